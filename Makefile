@@ -1,0 +1,222 @@
+# tinykg: every command a person types. `make help` lists them.
+
+PREFIX  ?= /usr/local
+DESTDIR ?=
+BUILD   ?= build
+LUAJIT  ?= luajit
+CBLAS   ?= -lopenblas
+WERROR  ?= -Werror
+# CFLAGS and LDFLAGS are the user's and come after our own. V=1 shows whole commands.
+CFLAGS  ?= -g
+LDFLAGS ?=
+
+ROOT := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
+LIB  := $(BUILD)/libtinykg.so
+DEPS := CC='$(CC)' CBLAS='$(CBLAS)' LUAJIT='$(LUAJIT)' tests/tools/deps.sh
+
+# --- flags ---------------------------------------------------------------------------------------
+
+# One result on every machine: no silent fused multiply-add, whatever the compiler's default is.
+BASE_FLAGS := -std=c17 -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE -Iengine -fPIC -fopenmp \
+  -ffp-contract=off -Wall -Wextra -Wshadow -Wconversion $(WERROR)
+CC_VERSION := $(shell $(CC) --version 2>/dev/null | head -n 1)
+# clang warns where it cannot vectorise what `omp simd` allows; that is no mistake.
+ifneq ($(findstring clang,$(CC_VERSION)),)
+  BASE_FLAGS += -Wno-pass-failed
+endif
+LIBS := $(CBLAS) -lz -llzma -lm
+
+TARGET := $(or $(shell $(CC) -dumpmachine 2>/dev/null),$(shell uname -m))
+ARCH   := $(firstword $(subst -, ,$(TARGET)))
+ifneq ($(filter x86_64 amd64,$(ARCH)),)
+  ISAS := sse2 avx2 avx512
+else ifneq ($(filter aarch64 arm64,$(ARCH)),)
+  ISAS := neon
+else ifneq ($(filter-out help clean deps deps-dev format,$(or $(MAKECMDGOALS),build)),)
+  $(error no CPU kernels for '$(ARCH)': tinykg builds for x86_64 and aarch64)
+endif
+ISA_FLAGS_sse2   :=
+ISA_FLAGS_avx2   := -mavx2 -mfma -mf16c
+ISA_FLAGS_avx512 := -march=x86-64-v4
+ISA_FLAGS_neon   :=
+CORE_OPT := -O2
+CPU_OPT  := -O3
+
+# --- what is built -------------------------------------------------------------------------------
+
+SRCS     := $(sort $(wildcard engine/*.c))
+CPU_SRCS := $(sort $(wildcard engine/cpu/*.c))
+OBJS     := $(SRCS:engine/%.c=$(BUILD)/obj/%.o) \
+  $(foreach isa,$(ISAS),$(CPU_SRCS:engine/cpu/%.c=$(BUILD)/obj/cpu/$(isa)/%.o))
+
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-4s %s\n' '$(1)' '$(2)')
+# $(1): optimisation, $(2): instruction set
+COMPILE = $(CC) $(BASE_FLAGS) $(1) $(2) $(CFLAGS) -MMD -MP
+LINK    = $(CC) -shared -fopenmp $(CFLAGS) $(LDFLAGS) -Wl,-z,defs -Wl,-z,nodelete
+
+# As many jobs as processors, unless -j was given.
+JOBS = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc 2>/dev/null || echo 1))
+MAKEFLAGS += --no-print-directory
+
+.PHONY: build test demo bench deps deps-dev lint format install clean help check-asan \
+  check-valgrind objects FORCE
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+build:
+	@$(MAKE) $(JOBS) objects
+
+objects: $(LIB) tinykg
+
+$(LIB): $(OBJS) $(BUILD)/link.flags
+	$(call say,LD,$@)
+	$(Q)$(LINK) -o $@.new $(OBJS) $(LIBS) && mv -f $@.new $@
+
+$(BUILD)/obj/%.o: engine/%.c $(BUILD)/compile.flags
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D) && $(call COMPILE,$(CORE_OPT)) -c -o $@ $<
+
+define cpu_rule
+$(BUILD)/obj/cpu/$(1)/%.o: engine/cpu/%.c $(BUILD)/compile.flags
+	$$(call say,CC,$$< ($(1)))
+	$$(Q)mkdir -p $$(@D) && $$(call COMPILE,$$(CPU_OPT),$$(ISA_FLAGS_$(1)) -DTKG_ISA=$(1)) \
+	  -c -o $$@ $$<
+endef
+$(foreach isa,$(ISAS),$(eval $(call cpu_rule,$(isa))))
+
+# The commands of the last build. They change only when the flags, the compiler or the list of files
+# do, and then everything that depends on them is built again.
+compile_line = $(call COMPILE,$(CORE_OPT),$(foreach i,$(ISAS),$(i): $(CPU_OPT) $(ISA_FLAGS_$(i)))) \
+  $(CC_VERSION)
+link_line    = $(LINK) $(OBJS) $(LIBS)
+keep_line = @mkdir -p $(@D); printf '%s\n' '$(1)' | cmp -s - $@ || \
+  { $(2) printf '%s\n' '$(1)' >$@; }
+
+$(BUILD)/compile.flags: FORCE
+	$(call keep_line,$(compile_line),$(DEPS) --check build &&)
+$(BUILD)/link.flags: FORCE
+	$(call keep_line,$(link_line))
+
+-include $(OBJS:.o=.d)
+
+# --- the launcher --------------------------------------------------------------------------------
+
+# $(1): from the launcher's own folder to the one that holds lua/ and recipes/; $(2): to the library.
+define launcher
+#!/bin/sh
+# Made by make. Runs tinykg from wherever this file really is; TINYKG_LIB names another library.
+self=$$(readlink -f "$$0") || exit 1
+here=$$(dirname "$$self")
+TINYKG_HOME=$$here$(1)
+TINYKG_LIB=$${TINYKG_LIB:-$(2)}
+LUA_PATH="$$TINYKG_HOME/lua/?.lua;$$TINYKG_HOME/lua/?/init.lua;$${LUA_PATH:-;}"
+export TINYKG_HOME TINYKG_LIB LUA_PATH
+exec "$${LUAJIT:-luajit}" "$$TINYKG_HOME/lua/tinykg/cli/main.lua" "$$@"
+endef
+export LAUNCHER_HERE := $(call launcher,,$$here/build/libtinykg.so)
+export LAUNCHER_INSTALLED := $(call launcher,/../lib/tinykg,$$here/../lib/libtinykg.so)
+
+tinykg: FORCE
+	@printf '%s\n' "$$LAUNCHER_HERE" | cmp -s - $@ || \
+	  { printf '%s\n' "$$LAUNCHER_HERE" >$@.new && chmod 755 $@.new && mv -f $@.new $@; }
+
+# --- running and testing -------------------------------------------------------------------------
+
+# Tests name the library themselves, so that a BUILD of one's own is tested as well.
+# SPEC=tests/spec/x_spec.lua runs some of the tests, FILTER=pattern those whose name matches.
+RUN_TESTS = LUAJIT='$(LUAJIT)' FILTER='$(FILTER)' TINYKG_LIB='$(abspath $(1))' \
+  tests/tools/test.sh $(SPEC)
+
+test:
+	@$(DEPS) run
+	@$(MAKE) build
+	@$(call RUN_TESTS,$(LIB))
+
+demo:
+	@$(DEPS) run
+	@$(MAKE) build
+	@./tinykg demo
+
+bench:
+	@$(DEPS) run
+	@$(MAKE) build
+	@if [ -f tests/bench/run.sh ]; then sh tests/bench/run.sh; else ./tinykg bench; fi
+
+deps:
+	@$(DEPS) run
+
+deps-dev:
+	@$(DEPS) run dev
+
+# The specs under AddressSanitizer and UndefinedBehaviorSanitizer, in a build of its own.
+ASAN := $(BUILD)/asan
+ASAN_CC ?= gcc
+check-asan:
+	@$(DEPS) run
+	@$(MAKE) BUILD='$(ASAN)' CC='$(ASAN_CC)' $(JOBS) \
+	  CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
+	  -fno-sanitize-recover=undefined' '$(ASAN)/libtinykg.so' tinykg
+	@TINYKG_CHECK=asan CC='$(ASAN_CC)' $(call RUN_TESTS,$(ASAN)/libtinykg.so)
+
+# The specs under valgrind; only what touches the library's own code counts.
+check-valgrind:
+	@$(DEPS) run dev
+	@$(MAKE) build
+	@TINYKG_CHECK=valgrind $(call RUN_TESTS,$(LIB))
+
+lint:
+	@$(DEPS) run dev
+	@CPPFLAGS='$(filter-out -Werror,$(BASE_FLAGS))' ISA='$(firstword $(ISAS))' tests/tools/lint.sh
+
+format:
+	clang-format -i $(wildcard engine/*.[ch] engine/cpu/*.[ch])
+
+# --- installing ----------------------------------------------------------------------------------
+
+# The Lua part keeps the layout of the repository, below lib/tinykg, so that modules find each other,
+# the header and the recipes as they do here. `require 'tinykg'` from a plain luajit goes through a
+# file of three lines on its default path.
+define lua_shim
+local home = '$(PREFIX)/lib/tinykg'
+package.path = home .. '/lua/?.lua;' .. home .. '/lua/?/init.lua;' .. package.path
+return assert(loadfile(home .. '/lua/tinykg/init.lua'))(...)
+endef
+export LUA_SHIM := $(lua_shim)
+HOME_DIR := $(DESTDIR)$(PREFIX)/lib/tinykg
+
+install: build
+	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/include' \
+	  '$(DESTDIR)$(PREFIX)/share/lua/5.1' '$(HOME_DIR)/build' '$(HOME_DIR)/engine'
+	install -m 755 $(LIB) '$(DESTDIR)$(PREFIX)/lib/libtinykg.so'
+	ln -sf ../../libtinykg.so '$(HOME_DIR)/build/libtinykg.so'
+	install -m 644 engine/tinykg.h '$(DESTDIR)$(PREFIX)/include/tinykg.h'
+	install -m 644 engine/tinykg.h '$(HOME_DIR)/engine/tinykg.h'
+	rm -rf '$(HOME_DIR)/lua' '$(HOME_DIR)/recipes'
+	find lua $(wildcard recipes) -name '*.lua' -exec install -D -m 644 '{}' '$(HOME_DIR)/{}' ';'
+	printf '%s\n' "$$LUA_SHIM" >'$(DESTDIR)$(PREFIX)/share/lua/5.1/tinykg.lua'
+	printf '%s\n' "$$LAUNCHER_INSTALLED" >'$(DESTDIR)$(PREFIX)/bin/tinykg'
+	chmod 755 '$(DESTDIR)$(PREFIX)/bin/tinykg'
+
+clean:
+	rm -rf '$(BUILD)' tinykg
+
+define help_text
+make                 build the engine and ./tinykg
+make demo            install what is missing, build, train the demo, print a summary
+make test            install what is missing, build, run every test   [SPEC=file] [FILTER=pattern]
+make deps            install what is missing to build and run (apt-get; says what and why)
+make deps-dev        the same for the tools that lint and the checks use
+make bench           speed on this machine, as ratios
+make lint            formatting, clang-tidy, cppcheck, luacheck, sizes of functions and files
+make format          let clang-format lay out the engine
+make check-asan      the tests under AddressSanitizer and UndefinedBehaviorSanitizer
+make check-valgrind  the tests under valgrind
+make install         into PREFIX (/usr/local) below DESTDIR (empty)
+make clean           remove what was built
+
+Variables: CC=clang  CFLAGS=-g  BUILD=build  CBLAS=-lopenblas  LUAJIT=luajit  V=1
+endef
+export HELP_TEXT := $(help_text)
+help:
+	@printf '%s\n' "$$HELP_TEXT"

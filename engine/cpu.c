@@ -1,0 +1,145 @@
+/* The CPU backend: memory, the table of kernels, and the split of a node over threads. */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "backend.h"
+#include "cpu/kernel.h"
+#include "error.h"
+#include "isa.h"
+
+/* ---- memory ---- */
+
+enum { LINE = 64, HUGE_PAGE = 2 << 20 };
+
+/* Large tables are read by random row, and a TLB does not reach far in pages of 4 KiB: ask for
+ * large pages where the system hands them out on request. */
+static void *allocate(int64_t bytes) {
+  void *memory = NULL;
+  if (bytes < 0) return NULL;
+  bool large = bytes >= 2 * (int64_t)HUGE_PAGE;
+  if (posix_memalign(&memory, large ? HUGE_PAGE : LINE, bytes ? (size_t)bytes : 1)) return NULL;
+#ifdef MADV_HUGEPAGE
+  if (large) madvise(memory, (size_t)bytes, MADV_HUGEPAGE); /* advice: may be refused */
+#endif
+  return memory;
+}
+
+static void move(void *to, const void *from, int64_t bytes) {
+  if (bytes > 0) memcpy(to, from, (size_t)bytes);
+}
+
+static void zero(void *memory, int64_t bytes) {
+  if (bytes > 0) memset(memory, 0, (size_t)bytes);
+}
+
+/* ---- the table of kernels ---- */
+
+TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_elementwise);
+TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_reduce);
+TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_rows);
+TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_optim);
+TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_matmul);
+TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_layout);
+TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_gather);
+TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_mix);
+TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_sample);
+TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_kept);
+
+enum { ISAS = 3 };
+
+static const tkg_cpu_op *kernels[ISAS][TKG_OP_COUNT];
+static atomic_bool ready[ISAS];
+static pthread_mutex_t building = PTHREAD_MUTEX_INITIALIZER;
+
+/* OpenBLAS's own, where it is the CBLAS in use. Rows are split here; threads of its own would be in
+ * the way, and the order of its sums would depend on how many there are. */
+extern void openblas_set_num_threads(int threads) __attribute__((weak));
+
+static void build(int isa) {
+  const tkg_cpu_op *families[] = {
+      TKG__PICK_ARRAY(tkg__cpu_elementwise), TKG__PICK_ARRAY(tkg__cpu_reduce),
+      TKG__PICK_ARRAY(tkg__cpu_rows),        TKG__PICK_ARRAY(tkg__cpu_optim),
+      TKG__PICK_ARRAY(tkg__cpu_matmul),      TKG__PICK_ARRAY(tkg__cpu_layout),
+      TKG__PICK_ARRAY(tkg__cpu_gather),      TKG__PICK_ARRAY(tkg__cpu_mix),
+      TKG__PICK_ARRAY(tkg__cpu_sample),      TKG__PICK_ARRAY(tkg__cpu_kept),
+  };
+  for (size_t f = 0; f < sizeof families / sizeof *families; f++)
+    for (const tkg_cpu_op *k = families[f]; k->run; k++) kernels[isa][k->op] = k;
+  if (openblas_set_num_threads) openblas_set_num_threads(1);
+}
+
+/* The kernel of an op for the instruction set in use, NULL if there is none. */
+static const tkg_cpu_op *kernel_of(int op) {
+  int isa = tkg__isa_index();
+  if (op < 0 || op >= TKG_OP_COUNT) return NULL;
+  if (!atomic_load_explicit(&ready[isa], memory_order_acquire)) {
+    pthread_mutex_lock(&building);
+    if (!atomic_load_explicit(&ready[isa], memory_order_relaxed)) build(isa);
+    atomic_store_explicit(&ready[isa], true, memory_order_release);
+    pthread_mutex_unlock(&building);
+  }
+  return kernels[isa][op];
+}
+
+static bool supports(int op) { return kernel_of(op) != NULL; }
+
+static int64_t scratch_bytes(const tkg_node *node, const tkg_node *const *in) {
+  const tkg_cpu_op *k = kernel_of(node->op);
+  return k && k->scratch ? k->scratch(node, in) : 0;
+}
+
+/* ---- running a node ---- */
+
+/* Elements of work that are worth a thread: some ten microseconds, several times what it costs to
+ * wake one. */
+enum { WORK_PER_THREAD = 32768 };
+
+static int64_t threads_for(const tkg_cpu_op *k, const tkg_call *c, int64_t units) {
+  int64_t work = k->work ? k->work(c->node, c->in) : tkg__count(c->node);
+  int64_t threads = c->context->threads;
+  if (threads > work / WORK_PER_THREAD) threads = work / WORK_PER_THREAD;
+  if (threads > units) threads = units;
+  return threads < 1 ? 1 : threads;
+}
+
+/* Runs `chunks` equal parts of the units at once. Messages are kept per thread, so the first part
+ * that failed fails once more here, on the caller's. */
+static int run_parallel(const tkg_cpu_op *k, const tkg_call *c, int64_t units, int64_t chunks) {
+  int64_t failed = chunks;
+#pragma omp parallel for num_threads((int)chunks) schedule(static, 1) reduction(min : failed)
+  for (int64_t p = 0; p < chunks; p++)
+    if (k->run(c, units * p / chunks, units * (p + 1) / chunks) && p < failed) failed = p;
+  if (failed == chunks) return TKG_OK;
+  return k->run(c, units * failed / chunks, units * (failed + 1) / chunks);
+}
+
+static int run(const tkg_call *c) {
+  const tkg_cpu_op *k = kernel_of(c->node->op);
+  if (!k)
+    return tkg__fail(TKG_E_UNSUPPORTED, "%s: no kernel on the cpu", tkg__ops[c->node->op].name);
+  int64_t units = k->units ? k->units(c->node, c->in) : tkg__rows(c->node);
+  int64_t threads = threads_for(k, c, units);
+  int status = TKG_OK;
+  if (threads > 1)
+    status = run_parallel(k, c, units, threads);
+  else if (units > 0)
+    status = k->run(c, 0, units);
+  if (!status && k->combine) k->combine(c);
+  return status;
+}
+
+const tkg_backend tkg__cpu_backend = {
+    .name = "cpu",
+    .allocate = allocate,
+    .release = free,
+    .write = move,
+    .read = move,
+    .copy = move,
+    .zero = zero,
+    .supports = supports,
+    .scratch_bytes = scratch_bytes,
+    .run = run,
+};

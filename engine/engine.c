@@ -1,0 +1,105 @@
+/* Engines: one device, its memory counters, and the flag that Ctrl-C sets. */
+#include "engine.h"
+
+#include <omp.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "error.h"
+
+uint32_t tkg_abi(void) { return TKG_ABI; }
+const char *tkg_version(void) { return "0.1.0"; }
+
+int tkg_engine_create(const char *device, tkg_engine **out) {
+  *out = NULL;
+  if (strcmp(device, "auto") != 0 && strcmp(device, "cpu") != 0)
+    return tkg__fail(TKG_E_UNSUPPORTED,
+                     "device '%s' is not one this build has: use 'auto' or 'cpu'", device);
+  tkg_engine *e = calloc(1, sizeof *e);
+  if (!e) return tkg__fail(TKG_E_MEMORY, "no memory for an engine");
+  e->backend = &tkg__cpu_backend;
+  e->threads = omp_get_num_procs();
+  *out = e;
+  return TKG_OK;
+}
+
+void tkg_engine_release(tkg_engine *engine) { free(engine); }
+
+const char *tkg_engine_device(const tkg_engine *engine) { return engine->backend->name; }
+
+void tkg_engine_set_seed(tkg_engine *engine, uint64_t seed) { engine->seed = seed; }
+
+int tkg_engine_set_threads(tkg_engine *engine, int threads) {
+  if (threads < 0 || threads > 1024)
+    return tkg__fail(TKG_E_ARGUMENT, "threads: %d is not in 0..1024 (0 = one a core)", threads);
+  engine->threads = threads ? threads : omp_get_num_procs();
+  return TKG_OK;
+}
+
+int tkg_engine_threads(const tkg_engine *engine) { return engine->threads; }
+
+/* ---- memory ---- */
+
+int tkg_memory_kinds(void) { return TKG_KIND_COUNT; }
+
+const char *tkg_memory_kind(int kind) {
+  static const char *const names[TKG_KIND_COUNT] = {
+      "parameter", "gradient", "optimizer", "kept_exact", "kept_quantized", "transient", "graph",
+      "data"};
+  return kind >= 0 && kind < TKG_KIND_COUNT ? names[kind] : NULL;
+}
+
+static int64_t total(const tkg_engine *engine) {
+  int64_t sum = 0;
+  for (int k = 0; k < TKG_KIND_COUNT; k++) sum += engine->live[k];
+  return sum;
+}
+
+void tkg__memory_add(tkg_engine *engine, int kind, int64_t bytes) {
+  engine->live[kind] += bytes;
+  if (engine->live[kind] > engine->peak[kind]) engine->peak[kind] = engine->live[kind];
+  int64_t sum = total(engine);
+  if (sum > engine->peak_total) engine->peak_total = sum;
+}
+
+double tkg_memory_live(const tkg_engine *engine, int kind) {
+  return (double)(kind < 0 ? total(engine) : kind < TKG_KIND_COUNT ? engine->live[kind] : 0);
+}
+
+double tkg_memory_peak(const tkg_engine *engine, int kind) {
+  return (double)(kind < 0 ? engine->peak_total : kind < TKG_KIND_COUNT ? engine->peak[kind] : 0);
+}
+
+void tkg_memory_reset_peak(tkg_engine *engine) {
+  memcpy(engine->peak, engine->live, sizeof engine->peak);
+  engine->peak_total = total(engine);
+}
+
+/* ---- Ctrl-C: signals belong to the process, so this flag does too ---- */
+
+static volatile sig_atomic_t interrupted;
+static struct sigaction before;
+
+static void on_interrupt(int signal_number) {
+  if (interrupted) {
+    signal(signal_number, SIG_DFL);
+    raise(signal_number);
+  }
+  interrupted = 1;
+}
+
+int tkg_interrupt_watch(int on) {
+  interrupted = 0;
+  if (!on) return sigaction(SIGINT, &before, NULL);
+  struct sigaction action = {.sa_handler = on_interrupt};
+  sigemptyset(&action.sa_mask);
+  action.sa_flags = SA_RESTART;
+  return sigaction(SIGINT, &action, &before);
+}
+
+int tkg_interrupted(int clear) {
+  int was = interrupted;
+  if (clear) interrupted = 0;
+  return was;
+}

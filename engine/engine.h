@@ -1,0 +1,30 @@
+/* Inside an engine: backend, seed, threads, bytes by kind. */
+#ifndef TKG_ENGINE_H
+#define TKG_ENGINE_H
+
+#include "backend.h"
+#include "tinykg.h"
+
+enum tkg_kind {
+  TKG_KIND_PARAMETER,
+  TKG_KIND_GRADIENT,
+  TKG_KIND_OPTIMIZER,
+  TKG_KIND_KEPT_EXACT,
+  TKG_KIND_KEPT_QUANTIZED,
+  TKG_KIND_TRANSIENT,
+  TKG_KIND_GRAPH,
+  TKG_KIND_DATA,
+  TKG_KIND_COUNT
+};
+
+struct tkg_engine {
+  const tkg_backend *backend;
+  uint64_t seed;
+  int threads;
+  int64_t live[TKG_KIND_COUNT], peak[TKG_KIND_COUNT], peak_total;
+};
+
+/* Counts bytes (negative: given back) and follows the peaks. */
+void tkg__memory_add(tkg_engine *engine, int kind, int64_t bytes);
+
+#endif

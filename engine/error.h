@@ -1,0 +1,25 @@
+/* Errors: a status code returned, a message kept per thread. See errors.def for the codes. */
+#ifndef TKG_ERROR_H
+#define TKG_ERROR_H
+
+#if defined(__GNUC__)
+#define TKG__PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
+#else
+#define TKG__PRINTF(fmt, args)
+#endif
+
+#define X(name, text) TKG_E_##name,
+enum tkg_status { TKG_OK = 0,
+#include "errors.def"
+};
+#undef X
+
+/* Records a message for the calling thread and returns `code`, so that a check reads
+ *   return tkg__fail(TKG_E_SHAPE, "matmul: %s and %s do not fit", a, b);
+ * The message is truncated at 1,023 bytes. */
+int tkg__fail(int code, const char *format, ...) TKG__PRINTF(2, 3);
+
+/* Puts "prefix: " before the current message (a caller that knows the file or the line). */
+int tkg__fail_at(int code, const char *format, ...) TKG__PRINTF(2, 3);
+
+#endif

@@ -1,0 +1,65 @@
+/* The op table as data, and the small questions every pass asks of a node. */
+#include <stdio.h>
+#include <string.h>
+
+#include "codec.h"
+#include "node.h"
+
+#define X(name, text, reads, flags) {text, reads, flags},
+const tkg_op_info tkg__ops[TKG_OP_COUNT] = {
+#include "ops.def"
+};
+#undef X
+
+bool tkg__op_is(int op, char flag) { return strchr(tkg__ops[op].flags, flag) != NULL; }
+
+char tkg__op_reads(int op, int input) {
+  for (const char *r = tkg__ops[op].reads; *r; r++)
+    if (*r != '|' && input-- == 0) return *r;
+  return 0;
+}
+
+void tkg__op_arity(int op, int *least, int *most) {
+  *least = *most = 0;
+  bool optional = false;
+  for (const char *r = tkg__ops[op].reads; *r; r++) {
+    if (*r == '|') {
+      optional = true;
+      continue;
+    }
+    *most += 1;
+    if (!optional) *least += 1;
+  }
+}
+
+int64_t tkg__count(const tkg_node *n) {
+  int64_t count = 1;
+  for (int d = 0; d < n->rank; d++) count *= n->shape[d];
+  return count;
+}
+
+int64_t tkg__cols(const tkg_node *n) { return n->rank ? n->shape[n->rank - 1] : 1; }
+
+int64_t tkg__rows(const tkg_node *n) {
+  int64_t rows = 1;
+  for (int d = 0; d + 1 < n->rank; d++) rows *= n->shape[d];
+  return rows;
+}
+
+int64_t tkg__bytes(const tkg_node *n) {
+  switch (n->dtype) {
+  case TKG_CODES: return tkg__codec_bytes((int)n->i[0], tkg__rows(n), tkg__cols(n));
+  case TKG_MASK: return (tkg__count(n) + 7) / 8;
+  default: return tkg__count(n) * 4;
+  }
+}
+
+char *tkg__shape_text(const tkg_node *n, char out[TKG_SHAPE_TEXT]) {
+  static const char *const names[] = {"f32", "i32", "codes", "mask"};
+  int at = snprintf(out, TKG_SHAPE_TEXT, "%s [", names[n->dtype]);
+  for (int d = 0; d < n->rank; d++)
+    at += snprintf(out + at, (size_t)(TKG_SHAPE_TEXT - at), "%s%lld", d ? ", " : "",
+                   (long long)n->shape[d]);
+  snprintf(out + at, (size_t)(TKG_SHAPE_TEXT - at), "]");
+  return out;
+}

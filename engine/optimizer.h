@@ -1,0 +1,24 @@
+/* Optimizers as nodes: their updates stand on the tape, behind the gradients they use up. */
+#ifndef TKG_OPTIMIZER_H
+#define TKG_OPTIMIZER_H
+
+#include "tape.h"
+
+typedef struct tkg_optimizer_slots {
+  tkg_tensor *parameter, *state[2];
+} tkg_optimizer_slots;
+
+struct tkg_optimizer {
+  tkg_engine *engine;
+  int op;                 /* TKG_OP_SGD, _ADAM, _ADAGRAD */
+  double lr, beta1, beta2, eps, weight_decay, momentum;
+  double t;               /* updates made */
+  tkg_optimizer_slots *slots;
+  int count, capacity;
+};
+
+/* Records the update of `parameter` (leaf node `leaf`) by gradient node `gradient`. */
+int tkg__optimizer_record(tkg_optimizer *o, tkg_tape *tape, tkg_tensor *parameter, int leaf,
+                          int gradient);
+
+#endif

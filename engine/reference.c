@@ -1,0 +1,85 @@
+/* What an op-by-op FP32 tape would keep: the honest yardstick of `reference_bytes`.
+ *
+ * Counted as PyTorch 1.13's autograd was measured to do (tests/bench/pytorch_kgcn.py kept): unique
+ * storages saved for backward, without parameters. Multiplications and matrix products keep the
+ * operand that the other side's gradient needs, ReLU, sigmoid, tanh, exp, sqrt and softmax their
+ * result, gathers their ids (counted at 4 bytes; int64 there). Fused ops are counted as the chain
+ * they replace: gathered rows, and the product that mean(dim) keeps. */
+#include <stdlib.h>
+
+#include "program.h"
+
+typedef struct counter {
+  const tkg_tape *tape;
+  bool *seen, *wanted;
+  int64_t bytes;
+} counter;
+
+/* A value counts once, whatever reads it; views count as what they view; leaves are free. */
+static void value(counter *c, int v) {
+  while (c->tape->nodes[v].op == TKG_OP_RESHAPE) v = c->tape->nodes[v].in[0];
+  const tkg_node *n = &c->tape->nodes[v];
+  if (c->seen[v] || n->op == TKG_OP_LEAF) return;
+  c->seen[v] = true;
+  c->bytes += tkg__bytes(n);
+}
+
+static void input_if(counter *c, const tkg_node *n, int read, int wanted) {
+  if (c->wanted[n->in[wanted]]) value(c, n->in[read]);
+}
+
+/* Rows that the op-by-op chain gathers and multiplies before it sums: e edges of d columns. */
+static void edges(counter *c, int64_t e, int64_t d, bool gathered) {
+  c->bytes += 4 * e * d * (gathered ? 2 : 1);
+}
+
+static void node(counter *c, int i) {
+  const tkg_node *n = &c->tape->nodes[i];
+  switch (n->op) {
+  case TKG_OP_MUL:
+  case TKG_OP_DOT:
+  case TKG_OP_MATMUL: input_if(c, n, 1, 0); input_if(c, n, 0, 1); break;
+  case TKG_OP_DIV: value(c, n->in[1]); input_if(c, n, 0, 1); break;
+  case TKG_OP_LEAKY_RELU:
+  case TKG_OP_SIGMOID:
+  case TKG_OP_TANH:
+  case TKG_OP_EXP:
+  case TKG_OP_SQRT:
+  case TKG_OP_SOFTMAX:
+  case TKG_OP_LOG_SOFTMAX: value(c, i); break;
+  case TKG_OP_SOFTPLUS:
+  case TKG_OP_LOG:
+  case TKG_OP_SQUARE:
+  case TKG_OP_CLAMP: value(c, n->in[0]); break;
+  case TKG_OP_NORMALIZE: value(c, n->in[0]); c->bytes += 8 * tkg__rows(n); break;
+  case TKG_OP_DROPOUT: c->bytes += tkg__bytes(n); break; /* the scaled mask */
+  case TKG_OP_GATHER:
+  case TKG_OP_TAKE: value(c, n->in[1]); break;
+  case TKG_OP_EDGE_DOT:
+    value(c, n->in[0]);
+    value(c, n->in[2]);
+    edges(c, tkg__count(n), tkg__cols(&c->tape->nodes[n->in[0]]), true);
+    break;
+  case TKG_OP_MIX:
+    value(c, n->in[0]);
+    if (n->inputs > 2) value(c, n->in[2]);
+    else value(c, n->in[1]);
+    edges(c, tkg__count(&c->tape->nodes[n->in[0]]), tkg__cols(n), n->inputs > 2);
+    break;
+  default: break; /* sums, copies and views keep nothing */
+  }
+}
+
+int64_t tkg__reference_bytes(const tkg_tape *tape, int forward) {
+  counter c = {tape, calloc((size_t)forward + 1, 1), calloc((size_t)forward + 1, 1), 0};
+  if (c.seen && c.wanted)
+    for (int i = 0; i < forward; i++) {
+      const tkg_node *n = &tape->nodes[i];
+      c.wanted[i] = n->parameter;
+      for (int k = 0; k < n->inputs && n->dtype == TKG_F32; k++) c.wanted[i] |= c.wanted[n->in[k]];
+      if (c.wanted[i]) node(&c, i);
+    }
+  free(c.seen);
+  free(c.wanted);
+  return c.bytes;
+}

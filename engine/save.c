@@ -1,0 +1,342 @@
+/* The save pass: what crosses from forward to backward, and how it is kept.
+ *
+ * For each forward value that backward reads, the first rule that fits: resident, recompute, mask,
+ * small (exact), quantize. Then backward's reads are rewritten: to codes that are decoded, to
+ * sign masks, to nodes recorded once more.
+ *
+ * Which values may be noisy is not a list of ops but a property that is checked. A decoded copy is
+ * unbiased, so every gradient stays unbiased as long as backward is linear in each noisy copy and
+ * multiplies only copies of independent noise (METHOD section 1). Noise is followed from every
+ * decode through backward (`reads` in ops.def says how an op passes it on); where it would meet
+ * itself or enter a non-linear op, the value is kept exactly. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "codec.h"
+#include "error.h"
+#include "program.h"
+
+enum { STREAM_KEPT = 1 << 20 }; /* rounding noise; dropout and sampling count from 0 */
+
+typedef struct save {
+  tkg_program *p;
+  const tkg_policy *policy;
+  const tkg_tape *old;
+  tkg_tape *fresh;
+  int n, forward;
+  bool *need_value, *need_sign, *is_root, *must_be_exact;
+  uint8_t *rule;
+  int32_t *map, *copy, *mask, *code; /* old node -> new node: itself, as backward reads it, ... */
+  int32_t *source;                   /* new decode node -> old node */
+} save;
+
+/* ---- 1. what backward reads ---- */
+
+static void find_needs(save *s) {
+  for (int i = s->forward; i < s->n; i++) {
+    const tkg_node *n = &s->old->nodes[i];
+    for (int k = 0; k < n->inputs; k++) {
+      int v = n->in[k];
+      if (v >= s->forward) continue;
+      if (tkg__op_reads(n->op, k) == 's' && s->policy->save) s->need_sign[v] = true;
+      else s->need_value[v] = true;
+    }
+  }
+  for (int v = s->forward; v-- > 0;) { /* a view is kept as what it views */
+    const tkg_node *n = &s->old->nodes[v];
+    if (s->need_value[v] && (n->op == TKG_OP_RESHAPE || n->op == TKG_OP_TRANSPOSE))
+      s->need_value[n->in[0]] = true;
+  }
+}
+
+/* ---- 2. one rule a value ---- */
+
+/* Can be had in backward without keeping anything more than what is kept already. */
+static bool available(const save *s, int v) {
+  const tkg_node *n = &s->old->nodes[v];
+  if (n->op == TKG_OP_LEAF || s->is_root[v]) return true;
+  if (s->need_value[v] && s->rule[v]) return true;
+  if (!tkg__op_is(n->op, 'R') || s->must_be_exact[v]) return false;
+  for (int k = 0; k < n->inputs; k++)
+    if (!available(s, n->in[k])) return false;
+  return true;
+}
+
+static bool inputs_available(const save *s, int v) {
+  const tkg_node *n = &s->old->nodes[v];
+  for (int k = 0; k < n->inputs; k++)
+    if (!available(s, n->in[k])) return false;
+  return true;
+}
+
+static int width(const save *s, const tkg_node *n) {
+  return n->bits ? n->bits : s->policy->bits;
+}
+
+static bool worth_packing(const save *s, const tkg_node *n) {
+  if (n->dtype != TKG_F32 || n->rank < 2 || width(s, n) >= 32) return false;
+  if (n->rule == TKG_RULE_QUANTIZE) return true;
+  return tkg__bytes(n) > s->policy->small &&
+         2 * tkg__codec_bytes(width(s, n), tkg__rows(n), tkg__cols(n)) <= tkg__bytes(n);
+}
+
+static int choose(const save *s, int v) {
+  const tkg_node *n = &s->old->nodes[v];
+  if (n->op == TKG_OP_LEAF || s->is_root[v]) return TKG_RULE_RESIDENT;
+  if (!s->policy->save) return TKG_RULE_EXACT;
+  bool again = tkg__op_is(n->op, 'R') && !s->must_be_exact[v] && inputs_available(s, v);
+  if (again && (n->rule == TKG_RULE_DEFAULT || n->rule == TKG_RULE_RECOMPUTE)) return TKG_RULE_RECOMPUTE;
+  if (n->rule == TKG_RULE_EXACT || s->must_be_exact[v] || !worth_packing(s, n)) return TKG_RULE_EXACT;
+  return TKG_RULE_QUANTIZE;
+}
+
+static void choose_all(save *s) {
+  memset(s->rule, 0, (size_t)s->forward);
+  for (int v = 0; v < s->forward; v++)
+    if (s->need_value[v]) s->rule[v] = (uint8_t)choose(s, v);
+}
+
+/* The sign of a value that is there exactly is there too. */
+static bool wants_mask(const save *s, int v) {
+  if (!s->need_sign[v] || s->rule[v] == TKG_RULE_EXACT || s->rule[v] == TKG_RULE_RESIDENT) return false;
+  if (s->old->nodes[v].op == TKG_OP_LEAF || s->is_root[v]) return false;
+  return s->policy->save;
+}
+
+/* ---- 3. the new tape ---- */
+
+static int emit(save *s, const tkg_node *node, const char *where) {
+  return tkg__append(s->fresh, node, where);
+}
+
+static int emit_kept(save *s, int op, int input, int v, int dtype) {
+  tkg_node node = s->old->nodes[v];
+  memset(node.in, 0, sizeof node.in);
+  memset(node.f, 0, sizeof node.f);
+  memset(node.i, 0, sizeof node.i);
+  node.op = (uint8_t)op;
+  node.inputs = 1;
+  node.in[0] = input;
+  node.dtype = (uint8_t)dtype;
+  if (op != TKG_OP_SIGN_MASK) {
+    node.i[0] = width(s, &s->old->nodes[v]);
+    node.i[1] = s->policy->rounding;
+    node.i[2] = STREAM_KEPT + v;
+  }
+  return emit(s, &node, s->old->side[v].where);
+}
+
+static int emit_forward(save *s, int v) {
+  tkg_node node = s->old->nodes[v];
+  for (int k = 0; k < node.inputs; k++) node.in[k] = s->map[node.in[k]];
+  int at = s->map[v] = emit(s, &node, s->old->side[v].where);
+  if (at < 0) return TKG_E_MEMORY;
+  tkg_tensor *tensor = s->old->side[v].tensor;
+  if (tensor) s->fresh->side[at].tensor = tkg_tensor_retain(tensor);
+  s->fresh->side[at].origin = s->old->side[v].origin;
+  if (s->rule[v] == TKG_RULE_QUANTIZE) s->code[v] = emit_kept(s, TKG_OP_ENCODE, at, v, TKG_CODES);
+  if (wants_mask(s, v)) s->mask[v] = emit_kept(s, TKG_OP_SIGN_MASK, at, v, TKG_MASK);
+  return TKG_OK;
+}
+
+/* Dither gives zeros noise, stochastic rounding does not: behind a ReLU the mask restores them. */
+static int restore_zeros(save *s, int v, int decoded) {
+  const tkg_node *n = &s->old->nodes[v];
+  if (n->op != TKG_OP_LEAKY_RELU || n->f[0] != 0 || s->mask[v] < 0) return decoded;
+  tkg_node node = s->fresh->nodes[decoded];
+  memset(node.i, 0, sizeof node.i);
+  node.op = TKG_OP_LEAKY_RELU_GRAD;
+  node.inputs = 2;
+  node.in[0] = decoded;
+  node.in[1] = s->mask[v];
+  return emit(s, &node, s->old->side[v].where);
+}
+
+/* The node that stands for old forward value `v` in backward; -1 on failure. */
+static int backward_copy(save *s, int v) {
+  if (s->copy[v] >= 0) return s->copy[v];
+  const tkg_node *n = &s->old->nodes[v];
+  if (s->rule[v] == TKG_RULE_QUANTIZE) {
+    int decoded = emit_kept(s, TKG_OP_DECODE, s->code[v], v, TKG_F32);
+    if (decoded < 0) return -1;
+    s->source[decoded] = v;
+    return s->copy[v] = restore_zeros(s, v, decoded);
+  }
+  bool stays = n->op == TKG_OP_LEAF || s->is_root[v] || s->rule[v] == TKG_RULE_EXACT;
+  if (stays) return s->copy[v] = s->map[v];
+  tkg_node node = *n;
+  for (int k = 0; k < node.inputs; k++)
+    if ((node.in[k] = backward_copy(s, n->in[k])) < 0) return -1;
+  return s->copy[v] = emit(s, &node, s->old->side[v].where);
+}
+
+static int emit_backward(save *s, int i) {
+  tkg_node node = s->old->nodes[i];
+  for (int k = 0; k < node.inputs; k++) {
+    int v = node.in[k];
+    bool sign = tkg__op_reads(node.op, k) == 's' && v < s->forward && s->mask[v] >= 0;
+    node.in[k] = v >= s->forward ? s->map[v] : sign ? s->mask[v] : backward_copy(s, v);
+    if (node.in[k] < 0) return TKG_E_MEMORY;
+  }
+  s->map[i] = emit(s, &node, s->old->side[i].where);
+  if (s->map[i] < 0) return TKG_E_MEMORY;
+  if (s->old->side[i].tensor) /* optimizer state: a leaf recorded late */
+    s->fresh->side[s->map[i]].tensor = tkg_tensor_retain(s->old->side[i].tensor);
+  return TKG_OK;
+}
+
+static int rewrite(save *s, int *forward) {
+  for (int i = 0; i < s->n; i++) s->map[i] = s->copy[i] = s->mask[i] = s->code[i] = -1;
+  for (int i = 0; i < 6 * s->n; i++) s->source[i] = -1;
+  tkg__truncate(s->fresh, 0);
+  int status = TKG_OK;
+  for (int i = 0; i < s->n && !status; i++) {
+    if (i == s->forward) *forward = s->fresh->n;
+    status = i < s->forward ? emit_forward(s, i) : emit_backward(s, i);
+  }
+  if (s->n == s->forward) *forward = s->fresh->n;
+  return status;
+}
+
+/* ---- 4. noise, followed through backward ---- */
+
+typedef struct noise {
+  uint64_t *bits; /* words a node */
+  int words;
+} noise;
+
+static bool blame(save *s, const uint64_t *bits, int words, const int32_t *decodes) {
+  bool any = false;
+  for (int b = 0; b < 64 * words; b++)
+    if ((bits[b / 64] >> (b % 64)) & 1) any = s->must_be_exact[s->source[decodes[b]]] = true;
+  return any;
+}
+
+/* True when a node of the new tape breaks the rule; the values to blame must then be exact. */
+static bool breaks(save *s, const noise *z, int i, const int32_t *decodes, uint64_t *shared) {
+  const tkg_node *n = &s->fresh->nodes[i];
+  if (tkg__op_is(n->op, 'U')) return false; /* gradients have arrived */
+  bool any = false;
+  for (int a = 0; a < n->inputs; a++) {
+    const uint64_t *za = z->bits + (size_t)n->in[a] * (size_t)z->words;
+    char reads = tkg__op_reads(n->op, a);
+    if (reads == 'x' || reads == 's') any |= blame(s, za, z->words, decodes);
+    for (int b = a + 1; reads == 'm' && b < n->inputs; b++) {
+      const uint64_t *zb = z->bits + (size_t)n->in[b] * (size_t)z->words;
+      if (tkg__op_reads(n->op, b) != 'm') continue;
+      for (int w = 0; w < z->words; w++) shared[w] = za[w] & zb[w];
+      any |= blame(s, shared, z->words, decodes);
+    }
+  }
+  return any;
+}
+
+static int find_conflicts(save *s, bool *found) {
+  int n = s->fresh->n, count = 0;
+  for (int i = 0; i < n; i++) count += s->source[i] >= 0;
+  *found = false;
+  if (!count) return TKG_OK;
+  noise z = {NULL, (count + 63) / 64};
+  size_t words = (size_t)z.words;
+  z.bits = calloc(((size_t)n + 1) * words, sizeof *z.bits); /* the last row is scratch */
+  int32_t *decodes = calloc(64 * words, sizeof *decodes);
+  for (int i = 0, at = 0; i < n && z.bits && decodes; i++) {
+    uint64_t *zi = z.bits + (size_t)i * words;
+    const tkg_node *node = &s->fresh->nodes[i];
+    if (s->source[i] >= 0) {
+      zi[at / 64] |= 1ULL << (at % 64);
+      decodes[at++] = i;
+      continue;
+    }
+    if (breaks(s, &z, i, decodes, z.bits + (size_t)n * words)) *found = true;
+    for (int k = 0; k < node->inputs; k++)
+      for (size_t w = 0; w < words; w++) zi[w] |= z.bits[(size_t)node->in[k] * words + w];
+  }
+  int status = z.bits && decodes ? TKG_OK : tkg__fail(TKG_E_MEMORY, "save: no memory");
+  free(z.bits);
+  free(decodes);
+  return status;
+}
+
+/* ---- 5. the report ---- */
+
+static int64_t kept_bytes(const save *s, int v) {
+  switch (s->rule[v]) {
+  case TKG_RULE_EXACT: return tkg__bytes(&s->old->nodes[v]);
+  case TKG_RULE_QUANTIZE: return tkg__bytes(&s->fresh->nodes[s->code[v]]);
+  default: return 0;
+  }
+}
+
+static void line(save *s, int v, int rule, int64_t bytes) {
+  const tkg_node *n = &s->old->nodes[v];
+  bool packed = rule == TKG_RULE_QUANTIZE;
+  s->p->kept[s->p->kept_count++] = (tkg_kept_value){
+      v, *n, s->fresh->side[s->map[v]].where, n->op, (uint8_t)rule,
+      packed ? width(s, n) : rule == TKG_RULE_MASK ? 1 : 32, tkg__bytes(n), bytes};
+}
+
+static int report(save *s) {
+  s->p->kept = calloc(2 * (size_t)s->forward + 1, sizeof *s->p->kept);
+  if (!s->p->kept) return tkg__fail(TKG_E_MEMORY, "save: no memory for the report");
+  for (int v = 0; v < s->forward; v++) {
+    bool view = s->old->nodes[v].op == TKG_OP_RESHAPE;
+    if (s->need_value[v] && s->rule[v] && !view) line(s, v, s->rule[v], kept_bytes(s, v));
+    if (s->mask[v] >= 0) line(s, v, TKG_RULE_MASK, tkg__bytes(&s->fresh->nodes[s->mask[v]]));
+  }
+  return TKG_OK;
+}
+
+/* ---- the pass ---- */
+
+static bool allocate(save *s) {
+  size_t n = (size_t)s->n + 1;
+  bool *flags = calloc(4 * n, sizeof *flags);
+  s->rule = calloc(n, 1);
+  s->map = malloc(10 * n * sizeof *s->map);
+  s->need_value = flags;
+  if (!flags || !s->rule || !s->map) return false;
+  s->need_sign = flags + n;
+  s->is_root = flags + 2 * n;
+  s->must_be_exact = flags + 3 * n;
+  s->copy = s->map + n;
+  s->mask = s->map + 2 * n;
+  s->code = s->map + 3 * n;
+  s->source = s->map + 4 * n; /* a node becomes at most five */
+  return true;
+}
+
+static void renumber(save *s) {
+  tkg_program *p = s->p;
+  for (int i = 0; i < p->root_count; i++) p->roots[i] = s->map[p->roots[i]];
+  for (int i = 0; i < p->gradient_count; i++) {
+    p->leaf_of[i] = s->map[p->leaf_of[i]];
+    p->gradient_of[i] = s->map[p->gradient_of[i]];
+  }
+}
+
+int tkg__save(tkg_program *p, const tkg_policy *policy) {
+  save s = {.p = p, .policy = policy, .old = p->tape, .n = p->tape->n, .forward = p->forward};
+  int forward = 0, status = tkg_tape_create(p->tape->engine, &s.fresh);
+  if (!status && !allocate(&s)) status = tkg__fail(TKG_E_MEMORY, "save: no memory");
+  if (!status) {
+    find_needs(&s);
+    for (int i = 0; i < p->root_count; i++) s.is_root[p->roots[i]] = p->roots[i] < s.forward;
+  }
+  for (bool again = true; again && !status;) {
+    choose_all(&s);
+    status = rewrite(&s, &forward);
+    if (!status) status = find_conflicts(&s, &again);
+  }
+  if (!status) status = report(&s);
+  if (!status) {
+    renumber(&s);
+    tkg_tape_release(p->tape);
+    p->tape = s.fresh;
+    p->forward = forward;
+  } else tkg_tape_release(s.fresh);
+  free(s.need_value);
+  free(s.rule);
+  free(s.map);
+  return status;
+}

@@ -1,0 +1,312 @@
+/* Shape and type of each op's output, and the checks that make a wrong call fail where it is
+ * written. Messages name the op and the shapes met. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "error.h"
+#include "tape.h"
+
+typedef struct infer {
+  tkg_node *out;
+  const tkg_node *in[TKG_MAX_INPUTS];
+} infer;
+
+static const char *name_of(const infer *s) { return tkg__ops[s->out->op].name; }
+
+static int misfit(const infer *s, int a, int b, const char *why) {
+  char left[TKG_SHAPE_TEXT], right[TKG_SHAPE_TEXT];
+  return tkg__fail(TKG_E_SHAPE, "%s: %s and %s do not fit: %s", name_of(s),
+                   tkg__shape_text(s->in[a], left), tkg__shape_text(s->in[b], right), why);
+}
+
+static int unfit(const infer *s, int a, const char *why) {
+  char text[TKG_SHAPE_TEXT];
+  return tkg__fail(TKG_E_SHAPE, "%s: %s does not fit: %s", name_of(s),
+                   tkg__shape_text(s->in[a], text), why);
+}
+
+static void set_shape(tkg_node *out, const tkg_node *like) {
+  out->rank = like->rank;
+  memcpy(out->shape, like->shape, sizeof out->shape);
+}
+
+static bool same_shape(const tkg_node *a, const tkg_node *b) {
+  if (a->rank != b->rank) return false;
+  for (int d = 0; d < a->rank; d++)
+    if (a->shape[d] != b->shape[d]) return false;
+  return true;
+}
+
+static void set_matrix(tkg_node *out, int64_t rows, int64_t cols) {
+  memset(out->shape, 0, sizeof out->shape);
+  out->rank = 2;
+  out->shape[0] = rows;
+  out->shape[1] = cols;
+}
+
+/* f32 is expected unless the op's letter says ids, codes or (sign) a mask. */
+static int check_types(const infer *s) {
+  char text[TKG_SHAPE_TEXT];
+  int op = s->out->op;
+  bool any = op == TKG_OP_GATHER || op == TKG_OP_TAKE || op == TKG_OP_CONCAT ||
+             op == TKG_OP_NARROW || op == TKG_OP_RESHAPE || op == TKG_OP_TRANSPOSE;
+  for (int k = 0; k < s->out->inputs; k++) {
+    char reads = tkg__op_reads(op, k);
+    int dtype = s->in[k]->dtype, wanted = reads == 'i' ? TKG_I32 : reads == 'k' ? TKG_CODES : TKG_F32;
+    if (dtype == wanted || (reads == 's' && dtype == TKG_MASK)) continue;
+    if (any && reads != 'i' && dtype == TKG_I32) continue;
+    return tkg__fail(TKG_E_DTYPE, "%s: input %d is %s, expected %s", name_of(s), k + 1,
+                     tkg__shape_text(s->in[k], text),
+                     wanted == TKG_I32 ? "int32 ids" : "f32 values");
+  }
+  return TKG_OK;
+}
+
+static int broadcast(infer *s) {
+  const tkg_node *a = s->in[0], *b = s->in[1];
+  tkg_node *out = s->out;
+  out->rank = a->rank > b->rank ? a->rank : b->rank;
+  for (int d = 0; d < out->rank; d++) {
+    int da = d - (out->rank - a->rank), db = d - (out->rank - b->rank);
+    int64_t na = da < 0 ? 1 : a->shape[da], nb = db < 0 ? 1 : b->shape[db];
+    if (na != nb && na != 1 && nb != 1)
+      return misfit(s, 0, 1, "each dimension must be equal or 1, counted from the last");
+    out->shape[d] = na == 1 ? nb : na;
+  }
+  return TKG_OK;
+}
+
+static int same(infer *s) {
+  set_shape(s->out, s->in[0]);
+  if (s->out->inputs > 1 && s->in[1]->dtype == TKG_F32 && !same_shape(s->in[0], s->in[1]))
+    return misfit(s, 0, 1, "they must be equal");
+  return TKG_OK;
+}
+
+static int sum(infer *s) {
+  tkg_node *out = s->out;
+  const tkg_node *x = s->in[0];
+  if (out->i[0] < 0 || out->i[0] >= 1 << x->rank) return unfit(s, 0, "no such dimension to sum");
+  out->rank = 0;
+  memset(out->shape, 0, sizeof out->shape);
+  for (int d = 0; d < x->rank; d++) {
+    bool summed = (out->i[0] >> d) & 1;
+    if (!summed) out->shape[out->rank++] = x->shape[d];
+    else if (out->i[1]) out->shape[out->rank++] = 1;
+  }
+  return TKG_OK;
+}
+
+static int widen(infer *s) {
+  const tkg_node *x = s->in[0], *out = s->out;
+  for (int d = 0; d < x->rank; d++) {
+    int to = d + out->rank - x->rank;
+    if (to < 0 || (x->shape[d] != 1 && x->shape[d] != out->shape[to]))
+      return unfit(s, 0, "it does not broadcast to the shape asked for");
+  }
+  return TKG_OK;
+}
+
+/* Drops the last dimension: one number a row. */
+static int a_number_a_row(infer *s) {
+  const tkg_node *x = s->in[0];
+  if (x->rank == 0) return unfit(s, 0, "it has no rows");
+  if (s->out->inputs > 1 && !same_shape(x, s->in[1])) return misfit(s, 0, 1, "they must be equal");
+  set_shape(s->out, x);
+  s->out->rank = (uint8_t)(x->rank - 1);
+  s->out->shape[s->out->rank] = 0;
+  return TKG_OK;
+}
+
+static int matmul(infer *s) {
+  const tkg_node *a = s->in[0], *b = s->in[1];
+  bool ta = s->out->i[0], tb = s->out->i[1];
+  if (a->rank < 2 || (ta && a->rank != 2)) return unfit(s, 0, "a matrix is needed");
+  if (b->rank != 2) return unfit(s, 1, "a matrix is needed");
+  int64_t inner_a = ta ? a->shape[0] : tkg__cols(a), inner_b = tb ? b->shape[1] : b->shape[0];
+  if (inner_a != inner_b)
+    return misfit(s, 0, 1, ta || tb ? "inner dimensions differ (with the transposes asked for)"
+                                    : "columns of the first must equal rows of the second");
+  set_shape(s->out, a);
+  if (ta) s->out->shape[0] = a->shape[1];
+  s->out->shape[s->out->rank - 1] = tb ? b->shape[0] : b->shape[1];
+  return TKG_OK;
+}
+
+static int concat(infer *s) {
+  const tkg_node *a = s->in[0];
+  int64_t dim = s->out->i[0];
+  if (dim < 0 || dim >= a->rank) return unfit(s, 0, "no such dimension to concatenate");
+  set_shape(s->out, a);
+  s->out->dtype = a->dtype;
+  for (int k = 1; k < s->out->inputs; k++) {
+    const tkg_node *b = s->in[k];
+    bool fits = b->rank == a->rank && b->dtype == a->dtype;
+    for (int d = 0; fits && d < a->rank; d++) fits = d == dim || b->shape[d] == a->shape[d];
+    if (!fits) return misfit(s, 0, k, "all but the concatenated dimension must be equal");
+    s->out->shape[dim] += b->shape[dim];
+  }
+  return TKG_OK;
+}
+
+/* narrow: `shape` comes in with the count at dimension i0; pad: with the total there. */
+static int part(infer *s, bool narrow) {
+  const tkg_node *x = s->in[0];
+  int64_t dim = s->out->i[0], first = s->out->i[1];
+  if (dim < 0 || dim >= x->rank) return unfit(s, 0, "no such dimension");
+  int64_t count = s->out->shape[dim], inside = narrow ? count : x->shape[dim];
+  int64_t whole = narrow ? x->shape[dim] : count;
+  if (first < 0 || inside < 0 || first + inside > whole)
+    return tkg__fail(TKG_E_RANGE, "%s: %" PRId64 "..%" PRId64 " is outside 1..%" PRId64,
+                     name_of(s), first + 1, first + inside, whole);
+  set_shape(s->out, x);
+  s->out->shape[dim] = count;
+  s->out->dtype = x->dtype;
+  return TKG_OK;
+}
+
+static int reshape(infer *s) {
+  int64_t known = 1, all = tkg__count(s->in[0]);
+  int open = -1;
+  for (int d = 0; d < s->out->rank; d++)
+    if (s->out->shape[d] == -1 && open < 0) open = d;
+    else known *= s->out->shape[d];
+  if (open >= 0 && known > 0) s->out->shape[open] = all / known;
+  s->out->dtype = s->in[0]->dtype;
+  if (tkg__count(s->out) != all || known < 0)
+    return tkg__fail(TKG_E_SHAPE, "reshape: %" PRId64 " elements do not fill the shape asked for",
+                     all);
+  return TKG_OK;
+}
+
+/* ids' shape, then a row of x. */
+static int gather(infer *s) {
+  const tkg_node *x = s->in[0], *ids = s->in[1];
+  if (x->rank < 1 || x->rank > 2) return unfit(s, 0, "rows of a matrix or elements of a vector are gathered");
+  if (ids->rank + x->rank - 1 > TKG_MAX_RANK) return misfit(s, 0, 1, "the result has more than 4 dimensions");
+  set_shape(s->out, ids);
+  if (x->rank == 2) s->out->shape[s->out->rank++] = x->shape[1];
+  s->out->dtype = x->dtype;
+  return TKG_OK;
+}
+
+static int scatter(infer *s) {
+  const tkg_node *g = s->in[0], *ids = s->in[1];
+  if (tkg__count(ids) * (s->out->rank == 2 ? tkg__cols(g) : 1) != tkg__count(g))
+    return misfit(s, 0, 1, "one id a row is needed");
+  return TKG_OK;
+}
+
+static int take(infer *s) {
+  if (s->in[0]->rank != 2 || s->in[1]->rank != 2 || s->in[0]->shape[0] != s->in[1]->shape[0])
+    return misfit(s, 0, 1, "two matrices with as many rows are needed");
+  if (s->out->op == TKG_OP_TAKE) {
+    set_shape(s->out, s->in[1]);
+    s->out->dtype = s->in[0]->dtype;
+  } else if (!same_shape(s->in[0], s->in[1])) return misfit(s, 0, 1, "they must be equal");
+  return TKG_OK;
+}
+
+static int edge_dot(infer *s) {
+  const tkg_node *u = s->in[0], *r = s->in[1], *ids = s->in[2];
+  if (u->rank != 2 || r->rank != 2 || u->shape[1] != r->shape[1])
+    return misfit(s, 0, 1, "two matrices with as many columns are needed");
+  if (ids->rank != 2 || ids->shape[0] != u->shape[0])
+    return misfit(s, 0, 2, "ids need a row for each row of the first");
+  set_shape(s->out, ids);
+  return TKG_OK;
+}
+
+static int mix(infer *s) {
+  const tkg_node *w = s->in[0], *x = s->in[1];
+  if (w->rank != 2) return unfit(s, 0, "weights are a matrix: a row a node, a column a neighbour");
+  if (x->rank != 2) return unfit(s, 1, "values are a matrix");
+  if (s->out->inputs > 2 && tkg__count(s->in[2]) != tkg__count(w))
+    return misfit(s, 0, 2, "one id a weight is needed");
+  if (s->out->inputs == 2 && x->shape[0] != tkg__count(w))
+    return misfit(s, 0, 1, "without ids the values need a row for each weight");
+  set_matrix(s->out, w->shape[0], x->shape[1]);
+  return TKG_OK;
+}
+
+static int mix_dot(infer *s) {
+  const tkg_node *g = s->in[0], *x = s->in[1];
+  int64_t n = s->out->inputs > 2 ? tkg__count(s->in[2]) : tkg__rows(x);
+  if (g->shape[1] != x->shape[1] || n != g->shape[0] * s->out->i[0])
+    return misfit(s, 0, 1, "k values a row are needed");
+  set_matrix(s->out, g->shape[0], s->out->i[0]);
+  return TKG_OK;
+}
+
+static int sample(infer *s) {
+  tkg_node *out = s->out;
+  bool negatives = out->op == TKG_OP_SAMPLE_NEGATIVES;
+  int64_t n = tkg__count(s->in[negatives ? 2 : 3]), k = out->i[0];
+  if (k < 1) return tkg__fail(TKG_E_ARGUMENT, "%s: %" PRId64 " samples a row asked for", name_of(s), k);
+  memset(out->shape, 0, sizeof out->shape);
+  out->dtype = TKG_I32;
+  if (negatives) set_matrix(out, n, k);
+  else {
+    out->rank = 3;
+    out->shape[0] = 2;
+    out->shape[1] = n;
+    out->shape[2] = k;
+  }
+  return TKG_OK;
+}
+
+static int update(infer *s) {
+  set_shape(s->out, s->in[0]);
+  for (int k = 1; k < s->out->inputs; k++)
+    if (!same_shape(s->in[0], s->in[k])) return misfit(s, 0, k, "they must be equal");
+  return TKG_OK;
+}
+
+static int by_op(infer *s) {
+  switch (s->out->op) {
+  case TKG_OP_FULL:
+  case TKG_OP_MIX_SCATTER: return TKG_OK; /* shape given */
+  case TKG_OP_ADD:
+  case TKG_OP_SUB:
+  case TKG_OP_MUL:
+  case TKG_OP_DIV: return broadcast(s);
+  case TKG_OP_SUM: return sum(s);
+  case TKG_OP_BROADCAST: return widen(s);
+  case TKG_OP_ARGMAX: s->out->dtype = TKG_I32; return a_number_a_row(s);
+  case TKG_OP_DOT: return a_number_a_row(s);
+  case TKG_OP_MATMUL: return matmul(s);
+  case TKG_OP_CONCAT: return concat(s);
+  case TKG_OP_NARROW: return part(s, true);
+  case TKG_OP_PAD: return part(s, false);
+  case TKG_OP_RESHAPE: return reshape(s);
+  case TKG_OP_TRANSPOSE:
+    if (s->in[0]->rank != 2) return unfit(s, 0, "a matrix is needed");
+    set_matrix(s->out, s->in[0]->shape[1], s->in[0]->shape[0]);
+    s->out->dtype = s->in[0]->dtype;
+    return TKG_OK;
+  case TKG_OP_GATHER: return gather(s);
+  case TKG_OP_SCATTER_ADD: return scatter(s);
+  case TKG_OP_TAKE:
+  case TKG_OP_TAKE_GRAD: return take(s);
+  case TKG_OP_EDGE_DOT: return edge_dot(s);
+  case TKG_OP_MIX: return mix(s);
+  case TKG_OP_MIX_DOT: return mix_dot(s);
+  case TKG_OP_MIX_OUTER: set_matrix(s->out, tkg__count(s->in[0]), s->in[1]->shape[1]); return TKG_OK;
+  case TKG_OP_SAMPLE_NEIGHBORS:
+  case TKG_OP_SAMPLE_NEGATIVES: return sample(s);
+  case TKG_OP_ENCODE: s->out->dtype = TKG_CODES; return same(s);
+  case TKG_OP_SIGN_MASK: s->out->dtype = TKG_MASK; return same(s);
+  case TKG_OP_SGD:
+  case TKG_OP_ADAM:
+  case TKG_OP_ADAGRAD: return update(s);
+  default: return same(s);
+  }
+}
+
+int tkg__infer(const tkg_tape *tape, tkg_node *node) {
+  infer s = {.out = node};
+  node->dtype = TKG_F32;
+  for (int k = 0; k < node->inputs; k++) s.in[k] = &tape->nodes[node->in[k]];
+  int status = check_types(&s);
+  return status ? status : by_op(&s);
+}

@@ -1,0 +1,237 @@
+/* Running a plan: bind this step's data, run node after node, hand out what was asked for. */
+#include "step.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "codec.h"
+#include "error.h"
+
+int tkg_step_create(tkg_engine *engine, tkg_step **out) {
+  *out = calloc(1, sizeof **out);
+  if (!*out) return tkg__fail(TKG_E_MEMORY, "no memory for a step");
+  (*out)->engine = engine;
+  (*out)->policy = (tkg_policy){32, TKG_ROUND_DITHER, 4096, true};
+  return TKG_OK;
+}
+
+static void count_arena(tkg_step *step, const tkg_program *p) {
+  for (int k = 0; k < TKG_KIND_COUNT; k++) {
+    tkg__memory_add(step->engine, k, -step->counted[k]);
+    step->counted[k] = p ? p->at_peak[k] : 0;
+  }
+  if (p) { /* gaps between values count as transient */
+    int64_t sum = 0;
+    for (int k = 0; k < TKG_KIND_COUNT; k++) sum += step->counted[k];
+    step->counted[TKG_KIND_TRANSIENT] += step->arena_bytes - sum;
+  }
+  for (int k = 0; k < TKG_KIND_COUNT; k++) tkg__memory_add(step->engine, k, step->counted[k]);
+}
+
+void tkg_step_release(tkg_step *step) {
+  if (!step) return;
+  for (int i = 0; i < step->plan_count; i++) tkg__plan_free(step->plans[i]);
+  count_arena(step, NULL);
+  step->engine->backend->release(step->arena);
+  free(step);
+}
+
+int tkg_step_set(tkg_step *step, const char *option, double value) {
+  int bits = (int)value;
+  if (strcmp(option, "bits") == 0) {
+    if (bits != 32 && bits != 8 && bits != 4 && bits != 2 && bits != 1)
+      return tkg__fail(TKG_E_ARGUMENT, "bits: %g is not one of 32, 8, 4, 2, 1", value);
+    step->policy.bits = bits;
+  } else if (strcmp(option, "rounding") == 0 && value >= 0 && value <= 2)
+    step->policy.rounding = (int)value;
+  else if (strcmp(option, "small") == 0 && value >= 0) step->policy.small = (int64_t)value;
+  else if (strcmp(option, "save") == 0) step->policy.save = value != 0;
+  else if (strcmp(option, "number") == 0 && value >= 0 && value <= UINT32_MAX)
+    step->number = (uint32_t)value;
+  else return tkg__fail(TKG_E_ARGUMENT, "a step has no option '%s' with the value %g", option, value);
+  return TKG_OK;
+}
+
+/* ---- binding ---- */
+
+typedef struct run {
+  tkg_step *step;
+  const tkg_tape *recorded;
+  const tkg_program *p;
+  tkg_optimizer *optimizer;
+  tkg_run_context context;
+} run;
+
+static tkg_tensor *leaf_tensor(const run *r, int leaf) {
+  const tkg_side *side = &r->p->tape->side[leaf];
+  return side->origin > 0 ? r->recorded->side[side->origin - 1].tensor : side->tensor;
+}
+
+static int check_leaves(const run *r) {
+  for (int i = 0; i < r->p->tape->n; i++) {
+    const tkg_side *side = &r->p->tape->side[i];
+    if (r->p->tape->nodes[i].op != TKG_OP_LEAF || side->origin == 0) continue;
+    const tkg_side *now = &r->recorded->side[side->origin - 1];
+    char text[TKG_SHAPE_TEXT];
+    if (now->version != now->tensor->version)
+      return tkg__fail(TKG_E_STALE,
+                       "a value reads a tensor %s that was changed after the value was recorded: "
+                       "look at it (item(), totable(), clone()) before the change",
+                       tkg__shape_text(&now->tensor->shape, text));
+  }
+  return TKG_OK;
+}
+
+static int reserve(tkg_step *step, const tkg_program *p) {
+  if (p->arena_bytes <= step->arena_bytes) return TKG_OK;
+  const tkg_backend *backend = step->engine->backend;
+  count_arena(step, NULL);
+  backend->release(step->arena);
+  step->arena_bytes = 0;
+  step->arena = backend->allocate(p->arena_bytes);
+  if (!step->arena)
+    return tkg__fail(TKG_E_MEMORY,
+                     "no memory for a step: it takes %" PRId64 " bytes (fewer bits, or a smaller "
+                     "batch, take less; step:report() shows what is kept)",
+                     p->arena_bytes);
+  step->arena_bytes = p->arena_bytes;
+  count_arena(step, p);
+  return TKG_OK;
+}
+
+static void *address(const run *r, int node) {
+  int storage = r->p->storage[node];
+  char *base = r->p->tape->nodes[storage].op == TKG_OP_LEAF
+                   ? leaf_tensor(r, storage)->data
+                   : r->step->arena + r->p->offset[storage];
+  return base + r->p->shift[node];
+}
+
+/* ---- running ---- */
+
+static int run_node(const run *r, int i) {
+  const tkg_program *p = r->p;
+  const tkg_node *n = &p->tape->nodes[i];
+  bool update = tkg__op_is(n->op, 'U');
+  if (p->storage[i] != i && !update) return TKG_OK; /* a view */
+  tkg_call call = {.node = n, .out = address(r, i), .context = &r->context};
+  for (int k = 0; k < n->inputs; k++) {
+    call.in[k] = &p->tape->nodes[n->in[k]];
+    call.data[k] = address(r, n->in[k]);
+  }
+  if (p->scratch[i] >= 0) call.scratch = r->step->arena + p->scratch[i];
+  if (update && r->optimizer) {
+    call.lr = r->optimizer->lr;
+    call.t = r->optimizer->t + 1;
+  }
+  int status = r->step->engine->backend->run(&call);
+  if (status && p->tape->side[i].where) return tkg__fail_at(status, "%s", p->tape->side[i].where);
+  return status;
+}
+
+static int run_all(const run *r) {
+  for (int o = 0; o < r->p->order_count; o++) {
+    if (tkg_interrupted(0)) return tkg__fail(TKG_E_INTERRUPTED, "interrupted");
+    int status = run_node(r, r->p->order[o]);
+    if (status) return status;
+  }
+  return TKG_OK;
+}
+
+/* ---- results ---- */
+
+static int copy_out(const run *r, int node, int kind, tkg_tensor **out) {
+  const tkg_node *n = &r->p->tape->nodes[node];
+  int status = tkg__tensor_like(r->step->engine, n, kind, out);
+  if (!status) r->step->engine->backend->copy((*out)->data, address(r, node), tkg__bytes(n));
+  return status;
+}
+
+static int hand_out(const run *r, tkg_tensor **outputs) {
+  for (int i = 0; i < r->p->root_count; i++) {
+    int status = copy_out(r, r->p->roots[i], TKG_KIND_DATA, &outputs[i]);
+    if (!status) continue;
+    while (i-- > 0) tkg_tensor_release(outputs[i]);
+    return status;
+  }
+  return TKG_OK;
+}
+
+static int hand_out_gradients(const run *r) {
+  for (int i = 0; i < r->p->gradient_count; i++) {
+    tkg_tensor *parameter = leaf_tensor(r, r->p->leaf_of[i]), *gradient;
+    int status = copy_out(r, r->p->gradient_of[i], TKG_KIND_GRADIENT, &gradient);
+    if (status) return status;
+    tkg_tensor_release(parameter->gradient);
+    parameter->gradient = gradient;
+  }
+  return TKG_OK;
+}
+
+/* Whatever was updated has changed: values recorded before must not read it unnoticed. */
+static void note_changes(const run *r) {
+  for (int o = 0; o < r->p->order_count; o++) {
+    const tkg_node *n = &r->p->tape->nodes[r->p->order[o]];
+    if (!tkg__op_is(n->op, 'U')) continue;
+    for (int k = 0; k < n->inputs; k++)
+      if (tkg__op_reads(n->op, k) == 'u') leaf_tensor(r, n->in[k])->version++;
+  }
+  if (r->optimizer) r->optimizer->t += 1;
+}
+
+int tkg_step_run(tkg_step *step, tkg_tape *tape, int loss, tkg_optimizer *optimizer,
+                 const int32_t *roots, int n, tkg_tensor **outputs) {
+  tkg_plan *plan;
+  int status = tkg__step_find(step, tape, loss, optimizer, roots, n, &plan);
+  if (status) return status;
+  run r = {step, tape, &plan->program, optimizer,
+           {step->engine->seed, step->number, step->engine->threads}};
+  status = check_leaves(&r);
+  if (!status) status = reserve(step, r.p);
+  if (!status) status = run_all(&r);
+  /* An update cannot be taken back: once any ran, the parameters have changed. */
+  if (r.p->updates && !status) note_changes(&r);
+  if (!status) status = hand_out(&r, outputs);
+  if (!status && loss >= 0 && !optimizer) status = hand_out_gradients(&r);
+  return status;
+}
+
+int tkg_step_plan(tkg_step *step, tkg_tape *tape, int loss, tkg_optimizer *optimizer,
+                  const int32_t *roots, int n) {
+  tkg_plan *plan;
+  return tkg__step_find(step, tape, loss, optimizer, roots, n, &plan);
+}
+
+/* ---- updates outside a step ---- */
+
+static int update_one(tkg_optimizer *o, tkg_tape *tape, tkg_tensor *parameter) {
+  if (!parameter->gradient) return TKG_OK;
+  int leaf = tkg_tape_leaf(tape, parameter), gradient = tkg_tape_leaf(tape, parameter->gradient);
+  if (leaf < 0 || gradient < 0) return TKG_E_MEMORY;
+  return tkg__optimizer_record(o, tape, parameter, leaf, gradient) < 0 ? TKG_E_SHAPE : TKG_OK;
+}
+
+/* The same nodes as in a step, on a tape of their own; gradients are used up. */
+int tkg_optimizer_update(tkg_optimizer *optimizer, tkg_tensor *const *parameters, int n) {
+  tkg_plan plan = {0};
+  tkg_step *step;
+  int status = tkg_step_create(optimizer->engine, &step);
+  if (status) return status;
+  status = tkg_tape_create(optimizer->engine, &plan.program.tape);
+  for (int i = 0; i < n && !status; i++) status = update_one(optimizer, plan.program.tape, parameters[i]);
+  plan.program.updates = true;
+  plan.program.forward = 0;
+  if (!status) status = tkg__plan(&plan.program);
+  run r = {step, plan.program.tape, &plan.program, optimizer, {optimizer->engine->seed, 0, optimizer->engine->threads}};
+  if (!status) status = reserve(step, r.p);
+  if (!status) status = run_all(&r);
+  if (!status) note_changes(&r);
+  for (int i = 0; i < n && !status; i++) {
+    tkg_tensor_release(parameters[i]->gradient);
+    parameters[i]->gradient = NULL;
+  }
+  tkg__program_free(&plan.program);
+  tkg_step_release(step);
+  return status;
+}

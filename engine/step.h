@@ -1,0 +1,40 @@
+/* A step object: settings, the plans made so far, the arena they share. */
+#ifndef TKG_STEP_H
+#define TKG_STEP_H
+
+#include "optimizer.h"
+#include "program.h"
+
+/* A plan and what it was made from: the same recording finds it again. */
+typedef struct tkg_plan {
+  tkg_program program;
+  uint64_t hash;
+  tkg_node *recorded; /* copy of the tape's nodes */
+  int32_t *asked;     /* loss, then roots */
+  int n, asked_count;
+  const tkg_optimizer *optimizer;
+  double constants[5]; /* of the optimizer, where they are structure */
+  tkg_policy policy;
+  uint64_t used;      /* when last: the oldest plan makes room */
+} tkg_plan;
+
+enum { TKG_MAX_PLANS = 16 };
+
+struct tkg_step {
+  tkg_engine *engine;
+  tkg_policy policy;
+  uint32_t number;
+  tkg_plan *plans[TKG_MAX_PLANS];
+  int plan_count;
+  uint64_t clock, made;
+  char *arena;
+  int64_t arena_bytes;
+  int64_t counted[TKG_KIND_COUNT]; /* of the arena, in the engine's books */
+};
+
+/* The plan for this recording: an old one, or a new one made by the passes. */
+int tkg__step_find(tkg_step *step, const tkg_tape *tape, int loss, tkg_optimizer *optimizer,
+                   const int32_t *roots, int n, tkg_plan **out);
+void tkg__plan_free(tkg_plan *plan);
+
+#endif

@@ -1,0 +1,244 @@
+/* Recording. Each call checks its op at once, so that an error has the recipe's own line. */
+#include "tape.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "error.h"
+
+int tkg_tape_create(tkg_engine *engine, tkg_tape **out) {
+  *out = calloc(1, sizeof **out);
+  if (!*out) return tkg__fail(TKG_E_MEMORY, "no memory for a tape");
+  (*out)->engine = engine;
+  (*out)->generation = 1;
+  return TKG_OK;
+}
+
+void tkg__truncate(tkg_tape *tape, int first) {
+  for (int i = first; i < tape->n; i++) tkg_tensor_release(tape->side[i].tensor);
+  if (first < tape->n) tape->n = first;
+}
+
+void tkg_tape_release(tkg_tape *tape) {
+  if (!tape) return;
+  tkg__truncate(tape, 0);
+  for (int i = 0; i < tape->line_count; i++) free(tape->lines[i]);
+  free(tape->lines);
+  free(tape->nodes);
+  free(tape->side);
+  free(tape);
+}
+
+void tkg_tape_begin(tkg_tape *tape) {
+  tkg__truncate(tape, 0);
+  tape->generation++;
+  tape->next_stream = 0;
+}
+
+int tkg_tape_length(const tkg_tape *tape) { return tape->n; }
+
+/* A recipe has few distinct lines, so a short list is enough; the newest are met first. */
+static const char *intern(tkg_tape *tape, const char *where) {
+  if (!where) return NULL;
+  for (int i = tape->line_count; i-- > 0;)
+    if (strcmp(tape->lines[i], where) == 0) return tape->lines[i];
+  if (tape->line_count == tape->line_capacity) {
+    int capacity = tape->line_capacity ? 2 * tape->line_capacity : 32;
+    char **lines = realloc(tape->lines, (size_t)capacity * sizeof *lines);
+    if (!lines) return NULL;
+    tape->lines = lines;
+    tape->line_capacity = capacity;
+  }
+  char *copy = strdup(where);
+  if (copy) tape->lines[tape->line_count++] = copy;
+  return copy;
+}
+
+static int grow(tkg_tape *tape) {
+  if (tape->n < tape->capacity) return TKG_OK;
+  int capacity = tape->capacity ? 2 * tape->capacity : 64;
+  tkg_node *nodes = realloc(tape->nodes, (size_t)capacity * sizeof *nodes);
+  if (nodes) tape->nodes = nodes;
+  tkg_side *side = realloc(tape->side, (size_t)capacity * sizeof *side);
+  if (side) tape->side = side;
+  if (!nodes || !side) return tkg__fail(TKG_E_MEMORY, "no memory for %d tape nodes", capacity);
+  tape->capacity = capacity;
+  return TKG_OK;
+}
+
+int tkg__append(tkg_tape *tape, const tkg_node *node, const char *where) {
+  if (grow(tape)) return -1;
+  tape->nodes[tape->n] = *node;
+  tape->side[tape->n] = (tkg_side){.where = intern(tape, where)};
+  return tape->n++;
+}
+
+/* mix over gathered rows reads the table itself: the gathered copy is never made. */
+static void fuse_gather(const tkg_tape *tape, tkg_node *node) {
+  const tkg_node *x = &tape->nodes[node->in[1]];
+  if (node->op != TKG_OP_MIX || node->inputs != 2 || x->op != TKG_OP_GATHER) return;
+  if (tape->nodes[x->in[0]].rank != 2) return;
+  const tkg_node *ids = &tape->nodes[x->in[1]];
+  if (tkg__count(ids) != tkg__rows(x)) return;
+  node->in[1] = x->in[0];
+  node->in[2] = x->in[1];
+  node->inputs = 3;
+}
+
+int tkg__record(tkg_tape *tape, tkg_node *node, int op, int n, const int32_t *inputs,
+                const char *where) {
+  int least, most;
+  tkg__op_arity(op, &least, &most);
+  if (n < least || n > most) {
+    tkg__fail(TKG_E_ARGUMENT, "%s takes %d to %d inputs, not %d", tkg__ops[op].name, least, most, n);
+    return -1;
+  }
+  node->op = (uint8_t)op;
+  node->inputs = (uint8_t)n;
+  node->bits = (uint8_t)tape->bits;
+  for (int k = 0; k < n; k++) {
+    node->in[k] = inputs[k];
+    if (inputs[k] >= tape->n || inputs[k] < 0) {
+      tkg__fail(TKG_E_ARGUMENT, "%s: input %d is no value of this tape", tkg__ops[op].name, k + 1);
+      return -1;
+    }
+  }
+  if (op == TKG_OP_MIX && n == 2) fuse_gather(tape, node);
+  if (tkg__infer(tape, node)) return -1;
+  return tkg__append(tape, node, where);
+}
+
+int tkg_tape_record(tkg_tape *tape, int op, const int32_t *inputs, int n,
+                    const tkg_attributes *attributes, const char *where) {
+  tkg_node node = {0};
+  if (op <= TKG_OP_LEAF || op >= TKG_OP_COUNT) {
+    tkg__fail(TKG_E_ARGUMENT, "%d is no op that can be recorded", op);
+    return -1;
+  }
+  if (attributes) {
+    memcpy(node.f, attributes->f, sizeof node.f);
+    memcpy(node.i, attributes->i, sizeof node.i);
+    if (attributes->rank < 0 || attributes->rank > TKG_MAX_RANK) {
+      tkg__fail(TKG_E_SHAPE, "%s: %d dimensions asked for, at most %d are possible",
+                tkg__ops[op].name, attributes->rank, TKG_MAX_RANK);
+      return -1;
+    }
+    node.rank = (uint8_t)attributes->rank;
+    for (int d = 0; d < attributes->rank; d++) node.shape[d] = attributes->shape[d];
+  }
+  if (tkg__op_is(op, 'Q')) node.i[op == TKG_OP_DROPOUT ? 0 : 1] = tape->next_stream++;
+  return tkg__record(tape, &node, op, n, inputs, where);
+}
+
+int tkg_tape_leaf(tkg_tape *tape, tkg_tensor *tensor) {
+  if (tensor->tape == tape && tensor->tape_generation == tape->generation &&
+      tape->side[tensor->tape_node].version == tensor->version)
+    return tensor->tape_node;
+  tkg_node node = tensor->shape;
+  node.op = TKG_OP_LEAF;
+  node.parameter = (uint8_t)tensor->parameter;
+  int at = tkg__append(tape, &node, NULL);
+  if (at < 0) return -1;
+  tape->side[at].tensor = tkg_tensor_retain(tensor);
+  tape->side[at].version = tensor->version;
+  tensor->tape = tape;
+  tensor->tape_generation = tape->generation;
+  tensor->tape_node = at;
+  return at;
+}
+
+int tkg_op_code(const char *name) {
+  for (int op = 0; op < TKG_OP_COUNT; op++)
+    if (strcmp(tkg__ops[op].name, name) == 0) return op;
+  return -1;
+}
+
+int tkg_op_count(void) { return TKG_OP_COUNT; }
+const char *tkg_op_name(int op) { return op >= 0 && op < TKG_OP_COUNT ? tkg__ops[op].name : NULL; }
+
+int tkg_tape_dtype(const tkg_tape *tape, int node) { return tape->nodes[node].dtype; }
+int tkg_tape_rank(const tkg_tape *tape, int node) { return tape->nodes[node].rank; }
+
+double tkg_tape_size(const tkg_tape *tape, int node, int dim) {
+  const tkg_node *n = &tape->nodes[node];
+  if (dim < 0) return (double)tkg__count(n);
+  return dim < n->rank ? (double)n->shape[dim] : 1;
+}
+
+int tkg_tape_set_bits(tkg_tape *tape, int bits) {
+  if (bits != 0 && bits != 32 && bits != 8 && bits != 4 && bits != 2 && bits != 1)
+    return tkg__fail(TKG_E_ARGUMENT, "bits: %d is not one of 32, 8, 4, 2, 1", bits);
+  tape->bits = bits;
+  return TKG_OK;
+}
+
+int tkg_tape_set_rule(tkg_tape *tape, int node, const char *rule) {
+  static const char *const names[] = {"default", "", "recompute", "mask", "exact", "quantize"};
+  for (int r = 0; r < (int)(sizeof names / sizeof *names); r++)
+    if (r != TKG_RULE_RESIDENT && strcmp(names[r], rule) == 0) {
+      tape->nodes[node].rule = (uint8_t)r;
+      return TKG_OK;
+    }
+  return tkg__fail(TKG_E_ARGUMENT, "rule '%s' is not one of default, recompute, mask, exact, quantize",
+                   rule);
+}
+
+void tkg__reach(const tkg_tape *tape, const int32_t *roots, int n, bool *marks) {
+  for (int i = 0; i < n; i++)
+    if (roots[i] >= 0) marks[roots[i]] = true;
+  for (int i = tape->n; i-- > 0;)
+    if (marks[i])
+      for (int k = 0; k < tape->nodes[i].inputs; k++) marks[tape->nodes[i].in[k]] = true;
+}
+
+int tkg_tape_compact(tkg_tape *tape, const int32_t *live, int n, int32_t *renumber) {
+  bool *marks = calloc((size_t)tape->n + 1, sizeof *marks);
+  if (!marks) return tkg__fail(TKG_E_MEMORY, "no memory to compact a tape");
+  tkg__reach(tape, live, n, marks);
+  int kept = 0;
+  for (int i = 0; i < tape->n; i++) {
+    renumber[i] = marks[i] ? kept : -1;
+    if (!marks[i]) {
+      tkg_tensor_release(tape->side[i].tensor);
+      continue;
+    }
+    tkg_node *node = &tape->nodes[kept];
+    *node = tape->nodes[i];
+    tape->side[kept] = tape->side[i];
+    for (int k = 0; k < node->inputs; k++) node->in[k] = renumber[node->in[k]];
+    if (tape->side[kept].tensor) tape->side[kept].tensor->tape_node = kept;
+    kept++;
+  }
+  tape->n = kept;
+  free(marks);
+  return TKG_OK;
+}
+
+/* ---- printing ---- */
+
+static int64_t put(char *text, int64_t size, int64_t at, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  bool fits = text && at < size;
+  int length = vsnprintf(fits ? text + at : NULL, fits ? (size_t)(size - at) : 0, format, args);
+  va_end(args);
+  return at + length;
+}
+
+int64_t tkg_tape_print(const tkg_tape *tape, char *text, int64_t size) {
+  char shape[TKG_SHAPE_TEXT];
+  int64_t at = put(text, size, 0, "%s", "");
+  for (int i = 0; i < tape->n; i++) {
+    const tkg_node *n = &tape->nodes[i];
+    at = put(text, size, at, "%4d  %-18s", i, tkg__ops[n->op].name);
+    for (int k = 0; k < n->inputs; k++) at = put(text, size, at, " %d", n->in[k]);
+    at = put(text, size, at, "  %s", tkg__shape_text(n, shape));
+    if (n->parameter) at = put(text, size, at, "  parameter");
+    if (tape->side[i].where) at = put(text, size, at, "  %s", tape->side[i].where);
+    at = put(text, size, at, "\n");
+  }
+  return at + 1;
+}

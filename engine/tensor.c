@@ -1,0 +1,171 @@
+/* Kept tensors: creation, contents, reference counts. */
+#include "tensor.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "error.h"
+#include "philox.h"
+
+int tkg__tensor_like(tkg_engine *engine, const tkg_node *shape, int kind, tkg_tensor **out) {
+  char text[TKG_SHAPE_TEXT];
+  *out = NULL;
+  tkg_tensor *t = calloc(1, sizeof *t);
+  if (!t) return tkg__fail(TKG_E_MEMORY, "no memory for a tensor's header");
+  t->engine = engine;
+  t->references = 1;
+  t->kind = kind;
+  t->shape.dtype = shape->dtype;
+  t->shape.rank = shape->rank;
+  memcpy(t->shape.shape, shape->shape, sizeof shape->shape);
+  int64_t bytes = tkg__bytes(&t->shape);
+  t->data = engine->backend->allocate(bytes);
+  if (!t->data) {
+    free(t);
+    return tkg__fail(TKG_E_MEMORY, "no memory for %s: %" PRId64 " bytes",
+                     tkg__shape_text(shape, text), bytes);
+  }
+  tkg__memory_add(engine, kind, bytes);
+  *out = t;
+  return TKG_OK;
+}
+
+int tkg_tensor_create(tkg_engine *engine, int dtype, int rank, const int64_t *shape, int kind,
+                      tkg_tensor **out) {
+  tkg_node n = {0};
+  *out = NULL;
+  if (dtype != TKG_F32 && dtype != TKG_I32)
+    return tkg__fail(TKG_E_DTYPE, "a tensor is f32 (0) or i32 (1), not %d", dtype);
+  if (rank < 0 || rank > TKG_MAX_RANK)
+    return tkg__fail(TKG_E_SHAPE, "a tensor has 0 to %d dimensions, not %d", TKG_MAX_RANK, rank);
+  if (kind < 0 || kind >= TKG_KIND_COUNT)
+    return tkg__fail(TKG_E_ARGUMENT, "%d is no kind of memory", kind);
+  double count = 4;
+  for (int d = 0; d < rank; d++) {
+    if (shape[d] < 0)
+      return tkg__fail(TKG_E_SHAPE, "dimension %d of a tensor is %" PRId64 ", less than 0", d + 1,
+                       shape[d]);
+    n.shape[d] = shape[d];
+    count *= (double)shape[d];
+  }
+  if (count > 9e15) return tkg__fail(TKG_E_SHAPE, "a tensor of %g bytes is too large", count);
+  n.dtype = (uint8_t)dtype;
+  n.rank = (uint8_t)rank;
+  int status = tkg__tensor_like(engine, &n, kind, out);
+  if (status) return status;
+  engine->backend->zero((*out)->data, tkg__bytes(&n));
+  return TKG_OK;
+}
+
+tkg_tensor *tkg_tensor_retain(tkg_tensor *tensor) {
+  tensor->references++;
+  return tensor;
+}
+
+void tkg_tensor_release(tkg_tensor *tensor) {
+  if (!tensor || --tensor->references > 0) return;
+  tkg_tensor_release(tensor->gradient);
+  tkg__memory_add(tensor->engine, tensor->kind, -tkg__bytes(&tensor->shape));
+  tensor->engine->backend->release(tensor->data);
+  free(tensor);
+}
+
+int tkg_tensor_dtype(const tkg_tensor *tensor) { return tensor->shape.dtype; }
+int tkg_tensor_rank(const tkg_tensor *tensor) { return tensor->shape.rank; }
+
+double tkg_tensor_size(const tkg_tensor *tensor, int dim) {
+  if (dim < 0) return (double)tkg__count(&tensor->shape);
+  return dim < tensor->shape.rank ? (double)tensor->shape.shape[dim] : 1;
+}
+
+static int check_range(const tkg_tensor *tensor, int64_t first, int64_t count) {
+  int64_t all = tkg__count(&tensor->shape);
+  if (first < 0 || count < 0 || first > all - count)
+    return tkg__fail(TKG_E_RANGE, "elements %" PRId64 "..%" PRId64 " are outside a tensor of %" PRId64,
+                     first, first + count - 1, all);
+  return TKG_OK;
+}
+
+int tkg_tensor_write(tkg_tensor *tensor, const void *from, int64_t first, int64_t count) {
+  int status = check_range(tensor, first, count);
+  if (status) return status;
+  tensor->engine->backend->write((char *)tensor->data + 4 * first, from, 4 * count);
+  tensor->version++;
+  return TKG_OK;
+}
+
+int tkg_tensor_read(const tkg_tensor *tensor, void *to, int64_t first, int64_t count) {
+  int status = check_range(tensor, first, count);
+  if (status) return status;
+  tensor->engine->backend->read(to, (const char *)tensor->data + 4 * first, 4 * count);
+  return TKG_OK;
+}
+
+/* Values are made on the host and written once: initialisation is not a hot path. */
+static float *host_copy(const tkg_tensor *tensor) {
+  return malloc((size_t)tkg__bytes(&tensor->shape) + 4);
+}
+
+static int write_and_free(tkg_tensor *tensor, float *values) {
+  int status = tkg_tensor_write(tensor, values, 0, tkg__count(&tensor->shape));
+  free(values);
+  return status;
+}
+
+int tkg_tensor_fill(tkg_tensor *tensor, double value) {
+  int64_t n = tkg__count(&tensor->shape);
+  float *host = host_copy(tensor);
+  if (!host) return tkg__fail(TKG_E_MEMORY, "fill: no memory for a copy on the host");
+  if (tensor->shape.dtype == TKG_I32)
+    for (int64_t i = 0; i < n; i++) ((int32_t *)host)[i] = (int32_t)value;
+  else
+    for (int64_t i = 0; i < n; i++) host[i] = (float)value;
+  return write_and_free(tensor, host);
+}
+
+typedef void fill_function(float *, int64_t, float, float, uint64_t, uint32_t, uint32_t);
+
+static int fill_random(tkg_tensor *tensor, double a, double b, uint32_t stream,
+                       fill_function *fill) {
+  if (tensor->shape.dtype != TKG_F32)
+    return tkg__fail(TKG_E_DTYPE, "random values need an f32 tensor");
+  float *host = host_copy(tensor);
+  if (!host) return tkg__fail(TKG_E_MEMORY, "random values: no memory for a copy on the host");
+  fill(host, tkg__count(&tensor->shape), (float)a, (float)b, tensor->engine->seed, 0, stream);
+  return write_and_free(tensor, host);
+}
+
+int tkg_tensor_uniform(tkg_tensor *tensor, double low, double high, uint32_t stream) {
+  return fill_random(tensor, low, high, stream, tkg__fill_uniform);
+}
+
+int tkg_tensor_normal(tkg_tensor *tensor, double mean, double deviation, uint32_t stream) {
+  return fill_random(tensor, mean, deviation, stream, tkg__fill_normal);
+}
+
+static void set_kind(tkg_tensor *tensor, int kind) {
+  int64_t bytes = tkg__bytes(&tensor->shape);
+  tkg__memory_add(tensor->engine, tensor->kind, -bytes);
+  tkg__memory_add(tensor->engine, kind, bytes);
+  tensor->kind = kind;
+}
+
+void tkg_tensor_set_parameter(tkg_tensor *tensor, int wanted) {
+  tensor->parameter = wanted != 0;
+  if (tensor->kind == TKG_KIND_PARAMETER || tensor->kind == TKG_KIND_DATA)
+    set_kind(tensor, wanted ? TKG_KIND_PARAMETER : TKG_KIND_DATA);
+}
+
+int tkg_tensor_is_parameter(const tkg_tensor *tensor) { return tensor->parameter; }
+
+tkg_tensor *tkg_tensor_gradient(tkg_tensor *tensor) {
+  return tensor->gradient ? tkg_tensor_retain(tensor->gradient) : NULL;
+}
+
+int tkg_shuffle(int32_t *ids, int64_t n, uint64_t seed, uint32_t epoch, uint32_t stream) {
+  if (n < 0 || n > INT32_MAX)
+    return tkg__fail(TKG_E_ARGUMENT, "shuffle: %" PRId64 " is not in 0..2^31-1", n);
+  tkg__permutation(ids, n, seed, epoch, stream);
+  return TKG_OK;
+}

@@ -1,0 +1,137 @@
+/* tinykg: a training engine for knowledge-graph recommenders. This is the whole C API.
+ *
+ * Conventions
+ *   - A function that can fail returns a status, 0 for success (errors.def); tkg_error() then has
+ *     the message of the calling thread. Recording functions return a node number instead, or -1.
+ *   - Objects are opaque. `create` gives one reference, `retain` adds and `release` drops one;
+ *     release(NULL) does nothing.
+ *   - Sizes are 64 bit; counts come back as double, which Lua reads without boxing.
+ *   - An engine and what belongs to it is used by one thread at a time; engines are independent.
+ *
+ * The way of a step: values are recorded on a tape (nothing is computed), then a step object turns
+ * the tape into a plan - gradients, what is kept for them, memory layout - and runs it. */
+#ifndef TINYKG_H
+#define TINYKG_H
+
+#include <stdint.h>
+
+#define TKG_ABI 1
+
+/* ffi:begin */
+typedef struct tkg_engine tkg_engine;
+typedef struct tkg_tensor tkg_tensor;
+typedef struct tkg_tape tkg_tape;
+typedef struct tkg_step tkg_step;
+typedef struct tkg_optimizer tkg_optimizer;
+
+uint32_t tkg_abi(void);              /* changes when this header does */
+const char *tkg_version(void);
+const char *tkg_error(void);         /* message of the last failure in this thread */
+const char *tkg_status_text(int status);
+
+/* ---- engine: a device, a seed, a number of threads, memory counters ---- */
+int tkg_engine_create(const char *device, tkg_engine **out); /* "auto" or "cpu" */
+void tkg_engine_release(tkg_engine *engine);
+const char *tkg_engine_device(const tkg_engine *engine);
+void tkg_engine_set_seed(tkg_engine *engine, uint64_t seed);
+int tkg_engine_set_threads(tkg_engine *engine, int threads); /* 0: one a core */
+int tkg_engine_threads(const tkg_engine *engine);
+
+/* Bytes by kind: parameter gradient optimizer kept_exact kept_quantized transient graph data.
+ * `peak` of kind -1 is the largest sum seen since the last reset. */
+int tkg_memory_kinds(void);
+const char *tkg_memory_kind(int kind);
+double tkg_memory_live(const tkg_engine *engine, int kind);
+double tkg_memory_peak(const tkg_engine *engine, int kind);
+void tkg_memory_reset_peak(tkg_engine *engine);
+
+/* Ctrl-C: while watched, SIGINT sets a flag that runs look at between nodes (TKG_E_INTERRUPTED).
+ * A second SIGINT with the first unanswered ends the process as usual. */
+int tkg_interrupt_watch(int on);
+int tkg_interrupted(int clear);
+
+/* ---- tensors: kept values, reference counted ---- */
+/* dtype 0 = f32, 1 = i32; rank 0..4; zeroed. kind as in tkg_memory_kind. */
+int tkg_tensor_create(tkg_engine *engine, int dtype, int rank, const int64_t *shape, int kind,
+                      tkg_tensor **out);
+tkg_tensor *tkg_tensor_retain(tkg_tensor *tensor);
+void tkg_tensor_release(tkg_tensor *tensor);
+int tkg_tensor_dtype(const tkg_tensor *tensor);
+int tkg_tensor_rank(const tkg_tensor *tensor);
+double tkg_tensor_size(const tkg_tensor *tensor, int dim); /* dim 0..rank-1; -1: element count */
+int tkg_tensor_write(tkg_tensor *tensor, const void *from, int64_t first, int64_t count);
+int tkg_tensor_read(const tkg_tensor *tensor, void *to, int64_t first, int64_t count);
+int tkg_tensor_fill(tkg_tensor *tensor, double value);
+/* Drawn from the engine's seed and `stream`: the same stream gives the same numbers. */
+int tkg_tensor_uniform(tkg_tensor *tensor, double low, double high, uint32_t stream);
+int tkg_tensor_normal(tkg_tensor *tensor, double mean, double deviation, uint32_t stream);
+void tkg_tensor_set_parameter(tkg_tensor *tensor, int wanted); /* gradient wanted; kind follows */
+int tkg_tensor_is_parameter(const tkg_tensor *tensor);
+tkg_tensor *tkg_tensor_gradient(tkg_tensor *tensor); /* a new reference, or NULL */
+int tkg_shuffle(int32_t *ids, int64_t n, uint64_t seed, uint32_t epoch, uint32_t stream);
+
+/* ---- tape: values recorded, not computed ---- */
+typedef struct tkg_attributes {
+  double f[4];
+  int64_t i[4];
+  int32_t rank;       /* of `shape`, for ops whose output shape is given */
+  int64_t shape[4];
+} tkg_attributes;
+
+int tkg_tape_create(tkg_engine *engine, tkg_tape **out);
+void tkg_tape_release(tkg_tape *tape);
+void tkg_tape_begin(tkg_tape *tape);            /* empties it; values recorded before are over */
+int tkg_tape_length(const tkg_tape *tape);
+int tkg_op_code(const char *name);              /* -1 when there is none */
+int tkg_op_count(void);
+const char *tkg_op_name(int op);
+int tkg_tape_leaf(tkg_tape *tape, tkg_tensor *tensor);
+/* `where`: the recipe's "file:line" for reports, or NULL. Absent optional inputs are left out. */
+int tkg_tape_record(tkg_tape *tape, int op, const int32_t *inputs, int n,
+                    const tkg_attributes *attributes, const char *where);
+int tkg_tape_dtype(const tkg_tape *tape, int node);
+int tkg_tape_rank(const tkg_tape *tape, int node);
+double tkg_tape_size(const tkg_tape *tape, int node, int dim);
+int tkg_tape_set_bits(tkg_tape *tape, int bits);            /* for what is recorded next; 0: step's */
+int tkg_tape_set_rule(tkg_tape *tape, int node, const char *rule); /* recompute mask exact quantize */
+/* Keeps only what the given nodes need; renumber[old] = new number or -1. */
+int tkg_tape_compact(tkg_tape *tape, const int32_t *live, int n, int32_t *renumber);
+/* The tape, one node a line, into text (at most `size` bytes with the 0); returns bytes needed. */
+int64_t tkg_tape_print(const tkg_tape *tape, char *text, int64_t size);
+
+/* ---- optimizers: updates recorded as nodes ---- */
+int tkg_optimizer_create(tkg_engine *engine, const char *kind, tkg_optimizer **out);
+void tkg_optimizer_release(tkg_optimizer *optimizer);
+int tkg_optimizer_set(tkg_optimizer *optimizer, const char *option, double value);
+int tkg_optimizer_get(const tkg_optimizer *optimizer, const char *option, double *value);
+/* State of a parameter (slot 0, 1: m, v of Adam); made when missing. Borrowed. NULL: no such slot. */
+tkg_tensor *tkg_optimizer_state(tkg_optimizer *optimizer, tkg_tensor *parameter, int slot);
+int tkg_optimizer_update(tkg_optimizer *optimizer, tkg_tensor *const *parameters, int n);
+
+/* ---- steps: from tape to plan to numbers ---- */
+int tkg_step_create(tkg_engine *engine, tkg_step **out);
+void tkg_step_release(tkg_step *step);
+/* bits 32|8|4|2|1, rounding 0 dither 1 stochastic 2 nearest, small (bytes), number (of the step),
+ * save 0|1 (0: keep whatever backward reads, exactly). */
+int tkg_step_set(tkg_step *step, const char *option, double value);
+/* loss -1: forward only. With an optimizer: forward, backward, update. Without one, gradients go
+ * to tkg_tensor_gradient of each parameter. outputs[i]: a new tensor with the value of roots[i]. */
+int tkg_step_run(tkg_step *step, tkg_tape *tape, int loss, tkg_optimizer *optimizer,
+                 const int32_t *roots, int n, tkg_tensor **outputs);
+/* Plans as tkg_step_run would, runs nothing. */
+int tkg_step_plan(tkg_step *step, tkg_tape *tape, int loss, tkg_optimizer *optimizer,
+                  const int32_t *roots, int n);
+/* Of the largest plan: reference_bytes stored_bytes exact_bytes arena_bytes kept_exact
+ * kept_quantized gradient transient nodes plans values. -1: no such figure. */
+double tkg_step_figure(const tkg_step *step, const char *name);
+typedef struct tkg_kept {
+  const char *where, *op, *rule;
+  double exact_bytes, kept_bytes;
+  int32_t bits, dtype, rank;
+  int64_t shape[4];
+} tkg_kept;
+int tkg_step_kept(const tkg_step *step, int index, tkg_kept *out);
+int64_t tkg_step_print(const tkg_step *step, char *text, int64_t size);
+/* ffi:end */
+
+#endif

@@ -1,0 +1,109 @@
+--- Interactions as parallel columns: { n, users, items [, labels, ratings, times] }.
+
+local columns = require 'tinykg.columns'
+
+local rows = {}
+
+local makers = {
+  users = columns.ints,
+  items = columns.ints,
+  labels = columns.floats,
+  ratings = columns.floats,
+  times = columns.doubles,
+}
+
+--- The rows at n positions, in that order.
+---@param from table
+---@param positions ffi.cdata* int32
+---@param n number
+---@return table
+function rows.take(from, positions, n)
+  local to = { n = n }
+  for name, make in pairs(makers) do
+    local source = from[name]
+    if source then
+      local target = make(n)
+      for i = 0, n - 1 do target[i] = source[positions[i]] end
+      to[name] = target
+    end
+  end
+  return to
+end
+
+--- The rows for which keep(position) holds, in order, and how many were dropped.
+---@param from table
+---@param keep fun(position: number): boolean
+---@return table kept
+---@return number dropped
+function rows.filter(from, keep)
+  local positions, n = columns.ints(from.n), 0
+  for i = 0, from.n - 1 do
+    if keep(i) then
+      positions[n] = i
+      n = n + 1
+    end
+  end
+  if n == from.n then return from, 0 end
+  return rows.take(from, positions, n), from.n - n
+end
+
+--- Pairs sorted by user and item.
+---@param from table
+---@param users number
+---@return tinykg.Csr
+function rows.csr(from, users) return columns.csr(from.n, from.users, from.items, users) end
+
+--- Without repeated pairs of user and item, the first of each kept, order unchanged.
+---@param from table
+---@param users number
+---@return table kept
+---@return number dropped
+function rows.distinct(from, users)
+  local csr = rows.csr(from, users):unique()
+  if csr.n == from.n then return from, 0 end
+  local first = columns.ints(from.n)
+  for i = 0, csr.n - 1 do first[csr.order[i]] = 1 end
+  return rows.filter(from, function(i) return first[i] == 1 end)
+end
+
+--- Only what is watched: rows with label 1, without their labels.
+---@param from table
+---@return table
+function rows.positives(from)
+  local labels = from.labels
+  if not labels then return from end
+  local kept = rows.filter(from, function(i) return labels[i] == 1 end)
+  local bare = {}
+  for name, column in pairs(kept) do bare[name] = column end
+  bare.labels = nil
+  return bare
+end
+
+--- Several sets of rows, one after the other. Columns that one of them lacks are left out.
+---@param list table[]
+---@return table
+function rows.concat(list)
+  local n, all = 0, { n = 0 }
+  for _, part in ipairs(list) do n = n + part.n end
+  all.n = n
+  for name, make in pairs(makers) do
+    local everywhere = true
+    for _, part in ipairs(list) do everywhere = everywhere and part[name] end
+    if everywhere then
+      local target, at = make(n), 0
+      for _, part in ipairs(list) do
+        local source = part[name]
+        for i = 0, part.n - 1 do target[at + i] = source[i] end
+        at = at + part.n
+      end
+      all[name] = target
+    end
+  end
+  return all
+end
+
+--- A set without rows.
+---@return table
+function rows.none() return { n = 0, users = columns.ints(0), items = columns.ints(0) } end
+
+return rows

@@ -1,0 +1,133 @@
+--- Splits of interactions into train, validation and test. Each is a function of the rows, the
+-- options and the seed alone.
+
+local columns = require 'tinykg.columns'
+local rows = require 'tinykg.data.rows'
+
+local split = {}
+
+local STREAM = 0x53504C31
+local VALID_STREAM = 0x53504C32
+
+-- How many of n rows go to validation and to test. Train gets what rounding down leaves, but where
+-- a share is less than one row and train has another, one row goes to test, then to validation
+-- (as in RecBole).
+local function shares(n, ratios)
+  local valid, test = math.floor(ratios[2] * n), math.floor(ratios[3] * n)
+  local train = n - valid - test
+  if train > 1 and test == 0 and ratios[3] * n > 0 then test, train = 1, train - 1 end
+  if train > 1 and valid == 0 and ratios[2] * n > 0 then valid = 1 end
+  return valid, test
+end
+
+-- Rows of the three parts, by part[i] = 0, 1, 2; the order of the rows stays.
+local function separate(all, part)
+  local parts = {}
+  for k = 0, 2 do
+    parts[k + 1] = rows.filter(all, function(i) return part[i] == k end)
+  end
+  return parts[1], parts[2], parts[3]
+end
+
+-- Marks the last rows of order[first .. last) as validation and, after them, as test.
+local function mark(part, order, first, last, valid, test)
+  for i = last - test - valid, last - test - 1 do
+    if i >= first then part[order[i]] = 1 end
+  end
+  for i = last - test, last - 1 do part[order[i]] = 2 end
+end
+
+-- rank[i]: the place of row i in a random order.
+local function random_rank(n, seed, stream)
+  local order, rank = columns.permutation(n, seed, 0, stream), columns.ints(n)
+  for i = 0, n - 1 do rank[order[i]] = i end
+  return rank
+end
+
+local function time_rank(all)
+  if not all.times then error("split by time: the interactions have no times", 0) end
+  local order, rank = columns.argsort(all.n, all.times), columns.ints(all.n)
+  for i = 0, all.n - 1 do rank[order[i]] = i end
+  return rank
+end
+
+-- Marks inside each user's rows, in the order of their ranks; count(n) gives validation and test.
+local function per_user(all, users, rank, count)
+  local part = columns.ints(all.n)
+  local csr = columns.csr(all.n, all.users, rank, users)
+  for user = 0, users - 1 do
+    local first, last = csr.offsets[user], csr.offsets[user + 1]
+    local valid, test = count(last - first)
+    mark(part, csr.order, first, last, valid, test)
+  end
+  return separate(all, part)
+end
+
+local function whole(all, rank, ratios)
+  local part, order = columns.ints(all.n), columns.ints(all.n)
+  for i = 0, all.n - 1 do order[rank[i]] = i end
+  local valid, test = shares(all.n, ratios)
+  mark(part, order, 0, all.n, valid, test)
+  return separate(all, part)
+end
+
+local methods = {}
+
+function methods.ratio(all, users, ratios, seed)
+  return per_user(all, users, random_rank(all.n, seed, STREAM),
+    function(n) return shares(n, ratios) end)
+end
+
+function methods.ratio_global(all, _, ratios, seed)
+  return whole(all, random_rank(all.n, seed, STREAM), ratios)
+end
+
+-- The last row of each user (by time, else a random one) for test, the one before for validation.
+function methods.leave_one_out(all, users, _, seed)
+  if all.labels then
+    error("split 'leave_one_out' needs positives only: use task = 'ranking'", 0)
+  end
+  local rank = all.times and time_rank(all) or random_rank(all.n, seed, STREAM)
+  return per_user(all, users, rank, function(n) return n > 2 and 1 or 0, n > 1 and 1 or 0 end)
+end
+
+function methods.time(all, users, ratios)
+  return per_user(all, users, time_rank(all), function(n) return shares(n, ratios) end)
+end
+
+function methods.time_global(all, _, ratios) return whole(all, time_rank(all), ratios) end
+
+--- Names of the methods:
+--  ratio          of each user's rows, at random
+--  ratio_global   of all rows, at random
+--  leave_one_out  each user's last row for test, the one before for validation
+--  time           of each user's rows, the latest for test
+--  time_global    of all rows, the latest for test
+split.methods = methods
+
+--- Splits rows by a method.
+---@param all table
+---@param users number
+---@param method string
+---@param ratios number[] train, validation, test
+---@param seed number
+---@return table train, table valid, table test
+function split.apply(all, users, method, ratios, seed)
+  return methods[method](all, users, ratios, seed)
+end
+
+--- Takes a share of each user's rows out of train, rounded to the nearest; at least one stays.
+---@param train table
+---@param users number
+---@param ratio number
+---@param seed number
+---@return table train
+---@return table valid
+function split.take_valid(train, users, ratio, seed)
+  local rest, valid = per_user(train, users, random_rank(train.n, seed, VALID_STREAM), function(n)
+    return math.min(math.floor(n * ratio + 0.5), math.max(n - 1, 0)), 0
+  end)
+  return rest, valid
+end
+
+return split

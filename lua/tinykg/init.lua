@@ -1,0 +1,119 @@
+--- tinykg: train knowledge-graph recommenders in a fraction of the memory.
+--   local tk = require 'tinykg'
+local ffi = require 'ffi'
+local C = require 'tinykg.lib'
+local session = require 'tinykg.session'
+local tensor = require 'tinykg.tensor'
+local ops = require 'tinykg.ops'
+local step = require 'tinykg.step'
+local nn = require 'tinykg.nn'
+local check, fail = session.check, session.fail
+
+local tk = {
+  version = ffi.string(C.tkg_version()),
+  tensor = tensor.from, ids = tensor.ids, is_tensor = tensor.is,
+  cat = ops.cat, dot = ops.dot, mix = ops.mix, edge_dot = ops.edge_dot,
+  parameter = require 'tinykg.parameter',
+  nn = nn, xavier = nn.xavier,
+  optim = require 'tinykg.optim',
+  loss = require 'tinykg.loss',
+  graph = require 'tinykg.graph',
+  step = step.new, bits = step.bits,
+}
+
+-- ---- making tensors ----
+
+local function shape_of(...) return type(...) == 'table' and ... or {...} end
+
+--- f32 zeros of the given shape. ---@return Tensor
+function tk.zeros(...) return tensor.create(tensor.F32, shape_of(...)) end
+--- f32 `value` everywhere. ---@return Tensor
+function tk.full(value, ...)
+  local t = tk.zeros(...)
+  check(C.tkg_tensor_fill(t.kept, value))
+  return t
+end
+--- f32 ones. ---@return Tensor
+function tk.ones(...) return tk.full(1, ...) end
+
+--- Standard normal. ---@return Tensor
+function tk.randn(...)
+  local t = tk.zeros(...)
+  check(C.tkg_tensor_normal(t.kept, 0, 1, session.stream()))
+  return t
+end
+
+--- Uniform in [0, 1). ---@return Tensor
+function tk.rand(...)
+  local t = tk.zeros(...)
+  check(C.tkg_tensor_uniform(t.kept, 0, 1, session.stream()))
+  return t
+end
+
+--- Draws, on the engine: `count` items a user that the user does not know. ---@return Tensor [n, count]
+function tk.sample_negatives(known, users, count, items)
+  local a = tensor.attribute()
+  a.i[0], a.i[2] = count, items
+  if known.probability then
+    return tensor.record('sample_negatives', a, known.offsets, known.items, users,
+                         known.probability, known.alias)
+  end
+  return tensor.record('sample_negatives', a, known.offsets, known.items, users)
+end
+
+-- ---- settings ----
+
+--- Sets the seed of everything random from here on; returns it when called without.
+function tk.seed(seed)
+  if seed == nil then return session.seed end
+  if type(seed) ~= 'number' or seed < 0 or seed % 1 ~= 0 then
+    fail('seed: %s is not a whole number >= 0', tostring(seed))
+  end
+  session.set_seed(seed)
+end
+
+--- The device in use; 'auto' and 'cpu' can be asked for.
+function tk.device(name)
+  if name == nil then return ffi.string(C.tkg_engine_device(session.engine)) end
+  if name ~= 'auto' and name ~= 'cpu' then
+    fail("device '%s' is not one this build has: use 'auto' or 'cpu'", tostring(name))
+  end
+end
+
+--- Sets the number of threads (0: one a core); returns it when called without.
+function tk.threads(n)
+  if n == nil then return C.tkg_engine_threads(session.engine) end
+  check(C.tkg_engine_set_threads(session.engine, n))
+end
+
+--- Live and peak bytes by kind, and their totals: {live = {...}, peak = {...}}.
+function tk.memory()
+  local out = {live = {}, peak = {}}
+  for k = 0, C.tkg_memory_kinds() - 1 do
+    local name = ffi.string(C.tkg_memory_kind(k))
+    out.live[name] = C.tkg_memory_live(session.engine, k)
+    out.peak[name] = C.tkg_memory_peak(session.engine, k)
+  end
+  out.live.total = C.tkg_memory_live(session.engine, -1)
+  out.peak.total = C.tkg_memory_peak(session.engine, -1)
+  return out
+end
+
+--- Runs fn and returns what it returns. Values are lazy, so no gradient is ever prepared for them
+--- unless backward() asks: this only states the intent.
+function tk.no_grad(fn) return fn() end
+
+-- ---- parts that few scripts need: loaded when named ----
+
+local late = {data = 'tinykg.data', metrics = 'tinykg.metrics', recipe = 'tinykg.recipe',
+              load = 'tinykg.store', save = 'tinykg.store'}
+
+setmetatable(tk, {__index = function(_, key)
+  if not late[key] then return nil end
+  local module = require(late[key])
+  local value = late[key] == 'tinykg.store' and module[key] or module
+  rawset(tk, key, value)
+  return value
+end})
+
+return tk

@@ -1,0 +1,151 @@
+--- Modules: named parameters and a forward function.
+local session = require 'tinykg.session'
+local tensor = require 'tinykg.tensor'
+local C = require 'tinykg.lib'
+
+local nn = {}
+
+---@class Module
+local Module = {}
+Module.__index = Module
+nn.Module = Module
+
+--- A new module class; its instances are called like functions.
+function nn.class(name)
+  local class = setmetatable({name = name}, {__index = Module})
+  class.__index = class
+  class.__call = function(self, ...) return self:forward(...) end
+  class.__tostring = function(self) return self:describe() end
+  return class
+end
+
+--- Uniform in +-sqrt(6 / (rows + cols)) (Glorot & Bengio 2010), as a kept tensor [rows, cols].
+function nn.xavier(rows, cols)
+  local t = tensor.create(tensor.F32, {rows, cols}, 'parameter')
+  local bound = math.sqrt(6 / (rows + cols))
+  session.check(C.tkg_tensor_uniform(t.kept, -bound, bound, session.stream()))
+  return t
+end
+
+local function sorted_fields(self)
+  local keys = {}
+  for key in pairs(self) do keys[#keys + 1] = key end
+  table.sort(keys, function(a, b)
+    if type(a) == type(b) then return a < b end
+    return type(a) == 'number'
+  end)
+  return keys
+end
+
+local function collect(self, prefix, out, seen)
+  for _, key in ipairs(sorted_fields(self)) do
+    local value, name = self[key], prefix .. tostring(key)
+    if tensor.is(value) then
+      if value.kept and C.tkg_tensor_is_parameter(value.kept) ~= 0 then
+        out[#out + 1] = {name = name, tensor = value}
+      end
+    elseif type(value) == 'table' and not seen[value] then
+      seen[value] = true
+      collect(value, name .. '.', out, seen)
+    end
+  end
+  return out
+end
+
+--- Parameters of this module and those inside, as {name, tensor}, in a fixed order.
+function Module:named_parameters() return collect(self, '', {}, {[self] = true}) end
+
+---@return Tensor[]
+function Module:parameters()
+  local list = {}
+  for i, p in ipairs(self:named_parameters()) do list[i] = p.tensor end
+  return list
+end
+
+--- Parameters by name, for tk.save. The tensors are shared, not copied.
+function Module:state()
+  local state = {}
+  for _, p in ipairs(self:named_parameters()) do state[p.name] = p.tensor end
+  return state
+end
+
+local function set_mode(self, training, seen)
+  self.training = training
+  for _, value in pairs(self) do
+    if type(value) == 'table' and not tensor.is(value) and not seen[value] then
+      seen[value] = true
+      set_mode(value, training, seen)
+    end
+  end
+end
+
+--- Dropout is on. Returns the module.
+function Module:train() set_mode(self, true, {[self] = true}) return self end
+--- Dropout is off. Returns the module.
+function Module:eval() set_mode(self, false, {[self] = true}) return self end
+
+function Module:describe()
+  local parts = {}
+  for _, p in ipairs(self:named_parameters()) do
+    parts[#parts + 1] = p.name .. ' ' .. table.concat(p.tensor:size(), 'x')
+  end
+  return (self.name or 'Module') .. '(' .. table.concat(parts, ', ') .. ')'
+end
+
+-- ---- layers ----
+
+local Linear = nn.class('nn.Linear')
+
+--- x W^T + b. W: Xavier, [outputs, inputs]; b: zeros. ---@param bias? boolean true by default
+function nn.Linear(inputs, outputs, bias)
+  local parameter = require('tinykg.parameter')
+  local self = setmetatable({inputs = inputs, outputs = outputs}, Linear)
+  self.weight = parameter(nn.xavier(outputs, inputs))
+  if bias ~= false then
+    self.bias = parameter(tensor.create(tensor.F32, {outputs}, 'parameter'))
+  end
+  return self
+end
+
+function Linear:forward(x)
+  local y = x:matmul(self.weight, {transpose_b = true})
+  return self.bias and y + self.bias or y
+end
+
+function Linear:describe() return string.format('nn.Linear(%d -> %d)', self.inputs, self.outputs) end
+
+local Embedding = nn.class('nn.Embedding')
+
+--- A table of `n` rows of `d`, Xavier; called with ids it gathers rows.
+function nn.Embedding(n, d)
+  local parameter = require('tinykg.parameter')
+  return setmetatable({n = n, d = d, weight = parameter(nn.xavier(n, d))}, Embedding)
+end
+
+function Embedding:forward(ids) return self.weight:gather(ids) end
+function Embedding:describe() return string.format('nn.Embedding(%d, %d)', self.n, self.d) end
+
+local Dropout = nn.class('nn.Dropout')
+
+--- Dropout while training, nothing in eval(). ---@param p number
+function nn.Dropout(p) return setmetatable({p = p, training = true}, Dropout) end
+function Dropout:forward(x) return self.training and x:dropout(self.p) or x end
+function Dropout:describe() return string.format('nn.Dropout(%g)', self.p) end
+
+local Sequential = nn.class('nn.Sequential')
+
+--- Modules (or functions) one behind the other.
+function nn.Sequential(...) return setmetatable({...}, Sequential) end
+
+function Sequential:forward(x)
+  for _, layer in ipairs(self) do x = layer(x) end
+  return x
+end
+
+function Sequential:describe()
+  local parts = {}
+  for i, layer in ipairs(self) do parts[i] = tostring(layer) end
+  return 'nn.Sequential(' .. table.concat(parts, ', ') .. ')'
+end
+
+return nn

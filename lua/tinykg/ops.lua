@@ -1,0 +1,213 @@
+--- The ops as tensor methods and operators. Each records one node or composes a few.
+local session = require 'tinykg.session'
+local tensor = require 'tinykg.tensor'
+local record, attribute, set_shape, fail = tensor.record, tensor.attribute, tensor.set_shape,
+  session.fail
+local Tensor, methods = tensor.Tensor, tensor.methods
+
+local ops = {}
+
+local function scalar(name, f0, f1, x)
+  local a = attribute()
+  a.f[0], a.f[1] = f0 or 0, f1 or 0
+  return record(name, a, x)
+end
+
+-- ---- arithmetic ----
+
+--- scale * x + shift, for numbers on either side of an operator.
+local function affine(x, scale, shift) return scalar('affine', scale, shift, x) end
+
+local function operand(x)
+  if type(x) == 'number' then return x end
+  if not tensor.is(x) then fail('arithmetic on a tensor and a %s', type(x)) end
+end
+
+function Tensor.__add(a, b)
+  if operand(b) then return affine(a, 1, b) end
+  if operand(a) then return affine(b, 1, a) end
+  return record('add', nil, a, b)
+end
+
+function Tensor.__sub(a, b)
+  if operand(b) then return affine(a, 1, -b) end
+  if operand(a) then return affine(b, -1, a) end
+  return record('sub', nil, a, b)
+end
+
+function Tensor.__mul(a, b)
+  if operand(b) then return affine(a, b, 0) end
+  if operand(a) then return affine(b, a, 0) end
+  return record('mul', nil, a, b)
+end
+
+function Tensor.__div(a, b)
+  if operand(b) then return affine(a, 1 / b, 0) end
+  if operand(a) then a = ops.full(a) end
+  return record('div', nil, a, b)
+end
+
+function Tensor.__unm(a) return affine(a, -1, 0) end
+
+--- A value everywhere, as a node: takes no memory until it is read.
+function ops.full(value, ...)
+  local a = set_shape{...}
+  a.f[0] = value
+  return record('full', a)
+end
+
+-- ---- elementwise ----
+
+for _, name in ipairs{'sigmoid', 'tanh', 'softplus', 'exp', 'log', 'sqrt', 'square'} do
+  methods[name] = function(x) return record(name, nil, x) end
+end
+
+--- max(x, 0)
+function methods:relu() return scalar('leaky_relu', 0, 0, self) end
+--- x where x > 0, else slope * x. ---@param slope? number .01 by default
+function methods:leaky_relu(slope) return scalar('leaky_relu', slope or 0.01, 0, self) end
+--- |x|; its derivative at 0 is taken as -1
+function methods:abs() return scalar('leaky_relu', -1, 0, self) end
+--- min(max(x, low), high)
+function methods:clamp(low, high) return scalar('clamp', low or -math.huge, high or math.huge, self) end
+
+--- x / (1 - p) with probability 1 - p, else 0. Nothing is kept: the mask is drawn again.
+---@param p number probability of a zero, 0 <= p < 1
+function methods:dropout(p)
+  if type(p) ~= 'number' or p < 0 or p >= 1 then fail('dropout: %s is not in [0, 1)', tostring(p)) end
+  if p == 0 then return self end
+  return scalar('dropout', p, 0, self)
+end
+
+-- ---- reductions ----
+
+local function reduce(x, dim)
+  local rank, a = x:rank(), nil
+  if dim then
+    if dim < 0 then dim = rank + 1 + dim end
+    if dim < 1 or dim > rank then fail('sum: dimension %d of a tensor with %d', dim, rank) end
+    a = attribute()
+    a.i[0] = 2 ^ (dim - 1)
+  else
+    a = attribute()
+    a.i[0] = 2 ^ rank - 1
+  end
+  return record('sum', a, x)
+end
+
+--- Sum over one dimension (from 1; negative from the last), or over all. ---@param dim? integer
+function methods:sum(dim) return reduce(self, dim) end
+
+--- Mean over one dimension, or over all. ---@param dim? integer
+function methods:mean(dim)
+  local n = dim and self:size(dim) or self:count()
+  return affine(reduce(self, dim), 1 / n, 0)
+end
+
+--- The largest along the last dimension (or the first, of a matrix).
+---@return Tensor values, Tensor positions 0-based int32
+function methods:max(dim)
+  local rank = self:rank()
+  if not dim then
+    local values, at = self:reshape(1, self:count()):max(2)
+    return values:reshape(), at:reshape()
+  end
+  if rank == 2 and dim == 1 then return self:transpose():max(2) end
+  if dim ~= rank and dim ~= -1 then fail('max: the last dimension, or the first of a matrix') end
+  local cols = self:size(rank)
+  local x = self:reshape(-1, cols)
+  local at = record('argmax', nil, x)
+  local shape = self:size()
+  shape[rank] = nil
+  local values = record('take', nil, x, at:reshape(-1, 1))
+  return record('reshape', set_shape(shape), values), record('reshape', set_shape(shape), at)
+end
+
+--- Row by row: the sum over the last dimension of a * b.
+function ops.dot(a, b) return record('dot', nil, a, b) end
+
+-- ---- matrices and layout ----
+
+--- Matrix product. ---@param options? {transpose_a: boolean, transpose_b: boolean}
+function methods:matmul(b, options)
+  local a = attribute()
+  if options then
+    a.i[0], a.i[1] = options.transpose_a and 1 or 0, options.transpose_b and 1 or 0
+  end
+  return record('matmul', a, self, b)
+end
+
+--- The same elements in another shape; one dimension may be -1.
+function methods:reshape(...)
+  local shape = type(...) == 'table' and ... or {...}
+  return record('reshape', set_shape(shape), self)
+end
+
+--- Rows and columns of a matrix exchanged.
+function methods:transpose() return record('transpose', nil, self) end
+
+--- `count` entries of dimension `dim` from `first` (from 1).
+function methods:narrow(dim, first, count)
+  local shape = self:size()
+  if not shape[dim] then fail('narrow: dimension %s of a tensor with %d', tostring(dim), #shape) end
+  shape[dim] = count
+  local a = attribute()
+  set_shape(shape)
+  a.i[0], a.i[1] = dim - 1, first - 1
+  return record('narrow', a, self)
+end
+
+--- Rows first..last of the first dimension (from 1, both included).
+function methods:rows(first, last) return self:narrow(1, first, last - first + 1) end
+
+--- Tensors one behind the other along `dim`.
+---@param list Tensor[]
+function ops.cat(list, dim)
+  if type(list) ~= 'table' or #list == 0 then fail('cat: expected a list of tensors') end
+  if #list == 1 then return list[1] end
+  if #list > 6 then
+    local head = {}
+    for i = 1, 6 do head[i] = list[i] end
+    local rest = {ops.cat(head, dim)}
+    for i = 7, #list do rest[#rest + 1] = list[i] end
+    return ops.cat(rest, dim)
+  end
+  local a = attribute()
+  a.i[0] = (dim or 1) - 1
+  return record('concat', a, unpack(list))
+end
+
+-- ---- rows by id ----
+
+--- Rows of a matrix (or elements of a vector) by 0-based ids; the ids' shape comes first.
+function methods:gather(ids) return record('gather', nil, self, ids) end
+
+--- x[b, ids[b, j]]: elements of each row by position, 0-based.
+function methods:take(ids) return record('take', nil, self, ids) end
+
+--- The opposite of gather: adds row i of this to row ids[i] of a matrix with `n` rows of zeros.
+function methods:scatter_add(ids, n)
+  return record('scatter_add', set_shape{n, self:size(-1)}, self, ids)
+end
+
+-- ---- rows ----
+
+--- Each row divided by its Euclidean norm. ---@param eps? number 1e-12, as PyTorch's normalize
+function methods:normalize(eps) return scalar('normalize', eps or 1e-12, 0, self) end
+--- Over the last dimension.
+function methods:softmax() return record('softmax', nil, self) end
+--- Over the last dimension.
+function methods:log_softmax() return record('log_softmax', nil, self) end
+
+-- ---- neighbourhoods ----
+
+--- u[b] . r[ids[b, j]] for each row b: scores of edges by relation vector.
+---@param u Tensor [b, d] ---@param r Tensor [m, d] ---@param ids Tensor int32 [b, j]
+---@return Tensor [b, j]
+function ops.edge_dot(u, r, ids) return record('edge_dot', nil, u, r, ids) end
+
+--- Sum over neighbours: out[i] = sum_k w[i, k] x[i k]. When x was gathered, the gathered rows are
+--- never made. ---@param w Tensor [n, k] ---@param x Tensor [n k, d] ---@return Tensor [n, d]
+function ops.mix(w, x) return record('mix', nil, w, x) end
+
+return ops

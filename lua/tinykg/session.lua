@@ -1,0 +1,118 @@
+--- The engine of this Lua state, the tape that records now, and how errors are raised.
+local ffi = require 'ffi'
+local C = require 'tinykg.lib'
+
+local session = {}
+
+local here = debug.getinfo(1, 'S').source:match('^(@.*)session%.lua$')
+
+--- The nearest line outside the library: where the recipe is.
+---@return string? where "file:line"
+function session.where()
+  local level = 3
+  while true do
+    local info = debug.getinfo(level, 'Sl')
+    if not info then return nil end
+    if info.currentline > 0 and info.source:sub(1, #here) ~= here then
+      return info.short_src:match('[^/]*$') .. ':' .. info.currentline
+    end
+    level = level + 1
+  end
+end
+
+local function full_where()
+  local level = 3
+  while true do
+    local info = debug.getinfo(level, 'Sl')
+    if not info then return nil end
+    if info.currentline > 0 and info.source:sub(1, #here) ~= here then
+      return info.short_src .. ':' .. info.currentline
+    end
+    level = level + 1
+  end
+end
+
+--- Raises an error that blames the recipe's line.
+function session.fail(message, ...)
+  if select('#', ...) > 0 then message = message:format(...) end
+  local where = full_where()
+  error(where and where .. ': ' .. message or message, 0)
+end
+
+--- What a step raises when Ctrl-C stopped it.
+session.interrupted = setmetatable({}, {__tostring = function() return 'interrupted' end})
+
+local INTERRUPTED
+for code = 0, 32 do
+  if ffi.string(C.tkg_status_text(code)) == 'stopped by Ctrl-C' then INTERRUPTED = code end
+end
+
+--- Raises the engine's message when `status` is a failure.
+function session.check(status)
+  if status == 0 then return end
+  if status == INTERRUPTED then error(session.interrupted, 0) end
+  local where = full_where()
+  local message = ffi.string(C.tkg_error())
+  error(where and where .. ': ' .. message or message, 0)
+end
+
+local function create(device)
+  local out = ffi.new('tkg_engine *[1]')
+  local status = C.tkg_engine_create(device, out)
+  if status ~= 0 then error(ffi.string(C.tkg_error()), 0) end
+  return out[0] -- lives as long as the process: everything else belongs to it
+end
+
+session.engine = create('auto')
+session.seed = 1
+C.tkg_engine_set_seed(session.engine, 1)
+
+--- A tape with its Lua side. `step` is true for a tape that is emptied with each step.
+local function new_tape(step)
+  local out = ffi.new('tkg_tape *[1]')
+  session.check(C.tkg_tape_create(session.engine, out))
+  return {c = ffi.gc(out[0], C.tkg_tape_release), generation = 0, step = step,
+          live = not step and setmetatable({}, {__mode = 'k'}) or nil}
+end
+
+session.new_tape = new_tape
+session.ambient = new_tape(false)
+session.tape = session.ambient
+session.capture = true -- note the recipe's line of each op
+
+local COMPACT_AT = 4096
+local compact_at = COMPACT_AT
+
+--- Drops what no Lua value needs any more from the ambient tape.
+function session.compact()
+  local ambient = session.ambient
+  local n = C.tkg_tape_length(ambient.c)
+  if n < compact_at then return end
+  local handles, count = {}, 0
+  for handle in pairs(ambient.live) do
+    if not handle.kept then
+      count = count + 1
+      handles[count] = handle
+    end
+  end
+  local live, renumber = ffi.new('int32_t[?]', count + 1), ffi.new('int32_t[?]', n)
+  for i = 1, count do live[i - 1] = handles[i].node end
+  session.check(C.tkg_tape_compact(ambient.c, live, count, renumber))
+  for i = 1, count do handles[i].node = renumber[handles[i].node] end
+  compact_at = math.max(COMPACT_AT, 2 * C.tkg_tape_length(ambient.c))
+end
+
+--- Streams of the random number generator that Lua hands out, away from those of tapes.
+local next_stream = 16777216
+function session.stream()
+  next_stream = next_stream + 1
+  return next_stream
+end
+
+function session.set_seed(seed)
+  session.seed = seed
+  next_stream = 16777216
+  C.tkg_engine_set_seed(session.engine, seed)
+end
+
+return session

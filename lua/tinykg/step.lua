@@ -1,0 +1,197 @@
+--- Training steps: record, plan once, run. And backward outside of steps.
+local ffi = require 'ffi'
+local C = require 'tinykg.lib'
+local session = require 'tinykg.session'
+local tensor = require 'tinykg.tensor'
+local check = session.check
+
+local ROUNDING = {dither = 0, stochastic = 1, nearest = 2}
+
+---@class Step
+---@field number integer steps run so far; part of every random draw
+local Step = {}
+local methods = {}
+Step.__index = methods
+
+local function create(options)
+  local out = ffi.new('tkg_step *[1]')
+  check(C.tkg_step_create(session.engine, out))
+  local c = ffi.gc(out[0], C.tkg_step_release)
+  local rounding = options.rounding or 'dither'
+  if not ROUNDING[rounding] then
+    session.fail("rounding '%s' is not one of dither, stochastic, nearest", tostring(rounding))
+  end
+  check(C.tkg_step_set(c, 'bits', options.bits or 32))
+  check(C.tkg_step_set(c, 'rounding', ROUNDING[rounding]))
+  if options.small then check(C.tkg_step_set(c, 'small', options.small)) end
+  if options.save == false then check(C.tkg_step_set(c, 'save', 0)) end
+  return c
+end
+
+local KNOWN = {optimizer = 1, bits = 1, rounding = 1, small = 1, save = 1}
+
+--- A step: forward, backward and update as one plan. Called with what `fn` takes, it returns the
+--- loss as a number, then what else `fn` returned, as tensors.
+---@param fn fun(...): Tensor, ... records the loss
+---@param options? {optimizer: Optimizer, bits: integer, rounding: string, small: integer}
+---  bits 32 (exact), 8, 4, 2 or 1; small: values of at most so many bytes are kept exactly (4096)
+---@return Step
+local function new_step(fn, options)
+  options = options or {}
+  if type(fn) ~= 'function' then session.fail('step: expected a function, got a %s', type(fn)) end
+  for key in pairs(options) do
+    if not KNOWN[key] then session.fail('step: unknown option %s', tostring(key)) end
+  end
+  return setmetatable({fn = fn, c = create(options), optimizer = options.optimizer, number = 0,
+                       tape = session.new_tape(true), bits = options.bits or 32}, Step)
+end
+
+--- Records fn on the step's tape; returns what it returned.
+local function record(self, ...)
+  if session.tape ~= session.ambient then session.fail('a step cannot run inside another') end
+  local tape = self.tape
+  C.tkg_tape_begin(tape.c)
+  C.tkg_tape_set_bits(tape.c, 0)
+  tape.generation = tape.generation + 1
+  tape.wanted = {}
+  session.tape, session.capture = tape, self.lines ~= C.tkg_tape_length(tape.c)
+  session.capture = not self.seen
+  local results = {pcall(self.fn, ...)}
+  session.tape, session.capture = session.ambient, true
+  if not results[1] then error(results[2], 0) end
+  self.seen = true
+  for i = 2, #results do
+    if not tensor.is(results[i]) then
+      session.fail('step: the function must return tensors (the loss first), not a %s',
+                   type(results[i]))
+    end
+  end
+  if not results[2] then session.fail('step: the function must return the loss') end
+  return results
+end
+
+--- Nodes asked for: the loss, what else was returned, what was promoted by keep().
+local function roots_of(self, results)
+  local asked, tape = {}, self.tape
+  for i = 2, #results do asked[#asked + 1] = results[i] end
+  for _, t in ipairs(tape.wanted) do asked[#asked + 1] = t end
+  session.tape = tape
+  local nodes = ffi.new('int32_t[?]', #asked)
+  for i, t in ipairs(asked) do nodes[i - 1] = tensor.node_of(t) end
+  session.tape = session.ambient
+  return asked, nodes
+end
+
+local function keep_results(asked, outputs)
+  for i, t in ipairs(asked) do
+    local kept = ffi.gc(outputs[i - 1], C.tkg_tensor_release)
+    if not t.kept then t.kept, t.tape, t.node = kept, nil, nil end
+  end
+end
+
+function Step.__call(self, ...)
+  local results = record(self, ...)
+  local asked, nodes = roots_of(self, results)
+  local outputs = ffi.new('tkg_tensor *[?]', #asked)
+  self.number = self.number + 1
+  check(C.tkg_step_set(self.c, 'number', self.number))
+  check(C.tkg_step_run(self.c, self.tape.c, nodes[0], self.optimizer and self.optimizer.c, nodes,
+                       #asked, outputs))
+  keep_results(asked, outputs)
+  return results[2]:item(), unpack(results, 3)
+end
+
+--- Plans as a call would, runs nothing.
+function methods:plan(...)
+  local results = record(self, ...)
+  local asked, nodes = roots_of(self, results)
+  check(C.tkg_step_plan(self.c, self.tape.c, nodes[0], self.optimizer and self.optimizer.c, nodes,
+                        #asked))
+  return self
+end
+
+--- A figure of the largest plan: reference_bytes stored_bytes exact_bytes arena_bytes kept_exact
+--- kept_quantized gradient transient nodes plans values.
+function methods:figure(name) return C.tkg_step_figure(self.c, name) end
+
+--- What is kept for backward: a list of {where, op, rule, shape, bits, exact_bytes, kept_bytes}.
+function methods:kept()
+  local list, row = {}, ffi.new('tkg_kept')
+  for i = 0, self:figure('values') - 1 do
+    check(C.tkg_step_kept(self.c, i, row))
+    local shape = {}
+    for d = 1, row.rank do shape[d] = tonumber(row.shape[d - 1]) end
+    list[#list + 1] = {
+      where = row.where ~= nil and ffi.string(row.where) or nil, op = ffi.string(row.op),
+      rule = ffi.string(row.rule), shape = shape, bits = row.bits,
+      exact_bytes = row.exact_bytes, kept_bytes = row.kept_bytes,
+    }
+  end
+  return list
+end
+
+--- The same as text, one line a value, with totals.
+function methods:report()
+  if self:figure('nodes') < 0 then return 'step: not run yet' end
+  local lines = {string.format('%-24s %-12s %-16s %-10s %12s %12s', 'recipe line', 'op', 'shape',
+                               'rule', 'exact bytes', 'kept bytes')}
+  for _, v in ipairs(self:kept()) do
+    if v.rule ~= 'resident' then
+      lines[#lines + 1] = string.format('%-24s %-12s %-16s %-10s %12.0f %12.0f', v.where or '',
+        v.op, table.concat(v.shape, 'x'), v.rule == 'quantize' and 'INT' .. v.bits or v.rule,
+        v.exact_bytes, v.kept_bytes)
+    end
+  end
+  local reference, stored = self:figure('reference_bytes'), self:figure('stored_bytes')
+  lines[#lines + 1] = string.format(
+    'kept for backward: %.0f bytes, %.1f times less than the %.0f of an op-by-op FP32 tape',
+    stored, reference / math.max(stored, 1), reference)
+  return table.concat(lines, '\n')
+end
+
+local function text_of(print_function, c)
+  local size = print_function(c, nil, 0)
+  local buffer = ffi.new('char[?]', size)
+  print_function(c, buffer, size)
+  return ffi.string(buffer)
+end
+
+--- The program after all passes, node by node in the order it runs.
+function methods:program() return text_of(C.tkg_step_print, self.c) end
+--- The tape as recorded last.
+function methods:recorded() return text_of(C.tkg_tape_print, self.tape.c) end
+
+function Step.__tostring(self)
+  return string.format('step(%d bits, %d run)', self.bits, self.number)
+end
+
+-- ---- backward outside of steps ----
+
+local exact_step
+
+--- Computes the gradients of all parameters this loss depends on; they are then in .grad.
+--- Everything backward reads is kept exactly; use tk.step to train in little memory.
+function tensor.methods:backward()
+  if self.kept then session.fail('backward: this value has been computed and forgotten how; ' ..
+                                 'call backward before looking at it') end
+  if self.tape.step then session.fail('backward: inside tk.step it is done for you') end
+  exact_step = exact_step or create{}
+  local node, outputs = ffi.new('int32_t[1]', self.node), ffi.new('tkg_tensor *[1]')
+  check(C.tkg_step_run(exact_step, self.tape.c, self.node, nil, node, 1, outputs))
+  self.kept = ffi.gc(outputs[0], C.tkg_tensor_release)
+  self.tape, self.node = nil, nil
+  return self
+end
+
+--- Runs fn with kept activations of another width: for what is recorded inside.
+---@param bits integer 32, 8, 4, 2 or 1
+local function with_bits(bits, fn)
+  local tape = session.tape
+  check(C.tkg_tape_set_bits(tape.c, bits))
+  local results = {pcall(fn)}
+  C.tkg_tape_set_bits(tape.c, 0)
+  if not results[1] then error(results[2], 0) end
+  return unpack(results, 2)
+end
+
+return {new = new_step, bits = with_bits}

@@ -1,0 +1,393 @@
+--- Tensors: lazy values on a tape, or kept ones with memory of their own.
+-- Recording checks shapes at once and blames the recipe's line; numbers are computed when somebody
+-- looks at them or when a step runs.
+local ffi = require 'ffi'
+local C = require 'tinykg.lib'
+local session = require 'tinykg.session'
+local check, fail = session.check, session.fail
+
+local F32, I32 = 0, 1
+local KIND = {}
+for k = 0, C.tkg_memory_kinds() - 1 do KIND[ffi.string(C.tkg_memory_kind(k))] = k end
+
+---@class Tensor
+local Tensor = {}
+local methods = {}
+
+local op_code = {}
+for op = 0, C.tkg_op_count() - 1 do op_code[ffi.string(C.tkg_op_name(op))] = op end
+
+local tensor = {methods = methods, op_code = op_code, kinds = KIND}
+
+local function is_tensor(x) return getmetatable(x) == Tensor end
+tensor.is = is_tensor
+
+-- ---- handles ----
+
+--- Wraps an engine tensor; the handle owns the reference.
+local function wrap(pointer)
+  return setmetatable({kept = ffi.gc(pointer, C.tkg_tensor_release)}, Tensor)
+end
+tensor.wrap = wrap
+
+local function lazy(tape, node)
+  local t = setmetatable({tape = tape, node = node, generation = tape.generation}, Tensor)
+  if tape.live then tape.live[t] = true end
+  return t
+end
+
+local out_tensor = ffi.new('tkg_tensor *[1]')
+local roots = ffi.new('int32_t[1]')
+local ambient_step
+
+local function get_ambient_step()
+  if not ambient_step then
+    local out = ffi.new('tkg_step *[1]')
+    check(C.tkg_step_create(session.engine, out))
+    ambient_step = ffi.gc(out[0], C.tkg_step_release)
+  end
+  return ambient_step
+end
+
+local function check_generation(t)
+  if t.generation ~= t.tape.generation then
+    fail('this value belongs to a step that is over: call :keep() on it inside the step, ' ..
+         'or return it from the step function')
+  end
+end
+
+--- Computes a lazy value outside of steps; afterwards it is a kept one.
+local function realize(t)
+  if t.kept then return t.kept end
+  check_generation(t)
+  if t.tape.step then
+    fail('a value of a step has no numbers before the step has run: ' ..
+         'return it from the step function, or call :keep() and look at it afterwards')
+  end
+  roots[0] = t.node
+  check(C.tkg_step_run(get_ambient_step(), t.tape.c, -1, nil, roots, 1, out_tensor))
+  t.kept = ffi.gc(out_tensor[0], C.tkg_tensor_release)
+  t.tape, t.node = nil, nil
+  return t.kept
+end
+tensor.realize = realize
+
+--- The node of a value on the tape that records now.
+local function node_of(t)
+  local tape = session.tape
+  if t.kept then
+    local node = C.tkg_tape_leaf(tape.c, t.kept)
+    if node < 0 then fail('%s', ffi.string(C.tkg_error())) end
+    return node
+  end
+  check_generation(t)
+  if t.tape == tape then return t.node end
+  if t.tape.step then fail('a value of another step cannot be used here') end
+  local saved = session.tape
+  session.tape = t.tape
+  realize(t)
+  session.tape = saved
+  return C.tkg_tape_leaf(tape.c, t.kept)
+end
+tensor.node_of = node_of
+
+local inputs = ffi.new('int32_t[8]')
+local attributes = ffi.new('tkg_attributes')
+
+--- Clears and returns the attributes of the op about to be recorded.
+local function attribute()
+  ffi.fill(attributes, ffi.sizeof(attributes))
+  return attributes
+end
+tensor.attribute = attribute
+
+local function set_shape(shape)
+  attributes.rank = #shape
+  for d = 1, #shape do attributes.shape[d - 1] = shape[d] end
+  return attributes
+end
+tensor.set_shape = set_shape
+
+--- Records op `name`; attributes set by attribute() before are used when `with` is given.
+local function record(name, with, ...)
+  local tape = session.tape
+  local n = select('#', ...)
+  for k = 1, n do
+    local t = select(k, ...)
+    if not is_tensor(t) then fail('%s: argument %d is a %s, expected a tensor', name, k, type(t)) end
+    inputs[k - 1] = node_of(t)
+  end
+  local where = session.capture and session.where() or nil
+  local node = C.tkg_tape_record(tape.c, op_code[name], inputs, n, with, where)
+  if node < 0 then fail('%s', ffi.string(C.tkg_error())) end
+  local t = lazy(tape, node)
+  if tape.live then session.compact() end
+  return t
+end
+tensor.record = record
+
+-- ---- looking ----
+
+local function rank_of(t)
+  if t.kept then return C.tkg_tensor_rank(t.kept) end
+  check_generation(t)
+  return C.tkg_tape_rank(t.tape.c, t.node)
+end
+
+local function size_of(t, d)
+  if t.kept then return C.tkg_tensor_size(t.kept, d) end
+  check_generation(t)
+  return C.tkg_tape_size(t.tape.c, t.node, d)
+end
+
+local function dtype_of(t)
+  return t.kept and C.tkg_tensor_dtype(t.kept) or C.tkg_tape_dtype(t.tape.c, t.node)
+end
+
+--- Shape as a list, or the length of dimension `dim` (from 1; negative from the last).
+---@param dim? integer
+function methods:size(dim)
+  local rank = rank_of(self)
+  if dim then
+    if dim < 0 then dim = rank + 1 + dim end
+    if dim < 1 or dim > rank then fail('size: dimension %d of a tensor with %d', dim, rank) end
+    return size_of(self, dim - 1)
+  end
+  local shape = {}
+  for d = 1, rank do shape[d] = size_of(self, d - 1) end
+  return shape
+end
+
+---@return integer number of dimensions
+function methods:rank() return rank_of(self) end
+---@return integer number of elements
+function methods:count() return size_of(self, -1) end
+---@return string 'f32' or 'i32'
+function methods:dtype() return dtype_of(self) == I32 and 'i32' or 'f32' end
+
+--- The numbers as an FFI array (a copy, row-major) and how many there are.
+---@return ffi.cdata* values, integer count
+function methods:values()
+  local kept = realize(self)
+  local n = C.tkg_tensor_size(kept, -1)
+  local out = ffi.new(dtype_of(self) == I32 and 'int32_t[?]' or 'float[?]', math.max(n, 1))
+  check(C.tkg_tensor_read(kept, out, 0, n))
+  return out, n
+end
+
+--- The numbers as nested Lua tables; a number for a tensor without dimensions.
+function methods:totable()
+  local values = self:values()
+  local shape, at = self:size(), -1
+  local function build(d)
+    if d > #shape then
+      at = at + 1
+      return values[at]
+    end
+    local list = {}
+    for i = 1, shape[d] do list[i] = build(d + 1) end
+    return list
+  end
+  return build(1)
+end
+
+--- The one number of a tensor with one element.
+function methods:item()
+  if self:count() ~= 1 then fail('item: a tensor of %d elements is not one number', self:count()) end
+  return (self:values())[0]
+end
+
+--- Copies the numbers of a table or FFI array (row-major) into this kept tensor.
+function methods:write(from, first, count)
+  local kept = realize(self)
+  count = count or (type(from) == 'table' and #from or C.tkg_tensor_size(kept, -1))
+  if type(from) == 'table' then
+    from = ffi.new(dtype_of(self) == I32 and 'int32_t[?]' or 'float[?]', count, from)
+  end
+  check(C.tkg_tensor_write(kept, from, first or 0, count))
+  return self
+end
+
+--- A kept copy of its own.
+function methods:clone()
+  local copy = tensor.zeros_like(self)
+  local values, n = self:values()
+  check(C.tkg_tensor_write(copy.kept, values, 0, n))
+  return copy
+end
+
+--- Promotes a value of a step: it can be looked at when the step has run.
+function methods:keep()
+  if self.kept then return self end
+  check_generation(self)
+  if self.tape.step then
+    self.tape.wanted[#self.tape.wanted + 1] = self
+    return self
+  end
+  realize(self)
+  return self
+end
+
+--- Gives the memory back now. The tensor must not be used afterwards.
+function methods:free()
+  if self.kept then
+    ffi.gc(self.kept, nil)
+    C.tkg_tensor_release(self.kept)
+    self.kept = nil
+    self.tape, self.generation = {generation = -1}, 0
+  end
+end
+
+--- How this value is kept for backward: 'default', 'recompute', 'mask', 'exact', 'quantize'.
+function methods:kept_as(rule)
+  if self.kept then fail('kept_as: a parameter or input is resident; there is nothing to choose') end
+  check_generation(self)
+  check(C.tkg_tape_set_rule(self.tape.c, self.node, rule))
+  return self
+end
+
+-- ---- printing ----
+
+local function statistics(values, n)
+  local sum, square, low, high, nans, count = 0, 0, math.huge, -math.huge, 0, 0
+  for i = 0, n - 1 do
+    local x = values[i]
+    if x ~= x then nans = nans + 1
+    else
+      sum, square, count = sum + x, square + x * x, count + 1
+      if x < low then low = x end
+      if x > high then high = x end
+    end
+  end
+  local mean = count > 0 and sum / count or 0 / 0
+  local sd = count > 0 and math.sqrt(math.max(0, square / count - mean * mean)) or 0 / 0
+  return mean, sd, low, high, nans
+end
+
+local function listed(n)
+  local list = {}
+  for i = 1, n do
+    if n <= 6 or i <= 3 or i > n - 3 then list[#list + 1] = i
+    elseif i == 4 then list[#list + 1] = false end
+  end
+  return list
+end
+
+local function row_text(values, first, cols, integer)
+  local cells = {}
+  for _, c in ipairs(listed(cols)) do
+    cells[#cells + 1] = not c and '  ...' or integer and string.format('%8d', values[first + c - 1])
+      or string.format('%10.4g', values[first + c - 1])
+  end
+  return table.concat(cells, ' ')
+end
+
+local function describe(t)
+  local values, n = t:values()
+  local shape, integer = t:size(), dtype_of(t) == I32
+  local mean, sd, low, high, nans = statistics(values, n)
+  local head = string.format('%s [%s] %s', t:dtype(), table.concat(shape, ', '),
+                             ffi.string(C.tkg_engine_device(session.engine)))
+  if C.tkg_tensor_is_parameter(t.kept) ~= 0 then head = head .. ' parameter' end
+  if n > 0 then
+    head = head .. string.format('  mean %.4g  sd %.4g  min %.4g  max %.4g', mean, sd, low, high)
+    if nans > 0 then head = head .. '  NaN ' .. nans end
+  end
+  local lines, cols = {head}, shape[#shape] or 1
+  for _, r in ipairs(listed(cols > 0 and n / cols or 0)) do
+    lines[#lines + 1] = r and row_text(values, (r - 1) * cols, cols, integer) or '       ...'
+  end
+  return table.concat(lines, '\n')
+end
+
+function Tensor.__tostring(t)
+  if not t.kept and t.tape.step and t.generation == t.tape.generation then
+    return string.format('%s [%s] of a step not run yet', t:dtype(), table.concat(t:size(), ', '))
+  end
+  return describe(t.kept and t or (realize(t) and t))
+end
+
+function Tensor.__index(t, key)
+  local method = methods[key]
+  if method then return method end
+  if key == 'grad' and rawget(t, 'kept') then
+    local gradient = C.tkg_tensor_gradient(t.kept)
+    return gradient ~= nil and wrap(gradient) or nil
+  end
+end
+
+tensor.Tensor = Tensor
+
+-- ---- making ----
+
+local dims = ffi.new('int64_t[4]')
+
+--- A kept tensor of zeros. ---@param kind? string a memory kind; 'data' by default
+local function create(dtype, shape, kind)
+  if #shape > 4 then fail('a tensor has at most 4 dimensions, not %d', #shape) end
+  for d = 1, #shape do
+    if type(shape[d]) ~= 'number' or shape[d] % 1 ~= 0 then
+      fail('dimension %d is %s, expected a whole number', d, tostring(shape[d]))
+    end
+    dims[d - 1] = shape[d]
+  end
+  check(C.tkg_tensor_create(session.engine, dtype, #shape, dims, KIND[kind or 'data'], out_tensor))
+  return wrap(out_tensor[0])
+end
+tensor.create = create
+tensor.F32, tensor.I32 = F32, I32
+
+function tensor.zeros_like(t) return create(dtype_of(t), t:size()) end
+
+--- Shape and flat numbers of nested tables; every row must be as long as the first.
+local function flatten(list)
+  local shape, flat = {}, {}
+  local level = list
+  while type(level) == 'table' do
+    shape[#shape + 1] = #level
+    level = level[1]
+  end
+  local function walk(x, d)
+    if d > #shape then
+      if type(x) ~= 'number' then fail('expected a number, found %s', type(x)) end
+      flat[#flat + 1] = x
+      return
+    end
+    if type(x) ~= 'table' or #x ~= shape[d] then
+      fail('rows differ in length: expected %d, found %s', shape[d],
+           type(x) == 'table' and #x or type(x))
+    end
+    for i = 1, #x do walk(x[i], d + 1) end
+  end
+  walk(list, 1)
+  return shape, flat
+end
+
+--- A kept f32 tensor from a number or nested tables.
+function tensor.from(list)
+  if type(list) == 'number' then list = {list} end
+  if is_tensor(list) then return list:clone() end
+  if type(list) ~= 'table' then fail('tensor: expected a number or tables, got a %s', type(list)) end
+  local shape, flat = flatten(list)
+  local t = create(F32, shape)
+  return t:write(flat)
+end
+
+--- A kept int32 tensor of ids from a table, or from an FFI int32 array and its length.
+function tensor.ids(list, n)
+  if is_tensor(list) then return list end
+  if type(list) == 'cdata' then
+    local t = create(I32, {n})
+    check(C.tkg_tensor_write(t.kept, list, 0, n))
+    return t
+  end
+  local shape, flat = flatten(list)
+  for i = 1, #flat do
+    if flat[i] % 1 ~= 0 or flat[i] < -2147483648 or flat[i] > 2147483647 then
+      fail('ids: %s at position %d is not an int32', tostring(flat[i]), i)
+    end
+  end
+  return create(I32, shape):write(flat)
+end
+
+return tensor

@@ -1,0 +1,81 @@
+#!/bin/bash
+# Everything `make lint` looks at. Runs all checks, then fails if one did.
+# Environment from make: CPPFLAGS (compile flags), ISA (the one that CPU files are read as).
+set -uo pipefail
+shopt -s nullglob
+cd "$(dirname "$0")/../.." || exit 1
+CPPFLAGS=${CPPFLAGS:--std=c17 -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE -Iengine -fopenmp}
+ISA=${ISA:-sse2}
+MAX_FUNCTION=70 MAX_FILE=500
+core=(engine/*.c) cpu=(engine/cpu/*.c) headers=(engine/*.h engine/cpu/*.h)
+lua=(.busted .luacheckrc) sized=(engine)
+for d in lua recipes tests; do [ -d $d ] && lua+=("$d"); done
+for d in lua recipes; do [ -d $d ] && sized+=("$d"); done
+bad=0
+
+# step NAME COMMAND...: quiet when clean
+step() {
+  local name=$1 out start=$SECONDS; shift
+  if out=$("$@" 2>&1); then
+    printf '  ok   %-13s %3d s\n' "$name" $((SECONDS - start))
+  else
+    printf '  FAIL %s\n%s\n' "$name" "$out"
+    bad=1
+  fi
+}
+
+format() {
+  local out
+  out=$(clang-format --dry-run -Werror "${core[@]}" "${cpu[@]}" "${headers[@]}" 2>&1) && return
+  printf '%s\n' "$out" | awk -F: '/error:/ { n[$1]++ }
+    END { for (f in n) print f ": " n[f] " places; make format lays them out" }' | sort
+  return 1
+}
+
+# tidy FLAG FILE...: a process a file (14 confuses va_lists of several); the path to each
+# complaint only with V=1
+tidy() {
+  local flag=$1 out; shift
+  [ $# -gt 0 ] || return 0
+  # shellcheck disable=SC2086
+  out=$(printf '%s\n' "$@" | xargs -P "$(nproc)" -n 1 sh -c \
+    'flags=$1; shift; clang-tidy --quiet "$@" -- $flags' tidy "$CPPFLAGS $flag" 2>/dev/null) && return
+  [ -n "${V:-}" ] || out=$(printf '%s\n' "$out" | grep -E ' (error|warning): ')
+  printf '%s\n' "$out"
+  return 1
+}
+
+# Tensors hold int32 or float by design; gcc and clang both shift signed numbers arithmetically.
+cpp_check() {
+  cppcheck -q -j "$(nproc)" --std=c11 --language=c --enable=warning,performance,portability \
+    --inline-suppr --suppress=missingIncludeSystem --suppress=unmatchedSuppression \
+    --suppress=invalidPointerCast --suppress=shiftNegativeLHS --suppress=shiftTooManyBitsSigned \
+    --check-level=exhaustive --error-exitcode=1 "-DTKG_ISA=$ISA" "-D__$(uname -m)__=1" -D__GNUC__=12 \
+    -Iengine "$@"
+}
+# Older releases know no levels.
+cppcheck --help 2>/dev/null | grep -q -- --check-level ||
+  eval "$(declare -f cpp_check | sed 's/ *--check-level=exhaustive//')"
+
+function_sizes() {
+  ctags --languages=C --kinds-C=f --fields=+ne -x \
+    --_xformat='%{input}:%{line} %{end} %{name}' "${core[@]}" "${cpu[@]}" "${headers[@]}" |
+    awk -v max=$MAX_FUNCTION '{ split($1, at, ":"); n = $2 - at[2] + 1 }
+      $2 ~ /^[0-9]+$/ && n > max { print $1 ": " $3 " has " n " lines, at most " max; bad = 1 }
+      END { exit bad }'
+}
+
+file_sizes() {
+  find "${sized[@]}" -type f \( -name '*.[ch]' -o -name '*.lua' -o -name '*.def' \) \
+    -exec wc -l {} + | awk -v max=$MAX_FILE '$2 != "total" && $1 > max {
+      print $2 " has " $1 " lines, at most " max; bad = 1 } END { exit bad }'
+}
+
+step clang-format format
+step luacheck luacheck -q "${lua[@]}"
+step functions function_sizes
+step files file_sizes
+step cppcheck cpp_check "${core[@]}" "${cpu[@]}"
+step clang-tidy tidy '' "${core[@]}"
+step 'clang-tidy cpu' tidy "-DTKG_ISA=$ISA" "${cpu[@]}"
+exit $bad

@@ -1,0 +1,92 @@
+#!/bin/sh
+# Runs spec files, each in a process of its own, so that a crash costs one file, not the run.
+#   test.sh [SPEC...]            default: tests/spec/*_spec.lua
+# The last line is `N passed, N failed, N skipped`; the exit status is 1 when anything failed.
+# Environment: TINYKG_LIB the library; FILTER a Lua pattern of test names; TEST_TIMEOUT seconds a
+# file; TINYKG_CHECK=asan|valgrind runs LuaJIT under that checker (specs may read it and do less).
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+root=$PWD
+LUAJIT=${LUAJIT:-luajit}
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+export TINYKG_LIB="${TINYKG_LIB:-$root/build/libtinykg.so}"
+export TINYKG_TALLY="$work/tally" TINYKG_CURRENT="$work/current"
+export LUA_PATH="$root/lua/?.lua;$root/lua/?/init.lua;${LUA_PATH:-;}"
+: >"$TINYKG_TALLY"
+
+# Sets prefix: the words that come before luajit on the command line.
+prefix_for() {
+  case ${TINYKG_CHECK:-} in
+    '') prefix= seconds=600 ;;
+    asan)
+      # LuaJIT's own heap is invisible to the leak checker, so leaks are valgrind's business.
+      asan=$(${CC:-cc} -print-file-name=libasan.so) || exit 1
+      prefix="env LD_PRELOAD=$asan \
+        ASAN_OPTIONS=detect_leaks=0:abort_on_error=0:exitcode=99:${ASAN_OPTIONS:-} \
+        UBSAN_OPTIONS=print_stacktrace=1:${UBSAN_OPTIONS:-}"
+      seconds=1800 ;;
+    valgrind)
+      prefix="valgrind -q --error-limit=no --num-callers=30 --keep-debuginfo=yes --leak-check=full \
+        --show-leak-kinds=definite --suppressions=tests/tools/valgrind.supp \
+        --log-file=$work/valgrind.%p"
+      seconds=3600 ;;
+    *) echo "TINYKG_CHECK: unknown '$TINYKG_CHECK', known: asan valgrind" >&2; exit 2 ;;
+  esac
+}
+
+counted() { tr -cd "$1" <"$TINYKG_TALLY" | wc -c | tr -d ' '; }
+fail() { printf f >>"$TINYKG_TALLY"; printf '  FAIL %s\n' "$1"; }
+
+# Reports of valgrind that name the engine; LuaJIT, the C library and OpenBLAS answer for themselves.
+own_reports() {
+  for log in "$work"/valgrind.*; do
+    [ -f "$log" ] || continue
+    sed 's/^==[0-9]*== \{0,1\}//' "$log" |
+      awk 'BEGIN { RS = "" } /libtinykg\.so|tkg_/ { print $0 "\n" }'
+    rm -f "$log"
+  done
+}
+
+run_spec() {
+  spec=$1
+  : >"$TINYKG_CURRENT"
+  passed=$(counted p) failed=$(counted f) skipped=$(counted s) done=$(counted d)
+  start=$(date +%s)
+  printf '%s\n' "$spec"
+  timeout -k 10 "${TEST_TIMEOUT:-$seconds}" $prefix "$LUAJIT" tests/tools/busted.lua --ignore-lua \
+    --output=tests/tools/output.lua ${FILTER:+"--filter=$FILTER"} "$spec" </dev/null
+  status=$?
+  if [ "${TINYKG_CHECK:-}" = valgrind ]; then
+    reports=$(own_reports)
+    [ -z "$reports" ] || { printf '%s\n' "$reports"; fail "valgrind has reports, see above"; }
+  fi
+  passed=$(($(counted p) - passed)) skipped=$(($(counted s) - skipped))
+  now_failed=$(($(counted f) - failed))
+  case $status in
+    124 | 137) fail "$spec ran out of time in: $(cat "$TINYKG_CURRENT")" ;;
+    *)
+      if [ "$(counted d)" = "$done" ]; then
+        fail "$spec ended early, status $status, in: $(cat "$TINYKG_CURRENT")"
+      elif [ "$now_failed" = 0 ] && [ $status != 0 ]; then
+        fail "$spec passed, then ended with status $status"
+      elif [ $((passed + skipped + now_failed)) = 0 ] && [ -z "${FILTER:-}" ]; then
+        fail "$spec holds no test"
+      fi ;;
+  esac
+  printf '  %d passed, %d failed, %d skipped in %d s\n' "$passed" $(($(counted f) - failed)) \
+    "$skipped" $(($(date +%s) - start))
+}
+
+prefix_for
+[ $# -gt 0 ] || set -- tests/spec/*_spec.lua
+for spec; do
+  if [ -f "$spec" ]; then run_spec "$spec"; else fail "no such spec: $spec"; fi
+done
+failed=$(counted f)
+echo
+echo "$(counted p) passed, $failed failed, $(counted s) skipped"
+[ "$failed" = 0 ]
