@@ -40,7 +40,7 @@ ISA_FLAGS_avx2   := -mavx2 -mfma -mf16c
 ISA_FLAGS_avx512 := -march=x86-64-v4
 ISA_FLAGS_neon   :=
 CORE_OPT := -O2
-CPU_OPT  := -O3
+CPU_OPT := -O3 -fno-math-errno -fno-trapping-math
 
 # --- what is built -------------------------------------------------------------------------------
 

@@ -269,6 +269,7 @@ static void decode(const tkg_codec *codec, const uint8_t *packed, int64_t cols, 
   const uint8_t *pairs = packed + tkg__codec_pair_offset(codec->bits, rows_total, cols);
   const int64_t step = rows_per_tile(cols);
   tile_data data;
+  memset(data.codes, 0, sizeof data.codes);
   for (int64_t row = row_begin; row < row_end; row += step) {
     int64_t rows = smaller(step, row_end - row);
     memcpy(data.pairs, pairs + 4 * row, (size_t)rows * 4);

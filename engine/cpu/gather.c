@@ -44,7 +44,7 @@ static int gather(const tkg_call *c, int64_t begin, int64_t end) {
 
 static int64_t scatter_units(const tkg_node *node, const tkg_node *const *in) {
   (void)in;
-  return scatter_count_units(node->shape[0], width(node));
+  return scatter_count_units(node->shape[0]);
 }
 
 static int64_t scatter_work(const tkg_node *node, const tkg_node *const *in) {

@@ -13,6 +13,7 @@ enum { LANES = 16, LANES_BLOCK = 2048 };
 /* Four floats, a register on every machine, and the same in memory at any address of a float. */
 typedef float lanes4 __attribute__((vector_size(16)));
 typedef float lanes4_at __attribute__((vector_size(16), aligned(4), may_alias));
+typedef int32_t lanes4_mask __attribute__((vector_size(16)));
 
 /* Terms i..i+3 of a dot product, or of a sum where b is NULL. */
 TKG_INLINE lanes4 lanes_terms(const float *a, const float *b, int64_t i) {
@@ -48,11 +49,27 @@ TKG_INLINE double lanes_dot_long(const float *a, const float *b, int64_t n) {
   return sum;
 }
 
-/* Largest number of a row of at least one. With NaN in the row: any of its numbers. */
+TKG_INLINE lanes4 lanes_larger(lanes4 a, lanes4 b) {
+  const lanes4_mask first = a > b;
+  return (lanes4)(((lanes4_mask)a & first) | ((lanes4_mask)b & ~first));
+}
+
+/* Largest number of a row of at least one. With NaN in the row: any of its numbers. The last eight
+ * numbers may be looked at twice. */
 TKG_INLINE float lanes_max(const float *x, int64_t n) {
   float most = x[0];
-#pragma omp simd reduction(max : most)
-  for (int64_t i = 0; i < n; i++) most = x[i] > most ? x[i] : most;
+  if (n < 8) {
+    for (int64_t i = 1; i < n; i++) most = x[i] > most ? x[i] : most;
+    return most;
+  }
+  lanes4 low = lanes_terms(x, NULL, 0), high = lanes_terms(x, NULL, 4);
+  for (int64_t i = 8; i < n; i += 8) {
+    const int64_t at = i + 8 <= n ? i : n - 8;
+    low = lanes_larger(lanes_terms(x, NULL, at), low);
+    high = lanes_larger(lanes_terms(x, NULL, at + 4), high);
+  }
+  low = lanes_larger(low, high);
+  for (int j = 0; j < 4; j++) most = low[j] > most ? low[j] : most;
   return most;
 }
 

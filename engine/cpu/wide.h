@@ -1,8 +1,8 @@
 /* One vector register of floats, at any address, and the dot product of two rows.
  *
  * Compilers do not keep an array of partial sums in registers reliably; a vector type leaves them
- * no choice. The sums are those of lanes.h: sixteen lanes on every instruction set, folded in
- * halves, so the bits do not depend on the register's width. */
+ * no choice. Sums have sixteen lanes on every instruction set, folded in halves, so the bits do not
+ * depend on the register's width. */
 #ifndef TKG_CPU_WIDE_H
 #define TKG_CPU_WIDE_H
 
@@ -31,13 +31,14 @@ static inline float wide_fold(const float lane[16]) {
   return (s[0] + s[2]) + (s[1] + s[3]);
 }
 
-/* The bits of lanes_dot(a, b, n). */
+/* Sum of a[i] b[i]. */
 static inline float wide_dot(const float *a, const float *b, int64_t n) {
   enum { REGISTERS = 16 / WIDTH };
   wide s[REGISTERS] = {{0}};
-  float lane[16], sum = 0;
+  float lane[16];
   int64_t i = 0;
   if (n < 16) {
+    float sum = 0;
     for (; i < n; i++) sum += a[i] * b[i];
     return sum;
   }

@@ -2,9 +2,9 @@
 -- items. `data.load` reads every format of the README into the same shape.
 --
 -- A loader (lua/tinykg/data/FORMAT.lua) has name, looked_for, probe(dir) and load(dir, options).
--- It gives { users, items, entities, relations (counts), names, graph = { n, heads, relations, tails },
--- notes, warnings, and either `all` (rows to be split; `read` to name their lines) or train, test
--- [, valid]; split, ratios, task, threshold where the format has its own defaults }.
+-- It gives { users, items, entities, relations (counts), names, graph = { n, heads, relations,
+-- tails }, notes, warnings, and either `all` (rows to be split; `read` to name their lines) or
+-- train, test [, valid]; split, ratios, task, threshold where the format has its own defaults }.
 
 local lfs = require 'lfs'
 local batches = require 'tinykg.data.batches'

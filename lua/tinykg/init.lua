@@ -18,7 +18,7 @@ local tk = {
   optim = require 'tinykg.optim',
   loss = require 'tinykg.loss',
   graph = require 'tinykg.graph',
-  step = step.new, bits = step.bits,
+  step = step.new, bits = step.bits, no_grad = step.no_grad,
 }
 
 -- ---- making tensors ----
@@ -98,10 +98,6 @@ function tk.memory()
   out.peak.total = C.tkg_memory_peak(session.engine, -1)
   return out
 end
-
---- Runs fn and returns what it returns. Values are lazy, so no gradient is ever prepared for them
---- unless backward() asks: this only states the intent.
-function tk.no_grad(fn) return fn() end
 
 -- ---- parts that few scripts need: loaded when named ----
 

@@ -109,9 +109,16 @@ function session.stream()
   return next_stream
 end
 
+--- The first number of a step object's steps: each object draws from numbers of its own.
+local STEPS_APART, step_objects = 2 ^ 26, 0
+function session.draws()
+  step_objects = step_objects + 1
+  return (step_objects - 1) % 64 * STEPS_APART
+end
+
 function session.set_seed(seed)
   session.seed = seed
-  next_stream = 16777216
+  next_stream, step_objects = 16777216, 0
   C.tkg_engine_set_seed(session.engine, seed)
 end
 

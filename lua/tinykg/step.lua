@@ -43,7 +43,8 @@ local function new_step(fn, options)
     if not KNOWN[key] then session.fail('step: unknown option %s', tostring(key)) end
   end
   return setmetatable({fn = fn, c = create(options), optimizer = options.optimizer, number = 0,
-                       tape = session.new_tape(true), bits = options.bits or 32}, Step)
+                       first = session.draws(), tape = session.new_tape(true),
+                       bits = options.bits or 32}, Step)
 end
 
 --- Records fn on the step's tape; returns what it returned.
@@ -54,8 +55,7 @@ local function record(self, ...)
   C.tkg_tape_set_bits(tape.c, 0)
   tape.generation = tape.generation + 1
   tape.wanted = {}
-  session.tape, session.capture = tape, self.lines ~= C.tkg_tape_length(tape.c)
-  session.capture = not self.seen
+  session.tape, session.capture = tape, not self.seen -- later steps have the same lines
   local results = {pcall(self.fn, ...)}
   session.tape, session.capture = session.ambient, true
   if not results[1] then error(results[2], 0) end
@@ -94,7 +94,7 @@ function Step.__call(self, ...)
   local asked, nodes = roots_of(self, results)
   local outputs = ffi.new('tkg_tensor *[?]', #asked)
   self.number = self.number + 1
-  check(C.tkg_step_set(self.c, 'number', self.number))
+  check(C.tkg_step_set(self.c, 'number', self.first + self.number))
   check(C.tkg_step_run(self.c, self.tape.c, nodes[0], self.optimizer and self.optimizer.c, nodes,
                        #asked, outputs))
   keep_results(asked, outputs)
@@ -165,6 +165,26 @@ function Step.__tostring(self)
   return string.format('step(%d bits, %d run)', self.bits, self.number)
 end
 
+-- ---- forward only ----
+
+local forward
+
+--- Runs fn once, forward only, and returns its tensors computed. Plans are cached, so calling it
+--- again with other data of the same shapes is cheap. Inside a step it only calls fn.
+local function no_grad(fn, ...)
+  if session.tape ~= session.ambient then return fn(...) end
+  forward = forward or new_step(fn)
+  forward.fn = fn
+  local results = record(forward, ...)
+  local asked, nodes = roots_of(forward, results)
+  local outputs = ffi.new('tkg_tensor *[?]', #asked)
+  forward.number = forward.number + 1
+  check(C.tkg_step_set(forward.c, 'number', forward.first + forward.number))
+  check(C.tkg_step_run(forward.c, forward.tape.c, -1, nil, nodes, #asked, outputs))
+  keep_results(asked, outputs)
+  return unpack(results, 2)
+end
+
 -- ---- backward outside of steps ----
 
 local exact_step
@@ -194,4 +214,4 @@ local function with_bits(bits, fn)
   return unpack(results, 2)
 end
 
-return {new = new_step, bits = with_bits}
+return {new = new_step, bits = with_bits, no_grad = no_grad}

@@ -260,7 +260,7 @@ describe('the codec\'s format', function()
           local y = decode(codec, packed, rows, cols)
           local at = 0
           for r = 0, rows - 1 do
-    local bytes, pair, decoded = reference_row(codec, x + r * cols, r, cols)
+            local bytes, pair, decoded = reference_row(codec, x + r * cols, r, cols)
             for i = 1, #bytes do assert.equal(bytes[i], packed[at + i - 1]) end
             at = at + #bytes
             assert.same(pair, { pair_at(packed, codec.bits, rows, cols, r) })

@@ -1,0 +1,232 @@
+--- A made-up film data set whose graph explains what people watch, in the format of KGCN with name
+-- lists. Films have a genre, decade, director, actors, some a series; directors have a country.
+-- A user likes two or three narrow things ("westerns of the 1970s", "films with actor 12") and
+-- watches some of the films that fit, any of them alike: there are no blockbusters to fall back on,
+-- and with about ten interactions a film, the graph says more than other users do.
+
+local lfs = require 'lfs'
+local random = require 'tinykg.data.random'
+
+local demo = {}
+
+local defaults = {
+  users = 600, items = 800, interactions = 14, noise = 0.08,
+  directors = 80, actors = 200, series = 40, seed = 1,
+}
+
+local genres = { 'drama', 'comedy', 'western', 'crime', 'horror', 'romance', 'war', 'fantasy',
+  'animation', 'thriller', 'musical', 'science fiction' }
+local countries = { 'France', 'Italy', 'Japan', 'India', 'Brazil', 'Senegal', 'Poland', 'Iran' }
+local decades = { '1940s', '1950s', '1960s', '1970s', '1980s', '1990s', '2000s', '2010s' }
+local relations = { 'genre', 'decade', 'director', 'actor', 'series', 'country' }
+local relation_id = {}
+for i, name in ipairs(relations) do relation_id[name] = i - 1 end
+
+local function pick(generator, list) return list[generator:below(#list) + 1] end
+
+-- The films' attributes, 0-based films: { genre, decade, director, country, actor = {...} }.
+local function make_films(generator, options)
+  local country_of, films = {}, {}
+  for director = 1, options.directors do country_of[director] = pick(generator, countries) end
+  for film = 0, options.items - 1 do
+    local director = generator:below(options.directors) + 1
+    local made = {
+      genre = 'genre:' .. pick(generator, genres),
+      decade = 'decade:' .. pick(generator, decades),
+      director = 'director:' .. director,
+      country = 'country:' .. country_of[director],
+      actor = {},
+    }
+    for _ = 1, 1 + generator:below(3) do
+      made.actor['actor:' .. generator:below(options.actors) + 1] = true
+    end
+    if options.series > 0 and generator:uniform() < 0.4 then
+      made.series = 'series:' .. generator:below(options.series) + 1
+    end
+    films[film] = made
+  end
+  return films
+end
+
+-- The entities after the films, and the triples, each once.
+local function make_graph(films, options)
+  local id_of, entity_names, triples, count = {}, {}, {}, options.items
+  local function entity(name)
+    if not id_of[name] then
+      id_of[name], entity_names[count] = count, name
+      count = count + 1
+    end
+    return id_of[name]
+  end
+  local function add(head, relation, name)
+    triples[#triples + 1] = ('%d\t%d\t%d'):format(head, relation_id[relation], entity(name))
+  end
+  local has_country = {}
+  for film = 0, options.items - 1 do
+    local made = films[film]
+    entity_names[film] = ('film %d'):format(film)
+    for _, relation in ipairs { 'genre', 'decade', 'director', 'series' } do
+      if made[relation] then add(film, relation, made[relation]) end
+    end
+    for number = 1, options.actors do
+      local name = 'actor:' .. number
+      if made.actor[name] then add(film, 'actor', name) end
+    end
+    if not has_country[made.director] then
+      has_country[made.director] = true
+      add(entity(made.director), 'country', made.country)
+    end
+  end
+  return entity_names, triples, count
+end
+
+-- Films by taste: 'director:3', 'genre:war of decade:1950s', ... -> list of films.
+local function films_by_taste(films, options)
+  local found, order = {}, {}
+  local function add(taste, film)
+    if not found[taste] then
+      found[taste] = {}
+      order[#order + 1] = taste
+    end
+    found[taste][#found[taste] + 1] = film
+  end
+  for film = 0, options.items - 1 do
+    local made = films[film]
+    add(made.director, film)
+    add(made.genre .. ' of ' .. made.decade, film)
+    add(made.genre .. ' from ' .. made.country, film)
+    if made.series then add(made.series, film) end
+    for number = 1, options.actors do
+      if made.actor['actor:' .. number] then add('actor:' .. number, film) end
+    end
+  end
+  local usable = {}
+  for _, taste in ipairs(order) do
+    if #found[taste] >= 4 then usable[#usable + 1] = taste end
+  end
+  return found, #usable > 0 and usable or order
+end
+
+-- Takes up to `wanted` of a list at random, without those seen; marks and returns them.
+local function take(generator, list, wanted, seen)
+  local left, taken = {}, {}
+  for _, film in ipairs(list) do
+    if not seen[film] then left[#left + 1] = film end
+  end
+  for i = 1, math.min(wanted, #left) do
+    local j = i + generator:below(#left - i + 1)
+    left[i], left[j] = left[j], left[i]
+    seen[left[i]], taken[i] = true, left[i]
+  end
+  return taken
+end
+
+local function watch(generator, fitting, tastes, options, everything)
+  local seen, pool, in_pool, liked = {}, {}, {}, {}
+  for i = 1, 2 + generator:below(2) do
+    liked[i] = pick(generator, tastes)
+    for _, film in ipairs(fitting[liked[i]]) do
+      if not in_pool[film] then in_pool[film], pool[#pool + 1] = true, film end
+    end
+  end
+  local spread = math.floor(options.interactions / 2)
+  local wanted = options.interactions - spread + generator:below(2 * spread + 1)
+  wanted = math.max(math.min(wanted, math.floor(options.items / 2)), 1)
+  local by_taste = math.min(wanted, #pool)
+  local by_chance = 0
+  for _ = 1, by_taste do
+    if generator:uniform() < options.noise then by_chance = by_chance + 1 end
+  end
+  local watched = take(generator, pool, by_taste - by_chance, seen)
+  for _, film in ipairs(take(generator, everything, by_chance, seen)) do
+    watched[#watched + 1] = film
+  end
+  return watched, take(generator, everything, #watched, seen), liked
+end
+
+local function make_ratings(generator, films, options)
+  local fitting, tastes = films_by_taste(films, options)
+  local everything, lines, liked, positives = {}, {}, {}, 0
+  for film = 0, options.items - 1 do everything[film + 1] = film end
+  for user = 0, options.users - 1 do
+    local watched, unwatched
+    watched, unwatched, liked[user] = watch(generator, fitting, tastes, options, everything)
+    positives = positives + #watched
+    for _, film in ipairs(watched) do lines[#lines + 1] = ('%d\t%d\t1'):format(user, film) end
+    for _, film in ipairs(unwatched) do lines[#lines + 1] = ('%d\t%d\t0'):format(user, film) end
+  end
+  return lines, liked, positives
+end
+
+local function write_lines(path, lines)
+  local file, message = io.open(path, 'wb')
+  if not file then error(message, 0) end
+  local ok, problem = file:write(table.concat(lines, '\n'), '\n')
+  local closed, late = file:close()
+  if not ok or not closed then error(('%s: %s'):format(path, problem or late), 0) end
+end
+
+local function write_list(path, count, name_of)
+  local lines = { 'org_id\tremap_id' }
+  for id = 0, count - 1 do lines[#lines + 1] = ('%s\t%d'):format(name_of(id), id) end
+  write_lines(path, lines)
+end
+
+local function merged(options)
+  local all = {}
+  for name, value in pairs(defaults) do all[name] = value end
+  for name, value in pairs(options or {}) do
+    if defaults[name] == nil then error(("demo: no option '%s'"):format(name), 0) end
+    local low = (name == 'noise' or name == 'series' or name == 'seed') and 0 or 1
+    if type(value) ~= 'number' or value < low or (name ~= 'noise' and value % 1 ~= 0)
+      or (name == 'noise' and value > 1) or (name == 'items' and value < 8) then
+      error(('demo: %s = %s is out of range'):format(name, tostring(value)), 0)
+    end
+    all[name] = value
+  end
+  return all
+end
+
+local function make_folder(dir)
+  local path = dir:sub(1, 1) == '/' and '' or '.'
+  for part in dir:gmatch('[^/]+') do
+    path = path .. '/' .. part
+    if lfs.attributes(path, 'mode') ~= 'directory' then
+      local ok, message = lfs.mkdir(path)
+      if not ok then error(('%s: cannot be made: %s'):format(path, message), 0) end
+    end
+  end
+end
+
+--- Writes the data set into a folder, which is made where it is missing: the same files for the
+-- same options on every machine.
+-- Options: users (600), items (800), interactions (14, mean a user), noise (.08, share watched by
+-- chance), directors (80), actors (200), series (40), seed (1).
+---@param dir string
+---@param options table?
+---@return table made { users, items, entities, relations, triples, positives, tastes[user] }
+function demo.write(dir, options)
+  options = merged(options)
+  local generator = random.new(options.seed, 0x44454D4F)
+  local films = make_films(generator, options)
+  local entity_names, triples, entities = make_graph(films, options)
+  local ratings, tastes, positives = make_ratings(generator, films, options)
+  make_folder(dir)
+  write_lines(dir .. '/ratings_final.txt', ratings)
+  write_lines(dir .. '/kg_final.txt', triples)
+  write_list(dir .. '/user_list.txt', options.users, function(id) return 'user ' .. id end)
+  write_list(dir .. '/item_list.txt', options.items, function(id) return entity_names[id] end)
+  write_list(dir .. '/entity_list.txt', entities, function(id) return entity_names[id] end)
+  write_list(dir .. '/relation_list.txt', #relations, function(id) return relations[id + 1] end)
+  return {
+    users = options.users,
+    items = options.items,
+    entities = entities,
+    relations = #relations,
+    triples = #triples,
+    positives = positives,
+    tastes = tastes,
+  }
+end
+
+return demo

@@ -1,0 +1,88 @@
+--- Batches as engine tensors: what a step function receives.
+local ffi = require 'ffi'
+local C = require 'tinykg.lib'
+local batches = require 'tinykg.data.batches'
+local columns = require 'tinykg.columns'
+local session = require 'tinykg.session'
+local tensor = require 'tinykg.tensor'
+
+local feed = {}
+
+--- Tensors of one batch size, made once and refilled.
+local function buffers(cache, n, labelled)
+  local b = cache[n]
+  if not b then
+    b = {n = n, users = tensor.create(tensor.I32, {n}), items = tensor.create(tensor.I32, {n}),
+         labels = labelled and tensor.create(tensor.F32, {n}) or nil}
+    cache[n] = b
+  end
+  return b
+end
+
+local function fill(b, raw)
+  b.users:write(raw.users, 0, raw.n)
+  b.items:write(raw.items, 0, raw.n)
+  if b.labels then b.labels:write(raw.labels, 0, raw.n) end
+  b.number = raw.number
+  return b
+end
+
+--- An iterator over one epoch of a part: {n, users, items [, labels]} with int32 and f32 tensors.
+--- The tensors are refilled by the next batch.
+---@param part table rows of a data set
+---@param options table as tinykg.data.batches
+---@return fun(): table?, integer count
+function feed.batches(part, options)
+  local cache = {}
+  local iterate, count = batches.iterate(part, options)
+  return function()
+    local raw = iterate()
+    return raw and fill(buffers(cache, raw.n, raw.labels ~= nil), raw)
+  end, count
+end
+
+--- A CSR of ids by user as tensors, for sample_negatives.
+---@param csr {n: integer, rows: integer, offsets: ffi.cdata*, items: ffi.cdata*}
+function feed.known(csr, users)
+  local function ids(array, n)
+    local t = tensor.create(tensor.I32, {n}, 'graph')
+    session.check(C.tkg_tensor_write(t.kept, array, 0, n))
+    return t
+  end
+  return {offsets = ids(csr.offsets, users + 1), items = ids(csr.items, csr.n)}
+end
+
+--- Adds a table for drawing items by popularity ^ `power` (Vose 1991's alias method).
+---@param known table of feed.known ---@param csr table by user ---@param items integer
+function feed.by_popularity(known, csr, items, power)
+  local weight, sum = columns.doubles(items), 0
+  for i = 0, csr.n - 1 do weight[csr.items[i]] = weight[csr.items[i]] + 1 end
+  for i = 0, items - 1 do
+    weight[i] = weight[i] ^ (power or 1)
+    sum = sum + weight[i]
+  end
+  local probability, alias = ffi.new('float[?]', items), ffi.new('int32_t[?]', items)
+  local small, large = {}, {}
+  for i = 0, items - 1 do
+    weight[i], alias[i] = weight[i] * items / sum, i
+    local list = weight[i] < 1 and small or large
+    list[#list + 1] = i
+  end
+  while #small > 0 and #large > 0 do
+    local s, l = table.remove(small), large[#large]
+    probability[s], alias[s] = weight[s], l
+    weight[l] = weight[l] + weight[s] - 1
+    if weight[l] < 1 then
+      table.remove(large)
+      small[#small + 1] = l
+    end
+  end
+  for _, list in ipairs{small, large} do
+    for _, i in ipairs(list) do probability[i] = 1 end
+  end
+  known.probability = tensor.create(tensor.F32, {items}, 'graph'):write(probability, 0, items)
+  known.alias = tensor.create(tensor.I32, {items}, 'graph'):write(alias, 0, items)
+  return known
+end
+
+return feed

@@ -1,0 +1,211 @@
+--- Trains a recipe's model: epochs, validation, early stopping, the best parameters, figures.
+local C = require 'tinykg.lib'
+local clock = require 'tinykg.clock'
+local evaluate = require 'tinykg.evaluate'
+local feed = require 'tinykg.feed'
+local optim = require 'tinykg.optim'
+local progress = require 'tinykg.progress'
+local session = require 'tinykg.session'
+local step_of = require 'tinykg.step'
+local tensor = require 'tinykg.tensor'
+
+local train = {}
+
+-- ---- parts of a run ----
+
+--- Adds drawn negatives to a batch, as values of the step that trains on it.
+local function with_negatives(batch, known, o, items)
+  local a = tensor.attribute()
+  a.i[0], a.i[2] = o.negatives, items
+  local drawn = known.probability
+    and tensor.record('sample_negatives', a, known.offsets, known.items, batch.users,
+                      known.probability, known.alias)
+    or tensor.record('sample_negatives', a, known.offsets, known.items, batch.users)
+  return {n = batch.n, users = batch.users, items = batch.items, negatives = drawn}
+end
+
+local function known_items(data, o)
+  if data.task == 'ctr' then return nil end
+  local csr = data:known()
+  local known = feed.known(csr, data.users)
+  if o.negative_sampling == 'popularity' then feed.by_popularity(known, csr, data.items)
+  elseif o.negative_sampling ~= 'uniform' then
+    error('option negative_sampling: ' .. o.negative_sampling .. ' is not uniform or popularity', 0)
+  end
+  return known
+end
+
+local function median(list)
+  if #list == 0 then return 0 end
+  table.sort(list)
+  return list[math.floor((#list + 1) / 2)]
+end
+
+local function snapshot(model)
+  local copy = {}
+  for i, p in ipairs(model:parameters()) do copy[i] = p:clone() end
+  return copy
+end
+
+local function restore(model, copy)
+  for i, p in ipairs(model:parameters()) do
+    local values, n = copy[i]:values()
+    p:write(values, 0, n)
+  end
+end
+
+--- The metric that early stopping watches.
+local function watched(o, data)
+  if o.metric ~= 'auto' then return o.metric end
+  return data.task == 'ctr' and 'auc' or 'recall@20'
+end
+
+-- ---- a run ----
+
+---@class Run
+local Run = {}
+Run.__index = Run
+
+--- Sets up model, optimizer and step. ---@param settings {bits, rounding, quiet, steps, on_epoch}
+local function new_run(recipe, data, o, settings)
+  if data.train.n == 0 then error('the data set has no training interactions', 0) end
+  local self = setmetatable({recipe = recipe, data = data, o = o, settings = settings}, Run)
+  self.model = recipe.build(data, o):train()
+  self.optimizer = recipe.optimizer and recipe.optimizer(o)
+    or optim.adam{lr = o.lr, weight_decay = o.l2}
+  local known = known_items(data, o)
+  self.step = step_of.new(function(batch)
+    return self.model:loss(known and with_negatives(batch, known, o, data.items) or batch)
+  end, {optimizer = self.optimizer, bits = settings.bits, rounding = settings.rounding,
+        small = settings.small})
+  self.line = progress.line(settings.quiet)
+  self.step_times, self.epoch_times, self.eval_times = {}, {}, {}
+  return self
+end
+
+local function check_loss(self, loss, epoch)
+  if loss == loss and math.abs(loss) < math.huge then return end
+  error(string.format('%s: the loss became %s at step %d (epoch %d): try a smaller lr (it is %g)',
+                      self.recipe.name, tostring(loss), self.step.number, epoch, self.optimizer.lr), 0)
+end
+
+local function show(self, epoch, done, count, loss, started)
+  self.line.update(function()
+    local rate = done / (clock.now() - started)
+    return string.format('epoch %d/%d  %3.0f %%  loss %.4f  %.0f steps/s  epoch left %s  %s',
+      epoch, self.o.epochs, 100 * done / count, loss / done, rate,
+      progress.duration((count - done) / rate),
+      progress.bytes(C.tkg_memory_live(session.engine, -1)))
+  end)
+end
+
+--- One pass over the training interactions; the mean loss.
+function Run:epoch(epoch)
+  local total, done, started = 0, 0, clock.now()
+  local options = {size = self.o.batch_size, seed = session.seed, epoch = epoch}
+  local limit = self.settings.steps
+  local batches, count = feed.batches(self.data.train, options)
+  count = limit and math.min(limit, count) or count
+  for batch in batches do
+    if done >= count then break end
+    local before = clock.now()
+    local loss = self.step(batch)
+    self.step_times[#self.step_times + 1] = clock.now() - before
+    check_loss(self, loss, epoch)
+    total, done = total + loss, done + 1
+    if done % 8 == 0 then show(self, epoch, done, count, total, started) end
+    if C.tkg_interrupted(0) ~= 0 then error(session.interrupted, 0) end
+  end
+  self.epoch_times[#self.epoch_times + 1] = clock.now() - started
+  self.line.clear()
+  return total / math.max(done, 1)
+end
+
+function Run:evaluate(part)
+  local started = clock.now()
+  local function progressed(done, all)
+    self.line.update(function() return string.format('%s: %d of %d users', part, done, all) end)
+    if C.tkg_interrupted(0) ~= 0 then error(session.interrupted, 0) end
+  end
+  local result = evaluate.model(self.model, self.data, part, {
+    k = self.settings.k, progress = progressed, size = math.max(256, math.min(self.o.batch_size, 8192))})
+  self.line.clear()
+  self.eval_times[#self.eval_times + 1] = clock.now() - started
+  return result
+end
+
+local function mean(list)
+  local sum = 0
+  for _, x in ipairs(list) do sum = sum + x end
+  return #list > 0 and sum / #list or 0
+end
+
+--- Bytes by kind as the engine counted them, and the total at its peak.
+local function memory_figures()
+  local out = {peak = C.tkg_memory_peak(session.engine, -1)}
+  for name, kind in pairs(tensor.kinds) do out[name] = C.tkg_memory_peak(session.engine, kind) end
+  return out
+end
+
+function Run:figures()
+  local times = {}
+  for i, t in ipairs(self.step_times) do times[i] = t end
+  return {
+    memory = memory_figures(),
+    kept = {reference_bytes = self.step:figure('reference_bytes'),
+            stored_bytes = self.step:figure('stored_bytes')},
+    time = {step_ms = 1000 * median(times), epoch_s = mean(self.epoch_times),
+            eval_s = mean(self.eval_times)},
+  }
+end
+
+--- Validation after an epoch: remembers the best parameters; true when it is time to stop.
+local function validate(self, epoch, state)
+  local result = self:evaluate('valid')
+  local metric = watched(self.o, self.data)
+  if not result then
+    state.best, state.best_epoch = nil, epoch
+    return nil, false
+  end
+  if not result[metric] then
+    error(string.format('option metric: %s is not measured here', metric), 0)
+  end
+  local better = not state.best_value or result[metric] > state.best_value
+  if better then
+    state.best_value, state.best_epoch, state.best = result[metric], epoch, result
+    state.parameters = snapshot(self.model)
+  end
+  local waited = epoch - state.best_epoch
+  return result, self.o.patience > 0 and waited >= self.o.patience * self.o.eval_every, better
+end
+
+--- Trains. settings: bits, rounding, small, quiet, steps (a limit an epoch), k, and
+--- on_epoch(record, better, model), called after each epoch.
+---@return table result {epochs, best_epoch, valid, test, memory, kept, time, model, step}
+function train.run(recipe, data, o, settings)
+  C.tkg_memory_reset_peak(session.engine)
+  local self = new_run(recipe, data, o, settings)
+  local state, epochs = {}, 0
+  for epoch = 1, o.epochs do
+    local loss = self:epoch(epoch)
+    local result, stop, better
+    if epoch % o.eval_every == 0 or epoch == o.epochs then
+      result, stop, better = validate(self, epoch, state)
+    end
+    epochs = epoch
+    if settings.on_epoch then
+      settings.on_epoch({epoch = epoch, step = self.step.number, loss = loss, valid = result,
+                         seconds = self.epoch_times[epoch],
+                         memory = C.tkg_memory_live(session.engine, -1)}, better, self.model)
+    end
+    if stop then break end
+  end
+  if state.parameters then restore(self.model, state.parameters) end
+  local result = self:figures()
+  result.epochs, result.best_epoch, result.valid = epochs, state.best_epoch or epochs, state.best
+  result.test = self:evaluate('test')
+  result.model, result.step = self.model, self.step
+  return result
+end
+
+return train

@@ -1,0 +1,41 @@
+--- BPR-MF: matrix factorisation with Bayesian personalised ranking; the baseline that uses no graph.
+local tk = require 'tinykg'
+
+local Model = tk.nn.class('BPR-MF')
+
+--- Pairwise ranking of a known item above a drawn one; on labelled data, cross-entropy.
+function Model:loss(batch)
+  local u, i = self.users(batch.users), self.items(batch.items)
+  if batch.labels then return tk.loss.bce(tk.dot(u, i), batch.labels) end
+  local d = self.items.d
+  local j = self.items(batch.negatives) -- [n, negatives, d]
+  local u3 = u:reshape(-1, 1, d)
+  return tk.loss.bpr(tk.dot(u, i):reshape(-1, 1), (u3 * j):sum(3))
+end
+
+--- Logits of pairs, [n].
+function Model:score(users, items) return tk.dot(self.users(users), self.items(items)) end
+
+--- Scores of all items for each user, [n, items].
+function Model:rank(users)
+  return self.users(users):matmul(self.items.weight, {transpose_b = true})
+end
+
+return tk.recipe{
+  name = 'BPR-MF',
+  source = 'Rendle et al., BPR: Bayesian Personalized Ranking from Implicit Feedback, UAI 2009',
+  options = {
+    {'dim', 64, 'size of embeddings'},
+    {'lr', 0.001, 'learning rate of Adam'},
+    {'l2', 1e-5, 'weight of 1/2 |parameters|^2'},
+    {'batch_size', 2048, 'interactions a step'},
+    {'epochs', 100, 'passes over the training interactions, at most'},
+    {'patience', 10, 'epochs without improvement before training stops; 0 = never'},
+  },
+  build = function(data, o)
+    return setmetatable({
+      users = tk.nn.Embedding(data.users, o.dim),
+      items = tk.nn.Embedding(data.items, o.dim),
+    }, Model)
+  end,
+}

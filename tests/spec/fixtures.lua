@@ -1,0 +1,98 @@
+--- Temporary folders and files for specs.
+
+local lfs = require 'lfs'
+
+local fixtures = {}
+
+local made = {}
+
+local function remove(path)
+  if lfs.symlinkattributes(path, 'mode') == 'directory' then
+    for entry in lfs.dir(path) do
+      if entry ~= '.' and entry ~= '..' then remove(path .. '/' .. entry) end
+    end
+  end
+  os.remove(path)
+end
+
+--- A new folder; `contents` maps file names (with sub/folders) to text or lists of lines.
+function fixtures.dir(contents)
+  local path = os.tmpname()
+  os.remove(path)
+  assert(lfs.mkdir(path))
+  made[#made + 1] = path
+  for name, text in pairs(contents or {}) do fixtures.write(path .. '/' .. name, text) end
+  return path
+end
+
+--- Writes a file: text as it is, or lines that each get a line end. Makes one missing folder.
+function fixtures.write(path, text)
+  local parent = path:match('^(.*)/')
+  if not lfs.attributes(parent, 'mode') then assert(lfs.mkdir(parent)) end
+  local file = assert(io.open(path, 'wb'))
+  file:write(type(text) == 'table' and table.concat(text, '\n') .. '\n' or text)
+  file:close()
+  return path
+end
+
+--- Removes what was made.
+function fixtures.clean()
+  for _, path in ipairs(made) do remove(path) end
+  made = {}
+end
+
+--- Whether a command-line tool is there.
+function fixtures.has_tool(name)
+  return os.execute('command -v ' .. name .. ' >/dev/null 2>&1') == 0
+end
+
+--- Compresses path with gzip or xz; returns the new path, or nil without the tool.
+function fixtures.compress(path, tool)
+  if not fixtures.has_tool(tool) then return nil end
+  assert(os.execute(tool .. " -f '" .. path .. "'") == 0)
+  return path .. (tool == 'xz' and '.xz' or '.gz')
+end
+
+--- The bytes of a file.
+function fixtures.bytes(path)
+  local file = assert(io.open(path, 'rb'))
+  local text = file:read('*a')
+  file:close()
+  return text
+end
+
+--- A list out of an FFI array.
+function fixtures.list(array, n, first)
+  local list = {}
+  for i = 1, n do list[i] = array[(first or 0) + i - 1] end
+  return list
+end
+
+--- The message a call raises, as a string.
+function fixtures.message(call, ...)
+  local ok, message = pcall(call, ...)
+  assert(not ok, 'expected an error')
+  return tostring(message)
+end
+
+--- The rows of a part as sorted texts 'user item [label]'.
+function fixtures.pairs_of(part)
+  local list = {}
+  for i = 0, part.n - 1 do
+    list[i + 1] = ('%d %d'):format(part.users[i], part.items[i])
+      .. (part.labels and (' %g'):format(part.labels[i]) or '')
+  end
+  table.sort(list)
+  return list
+end
+
+--- The triples of a graph as texts 'head relation tail', in order.
+function fixtures.triples_of(graph)
+  local list = {}
+  for i = 0, graph.n - 1 do
+    list[i + 1] = ('%d %d %d'):format(graph.heads[i], graph.relations[i], graph.tails[i])
+  end
+  return list
+end
+
+return fixtures
