@@ -1,6 +1,7 @@
 /* Engines: one device, its memory counters, and the flag that Ctrl-C sets. */
 #include "engine.h"
 
+#include <inttypes.h>
 #include <omp.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -24,7 +25,11 @@ int tkg_engine_create(const char *device, tkg_engine **out) {
   return TKG_OK;
 }
 
-void tkg_engine_release(tkg_engine *engine) { free(engine); }
+void tkg_engine_release(tkg_engine *engine) {
+  if (!engine) return;
+  engine->backend->release(engine->arena);
+  free(engine);
+}
 
 const char *tkg_engine_device(const tkg_engine *engine) { return engine->backend->name; }
 
@@ -61,6 +66,34 @@ void tkg__memory_add(tkg_engine *engine, int kind, int64_t bytes) {
   if (engine->live[kind] > engine->peak[kind]) engine->peak[kind] = engine->live[kind];
   int64_t sum = total(engine);
   if (sum > engine->peak_total) engine->peak_total = sum;
+}
+
+/* Enters what fills the arena into the books; gaps between values count as transient. */
+static void book_arena(tkg_engine *engine, const int64_t *kinds) {
+  int64_t sum = 0;
+  for (int k = 0; k < TKG_KIND_COUNT; k++) {
+    tkg__memory_add(engine, k, -engine->arena_kinds[k]);
+    engine->arena_kinds[k] = kinds ? kinds[k] : 0;
+    sum += engine->arena_kinds[k];
+  }
+  engine->arena_kinds[TKG_KIND_TRANSIENT] += engine->arena_bytes - sum;
+  for (int k = 0; k < TKG_KIND_COUNT; k++) tkg__memory_add(engine, k, engine->arena_kinds[k]);
+}
+
+int tkg__arena_reserve(tkg_engine *engine, int64_t bytes, const int64_t kinds[TKG_KIND_COUNT]) {
+  if (bytes <= engine->arena_bytes) return TKG_OK;
+  engine->backend->release(engine->arena);
+  engine->arena_bytes = 0;
+  book_arena(engine, NULL);
+  engine->arena = engine->backend->allocate(bytes);
+  if (!engine->arena)
+    return tkg__fail(TKG_E_MEMORY,
+                     "no memory for a step: it takes %" PRId64 " bytes (fewer bits or a smaller "
+                     "batch take less; step:report() shows what is kept)",
+                     bytes);
+  engine->arena_bytes = bytes;
+  book_arena(engine, kinds);
+  return TKG_OK;
 }
 
 double tkg_memory_live(const tkg_engine *engine, int kind) {

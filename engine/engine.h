@@ -22,9 +22,16 @@ struct tkg_engine {
   uint64_t seed;
   int threads;
   int64_t live[TKG_KIND_COUNT], peak[TKG_KIND_COUNT], peak_total;
+  /* Step values. Results are copied out at the end of a run, so all steps share one arena. */
+  char *arena;
+  int64_t arena_bytes;
+  int64_t arena_kinds[TKG_KIND_COUNT]; /* its bytes by kind, in the books above */
 };
 
 /* Counts bytes (negative: given back) and follows the peaks. */
 void tkg__memory_add(tkg_engine *engine, int kind, int64_t bytes);
+
+/* Makes the arena at least so large; `kinds` says what fills it at its fullest. */
+int tkg__arena_reserve(tkg_engine *engine, int64_t bytes, const int64_t kinds[TKG_KIND_COUNT]);
 
 #endif

@@ -6,7 +6,8 @@
 
 #include "error.h"
 
-/* A scatter can add to what is there instead of making a table to be added afterwards. */
+/* A scatter can add to what is there instead of making a table to be added afterwards. Not when it
+ * is the gradient being passed on: that one may reach several inputs, and each has its own sum. */
 static bool scatter_into(tkg_tape *tape, int part, int base) {
   tkg_node *n = &tape->nodes[part];
   int at = n->op == TKG_OP_SCATTER_ADD ? 2 : n->op == TKG_OP_MIX_SCATTER ? 3 : -1;
@@ -19,7 +20,7 @@ static bool scatter_into(tkg_tape *tape, int part, int base) {
 bool tkg__give(tkg_vjp *v, int k, int part) {
   if (part < 0) return false;
   int32_t *sum = &v->gradient[v->tape->nodes[v->self].in[k]];
-  if (*sum < 0 || scatter_into(v->tape, part, *sum)) {
+  if (*sum < 0 || (part != v->g && scatter_into(v->tape, part, *sum))) {
     *sum = part;
     return true;
   }

@@ -129,10 +129,12 @@ static int kind_of(const planner *z, int i) {
 
 /* ---- memory ---- */
 
-/* The smallest gap between live blocks that fits; blocks are sorted by offset. */
+/* The smallest gap between live blocks that fits; blocks are sorted by offset and never empty, so
+ * that an offset names one of them. */
 static int64_t place(planner *z, int64_t bytes, int last, int kind) {
   int64_t best = -1, best_gap = INT64_MAX, end = 0;
   int at = z->live_count;
+  if (bytes == 0) return 0;
   bytes = (bytes + ALIGN - 1) / ALIGN * ALIGN;
   for (int i = 0; i < z->live_count; i++) {
     int64_t gap = z->live[i].offset - end;
@@ -180,7 +182,7 @@ static bool take_over(planner *z, int i, int o) {
   tkg_program *p = z->p;
   const tkg_node *n = &z->tape->nodes[i];
   int k = replaced_input(n);
-  if (k < 0) return false;
+  if (k < 0 || tkg__bytes(n) == 0) return false;
   int from = p->storage[n->in[k]];
   if (p->offset[from] < 0 || z->last[from] != o || p->shift[n->in[k]] != 0) return false;
   if (tkg__bytes(&z->tape->nodes[from]) != tkg__bytes(n)) return false;

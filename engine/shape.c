@@ -25,6 +25,12 @@ static int unfit(const infer *s, int a, const char *why) {
                    tkg__shape_text(s->in[a], text), why);
 }
 
+static int misasked(const infer *s, int a, const char *why) {
+  char text[TKG_SHAPE_TEXT], asked[TKG_SHAPE_TEXT];
+  return tkg__fail(TKG_E_SHAPE, "%s: %s does not fit the shape asked for, %s: %s", name_of(s),
+                   tkg__shape_text(s->in[a], text), tkg__shape_text(s->out, asked), why);
+}
+
 static void set_shape(tkg_node *out, const tkg_node *like) {
   out->rank = like->rank;
   memcpy(out->shape, like->shape, sizeof out->shape);
@@ -78,7 +84,7 @@ static int broadcast(infer *s) {
 
 static int same(infer *s) {
   set_shape(s->out, s->in[0]);
-  if (s->out->inputs > 1 && s->in[1]->dtype == TKG_F32 && !same_shape(s->in[0], s->in[1]))
+  if (s->out->inputs > 1 && !same_shape(s->in[0], s->in[1]))
     return misfit(s, 0, 1, "they must be equal");
   return TKG_OK;
 }
@@ -102,7 +108,7 @@ static int widen(infer *s) {
   for (int d = 0; d < x->rank; d++) {
     int to = d + out->rank - x->rank;
     if (to < 0 || (x->shape[d] != 1 && x->shape[d] != out->shape[to]))
-      return unfit(s, 0, "it does not broadcast to the shape asked for");
+      return misasked(s, 0, "each dimension must be equal or 1, counted from the last");
   }
   return TKG_OK;
 }
@@ -165,17 +171,21 @@ static int part(infer *s, bool narrow) {
   return TKG_OK;
 }
 
+/* One dimension may be -1, unless the others leave it open. */
 static int reshape(infer *s) {
   int64_t known = 1, all = tkg__count(s->in[0]);
   int open = -1;
+  bool fits = true;
   for (int d = 0; d < s->out->rank; d++)
     if (s->out->shape[d] == -1 && open < 0) open = d;
-    else known *= s->out->shape[d];
-  if (open >= 0 && known > 0) s->out->shape[open] = all / known;
+    else {
+      known *= s->out->shape[d];
+      fits &= s->out->shape[d] >= 0;
+    }
   s->out->dtype = s->in[0]->dtype;
-  if (tkg__count(s->out) != all || known < 0)
-    return tkg__fail(TKG_E_SHAPE, "reshape: %" PRId64 " elements do not fill the shape asked for",
-                     all);
+  fits &= open < 0 ? known == all : known > 0 && all % known == 0;
+  if (!fits) return misasked(s, 0, "it must have as many elements");
+  if (open >= 0) s->out->shape[open] = all / known;
   return TKG_OK;
 }
 
@@ -190,20 +200,35 @@ static int gather(infer *s) {
   return TKG_OK;
 }
 
-static int scatter(infer *s) {
-  const tkg_node *g = s->in[0], *ids = s->in[1];
-  if (tkg__count(ids) * (s->out->rank == 2 ? tkg__cols(g) : 1) != tkg__count(g))
-    return misfit(s, 0, 1, "one id a row is needed");
+/* What a scatter adds to begins with the shape of the result. */
+static int base(const infer *s, int k) {
+  if (s->out->inputs > k && !same_shape(s->in[k], s->out))
+    return misasked(s, k, "the sums must begin with that shape");
   return TKG_OK;
 }
 
+static int scatter(infer *s) {
+  const tkg_node *g = s->in[0], *ids = s->in[1], *out = s->out;
+  int64_t width = out->rank == 2 ? out->shape[1] : 1;
+  if (out->rank < 1 || out->rank > 2) return misasked(s, 0, "a matrix or a vector is made");
+  if (out->rank == 2 && (g->rank < 1 || tkg__cols(g) != width))
+    return misasked(s, 0, "columns must be equal");
+  if (tkg__count(ids) * width != tkg__count(g)) return misfit(s, 0, 1, "one id a row is needed");
+  return base(s, 2);
+}
+
 static int take(infer *s) {
-  if (s->in[0]->rank != 2 || s->in[1]->rank != 2 || s->in[0]->shape[0] != s->in[1]->shape[0])
+  const tkg_node *x = s->in[0], *ids = s->in[1];
+  if (x->rank != 2 || ids->rank != 2 || x->shape[0] != ids->shape[0])
     return misfit(s, 0, 1, "two matrices with as many rows are needed");
   if (s->out->op == TKG_OP_TAKE) {
-    set_shape(s->out, s->in[1]);
-    s->out->dtype = s->in[0]->dtype;
-  } else if (!same_shape(s->in[0], s->in[1])) return misfit(s, 0, 1, "they must be equal");
+    set_shape(s->out, ids);
+    s->out->dtype = x->dtype;
+    return TKG_OK;
+  }
+  if (!same_shape(x, ids)) return misfit(s, 0, 1, "they must be equal");
+  if (s->out->rank != 2 || s->out->shape[0] != x->shape[0])
+    return misasked(s, 0, "a matrix with as many rows is made");
   return TKG_OK;
 }
 
@@ -231,11 +256,37 @@ static int mix(infer *s) {
 
 static int mix_dot(infer *s) {
   const tkg_node *g = s->in[0], *x = s->in[1];
-  int64_t n = s->out->inputs > 2 ? tkg__count(s->in[2]) : tkg__rows(x);
-  if (g->shape[1] != x->shape[1] || n != g->shape[0] * s->out->i[0])
-    return misfit(s, 0, 1, "k values a row are needed");
-  set_matrix(s->out, g->shape[0], s->out->i[0]);
+  int64_t n = tkg__count(s->in[s->out->inputs > 2 ? 2 : 1]), k = s->out->i[0];
+  if (g->rank != 2 || x->rank != 2 || g->shape[1] != x->shape[1])
+    return misfit(s, 0, 1, "two matrices with as many columns are needed");
+  if (s->out->inputs == 2) n = x->shape[0];
+  if (k < 0 || n != g->shape[0] * k)
+    return misfit(s, 0, s->out->inputs - 1, "k values a row are needed");
+  set_matrix(s->out, g->shape[0], k);
   return TKG_OK;
+}
+
+/* Weights [n,k] and a gradient [n,d]. */
+static int weighted(const infer *s) {
+  const tkg_node *w = s->in[0], *g = s->in[1];
+  if (w->rank == 2 && g->rank == 2 && w->shape[0] == g->shape[0]) return TKG_OK;
+  return misfit(s, 0, 1, "two matrices with as many rows are needed");
+}
+
+static int mix_outer(infer *s) {
+  int status = weighted(s);
+  if (!status) set_matrix(s->out, tkg__count(s->in[0]), s->in[1]->shape[1]);
+  return status;
+}
+
+static int mix_scatter(infer *s) {
+  int status = weighted(s);
+  if (status) return status;
+  if (tkg__count(s->in[2]) != tkg__count(s->in[0]))
+    return misfit(s, 0, 2, "one id a weight is needed");
+  if (s->out->rank != 2 || s->out->shape[1] != s->in[1]->shape[1])
+    return misasked(s, 1, "columns must be equal");
+  return base(s, 3);
 }
 
 static int sample(infer *s) {
@@ -243,6 +294,9 @@ static int sample(infer *s) {
   bool negatives = out->op == TKG_OP_SAMPLE_NEGATIVES;
   int64_t n = tkg__count(s->in[negatives ? 2 : 3]), k = out->i[0];
   if (k < 1) return tkg__fail(TKG_E_ARGUMENT, "%s: %" PRId64 " samples a row asked for", name_of(s), k);
+  if (tkg__count(s->in[0]) < 1) return unfit(s, 0, "offsets have one entry more than rows");
+  if (!negatives && tkg__count(s->in[1]) != tkg__count(s->in[2]))
+    return misfit(s, 1, 2, "tails and relations must be as many");
   memset(out->shape, 0, sizeof out->shape);
   out->dtype = TKG_I32;
   if (negatives) set_matrix(out, n, k);
@@ -264,8 +318,7 @@ static int update(infer *s) {
 
 static int by_op(infer *s) {
   switch (s->out->op) {
-  case TKG_OP_FULL:
-  case TKG_OP_MIX_SCATTER: return TKG_OK; /* shape given */
+  case TKG_OP_FULL: return TKG_OK; /* shape given */
   case TKG_OP_ADD:
   case TKG_OP_SUB:
   case TKG_OP_MUL:
@@ -291,7 +344,8 @@ static int by_op(infer *s) {
   case TKG_OP_EDGE_DOT: return edge_dot(s);
   case TKG_OP_MIX: return mix(s);
   case TKG_OP_MIX_DOT: return mix_dot(s);
-  case TKG_OP_MIX_OUTER: set_matrix(s->out, tkg__count(s->in[0]), s->in[1]->shape[1]); return TKG_OK;
+  case TKG_OP_MIX_OUTER: return mix_outer(s);
+  case TKG_OP_MIX_SCATTER: return mix_scatter(s);
   case TKG_OP_SAMPLE_NEIGHBORS:
   case TKG_OP_SAMPLE_NEGATIVES: return sample(s);
   case TKG_OP_ENCODE: s->out->dtype = TKG_CODES; return same(s);
@@ -303,10 +357,21 @@ static int by_op(infer *s) {
   }
 }
 
+/* The shape asked for, where an op is told one; only reshape may leave a dimension open. */
+static int check_asked(const infer *s) {
+  char text[TKG_SHAPE_TEXT];
+  for (int d = 0; d < s->out->rank; d++)
+    if (s->out->shape[d] < 0 && s->out->op != TKG_OP_RESHAPE)
+      return tkg__fail(TKG_E_SHAPE, "%s: %s is asked for, but no dimension can be negative",
+                       name_of(s), tkg__shape_text(s->out, text));
+  return TKG_OK;
+}
+
 int tkg__infer(const tkg_tape *tape, tkg_node *node) {
   infer s = {.out = node};
   node->dtype = TKG_F32;
   for (int k = 0; k < node->inputs; k++) s.in[k] = &tape->nodes[node->in[k]];
-  int status = check_types(&s);
+  int status = check_asked(&s);
+  if (!status) status = check_types(&s);
   return status ? status : by_op(&s);
 }

@@ -16,24 +16,9 @@ int tkg_step_create(tkg_engine *engine, tkg_step **out) {
   return TKG_OK;
 }
 
-static void count_arena(tkg_step *step, const tkg_program *p) {
-  for (int k = 0; k < TKG_KIND_COUNT; k++) {
-    tkg__memory_add(step->engine, k, -step->counted[k]);
-    step->counted[k] = p ? p->at_peak[k] : 0;
-  }
-  if (p) { /* gaps between values count as transient */
-    int64_t sum = 0;
-    for (int k = 0; k < TKG_KIND_COUNT; k++) sum += step->counted[k];
-    step->counted[TKG_KIND_TRANSIENT] += step->arena_bytes - sum;
-  }
-  for (int k = 0; k < TKG_KIND_COUNT; k++) tkg__memory_add(step->engine, k, step->counted[k]);
-}
-
 void tkg_step_release(tkg_step *step) {
   if (!step) return;
   for (int i = 0; i < step->plan_count; i++) tkg__plan_free(step->plans[i]);
-  count_arena(step, NULL);
-  step->engine->backend->release(step->arena);
   free(step);
 }
 
@@ -83,28 +68,11 @@ static int check_leaves(const run *r) {
   return TKG_OK;
 }
 
-static int reserve(tkg_step *step, const tkg_program *p) {
-  if (p->arena_bytes <= step->arena_bytes) return TKG_OK;
-  const tkg_backend *backend = step->engine->backend;
-  count_arena(step, NULL);
-  backend->release(step->arena);
-  step->arena_bytes = 0;
-  step->arena = backend->allocate(p->arena_bytes);
-  if (!step->arena)
-    return tkg__fail(TKG_E_MEMORY,
-                     "no memory for a step: it takes %" PRId64 " bytes (fewer bits, or a smaller "
-                     "batch, take less; step:report() shows what is kept)",
-                     p->arena_bytes);
-  step->arena_bytes = p->arena_bytes;
-  count_arena(step, p);
-  return TKG_OK;
-}
-
 static void *address(const run *r, int node) {
   int storage = r->p->storage[node];
   char *base = r->p->tape->nodes[storage].op == TKG_OP_LEAF
                    ? leaf_tensor(r, storage)->data
-                   : r->step->arena + r->p->offset[storage];
+                   : r->step->engine->arena + r->p->offset[storage];
   return base + r->p->shift[node];
 }
 
@@ -120,7 +88,7 @@ static int run_node(const run *r, int i) {
     call.in[k] = &p->tape->nodes[n->in[k]];
     call.data[k] = address(r, n->in[k]);
   }
-  if (p->scratch[i] >= 0) call.scratch = r->step->arena + p->scratch[i];
+  if (p->scratch[i] >= 0) call.scratch = r->step->engine->arena + p->scratch[i];
   if (update && r->optimizer) {
     call.lr = r->optimizer->lr;
     call.t = r->optimizer->t + 1;
@@ -188,7 +156,7 @@ int tkg_step_run(tkg_step *step, tkg_tape *tape, int loss, tkg_optimizer *optimi
   run r = {step, tape, &plan->program, optimizer,
            {step->engine->seed, step->number, step->engine->threads}};
   status = check_leaves(&r);
-  if (!status) status = reserve(step, r.p);
+  if (!status) status = tkg__arena_reserve(step->engine, r.p->arena_bytes, r.p->at_peak);
   if (!status) status = run_all(&r);
   /* An update cannot be taken back: once any ran, the parameters have changed. */
   if (r.p->updates && !status) note_changes(&r);
@@ -224,7 +192,7 @@ int tkg_optimizer_update(tkg_optimizer *optimizer, tkg_tensor *const *parameters
   plan.program.forward = 0;
   if (!status) status = tkg__plan(&plan.program);
   run r = {step, plan.program.tape, &plan.program, optimizer, {optimizer->engine->seed, 0, optimizer->engine->threads}};
-  if (!status) status = reserve(step, r.p);
+  if (!status) status = tkg__arena_reserve(step->engine, r.p->arena_bytes, r.p->at_peak);
   if (!status) status = run_all(&r);
   if (!status) note_changes(&r);
   for (int i = 0; i < n && !status; i++) {

@@ -1,4 +1,4 @@
-/* A step object: settings, the plans made so far, the arena they share. */
+/* A step object: settings and the plans made so far. */
 #ifndef TKG_STEP_H
 #define TKG_STEP_H
 
@@ -27,9 +27,6 @@ struct tkg_step {
   tkg_plan *plans[TKG_MAX_PLANS];
   int plan_count;
   uint64_t clock, made;
-  char *arena;
-  int64_t arena_bytes;
-  int64_t counted[TKG_KIND_COUNT]; /* of the arena, in the engine's books */
 };
 
 /* The plan for this recording: an old one, or a new one made by the passes. */

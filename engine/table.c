@@ -36,7 +36,8 @@ struct parse {
 /* ---- errors -------------------------------------------------------------------------------- */
 
 static int no_memory(const char *path) {
-  return tkg__fail(TKG_E_MEMORY, "%s: out of memory", path);
+  tkg__fail(TKG_E_MEMORY, "%s: out of memory", path);
+  return TKG_E_MEMORY; /* a constant: analysers then know that it is no success */
 }
 
 /* "file:line: 'text' is not what, column n" with the text cut short and made printable. */
@@ -77,12 +78,17 @@ static int bad_count(const struct parse *p, int found) {
 
 /* ---- the table ------------------------------------------------------------------------------ */
 
+static int bad_kinds(const char *kinds) {
+  tkg__fail(TKG_E_ARGUMENT, "table: column kinds '%s': 1 to %d of i f s S -", kinds,
+            TKG__MAX_FIELDS);
+  return TKG_E_ARGUMENT;
+}
+
 static int table_new(tkg_table **out, const char *path, const char *kinds) {
   size_t columns = strlen(kinds);
   *out = NULL;
   if (columns == 0 || columns > TKG__MAX_FIELDS || strspn(kinds, "ifsS-") != columns)
-    return tkg__fail(TKG_E_ARGUMENT, "table: column kinds '%s': 1 to %d of i f s S -", kinds,
-                     TKG__MAX_FIELDS);
+    return bad_kinds(kinds);
   tkg_table *t = calloc(1, sizeof *t);
   if (!t) return no_memory(path);
   t->columns = (int)columns;
@@ -110,7 +116,10 @@ void tkg_table_free(tkg_table *t) {
 
 /* Room for one more row in every column. */
 static int grow(tkg_table *t) {
-  if (t->rows >= INT32_MAX) return tkg__fail(TKG_E_RANGE, "%s: more than 2^31 rows", t->path);
+  if (t->rows >= INT32_MAX) {
+    tkg__fail(TKG_E_RANGE, "%s: more than 2^31 rows", t->path);
+    return TKG_E_RANGE;
+  }
   int64_t capacity = t->capacity ? 2 * t->capacity : 1024;
   size_t n = (size_t)capacity;
   int64_t *lines = realloc(t->lines, n * sizeof *lines);
@@ -240,7 +249,7 @@ static int parse_line(struct parse *p, char *line, size_t length) {
   tkg_table *t = p->table;
   int found = tkg__split(p->field, line, length, p->separator), status = TKG_OK;
   if (found < 0) return bad_field(p->reader, p->field[-found - 1], "closed by a quote", -found - 1);
-  if (p->rest >= 0) found = tkg__split_rest(p->field, found, t->columns, p->rest, line);
+  if (p->rest >= 0) found = tkg__split_rest(p->field, found, t->columns, p->rest);
   if (found != t->columns) return bad_count(p, found);
   if (t->rows == t->capacity && (status = grow(t))) return status;
   for (int i = 0; i < t->columns && !status; i++) status = store(p, i, t->rows);

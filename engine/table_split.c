@@ -7,7 +7,7 @@ static int is_blank(char c) { return c == ' ' || c == '\t'; }
 /* Takes the quotes off a field that starts with one. Inside, "" stands for a quote; a quote ends
  * the field only before a separator or the end of the line, so that the careless files of
  * BookCrossing are read too. Returns where the field ends, NULL where it does not. */
-static char *unquote(tkg__field *field, char *end, char separator) {
+static char *unquote(tkg__field *field, const char *end, char separator) {
   char *from = field->at + 1, *to = field->at;
   for (; from < end; from++) {
     if (*from == '"') {
@@ -44,7 +44,7 @@ static int split_separated(tkg__field *field, char *line, char *end, char separa
   return TKG__MAX_FIELDS + 1;
 }
 
-static int split_blanks(tkg__field *field, char *line, char *end) {
+static int split_blanks(tkg__field *field, char *line, const char *end) {
   char *at = line;
   for (int n = 0; n <= TKG__MAX_FIELDS; n++) {
     while (at < end && is_blank(*at)) at++;
@@ -62,13 +62,14 @@ int tkg__split(tkg__field field[TKG__MAX_FIELDS], char *line, size_t length, cha
                           : split_separated(field, line, line + length, separator);
 }
 
-int tkg__split_rest(tkg__field *field, int found, int columns, int rest, char *line) {
+int tkg__split_rest(tkg__field *field, int found, int columns, int rest) {
   int surplus = found - columns;
-  if (surplus < -1 || surplus == 0 || found > TKG__MAX_FIELDS) return found;
+  if (surplus < -1 || surplus == 0 || found == 0 || found > TKG__MAX_FIELDS) return found;
   size_t after = sizeof *field * (size_t)(columns - 1 - rest);
   if (surplus < 0) {
     memmove(field + rest + 1, field + rest, after);
-    field[rest] = (tkg__field){line, 0};
+    if (rest == found) field[rest].at = field[rest - 1].at + field[rest - 1].length;
+    field[rest].length = 0;
     return columns;
   }
   tkg__field last = field[rest + surplus];

@@ -19,6 +19,6 @@ int tkg__split(tkg__field field[TKG__MAX_FIELDS], char *line, size_t length, cha
 
 /* Gives field `rest` what `found` fields have over `columns`, with the separators between, or
  * nothing where one is missing. Returns the number of fields, `columns` where that was possible. */
-int tkg__split_rest(tkg__field *field, int found, int columns, int rest, char *line);
+int tkg__split_rest(tkg__field *field, int found, int columns, int rest);
 
 #endif

@@ -134,15 +134,21 @@ static int as_matrix(tkg_vjp *v, int a) {
   return record(v, matrix, TKG_OP_RESHAPE, a, -1, -1);
 }
 
-/* y = A B: dA = g B^T, dB = A^T g; each transpose moves to the other side. */
+/* dB = A^T g; the transpose asked for moves to the other side. */
+static int matmul_right(tkg_vjp *v, bool ta, bool tb) {
+  int a = as_matrix(v, in(v, 0)), g = as_matrix(v, v->g);
+  if (a < 0 || g < 0) return TKG_E_SHAPE;
+  return give(v, 1, tb ? product(v, g, a, true, ta) : product(v, a, g, !ta, false));
+}
+
+/* y = A B: dA = g B^T, dB = A^T g. dB comes first: the kept copy of A is then gone before dA,
+ * which is as large, is made. */
 static int matmul(tkg_vjp *v) {
-  int a = in(v, 0), b = in(v, 1), status = TKG_OK;
   bool ta = self(v)->i[0], tb = self(v)->i[1];
-  if (wants(v, 0)) status = give(v, 0, ta ? product(v, b, v->g, tb, true) : product(v, v->g, b, false, !tb));
-  if (status || !wants(v, 1)) return status;
-  int am = as_matrix(v, a), gm = as_matrix(v, v->g);
-  if (am < 0 || gm < 0) return TKG_E_SHAPE;
-  return give(v, 1, tb ? product(v, gm, am, true, ta) : product(v, am, gm, !ta, false));
+  int status = wants(v, 1) ? matmul_right(v, ta, tb) : TKG_OK;
+  if (status || !wants(v, 0)) return status;
+  int b = in(v, 1);
+  return give(v, 0, ta ? product(v, b, v->g, tb, true) : product(v, v->g, b, false, !tb));
 }
 
 static int concat(tkg_vjp *v) {
@@ -198,6 +204,17 @@ static int dropout(tkg_vjp *v) {
   return give(v, 0, record(v, node, TKG_OP_DROPOUT, v->g, -1, -1));
 }
 
+/* Adding rows and fetching them undo each other; so do taking elements and putting them back. */
+static int scatter_add(tkg_vjp *v) {
+  int status = TKG_OK;
+  if (wants(v, 0)) {
+    int part = two(v, TKG_OP_GATHER, v->g, in(v, 1));
+    status = give(v, 0, part < 0 ? -1 : reshaped(v, part, node_of(v, in(v, 0))));
+  }
+  bool base = self(v)->inputs > 2;
+  return !status && base && wants(v, 2) ? give(v, 2, v->g) : status;
+}
+
 static int none(const tkg_vjp *v) {
   return tkg__fail(TKG_E_UNSUPPORTED, "backward: %s has no gradient", tkg__ops[self(v)->op].name);
 }
@@ -230,6 +247,8 @@ int tkg__vjp(tkg_vjp *v) {
   case TKG_OP_RESHAPE: return give(v, 0, reshaped(v, v->g, node_of(v, in(v, 0))));
   case TKG_OP_TRANSPOSE: return give(v, 0, one(v, TKG_OP_TRANSPOSE, v->g));
   case TKG_OP_GATHER: return into_shape(v, TKG_OP_SCATTER_ADD, v->g, in(v, 1), -1);
+  case TKG_OP_SCATTER_ADD: return scatter_add(v);
+  case TKG_OP_TAKE_GRAD: return give(v, 0, two(v, TKG_OP_TAKE, v->g, in(v, 1)));
   case TKG_OP_TAKE: return into_shape(v, TKG_OP_TAKE_GRAD, v->g, in(v, 1), -1);
   case TKG_OP_EDGE_DOT: return edge_dot(v);
   case TKG_OP_MIX: return mix(v);

@@ -15,14 +15,14 @@ local function neighborhood(data, k)
   return tails:keep(), relations:keep()
 end
 
---- Ids h steps away, and each user's attention to the edges there: softmax over k of
---- g(u, r) = mean(u * r) (eq. 1, 2; the code's mean over the dimensions).
+--- Ids h steps away, and each user's weight of the edges there: softmax over k of
+--- g(u, r) = mean(u * r) (eq. 1, 2), divided by k since the code means over neighbours (eq. 3).
 function KGCN:receptive_field(u, items)
   local ids, attention = {items}, {}
   for h = 1, self.hops do
     local relations = self.neighbor_relations:gather(ids[h]):reshape(u:size(1), -1)
     local pi = tk.edge_dot(u, self.relations.weight, relations) / self.dim
-    attention[h] = pi:reshape(-1, self.neighbors):softmax()
+    attention[h] = pi:reshape(-1, self.neighbors):softmax() / self.neighbors
     ids[h + 1] = self.neighbor_tails:gather(ids[h]):reshape(-1)
   end
   return ids, attention
@@ -44,7 +44,7 @@ function KGCN:vectors(users, items)
   for i = 1, self.hops do
     local last, nearer = i == self.hops, {}
     for h = 1, self.hops - i + 1 do
-      local around = tk.mix(attention[h], v[h + 1]) / self.neighbors -- eq. 3, a mean
+      local around = tk.mix(attention[h], v[h + 1])
       local x = self:aggregate(self.layers[i], v[h], around)
       nearer[h] = last and x:tanh() or x:relu()
     end

@@ -7,7 +7,6 @@
 -- train, test [, valid]; split, ratios, task, threshold where the format has its own defaults }.
 
 local lfs = require 'lfs'
-local batches = require 'tinykg.data.batches'
 local columns = require 'tinykg.columns'
 local files = require 'tinykg.data.files'
 local filter = require 'tinykg.data.filter'
@@ -332,17 +331,24 @@ function Data:positives(part)
   return rows.csr(rows.positives(self[part]), self.users)
 end
 
---- One epoch of batches of a part: see tinykg.data.batches.
----@param options table size, split ('train'), shuffle (true), seed, epoch, task, drop_last
+--- One epoch of batches of a part, as tensors: { n, users, items [, labels] [, negatives] }.
+-- negatives = k draws k items for each row that its user does not know (labelled rows then count by
+-- their positives only). The tensors are refilled by the next batch. Other options as
+-- tinykg.data.batches: size (1024), shuffle (true), seed, epoch, split ('train'), drop_last.
+---@param options table?
 ---@return fun(): table?
 ---@return number count
 function Data:batches(options)
-  options = options or {}
-  local name = options.split or 'train'
+  local given = {}
+  for key, value in pairs(options or {}) do given[key] = value end
+  local name = given.split or 'train'
   if name ~= 'train' and name ~= 'valid' and name ~= 'test' then
     error(("batches: split '%s': train, valid or test"):format(tostring(name)), 2)
   end
-  return batches.iterate(self[name], options)
+  local feed = require 'tinykg.feed' -- needs the engine, which loading does not
+  if not given.negatives then return feed.batches(self[name], given) end
+  given.task = 'ranking'
+  return feed.batches(self[name], given, feed.sampler(self, given.negatives, given.sampling))
 end
 
 function Data:__tostring()

@@ -4,6 +4,7 @@ local C = require 'tinykg.lib'
 local batches = require 'tinykg.data.batches'
 local columns = require 'tinykg.columns'
 local session = require 'tinykg.session'
+local step = require 'tinykg.step'
 local tensor = require 'tinykg.tensor'
 
 local feed = {}
@@ -31,13 +32,17 @@ end
 --- The tensors are refilled by the next batch.
 ---@param part table rows of a data set
 ---@param options table as tinykg.data.batches
+---@param sampler? fun(users: Tensor): Tensor draws negatives for each batch
 ---@return fun(): table?, integer count
-function feed.batches(part, options)
+function feed.batches(part, options, sampler)
   local cache = {}
   local iterate, count = batches.iterate(part, options)
   return function()
     local raw = iterate()
-    return raw and fill(buffers(cache, raw.n, raw.labels ~= nil), raw)
+    if not raw then return nil end
+    local batch = fill(buffers(cache, raw.n, raw.labels ~= nil), raw)
+    if sampler then batch.negatives = step.no_grad(sampler, batch.users) end
+    return batch
   end, count
 end
 
@@ -83,6 +88,29 @@ function feed.by_popularity(known, csr, items, power)
   known.probability = tensor.create(tensor.F32, {items}, 'graph'):write(probability, 0, items)
   known.alias = tensor.create(tensor.I32, {items}, 'graph'):write(alias, 0, items)
   return known
+end
+
+--- A function that draws `count` items a user that the user does not know. Inside a step it
+--- records the draw, so that the step's plan does it.
+---@param data table a data set ---@param count integer
+---@param by? string 'uniform' (default) or 'popularity'
+---@return fun(users: Tensor): Tensor int32 [n, count]
+function feed.sampler(data, count, by)
+  local csr = data:known()
+  local known = feed.known(csr, data.users)
+  if by == 'popularity' then feed.by_popularity(known, csr, data.items)
+  elseif by and by ~= 'uniform' then
+    error(("negative sampling: '%s' is not uniform or popularity"):format(tostring(by)), 0)
+  end
+  return function(users)
+    local a = tensor.attribute()
+    a.i[0], a.i[2] = count, data.items
+    if known.probability then
+      return tensor.record('sample_negatives', a, known.offsets, known.items, users,
+                           known.probability, known.alias)
+    end
+    return tensor.record('sample_negatives', a, known.offsets, known.items, users)
+  end
 end
 
 return feed

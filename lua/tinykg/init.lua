@@ -50,17 +50,6 @@ function tk.rand(...)
   return t
 end
 
---- Draws, on the engine: `count` items a user that the user does not know. ---@return Tensor [n, count]
-function tk.sample_negatives(known, users, count, items)
-  local a = tensor.attribute()
-  a.i[0], a.i[2] = count, items
-  if known.probability then
-    return tensor.record('sample_negatives', a, known.offsets, known.items, users,
-                         known.probability, known.alias)
-  end
-  return tensor.record('sample_negatives', a, known.offsets, known.items, users)
-end
-
 -- ---- settings ----
 
 --- Sets the seed of everything random from here on; returns it when called without.

@@ -13,28 +13,6 @@ local train = {}
 
 -- ---- parts of a run ----
 
---- Adds drawn negatives to a batch, as values of the step that trains on it.
-local function with_negatives(batch, known, o, items)
-  local a = tensor.attribute()
-  a.i[0], a.i[2] = o.negatives, items
-  local drawn = known.probability
-    and tensor.record('sample_negatives', a, known.offsets, known.items, batch.users,
-                      known.probability, known.alias)
-    or tensor.record('sample_negatives', a, known.offsets, known.items, batch.users)
-  return {n = batch.n, users = batch.users, items = batch.items, negatives = drawn}
-end
-
-local function known_items(data, o)
-  if data.task == 'ctr' then return nil end
-  local csr = data:known()
-  local known = feed.known(csr, data.users)
-  if o.negative_sampling == 'popularity' then feed.by_popularity(known, csr, data.items)
-  elseif o.negative_sampling ~= 'uniform' then
-    error('option negative_sampling: ' .. o.negative_sampling .. ' is not uniform or popularity', 0)
-  end
-  return known
-end
-
 local function median(list)
   if #list == 0 then return 0 end
   table.sort(list)
@@ -73,9 +51,10 @@ local function new_run(recipe, data, o, settings)
   self.model = recipe.build(data, o):train()
   self.optimizer = recipe.optimizer and recipe.optimizer(o)
     or optim.adam{lr = o.lr, weight_decay = o.l2}
-  local known = known_items(data, o)
+  local sampler = data.task ~= 'ctr' and feed.sampler(data, o.negatives, o.negative_sampling)
   self.step = step_of.new(function(batch)
-    return self.model:loss(known and with_negatives(batch, known, o, data.items) or batch)
+    batch.negatives = sampler and sampler(batch.users) -- drawn by the step that trains on them
+    return self.model:loss(batch)
   end, {optimizer = self.optimizer, bits = settings.bits, rounding = settings.rounding,
         small = settings.small})
   self.line = progress.line(settings.quiet)

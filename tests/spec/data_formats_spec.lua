@@ -261,8 +261,10 @@ describe('data.load: KGCN', function()
     })
     local d = data.load(fixtures.dir(set))
     assert.same({ '1', '3' }, names_of(d.names.users))
-    for _, pair in ipairs(all_pairs(d)) do
-      assert.is_nil(pair:match('^0 1 ') or pair:match('^0 2 '))
+    for seed = 0, 19 do
+      for _, pair in ipairs(all_pairs(data.load(fixtures.dir(set), { seed = seed }))) do
+        assert.is_nil(pair:match('^0 1 ') or pair:match('^0 2 '))
+      end
     end
     assert.same({ '0 0', '1 3' }, all_pairs(data.load(fixtures.dir(set), { task = 'ranking' })))
     assert.same({ '0 0', '0 2', '1 3' },
@@ -308,6 +310,19 @@ describe('data.load: KGCN', function()
     assert.same({ '0', '1' }, names_of(d.names.users))
     assert.equal('0', d.names.relations:name(0))
     assert.equal('6', d.names.entities:name(6))
+  end)
+
+  it('does not take the names of users whose ratings differ', function()
+    local function users(ratings)
+      local d = data.load(fixtures.dir(with(raw, {
+        ['user_artists.dat'] = { 'userID\tartistID\tweight', '7\t20\t1', '3\t30\t1', '3\t40\t1' },
+        ['derived/ratings_final.txt'] = ratings,
+      })))
+      return names_of(d.names.users)
+    end
+    assert.same({ '7', '3' }, users { '0 1 1', '1 3 1', '1 2 1', '1 0 0' })
+    assert.same({ '0', '1' }, users { '0 1 1', '0 2 1', '1 3 1' })
+    assert.same({ '0', '1', '2' }, users { '0 1 1', '1 2 1', '1 3 1', '2 0 0' })
   end)
 
   it('takes only the positives for ranking', function()

@@ -205,9 +205,11 @@ describe('batches', function()
     local seen, sizes, numbers = {}, {}, {}
     for batch in set:batches(options) do
       sizes[#sizes + 1], numbers[#numbers + 1] = batch.n, batch.number
+      local users, items = batch.users:values(), batch.items:values()
+      local labels = batch.labels and batch.labels:values()
       for i = 0, batch.n - 1 do
-        seen[#seen + 1] = ('%d %d'):format(batch.users[i], batch.items[i])
-          .. (batch.labels and (' %g'):format(batch.labels[i]) or '')
+        seen[#seen + 1] = ('%d %d'):format(users[i], items[i])
+          .. (labels and (' %g'):format(labels[i]) or '')
       end
     end
     return seen, sizes, numbers
@@ -235,6 +237,21 @@ describe('batches', function()
     assert.same({ '1 3 1', '1 0 1', '0 2 0' }, (collect(set, { shuffle = false })))
     assert.same({ '1 3', '1 0' }, (collect(set, { shuffle = false, task = 'ranking' })))
     assert.same({}, (collect(set, { split = 'test' })))
+  end)
+
+  it('draw negatives that the user does not know', function()
+    local set = data.load(plain { 30, 25 }, { ratios = { 1, 0, 0 } })
+    local known, seen = set:known(), 0
+    for batch in set:batches { size = 16, negatives = 3 } do
+      assert.same({ batch.n, 3 }, batch.negatives:size())
+      local users, drawn = batch.users:values(), batch.negatives:values()
+      for i = 0, batch.n * 3 - 1 do
+        assert.is_false(known:contains(users[math.floor(i / 3)], drawn[i])
+          and known:count(users[math.floor(i / 3)]) < set.items)
+        seen = seen + 1
+      end
+    end
+    assert.equal(set.train.n * 3, seen)
   end)
 
   it('refuse what they do not know', function()
@@ -344,6 +361,37 @@ end)
 
 describe('negatives', function()
   local negatives = require 'tinykg.data.negatives'
+
+  it('are never watched, never twice, as many as positives in each part', function()
+    local function part(first, last)
+      local n, rows = 0, { users = columns.ints(900), items = columns.ints(900) }
+      for user = 0, 99 do
+        for item = first, last do
+          rows.users[n], rows.items[n] = user, (user + item) % 12
+          n = n + 1
+        end
+      end
+      rows.n = n
+      return rows
+    end
+    local watched = part(0, 4)
+    local labelled, missing = negatives.add({ part(0, 2), part(3, 4) },
+      columns.csr(watched.n, watched.users, watched.items, 100), 12, 1)
+    assert.equal(0, missing)
+    assert.same({ 600, 400 }, { labelled[1].n, labelled[2].n })
+    local seen = {}
+    for k = 1, 2 do
+      local ones = 0
+      for i = 0, labelled[k].n - 1 do
+        local user, item = labelled[k].users[i], labelled[k].items[i]
+        ones = ones + labelled[k].labels[i]
+        assert.is_nil(seen[user * 12 + item])
+        seen[user * 12 + item] = true
+        assert.equal((item - user) % 12 <= 4, labelled[k].labels[i] == 1)
+      end
+      assert.equal(labelled[k].n / 2, ones)
+    end
+  end)
 
   it('draws every unwatched item alike', function()
     local n, items, drawn = 4000, 12, {}

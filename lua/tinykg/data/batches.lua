@@ -8,7 +8,7 @@ local batches = {}
 local STREAM = 0x42415431
 local known_options = {
   size = true, shuffle = true, seed = true, epoch = true, split = true, task = true,
-  drop_last = true, negatives = true,
+  drop_last = true, negatives = true, sampling = true,
 }
 
 -- Positions of the rows that take part: all of them (nil), or those with label 1.

@@ -168,6 +168,9 @@ local function same_positives(final, raw_rows, raw_users, users)
   local known = rows.csr(rows.positives(final), users):unique()
   local other = rows.csr(raw_rows, users):unique()
   if known.n ~= other.n then return false end
+  for user = 1, users do
+    if known.offsets[user] ~= other.offsets[user] then return false end
+  end
   for i = 0, known.n - 1 do
     if known.items[i] ~= other.items[i] then return false end
   end

@@ -1,0 +1,186 @@
+--- JSON: cjson reads; written here, because people read, compare and diff what is written.
+-- Keys come sorted, and numbers survive the way back (cjson prints 14 digits).
+local cjson = require 'cjson'
+local atomic = require 'tinykg.atomic'
+
+local reader = cjson.new()
+reader.decode_invalid_numbers(false)
+
+local json = {null = cjson.null}
+
+local Array = {}
+
+--- Marks a table as an array, for one that may be empty. Returns it.
+---@param list table
+function json.array(list) return setmetatable(list, Array) end
+
+-- ---- writing ----
+
+local escapes = {['"'] = '\\"', ['\\'] = '\\\\', ['\b'] = '\\b', ['\f'] = '\\f', ['\n'] = '\\n',
+                 ['\r'] = '\\r', ['\t'] = '\\t'}
+
+local function escape(c) return escapes[c] or ('\\u%04x'):format(c:byte()) end
+
+-- The well-formed sequences of UTF-8 (RFC 3629, section 4), each anchored at a position.
+local sequences = {
+  '^[\194-\223][\128-\191]', '^\224[\160-\191][\128-\191]',
+  '^[\225-\236\238\239][\128-\191][\128-\191]',
+  '^\237[\128-\159][\128-\191]', '^\240[\144-\191][\128-\191][\128-\191]',
+  '^[\241-\243][\128-\191][\128-\191][\128-\191]', '^\244[\128-\143][\128-\191][\128-\191]',
+}
+
+--- The text with each byte that is not UTF-8 replaced by U+FFFD: names come from any file.
+local function valid_utf8(text)
+  local parts, at = {}, 1
+  while at <= #text do
+    local last = text:match('^[%z\1-\127]+()', at)
+    last = last and last - 1
+    for k = 1, last and 0 or #sequences do
+      last = select(2, text:find(sequences[k], at))
+      if last then break end
+    end
+    parts[#parts + 1] = last and text:sub(at, last) or '\239\191\189'
+    at = (last or at) + 1
+  end
+  return table.concat(parts)
+end
+
+local function string_text(text)
+  if text:find('[\128-\255]') then text = valid_utf8(text) end
+  return '"' .. text:gsub('[%c"\\]', escape) .. '"'
+end
+
+local function number_text(x)
+  if x ~= x or x == math.huge or x == -math.huge then return 'null' end
+  if x % 1 == 0 and math.abs(x) < 2 ^ 53 then return ('%.0f'):format(x) end
+  local text
+  for digits = 15, 17 do
+    text = ('%.' .. digits .. 'g'):format(x)
+    if tonumber(text) == x then break end
+  end
+  return text
+end
+
+local function is_array(t)
+  if getmetatable(t) == Array then return true end
+  local n = 0
+  for _ in pairs(t) do n = n + 1 end
+  return n > 0 and n == #t
+end
+
+--- A number that LuaJIT boxes, such as an int64.
+local function boxed_text(value)
+  local whole = tostring(value):match('^(%-?%d+)U?LL$')
+  return whole or (tonumber(value) and number_text(tonumber(value)))
+end
+
+local write -- (out, value, pad, step, at): `pad` is the line break and indent here, or nil
+
+local function refuse(at, what)
+  error({refused = ('json: cannot write %s%s'):format(what, at ~= '' and ' at ' .. at or '')}, 0)
+end
+
+local function sorted_keys(t, at)
+  local keys, from = {}, {}
+  for key in pairs(t) do
+    local kind = type(key)
+    if kind ~= 'string' and kind ~= 'number' then refuse(at, 'a ' .. kind .. ' as a key') end
+    local text = kind == 'number' and number_text(key) or key
+    if from[text] ~= nil then refuse(at, 'the key ' .. text .. ' as number and as string') end
+    keys[#keys + 1], from[text] = text, key
+  end
+  table.sort(keys)
+  return keys, from
+end
+
+local function holds_table(list)
+  for k = 1, #list do
+    if type(list[k]) == 'table' then return true end
+  end
+end
+
+-- With indent, a list of plain values stays on its line.
+local function write_table(out, value, pad, step, at)
+  local array = is_array(value)
+  local keys, from
+  if not array then keys, from = sorted_keys(value, at) end
+  local n = array and #value or #keys
+  if array and not holds_table(value) then pad = nil end
+  local inner = pad and pad .. step
+  out[#out + 1] = array and '[' or '{'
+  for k = 1, n do
+    if k > 1 then out[#out + 1] = pad and ',' or ', ' end
+    if inner then out[#out + 1] = inner end
+    local key = array and k or from[keys[k]]
+    if not array then out[#out + 1] = string_text(keys[k]) .. ': ' end
+    write(out, value[key], inner, step, at .. (array and '[' .. k .. ']' or '.' .. keys[k]))
+  end
+  if inner and n > 0 then out[#out + 1] = pad end
+  out[#out + 1] = array and ']' or '}'
+end
+
+local MOST_NESTED = 200
+
+function write(out, value, pad, step, at)
+  local kind = type(value)
+  if value == nil or value == json.null then out[#out + 1] = 'null'
+  elseif kind == 'string' then out[#out + 1] = string_text(value)
+  elseif kind == 'number' then out[#out + 1] = number_text(value)
+  elseif kind == 'boolean' then out[#out + 1] = tostring(value)
+  elseif kind == 'table' then
+    if select(2, at:gsub('[.[]', '')) > MOST_NESTED then refuse('', 'a table that holds itself') end
+    write_table(out, value, pad, step, at)
+  elseif kind == 'cdata' and boxed_text(value) then out[#out + 1] = boxed_text(value)
+  else refuse(at, 'a ' .. kind) end
+end
+
+--- The JSON text of a value. A table with the keys 1..n is an array; an empty one an object unless
+--- json.array() marked it; number keys of an object become strings. NaN and infinities: null.
+---@param value any
+---@param options? {indent: integer} spaces a level; all on one line without
+---@return string
+function json.encode(value, options)
+  local indent = options and options.indent
+  local out = {}
+  local ok, message = pcall(write, out, value, indent and '\n', (' '):rep(indent or 0), '')
+  if ok then return table.concat(out) end
+  error(type(message) == 'table' and message.refused or message, 2)
+end
+
+--- Writes a value and a line end to a file, whole or not at all.
+---@return true|nil ok
+---@return string? message
+function json.write(path, value, options)
+  return atomic.write(path, json.encode(value, options) .. '\n')
+end
+
+-- ---- reading ----
+
+--- The value of a JSON text; null is json.null.
+---@param text string
+---@param name? string whose text this is, for the message: a file, or "file:line"
+---@return any|nil value
+---@return string? message "NAME: not JSON: WHY"
+function json.decode(text, name)
+  name = name or 'text'
+  if type(text) ~= 'string' then error('json.decode: expected a string, got ' .. type(text), 2) end
+  if not text:find('%S') then return nil, name .. ': not JSON: it is empty' end
+  local ok, value = pcall(reader.decode, text)
+  if ok then return value end
+  return nil, ('%s: not JSON: %s'):format(name, (tostring(value):gsub('^.-:%d+: ', '')))
+end
+
+--- The value in a JSON file.
+---@param path string
+---@return any|nil value
+---@return string? message names the file
+function json.read(path)
+  local file, message = io.open(path, 'rb')
+  if not file then return nil, message end
+  local text, why = file:read('*a')
+  file:close()
+  if not text then return nil, ('%s: cannot be read: %s'):format(path, why) end
+  return json.decode(text, path)
+end
+
+return json

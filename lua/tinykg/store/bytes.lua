@@ -1,0 +1,122 @@
+--- Bytes of a file, in and out, without Lua strings of a tensor's size; and how a file is refused.
+-- A source has `left`, the bytes not read yet, and source:read(to, n). A sink has `at`, the bytes
+-- written so far, and sink:write(from, n). All numbers are little-endian, as the machines we build
+-- for are.
+local ffi = require 'ffi'
+
+ffi.cdef [[
+size_t fread(void *to, size_t size, size_t count, void *file);
+size_t fwrite(const void *from, size_t size, size_t count, void *file);
+char *strerror(int code);
+]]
+
+local bytes = {CHUNK = 1048576}
+local libc = ffi.C
+
+-- ---- refusing ----
+
+local Refusal = {__tostring = function(refusal) return refusal.message end}
+
+--- Gives up on the file at hand. The message lacks the path: guard() puts it in front.
+function bytes.refuse(message, ...)
+  if select('#', ...) > 0 then message = message:format(...) end
+  error(setmetatable({message = message}, Refusal), 0)
+end
+
+--- What fn returns; or nil, "PATH: message" when it refused. Other errors pass through.
+function bytes.guard(path, fn, ...)
+  local function caught(ok, first, ...)
+    if ok then return first, ... end
+    if getmetatable(first) ~= Refusal then error(first, 0) end
+    return nil, ('%s: %s'):format(path, first.message)
+  end
+  return caught(pcall(fn, ...))
+end
+
+local function why() return ffi.string(libc.strerror(ffi.errno())) end
+
+-- ---- numbers in strings ----
+
+--- `x` as `size` bytes, lowest first. ---@return string
+function bytes.pack(x, size)
+  local out = {}
+  for k = 1, size do
+    out[k] = string.char(x % 256)
+    x = math.floor(x / 256)
+  end
+  return table.concat(out)
+end
+
+--- The number in `size` bytes of a string from position `at`. Exact below 2^53. ---@return number
+function bytes.unpack(text, at, size)
+  local x = 0
+  for k = at + size - 1, at, -1 do x = x * 256 + text:byte(k) end
+  return x
+end
+
+-- ---- sources ----
+
+local Source = {}
+Source.__index = Source
+
+--- Reads exactly n bytes to memory, or refuses.
+function Source:read(to, n)
+  if n > self.left then
+    bytes.refuse('truncated: %.0f more bytes expected, %.0f are left', n, self.left)
+  end
+  self.left = self.left - n
+  if n > 0 and tonumber(libc.fread(to, 1, n, self.file)) ~= n then
+    bytes.refuse('cannot be read: the file ended while it was read, or the disk failed')
+  end
+end
+
+--- The next n bytes of any source as a string: for headers. ---@return string
+function bytes.text(source, n)
+  local buffer = ffi.new('uint8_t[?]', math.max(1, math.min(n, source.left)))
+  source:read(buffer, n)
+  return ffi.string(buffer, n)
+end
+Source.text = bytes.text
+
+--- Goes to a place in the file; `left` counts from there to `stop`.
+function Source:seek(at, stop)
+  self.file:seek('set', at)
+  self.left = math.max(0, (stop or self.size) - at)
+end
+
+--- Opens a file, calls fn(source) and returns what it returns; closes the file in any case.
+function bytes.reading(path, fn)
+  local file, message = io.open(path, 'rb')
+  if not file then bytes.refuse('cannot be read: %s', (message:gsub('^.*: ', ''))) end
+  local size = file:seek('end')
+  -- A folder opens too, and says that it is endless.
+  if not size or size >= 2 ^ 53 or not file:seek('set', 0) or (size > 0 and not file:read(0)) then
+    file:close()
+    bytes.refuse('cannot be read: it is not a plain file')
+  end
+  file:seek('set', 0)
+  local source = setmetatable({file = file, size = size, left = size}, Source)
+  local function closed(ok, ...)
+    file:close()
+    if not ok then error(..., 0) end
+    return ...
+  end
+  return closed(pcall(fn, source))
+end
+
+-- ---- sinks ----
+
+local Sink = {}
+Sink.__index = Sink
+
+--- Writes memory or a string.
+function Sink:write(from, n)
+  n = n or #from
+  if n > 0 and tonumber(libc.fwrite(from, 1, n, self.file)) ~= n then bytes.refuse('%s', why()) end
+  self.at = self.at + n
+end
+
+--- A sink on an open file.
+function bytes.sink(file) return setmetatable({file = file, at = 0}, Sink) end
+
+return bytes

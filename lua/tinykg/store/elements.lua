@@ -1,0 +1,108 @@
+--- The numbers of tensors as they lie in files: types, conversion, streaming.
+local ffi = require 'ffi'
+local C = require 'tinykg.lib'
+local session = require 'tinykg.session'
+local tensor = require 'tinykg.tensor'
+local bytes = require 'tinykg.store.bytes'
+local refuse = bytes.refuse
+
+local elements = {}
+
+-- What rounds to a finite f32: below half a step beyond the largest.
+local F32_END = 2 ^ 128 - 2 ^ 103
+
+local function fits_f32(x)
+  return (x > -F32_END and x < F32_END) or x ~= x or x == 1 / 0 or x == -1 / 0
+end
+
+local function fits_i32(x) return x >= -2147483648 and x <= 2147483647 end
+
+--- The types of files that can be read: bytes of an element, type in memory, and, where the
+--- engine has no such type, the one it becomes and which values it can hold.
+local types = {
+  f32 = {size = 4, memory = ffi.typeof 'float[?]', dtype = tensor.F32},
+  i32 = {size = 4, memory = ffi.typeof 'int32_t[?]', dtype = tensor.I32},
+  f64 = {size = 8, memory = ffi.typeof 'double[?]', dtype = tensor.F32, fits = fits_f32},
+  i64 = {size = 8, memory = ffi.typeof 'int64_t[?]', dtype = tensor.I32, fits = fits_i32},
+  u8 = {size = 1, memory = ffi.typeof 'uint8_t[?]', dtype = tensor.I32},
+  bool = {size = 1, memory = ffi.typeof 'uint8_t[?]', dtype = tensor.I32},
+}
+elements.types = types
+
+--- A shape as people write it: [2, 3].
+function elements.shape_text(shape) return '[' .. table.concat(shape, ', ') .. ']' end
+
+--- Number of elements of a shape that came from a file; refuses what no tensor can have.
+---@param what string the tensor's name, for messages
+function elements.count(shape, what)
+  local n = 1
+  for d = 1, #shape do
+    local size = shape[d]
+    if type(size) ~= 'number' or size < 0 or size % 1 ~= 0
+      or size > 2 ^ 53 then
+      refuse('%s: dimension %d is %s, expected a whole number', what, d, tostring(size))
+    end
+    n = n * size
+  end
+  if #shape > 4 then
+    refuse('%s: shape %s has %d dimensions, at most 4 can be used: reshape it first', what,
+           elements.shape_text(shape), #shape)
+  end
+  return n
+end
+
+local function convert(from, to, n, first, kind, what)
+  local fits = kind.fits
+  for i = 0, n - 1 do
+    local x = from[i]
+    if fits and not fits(x) then
+      refuse('%s: element %.0f is %s, which %s cannot hold', what, first + i,
+             (tostring(x):gsub('U?LL$', '')), kind.dtype == tensor.F32 and 'f32' or 'i32')
+    end
+    to[i] = x
+  end
+end
+
+local out_memory = {[tensor.F32] = types.f32.memory, [tensor.I32] = types.i32.memory}
+
+--- Reads the elements of a tensor from a source, in row-major order.
+---@param name string a key of elements.types
+---@param shape integer[]
+---@param what string
+---@return Tensor
+function elements.read(source, name, shape, what)
+  local kind = types[name]
+  local count = elements.count(shape, what)
+  if count * kind.size > source.left then
+    refuse('truncated: %s %s of %s needs %.0f bytes, %.0f are left', what,
+           elements.shape_text(shape), name, count * kind.size, source.left)
+  end
+  local t = tensor.create(kind.dtype, shape)
+  local step = math.min(math.max(count, 1), bytes.CHUNK / kind.size)
+  local from = kind.memory(step)
+  local same = kind == types.f32 or kind == types.i32
+  local to = same and from or out_memory[kind.dtype](step)
+  for first = 0, count - 1, step do
+    local n = math.min(step, count - first)
+    source:read(from, n * kind.size)
+    if not same then convert(from, to, n, first, kind, what) end
+    session.check(C.tkg_tensor_write(t.kept, to, first, n))
+  end
+  return t
+end
+
+--- Calls put(memory, bytes) with the elements of a tensor, a chunk at a time, in row-major order.
+---@param t Tensor
+---@param put fun(memory: ffi.cdata*, n: integer)
+function elements.each_chunk(t, put)
+  local kept, count = tensor.realize(t), t:count()
+  local step = math.min(math.max(count, 1), bytes.CHUNK / 4)
+  local memory = types[t:dtype()].memory(step)
+  for first = 0, count - 1, step do
+    local n = math.min(step, count - first)
+    session.check(C.tkg_tensor_read(kept, memory, first, n))
+    put(memory, n * 4)
+  end
+end
+
+return elements

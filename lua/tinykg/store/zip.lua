@@ -1,0 +1,192 @@
+--- ZIP archives as far as .npz needs them: written with stored entries, read stored or deflated.
+-- Source: PKWARE's APPNOTE.TXT, sections 4.3 and 4.4. Without ZIP64: up to 4 GiB.
+local ffi = require 'ffi'
+local C = require 'tinykg.lib'
+local bytes = require 'tinykg.store.bytes'
+local pack, unpack, refuse = bytes.pack, bytes.unpack, bytes.refuse
+
+-- The engine links zlib, so its functions are found through the engine.
+ffi.cdef [[
+unsigned long crc32(unsigned long crc, const void *from, unsigned int n);
+const char *zlibVersion(void);
+int inflateInit2_(void *stream, int window_bits, const char *version, int stream_size);
+int inflate(void *stream, int flush);
+int inflateEnd(void *stream);
+]]
+
+-- z_stream of zlib.h.
+local Stream = ffi.typeof [[struct {
+  const uint8_t *next_in; unsigned int avail_in; unsigned long total_in;
+  uint8_t *next_out; unsigned int avail_out; unsigned long total_out;
+  const char *msg; void *state; void *zalloc; void *zfree; void *opaque;
+  int data_type; unsigned long adler, reserved;
+}]]
+
+local zip = {}
+
+local LOCAL, CENTRAL, LAST = 'PK\3\4', 'PK\1\2', 'PK\5\6'
+local LIMIT, MOST_ENTRIES = 2 ^ 32 - 1, 65535
+local VERSION = 20               -- 2.0: deflate
+local UTF8, ENCRYPTED = 2048, 1  -- flags
+local DATE = 33                  -- 1980-01-01: the same tensors make the same file
+
+--- crc32 goes on over n bytes of memory; 0 to begin. ---@return number
+function zip.crc32(crc, from, n) return tonumber(C.crc32(crc, from, n)) end
+
+-- ---- writing ----
+
+-- What the local header and the central directory say alike (4.4.2 to 4.4.11).
+local function common(entry)
+  local flags = entry.name:find('[\128-\255]') and UTF8 or 0
+  return pack(VERSION, 2) .. pack(flags, 2) .. pack(0, 2) .. pack(0, 2) .. pack(DATE, 2)
+    .. pack(entry.crc, 4) .. pack(entry.size, 4) .. pack(entry.size, 4) .. pack(#entry.name, 2)
+    .. pack(0, 2)
+end
+
+--- Begins an entry; its `size` bytes must follow in the sink, then the next entry or finish().
+---@param entries table[] what was written so far; begins empty
+---@param entry {name: string, size: number, crc: number}
+function zip.begin_entry(sink, entries, entry)
+  if sink.at + entry.size > LIMIT then
+    refuse('cannot be written: more than 4 GiB do not fit an .npz: save as .safetensors')
+  end
+  if #entries == MOST_ENTRIES then
+    refuse('cannot be written: more than %d tensors do not fit an .npz: save as .safetensors',
+           MOST_ENTRIES)
+  end
+  entry.at = sink.at
+  entries[#entries + 1] = entry
+  sink:write(LOCAL .. common(entry) .. entry.name)
+end
+
+--- Writes the central directory.
+function zip.finish(sink, entries)
+  local start = sink.at
+  for _, entry in ipairs(entries) do
+    sink:write(CENTRAL .. pack(VERSION, 2) .. common(entry) .. pack(0, 2) .. pack(0, 2)
+      .. pack(0, 2) .. pack(0, 4) .. pack(entry.at, 4) .. entry.name)
+  end
+  if sink.at > LIMIT then
+    refuse('cannot be written: more than 4 GiB do not fit an .npz: save as .safetensors')
+  end
+  sink:write(LAST .. pack(0, 2) .. pack(0, 2) .. pack(#entries, 2) .. pack(#entries, 2)
+    .. pack(sink.at - start, 4) .. pack(start, 4) .. pack(0, 2))
+end
+
+-- ---- reading the directory ----
+
+--- The end record: after it comes only its comment.
+local function find_end(source)
+  local n = math.min(source.size, 22 + 65535)
+  source:seek(source.size - n)
+  local tail = source:text(n)
+  for at = n - 21, 1, -1 do
+    if tail:sub(at, at + 3) == LAST and at + 21 + unpack(tail, at + 20, 2) == n then
+      return tail:sub(at, at + 21), source.size - n + at - 1
+    end
+  end
+  refuse('truncated or not an .npz file: it has no end record of a ZIP archive')
+end
+
+local function parse_entry(text, at)
+  if text:sub(at, at + 3) ~= CENTRAL or at + 45 > #text then
+    refuse('damaged: bad central directory of the ZIP archive')
+  end
+  local function field(offset, size) return unpack(text, at + offset, size) end
+  local name_length = field(28, 2)
+  local entry = {flags = field(8, 2), method = field(10, 2), crc = field(16, 4),
+                 stored = field(20, 4), size = field(24, 4), at = field(42, 4),
+                 name = text:sub(at + 46, at + 45 + name_length)}
+  return entry, at + 46 + name_length + field(30, 2) + field(32, 2)
+end
+
+--- The entries of an archive. ---@return table[]
+function zip.entries(source)
+  local last, last_at = find_end(source)
+  local count, size, start = unpack(last, 11, 2), unpack(last, 13, 4), unpack(last, 17, 4)
+  if start == LIMIT or count == MOST_ENTRIES then
+    refuse('a ZIP64 archive is not supported: save as .safetensors')
+  end
+  if start + size > last_at then refuse('damaged: bad end record of the ZIP archive') end
+  source:seek(start, start + size)
+  local text = source:text(size)
+  local entries, at = {}, 1
+  for k = 1, count do entries[k], at = parse_entry(text, at) end
+  return entries
+end
+
+-- ---- reading an entry: a source of its own ----
+
+local Entry = {}
+Entry.__index = Entry
+Entry.text = bytes.text
+
+function Entry:inflate(to, n)
+  local z = self.stream
+  z.next_out, z.avail_out = to, n
+  while z.avail_out > 0 do
+    if z.avail_in == 0 and self.packed > 0 then
+      local piece = math.min(self.packed, bytes.CHUNK)
+      self.source:read(self.buffer, piece)
+      self.packed = self.packed - piece
+      z.next_in, z.avail_in = self.buffer, piece
+    end
+    local status = C.inflate(z, 0)
+    if status == 1 and z.avail_out == 0 then return end -- Z_STREAM_END
+    if status ~= 0 then refuse('damaged: %s does not inflate', self.name) end
+  end
+end
+
+function Entry:read(to, n)
+  if n > self.left then
+    refuse('truncated: %.0f more bytes expected in %s, %.0f are left', n, self.name, self.left)
+  end
+  self.left = self.left - n
+  if n == 0 then return end
+  if self.stream then self:inflate(to, n) else self.source:read(to, n) end
+  self.crc = zip.crc32(self.crc, to, n)
+end
+
+local function inflating(entry)
+  local stream = ffi.new(Stream)
+  local status = C.inflateInit2_(stream, -15, C.zlibVersion(), ffi.sizeof(Stream))
+  if status ~= 0 then refuse('cannot be read: zlib gives error %d', status) end
+  entry.stream = ffi.gc(stream, C.inflateEnd)
+  entry.buffer = ffi.new('uint8_t[?]', math.max(1, math.min(entry.packed, bytes.CHUNK)))
+end
+
+local function check_entry(e)
+  if e.flags % (2 * ENCRYPTED) >= ENCRYPTED then refuse('%s: encrypted entry', e.name) end
+  if e.method ~= 0 and e.method ~= 8 then
+    refuse('%s: compressed with method %d, known are 0 (stored) and 8 (deflated)', e.name, e.method)
+  end
+  if e.size == LIMIT or e.stored == LIMIT then
+    refuse('%s: more than 4 GiB (ZIP64) is not supported: save as .safetensors', e.name)
+  end
+  -- Deflate makes at most 1032 bytes of one: a directory that claims more asks for memory only.
+  if e.method == 0 and e.size ~= e.stored or e.size > 1032 * e.stored + 64 then
+    refuse('damaged: %s has impossible sizes', e.name)
+  end
+end
+
+--- Calls fn(entry_source), checks that all was read and the checksum; returns what fn returned.
+---@param e table from zip.entries
+function zip.with_entry(source, e, fn)
+  check_entry(e)
+  source:seek(e.at)
+  local head = source:text(30)
+  if head:sub(1, 4) ~= LOCAL then refuse('damaged: no local header of %s', e.name) end
+  source:seek(math.min(source.size, e.at + 30 + unpack(head, 27, 2) + unpack(head, 29, 2)))
+  if e.stored > source.left then
+    refuse('truncated: %s has %.0f bytes, %.0f are left', e.name, e.stored, source.left)
+  end
+  local entry = setmetatable({source = source, name = e.name, left = e.size, packed = e.stored,
+                              crc = 0}, Entry)
+  if e.method == 8 then inflating(entry) end
+  local result = fn(entry)
+  if entry.left > 0 then refuse('damaged: %.0f bytes too many in %s', entry.left, e.name) end
+  if entry.crc ~= e.crc then refuse('damaged: the checksum of %s is wrong', e.name) end
+  return result
+end
+
+return zip

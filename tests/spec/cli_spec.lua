@@ -1,0 +1,194 @@
+-- The command line as a user meets it: exit codes, one-line messages, files written.
+local fixtures = require 'tests.spec.fixtures'
+local json = require 'tinykg.json'
+
+local home = os.getenv('TINYKG_HOME') or '.'
+
+--- Runs tinykg; returns exit code, standard output, standard error.
+local function tinykg(arguments)
+  local out, err = os.tmpname(), os.tmpname()
+  local command = string.format('cd %s && ./tinykg %s >%s 2>%s; echo $?', home, arguments, out, err)
+  local pipe = io.popen(command)
+  local code = tonumber(pipe:read('*l'))
+  pipe:close()
+  local function take(path)
+    local file = io.open(path)
+    local text = file:read('*a')
+    file:close()
+    os.remove(path)
+    return text
+  end
+  return code, take(out), take(err)
+end
+
+local function read_json(path)
+  local file = assert(io.open(path))
+  local value = json.decode(file:read('*a'))
+  file:close()
+  return value
+end
+
+local function lines_of(text)
+  local n = 0
+  for _ in text:gmatch('\n') do n = n + 1 end
+  return n
+end
+
+--- One clear line on standard error and nothing else there.
+local function refuses(arguments, code, pattern)
+  local got, _, err = tinykg(arguments)
+  assert.equal(code, got, arguments .. ': ' .. err)
+  assert.matches(pattern, err)
+  assert.equal(1, lines_of(err), err)
+end
+
+describe('the command line', function()
+  local dir, data
+  setup(function()
+    dir = fixtures.dir()
+    data = dir .. '/data'
+    assert.equal(0, (tinykg('data demo ' .. data .. ' --users 60 --items 80')))
+  end)
+  teardown(fixtures.clean)
+
+  it('shows help, its own and each command\'s', function()
+    local code, out = tinykg('help')
+    assert.equal(0, code)
+    for _, command in ipairs{'run', 'data', 'demo', 'doctor'} do
+      assert.matches('tinykg ' .. command, out)
+      local c, text = tinykg(command .. ' --help')
+      assert.equal(0, c)
+      assert.matches('Example: tinykg ' .. command, text)
+    end
+    local c, text = tinykg('run recipes/kgcn.lua --help')
+    assert.equal(0, c)
+    assert.matches('neighbors +8', text)
+    assert.matches('movie .*batch_size=65536', text)
+  end)
+
+  it('says what a data set is', function()
+    local code, out = tinykg('data info ' .. data)
+    assert.equal(0, code)
+    assert.matches('users +60', out)
+    assert.matches('items +80', out)
+  end)
+
+  it('trains and leaves a run folder', function()
+    local run = dir .. '/run'
+    local code, out, err = tinykg('run recipes/kgcn.lua --data ' .. data ..
+      ' --bits 2 --seed 3 --set epochs=2 --threads 1 --out ' .. run)
+    assert.equal(0, code, err)
+    assert.matches('test: auc 0%.%d+', out)
+    local config, summary = read_json(run .. '/config.json'), read_json(run .. '/summary.json')
+    assert.equal(2, config.options.epochs)
+    assert.equal(3, summary.seed)
+    assert.equal(2, summary.bits)
+    assert.equal('cpu', summary.device)
+    assert.equal(2, summary.epochs)
+    for _, key in ipairs{'peak', 'parameter', 'gradient', 'optimizer', 'kept_exact',
+                         'kept_quantized', 'transient', 'graph'} do
+      assert.is_number(summary.memory[key], key)
+    end
+    assert.is_true(summary.memory.peak >= summary.memory.parameter + summary.memory.optimizer)
+    assert.is_true(summary.kept.stored_bytes * 5 < summary.kept.reference_bytes)
+    for _, key in ipairs{'step_ms', 'epoch_s', 'eval_s', 'load_s'} do
+      assert.is_number(summary.time[key], key)
+    end
+    local log = {}
+    for line in io.lines(run .. '/log.jsonl') do log[#log + 1] = json.decode(line) end
+    assert.equal(2, #log)
+    assert.equal(2, log[2].epoch)
+    local tk = require 'tinykg'
+    local best, metadata = tk.load(run .. '/best.safetensors')
+    assert.same({60, 16}, best['users.weight']:size())
+    assert.equal('KGCN', metadata.recipe)
+  end)
+
+  it('gives the same numbers for the same seed, whatever the thread count', function()
+    local results = {}
+    for _, threads in ipairs{1, 2, 4} do
+      local run = dir .. '/threads' .. threads
+      assert.equal(0, (tinykg('run recipes/kgcn.lua --quiet --data ' .. data .. ' --bits 2 --set ' ..
+        'epochs=2 --set dim=33 --threads ' .. threads .. ' --out ' .. run)))
+      results[#results + 1] = fixtures.bytes(run .. '/best.safetensors')
+    end
+    assert.is_true(results[1] == results[2], '1 and 2 threads differ')
+    assert.is_true(results[1] == results[3], '1 and 4 threads differ')
+  end)
+
+  it('runs several seeds and says their mean', function()
+    local code, out = tinykg('run recipes/bpr-mf.lua --quiet --data ' .. data ..
+      ' --seed 1,2 --set epochs=1 --out ' .. dir .. '/seeds')
+    assert.equal(0, code)
+    assert.matches('2 seeds: mean and standard deviation', out)
+    assert.is_table(read_json(dir .. '/seeds/BPR-MF-seed2/summary.json'))
+  end)
+
+  it('ranks data without labels', function()
+    local code, out, err = tinykg('run recipes/kgcn.lua recipes/bpr-mf.lua --data ' .. data ..
+      ' --data-set task=ranking --set epochs=1 --out ' .. dir .. '/ranking')
+    assert.equal(0, code, err)
+    assert.matches('recall@20 0%.%d+  ndcg@10 0%.%d+', out)
+  end)
+
+  it('refuses wrong usage with one line and status 2', function()
+    refuses('dance', 2, "no command 'dance'")
+    refuses('run', 2, 'recipe')
+    refuses('run recipes/kgcn.lua', 2, '%-%-data DIR is needed')
+    refuses('run recipes/kgcn.lua --data ' .. data .. ' --bits 3', 2, "bits .*'3'")
+    refuses('run recipes/kgcn.lua --data ' .. data .. ' --rounding up', 2, 'up is not dither')
+    refuses('run recipes/kgcn.lua --data ' .. data .. ' --device tpu', 2, 'tpu is not')
+    refuses('run recipes/kgcn.lua --data ' .. data .. ' --colour red', 2, 'colour')
+    refuses('run recipes/kgcn.lua --data ' .. data .. ' --set dims=3', 2, 'no option dims')
+    refuses('run recipes/kgcn.lua --data ' .. data .. ' --set dim=big', 2, 'dim: big is not a number')
+    refuses('run recipes/kgcn.lua --data ' .. data .. ' --set dim=2.5', 2, 'dim: 2.5 is not a whole')
+    refuses('run recipes/kgcn.lua --data ' .. data .. ' --seed one', 2, "'one' is not a number")
+  end)
+
+  it('refuses what cannot be done with one line and status 1', function()
+    refuses('run recipes/kgcn.lua --data /no/such/folder', 1, '/no/such/folder: no such folder')
+    refuses('run no-such.lua --data ' .. data, 1, 'no%-such%.lua')
+    refuses('run recipes/kgcn.lua --data ' .. data .. ' --set aggregator=max', 1, 'max is not sum')
+    refuses('data info ' .. dir, 1, 'no data set found')
+    refuses('run recipes/kgcn.lua --quiet --data ' .. data .. ' --out /proc/nowhere/run', 1,
+            '/proc/nowhere')
+  end)
+
+  it('names file and line of bad data', function()
+    local bad = fixtures.dir{['ratings_final.txt'] = {'0 1 1', '0 x 1'}, ['kg_final.txt'] = {'0 0 1'}}
+    refuses('data info ' .. bad, 1, 'ratings_final%.txt:2: .*x')
+    local short = fixtures.dir{['ratings_final.txt'] = {'0 1 1', '0'}, ['kg_final.txt'] = {'0 0 1'}}
+    refuses('data info ' .. short, 1, 'ratings_final%.txt:2: ')
+  end)
+
+  it('stops a diverging run with one line', function()
+    refuses('run recipes/bpr-mf.lua --quiet --data ' .. data .. ' --set lr=1e30 --set epochs=3 --out ' ..
+      dir .. '/diverged', 1, 'loss became .* try a smaller lr')
+  end)
+
+  it('runs Lua files and lines, with the recipe\'s line in errors', function()
+    local code, out = tinykg("-e 'print(tk.ones(2, 2):sum():item())'")
+    assert.equal(0, code)
+    assert.equal('4\n', out)
+    local script = fixtures.dir{['wrong.lua'] = {"local tk = require 'tinykg'", '',
+      'print(tk.ones(2, 3):matmul(tk.ones(2, 3)))'}} .. '/wrong.lua'
+    local failed, _, err = tinykg(script)
+    assert.equal(1, failed)
+    assert.matches('wrong%.lua:3: matmul: f32 %[2, 3%] and f32 %[2, 3%] do not fit', err)
+  end)
+
+  it('ends cleanly on Ctrl-C', function()
+    local run = dir .. '/stopped'
+    local code, _, err = tinykg('run recipes/kgcn.lua --data ' .. data .. ' --set epochs=100000 --out ' ..
+      run .. ' & pid=$!; sleep 2; kill -INT $pid; wait $pid')
+    assert.equal(130, code)
+    assert.matches('interrupted', err)
+    assert.is_table(require('tinykg').load(run .. '/best.safetensors'))
+  end)
+
+  it('answers the doctor', function()
+    local code, out = tinykg('doctor')
+    assert.equal(0, code)
+    assert.matches('vector code +%w+', out)
+  end)
+end)
