@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "error.h"
 
@@ -113,12 +114,19 @@ void tkg_memory_reset_peak(tkg_engine *engine) {
 
 static volatile sig_atomic_t interrupted;
 static struct sigaction before;
+static struct timespec first_at;
 
+/* A second Ctrl-C ends the process; one within half a second is the same (a signal sent to the
+ * process and to its group arrives twice). */
 static void on_interrupt(int signal_number) {
-  if (interrupted) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  double since = (double)(now.tv_sec - first_at.tv_sec) + 1e-9 * (double)(now.tv_nsec - first_at.tv_nsec);
+  if (interrupted && since > 0.5) {
     signal(signal_number, SIG_DFL);
     raise(signal_number);
   }
+  if (!interrupted) first_at = now;
   interrupted = 1;
 }
 

@@ -3,17 +3,25 @@
 
 #include <inttypes.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "error.h"
 
+/* No two tapes share a generation: a tensor remembers its leaf by it, and another tape may come to
+ * lie where the old one was. */
+static uint64_t next_generation(void) {
+  static atomic_uint_least64_t last;
+  return atomic_fetch_add_explicit(&last, 1, memory_order_relaxed) + 1;
+}
+
 int tkg_tape_create(tkg_engine *engine, tkg_tape **out) {
   *out = calloc(1, sizeof **out);
   if (!*out) return tkg__fail(TKG_E_MEMORY, "no memory for a tape");
   (*out)->engine = engine;
-  (*out)->generation = 1;
+  (*out)->generation = next_generation();
   return TKG_OK;
 }
 
@@ -34,7 +42,7 @@ void tkg_tape_release(tkg_tape *tape) {
 
 void tkg_tape_begin(tkg_tape *tape) {
   tkg__truncate(tape, 0);
-  tape->generation++;
+  tape->generation = next_generation();
   tape->next_stream = 0;
 }
 
@@ -194,6 +202,14 @@ void tkg__reach(const tkg_tape *tape, const int32_t *roots, int n, bool *marks) 
       for (int k = 0; k < tape->nodes[i].inputs; k++) marks[tape->nodes[i].in[k]] = true;
 }
 
+/* A leaf moves from node `from` to `to`, or away (-1): its tensor must not remember the old place. */
+static void move_leaf(const tkg_tape *tape, tkg_tensor *tensor, int from, int to) {
+  if (!tensor || tensor->tape != tape || tensor->tape_generation != tape->generation) return;
+  if (tensor->tape_node != from) return;
+  tensor->tape_node = to;
+  if (to < 0) tensor->tape = NULL;
+}
+
 int tkg_tape_compact(tkg_tape *tape, const int32_t *live, int n, int32_t *renumber) {
   bool *marks = calloc((size_t)tape->n + 1, sizeof *marks);
   if (!marks) return tkg__fail(TKG_E_MEMORY, "no memory to compact a tape");
@@ -201,6 +217,7 @@ int tkg_tape_compact(tkg_tape *tape, const int32_t *live, int n, int32_t *renumb
   int kept = 0;
   for (int i = 0; i < tape->n; i++) {
     renumber[i] = marks[i] ? kept : -1;
+    move_leaf(tape, tape->side[i].tensor, i, renumber[i]);
     if (!marks[i]) {
       tkg_tensor_release(tape->side[i].tensor);
       continue;
@@ -209,7 +226,6 @@ int tkg_tape_compact(tkg_tape *tape, const int32_t *live, int n, int32_t *renumb
     *node = tape->nodes[i];
     tape->side[kept] = tape->side[i];
     for (int k = 0; k < node->inputs; k++) node->in[k] = renumber[node->in[k]];
-    if (tape->side[kept].tensor) tape->side[kept].tensor->tape_node = kept;
     kept++;
   }
   tape->n = kept;

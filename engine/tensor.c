@@ -152,6 +152,7 @@ static void set_kind(tkg_tensor *tensor, int kind) {
 }
 
 void tkg_tensor_set_parameter(tkg_tensor *tensor, int wanted) {
+  if (tensor->parameter != (wanted != 0)) tensor->tape = NULL; /* its next leaf is another kind */
   tensor->parameter = wanted != 0;
   if (tensor->kind == TKG_KIND_PARAMETER || tensor->kind == TKG_KIND_DATA)
     set_kind(tensor, wanted ? TKG_KIND_PARAMETER : TKG_KIND_DATA);

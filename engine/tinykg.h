@@ -46,7 +46,7 @@ double tkg_memory_peak(const tkg_engine *engine, int kind);
 void tkg_memory_reset_peak(tkg_engine *engine);
 
 /* Ctrl-C: while watched, SIGINT sets a flag that runs look at between nodes (TKG_E_INTERRUPTED).
- * A second SIGINT with the first unanswered ends the process as usual. */
+ * A second SIGINT, half a second later with the first unanswered, ends the process as usual. */
 int tkg_interrupt_watch(int on);
 int tkg_interrupted(int clear);
 

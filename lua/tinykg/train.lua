@@ -106,8 +106,14 @@ function Run:evaluate(part)
     self.line.update(function() return string.format('%s: %d of %d users', part, done, all) end)
     if C.tkg_interrupted(0) ~= 0 then error(session.interrupted, 0) end
   end
-  local result = evaluate.model(self.model, self.data, part, {
-    k = self.settings.k, progress = progressed, size = math.max(256, math.min(self.o.batch_size, 8192))})
+  local ok, result = pcall(evaluate.model, self.model, self.data, part, {
+    k = self.settings.k, progress = progressed,
+    size = math.max(256, math.min(self.o.batch_size, 8192))})
+  if not ok then
+    if not tostring(result):find('NaN', 1, true) then error(result, 0) end
+    error(string.format('%s: the model scores NaN after step %d: try a smaller lr (it is %g)',
+                        self.recipe.name, self.step.number, self.optimizer.lr), 0)
+  end
   self.line.clear()
   self.eval_times[#self.eval_times + 1] = clock.now() - started
   return result

@@ -5,9 +5,10 @@ local json = require 'tinykg.json'
 local home = os.getenv('TINYKG_HOME') or '.'
 
 --- Runs tinykg; returns exit code, standard output, standard error.
-local function tinykg(arguments)
+local function tinykg(arguments, through)
   local out, err = os.tmpname(), os.tmpname()
-  local command = string.format('cd %s && ./tinykg %s >%s 2>%s; echo $?', home, arguments, out, err)
+  local command = string.format('cd %s && %s ./tinykg %s >%s 2>%s; echo $?', home, through or '',
+                                arguments, out, err)
   local pipe = io.popen(command)
   local code = tonumber(pipe:read('*l'))
   pipe:close()
@@ -163,7 +164,7 @@ describe('the command line', function()
 
   it('stops a diverging run with one line', function()
     refuses('run recipes/bpr-mf.lua --quiet --data ' .. data .. ' --set lr=1e30 --set epochs=3 --out ' ..
-      dir .. '/diverged', 1, 'loss became .* try a smaller lr')
+      dir .. '/diverged', 1, 'try a smaller lr')
   end)
 
   it('runs Lua files and lines, with the recipe\'s line in errors', function()
@@ -179,8 +180,8 @@ describe('the command line', function()
 
   it('ends cleanly on Ctrl-C', function()
     local run = dir .. '/stopped'
-    local code, _, err = tinykg('run recipes/kgcn.lua --data ' .. data .. ' --set epochs=100000 --out ' ..
-      run .. ' & pid=$!; sleep 2; kill -INT $pid; wait $pid')
+    local code, _, err = tinykg('run recipes/kgcn.lua --data ' .. data ..
+      ' --set epochs=100000 --out ' .. run, 'timeout --preserve-status --signal INT 3')
     assert.equal(130, code)
     assert.matches('interrupted', err)
     assert.is_table(require('tinykg').load(run .. '/best.safetensors'))

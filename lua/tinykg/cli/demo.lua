@@ -8,7 +8,7 @@ local SETTINGS = {dim = 32, neighbors = 8, hops = 2, batch_size = 256, lr = 5e-3
 local function parser()
   local p = options.parser('tinykg demo', 'Generate a data set, train KGCN at 32 and at 2 bits.',
                            'tinykg demo')
-  p:argument('dir', 'where to write the data set'):args('?'):default('runs/demo-data')
+  p:argument('dir', 'where to write the data set (runs/demo-data)'):args('?')
   return p
 end
 
@@ -45,14 +45,15 @@ return function(...)
   local a = options.parse(parser(), ...)
   local tk, progress = require 'tinykg', require 'tinykg.progress'
   require('tinykg.lib').tkg_interrupt_watch(1)
-  require('tinykg.data.demo').write(a.dir)
-  print(tk.data.load(a.dir):info())
+  local dir = a.dir or 'runs/demo-data'
+  require('tinykg.data.demo').write(dir)
+  print(tk.data.load(dir):info())
   print()
   local home = os.getenv('TINYKG_HOME') or '.'
   local recipe = dofile(home .. '/recipes/kgcn.lua')
   local o = recipe:complete(SETTINGS)
   print('Training KGCN, exact activations and then 2-bit ones, three seeds each:')
-  local exact, packed = train_all(recipe, o, 32, a.dir), train_all(recipe, o, 2, a.dir)
+  local exact, packed = train_all(recipe, o, 32, dir), train_all(recipe, o, 2, dir)
   print()
   print('kept       test AUC          test F1           kept bytes    peak bytes   step ms')
   print(row('32 bits', exact, progress.bytes))
@@ -62,7 +63,7 @@ return function(...)
     progress.bytes(reference), reference / packed[1].kept.stored_bytes))
   print()
   print('Next:')
-  print('  ./tinykg run recipes/kgcn.lua --data ' .. a.dir .. ' --bits 2 --report')
+  print('  ./tinykg run recipes/kgcn.lua --data ' .. dir .. ' --bits 2 --report')
   print('  ./tinykg run recipes/kgcn.lua --help      its options and published settings')
   print('  ./tinykg data info DIR                    your own data')
 end

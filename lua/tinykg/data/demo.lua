@@ -1,8 +1,8 @@
 --- A made-up film data set whose graph explains what people watch, in the format of KGCN with name
 -- lists. Films have a genre, decade, director, actors, some a series; directors have a country.
--- A user likes two or three narrow things ("westerns of the 1970s", "films with actor 12") and
--- watches some of the films that fit, any of them alike: there are no blockbusters to fall back on,
--- and with about ten interactions a film, the graph says more than other users do.
+-- A user likes two things ("westerns", "the 1970s", "films by directors from India") and watches some
+-- of the films that fit, any of them alike: there are no blockbusters to fall back on, and with about
+-- ten interactions a film, the graph says more than other users do.
 
 local lfs = require 'lfs'
 local random = require 'tinykg.data.random'
@@ -80,31 +80,21 @@ local function make_graph(films, options)
   return entity_names, triples, count
 end
 
--- Films by taste: 'director:3', 'genre:war of decade:1950s', ... -> list of films.
+-- Films by taste: 'genre:war', 'decade:1950s' or 'country:India' -> list of films. The country is the
+-- director's: two steps away in the graph.
 local function films_by_taste(films, options)
   local found, order = {}, {}
-  local function add(taste, film)
-    if not found[taste] then
-      found[taste] = {}
-      order[#order + 1] = taste
-    end
-    found[taste][#found[taste] + 1] = film
-  end
   for film = 0, options.items - 1 do
     local made = films[film]
-    add(made.director, film)
-    add(made.genre .. ' of ' .. made.decade, film)
-    add(made.genre .. ' from ' .. made.country, film)
-    if made.series then add(made.series, film) end
-    for number = 1, options.actors do
-      if made.actor['actor:' .. number] then add('actor:' .. number, film) end
+    for _, taste in ipairs { made.genre, made.decade, made.country } do
+      if not found[taste] then
+        found[taste] = {}
+        order[#order + 1] = taste
+      end
+      found[taste][#found[taste] + 1] = film
     end
   end
-  local usable = {}
-  for _, taste in ipairs(order) do
-    if #found[taste] >= 4 then usable[#usable + 1] = taste end
-  end
-  return found, #usable > 0 and usable or order
+  return found, order
 end
 
 -- Takes up to `wanted` of a list at random, without those seen; marks and returns them.
@@ -123,7 +113,7 @@ end
 
 local function watch(generator, fitting, tastes, options, everything)
   local seen, pool, in_pool, liked = {}, {}, {}, {}
-  for i = 1, 2 + generator:below(2) do
+  for i = 1, 2 do
     liked[i] = pick(generator, tastes)
     for _, film in ipairs(fitting[liked[i]]) do
       if not in_pool[film] then in_pool[film], pool[#pool + 1] = true, film end

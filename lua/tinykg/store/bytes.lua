@@ -112,7 +112,9 @@ Sink.__index = Sink
 --- Writes memory or a string.
 function Sink:write(from, n)
   n = n or #from
-  if n > 0 and tonumber(libc.fwrite(from, 1, n, self.file)) ~= n then bytes.refuse('%s', why()) end
+  if n > 0 and tonumber(libc.fwrite(from, 1, n, self.file)) ~= n then
+    bytes.refuse('cannot be written: %s', why())
+  end
   self.at = self.at + n
 end
 

@@ -22,6 +22,8 @@ local Stream = ffi.typeof [[struct {
   int data_type; unsigned long adler, reserved;
 }]]
 
+local Bytes = ffi.typeof 'uint8_t *'
+
 local zip = {}
 
 local LOCAL, CENTRAL, LAST = 'PK\3\4', 'PK\1\2', 'PK\5\6'
@@ -123,7 +125,7 @@ Entry.text = bytes.text
 
 function Entry:inflate(to, n)
   local z = self.stream
-  z.next_out, z.avail_out = to, n
+  z.next_out, z.avail_out = ffi.cast(Bytes, to), n
   while z.avail_out > 0 do
     if z.avail_in == 0 and self.packed > 0 then
       local piece = math.min(self.packed, bytes.CHUNK)
