@@ -55,17 +55,19 @@ static bool contains(const int32_t *chosen, int64_t count, int32_t value) {
   return false;
 }
 
-/* k positions in 0..degree-1 for row r. */
+/* k positions in 0..degree-1 for row r: every edge k / degree times, then k % degree distinct ones. */
 static void draw_positions(const tkg_call *c, int64_t r, int64_t k, int64_t degree,
                            int32_t *chosen) {
   uint32_t words[4];
   uint64_t block = (uint64_t)(r * ((k + 3) / 4));
-  bool distinct = degree >= k;
-  for (int64_t j = 0; j < k; j++) {
+  int64_t rounds = k / degree * degree, rest = k - rounds;
+  for (int64_t j = 0; j < rounds; j++) chosen[j] = (int32_t)(j % degree);
+  chosen += rounds;
+  for (int64_t j = 0; j < rest; j++) {
     if (j % 4 == 0) draw_block(c, block++, words);
-    int64_t last = distinct ? degree - k + j : degree - 1;
+    int64_t last = degree - rest + j;
     int32_t at = (int32_t)tkg__below(words[j % 4], (uint32_t)last + 1);
-    chosen[j] = distinct && contains(chosen, j, at) ? (int32_t)last : at;
+    chosen[j] = contains(chosen, j, at) ? (int32_t)last : at;
   }
 }
 

@@ -76,8 +76,9 @@ local function new_graph(o)
   }, Graph)
 end
 
---- `k` neighbours of each node of `ids`: distinct where a node has at least k, with repetition where
---- it has fewer, the node itself by relation id `relations` where it has none.
+--- `k` neighbours of each node of `ids`: distinct where a node has at least k; where it has fewer,
+--- each equally often, up to one (KGCN's code draws with replacement and misses some); the node
+--- itself by relation id `relations` where it has none.
 ---@param ids Tensor int32 [n]
 ---@return Tensor tails int32 [n, k], Tensor relations int32 [n, k]
 function Graph:sample(ids, k)

@@ -96,6 +96,8 @@ end
 --- Runs. o: recipe, path, data (a folder), data_options, options, seed, settings, out.
 ---@return table result of train.run, with `folder` and `summary`
 return function(o)
+  collectgarbage() -- what earlier runs in this process left: their finalizers give it back
+  collectgarbage()
   tk.seed(o.seed)
   local from = {seed = o.seed}
   for key, value in pairs(o.data_options or {}) do from[key] = value end

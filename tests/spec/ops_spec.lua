@@ -144,19 +144,22 @@ local CASES = {
   dot = each({{1}, {0}, {3, 0}, {0, 3}, {31, 33}, {32, 32}, {2, 3, 4, 5}, LARGE}, 2, {}),
   matmul = products(),
   concat = {{F {3}, F {0}, F {33}, i = {0}}, {F {2, 3}, F {2, 31}, i = {1}},
-            {F {2, 3, 4}, F {2, 1, 4}, F {2, 32, 4}, F {2, 2, 4}, F {2, 0, 4}, F {2, 1, 4}, i = {1}},
+            {F {2, 3, 4}, F {2, 1, 4}, F {2, 32, 4}, F {2, 2, 4}, F {2, 0, 4}, F {2, 1, 4},
+             i = {1}},
             {F {0, 3}, F {0, 3}, i = {0}}, {I({4}, 9), I({3}, 9), i = {0}},
             {F {401, 131}, F {401, 200}, i = {1}}},
   narrow = {{F {33}, i = {0, 5}, shape = {7}}, {F {5, 31}, i = {1, 0}, shape = {5, 31}},
             {F {5, 31}, i = {1, 30}, shape = {5, 1}}, {F {5, 31}, i = {0, 2}, shape = {0, 31}},
-            {F {2, 3, 4, 5}, i = {2, 1}, shape = {2, 3, 2, 5}}, {I({9}, 50), i = {0, 3}, shape = {4}},
+            {F {2, 3, 4, 5}, i = {2, 1}, shape = {2, 3, 2, 5}},
+            {I({9}, 50), i = {0, 3}, shape = {4}},
             {F {401, 400}, i = {1, 33}, shape = {401, 331}}},
   pad = {{F {7}, i = {0, 5}, shape = {33}}, {F {5, 31}, i = {1, 0}, shape = {5, 31}},
          {F {5, 1}, i = {1, 30}, shape = {5, 31}}, {F {0, 31}, i = {0, 2}, shape = {5, 31}},
          {F {2, 3, 2, 5}, i = {2, 1}, shape = {2, 3, 4, 5}},
          {F {401, 300}, i = {1, 31}, shape = LARGE}},
   reshape = {{F {6}, shape = {2, 3}}, {F {1}, shape = {}}, {F {}, shape = {1, 1}},
-             {F {0, 3}, shape = {5, 0}}, {I({4}, 9), shape = {2, 2}}, {F(LARGE), shape = {331, 401}}},
+             {F {0, 3}, shape = {5, 0}}, {I({4}, 9), shape = {2, 2}},
+             {F(LARGE), shape = {331, 401}}},
   transpose = {{F {1, 1}}, {F {0, 3}}, {F {31, 33}}, {F {32, 1}}, {I({3, 5}, 9)}, {F(LARGE)}},
   gather = {{F {5, 3}, I({0}, 5)}, {F {0, 3}, I({0}, 1)}, {F {5, 31}, I({}, 5)},
             {F {5, 33}, I({31}, 5)}, {F {5, 2}, I({2, 3, 4}, 5)}, {F {31}, I({33}, 31)},
@@ -164,7 +167,8 @@ local CASES = {
   scatter_add = scatters(),
   take = {{F {1, 1}, I({1, 1}, 1)}, {F {31, 33}, I({31, 2}, 33)}, {F {0, 3}, I({0, 2}, 3)},
           {F {4, 3}, I({4, 0}, 3)}, {I({4, 3}, 99), I({4, 5}, 3)}, {F {4001, 9}, I({4001, 33}, 9)}},
-  take_grad = {{F {1, 1}, I({1, 1}, 1), shape = {1, 1}}, {F {31, 2}, I({31, 2}, 33), shape = {31, 33}},
+  take_grad = {{F {1, 1}, I({1, 1}, 1), shape = {1, 1}},
+               {F {31, 2}, I({31, 2}, 33), shape = {31, 33}},
                {F {4, 0}, I({4, 0}, 3), shape = {4, 3}},
                {F {4001, 33}, I({4001, 33}, 9), shape = {4001, 9}}},
   edge_dot = neighbourhoods(function(n, k, d, m)
@@ -270,12 +274,15 @@ local function describe_case(op, case)
     (case.i and ' i = ' .. table.concat(case.i, ',') or '')
 end
 
+--- False for NaN.
+local function at_most(error, limit) return error <= limit end
+
 local function compare(got, want, what)
   assert.same(want.shape, got.shape, what)
   local most = 0
   for i = 1, #want do most = math.max(most, math.abs(want[i])) end
   for i = 1, #want do
-    if not (math.abs(got[i] - want[i]) <= 2e-6 * (most + 1) + 1e-5 * math.abs(want[i])) then
+    if not at_most(math.abs(got[i] - want[i]), 2e-6 * (most + 1) + 1e-5 * math.abs(want[i])) then
       error(('%s: element %d is %.9g, expected %.9g'):format(what, i, got[i], want[i]), 0)
     end
   end
@@ -317,7 +324,7 @@ local function compare_slopes(gradient, slopes, what)
       local term = gradient[i] * pair[1][i]
       sum, scale = sum + term, scale + math.abs(term)
     end
-    if not (math.abs(sum - pair[2]) <= 5e-6 * scale) then
+    if not at_most(math.abs(sum - pair[2]), 5e-6 * scale) then
       error(('%s: slope %.9g, expected %.9g'):format(what, sum, pair[2]), 0)
     end
   end
@@ -416,7 +423,7 @@ describe('op', function()
       local file = spec and io.open('tests/spec/' .. spec .. '.lua')
       local text = file and file:read '*a' or ''
       if file then file:close() end
-      assert.truthy(CASES[name] or text:find("it%('" .. name .. '[ \']'),
+      assert.truthy(CASES[name] or text:find("it%('[^']*%f[%w_]" .. name .. '%f[^%w_]'),
                     name .. ' has no case in ops_spec.lua')
     end
   end)

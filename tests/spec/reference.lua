@@ -103,7 +103,8 @@ local unary = {
     return slope == 0 and 0 or slope * x
   end,
   sigmoid = sigmoid, tanh = tanh, softplus = softplus,
-  exp = math.exp, log = math.log, sqrt = math.sqrt,
+  exp = math.exp, sqrt = math.sqrt,
+  log = function(x) return math.log(x) end, -- math.log itself takes a base
   square = function(x) return x * x end,
   clamp = function(x, low, high) return x < low and low or x > high and high or x end,
 }
