@@ -120,7 +120,7 @@ void tkg__plan_free(tkg_plan *plan) {
 static uint64_t hash_words(uint64_t h, const void *data, size_t bytes) {
   const unsigned char *at = data;
   for (; bytes >= 8; bytes -= 8, at += 8) {
-    uint64_t word;
+    uint64_t word = 0;
     memcpy(&word, at, 8);
     h = (h ^ word) * 0x100000001b3ULL;
     h ^= h >> 32;
@@ -129,10 +129,15 @@ static uint64_t hash_words(uint64_t h, const void *data, size_t bytes) {
   return h;
 }
 
+static bool same_constants(const double a[5], const double b[5]) {
+  for (int i = 0; i < 5; i++)
+    if (a[i] != b[i]) return false;
+  return true;
+}
+
 static bool same_plan(const tkg_plan *a, const tkg_plan *b, const tkg_node *nodes) {
   return a->hash == b->hash && a->n == b->n && a->asked_count == b->asked_count &&
-         a->optimizer == b->optimizer &&
-         memcmp(a->constants, b->constants, sizeof a->constants) == 0 &&
+         a->optimizer == b->optimizer && same_constants(a->constants, b->constants) &&
          a->policy.bits == b->policy.bits && a->policy.rounding == b->policy.rounding &&
          a->policy.small == b->policy.small && a->policy.save == b->policy.save &&
          memcmp(a->asked, b->asked, (size_t)a->asked_count * sizeof *a->asked) == 0 &&
@@ -148,7 +153,8 @@ static void make_key(tkg_plan *key, const tkg_step *step, const tkg_tape *tape,
     const double constants[5] = {o->beta1, o->beta2, o->eps, o->weight_decay, o->momentum};
     memcpy(key->constants, constants, sizeof constants);
   }
-  key->hash = hash_words(14695981039346656037ULL, tape->nodes, (size_t)tape->n * sizeof *tape->nodes);
+  key->hash =
+      hash_words(14695981039346656037ULL, tape->nodes, (size_t)tape->n * sizeof *tape->nodes);
   key->hash = hash_words(key->hash, key->asked, (size_t)key->asked_count * sizeof *key->asked);
 }
 

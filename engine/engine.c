@@ -51,8 +51,8 @@ int tkg_memory_kinds(void) { return TKG_KIND_COUNT; }
 
 const char *tkg_memory_kind(int kind) {
   static const char *const names[TKG_KIND_COUNT] = {
-      "parameter", "gradient", "optimizer", "kept_exact", "kept_quantized", "transient", "graph",
-      "data"};
+      "parameter",      "gradient",  "optimizer", "kept_exact",
+      "kept_quantized", "transient", "graph",     "data"};
   return kind >= 0 && kind < TKG_KIND_COUNT ? names[kind] : NULL;
 }
 
@@ -121,7 +121,8 @@ static struct timespec first_at;
 static void on_interrupt(int signal_number) {
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
-  double since = (double)(now.tv_sec - first_at.tv_sec) + 1e-9 * (double)(now.tv_nsec - first_at.tv_nsec);
+  double since =
+      (double)(now.tv_sec - first_at.tv_sec) + 1e-9 * (double)(now.tv_nsec - first_at.tv_nsec);
   if (interrupted && since > 0.5) {
     signal(signal_number, SIG_DFL);
     raise(signal_number);

@@ -8,12 +8,11 @@
 
 static _Thread_local char message[1024] = "no error";
 
-int tkg__fail(int code, const char *format, ...) {
+void tkg__say(const char *format, ...) {
   va_list args;
   va_start(args, format);
   vsnprintf(message, sizeof message, format, args);
   va_end(args);
-  return code;
 }
 
 int tkg__fail_at(int code, const char *format, ...) {
@@ -32,7 +31,8 @@ const char *tkg_error(void) { return message; }
 
 const char *tkg_status_text(int code) {
 #define X(name, text) text,
-  static const char *const texts[] = {"success",
+  static const char *const texts[] = {
+      "success",
 #include "errors.def"
   };
 #undef X

@@ -9,15 +9,19 @@
 #endif
 
 #define X(name, text) TKG_E_##name,
-enum tkg_status { TKG_OK = 0,
+enum tkg_status {
+  TKG_OK = 0,
 #include "errors.def"
 };
 #undef X
 
-/* Records a message for the calling thread and returns `code`, so that a check reads
+/* Records the message of the calling thread; truncated at 1,023 bytes. */
+void tkg__say(const char *format, ...) TKG__PRINTF(1, 2);
+
+/* Records a message and is the status `code`, so that a check reads
  *   return tkg__fail(TKG_E_SHAPE, "matmul: %s and %s do not fit", a, b);
- * The message is truncated at 1,023 bytes. */
-int tkg__fail(int code, const char *format, ...) TKG__PRINTF(2, 3);
+ * A macro, so that compilers and checkers see which code comes back. */
+#define tkg__fail(code, ...) (tkg__say(__VA_ARGS__), (code))
 
 /* Puts "prefix: " before the current message (a caller that knows the file or the line). */
 int tkg__fail_at(int code, const char *format, ...) TKG__PRINTF(2, 3);

@@ -25,7 +25,8 @@ bool tkg__give(tkg_vjp *v, int k, int part) {
     return true;
   }
   tkg_node node = {0};
-  *sum = tkg__record(v->tape, &node, TKG_OP_ADD, 2, (int32_t[]){*sum, part}, v->tape->side[v->self].where);
+  *sum = tkg__record(v->tape, &node, TKG_OP_ADD, 2, (int32_t[]){*sum, part},
+                     v->tape->side[v->self].where);
   return *sum >= 0;
 }
 
@@ -39,16 +40,14 @@ static void find_wanted(const tkg_tape *tape, bool *wanted) {
 }
 
 static int start(tkg_tape *tape, int loss) {
-  tkg_node node = {0};
   if (tkg__count(&tape->nodes[loss]) != 1) {
     char text[TKG_SHAPE_TEXT];
-    tkg__fail(TKG_E_SHAPE, "backward: a loss is one number, not %s: take its mean() or sum()",
-              tkg__shape_text(&tape->nodes[loss], text));
+    tkg__say("backward: a loss is one number, not %s: take its mean() or sum()",
+             tkg__shape_text(&tape->nodes[loss], text));
     return -1;
   }
-  node = tape->nodes[loss];
-  tkg_node one = {.f = {1}, .rank = node.rank};
-  for (int d = 0; d < node.rank; d++) one.shape[d] = node.shape[d];
+  tkg_node one = {.f = {1}, .rank = tape->nodes[loss].rank};
+  for (int d = 0; d < one.rank; d++) one.shape[d] = 1;
   return tkg__record(tape, &one, TKG_OP_FULL, 0, NULL, NULL);
 }
 

@@ -46,8 +46,8 @@ typedef struct tkg_op_info {
 
 extern const tkg_op_info tkg__ops[TKG_OP_COUNT];
 
-bool tkg__op_is(int op, char flag);             /* has this flag */
-char tkg__op_reads(int op, int input);          /* letter of an input, 0 if there is none */
+bool tkg__op_is(int op, char flag);    /* has this flag */
+char tkg__op_reads(int op, int input); /* letter of an input, 0 if there is none */
 void tkg__op_arity(int op, int *least, int *most);
 
 /* The matrix view of a node. */

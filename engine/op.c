@@ -48,9 +48,12 @@ int64_t tkg__rows(const tkg_node *n) {
 
 int64_t tkg__bytes(const tkg_node *n) {
   switch (n->dtype) {
-  case TKG_CODES: return tkg__codec_bytes((int)n->i[0], tkg__rows(n), tkg__cols(n));
-  case TKG_MASK: return (tkg__count(n) + 7) / 8;
-  default: return tkg__count(n) * 4;
+  case TKG_CODES:
+    return tkg__codec_bytes((int)n->i[0], tkg__rows(n), tkg__cols(n));
+  case TKG_MASK:
+    return (tkg__count(n) + 7) / 8;
+  default:
+    return tkg__count(n) * 4;
   }
 }
 

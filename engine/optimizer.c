@@ -21,8 +21,12 @@ int tkg_optimizer_create(tkg_engine *engine, const char *kind, tkg_optimizer **o
     if (strcmp(kinds[k].name, kind) != 0) continue;
     tkg_optimizer *o = calloc(1, sizeof *o);
     if (!o) return tkg__fail(TKG_E_MEMORY, "no memory for an optimizer");
-    *o = (tkg_optimizer){.engine = engine, .op = kinds[k].op, .lr = kinds[k].lr,
-                         .beta1 = 0.9, .beta2 = 0.999, .eps = kinds[k].eps};
+    *o = (tkg_optimizer){.engine = engine,
+                         .op = kinds[k].op,
+                         .lr = kinds[k].lr,
+                         .beta1 = 0.9,
+                         .beta2 = 0.999,
+                         .eps = kinds[k].eps};
     *out = o;
     return TKG_OK;
   }
@@ -44,9 +48,12 @@ static double *option(tkg_optimizer *o, const char *name) {
   struct {
     const char *name;
     double *value;
-  } all[] = {{"lr", &o->lr},   {"beta1", &o->beta1},
-             {"beta2", &o->beta2}, {"eps", &o->eps},
-             {"t", &o->t},     {"weight_decay", &o->weight_decay},
+  } all[] = {{"lr", &o->lr},
+             {"beta1", &o->beta1},
+             {"beta2", &o->beta2},
+             {"eps", &o->eps},
+             {"t", &o->t},
+             {"weight_decay", &o->weight_decay},
              {"momentum", &o->momentum}};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++)
     if (strcmp(all[i].name, name) == 0) return all[i].value;

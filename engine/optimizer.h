@@ -10,9 +10,9 @@ typedef struct tkg_optimizer_slots {
 
 struct tkg_optimizer {
   tkg_engine *engine;
-  int op;                 /* TKG_OP_SGD, _ADAM, _ADAGRAD */
+  int op; /* TKG_OP_SGD, _ADAM, _ADAGRAD */
   double lr, beta1, beta2, eps, weight_decay, momentum;
-  double t;               /* updates made */
+  double t; /* updates made */
   tkg_optimizer_slots *slots;
   int count, capacity;
 };

@@ -157,8 +157,10 @@ static int64_t place(planner *z, int64_t bytes, int last, int kind) {
 static void expire(planner *z, int before) {
   int kept = 0;
   for (int i = 0; i < z->live_count; i++)
-    if (z->live[i].last >= before) z->live[kept++] = z->live[i];
-    else z->in_use[z->live[i].kind] -= z->live[i].bytes;
+    if (z->live[i].last >= before)
+      z->live[kept++] = z->live[i];
+    else
+      z->in_use[z->live[i].kind] -= z->live[i].bytes;
   z->live_count = kept;
 }
 

@@ -25,24 +25,24 @@ typedef struct tkg_kept_value {
 
 typedef struct tkg_program {
   tkg_tape *tape;
-  int forward;            /* nodes before this one are forward */
-  int32_t *roots;         /* values asked for; written to tensors of their own */
+  int forward;    /* nodes before this one are forward */
+  int32_t *roots; /* values asked for; written to tensors of their own */
   int root_count;
-  int32_t *leaf_of;       /* parameter leaf and its gradient's node, pair by pair: */
+  int32_t *leaf_of; /* parameter leaf and its gradient's node, pair by pair: */
   int32_t *gradient_of;
   int gradient_count;
-  bool updates;           /* gradients are used up by an optimizer */
+  bool updates; /* gradients are used up by an optimizer */
   tkg_kept_value *kept;
   int kept_count;
   int64_t reference_bytes;
 
   /* the plan */
-  int32_t *order;         /* nodes to run, in this order */
+  int32_t *order; /* nodes to run, in this order */
   int order_count;
-  int32_t *storage;       /* node whose memory a node uses (itself, or what it aliases) */
-  int64_t *offset;        /* in the arena; -1: memory of a leaf or an output */
-  int64_t *shift;         /* bytes into the storage, for aliases */
-  int64_t *scratch;       /* offset of a node's scratch memory; -1: none */
+  int32_t *storage; /* node whose memory a node uses (itself, or what it aliases) */
+  int64_t *offset;  /* in the arena; -1: memory of a leaf or an output */
+  int64_t *shift;   /* bytes into the storage, for aliases */
+  int64_t *scratch; /* offset of a node's scratch memory; -1: none */
   int64_t arena_bytes;
   int64_t at_peak[TKG_KIND_COUNT]; /* what fills the arena at its fullest */
 } tkg_program;

@@ -38,23 +38,40 @@ static void node(counter *c, int i) {
   switch (n->op) {
   case TKG_OP_MUL:
   case TKG_OP_DOT:
-  case TKG_OP_MATMUL: input_if(c, n, 1, 0); input_if(c, n, 0, 1); break;
-  case TKG_OP_DIV: value(c, n->in[1]); input_if(c, n, 0, 1); break;
+  case TKG_OP_MATMUL:
+    input_if(c, n, 1, 0);
+    input_if(c, n, 0, 1);
+    break;
+  case TKG_OP_DIV:
+    value(c, n->in[1]);
+    input_if(c, n, 0, 1);
+    break;
   case TKG_OP_LEAKY_RELU:
   case TKG_OP_SIGMOID:
   case TKG_OP_TANH:
   case TKG_OP_EXP:
   case TKG_OP_SQRT:
   case TKG_OP_SOFTMAX:
-  case TKG_OP_LOG_SOFTMAX: value(c, i); break;
+  case TKG_OP_LOG_SOFTMAX:
+    value(c, i);
+    break;
   case TKG_OP_SOFTPLUS:
   case TKG_OP_LOG:
   case TKG_OP_SQUARE:
-  case TKG_OP_CLAMP: value(c, n->in[0]); break;
-  case TKG_OP_NORMALIZE: value(c, n->in[0]); c->bytes += 8 * tkg__rows(n); break;
-  case TKG_OP_DROPOUT: c->bytes += tkg__bytes(n); break; /* the scaled mask */
+  case TKG_OP_CLAMP:
+    value(c, n->in[0]);
+    break;
+  case TKG_OP_NORMALIZE:
+    value(c, n->in[0]);
+    c->bytes += 8 * tkg__rows(n);
+    break;
+  case TKG_OP_DROPOUT:
+    c->bytes += tkg__bytes(n);
+    break; /* the scaled mask */
   case TKG_OP_GATHER:
-  case TKG_OP_TAKE: value(c, n->in[1]); break;
+  case TKG_OP_TAKE:
+    value(c, n->in[1]);
+    break;
   case TKG_OP_EDGE_DOT:
     value(c, n->in[0]);
     value(c, n->in[2]);
@@ -62,11 +79,14 @@ static void node(counter *c, int i) {
     break;
   case TKG_OP_MIX:
     value(c, n->in[0]);
-    if (n->inputs > 2) value(c, n->in[2]);
-    else value(c, n->in[1]);
+    if (n->inputs > 2)
+      value(c, n->in[2]);
+    else
+      value(c, n->in[1]);
     edges(c, tkg__count(&c->tape->nodes[n->in[0]]), tkg__cols(n), n->inputs > 2);
     break;
-  default: break; /* sums, copies and views keep nothing */
+  default:
+    break; /* sums, copies and views keep nothing */
   }
 }
 

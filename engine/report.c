@@ -12,7 +12,8 @@ static const tkg_program *largest(const tkg_step *step) {
   for (int i = 0; i < step->plan_count; i++) {
     const tkg_program *p = &step->plans[i]->program;
     if (p->gradient_count == 0) continue;
-    if (!best || p->arena_bytes + p->reference_bytes > best->arena_bytes + best->reference_bytes) best = p;
+    if (!best || p->arena_bytes + p->reference_bytes > best->arena_bytes + best->reference_bytes)
+      best = p;
   }
   if (!best && step->plan_count) best = &step->plans[0]->program;
   return best;
@@ -20,7 +21,8 @@ static const tkg_program *largest(const tkg_step *step) {
 
 static int64_t kept_sum(const tkg_program *p, bool exact) {
   int64_t sum = 0;
-  for (int i = 0; i < p->kept_count; i++) sum += exact ? p->kept[i].exact_bytes : p->kept[i].kept_bytes;
+  for (int i = 0; i < p->kept_count; i++)
+    sum += exact ? p->kept[i].exact_bytes : p->kept[i].kept_bytes;
   return sum;
 }
 
@@ -47,8 +49,8 @@ double tkg_step_figure(const tkg_step *step, const char *name) {
 }
 
 static const char *rule_name(int rule) {
-  static const char *const names[TKG_RULE_COUNT] = {"", "resident", "recompute",
-                                                    "mask", "exact", "quantize"};
+  static const char *const names[TKG_RULE_COUNT] = {"",     "resident", "recompute",
+                                                    "mask", "exact",    "quantize"};
   return names[rule];
 }
 
@@ -57,8 +59,15 @@ int tkg_step_kept(const tkg_step *step, int index, tkg_kept *out) {
   if (!p || index < 0 || index >= p->kept_count)
     return tkg__fail(TKG_E_RANGE, "kept value %d: the step has %d", index, p ? p->kept_count : 0);
   const tkg_kept_value *v = &p->kept[index];
-  *out = (tkg_kept){v->where, tkg__ops[v->op].name, rule_name(v->rule), (double)v->exact_bytes,
-                    (double)v->kept_bytes, v->bits, v->shape.dtype, v->shape.rank, {0}};
+  *out = (tkg_kept){v->where,
+                    tkg__ops[v->op].name,
+                    rule_name(v->rule),
+                    (double)v->exact_bytes,
+                    (double)v->kept_bytes,
+                    v->bits,
+                    v->shape.dtype,
+                    v->shape.rank,
+                    {0}};
   memcpy(out->shape, v->shape.shape, sizeof out->shape);
   return TKG_OK;
 }
@@ -72,25 +81,32 @@ static void put(writer *w, const char *format, ...) {
   va_list args;
   va_start(args, format);
   bool fits = w->text && w->at < w->size;
-  w->at += vsnprintf(fits ? w->text + w->at : NULL, fits ? (size_t)(w->size - w->at) : 0, format, args);
+  w->at +=
+      vsnprintf(fits ? w->text + w->at : NULL, fits ? (size_t)(w->size - w->at) : 0, format, args);
   va_end(args);
 }
 
 /* The program after its passes, in the order it runs: what a pass did can be read. */
 int64_t tkg_step_print(const tkg_step *step, char *text, int64_t size) {
-  writer w = {text, size, 0};
+  writer w = {.size = size};
+  w.text = text;
   const tkg_program *p = largest(step);
   char shape[TKG_SHAPE_TEXT];
   put(&w, "%s", "");
   for (int o = 0; p && o < p->order_count; o++) {
     int i = p->order[o];
     const tkg_node *n = &p->tape->nodes[i];
-    put(&w, "%c %4d  %-18s", i < p->forward ? 'f' : tkg__op_is(n->op, 'U') ? 'u' : 'b', i,
-        tkg__ops[n->op].name);
+    put(&w, "%c %4d  %-18s",
+        i < p->forward           ? 'f'
+        : tkg__op_is(n->op, 'U') ? 'u'
+                                 : 'b',
+        i, tkg__ops[n->op].name);
     for (int k = 0; k < n->inputs; k++) put(&w, " %d", n->in[k]);
     put(&w, "  %s", tkg__shape_text(n, shape));
-    if (p->storage[i] == i) put(&w, "  @%lld", (long long)p->offset[i]);
-    else put(&w, "  in %d", p->storage[i]);
+    if (p->storage[i] == i)
+      put(&w, "  @%lld", (long long)p->offset[i]);
+    else
+      put(&w, "  in %d", p->storage[i]);
     if (p->tape->side[i].where) put(&w, "  %s", p->tape->side[i].where);
     put(&w, "\n");
   }

@@ -38,8 +38,10 @@ static void find_needs(save *s) {
     for (int k = 0; k < n->inputs; k++) {
       int v = n->in[k];
       if (v >= s->forward) continue;
-      if (tkg__op_reads(n->op, k) == 's' && s->policy->save) s->need_sign[v] = true;
-      else s->need_value[v] = true;
+      if (tkg__op_reads(n->op, k) == 's' && s->policy->save)
+        s->need_sign[v] = true;
+      else
+        s->need_value[v] = true;
     }
   }
   for (int v = s->forward; v-- > 0;) { /* a view is kept as what it views */
@@ -69,9 +71,7 @@ static bool inputs_available(const save *s, int v) {
   return true;
 }
 
-static int width(const save *s, const tkg_node *n) {
-  return n->bits ? n->bits : s->policy->bits;
-}
+static int width(const save *s, const tkg_node *n) { return n->bits ? n->bits : s->policy->bits; }
 
 static bool worth_packing(const save *s, const tkg_node *n) {
   if (n->dtype != TKG_F32 || n->rank < 2 || width(s, n) >= 32) return false;
@@ -85,8 +85,10 @@ static int choose(const save *s, int v) {
   if (n->op == TKG_OP_LEAF || s->is_root[v]) return TKG_RULE_RESIDENT;
   if (!s->policy->save) return TKG_RULE_EXACT;
   bool again = tkg__op_is(n->op, 'R') && !s->must_be_exact[v] && inputs_available(s, v);
-  if (again && (n->rule == TKG_RULE_DEFAULT || n->rule == TKG_RULE_RECOMPUTE)) return TKG_RULE_RECOMPUTE;
-  if (n->rule == TKG_RULE_EXACT || s->must_be_exact[v] || !worth_packing(s, n)) return TKG_RULE_EXACT;
+  if (again && (n->rule == TKG_RULE_DEFAULT || n->rule == TKG_RULE_RECOMPUTE))
+    return TKG_RULE_RECOMPUTE;
+  if (n->rule == TKG_RULE_EXACT || s->must_be_exact[v] || !worth_packing(s, n))
+    return TKG_RULE_EXACT;
   return TKG_RULE_QUANTIZE;
 }
 
@@ -98,7 +100,8 @@ static void choose_all(save *s) {
 
 /* The sign of a value that is there exactly is there too. */
 static bool wants_mask(const save *s, int v) {
-  if (!s->need_sign[v] || s->rule[v] == TKG_RULE_EXACT || s->rule[v] == TKG_RULE_RESIDENT) return false;
+  if (!s->need_sign[v] || s->rule[v] == TKG_RULE_EXACT || s->rule[v] == TKG_RULE_RESIDENT)
+    return false;
   if (s->old->nodes[v].op == TKG_OP_LEAF || s->is_root[v]) return false;
   return s->policy->save;
 }
@@ -262,18 +265,28 @@ static int find_conflicts(save *s, bool *found) {
 
 static int64_t kept_bytes(const save *s, int v) {
   switch (s->rule[v]) {
-  case TKG_RULE_EXACT: return tkg__bytes(&s->old->nodes[v]);
-  case TKG_RULE_QUANTIZE: return tkg__bytes(&s->fresh->nodes[s->code[v]]);
-  default: return 0;
+  case TKG_RULE_EXACT:
+    return tkg__bytes(&s->old->nodes[v]);
+  case TKG_RULE_QUANTIZE:
+    return tkg__bytes(&s->fresh->nodes[s->code[v]]);
+  default:
+    return 0;
   }
 }
 
 static void line(save *s, int v, int rule, int64_t bytes) {
   const tkg_node *n = &s->old->nodes[v];
   bool packed = rule == TKG_RULE_QUANTIZE;
-  s->p->kept[s->p->kept_count++] = (tkg_kept_value){
-      v, *n, s->fresh->side[s->map[v]].where, n->op, (uint8_t)rule,
-      packed ? width(s, n) : rule == TKG_RULE_MASK ? 1 : 32, tkg__bytes(n), bytes};
+  s->p->kept[s->p->kept_count++] = (tkg_kept_value){v,
+                                                    *n,
+                                                    s->fresh->side[s->map[v]].where,
+                                                    n->op,
+                                                    (uint8_t)rule,
+                                                    packed                  ? width(s, n)
+                                                    : rule == TKG_RULE_MASK ? 1
+                                                                            : 32,
+                                                    tkg__bytes(n),
+                                                    bytes};
 }
 
 static int report(save *s) {
@@ -334,7 +347,8 @@ int tkg__save(tkg_program *p, const tkg_policy *policy) {
     tkg_tape_release(p->tape);
     p->tape = s.fresh;
     p->forward = forward;
-  } else tkg_tape_release(s.fresh);
+  } else
+    tkg_tape_release(s.fresh);
   free(s.need_value);
   free(s.rule);
   free(s.map);

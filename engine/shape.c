@@ -58,7 +58,9 @@ static int check_types(const infer *s) {
              op == TKG_OP_NARROW || op == TKG_OP_RESHAPE || op == TKG_OP_TRANSPOSE;
   for (int k = 0; k < s->out->inputs; k++) {
     char reads = tkg__op_reads(op, k);
-    int dtype = s->in[k]->dtype, wanted = reads == 'i' ? TKG_I32 : reads == 'k' ? TKG_CODES : TKG_F32;
+    int dtype = s->in[k]->dtype, wanted = reads == 'i'   ? TKG_I32
+                                          : reads == 'k' ? TKG_CODES
+                                                         : TKG_F32;
     if (dtype == wanted || (reads == 's' && dtype == TKG_MASK)) continue;
     if (any && reads != 'i' && dtype == TKG_I32) continue;
     return tkg__fail(TKG_E_DTYPE, "%s: input %d is %s, expected %s", name_of(s), k + 1,
@@ -97,8 +99,10 @@ static int sum(infer *s) {
   memset(out->shape, 0, sizeof out->shape);
   for (int d = 0; d < x->rank; d++) {
     bool summed = (out->i[0] >> d) & 1;
-    if (!summed) out->shape[out->rank++] = x->shape[d];
-    else if (out->i[1]) out->shape[out->rank++] = 1;
+    if (!summed)
+      out->shape[out->rank++] = x->shape[d];
+    else if (out->i[1])
+      out->shape[out->rank++] = 1;
   }
   return TKG_OK;
 }
@@ -131,8 +135,9 @@ static int matmul(infer *s) {
   if (b->rank != 2) return unfit(s, 1, "a matrix is needed");
   int64_t inner_a = ta ? a->shape[0] : tkg__cols(a), inner_b = tb ? b->shape[1] : b->shape[0];
   if (inner_a != inner_b)
-    return misfit(s, 0, 1, ta || tb ? "inner dimensions differ (with the transposes asked for)"
-                                    : "columns of the first must equal rows of the second");
+    return misfit(s, 0, 1,
+                  ta || tb ? "inner dimensions differ (with the transposes asked for)"
+                           : "columns of the first must equal rows of the second");
   set_shape(s->out, a);
   if (ta) s->out->shape[0] = a->shape[1];
   s->out->shape[s->out->rank - 1] = tb ? b->shape[0] : b->shape[1];
@@ -163,8 +168,8 @@ static int part(infer *s, bool narrow) {
   int64_t count = s->out->shape[dim], inside = narrow ? count : x->shape[dim];
   int64_t whole = narrow ? x->shape[dim] : count;
   if (first < 0 || inside < 0 || first + inside > whole)
-    return tkg__fail(TKG_E_RANGE, "%s: %" PRId64 "..%" PRId64 " is outside 1..%" PRId64,
-                     name_of(s), first + 1, first + inside, whole);
+    return tkg__fail(TKG_E_RANGE, "%s: %" PRId64 "..%" PRId64 " is outside 1..%" PRId64, name_of(s),
+                     first + 1, first + inside, whole);
   set_shape(s->out, x);
   s->out->shape[dim] = count;
   s->out->dtype = x->dtype;
@@ -177,7 +182,8 @@ static int reshape(infer *s) {
   int open = -1;
   bool fits = true;
   for (int d = 0; d < s->out->rank; d++)
-    if (s->out->shape[d] == -1 && open < 0) open = d;
+    if (s->out->shape[d] == -1 && open < 0)
+      open = d;
     else {
       known *= s->out->shape[d];
       fits &= s->out->shape[d] >= 0;
@@ -192,8 +198,10 @@ static int reshape(infer *s) {
 /* ids' shape, then a row of x. */
 static int gather(infer *s) {
   const tkg_node *x = s->in[0], *ids = s->in[1];
-  if (x->rank < 1 || x->rank > 2) return unfit(s, 0, "rows of a matrix or elements of a vector are gathered");
-  if (ids->rank + x->rank - 1 > TKG_MAX_RANK) return misfit(s, 0, 1, "the result has more than 4 dimensions");
+  if (x->rank < 1 || x->rank > 2)
+    return unfit(s, 0, "rows of a matrix or elements of a vector are gathered");
+  if (ids->rank + x->rank - 1 > TKG_MAX_RANK)
+    return misfit(s, 0, 1, "the result has more than 4 dimensions");
   set_shape(s->out, ids);
   if (x->rank == 2) s->out->shape[s->out->rank++] = x->shape[1];
   s->out->dtype = x->dtype;
@@ -293,13 +301,15 @@ static int sample(infer *s) {
   tkg_node *out = s->out;
   bool negatives = out->op == TKG_OP_SAMPLE_NEGATIVES;
   int64_t n = tkg__count(s->in[negatives ? 2 : 3]), k = out->i[0];
-  if (k < 1) return tkg__fail(TKG_E_ARGUMENT, "%s: %" PRId64 " samples a row asked for", name_of(s), k);
+  if (k < 1)
+    return tkg__fail(TKG_E_ARGUMENT, "%s: %" PRId64 " samples a row asked for", name_of(s), k);
   if (tkg__count(s->in[0]) < 1) return unfit(s, 0, "offsets have one entry more than rows");
   if (!negatives && tkg__count(s->in[1]) != tkg__count(s->in[2]))
     return misfit(s, 1, 2, "tails and relations must be as many");
   memset(out->shape, 0, sizeof out->shape);
   out->dtype = TKG_I32;
-  if (negatives) set_matrix(out, n, k);
+  if (negatives)
+    set_matrix(out, n, k);
   else {
     out->rank = 3;
     out->shape[0] = 2;
@@ -318,42 +328,69 @@ static int update(infer *s) {
 
 static int by_op(infer *s) {
   switch (s->out->op) {
-  case TKG_OP_FULL: return TKG_OK; /* shape given */
+  case TKG_OP_FULL:
+    return TKG_OK; /* shape given */
   case TKG_OP_ADD:
   case TKG_OP_SUB:
   case TKG_OP_MUL:
-  case TKG_OP_DIV: return broadcast(s);
-  case TKG_OP_SUM: return sum(s);
-  case TKG_OP_BROADCAST: return widen(s);
-  case TKG_OP_ARGMAX: s->out->dtype = TKG_I32; return a_number_a_row(s);
-  case TKG_OP_DOT: return a_number_a_row(s);
-  case TKG_OP_MATMUL: return matmul(s);
-  case TKG_OP_CONCAT: return concat(s);
-  case TKG_OP_NARROW: return part(s, true);
-  case TKG_OP_PAD: return part(s, false);
-  case TKG_OP_RESHAPE: return reshape(s);
+  case TKG_OP_DIV:
+    return broadcast(s);
+  case TKG_OP_SUM:
+    return sum(s);
+  case TKG_OP_BROADCAST:
+    return widen(s);
+  case TKG_OP_ARGMAX:
+    s->out->dtype = TKG_I32;
+    return a_number_a_row(s);
+  case TKG_OP_DOT:
+    return a_number_a_row(s);
+  case TKG_OP_MATMUL:
+    return matmul(s);
+  case TKG_OP_CONCAT:
+    return concat(s);
+  case TKG_OP_NARROW:
+    return part(s, true);
+  case TKG_OP_PAD:
+    return part(s, false);
+  case TKG_OP_RESHAPE:
+    return reshape(s);
   case TKG_OP_TRANSPOSE:
     if (s->in[0]->rank != 2) return unfit(s, 0, "a matrix is needed");
     set_matrix(s->out, s->in[0]->shape[1], s->in[0]->shape[0]);
     s->out->dtype = s->in[0]->dtype;
     return TKG_OK;
-  case TKG_OP_GATHER: return gather(s);
-  case TKG_OP_SCATTER_ADD: return scatter(s);
+  case TKG_OP_GATHER:
+    return gather(s);
+  case TKG_OP_SCATTER_ADD:
+    return scatter(s);
   case TKG_OP_TAKE:
-  case TKG_OP_TAKE_GRAD: return take(s);
-  case TKG_OP_EDGE_DOT: return edge_dot(s);
-  case TKG_OP_MIX: return mix(s);
-  case TKG_OP_MIX_DOT: return mix_dot(s);
-  case TKG_OP_MIX_OUTER: return mix_outer(s);
-  case TKG_OP_MIX_SCATTER: return mix_scatter(s);
+  case TKG_OP_TAKE_GRAD:
+    return take(s);
+  case TKG_OP_EDGE_DOT:
+    return edge_dot(s);
+  case TKG_OP_MIX:
+    return mix(s);
+  case TKG_OP_MIX_DOT:
+    return mix_dot(s);
+  case TKG_OP_MIX_OUTER:
+    return mix_outer(s);
+  case TKG_OP_MIX_SCATTER:
+    return mix_scatter(s);
   case TKG_OP_SAMPLE_NEIGHBORS:
-  case TKG_OP_SAMPLE_NEGATIVES: return sample(s);
-  case TKG_OP_ENCODE: s->out->dtype = TKG_CODES; return same(s);
-  case TKG_OP_SIGN_MASK: s->out->dtype = TKG_MASK; return same(s);
+  case TKG_OP_SAMPLE_NEGATIVES:
+    return sample(s);
+  case TKG_OP_ENCODE:
+    s->out->dtype = TKG_CODES;
+    return same(s);
+  case TKG_OP_SIGN_MASK:
+    s->out->dtype = TKG_MASK;
+    return same(s);
   case TKG_OP_SGD:
   case TKG_OP_ADAM:
-  case TKG_OP_ADAGRAD: return update(s);
-  default: return same(s);
+  case TKG_OP_ADAGRAD:
+    return update(s);
+  default:
+    return same(s);
   }
 }
 
@@ -368,7 +405,8 @@ static int check_asked(const infer *s) {
 }
 
 int tkg__infer(const tkg_tape *tape, tkg_node *node) {
-  infer s = {.out = node};
+  static const tkg_node none = {0}; /* stands for inputs that an op does not have */
+  infer s = {node, {&none, &none, &none, &none, &none, &none}};
   node->dtype = TKG_F32;
   for (int k = 0; k < node->inputs; k++) s.in[k] = &tape->nodes[node->in[k]];
   int status = check_asked(&s);

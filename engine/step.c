@@ -30,11 +30,14 @@ int tkg_step_set(tkg_step *step, const char *option, double value) {
     step->policy.bits = bits;
   } else if (strcmp(option, "rounding") == 0 && value >= 0 && value <= 2)
     step->policy.rounding = (int)value;
-  else if (strcmp(option, "small") == 0 && value >= 0) step->policy.small = (int64_t)value;
-  else if (strcmp(option, "save") == 0) step->policy.save = value != 0;
+  else if (strcmp(option, "small") == 0 && value >= 0)
+    step->policy.small = (int64_t)value;
+  else if (strcmp(option, "save") == 0)
+    step->policy.save = value != 0;
   else if (strcmp(option, "number") == 0 && value >= 0 && value <= UINT32_MAX)
     step->number = (uint32_t)value;
-  else return tkg__fail(TKG_E_ARGUMENT, "a step has no option '%s' with the value %g", option, value);
+  else
+    return tkg__fail(TKG_E_ARGUMENT, "a step has no option '%s' with the value %g", option, value);
   return TKG_OK;
 }
 
@@ -153,7 +156,10 @@ int tkg_step_run(tkg_step *step, tkg_tape *tape, int loss, tkg_optimizer *optimi
   tkg_plan *plan;
   int status = tkg__step_find(step, tape, loss, optimizer, roots, n, &plan);
   if (status) return status;
-  run r = {step, tape, &plan->program, optimizer,
+  run r = {step,
+           tape,
+           &plan->program,
+           optimizer,
            {step->engine->seed, step->number, step->engine->threads}};
   status = check_leaves(&r);
   if (!status) status = tkg__arena_reserve(step->engine, r.p->arena_bytes, r.p->at_peak);
@@ -187,11 +193,16 @@ int tkg_optimizer_update(tkg_optimizer *optimizer, tkg_tensor *const *parameters
   int status = tkg_step_create(optimizer->engine, &step);
   if (status) return status;
   status = tkg_tape_create(optimizer->engine, &plan.program.tape);
-  for (int i = 0; i < n && !status; i++) status = update_one(optimizer, plan.program.tape, parameters[i]);
+  for (int i = 0; i < n && !status; i++)
+    status = update_one(optimizer, plan.program.tape, parameters[i]);
   plan.program.updates = true;
   plan.program.forward = 0;
   if (!status) status = tkg__plan(&plan.program);
-  run r = {step, plan.program.tape, &plan.program, optimizer, {optimizer->engine->seed, 0, optimizer->engine->threads}};
+  run r = {step,
+           plan.program.tape,
+           &plan.program,
+           optimizer,
+           {optimizer->engine->seed, 0, optimizer->engine->threads}};
   if (!status) status = tkg__arena_reserve(step->engine, r.p->arena_bytes, r.p->at_peak);
   if (!status) status = run_all(&r);
   if (!status) note_changes(&r);

@@ -15,7 +15,7 @@ typedef struct tkg_plan {
   const tkg_optimizer *optimizer;
   double constants[5]; /* of the optimizer, where they are structure */
   tkg_policy policy;
-  uint64_t used;      /* when last: the oldest plan makes room */
+  uint64_t used; /* when last: the oldest plan makes room */
 } tkg_plan;
 
 enum { TKG_MAX_PLANS = 16 };

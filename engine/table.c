@@ -36,7 +36,7 @@ struct parse {
 /* ---- errors -------------------------------------------------------------------------------- */
 
 static int no_memory(const char *path) {
-  tkg__fail(TKG_E_MEMORY, "%s: out of memory", path);
+  tkg__say("%s: out of memory", path);
   return TKG_E_MEMORY; /* a constant: analysers then know that it is no success */
 }
 
@@ -79,8 +79,7 @@ static int bad_count(const struct parse *p, int found) {
 /* ---- the table ------------------------------------------------------------------------------ */
 
 static int bad_kinds(const char *kinds) {
-  tkg__fail(TKG_E_ARGUMENT, "table: column kinds '%s': 1 to %d of i f s S -", kinds,
-            TKG__MAX_FIELDS);
+  tkg__say("table: column kinds '%s': 1 to %d of i f s S -", kinds, TKG__MAX_FIELDS);
   return TKG_E_ARGUMENT;
 }
 
@@ -117,7 +116,7 @@ void tkg_table_free(tkg_table *t) {
 /* Room for one more row in every column. */
 static int grow(tkg_table *t) {
   if (t->rows >= INT32_MAX) {
-    tkg__fail(TKG_E_RANGE, "%s: more than 2^31 rows", t->path);
+    tkg__say("%s: more than 2^31 rows", t->path);
     return TKG_E_RANGE;
   }
   int64_t capacity = t->capacity ? 2 * t->capacity : 1024;

@@ -101,7 +101,7 @@ int tkg__record(tkg_tape *tape, tkg_node *node, int op, int n, const int32_t *in
   int least, most;
   tkg__op_arity(op, &least, &most);
   if (n < least || n > most) {
-    tkg__fail(TKG_E_ARGUMENT, "%s takes %d to %d inputs, not %d", tkg__ops[op].name, least, most, n);
+    tkg__say("%s takes %d to %d inputs, not %d", tkg__ops[op].name, least, most, n);
     return -1;
   }
   node->op = (uint8_t)op;
@@ -110,7 +110,7 @@ int tkg__record(tkg_tape *tape, tkg_node *node, int op, int n, const int32_t *in
   for (int k = 0; k < n; k++) {
     node->in[k] = inputs[k];
     if (inputs[k] >= tape->n || inputs[k] < 0) {
-      tkg__fail(TKG_E_ARGUMENT, "%s: input %d is no value of this tape", tkg__ops[op].name, k + 1);
+      tkg__say("%s: input %d is no value of this tape", tkg__ops[op].name, k + 1);
       return -1;
     }
   }
@@ -123,15 +123,15 @@ int tkg_tape_record(tkg_tape *tape, int op, const int32_t *inputs, int n,
                     const tkg_attributes *attributes, const char *where) {
   tkg_node node = {0};
   if (op <= TKG_OP_LEAF || op >= TKG_OP_COUNT) {
-    tkg__fail(TKG_E_ARGUMENT, "%d is no op that can be recorded", op);
+    tkg__say("%d is no op that can be recorded", op);
     return -1;
   }
   if (attributes) {
     memcpy(node.f, attributes->f, sizeof node.f);
     memcpy(node.i, attributes->i, sizeof node.i);
     if (attributes->rank < 0 || attributes->rank > TKG_MAX_RANK) {
-      tkg__fail(TKG_E_SHAPE, "%s: %d dimensions asked for, at most %d are possible",
-                tkg__ops[op].name, attributes->rank, TKG_MAX_RANK);
+      tkg__say("%s: %d dimensions asked for, at most %d are possible", tkg__ops[op].name,
+               attributes->rank, TKG_MAX_RANK);
       return -1;
     }
     node.rank = (uint8_t)attributes->rank;
@@ -190,8 +190,8 @@ int tkg_tape_set_rule(tkg_tape *tape, int node, const char *rule) {
       tape->nodes[node].rule = (uint8_t)r;
       return TKG_OK;
     }
-  return tkg__fail(TKG_E_ARGUMENT, "rule '%s' is not one of default, recompute, mask, exact, quantize",
-                   rule);
+  return tkg__fail(TKG_E_ARGUMENT,
+                   "rule '%s' is not one of default, recompute, mask, exact, quantize", rule);
 }
 
 void tkg__reach(const tkg_tape *tape, const int32_t *roots, int n, bool *marks) {
@@ -202,7 +202,8 @@ void tkg__reach(const tkg_tape *tape, const int32_t *roots, int n, bool *marks) 
       for (int k = 0; k < tape->nodes[i].inputs; k++) marks[tape->nodes[i].in[k]] = true;
 }
 
-/* A leaf moves from node `from` to `to`, or away (-1): its tensor must not remember the old place. */
+/* A leaf moves from node `from` to `to`, or away (-1): its tensor must not remember the old place.
+ */
 static void move_leaf(const tkg_tape *tape, tkg_tensor *tensor, int from, int to) {
   if (!tensor || tensor->tape != tape || tensor->tape_generation != tape->generation) return;
   if (tensor->tape_node != from) return;

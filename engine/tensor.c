@@ -82,8 +82,9 @@ double tkg_tensor_size(const tkg_tensor *tensor, int dim) {
 static int check_range(const tkg_tensor *tensor, int64_t first, int64_t count) {
   int64_t all = tkg__count(&tensor->shape);
   if (first < 0 || count < 0 || first > all - count)
-    return tkg__fail(TKG_E_RANGE, "elements %" PRId64 "..%" PRId64 " are outside a tensor of %" PRId64,
-                     first, first + count - 1, all);
+    return tkg__fail(TKG_E_RANGE,
+                     "elements %" PRId64 "..%" PRId64 " are outside a tensor of %" PRId64, first,
+                     first + count - 1, all);
   return TKG_OK;
 }
 

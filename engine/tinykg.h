@@ -24,9 +24,9 @@ typedef struct tkg_tape tkg_tape;
 typedef struct tkg_step tkg_step;
 typedef struct tkg_optimizer tkg_optimizer;
 
-uint32_t tkg_abi(void);              /* changes when this header does */
+uint32_t tkg_abi(void); /* changes when this header does */
 const char *tkg_version(void);
-const char *tkg_error(void);         /* message of the last failure in this thread */
+const char *tkg_error(void); /* message of the last failure in this thread */
 const char *tkg_status_text(int status);
 
 /* ---- engine: a device, a seed, a number of threads, memory counters ---- */
@@ -74,15 +74,15 @@ int tkg_shuffle(int32_t *ids, int64_t n, uint64_t seed, uint32_t epoch, uint32_t
 typedef struct tkg_attributes {
   double f[4];
   int64_t i[4];
-  int32_t rank;       /* of `shape`, for ops whose output shape is given */
+  int32_t rank; /* of `shape`, for ops whose output shape is given */
   int64_t shape[4];
 } tkg_attributes;
 
 int tkg_tape_create(tkg_engine *engine, tkg_tape **out);
 void tkg_tape_release(tkg_tape *tape);
-void tkg_tape_begin(tkg_tape *tape);            /* empties it; values recorded before are over */
+void tkg_tape_begin(tkg_tape *tape); /* empties it; values recorded before are over */
 int tkg_tape_length(const tkg_tape *tape);
-int tkg_op_code(const char *name);              /* -1 when there is none */
+int tkg_op_code(const char *name); /* -1 when there is none */
 int tkg_op_count(void);
 const char *tkg_op_name(int op);
 int tkg_tape_leaf(tkg_tape *tape, tkg_tensor *tensor);
@@ -92,8 +92,9 @@ int tkg_tape_record(tkg_tape *tape, int op, const int32_t *inputs, int n,
 int tkg_tape_dtype(const tkg_tape *tape, int node);
 int tkg_tape_rank(const tkg_tape *tape, int node);
 double tkg_tape_size(const tkg_tape *tape, int node, int dim);
-int tkg_tape_set_bits(tkg_tape *tape, int bits);            /* for what is recorded next; 0: step's */
-int tkg_tape_set_rule(tkg_tape *tape, int node, const char *rule); /* recompute mask exact quantize */
+int tkg_tape_set_bits(tkg_tape *tape, int bits); /* for what is recorded next; 0: step's */
+int tkg_tape_set_rule(tkg_tape *tape, int node,
+                      const char *rule); /* recompute mask exact quantize */
 /* Keeps only what the given nodes need; renumber[old] = new number or -1. */
 int tkg_tape_compact(tkg_tape *tape, const int32_t *live, int n, int32_t *renumber);
 /* The tape, one node a line, into text (at most `size` bytes with the 0); returns bytes needed. */
@@ -104,7 +105,8 @@ int tkg_optimizer_create(tkg_engine *engine, const char *kind, tkg_optimizer **o
 void tkg_optimizer_release(tkg_optimizer *optimizer);
 int tkg_optimizer_set(tkg_optimizer *optimizer, const char *option, double value);
 int tkg_optimizer_get(const tkg_optimizer *optimizer, const char *option, double *value);
-/* State of a parameter (slot 0, 1: m, v of Adam); made when missing. Borrowed. NULL: no such slot. */
+/* State of a parameter (slot 0, 1: m, v of Adam); made when missing. Borrowed. NULL: no such slot.
+ */
 tkg_tensor *tkg_optimizer_state(tkg_optimizer *optimizer, tkg_tensor *parameter, int slot);
 int tkg_optimizer_update(tkg_optimizer *optimizer, tkg_tensor *const *parameters, int n);
 

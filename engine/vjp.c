@@ -16,8 +16,11 @@ static bool wants(const tkg_vjp *v, int k) { return v->wanted[in(v, k)]; }
 
 static int record(tkg_vjp *v, tkg_node node, int op, int a, int b, int c) {
   int32_t inputs[] = {a, b, c};
-  return tkg__record(v->tape, &node, op, c >= 0 ? 3 : b >= 0 ? 2 : 1, inputs,
-                     v->tape->side[v->self].where);
+  return tkg__record(v->tape, &node, op,
+                     c >= 0   ? 3
+                     : b >= 0 ? 2
+                              : 1,
+                     inputs, v->tape->side[v->self].where);
 }
 
 static int one(tkg_vjp *v, int op, int a) { return record(v, (tkg_node){0}, op, a, -1, -1); }
@@ -193,7 +196,8 @@ static int mix(tkg_vjp *v) {
   bool ids = self(v)->inputs > 2;
   int w = in(v, 0), x = in(v, 1), by = ids ? in(v, 2) : -1, status = TKG_OK;
   if (wants(v, 0))
-    status = give(v, 0, record(v, (tkg_node){.i = {node_of(v, w)->shape[1]}}, TKG_OP_MIX_DOT, v->g, x, by));
+    status = give(
+        v, 0, record(v, (tkg_node){.i = {node_of(v, w)->shape[1]}}, TKG_OP_MIX_DOT, v->g, x, by));
   if (status || !wants(v, 1)) return status;
   if (!ids) return give(v, 1, two(v, TKG_OP_MIX_OUTER, w, v->g));
   return give(v, 1, record(v, shaped(node_of(v, x)), TKG_OP_MIX_SCATTER, w, v->g, by));
@@ -219,42 +223,84 @@ static int none(const tkg_vjp *v) {
   return tkg__fail(TKG_E_UNSUPPORTED, "backward: %s has no gradient", tkg__ops[self(v)->op].name);
 }
 
-int tkg__vjp(tkg_vjp *v) {
+/* One input, elementwise or row by row. */
+static int unary(tkg_vjp *v) {
   const tkg_node *n = self(v);
   switch (n->op) {
-  case TKG_OP_AFFINE: return give(v, 0, n->f[0] == 1 ? v->g : scaled(v, v->g, n->f[0]));
-  case TKG_OP_ADD: return additive(v, 1);
-  case TKG_OP_SUB: return additive(v, -1);
-  case TKG_OP_MUL: return mul(v);
-  case TKG_OP_DIV: return quotient(v);
-  case TKG_OP_LEAKY_RELU: return leaky_relu(v);
-  case TKG_OP_SIGMOID: return give_one(v, TKG_OP_SIGMOID_GRAD, v->self, 0, 0);
-  case TKG_OP_TANH: return give_one(v, TKG_OP_TANH_GRAD, v->self, 0, 0);
-  case TKG_OP_SOFTPLUS: return times_g(v, one(v, TKG_OP_SIGMOID, in(v, 0)));
-  case TKG_OP_EXP: return times_g(v, v->self);
-  case TKG_OP_LOG: return give(v, 0, two(v, TKG_OP_DIV, v->g, in(v, 0)));
-  case TKG_OP_SQRT: return give(v, 0, two(v, TKG_OP_DIV, scaled(v, v->g, 0.5), v->self));
-  case TKG_OP_SQUARE: return give(v, 0, two(v, TKG_OP_MUL, scaled(v, v->g, 2), in(v, 0)));
-  case TKG_OP_CLAMP: return give_one(v, TKG_OP_CLAMP_GRAD, in(v, 0), n->f[0], n->f[1]);
-  case TKG_OP_DROPOUT: return dropout(v);
-  case TKG_OP_SUM: return sum(v);
-  case TKG_OP_BROADCAST: return give(v, 0, shrunk(v, v->g, in(v, 0)));
-  case TKG_OP_DOT: return dot(v);
-  case TKG_OP_MATMUL: return matmul(v);
-  case TKG_OP_CONCAT: return concat(v);
-  case TKG_OP_NARROW: return part(v, TKG_OP_PAD);
-  case TKG_OP_PAD: return part(v, TKG_OP_NARROW);
-  case TKG_OP_RESHAPE: return give(v, 0, reshaped(v, v->g, node_of(v, in(v, 0))));
-  case TKG_OP_TRANSPOSE: return give(v, 0, one(v, TKG_OP_TRANSPOSE, v->g));
-  case TKG_OP_GATHER: return into_shape(v, TKG_OP_SCATTER_ADD, v->g, in(v, 1), -1);
-  case TKG_OP_SCATTER_ADD: return scatter_add(v);
-  case TKG_OP_TAKE_GRAD: return give(v, 0, two(v, TKG_OP_TAKE, v->g, in(v, 1)));
-  case TKG_OP_TAKE: return into_shape(v, TKG_OP_TAKE_GRAD, v->g, in(v, 1), -1);
-  case TKG_OP_EDGE_DOT: return edge_dot(v);
-  case TKG_OP_MIX: return mix(v);
-  case TKG_OP_NORMALIZE: return give_one(v, TKG_OP_NORMALIZE_GRAD, in(v, 0), n->f[0], 0);
-  case TKG_OP_SOFTMAX: return give_one(v, TKG_OP_SOFTMAX_GRAD, v->self, 0, 0);
-  case TKG_OP_LOG_SOFTMAX: return give_one(v, TKG_OP_LOG_SOFTMAX_GRAD, v->self, 0, 0);
-  default: return none(v);
+  case TKG_OP_AFFINE:
+    return give(v, 0, n->f[0] == 1 ? v->g : scaled(v, v->g, n->f[0]));
+  case TKG_OP_LEAKY_RELU:
+    return leaky_relu(v);
+  case TKG_OP_SIGMOID:
+    return give_one(v, TKG_OP_SIGMOID_GRAD, v->self, 0, 0);
+  case TKG_OP_TANH:
+    return give_one(v, TKG_OP_TANH_GRAD, v->self, 0, 0);
+  case TKG_OP_SOFTPLUS:
+    return times_g(v, one(v, TKG_OP_SIGMOID, in(v, 0)));
+  case TKG_OP_EXP:
+    return times_g(v, v->self);
+  case TKG_OP_LOG:
+    return give(v, 0, two(v, TKG_OP_DIV, v->g, in(v, 0)));
+  case TKG_OP_SQRT:
+    return give(v, 0, two(v, TKG_OP_DIV, scaled(v, v->g, 0.5), v->self));
+  case TKG_OP_SQUARE:
+    return give(v, 0, two(v, TKG_OP_MUL, scaled(v, v->g, 2), in(v, 0)));
+  case TKG_OP_CLAMP:
+    return give_one(v, TKG_OP_CLAMP_GRAD, in(v, 0), n->f[0], n->f[1]);
+  case TKG_OP_DROPOUT:
+    return dropout(v);
+  case TKG_OP_NORMALIZE:
+    return give_one(v, TKG_OP_NORMALIZE_GRAD, in(v, 0), n->f[0], 0);
+  case TKG_OP_SOFTMAX:
+    return give_one(v, TKG_OP_SOFTMAX_GRAD, v->self, 0, 0);
+  case TKG_OP_LOG_SOFTMAX:
+    return give_one(v, TKG_OP_LOG_SOFTMAX_GRAD, v->self, 0, 0);
+  default:
+    return none(v);
+  }
+}
+
+int tkg__vjp(tkg_vjp *v) {
+  switch (self(v)->op) {
+  case TKG_OP_ADD:
+    return additive(v, 1);
+  case TKG_OP_SUB:
+    return additive(v, -1);
+  case TKG_OP_MUL:
+    return mul(v);
+  case TKG_OP_DIV:
+    return quotient(v);
+  case TKG_OP_SUM:
+    return sum(v);
+  case TKG_OP_BROADCAST:
+    return give(v, 0, shrunk(v, v->g, in(v, 0)));
+  case TKG_OP_DOT:
+    return dot(v);
+  case TKG_OP_MATMUL:
+    return matmul(v);
+  case TKG_OP_CONCAT:
+    return concat(v);
+  case TKG_OP_NARROW:
+    return part(v, TKG_OP_PAD);
+  case TKG_OP_PAD:
+    return part(v, TKG_OP_NARROW);
+  case TKG_OP_RESHAPE:
+    return give(v, 0, reshaped(v, v->g, node_of(v, in(v, 0))));
+  case TKG_OP_TRANSPOSE:
+    return give(v, 0, one(v, TKG_OP_TRANSPOSE, v->g));
+  case TKG_OP_GATHER:
+    return into_shape(v, TKG_OP_SCATTER_ADD, v->g, in(v, 1), -1);
+  case TKG_OP_SCATTER_ADD:
+    return scatter_add(v);
+  case TKG_OP_TAKE_GRAD:
+    return give(v, 0, two(v, TKG_OP_TAKE, v->g, in(v, 1)));
+  case TKG_OP_TAKE:
+    return into_shape(v, TKG_OP_TAKE_GRAD, v->g, in(v, 1), -1);
+  case TKG_OP_EDGE_DOT:
+    return edge_dot(v);
+  case TKG_OP_MIX:
+    return mix(v);
+  default:
+    return unary(v);
   }
 }

@@ -13,13 +13,13 @@
 typedef int (*tkg_cpu_kernel)(const tkg_call *c, int64_t begin, int64_t end);
 
 typedef struct tkg_cpu_op {
-  int op;                                      /* TKG_OP_... */
-  tkg_cpu_kernel run;                          /* returns a status */
+  int op;                                                            /* TKG_OP_... */
+  tkg_cpu_kernel run;                                                /* returns a status */
   int64_t (*units)(const tkg_node *node, const tkg_node *const *in); /* NULL: rows of the output */
   int64_t (*work)(const tkg_node *node, const tkg_node *const *in);  /* in elements touched, for the
                                      choice of threads; NULL: elements of the output */
   int64_t (*scratch)(const tkg_node *node, const tkg_node *const *in); /* bytes; NULL: none */
-  void (*combine)(const tkg_call *c);          /* after all units, one thread; NULL: nothing */
+  void (*combine)(const tkg_call *c); /* after all units, one thread; NULL: nothing */
 } tkg_cpu_op;
 
 /* A family ends with an entry whose run is NULL. */

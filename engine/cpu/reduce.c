@@ -47,6 +47,7 @@ static sum_plan sum_plan_of(const tkg_node *node, const tkg_node *const *in) {
   int64_t columns = p.inner < SUM_COLUMNS ? p.inner : SUM_COLUMNS;
   int64_t a_part = SUM_PART_BYTES / 4 / (columns ? columns : 1), terms = p.t1 * p.t2;
   p.blocks = (p.inner + SUM_COLUMNS - 1) / SUM_COLUMNS;
+  if (p.blocks < 1) p.blocks = 1;
   p.parts = p.outer * p.middle * p.blocks >= SUM_PARTS ? 1 : (terms + a_part - 1) / a_part;
   if (p.parts < 1) p.parts = 1;
   if (p.parts > SUM_PARTS) p.parts = SUM_PARTS;
@@ -89,9 +90,10 @@ static void add_rows(double *restrict sum, const float *restrict x, int64_t rows
 #pragma omp simd
       for (int64_t j = 0; j < columns; j++) part[j] += (a[j] + b[j]) + (c[j] + d[j]);
     }
-    for (; i < last; i++)
+    for (; i < last; i++) {
 #pragma omp simd
       for (int64_t j = 0; j < columns; j++) part[j] += x[i * stride + j];
+    }
 #pragma omp simd
     for (int64_t j = 0; j < columns; j++) sum[j] += (double)part[j];
   }

@@ -55,7 +55,8 @@ static bool contains(const int32_t *chosen, int64_t count, int32_t value) {
   return false;
 }
 
-/* k positions in 0..degree-1 for row r: every edge k / degree times, then k % degree distinct ones. */
+/* k positions in 0..degree-1 for row r: every edge k / degree times, then k % degree distinct ones.
+ */
 static void draw_positions(const tkg_call *c, int64_t r, int64_t k, int64_t degree,
                            int32_t *chosen) {
   uint32_t words[4];

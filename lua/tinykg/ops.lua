@@ -82,14 +82,13 @@ end
 -- ---- reductions ----
 
 local function reduce(x, dim)
-  local rank, a = x:rank(), nil
+  local rank = x:rank()
+  local a = attribute()
   if dim then
     if dim < 0 then dim = rank + 1 + dim end
     if dim < 1 or dim > rank then fail('sum: dimension %d of a tensor with %d', dim, rank) end
-    a = attribute()
     a.i[0] = 2 ^ (dim - 1)
   else
-    a = attribute()
     a.i[0] = 2 ^ rank - 1
   end
   return record('sum', a, x)
@@ -139,7 +138,7 @@ end
 
 --- The same elements in another shape; one dimension may be -1.
 function methods:reshape(...)
-  local shape = type(...) == 'table' and ... or {...}
+  local shape = type((...)) == 'table' and ... or {...}
   return record('reshape', set_shape(shape), self)
 end
 

@@ -135,10 +135,12 @@ end
 
 local SETTINGS = {
   sgd = {{lr = 0.1, momentum = 0, weight_decay = 0}, {lr = 0.05, momentum = 0.9, weight_decay = 0},
-         {lr = 0.05, momentum = 0.5, weight_decay = 0.1}, {lr = 0.1, momentum = 0, weight_decay = 0.2}},
+         {lr = 0.05, momentum = 0.5, weight_decay = 0.1},
+         {lr = 0.1, momentum = 0, weight_decay = 0.2}},
   adam = {{lr = 0.01, betas = {0.9, 0.999}, eps = 1e-8, weight_decay = 0},
           {lr = 0.05, betas = {0.5, 0.9}, eps = 1e-3, weight_decay = 0.1}},
-  adagrad = {{lr = 0.1, eps = 1e-10, weight_decay = 0}, {lr = 0.05, eps = 1e-2, weight_decay = 0.1}},
+  adagrad = {{lr = 0.1, eps = 1e-10, weight_decay = 0},
+             {lr = 0.05, eps = 1e-2, weight_decay = 0.1}},
 }
 
 --- Ten updates of sum(c p^2 / 2 + d p), whose gradient is c p + d; lr halves after five.

@@ -21,10 +21,10 @@ local function mean(list, get)
   return sum, math.sqrt(square / math.max(#list - 1, 1))
 end
 
-local function train_all(file, options, bits, dir)
+local function train_all(file, set, bits, dir)
   local run, results = require 'tinykg.run', {}
   local recipe = dofile((os.getenv('TINYKG_HOME') or '.') .. '/recipes/' .. file)
-  local o = recipe:complete(options)
+  local o = recipe:complete(set)
   for _, seed in ipairs(SEEDS) do
     results[#results + 1] = run{
       recipe = recipe, path = 'recipes/' .. file, data = dir, options = o, seed = seed,

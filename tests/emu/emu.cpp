@@ -1,0 +1,479 @@
+/* The emulation's runtime: fibers, the scheduler of a block, barriers and warp collectives.
+ *
+ * This file is compiled without instrumentation also where kernels are sanitized: the emulation
+ * stays out of the race detector's sight, and tells it in so many words (RELEASE, ACQUIRE) of the
+ * order that CUDA gives to threads: a launch comes before its threads, a barrier or collective
+ * before and after those that meet at it. Under -DEMU_TSAN each CUDA thread has a fiber of its own;
+ * under -DEMU_ASAN the sanitizer is told of each change of stacks. */
+#include "emu.h"
+
+#include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#if defined(EMU_ASAN)
+#include <sanitizer/asan_interface.h>
+#include <sanitizer/common_interface_defs.h>
+#endif
+#if defined(EMU_TSAN)
+#include <sanitizer/tsan_interface.h>
+#define RELEASE(p) __tsan_release(p)
+#define ACQUIRE(p) __tsan_acquire(p)
+#else
+#define RELEASE(p) ((void)(p))
+#define ACQUIRE(p) ((void)(p))
+#endif
+
+__thread emu_view *emu_at;
+
+namespace {
+
+enum { WARP = 32, MOST_THREADS = 1024, MOST_WARPS = MOST_THREADS / WARP };
+enum { STACK = 64 * 1024, GUARD = 4096 };
+
+/* ---- switching stacks ---- */
+
+#if defined(__x86_64__) && !defined(EMU_UCONTEXT)
+
+/* Saves the registers that a callee must keep, then continues where `to` was saved. */
+extern "C" void emu_switch(void **from, void *to);
+__asm__(".text\n.local emu_switch\n.type emu_switch,@function\nemu_switch:\n"
+        "  pushq %rbp\n  pushq %rbx\n  pushq %r12\n  pushq %r13\n  pushq %r14\n  pushq %r15\n"
+        "  movq %rsp, (%rdi)\n  movq %rsi, %rsp\n"
+        "  popq %r15\n  popq %r14\n  popq %r13\n  popq %r12\n  popq %rbx\n  popq %rbp\n  ret\n"
+        ".size emu_switch,.-emu_switch\n");
+
+struct context {
+  void *sp;
+};
+void context_switch(context *from, context *to) { emu_switch(&from->sp, to->sp); }
+void context_make(context *c, char *stack, void (*entry)(void)) {
+  void **sp = (void **)(stack + STACK);
+  *--sp = nullptr; /* keeps the entry 16-byte aligned */
+  *--sp = (void *)entry;
+  for (int i = 0; i < 6; i++) *--sp = nullptr;
+  c->sp = sp;
+}
+
+#else
+
+#include <ucontext.h>
+
+struct context {
+  ucontext_t u;
+};
+void context_switch(context *from, context *to) { swapcontext(&from->u, &to->u); }
+void context_make(context *c, char *stack, void (*entry)(void)) {
+  getcontext(&c->u);
+  c->u.uc_stack.ss_sp = stack;
+  c->u.uc_stack.ss_size = STACK;
+  c->u.uc_link = nullptr;
+  makecontext(&c->u, entry, 0);
+}
+
+#endif
+
+struct fiber {
+  context at;
+  char *stack;
+#if defined(EMU_ASAN)
+  void *fake;
+  const void *bottom;
+  size_t size;
+#endif
+#if defined(EMU_TSAN)
+  void *tsan;
+#endif
+};
+
+/* ---- a block ---- */
+
+struct lane { /* what a waiting thread brought, and what it gets */
+  fiber *on;
+  dim3 thread;
+  uint64_t in, out;
+  unsigned mask, from;
+  enum emu_wait wait;
+};
+
+struct warp {
+  unsigned ready;   /* waiting lanes whose wait is over */
+  unsigned arrived; /* lanes that wait at a collective */
+  unsigned left;    /* lanes that are done */
+};
+
+struct block {
+  emu_view view;
+  int threads, next, done, at_barrier;
+  void (*call)(const void *);
+  const void *closure;
+  warp warps[MOST_WARPS];
+  lane lanes[MOST_THREADS];
+  /* Addresses to hang happens-before on; two of each, as a lane may arrive at the next wait while
+   * another has yet to leave this one. */
+  uint64_t hb_start, hb_end, hb_barrier[2], hb_warp[MOST_WARPS][2];
+  unsigned barriers, collectives[MOST_WARPS];
+};
+
+__thread block *now;
+__thread fiber *current, *came_from, *spare[MOST_THREADS + 1];
+__thread int spares;
+thread_local fiber home;
+#if defined(EMU_TSAN)
+__thread fiber *own[MOST_THREADS]; /* of CUDA thread t */
+#endif
+
+int warps_of(const block *b) { return (b->threads + WARP - 1) / WARP; }
+
+void set_running(int t) {
+  now->view.running = (unsigned)t;
+  now->view.thread = now->lanes[t].thread;
+}
+
+[[noreturn]] void die(const char *what) {
+  static const char *const names[] = {"-", "__syncthreads", "__syncwarp", "shfl", "ballot",
+                                      "match_any"};
+  const dim3 at = now->view.block;
+  fprintf(stderr, "emu: %s in block (%u,%u,%u)\n", what, at.x, at.y, at.z);
+  int shown = 0;
+  for (int t = 0; t < now->threads && shown < 40; t++)
+    if (now->lanes[t].wait) {
+      fprintf(stderr, "  thread %d waits at %s, mask %08x\n", t, names[now->lanes[t].wait],
+              now->lanes[t].mask);
+      shown++;
+    }
+  abort();
+}
+
+/* Runs first in whoever was switched to. */
+void arrive(void *fake) {
+  (void)fake;
+#if defined(EMU_ASAN)
+  const void *bottom;
+  size_t size;
+  __sanitizer_finish_switch_fiber(fake, &bottom, &size);
+  came_from->bottom = bottom;
+  came_from->size = size;
+#endif
+}
+
+void switch_to(fiber *to) {
+  fiber *from = current;
+  if (to == from) return;
+  came_from = from;
+  current = to;
+#if defined(EMU_ASAN)
+  __sanitizer_start_switch_fiber(&from->fake, to->bottom, to->size);
+#endif
+#if defined(EMU_TSAN)
+  __tsan_switch_to_fiber(to->tsan, 1); /* 1: implies no order */
+#endif
+  context_switch(&from->at, &to->at);
+#if defined(EMU_ASAN)
+  arrive(from->fake);
+#endif
+}
+
+void fiber_main(void);
+
+fiber *fiber_make(void) {
+  fiber *f = (fiber *)calloc(1, sizeof *f);
+  void *m = mmap(nullptr, STACK + GUARD, PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (!f || m == MAP_FAILED || mprotect(m, GUARD, PROT_NONE)) {
+    perror("emu: a fiber's stack");
+    abort();
+  }
+  f->stack = (char *)m + GUARD;
+#if defined(EMU_ASAN)
+  f->bottom = f->stack;
+  f->size = STACK;
+#endif
+#if defined(EMU_TSAN)
+  f->tsan = __tsan_create_fiber(0);
+#endif
+  context_make(&f->at, f->stack, fiber_main);
+  return f;
+}
+
+fiber *fiber_get(void) {
+#if defined(EMU_TSAN)
+  return own[now->next];
+#else
+  return spares ? spare[--spares] : fiber_make();
+#endif
+}
+
+/* Switches to a waiting thread whose wait is over, looking from warp `w` on. False: there is none. */
+bool resume_one(int w) {
+  const int warps = warps_of(now);
+  for (int i = 0; i < warps; i++, w = w + 1 == warps ? 0 : w + 1) {
+    unsigned ready = now->warps[w].ready;
+    if (!ready) continue;
+    int l = __builtin_ctz(ready);
+    now->warps[w].ready &= ~(1u << l);
+    switch_to(now->lanes[w * WARP + l].on);
+    return true;
+  }
+  return false;
+}
+
+/* The running thread must wait: lets others run until it is resumed. */
+void wait_here(int t) {
+  const int w = t / WARP;
+  if (!now->warps[w].ready && now->next < now->threads)
+    switch_to(fiber_get());
+  else if (!resume_one(w))
+    die("deadlock");
+  set_running(t);
+}
+
+/* ---- barriers and collectives ---- */
+
+void free_barrier(block *b) {
+  b->at_barrier = 0;
+  b->barriers++;
+  for (int t = 0; t < b->threads; t++)
+    if (b->lanes[t].wait == EMU_BARRIER) {
+      b->lanes[t].wait = EMU_NONE;
+      b->warps[t / WARP].ready |= 1u << (t % WARP);
+    }
+}
+
+uint64_t answer(const lane *lanes, int l, unsigned mask) {
+  unsigned votes = 0;
+  switch (lanes[l].wait) {
+  case EMU_SHUFFLE:
+    return lanes[lanes[l].from].in;
+  case EMU_BALLOT:
+    for (unsigned m = mask; m; m &= m - 1)
+      if (lanes[__builtin_ctz(m)].in) votes |= m & -m;
+    return votes;
+  case EMU_MATCH:
+    for (unsigned m = mask; m; m &= m - 1)
+      if (lanes[__builtin_ctz(m)].in == lanes[l].in) votes |= m & -m;
+    return votes;
+  default:
+    return 0;
+  }
+}
+
+/* All lanes of the mask have arrived: each gets its answer and may go on. */
+void complete(block *b, int w, unsigned mask) {
+  lane *lanes = b->lanes + w * WARP;
+  const enum emu_wait wait = lanes[__builtin_ctz(mask)].wait;
+  for (unsigned m = mask; m; m &= m - 1)
+    if (lanes[__builtin_ctz(m)].wait != wait)
+      die("lanes of one mask wait at different collectives");
+  for (unsigned m = mask; m; m &= m - 1) {
+    int l = __builtin_ctz(m);
+    lanes[l].out = answer(lanes, l, mask);
+  }
+  for (unsigned m = mask; m; m &= m - 1) lanes[__builtin_ctz(m)].wait = EMU_NONE;
+  b->warps[w].arrived &= ~mask;
+  b->warps[w].ready |= mask;
+  b->collectives[w]++;
+}
+
+/* A thread that is done may be the last that others waited for. CUDA leaves a lane that exited but
+ * stands in a mask undefined; here it no longer counts. */
+void leave(block *b, int t) {
+  const int w = t / WARP;
+  b->done++;
+  b->warps[w].left |= 1u << (t % WARP);
+  if (b->at_barrier && b->at_barrier == b->threads - b->done) free_barrier(b);
+  for (unsigned m = b->warps[w].arrived; m; m &= m - 1) {
+    unsigned need = b->lanes[w * WARP + __builtin_ctz(m)].mask & ~b->warps[w].left;
+    if ((b->warps[w].arrived & need) != need) continue;
+    complete(b, w, need);
+    break;
+  }
+}
+
+void run_threads(void) {
+  while (now->next < now->threads) {
+    const int t = now->next++;
+    now->lanes[t].on = current;
+    set_running(t);
+    ACQUIRE(&now->hb_start);
+    now->call(now->closure);
+    RELEASE(&now->hb_end);
+    leave(now, t);
+#if defined(EMU_TSAN)
+    return; /* a fiber a CUDA thread, or it would order them */
+#endif
+  }
+}
+
+void fiber_main(void) {
+  arrive(nullptr);
+  for (;;) {
+    run_threads();
+#if defined(EMU_TSAN)
+    if (now->next < now->threads) {
+      switch_to(fiber_get());
+      continue;
+    }
+#else
+    spare[spares++] = current; /* nobody takes it before it is switched away from */
+#endif
+    if (resume_one(0)) continue;
+    if (now->done != now->threads) die("deadlock");
+    switch_to(&home);
+  }
+}
+
+void run_block(block *b) {
+  now = b;
+  emu_at = &b->view;
+  current = &home;
+  b->next = b->done = b->at_barrier = 0;
+  b->barriers = 0;
+  memset(b->warps, 0, sizeof b->warps);
+  memset(b->collectives, 0, sizeof b->collectives);
+  for (int t = 0; t < b->threads; t++) b->lanes[t].wait = EMU_NONE;
+#if defined(EMU_TSAN)
+  home.tsan = __tsan_get_current_fiber();
+  for (int t = 0; t < b->threads; t++) /* made here: making one orders it after its maker */
+    if (!own[t]) own[t] = fiber_make();
+#endif
+  RELEASE(&b->hb_start);
+  switch_to(fiber_get());
+  ACQUIRE(&b->hb_end);
+}
+
+block *block_make(dim3 grid, dim3 size, size_t dynamic_bytes) {
+  block *b = (block *)calloc(1, sizeof *b);
+  if (!b) abort();
+  b->threads = (int)(size.x * size.y * size.z);
+  b->view.block_size = size;
+  b->view.grid_size = grid;
+  if (dynamic_bytes) b->view.dynamic_shared = (char *)malloc(dynamic_bytes);
+  for (unsigned t = 0; t < (unsigned)b->threads; t++)
+    b->lanes[t].thread = dim3(t % size.x, t / size.x % size.y, t / (size.x * size.y));
+  return b;
+}
+
+} // namespace
+
+void emu_barrier(void) {
+  block *b = now;
+  const int t = (int)b->view.running;
+  uint64_t *order = &b->hb_barrier[b->barriers & 1];
+  RELEASE(order);
+  if (++b->at_barrier == b->threads - b->done) {
+    free_barrier(b);
+  } else {
+    b->lanes[t].wait = EMU_BARRIER;
+    b->lanes[t].mask = ~0u;
+    wait_here(t);
+  }
+  ACQUIRE(order);
+}
+
+uint64_t emu_collective(enum emu_wait wait, unsigned mask, uint64_t in, unsigned from) {
+  block *b = now;
+  const int t = (int)b->view.running, w = t / WARP, l = t % WARP, rest = b->threads - w * WARP;
+  const unsigned in_block = rest >= WARP ? ~0u : (1u << rest) - 1;
+  lane *self = &b->lanes[t];
+  self->wait = wait;
+  self->mask = mask;
+  self->in = in;
+  self->from = from;
+  if (!(mask >> l & 1)) die("a lane calls a collective whose mask lacks it");
+  b->warps[w].arrived |= 1u << l;
+  uint64_t *order = &b->hb_warp[w][b->collectives[w] & 1];
+  RELEASE(order);
+  const unsigned need = mask & in_block & ~b->warps[w].left;
+  if ((b->warps[w].arrived & need) == need) {
+    complete(b, w, need);
+    b->warps[w].ready &= ~(1u << l);
+  } else {
+    wait_here(t);
+  }
+  ACQUIRE(order);
+  return self->out;
+}
+
+void emu_run(dim3 grid, dim3 size, size_t dynamic_bytes, void (*call)(const void *),
+             const void *closure) {
+  const int64_t blocks = (int64_t)grid.x * grid.y * grid.z;
+  const int64_t threads = (int64_t)size.x * size.y * size.z;
+  if (threads < 1 || threads > MOST_THREADS || blocks < 1 || grid.y > 65535 || grid.z > 65535) {
+    fprintf(stderr, "emu: a launch of (%u,%u,%u) blocks of (%u,%u,%u) threads\n", grid.x, grid.y,
+            grid.z, size.x, size.y, size.z);
+    abort();
+  }
+#pragma omp parallel if (blocks > 1)
+  {
+    block *b = block_make(grid, size, dynamic_bytes);
+    b->call = call;
+    b->closure = closure;
+#pragma omp for schedule(dynamic, 4)
+    for (int64_t i = 0; i < blocks; i++) {
+      const int64_t row = i / grid.x;
+      b->view.block = dim3((unsigned)(i % grid.x), (unsigned)(row % grid.y),
+                           (unsigned)(row / grid.y));
+      /* NaN: no kernel may count on zeros. */
+      if (dynamic_bytes) memset(b->view.dynamic_shared, 0xff, dynamic_bytes);
+      run_block(b);
+    }
+    free(b->view.dynamic_shared);
+    free(b);
+  }
+}
+
+/* ---- the runtime API ---- */
+
+cudaError_t cudaMalloc(void **out, size_t bytes) {
+  *out = nullptr;
+  if (posix_memalign(out, 256, bytes ? bytes : 1)) return cudaErrorMemoryAllocation;
+  memset(*out, 0xff, bytes);
+  return cudaSuccess;
+}
+
+cudaError_t cudaFree(void *memory) { return free(memory), cudaSuccess; }
+cudaError_t cudaMallocHost(void **out, size_t bytes) { return cudaMalloc(out, bytes); }
+
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind,
+                            cudaStream_t) {
+  if (bytes) memmove(to, from, bytes);
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemsetAsync(void *memory, int value, size_t bytes, cudaStream_t) {
+  if (bytes) memset(memory, value, bytes);
+  return cudaSuccess;
+}
+
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp *out, int) {
+  memset(out, 0, sizeof *out);
+  strcpy(out->name, "CUDA on a CPU");
+  out->multiProcessorCount = 4; /* few, so that grids wrap around in tests too */
+  out->major = 9;
+  return cudaMemGetInfo(&out->totalGlobalMem, &out->totalGlobalMem);
+}
+
+cudaError_t cudaMemGetInfo(size_t *left, size_t *total) {
+  *total = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
+  *left = (size_t)sysconf(_SC_AVPHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
+  return cudaSuccess;
+}
+
+const char *cudaGetErrorString(cudaError_t error) {
+  return error == cudaErrorMemoryAllocation ? "out of memory" : error ? "invalid value" : "no error";
+}
+
+void emu_fence(void *memory, size_t bytes) {
+  (void)memory, (void)bytes;
+#if defined(EMU_ASAN)
+  __asan_poison_memory_region(memory, bytes);
+#endif
+}
+
+void emu_unfence(void *memory, size_t bytes) {
+  (void)memory, (void)bytes;
+#if defined(EMU_ASAN)
+  __asan_unpoison_memory_region(memory, bytes);
+#endif
+}
