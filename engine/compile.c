@@ -196,7 +196,7 @@ static int make(tkg_step *step, const tkg_tape *tape, tkg_optimizer *optimizer, 
 int tkg__step_find(tkg_step *step, const tkg_tape *tape, int loss, tkg_optimizer *optimizer,
                    const int32_t *roots, int n, tkg_plan **out) {
   tkg_plan key = {.asked_count = n + 1};
-  key.asked = malloc(((size_t)n + 1) * sizeof *key.asked);
+  key.asked = calloc((size_t)n + 2, sizeof *key.asked);
   if (!key.asked) return tkg__fail(TKG_E_MEMORY, "plan: no memory");
   key.asked[0] = loss;
   if (n) memcpy(key.asked + 1, roots, (size_t)n * sizeof *roots);

@@ -5,13 +5,13 @@ local tensor = require 'tinykg.tensor'
 local a34, a35, v3, scalar = tk.ones(3, 4), tk.ones(3, 5), tk.ones(3), tensor.create(tensor.F32, {})
 local cube, i3, i32, i33 = tk.ones(2, 3, 4), tk.ids {0, 1, 2}, tk.ids {{0, 1}, {1, 2}, {2, 0}},
   tk.ids {{0, 1, 2}, {0, 1, 2}, {0, 1, 2}}
-local empty = tk.ids {}
+local empty, p34 = tk.ids {}, tk.parameter(tk.ones(3, 4))
 
---- Records op `name` with integer attributes and a shape asked for.
-local function with(name, i, shape, ...)
+--- Records op `name`, which the list of `with` gives integer attributes and a shape.
+local function op(name, with, ...)
   local a = tensor.attribute()
-  for k, v in ipairs(i) do a.i[k - 1] = v end
-  if shape then tensor.set_shape(shape) end
+  for k, v in ipairs(with) do a.i[k - 1] = v end
+  if with.shape then tensor.set_shape(with.shape) end
   return tensor.record(name, a, ...)
 end
 
@@ -29,7 +29,8 @@ local RECORDING = {
   {function() return (a34:matmul(a35)) end, 'matmul: f32 [3, 4] and f32 [3, 5] do not fit'},
   {function() return (a34:matmul(v3)) end, 'matmul: f32 [3] does not fit', 'matrix'},
   {function() return (v3:matmul(a34)) end, 'matmul: f32 [3] does not fit', 'matrix'},
-  {function() return (a34:matmul(a35, {transpose_b = true})) end, 'matmul: f32 [3, 4]', 'transpose'},
+  {function() return (a34:matmul(a35, {transpose_b = true})) end,
+   'matmul: f32 [3, 4]', 'transpose'},
   {function() return (cube:matmul(a34, {transpose_a = true})) end, 'matmul: f32 [2, 3, 4]'},
   {function() return (cube:transpose()) end, 'transpose: f32 [2, 3, 4] does not fit', 'matrix'},
   {function() return (tk.cat({a34, a35}, 1)) end, 'concat: f32 [3, 4] and f32 [3, 5] do not fit'},
@@ -47,7 +48,7 @@ local RECORDING = {
   {function() return (a34:narrow(2, 3, -1)) end, 'narrow:', 'negative'},
   {function() return (a34:narrow(3, 1, 1)) end, 'narrow: dimension 3 of a tensor with 2'},
   {function() return (a34:sum(3)) end, 'sum: dimension 3 of a tensor with 2'},
-  {function() return (a34:mean(0)) end, 'dimension 0 of a tensor with 2'},
+  {function() return (a34:mean(0)) end, 'size: dimension 0 of a tensor with 2'},
   {function() return (cube:max(1)) end, 'max: the last dimension'},
   {function() return (a34:dropout(1)) end, 'dropout: 1 is not in [0, 1)'},
   {function() return (tk.dot(a34, a35)) end, 'dot: f32 [3, 4] and f32 [3, 5] do not fit'},
@@ -56,16 +57,19 @@ local RECORDING = {
   {function() return (a34:gather(v3)) end, 'gather: input 2 is f32 [3], expected int32 ids'},
   {function() return (a34:gather {0, 1}) end, 'gather: argument 2 is a table, expected a tensor'},
   {function() return (a34:take(i3)) end, 'take: f32 [3, 4] and i32 [3] do not fit'},
-  {function() return (a34:scatter_add(tk.ids {0, 1}, 5)) end, 'scatter_add: f32 [3, 4] and i32 [2]'},
+  {function() return (a34:scatter_add(tk.ids {0, 1}, 5)) end,
+   'scatter_add: f32 [3, 4] and i32 [2]'},
   {function() return (a34:scatter_add(i3, -1)) end, 'scatter_add: f32 [-1, 4]', 'negative'},
   {function() return (tk.mix(a34, a35)) end, 'mix: f32 [3, 4] and f32 [3, 5] do not fit'},
   {function() return (tk.mix(v3, a35)) end, 'mix: f32 [3] does not fit'},
-  {function() return (tk.mix(a34, a35:gather(i33))) end, 'mix: f32 [3, 3, 5] does not fit'},
+  {function() return (tk.mix(a34, a35:gather(i33))) end,
+   'mix: f32 [3, 4] and i32 [3, 3] do not fit'},
   {function() return (tk.edge_dot(a34, a35, i32)) end, 'edge_dot: f32 [3, 4] and f32 [3, 5]'},
   {function() return (tk.edge_dot(a34, a34, i3)) end, 'edge_dot: f32 [3, 4] and i32 [3] do not'},
   {function() return (a34:size(3)) end, 'size: dimension 3 of a tensor with 2'},
   {function() return (a34:item()) end, 'item: a tensor of 12 elements is not one number'},
-  {function() return (a34:softplus():backward()) end, 'backward: a loss is one number, not f32 [3, 4]'},
+  {function() return (p34:softplus():backward()) end,
+   'backward: a loss is one number, not f32 [3, 4]'},
   {function() return (a34:sum():backward()) end, 'backward: the loss depends on no parameter'},
   {function() return (tk.loss.bpr(v3, a34)) end, 'sub: f32 [3, 4] and f32 [3] do not fit'},
   {function() return (tk.loss.softmax(v3, i3)) end, 'loss.softmax: logits must be a matrix'},
@@ -75,25 +79,32 @@ local RECORDING = {
   {function() return (tk.zeros(1.5)) end, 'dimension 1 is 1.5, expected a whole number'},
   {function() return (tk.parameter(i3)) end, 'parameter: ids cannot be trained'},
   -- what only the engine records is checked as well
-  {function() return (with('broadcast', {}, {5, 3}, a34)) end, 'broadcast: f32 [3, 4]', '[5, 3]'},
-  {function() return (with('full', {}, {2, -3})) end, 'full: f32 [2, -3]', 'negative'},
-  {function() return (with('scatter_add', {}, {4, 9}, a34, i3)) end, 'scatter_add: f32 [3, 4]', '[4, 9]'},
-  {function() return (with('scatter_add', {}, {5, 4}, a34, i3, a34)) end, 'scatter_add: f32 [3, 4]'},
-  {function() return (with('take_grad', {}, {2, 9}, tk.ones(3, 2), i32)) end, 'take_grad: f32 [3, 2]'},
-  {function() return (with('mix_dot', {2}, nil, v3, a34)) end, 'mix_dot: f32 [3] and f32 [3, 4]'},
-  {function() return (with('mix_dot', {2}, nil, a34, a34)) end, 'mix_dot: f32 [3, 4] and f32 [3, 4]'},
-  {function() return (with('mix_outer', {}, nil, cube, a34)) end, 'mix_outer: f32 [2, 3, 4]'},
-  {function() return (with('mix_scatter', {}, {7, 4}, a34, a34, i3)) end, 'mix_scatter: f32 [3, 4]'},
-  {function() return (with('mix_scatter', {}, {7, 9}, tk.ones(3, 2), a34, i32)) end, 'mix_scatter:'},
-  {function() return (with('sum', {4}, nil, a34)) end, 'sum: f32 [3, 4] does not fit'},
-  {function() return (with('softmax_grad', {}, nil, a34, a35)) end, 'softmax_grad: f32 [3, 4] and'},
-  {function() return (with('sample_neighbors', {0}, nil, i3, i3, i3, i3)) end, 'sample_neighbors: 0'},
-  {function() return (with('sample_neighbors', {2}, nil, i3, i3, empty, i3)) end, 'sample_neighbors: i32'},
-  {function() return (with('sample_neighbors', {2}, nil, empty, i3, i3, i3)) end, 'sample_neighbors: i32'},
-  {function() return (with('add', {}, nil, a34)) end, 'add takes 2 to 2 inputs, not 1'},
+  {function() return (op('broadcast', {shape = {5, 3}}, a34)) end,
+   'broadcast: f32 [3, 4]', '[5, 3]'},
+  {function() return (op('full', {shape = {2, -3}})) end, 'full: f32 [2, -3]', 'negative'},
+  {function() return (op('scatter_add', {shape = {4, 9}}, a34, i3)) end,
+   'scatter_add: f32 [3, 4]', '[4, 9]'},
+  {function() return (op('scatter_add', {shape = {5, 4}}, a34, i3, a34)) end,
+   'scatter_add: f32 [3, 4]'},
+  {function() return (op('take_grad', {shape = {2, 9}}, tk.ones(3, 2), i32)) end,
+   'take_grad: f32 [3, 2]'},
+  {function() return (op('mix_dot', {2}, v3, a34)) end, 'mix_dot: f32 [3] and f32 [3, 4]'},
+  {function() return (op('mix_dot', {2}, a34, a34)) end, 'mix_dot: f32 [3, 4] and f32 [3, 4]'},
+  {function() return (op('mix_outer', {}, cube, a34)) end, 'mix_outer: f32 [2, 3, 4]'},
+  {function() return (op('mix_scatter', {shape = {7, 4}}, a34, a34, i3)) end,
+   'mix_scatter: f32 [3, 4]'},
+  {function() return (op('mix_scatter', {shape = {7, 9}}, tk.ones(3, 2), a34, i32)) end,
+   'mix_scatter:'},
+  {function() return (op('sum', {4}, a34)) end, 'sum: f32 [3, 4] does not fit'},
+  {function() return (op('softmax_grad', {}, a34, a35)) end, 'softmax_grad: f32 [3, 4] and'},
+  {function() return (op('sample_neighbors', {0}, i3, i3, i3, i3)) end, 'sample_neighbors: 0'},
+  {function() return (op('sample_neighbors', {2}, i3, i3, empty, i3)) end, 'sample_neighbors: i32'},
+  {function() return (op('sample_neighbors', {2}, empty, i3, i3, i3)) end, 'sample_neighbors: i32'},
+  {function() return (op('add', {}, a34)) end, 'add takes 2 to 2 inputs, not 1'},
 }
 
-local offsets, tails = tk.ids {0, 2, 3}, tk.ids {1, 0, 1}
+local heads, beyond, tails = tk.ids {0, 2, 3}, tk.ids {0, 9}, tk.ids {1, 0, 1}
+local first = tk.ids {0}
 
 --- Found when values are computed.
 local RUNNING = {
@@ -106,20 +117,20 @@ local RUNNING = {
   {function() return (tk.edge_dot(a34, tk.ones(2, 4), i32):totable()) end, 'edge_dot: id 2'},
   {function() return (tk.mix(tk.ones(3, 2), a34:rows(1, 2):gather(i32:reshape(6))):totable()) end,
    'mix: id 2'},
-  {function() return (with('mix_dot', {2}, nil, a34, tk.ones(2, 4), i32):totable()) end, 'mix_dot: id 2'},
-  {function() return (with('mix_scatter', {}, {2, 4}, tk.ones(3, 2), a34, i32):totable()) end,
+  {function() return (op('mix_dot', {2}, a34, tk.ones(2, 4), i32):totable()) end, 'mix_dot: id 2'},
+  {function() return (op('mix_scatter', {shape = {2, 4}}, tk.ones(3, 2), a34, i32):totable()) end,
    'mix_scatter: id 2'},
-  {function() return (with('take_grad', {}, {3, 2}, tk.ones(3, 2), i32):totable()) end,
+  {function() return (op('take_grad', {shape = {3, 2}}, tk.ones(3, 2), i32):totable()) end,
    'take_grad: id 2'},
-  {function() return (with('sample_neighbors', {2}, nil, offsets, tails, tails, i3):totable()) end,
+  {function() return (op('sample_neighbors', {2}, heads, tails, tails, i3):totable()) end,
    'sample_neighbors: id 2'},
-  {function() return (with('sample_neighbors', {2}, nil, tk.ids {0, 9}, tails, tails, tk.ids {0}):totable()) end,
+  {function() return (op('sample_neighbors', {2}, beyond, tails, tails, first):totable()) end,
    'sample_neighbors: row 0 is entries 0..9 of a table of 3'},
-  {function() return (with('sample_negatives', {2, 0, 5}, nil, offsets, tails, i3):totable()) end,
+  {function() return (op('sample_negatives', {2, 0, 5}, heads, tails, i3):totable()) end,
    'sample_negatives: id 2'},
-  {function() return (with('sample_negatives', {2, 0, 0}, nil, offsets, tails, tails):totable()) end,
+  {function() return (op('sample_negatives', {2, 0, 0}, heads, tails, tails):totable()) end,
    'sample_negatives: 0 items'},
-  {function() return (with('sample_negatives', {2, 0, 9}, nil, offsets, tails, tails, v3, i3):totable()) end,
+  {function() return (op('sample_negatives', {2, 0, 9}, heads, tails, tails, v3, i3):totable()) end,
    'sample_negatives: an alias table'},
 }
 

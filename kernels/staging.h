@@ -1,0 +1,12 @@
+/* Host memory to device memory and back, in the stream's order. */
+#ifndef TKG_CUDA_STAGING_H
+#define TKG_CUDA_STAGING_H
+
+#include "cuda.h"
+
+/* Both return CUDA's error. Upload copies `from` before it returns and does not wait for the
+ * device unless all of its pinned buffers are in flight; download waits. */
+cudaError_t tkg__upload(void *to, const void *from, int64_t bytes, cudaStream_t stream);
+cudaError_t tkg__download(void *to, const void *from, int64_t bytes, cudaStream_t stream);
+
+#endif
