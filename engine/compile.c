@@ -74,13 +74,15 @@ static int add_updates(tkg_program *p, tkg_optimizer *optimizer) {
   return TKG_OK;
 }
 
-/* Batch data is bound anew each run; a plan must not hold on to the first batch. */
-static void unbind(tkg_tape *tape) {
-  for (int i = 0; i < tape->n; i++)
-    if (tape->side[i].origin > 0) {
-      tkg_tensor_release(tape->side[i].tensor);
-      tape->side[i].tensor = NULL;
-    }
+/* Batch data is bound anew each run; a plan must not hold on to the first batch. What it updates
+ * stays: the state of an optimizer that the plan reads is that of these parameters. */
+static void unbind(const tkg_program *p) {
+  for (int i = 0; i < p->tape->n; i++) {
+    tkg_side *side = &p->tape->side[i];
+    if (side->origin == 0 || (p->updates && p->tape->nodes[i].parameter)) continue;
+    tkg_tensor_release(side->tensor);
+    side->tensor = NULL;
+  }
 }
 
 static int compile(tkg_plan *plan, const tkg_tape *tape, tkg_optimizer *optimizer) {
@@ -93,7 +95,7 @@ static int compile(tkg_plan *plan, const tkg_tape *tape, tkg_optimizer *optimize
     if (!status) status = tkg__save(p, &plan->policy);
   }
   if (!status) status = tkg__plan(p);
-  if (!status) unbind(p->tape);
+  if (!status) unbind(p);
   return status;
 }
 
@@ -135,13 +137,23 @@ static bool same_constants(const double a[5], const double b[5]) {
   return true;
 }
 
-static bool same_plan(const tkg_plan *a, const tkg_plan *b, const tkg_node *nodes) {
+/* A plan that updates parameters is theirs: others of the same shapes have another state. */
+static bool same_parameters(const tkg_program *p, const tkg_tape *tape) {
+  for (int i = 0; i < p->gradient_count && p->updates; i++) {
+    const tkg_side *side = &p->tape->side[p->leaf_of[i]];
+    if (tape->side[side->origin - 1].tensor != side->tensor) return false;
+  }
+  return true;
+}
+
+static bool same_plan(const tkg_plan *a, const tkg_plan *b, const tkg_tape *tape) {
   return a->hash == b->hash && a->n == b->n && a->asked_count == b->asked_count &&
          a->optimizer == b->optimizer && same_constants(a->constants, b->constants) &&
          a->policy.bits == b->policy.bits && a->policy.rounding == b->policy.rounding &&
          a->policy.small == b->policy.small && a->policy.save == b->policy.save &&
          memcmp(a->asked, b->asked, (size_t)a->asked_count * sizeof *a->asked) == 0 &&
-         memcmp(a->recorded, nodes, (size_t)a->n * sizeof *nodes) == 0;
+         memcmp(a->recorded, tape->nodes, (size_t)a->n * sizeof *tape->nodes) == 0 &&
+         same_parameters(&a->program, tape);
 }
 
 static void make_key(tkg_plan *key, const tkg_step *step, const tkg_tape *tape,
@@ -203,7 +215,7 @@ int tkg__step_find(tkg_step *step, const tkg_tape *tape, int loss, tkg_optimizer
   make_key(&key, step, tape, optimizer);
   *out = NULL;
   for (int i = 0; i < step->plan_count && !*out; i++)
-    if (same_plan(step->plans[i], &key, tape->nodes)) *out = step->plans[i];
+    if (same_plan(step->plans[i], &key, tape)) *out = step->plans[i];
   int status = *out ? TKG_OK : make(step, tape, optimizer, &key, out);
   if (!status) (*out)->used = ++step->clock;
   free(key.asked);

@@ -25,6 +25,7 @@ typedef struct save {
   tkg_tape *fresh;
   int n, forward;
   bool *need_value, *need_sign, *is_root, *must_be_exact;
+  bool *available; /* can be had in backward with nothing kept beyond what is kept already */
   uint8_t *rule;
   int32_t *map, *copy, *mask, *code; /* old node -> new node: itself, as backward reads it, ... */
   int32_t *source;                   /* new decode node -> old node */
@@ -53,22 +54,17 @@ static void find_needs(save *s) {
 
 /* ---- 2. one rule a value ---- */
 
-/* Can be had in backward without keeping anything more than what is kept already. */
-static bool available(const save *s, int v) {
-  const tkg_node *n = &s->old->nodes[v];
-  if (n->op == TKG_OP_LEAF || s->is_root[v]) return true;
-  if (s->need_value[v] && s->rule[v]) return true;
-  if (!tkg__op_is(n->op, 'R') || s->must_be_exact[v]) return false;
-  for (int k = 0; k < n->inputs; k++)
-    if (!available(s, n->in[k])) return false;
-  return true;
-}
-
 static bool inputs_available(const save *s, int v) {
   const tkg_node *n = &s->old->nodes[v];
   for (int k = 0; k < n->inputs; k++)
-    if (!available(s, n->in[k])) return false;
+    if (!s->available[n->in[k]]) return false;
   return true;
+}
+
+static bool is_available(const save *s, int v) {
+  const tkg_node *n = &s->old->nodes[v];
+  if (n->op == TKG_OP_LEAF || s->is_root[v] || s->rule[v]) return true;
+  return tkg__op_is(n->op, 'R') && !s->must_be_exact[v] && inputs_available(s, v);
 }
 
 static int width(const save *s, const tkg_node *n) { return n->bits ? n->bits : s->policy->bits; }
@@ -94,8 +90,10 @@ static int choose(const save *s, int v) {
 
 static void choose_all(save *s) {
   memset(s->rule, 0, (size_t)s->forward);
-  for (int v = 0; v < s->forward; v++)
+  for (int v = 0; v < s->forward; v++) {
     if (s->need_value[v]) s->rule[v] = (uint8_t)choose(s, v);
+    s->available[v] = is_available(s, v);
+  }
 }
 
 /* The sign of a value that is there exactly is there too. */
@@ -304,7 +302,7 @@ static int report(save *s) {
 
 static bool allocate(save *s) {
   size_t n = (size_t)s->n + 1;
-  bool *flags = calloc(4 * n, sizeof *flags);
+  bool *flags = calloc(5 * n, sizeof *flags);
   s->rule = calloc(n, 1);
   s->map = malloc(10 * n * sizeof *s->map);
   s->need_value = flags;
@@ -312,6 +310,7 @@ static bool allocate(save *s) {
   s->need_sign = flags + n;
   s->is_root = flags + 2 * n;
   s->must_be_exact = flags + 3 * n;
+  s->available = flags + 4 * n;
   s->copy = s->map + n;
   s->mask = s->map + 2 * n;
   s->code = s->map + 3 * n;

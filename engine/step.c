@@ -101,11 +101,15 @@ static int run_node(const run *r, int i) {
   return status;
 }
 
+/* A step is done as a whole or not at all: after its first update Ctrl-C has to wait. */
 static int run_all(const run *r) {
+  bool changed = false;
   for (int o = 0; o < r->p->order_count; o++) {
-    if (tkg_interrupted(0)) return tkg__fail(TKG_E_INTERRUPTED, "interrupted");
-    int status = run_node(r, r->p->order[o]);
+    int node = r->p->order[o];
+    if (!changed && tkg_interrupted(0)) return tkg__fail(TKG_E_INTERRUPTED, "interrupted");
+    int status = run_node(r, node);
     if (status) return status;
+    changed |= tkg__op_is(r->p->tape->nodes[node].op, 'U');
   }
   return TKG_OK;
 }
@@ -119,14 +123,22 @@ static int copy_out(const run *r, int node, int kind, tkg_tensor **out) {
   return status;
 }
 
-static int hand_out(const run *r, tkg_tensor **outputs) {
+/* Values that lie in a leaf's memory are copied before the step runs: it may update the leaf. */
+static int hand_out(const run *r, bool of_leaves, tkg_tensor **outputs) {
   for (int i = 0; i < r->p->root_count; i++) {
+    int storage = r->p->storage[r->p->roots[i]];
+    if ((r->p->tape->nodes[storage].op == TKG_OP_LEAF) != of_leaves) continue;
     int status = copy_out(r, r->p->roots[i], TKG_KIND_DATA, &outputs[i]);
-    if (!status) continue;
-    while (i-- > 0) tkg_tensor_release(outputs[i]);
-    return status;
+    if (status) return status;
   }
   return TKG_OK;
+}
+
+static void take_back(const run *r, tkg_tensor **outputs) {
+  for (int i = 0; i < r->p->root_count; i++) {
+    tkg_tensor_release(outputs[i]);
+    outputs[i] = NULL;
+  }
 }
 
 static int hand_out_gradients(const run *r) {
@@ -162,12 +174,15 @@ int tkg_step_run(tkg_step *step, tkg_tape *tape, int loss, tkg_optimizer *optimi
            optimizer,
            {step->engine->seed, step->number, step->engine->threads}};
   status = check_leaves(&r);
+  for (int i = 0; i < n; i++) outputs[i] = NULL;
   if (!status) status = tkg__arena_reserve(step->engine, r.p->arena_bytes, r.p->at_peak);
+  if (!status) status = hand_out(&r, true, outputs);
   if (!status) status = run_all(&r);
-  /* An update cannot be taken back: once any ran, the parameters have changed. */
+  /* An update cannot be taken back: the parameters have changed, whatever fails from here on. */
   if (r.p->updates && !status) note_changes(&r);
-  if (!status) status = hand_out(&r, outputs);
+  if (!status) status = hand_out(&r, false, outputs);
   if (!status && loss >= 0 && !optimizer) status = hand_out_gradients(&r);
+  if (status) take_back(&r, outputs);
   return status;
 }
 

@@ -141,10 +141,32 @@ int tkg_tape_record(tkg_tape *tape, int op, const int32_t *inputs, int n,
   return tkg__record(tape, &node, op, n, inputs, where);
 }
 
+static void remember_leaf(tkg_tape *tape, tkg_tensor *tensor, int at) {
+  tensor->tape = tape;
+  tensor->tape_generation = tape->generation;
+  tensor->tape_node = at;
+}
+
+/* A tensor that another tape has met since no longer remembers its leaf here. It must be found all
+ * the same: gradients are summed by leaf, so a value has one. */
+static int find_leaf(tkg_tape *tape, tkg_tensor *tensor) {
+  if (!tensor->tape || tensor->tape == tape) return -1;
+  for (int i = tape->n; i-- > 0;)
+    if (tape->side[i].tensor == tensor && tape->side[i].version == tensor->version &&
+        tape->nodes[i].parameter == tensor->parameter)
+      return i;
+  return -1;
+}
+
 int tkg_tape_leaf(tkg_tape *tape, tkg_tensor *tensor) {
   if (tensor->tape == tape && tensor->tape_generation == tape->generation &&
       tape->side[tensor->tape_node].version == tensor->version)
     return tensor->tape_node;
+  int known = find_leaf(tape, tensor);
+  if (known >= 0) {
+    remember_leaf(tape, tensor, known);
+    return known;
+  }
   tkg_node node = tensor->shape;
   node.op = TKG_OP_LEAF;
   node.parameter = (uint8_t)tensor->parameter;
@@ -152,9 +174,7 @@ int tkg_tape_leaf(tkg_tape *tape, tkg_tensor *tensor) {
   if (at < 0) return -1;
   tape->side[at].tensor = tkg_tensor_retain(tensor);
   tape->side[at].version = tensor->version;
-  tensor->tape = tape;
-  tensor->tape_generation = tape->generation;
-  tensor->tape_node = at;
+  remember_leaf(tape, tensor, at);
   return at;
 }
 

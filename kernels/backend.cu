@@ -12,6 +12,7 @@
 #include "launch.h"
 #include "pool.h"
 #include "staging.h"
+#include "tinykg.h"
 
 static struct {
   pthread_mutex_t lock;
@@ -134,7 +135,8 @@ static int late_error(cudaError_t error) {
 static int finish_locked(void) {
   cudaError_t error = cudaStreamSynchronize(device.stream);
   if (!error) error = device.error;
-  int status = error ? late_error(error) : tkg__faults_close(device.stream);
+  int status = tkg__faults_close(device.stream);
+  if (error) status = late_error(error);
   device.error = cudaSuccess;
   device.first = device.last = NULL;
   return status;

@@ -18,6 +18,8 @@
 
 #include <cuda_runtime.h>
 
+#define TKG_UNROLL _Pragma("unroll")
+
 /* A launch's dynamic shared memory, as an array of T. */
 #define TKG_DYNAMIC_SHARED(T, name)                                                                \
   extern __shared__ __align__(16) unsigned char tkg_dynamic_shared[];                              \
@@ -36,6 +38,8 @@ static inline void tkg_unfence(void *, size_t) {}
 #else
 
 #include "emu.h"
+
+#define TKG_UNROLL
 
 #define TKG_DYNAMIC_SHARED(T, name) T *name = reinterpret_cast<T *>(emu_at->dynamic_shared)
 

@@ -116,6 +116,6 @@ int tkg__faults_close(cudaStream_t stream) {
   int status = cuda_failed(error);
   for (int i = 0; i < used && !status; i++)
     if (faults.found[i] != ~0ull) status = report(&faults.slots[i], faults.found[i], stream);
-  if (!error) error = (cudaError_t)(clear(stream) ? 1 : 0);
-  return status;
+  const int cleared = clear(stream);
+  return status ? status : cleared;
 }

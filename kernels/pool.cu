@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-enum { GRAIN = 512 };
+static const int64_t GRAIN = 512;
 #define MOST_KEPT ((int64_t)256 << 20) /* bytes that may lie idle: an arena that grew is no loss */
 
 typedef struct piece {

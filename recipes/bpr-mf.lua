@@ -1,4 +1,4 @@
---- BPR-MF: matrix factorisation with Bayesian personalised ranking; the baseline that uses no graph.
+--- BPR-MF: matrix factorisation with Bayesian personalised ranking; the baseline without a graph.
 local tk = require 'tinykg'
 
 local Model = tk.nn.class('BPR-MF')

@@ -70,8 +70,8 @@ local AGGREGATORS = {sum = 1, concat = 2, neighbor = 1}
 
 return tk.recipe{
   name = 'KGCN',
-  source = 'Wang et al., Knowledge Graph Convolutional Networks for Recommender Systems, WWW 2019; ' ..
-    'defaults of the authors\' code for music',
+  source = 'Wang et al., Knowledge Graph Convolutional Networks for Recommender Systems, WWW 2019; '
+    .. 'defaults of the authors\' code for music',
   options = {
     {'dim', 16, 'size of embeddings'},
     {'neighbors', 8, 'neighbours drawn for each entity'},
@@ -91,7 +91,9 @@ return tk.recipe{
   },
   build = function(data, o)
     local inputs = AGGREGATORS[o.aggregator]
-    if not inputs then error('option aggregator: ' .. o.aggregator .. ' is not sum, concat or neighbor', 0) end
+    if not inputs then
+      error('option aggregator: ' .. o.aggregator .. ' is not sum, concat or neighbor', 0)
+    end
     local self = setmetatable({dim = o.dim, hops = o.hops, neighbors = o.neighbors,
                                aggregator = o.aggregator}, KGCN)
     self.neighbor_tails, self.neighbor_relations = neighborhood(data, o.neighbors)

@@ -84,7 +84,8 @@ end
 function Graph:sample(ids, k)
   local a = tensor.attribute()
   a.i[0], a.i[2] = k, self.relations
-  local pair = tensor.record('sample_neighbors', a, self.offsets, self.tails, self.edge_relations, ids)
+  local pair = tensor.record('sample_neighbors', a, self.offsets, self.tails, self.edge_relations,
+                             ids)
   local n = ids:count()
   return pair:rows(1, 1):reshape(n, k), pair:rows(2, 2):reshape(n, k)
 end
@@ -104,8 +105,9 @@ end
 
 function Graph:__tostring()
   local i = self:info()
-  return string.format('graph: %d nodes, %d relations, %d edges; degree mean %.1f max %d, %d isolated',
-                       i.nodes, i.relations, i.edges, i.mean_degree, i.max_degree, i.isolated)
+  return string.format(
+    'graph: %d nodes, %d relations, %d edges; degree mean %.1f max %d, %d isolated',
+    i.nodes, i.relations, i.edges, i.mean_degree, i.max_degree, i.isolated)
 end
 
 return new_graph

@@ -112,7 +112,9 @@ function Linear:forward(x)
   return self.bias and y + self.bias or y
 end
 
-function Linear:describe() return string.format('nn.Linear(%d -> %d)', self.inputs, self.outputs) end
+function Linear:describe()
+  return string.format('nn.Linear(%d -> %d)', self.inputs, self.outputs)
+end
 
 local Embedding = nn.class('nn.Embedding')
 

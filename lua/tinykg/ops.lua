@@ -69,12 +69,16 @@ function methods:leaky_relu(slope) return scalar('leaky_relu', slope or 0.01, 0,
 --- |x|; its derivative at 0 is taken as -1
 function methods:abs() return scalar('leaky_relu', -1, 0, self) end
 --- min(max(x, low), high)
-function methods:clamp(low, high) return scalar('clamp', low or -math.huge, high or math.huge, self) end
+function methods:clamp(low, high)
+  return scalar('clamp', low or -math.huge, high or math.huge, self)
+end
 
 --- x / (1 - p) with probability 1 - p, else 0. Nothing is kept: the mask is drawn again.
 ---@param p number probability of a zero, 0 <= p < 1
 function methods:dropout(p)
-  if type(p) ~= 'number' or p < 0 or p >= 1 then fail('dropout: %s is not in [0, 1)', tostring(p)) end
+  if type(p) ~= 'number' or not (p >= 0 and p < 1) then
+    fail('dropout: %s is not in [0, 1)', tostring(p))
+  end
   if p == 0 then return self end
   return scalar('dropout', p, 0, self)
 end

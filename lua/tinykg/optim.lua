@@ -32,7 +32,9 @@ function methods:update()
       list[#list + 1] = t.kept
     end
   end
-  if #list == 0 then session.fail('update: no parameter has a gradient; call loss:backward() first') end
+  if #list == 0 then
+    session.fail('update: no parameter has a gradient; call loss:backward() first')
+  end
   local pointers = ffi.new('tkg_tensor *[?]', #list, list)
   check(C.tkg_optimizer_update(self.c, pointers, #list))
   return self

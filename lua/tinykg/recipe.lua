@@ -41,7 +41,9 @@ end
 local function new_recipe(r)
   if type(r) ~= 'table' then session.fail('recipe: expected a table, got a %s', type(r)) end
   if type(r.name) ~= 'string' then session.fail('recipe: it needs a name') end
-  if type(r.build) ~= 'function' then session.fail('recipe %s: it needs a function build', r.name) end
+  if type(r.build) ~= 'function' then
+    session.fail('recipe %s: it needs a function build', r.name)
+  end
   for i, o in ipairs(r.options or {}) do
     if type(o[1]) ~= 'string' or o[2] == nil or type(o[3]) ~= 'string' then
       session.fail("recipe %s: option %d is not {'name', default, 'help'}", r.name, i)
@@ -100,7 +102,8 @@ function Recipe:complete(given)
       local option = find(self, name)
       if option then o[name] = convert(option, value)
       elseif name ~= 'preset' then
-        error(string.format('recipe %s has no option %s; it has: %s', self.name, name, names(self)), 0)
+        error(string.format('recipe %s has no option %s; it has: %s', self.name, name,
+                            names(self)), 0)
       end
     end
   end
@@ -127,7 +130,9 @@ function Recipe:help()
     lines[#lines + 1] = 'Presets (--set preset=name), the published settings:'
     for _, name in ipairs(presets) do
       local values = {}
-      for key, value in pairs(self.presets[name]) do values[#values + 1] = key .. '=' .. tostring(value) end
+      for key, value in pairs(self.presets[name]) do
+        values[#values + 1] = key .. '=' .. tostring(value)
+      end
       table.sort(values)
       lines[#lines + 1] = string.format('  %-10s %s', name, table.concat(values, ' '))
     end

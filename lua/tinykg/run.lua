@@ -69,7 +69,8 @@ end
 local function print_result(summary, folder)
   print(string.format('test: %s  (best epoch %d)', metrics_text(summary.test), summary.best_epoch))
   local kept = summary.kept
-  print(string.format('kept for backward: %s, %.1fx less than op-by-op FP32 (%s); peak %s; step %.2f ms',
+  print(string.format(
+    'kept for backward: %s, %.1fx less than op-by-op FP32 (%s); peak %s; step %.2f ms',
     progress.bytes(kept.stored_bytes), kept.reference_bytes / math.max(kept.stored_bytes, 1),
     progress.bytes(kept.reference_bytes), progress.bytes(summary.memory.peak),
     summary.time.step_ms))
@@ -79,8 +80,8 @@ end
 -- ---- the run ----
 
 local function config_of(o)
-  return {recipe = o.recipe.name, recipe_file = o.path, data = o.data, data_options = o.data_options,
-          options = o.options, seed = o.seed, bits = o.settings.bits,
+  return {recipe = o.recipe.name, recipe_file = o.path, data = o.data,
+          data_options = o.data_options, options = o.options, seed = o.seed, bits = o.settings.bits,
           rounding = o.settings.rounding, device = tk.device(), threads = tk.threads(),
           version = tk.version, steps = o.settings.steps}
 end
@@ -116,7 +117,9 @@ return function(o)
                     quiet = o.settings.quiet, steps = o.settings.steps, small = o.settings.small}
   settings.on_epoch = function(record, better, model)
     log(record)
-    if better then store.save(folder .. '/best.safetensors', model:state(), {recipe = o.recipe.name}) end
+    if better then
+      store.save(folder .. '/best.safetensors', model:state(), {recipe = o.recipe.name})
+    end
     if not o.settings.quiet then print_epoch(record, better) end
   end
   local result = train.run(o.recipe, data, o.options, settings)

@@ -114,7 +114,9 @@ local function record(name, with, ...)
   local n = select('#', ...)
   for k = 1, n do
     local t = select(k, ...)
-    if not is_tensor(t) then fail('%s: argument %d is a %s, expected a tensor', name, k, type(t)) end
+    if not is_tensor(t) then
+      fail('%s: argument %d is a %s, expected a tensor', name, k, type(t))
+    end
     inputs[k - 1] = node_of(t)
   end
   local where = session.capture and session.where() or nil
@@ -193,7 +195,9 @@ end
 
 --- The one number of a tensor with one element.
 function methods:item()
-  if self:count() ~= 1 then fail('item: a tensor of %d elements is not one number', self:count()) end
+  if self:count() ~= 1 then
+    fail('item: a tensor of %d elements is not one number', self:count())
+  end
   return (self:values())[0]
 end
 
@@ -240,7 +244,9 @@ end
 
 --- How this value is kept for backward: 'default', 'recompute', 'mask', 'exact', 'quantize'.
 function methods:kept_as(rule)
-  if self.kept then fail('kept_as: a parameter or input is resident; there is nothing to choose') end
+  if self.kept then
+    fail('kept_as: a parameter or input is resident; there is nothing to choose')
+  end
   check_generation(self)
   check(C.tkg_tape_set_rule(self.tape.c, self.node, rule))
   return self
@@ -367,7 +373,9 @@ end
 function tensor.from(list)
   if type(list) == 'number' then list = {list} end
   if is_tensor(list) then return list:clone() end
-  if type(list) ~= 'table' then fail('tensor: expected a number or tables, got a %s', type(list)) end
+  if type(list) ~= 'table' then
+    fail('tensor: expected a number or tables, got a %s', type(list))
+  end
   local shape, flat = flatten(list)
   local t = create(F32, shape)
   return t:write(flat)

@@ -64,8 +64,9 @@ end
 
 local function check_loss(self, loss, epoch)
   if loss == loss and math.abs(loss) < math.huge then return end
-  error(string.format('%s: the loss became %s at step %d (epoch %d): try a smaller lr (it is %g)',
-                      self.recipe.name, tostring(loss), self.step.number, epoch, self.optimizer.lr), 0)
+  error(string.format(
+    '%s: the loss became %s at step %d (epoch %d): try a smaller lr (it is %g)',
+    self.recipe.name, tostring(loss), self.step.number, epoch, self.optimizer.lr), 0)
 end
 
 local function show(self, epoch, done, count, loss, started)

@@ -19,7 +19,7 @@
 
 /* ---- language ---- */
 
-#define __global__ static
+#define __global__
 #define __device__
 #define __host__
 #define __forceinline__ inline __attribute__((always_inline))

@@ -109,8 +109,8 @@ describe('the command line', function()
     local results = {}
     for _, threads in ipairs{1, 2, 4} do
       local run = dir .. '/threads' .. threads
-      assert.equal(0, (tinykg('run recipes/kgcn.lua --quiet --data ' .. data .. ' --bits 2 --set ' ..
-        'epochs=2 --set dim=33 --threads ' .. threads .. ' --out ' .. run)))
+      assert.equal(0, (tinykg('run recipes/kgcn.lua --quiet --data ' .. data ..
+        ' --bits 2 --set epochs=2 --set dim=33 --threads ' .. threads .. ' --out ' .. run)))
       results[#results + 1] = fixtures.bytes(run .. '/best.safetensors')
     end
     assert.is_true(results[1] == results[2], '1 and 2 threads differ')
@@ -141,8 +141,10 @@ describe('the command line', function()
     refuses('run recipes/kgcn.lua --data ' .. data .. ' --device tpu', 2, 'tpu is not')
     refuses('run recipes/kgcn.lua --data ' .. data .. ' --colour red', 2, 'colour')
     refuses('run recipes/kgcn.lua --data ' .. data .. ' --set dims=3', 2, 'no option dims')
-    refuses('run recipes/kgcn.lua --data ' .. data .. ' --set dim=big', 2, 'dim: big is not a number')
-    refuses('run recipes/kgcn.lua --data ' .. data .. ' --set dim=2.5', 2, 'dim: 2.5 is not a whole')
+    refuses('run recipes/kgcn.lua --data ' .. data .. ' --set dim=big', 2,
+            'dim: big is not a number')
+    refuses('run recipes/kgcn.lua --data ' .. data .. ' --set dim=2.5', 2,
+            'dim: 2.5 is not a whole')
     refuses('run recipes/kgcn.lua --data ' .. data .. ' --seed one', 2, "'one' is not a number")
   end)
 
@@ -156,15 +158,16 @@ describe('the command line', function()
   end)
 
   it('names file and line of bad data', function()
-    local bad = fixtures.dir{['ratings_final.txt'] = {'0 1 1', '0 x 1'}, ['kg_final.txt'] = {'0 0 1'}}
+    local bad = fixtures.dir{['ratings_final.txt'] = {'0 1 1', '0 x 1'},
+                             ['kg_final.txt'] = {'0 0 1'}}
     refuses('data info ' .. bad, 1, 'ratings_final%.txt:2: .*x')
     local short = fixtures.dir{['ratings_final.txt'] = {'0 1 1', '0'}, ['kg_final.txt'] = {'0 0 1'}}
     refuses('data info ' .. short, 1, 'ratings_final%.txt:2: ')
   end)
 
   it('stops a diverging run with one line', function()
-    refuses('run recipes/bpr-mf.lua --quiet --data ' .. data .. ' --set lr=1e30 --set epochs=3 --out ' ..
-      dir .. '/diverged', 1, 'try a smaller lr')
+    refuses('run recipes/bpr-mf.lua --quiet --data ' .. data ..
+      ' --set lr=1e30 --set epochs=3 --out ' .. dir .. '/diverged', 1, 'try a smaller lr')
   end)
 
   it('runs Lua files and lines, with the recipe\'s line in errors', function()

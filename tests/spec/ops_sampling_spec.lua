@@ -7,6 +7,10 @@ local session = require 'tinykg.session'
 local tensor = require 'tinykg.tensor'
 local reference = dofile 'tests/spec/reference.lua'
 
+ffi.cdef [[
+void tkg_philox(uint64_t seed, uint64_t block, uint32_t step, uint32_t stream, uint32_t out[4]);
+]]
+
 local out_step = ffi.new('tkg_step *[1]')
 session.check(C.tkg_step_create(session.engine, out_step))
 local step = ffi.gc(out_step[0], C.tkg_step_release)
@@ -282,6 +286,18 @@ describe('dropout', function()
       local deviation = math.sqrt(p * (1 - p) / n)
       assert.near(p, zeros / n, 5 * deviation)
       assert.near(1, sum / n, 5 * deviation / (1 - p))
+    end
+  end)
+
+  it('keeps an element where its 16-bit number of the counter says so', function()
+    local n, seed, number, p = 2053, 77, 12, 0.3
+    local drawn = draw(function() return tk.ones(n):dropout(p) end, seed, number)
+    local words = ffi.new('uint32_t[4]')
+    for i = 0, n - 1 do
+      C.tkg_philox(seed, math.floor(i / 8), number, 0, words) -- stream 0: the tape's first draw
+      local word = words[math.floor(i % 8 / 2)]
+      local u = ((i % 2 == 0 and word % 65536 or math.floor(word / 65536)) + 0.5) / 65536
+      assert.equal(u < p, drawn[i + 1] == 0)
     end
   end)
 

@@ -29,8 +29,8 @@ local function train_all(file, set, bits, dir)
     results[#results + 1] = run{
       recipe = recipe, path = 'recipes/' .. file, data = dir, options = o, seed = seed,
       settings = {bits = bits, rounding = 'dither', quiet = true, silent = true}}.summary
-    io.stdout:write(string.format('  %-7s %2d bits, seed %d: test AUC %.4f\n', recipe.name, bits, seed,
-                                  results[#results].test.auc))
+    io.stdout:write(string.format('  %-7s %2d bits, seed %d: test AUC %.4f\n', recipe.name, bits,
+                                  seed, results[#results].test.auc))
     io.stdout:flush()
   end
   return results
@@ -39,8 +39,8 @@ end
 local function row(name, results, text)
   local auc, auc_sd = mean(results, function(r) return r.test.auc end)
   local f1, f1_sd = mean(results, function(r) return r.test.f1 end)
-  return string.format('%-15s  %.4f +- %.4f  %.4f +- %.4f  %10s  %11s  %7.2f', name, auc, auc_sd, f1,
-    f1_sd, text(mean(results, function(r) return r.kept.stored_bytes end)),
+  return string.format('%-15s  %.4f +- %.4f  %.4f +- %.4f  %10s  %11s  %7.2f', name, auc, auc_sd,
+    f1, f1_sd, text(mean(results, function(r) return r.kept.stored_bytes end)),
     text(mean(results, function(r) return r.memory.peak end)),
     (mean(results, function(r) return r.time.step_ms end)))
 end
@@ -55,7 +55,8 @@ return function(...)
   print()
   print('Training BPR-MF, which sees no graph, and KGCN with exact and with 2-bit activations:')
   local baseline = train_all('bpr-mf.lua', BASELINE, 32, dir)
-  local exact, packed = train_all('kgcn.lua', SETTINGS, 32, dir), train_all('kgcn.lua', SETTINGS, 2, dir)
+  local exact = train_all('kgcn.lua', SETTINGS, 32, dir)
+  local packed = train_all('kgcn.lua', SETTINGS, 2, dir)
   print()
   print('model, kept      test AUC          test F1           kept bytes   peak bytes  step ms')
   print(row('BPR-MF, 32 bits', baseline, progress.bytes))

@@ -25,14 +25,16 @@ local function lua_modules()
 end
 
 local function device_line()
-  if first_line('nvidia-smi -L') then return 'cpu (a GPU is there; this build has CPU kernels only)' end
+  if first_line('nvidia-smi -L') then
+    return 'cpu (a GPU is there; this build has CPU kernels only)'
+  end
   return 'cpu (no GPU found: everything runs on the CPU)'
 end
 
 return function(...)
   if ... == '--help' or ... == '-h' then
-    print('Usage: tinykg doctor\n\nPrints versions, device, threads and libraries, what is missing ' ..
-          'and how to get it.\n\nExample: tinykg doctor')
+    print('Usage: tinykg doctor\n\nPrints versions, device, threads and libraries, what is ' ..
+          'missing and how to get it.\n\nExample: tinykg doctor')
     return
   end
   if ... then error({usage = 'doctor takes no arguments; see --help'}, 0) end

@@ -6,8 +6,10 @@ local function parser()
                            'tinykg run recipes/kgcn.lua --data DIR --bits 2 --seed 0,1,2')
   p:argument('recipe', 'a recipe: a Lua file that returns tk.recipe{...}'):args('+')
   p:option('--data', 'a data set; its format is recognised')
-  p:option('--set', 'an option of the recipe, key=value; repeatable'):count('*'):argname('KEY=VALUE')
-  p:option('--data-set', 'an option of the data set (split, kcore, rating_threshold, ...); repeatable')
+  p:option('--set', 'an option of the recipe, key=value; repeatable'):count('*')
+    :argname('KEY=VALUE')
+  p:option('--data-set',
+           'an option of the data set (split, kcore, rating_threshold, ...); repeatable')
     :count('*'):argname('KEY=VALUE')
   p:option('--bits', 'how kept activations are stored: 32, 8, 4, 2, 1', '32')
   p:option('--rounding', 'dither, stochastic or nearest', 'dither')
@@ -109,7 +111,9 @@ return function(...)
   if recipe_help(...) then return end
   local a = options.parse(parser(), ...)
   local settings = settings_of(a)
-  if not a.data then error({usage = 'run: --data DIR is needed (tinykg data demo DIR makes one)'}, 0) end
+  if not a.data then
+    error({usage = 'run: --data DIR is needed (tinykg data demo DIR makes one)'}, 0)
+  end
   local given, from_data = options.pairs(a.set, '--set'), data_options(a.data_set)
   local tk, run = require 'tinykg', require 'tinykg.run'
   require('tinykg.lib').tkg_interrupt_watch(1)

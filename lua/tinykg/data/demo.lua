@@ -1,8 +1,8 @@
 --- A made-up film data set whose graph explains what people watch, in the format of KGCN with name
 -- lists. Films have a genre, decade, director, actors, some a series; directors have a country.
--- A user likes two things ("westerns", "the 1970s", "films by directors from India") and watches some
--- of the films that fit, any of them alike: there are no blockbusters to fall back on, and the graph
--- says more than other users do (KGCN beats BPR-MF; popularity is worth nothing).
+-- A user likes two things ("westerns", "the 1970s", "films by directors from India") and watches
+-- some of the films that fit, any of them alike: there are no blockbusters to fall back on, and the
+-- graph says more than other users do (KGCN beats BPR-MF; popularity is worth nothing).
 
 local lfs = require 'lfs'
 local random = require 'tinykg.data.random'
@@ -80,8 +80,8 @@ local function make_graph(films, options)
   return entity_names, triples, count
 end
 
--- Films by taste: 'genre:war', 'decade:1950s' or 'country:India' -> list of films. The country is the
--- director's: two steps away in the graph.
+-- Films by taste: 'genre:war', 'decade:1950s' or 'country:India' -> list of films. The country is
+-- the director's: two steps away in the graph.
 local function films_by_taste(films, options)
   local found, order = {}, {}
   for film = 0, options.items - 1 do

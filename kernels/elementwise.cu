@@ -1,0 +1,288 @@
+/* Elementwise ops: an element of the output from the same element of each input.
+ *
+ * All of them wait for memory and for nothing else, so what counts is how it is read: four floats
+ * (16 bytes) a thread and access, neighbouring threads at neighbouring addresses. What an op
+ * computes is a function of its number, known to the compiler in each kernel. */
+#include "family.h"
+#include "launch.h"
+#include "philox.cuh"
+#include "view.h"
+
+/* ---- one input ---- */
+
+#define UNARY_OPS(X)                                                                               \
+  X(AFFINE) X(LEAKY_RELU) X(SIGMOID) X(TANH) X(SOFTPLUS) X(EXP) X(LOG) X(SQRT) X(SQUARE) X(CLAMP)
+
+/* With relu's slope of 0 an infinity below zero gives 0, not 0 * inf. */
+static __device__ __forceinline__ float leaky(float x, float slope) {
+  const float below = slope == 0.0F ? 0.0F : slope * x;
+  return x <= 0.0F ? below : x;
+}
+
+template <int OP> static __device__ __forceinline__ float unary(float x, float f0, float f1) {
+  switch (OP) {
+  case TKG_OP_AFFINE:
+    return f0 * x + f1;
+  case TKG_OP_LEAKY_RELU:
+    return leaky(x, f0);
+  case TKG_OP_SIGMOID:
+    return v_sigmoid(x);
+  case TKG_OP_TANH:
+    return v_tanh(x);
+  case TKG_OP_SOFTPLUS:
+    return v_softplus(x);
+  case TKG_OP_EXP:
+    return v_exp(x);
+  case TKG_OP_LOG:
+    return v_log(x);
+  case TKG_OP_SQRT:
+    return sqrtf(x);
+  case TKG_OP_SQUARE:
+    return x * x;
+  default:
+    x = x < f0 ? f0 : x;
+    return x > f1 ? f1 : x;
+  }
+}
+
+/* The first 4 * quads elements by four, the others one by one. `out` may be `x`. */
+template <int OP>
+static __global__ void unary_kernel(int64_t n, int64_t quads, const float *x, float *out, float f0,
+                                    float f1) {
+  const float4 *x4 = reinterpret_cast<const float4 *>(x);
+  for (int64_t i = tkg_first(); i < quads; i += tkg_stride()) {
+    const float4 v = x4[i];
+    reinterpret_cast<float4 *>(out)[i] =
+        make_float4(unary<OP>(v.x, f0, f1), unary<OP>(v.y, f0, f1), unary<OP>(v.z, f0, f1),
+                    unary<OP>(v.w, f0, f1));
+  }
+  for (int64_t i = 4 * quads + tkg_first(); i < n; i += tkg_stride())
+    out[i] = unary<OP>(x[i], f0, f1);
+}
+
+/* Quads of an array of n that all the given arrays can be read by. */
+static int64_t quads_of(int64_t n, const void *a, const void *b, const void *c) {
+  return tkg_by_four(a, 0) && tkg_by_four(b, 0) && tkg_by_four(c, 0) ? n / 4 : 0;
+}
+
+/* A thread a quad, or an element where there are none. */
+static tkg_shape quad_shape(int64_t n, int64_t quads) {
+  return tkg_flat(quads > 0 ? quads : n);
+}
+
+template <int OP> static void unary_launch(const tkg_call *c, cudaStream_t stream) {
+  const int64_t n = tkg__count(c->node), quads = quads_of(n, c->data[0], c->out, NULL);
+  tkg_launch(unary_kernel<OP>, quad_shape(n, quads), stream, n, quads, tkg_in<float>(c, 0),
+             tkg_out<float>(c), (float)c->node->f[0], (float)c->node->f[1]);
+}
+
+static int unary_run(const tkg_call *c, cudaStream_t stream) {
+#define X(name)                                                                                    \
+  case TKG_OP_##name:                                                                              \
+    unary_launch<TKG_OP_##name>(c, stream);                                                        \
+    break;
+  switch (c->node->op) { UNARY_OPS(X) }
+#undef X
+  return TKG_OK;
+}
+
+/* ---- none ---- */
+
+static __global__ void full_kernel(int64_t n, float value, float *out) {
+  for (int64_t i = tkg_first(); i < n; i += tkg_stride()) out[i] = value;
+}
+
+static int full_run(const tkg_call *c, cudaStream_t stream) {
+  const int64_t n = tkg__count(c->node);
+  tkg_launch(full_kernel, tkg_flat(n), stream, n, (float)c->node->f[0], tkg_out<float>(c));
+  return TKG_OK;
+}
+
+/* ---- two inputs that broadcast ---- */
+
+#define BINARY_OPS(X) X(ADD) X(SUB) X(MUL) X(DIV)
+
+template <int OP> static __device__ __forceinline__ float binary(float a, float b) {
+  switch (OP) {
+  case TKG_OP_ADD:
+    return a + b;
+  case TKG_OP_SUB:
+    return a - b;
+  case TKG_OP_MUL:
+    return a * b;
+  default:
+    return a / b;
+  }
+}
+
+/* Equal shapes: no element has a position of its own to find. */
+template <int OP>
+static __global__ void binary_flat(int64_t n, int64_t quads, const float *a, const float *b,
+                                   float *out) {
+  const float4 *a4 = reinterpret_cast<const float4 *>(a), *b4 = reinterpret_cast<const float4 *>(b);
+  for (int64_t i = tkg_first(); i < quads; i += tkg_stride()) {
+    const float4 v = a4[i], w = b4[i];
+    reinterpret_cast<float4 *>(out)[i] = make_float4(binary<OP>(v.x, w.x), binary<OP>(v.y, w.y),
+                                                     binary<OP>(v.z, w.z), binary<OP>(v.w, w.w));
+  }
+  for (int64_t i = 4 * quads + tkg_first(); i < n; i += tkg_stride())
+    out[i] = binary<OP>(a[i], b[i]);
+}
+
+template <int OP, class Index>
+static __global__ void binary_view(Index n, tkg_view v, const float *a, const float *b,
+                                   float *out) {
+  for (int64_t i = tkg_first(); i < (int64_t)n; i += tkg_stride()) {
+    int64_t at[2];
+    tkg_view_at<Index>(v, (Index)i, at);
+    out[i] = binary<OP>(a[at[0]], b[at[1]]);
+  }
+}
+
+template <int OP> static void binary_launch(const tkg_call *c, cudaStream_t stream) {
+  const int64_t n = tkg__count(c->node);
+  const tkg_view v = tkg__view(c->node, c->in[0], c->in[1]);
+  const float *a = tkg_in<float>(c, 0), *b = tkg_in<float>(c, 1);
+  if (v.rank == 1 && v.stride[0][0] && v.stride[0][1]) {
+    const int64_t quads = quads_of(n, a, b, c->out);
+    tkg_launch(binary_flat<OP>, quad_shape(n, quads), stream, n, quads, a, b, tkg_out<float>(c));
+  } else if (n <= UINT32_MAX) {
+    tkg_launch(binary_view<OP, uint32_t>, tkg_flat(n), stream, (uint32_t)n, v, a, b,
+               tkg_out<float>(c));
+  } else {
+    tkg_launch(binary_view<OP, uint64_t>, tkg_flat(n), stream, (uint64_t)n, v, a, b,
+               tkg_out<float>(c));
+  }
+}
+
+static int binary_run(const tkg_call *c, cudaStream_t stream) {
+#define X(name)                                                                                    \
+  case TKG_OP_##name:                                                                              \
+    binary_launch<TKG_OP_##name>(c, stream);                                                       \
+    break;
+  switch (c->node->op) { BINARY_OPS(X) }
+#undef X
+  return TKG_OK;
+}
+
+/* ---- gradients: g and what forward saw ---- */
+
+#define GRAD_OPS(X) X(LEAKY_RELU_GRAD) X(SIGMOID_GRAD) X(TANH_GRAD) X(CLAMP_GRAD)
+
+template <int OP>
+static __device__ __forceinline__ float grad(float g, float y, float f0, float f1) {
+  switch (OP) {
+  case TKG_OP_LEAKY_RELU_GRAD:
+    return y > 0.0F ? g : f0 * g;
+  case TKG_OP_SIGMOID_GRAD:
+    return g * (y * (1.0F - y));
+  case TKG_OP_TANH_GRAD:
+    return g * (1.0F - y * y);
+  default:
+    return y >= f0 && y <= f1 ? g : 0.0F;
+  }
+}
+
+template <int OP>
+static __global__ void grad_kernel(int64_t n, int64_t quads, const float *g, const float *y,
+                                   float *out, float f0, float f1) {
+  const float4 *g4 = reinterpret_cast<const float4 *>(g), *y4 = reinterpret_cast<const float4 *>(y);
+  for (int64_t i = tkg_first(); i < quads; i += tkg_stride()) {
+    const float4 v = g4[i], w = y4[i];
+    reinterpret_cast<float4 *>(out)[i] =
+        make_float4(grad<OP>(v.x, w.x, f0, f1), grad<OP>(v.y, w.y, f0, f1),
+                    grad<OP>(v.z, w.z, f0, f1), grad<OP>(v.w, w.w, f0, f1));
+  }
+  for (int64_t i = 4 * quads + tkg_first(); i < n; i += tkg_stride())
+    out[i] = grad<OP>(g[i], y[i], f0, f1);
+}
+
+/* On a kept sign mask: bit i % 8 of byte i / 8 is x[i] > 0. */
+static __global__ void masked_grad(int64_t n, int64_t quads, const float *g, const uint8_t *mask,
+                                   float *out, float slope) {
+  for (int64_t i = tkg_first(); i < quads; i += tkg_stride()) {
+    const float4 v = reinterpret_cast<const float4 *>(g)[i];
+    const unsigned bits = (unsigned)mask[i / 2] >> 4 * (i % 2);
+    reinterpret_cast<float4 *>(out)[i] =
+        make_float4(bits & 1 ? v.x : slope * v.x, bits & 2 ? v.y : slope * v.y,
+                    bits & 4 ? v.z : slope * v.z, bits & 8 ? v.w : slope * v.w);
+  }
+  for (int64_t i = 4 * quads + tkg_first(); i < n; i += tkg_stride())
+    out[i] = mask[i / 8] >> i % 8 & 1 ? g[i] : slope * g[i];
+}
+
+template <int OP> static void grad_launch(const tkg_call *c, cudaStream_t stream) {
+  const int64_t n = tkg__count(c->node), quads = quads_of(n, c->data[0], c->data[1], c->out);
+  tkg_launch(grad_kernel<OP>, quad_shape(n, quads), stream, n, quads, tkg_in<float>(c, 0),
+             tkg_in<float>(c, 1), tkg_out<float>(c), (float)c->node->f[0], (float)c->node->f[1]);
+}
+
+static void masked_launch(const tkg_call *c, cudaStream_t stream) {
+  const int64_t n = tkg__count(c->node), quads = quads_of(n, c->data[0], NULL, c->out);
+  tkg_launch(masked_grad, quad_shape(n, quads), stream, n, quads, tkg_in<float>(c, 0),
+             tkg_in<uint8_t>(c, 1), tkg_out<float>(c), (float)c->node->f[0]);
+}
+
+static int grad_run(const tkg_call *c, cudaStream_t stream) {
+  if (c->in[1]->dtype == TKG_MASK) {
+    masked_launch(c, stream);
+    return TKG_OK;
+  }
+#define X(name)                                                                                    \
+  case TKG_OP_##name:                                                                              \
+    grad_launch<TKG_OP_##name>(c, stream);                                                         \
+    break;
+  switch (c->node->op) { GRAD_OPS(X) }
+#undef X
+  return TKG_OK;
+}
+
+/* ---- dropout ---- */
+
+/* A thread draws one Philox block and decides on its eight elements. An element stays where
+ * u = (number + 1/2) / 65,536 >= p: where number >= threshold. */
+static __global__ void dropout_kernel(int64_t n, tkg_noise noise, const float *x, float *out,
+                                      uint32_t threshold, float scale) {
+  for (int64_t b = tkg_first(); b * 8 < n; b += tkg_stride()) {
+    uint32_t words[4];
+    tkg_draw(noise, (uint64_t)b, words);
+    const int count = n - b * 8 < 8 ? (int)(n - b * 8) : 8;
+  TKG_UNROLL
+    for (int k = 0; k < 8; k++)
+      if (k < count)
+        out[b * 8 + k] = tkg_half(words, k) >= threshold ? x[b * 8 + k] * scale : 0.0F;
+  }
+}
+
+static int dropout_run(const tkg_call *c, cudaStream_t stream) {
+  const int64_t n = tkg__count(c->node);
+  const double p = c->node->f[0], threshold = ceil(p * 65536.0 - 0.5);
+  tkg_launch(dropout_kernel, tkg_flat(tkg_ceil(n, 8)), stream, n, tkg_noise_of(c, c->node->i[0]),
+             tkg_in<float>(c, 0), tkg_out<float>(c), (uint32_t)(threshold > 0 ? threshold : 0),
+             (float)(1.0 / (1.0 - p)));
+  return TKG_OK;
+}
+
+const tkg_cuda_op tkg__cuda_elementwise[] = {
+    {TKG_OP_FULL, full_run, NULL},
+    {TKG_OP_AFFINE, unary_run, NULL},
+    {TKG_OP_ADD, binary_run, NULL},
+    {TKG_OP_SUB, binary_run, NULL},
+    {TKG_OP_MUL, binary_run, NULL},
+    {TKG_OP_DIV, binary_run, NULL},
+    {TKG_OP_LEAKY_RELU, unary_run, NULL},
+    {TKG_OP_LEAKY_RELU_GRAD, grad_run, NULL},
+    {TKG_OP_SIGMOID, unary_run, NULL},
+    {TKG_OP_SIGMOID_GRAD, grad_run, NULL},
+    {TKG_OP_TANH, unary_run, NULL},
+    {TKG_OP_TANH_GRAD, grad_run, NULL},
+    {TKG_OP_SOFTPLUS, unary_run, NULL},
+    {TKG_OP_EXP, unary_run, NULL},
+    {TKG_OP_LOG, unary_run, NULL},
+    {TKG_OP_SQRT, unary_run, NULL},
+    {TKG_OP_SQUARE, unary_run, NULL},
+    {TKG_OP_CLAMP, unary_run, NULL},
+    {TKG_OP_CLAMP_GRAD, grad_run, NULL},
+    {TKG_OP_DROPOUT, dropout_run, NULL},
+    {0, NULL, NULL},
+};

@@ -1,0 +1,70 @@
+/* Rows by id: GATHER, and TAKE, which fetches single elements of each row.
+ *
+ * Elements are 4 bytes of either type and only copied. A row of ids that a batch asks for lies
+ * anywhere, so nothing helps but asking for many rows at once: a group of threads a row, 16 bytes a
+ * thread, and as many rows in flight as there are threads. */
+#include "family.h"
+#include "faults.h"
+#include "launch.h"
+
+/* Elements of a row: a vector is a table whose rows are single elements. */
+static int64_t width_of(const tkg_node *table) {
+  int64_t d = 1;
+  for (int k = 1; k < table->rank; k++) d *= table->shape[k];
+  return d;
+}
+
+/* ---- gather ---- */
+
+/* T is an element or a quad of them; rows are `cols` of T long. */
+template <class T>
+static __global__ void gather_kernel(int64_t count, int64_t cols, int64_t rows, const T *x,
+                                     const int32_t *ids, T *out, tkg_fault fault) {
+  for (int64_t i = tkg_first_row(); i < count; i += tkg_row_stride()) {
+    const int32_t id = ids[i];
+    if (!tkg_id_ok(id, rows, i, fault, threadIdx.x == 0)) continue;
+    for (int64_t j = threadIdx.x; j < cols; j += blockDim.x) out[i * cols + j] = x[id * cols + j];
+  }
+}
+
+template <class T>
+static void gather_launch(const tkg_call *c, int64_t cols, tkg_fault fault, cudaStream_t stream) {
+  const int64_t count = tkg__count(c->in[1]);
+  tkg_launch(gather_kernel<T>, tkg_tile(count, cols), stream, count, cols, c->in[0]->shape[0],
+             tkg_in<T>(c, 0), tkg_in<int32_t>(c, 1), tkg_out<T>(c), fault);
+}
+
+static int gather_run(const tkg_call *c, cudaStream_t stream) {
+  const int64_t rows = c->in[0]->shape[0], d = width_of(c->in[0]);
+  const tkg_fault fault = tkg__fault_ids(c, rows);
+  if (d == 0)
+    tkg__fault_check(tkg_in<int32_t>(c, 1), tkg__count(c->in[1]), rows, fault, stream);
+  else if (tkg_by_four(c->data[0], d) && tkg_by_four(c->out, d))
+    gather_launch<uint4>(c, d / 4, fault, stream);
+  else
+    gather_launch<uint32_t>(c, d, fault, stream);
+  return TKG_OK;
+}
+
+/* ---- take: x[b,r], ids[b,j] -> x[b, ids[b,j]] ---- */
+
+static __global__ void take_kernel(int64_t count, int64_t j, int64_t r, const uint32_t *x,
+                                   const int32_t *ids, uint32_t *out, tkg_fault fault) {
+  for (int64_t i = tkg_first(); i < count; i += tkg_stride()) {
+    const int32_t id = ids[i];
+    if (tkg_id_ok(id, r, i, fault, true)) out[i] = x[i / j * r + id];
+  }
+}
+
+static int take_run(const tkg_call *c, cudaStream_t stream) {
+  const int64_t r = tkg__cols(c->in[0]), j = tkg__cols(c->in[1]), count = tkg__count(c->in[1]);
+  tkg_launch(take_kernel, tkg_flat(count), stream, count, j, r, tkg_in<uint32_t>(c, 0),
+             tkg_in<int32_t>(c, 1), tkg_out<uint32_t>(c), tkg__fault_ids(c, r));
+  return TKG_OK;
+}
+
+const tkg_cuda_op tkg__cuda_gather[] = {
+    {TKG_OP_GATHER, gather_run, NULL},
+    {TKG_OP_TAKE, take_run, NULL},
+    {0, NULL, NULL},
+};

@@ -1,0 +1,295 @@
+/* Kept copies: rows of floats as 8, 4, 2 or 1 bits an element (codec.h has the format and the
+ * reasons), and signs as a bit each.
+ *
+ * Encoding reads a row once: a lane holds eight neighbouring elements, which is one Philox block of
+ * noise and `bits` bytes of codes. Shuffles give the row's ends to all its lanes, each lane chooses
+ * the same pair from them, and the codes are written in the same pass. Only rows of more than 256
+ * elements are read a second time, from cache. Codes are integers and single float operations in a
+ * fixed order (no fused multiply-add: see build.mk), so the bytes are those of the CPU. */
+#include "family.h"
+#include "launch.h"
+#include "philox.cuh"
+#include "warp.cuh"
+
+enum { EIGHT = 8 };
+
+/* Of a packed matrix. */
+typedef struct packed_layout {
+  int64_t rows, cols, eights; /* eights: groups of eight columns a row */
+  int64_t row_bytes, pair_offset;
+  bool whole; /* cols is a multiple of eight: no group is cut short, and groups are aligned */
+} packed_layout;
+
+static packed_layout layout_of(int bits, int64_t rows, int64_t cols, const float *x) {
+  packed_layout l;
+  l.rows = rows;
+  l.cols = cols;
+  l.eights = tkg_ceil(cols, EIGHT);
+  l.row_bytes = tkg__codec_row_bytes(bits, cols);
+  l.pair_offset = tkg__codec_pair_offset(bits, rows, cols);
+  l.whole = cols % EIGHT == 0 && tkg_by_four(x, cols);
+  return l;
+}
+
+static __device__ __forceinline__ int columns_of(const packed_layout &l, int64_t eight) {
+  return l.cols - eight * EIGHT < EIGHT ? (int)(l.cols - eight * EIGHT) : EIGHT;
+}
+
+/* ---- eight floats ---- */
+
+static __device__ __forceinline__ void load_eight(const float *x, bool whole, int count,
+                                                  float v[EIGHT]) {
+  if (whole) {
+    const float4 a = reinterpret_cast<const float4 *>(x)[0];
+    const float4 b = reinterpret_cast<const float4 *>(x)[1];
+    v[0] = a.x, v[1] = a.y, v[2] = a.z, v[3] = a.w;
+    v[4] = b.x, v[5] = b.y, v[6] = b.z, v[7] = b.w;
+    return;
+  }
+  TKG_UNROLL
+  for (int k = 0; k < EIGHT; k++) v[k] = k < count ? x[k] : 0.0F;
+}
+
+static __device__ __forceinline__ void store_eight(float *x, bool whole, int count,
+                                                   const float v[EIGHT]) {
+  if (whole) {
+    reinterpret_cast<float4 *>(x)[0] = make_float4(v[0], v[1], v[2], v[3]);
+    reinterpret_cast<float4 *>(x)[1] = make_float4(v[4], v[5], v[6], v[7]);
+    return;
+  }
+  TKG_UNROLL
+  for (int k = 0; k < EIGHT; k++)
+    if (k < count) x[k] = v[k];
+}
+
+/* ---- eight codes: BITS bytes, low bits first ---- */
+
+template <int BITS>
+static __device__ __forceinline__ void store_codes(uint8_t *to, bool whole, int count,
+                                                   uint64_t codes) {
+  if (!whole) {
+    const int bytes = (count * BITS + 7) / 8;
+  TKG_UNROLL
+    for (int k = 0; k < BITS; k++)
+      if (k < bytes) to[k] = (uint8_t)(codes >> 8 * k);
+  } else if (BITS == 8) {
+    *reinterpret_cast<uint64_t *>(to) = codes;
+  } else if (BITS == 4) {
+    *reinterpret_cast<uint32_t *>(to) = (uint32_t)codes;
+  } else if (BITS == 2) {
+    *reinterpret_cast<uint16_t *>(to) = (uint16_t)codes;
+  } else {
+    *to = (uint8_t)codes;
+  }
+}
+
+template <int BITS>
+static __device__ __forceinline__ uint64_t load_codes(const uint8_t *from, bool whole, int count) {
+  if (!whole) {
+    const int bytes = (count * BITS + 7) / 8;
+    uint64_t codes = 0;
+  TKG_UNROLL
+    for (int k = 0; k < BITS; k++)
+      if (k < bytes) codes |= (uint64_t)from[k] << 8 * k;
+    return codes;
+  }
+  if (BITS == 8) return *reinterpret_cast<const uint64_t *>(from);
+  if (BITS == 4) return *reinterpret_cast<const uint32_t *>(from);
+  if (BITS == 2) return *reinterpret_cast<const uint16_t *>(from);
+  return *from;
+}
+
+/* ---- encode ---- */
+
+/* Floats as integers of the same order: -NaN < -inf < ... < -0 < 0 < ... < inf < NaN, so that the
+ * ends of a row tell of NaN and infinities too. */
+static __device__ __forceinline__ int32_t order_of(int32_t bits) {
+  return bits ^ ((bits >> 31) & INT32_MAX);
+}
+
+static __device__ __forceinline__ void widen(const float v[EIGHT], int count, int32_t *low,
+                                             int32_t *high) {
+  TKG_UNROLL
+  for (int k = 0; k < EIGHT; k++) {
+    const int32_t order = order_of((int32_t)tkg__float_bits(v[k]));
+    if (k < count && order < *low) *low = order;
+    if (k < count && order > *high) *high = order;
+  }
+}
+
+/* v = (x - zero) / step with 16 fractional bits is not negative, as zero <= x; rounding can take it
+ * past the top code, which would spill into the neighbour's bits. */
+template <int BITS>
+static __device__ __forceinline__ uint64_t quantize(const float x[EIGHT], int count,
+                                                    tkg__codec_pair pair, tkg_noise noise,
+                                                    uint64_t block, int rounding) {
+  const int32_t top = ((1 << BITS) - 1) << 16;
+  const float scale = pair.step > 0 ? 65536.0F / pair.step : 0.0F;
+  uint32_t words[4] = {0x80008000u, 0x80008000u, 0x80008000u, 0x80008000u}; /* always a half */
+  uint64_t codes = 0;
+  if (!(pair.step == pair.step)) return 0;
+  if (rounding != TKG_ROUND_NEAREST) tkg_draw(noise, block, words);
+  TKG_UNROLL
+  for (int k = 0; k < EIGHT; k++) {
+    int32_t v = (int32_t)((x[k] - pair.zero) * scale + 0.5F);
+    v = v < top ? v : top;
+    const uint64_t code = (uint64_t)((uint32_t)(v + (int32_t)tkg_half(words, k)) >> 16);
+    if (k < count) codes |= code << BITS * k;
+  }
+  return codes;
+}
+
+/* The ends of a row, in all lanes of its group; the last eight elements read stay in v. */
+static __device__ __forceinline__ void find_range(const packed_layout &l, const float *row,
+                                                  bool exists, const tkg_group &g, float v[EIGHT],
+                                                  float *min, float *max) {
+  int32_t low = INT32_MAX, high = INT32_MIN;
+  for (int64_t e = g.lane; exists && e < l.eights; e += g.width) {
+    const int count = columns_of(l, e);
+    load_eight(row + e * EIGHT, l.whole, count, v);
+    widen(v, count, &low, &high);
+  }
+  low = tkg_group_min(low, g.width);
+  high = tkg_group_max(high, g.width);
+  *min = tkg__bits_float((uint32_t)order_of(low));
+  *max = tkg__bits_float((uint32_t)order_of(high));
+}
+
+template <int BITS>
+static __device__ __forceinline__ void write_row(const packed_layout &l, const float *row,
+                                                 int64_t r, const tkg_group &g, float v[EIGHT],
+                                                 tkg__codec_pair pair, tkg_noise noise,
+                                                 int rounding, uint8_t *packed) {
+  for (int64_t e = g.lane; e < l.eights; e += g.width) {
+    const int count = columns_of(l, e);
+    if (l.eights > g.width) load_eight(row + e * EIGHT, l.whole, count, v);
+    const uint64_t block = (uint64_t)(r * l.eights + e);
+    store_codes<BITS>(packed + r * l.row_bytes + e * BITS, l.whole, count,
+                      quantize<BITS>(v, count, pair, noise, block, rounding));
+  }
+}
+
+template <int BITS>
+static __global__ void encode_kernel(packed_layout l, int width, tkg_noise noise, int rounding,
+                                     const float *x, uint8_t *packed) {
+  const tkg_group g = tkg_group_of(l.rows, width);
+  int64_t r = g.row;
+  for (int64_t round = 0; round < g.rounds; round++, r += g.stride) {
+    float v[EIGHT] = {}, min, max;
+    const bool exists = r < l.rows;
+    const float *row = x + (exists ? r : 0) * l.cols;
+    find_range(l, row, exists, g, v, &min, &max);
+    if (!exists) continue;
+    const uint32_t pair = tkg__codec_choose(BITS, min, max);
+    if (g.lane == 0) reinterpret_cast<uint32_t *>(packed + l.pair_offset)[r] = pair;
+    write_row<BITS>(l, row, r, g, v, tkg__codec_pair_of(pair), noise, rounding, packed);
+    if (r + 1 == l.rows && g.lane == 0)
+      for (int64_t at = l.rows * l.row_bytes; at < l.pair_offset; at++) packed[at] = 0;
+  }
+}
+
+template <int BITS> static void encode_launch(const tkg_call *c, cudaStream_t stream) {
+  const float *x = tkg_in<float>(c, 0);
+  const packed_layout l = layout_of(BITS, tkg__rows(c->in[0]), tkg__cols(c->in[0]), x);
+  const int width = tkg_power(l.eights, TKG_WARP);
+  tkg_launch(encode_kernel<BITS>, tkg_groups(l.rows, width), stream, l, width,
+             tkg_noise_of(c, c->node->i[2]), (int)c->node->i[1], x, tkg_out<uint8_t>(c));
+}
+
+/* ---- decode: a thread an eight, as nothing is shared but the pair ---- */
+
+template <int BITS>
+static __global__ void decode_kernel(packed_layout l, tkg_noise noise, bool dither,
+                                     const uint8_t *packed, float *x) {
+  const uint32_t *pairs = reinterpret_cast<const uint32_t *>(packed + l.pair_offset);
+  for (int64_t i = tkg_first(); i < l.rows * l.eights; i += tkg_stride()) {
+    const int64_t r = i / l.eights, e = i - r * l.eights;
+    const int count = columns_of(l, e);
+    const tkg__codec_pair pair = tkg__codec_pair_of(pairs[r]);
+    const float unit = pair.step * 0x1p-17f;
+    const uint64_t codes = load_codes<BITS>(packed + r * l.row_bytes + e * BITS, l.whole, count);
+    uint32_t words[4];
+    float v[EIGHT];
+    if (dither) tkg_draw(noise, (uint64_t)i, words);
+  TKG_UNROLL
+    for (int k = 0; k < EIGHT; k++) {
+      int32_t q = (int32_t)(codes >> BITS * k & ((1u << BITS) - 1)) << 17;
+      if (dither) q += 65535 - 2 * (int32_t)tkg_half(words, k);
+      v[k] = pair.zero + (float)q * unit;
+    }
+    store_eight(x + r * l.cols + e * EIGHT, l.whole, count, v);
+  }
+}
+
+template <int BITS> static void decode_launch(const tkg_call *c, cudaStream_t stream) {
+  float *x = tkg_out<float>(c);
+  const packed_layout l = layout_of(BITS, tkg__rows(c->node), tkg__cols(c->node), x);
+  tkg_launch(decode_kernel<BITS>, tkg_flat(l.rows * l.eights), stream, l,
+             tkg_noise_of(c, c->node->i[2]), c->node->i[1] == TKG_ROUND_DITHER,
+             tkg_in<uint8_t>(c, 0), x);
+}
+
+/* ---- entries ---- */
+
+static int encode_run(const tkg_call *c, cudaStream_t stream) {
+  switch (c->node->i[0]) {
+  case 8:
+    encode_launch<8>(c, stream);
+    break;
+  case 4:
+    encode_launch<4>(c, stream);
+    break;
+  case 2:
+    encode_launch<2>(c, stream);
+    break;
+  default:
+    encode_launch<1>(c, stream);
+  }
+  return TKG_OK;
+}
+
+static int decode_run(const tkg_call *c, cudaStream_t stream) {
+  switch (c->node->i[0]) {
+  case 8:
+    decode_launch<8>(c, stream);
+    break;
+  case 4:
+    decode_launch<4>(c, stream);
+    break;
+  case 2:
+    decode_launch<2>(c, stream);
+    break;
+  default:
+    decode_launch<1>(c, stream);
+  }
+  return TKG_OK;
+}
+
+/* ---- sign_mask ---- */
+
+/* A warp's ballot over 32 neighbouring elements is four bytes of the mask. */
+static __global__ void sign_mask_kernel(int64_t n, const float *x, uint8_t *mask) {
+  const int lane = (int)(threadIdx.x % TKG_WARP);
+  for (int64_t first = tkg_first() - lane; first < n; first += tkg_stride()) {
+    const int64_t i = first + lane;
+    const unsigned bits = __ballot_sync(TKG_ALL_LANES, i < n && x[i] > 0.0F);
+    if (first + TKG_WARP <= n) {
+      if (lane == 0) reinterpret_cast<uint32_t *>(mask)[first / TKG_WARP] = bits;
+    } else if (first + 8 * lane < n) {
+      mask[first / 8 + lane] = (uint8_t)(bits >> 8 * lane);
+    }
+  }
+}
+
+static int sign_mask_run(const tkg_call *c, cudaStream_t stream) {
+  const int64_t n = tkg__count(c->in[0]);
+  tkg_launch(sign_mask_kernel, tkg_flat(n), stream, n, tkg_in<float>(c, 0), tkg_out<uint8_t>(c));
+  return TKG_OK;
+}
+
+const tkg_cuda_op tkg__cuda_kept[] = {
+    {TKG_OP_ENCODE, encode_run, NULL},
+    {TKG_OP_DECODE, decode_run, NULL},
+    {TKG_OP_SIGN_MASK, sign_mask_run, NULL},
+    {0, NULL, NULL},
+};

@@ -1,0 +1,129 @@
+/* Layout: CONCAT, NARROW, PAD, TRANSPOSE. All elements are 4 bytes, of either type, and only
+ * copied.
+ *
+ * Around dimension `dim` a tensor is [outer, run]: `run` elements lie together, those of dimension
+ * dim and of all behind it. Concatenating, narrowing and padding then are copies of equal pieces
+ * of runs, from one place in each run to another. */
+#include "family.h"
+#include "launch.h"
+
+static int64_t run_length(const tkg_node *n, int64_t dim) {
+  int64_t run = 1;
+  for (int64_t d = dim; d < n->rank; d++) run *= n->shape[d];
+  return run;
+}
+
+/* ---- pieces of runs ---- */
+
+/* `pieces` times `length` elements, `from_run` and `to_run` apart. */
+template <class T>
+static __global__ void copy_pieces(int64_t pieces, int64_t length, const T *from, int64_t from_run,
+                                   T *to, int64_t to_run) {
+  for (int64_t i = tkg_first_row(); i < pieces; i += tkg_row_stride())
+    for (int64_t j = threadIdx.x; j < length; j += blockDim.x)
+      to[i * to_run + j] = from[i * from_run + j];
+}
+
+/* One long piece would be the work of one row of threads: as many rows of it as divide it well. */
+template <class T>
+static void copy_launch(int64_t pieces, int64_t length, const T *from, int64_t from_run, T *to,
+                        int64_t to_run, cudaStream_t stream) {
+  enum { LONG = 1024 };
+  if (pieces == 1 && length > LONG) {
+    const int64_t whole = length / LONG, rest = length % LONG;
+    copy_launch(whole, (int64_t)LONG, from, (int64_t)LONG, to, (int64_t)LONG, stream);
+    copy_launch((int64_t)1, rest, from + whole * LONG, rest, to + whole * LONG, rest, stream);
+    return;
+  }
+  tkg_launch(copy_pieces<T>, tkg_tile(pieces, length), stream, pieces, length, from, from_run, to,
+             to_run);
+}
+
+static void copy_runs(int64_t pieces, int64_t length, const uint32_t *from, int64_t from_run,
+                      uint32_t *to, int64_t to_run, cudaStream_t stream) {
+  const bool four = length % 4 == 0 && tkg_by_four(from, from_run) && tkg_by_four(to, to_run);
+  if (four)
+    copy_launch(pieces, length / 4, reinterpret_cast<const uint4 *>(from), from_run / 4,
+                reinterpret_cast<uint4 *>(to), to_run / 4, stream);
+  else
+    copy_launch(pieces, length, from, from_run, to, to_run, stream);
+}
+
+/* Runs of a tensor. Called where the tensor has elements. */
+static int64_t runs_of(const tkg_node *n, int64_t dim) { return tkg__count(n) / run_length(n, dim); }
+
+static int concat_run(const tkg_call *c, cudaStream_t stream) {
+  const int64_t dim = c->node->i[0], run = run_length(c->node, dim);
+  uint32_t *to = tkg_out<uint32_t>(c);
+  for (int k = 0; k < c->node->inputs; k++) {
+    const int64_t part = run_length(c->in[k], dim);
+    if (tkg__count(c->in[k]) > 0)
+      copy_runs(runs_of(c->in[k], dim), part, tkg_in<uint32_t>(c, k), part, to, run, stream);
+    to += part;
+  }
+  return TKG_OK;
+}
+
+/* Elements of a run before the first one that narrow takes, or that pad fills. */
+static int64_t skipped(const tkg_node *node) {
+  return node->i[1] * run_length(node, node->i[0] + 1);
+}
+
+static int narrow_run(const tkg_call *c, cudaStream_t stream) {
+  const int64_t dim = c->node->i[0];
+  if (tkg__count(c->node) == 0) return TKG_OK;
+  const int64_t run = run_length(c->node, dim);
+  copy_runs(runs_of(c->node, dim), run, tkg_in<uint32_t>(c, 0) + skipped(c->node),
+            run_length(c->in[0], dim), tkg_out<uint32_t>(c), run, stream);
+  return TKG_OK;
+}
+
+static int pad_run(const tkg_call *c, cudaStream_t stream) {
+  const int64_t dim = c->node->i[0], n = tkg__count(c->node);
+  if (n == 0) return TKG_OK;
+  cudaMemsetAsync(c->out, 0, (size_t)n * sizeof(float), stream);
+  if (tkg__count(c->in[0]) == 0) return TKG_OK;
+  const int64_t part = run_length(c->in[0], dim);
+  copy_runs(runs_of(c->in[0], dim), part, tkg_in<uint32_t>(c, 0), part,
+            tkg_out<uint32_t>(c) + skipped(c->node), run_length(c->node, dim), stream);
+  return TKG_OK;
+}
+
+/* ---- transpose ---- */
+
+enum { SQUARE = 32, SQUARE_ROWS = 8 };
+
+/* A square at a time through shared memory, so that both sides are read and written by rows. The
+ * odd row length of the square keeps a column from lying in one bank. */
+static __global__ void transpose_kernel(int64_t rows, int64_t cols, const uint32_t *x,
+                                        uint32_t *out) {
+  __shared__ uint32_t square[SQUARE][SQUARE + 1];
+  const int64_t across = (cols + SQUARE - 1) / SQUARE, down = (rows + SQUARE - 1) / SQUARE;
+  for (int64_t s = blockIdx.x; s < across * down; s += gridDim.x) {
+    const int64_t r0 = s / across * SQUARE, c0 = s % across * SQUARE;
+    for (unsigned k = threadIdx.y; k < SQUARE; k += SQUARE_ROWS)
+      if (r0 + k < rows && c0 + threadIdx.x < cols)
+        square[k][threadIdx.x] = x[(r0 + k) * cols + c0 + threadIdx.x];
+    __syncthreads();
+    for (unsigned k = threadIdx.y; k < SQUARE; k += SQUARE_ROWS)
+      if (c0 + k < cols && r0 + threadIdx.x < rows)
+        out[(c0 + k) * rows + r0 + threadIdx.x] = square[threadIdx.x][k];
+    __syncthreads();
+  }
+}
+
+static int transpose_run(const tkg_call *c, cudaStream_t stream) {
+  const int64_t rows = tkg__rows(c->in[0]), cols = tkg__cols(c->in[0]);
+  const int64_t squares = tkg_ceil(rows, SQUARE) * tkg_ceil(cols, SQUARE);
+  tkg_launch(transpose_kernel, {dim3(tkg_blocks(squares)), dim3(SQUARE, SQUARE_ROWS), 0}, stream,
+             rows, cols, tkg_in<uint32_t>(c, 0), tkg_out<uint32_t>(c));
+  return TKG_OK;
+}
+
+const tkg_cuda_op tkg__cuda_layout[] = {
+    {TKG_OP_CONCAT, concat_run, NULL},
+    {TKG_OP_NARROW, narrow_run, NULL},
+    {TKG_OP_PAD, pad_run, NULL},
+    {TKG_OP_TRANSPOSE, transpose_run, NULL},
+    {0, NULL, NULL},
+};

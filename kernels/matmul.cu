@@ -1,0 +1,87 @@
+/* MATMUL: out[m,n] = op(a) op(b), by cuBLAS; on the emulation by a plain loop.
+ *
+ * cuBLAS counts in columns: a row-major matrix is its transpose there. out^T = op(b)^T op(a)^T, so
+ * the operands change places and nothing is transposed. Sums are formed in float, never in TF32
+ * (10 bits of fraction), unless somebody asks for it. */
+#include "family.h"
+#include "launch.h"
+
+typedef struct product {
+  int64_t m, n, k, lda, ldb;
+  bool ta, tb;
+} product;
+
+static product product_of(const tkg_call *c) {
+  const tkg_node *a = c->in[0], *b = c->in[1];
+  product p;
+  p.ta = c->node->i[0] != 0;
+  p.tb = c->node->i[1] != 0;
+  p.lda = tkg__cols(a);
+  p.ldb = tkg__cols(b);
+  p.m = p.ta ? tkg__cols(a) : tkg__rows(a);
+  p.k = p.ta ? tkg__rows(a) : tkg__cols(a);
+  p.n = p.tb ? tkg__rows(b) : tkg__cols(b);
+  return p;
+}
+
+#ifdef __CUDACC__
+
+#include <cublas_v2.h>
+
+static cublasHandle_t handle;
+
+static int failed(cublasStatus_t status) {
+  if (status == CUBLAS_STATUS_SUCCESS) return TKG_OK;
+  return tkg__fail(TKG_E_DEVICE, "matmul: cuBLAS: %s", cublasGetStatusString(status));
+}
+
+static int open_library(cudaStream_t stream) {
+  if (handle) return TKG_OK;
+  cublasStatus_t status = cublasCreate(&handle);
+  if (!status) status = cublasSetStream(handle, stream);
+  if (!status) status = cublasSetMathMode(handle, CUBLAS_PEDANTIC_MATH);
+  if (!status) status = cublasSetAtomicsMode(handle, CUBLAS_ATOMICS_NOT_ALLOWED);
+  return failed(status);
+}
+
+static int multiply(const product *p, const float *a, const float *b, float *out,
+                    cudaStream_t stream) {
+  const float one = 1, none = 0;
+  const int status = open_library(stream);
+  if (status) return status;
+  return failed(cublasSgemm_64(handle, p->tb ? CUBLAS_OP_T : CUBLAS_OP_N,
+                               p->ta ? CUBLAS_OP_T : CUBLAS_OP_N, p->n, p->m, p->k, &one, b, p->ldb,
+                               a, p->lda, &none, out, p->n));
+}
+
+#else
+
+static int multiply(const product *p, const float *a, const float *b, float *out, cudaStream_t) {
+  for (int64_t i = 0; i < p->m; i++) {
+    float *row = out + i * p->n;
+    for (int64_t j = 0; j < p->n; j++) row[j] = 0;
+    for (int64_t l = 0; l < p->k; l++) {
+      const float left = a[p->ta ? l * p->lda + i : i * p->lda + l];
+      for (int64_t j = 0; j < p->n; j++)
+        row[j] += left * b[p->tb ? j * p->ldb + l : l * p->ldb + j];
+    }
+  }
+  return TKG_OK;
+}
+
+#endif
+
+static int matmul_run(const tkg_call *c, cudaStream_t stream) {
+  const product p = product_of(c);
+  if (p.m == 0 || p.n == 0) return TKG_OK;
+  if (p.k == 0) {
+    cudaMemsetAsync(c->out, 0, (size_t)(p.m * p.n) * sizeof(float), stream);
+    return TKG_OK;
+  }
+  return multiply(&p, tkg_in<float>(c, 0), tkg_in<float>(c, 1), tkg_out<float>(c), stream);
+}
+
+const tkg_cuda_op tkg__cuda_matmul[] = {
+    {TKG_OP_MATMUL, matmul_run, NULL},
+    {0, NULL, NULL},
+};
