@@ -122,7 +122,7 @@ int tkg__record(tkg_tape *tape, tkg_node *node, int op, int n, const int32_t *in
 int tkg_tape_record(tkg_tape *tape, int op, const int32_t *inputs, int n,
                     const tkg_attributes *attributes, const char *where) {
   tkg_node node = {0};
-  if (op <= TKG_OP_LEAF || op >= TKG_OP_COUNT) {
+  if (op <= TKG_OP_LEAF || op >= TKG_OP_COUNT || tkg__op_is(op, 'U')) {
     tkg__say("%d is no op that can be recorded", op);
     return -1;
   }

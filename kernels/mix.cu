@@ -7,6 +7,7 @@
 #include "family.h"
 #include "faults.h"
 #include "launch.h"
+#include "quad.cuh"
 #include "warp.cuh"
 
 /* Rows that ids name; or, without ids, the rows in order. */
@@ -22,23 +23,6 @@ static __device__ __forceinline__ int64_t neighbour(const neighbours &h, int64_t
   return tkg_id_ok(id, h.rows, at, fault, notes) ? id : -1;
 }
 
-/* ---- arithmetic of an element or a quad ---- */
-
-static __device__ __forceinline__ float zero_of(const float *) { return 0; }
-static __device__ __forceinline__ float4 zero_of(const float4 *) { return make_float4(0, 0, 0, 0); }
-static __device__ __forceinline__ float scaled(float w, float x) { return w * x; }
-static __device__ __forceinline__ float4 scaled(float w, float4 x) {
-  return make_float4(w * x.x, w * x.y, w * x.z, w * x.w);
-}
-static __device__ __forceinline__ float plus(float a, float b) { return a + b; }
-static __device__ __forceinline__ float4 plus(float4 a, float4 b) {
-  return make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w);
-}
-static __device__ __forceinline__ float product(float a, float b) { return a * b; }
-static __device__ __forceinline__ float product(float4 a, float4 b) {
-  return (a.x * b.x + a.z * b.z) + (a.y * b.y + a.w * b.w);
-}
-
 /* ---- mix: out[i] = sum over k of w[i,k] x[k] ---- */
 
 enum { AHEAD = 4 }; /* neighbours asked for at a time */
@@ -48,18 +32,20 @@ static __global__ void mix_kernel(int64_t n, int64_t k, int64_t cols, const floa
                                   neighbours h, T *out, tkg_fault fault) {
   for (int64_t i = tkg_first_row(); i < n; i += tkg_row_stride())
     for (int64_t j = threadIdx.x; j < cols; j += blockDim.x) {
-      T sum = zero_of(x);
+      T sum;
+      quad_clear(&sum);
       for (int64_t first = 0; first < k; first += AHEAD) {
         T row[AHEAD];
         TKG_UNROLL
         for (int a = 0; a < AHEAD; a++) {
           const int64_t at = i * k + first + a;
           const int64_t id = first + a < k ? neighbour(h, at, fault, j == 0) : -1;
-          row[a] = id >= 0 ? x[id * cols + j] : zero_of(x);
+          quad_clear(&row[a]);
+          if (id >= 0) row[a] = x[id * cols + j];
         }
         TKG_UNROLL
         for (int a = 0; a < AHEAD; a++)
-          if (first + a < k) sum = plus(sum, scaled(w[i * k + first + a], row[a]));
+          if (first + a < k) sum = quad_plus(sum, quad_scaled(w[i * k + first + a], row[a]));
       }
       out[i * cols + j] = sum;
     }
@@ -108,7 +94,7 @@ static __global__ void dot_kernel(int64_t n, int64_t k, int64_t cols, int width,
     float sum = 0;
     if (id >= 0)
       for (int64_t j = group.lane; j < cols; j += width)
-        sum += product(g[e / k * cols + j], x[id * cols + j]);
+        sum += quad_dot(g[e / k * cols + j], x[id * cols + j]);
     sum = tkg_group_sum(sum, width);
     if (e < n && group.lane == 0) out[e] = sum;
   }
@@ -139,7 +125,7 @@ static __global__ void outer_kernel(int64_t n, int64_t k, int64_t cols, const fl
                                     T *out) {
   for (int64_t i = tkg_first_row(); i < n; i += tkg_row_stride())
     for (int64_t j = threadIdx.x; j < cols; j += blockDim.x)
-      out[i * cols + j] = scaled(w[i], g[i / k * cols + j]);
+      out[i * cols + j] = quad_scaled(w[i], g[i / k * cols + j]);
 }
 
 template <class T>

@@ -8,6 +8,7 @@ local atomic = require 'tinykg.atomic'
 local clock = require 'tinykg.clock'
 local json = require 'tinykg.json'
 local progress = require 'tinykg.progress'
+local session = require 'tinykg.session'
 local store = require 'tinykg.store'
 local train = require 'tinykg.train'
 local tk = require 'tinykg'
@@ -94,11 +95,7 @@ local function summary_of(o, data, result, load_s)
           test = result.test, memory = result.memory, kept = result.kept, time = result.time}
 end
 
---- Runs. o: recipe, path, data (a folder), data_options, options, seed, settings, out.
----@return table result of train.run, with `folder` and `summary`
-return function(o)
-  collectgarbage() -- what earlier runs in this process left: their finalizers give it back
-  collectgarbage()
+local function run_once(o)
   tk.seed(o.seed)
   local from = {seed = o.seed}
   for key, value in pairs(o.data_options or {}) do from[key] = value end
@@ -108,13 +105,13 @@ return function(o)
   local folder = open_folder(o)
   write(folder, 'config.json', config_of(o))
   local log = log_writer(folder)
-  if not o.settings.quiet then
+  if not (o.settings.quiet or o.settings.silent) then
     print(string.format('%s on %s, seed %d, %d bits, %s, %d threads', o.recipe.name, tostring(data),
                         o.seed, o.settings.bits, tk.device(), tk.threads()))
     for _, warning in ipairs(data.warnings or {}) do print('note: ' .. warning) end
   end
   local settings = {bits = o.settings.bits, rounding = o.settings.rounding,
-                    quiet = o.settings.quiet, steps = o.settings.steps, small = o.settings.small}
+                    quiet = o.settings.quiet or o.settings.silent, steps = o.settings.steps, small = o.settings.small}
   settings.on_epoch = function(record, better, model)
     log(record)
     if better then
@@ -123,8 +120,21 @@ return function(o)
     if not o.settings.quiet then print_epoch(record, better) end
   end
   local result = train.run(o.recipe, data, o.options, settings)
-  result.folder, result.summary = folder, summary_of(o, data, result, load_s)
-  write(folder, 'summary.json', result.summary)
-  if not o.settings.quiet or not o.settings.silent then print_result(result.summary, folder) end
-  return result
+  local summary = summary_of(o, data, result, load_s)
+  write(folder, 'summary.json', summary)
+  if not o.settings.silent then print_result(summary, folder) end
+  if o.settings.report then print(result.step:report()) end
+  return summary
+end
+
+--- Runs. o: recipe, path, data (a folder), data_options, options, seed, settings (bits, rounding,
+--- quiet, silent, report, steps), out (a folder). One run must not pay for the memory of the one
+--- before: when it is over, nothing refers to its tensors, and their finalizers give them back.
+---@return table summary what summary.json says
+return function(o)
+  local summary = run_once(o)
+  collectgarbage()
+  session.compact(true)
+  collectgarbage()
+  return summary
 end

@@ -51,8 +51,9 @@ end
 function session.check(status)
   if status == 0 then return end
   if status == INTERRUPTED then error(session.interrupted, 0) end
-  local where = full_where()
   local message = ffi.string(C.tkg_error())
+  if message:match('^[^%s:]+:%d+: ') then error(message, 0) end -- where the op was recorded
+  local where = full_where()
   error(where and where .. ': ' .. message or message, 0)
 end
 
@@ -83,11 +84,12 @@ session.capture = true -- note the recipe's line of each op
 local COMPACT_AT = 4096
 local compact_at = COMPACT_AT
 
---- Drops what no Lua value needs any more from the ambient tape.
-function session.compact()
+--- Drops what no Lua value needs any more from the ambient tape, when it has grown long.
+---@param now? boolean however short it is
+function session.compact(now)
   local ambient = session.ambient
   local n = C.tkg_tape_length(ambient.c)
-  if n < compact_at then return end
+  if n == 0 or (n < compact_at and not now) then return end
   local handles, count = {}, 0
   for handle in pairs(ambient.live) do
     if not handle.kept then
@@ -100,6 +102,19 @@ function session.compact()
   session.check(C.tkg_tape_compact(ambient.c, live, count, renumber))
   for i = 1, count do handles[i].node = renumber[handles[i].node] end
   compact_at = math.max(COMPACT_AT, 2 * C.tkg_tape_length(ambient.c))
+end
+
+local COLLECT_AFTER = 2 ^ 28
+local allocated = 0
+
+--- Notes a new tensor. Lua's collector sees none of these bytes and would let gigabytes of garbage
+--- pile up at the prompt, so it is called after so many of them.
+function session.allocated(bytes)
+  allocated = allocated + bytes
+  if allocated < COLLECT_AFTER then return end
+  allocated = 0
+  collectgarbage()
+  session.compact(true)
 end
 
 --- Streams of the random number generator that Lua hands out, away from those of tapes.

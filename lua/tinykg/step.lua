@@ -53,6 +53,7 @@ local function record(self, ...)
   local tape = self.tape
   C.tkg_tape_begin(tape.c)
   C.tkg_tape_set_bits(tape.c, 0)
+  tape.bits = 0
   tape.generation = tape.generation + 1
   tape.wanted = {}
   session.tape, session.capture = tape, not self.seen -- later steps have the same lines
@@ -75,10 +76,13 @@ local function roots_of(self, results)
   local asked, tape = {}, self.tape
   for i = 2, #results do asked[#asked + 1] = results[i] end
   for _, t in ipairs(tape.wanted) do asked[#asked + 1] = t end
-  session.tape = tape
   local nodes = ffi.new('int32_t[?]', #asked)
-  for i, t in ipairs(asked) do nodes[i - 1] = tensor.node_of(t) end
+  session.tape = tape
+  local ok, message = pcall(function()
+    for i, t in ipairs(asked) do nodes[i - 1] = tensor.node_of(t) end
+  end)
   session.tape = session.ambient
+  if not ok then error(message, 0) end
   return asked, nodes
 end
 
@@ -98,7 +102,9 @@ function Step.__call(self, ...)
   check(C.tkg_step_run(self.c, self.tape.c, nodes[0], self.optimizer and self.optimizer.c, nodes,
                        #asked, outputs))
   keep_results(asked, outputs)
-  return results[2]:item(), unpack(results, 3)
+  local loss = ffi.new('float[1]') -- as it was before the update, even where it is a parameter
+  check(C.tkg_tensor_read(outputs[0], loss, 0, 1))
+  return loss[0], unpack(results, 3)
 end
 
 --- Plans as a call would, runs nothing.
@@ -182,6 +188,8 @@ local function no_grad(fn, ...)
   check(C.tkg_step_set(forward.c, 'number', forward.first + forward.number))
   check(C.tkg_step_run(forward.c, forward.tape.c, -1, nil, nodes, #asked, outputs))
   keep_results(asked, outputs)
+  forward.fn = nil -- neither the function nor the tape keeps tensors alive until the next call
+  C.tkg_tape_begin(forward.tape.c)
   return unpack(results, 2)
 end
 
@@ -195,11 +203,16 @@ function tensor.methods:backward()
   if self.kept then session.fail('backward: this value has been computed and forgotten how; ' ..
                                  'call backward before looking at it') end
   if self.tape.step then session.fail('backward: inside tk.step it is done for you') end
+  if self.cut then
+    session.fail('backward: a value that this one is made of was looked at before, which makes it ' ..
+                 'a constant: call backward first, or go on from its clone() if a constant is meant')
+  end
   exact_step = exact_step or create{}
   local node, outputs = ffi.new('int32_t[1]', self.node), ffi.new('tkg_tensor *[1]')
   check(C.tkg_step_run(exact_step, self.tape.c, self.node, nil, node, 1, outputs))
   self.kept = ffi.gc(outputs[0], C.tkg_tensor_release)
   self.tape, self.node = nil, nil
+  self.cut, self.derived = true, nil
   return self
 end
 
@@ -207,9 +220,12 @@ end
 ---@param bits integer 32, 8, 4, 2 or 1
 local function with_bits(bits, fn)
   local tape = session.tape
+  local outside = tape.bits or 0
   check(C.tkg_tape_set_bits(tape.c, bits))
+  tape.bits = bits
   local results = {pcall(fn)}
-  C.tkg_tape_set_bits(tape.c, 0)
+  tape.bits = outside
+  C.tkg_tape_set_bits(tape.c, outside)
   if not results[1] then error(results[2], 0) end
   return unpack(results, 2)
 end

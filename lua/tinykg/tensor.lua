@@ -49,7 +49,10 @@ local function get_ambient_step()
   return ambient_step
 end
 
+local FREED = {generation = -1} -- the tape of tensors that were given back
+
 local function check_generation(t)
+  if t.tape == FREED then fail('this tensor was given back by free()') end
   if t.generation ~= t.tape.generation then
     fail('this value belongs to a step that is over: call :keep() on it inside the step, ' ..
          'or return it from the step function')
@@ -67,7 +70,10 @@ local function realize(t)
   roots[0] = t.node
   check(C.tkg_step_run(get_ambient_step(), t.tape.c, -1, nil, roots, 1, out_tensor))
   t.kept = ffi.gc(out_tensor[0], C.tkg_tensor_release)
+  t.tape.live[t] = nil
   t.tape, t.node = nil, nil
+  t.cut, t.derived = t.derived, nil
+  session.allocated(4 * C.tkg_tensor_size(t.kept, -1))
   return t.kept
 end
 tensor.realize = realize
@@ -108,6 +114,19 @@ local function set_shape(shape)
 end
 tensor.set_shape = set_shape
 
+--- A value made of parameters that was looked at is a number from then on: a gradient would stop
+--- there unnoticed. So outside of steps it is noted what a value is made of: `derived` from
+--- parameters, and `cut` where one of them was looked at.
+local function note_origin(t, from)
+  if from.kept and C.tkg_tensor_is_parameter(from.kept) ~= 0 then
+    t.derived = true
+  elseif from.cut then
+    t.cut, t.derived = true, true
+  elseif from.derived then
+    t.derived = true
+  end
+end
+
 --- Records op `name`; attributes set by attribute() before are used when `with` is given.
 local function record(name, with, ...)
   local tape = session.tape
@@ -123,7 +142,10 @@ local function record(name, with, ...)
   local node = C.tkg_tape_record(tape.c, op_code[name], inputs, n, with, where)
   if node < 0 then fail('%s', ffi.string(C.tkg_error())) end
   local t = lazy(tape, node)
-  if tape.live then session.compact() end
+  if tape.live then
+    for k = 1, n do note_origin(t, (select(k, ...))) end
+    session.compact()
+  end
   return t
 end
 tensor.record = record
@@ -143,7 +165,9 @@ local function size_of(t, d)
 end
 
 local function dtype_of(t)
-  return t.kept and C.tkg_tensor_dtype(t.kept) or C.tkg_tape_dtype(t.tape.c, t.node)
+  if t.kept then return C.tkg_tensor_dtype(t.kept) end
+  check_generation(t)
+  return C.tkg_tape_dtype(t.tape.c, t.node)
 end
 
 --- Shape as a list, or the length of dimension `dim` (from 1; negative from the last).
@@ -238,7 +262,9 @@ function methods:free()
     ffi.gc(self.kept, nil)
     C.tkg_tensor_release(self.kept)
     self.kept = nil
-    self.tape, self.generation = {generation = -1}, 0
+    self.tape, self.generation = FREED, 0
+    session.ambient.live[self] = nil
+    session.compact(true) -- the tape may be holding it too
   end
 end
 
@@ -338,7 +364,9 @@ local function create(dtype, shape, kind)
     dims[d - 1] = shape[d]
   end
   check(C.tkg_tensor_create(session.engine, dtype, #shape, dims, KIND[kind or 'data'], out_tensor))
-  return wrap(out_tensor[0])
+  local t = wrap(out_tensor[0])
+  session.allocated(4 * C.tkg_tensor_size(t.kept, -1))
+  return t
 end
 tensor.create = create
 tensor.F32, tensor.I32 = F32, I32

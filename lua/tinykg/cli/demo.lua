@@ -28,7 +28,7 @@ local function train_all(file, set, bits, dir)
   for _, seed in ipairs(SEEDS) do
     results[#results + 1] = run{
       recipe = recipe, path = 'recipes/' .. file, data = dir, options = o, seed = seed,
-      settings = {bits = bits, rounding = 'dither', quiet = true, silent = true}}.summary
+      settings = {bits = bits, rounding = 'dither', quiet = true, silent = true}}
     io.stdout:write(string.format('  %-7s %2d bits, seed %d: test AUC %.4f\n', recipe.name, bits,
                                   seed, results[#results].test.auc))
     io.stdout:flush()
@@ -52,6 +52,7 @@ return function(...)
   local dir = a.dir or 'runs/demo-data'
   require('tinykg.data.demo').write(dir)
   print(tk.data.load(dir):info())
+  print(string.format('device         %s, %d threads (no GPU is used)', tk.device(), tk.threads()))
   print()
   print('Training BPR-MF, which sees no graph, and KGCN with exact and with 2-bit activations:')
   local baseline = train_all('bpr-mf.lua', BASELINE, 32, dir)

@@ -47,7 +47,7 @@ local function settings_of(a)
   for _, s in ipairs(seeds) do number(s, '--seed', whole) end
   return {
     bits = number(a.bits, '--bits (32, 8, 4, 2, 1)', function(n) return BITS[n] end),
-    rounding = a.rounding, seeds = seeds, quiet = a.quiet,
+    rounding = a.rounding, seeds = seeds, quiet = a.quiet, report = a.report,
     threads = number(a.threads, '--threads', whole),
     steps = a.steps and number(a.steps, '--steps', function(n) return whole(n) and n > 0 end),
   }
@@ -123,12 +123,11 @@ return function(...)
     local o = usage_of(recipe.complete, recipe, given)
     local results = {}
     for _, seed in ipairs(settings.seeds) do
-      local result = run{recipe = recipe, path = path, data = a.data, data_options = from_data,
+      local summary = run{recipe = recipe, path = path, data = a.data, data_options = from_data,
                          options = o, seed = seed, settings = settings,
                          out = a.out and (#settings.seeds * #a.recipe > 1
                            and string.format('%s/%s-seed%d', a.out, recipe.name, seed) or a.out)}
-      if a.report then print(result.step:report()) end
-      results[#results + 1] = result.test
+      results[#results + 1] = summary.test
     end
     summarise(recipe.name, results)
   end
