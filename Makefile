@@ -24,7 +24,7 @@ CC_VERSION := $(shell $(CC) --version 2>/dev/null | head -n 1)
 ifneq ($(findstring clang,$(CC_VERSION)),)
   BASE_FLAGS += -Wno-pass-failed
 endif
-LIBS := $(CBLAS) -lz -llzma -lm
+LIBS := $(CBLAS) -lz -llzma -lm -ldl
 
 TARGET := $(or $(shell $(CC) -dumpmachine 2>/dev/null),$(shell uname -m))
 ARCH   := $(firstword $(subst -, ,$(TARGET)))

@@ -20,6 +20,7 @@ typedef struct tkg_call {
   void *scratch;                      /* scratch_bytes(node, in) bytes, contents undefined */
   double lr, t;                       /* optimizer updates: learning rate, update count from 1 */
   const tkg_run_context *context;
+  const char *where; /* the recipe's line, or NULL; valid until finish */
 } tkg_call;
 
 typedef struct tkg_backend {
@@ -33,7 +34,16 @@ typedef struct tkg_backend {
   bool (*supports)(int op);
   int64_t (*scratch_bytes)(const tkg_node *node, const tkg_node *const *in);
   int (*run)(const tkg_call *call); /* status */
+  /* At the end of a run, failed or not: waits for what was queued and reports what came of it (ids
+   * out of range, errors of the device), as a status and a message of at most `size` bytes. NULL:
+   * nothing is ever queued. */
+  int (*finish)(char *message, int size);
+  const char *(*error)(void); /* message of this thread's last failed run; NULL: tkg_error() */
 } tkg_backend;
+
+/* What a backend in a library of its own exports: its table, or NULL and one line that says why
+ * there is none ("no driver", "no such device"). Devices: "cuda", "cuda:N", "auto"; "emu". */
+typedef const tkg_backend *(*tkg_backend_opener)(const char *device, char *message, int size);
 
 extern const tkg_backend tkg__cpu_backend;
 

@@ -15,12 +15,13 @@ const char *tkg_version(void) { return "0.1.0"; }
 
 int tkg_engine_create(const char *device, tkg_engine **out) {
   *out = NULL;
-  if (strcmp(device, "auto") != 0 && strcmp(device, "cpu") != 0)
-    return tkg__fail(TKG_E_UNSUPPORTED,
-                     "device '%s' is not one this build has: use 'auto' or 'cpu'", device);
   tkg_engine *e = calloc(1, sizeof *e);
   if (!e) return tkg__fail(TKG_E_MEMORY, "no memory for an engine");
-  e->backend = &tkg__cpu_backend;
+  int status = tkg__device_open(device, &e->backend, e->note);
+  if (status) {
+    free(e);
+    return status;
+  }
   e->threads = omp_get_num_procs();
   *out = e;
   return TKG_OK;
@@ -33,6 +34,8 @@ void tkg_engine_release(tkg_engine *engine) {
 }
 
 const char *tkg_engine_device(const tkg_engine *engine) { return engine->backend->name; }
+const char *tkg_engine_note(const tkg_engine *engine) { return engine->note; }
+int tkg_engine_supports(const tkg_engine *engine, int op) { return engine->backend->supports(op); }
 
 void tkg_engine_set_seed(tkg_engine *engine, uint64_t seed) { engine->seed = seed; }
 

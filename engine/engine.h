@@ -2,7 +2,7 @@
 #ifndef TKG_ENGINE_H
 #define TKG_ENGINE_H
 
-#include "backend.h"
+#include "device.h"
 #include "tinykg.h"
 
 enum tkg_kind {
@@ -19,6 +19,7 @@ enum tkg_kind {
 
 struct tkg_engine {
   const tkg_backend *backend;
+  char note[TKG_NOTE]; /* why "auto" took the CPU, or empty */
   uint64_t seed;
   int threads;
   int64_t live[TKG_KIND_COUNT], peak[TKG_KIND_COUNT], peak_total;

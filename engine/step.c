@@ -86,7 +86,8 @@ static int run_node(const run *r, int i) {
   const tkg_node *n = &p->tape->nodes[i];
   bool update = tkg__op_is(n->op, 'U');
   if (p->storage[i] != i && !update) return TKG_OK; /* a view */
-  tkg_call call = {.node = n, .out = address(r, i), .context = &r->context};
+  tkg_call call = {
+      .node = n, .out = address(r, i), .context = &r->context, .where = p->tape->side[i].where};
   for (int k = 0; k < n->inputs; k++) {
     call.in[k] = &p->tape->nodes[n->in[k]];
     call.data[k] = address(r, n->in[k]);
@@ -96,13 +97,15 @@ static int run_node(const run *r, int i) {
     call.lr = r->optimizer->lr;
     call.t = r->optimizer->t + 1;
   }
-  int status = r->step->engine->backend->run(&call);
+  const tkg_backend *backend = r->step->engine->backend;
+  int status = backend->run(&call);
+  if (status && backend->error) tkg__say("%s", backend->error()); /* it has messages of its own */
   if (status && p->tape->side[i].where) return tkg__fail_at(status, "%s", p->tape->side[i].where);
   return status;
 }
 
 /* A step is done as a whole or not at all: after its first update Ctrl-C has to wait. */
-static int run_all(const run *r) {
+static int queue_all(const run *r) {
   bool changed = false;
   for (int o = 0; o < r->p->order_count; o++) {
     int node = r->p->order[o];
@@ -112,6 +115,15 @@ static int run_all(const run *r) {
     changed |= tkg__op_is(r->p->tape->nodes[node].op, 'U');
   }
   return TKG_OK;
+}
+
+/* A device works on behind our back: what became of it is known at the end of the run. */
+static int run_all(const run *r) {
+  char message[512];
+  int status = queue_all(r);
+  const tkg_backend *backend = r->step->engine->backend;
+  int late = backend->finish ? backend->finish(message, (int)sizeof message) : TKG_OK;
+  return late && !status ? tkg__fail(late, "%s", message) : status;
 }
 
 /* ---- results ---- */

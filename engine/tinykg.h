@@ -30,9 +30,13 @@ const char *tkg_error(void); /* message of the last failure in this thread */
 const char *tkg_status_text(int status);
 
 /* ---- engine: a device, a seed, a number of threads, memory counters ---- */
-int tkg_engine_create(const char *device, tkg_engine **out); /* "auto" or "cpu" */
+/* device: "cpu", "cuda" or "cuda:N" (a GPU), "emu" (its kernels on the CPU, for tests), or "auto":
+ * a GPU where there is one that works, else the CPU; tkg_engine_note then says why, or is "". */
+int tkg_engine_create(const char *device, tkg_engine **out);
 void tkg_engine_release(tkg_engine *engine);
 const char *tkg_engine_device(const tkg_engine *engine);
+const char *tkg_engine_note(const tkg_engine *engine);
+int tkg_engine_supports(const tkg_engine *engine, int op);
 void tkg_engine_set_seed(tkg_engine *engine, uint64_t seed);
 int tkg_engine_set_threads(tkg_engine *engine, int threads); /* 0: one a core */
 int tkg_engine_threads(const tkg_engine *engine);

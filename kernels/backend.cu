@@ -12,7 +12,10 @@
 #include "launch.h"
 #include "pool.h"
 #include "staging.h"
+
+extern "C" {
 #include "tinykg.h"
+}
 
 static struct {
   pthread_mutex_t lock;

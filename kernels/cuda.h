@@ -20,7 +20,9 @@
 
 #define TKG_UNROLL _Pragma("unroll")
 
-/* A launch's dynamic shared memory, as an array of T. */
+/* An array in shared memory, TKG_SHARED(float, tile, [32][33]); a launch's dynamic shared memory, as
+ * an array of T. */
+#define TKG_SHARED(T, name, extent) __shared__ T name extent
 #define TKG_DYNAMIC_SHARED(T, name)                                                                \
   extern __shared__ __align__(16) unsigned char tkg_dynamic_shared[];                              \
   T *name = reinterpret_cast<T *>(tkg_dynamic_shared)
@@ -41,6 +43,11 @@ static inline void tkg_unfence(void *, size_t) {}
 
 #define TKG_UNROLL
 
+#define TKG_SHARED(T, name, extent)                                                                \
+  static const char name##_site = 0;                                                               \
+  typedef T name##_type extent;                                                                    \
+  name##_type &name =                                                                              \
+      *reinterpret_cast<name##_type *>(emu_shared(&name##_site, sizeof(name##_type)))
 #define TKG_DYNAMIC_SHARED(T, name) T *name = reinterpret_cast<T *>(emu_at->dynamic_shared)
 
 template <class... P, class... A>

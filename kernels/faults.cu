@@ -101,8 +101,8 @@ static int bad_id(const slot *s, int64_t position, int32_t id) {
 }
 
 static int report(const slot *s, unsigned long long word, cudaStream_t stream) {
-  const int64_t position = (int64_t)(word >> 32);
-  int status = s->offsets ? bad_span(s, position, stream) : bad_id(s, position, (int32_t)word);
+  const int32_t id = (int32_t)word;
+  int status = s->offsets ? bad_span(s, id, stream) : bad_id(s, (int64_t)(word >> 32), id);
   return s->where ? tkg__fail_at(status, "%s", s->where) : status;
 }
 

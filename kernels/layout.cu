@@ -97,7 +97,7 @@ enum { SQUARE = 32, SQUARE_ROWS = 8 };
  * odd row length of the square keeps a column from lying in one bank. */
 static __global__ void transpose_kernel(int64_t rows, int64_t cols, const uint32_t *x,
                                         uint32_t *out) {
-  __shared__ uint32_t square[SQUARE][SQUARE + 1];
+  TKG_SHARED(uint32_t, square, [SQUARE][SQUARE + 1]);
   const int64_t across = (cols + SQUARE - 1) / SQUARE, down = (rows + SQUARE - 1) / SQUARE;
   for (int64_t s = blockIdx.x; s < across * down; s += gridDim.x) {
     const int64_t r0 = s / across * SQUARE, c0 = s % across * SQUARE;

@@ -99,7 +99,7 @@ static __device__ __forceinline__ double sum_terms(const sum_plan &p, const floa
 /* A block: x runs over columns, y over terms; then y is folded in halves. One of part (double, as
  * [group, part, inner]) and out is written. */
 static __global__ void sum_parts(sum_plan p, const float *x, double *part, float *out) {
-  __shared__ double fold[TKG_THREADS];
+  TKG_SHARED(double, fold, [TKG_THREADS]);
   const int64_t work = p.groups * p.blocks * p.parts;
   double *mine = fold + threadIdx.y * blockDim.x + threadIdx.x;
   for (int64_t u = blockIdx.x; u < work; u += gridDim.x) {

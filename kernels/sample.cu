@@ -13,12 +13,12 @@ typedef struct table {
 } table;
 
 /* Where a row lies; false, and noted, if that is not inside the table. */
-static __device__ __forceinline__ bool find_span(const table &t, int32_t row, tkg_fault fault,
-                                                 int64_t *first, int64_t *count) {
+static __device__ __forceinline__ bool find_span(const table &t, int32_t row, int64_t position,
+                                                 tkg_fault fault, int64_t *first, int64_t *count) {
   *first = t.offsets[row];
   *count = (int64_t)t.offsets[row + 1] - *first;
   if (*first >= 0 && *count >= 0 && *first + *count <= t.count) return true;
-  tkg_fault_note(fault, row, 0);
+  tkg_fault_note(fault, position, row);
   return false;
 }
 
@@ -31,19 +31,22 @@ static __device__ __forceinline__ bool contains(const int32_t *chosen, int64_t c
   return false;
 }
 
-/* k positions in 0..degree-1 for row r: distinct ones where there are enough (Floyd). */
+/* k positions in 0..degree-1 for row r: each as often as k / degree rounds allow, then distinct ones
+ * for what is left (Floyd). */
 static __device__ void draw_positions(tkg_noise noise, int64_t r, int64_t k, int64_t degree,
                                       int32_t *chosen) {
   uint32_t words[4] = {0, 0, 0, 0};
   uint64_t block = (uint64_t)(r * ((k + 3) / 4));
-  const bool distinct = degree >= k;
-  for (int64_t j = 0; j < k; j++) {
-    if (j % 4 == 0) tkg_draw(noise, block++, words);
-    const int64_t last = distinct ? degree - k + j : degree - 1;
-    const uint32_t word = j % 4 == 0 ? words[0] : j % 4 == 1 ? words[1] : j % 4 == 2 ? words[2]
-                                                                                    : words[3];
-    const int32_t at = (int32_t)tkg__below(word, (uint32_t)last + 1);
-    chosen[j] = distinct && contains(chosen, j, at) ? (int32_t)last : at;
+  const int64_t rounds = k / degree * degree, rest = k - rounds;
+  for (int64_t j = 0; j < rounds; j++) chosen[j] = (int32_t)(j % degree);
+  chosen += rounds;
+  for (int64_t j = 0; j < rest; j++) {
+    const int at_word = (int)(j % 4);
+    if (at_word == 0) tkg_draw(noise, block++, words);
+    const uint32_t low = at_word % 2 ? words[1] : words[0], high = at_word % 2 ? words[3] : words[2];
+    const int64_t last = degree - rest + j;
+    const int32_t at = (int32_t)tkg__below(at_word / 2 ? high : low, (uint32_t)last + 1);
+    chosen[j] = contains(chosen, j, at) ? (int32_t)last : at;
   }
 }
 
@@ -56,7 +59,7 @@ static __global__ void neighbors_kernel(int64_t m, int64_t k, table t, const int
     const int32_t node = ids[r];
     int64_t first, degree;
     if (!tkg_id_ok(node, t.rows, r, bad_id, true)) continue;
-    if (!find_span(t, node, bad_span, &first, &degree)) continue;
+    if (!find_span(t, node, r, bad_span, &first, &degree)) continue;
     if (degree > 0) draw_positions(noise, r, k, degree, tails);
     for (int64_t j = 0; j < k; j++) {
       kinds[j] = degree ? relations[first + tails[j]] : none;
@@ -142,7 +145,7 @@ static __global__ void negatives_kernel(int64_t n, int64_t per_row, table t, con
     const int64_t r = e / per_row;
     int64_t first, count;
     if (!tkg_id_ok(ids[r], t.rows, r, bad_id, true)) continue;
-    if (!find_span(t, ids[r], bad_span, &first, &count)) continue;
+    if (!find_span(t, ids[r], r, bad_span, &first, &count)) continue;
     out[e] = draw_negative(all, noise, e, t.entries + first, count);
   }
 }

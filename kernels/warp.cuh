@@ -32,7 +32,7 @@ template <class T> static __device__ __forceinline__ T tkg_group_min(T value, in
 
 /* Sum over all threads of a block, in every thread; blockDim.x is a multiple of 32. */
 template <class T> static __device__ T tkg_block_sum(T value) {
-  __shared__ T part[TKG_WARP];
+  TKG_SHARED(T, part, [TKG_WARP]);
   value = tkg_group_sum(value, TKG_WARP);
   __syncthreads(); /* an earlier sum may still be read */
   if (threadIdx.x % TKG_WARP == 0) part[threadIdx.x / TKG_WARP] = value;
@@ -43,7 +43,7 @@ template <class T> static __device__ T tkg_block_sum(T value) {
 }
 
 template <class T> static __device__ T tkg_block_max(T value) {
-  __shared__ T part[TKG_WARP];
+  TKG_SHARED(T, part, [TKG_WARP]);
   value = tkg_group_max(value, TKG_WARP);
   __syncthreads();
   if (threadIdx.x % TKG_WARP == 0) part[threadIdx.x / TKG_WARP] = value;

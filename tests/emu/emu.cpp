@@ -2,11 +2,14 @@
  *
  * This file is compiled without instrumentation also where kernels are sanitized: the emulation
  * stays out of the race detector's sight, and tells it in so many words (RELEASE, ACQUIRE) of the
- * order that CUDA gives to threads: a launch comes before its threads, a barrier or collective
- * before and after those that meet at it. Under -DEMU_TSAN each CUDA thread has a fiber of its own;
- * under -DEMU_ASAN the sanitizer is told of each change of stacks. */
+ * order that CUDA gives to threads: a launch comes before its threads and ends after them, those
+ * that meet at a barrier or collective leave it after all have come. Blocks of a launch have no
+ * order. Under -DEMU_TSAN each CUDA thread runs on a fiber of its own, another one in each block:
+ * thread 0 of two blocks would otherwise look like one thread. Under -DEMU_ASAN the sanitizer is
+ * told of each change of stacks. */
 #include "emu.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -30,6 +33,7 @@ namespace {
 
 enum { WARP = 32, MOST_THREADS = 1024, MOST_WARPS = MOST_THREADS / WARP };
 enum { STACK = 64 * 1024, GUARD = 4096 };
+enum { SHARED = 64 * 1024, MOST_SITES = 16, GAP = 64 }; /* bytes of shared memory; its arrays */
 
 /* ---- switching stacks ---- */
 
@@ -102,16 +106,29 @@ struct warp {
   unsigned left;    /* lanes that are done */
 };
 
+/* What a block has to itself. Freed at the end of the launch where the race detector watches, so
+ * that no address means two things in one launch. */
+struct belongings {
+  belongings *older;
+  /* Addresses to hang happens-before on; two of each, as a lane may arrive at the next wait while
+   * another has yet to leave this one. */
+  uint64_t barrier[2], warp[MOST_WARPS][2];
+  const void *site[MOST_SITES]; /* of each shared array, and where it lies */
+  size_t offset[MOST_SITES], used;
+  int sites;
+  char shared[SHARED];
+};
+
 struct block {
   emu_view view;
+  belongings *own;
+  int64_t number;
   int threads, next, done, at_barrier;
   void (*call)(const void *);
   const void *closure;
   warp warps[MOST_WARPS];
   lane lanes[MOST_THREADS];
-  /* Addresses to hang happens-before on; two of each, as a lane may arrive at the next wait while
-   * another has yet to leave this one. */
-  uint64_t hb_start, hb_end, hb_barrier[2], hb_warp[MOST_WARPS][2];
+  uint64_t order_start, order_end; /* of the launch */
   unsigned barriers, collectives[MOST_WARPS];
 };
 
@@ -120,7 +137,7 @@ __thread fiber *current, *came_from, *spare[MOST_THREADS + 1];
 __thread int spares;
 thread_local fiber home;
 #if defined(EMU_TSAN)
-__thread fiber *own[MOST_THREADS]; /* of CUDA thread t */
+__thread fiber *own[MOST_THREADS];
 #endif
 
 int warps_of(const block *b) { return (b->threads + WARP - 1) / WARP; }
@@ -198,7 +215,7 @@ fiber *fiber_make(void) {
 
 fiber *fiber_get(void) {
 #if defined(EMU_TSAN)
-  return own[now->next];
+  return own[(now->next + now->number) % MOST_THREADS];
 #else
   return spares ? spare[--spares] : fiber_make();
 #endif
@@ -295,9 +312,9 @@ void run_threads(void) {
     const int t = now->next++;
     now->lanes[t].on = current;
     set_running(t);
-    ACQUIRE(&now->hb_start);
+    ACQUIRE(&now->order_start);
     now->call(now->closure);
-    RELEASE(&now->hb_end);
+    RELEASE(&now->order_end);
     leave(now, t);
 #if defined(EMU_TSAN)
     return; /* a fiber a CUDA thread, or it would order them */
@@ -323,10 +340,40 @@ void fiber_main(void) {
   }
 }
 
-void run_block(block *b) {
+/* A piece of the block's shared memory, all NaN, with a fence behind it. */
+char *take_shared(belongings *own, size_t bytes) {
+  char *memory = own->shared + own->used;
+  if (bytes + GAP > SHARED - own->used) die("more shared memory than a block has");
+  own->used += (bytes + GAP + GAP - 1) / GAP * GAP;
+  emu_unfence(memory, bytes);
+  memset(memory, 0xff, bytes);
+  return memory;
+}
+
+void start_block(block *b, size_t dynamic_bytes) {
+  belongings *own = (belongings *)malloc(sizeof *own);
+  if (!own) abort();
+  memset(own, 0, offsetof(belongings, shared));
+  emu_fence(own->shared, SHARED);
+  own->older = b->own;
+  b->own = own;
+  b->view.dynamic_shared = dynamic_bytes ? take_shared(own, dynamic_bytes) : nullptr;
+}
+
+void drop_belongings(block *b) {
+  while (b->own) {
+    belongings *older = b->own->older;
+    emu_unfence(b->own->shared, SHARED);
+    free(b->own);
+    b->own = older;
+  }
+}
+
+void run_block(block *b, size_t dynamic_bytes) {
   now = b;
   emu_at = &b->view;
   current = &home;
+  start_block(b, dynamic_bytes);
   b->next = b->done = b->at_barrier = 0;
   b->barriers = 0;
   memset(b->warps, 0, sizeof b->warps);
@@ -334,21 +381,22 @@ void run_block(block *b) {
   for (int t = 0; t < b->threads; t++) b->lanes[t].wait = EMU_NONE;
 #if defined(EMU_TSAN)
   home.tsan = __tsan_get_current_fiber();
-  for (int t = 0; t < b->threads; t++) /* made here: making one orders it after its maker */
-    if (!own[t]) own[t] = fiber_make();
+  for (fiber *&f : own) /* made here: making one orders it after its maker */
+    if (!f) f = fiber_make();
 #endif
-  RELEASE(&b->hb_start);
+  RELEASE(&b->order_start);
   switch_to(fiber_get());
-  ACQUIRE(&b->hb_end);
+#if !defined(EMU_TSAN)
+  drop_belongings(b);
+#endif
 }
 
-block *block_make(dim3 grid, dim3 size, size_t dynamic_bytes) {
+block *block_make(dim3 grid, dim3 size) {
   block *b = (block *)calloc(1, sizeof *b);
   if (!b) abort();
   b->threads = (int)(size.x * size.y * size.z);
   b->view.block_size = size;
   b->view.grid_size = grid;
-  if (dynamic_bytes) b->view.dynamic_shared = (char *)malloc(dynamic_bytes);
   for (unsigned t = 0; t < (unsigned)b->threads; t++)
     b->lanes[t].thread = dim3(t % size.x, t / size.x % size.y, t / (size.x * size.y));
   return b;
@@ -359,7 +407,7 @@ block *block_make(dim3 grid, dim3 size, size_t dynamic_bytes) {
 void emu_barrier(void) {
   block *b = now;
   const int t = (int)b->view.running;
-  uint64_t *order = &b->hb_barrier[b->barriers & 1];
+  uint64_t *order = &b->own->barrier[b->barriers & 1];
   RELEASE(order);
   if (++b->at_barrier == b->threads - b->done) {
     free_barrier(b);
@@ -382,7 +430,7 @@ uint64_t emu_collective(enum emu_wait wait, unsigned mask, uint64_t in, unsigned
   self->from = from;
   if (!(mask >> l & 1)) die("a lane calls a collective whose mask lacks it");
   b->warps[w].arrived |= 1u << l;
-  uint64_t *order = &b->hb_warp[w][b->collectives[w] & 1];
+  uint64_t *order = &b->own->warp[w][b->collectives[w] & 1];
   RELEASE(order);
   const unsigned need = mask & in_block & ~b->warps[w].left;
   if ((b->warps[w].arrived & need) == need) {
@@ -393,6 +441,19 @@ uint64_t emu_collective(enum emu_wait wait, unsigned mask, uint64_t in, unsigned
   }
   ACQUIRE(order);
   return self->out;
+}
+
+void *emu_shared(const void *site, size_t bytes) {
+  belongings *own = now->own;
+  int k = 0;
+  while (k < own->sites && own->site[k] != site) k++;
+  if (k == own->sites) {
+    if (k == MOST_SITES) die("more shared arrays than the emulation counts");
+    own->sites++;
+    own->site[k] = site;
+    own->offset[k] = (size_t)(take_shared(own, bytes) - own->shared);
+  }
+  return own->shared + own->offset[k];
 }
 
 void emu_run(dim3 grid, dim3 size, size_t dynamic_bytes, void (*call)(const void *),
@@ -406,7 +467,7 @@ void emu_run(dim3 grid, dim3 size, size_t dynamic_bytes, void (*call)(const void
   }
 #pragma omp parallel if (blocks > 1)
   {
-    block *b = block_make(grid, size, dynamic_bytes);
+    block *b = block_make(grid, size);
     b->call = call;
     b->closure = closure;
 #pragma omp for schedule(dynamic, 4)
@@ -414,11 +475,11 @@ void emu_run(dim3 grid, dim3 size, size_t dynamic_bytes, void (*call)(const void
       const int64_t row = i / grid.x;
       b->view.block = dim3((unsigned)(i % grid.x), (unsigned)(row % grid.y),
                            (unsigned)(row / grid.y));
-      /* NaN: no kernel may count on zeros. */
-      if (dynamic_bytes) memset(b->view.dynamic_shared, 0xff, dynamic_bytes);
-      run_block(b);
+      b->number = i;
+      run_block(b, dynamic_bytes);
     }
-    free(b->view.dynamic_shared);
+    ACQUIRE(&b->order_end);
+    drop_belongings(b);
     free(b);
   }
 }

@@ -24,7 +24,6 @@
 #define __host__
 #define __forceinline__ inline __attribute__((always_inline))
 #define __launch_bounds__(...)
-#define __shared__ static thread_local
 
 struct dim3 {
   unsigned x, y, z;
@@ -54,7 +53,7 @@ struct emu_view {
   char *dynamic_shared;
 };
 
-extern __thread emu_view *emu_at __attribute__((tls_model("initial-exec")));
+extern __thread emu_view *emu_at;
 
 #define threadIdx (emu_at->thread)
 #define blockIdx (emu_at->block)
@@ -65,6 +64,9 @@ extern __thread emu_view *emu_at __attribute__((tls_model("initial-exec")));
 enum emu_wait { EMU_NONE, EMU_BARRIER, EMU_SYNCWARP, EMU_SHUFFLE, EMU_BALLOT, EMU_MATCH };
 
 void emu_barrier(void);
+/* The running block's shared memory of the array that is declared at `site`: filled with NaN when
+ * the block first comes there, and fenced on both sides. */
+void *emu_shared(const void *site, size_t bytes);
 /* Waits for the lanes of `mask`. SHUFFLE: `in` of lane `lane`; BALLOT: lanes whose `in` is not 0;
  * MATCH: lanes with the same `in`. */
 uint64_t emu_collective(enum emu_wait kind, unsigned mask, uint64_t in, unsigned lane);

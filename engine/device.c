@@ -1,0 +1,60 @@
+/* Backends in libraries of their own: found beside libtinykg.so, loaded once, never unloaded. */
+#define _GNU_SOURCE /* dladdr */
+#include "device.h"
+
+#include <dlfcn.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "error.h"
+#include "tinykg.h"
+
+/* The folder of this library, with its last slash. */
+static void own_folder(char *out, size_t size) {
+  Dl_info info;
+  const char *slash = NULL;
+  if (dladdr((const void *)tkg_version, &info)) slash = strrchr(info.dli_fname, '/');
+  int length = slash ? (int)(slash - info.dli_fname) + 1 : 0;
+  snprintf(out, size, "%.*s", length, slash ? info.dli_fname : "");
+}
+
+static tkg_backend_opener opener_of(const char *family, char note[TKG_NOTE]) {
+  char folder[3072], path[4096];
+  own_folder(folder, sizeof folder);
+  snprintf(path, sizeof path, "%slibtinykg_%s.so", folder, family);
+  void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+  if (!library) {
+    snprintf(note, TKG_NOTE, "%s", dlerror());
+    return NULL;
+  }
+  tkg_backend_opener open;
+  void *symbol = dlsym(library, "tkg_backend_open");
+  memcpy(&open, &symbol, sizeof open); /* ISO C has no cast from a data to a function pointer */
+  if (!open) snprintf(note, TKG_NOTE, "%.200s: no tkg_backend_open in it", path);
+  return open;
+}
+
+static const tkg_backend *load(const char *family, const char *name, char note[TKG_NOTE]) {
+  tkg_backend_opener open = opener_of(family, note);
+  return open ? open(name, note, TKG_NOTE) : NULL;
+}
+
+static bool is_family(const char *name, const char *family) {
+  size_t length = strlen(family);
+  return strncmp(name, family, length) == 0 && (name[length] == 0 || name[length] == ':');
+}
+
+int tkg__device_open(const char *name, const tkg_backend **out, char note[TKG_NOTE]) {
+  bool any = strcmp(name, "auto") == 0;
+  note[0] = 0;
+  *out = NULL;
+  if (any || is_family(name, "cuda"))
+    *out = load("cuda", any ? "cuda" : name, note);
+  else if (is_family(name, "emu"))
+    *out = load("emu", name, note);
+  else if (strcmp(name, "cpu") != 0)
+    return tkg__fail(TKG_E_ARGUMENT, "device '%s' is not one of auto, cpu, cuda, cuda:N, emu",
+                     name);
+  if (!*out && (any || strcmp(name, "cpu") == 0)) *out = &tkg__cpu_backend;
+  return *out ? TKG_OK : tkg__fail(TKG_E_DEVICE, "device '%s': %s", name, note);
+}

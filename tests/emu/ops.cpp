@@ -1,0 +1,673 @@
+/* Every op of a backend against the CPU backend, through the vtable that the engine uses.
+ *
+ *   ops LIBTINYKG BACKEND [DEVICE] [SEED] [ROUNDS]
+ *
+ * Random shapes with the awkward ones among them (0, 1, 31, 32, 33, odd widths, a hub row), values
+ * with zeros of both signs, NaN and infinities where an op promises something about them. Copies,
+ * noise, codes and sampled ids must be equal bit for bit, sums within rounding. Each array has its
+ * own allocation, so that AddressSanitizer sees what is read or written beside it; without one,
+ * words behind the output are watched. A backend of a real device is tested in the same way. */
+#include <dlfcn.h>
+#include <math.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <string>
+#include <vector>
+
+extern "C" {
+#include "backend.h"
+#include "error.h"
+}
+
+/* ---- what is under test ---- */
+
+static const tkg_backend *cpu, *device;
+static const char *(*cpu_error)(void);
+static int64_t (*codec_bytes)(int, int64_t, int64_t);
+static const tkg_op_info *infos;
+static int failures, checks, seen[TKG_OP_COUNT];
+
+/* ---- random numbers and arrays ---- */
+
+static uint64_t state = 1;
+static uint32_t random_word(void) {
+  state = state * 6364136223846793005ull + 1442695040888963407ull;
+  return (uint32_t)(state >> 33) ^ (uint32_t)(state >> 17);
+}
+static int64_t below(int64_t n) { return n > 0 ? (int64_t)(random_word() % (uint64_t)n) : 0; }
+static float uniform(float low, float high) {
+  return low + (high - low) * (float)(random_word() >> 8) * 0x1p-24f;
+}
+
+static int64_t some_rows(void) {
+  static const int64_t sizes[] = {0, 1, 2, 5, 31, 32, 33, 64, 100, 257};
+  return sizes[below(10)];
+}
+static int64_t some_cols(void) {
+  static const int64_t sizes[] = {1, 2, 3, 4, 7, 8, 9, 16, 31, 32, 33, 64, 65, 100, 128, 300};
+  return sizes[below(16)];
+}
+
+typedef std::vector<int64_t> dims;
+
+struct array {
+  tkg_node node;
+  std::vector<char> bytes;
+  float *f(void) { return (float *)bytes.data(); }
+  int32_t *i(void) { return (int32_t *)bytes.data(); }
+};
+
+static int64_t count_of(const tkg_node *n) {
+  int64_t count = 1;
+  for (int d = 0; d < n->rank; d++) count *= n->shape[d];
+  return count;
+}
+static int64_t cols_of(const tkg_node *n) { return n->rank ? n->shape[n->rank - 1] : 1; }
+static int64_t rows_of(const tkg_node *n) {
+  int64_t rows = 1;
+  for (int d = 0; d + 1 < n->rank; d++) rows *= n->shape[d];
+  return rows;
+}
+static int64_t bytes_of(const tkg_node *n) {
+  if (n->dtype == TKG_CODES) return codec_bytes((int)n->i[0], rows_of(n), cols_of(n));
+  return n->dtype == TKG_MASK ? (count_of(n) + 7) / 8 : 4 * count_of(n);
+}
+
+static tkg_node node_of(int op, int dtype, const dims &shape) {
+  tkg_node n = {};
+  n.op = (uint8_t)op;
+  n.dtype = (uint8_t)dtype;
+  n.rank = (uint8_t)shape.size();
+  for (size_t d = 0; d < shape.size(); d++) n.shape[d] = shape[d];
+  return n;
+}
+
+static array floats(const dims &shape, float low = -2, float high = 2) {
+  array a = {node_of(TKG_OP_LEAF, TKG_F32, shape), {}};
+  a.bytes.resize((size_t)bytes_of(&a.node));
+  for (int64_t k = 0; k < count_of(&a.node); k++)
+    a.f()[k] = below(16) ? uniform(low, high) : low < 0 ? (below(2) ? 0.0f : -0.0f) : low;
+  return a;
+}
+
+static array ids(const dims &shape, int64_t limit) {
+  array a = {node_of(TKG_OP_LEAF, TKG_I32, shape), {}};
+  a.bytes.resize((size_t)bytes_of(&a.node));
+  const int64_t hub = below(limit), hubs = below(3);
+  for (int64_t k = 0; k < count_of(&a.node); k++)
+    a.i()[k] = (int32_t)(hubs == 0 && below(4) ? hub : below(limit));
+  return a;
+}
+
+static array list(const std::vector<int32_t> &values) {
+  array a = {node_of(TKG_OP_LEAF, TKG_I32, {(int64_t)values.size()}), {}};
+  a.bytes.resize(values.size() * 4);
+  if (!values.empty()) memcpy(a.bytes.data(), values.data(), values.size() * 4);
+  return a;
+}
+
+/* ---- one run on one backend ---- */
+
+static const tkg_run_context context = {0x9E3779B97F4A7C15ull, 7, 2};
+
+#if defined(__SANITIZE_ADDRESS__)
+enum { GUARD = 0 };
+#else
+enum { GUARD = 64 };
+#endif
+
+struct result {
+  int status;
+  std::string message;
+  std::vector<char> out;
+  std::vector<std::vector<char>> inputs; /* afterwards */
+  bool guards;
+};
+
+static void *put(const tkg_backend *b, const std::vector<char> &bytes, int64_t extra) {
+  char guard[64];
+  memset(guard, 0x5a, sizeof guard);
+  void *memory = b->allocate((int64_t)bytes.size() + extra);
+  b->write(memory, bytes.data(), (int64_t)bytes.size());
+  if (extra) b->write((char *)memory + bytes.size(), guard, extra);
+  return memory;
+}
+
+/* `over`: the input whose memory takes the result, or -1. */
+static result run_on(const tkg_backend *b, const tkg_node *node, std::vector<array> &in, int over) {
+  tkg_call c = {};
+  result r = {};
+  c.node = node;
+  c.context = &context;
+  c.lr = 0.01;
+  c.t = 3;
+  for (size_t k = 0; k < in.size(); k++) {
+    c.in[k] = &in[k].node;
+    if (in[k].node.unused) continue; /* an optional input that is absent */
+    c.data[k] = put(b, in[k].bytes, (int)k == over ? GUARD : 0);
+  }
+  std::vector<char> filler((size_t)bytes_of(node), (char)0xff), guard(64);
+  c.out = over >= 0 ? c.data[over] : put(b, filler, GUARD);
+  const int64_t scratch = b->scratch_bytes(node, c.in);
+  if (scratch > 0) c.scratch = b->allocate(scratch);
+  char message[1024] = "";
+  r.status = b->run(&c);
+  if (r.status) r.message = b->error ? b->error() : cpu_error();
+  if (b->finish) {
+    const int status = b->finish(message, sizeof message);
+    if (!r.status && status) r.message = message;
+    if (!r.status) r.status = status;
+  }
+  r.out.resize(filler.size());
+  b->read(r.out.data(), c.out, (int64_t)r.out.size());
+  r.guards = true;
+  if (GUARD > 0) {
+    b->read(guard.data(), (char *)c.out + r.out.size(), GUARD);
+    for (char g : guard) r.guards = r.guards && g == 0x5a;
+  }
+  for (size_t k = 0; k < in.size(); k++) {
+    r.inputs.push_back(std::vector<char>(in[k].bytes.size()));
+    if (!c.data[k]) continue;
+    b->read(r.inputs[k].data(), c.data[k], (int64_t)in[k].bytes.size());
+    if ((int)k != over) b->release(c.data[k]);
+  }
+  b->release(c.scratch);
+  b->release(c.out);
+  return r;
+}
+
+/* ---- comparing ---- */
+
+static std::string text_of(const tkg_node *n) {
+  std::string s = "[";
+  for (int d = 0; d < n->rank; d++) s += (d ? "," : "") + std::to_string(n->shape[d]);
+  return s + "]";
+}
+
+static void fail(const tkg_node *node, const std::vector<array> &in, const char *what) {
+  if (++failures > 20) return;
+  printf("FAIL %s -> %s", infos[node->op].name, text_of(node).c_str());
+  for (const array &a : in) printf(" %s", a.node.unused ? "-" : text_of(&a.node).c_str());
+  printf(" i %d %d f %g %g: %s\n", (int)node->i[0], (int)node->i[1], node->f[0], node->f[1], what);
+}
+
+/* The first element of 4 bytes that differs. */
+static int64_t first_difference(const std::vector<char> &a, const std::vector<char> &b) {
+  size_t k = 0;
+  while (k + 4 <= a.size() && k + 4 <= b.size() && memcmp(&a[k], &b[k], 4) == 0) k += 4;
+  return (int64_t)k / 4;
+}
+
+/* Largest difference of two float arrays in units of the larger of 1 and the reference's largest
+ * value; infinity where one has a NaN or an infinity that the other has not. */
+static double distance(const std::vector<char> &a, const std::vector<char> &ref) {
+  double most = 0, scale = 1;
+  const float *x = (const float *)a.data(), *y = (const float *)ref.data();
+  for (size_t k = 0; k < ref.size() / 4; k++)
+    if (isfinite(y[k])) scale = fmax(scale, fabs(y[k]));
+  for (size_t k = 0; k < ref.size() / 4; k++) {
+    if (isfinite(y[k]) && isfinite(x[k])) most = fmax(most, fabs((double)x[k] - (double)y[k]));
+    else if (!(isnan(x[k]) && isnan(y[k])) && x[k] != y[k]) return INFINITY;
+  }
+  return most / scale;
+}
+
+/* Equal bits, or both NaN. */
+static bool same(const std::vector<char> &a, const std::vector<char> &b, int dtype) {
+  if (a.size() != b.size()) return false;
+  if (a.empty() || memcmp(a.data(), b.data(), a.size()) == 0) return true;
+  if (dtype != TKG_F32) return false;
+  const float *x = (const float *)a.data(), *y = (const float *)b.data();
+  for (size_t k = 0; k < a.size() / 4; k++)
+    if (memcmp(&x[k], &y[k], 4) != 0 && !(isnan(x[k]) && isnan(y[k]))) return false;
+  return true;
+}
+
+static bool close(const std::vector<char> &a, const std::vector<char> &ref, int dtype,
+                  double tolerance) {
+  if (tolerance == 0 || dtype != TKG_F32) return same(a, ref, dtype);
+  return a.size() == ref.size() && distance(a, ref) <= tolerance;
+}
+
+static void compare(const tkg_node *node, std::vector<array> &in, double tolerance, int over) {
+  result want = run_on(cpu, node, in, over), got = run_on(device, node, in, over);
+  char text[2400];
+  checks++;
+  seen[node->op] = 1;
+  if (got.status != want.status || got.message != want.message) {
+    snprintf(text, sizeof text, "status %d '%s', expected %d '%s'", got.status,
+             got.message.c_str(), want.status, want.message.c_str());
+    fail(node, in, text);
+    return;
+  }
+  if (!got.guards) fail(node, in, "wrote behind its output");
+  if (got.status) return;
+  if (!close(got.out, want.out, node->dtype, tolerance)) {
+    snprintf(text, sizeof text, "differs by %g, allowed %g; first at %d",
+             node->dtype == TKG_F32 ? distance(got.out, want.out) : NAN, tolerance,
+             (int)first_difference(got.out, want.out));
+    fail(node, in, text);
+  }
+  for (size_t k = 0; k < in.size(); k++)
+    if ((int)k != over && !close(got.inputs[k], want.inputs[k], in[k].node.dtype, tolerance))
+      fail(node, in, "an input differs afterwards");
+  if (tolerance > 0 && !same(run_on(device, node, in, over).out, got.out, node->dtype))
+    fail(node, in, "a second run gives other bits");
+}
+
+/* ---- cases, by family ---- */
+
+static const double SUMS = 1e-5;
+
+static dims some_shape(void) {
+  dims shape;
+  for (int64_t rank = below(5); rank > 0; rank--) {
+    static const int64_t sizes[] = {1, 2, 3, 4, 8, 17, 33};
+    shape.push_back(below(40) ? sizes[below(rank > 2 ? 4 : 7)] : 0);
+  }
+  return shape;
+}
+
+static void elementwise(void) {
+  static const int unary[] = {TKG_OP_AFFINE, TKG_OP_LEAKY_RELU, TKG_OP_SIGMOID, TKG_OP_TANH,
+                              TKG_OP_SOFTPLUS, TKG_OP_EXP, TKG_OP_LOG, TKG_OP_SQRT, TKG_OP_SQUARE,
+                              TKG_OP_CLAMP, TKG_OP_DROPOUT, TKG_OP_FULL};
+  static const int gradients[] = {TKG_OP_LEAKY_RELU_GRAD, TKG_OP_SIGMOID_GRAD, TKG_OP_TANH_GRAD,
+                                  TKG_OP_CLAMP_GRAD};
+  const dims shape = {some_rows(), some_cols()};
+  for (int op : unary) {
+    tkg_node n = node_of(op, TKG_F32, shape);
+    std::vector<array> in = {floats(shape, -20, 20)};
+    float *x = in[0].f();
+    if (in[0].bytes.size() >= 16) x[0] = NAN, x[1] = INFINITY, x[2] = -INFINITY, x[3] = 1e-40f;
+    n.f[0] = op == TKG_OP_DROPOUT ? 0.3 : below(2) ? -0.5 : 0;
+    n.f[1] = 0.75;
+    n.i[0] = 5;
+    if (op == TKG_OP_FULL) in.clear();
+    compare(&n, in, 0, op == TKG_OP_FULL || below(2) ? -1 : 0);
+  }
+  for (int op : gradients) {
+    tkg_node n = node_of(op, TKG_F32, shape);
+    std::vector<array> in = {floats(shape), floats(shape)};
+    n.f[0] = -0.5;
+    n.f[1] = 0.5;
+    compare(&n, in, 0, below(2) ? -1 : 0);
+  }
+  tkg_node n = node_of(TKG_OP_LEAKY_RELU_GRAD, TKG_F32, shape);
+  std::vector<array> in = {floats(shape), floats(shape)};
+  in[1].node.dtype = TKG_MASK;
+  in[1].bytes.resize((size_t)bytes_of(&in[1].node));
+  n.f[0] = 0.1;
+  compare(&n, in, 0, below(2) ? -1 : 0);
+}
+
+/* A shape that broadcasts to the given one. */
+static dims shrunk(dims shape) {
+  for (int64_t &s : shape)
+    if (below(3) == 0) s = 1;
+  for (int64_t drop = below(3); drop > 0 && !shape.empty() && below(2); drop--)
+    shape.erase(shape.begin());
+  return shape;
+}
+
+static void broadcasts(void) {
+  static const int ops[] = {TKG_OP_ADD, TKG_OP_SUB, TKG_OP_MUL, TKG_OP_DIV};
+  const dims shape = some_shape();
+  for (int op : ops) {
+    tkg_node n = node_of(op, TKG_F32, shape);
+    std::vector<array> in = {floats(shape), floats(shrunk(shape), 0.5, 2)};
+    bool left = below(2);
+    if (left) std::swap(in[0], in[1]);
+    compare(&n, in, 0, left || below(2) ? -1 : 0);
+  }
+  tkg_node n = node_of(TKG_OP_BROADCAST, TKG_F32, shape);
+  std::vector<array> in = {floats(shrunk(shape))};
+  compare(&n, in, 0, -1);
+}
+
+static void sums(void) {
+  dims shape = some_shape(), kept;
+  if (below(4) == 0) shape = {1 + below(9000)};
+  if (below(4) == 0) shape = {1 + below(4000), some_cols()};
+  if (below(8) == 0) shape = {2, 1 + below(9000)};
+  tkg_node n = {};
+  n.i[0] = below((int64_t)1 << shape.size());
+  for (size_t d = 0; d < shape.size(); d++)
+    if (!(n.i[0] >> d & 1)) kept.push_back(shape[d]);
+  const int64_t which = n.i[0];
+  n = node_of(TKG_OP_SUM, TKG_F32, kept);
+  n.i[0] = which;
+  std::vector<array> in = {floats(shape)};
+  compare(&n, in, SUMS, -1);
+}
+
+static void by_row(void) {
+  const int64_t rows = some_rows(), cols = below(12) ? some_cols() : 2000 + below(3000);
+  tkg_node n = node_of(TKG_OP_ARGMAX, TKG_I32, {rows});
+  std::vector<array> in = {floats({rows, cols}, -1, 1)};
+  if (rows > 2) in[0].f()[2 * cols + cols / 2] = NAN;
+  if (rows > 1) in[0].f()[cols] = in[0].f()[2 * cols - 1] = 9;
+  compare(&n, in, 0, -1);
+  n = node_of(TKG_OP_DOT, TKG_F32, {rows});
+  in = {floats({rows, cols}), floats({rows, cols})};
+  compare(&n, in, SUMS, -1);
+  static const int ops[] = {TKG_OP_SOFTMAX,   TKG_OP_LOG_SOFTMAX,      TKG_OP_NORMALIZE,
+                            TKG_OP_SOFTMAX_GRAD, TKG_OP_LOG_SOFTMAX_GRAD, TKG_OP_NORMALIZE_GRAD};
+  for (int k = 0; k < 6; k++) {
+    n = node_of(ops[k], TKG_F32, {rows, cols});
+    n.f[0] = below(2) ? 1e-12 : 3;
+    in = {floats({rows, cols}, -4, 4)};
+    if (k >= 3) in.push_back(floats({rows, cols}, k == 5 ? -2 : -6, k == 5 ? 2 : 0));
+    if (rows > 3) in[0].f()[3 * cols] = NAN;
+    compare(&n, in, SUMS, below(2) ? -1 : 0);
+  }
+}
+
+static void updates(void) {
+  const dims shape = {some_rows(), some_cols()};
+  static const struct {
+    int op, inputs;
+  } ops[] = {{TKG_OP_SGD, 2}, {TKG_OP_SGD, 3}, {TKG_OP_ADAM, 4}, {TKG_OP_ADAGRAD, 3}};
+  for (auto o : ops) {
+    tkg_node n = node_of(o.op, TKG_F32, shape);
+    std::vector<array> in;
+    for (int k = 0; k < o.inputs; k++) in.push_back(floats(shape, k >= 2 ? 0 : -1, 1));
+    n.f[0] = o.op == TKG_OP_ADAGRAD ? 1e-8 : 0.9;
+    n.f[1] = o.op == TKG_OP_ADAM ? 0.999 : 0.01;
+    n.f[2] = 1e-8;
+    n.f[3] = 0.01;
+    compare(&n, in, 0, 0);
+  }
+}
+
+static void products(void) {
+  const int64_t m = some_rows(), k = below(12) ? some_cols() : 0, n = some_cols();
+  for (int t = 0; t < 4; t++) {
+    const bool ta = t & 1, tb = t & 2;
+    tkg_node o = node_of(TKG_OP_MATMUL, TKG_F32, {m, n});
+    o.i[0] = ta;
+    o.i[1] = tb;
+    std::vector<array> in = {floats(ta ? dims{k, m} : dims{m, k}),
+                             floats(tb ? dims{n, k} : dims{k, n})};
+    compare(&o, in, SUMS, -1);
+  }
+}
+
+static void layouts(void) {
+  dims shape = some_shape();
+  if (shape.empty()) shape = {5};
+  const int64_t dim = below((int64_t)shape.size());
+  std::vector<array> in;
+  dims all = shape;
+  all[(size_t)dim] = 0;
+  for (int64_t k = 0; k < 2 + below(5); k++) {
+    dims part = shape;
+    part[(size_t)dim] = below(4) ? below(9) : 4 * below(3);
+    all[(size_t)dim] += part[(size_t)dim];
+    in.push_back(floats(part));
+  }
+  tkg_node n = node_of(TKG_OP_CONCAT, TKG_F32, all);
+  n.inputs = (uint8_t)in.size();
+  n.i[0] = dim;
+  compare(&n, in, 0, -1);
+  const int64_t whole = 1 + below(below(8) ? 40 : 3000), first = below(whole);
+  dims inside = shape, around = shape;
+  around[(size_t)dim] = whole;
+  inside[(size_t)dim] = below(whole - first + 1);
+  n = node_of(TKG_OP_NARROW, TKG_F32, inside);
+  n.i[0] = dim;
+  n.i[1] = first;
+  in = {floats(around)};
+  compare(&n, in, 0, -1);
+  n = node_of(TKG_OP_PAD, TKG_F32, around);
+  n.i[0] = dim;
+  n.i[1] = first;
+  in = {floats(inside)};
+  compare(&n, in, 0, -1);
+  const int64_t rows = some_rows(), cols = some_cols();
+  n = node_of(TKG_OP_TRANSPOSE, TKG_F32, {cols, rows});
+  in = {floats({rows, cols})};
+  compare(&n, in, 0, -1);
+}
+
+/* Now and then an id that is none: both backends must say the same of it. */
+static void spoil(array &a, int64_t limit) {
+  const int64_t n = count_of(&a.node);
+  if (n == 0 || below(10)) return;
+  a.i()[below(n)] = (int32_t)(below(2) ? -1 - below(5) : limit + below(5));
+  a.i()[below(n)] = (int32_t)(limit + below(5));
+}
+
+static void rows_by_id(void) {
+  const int64_t rows = below(9) ? 1 + below(300) : 1, m = some_rows();
+  const int64_t d = below(12) ? some_cols() : 0;
+  const bool vector = below(6) == 0, three = below(3) == 0 && m % 2 == 0;
+  std::vector<array> in = {floats(vector ? dims{rows} : dims{rows, d}),
+                           ids(three ? dims{m / 2, 2} : dims{m}, rows)};
+  spoil(in[1], rows);
+  dims shape = three ? dims{m / 2, 2} : dims{m};
+  if (!vector) shape.push_back(d);
+  tkg_node n = node_of(TKG_OP_GATHER, TKG_F32, shape);
+  compare(&n, in, 0, -1);
+
+  const int64_t many = below(3) ? m : 300 + below(2000); /* a hub's run then spans chunks */
+  n = node_of(TKG_OP_SCATTER_ADD, TKG_F32, vector ? dims{rows} : dims{rows, d});
+  in = {floats(vector ? dims{many} : dims{many, d}), ids({many}, rows)};
+  spoil(in[1], rows);
+  n.inputs = 2;
+  int over = -1;
+  if (below(2)) {
+    in.push_back(floats(vector ? dims{rows} : dims{rows, d}));
+    over = below(2) ? 2 : -1;
+    n.inputs = 3;
+  }
+  compare(&n, in, SUMS, over);
+
+  const int64_t r = 1 + below(70), j = below(12) ? some_cols() : 0;
+  n = node_of(TKG_OP_TAKE, TKG_F32, {m, j});
+  in = {floats({m, r}), ids({m, j}, r)};
+  spoil(in[1], r);
+  compare(&n, in, 0, -1);
+  n = node_of(TKG_OP_TAKE_GRAD, TKG_F32, {m, r});
+  in = {floats({m, j}), ids({m, j}, r)};
+  spoil(in[1], r);
+  compare(&n, in, SUMS, -1);
+}
+
+static void neighbourhoods(void) {
+  const int64_t n = some_rows(), k = 1 + below(17), d = below(12) ? some_cols() : 0;
+  const int64_t m = 1 + below(200);
+  const bool with = below(3) != 0;
+  const array x = floats(with ? dims{m, d} : dims{n * k, d});
+  array by = ids({n, k}, m);
+  spoil(by, m);
+  tkg_node o = node_of(TKG_OP_MIX, TKG_F32, {n, d});
+  std::vector<array> in = {floats({n, k}), x};
+  if (with) in.push_back(by);
+  compare(&o, in, SUMS, -1);
+  o = node_of(TKG_OP_MIX_DOT, TKG_F32, {n, k});
+  o.i[0] = k;
+  in = {floats({n, d}), x};
+  if (with) in.push_back(by);
+  compare(&o, in, SUMS, -1);
+  o = node_of(TKG_OP_MIX_OUTER, TKG_F32, {n * k, d});
+  in = {floats({n, k}), floats({n, d})};
+  compare(&o, in, 0, -1);
+  o = node_of(TKG_OP_MIX_SCATTER, TKG_F32, {m, d});
+  in = {floats({n, k}), floats({n, d}), by};
+  int over = -1;
+  o.inputs = 3;
+  if (below(2)) {
+    in.push_back(floats({m, d}));
+    over = below(2) ? 3 : -1;
+    o.inputs = 4;
+  }
+  compare(&o, in, SUMS, over);
+  o = node_of(TKG_OP_EDGE_DOT, TKG_F32, {n, k});
+  in = {floats({n, d}), floats({m, d}), by};
+  compare(&o, in, SUMS, -1);
+}
+
+/* A random CSR table: empty rows, a hub, entries in ascending order. */
+static void table(int64_t rows, int64_t limit, std::vector<int32_t> &offsets,
+                  std::vector<int32_t> &entries) {
+  const int64_t hub = below(rows);
+  offsets.assign(1, 0);
+  entries.clear();
+  for (int64_t r = 0; r < rows; r++) {
+    int64_t degree = r == hub ? limit : below(3) ? below(12) : 0;
+    int32_t at = -1;
+    for (int64_t e = 0; e < degree; e++) {
+      at += (int32_t)(r == hub && below(30) ? 1 : 1 + below(5));
+      if (at < limit) entries.push_back(at);
+    }
+    offsets.push_back((int32_t)entries.size());
+  }
+}
+
+static void sampling(void) {
+  const int64_t rows = 1 + below(50), m = some_rows(), k = 1 + below(12), limit = 2 + below(60);
+  std::vector<int32_t> offsets, entries;
+  table(rows, limit, offsets, entries);
+  if (below(8) == 0) offsets[(size_t)below(rows)] = -3; /* a broken table */
+  array relations = ids({(int64_t)entries.size()}, 9), who = ids({m}, rows);
+  spoil(who, rows);
+  tkg_node n = node_of(TKG_OP_SAMPLE_NEIGHBORS, TKG_I32, {2, m, k});
+  n.i[0] = k;
+  n.i[1] = 3;
+  n.i[2] = 9;
+  std::vector<array> in = {list(offsets), list(entries), relations, who};
+  compare(&n, in, 0, -1);
+  n = node_of(TKG_OP_SAMPLE_NEGATIVES, TKG_I32, {m, k});
+  n.i[0] = k;
+  n.i[1] = 4;
+  n.i[2] = limit;
+  in = {list(offsets), list(entries), who};
+  if (below(2)) {
+    in.push_back(floats({limit}, 0, 1));
+    in.push_back(ids({limit}, limit));
+  }
+  compare(&n, in, 0, -1);
+}
+
+static void kept(void) {
+  static const int widths[] = {8, 4, 2, 1};
+  const dims shape = {some_rows(), below(10) ? some_cols() : 0};
+  for (int bits : widths) {
+    array x = floats(shape, -3, 5);
+    const int64_t count = count_of(&x.node), cols = shape[1];
+    if (count > 8 * cols && cols > 0) { /* rows that are special */
+      for (int64_t j = 0; j < cols; j++) x.f()[j] = 0.1f, x.f()[cols + j] = 0;
+      x.f()[3 * cols] = NAN;
+      x.f()[4 * cols + cols / 2] = INFINITY;
+      x.f()[5 * cols] = 3e38f, x.f()[6 * cols - 1] = -3e38f;
+      x.f()[6 * cols] = 1e-38f;
+    }
+    tkg_node n = node_of(TKG_OP_ENCODE, TKG_CODES, shape);
+    n.i[0] = bits;
+    n.i[1] = below(3);
+    n.i[2] = 1 << 20;
+    std::vector<array> in = {x};
+    compare(&n, in, 0, -1);
+    array codes = {n, run_on(cpu, &n, in, -1).out};
+    const tkg_node encoded = n;
+    n = node_of(TKG_OP_DECODE, TKG_F32, shape);
+    memcpy(n.i, encoded.i, sizeof n.i);
+    in = {codes};
+    compare(&n, in, 0, -1);
+  }
+  tkg_node n = node_of(TKG_OP_SIGN_MASK, TKG_MASK, shape);
+  std::vector<array> in = {floats(shape)};
+  compare(&n, in, 0, -1);
+}
+
+/* A hub that 60,000 rows are added to, among others; not in every round. */
+static void hub(void) {
+  array by = ids({70000}, 40);
+  for (int64_t p = 0; p < 60000; p++) by.i()[p + below(10000)] = 17;
+  tkg_node n = node_of(TKG_OP_SCATTER_ADD, TKG_F32, {40, 20});
+  std::vector<array> in = {floats({70000, 20}), by};
+  n.inputs = 2;
+  compare(&n, in, SUMS, -1);
+}
+
+/* A bad id in one op: a parameter updated later in the same run must stay as it was. */
+static void no_update_after_a_fault(void) {
+  std::vector<array> in = {floats({4, 4}), list({1, 9})};
+  array p = floats({8}), g = floats({8});
+  tkg_node gather = node_of(TKG_OP_GATHER, TKG_F32, {2, 4});
+  tkg_node sgd = node_of(TKG_OP_SGD, TKG_F32, {8});
+  std::vector<char> out(32), after(32);
+  char message[256] = "";
+  tkg_call a = {}, b = {};
+  a.node = &gather, b.node = &sgd;
+  a.context = b.context = &context;
+  a.where = "recipe.lua:12";
+  b.lr = 1;
+  a.in[0] = &in[0].node, a.in[1] = &in[1].node, b.in[0] = &p.node, b.in[1] = &g.node;
+  a.data[0] = put(device, in[0].bytes, 0), a.data[1] = put(device, in[1].bytes, 0);
+  b.data[0] = b.out = put(device, p.bytes, 0), b.data[1] = put(device, g.bytes, 0);
+  a.out = put(device, out, 0);
+  checks++;
+  int status = device->run(&a) | device->run(&b);
+  int found = device->finish(message, sizeof message);
+  device->read(after.data(), b.out, 32);
+  if (status || found != TKG_E_RANGE || after != p.bytes ||
+      strcmp(message, "recipe.lua:12: gather: id 9 at position 1 is outside 0..3") != 0)
+    failures++, printf("FAIL after a fault: status %d %d '%s'\n", status, found, message);
+  status = device->run(&b) | device->finish(message, sizeof message);
+  device->read(after.data(), b.out, 32);
+  if (status || after == p.bytes) failures++, printf("FAIL: a fault outlives its run\n");
+  void *const memory[] = {a.data[0], a.data[1], a.out, b.data[0], b.data[1]};
+  for (void *m : memory) device->release(m);
+}
+
+/* ---- all of it ---- */
+
+static void *symbol(void *library, const char *name) {
+  void *s = dlsym(library, name);
+  if (!s) fprintf(stderr, "ops: %s\n", dlerror()), exit(2);
+  return s;
+}
+
+static void *library(const char *path) {
+  void *l = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+  if (!l) fprintf(stderr, "ops: %s\n", dlerror()), exit(2);
+  return l;
+}
+
+static void open_all(const char *engine, const char *backend, const char *name) {
+  char message[512] = "";
+  void *e = library(engine), *l = library(backend);
+  cpu = (const tkg_backend *)symbol(e, "tkg__cpu_backend");
+  cpu_error = (const char *(*)(void))symbol(e, "tkg_error");
+  codec_bytes = (int64_t(*)(int, int64_t, int64_t))symbol(e, "tkg_codec_bytes");
+  infos = (const tkg_op_info *)symbol(e, "tkg__ops");
+  tkg_backend_opener opener = (tkg_backend_opener)symbol(l, "tkg_backend_open");
+  device = opener(name, message, sizeof message);
+  if (!device) fprintf(stderr, "ops: %s\n", message), exit(2);
+}
+
+int main(int argc, char **argv) {
+  if (argc < 3) return fprintf(stderr, "ops LIBTINYKG BACKEND [DEVICE] [SEED] [ROUNDS]\n"), 2;
+  open_all(argv[1], argv[2], argc > 3 ? argv[3] : "auto");
+  state = argc > 4 ? strtoull(argv[4], NULL, 10) : 1;
+  const int rounds = argc > 5 ? atoi(argv[5]) : 40;
+  void (*const families[])(void) = {elementwise, broadcasts, sums,    by_row,         updates,
+                                    products,    layouts,    sampling, rows_by_id, neighbourhoods,
+                                    kept};
+  for (int r = 0; r < rounds; r++)
+    for (auto family : families) family();
+  if (rounds >= 10) hub();
+  no_update_after_a_fault();
+  for (int op = 0; op < TKG_OP_COUNT; op++) {
+    if (device->supports(op) && !seen[op]) failures++, printf("FAIL %s: no case\n", infos[op].name);
+    if (cpu->supports(op) && !device->supports(op))
+      failures++, printf("FAIL %s: no kernel on %s\n", infos[op].name, device->name);
+  }
+  printf("%s: %d checks, %d failed\n", device->name, checks, failures);
+  return failures != 0;
+}

@@ -1,0 +1,479 @@
+-- What is kept for backward, and how: a rule a value, its bytes, and where noise may not go.
+local tk = require 'tinykg'
+local reference = dofile 'tests/spec/reference.lua'
+
+local random = reference.random(11)
+
+local function data(rows, cols)
+  local t = tk.zeros(rows, cols)
+  local list = {}
+  for i = 1, rows * cols do list[i] = random() * 2 - 1 end
+  return t:write(list)
+end
+
+local function parameter(rows, cols) return tk.parameter(data(rows, cols)) end
+
+--- Bytes of a packed matrix, from the codec's definition: rows of whole bytes, then 4 a row.
+local function packed(rows, cols, bits)
+  return math.ceil(rows * math.ceil(cols * bits / 8) / 4) * 4 + 4 * rows
+end
+
+local function planned(fn, options)
+  return tk.step(fn, options):plan()
+end
+
+--- The rows of one op (and rule, where named).
+local function rows_of(step, op, rule)
+  local list = {}
+  for _, row in ipairs(step:kept()) do
+    if row.op == op and (not rule or row.rule == rule) then list[#list + 1] = row end
+  end
+  return list
+end
+
+local function only(step, op, rule)
+  local list = rows_of(step, op, rule)
+  assert.equal(1, #list, op .. ' ' .. (rule or '') .. ' in\n' .. step:report())
+  return list[1]
+end
+
+local function count(step, op)
+  local _, n = step:program():gsub('\n?%a +%d+  ' .. op .. ' ', '')
+  return n
+end
+
+local function flat(t)
+  local values, n = t:values()
+  local list = {}
+  for i = 1, n do list[i] = values[i - 1] end
+  return list
+end
+
+--- The gradients of one run, flat, parameter by parameter.
+local function gradients(step, parameters)
+  step()
+  local all = {}
+  for _, p in ipairs(parameters) do
+    for _, v in ipairs(flat(p.grad)) do all[#all + 1] = v end
+  end
+  return all
+end
+
+local X, W, V, U = data(40, 17), parameter(17, 37), parameter(37, 24), parameter(37, 24)
+local ALL = {W, V, U}
+
+--- Two layers with a ReLU between: the hidden values are [40, 37].
+local function two_layers()
+  return (X:matmul(W):relu():matmul(V)):sum()
+end
+
+describe('rule', function()
+  it('quantize: codes of the asked width, a mask for the zeros, nothing for what is a leaf', function()
+    for _, bits in ipairs {8, 4, 2, 1} do
+      local step = planned(two_layers, {bits = bits})
+      local row = only(step, 'leaky_relu', 'quantize')
+      assert.same({40, 37}, row.shape)
+      assert.equal(bits, row.bits)
+      assert.equal(4 * 40 * 37, row.exact_bytes)
+      assert.equal(packed(40, 37, bits), row.kept_bytes)
+      local mask = only(step, 'leaky_relu', 'mask')
+      assert.equal(40 * 37 / 8, mask.kept_bytes)
+      assert.equal(packed(40, 37, bits) + 185, step:figure 'stored_bytes')
+      for _, leaf in ipairs(rows_of(step, 'leaf')) do
+        assert.equal('resident', leaf.rule)
+        assert.equal(0, leaf.kept_bytes)
+      end
+    end
+  end)
+
+  it('quantize at 32 bits: there is none', function()
+    local step = planned(two_layers, {bits = 32, small = 0})
+    assert.equal(4 * 40 * 37, only(step, 'leaky_relu', 'exact').kept_bytes)
+    assert.equal(0, #rows_of(step, 'leaky_relu', 'mask')) -- the value itself has its sign
+    assert.equal(0, count(step, 'encode'))
+    assert.equal(4 * 40 * 37, step:figure 'stored_bytes')
+  end)
+
+  it('small: up to the limit a value is kept exactly', function()
+    local bytes = 4 * 40 * 37
+    assert.equal(1, #rows_of(planned(two_layers, {bits = 2, small = bytes}), 'leaky_relu', 'exact'))
+    assert.equal(1,
+      #rows_of(planned(two_layers, {bits = 2, small = bytes - 1}), 'leaky_relu', 'quantize'))
+  end)
+
+  it('small: what packing would hardly make smaller is kept exactly', function()
+    local A, B = parameter(17, 1), parameter(1, 24)
+    local function narrow() return X:matmul(A):matmul(B):sum() end -- [40, 1]: 4 bytes a row
+    assert.equal('exact', only(planned(narrow, {bits = 1, small = 0}), 'matmul').rule)
+  end)
+
+  it('mask: 1 bit an element where only the sign is read', function()
+    local function masked() return X:matmul(W):relu():sum() end
+    for _, bits in ipairs {32, 2} do
+      local step = planned(masked, {bits = bits, small = 0})
+      assert.equal(185, only(step, 'leaky_relu').kept_bytes)
+      assert.equal('mask', only(step, 'leaky_relu').rule)
+      assert.equal(185, step:figure 'stored_bytes')
+    end
+    local slope = planned(function() return X:matmul(W):leaky_relu(0.2):sum() end, {small = 0})
+    assert.equal('mask', only(slope, 'leaky_relu').rule)
+    local abs = planned(function() return X:matmul(W):abs():sum() end, {small = 0})
+    assert.equal('mask', only(abs, 'matmul').rule) -- |x| has lost the sign: it is x's that is kept
+  end)
+
+  it('exact: what is read non-linearly, at any width', function()
+    local reads = {
+      tanh = {'tanh', 'tanh'}, sigmoid = {'sigmoid', 'sigmoid'}, softmax = {'softmax', 'softmax'},
+      log_softmax = {'log_softmax', 'log_softmax'}, normalize = {'normalize', 'matmul'},
+      softplus = {'softplus', 'matmul'}, clamp = {'clamp', 'matmul'}, sqrt = {'sqrt', 'sqrt'},
+    }
+    for method, names in pairs(reads) do
+      local step = planned(function()
+        local h = X:matmul(W)
+        return h[method](h):sum()
+      end, {bits = 1, small = 0})
+      assert.equal('exact', only(step, names[2]).rule, method)
+      assert.equal(4 * 40 * 37, step:figure 'stored_bytes', method)
+    end
+  end)
+
+  it('recompute: gather, add, mul, concat and dropout of what is there cost nothing', function()
+    local E, b, M = parameter(30, 20), parameter(1, 20), parameter(40, 24)
+    local list = {}
+    for i = 1, 50 do list[i] = i * 7 % 30 end
+    local ids = tk.ids(list)
+    local function chain()
+      local e = E:gather(ids)
+      return tk.cat({e + b, e * e}, 2):dropout(0.3):matmul(M):sum()
+    end
+    local step = planned(chain, {bits = 2, small = 0})
+    assert.equal(0, step:figure 'stored_bytes')
+    local dropped = only(step, 'dropout')
+    assert.equal('recompute', dropped.rule)
+    assert.equal(4 * 50 * 40, dropped.exact_bytes)
+    assert.equal(0, dropped.kept_bytes)
+    assert.equal(2, count(step, 'concat'))
+    assert.equal(3, count(step, 'dropout')) -- the gradient passes one as well
+    assert.equal(0, count(step, 'encode'))
+    -- and it is the same value again: no bit of a gradient changes
+    tk.seed(3)
+    local again = gradients(tk.step(chain, {bits = 1, small = 0}), {E, b, M})
+    tk.seed(3)
+    assert.same(gradients(tk.step(chain, {save = false}), {E, b, M}), again)
+  end)
+
+  it('recompute: from one quantized copy, what else is made of it', function()
+    local function shared()
+      local h = X:matmul(W)
+      return (h + 1):matmul(V):sum() + h:matmul(U):sum()
+    end
+    local step = planned(shared, {bits = 4})
+    assert.equal('quantize', only(step, 'matmul').rule)
+    assert.equal('recompute', only(step, 'affine').rule)
+    assert.equal(packed(40, 37, 4), step:figure 'stored_bytes')
+  end)
+
+  it('recompute: a long way back is found in time', function()
+    local w = tk.parameter(tk.tensor{{1, -2}})
+    local step = tk.step(function()
+      local x = w
+      for _ = 1, 60 do x = x + x end -- 2^60 ways lead to w
+      return x:square():sum()
+    end)
+    assert.equal(5 * 2 ^ 120, step())
+    assert.same({2 ^ 121, -2 ^ 122}, flat(w.grad))
+    assert.equal(0, step:figure 'stored_bytes')
+  end)
+
+  it('none: save = false keeps whatever backward reads', function()
+    local step = planned(two_layers, {bits = 2, save = false})
+    assert.equal('exact', only(step, 'leaky_relu').rule)
+    assert.equal(0, count(step, 'encode') + count(step, 'sign_mask'))
+  end)
+
+  it('of a value that is returned: it is there anyway', function()
+    local step = planned(function()
+      local h = X:matmul(W):relu()
+      return h:matmul(V):sum(), h
+    end, {bits = 2})
+    assert.equal('resident', only(step, 'leaky_relu').rule)
+    assert.equal(0, step:figure 'stored_bytes')
+  end)
+end)
+
+describe('a kept value', function()
+  it('has one copy however many read it', function()
+    local step = planned(function()
+      local h = X:matmul(W):relu()
+      return h:matmul(V):sum() + h:matmul(U):sum() + (h * 3):matmul(V):square():sum()
+    end, {bits = 2, small = 0})
+    assert.equal(1, #rows_of(step, 'leaky_relu', 'quantize'))
+    assert.equal(2, count(step, 'encode')) -- that of h and that of the squared product
+    assert.equal(2, count(step, 'decode'))
+  end)
+
+  it('in another shape is the same value', function()
+    local step = planned(function()
+      local h = X:matmul(W)
+      return h:reshape(20, 74):matmul(parameter(74, 3)):sum() + h:matmul(V):sum()
+        + h:transpose():matmul(data(40, 3)):sum()
+    end, {bits = 2})
+    assert.equal(packed(40, 37, 2), step:figure 'stored_bytes')
+    assert.equal(1, count(step, 'encode'))
+  end)
+
+  it('is where the recipe recorded it', function()
+    local line = debug.getinfo(1, 'l').currentline + 2
+    local step = planned(function()
+      local h = X:matmul(W):relu()
+      return h:matmul(V):sum()
+    end, {bits = 2})
+    assert.equal('save_spec.lua:' .. line, only(step, 'leaky_relu', 'quantize').where)
+  end)
+end)
+
+describe('the recipe decides', function()
+  local function forced(rule, options)
+    return planned(function() return X:matmul(W):relu():kept_as(rule):matmul(V):sum() end, options)
+  end
+
+  it('with kept_as', function()
+    assert.equal(4 * 40 * 37, forced('exact', {bits = 2}):figure 'stored_bytes')
+    assert.equal(packed(40, 37, 2) + 185,
+                 forced('quantize', {bits = 2, small = 1e9}):figure 'stored_bytes')
+    assert.equal(packed(40, 37, 2) + 185, forced('default', {bits = 2}):figure 'stored_bytes')
+    local sum = planned(function() return (W + 1):kept_as 'quantize':matmul(V):sum() end,
+                        {bits = 8})
+    assert.equal(packed(17, 37, 8), sum:figure 'stored_bytes') -- not computed again
+  end)
+
+  it('with kept_as, and is told what cannot be', function()
+    assert.has_error(function() W:kept_as 'exact' end)
+    local ok, message = pcall(function() return X:matmul(W):kept_as 'twice' end)
+    assert.is_false(ok)
+    assert.matches("save_spec.lua:%d+: rule 'twice' is not one of default, recompute", message)
+  end)
+
+  it('with tk.bits, for what is recorded inside', function()
+    local function mixed(inner, outer)
+      return planned(function()
+        local h = tk.bits(inner, function() return X:matmul(W) end)
+        return h:matmul(V):matmul(parameter(24, 30)):sum()
+      end, {bits = outer, small = 0})
+    end
+    assert.equal(packed(40, 37, 8) + packed(40, 24, 2), mixed(8, 2):figure 'stored_bytes')
+    assert.equal(packed(40, 37, 1) + 4 * 40 * 24, mixed(1, 32):figure 'stored_bytes')
+    assert.equal(4 * 40 * 37 + packed(40, 24, 4), mixed(32, 4):figure 'stored_bytes')
+  end)
+
+  it('with tk.bits, which nests and ends with an error inside', function()
+    local step = planned(function()
+      local h = tk.bits(8, function()
+        tk.bits(1, function() return 0 end)
+        pcall(tk.bits, 4, function() error 'stop' end)
+        return X:matmul(W)
+      end)
+      pcall(tk.bits, 4, function() error 'stop' end)
+      return h:matmul(V):matmul(parameter(24, 30)):sum()
+    end, {bits = 2, small = 0})
+    assert.equal(packed(40, 37, 8) + packed(40, 24, 2), step:figure 'stored_bytes')
+    assert.has_error(function() tk.bits(3, function() return 0 end) end)
+  end)
+end)
+
+-- ---- noise ----
+
+--- Mean of n noisy gradients against the exact ones, in standard errors; elements without noise may
+-- differ by single-precision rounding. Returns the largest.
+local function worst(fn, parameters, n, options)
+  local exact = gradients(tk.step(fn, {save = false}), parameters)
+  local step, sum, square = tk.step(fn, options), {}, {}
+  for i = 1, #exact do sum[i], square[i] = 0, 0 end
+  for _ = 1, n do
+    for i, g in ipairs(gradients(step, parameters)) do
+      local d = g - exact[i]
+      sum[i], square[i] = sum[i] + d, square[i] + d * d
+    end
+  end
+  local most, scale = 0, 0
+  for i = 1, #exact do scale = math.max(scale, math.abs(exact[i])) end
+  for i = 1, #exact do
+    local mean = sum[i] / n
+    local se = math.sqrt(math.max(square[i] / n - mean * mean, 0) / n) + 1e-6 * scale
+    most = math.max(most, math.abs(mean) / se)
+  end
+  return most, #exact
+end
+
+-- At most 5 standard errors over some 3,000 elements: 5.7e-7 each, two in a thousand for all.
+local function check_unbiased(fn, parameters)
+  for _, rounding in ipairs {'dither', 'stochastic'} do
+    local most = worst(fn, parameters, 400, {bits = 1, small = 0, rounding = rounding})
+    assert.is_true(most < 5, rounding .. ': ' .. most .. ' standard errors off')
+  end
+end
+
+describe('noise that would meet itself', function()
+  local D = parameter(37, 37)
+  local cases = {
+    {'a product with itself, computed again', 'h exact', {W, V}, function()
+      local h = X:matmul(W)
+      return (h * h):matmul(V):sum()
+    end},
+    {'a square, which is a value of its own', 'h noisy', {W, V}, function()
+      return X:matmul(W):square():matmul(V):sum()
+    end},
+    {'y = (x W) * x', 'h exact', {W, D, V}, function()
+      local h = X:matmul(W)
+      return (h:matmul(D) * h):matmul(V):sum()
+    end},
+    {'y = sigmoid(x) x: linear in x, not in sigmoid(x)', 'h noisy', {W, V}, function()
+      local h = X:matmul(W)
+      return (h:sigmoid() * h):matmul(V):sum()
+    end},
+    {'x / (1 + x^2), by division', 'h exact', {W, V}, function()
+      local h = X:matmul(W)
+      return (h / (h * h + 1)):matmul(V):sum()
+    end},
+    {'row-wise x . x', 'h noisy', {W}, function()
+      local h = X:matmul(W)
+      return tk.dot(h, h):sum()
+    end},
+    {'(x . x) x', 'h exact', {W, V}, function()
+      local h = X:matmul(W)
+      return (tk.dot(h, h):reshape(40, 1) * h):matmul(V):sum()
+    end},
+  }
+  for _, case in ipairs(cases) do
+    local name, how, parameters, fn = unpack(case)
+    it('is seen: ' .. name, function()
+      local step = planned(fn, {bits = 2, small = 0})
+      local h = rows_of(step, 'matmul')[1]
+      assert.same({40, 37}, h.shape)
+      assert.equal(how == 'h exact' and 'exact' or 'quantize', h.rule, step:report())
+      check_unbiased(fn, parameters)
+    end)
+  end
+
+  it('is kept out even where the recipe asks for it', function()
+    local step = planned(function()
+      local h = X:matmul(W):kept_as 'quantize'
+      return (h * h):matmul(V):sum()
+    end, {bits = 2})
+    assert.equal('exact', only(step, 'matmul').rule)
+  end)
+
+  it('does not reach what is independent of it', function()
+    -- two noisy copies of different values may be multiplied: E[a b] = E[a] E[b]
+    local A, B = parameter(17, 37), parameter(17, 37)
+    local function product()
+      local a, b = X:matmul(A), X:matmul(B)
+      return (a * b):matmul(V):sum()
+    end
+    local step = planned(product, {bits = 2, small = 0})
+    assert.equal(2, #rows_of(step, 'matmul', 'quantize'))
+    assert.equal('recompute', only(step, 'mul').rule)
+    check_unbiased(product, {A, B, V})
+  end)
+
+  it('would show in this test: nearest rounding at 1 bit is biased', function()
+    assert.is_true(worst(two_layers, {V}, 2, {bits = 1, small = 0, rounding = 'nearest'}) > 100)
+  end)
+end)
+
+describe('zeros behind a ReLU', function()
+  it('stay zeros with dither: a unit that never fires has a gradient of 0', function()
+    local Z = tk.zeros(40, 37) -- pushes every fifth unit below zero
+    local push = {}
+    for i = 0, 40 * 37 - 1 do push[i + 1] = i % 37 % 5 == 0 and -100 or 0 end
+    Z:write(push)
+    local step = tk.step(function() return (X:matmul(W) + Z):relu():matmul(V):sum() end,
+                         {bits = 1, small = 0})
+    step()
+    local g = V.grad:totable()
+    for unit = 0, 36 do
+      local sum = 0
+      for j = 1, 24 do sum = sum + math.abs(g[unit + 1][j]) end
+      assert.equal(unit % 5 == 0, sum == 0, 'unit ' .. unit)
+    end
+  end)
+end)
+
+-- ---- figures ----
+
+describe('reference_bytes', function()
+  it('is what an op-by-op tape keeps: a network with a ReLU, by hand', function()
+    local b, O = parameter(1, 37), parameter(37, 1)
+    local labels = tk.zeros(40, 1)
+    local step = planned(function()
+      return tk.loss.bce((X:matmul(W) + b):relu():matmul(O), labels)
+    end)
+    -- relu's result (read by the next product as well), the logits for softplus
+    assert.equal(4 * (40 * 37 + 40), step:figure 'reference_bytes')
+  end)
+
+  it('is what an op-by-op tape keeps: embeddings, by hand', function()
+    local E, R = parameter(30, 16), parameter(5, 16)
+    local heads, relations = tk.ids{1, 2, 3, 4, 5, 6, 7, 8}, tk.ids{0, 1, 2, 3, 4, 0, 1, 2}
+    local step = planned(function()
+      local h, r = E:gather(heads), R:gather(relations)
+      return (h * r):tanh():dropout(0.5):matmul(parameter(16, 9)):sigmoid():sum()
+    end)
+    -- both factors, tanh's result, dropout's mask, its result for the product, sigmoid's result
+    assert.equal(4 * (5 * 8 * 16 + 8 * 9), step:figure 'reference_bytes')
+    -- of which tanh's and sigmoid's results are all that is needed
+    assert.equal(4 * (8 * 16 + 8 * 9), step:figure 'stored_bytes')
+  end)
+
+  it('counts neighbours as gathered rows and their weighted copies', function()
+    local E, u = parameter(30, 16), parameter(6, 4)
+    local ids = {}
+    for i = 1, 24 do ids[i] = i % 30 end
+    local gathered = tk.ids(ids)
+    local step = planned(function() return tk.mix(u:softmax(), E:gather(gathered)):sum() end)
+    assert.equal(4 * (24 + 24 * 16 * 2), step:figure 'reference_bytes')
+    assert.equal(4 * 24, step:figure 'stored_bytes') -- the softmax
+  end)
+
+  it('leaves out what no gradient passes', function()
+    local step = planned(function()
+      return (X:tanh():sigmoid():matmul(W)):sum()
+    end)
+    assert.equal(4 * 40 * 17, step:figure 'reference_bytes') -- the product's left side alone
+  end)
+end)
+
+describe('report', function()
+  it('names lines, shapes and rules, and adds up', function()
+    local step = tk.step(two_layers, {bits = 2})
+    assert.equal('step: not run yet', step:report())
+    step()
+    local text, sum = step:report(), 0
+    assert.matches('save_spec%.lua:%d+ +leaky_relu +40x37 +INT2 +5920 +' .. packed(40, 37, 2), text)
+    assert.matches('save_spec%.lua:%d+ +leaky_relu +40x37 +mask +5920 +185', text)
+    assert.is_nil(text:find 'resident')
+    for _, row in ipairs(step:kept()) do sum = sum + row.kept_bytes end
+    assert.equal(sum, step:figure 'stored_bytes')
+    assert.matches(('kept for backward: %d bytes, %.1f times less than the %d of'):format(
+      sum, 5920 / sum, 5920):gsub('%.', '%%.'), text)
+    assert.equal(-1, step:figure 'no such figure')
+  end)
+
+  it('speaks of the largest plan', function()
+    local step = tk.step(function(x) return x:matmul(W):relu():matmul(V):sum() end, {bits = 2})
+    step(data(13, 17))
+    step(X)
+    step(data(21, 17))
+    assert.same({40, 37}, only(step, 'leaky_relu', 'quantize').shape)
+  end)
+end)
+
+describe('every rule', function()
+  it('leaves gradients as they are at 32 bits', function()
+    local function net()
+      local h = X:matmul(W):relu()
+      return (h:matmul(V):tanh() + h:matmul(U):leaky_relu(0.1)):square():sum()
+    end
+    assert.same(gradients(tk.step(net, {save = false}), ALL), gradients(tk.step(net), ALL))
+  end)
+end)
