@@ -5,6 +5,7 @@
 #include <dlfcn.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "error.h"
 #include "tinykg.h"
@@ -22,6 +23,11 @@ static tkg_backend_opener opener_of(const char *family, char note[TKG_NOTE]) {
   char folder[3072], path[4096];
   own_folder(folder, sizeof folder);
   snprintf(path, sizeof path, "%slibtinykg_%s.so", folder, family);
+  if (access(path, F_OK) != 0) {
+    snprintf(note, TKG_NOTE, "libtinykg_%s.so is not there: make %s builds it, which needs %s",
+             family, family, strcmp(family, "cuda") == 0 ? "nvcc" : "g++");
+    return NULL;
+  }
   void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
   if (!library) {
     snprintf(note, TKG_NOTE, "%s", dlerror());

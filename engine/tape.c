@@ -159,6 +159,11 @@ static int find_leaf(tkg_tape *tape, tkg_tensor *tensor) {
 }
 
 int tkg_tape_leaf(tkg_tape *tape, tkg_tensor *tensor) {
+  if (tensor->engine != tape->engine) {
+    tkg__say("a tensor on %s cannot be used on %s: make it anew, or copy it with totable()",
+             tensor->engine->backend->name, tape->engine->backend->name);
+    return -1;
+  }
   if (tensor->tape == tape && tensor->tape_generation == tape->generation &&
       tape->side[tensor->tape_node].version == tensor->version)
     return tensor->tape_node;

@@ -61,12 +61,16 @@ function tk.seed(seed)
   session.set_seed(seed)
 end
 
---- The device in use; 'auto' and 'cpu' can be asked for.
+--- Sets the device: 'auto', 'cpu', 'cuda', 'cuda:N', or 'emu' (the GPU kernels on the CPU, for
+--- tests); tensors made before stay on theirs. Called without: its name, and why 'auto' took the CPU.
+---@return string? name, string? note
 function tk.device(name)
-  if name == nil then return ffi.string(C.tkg_engine_device(session.engine)) end
-  if name ~= 'auto' and name ~= 'cpu' then
-    fail("device '%s' is not one this build has: use 'auto' or 'cpu'", tostring(name))
+  if name == nil then
+    local note = ffi.string(C.tkg_engine_note(session.engine))
+    return ffi.string(C.tkg_engine_device(session.engine)), note ~= '' and note or nil
   end
+  local ok, message = pcall(session.open, name)
+  if not ok then fail('%s', tostring(message)) end
 end
 
 --- Sets the number of threads (0: one a core); returns it when called without.

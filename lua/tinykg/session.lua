@@ -1,42 +1,17 @@
 --- The engine of this Lua state, the tape that records now, and how errors are raised.
 local ffi = require 'ffi'
 local C = require 'tinykg.lib'
+local blame = require 'tinykg.blame'
 
 local session = {}
 
-local here = debug.getinfo(1, 'S').source:match('^(@.*)session%.lua$')
-
---- The nearest line outside the library: where the recipe is.
----@return string? where "file:line"
-function session.where()
-  local level = 3
-  while true do
-    local info = debug.getinfo(level, 'Sl')
-    if not info then return nil end
-    if info.currentline > 0 and info.source:sub(1, #here) ~= here then
-      return info.short_src:match('[^/]*$') .. ':' .. info.currentline
-    end
-    level = level + 1
-  end
-end
-
-local function full_where()
-  local level = 3
-  while true do
-    local info = debug.getinfo(level, 'Sl')
-    if not info then return nil end
-    if info.currentline > 0 and info.source:sub(1, #here) ~= here then
-      return info.short_src .. ':' .. info.currentline
-    end
-    level = level + 1
-  end
-end
+--- The nearest line outside the library, "file:line": where the recipe is.
+session.where = blame.short
 
 --- Raises an error that blames the recipe's line.
 function session.fail(message, ...)
   if select('#', ...) > 0 then message = message:format(...) end
-  local where = full_where()
-  error(where and where .. ': ' .. message or message, 0)
+  error(blame.message(message), 0)
 end
 
 --- What a step raises when Ctrl-C stopped it.
@@ -52,9 +27,8 @@ function session.check(status)
   if status == 0 then return end
   if status == INTERRUPTED then error(session.interrupted, 0) end
   local message = ffi.string(C.tkg_error())
-  if message:match('^[^%s:]+:%d+: ') then error(message, 0) end -- where the op was recorded
-  local where = full_where()
-  error(where and where .. ': ' .. message or message, 0)
+  if message:match('^[^:]+:%d+: ') then error(message, 0) end -- where the op was recorded
+  error(blame.message(message), 0)
 end
 
 local function create(device)
@@ -64,8 +38,9 @@ local function create(device)
   return out[0] -- lives as long as the process: everything else belongs to it
 end
 
-session.engine = create('auto')
+session.engine = create(os.getenv('TINYKG_DEVICE') or 'auto')
 session.seed = 1
+session.cache = {} -- of other modules, for this engine: dropped when another takes over
 C.tkg_engine_set_seed(session.engine, 1)
 
 --- A tape with its Lua side. `step` is true for a tape that is emptied with each step.
@@ -80,6 +55,16 @@ session.new_tape = new_tape
 session.ambient = new_tape(false)
 session.tape = session.ambient
 session.capture = true -- note the recipe's line of each op
+
+--- Goes on with another device. What was made before stays where it was and cannot be mixed in.
+function session.open(device)
+  local threads = C.tkg_engine_threads(session.engine)
+  session.engine, session.cache = create(device), {}
+  C.tkg_engine_set_seed(session.engine, session.seed)
+  session.check(C.tkg_engine_set_threads(session.engine, threads))
+  session.ambient = new_tape(false)
+  session.tape = session.ambient
+end
 
 local COMPACT_AT = 4096
 local compact_at = COMPACT_AT

@@ -173,14 +173,12 @@ end
 
 -- ---- forward only ----
 
-local forward
-
 --- Runs fn once, forward only, and returns its tensors computed. Plans are cached, so calling it
 --- again with other data of the same shapes is cheap. Inside a step it only calls fn.
 local function no_grad(fn, ...)
   if session.tape ~= session.ambient then return fn(...) end
-  forward = forward or new_step(fn)
-  forward.fn = fn
+  local forward = session.cache.forward or new_step(fn)
+  session.cache.forward, forward.fn = forward, fn
   local results = record(forward, ...)
   local asked, nodes = roots_of(forward, results)
   local outputs = ffi.new('tkg_tensor *[?]', #asked)
@@ -195,8 +193,6 @@ end
 
 -- ---- backward outside of steps ----
 
-local exact_step
-
 --- Computes the gradients of all parameters this loss depends on; they are then in .grad.
 --- Everything backward reads is kept exactly; use tk.step to train in little memory.
 function tensor.methods:backward()
@@ -207,7 +203,8 @@ function tensor.methods:backward()
     session.fail('backward: a value that this one is made of was looked at before, which makes it ' ..
                  'a constant: call backward first, or go on from its clone() if a constant is meant')
   end
-  exact_step = exact_step or create{}
+  local exact_step = session.cache.exact_step or create{}
+  session.cache.exact_step = exact_step
   local node, outputs = ffi.new('int32_t[1]', self.node), ffi.new('tkg_tensor *[1]')
   check(C.tkg_step_run(exact_step, self.tape.c, self.node, nil, node, 1, outputs))
   self.kept = ffi.gc(outputs[0], C.tkg_tensor_release)

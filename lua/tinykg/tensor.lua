@@ -38,15 +38,14 @@ end
 
 local out_tensor = ffi.new('tkg_tensor *[1]')
 local roots = ffi.new('int32_t[1]')
-local ambient_step
-
 local function get_ambient_step()
-  if not ambient_step then
+  local cache = session.cache
+  if not cache.ambient_step then
     local out = ffi.new('tkg_step *[1]')
     check(C.tkg_step_create(session.engine, out))
-    ambient_step = ffi.gc(out[0], C.tkg_step_release)
+    cache.ambient_step = ffi.gc(out[0], C.tkg_step_release)
   end
-  return ambient_step
+  return cache.ambient_step
 end
 
 local FREED = {generation = -1} -- the tape of tensors that were given back

@@ -264,7 +264,7 @@ describe('memory', function()
   it('is hardly more than what is live at once', function()
     local step = tk.step(deep(8, 64, 128), {bits = 32, optimizer = tk.optim.sgd()}):plan()
     local most = check_layout(step, 32)
-    assert.is_true(step:figure 'arena_bytes' <= 1.05 * most, step:figure 'arena_bytes' .. ' ' .. most)
+    assert.is_true(step:figure 'arena_bytes' <= 1.1 * most, step:figure 'arena_bytes' .. ' ' .. most)
   end)
 
   it('of a forward pass is two layers, however deep the network', function()
@@ -294,7 +294,10 @@ describe('memory', function()
     local arena_after = after.kept_exact + after.kept_quantized + after.transient + after.gradient
       - before.gradient
     assert.is_true(arena_after >= step:figure 'arena_bytes' and arena_before < arena_after)
-    assert.equal(6 * packed(256, 96, 2), step:figure 'kept_quantized')
+    local stored = 6 * (packed(256, 96, 2) + 256 * 96 / 8)
+    assert.equal(stored, step:figure 'stored_bytes')
+    assert.is_true(step:figure 'kept_quantized' > stored / 2)
+    assert.is_true(step:figure 'kept_quantized' <= stored)
   end)
 
   it('is at its peak what the plan said', function()
@@ -303,10 +306,12 @@ describe('memory', function()
     local step = tk.step(fn, {bits = 2, optimizer = tk.optim.adam()})
     step() -- states of the optimizer are made
     collectgarbage()
+    collectgarbage 'stop'
     C.tkg_memory_reset_peak(session.engine)
     local live = tk.memory().live.total
     for _ = 1, 3 do step() end
-    assert.equal(live + 4, tk.memory().peak.total) -- the loss, handed out
+    collectgarbage 'restart'
+    assert.equal(live + 3 * 4, tk.memory().peak.total) -- losses, handed out
   end)
 
   it('is less with fewer bits', function()
@@ -321,7 +326,7 @@ end)
 
 describe('order', function()
   it('puts each update behind the last reader of its parameter, and no later', function()
-    local programs = {{kgcn, BATCHES[1]}, {deep(7, 24, 30)}}
+    local programs = {{kgcn, BATCHES[1], updates = 5}, {(deep(7, 24, 30)), updates = 7}}
     for _, program in ipairs(programs) do
       for _, bits in ipairs {32, 2} do
         local step = tk.step(program[1], {bits = bits, small = 0, optimizer = tk.optim.adam()})
@@ -342,7 +347,7 @@ describe('order', function()
             for i = behind + 1, at - 1 do assert.equal('u', list[i].phase) end
           end
         end
-        assert.equal(program[2] and 5 or 7, updates)
+        assert.equal(program.updates, updates)
       end
     end
   end)

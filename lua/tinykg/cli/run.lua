@@ -13,7 +13,7 @@ local function parser()
     :count('*'):argname('KEY=VALUE')
   p:option('--bits', 'how kept activations are stored: 32, 8, 4, 2, 1', '32')
   p:option('--rounding', 'dither, stochastic or nearest', 'dither')
-  p:option('--device', 'auto or cpu', 'auto')
+  p:option('--device', 'auto, cpu, cuda or cuda:N', 'auto')
   p:option('--seed', 'one seed or several, separated by commas', '1')
   p:option('--threads', '0 = one a core', '0')
   p:option('--out', 'folder of the run (default: runs/RECIPE-DATA-BITS-SEED)')
@@ -40,8 +40,8 @@ local function settings_of(a)
   if not ROUNDING[a.rounding] then
     error({usage = '--rounding: ' .. a.rounding .. ' is not dither, stochastic or nearest'}, 0)
   end
-  if a.device ~= 'auto' and a.device ~= 'cpu' then
-    error({usage = '--device: ' .. a.device .. ' is not auto or cpu'}, 0)
+  if not (a.device:match('^cuda:?%d*$') or a.device == 'auto' or a.device == 'cpu' or a.device == 'emu') then
+    error({usage = '--device: ' .. a.device .. ' is not auto, cpu, cuda or cuda:N'}, 0)
   end
   local seeds = options.numbers(a.seed, '--seed')
   for _, s in ipairs(seeds) do number(s, '--seed', whole) end
@@ -117,6 +117,7 @@ return function(...)
   local given, from_data = options.pairs(a.set, '--set'), data_options(a.data_set)
   local tk, run = require 'tinykg', require 'tinykg.run'
   require('tinykg.lib').tkg_interrupt_watch(1)
+  if a.device ~= 'auto' then tk.device(a.device) end
   tk.threads(settings.threads)
   for _, path in ipairs(a.recipe) do
     local recipe = load_recipe(path)

@@ -1,0 +1,53 @@
+#!/bin/sh
+# The emulation and the kernels on it, under a checker:
+#   check.sh plain|asan|tsan DIR LIBTINYKG
+# DIR holds what build.mk made for it: harness, bugs, ops, libtinykg_emu.so. Prints a line a test;
+# status 1 when one failed. SEED and ROUNDS: of the op check.
+set -u
+mode=$1 dir=$2 engine=$3
+failed=0
+log=$(mktemp) || exit 1
+trap 'rm -f "$log"' EXIT
+
+# A leak of the process under test is not what is looked for here.
+export ASAN_OPTIONS=detect_leaks=0 TSAN_OPTIONS=halt_on_error=1
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-2}"
+
+# passes NAME COMMAND...
+passes() {
+  name=$1; shift
+  if "$@" >"$log" 2>&1; then
+    printf '  ok   %-22s %s\n' "$name" "$(tail -n 1 "$log")"
+  else
+    printf '  FAIL %s\n' "$name"; tail -n 40 "$log"; failed=1
+  fi
+}
+
+# caught BUG TEXT: the planted bug must end the program with a report that has TEXT in it
+caught() {
+  if "$dir/bugs" "$1" >"$log" 2>&1; then
+    printf '  FAIL %-22s was not caught\n' "$1"; failed=1
+  elif grep -q -- "$2" "$log"; then
+    printf '  ok   %-22s caught: %s\n' "$1" "$2"
+  else
+    printf '  FAIL %-22s ended otherwise\n' "$1"; tail -n 20 "$log"; failed=1
+  fi
+}
+
+passes harness "$dir/harness"
+case $mode in
+  plain)
+    caught divergent_barrier 'emu: deadlock'
+    caught mixed_collectives 'different collectives'
+    caught not_in_mask 'mask lacks it' ;;
+  asan)
+    caught off_by_one 'heap-buffer-overflow'
+    caught beside_shared 'use-after-poison' ;;
+  tsan)
+    for bug in plain_sum warp_in_step no_barrier one_barrier_short between_blocks; do
+      caught $bug 'data race'
+    done ;;
+  *) echo "check.sh: plain, asan or tsan, not '$mode'" >&2; exit 2 ;;
+esac
+passes ops "$dir/ops" "$engine" "$dir/libtinykg_emu.so" emu "${SEED:-1}" "${ROUNDS:-10}"
+exit $failed
