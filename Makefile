@@ -59,7 +59,7 @@ LINK    = $(CC) -shared -fopenmp $(CFLAGS) $(LDFLAGS) -Wl,-z,defs -Wl,-z,nodelet
 JOBS = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc 2>/dev/null || echo 1))
 MAKEFLAGS += --no-print-directory
 
-.PHONY: build test demo bench deps deps-dev lint format install clean help check-asan \
+.PHONY: build test test-gpu demo bench deps deps-dev lint format install clean help check-asan \
   check-valgrind objects FORCE
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -99,6 +99,7 @@ $(BUILD)/link.flags: FORCE
 	$(call keep_line,$(link_line))
 
 -include $(OBJS:.o=.d)
+include kernels/build.mk
 
 # --- the launcher --------------------------------------------------------------------------------
 
@@ -128,10 +129,21 @@ tinykg: FORCE
 RUN_TESTS = LUAJIT='$(LUAJIT)' FILTER='$(FILTER)' TINYKG_LIB='$(abspath $(1))' \
   tests/tools/test.sh $(SPEC)
 
+emu-tests: $(BUILD)/libtinykg_emu.so $(call emu_tools,$(BUILD)/emu)
+
+# The specs of ops run a second time on the emulated GPU: its kernels, compiled for the CPU.
 test:
 	@$(DEPS) run
 	@$(MAKE) build
-	@$(call RUN_TESTS,$(LIB))
+	@$(MAKE) $(JOBS) emu-tests
+	@DEVICES=emu $(call RUN_TESTS,$(LIB))
+
+# The same specs, and the op check with random shapes, on a real GPU; for a machine that has one.
+test-gpu:
+	@$(DEPS) run
+	@$(MAKE) build
+	@$(MAKE) $(JOBS) cuda check-device
+	@DEVICES=cuda $(call RUN_TESTS,$(LIB))
 
 demo:
 	@$(DEPS) run
@@ -185,13 +197,18 @@ endef
 export LUA_SHIM := $(lua_shim)
 HOME_DIR := $(DESTDIR)$(PREFIX)/lib/tinykg
 
+# What lua/tinykg/lib.lua reads declarations from.
+FFI_HEADERS := engine/tinykg.h engine/table.h engine/csr.h engine/metrics.h
+
 install: build
 	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/include' \
 	  '$(DESTDIR)$(PREFIX)/share/lua/5.1' '$(HOME_DIR)/build' '$(HOME_DIR)/engine'
 	install -m 755 $(LIB) '$(DESTDIR)$(PREFIX)/lib/libtinykg.so'
 	ln -sf ../../libtinykg.so '$(HOME_DIR)/build/libtinykg.so'
 	install -m 644 engine/tinykg.h '$(DESTDIR)$(PREFIX)/include/tinykg.h'
-	install -m 644 engine/tinykg.h '$(HOME_DIR)/engine/tinykg.h'
+	install -m 644 $(FFI_HEADERS) '$(HOME_DIR)/engine'
+	for lib in $(wildcard $(BUILD)/libtinykg_cuda.so); do \
+	  install -m 755 $$lib '$(DESTDIR)$(PREFIX)/lib'; done
 	rm -rf '$(HOME_DIR)/lua' '$(HOME_DIR)/recipes'
 	find lua $(wildcard recipes) -name '*.lua' -exec install -D -m 644 '{}' '$(HOME_DIR)/{}' ';'
 	printf '%s\n' "$$LUA_SHIM" >'$(DESTDIR)$(PREFIX)/share/lua/5.1/tinykg.lua'
@@ -207,6 +224,9 @@ make demo            install what is missing, build, train the demo, print a sum
 make test            install what is missing, build, run every test   [SPEC=file] [FILTER=pattern]
 make deps            install what is missing to build and run (apt-get; says what and why)
 make deps-dev        the same for the tools that lint and the checks use
+make cuda            build the GPU backend (needs nvcc; CUDA_ARCHS='90' chooses devices)
+make test-gpu        the specs of ops and an op check on a real GPU
+make check-emu       the GPU kernels on the CPU; check-emu-asan, check-emu-tsan: under sanitizers
 make bench           speed on this machine, as ratios
 make lint            formatting, clang-tidy, cppcheck, luacheck, sizes of functions and files
 make format          let clang-format lay out the engine

@@ -19,12 +19,12 @@ extern "C" {
 
 static struct {
   pthread_mutex_t lock;
-  int number;      /* of the device; -1: none is open */
+  int number; /* of the device; -1: none is open */
   int processors;
   cudaStream_t stream;
-  char name[32];   /* "cuda:0" */
+  char name[32]; /* "cuda:0" */
   const tkg_cuda_op *ops[TKG_OP_COUNT];
-  cudaError_t error;       /* the first that no status could carry: of a copy, of memory */
+  cudaError_t error;        /* the first that no status could carry: of a copy, of memory */
   const char *first, *last; /* ops queued since the last finish: for messages */
 } device = {PTHREAD_MUTEX_INITIALIZER, -1, 1, NULL, "", {NULL}, cudaSuccess, NULL, NULL};
 
@@ -89,10 +89,10 @@ static void zero(void *memory, int64_t bytes) {
 /* ---- ops ---- */
 
 static void join_tables(void) {
-  const tkg_cuda_op *const families[] = {
-      tkg__cuda_elementwise, tkg__cuda_reduce,  tkg__cuda_rows,   tkg__cuda_optim,
-      tkg__cuda_matmul,      tkg__cuda_layout,  tkg__cuda_gather, tkg__cuda_scatter,
-      tkg__cuda_mix,         tkg__cuda_sample,  tkg__cuda_kept};
+  const tkg_cuda_op *const families[] = {tkg__cuda_elementwise, tkg__cuda_reduce,  tkg__cuda_rows,
+                                         tkg__cuda_optim,       tkg__cuda_matmul,  tkg__cuda_layout,
+                                         tkg__cuda_gather,      tkg__cuda_scatter, tkg__cuda_mix,
+                                         tkg__cuda_sample,      tkg__cuda_kept};
   for (const tkg_cuda_op *family : families)
     for (const tkg_cuda_op *o = family; o->run; o++) device.ops[o->op] = o;
 }
@@ -126,7 +126,8 @@ static int run(const tkg_call *c) {
 
 /* ---- the end of a run ---- */
 
-/* An error of the device shows up late: all that is known is what was queued since the last look. */
+/* An error of the device shows up late: all that is known is what was queued since the last look.
+ */
 static int late_error(cudaError_t error) {
   return tkg__fail(TKG_E_DEVICE,
                    "%s: %s, while it ran ops from '%s' to '%s' (CUDA_LAUNCH_BLOCKING=1 in the "

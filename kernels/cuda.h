@@ -20,8 +20,8 @@
 
 #define TKG_UNROLL _Pragma("unroll")
 
-/* An array in shared memory, TKG_SHARED(float, tile, [32][33]); a launch's dynamic shared memory, as
- * an array of T. */
+/* An array in shared memory, TKG_SHARED(float, tile, [32][33]); a launch's dynamic shared memory,
+ * as an array of T. */
 #define TKG_SHARED(T, name, extent) __shared__ T name extent
 #define TKG_DYNAMIC_SHARED(T, name)                                                                \
   extern __shared__ __align__(16) unsigned char tkg_dynamic_shared[];                              \

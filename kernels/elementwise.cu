@@ -3,6 +3,7 @@
  * All of them wait for memory and for nothing else, so what counts is how it is read: four floats
  * (16 bytes) a thread and access, neighbouring threads at neighbouring addresses. What an op
  * computes is a function of its number, known to the compiler in each kernel. */
+#include "eight.cuh"
 #include "family.h"
 #include "launch.h"
 #include "philox.cuh"
@@ -66,9 +67,7 @@ static int64_t quads_of(int64_t n, const void *a, const void *b, const void *c) 
 }
 
 /* A thread a quad, or an element where there are none. */
-static tkg_shape quad_shape(int64_t n, int64_t quads) {
-  return tkg_flat(quads > 0 ? quads : n);
-}
+static tkg_shape quad_shape(int64_t n, int64_t quads) { return tkg_flat(quads > 0 ? quads : n); }
 
 template <int OP> static void unary_launch(const tkg_call *c, cudaStream_t stream) {
   const int64_t n = tkg__count(c->node), quads = quads_of(n, c->data[0], c->out, NULL);
@@ -241,25 +240,28 @@ static int grad_run(const tkg_call *c, cudaStream_t stream) {
 
 /* A thread draws one Philox block and decides on its eight elements. An element stays where
  * u = (number + 1/2) / 65,536 >= p: where number >= threshold. */
-static __global__ void dropout_kernel(int64_t n, tkg_noise noise, const float *x, float *out,
-                                      uint32_t threshold, float scale) {
-  for (int64_t b = tkg_first(); b * 8 < n; b += tkg_stride()) {
+static __global__ void dropout_kernel(int64_t n, bool aligned, tkg_noise noise, const float *x,
+                                      float *out, uint32_t threshold, float scale) {
+  for (int64_t b = tkg_first(); b * EIGHT < n; b += tkg_stride()) {
+    const int count = n - b * EIGHT < EIGHT ? (int)(n - b * EIGHT) : EIGHT;
+    const bool whole = aligned && count == EIGHT;
     uint32_t words[4];
+    float v[EIGHT];
+    load_eight(x + b * EIGHT, whole, count, v);
     tkg_draw(noise, (uint64_t)b, words);
-    const int count = n - b * 8 < 8 ? (int)(n - b * 8) : 8;
-  TKG_UNROLL
-    for (int k = 0; k < 8; k++)
-      if (k < count)
-        out[b * 8 + k] = tkg_half(words, k) >= threshold ? x[b * 8 + k] * scale : 0.0F;
+    TKG_UNROLL
+    for (int k = 0; k < EIGHT; k++) v[k] = tkg_half(words, k) >= threshold ? v[k] * scale : 0.0F;
+    store_eight(out + b * EIGHT, whole, count, v);
   }
 }
 
 static int dropout_run(const tkg_call *c, cudaStream_t stream) {
   const int64_t n = tkg__count(c->node);
   const double p = c->node->f[0], threshold = ceil(p * 65536.0 - 0.5);
-  tkg_launch(dropout_kernel, tkg_flat(tkg_ceil(n, 8)), stream, n, tkg_noise_of(c, c->node->i[0]),
-             tkg_in<float>(c, 0), tkg_out<float>(c), (uint32_t)(threshold > 0 ? threshold : 0),
-             (float)(1.0 / (1.0 - p)));
+  const bool aligned = tkg_by_four(c->data[0], 0) && tkg_by_four(c->out, 0);
+  tkg_launch(dropout_kernel, tkg_flat(tkg_ceil(n, EIGHT)), stream, n, aligned,
+             tkg_noise_of(c, c->node->i[0]), tkg_in<float>(c, 0), tkg_out<float>(c),
+             (uint32_t)(threshold > 0 ? threshold : 0), (float)(1.0 / (1.0 - p)));
   return TKG_OK;
 }
 

@@ -12,7 +12,7 @@
 #include "cuda.h"
 
 typedef struct tkg_cuda_op {
-  int op;                                            /* TKG_OP_... */
+  int op;                                             /* TKG_OP_... */
   int (*run)(const tkg_call *c, cudaStream_t stream); /* a status, with tkg__fail's message */
   int64_t (*scratch_bytes)(const tkg_node *node, const tkg_node *const *in); /* NULL: none */
 } tkg_cuda_op;

@@ -27,8 +27,7 @@ static int cuda_failed(cudaError_t error) {
 
 static int clear(cudaStream_t stream) {
   faults.used = 0;
-  cudaError_t error =
-      cudaMemsetAsync(faults.first, 0xff, SLOTS * sizeof *faults.first, stream);
+  cudaError_t error = cudaMemsetAsync(faults.first, 0xff, SLOTS * sizeof *faults.first, stream);
   if (!error) error = cudaMemsetAsync(faults.failed, 0, sizeof *faults.failed, stream);
   return cuda_failed(error);
 }
@@ -109,9 +108,9 @@ static int report(const slot *s, unsigned long long word, cudaStream_t stream) {
 int tkg__faults_close(cudaStream_t stream) {
   const int used = faults.used;
   if (used == 0) return cuda_failed(cudaStreamSynchronize(stream));
-  cudaError_t error = cudaMemcpyAsync(faults.found, faults.first,
-                                      (size_t)used * sizeof *faults.first, cudaMemcpyDeviceToHost,
-                                      stream);
+  cudaError_t error =
+      cudaMemcpyAsync(faults.found, faults.first, (size_t)used * sizeof *faults.first,
+                      cudaMemcpyDeviceToHost, stream);
   if (!error) error = cudaStreamSynchronize(stream);
   int status = cuda_failed(error);
   for (int i = 0; i < used && !status; i++)

@@ -6,12 +6,11 @@
  * the same pair from them, and the codes are written in the same pass. Only rows of more than 256
  * elements are read a second time, from cache. Codes are integers and single float operations in a
  * fixed order (no fused multiply-add: see build.mk), so the bytes are those of the CPU. */
+#include "eight.cuh"
 #include "family.h"
 #include "launch.h"
 #include "philox.cuh"
 #include "warp.cuh"
-
-enum { EIGHT = 8 };
 
 /* Of a packed matrix. */
 typedef struct packed_layout {
@@ -35,33 +34,6 @@ static __device__ __forceinline__ int columns_of(const packed_layout &l, int64_t
   return l.cols - eight * EIGHT < EIGHT ? (int)(l.cols - eight * EIGHT) : EIGHT;
 }
 
-/* ---- eight floats ---- */
-
-static __device__ __forceinline__ void load_eight(const float *x, bool whole, int count,
-                                                  float v[EIGHT]) {
-  if (whole) {
-    const float4 a = reinterpret_cast<const float4 *>(x)[0];
-    const float4 b = reinterpret_cast<const float4 *>(x)[1];
-    v[0] = a.x, v[1] = a.y, v[2] = a.z, v[3] = a.w;
-    v[4] = b.x, v[5] = b.y, v[6] = b.z, v[7] = b.w;
-    return;
-  }
-  TKG_UNROLL
-  for (int k = 0; k < EIGHT; k++) v[k] = k < count ? x[k] : 0.0F;
-}
-
-static __device__ __forceinline__ void store_eight(float *x, bool whole, int count,
-                                                   const float v[EIGHT]) {
-  if (whole) {
-    reinterpret_cast<float4 *>(x)[0] = make_float4(v[0], v[1], v[2], v[3]);
-    reinterpret_cast<float4 *>(x)[1] = make_float4(v[4], v[5], v[6], v[7]);
-    return;
-  }
-  TKG_UNROLL
-  for (int k = 0; k < EIGHT; k++)
-    if (k < count) x[k] = v[k];
-}
-
 /* ---- eight codes: BITS bytes, low bits first ---- */
 
 template <int BITS>
@@ -69,7 +41,7 @@ static __device__ __forceinline__ void store_codes(uint8_t *to, bool whole, int 
                                                    uint64_t codes) {
   if (!whole) {
     const int bytes = (count * BITS + 7) / 8;
-  TKG_UNROLL
+    TKG_UNROLL
     for (int k = 0; k < BITS; k++)
       if (k < bytes) to[k] = (uint8_t)(codes >> 8 * k);
   } else if (BITS == 8) {
@@ -88,7 +60,7 @@ static __device__ __forceinline__ uint64_t load_codes(const uint8_t *from, bool 
   if (!whole) {
     const int bytes = (count * BITS + 7) / 8;
     uint64_t codes = 0;
-  TKG_UNROLL
+    TKG_UNROLL
     for (int k = 0; k < BITS; k++)
       if (k < bytes) codes |= (uint64_t)from[k] << 8 * k;
     return codes;
@@ -156,10 +128,9 @@ static __device__ __forceinline__ void find_range(const packed_layout &l, const 
 }
 
 template <int BITS>
-static __device__ __forceinline__ void write_row(const packed_layout &l, const float *row,
-                                                 int64_t r, const tkg_group &g, float v[EIGHT],
-                                                 tkg__codec_pair pair, tkg_noise noise,
-                                                 int rounding, uint8_t *packed) {
+static __device__ __forceinline__ void
+write_row(const packed_layout &l, const float *row, int64_t r, const tkg_group &g, float v[EIGHT],
+          tkg__codec_pair pair, tkg_noise noise, int rounding, uint8_t *packed) {
   for (int64_t e = g.lane; e < l.eights; e += g.width) {
     const int count = columns_of(l, e);
     if (l.eights > g.width) load_eight(row + e * EIGHT, l.whole, count, v);
@@ -211,7 +182,7 @@ static __global__ void decode_kernel(packed_layout l, tkg_noise noise, bool dith
     uint32_t words[4];
     float v[EIGHT];
     if (dither) tkg_draw(noise, (uint64_t)i, words);
-  TKG_UNROLL
+    TKG_UNROLL
     for (int k = 0; k < EIGHT; k++) {
       int32_t q = (int32_t)(codes >> BITS * k & ((1u << BITS) - 1)) << 17;
       if (dither) q += 65535 - 2 * (int32_t)tkg_half(words, k);
@@ -267,23 +238,39 @@ static int decode_run(const tkg_call *c, cudaStream_t stream) {
 
 /* ---- sign_mask ---- */
 
-/* A warp's ballot over 32 neighbouring elements is four bytes of the mask. */
+/* A warp's ballot over 32 neighbouring elements is a word of the mask; WORDS of them at a time, so
+ * that as many reads are under way. */
+enum { WORDS = 4 };
+
 static __global__ void sign_mask_kernel(int64_t n, const float *x, uint8_t *mask) {
   const int lane = (int)(threadIdx.x % TKG_WARP);
-  for (int64_t first = tkg_first() - lane; first < n; first += tkg_stride()) {
-    const int64_t i = first + lane;
-    const unsigned bits = __ballot_sync(TKG_ALL_LANES, i < n && x[i] > 0.0F);
-    if (first + TKG_WARP <= n) {
-      if (lane == 0) reinterpret_cast<uint32_t *>(mask)[first / TKG_WARP] = bits;
-    } else if (first + 8 * lane < n) {
-      mask[first / 8 + lane] = (uint8_t)(bits >> 8 * lane);
+  for (int64_t first = (tkg_first() - lane) * WORDS; first < n; first += tkg_stride() * WORDS) {
+    float v[WORDS];
+    unsigned mine = 0;
+    TKG_UNROLL
+    for (int k = 0; k < WORDS; k++) {
+      const int64_t i = first + k * TKG_WARP + lane;
+      v[k] = i < n ? x[i] : 0.0F;
+    }
+    TKG_UNROLL
+    for (int k = 0; k < WORDS; k++) {
+      const unsigned bits = __ballot_sync(TKG_ALL_LANES, v[k] > 0.0F);
+      if (lane == k) mine = bits;
+    }
+    const int64_t begin = first + lane * TKG_WARP; /* of this lane's word */
+    if (lane >= WORDS || begin >= n) continue;
+    if (begin + TKG_WARP <= n) {
+      reinterpret_cast<uint32_t *>(mask)[begin / TKG_WARP] = mine;
+    } else {
+      for (int64_t i = begin; i < n; i += 8) mask[i / 8] = (uint8_t)(mine >> (i - begin));
     }
   }
 }
 
 static int sign_mask_run(const tkg_call *c, cudaStream_t stream) {
   const int64_t n = tkg__count(c->in[0]);
-  tkg_launch(sign_mask_kernel, tkg_flat(n), stream, n, tkg_in<float>(c, 0), tkg_out<uint8_t>(c));
+  tkg_launch(sign_mask_kernel, tkg_flat(tkg_ceil(n, WORDS)), stream, n, tkg_in<float>(c, 0),
+             tkg_out<uint8_t>(c));
   return TKG_OK;
 }
 

@@ -50,7 +50,9 @@ static void copy_runs(int64_t pieces, int64_t length, const uint32_t *from, int6
 }
 
 /* Runs of a tensor. Called where the tensor has elements. */
-static int64_t runs_of(const tkg_node *n, int64_t dim) { return tkg__count(n) / run_length(n, dim); }
+static int64_t runs_of(const tkg_node *n, int64_t dim) {
+  return tkg__count(n) / run_length(n, dim);
+}
 
 static int concat_run(const tkg_call *c, cudaStream_t stream) {
   const int64_t dim = c->node->i[0], run = run_length(c->node, dim);

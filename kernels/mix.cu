@@ -128,8 +128,7 @@ static __global__ void outer_kernel(int64_t n, int64_t k, int64_t cols, const fl
       out[i * cols + j] = quad_scaled(w[i], g[i / k * cols + j]);
 }
 
-template <class T>
-static void outer_launch(const tkg_call *c, int64_t cols, cudaStream_t stream) {
+template <class T> static void outer_launch(const tkg_call *c, int64_t cols, cudaStream_t stream) {
   const int64_t n = tkg__count(c->in[0]), k = tkg__cols(c->in[0]);
   tkg_launch(outer_kernel<T>, tkg_tile(n, cols), stream, n, k, cols, tkg_in<float>(c, 0),
              tkg_in<T>(c, 1), tkg_out<T>(c));

@@ -32,7 +32,8 @@ static int sgd_run(const tkg_call *c, cudaStream_t stream) {
   return TKG_OK;
 }
 
-/* ---- Adam (Kingma and Ba 2015, algorithm 1): m and v are corrected for their start at zero ---- */
+/* ---- Adam (Kingma and Ba 2015, algorithm 1): m and v are corrected for their start at zero ----
+ */
 
 typedef struct adam {
   float beta1, beta2, rest1, rest2; /* rest = 1 - beta */

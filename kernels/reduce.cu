@@ -13,10 +13,10 @@
 /* ---- sum: the plan ---- */
 
 enum {
-  SUM_FLOATS = 64,    /* terms added in float before they join a double */
-  SUM_SHORT = 2048,   /* a row up to here is the work of one group of lanes */
-  SUM_PART = 2048,    /* least terms of a part */
-  SUM_BLOCKS = 1024,  /* with so many blocks of work, one part will do */
+  SUM_FLOATS = 64,   /* terms added in float before they join a double */
+  SUM_SHORT = 2048,  /* a row up to here is the work of one group of lanes */
+  SUM_PART = 2048,   /* least terms of a part */
+  SUM_BLOCKS = 1024, /* with so many blocks of work, one part will do */
   SUM_MOST_PARTS = 256
 };
 

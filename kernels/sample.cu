@@ -31,8 +31,8 @@ static __device__ __forceinline__ bool contains(const int32_t *chosen, int64_t c
   return false;
 }
 
-/* k positions in 0..degree-1 for row r: each as often as k / degree rounds allow, then distinct ones
- * for what is left (Floyd). */
+/* k positions in 0..degree-1 for row r: each as often as k / degree rounds allow, then distinct
+ * ones for what is left (Floyd). */
 static __device__ void draw_positions(tkg_noise noise, int64_t r, int64_t k, int64_t degree,
                                       int32_t *chosen) {
   uint32_t words[4] = {0, 0, 0, 0};
@@ -43,7 +43,8 @@ static __device__ void draw_positions(tkg_noise noise, int64_t r, int64_t k, int
   for (int64_t j = 0; j < rest; j++) {
     const int at_word = (int)(j % 4);
     if (at_word == 0) tkg_draw(noise, block++, words);
-    const uint32_t low = at_word % 2 ? words[1] : words[0], high = at_word % 2 ? words[3] : words[2];
+    const uint32_t low = at_word % 2 ? words[1] : words[0],
+                   high = at_word % 2 ? words[3] : words[2];
     const int64_t last = degree - rest + j;
     const int32_t at = (int32_t)tkg__below(at_word / 2 ? high : low, (uint32_t)last + 1);
     chosen[j] = contains(chosen, j, at) ? (int32_t)last : at;

@@ -4,8 +4,8 @@
  * Float atomics would be the short way, but sums would then depend on timing. Instead ids are
  * sorted together with their positions (a stable radix sort), so that the rows of one destination
  * follow each other, in order of position. The sorted list is cut in chunks of equal length, a
- * group of threads a chunk, whatever the ids are: a hub that 60,000 rows are added to is the work of
- * a thousand groups and does not serialise.
+ * group of threads a chunk, whatever the ids are: a hub that 60,000 rows are added to is the work
+ * of a thousand groups and does not serialise.
  *
  *   sorted ids   3 3 3 5 | 5 5 5 5 | 5 7 7 9
  *   chunk 0 adds 3 to its row, and leaves its part of 5 (the run's beginning) in `parts`
@@ -26,7 +26,7 @@ typedef struct scatter {
   int64_t count, k, n, d, chunks;
   const float *g, *w; /* w is NULL for ones */
   const int32_t *ids;
-  const float *base;  /* NULL: zeros; may be out */
+  const float *base; /* NULL: zeros; may be out */
   float *out;
 } scatter;
 
@@ -200,10 +200,9 @@ static int sort_ids(const scatter &z, const layout &l, char *scratch, tkg_fault 
   uint32_t *keys = reinterpret_cast<uint32_t *>(scratch + l.keys);
   uint32_t *places = reinterpret_cast<uint32_t *>(scratch + l.places);
   tkg_launch(prepare_kernel, tkg_flat(z.count), stream, z.count, z.n, z.ids, keys, places, fault);
-  return tkg__sort(scratch + l.sort, l.sort_bytes, keys,
-                   reinterpret_cast<uint32_t *>(scratch + l.keys_sorted), places,
-                   reinterpret_cast<uint32_t *>(scratch + l.places_sorted), z.count, l.bits,
-                   stream);
+  return tkg__sort(
+      scratch + l.sort, l.sort_bytes, keys, reinterpret_cast<uint32_t *>(scratch + l.keys_sorted),
+      places, reinterpret_cast<uint32_t *>(scratch + l.places_sorted), z.count, l.bits, stream);
 }
 
 static void begin(const scatter &z, cudaStream_t stream) {

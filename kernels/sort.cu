@@ -17,8 +17,8 @@ int tkg__sort(void *scratch, int64_t scratch_bytes, const uint32_t *keys, uint32
               const uint32_t *values, uint32_t *values_out, int64_t count, int bits,
               cudaStream_t stream) {
   size_t bytes = (size_t)scratch_bytes;
-  const cudaError_t error = cub::DeviceRadixSort::SortPairs(
-      scratch, bytes, keys, keys_out, values, values_out, count, 0, bits, stream);
+  const cudaError_t error = cub::DeviceRadixSort::SortPairs(scratch, bytes, keys, keys_out, values,
+                                                            values_out, count, 0, bits, stream);
   return error ? tkg__fail(TKG_E_DEVICE, "sort: %s", cudaGetErrorString(error)) : (int)TKG_OK;
 }
 
@@ -32,8 +32,7 @@ int tkg__sort(void *scratch, int64_t, const uint32_t *keys, uint32_t *keys_out,
               const uint32_t *values, uint32_t *values_out, int64_t count, int, cudaStream_t) {
   uint32_t *order = static_cast<uint32_t *>(scratch);
   for (int64_t i = 0; i < count; i++) order[i] = (uint32_t)i;
-  std::stable_sort(order, order + count,
-                   [=](uint32_t a, uint32_t b) { return keys[a] < keys[b]; });
+  std::stable_sort(order, order + count, [=](uint32_t a, uint32_t b) { return keys[a] < keys[b]; });
   for (int64_t i = 0; i < count; i++) {
     keys_out[i] = keys[order[i]];
     values_out[i] = values[order[i]];

@@ -9,8 +9,7 @@
 #include "launch.h"
 
 template <class T> static __device__ __forceinline__ T tkg_group_sum(T value, int width) {
-  for (int o = width / 2; o > 0; o /= 2)
-    value += __shfl_xor_sync(TKG_ALL_LANES, value, o, width);
+  for (int o = width / 2; o > 0; o /= 2) value += __shfl_xor_sync(TKG_ALL_LANES, value, o, width);
   return value;
 }
 

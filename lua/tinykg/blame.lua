@@ -3,47 +3,47 @@ local blame = {}
 
 local here = debug.getinfo(1, 'S').source:match('^(@.*)blame%.lua$')
 
--- Lua drops the frame of a function that ends in `return f(...)`. Where that leaves nobody to blame,
--- it is the function whose recording goes on.
+-- Lua drops the frame of a function that ends in `return f(...)`. Where that leaves nobody to
+-- blame, it is the function on whose behalf things are done.
 local origin
 
 local function path_of(info) return info.source:match('^@(.*)') or info.short_src end
 
 local function is_ours(info) return info.source:sub(1, #here) == here end
 
---- Path and line of the nearest caller outside the library.
+--- Place of the nearest caller outside the library: "path:line". No line for a whole file.
 local function caller()
   local level = 3
   while true do
     local info = debug.getinfo(level, 'Sl')
     if not info then break end
-    if info.currentline > 0 and not is_ours(info) then return path_of(info), info.currentline end
+    if info.currentline > 0 and not is_ours(info) then
+      return path_of(info) .. ':' .. info.currentline
+    end
     level = level + 1
   end
-  if origin then return path_of(origin), origin.linedefined end
+  if not origin then return nil end
+  return path_of(origin) .. (origin.linedefined > 0 and ':' .. origin.linedefined or '')
 end
 
---- Calls fn, which belongs to the function `on_behalf` where that is a recipe's. As pcall; an error
---- names the recipe's line.
----@param on_behalf function
-function blame.call(on_behalf, fn, ...)
-  local info, outer = debug.getinfo(on_behalf, 'S'), origin
+--- What is called from here on is done for `fn`, if that is a recipe's. Returns what leave takes.
+function blame.enter(fn)
+  local outer, info = origin, debug.getinfo(fn, 'S')
   if not is_ours(info) then origin = info end
-  local results = {xpcall(fn, blame.handler, ...)}
-  origin = outer
-  return results
+  return outer
 end
+function blame.leave(outer) origin = outer end
 
 ---@return string? where "file:line", without folders
 function blame.short()
-  local path, line = caller()
-  return path and path:match('[^/]*$') .. ':' .. line
+  local where = caller()
+  return where and where:match('[^/]*$')
 end
 
 --- The message with the place of the recipe before it.
 function blame.message(message)
-  local path, line = caller()
-  return path and path .. ':' .. line .. ': ' .. message or message
+  local where = caller()
+  return where and where .. ': ' .. message or message
 end
 
 --- For xpcall: a mistake that Lua notices inside the library (a nil where a number must be) is the
@@ -51,9 +51,8 @@ end
 function blame.handler(e)
   if type(e) ~= 'string' then return e end
   local at, message = e:match('^[^\n:]*lua/(tinykg/[%w_/]+%.lua:%d+): (.*)')
-  if not at then return e end
-  local path, line = caller()
-  return path and string.format('%s:%d: %s (%s)', path, line, message, at) or e
+  local where = at and caller()
+  return where and string.format('%s: %s (%s)', where, message, at) or e
 end
 
 --- The calls that led here, without the library's; nil where the message says as much.
@@ -65,7 +64,8 @@ function blame.trace()
     if not info then break end
     if info.currentline > 0 and not is_ours(info) then
       lines[#lines + 1] = string.format('  %s:%d%s', path_of(info), info.currentline,
-                                        info.name and ': in ' .. info.name or '')
+                                        info.what ~= 'main' and info.name and ': in ' .. info.name
+                                        or '')
     end
     level = level + 1
   end

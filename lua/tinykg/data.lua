@@ -301,7 +301,13 @@ end
 ---@param options table?
 ---@return tinykg.Data
 function data.load(dir, options)
+  if type(dir) ~= 'string' then
+    error(('data.load: the folder is a %s, expected a string'):format(type(dir)), 2)
+  end
   options = options or {}
+  if type(options) ~= 'table' then
+    error(("data.load: expected options such as {split = 'time'}, got a %s"):format(type(options)), 2)
+  end
   check_options(options)
   local loaded = build(dir, options)
   collectgarbage() -- what reading needed is outside Lua's heap, so nothing else would start one
@@ -339,6 +345,9 @@ end
 ---@return fun(): table?
 ---@return number count
 function Data:batches(options)
+  if options ~= nil and type(options) ~= 'table' then
+    error(('batches: expected options such as {size = 1024}, got a %s'):format(type(options)), 2)
+  end
   local given = {}
   for key, value in pairs(options or {}) do given[key] = value end
   local name = given.split or 'train'
@@ -346,7 +355,11 @@ function Data:batches(options)
     error(("batches: split '%s': train, valid or test"):format(tostring(name)), 2)
   end
   local feed = require 'tinykg.feed' -- needs the engine, which loading does not
-  if not given.negatives then return feed.batches(self[name], given) end
+  local k = given.negatives
+  if not k then return feed.batches(self[name], given) end
+  if type(k) ~= 'number' or k < 1 or k % 1 ~= 0 then
+    error(('batches: negatives %s: a positive integer'):format(tostring(k)), 2)
+  end
   given.task = 'ranking'
   return feed.batches(self[name], given, feed.sampler(self, given.negatives, given.sampling))
 end

@@ -1,5 +1,6 @@
 --- Metrics of a model on a part of a data set.
 local ffi = require 'ffi'
+local blame = require 'tinykg.blame'
 local metrics = require 'tinykg.metrics'
 local feed = require 'tinykg.feed'
 local rows = require 'tinykg.data.rows'
@@ -10,12 +11,22 @@ local C = require 'tinykg.lib'
 
 local evaluate = {}
 
+local function check_count(name, t, n)
+  if t:count() == n then return t end
+  session.fail('%s: returned [%s], expected %d scores', name, table.concat(t:size(), ', '), n)
+end
+
+--- Logits of pairs, one for each.
+local function score(model, users, items)
+  return check_count('score', step.no_grad(model.score, model, users, items), users:count())
+end
+
 --- AUC and F1 (threshold .5 of the sigmoid, as KGCN's code) of labelled rows.
 local function ctr(model, part, size)
   local scores, labels = ffi.new('float[?]', part.n), ffi.new('float[?]', part.n)
   local at = 0
   for batch in feed.batches(part, {size = size, shuffle = false}) do
-    local logits = step.no_grad(function() return model:score(batch.users, batch.items) end)
+    local logits = score(model, batch.users, batch.items)
     local values, labels_of_batch = logits:values(), batch.labels:values()
     ffi.copy(scores + at, values, 4 * batch.n)
     ffi.copy(labels + at, labels_of_batch, 4 * batch.n)
@@ -37,18 +48,28 @@ local function rank_by_pairs(model, data, users, count, size, out)
       user_ids[i], item_ids[i] = users[u], at - u * data.items
     end
     local a, b = tensor.ids(user_ids, n), tensor.ids(item_ids, n)
-    local scores = step.no_grad(function() return model:score(a, b) end)
+    local scores = score(model, a, b)
     session.check(C.tkg_tensor_read(scores.kept, out + first, 0, n))
     for _, t in ipairs{scores, a, b} do t:free() end
   end
 end
 
-local function rank_at_once(model, users, count, out)
+local function rank_at_once(model, data, users, count, out)
   local ids = tensor.ids(users, count)
-  local scores = step.no_grad(function() return model:rank(ids) end)
+  local scores = check_count('rank', step.no_grad(model.rank, model, ids), count * data.items)
   session.check(C.tkg_tensor_read(scores.kept, out, 0, scores:count()))
   scores:free()
   ids:free()
+end
+
+--- A tensor of scores [users, items] as a model.
+local function as_model(scores, data)
+  local users, items = unpack(scores:size())
+  if users ~= data.users or items ~= data.items then
+    session.fail('ranking: scores [%s] for %d users and %d items',
+                 table.concat(scores:size(), ', '), data.users, data.items)
+  end
+  return {rank = function(_, ids) return scores:gather(ids) end}
 end
 
 --- Full ranking: every item the user does not know already, in blocks of users.
@@ -70,11 +91,45 @@ local function ranking(model, data, part, k, size, progress)
     known = {offsets = known.offsets, items = known.items, n = data.users},
     test = {offsets = test.offsets, items = test.items, n = data.users},
     score = function(ids, first, count)
-      if model.rank then rank_at_once(model, ids + first, count, out)
+      if model.rank then rank_at_once(model, data, ids + first, count, out)
       else rank_by_pairs(model, data, ids + first, count, size, out) end
       return out
     end,
   }
+end
+
+local PARTS = {train = true, valid = true, test = true}
+
+--- Calls fn, which evaluates by the model's function `by`, with dropout off.
+local function in_eval(model, by, fn, ...)
+  local training, outer = model.training, blame.enter(by)
+  if model.eval then model:eval() end
+  local results = {pcall(fn, model, ...)}
+  blame.leave(outer)
+  if model.train and training ~= false then model:train() end
+  if not results[1] then error(results[2], 0) end
+  return results[2]
+end
+
+--- Full ranking by a model or by a tensor of scores [users, items]: what metrics.ranking does with
+--- a data set.
+---@param model Module|Tensor ---@param data tinykg.Data
+---@param o? {k: integer[], part: string, size: integer, progress: function} part 'test'
+function evaluate.ranking(model, data, o)
+  o = o or {}
+  local part = o.part or 'test'
+  if type(data) ~= 'table' or not data.positives then
+    session.fail('ranking: expected a data set of tk.data.load, got a %s', type(data))
+  end
+  if not PARTS[part] then
+    session.fail("ranking: part '%s': train, valid or test", tostring(part))
+  end
+  if tensor.is(model) then model = as_model(model, data) end
+  if type(model) ~= 'table' or not (model.rank or model.score) then
+    session.fail('ranking: expected a model with score or rank, or scores [users, items]')
+  end
+  return in_eval(model, model.rank or model.score, ranking, data, part, o.k or {10, 20},
+                 o.size or 1024, o.progress)
 end
 
 --- AUC and F1 of labelled data; recall, ndcg and the others at each k of data to rank.
@@ -86,13 +141,8 @@ function evaluate.model(model, data, part, o)
   o = o or {}
   local size = o.size or 1024
   if data[part].n == 0 then return nil end
-  local training = model.training
-  model:eval()
-  local result
-  if data.task == 'ctr' then result = ctr(model, data[part], size)
-  else result = ranking(model, data, part, o.k or {10, 20}, size, o.progress) end
-  if training ~= false then model:train() end
-  return result
+  if data.task == 'ctr' then return in_eval(model, model.score, ctr, data[part], size) end
+  return evaluate.ranking(model, data, {k = o.k, part = part, size = size, progress = o.progress})
 end
 
 return evaluate

@@ -50,15 +50,21 @@ end
 ---  undirected: each triple counts in both directions (KGCN)
 ---@return Graph
 local function new_graph(o)
+  if type(o) ~= 'table' then fail('graph: expected {head = ids, ...}, got a %s', type(o)) end
   local heads, n = column(o.head, o.n, 'head')
   local relations, n_relations = column(o.relation, o.n, 'relation')
   local tails, n_tails = column(o.tail, o.n, 'tail')
   if n ~= n_relations or n ~= n_tails then
     fail('graph: %d heads, %d relations, %d tails', n, n_relations, n_tails)
   end
-  if not o.nodes or not o.relations then fail('graph: nodes and relations (counts) are needed') end
+  for _, count in ipairs{'nodes', 'relations'} do
+    if type(o[count]) ~= 'number' or o[count] < 0 or o[count] % 1 ~= 0 then
+      fail('graph: %s is %s, expected how many there are', count, tostring(o[count]))
+    end
+  end
   for i = 0, n - 1 do
-    if tails[i] < 0 or tails[i] >= o.nodes or relations[i] < 0 or relations[i] >= o.relations then
+    if heads[i] < 0 or heads[i] >= o.nodes or tails[i] < 0 or tails[i] >= o.nodes
+       or relations[i] < 0 or relations[i] >= o.relations then
       fail('graph: triple %d is (%d, %d, %d), outside %d nodes and %d relations', i, heads[i],
            relations[i], tails[i], o.nodes, o.relations)
     end
@@ -82,6 +88,10 @@ end
 ---@param ids Tensor int32 [n]
 ---@return Tensor tails int32 [n, k], Tensor relations int32 [n, k]
 function Graph:sample(ids, k)
+  if not tensor.is(ids) then fail('sample: ids are a %s, expected a tensor', type(ids)) end
+  if type(k) ~= 'number' or k < 1 or k % 1 ~= 0 then
+    fail('sample: %s neighbours asked for, expected a whole number from 1', tostring(k))
+  end
   local a = tensor.attribute()
   a.i[0], a.i[2] = k, self.relations
   local pair = tensor.record('sample_neighbors', a, self.offsets, self.tails, self.edge_relations,
@@ -89,6 +99,12 @@ function Graph:sample(ids, k)
   local n = ids:count()
   return pair:rows(1, 1):reshape(n, k), pair:rows(2, 2):reshape(n, k)
 end
+
+local Info = {__tostring = function(i)
+  return string.format(
+    'graph: %d nodes, %d relations, %d edges; degree mean %.1f max %d, %d isolated',
+    i.nodes, i.relations, i.edges, i.mean_degree, i.max_degree, i.isolated)
+end}
 
 --- Counts and degrees: {nodes, relations, edges, isolated, mean_degree, max_degree}.
 function Graph:info()
@@ -99,15 +115,11 @@ function Graph:info()
     if degree == 0 then isolated = isolated + 1 end
     largest = math.max(largest, degree)
   end
-  return {nodes = self.nodes, relations = self.relations, edges = self.edges, isolated = isolated,
-          mean_degree = self.edges / math.max(self.nodes, 1), max_degree = largest}
+  return setmetatable({
+    nodes = self.nodes, relations = self.relations, edges = self.edges, isolated = isolated,
+    mean_degree = self.edges / math.max(self.nodes, 1), max_degree = largest}, Info)
 end
 
-function Graph:__tostring()
-  local i = self:info()
-  return string.format(
-    'graph: %d nodes, %d relations, %d edges; degree mean %.1f max %d, %d isolated',
-    i.nodes, i.relations, i.edges, i.mean_degree, i.max_degree, i.isolated)
-end
+function Graph:__tostring() return tostring(self:info()) end
 
 return new_graph

@@ -23,12 +23,14 @@ local tk = {
 
 -- ---- making tensors ----
 
-local function shape_of(...) return type(...) == 'table' and ... or {...} end
 
 --- f32 zeros of the given shape. ---@return Tensor
-function tk.zeros(...) return tensor.create(tensor.F32, shape_of(...)) end
+function tk.zeros(...) return tensor.create(tensor.F32, tensor.shape(...)) end
 --- f32 `value` everywhere. ---@return Tensor
 function tk.full(value, ...)
+  if type(value) ~= 'number' then
+    fail('full: the value is a %s, expected a number', type(value))
+  end
   local t = tk.zeros(...)
   check(C.tkg_tensor_fill(t.kept, value))
   return t
@@ -76,12 +78,27 @@ end
 --- Sets the number of threads (0: one a core); returns it when called without.
 function tk.threads(n)
   if n == nil then return C.tkg_engine_threads(session.engine) end
+  if type(n) ~= 'number' or n % 1 ~= 0 then
+    fail('threads: %s is not a whole number', tostring(n))
+  end
   check(C.tkg_engine_set_threads(session.engine, n))
 end
 
+--- As text: a line a kind.
+local memory_table = {__tostring = function(m)
+  local names, lines = {}, {string.format('%-16s %14s %14s', 'bytes', 'live', 'peak')}
+  for name in pairs(m.live) do names[#names + 1] = name ~= 'total' and name or nil end
+  table.sort(names)
+  names[#names + 1] = 'total'
+  for _, name in ipairs(names) do
+    lines[#lines + 1] = string.format('%-16s %14.0f %14.0f', name, m.live[name], m.peak[name])
+  end
+  return table.concat(lines, '\n')
+end}
+
 --- Live and peak bytes by kind, and their totals: {live = {...}, peak = {...}}.
 function tk.memory()
-  local out = {live = {}, peak = {}}
+  local out = setmetatable({live = {}, peak = {}}, memory_table)
   for k = 0, C.tkg_memory_kinds() - 1 do
     local name = ffi.string(C.tkg_memory_kind(k))
     out.live[name] = C.tkg_memory_live(session.engine, k)

@@ -1,17 +1,46 @@
 --- Losses: means over the batch, composed of ops so that their gradients follow.
 local session = require 'tinykg.session'
+local tensor = require 'tinykg.tensor'
 
 local loss = {}
 
+local function check(name, what, t)
+  if not tensor.is(t) then
+    session.fail('loss.%s: %s are a %s, expected a tensor', name, what, type(t))
+  end
+end
+
+local function shape(t) return '[' .. table.concat(t:size(), ', ') .. ']' end
+
 --- Bayesian personalised ranking (Rendle et al. 2009): mean of -log sigmoid(pos - neg).
-function loss.bpr(positive, negative) return (negative - positive):softplus():mean() end
+---@param positive Tensor scores ---@param negative Tensor scores; [n, k] beside [n, 1] for k each
+function loss.bpr(positive, negative)
+  check('bpr', 'positive scores', positive)
+  check('bpr', 'negative scores', negative)
+  local difference = negative - positive
+  if difference:count() > math.max(positive:count(), negative:count()) then
+    session.fail('loss.bpr: scores %s and %s would be compared each with each: reshape one',
+                 shape(positive), shape(negative))
+  end
+  return difference:softplus():mean()
+end
 
 --- Binary cross-entropy of logits, stable: mean of softplus(x) - x y.
 ---@param labels Tensor f32, same shape
-function loss.bce(logits, labels) return (logits:softplus() - logits * labels):mean() end
+function loss.bce(logits, labels)
+  check('bce', 'logits', logits)
+  check('bce', 'labels', labels)
+  if shape(logits) ~= shape(labels) then
+    session.fail('loss.bce: logits %s and labels %s: they must be equal', shape(logits),
+                 shape(labels))
+  end
+  return (logits:softplus() - logits * labels):mean()
+end
 
 --- Softmax cross-entropy. ---@param logits Tensor [n, classes] ---@param ids Tensor int32 [n]
 function loss.softmax(logits, ids)
+  check('softmax', 'logits', logits)
+  check('softmax', 'ids', ids)
   if logits:rank() ~= 2 then session.fail('loss.softmax: logits must be a matrix') end
   return -logits:log_softmax():take(ids:reshape(-1, 1)):mean()
 end

@@ -2,6 +2,7 @@
 -- Definitions and sources of the ranking metrics: engine/metrics.h.
 
 local ffi = require 'ffi'
+local blame = require 'tinykg.blame'
 local lib = require 'tinykg.lib'
 
 local metrics = {}
@@ -79,7 +80,7 @@ end
 -- Calls fn and blames whoever called the public function for what it raises.
 local function blaming_caller(fn, ...)
   local ok, result, extra = pcall(fn, ...)
-  if not ok then error(result, type(result) == 'string' and 3 or 0) end
+  if not ok then error(type(result) == 'string' and blame.message(result) or result, 0) end
   return result, extra
 end
 
@@ -222,6 +223,9 @@ local function whole(value, default, what)
 end
 
 local function prepare(options)
+  if type(options) ~= 'table' then
+    error('ranking: expected a model and a data set, got ' .. type(options), 0)
+  end
   local o = { score = options.score, progress = options.progress or function() end }
   if type(o.score) ~= 'function' then error('ranking: score must be a function', 0) end
   o.items = whole(options.items, nil, 'ranking: items')
@@ -284,9 +288,15 @@ end
 -- `ndcg` has min(k, test items) hits in its ideal list (Järvelin and Kekäläinen 2002; KGIN's and
 -- RecBole's). `ndcg_kgat` is KGAT's: the ideal list is made of the hits retrieved among the largest
 -- k asked for. It is never lower and must not be compared with the former.
----@param options tinykg.RankingOptions
+--
+-- ranking(model, data, {k = {10, 20}, part = 'test'}) ranks all items but the known ones for every
+-- user of a part of a data set; instead of a model, a tensor of scores [users, items] will do.
+---@param options tinykg.RankingOptions|Module|Tensor
+---@param data? tinykg.Data with a model or scores
+---@param more? {k: integer[], part: string, size: integer, progress: function}
 ---@return table result means: ['recall@10'], ['ndcg@10'], ...; `users` is how many were counted
-function metrics.ranking(options)
+function metrics.ranking(options, data, more)
+  if data ~= nil then return require('tinykg.evaluate').ranking(options, data, more) end
   local o = blaming_caller(prepare, options)
   local sums, counted = sum_blocks(o)
   local result = { users = counted }

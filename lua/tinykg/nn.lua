@@ -14,14 +14,17 @@ nn.Module = Module
 function nn.class(name)
   local class = setmetatable({name = name}, {__index = Module})
   class.__index = class
-  class.__call = function(self, ...) return self:forward(...) end
+  class.__call = function(self, ...)
+    if not self.forward then session.fail('%s has no function forward', self.name or name) end
+    return self:forward(...)
+  end
   class.__tostring = function(self) return self:describe() end
   return class
 end
 
 --- Uniform in +-sqrt(6 / (rows + cols)) (Glorot & Bengio 2010), as a kept tensor [rows, cols].
 function nn.xavier(rows, cols)
-  local t = tensor.create(tensor.F32, {rows, cols}, 'parameter')
+  local t = tensor.create(tensor.F32, tensor.shape(rows, cols), 'parameter')
   local bound = math.sqrt(6 / (rows + cols))
   session.check(C.tkg_tensor_uniform(t.kept, -bound, bound, session.stream()))
   return t
@@ -98,6 +101,7 @@ local Linear = nn.class('nn.Linear')
 
 --- x W^T + b. W: Xavier, [outputs, inputs]; b: zeros. ---@param bias? boolean true by default
 function nn.Linear(inputs, outputs, bias)
+  tensor.shape(inputs, outputs)
   local parameter = require('tinykg.parameter')
   local self = setmetatable({inputs = inputs, outputs = outputs}, Linear)
   self.weight = parameter(nn.xavier(outputs, inputs))
@@ -108,6 +112,7 @@ function nn.Linear(inputs, outputs, bias)
 end
 
 function Linear:forward(x)
+  if not tensor.is(x) then session.fail('nn.Linear: got a %s, expected a tensor', type(x)) end
   local y = x:matmul(self.weight, {transpose_b = true})
   return self.bias and y + self.bias or y
 end
@@ -120,6 +125,7 @@ local Embedding = nn.class('nn.Embedding')
 
 --- A table of `n` rows of `d`, Xavier; called with ids it gathers rows.
 function nn.Embedding(n, d)
+  tensor.shape(n, d)
   local parameter = require('tinykg.parameter')
   return setmetatable({n = n, d = d, weight = parameter(nn.xavier(n, d))}, Embedding)
 end
@@ -130,7 +136,12 @@ function Embedding:describe() return string.format('nn.Embedding(%d, %d)', self.
 local Dropout = nn.class('nn.Dropout')
 
 --- Dropout while training, nothing in eval(). ---@param p number
-function nn.Dropout(p) return setmetatable({p = p, training = true}, Dropout) end
+function nn.Dropout(p)
+  if type(p) ~= 'number' or not (p >= 0 and p < 1) then
+    session.fail('nn.Dropout: %s is not in [0, 1)', tostring(p))
+  end
+  return setmetatable({p = p, training = true}, Dropout)
+end
 function Dropout:forward(x) return self.training and x:dropout(self.p) or x end
 function Dropout:describe() return string.format('nn.Dropout(%g)', self.p) end
 
@@ -140,7 +151,12 @@ local Sequential = nn.class('nn.Sequential')
 function nn.Sequential(...) return setmetatable({...}, Sequential) end
 
 function Sequential:forward(x)
-  for _, layer in ipairs(self) do x = layer(x) end
+  for i, layer in ipairs(self) do
+    if type(layer) ~= 'table' and type(layer) ~= 'function' then
+      session.fail('nn.Sequential: layer %d is a %s', i, type(layer))
+    end
+    x = layer(x)
+  end
   return x
 end
 

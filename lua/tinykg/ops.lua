@@ -142,8 +142,7 @@ end
 
 --- The same elements in another shape; one dimension may be -1.
 function methods:reshape(...)
-  local shape = type((...)) == 'table' and ... or {...}
-  return record('reshape', set_shape(shape), self)
+  return record('reshape', set_shape(tensor.shape(...)), self)
 end
 
 --- Rows and columns of a matrix exchanged.

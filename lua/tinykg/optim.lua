@@ -17,6 +17,13 @@ local methods = {}
 
 local number = ffi.new('double[1]')
 
+local function set(c, kind, key, value)
+  if type(value) ~= 'number' then
+    session.fail('optim.%s: %s is a %s, expected a number', kind, key, type(value))
+  end
+  check(C.tkg_optimizer_set(c, key, value))
+end
+
 local function get(self, name)
   check(C.tkg_optimizer_get(self.c, name, number))
   return number[0]
@@ -57,26 +64,42 @@ function Optimizer.__index(self, key)
 end
 
 function Optimizer.__newindex(self, key, value)
-  if key ~= 'lr' and key ~= 't' then session.fail('an optimizer has no field %s to set', key) end
-  check(C.tkg_optimizer_set(self.c, key, value))
+  if key ~= 'lr' and key ~= 't' then
+    session.fail('an optimizer has no field %s to set', tostring(key))
+  end
+  set(self.c, rawget(self, 'kind'), key, value)
 end
 
 function Optimizer.__tostring(self)
   return string.format('%s(lr = %g)', rawget(self, 'kind'), self.lr)
 end
 
+local function set_betas(c, kind, betas)
+  if type(betas) ~= 'table' then session.fail('optim.%s: betas are {beta1, beta2}', kind) end
+  for k = 1, 2 do
+    local beta = betas[k]
+    if type(beta) ~= 'number' or not (beta >= 0 and beta < 1) then
+      session.fail('optim.%s: beta%d is %s, expected a number in [0, 1)', kind, k, tostring(beta))
+    end
+    set(c, kind, 'beta' .. k, beta)
+  end
+end
+
+--- `allowed`: the options it has, in one text.
 local function create(kind, options, allowed)
+  if options ~= nil and type(options) ~= 'table' then
+    session.fail('optim.%s: expected options such as {lr = 0.01}, got a %s', kind, type(options))
+  end
   local out = ffi.new('tkg_optimizer *[1]')
   check(C.tkg_optimizer_create(session.engine, kind, out))
   local c = ffi.gc(out[0], C.tkg_optimizer_release)
   for key, value in pairs(options or {}) do
-    if not allowed[key] then
-      session.fail('optim.%s: unknown option %s', kind, tostring(key))
+    if not (' ' .. allowed .. ' '):find(' ' .. tostring(key) .. ' ', 1, true) then
+      session.fail('optim.%s: unknown option %s; it has: %s', kind, tostring(key), allowed)
     elseif key == 'betas' then
-      check(C.tkg_optimizer_set(c, 'beta1', value[1]))
-      check(C.tkg_optimizer_set(c, 'beta2', value[2]))
+      set_betas(c, kind, value)
     else
-      check(C.tkg_optimizer_set(c, key, value))
+      set(c, kind, key, value)
     end
   end
   return setmetatable({c = c, kind = kind}, Optimizer)
@@ -84,18 +107,18 @@ end
 
 --- ---@param options? {lr: number, momentum: number, weight_decay: number} lr .01
 function optim.sgd(options)
-  return create('sgd', options, {lr = true, momentum = true, weight_decay = true})
+  return create('sgd', options, 'lr momentum weight_decay')
 end
 
 --- Kingma & Ba 2015. weight_decay is L2, added to the gradient.
 ---@param options? {lr: number, betas: number[], eps: number, weight_decay: number} lr .001
 function optim.adam(options)
-  return create('adam', options, {lr = true, betas = true, eps = true, weight_decay = true})
+  return create('adam', options, 'lr betas eps weight_decay')
 end
 
 --- Duchi et al. 2011. ---@param options? {lr: number, eps: number, weight_decay: number} lr .01
 function optim.adagrad(options)
-  return create('adagrad', options, {lr = true, eps = true, weight_decay = true})
+  return create('adagrad', options, 'lr eps weight_decay')
 end
 
 return optim

@@ -36,16 +36,33 @@ local function merge(own)
   return list
 end
 
+local FIELDS = {name = 'string', build = 'function', source = 'string', options = 'table',
+                presets = 'table', optimizer = 'function'}
+
+local function check_fields(r)
+  if type(r.name) ~= 'string' then session.fail('recipe: it needs a name') end
+  if not r.name:match('^%w[%w_.+-]*$') then -- folders are named after it
+    session.fail("recipe: the name '%s' is not made of letters, digits and _ . + -", r.name)
+  end
+  for field, value in pairs(r) do
+    if not FIELDS[field] then
+      session.fail('recipe %s: no field %s; it has: name source options presets build optimizer',
+                   r.name, tostring(field))
+    elseif type(value) ~= FIELDS[field] then
+      session.fail('recipe %s: %s is a %s, expected a %s', r.name, field, type(value),
+                   FIELDS[field])
+    end
+  end
+  if not r.build then session.fail('recipe %s: it needs a function build', r.name) end
+end
+
 --- Checks and completes a recipe. Misuse blames the recipe's line.
 ---@return Recipe
 local function new_recipe(r)
   if type(r) ~= 'table' then session.fail('recipe: expected a table, got a %s', type(r)) end
-  if type(r.name) ~= 'string' then session.fail('recipe: it needs a name') end
-  if type(r.build) ~= 'function' then
-    session.fail('recipe %s: it needs a function build', r.name)
-  end
+  check_fields(r)
   for i, o in ipairs(r.options or {}) do
-    if type(o[1]) ~= 'string' or o[2] == nil or type(o[3]) ~= 'string' then
+    if type(o) ~= 'table' or type(o[1]) ~= 'string' or o[2] == nil or type(o[3]) ~= 'string' then
       session.fail("recipe %s: option %d is not {'name', default, 'help'}", r.name, i)
     end
   end
@@ -118,7 +135,8 @@ end
 
 --- What `tinykg run RECIPE --help` prints.
 function Recipe:help()
-  local lines = {self.name .. ': ' .. self.source, '', 'Options (--set name=value):'}
+  local lines = {self.name .. (self.source ~= '' and ': ' .. self.source or ''), '',
+                 'Options (--set name=value):'}
   for _, o in ipairs(self.options) do
     lines[#lines + 1] = string.format('  %-18s %-10s %s', o.name, tostring(o.default), o.help)
   end

@@ -26,16 +26,32 @@ local function default_folder(o)
   return folder
 end
 
+local FILES = {'config.json', 'log.jsonl', 'best.safetensors', 'summary.json'}
+
+local function must(ok, message)
+  if not ok then error(message, 0) end
+end
+
+--- What an earlier run left there goes to previous/: nothing of it is read as this run's.
+local function set_aside(folder)
+  local aside = folder .. '/previous'
+  if not lfs.attributes(folder .. '/config.json', 'mode') then return end
+  must(atomic.mkdirs(aside))
+  for _, name in ipairs(FILES) do
+    os.remove(aside .. '/' .. name)
+    os.rename(folder .. '/' .. name, aside .. '/' .. name)
+  end
+end
+
 local function open_folder(o)
   local folder = o.out or default_folder(o)
-  local ok, message = atomic.mkdirs(folder)
-  if not ok then error('--out: ' .. message, 0) end
+  must(atomic.mkdirs(folder))
+  set_aside(folder)
   return folder
 end
 
 local function write(folder, name, value)
-  local ok, message = atomic.write(folder .. '/' .. name, json.encode(value, {indent = 2}) .. '\n')
-  if not ok then error(message, 0) end
+  must(atomic.write(folder .. '/' .. name, json.encode(value, {indent = 2}) .. '\n'))
 end
 
 local function log_writer(folder)
@@ -70,11 +86,11 @@ end
 local function print_result(summary, folder)
   print(string.format('test: %s  (best epoch %d)', metrics_text(summary.test), summary.best_epoch))
   local kept = summary.kept
-  print(string.format(
-    'kept for backward: %s, %.1fx less than op-by-op FP32 (%s); peak %s; step %.2f ms',
-    progress.bytes(kept.stored_bytes), kept.reference_bytes / math.max(kept.stored_bytes, 1),
-    progress.bytes(kept.reference_bytes), progress.bytes(summary.memory.peak),
-    summary.time.step_ms))
+  local times = kept.reference_bytes / kept.stored_bytes
+  local less = kept.stored_bytes > 0 and string.format(', %.1fx less than', times) or ' instead of'
+  print(string.format('kept for backward: %s%s op-by-op FP32 (%s); peak %s; step %.2f ms',
+    progress.bytes(kept.stored_bytes), less, progress.bytes(kept.reference_bytes),
+    progress.bytes(summary.memory.peak), summary.time.step_ms))
   print('run folder: ' .. folder)
 end
 
@@ -111,11 +127,12 @@ local function run_once(o)
     for _, warning in ipairs(data.warnings or {}) do print('note: ' .. warning) end
   end
   local settings = {bits = o.settings.bits, rounding = o.settings.rounding,
-                    quiet = o.settings.quiet or o.settings.silent, steps = o.settings.steps, small = o.settings.small}
+                    quiet = o.settings.quiet or o.settings.silent, steps = o.settings.steps,
+                    small = o.settings.small}
   settings.on_epoch = function(record, better, model)
     log(record)
     if better then
-      store.save(folder .. '/best.safetensors', model:state(), {recipe = o.recipe.name})
+      must(store.write(folder .. '/best.safetensors', model:state(), {recipe = o.recipe.name}))
     end
     if not o.settings.quiet then print_epoch(record, better) end
   end

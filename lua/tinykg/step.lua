@@ -1,6 +1,7 @@
 --- Training steps: record, plan once, run. And backward outside of steps.
 local ffi = require 'ffi'
 local C = require 'tinykg.lib'
+local blame = require 'tinykg.blame'
 local session = require 'tinykg.session'
 local tensor = require 'tinykg.tensor'
 local check = session.check
@@ -28,7 +29,25 @@ local function create(options)
   return c
 end
 
-local KNOWN = {optimizer = 1, bits = 1, rounding = 1, small = 1, save = 1}
+local KNOWN = {optimizer = 'table', bits = 'number', rounding = 'string', small = 'number',
+               save = 'boolean'}
+
+local function check_options(options)
+  if type(options) ~= 'table' then
+    session.fail('step: expected options such as {optimizer = opt, bits = 2}, got a %s',
+                 type(options))
+  end
+  for key, value in pairs(options) do
+    if not KNOWN[key] then
+      session.fail('step: unknown option %s; it has: optimizer bits rounding small', tostring(key))
+    elseif type(value) ~= KNOWN[key] then
+      session.fail('step: %s is a %s, expected a %s', key, type(value), KNOWN[key])
+    end
+  end
+  if options.optimizer and not options.optimizer.update then
+    session.fail('step: optimizer is not one of tk.optim')
+  end
+end
 
 --- A step: forward, backward and update as one plan. Called with what `fn` takes, it returns the
 --- loss as a number, then what else `fn` returned, as tensors.
@@ -39,12 +58,10 @@ local KNOWN = {optimizer = 1, bits = 1, rounding = 1, small = 1, save = 1}
 local function new_step(fn, options)
   options = options or {}
   if type(fn) ~= 'function' then session.fail('step: expected a function, got a %s', type(fn)) end
-  for key in pairs(options) do
-    if not KNOWN[key] then session.fail('step: unknown option %s', tostring(key)) end
-  end
-  return setmetatable({fn = fn, c = create(options), optimizer = options.optimizer, number = 0,
+  check_options(options)
+  return setmetatable({name = 'step', fn = fn, c = create(options), number = 0,
                        first = session.draws(), tape = session.new_tape(true),
-                       bits = options.bits or 32}, Step)
+                       bits = options.bits or 32, optimizer = options.optimizer}, Step)
 end
 
 --- Records fn on the step's tape; returns what it returned.
@@ -57,17 +74,21 @@ local function record(self, ...)
   tape.generation = tape.generation + 1
   tape.wanted = {}
   session.tape, session.capture = tape, not self.seen -- later steps have the same lines
-  local results = {pcall(self.fn, ...)}
+  local outer = blame.enter(self.fn)
+  local results = {xpcall(self.fn, blame.handler, ...)}
+  blame.leave(outer)
   session.tape, session.capture = session.ambient, true
   if not results[1] then error(results[2], 0) end
   self.seen = true
-  for i = 2, #results do
+  for i = 2, table.maxn(results) do
     if not tensor.is(results[i]) then
-      session.fail('step: the function must return tensors (the loss first), not a %s',
-                   type(results[i]))
+      session.fail('%s: the function must return tensors%s, not a %s', self.name,
+                   self.name == 'step' and ' (the loss first)' or '', type(results[i]))
     end
   end
-  if not results[2] then session.fail('step: the function must return the loss') end
+  if not results[2] and self.name == 'step' then
+    session.fail('step: the function must return the loss')
+  end
   return results
 end
 
@@ -176,9 +197,12 @@ end
 --- Runs fn once, forward only, and returns its tensors computed. Plans are cached, so calling it
 --- again with other data of the same shapes is cheap. Inside a step it only calls fn.
 local function no_grad(fn, ...)
+  if type(fn) ~= 'function' then
+    session.fail('no_grad: expected a function, got a %s', type(fn))
+  end
   if session.tape ~= session.ambient then return fn(...) end
   local forward = session.cache.forward or new_step(fn)
-  session.cache.forward, forward.fn = forward, fn
+  session.cache.forward, forward.fn, forward.name = forward, fn, 'no_grad'
   local results = record(forward, ...)
   local asked, nodes = roots_of(forward, results)
   local outputs = ffi.new('tkg_tensor *[?]', #asked)
@@ -200,8 +224,8 @@ function tensor.methods:backward()
                                  'call backward before looking at it') end
   if self.tape.step then session.fail('backward: inside tk.step it is done for you') end
   if self.cut then
-    session.fail('backward: a value that this one is made of was looked at before, which makes it ' ..
-                 'a constant: call backward first, or go on from its clone() if a constant is meant')
+    session.fail('backward: a value that this one is made of was looked at before, which makes ' ..
+                 'it a constant: call backward first, or use its clone() if a constant is meant')
   end
   local exact_step = session.cache.exact_step or create{}
   session.cache.exact_step = exact_step
@@ -216,6 +240,8 @@ end
 --- Runs fn with kept activations of another width: for what is recorded inside.
 ---@param bits integer 32, 8, 4, 2 or 1
 local function with_bits(bits, fn)
+  if type(bits) ~= 'number' then session.fail('bits: %s is not a number', tostring(bits)) end
+  if type(fn) ~= 'function' then session.fail('bits: expected a function, got a %s', type(fn)) end
   local tape = session.tape
   local outside = tape.bits or 0
   check(C.tkg_tape_set_bits(tape.c, bits))

@@ -106,6 +106,18 @@ local function attribute()
 end
 tensor.attribute = attribute
 
+--- A shape given as numbers or as one table.
+function tensor.shape(...)
+  local one = select('#', ...) == 1 and type((...)) == 'table'
+  local shape = one and (...) or {...}
+  for d = 1, one and #shape or select('#', ...) do
+    if type(shape[d]) ~= 'number' or shape[d] % 1 ~= 0 then
+      fail('dimension %d is %s, expected a whole number', d, tostring(shape[d]))
+    end
+  end
+  return shape
+end
+
 local function set_shape(shape)
   attributes.rank = #shape
   for d = 1, #shape do attributes.shape[d - 1] = shape[d] end
@@ -174,9 +186,11 @@ end
 function methods:size(dim)
   local rank = rank_of(self)
   if dim then
-    if dim < 0 then dim = rank + 1 + dim end
-    if dim < 1 or dim > rank then fail('size: dimension %d of a tensor with %d', dim, rank) end
-    return size_of(self, dim - 1)
+    local d = type(dim) == 'number' and dim < 0 and rank + 1 + dim or dim
+    if type(d) ~= 'number' or d < 1 or d > rank or d % 1 ~= 0 then
+      fail('size: dimension %s of a tensor with %d', tostring(dim), rank)
+    end
+    return size_of(self, d - 1)
   end
   local shape = {}
   for d = 1, rank do shape[d] = size_of(self, d - 1) end
@@ -377,6 +391,7 @@ local function flatten(list)
   local shape, flat = {}, {}
   local level = list
   while type(level) == 'table' do
+    if #shape == 4 then fail('a tensor has at most 4 dimensions') end
     shape[#shape + 1] = #level
     level = level[1]
   end

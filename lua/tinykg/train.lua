@@ -1,8 +1,10 @@
 --- Trains a recipe's model: epochs, validation, early stopping, the best parameters, figures.
 local C = require 'tinykg.lib'
+local blame = require 'tinykg.blame'
 local clock = require 'tinykg.clock'
 local evaluate = require 'tinykg.evaluate'
 local feed = require 'tinykg.feed'
+local metrics = require 'tinykg.metrics'
 local optim = require 'tinykg.optim'
 local progress = require 'tinykg.progress'
 local session = require 'tinykg.session'
@@ -32,10 +34,37 @@ local function restore(model, copy)
   end
 end
 
---- The metric that early stopping watches.
-local function watched(o, data)
-  if o.metric ~= 'auto' then return o.metric end
-  return data.task == 'ctr' and 'auc' or 'recall@20'
+local CUTS = {10, 20}
+
+--- The metric that early stopping watches, of those that are measured.
+local function watched(o, data, cuts)
+  local names = {'auc', 'f1'}
+  if data.task ~= 'ctr' then
+    names = {}
+    for _, k in ipairs(cuts) do
+      for _, name in ipairs(metrics.names) do names[#names + 1] = name .. '@' .. k end
+    end
+  end
+  if o.metric == 'auto' then return data.task == 'ctr' and 'auc' or 'recall@' .. cuts[#cuts] end
+  for _, name in ipairs(names) do
+    if name == o.metric then return name end
+  end
+  error(string.format('option metric: %s is not measured here; there are: %s', o.metric,
+                      table.concat(names, ' ')), 0)
+end
+
+--- What a recipe's build gives, checked, ready to train.
+local function build(recipe, data, o)
+  local outer = blame.enter(recipe.build)
+  local model = recipe.build(data, o)
+  local found = type(model) == 'table' and type(model.train) == 'function' and model.loss
+    and (model.score or model.rank and data.task ~= 'ctr')
+  if not found then
+    session.fail('recipe %s: build must return a module (of a tk.nn.class) with functions loss ' ..
+                 'and score', recipe.name)
+  end
+  blame.leave(outer)
+  return model:train()
 end
 
 -- ---- a run ----
@@ -48,7 +77,8 @@ Run.__index = Run
 local function new_run(recipe, data, o, settings)
   if data.train.n == 0 then error('the data set has no training interactions', 0) end
   local self = setmetatable({recipe = recipe, data = data, o = o, settings = settings}, Run)
-  self.model = recipe.build(data, o):train()
+  self.metric = watched(o, data, settings.k or CUTS)
+  self.model = build(recipe, data, o)
   self.optimizer = recipe.optimizer and recipe.optimizer(o)
     or optim.adam{lr = o.lr, weight_decay = o.l2}
   local sampler = data.task ~= 'ctr' and feed.sampler(data, o.negatives, o.negative_sampling)
@@ -83,7 +113,7 @@ end
 function Run:epoch(epoch)
   local total, done, started = 0, 0, clock.now()
   local options = {size = self.o.batch_size, seed = session.seed, epoch = epoch}
-  local limit = self.settings.steps
+  local limit, outer = self.settings.steps, blame.enter(self.model.loss)
   local batches, count = feed.batches(self.data.train, options)
   count = limit and math.min(limit, count) or count
   for batch in batches do
@@ -98,6 +128,7 @@ function Run:epoch(epoch)
   end
   self.epoch_times[#self.epoch_times + 1] = clock.now() - started
   self.line.clear()
+  blame.leave(outer)
   return total / math.max(done, 1)
 end
 
@@ -108,7 +139,7 @@ function Run:evaluate(part)
     if C.tkg_interrupted(0) ~= 0 then error(session.interrupted, 0) end
   end
   local ok, result = pcall(evaluate.model, self.model, self.data, part, {
-    k = self.settings.k, progress = progressed,
+    k = self.settings.k or CUTS, progress = progressed,
     size = math.max(256, math.min(self.o.batch_size, 8192))})
   if not ok then
     if not tostring(result):find('NaN', 1, true) then error(result, 0) end
@@ -148,13 +179,10 @@ end
 --- Validation after an epoch: remembers the best parameters; true when it is time to stop.
 local function validate(self, epoch, state)
   local result = self:evaluate('valid')
-  local metric = watched(self.o, self.data)
+  local metric = self.metric
   if not result then
-    state.best, state.best_epoch = nil, epoch
-    return nil, false
-  end
-  if not result[metric] then
-    error(string.format('option metric: %s is not measured here', metric), 0)
+    state.best_epoch = epoch
+    return nil, false, true -- nothing to compare by: the last are the best
   end
   local better = not state.best_value or result[metric] > state.best_value
   if better then

@@ -20,7 +20,8 @@ static __global__ void beside_shared(float *out) {
   TKG_SHARED(float, s, [33]);
   s[threadIdx.x] = 1;
   __syncthreads();
-  out[threadIdx.x] = s[threadIdx.x + 2];
+  const float *next = s + 2;
+  out[threadIdx.x] = next[threadIdx.x];
 }
 
 /* ---- ThreadSanitizer ---- */
@@ -79,8 +80,6 @@ static __global__ void not_in_mask(float *out, const float *x) {
   out[threadIdx.x] = __shfl_sync(0x0000ffffu, x[threadIdx.x], 0);
 }
 
-#ifndef __CUDACC__
-
 static const struct {
   const char *name;
   void (*kernel)(float *, const float *);
@@ -114,5 +113,3 @@ int main(int argc, char **argv) {
   cudaFree(out);
   return 0;
 }
-
-#endif

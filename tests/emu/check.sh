@@ -1,10 +1,10 @@
 #!/bin/sh
 # The emulation and the kernels on it, under a checker:
-#   check.sh plain|asan|tsan DIR LIBTINYKG
-# DIR holds what build.mk made for it: harness, bugs, ops, libtinykg_emu.so. Prints a line a test;
+#   check.sh plain|asan|tsan DIR LIBTINYKG_EMU LIBTINYKG
+# DIR holds what kernels/build.mk made for it: harness, bugs, ops. Prints a line a test;
 # status 1 when one failed. SEED and ROUNDS: of the op check.
 set -u
-mode=$1 dir=$2 engine=$3
+mode=$1 dir=$2 kernels=$3 engine=$4
 failed=0
 log=$(mktemp) || exit 1
 trap 'rm -f "$log"' EXIT
@@ -49,5 +49,5 @@ case $mode in
     done ;;
   *) echo "check.sh: plain, asan or tsan, not '$mode'" >&2; exit 2 ;;
 esac
-passes ops "$dir/ops" "$engine" "$dir/libtinykg_emu.so" emu "${SEED:-1}" "${ROUNDS:-10}"
+passes ops "$dir/ops" "$engine" "$kernels" emu "${SEED:-1}" "${ROUNDS:-10}"
 exit $failed

@@ -116,7 +116,7 @@ struct belongings {
   const void *site[MOST_SITES]; /* of each shared array, and where it lies */
   size_t offset[MOST_SITES], used;
   int sites;
-  char shared[SHARED];
+  alignas(GAP) char shared[SHARED];
 };
 
 struct block {
@@ -133,11 +133,13 @@ struct block {
 };
 
 __thread block *now;
-__thread fiber *current, *came_from, *spare[MOST_THREADS + 1];
-__thread int spares;
+__thread fiber *current, *came_from;
 thread_local fiber home;
 #if defined(EMU_TSAN)
 __thread fiber *own[MOST_THREADS];
+#else
+__thread fiber *spare[MOST_THREADS + 1];
+__thread int spares;
 #endif
 
 int warps_of(const block *b) { return (b->threads + WARP - 1) / WARP; }
@@ -148,8 +150,8 @@ void set_running(int t) {
 }
 
 [[noreturn]] void die(const char *what) {
-  static const char *const names[] = {"-", "__syncthreads", "__syncwarp", "shfl", "ballot",
-                                      "match_any"};
+  static const char *const names[] = {"-",    "__syncthreads", "__syncwarp",
+                                      "shfl", "ballot",        "match_any"};
   const dim3 at = now->view.block;
   fprintf(stderr, "emu: %s in block (%u,%u,%u)\n", what, at.x, at.y, at.z);
   int shown = 0;
@@ -221,7 +223,8 @@ fiber *fiber_get(void) {
 #endif
 }
 
-/* Switches to a waiting thread whose wait is over, looking from warp `w` on. False: there is none. */
+/* Switches to a waiting thread whose wait is over, looking from warp `w` on. False: there is none.
+ */
 bool resume_one(int w) {
   const int warps = warps_of(now);
   for (int i = 0; i < warps; i++, w = w + 1 == warps ? 0 : w + 1) {
@@ -340,20 +343,21 @@ void fiber_main(void) {
   }
 }
 
-/* A piece of the block's shared memory, all NaN, with a fence behind it. */
+/* A piece of the block's shared memory, with a fence behind it. */
 char *take_shared(belongings *own, size_t bytes) {
   char *memory = own->shared + own->used;
   if (bytes + GAP > SHARED - own->used) die("more shared memory than a block has");
   own->used += (bytes + GAP + GAP - 1) / GAP * GAP;
   emu_unfence(memory, bytes);
-  memset(memory, 0xff, bytes);
   return memory;
 }
 
 void start_block(block *b, size_t dynamic_bytes) {
-  belongings *own = (belongings *)malloc(sizeof *own);
-  if (!own) abort();
+  void *memory = nullptr;
+  if (posix_memalign(&memory, GAP, sizeof(belongings))) abort();
+  belongings *own = (belongings *)memory;
   memset(own, 0, offsetof(belongings, shared));
+  memset(own->shared, 0xff, SHARED); /* NaN: no kernel may count on zeros */
   emu_fence(own->shared, SHARED);
   own->older = b->own;
   b->own = own;
@@ -473,8 +477,8 @@ void emu_run(dim3 grid, dim3 size, size_t dynamic_bytes, void (*call)(const void
 #pragma omp for schedule(dynamic, 4)
     for (int64_t i = 0; i < blocks; i++) {
       const int64_t row = i / grid.x;
-      b->view.block = dim3((unsigned)(i % grid.x), (unsigned)(row % grid.y),
-                           (unsigned)(row / grid.y));
+      b->view.block =
+          dim3((unsigned)(i % grid.x), (unsigned)(row % grid.y), (unsigned)(row / grid.y));
       b->number = i;
       run_block(b, dynamic_bytes);
     }
@@ -522,7 +526,9 @@ cudaError_t cudaMemGetInfo(size_t *left, size_t *total) {
 }
 
 const char *cudaGetErrorString(cudaError_t error) {
-  return error == cudaErrorMemoryAllocation ? "out of memory" : error ? "invalid value" : "no error";
+  return error == cudaErrorMemoryAllocation ? "out of memory"
+         : error                            ? "invalid value"
+                                            : "no error";
 }
 
 void emu_fence(void *memory, size_t bytes) {

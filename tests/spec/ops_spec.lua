@@ -338,6 +338,8 @@ for _, name in ipairs {'sse2', 'avx2', 'avx512', 'neon'} do
 end
 C.tkg_set_isa(nil)
 if checked then isas = {isas[#isas]} end
+local thread_counts = {1, 2, 4}
+if tk.device() ~= 'cpu' then isas, thread_counts = {isas[#isas]}, {1, 1} end -- twice: the same bits
 
 local function differentiable(op, inputs)
   local floats = not NO_GRADIENT[op] and not NO_FLOATS[op]
@@ -359,7 +361,7 @@ local function check_case(op, case, seed)
   for _, isa in ipairs(isas) do
     local seen
     C.tkg_set_isa(isa)
-    for _, threads in ipairs {1, 2, 4} do
+    for _, threads in ipairs(thread_counts) do
       tk.threads(threads)
       local here = ('%s (%s, %d threads)'):format(what, isa, threads)
       local bytes = {bytes_of(guarded(op, case, tensors)), bytes_of(record(op, case, tensors))}

@@ -68,7 +68,7 @@ local function two_layers()
 end
 
 describe('rule', function()
-  it('quantize: codes of the asked width, a mask for the zeros, nothing for what is a leaf', function()
+  it('quantize: codes of the asked width, a mask for the zeros, nothing for leaves', function()
     for _, bits in ipairs {8, 4, 2, 1} do
       local step = planned(two_layers, {bits = bits})
       local row = only(step, 'leaky_relu', 'quantize')

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Runs spec files, each in a process of its own, so that a crash costs one file, not the run.
-#   test.sh [SPEC...]            default: tests/spec/*_spec.lua
+#   test.sh [SPEC...]            default: tests/spec/*_spec.lua, then the specs of ops once more on
+#                                each device that DEVICES names
 # The last line is `N passed, N failed, N skipped`; the exit status is 1 when anything failed.
 # Environment: TINYKG_LIB the library; FILTER a Lua pattern of test names; TEST_TIMEOUT seconds a
 # file; TINYKG_CHECK=asan|valgrind runs LuaJIT under that checker (specs may read it and do less).
@@ -56,7 +57,7 @@ run_spec() {
   : >"$TINYKG_CURRENT"
   passed=$(counted p) failed=$(counted f) skipped=$(counted s) done=$(counted d)
   start=$(date +%s)
-  printf '%s\n' "$spec"
+  printf '%s%s\n' "$spec" "${TINYKG_DEVICE:+ on $TINYKG_DEVICE}"
   timeout -k 10 "${TEST_TIMEOUT:-$seconds}" $prefix "$LUAJIT" tests/tools/busted.lua --ignore-lua \
     --output=tests/tools/output.lua ${FILTER:+"--filter=$FILTER"} "$spec" </dev/null
   status=$?
@@ -82,9 +83,14 @@ run_spec() {
 }
 
 prefix_for
+[ $# -gt 0 ] && DEVICES=
 [ $# -gt 0 ] || set -- tests/spec/*_spec.lua
 for spec; do
   if [ -f "$spec" ]; then run_spec "$spec"; else fail "no such spec: $spec"; fi
+done
+for device in ${DEVICES:-}; do
+  export TINYKG_DEVICE="$device"
+  for spec in tests/spec/ops_*spec.lua tests/spec/gradient_spec.lua; do run_spec "$spec"; done
 done
 failed=$(counted f)
 echo

@@ -20,14 +20,10 @@ end
 return function(...)
   local a = options.parse(parser(), ...)
   if a.command == 'info' then
-    local given = options.pairs(a.data_set, '--data-set')
-    for key, value in pairs(given) do given[key] = tonumber(value) or value end
-    print(require('tinykg.data').load(a.dir, given):info())
+    print(require('tinykg.data').load(a.dir, options.of_data(a.data_set)):info())
     return
   end
-  local ok, message = require('tinykg.data.demo').write(a.dir, {users = a.users, items = a.items,
-                                                                seed = a.seed})
-  if ok == nil and message then error(message, 0) end
+  require('tinykg.data.demo').write(a.dir, {users = a.users, items = a.items, seed = a.seed})
   print('written: ' .. a.dir)
   print('next: tinykg data info ' .. a.dir)
   print('      tinykg run recipes/kgcn.lua --data ' .. a.dir .. ' --bits 2')

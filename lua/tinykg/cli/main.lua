@@ -1,21 +1,23 @@
 --- The command line. Exit status: 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C.
 
+local ffi = require 'ffi'
+local blame = require 'tinykg.blame'
+
 local COMMANDS = {
   {'run', 'RECIPE.lua --data DIR', 'train and evaluate a recipe'},
   {'data', 'info|demo DIR', 'look at a data set, or generate one'},
   {'demo', '[DIR]', 'generate a data set, train KGCN at 32 and at 2 bits, compare'},
-  {'doctor', '', 'versions, device, threads, libraries; what is missing and how to get it'},
+  {'doctor', '', 'versions, device, threads, libraries, and what is missing'},
   {'help', '[COMMAND]', 'this page, or a command\'s own'},
 }
 
 local function usage()
   local lines = {'tinykg: train knowledge-graph recommenders in a fraction of the memory', '',
                  'Usage:'}
-  for _, c in ipairs(COMMANDS) do
-    lines[#lines + 1] = string.format('  tinykg %-7s %-22s %s', c[1], c[2], c[3])
-  end
-  lines[#lines + 1] = '  tinykg FILE.lua args...          run a Lua file with the engine loaded'
-  lines[#lines + 1] = '  tinykg -e CODE                   run a line of Lua'
+  local function add(...) lines[#lines + 1] = string.format('  tinykg %-27s %s', ...) end
+  for _, c in ipairs(COMMANDS) do add(c[1] .. ' ' .. c[2], c[3]) end
+  add('FILE.lua args...', 'run a Lua file with the engine loaded')
+  add('-e CODE', "run a line of Lua; 'tk' is there already")
   lines[#lines + 1] = ''
   lines[#lines + 1] = 'Example: tinykg run recipes/kgcn.lua --data DIR --bits 2'
   lines[#lines + 1] = 'Each command has --help.'
@@ -23,18 +25,17 @@ local function usage()
 end
 
 --- Prints one message and leaves. `message` may be the interrupt sentinel of a step.
-local function leave(message)
+local function leave(message, trace)
   local session = package.loaded['tinykg.session']
+  local status = 1
   if session and message == session.interrupted then
-    io.stderr:write('tinykg: interrupted\n')
-    os.exit(130, true)
+    status = 130
+  elseif type(message) == 'table' and message.usage then
+    status, message = 2, message.usage
   end
-  if type(message) == 'table' and message.usage then
-    io.stderr:write('tinykg: ', message.usage, '\n')
-    os.exit(2, true)
-  end
-  io.stderr:write('tinykg: ', tostring(message), '\n')
-  os.exit(1, true)
+  io.stdout:flush() -- what was printed comes first
+  io.stderr:write('tinykg: ', tostring(message), '\n', trace and trace .. '\n' or '')
+  os.exit(status, true)
 end
 
 local function is_command(name)
@@ -43,17 +44,17 @@ local function is_command(name)
   end
 end
 
---- An error in somebody's Lua keeps its traceback; one of ours is a message already.
+--- Somebody's Lua: where several of their calls led to an error, they are listed.
 local function run_lua(chunk, ...)
-  local C = require 'tinykg.lib'
-  C.tkg_interrupt_watch(1)
-  local session = require 'tinykg.session'
-  local arguments = {...}
-  local ok, message = xpcall(function() chunk(unpack(arguments)) end, function(e)
-    if type(e) ~= 'string' then return e end
-    return (debug.traceback(e, 2):gsub('\n%s*%[C%][^\n]*', ''):gsub('\n[^\n]*tinykg/cli/[^\n]*', ''))
-  end)
-  if not ok then leave(message == session.interrupted and message or message) end
+  local trace
+  local ok, message = xpcall(function(...)
+    require('tinykg.lib').tkg_interrupt_watch(1)
+    chunk(...)
+  end, function(e)
+    if type(e) == 'string' then trace = blame.trace() end
+    return blame.handler(e)
+  end, ...)
+  if not ok then leave(message, trace) end
 end
 
 local function script(path, ...)
@@ -77,16 +78,15 @@ local function main(command, ...)
     print('tinykg ' .. require('tinykg').version)
   elseif command == 'help' then
     local topic = ...
-    if not topic then print(usage()) return end
-    if not is_command(topic) or topic == 'help' then
+    if not topic or topic == 'help' then print(usage()) return end
+    if not is_command(topic) then
       leave{usage = 'help: no command ' .. topic .. '; tinykg help lists them'}
     end
     return main(topic, '--help')
   elseif command == '-e' then
     code(...)
   elseif is_command(command) then
-    local ok, message = pcall(function(...) require('tinykg.cli.' .. command)(...) end, ...)
-    if not ok then leave(message) end
+    require('tinykg.cli.' .. command)(...)
   elseif command:match('%.lua$') then
     script(command, ...)
   else
@@ -94,4 +94,11 @@ local function main(command, ...)
   end
 end
 
-main(...)
+local ok, message = xpcall(main, blame.handler, ...)
+if not ok then leave(message) end
+
+ffi.cdef 'int ferror(void *file);'
+local written, why = io.stdout:flush()
+if not written or ffi.C.ferror(io.stdout) ~= 0 then
+  leave('standard output: ' .. (why or 'not all of it could be written'))
+end

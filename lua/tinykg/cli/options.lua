@@ -13,7 +13,7 @@ end
 function options.parse(parser, ...)
   local ok, result = parser:pparse{...}
   if ok then return result end
-  error({usage = tostring(result) .. '; see --help'}, 0)
+  error({usage = tostring(result):gsub('%s*\n%s*', '; ') .. '; see --help'}, 0)
 end
 
 --- 'a,b,c' as a list of numbers. ---@param what string for the message
@@ -26,6 +26,28 @@ function options.numbers(text, what)
   end
   if #list == 0 then error({usage = what .. ': no number given'}, 0) end
   return list
+end
+
+--- The value of an option of a data set: a number, a text, a list '0.8,0.1,0.1' of numbers or
+--- 'user:reader,item:3' by name.
+local function value_of(text)
+  if text:find(':', 1, true) then
+    local map = {}
+    for key, value in text:gmatch('([%w_]+):([^,]*)') do map[key] = tonumber(value) or value end
+    return map
+  elseif text:find(',', 1, true) then
+    local list = {}
+    for part in text:gmatch('[^,]+') do list[#list + 1] = tonumber(part) or part end
+    return list
+  end
+  return tonumber(text) or text
+end
+
+--- Options of a data set from the command line.
+function options.of_data(list)
+  local given = options.pairs(list, '--data-set')
+  for key, value in pairs(given) do given[key] = value_of(value) end
+  return given
 end
 
 --- {'a=1', 'b=2'} as a table of texts.

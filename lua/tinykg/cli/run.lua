@@ -1,4 +1,5 @@
 --- tinykg run: trains a recipe on a data set, once for each seed.
+local blame = require 'tinykg.blame'
 local options = require 'tinykg.cli.options'
 
 local function parser()
@@ -32,22 +33,31 @@ local function number(text, what, check)
 end
 
 local BITS = {[32] = true, [8] = true, [4] = true, [2] = true, [1] = true}
+local DEVICES = {auto = true, cpu = true, cuda = true, emu = true}
 local ROUNDING = {dither = true, stochastic = true, nearest = true}
-local function whole(n) return n % 1 == 0 and n >= 0 end
+local function whole(n) return n % 1 == 0 and n >= 0 and n <= 2 ^ 53 end
+
+local function seeds_of(text)
+  local seeds, seen = options.numbers(text, '--seed'), {}
+  for _, s in ipairs(seeds) do
+    number(s, '--seed', whole)
+    if seen[s] then error({usage = string.format('--seed: %d is given twice', s)}, 0) end
+    seen[s] = true
+  end
+  return seeds
+end
 
 --- Settings of the runs, checked before anything is loaded.
 local function settings_of(a)
   if not ROUNDING[a.rounding] then
     error({usage = '--rounding: ' .. a.rounding .. ' is not dither, stochastic or nearest'}, 0)
   end
-  if not (a.device:match('^cuda:?%d*$') or a.device == 'auto' or a.device == 'cpu' or a.device == 'emu') then
+  if not (DEVICES[a.device] or a.device:match('^cuda:%d+$')) then
     error({usage = '--device: ' .. a.device .. ' is not auto, cpu, cuda or cuda:N'}, 0)
   end
-  local seeds = options.numbers(a.seed, '--seed')
-  for _, s in ipairs(seeds) do number(s, '--seed', whole) end
   return {
     bits = number(a.bits, '--bits (32, 8, 4, 2, 1)', function(n) return BITS[n] end),
-    rounding = a.rounding, seeds = seeds, quiet = a.quiet, report = a.report,
+    rounding = a.rounding, seeds = seeds_of(a.seed), quiet = a.quiet, report = a.report,
     threads = number(a.threads, '--threads', whole),
     steps = a.steps and number(a.steps, '--steps', function(n) return whole(n) and n > 0 end),
   }
@@ -59,7 +69,9 @@ local function load_recipe(path)
     if not io.open(path) then message = path .. ': no such recipe' end
     error(message, 0)
   end
+  local outer = blame.enter(chunk)
   local recipe = chunk()
+  blame.leave(outer)
   if type(recipe) ~= 'table' or not recipe.complete then
     error(path .. ': a recipe returns tk.recipe{...}', 0)
   end
@@ -77,12 +89,6 @@ local function recipe_help(...)
     print(load_recipe(path):help())
     return true
   end
-end
-
-local function data_options(list)
-  local given = options.pairs(list, '--data-set')
-  for key, value in pairs(given) do given[key] = tonumber(value) or value end
-  return given
 end
 
 local function usage_of(fn, ...)
@@ -107,18 +113,33 @@ local function summarise(name, results)
   end
 end
 
+--- Where a run goes: --out itself when it is the only one; of two recipes of one name, the second
+--- gets another folder.
+local function folders(out, runs)
+  local used = {}
+  return function(name, seed)
+    if not out or runs == 1 then return out end
+    local folder = string.format('%s/%s-seed%d', out, name, seed)
+    used[folder] = (used[folder] or 0) + 1
+    return used[folder] == 1 and folder or folder .. '-' .. used[folder]
+  end
+end
+
 return function(...)
   if recipe_help(...) then return end
   local a = options.parse(parser(), ...)
   local settings = settings_of(a)
-  if not a.data then
+  if not a.data or a.data == '' then
     error({usage = 'run: --data DIR is needed (tinykg data demo DIR makes one)'}, 0)
   end
-  local given, from_data = options.pairs(a.set, '--set'), data_options(a.data_set)
+  if a.out == '' then error({usage = '--out: a folder is needed'}, 0) end
+  local given, from_data = options.pairs(a.set, '--set'), options.of_data(a.data_set)
   local tk, run = require 'tinykg', require 'tinykg.run'
   require('tinykg.lib').tkg_interrupt_watch(1)
   if a.device ~= 'auto' then tk.device(a.device) end
   tk.threads(settings.threads)
+  io.stdout:setvbuf('line') -- each epoch is seen when it ends, through a pipe too
+  local folder_of = folders(a.out, #settings.seeds * #a.recipe)
   for _, path in ipairs(a.recipe) do
     local recipe = load_recipe(path)
     local o = usage_of(recipe.complete, recipe, given)
@@ -126,8 +147,7 @@ return function(...)
     for _, seed in ipairs(settings.seeds) do
       local summary = run{recipe = recipe, path = path, data = a.data, data_options = from_data,
                          options = o, seed = seed, settings = settings,
-                         out = a.out and (#settings.seeds * #a.recipe > 1
-                           and string.format('%s/%s-seed%d', a.out, recipe.name, seed) or a.out)}
+                         out = folder_of(recipe.name, seed)}
       results[#results + 1] = summary.test
     end
     summarise(recipe.name, results)

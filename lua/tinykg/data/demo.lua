@@ -5,6 +5,7 @@
 -- graph says more than other users do (KGCN beats BPR-MF; popularity is worth nothing).
 
 local lfs = require 'lfs'
+local atomic = require 'tinykg.atomic'
 local random = require 'tinykg.data.random'
 
 local demo = {}
@@ -148,12 +149,12 @@ local function make_ratings(generator, films, options)
   return lines, liked, positives
 end
 
+local function must(ok, message)
+  if not ok then error(message, 0) end
+end
+
 local function write_lines(path, lines)
-  local file, message = io.open(path, 'wb')
-  if not file then error(message, 0) end
-  local ok, problem = file:write(table.concat(lines, '\n'), '\n')
-  local closed, late = file:close()
-  if not ok or not closed then error(('%s: %s'):format(path, problem or late), 0) end
+  must(atomic.write(path, table.concat(lines, '\n') .. '\n'))
 end
 
 local function write_list(path, count, name_of)
@@ -177,15 +178,19 @@ local function merged(options)
   return all
 end
 
-local function make_folder(dir)
-  local path = dir:sub(1, 1) == '/' and '' or '.'
-  for part in dir:gmatch('[^/]+') do
-    path = path .. '/' .. part
-    if lfs.attributes(path, 'mode') ~= 'directory' then
-      local ok, message = lfs.mkdir(path)
-      if not ok then error(('%s: cannot be made: %s'):format(path, message), 0) end
-    end
+local FILES = {['ratings_final.txt'] = true, ['kg_final.txt'] = true, ['user_list.txt'] = true,
+  ['item_list.txt'] = true, ['entity_list.txt'] = true, ['relation_list.txt'] = true}
+
+-- Refuses a folder in which there is anything but an earlier data set made here.
+local function check_folder(dir)
+  if lfs.attributes(dir, 'mode') ~= 'directory' then return end
+  local users, found = io.open(dir .. '/user_list.txt'), false
+  local made_here = users and (users:read(64) or ''):find('\nuser 0\t0\n', 1, true)
+  if users then users:close() end
+  for name in lfs.dir(dir) do
+    found = found or (name ~= '.' and name ~= '..' and not (made_here and FILES[name]))
   end
+  if found then error(dir .. ': there are other files in this folder: name a new one', 0) end
 end
 
 --- Writes the data set into a folder, which is made where it is missing: the same files for the
@@ -201,10 +206,12 @@ function demo.write(dir, options)
   local films = make_films(generator, options)
   local entity_names, triples, entities = make_graph(films, options)
   local ratings, tastes, positives = make_ratings(generator, films, options)
-  make_folder(dir)
+  check_folder(dir)
+  must(atomic.mkdirs(dir))
+  -- The first tells that the others are ours, should one not get written.
+  write_list(dir .. '/user_list.txt', options.users, function(id) return 'user ' .. id end)
   write_lines(dir .. '/ratings_final.txt', ratings)
   write_lines(dir .. '/kg_final.txt', triples)
-  write_list(dir .. '/user_list.txt', options.users, function(id) return 'user ' .. id end)
   write_list(dir .. '/item_list.txt', options.items, function(id) return entity_names[id] end)
   write_list(dir .. '/entity_list.txt', entities, function(id) return entity_names[id] end)
   write_list(dir .. '/relation_list.txt', #relations, function(id) return relations[id + 1] end)

@@ -1,0 +1,98 @@
+# Building the kernels: libtinykg_cuda.so by nvcc, libtinykg_emu.so from the same sources by the C++
+# compiler, and the checks that run on the latter. Included by the Makefile, which sets BUILD, CC,
+# CFLAGS, WERROR, Q and say.
+
+CXX  ?= g++
+NVCC ?= $(or $(shell command -v nvcc 2>/dev/null),$(wildcard /usr/local/cuda/bin/nvcc))
+# Compute capabilities to compile for; newer devices take the PTX of the last one. A toolkit is asked
+# only for those it knows.
+CUDA_ARCHS ?= 75 80 86 89 90 100 120
+
+KERNELS      := $(sort $(wildcard kernels/*.cu))
+KERNEL_HEADS := $(wildcard kernels/*.h kernels/*.cuh engine/*.h engine/*.def engine/cpu/vmath.h)
+EMU_HEADS    := tests/emu/emu.h
+# What op.c and error.c define is each library's own: nothing is shared with the engine but the table.
+SHARED_C     := op error
+
+# --- CUDA ----------------------------------------------------------------------------------------
+
+ifneq ($(NVCC),)
+  NVCC_KNOWS := $(patsubst compute_%,%,$(shell $(NVCC) --list-gpu-arch 2>/dev/null))
+  ARCHS      := $(filter $(NVCC_KNOWS),$(CUDA_ARCHS))
+  CUDA_LIB   := $(wildcard $(patsubst %/bin/,%/lib64,$(dir $(realpath $(NVCC)))))
+endif
+# -fmad=false: one rounding an operation, as on the CPU; codes and noise are the same bits.
+NVCC_FLAGS = -std=c++17 -O3 -fmad=false -Iengine $(if $(WERROR),-Werror all-warnings) \
+  -Xptxas -warn-spills -Xcompiler -fPIC,-fvisibility=hidden,-Wall,-Wextra \
+  $(foreach a,$(ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) \
+  -gencode arch=compute_$(lastword $(ARCHS)),code=compute_$(lastword $(ARCHS))
+CUDA_OBJS  := $(KERNELS:kernels/%.cu=$(BUILD)/cuda/%.o) $(SHARED_C:%=$(BUILD)/cuda/%.o)
+
+.PHONY: cuda emu check-emu check-emu-asan check-emu-tsan check-device emu-tests
+
+cuda: $(if $(NVCC),$(BUILD)/libtinykg_cuda.so)
+	@$(if $(NVCC),:,echo 'no nvcc: libtinykg_cuda.so is not built (NVCC=path names one)')
+
+# libcudart is linked statically, so that the library loads, and says what is missing, without a
+# driver. cuBLAS is found where the toolkit is.
+$(BUILD)/libtinykg_cuda.so: $(CUDA_OBJS)
+	$(call say,NVLD,$@)
+	$(Q)$(NVCC) -shared -o $@.new $^ -Xlinker -z,defs,-z,nodelete \
+	  $(if $(CUDA_LIB),-Xlinker -rpath,$(CUDA_LIB)) -lcublas && mv -f $@.new $@
+
+$(BUILD)/cuda/%.o: kernels/%.cu $(KERNEL_HEADS)
+	$(call say,NVCC,$<)
+	$(Q)mkdir -p $(@D) && $(NVCC) $(NVCC_FLAGS) -c -o $@ $<
+
+SHARED_C_FLAGS = -std=c17 -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE -Iengine -fPIC -O2 \
+  -fvisibility=hidden -Wall -Wextra -Wshadow -Wconversion $(WERROR) $(CFLAGS)
+$(BUILD)/cuda/%.o $(BUILD)/emu/%.o: engine/%.c $(KERNEL_HEADS)
+	$(call say,CC,$< (kernels))
+	$(Q)mkdir -p $(@D) && $(CC) $(SHARED_C_FLAGS) -c -o $@ $<
+
+# --- the same on a CPU ---------------------------------------------------------------------------
+
+EMU_FLAGS = -std=c++17 -g -fPIC -ffp-contract=off -fvisibility=hidden -Iengine -Itests/emu -Wall \
+  -Wextra $(WERROR)
+
+emu: $(BUILD)/libtinykg_emu.so
+
+# $(1): folder of the library; $(2): of objects; $(3): flags of kernels; $(4): of the runtime.
+# OpenMP and the race detector do not know each other: blocks then run one after the other.
+define emu_rules
+$(2)/%.o: kernels/%.cu $(KERNEL_HEADS) $(EMU_HEADS)
+	$$(call say,CXX,$$< (emu))
+	$$(Q)mkdir -p $$(@D) && $(CXX) $$(EMU_FLAGS) $(3) -x c++ -c -o $$@ $$<
+$(2)/runtime.o: tests/emu/emu.cpp $(EMU_HEADS)
+	$$(call say,CXX,$$<)
+	$$(Q)mkdir -p $$(@D) && $(CXX) $$(EMU_FLAGS) -O2 $(4) -c -o $$@ $$<
+$(1)/libtinykg_emu.so: $(KERNELS:kernels/%.cu=$(2)/%.o) $(2)/runtime.o $(SHARED_C:%=$(BUILD)/emu/%.o)
+	$$(call say,LD,$$@)
+	$$(Q)$(CXX) -shared $(3) -Wl,-z,nodelete -o $$@.new $$^ -lpthread && mv -f $$@.new $$@
+$(2)/harness $(2)/bugs: $(2)/%: tests/emu/%.cu $(2)/runtime.o $(KERNEL_HEADS)
+	$$(call say,CXX,$$@)
+	$$(Q)$(CXX) $$(EMU_FLAGS) $(3) -x c++ $$< -x none $(2)/runtime.o -o $$@ -lpthread
+$(2)/ops: tests/emu/ops.cpp $(KERNEL_HEADS)
+	$$(call say,CXX,$$@)
+	$$(Q)mkdir -p $$(@D) && $(CXX) -std=c++17 -O1 -g -Iengine -Wall -Wextra $(WERROR) $(3) $$< -o $$@ -ldl
+endef
+EMU_ASAN := -O1 -fopenmp -fsanitize=address,undefined -fno-sanitize-recover=undefined
+EMU_TSAN := -O1 -fsanitize=thread
+$(eval $(call emu_rules,$(BUILD),$(BUILD)/emu,-O2 -fopenmp,-fopenmp))
+$(eval $(call emu_rules,$(BUILD)/emu-asan,$(BUILD)/emu-asan,$(EMU_ASAN),-fopenmp -DEMU_ASAN))
+$(eval $(call emu_rules,$(BUILD)/emu-tsan,$(BUILD)/emu-tsan,$(EMU_TSAN),-Wno-unknown-pragmas -DEMU_TSAN))
+
+# --- checks: tests/emu/check.sh says what they look for ------------------------------------------
+
+emu_tools = $(1)/harness $(1)/bugs $(1)/ops
+check-emu: $(BUILD)/libtinykg_emu.so $(call emu_tools,$(BUILD)/emu) $(LIB)
+	@tests/emu/check.sh plain '$(BUILD)/emu' '$(BUILD)/libtinykg_emu.so' '$(LIB)'
+check-emu-asan: $(BUILD)/emu-asan/libtinykg_emu.so $(call emu_tools,$(BUILD)/emu-asan) $(LIB)
+	@tests/emu/check.sh asan '$(BUILD)/emu-asan' '$(BUILD)/emu-asan/libtinykg_emu.so' '$(LIB)'
+check-emu-tsan: $(BUILD)/emu-tsan/libtinykg_emu.so $(call emu_tools,$(BUILD)/emu-tsan) $(LIB)
+	@ROUNDS=$${ROUNDS:-2} tests/emu/check.sh tsan '$(BUILD)/emu-tsan' \
+	  '$(BUILD)/emu-tsan/libtinykg_emu.so' '$(LIB)'
+
+# The op check on a real device. DEVICE=cuda:1 for another than the first.
+check-device: $(BUILD)/libtinykg_cuda.so $(BUILD)/emu/ops $(LIB)
+	'$(BUILD)/emu/ops' '$(LIB)' '$(BUILD)/libtinykg_cuda.so' '$(or $(DEVICE),cuda)' 1 60

@@ -1,0 +1,35 @@
+/* Eight neighbouring floats of a row: what one Philox block has noise for. */
+#ifndef TKG_CUDA_EIGHT_H
+#define TKG_CUDA_EIGHT_H
+
+#include "cuda.h"
+
+enum { EIGHT = 8 };
+
+/* `whole`: x is a multiple of 16 bytes and all eight are there; else the first `count` are. */
+static __device__ __forceinline__ void load_eight(const float *x, bool whole, int count,
+                                                  float v[EIGHT]) {
+  if (whole) {
+    const float4 a = reinterpret_cast<const float4 *>(x)[0];
+    const float4 b = reinterpret_cast<const float4 *>(x)[1];
+    v[0] = a.x, v[1] = a.y, v[2] = a.z, v[3] = a.w;
+    v[4] = b.x, v[5] = b.y, v[6] = b.z, v[7] = b.w;
+    return;
+  }
+  TKG_UNROLL
+  for (int k = 0; k < EIGHT; k++) v[k] = k < count ? x[k] : 0.0F;
+}
+
+static __device__ __forceinline__ void store_eight(float *x, bool whole, int count,
+                                                   const float v[EIGHT]) {
+  if (whole) {
+    reinterpret_cast<float4 *>(x)[0] = make_float4(v[0], v[1], v[2], v[3]);
+    reinterpret_cast<float4 *>(x)[1] = make_float4(v[4], v[5], v[6], v[7]);
+    return;
+  }
+  TKG_UNROLL
+  for (int k = 0; k < EIGHT; k++)
+    if (k < count) x[k] = v[k];
+}
+
+#endif

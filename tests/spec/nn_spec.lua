@@ -1,0 +1,280 @@
+-- Modules: shapes, parameters and modes, and that what is built of them learns.
+local tk = require 'tinykg'
+local nn = tk.nn
+
+local function each_equal(want, t)
+  local values, n = t:values()
+  for i = 0, n - 1 do assert.equal(want, values[i]) end
+end
+
+--- x W^T + b in double precision.
+local function linear_by_hand(layer, x)
+  local w, b = layer.weight:totable(), layer.bias and layer.bias:totable()
+  local out = {}
+  for r, row in ipairs(x) do
+    out[r] = {}
+    for o = 1, #w do
+      local sum = b and b[o] or 0
+      for i = 1, #row do sum = sum + row[i] * w[o][i] end
+      out[r][o] = sum
+    end
+  end
+  return out
+end
+
+local function near(want, got, tolerance)
+  assert.equal(#want, #got)
+  for r = 1, #want do
+    assert.equal(#want[r], #got[r])
+    for c = 1, #want[r] do assert.near(want[r][c], got[r][c], tolerance) end
+  end
+end
+
+describe('nn.Linear', function()
+  it('is x W^T + b', function()
+    local layer = nn.Linear(3, 2)
+    assert.same({2, 3}, layer.weight:size())
+    assert.same({2}, layer.bias:size())
+    each_equal(0, layer.bias)
+    layer.bias:write{0.5, -1}
+    local x = {{1, 2, 3}, {-1, 0.5, 0}, {0, 0, 0}, {2, -2, 1}}
+    near(linear_by_hand(layer, x), layer(tk.tensor(x)):totable(), 1e-5)
+    assert.equal('nn.Linear(3 -> 2)', tostring(layer))
+  end)
+
+  it('does without a bias', function()
+    local layer = nn.Linear(3, 2, false)
+    assert.is_nil(layer.bias)
+    assert.equal(1, #layer:parameters())
+    near(linear_by_hand(layer, {{1, 2, 3}}), layer(tk.tensor{{1, 2, 3}}):totable(), 1e-5)
+  end)
+
+  it('starts within the Glorot bound, other numbers each time', function()
+    local a, b = nn.Linear(40, 60), nn.Linear(40, 60)
+    local bound, most = math.sqrt(6 / 100), 0
+    local values, n = a.weight:values()
+    for i = 0, n - 1 do most = math.max(most, math.abs(values[i])) end
+    assert.is_true(most <= bound + 1e-7 and most > 0.95 * bound)
+    assert.not_same(a.weight:totable(), b.weight:totable())
+    tk.seed(8)
+    local first = nn.Linear(4, 4).weight:totable()
+    tk.seed(8)
+    assert.same(first, nn.Linear(4, 4).weight:totable())
+  end)
+
+  it('takes rows of any rank', function()
+    assert.same({2, 5, 4}, nn.Linear(3, 4)(tk.ones(2, 5, 3)):size())
+  end)
+end)
+
+describe('nn.Embedding', function()
+  it('gathers rows', function()
+    local table_ = nn.Embedding(6, 3)
+    local rows = table_.weight:totable()
+    assert.same({6, 3}, table_.weight:size())
+    assert.same({rows[3], rows[1], rows[3]}, table_(tk.ids{2, 0, 2}):totable())
+    assert.same({2, 2, 3}, table_(tk.ids{{0, 1}, {2, 3}}):size())
+    assert.equal('nn.Embedding(6, 3)', tostring(table_))
+  end)
+end)
+
+describe('nn.Dropout', function()
+  it('drops while training, with the scale that keeps the mean', function()
+    local layer = nn.Dropout(0.25)
+    local values, n = layer(tk.ones(100, 100)):values()
+    local zeros = 0
+    for i = 0, n - 1 do
+      if values[i] == 0 then zeros = zeros + 1 else assert.near(1 / 0.75, values[i], 1e-6) end
+    end
+    assert.near(0.25 * n, zeros, 5 * math.sqrt(n * 0.25 * 0.75))
+    assert.equal('nn.Dropout(0.25)', tostring(layer))
+  end)
+
+  it('does nothing in eval()', function()
+    local layer = nn.Dropout(0.9):eval()
+    each_equal(1, layer(tk.ones(50, 2)))
+    local sum = 0
+    local values, n = layer:train()(tk.ones(50, 2)):values()
+    for i = 0, n - 1 do sum = sum + (values[i] == 0 and 1 or 0) end
+    assert.is_true(sum > 50)
+  end)
+
+  it('drops the same in backward, and others in the next step', function()
+    local w = tk.parameter(tk.ones(20, 20))
+    local layer, seen = nn.Dropout(0.5), {}
+    local step = tk.step(function()
+      local y = layer(w)
+      return y:sum(), y
+    end)
+    for i = 1, 2 do
+      local _, y = step()
+      assert.same(y:totable(), w.grad:totable())
+      seen[i] = y:totable()
+    end
+    assert.not_same(seen[1], seen[2])
+  end)
+
+  it('refuses what is no probability', function()
+    assert.has_error(function() return nn.Dropout(1)(tk.ones(2)) end)
+    assert.has_error(function() return nn.Dropout(-0.1)(tk.ones(2)) end)
+  end)
+end)
+
+describe('nn.Sequential', function()
+  it('calls one behind the other, functions too', function()
+    local a, b = nn.Linear(3, 4), nn.Linear(4, 2)
+    local net = nn.Sequential(a, function(x) return x:relu() end, b)
+    local x = {{1, -2, 3}, {0.1, 0.2, 0.3}}
+    local hidden = linear_by_hand(a, x)
+    for _, row in ipairs(hidden) do for c = 1, #row do row[c] = math.max(row[c], 0) end end
+    near(linear_by_hand(b, hidden), net(tk.tensor(x)):totable(), 1e-5)
+    assert.matches('^nn.Sequential%(nn.Linear%(3 %-> 4%), function: %S+, nn.Linear%(4 %-> 2%)%)$',
+                   tostring(net))
+  end)
+end)
+
+describe('a module', function()
+  local Model = nn.class('Model')
+  function Model.new()
+    local self = setmetatable({}, Model)
+    self.users, self.items = nn.Embedding(4, 3), nn.Embedding(5, 3)
+    self.net = nn.Sequential(nn.Linear(3, 2), nn.Dropout(0.5), nn.Linear(2, 1, false))
+    self.shared = self.users
+    self.scale = tk.parameter(tk.ones(1))
+    self.data = tk.ones(7) -- no parameter
+    return self
+  end
+  function Model:forward(u, i) return self.net(self.users(u) * self.items(i)) * self.scale end
+
+  it('lists its parameters once, in an order of names', function()
+    local model, names = Model.new(), {}
+    for i, p in ipairs(model:named_parameters()) do names[i] = p.name end
+    assert.same({'items.weight', 'net.1.bias', 'net.1.weight', 'net.3.weight', 'scale',
+                 'shared.weight'}, names)
+    for i, p in ipairs(model:parameters()) do
+      assert.equal(model:named_parameters()[i].tensor, p)
+    end
+    for _ = 1, 5 do
+      local again = {}
+      for i, p in ipairs(Model.new():named_parameters()) do again[i] = p.name end
+      assert.same(names, again)
+    end
+  end)
+
+  it('shares its state, not copies', function()
+    local model = Model.new()
+    local state, count = model:state(), 0
+    for name, t in pairs(state) do
+      count = count + 1
+      assert.is_true(tk.is_tensor(t), name)
+    end
+    assert.equal(6, count)
+    state['net.1.bias']:write{3, 4}
+    assert.same({3, 4}, model.net[1].bias:totable())
+  end)
+
+  it('switches modes all the way down, and back', function()
+    local model = Model.new()
+    assert.equal(model, model:eval())
+    assert.is_false(model.net[2].training)
+    local u, i = tk.ids{0, 1}, tk.ids{4, 0}
+    assert.same(model(u, i):totable(), model(u, i):totable())
+    assert.equal(model, model:train())
+    assert.is_true(model.net[2].training)
+  end)
+
+  it('prints as what it is made of', function()
+    assert.equal('Model(items.weight 5x3, net.1.bias 2, net.1.weight 2x3, net.3.weight 1x2, '
+      .. 'scale 1, shared.weight 4x3)', tostring(Model.new()))
+  end)
+
+  it('is called like a function and gives gradients to every parameter', function()
+    local model = Model.new():eval()
+    local out = model(tk.ids{0, 1, 2, 3}, tk.ids{0, 1, 2, 4})
+    assert.same({4, 1}, out:size())
+    local loss = out:sum()
+    loss:backward()
+    for _, p in ipairs(model:named_parameters()) do
+      assert.same(p.tensor:size(), p.tensor.grad:size(), p.name)
+    end
+  end)
+end)
+
+-- ---- learning: exclusive or, which no linear model can do (loss .693 at best) ----
+
+describe('a network of modules learns exclusive or', function()
+  local x = tk.tensor{{0, 0}, {0, 1}, {1, 0}, {1, 1}}
+  local labels = tk.tensor{{0}, {1}, {1}, {0}}
+
+  local function train(optimizer, steps, options, wide)
+    tk.seed(4)
+    local function relu(h)
+      return wide and tk.bits(wide, function() return h:relu() end) or h:relu()
+    end
+    local net = nn.Sequential(nn.Linear(2, 16), function(h) return h:tanh() end,
+                              nn.Linear(16, 16), relu, nn.Linear(16, 1))
+    options = options or {}
+    options.optimizer = optimizer
+    local step = tk.step(function() return tk.loss.bce(net(x), labels) end, options)
+    local loss
+    for _ = 1, steps do loss = step() end
+    return loss, net, step
+  end
+
+  local function check(loss, net)
+    assert.is_true(loss < 0.05, 'loss ' .. loss)
+    local logits = net:eval()(x):totable()
+    for i, want in ipairs {false, true, true, false} do
+      assert.equal(want, logits[i][1] > 0)
+    end
+  end
+
+  it('with sgd', function() check(train(tk.optim.sgd{lr = 0.5}, 1000)) end)
+  it('with sgd and momentum', function()
+    check(train(tk.optim.sgd{lr = 0.1, momentum = 0.9}, 500))
+  end)
+  it('with adam', function() check(train(tk.optim.adam{lr = 0.02}, 300)) end)
+  it('with adagrad', function() check(train(tk.optim.adagrad{lr = 0.1}, 500)) end)
+
+  it('with kept values of 8, 4 and 2 bits', function()
+    for _, bits in ipairs {8, 4, 2} do
+      local loss, net, step = train(tk.optim.adam{lr = 0.02}, 400, {bits = bits, small = 0})
+      check(loss, net)
+      local packed = 0
+      for _, row in ipairs(step:kept()) do packed = packed + (row.rule == 'quantize' and 1 or 0) end
+      assert.is_true(packed > 0, step:report())
+    end
+  end)
+
+  it('with a width of its own for one layer', function()
+    local loss, net, step = train(tk.optim.adam{lr = 0.02}, 300, {bits = 1, small = 0}, 8)
+    check(loss, net)
+    for _, row in ipairs(step:kept()) do
+      assert.is_true(row.rule ~= 'quantize' or row.op == 'leaky_relu' and row.bits == 8)
+    end
+  end)
+
+  it('and not without hidden units', function()
+    tk.seed(4)
+    local net = nn.Linear(2, 1)
+    local step = tk.step(function() return tk.loss.bce(net(x), labels) end,
+                         {optimizer = tk.optim.adam{lr = 0.05}})
+    local loss
+    for _ = 1, 300 do loss = step() end
+    assert.near(math.log(2), loss, 1e-3)
+  end)
+
+  it('with backward and update outside of steps, as inside', function()
+    local inside = train(tk.optim.sgd{lr = 0.5}, 20)
+    tk.seed(4)
+    local net = nn.Sequential(nn.Linear(2, 16), function(h) return h:tanh() end, nn.Linear(16, 16),
+                              function(h) return h:relu() end, nn.Linear(16, 1))
+    local optimizer, loss = tk.optim.sgd{lr = 0.5}, nil
+    for _ = 1, 20 do
+      loss = tk.loss.bce(net(x), labels)
+      loss:backward()
+      optimizer:update()
+    end
+    assert.equal(inside, loss:item())
+  end)
+end)
