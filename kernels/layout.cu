@@ -15,28 +15,27 @@ static int64_t run_length(const tkg_node *n, int64_t dim) {
 
 /* ---- pieces of runs ---- */
 
-/* `pieces` times `length` elements, `from_run` and `to_run` apart. */
+/* A few long pieces would be the work of a few rows of threads: pieces are cut in parts. */
+enum { PART = 256 };
+
+/* `pieces` times `length` elements, `from_run` and `to_run` apart; a row of threads a part. */
 template <class T>
-static __global__ void copy_pieces(int64_t pieces, int64_t length, const T *from, int64_t from_run,
-                                   T *to, int64_t to_run) {
-  for (int64_t i = tkg_first_row(); i < pieces; i += tkg_row_stride())
-    for (int64_t j = threadIdx.x; j < length; j += blockDim.x)
+static __global__ void copy_pieces(int64_t pieces, int64_t parts, int64_t length, const T *from,
+                                   int64_t from_run, T *to, int64_t to_run) {
+  for (int64_t p = tkg_first_row(); p < pieces * parts; p += tkg_row_stride()) {
+    const int64_t i = parts == 1 ? p : p / parts, first = (p - i * parts) * PART;
+    const int64_t end = length - first < PART ? length : first + PART;
+    for (int64_t j = first + threadIdx.x; j < end; j += blockDim.x)
       to[i * to_run + j] = from[i * from_run + j];
+  }
 }
 
-/* One long piece would be the work of one row of threads: as many rows of it as divide it well. */
 template <class T>
 static void copy_launch(int64_t pieces, int64_t length, const T *from, int64_t from_run, T *to,
                         int64_t to_run, cudaStream_t stream) {
-  enum { LONG = 1024 };
-  if (pieces == 1 && length > LONG) {
-    const int64_t whole = length / LONG, rest = length % LONG;
-    copy_launch(whole, (int64_t)LONG, from, (int64_t)LONG, to, (int64_t)LONG, stream);
-    copy_launch((int64_t)1, rest, from + whole * LONG, rest, to + whole * LONG, rest, stream);
-    return;
-  }
-  tkg_launch(copy_pieces<T>, tkg_tile(pieces, length), stream, pieces, length, from, from_run, to,
-             to_run);
+  const int64_t parts = tkg_ceil(length, PART);
+  tkg_launch(copy_pieces<T>, tkg_tile(pieces * parts, length), stream, pieces, parts, length, from,
+             from_run, to, to_run);
 }
 
 static void copy_runs(int64_t pieces, int64_t length, const uint32_t *from, int64_t from_run,

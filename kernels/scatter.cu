@@ -12,7 +12,9 @@
  *   chunk 1 leaves its part of 5 as well; so does chunk 2, which adds 7 and 9
  *   then the chunk in which a cut run begins adds the parts up, in order, and adds them to 5's row
  *
- * All orders are fixed by positions and chunk length: the same bits in every run. */
+ * A hub's parts would be a long chain for one group: a block takes them, each of its groups every
+ * so-manieth part. All orders are fixed by positions, chunk length and columns: the same bits in
+ * every run. */
 #include "family.h"
 #include "faults.h"
 #include "launch.h"
@@ -20,6 +22,7 @@
 #include "sort.h"
 
 enum { CHUNK = 64, AHEAD = 4, PARTS_AHEAD = 8 };
+enum { HUB = 32 }; /* chunks behind its first that make a run a hub's */
 
 /* out[ids[p]] += w[p] g[p / k] for p in 0..count-1; out is [n,d] and begins as base. */
 typedef struct scatter {
@@ -144,18 +147,28 @@ static __device__ __forceinline__ bool begins_run(const sorted<T> &s, int64_t ch
   return s.keys[first] != key || first == 0 || s.keys[first - 1] != key;
 }
 
-/* Chunks after `chunk` hold more of its last run as long as they begin with the same key. */
+/* The run goes on in all chunks that begin with its key: whether there are more than HUB of them.
+ */
 template <class T>
-static __device__ __forceinline__ T sum_run(const sorted<T> &s, int64_t chunk, int64_t j) {
-  const uint32_t key = s.keys[chunk * CHUNK + CHUNK - 1];
-  T sum = s.parts[(2 * chunk + 1) * s.cols + j];
-  for (int64_t c = chunk + 1; c < s.chunks && s.keys[c * CHUNK] == key; c += PARTS_AHEAD) {
+static __device__ __forceinline__ bool begins_hub(const sorted<T> &s, int64_t chunk) {
+  const int64_t far = chunk + 1 + HUB;
+  return begins_run(s, chunk) && far < s.chunks &&
+         s.keys[far * CHUNK] == s.keys[chunk * CHUNK + CHUNK - 1];
+}
+
+/* The run's parts in chunks first, first + step, and so on. */
+template <class T>
+static __device__ __forceinline__ T sum_parts(const sorted<T> &s, uint32_t key, int64_t first,
+                                              int64_t step, int64_t j) {
+  T sum;
+  quad_clear(&sum);
+  for (int64_t c = first; c < s.chunks && s.keys[c * CHUNK] == key; c += PARTS_AHEAD * step) {
     T part[PARTS_AHEAD];
     TKG_UNROLL
     for (int a = 0; a < PARTS_AHEAD; a++) {
+      const int64_t at = c + a * step;
       quad_clear(&part[a]);
-      if (c + a < s.chunks && s.keys[(c + a) * CHUNK] == key)
-        part[a] = s.parts[2 * (c + a) * s.cols + j];
+      if (at < s.chunks && s.keys[at * CHUNK] == key) part[a] = s.parts[2 * at * s.cols + j];
     }
     TKG_UNROLL
     for (int a = 0; a < PARTS_AHEAD; a++) sum = quad_plus(sum, part[a]);
@@ -163,13 +176,43 @@ static __device__ __forceinline__ T sum_run(const sorted<T> &s, int64_t chunk, i
   return sum;
 }
 
+/* Adds a run's beginning, in `chunk`, and the sum of its other parts to its row. */
+template <class T>
+static __device__ __forceinline__ void add_run(const sorted<T> &s, uint32_t key, int64_t chunk,
+                                               int64_t j, T others) {
+  T *to = &s.out[(int64_t)key * s.cols + j];
+  *to = quad_plus(*to, quad_plus(s.parts[(2 * chunk + 1) * s.cols + j], others));
+}
+
+/* A group a run. */
 template <class T> static __global__ void runs_kernel(sorted<T> s) {
   for (int64_t c = tkg_first_row(); c < s.chunks; c += tkg_row_stride()) {
-    if (!begins_run(s, c)) continue;
-    const int64_t key = s.keys[c * CHUNK + CHUNK - 1];
-    for (int64_t j = threadIdx.x; j < s.cols; j += blockDim.x) {
-      T *to = &s.out[key * s.cols + j];
-      *to = quad_plus(*to, sum_run(s, c, j));
+    if (!begins_run(s, c) || begins_hub(s, c)) continue;
+    const uint32_t key = s.keys[c * CHUNK + CHUNK - 1];
+    for (int64_t j = threadIdx.x; j < s.cols; j += blockDim.x)
+      add_run(s, key, c, j, sum_parts(s, key, c + 1, 1, j));
+  }
+}
+
+/* A block a hub's run: the sums of its groups meet in shared memory. */
+template <class T> static __global__ void hubs_kernel(sorted<T> s) {
+  TKG_SHARED(T, sums, [TKG_THREADS]);
+  for (int64_t c = blockIdx.x; c < s.chunks; c += gridDim.x) {
+    if (!begins_hub(s, c)) continue; /* for all threads of the block */
+    const uint32_t key = s.keys[c * CHUNK + CHUNK - 1];
+    for (int64_t j0 = 0; j0 < s.cols; j0 += blockDim.x) {
+      const int64_t j = j0 + threadIdx.x;
+      if (j < s.cols)
+        sums[threadIdx.y * blockDim.x + threadIdx.x] =
+            sum_parts(s, key, c + 1 + threadIdx.y, blockDim.y, j);
+      __syncthreads();
+      if (threadIdx.y == 0 && j < s.cols) {
+        T sum = sums[threadIdx.x];
+        for (unsigned y = 1; y < blockDim.y; y++)
+          sum = quad_plus(sum, sums[y * blockDim.x + threadIdx.x]);
+        add_run(s, key, c, j, sum);
+      }
+      __syncthreads(); /* before the next columns' sums are written */
     }
   }
 }
@@ -191,8 +234,11 @@ static void add_launch(const scatter &z, const layout &l, char *scratch, cudaStr
   s.w = z.w;
   s.parts = reinterpret_cast<T *>(scratch + l.parts);
   s.out = reinterpret_cast<T *>(z.out);
-  tkg_launch(chunks_kernel<T>, tkg_tile(z.chunks, cols), stream, s);
-  tkg_launch(runs_kernel<T>, tkg_tile(z.chunks, cols), stream, s);
+  const tkg_shape groups = tkg_tile(z.chunks, cols);
+  tkg_launch(chunks_kernel<T>, groups, stream, s);
+  tkg_launch(runs_kernel<T>, groups, stream, s);
+  if (z.chunks > HUB + 1)
+    tkg_launch(hubs_kernel<T>, {dim3(tkg_blocks(z.chunks)), groups.block, 0}, stream, s);
 }
 
 static int sort_ids(const scatter &z, const layout &l, char *scratch, tkg_fault fault,

@@ -306,7 +306,7 @@ function data.load(dir, options)
   end
   options = options or {}
   if type(options) ~= 'table' then
-    error(("data.load: expected options such as {split = 'time'}, got a %s"):format(type(options)), 2)
+    error(("data.load: expected options such as {seed = 1}, got a %s"):format(type(options)), 2)
   end
   check_options(options)
   local loaded = build(dir, options)

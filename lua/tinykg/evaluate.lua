@@ -116,6 +116,7 @@ end
 ---@param model Module|Tensor ---@param data tinykg.Data
 ---@param o? {k: integer[], part: string, size: integer, progress: function} part 'test'
 function evaluate.ranking(model, data, o)
+  session.options('ranking', o, 'k part size progress')
   o = o or {}
   local part = o.part or 'test'
   if type(data) ~= 'table' or not data.positives then

@@ -50,7 +50,7 @@ end
 ---  undirected: each triple counts in both directions (KGCN)
 ---@return Graph
 local function new_graph(o)
-  if type(o) ~= 'table' then fail('graph: expected {head = ids, ...}, got a %s', type(o)) end
+  session.options('graph', o or false, 'head relation tail nodes relations n undirected')
   local heads, n = column(o.head, o.n, 'head')
   local relations, n_relations = column(o.relation, o.n, 'relation')
   local tails, n_tails = column(o.tail, o.n, 'tail')

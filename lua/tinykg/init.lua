@@ -64,7 +64,8 @@ function tk.seed(seed)
 end
 
 --- Sets the device: 'auto', 'cpu', 'cuda', 'cuda:N', or 'emu' (the GPU kernels on the CPU, for
---- tests); tensors made before stay on theirs. Called without: its name, and why 'auto' took the CPU.
+--- tests); tensors made before stay on theirs. Called without: its name, and why 'auto' took the
+--- CPU.
 ---@return string? name, string? note
 function tk.device(name)
   if name == nil then

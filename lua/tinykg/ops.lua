@@ -135,6 +135,7 @@ function ops.dot(a, b) return record('dot', nil, a, b) end
 function methods:matmul(b, options)
   local a = attribute()
   if options then
+    session.options('matmul', options, 'transpose_a transpose_b')
     a.i[0], a.i[1] = options.transpose_a and 1 or 0, options.transpose_b and 1 or 0
   end
   return record('matmul', a, self, b)

@@ -87,20 +87,12 @@ end
 
 --- `allowed`: the options it has, in one text.
 local function create(kind, options, allowed)
-  if options ~= nil and type(options) ~= 'table' then
-    session.fail('optim.%s: expected options such as {lr = 0.01}, got a %s', kind, type(options))
-  end
+  session.options('optim.' .. kind, options, allowed)
   local out = ffi.new('tkg_optimizer *[1]')
   check(C.tkg_optimizer_create(session.engine, kind, out))
   local c = ffi.gc(out[0], C.tkg_optimizer_release)
   for key, value in pairs(options or {}) do
-    if not (' ' .. allowed .. ' '):find(' ' .. tostring(key) .. ' ', 1, true) then
-      session.fail('optim.%s: unknown option %s; it has: %s', kind, tostring(key), allowed)
-    elseif key == 'betas' then
-      set_betas(c, kind, value)
-    else
-      set(c, kind, key, value)
-    end
+    if key == 'betas' then set_betas(c, kind, value) else set(c, kind, key, value) end
   end
   return setmetatable({c = c, kind = kind}, Optimizer)
 end

@@ -14,6 +14,19 @@ function session.fail(message, ...)
   error(blame.message(message), 0)
 end
 
+--- Fails unless `given` is nil or a table with no other keys than those of `allowed`, one text.
+function session.options(what, given, allowed)
+  if given == nil then return end
+  if type(given) ~= 'table' then
+    session.fail('%s: expected a table of options, got a %s', what, type(given))
+  end
+  for key in pairs(given) do
+    if not (' ' .. allowed .. ' '):find(' ' .. tostring(key) .. ' ', 1, true) then
+      session.fail('%s: unknown option %s; it has: %s', what, tostring(key), allowed)
+    end
+  end
+end
+
 --- What a step raises when Ctrl-C stopped it.
 session.interrupted = setmetatable({}, {__tostring = function() return 'interrupted' end})
 

@@ -33,14 +33,9 @@ local KNOWN = {optimizer = 'table', bits = 'number', rounding = 'string', small 
                save = 'boolean'}
 
 local function check_options(options)
-  if type(options) ~= 'table' then
-    session.fail('step: expected options such as {optimizer = opt, bits = 2}, got a %s',
-                 type(options))
-  end
+  session.options('step', options, 'optimizer bits rounding small save')
   for key, value in pairs(options) do
-    if not KNOWN[key] then
-      session.fail('step: unknown option %s; it has: optimizer bits rounding small', tostring(key))
-    elseif type(value) ~= KNOWN[key] then
+    if type(value) ~= KNOWN[key] then
       session.fail('step: %s is a %s, expected a %s', key, type(value), KNOWN[key])
     end
   end
