@@ -6,7 +6,9 @@ local reference = dofile 'tests/spec/reference.lua'
 
 local random = reference.random(23)
 local ROUNDINGS = {'dither', 'stochastic', 'nearest'}
-local RUNS = os.getenv 'TINYKG_CHECK' == 'valgrind' and 100 or 1000
+-- Under valgrind there is time for few runs, too few for a normal distribution of their mean.
+local FEW = os.getenv 'TINYKG_CHECK' == 'valgrind'
+local RUNS, LIMIT = FEW and 100 or 1000, FEW and 12 or 5.5
 
 local function noise(rows, cols, scale)
   local list = {}
@@ -122,9 +124,10 @@ describe('the forward result', function()
 end)
 
 -- Each of the 392 elements is compared at 8 settings: 3,136 comparisons in standard errors, not
--- independent of each other. Beyond 4 lie 6.3e-5 of a normal distribution, so one exceedance in a
--- setting is likely enough to be allowed (2 %), and none beyond 5.5 (4e-8 each). That the standard
--- errors are not simply too wide is seen from their mean square, which is 1 for unbiased gradients.
+-- independent of each other: those of one column share their noise. Beyond 4 lie 6.3e-5 of a normal
+-- distribution, one element in five runs of this file; because they come together, two in a setting
+-- are allowed, and none beyond 5.5 (4e-8 each). That the standard errors are not simply too wide is
+-- seen from the mean square, which is 1 for unbiased gradients (.6 to 2.1 in 64 runs with 8 seeds).
 describe('the mean of 1,000 gradients', function()
   local function z_scores(bits, rounding)
     local exact, sum, square, scale = exact_gradients(), {}, {}, 0
@@ -161,8 +164,8 @@ describe('the mean of 1,000 gradients', function()
           beyond, most, square = beyond + (z > 4 and 1 or 0), math.max(most, z), square + z * z
         end
         assert.is_true(#list > 150, 'noise reaches only ' .. #list .. ' elements')
-        assert.is_true(beyond <= 1 and most < 5.5, beyond .. ' beyond 4, largest ' .. most)
-        assert.near(1, square / #list, 0.5)
+        assert.is_true(beyond <= 2 and most < LIMIT, beyond .. ' beyond 4, largest ' .. most)
+        assert.is_true(square / #list > 0.25 and square / #list < 2.5, square / #list)
         assert.is_true(without_noise < 1e-6)
       end)
     end

@@ -24,20 +24,52 @@ local function lua_modules()
   return missing
 end
 
-local function device_line()
-  if first_line('nvidia-smi -L') then
-    return 'cpu (a GPU is there; this build has CPU kernels only)'
+local function device_line(tk)
+  local name, note = tk.device()
+  local gpu = first_line('nvidia-smi -L')
+  return name .. (note and ' (' .. (gpu or 'no GPU found') .. '; ' .. note .. ')' or '')
+end
+
+local DEVICES = {'cpu', 'cuda', 'emu'}
+
+--- Engines of the devices that open; why the others do not is printed.
+local function open_all(C)
+  local engines = {}
+  for _, name in ipairs(DEVICES) do
+    local out = ffi.new('tkg_engine *[1]')
+    if C.tkg_engine_create(name, out) == 0 then engines[name] = out[0]
+    else print(ffi.string(C.tkg_error())) end
   end
-  return 'cpu (no GPU found: everything runs on the CPU)'
+  return engines
+end
+
+--- Which op has a kernel on which device.
+local function op_table()
+  local C = require 'tinykg.lib'
+  local engines, row = open_all(C), '%-20s %-6s %-6s %-6s'
+  print(row:format('op', unpack(DEVICES)))
+  for op = 1, C.tkg_op_count() - 1 do -- 0 is a leaf
+    local cells, name = {}, ffi.string(C.tkg_op_name(op))
+    for i, device in ipairs(DEVICES) do
+      local engine = engines[device]
+      cells[i] = not engine and '?' or name == 'reshape' and 'view'
+        or C.tkg_engine_supports(engine, op) ~= 0 and 'yes' or 'NO'
+    end
+    print(row:format(name, unpack(cells)))
+  end
+  for _, engine in pairs(engines) do C.tkg_engine_release(engine) end
+  print('?: not to be opened here. make test tests each op on cpu and emu, make test-gpu on cuda.')
 end
 
 return function(...)
   if ... == '--help' or ... == '-h' then
-    print('Usage: tinykg doctor\n\nPrints versions, device, threads and libraries, what is ' ..
-          'missing and how to get it.\n\nExample: tinykg doctor')
+    print('Usage: tinykg doctor [--ops]\n\nPrints versions, device, threads and libraries, what is ' ..
+          'missing and how to get it;\nwith --ops, which op has a kernel on which device.\n\n' ..
+          'Example: tinykg doctor')
     return
   end
-  if ... then error({usage = 'doctor takes no arguments; see --help'}, 0) end
+  if ... == '--ops' then return op_table() end
+  if ... then error({usage = 'doctor takes --ops or nothing; see --help'}, 0) end
   local tk = require 'tinykg'
   ffi.cdef 'const char *tkg__isa(void);'
   print('tinykg ' .. tk.version)
