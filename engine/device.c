@@ -24,19 +24,19 @@ static tkg_backend_opener opener_of(const char *family, char note[TKG_NOTE]) {
   own_folder(folder, sizeof folder);
   snprintf(path, sizeof path, "%slibtinykg_%s.so", folder, family);
   if (access(path, F_OK) != 0) {
-    snprintf(note, TKG_NOTE, "libtinykg_%s.so is not there: make %s builds it, which needs %s",
+    snprintf(note, TKG_NOTE, "device '%s': make %s builds libtinykg_%s.so, which needs %s", family,
              family, family, strcmp(family, "cuda") == 0 ? "nvcc" : "g++");
     return NULL;
   }
   void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
   if (!library) {
-    snprintf(note, TKG_NOTE, "%s", dlerror());
+    snprintf(note, TKG_NOTE, "device '%s': %s", family, dlerror());
     return NULL;
   }
   tkg_backend_opener open;
   void *symbol = dlsym(library, "tkg_backend_open");
   memcpy(&open, &symbol, sizeof open); /* ISO C has no cast from a data to a function pointer */
-  if (!open) snprintf(note, TKG_NOTE, "%.200s: no tkg_backend_open in it", path);
+  if (!open) snprintf(note, TKG_NOTE, "device '%s': %.200s: no tkg_backend_open", family, path);
   return open;
 }
 
@@ -62,5 +62,5 @@ int tkg__device_open(const char *name, const tkg_backend **out, char note[TKG_NO
     return tkg__fail(TKG_E_ARGUMENT, "device '%s' is not one of auto, cpu, cuda, cuda:N, emu",
                      name);
   if (!*out && (any || strcmp(name, "cpu") == 0)) *out = &tkg__cpu_backend;
-  return *out ? TKG_OK : tkg__fail(TKG_E_DEVICE, "device '%s': %s", name, note);
+  return *out ? TKG_OK : tkg__fail(TKG_E_DEVICE, "%s", note);
 }

@@ -1,48 +1,134 @@
 /* Optimizer updates: parameter and state change in place. Weight decay is an L2 penalty: decay * p
  * joins the gradient.
  *
+ * An update reads and writes up to seven arrays and computes next to nothing, so all that counts is
+ * the width of the accesses: four elements a thread, neighbouring threads beside each other. What
+ * a rule does to one element is a function; one kernel applies any of them.
+ *
  * An update cannot be taken back, so none is made once a kernel of the run has met a bad id: what
  * came out of that kernel is no gradient. */
 #include "family.h"
 #include "faults.h"
 #include "launch.h"
 
-/* ---- SGD ---- */
+/* ---- rules: the new p; STATES arrays of state beside it change too ---- */
+
+struct sgd_plain {
+  enum { STATES = 0 };
+  float lr, decay;
+
+  __device__ __forceinline__ float step(float p, float g, float *, float *) const {
+    return p - lr * (g + decay * p);
+  }
+};
 
 /* buffer = momentum * buffer + g; p -= lr * buffer (as PyTorch: lr outside the buffer). */
-static __global__ void sgd_kernel(int64_t n, float *p, const float *g, float *buffer, float lr,
-                                  float momentum, float decay, const unsigned *failed) {
-  if (*failed) return;
-  for (int64_t i = tkg_first(); i < n; i += tkg_stride()) {
-    const float gradient = g[i] + decay * p[i];
-    if (buffer) {
-      buffer[i] = momentum * buffer[i] + gradient;
-      p[i] -= lr * buffer[i];
-    } else {
-      p[i] -= lr * gradient;
-    }
+struct sgd_momentum {
+  enum { STATES = 1 };
+  float lr, momentum, decay;
+
+  __device__ __forceinline__ float step(float p, float g, float *buffer, float *) const {
+    const float gradient = g + decay * p;
+    *buffer = momentum * *buffer + gradient;
+    return p - lr * *buffer;
   }
-}
+};
 
-static int sgd_run(const tkg_call *c, cudaStream_t stream) {
-  const int64_t n = tkg__count(c->node);
-  tkg_launch(sgd_kernel, tkg_flat(n), stream, n, static_cast<float *>(c->data[0]),
-             tkg_in<float>(c, 1), static_cast<float *>(c->data[2]), (float)c->lr,
-             (float)c->node->f[0], (float)c->node->f[1], tkg__fault_failed());
-  return TKG_OK;
-}
-
-/* ---- Adam (Kingma and Ba 2015, algorithm 1): m and v are corrected for their start at zero ----
- */
-
-typedef struct adam {
+/* Kingma and Ba 2015, algorithm 1: m and v are corrected for their start at zero. */
+struct adam {
+  enum { STATES = 2 };
   float beta1, beta2, rest1, rest2; /* rest = 1 - beta */
   float eps, decay;
   float rate;  /* lr / (1 - beta1^t) */
   float scale; /* 1 / sqrt(1 - beta2^t) */
-} adam;
 
-static adam adam_of(const tkg_call *c) {
+  __device__ __forceinline__ float step(float p, float g, float *m, float *v) const {
+    const float gradient = g + decay * p;
+    *m = beta1 * *m + rest1 * gradient;
+    *v = beta2 * *v + rest2 * (gradient * gradient);
+    return p - rate * *m / (sqrtf(*v) * scale + eps);
+  }
+};
+
+/* Duchi, Hazan, Singer 2011, diagonal form. */
+struct adagrad {
+  enum { STATES = 1 };
+  float lr, eps, decay;
+
+  __device__ __forceinline__ float step(float p, float g, float *sum, float *) const {
+    const float gradient = g + decay * p;
+    *sum += gradient * gradient;
+    return p - lr * gradient / (sqrtf(*sum) + eps);
+  }
+};
+
+/* ---- kernel ---- */
+
+struct update_arrays {
+  float *p, *m, *v; /* the parameter and its state; NULL where the rule has none */
+  const float *g;
+};
+
+static __device__ __forceinline__ float4 load_four(const float *x, int64_t quad) {
+  return reinterpret_cast<const float4 *>(x)[quad];
+}
+static __device__ __forceinline__ void store_four(float *x, int64_t quad, float4 v) {
+  reinterpret_cast<float4 *>(x)[quad] = v;
+}
+
+template <class RULE>
+static __device__ __forceinline__ void update_four(const update_arrays &x, int64_t quad,
+                                                   const RULE &rule) {
+  const float4 none = make_float4(0, 0, 0, 0), g = load_four(x.g, quad);
+  float4 p = load_four(x.p, quad);
+  float4 m = RULE::STATES > 0 ? load_four(x.m, quad) : none;
+  float4 v = RULE::STATES > 1 ? load_four(x.v, quad) : none;
+  p.x = rule.step(p.x, g.x, &m.x, &v.x);
+  p.y = rule.step(p.y, g.y, &m.y, &v.y);
+  p.z = rule.step(p.z, g.z, &m.z, &v.z);
+  p.w = rule.step(p.w, g.w, &m.w, &v.w);
+  store_four(x.p, quad, p);
+  if (RULE::STATES > 0) store_four(x.m, quad, m);
+  if (RULE::STATES > 1) store_four(x.v, quad, v);
+}
+
+/* The first 4 * quads elements by four, the others one by one. */
+template <class RULE>
+static __global__ void update_kernel(int64_t n, int64_t quads, update_arrays x, RULE rule,
+                                     const unsigned *failed) {
+  if (*failed) return;
+  for (int64_t i = tkg_first(); i < quads; i += tkg_stride()) update_four(x, i, rule);
+  for (int64_t i = 4 * quads + tkg_first(); i < n; i += tkg_stride()) {
+    float none = 0;
+    x.p[i] = rule.step(x.p[i], x.g[i], RULE::STATES > 0 ? x.m + i : &none,
+                       RULE::STATES > 1 ? x.v + i : &none);
+  }
+}
+
+/* ---- launcher ---- */
+
+template <class RULE> static int update(const tkg_call *c, const RULE &rule, cudaStream_t stream) {
+  const int64_t n = tkg__count(c->node);
+  const update_arrays x = {static_cast<float *>(c->data[0]), static_cast<float *>(c->data[2]),
+                           static_cast<float *>(c->data[3]), tkg_in<float>(c, 1)};
+  bool four = tkg_by_four(x.p, 0) && tkg_by_four(x.g, 0);
+  if (RULE::STATES > 0) four = four && tkg_by_four(x.m, 0);
+  if (RULE::STATES > 1) four = four && tkg_by_four(x.v, 0);
+  const int64_t quads = four ? n / 4 : 0;
+  tkg_launch(update_kernel<RULE>, tkg_flat(quads > 0 ? quads : n), stream, n, quads, x, rule,
+             tkg__fault_failed());
+  return TKG_OK;
+}
+
+/* ---- entries ---- */
+
+static int sgd_run(const tkg_call *c, cudaStream_t stream) {
+  const float lr = (float)c->lr, momentum = (float)c->node->f[0], decay = (float)c->node->f[1];
+  if (!c->data[2]) return update(c, sgd_plain{lr, decay}, stream);
+  return update(c, sgd_momentum{lr, momentum, decay}, stream);
+}
+
+static int adam_run(const tkg_call *c, cudaStream_t stream) {
   const double *f = c->node->f;
   adam a;
   a.beta1 = (float)f[0];
@@ -53,67 +139,12 @@ static adam adam_of(const tkg_call *c) {
   a.decay = (float)f[3];
   a.rate = (float)(c->lr / (1.0 - pow(f[0], c->t)));
   a.scale = (float)(1.0 / sqrt(1.0 - pow(f[1], c->t)));
-  return a;
-}
-
-static __device__ __forceinline__ float adam_step(const adam &a, float p, float g, float *m,
-                                                  float *v) {
-  const float gradient = g + a.decay * p;
-  *m = a.beta1 * *m + a.rest1 * gradient;
-  *v = a.beta2 * *v + a.rest2 * (gradient * gradient);
-  return p - a.rate * *m / (sqrtf(*v) * a.scale + a.eps);
-}
-
-/* Four elements a thread: seven streams of memory, so accesses had better be wide. */
-static __global__ void adam_kernel(int64_t n, int64_t quads, float *p, const float *g, float *m,
-                                   float *v, adam a, const unsigned *failed) {
-  if (*failed) return;
-  for (int64_t i = tkg_first(); i < quads; i += tkg_stride()) {
-    float4 *p4 = reinterpret_cast<float4 *>(p) + i, *m4 = reinterpret_cast<float4 *>(m) + i;
-    float4 *v4 = reinterpret_cast<float4 *>(v) + i, pi = *p4, mi = *m4, vi = *v4;
-    const float4 gi = reinterpret_cast<const float4 *>(g)[i];
-    pi.x = adam_step(a, pi.x, gi.x, &mi.x, &vi.x);
-    pi.y = adam_step(a, pi.y, gi.y, &mi.y, &vi.y);
-    pi.z = adam_step(a, pi.z, gi.z, &mi.z, &vi.z);
-    pi.w = adam_step(a, pi.w, gi.w, &mi.w, &vi.w);
-    *p4 = pi;
-    *m4 = mi;
-    *v4 = vi;
-  }
-  for (int64_t i = 4 * quads + tkg_first(); i < n; i += tkg_stride())
-    p[i] = adam_step(a, p[i], g[i], &m[i], &v[i]);
-}
-
-static int adam_run(const tkg_call *c, cudaStream_t stream) {
-  const int64_t n = tkg__count(c->node);
-  bool wide = true;
-  for (int k = 0; k < 4; k++) wide = wide && tkg_by_four(c->data[k], 0);
-  const int64_t quads = wide ? n / 4 : 0;
-  tkg_launch(adam_kernel, tkg_flat(quads > 0 ? quads : n), stream, n, quads,
-             static_cast<float *>(c->data[0]), tkg_in<float>(c, 1),
-             static_cast<float *>(c->data[2]), static_cast<float *>(c->data[3]), adam_of(c),
-             tkg__fault_failed());
-  return TKG_OK;
-}
-
-/* ---- Adagrad (Duchi, Hazan, Singer 2011), diagonal form ---- */
-
-static __global__ void adagrad_kernel(int64_t n, float *p, const float *g, float *sum, float lr,
-                                      float eps, float decay, const unsigned *failed) {
-  if (*failed) return;
-  for (int64_t i = tkg_first(); i < n; i += tkg_stride()) {
-    const float gradient = g[i] + decay * p[i];
-    sum[i] += gradient * gradient;
-    p[i] -= lr * gradient / (sqrtf(sum[i]) + eps);
-  }
+  return update(c, a, stream);
 }
 
 static int adagrad_run(const tkg_call *c, cudaStream_t stream) {
-  const int64_t n = tkg__count(c->node);
-  tkg_launch(adagrad_kernel, tkg_flat(n), stream, n, static_cast<float *>(c->data[0]),
-             tkg_in<float>(c, 1), static_cast<float *>(c->data[2]), (float)c->lr,
-             (float)c->node->f[0], (float)c->node->f[1], tkg__fault_failed());
-  return TKG_OK;
+  const float lr = (float)c->lr, eps = (float)c->node->f[0], decay = (float)c->node->f[1];
+  return update(c, adagrad{lr, eps, decay}, stream);
 }
 
 const tkg_cuda_op tkg__cuda_optim[] = {

@@ -1,30 +1,198 @@
 /* Sums, row-wise maxima and dot products, and the sum's opposite.
  *
  * A sum reads its input as [outer, t1, middle, t2, inner] where t1 and t2 are summed; neighbouring
- * dimensions of a kind are merged, so four dimensions always fit. Short rows go to a few lanes
- * each. Otherwise the terms t1 t2 are cut in a number of parts that depends on the shapes alone; a
- * block sums a part of some columns, and a second kernel adds the parts in order. Every order is
- * fixed, so results repeat bit for bit, also on another GPU. */
+ * dimensions of a kind are merged, so four dimensions always fit. What is the best way to read
+ * depends on where the terms lie and on how many outputs there are:
+ *
+ *   SHORT_ROWS  terms lie together and are few: a few lanes a row, as in rows.cu
+ *   LONG_ROWS   terms lie together and are many: a block a row, or several with a part each
+ *   FEW_TERMS   terms lie apart and are few (the neighbours of a node), or outputs are plenty: a
+ *               thread an output, neighbouring threads at neighbouring addresses
+ *   MANY_TERMS  the rest, as a bias's gradient: a block takes some columns and a part of the terms
+ *
+ * Parts leave doubles in scratch, and a second kernel adds them. Parts are cut by the shapes alone
+ * and every order is fixed: results repeat bit for bit. Within a thread floats are added, a few
+ * dozen at most before they join a double: sums of many millions keep float's precision. */
 #include "family.h"
 #include "launch.h"
 #include "view.h"
 #include "warp.cuh"
 
+enum {
+  SHORT = 1024,          /* elements of a row that is the work of lanes of one warp */
+  FEW = 32,              /* terms that a thread adds alone, however few outputs there are */
+  PLENTY = 1 << 19,      /* outputs, where any number of terms may be a thread's */
+  FLOATS = 64,           /* terms added in float before they join a double */
+  LEAST_ROW_PART = 8192, /* elements of a part of a long row */
+  LEAST_PART = 16,       /* terms of a part, a thread */
+  BLOCKS = 512           /* with so many blocks of work there is no need of parts */
+};
+
+/* ---- accesses: V neighbouring elements ---- */
+
+static __device__ __forceinline__ void load_unit(float (&v)[1], const float *from) { v[0] = *from; }
+static __device__ __forceinline__ void load_unit(float (&v)[4], const float *from) {
+  const float4 q = *reinterpret_cast<const float4 *>(from);
+  v[0] = q.x, v[1] = q.y, v[2] = q.z, v[3] = q.w;
+}
+
+/* Sum of a unit, or of the products of two. */
+static __device__ __forceinline__ float unit_sum(const float (&v)[1]) { return v[0]; }
+static __device__ __forceinline__ float unit_sum(const float (&v)[4]) {
+  return (v[0] + v[2]) + (v[1] + v[3]);
+}
+
+template <bool PRODUCT, int V>
+static __device__ __forceinline__ float read_unit(const float *a, const float *b, int64_t unit) {
+  float v[V], w[V];
+  load_unit(v, a + unit * V);
+  if (PRODUCT) {
+    load_unit(w, b + unit * V);
+    TKG_UNROLL
+    for (int k = 0; k < V; k++) v[k] *= w[k];
+  }
+  return unit_sum(v);
+}
+
+/* ---- rows: sums of what lies together, and dot products ---- */
+
+/* Units lane, lane + lanes, ... below `units`, four under way; added in S, float for short rows. */
+template <class S, bool PRODUCT, int V>
+static __device__ __forceinline__ S lane_sum(const float *a, const float *b, int64_t units,
+                                             int lane, int lanes) {
+  S sum = 0;
+  for (int64_t u = lane; u < units; u += 4 * lanes) {
+    float part[4];
+    TKG_UNROLL
+    for (int k = 0; k < 4; k++) {
+      const int64_t at = u + k * lanes;
+      part[k] = at < units ? read_unit<PRODUCT, V>(a, b, at) : 0.0F;
+    }
+    sum += (S)((part[0] + part[2]) + (part[1] + part[3]));
+  }
+  return sum;
+}
+
+/* 2^shift lanes a row. All of a warp go on while one has a row: shuffles name all of them. */
+template <bool PRODUCT, int V>
+static __global__ void short_rows(int64_t rows, int64_t units, int shift, const float *a,
+                                  const float *b, float *out) {
+  const int width = 1 << shift, lane = (int)threadIdx.x & (width - 1);
+  const int in_warp = (int)(threadIdx.x % TKG_WARP) >> shift;
+  const int64_t stride = tkg_stride() >> shift;
+  for (int64_t r = tkg_first() >> shift; r - in_warp < rows; r += stride) {
+    const int64_t at = r < rows ? r * units * V : 0;
+    float sum = lane_sum<float, PRODUCT, V>(a + at, PRODUCT ? b + at : b, r < rows ? units : 0,
+                                            lane, width);
+    sum = tkg_group_sum(sum, width);
+    if (r < rows && lane == 0) out[r] = sum;
+  }
+}
+
+/* A block a part of a row. One of partial, as [row, part], and out is written. */
+template <bool PRODUCT, int V>
+static __global__ void long_rows(int64_t rows, int64_t units, int64_t parts, const float *a,
+                                 const float *b, double *partial, float *out) {
+  for (int64_t w = blockIdx.x; w < rows * parts; w += gridDim.x) {
+    const int64_t r = w / parts, part = w - r * parts;
+    const int64_t first = units * part / parts, last = units * (part + 1) / parts;
+    const int64_t at = (r * units + first) * V;
+    double sum = lane_sum<double, PRODUCT, V>(a + at, PRODUCT ? b + at : b, last - first,
+                                              (int)threadIdx.x, TKG_THREADS);
+    sum = tkg_block_sum(sum);
+    if (threadIdx.x > 0) continue;
+    if (partial)
+      partial[w] = sum;
+    else
+      out[r] = (float)sum;
+  }
+}
+
+/* A warp adds the parts of an output. */
+static __global__ void combine_kernel(int64_t outputs, int64_t parts, const double *partial,
+                                      float *out) {
+  const int lane = (int)(threadIdx.x % TKG_WARP);
+  const int64_t stride = tkg_stride() / TKG_WARP;
+  for (int64_t i = tkg_first() / TKG_WARP; i < outputs; i += stride) {
+    double sum = 0;
+    for (int64_t k = lane; k < parts; k += TKG_WARP) sum += partial[i * parts + k];
+    sum = tkg_group_sum(sum, TKG_WARP);
+    if (lane == 0) out[i] = (float)sum;
+  }
+}
+
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+static int64_t row_parts(int64_t rows, int64_t cols) {
+  if (rows == 0 || cols <= SHORT) return 1;
+  return least(tkg_ceil(cols, LEAST_ROW_PART), tkg_ceil(BLOCKS, rows));
+}
+
+static int64_t partial_bytes(int64_t outputs, int64_t parts) {
+  return parts > 1 ? outputs * parts * (int64_t)sizeof(double) : 0;
+}
+
+/* Lanes a row, as a power of two. */
+static int shift_of(int64_t lanes) {
+  int shift = 0;
+  while (shift < 5 && (int64_t)1 << shift < lanes) shift++;
+  return shift;
+}
+
+template <bool PRODUCT, int V>
+static void short_launch(const tkg_call *c, int64_t rows, int64_t units, cudaStream_t stream) {
+  const int shift = shift_of(V == 4 ? units : tkg_ceil(units, 4)); /* 16 bytes a lane */
+  tkg_launch(short_rows<PRODUCT, V>, tkg_groups(rows, 1 << shift), stream, rows, units, shift,
+             tkg_in<float>(c, 0), tkg_in<float>(c, 1), tkg_out<float>(c));
+}
+
+template <bool PRODUCT, int V>
+static void long_launch(const tkg_call *c, int64_t rows, int64_t units, cudaStream_t stream) {
+  const int64_t parts = row_parts(rows, units * V);
+  double *partial = parts > 1 ? static_cast<double *>(c->scratch) : NULL;
+  tkg_launch(long_rows<PRODUCT, V>, {dim3(tkg_blocks(rows * parts)), dim3(TKG_THREADS), 0}, stream,
+             rows, units, parts, tkg_in<float>(c, 0), tkg_in<float>(c, 1), partial,
+             tkg_out<float>(c));
+  if (partial)
+    tkg_launch(combine_kernel, tkg_groups(rows, TKG_WARP), stream, rows, parts, partial,
+               tkg_out<float>(c));
+}
+
+template <bool PRODUCT>
+static void rows_launch(const tkg_call *c, int64_t rows, int64_t cols, cudaStream_t stream) {
+  bool four = tkg_by_four(c->data[0], cols);
+  if (PRODUCT) four = four && tkg_by_four(c->data[1], cols);
+  if (cols <= SHORT && four)
+    short_launch<PRODUCT, 4>(c, rows, cols / 4, stream);
+  else if (cols <= SHORT)
+    short_launch<PRODUCT, 1>(c, rows, cols, stream);
+  else if (four)
+    long_launch<PRODUCT, 4>(c, rows, cols / 4, stream);
+  else
+    long_launch<PRODUCT, 1>(c, rows, cols, stream);
+}
+
+static int dot_run(const tkg_call *c, cudaStream_t stream) {
+  rows_launch<true>(c, tkg__rows(c->in[0]), tkg__cols(c->in[0]), stream);
+  return TKG_OK;
+}
+
+static int64_t dot_scratch(const tkg_node *, const tkg_node *const *in) {
+  const int64_t rows = tkg__rows(in[0]);
+  return partial_bytes(rows, row_parts(rows, tkg__cols(in[0])));
+}
+
 /* ---- sum: the plan ---- */
 
-enum {
-  SUM_FLOATS = 64,   /* terms added in float before they join a double */
-  SUM_SHORT = 2048,  /* a row up to here is the work of one group of lanes */
-  SUM_PART = 2048,   /* least terms of a part */
-  SUM_BLOCKS = 1024, /* with so many blocks of work, one part will do */
-  SUM_MOST_PARTS = 256
-};
+enum sum_way { SHORT_OR_LONG_ROWS, FEW_TERMS, MANY_TERMS };
 
 typedef struct sum_plan {
   int64_t outer, t1, middle, t2, inner;
-  int64_t terms, groups; /* t1 t2; outer middle */
-  int64_t blocks, parts; /* of the inner columns; of the terms */
-  int x;                 /* columns of a block */
+  int64_t terms, groups, parts; /* t1 t2; outer middle; of the terms */
+  /* Term t lies t * step + t / t2 * jump behind the first; `jumps`: the second is not always 0. */
+  int64_t step, jump;
+  bool jumps;
+  enum sum_way way;
 } sum_plan;
 
 /* Extents from the last dimension to the first; even places are kept, odd ones summed. */
@@ -46,198 +214,280 @@ static sum_plan sum_extents(const tkg_node *node, const tkg_node *x) {
   return p;
 }
 
+/* Of a block of MANY_TERMS: units across, threads that share a column. */
+static dim3 columns_block(int64_t units) {
+  const int x = tkg_power(units, TKG_WARP);
+  return dim3((unsigned)x, (unsigned)(TKG_THREADS / x));
+}
+
+static int64_t column_parts(const sum_plan *p) {
+  const int64_t units = p->inner % 4 == 0 ? p->inner / 4 : p->inner;
+  const dim3 block = columns_block(units);
+  const int64_t blocks = p->groups * tkg_ceil(units, block.x);
+  if (blocks == 0 || p->terms == 0) return 1;
+  return least(tkg_ceil(p->terms, LEAST_PART * block.y), tkg_ceil(BLOCKS, blocks));
+}
+
 static sum_plan sum_plan_of(const tkg_node *node, const tkg_node *const *in) {
   sum_plan p = sum_extents(node, in[0]);
   p.terms = p.t1 * p.t2;
   p.groups = p.outer * p.middle;
-  p.x = tkg_power(p.inner, TKG_WARP);
-  p.blocks = tkg_ceil(p.inner, p.x);
-  const int64_t all = p.groups * p.blocks, wished = tkg_ceil(p.terms, SUM_PART);
-  p.parts = all > 0 ? SUM_BLOCKS / all : 1;
-  if (p.parts > wished) p.parts = wished;
-  if (p.parts > SUM_MOST_PARTS) p.parts = SUM_MOST_PARTS;
-  if (p.parts < 1) p.parts = 1;
+  p.jumps = p.t1 != 1 && p.t2 != 1;
+  p.step = p.t2 == 1 ? p.middle * p.inner : p.inner;
+  p.jump = p.jumps ? (p.middle - 1) * p.t2 * p.inner : 0;
+  p.parts = 1;
+  if (p.inner == 1 && p.t1 == 1) {
+    p.way = SHORT_OR_LONG_ROWS;
+    p.parts = row_parts(p.groups, p.t2);
+  } else if (p.terms <= FEW || (p.inner > 1 && p.groups * p.inner >= PLENTY)) {
+    p.way = FEW_TERMS;
+  } else {
+    p.way = MANY_TERMS;
+    p.parts = column_parts(&p);
+  }
   return p;
 }
 
 static int64_t sum_scratch(const tkg_node *node, const tkg_node *const *in) {
   const sum_plan p = sum_plan_of(node, in);
-  return p.parts == 1 ? 0 : p.groups * p.parts * p.inner * (int64_t)sizeof(double);
+  return partial_bytes(p.groups * p.inner, p.parts);
 }
 
-/* ---- sum: short rows ---- */
+/* ---- sum: terms that lie apart ---- */
 
-static __global__ void sum_rows(int64_t rows, int64_t cols, int width, const float *x, float *out) {
-  const tkg_group g = tkg_group_of(rows, width);
-  int64_t r = g.row;
-  for (int64_t round = 0; round < g.rounds; round++, r += g.stride) {
-    float sum = 0;
-    if (r < rows)
-      for (int64_t j = g.lane; j < cols; j += width) sum += x[r * cols + j];
-    sum = tkg_group_sum(sum, width);
-    if (r < rows && g.lane == 0) out[r] = sum;
-  }
+/* Where term 0 of a group lies. */
+static __device__ __forceinline__ int64_t group_start(const sum_plan &p, int64_t group) {
+  const int64_t o = p.outer == 1 ? 0 : group / p.middle, m = group - o * p.middle;
+  return (o * p.t1 * p.middle + m) * p.t2 * p.inner;
 }
 
-/* ---- sum: parts ---- */
+static __device__ __forceinline__ int64_t term_offset(const sum_plan &p, int64_t t) {
+  return t * p.step + (p.jumps ? t / p.t2 * p.jump : 0);
+}
 
-/* Terms first.. last-1 that are this thread's, `stride` apart, of one column. */
-static __device__ __forceinline__ double sum_terms(const sum_plan &p, const float *x, int64_t first,
-                                                   int64_t last, int64_t stride) {
-  double sum = 0;
-  for (int64_t t = first; t < last;) {
-    float part = 0;
-    for (int k = 0; k < SUM_FLOATS && t < last; k++, t += stride) {
-      const int64_t i1 = p.t1 == 1 ? 0 : t / p.t2, i2 = t - i1 * p.t2;
-      part += x[(i1 * p.middle * p.t2 + i2) * p.inner];
+/* Terms first, first + stride, ... below last, of the V columns at x; AHEAD loads under way. */
+template <int V>
+static __device__ __forceinline__ void sum_terms(const sum_plan &p, const float *x, int64_t first,
+                                                 int64_t last, int64_t stride, double (&sum)[V]) {
+  enum { AHEAD = V == 4 ? 4 : 8 };
+  TKG_UNROLL
+  for (int v = 0; v < V; v++) sum[v] = 0;
+  while (first < last) {
+    float part[V] = {};
+    for (int n = 0; n < FLOATS && first < last; n += AHEAD, first += AHEAD * stride) {
+      float term[AHEAD][V] = {};
+      TKG_UNROLL
+      for (int k = 0; k < AHEAD; k++)
+        if (first + k * stride < last) load_unit(term[k], x + term_offset(p, first + k * stride));
+      TKG_UNROLL
+      for (int k = 0; k < AHEAD; k++) {
+        TKG_UNROLL
+        for (int v = 0; v < V; v++) part[v] += term[k][v];
+      }
     }
-    sum += (double)part;
+    TKG_UNROLL
+    for (int v = 0; v < V; v++) sum[v] += (double)part[v];
   }
-  return sum;
 }
 
-/* A block: x runs over columns, y over terms; then y is folded in halves. One of part (double, as
- * [group, part, inner]) and out is written. */
-static __global__ void sum_parts(sum_plan p, const float *x, double *part, float *out) {
-  TKG_SHARED(double, fold, [TKG_THREADS]);
-  const int64_t work = p.groups * p.blocks * p.parts;
-  double *mine = fold + threadIdx.y * blockDim.x + threadIdx.x;
-  for (int64_t u = blockIdx.x; u < work; u += gridDim.x) {
-    const int64_t rest = u / p.parts, k = u - rest * p.parts, group = rest / p.blocks;
-    const int64_t column = (rest - group * p.blocks) * p.x + threadIdx.x;
-    const int64_t o = group / p.middle, m = group - o * p.middle;
-    const float *from = x + ((o * p.t1 * p.middle + m) * p.t2) * p.inner + column;
-    const int64_t last = p.terms * (k + 1) / p.parts;
-    *mine = 0;
-    if (column < p.inner)
-      *mine = sum_terms(p, from, p.terms * k / p.parts + threadIdx.y, last, blockDim.y);
+/* A thread V outputs; `all` of them in units. Divisions of 64 bits are slow, and seldom needed. */
+template <int V>
+static __global__ void few_terms(sum_plan p, int64_t units, int64_t all, const float *x,
+                                 float *out) {
+  for (int64_t i = tkg_first(); i < all; i += tkg_stride()) {
+    const int64_t group = all <= UINT32_MAX ? (uint32_t)i / (uint32_t)units : i / units;
+    const int64_t unit = i - group * units;
+    double sum[V];
+    sum_terms<V>(p, x + group_start(p, group) + unit * V, 0, p.terms, 1, sum);
+    TKG_UNROLL
+    for (int v = 0; v < V; v++) out[i * V + v] = (float)sum[v];
+  }
+}
+
+/* Adds what the threads of a column found: y = 0 has the sum. */
+template <int V> static __device__ __forceinline__ void fold_block(double (&sum)[V]) {
+  TKG_SHARED(double, fold, [V][TKG_THREADS]);
+  const unsigned at = threadIdx.y * blockDim.x + threadIdx.x;
+  __syncthreads(); /* an earlier sum may still be read */
+  TKG_UNROLL
+  for (int v = 0; v < V; v++) fold[v][at] = sum[v];
+  for (unsigned half = blockDim.y / 2; half > 0; half /= 2) {
     __syncthreads();
-    for (unsigned half = blockDim.y / 2; half > 0; half /= 2) {
-      if (threadIdx.y < half) *mine += mine[half * blockDim.x];
-      __syncthreads();
-    }
-    if (threadIdx.y == 0 && column < p.inner) {
-      if (part)
-        part[(group * p.parts + k) * p.inner + column] = *mine;
+    if (threadIdx.y >= half) continue;
+    TKG_UNROLL
+    for (int v = 0; v < V; v++) fold[v][at] = sum[v] += fold[v][at + half * blockDim.x];
+  }
+}
+
+/* A block a part of blockDim.x units. One of partial, as [output, part], and out is written. */
+template <int V>
+static __global__ void many_terms(sum_plan p, int64_t units, const float *x, double *partial,
+                                  float *out) {
+  const int64_t across = (units + blockDim.x - 1) / blockDim.x, work = p.groups * across * p.parts;
+  for (int64_t w = blockIdx.x; w < work; w += gridDim.x) {
+    const int64_t rest = w / p.parts, part = w - rest * p.parts, group = rest / across;
+    const int64_t unit = (rest - group * across) * blockDim.x + threadIdx.x;
+    const int64_t first = p.terms * part / p.parts, last = p.terms * (part + 1) / p.parts;
+    double sum[V];
+    sum_terms<V>(p, x + group_start(p, group) + unit * V, first + threadIdx.y,
+                 unit < units ? last : 0, blockDim.y, sum);
+    fold_block<V>(sum);
+    if (threadIdx.y > 0 || unit >= units) continue;
+    TKG_UNROLL
+    for (int v = 0; v < V; v++) {
+      const int64_t output = group * p.inner + unit * V + v;
+      if (partial)
+        partial[output * p.parts + part] = sum[v];
       else
-        out[group * p.inner + column] = (float)*mine;
+        out[output] = (float)sum[v];
     }
-    __syncthreads();
   }
 }
 
-static __global__ void sum_combine(sum_plan p, const double *part, float *out) {
-  for (int64_t i = tkg_first(); i < p.groups * p.inner; i += tkg_stride()) {
-    const int64_t group = i / p.inner, column = i - group * p.inner;
-    double sum = 0;
-    for (int64_t k = 0; k < p.parts; k++) sum += part[(group * p.parts + k) * p.inner + column];
-    out[i] = (float)sum;
-  }
+template <int V> static void few_launch(const tkg_call *c, const sum_plan &p, cudaStream_t stream) {
+  const int64_t units = p.inner / V, all = p.groups * units;
+  tkg_launch(few_terms<V>, tkg_flat(all), stream, p, units, all, tkg_in<float>(c, 0),
+             tkg_out<float>(c));
+}
+
+template <int V>
+static void many_launch(const tkg_call *c, const sum_plan &p, cudaStream_t stream) {
+  const int64_t units = p.inner / V;
+  const dim3 block = columns_block(units);
+  const int64_t blocks = p.groups * tkg_ceil(units, block.x) * p.parts;
+  double *partial = p.parts > 1 ? static_cast<double *>(c->scratch) : NULL;
+  tkg_launch(many_terms<V>, {dim3(tkg_blocks(blocks)), block, 0}, stream, p, units,
+             tkg_in<float>(c, 0), partial, tkg_out<float>(c));
+  if (partial)
+    tkg_launch(combine_kernel, tkg_groups(p.groups * p.inner, TKG_WARP), stream, p.groups * p.inner,
+               p.parts, partial, tkg_out<float>(c));
 }
 
 static int sum_run(const tkg_call *c, cudaStream_t stream) {
   const sum_plan p = sum_plan_of(c->node, c->in);
-  const float *x = tkg_in<float>(c, 0);
-  float *out = tkg_out<float>(c);
-  double *part = p.parts > 1 ? static_cast<double *>(c->scratch) : NULL;
-  if (p.inner == 1 && p.t1 == 1 && p.parts == 1 && p.t2 <= SUM_SHORT) {
-    const int width = tkg_power(p.t2, TKG_WARP);
-    tkg_launch(sum_rows, tkg_groups(p.groups, width), stream, p.groups, p.t2, width, x, out);
-    return TKG_OK;
-  }
-  const dim3 block((unsigned)p.x, (unsigned)(TKG_THREADS / p.x));
-  const unsigned blocks = tkg_blocks(p.groups * p.blocks * p.parts);
-  tkg_launch(sum_parts, {dim3(blocks), block, 0}, stream, p, x, part, out);
-  if (part) tkg_launch(sum_combine, tkg_flat(p.groups * p.inner), stream, p, part, out);
+  const bool four = tkg_by_four(c->data[0], p.inner);
+  if (p.groups * p.inner == 0) return TKG_OK;
+  if (p.way == SHORT_OR_LONG_ROWS)
+    rows_launch<false>(c, p.groups, p.t2, stream);
+  else if (p.way == FEW_TERMS && four)
+    few_launch<4>(c, p, stream);
+  else if (p.way == FEW_TERMS)
+    few_launch<1>(c, p, stream);
+  else if (four)
+    many_launch<4>(c, p, stream);
+  else
+    many_launch<1>(c, p, stream);
   return TKG_OK;
 }
 
-/* ---- broadcast ---- */
+/* ---- broadcast: elements of 4 bytes, only copied ---- */
 
-template <class Index>
-static __global__ void broadcast_kernel(Index n, tkg_view v, const uint32_t *x, uint32_t *out) {
+static __device__ __forceinline__ void spread(const uint32_t *from, uint32_t *to) { *to = *from; }
+static __device__ __forceinline__ void spread(const uint4 *from, uint4 *to) { *to = *from; }
+static __device__ __forceinline__ void spread(const uint32_t *from, uint4 *to) {
+  *to = make_uint4(*from, *from, *from, *from);
+}
+
+/* To is an element or four of them; From is an element also where it is repeated four times. */
+template <class From, class To, class Index>
+static __global__ void broadcast_kernel(Index n, tkg_view v, const From *x, To *out) {
   for (int64_t i = tkg_first(); i < (int64_t)n; i += tkg_stride()) {
     int64_t at[2];
     tkg_view_at<Index>(v, (Index)i, at);
-    out[i] = x[at[0]];
+    spread(x + at[0], out + i);
   }
+}
+
+template <class From, class To>
+static void broadcast_launch(const tkg_call *c, const tkg_view &v, int64_t n, cudaStream_t stream) {
+  if (n <= UINT32_MAX)
+    tkg_launch(broadcast_kernel<From, To, uint32_t>, tkg_flat(n), stream, (uint32_t)n, v,
+               tkg_in<From>(c, 0), tkg_out<To>(c));
+  else
+    tkg_launch(broadcast_kernel<From, To, uint64_t>, tkg_flat(n), stream, (uint64_t)n, v,
+               tkg_in<From>(c, 0), tkg_out<To>(c));
+}
+
+/* The view in units of four output elements. Strides of a copy count units too: where the last
+ * dimension is not repeated, all others are multiples of its extent. */
+static tkg_view by_four(tkg_view v) {
+  const bool copies = v.stride[0][0] != 0;
+  v.shape[0] /= 4;
+  for (int d = 1; d < v.rank && copies; d++) v.stride[d][0] /= 4;
+  return v;
 }
 
 static int broadcast_run(const tkg_call *c, cudaStream_t stream) {
   const int64_t n = tkg__count(c->node);
   const tkg_view v = tkg__view(c->node, c->in[0], c->in[0]);
-  if (n <= UINT32_MAX)
-    tkg_launch(broadcast_kernel<uint32_t>, tkg_flat(n), stream, (uint32_t)n, v,
-               tkg_in<uint32_t>(c, 0), tkg_out<uint32_t>(c));
+  const bool repeats = v.stride[0][0] == 0, four = tkg_by_four(c->out, v.shape[0]);
+  if (four && repeats)
+    broadcast_launch<uint32_t, uint4>(c, by_four(v), n / 4, stream);
+  else if (four && tkg_by_four(c->data[0], 0))
+    broadcast_launch<uint4, uint4>(c, by_four(v), n / 4, stream);
   else
-    tkg_launch(broadcast_kernel<uint64_t>, tkg_flat(n), stream, (uint64_t)n, v,
-               tkg_in<uint32_t>(c, 0), tkg_out<uint32_t>(c));
+    broadcast_launch<uint32_t, uint32_t>(c, v, n, stream);
   return TKG_OK;
 }
 
-/* ---- rows of the input, one number each ---- */
+/* ---- argmax ---- */
 
-/* Whether b at position j goes before a at position i: larger, or NaN, or equal and earlier. */
-static __device__ __forceinline__ bool beats(float b, int64_t j, float a, int64_t i) {
-  const bool nan_a = !(a == a), nan_b = !(b == b);
-  if (nan_a || nan_b) return nan_b && (!nan_a || j < i);
-  return b > a || (b == a && j < i);
+/* Element and position in one number whose largest is the answer: first floats as integers of the
+ * same order, with -0 as 0 and NaN above all; then earlier positions above later ones. */
+static __device__ __forceinline__ unsigned long long rank_of(float x, uint32_t position) {
+  const uint32_t bits = v_bits(x == 0.0F ? 0.0F : x);
+  const uint32_t order = bits >> 31 ? ~bits : bits | 0x80000000u;
+  return (unsigned long long)(x == x ? order : UINT32_MAX) << 32 | (UINT32_MAX - position);
 }
 
-static __device__ __forceinline__ void keep_best(float *a, int64_t *i, float b, int64_t j) {
-  if (j < 0 || (*i >= 0 && !beats(b, j, *a, *i))) return;
-  *a = b;
-  *i = j;
-}
-
-static __global__ void argmax_kernel(int64_t rows, int64_t cols, int width, const float *x,
-                                     int32_t *out) {
-  const tkg_group g = tkg_group_of(rows, width);
-  int64_t r = g.row;
-  for (int64_t round = 0; round < g.rounds; round++, r += g.stride) {
-    float best = 0;
-    int64_t at = -1;
-    if (r < rows)
-      for (int64_t j = g.lane; j < cols; j += width) keep_best(&best, &at, x[r * cols + j], j);
-    for (int o = width / 2; o > 0; o /= 2) {
-      const float other = __shfl_xor_sync(TKG_ALL_LANES, best, o, width);
-      const int64_t there = __shfl_xor_sync(TKG_ALL_LANES, at, o, width);
-      keep_best(&best, &at, other, there);
+/* A row without elements has rank 0 << 32 | UINT32_MAX: position 0. */
+static __device__ __forceinline__ unsigned long long best_of(const float *x, int64_t cols, int lane,
+                                                             int lanes) {
+  unsigned long long best = UINT32_MAX;
+  for (int64_t j = lane; j < cols; j += 4 * lanes) {
+    float v[4];
+    TKG_UNROLL
+    for (int k = 0; k < 4; k++) v[k] = j + k * lanes < cols ? x[j + k * lanes] : 0.0F;
+    TKG_UNROLL
+    for (int k = 0; k < 4; k++) {
+      const unsigned long long rank = rank_of(v[k], (uint32_t)(j + k * lanes));
+      if (j + k * lanes < cols && rank > best) best = rank;
     }
-    if (r < rows && g.lane == 0) out[r] = at < 0 ? 0 : (int32_t)at;
+  }
+  return best;
+}
+
+static __global__ void short_argmax(int64_t rows, int64_t cols, int shift, const float *x,
+                                    int32_t *out) {
+  const int width = 1 << shift, lane = (int)threadIdx.x & (width - 1);
+  const int in_warp = (int)(threadIdx.x % TKG_WARP) >> shift;
+  const int64_t stride = tkg_stride() >> shift;
+  for (int64_t r = tkg_first() >> shift; r - in_warp < rows; r += stride) {
+    const bool exists = r < rows;
+    unsigned long long best = best_of(x + (exists ? r * cols : 0), exists ? cols : 0, lane, width);
+    best = tkg_group_max(best, width);
+    if (exists && lane == 0) out[r] = (int32_t)(UINT32_MAX - (uint32_t)best);
+  }
+}
+
+static __global__ void long_argmax(int64_t rows, int64_t cols, const float *x, int32_t *out) {
+  for (int64_t r = blockIdx.x; r < rows; r += gridDim.x) {
+    const unsigned long long best =
+        tkg_block_max(best_of(x + r * cols, cols, (int)threadIdx.x, TKG_THREADS));
+    if (threadIdx.x == 0) out[r] = (int32_t)(UINT32_MAX - (uint32_t)best);
   }
 }
 
 static int argmax_run(const tkg_call *c, cudaStream_t stream) {
   const int64_t rows = tkg__rows(c->in[0]), cols = tkg__cols(c->in[0]);
-  const int width = tkg_power(cols, TKG_WARP);
-  tkg_launch(argmax_kernel, tkg_groups(rows, width), stream, rows, cols, width, tkg_in<float>(c, 0),
-             tkg_out<int32_t>(c));
-  return TKG_OK;
-}
-
-static __global__ void dot_kernel(int64_t rows, int64_t cols, int width, const float *a,
-                                  const float *b, float *out) {
-  const tkg_group g = tkg_group_of(rows, width);
-  int64_t r = g.row;
-  for (int64_t round = 0; round < g.rounds; round++, r += g.stride) {
-    double sum = 0;
-    for (int64_t j = g.lane; r < rows && j < cols;) {
-      float part = 0;
-      for (int k = 0; k < SUM_FLOATS && j < cols; k++, j += width)
-        part += a[r * cols + j] * b[r * cols + j];
-      sum += (double)part;
-    }
-    sum = tkg_group_sum(sum, width);
-    if (r < rows && g.lane == 0) out[r] = (float)sum;
-  }
-}
-
-static int dot_run(const tkg_call *c, cudaStream_t stream) {
-  const int64_t rows = tkg__rows(c->in[0]), cols = tkg__cols(c->in[0]);
-  const int width = tkg_power(cols, TKG_WARP);
-  tkg_launch(dot_kernel, tkg_groups(rows, width), stream, rows, cols, width, tkg_in<float>(c, 0),
-             tkg_in<float>(c, 1), tkg_out<float>(c));
+  const float *x = tkg_in<float>(c, 0);
+  int32_t *out = tkg_out<int32_t>(c);
+  const int shift = shift_of(tkg_ceil(cols, 4));
+  const tkg_shape blocks = {dim3(tkg_blocks(rows)), dim3(TKG_THREADS), 0};
+  if (cols > SHORT)
+    tkg_launch(long_argmax, blocks, stream, rows, cols, x, out);
+  else
+    tkg_launch(short_argmax, tkg_groups(rows, 1 << shift), stream, rows, cols, shift, x, out);
   return TKG_OK;
 }
 
@@ -245,6 +495,6 @@ const tkg_cuda_op tkg__cuda_reduce[] = {
     {TKG_OP_SUM, sum_run, sum_scratch},
     {TKG_OP_BROADCAST, broadcast_run, NULL},
     {TKG_OP_ARGMAX, argmax_run, NULL},
-    {TKG_OP_DOT, dot_run, NULL},
+    {TKG_OP_DOT, dot_run, dot_scratch},
     {0, NULL, NULL},
 };

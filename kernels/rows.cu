@@ -1,162 +1,334 @@
 /* Row-local ops over the last dimension; results may be written over input 0.
  *
- * Softmax over a node's neighbours has hundreds of thousands of rows of 4 to 16 numbers: a few
- * lanes take a row, a warp several rows. A row of an item catalogue has 100,000: a block takes it.
- * Rows are read again for each pass, from cache; each element is read and written by one lane, so
- * input and output may be the same. */
+ * All six are one pattern. With a row of input 0, `a`, and of input 1, `b`:
+ *
+ *     a'  = prepare(a, largest a)       softmax's shift; the identity for most
+ *     s   = sums over the row of terms(a', b)
+ *     out = result(a', b, settle(s))
+ *
+ * so an op is those functions, and how a row is read is written once. The naive kernel reads the
+ * row for each of the three steps. Here a *short* row is read once and stays in registers: a group
+ * of lanes takes it, shuffles add what the lanes found, and all accesses of a lane are under way
+ * before the first is used. Softmax over a node's neighbours has hundreds of thousands of rows of 4
+ * to 16 numbers: a row of 8 is two lanes of 16 bytes each, and a warp takes 16 rows at a time,
+ * without a gap in what it reads.
+ *
+ * A *long* row (logits over a catalogue of items) does not fit: a block takes it and reads it once
+ * a step, the second time from L2. An element is always read and written by the same lane, so that
+ * `out` may be `a`. */
 #include "family.h"
 #include "launch.h"
 #include "warp.cuh"
 
-enum { WIDE = 2048 }; /* elements of a row that is worth a block */
+enum { SHORT = 1024, LONG_THREADS = 512 }; /* elements of the longest short row */
 
-/* The lanes of a row: those of a group, or a whole block. */
-struct row_lanes {
-  int lane, lanes;
-};
+/* ---- the ops ---- */
 
-template <bool BLOCK, class T> static __device__ __forceinline__ T row_sum(T v, row_lanes r) {
-  return BLOCK ? tkg_block_sum(v) : tkg_group_sum(v, r.lanes);
-}
-template <bool BLOCK, class T> static __device__ __forceinline__ T row_max(T v, row_lanes r) {
-  return BLOCK ? tkg_block_max(v) : tkg_group_max(v, r.lanes);
-}
-
-/* ---- the ops: out of one row, `a` and perhaps `b`. cols is 0 for lanes past the last row, which
- * take part in the shuffles ---- */
-
-/* Largest number; with NaN in the row, anything. A row with +inf, or with -inf only, has no softmax
- * and gives NaN: inf - inf. */
-template <bool BLOCK>
-static __device__ __forceinline__ float largest(const float *x, int64_t cols, row_lanes r) {
-  float most = -INFINITY;
-  for (int64_t j = r.lane; j < cols; j += r.lanes) most = x[j] > most ? x[j] : most;
-  return row_max<BLOCK>(most, r);
-}
-
-template <bool BLOCK>
-static __device__ __forceinline__ float exp_sum(const float *x, int64_t cols, float most,
-                                                row_lanes r) {
-  float sum = 0;
-  for (int64_t j = r.lane; j < cols; j += r.lanes) sum += v_exp(x[j] - most);
-  return row_sum<BLOCK>(sum, r);
-}
-
-template <bool BLOCK>
-static __device__ __forceinline__ float dot(const float *a, const float *b, int64_t cols,
-                                            row_lanes r) {
-  float sum = 0;
-  for (int64_t j = r.lane; j < cols; j += r.lanes) sum += a[j] * b[j];
-  return row_sum<BLOCK>(sum, r);
-}
-
+/* A row with +inf, or with -inf only, has no softmax and gives NaN: inf - inf. */
 struct softmax_op {
-  template <bool BLOCK>
-  static __device__ __forceinline__ void row(float *out, const float *x, const float *,
-                                             int64_t cols, float, row_lanes r) {
-    const float most = largest<BLOCK>(x, cols, r);
-    const float scale = 1.0F / exp_sum<BLOCK>(x, cols, most, r);
-    for (int64_t j = r.lane; j < cols; j += r.lanes) out[j] = v_exp(x[j] - most) * scale;
+  enum { INPUTS = 1, SHIFTS = 1, SUMS = 1 };
+  static __device__ __forceinline__ float prepare(float a, float most) { return v_exp(a - most); }
+  static __device__ __forceinline__ void terms(float a, float, float s[2]) { s[0] += a; }
+  static __device__ __forceinline__ void settle(float s[2], float) { s[0] = 1.0F / s[0]; }
+  static __device__ __forceinline__ float result(float a, float, const float s[2]) {
+    return a * s[0];
   }
 };
 
 /* x - max - log(sum e^(x - max)); the largest term of the sum is 1. */
 struct log_softmax_op {
-  template <bool BLOCK>
-  static __device__ __forceinline__ void row(float *out, const float *x, const float *,
-                                             int64_t cols, float, row_lanes r) {
-    const float most = largest<BLOCK>(x, cols, r);
-    const float log_sum = v_log(exp_sum<BLOCK>(x, cols, most, r));
-    for (int64_t j = r.lane; j < cols; j += r.lanes) out[j] = x[j] - most - log_sum;
+  enum { INPUTS = 1, SHIFTS = 1, SUMS = 1 };
+  static __device__ __forceinline__ float prepare(float a, float most) { return a - most; }
+  static __device__ __forceinline__ void terms(float a, float, float s[2]) { s[0] += v_exp(a); }
+  static __device__ __forceinline__ void settle(float s[2], float) { s[0] = v_log(s[0]); }
+  static __device__ __forceinline__ float result(float a, float, const float s[2]) {
+    return a - s[0];
   }
 };
 
-/* y (g - sum g y) */
+/* Of g and y: y (g - sum g y). */
 struct softmax_grad_op {
-  template <bool BLOCK>
-  static __device__ __forceinline__ void row(float *out, const float *g, const float *y,
-                                             int64_t cols, float, row_lanes r) {
-    const float sum = dot<BLOCK>(g, y, cols, r);
-    for (int64_t j = r.lane; j < cols; j += r.lanes) out[j] = y[j] * (g[j] - sum);
+  enum { INPUTS = 2, SHIFTS = 0, SUMS = 1 };
+  static __device__ __forceinline__ float prepare(float a, float) { return a; }
+  static __device__ __forceinline__ void terms(float g, float y, float s[2]) { s[0] += g * y; }
+  static __device__ __forceinline__ void settle(float[2], float) {}
+  static __device__ __forceinline__ float result(float g, float y, const float s[2]) {
+    return y * (g - s[0]);
   }
 };
 
-/* g - e^y sum g */
+/* Of g and y: g - e^y sum g. */
 struct log_softmax_grad_op {
-  template <bool BLOCK>
-  static __device__ __forceinline__ void row(float *out, const float *g, const float *y,
-                                             int64_t cols, float, row_lanes r) {
-    float sum = 0;
-    for (int64_t j = r.lane; j < cols; j += r.lanes) sum += g[j];
-    sum = row_sum<BLOCK>(sum, r);
-    for (int64_t j = r.lane; j < cols; j += r.lanes) out[j] = g[j] - v_exp(y[j]) * sum;
+  enum { INPUTS = 2, SHIFTS = 0, SUMS = 1 };
+  static __device__ __forceinline__ float prepare(float a, float) { return a; }
+  static __device__ __forceinline__ void terms(float g, float, float s[2]) { s[0] += g; }
+  static __device__ __forceinline__ void settle(float[2], float) {}
+  static __device__ __forceinline__ float result(float g, float y, const float s[2]) {
+    return g - v_exp(y) * s[0];
   }
 };
 
 /* Euclidean length of a row, at least `least`; NaN if the row has one. */
-template <bool BLOCK>
-static __device__ __forceinline__ float length_of(const float *x, int64_t cols, float least,
-                                                  row_lanes r) {
-  const float length = sqrtf(dot<BLOCK>(x, x, cols, r));
+static __device__ __forceinline__ float length_of(float squares, float least) {
+  const float length = sqrtf(squares);
   return length < least ? least : length;
 }
 
 struct normalize_op {
-  template <bool BLOCK>
-  static __device__ __forceinline__ void row(float *out, const float *x, const float *,
-                                             int64_t cols, float least, row_lanes r) {
-    const float scale = 1.0F / length_of<BLOCK>(x, cols, least, r);
-    for (int64_t j = r.lane; j < cols; j += r.lanes) out[j] = x[j] * scale;
+  enum { INPUTS = 1, SHIFTS = 0, SUMS = 1 };
+  static __device__ __forceinline__ float prepare(float a, float) { return a; }
+  static __device__ __forceinline__ void terms(float x, float, float s[2]) { s[0] += x * x; }
+  static __device__ __forceinline__ void settle(float s[2], float least) {
+    s[0] = 1.0F / length_of(s[0], least);
+  }
+  static __device__ __forceinline__ float result(float x, float, const float s[2]) {
+    return x * s[0];
   }
 };
 
-/* With n = |x| and y = x / n: (g - y (g . y)) / n. At the floor the divisor is a constant: g / f0.
- */
+/* Of g and x; with n = |x| and y = x / n: (g - y (g . y)) / n. At the floor the divisor is a
+ * constant: g / f0. */
 struct normalize_grad_op {
-  template <bool BLOCK>
-  static __device__ __forceinline__ void row(float *out, const float *g, const float *x,
-                                             int64_t cols, float least, row_lanes r) {
-    const float length = length_of<BLOCK>(x, cols, least, r), scale = 1.0F / length;
-    const float along = dot<BLOCK>(g, x, cols, r) * scale;
-    const float part = length == least ? 0.0F : along * scale;
-    for (int64_t j = r.lane; j < cols; j += r.lanes) out[j] = (g[j] - x[j] * part) * scale;
+  enum { INPUTS = 2, SHIFTS = 0, SUMS = 2 };
+  static __device__ __forceinline__ float prepare(float a, float) { return a; }
+  static __device__ __forceinline__ void terms(float g, float x, float s[2]) {
+    s[0] += x * x;
+    s[1] += g * x;
+  }
+  static __device__ __forceinline__ void settle(float s[2], float least) {
+    const float length = length_of(s[0], least), scale = 1.0F / length, dot = s[1] * scale;
+    s[0] = scale;
+    s[1] = length == least ? 0.0F : dot * scale;
+  }
+  static __device__ __forceinline__ float result(float g, float x, const float s[2]) {
+    return (g - x * s[1]) * s[0];
   }
 };
 
-/* ---- kernels and launcher ---- */
+/* ---- tiles: what a lane holds of a row ---- */
 
-template <class OP>
-static __global__ void narrow_rows(int64_t rows, int64_t cols, int width, const float *a,
-                                   const float *b, float *out, float f0) {
-  const tkg_group g = tkg_group_of(rows, width);
-  const row_lanes lanes = {g.lane, g.width};
-  int64_t r = g.row;
-  for (int64_t round = 0; round < g.rounds; round++, r += g.stride) {
-    const int64_t at = r < rows ? r * cols : 0;
-    OP::template row<false>(out + at, a + at, b ? b + at : b, r < rows ? cols : 0, f0, lanes);
+/* An access: V neighbouring elements. */
+static __device__ __forceinline__ void load_unit(float (&v)[1], const float *from) { v[0] = *from; }
+static __device__ __forceinline__ void load_unit(float (&v)[4], const float *from) {
+  const float4 q = *reinterpret_cast<const float4 *>(from);
+  v[0] = q.x, v[1] = q.y, v[2] = q.z, v[3] = q.w;
+}
+static __device__ __forceinline__ void store_unit(const float (&v)[1], float *to) { *to = v[0]; }
+static __device__ __forceinline__ void store_unit(const float (&v)[4], float *to) {
+  *reinterpret_cast<float4 *>(to) = make_float4(v[0], v[1], v[2], v[3]);
+}
+
+/* Lanes take the units of a tile in turn: lane l has units l, l + lanes, and so on, below `left`.
+ */
+struct tile_lanes {
+  int lane, lanes, left;
+  __device__ __forceinline__ int unit(int k) const { return lane + k * lanes; }
+  __device__ __forceinline__ bool has(int k) const { return unit(k) < left; }
+};
+
+/* N units of V elements of each input. */
+template <class OP, int V, int N> struct tile {
+  float a[N][V], b[OP::INPUTS == 2 ? N : 1][V];
+
+  __device__ __forceinline__ float second(int k, int v) const {
+    return OP::INPUTS == 2 ? b[OP::INPUTS == 2 ? k : 0][v] : 0.0F;
+  }
+
+  /* Both inputs' units of a lane, all asked for before one is used. */
+  __device__ __forceinline__ void load(const float *from_a, const float *from_b, tile_lanes l) {
+    TKG_UNROLL
+    for (int k = 0; k < N; k++) {
+      const int64_t at = (int64_t)l.unit(k) * V;
+      if (!l.has(k)) continue;
+      load_unit(a[k], from_a + at);
+      if (OP::INPUTS == 2) load_unit(b[OP::INPUTS == 2 ? k : 0], from_b + at);
+    }
+  }
+
+  /* Largest number that is not NaN. */
+  __device__ __forceinline__ float most(float m, tile_lanes l) const {
+    TKG_UNROLL
+    for (int k = 0; k < N; k++) {
+      if (!l.has(k)) continue;
+      TKG_UNROLL
+      for (int v = 0; v < V; v++) m = a[k][v] > m ? a[k][v] : m;
+    }
+    return m;
+  }
+
+  __device__ __forceinline__ void prepare(float most) {
+    TKG_UNROLL
+    for (int k = 0; k < N; k++) {
+      TKG_UNROLL
+      for (int v = 0; v < V; v++) a[k][v] = OP::prepare(a[k][v], most);
+    }
+  }
+
+  __device__ __forceinline__ void add(float s[2], tile_lanes l) const {
+    TKG_UNROLL
+    for (int k = 0; k < N; k++) {
+      if (!l.has(k)) continue;
+      TKG_UNROLL
+      for (int v = 0; v < V; v++) OP::terms(a[k][v], second(k, v), s);
+    }
+  }
+
+  __device__ __forceinline__ void store(float *out, const float s[2], tile_lanes l) const {
+    TKG_UNROLL
+    for (int k = 0; k < N; k++) {
+      float to[V];
+      if (!l.has(k)) continue;
+      TKG_UNROLL
+      for (int v = 0; v < V; v++) to[v] = OP::result(a[k][v], second(k, v), s);
+      store_unit(to, out + (int64_t)l.unit(k) * V);
+    }
+  }
+};
+
+/* ---- short rows: a group of 2^shift lanes a row ---- */
+
+/* Lanes of a warp stay together also where some have no row left: shuffles name all of them. */
+template <class OP, int V, int N>
+static __global__ void __launch_bounds__(TKG_THREADS)
+    short_rows(int64_t rows, int units, int shift, const float *a, const float *b, float *out,
+               float f0) {
+  const int width = 1 << shift, lane = (int)threadIdx.x & (width - 1);
+  const int in_warp = (int)(threadIdx.x % TKG_WARP) >> shift;
+  const int64_t stride = tkg_stride() >> shift;
+  for (int64_t r = tkg_first() >> shift; r - in_warp < rows; r += stride) {
+    const tile_lanes l = {lane, width, r < rows ? units : 0};
+    const int64_t at = r < rows ? r * units * V : 0;
+    tile<OP, V, N> t = {};
+    float s[2] = {0, 0};
+    t.load(a + at, OP::INPUTS == 2 ? b + at : b, l);
+    if (OP::SHIFTS) t.prepare(tkg_group_max(t.most(-INFINITY, l), width));
+    t.add(s, l);
+    s[0] = tkg_group_sum(s[0], width);
+    if (OP::SUMS == 2) s[1] = tkg_group_sum(s[1], width);
+    OP::settle(s, f0);
+    t.store(out + at, s, l);
   }
 }
 
+/* ---- long rows: a block a row ---- */
+
+/* A tile of the row after the other; floats are added within a tile, doubles from tile to tile. */
+template <class OP, int V, int N> struct long_row {
+  int64_t units;
+  const float *a, *b;
+  float *out;
+
+  /* Lanes of the tile that begins at unit `first`. */
+  __device__ __forceinline__ tile_lanes lanes_at(int64_t first) const {
+    const int64_t rest = units - first;
+    const int whole = N * LONG_THREADS;
+    return {(int)threadIdx.x, LONG_THREADS, rest < whole ? (int)rest : whole};
+  }
+
+  __device__ __forceinline__ tile<OP, V, N> load(int64_t first, float most) const {
+    tile<OP, V, N> t = {};
+    t.load(a + first * V, OP::INPUTS == 2 ? b + first * V : b, lanes_at(first));
+    if (OP::SHIFTS) t.prepare(most);
+    return t;
+  }
+
+  __device__ __forceinline__ float most(void) const {
+    float m = -INFINITY;
+    for (int64_t u = 0; u < units; u += N * LONG_THREADS) {
+      tile<OP, V, N> t = {};
+      t.load(a + u * V, b, lanes_at(u));
+      m = t.most(m, lanes_at(u));
+    }
+    return tkg_block_max(m);
+  }
+
+  __device__ __forceinline__ void sums(float most, float s[2]) const {
+    double sum[2] = {0, 0};
+    for (int64_t u = 0; u < units; u += N * LONG_THREADS) {
+      float part[2] = {0, 0};
+      load(u, most).add(part, lanes_at(u));
+      sum[0] += (double)part[0];
+      sum[1] += (double)part[1];
+    }
+    s[0] = (float)tkg_block_sum(sum[0]);
+    s[1] = OP::SUMS == 2 ? (float)tkg_block_sum(sum[1]) : 0.0F;
+  }
+
+  __device__ __forceinline__ void write(float most, const float s[2]) const {
+    for (int64_t u = 0; u < units; u += N * LONG_THREADS)
+      load(u, most).store(out + u * V, s, lanes_at(u));
+  }
+};
+
+template <class OP, int V, int N>
+static __global__ void __launch_bounds__(LONG_THREADS)
+    long_rows(int64_t rows, int64_t units, const float *a, const float *b, float *out, float f0) {
+  for (int64_t r = blockIdx.x; r < rows; r += gridDim.x) {
+    const int64_t at = r * units * V;
+    const long_row<OP, V, N> row = {units, a + at, OP::INPUTS == 2 ? b + at : b, out + at};
+    float s[2];
+    const float most = OP::SHIFTS ? row.most() : 0.0F;
+    row.sums(most, s);
+    OP::settle(s, f0);
+    row.write(most, s);
+  }
+}
+
+/* ---- launchers ---- */
+
+/* Lanes a row so that N units each are enough for it. */
+template <class OP, int V, int N>
+static void launch_short(const tkg_call *c, int64_t rows, int64_t cols, cudaStream_t stream) {
+  const int64_t units = cols / V;
+  const int width = tkg_power(tkg_ceil(units, N), TKG_WARP);
+  int shift = 0;
+  while (1 << shift < width) shift++;
+  tkg_launch(short_rows<OP, V, N>, tkg_groups(rows, width), stream, rows, (int)units, shift,
+             tkg_in<float>(c, 0), tkg_in<float>(c, 1), tkg_out<float>(c), (float)c->node->f[0]);
+}
+
+template <class OP, int V, int N>
+static void launch_long(const tkg_call *c, int64_t rows, int64_t cols, cudaStream_t stream) {
+  tkg_launch(long_rows<OP, V, N>, {dim3(tkg_blocks(rows)), dim3(LONG_THREADS), 0}, stream, rows,
+             cols / V, tkg_in<float>(c, 0), tkg_in<float>(c, 1), tkg_out<float>(c),
+             (float)c->node->f[0]);
+}
+
+/* ---- entries ---- */
+
+/* Sixteen bytes at a time. Few units a lane keep its registers few, many save shuffles. */
 template <class OP>
-static __global__ void wide_rows(int64_t rows, int64_t cols, const float *a, const float *b,
-                                 float *out, float f0) {
-  const row_lanes lanes = {(int)threadIdx.x, (int)blockDim.x};
-  for (int64_t r = blockIdx.x; r < rows; r += gridDim.x)
-    OP::template row<true>(out + r * cols, a + r * cols, b ? b + r * cols : b, cols, f0, lanes);
+static void run_by_four(const tkg_call *c, int64_t rows, int64_t cols, cudaStream_t stream) {
+  if (cols <= 32)
+    launch_short<OP, 4, 1>(c, rows, cols, stream);
+  else if (cols <= 256)
+    launch_short<OP, 4, 2>(c, rows, cols, stream);
+  else if (cols <= SHORT)
+    launch_short<OP, 4, 8>(c, rows, cols, stream);
+  else
+    launch_long<OP, 4, 4>(c, rows, cols, stream);
+}
+
+/* Rows that start anywhere: several single accesses a lane make up for their size. */
+template <class OP>
+static void run_by_one(const tkg_call *c, int64_t rows, int64_t cols, cudaStream_t stream) {
+  if (cols <= 4 * TKG_WARP)
+    launch_short<OP, 1, 4>(c, rows, cols, stream);
+  else if (cols <= SHORT)
+    launch_short<OP, 1, 32>(c, rows, cols, stream);
+  else
+    launch_long<OP, 1, 8>(c, rows, cols, stream);
 }
 
 template <class OP> static int rows_run(const tkg_call *c, cudaStream_t stream) {
   const int64_t rows = tkg__rows(c->node), cols = tkg__cols(c->node);
-  const float *a = tkg_in<float>(c, 0), *b = tkg_in<float>(c, 1);
-  float *out = tkg_out<float>(c), f0 = (float)c->node->f[0];
+  bool four = tkg_by_four(c->data[0], cols) && tkg_by_four(c->out, cols);
+  if (OP::INPUTS == 2) four = four && tkg_by_four(c->data[1], cols);
   if (rows == 0 || cols == 0) return TKG_OK;
-  if (cols >= WIDE) {
-    tkg_launch(wide_rows<OP>, {dim3(tkg_blocks(rows)), dim3(TKG_THREADS), 0}, stream, rows, cols, a,
-               b, out, f0);
-  } else {
-    const int width = tkg_power(cols, TKG_WARP);
-    tkg_launch(narrow_rows<OP>, tkg_groups(rows, width), stream, rows, cols, width, a, b, out, f0);
-  }
+  if (four)
+    run_by_four<OP>(c, rows, cols, stream);
+  else
+    run_by_one<OP>(c, rows, cols, stream);
   return TKG_OK;
 }
 

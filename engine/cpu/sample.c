@@ -3,9 +3,9 @@
  *
  * SAMPLE_NEIGHBORS: k neighbours of each id's row of a graph (CSR: offsets, tails, relations).
  *   Degree >= k: k distinct edges, every set of k equally likely (Floyd, in Bentley, "Programming
- *   pearls: a sample of brilliance", CACM 1987). Degree 1..k-1: k draws with replacement, as KGCN
- *   does. Degree 0: the node itself, with relation i2.
- *   Draw j of row r is word j % 4 of block r ceil(k / 4) + j / 4.
+ *   pearls: a sample of brilliance", CACM 1987). Degree 1..k-1: every edge k / degree times, then
+ *   k % degree distinct ones (KGCN's code draws with replacement, and misses some). Degree 0: the
+ *   node itself, with relation i2. Draw j of row r is word j % 4 of block r ceil(k / 4) + j / 4.
  *
  * SAMPLE_NEGATIVES: `count` items a row that its user is not known to like (CSR: offsets, items in
  *   ascending order). Uniform over i2 items, or after an alias table (Vose, IEEE TSE 1991): item s

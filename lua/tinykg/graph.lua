@@ -50,7 +50,8 @@ end
 ---  undirected: each triple counts in both directions (KGCN)
 ---@return Graph
 local function new_graph(o)
-  session.options('graph', o or false, 'head relation tail nodes relations n undirected')
+  if o == nil then fail('graph: expected {head = ids, relation = ids, tail = ids, ...}') end
+  session.options('graph', o, 'head relation tail nodes relations n undirected')
   local heads, n = column(o.head, o.n, 'head')
   local relations, n_relations = column(o.relation, o.n, 'relation')
   local tails, n_tails = column(o.tail, o.n, 'tail')

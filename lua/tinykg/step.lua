@@ -212,7 +212,8 @@ end
 
 -- ---- backward outside of steps ----
 
---- Computes the gradients of all parameters this loss depends on; they are then in .grad.
+--- Computes the gradients of all parameters this loss depends on; they are then in .grad, in place
+--- of what was there.
 --- Everything backward reads is kept exactly; use tk.step to train in little memory.
 function tensor.methods:backward()
   if self.kept then session.fail('backward: this value has been computed and forgotten how; ' ..

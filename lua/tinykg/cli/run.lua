@@ -1,4 +1,5 @@
 --- tinykg run: trains a recipe on a data set, once for each seed.
+local lfs = require 'lfs'
 local blame = require 'tinykg.blame'
 local options = require 'tinykg.cli.options'
 
@@ -63,7 +64,14 @@ local function settings_of(a)
   }
 end
 
-local function load_recipe(path)
+--- A recipe that is not here may be one that came along: recipes/kgcn.lua works anywhere.
+local function locate(path)
+  local along = (os.getenv('TINYKG_HOME') or '.') .. '/' .. path
+  return not lfs.attributes(path, 'mode') and lfs.attributes(along, 'mode') and along or path
+end
+
+local function load_recipe(given)
+  local path = locate(given)
   local chunk, message = loadfile(path)
   if not chunk then
     if not io.open(path) then message = path .. ': no such recipe' end
