@@ -1,5 +1,5 @@
 /* Backends in libraries of their own: found beside libtinykg.so, loaded once, never unloaded. */
-#define _GNU_SOURCE /* dladdr */
+#define _GNU_SOURCE // dladdr; NOLINT(bugprone-reserved-identifier)
 #include "device.h"
 
 #include <dlfcn.h>

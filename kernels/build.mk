@@ -3,7 +3,9 @@
 # CFLAGS, WERROR, Q and say.
 
 CXX  ?= g++
-NVCC ?= $(or $(shell command -v nvcc 2>/dev/null),$(wildcard /usr/local/cuda/bin/nvcc))
+ifeq ($(origin NVCC),undefined)
+  NVCC := $(or $(shell command -v nvcc 2>/dev/null),$(wildcard /usr/local/cuda/bin/nvcc))
+endif
 # Compute capabilities to compile for; newer devices take the PTX of the last one. A toolkit is asked
 # only for those it knows.
 CUDA_ARCHS ?= 75 80 86 89 90 100 120

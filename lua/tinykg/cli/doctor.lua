@@ -63,8 +63,8 @@ end
 
 return function(...)
   if ... == '--help' or ... == '-h' then
-    print('Usage: tinykg doctor [--ops]\n\nPrints versions, device, threads and libraries, what is ' ..
-          'missing and how to get it;\nwith --ops, which op has a kernel on which device.\n\n' ..
+    print('Usage: tinykg doctor [--ops]\n\nPrints versions, device, threads and libraries, what ' ..
+          'is missing and how to get it;\nwith --ops, which op has a kernel on which device.\n\n' ..
           'Example: tinykg doctor')
     return
   end
