@@ -309,15 +309,16 @@ static void run_by_four(const tkg_call *c, int64_t rows, int64_t cols, cudaStrea
     launch_long<OP, 4, 4>(c, rows, cols, stream);
 }
 
-/* Rows that start anywhere: several single accesses a lane make up for their size. */
+/* Rows that start anywhere: several single accesses a lane make up for their size. With more than
+ * eight some devices run out of registers, so rows are long sooner. */
 template <class OP>
 static void run_by_one(const tkg_call *c, int64_t rows, int64_t cols, cudaStream_t stream) {
   if (cols <= 4 * TKG_WARP)
     launch_short<OP, 1, 4>(c, rows, cols, stream);
-  else if (cols <= SHORT)
-    launch_short<OP, 1, 32>(c, rows, cols, stream);
+  else if (cols <= 8 * TKG_WARP)
+    launch_short<OP, 1, 8>(c, rows, cols, stream);
   else
-    launch_long<OP, 1, 8>(c, rows, cols, stream);
+    launch_long<OP, 1, 4>(c, rows, cols, stream);
 }
 
 template <class OP> static int rows_run(const tkg_call *c, cudaStream_t stream) {
