@@ -182,7 +182,9 @@ lint:
 	@CPPFLAGS='$(filter-out -Werror,$(BASE_FLAGS))' ISA='$(firstword $(ISAS))' tests/tools/lint.sh
 
 format:
-	clang-format -i $(wildcard engine/*.[ch] engine/cpu/*.[ch])
+	clang-format -i $(wildcard engine/*.[ch] engine/cpu/*.[ch] tests/emu/*.h tests/emu/*.cpp)
+	for f in kernels/*.cu kernels/*.cuh kernels/*.h tests/emu/*.cu; do \
+	  clang-format --assume-filename=x.cpp <$$f >$$f.new && mv $$f.new $$f; done
 
 # --- installing ----------------------------------------------------------------------------------
 

@@ -205,18 +205,18 @@ static int make(tkg_step *step, const tkg_tape *tape, tkg_optimizer *optimizer, 
   return TKG_OK;
 }
 
-int tkg__step_find(tkg_step *step, const tkg_tape *tape, int loss, tkg_optimizer *optimizer,
-                   const int32_t *roots, int n, tkg_plan **out) {
-  tkg_plan key = {.asked_count = n + 1};
-  key.asked = calloc((size_t)n + 2, sizeof *key.asked);
+int tkg__step_find(tkg_step *step, const tkg_tape *tape, const tkg_request *asked, tkg_plan **out) {
+  size_t n = (size_t)asked->n;
+  tkg_plan key = {.asked_count = asked->n + 1};
+  key.asked = calloc(n + 2, sizeof *key.asked);
   if (!key.asked) return tkg__fail(TKG_E_MEMORY, "plan: no memory");
-  key.asked[0] = loss;
-  if (n) memcpy(key.asked + 1, roots, (size_t)n * sizeof *roots);
-  make_key(&key, step, tape, optimizer);
+  key.asked[0] = asked->loss;
+  if (n) memcpy(key.asked + 1, asked->roots, n * sizeof *asked->roots);
+  make_key(&key, step, tape, asked->optimizer);
   *out = NULL;
   for (int i = 0; i < step->plan_count && !*out; i++)
     if (same_plan(step->plans[i], &key, tape)) *out = step->plans[i];
-  int status = *out ? TKG_OK : make(step, tape, optimizer, &key, out);
+  int status = *out ? TKG_OK : make(step, tape, asked->optimizer, &key, out);
   if (!status) (*out)->used = ++step->clock;
   free(key.asked);
   return status;

@@ -91,10 +91,7 @@ int tkg__arena_reserve(tkg_engine *engine, int64_t bytes, const int64_t kinds[TK
   book_arena(engine, NULL);
   engine->arena = engine->backend->allocate(bytes);
   if (!engine->arena)
-    return tkg__fail(TKG_E_MEMORY,
-                     "no memory for a step: it takes %" PRId64 " bytes (fewer bits or a smaller "
-                     "batch take less; step:report() shows what is kept)",
-                     bytes);
+    return tkg__fail(TKG_E_MEMORY, "no memory for a step: it takes %" PRId64 " bytes", bytes);
   engine->arena_bytes = bytes;
   book_arena(engine, kinds);
   return TKG_OK;

@@ -177,8 +177,9 @@ static void note_changes(const run *r) {
 
 int tkg_step_run(tkg_step *step, tkg_tape *tape, int loss, tkg_optimizer *optimizer,
                  const int32_t *roots, int n, tkg_tensor **outputs) {
+  const tkg_request asked = {loss, optimizer, roots, n};
   tkg_plan *plan;
-  int status = tkg__step_find(step, tape, loss, optimizer, roots, n, &plan);
+  int status = tkg__step_find(step, tape, &asked, &plan);
   if (status) return status;
   run r = {step,
            tape,
@@ -187,7 +188,8 @@ int tkg_step_run(tkg_step *step, tkg_tape *tape, int loss, tkg_optimizer *optimi
            {step->engine->seed, step->number, step->engine->threads}};
   status = check_leaves(&r);
   for (int i = 0; i < n; i++) outputs[i] = NULL;
-  if (!status) status = tkg__arena_reserve(step->engine, r.p->arena_bytes, r.p->at_peak);
+  if (!status && tkg__arena_reserve(step->engine, r.p->arena_bytes, r.p->at_peak))
+    return tkg__step_too_large(step, tape, &asked);
   if (!status) status = hand_out(&r, true, outputs);
   if (!status) status = run_all(&r);
   /* An update cannot be taken back: the parameters have changed, whatever fails from here on. */
@@ -200,8 +202,9 @@ int tkg_step_run(tkg_step *step, tkg_tape *tape, int loss, tkg_optimizer *optimi
 
 int tkg_step_plan(tkg_step *step, tkg_tape *tape, int loss, tkg_optimizer *optimizer,
                   const int32_t *roots, int n) {
+  const tkg_request asked = {loss, optimizer, roots, n};
   tkg_plan *plan;
-  return tkg__step_find(step, tape, loss, optimizer, roots, n, &plan);
+  return tkg__step_find(step, tape, &asked, &plan);
 }
 
 /* ---- updates outside a step ---- */

@@ -29,9 +29,19 @@ struct tkg_step {
   uint64_t clock, made;
 };
 
+/* What is asked of a recording: as the arguments of tkg_step_run. */
+typedef struct tkg_request {
+  int loss;
+  tkg_optimizer *optimizer;
+  const int32_t *roots;
+  int n;
+} tkg_request;
+
 /* The plan for this recording: an old one, or a new one made by the passes. */
-int tkg__step_find(tkg_step *step, const tkg_tape *tape, int loss, tkg_optimizer *optimizer,
-                   const int32_t *roots, int n, tkg_plan **out);
+int tkg__step_find(tkg_step *step, const tkg_tape *tape, const tkg_request *asked, tkg_plan **out);
+
+/* TKG_E_MEMORY, with a message that says what takes the memory and what would take less. */
+int tkg__step_too_large(tkg_step *step, const tkg_tape *tape, const tkg_request *asked);
 void tkg__plan_free(tkg_plan *plan);
 
 #endif
