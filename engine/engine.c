@@ -22,13 +22,19 @@ int tkg_engine_create(const char *device, tkg_engine **out) {
     free(e);
     return status;
   }
+  e->references = 1;
   e->threads = omp_get_num_procs();
   *out = e;
   return TKG_OK;
 }
 
+tkg_engine *tkg__engine_retain(tkg_engine *engine) {
+  engine->references++;
+  return engine;
+}
+
 void tkg_engine_release(tkg_engine *engine) {
-  if (!engine) return;
+  if (!engine || --engine->references > 0) return;
   engine->backend->release(engine->arena);
   free(engine);
 }

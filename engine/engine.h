@@ -18,6 +18,7 @@ enum tkg_kind {
 };
 
 struct tkg_engine {
+  int references; /* its own, and one of each tensor, tape, step and optimizer */
   const tkg_backend *backend;
   char note[TKG_NOTE]; /* why "auto" took the CPU, or empty */
   uint64_t seed;
@@ -28,6 +29,10 @@ struct tkg_engine {
   int64_t arena_bytes;
   int64_t arena_kinds[TKG_KIND_COUNT]; /* its bytes by kind, in the books above */
 };
+
+/* For what belongs to an engine, so that it outlives it: adds a reference, which
+ * tkg_engine_release drops. */
+tkg_engine *tkg__engine_retain(tkg_engine *engine);
 
 /* Counts bytes (negative: given back) and follows the peaks. */
 void tkg__memory_add(tkg_engine *engine, int kind, int64_t bytes);

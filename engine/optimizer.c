@@ -21,7 +21,7 @@ int tkg_optimizer_create(tkg_engine *engine, const char *kind, tkg_optimizer **o
     if (strcmp(kinds[k].name, kind) != 0) continue;
     tkg_optimizer *o = calloc(1, sizeof *o);
     if (!o) return tkg__fail(TKG_E_MEMORY, "no memory for an optimizer");
-    *o = (tkg_optimizer){.engine = engine,
+    *o = (tkg_optimizer){.engine = tkg__engine_retain(engine),
                          .op = kinds[k].op,
                          .lr = kinds[k].lr,
                          .beta1 = 0.9,
@@ -41,6 +41,7 @@ void tkg_optimizer_release(tkg_optimizer *o) {
     tkg_tensor_release(o->slots[i].state[1]);
   }
   free(o->slots);
+  tkg_engine_release(o->engine);
   free(o);
 }
 

@@ -11,7 +11,7 @@
 int tkg_step_create(tkg_engine *engine, tkg_step **out) {
   *out = calloc(1, sizeof **out);
   if (!*out) return tkg__fail(TKG_E_MEMORY, "no memory for a step");
-  (*out)->engine = engine;
+  (*out)->engine = tkg__engine_retain(engine);
   (*out)->policy = (tkg_policy){32, TKG_ROUND_DITHER, 4096, true};
   return TKG_OK;
 }
@@ -19,6 +19,7 @@ int tkg_step_create(tkg_engine *engine, tkg_step **out) {
 void tkg_step_release(tkg_step *step) {
   if (!step) return;
   for (int i = 0; i < step->plan_count; i++) tkg__plan_free(step->plans[i]);
+  tkg_engine_release(step->engine);
   free(step);
 }
 

@@ -20,7 +20,7 @@ static uint64_t next_generation(void) {
 int tkg_tape_create(tkg_engine *engine, tkg_tape **out) {
   *out = calloc(1, sizeof **out);
   if (!*out) return tkg__fail(TKG_E_MEMORY, "no memory for a tape");
-  (*out)->engine = engine;
+  (*out)->engine = tkg__engine_retain(engine);
   (*out)->generation = next_generation();
   return TKG_OK;
 }
@@ -37,6 +37,7 @@ void tkg_tape_release(tkg_tape *tape) {
   free(tape->lines);
   free(tape->nodes);
   free(tape->side);
+  tkg_engine_release(tape->engine);
   free(tape);
 }
 

@@ -27,6 +27,7 @@ int tkg__tensor_like(tkg_engine *engine, const tkg_node *shape, int kind, tkg_te
                      tkg__shape_text(shape, text), bytes);
   }
   tkg__memory_add(engine, kind, bytes);
+  tkg__engine_retain(engine);
   *out = t;
   return TKG_OK;
 }
@@ -68,6 +69,7 @@ void tkg_tensor_release(tkg_tensor *tensor) {
   tkg_tensor_release(tensor->gradient);
   tkg__memory_add(tensor->engine, tensor->kind, -tkg__bytes(&tensor->shape));
   tensor->engine->backend->release(tensor->data);
+  tkg_engine_release(tensor->engine);
   free(tensor);
 }
 

@@ -33,7 +33,7 @@ const char *tkg_status_text(int status);
 /* device: "cpu", "cuda" or "cuda:N" (a GPU), "emu" (its kernels on the CPU, for tests), or "auto":
  * a GPU where there is one that works, else the CPU; tkg_engine_note then says why, or is "". */
 int tkg_engine_create(const char *device, tkg_engine **out);
-void tkg_engine_release(tkg_engine *engine);
+void tkg_engine_release(tkg_engine *engine); /* lives on while anything of it does */
 const char *tkg_engine_device(const tkg_engine *engine);
 const char *tkg_engine_note(const tkg_engine *engine);
 int tkg_engine_supports(const tkg_engine *engine, int op);

@@ -48,7 +48,7 @@ local function create(device)
   local out = ffi.new('tkg_engine *[1]')
   local status = C.tkg_engine_create(device, out)
   if status ~= 0 then error(ffi.string(C.tkg_error()), 0) end
-  return out[0] -- lives as long as the process: everything else belongs to it
+  return ffi.gc(out[0], C.tkg_engine_release)
 end
 
 session.engine = create(os.getenv('TINYKG_DEVICE') or 'auto')

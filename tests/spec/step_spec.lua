@@ -387,7 +387,8 @@ describe('Ctrl-C', function()
   end)
 
   it('at any moment leaves whole steps: none is half applied', function()
-    local function train(steps)
+    if os.getenv('TINYKG_CHECK') == 'valgrind' then return pending('signals wait too long there') end
+    local function train(steps, start)
       tk.seed(2)
       local w = {}
       for i = 1, 6 do w[i] = tk.parameter(tk.randn(64, 64) * 0.2) end
@@ -399,6 +400,7 @@ describe('Ctrl-C', function()
         return h:square():mean()
       end, {optimizer = optimizer, bits = 2})
       local raised
+      if start then start() end
       while not raised and optimizer.t < steps do
         local ok, message = pcall(step)
         if not ok then raised = message end
@@ -410,9 +412,11 @@ describe('Ctrl-C', function()
     train(1) -- whatever is done once
     C.tkg_interrupt_watch(1)
     for round = 1, 5 do
-      -- not os.execute, which ignores the signal while it waits for the shell
-      local sender = io.popen(('sleep %g; kill -INT %d'):format(0.01 * round, ffi.C.getpid()))
-      local steps, state, raised = train(20000)
+      local sender
+      local steps, state, raised = train(20000, function()
+        -- not os.execute, which ignores the signal while it waits for the shell
+        sender = io.popen(('sleep %g; kill -INT %d'):format(0.01 * round, ffi.C.getpid()))
+      end)
       sender:close()
       assert.equal(session.interrupted, raised)
       C.tkg_interrupted(1)
