@@ -11,7 +11,7 @@ endif
 CUDA_ARCHS ?= 75 80 86 89 90 100 120
 
 KERNELS      := $(sort $(wildcard kernels/*.cu))
-KERNEL_HEADS := $(wildcard kernels/*.h kernels/*.cuh engine/*.h engine/*.def engine/cpu/vmath.h)
+KERNEL_HEADS := $(wildcard kernels/*.h kernels/*.cuh engine/*.h engine/*.def engine/cpu/*.h)
 EMU_HEADS    := tests/emu/emu.h
 # What op.c and error.c define is each library's own: nothing is shared with the engine but the table.
 SHARED_C     := op error

@@ -68,7 +68,7 @@ extern "C" {
 #define inline __host__ __device__ inline
 #endif
 #include "codec.h"
-#include "cpu/vmath.h"
+#include "cpu/formulas.h"
 #include "philox.h"
 #undef inline
 }

@@ -11,41 +11,6 @@
 
 /* ---- one input ---- */
 
-#define UNARY_OPS(X)                                                                               \
-  X(AFFINE) X(LEAKY_RELU) X(SIGMOID) X(TANH) X(SOFTPLUS) X(EXP) X(LOG) X(SQRT) X(SQUARE) X(CLAMP)
-
-/* With relu's slope of 0 an infinity below zero gives 0, not 0 * inf. */
-static __device__ __forceinline__ float leaky(float x, float slope) {
-  const float below = slope == 0.0F ? 0.0F : slope * x;
-  return x <= 0.0F ? below : x;
-}
-
-template <int OP> static __device__ __forceinline__ float unary(float x, float f0, float f1) {
-  switch (OP) {
-  case TKG_OP_AFFINE:
-    return f0 * x + f1;
-  case TKG_OP_LEAKY_RELU:
-    return leaky(x, f0);
-  case TKG_OP_SIGMOID:
-    return v_sigmoid(x);
-  case TKG_OP_TANH:
-    return v_tanh(x);
-  case TKG_OP_SOFTPLUS:
-    return v_softplus(x);
-  case TKG_OP_EXP:
-    return v_exp(x);
-  case TKG_OP_LOG:
-    return v_log(x);
-  case TKG_OP_SQRT:
-    return sqrtf(x);
-  case TKG_OP_SQUARE:
-    return x * x;
-  default:
-    x = x < f0 ? f0 : x;
-    return x > f1 ? f1 : x;
-  }
-}
-
 /* The first 4 * quads elements by four, the others one by one. `out` may be `x`. */
 template <int OP>
 static __global__ void unary_kernel(int64_t n, int64_t quads, const float *x, float *out, float f0,
@@ -54,11 +19,11 @@ static __global__ void unary_kernel(int64_t n, int64_t quads, const float *x, fl
   for (int64_t i = tkg_first(); i < quads; i += tkg_stride()) {
     const float4 v = x4[i];
     reinterpret_cast<float4 *>(out)[i] =
-        make_float4(unary<OP>(v.x, f0, f1), unary<OP>(v.y, f0, f1), unary<OP>(v.z, f0, f1),
-                    unary<OP>(v.w, f0, f1));
+        make_float4(unary(OP, v.x, f0, f1), unary(OP, v.y, f0, f1), unary(OP, v.z, f0, f1),
+                    unary(OP, v.w, f0, f1));
   }
   for (int64_t i = 4 * quads + tkg_first(); i < n; i += tkg_stride())
-    out[i] = unary<OP>(x[i], f0, f1);
+    out[i] = unary(OP, x[i], f0, f1);
 }
 
 /* Quads of an array of n that all the given arrays can be read by. */
@@ -99,21 +64,6 @@ static int full_run(const tkg_call *c, cudaStream_t stream) {
 
 /* ---- two inputs that broadcast ---- */
 
-#define BINARY_OPS(X) X(ADD) X(SUB) X(MUL) X(DIV)
-
-template <int OP> static __device__ __forceinline__ float binary(float a, float b) {
-  switch (OP) {
-  case TKG_OP_ADD:
-    return a + b;
-  case TKG_OP_SUB:
-    return a - b;
-  case TKG_OP_MUL:
-    return a * b;
-  default:
-    return a / b;
-  }
-}
-
 /* Equal shapes: no element has a position of its own to find. */
 template <int OP>
 static __global__ void binary_flat(int64_t n, int64_t quads, const float *a, const float *b,
@@ -121,11 +71,11 @@ static __global__ void binary_flat(int64_t n, int64_t quads, const float *a, con
   const float4 *a4 = reinterpret_cast<const float4 *>(a), *b4 = reinterpret_cast<const float4 *>(b);
   for (int64_t i = tkg_first(); i < quads; i += tkg_stride()) {
     const float4 v = a4[i], w = b4[i];
-    reinterpret_cast<float4 *>(out)[i] = make_float4(binary<OP>(v.x, w.x), binary<OP>(v.y, w.y),
-                                                     binary<OP>(v.z, w.z), binary<OP>(v.w, w.w));
+    reinterpret_cast<float4 *>(out)[i] = make_float4(binary(OP, v.x, w.x), binary(OP, v.y, w.y),
+                                                     binary(OP, v.z, w.z), binary(OP, v.w, w.w));
   }
   for (int64_t i = 4 * quads + tkg_first(); i < n; i += tkg_stride())
-    out[i] = binary<OP>(a[i], b[i]);
+    out[i] = binary(OP, a[i], b[i]);
 }
 
 template <int OP, class Index>
@@ -134,7 +84,7 @@ static __global__ void binary_view(Index n, tkg_view v, const float *a, const fl
   for (int64_t i = tkg_first(); i < (int64_t)n; i += tkg_stride()) {
     int64_t at[2];
     tkg_view_at<Index>(v, (Index)i, at);
-    out[i] = binary<OP>(a[at[0]], b[at[1]]);
+    out[i] = binary(OP, a[at[0]], b[at[1]]);
   }
 }
 
@@ -166,22 +116,6 @@ static int binary_run(const tkg_call *c, cudaStream_t stream) {
 
 /* ---- gradients: g and what forward saw ---- */
 
-#define GRAD_OPS(X) X(LEAKY_RELU_GRAD) X(SIGMOID_GRAD) X(TANH_GRAD) X(CLAMP_GRAD)
-
-template <int OP>
-static __device__ __forceinline__ float grad(float g, float y, float f0, float f1) {
-  switch (OP) {
-  case TKG_OP_LEAKY_RELU_GRAD:
-    return y > 0.0F ? g : f0 * g;
-  case TKG_OP_SIGMOID_GRAD:
-    return g * (y * (1.0F - y));
-  case TKG_OP_TANH_GRAD:
-    return g * (1.0F - y * y);
-  default:
-    return y >= f0 && y <= f1 ? g : 0.0F;
-  }
-}
-
 template <int OP>
 static __global__ void grad_kernel(int64_t n, int64_t quads, const float *g, const float *y,
                                    float *out, float f0, float f1) {
@@ -189,11 +123,11 @@ static __global__ void grad_kernel(int64_t n, int64_t quads, const float *g, con
   for (int64_t i = tkg_first(); i < quads; i += tkg_stride()) {
     const float4 v = g4[i], w = y4[i];
     reinterpret_cast<float4 *>(out)[i] =
-        make_float4(grad<OP>(v.x, w.x, f0, f1), grad<OP>(v.y, w.y, f0, f1),
-                    grad<OP>(v.z, w.z, f0, f1), grad<OP>(v.w, w.w, f0, f1));
+        make_float4(grad(OP, v.x, w.x, f0, f1), grad(OP, v.y, w.y, f0, f1),
+                    grad(OP, v.z, w.z, f0, f1), grad(OP, v.w, w.w, f0, f1));
   }
   for (int64_t i = 4 * quads + tkg_first(); i < n; i += tkg_stride())
-    out[i] = grad<OP>(g[i], y[i], f0, f1);
+    out[i] = grad(OP, g[i], y[i], f0, f1);
 }
 
 /* On a kept sign mask: bit i % 8 of byte i / 8 is x[i] > 0. */

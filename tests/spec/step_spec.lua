@@ -387,7 +387,7 @@ describe('Ctrl-C', function()
   end)
 
   it('at any moment leaves whole steps: none is half applied', function()
-    if os.getenv('TINYKG_CHECK') == 'valgrind' then return pending('signals wait too long there') end
+    if os.getenv('TINYKG_CHECK') == 'valgrind' then return pending('signals come too late') end
     local function train(steps, start)
       tk.seed(2)
       local w = {}
