@@ -27,7 +27,7 @@ prefix_for() {
       # LuaJIT's own heap is invisible to the leak checker, so leaks are valgrind's business.
       asan=$(${CC:-cc} -print-file-name=libasan.so) || exit 1
       prefix="env LD_PRELOAD=$asan \
-        ASAN_OPTIONS=detect_leaks=0:abort_on_error=0:exitcode=99:${ASAN_OPTIONS:-} \
+        ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:abort_on_error=0:exitcode=99:${ASAN_OPTIONS:-} \
         UBSAN_OPTIONS=print_stacktrace=1:${UBSAN_OPTIONS:-}"
       seconds=1800 ;;
     valgrind)
