@@ -13,14 +13,7 @@ local function content(path)
   return text
 end
 
-local function names(dir)
-  local list = {}
-  for entry in lfs.dir(dir) do
-    if entry ~= '.' and entry ~= '..' then list[#list + 1] = entry end
-  end
-  table.sort(list)
-  return list
-end
+local names = fixtures.names
 
 --- Runs Lua code in a process of its own after `before`, shell commands. Returns what it printed.
 local function elsewhere(code, before)

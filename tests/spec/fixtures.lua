@@ -53,6 +53,16 @@ function fixtures.compress(path, tool)
   return path .. (tool == 'xz' and '.xz' or '.gz')
 end
 
+--- What is in a folder, sorted.
+function fixtures.names(dir)
+  local list = {}
+  for entry in lfs.dir(dir) do
+    if entry ~= '.' and entry ~= '..' then list[#list + 1] = entry end
+  end
+  table.sort(list)
+  return list
+end
+
 --- The bytes of a file.
 function fixtures.bytes(path)
   local file = assert(io.open(path, 'rb'))

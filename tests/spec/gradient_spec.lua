@@ -10,27 +10,10 @@ local ROUNDINGS = {'dither', 'stochastic', 'nearest'}
 local FEW = os.getenv 'TINYKG_CHECK' == 'valgrind'
 local RUNS, LIMIT = FEW and 100 or 1000, FEW and 12 or 5.5
 
-local function noise(rows, cols, scale)
-  local list = {}
-  for i = 1, rows * cols do list[i] = (random() * 2 - 1) * (scale or 1) end
-  return tk.zeros(rows, cols):write(list)
-end
-
-local function parameter(rows, cols) return tk.parameter(noise(rows, cols)) end
-
-local function ids(n, below)
-  local list = {}
-  for i = 1, n do list[i] = math.floor(random() * below) end
-  return tk.ids(list)
-end
-
-local function bytes(t)
-  local values, n = t:values()
-  return ffi.string(values, 4 * n)
-end
-
---- Equal to the last bit. Says only that they differ: such texts are not fit to print.
-local function same(want, got, what) assert.is_true(want == got, what or 'bits differ') end
+local tensors = require 'tests.spec.tensors'
+local drawn = tensors.drawn_from(random)
+local noise, parameter, ids = drawn.noise, drawn.parameter, drawn.ids
+local bytes, same = tensors.bytes, tensors.same
 
 local function flat(t)
   local values, n = t:values()

@@ -1,6 +1,5 @@
 -- Ops among others: values that share memory, leaves that move, gradients that meet, rows with very
 -- many edges, and the ops that only the save pass records.
-local ffi = require 'ffi'
 local tk = require 'tinykg'
 local C = require 'tinykg.lib'
 local session = require 'tinykg.session'
@@ -16,17 +15,8 @@ end
 local function to_tensor(x) return tensor.create(tensor.F32, x.shape):write(x) end
 local function to_ids(x) return tensor.create(tensor.I32, x.shape):write(x) end
 
-local function flat(t)
-  local values, n = t:values()
-  local list = {}
-  for i = 1, n do list[i] = values[i - 1] end
-  return list
-end
-
-local function bytes(t)
-  local values, n = t:values()
-  return ffi.string(values, 4 * n)
-end
+local tensors = require 'tests.spec.tensors'
+local flat, bytes = tensors.flat, tensors.bytes
 
 local function near(want, got, tolerance, what)
   assert.equal(#want, #got, what)

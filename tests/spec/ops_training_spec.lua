@@ -16,12 +16,7 @@ local function to_parameter(x)
 end
 local function to_tensor(x) return tensor.create(tensor.F32, x.shape):write(x) end
 
-local function flat(t)
-  local values, n = t:values()
-  local list = {}
-  for i = 1, n do list[i] = values[i - 1] end
-  return list
-end
+local flat = require('tests.spec.tensors').flat
 
 local function near(want, got, tolerance, what)
   assert.equal(#want, #got)

@@ -1,6 +1,5 @@
 -- The plan of a step: where values lie, in which order nodes run, what is found again. Programs are
 -- read as text (step:program()) and checked by a liveness analysis of their own.
-local ffi = require 'ffi'
 local tk = require 'tinykg'
 local tensor = require 'tinykg.tensor'
 local reference = dofile 'tests/spec/reference.lua'
@@ -8,27 +7,10 @@ local reference = dofile 'tests/spec/reference.lua'
 local random = reference.random(31)
 local LESS = os.getenv 'TINYKG_CHECK' and 10 or 1 -- under a checker
 
-local function noise(rows, cols)
-  local list = {}
-  for i = 1, rows * cols do list[i] = random() * 2 - 1 end
-  return tk.zeros(rows, cols):write(list)
-end
-
-local function parameter(rows, cols) return tk.parameter(noise(rows, cols)) end
-
-local function ids(n, below)
-  local list = {}
-  for i = 1, n do list[i] = math.floor(random() * below) end
-  return tk.ids(list)
-end
-
-local function bytes(t)
-  local values, n = t:values()
-  return ffi.string(values, 4 * n)
-end
-
---- Equal to the last bit. Says only that they differ: such texts are not fit to print.
-local function same(want, got, what) assert.is_true(want == got, what or 'bits differ') end
+local tensors = require 'tests.spec.tensors'
+local drawn = tensors.drawn_from(random)
+local noise, parameter, ids = drawn.noise, drawn.parameter, drawn.ids
+local bytes, same = tensors.bytes, tensors.same
 
 local function packed(rows, cols, bits)
   return math.ceil(rows * math.ceil(cols * bits / 8) / 4) * 4 + 4 * rows

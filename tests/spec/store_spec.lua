@@ -20,14 +20,7 @@ local function content(path)
   return text
 end
 
-local function names(dir)
-  local list = {}
-  for entry in lfs.dir(dir) do
-    if entry ~= '.' and entry ~= '..' then list[#list + 1] = entry end
-  end
-  table.sort(list)
-  return list
-end
+local names = fixtures.names
 
 --- A tensor of the shape whose elements all differ; for f32 also values that need every bit.
 local function sample(shape, dtype)
