@@ -200,7 +200,7 @@ export LUA_SHIM := $(lua_shim)
 HOME_DIR := $(DESTDIR)$(PREFIX)/lib/tinykg
 
 # What lua/tinykg/lib.lua reads declarations from.
-FFI_HEADERS := engine/tinykg.h engine/table.h engine/csr.h engine/metrics.h
+FFI_HEADERS := engine/tinykg.h engine/table.h engine/csr.h engine/graph.h engine/metrics.h
 
 install: build
 	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/include' \

@@ -2,46 +2,9 @@
  *
  * The nodes recorded here decide what must be kept for backward: each reads as little as the
  * mathematics allows - the sign of a ReLU, the output of a softmax, nothing for a sum. */
-#include <string.h>
+#include "vjp.h"
 
-#include "error.h"
-#include "grad.h"
-
-/* ---- recording, short ---- */
-
-static const tkg_node *node_of(const tkg_vjp *v, int i) { return &v->tape->nodes[i]; }
-static const tkg_node *self(const tkg_vjp *v) { return node_of(v, v->self); }
-static int in(const tkg_vjp *v, int k) { return self(v)->in[k]; }
-static bool wants(const tkg_vjp *v, int k) { return v->wanted[in(v, k)]; }
-
-static int record(tkg_vjp *v, tkg_node node, int op, int a, int b, int c) {
-  int32_t inputs[] = {a, b, c};
-  return tkg__record(v->tape, &node, op,
-                     c >= 0   ? 3
-                     : b >= 0 ? 2
-                              : 1,
-                     inputs, v->tape->side[v->self].where);
-}
-
-static int one(tkg_vjp *v, int op, int a) { return record(v, (tkg_node){0}, op, a, -1, -1); }
-static int two(tkg_vjp *v, int op, int a, int b) { return record(v, (tkg_node){0}, op, a, b, -1); }
-
-static int scaled(tkg_vjp *v, int a, double factor) {
-  return record(v, (tkg_node){.f = {factor}}, TKG_OP_AFFINE, a, -1, -1);
-}
-
-/* A node with the shape of `like`, for ops whose output shape is given. */
-static tkg_node shaped(const tkg_node *like) {
-  tkg_node node = {.rank = like->rank};
-  memcpy(node.shape, like->shape, sizeof node.shape);
-  return node;
-}
-
-static int reshaped(tkg_vjp *v, int a, const tkg_node *like) {
-  const tkg_node *n = node_of(v, a);
-  if (n->rank == like->rank && memcmp(n->shape, like->shape, sizeof n->shape) == 0) return a;
-  return record(v, shaped(like), TKG_OP_RESHAPE, a, -1, -1);
-}
+/* ---- families ---- */
 
 /* Sums a broadcast gradient back to the shape of the input it came from. */
 static int shrunk(tkg_vjp *v, int a, int to) {
@@ -56,17 +19,6 @@ static int shrunk(tkg_vjp *v, int a, int to) {
   int sum = record(v, (tkg_node){.i = {dims, 1}}, TKG_OP_SUM, a, -1, -1);
   return sum < 0 ? sum : reshaped(v, sum, node_of(v, to));
 }
-
-static int give(tkg_vjp *v, int k, int part) {
-  return tkg__give(v, k, part) ? TKG_OK : TKG_E_SHAPE;
-}
-
-/* g times an expression of one input: the common case. */
-static int give_one(tkg_vjp *v, int op, int read, double f0, double f1) {
-  return give(v, 0, record(v, (tkg_node){.f = {f0, f1}}, op, v->g, read, -1));
-}
-
-/* ---- families ---- */
 
 static int additive(tkg_vjp *v, double sign) {
   int status = TKG_OK;
@@ -203,9 +155,25 @@ static int mix(tkg_vjp *v) {
   return give(v, 1, record(v, shaped(node_of(v, x)), TKG_OP_MIX_SCATTER, w, v->g, by));
 }
 
+/* The gradient of a sum of rows over k neighbours' weights: its own gradient is a sum again. */
+static int mix_dot(tkg_vjp *v) {
+  bool ids = self(v)->inputs > 2;
+  int g = in(v, 0), x = in(v, 1), by = ids ? in(v, 2) : -1, status = TKG_OK;
+  if (wants(v, 0)) status = give(v, 0, record(v, (tkg_node){0}, TKG_OP_MIX, v->g, x, by));
+  if (status || !wants(v, 1)) return status;
+  if (!ids) return give(v, 1, two(v, TKG_OP_MIX_OUTER, v->g, g));
+  return give(v, 1, record(v, shaped(node_of(v, x)), TKG_OP_MIX_SCATTER, v->g, g, by));
+}
+
 static int dropout(tkg_vjp *v) {
   tkg_node node = {.f = {self(v)->f[0]}, .i = {self(v)->i[0]}};
-  return give(v, 0, record(v, node, TKG_OP_DROPOUT, v->g, -1, -1));
+  return give(v, 0, record(v, node, TKG_OP_DROPOUT, v->g, self(v)->inputs > 1 ? in(v, 1) : -1, -1));
+}
+
+/* Reads the result and the norms, not the row: the result may be kept in codes. */
+static int normalize(tkg_vjp *v) {
+  tkg_node node = {.f = {self(v)->f[0]}};
+  return give(v, 0, record(v, node, TKG_OP_NORMALIZE_GRAD, v->g, v->self, in(v, 1)));
 }
 
 /* Adding rows and fetching them undo each other; so do taking elements and putting them back. */
@@ -250,7 +218,7 @@ static int unary(tkg_vjp *v) {
   case TKG_OP_DROPOUT:
     return dropout(v);
   case TKG_OP_NORMALIZE:
-    return give_one(v, TKG_OP_NORMALIZE_GRAD, in(v, 0), n->f[0], 0);
+    return normalize(v);
   case TKG_OP_SOFTMAX:
     return give_one(v, TKG_OP_SOFTMAX_GRAD, v->self, 0, 0);
   case TKG_OP_LOG_SOFTMAX:
@@ -300,6 +268,17 @@ int tkg__vjp(tkg_vjp *v) {
     return edge_dot(v);
   case TKG_OP_MIX:
     return mix(v);
+  case TKG_OP_MIX_DOT:
+    return mix_dot(v);
+  case TKG_OP_GROUPED_MATMUL:
+  case TKG_OP_AGGREGATE:
+  case TKG_OP_AGGREGATE_ROWS:
+  case TKG_OP_AGGREGATE_MUL:
+  case TKG_OP_AGGREGATE_MUL_ROWS:
+  case TKG_OP_AGGREGATE_DOT:
+  case TKG_OP_EDGE_SOFTMAX:
+  case TKG_OP_AGGREGATE_PICK:
+    return tkg__vjp_graph(v);
   default:
     return unary(v);
   }

@@ -1,0 +1,62 @@
+/* A graph as kernels read it: one int32 array with both orientations of its adjacency.
+ *
+ *   offsets[n + 1]  tails[e]  relations[e]                 edges by head, then by tail
+ *   offsets[m + 1]  heads[e]  relations[e]  order[e]       the same edges by tail, then by head;
+ *                                                          order: their places among those above
+ *
+ * Edge p of head h lies in offsets[h] .. offsets[h + 1] - 1 of the first part; that place is its
+ * number wherever values of edges are met. Missing parts are left out, as the layout flags say. */
+#ifndef TKG_GRAPH_H
+#define TKG_GRAPH_H
+
+#include <stdint.h>
+
+/* ffi:begin */
+enum {
+  TKG_GRAPH_BACKWARD = 1,  /* of an op, not of a layout: from heads to tails */
+  TKG_GRAPH_SYMMETRIC = 2, /* both orientations have the same offsets and ids: stored once */
+  TKG_GRAPH_RELATIONS = 4, /* edges have relation ids */
+  TKG_GRAPH_ONE_WAY = 8    /* there is no second part: nothing can go backward */
+};
+
+/* Elements of a packed graph of n heads, m tails and e edges. */
+int64_t tkg_graph_length(int64_t n, int64_t m, int64_t e, int64_t layout);
+
+/* Packs e edges. relations is read when `layout` says RELATIONS, and may be NULL otherwise; of
+ * ONE_WAY it is as asked; SYMMETRIC is found out: `*found` is the layout that was made. `packed`
+ * has room for tkg_graph_length(n, m, e, layout). place[e], or NULL: where each edge given went.
+ * Edges with equal ends keep their order. TKG_E_RANGE: an id that is negative or too large. */
+int tkg_graph_pack(int64_t n, int64_t m, int64_t e, const int32_t *heads, const int32_t *relations,
+                   const int32_t *tails, int64_t layout, int32_t *packed, int64_t *found,
+                   int32_t *place);
+/* ffi:end */
+
+/* One orientation: n rows that sum over edges, m rows that edges lead to. */
+typedef struct tkg_graph {
+  int64_t n, m, e;
+  const int32_t *offsets, *ids;
+  const int32_t *relations; /* NULL: there are none */
+  const int32_t *order;     /* NULL: an edge's number is its place */
+} tkg_graph;
+
+/* Of an op with the attributes i0..i3 that ops.def names. Trusts that the array is what
+ * tkg_graph_pack made for them. */
+static inline tkg_graph tkg__graph_of(const int32_t *packed, const int64_t i[4]) {
+  const int64_t n = i[0], m = i[1], e = i[2], layout = i[3];
+  const int relations = (layout & TKG_GRAPH_RELATIONS) != 0;
+  const int symmetric = (layout & TKG_GRAPH_SYMMETRIC) != 0;
+  tkg_graph g = {n, m, e, packed, packed + n + 1, relations ? packed + n + 1 + e : 0, 0};
+  if (!(layout & TKG_GRAPH_BACKWARD)) return g;
+  const int32_t *second = packed + n + 1 + e + (relations ? e : 0);
+  const int32_t *behind = symmetric ? second : second + m + 1 + e;
+  tkg_graph b = {m,
+                 n,
+                 e,
+                 symmetric ? packed : second,
+                 symmetric ? packed + n + 1 : second + m + 1,
+                 relations ? behind : 0,
+                 relations ? behind + e : behind};
+  return b;
+}
+
+#endif
