@@ -111,7 +111,7 @@ static array list(const std::vector<int32_t> &values) {
 
 /* ---- one run on one backend ---- */
 
-static const tkg_run_context context = {0x9E3779B97F4A7C15ull, 7, 2};
+static const tkg_run_context context = {0x9E3779B97F4A7C15ull, 7, 2, false, 0.01, 3, 0.9, 0.999};
 
 #if defined(__SANITIZE_ADDRESS__)
 enum { GUARD = 0 };
@@ -142,8 +142,6 @@ static result run_on(const tkg_backend *b, const tkg_node *node, std::vector<arr
   result r = {};
   c.node = node;
   c.context = &context;
-  c.lr = 0.01;
-  c.t = 3;
   for (size_t k = 0; k < in.size(); k++) {
     c.in[k] = &in[k].node;
     if (in[k].node.unused) continue; /* an optional input that is absent */
@@ -154,6 +152,7 @@ static result run_on(const tkg_backend *b, const tkg_node *node, std::vector<arr
   const int64_t scratch = b->scratch_bytes(node, c.in);
   if (scratch > 0) c.scratch = b->allocate(scratch);
   char message[1024] = "";
+  if (b->begin) b->begin(&context);
   r.status = b->run(&c);
   if (r.status) r.message = b->error ? b->error() : cpu_error();
   if (b->finish) {
@@ -610,19 +609,19 @@ static void no_update_after_a_fault(void) {
   a.node = &gather, b.node = &sgd;
   a.context = b.context = &context;
   a.where = "recipe.lua:12";
-  b.lr = 1;
   a.in[0] = &in[0].node, a.in[1] = &in[1].node, b.in[0] = &p.node, b.in[1] = &g.node;
   a.data[0] = put(device, in[0].bytes, 0), a.data[1] = put(device, in[1].bytes, 0);
   b.data[0] = b.out = put(device, p.bytes, 0), b.data[1] = put(device, g.bytes, 0);
   a.out = put(device, out, 0);
   checks++;
-  int status = device->run(&a) | device->run(&b);
+  int status = device->begin(&context) | device->run(&a) | device->run(&b);
   int found = device->finish(message, sizeof message);
   device->read(after.data(), b.out, 32);
   if (status || found != TKG_E_RANGE || after != p.bytes ||
       strcmp(message, "recipe.lua:12: gather: id 9 at position 1 is outside 0..3") != 0)
     failures++, printf("FAIL after a fault: status %d %d '%s'\n", status, found, message);
-  status = device->run(&b) | device->finish(message, sizeof message);
+  status = device->begin(&context) | device->run(&b);
+  status |= device->finish(message, sizeof message);
   device->read(after.data(), b.out, 32);
   if (status || after == p.bytes) failures++, printf("FAIL: a fault outlives its run\n");
   void *const memory[] = {a.data[0], a.data[1], a.out, b.data[0], b.data[1]};
