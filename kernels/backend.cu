@@ -11,7 +11,7 @@
 #include "faults.h"
 #include "launch.h"
 #include "pool.h"
-#include "replay.h"
+#include "recording.h"
 #include "staging.h"
 #include "values.h"
 
@@ -145,11 +145,11 @@ static int begin(const tkg_run_context *context) {
   return status;
 }
 
-static bool record(void) { return tkg__replay_begin(device.stream); }
-static tkg_recording *recorded(void) { return tkg__replay_end(device.stream); }
+static bool record(void) { return tkg__record_begin(device.stream); }
+static tkg_recording *recorded(void) { return tkg__record_end(device.stream); }
 
 static int replay(tkg_recording *recording) {
-  const cudaError_t error = tkg__replay_launch(recording, device.stream);
+  const cudaError_t error = tkg__record_launch(recording, device.stream);
   device.first = device.last = "a recorded run";
   if (!error) return TKG_OK;
   return tkg__fail(TKG_E_DEVICE, "%s: a recorded run: %s", device.name, cudaGetErrorString(error));
@@ -157,7 +157,7 @@ static int replay(tkg_recording *recording) {
 
 static void forget(tkg_recording *recording) {
   enter();
-  tkg__replay_free(recording);
+  tkg__record_free(recording);
   leave();
 }
 

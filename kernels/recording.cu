@@ -1,4 +1,4 @@
-#include "replay.h"
+#include "recording.h"
 
 #include <stdlib.h>
 
@@ -15,7 +15,7 @@ static bool blocking(void) {
   return set && strcmp(set, "0") != 0;
 }
 
-bool tkg__replay_begin(cudaStream_t stream) {
+bool tkg__record_begin(cudaStream_t stream) {
   if (blocking()) return false;
   if (cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal) == cudaSuccess) return true;
   cudaGetLastError();
@@ -32,7 +32,7 @@ static cudaGraphExec_t end_capture(cudaStream_t stream) {
   return error ? NULL : ready;
 }
 
-tkg_recording *tkg__replay_end(cudaStream_t stream) {
+tkg_recording *tkg__record_end(cudaStream_t stream) {
   const cudaGraphExec_t graph = end_capture(stream);
   tkg_fault_slots *slots = tkg__faults_take();
   tkg_recording *recording = static_cast<tkg_recording *>(malloc(sizeof *recording));
@@ -47,12 +47,12 @@ tkg_recording *tkg__replay_end(cudaStream_t stream) {
   return NULL;
 }
 
-cudaError_t tkg__replay_launch(tkg_recording *recording, cudaStream_t stream) {
+cudaError_t tkg__record_launch(tkg_recording *recording, cudaStream_t stream) {
   tkg__faults_put(recording->slots);
   return cudaGraphLaunch(recording->graph, stream);
 }
 
-void tkg__replay_free(tkg_recording *recording) {
+void tkg__record_free(tkg_recording *recording) {
   cudaGraphExecDestroy(recording->graph);
   free(recording->slots);
   free(recording);
