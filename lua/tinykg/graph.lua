@@ -1,87 +1,275 @@
---- Knowledge graphs: triples (head, relation, tail) as one adjacency, built once.
+--- Graphs: edges (head, relation, tail) packed once in both orientations, and the ops on them.
+--
+-- Edge values (weights, scores, what dot and softmax give) are vectors [edges] in the graph's own
+-- order: by head, then by tail. triples() says which edge is where.
+local bit = require 'bit'
 local ffi = require 'ffi'
 local C = require 'tinykg.lib'
+local build = require 'tinykg.graph.build'
+local ops = require 'tinykg.ops'
 local session = require 'tinykg.session'
 local tensor = require 'tinykg.tensor'
-local check, fail = session.check, session.fail
+local check, fail, record = session.check, session.fail, tensor.record
+
+local BACKWARD = C.TKG_GRAPH_BACKWARD
 
 ---@class Graph
----@field nodes integer
----@field relations integer  relation ids; an isolated node's neighbour is itself by relation id
----  `relations`, so tables of relation vectors need `relations + 1` rows
+---@field nodes integer heads (and tails, unless the graph is from one kind of node to another)
+---@field tail_nodes integer
+---@field relations integer? relation ids, inverses and loops included; an isolated node's sampled
+---  neighbour is itself by relation id `relations`, so tables for them need `relations + 1` rows
 ---@field edges integer
+---@field first_user integer? the node of user 0, in a graph of a data set with users
+---@field weights Tensor? [edges]: constants or values that aggregate multiplies with
 local Graph = {}
 Graph.__index = Graph
 
-local function column(x, n, what)
-  if x == nil then fail('graph: no %s given', what) end
-  if tensor.is(x) then
-    if x:dtype() ~= 'i32' then fail('graph: %s must be ids', what) end
-    return x:values()
-  end
-  if type(x) == 'cdata' then
-    if not n then fail('graph: n is needed with FFI arrays') end
-    return x, n
-  end
-  return tensor.ids(x):values()
+local function new(fields) return setmetatable(fields, Graph) end
+
+local function copy(self, changes)
+  local fields = {}
+  for key, value in pairs(self) do fields[key] = value end
+  for key, value in pairs(changes) do fields[key] = value end
+  return new(fields)
 end
 
-local function kept_ids(array, n)
-  local t = tensor.create(tensor.I32, {n}, 'graph')
-  check(C.tkg_tensor_write(t.kept, array, 0, n))
-  return t
+--- Ids of one part of the packed array, as a view.
+local function view(self, first, count) return self.packed:narrow(1, first + 1, count) end
+
+local function sizes(self)
+  local c = self.counts
+  return c.heads, c.tails, self.edges
 end
 
---- Triples and, when asked for, their inverses under the same relation.
-local function directed(heads, relations, tails, n, both)
-  if not both then return heads, relations, tails, n end
-  local h, r, t = ffi.new('int32_t[?]', 2 * n + 1), ffi.new('int32_t[?]', 2 * n + 1),
-    ffi.new('int32_t[?]', 2 * n + 1)
-  for i = 0, n - 1 do
-    h[2 * i], r[2 * i], t[2 * i] = heads[i], relations[i], tails[i]
-    h[2 * i + 1], r[2 * i + 1], t[2 * i + 1] = tails[i], relations[i], heads[i]
-  end
-  return h, r, t, 2 * n
+--- [heads + 1] places where the edges of each head begin. ---@return Tensor
+function Graph:offsets() return view(self, 0, (sizes(self)) + 1) end
+
+--- Tail of each edge [edges]. ---@return Tensor
+function Graph:tails()
+  local heads, _, e = sizes(self)
+  return view(self, heads + 1, e)
 end
 
---- A graph of triples.
----@param o {head: Tensor, relation: Tensor, tail: Tensor, nodes: integer, relations: integer,
----  n?: integer, undirected?: boolean} ids 0-based; n: the length, when FFI arrays are given;
----  undirected: each triple counts in both directions (KGCN)
----@return Graph
-local function new_graph(o)
-  if o == nil then fail('graph: expected {head = ids, relation = ids, tail = ids, ...}') end
-  session.options('graph', o, 'head relation tail nodes relations n undirected')
-  local heads, n = column(o.head, o.n, 'head')
-  local relations, n_relations = column(o.relation, o.n, 'relation')
-  local tails, n_tails = column(o.tail, o.n, 'tail')
-  if n ~= n_relations or n ~= n_tails then
-    fail('graph: %d heads, %d relations, %d tails', n, n_relations, n_tails)
+--- Relation of each edge [edges]. ---@return Tensor
+function Graph:edge_relations()
+  local heads, _, e = sizes(self)
+  if not self.relations then fail('this graph has no relations') end
+  return view(self, heads + 1 + e, e)
+end
+
+--- Head of each edge [edges], made when first asked for. ---@return Tensor
+function Graph:heads()
+  if not self.shared.heads then
+    local n, _, e = sizes(self)
+    local offsets, heads = self.packed:values(), ffi.new('int32_t[?]', e + 1)
+    for h = 0, n - 1 do
+      for p = offsets[h], offsets[h + 1] - 1 do heads[p] = h end
+    end
+    self.shared.heads = tensor.create(tensor.I32, {e}, 'graph'):write(heads, 0, e)
   end
-  for _, count in ipairs{'nodes', 'relations'} do
-    if type(o[count]) ~= 'number' or o[count] < 0 or o[count] % 1 ~= 0 then
-      fail('graph: %s is %s, expected how many there are', count, tostring(o[count]))
+  return self.shared.heads
+end
+
+--- The edges in the graph's order, as FFI arrays: {n, heads, relations, tails}.
+function Graph:triples()
+  local n, _, e = sizes(self)
+  local packed = self.packed:values()
+  local out = {n = e, heads = self:heads():values(), tails = ffi.new('int32_t[?]', e + 1)}
+  ffi.copy(out.tails, packed + n + 1, 4 * e)
+  if self.relations then
+    out.relations = ffi.new('int32_t[?]', e + 1)
+    ffi.copy(out.relations, packed + n + 1 + e, 4 * e)
+  end
+  out.keep = packed
+  return out
+end
+
+-- ---- recording ----
+
+--- Attributes of an op on this graph. ---@param flip? boolean the other way
+local function on(self, flip)
+  local a = tensor.attribute()
+  a.i[0], a.i[1], a.i[2] = sizes(self)
+  a.i[3] = flip and bit.bxor(self.layout, BACKWARD) or self.layout
+  return a
+end
+
+local function op(self, name, ...) return record(name, on(self), self.packed, ...) end
+
+--- A column of ones, a tail each: aggregating it counts edges. Made once.
+local function ones(self)
+  local shared = self.shared
+  if not shared.ones or shared.ones:size(1) ~= self.tail_nodes then
+    shared.ones = tensor.create(tensor.F32, {self.tail_nodes, 1}, 'graph')
+    check(C.tkg_tensor_fill(shared.ones.kept, 1))
+  end
+  return shared.ones
+end
+
+--- Edges of each head, or of each tail: FFI doubles.
+local function degrees(self, of_tails)
+  local heads, tails, e = sizes(self)
+  local packed, out = self.packed:values(), ffi.new('double[?]', math.max(heads, tails) + 1)
+  for h = 0, of_tails and -1 or heads - 1 do out[h] = packed[h + 1] - packed[h] end
+  for p = heads + 1, of_tails and heads + e or 0 do out[packed[p]] = out[packed[p]] + 1 end
+  return out
+end
+
+--- 1 / (edges of each head), 0 without any, as a column. Made once.
+local function inverse_degrees(self)
+  local back = bit.band(self.layout, BACKWARD) ~= 0
+  local key = back and 'by_tail' or 'by_head'
+  if not self.shared[key] then
+    local degree, inverse = degrees(self, back), ffi.new('float[?]', self.nodes + 1)
+    for h = 0, self.nodes - 1 do inverse[h] = degree[h] > 0 and 1 / degree[h] or 0 end
+    self.shared[key] = tensor.create(tensor.F32, {self.nodes, 1}, 'graph')
+      :write(inverse, 0, self.nodes)
+  end
+  return self.shared[key]
+end
+
+local function weights_of(self, w)
+  if w and not tensor.is(w) then fail('aggregate: weight is a %s, expected a tensor', type(w)) end
+  if w and self.weights then return self.weights * w end
+  return w or self.weights
+end
+
+local function summed(self, x, relation, w)
+  if relation then
+    if w then return op(self, 'aggregate_mul', x, relation, w) end
+    return op(self, 'aggregate_mul', x, relation)
+  end
+  if w then return op(self, 'aggregate', x, w) end
+  return op(self, 'aggregate', x)
+end
+
+--- Sum over edges of w r[relation]: relation vectors summed as tails would be.
+local function summed_relations(self, r, w)
+  local by_relation = self.shared.by_relation
+  if not by_relation then
+    local e = self:triples()
+    by_relation = {n = e.n, heads = e.heads, tails = e.relations, nodes = self.nodes,
+                   tail_nodes = self.relations}
+    local packed, layout = build.pack(by_relation)
+    by_relation = new{packed = packed, layout = layout, edges = e.n, nodes = self.nodes,
+                      tail_nodes = self.relations, shared = {},
+                      counts = {heads = self.nodes, tails = self.relations}}
+    self.shared.by_relation = by_relation
+  end
+  if w then fail('aggregate: add and sub take no weight; use mul or copy') end
+  return op(by_relation, 'aggregate', r)
+end
+
+--- The mean: by how many edges there are, or by how many of a sample are left.
+local function averaged(self, sum)
+  if not self.left then return sum * inverse_degrees(self) end
+  return sum / op(self, 'aggregate', ones(self), self.left):clamp(1e-12, math.huge)
+end
+
+local MESSAGES = {copy = true, mul = true, add = true, sub = true}
+
+local function largest(self, x, o, w)
+  if o.message and o.message ~= 'copy' or w then
+    fail('aggregate: max takes the message copy, without weights')
+  end
+  return op(self, 'aggregate_pick', x, op(self, 'aggregate_argmax', x))
+end
+
+--- out[h] = reduce over edges (h, r, t) of weight * message(x[t], relation[r]); 0 where h has none.
+--- Nothing is made or kept an edge and column.
+---@param x Tensor [tail nodes, d]
+---@param o? {reduce: string, message: string, relation: Tensor, weight: Tensor}
+---  reduce 'sum' (default), 'mean' or 'max'; message 'copy' (default; 'mul' with relation), 'mul',
+---  'add' or 'sub' (x - relation); relation [relations, d]; weight [edges]
+---@return Tensor [heads, d]
+function Graph:aggregate(x, o)
+  session.options('aggregate', o, 'reduce message relation weight')
+  o = o or {}
+  local reduce, message = o.reduce or 'sum', o.message or (o.relation and 'mul' or 'copy')
+  if not MESSAGES[message] then
+    fail("aggregate: message '%s' is not one of copy, mul, add, sub", tostring(message))
+  end
+  if (message ~= 'copy') ~= (o.relation ~= nil) then
+    fail("aggregate: message '%s' and relation vectors %s", message,
+         o.relation and 'given' or 'missing')
+  end
+  local w = weights_of(self, o.weight)
+  if reduce == 'max' then return largest(self, x, o, w) end
+  if reduce ~= 'sum' and reduce ~= 'mean' then
+    fail("aggregate: reduce '%s' is not one of sum, mean, max", tostring(reduce))
+  end
+  local sum
+  if message == 'add' or message == 'sub' then
+    local r = summed_relations(self, o.relation, w)
+    sum = message == 'add' and summed(self, x) + r or summed(self, x) - r
+  else
+    sum = summed(self, x, o.relation, w)
+  end
+  return reduce == 'mean' and averaged(self, sum) or sum
+end
+
+--- a[head] . b[tail] for each edge, or a[head] . (b[tail] r[relation]).
+---@param a Tensor [heads, d] ---@param b Tensor [tails, d] ---@param r? Tensor [relations, d]
+---@return Tensor [edges]
+function Graph:dot(a, b, r)
+  if bit.band(self.layout, BACKWARD) ~= 0 then fail('dot: of the graph itself, not transposed') end
+  if r then return op(self, 'aggregate_dot', a, b, r) end
+  return op(self, 'aggregate_dot', a, b)
+end
+
+--- Softmax of edge scores over the edges of each head. ---@param scores Tensor [edges]
+---@return Tensor [edges]
+function Graph:softmax(scores) return op(self, 'edge_softmax', scores) end
+
+-- ---- other graphs of the same edges ----
+
+--- Tails and heads exchanged; shares the memory. Edge values keep their order.
+function Graph:transpose()
+  return copy(self, {layout = bit.bxor(self.layout, BACKWARD), nodes = self.tail_nodes,
+                     tail_nodes = self.nodes})
+end
+
+--- With edge weights that aggregate multiplies with. ---@param weights Tensor [edges]
+function Graph:weighted(weights) return copy(self, {weights = weights}) end
+
+--- With weights 1 / degree of the head ('row'), or 1 / sqrt(degree of head x degree of tail)
+--- ('symmetric': Kipf & Welling 2017, without the self loops).
+---@param kind string 'row' or 'symmetric'
+function Graph:normalized(kind)
+  if kind ~= 'row' and kind ~= 'symmetric' then
+    fail("normalized: '%s' is not row or symmetric", tostring(kind))
+  end
+  local heads, _, e = sizes(self)
+  local packed, weights = self.packed:values(), ffi.new('float[?]', e + 1)
+  local by_head, by_tail = degrees(self, false), degrees(self, true)
+  for h = 0, heads - 1 do
+    for p = packed[h], packed[h + 1] - 1 do
+      weights[p] = kind == 'row' and 1 / by_head[h]
+        or 1 / math.sqrt(by_head[h] * by_tail[packed[heads + 1 + p]])
     end
   end
-  for i = 0, n - 1 do
-    if heads[i] < 0 or heads[i] >= o.nodes or tails[i] < 0 or tails[i] >= o.nodes
-       or relations[i] < 0 or relations[i] >= o.relations then
-      fail('graph: triple %d is (%d, %d, %d), outside %d nodes and %d relations', i, heads[i],
-           relations[i], tails[i], o.nodes, o.relations)
-    end
-  end
-  heads, relations, tails, n = directed(heads, relations, tails, n, o.undirected)
-  local offsets = ffi.new('int32_t[?]', o.nodes + 1)
-  local sorted, order = ffi.new('int32_t[?]', n + 1), ffi.new('int32_t[?]', n + 1)
-  check(C.tkg_csr_build(n, heads, tails, o.nodes, offsets, sorted, order))
-  local by_head = ffi.new('int32_t[?]', n + 1)
-  for i = 0, n - 1 do by_head[i] = relations[order[i]] end
-  return setmetatable({
-    nodes = o.nodes, relations = o.relations, edges = n,
-    offsets = kept_ids(offsets, o.nodes + 1), tails = kept_ids(sorted, n),
-    edge_relations = kept_ids(by_head, n),
-  }, Graph)
+  return self:weighted(tensor.create(tensor.F32, {e}, 'graph'):write(weights, 0, e))
 end
+
+--- In a step: this graph with edges dropped at random, each with probability p, the others' weights
+--- divided by 1 - p. Means are over the edges that are left. Drawn again for backward, not kept.
+---@param p number 0 <= p < 1
+function Graph:dropout(p)
+  if p == 0 then return self end
+  local left = ops.full(1, self.edges):dropout(p)
+  return copy(self, {weights = self.weights and self.weights * left or left, left = left})
+end
+
+--- In a step: this graph without the edges that lead to nodes dropped at random, weights of the
+--- others divided by 1 - p (node dropout: Berg et al. 2017, NGCF).
+---@param p number 0 <= p < 1
+function Graph:node_dropout(p)
+  if p == 0 then return self end
+  local left = ops.full(1, self.tail_nodes):dropout(p):gather(self:tails())
+  return copy(self, {weights = self.weights and self.weights * left or left, left = left})
+end
+
+-- ---- sampling ----
 
 --- `k` neighbours of each node of `ids`: distinct where a node has at least k; where it has fewer,
 --- each equally often, up to one (KGCN's code draws with replacement and misses some); the node
@@ -93,34 +281,90 @@ function Graph:sample(ids, k)
   if type(k) ~= 'number' or k < 1 or k % 1 ~= 0 then
     fail('sample: %s neighbours asked for, expected a whole number from 1', tostring(k))
   end
+  local offsets, tails, relations = self:offsets(), self:tails(), self:edge_relations()
   local a = tensor.attribute()
   a.i[0], a.i[2] = k, self.relations
-  local pair = tensor.record('sample_neighbors', a, self.offsets, self.tails, self.edge_relations,
-                             ids)
+  local pair = record('sample_neighbors', a, offsets, tails, relations, ids)
   local n = ids:count()
   return pair:rows(1, 1):reshape(n, k), pair:rows(2, 2):reshape(n, k)
 end
 
+--- Tails that make no edge with these heads and relations: negative triples.
+---@param heads Tensor int32 [n] ---@param relations Tensor int32 [n] ---@param count? integer 1
+---@return Tensor int32 [n, count]
+function Graph:negatives(heads, relations, count)
+  local offsets, tails, by = self:offsets(), self:tails(), self:edge_relations()
+  local a = tensor.attribute()
+  a.i[0], a.i[2] = count or 1, self.tail_nodes
+  return record('sample_tails', a, offsets, tails, by, heads, relations)
+end
+
+-- ---- looking ----
+
 local Info = {__tostring = function(i)
   return string.format(
-    'graph: %d nodes, %d relations, %d edges; degree mean %.1f max %d, %d isolated',
-    i.nodes, i.relations, i.edges, i.mean_degree, i.max_degree, i.isolated)
+    'graph: %s nodes, %d relations, %d edges; degree mean %.1f max %d, %d isolated',
+    i.tail_nodes and i.nodes .. ' x ' .. i.tail_nodes or i.nodes, i.relations, i.edges,
+    i.mean_degree, i.max_degree, i.isolated)
 end}
 
---- Counts and degrees: {nodes, relations, edges, isolated, mean_degree, max_degree}.
+--- Counts and degrees of heads: {nodes, relations, edges, isolated, mean_degree, max_degree}.
 function Graph:info()
-  local offsets = self.offsets:values()
-  local isolated, largest = 0, 0
-  for i = 0, self.nodes - 1 do
+  local heads, tails, e = sizes(self)
+  local offsets = self.packed:values()
+  local isolated, most = 0, 0
+  for i = 0, heads - 1 do
     local degree = offsets[i + 1] - offsets[i]
     if degree == 0 then isolated = isolated + 1 end
-    largest = math.max(largest, degree)
+    most = math.max(most, degree)
   end
-  return setmetatable({
-    nodes = self.nodes, relations = self.relations, edges = self.edges, isolated = isolated,
-    mean_degree = self.edges / math.max(self.nodes, 1), max_degree = largest}, Info)
+  return setmetatable({nodes = heads, tail_nodes = tails ~= heads and tails or nil,
+    relations = self.relations or 0, edges = e, isolated = isolated,
+    mean_degree = e / math.max(heads, 1), max_degree = most}, Info)
 end
 
 function Graph:__tostring() return tostring(self:info()) end
 
-return new_graph
+-- ---- making one ----
+
+local function finish(g, o)
+  g = build.extended(g, o)
+  local packed, layout = build.pack(g, o.one_way)
+  return new{packed = packed, layout = layout, edges = g.n, nodes = g.nodes,
+             tail_nodes = g.tail_nodes, relations = g.relation_count, first_user = g.first_user,
+             counts = {heads = g.nodes, tails = g.tail_nodes}, shared = {}}
+end
+
+local KINDS = {kg = true, interactions = true, both = true}
+
+local function from_data(data, o)
+  session.options('graph', o, 'of merged undirected inverse self_loops one_way')
+  o = o or {}
+  local of = o.of or 'kg'
+  if not KINDS[of] then fail("graph: of = '%s': kg, interactions or both", tostring(of)) end
+  return finish(build.of_data(data, of, of == 'both' or o.merged or false), o)
+end
+
+--- A graph of triples, or of a data set's train part.
+---
+--- tk.graph{head =, relation =, tail =, nodes =, relations =}: ids 0-based, as int32 tensors, lists,
+--- or FFI arrays with their length `n`. Without relation the edges are all of one kind. nodes may be
+--- {heads, tails} for edges from one kind of node to another. tk.graph(data, {of = 'kg' |
+--- 'interactions' | 'both', merged =}): entities; users x items, or with merged = true one graph in
+--- which user u is node items + u; entities and, behind them, users, interactions by a relation of
+--- their own, the last. Options of both:
+---   undirected  each edge also back, under the same relation (KGCN)
+---   inverse     each edge also back, under relation id + number of relations (KGAT)
+---   self_loops  each node to itself, under the last relation id
+---   one_way     no gradient to what is aggregated, and half the memory
+--- Edges that are given twice count twice; self loops and nodes without edges are fine.
+---@return Graph
+return function(o, more)
+  if type(o) ~= 'table' then
+    fail('graph: expected {head = ids, relation = ids, tail = ids, ...} or a data set')
+  end
+  if type(o.known) == 'function' then return from_data(o, more) end
+  session.options('graph', o,
+                  'head relation tail nodes relations n undirected inverse self_loops one_way')
+  return finish(build.of_triples(o), o)
+end

@@ -213,4 +213,18 @@ function ops.edge_dot(u, r, ids) return record('edge_dot', nil, u, r, ids) end
 --- never made. ---@param w Tensor [n, k] ---@param x Tensor [n k, d] ---@return Tensor [n, d]
 function ops.mix(w, x) return record('mix', nil, w, x) end
 
+--- Row i of x times the matrix that ids[i] names: relations with matrices of their own (TransR,
+--- RippleNet). Rows are grouped by matrix; a matrix a row is never made.
+---@param x Tensor [n, d] ---@param w Tensor [kinds, d, k] ---@param ids Tensor int32 [n]
+---@return Tensor [n, k]
+function ops.grouped_matmul(x, w, ids) return record('grouped_matmul', nil, x, w, ids) end
+
+--- g[i] . x[i k + j], for each row of g and the k rows of x that belong to it.
+---@param g Tensor [n, d] ---@param x Tensor [n k, d] ---@param k integer ---@return Tensor [n, k]
+function ops.mix_dot(g, x, k)
+  local a = attribute()
+  a.i[0] = k
+  return record('mix_dot', a, g, x)
+end
+
 return ops

@@ -1,0 +1,155 @@
+--- Edges of a graph: from triples or from a data set, with inverses and self loops, packed for the
+--- engine (engine/graph.h).
+local bit = require 'bit'
+local ffi = require 'ffi'
+local C = require 'tinykg.lib'
+local session = require 'tinykg.session'
+local tensor = require 'tinykg.tensor'
+local check, fail = session.check, session.fail
+
+local build = {}
+
+local RELATIONS, ONE_WAY = C.TKG_GRAPH_RELATIONS, C.TKG_GRAPH_ONE_WAY
+
+--- Growing lists of heads, relations, tails as FFI arrays.
+---@class Edges
+---@field n integer ---@field heads ffi.cdata* ---@field relations ffi.cdata* ---@field tails ffi.cdata*
+local function edges(most)
+  local function ints() return ffi.new('int32_t[?]', most + 1) end
+  return {n = 0, heads = ints(), relations = ints(), tails = ints()}
+end
+
+local function add(e, head, relation, tail)
+  e.heads[e.n], e.relations[e.n], e.tails[e.n] = head, relation, tail
+  e.n = e.n + 1
+end
+
+-- ---- triples as a user gives them ----
+
+local function column(x, n, what)
+  if x == nil then fail('graph: no %s given', what) end
+  if tensor.is(x) then
+    if x:dtype() ~= 'i32' then fail('graph: %s must be ids', what) end
+    return x:values()
+  end
+  if type(x) == 'cdata' then
+    if not n then fail('graph: n is needed with FFI arrays') end
+    return x, n
+  end
+  return tensor.ids(x):values()
+end
+
+local function check_count(name, value)
+  if type(value) ~= 'number' or value < 0 or value % 1 ~= 0 then
+    fail('graph: %s is %s, expected how many there are', name, tostring(value))
+  end
+  return value
+end
+
+local function check_ids(e, heads, tails, relations)
+  for i = 0, e.n - 1 do
+    if e.heads[i] < 0 or e.heads[i] >= heads or e.tails[i] < 0 or e.tails[i] >= tails
+       or relations and (e.relations[i] < 0 or e.relations[i] >= relations) then
+      fail('graph: triple %d is (%d, %d, %d), outside %s nodes and %s relations', i, e.heads[i],
+           relations and e.relations[i] or 0, e.tails[i],
+           heads == tails and heads or heads .. ' x ' .. tails, relations or 'no')
+    end
+  end
+end
+
+--- What `tk.graph{...}` was given, checked: edges and counts.
+function build.of_triples(o)
+  local heads, n = column(o.head, o.n, 'head')
+  local tails, n_tails = column(o.tail, o.n, 'tail')
+  local relations, n_relations = nil, n
+  if o.relation then relations, n_relations = column(o.relation, o.n, 'relation') end
+  if n ~= n_relations or n ~= n_tails then
+    fail('graph: %d heads, %d relations, %d tails', n, n_relations, n_tails)
+  end
+  local two = type(o.nodes) == 'table'
+  local g = {n = n, heads = heads, relations = relations, tails = tails}
+  g.nodes = check_count('nodes', two and o.nodes[1] or o.nodes)
+  g.tail_nodes = two and check_count('nodes', o.nodes[2]) or g.nodes
+  g.relation_count = relations and check_count('relations', o.relations)
+  check_ids(g, g.nodes, g.tail_nodes, g.relation_count)
+  return g
+end
+
+-- ---- edges from a data set ----
+
+--- The knowledge graph, the interactions of train, or both, as edges between entities (item i is
+--- entity i) and users (behind the entities, where they are nodes of the same graph).
+---@param data table a data set ---@param of string 'kg', 'interactions' or 'both'
+---@param merged boolean users and items are nodes of one graph
+function build.of_data(data, of, merged)
+  local kg, train = data.graph, data:known()
+  local first = of == 'interactions' and data.items or data.entities
+  local e = edges((of ~= 'interactions' and kg.n or 0) + (of ~= 'kg' and train.n or 0))
+  if of ~= 'interactions' then
+    for i = 0, kg.n - 1 do add(e, kg.heads[i], kg.relations[i], kg.tails[i]) end
+  end
+  local relation = of == 'both' and data.relations or 0
+  for u = 0, of ~= 'kg' and data.users - 1 or -1 do
+    for at = train.offsets[u], train.offsets[u + 1] - 1 do
+      add(e, merged and first + u or u, relation, train.items[at])
+    end
+  end
+  if of == 'kg' then e.nodes = data.entities
+  elseif merged then e.nodes = first + data.users
+  else e.nodes = data.users end
+  e.tail_nodes = (of == 'kg' or merged) and e.nodes or data.items
+  e.relation_count = of == 'kg' and data.relations or of == 'both' and data.relations + 1 or nil
+  if not e.relation_count then e.relations = nil end
+  e.first_user = merged and of ~= 'kg' and first or nil
+  return e
+end
+
+-- ---- both directions, loops ----
+
+--- Adds what was asked for: `undirected` each edge back under the same relation, right behind it;
+--- `inverse` each edge back under relation id + relations; `self_loops` each node to itself under
+--- an id of its own, the last.
+function build.extended(g, o)
+  local back, relations = o.undirected or o.inverse, g.relation_count
+  if (back or o.self_loops) and g.nodes ~= g.tail_nodes then
+    fail('graph: heads and tails are not the same nodes, so edges cannot go both ways')
+  end
+  if not back and not o.self_loops then return g end
+  local e = edges((back and 2 or 1) * g.n + (o.self_loops and g.nodes or 0))
+  local shift = o.inverse and relations or 0
+  for i = 0, g.n - 1 do
+    local r = relations and g.relations[i] or 0
+    add(e, g.heads[i], r, g.tails[i])
+    if o.undirected then add(e, g.tails[i], r, g.heads[i]) end
+  end
+  for i = 0, o.inverse and g.n - 1 or -1 do
+    add(e, g.tails[i], (relations and g.relations[i] or 0) + shift, g.heads[i])
+  end
+  local total = relations and relations + shift or nil
+  if o.self_loops then
+    for v = 0, g.nodes - 1 do add(e, v, total or 0, v) end
+    total = total and total + 1
+  end
+  e.nodes, e.tail_nodes, e.first_user = g.nodes, g.tail_nodes, g.first_user
+  e.relation_count = total
+  return e
+end
+
+-- ---- packing ----
+
+--- The packed graph as a kept tensor, with its layout. ---@param one_way? boolean
+---@return Tensor packed, integer layout
+function build.pack(g, one_way)
+  local layout = bit.bor(g.relation_count and RELATIONS or 0, one_way and ONE_WAY or 0)
+  local room = tonumber(C.tkg_graph_length(g.nodes, g.tail_nodes, g.n, layout))
+  local packed, found = ffi.new('int32_t[?]', room + 1), ffi.new('int64_t[1]')
+  check(C.tkg_graph_pack(g.nodes, g.tail_nodes, g.n, g.heads, g.relation_count and g.relations or nil,
+                         g.tails, layout, packed, found, nil))
+  layout = tonumber(found[0])
+  local length = tonumber(C.tkg_graph_length(g.nodes, g.tail_nodes, g.n, layout))
+  local t = tensor.create(tensor.I32, {length}, 'graph')
+  check(C.tkg_tensor_write(t.kept, packed, 0, length))
+  return t, layout
+end
+
+return build
