@@ -76,6 +76,7 @@ int tkg_tensor_rank(const tkg_tensor *tensor);
 double tkg_tensor_size(const tkg_tensor *tensor, int dim); /* dim 0..rank-1; -1: element count */
 int tkg_tensor_write(tkg_tensor *tensor, const void *from, int64_t first, int64_t count);
 int tkg_tensor_read(const tkg_tensor *tensor, void *to, int64_t first, int64_t count);
+int tkg_tensor_copy(tkg_tensor *to, const tkg_tensor *from); /* same device, dtype and count */
 int tkg_tensor_fill(tkg_tensor *tensor, double value);
 /* Drawn from the engine's seed and `stream`: the same stream gives the same numbers. */
 int tkg_tensor_uniform(tkg_tensor *tensor, double low, double high, uint32_t stream);
