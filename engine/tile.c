@@ -61,8 +61,6 @@ enum tkg_part tkg__part(const tkg_tape *tape, const tkg_node *n) {
     return n->rank == 2 && n->inputs == 1 ? TKG_PART_ROWS : TKG_PART_NONE;
   case TKG_OP_AGGREGATE:
   case TKG_OP_AGGREGATE_MUL:
-  case TKG_OP_AGGREGATE_SLOTS:
-  case TKG_OP_AGGREGATE_MUL_SLOTS:
     return TKG_PART_ROWS;
   case TKG_OP_MATMUL:
     if (x->rank != 2 || tape->nodes[n->in[1]].rank != 2) return TKG_PART_NONE;
@@ -82,8 +80,6 @@ bool tkg__aligned(const tkg_tape *tape, const tkg_node *n, int k) {
   switch (n->op) {
   case TKG_OP_AGGREGATE:
   case TKG_OP_AGGREGATE_MUL:
-  case TKG_OP_AGGREGATE_SLOTS:
-  case TKG_OP_AGGREGATE_MUL_SLOTS:
     return false;
   case TKG_OP_MATMUL:
     return n->i[0] || k == 0;

@@ -5,8 +5,8 @@
 #include "program.h"
 
 /* Sorts the nodes of p->order (no updates among them, in order of recording) into groups:
- * p->group_of, p->groups; and p->in_tile says which values live in a tile only. `needed`: nodes that
- * run at all. */
+ * p->group_of, p->groups; and p->in_tile says which values live in a tile only. `needed`: nodes
+ * that run at all. */
 int tkg__tile(tkg_program *p, const bool *needed);
 
 /* What a node can be in a group. */
