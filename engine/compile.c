@@ -1,5 +1,5 @@
-/* From a recorded tape to a plan: clone what is needed, then grad, save, plan. Plans are found
- * again by structure - ops, shapes, attributes - not by the data they ran on. */
+/* From a recorded tape to a plan: clone what is needed, then rows, grad, save, plan. Plans are
+ * found again by structure - ops, shapes, attributes - not by the data they ran on. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -88,9 +88,10 @@ static void unbind(const tkg_program *p) {
 static int compile(tkg_plan *plan, const tkg_tape *tape, tkg_optimizer *optimizer) {
   tkg_program *p = &plan->program;
   int loss = -1, status = start(p, tape, plan->asked, plan->asked_count, &loss);
+  if (!status && loss >= 0) p->reference_bytes = tkg__reference_bytes(p->tape, p->forward);
+  if (!status && plan->policy.rows) status = tkg__rows_pass(p, &loss);
   if (!status && loss >= 0) {
     status = add_backward(p, loss);
-    if (!status) p->reference_bytes = tkg__reference_bytes(p->tape, p->forward);
     if (!status && optimizer) status = add_updates(p, optimizer);
     if (!status) status = tkg__save(p, &plan->policy);
   }
@@ -151,6 +152,7 @@ static bool same_plan(const tkg_plan *a, const tkg_plan *b, const tkg_tape *tape
          a->optimizer == b->optimizer && same_constants(a->constants, b->constants) &&
          a->policy.bits == b->policy.bits && a->policy.rounding == b->policy.rounding &&
          a->policy.small == b->policy.small && a->policy.save == b->policy.save &&
+         a->policy.rows == b->policy.rows &&
          memcmp(a->asked, b->asked, (size_t)a->asked_count * sizeof *a->asked) == 0 &&
          memcmp(a->recorded, tape->nodes, (size_t)a->n * sizeof *tape->nodes) == 0 &&
          same_parameters(&a->program, tape);

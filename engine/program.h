@@ -1,5 +1,5 @@
 /* A program: a tape on its way from recorded values to a plan that runs. Each pass is a file that
- * takes a program and leaves a better one:  grad -> save -> plan -> run. */
+ * takes a program and leaves a better one:  rows -> grad -> save -> plan -> run. */
 #ifndef TKG_PROGRAM_H
 #define TKG_PROGRAM_H
 
@@ -11,6 +11,7 @@ typedef struct tkg_policy {
   int rounding;  /* tkg_rounding */
   int64_t small; /* values of at most so many bytes are kept exactly */
   bool save;     /* false: whatever backward reads is kept exactly */
+  bool rows;     /* false: whole values are computed where some rows of them are gathered */
 } tkg_policy;
 
 /* One forward value that backward reads, for the report. */
@@ -51,6 +52,9 @@ void tkg__program_free(tkg_program *p);
 
 /* Bytes that an op-by-op FP32 autograd tape keeps for this forward; see reference.c. */
 int64_t tkg__reference_bytes(const tkg_tape *tape, int forward);
+
+/* Computes only the rows that are gathered; `loss` is renumbered, -1 stays. */
+int tkg__rows_pass(tkg_program *p, int *loss);
 
 /* Rewrites backward's reads of forward values to kept copies. */
 int tkg__save(tkg_program *p, const tkg_policy *policy);

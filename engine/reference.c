@@ -33,6 +33,28 @@ static void edges(counter *c, int64_t e, int64_t d, bool gathered) {
   c->bytes += 4 * e * d * (gathered ? 2 : 1);
 }
 
+/* The share of a graph's edges that takes part: dropping edges leaves fewer to be gathered. */
+static double share_of_edges(const counter *c, const tkg_node *n, int weight) {
+  double share = 1;
+  for (int w = weight < n->inputs ? n->in[weight] : -1; w >= 0;) {
+    const tkg_node *from = &c->tape->nodes[w];
+    if (from->op == TKG_OP_DROPOUT) share *= 1 - from->f[0];
+    w = from->op == TKG_OP_DROPOUT || from->op == TKG_OP_GATHER ? from->in[0] : -1;
+  }
+  return share;
+}
+
+/* Sums over a graph. One with constant weights is a sparse product, which keeps nothing; a product
+ * an edge, or a weight that learns, has its factors gathered for each edge. */
+static void graph_sum(counter *c, const tkg_node *n) {
+  bool mul = n->op == TKG_OP_AGGREGATE_MUL;
+  int weight = mul ? 3 : 2;
+  bool learns = weight < n->inputs && c->wanted[n->in[weight]];
+  double count = (double)n->i[2] * share_of_edges(c, n, weight);
+  if (mul || learns) edges(c, (int64_t)count, tkg__cols(n), mul);
+  if (learns) value(c, n->in[weight]);
+}
+
 static void node(counter *c, int i) {
   const tkg_node *n = &c->tape->nodes[i];
   switch (n->op) {
@@ -76,6 +98,28 @@ static void node(counter *c, int i) {
     value(c, n->in[0]);
     value(c, n->in[2]);
     edges(c, tkg__count(n), tkg__cols(&c->tape->nodes[n->in[0]]), true);
+    break;
+  case TKG_OP_AGGREGATE:
+  case TKG_OP_AGGREGATE_MUL:
+    graph_sum(c, n);
+    break;
+  case TKG_OP_AGGREGATE_DOT:
+    edges(c, tkg__count(n), tkg__cols(&c->tape->nodes[n->in[1]]), true);
+    break;
+  case TKG_OP_EDGE_SOFTMAX:
+    value(c, i);
+    break;
+  case TKG_OP_AGGREGATE_PICK:
+    value(c, n->in[2]);
+    break;
+  case TKG_OP_GROUPED_MATMUL: /* a matrix is gathered for each row */
+    value(c, n->in[0]);
+    edges(c, tkg__rows(n), tkg__cols(n) * tkg__cols(&c->tape->nodes[n->in[0]]), false);
+    break;
+  case TKG_OP_MIX_DOT:
+    value(c, n->in[0]);
+    if (n->inputs == 2) value(c, n->in[1]);
+    edges(c, tkg__count(n), tkg__cols(&c->tape->nodes[n->in[0]]), n->inputs > 2);
     break;
   case TKG_OP_MIX:
     value(c, n->in[0]);

@@ -7,7 +7,7 @@
  * Which values may be noisy is not a list of ops but a property that is checked. A decoded copy is
  * unbiased, so every gradient stays unbiased as long as backward is linear in each noisy copy and
  * multiplies only copies of independent noise (METHOD section 1). Noise is followed from every
- * decode through backward (`reads` in ops.def says how an op passes it on); where it would meet
+ * copy through backward (`reads` in ops.def says how an op passes it on); where it would meet
  * itself or enter a non-linear op, the value is kept exactly. */
 #include <stdlib.h>
 #include <string.h>
@@ -24,11 +24,12 @@ typedef struct save {
   const tkg_tape *old;
   tkg_tape *fresh;
   int n, forward;
-  bool *need_value, *need_sign, *is_root, *must_be_exact;
+  bool *need_value, *need_sign, *need_codes, *is_root, *must_be_exact;
   bool *available; /* can be had in backward with nothing kept beyond what is kept already */
+  bool *exactly;   /* and without noise */
   uint8_t *rule;
   int32_t *map, *copy, *mask, *code; /* old node -> new node: itself, as backward reads it, ... */
-  int32_t *source;                   /* new decode node -> old node */
+  int32_t *source;                   /* new encode node -> old node */
 } save;
 
 /* ---- 1. what backward reads ---- */
@@ -43,6 +44,7 @@ static void find_needs(save *s) {
         s->need_sign[v] = true;
       else
         s->need_value[v] = true;
+      if (tkg__op_reads(n->op, k) == 'q') s->need_codes[v] = true;
     }
   }
   for (int v = s->forward; v-- > 0;) { /* a view is kept as what it views */
@@ -54,17 +56,42 @@ static void find_needs(save *s) {
 
 /* ---- 2. one rule a value ---- */
 
-static bool inputs_available(const save *s, int v) {
+static bool inputs_exact(const save *s, int v) {
   const tkg_node *n = &s->old->nodes[v];
   for (int k = 0; k < n->inputs; k++)
-    if (!s->available[n->in[k]]) return false;
+    if (!s->exactly[n->in[k]]) return false;
   return true;
+}
+
+/* A norm of noisy rows would not be the norm; and who reads codes cannot read their sums. */
+static bool inputs_available(const save *s, int v) {
+  const tkg_node *n = &s->old->nodes[v];
+  if (s->need_codes[v]) return inputs_exact(s, v);
+  for (int k = 0; k < n->inputs; k++) {
+    bool exact = tkg__op_reads(n->op, k) == 'x';
+    if (!(exact ? s->exactly : s->available)[n->in[k]]) return false;
+  }
+  return true;
+}
+
+/* Cheap to compute again, or asked for by the recipe; random ops are only where R says so. */
+static bool may_recompute(const save *s, int v) {
+  const tkg_node *n = &s->old->nodes[v];
+  bool asked = n->rule == TKG_RULE_RECOMPUTE && !tkg__op_is(n->op, 'Q');
+  return (asked || tkg__op_is(n->op, 'R')) && !s->must_be_exact[v] && inputs_available(s, v);
 }
 
 static bool is_available(const save *s, int v) {
   const tkg_node *n = &s->old->nodes[v];
-  if (n->op == TKG_OP_LEAF || s->is_root[v] || s->rule[v]) return true;
-  return tkg__op_is(n->op, 'R') && !s->must_be_exact[v] && inputs_available(s, v);
+  return n->op == TKG_OP_LEAF || s->is_root[v] || s->rule[v] || may_recompute(s, v);
+}
+
+/* Of an available value: kept as it is, or made again of such. */
+static bool is_exact(const save *s, int v) {
+  int rule = s->rule[v];
+  if (rule == TKG_RULE_QUANTIZE) return false;
+  bool kept = rule == TKG_RULE_EXACT || rule == TKG_RULE_RESIDENT;
+  return kept || s->old->nodes[v].op == TKG_OP_LEAF || s->is_root[v] || inputs_exact(s, v);
 }
 
 static int width(const save *s, const tkg_node *n) { return n->bits ? n->bits : s->policy->bits; }
@@ -80,8 +107,7 @@ static int choose(const save *s, int v) {
   const tkg_node *n = &s->old->nodes[v];
   if (n->op == TKG_OP_LEAF || s->is_root[v]) return TKG_RULE_RESIDENT;
   if (!s->policy->save) return TKG_RULE_EXACT;
-  bool again = tkg__op_is(n->op, 'R') && !s->must_be_exact[v] && inputs_available(s, v);
-  if (again && (n->rule == TKG_RULE_DEFAULT || n->rule == TKG_RULE_RECOMPUTE))
+  if (may_recompute(s, v) && (n->rule == TKG_RULE_DEFAULT || n->rule == TKG_RULE_RECOMPUTE))
     return TKG_RULE_RECOMPUTE;
   if (n->rule == TKG_RULE_EXACT || s->must_be_exact[v] || !worth_packing(s, n))
     return TKG_RULE_EXACT;
@@ -93,6 +119,7 @@ static void choose_all(save *s) {
   for (int v = 0; v < s->forward; v++) {
     if (s->need_value[v]) s->rule[v] = (uint8_t)choose(s, v);
     s->available[v] = is_available(s, v);
+    s->exactly[v] = s->available[v] && is_exact(s, v);
   }
 }
 
@@ -121,7 +148,8 @@ static int emit_kept(save *s, int op, int input, int v, int dtype) {
   node.dtype = (uint8_t)dtype;
   if (op != TKG_OP_SIGN_MASK) {
     node.i[0] = width(s, &s->old->nodes[v]);
-    node.i[1] = s->policy->rounding;
+    /* Who reads the codes themselves corrects for dither's variance, which alone is known. */
+    node.i[1] = s->need_codes[v] ? (int)TKG_ROUND_DITHER : s->policy->rounding;
     node.i[2] = STREAM_KEPT + v;
   }
   return emit(s, &node, s->old->side[v].where);
@@ -135,7 +163,11 @@ static int emit_forward(save *s, int v) {
   tkg_tensor *tensor = s->old->side[v].tensor;
   if (tensor) s->fresh->side[at].tensor = tkg_tensor_retain(tensor);
   s->fresh->side[at].origin = s->old->side[v].origin;
-  if (s->rule[v] == TKG_RULE_QUANTIZE) s->code[v] = emit_kept(s, TKG_OP_ENCODE, at, v, TKG_CODES);
+  if (s->rule[v] == TKG_RULE_QUANTIZE) {
+    s->code[v] = emit_kept(s, TKG_OP_ENCODE, at, v, TKG_CODES);
+    if (s->code[v] < 0) return TKG_E_MEMORY;
+    s->source[s->code[v]] = v;
+  }
   if (wants_mask(s, v)) s->mask[v] = emit_kept(s, TKG_OP_SIGN_MASK, at, v, TKG_MASK);
   return TKG_OK;
 }
@@ -160,7 +192,6 @@ static int backward_copy(save *s, int v) {
   if (s->rule[v] == TKG_RULE_QUANTIZE) {
     int decoded = emit_kept(s, TKG_OP_DECODE, s->code[v], v, TKG_F32);
     if (decoded < 0) return -1;
-    s->source[decoded] = v;
     return s->copy[v] = restore_zeros(s, v, decoded);
   }
   bool stays = n->op == TKG_OP_LEAF || s->is_root[v] || s->rule[v] == TKG_RULE_EXACT;
@@ -175,8 +206,13 @@ static int emit_backward(save *s, int i) {
   tkg_node node = s->old->nodes[i];
   for (int k = 0; k < node.inputs; k++) {
     int v = node.in[k];
-    bool sign = tkg__op_reads(node.op, k) == 's' && v < s->forward && s->mask[v] >= 0;
-    node.in[k] = v >= s->forward ? s->map[v] : sign ? s->mask[v] : backward_copy(s, v);
+    char reads = tkg__op_reads(node.op, k);
+    bool sign = reads == 's' && v < s->forward && s->mask[v] >= 0;
+    bool codes = reads == 'q' && v < s->forward && s->code[v] >= 0;
+    node.in[k] = v >= s->forward ? s->map[v]
+                 : sign          ? s->mask[v]
+                 : codes         ? s->code[v]
+                                 : backward_copy(s, v);
     if (node.in[k] < 0) return TKG_E_MEMORY;
   }
   s->map[i] = emit(s, &node, s->old->side[i].where);
@@ -206,27 +242,34 @@ typedef struct noise {
   int words;
 } noise;
 
-static bool blame(save *s, const uint64_t *bits, int words, const int32_t *decodes) {
+static bool blame(save *s, const uint64_t *bits, int words, const int32_t *sources) {
   bool any = false;
   for (int b = 0; b < 64 * words; b++)
-    if ((bits[b / 64] >> (b % 64)) & 1) any = s->must_be_exact[s->source[decodes[b]]] = true;
+    if ((bits[b / 64] >> (b % 64)) & 1) any = s->must_be_exact[s->source[sources[b]]] = true;
   return any;
 }
 
+static bool multiplied(int op, int input) {
+  char reads = tkg__op_reads(op, input);
+  return reads == 'm' || reads == 'q';
+}
+
 /* True when a node of the new tape breaks the rule; the values to blame must then be exact. */
-static bool breaks(save *s, const noise *z, int i, const int32_t *decodes, uint64_t *shared) {
+static bool breaks(save *s, const noise *z, int i, const int32_t *sources, uint64_t *shared) {
   const tkg_node *n = &s->fresh->nodes[i];
   if (tkg__op_is(n->op, 'U')) return false; /* gradients have arrived */
   bool any = false;
   for (int a = 0; a < n->inputs; a++) {
     const uint64_t *za = z->bits + (size_t)n->in[a] * (size_t)z->words;
     char reads = tkg__op_reads(n->op, a);
-    if (reads == 'x' || reads == 's') any |= blame(s, za, z->words, decodes);
-    for (int b = a + 1; reads == 'm' && b < n->inputs; b++) {
+    bool codes = s->fresh->nodes[n->in[a]].dtype == TKG_CODES;
+    if (reads == 'x' || reads == 's' || (reads == 'q' && !codes))
+      any |= blame(s, za, z->words, sources);
+    for (int b = a + 1; multiplied(n->op, a) && b < n->inputs; b++) {
       const uint64_t *zb = z->bits + (size_t)n->in[b] * (size_t)z->words;
-      if (tkg__op_reads(n->op, b) != 'm') continue;
+      if (!multiplied(n->op, b)) continue;
       for (int w = 0; w < z->words; w++) shared[w] = za[w] & zb[w];
-      any |= blame(s, shared, z->words, decodes);
+      any |= blame(s, shared, z->words, sources);
     }
   }
   return any;
@@ -240,22 +283,22 @@ static int find_conflicts(save *s, bool *found) {
   noise z = {NULL, (count + 63) / 64};
   size_t words = (size_t)z.words;
   z.bits = calloc(((size_t)n + 1) * words, sizeof *z.bits); /* the last row is scratch */
-  int32_t *decodes = calloc(64 * words, sizeof *decodes);
-  for (int i = 0, at = 0; i < n && z.bits && decodes; i++) {
+  int32_t *sources = calloc(64 * words, sizeof *sources);
+  for (int i = 0, at = 0; i < n && z.bits && sources; i++) {
     uint64_t *zi = z.bits + (size_t)i * words;
     const tkg_node *node = &s->fresh->nodes[i];
     if (s->source[i] >= 0) {
       zi[at / 64] |= 1ULL << (at % 64);
-      decodes[at++] = i;
+      sources[at++] = i;
       continue;
     }
-    if (breaks(s, &z, i, decodes, z.bits + (size_t)n * words)) *found = true;
+    if (breaks(s, &z, i, sources, z.bits + (size_t)n * words)) *found = true;
     for (int k = 0; k < node->inputs; k++)
       for (size_t w = 0; w < words; w++) zi[w] |= z.bits[(size_t)node->in[k] * words + w];
   }
-  int status = z.bits && decodes ? TKG_OK : tkg__fail(TKG_E_MEMORY, "save: no memory");
+  int status = z.bits && sources ? TKG_OK : tkg__fail(TKG_E_MEMORY, "save: no memory");
   free(z.bits);
-  free(decodes);
+  free(sources);
   return status;
 }
 
@@ -302,7 +345,7 @@ static int report(save *s) {
 
 static bool allocate(save *s) {
   size_t n = (size_t)s->n + 1;
-  bool *flags = calloc(5 * n, sizeof *flags);
+  bool *flags = calloc(7 * n, sizeof *flags);
   s->rule = calloc(n, 1);
   s->map = malloc(10 * n * sizeof *s->map);
   s->need_value = flags;
@@ -311,6 +354,8 @@ static bool allocate(save *s) {
   s->is_root = flags + 2 * n;
   s->must_be_exact = flags + 3 * n;
   s->available = flags + 4 * n;
+  s->need_codes = flags + 5 * n;
+  s->exactly = flags + 6 * n;
   s->copy = s->map + n;
   s->mask = s->map + 2 * n;
   s->code = s->map + 3 * n;

@@ -12,7 +12,7 @@ int tkg_step_create(tkg_engine *engine, tkg_step **out) {
   *out = calloc(1, sizeof **out);
   if (!*out) return tkg__fail(TKG_E_MEMORY, "no memory for a step");
   (*out)->engine = tkg__engine_retain(engine);
-  (*out)->policy = (tkg_policy){32, TKG_ROUND_DITHER, 4096, true};
+  (*out)->policy = (tkg_policy){32, TKG_ROUND_DITHER, 4096, true, true};
   return TKG_OK;
 }
 
@@ -35,6 +35,8 @@ int tkg_step_set(tkg_step *step, const char *option, double value) {
     step->policy.small = (int64_t)value;
   else if (strcmp(option, "save") == 0)
     step->policy.save = value != 0;
+  else if (strcmp(option, "rows") == 0)
+    step->policy.rows = value != 0;
   else if (strcmp(option, "number") == 0 && value >= 0 && value <= UINT32_MAX)
     step->number = (uint32_t)value;
   else
