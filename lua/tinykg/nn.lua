@@ -22,10 +22,14 @@ function nn.class(name)
   return class
 end
 
---- Uniform in +-sqrt(6 / (rows + cols)) (Glorot & Bengio 2010), as a kept tensor [rows, cols].
-function nn.xavier(rows, cols)
-  local t = tensor.create(tensor.F32, tensor.shape(rows, cols), 'parameter')
-  local bound = math.sqrt(6 / (rows + cols))
+--- Uniform in +-sqrt(6 / (rows + cols)) (Glorot & Bengio 2010), as a kept tensor [rows, cols]. With
+--- three numbers: a stack [n, rows, cols] in +-sqrt(6 / (n (rows + cols))), as TensorFlow counts.
+function nn.xavier(...)
+  local shape = tensor.shape(...)
+  local rank = #shape
+  if rank ~= 2 and rank ~= 3 then session.fail('xavier: of 2 or 3 dimensions, not %d', rank) end
+  local t = tensor.create(tensor.F32, shape, 'parameter')
+  local bound = math.sqrt(6 / ((rank == 3 and shape[1] or 1) * (shape[rank - 1] + shape[rank])))
   session.check(C.tkg_tensor_uniform(t.kept, -bound, bound, session.stream()))
   return t
 end
