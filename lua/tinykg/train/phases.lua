@@ -94,7 +94,7 @@ local function step_function(self, p, model, data, o)
   local sampler = data.task ~= 'ctr' and feed.sampler(data, o.negatives, o.negative_sampling)
   self.part = data.train
   return function(batch)
-    batch.negatives = sampler and sampler(batch.users)
+    batch.negatives = sampler and sampler(batch.users) or nil -- drawn by the step itself
     return p.loss(model, batch)
   end
 end
