@@ -299,6 +299,25 @@ function Graph:negatives(heads, relations, count)
   return record('sample_tails', a, offsets, tails, by, heads, relations)
 end
 
+--- What the edge (rows[b], ids[b, j]) weighs (1 in a graph without weights), `default` where there is
+--- none: entries of a sparse matrix. Of edges given twice, any. No gradient.
+---@param rows Tensor int32 [b] heads ---@param ids Tensor int32 [b, j] tails, or ids that are none
+---@param default? number 0
+---@return Tensor [b, j]
+function Graph:lookup(rows, ids, default)
+  local a = tensor.attribute()
+  a.f[0] = default or 0
+  return record('lookup', a, self:offsets(), self:tails(), rows, ids,
+                self.weights or ops.full(1, self.edges))
+end
+
+--- Ripple sets (Wang et al. 2018) of lists of nodes: see tinykg.graph.ripple.
+---@param seeds tinykg.Csr a list of nodes a row ---@param hops integer ---@param size integer
+---@return {heads: Tensor, relations: Tensor, tails: Tensor}[] by hop, each int32 [rows, size]
+function Graph:ripples(seeds, hops, size)
+  return require('tinykg.graph.ripple')(self, seeds, hops, size)
+end
+
 -- ---- looking ----
 
 local Info = {__tostring = function(i)

@@ -215,9 +215,17 @@ function ops.mix(w, x) return record('mix', nil, w, x) end
 
 --- Row i of x times the matrix that ids[i] names: relations with matrices of their own (TransR,
 --- RippleNet). Rows are grouped by matrix; a matrix a row is never made.
----@param x Tensor [n, d] ---@param w Tensor [kinds, d, k] ---@param ids Tensor int32 [n]
+---@param x Tensor [n, d] ---@param w Tensor [kinds, d, k], or [kinds, k, d] to be transposed
+---@param ids Tensor int32 [n] ---@param options? {transpose: boolean}
 ---@return Tensor [n, k]
-function ops.grouped_matmul(x, w, ids) return record('grouped_matmul', nil, x, w, ids) end
+function ops.grouped_matmul(x, w, ids, options)
+  local a = attribute()
+  if options then
+    session.options('grouped_matmul', options, 'transpose')
+    a.i[0] = options.transpose and 1 or 0
+  end
+  return record('grouped_matmul', a, x, w, ids)
+end
 
 --- g[i] . x[i k + j], for each row of g and the k rows of x that belong to it.
 ---@param g Tensor [n, d] ---@param x Tensor [n k, d] ---@param k integer ---@return Tensor [n, k]
