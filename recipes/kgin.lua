@@ -1,5 +1,5 @@
---- KGIN: why a user takes an item is an intent, a mixture of the graph's relations; what an entity is
---- comes along relational paths. Equation numbers are the paper's; where its code differs, the code.
+--- KGIN: why a user takes an item is an intent, a mixture of the graph's relations; what an entity
+--- is comes along relational paths. Equation numbers are the paper's; where it differs, its code's.
 local tk = require 'tinykg'
 
 local KGIN = tk.nn.class('KGIN')
@@ -7,8 +7,8 @@ local KGIN = tk.nn.class('KGIN')
 --- e_p = sum over relations of alpha(r, p) e_r, alpha = softmax of w (eq. 1, 2): [intents, d].
 function KGIN:intents() return self.mixture:softmax():matmul(self.relations.weight) end
 
---- Final rows of users and of entities: e^0 + e^1 + ... (eq. 13). A hop reads the normalised rows of
---- the one before; in training each step sees another half of the edges.
+--- Final rows of users and of entities: e^0 + e^1 + ... (eq. 13). A hop reads the normalised rows
+--- of the one before; in training each step sees another half of the edges.
 function KGIN:vectors()
   local kg, taken, intents = self.kg, self.taken, self:intents()
   if self.training then
@@ -33,7 +33,7 @@ end
 function KGIN:loss(batch)
   local users, entities = self:vectors()
   local u, i = users:gather(batch.users), entities:gather(batch.items)
-  local n, loss, squares = u:size(1), nil, u:square():sum() + i:square():sum()
+  local squares, loss = u:square():sum() + i:square():sum()
   if batch.labels then
     loss = tk.loss.bce(tk.dot(u, i), batch.labels)
   else
@@ -42,7 +42,7 @@ function KGIN:loss(batch)
     loss = tk.loss.bpr(tk.dot(u, i):reshape(-1, 1), drawn)
     squares = squares + j:square():sum()
   end
-  loss = loss + squares * (self.l2 / (2 * n))
+  loss = loss + squares * (self.l2 / (2 * batch.users:size(1)))
   if self.sim_weight == 0 then return loss end
   return loss + tk.loss.independence(self.mixture, self.sim_kind) * self.sim_weight
 end

@@ -57,18 +57,14 @@ end
 --- Cross-entropy of labels; without labels, of known items (1) and drawn ones (0) (eq. 13).
 function RippleNet:loss(batch)
   local hops = self:ripples_of(batch.users)
-  local logits, loss = self:logits(hops, batch.items), nil
-  if batch.labels then
-    loss = tk.loss.bce(logits, batch.labels)
-  else
-    local drawn, count = nil, batch.negatives:size(2)
-    for k = 1, count do
-      local x = self:logits(hops, batch.negatives:narrow(2, k, 1):reshape(-1)):softplus():mean()
-      drawn = drawn and drawn + x or x
-    end
-    loss = (-logits):softplus():mean() + drawn / count
+  local logits, rest = self:logits(hops, batch.items), self:regularizers(hops)
+  if batch.labels then return tk.loss.bce(logits, batch.labels) + rest end
+  local count, loss = batch.negatives:size(2), (-logits):softplus():mean()
+  for k = 1, count do
+    local drawn = self:logits(hops, batch.negatives:narrow(2, k, 1):reshape(-1))
+    loss = loss + drawn:softplus():mean() / count
   end
-  return loss + self:regularizers(hops)
+  return loss + rest
 end
 
 --- Glorot's bound for a stack of matrices, as TensorFlow takes it: the stack's height counts too.

@@ -1,5 +1,5 @@
---- How alike the rows of a matrix are, summed over their pairs: what KGIN keeps its intents apart by
---- (Wang et al., WWW 2021, section 4.1.2).
+--- How alike the rows of a matrix are, summed over their pairs: what KGIN keeps its intents apart
+--- by (Wang et al., WWW 2021, section 4.1.2).
 local ops = require 'tinykg.ops'
 local session = require 'tinykg.session'
 local tensor = require 'tinykg.tensor'
@@ -39,9 +39,11 @@ function kinds.distance(w)
 end
 
 --- Squared cosine.
-function kinds.cosine(w) return (gram(w:normalize()):square() * above_diagonal(w:size(1))):sum() end
+function kinds.cosine(w)
+  return (gram(w:normalize()):square() * above_diagonal(w:size(1))):sum()
+end
 
---- Mutual information by contrast: of each row, -log softmax over all rows of cosine / .2, at itself.
+--- (The authors' code leaves out a normalisation and gets |sum of columns|^2: this is the paper's.)
 --- (The authors' code leaves out a normalisation and gets |sum of columns|^2; this is the paper's.)
 function kinds.mi(w)
   local unit = w:normalize()
@@ -54,6 +56,8 @@ return function(w, kind)
   if not kinds[kind] then
     session.fail("loss.independence: '%s' is not distance, cosine or mi", tostring(kind))
   end
-  if not tensor.is(w) or w:rank() ~= 2 then session.fail('loss.independence: a matrix is needed') end
+  if not tensor.is(w) or w:rank() ~= 2 then
+    session.fail('loss.independence: a matrix is needed')
+  end
   return kinds[kind](w)
 end

@@ -193,6 +193,29 @@ function methods:scatter_add(ids, n)
   return record('scatter_add', set_shape{n, self:size(-1)}, self, ids)
 end
 
+--- 0, 1, ... n as kept ids, made once.
+local function counting(n)
+  local cache = session.cache.counting or {}
+  session.cache.counting = cache
+  if not cache[n] then
+    local list = {}
+    for i = 0, n do list[i + 1] = i end
+    cache[n] = tensor.ids(list)
+  end
+  return cache[n]
+end
+
+--- 1 where ids[b, j] is column[b], else 0: a lookup in a matrix with one entry a row.
+---@param ids Tensor int32 [b, j] ---@param column Tensor int32 [b]
+---@return Tensor f32 [b, j]
+function ops.equal(ids, column)
+  if not tensor.is(column) then fail('equal: got a %s, expected a tensor of ids', type(column)) end
+  local n = column:count()
+  local offsets = counting(n)
+  local rows, ones = offsets:narrow(1, 1, n), ops.full(1, n)
+  return record('lookup', attribute(), offsets, column, rows, ids, ones)
+end
+
 -- ---- rows ----
 
 --- Each row divided by its Euclidean norm. ---@param eps? number 1e-12, as PyTorch's normalize

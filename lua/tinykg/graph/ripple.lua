@@ -1,5 +1,5 @@
---- Ripple sets (Wang et al., RippleNet, CIKM 2018): for a list of nodes, triples that begin at them,
---- triples that begin at the tails of those, and so on. Drawn once, as is done before training.
+--- Ripple sets (Wang et al., RippleNet, CIKM 2018): for a list of nodes, triples that begin at
+--- them, triples that begin at the tails of those, and so on. Drawn once, before training.
 local ffi = require 'ffi'
 local random = require 'tinykg.data.random'
 local session = require 'tinykg.session'
@@ -58,7 +58,7 @@ end
 
 --- Hop 1 of row r: `size` of the triples whose head is one of r's seeds; hop k: of those whose head
 --- is a tail of hop k - 1, tails drawn twice counting twice. Without replacement where there are
---- enough. A hop with no triples is that before it again; a row whose seeds have none (or that has no
+--- enough. A hop with no triples is that before it again; a row whose seeds have none (or without
 --- seeds) starts with triples drawn from the whole graph, which say nothing in particular.
 ---@param graph Graph ---@param seeds tinykg.Csr ---@param hops integer ---@param size integer
 ---@return table[] by hop {heads, relations, tails}: int32 tensors [rows, size]
