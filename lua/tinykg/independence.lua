@@ -43,7 +43,6 @@ function kinds.cosine(w)
   return (gram(w:normalize()):square() * above_diagonal(w:size(1))):sum()
 end
 
---- (The authors' code leaves out a normalisation and gets |sum of columns|^2: this is the paper's.)
 --- (The authors' code leaves out a normalisation and gets |sum of columns|^2; this is the paper's.)
 function kinds.mi(w)
   local unit = w:normalize()
