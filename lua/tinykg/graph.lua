@@ -6,6 +6,7 @@ local bit = require 'bit'
 local ffi = require 'ffi'
 local C = require 'tinykg.lib'
 local build = require 'tinykg.graph.build'
+local draw = require 'tinykg.graph.draw'
 local ops = require 'tinykg.ops'
 local session = require 'tinykg.session'
 local tensor = require 'tinykg.tensor'
@@ -33,8 +34,15 @@ local function copy(self, changes)
   return new(fields)
 end
 
---- Ids of one part of the packed array, as a view.
-local function view(self, first, count) return self.packed:narrow(1, first + 1, count) end
+--- Ids of one part of the packed array, a copy made when first asked for.
+local function part(self, name, first, count)
+  local key = 'part ' .. name
+  if not self.shared[key] then
+    local packed = self.packed:values()
+    self.shared[key] = tensor.create(tensor.I32, {count}, 'graph'):write(packed + first, 0, count)
+  end
+  return self.shared[key]
+end
 
 local function sizes(self)
   local c = self.counts
@@ -42,19 +50,19 @@ local function sizes(self)
 end
 
 --- [heads + 1] places where the edges of each head begin. ---@return Tensor
-function Graph:offsets() return view(self, 0, (sizes(self)) + 1) end
+function Graph:offsets() return part(self, 'offsets', 0, (sizes(self)) + 1) end
 
 --- Tail of each edge [edges]. ---@return Tensor
 function Graph:tails()
   local heads, _, e = sizes(self)
-  return view(self, heads + 1, e)
+  return part(self, 'tails', heads + 1, e)
 end
 
 --- Relation of each edge [edges]. ---@return Tensor
 function Graph:edge_relations()
   local heads, _, e = sizes(self)
   if not self.relations then fail('this graph has no relations') end
-  return view(self, heads + 1 + e, e)
+  return part(self, 'relations', heads + 1 + e, e)
 end
 
 --- Head of each edge [edges], made when first asked for. ---@return Tensor
@@ -232,17 +240,34 @@ end
 --- With edge weights that aggregate multiplies with. ---@param weights Tensor [edges]
 function Graph:weighted(weights) return copy(self, {weights = weights}) end
 
---- With weights 1 / degree of the head ('row'), or 1 / sqrt(degree of head x degree of tail)
---- ('symmetric': Kipf & Welling 2017, without the self loops).
----@param kind string 'row' or 'symmetric'
+--- 1 / (edges of its head by its relation) of each edge, into weights.
+local function by_relation(self, packed, weights)
+  local heads, _, e = sizes(self)
+  if not self.relations then fail("normalized: 'relation': this graph has no relations") end
+  local relations, count = packed + heads + 1 + e, ffi.new('int32_t[?]', self.relations + 1)
+  for h = 0, heads - 1 do
+    local from, to = packed[h], packed[h + 1] - 1
+    for p = from, to do count[relations[p]] = count[relations[p]] + 1 end
+    for p = from, to do weights[p] = 1 / count[relations[p]] end
+    for p = from, to do count[relations[p]] = 0 end
+  end
+end
+
+local NORMALIZED = {row = true, symmetric = true, relation = true}
+
+--- With weights 1 / degree of the head ('row'); 1 / sqrt(degree of head x degree of tail)
+--- ('symmetric': Kipf & Welling 2017, without the self loops); 1 / edges of the head by the same
+--- relation ('relation': KGAT's before its first attention).
+---@param kind string 'row', 'symmetric' or 'relation'
 function Graph:normalized(kind)
-  if kind ~= 'row' and kind ~= 'symmetric' then
-    fail("normalized: '%s' is not row or symmetric", tostring(kind))
+  if not NORMALIZED[kind] then
+    fail("normalized: '%s' is not row, symmetric or relation", tostring(kind))
   end
   local heads, _, e = sizes(self)
   local packed, weights = self.packed:values(), ffi.new('float[?]', e + 1)
+  if kind == 'relation' then by_relation(self, packed, weights) end
   local by_head, by_tail = degrees(self, false), degrees(self, true)
-  for h = 0, heads - 1 do
+  for h = 0, kind ~= 'relation' and heads - 1 or -1 do
     for p = packed[h], packed[h + 1] - 1 do
       weights[p] = kind == 'row' and 1 / by_head[h]
         or 1 / math.sqrt(by_head[h] * by_tail[packed[heads + 1 + p]])
@@ -318,6 +343,11 @@ end
 function Graph:ripples(seeds, hops, size)
   return require('tinykg.graph.ripple')(self, seeds, hops, size)
 end
+
+--- A batch of triples with negatives, drawn (in a step, by its plan): see graph/draw.lua.
+---@param n integer
+---@return {heads: Tensor, relations: Tensor, tails: Tensor, negatives: Tensor} int32 [n] each
+function Graph:draw(n) return draw(self, n) end
 
 -- ---- looking ----
 

@@ -113,7 +113,8 @@ end
 
 -- ---- parts that few scripts need: loaded when named ----
 
-local late = {data = 'tinykg.data', metrics = 'tinykg.metrics', recipe = 'tinykg.recipe',
+local late = {data = 'tinykg.data', feed = 'tinykg.feed', metrics = 'tinykg.metrics',
+              recipe = 'tinykg.recipe', attention = 'tinykg.graph.attention',
               load = 'tinykg.store', save = 'tinykg.store'}
 
 setmetatable(tk, {__index = function(_, key)

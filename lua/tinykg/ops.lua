@@ -163,17 +163,19 @@ end
 --- Rows first..last of the first dimension (from 1, both included).
 function methods:rows(first, last) return self:narrow(1, first, last - first + 1) end
 
+local MOST = 6 -- inputs of one op
+
 --- Tensors one behind the other along `dim`.
 ---@param list Tensor[]
 function ops.cat(list, dim)
   if type(list) ~= 'table' or #list == 0 then fail('cat: expected a list of tensors') end
   if #list == 1 then return list[1] end
-  if #list > 6 then
-    local head = {}
-    for i = 1, 6 do head[i] = list[i] end
-    local rest = {ops.cat(head, dim)}
-    for i = 7, #list do rest[#rest + 1] = list[i] end
-    return ops.cat(rest, dim)
+  if #list > MOST then -- a tree of them
+    local size, parts = math.ceil(#list / MOST), {}
+    for first = 1, #list, size do
+      parts[#parts + 1] = ops.cat({unpack(list, first, math.min(first + size - 1, #list))}, dim)
+    end
+    return ops.cat(parts, dim)
   end
   local a = attribute()
   a.i[0] = (dim or 1) - 1
