@@ -28,21 +28,15 @@ function KGIN:vectors()
   return users, entities
 end
 
---- BPR (or cross-entropy of labels), L2 of the batch's final rows, and how
---- alike the intents' mixtures are (eq. 3 to 5, 14, 15).
+--- BPR (labelled data: cross-entropy), L2 of the batch's final rows, and how alike the intents'
+--- mixtures are (eq. 3 to 5, 14, 15).
 function KGIN:loss(batch)
   local users, entities = self:vectors()
-  local u, i = users:gather(batch.users), entities:gather(batch.items)
-  local squares, loss = u:square():sum() + i:square():sum()
-  if batch.labels then
-    loss = tk.loss.bce(tk.dot(u, i), batch.labels)
-  else
-    local j = entities:gather(batch.negatives:reshape(-1))
-    local drawn = tk.mix_dot(u, j, batch.negatives:size(2))
-    loss = tk.loss.bpr(tk.dot(u, i):reshape(-1, 1), drawn)
-    squares = squares + j:square():sum()
-  end
-  loss = loss + squares * (self.l2 / (2 * batch.users:size(1)))
+  local n, drawn, j = batch.users:size(1), batch.negatives, nil
+  local u = users:gather(batch.users)
+  local i = entities:gather(drawn and tk.cat{batch.items, drawn:reshape(-1)} or batch.items)
+  if drawn then i, j = i:rows(1, n), i:rows(n + 1, i:size(1)) end
+  local loss = tk.loss.interactions(u, i, j, batch.labels) + tk.loss.l2(u, i, j) * (self.l2 / n)
   if self.sim_weight == 0 then return loss end
   return loss + tk.loss.independence(self.mixture, self.sim_kind) * self.sim_weight
 end

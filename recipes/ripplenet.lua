@@ -67,11 +67,6 @@ function RippleNet:loss(batch)
   return loss + rest
 end
 
---- Glorot's bound for a stack of matrices, as TensorFlow takes it: the stack's height counts too.
-local function stack(n, d)
-  return tk.parameter(((tk.rand(n, d, d) * 2 - 1) * math.sqrt(6 / (2 * n * d))):keep())
-end
-
 return tk.recipe{
   name = 'RippleNet',
   source = 'Wang et al., RippleNet: Propagating User Preferences on the Knowledge Graph for '
@@ -105,7 +100,7 @@ return tk.recipe{
     -- without links are entities of their own that no ripple reaches.
     self.ripples = tk.graph(data, {one_way = true}):ripples(data:known(), o.hops, o.memory)
     self.entities = tk.nn.Embedding(data.entities, o.dim)
-    self.relations = stack(data.relations, o.dim)
+    self.relations = tk.parameter(tk.xavier(data.relations, o.dim, o.dim))
     self.transform = tk.parameter(tk.xavier(o.dim, o.dim))
     return self
   end,
