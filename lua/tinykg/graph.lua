@@ -168,10 +168,14 @@ local function summed_relations(self, r, w)
   return op(by_relation, 'aggregate', r)
 end
 
---- The mean: by how many edges there are, or by how many of a sample are left.
+--- The mean: by how many edges there are, or by how many of a sample are left. What is left weighs
+--- 1 / (1 - p), at least 1: a head without any is 0 whatever divides it, and 1 passes its gradient
+--- on (which may be large already behind normalize) unharmed.
 local function averaged(self, sum)
   if not self.left then return sum * inverse_degrees(self) end
-  return sum / op(self, 'aggregate', ones(self), self.left):clamp(1e-12, math.huge)
+  self.left_count = self.left_count
+    or op(self, 'aggregate', ones(self), self.left):clamp(1, math.huge)
+  return sum / self.left_count
 end
 
 local MESSAGES = {copy = true, mul = true, add = true, sub = true}
