@@ -43,8 +43,8 @@ end
 return tk.recipe{
   name = 'CFKG',
   source = 'Ai et al., Learning Heterogeneous Knowledge Base Embeddings for Explainable '
-    .. 'Recommendation, Algorithms 2018; margin loss as the code in KGAT\'s repository, Adam and lr '
-    .. 'as RecBole',
+    .. 'Recommendation, Algorithms 2018; loss of the code in KGAT\'s repository, Adam and lr of '
+    .. 'RecBole',
   options = {
     {'dim', 64, 'size of embeddings'},
     {'margin', 1, 'by which a true triple should be nearer'},

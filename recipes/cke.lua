@@ -42,8 +42,8 @@ end
 
 return tk.recipe{
   name = 'CKE',
-  source = 'Zhang et al., Collaborative Knowledge Base Embedding for Recommender Systems, KDD 2016; '
-    .. 'defaults of the code in KGAT\'s repository',
+  source = 'Zhang et al., Collaborative Knowledge Base Embedding for Recommender Systems, KDD '
+    .. '2016; defaults of the code in KGAT\'s repository',
   options = {
     {'dim', 64, 'size of embeddings'},
     {'relation_dim', 64, 'size of relation vectors, to which entities are projected'},

@@ -1,5 +1,5 @@
 --- KGAT: users, items and entities are nodes of one graph; a node is what its neighbours are,
---- weighted by attention that the relations give. Equation numbers are the paper's. Where its code and
+--- weighted by attention that relations give. Equation numbers are the paper's. Where its code and
 --- LunaBlack/KGAT-pytorch differ, the choice is the latter's: the next layer reads normalised rows,
 --- slopes are .01, attention is used, from the second epoch on. Unlike both, an epoch is each
 --- interaction once, not one positive each of users drawn.
