@@ -7,12 +7,13 @@
 
 #include "codec.h"
 #include "error.h"
+#include "tile.h"
 
 int tkg_step_create(tkg_engine *engine, tkg_step **out) {
   *out = calloc(1, sizeof **out);
   if (!*out) return tkg__fail(TKG_E_MEMORY, "no memory for a step");
   (*out)->engine = tkg__engine_retain(engine);
-  (*out)->policy = (tkg_policy){32, TKG_ROUND_DITHER, 4096, true, true};
+  (*out)->policy = (tkg_policy){32, TKG_ROUND_DITHER, 4096, true, true, true};
   return TKG_OK;
 }
 
@@ -35,6 +36,8 @@ int tkg_step_set(tkg_step *step, const char *option, double value) {
     step->policy.small = (int64_t)value;
   else if (strcmp(option, "save") == 0)
     step->policy.save = value != 0;
+  else if (strcmp(option, "tiles") == 0)
+    step->policy.tiles = value != 0;
   else if (strcmp(option, "rows") == 0)
     step->policy.rows = value != 0;
   else if (strcmp(option, "number") == 0 && value >= 0 && value <= UINT32_MAX)
@@ -50,9 +53,23 @@ typedef struct run {
   tkg_step *step;
   const tkg_tape *recorded;
   const tkg_program *p;
+  tkg_replay *replay; /* of the plan; NULL: it runs but once */
   tkg_optimizer *optimizer;
   tkg_run_context context;
 } run;
+
+static tkg_run_context context_of(const tkg_step *step, const tkg_optimizer *o) {
+  const tkg_engine *engine = step->engine;
+  tkg_run_context c = {
+      .seed = engine->seed, .step = step->number, .threads = engine->threads, .tf32 = engine->tf32};
+  if (o) {
+    c.lr = o->lr;
+    c.t = o->t + 1;
+    c.beta1 = o->beta1;
+    c.beta2 = o->beta2;
+  }
+  return c;
+}
 
 static tkg_tensor *leaf_tensor(const run *r, int leaf) {
   const tkg_side *side = &r->p->tape->side[leaf];
@@ -84,11 +101,20 @@ static void *address(const run *r, int node) {
 
 /* ---- running ---- */
 
-static int run_node(const run *r, int i) {
+/* A backend in a library of its own has messages of its own. */
+static int own_words(const run *r, int status) {
+  const tkg_backend *backend = r->step->engine->backend;
+  if (status && backend->error) tkg__say("%s", backend->error());
+  return status;
+}
+
+static bool is_view(const tkg_program *p, int i) {
+  return p->storage[i] != i && !tkg__op_is(p->tape->nodes[i].op, 'U');
+}
+
+static tkg_call call_of(const run *r, int i) {
   const tkg_program *p = r->p;
   const tkg_node *n = &p->tape->nodes[i];
-  bool update = tkg__op_is(n->op, 'U');
-  if (p->storage[i] != i && !update) return TKG_OK; /* a view */
   tkg_call call = {
       .node = n, .out = address(r, i), .context = &r->context, .where = p->tape->side[i].where};
   for (int k = 0; k < n->inputs; k++) {
@@ -96,35 +122,114 @@ static int run_node(const run *r, int i) {
     call.data[k] = address(r, n->in[k]);
   }
   if (p->scratch[i] >= 0) call.scratch = r->step->engine->arena + p->scratch[i];
-  if (update && r->optimizer) {
-    call.lr = r->optimizer->lr;
-    call.t = r->optimizer->t + 1;
-  }
-  const tkg_backend *backend = r->step->engine->backend;
-  int status = backend->run(&call);
-  if (status && backend->error) tkg__say("%s", backend->error()); /* it has messages of its own */
+  return call;
+}
+
+static int run_node(const run *r, int i) {
+  const tkg_program *p = r->p;
+  if (is_view(p, i)) return TKG_OK;
+  tkg_call call = call_of(r, i);
+  int status = own_words(r, r->step->engine->backend->run(&call));
   if (status && p->tape->side[i].where) return tkg__fail_at(status, "%s", p->tape->side[i].where);
   return status;
+}
+
+/* Values that live in a tile have their place in it instead of an address. */
+static tkg_tile_call tile_call_of(const run *r, int i) {
+  const tkg_program *p = r->p;
+  const tkg_node *n = &p->tape->nodes[i];
+  tkg_tile_call t = {.call = call_of(r, i), .out_in_tile = p->in_tile[i]};
+  for (int k = 0; k < n->inputs; k++) {
+    if (!p->in_tile[n->in[k]]) continue;
+    t.in_tile |= 1U << k;
+    t.call.data[k] = (void *)(intptr_t)p->offset[n->in[k]];
+  }
+  if (t.out_in_tile) t.call.out = (void *)(intptr_t)p->offset[i];
+  t.reduces = !t.out_in_tile && tkg__part(p->tape, n) == TKG_PART_REDUCES;
+  return t;
+}
+
+static int run_group(const run *r, const tkg_group *g) {
+  const tkg_engine *engine = r->step->engine;
+  const tkg_tiling tiling = {g->rows,       g->tile,    g->chunks, engine->arena + g->memory,
+                             g->tile_bytes, g->memories};
+  tkg_tile_call *calls = calloc((size_t)(g->last - g->first + 1), sizeof *calls);
+  int n = 0;
+  if (!calls) return tkg__fail(TKG_E_MEMORY, "no memory for a group of ops");
+  for (int o = g->first; o <= g->last; o++)
+    if (!is_view(r->p, r->p->order[o])) calls[n++] = tile_call_of(r, r->p->order[o]);
+  int status = own_words(r, engine->backend->run_tiles(calls, n, &tiling));
+  const char *where = n ? calls[0].call.where : NULL;
+  free(calls);
+  return status && where ? tkg__fail_at(status, "%s", where) : status;
 }
 
 /* A step is done as a whole or not at all: after its first update Ctrl-C has to wait. */
 static int queue_all(const run *r) {
   bool changed = false;
   for (int o = 0; o < r->p->order_count; o++) {
-    int node = r->p->order[o];
+    int node = r->p->order[o], group = r->p->group_of[node];
     if (!changed && tkg_interrupted(0)) return tkg__fail(TKG_E_INTERRUPTED, "interrupted");
-    int status = run_node(r, node);
+    int status = group < 0 ? run_node(r, node) : run_group(r, &r->p->groups[group]);
     if (status) return status;
+    if (group >= 0) o = r->p->groups[group].last;
     changed |= tkg__op_is(r->p->tape->nodes[node].op, 'U');
   }
   return TKG_OK;
 }
 
+/* ---- playing a run back ---- */
+
+/* What the ops of this run are bound to, beside the plan's own offsets. */
+static const void **bound_to(const run *r, int *count) {
+  const tkg_engine *engine = r->step->engine;
+  const void **bound = malloc(((size_t)r->p->tape->n + 2) * sizeof *bound);
+  *count = 0;
+  if (!bound) return NULL;
+  bound[(*count)++] = engine->arena;
+  bound[(*count)++] = r->context.tf32 ? engine : NULL;
+  for (int i = 0; i < r->p->tape->n; i++)
+    if (r->p->tape->nodes[i].op == TKG_OP_LEAF) bound[(*count)++] = leaf_tensor(r, i)->data;
+  return bound;
+}
+
+/* Nothing runs yet, so whatever goes wrong is met again, and reported, when the ops are queued. */
+static void record(const run *r) {
+  const tkg_backend *backend = r->step->engine->backend;
+  if (!backend->record()) return;
+  int status = queue_all(r);
+  r->replay->recording = backend->recorded();
+  if (status && r->replay->recording) {
+    backend->forget(r->replay->recording);
+    r->replay->recording = NULL;
+  }
+  r->replay->refused = !r->replay->recording && status != TKG_E_INTERRUPTED;
+}
+
+/* A plan's first run finds out what is missing, the second is noted if it is bound to the same
+ * memory, and from then on the device gets the whole step at once. */
+static int queue_or_replay(const run *r) {
+  tkg_engine *engine = r->step->engine;
+  const tkg_backend *backend = engine->backend;
+  int count;
+  const void **bound;
+  if (!r->replay || r->replay->refused || !engine->replays || !backend->record) return queue_all(r);
+  if (!(bound = bound_to(r, &count))) return queue_all(r);
+  bool same = tkg__replay_bind(r->replay, backend, bound, count);
+  if (same && !r->replay->recording) record(r);
+  if (!r->replay->recording) return queue_all(r);
+  if (tkg_interrupted(0)) return tkg__fail(TKG_E_INTERRUPTED, "interrupted");
+  r->step->replayed++;
+  return own_words(r, backend->replay(r->replay->recording));
+}
+
 /* A device works on behind our back: what became of it is known at the end of the run. */
 static int run_all(const run *r) {
   char message[512];
-  int status = queue_all(r);
   const tkg_backend *backend = r->step->engine->backend;
+  int status = backend->begin ? own_words(r, backend->begin(&r->context)) : TKG_OK;
+  if (status) return status;
+  status = queue_or_replay(r);
   int late = backend->finish ? backend->finish(message, (int)sizeof message) : TKG_OK;
   return late && !status ? tkg__fail(late, "%s", message) : status;
 }
@@ -184,11 +289,7 @@ int tkg_step_run(tkg_step *step, tkg_tape *tape, int loss, tkg_optimizer *optimi
   tkg_plan *plan;
   int status = tkg__step_find(step, tape, &asked, &plan);
   if (status) return status;
-  run r = {step,
-           tape,
-           &plan->program,
-           optimizer,
-           {step->engine->seed, step->number, step->engine->threads}};
+  run r = {step, tape, &plan->program, &plan->replay, optimizer, context_of(step, optimizer)};
   status = check_leaves(&r);
   for (int i = 0; i < n; i++) outputs[i] = NULL;
   if (!status && tkg__arena_reserve(step->engine, r.p->arena_bytes, r.p->at_peak))
@@ -231,11 +332,7 @@ int tkg_optimizer_update(tkg_optimizer *optimizer, tkg_tensor *const *parameters
   plan.program.updates = true;
   plan.program.forward = 0;
   if (!status) status = tkg__plan(&plan.program);
-  run r = {step,
-           plan.program.tape,
-           &plan.program,
-           optimizer,
-           {optimizer->engine->seed, 0, optimizer->engine->threads}};
+  run r = {step, plan.program.tape, &plan.program, NULL, optimizer, context_of(step, optimizer)};
   if (!status) status = tkg__arena_reserve(step->engine, r.p->arena_bytes, r.p->at_peak);
   if (!status) status = run_all(&r);
   if (!status) note_changes(&r);

@@ -27,14 +27,15 @@ local function create(options)
   if options.small then check(C.tkg_step_set(c, 'small', options.small)) end
   if options.save == false then check(C.tkg_step_set(c, 'save', 0)) end
   if options.rows == false then check(C.tkg_step_set(c, 'rows', 0)) end
+  if options.tiles == false then check(C.tkg_step_set(c, 'tiles', 0)) end
   return c
 end
 
 local KNOWN = {optimizer = 'table', bits = 'number', rounding = 'string', small = 'number',
-               save = 'boolean', rows = 'boolean'}
+               save = 'boolean', rows = 'boolean', tiles = 'boolean'}
 
 local function check_options(options)
-  session.options('step', options, 'optimizer bits rounding small save rows')
+  session.options('step', options, 'optimizer bits rounding small save rows tiles')
   for key, value in pairs(options) do
     if type(value) ~= KNOWN[key] then
       session.fail('step: %s is a %s, expected a %s', key, type(value), KNOWN[key])
@@ -50,7 +51,8 @@ end
 ---@param fn fun(...): Tensor, ... records the loss
 ---@param options? {optimizer: Optimizer, bits: integer, rounding: string, small: integer}
 ---  bits 32 (exact), 8, 4, 2 or 1; small: values of at most so many bytes are kept exactly (4096);
----  rows = false: layers are computed whole where only some of their rows are gathered
+---  rows = false: layers are computed whole where only some of their rows are gathered;
+---  tiles = false: op after op, each over all rows
 ---@return Step
 local function new_step(fn, options)
   options = options or {}
@@ -135,7 +137,7 @@ function methods:plan(...)
 end
 
 --- A figure of the largest plan: reference_bytes stored_bytes exact_bytes arena_bytes kept_exact
---- kept_quantized gradient transient nodes plans values.
+--- kept_quantized gradient transient nodes values; plans made, steps replayed (tk.replay).
 function methods:figure(name) return C.tkg_step_figure(self.c, name) end
 
 --- What is kept for backward: a list of {where, op, rule, shape, bits, exact_bytes, kept_bytes}.
