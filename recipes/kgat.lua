@@ -36,6 +36,7 @@ function KGAT:all()
   local rows = {x}
   for k, layer in ipairs(self.layers) do
     local y = graph:aggregate(x) -- eq. 3
+    if k == 1 and self.recompute then y:kept_as('recompute') end -- of a parameter: nothing is kept
     x = self.drop(self.aggregator(layer, x, y)):normalize()
     rows[k + 1] = x
   end
@@ -98,6 +99,8 @@ return tk.recipe{
     {'layers', '64,32,16', 'outputs of each layer'},
     {'aggregator', 'bi', 'bi, gcn or graphsage'},
     {'attention', true, 'false: each relation of a head weighs 1, shared by its edges'},
+    {'loops', false, 'keep triples of an entity with itself; in few bits, layers then keep more'},
+    {'recompute', true, 'sum over the first layer\'s edges again for backward instead of keeping it'},
     {'dropout', 0.1, 'of each layer\'s output, while training'},
     {'node_dropout', 0, 'share of nodes whose edges are left out of a step'},
     {'lr', 1e-4, 'learning rate of Adam'},
@@ -111,8 +114,12 @@ return tk.recipe{
   },
   optimizer = function(o) return tk.optim.adam{lr = o.lr} end, -- L2 is in the losses
   build = function(data, o)
-    local graph = tk.graph(data, {of = 'both', inverse = true})
+    -- a layer has the node itself beside its neighbours
+    local how = {of = 'both', inverse = true}
+    if not o.loops then how.self_loops = false end
+    local graph = tk.graph(data, how)
     local self = setmetatable({items = data.items, l2 = o.l2, kg_l2 = o.kg_l2,
+                               recompute = o.recompute,
                                node_dropout = o.node_dropout, layers = {}}, KGAT)
     self.aggregator = AGGREGATORS[o.aggregator]
       or error('option aggregator: ' .. o.aggregator .. ' is not bi, gcn or graphsage', 0)

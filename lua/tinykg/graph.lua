@@ -413,7 +413,9 @@ end
 --- Options of the others:
 ---   undirected  each edge also back, under the same relation (KGCN)
 ---   inverse     each edge also back, under relation id + number of relations (KGAT)
----   self_loops  each node to itself, under the last relation id
+---   self_loops  true: each node to itself, under the last relation id; false: without the edges
+---               given that lead from a node to itself, so that values summed over the graph can be
+---               kept in few bits where they meet their neighbours' (engine/noise.c)
 ---   one_way     no gradient to what is aggregated, and half the memory
 --- Edges that are given twice count twice; self loops and nodes without edges are fine.
 ---@return Graph

@@ -81,7 +81,7 @@ describe('KGAT', function()
     local s = golden.sizes
     local o = recipe:complete{
       dim = s.dim, relation_dim = s.relation_dim, layers = table.concat(s.layers, ','),
-      aggregator = AGGREGATORS[case], l2 = s.cf_l2, kg_l2 = s.kg_l2, dropout = 0}
+      aggregator = AGGREGATORS[case], loops = true, l2 = s.cf_l2, kg_l2 = s.kg_l2, dropout = 0}
     local model = recipe.build(data, o)
     local p = golden.parameters
     write(model.nodes.weight, p.embeddings)

@@ -106,6 +106,20 @@ end
 
 -- ---- both directions, loops ----
 
+--- Without the edges that lead from a node to itself.
+local function loopless(g)
+  local e = edges(g.n)
+  for i = 0, g.n - 1 do
+    if g.heads[i] ~= g.tails[i] then
+      add(e, g.heads[i], g.relations and g.relations[i] or 0, g.tails[i])
+    end
+  end
+  if not g.relation_count then e.relations = nil end
+  e.nodes, e.tail_nodes, e.first_user = g.nodes, g.tail_nodes, g.first_user
+  e.relation_count = g.relation_count
+  return e
+end
+
 --- Adds what was asked for: `undirected` each edge back under the same relation, right behind it;
 --- `inverse` each edge back under relation id + relations; `self_loops` each node to itself under
 --- an id of its own, the last.
@@ -114,6 +128,7 @@ function build.extended(g, o)
   if (back or o.self_loops) and g.nodes ~= g.tail_nodes then
     fail('graph: heads and tails are not the same nodes, so edges cannot go both ways')
   end
+  if o.self_loops == false and g.nodes == g.tail_nodes then g = loopless(g) end
   if not back and not o.self_loops then return g end
   local e = edges((back and 2 or 1) * g.n + (o.self_loops and g.nodes or 0))
   local shift = o.inverse and relations or 0
