@@ -231,6 +231,7 @@ describe('RippleNet is what loops make of it:', function()
         local model = recipe.build(data, o):train()
         model.relations:write((tk.randn(data.relations, 5, 5):values()))
         model.entities.weight:write((tk.randn(data.entities, 5):values()))
+        assert.is_true(oddities.rank_error(model, data) < 1e-3)
         local loops, loss = by_loops(model, o), 0
         local users, items, labels = {0, 3, 3, 17, 80}, {0, 5, 59, 5, 31}, {1, 0, 1, 1, 0}
         local got = model:score(tk.ids(users), tk.ids(items)):totable()
@@ -277,9 +278,10 @@ describe('RippleNet', function()
 
   it('bears odd data', function()
     for _, data in ipairs{oddities.ranking(), oddities.labelled()} do
-      local losses = oddities.train(recipe, data, {epochs = 10, eval_every = 10, dim = 3, lr = 0.05,
-                                                   hops = 3, memory = 4, negatives = 2})
+      local losses, result = oddities.train(recipe, data, {epochs = 10, eval_every = 10, dim = 3,
+        lr = 0.05, hops = 3, memory = 4, negatives = 2})
       for _, loss in ipairs(losses) do assert.is_true(math.abs(loss) < 10) end
+      assert.is_true(oddities.rank_error(result.model, data) < 1e-5)
     end
   end)
 
