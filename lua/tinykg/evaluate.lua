@@ -16,25 +16,23 @@ local function check_count(name, t, n)
   session.fail('%s: returned [%s], expected %d scores', name, table.concat(t:size(), ', '), n)
 end
 
---- What model:prepare() returns, computed: a tensor or a table of tensors, which score and rank then
+--- What model:prepare() returns, computed: a tensor or a table of tensors, which score and rank
 --- get behind their own arguments. Returns that, and a function that gives the tensors back.
 ---@param model Module in eval mode
 ---@return Tensor|table|nil prepared, fun() release
 function evaluate.prepare(model)
   if not model.prepare then return nil, function() end end
-  local outer, prepared, mine = blame.enter(model.prepare), nil, {}
+  local outer, prepared, made = blame.enter(model.prepare), nil, {}
   step.no_grad(function()
-    local list = {}
     prepared = model:prepare()
     for _, t in pairs(tensor.is(prepared) and {prepared} or prepared or {}) do
-      list[#list + 1] = t
-      if tensor.is(t) and not t.kept then mine[#mine + 1] = t end
+      if tensor.is(t) and not t.kept then made[#made + 1] = t end -- parameters stay as they are
     end
-    return unpack(list)
+    return unpack(made)
   end)
   blame.leave(outer)
   return prepared, function()
-    for _, t in ipairs(mine) do t:free() end -- what the model holds (a parameter, say) stays
+    for _, t in ipairs(made) do t:free() end
   end
 end
 

@@ -77,7 +77,7 @@ function Module:state()
 end
 
 local function set_mode(self, training, seen)
-  self.training = training
+  if type(self.eval) == 'function' then self.training = training end -- a module, not a list of them
   for _, value in pairs(self) do
     if type(value) == 'table' and not tensor.is(value) and not seen[value] then
       seen[value] = true

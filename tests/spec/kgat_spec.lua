@@ -59,7 +59,9 @@ local function data_set()
     train[u + 1] = train[u + 1] .. ' ' .. golden.interactions.items[k]
   end
   local g = golden.triples
-  for k = 1, #g.heads do triples[k] = ('%d %d %d'):format(g.heads[k], g.relations[k], g.tails[k]) end
+  for k, h in ipairs(g.heads) do
+    triples[k] = ('%d %d %d'):format(h, g.relations[k], g.tails[k])
+  end
   return fixtures.dir{
     ['train.txt'] = train, ['test.txt'] = {'0 6'}, ['kg_final.txt'] = triples,
     ['user_list.txt'] = listed('u', s.users), ['item_list.txt'] = listed('i', s.items),
