@@ -27,6 +27,7 @@ typedef struct save {
   bool *need_value, *need_sign, *need_codes, *is_root, *must_be_exact;
   bool *available; /* can be had in backward with nothing kept beyond what is kept already */
   bool *exactly;   /* and without noise */
+  bool *seen;      /* scratch */
   uint8_t *rule;
   int32_t *map, *copy, *mask, *code; /* old node -> new node: itself, as backward reads it, ... */
   int32_t *source;                   /* new encode node -> old node */
@@ -242,10 +243,38 @@ typedef struct noise {
   int words;
 } noise;
 
+/* Whether `v`, made again in backward, is made of the codes of `source`. */
+static bool made_of(const save *s, int v, int source, bool *seen) {
+  const tkg_node *n = &s->old->nodes[v];
+  if (v == source) return true;
+  if (seen[v] || s->is_root[v] || (s->rule[v] && s->rule[v] != TKG_RULE_RECOMPUTE)) return false;
+  seen[v] = true;
+  for (int k = 0; k < n->inputs; k++)
+    if (made_of(s, n->in[k], source, seen)) return true;
+  return false;
+}
+
+/* Noise often comes by a few rows that are gathered from a large value once more. Keeping those
+ * rows is cheaper than keeping all of it: says whether there are such, which then are kept. */
+static bool keep_rows_of(save *s, int source) {
+  bool any = false;
+  for (int v = source + 1; v < s->forward; v++) {
+    bool again = s->need_value[v] && s->rule[v] == TKG_RULE_RECOMPUTE;
+    if (!again || 4 * tkg__bytes(&s->old->nodes[v]) > tkg__bytes(&s->old->nodes[source])) continue;
+    memset(s->seen, 0, (size_t)s->forward);
+    if (made_of(s, v, source, s->seen)) any = s->must_be_exact[v] = true;
+  }
+  return any;
+}
+
 static bool blame(save *s, const uint64_t *bits, int words, const int32_t *sources) {
   bool any = false;
-  for (int b = 0; b < 64 * words; b++)
-    if ((bits[b / 64] >> (b % 64)) & 1) any = s->must_be_exact[s->source[sources[b]]] = true;
+  for (int b = 0; b < 64 * words; b++) {
+    if (!((bits[b / 64] >> (b % 64)) & 1)) continue;
+    int v = s->source[sources[b]];
+    any = true;
+    if (!keep_rows_of(s, v)) s->must_be_exact[v] = true;
+  }
   return any;
 }
 
@@ -345,7 +374,7 @@ static int report(save *s) {
 
 static bool allocate(save *s) {
   size_t n = (size_t)s->n + 1;
-  bool *flags = calloc(7 * n, sizeof *flags);
+  bool *flags = calloc(8 * n, sizeof *flags);
   s->rule = calloc(n, 1);
   s->map = malloc(10 * n * sizeof *s->map);
   s->need_value = flags;
@@ -356,6 +385,7 @@ static bool allocate(save *s) {
   s->available = flags + 4 * n;
   s->need_codes = flags + 5 * n;
   s->exactly = flags + 6 * n;
+  s->seen = flags + 7 * n;
   s->copy = s->map + n;
   s->mask = s->map + 2 * n;
   s->code = s->map + 3 * n;
