@@ -109,6 +109,7 @@ return tk.recipe{
     {'patience', 50, 'epochs without improvement before training stops; 0 = never'},
     {'pretrain', '', 'best.safetensors of a run of bpr-mf.lua: users and items begin there'},
   },
+  presets = {['last-fm'] = {batch_size = 10240}, ['amazon-book'] = {}, yelp2018 = {}},
   optimizer = function(o) return tk.optim.adam{lr = o.lr} end, -- L2 is in the losses
   build = function(data, o)
     local graph = tk.graph(data, {of = 'both', inverse = true})
