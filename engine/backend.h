@@ -71,7 +71,8 @@ typedef struct tkg_backend {
 
   /* ---- backends that run groups of nodes a tile of rows at a time; NULL on others ---- */
 
-  int (*run_tiles)(const tkg_tile_call *calls, int n, const tkg_tiling *tiling); /* status */
+  /* A status; the message then begins with the failed call's `where`. */
+  int (*run_tiles)(const tkg_tile_call *calls, int n, const tkg_tiling *tiling);
 
   /* ---- backends that queue and run behind the caller's back; NULL on others ---- */
 

@@ -177,7 +177,8 @@ static int run_chunk(const tkg_tile_call *calls, int n, const tkg_tiling *t, int
     int64_t first = tile * t->tile, last = first + t->tile < t->rows ? first + t->tile : t->rows;
     for (int i = 0; i < n; i++) {
       int status = run_in_tile(&calls[i], memory, chunk, first, last, tile == begin);
-      if (status) return status;
+      const char *where = calls[i].call.where;
+      if (status) return where ? tkg__fail_at(status, "%s", where) : status;
     }
   }
   return TKG_OK;

@@ -159,9 +159,8 @@ static int run_group(const run *r, const tkg_group *g) {
   for (int o = g->first; o <= g->last; o++)
     if (!is_view(r->p, r->p->order[o])) calls[n++] = tile_call_of(r, r->p->order[o]);
   int status = own_words(r, engine->backend->run_tiles(calls, n, &tiling));
-  const char *where = n ? calls[0].call.where : NULL;
   free(calls);
-  return status && where ? tkg__fail_at(status, "%s", where) : status;
+  return status;
 }
 
 /* A step is done as a whole or not at all: after its first update Ctrl-C has to wait. */

@@ -31,7 +31,7 @@ static pairs pairs_of(const tkg_call *c) {
 }
 
 /* Asks for the row of b some edges behind place p, if that edge lies before `end`. */
-static inline void prefetch_tail(const pairs *s, int64_t p, int64_t end) {
+TKG_PREFETCH void prefetch_tail(const pairs *s, int64_t p, int64_t end) {
   if (p + ROWS_AHEAD < end) prefetch_row(s->b + s->g.ids[p + ROWS_AHEAD] * s->d, s->d);
 }
 

@@ -168,10 +168,14 @@ local function summed_relations(self, r, w)
   return op(by_relation, 'aggregate', r)
 end
 
---- The mean: by how many edges there are, or by how many of a sample are left.
+--- The mean: by how many edges there are, or by how many of a sample are left. What is left weighs
+--- 1 / (1 - p), at least 1: a head without any is 0 whatever divides it, and 1 passes its gradient
+--- on (which may be large already behind normalize) unharmed.
 local function averaged(self, sum)
   if not self.left then return sum * inverse_degrees(self) end
-  return sum / op(self, 'aggregate', ones(self), self.left):clamp(1e-12, math.huge)
+  self.left_count = self.left_count
+    or op(self, 'aggregate', ones(self), self.left):clamp(1, math.huge)
+  return sum / self.left_count
 end
 
 local MESSAGES = {copy = true, mul = true, add = true, sub = true}
@@ -324,6 +328,26 @@ function Graph:negatives(heads, relations, count)
   return record('sample_tails', a, offsets, tails, by, heads, relations)
 end
 
+--- What the edge (rows[b], ids[b, j]) weighs (1 in a graph without weights), `default` where there
+--- is none: entries of a sparse matrix. Of edges given twice, any. No gradient.
+---@param rows Tensor int32 [b] heads ---@param ids Tensor int32 [b, j] tails, or ids that are none
+---@param default? number 0
+---@return Tensor [b, j]
+function Graph:lookup(rows, ids, default)
+  local offsets, tails = self:offsets(), self:tails()
+  local values = self.weights or ops.full(1, self.edges)
+  local a = tensor.attribute()
+  a.f[0] = default or 0
+  return record('lookup', a, offsets, tails, rows, ids, values)
+end
+
+--- Ripple sets (Wang et al. 2018) of lists of nodes: see tinykg.graph.ripple.
+---@param seeds tinykg.Csr a list of nodes a row ---@param hops integer ---@param size integer
+---@return {heads: Tensor, relations: Tensor, tails: Tensor}[] by hop, each int32 [rows, size]
+function Graph:ripples(seeds, hops, size)
+  return require('tinykg.graph.ripple')(self, seeds, hops, size)
+end
+
 --- A batch of triples with negatives, drawn (in a step, by its plan): see graph/draw.lua.
 ---@param n integer
 ---@return {heads: Tensor, relations: Tensor, tails: Tensor, negatives: Tensor} int32 [n] each
@@ -365,13 +389,15 @@ local function finish(g, o)
              counts = {heads = g.nodes, tails = g.tail_nodes}, shared = {}}
 end
 
-local KINDS = {kg = true, interactions = true, both = true}
+local KINDS = {kg = true, interactions = true, both = true, labels = true}
+local make
 
 local function from_data(data, o)
   session.options('graph', o, 'of merged undirected inverse self_loops one_way')
   o = o or {}
   local of = o.of or 'kg'
-  if not KINDS[of] then fail("graph: of = '%s': kg, interactions or both", tostring(of)) end
+  if not KINDS[of] then fail("graph: of = '%s': kg, interactions, both or labels", tostring(of)) end
+  if of == 'labels' then return require('tinykg.graph.labels')(make, data) end
   return finish(build.of_data(data, of, of == 'both' or o.merged or false), o)
 end
 
@@ -382,14 +408,16 @@ end
 --- {heads, tails} for edges from one kind of node to another. tk.graph(data, {of = 'kg' |
 --- 'interactions' | 'both', merged =}): entities; users x items, or with merged = true one graph in
 --- which user u is node items + u; entities and, behind them, users, interactions by a relation of
---- their own, the last. Options of both:
+--- their own, the last. of = 'labels': users x items, an edge a label of train, weighing 1 or 0; of
+--- data without labels, what users took (1) and as many items that they did not, drawn (0).
+--- Options of the others:
 ---   undirected  each edge also back, under the same relation (KGCN)
 ---   inverse     each edge also back, under relation id + number of relations (KGAT)
 ---   self_loops  each node to itself, under the last relation id
 ---   one_way     no gradient to what is aggregated, and half the memory
 --- Edges that are given twice count twice; self loops and nodes without edges are fine.
 ---@return Graph
-return function(o, more)
+function make(o, more)
   if type(o) ~= 'table' then
     fail('graph: expected {head = ids, relation = ids, tail = ids, ...} or a data set')
   end
@@ -398,3 +426,5 @@ return function(o, more)
                   'head relation tail nodes relations n undirected inverse self_loops one_way')
   return finish(build.of_triples(o), o)
 end
+
+return make

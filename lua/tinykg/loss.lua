@@ -71,4 +71,6 @@ function loss.softmax(logits, ids)
   return -logits:log_softmax():take(ids:reshape(-1, 1)):mean()
 end
 
+loss.independence = require 'tinykg.independence'
+
 return loss

@@ -6,6 +6,9 @@ a careful PyTorch user would write it; dropouts, normalisation and loss scaling 
 program does. Edges are kept independently with probability 1 - node dropout (the authors draw
 exactly that share), and what is kept of a user's items is scaled by 1 / (1 - node dropout).
 
+What autograd keeps depends on how the mean over a head's edges is written: index_add of PyTorch
+1.13 holds its source, a third edge matrix each hop; `--mean scatter` does without and is slower.
+
     pytorch_kgin.py train --seed 0 --epochs 2 --batch 10240 --lr 1e-3
     pytorch_kgin.py step                milliseconds a step
     pytorch_kgin.py kept                bytes autograd keeps for backward
@@ -53,9 +56,13 @@ class Graph:
         return torch.sparse_coo_tensor(at, values, (self.users, self.entities)).coalesce()
 
 
-def mean_by_head(values, heads, n):
+def mean_by_head(values, heads, n, scatter):
     """Mean of the rows of each head; zero for heads without rows."""
-    sums = torch.zeros(n, values.shape[1]).index_add(0, heads, values)
+    sums = torch.zeros(n, values.shape[1])
+    if scatter:
+        sums = sums.scatter_add(0, heads.unsqueeze(1).expand_as(values), values)
+    else:
+        sums = sums.index_add(0, heads, values)
     return sums / torch.bincount(heads, minlength=n).clamp_min(1).unsqueeze(1)
 
 
@@ -64,7 +71,7 @@ class KGIN(torch.nn.Module):
         super().__init__()
         self.graph, self.hops = graph, options.layers
         self.dropout, self.node_dropout = options.dropout, options.node_dropout
-        self.by_intent = options.by_intent
+        self.by_intent, self.scatter = options.by_intent, options.mean == 'scatter'
 
         def table(n, d):
             return torch.nn.Parameter(torch.nn.init.xavier_uniform_(torch.empty(n, d)))
@@ -90,7 +97,8 @@ class KGIN(torch.nn.Module):
         user, entity = self.nodes.split([self.graph.users, self.graph.entities])
         users, entities = user, entity
         for _ in range(self.hops):
-            around = mean_by_head(entity[tails] * self.relations[kinds], heads, len(entity))
+            messages = entity[tails] * self.relations[kinds]
+            around = mean_by_head(messages, heads, len(entity), self.scatter)
             intents = torch.softmax(self.weights, 1) @ self.relations
             known = torch.sparse.mm(matrix, entity)
             user = known * self.preference(user, intents) + known
@@ -208,6 +216,8 @@ def parse(argv):
                         default='distance')
     parser.add_argument('--by-intent', action='store_true',
                         help='users x intents x dim at once, as the authors\' program')
+    parser.add_argument('--mean', choices=['index', 'scatter'], default='index',
+                        help='how messages are added up: index_add or scatter_add')
     return parser.parse_args(argv)
 
 
