@@ -21,8 +21,10 @@ local function golden_data()
   for k, h in ipairs(t.heads) do
     facts[k] = ('%d %d %d'):format(h, t.relations[k], t.tails[k])
   end
-  return tk.data.load(fixtures.dir{['train.txt'] = lines, ['test.txt'] = {'4 6'},
-                                   ['kg_final.txt'] = facts}, {valid_ratio = 0})
+  local data = tk.data.load(fixtures.dir{['train.txt'] = lines, ['test.txt'] = {'4 6'},
+                                         ['kg_final.txt'] = facts}, {valid_ratio = 0})
+  data.entities = golden.sizes.entities -- the last is in no triple: no file knows of it
+  return data
 end
 
 --- The model of a case, with its parameters, without dropout.
@@ -114,7 +116,7 @@ describe('KGIN follows the golden numbers', function()
         near(want.gradients.weights, p.weights.grad:totable(), kind)
         local all = model:loss(golden_batch())
         all:backward()
-        want = case.losses.total[theirs]
+        want = case.losses['total.' .. theirs]
         assert.near(want.loss, all:item(), 1e-4 * math.abs(want.loss))
         gradients_near(want.gradients, p, 'total ' .. kind)
       end)
@@ -229,7 +231,8 @@ describe('loss.independence', function()
   it('says what it takes', function()
     local message = fixtures.message(tk.loss.independence, tk.ones(2, 2), 'rank')
     assert.truthy(message:find("'rank' is not distance, cosine or mi", 1, true))
-    assert.truthy(fixtures.message(tk.loss.independence, tk.ones(2), 'mi'):find('a matrix', 1, true))
+    message = fixtures.message(tk.loss.independence, tk.ones(2), 'mi')
+    assert.truthy(message:find('a matrix is needed', 1, true))
   end)
 end)
 
@@ -281,10 +284,10 @@ describe('KGIN', function()
     local model = recipe.build(data, recipe:complete{dim = 4}):eval()
     local users, items = tk.ids{0, 5, 7}, tk.ids{3, 3, 1}
     local u, e = tk.no_grad(model.vectors, model)
-    assert.same(tk.no_grad(model.score, model, users, items):totable(),
-                tk.no_grad(model.score, model, users, items, {u, e}):totable())
-    assert.same(tk.no_grad(model.rank, model, users):totable(),
-                tk.no_grad(model.rank, model, users, {u, e}):totable())
+    near({tk.no_grad(model.score, model, users, items):totable()},
+         {tk.no_grad(model.score, model, users, items, {u, e}):totable()}, 'scores')
+    near(tk.no_grad(model.rank, model, users):totable(),
+         tk.no_grad(model.rank, model, users, {u, e}):totable(), 'ranking')
   end)
 
   it('refuses another kind of independence', function()
