@@ -3,9 +3,8 @@
 #include <stdlib.h>
 
 static const int64_t GRAIN = 512;
-#define MOST_KEPT                                                                                  \
-  ((int64_t)256 << 20) /* bytes that may lie idle: an arena that grew is no loss                   \
-                        */
+#define MOST_KEPT ((int64_t)256 << 20) /* bytes that may lie idle: an arena that grew is no loss   \
+                                        */
 
 typedef struct piece {
   char *memory;
