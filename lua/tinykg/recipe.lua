@@ -102,7 +102,7 @@ end
 
 local WHOLE = {dim = 1, batch_size = 1, epochs = 1, negatives = 1, neighbors = 1, hops = 1,
                intents = 1, memory = 1, eval_every = 1, patience = 0, layers = 0,
-               relation_dim = 1, kg_batch_size = 0}
+               relation_dim = 1, kg_batch_size = 1}
 
 --- All options: defaults, then the preset, then what was given.
 ---@param given table<string, any> values, or text to convert; `preset` names a preset
