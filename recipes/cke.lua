@@ -50,7 +50,7 @@ return tk.recipe{
     {'lr', 1e-4, 'learning rate of Adam'},
     {'l2', 1e-5, 'weight of 1/2 |rows|^2 of the batch, summed'},
     {'batch_size', 1024, 'interactions a step'},
-    {'kg_batch_size', 0, 'triples a step; 0: as many steps as pass over the interactions once'},
+    {'kg_batch_size', 'auto', 'triples a step; auto: an epoch has as many as the graph'},
     {'epochs', 400, 'passes over the training interactions, at most'},
     {'patience', 50, 'epochs without improvement before training stops; 0 = never'},
   },
@@ -60,7 +60,8 @@ return tk.recipe{
     local triples = math.floor(kg.edges / math.max(math.floor(data.train.n / o.batch_size), 1))
     return setmetatable({
       kg = kg, l2 = o.l2,
-      kg_batch_size = o.kg_batch_size > 0 and o.kg_batch_size or math.max(triples, 1),
+      kg_batch_size = o.kg_batch_size == 'auto' and math.max(triples, 1)
+        or tonumber(o.kg_batch_size),
       users = tk.nn.Embedding(data.users, o.dim),
       items = tk.nn.Embedding(data.items, o.dim),
       entities = tk.nn.Embedding(data.entities, o.dim),

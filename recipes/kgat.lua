@@ -64,11 +64,10 @@ function KGAT:kg_loss(batch)
 end
 
 function KGAT:phases(_, o)
-  return {
-    {name = 'cf', loss = self.loss},
-    {name = 'kg', loss = self.kg_loss, steps = math.floor(self.graph.edges / o.kg_batch_size) + 1,
-     draw = function() return self.graph:draw(o.kg_batch_size) end},
-  }
+  local steps = math.floor(self.graph.edges / o.kg_batch_size) + 1
+  return {{name = 'cf', loss = self.loss},
+          {name = 'kg', loss = self.kg_loss, steps = steps,
+           draw = function() return self.graph:draw(o.kg_batch_size) end}}
 end
 
 --- For a whole evaluation: attention of the parameters as they are, then all final rows.
@@ -112,6 +111,7 @@ return tk.recipe{
     {'patience', 50, 'epochs without improvement before training stops; 0 = never'},
     {'pretrain', '', 'best.safetensors of a run of bpr-mf.lua: users and items begin there'},
   },
+  presets = {['last-fm'] = {batch_size = 10240}, ['amazon-book'] = {}, yelp2018 = {}},
   optimizer = function(o) return tk.optim.adam{lr = o.lr} end, -- L2 is in the losses
   build = function(data, o)
     -- a layer has the node itself beside its neighbours
@@ -131,12 +131,11 @@ return tk.recipe{
     self.projections = tk.parameter(tk.xavier(graph.relations, o.dim, o.relation_dim))
     self.drop = tk.nn.Dropout(o.dropout)
     local inputs = o.dim
-    for size in o.layers:gmatch('%d+') do
-      local function linear() return tk.nn.Linear(inputs, tonumber(size)) end
-      if o.aggregator == 'graphsage' then inputs = 2 * inputs end
-      self.layers[#self.layers + 1] = {sum = linear(),
-                                       product = o.aggregator == 'bi' and linear() or nil}
-      inputs = tonumber(size)
+    for k, size in ipairs(tk.nn.sizes(o.layers)) do
+      local from = o.aggregator == 'graphsage' and 2 * inputs or inputs
+      self.layers[k] = {sum = tk.nn.Linear(from, size)}
+      if o.aggregator == 'bi' then self.layers[k].product = tk.nn.Linear(from, size) end
+      inputs = size
     end
     if o.pretrain ~= '' then
       self.nodes:load(o.pretrain, 'users.weight', graph.first_user, data.users)

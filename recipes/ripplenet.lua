@@ -26,20 +26,38 @@ local UPDATE = {
   replace = function(_, o) return o end,
 }
 
---- Logits of users, by their ripple sets, and items, [n].
-function RippleNet:logits(hops, items)
-  local v, u = self.entities(items), nil
+--- Logits of users, by their ripple sets, and items, [n]: row k is of user k, or of user who[k].
+function RippleNet:logits(hops, items, who)
+  local v, u, m, d = self.entities(items), nil, self.memory, self.entities.d
   for _, hop in ipairs(hops) do
-    local p = tk.mix_dot(v, hop.rh, self.memory):softmax() -- softmax of v R h (eq. 4)
-    local o = tk.mix(p, hop.t)                             -- eq. 5
+    local p, o
+    if who then -- many rows a user: a user's triples are a matrix
+      p = tk.grouped_matmul(v, hop.rh:reshape(-1, m, d), who, {transpose = true}):softmax()
+      o = tk.grouped_matmul(p, hop.t:reshape(-1, m, d), who)
+    else
+      p = tk.mix_dot(v, hop.rh, m):softmax() -- softmax of v R h (eq. 4)
+      o = tk.mix(p, hop.t)                   -- eq. 5
+    end
     v = UPDATE[self.item_update](v, o, self.transform)
-    u = u and self.all_hops and u + o or o                 -- eq. 6
+    u = u and self.all_hops and u + o or o   -- eq. 6
   end
   return tk.dot(u, v)
 end
 
 --- Logits of pairs, [n] (eq. 7; the sigmoid is in the loss).
 function RippleNet:score(users, items) return self:logits(self:ripples_of(users), items) end
+
+--- Scores of all items for each user, [n, items]: some users at once, R h of each made once.
+function RippleNet:rank(users)
+  local n, parts = users:size(1), {}
+  local some = math.max(1, math.floor(2 ^ 21 / (self.items * self.memory)))
+  for first = 1, n, some do
+    local part = users:rows(first, math.min(first + some - 1, n))
+    local who, items = tk.feed.pairs(part:size(1), self.items)
+    parts[#parts + 1] = self:logits(self:ripples_of(part), items, who)
+  end
+  return tk.cat(parts):reshape(n, -1)
+end
 
 --- - kge_weight * mean sigmoid(h R t), and L2 of the triples of the batch: a sum, as in the code
 --- (eq. 9, 10, 13).
@@ -94,8 +112,9 @@ return tk.recipe{
       error('option item_update: ' .. o.item_update
             .. ' is not plus_transform, replace_transform, plus or replace', 0)
     end
-    local self = setmetatable({memory = o.memory, item_update = o.item_update, l2 = o.l2,
-                               all_hops = o.all_hops, kge_weight = o.kge_weight}, RippleNet)
+    local self = setmetatable({items = data.items, memory = o.memory, l2 = o.l2,
+                               item_update = o.item_update, all_hops = o.all_hops,
+                               kge_weight = o.kge_weight}, RippleNet)
     -- Drawn once. Users whose history leads nowhere start from triples of the whole graph; items
     -- without links are entities of their own that no ripple reaches.
     self.ripples = tk.graph(data, {one_way = true}):ripples(data:known(), o.hops, o.memory)

@@ -20,9 +20,9 @@ typedef struct sum {
   tkg_graph g;
   const char *op;
   const float *x;
-  const float *r; /* relation vectors, or NULL */
-  const float *w; /* by edge, or NULL */
-  const int32_t *rows, *slots;
+  const float *r;      /* relation vectors, or NULL */
+  const float *w;      /* by edge, or NULL */
+  const int32_t *list; /* rows asked for, or slots by tail */
   float *out;
   int64_t d, vectors; /* columns; rows of r */
   int64_t ahead_end;  /* edges before this one are asked for ahead */
@@ -107,6 +107,13 @@ TKG_INLINE void open_edge(const sum *s, int64_t p, int64_t row_of_x, block *b, i
   if (kind & WEIGHTED) b->w[i] = s->w[edges_number(&s->g, p)];
 }
 
+/* Asks for what edge p will need. */
+TKG_PREFETCH void prefetch_edge(const sum *s, int64_t p, int kind) {
+  if (p >= s->ahead_end) return;
+  prefetch_row(s->x + s->g.ids[p] * s->d, s->d);
+  if (kind & WEIGHTED && s->g.order) __builtin_prefetch(s->w + s->g.order[p]);
+}
+
 TKG_INLINE void sum_row(const sum *s, int64_t row, float *out, int kind) {
   const int32_t *ids = s->g.ids;
   const int64_t last = s->g.offsets[row + 1];
@@ -116,8 +123,7 @@ TKG_INLINE void sum_row(const sum *s, int64_t row, float *out, int kind) {
     b.count = last - p < BLOCK ? (int)(last - p) : BLOCK;
     for (int i = 0; i < b.count; i++) {
       open_edge(s, p + i, ids[p + i], &b, i, kind);
-      if (p + i + ROWS_AHEAD < s->ahead_end)
-        prefetch_row(s->x + ids[p + i + ROWS_AHEAD] * s->d, s->d);
+      prefetch_edge(s, p + i + EDGES_AHEAD, kind);
     }
     add_block(out, &b, s->d, kind);
   }
@@ -133,14 +139,14 @@ TKG_INLINE void sum_rows(const sum *s, int64_t first, int64_t last, int kind) {
 /* Rows by id: the first edges of the next one are asked for while this one is summed. */
 TKG_INLINE void sum_listed(const sum *s, int64_t begin, int64_t end, int kind) {
   for (int64_t b = begin; b < end; b++) {
-    sum here = *s;
-    here.ahead_end = s->g.offsets[s->rows[b] + 1];
+    sum here = *s, next = *s;
+    here.ahead_end = s->g.offsets[s->list[b] + 1];
     if (b + 1 < end) {
-      int64_t p = s->g.offsets[s->rows[b + 1]], last = s->g.offsets[s->rows[b + 1] + 1];
-      last = last - p < ROWS_AHEAD ? last : p + ROWS_AHEAD;
-      for (; p < last; p++) prefetch_row(s->x + s->g.ids[p] * s->d, s->d);
+      const int64_t p = s->g.offsets[s->list[b + 1]];
+      next.ahead_end = s->g.offsets[s->list[b + 1] + 1];
+      for (int i = 0; i < EDGES_AHEAD; i++) prefetch_edge(&next, p + i, kind);
     }
-    sum_row(&here, s->rows[b], s->out + b * s->d, kind);
+    sum_row(&here, s->list[b], s->out + b * s->d, kind);
   }
 }
 
@@ -157,8 +163,8 @@ typedef struct filter {
 static int open_filter(const sum *s, int64_t rows_of_x, filter *f) {
   memset(f->words, 0, sizeof f->words);
   for (int64_t t = 0; t < s->g.m; t++) {
-    if (s->slots[t] < 0) continue;
-    if (s->slots[t] >= rows_of_x) return check_ids(s->op, s->slots, t, t + 1, rows_of_x);
+    if (s->list[t] < 0) continue;
+    if (s->list[t] >= rows_of_x) return check_ids(s->op, s->list, t, t + 1, rows_of_x);
     f->words[t % FILTER_BITS / 32] |= 1U << (t % 32);
   }
   return TKG_OK;
@@ -186,7 +192,7 @@ TKG_INLINE int add_selected(const sum *s, int64_t p, const int16_t *at, int foun
   while (used < found && p + at[used] < last) {
     b.count = 0;
     for (; b.count < BLOCK && used < found && p + at[used] < last; used++) {
-      const int32_t slot = s->slots[s->g.ids[p + at[used]]];
+      const int32_t slot = s->list[s->g.ids[p + at[used]]];
       if (slot >= 0) open_edge(s, p + at[used], slot, &b, b.count++, kind);
     }
     add_block(out, &b, s->d, kind);
@@ -194,19 +200,43 @@ TKG_INLINE int add_selected(const sum *s, int64_t p, const int16_t *at, int foun
   return used;
 }
 
+/* What the edges p + at[0..found) need lies anywhere: first asks where, then for all of it at once.
+ */
+TKG_PREFETCH void prefetch_selected(const sum *s, int64_t p, const int16_t *at, int found,
+                                    int kind) {
+  for (int i = 0; i < found; i++) {
+    __builtin_prefetch(s->list + s->g.ids[p + at[i]]);
+    if (kind & WEIGHTED && s->g.order) __builtin_prefetch(s->g.order + p + at[i]);
+    if (kind & MUL) __builtin_prefetch(s->g.relations + p + at[i]);
+  }
+  for (int i = 0; i < found; i++) {
+    const int32_t slot = s->list[s->g.ids[p + at[i]]];
+    if (slot >= 0) prefetch_row(s->x + slot * s->d, s->d);
+    if (kind & WEIGHTED) __builtin_prefetch(s->w + edges_number(&s->g, p + at[i]));
+  }
+}
+
+/* Rows become zero just before they are added to, while they stay in cache. */
+static int64_t clear_rows(const sum *s, int64_t from, int64_t to) {
+  if (to > from) memset(s->out + from * s->d, 0, (size_t)((to - from) * s->d) * sizeof *s->out);
+  return to > from ? to : from;
+}
+
 TKG_INLINE void sum_slots(const sum *s, const filter *f, int64_t first, int64_t last, int kind) {
-  int16_t at[IDS_BLOCK];
-  int64_t row = first;
+  int16_t at[IDS_BLOCK] = {0};
+  int64_t row = first, clear = first;
   const int64_t end = s->g.offsets[last];
-  memset(s->out + first * s->d, 0, (size_t)((last - first) * s->d) * sizeof *s->out);
   for (int64_t p = s->g.offsets[first]; p < end; p += IDS_BLOCK) {
     const int found = select_edges(s, f, p, end - p < IDS_BLOCK ? (int)(end - p) : IDS_BLOCK, at);
+    prefetch_selected(s, p, at, found, kind);
     for (int used = 0; used < found;) {
       while (s->g.offsets[row + 1] <= p + at[used]) row++;
+      clear = clear_rows(s, clear, row + 1);
       used += add_selected(s, p, at + used, found - used, s->g.offsets[row + 1],
                            s->out + row * s->d, kind);
     }
   }
+  clear_rows(s, clear, last);
 }
 
 /* ---- the ops ---- */
@@ -223,8 +253,7 @@ static sum sum_of(const tkg_call *c) {
            .x = c->data[1],
            .r = mul ? c->data[2] : NULL,
            .w = c->data[weights],
-           .rows = rows ? c->data[list] : NULL,
-           .slots = slots ? c->data[list] : NULL,
+           .list = c->data[list],
            .out = c->out,
            .d = tkg__cols(c->node),
            .vectors = mul ? tkg__rows(c->in[2]) : 0};
@@ -271,9 +300,9 @@ static int aggregate(const tkg_call *c, int64_t begin, int64_t end) {
 
 static int aggregate_rows(const tkg_call *c, int64_t begin, int64_t end) {
   const sum s = sum_of(c);
-  int status = check_ids(s.op, s.rows, begin, end, s.g.n);
+  int status = check_ids(s.op, s.list, begin, end, s.g.n);
   for (int64_t b = begin; b < end && !status; b++)
-    status = check_relations(&s, s.rows[b], s.rows[b] + 1);
+    status = check_relations(&s, s.list[b], s.list[b] + 1);
   if (status) return status;
   EACH_KIND(sum_listed, s.kind, &s, begin, end)
   return TKG_OK;

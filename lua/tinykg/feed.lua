@@ -142,4 +142,17 @@ function feed.sampler(data, count, by)
   end
 end
 
+--- Each of `n` rows with each of `m`: int32 [n m] positions of rows, and of columns. Made once.
+---@return Tensor rows 0, 0, ... 1, 1, ... ---@return Tensor columns 0, 1, ... 0, 1, ...
+function feed.pairs(n, m)
+  local made, key = session.cache.pairs or {}, n .. ' ' .. m
+  session.cache.pairs = made
+  if not made[key] then
+    local rows, cols = ffi.new('int32_t[?]', n * m + 1), ffi.new('int32_t[?]', n * m + 1)
+    for i = 0, n * m - 1 do rows[i], cols[i] = math.floor(i / m), i % m end
+    made[key] = {tensor.ids(rows, n * m), tensor.ids(cols, n * m)}
+  end
+  return unpack(made[key])
+end
+
 return feed

@@ -403,14 +403,15 @@ end
 
 --- A graph of triples, or of a data set's train part.
 ---
---- tk.graph{head =, relation =, tail =, nodes =, relations =}: ids 0-based, as int32 tensors, lists,
---- or FFI arrays with their length `n`. Without relation the edges are all of one kind. nodes may be
---- {heads, tails} for edges from one kind of node to another. tk.graph(data, {of = 'kg' |
---- 'interactions' | 'both', merged =}): entities; users x items, or with merged = true one graph in
---- which user u is node items + u; entities and, behind them, users, interactions by a relation of
---- their own, the last. of = 'labels': users x items, an edge a label of train, weighing 1 or 0; of
---- data without labels, what users took (1) and as many items that they did not, drawn (0).
---- Options of the others:
+--- tk.graph{head =, relation =, tail =, nodes =, relations =}: ids 0-based, as int32 tensors,
+--- lists, or FFI arrays with their length `n`. Without relation the edges are all of one kind.
+--- nodes may be {heads, tails} for edges from one kind of node to another.
+---
+--- tk.graph(data, {of = 'kg' | 'interactions' | 'both', merged =}): entities; users x items, or,
+--- with merged = true, one graph in which user u is node items + u; entities and, behind them,
+--- users, interactions by a relation of their own, the last. of = 'labels': users x items, an edge
+--- a label of train, weighing 1 or 0; of data without labels, what users took (1) and as many items
+--- that they did not, drawn (0). Options of the others:
 ---   undirected  each edge also back, under the same relation (KGCN)
 ---   inverse     each edge also back, under relation id + number of relations (KGAT)
 ---   self_loops  true: each node to itself, under the last relation id; false: without the edges

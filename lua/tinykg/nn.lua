@@ -101,6 +101,19 @@ end
 
 -- ---- layers ----
 
+--- An option such as '64,32,16' as a list of numbers.
+function nn.sizes(text)
+  local list = {}
+  for size in (tostring(text) .. ','):gmatch('%s*([^,]*),') do
+    local n = tonumber(size)
+    if not n or n < 1 or n % 1 ~= 0 then
+      error(("sizes: '%s' is not a list such as 64,32,16"):format(tostring(text)), 0)
+    end
+    list[#list + 1] = n
+  end
+  return list
+end
+
 local Linear = nn.class('nn.Linear')
 
 --- x W^T + b. W: Xavier, [outputs, inputs]; b: zeros. ---@param bias? boolean true by default

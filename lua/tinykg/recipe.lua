@@ -101,7 +101,8 @@ local function convert(o, value)
 end
 
 local WHOLE = {dim = 1, batch_size = 1, epochs = 1, negatives = 1, neighbors = 1, hops = 1,
-               eval_every = 1, patience = 0}
+               intents = 1, memory = 1, eval_every = 1, patience = 0, layers = 0,
+               relation_dim = 1, kg_batch_size = 1}
 
 --- All options: defaults, then the preset, then what was given.
 ---@param given table<string, any> values, or text to convert; `preset` names a preset
@@ -128,7 +129,7 @@ function Recipe:complete(given)
   end
   for name, least in pairs(WHOLE) do
     local value = o[name]
-    if value and (value % 1 ~= 0 or value < least) then
+    if type(value) == 'number' and (value % 1 ~= 0 or value < least) then
       error(string.format('option %s: %s is not a whole number >= %d', name, value, least), 0)
     end
   end

@@ -1,5 +1,5 @@
--- Speed of sums over the edges of a graph: milliseconds an op, and how many times as long as copying
--- a matrix with a row a node takes, measured in the same run.
+-- Speed of ops over the edges of a graph: milliseconds an op, and how many times as long as copying
+-- a matrix with a row a node takes, in the same run.
 --   luajit tests/bench/graph_bench.lua [folder of a KGAT data set] [threads] [pattern]
 -- Without a folder (or with -): a generated graph of about that size. Only ops whose line matches
 -- the pattern are measured. Run it from the repository's root with LUA_PATH as tests/tools/test.sh
@@ -97,26 +97,26 @@ local function run(name, backward, shape, ...)
   end)
 end
 
---- Distinct nodes, met as often as they have edges, and the slot of each.
+--- Distinct nodes spread evenly, the slot of each, and how many edges they have.
 local function batch()
-  local ids, slots, found = ffi.new('int32_t[?]', SLOTS), ffi.new('int32_t[?]', n), 0
+  local ids, slots, edges = ffi.new('int32_t[?]', SLOTS), ffi.new('int32_t[?]', n), 0
   for t = 0, n - 1 do slots[t] = -1 end
-  for at = 0, e - 1 do
-    local node = heads[at * 7919LL % e]
-    if slots[node] < 0 and found < SLOTS then
-      ids[found], slots[node], found = node, found, found + 1
-    end
+  for b = 0, SLOTS - 1 do
+    ids[b] = math.floor(b * n / SLOTS)
+    slots[ids[b]] = b
   end
-  return tk.ids(ids, SLOTS), tk.ids(slots, n)
+  for i = 0, e - 1 do edges = edges + (slots[heads[i]] >= 0 and 1 or 0) end
+  return tk.ids(ids, SLOTS), tk.ids(slots, n), edges
 end
 
 local function table_for(d)
   local x, y = tk.randn(n, d):keep(), tk.randn(n, d):keep()
   local r, w, few = tk.randn(kinds, d):keep(), tk.randn(e):keep(), tk.randn(SLOTS, d):keep()
-  local rows, slots = batch()
+  local rows, slots, of_rows = batch()
   local to, from = y:values(), x:values()
   local copy = measure(function() ffi.copy(to, from, 4 * n * d) end)
   print(('\nd = %d: copying %d x %d floats takes %.2f ms'):format(d, n, d, copy))
+  print(('rows, slots: %d nodes with %d edges'):format(SLOTS, of_rows))
   print('op                                ms   x memcpy')
   local function line(what, ...)
     if not what:find(pattern) then return end

@@ -6,6 +6,8 @@ torch and numpy. Run it to write kgat.json anew: the file must not change. Gradi
 against central differences on the way.
 """
 
+import math
+
 import torch
 import torch.nn.functional as F
 
@@ -92,9 +94,8 @@ def merged(scores):
     pairs = sorted(total)
     weights = []
     for head, tail in pairs:
-        mine = torch.tensor([total[pair] for pair in pairs if pair[0] == head],
-                            dtype=torch.float64)
-        weights.append(float(torch.exp(torch.tensor(total[head, tail]) - mine.logsumexp(0))))
+        whole = sum(math.exp(total[pair]) for pair in pairs if pair[0] == head)
+        weights.append(math.exp(total[head, tail]) / whole)
     heads, tails = shared.columns(pairs)
     return {'heads': heads, 'tails': tails, 'weights': weights}
 

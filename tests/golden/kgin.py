@@ -99,7 +99,8 @@ def recommendation_losses(p):
     users, positives, negatives = torch.tensor(shared.CF_BATCH).unbind(1)
     u, i, j = rows['users'][users], rows['entities'][positives], rows['entities'][negatives]
     ranking = F.softplus(-((u * i).sum(1) - (u * j).sum(1))).mean()
-    return {'ranking': ranking, 'l2': 0.5 * ((u * u).sum() + (i * i).sum() + (j * j).sum()) / len(u)}
+    l2 = ((u * u).sum() + (i * i).sum() + (j * j).sum()) / (2 * len(u))
+    return {'ranking': ranking, 'l2': l2}
 
 
 def centred_distances(x):

@@ -373,6 +373,23 @@ describe('noise that would meet itself', function()
     end)
   end
 
+  it('and comes by a few rows gathered once more: they are exact, not the whole', function()
+    local ids, many = tk.ids{3, 1, 20}, {}
+    for i = 1, 20 do many[i] = 2 * i - 1 end
+    local function loss(of)
+      local h = X:matmul(W)
+      local rows = h:gather(of)
+      return h:matmul(V):sum() + (rows:matmul(D) * rows):sum()
+    end
+    local step = planned(function() return loss(ids) end, {bits = 2, small = 0})
+    assert.equal('quantize', rows_of(step, 'matmul')[1].rule, step:report())
+    assert.equal('exact', only(step, 'gather').rule)
+    check_unbiased(function() return loss(ids) end, {W, D, V})
+    step = planned(function() return loss(tk.ids(many)) end, {bits = 2, small = 0})
+    assert.equal('exact', rows_of(step, 'matmul')[1].rule) -- half of the rows are no few
+    assert.equal('recompute', only(step, 'gather').rule)
+  end)
+
   it('is kept out even where the recipe asks for it', function()
     local step = planned(function()
       local h = X:matmul(W):kept_as 'quantize'

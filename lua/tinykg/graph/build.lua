@@ -13,7 +13,8 @@ local RELATIONS, ONE_WAY = C.TKG_GRAPH_RELATIONS, C.TKG_GRAPH_ONE_WAY
 
 --- Growing lists of heads, relations, tails as FFI arrays.
 ---@class Edges
----@field n integer ---@field heads ffi.cdata* ---@field relations ffi.cdata* ---@field tails ffi.cdata*
+---@field n integer ---@field heads ffi.cdata*
+---@field relations ffi.cdata* ---@field tails ffi.cdata*
 local function edges(most)
   local function ints() return ffi.new('int32_t[?]', most + 1) end
   return {n = 0, heads = ints(), relations = ints(), tails = ints()}
@@ -158,8 +159,9 @@ function build.pack(g, one_way)
   local layout = bit.bor(g.relation_count and RELATIONS or 0, one_way and ONE_WAY or 0)
   local room = tonumber(C.tkg_graph_length(g.nodes, g.tail_nodes, g.n, layout))
   local packed, found = ffi.new('int32_t[?]', room + 1), ffi.new('int64_t[1]')
-  check(C.tkg_graph_pack(g.nodes, g.tail_nodes, g.n, g.heads, g.relation_count and g.relations or nil,
-                         g.tails, layout, packed, found, nil))
+  local relations = g.relation_count and g.relations or nil
+  check(C.tkg_graph_pack(g.nodes, g.tail_nodes, g.n, g.heads, relations, g.tails, layout, packed,
+                         found, nil))
   layout = tonumber(found[0])
   local length = tonumber(C.tkg_graph_length(g.nodes, g.tail_nodes, g.n, layout))
   local t = tensor.create(tensor.I32, {length}, 'graph')
