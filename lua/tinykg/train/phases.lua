@@ -164,8 +164,8 @@ local function median(list)
   return sorted[math.floor((#sorted + 1) / 2)] or 0
 end
 
---- Bytes kept for backward: of the phase that an op-by-op tape would keep most for, since phases
---- run one at a time; with several, `phases` has each one's.
+--- Bytes kept for backward: of the phase that keeps most, since phases run one at a time; with
+--- several, `phases` has each one's.
 ---@return {reference_bytes: number, stored_bytes: number, phases: table?}
 function phases.kept(list)
   local most, each
@@ -174,7 +174,7 @@ function phases.kept(list)
                   stored_bytes = p.step:figure('stored_bytes')}
     each = each or {}
     each[p.name] = kept
-    if not most or kept.reference_bytes > most.reference_bytes then most = kept end
+    if not most or kept.stored_bytes > most.stored_bytes then most = kept end
   end
   return {reference_bytes = most.reference_bytes, stored_bytes = most.stored_bytes,
           phases = #list > 1 and each or nil}
