@@ -151,7 +151,8 @@ test-gpu:
 bench-gpu:
 	@$(DEPS) run
 	@$(MAKE) build
-	@$(MAKE) $(JOBS) $(if $(filter emu,$(DEVICE)),emu,$(HERE_ARCHS) cuda) $(BUILD)/bench/kernels
+	@$(MAKE) $(JOBS) $(if $(filter cuda%,$(or $(DEVICE),cuda)),$(HERE_ARCHS) cuda,$(DEVICE:cpu=build)) \
+	  $(BUILD)/bench/kernels
 	@TINYKG_DEVICE='$(or $(DEVICE),cuda)' timeout 480 ./tinykg tests/bench/gpu.lua \
 	  $(if $(QUICK),--quick) '$(BUILD)'
 
