@@ -3,8 +3,8 @@
  * codes node carries the shape of what it encodes. */
 #include "../codec.h"
 #include "../node.h"
+#include "flat.h"
 #include "isa.h"
-#include "kernel.h"
 
 extern const tkg__codec_kernels TKG_ISA_NAME(tkg__cpu_codec);
 
@@ -25,8 +25,10 @@ static int encode(const tkg_call *c, int64_t begin, int64_t end) {
 
 static int decode(const tkg_call *c, int64_t begin, int64_t end) {
   tkg_codec codec = codec_of(c);
+  int64_t cols = tkg__cols(c->node);
   TKG_ISA_NAME(tkg__cpu_codec)
-      .decode(&codec, c->data[0], tkg__cols(c->node), tkg__rows(c->node), begin, end, c->out);
+      .decode(&codec, c->data[0], cols, tkg__rows(c->node), begin, end,
+              (float *)c->out + begin * cols);
   return 0;
 }
 
@@ -38,7 +40,7 @@ static int64_t codec_work(const tkg_node *node, const tkg_node *const *in) {
 
 /* ---- sign_mask: units are blocks of elements, a whole number of the mask's bytes ---- */
 
-enum { MASK_BLOCK = 4096 };
+enum { MASK_BLOCK = FLAT_BLOCK };
 
 static int64_t mask_units(const tkg_node *node, const tkg_node *const *in) {
   (void)node;

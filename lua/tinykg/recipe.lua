@@ -13,6 +13,8 @@ Recipe.__index = Recipe
 --- Options every recipe has; its own come first and may give other defaults.
 local COMMON = {
   {'lr', 0.001, 'learning rate'},
+  {'schedule', 'constant', 'of lr: constant, cosine (to 0 over all epochs), exponential'},
+  {'decay', 0.95, 'exponential: what lr is multiplied with after each epoch'},
   {'l2', 0, 'weight of 1/2 |parameters|^2 in the loss (as weight decay)'},
   {'batch_size', 1024, 'interactions a step'},
   {'epochs', 20, 'passes over the training interactions, at most'},

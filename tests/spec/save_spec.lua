@@ -124,7 +124,7 @@ describe('rule', function()
   it('exact: what is read non-linearly, at any width', function()
     local reads = {
       tanh = {'tanh', 'tanh'}, sigmoid = {'sigmoid', 'sigmoid'}, softmax = {'softmax', 'softmax'},
-      log_softmax = {'log_softmax', 'log_softmax'}, normalize = {'normalize', 'matmul'},
+      log_softmax = {'log_softmax', 'log_softmax'},
       softplus = {'softplus', 'matmul'}, clamp = {'clamp', 'matmul'}, sqrt = {'sqrt', 'sqrt'},
     }
     for method, names in pairs(reads) do
@@ -135,6 +135,24 @@ describe('rule', function()
       assert.equal('exact', only(step, names[2]).rule, method)
       assert.equal(4 * 40 * 37, step:figure 'stored_bytes', method)
     end
+  end)
+
+  it('quantize: normalised rows, beside a norm a row; what also meets them is kept exactly', function()
+    local function alone() return (X:matmul(W):normalize():matmul(V)):sum() end
+    local step = planned(alone, {bits = 2, small = 0})
+    assert.equal(packed(40, 37, 2), only(step, 'normalize').kept_bytes)
+    assert.equal(4 * 40, only(step, 'row_norm').kept_bytes)
+    assert.equal(packed(40, 37, 2) + 160, step:figure 'stored_bytes')
+    -- y * y passes its own noise back to where y is read.
+    local function met()
+      local y = X:matmul(W):normalize()
+      return (y * y):matmul(V):sum()
+    end
+    assert.equal('exact', only(planned(met, {bits = 2, small = 0}), 'normalize').rule)
+    -- Of a row that is there exactly, norm and result are made again.
+    local p = parameter(40, 37)
+    local free = planned(function() return p:normalize():matmul(V):sum() end, {bits = 2, small = 0})
+    assert.equal(0, free:figure 'stored_bytes')
   end)
 
   it('recompute: gather, add, mul, concat and dropout of what is there cost nothing', function()
