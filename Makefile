@@ -190,11 +190,11 @@ check-valgrind:
 
 lint:
 	@$(DEPS) run dev
-	@CPPFLAGS='$(filter-out -Werror,$(BASE_FLAGS))' ISA='$(firstword $(ISAS))' tests/tools/lint.sh
+	@CPPFLAGS='$(filter-out -Werror,$(BASE_FLAGS))' ISA='$(firstword $(ISAS))' NVCC='$(NVCC)' tests/tools/lint.sh
 
 format:
 	clang-format -i $(wildcard engine/*.[ch] engine/cpu/*.[ch] tests/emu/*.h tests/emu/*.cpp)
-	for f in kernels/*.cu kernels/*.cuh kernels/*.h tests/emu/*.cu; do \
+	for f in kernels/*.cu kernels/*.cuh kernels/*.h tests/emu/*.cu tests/bench/*.cpp; do \
 	  clang-format --assume-filename=x.cpp <$$f >$$f.new && mv $$f.new $$f; done
 
 # --- installing ----------------------------------------------------------------------------------
@@ -242,7 +242,7 @@ make test-gpu        specs, op check, compute-sanitizer on a real GPU
 make bench-gpu       kernels, steps and memory of a real GPU, with PyTorch beside them
 make check-emu       the GPU kernels on the CPU; check-emu-asan, check-emu-tsan: under sanitizers
 make bench           speed on this machine, as ratios
-make lint            formatting, clang-tidy, cppcheck, luacheck, sizes of functions and files
+make lint            formatting, clang-tidy, cppcheck, luacheck, sizes, kernels that spill registers
 make format          let clang-format lay out the engine
 make check-asan      the tests under AddressSanitizer and UndefinedBehaviorSanitizer
 make check-valgrind  the tests under valgrind

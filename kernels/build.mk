@@ -40,7 +40,10 @@ nvcc_line = $(NVCC) $(ARCHS) $(WERROR)
 $(BUILD)/cuda.flags: FORCE
 	$(call keep_line,$(nvcc_line))
 
-.PHONY: check-tsan cuda emu check-emu check-emu-asan check-emu-tsan check-device emu-tests
+# For make lint.
+spills: $(KERNELS:kernels/%.cu=$(BUILD)/cuda/%.o)
+
+.PHONY: spills check-tsan cuda emu check-emu check-emu-asan check-emu-tsan check-device emu-tests
 
 cuda: $(if $(NVCC),$(BUILD)/libtinykg_cuda.so)
 	@$(if $(NVCC),:,echo 'no nvcc: libtinykg_cuda.so is not built (NVCC=path names one)')
