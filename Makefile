@@ -140,9 +140,11 @@ test:
 
 # For a machine with a GPU: the same specs on it, with what needs a real one, the op check with random
 # shapes, and a small recipe under compute-sanitizer. Done, one way or the other, in eight minutes.
+NEEDS_NVCC = $(if $(NVCC),:,echo 'no nvcc: the GPU backend cannot be built (NVCC=path names one)'; exit 1)
 GPU_TESTS_END = $$(($$(date +%s) + 420))
 test-gpu:
 	@$(DEPS) run
+	@$(NEEDS_NVCC)
 	@end=$(GPU_TESTS_END); $(MAKE) build && $(MAKE) $(JOBS) $(HERE_ARCHS) cuda check-device && \
 	  { DEADLINE=$$((end - 100)) HOST=no DEVICES=cuda $(call RUN_TESTS,$(LIB)); tests=$$?; \
 	    DEADLINE=$$end tests/tools/sanitize.sh && [ $$tests = 0 ]; }
@@ -150,6 +152,7 @@ test-gpu:
 # Figures of the GPU: kernels, steps, memory, PyTorch beside them. DEVICE=emu QUICK=1 tries it out.
 bench-gpu:
 	@$(DEPS) run
+	@$(if $(filter emu cpu,$(DEVICE)),:,$(NEEDS_NVCC))
 	@$(MAKE) build
 	@$(MAKE) $(JOBS) $(if $(filter cuda%,$(or $(DEVICE),cuda)),$(HERE_ARCHS) cuda,$(DEVICE:cpu=build)) \
 	  $(BUILD)/bench/kernels

@@ -24,7 +24,7 @@ SHARED_C     := op error
 
 ifneq ($(NVCC),)
   NVCC_KNOWS := $(patsubst compute_%,%,$(shell $(NVCC) --list-gpu-arch 2>/dev/null))
-  ARCHS      := $(filter $(NVCC_KNOWS),$(CUDA_ARCHS))
+  ARCHS      := $(or $(filter $(NVCC_KNOWS),$(CUDA_ARCHS)),$(lastword $(NVCC_KNOWS)))
   CUDA_LIB   := $(wildcard $(patsubst %/bin/,%/lib64,$(dir $(realpath $(NVCC)))))
 endif
 # -fmad=false: one rounding an operation, as on the CPU; codes and noise are the same bits. A kernel of
