@@ -7,6 +7,7 @@ local tk = require 'tinykg'
 local clock = require 'tinykg.clock'
 local feed = require 'tinykg.feed'
 local json = require 'tinykg.json'
+local phases = require 'tinykg.train.phases'
 
 local quick, build, only = false, 'build', nil
 for _, word in ipairs(arg) do
@@ -68,9 +69,9 @@ end
 
 -- ---- steps ----
 
---- The folder of data: the real set where there is one, else a made one.
-local function data_dir()
-  local real = (os.getenv('TINYKG_DATA') or home .. '/../shared/data') .. '/kgcn-music'
+--- A folder of data: the real set where there is one, else a made one.
+local function data_dir(name)
+  local real = (os.getenv('TINYKG_DATA') or home .. '/../shared/data') .. '/' .. name
   if not quick and lfs.attributes(real, 'mode') then return real end
   local made = build .. (quick and '/bench-data-quick' or '/bench-data')
   if not lfs.attributes(made, 'mode') then
@@ -80,76 +81,100 @@ local function data_dir()
   return made
 end
 
-local dir = data_dir()
-
 local SETTINGS = {
-  {name = 'KGCN, book, 3 hops', recipe = 'kgcn',
+  {name = 'KGCN, book, 3 hops', recipe = 'kgcn', data = 'kgcn-music',
    options = quick and {dim = 8, neighbors = 2, hops = 2, batch_size = 16}
      or {preset = 'book', hops = 3}},
-  {name = 'KGAT', recipe = 'kgat', options = quick and {dim = 8, batch_size = 16} or {}},
+  {name = 'KGAT', recipe = 'kgat', data = 'kgat-last-fm',
+   options = quick and {dim = 8, batch_size = 16, kg_batch_size = 16} or {}},
 }
 
---- A recipe's model and its step at so many bits, or nil and why not.
-local function stepper(setting, data, bits)
+--- A recipe's phases at so many bits: what its training alternates between, a step each.
+local function trainer(setting, data, bits)
   local recipe = dofile(home .. '/recipes/' .. setting.recipe .. '.lua')
   local o = recipe:complete(setting.options)
   tk.seed(0)
   local model = recipe.build(data, o):train()
-  local optimizer = tk.optim.adam{lr = o.lr, weight_decay = o.l2}
-  local step = tk.step(function(batch) return model:loss(batch) end,
-                       {optimizer = optimizer, bits = bits})
-  return {bits = bits, step = step, o = o, times = {}}
+  if model.begin_epoch then tk.no_grad(model.begin_epoch, model, 1) end
+  return {bits = bits, o = o, phases = phases.of(recipe, model, data, o, {bits = bits})}
 end
 
---- Median milliseconds of some steps. A step ends when its loss is on the host.
-local function time_steps(runs, data, steps)
-  local o, n, warm = runs[1].o, 0, 3 * #runs
-  local sampler = data.task ~= 'ctr' and feed.sampler(data, o.negatives or 1) or nil
-  while n < warm + steps * #runs do
-    for batch in feed.batches(data.train, {size = o.batch_size, drop_last = true, seed = 1,
-                                           epoch = n}, sampler) do
-      local run = runs[n % #runs + 1] -- in turns: a busy machine slows all alike
+--- What the steps of a phase are called with, without end.
+local function batches_of(phase, o)
+  local epoch, iterate = 0, nil
+  return function()
+    if not phase.part then return true end
+    local batch = iterate and iterate()
+    if not batch then
+      epoch = epoch + 1
+      iterate = feed.batches(phase.part, {size = o.batch_size, drop_last = true, seed = 1,
+                                          epoch = epoch})
+      batch = iterate()
+    end
+    return batch
+  end
+end
+
+--- Milliseconds of some steps of phase k of each run, in turns: a busy machine slows all alike. A
+--- step ends when its loss is on the host.
+local function time_phase(runs, k, steps)
+  local next_batch = batches_of(runs[1].phases[k], runs[1].o)
+  for _, run in ipairs(runs) do run.times = {} end
+  for n = -2, steps do
+    for _, run in ipairs(runs) do
+      local batch = next_batch()
       local from = clock.now()
-      run.step(batch)
-      if n >= warm then run.times[#run.times + 1] = 1000 * (clock.now() - from) end
-      n = n + 1
-      if n == warm + steps * #runs then break end
+      run.phases[k].step(batch)
+      if n > 0 then run.times[n] = 1000 * (clock.now() - from) end
     end
   end
 end
 
-local function step_times(setting, data)
-  local runs = {}
-  for _, bits in ipairs{32, 8, 4, 2, 1} do runs[#runs + 1] = stepper(setting, data, bits) end
-  time_steps(runs, data, quick and 3 or 60)
-  tk.replay(false)
-  local by_op = {stepper(setting, data, 32)}
-  time_steps(by_op, data, quick and 3 or 20)
-  tk.replay(true)
-  print(string.format('%-30s %5s %10s %10s %8s %10s %14s', 'step', 'bits', 'median ms', 'min ms',
-                      'x 32', 'replayed', 'kept bytes'))
+local STEP = '%-34s %5s %10s %10s %8s %10s %14s'
+
+local function print_steps(name, runs, k)
   local first = median(runs[1].times)
-  by_op[1].name = ', op by op'
-  runs[#runs + 1] = by_op[1]
   for _, run in ipairs(runs) do
-    local r = note{step = setting.name .. (run.name or ''), bits = run.bits,
+    local step = run.phases[k].step
+    local r = note{step = name .. (run.suffix or ''), bits = run.bits, device = DEVICE,
                    median_ms = median(run.times), min_ms = run.times[1],
-                   ratio = median(run.times) / first, replayed = run.step:figure('replayed'),
-                   kept_bytes = run.step:figure('stored_bytes'),
-                   reference_bytes = run.step:figure('reference_bytes'), device = DEVICE}
-    print(string.format('%-30s %5d %10.3f %10.3f %8.3f %10d %14d', r.step, r.bits, r.median_ms,
-                        r.min_ms, r.ratio, r.replayed, r.kept_bytes))
+                   ratio = median(run.times) / first, replayed = step:figure('replayed'),
+                   kept_bytes = step:figure('stored_bytes'),
+                   reference_bytes = step:figure('reference_bytes')}
+    print(STEP:format(r.step, r.bits, ('%.3f'):format(r.median_ms), ('%.3f'):format(r.min_ms),
+                      ('%.3f'):format(r.ratio), r.replayed, ('%.0f'):format(r.kept_bytes)))
+  end
+  return first
+end
+
+--- Times a recipe; returns the median of its first phase at 32 bits.
+local function step_times(setting, dir)
+  local data, runs, first = tk.data.load(dir, {seed = 0}), {}, nil
+  for _, bits in ipairs{32, 8, 4, 2, 1} do runs[#runs + 1] = trainer(setting, data, bits) end
+  local by_op = trainer(setting, data, 32)
+  by_op.suffix = ', op by op'
+  print(STEP:format('step', 'bits', 'median ms', 'min ms', 'x 32', 'replayed', 'kept bytes'))
+  for k, phase in ipairs(runs[1].phases) do
+    time_phase(runs, k, quick and 3 or 60)
+    tk.replay(false)
+    time_phase({by_op}, k, quick and 3 or 20)
+    tk.replay(true)
+    runs[6] = by_op
+    local median_32 = print_steps(setting.name .. (phase.label ~= '' and ', ' .. phase.name or ''),
+                                  runs, k)
+    first, runs[6] = first or median_32, nil
   end
   return first
 end
 
 local function all_steps()
-  local data, kgcn = tk.data.load(dir, {seed = 0}), nil
+  local kgcn
   for _, setting in ipairs(SETTINGS) do
     if lfs.attributes(home .. '/recipes/' .. setting.recipe .. '.lua', 'mode') and
        time_for(setting.name) then
-      heading('steps of ' .. setting.name .. ' on ' .. dir .. ', forward + backward + Adam')
-      local ok, result = pcall(step_times, setting, data)
+      local dir = data_dir(setting.data)
+      heading('steps of ' .. setting.name .. ' on ' .. dir .. ': forward, backward, update')
+      local ok, result = pcall(step_times, setting, dir)
       if ok then kgcn = kgcn or result else print(setting.name .. ': ' .. tostring(result)) end
     end
   end
@@ -160,28 +185,28 @@ end
 
 --- In a process of its own, so that nothing lies idle in the pool: prints a JSON line.
 local function memory_of(bits)
-  local data = tk.data.load(dir, {seed = 0})
   local setting = SETTINGS[1]
+  local data = tk.data.load(data_dir(setting.data), {seed = 0})
   if not tk.memory().device then return print('{}') end
   -- kernels and libraries, loaded by a small step of the same kind
-  stepper({recipe = 'kgcn', options = {dim = 8, hops = 3, neighbors = 2}}, data, bits).step{
+  trainer({recipe = 'kgcn', options = {dim = 8, hops = 3, neighbors = 2}}, data, bits).phases[1].step{
     users = tk.ids{0, 1}, items = tk.ids{0, 1}, labels = tk.tensor{0, 1}}
   collectgarbage()
   collectgarbage()
-  local run = stepper(setting, data, bits)
+  local step = trainer(setting, data, bits).phases[1].step
   local size = quick and 16 or 2048
   local users, labels = {}, {}
   for i = 1, size do users[i], labels[i] = i % 50, i % 2 end
   local batch = {users = tk.ids(users), items = tk.ids(users), labels = tk.tensor(labels)}
-  run.step:plan(batch)
+  step:plan(batch)
   require('tinykg.lib').tkg_memory_reset_peak(require('tinykg.session').engine)
   local before = tk.memory()
-  run.step(batch)
+  step(batch)
   local after = tk.memory()
-  for _ = 1, 3 do run.step(batch) end -- now a graph
+  for _ = 1, 3 do step(batch) end -- now a graph
   local replayed = tk.memory()
   print(json.encode{memory = setting.name, batch = size, bits = bits,
-                    planned = run.step:figure('arena_bytes'),
+                    planned = step:figure('arena_bytes'),
                     taken = before.device.free - after.device.free,
                     taken_replayed = before.device.free - replayed.device.free,
                     peak = after.device.peak, counted = after.peak.total})
@@ -221,7 +246,7 @@ local function pytorch(ours)
   for _, form in ipairs{'', ' --compile'} do
     local text = command(string.format(
       "timeout 120 %s '%s/tests/bench/pytorch_kgcn.py' step %s --l2-form decay --device %s --data '%s'%s",
-      python, home, options, where, dir, form))
+      python, home, options, where, data_dir(SETTINGS[1].data), form))
     local min, middle = text:match('min ([%d.]+) ms  median ([%d.]+) ms')
     if min then
       note{pytorch = 'KGCN, book, 3 hops' .. form, device = where, min_ms = tonumber(min),
