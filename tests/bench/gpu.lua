@@ -50,7 +50,7 @@ end
 
 local function kernels()
   local family = DEVICE:match('^%a+')
-  if family == 'cpu' then return print('kernels: none on the CPU backend (make bench has its own)') end
+  if family == 'cpu' then return print('kernels: make bench has those of the CPU backend') end
   heading('kernels: compulsory bytes a second, share of what a copy moves')
   print(string.format('%-26s %-40s %10s %9s %7s', 'op', 'inputs', 'us', 'GB/s', 'share'))
   local pipe = io.popen(string.format(
@@ -189,7 +189,8 @@ local function memory_of(bits)
   local data = tk.data.load(data_dir(setting.data), {seed = 0})
   if not tk.memory().device then return print('{}') end
   -- kernels and libraries, loaded by a small step of the same kind
-  trainer({recipe = 'kgcn', options = {dim = 8, hops = 3, neighbors = 2}}, data, bits).phases[1].step{
+  local small = {recipe = 'kgcn', options = {dim = 8, hops = 3, neighbors = 2}}
+  trainer(small, data, bits).phases[1].step{
     users = tk.ids{0, 1}, items = tk.ids{0, 1}, labels = tk.tensor{0, 1}}
   collectgarbage()
   collectgarbage()
@@ -220,8 +221,9 @@ local function memory()
                       'replayed', 'peak', 'counted'))
   for _, bits in ipairs{32, 8, 4, 2, 1} do
     if not time_for('memory') then return end
-    local text = command(string.format("'%s/tinykg' '%s/tests/bench/gpu.lua' %s --memory=%d '%s'", home,
-                                       home, quick and '--quick' or '', bits, build))
+    local text = command(string.format(
+      "'%s/tinykg' '%s/tests/bench/gpu.lua' %s --memory=%d '%s'", home, home,
+      quick and '--quick' or '', bits, build))
     local ok, m = pcall(json.decode, text)
     if not ok or not m.planned then print(text) return end
     note(m)
@@ -237,7 +239,7 @@ local function pytorch(ours)
   local where = DEVICE:match('^cuda') and 'cuda' or 'cpu'
   local has = command(python .. ' -c "import torch; print(torch.cuda.is_available())"')
   if not (has:match('^True') or where == 'cpu' and has:match('^False')) then
-    return print('\nPyTorch: ' .. python .. ' has no torch' .. (where == 'cuda' and ' with CUDA' or ''))
+    return print('\nPyTorch: ' .. python .. ' has no torch for ' .. where)
   end
   if not time_for('PyTorch') then return end
   heading('the same step of KGCN in PyTorch on ' .. where)
@@ -245,8 +247,8 @@ local function pytorch(ours)
     or '--preset book --hops 3 --steps 100'
   for _, form in ipairs{'', ' --compile'} do
     local text = command(string.format(
-      "timeout 120 %s '%s/tests/bench/pytorch_kgcn.py' step %s --l2-form decay --device %s --data '%s'%s",
-      python, home, options, where, data_dir(SETTINGS[1].data), form))
+      "timeout 120 %s '%s/tests/bench/pytorch_kgcn.py' step --l2-form decay %s --device %s " ..
+      "--data '%s'%s", python, home, options, where, data_dir(SETTINGS[1].data), form))
     local min, middle = text:match('min ([%d.]+) ms  median ([%d.]+) ms')
     if min then
       note{pytorch = 'KGCN, book, 3 hops' .. form, device = where, min_ms = tonumber(min),
@@ -261,10 +263,9 @@ end
 -- ---- all of it ----
 
 if only then return memory_of(only) end
-print(string.format('%s%s, tinykg %s', tk.device(),
-                    DEVICE:match('^cuda') and ' (' ..
-                      command('nvidia-smi --query-gpu=name --format=csv,noheader'):gsub('%s+$', '') ..
-                      ')' or '', tk.version))
+local gpu = DEVICE:match('^cuda') and command('nvidia-smi --query-gpu=name --format=csv,noheader')
+print(string.format('%s, tinykg %s%s', tk.device(), tk.version,
+                    gpu and ', ' .. gpu:gsub('%s+$', '') or ''))
 kernels()
 local ours = all_steps()
 memory()
