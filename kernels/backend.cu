@@ -176,7 +176,8 @@ static int finish_locked(void) {
   cudaError_t error = tkg__faults_fetch(device.stream);
   const cudaError_t late = cudaStreamSynchronize(device.stream);
   if (!error) error = late ? late : device.error;
-  const int status = error ? late_error(error) : tkg__faults_report(device.stream);
+  int status = tkg__faults_report(device.stream); /* in any case: it forgets them */
+  if (error) status = late_error(error);
   device.error = cudaSuccess;
   device.first = device.last = NULL;
   return status;

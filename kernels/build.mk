@@ -24,7 +24,7 @@ SHARED_C     := op error
 
 ifneq ($(NVCC),)
   NVCC_KNOWS := $(patsubst compute_%,%,$(shell $(NVCC) --list-gpu-arch 2>/dev/null))
-  ARCHS      := $(filter $(NVCC_KNOWS),$(CUDA_ARCHS))
+  ARCHS      := $(or $(filter $(NVCC_KNOWS),$(CUDA_ARCHS)),$(lastword $(NVCC_KNOWS)))
   CUDA_LIB   := $(wildcard $(patsubst %/bin/,%/lib64,$(dir $(realpath $(NVCC)))))
 endif
 # -fmad=false: one rounding an operation, as on the CPU; codes and noise are the same bits. A kernel of
@@ -40,7 +40,10 @@ nvcc_line = $(NVCC) $(ARCHS) $(WERROR)
 $(BUILD)/cuda.flags: FORCE
 	$(call keep_line,$(nvcc_line))
 
-.PHONY: check-tsan cuda emu check-emu check-emu-asan check-emu-tsan check-device emu-tests
+# For make lint.
+spills: $(KERNELS:kernels/%.cu=$(BUILD)/cuda/%.o)
+
+.PHONY: spills check-tsan cuda emu check-emu check-emu-asan check-emu-tsan check-device emu-tests
 
 cuda: $(if $(NVCC),$(BUILD)/libtinykg_cuda.so)
 	@$(if $(NVCC),:,echo 'no nvcc: libtinykg_cuda.so is not built (NVCC=path names one)')

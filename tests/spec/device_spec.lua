@@ -162,7 +162,8 @@ end)
 describe('without a GPU', function()
   --- Runs a line of Lua in a process that sees no device.
   local function blind(device, line)
-    local pipe = io.popen(("CUDA_VISIBLE_DEVICES=-1 TINYKG_DEVICE=%s TINYKG_LIB='%s' %s -e \"%s\" 2>&1")
+    local pipe = io.popen(
+      ("CUDA_VISIBLE_DEVICES=-1 TINYKG_DEVICE=%s TINYKG_LIB='%s' %s -e \"%s\" 2>&1")
       :format(device, LIB, arg and arg[-1] or 'luajit', line))
     local text = pipe:read('*a')
     pipe:close()
