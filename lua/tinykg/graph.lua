@@ -34,15 +34,8 @@ local function copy(self, changes)
   return new(fields)
 end
 
---- Ids of one part of the packed array, a copy made when first asked for.
-local function part(self, name, first, count)
-  local key = 'part ' .. name
-  if not self.shared[key] then
-    local packed = self.packed:values()
-    self.shared[key] = tensor.create(tensor.I32, {count}, 'graph'):write(packed + first, 0, count)
-  end
-  return self.shared[key]
-end
+--- Ids of one part of the packed array: a view, whose memory is the graph's.
+local function part(self, first, count) return self.packed:narrow(1, first + 1, count) end
 
 local function sizes(self)
   local c = self.counts
@@ -50,19 +43,19 @@ local function sizes(self)
 end
 
 --- [heads + 1] places where the edges of each head begin. ---@return Tensor
-function Graph:offsets() return part(self, 'offsets', 0, (sizes(self)) + 1) end
+function Graph:offsets() return part(self, 0, (sizes(self)) + 1) end
 
 --- Tail of each edge [edges]. ---@return Tensor
 function Graph:tails()
   local heads, _, e = sizes(self)
-  return part(self, 'tails', heads + 1, e)
+  return part(self, heads + 1, e)
 end
 
 --- Relation of each edge [edges]. ---@return Tensor
 function Graph:edge_relations()
   local heads, _, e = sizes(self)
   if not self.relations then fail('this graph has no relations') end
-  return part(self, 'relations', heads + 1 + e, e)
+  return part(self, heads + 1 + e, e)
 end
 
 --- Head of each edge [edges], made when first asked for. ---@return Tensor

@@ -9,7 +9,7 @@ local tensor = require 'tinykg.tensor'
 local function nodes_with_edges(graph)
   local shared = graph.shared
   if not shared.with_edges then
-    local offsets = graph:offsets():values()
+    local offsets = graph.packed:values() -- they come first
     local nodes, n = ffi.new('int32_t[?]', graph.nodes + 1), 0
     for v = 0, graph.nodes - 1 do
       if offsets[v + 1] > offsets[v] then

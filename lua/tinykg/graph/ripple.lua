@@ -65,7 +65,7 @@ end
 return function(graph, seeds, hops, size)
   check(graph, hops, size)
   local generator = random.new(session.seed, session.stream())
-  local triples, offsets = graph:triples(), graph:offsets():values()
+  local triples, offsets = graph:triples(), graph.packed:values()
   local room = math.max(longest(seeds), size)
   local sums, picked = ffi.new('double[?]', room + 1), ffi.new('double[?]', size)
   local count = seeds.rows * size
