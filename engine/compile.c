@@ -111,6 +111,8 @@ void tkg__program_free(tkg_program *p) {
 
 void tkg__plan_free(tkg_plan *plan) {
   if (!plan) return;
+  if (plan->program.tape)
+    tkg__replay_forget(&plan->replay, plan->program.tape->engine->backend);
   tkg__program_free(&plan->program);
   free(plan->recorded);
   free(plan->asked);

@@ -24,6 +24,7 @@ int tkg_engine_create(const char *device, tkg_engine **out) {
   }
   e->references = 1;
   e->threads = omp_get_num_procs();
+  e->replays = true;
   *out = e;
   return TKG_OK;
 }
@@ -51,6 +52,21 @@ int tkg_engine_set_threads(tkg_engine *engine, int threads) {
   engine->threads = threads ? threads : omp_get_num_procs();
   return TKG_OK;
 }
+
+int tkg_engine_set_precision(tkg_engine *engine, const char *name) {
+  bool tf32 = strcmp(name, "tf32") == 0;
+  if (!tf32 && strcmp(name, "float32") != 0)
+    return tkg__fail(TKG_E_ARGUMENT, "precision '%s' is not one of float32, tf32", name);
+  engine->tf32 = tf32;
+  return TKG_OK;
+}
+
+const char *tkg_engine_precision(const tkg_engine *engine) {
+  return engine->tf32 ? "tf32" : "float32";
+}
+
+void tkg_engine_set_replay(tkg_engine *engine, int on) { engine->replays = on != 0; }
+int tkg_engine_replay(const tkg_engine *engine) { return engine->replays; }
 
 int tkg_engine_threads(const tkg_engine *engine) { return engine->threads; }
 
@@ -111,7 +127,19 @@ double tkg_memory_peak(const tkg_engine *engine, int kind) {
   return (double)(kind < 0 ? engine->peak_total : kind < TKG_KIND_COUNT ? engine->peak[kind] : 0);
 }
 
+double tkg_memory_device(const tkg_engine *engine, const char *what) {
+  static const char *const names[TKG_MEMORY_COUNT] = {"held", "used", "peak", "free", "total"};
+  int64_t bytes[TKG_MEMORY_COUNT];
+  if (!engine->backend->memory) return -1;
+  engine->backend->memory(bytes, false);
+  for (int k = 0; k < TKG_MEMORY_COUNT; k++)
+    if (strcmp(names[k], what) == 0) return (double)bytes[k];
+  return -1;
+}
+
 void tkg_memory_reset_peak(tkg_engine *engine) {
+  int64_t bytes[TKG_MEMORY_COUNT];
+  if (engine->backend->memory) engine->backend->memory(bytes, true);
   memcpy(engine->peak, engine->live, sizeof engine->peak);
   engine->peak_total = total(engine);
 }

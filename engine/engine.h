@@ -23,6 +23,8 @@ struct tkg_engine {
   char note[TKG_NOTE]; /* why "auto" took the CPU, or empty */
   uint64_t seed;
   int threads;
+  bool tf32;    /* matrix products may use it, on devices that have it */
+  bool replays; /* runs are played back, on devices that can */
   int64_t live[TKG_KIND_COUNT], peak[TKG_KIND_COUNT], peak_total;
   /* Step values. Results are copied out at the end of a run, so all steps share one arena. */
   char *arena;

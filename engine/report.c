@@ -42,6 +42,7 @@ double tkg_step_figure(const tkg_step *step, const char *name) {
                  {"transient", p->at_peak[TKG_KIND_TRANSIENT]},
                  {"nodes", p->order_count},
                  {"plans", (int64_t)step->made},
+                 {"replayed", (int64_t)step->replayed},
                  {"values", p->kept_count}};
   for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
     if (strcmp(figures[i].name, name) == 0) return (double)figures[i].value;

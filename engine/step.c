@@ -50,9 +50,23 @@ typedef struct run {
   tkg_step *step;
   const tkg_tape *recorded;
   const tkg_program *p;
+  tkg_replay *replay; /* of the plan; NULL: it runs but once */
   tkg_optimizer *optimizer;
   tkg_run_context context;
 } run;
+
+static tkg_run_context context_of(const tkg_step *step, const tkg_optimizer *o) {
+  const tkg_engine *engine = step->engine;
+  tkg_run_context c = {.seed = engine->seed, .step = step->number, .threads = engine->threads,
+                       .tf32 = engine->tf32};
+  if (o) {
+    c.lr = o->lr;
+    c.t = o->t + 1;
+    c.beta1 = o->beta1;
+    c.beta2 = o->beta2;
+  }
+  return c;
+}
 
 static tkg_tensor *leaf_tensor(const run *r, int leaf) {
   const tkg_side *side = &r->p->tape->side[leaf];
@@ -84,11 +98,17 @@ static void *address(const run *r, int node) {
 
 /* ---- running ---- */
 
+/* A backend in a library of its own has messages of its own. */
+static int own_words(const run *r, int status) {
+  const tkg_backend *backend = r->step->engine->backend;
+  if (status && backend->error) tkg__say("%s", backend->error());
+  return status;
+}
+
 static int run_node(const run *r, int i) {
   const tkg_program *p = r->p;
   const tkg_node *n = &p->tape->nodes[i];
-  bool update = tkg__op_is(n->op, 'U');
-  if (p->storage[i] != i && !update) return TKG_OK; /* a view */
+  if (p->storage[i] != i && !tkg__op_is(n->op, 'U')) return TKG_OK; /* a view */
   tkg_call call = {
       .node = n, .out = address(r, i), .context = &r->context, .where = p->tape->side[i].where};
   for (int k = 0; k < n->inputs; k++) {
@@ -96,13 +116,7 @@ static int run_node(const run *r, int i) {
     call.data[k] = address(r, n->in[k]);
   }
   if (p->scratch[i] >= 0) call.scratch = r->step->engine->arena + p->scratch[i];
-  if (update && r->optimizer) {
-    call.lr = r->optimizer->lr;
-    call.t = r->optimizer->t + 1;
-  }
-  const tkg_backend *backend = r->step->engine->backend;
-  int status = backend->run(&call);
-  if (status && backend->error) tkg__say("%s", backend->error()); /* it has messages of its own */
+  int status = own_words(r, r->step->engine->backend->run(&call));
   if (status && p->tape->side[i].where) return tkg__fail_at(status, "%s", p->tape->side[i].where);
   return status;
 }
@@ -120,11 +134,59 @@ static int queue_all(const run *r) {
   return TKG_OK;
 }
 
+/* ---- playing a run back ---- */
+
+/* What the ops of this run are bound to, beside the plan's own offsets. */
+static const void **bound_to(const run *r, int *count) {
+  const tkg_engine *engine = r->step->engine;
+  const void **bound = malloc(((size_t)r->p->tape->n + 2) * sizeof *bound);
+  *count = 0;
+  if (!bound) return NULL;
+  bound[(*count)++] = engine->arena;
+  bound[(*count)++] = r->context.tf32 ? engine : NULL;
+  for (int i = 0; i < r->p->tape->n; i++)
+    if (r->p->tape->nodes[i].op == TKG_OP_LEAF) bound[(*count)++] = leaf_tensor(r, i)->data;
+  return bound;
+}
+
+/* Nothing runs yet, so whatever goes wrong is met again, and reported, when the ops are queued. */
+static void record(const run *r) {
+  const tkg_backend *backend = r->step->engine->backend;
+  if (!backend->record()) return;
+  int status = queue_all(r);
+  r->replay->recording = backend->recorded();
+  if (status && r->replay->recording) {
+    backend->forget(r->replay->recording);
+    r->replay->recording = NULL;
+  }
+  r->replay->refused = !r->replay->recording && status != TKG_E_INTERRUPTED;
+}
+
+/* A plan's first run finds out what is missing, the second is noted if it is bound to the same
+ * memory, and from then on the device gets the whole step at once. */
+static int queue_or_replay(const run *r) {
+  tkg_engine *engine = r->step->engine;
+  const tkg_backend *backend = engine->backend;
+  int count;
+  const void **bound;
+  if (!r->replay || r->replay->refused || !engine->replays || !backend->record)
+    return queue_all(r);
+  if (!(bound = bound_to(r, &count))) return queue_all(r);
+  bool same = tkg__replay_bind(r->replay, backend, bound, count);
+  if (same && !r->replay->recording) record(r);
+  if (!r->replay->recording) return queue_all(r);
+  if (tkg_interrupted(0)) return tkg__fail(TKG_E_INTERRUPTED, "interrupted");
+  r->step->replayed++;
+  return own_words(r, backend->replay(r->replay->recording));
+}
+
 /* A device works on behind our back: what became of it is known at the end of the run. */
 static int run_all(const run *r) {
   char message[512];
-  int status = queue_all(r);
   const tkg_backend *backend = r->step->engine->backend;
+  int status = backend->begin ? own_words(r, backend->begin(&r->context)) : TKG_OK;
+  if (status) return status;
+  status = queue_or_replay(r);
   int late = backend->finish ? backend->finish(message, (int)sizeof message) : TKG_OK;
   return late && !status ? tkg__fail(late, "%s", message) : status;
 }
@@ -184,11 +246,7 @@ int tkg_step_run(tkg_step *step, tkg_tape *tape, int loss, tkg_optimizer *optimi
   tkg_plan *plan;
   int status = tkg__step_find(step, tape, &asked, &plan);
   if (status) return status;
-  run r = {step,
-           tape,
-           &plan->program,
-           optimizer,
-           {step->engine->seed, step->number, step->engine->threads}};
+  run r = {step, tape, &plan->program, &plan->replay, optimizer, context_of(step, optimizer)};
   status = check_leaves(&r);
   for (int i = 0; i < n; i++) outputs[i] = NULL;
   if (!status && tkg__arena_reserve(step->engine, r.p->arena_bytes, r.p->at_peak))
@@ -231,11 +289,7 @@ int tkg_optimizer_update(tkg_optimizer *optimizer, tkg_tensor *const *parameters
   plan.program.updates = true;
   plan.program.forward = 0;
   if (!status) status = tkg__plan(&plan.program);
-  run r = {step,
-           plan.program.tape,
-           &plan.program,
-           optimizer,
-           {optimizer->engine->seed, 0, optimizer->engine->threads}};
+  run r = {step, plan.program.tape, &plan.program, NULL, optimizer, context_of(step, optimizer)};
   if (!status) status = tkg__arena_reserve(step->engine, r.p->arena_bytes, r.p->at_peak);
   if (!status) status = run_all(&r);
   if (!status) note_changes(&r);

@@ -4,6 +4,7 @@
 
 #include "optimizer.h"
 #include "program.h"
+#include "replay.h"
 
 /* A plan and what it was made from: the same recording finds it again. */
 typedef struct tkg_plan {
@@ -16,6 +17,7 @@ typedef struct tkg_plan {
   double constants[5]; /* of the optimizer, where they are structure */
   tkg_policy policy;
   uint64_t used; /* when last: the oldest plan makes room */
+  tkg_replay replay;
 } tkg_plan;
 
 enum { TKG_MAX_PLANS = 16 };
@@ -26,7 +28,7 @@ struct tkg_step {
   uint32_t number;
   tkg_plan *plans[TKG_MAX_PLANS];
   int plan_count;
-  uint64_t clock, made;
+  uint64_t clock, made, replayed; /* runs; plans made; runs played back */
 };
 
 /* What is asked of a recording: as the arguments of tkg_step_run. */

@@ -105,6 +105,19 @@ int tkg_tensor_read(const tkg_tensor *tensor, void *to, int64_t first, int64_t c
   return TKG_OK;
 }
 
+int tkg_tensor_copy(tkg_tensor *to, const tkg_tensor *from) {
+  char text[2][TKG_SHAPE_TEXT];
+  if (to->shape.dtype != from->shape.dtype || tkg__count(&to->shape) != tkg__count(&from->shape))
+    return tkg__fail(TKG_E_SHAPE, "copy: %s does not fit in %s",
+                     tkg__shape_text(&from->shape, text[0]), tkg__shape_text(&to->shape, text[1]));
+  if (to->engine->backend != from->engine->backend)
+    return tkg__fail(TKG_E_DEVICE, "copy: a tensor of %s to one of %s", from->engine->backend->name,
+                     to->engine->backend->name);
+  to->engine->backend->copy(to->data, from->data, tkg__bytes(&to->shape));
+  to->version++;
+  return TKG_OK;
+}
+
 /* Values are made on the host and written once: initialisation is not a hot path. */
 static float *host_copy(const tkg_tensor *tensor) {
   return malloc((size_t)tkg__bytes(&tensor->shape) + 4);

@@ -40,6 +40,14 @@ int tkg_engine_supports(const tkg_engine *engine, int op);
 void tkg_engine_set_seed(tkg_engine *engine, uint64_t seed);
 int tkg_engine_set_threads(tkg_engine *engine, int threads); /* 0: one a core */
 int tkg_engine_threads(const tkg_engine *engine);
+/* How matrix products are computed on a GPU that has TF32: "float32", exact, unless "tf32" is asked
+ * for: what is multiplied is rounded to 10 bits of fraction, several times faster. */
+int tkg_engine_set_precision(tkg_engine *engine, const char *name);
+const char *tkg_engine_precision(const tkg_engine *engine);
+/* Whether runs of a plan on the same memory are queued as a whole, on a device that can (default
+ * 1). The results are the same bits. */
+void tkg_engine_set_replay(tkg_engine *engine, int on);
+int tkg_engine_replay(const tkg_engine *engine);
 
 /* Bytes by kind: parameter gradient optimizer kept_exact kept_quantized transient graph data.
  * `peak` of kind -1 is the largest sum seen since the last reset. */
@@ -48,6 +56,9 @@ const char *tkg_memory_kind(int kind);
 double tkg_memory_live(const tkg_engine *engine, int kind);
 double tkg_memory_peak(const tkg_engine *engine, int kind);
 void tkg_memory_reset_peak(tkg_engine *engine);
+/* The device's own figures: "held" (taken from it, idle blocks included), "used" (in use), "peak"
+ * (most used since the last reset), "free" and "total" (of the device). -1: the CPU has none. */
+double tkg_memory_device(const tkg_engine *engine, const char *what);
 
 /* Ctrl-C: while watched, SIGINT sets a flag that runs look at between nodes (TKG_E_INTERRUPTED).
  * A second SIGINT, half a second later with the first unanswered, ends the process as usual. */
@@ -65,6 +76,7 @@ int tkg_tensor_rank(const tkg_tensor *tensor);
 double tkg_tensor_size(const tkg_tensor *tensor, int dim); /* dim 0..rank-1; -1: element count */
 int tkg_tensor_write(tkg_tensor *tensor, const void *from, int64_t first, int64_t count);
 int tkg_tensor_read(const tkg_tensor *tensor, void *to, int64_t first, int64_t count);
+int tkg_tensor_copy(tkg_tensor *to, const tkg_tensor *from); /* same device, dtype and count */
 int tkg_tensor_fill(tkg_tensor *tensor, double value);
 /* Drawn from the engine's seed and `stream`: the same stream gives the same numbers. */
 int tkg_tensor_uniform(tkg_tensor *tensor, double low, double high, uint32_t stream);
@@ -129,7 +141,8 @@ int tkg_step_run(tkg_step *step, tkg_tape *tape, int loss, tkg_optimizer *optimi
 int tkg_step_plan(tkg_step *step, tkg_tape *tape, int loss, tkg_optimizer *optimizer,
                   const int32_t *roots, int n);
 /* Of the largest plan: reference_bytes stored_bytes exact_bytes arena_bytes kept_exact
- * kept_quantized gradient transient nodes plans values. -1: no such figure. */
+ * kept_quantized gradient transient nodes values. Of all its plans: plans (made), replayed (runs
+ * that a device queued as a whole). -1: no such figure. */
 double tkg_step_figure(const tkg_step *step, const char *name);
 typedef struct tkg_kept {
   const char *where, *op, *rule;

@@ -1,8 +1,8 @@
 /* The backend that the engine loads: choice of the device, the table of kernels, errors.
  *
  * One device and one stream a process (a rank of a distributed run is a process of its own); a lock
- * lets several engines of a process use it. Everything is queued: the host waits only where a value
- * is read and in `finish`, at the end of a run. */
+ * lets several engines of a process use it, run by run. Everything is queued: the host waits only
+ * where a value is read and in `finish`, at the end of a run. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +11,9 @@
 #include "faults.h"
 #include "launch.h"
 #include "pool.h"
+#include "recording.h"
 #include "staging.h"
+#include "values.h"
 
 extern "C" {
 #include "tinykg.h"
@@ -26,7 +28,7 @@ static struct {
   const tkg_cuda_op *ops[TKG_OP_COUNT];
   cudaError_t error;        /* the first that no status could carry: of a copy, of memory */
   const char *first, *last; /* ops queued since the last finish: for messages */
-} device = {PTHREAD_MUTEX_INITIALIZER, -1, 1, NULL, "", {NULL}, cudaSuccess, NULL, NULL};
+} device = {PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP, -1, 1, NULL, "", {NULL}, cudaSuccess, NULL, NULL};
 
 int tkg__processors(void) { return device.processors; }
 
@@ -86,6 +88,16 @@ static void zero(void *memory, int64_t bytes) {
   leave();
 }
 
+static void memory(int64_t bytes[TKG_MEMORY_COUNT], bool reset_peak) {
+  size_t left = 0, all = 0;
+  enter();
+  tkg__pool_figures(bytes, reset_peak);
+  cudaMemGetInfo(&left, &all);
+  leave();
+  bytes[TKG_MEMORY_FREE] = (int64_t)left;
+  bytes[TKG_MEMORY_TOTAL] = (int64_t)all;
+}
+
 /* ---- ops ---- */
 
 static void join_tables(void) {
@@ -124,7 +136,30 @@ static int run(const tkg_call *c) {
   return status;
 }
 
-/* ---- the end of a run ---- */
+/* ---- a run: the lock is held from `begin` to `finish` ---- */
+
+static int begin(const tkg_run_context *context) {
+  enter();
+  const int status = tkg__values_begin(context, device.stream);
+  if (status) leave();
+  return status;
+}
+
+static bool record(void) { return tkg__record_begin(device.stream); }
+static tkg_recording *recorded(void) { return tkg__record_end(device.stream); }
+
+static int replay(tkg_recording *recording) {
+  const cudaError_t error = tkg__record_launch(recording, device.stream);
+  device.first = device.last = "a recorded run";
+  if (!error) return TKG_OK;
+  return tkg__fail(TKG_E_DEVICE, "%s: a recorded run: %s", device.name, cudaGetErrorString(error));
+}
+
+static void forget(tkg_recording *recording) {
+  enter();
+  tkg__record_free(recording);
+  leave();
+}
 
 /* An error of the device shows up late: all that is known is what was queued since the last look.
  */
@@ -137,25 +172,25 @@ static int late_error(cudaError_t error) {
 }
 
 static int finish_locked(void) {
-  cudaError_t error = cudaStreamSynchronize(device.stream);
-  if (!error) error = device.error;
-  int status = tkg__faults_close(device.stream);
-  if (error) status = late_error(error);
+  cudaError_t error = tkg__faults_fetch(device.stream);
+  const cudaError_t late = cudaStreamSynchronize(device.stream);
+  if (!error) error = late ? late : device.error;
+  const int status = error ? late_error(error) : tkg__faults_report(device.stream);
   device.error = cudaSuccess;
   device.first = device.last = NULL;
   return status;
 }
 
 static int finish(char *message, int size) {
-  enter();
-  int status = finish_locked();
-  leave();
+  const int status = finish_locked();
   if (status && size > 0) snprintf(message, (size_t)size, "%s", tkg_error());
+  leave();
   return status;
 }
 
-static const tkg_backend backend = {device.name, allocate, release,       write, read,   copy,
-                                    zero,        supports, scratch_bytes, run,   finish, tkg_error};
+static const tkg_backend backend = {
+    device.name, allocate,  release, write,  read,   copy,     zero,   supports, scratch_bytes,
+    run,         tkg_error, begin,   finish, record, recorded, replay, forget,   memory};
 
 /* ---- opening ---- */
 
@@ -186,7 +221,8 @@ static int open_device(int number) {
   device.number = number;
   snprintf(device.name, sizeof device.name, "%s:%d", family_name, number);
   join_tables();
-  const int status = tkg__faults_open(device.stream);
+  int status = tkg__faults_open(device.stream);
+  if (!status) status = tkg__values_open();
   if (status) device.number = -1;
   return status;
 }

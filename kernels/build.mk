@@ -29,7 +29,12 @@ NVCC_FLAGS = -std=c++17 -O3 -fmad=false -Iengine $(if $(WERROR),-Werror all-warn
   $(if $(filter kernels/sort.cu,$<),,-Xptxas -warn-spills) -Xcompiler -fPIC,-fvisibility=hidden,-Wall,-Wextra \
   $(foreach a,$(ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) \
   -gencode arch=compute_$(lastword $(ARCHS)),code=compute_$(lastword $(ARCHS))
-CUDA_OBJS  := $(KERNELS:kernels/%.cu=$(BUILD)/cuda/%.o) $(SHARED_C:%=$(BUILD)/cuda/%.o)
+CUDA_OBJS  := $(KERNELS:kernels/%.cu=$(BUILD)/cuda/%.o) $(SHARED_C:%=$(BUILD)/shared/%.o)
+
+# Other devices or flags: everything is compiled again.
+nvcc_line = $(NVCC) $(ARCHS) $(WERROR)
+$(BUILD)/cuda.flags: FORCE
+	$(call keep_line,$(nvcc_line))
 
 .PHONY: check-tsan cuda emu check-emu check-emu-asan check-emu-tsan check-device emu-tests
 
@@ -43,13 +48,14 @@ $(BUILD)/libtinykg_cuda.so: $(CUDA_OBJS)
 	$(Q)$(NVCC) -shared -o $@.new $^ -Xlinker -z,defs,-z,nodelete \
 	  $(CUDA_LIB:%=-Xlinker -rpath -Xlinker %) -lcublas && mv -f $@.new $@
 
-$(BUILD)/cuda/%.o: kernels/%.cu $(KERNEL_HEADS)
+$(BUILD)/cuda/%.o: kernels/%.cu $(KERNEL_HEADS) $(BUILD)/cuda.flags
 	$(call say,NVCC,$<)
 	$(Q)mkdir -p $(@D) && $(NVCC) $(NVCC_FLAGS) -c -o $@ $<
 
 SHARED_C_FLAGS = -std=c17 -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE -Iengine -fPIC -O2 \
   -fvisibility=hidden -Wall -Wextra -Wshadow -Wconversion $(WERROR) $(CFLAGS)
-$(BUILD)/cuda/%.o $(BUILD)/emu/%.o: engine/%.c $(KERNEL_HEADS)
+SHARED_O := $(foreach c,$(SHARED_C),$(BUILD)/shared/$(c).o)
+$(SHARED_O): $(BUILD)/shared/%.o: engine/%.c $(KERNEL_HEADS)
 	$(call say,CC,$< (kernels))
 	$(Q)mkdir -p $(@D) && $(CC) $(SHARED_C_FLAGS) -c -o $@ $<
 
@@ -69,7 +75,7 @@ $(2)/%.o: kernels/%.cu $(KERNEL_HEADS) $(EMU_HEADS)
 $(2)/runtime.o: tests/emu/emu.cpp $(EMU_HEADS)
 	$$(call say,CXX,$$<)
 	$$(Q)mkdir -p $$(@D) && $(CXX) $$(EMU_FLAGS) -O2 $(4) -c -o $$@ $$<
-$(1)/libtinykg_emu.so: $(KERNELS:kernels/%.cu=$(2)/%.o) $(2)/runtime.o $(SHARED_C:%=$(BUILD)/emu/%.o)
+$(1)/libtinykg_emu.so: $(KERNELS:kernels/%.cu=$(2)/%.o) $(2)/runtime.o $(SHARED_O)
 	$$(call say,LD,$$@)
 	$$(Q)$(CXX) -shared $(3) -Wl,-z,nodelete -o $$@.new $$^ -lpthread && mv -f $$@.new $$@
 $(2)/harness $(2)/bugs: $(2)/%: tests/emu/%.cu $(2)/runtime.o $(KERNEL_HEADS)

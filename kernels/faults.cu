@@ -1,5 +1,7 @@
 #include "faults.h"
 
+#include <stdlib.h>
+
 #include "launch.h"
 
 enum { SLOTS = 4096 };
@@ -28,7 +30,6 @@ static int cuda_failed(cudaError_t error) {
 }
 
 static int clear(cudaStream_t stream) {
-  faults.used = 0;
   cudaError_t error = cudaMemsetAsync(faults.first, 0xff, SLOTS * sizeof *faults.first, stream);
   if (!error) error = cudaMemsetAsync(faults.failed, 0, sizeof *faults.failed, stream);
   return cuda_failed(error);
@@ -116,16 +117,43 @@ static int report(const slot *s, unsigned long long word, cudaStream_t stream) {
   return s->where ? tkg__fail_at(status, "%s", s->where) : status;
 }
 
-int tkg__faults_close(cudaStream_t stream) {
+cudaError_t tkg__faults_fetch(cudaStream_t stream) {
+  if (faults.used == 0) return cudaSuccess;
+  return cudaMemcpyAsync(faults.found, faults.first, (size_t)faults.used * sizeof *faults.first,
+                         cudaMemcpyDeviceToHost, stream);
+}
+
+int tkg__faults_report(cudaStream_t stream) {
   const int used = faults.used;
-  if (used == 0) return cuda_failed(cudaStreamSynchronize(stream));
-  cudaError_t error =
-      cudaMemcpyAsync(faults.found, faults.first, (size_t)used * sizeof *faults.first,
-                      cudaMemcpyDeviceToHost, stream);
-  if (!error) error = cudaStreamSynchronize(stream);
-  int status = cuda_failed(error);
-  for (int i = 0; i < used && !status; i++)
-    if (faults.found[i] != ~0ull) status = report(&faults.slots[i], faults.found[i], stream);
-  const int cleared = clear(stream);
-  return status ? status : cleared;
+  faults.used = 0;
+  for (int i = 0; i < used; i++) {
+    if (faults.found[i] == ~0ull) continue;
+    const int status = report(&faults.slots[i], faults.found[i], stream);
+    clear(stream);
+    return status;
+  }
+  return TKG_OK;
+}
+
+/* ---- recordings ---- */
+
+struct tkg_fault_slots {
+  int used;
+  slot slots[1]; /* in truth `used` */
+};
+
+tkg_fault_slots *tkg__faults_take(void) {
+  const size_t bytes = (size_t)faults.used * sizeof(slot);
+  tkg_fault_slots *taken = static_cast<tkg_fault_slots *>(malloc(sizeof *taken + bytes));
+  if (taken) {
+    taken->used = faults.used;
+    memcpy(taken->slots, faults.slots, bytes);
+  }
+  faults.used = 0;
+  return taken;
+}
+
+void tkg__faults_put(const tkg_fault_slots *taken) {
+  faults.used = taken->used;
+  memcpy(faults.slots, taken->slots, (size_t)taken->used * sizeof(slot));
 }

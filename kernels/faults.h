@@ -28,10 +28,18 @@ void tkg__fault_check(const int32_t *ids, int64_t count, int64_t limit, tkg_faul
 /* Device word that is not 0 once a kernel of this run has met a bad id. */
 const unsigned *tkg__fault_failed(void);
 
-/* Host, for the backend: makes the slots; waits for the stream and turns the first fault into a
- * status and tkg__fail's message; forgets all. */
+/* Host, for the backend: makes the slots. At the end of a run `fetch` queues a copy of them, and
+ * once the stream is through `report` turns the first fault into a status and tkg__fail's message
+ * and forgets all. */
 int tkg__faults_open(cudaStream_t stream);
-int tkg__faults_close(cudaStream_t stream);
+cudaError_t tkg__faults_fetch(cudaStream_t stream);
+int tkg__faults_report(cudaStream_t stream);
+
+/* Host, for recordings: who was given which slot since the run began, malloc'd, or NULL without
+ * memory, and none is given out any more; and the same again for a run that is played back. */
+typedef struct tkg_fault_slots tkg_fault_slots;
+tkg_fault_slots *tkg__faults_take(void);
+void tkg__faults_put(const tkg_fault_slots *slots);
 
 static __device__ __forceinline__ void tkg_fault_note(tkg_fault f, int64_t position,
                                                       int32_t value) {

@@ -2,9 +2,10 @@
  *
  * cuBLAS counts in columns: a row-major matrix is its transpose there. out^T = op(b)^T op(a)^T, so
  * the operands change places and nothing is transposed. Sums are formed in float, never in TF32
- * (10 bits of fraction), unless somebody asks for it. */
+ * (10 bits of fraction), unless the run asks for it. */
 #include "family.h"
 #include "launch.h"
+#include "pool.h"
 
 typedef struct product {
   int64_t m, n, k, lda, ldb;
@@ -29,6 +30,11 @@ static product product_of(const tkg_call *c) {
 #include <cublas_v2.h>
 
 static cublasHandle_t handle;
+static int tf32_now = -1;
+
+/* What cuBLAS itself takes on a Hopper device. Its own would be allocated when it is first needed,
+ * which a recording forbids. */
+#define WORKSPACE ((int64_t)32 << 20)
 
 static int failed(cublasStatus_t status) {
   if (status == CUBLAS_STATUS_SUCCESS) return TKG_OK;
@@ -37,17 +43,28 @@ static int failed(cublasStatus_t status) {
 
 static int open_library(cudaStream_t stream) {
   if (handle) return TKG_OK;
+  void *workspace = tkg__pool_allocate(WORKSPACE);
+  if (!workspace) return tkg__fail(TKG_E_MEMORY, "matmul: no memory for cuBLAS's workspace");
   cublasStatus_t status = cublasCreate(&handle);
   if (!status) status = cublasSetStream(handle, stream);
-  if (!status) status = cublasSetMathMode(handle, CUBLAS_PEDANTIC_MATH);
+  if (!status) status = cublasSetWorkspace(handle, workspace, WORKSPACE);
   if (!status) status = cublasSetAtomicsMode(handle, CUBLAS_ATOMICS_NOT_ALLOWED);
   return failed(status);
 }
 
-static int multiply(const product *p, const float *a, const float *b, float *out,
+/* The default mode has at least float's fraction throughout. */
+static int set_precision(bool tf32) {
+  if (tf32_now == tf32) return TKG_OK;
+  tf32_now = tf32;
+  return failed(
+      cublasSetMathMode(handle, tf32 ? CUBLAS_TF32_TENSOR_OP_MATH : CUBLAS_DEFAULT_MATH));
+}
+
+static int multiply(const product *p, const float *a, const float *b, float *out, bool tf32,
                     cudaStream_t stream) {
   const float one = 1, none = 0;
-  const int status = open_library(stream);
+  int status = open_library(stream);
+  if (!status) status = set_precision(tf32);
   if (status) return status;
   return failed(cublasSgemm_64(handle, p->tb ? CUBLAS_OP_T : CUBLAS_OP_N,
                                p->ta ? CUBLAS_OP_T : CUBLAS_OP_N, p->n, p->m, p->k, &one, b, p->ldb,
@@ -56,16 +73,21 @@ static int multiply(const product *p, const float *a, const float *b, float *out
 
 #else
 
-static int multiply(const product *p, const float *a, const float *b, float *out, cudaStream_t) {
-  for (int64_t i = 0; i < p->m; i++) {
-    float *row = out + i * p->n;
-    for (int64_t j = 0; j < p->n; j++) row[j] = 0;
-    for (int64_t l = 0; l < p->k; l++) {
-      const float left = a[p->ta ? l * p->lda + i : i * p->lda + l];
-      for (int64_t j = 0; j < p->n; j++)
-        row[j] += left * b[p->tb ? j * p->ldb + l : l * p->ldb + j];
+static void multiply_now(const product &p, const float *a, const float *b, float *out) {
+  for (int64_t i = 0; i < p.m; i++) {
+    float *row = out + i * p.n;
+    for (int64_t j = 0; j < p.n; j++) row[j] = 0;
+    for (int64_t l = 0; l < p.k; l++) {
+      const float left = a[p.ta ? l * p.lda + i : i * p.lda + l];
+      for (int64_t j = 0; j < p.n; j++) row[j] += left * b[p.tb ? j * p.ldb + l : l * p.ldb + j];
     }
   }
+}
+
+static int multiply(const product *p, const float *a, const float *b, float *out, bool,
+                    cudaStream_t) {
+  const product q = *p;
+  emu_queue([=] { multiply_now(q, a, b, out); });
   return TKG_OK;
 }
 
@@ -78,7 +100,8 @@ static int matmul_run(const tkg_call *c, cudaStream_t stream) {
     cudaMemsetAsync(c->out, 0, (size_t)(p.m * p.n) * sizeof(float), stream);
     return TKG_OK;
   }
-  return multiply(&p, tkg_in<float>(c, 0), tkg_in<float>(c, 1), tkg_out<float>(c), stream);
+  return multiply(&p, tkg_in<float>(c, 0), tkg_in<float>(c, 1), tkg_out<float>(c),
+                  c->context->tf32, stream);
 }
 
 const tkg_cuda_op tkg__cuda_matmul[] = {

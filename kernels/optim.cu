@@ -5,18 +5,22 @@
  * the width of the accesses: four elements a thread, neighbouring threads beside each other. What
  * a rule does to one element is a function; one kernel applies any of them.
  *
+ * The learning rate differs from run to run, so kernels read it from the run's values.
+ *
  * An update cannot be taken back, so none is made once a kernel of the run has met a bad id: what
  * came out of that kernel is no gradient. */
 #include "family.h"
 #include "faults.h"
 #include "launch.h"
+#include "values.h"
 
 /* ---- rules: the new p; STATES arrays of state beside it change too ---- */
 
 struct sgd_plain {
   enum { STATES = 0 };
-  float lr, decay;
+  float decay, lr = 0;
 
+  __device__ __forceinline__ void read(const tkg_run_values *run) { lr = run->lr; }
   __device__ __forceinline__ float step(float p, float g, float *, float *) const {
     return p - lr * (g + decay * p);
   }
@@ -25,8 +29,9 @@ struct sgd_plain {
 /* buffer = momentum * buffer + g; p -= lr * buffer (as PyTorch: lr outside the buffer). */
 struct sgd_momentum {
   enum { STATES = 1 };
-  float lr, momentum, decay;
+  float momentum, decay, lr = 0;
 
+  __device__ __forceinline__ void read(const tkg_run_values *run) { lr = run->lr; }
   __device__ __forceinline__ float step(float p, float g, float *buffer, float *) const {
     const float gradient = g + decay * p;
     *buffer = momentum * *buffer + gradient;
@@ -39,9 +44,13 @@ struct adam {
   enum { STATES = 2 };
   float beta1, beta2, rest1, rest2; /* rest = 1 - beta */
   float eps, decay;
-  float rate;  /* lr / (1 - beta1^t) */
-  float scale; /* 1 / sqrt(1 - beta2^t) */
+  float rate = 0;  /* lr / (1 - beta1^t) */
+  float scale = 0; /* 1 / sqrt(1 - beta2^t) */
 
+  __device__ __forceinline__ void read(const tkg_run_values *run) {
+    rate = run->rate;
+    scale = run->scale;
+  }
   __device__ __forceinline__ float step(float p, float g, float *m, float *v) const {
     const float gradient = g + decay * p;
     *m = beta1 * *m + rest1 * gradient;
@@ -53,8 +62,9 @@ struct adam {
 /* Duchi, Hazan, Singer 2011, diagonal form. */
 struct adagrad {
   enum { STATES = 1 };
-  float lr, eps, decay;
+  float eps, decay, lr = 0;
 
+  __device__ __forceinline__ void read(const tkg_run_values *run) { lr = run->lr; }
   __device__ __forceinline__ float step(float p, float g, float *sum, float *) const {
     const float gradient = g + decay * p;
     *sum += gradient * gradient;
@@ -95,8 +105,9 @@ static __device__ __forceinline__ void update_four(const update_arrays &x, int64
 /* The first 4 * quads elements by four, the others one by one. */
 template <class RULE>
 static __global__ void update_kernel(int64_t n, int64_t quads, update_arrays x, RULE rule,
-                                     const unsigned *failed) {
+                                     const tkg_run_values *run, const unsigned *failed) {
   if (*failed) return;
+  rule.read(run);
   for (int64_t i = tkg_first(); i < quads; i += tkg_stride()) update_four(x, i, rule);
   for (int64_t i = 4 * quads + tkg_first(); i < n; i += tkg_stride()) {
     float none = 0;
@@ -116,20 +127,23 @@ template <class RULE> static int update(const tkg_call *c, const RULE &rule, cud
   if (RULE::STATES > 1) four = four && tkg_by_four(x.v, 0);
   const int64_t quads = four ? n / 4 : 0;
   tkg_launch(update_kernel<RULE>, tkg_flat(quads > 0 ? quads : n), stream, n, quads, x, rule,
-             tkg__fault_failed());
+             tkg__values(), tkg__fault_failed());
   return TKG_OK;
 }
 
 /* ---- entries ---- */
 
 static int sgd_run(const tkg_call *c, cudaStream_t stream) {
-  const float lr = (float)c->lr, momentum = (float)c->node->f[0], decay = (float)c->node->f[1];
-  if (!c->data[2]) return update(c, sgd_plain{lr, decay}, stream);
-  return update(c, sgd_momentum{lr, momentum, decay}, stream);
+  const float momentum = (float)c->node->f[0], decay = (float)c->node->f[1];
+  if (!c->data[2]) return update(c, sgd_plain{decay}, stream);
+  return update(c, sgd_momentum{momentum, decay}, stream);
 }
 
 static int adam_run(const tkg_call *c, cudaStream_t stream) {
   const double *f = c->node->f;
+  if (f[0] != c->context->beta1 || f[1] != c->context->beta2)
+    return tkg__fail(TKG_E_ARGUMENT, "adam: betas %g, %g in a run of %g, %g", f[0], f[1],
+                     c->context->beta1, c->context->beta2);
   adam a;
   a.beta1 = (float)f[0];
   a.beta2 = (float)f[1];
@@ -137,14 +151,12 @@ static int adam_run(const tkg_call *c, cudaStream_t stream) {
   a.rest2 = (float)(1.0 - f[1]);
   a.eps = (float)f[2];
   a.decay = (float)f[3];
-  a.rate = (float)(c->lr / (1.0 - pow(f[0], c->t)));
-  a.scale = (float)(1.0 / sqrt(1.0 - pow(f[1], c->t)));
   return update(c, a, stream);
 }
 
 static int adagrad_run(const tkg_call *c, cudaStream_t stream) {
-  const float lr = (float)c->lr, eps = (float)c->node->f[0], decay = (float)c->node->f[1];
-  return update(c, adagrad{lr, eps, decay}, stream);
+  const float eps = (float)c->node->f[0], decay = (float)c->node->f[1];
+  return update(c, adagrad{eps, decay}, stream);
 }
 
 const tkg_cuda_op tkg__cuda_optim[] = {

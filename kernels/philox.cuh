@@ -2,20 +2,20 @@
 #ifndef TKG_CUDA_PHILOX_H
 #define TKG_CUDA_PHILOX_H
 
-#include "cuda.h"
+#include "values.h"
 
 /* What tells one use of the generator from another. */
 typedef struct tkg_noise {
-  uint64_t seed;
-  uint32_t step, stream;
+  const tkg_run_values *run; /* seed and step */
+  uint32_t stream;
 } tkg_noise;
 
-static inline tkg_noise tkg_noise_of(const tkg_call *c, int64_t stream) {
-  return {c->context->seed, c->context->step, (uint32_t)stream};
+static inline tkg_noise tkg_noise_of(const tkg_call *, int64_t stream) {
+  return {tkg__values(), (uint32_t)stream};
 }
 
 static __device__ __forceinline__ void tkg_draw(tkg_noise n, uint64_t block, uint32_t words[4]) {
-  tkg__philox_block(n.seed, block, n.step, n.stream, words);
+  tkg__philox_block(__ldg(&n.run->seed), block, __ldg(&n.run->step), n.stream, words);
 }
 
 /* Number k of the eight that a block holds: low half of each word first. */

@@ -3,8 +3,8 @@
 #include <stdlib.h>
 
 static const int64_t GRAIN = 512;
-#define MOST_KEPT ((int64_t)256 << 20) /* bytes that may lie idle: an arena that grew is no loss   \
-                                        */
+/* Bytes that may lie idle: an arena that grew is no loss. */
+#define MOST_KEPT ((int64_t)256 << 20)
 
 typedef struct piece {
   char *memory;
@@ -14,7 +14,8 @@ typedef struct piece {
 
 static struct {
   piece *pieces;
-  int64_t n, capacity, kept;
+  int64_t n, capacity;
+  int64_t held, kept, most; /* bytes; idle of them; most ever not idle */
 } pool;
 
 /* ---- the list of blocks ---- */
@@ -32,6 +33,7 @@ static bool grow(void) {
 static void drop(int64_t i) {
   tkg_unfence(pool.pieces[i].memory, (size_t)pool.pieces[i].bytes);
   cudaFree(pool.pieces[i].memory);
+  pool.held -= pool.pieces[i].bytes;
   pool.pieces[i] = pool.pieces[--pool.n];
 }
 
@@ -67,11 +69,13 @@ void *tkg__pool_allocate(int64_t asked) {
     tkg_unfence(pool.pieces[at].memory, (size_t)pool.pieces[at].bytes);
   } else {
     char *memory = fresh(bytes);
-    if (!memory || !grow()) return NULL;
+    if (!memory) return NULL;
     at = pool.n++;
     pool.pieces[at].memory = memory;
     pool.pieces[at].bytes = bytes;
+    pool.held += bytes;
   }
+  if (pool.held - pool.kept > pool.most) pool.most = pool.held - pool.kept;
   piece *p = &pool.pieces[at];
   p->asked = asked;
   p->free = false;
@@ -99,4 +103,12 @@ void tkg__pool_trim(void) {
   for (int64_t i = pool.n; i-- > 0;)
     if (pool.pieces[i].free) drop(i);
   pool.kept = 0;
+}
+
+void tkg__pool_figures(int64_t bytes[TKG_MEMORY_COUNT], bool reset_peak) {
+  const int64_t used = pool.held - pool.kept;
+  if (reset_peak) pool.most = used;
+  bytes[TKG_MEMORY_HELD] = pool.held;
+  bytes[TKG_MEMORY_USED] = used;
+  bytes[TKG_MEMORY_PEAK] = pool.most;
 }

@@ -11,4 +11,7 @@ void *tkg__pool_allocate(int64_t bytes);
 void tkg__pool_release(void *memory); /* NULL: nothing */
 void tkg__pool_trim(void);            /* frees what is kept */
 
+/* Bytes held, used and used at most, into the backend's places for them. */
+void tkg__pool_figures(int64_t bytes[TKG_MEMORY_COUNT], bool reset_peak);
+
 #endif

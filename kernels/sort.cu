@@ -28,15 +28,20 @@ int tkg__sort(void *scratch, int64_t scratch_bytes, const uint32_t *keys, uint32
 
 int64_t tkg__sort_bytes(int64_t count, int) { return count * (int64_t)sizeof(uint32_t); }
 
-int tkg__sort(void *scratch, int64_t, const uint32_t *keys, uint32_t *keys_out,
-              const uint32_t *values, uint32_t *values_out, int64_t count, int, cudaStream_t) {
-  uint32_t *order = static_cast<uint32_t *>(scratch);
+static void sort_now(uint32_t *order, const uint32_t *keys, uint32_t *keys_out,
+                     const uint32_t *values, uint32_t *values_out, int64_t count) {
   for (int64_t i = 0; i < count; i++) order[i] = (uint32_t)i;
   std::stable_sort(order, order + count, [=](uint32_t a, uint32_t b) { return keys[a] < keys[b]; });
   for (int64_t i = 0; i < count; i++) {
     keys_out[i] = keys[order[i]];
     values_out[i] = values[order[i]];
   }
+}
+
+int tkg__sort(void *scratch, int64_t, const uint32_t *keys, uint32_t *keys_out,
+              const uint32_t *values, uint32_t *values_out, int64_t count, int, cudaStream_t) {
+  uint32_t *order = static_cast<uint32_t *>(scratch);
+  emu_queue([=] { sort_now(order, keys, keys_out, values, values_out, count); });
   return TKG_OK;
 }
 

@@ -27,7 +27,7 @@ static int sgd_run(const tkg_call *c, int64_t begin, int64_t end) {
   int64_t first = flat_at(c, begin), n = flat_at(c, end) - first;
   float *p = (float *)c->data[0] + first, *buffer = c->data[2];
   const float *g = (const float *)c->data[1] + first;
-  float lr = (float)c->lr, momentum = (float)c->node->f[0], decay = (float)c->node->f[1];
+  float lr = (float)c->context->lr, momentum = (float)c->node->f[0], decay = (float)c->node->f[1];
   if (buffer)
     sgd_momentum(p, g, buffer + first, n, lr, momentum, decay);
   else
@@ -51,8 +51,8 @@ static adam adam_of(const tkg_call *c) {
       .rest2 = (float)(1.0 - f[1]),
       .eps = (float)f[2],
       .decay = (float)f[3],
-      .rate = (float)(c->lr / (1.0 - pow(f[0], c->t))),
-      .scale = (float)(1.0 / sqrt(1.0 - pow(f[1], c->t))),
+      .rate = (float)(c->context->lr / (1.0 - pow(f[0], c->context->t))),
+      .scale = (float)(1.0 / sqrt(1.0 - pow(f[1], c->context->t))),
   };
 }
 
@@ -88,7 +88,7 @@ static void adagrad_update(float *p, const float *g, float *sum, int64_t n, floa
 static int adagrad_run(const tkg_call *c, int64_t begin, int64_t end) {
   int64_t first = flat_at(c, begin), n = flat_at(c, end) - first;
   adagrad_update((float *)c->data[0] + first, (const float *)c->data[1] + first,
-                 (float *)c->data[2] + first, n, (float)c->lr, (float)c->node->f[0],
+                 (float *)c->data[2] + first, n, (float)c->context->lr, (float)c->node->f[0],
                  (float)c->node->f[1]);
   return TKG_OK;
 }

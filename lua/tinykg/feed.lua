@@ -28,6 +28,12 @@ local function fill(b, raw)
   return b
 end
 
+--- Puts drawn ids where those of the last batch were: a step that finds its data in the same
+--- places each time can be replayed.
+local function refill(old, drawn)
+  return old and old:copy(drawn) or drawn
+end
+
 --- An iterator over one epoch of a part: {n, users, items [, labels]} with int32 and f32 tensors.
 --- The tensors are refilled by the next batch.
 ---@param part table rows of a data set
@@ -41,7 +47,9 @@ function feed.batches(part, options, sampler)
     local raw = iterate()
     if not raw then return nil end
     local batch = fill(buffers(cache, raw.n, raw.labels ~= nil), raw)
-    if sampler then batch.negatives = step.no_grad(sampler, batch.users) end
+    if sampler then
+      batch.negatives = refill(batch.negatives, step.no_grad(sampler, batch.users))
+    end
     return batch
   end, count
 end

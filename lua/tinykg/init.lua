@@ -86,6 +86,34 @@ function tk.threads(n)
   check(C.tkg_engine_set_threads(session.engine, n))
 end
 
+--- Sets how matrix products are computed on a GPU: 'float32' (the default: exact), or 'tf32', which
+--- rounds what is multiplied to 10 bits of fraction and is several times faster where the GPU has
+--- it. Everything else is float32 always. Called without a name: the setting. The CPU computes in
+--- float32 whatever is asked for, and a note says so.
+---@param name? string 'float32' or 'tf32'
+---@return string name, string? note
+function tk.precision(name)
+  if name ~= nil then
+    if type(name) ~= 'string' then fail('precision: expected a name, got a %s', type(name)) end
+    check(C.tkg_engine_set_precision(session.engine, name))
+  end
+  local now, device = ffi.string(C.tkg_engine_precision(session.engine)), tk.device()
+  if now == 'tf32' and not device:match('^cuda') then
+    return now, device .. ' computes in float32: nothing changes'
+  end
+  return now
+end
+
+--- Whether a GPU is given a step as a whole once it has seen it twice (default true), which saves
+--- the time of launching its kernels one by one. The results are the same bits; off is for looking
+--- for errors. Called without: the setting.
+---@param on? boolean
+function tk.replay(on)
+  if on == nil then return C.tkg_engine_replay(session.engine) ~= 0 end
+  if type(on) ~= 'boolean' then fail('replay: expected true or false, got a %s', type(on)) end
+  C.tkg_engine_set_replay(session.engine, on and 1 or 0)
+end
+
 --- As text: a line a kind.
 local memory_table = {__tostring = function(m)
   local names, lines = {}, {string.format('%-16s %14s %14s', 'bytes', 'live', 'peak')}
@@ -98,7 +126,8 @@ local memory_table = {__tostring = function(m)
   return table.concat(lines, '\n')
 end}
 
---- Live and peak bytes by kind, and their totals: {live = {...}, peak = {...}}.
+--- Live and peak bytes by kind, and their totals: {live = {...}, peak = {...}}. On a GPU also
+--- `device`: bytes held (taken from it), used (of those), peak (most used), free and total (of it).
 function tk.memory()
   local out = setmetatable({live = {}, peak = {}}, memory_table)
   for k = 0, C.tkg_memory_kinds() - 1 do
@@ -108,6 +137,12 @@ function tk.memory()
   end
   out.live.total = C.tkg_memory_live(session.engine, -1)
   out.peak.total = C.tkg_memory_peak(session.engine, -1)
+  if C.tkg_memory_device(session.engine, 'held') >= 0 then
+    out.device = {}
+    for _, name in ipairs{'held', 'used', 'peak', 'free', 'total'} do
+      out.device[name] = C.tkg_memory_device(session.engine, name)
+    end
+  end
   return out
 end
 

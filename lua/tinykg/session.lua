@@ -71,8 +71,11 @@ session.capture = true -- note the recipe's line of each op
 
 --- Goes on with another device. What was made before stays where it was and cannot be mixed in.
 function session.open(device)
-  local threads = C.tkg_engine_threads(session.engine)
+  local old = session.engine
+  local threads = C.tkg_engine_threads(old)
   session.engine, session.cache = create(device), {}
+  session.check(C.tkg_engine_set_precision(session.engine, C.tkg_engine_precision(old)))
+  C.tkg_engine_set_replay(session.engine, C.tkg_engine_replay(old))
   C.tkg_engine_set_seed(session.engine, session.seed)
   session.check(C.tkg_engine_set_threads(session.engine, threads))
   session.ambient = new_tape(false)

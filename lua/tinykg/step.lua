@@ -135,7 +135,7 @@ function methods:plan(...)
 end
 
 --- A figure of the largest plan: reference_bytes stored_bytes exact_bytes arena_bytes kept_exact
---- kept_quantized gradient transient nodes plans values.
+--- kept_quantized gradient transient nodes values; plans made, steps replayed (tk.replay).
 function methods:figure(name) return C.tkg_step_figure(self.c, name) end
 
 --- What is kept for backward: a list of {where, op, rule, shape, bits, exact_bytes, kept_bytes}.

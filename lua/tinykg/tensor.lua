@@ -249,6 +249,14 @@ function methods:write(from, first, count)
   return self
 end
 
+--- Copies the numbers of another tensor, of the same type and count, into this kept one.
+---@param from Tensor
+function methods:copy(from)
+  if not is_tensor(from) then fail('copy: expected a tensor, got a %s', type(from)) end
+  check(C.tkg_tensor_copy(realize(self), realize(from)))
+  return self
+end
+
 --- A kept copy of its own.
 function methods:clone()
   local copy = tensor.zeros_like(self)

@@ -14,6 +14,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <utility>
+#include <vector>
+
 #if defined(EMU_ASAN)
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
@@ -488,26 +491,89 @@ void emu_run(dim3 grid, dim3 size, size_t dynamic_bytes, void (*call)(const void
   }
 }
 
-/* ---- the runtime API ---- */
+/* ---- graphs ---- */
+
+struct emu_graph {
+  std::vector<std::function<void()>> work;
+  bool spoilt;
+};
+
+static emu_graph *capturing;
+
+bool emu_capturing(void) { return capturing != nullptr; }
+void emu_note(std::function<void()> work) { capturing->work.push_back(std::move(work)); }
+
+/* For calls that a device refuses while it captures. */
+static bool refused(void) {
+  if (capturing) capturing->spoilt = true;
+  return capturing != nullptr;
+}
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t, cudaStreamCaptureMode) {
+  if (refused()) return cudaErrorStreamCaptureUnsupported;
+  capturing = new emu_graph();
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamEndCapture(cudaStream_t, cudaGraph_t *out) {
+  emu_graph *graph = capturing;
+  *out = capturing = nullptr;
+  if (!graph) return cudaErrorInvalidValue;
+  if (!graph->spoilt) return *out = graph, cudaSuccess;
+  delete graph;
+  return cudaErrorStreamCaptureInvalidated;
+}
+
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t graph, unsigned long long) {
+  *out = new emu_graph(*graph);
+  return cudaSuccess;
+}
+
+cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t) {
+  for (const auto &work : graph->work) work();
+  return cudaSuccess;
+}
+
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) { return delete graph, cudaSuccess; }
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph) { return delete graph, cudaSuccess; }
+
+/* ---- the rest of the runtime API ---- */
 
 cudaError_t cudaMalloc(void **out, size_t bytes) {
   *out = nullptr;
+  if (refused()) return cudaErrorStreamCaptureUnsupported;
   if (posix_memalign(out, 256, bytes ? bytes : 1)) return cudaErrorMemoryAllocation;
   memset(*out, 0xff, bytes);
   return cudaSuccess;
 }
 
-cudaError_t cudaFree(void *memory) { return free(memory), cudaSuccess; }
+cudaError_t cudaFree(void *memory) {
+  if (refused()) return cudaErrorStreamCaptureUnsupported;
+  free(memory);
+  return cudaSuccess;
+}
+
 cudaError_t cudaMallocHost(void **out, size_t bytes) { return cudaMalloc(out, bytes); }
 
-cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind,
+cudaError_t cudaStreamSynchronize(cudaStream_t) {
+  return refused() ? cudaErrorStreamCaptureUnsupported : cudaSuccess;
+}
+
+cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaStreamSynchronize(nullptr); }
+
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t) {
-  if (bytes) memmove(to, from, bytes);
+  if (kind != cudaMemcpyDeviceToDevice && refused()) return cudaErrorStreamCaptureUnsupported;
+  emu_queue([=] {
+    if (bytes) memmove(to, from, bytes);
+  });
   return cudaSuccess;
 }
 
 cudaError_t cudaMemsetAsync(void *memory, int value, size_t bytes, cudaStream_t) {
-  if (bytes) memset(memory, value, bytes);
+  emu_queue([=] {
+    if (bytes) memset(memory, value, bytes);
+  });
   return cudaSuccess;
 }
 
@@ -526,9 +592,11 @@ cudaError_t cudaMemGetInfo(size_t *left, size_t *total) {
 }
 
 const char *cudaGetErrorString(cudaError_t error) {
-  return error == cudaErrorMemoryAllocation ? "out of memory"
-         : error                            ? "invalid value"
-                                            : "no error";
+  return error == cudaErrorMemoryAllocation            ? "out of memory"
+         : error == cudaErrorStreamCaptureUnsupported  ? "operation not permitted while capturing"
+         : error == cudaErrorStreamCaptureInvalidated ? "operation failed due to an earlier capture"
+         : error                                       ? "invalid value"
+                                                       : "no error";
 }
 
 void emu_fence(void *memory, size_t bytes) {

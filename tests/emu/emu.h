@@ -11,6 +11,7 @@
 #ifndef TKG_EMU_H
 #define TKG_EMU_H
 
+#include <functional>
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -74,9 +75,23 @@ uint64_t emu_collective(enum emu_wait kind, unsigned mask, uint64_t in, unsigned
 void emu_run(dim3 grid, dim3 block, size_t dynamic_bytes, void (*call)(const void *),
              const void *closure);
 
+/* Work goes through here, host code that stands for a library's kernels too: done at once, or noted
+ * while a stream is captured. */
+bool emu_capturing(void);
+void emu_note(std::function<void()> work);
+
+template <class F> static void emu_queue(const F &work) {
+  if (emu_capturing())
+    emu_note(work);
+  else
+    work();
+}
+
 template <class F> static void emu_launch(dim3 grid, dim3 block, size_t dynamic_bytes, const F &f) {
-  emu_run(
-      grid, block, dynamic_bytes, [](const void *p) { (*(const F *)p)(); }, &f);
+  emu_queue([=] {
+    emu_run(
+        grid, block, dynamic_bytes, [](const void *p) { (*(const F *)p)(); }, &f);
+  });
 }
 
 /* ---- barriers and warp collectives ---- */
@@ -180,7 +195,15 @@ static inline int max(int a, int b) { return a > b ? a : b; }
 
 typedef struct emu_stream *cudaStream_t;
 typedef struct emu_event *cudaEvent_t;
-enum cudaError_t { cudaSuccess = 0, cudaErrorInvalidValue = 1, cudaErrorMemoryAllocation = 2 };
+typedef struct emu_graph *cudaGraph_t, *cudaGraphExec_t;
+enum cudaError_t {
+  cudaSuccess = 0,
+  cudaErrorInvalidValue = 1,
+  cudaErrorMemoryAllocation = 2,
+  cudaErrorStreamCaptureUnsupported = 900,
+  cudaErrorStreamCaptureInvalidated = 901
+};
+enum cudaStreamCaptureMode { cudaStreamCaptureModeThreadLocal };
 enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice };
 enum { cudaStreamNonBlocking = 1, cudaEventDisableTiming = 2 };
 struct cudaDeviceProp {
@@ -205,13 +228,22 @@ static inline cudaError_t cudaSetDevice(int) { return cudaSuccess; }
 static inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned) {
   return *stream = NULL, cudaSuccess;
 }
-static inline cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
+cudaError_t cudaStreamSynchronize(cudaStream_t stream);
 static inline cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned) {
   return *event = NULL, cudaSuccess;
 }
 static inline cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) { return cudaSuccess; }
-static inline cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaSuccess; }
+cudaError_t cudaEventSynchronize(cudaEvent_t event);
 static inline cudaError_t cudaGetLastError(void) { return cudaSuccess; }
+
+/* Between begin and end nothing runs, and what a device refuses then - allocating, freeing, waiting,
+ * copies from or to the host - is refused here too and spoils the graph. */
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *out);
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t graph, unsigned long long flags);
+cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream);
+cudaError_t cudaGraphDestroy(cudaGraph_t graph);
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph);
 
 /* Bytes that are allocated but not the caller's: AddressSanitizer then reports who touches them. */
 void emu_fence(void *memory, size_t bytes);

@@ -134,6 +134,16 @@ describe('a tensor', function()
     assert.matches('are outside a tensor of 4', message_of(t.write, t, {1, 2, 3, 4, 5}))
   end)
 
+  it('takes over the numbers of another', function()
+    local t, from = tk.zeros(2, 2), tk.tensor{1, 2, 3, 4}
+    assert.equal(t, t:copy(from * 2))
+    assert.same({{2, 4}, {6, 8}}, t:totable())
+    assert.same({1, 2, 3, 4}, from:totable())
+    assert.matches('copy: f32 %[3%] does not fit in f32 %[2, 2%]', message_of(t.copy, t, tk.ones(3)))
+    assert.matches('copy: i32 %[4%] does not fit', message_of(t.copy, t, tk.ids{1, 2, 3, 4}))
+    assert.matches('copy: expected a tensor, got a table', message_of(t.copy, t, {1, 2, 3, 4}))
+  end)
+
   it('is copied by clone', function()
     for _, t in ipairs {tk.tensor{1, 2}, tk.tensor{0, 1} + 1, tk.parameter(tk.tensor{1, 2})} do
       local copy = t:clone()
