@@ -107,7 +107,8 @@ static inline tkg__codec_pair tkg__codec_pair_of(uint32_t word) {
 }
 
 /* Rows row_begin..row_end-1 of a rows_total x cols matrix. `x` and `packed` are the starts of the
- * whole matrices. Calls on disjoint rows may run at once and give the bytes of one call on all. */
+ * whole matrices; of decode, `x` is where row row_begin goes. Calls on disjoint rows may run at
+ * once and give the bytes of one call on all. */
 typedef struct tkg__codec_kernels {
   void (*encode)(const tkg_codec *codec, const float *x, int64_t cols, int64_t rows_total,
                  int64_t row_begin, int64_t row_end, uint8_t *packed);

@@ -47,6 +47,10 @@ TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_gather);
 TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_mix);
 TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_sample);
 TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_kept);
+TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_graph);
+TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_edge);
+TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_pick);
+TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_grouped);
 
 enum { ISAS = 3 };
 
@@ -65,6 +69,8 @@ static void build(int isa) {
       TKG__PICK_ARRAY(tkg__cpu_matmul),      TKG__PICK_ARRAY(tkg__cpu_layout),
       TKG__PICK_ARRAY(tkg__cpu_gather),      TKG__PICK_ARRAY(tkg__cpu_mix),
       TKG__PICK_ARRAY(tkg__cpu_sample),      TKG__PICK_ARRAY(tkg__cpu_kept),
+      TKG__PICK_ARRAY(tkg__cpu_graph),       TKG__PICK_ARRAY(tkg__cpu_edge),
+      TKG__PICK_ARRAY(tkg__cpu_pick),        TKG__PICK_ARRAY(tkg__cpu_grouped),
   };
   for (size_t f = 0; f < sizeof families / sizeof *families; f++)
     for (const tkg_cpu_op *k = families[f]; k->run; k++) kernels[isa][k->op] = k;

@@ -124,6 +124,9 @@ static int pick(tkg_infer *s) {
   extents x;
   int op = s->out->op, status = check_graph(s, &x);
   bool back = op == TKG_OP_AGGREGATE_PICK_GRAD;
+  if (!status && back && (s->out->i[3] & TKG_GRAPH_ONE_WAY)) /* goes to tails from their heads */
+    status = tkg__fail(TKG_E_UNSUPPORTED, "%s: this graph was made to be gone through one way only",
+                       tkg__name_of(s));
   if (!status) status = check_matrix(s, 1, back ? x.n : x.m, "a row for each node is needed");
   if (status) return status;
   if (op != TKG_OP_AGGREGATE_ARGMAX) {

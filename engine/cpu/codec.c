@@ -276,7 +276,7 @@ static void decode(const tkg_codec *codec, const uint8_t *packed, int64_t cols, 
     for (int64_t col = 0; col < cols; col += TILE) {
       tile t = piece(row, rows, col, cols);
       decode_tile(codec, &t, packed + row * row_bytes + col / 8 * codec->bits, cols,
-                  x + row * cols + col, &data);
+                  x + (row - row_begin) * cols + col, &data);
     }
   }
 }

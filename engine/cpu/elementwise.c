@@ -5,7 +5,9 @@
 #include "../philox.h"
 #include "flat.h"
 #include "formulas.h"
+#include "ids.h"
 #include "isa.h"
+#include "philox_fill.h"
 
 /* --- one input ---------------------------------------------------------------------------------*/
 
@@ -150,7 +152,7 @@ static void drop(float *out, const float *x, uint32_t noise[NOISE_BLOCKS][4], in
   }
 }
 
-static int dropout_run(const tkg_call *c, int64_t begin, int64_t end) {
+static int dropout_flat(const tkg_call *c, int64_t begin, int64_t end) {
   uint32_t noise[NOISE_BLOCKS][4];
   const double p = c->node->f[0];
   const int32_t threshold = (int32_t)ceil(p * 65536.0 - 0.5);
@@ -161,6 +163,44 @@ static int dropout_run(const tkg_call *c, int64_t begin, int64_t end) {
     drop((float *)c->out + first, (const float *)c->data[0] + first, noise, n, threshold, scale);
   }
   return TKG_OK;
+}
+
+/* Row k of x as row ids[k] of a larger matrix: there, element (k, j) would be number
+ * ids[k] cols + j. Units are rows. */
+static void drop_row(const tkg_call *c, int64_t number, const float *x, int64_t cols, float *out,
+                     int32_t threshold, float scale) {
+  enum { PIECE = FLAT_BLOCK };
+  uint16_t noise[PIECE + 8 + 8 * TKG__BLOCKS];
+  for (int64_t j = 0; j < cols; j += PIECE) {
+    const int64_t n = cols - j < PIECE ? cols - j : PIECE, first = number + j, skip = first % 8;
+    tkg__philox_halves(c->context->seed, (uint64_t)(first / 8), (skip + n + 7) / 8,
+                       c->context->step, (uint32_t)c->node->i[0], noise);
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++) {
+      const float kept = x[j + i] * scale;
+      out[j + i] = noise[skip + i] >= threshold ? kept : 0.0F;
+    }
+  }
+}
+
+static int dropout_rows(const tkg_call *c, int64_t begin, int64_t end) {
+  const int64_t cols = tkg__cols(c->node);
+  const int32_t *ids = c->data[1];
+  const double p = c->node->f[0];
+  const int32_t threshold = (int32_t)ceil(p * 65536.0 - 0.5);
+  int status = check_ids("dropout", ids, begin, end, INT32_MAX + INT64_C(1));
+  for (int64_t k = begin; k < end && !status; k++)
+    drop_row(c, ids[k] * cols, (const float *)c->data[0] + k * cols, cols,
+             (float *)c->out + k * cols, threshold, (float)(1.0 / (1.0 - p)));
+  return status;
+}
+
+static int dropout_run(const tkg_call *c, int64_t begin, int64_t end) {
+  return c->node->inputs > 1 ? dropout_rows(c, begin, end) : dropout_flat(c, begin, end);
+}
+
+static int64_t dropout_units(const tkg_node *node, const tkg_node *const *in) {
+  return node->inputs > 1 ? tkg__rows(node) : flat_units(node, in);
 }
 
 const tkg_cpu_op TKG_ISA_NAME(tkg__cpu_elementwise)[] = {
@@ -183,6 +223,6 @@ const tkg_cpu_op TKG_ISA_NAME(tkg__cpu_elementwise)[] = {
     {.op = TKG_OP_SQUARE, .run = unary_run, .units = flat_units},
     {.op = TKG_OP_CLAMP, .run = unary_run, .units = flat_units},
     {.op = TKG_OP_CLAMP_GRAD, .run = grad_run, .units = flat_units},
-    {.op = TKG_OP_DROPOUT, .run = dropout_run, .units = flat_units, .work = flat_work_4},
+    {.op = TKG_OP_DROPOUT, .run = dropout_run, .units = dropout_units, .work = flat_work_4},
     {0},
 };

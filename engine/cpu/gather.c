@@ -1,4 +1,5 @@
-/* Rows by id: GATHER and its gradient SCATTER_ADD, TAKE and its gradient TAKE_GRAD. */
+/* Rows and elements by id: GATHER and its gradient SCATTER_ADD, TAKE and its gradient TAKE_GRAD,
+ * LOOKUP in a sparse matrix. */
 #include <string.h>
 
 #include "../node.h"
@@ -6,6 +7,7 @@
 #include "isa.h"
 #include "kernel.h"
 #include "scatter.h"
+#include "spans.h"
 
 /* Elements of a row: a vector is a table whose rows are single elements. */
 static int64_t width(const tkg_node *table) {
@@ -95,10 +97,36 @@ static int64_t take_grad_work(const tkg_node *node, const tkg_node *const *in) {
   return tkg__count(node) + tkg__count(in[1]);
 }
 
+/* ---- lookup: the value at (rows[b], ids[b,j]) of a sparse matrix, else f0 ---- */
+
+static int lookup(const tkg_call *c, int64_t begin, int64_t end) {
+  const int64_t per_row = tkg__cols(c->node), entries = tkg__count(c->in[1]);
+  const int32_t *columns = c->data[1], *rows = c->data[2], *ids = c->data[3];
+  const float *values = c->data[4];
+  float *out = c->out;
+  int status = check_ids("lookup", rows, begin, end, tkg__count(c->in[0]) - 1);
+  for (int64_t b = begin; !status && b < end; b++) {
+    span s;
+    status = find_span("lookup", c->data[0], rows[b], entries, &s);
+    for (int64_t at = b * per_row; !status && at < (b + 1) * per_row; at++) {
+      const int64_t place = s.first + place_in_span(columns + s.first, s.count, ids[at]);
+      const bool found = place < s.first + s.count && columns[place] == ids[at];
+      out[at] = found ? values[place] : (float)c->node->f[0];
+    }
+  }
+  return status;
+}
+
+static int64_t lookup_work(const tkg_node *node, const tkg_node *const *in) {
+  (void)in;
+  return 8 * tkg__count(node);
+}
+
 const tkg_cpu_op TKG_ISA_NAME(tkg__cpu_gather)[] = {
     {.op = TKG_OP_GATHER, .run = gather, .units = gather_units},
     {.op = TKG_OP_SCATTER_ADD, .run = scatter_add, .units = scatter_units, .work = scatter_work},
     {.op = TKG_OP_TAKE, .run = take},
     {.op = TKG_OP_TAKE_GRAD, .run = take_grad, .work = take_grad_work},
+    {.op = TKG_OP_LOOKUP, .run = lookup, .work = lookup_work},
     {0},
 };

@@ -25,8 +25,10 @@ static int encode(const tkg_call *c, int64_t begin, int64_t end) {
 
 static int decode(const tkg_call *c, int64_t begin, int64_t end) {
   tkg_codec codec = codec_of(c);
+  int64_t cols = tkg__cols(c->node);
   TKG_ISA_NAME(tkg__cpu_codec)
-      .decode(&codec, c->data[0], tkg__cols(c->node), tkg__rows(c->node), begin, end, c->out);
+      .decode(&codec, c->data[0], cols, tkg__rows(c->node), begin, end,
+              (float *)c->out + begin * cols);
   return 0;
 }
 

@@ -19,22 +19,10 @@
 #include "ids.h"
 #include "isa.h"
 #include "kernel.h"
+#include "spans.h"
 
 static void draw_block(const tkg_call *c, uint64_t block, uint32_t words[4]) {
   tkg__philox_block(c->context->seed, block, c->context->step, (uint32_t)c->node->i[1], words);
-}
-
-/* Where a row lies in a CSR table of n rows and `edges` entries. */
-typedef struct span {
-  int64_t first, count;
-} span;
-
-static int find_span(const char *op, const int32_t *offsets, int64_t row, int64_t edges, span *s) {
-  *s = (span){offsets[row], (int64_t)offsets[row + 1] - offsets[row]};
-  if (s->first >= 0 && s->count >= 0 && s->first + s->count <= edges) return TKG_OK;
-  return tkg__fail(TKG_E_RANGE,
-                   "%s: row %" PRId64 " is entries %" PRId32 "..%" PRId32 " of a table of %" PRId64,
-                   op, row, offsets[row], offsets[row + 1], edges);
 }
 
 /* ---- neighbours ---- */
@@ -112,15 +100,8 @@ static int64_t negative_work(const tkg_node *node, const tkg_node *const *in) {
 }
 
 static bool knows(const int32_t *items, int64_t count, int32_t item) {
-  int64_t low = 0, high = count;
-  while (low < high) {
-    int64_t middle = (low + high) / 2;
-    if (items[middle] < item)
-      low = middle + 1;
-    else
-      high = middle;
-  }
-  return low < count && items[low] == item;
+  const int64_t at = place_in_span(items, count, item);
+  return at < count && items[at] == item;
 }
 
 static int32_t draw_item(const tkg_call *c, const uint32_t words[2]) {
@@ -181,6 +162,68 @@ static int sample_negatives(const tkg_call *c, int64_t begin, int64_t end) {
   return status;
 }
 
+/* ---- tails ---- */
+
+/* The edges of a head, and the relation asked for. */
+typedef struct fan {
+  const int32_t *tails, *relations;
+  int64_t count;
+  int32_t relation;
+} fan;
+
+/* Equal tails lie together, one for each relation. */
+static bool has_tail(const fan *f, int32_t tail) {
+  for (int64_t at = place_in_span(f->tails, f->count, tail); at < f->count && f->tails[at] == tail;
+       at++)
+    if (f->relations[at] == f->relation) return true;
+  return false;
+}
+
+/* The next node in cyclic order that makes no triple; `tail` if all do. */
+static int32_t walk_tails(const fan *f, int32_t tail, int64_t all) {
+  int32_t next = tail;
+  for (int64_t step = 1; step < all; step++) {
+    next = next + 1 < all ? next + 1 : 0;
+    if (!has_tail(f, next)) return next;
+  }
+  return tail;
+}
+
+/* Element e of the output. */
+static int32_t draw_tail(const tkg_call *c, int64_t e, const fan *f) {
+  uint32_t words[4];
+  int32_t tail = 0;
+  for (int t = 0; t < MOST_TRIES; t++) {
+    if (t % 2 == 0) draw_block(c, (uint64_t)e * (MOST_TRIES / 2) + (uint64_t)t / 2, words);
+    tail = (int32_t)tkg__below(words[t % 2 * 2], (uint32_t)c->node->i[2]);
+    if (!has_tail(f, tail)) return tail;
+  }
+  return walk_tails(f, tail, c->node->i[2]);
+}
+
+static int64_t tail_rows(const tkg_node *node, const tkg_node *const *in) {
+  (void)node;
+  return tkg__count(in[3]);
+}
+
+static int sample_tails(const tkg_call *c, int64_t begin, int64_t end) {
+  const int64_t per_row = c->node->i[0], edges = tkg__count(c->in[1]);
+  const int32_t *tails = c->data[1], *relations = c->data[2], *heads = c->data[3],
+                *asked = c->data[4];
+  int32_t *out = c->out;
+  int status = check_ids("sample_tails", heads, begin, end, tkg__count(c->in[0]) - 1);
+  if (c->node->i[2] > INT32_MAX)
+    return tkg__fail(TKG_E_ARGUMENT, "sample_tails: %" PRId64 " nodes to draw from", c->node->i[2]);
+  for (int64_t r = begin; !status && r < end; r++) {
+    span s;
+    status = find_span("sample_tails", c->data[0], heads[r], edges, &s);
+    const fan f = {tails + s.first, relations + s.first, s.count, asked[r]};
+    for (int64_t e = r * per_row; !status && e < (r + 1) * per_row; e++)
+      out[e] = draw_tail(c, e, &f);
+  }
+  return status;
+}
+
 const tkg_cpu_op TKG_ISA_NAME(tkg__cpu_sample)[] = {
     {.op = TKG_OP_SAMPLE_NEIGHBORS,
      .run = sample_neighbors,
@@ -190,5 +233,6 @@ const tkg_cpu_op TKG_ISA_NAME(tkg__cpu_sample)[] = {
      .run = sample_negatives,
      .units = negative_rows,
      .work = negative_work},
+    {.op = TKG_OP_SAMPLE_TAILS, .run = sample_tails, .units = tail_rows, .work = negative_work},
     {0},
 };

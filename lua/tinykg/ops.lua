@@ -196,7 +196,11 @@ end
 -- ---- rows ----
 
 --- Each row divided by its Euclidean norm. ---@param eps? number 1e-12, as PyTorch's normalize
-function methods:normalize(eps) return scalar('normalize', eps or 1e-12, 0, self) end
+function methods:normalize(eps)
+  local a = attribute()
+  a.f[0] = eps or 1e-12
+  return record('normalize', a, self, record('row_norm', a, self))
+end
 --- Over the last dimension.
 function methods:softmax() return record('softmax', nil, self) end
 --- Over the last dimension.

@@ -308,7 +308,7 @@ describe('the codec\'s format', function()
         end
         assert.is_true(ffi.string(whole, bytes) == ffi.string(parts, bytes))
         for _, range in ipairs { { 7, 41 }, { 0, 7 } } do
-          k.decode(c, parts, cols, rows, range[1], range[2], z)
+          k.decode(c, parts, cols, rows, range[1], range[2], z + range[1] * cols)
         end
         assert.is_true(ffi.string(y, rows * cols * 4) == ffi.string(z, rows * cols * 4))
       end
@@ -344,7 +344,7 @@ describe('the codec\'s format', function()
       local k, c = ffi.cast(kernels, lib.tkg__codec()), ffi.new('codec_spec_codec', codec)
       k.encode(c, x, cols, rows, first, rows, packed)
       ffi.fill(x + first * cols, tail * cols * 4)
-      k.decode(c, packed, cols, rows, first, rows, x)
+      k.decode(c, packed, cols, rows, first, rows, x + first * cols)
       for r = 0, tail - 1 do
         local codes, pair, decoded = reference_row(codec, values + r * cols, first + r, cols)
         for i = 1, #codes do assert.equal(codes[i], packed[(first + r) * 8 + i - 1]) end

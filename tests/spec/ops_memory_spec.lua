@@ -151,7 +151,7 @@ describe('gradients that meet', function()
     function(o, x) return o.op('sigmoid', {}, x) end,
     function(o, x) return o.op('softmax', {}, x) end,
     function(o, x) return o.op('leaky_relu', {f = {0.2}}, x) end,
-    function(o, x) return o.op('normalize', {f = {1e-12}}, x) end,
+    function(o, x) return o.normalize(x) end,
     function(o, x) return o.op('gather', {}, x, o.ids) end,
     function(o, x) return o.op('scatter_add', {shape = {N, D}}, x, o.ids) end,
     function(o, x, y)
@@ -179,14 +179,15 @@ describe('gradients that meet', function()
   end
 
   local exact = {ids = ids, pairs = pairs_of_ids,
-                 op = function(name, a, ...) return reference.ops[name]({...}, a) end}
+                 op = function(name, a, ...) return reference.ops[name]({...}, a) end,
+                 normalize = function(x) return reference.ops.normalize({x}, {f = {1e-12}}) end}
   local engine = {ids = to_ids(ids), pairs = to_ids(pairs_of_ids), op = function(name, a, ...)
     local attributes = tensor.attribute()
     for k, v in ipairs(a.f or {}) do attributes.f[k - 1] = v end
     for k, v in ipairs(a.i or {}) do attributes.i[k - 1] = v end
     if a.shape then tensor.set_shape(a.shape) end
     return tensor.record(name, attributes, ...)
-  end}
+  end, normalize = function(x) return x:normalize() end}
 
   local function random_program()
     local program = {}

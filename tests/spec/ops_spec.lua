@@ -5,6 +5,7 @@ local ffi = require 'ffi'
 local tk = require 'tinykg'
 local C = require 'tinykg.lib'
 local tensor = require 'tinykg.tensor'
+local graphs = require 'tests.spec.graphs'
 local reference = dofile 'tests/spec/reference.lua'
 
 ffi.cdef 'int tkg_set_isa(const char *name);'
@@ -19,6 +20,8 @@ local LARGE = {401, 331} -- enough work for four threads
 local function F(shape, kind) return {shape = shape, kind = kind or 'plain'} end
 --- Ids in 0..rows-1.
 local function I(shape, rows) return {shape = shape, rows = rows} end
+--- Ids that are given: an array, a list, or a packed graph.
+local function GIVEN(list) return {shape = list.shape or {#list}, given = list} end
 
 local KINDS = {
   plain = function(x) return x end,
@@ -29,11 +32,12 @@ local KINDS = {
 local function generate(case, random)
   local inputs = {}
   for k, spec in ipairs(case) do
-    inputs[k] = reference.array(spec.shape, function()
+    inputs[k] = reference.array(spec.shape, function(i)
+      if spec.given then return spec.given[i] end
       if spec.rows then return math.floor(random() * spec.rows) end
       return KINDS[spec.kind]((2 * math.floor(random() * 4096) + 1) / 2048 - 2)
     end)
-    inputs[k].ids = spec.rows ~= nil
+    inputs[k].ids, inputs[k].graph = not spec.kind, spec.given and spec.given.graph
   end
   return inputs
 end
@@ -121,6 +125,104 @@ local function scatters()
   return list
 end
 
+-- ---- graphs ----
+
+--- {packed graph, columns, relations, rows asked for}
+local GRAPHS = (function()
+  local random, list = reference.random(17), {}
+  local R, ONE = graphs.RELATIONS, graphs.ONE_WAY
+  local function add(n, m, edges, layout, d, relations, rows)
+    list[#list + 1] = {graphs.pack(n, m, edges, layout), d, relations, rows}
+  end
+  add(0, 0, {}, 0, 3, 1, 0)
+  add(3, 2, {}, R, 5, 2, 4)
+  add(1, 1, {{0, 0, 0}}, R, 1, 1, 3)
+  add(9, 7, graphs.random(random, 9, 7, 31, 3), R, 31, 3, 12)
+  add(7, 9, graphs.random(random, 7, 9, 33), R + ONE, 33, 1, 5)
+  add(5, 5, graphs.random(random, 5, 5, 20), ONE, 0, 1, 2)
+  add(11, 11, graphs.both_ways(graphs.random(random, 11, 11, 23, 4), 11), R, 61, 4, 1)
+  add(6, 6, graphs.both_ways(graphs.random(random, 6, 6, 9), 6), 0, 127, 1, 6)
+  add(151, 131, graphs.random(random, 151, 131, 3000, 7), R, 35, 7, 301) -- a hub with 1,000 edges
+  add(90, 90, graphs.both_ways(graphs.random(random, 90, 90, 2000, 40), 90), R, 36, 40, 201)
+  return list
+end)()
+
+--- make(G, flags, d, {n, m, e}, relations or nil, rows) -> cases, for each graph and each way.
+local function on_graphs(make)
+  local list = {}
+  for _, entry in ipairs(GRAPHS) do
+    local packed, d, relations, rows = unpack(entry)
+    local g = packed.graph
+    local function has(flag) return math.floor(g.layout / flag) % 2 == 1 end
+    for way = 0, has(graphs.ONE_WAY) and 0 or 1 do
+      local v = graphs.view(g, way)
+      for _, case in ipairs(make(GIVEN(packed), d, v, has(graphs.RELATIONS) and relations, rows)) do
+        case.i = {g.n, g.m, g.e, g.layout + way}
+        list[#list + 1] = case
+      end
+    end
+  end
+  return list
+end
+
+--- The same, of graphs with relations.
+local function on_relations(make)
+  return on_graphs(function(G, d, v, relations, rows)
+    return relations and make(G, d, v, relations, rows) or {}
+  end)
+end
+
+--- A slot for about one id in three: places in a matrix of b rows.
+local function slots_of(m, b)
+  local slots = {}
+  for t = 1, m do slots[t] = t * 7 % 3 == 0 and t * 5 % b or -1 end
+  return GIVEN(slots)
+end
+
+--- For each row and column an edge of that row, -1 where it has none and now and then.
+local function picks_of(v, d)
+  local of_row, picks = {}, {shape = {v.n, d}}
+  for e = 1, v.e do
+    of_row[v.rows[e]] = of_row[v.rows[e]] or {}
+    table.insert(of_row[v.rows[e]], e - 1)
+  end
+  for i = 0, v.n * d - 1 do
+    local edges = of_row[math.floor(i / d)]
+    picks[i + 1] = edges and i % 7 ~= 3 and edges[i * 5 % #edges + 1] or -1
+  end
+  return GIVEN(picks)
+end
+
+--- {rows, kinds, columns before, columns behind}
+local GROUPS = {{0, 3, 4, 5}, {1, 1, 1, 1}, {33, 4, 31, 7}, {31, 300, 3, 5}, {9, 2, 0, 4},
+                {9, 2, 4, 0}, {2100, 9, 16, 17}, {3000, 70000, 1, 2}}
+
+local function grouped(make)
+  local list = {}
+  for _, s in ipairs(GROUPS) do
+    for _, case in ipairs(make(unpack(s))) do list[#list + 1] = case end
+  end
+  return list
+end
+
+local function without_scalar(shapes)
+  local list = {}
+  for _, shape in ipairs(shapes) do list[#list + 1] = #shape > 0 and shape or nil end
+  return list
+end
+
+local function norm_gradients()
+  local list = {}
+  for _, shape in ipairs(without_scalar(WIDTHS)) do
+    local norms = {unpack(shape)}
+    norms[#norms] = 1
+    for _, least in ipairs {1e-12, 1.5} do
+      list[#list + 1] = {F(shape), F(shape), F(norms, 'positive'), f = {least}}
+    end
+  end
+  return list
+end
+
 local CASES = {
   full = {{f = {2.5}, shape = {}}, {f = {-1}, shape = {0}}, {f = {3}, shape = {31, 33}},
           {f = {0.1}, shape = LARGE}},
@@ -185,19 +287,74 @@ local CASES = {
     return {{F {n, k}, F {n, d}, I({n, k}, m), shape = {m, d}},
             {F {n, k}, F {n, d}, I({n, k}, m), F {m, d}, shape = {m, d}}}
   end),
-  normalize = joined(each(WIDTHS, 1, {f = {1e-12}}), each({{33, 2}}, 1, {f = {1.5}})),
-  normalize_grad = joined(each(WIDTHS, 2, {f = {1e-12}}), each({{33, 2}}, 2, {f = {1.5}})),
+  row_norm = joined(each(without_scalar(WIDTHS), 1, {f = {1e-12}}),
+                    each({{33, 2}}, 1, {f = {1.5}})),
+  normalize = joined(each(without_scalar(WIDTHS), 1, {f = {1e-12}}),
+                     each({{33, 2}}, 1, {f = {1.5}})),
+  normalize_grad = norm_gradients(),
   softmax = each(WIDTHS, 1, {}), softmax_grad = each(WIDTHS, 2, {}),
   log_softmax = each(WIDTHS, 1, {}), log_softmax_grad = each(WIDTHS, 2, {}),
+  grouped_matmul = grouped(function(n, r, d, k)
+    return {{F {n, d}, F {r, d, k}, I({n}, r)}, {F {n, d}, F {r, k, d}, I({n}, r), i = {1}}}
+  end),
+  grouped_outer = grouped(function(n, r, d, k)
+    return {{F {n, d}, F {n, k}, I({n}, r), shape = {r, d, k}}}
+  end),
+  aggregate = on_graphs(function(G, d, v)
+    return {{G, F {v.m, d}}, {G, F {v.m, d}, F {v.e}}}
+  end),
+  aggregate_rows = on_graphs(function(G, d, v, _, b)
+    return {{G, F {v.m, d}, I({b}, v.n)}, {G, F {v.m, d}, I({b}, v.n), F {v.e}}}
+  end),
+  aggregate_slots = on_graphs(function(G, d, v)
+    return {{G, F {9, d}, slots_of(v.m, 9)}, {G, F {9, d}, slots_of(v.m, 9), F {v.e}}}
+  end),
+  aggregate_mul = on_relations(function(G, d, v, k)
+    return {{G, F {v.m, d}, F {k, d}}, {G, F {v.m, d}, F {k, d}, F {v.e}}}
+  end),
+  aggregate_mul_rows = on_relations(function(G, d, v, k, b)
+    return {{G, F {v.m, d}, F {k, d}, I({b}, v.n)}, {G, F {v.m, d}, F {k, d}, I({b}, v.n), F {v.e}}}
+  end),
+  aggregate_mul_slots = on_relations(function(G, d, v, k)
+    return {{G, F {9, d}, F {k, d}, slots_of(v.m, 9)},
+            {G, F {9, d}, F {k, d}, slots_of(v.m, 9), F {v.e}}}
+  end),
+  aggregate_dot = joined(
+    on_graphs(function(G, d, v) return {{G, F {v.n, d}, F {v.m, d}}} end),
+    on_relations(function(G, d, v, k) return {{G, F {v.n, d}, F {v.m, d}, F {k, d}}} end)),
+  aggregate_relation = on_relations(function(G, d, v, k)
+    return {{G, F {v.n, d}, F {v.m, d}, shape = {k, d}},
+            {G, F {v.n, d}, F {v.m, d}, F {v.e}, shape = {k, d}}}
+  end),
+  aggregate_relation_rows = on_relations(function(G, d, v, k, b)
+    return {{G, F {b, d}, F {v.m, d}, I({b}, v.n), shape = {k, d}},
+            {G, F {b, d}, F {v.m, d}, I({b}, v.n), F {v.e}, shape = {k, d}}}
+  end),
+  edge_softmax = on_graphs(function(G, _, v) return {{G, F {v.e}}} end),
+  edge_softmax_grad = on_graphs(function(G, _, v) return {{G, F {v.e}, F {v.e}}} end),
+  aggregate_argmax = on_graphs(function(G, d, v) return {{G, F {v.m, d}}} end),
+  aggregate_pick = on_graphs(function(G, d, v) return {{G, F {v.m, d}, picks_of(v, d)}} end),
+  aggregate_pick_grad = on_graphs(function(G, d, v)
+    local one_way = math.floor(G.given.graph.layout / graphs.ONE_WAY) % 2 == 1
+    return one_way and {} or {{G, F {v.n, d}, picks_of(v, d)}}
+  end),
+  slots = {{I({0}, 1), shape = {0}}, {I({0}, 1), shape = {5}}, {I({9}, 5), shape = {5}},
+           {I({31}, 4000), shape = {4000}}},
+  lookup = {{GIVEN {0}, GIVEN {}, GIVEN {}, I({0, 3}, 1), F {0}, f = {0}},
+            {GIVEN {0, 0, 3, 4}, GIVEN {1, 3, 8, 0}, I({31}, 3), I({31, 5}, 10), F {4},
+             f = {-1.5}},
+            {GIVEN {0, 4}, GIVEN {0, 1, 2, 3}, I({4001}, 1), I({4001, 9}, 6), F {4}, f = {0.5}}},
 }
 
 --- What these record has no gradient, and says so.
 local NO_GRADIENT = {}
-for name in ([[leaky_relu_grad sigmoid_grad tanh_grad clamp_grad mix_dot mix_outer mix_scatter
-               normalize_grad softmax_grad log_softmax_grad]]):gmatch '%S+' do
+for name in ([[leaky_relu_grad sigmoid_grad tanh_grad clamp_grad mix_outer mix_scatter row_norm
+               normalize_grad softmax_grad log_softmax_grad grouped_outer aggregate_slots
+               aggregate_mul_slots aggregate_relation aggregate_relation_rows edge_softmax_grad
+               aggregate_pick_grad lookup]]):gmatch '%S+' do
   NO_GRADIENT[name] = true
 end
-local NO_FLOATS = {full = true, argmax = true}
+local NO_FLOATS = {full = true, argmax = true, aggregate_argmax = true, slots = true}
 
 -- ---- running a case ----
 
@@ -210,6 +367,8 @@ local function record(op, case, tensors)
   for k, v in ipairs(case.f or {}) do a.f[k - 1] = v end
   for k, v in ipairs(case.i or {}) do a.i[k - 1] = v end
   if case.shape then tensor.set_shape(case.shape) end
+  -- its gradient is that of the row, whose norm is part of it
+  if op == 'normalize' then tensors = {tensors[1], tensor.record('row_norm', a, tensors[1])} end
   return tensor.record(op, a, unpack(tensors))
 end
 
@@ -343,7 +502,10 @@ if tk.device() ~= 'cpu' then isas, thread_counts = {isas[#isas]}, {1, 1} end -- 
 
 local function differentiable(op, inputs)
   local floats = not NO_GRADIENT[op] and not NO_FLOATS[op]
-  return floats and not inputs[1].ids
+  if not floats then return false end
+  local graph = inputs[1].graph
+  if graph then return math.floor(graph.layout / graphs.ONE_WAY) % 2 == 0 end
+  return not inputs[1].ids
 end
 
 local function check_case(op, case, seed)
@@ -417,6 +579,7 @@ describe('op', function()
       leaf = 'ops_memory_spec', encode = 'ops_memory_spec', decode = 'ops_memory_spec',
       sign_mask = 'ops_memory_spec', dropout = 'ops_sampling_spec',
       sample_neighbors = 'ops_sampling_spec', sample_negatives = 'ops_sampling_spec',
+      sample_tails = 'ops_sampling_spec',
       sgd = 'ops_training_spec', adam = 'ops_training_spec', adagrad = 'ops_training_spec',
     }
     for op = 0, C.tkg_op_count() - 1 do

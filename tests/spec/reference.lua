@@ -413,12 +413,31 @@ ops.log_softmax_grad = by_row(function(g, y)
   local sum = total(g, function(x) return x end)
   return mapped(g, function(x, c) return x - math.exp(y[c]) * sum end)
 end)
--- d(x / n) = g / n - x (g . x) / n^3, and g / least where the length is a constant
-ops.normalize_grad = by_row(function(g, x, least)
-  local n = length(x, least)
-  local along = n == least and 0 or total(g, function(v, c) return v * x[c] end) / n ^ 3
-  return mapped(g, function(v, c) return v / n - x[c] * along end)
-end)
+function ops.row_norm(inputs, a)
+  local x = inputs[1]
+  local rows, cols = matrix(x.shape)
+  local shape = {unpack(x.shape)}
+  shape[#shape] = 1
+  local out = array(shape)
+  for r = 1, rows do out[r] = length({unpack(x, (r - 1) * cols + 1, r * cols)}, a.f[1]) end
+  return out
+end
+
+--- d(x / n) = (g - y (g . y)) / n with y = x / n; g / n where n is a constant
+function ops.normalize_grad(inputs, a)
+  local g, y, n = inputs[1], inputs[2], inputs[3]
+  local rows, cols = matrix(g.shape)
+  local out = {shape = g.shape}
+  for r = 0, rows - 1 do
+    local along = 0
+    for c = r * cols + 1, (r + 1) * cols do along = along + g[c] * y[c] end
+    if n[r + 1] <= a.f[1] then along = 0 end
+    for c = r * cols + 1, (r + 1) * cols do out[c] = (g[c] - y[c] * along) / n[r + 1] end
+  end
+  return out
+end
+
+dofile 'tests/spec/reference_graph.lua'(reference)
 
 -- ---- derivatives ----
 
