@@ -134,8 +134,7 @@ static __global__ void tables_kernel(int64_t count, int64_t blocks, const float 
 
 /* As many tables as there may be, of a size that scratch has room for. */
 static int64_t blocks_of(const tkg_node *node) {
-  const int64_t most = TABLE_BYTES / (4 * (tkg__count(node) + 1));
-  return most < LEAST_TABLES ? LEAST_TABLES : most < MOST_TABLES ? most : MOST_TABLES;
+  return tkg_between(TABLE_BYTES / (4 * (tkg__count(node) + 1)), LEAST_TABLES, MOST_TABLES);
 }
 
 template <class T, bool ROWS>
@@ -145,8 +144,7 @@ static void launch(pairs<T> s, const tkg_walk &w, int64_t blocks, cudaStream_t s
   const int64_t least = LEAST_THREADS / lanes;
   s.tiles = tkg_ceil(s.k, SHARED_BYTES / (line * least));
   s.tile = tkg_ceil(s.k, s.tiles);
-  const int64_t room = SHARED_BYTES / (line * s.tile), most = TKG_THREADS / lanes;
-  const int64_t groups = room < most ? room : most;
+  const int64_t groups = tkg_between(SHARED_BYTES / (line * s.tile), 1, TKG_THREADS / lanes);
   const dim3 grid((unsigned)blocks, (unsigned)(s.tiles * tkg_ceil(s.cols, width)));
   tkg_launch(relation_kernel<T, ROWS>,
              {grid, dim3((unsigned)lanes, (unsigned)groups), (size_t)(groups * s.tile * line)},

@@ -9,19 +9,16 @@ enum { LEAST_LENGTH = 64, MOST_CHUNKS = 1 << 16, LEAST_MOST = 1 << 10, PART_BYTE
 enum { ROWS_LENGTH = 32, ROWS_CHUNKS = 1 << 13 };
 
 static int64_t most_chunks(int64_t cols) {
-  const int64_t most = PART_BYTES / (4 * (cols > 0 ? cols : 1));
-  return most < LEAST_MOST ? LEAST_MOST : most < MOST_CHUNKS ? most : MOST_CHUNKS;
+  return tkg_between(PART_BYTES / (4 * (cols + 1)), LEAST_MOST, MOST_CHUNKS);
 }
 
 static int64_t length_of(int64_t steps, int64_t cols) {
-  const int64_t length = tkg_ceil(steps, most_chunks(cols));
-  return length > LEAST_LENGTH ? length : LEAST_LENGTH;
+  return tkg_between(tkg_ceil(steps, most_chunks(cols)), LEAST_LENGTH, INT64_MAX);
 }
 
 int64_t tkg__walk_chunks(int64_t steps, int64_t cols) {
   if (steps >= 0) return tkg_ceil(steps, length_of(steps, cols));
-  const int64_t most = most_chunks(cols);
-  return most < ROWS_CHUNKS ? most : ROWS_CHUNKS;
+  return tkg_between(most_chunks(cols), 1, ROWS_CHUNKS);
 }
 
 static int64_t align(int64_t bytes) { return tkg_ceil(bytes, 256) * 256; }
