@@ -19,6 +19,7 @@
 #include <cuda_runtime.h>
 
 #define TKG_UNROLL _Pragma("unroll")
+#define TKG_UNROLL_4 _Pragma("unroll 4") /* where all would take too many registers */
 
 /* An array in shared memory, TKG_SHARED(float, tile, [32][33]); a launch's dynamic shared memory,
  * as an array of T. */
@@ -42,6 +43,7 @@ static inline void tkg_unfence(void *, size_t) {}
 #include "emu.h"
 
 #define TKG_UNROLL
+#define TKG_UNROLL_4
 
 #define TKG_SHARED(T, name, extent)                                                                \
   static const char name##_site = 0;                                                               \

@@ -65,6 +65,7 @@ static __device__ void multiply(const grouped &s, int64_t base, int64_t first, i
     }
     __syncthreads();
     if (!mine) continue;
+    TKG_UNROLL_4
     for (int q = 0; q < DEPTH / 4; q++) {
       float4 l[4];
       TKG_UNROLL
@@ -92,7 +93,7 @@ static __device__ void multiply(const grouped &s, int64_t base, int64_t first, i
 }
 
 template <int C, bool TRANSPOSED>
-static __global__ void __launch_bounds__(TKG_THREADS) matmul_kernel(grouped s) {
+static __global__ void __launch_bounds__(TKG_THREADS, 3) matmul_kernel(grouped s) {
   typedef float line[SIDE * C + 1];
   TKG_SHARED(float4, left, [ROWS][DEPTH / 4 + 1]);
   TKG_SHARED(line, right, [DEPTH]);
@@ -120,16 +121,19 @@ static __device__ void add_outer(const grouped &s, int64_t chunk, int64_t first,
                                  int64_t row, int64_t column, float (*left)[SIDE * C + 1],
                                  float (*right)[SIDE * C + 1]) {
   const int tx = (int)threadIdx.x, ty = (int)threadIdx.y, thread = ty * SIDE + tx;
+  const int own = thread % (SIDE * C); /* the column that it fetches */
+  const bool has_left = row + own < s.d, has_right = column + own < s.k;
   float sum[C][C] = {};
   for (int64_t at = first; at < last; at += SIDE) {
     __syncthreads(); /* what was there is used */
-    for (int i = thread; i < SIDE * SIDE * C; i += SIDE * SIDE) {
-      const int line = i / (SIDE * C), to = i % (SIDE * C);
-      const int64_t place = at + line < last ? (int64_t)s.places[at + line] : -1;
-      left[line][to] = place >= 0 && row + to < s.d ? s.x[place * s.d + row + to] : 0.0F;
-      right[line][to] = place >= 0 && column + to < s.k ? s.y[place * s.k + column + to] : 0.0F;
+    for (int line = thread / (SIDE * C); line < SIDE; line += SIDE / C) {
+      const bool exists = at + line < last;
+      const int64_t place = exists ? s.places[at + line] : 0;
+      left[line][own] = exists && has_left ? s.x[place * s.d + row + own] : 0.0F;
+      right[line][own] = exists && has_right ? s.y[place * s.k + column + own] : 0.0F;
     }
     __syncthreads();
+    TKG_UNROLL_4
     for (int q = 0; q < SIDE; q++) {
       float r[C];
       TKG_UNROLL
@@ -156,7 +160,7 @@ static __device__ void add_outer(const grouped &s, int64_t chunk, int64_t first,
 
 /* blockIdx.y: a tile of the matrices. */
 template <int C>
-static __global__ void __launch_bounds__(TKG_THREADS) outer_kernel(grouped s, int64_t across) {
+static __global__ void __launch_bounds__(TKG_THREADS, 3) outer_kernel(grouped s, int64_t across) {
   typedef float line[SIDE * C + 1];
   TKG_SHARED(line, left, [SIDE]);
   TKG_SHARED(line, right, [SIDE]);
