@@ -31,8 +31,8 @@ static pairs pairs_of(const tkg_call *c) {
 }
 
 /* Asks for the row of b some edges behind place p, if that edge lies before `end`. */
-static inline void prefetch_tail(const pairs *s, int64_t p, int64_t end) {
-  if (p + ROWS_AHEAD < end) prefetch_row(s->b + s->g.ids[p + ROWS_AHEAD] * s->d, s->d);
+TKG_PREFETCH void prefetch_tail(const pairs *s, int64_t p, int64_t end) {
+  if (p + EDGES_AHEAD < end) prefetch_row(s->b + s->g.ids[p + EDGES_AHEAD] * s->d, s->d);
 }
 
 /* ---- aggregate_dot: a[head] . (b[tail] r[relation]) ---- */
@@ -191,8 +191,22 @@ static void exp_block(float *x, int n, float most) {
   for (int i = 0; i < whole; i++) x[i] = v_exp(x[i] - most);
 }
 
-static void softmax_row(const tkg_graph *g, const float *s, float *out, int64_t first,
-                        int64_t last) {
+static void scale_block(float *x, int n, float by) {
+#pragma omp simd
+  for (int i = 0; i < n; i++) x[i] *= by;
+}
+
+/* A row that fits a block is read and written once: its values may lie anywhere. */
+static void softmax_short(const tkg_graph *g, const float *s, float *out, int64_t first, int n) {
+  float x[SOFTMAX_BLOCK];
+  load_values(g, s, first, n, x);
+  exp_block(x, n, lanes_max(x, n));
+  scale_block(x, n, 1.0F / lanes_dot(x, NULL, n));
+  store_values(g, out, first, n, x);
+}
+
+static void softmax_long(const tkg_graph *g, const float *s, float *out, int64_t first,
+                         int64_t last) {
   float x[SOFTMAX_BLOCK], most = -INFINITY;
   double sum = 0;
   for (int64_t p = first; p < last; p += SOFTMAX_BLOCK) {
@@ -223,9 +237,14 @@ static void softmax_grad_row(const tkg_graph *graph, const float *g, const float
     sum += (double)lanes_dot(gs, ys, n);
   }
   const float mean = (float)sum;
-  for (int64_t p = first; p < last; p++) {
-    const int64_t e = edges_number(graph, p);
-    out[e] = y[e] * (g[e] - mean);
+  const bool held = last - first <= SOFTMAX_BLOCK; /* by the loop above */
+  for (int64_t p = first; p < last; p += SOFTMAX_BLOCK) {
+    const int n = block_at(p, last);
+    if (!held) load_values(graph, g, p, n, gs);
+    if (!held) load_values(graph, y, p, n, ys);
+#pragma omp simd
+    for (int i = 0; i < n; i++) ys[i] *= gs[i] - mean;
+    store_values(graph, out, p, n, ys);
   }
 }
 
@@ -233,8 +252,13 @@ static int edge_softmax(const tkg_call *c, int64_t begin, int64_t end) {
   const tkg_graph g = edges_graph(c);
   int64_t first, last;
   edges_range(c, &g, begin, end, &first, &last);
-  for (int64_t row = first; row < last; row++)
-    softmax_row(&g, c->data[1], c->out, g.offsets[row], g.offsets[row + 1]);
+  for (int64_t row = first; row < last; row++) {
+    const int64_t begins = g.offsets[row], ends = g.offsets[row + 1];
+    if (ends - begins > SOFTMAX_BLOCK)
+      softmax_long(&g, c->data[1], c->out, begins, ends);
+    else if (ends > begins)
+      softmax_short(&g, c->data[1], c->out, begins, (int)(ends - begins));
+  }
   return TKG_OK;
 }
 

@@ -107,6 +107,13 @@ TKG_INLINE void open_edge(const sum *s, int64_t p, int64_t row_of_x, block *b, i
   if (kind & WEIGHTED) b->w[i] = s->w[edges_number(&s->g, p)];
 }
 
+/* Asks for what edge p will need. */
+TKG_PREFETCH void prefetch_edge(const sum *s, int64_t p, int kind) {
+  if (p >= s->ahead_end) return;
+  prefetch_row(s->x + s->g.ids[p] * s->d, s->d);
+  if (kind & WEIGHTED && s->g.order) __builtin_prefetch(s->w + s->g.order[p]);
+}
+
 TKG_INLINE void sum_row(const sum *s, int64_t row, float *out, int kind) {
   const int32_t *ids = s->g.ids;
   const int64_t last = s->g.offsets[row + 1];
@@ -116,8 +123,7 @@ TKG_INLINE void sum_row(const sum *s, int64_t row, float *out, int kind) {
     b.count = last - p < BLOCK ? (int)(last - p) : BLOCK;
     for (int i = 0; i < b.count; i++) {
       open_edge(s, p + i, ids[p + i], &b, i, kind);
-      if (p + i + ROWS_AHEAD < s->ahead_end)
-        prefetch_row(s->x + ids[p + i + ROWS_AHEAD] * s->d, s->d);
+      prefetch_edge(s, p + i + EDGES_AHEAD, kind);
     }
     add_block(out, &b, s->d, kind);
   }
@@ -133,12 +139,12 @@ TKG_INLINE void sum_rows(const sum *s, int64_t first, int64_t last, int kind) {
 /* Rows by id: the first edges of the next one are asked for while this one is summed. */
 TKG_INLINE void sum_listed(const sum *s, int64_t begin, int64_t end, int kind) {
   for (int64_t b = begin; b < end; b++) {
-    sum here = *s;
+    sum here = *s, next = *s;
     here.ahead_end = s->g.offsets[s->rows[b] + 1];
     if (b + 1 < end) {
-      int64_t p = s->g.offsets[s->rows[b + 1]], last = s->g.offsets[s->rows[b + 1] + 1];
-      last = last - p < ROWS_AHEAD ? last : p + ROWS_AHEAD;
-      for (; p < last; p++) prefetch_row(s->x + s->g.ids[p] * s->d, s->d);
+      const int64_t p = s->g.offsets[s->rows[b + 1]];
+      next.ahead_end = s->g.offsets[s->rows[b + 1] + 1];
+      for (int i = 0; i < EDGES_AHEAD; i++) prefetch_edge(&next, p + i, kind);
     }
     sum_row(&here, s->rows[b], s->out + b * s->d, kind);
   }
@@ -194,19 +200,43 @@ TKG_INLINE int add_selected(const sum *s, int64_t p, const int16_t *at, int foun
   return used;
 }
 
+/* What the edges p + at[0..found) need lies anywhere: first asks where, then for all of it at once.
+ */
+TKG_PREFETCH void prefetch_selected(const sum *s, int64_t p, const int16_t *at, int found,
+                                    int kind) {
+  for (int i = 0; i < found; i++) {
+    __builtin_prefetch(s->slots + s->g.ids[p + at[i]]);
+    if (kind & WEIGHTED && s->g.order) __builtin_prefetch(s->g.order + p + at[i]);
+    if (kind & MUL) __builtin_prefetch(s->g.relations + p + at[i]);
+  }
+  for (int i = 0; i < found; i++) {
+    const int32_t slot = s->slots[s->g.ids[p + at[i]]];
+    if (slot >= 0) prefetch_row(s->x + slot * s->d, s->d);
+    if (kind & WEIGHTED) __builtin_prefetch(s->w + edges_number(&s->g, p + at[i]));
+  }
+}
+
+/* Rows become zero just before they are added to, while they stay in cache. */
+static int64_t clear_rows(const sum *s, int64_t from, int64_t to) {
+  if (to > from) memset(s->out + from * s->d, 0, (size_t)((to - from) * s->d) * sizeof *s->out);
+  return to > from ? to : from;
+}
+
 TKG_INLINE void sum_slots(const sum *s, const filter *f, int64_t first, int64_t last, int kind) {
   int16_t at[IDS_BLOCK];
-  int64_t row = first;
+  int64_t row = first, clear = first;
   const int64_t end = s->g.offsets[last];
-  memset(s->out + first * s->d, 0, (size_t)((last - first) * s->d) * sizeof *s->out);
   for (int64_t p = s->g.offsets[first]; p < end; p += IDS_BLOCK) {
     const int found = select_edges(s, f, p, end - p < IDS_BLOCK ? (int)(end - p) : IDS_BLOCK, at);
+    prefetch_selected(s, p, at, found, kind);
     for (int used = 0; used < found;) {
       while (s->g.offsets[row + 1] <= p + at[used]) row++;
+      clear = clear_rows(s, clear, row + 1);
       used += add_selected(s, p, at + used, found - used, s->g.offsets[row + 1],
                            s->out + row * s->d, kind);
     }
   }
+  clear_rows(s, clear, last);
 }
 
 /* ---- the ops ---- */

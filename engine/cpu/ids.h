@@ -12,8 +12,9 @@
 /* All of ids[begin..end) are in 0..rows-1, or TKG_E_RANGE naming the first that is not. */
 static inline int check_ids(const char *op, const int32_t *ids, int64_t begin, int64_t end,
                             int64_t rows) {
-  int64_t bad = 0;
-  for (int64_t i = begin; i < end; i++) bad |= (ids[i] < 0) | (ids[i] >= rows);
+  const uint32_t limit = rows <= INT32_MAX ? (uint32_t)rows : UINT32_C(1) << 31;
+  uint32_t bad = 0;
+  for (int64_t i = begin; i < end; i++) bad |= (uint32_t)ids[i] >= limit;
   if (!bad) return TKG_OK;
   int64_t at = begin;
   while (ids[at] >= 0 && ids[at] < rows) at++;
@@ -41,8 +42,12 @@ static inline int select_ids(const int32_t *ids, int count, int64_t begin, int64
   return found;
 }
 
+/* Of every function that only asks for memory: gcc takes it for one without an effect and drops
+ * calls of it, unless it is inlined before it is looked at. */
+#define TKG_PREFETCH static inline __attribute__((always_inline))
+
 /* Asks for a row of d floats that will be needed soon: rows by id are what no hardware foresees. */
-static inline void prefetch_row(const float *row, int64_t d) {
+TKG_PREFETCH void prefetch_row(const float *row, int64_t d) {
   for (int64_t j = 0; j < d; j += 16) __builtin_prefetch(row + j);
 }
 

@@ -30,7 +30,7 @@ static int open_neighbours(const tkg_call *c, int64_t k, int64_t begin, int64_t 
 }
 
 /* Asks for the neighbours of the row after the one at `at`; `last` is where the ids end. */
-static inline void prefetch_next(const neighbours *h, int64_t at, int64_t last) {
+TKG_PREFETCH void prefetch_next(const neighbours *h, int64_t at, int64_t last) {
   if (!h->ids) return;
   int64_t end = at + 2 * h->k < last ? at + 2 * h->k : last;
   for (int64_t next = at + h->k; next < end; next++) prefetch_row(neighbour(h, next), h->d);

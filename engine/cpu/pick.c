@@ -5,40 +5,79 @@
 #include "edges.h"
 #include "ids.h"
 #include "isa.h"
+#include "vmath.h"
+#include "wide.h"
 
 /* ---- aggregate_argmax ---- */
 
-enum { ARGMAX_COLUMNS = 256 }; /* at a time: what is largest so far stays in the first cache */
+typedef int32_t wide_ids __attribute__((vector_size(4 * WIDTH)));
+typedef int32_t wide_ids_loose __attribute__((vector_size(4 * WIDTH), aligned(4), may_alias));
 
-/* Columns j..j+n-1 of a row. */
-static void argmax_columns(const tkg_graph *g, const float *x, int64_t d, int64_t row, int64_t j,
-                           int64_t n, int32_t *restrict at) {
-  float most[ARGMAX_COLUMNS];
-  const int64_t first = g->offsets[row], last = g->offsets[row + 1];
-  if (first < last) memcpy(most, x + g->ids[first] * d + j, (size_t)n * sizeof *most);
-  const int32_t none = first < last ? (int32_t)edges_number(g, first) : -1;
-  for (int64_t k = 0; k < n; k++) at[k] = none;
-  for (int64_t p = first + 1; p < last; p++) {
-    const float *value = x + g->ids[p] * d + j;
-    const int32_t edge = (int32_t)edges_number(g, p);
-#pragma omp simd
-    for (int64_t k = 0; k < n; k++) {
-      at[k] = value[k] > most[k] ? edge : at[k];
-      most[k] = value[k] > most[k] ? value[k] : most[k];
-    }
+/* What is largest so far, and the edge that has it. */
+typedef struct best {
+  wide most;
+  wide_ids at;
+} best;
+
+TKG_INLINE best larger(best b, wide value, int32_t edge) {
+  const wide_ids more = value > b.most;
+  b.most = (wide)(((wide_ids)value & more) | ((wide_ids)b.most & ~more));
+  b.at = (edge & more) | (b.at & ~more);
+  return b;
+}
+
+/* Where the edges of a row lead. */
+typedef struct choice {
+  const tkg_graph *g;
+  const float *x;
+  int64_t d, first, last, ahead_end; /* edges; those before ahead_end are asked for ahead */
+} choice;
+
+TKG_INLINE best best_of_first(const choice *c, int64_t j) {
+  const wide_ids none = {0};
+  return (best){wide_load(c->x + c->g->ids[c->first] * c->d + j),
+                none + (int32_t)edges_number(c->g, c->first)};
+}
+
+/* Columns j..j+2*WIDTH-1 of a row that has edges. */
+static void argmax_wide(const choice *c, int64_t j, int32_t *at) {
+  best b0 = best_of_first(c, j), b1 = best_of_first(c, j + WIDTH);
+  for (int64_t p = c->first + 1; p < c->last; p++) {
+    const float *x = c->x + c->g->ids[p] * c->d + j;
+    const int32_t edge = (int32_t)edges_number(c->g, p);
+    if (j == 0 && p + EDGES_AHEAD < c->ahead_end)
+      prefetch_row(c->x + c->g->ids[p + EDGES_AHEAD] * c->d, c->d);
+    b0 = larger(b0, wide_load(x), edge);
+    b1 = larger(b1, wide_load(x + WIDTH), edge);
   }
+  *(wide_ids_loose *)(at + j) = b0.at;
+  *(wide_ids_loose *)(at + j + WIDTH) = b1.at;
+}
+
+static void argmax_narrow(const choice *c, int64_t j, int32_t *at) {
+  int64_t found = c->first;
+  float most = c->x[c->g->ids[found] * c->d + j];
+  for (int64_t p = found + 1; p < c->last; p++) {
+    const float value = c->x[c->g->ids[p] * c->d + j];
+    if (value > most) most = value, found = p;
+  }
+  at[j] = (int32_t)edges_number(c->g, found);
 }
 
 static int aggregate_argmax(const tkg_call *c, int64_t begin, int64_t end) {
   const tkg_graph g = edges_graph(c);
   const int64_t d = tkg__cols(c->node);
-  int32_t *out = c->out;
   int64_t first, last;
   edges_range(c, &g, begin, end, &first, &last);
-  for (int64_t row = first; row < last; row++)
-    for (int64_t j = 0; j < d; j += ARGMAX_COLUMNS)
-      argmax_columns(&g, c->data[1], d, row, j, d - j < ARGMAX_COLUMNS ? d - j : ARGMAX_COLUMNS,
-                     out + row * d + j);
+  for (int64_t row = first; row < last; row++) {
+    const choice of = {&g, c->data[1], d, g.offsets[row], g.offsets[row + 1], g.offsets[last]};
+    int32_t *at = (int32_t *)c->out + row * d;
+    int64_t j = 0;
+    if (of.first == of.last)
+      for (; j < d; j++) at[j] = -1;
+    for (; j + 2 * WIDTH <= d; j += 2 * WIDTH) argmax_wide(&of, j, at);
+    for (; j < d; j++) argmax_narrow(&of, j, at);
+  }
   return TKG_OK;
 }
 
