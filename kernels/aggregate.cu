@@ -26,14 +26,14 @@ template <class T> struct terms {
     int64_t row = ids[place], relation = 0;
     T v;
     quad_clear(&v);
-    if (r) {
-      relation = relations[place];
-      if (!tkg_id_ok((int32_t)relation, r_rows, place, bad_relation, j == 0)) return v;
-    }
     if (slots) {
       const int32_t slot = slots[row];
       if (slot < 0 || !tkg_id_ok(slot, x_rows, row, bad_slot, j == 0)) return v;
       row = slot;
+    }
+    if (r) {
+      relation = relations[place];
+      if (!tkg_id_ok((int32_t)relation, r_rows, place, bad_relation, j == 0)) return v;
     }
     v = x[row * cols + j];
     if (r) v = quad_times(v, r[relation * cols + j]);

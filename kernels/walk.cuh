@@ -278,7 +278,7 @@ template <class P, bool ROWS>
 static void walk_launch(const P &p, const tkg_walk &w, cudaStream_t stream) {
   const tkg_shape groups = tkg_tile(w.size.chunks, p.cols);
   tkg_launch(walk_chunks_kernel<P, ROWS>, groups, stream, p, w);
-  if (w.size.chunks < 2) return;
+  if (p.cols == 0 || w.size.chunks < 2) return;
   tkg_launch(walk_rows_kernel<P, ROWS>, groups, stream, p, w);
   if (w.size.chunks > WALK_HUB + 1)
     tkg_launch(walk_hubs_kernel<P, ROWS>,

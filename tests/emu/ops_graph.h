@@ -104,14 +104,19 @@ static void weigh(std::vector<array> &in, tkg_node *node, const graph &g) {
   node->inputs = (uint8_t)in.size();
 }
 
-static void sums_by_head(const graph &g, int64_t d, double tolerance) {
+/* Terms of both signs cancel, their roundings do not. */
+static double sums_of(const graph &g, int64_t times = 1) {
+  return SUMS * fmax(1, sqrt((double)(g.e * times)) / 8);
+}
+
+static void sums_by_head(const graph &g, int64_t d) {
   for (int mul = 0; mul < 2; mul++) {
     tkg_node node =
         graph_op(g, mul ? TKG_OP_AGGREGATE_MUL : TKG_OP_AGGREGATE, TKG_F32, {g.n, d});
     std::vector<array> in = {g.packed, floats({g.m, d})};
     if (mul) in.push_back(vectors(g, d, true));
     weigh(in, &node, g);
-    compare(&node, in, tolerance, -1);
+    compare(&node, in, sums_of(g), -1);
   }
 }
 
@@ -125,7 +130,7 @@ static void sums_by_rows(const graph &g, int64_t d) {
     in.push_back(ids({b}, g.n));
     spoil(in.back(), g.n);
     weigh(in, &node, g);
-    compare(&node, in, SUMS, -1);
+    compare(&node, in, sums_of(g), -1);
   }
 }
 
@@ -136,7 +141,7 @@ static void sums_by_slots(const graph &g, int64_t d) {
     tkg_node node =
         graph_op(g, mul ? TKG_OP_AGGREGATE_MUL_SLOTS : TKG_OP_AGGREGATE_SLOTS, TKG_F32, {g.n, d});
     std::vector<array> in = {g.packed, floats({b, d})};
-    if (mul) in.push_back(vectors(g, d, true));
+    if (mul) in.push_back(vectors(g, d, false));
     array slots = ids({g.m}, b);
     for (int64_t t = 0; t < g.m; t++)
       if (b == 0 || below(3)) slots.i()[t] = -1;
@@ -144,22 +149,22 @@ static void sums_by_slots(const graph &g, int64_t d) {
       slots.i()[tkg__graph_of(in[0].i(), g.i).ids[below(g.e)]] = (int32_t)(b + below(3));
     in.push_back(slots);
     weigh(in, &node, g);
-    compare(&node, in, SUMS, -1);
+    compare(&node, in, sums_of(g), -1);
   }
 }
 
-static void by_relation(const graph &g, int64_t d, double tolerance) {
+static void by_relation(const graph &g, int64_t d) {
   tkg_node node = graph_op(g, TKG_OP_AGGREGATE_RELATION, TKG_F32,
                            {g.relations - (g.relations > 1 && below(10) == 0), d});
   std::vector<array> in = {g.packed, floats({g.n, d}), floats({g.m, d})};
   weigh(in, &node, g);
-  compare(&node, in, tolerance, -1);
+  compare(&node, in, sums_of(g), -1);
   const int64_t b = some_rows();
   node = graph_op(g, TKG_OP_AGGREGATE_RELATION_ROWS, TKG_F32, {g.relations, d});
   in = {g.packed, floats({b, d}), floats({g.m, d}), ids({b}, g.n)};
   spoil(in.back(), g.n);
   weigh(in, &node, g);
-  compare(&node, in, tolerance, -1);
+  compare(&node, in, sums_of(g, b), -1);
 }
 
 static void by_edge(const graph &g, int64_t d) {
@@ -192,15 +197,15 @@ static void largest(const graph &g, int64_t d) {
   if (g.i[3] & TKG_GRAPH_ONE_WAY) return;
   node = graph_op(g, TKG_OP_AGGREGATE_PICK_GRAD, TKG_F32, {g.m, d});
   in[1] = floats({g.n, d});
-  compare(&node, in, SUMS, -1);
+  compare(&node, in, sums_of(g), -1);
 }
 
 static void graphs(void) {
   const graph g = random_graph(some_edges());
-  sums_by_head(g, some_width(), SUMS);
+  sums_by_head(g, some_width());
   sums_by_rows(g, some_width());
   sums_by_slots(g, some_width());
-  by_relation(g, some_width(), SUMS);
+  by_relation(g, some_width());
   by_edge(g, some_width());
   largest(g, some_width());
   array by = ids({some_rows()}, g.n);
@@ -219,9 +224,9 @@ static void hub_of_a_graph(void) {
   }
   for (int k = 0; k < 4; k++) {
     const graph g = pack(all, 2100, 2100, 7, TKG_GRAPH_RELATIONS);
-    sums_by_head(g, k ? 4 : 20, 4 * SUMS);
+    sums_by_head(g, k ? 4 : 20);
     sums_by_rows(g, k ? 4 : 20);
-    by_relation(g, 4, 8 * SUMS);
+    by_relation(g, 4);
     by_edge(g, 3);
     largest(g, 3);
   }
