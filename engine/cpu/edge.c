@@ -170,13 +170,17 @@ enum { SOFTMAX_BLOCK = 256 }; /* edges */
 
 /* The values of n edges from place p on. */
 static void load_values(const tkg_graph *g, const float *values, int64_t p, int n, float *to) {
-  if (!g->order) memcpy(to, values + p, (size_t)n * sizeof *to);
-  for (int i = 0; g->order && i < n; i++) to[i] = values[g->order[p + i]];
+  if (g->order)
+    for (int i = 0; i < n; i++) to[i] = values[g->order[p + i]];
+  else
+    memcpy(to, values + p, (size_t)n * sizeof *to);
 }
 
 static void store_values(const tkg_graph *g, float *values, int64_t p, int n, const float *from) {
-  if (!g->order) memcpy(values + p, from, (size_t)n * sizeof *from);
-  for (int i = 0; g->order && i < n; i++) values[g->order[p + i]] = from[i];
+  if (g->order)
+    for (int i = 0; i < n; i++) values[g->order[p + i]] = from[i];
+  else
+    memcpy(values + p, from, (size_t)n * sizeof *from);
 }
 
 static int block_at(int64_t p, int64_t last) {
@@ -199,6 +203,7 @@ static void scale_block(float *x, int n, float by) {
 /* A row that fits a block is read and written once: its values may lie anywhere. */
 static void softmax_short(const tkg_graph *g, const float *s, float *out, int64_t first, int n) {
   float x[SOFTMAX_BLOCK];
+  x[0] = 0; /* the compiler does not know that there is an edge */
   load_values(g, s, first, n, x);
   exp_block(x, n, lanes_max(x, n));
   scale_block(x, n, 1.0F / lanes_dot(x, NULL, n));

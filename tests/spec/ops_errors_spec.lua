@@ -1,6 +1,7 @@
 -- Misuse of ops: one line that names this file, this line, the op and the shapes.
 local tk = require 'tinykg'
 local tensor = require 'tinykg.tensor'
+local graphs = require 'tests.spec.graphs'
 
 local a34, a35, v3, scalar = tk.ones(3, 4), tk.ones(3, 5), tk.ones(3), tensor.create(tensor.F32, {})
 local cube, i3, i32, i33 = tk.ones(2, 3, 4), tk.ids {0, 1, 2}, tk.ids {{0, 1}, {1, 2}, {2, 0}},
@@ -14,6 +15,15 @@ local function op(name, with, ...)
   if with.shape then tensor.set_shape(with.shape) end
   return tensor.record(name, a, ...)
 end
+
+local heads, beyond, tails = tk.ids {0, 2, 3}, tk.ids {0, 9}, tk.ids {1, 0, 1}
+local first = tk.ids {0}
+
+-- Three heads, two tails, five edges: 0-0, 0-1, 2-0, 2-1, 2-1.
+local EDGES = {{0, 0, 0}, {0, 1, 1}, {2, 0, 1}, {2, 1, 0}, {2, 1, 2}}
+local function packed(layout) return tk.ids {unpack(graphs.pack(3, 2, EDGES, layout))} end
+local ONE_WAY, BY_RELATION = packed(graphs.ONE_WAY), packed(graphs.RELATIONS)
+local a24, picks = tk.ones(2, 4), tk.ids {{0, 1, 0, 1}, {-1, -1, 0, -1}, {2, 3, 4, 2}}
 
 --- An error's text must begin with `what`, and contain the rest. Each function is one line, and
 --- none ends in a call: a tail call has no line.
@@ -100,11 +110,30 @@ local RECORDING = {
   {function() return (op('sample_neighbors', {0}, i3, i3, i3, i3)) end, 'sample_neighbors: 0'},
   {function() return (op('sample_neighbors', {2}, i3, i3, empty, i3)) end, 'sample_neighbors: i32'},
   {function() return (op('sample_neighbors', {2}, empty, i3, i3, i3)) end, 'sample_neighbors: i32'},
+  {function() return (op('sample_tails', {2, 0, 0}, i3, i3, i3, i3, i3)) end,
+   'sample_tails: 2 of 0 nodes asked for'},
+  {function() return (op('sample_tails', {2, 0, 5}, i3, i3, i3, i3, first)) end,
+   'sample_tails: i32 [3] and i32 [1]'},
+  {function() return (op('lookup', {}, heads, tails, i3, i32, a34)) end, 'lookup: i32 [3] and'},
+  {function() return (op('row_norm', {}, scalar)) end, 'row_norm: f32 [] does not fit'},
+  {function() return (op('normalize', {}, a34, a34)) end, 'normalize: f32 [3, 4] and f32 [3, 4]'},
+  {function() return (op('dropout', {}, a34, first)) end, 'dropout: f32 [3, 4] and i32 [1]'},
+  {function() return (op('grouped_matmul', {}, a34, cube, i3)) end,
+   'grouped_matmul: f32 [3, 4] and f32 [2, 3, 4] do not fit'},
+  {function() return (op('aggregate', {2, 2, 4}, ONE_WAY, a34)) end,
+   'aggregate: i32 [9] does not fit', 'no packed graph'},
+  {function() return (op('aggregate', {3, 2, 5, 9}, ONE_WAY, a34)) end,
+   'aggregate: this graph was made to be gone through one way only'},
+  {function() return (op('aggregate_pick_grad', {3, 2, 5, 8}, ONE_WAY, a34, picks)) end,
+   'aggregate_pick_grad: this graph was made to be gone through one way only'},
+  {function() return (op('aggregate', {3, 2, 5, 8}, ONE_WAY, a34)) end,
+   'aggregate: f32 [3, 4] does not fit', 'a row for each tail'},
+  {function() return (op('aggregate', {3, 2, 5, 8}, ONE_WAY, a24, v3)) end,
+   'aggregate: f32 [3] does not fit', 'a weight for each edge'},
+  {function() return (op('aggregate_mul', {3, 2, 5, 8}, ONE_WAY, a24, a34)) end,
+   'aggregate_mul: this graph has no relations'},
   {function() return (op('add', {}, a34)) end, 'add takes 2 to 2 inputs, not 1'},
 }
-
-local heads, beyond, tails = tk.ids {0, 2, 3}, tk.ids {0, 9}, tk.ids {1, 0, 1}
-local first = tk.ids {0}
 
 --- Found when values are computed.
 local RUNNING = {
@@ -132,6 +161,39 @@ local RUNNING = {
    'sample_negatives: 0 items'},
   {function() return (op('sample_negatives', {2, 0, 9}, heads, tails, tails, v3, i3):totable()) end,
    'sample_negatives: an alias table'},
+  {function() return (op('sample_tails', {2, 0, 5}, heads, tails, tails, i3, i3):totable()) end,
+   'sample_tails: id 2 at position 2 is outside 0..1'},
+  {function() return (op('sample_tails', {2, 0, 5}, beyond, tails, tails, first, first):totable())
+   end, 'sample_tails: row 0 is entries 0..9 of a table of 3'},
+  {function() return (op('lookup', {}, heads, tails, i3, i32, v3):totable()) end,
+   'lookup: id 2 at position 2 is outside 0..1'},
+  {function() return (op('lookup', {}, beyond, tails, first, tk.ids {{0}}, v3):totable()) end,
+   'lookup: row 0 is entries 0..9 of a table of 3'},
+  {function() return (op('dropout', {}, a34, tk.ids {0, -1, 4}):totable()) end,
+   'dropout: id -1 at position 1'},
+  {function() return (op('grouped_matmul', {}, a34, tk.ones(2, 4, 5), i3):totable()) end,
+   'grouped_matmul: id 2 at position 2 is outside 0..1'},
+  {function() return (op('grouped_outer', {shape = {2, 4, 4}}, a34, a34, i3):totable()) end,
+   'grouped_outer: id 2 at position 2 is outside 0..1'},
+  {function() return (op('slots', {shape = {2}}, i3):totable()) end,
+   'slots: id 2 at position 2 is outside 0..1'},
+  {function() return (op('aggregate_rows', {3, 2, 5, 8}, ONE_WAY, a24, tk.ids {0, 3}):totable())
+   end, 'aggregate_rows: id 3 at position 1 is outside 0..2'},
+  {function() return (op('aggregate_slots', {3, 2, 5, 8}, ONE_WAY, a34, beyond):totable()) end,
+   'aggregate_slots: id 9 at position 1 is outside 0..2'},
+  {function() return (op('aggregate_mul', {3, 2, 5, 4}, BY_RELATION, a24, a24):totable()) end,
+   'aggregate_mul: id 2 at position 4 is outside 0..1'},
+  {function() return (op('aggregate_dot', {3, 2, 5, 4}, BY_RELATION, a34, a24, a24):totable()) end,
+   'aggregate_dot: id 2 at position 4 is outside 0..1'},
+  {function() return (op('aggregate_relation', {3, 2, 5, 4, shape = {2, 4}}, BY_RELATION, a34,
+                         a24):totable()) end,
+   'aggregate_relation: id 2 at position 4 is outside 0..1'},
+  {function() return (op('aggregate_relation_rows', {3, 2, 5, 4, shape = {3, 4}}, BY_RELATION, a34,
+                         a24, tk.ids {0, 1, 3}):totable()) end,
+   'aggregate_relation_rows: id 3 at position 2'},
+  {function() return (op('aggregate_pick', {3, 2, 5, 8}, ONE_WAY, a24,
+                         tk.ids {{0, 1, 0, 2}, {-1, -1, 0, -1}, {2, 3, 4, 2}}):totable()) end,
+   'aggregate_pick: row 0 has no edge 2'},
 }
 
 local function message_of(fn)

@@ -271,6 +271,93 @@ describe('sample_negatives', function()
   end)
 end)
 
+describe('sample_tails', function()
+  -- Of 20 nodes, head 1 leads to every third by relation 0 and to the nodes 1, 2, 3 by relation 1,
+  -- which meet at 3; head 2 to all by relation 0, head 3 to all but 13 by relation 0.
+  local NODES = 20
+  local offsets, tails, relations, has = {0, 0}, {}, {}, {}
+  local function edge(head, relation, tail)
+    tails[#tails + 1], relations[#relations + 1] = tail, relation
+    has[(head * 9 + relation) * NODES + tail] = true
+  end
+  for head = 1, 3 do
+    for tail = 0, NODES - 1 do
+      if head == 1 and tail % 3 == 0 or head == 2 or head == 3 and tail ~= 13 then
+        edge(head, 0, tail)
+      end
+      if head == 1 and tail >= 1 and tail <= 3 then edge(head, 1, tail) end
+    end
+    offsets[head + 2] = #tails
+  end
+  local known = {tk.ids(offsets), tk.ids(tails), tk.ids(relations)}
+
+  local function sample_tails(of, heads, by, count, nodes)
+    local a = tensor.attribute()
+    a.i[0], a.i[2] = count, nodes
+    return tensor.record('sample_tails', a, of[1], of[2], of[3], heads, by)
+  end
+
+  it('sample_tails is uniform over the nodes that make no triple', function()
+    for _, pair in ipairs {{0, 0}, {1, 0}, {1, 1}, {1, 2}, {2, 1}, {3, 0}} do
+      local head, relation = unpack(pair)
+      local drawn = draw(function()
+        return sample_tails(known, repeated(head, 4000), repeated(relation, 4000), 5, NODES)
+      end, 29)
+      local observed, expected, place = {}, {}, {}
+      for tail = 0, NODES - 1 do
+        if not has[(head * 9 + relation) * NODES + tail] then
+          place[tail] = #observed + 1
+          observed[place[tail]] = 0
+        end
+      end
+      for i = 1, #drawn do
+        local at = assert(place[drawn[i]], ('%d is a tail of (%d, %d)'):format(drawn[i], head,
+                                                                              relation))
+        observed[at] = observed[at] + 1
+      end
+      for k = 1, #observed do expected[k] = #drawn / #observed end
+      if #expected > 1 then fits(observed, expected, 'tails of head ' .. head) end
+    end
+  end)
+
+  it('takes its numbers where sample_negatives does', function()
+    local seed, number, rows, count = 41, 6, 30, 3
+    local drawn = draw(function()
+      return sample_tails(known, repeated(0, rows), repeated(0, rows), count, 1000)
+    end, seed, number)
+    local words = ffi.new('uint32_t[4]')
+    for at = 0, rows * count - 1 do
+      C.tkg_philox(seed, 32 * at, number, 0, words)
+      assert.equal(math.floor(words[0] * 1000 / 2 ^ 32), drawn[at + 1])
+    end
+  end)
+
+  it('finds the one free node of a thousand, and survives that there is none', function()
+    local list, by = {}, {}
+    for node = 0, 999 do
+      if node ~= 777 then list[#list + 1], by[#by + 1] = node, 4 end
+    end
+    local all_but_one = {tk.ids {0, 999}, tk.ids(list), tk.ids(by)}
+    local drawn = draw(function()
+      return sample_tails(all_but_one, repeated(0, 300), repeated(4, 300), 2, 1000)
+    end)
+    for i = 1, #drawn do assert.equal(777, drawn[i]) end
+    for _, tail in ipairs(draw(function()
+      return sample_tails(known, repeated(2, 50), repeated(0, 50), 3, NODES)
+    end)) do assert(tail >= 0 and tail < NODES) end
+  end)
+
+  it('is a function of seed, step and stream', function()
+    is_pure(function() return sample_tails(known, repeated(1, 9000), repeated(0, 9000), 3, NODES) end)
+  end)
+
+  it('takes no heads', function()
+    assert.same({0, 3}, draw(function()
+      return sample_tails(known, tk.ids {}, tk.ids {}, 3, NODES)
+    end).shape)
+  end)
+end)
+
 describe('dropout', function()
   it('dropout zeroes the fraction asked for and keeps the mean', function()
     local n = 200000
@@ -310,6 +397,42 @@ describe('dropout', function()
     for i = 1, #values do
       assert(drawn[i] == 0 or math.abs(drawn[i] / values[i] - 4 / 3) < 1e-6)
     end
+  end)
+
+  it('of gathered rows is what it would be of the whole matrix', function()
+    local rows = {7, 0, 30, 7, 12}
+    local list = tk.ids(rows)
+    for _, cols in ipairs {1, 7, 8, 33, 64, 2053} do
+      local x = tk.zeros(31, cols):write(reference.array({31, cols}, function(i) return i end))
+      local function dropped(...)
+        local a = tensor.attribute()
+        a.f[0] = 0.3
+        return tensor.record('dropout', a, ...)
+      end
+      local whole = draw(function() return dropped(x):gather(list) end, 9, 4)
+      assert.same(whole, draw(function() return dropped(x:gather(list), list) end, 9, 4))
+    end
+    local x = tk.ones(4000, 33)
+    local ids = range(4000)
+    is_pure(function()
+      local a = tensor.attribute()
+      a.f[0] = 0.3
+      return tensor.record('dropout', a, x, ids)
+    end)
+  end)
+
+  it('of rows by id has the same mask in backward', function()
+    local w, ids = tk.parameter(tk.ones(5, 33)), tk.ids {900, 3, 3, 0, 77}
+    local step_of = tk.step(function()
+      local a = tensor.attribute()
+      a.f[0] = 0.5
+      local y = tensor.record('dropout', a, w, ids)
+      return y:sum(), y
+    end)
+    local _, y = step_of()
+    local out, grad = y:values(), w.grad:values()
+    for i = 0, 5 * 33 - 1 do assert.equal(out[i], grad[i]) end
+    for j = 0, 32 do assert.equal(out[33 + j], out[66 + j]) end
   end)
 
   it('draws neighbours in memory independently', function()
