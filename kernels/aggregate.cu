@@ -1,47 +1,61 @@
 /* Sums over the edges of each row of a graph: AGGREGATE and its kin. A term is a row of x by the
  * edge's tail, times the vector of the edge's relation and times its weight where there are such.
  *
- * A layer of a graph network spends its time here, reading rows of x from anywhere. The naive kernel
- * is a group of threads a head; a hub is then the last to finish by far. walk.cuh cuts the edges
- * evenly; here is what is read of an edge and where sums go. One kernel serves all six ops: a part
- * that is missing is a branch that all threads take alike. */
+ * A layer of a graph network spends its time here, reading rows of x from anywhere. The naive
+ * kernel is a group of threads a head; a hub is then the last to finish by far. walk.cuh cuts the
+ * edges evenly; here is what is read of an edge and where sums go. One kernel serves all six ops: a
+ * part that is missing is a branch that all threads take alike. */
 #include "family.h"
 #include "quad.cuh"
 #include "walk.cuh"
 
+/* What is read of an edge: multiplied only when it is added, so that nothing waits in between. */
+template <class T> struct term {
+  T x, r;
+  float w;
+};
+
 /* T is an element or a quad of them. */
 template <class T> struct terms {
-  typedef T item;
+  typedef term<T> item;
   typedef T sum;
   int64_t cols;
-  const T *x, *r;            /* r: relation vectors, or NULL */
-  const float *w;            /* by edge, or NULL */
+  const T *x, *r; /* r: relation vectors, or NULL */
+  const float *w; /* by edge, or NULL */
   const int32_t *ids, *relations, *order;
-  const int32_t *slots;      /* rows of x by tail, below zero for none; or NULL: the tails */
+  const int32_t *slots; /* rows of x by tail, below zero for none; or NULL: the tails */
   int64_t x_rows, r_rows;
   tkg_fault bad_slot, bad_relation;
   T *out, *parts;
 
-  __device__ __forceinline__ T load(int64_t place, int64_t j) const {
-    int64_t row = ids[place], relation = 0;
-    T v;
-    quad_clear(&v);
+  __device__ __forceinline__ item load(int64_t place, int64_t j) const {
+    int64_t row = ids[place];
+    const int32_t relation = r ? relations[place] : 0;
+    const int64_t number = w && order ? order[place] : place;
+    item v;
+    quad_clear(&v.x);
+    quad_clear(&v.r);
+    v.w = 1;
     if (slots) {
       const int32_t slot = slots[row];
       if (slot < 0 || !tkg_id_ok(slot, x_rows, row, bad_slot, j == 0)) return v;
       row = slot;
     }
     if (r) {
-      relation = relations[place];
-      if (!tkg_id_ok((int32_t)relation, r_rows, place, bad_relation, j == 0)) return v;
+      if (!tkg_id_ok(relation, r_rows, place, bad_relation, j == 0)) return v;
+      v.r = r[relation * cols + j];
     }
-    v = x[row * cols + j];
-    if (r) v = quad_times(v, r[relation * cols + j]);
-    return w ? quad_scaled(w[order ? order[place] : place], v) : v;
+    v.x = x[row * cols + j];
+    if (w) v.w = w[number];
+    return v;
+  }
+
+  __device__ __forceinline__ void add(T *s, item v, int64_t) const {
+    if (r) v.x = quad_times(v.x, v.r);
+    *s = quad_plus(*s, w ? quad_scaled(v.w, v.x) : v.x);
   }
 
   __device__ __forceinline__ void clear(T *s, bool) const { quad_clear(s); }
-  __device__ __forceinline__ void add(T *s, T v, int64_t) const { *s = quad_plus(*s, v); }
   __device__ __forceinline__ void merge(T *s, T other) const { *s = quad_plus(*s, other); }
   __device__ __forceinline__ void put(int64_t row, int64_t j, T s, bool) const {
     out[row * cols + j] = s;
@@ -102,8 +116,8 @@ static void launch(const tkg_call *c, const operands &o, const tkg_graph &g, con
   p.bad_slot = bad_slot;
   p.bad_relation = o.mul ? tkg__fault_ids(c, p.r_rows) : tkg_fault{NULL, NULL};
   p.out = tkg_out<T>(c);
-  p.parts = reinterpret_cast<T *>(
-      scratch + tkg__walk_bytes(c->node->shape[0], w.size.chunks, o.rows >= 0));
+  p.parts = reinterpret_cast<T *>(scratch +
+                                  tkg__walk_bytes(c->node->shape[0], w.size.chunks, o.rows >= 0));
   if (o.rows >= 0)
     walk_launch<terms<T>, true>(p, w, stream);
   else

@@ -47,9 +47,9 @@ static __device__ __forceinline__ uint64_t load_codes(const uint8_t *from, bool 
 
 /* Elements 8 e .. of row r, whose pair this is. */
 template <int BITS>
-static __device__ __forceinline__ void
-decode_eight(const packed_layout &l, const uint8_t *packed, int64_t r, int64_t e,
-             tkg__codec_pair pair, tkg_noise noise, bool dither, float v[EIGHT]) {
+static __device__ __forceinline__ void decode_eight(const packed_layout &l, const uint8_t *packed,
+                                                    int64_t r, int64_t e, tkg__codec_pair pair,
+                                                    tkg_noise noise, bool dither, float v[EIGHT]) {
   const float unit = pair.step * 0x1p-17f;
   const uint64_t codes =
       load_codes<BITS>(packed + r * l.row_bytes + e * BITS, l.whole, columns_of(l, e));

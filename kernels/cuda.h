@@ -2,9 +2,9 @@
  * without a GPU). Kernel sources include this and nothing of CUDA's own.
  *
  * It also brings the engine's headers that kernels share with the CPU: Philox, the codec's format,
- * packed graphs and the elementary functions. They are plain C and know nothing of CUDA; what they define as
- * `inline` is compiled for the device as well. One definition of each formula is what makes both
- * backends draw the same noise and write the same codes. */
+ * packed graphs and the elementary functions. They are plain C and know nothing of CUDA; what they
+ * define as `inline` is compiled for the device as well. One definition of each formula is what
+ * makes both backends draw the same noise and write the same codes. */
 #ifndef TKG_CUDA_H
 #define TKG_CUDA_H
 

@@ -1,7 +1,7 @@
 /* A number an edge: AGGREGATE_DOT, and softmax over the edges of each head with its gradient. */
 #include "family.h"
-#include "launch.h"
 #include "faults.h"
+#include "launch.h"
 #include "quad.cuh"
 #include "warp.cuh"
 

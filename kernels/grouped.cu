@@ -146,8 +146,8 @@ static __device__ void add_outer(const grouped &s, int64_t chunk, int64_t first,
       }
     }
   }
-  float *to = goes_on(s, first) ? s.parts + chunk * s.d * s.k
-                                : s.out + (int64_t)s.keys[first] * s.d * s.k;
+  float *to =
+      goes_on(s, first) ? s.parts + chunk * s.d * s.k : s.out + (int64_t)s.keys[first] * s.d * s.k;
   TKG_UNROLL
   for (int i = 0; i < C; i++) {
     TKG_UNROLL

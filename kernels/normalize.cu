@@ -1,5 +1,5 @@
-/* Rows divided by their lengths: ROW_NORM, NORMALIZE and its gradient, which may read the normalised
- * rows from codes.
+/* Rows divided by their lengths: ROW_NORM, NORMALIZE and its gradient, which may read the
+ * normalised rows from codes.
  *
  * A group of lanes takes a row, a lane eight neighbouring elements of it; rows of more than 256
  * elements are read twice, the second time from cache. Codes are decoded in registers, so that what
@@ -118,7 +118,8 @@ template <int BITS> static __global__ void gradient_kernel(gradient s, int width
     if (!exists) continue;
     const float n = s.n[r], scale = 1.0F / n;
     const bool floor = n <= s.least;
-    const float along = floor ? 0.0F : dot, own = floor ? 1.0F : 1.0F + pair.step * pair.step / 12.0F;
+    const float along = floor ? 0.0F : dot,
+                own = floor ? 1.0F : 1.0F + pair.step * pair.step / 12.0F;
     for (int64_t e = group.lane; e < s.l.eights; e += width) {
       if (s.l.eights > width) load_both<BITS>(s, r, e, pair, g, y);
       TKG_UNROLL

@@ -1,8 +1,8 @@
 /* The largest among neighbours, column by column: AGGREGATE_ARGMAX finds the edge, AGGREGATE_PICK
  * reads its tail, AGGREGATE_PICK_GRAD takes gradients back to tails; and SLOTS.
  *
- * Argmax is a sum over edges in which "larger" takes the place of "plus", and the gradient of a pick
- * a sum over the edges of each tail of what picked them: both are walks (walk.cuh). */
+ * Argmax is a sum over edges in which "larger" takes the place of "plus", and the gradient of a
+ * pick a sum over the edges of each tail of what picked them: both are walks (walk.cuh). */
 #include "family.h"
 #include "quad.cuh"
 #include "walk.cuh"

@@ -2,11 +2,12 @@
  * out[relation] is the sum of w a[head] b[tail] over the edges of that relation.
  *
  * There are few relations and millions of edges, in an order that has nothing to do with relations.
- * Sorting edges by relation would cost 16 bytes an edge of scratch. Instead each group of threads has
- * a table of all relations in shared memory, of which a thread owns a column: it adds without asking
- * anybody. Relations are cut in tiles so that a block has at least two warps of groups; the other
- * tiles' edges are passed over at the price of reading their relation. The tables of a block are
- * added up and written to scratch, where a second kernel adds those of all blocks, all in order. */
+ * Sorting edges by relation would cost 16 bytes an edge of scratch. Instead each group of threads
+ * has a table of all relations in shared memory, of which a thread owns a column: it adds without
+ * asking anybody. Relations are cut in tiles so that a block has at least two warps of groups; the
+ * other tiles' edges are passed over at the price of reading their relation. The tables of a block
+ * are added up and written to scratch, where a second kernel adds those of all blocks, all in
+ * order. */
 #include "family.h"
 #include "quad.cuh"
 #include "walk.cuh"
@@ -54,7 +55,8 @@ static __device__ __forceinline__ void add_edges(const pairs<T> &s, const tkg_wa
   cursor<ROWS> at(w, first);
   for (int64_t v = first; v < last; v += AHEAD) {
     int64_t to[AHEAD];
-    T term[AHEAD];
+    T a[AHEAD], b[AHEAD];
+    float weight[AHEAD];
     TKG_UNROLL
     for (int k = 0; k < AHEAD; k++) {
       to[k] = -1;
@@ -65,12 +67,14 @@ static __device__ __forceinline__ void add_edges(const pairs<T> &s, const tkg_wa
       const int64_t own = relation - tile * s.tile;
       if (own < 0 || own >= s.tile) continue;
       to[k] = own * width;
-      term[k] = quad_times(s.a[at.row * s.cols + j], s.b[(int64_t)s.ids[place] * s.cols + j]);
-      if (s.w) term[k] = quad_scaled(s.w[s.order ? s.order[place] : place], term[k]);
+      a[k] = s.a[at.row * s.cols + j];
+      b[k] = s.b[(int64_t)s.ids[place] * s.cols + j];
+      weight[k] = s.w ? s.w[s.order ? s.order[place] : place] : 1.0F;
     }
     TKG_UNROLL
     for (int k = 0; k < AHEAD; k++)
-      if (to[k] >= 0) table[to[k]] = quad_plus(table[to[k]], term[k]);
+      if (to[k] >= 0)
+        table[to[k]] = quad_plus(table[to[k]], quad_scaled(weight[k], quad_times(a[k], b[k])));
   }
 }
 
@@ -84,8 +88,7 @@ static __device__ __forceinline__ void put_tables(const pairs<T> &s, const T *ta
     const int64_t relation = tile * s.tile + i / width, j = first_column + i % width;
     T sum = tables[i];
     for (unsigned y = 1; y < blockDim.y; y++) sum = quad_plus(sum, tables[y * size + i]);
-    if (relation < s.k && j < s.cols)
-      s.tables[(blockIdx.x * s.k + relation) * s.cols + j] = sum;
+    if (relation < s.k && j < s.cols) s.tables[(blockIdx.x * s.k + relation) * s.cols + j] = sum;
   }
 }
 
@@ -119,7 +122,8 @@ static __global__ void tables_kernel(int64_t count, int64_t blocks, const float 
        first += (int64_t)gridDim.x * COLUMNS) {
     const int64_t i = first + threadIdx.x;
     float sum = 0;
-    for (int64_t b = threadIdx.y; i < count && b < blocks; b += SLICES) sum += tables[b * count + i];
+    for (int64_t b = threadIdx.y; i < count && b < blocks; b += SLICES)
+      sum += tables[b * count + i];
     part[threadIdx.y][threadIdx.x] = sum;
     __syncthreads();
     if (threadIdx.y == 0 && i < count) {
@@ -156,8 +160,7 @@ static void launch(pairs<T> s, const tkg_walk &w, int64_t blocks, cudaStream_t s
 static bool by_rows(int op) { return op == TKG_OP_AGGREGATE_RELATION_ROWS; }
 
 static int64_t walked(const tkg_node *node, const tkg_node *const *in) {
-  return by_rows(node->op) ? tkg__count(in[3])
-                           : node->i[node->i[3] & TKG_GRAPH_BACKWARD ? 1 : 0];
+  return by_rows(node->op) ? tkg__count(in[3]) : node->i[node->i[3] & TKG_GRAPH_BACKWARD ? 1 : 0];
 }
 
 static int64_t walk_bytes(const tkg_node *node, const tkg_node *const *in) {
@@ -190,9 +193,8 @@ static void relation_launch(const tkg_call *c, const tkg_graph &g, const tkg_wal
     launch<T, true>(s, w, blocks, stream);
   else
     launch<T, false>(s, w, blocks, stream);
-  tkg_launch(tables_kernel,
-             {dim3(tkg_blocks(tkg_ceil(count, COLUMNS))), dim3(COLUMNS, SLICES), 0}, stream, count,
-             blocks, reinterpret_cast<const float *>(tables), tkg_out<float>(c));
+  tkg_launch(tables_kernel, {dim3(tkg_blocks(tkg_ceil(count, COLUMNS))), dim3(COLUMNS, SLICES), 0},
+             stream, count, blocks, reinterpret_cast<const float *>(tables), tkg_out<float>(c));
 }
 
 static int relation_run(const tkg_call *c, cudaStream_t stream) {
@@ -207,8 +209,8 @@ static int relation_run(const tkg_call *c, cudaStream_t stream) {
     if (count > 0) cudaMemsetAsync(c->out, 0, (size_t)count * sizeof(float), stream);
     return TKG_OK;
   }
-  const tkg_walk w = tkg__walk_make(&g, rows ? tkg_in<int32_t>(c, 3) : NULL, n, d, c->scratch,
-                                    bad_row, stream);
+  const tkg_walk w =
+      tkg__walk_make(&g, rows ? tkg_in<int32_t>(c, 3) : NULL, n, d, c->scratch, bad_row, stream);
   if (tkg_by_four(c->data[1], d) && tkg_by_four(c->data[2], d))
     relation_launch<float4>(c, g, w, stream);
   else

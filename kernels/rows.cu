@@ -30,9 +30,7 @@ struct softmax_op {
   static __device__ __forceinline__ float prepare(float a, float most) { return v_exp(a - most); }
   static __device__ __forceinline__ void terms(float a, float, float &s) { s += a; }
   static __device__ __forceinline__ void settle(float &s) { s = 1.0F / s; }
-  static __device__ __forceinline__ float result(float a, float, float s) {
-    return a * s;
-  }
+  static __device__ __forceinline__ float result(float a, float, float s) { return a * s; }
 };
 
 /* x - max - log(sum e^(x - max)); the largest term of the sum is 1. */
@@ -41,9 +39,7 @@ struct log_softmax_op {
   static __device__ __forceinline__ float prepare(float a, float most) { return a - most; }
   static __device__ __forceinline__ void terms(float a, float, float &s) { s += v_exp(a); }
   static __device__ __forceinline__ void settle(float &s) { s = v_log(s); }
-  static __device__ __forceinline__ float result(float a, float, float s) {
-    return a - s;
-  }
+  static __device__ __forceinline__ float result(float a, float, float s) { return a - s; }
 };
 
 /* Of g and y: y (g - sum g y). */
@@ -52,9 +48,7 @@ struct softmax_grad_op {
   static __device__ __forceinline__ float prepare(float a, float) { return a; }
   static __device__ __forceinline__ void terms(float g, float y, float &s) { s += g * y; }
   static __device__ __forceinline__ void settle(float &) {}
-  static __device__ __forceinline__ float result(float g, float y, float s) {
-    return y * (g - s);
-  }
+  static __device__ __forceinline__ float result(float g, float y, float s) { return y * (g - s); }
 };
 
 /* Of g and y: g - e^y sum g. */
@@ -153,8 +147,7 @@ template <class OP, int V, int N> struct tile {
 /* Lanes of a warp stay together also where some have no row left: shuffles name all of them. */
 template <class OP, int V, int N>
 static __global__ void __launch_bounds__(TKG_THREADS)
-    short_rows(int64_t rows, int units, int shift, const float *a, const float *b,
-               float *out) {
+    short_rows(int64_t rows, int units, int shift, const float *a, const float *b, float *out) {
   const int width = 1 << shift, lane = (int)threadIdx.x & (width - 1);
   const int in_warp = (int)(threadIdx.x % TKG_WARP) >> shift;
   const int64_t stride = tkg_stride() >> shift;
@@ -167,7 +160,7 @@ static __global__ void __launch_bounds__(TKG_THREADS)
     if (OP::SHIFTS) t.prepare(tkg_group_max(t.most(-INFINITY, l), width));
     t.add(s, l);
     s = tkg_group_sum(s, width);
-      OP::settle(s);
+    OP::settle(s);
     t.store(out + at, s, l);
   }
 }

@@ -1,6 +1,6 @@
-/* Sampling: which neighbours, which negatives, which tails. What is drawn from which random number is written
- * down in cpu/sample.c, and the draws here are the same: a thread does the work of a row (or of an
- * element), with the same counters. */
+/* Sampling: which neighbours, which negatives, which tails. What is drawn from which random number
+ * is written down in cpu/sample.c, and the draws here are the same: a thread does the work of a row
+ * (or of an element), with the same counters. */
 #include "family.h"
 #include "faults.h"
 #include "launch.h"

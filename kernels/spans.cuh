@@ -1,5 +1,5 @@
-/* Rows of sparse tables that users give as CSR: unlike a packed graph they are checked where they are
- * read. */
+/* Rows of sparse tables that users give as CSR: unlike a packed graph they are checked where they
+ * are read. */
 #ifndef TKG_CUDA_SPANS_H
 #define TKG_CUDA_SPANS_H
 

@@ -98,7 +98,7 @@ tkg_walk tkg__walk_make(const tkg_graph *g, const int32_t *rows, int64_t row_cou
   if (!rows) return w;
   w.counted = reinterpret_cast<tkg_walk_size *>(at);
   w.starts = reinterpret_cast<int64_t *>(at + align((int64_t)sizeof(tkg_walk_size)));
-  tkg_launch(count_kernel, {dim3(1), dim3(COUNT_THREADS), 0}, stream, w, g->n,
-             (int64_t)ROWS_LENGTH, fault);
+  tkg_launch(count_kernel, {dim3(1), dim3(COUNT_THREADS), 0}, stream, w, g->n, (int64_t)ROWS_LENGTH,
+             fault);
   return w;
 }

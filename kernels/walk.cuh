@@ -8,11 +8,12 @@
  *   row 0: edges 0 1 2      row 1: none      row 2: edges 3 4 5 6
  *   steps    e0 e1 e2 end | end e3 e4 e5 | e6 end
  *
- * Chunks of equal length are cut from the steps, a group of threads a chunk; where a chunk begins is
- * found by bisection. A row's beginning is written to its output row by the chunk that it lies in.
- * What a row that was begun earlier has in a chunk is a part, kept in scratch, one a chunk; a second
- * kernel adds the parts of a row to its output in order, a third does so for rows with many parts, a
- * block each. All orders depend on the graph and the columns alone: the same bits in every run.
+ * Chunks of equal length are cut from the steps, a group of threads a chunk; where a chunk begins
+ * is found by bisection. A row's beginning is written to its output row by the chunk that it lies
+ * in. What a row that was begun earlier has in a chunk is a part, kept in scratch, one a chunk; a
+ * second kernel adds the parts of a row to its output in order, a third does so for rows with many
+ * parts, a block each. All orders depend on the graph and the columns alone: the same bits in every
+ * run.
  *
  * What is added up is a *policy* P:
  *
@@ -113,9 +114,9 @@ template <class P, bool ROWS> struct walk_chunk {
   const tkg_walk &w;
   tkg_walk_size size;
   int64_t chunk, j;
-  int64_t to;        /* the step behind the chunk */
-  int64_t row, end;  /* where it is: a row, and the edge behind its last */
-  bool here;         /* the row began in this chunk */
+  int64_t to;       /* the step behind the chunk */
+  int64_t row, end; /* where it is: a row, and the edge behind its last */
+  bool here;        /* the row began in this chunk */
   typename P::sum sum;
 
   __device__ __forceinline__ void enter(int64_t next, bool begins) {

@@ -400,10 +400,9 @@ int main(int argc, char **argv) {
   open_all(argv[1], argv[2], argc > 3 ? argv[3] : "auto");
   state = argc > 4 ? strtoull(argv[4], NULL, 10) : 1;
   const int rounds = argc > 5 ? atoi(argv[5]) : 40;
-  void (*const families[])(void) = {elementwise, broadcasts,     sums,    by_row,
-                                    updates,     products,       layouts, sampling,
-                                    rows_by_id,  neighbourhoods, kept,    normalizing,
-                                    graphs,      grouped,        tails_and_values};
+  void (*const families[])(void) = {
+      elementwise, broadcasts,     sums, by_row,      updates, products, layouts,         sampling,
+      rows_by_id,  neighbourhoods, kept, normalizing, graphs,  grouped,  tails_and_values};
   for (int r = 0; r < rounds; r++)
     for (auto family : families) family();
   if (rounds >= 10) hub(), hub_of_a_graph();

@@ -1,5 +1,6 @@
-/* Cases of the ops on whole graphs and of those by matrices of a kind: nodes without edges, hubs, self
- * loops, edges that are there twice, graphs that are stored once for both ways, one way only. */
+/* Cases of the ops on whole graphs and of those by matrices of a kind: nodes without edges, hubs,
+ * self loops, edges that are there twice, graphs that are stored once for both ways, one way only.
+ */
 #ifndef TKG_EMU_OPS_GRAPH_H
 #define TKG_EMU_OPS_GRAPH_H
 
@@ -111,8 +112,7 @@ static double sums_of(const graph &g, int64_t times = 1) {
 
 static void sums_by_head(const graph &g, int64_t d) {
   for (int mul = 0; mul < 2; mul++) {
-    tkg_node node =
-        graph_op(g, mul ? TKG_OP_AGGREGATE_MUL : TKG_OP_AGGREGATE, TKG_F32, {g.n, d});
+    tkg_node node = graph_op(g, mul ? TKG_OP_AGGREGATE_MUL : TKG_OP_AGGREGATE, TKG_F32, {g.n, d});
     std::vector<array> in = {g.packed, floats({g.m, d})};
     if (mul) in.push_back(vectors(g, d, true));
     weigh(in, &node, g);
