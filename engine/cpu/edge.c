@@ -64,7 +64,8 @@ static int aggregate_dot(const tkg_call *c, int64_t begin, int64_t end) {
   int64_t first, last;
   edges_range(c, &s.g, begin, end, &first, &last);
   const int64_t edges_end = s.g.offsets[last];
-  if (s.r) {
+  const bool by_relation = s.r && s.g.relations;
+  if (by_relation) {
     int status = check_ids(s.op, s.g.relations, s.g.offsets[first], edges_end, tkg__rows(c->in[3]));
     if (status) return status;
   }
@@ -73,7 +74,7 @@ static int aggregate_dot(const tkg_call *c, int64_t begin, int64_t end) {
       const float *a = s.a + row * s.d, *b = s.b + s.g.ids[p] * s.d;
       prefetch_tail(&s, p, edges_end);
       out[edges_number(&s.g, p)] =
-          s.r ? triple_dot(a, b, s.r + s.g.relations[p] * s.d, s.d) : wide_dot(a, b, s.d);
+          by_relation ? triple_dot(a, b, s.r + s.g.relations[p] * s.d, s.d) : wide_dot(a, b, s.d);
     }
   return TKG_OK;
 }

@@ -20,9 +20,9 @@ typedef struct sum {
   tkg_graph g;
   const char *op;
   const float *x;
-  const float *r; /* relation vectors, or NULL */
-  const float *w; /* by edge, or NULL */
-  const int32_t *rows, *slots;
+  const float *r;      /* relation vectors, or NULL */
+  const float *w;      /* by edge, or NULL */
+  const int32_t *list; /* rows asked for, or slots by tail */
   float *out;
   int64_t d, vectors; /* columns; rows of r */
   int64_t ahead_end;  /* edges before this one are asked for ahead */
@@ -140,13 +140,13 @@ TKG_INLINE void sum_rows(const sum *s, int64_t first, int64_t last, int kind) {
 TKG_INLINE void sum_listed(const sum *s, int64_t begin, int64_t end, int kind) {
   for (int64_t b = begin; b < end; b++) {
     sum here = *s, next = *s;
-    here.ahead_end = s->g.offsets[s->rows[b] + 1];
+    here.ahead_end = s->g.offsets[s->list[b] + 1];
     if (b + 1 < end) {
-      const int64_t p = s->g.offsets[s->rows[b + 1]];
-      next.ahead_end = s->g.offsets[s->rows[b + 1] + 1];
+      const int64_t p = s->g.offsets[s->list[b + 1]];
+      next.ahead_end = s->g.offsets[s->list[b + 1] + 1];
       for (int i = 0; i < EDGES_AHEAD; i++) prefetch_edge(&next, p + i, kind);
     }
-    sum_row(&here, s->rows[b], s->out + b * s->d, kind);
+    sum_row(&here, s->list[b], s->out + b * s->d, kind);
   }
 }
 
@@ -163,8 +163,8 @@ typedef struct filter {
 static int open_filter(const sum *s, int64_t rows_of_x, filter *f) {
   memset(f->words, 0, sizeof f->words);
   for (int64_t t = 0; t < s->g.m; t++) {
-    if (s->slots[t] < 0) continue;
-    if (s->slots[t] >= rows_of_x) return check_ids(s->op, s->slots, t, t + 1, rows_of_x);
+    if (s->list[t] < 0) continue;
+    if (s->list[t] >= rows_of_x) return check_ids(s->op, s->list, t, t + 1, rows_of_x);
     f->words[t % FILTER_BITS / 32] |= 1U << (t % 32);
   }
   return TKG_OK;
@@ -192,7 +192,7 @@ TKG_INLINE int add_selected(const sum *s, int64_t p, const int16_t *at, int foun
   while (used < found && p + at[used] < last) {
     b.count = 0;
     for (; b.count < BLOCK && used < found && p + at[used] < last; used++) {
-      const int32_t slot = s->slots[s->g.ids[p + at[used]]];
+      const int32_t slot = s->list[s->g.ids[p + at[used]]];
       if (slot >= 0) open_edge(s, p + at[used], slot, &b, b.count++, kind);
     }
     add_block(out, &b, s->d, kind);
@@ -205,12 +205,12 @@ TKG_INLINE int add_selected(const sum *s, int64_t p, const int16_t *at, int foun
 TKG_PREFETCH void prefetch_selected(const sum *s, int64_t p, const int16_t *at, int found,
                                     int kind) {
   for (int i = 0; i < found; i++) {
-    __builtin_prefetch(s->slots + s->g.ids[p + at[i]]);
+    __builtin_prefetch(s->list + s->g.ids[p + at[i]]);
     if (kind & WEIGHTED && s->g.order) __builtin_prefetch(s->g.order + p + at[i]);
     if (kind & MUL) __builtin_prefetch(s->g.relations + p + at[i]);
   }
   for (int i = 0; i < found; i++) {
-    const int32_t slot = s->slots[s->g.ids[p + at[i]]];
+    const int32_t slot = s->list[s->g.ids[p + at[i]]];
     if (slot >= 0) prefetch_row(s->x + slot * s->d, s->d);
     if (kind & WEIGHTED) __builtin_prefetch(s->w + edges_number(&s->g, p + at[i]));
   }
@@ -223,7 +223,7 @@ static int64_t clear_rows(const sum *s, int64_t from, int64_t to) {
 }
 
 TKG_INLINE void sum_slots(const sum *s, const filter *f, int64_t first, int64_t last, int kind) {
-  int16_t at[IDS_BLOCK];
+  int16_t at[IDS_BLOCK] = {0};
   int64_t row = first, clear = first;
   const int64_t end = s->g.offsets[last];
   for (int64_t p = s->g.offsets[first]; p < end; p += IDS_BLOCK) {
@@ -253,8 +253,7 @@ static sum sum_of(const tkg_call *c) {
            .x = c->data[1],
            .r = mul ? c->data[2] : NULL,
            .w = c->data[weights],
-           .rows = rows ? c->data[list] : NULL,
-           .slots = slots ? c->data[list] : NULL,
+           .list = c->data[list],
            .out = c->out,
            .d = tkg__cols(c->node),
            .vectors = mul ? tkg__rows(c->in[2]) : 0};
@@ -296,9 +295,9 @@ static int aggregate(const tkg_call *c, int64_t begin, int64_t end) {
 
 static int aggregate_rows(const tkg_call *c, int64_t begin, int64_t end) {
   const sum s = sum_of(c);
-  int status = check_ids(s.op, s.rows, begin, end, s.g.n);
+  int status = check_ids(s.op, s.list, begin, end, s.g.n);
   for (int64_t b = begin; b < end && !status; b++)
-    status = check_relations(&s, s.rows[b], s.rows[b] + 1);
+    status = check_relations(&s, s.list[b], s.list[b] + 1);
   if (status) return status;
   EACH_KIND(sum_listed, s.kind, &s, begin, end)
   return TKG_OK;

@@ -47,7 +47,8 @@ end
 local function near(want, got, tolerance, what)
   assert.equal(#want, #got, what)
   for i = 1, #want do
-    if not (math.abs(want[i] - got[i]) <= tolerance) then
+    local off = math.abs(want[i] - got[i])
+    if off > tolerance or off ~= off then
       error(('%s: element %d is %.9g, expected %.9g'):format(what, i, got[i], want[i]), 0)
     end
   end
@@ -154,7 +155,8 @@ describe('a graph with a hub of 60,000 edges', function()
     local a = attributes(0, {40, D})
     local inputs = {packed, x, x, w}
     near(reference.ops.aggregate_relation(inputs, a),
-         with_threads(function() return op('aggregate_relation', a, inputs) end), 1e-3, 'by relation')
+         with_threads(function() return op('aggregate_relation', a, inputs) end), 1e-3,
+         'by relation')
   end)
 
   it('has a softmax that sums to one', function()
@@ -208,7 +210,9 @@ end)
 
 describe('normalize_grad from codes', function()
   local DITHER = 0
-  local function codes_of(y, bits, stream) return op('encode', {i = {bits, DITHER, stream}}, {y}) end
+  local function codes_of(y, bits, stream)
+    return op('encode', {i = {bits, DITHER, stream}}, {y})
+  end
 
   local function decoded(codes, bits, stream)
     return op('decode', {i = {bits, DITHER, stream}}, {codes})
@@ -244,8 +248,9 @@ describe('normalize_grad from codes', function()
             local term = step * step / 12 * math.abs(g[c])
             local want = floor and g[c] or g[c] - yt[c] * along + step * step / 12 * g[c]
             local off = 2e-6 + 1e-5 * math.abs(yt[c] * along) + (floor and 0 or 0.06 * term + 1e-4)
-            assert(math.abs(want / n[r + 1] - got[c]) <= off / n[r + 1],
-                   ('%d bits, row %d: %.9g, expected %.9g'):format(bits, r, got[c], want / n[r + 1]))
+            want = want / n[r + 1]
+            assert(math.abs(want - got[c]) <= off / n[r + 1],
+                   ('%d bits, row %d: %.9g, expected %.9g'):format(bits, r, got[c], want))
           end
         end
       end
@@ -256,7 +261,8 @@ describe('normalize_grad from codes', function()
   local COLS, DRAWS = 12, checked and 2000 or 40000
   local row, g_row = unit_rows {1, COLS}, noise {1, COLS}
   local function repeated(list)
-    return to_tensor(reference.array({DRAWS, COLS}, function(i) return list[(i - 1) % COLS + 1] end))
+    local function column(i) return list[(i - 1) % COLS + 1] end
+    return to_tensor(reference.array({DRAWS, COLS}, column))
   end
   local y, g, norm = repeated(row), repeated(g_row), 1.75
   local n = to_tensor(reference.array({DRAWS, 1}, norm))

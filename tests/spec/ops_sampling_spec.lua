@@ -348,7 +348,9 @@ describe('sample_tails', function()
   end)
 
   it('is a function of seed, step and stream', function()
-    is_pure(function() return sample_tails(known, repeated(1, 9000), repeated(0, 9000), 3, NODES) end)
+    is_pure(function()
+      return sample_tails(known, repeated(1, 9000), repeated(0, 9000), 3, NODES)
+    end)
   end)
 
   it('takes no heads', function()
