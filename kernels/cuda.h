@@ -1,10 +1,10 @@
 /* The one header in which real CUDA and its emulation differ (tests/emu/emu.h, for machines
  * without a GPU). Kernel sources include this and nothing of CUDA's own.
  *
- * It also brings the engine's headers that kernels share with the CPU: Philox, the codec's format
- * and the elementary functions. They are plain C and know nothing of CUDA; what they define as
- * `inline` is compiled for the device as well. One definition of each formula is what makes both
- * backends draw the same noise and write the same codes. */
+ * It also brings the engine's headers that kernels share with the CPU: Philox, the codec's format,
+ * packed graphs and the elementary functions. They are plain C and know nothing of CUDA; what they
+ * define as `inline` is compiled for the device as well. One definition of each formula is what
+ * makes both backends draw the same noise and write the same codes. */
 #ifndef TKG_CUDA_H
 #define TKG_CUDA_H
 
@@ -19,6 +19,7 @@
 #include <cuda_runtime.h>
 
 #define TKG_UNROLL _Pragma("unroll")
+#define TKG_UNROLL_4 _Pragma("unroll 4") /* where all would take too many registers */
 
 /* An array in shared memory, TKG_SHARED(float, tile, [32][33]); a launch's dynamic shared memory,
  * as an array of T. */
@@ -42,6 +43,7 @@ static inline void tkg_unfence(void *, size_t) {}
 #include "emu.h"
 
 #define TKG_UNROLL
+#define TKG_UNROLL_4
 
 #define TKG_SHARED(T, name, extent)                                                                \
   static const char name##_site = 0;                                                               \
@@ -69,6 +71,7 @@ extern "C" {
 #endif
 #include "codec.h"
 #include "cpu/formulas.h"
+#include "graph.h"
 #include "philox.h"
 #undef inline
 }

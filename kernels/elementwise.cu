@@ -5,6 +5,7 @@
  * computes is a function of its number, known to the compiler in each kernel. */
 #include "eight.cuh"
 #include "family.h"
+#include "faults.h"
 #include "launch.h"
 #include "philox.cuh"
 #include "view.h"
@@ -189,13 +190,52 @@ static __global__ void dropout_kernel(int64_t n, bool aligned, tkg_noise noise, 
   }
 }
 
+/* Row k as row ids[k] of a larger matrix: there its element j would be number ids[k] cols + j. A
+ * thread has eight elements of a row, whose numbers lie in one block of noise, or in two where rows
+ * are no multiple of eight. */
+static __global__ void dropout_rows_kernel(int64_t rows, int64_t cols, bool aligned,
+                                           tkg_noise noise, const float *x, const int32_t *ids,
+                                           float *out, uint32_t threshold, float scale,
+                                           tkg_fault fault) {
+  const int64_t eights = (cols + EIGHT - 1) / EIGHT;
+  for (int64_t i = tkg_first(); i < rows * eights; i += tkg_stride()) {
+    const int64_t r = i / eights, e = i - r * eights, left = cols - e * EIGHT;
+    const int count = left < EIGHT ? (int)left : EIGHT;
+    const bool whole = aligned && count == EIGHT;
+    if (!tkg_id_ok(ids[r], (int64_t)INT32_MAX + 1, r, fault, e == 0)) continue;
+    const uint64_t number = (uint64_t)(ids[r] * cols + e * EIGHT);
+    const int skip = (int)(number % EIGHT);
+    uint32_t words[8] = {0, 0, 0, 0, 0, 0, 0, 0};
+    float v[EIGHT];
+    load_eight(x + r * cols + e * EIGHT, whole, count, v);
+    tkg_draw(noise, number / EIGHT, words);
+    if (skip) tkg_draw(noise, number / EIGHT + 1, words + 4);
+    for (int k = 0; k < skip; k++) { /* the noise moves down by a number */
+      TKG_UNROLL
+      for (int w = 0; w < 8; w++) words[w] = words[w] >> 16 | (w < 7 ? words[w + 1] << 16 : 0u);
+    }
+    TKG_UNROLL
+    for (int k = 0; k < EIGHT; k++) v[k] = tkg_half(words, k) >= threshold ? v[k] * scale : 0.0F;
+    store_eight(out + r * cols + e * EIGHT, whole, count, v);
+  }
+}
+
 static int dropout_run(const tkg_call *c, cudaStream_t stream) {
-  const int64_t n = tkg__count(c->node);
-  const double p = c->node->f[0], threshold = ceil(p * 65536.0 - 0.5);
-  const bool aligned = tkg_by_four(c->data[0], 0) && tkg_by_four(c->out, 0);
-  tkg_launch(dropout_kernel, tkg_flat(tkg_ceil(n, EIGHT)), stream, n, aligned,
-             tkg_noise_of(c, c->node->i[0]), tkg_in<float>(c, 0), tkg_out<float>(c),
-             (uint32_t)(threshold > 0 ? threshold : 0), (float)(1.0 / (1.0 - p)));
+  const int64_t n = tkg__count(c->node), cols = tkg__cols(c->node), rows = tkg__rows(c->node);
+  const double p = c->node->f[0], least = ceil(p * 65536.0 - 0.5);
+  const uint32_t threshold = (uint32_t)(least > 0 ? least : 0);
+  const float scale = (float)(1.0 / (1.0 - p));
+  const tkg_noise noise = tkg_noise_of(c, c->node->i[0]);
+  const bool rows_too = c->data[1] != NULL;
+  const bool aligned =
+      tkg_by_four(c->data[0], rows_too ? cols : 0) && tkg_by_four(c->out, rows_too ? cols : 0);
+  if (rows_too)
+    tkg_launch(dropout_rows_kernel, tkg_flat(rows * tkg_ceil(cols, EIGHT)), stream, rows, cols,
+               aligned, noise, tkg_in<float>(c, 0), tkg_in<int32_t>(c, 1), tkg_out<float>(c),
+               threshold, scale, tkg__fault_ids(c, (int64_t)INT32_MAX + 1));
+  else
+    tkg_launch(dropout_kernel, tkg_flat(tkg_ceil(n, EIGHT)), stream, n, aligned, noise,
+               tkg_in<float>(c, 0), tkg_out<float>(c), threshold, scale);
   return TKG_OK;
 }
 

@@ -20,7 +20,9 @@ typedef struct tkg_cuda_op {
 /* A table ends with an entry whose run is NULL. */
 extern const tkg_cuda_op tkg__cuda_elementwise[], tkg__cuda_reduce[], tkg__cuda_rows[],
     tkg__cuda_optim[], tkg__cuda_matmul[], tkg__cuda_layout[], tkg__cuda_gather[],
-    tkg__cuda_scatter[], tkg__cuda_mix[], tkg__cuda_sample[], tkg__cuda_kept[];
+    tkg__cuda_scatter[], tkg__cuda_mix[], tkg__cuda_sample[], tkg__cuda_kept[],
+    tkg__cuda_aggregate[], tkg__cuda_edges[], tkg__cuda_pick[], tkg__cuda_relation[],
+    tkg__cuda_grouped[], tkg__cuda_normalize[];
 
 /* An entry's arguments, typed. */
 template <class T> static inline const T *tkg_in(const tkg_call *c, int k) {

@@ -7,10 +7,12 @@
 enum { SLOTS = 4096 };
 
 /* What the host remembers of a slot. */
+enum about { IDS, SPANS, EDGES };
 typedef struct slot {
+  enum about about;
   const char *op, *where;
   int64_t limit;          /* of ids, or entries of a table */
-  const int32_t *offsets; /* a table's; NULL: the slot is about ids */
+  const int32_t *offsets; /* a table's */
 } slot;
 
 static struct {
@@ -60,12 +62,14 @@ static tkg_fault use(const tkg_call *c, slot s) {
 }
 
 tkg_fault tkg__fault_ids(const tkg_call *c, int64_t limit) {
-  return use(c, {NULL, NULL, limit, NULL});
+  return use(c, {IDS, NULL, NULL, limit, NULL});
 }
 
 tkg_fault tkg__fault_spans(const tkg_call *c, const int32_t *offsets, int64_t entries) {
-  return use(c, {NULL, NULL, entries, offsets});
+  return use(c, {SPANS, NULL, NULL, entries, offsets});
 }
+
+tkg_fault tkg__fault_edges(const tkg_call *c) { return use(c, {EDGES, NULL, NULL, 0, NULL}); }
 
 static __global__ void check_ids(const int32_t *ids, int64_t count, int64_t limit,
                                  tkg_fault fault) {
@@ -78,7 +82,7 @@ void tkg__fault_check(const int32_t *ids, int64_t count, int64_t limit, tkg_faul
   tkg_launch(check_ids, tkg_flat(count), stream, ids, count, limit, fault);
 }
 
-/* ---- reports: the words of the CPU backend (cpu/ids.h, cpu/sample.c) ---- */
+/* ---- reports: the words of the CPU backend (cpu/ids.h, cpu/spans.h, cpu/pick.c) ---- */
 
 static int bad_span(const slot *s, int64_t row, cudaStream_t stream) {
   int32_t ends[2] = {0, 0};
@@ -100,9 +104,16 @@ static int bad_id(const slot *s, int64_t position, int32_t id) {
                    s->op, id, position, s->limit - 1);
 }
 
+static int bad_edge(const slot *s, int64_t row, int32_t edge) {
+  return tkg__fail(TKG_E_RANGE, "%s: row %" PRId64 " has no edge %" PRId32, s->op, row, edge);
+}
+
 static int report(const slot *s, unsigned long long word, cudaStream_t stream) {
   const int32_t id = (int32_t)word;
-  int status = s->offsets ? bad_span(s, id, stream) : bad_id(s, (int64_t)(word >> 32), id);
+  const int64_t position = (int64_t)(word >> 32);
+  int status = s->about == SPANS   ? bad_span(s, id, stream)
+               : s->about == EDGES ? bad_edge(s, position, id)
+                                   : bad_id(s, position, id);
   return s->where ? tkg__fail_at(status, "%s", s->where) : status;
 }
 

@@ -15,9 +15,11 @@ typedef struct tkg_fault {
   unsigned *failed;          /* of the run */
 } tkg_fault;
 
-/* Host: a slot for ids that must lie in 0..limit-1; for rows of a CSR table of so many entries. */
+/* Host: a slot for ids that must lie in 0..limit-1; for rows of a CSR table of so many entries; for
+ * edges that are none of their row's, where the position is the row. */
 tkg_fault tkg__fault_ids(const tkg_call *c, int64_t limit);
 tkg_fault tkg__fault_spans(const tkg_call *c, const int32_t *offsets, int64_t entries);
+tkg_fault tkg__fault_edges(const tkg_call *c);
 
 /* Host: queues a look at all ids, for ops that have nothing else to do with them. */
 void tkg__fault_check(const int32_t *ids, int64_t count, int64_t limit, tkg_fault fault,

@@ -1,4 +1,5 @@
-/* Rows by id: GATHER, and TAKE, which fetches single elements of each row.
+/* Rows by id: GATHER, TAKE, which fetches single elements of each row, and LOOKUP, which fetches
+ * those of a sparse matrix.
  *
  * Elements are 4 bytes of either type and only copied. A row of ids that a batch asks for lies
  * anywhere, so nothing helps but asking for many rows at once: a group of threads a row, 16 bytes a
@@ -6,6 +7,7 @@
 #include "family.h"
 #include "faults.h"
 #include "launch.h"
+#include "spans.cuh"
 
 /* Elements of a row: a vector is a table whose rows are single elements. */
 static int64_t width_of(const tkg_node *table) {
@@ -63,8 +65,36 @@ static int take_run(const tkg_call *c, cudaStream_t stream) {
   return TKG_OK;
 }
 
+/* ---- lookup: the value at (rows[b], ids[b,j]) of a sparse matrix, else `none` ---- */
+
+static __global__ void lookup_kernel(int64_t count, int64_t j, table t, const int32_t *rows,
+                                     const int32_t *ids, const float *values, float none,
+                                     float *out, tkg_fault bad_row, tkg_fault bad_span) {
+  for (int64_t i = tkg_first(); i < count; i += tkg_stride()) {
+    const int64_t b = i / j;
+    int64_t first, entries;
+    if (!tkg_id_ok(rows[b], t.rows, b, bad_row, true)) continue;
+    if (!find_span(t, rows[b], b, bad_span, &first, &entries)) continue;
+    const int64_t place = place_in_span(t.entries + first, entries, ids[i]);
+    const bool found = place < entries && t.entries[first + place] == ids[i];
+    out[i] = found ? values[first + place] : none;
+  }
+}
+
+static int lookup_run(const tkg_call *c, cudaStream_t stream) {
+  const table t = table_of(c);
+  const int64_t count = tkg__count(c->node), j = tkg__cols(c->node);
+  const tkg_fault bad_row = tkg__fault_ids(c, t.rows);
+  const tkg_fault bad_span = tkg__fault_spans(c, t.offsets, t.count);
+  tkg_launch(lookup_kernel, tkg_flat(count), stream, count, j, t, tkg_in<int32_t>(c, 2),
+             tkg_in<int32_t>(c, 3), tkg_in<float>(c, 4), (float)c->node->f[0], tkg_out<float>(c),
+             bad_row, bad_span);
+  return TKG_OK;
+}
+
 const tkg_cuda_op tkg__cuda_gather[] = {
     {TKG_OP_GATHER, gather_run, NULL},
     {TKG_OP_TAKE, take_run, NULL},
+    {TKG_OP_LOOKUP, lookup_run, NULL},
     {0, NULL, NULL},
 };

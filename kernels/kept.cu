@@ -6,33 +6,10 @@
  * the same pair from them, and the codes are written in the same pass. Only rows of more than 256
  * elements are read a second time, from cache. Codes are integers and single float operations in a
  * fixed order (no fused multiply-add: see build.mk), so the bytes are those of the CPU. */
-#include "eight.cuh"
+#include "codes.cuh"
 #include "family.h"
 #include "launch.h"
-#include "philox.cuh"
 #include "warp.cuh"
-
-/* Of a packed matrix. */
-typedef struct packed_layout {
-  int64_t rows, cols, eights; /* eights: groups of eight columns a row */
-  int64_t row_bytes, pair_offset;
-  bool whole; /* cols is a multiple of eight: no group is cut short, and groups are aligned */
-} packed_layout;
-
-static packed_layout layout_of(int bits, int64_t rows, int64_t cols, const float *x) {
-  packed_layout l;
-  l.rows = rows;
-  l.cols = cols;
-  l.eights = tkg_ceil(cols, EIGHT);
-  l.row_bytes = tkg__codec_row_bytes(bits, cols);
-  l.pair_offset = tkg__codec_pair_offset(bits, rows, cols);
-  l.whole = cols % EIGHT == 0 && tkg_by_four(x, cols);
-  return l;
-}
-
-static __device__ __forceinline__ int columns_of(const packed_layout &l, int64_t eight) {
-  return l.cols - eight * EIGHT < EIGHT ? (int)(l.cols - eight * EIGHT) : EIGHT;
-}
 
 /* ---- eight codes: BITS bytes, low bits first ---- */
 
@@ -53,22 +30,6 @@ static __device__ __forceinline__ void store_codes(uint8_t *to, bool whole, int 
   } else {
     *to = (uint8_t)codes;
   }
-}
-
-template <int BITS>
-static __device__ __forceinline__ uint64_t load_codes(const uint8_t *from, bool whole, int count) {
-  if (!whole) {
-    const int bytes = (count * BITS + 7) / 8;
-    uint64_t codes = 0;
-    TKG_UNROLL
-    for (int k = 0; k < BITS; k++)
-      if (k < bytes) codes |= (uint64_t)from[k] << 8 * k;
-    return codes;
-  }
-  if (BITS == 8) return *reinterpret_cast<const uint64_t *>(from);
-  if (BITS == 4) return *reinterpret_cast<const uint32_t *>(from);
-  if (BITS == 2) return *reinterpret_cast<const uint16_t *>(from);
-  return *from;
 }
 
 /* ---- encode ---- */
@@ -177,17 +138,8 @@ static __global__ void decode_kernel(packed_layout l, tkg_noise noise, bool dith
     const int64_t r = i / l.eights, e = i - r * l.eights;
     const int count = columns_of(l, e);
     const tkg__codec_pair pair = tkg__codec_pair_of(pairs[r]);
-    const float unit = pair.step * 0x1p-17f;
-    const uint64_t codes = load_codes<BITS>(packed + r * l.row_bytes + e * BITS, l.whole, count);
-    uint32_t words[4];
     float v[EIGHT];
-    if (dither) tkg_draw(noise, (uint64_t)i, words);
-    TKG_UNROLL
-    for (int k = 0; k < EIGHT; k++) {
-      int32_t q = (int32_t)(codes >> BITS * k & ((1u << BITS) - 1)) << 17;
-      if (dither) q += 65535 - 2 * (int32_t)tkg_half(words, k);
-      v[k] = pair.zero + (float)q * unit;
-    }
+    decode_eight<BITS>(l, packed, r, e, pair, noise, dither, v);
     store_eight(x + r * l.cols + e * EIGHT, l.whole, count, v);
   }
 }

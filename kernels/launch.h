@@ -27,6 +27,9 @@ static inline void tkg_launch(void (*kernel)(P...), tkg_shape s, cudaStream_t st
 }
 
 static inline int64_t tkg_ceil(int64_t n, int64_t by) { return (n + by - 1) / by; }
+static inline int64_t tkg_between(int64_t n, int64_t least, int64_t most) {
+  return n < least ? least : n < most ? n : most;
+}
 
 /* Blocks for so many pieces of work, a piece a block, with at most 32 blocks a processor. */
 static inline unsigned tkg_blocks(int64_t pieces) {

@@ -17,6 +17,11 @@ static __device__ __forceinline__ float4 quad_plus(float4 a, float4 b) {
   return make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w);
 }
 
+static __device__ __forceinline__ float quad_times(float a, float b) { return a * b; }
+static __device__ __forceinline__ float4 quad_times(float4 a, float4 b) {
+  return make_float4(a.x * b.x, a.y * b.y, a.z * b.z, a.w * b.w);
+}
+
 /* The part of a dot product. */
 static __device__ __forceinline__ float quad_dot(float a, float b) { return a * b; }
 static __device__ __forceinline__ float quad_dot(float4 a, float4 b) {

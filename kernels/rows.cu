@@ -1,6 +1,6 @@
 /* Row-local ops over the last dimension; results may be written over input 0.
  *
- * All six are one pattern. With a row of input 0, `a`, and of input 1, `b`:
+ * All four are one pattern. With a row of input 0, `a`, and of input 1, `b`:
  *
  *     a'  = prepare(a, largest a)       softmax's shift; the identity for most
  *     s   = sums over the row of terms(a', b)
@@ -26,82 +26,39 @@ enum { SHORT = 1024, LONG_THREADS = 512 }; /* elements of the longest short row 
 
 /* A row with +inf, or with -inf only, has no softmax and gives NaN: inf - inf. */
 struct softmax_op {
-  enum { INPUTS = 1, SHIFTS = 1, SUMS = 1 };
+  enum { INPUTS = 1, SHIFTS = 1 };
   static __device__ __forceinline__ float prepare(float a, float most) { return v_exp(a - most); }
-  static __device__ __forceinline__ void terms(float a, float, float s[2]) { s[0] += a; }
-  static __device__ __forceinline__ void settle(float s[2], float) { s[0] = 1.0F / s[0]; }
-  static __device__ __forceinline__ float result(float a, float, const float s[2]) {
-    return a * s[0];
-  }
+  static __device__ __forceinline__ void terms(float a, float, float &s) { s += a; }
+  static __device__ __forceinline__ void settle(float &s) { s = 1.0F / s; }
+  static __device__ __forceinline__ float result(float a, float, float s) { return a * s; }
 };
 
 /* x - max - log(sum e^(x - max)); the largest term of the sum is 1. */
 struct log_softmax_op {
-  enum { INPUTS = 1, SHIFTS = 1, SUMS = 1 };
+  enum { INPUTS = 1, SHIFTS = 1 };
   static __device__ __forceinline__ float prepare(float a, float most) { return a - most; }
-  static __device__ __forceinline__ void terms(float a, float, float s[2]) { s[0] += v_exp(a); }
-  static __device__ __forceinline__ void settle(float s[2], float) { s[0] = v_log(s[0]); }
-  static __device__ __forceinline__ float result(float a, float, const float s[2]) {
-    return a - s[0];
-  }
+  static __device__ __forceinline__ void terms(float a, float, float &s) { s += v_exp(a); }
+  static __device__ __forceinline__ void settle(float &s) { s = v_log(s); }
+  static __device__ __forceinline__ float result(float a, float, float s) { return a - s; }
 };
 
 /* Of g and y: y (g - sum g y). */
 struct softmax_grad_op {
-  enum { INPUTS = 2, SHIFTS = 0, SUMS = 1 };
+  enum { INPUTS = 2, SHIFTS = 0 };
   static __device__ __forceinline__ float prepare(float a, float) { return a; }
-  static __device__ __forceinline__ void terms(float g, float y, float s[2]) { s[0] += g * y; }
-  static __device__ __forceinline__ void settle(float[2], float) {}
-  static __device__ __forceinline__ float result(float g, float y, const float s[2]) {
-    return y * (g - s[0]);
-  }
+  static __device__ __forceinline__ void terms(float g, float y, float &s) { s += g * y; }
+  static __device__ __forceinline__ void settle(float &) {}
+  static __device__ __forceinline__ float result(float g, float y, float s) { return y * (g - s); }
 };
 
 /* Of g and y: g - e^y sum g. */
 struct log_softmax_grad_op {
-  enum { INPUTS = 2, SHIFTS = 0, SUMS = 1 };
+  enum { INPUTS = 2, SHIFTS = 0 };
   static __device__ __forceinline__ float prepare(float a, float) { return a; }
-  static __device__ __forceinline__ void terms(float g, float, float s[2]) { s[0] += g; }
-  static __device__ __forceinline__ void settle(float[2], float) {}
-  static __device__ __forceinline__ float result(float g, float y, const float s[2]) {
-    return g - v_exp(y) * s[0];
-  }
-};
-
-/* Euclidean length of a row, at least `least`; NaN if the row has one. */
-static __device__ __forceinline__ float length_of(float squares, float least) {
-  const float length = sqrtf(squares);
-  return length < least ? least : length;
-}
-
-struct normalize_op {
-  enum { INPUTS = 1, SHIFTS = 0, SUMS = 1 };
-  static __device__ __forceinline__ float prepare(float a, float) { return a; }
-  static __device__ __forceinline__ void terms(float x, float, float s[2]) { s[0] += x * x; }
-  static __device__ __forceinline__ void settle(float s[2], float least) {
-    s[0] = 1.0F / length_of(s[0], least);
-  }
-  static __device__ __forceinline__ float result(float x, float, const float s[2]) {
-    return x * s[0];
-  }
-};
-
-/* Of g and x; with n = |x| and y = x / n: (g - y (g . y)) / n. At the floor the divisor is a
- * constant: g / f0. */
-struct normalize_grad_op {
-  enum { INPUTS = 2, SHIFTS = 0, SUMS = 2 };
-  static __device__ __forceinline__ float prepare(float a, float) { return a; }
-  static __device__ __forceinline__ void terms(float g, float x, float s[2]) {
-    s[0] += x * x;
-    s[1] += g * x;
-  }
-  static __device__ __forceinline__ void settle(float s[2], float least) {
-    const float length = length_of(s[0], least), scale = 1.0F / length, dot = s[1] * scale;
-    s[0] = scale;
-    s[1] = length == least ? 0.0F : dot * scale;
-  }
-  static __device__ __forceinline__ float result(float g, float x, const float s[2]) {
-    return (g - x * s[1]) * s[0];
+  static __device__ __forceinline__ void terms(float g, float, float &s) { s += g; }
+  static __device__ __forceinline__ void settle(float &) {}
+  static __device__ __forceinline__ float result(float g, float y, float s) {
+    return g - v_exp(y) * s;
   }
 };
 
@@ -164,7 +121,7 @@ template <class OP, int V, int N> struct tile {
     }
   }
 
-  __device__ __forceinline__ void add(float s[2], tile_lanes l) const {
+  __device__ __forceinline__ void add(float &s, tile_lanes l) const {
     TKG_UNROLL
     for (int k = 0; k < N; k++) {
       if (!l.has(k)) continue;
@@ -173,7 +130,7 @@ template <class OP, int V, int N> struct tile {
     }
   }
 
-  __device__ __forceinline__ void store(float *out, const float s[2], tile_lanes l) const {
+  __device__ __forceinline__ void store(float *out, float s, tile_lanes l) const {
     TKG_UNROLL
     for (int k = 0; k < N; k++) {
       float to[V];
@@ -190,8 +147,7 @@ template <class OP, int V, int N> struct tile {
 /* Lanes of a warp stay together also where some have no row left: shuffles name all of them. */
 template <class OP, int V, int N>
 static __global__ void __launch_bounds__(TKG_THREADS)
-    short_rows(int64_t rows, int units, int shift, const float *a, const float *b, float *out,
-               float f0) {
+    short_rows(int64_t rows, int units, int shift, const float *a, const float *b, float *out) {
   const int width = 1 << shift, lane = (int)threadIdx.x & (width - 1);
   const int in_warp = (int)(threadIdx.x % TKG_WARP) >> shift;
   const int64_t stride = tkg_stride() >> shift;
@@ -199,13 +155,12 @@ static __global__ void __launch_bounds__(TKG_THREADS)
     const tile_lanes l = {lane, width, r < rows ? units : 0};
     const int64_t at = r < rows ? r * units * V : 0;
     tile<OP, V, N> t = {};
-    float s[2] = {0, 0};
+    float s = 0;
     t.load(a + at, OP::INPUTS == 2 ? b + at : b, l);
     if (OP::SHIFTS) t.prepare(tkg_group_max(t.most(-INFINITY, l), width));
     t.add(s, l);
-    s[0] = tkg_group_sum(s[0], width);
-    if (OP::SUMS == 2) s[1] = tkg_group_sum(s[1], width);
-    OP::settle(s, f0);
+    s = tkg_group_sum(s, width);
+    OP::settle(s);
     t.store(out + at, s, l);
   }
 }
@@ -242,19 +197,17 @@ template <class OP, int V, int N> struct long_row {
     return tkg_block_max(m);
   }
 
-  __device__ __forceinline__ void sums(float most, float s[2]) const {
-    double sum[2] = {0, 0};
+  __device__ __forceinline__ float total(float most) const {
+    double sum = 0;
     for (int64_t u = 0; u < units; u += N * LONG_THREADS) {
-      float part[2] = {0, 0};
+      float part = 0;
       load(u, most).add(part, lanes_at(u));
-      sum[0] += (double)part[0];
-      sum[1] += (double)part[1];
+      sum += (double)part;
     }
-    s[0] = (float)tkg_block_sum(sum[0]);
-    s[1] = OP::SUMS == 2 ? (float)tkg_block_sum(sum[1]) : 0.0F;
+    return (float)tkg_block_sum(sum);
   }
 
-  __device__ __forceinline__ void write(float most, const float s[2]) const {
+  __device__ __forceinline__ void write(float most, float s) const {
     for (int64_t u = 0; u < units; u += N * LONG_THREADS)
       load(u, most).store(out + u * V, s, lanes_at(u));
   }
@@ -262,14 +215,13 @@ template <class OP, int V, int N> struct long_row {
 
 template <class OP, int V, int N>
 static __global__ void __launch_bounds__(LONG_THREADS)
-    long_rows(int64_t rows, int64_t units, const float *a, const float *b, float *out, float f0) {
+    long_rows(int64_t rows, int64_t units, const float *a, const float *b, float *out) {
   for (int64_t r = blockIdx.x; r < rows; r += gridDim.x) {
     const int64_t at = r * units * V;
     const long_row<OP, V, N> row = {units, a + at, OP::INPUTS == 2 ? b + at : b, out + at};
-    float s[2];
     const float most = OP::SHIFTS ? row.most() : 0.0F;
-    row.sums(most, s);
-    OP::settle(s, f0);
+    float s = row.total(most);
+    OP::settle(s);
     row.write(most, s);
   }
 }
@@ -284,14 +236,13 @@ static void launch_short(const tkg_call *c, int64_t rows, int64_t cols, cudaStre
   int shift = 0;
   while (1 << shift < width) shift++;
   tkg_launch(short_rows<OP, V, N>, tkg_groups(rows, width), stream, rows, (int)units, shift,
-             tkg_in<float>(c, 0), tkg_in<float>(c, 1), tkg_out<float>(c), (float)c->node->f[0]);
+             tkg_in<float>(c, 0), tkg_in<float>(c, 1), tkg_out<float>(c));
 }
 
 template <class OP, int V, int N>
 static void launch_long(const tkg_call *c, int64_t rows, int64_t cols, cudaStream_t stream) {
   tkg_launch(long_rows<OP, V, N>, {dim3(tkg_blocks(rows)), dim3(LONG_THREADS), 0}, stream, rows,
-             cols / V, tkg_in<float>(c, 0), tkg_in<float>(c, 1), tkg_out<float>(c),
-             (float)c->node->f[0]);
+             cols / V, tkg_in<float>(c, 0), tkg_in<float>(c, 1), tkg_out<float>(c));
 }
 
 /* ---- entries ---- */
@@ -334,8 +285,6 @@ template <class OP> static int rows_run(const tkg_call *c, cudaStream_t stream) 
 }
 
 const tkg_cuda_op tkg__cuda_rows[] = {
-    {TKG_OP_NORMALIZE, rows_run<normalize_op>, NULL},
-    {TKG_OP_NORMALIZE_GRAD, rows_run<normalize_grad_op>, NULL},
     {TKG_OP_SOFTMAX, rows_run<softmax_op>, NULL},
     {TKG_OP_SOFTMAX_GRAD, rows_run<softmax_grad_op>, NULL},
     {TKG_OP_LOG_SOFTMAX, rows_run<log_softmax_op>, NULL},

@@ -1,26 +1,11 @@
-/* Sampling: which neighbours, which negatives. What is drawn from which random number is written
- * down in cpu/sample.c, and the draws here are the same: a thread does the work of a row (or of an
- * element), with the same counters. */
+/* Sampling: which neighbours, which negatives, which tails. What is drawn from which random number
+ * is written down in cpu/sample.c, and the draws here are the same: a thread does the work of a row
+ * (or of an element), with the same counters. */
 #include "family.h"
 #include "faults.h"
 #include "launch.h"
 #include "philox.cuh"
-
-/* A CSR table. */
-typedef struct table {
-  const int32_t *offsets, *entries;
-  int64_t rows, count;
-} table;
-
-/* Where a row lies; false, and noted, if that is not inside the table. */
-static __device__ __forceinline__ bool find_span(const table &t, int32_t row, int64_t position,
-                                                 tkg_fault fault, int64_t *first, int64_t *count) {
-  *first = t.offsets[row];
-  *count = (int64_t)t.offsets[row + 1] - *first;
-  if (*first >= 0 && *count >= 0 && *first + *count <= t.count) return true;
-  tkg_fault_note(fault, position, row);
-  return false;
-}
+#include "spans.cuh"
 
 /* ---- neighbours ---- */
 
@@ -69,11 +54,6 @@ static __global__ void neighbors_kernel(int64_t m, int64_t k, table t, const int
   }
 }
 
-static table table_of(const tkg_call *c) {
-  return {tkg_in<int32_t>(c, 0), tkg_in<int32_t>(c, 1), tkg__count(c->in[0]) - 1,
-          tkg__count(c->in[1])};
-}
-
 static int neighbors_run(const tkg_call *c, cudaStream_t stream) {
   const table t = table_of(c);
   const int64_t m = tkg__count(c->in[3]);
@@ -97,15 +77,8 @@ typedef struct items {
 } items;
 
 static __device__ __forceinline__ bool knows(const int32_t *known, int64_t count, int32_t item) {
-  int64_t low = 0, high = count;
-  while (low < high) {
-    const int64_t middle = (low + high) / 2;
-    if (known[middle] < item)
-      low = middle + 1;
-    else
-      high = middle;
-  }
-  return low < count && known[low] == item;
+  const int64_t at = place_in_span(known, count, item);
+  return at < count && known[at] == item;
 }
 
 static __device__ __forceinline__ int32_t draw_item(const items &all, uint32_t word,
@@ -177,8 +150,76 @@ static int negatives_run(const tkg_call *c, cudaStream_t stream) {
   return TKG_OK;
 }
 
+/* ---- tails ---- */
+
+/* The edges of a head, and the relation asked for. */
+typedef struct fan {
+  const int32_t *tails, *relations;
+  int64_t count;
+  int32_t relation;
+} fan;
+
+/* Equal tails lie together, one for each relation. */
+static __device__ __forceinline__ bool has_tail(const fan &f, int32_t tail) {
+  for (int64_t at = place_in_span(f.tails, f.count, tail); at < f.count && f.tails[at] == tail;
+       at++)
+    if (f.relations[at] == f.relation) return true;
+  return false;
+}
+
+/* The next node in cyclic order that makes no triple; `tail` if all do. */
+static __device__ int32_t walk_tails(const fan &f, int32_t tail, int64_t all) {
+  int32_t next = tail;
+  for (int64_t step = 1; step < all; step++) {
+    next = next + 1 < all ? next + 1 : 0;
+    if (!has_tail(f, next)) return next;
+  }
+  return tail;
+}
+
+/* Element e of the output. */
+static __device__ int32_t draw_tail(int64_t all, tkg_noise noise, int64_t e, const fan &f) {
+  uint32_t words[4];
+  int32_t tail = 0;
+  for (int t = 0; t < MOST_TRIES; t += 2) {
+    tkg_draw(noise, (uint64_t)e * (MOST_TRIES / 2) + (uint64_t)t / 2, words);
+    tail = (int32_t)tkg__below(words[0], (uint32_t)all);
+    if (!has_tail(f, tail)) return tail;
+    tail = (int32_t)tkg__below(words[2], (uint32_t)all);
+    if (!has_tail(f, tail)) return tail;
+  }
+  return walk_tails(f, tail, all);
+}
+
+static __global__ void tails_kernel(int64_t n, int64_t per_row, table t, const int32_t *relations,
+                                    const int32_t *heads, const int32_t *asked, int64_t all,
+                                    tkg_noise noise, int32_t *out, tkg_fault bad_id,
+                                    tkg_fault bad_span) {
+  for (int64_t e = tkg_first(); e < n; e += tkg_stride()) {
+    const int64_t r = e / per_row;
+    int64_t first, count;
+    if (!tkg_id_ok(heads[r], t.rows, r, bad_id, true)) continue;
+    if (!find_span(t, heads[r], r, bad_span, &first, &count)) continue;
+    out[e] = draw_tail(all, noise, e, {t.entries + first, relations + first, count, asked[r]});
+  }
+}
+
+static int tails_run(const tkg_call *c, cudaStream_t stream) {
+  const table t = table_of(c);
+  const int64_t per_row = c->node->i[0], n = tkg__count(c->node), all = c->node->i[2];
+  if (all > INT32_MAX)
+    return tkg__fail(TKG_E_ARGUMENT, "sample_tails: %" PRId64 " nodes to draw from", all);
+  const tkg_fault bad_id = tkg__fault_ids(c, t.rows);
+  const tkg_fault bad_span = tkg__fault_spans(c, t.offsets, t.count);
+  tkg_launch(tails_kernel, tkg_flat(n), stream, n, per_row, t, tkg_in<int32_t>(c, 2),
+             tkg_in<int32_t>(c, 3), tkg_in<int32_t>(c, 4), all, tkg_noise_of(c, c->node->i[1]),
+             tkg_out<int32_t>(c), bad_id, bad_span);
+  return TKG_OK;
+}
+
 const tkg_cuda_op tkg__cuda_sample[] = {
     {TKG_OP_SAMPLE_NEIGHBORS, neighbors_run, NULL},
     {TKG_OP_SAMPLE_NEGATIVES, negatives_run, NULL},
+    {TKG_OP_SAMPLE_TAILS, tails_run, NULL},
     {0, NULL, NULL},
 };

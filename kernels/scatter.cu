@@ -18,8 +18,8 @@
 #include "family.h"
 #include "faults.h"
 #include "launch.h"
+#include "order.h"
 #include "quad.cuh"
-#include "sort.h"
 
 enum { CHUNK = 64, AHEAD = 4, PARTS_AHEAD = 8 };
 enum { HUB = 32 }; /* chunks behind its first that make a run a hub's */
@@ -33,48 +33,17 @@ typedef struct scatter {
   float *out;
 } scatter;
 
-/* Where the pieces of scratch begin. */
-typedef struct layout {
-  int64_t keys, places, keys_sorted, places_sorted, parts, sort, sort_bytes, bytes;
-  int bits;
-} layout;
-
 static int64_t width_of(const tkg_node *table) {
   int64_t d = 1;
   for (int k = 1; k < table->rank; k++) d *= table->shape[k];
   return d;
 }
 
-/* Takes a piece of scratch of so many elements of 4 bytes. */
-static int64_t piece(int64_t *end, int64_t elements) {
-  const int64_t start = *end;
-  *end += tkg_ceil(elements * 4, 256) * 256;
-  return start;
-}
-
-/* Keys are ids, and n for an id that is none. */
-static layout layout_of(int64_t count, int64_t n, int64_t d) {
-  layout l = {};
-  while (n >> l.bits) l.bits++;
-  l.keys = piece(&l.bytes, count);
-  l.places = piece(&l.bytes, count);
-  l.keys_sorted = piece(&l.bytes, count);
-  l.places_sorted = piece(&l.bytes, count);
-  l.parts = piece(&l.bytes, 2 * tkg_ceil(count, CHUNK) * d);
-  l.sort_bytes = tkg__sort_bytes(count, l.bits);
-  l.sort = piece(&l.bytes, tkg_ceil(l.sort_bytes, 4));
-  return l;
+static int64_t scratch_of(int64_t count, int64_t n, int64_t d) {
+  return tkg__order_of(count, n).bytes + 4 * 2 * tkg_ceil(count, CHUNK) * d;
 }
 
 /* ---- kernels ---- */
-
-static __global__ void prepare_kernel(int64_t count, int64_t n, const int32_t *ids, uint32_t *keys,
-                                      uint32_t *places, tkg_fault fault) {
-  for (int64_t i = tkg_first(); i < count; i += tkg_stride()) {
-    keys[i] = (uint32_t)(tkg_id_ok(ids[i], n, i, fault, true) ? ids[i] : n);
-    places[i] = (uint32_t)i;
-  }
-}
 
 /* What the kernels below read; T is an element or a quad. */
 template <class T> struct sorted {
@@ -220,7 +189,8 @@ template <class T> static __global__ void hubs_kernel(sorted<T> s) {
 /* ---- launchers ---- */
 
 template <class T>
-static void add_launch(const scatter &z, const layout &l, char *scratch, cudaStream_t stream) {
+static void add_launch(const tkg_call *c, const scatter &z, const tkg_order &o,
+                       cudaStream_t stream) {
   const int64_t cols = z.d * (int64_t)sizeof(float) / (int64_t)sizeof(T);
   sorted<T> s;
   s.count = z.count;
@@ -228,27 +198,17 @@ static void add_launch(const scatter &z, const layout &l, char *scratch, cudaStr
   s.n = z.n;
   s.cols = cols;
   s.chunks = z.chunks;
-  s.keys = reinterpret_cast<uint32_t *>(scratch + l.keys_sorted);
-  s.places = reinterpret_cast<uint32_t *>(scratch + l.places_sorted);
+  s.keys = tkg_order_piece(c, o.keys);
+  s.places = tkg_order_piece(c, o.places);
   s.g = reinterpret_cast<const T *>(z.g);
   s.w = z.w;
-  s.parts = reinterpret_cast<T *>(scratch + l.parts);
+  s.parts = reinterpret_cast<T *>(tkg_order_piece(c, o.bytes));
   s.out = reinterpret_cast<T *>(z.out);
   const tkg_shape groups = tkg_tile(z.chunks, cols);
   tkg_launch(chunks_kernel<T>, groups, stream, s);
   tkg_launch(runs_kernel<T>, groups, stream, s);
   if (z.chunks > HUB + 1)
     tkg_launch(hubs_kernel<T>, {dim3(tkg_blocks(z.chunks)), groups.block, 0}, stream, s);
-}
-
-static int sort_ids(const scatter &z, const layout &l, char *scratch, tkg_fault fault,
-                    cudaStream_t stream) {
-  uint32_t *keys = reinterpret_cast<uint32_t *>(scratch + l.keys);
-  uint32_t *places = reinterpret_cast<uint32_t *>(scratch + l.places);
-  tkg_launch(prepare_kernel, tkg_flat(z.count), stream, z.count, z.n, z.ids, keys, places, fault);
-  return tkg__sort(
-      scratch + l.sort, l.sort_bytes, keys, reinterpret_cast<uint32_t *>(scratch + l.keys_sorted),
-      places, reinterpret_cast<uint32_t *>(scratch + l.places_sorted), z.count, l.bits, stream);
 }
 
 static void begin(const scatter &z, cudaStream_t stream) {
@@ -263,9 +223,6 @@ static void begin(const scatter &z, cudaStream_t stream) {
 
 static int scatter_rows(const tkg_call *c, scatter z, cudaStream_t stream) {
   const tkg_fault fault = tkg__fault_ids(c, z.n);
-  if (z.count > UINT32_MAX)
-    return tkg__fail(TKG_E_UNSUPPORTED, "%s: %" PRId64 " ids; at most 2^32 - 1 are sorted at once",
-                     tkg__ops[c->node->op].name, z.count);
   if (z.n == 0 || z.d == 0) {
     tkg__fault_check(z.ids, z.count, z.n, fault, stream);
     return TKG_OK;
@@ -273,14 +230,13 @@ static int scatter_rows(const tkg_call *c, scatter z, cudaStream_t stream) {
   begin(z, stream);
   if (z.count == 0) return TKG_OK;
   z.chunks = tkg_ceil(z.count, CHUNK);
-  const layout l = layout_of(z.count, z.n, z.d);
-  char *scratch = static_cast<char *>(c->scratch);
-  const int status = sort_ids(z, l, scratch, fault, stream);
+  const tkg_order o = tkg__order_of(z.count, z.n);
+  const int status = tkg__order_ids(c, &o, z.ids, fault, stream);
   if (status) return status;
   if (tkg_by_four(z.g, z.d) && tkg_by_four(z.out, z.d))
-    add_launch<float4>(z, l, scratch, stream);
+    add_launch<float4>(c, z, o, stream);
   else
-    add_launch<float>(z, l, scratch, stream);
+    add_launch<float>(c, z, o, stream);
   return TKG_OK;
 }
 
@@ -298,7 +254,7 @@ static int scatter_add_run(const tkg_call *c, cudaStream_t stream) {
 }
 
 static int64_t scatter_add_scratch(const tkg_node *node, const tkg_node *const *in) {
-  return layout_of(tkg__count(in[1]), node->shape[0], width_of(node)).bytes;
+  return scratch_of(tkg__count(in[1]), node->shape[0], width_of(node));
 }
 
 static int mix_scatter_run(const tkg_call *c, cudaStream_t stream) {
@@ -316,7 +272,7 @@ static int mix_scatter_run(const tkg_call *c, cudaStream_t stream) {
 }
 
 static int64_t mix_scatter_scratch(const tkg_node *node, const tkg_node *const *in) {
-  return layout_of(tkg__count(in[2]), node->shape[0], tkg__cols(node)).bytes;
+  return scratch_of(tkg__count(in[2]), node->shape[0], tkg__cols(node));
 }
 
 /* ---- take_grad: g[b,j], ids[b,j] -> out[b,r] ---- */
