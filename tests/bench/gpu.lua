@@ -5,9 +5,7 @@
 local lfs = require 'lfs'
 local tk = require 'tinykg'
 local clock = require 'tinykg.clock'
-local feed = require 'tinykg.feed'
 local json = require 'tinykg.json'
-local phases = require 'tinykg.train.phases'
 
 local quick, build, only = false, 'build', nil
 for _, word in ipairs(arg) do
@@ -17,6 +15,8 @@ for _, word in ipairs(arg) do
 end
 local DEVICE = os.getenv('TINYKG_DEVICE') or 'cuda'
 local home = os.getenv('TINYKG_HOME') or '.'
+local steps = dofile(home .. '/tests/bench/steps.lua')
+local median = steps.median
 local lines = {}
 local started = clock.now()
 local LIMIT = 440 -- seconds: what comes late is left out
@@ -32,11 +32,6 @@ local function heading(text) print('\n== ' .. text) end
 local function time_for(what)
   if clock.now() - started < LIMIT then return true end
   print(what .. ': left out, eight minutes are nearly over')
-end
-
-local function median(list)
-  table.sort(list)
-  return list[math.ceil(#list / 2)]
 end
 
 local function command(text)
@@ -89,45 +84,8 @@ local SETTINGS = {
    options = quick and {dim = 8, batch_size = 16, kg_batch_size = 16} or {}},
 }
 
---- A recipe's phases at so many bits: what its training alternates between, a step each.
 local function trainer(setting, data, bits)
-  local recipe = dofile(home .. '/recipes/' .. setting.recipe .. '.lua')
-  local o = recipe:complete(setting.options)
-  tk.seed(0)
-  local model = recipe.build(data, o):train()
-  if model.begin_epoch then tk.no_grad(model.begin_epoch, model, 1) end
-  return {bits = bits, o = o, phases = phases.of(recipe, model, data, o, {bits = bits})}
-end
-
---- What the steps of a phase are called with, without end.
-local function batches_of(phase, o)
-  local epoch, iterate = 0, nil
-  return function()
-    if not phase.part then return true end
-    local batch = iterate and iterate()
-    if not batch then
-      epoch = epoch + 1
-      iterate = feed.batches(phase.part, {size = o.batch_size, drop_last = true, seed = 1,
-                                          epoch = epoch})
-      batch = iterate()
-    end
-    return batch
-  end
-end
-
---- Milliseconds of some steps of phase k of each run, in turns: a busy machine slows all alike. A
---- step ends when its loss is on the host.
-local function time_phase(runs, k, steps)
-  local next_batch = batches_of(runs[1].phases[k], runs[1].o)
-  for _, run in ipairs(runs) do run.times = {} end
-  for n = -2, steps do
-    for _, run in ipairs(runs) do
-      local batch = next_batch()
-      local from = clock.now()
-      run.phases[k].step(batch)
-      if n > 0 then run.times[n] = 1000 * (clock.now() - from) end
-    end
-  end
+  return steps.trainer(home .. '/recipes/' .. setting.recipe .. '.lua', setting.options, data, bits)
 end
 
 local STEP = '%-34s %5s %10s %10s %8s %10s %14s'
@@ -155,9 +113,9 @@ local function step_times(setting, dir)
   by_op.suffix = ', op by op'
   print(STEP:format('step', 'bits', 'median ms', 'min ms', 'x 32', 'replayed', 'kept bytes'))
   for k, phase in ipairs(runs[1].phases) do
-    time_phase(runs, k, quick and 3 or 60)
+    steps.time_phase(runs, k, quick and 3 or 60)
     tk.replay(false)
-    time_phase({by_op}, k, quick and 3 or 20)
+    steps.time_phase({by_op}, k, quick and 3 or 20)
     tk.replay(true)
     runs[6] = by_op
     local median_32 = print_steps(setting.name .. (phase.label ~= '' and ', ' .. phase.name or ''),
