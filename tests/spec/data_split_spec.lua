@@ -152,6 +152,39 @@ describe('filters', function()
       { kcore = { item = 2 } }).names.items:name(0))
   end)
 
+  it('order by degree: new numbers, the same names, interactions and triples', function()
+    local dir = fixtures.dir { ['interactions.tsv'] = lines, ['kg.tsv'] = graph }
+    local function named(set)
+      local list = {}
+      for _, part in ipairs { 'train', 'valid', 'test' } do
+        for i = 0, set[part].n - 1 do
+          list[#list + 1] = part .. ' ' .. set.names.users:name(set[part].users[i]) .. ' ' ..
+            set.names.items:name(set[part].items[i])
+        end
+      end
+      for i = 0, set.graph.n - 1 do
+        list[#list + 1] = set.names.entities:name(set.graph.heads[i]) .. ' ' ..
+          set.names.relations:name(set.graph.relations[i]) .. ' ' ..
+          set.names.entities:name(set.graph.tails[i])
+      end
+      table.sort(list)
+      return list
+    end
+    for _, ratios in ipairs { { 1, 0, 0 }, { 0.5, 0.25, 0.25 } } do
+      local given = data.load(dir, { ratios = ratios, seed = 3 })
+      local set = data.load(dir, { ratios = ratios, seed = 3, order = 'degree' })
+      assert.same(named(given), named(set))
+      assert.same({ given.users, given.items, given.entities },
+        { set.users, set.items, set.entities })
+    end
+    local set = data.load(dir, { ratios = { 1, 0, 0 }, order = 'degree' })
+    assert.equal('x', set.names.items:name(0)) -- two users and a triple
+    assert.equal('y', set.names.items:name(1)) -- the same, and behind x as given
+    assert.equal('v', set.names.items:name(set.items - 1))
+    assert.equal('a', set.names.users:name(0))
+    assert.equal(0, set.names.items:id('x'))
+  end)
+
   it('that leave nothing say so', function()
     local dir = fixtures.dir { ['interactions.tsv'] = lines }
     assert.equal('no interactions are left to split',
