@@ -59,7 +59,7 @@ LINK    = $(CC) -shared -fopenmp $(CFLAGS) $(LDFLAGS) -Wl,-z,defs -Wl,-z,nodelet
 JOBS = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc 2>/dev/null || echo 1))
 MAKEFLAGS += --no-print-directory
 
-.PHONY: build test test-gpu demo bench deps deps-dev lint format install clean help check-asan \
+.PHONY: build test test-gpu bench-gpu demo bench deps deps-dev lint format install clean help check-asan \
   check-valgrind objects FORCE
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -138,12 +138,26 @@ test:
 	@$(MAKE) $(JOBS) emu-tests
 	@DEVICES=emu $(call RUN_TESTS,$(LIB))
 
-# The same specs, and the op check with random shapes, on a real GPU; for a machine that has one.
+# For a machine with a GPU: the same specs on it, with what needs a real one, the op check with random
+# shapes, and a small recipe under compute-sanitizer. Done, one way or the other, in eight minutes.
+NEEDS_NVCC = $(if $(NVCC),:,echo 'no nvcc: the GPU backend cannot be built (NVCC=path names one)'; exit 1)
+GPU_TESTS_END = $$(($$(date +%s) + 420))
 test-gpu:
 	@$(DEPS) run
+	@$(NEEDS_NVCC)
+	@end=$(GPU_TESTS_END); $(MAKE) build && $(MAKE) $(JOBS) $(HERE_ARCHS) cuda check-device && \
+	  { DEADLINE=$$((end - 100)) HOST=no DEVICES=cuda $(call RUN_TESTS,$(LIB)); tests=$$?; \
+	    DEADLINE=$$end tests/tools/sanitize.sh && [ $$tests = 0 ]; }
+
+# Figures of the GPU: kernels, steps, memory, PyTorch beside them. DEVICE=emu QUICK=1 tries it out.
+bench-gpu:
+	@$(DEPS) run
+	@$(if $(filter emu cpu,$(DEVICE)),:,$(NEEDS_NVCC))
 	@$(MAKE) build
-	@$(MAKE) $(JOBS) cuda check-device
-	@DEVICES=cuda $(call RUN_TESTS,$(LIB))
+	@$(MAKE) $(JOBS) $(if $(filter cuda%,$(or $(DEVICE),cuda)),$(HERE_ARCHS) cuda,$(DEVICE:cpu=build)) \
+	  $(BUILD)/bench/kernels
+	@TINYKG_DEVICE='$(or $(DEVICE),cuda)' timeout 480 ./tinykg tests/bench/gpu.lua \
+	  $(if $(QUICK),--quick) '$(BUILD)'
 
 demo:
 	@$(DEPS) run
@@ -179,11 +193,11 @@ check-valgrind:
 
 lint:
 	@$(DEPS) run dev
-	@CPPFLAGS='$(filter-out -Werror,$(BASE_FLAGS))' ISA='$(firstword $(ISAS))' tests/tools/lint.sh
+	@CPPFLAGS='$(filter-out -Werror,$(BASE_FLAGS))' ISA='$(firstword $(ISAS))' NVCC='$(NVCC)' tests/tools/lint.sh
 
 format:
 	clang-format -i $(wildcard engine/*.[ch] engine/cpu/*.[ch] tests/emu/*.h tests/emu/*.cpp)
-	for f in kernels/*.cu kernels/*.cuh kernels/*.h tests/emu/*.cu; do \
+	for f in kernels/*.cu kernels/*.cuh kernels/*.h tests/emu/*.cu tests/bench/*.cpp; do \
 	  clang-format --assume-filename=x.cpp <$$f >$$f.new && mv $$f.new $$f; done
 
 # --- installing ----------------------------------------------------------------------------------
@@ -227,10 +241,11 @@ make test            install what is missing, build, run every test   [SPEC=file
 make deps            install what is missing to build and run (apt-get; says what and why)
 make deps-dev        the same for the tools that lint and the checks use
 make cuda            build the GPU backend (needs nvcc; CUDA_ARCHS='90' chooses devices)
-make test-gpu        the specs of ops and an op check on a real GPU
+make test-gpu        specs, op check, compute-sanitizer on a real GPU
+make bench-gpu       kernels, steps and memory of a real GPU, with PyTorch beside them
 make check-emu       the GPU kernels on the CPU; check-emu-asan, check-emu-tsan: under sanitizers
 make bench           speed on this machine, as ratios
-make lint            formatting, clang-tidy, cppcheck, luacheck, sizes of functions and files
+make lint            formatting, clang-tidy, cppcheck, luacheck, sizes, kernels that spill registers
 make format          let clang-format lay out the engine
 make check-asan      the tests under AddressSanitizer and UndefinedBehaviorSanitizer
 make check-valgrind  the tests under valgrind

@@ -25,8 +25,27 @@ typedef struct tkg_call {
   void *out;                          /* may equal data[0] for ops with flag P or U */
   void *scratch;                      /* scratch_bytes(node, in) bytes, contents undefined */
   const tkg_run_context *context;
-  const char *where; /* the recipe's line, or NULL; valid until finish, in a recording as long as it */
+  const char
+      *where; /* the recipe's line, or NULL; valid until finish, in a recording as long as it */
 } tkg_call;
+
+/* A node of a group that runs in tiles (tile.c). Of what lives in a tile only, `data` and `out` are
+ * offsets in a tile's memory, where its rows follow each other. */
+typedef struct tkg_tile_call {
+  tkg_call call;
+  uint32_t in_tile; /* bit k: input k is such a value */
+  bool out_in_tile;
+  bool reduces; /* sums over rows: scratch has a partial result for each chunk, to be added in order
+                 */
+} tkg_tile_call;
+
+typedef struct tkg_tiling {
+  int64_t rows, tile;
+  int chunks;   /* the rows are cut into so many, each a whole number of tiles */
+  char *memory; /* of `memories` tiles, tile_bytes each */
+  int64_t tile_bytes;
+  int memories;
+} tkg_tiling;
 
 enum tkg_device_memory {
   TKG_MEMORY_HELD,
@@ -50,6 +69,11 @@ typedef struct tkg_backend {
   int (*run)(const tkg_call *call); /* status */
   const char *(*error)(void); /* message of this thread's last failed run; NULL: tkg_error() */
 
+  /* ---- backends that run groups of nodes a tile of rows at a time; NULL on others ---- */
+
+  /* A status; the message then begins with the failed call's `where`. */
+  int (*run_tiles)(const tkg_tile_call *calls, int n, const tkg_tiling *tiling);
+
   /* ---- backends that queue and run behind the caller's back; NULL on others ---- */
 
   /* Before the first op of a run: hands over what differs from run to run. Until `finish` the
@@ -66,8 +90,8 @@ typedef struct tkg_backend {
    * `recorded`. A recording holds the ops as they were called, addresses included, but nothing of
    * the context; whoever replays it sees to it that the addresses still hold. An op that has run
    * before, on the same addresses, allocates nothing and can be recorded. */
-  bool (*record)(void);             /* false: not now; go on as usual */
-  tkg_recording *(*recorded)(void); /* NULL: that could not be recorded */
+  bool (*record)(void);                    /* false: not now; go on as usual */
+  tkg_recording *(*recorded)(void);        /* NULL: that could not be recorded */
   int (*replay)(tkg_recording *recording); /* queues it, with this run's context. A status. */
   void (*forget)(tkg_recording *recording);
 

@@ -95,6 +95,7 @@ static int compile(tkg_plan *plan, const tkg_tape *tape, tkg_optimizer *optimize
     if (!status && optimizer) status = add_updates(p, optimizer);
     if (!status) status = tkg__save(p, &plan->policy);
   }
+  p->tiled = plan->policy.tiles;
   if (!status) status = tkg__plan(p);
   if (!status) unbind(p);
   return status;
@@ -107,12 +108,13 @@ void tkg__program_free(tkg_program *p) {
   free(p->kept);
   free(p->order);
   free(p->offset);
+  free(p->groups);
+  free(p->in_tile);
 }
 
 void tkg__plan_free(tkg_plan *plan) {
   if (!plan) return;
-  if (plan->program.tape)
-    tkg__replay_forget(&plan->replay, plan->program.tape->engine->backend);
+  if (plan->program.tape) tkg__replay_forget(&plan->replay, plan->program.tape->engine->backend);
   tkg__program_free(&plan->program);
   free(plan->recorded);
   free(plan->asked);
@@ -154,7 +156,7 @@ static bool same_plan(const tkg_plan *a, const tkg_plan *b, const tkg_tape *tape
          a->optimizer == b->optimizer && same_constants(a->constants, b->constants) &&
          a->policy.bits == b->policy.bits && a->policy.rounding == b->policy.rounding &&
          a->policy.small == b->policy.small && a->policy.save == b->policy.save &&
-         a->policy.rows == b->policy.rows &&
+         a->policy.rows == b->policy.rows && a->policy.tiles == b->policy.tiles &&
          memcmp(a->asked, b->asked, (size_t)a->asked_count * sizeof *a->asked) == 0 &&
          memcmp(a->recorded, tape->nodes, (size_t)a->n * sizeof *tape->nodes) == 0 &&
          same_parameters(&a->program, tape);

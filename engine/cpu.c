@@ -1,4 +1,5 @@
 /* The CPU backend: memory, the table of kernels, and the split of a node over threads. */
+#include <omp.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -6,7 +7,7 @@
 #include <sys/mman.h>
 
 #include "backend.h"
-#include "cpu/kernel.h"
+#include "cpu/flat.h"
 #include "error.h"
 #include "isa.h"
 
@@ -137,6 +138,78 @@ static int run(const tkg_call *c) {
   return status;
 }
 
+/* ---- running a group in tiles ---- */
+
+/* Rows first..last-1 of one node. Flat kernels have units of FLAT_BLOCK elements, of which a tile
+ * is a whole number; others a unit a row. */
+static int run_rows(const tkg_cpu_op *k, const tkg_call *c, int64_t first, int64_t last) {
+  if (k->rows) return k->rows(c, first, last);
+  int64_t rows = tkg__rows(c->node), units = k->units ? k->units(c->node, c->in) : rows;
+  if (units == rows) return k->run(c, first, last);
+  int64_t cols = tkg__cols(c->node);
+  return k->run(c, first * cols / FLAT_BLOCK, (last * cols + FLAT_BLOCK - 1) / FLAT_BLOCK);
+}
+
+/* Where row 0 of a value would lie whose row `first` lies at `offset` of a tile's memory: kernels
+ * count rows from the beginning of the whole. */
+static void *whole_of(char *memory, const void *offset, const tkg_node *n, int64_t first) {
+  return memory + (intptr_t)offset - first * tkg__cols(n) * (int64_t)sizeof(float);
+}
+
+static int run_in_tile(const tkg_tile_call *t, char *memory, int chunk, int64_t first, int64_t last,
+                       bool begins) {
+  const tkg_cpu_op *k = kernel_of(t->call.node->op);
+  tkg_call c = t->call;
+  for (int i = 0; i < c.node->inputs; i++)
+    if (t->in_tile >> i & 1) c.data[i] = whole_of(memory, c.data[i], c.in[i], first);
+  if (t->out_in_tile) c.out = whole_of(memory, c.out, c.node, first);
+  if (!t->reduces) return run_rows(k, &c, first, last);
+  k->accumulate(&c, first, last, (float *)c.scratch + chunk * tkg__count(c.node), begins);
+  return TKG_OK;
+}
+
+/* The tiles of one chunk, one after the other. */
+static int run_chunk(const tkg_tile_call *calls, int n, const tkg_tiling *t, int chunk,
+                     char *memory) {
+  int64_t tiles = (t->rows + t->tile - 1) / t->tile;
+  int64_t begin = tiles * chunk / t->chunks, end = tiles * (chunk + 1) / t->chunks;
+  for (int64_t tile = begin; tile < end; tile++) {
+    int64_t first = tile * t->tile, last = first + t->tile < t->rows ? first + t->tile : t->rows;
+    for (int i = 0; i < n; i++) {
+      int status = run_in_tile(&calls[i], memory, chunk, first, last, tile == begin);
+      const char *where = calls[i].call.where;
+      if (status) return where ? tkg__fail_at(status, "%s", where) : status;
+    }
+  }
+  return TKG_OK;
+}
+
+static void add_partials(const tkg_tile_call *t, int chunks) {
+  int64_t count = tkg__count(t->call.node);
+  const float *restrict part = t->call.scratch;
+  float *restrict out = t->call.out;
+  for (int64_t j = 0; j < count; j++) {
+    double sum = 0;
+    for (int c = 0; c < chunks; c++) sum += (double)part[c * count + j];
+    out[j] = (float)sum;
+  }
+}
+
+/* Threads take chunks as they come: what a chunk computes does not depend on who does. */
+static int run_tiles(const tkg_tile_call *calls, int n, const tkg_tiling *t) {
+  int failed = t->chunks, threads = calls->call.context->threads;
+  if (threads > t->memories) threads = t->memories;
+#pragma omp parallel for num_threads(threads) schedule(dynamic, 1) reduction(min : failed)
+  for (int chunk = 0; chunk < t->chunks; chunk++) {
+    char *memory = t->memory + omp_get_thread_num() * t->tile_bytes;
+    if (run_chunk(calls, n, t, chunk, memory) && chunk < failed) failed = chunk;
+  }
+  if (failed < t->chunks) return run_chunk(calls, n, t, failed, t->memory); /* for its message */
+  for (int i = 0; i < n; i++)
+    if (calls[i].reduces) add_partials(&calls[i], t->chunks);
+  return TKG_OK;
+}
+
 const tkg_backend tkg__cpu_backend = {
     .name = "cpu",
     .allocate = allocate,
@@ -148,4 +221,5 @@ const tkg_backend tkg__cpu_backend = {
     .supports = supports,
     .scratch_bytes = scratch_bytes,
     .run = run,
+    .run_tiles = run_tiles,
 };

@@ -38,6 +38,12 @@ static int check_tails(const packing *p) {
   return TKG_OK;
 }
 
+static bool is_loopless(const packing *p) {
+  for (int64_t i = 0; i < p->e; i++)
+    if (p->heads[i] == p->tails[i]) return false;
+  return true;
+}
+
 static void put_relations(packing *p) {
   if (!p->relations) return;
   int32_t *to = part(p, p->e);
@@ -81,7 +87,7 @@ int tkg_graph_pack(int64_t n, int64_t m, int64_t e, const int32_t *heads, const 
   if (!status) status = pack_forward(&p, places);
   if (!status && !one_way) status = pack_backward(&p, packed, places, &symmetric);
   *found = (with ? TKG_GRAPH_RELATIONS : 0) | (one_way ? TKG_GRAPH_ONE_WAY : 0) |
-           (symmetric ? TKG_GRAPH_SYMMETRIC : 0);
+           (symmetric ? TKG_GRAPH_SYMMETRIC : 0) | (is_loopless(&p) ? TKG_GRAPH_LOOPLESS : 0);
   free(spare);
   return status;
 }

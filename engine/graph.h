@@ -16,16 +16,18 @@ enum {
   TKG_GRAPH_BACKWARD = 1,  /* of an op, not of a layout: from heads to tails */
   TKG_GRAPH_SYMMETRIC = 2, /* both orientations have the same offsets and ids: stored once */
   TKG_GRAPH_RELATIONS = 4, /* edges have relation ids */
-  TKG_GRAPH_ONE_WAY = 8    /* there is no second part: nothing can go backward */
+  TKG_GRAPH_ONE_WAY = 8,   /* there is no second part: nothing can go backward */
+  TKG_GRAPH_LOOPLESS = 16  /* no edge leads from a node to itself */
 };
 
 /* Elements of a packed graph of n heads, m tails and e edges. */
 int64_t tkg_graph_length(int64_t n, int64_t m, int64_t e, int64_t layout);
 
 /* Packs e edges. relations is read when `layout` says RELATIONS, and may be NULL otherwise; of
- * ONE_WAY it is as asked; SYMMETRIC is found out: `*found` is the layout that was made. `packed`
- * has room for tkg_graph_length(n, m, e, layout). place[e], or NULL: where each edge given went.
- * Edges with equal ends keep their order. TKG_E_RANGE: an id that is negative or too large. */
+ * ONE_WAY it is as asked; SYMMETRIC and LOOPLESS are found out: `*found` is the layout that was
+ * made. `packed` has room for tkg_graph_length(n, m, e, layout). place[e], or NULL: where each edge
+ * given went. Edges with equal ends keep their order. TKG_E_RANGE: an id that is negative or too
+ * large. */
 int tkg_graph_pack(int64_t n, int64_t m, int64_t e, const int32_t *heads, const int32_t *relations,
                    const int32_t *tails, int64_t layout, int32_t *packed, int64_t *found,
                    int32_t *place);

@@ -1,5 +1,6 @@
 /* A program: a tape on its way from recorded values to a plan that runs. Each pass is a file that
- * takes a program and leaves a better one:  rows -> grad -> save -> plan -> run. */
+ * takes a program and leaves a better one:  rows -> grad -> save -> plan
+ * (which calls tile) -> run. */
 #ifndef TKG_PROGRAM_H
 #define TKG_PROGRAM_H
 
@@ -11,6 +12,7 @@ typedef struct tkg_policy {
   int rounding;  /* tkg_rounding */
   int64_t small; /* values of at most so many bytes are kept exactly */
   bool save;     /* false: whatever backward reads is kept exactly */
+  bool tiles;    /* false: node after node */
   bool rows;     /* false: whole values are computed where some rows of them are gathered */
 } tkg_policy;
 
@@ -23,6 +25,16 @@ typedef struct tkg_kept_value {
   int bits;
   int64_t exact_bytes, kept_bytes;
 } tkg_kept_value;
+
+/* Nodes that run a tile of rows at a time; see tile.c. */
+typedef struct tkg_group {
+  int first, last; /* places in the order */
+  int64_t rows, tile;
+  int chunks;         /* parts of the rows that run at once: each has partial sums of its own */
+  int memories;       /* how many tiles have memory at a time */
+  int64_t tile_bytes; /* of one */
+  int64_t memory;     /* offset of the first in the arena */
+} tkg_group;
 
 typedef struct tkg_program {
   tkg_tape *tape;
@@ -43,7 +55,12 @@ typedef struct tkg_program {
   int32_t *storage; /* node whose memory a node uses (itself, or what it aliases) */
   int64_t *offset;  /* in the arena; -1: memory of a leaf or an output */
   int64_t *shift;   /* bytes into the storage, for aliases */
-  int64_t *scratch; /* offset of a node's scratch memory; -1: none */
+  int64_t *scratch; /* offset of a node's scratch memory, or of a group's partial sums; -1: none */
+  bool tiled;       /* groups are wanted */
+  tkg_group *groups;
+  int group_count;
+  int32_t *group_of; /* of a node; -1: it runs alone */
+  bool *in_tile;     /* the value exists a tile at a time; offset is in the tile's memory */
   int64_t arena_bytes;
   int64_t at_peak[TKG_KIND_COUNT]; /* what fills the arena at its fullest */
 } tkg_program;

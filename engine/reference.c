@@ -55,6 +55,17 @@ static void graph_sum(counter *c, const tkg_node *n) {
   if (learns) value(c, n->in[weight]);
 }
 
+/* A matrix gathered for each row; once for all products that have matrices and ids in common. */
+static void grouped_matmul(counter *c, const tkg_node *n, int i) {
+  value(c, n->in[0]);
+  for (int k = 0; k < i; k++) {
+    const tkg_node *other = &c->tape->nodes[k];
+    if (other->op == TKG_OP_GROUPED_MATMUL && other->in[1] == n->in[1] && other->in[2] == n->in[2])
+      return;
+  }
+  edges(c, tkg__rows(n), tkg__cols(n) * tkg__cols(&c->tape->nodes[n->in[0]]), false);
+}
+
 static void node(counter *c, int i) {
   const tkg_node *n = &c->tape->nodes[i];
   switch (n->op) {
@@ -112,9 +123,8 @@ static void node(counter *c, int i) {
   case TKG_OP_AGGREGATE_PICK:
     value(c, n->in[2]);
     break;
-  case TKG_OP_GROUPED_MATMUL: /* a matrix is gathered for each row */
-    value(c, n->in[0]);
-    edges(c, tkg__rows(n), tkg__cols(n) * tkg__cols(&c->tape->nodes[n->in[0]]), false);
+  case TKG_OP_GROUPED_MATMUL:
+    grouped_matmul(c, n, i);
     break;
   case TKG_OP_MIX_DOT:
     value(c, n->in[0]);

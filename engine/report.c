@@ -87,7 +87,8 @@ static void put(writer *w, const char *format, ...) {
   va_end(args);
 }
 
-/* The program after its passes, in the order it runs: what a pass did can be read. */
+/* The program after its passes, in the order it runs: what a pass did can be read. A value has its
+ * place in the arena (@), or in a tile of its group. */
 int64_t tkg_step_print(const tkg_step *step, char *text, int64_t size) {
   writer w = {.size = size};
   w.text = text;
@@ -104,10 +105,11 @@ int64_t tkg_step_print(const tkg_step *step, char *text, int64_t size) {
         i, tkg__ops[n->op].name);
     for (int k = 0; k < n->inputs; k++) put(&w, " %d", n->in[k]);
     put(&w, "  %s", tkg__shape_text(n, shape));
-    if (p->storage[i] == i)
-      put(&w, "  @%lld", (long long)p->offset[i]);
-    else
+    if (p->storage[i] != i)
       put(&w, "  in %d", p->storage[i]);
+    else
+      put(&w, "  %s%lld", p->in_tile[i] ? "tile+" : "@", (long long)p->offset[i]);
+    if (p->group_of[i] >= 0) put(&w, "  group %d", p->group_of[i]);
     if (p->tape->side[i].where) put(&w, "  %s", p->tape->side[i].where);
     put(&w, "\n");
   }

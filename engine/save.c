@@ -4,16 +4,14 @@
  * small (exact), quantize. Then backward's reads are rewritten: to codes that are decoded, to
  * sign masks, to nodes recorded once more.
  *
- * Which values may be noisy is not a list of ops but a property that is checked. A decoded copy is
- * unbiased, so every gradient stays unbiased as long as backward is linear in each noisy copy and
- * multiplies only copies of independent noise (METHOD section 1). Noise is followed from every
- * copy through backward (`reads` in ops.def says how an op passes it on); where it would meet
- * itself or enter a non-linear op, the value is kept exactly. */
+ * Which values may be noisy is not a list of ops but a property that is checked (noise.c): where a
+ * copy's noise would meet itself or enter a non-linear op, the value is kept exactly. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "codec.h"
 #include "error.h"
+#include "noise.h"
 #include "program.h"
 
 enum { STREAM_KEPT = 1 << 20 }; /* rounding noise; dropout and sampling count from 0 */
@@ -74,9 +72,19 @@ static bool inputs_available(const save *s, int v) {
   return true;
 }
 
+/* A batch's rows of a much larger value that is kept in codes: a copy of their own costs little,
+ * and has noise of its own. Rows of a loss often meet themselves, and then they alone are kept
+ * exactly and not the whole that they are from. */
+static bool few_rows_of_codes(const save *s, int v) {
+  const tkg_node *n = &s->old->nodes[v];
+  return n->op == TKG_OP_GATHER && !s->exactly[n->in[0]] &&
+         8 * tkg__count(n) <= tkg__count(&s->old->nodes[n->in[0]]);
+}
+
 /* Cheap to compute again, or asked for by the recipe; random ops are only where R says so. */
 static bool may_recompute(const save *s, int v) {
   const tkg_node *n = &s->old->nodes[v];
+  if (few_rows_of_codes(s, v)) return false;
   bool asked = n->rule == TKG_RULE_RECOMPUTE && !tkg__op_is(n->op, 'Q');
   return (asked || tkg__op_is(n->op, 'R')) && !s->must_be_exact[v] && inputs_available(s, v);
 }
@@ -235,74 +243,7 @@ static int rewrite(save *s, int *forward) {
   return status;
 }
 
-/* ---- 4. noise, followed through backward ---- */
-
-typedef struct noise {
-  uint64_t *bits; /* words a node */
-  int words;
-} noise;
-
-static bool blame(save *s, const uint64_t *bits, int words, const int32_t *sources) {
-  bool any = false;
-  for (int b = 0; b < 64 * words; b++)
-    if ((bits[b / 64] >> (b % 64)) & 1) any = s->must_be_exact[s->source[sources[b]]] = true;
-  return any;
-}
-
-static bool multiplied(int op, int input) {
-  char reads = tkg__op_reads(op, input);
-  return reads == 'm' || reads == 'q';
-}
-
-/* True when a node of the new tape breaks the rule; the values to blame must then be exact. */
-static bool breaks(save *s, const noise *z, int i, const int32_t *sources, uint64_t *shared) {
-  const tkg_node *n = &s->fresh->nodes[i];
-  if (tkg__op_is(n->op, 'U')) return false; /* gradients have arrived */
-  bool any = false;
-  for (int a = 0; a < n->inputs; a++) {
-    const uint64_t *za = z->bits + (size_t)n->in[a] * (size_t)z->words;
-    char reads = tkg__op_reads(n->op, a);
-    bool codes = s->fresh->nodes[n->in[a]].dtype == TKG_CODES;
-    if (reads == 'x' || reads == 's' || (reads == 'q' && !codes))
-      any |= blame(s, za, z->words, sources);
-    for (int b = a + 1; multiplied(n->op, a) && b < n->inputs; b++) {
-      const uint64_t *zb = z->bits + (size_t)n->in[b] * (size_t)z->words;
-      if (!multiplied(n->op, b)) continue;
-      for (int w = 0; w < z->words; w++) shared[w] = za[w] & zb[w];
-      any |= blame(s, shared, z->words, sources);
-    }
-  }
-  return any;
-}
-
-static int find_conflicts(save *s, bool *found) {
-  int n = s->fresh->n, count = 0;
-  for (int i = 0; i < n; i++) count += s->source[i] >= 0;
-  *found = false;
-  if (!count) return TKG_OK;
-  noise z = {NULL, (count + 63) / 64};
-  size_t words = (size_t)z.words;
-  z.bits = calloc(((size_t)n + 1) * words, sizeof *z.bits); /* the last row is scratch */
-  int32_t *sources = calloc(64 * words, sizeof *sources);
-  for (int i = 0, at = 0; i < n && z.bits && sources; i++) {
-    uint64_t *zi = z.bits + (size_t)i * words;
-    const tkg_node *node = &s->fresh->nodes[i];
-    if (s->source[i] >= 0) {
-      zi[at / 64] |= 1ULL << (at % 64);
-      sources[at++] = i;
-      continue;
-    }
-    if (breaks(s, &z, i, sources, z.bits + (size_t)n * words)) *found = true;
-    for (int k = 0; k < node->inputs; k++)
-      for (size_t w = 0; w < words; w++) zi[w] |= z.bits[(size_t)node->in[k] * words + w];
-  }
-  int status = z.bits && sources ? TKG_OK : tkg__fail(TKG_E_MEMORY, "save: no memory");
-  free(z.bits);
-  free(sources);
-  return status;
-}
-
-/* ---- 5. the report ---- */
+/* ---- 4. the report ---- */
 
 static int64_t kept_bytes(const save *s, int v) {
   switch (s->rule[v]) {
@@ -383,7 +324,7 @@ int tkg__save(tkg_program *p, const tkg_policy *policy) {
   for (bool again = true; again && !status;) {
     choose_all(&s);
     status = rewrite(&s, &forward);
-    if (!status) status = find_conflicts(&s, &again);
+    if (!status) status = tkg__noise_conflicts(s.fresh, s.source, s.must_be_exact, &again);
   }
   if (!status) status = report(&s);
   if (!status) {

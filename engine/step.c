@@ -7,12 +7,13 @@
 
 #include "codec.h"
 #include "error.h"
+#include "tile.h"
 
 int tkg_step_create(tkg_engine *engine, tkg_step **out) {
   *out = calloc(1, sizeof **out);
   if (!*out) return tkg__fail(TKG_E_MEMORY, "no memory for a step");
   (*out)->engine = tkg__engine_retain(engine);
-  (*out)->policy = (tkg_policy){32, TKG_ROUND_DITHER, 4096, true, true};
+  (*out)->policy = (tkg_policy){32, TKG_ROUND_DITHER, 4096, true, true, true};
   return TKG_OK;
 }
 
@@ -35,6 +36,8 @@ int tkg_step_set(tkg_step *step, const char *option, double value) {
     step->policy.small = (int64_t)value;
   else if (strcmp(option, "save") == 0)
     step->policy.save = value != 0;
+  else if (strcmp(option, "tiles") == 0)
+    step->policy.tiles = value != 0;
   else if (strcmp(option, "rows") == 0)
     step->policy.rows = value != 0;
   else if (strcmp(option, "number") == 0 && value >= 0 && value <= UINT32_MAX)
@@ -57,8 +60,8 @@ typedef struct run {
 
 static tkg_run_context context_of(const tkg_step *step, const tkg_optimizer *o) {
   const tkg_engine *engine = step->engine;
-  tkg_run_context c = {.seed = engine->seed, .step = step->number, .threads = engine->threads,
-                       .tf32 = engine->tf32};
+  tkg_run_context c = {
+      .seed = engine->seed, .step = step->number, .threads = engine->threads, .tf32 = engine->tf32};
   if (o) {
     c.lr = o->lr;
     c.t = o->t + 1;
@@ -105,10 +108,13 @@ static int own_words(const run *r, int status) {
   return status;
 }
 
-static int run_node(const run *r, int i) {
+static bool is_view(const tkg_program *p, int i) {
+  return p->storage[i] != i && !tkg__op_is(p->tape->nodes[i].op, 'U');
+}
+
+static tkg_call call_of(const run *r, int i) {
   const tkg_program *p = r->p;
   const tkg_node *n = &p->tape->nodes[i];
-  if (p->storage[i] != i && !tkg__op_is(n->op, 'U')) return TKG_OK; /* a view */
   tkg_call call = {
       .node = n, .out = address(r, i), .context = &r->context, .where = p->tape->side[i].where};
   for (int k = 0; k < n->inputs; k++) {
@@ -116,8 +122,44 @@ static int run_node(const run *r, int i) {
     call.data[k] = address(r, n->in[k]);
   }
   if (p->scratch[i] >= 0) call.scratch = r->step->engine->arena + p->scratch[i];
+  return call;
+}
+
+static int run_node(const run *r, int i) {
+  const tkg_program *p = r->p;
+  if (is_view(p, i)) return TKG_OK;
+  tkg_call call = call_of(r, i);
   int status = own_words(r, r->step->engine->backend->run(&call));
   if (status && p->tape->side[i].where) return tkg__fail_at(status, "%s", p->tape->side[i].where);
+  return status;
+}
+
+/* Values that live in a tile have their place in it instead of an address. */
+static tkg_tile_call tile_call_of(const run *r, int i) {
+  const tkg_program *p = r->p;
+  const tkg_node *n = &p->tape->nodes[i];
+  tkg_tile_call t = {.call = call_of(r, i), .out_in_tile = p->in_tile[i]};
+  for (int k = 0; k < n->inputs; k++) {
+    if (!p->in_tile[n->in[k]]) continue;
+    t.in_tile |= 1U << k;
+    t.call.data[k] = (void *)(intptr_t)p->offset[n->in[k]];
+  }
+  if (t.out_in_tile) t.call.out = (void *)(intptr_t)p->offset[i];
+  t.reduces = !t.out_in_tile && tkg__part(p->tape, n) == TKG_PART_REDUCES;
+  return t;
+}
+
+static int run_group(const run *r, const tkg_group *g) {
+  const tkg_engine *engine = r->step->engine;
+  const tkg_tiling tiling = {g->rows,       g->tile,    g->chunks, engine->arena + g->memory,
+                             g->tile_bytes, g->memories};
+  tkg_tile_call *calls = calloc((size_t)(g->last - g->first + 1), sizeof *calls);
+  int n = 0;
+  if (!calls) return tkg__fail(TKG_E_MEMORY, "no memory for a group of ops");
+  for (int o = g->first; o <= g->last; o++)
+    if (!is_view(r->p, r->p->order[o])) calls[n++] = tile_call_of(r, r->p->order[o]);
+  int status = own_words(r, engine->backend->run_tiles(calls, n, &tiling));
+  free(calls);
   return status;
 }
 
@@ -125,10 +167,11 @@ static int run_node(const run *r, int i) {
 static int queue_all(const run *r) {
   bool changed = false;
   for (int o = 0; o < r->p->order_count; o++) {
-    int node = r->p->order[o];
+    int node = r->p->order[o], group = r->p->group_of[node];
     if (!changed && tkg_interrupted(0)) return tkg__fail(TKG_E_INTERRUPTED, "interrupted");
-    int status = run_node(r, node);
+    int status = group < 0 ? run_node(r, node) : run_group(r, &r->p->groups[group]);
     if (status) return status;
+    if (group >= 0) o = r->p->groups[group].last;
     changed |= tkg__op_is(r->p->tape->nodes[node].op, 'U');
   }
   return TKG_OK;
@@ -169,8 +212,7 @@ static int queue_or_replay(const run *r) {
   const tkg_backend *backend = engine->backend;
   int count;
   const void **bound;
-  if (!r->replay || r->replay->refused || !engine->replays || !backend->record)
-    return queue_all(r);
+  if (!r->replay || r->replay->refused || !engine->replays || !backend->record) return queue_all(r);
   if (!(bound = bound_to(r, &count))) return queue_all(r);
   bool same = tkg__replay_bind(r->replay, backend, bound, count);
   if (same && !r->replay->recording) record(r);

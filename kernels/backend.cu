@@ -28,7 +28,8 @@ static struct {
   const tkg_cuda_op *ops[TKG_OP_COUNT];
   cudaError_t error;        /* the first that no status could carry: of a copy, of memory */
   const char *first, *last; /* ops queued since the last finish: for messages */
-} device = {PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP, -1, 1, NULL, "", {NULL}, cudaSuccess, NULL, NULL};
+} device = {
+    PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP, -1, 1, NULL, "", {NULL}, cudaSuccess, NULL, NULL};
 
 int tkg__processors(void) { return device.processors; }
 
@@ -177,7 +178,8 @@ static int finish_locked(void) {
   cudaError_t error = tkg__faults_fetch(device.stream);
   const cudaError_t late = cudaStreamSynchronize(device.stream);
   if (!error) error = late ? late : device.error;
-  const int status = error ? late_error(error) : tkg__faults_report(device.stream);
+  int status = tkg__faults_report(device.stream); /* in any case: it forgets them */
+  if (error) status = late_error(error);
   device.error = cudaSuccess;
   device.first = device.last = NULL;
   return status;
@@ -191,8 +193,8 @@ static int finish(char *message, int size) {
 }
 
 static const tkg_backend backend = {
-    device.name, allocate,  release, write,  read,   copy,     zero,   supports, scratch_bytes,
-    run,         tkg_error, begin,   finish, record, recorded, replay, forget,   memory};
+    device.name, allocate, release, write,  read,   copy,     zero,   supports, scratch_bytes, run,
+    tkg_error,   NULL,     begin,   finish, record, recorded, replay, forget,   memory};
 
 /* ---- opening ---- */
 

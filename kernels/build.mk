@@ -10,6 +10,10 @@ endif
 # only for those it knows.
 CUDA_ARCHS ?= 75 80 86 89 90 100 120
 
+# For what runs here and now: machine code for the device of this machine, where it says which.
+HERE_CAP   = $(shell nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | sort -u | tr -d .)
+HERE_ARCHS = $(if $(filter file default,$(origin CUDA_ARCHS)),$(if $(HERE_CAP),CUDA_ARCHS='$(HERE_CAP)'))
+
 KERNELS      := $(sort $(wildcard kernels/*.cu))
 KERNEL_HEADS := $(wildcard kernels/*.h kernels/*.cuh engine/*.h engine/*.def engine/cpu/*.h)
 EMU_HEADS    := tests/emu/emu.h
@@ -20,7 +24,7 @@ SHARED_C     := op error
 
 ifneq ($(NVCC),)
   NVCC_KNOWS := $(patsubst compute_%,%,$(shell $(NVCC) --list-gpu-arch 2>/dev/null))
-  ARCHS      := $(filter $(NVCC_KNOWS),$(CUDA_ARCHS))
+  ARCHS      := $(or $(filter $(NVCC_KNOWS),$(CUDA_ARCHS)),$(lastword $(NVCC_KNOWS)))
   CUDA_LIB   := $(wildcard $(patsubst %/bin/,%/lib64,$(dir $(realpath $(NVCC)))))
 endif
 # -fmad=false: one rounding an operation, as on the CPU; codes and noise are the same bits. A kernel of
@@ -36,7 +40,10 @@ nvcc_line = $(NVCC) $(ARCHS) $(WERROR)
 $(BUILD)/cuda.flags: FORCE
 	$(call keep_line,$(nvcc_line))
 
-.PHONY: check-tsan cuda emu check-emu check-emu-asan check-emu-tsan check-device emu-tests
+# For make lint.
+spills: $(KERNELS:kernels/%.cu=$(BUILD)/cuda/%.o)
+
+.PHONY: spills check-tsan cuda emu check-emu check-emu-asan check-emu-tsan check-device emu-tests
 
 cuda: $(if $(NVCC),$(BUILD)/libtinykg_cuda.so)
 	@$(if $(NVCC),:,echo 'no nvcc: libtinykg_cuda.so is not built (NVCC=path names one)')
@@ -101,6 +108,11 @@ check-emu-asan: $(BUILD)/emu-asan/libtinykg_emu.so $(call emu_tools,$(BUILD)/emu
 check-emu-tsan: $(BUILD)/emu-tsan/libtinykg_emu.so $(call emu_tools,$(BUILD)/emu-tsan) $(LIB)
 	@ROUNDS=$${ROUNDS:-2} tests/emu/check.sh tsan '$(BUILD)/emu-tsan' \
 	  '$(BUILD)/emu-tsan/libtinykg_emu.so' '$(LIB)'
+
+# What times kernels through the backend's table, for tests/bench/gpu.lua.
+$(BUILD)/bench/kernels: tests/bench/kernels.cpp $(KERNEL_HEADS)
+	$(call say,CXX,$@)
+	$(Q)mkdir -p $(@D) && $(CXX) -std=c++17 -O2 -g -Iengine -Wall -Wextra $(WERROR) $< -o $@ -ldl
 
 # Races are a matter of kernels only: the engine's threads share nothing but fixed ranges.
 check-tsan: check-emu-tsan

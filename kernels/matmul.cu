@@ -56,8 +56,7 @@ static int open_library(cudaStream_t stream) {
 static int set_precision(bool tf32) {
   if (tf32_now == tf32) return TKG_OK;
   tf32_now = tf32;
-  return failed(
-      cublasSetMathMode(handle, tf32 ? CUBLAS_TF32_TENSOR_OP_MATH : CUBLAS_DEFAULT_MATH));
+  return failed(cublasSetMathMode(handle, tf32 ? CUBLAS_TF32_TENSOR_OP_MATH : CUBLAS_DEFAULT_MATH));
 }
 
 static int multiply(const product *p, const float *a, const float *b, float *out, bool tf32,
@@ -100,8 +99,8 @@ static int matmul_run(const tkg_call *c, cudaStream_t stream) {
     cudaMemsetAsync(c->out, 0, (size_t)(p.m * p.n) * sizeof(float), stream);
     return TKG_OK;
   }
-  return multiply(&p, tkg_in<float>(c, 0), tkg_in<float>(c, 1), tkg_out<float>(c),
-                  c->context->tf32, stream);
+  return multiply(&p, tkg_in<float>(c, 0), tkg_in<float>(c, 1), tkg_out<float>(c), c->context->tf32,
+                  stream);
 }
 
 const tkg_cuda_op tkg__cuda_matmul[] = {

@@ -283,14 +283,19 @@ static int check_relations(const sum *s, int64_t first, int64_t last) {
     function(__VA_ARGS__, WEIGHTED | MUL);                                                         \
   }
 
-static int aggregate(const tkg_call *c, int64_t begin, int64_t end) {
+static int aggregate_range(const tkg_call *c, int64_t first, int64_t last) {
   const sum s = sum_of(c);
-  int64_t first, last;
-  edges_range(c, &s.g, begin, end, &first, &last);
   int status = check_relations(&s, first, last);
   if (status) return status;
   EACH_KIND(sum_rows, s.kind, &s, first, last)
   return TKG_OK;
+}
+
+static int aggregate(const tkg_call *c, int64_t begin, int64_t end) {
+  const tkg_graph g = edges_graph(c);
+  int64_t first, last;
+  edges_range(c, &g, begin, end, &first, &last);
+  return aggregate_range(c, first, last);
 }
 
 static int aggregate_rows(const tkg_call *c, int64_t begin, int64_t end) {
@@ -333,13 +338,21 @@ static int64_t slots_work(const tkg_node *node, const tkg_node *const *in) {
 }
 
 const tkg_cpu_op TKG_ISA_NAME(tkg__cpu_graph)[] = {
-    {.op = TKG_OP_AGGREGATE, .run = aggregate, .units = edges_units, .work = work},
+    {.op = TKG_OP_AGGREGATE,
+     .run = aggregate,
+     .units = edges_units,
+     .work = work,
+     .rows = aggregate_range},
     {.op = TKG_OP_AGGREGATE_ROWS, .run = aggregate_rows, .work = rows_work},
     {.op = TKG_OP_AGGREGATE_SLOTS,
      .run = aggregate_slots,
      .units = edges_units,
      .work = slots_work},
-    {.op = TKG_OP_AGGREGATE_MUL, .run = aggregate, .units = edges_units, .work = work},
+    {.op = TKG_OP_AGGREGATE_MUL,
+     .run = aggregate,
+     .units = edges_units,
+     .work = work,
+     .rows = aggregate_range},
     {.op = TKG_OP_AGGREGATE_MUL_ROWS, .run = aggregate_rows, .work = rows_work},
     {.op = TKG_OP_AGGREGATE_MUL_SLOTS,
      .run = aggregate_slots,

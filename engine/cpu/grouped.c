@@ -146,7 +146,7 @@ static int64_t own_positions(const grouped *s, int64_t begin, int64_t end, int64
   int32_t *order = s->order + *first;
   for (int64_t i = 0; i < s->n; i++)
     if (s->ids[i] >= begin && s->ids[i] < end) order[n++] = (int32_t)i;
-  sort_positions(s->ids, s->kinds, n, order, s->spare + *first);
+  if (n > 0) sort_positions(s->ids, s->kinds, n, order, s->spare + *first);
   return n;
 }
 
@@ -162,7 +162,7 @@ static int grouped_outer(const tkg_call *c, int64_t begin, int64_t end) {
   float *left = s.left + first * s.d, *right = s.right + first * s.k;
   const int d = (int)s.d, k = (int)s.k;
   memset(out + begin * s.d * s.k, 0, (size_t)((end - begin) * s.d * s.k) * sizeof *out);
-  if (d == 0 || k == 0) return TKG_OK;
+  if (n == 0 || d == 0 || k == 0) return TKG_OK;
   bring_together(s.x, order, n, s.d, left);
   bring_together(s.y, order, n, s.k, right);
   for (int64_t i = 0, last; i < n; i = last) {

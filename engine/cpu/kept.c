@@ -3,8 +3,8 @@
  * codes node carries the shape of what it encodes. */
 #include "../codec.h"
 #include "../node.h"
+#include "flat.h"
 #include "isa.h"
-#include "kernel.h"
 
 extern const tkg__codec_kernels TKG_ISA_NAME(tkg__cpu_codec);
 
@@ -40,7 +40,7 @@ static int64_t codec_work(const tkg_node *node, const tkg_node *const *in) {
 
 /* ---- sign_mask: units are blocks of elements, a whole number of the mask's bytes ---- */
 
-enum { MASK_BLOCK = 4096 };
+enum { MASK_BLOCK = FLAT_BLOCK };
 
 static int64_t mask_units(const tkg_node *node, const tkg_node *const *in) {
   (void)node;

@@ -133,12 +133,30 @@ static void add_parts(const tkg_call *c) {
     for (int64_t j = 0; j < count; j++) out[j] += part[u * count + j];
 }
 
+/* ---- in tiles ---- */
+
+static int rows(const tkg_call *c, int64_t first, int64_t last) {
+  return matmul(c, first / BLOCK_ROWS, (last + BLOCK_ROWS - 1) / BLOCK_ROWS);
+}
+
+/* A^T B of some rows of both. */
+static void accumulate(const tkg_call *c, int64_t first, int64_t last, float *part, bool begins) {
+  product p = product_of(c->node, c->in);
+  if (p.m == 0 || p.n == 0) return;
+  cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)p.m, (int)p.n, (int)(last - first), 1,
+              (const float *)c->data[0] + first * p.lda, (int)p.lda,
+              (const float *)c->data[1] + first * p.ldb, (int)p.ldb, begins ? 0 : 1, part,
+              (int)p.n);
+}
+
 const tkg_cpu_op TKG_ISA_NAME(tkg__cpu_matmul)[] = {
     {.op = TKG_OP_MATMUL,
      .run = matmul,
      .units = units,
      .work = work,
      .scratch = scratch,
-     .combine = add_parts},
+     .combine = add_parts,
+     .rows = rows,
+     .accumulate = accumulate},
     {0},
 };

@@ -138,6 +138,10 @@ static int aggregate_pick_grad(const tkg_call *c, int64_t begin, int64_t end) {
   for (int64_t tail = begin; tail < end; tail++)
     for (int64_t p = from.offsets[tail]; p < from.offsets[tail + 1]; p++) {
       const int64_t head = from.ids[p];
+      if (p + EDGES_AHEAD < from.offsets[end]) {
+        prefetch_row(g + from.ids[p + EDGES_AHEAD] * d, d);
+        prefetch_row((const float *)(edges + from.ids[p + EDGES_AHEAD] * d), d);
+      }
       const int32_t edge = (int32_t)edges_number(&from, p), *picked = edges + head * d;
       float *restrict to = out + tail * d;
 #pragma omp simd

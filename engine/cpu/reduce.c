@@ -178,6 +178,19 @@ static void sum_combine(const tkg_call *c) {
   }
 }
 
+/* Columns of some rows, for tiles. */
+static void sum_accumulate(const tkg_call *c, int64_t first, int64_t last, float *part,
+                           bool begins) {
+  const int64_t cols = tkg__cols(c->in[0]);
+  double sum[SUM_COLUMNS];
+  for (int64_t j = 0; j < cols; j += SUM_COLUMNS) {
+    const int64_t n = cols - j < SUM_COLUMNS ? cols - j : SUM_COLUMNS;
+    for (int64_t k = 0; k < n; k++) sum[k] = begins ? 0 : (double)part[j + k];
+    add_rows(sum, (const float *)c->data[0] + first * cols + j, last - first, cols, n);
+    for (int64_t k = 0; k < n; k++) part[j + k] = (float)sum[k];
+  }
+}
+
 /* --- broadcast ---------------------------------------------------------------------------------*/
 
 static int broadcast_run(const tkg_call *c, int64_t begin, int64_t end) {
@@ -241,7 +254,8 @@ const tkg_cpu_op TKG_ISA_NAME(tkg__cpu_reduce)[] = {
      .units = sum_units,
      .work = sum_work,
      .scratch = sum_scratch,
-     .combine = sum_combine},
+     .combine = sum_combine,
+     .accumulate = sum_accumulate},
     {.op = TKG_OP_BROADCAST, .run = broadcast_run, .units = flat_units},
     {.op = TKG_OP_ARGMAX, .run = argmax_run, .units = input_rows, .work = input_work},
     {.op = TKG_OP_DOT, .run = dot_run, .units = input_rows, .work = input_work},

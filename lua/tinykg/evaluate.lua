@@ -16,17 +16,38 @@ local function check_count(name, t, n)
   session.fail('%s: returned [%s], expected %d scores', name, table.concat(t:size(), ', '), n)
 end
 
+--- What model:prepare() returns, computed: a tensor or a table of tensors, which score and rank
+--- get behind their own arguments. Returns that, and a function that gives the tensors back.
+---@param model Module in eval mode
+---@return Tensor|table|nil prepared, fun() release
+function evaluate.prepare(model)
+  if not model.prepare then return nil, function() end end
+  local outer, prepared, made = blame.enter(model.prepare), nil, {}
+  step.no_grad(function()
+    prepared = model:prepare()
+    for _, t in pairs(tensor.is(prepared) and {prepared} or prepared or {}) do
+      if tensor.is(t) and not t.kept then made[#made + 1] = t end -- parameters stay as they are
+    end
+    return unpack(made)
+  end)
+  blame.leave(outer)
+  return prepared, function()
+    for _, t in ipairs(made) do t:free() end
+  end
+end
+
 --- Logits of pairs, one for each.
-local function score(model, users, items)
-  return check_count('score', step.no_grad(model.score, model, users, items), users:count())
+local function score(model, prepared, users, items)
+  return check_count('score', step.no_grad(model.score, model, users, items, prepared),
+                     users:count())
 end
 
 --- AUC and F1 (threshold .5 of the sigmoid, as KGCN's code) of labelled rows.
-local function ctr(model, part, size)
+local function ctr(model, prepared, part, size)
   local scores, labels = ffi.new('float[?]', part.n), ffi.new('float[?]', part.n)
   local at = 0
   for batch in feed.batches(part, {size = size, shuffle = false}) do
-    local logits = score(model, batch.users, batch.items)
+    local logits = score(model, prepared, batch.users, batch.items)
     local values, labels_of_batch = logits:values(), batch.labels:values()
     ffi.copy(scores + at, values, 4 * batch.n)
     ffi.copy(labels + at, labels_of_batch, 4 * batch.n)
@@ -37,7 +58,7 @@ local function ctr(model, part, size)
 end
 
 --- Scores of all items for a block of users through a model that scores pairs, `size` at once.
-local function rank_by_pairs(model, data, users, count, size, out)
+local function rank_by_pairs(model, prepared, data, users, count, size, out)
   local all = count * data.items
   local user_ids, item_ids = ffi.new('int32_t[?]', size), ffi.new('int32_t[?]', size)
   for first = 0, all - 1, size do
@@ -48,15 +69,16 @@ local function rank_by_pairs(model, data, users, count, size, out)
       user_ids[i], item_ids[i] = users[u], at - u * data.items
     end
     local a, b = tensor.ids(user_ids, n), tensor.ids(item_ids, n)
-    local scores = score(model, a, b)
+    local scores = score(model, prepared, a, b)
     session.check(C.tkg_tensor_read(scores.kept, out + first, 0, n))
     for _, t in ipairs{scores, a, b} do t:free() end
   end
 end
 
-local function rank_at_once(model, data, users, count, out)
+local function rank_at_once(model, prepared, data, users, count, out)
   local ids = tensor.ids(users, count)
-  local scores = check_count('rank', step.no_grad(model.rank, model, ids), count * data.items)
+  local scores = check_count('rank', step.no_grad(model.rank, model, ids, prepared),
+                             count * data.items)
   session.check(C.tkg_tensor_read(scores.kept, out, 0, scores:count()))
   scores:free()
   ids:free()
@@ -73,7 +95,7 @@ local function as_model(scores, data)
 end
 
 --- Full ranking: every item the user does not know already, in blocks of users.
-local function ranking(model, data, part, k, size, progress)
+local function ranking(model, prepared, data, part, k, size, progress)
   local test = data:positives(part)
   local known = part == 'valid' and data:known() or
     rows.csr(rows.concat{rows.positives(data.train), rows.positives(data.valid)}, data.users)
@@ -91,8 +113,8 @@ local function ranking(model, data, part, k, size, progress)
     known = {offsets = known.offsets, items = known.items, n = data.users},
     test = {offsets = test.offsets, items = test.items, n = data.users},
     score = function(ids, first, count)
-      if model.rank then rank_at_once(model, data, ids + first, count, out)
-      else rank_by_pairs(model, data, ids + first, count, size, out) end
+      if model.rank then rank_at_once(model, prepared, data, ids + first, count, out)
+      else rank_by_pairs(model, prepared, data, ids + first, count, size, out) end
       return out
     end,
   }
@@ -100,11 +122,17 @@ end
 
 local PARTS = {train = true, valid = true, test = true}
 
---- Calls fn, which evaluates by the model's function `by`, with dropout off.
+--- Calls fn, which evaluates by the model's function `by`, with dropout off and what the model
+--- prepares.
 local function in_eval(model, by, fn, ...)
   local training, outer = model.training, blame.enter(by)
   if model.eval then model:eval() end
-  local results = {pcall(fn, model, ...)}
+  local results = {pcall(function(...)
+    local prepared, release = evaluate.prepare(model)
+    local result = fn(model, prepared, ...)
+    release()
+    return result
+  end, ...)}
   blame.leave(outer)
   if model.train and training ~= false then model:train() end
   if not results[1] then error(results[2], 0) end

@@ -3,6 +3,7 @@ local ffi = require 'ffi'
 local C = require 'tinykg.lib'
 local batches = require 'tinykg.data.batches'
 local columns = require 'tinykg.columns'
+local ops = require 'tinykg.ops'
 local session = require 'tinykg.session'
 local step = require 'tinykg.step'
 local tensor = require 'tinykg.tensor'
@@ -52,6 +53,26 @@ function feed.batches(part, options, sampler)
     end
     return batch
   end, count
+end
+
+--- Rows of users, items and drawn items of a batch, out of one table of all nodes: gathered once,
+--- so that the engine computes those rows of the table and no others.
+---@param all Tensor [nodes, d]; item i is row i
+---@param batch {users: Tensor, items: Tensor, negatives: Tensor?}
+---@param user_nodes Tensor int32 [users]: the row of each user
+---@return Tensor u [n, d], Tensor i [n, d], Tensor? j [n k, d]
+function feed.rows(all, batch, user_nodes)
+  local n, drawn = batch.users:size(1), batch.negatives
+  local ids = {user_nodes:gather(batch.users), batch.items, drawn and drawn:reshape(-1)}
+  local rows = all:gather(ops.cat(ids, 1))
+  return rows:rows(1, n), rows:rows(n + 1, 2 * n), drawn and rows:rows(2 * n + 1, rows:size(1))
+end
+
+--- The rows of users that are nodes behind others: int32 [users], from `first`.
+function feed.user_nodes(users, first)
+  local ids = ffi.new('int32_t[?]', users + 1)
+  for u = 0, users - 1 do ids[u] = first + u end
+  return tensor.create(tensor.I32, {users}, 'graph'):write(ids, 0, users)
 end
 
 --- A CSR of ids by user as tensors, for sample_negatives.
@@ -119,6 +140,19 @@ function feed.sampler(data, count, by)
     end
     return tensor.record('sample_negatives', a, known.offsets, known.items, users)
   end
+end
+
+--- Each of `n` rows with each of `m`: int32 [n m] positions of rows, and of columns. Made once.
+---@return Tensor rows 0, 0, ... 1, 1, ... ---@return Tensor columns 0, 1, ... 0, 1, ...
+function feed.pairs(n, m)
+  local made, key = session.cache.pairs or {}, n .. ' ' .. m
+  session.cache.pairs = made
+  if not made[key] then
+    local rows, cols = ffi.new('int32_t[?]', n * m + 1), ffi.new('int32_t[?]', n * m + 1)
+    for i = 0, n * m - 1 do rows[i], cols[i] = math.floor(i / m), i % m end
+    made[key] = {tensor.ids(rows, n * m), tensor.ids(cols, n * m)}
+  end
+  return unpack(made[key])
 end
 
 return feed

@@ -6,6 +6,7 @@ local bit = require 'bit'
 local ffi = require 'ffi'
 local C = require 'tinykg.lib'
 local build = require 'tinykg.graph.build'
+local draw = require 'tinykg.graph.draw'
 local ops = require 'tinykg.ops'
 local session = require 'tinykg.session'
 local tensor = require 'tinykg.tensor'
@@ -33,8 +34,8 @@ local function copy(self, changes)
   return new(fields)
 end
 
---- Ids of one part of the packed array, as a view.
-local function view(self, first, count) return self.packed:narrow(1, first + 1, count) end
+--- Ids of one part of the packed array: a view, whose memory is the graph's.
+local function part(self, first, count) return self.packed:narrow(1, first + 1, count) end
 
 local function sizes(self)
   local c = self.counts
@@ -42,19 +43,19 @@ local function sizes(self)
 end
 
 --- [heads + 1] places where the edges of each head begin. ---@return Tensor
-function Graph:offsets() return view(self, 0, (sizes(self)) + 1) end
+function Graph:offsets() return part(self, 0, (sizes(self)) + 1) end
 
 --- Tail of each edge [edges]. ---@return Tensor
 function Graph:tails()
   local heads, _, e = sizes(self)
-  return view(self, heads + 1, e)
+  return part(self, heads + 1, e)
 end
 
 --- Relation of each edge [edges]. ---@return Tensor
 function Graph:edge_relations()
   local heads, _, e = sizes(self)
   if not self.relations then fail('this graph has no relations') end
-  return view(self, heads + 1 + e, e)
+  return part(self, heads + 1 + e, e)
 end
 
 --- Head of each edge [edges], made when first asked for. ---@return Tensor
@@ -160,10 +161,14 @@ local function summed_relations(self, r, w)
   return op(by_relation, 'aggregate', r)
 end
 
---- The mean: by how many edges there are, or by how many of a sample are left.
+--- The mean: by how many edges there are, or by how many of a sample are left. What is left weighs
+--- 1 / (1 - p), at least 1: a head without any is 0 whatever divides it, and 1 passes its gradient
+--- on (which may be large already behind normalize) unharmed.
 local function averaged(self, sum)
   if not self.left then return sum * inverse_degrees(self) end
-  return sum / op(self, 'aggregate', ones(self), self.left):clamp(1e-12, math.huge)
+  self.left_count = self.left_count
+    or op(self, 'aggregate', ones(self), self.left):clamp(1, math.huge)
+  return sum / self.left_count
 end
 
 local MESSAGES = {copy = true, mul = true, add = true, sub = true}
@@ -232,17 +237,34 @@ end
 --- With edge weights that aggregate multiplies with. ---@param weights Tensor [edges]
 function Graph:weighted(weights) return copy(self, {weights = weights}) end
 
---- With weights 1 / degree of the head ('row'), or 1 / sqrt(degree of head x degree of tail)
---- ('symmetric': Kipf & Welling 2017, without the self loops).
----@param kind string 'row' or 'symmetric'
+--- 1 / (edges of its head by its relation) of each edge, into weights.
+local function by_relation(self, packed, weights)
+  local heads, _, e = sizes(self)
+  if not self.relations then fail("normalized: 'relation': this graph has no relations") end
+  local relations, count = packed + heads + 1 + e, ffi.new('int32_t[?]', self.relations + 1)
+  for h = 0, heads - 1 do
+    local from, to = packed[h], packed[h + 1] - 1
+    for p = from, to do count[relations[p]] = count[relations[p]] + 1 end
+    for p = from, to do weights[p] = 1 / count[relations[p]] end
+    for p = from, to do count[relations[p]] = 0 end
+  end
+end
+
+local NORMALIZED = {row = true, symmetric = true, relation = true}
+
+--- With weights 1 / degree of the head ('row'); 1 / sqrt(degree of head x degree of tail)
+--- ('symmetric': Kipf & Welling 2017, without the self loops); 1 / edges of the head by the same
+--- relation ('relation': KGAT's before its first attention).
+---@param kind string 'row', 'symmetric' or 'relation'
 function Graph:normalized(kind)
-  if kind ~= 'row' and kind ~= 'symmetric' then
-    fail("normalized: '%s' is not row or symmetric", tostring(kind))
+  if not NORMALIZED[kind] then
+    fail("normalized: '%s' is not row, symmetric or relation", tostring(kind))
   end
   local heads, _, e = sizes(self)
   local packed, weights = self.packed:values(), ffi.new('float[?]', e + 1)
+  if kind == 'relation' then by_relation(self, packed, weights) end
   local by_head, by_tail = degrees(self, false), degrees(self, true)
-  for h = 0, heads - 1 do
+  for h = 0, kind ~= 'relation' and heads - 1 or -1 do
     for p = packed[h], packed[h + 1] - 1 do
       weights[p] = kind == 'row' and 1 / by_head[h]
         or 1 / math.sqrt(by_head[h] * by_tail[packed[heads + 1 + p]])
@@ -299,6 +321,31 @@ function Graph:negatives(heads, relations, count)
   return record('sample_tails', a, offsets, tails, by, heads, relations)
 end
 
+--- What the edge (rows[b], ids[b, j]) weighs (1 in a graph without weights), `default` where there
+--- is none: entries of a sparse matrix. Of edges given twice, any. No gradient.
+---@param rows Tensor int32 [b] heads ---@param ids Tensor int32 [b, j] tails, or ids that are none
+---@param default? number 0
+---@return Tensor [b, j]
+function Graph:lookup(rows, ids, default)
+  local offsets, tails = self:offsets(), self:tails()
+  local values = self.weights or ops.full(1, self.edges)
+  local a = tensor.attribute()
+  a.f[0] = default or 0
+  return record('lookup', a, offsets, tails, rows, ids, values)
+end
+
+--- Ripple sets (Wang et al. 2018) of lists of nodes: see tinykg.graph.ripple.
+---@param seeds tinykg.Csr a list of nodes a row ---@param hops integer ---@param size integer
+---@return {heads: Tensor, relations: Tensor, tails: Tensor}[] by hop, each int32 [rows, size]
+function Graph:ripples(seeds, hops, size)
+  return require('tinykg.graph.ripple')(self, seeds, hops, size)
+end
+
+--- A batch of triples with negatives, drawn (in a step, by its plan): see graph/draw.lua.
+---@param n integer
+---@return {heads: Tensor, relations: Tensor, tails: Tensor, negatives: Tensor} int32 [n] each
+function Graph:draw(n) return draw(self, n) end
+
 -- ---- looking ----
 
 local Info = {__tostring = function(i)
@@ -335,31 +382,38 @@ local function finish(g, o)
              counts = {heads = g.nodes, tails = g.tail_nodes}, shared = {}}
 end
 
-local KINDS = {kg = true, interactions = true, both = true}
+local KINDS = {kg = true, interactions = true, both = true, labels = true}
+local make
 
 local function from_data(data, o)
   session.options('graph', o, 'of merged undirected inverse self_loops one_way')
   o = o or {}
   local of = o.of or 'kg'
-  if not KINDS[of] then fail("graph: of = '%s': kg, interactions or both", tostring(of)) end
+  if not KINDS[of] then fail("graph: of = '%s': kg, interactions, both or labels", tostring(of)) end
+  if of == 'labels' then return require('tinykg.graph.labels')(make, data) end
   return finish(build.of_data(data, of, of == 'both' or o.merged or false), o)
 end
 
 --- A graph of triples, or of a data set's train part.
 ---
---- tk.graph{head =, relation =, tail =, nodes =, relations =}: ids 0-based, as int32 tensors, lists,
---- or FFI arrays with their length `n`. Without relation the edges are all of one kind. nodes may be
---- {heads, tails} for edges from one kind of node to another. tk.graph(data, {of = 'kg' |
---- 'interactions' | 'both', merged =}): entities; users x items, or with merged = true one graph in
---- which user u is node items + u; entities and, behind them, users, interactions by a relation of
---- their own, the last. Options of both:
+--- tk.graph{head =, relation =, tail =, nodes =, relations =}: ids 0-based, as int32 tensors,
+--- lists, or FFI arrays with their length `n`. Without relation the edges are all of one kind.
+--- nodes may be {heads, tails} for edges from one kind of node to another.
+---
+--- tk.graph(data, {of = 'kg' | 'interactions' | 'both', merged =}): entities; users x items, or,
+--- with merged = true, one graph in which user u is node items + u; entities and, behind them,
+--- users, interactions by a relation of their own, the last. of = 'labels': users x items, an edge
+--- a label of train, weighing 1 or 0; of data without labels, what users took (1) and as many items
+--- that they did not, drawn (0). Options of the others:
 ---   undirected  each edge also back, under the same relation (KGCN)
 ---   inverse     each edge also back, under relation id + number of relations (KGAT)
----   self_loops  each node to itself, under the last relation id
+---   self_loops  true: each node to itself, under the last relation id; false: without the edges
+---               given that lead from a node to itself, so that values summed over the graph can be
+---               kept in few bits where they meet their neighbours' (engine/noise.c)
 ---   one_way     no gradient to what is aggregated, and half the memory
 --- Edges that are given twice count twice; self loops and nodes without edges are fine.
 ---@return Graph
-return function(o, more)
+function make(o, more)
   if type(o) ~= 'table' then
     fail('graph: expected {head = ids, relation = ids, tail = ids, ...} or a data set')
   end
@@ -368,3 +422,5 @@ return function(o, more)
                   'head relation tail nodes relations n undirected inverse self_loops one_way')
   return finish(build.of_triples(o), o)
 end
+
+return make

@@ -13,7 +13,7 @@ local tk = {
   version = ffi.string(C.tkg_version()),
   tensor = tensor.from, ids = tensor.ids, is_tensor = tensor.is,
   cat = ops.cat, dot = ops.dot, mix = ops.mix, mix_dot = ops.mix_dot,
-  edge_dot = ops.edge_dot, grouped_matmul = ops.grouped_matmul,
+  edge_dot = ops.edge_dot, grouped_matmul = ops.grouped_matmul, equal = ops.equal,
   parameter = require 'tinykg.parameter',
   nn = nn, xavier = nn.xavier,
   optim = require 'tinykg.optim',
@@ -148,7 +148,8 @@ end
 
 -- ---- parts that few scripts need: loaded when named ----
 
-local late = {data = 'tinykg.data', metrics = 'tinykg.metrics', recipe = 'tinykg.recipe',
+local late = {data = 'tinykg.data', feed = 'tinykg.feed', metrics = 'tinykg.metrics',
+              recipe = 'tinykg.recipe', attention = 'tinykg.graph.attention',
               load = 'tinykg.store', save = 'tinykg.store'}
 
 setmetatable(tk, {__index = function(_, key)

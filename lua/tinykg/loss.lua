@@ -1,4 +1,5 @@
 --- Losses: means over the batch, composed of ops so that their gradients follow.
+local ops = require 'tinykg.ops'
 local session = require 'tinykg.session'
 local tensor = require 'tinykg.tensor'
 
@@ -37,6 +38,31 @@ function loss.bce(logits, labels)
   return (logits:softplus() - logits * labels):mean()
 end
 
+--- What recommenders train on: pairwise ranking of known items above drawn ones; on labelled data
+--- (`labels`), cross-entropy. Scores are dot products of the rows.
+---@param u Tensor users' rows [n, d] ---@param i Tensor items' [n, d]
+---@param j? Tensor drawn items' [n k, d] ---@param labels? Tensor [n]
+function loss.interactions(u, i, j, labels)
+  if labels then return loss.bce(ops.dot(u, i), labels) end
+  check('interactions', 'rows of drawn items', j)
+  local k = j:size(1) / u:size(1)
+  return loss.bpr(ops.dot(u, i):reshape(-1, 1), ops.mix_dot(u, j, k))
+end
+
+--- Half the sum of squares of one or several tensors (nil ones are skipped).
+function loss.l2(...)
+  local sum
+  for k = 1, select('#', ...) do
+    local t = select(k, ...)
+    if t ~= nil then
+      check('l2', 'values', t)
+      local squares = t:square():sum()
+      sum = sum and sum + squares or squares
+    end
+  end
+  return sum * 0.5
+end
+
 --- Softmax cross-entropy. ---@param logits Tensor [n, classes] ---@param ids Tensor int32 [n]
 function loss.softmax(logits, ids)
   check('softmax', 'logits', logits)
@@ -44,5 +70,7 @@ function loss.softmax(logits, ids)
   if logits:rank() ~= 2 then session.fail('loss.softmax: logits must be a matrix') end
   return -logits:log_softmax():take(ids:reshape(-1, 1)):mean()
 end
+
+loss.independence = require 'tinykg.independence'
 
 return loss

@@ -22,10 +22,14 @@ function nn.class(name)
   return class
 end
 
---- Uniform in +-sqrt(6 / (rows + cols)) (Glorot & Bengio 2010), as a kept tensor [rows, cols].
-function nn.xavier(rows, cols)
-  local t = tensor.create(tensor.F32, tensor.shape(rows, cols), 'parameter')
-  local bound = math.sqrt(6 / (rows + cols))
+--- Uniform in +-sqrt(6 / (rows + cols)) (Glorot & Bengio 2010), as a kept tensor [rows, cols]. With
+--- three numbers: a stack [n, rows, cols] in +-sqrt(6 / (n (rows + cols))), as TensorFlow counts.
+function nn.xavier(...)
+  local shape = tensor.shape(...)
+  local rank = #shape
+  if rank ~= 2 and rank ~= 3 then session.fail('xavier: of 2 or 3 dimensions, not %d', rank) end
+  local t = tensor.create(tensor.F32, shape, 'parameter')
+  local bound = math.sqrt(6 / ((rank == 3 and shape[1] or 1) * (shape[rank - 1] + shape[rank])))
   session.check(C.tkg_tensor_uniform(t.kept, -bound, bound, session.stream()))
   return t
 end
@@ -73,7 +77,7 @@ function Module:state()
 end
 
 local function set_mode(self, training, seen)
-  self.training = training
+  if type(self.eval) == 'function' then self.training = training end -- a module, not a list of them
   for _, value in pairs(self) do
     if type(value) == 'table' and not tensor.is(value) and not seen[value] then
       seen[value] = true
@@ -96,6 +100,19 @@ function Module:describe()
 end
 
 -- ---- layers ----
+
+--- An option such as '64,32,16' as a list of numbers.
+function nn.sizes(text)
+  local list = {}
+  for size in (tostring(text) .. ','):gmatch('%s*([^,]*),') do
+    local n = tonumber(size)
+    if not n or n < 1 or n % 1 ~= 0 then
+      error(("sizes: '%s' is not a list such as 64,32,16"):format(tostring(text)), 0)
+    end
+    list[#list + 1] = n
+  end
+  return list
+end
 
 local Linear = nn.class('nn.Linear')
 
@@ -123,11 +140,27 @@ end
 
 local Embedding = nn.class('nn.Embedding')
 
---- A table of `n` rows of `d`, Xavier; called with ids it gathers rows.
-function nn.Embedding(n, d)
+--- A table of `n` rows of `d`; called with ids it gathers rows. Xavier, or normal with the given
+--- standard deviation. ---@param deviation? number
+function nn.Embedding(n, d, deviation)
   tensor.shape(n, d)
-  local parameter = require('tinykg.parameter')
-  return setmetatable({n = n, d = d, weight = parameter(nn.xavier(n, d))}, Embedding)
+  local parameter, weight = require('tinykg.parameter'), nil
+  if deviation then
+    weight = tensor.create(tensor.F32, {n, d}, 'parameter')
+    session.check(C.tkg_tensor_normal(weight.kept, 0, deviation, session.stream()))
+  end
+  return setmetatable({n = n, d = d, weight = parameter(weight or nn.xavier(n, d))}, Embedding)
+end
+
+--- Reads rows first .. first + n - 1 (from 0) out of tensor `name` of a file, as a run leaves it.
+function Embedding:load(path, name, first, n)
+  local from = require('tinykg.store').load(path)[name]
+  if not from or from:rank() ~= 2 or from:size(1) ~= n or from:size(2) ~= self.d then
+    session.fail('%s: it has no %s [%d, %d]%s', path, name, n, self.d,
+                 from and ' but one [' .. table.concat(from:size(), ', ') .. ']' or '')
+  end
+  self.weight:write(from:values(), first * self.d, n * self.d)
+  return self
 end
 
 function Embedding:forward(ids) return self.weight:gather(ids) end

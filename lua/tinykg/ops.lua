@@ -163,17 +163,19 @@ end
 --- Rows first..last of the first dimension (from 1, both included).
 function methods:rows(first, last) return self:narrow(1, first, last - first + 1) end
 
+local MOST = 6 -- inputs of one op
+
 --- Tensors one behind the other along `dim`.
 ---@param list Tensor[]
 function ops.cat(list, dim)
   if type(list) ~= 'table' or #list == 0 then fail('cat: expected a list of tensors') end
   if #list == 1 then return list[1] end
-  if #list > 6 then
-    local head = {}
-    for i = 1, 6 do head[i] = list[i] end
-    local rest = {ops.cat(head, dim)}
-    for i = 7, #list do rest[#rest + 1] = list[i] end
-    return ops.cat(rest, dim)
+  if #list > MOST then -- a tree of them
+    local size, parts = math.ceil(#list / MOST), {}
+    for first = 1, #list, size do
+      parts[#parts + 1] = ops.cat({unpack(list, first, math.min(first + size - 1, #list))}, dim)
+    end
+    return ops.cat(parts, dim)
   end
   local a = attribute()
   a.i[0] = (dim or 1) - 1
@@ -191,6 +193,29 @@ function methods:take(ids) return record('take', nil, self, ids) end
 --- The opposite of gather: adds row i of this to row ids[i] of a matrix with `n` rows of zeros.
 function methods:scatter_add(ids, n)
   return record('scatter_add', set_shape{n, self:size(-1)}, self, ids)
+end
+
+--- 0, 1, ... n as kept ids, made once.
+local function counting(n)
+  local cache = session.cache.counting or {}
+  session.cache.counting = cache
+  if not cache[n] then
+    local list = {}
+    for i = 0, n do list[i + 1] = i end
+    cache[n] = tensor.ids(list)
+  end
+  return cache[n]
+end
+
+--- 1 where ids[b, j] is column[b], else 0: a lookup in a matrix with one entry a row.
+---@param ids Tensor int32 [b, j] ---@param column Tensor int32 [b]
+---@return Tensor f32 [b, j]
+function ops.equal(ids, column)
+  if not tensor.is(column) then fail('equal: got a %s, expected a tensor of ids', type(column)) end
+  local n = column:count()
+  local offsets = counting(n)
+  local rows, ones = offsets:narrow(1, 1, n), ops.full(1, n)
+  return record('lookup', attribute(), offsets, column, rows, ids, ones)
 end
 
 -- ---- rows ----
@@ -219,9 +244,17 @@ function ops.mix(w, x) return record('mix', nil, w, x) end
 
 --- Row i of x times the matrix that ids[i] names: relations with matrices of their own (TransR,
 --- RippleNet). Rows are grouped by matrix; a matrix a row is never made.
----@param x Tensor [n, d] ---@param w Tensor [kinds, d, k] ---@param ids Tensor int32 [n]
+---@param x Tensor [n, d] ---@param w Tensor [kinds, d, k], or [kinds, k, d] to be transposed
+---@param ids Tensor int32 [n] ---@param options? {transpose: boolean}
 ---@return Tensor [n, k]
-function ops.grouped_matmul(x, w, ids) return record('grouped_matmul', nil, x, w, ids) end
+function ops.grouped_matmul(x, w, ids, options)
+  local a = attribute()
+  if options then
+    session.options('grouped_matmul', options, 'transpose')
+    a.i[0] = options.transpose and 1 or 0
+  end
+  return record('grouped_matmul', a, x, w, ids)
+end
 
 --- g[i] . x[i k + j], for each row of g and the k rows of x that belong to it.
 ---@param g Tensor [n, d] ---@param x Tensor [n k, d] ---@param k integer ---@return Tensor [n, k]

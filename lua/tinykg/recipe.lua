@@ -13,6 +13,8 @@ Recipe.__index = Recipe
 --- Options every recipe has; its own come first and may give other defaults.
 local COMMON = {
   {'lr', 0.001, 'learning rate'},
+  {'schedule', 'constant', 'of lr: constant, cosine (to 0 over all epochs), exponential'},
+  {'decay', 0.95, 'exponential: what lr is multiplied with after each epoch'},
   {'l2', 0, 'weight of 1/2 |parameters|^2 in the loss (as weight decay)'},
   {'batch_size', 1024, 'interactions a step'},
   {'epochs', 20, 'passes over the training interactions, at most'},
@@ -99,7 +101,8 @@ local function convert(o, value)
 end
 
 local WHOLE = {dim = 1, batch_size = 1, epochs = 1, negatives = 1, neighbors = 1, hops = 1,
-               eval_every = 1, patience = 0}
+               intents = 1, memory = 1, eval_every = 1, patience = 0, layers = 0,
+               relation_dim = 1, kg_batch_size = 1}
 
 --- All options: defaults, then the preset, then what was given.
 ---@param given table<string, any> values, or text to convert; `preset` names a preset
@@ -126,7 +129,7 @@ function Recipe:complete(given)
   end
   for name, least in pairs(WHOLE) do
     local value = o[name]
-    if value and (value % 1 ~= 0 or value < least) then
+    if type(value) == 'number' and (value % 1 ~= 0 or value < least) then
       error(string.format('option %s: %s is not a whole number >= %d', name, value, least), 0)
     end
   end

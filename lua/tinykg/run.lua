@@ -77,8 +77,20 @@ local function metrics_text(m)
   return table.concat(parts, '  ')
 end
 
+--- 'loss 0.1234', or with several phases 'cf 0.1234  kg 0.5678'.
+local function losses_text(record)
+  if not record.losses then return string.format('loss %.4f', record.loss) end
+  local names, parts = {}, {}
+  for name in pairs(record.losses) do names[#names + 1] = name end
+  table.sort(names)
+  for i, name in ipairs(names) do
+    parts[i] = string.format('%s %.4f', name, record.losses[name])
+  end
+  return table.concat(parts, '  ')
+end
+
 local function print_epoch(record, better)
-  print(string.format('epoch %3d  loss %.4f  %s  %s%s', record.epoch, record.loss,
+  print(string.format('epoch %3d  %s  %s  %s%s', record.epoch, losses_text(record),
     record.valid and 'valid ' .. metrics_text(record.valid) or '',
     progress.duration(record.seconds), better and '  *' or ''))
 end
@@ -140,7 +152,10 @@ local function run_once(o)
   local summary = summary_of(o, data, result, load_s)
   write(folder, 'summary.json', summary)
   if not o.settings.silent then print_result(summary, folder) end
-  if o.settings.report then print(result.step:report()) end
+  for _, phase in ipairs(o.settings.report and result.phases or {}) do
+    if #result.phases > 1 then print('phase ' .. phase.name .. ':') end
+    print(phase.step:report())
+  end
   return summary
 end
 

@@ -132,10 +132,16 @@ function session.draws()
   return (step_objects - 1) % 64 * STEPS_APART
 end
 
+--- From here on everything is drawn as by a session that has just begun: outside of steps streams
+--- count on along the ambient tape, and no_grad's draws along its step, so both begin anew.
 function session.set_seed(seed)
   session.seed = seed
   next_stream, step_objects = 16777216, 0
   C.tkg_engine_set_seed(session.engine, seed)
+  session.cache.forward = nil
+  if session.tape ~= session.ambient then return end -- in a step
+  session.ambient = new_tape(false) -- values of the old one keep it
+  session.tape = session.ambient
 end
 
 return session

@@ -27,14 +27,15 @@ local function create(options)
   if options.small then check(C.tkg_step_set(c, 'small', options.small)) end
   if options.save == false then check(C.tkg_step_set(c, 'save', 0)) end
   if options.rows == false then check(C.tkg_step_set(c, 'rows', 0)) end
+  if options.tiles == false then check(C.tkg_step_set(c, 'tiles', 0)) end
   return c
 end
 
 local KNOWN = {optimizer = 'table', bits = 'number', rounding = 'string', small = 'number',
-               save = 'boolean', rows = 'boolean'}
+               save = 'boolean', rows = 'boolean', tiles = 'boolean'}
 
 local function check_options(options)
-  session.options('step', options, 'optimizer bits rounding small save rows')
+  session.options('step', options, 'optimizer bits rounding small save rows tiles')
   for key, value in pairs(options) do
     if type(value) ~= KNOWN[key] then
       session.fail('step: %s is a %s, expected a %s', key, type(value), KNOWN[key])
@@ -50,7 +51,8 @@ end
 ---@param fn fun(...): Tensor, ... records the loss
 ---@param options? {optimizer: Optimizer, bits: integer, rounding: string, small: integer}
 ---  bits 32 (exact), 8, 4, 2 or 1; small: values of at most so many bytes are kept exactly (4096);
----  rows = false: layers are computed whole where only some of their rows are gathered
+---  rows = false: layers are computed whole where only some of their rows are gathered;
+---  tiles = false: op after op, each over all rows
 ---@return Step
 local function new_step(fn, options)
   options = options or {}

@@ -1,25 +1,20 @@
---- Trains a recipe's model: epochs, validation, early stopping, the best parameters, figures.
+--- Trains a recipe's model: epochs of its phases, validation, early stopping, the best parameters,
+--- figures.
 local C = require 'tinykg.lib'
 local blame = require 'tinykg.blame'
 local clock = require 'tinykg.clock'
 local evaluate = require 'tinykg.evaluate'
-local feed = require 'tinykg.feed'
 local metrics = require 'tinykg.metrics'
-local optim = require 'tinykg.optim'
+local phases = require 'tinykg.train.phases'
 local progress = require 'tinykg.progress'
+local schedule = require 'tinykg.train.schedule'
 local session = require 'tinykg.session'
-local step_of = require 'tinykg.step'
+local step = require 'tinykg.step'
 local tensor = require 'tinykg.tensor'
 
 local train = {}
 
 -- ---- parts of a run ----
-
-local function median(list)
-  if #list == 0 then return 0 end
-  table.sort(list)
-  return list[math.floor((#list + 1) / 2)]
-end
 
 local function snapshot(model)
   local copy = {}
@@ -57,8 +52,8 @@ end
 local function build(recipe, data, o)
   local outer = blame.enter(recipe.build)
   local model = recipe.build(data, o)
-  local found = type(model) == 'table' and type(model.train) == 'function' and model.loss
-    and (model.score or model.rank and data.task ~= 'ctr')
+  local found = type(model) == 'table' and type(model.train) == 'function'
+    and (model.loss or model.phases) and (model.score or model.rank and data.task ~= 'ctr')
   if not found then
     session.fail('recipe %s: build must return a module (of a tk.nn.class) with functions loss ' ..
                  'and score', recipe.name)
@@ -70,66 +65,58 @@ end
 -- ---- a run ----
 
 ---@class Run
+---@field phases Phase[]
 local Run = {}
 Run.__index = Run
 
---- Sets up model, optimizer and step. ---@param settings {bits, rounding, quiet, steps, on_epoch}
+--- Sets up model and phases. ---@param settings {bits, rounding, quiet, steps, on_epoch}
 local function new_run(recipe, data, o, settings)
   if data.train.n == 0 then error('the data set has no training interactions', 0) end
+  schedule.check(o)
   local self = setmetatable({recipe = recipe, data = data, o = o, settings = settings}, Run)
   self.metric = watched(o, data, settings.k or CUTS)
   self.model = build(recipe, data, o)
-  self.optimizer = recipe.optimizer and recipe.optimizer(o)
-    or optim.adam{lr = o.lr, weight_decay = o.l2}
-  local sampler = data.task ~= 'ctr' and feed.sampler(data, o.negatives, o.negative_sampling)
-  self.step = step_of.new(function(batch)
-    batch.negatives = sampler and sampler(batch.users) -- drawn by the step that trains on them
-    return self.model:loss(batch)
-  end, {optimizer = self.optimizer, bits = settings.bits, rounding = settings.rounding,
-        small = settings.small})
+  self.phases = phases.of(recipe, self.model, data, o, settings)
   self.line = progress.line(settings.quiet)
-  self.step_times, self.epoch_times, self.eval_times = {}, {}, {}
+  self.epoch_times, self.eval_times = {}, {}
   return self
 end
 
-local function check_loss(self, loss, epoch)
-  if loss == loss and math.abs(loss) < math.huge then return end
-  error(string.format(
-    '%s: the loss became %s at step %d (epoch %d): try a smaller lr (it is %g)',
-    self.recipe.name, tostring(loss), self.step.number, epoch, self.optimizer.lr), 0)
-end
-
-local function show(self, epoch, done, count, loss, started)
+--- The progress line of an epoch's phase.
+local function show(self, epoch, phase, done, count, loss, started)
   self.line.update(function()
     local rate = done / (clock.now() - started)
-    return string.format('epoch %d/%d  %3.0f %%  loss %.4f  %.0f steps/s  epoch left %s  %s',
-      epoch, self.o.epochs, 100 * done / count, loss / done, rate,
+    return string.format('epoch %d/%d  %s%3.0f %%  loss %.4f  %.0f steps/s  left %s  %s', epoch,
+      self.o.epochs, phase.label, 100 * done / count, loss, rate,
       progress.duration((count - done) / rate),
       progress.bytes(C.tkg_memory_live(session.engine, -1)))
   end)
 end
 
---- One pass over the training interactions; the mean loss.
+--- What a model does before an epoch, forward only: KGAT's attention is computed anew.
+local function begin_epoch(self, epoch)
+  local model = self.model
+  if not model.begin_epoch then return end
+  local outer = blame.enter(model.begin_epoch)
+  step.no_grad(model.begin_epoch, model, epoch)
+  blame.leave(outer)
+end
+
+--- One epoch: each phase once, in order. The first phase's mean loss; where there are several, each
+--- one's by name.
+---@return number loss, table<string, number>? losses
 function Run:epoch(epoch)
-  local total, done, started = 0, 0, clock.now()
-  local options = {size = self.o.batch_size, seed = session.seed, epoch = epoch}
-  local limit, outer = self.settings.steps, blame.enter(self.model.loss)
-  local batches, count = feed.batches(self.data.train, options)
-  count = limit and math.min(limit, count) or count
-  for batch in batches do
-    if done >= count then break end
-    local before = clock.now()
-    local loss = self.step(batch)
-    self.step_times[#self.step_times + 1] = clock.now() - before
-    check_loss(self, loss, epoch)
-    total, done = total + loss, done + 1
-    if done % 8 == 0 then show(self, epoch, done, count, total, started) end
-    if C.tkg_interrupted(0) ~= 0 then error(session.interrupted, 0) end
+  local started, losses = clock.now(), {}
+  begin_epoch(self, epoch)
+  for _, phase in ipairs(self.phases) do
+    local since = clock.now()
+    losses[phase.name] = phase:epoch(epoch, function(p, done, count, loss)
+      show(self, epoch, p, done, count, loss, since)
+    end)
   end
   self.epoch_times[#self.epoch_times + 1] = clock.now() - started
   self.line.clear()
-  blame.leave(outer)
-  return total / math.max(done, 1)
+  return losses[self.phases[1].name], #self.phases > 1 and losses or nil
 end
 
 function Run:evaluate(part)
@@ -144,7 +131,8 @@ function Run:evaluate(part)
   if not ok then
     if not tostring(result):find('NaN', 1, true) then error(result, 0) end
     error(string.format('%s: the model scores NaN after step %d: try a smaller lr (it is %g)',
-                        self.recipe.name, self.step.number, self.optimizer.lr), 0)
+                        self.recipe.name, phases.steps(self.phases),
+                        self.phases[1].optimizer.lr), 0)
   end
   self.line.clear()
   self.eval_times[#self.eval_times + 1] = clock.now() - started
@@ -165,13 +153,10 @@ local function memory_figures()
 end
 
 function Run:figures()
-  local times = {}
-  for i, t in ipairs(self.step_times) do times[i] = t end
+  local step_ms, each = phases.step_ms(self.phases)
   return {
-    memory = memory_figures(),
-    kept = {reference_bytes = self.step:figure('reference_bytes'),
-            stored_bytes = self.step:figure('stored_bytes')},
-    time = {step_ms = 1000 * median(times), epoch_s = mean(self.epoch_times),
+    memory = memory_figures(), kept = phases.kept(self.phases),
+    time = {step_ms = step_ms, phases = each, epoch_s = mean(self.epoch_times),
             eval_s = mean(self.eval_times)},
   }
 end
@@ -193,23 +178,23 @@ local function validate(self, epoch, state)
   return result, self.o.patience > 0 and waited >= self.o.patience * self.o.eval_every, better
 end
 
---- Trains. settings: bits, rounding, small, quiet, steps (a limit an epoch), k, and
+--- Trains. settings: bits, rounding, small, quiet, steps (a limit of each phase, an epoch), k, and
 --- on_epoch(record, better, model), called after each epoch.
----@return table result {epochs, best_epoch, valid, test, memory, kept, time, model, step}
+---@return table result {epochs, best_epoch, valid, test, memory, kept, time, model, phases}
 function train.run(recipe, data, o, settings)
   C.tkg_memory_reset_peak(session.engine)
   local self = new_run(recipe, data, o, settings)
   local state, epochs = {}, 0
   for epoch = 1, o.epochs do
-    local loss = self:epoch(epoch)
+    local loss, losses = self:epoch(epoch)
     local result, stop, better
     if epoch % o.eval_every == 0 or epoch == o.epochs then
       result, stop, better = validate(self, epoch, state)
     end
     epochs = epoch
     if settings.on_epoch then
-      settings.on_epoch({epoch = epoch, step = self.step.number, loss = loss, valid = result,
-                         seconds = self.epoch_times[epoch],
+      settings.on_epoch({epoch = epoch, step = phases.steps(self.phases), loss = loss,
+                         losses = losses, valid = result, seconds = self.epoch_times[epoch],
                          memory = C.tkg_memory_live(session.engine, -1)}, better, self.model)
     end
     if stop then break end
@@ -218,7 +203,7 @@ function train.run(recipe, data, o, settings)
   local result = self:figures()
   result.epochs, result.best_epoch, result.valid = epochs, state.best_epoch or epochs, state.best
   result.test = self:evaluate('test')
-  result.model, result.step = self.model, self.step
+  result.model, result.phases = self.model, self.phases
   return result
 end
 

@@ -13,8 +13,8 @@ request 109935, September 2023). `--mean sum` shows the tape without them.
     pytorch_kgcn.py step  --preset book --hops 3       milliseconds a training step
     pytorch_kgcn.py kept  --preset book --hops 3       bytes autograd keeps for backward
 
-The data folder is KGCN's: derived/ratings_final.txt (user item label) and derived/kg_final.txt
-(head relation tail), all numbers; items are the first entities.
+The data folder is KGCN's: ratings_final.txt (user item label) and kg_final.txt (head relation
+tail), there or in derived/, all numbers; items are the first entities.
 """
 
 import argparse
@@ -72,8 +72,10 @@ def sample_adjacency(triples, entities, k, generator):
 
 def load(folder, k, seed):
     """Ratings split 6:2:2 at random, and the sampled adjacency."""
-    ratings = read_ints(os.path.join(folder, 'derived', 'ratings_final.txt'), 3)
-    triples = read_ints(os.path.join(folder, 'derived', 'kg_final.txt'), 3)
+    if os.path.isdir(os.path.join(folder, 'derived')):
+        folder = os.path.join(folder, 'derived')
+    ratings = read_ints(os.path.join(folder, 'ratings_final.txt'), 3)
+    triples = read_ints(os.path.join(folder, 'kg_final.txt'), 3)
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(ratings), generator=generator)
     n_valid = n_test = int(len(ratings) * 0.2)
@@ -182,7 +184,8 @@ class Trainer:
     def __init__(self, data, options):
         torch.manual_seed(options.seed)
         self.model = KGCN(data, options.dim, options.hops, options.aggregator,
-                          MEANS[options.mean])
+                          MEANS[options.mean]).to(options.device)
+        self.forward = torch.compile(self.model) if options.compile else self.model
         self.l2 = options.l2
         self.in_loss = options.l2_form == 'loss'
         covered = self.model.penalized()
@@ -193,7 +196,7 @@ class Trainer:
 
     def loss(self, batch):
         users, items, labels = batch.unbind(1)
-        logits = self.model(users, items)
+        logits = self.forward(users, items)
         loss = F.binary_cross_entropy_with_logits(logits, labels.float())
         if self.in_loss:
             loss = loss + self.l2 * sum(0.5 * p.pow(2).sum() for p in self.model.penalized())
@@ -231,6 +234,7 @@ def f1(scores, labels):
 @torch.no_grad()
 def evaluate(model, ratings, batch):
     model.eval()
+    ratings = ratings.to(next(model.parameters()).device)
     scores = torch.cat([torch.sigmoid(model(part[:, 0], part[:, 1]))
                         for part in ratings.split(batch)])
     model.train()
@@ -327,7 +331,8 @@ def run_train(trainer, data, options):
     generator = torch.Generator().manual_seed(options.seed)
     for epoch in range(1, options.epochs + 1):
         start = time.perf_counter()
-        losses = [trainer.step(b) for b in batches(data.train, options.batch, generator)]
+        losses = [trainer.step(b.to(options.device))
+                  for b in batches(data.train, options.batch, generator)]
         seconds = time.perf_counter() - start
         valid = evaluate(trainer.model, data.valid, options.batch)
         test = evaluate(trainer.model, data.test, options.batch)
@@ -338,14 +343,14 @@ def run_train(trainer, data, options):
 def full_batch(data, options):
     """One batch of exactly options.batch ratings, repeating the set where it is smaller."""
     picks = torch.arange(options.batch) % len(data.train)
-    return data.train[picks]
+    return data.train[picks].to(options.device)
 
 
 def run_step(trainer, data, options):
     generator = torch.Generator().manual_seed(options.seed)
     picks = [torch.randint(len(data.train), (options.batch,), generator=generator)
              for _ in range(8)]
-    parts = [data.train[p] for p in picks]
+    parts = [data.train[p].to(options.device) for p in picks]
     for i in range(options.warmup):
         trainer.step(parts[i % len(parts)])
     times = []
@@ -353,6 +358,9 @@ def run_step(trainer, data, options):
         start = time.perf_counter()
         trainer.step(parts[i % len(parts)])
         times.append((time.perf_counter() - start) * 1e3)
+    if options.device != 'cpu':
+        print('device %s  peak %d bytes' % (torch.cuda.get_device_name(options.device),
+                                            torch.cuda.max_memory_allocated(options.device)))
     print('threads %d  steps %d  min %.3f ms  median %.3f ms' % (
         torch.get_num_threads(), len(times), min(times), statistics.median(times)))
 
@@ -372,6 +380,8 @@ def parse(argv):
     parser.add_argument('--mean', choices=sorted(MEANS), default='mean',
                         help='how means are written; sum: keeps no products for backward')
     parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--device', default='cpu', help='cpu, cuda or cuda:N')
+    parser.add_argument('--compile', action='store_true', help='through torch.compile (2.0 on)')
     parser.add_argument('--threads', type=int, default=1)
     parser.add_argument('--steps', type=int, default=200, help='timed steps (mode step)')
     parser.add_argument('--warmup', type=int, default=20, help='untimed steps before them')

@@ -592,11 +592,11 @@ cudaError_t cudaMemGetInfo(size_t *left, size_t *total) {
 }
 
 const char *cudaGetErrorString(cudaError_t error) {
-  return error == cudaErrorMemoryAllocation            ? "out of memory"
-         : error == cudaErrorStreamCaptureUnsupported  ? "operation not permitted while capturing"
+  return error == cudaErrorMemoryAllocation           ? "out of memory"
+         : error == cudaErrorStreamCaptureUnsupported ? "operation not permitted while capturing"
          : error == cudaErrorStreamCaptureInvalidated ? "operation failed due to an earlier capture"
-         : error                                       ? "invalid value"
-                                                       : "no error";
+         : error                                      ? "invalid value"
+                                                      : "no error";
 }
 
 void emu_fence(void *memory, size_t bytes) {

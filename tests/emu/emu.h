@@ -236,8 +236,8 @@ static inline cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) { return cu
 cudaError_t cudaEventSynchronize(cudaEvent_t event);
 static inline cudaError_t cudaGetLastError(void) { return cudaSuccess; }
 
-/* Between begin and end nothing runs, and what a device refuses then - allocating, freeing, waiting,
- * copies from or to the host - is refused here too and spoils the graph. */
+/* Between begin and end nothing runs, and what a device refuses then - allocating, freeing,
+ * waiting, copies from or to the host - is refused here too and spoils the graph. */
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *out);
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t graph, unsigned long long flags);

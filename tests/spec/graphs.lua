@@ -3,7 +3,7 @@ local ffi = require 'ffi'
 local C = require 'tinykg.lib'
 
 local graphs = {
-  BACKWARD = 1, SYMMETRIC = 2, RELATIONS = 4, ONE_WAY = 8,
+  BACKWARD = 1, SYMMETRIC = 2, RELATIONS = 4, ONE_WAY = 8, LOOPLESS = 16,
 }
 
 local function ids_of(list) return ffi.new('int32_t[?]', math.max(#list, 1), list) end

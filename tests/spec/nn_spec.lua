@@ -278,3 +278,41 @@ describe('a network of modules learns exclusive or', function()
     assert.equal(inside, loss:item())
   end)
 end)
+
+describe('a model', function()
+  it('reads sizes of layers', function()
+    assert.same({64, 32, 16}, tk.nn.sizes('64, 32,16'))
+    assert.same({8}, tk.nn.sizes('8'))
+    for _, text in ipairs{'', 'a', '64,', '0', '2.5', ',3'} do
+      assert.matches('is not a list such as', select(2, pcall(tk.nn.sizes, text)))
+    end
+  end)
+
+  it('draws tables as asked and loads rows of them', function()
+    local xavier, normal = tk.nn.Embedding(400, 8), tk.nn.Embedding(400, 8, 0.1)
+    local most, square = 0, 0
+    for _, row in ipairs(xavier.weight:totable()) do
+      for _, w in ipairs(row) do most = math.max(most, math.abs(w)) end
+    end
+    for _, row in ipairs(normal.weight:totable()) do
+      for _, w in ipairs(row) do square = square + w * w / 3200 end
+    end
+    assert.is_true(most <= math.sqrt(6 / 408) and most > 0.9 * math.sqrt(6 / 408))
+    assert.near(0.1, math.sqrt(square), 0.01)
+    local bound = 0
+    for _, w in ipairs(tk.xavier(3, 4, 5):reshape(-1):totable()) do
+      bound = math.max(bound, math.abs(w))
+    end
+    assert.is_true(bound <= math.sqrt(6 / 27) and bound > 0.5 * math.sqrt(6 / 27))
+  end)
+
+  it('is in training mode, and what merely lies in it is not', function()
+    local M = tk.nn.class('M')
+    local graph = tk.graph{head = {0}, tail = {1}, nodes = 2}
+    local m = setmetatable({list = {tk.nn.Dropout(0.5)}, graph = graph}, M):eval()
+    assert.is_false(m.training)
+    assert.is_false(m.list[1].training)
+    assert.is_nil(m.list.training)
+    assert.is_nil(rawget(graph, 'training'))
+  end)
+end)

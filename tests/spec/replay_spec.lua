@@ -83,7 +83,8 @@ for _, device in ipairs(DEVICES) do
         function() return tk.optim.adagrad{lr = 0.1} end,
         function() return tk.optim.adam{lr = 0.1, betas = {0.5, 0.75}} end,
       } do
-        same(train(false, batches, {optimizer = make()}), train(true, batches, {optimizer = make()}))
+        same(train(false, batches, {optimizer = make()}),
+             train(true, batches, {optimizer = make()}))
       end
     end)
 

@@ -124,7 +124,7 @@ describe('rule', function()
   it('exact: what is read non-linearly, at any width', function()
     local reads = {
       tanh = {'tanh', 'tanh'}, sigmoid = {'sigmoid', 'sigmoid'}, softmax = {'softmax', 'softmax'},
-      log_softmax = {'log_softmax', 'log_softmax'}, normalize = {'normalize', 'matmul'},
+      log_softmax = {'log_softmax', 'log_softmax'},
       softplus = {'softplus', 'matmul'}, clamp = {'clamp', 'matmul'}, sqrt = {'sqrt', 'sqrt'},
     }
     for method, names in pairs(reads) do
@@ -135,6 +135,24 @@ describe('rule', function()
       assert.equal('exact', only(step, names[2]).rule, method)
       assert.equal(4 * 40 * 37, step:figure 'stored_bytes', method)
     end
+  end)
+
+  it('quantize: normalised rows, beside a norm a row; what also meets them is kept exactly', function()
+    local function alone() return (X:matmul(W):normalize():matmul(V)):sum() end
+    local step = planned(alone, {bits = 2, small = 0})
+    assert.equal(packed(40, 37, 2), only(step, 'normalize').kept_bytes)
+    assert.equal(4 * 40, only(step, 'row_norm').kept_bytes)
+    assert.equal(packed(40, 37, 2) + 160, step:figure 'stored_bytes')
+    -- y * y passes its own noise back to where y is read.
+    local function met()
+      local y = X:matmul(W):normalize()
+      return (y * y):matmul(V):sum()
+    end
+    assert.equal('exact', only(planned(met, {bits = 2, small = 0}), 'normalize').rule)
+    -- Of a row that is there exactly, norm and result are made again.
+    local p = parameter(40, 37)
+    local free = planned(function() return p:normalize():matmul(V):sum() end, {bits = 2, small = 0})
+    assert.equal(0, free:figure 'stored_bytes')
   end)
 
   it('recompute: gather, add, mul, concat and dropout of what is there cost nothing', function()
@@ -354,6 +372,23 @@ describe('noise that would meet itself', function()
       check_unbiased(fn, parameters)
     end)
   end
+
+  it('and comes by a few rows gathered once more: they are exact, not the whole', function()
+    local ids, many = tk.ids{3, 1, 20}, {}
+    for i = 1, 20 do many[i] = 2 * i - 1 end
+    local function loss(of)
+      local h = X:matmul(W)
+      local rows = h:gather(of)
+      return h:matmul(V):sum() + (rows:matmul(D) * rows):sum()
+    end
+    local step = planned(function() return loss(ids) end, {bits = 2, small = 0})
+    assert.equal('quantize', rows_of(step, 'matmul')[1].rule, step:report())
+    assert.equal('exact', only(step, 'gather').rule)
+    check_unbiased(function() return loss(ids) end, {W, D, V})
+    step = planned(function() return loss(tk.ids(many)) end, {bits = 2, small = 0})
+    assert.equal('exact', rows_of(step, 'matmul')[1].rule) -- half of the rows are no few
+    assert.equal('recompute', only(step, 'gather').rule)
+  end)
 
   it('is kept out even where the recipe asks for it', function()
     local step = planned(function()

@@ -68,6 +68,19 @@ describe('a tensor', function()
     assert.same({4, 5}, tk.ids(ffi.new('int32_t[3]', {4, 5, 6}), 2):totable())
   end)
 
+  it('drawn by ops outside of steps follows the seed too, whatever was drawn before', function()
+    local function drop() return tk.ones(64):dropout(0.5) end
+    for _, draw in ipairs{drop, function() return (tk.no_grad(drop)) end} do
+      tk.seed(3)
+      local first = draw():totable()
+      assert.not_same(first, draw():totable())
+      local before = drop() -- not looked at before the seed changes
+      tk.seed(3)
+      assert.same(first, draw():totable())
+      assert.equal(64, #before:totable())
+    end
+  end)
+
   it('of random numbers follows the seed', function()
     local function draw(seed)
       tk.seed(seed)
@@ -139,7 +152,8 @@ describe('a tensor', function()
     assert.equal(t, t:copy(from * 2))
     assert.same({{2, 4}, {6, 8}}, t:totable())
     assert.same({1, 2, 3, 4}, from:totable())
-    assert.matches('copy: f32 %[3%] does not fit in f32 %[2, 2%]', message_of(t.copy, t, tk.ones(3)))
+    assert.matches('copy: f32 %[3%] does not fit in f32 %[2, 2%]',
+                   message_of(t.copy, t, tk.ones(3)))
     assert.matches('copy: i32 %[4%] does not fit', message_of(t.copy, t, tk.ids{1, 2, 3, 4}))
     assert.matches('copy: expected a tensor, got a table', message_of(t.copy, t, {1, 2, 3, 4}))
   end)

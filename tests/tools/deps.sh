@@ -119,6 +119,12 @@ if [ $check = yes ]; then
   echo "make deps installs them, or: apt-get install $names" >&2
   exit 1
 fi
+# What was brought along to a machine without a network.
+if [ -d build/packages ] && can_be_root; then
+  as_root sh "$(dirname "$0")/gpu-packages.sh" unpack build/packages >&2
+  look
+  [ -z "$names" ] && exit 0
+fi
 if ! has apt-get; then
   echo "No apt-get here. Install with this system's package manager what Debian calls: $names" >&2
   exit 1

@@ -8,7 +8,9 @@ CPPFLAGS=${CPPFLAGS:--std=c17 -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE -Iengi
 ISA=${ISA:-sse2}
 MAX_FUNCTION=70 MAX_FILE=500
 core=(engine/*.c) cpu=(engine/cpu/*.c) headers=(engine/*.h engine/cpu/*.h)
-lua=(.busted .luacheckrc) sized=(engine)
+cxx=(kernels/*.cu kernels/*.cuh kernels/*.h tests/emu/*.cu tests/emu/*.cpp tests/emu/*.h
+  tests/bench/*.cpp)
+lua=(.busted .luacheckrc) sized=(engine kernels)
 for d in lua recipes tests; do [ -d $d ] && lua+=("$d"); done
 for d in lua recipes; do [ -d $d ] && sized+=("$d"); done
 bad=0
@@ -30,6 +32,22 @@ format() {
   printf '%s\n' "$out" | awk -F: '/error:/ { n[$1]++ }
     END { for (f in n) print f ": " n[f] " places; make format lays them out" }' | sort
   return 1
+}
+
+# As `make format` does it: clang-format does not know the ending .cu everywhere.
+format_cxx() {
+  local file bad=0
+  for file in "${cxx[@]}"; do
+    clang-format --assume-filename=x.cpp <"$file" | cmp -s - "$file" && continue
+    echo "$file: make format lays it out"; bad=1
+  done
+  return $bad
+}
+
+# Registers that do not suffice make a kernel go through memory; ptxas says so, and then a kernel of
+# ours does not compile (kernels/build.mk). Only what has changed since the last look is compiled.
+spills() {
+  make --no-print-directory BUILD=build/lint CUDA_ARCHS=90 spills
 }
 
 # tidy FLAG FILE...: a process a file (14 confuses va_lists of several); the path to each
@@ -58,24 +76,32 @@ cppcheck --help 2>/dev/null | grep -q -- --check-level ||
   eval "$(declare -f cpp_check | sed 's/ *--check-level=exhaustive//')"
 
 function_sizes() {
-  ctags --languages=C --kinds-C=f --fields=+ne -x \
-    --_xformat='%{input}:%{line} %{end} %{name}' "${core[@]}" "${cpu[@]}" "${headers[@]}" |
+  ctags --languages=C,C++ --langmap=C:.c.h,C++:.cpp.cu.cuh --kinds-C=f --kinds-C++=f --fields=+ne \
+    -x --_xformat='%{input}:%{line} %{end} %{name}' "${core[@]}" "${cpu[@]}" "${headers[@]}" \
+    "${cxx[@]}" |
     awk -v max=$MAX_FUNCTION '{ split($1, at, ":"); n = $2 - at[2] + 1 }
       $2 ~ /^[0-9]+$/ && n > max { print $1 ": " $3 " has " n " lines, at most " max; bad = 1 }
       END { exit bad }'
 }
 
 file_sizes() {
-  find "${sized[@]}" -type f \( -name '*.[ch]' -o -name '*.lua' -o -name '*.def' \) \
+  find "${sized[@]}" -type f \( -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' -o -name '*.lua' \
+    -o -name '*.def' \) \
     -exec wc -l {} + | awk -v max=$MAX_FILE '$2 != "total" && $1 > max {
       print $2 " has " $1 " lines, at most " max; bad = 1 } END { exit bad }'
 }
 
 step clang-format format
+step 'format kernels' format_cxx
 step luacheck luacheck -q "${lua[@]}"
 step functions function_sizes
 step files file_sizes
 step cppcheck cpp_check "${core[@]}" "${cpu[@]}"
 step clang-tidy tidy '' "${core[@]}"
+if [ -n "${NVCC:-}" ]; then
+  step 'spills' spills
+else
+  echo '  skip spills: no nvcc'
+fi
 step 'clang-tidy cpu' tidy "-DTKG_ISA=$ISA" "${cpu[@]}"
 exit $bad

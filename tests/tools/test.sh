@@ -1,10 +1,10 @@
 #!/bin/sh
 # Runs spec files, each in a process of its own, so that a crash costs one file, not the run.
 #   test.sh [SPEC...]            default: tests/spec/*_spec.lua, then the specs of ops once more on
-#                                each device that DEVICES names
+#                                each device that DEVICES names; HOST=no leaves the former out
 # The last line is `N passed, N failed, N skipped`; the exit status is 1 when anything failed.
 # Environment: TINYKG_LIB the library; FILTER a Lua pattern of test names; TEST_TIMEOUT seconds a
-# file; TINYKG_CHECK=asan|valgrind runs LuaJIT under that checker (specs may read it and do less).
+# file; DEADLINE in seconds since 1970, what has not run by then has failed; TINYKG_CHECK=asan|valgrind runs LuaJIT under that checker (specs may read it and do less).
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 root=$PWD
@@ -39,6 +39,15 @@ prefix_for() {
   esac
 }
 
+# Sets limit: the seconds that a spec may take. False when the deadline has passed.
+time_left() {
+  limit=${TEST_TIMEOUT:-$seconds}
+  [ -n "${DEADLINE:-}" ] || return 0
+  left=$((DEADLINE - $(date +%s)))
+  [ "$limit" -le "$left" ] || limit=$left
+  [ "$limit" -gt 0 ]
+}
+
 counted() { tr -cd "$1" <"$TINYKG_TALLY" | wc -c | tr -d ' '; }
 fail() { printf f >>"$TINYKG_TALLY"; printf '  FAIL %s\n' "$1"; }
 
@@ -58,7 +67,8 @@ run_spec() {
   passed=$(counted p) failed=$(counted f) skipped=$(counted s) done=$(counted d)
   start=$(date +%s)
   printf '%s%s\n' "$spec" "${TINYKG_DEVICE:+ on $TINYKG_DEVICE}"
-  timeout -k 10 "${TEST_TIMEOUT:-$seconds}" $prefix "$LUAJIT" tests/tools/busted.lua --ignore-lua \
+  time_left || { fail "$spec: no time left"; return; }
+  timeout -k 10 "$limit" $prefix "$LUAJIT" tests/tools/busted.lua --ignore-lua \
     --output=tests/tools/output.lua ${FILTER:+"--filter=$FILTER"} "$spec" </dev/null
   status=$?
   if [ "${TINYKG_CHECK:-}" = valgrind ]; then
@@ -83,14 +93,23 @@ run_spec() {
 }
 
 prefix_for
-[ $# -gt 0 ] && DEVICES=
-[ $# -gt 0 ] || set -- tests/spec/*_spec.lua
+# A real device also gets what runs on the emulated one by itself.
+specs_of() {
+  echo tests/spec/ops_*spec.lua tests/spec/gradient_spec.lua
+  [ "$1" = emu ] || echo tests/spec/device_spec.lua tests/spec/replay_spec.lua
+}
+
+if [ $# -gt 0 ]; then
+  DEVICES=
+elif [ "${HOST:-yes}" = yes ]; then
+  set -- tests/spec/*_spec.lua
+fi
 for spec; do
   if [ -f "$spec" ]; then run_spec "$spec"; else fail "no such spec: $spec"; fi
 done
 for device in ${DEVICES:-}; do
   export TINYKG_DEVICE="$device"
-  for spec in tests/spec/ops_*spec.lua tests/spec/gradient_spec.lua; do run_spec "$spec"; done
+  for spec in $(specs_of "$device"); do run_spec "$spec"; done
 done
 failed=$(counted f)
 echo

@@ -13,7 +13,8 @@ local RELATIONS, ONE_WAY = C.TKG_GRAPH_RELATIONS, C.TKG_GRAPH_ONE_WAY
 
 --- Growing lists of heads, relations, tails as FFI arrays.
 ---@class Edges
----@field n integer ---@field heads ffi.cdata* ---@field relations ffi.cdata* ---@field tails ffi.cdata*
+---@field n integer ---@field heads ffi.cdata*
+---@field relations ffi.cdata* ---@field tails ffi.cdata*
 local function edges(most)
   local function ints() return ffi.new('int32_t[?]', most + 1) end
   return {n = 0, heads = ints(), relations = ints(), tails = ints()}
@@ -106,6 +107,20 @@ end
 
 -- ---- both directions, loops ----
 
+--- Without the edges that lead from a node to itself.
+local function loopless(g)
+  local e = edges(g.n)
+  for i = 0, g.n - 1 do
+    if g.heads[i] ~= g.tails[i] then
+      add(e, g.heads[i], g.relations and g.relations[i] or 0, g.tails[i])
+    end
+  end
+  if not g.relation_count then e.relations = nil end
+  e.nodes, e.tail_nodes, e.first_user = g.nodes, g.tail_nodes, g.first_user
+  e.relation_count = g.relation_count
+  return e
+end
+
 --- Adds what was asked for: `undirected` each edge back under the same relation, right behind it;
 --- `inverse` each edge back under relation id + relations; `self_loops` each node to itself under
 --- an id of its own, the last.
@@ -114,6 +129,7 @@ function build.extended(g, o)
   if (back or o.self_loops) and g.nodes ~= g.tail_nodes then
     fail('graph: heads and tails are not the same nodes, so edges cannot go both ways')
   end
+  if o.self_loops == false and g.nodes == g.tail_nodes then g = loopless(g) end
   if not back and not o.self_loops then return g end
   local e = edges((back and 2 or 1) * g.n + (o.self_loops and g.nodes or 0))
   local shift = o.inverse and relations or 0
@@ -143,8 +159,9 @@ function build.pack(g, one_way)
   local layout = bit.bor(g.relation_count and RELATIONS or 0, one_way and ONE_WAY or 0)
   local room = tonumber(C.tkg_graph_length(g.nodes, g.tail_nodes, g.n, layout))
   local packed, found = ffi.new('int32_t[?]', room + 1), ffi.new('int64_t[1]')
-  check(C.tkg_graph_pack(g.nodes, g.tail_nodes, g.n, g.heads, g.relation_count and g.relations or nil,
-                         g.tails, layout, packed, found, nil))
+  local relations = g.relation_count and g.relations or nil
+  check(C.tkg_graph_pack(g.nodes, g.tail_nodes, g.n, g.heads, relations, g.tails, layout, packed,
+                         found, nil))
   layout = tonumber(found[0])
   local length = tonumber(C.tkg_graph_length(g.nodes, g.tail_nodes, g.n, layout))
   local t = tensor.create(tensor.I32, {length}, 'graph')

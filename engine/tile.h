@@ -1,0 +1,23 @@
+/* Tiles: nodes that run a block of rows at a time, and what such a block holds. */
+#ifndef TKG_TILE_H
+#define TKG_TILE_H
+
+#include "program.h"
+
+/* Sorts the nodes of p->order (no updates among them, in order of recording) into groups:
+ * p->group_of, p->groups; and p->in_tile says which values live in a tile only. `needed`: nodes
+ * that run at all. */
+int tkg__tile(tkg_program *p, const bool *needed);
+
+/* What a node can be in a group. */
+enum tkg_part {
+  TKG_PART_NONE,
+  TKG_PART_ROWS,   /* row r of it needs row r of its aligned inputs, and others as a whole */
+  TKG_PART_REDUCES /* it sums over the rows of its inputs; there when the group is done */
+};
+enum tkg_part tkg__part(const tkg_tape *tape, const tkg_node *n);
+
+/* Whether input k of such a node is read a row for a row. */
+bool tkg__aligned(const tkg_tape *tape, const tkg_node *n, int k);
+
+#endif

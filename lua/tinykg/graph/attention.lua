@@ -1,0 +1,120 @@
+--- Scores of edges through a matrix a relation, as KGAT's attention (Wang et al. 2019, eq. 4):
+---   pi(h, r, t) = (e_t W_r) . tanh(e_h W_r + e_r)
+--- A node is projected once for each relation it takes part in, not once an edge: each relation has
+--- a small graph between the heads and the tails that its edges have.
+local bit = require 'bit'
+local ffi = require 'ffi'
+local build = require 'tinykg.graph.build'
+local columns = require 'tinykg.columns'
+local ops = require 'tinykg.ops'
+local session = require 'tinykg.session'
+local tensor = require 'tinykg.tensor'
+local C = require 'tinykg.lib'
+
+local attention = {}
+
+---@class Attention
+---@field graph Graph
+---@field parts table[] of each relation with edges: {relation, heads, tails, packed, attributes}
+---@field place Tensor where among the parts' edges, one part behind the other, each edge's score is
+local Attention = {}
+Attention.__index = Attention
+
+--- The distinct ids among ids[from .. to - 1], ascending, as a tensor, and how many; the ids become
+--- their positions there. `number`: -1 for each node, before and after.
+local function distinct(ids, from, to, number, nodes)
+  local found, n = columns.ints(to - from), 0
+  for p = from, to - 1 do number[ids[p]] = 0 end
+  for v = 0, nodes - 1 do
+    if number[v] == 0 then
+      found[n], number[v] = v, n + 1
+      n = n + 1
+    end
+  end
+  for p = from, to - 1 do ids[p] = number[ids[p]] - 1 end
+  local t = tensor.create(tensor.I32, {n}, 'graph'):write(found, 0, n)
+  for i = 0, n - 1 do number[found[i]] = -1 end
+  return t, n
+end
+
+--- Edges by relation, each relation's in the graph's order: {first[relations + 1], heads, tails},
+--- and the place of each edge among them.
+local function by_relation(graph)
+  local e = graph:triples()
+  local first, place = columns.ints(graph.relations + 1), columns.ints(e.n)
+  for r = 0, graph.relations do first[r] = 0 end
+  for p = 0, e.n - 1 do first[e.relations[p] + 1] = first[e.relations[p] + 1] + 1 end
+  for r = 1, graph.relations do first[r] = first[r] + first[r - 1] end
+  local at, heads, tails = columns.ints(graph.relations), columns.ints(e.n), columns.ints(e.n)
+  for r = 0, graph.relations - 1 do at[r] = first[r] end
+  for p = 0, e.n - 1 do
+    local to = at[e.relations[p]]
+    heads[to], tails[to], place[p] = e.heads[p], e.tails[p], to
+    at[e.relations[p]] = to + 1
+  end
+  return {n = e.n, first = first, heads = heads, tails = tails, place = place}
+end
+
+--- One relation's small graph. Its order is the big graph's: local numbers ascend with the nodes'.
+local function part_of(edges, r, graph, number, one_way)
+  local from, to = edges.first[r], edges.first[r + 1]
+  local part = {relation = r}
+  local heads, tails
+  part.heads, heads = distinct(edges.heads, from, to, number, graph.nodes)
+  part.tails, tails = distinct(edges.tails, from, to, number, graph.tail_nodes)
+  local packed, layout = build.pack({n = to - from, heads = edges.heads + from,
+                                     tails = edges.tails + from, nodes = heads,
+                                     tail_nodes = tails}, one_way)
+  part.packed, part.sizes = packed, {heads, tails, to - from, layout}
+  return part
+end
+
+--- Prepares scores of a graph's edges.
+---@param graph Graph with relations
+---@param o? {one_way: boolean} one_way: scores that no gradient goes through, in half the memory
+---@return Attention
+function attention.new(graph, o)
+  session.options('attention', o, 'one_way')
+  if not graph.relations then session.fail('attention: this graph has no relations') end
+  if bit.band(graph.layout, C.TKG_GRAPH_BACKWARD) ~= 0 then
+    session.fail('attention: of the graph itself, not transposed')
+  end
+  local edges = by_relation(graph)
+  local number = columns.ints(math.max(graph.nodes, graph.tail_nodes))
+  ffi.fill(number, 4 * math.max(graph.nodes, graph.tail_nodes), 0xff) -- -1 everywhere
+  local self = setmetatable({graph = graph, parts = {}}, Attention)
+  self.place = tensor.create(tensor.I32, {edges.n}, 'graph'):write(edges.place, 0, edges.n)
+  for r = 0, graph.relations - 1 do
+    if edges.first[r + 1] > edges.first[r] then
+      self.parts[#self.parts + 1] = part_of(edges, r, graph, number, o and o.one_way)
+    end
+  end
+  return self
+end
+
+local function dot(part, a, b)
+  local with = tensor.attribute()
+  for k = 1, 4 do with.i[k - 1] = part.sizes[k] end
+  return tensor.record('aggregate_dot', with, part.packed, a, b)
+end
+
+--- The score of each edge, in the graph's order. Gradients go to all three, unless one_way.
+---@param x Tensor [nodes, d] ---@param w Tensor [relations, d, k] ---@param r Tensor [relations, k]
+---@return Tensor [edges]
+function Attention:scores(x, w, r)
+  local scores = {}
+  for i, part in ipairs(self.parts) do
+    local at = part.relation + 1
+    local matrix = w:rows(at, at):reshape(w:size(2), w:size(3))
+    local heads = x:gather(part.heads):matmul(matrix) + r:rows(at, at)
+    scores[i] = dot(part, heads:tanh(), x:gather(part.tails):matmul(matrix))
+  end
+  if #scores == 0 then return ops.full(0, 0) end
+  return ops.cat(scores, 1):gather(self.place)
+end
+
+function Attention:__tostring()
+  return string.format('attention: %d edges by %d relations', self.graph.edges, #self.parts)
+end
+
+return attention

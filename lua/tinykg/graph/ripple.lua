@@ -1,0 +1,108 @@
+--- Ripple sets (Wang et al., RippleNet, CIKM 2018): for a list of nodes, triples that begin at
+--- them, triples that begin at the tails of those, and so on. Drawn once, before training.
+local ffi = require 'ffi'
+local random = require 'tinykg.data.random'
+local session = require 'tinykg.session'
+local tensor = require 'tinykg.tensor'
+
+--- Numbers below `total`: distinct ones where there are enough (Floyd's algorithm), else any.
+local function draw(generator, total, size, out)
+  local seen = {}
+  for k = 0, size - 1 do
+    local x = total - size + k
+    local at = generator:below(x >= 0 and x + 1 or total)
+    if x >= 0 and seen[at] then at = x end
+    seen[at], out[k] = true, at
+  end
+end
+
+--- Running sums of the degrees of nodes[0 .. n - 1] into sums; their total.
+local function sum_degrees(offsets, nodes, n, sums)
+  local total = 0
+  for i = 0, n - 1 do
+    total = total + offsets[nodes[i] + 1] - offsets[nodes[i]]
+    sums[i] = total
+  end
+  return total
+end
+
+--- The edge that is number `at` of those of nodes, one node's after the other's.
+local function edge_of(offsets, nodes, n, sums, at)
+  local low, high = 0, n - 1
+  while low < high do
+    local middle = math.floor((low + high) / 2)
+    if sums[middle] > at then high = middle else low = middle + 1 end
+  end
+  return offsets[nodes[low] + 1] - (sums[low] - at)
+end
+
+local function check(graph, hops, size)
+  for name, value in pairs{hops = hops, size = size} do
+    if type(value) ~= 'number' or value < 1 or value % 1 ~= 0 then
+      session.fail('ripples: %s is %s, expected a whole number from 1', name, tostring(value))
+    end
+  end
+  if not graph.relations then session.fail('ripples: this graph has no relations') end
+  if graph.edges == 0 then
+    session.fail('ripples: the graph has no edges: there is nothing to spread along')
+  end
+end
+
+local function longest(seeds)
+  local most = 0
+  for row = 0, seeds.rows - 1 do
+    most = math.max(most, seeds.offsets[row + 1] - seeds.offsets[row])
+  end
+  return most
+end
+
+--- Hop 1 of row r: `size` of the triples whose head is one of r's seeds; hop k: of those whose head
+--- is a tail of hop k - 1, tails drawn twice counting twice. Without replacement where there are
+--- enough. A hop with no triples is that before it again; a row whose seeds have none (or without
+--- seeds) starts with triples drawn from the whole graph, which say nothing in particular.
+---@param graph Graph ---@param seeds tinykg.Csr ---@param hops integer ---@param size integer
+---@return table[] by hop {heads, relations, tails}: int32 tensors [rows, size]
+return function(graph, seeds, hops, size)
+  check(graph, hops, size)
+  local generator = random.new(session.seed, session.stream())
+  local triples, offsets = graph:triples(), graph.packed:values()
+  local room = math.max(longest(seeds), size)
+  local sums, picked = ffi.new('double[?]', room + 1), ffi.new('double[?]', size)
+  local count = seeds.rows * size
+  local edges = {}
+  for k = 1, hops do edges[k] = ffi.new('int32_t[?]', count + 1) end
+  local tails = ffi.new('int32_t[?]', size)
+
+  local function fill(k, row, nodes, n)
+    local out, total = edges[k] + row * size, sum_degrees(offsets, nodes, n, sums)
+    if total == 0 and k > 1 then
+      ffi.copy(out, edges[k - 1] + row * size, 4 * size)
+      return
+    end
+    draw(generator, total > 0 and total or triples.n, size, picked)
+    for i = 0, size - 1 do
+      out[i] = total > 0 and edge_of(offsets, nodes, n, sums, picked[i]) or picked[i]
+    end
+  end
+
+  for row = 0, seeds.rows - 1 do
+    local first = seeds.offsets[row]
+    fill(1, row, seeds.items + first, seeds.offsets[row + 1] - first)
+    for k = 2, hops do
+      for i = 0, size - 1 do tails[i] = triples.tails[edges[k - 1][row * size + i]] end
+      fill(k, row, tails, size)
+    end
+  end
+
+  local function column(k, from)
+    local ids = ffi.new('int32_t[?]', count + 1)
+    for i = 0, count - 1 do ids[i] = from[edges[k][i]] end
+    return tensor.create(tensor.I32, {seeds.rows, size}, 'graph'):write(ids, 0, count)
+  end
+  local sets = {}
+  for k = 1, hops do
+    sets[k] = {heads = column(k, triples.heads), relations = column(k, triples.relations),
+               tails = column(k, triples.tails)}
+  end
+  return sets
+end

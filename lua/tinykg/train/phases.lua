@@ -1,0 +1,198 @@
+--- The phases of a model's training: what alternates within an epoch, each with a step of its own.
+--
+-- A model without a function `phases` has one, over its `loss`. Otherwise model:phases(data, o)
+-- returns a list of {name, loss [, steps [, draw]] [, optimizer]}:
+--   name       what it is called in logs
+--   loss       fun(model, batch): Tensor
+--   steps      how many an epoch; without it, one for each batch of the training interactions
+--   draw       fun(model): batch, recorded in the step, for a phase with steps ({} without)
+--   optimizer  one of tk.optim, which phases may share; without it the phase gets the recipe's
+--              (or Adam with lr and l2), with moments of its own
+local C = require 'tinykg.lib'
+local blame = require 'tinykg.blame'
+local clock = require 'tinykg.clock'
+local feed = require 'tinykg.feed'
+local optim = require 'tinykg.optim'
+local schedule = require 'tinykg.train.schedule'
+local session = require 'tinykg.session'
+local step_of = require 'tinykg.step'
+
+local phases = {}
+
+---@class Phase
+---@field name string
+---@field step Step
+---@field optimizer Optimizer
+---@field times number[] seconds of each step
+local Phase = {}
+Phase.__index = Phase
+
+-- ---- what a model declares ----
+
+local FIELDS = {name = 'string', loss = 'function', steps = 'number', draw = 'function',
+                optimizer = 'table'}
+
+local function check_phase(recipe, i, p)
+  if type(p) ~= 'table' then
+    session.fail('recipe %s: phase %d is a %s, expected a table', recipe.name, i, type(p))
+  end
+  for key, value in pairs(p) do
+    if not FIELDS[key] then
+      session.fail('recipe %s: phase %d: no field %s; it has: name loss steps draw optimizer',
+                   recipe.name, i, tostring(key))
+    elseif type(value) ~= FIELDS[key] then
+      session.fail('recipe %s: phase %d: %s is a %s, expected a %s', recipe.name, i, key,
+                   type(value), FIELDS[key])
+    end
+  end
+  if not p.name or not p.loss then
+    session.fail('recipe %s: phase %d: it needs a name and a loss', recipe.name, i)
+  end
+  if p.steps and (p.steps < 1 or p.steps % 1 ~= 0) then
+    session.fail('recipe %s: phase %s: %g steps, expected a whole number >= 1', recipe.name,
+                 p.name, p.steps)
+  end
+  if p.draw and not p.steps then
+    session.fail('recipe %s: phase %s: it draws its batches, so steps must say how many an epoch',
+                 recipe.name, p.name)
+  end
+  if p.optimizer and not p.optimizer.update then
+    session.fail('recipe %s: phase %s: optimizer is not one of tk.optim', recipe.name, p.name)
+  end
+end
+
+local function declared(recipe, model, data, o)
+  if not model.phases then return {{name = 'loss', loss = model.loss}} end
+  local outer = blame.enter(model.phases)
+  local list, seen = model:phases(data, o), {}
+  if type(list) ~= 'table' or #list == 0 then
+    session.fail('recipe %s: phases must return a list of phases', recipe.name)
+  end
+  for i, p in ipairs(list) do
+    check_phase(recipe, i, p)
+    if seen[p.name] then
+      session.fail('recipe %s: there are two phases %s', recipe.name, p.name)
+    end
+    seen[p.name] = true
+  end
+  blame.leave(outer)
+  return list
+end
+
+-- ---- making them ----
+
+local function default_optimizer(recipe, o)
+  return recipe.optimizer and recipe.optimizer(o) or optim.adam{lr = o.lr, weight_decay = o.l2}
+end
+
+--- What is recorded for a batch: of interactions with negatives drawn by the step, or what the
+--- phase draws.
+local function step_function(self, p, model, data, o)
+  if p.steps then
+    return function() return p.loss(model, p.draw and p.draw(model) or {}) end
+  end
+  local sampler = data.task ~= 'ctr' and feed.sampler(data, o.negatives, o.negative_sampling)
+  self.part = data.train
+  return function(batch)
+    batch.negatives = sampler and sampler(batch.users) or nil -- drawn by the step itself
+    return p.loss(model, batch)
+  end
+end
+
+--- The phases of a model, ready to run. ---@param settings {bits, rounding, small, steps}
+---@return Phase[]
+function phases.of(recipe, model, data, o, settings)
+  local list = {}
+  for i, p in ipairs(declared(recipe, model, data, o)) do
+    local self = setmetatable({name = p.name, loss = p.loss, steps = p.steps, o = o,
+                               recipe = recipe, limit = settings.steps, times = {}}, Phase)
+    self.optimizer = p.optimizer or default_optimizer(recipe, o)
+    self.lr = self.optimizer.lr
+    self.step = step_of.new(step_function(self, p, model, data, o), {
+      optimizer = self.optimizer, bits = settings.bits, rounding = settings.rounding,
+      small = settings.small})
+    list[i] = self
+  end
+  for _, self in ipairs(list) do self.label = #list > 1 and self.name .. ' ' or '' end
+  return list
+end
+
+-- ---- running one ----
+
+local function check_loss(self, loss, epoch)
+  if loss == loss and math.abs(loss) < math.huge then return end
+  error(string.format(
+    '%s: the %sloss became %s at step %d (epoch %d): try a smaller lr (it is %g)',
+    self.recipe.name, self.label, tostring(loss), self.step.number, epoch, self.optimizer.lr), 0)
+end
+
+--- What an epoch's steps are called with, one after the other, and how many there are.
+local function batches_of(self, epoch)
+  if not self.part then
+    return function() return true end, self.steps
+  end
+  return feed.batches(self.part, {size = self.o.batch_size, seed = session.seed, epoch = epoch})
+end
+
+--- One epoch of this phase; the mean loss. ---@param epoch integer
+---@param progressed? fun(phase: Phase, done: integer, count: integer, mean: number)
+---@return number
+function Phase:epoch(epoch, progressed)
+  local total, done, outer = 0, 0, blame.enter(self.loss)
+  local next_batch, count = batches_of(self, epoch)
+  if self.limit then count = math.min(self.limit, count) end
+  self.optimizer.lr = self.lr * schedule.share(self.o, epoch)
+  while done < count do
+    local batch, before = next_batch(), clock.now()
+    local loss = self.step(batch)
+    self.times[#self.times + 1] = clock.now() - before
+    check_loss(self, loss, epoch)
+    total, done = total + loss, done + 1
+    if progressed and done % 8 == 0 then progressed(self, done, count, total / done) end
+    if C.tkg_interrupted(0) ~= 0 then error(session.interrupted, 0) end
+  end
+  blame.leave(outer)
+  return total / math.max(done, 1)
+end
+
+-- ---- figures ----
+
+local function median(list)
+  local sorted = {}
+  for i, x in ipairs(list) do sorted[i] = x end
+  table.sort(sorted)
+  return sorted[math.floor((#sorted + 1) / 2)] or 0
+end
+
+--- Bytes kept for backward: of the phase that keeps most, since phases run one at a time; with
+--- several, `phases` has each one's.
+---@return {reference_bytes: number, stored_bytes: number, phases: table?}
+function phases.kept(list)
+  local most, each
+  for _, p in ipairs(list) do
+    local kept = {reference_bytes = p.step:figure('reference_bytes'),
+                  stored_bytes = p.step:figure('stored_bytes')}
+    each = each or {}
+    each[p.name] = kept
+    if not most or kept.stored_bytes > most.stored_bytes then most = kept end
+  end
+  return {reference_bytes = most.reference_bytes, stored_bytes = most.stored_bytes,
+          phases = #list > 1 and each or nil}
+end
+
+--- Median milliseconds of a step of the first phase; with several, `phases` has each one's.
+---@return number step_ms, table<string, number>? phases
+function phases.step_ms(list)
+  local each = {}
+  for _, p in ipairs(list) do each[p.name] = 1000 * median(p.times) end
+  return each[list[1].name], #list > 1 and each or nil
+end
+
+--- Steps run by all phases together.
+function phases.steps(list)
+  local n = 0
+  for _, p in ipairs(list) do n = n + p.step.number end
+  return n
+end
+
+return phases

@@ -1,0 +1,72 @@
+--- CKE, the structural part: an item is its own vector and its entity's, which TransR learns from
+--- the knowledge graph in the same step. Without texts and images, as the code in KGAT's
+--- repository, whose losses and sums these are.
+local tk = require 'tinykg'
+
+local CKE = tk.nn.class('CKE')
+
+--- Item vectors: the part that interactions teach and the part that the graph does.
+function CKE:item(ids) return self.items(ids) + self.entities(ids) end
+
+--- TransR on unit vectors: |W_r e_h + r - W_r e_t|^2, smaller for a true tail than for a drawn one.
+--- (An L2 term on unit vectors, which the code has, is a constant.)
+function CKE:kg_loss(batch)
+  local function projected(ids)
+    return tk.grouped_matmul(self.entities(ids), self.projections, batch.relations):normalize()
+  end
+  local h, r = projected(batch.heads), self.relations(batch.relations):normalize()
+  local near = (h + r - projected(batch.tails)):square():sum(2)
+  local far = (h + r - projected(batch.negatives)):square():sum(2)
+  return (near - far):softplus():mean()
+end
+
+--- Both losses of one step; L2 as a sum over the batch.
+function CKE:loss(batch)
+  local u, i = self.users(batch.users), self:item(batch.items)
+  local j = batch.negatives and self:item(batch.negatives:reshape(-1))
+  local loss = tk.loss.interactions(u, i, j, batch.labels) + tk.loss.l2(u, i, j) * self.l2
+  if self.kg.edges == 0 then return loss end
+  return loss + self:kg_loss(self.kg:draw(self.kg_batch_size))
+end
+
+--- Vectors of all items, computed once for a whole evaluation.
+function CKE:prepare() return self.items.weight + self.entities.weight:rows(1, self.items.n) end
+
+--- Logits of pairs, [n].
+function CKE:score(users, items) return tk.dot(self.users(users), self:item(items)) end
+
+--- Scores of all items for each user, [n, items].
+function CKE:rank(users, items)
+  return self.users(users):matmul(items or self:prepare(), {transpose_b = true})
+end
+
+return tk.recipe{
+  name = 'CKE',
+  source = 'Zhang et al., Collaborative Knowledge Base Embedding for Recommender Systems, KDD '
+    .. '2016; defaults of the code in KGAT\'s repository',
+  options = {
+    {'dim', 64, 'size of embeddings'},
+    {'relation_dim', 64, 'size of relation vectors, to which entities are projected'},
+    {'lr', 1e-4, 'learning rate of Adam'},
+    {'l2', 1e-5, 'weight of 1/2 |rows|^2 of the batch, summed'},
+    {'batch_size', 1024, 'interactions a step'},
+    {'kg_batch_size', 'auto', 'triples a step; auto: an epoch has as many as the graph'},
+    {'epochs', 400, 'passes over the training interactions, at most'},
+    {'patience', 50, 'epochs without improvement before training stops; 0 = never'},
+  },
+  optimizer = function(o) return tk.optim.adam{lr = o.lr} end, -- L2 is in the loss
+  build = function(data, o)
+    local kg = tk.graph(data)
+    local triples = math.floor(kg.edges / math.max(math.floor(data.train.n / o.batch_size), 1))
+    return setmetatable({
+      kg = kg, l2 = o.l2,
+      kg_batch_size = o.kg_batch_size == 'auto' and math.max(triples, 1)
+        or tonumber(o.kg_batch_size),
+      users = tk.nn.Embedding(data.users, o.dim),
+      items = tk.nn.Embedding(data.items, o.dim),
+      entities = tk.nn.Embedding(data.entities, o.dim),
+      relations = tk.nn.Embedding(math.max(data.relations, 1), o.relation_dim),
+      projections = tk.parameter(tk.xavier(math.max(data.relations, 1), o.dim, o.relation_dim)),
+    }, CKE)
+  end,
+}

@@ -1,0 +1,100 @@
+--- KGIN: why a user takes an item is an intent, a mixture of the graph's relations; what an entity
+--- is comes along relational paths. Equation numbers are the paper's; where it differs, its code's.
+local tk = require 'tinykg'
+
+local KGIN = tk.nn.class('KGIN')
+
+--- e_p = sum over relations of alpha(r, p) e_r, alpha = softmax of w (eq. 1, 2): [intents, d].
+function KGIN:intents() return self.mixture:softmax():matmul(self.relations.weight) end
+
+--- Final rows of users and of entities: e^0 + e^1 + ... (eq. 13). A hop reads the normalised rows
+--- of the one before; in training each step sees another half of the edges.
+function KGIN:vectors()
+  local kg, taken, intents = self.kg, self.taken, self:intents()
+  if self.training then
+    kg, taken = kg:dropout(self.node_dropout), taken:dropout(self.node_dropout)
+  end
+  local u, e = self.users.weight, self.entities.weight
+  local users, entities = u, e
+  for _ = 1, self.hops do
+    -- what a user took, through the lens of each intent (eq. 8); beta: eq. 9
+    local beta = u:matmul(self.latent.weight, {transpose_b = true}):softmax()
+    u = taken:aggregate(e:rows(1, self.items)) * (beta:matmul(intents) + 1)
+    -- (1 / |N_v|) sum of e_r * e_t over the triples (v, r, t) (eq. 10, 11)
+    e = kg:aggregate(e, {message = 'mul', reduce = 'mean', relation = self.relations.weight})
+    u, e = self.drop(u):normalize(), self.drop(e):normalize()
+    users, entities = users + u, entities + e
+  end
+  return users, entities
+end
+
+--- BPR (labelled data: cross-entropy), L2 of the batch's final rows, and how alike the intents'
+--- mixtures are (eq. 3 to 5, 14, 15).
+function KGIN:loss(batch)
+  local users, entities = self:vectors()
+  local n, drawn, j = batch.users:size(1), batch.negatives, nil
+  local u = users:gather(batch.users)
+  local i = entities:gather(drawn and tk.cat{batch.items, drawn:reshape(-1)} or batch.items)
+  if drawn then i, j = i:rows(1, n), i:rows(n + 1, i:size(1)) end
+  local loss = tk.loss.interactions(u, i, j, batch.labels) + tk.loss.l2(u, i, j) * (self.l2 / n)
+  if self.sim_weight == 0 then return loss end
+  return loss + tk.loss.independence(self.mixture, self.sim_kind) * self.sim_weight
+end
+
+--- Final rows, computed once for a whole evaluation.
+function KGIN:prepare() return {self:vectors()} end
+
+--- Scores of pairs, [n].
+function KGIN:score(users, items, prepared)
+  local u, e = unpack(prepared or {self:vectors()})
+  return tk.dot(u:gather(users), e:gather(items))
+end
+
+--- Scores of all items for each user, [n, items].
+function KGIN:rank(users, prepared)
+  local u, e = unpack(prepared or {self:vectors()})
+  return u:gather(users):matmul(e:rows(1, self.items), {transpose_b = true})
+end
+
+local KINDS = {distance = true, cosine = true, mi = true}
+
+return tk.recipe{
+  name = 'KGIN',
+  source = 'Wang et al., Learning Intents behind Interactions with Knowledge Graph for '
+    .. 'Recommendation, WWW 2021; defaults of the authors\' code',
+  options = {
+    {'dim', 64, 'size of embeddings'},
+    {'hops', 3, 'length of relational paths'},
+    {'intents', 4, 'intents behind interactions'},
+    {'sim_weight', 1e-4, 'weight of the intents\' independence in the loss'},
+    {'sim_kind', 'distance', 'independence by: distance, cosine or mi'},
+    {'node_dropout', 0.5, 'share of edges and of interactions left out of a step'},
+    {'dropout', 0.1, 'of what a hop gathered, while training'},
+    {'lr', 1e-4, 'learning rate of Adam'},
+    {'l2', 1e-5, 'weight of 1/2 |final rows of the batch|^2'},
+    {'batch_size', 1024, 'interactions a step'},
+    {'epochs', 1000, 'passes over the training interactions, at most'},
+    {'eval_every', 10, 'epochs from one validation to the next'},
+    {'patience', 10, 'validations without improvement before training stops; 0 = never'},
+  },
+  presets = {['last-fm'] = {}, ['amazon-book'] = {sim_weight = 1e-5}, ['alibaba-ifashion'] = {}},
+  optimizer = function(o) return tk.optim.adam{lr = o.lr} end, -- L2 is in the loss
+  build = function(data, o)
+    if not KINDS[o.sim_kind] then
+      error('option sim_kind: ' .. o.sim_kind .. ' is not distance, cosine or mi', 0)
+    end
+    local relations = math.max(2 * data.relations, 1)
+    local self = setmetatable({hops = o.hops, items = data.items, l2 = o.l2,
+                               sim_weight = o.sim_weight, sim_kind = o.sim_kind,
+                               node_dropout = o.node_dropout}, KGIN)
+    self.kg = tk.graph(data, {inverse = true})
+    self.taken = tk.graph(data, {of = 'interactions'}):normalized('row')
+    self.users = tk.nn.Embedding(data.users, o.dim)
+    self.entities = tk.nn.Embedding(data.entities, o.dim)
+    self.relations = tk.nn.Embedding(relations, o.dim)
+    self.latent = tk.nn.Embedding(o.intents, o.dim)
+    self.mixture = tk.parameter(tk.xavier(o.intents, relations))
+    self.drop = tk.nn.Dropout(o.dropout)
+    return self
+  end,
+}

@@ -1,0 +1,66 @@
+--- LightGCN: embeddings of users and items smoothed over their interactions, nothing else.
+--- Equation numbers are the paper's.
+local tk = require 'tinykg'
+
+local LightGCN = tk.nn.class('LightGCN')
+
+--- Final rows: the mean of the embeddings and of what each layer makes of them (eq. 3, 4, 6, 8).
+function LightGCN:all()
+  local graph, x = self.graph, self.nodes.weight
+  if self.training then graph = graph:dropout(self.dropout) end
+  local sum = x
+  for _ = 1, self.layers do
+    x = graph:aggregate(x)
+    sum = sum + x
+  end
+  return sum / (self.layers + 1)
+end
+
+--- BPR of the batch; L2 of its embeddings, not of its final rows (eq. 15).
+function LightGCN:loss(batch)
+  local u, i, j = tk.feed.rows(self:all(), batch, self.user_nodes)
+  return tk.loss.interactions(u, i, j, batch.labels)
+    + tk.loss.l2(tk.feed.rows(self.nodes.weight, batch, self.user_nodes)) * (self.l2 / u:size(1))
+end
+
+--- Final rows, computed once for a whole evaluation.
+function LightGCN:prepare() return self:all() end
+
+--- Logits of pairs, [n] (eq. 5).
+function LightGCN:score(users, items, all)
+  return tk.dot(tk.feed.rows(all or self:all(), {users = users, items = items}, self.user_nodes))
+end
+
+--- Scores of all items for each user, [n, items].
+function LightGCN:rank(users, all)
+  all = all or self:all()
+  return all:gather(self.user_nodes:gather(users))
+    :matmul(all:rows(1, self.items), {transpose_b = true})
+end
+
+return tk.recipe{
+  name = 'LightGCN',
+  source = 'He et al., LightGCN: Simplifying and Powering Graph Convolution Network for '
+    .. 'Recommendation, SIGIR 2020; defaults of gusye1234/LightGCN-PyTorch',
+  options = {
+    {'dim', 64, 'size of embeddings'},
+    {'layers', 3, 'how far embeddings are spread'},
+    {'dropout', 0, 'share of interactions left out of a step'},
+    {'lr', 1e-3, 'learning rate of Adam'},
+    {'l2', 1e-4, 'weight of 1/2 |embeddings|^2 of the batch'},
+    {'batch_size', 2048, 'interactions a step'},
+    {'epochs', 1000, 'passes over the training interactions, at most'},
+    {'patience', 50, 'epochs without improvement before training stops; 0 = never'},
+  },
+  presets = {['amazon-book'] = {batch_size = 1024}},
+  optimizer = function(o) return tk.optim.adam{lr = o.lr} end, -- L2 is in the loss
+  build = function(data, o)
+    local graph = tk.graph(data, {of = 'interactions', merged = true, undirected = true})
+    return setmetatable({
+      items = data.items, layers = o.layers, dropout = o.dropout, l2 = o.l2,
+      graph = graph:normalized('symmetric'),
+      user_nodes = tk.feed.user_nodes(data.users, graph.first_user),
+      nodes = tk.nn.Embedding(graph.nodes, o.dim, 0.1), -- normal, as the code
+    }, LightGCN)
+  end,
+}

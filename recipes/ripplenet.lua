@@ -1,0 +1,126 @@
+--- RippleNet: a user is what spreads from the items of his history along the knowledge graph, seen
+--- from the item that is asked about. Equation numbers are the paper's.
+local tk = require 'tinykg'
+
+local RippleNet = tk.nn.class('RippleNet')
+
+--- A user's ripple sets, hop by hop: R h and t of `memory` triples (h, r, t), and what the KGE term
+--- and L2 need of them.
+function RippleNet:ripples_of(users)
+  local hops = {}
+  for k, set in ipairs(self.ripples) do
+    local r = set.relations:gather(users):reshape(-1)
+    local h = self.entities(set.heads:gather(users):reshape(-1))
+    local t = self.entities(set.tails:gather(users):reshape(-1))
+    hops[k] = {h = h, r = r, t = t,
+               rh = tk.grouped_matmul(h, self.relations, r, {transpose = true})}
+  end
+  return hops
+end
+
+--- How the item's vector takes in the user's response to it (the code's item_update_mode).
+local UPDATE = {
+  plus_transform = function(v, o, m) return (v + o):matmul(m) end,
+  replace_transform = function(_, o, m) return o:matmul(m) end,
+  plus = function(v, o) return v + o end,
+  replace = function(_, o) return o end,
+}
+
+--- Logits of users, by their ripple sets, and items, [n]: row k is of user k, or of user who[k].
+function RippleNet:logits(hops, items, who)
+  local v, u, m, d = self.entities(items), nil, self.memory, self.entities.d
+  for _, hop in ipairs(hops) do
+    local p, o
+    if who then -- many rows a user: a user's triples are a matrix
+      p = tk.grouped_matmul(v, hop.rh:reshape(-1, m, d), who, {transpose = true}):softmax()
+      o = tk.grouped_matmul(p, hop.t:reshape(-1, m, d), who)
+    else
+      p = tk.mix_dot(v, hop.rh, m):softmax() -- softmax of v R h (eq. 4)
+      o = tk.mix(p, hop.t)                   -- eq. 5
+    end
+    v = UPDATE[self.item_update](v, o, self.transform)
+    u = u and self.all_hops and u + o or o   -- eq. 6
+  end
+  return tk.dot(u, v)
+end
+
+--- Logits of pairs, [n] (eq. 7; the sigmoid is in the loss).
+function RippleNet:score(users, items) return self:logits(self:ripples_of(users), items) end
+
+--- Scores of all items for each user, [n, items]: some users at once, R h of each made once.
+function RippleNet:rank(users)
+  local n, parts = users:size(1), {}
+  local some = math.max(1, math.floor(2 ^ 21 / (self.items * self.memory)))
+  for first = 1, n, some do
+    local part = users:rows(first, math.min(first + some - 1, n))
+    local who, items = tk.feed.pairs(part:size(1), self.items)
+    parts[#parts + 1] = self:logits(self:ripples_of(part), items, who)
+  end
+  return tk.cat(parts):reshape(n, -1)
+end
+
+--- - kge_weight * mean sigmoid(h R t), and L2 of the triples of the batch: a sum, as in the code
+--- (eq. 9, 10, 13).
+function RippleNet:regularizers(hops)
+  local d, kge, squares = self.entities.d, nil, nil
+  local size_of_r = self.relations:reshape(-1, d * d):square():sum(2)
+  for _, hop in ipairs(hops) do
+    local fact = tk.dot(tk.grouped_matmul(hop.h, self.relations, hop.r), hop.t):sigmoid():mean()
+    local sum = hop.h:square():sum() + hop.t:square():sum() + size_of_r:gather(hop.r):sum()
+    kge, squares = kge and kge + fact or fact, squares and squares + sum or sum
+  end
+  return squares * self.l2 - kge * self.kge_weight
+end
+
+--- Cross-entropy of labels; without labels, of known items (1) and drawn ones (0) (eq. 13).
+function RippleNet:loss(batch)
+  local hops = self:ripples_of(batch.users)
+  local logits, rest = self:logits(hops, batch.items), self:regularizers(hops)
+  if batch.labels then return tk.loss.bce(logits, batch.labels) + rest end
+  local count, loss = batch.negatives:size(2), (-logits):softplus():mean()
+  for k = 1, count do
+    local drawn = self:logits(hops, batch.negatives:narrow(2, k, 1):reshape(-1))
+    loss = loss + drawn:softplus():mean() / count
+  end
+  return loss + rest
+end
+
+return tk.recipe{
+  name = 'RippleNet',
+  source = 'Wang et al., RippleNet: Propagating User Preferences on the Knowledge Graph for '
+    .. 'Recommender Systems, CIKM 2018; defaults for MovieLens-1M',
+  options = {
+    {'dim', 16, 'size of entities; relations are dim x dim'},
+    {'hops', 2, 'how far preferences spread'},
+    {'memory', 32, 'triples drawn for each user and hop'},
+    {'kge_weight', 0.01, 'weight of the triples\' own likelihood'},
+    {'item_update', 'plus_transform', 'plus_transform, replace_transform, plus or replace'},
+    {'all_hops', true, 'the response is the sum of all hops\', else the last one\'s'},
+    {'lr', 0.02, 'learning rate of Adam'},
+    {'l2', 1e-7, 'weight of |h|^2 + |t|^2 + |R|^2, summed over the ripple sets of the batch'},
+    {'batch_size', 1024, 'interactions a step'},
+    {'epochs', 10, 'passes over the training interactions'},
+    {'patience', 0, 'epochs without improvement before training stops; 0 = never'},
+  },
+  presets = {
+    movie = {},
+    book = {dim = 4, hops = 3, l2 = 1e-5, lr = 1e-3},
+  },
+  optimizer = function(o) return tk.optim.adam{lr = o.lr} end, -- L2 is in the loss
+  build = function(data, o)
+    if not UPDATE[o.item_update] then
+      error('option item_update: ' .. o.item_update
+            .. ' is not plus_transform, replace_transform, plus or replace', 0)
+    end
+    local self = setmetatable({items = data.items, memory = o.memory, l2 = o.l2,
+                               item_update = o.item_update, all_hops = o.all_hops,
+                               kge_weight = o.kge_weight}, RippleNet)
+    -- Drawn once. Users whose history leads nowhere start from triples of the whole graph; items
+    -- without links are entities of their own that no ripple reaches.
+    self.ripples = tk.graph(data, {one_way = true}):ripples(data:known(), o.hops, o.memory)
+    self.entities = tk.nn.Embedding(data.entities, o.dim)
+    self.relations = tk.parameter(tk.xavier(data.relations, o.dim, o.dim))
+    self.transform = tk.parameter(tk.xavier(o.dim, o.dim))
+    return self
+  end,
+}

@@ -1,0 +1,252 @@
+#!/usr/bin/python3
+"""KGAT in plain PyTorch: the yardstick that tinykg's KGAT recipe is measured against.
+
+Written from the paper (Wang, He, Cao, Liu, Chua: KGAT, KDD 2019), op by op, the way a careful
+PyTorch user would write it; sampling, dropout, normalisation and loss scaling as KGAT-pytorch
+does. Attention is a softmax over all edges of a head (equation 5), parallel edges apart.
+
+    pytorch_kgat.py train --seed 0 --epochs 3 --batch 10240 --lr 1e-3
+    pytorch_kgat.py step                milliseconds a CF step, a KG step, an attention refresh
+    pytorch_kgat.py kept                bytes autograd keeps for backward
+"""
+
+import argparse
+import itertools
+import statistics
+import sys
+import time
+
+import torch
+import torch.nn.functional as F
+
+import pytorch_ranking as ranking
+
+
+class Graph:
+    """The joined graph: entities, then users; every edge in both directions, sorted by head.
+
+    Relations: 0 user->item, 1 item->user, 2 + r a triple, 2 + kg_relations + r its inverse.
+    """
+
+    def __init__(self, data):
+        self.nodes = data.entities + data.users
+        self.relations = 2 + 2 * data.kg_relations
+        users, items = data.train.users + data.entities, data.train.items
+        heads, kinds, tails = data.triples.unbind(1)
+        one = torch.ones_like(users)
+        head = torch.cat([users, items, heads, tails])
+        kind = torch.cat([0 * one, one, 2 + kinds, 2 + data.kg_relations + kinds])
+        tail = torch.cat([items, users, tails, heads])
+        self.keys, order = ((head * self.relations + kind) * self.nodes + tail).sort()
+        self.head, self.kind, self.tail = head[order], kind[order], tail[order]
+        self.counts = torch.bincount(self.head, minlength=self.nodes)
+        self.starts = self.counts.cumsum(0) - self.counts
+        self.with_edges = self.counts.nonzero().squeeze(1)
+
+    def __len__(self):
+        return len(self.head)
+
+    def initial_weights(self):
+        """1 / (edges of the head with that relation): the adjacency of the first epoch."""
+        pair = self.head * self.relations + self.kind
+        return 1 / torch.bincount(pair)[pair].float()
+
+    def softmax(self, scores):
+        """Over the edges of each head; in doubles, so that one maximum serves all heads."""
+        grown = (scores.double() - scores.max()).exp()
+        sums = torch.zeros(self.nodes, dtype=torch.float64).index_add(0, self.head, grown)
+        return (grown / sums[self.head]).float()
+
+    def matrix(self, weights):
+        return torch.sparse_coo_tensor(torch.stack([self.head, self.tail]), weights,
+                                       (self.nodes, self.nodes)).coalesce()
+
+    def batches(self, size, generator):
+        """Distinct heads, an edge of each, a tail drawn among all nodes that makes no edge."""
+        for _ in range(len(self) // size + 1):
+            heads = ranking.choose(self.with_edges, size, generator)
+            edges = self.starts[heads] + ranking.draw(self.counts[heads], generator)
+            kinds = self.kind[edges]
+
+            def is_edge(at, tails, heads=heads, kinds=kinds):
+                keys = (heads[at] * self.relations + kinds[at]) * self.nodes + tails
+                return ranking.is_in(keys, self.keys)
+
+            negatives = ranking.redraw(size, self.nodes, is_edge, generator)
+            yield heads, kinds, self.tail[edges], negatives
+
+
+class Layer(torch.nn.Module):
+    """One of the three aggregators: equations 6 (gcn), 7 (graphsage), 8 (bi-interaction)."""
+
+    def __init__(self, kind, inputs, outputs, dropout):
+        super().__init__()
+        self.kind, self.dropout = kind, dropout
+        self.first = torch.nn.Linear(2 * inputs if kind == 'graphsage' else inputs, outputs)
+        self.second = torch.nn.Linear(inputs, outputs) if kind == 'bi-interaction' else None
+        for linear in filter(None, (self.first, self.second)):
+            torch.nn.init.xavier_uniform_(linear.weight)
+
+    def forward(self, x, matrix):
+        around = torch.sparse.mm(matrix, x)
+        if self.kind == 'graphsage':
+            out = F.leaky_relu(self.first(torch.cat([x, around], 1)))
+        else:
+            out = F.leaky_relu(self.first(x + around))
+        if self.second is not None:
+            out = out + F.leaky_relu(self.second(x * around))
+        return F.normalize(F.dropout(out, self.dropout, self.training))
+
+
+class KGAT(torch.nn.Module):
+    def __init__(self, graph, dim, sizes, kind='bi-interaction', dropout=0.1):
+        super().__init__()
+        self.graph = graph
+        self.embeddings = torch.nn.Parameter(torch.empty(graph.nodes, dim))
+        self.relations = torch.nn.Parameter(torch.empty(graph.relations, dim))
+        self.transform = torch.nn.Parameter(torch.empty(graph.relations, dim, dim))
+        for table in self.parameters():
+            torch.nn.init.xavier_uniform_(table)
+        widths = [dim] + sizes
+        self.layers = torch.nn.ModuleList(
+            Layer(kind, widths[k], widths[k + 1], dropout) for k in range(len(sizes)))
+        self.matrix = graph.matrix(graph.initial_weights())
+
+    def rows(self):
+        parts = [self.embeddings]
+        for layer in self.layers:
+            parts.append(layer(parts[-1], self.matrix))
+        return torch.cat(parts, 1)
+
+    def scores_of_edges(self, picked):
+        """(e_t M_r) . tanh(e_h M_r + e_r) of one relation's edges."""
+        kind = self.graph.kind[picked[0]]
+        head = self.embeddings[self.graph.head[picked]] @ self.transform[kind]
+        tail = self.embeddings[self.graph.tail[picked]] @ self.transform[kind]
+        return (tail * torch.tanh(head + self.relations[kind])).sum(1)
+
+    @torch.no_grad()
+    def refresh(self):
+        scores = torch.empty(len(self.graph))
+        for kind in range(self.graph.relations):
+            edges = (self.graph.kind == kind).nonzero().squeeze(1)
+            for picked in edges.split(65536):
+                scores[picked] = self.scores_of_edges(picked)
+        self.matrix = self.graph.matrix(self.graph.softmax(scores))
+
+
+def halves(*rows):
+    return sum(r.pow(2).sum() for r in rows) / (2 * len(rows[0]))
+
+
+class Trainer:
+    """Two Adams over the same parameters, as the reference programs have them."""
+
+    def __init__(self, data, options):
+        self.first_user = data.entities
+        self.l2, self.kg_l2 = options.l2, options.kg_l2
+        self.graph = Graph(data)
+        self.model = KGAT(self.graph, options.dim, options.layers, options.aggregator,
+                          options.dropout)
+        self.optimizers = {name: torch.optim.Adam(self.model.parameters(), lr=options.lr)
+                           for name in ('cf', 'kg')}
+
+    def cf_loss(self, batch):
+        users, items, negatives = batch
+        rows = self.model.rows()
+        u, i, j = rows[self.first_user + users], rows[items], rows[negatives]
+        loss = F.softplus((u * j).sum(1) - (u * i).sum(1)).mean()
+        return loss + self.l2 * halves(u, i, j)
+
+    def kg_loss(self, batch):
+        heads, kinds, tails, negatives = batch
+        matrices = self.model.transform[kinds]
+        table = self.model.embeddings
+        h, t, n = (torch.bmm(table[nodes].unsqueeze(1), matrices).squeeze(1)
+                   for nodes in (heads, tails, negatives))
+        r = self.model.relations[kinds]
+        positive, negative = (h + r - t).pow(2).sum(1), (h + r - n).pow(2).sum(1)
+        loss = F.softplus(positive - negative).mean()
+        return loss + self.kg_l2 * halves(h, r, t, n)
+
+    def step(self, name, batch):
+        loss = self.cf_loss(batch) if name == 'cf' else self.kg_loss(batch)
+        self.optimizers[name].zero_grad()
+        loss.backward()
+        self.optimizers[name].step()
+        return loss.item()
+
+    def evaluate(self, data):
+        self.model.eval()
+        with torch.no_grad():
+            rows = self.model.rows()
+        self.model.train()
+        return ranking.rank(data, rows[data.entities:], rows[:data.items])
+
+
+def run_train(trainer, data, options):
+    generator = torch.Generator().manual_seed(options.seed)
+    limit = options.steps or None
+    for epoch in range(1, options.epochs + 1):
+        start = time.perf_counter()
+        cf = [trainer.step('cf', batch) for batch in itertools.islice(
+            ranking.batches(data, options, generator), limit)]
+        middle = time.perf_counter()
+        kg = [trainer.step('kg', batch) for batch in itertools.islice(
+            trainer.graph.batches(options.kg_batch, generator), limit)]
+        trainer.model.refresh()
+        trained = time.perf_counter()
+        metrics = trainer.evaluate(data)
+        print('epoch %2d  loss %.4f kg %.4f  %s  cf %.1f s  kg %.1f s  eval %.1f s' % (
+            epoch, statistics.fmean(cf), statistics.fmean(kg), ranking.describe(metrics),
+            middle - start, trained - middle, time.perf_counter() - trained), flush=True)
+
+
+def run_step(trainer, data, options):
+    generator = torch.Generator().manual_seed(options.seed)
+    steps, warmup = options.steps or 10, 2
+    repeated = itertools.cycle(
+        list(itertools.islice(ranking.batches(data, options, generator), 3)))
+    ranking.report_times('cf %d' % options.batch, lambda b: trainer.step('cf', b),
+                         itertools.islice(repeated, steps + warmup), warmup)
+    repeated = itertools.cycle(
+        list(itertools.islice(trainer.graph.batches(options.kg_batch, generator), 3)))
+    ranking.report_times('kg %d' % options.kg_batch, lambda b: trainer.step('kg', b),
+                         itertools.islice(repeated, steps + warmup), warmup)
+    ranking.report_times('refresh', lambda _: trainer.model.refresh(), range(3), 0)
+
+
+def run_kept(trainer, data, options):
+    generator = torch.Generator().manual_seed(options.seed)
+    excluded = list(trainer.model.parameters())
+    cf = next(ranking.batches(data, options, generator))
+    ranking.report_kept('cf, batch %d' % options.batch, lambda: trainer.cf_loss(cf), excluded)
+    kg = next(trainer.graph.batches(options.kg_batch, generator))
+    ranking.report_kept('kg, batch %d' % options.kg_batch, lambda: trainer.kg_loss(kg), excluded)
+
+
+def parse(argv):
+    parser = argparse.ArgumentParser(description='KGAT in plain PyTorch, for comparison.')
+    ranking.add_options(parser, batch=1024, lr=1e-4, sample='users')
+    parser.add_argument('--layers', default='64,32,16', help='sizes, comma between')
+    parser.add_argument('--aggregator', choices=['bi-interaction', 'gcn', 'graphsage'],
+                        default='bi-interaction')
+    parser.add_argument('--dropout', type=float, default=0.1)
+    parser.add_argument('--kg-batch', type=int, default=2048)
+    parser.add_argument('--l2', type=float, default=1e-5)
+    parser.add_argument('--kg-l2', type=float, default=1e-5)
+    options = parser.parse_args(argv)
+    options.layers = [int(size) for size in options.layers.split(',')]
+    return options
+
+
+def main(argv):
+    options = parse(argv)
+    data = ranking.load(options)
+    trainer = Trainer(data, options)
+    print('%d nodes, %d edges' % (trainer.graph.nodes, len(trainer.graph)), flush=True)
+    {'train': run_train, 'step': run_step, 'kept': run_kept}[options.mode](trainer, data, options)
+
+
+if __name__ == '__main__':
+    main(sys.argv[1:])

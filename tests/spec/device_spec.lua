@@ -1,0 +1,184 @@
+-- A GPU as training meets it: the CPU's losses, memory as planned, no driver. TINYKG_DEVICE says
+-- which one ('cuda' in make test-gpu); the emulated one by default.
+local tk = require 'tinykg'
+local fixtures = require 'tests.spec.fixtures'
+local tensors = require 'tests.spec.tensors'
+
+local DEVICE = os.getenv('TINYKG_DEVICE') or 'emu'
+local LIB = os.getenv('TINYKG_LIB') or 'build/libtinykg.so'
+local before = tk.device()
+
+--- A new engine on the device under test: empty memory, no plans. False, and pending, without one.
+local function fresh()
+  collectgarbage()
+  collectgarbage()
+  local ok, message = pcall(tk.device, DEVICE)
+  if not ok then pending(tostring(message)) end
+  tk.seed(1)
+  return ok
+end
+
+describe('training on ' .. DEVICE, function()
+  local dir
+  setup(function()
+    dir = fixtures.dir() .. '/data'
+    require('tinykg.data.demo').write(dir, {users = 100, items = 100})
+  end)
+  teardown(function()
+    fixtures.clean()
+    tk.device(before)
+  end)
+
+  local RECIPES = {
+    kgcn = {dim = 16, hops = 2, neighbors = 4, lr = 5e-3, batch_size = 32},
+    ['bpr-mf'] = {dim = 16, lr = 1e-2, batch_size = 32},
+  }
+
+  --- Losses of the first 50 steps, and how many of them were replayed.
+  local function losses(name, device, bits)
+    tk.device(device)
+    tk.seed(1)
+    local data, recipe = tk.data.load(dir, {seed = 1}), dofile('recipes/' .. name .. '.lua')
+    local o = recipe:complete(RECIPES[name])
+    local model, list = recipe.build(data, o), {}
+    local step = tk.step(function(batch) return model:loss(batch) end, {
+      optimizer = tk.optim.adam{lr = o.lr, weight_decay = o.l2}, bits = bits, small = 0})
+    for batch in data:batches{size = o.batch_size, seed = 1, epoch = 1} do
+      list[#list + 1] = step(batch)
+      if #list == 50 then break end
+    end
+    return list, step:figure('replayed')
+  end
+
+  for name in pairs(RECIPES) do
+    for _, bits in ipairs{32, 2} do
+      it(('%s follows the losses of the CPU at %d bits'):format(name, bits), function()
+        if not fresh() then return end
+        local expected = losses(name, 'cpu', bits)
+        local got, replayed = losses(name, DEVICE, bits)
+        assert.equal(50, #expected)
+        for i = 1, 50 do
+          assert.is_true(math.abs(expected[i] - got[i]) < 1e-4,
+                         ('step %d: %.7g, on the CPU %.7g'):format(i, got[i], expected[i]))
+        end
+        assert.is_true(DEVICE == 'cpu' or replayed > 40, replayed .. ' steps replayed')
+      end)
+    end
+  end
+end)
+
+describe('memory of ' .. DEVICE, function()
+  teardown(function() tk.device(before) end)
+
+  --- A step whose arena takes some `rows` KiB: a chain of values that backward reads.
+  local function chain(rows, bits)
+    local random = tensors.drawn_from(require('tests.spec.reference').random(2))
+    local x, w = tk.ones(rows, 64), random.parameter(64, 64)
+    local step = tk.step(function()
+      local h = x
+      for _ = 1, 4 do h = h:matmul(w):tanh() end
+      return h:square():mean()
+    end, {optimizer = tk.optim.adam{lr = 1e-3}, bits = bits, small = 0})
+    return step
+  end
+
+  for _, bits in ipairs{32, 2} do
+    it(('is what the plan said, by kind, at %d bits'):format(bits), function()
+      if not fresh() then return end
+      local step = chain(1000, bits):plan()
+      local arena, at = step:figure('arena_bytes'), tk.memory().live
+      local state = 2 * 4 * 64 * 64 -- Adam's, made when the step was planned
+      assert.equal(state, at.optimizer)
+      step()
+      local now = tk.memory()
+      assert.equal(at.total + arena, now.live.total - 4 * (now.live.data > at.data and 1 or 0))
+      for _, kind in ipairs{'kept_exact', 'kept_quantized', 'gradient'} do
+        assert.equal(step:figure(kind), now.live[kind], kind)
+      end
+      assert.equal(step:figure('arena_bytes'), now.live.kept_exact + now.live.kept_quantized
+        + now.live.gradient + now.live.transient)
+    end)
+
+    it(('is what the device gave, at %d bits'):format(bits), function()
+      if not fresh() then return end
+      if not tk.memory().device then return pending('the CPU does not count') end
+      for _ = 1, 3 do chain(100, bits)() end -- kernels and libraries are loaded
+      if not fresh() then return end
+      local step = chain(DEVICE == 'emu' and 4000 or 400000, bits)
+      collectgarbage()
+      local device, live = tk.memory().device, tk.memory().live.total
+      step()
+      local after, grown = tk.memory().device, tk.memory().live.total - live
+      local arena = step:figure('arena_bytes')
+      assert.is_true(grown >= arena)
+      -- blocks of 512 bytes, of which a few are new
+      assert.is_true(math.abs(after.used - device.used - grown) < 16 * 512)
+      assert.is_true(after.peak >= after.used and after.held >= after.used)
+      if DEVICE:match('^cuda') then -- of the driver's pages, 2 MiB each
+        local taken, held = device.free - after.free, after.held - device.held
+        assert.is_true(math.abs(taken - held) <= 32 * 2 ^ 20,
+                       ('%.1f MiB taken, %.1f planned'):format(taken / 2 ^ 20, held / 2 ^ 20))
+      end
+    end)
+  end
+
+  it('is given back', function()
+    if not fresh() then return end
+    local live = tk.memory().live.total
+    local x = tk.zeros(1000)
+    assert.equal(live + 4000, tk.memory().live.total)
+    x:free()
+    assert.equal(live, tk.memory().live.total)
+  end)
+end)
+
+describe('TF32 on ' .. DEVICE, function()
+  teardown(function() tk.device(before) end)
+
+  it('rounds products where there is such a device, and nothing else', function()
+    if not fresh() then return end
+    local random = tensors.drawn_from(require('tests.spec.reference').random(8))
+    local a, b = random.noise(256, 256), random.noise(256, 256)
+    local function product(precision)
+      tk.precision(precision)
+      local out = (a * 1):matmul(b)
+      local list = tensors.flat(out)
+      tk.precision('float32')
+      return list, tensors.bytes(out)
+    end
+    local exact, bits = product('float32')
+    local rounded, other = product('tf32')
+    local _, again = product('float32')
+    assert.is_true(bits == again)
+    if not DEVICE:match('^cuda') then assert.is_true(bits == other) end
+    local square, off = 0, 0
+    for i = 1, #exact do
+      square, off = square + exact[i] ^ 2, off + (exact[i] - rounded[i]) ^ 2
+    end
+    assert.is_true(math.sqrt(off / square) < 2e-3)
+  end)
+end)
+
+describe('without a GPU', function()
+  --- Runs a line of Lua in a process that sees no device.
+  local function blind(device, line)
+    local pipe = io.popen(
+      ("CUDA_VISIBLE_DEVICES=-1 TINYKG_DEVICE=%s TINYKG_LIB='%s' %s -e \"%s\" 2>&1")
+      :format(device, LIB, arg and arg[-1] or 'luajit', line))
+    local text = pipe:read('*a')
+    pipe:close()
+    return text
+  end
+
+  it('auto takes the CPU and says why', function()
+    local text = blind('auto', "local tk = require 'tinykg'; print(tk.device())" ..
+                       "; print(tk.tensor{1, 2}:sum():item())")
+    assert.matches('^cpu\t[^\n]+\n3\n$', text)
+  end)
+
+  it('cuda says in a line what is missing', function()
+    local text = blind('cuda', "local ok, m = pcall(require, 'tinykg'); print(ok, m)")
+    assert.matches("^false\tdevice 'cuda': [^\n]+\n$", text)
+  end)
+end)
+

@@ -1,0 +1,195 @@
+-- KGAT against numbers of a float64 program of our own (tests/golden/kgat.json): attention, final
+-- rows, scores, every loss term and every gradient, for three aggregators.
+local cjson = require 'cjson'
+local tk = require 'tinykg'
+local fixtures = require 'tests.spec.fixtures'
+
+local file = assert(io.open('tests/golden/kgat.json'))
+local golden = cjson.decode(file:read('*a'))
+file:close()
+
+local recipe = dofile('recipes/kgat.lua')
+local R = golden.sizes.kg_relations
+
+--- The golden file's relation as ours: there 0 user -> item, 1 item -> user, 2 + r, 5 + r.
+local function ours(relation)
+  if relation == 0 then return R end
+  if relation == 1 then return 2 * R + 1 end
+  return relation < 2 + R and relation - 2 or relation - 2 - R + R + 1
+end
+
+local function flat(x, out)
+  out = out or {}
+  if type(x) ~= 'table' then out[#out + 1] = x else for _, y in ipairs(x) do flat(y, out) end end
+  return out
+end
+
+--- A table by golden relations in our order.
+local function by_relation(rows)
+  local out = {}
+  for i, row in ipairs(rows) do out[ours(i - 1) + 1] = row end
+  return out
+end
+
+--- Equal to 1e-4 of the largest number.
+local function near(want, got, what)
+  want, got = flat(want), flat(got)
+  assert.equal(#want, #got, what)
+  local largest, worst = 0, 0
+  for i = 1, #want do
+    largest = math.max(largest, math.abs(want[i]))
+    worst = math.max(worst, math.abs(want[i] - got[i]))
+    assert(got[i] == got[i], what .. ': NaN')
+  end
+  assert(worst <= 1e-4 * largest + 1e-7,
+         ('%s: off by %g where the largest is %g'):format(what, worst, largest))
+end
+
+local function listed(column, n, first)
+  local lines = {'org_id remap_id'}
+  for i = 0, n - 1 do lines[#lines + 1] = column .. i .. ' ' .. (first or 0) + i end
+  return lines
+end
+
+--- The golden graph as a data set in KGAT's format.
+local function data_set()
+  local s, train, triples = golden.sizes, {}, {}
+  for u = 0, s.users - 1 do train[u + 1] = tostring(u) end
+  for k, u in ipairs(golden.interactions.users) do
+    train[u + 1] = train[u + 1] .. ' ' .. golden.interactions.items[k]
+  end
+  local g = golden.triples
+  for k, h in ipairs(g.heads) do
+    triples[k] = ('%d %d %d'):format(h, g.relations[k], g.tails[k])
+  end
+  return fixtures.dir{
+    ['train.txt'] = train, ['test.txt'] = {'0 6'}, ['kg_final.txt'] = triples,
+    ['user_list.txt'] = listed('u', s.users), ['item_list.txt'] = listed('i', s.items),
+    ['entity_list.txt'] = listed('e', s.entities)}
+end
+
+describe('KGAT', function()
+  local data
+  setup(function() data = tk.data.load(data_set(), {valid_ratio = 0}) end)
+  teardown(fixtures.clean)
+
+  local AGGREGATORS = {['bi-interaction'] = 'bi', gcn = 'gcn', graphsage = 'graphsage'}
+
+  local function write(t, rows) t:write(flat(rows)) end
+
+  local function model_of(case, bits)
+    local s = golden.sizes
+    local o = recipe:complete{
+      dim = s.dim, relation_dim = s.relation_dim, layers = table.concat(s.layers, ','),
+      aggregator = AGGREGATORS[case], loops = true, l2 = s.cf_l2, kg_l2 = s.kg_l2, dropout = 0}
+    local model = recipe.build(data, o)
+    local p = golden.parameters
+    write(model.nodes.weight, p.embeddings)
+    write(model.relations.weight, by_relation(p.relations))
+    write(model.projections, by_relation(p.transform))
+    for name, rows in pairs(golden.cases[case].parameters) do
+      local part, layer, what = name:match('^(%a+)_(%d)%.(%a+)$')
+      part = part == 'linear' and 'sum' or part
+      write(model.layers[layer + 1][part][what], rows)
+    end
+    return model, bits
+  end
+
+  --- Values of edges as golden has them: {head relation tail} -> value.
+  local function compare_edges(want, model, got, what)
+    local e, index, mine = model.graph:triples(), {}, {}
+    assert.equal(#golden.graph.heads, e.n)
+    for p = 0, e.n - 1 do
+      index[('%d %d %d'):format(e.heads[p], e.relations[p], e.tails[p])] = p
+    end
+    local values = got:values()
+    for k, h in ipairs(golden.graph.heads) do
+      local p = index[('%d %d %d'):format(h, ours(golden.graph.relations[k]),
+                                          golden.graph.tails[k])]
+      mine[k] = values[assert(p)]
+    end
+    near(want, mine, what)
+  end
+
+  it('has the golden graph and attention', function()
+    local model = model_of('gcn')
+    compare_edges(golden.attention.initial, model, model.pi, 'first weights')
+    compare_edges(golden.attention.scores, model, tk.no_grad(function()
+      return model.attention:scores(model.nodes.weight, model.projections, model.relations.weight)
+    end), 'scores')
+    tk.no_grad(model.refresh, model)
+    compare_edges(golden.attention.weights, model, model.pi, 'attention')
+  end)
+
+  --- Gradients of every parameter after a step without an optimizer.
+  local function gradients(model, want, what)
+    for name, rows in pairs(want) do
+      local part, layer, field = name:match('^(%a+)_(%d)%.(%a+)$')
+      local parameter
+      if name == 'embeddings' then parameter = model.nodes.weight
+      elseif name == 'relations' then parameter, rows = model.relations.weight, by_relation(rows)
+      elseif name == 'transform' then parameter, rows = model.projections, by_relation(rows)
+      else parameter = model.layers[layer + 1][part == 'linear' and 'sum' or part][field] end
+      near(rows, parameter.grad:totable(), what .. ': gradient of ' .. name)
+    end
+  end
+
+  local function batch()
+    local b = golden.batch
+    return {users = tk.ids(b.users), items = tk.ids(b.positives),
+            negatives = tk.ids(b.negatives):reshape(-1, 1)}
+  end
+
+  for case in pairs(AGGREGATORS) do
+    it('follows the golden numbers: ' .. case, function()
+      for _, stage in ipairs{'initial', 'attention'} do
+        local model, want = model_of(case), golden.cases[case].results[stage]
+        if stage == 'attention' then tk.no_grad(model.refresh, model) end
+        local rows = flat(want.representations.entities)
+        flat(want.representations.users, rows)
+        near(rows, tk.no_grad(model.all, model):totable(), stage .. ': final rows')
+        local everyone = tk.ids{0, 1, 2, 3, 4}
+        near(want.scores, tk.no_grad(model.rank, model, everyone):totable(), 'scores')
+        for _, bits in ipairs{32, 2} do
+          local step = tk.step(function(b) return model:loss(b) end, {bits = bits, small = 0})
+          near(want.cf.total.loss, step(batch()), 'loss at ' .. bits .. ' bits')
+          if bits == 32 then gradients(model, want.cf.total.gradients, stage) end
+        end
+        model.l2 = 0
+        local step = tk.step(function(b) return model:loss(b) end)
+        near(want.cf.ranking.loss, step(batch()), 'ranking loss')
+        gradients(model, want.cf.ranking.gradients, stage .. ', ranking')
+      end
+    end)
+  end
+
+  it('learns the graph by TransR', function()
+    local b, model = golden.kg_batch, model_of('gcn')
+    local relations = {}
+    for k, r in ipairs(b.relations) do relations[k] = ours(r) end
+    local kg = {heads = tk.ids(b.heads), relations = tk.ids(relations), tails = tk.ids(b.tails),
+                negatives = tk.ids(b.negatives)}
+    local step = tk.step(function() return model:kg_loss(kg) end)
+    near(golden.kg.total.loss, step(), 'loss')
+    gradients(model, golden.kg.total.gradients, 'total')
+    model.kg_l2 = 0
+    step = tk.step(function() return model:kg_loss(kg) end)
+    near(golden.kg.ranking.loss, step(), 'ranking loss')
+    gradients(model, golden.kg.ranking.gradients, 'ranking')
+  end)
+
+  it('begins where BPR-MF ended', function()
+    local mf = dofile('recipes/bpr-mf.lua')
+    local from = mf.build(data, mf:complete{dim = 6})
+    local path = fixtures.dir() .. '/best.safetensors'
+    tk.save(path, from:state())
+    local o = {dim = 6, pretrain = path}
+    local model = recipe.build(data, recipe:complete(o))
+    local rows = model.nodes.weight:totable()
+    assert.same(from.items.weight:totable()[7], rows[7])
+    assert.same(from.users.weight:totable()[5], rows[golden.sizes.entities + 5])
+    o.dim = 5
+    assert.matches('has no users.weight %[5, 5%] but one %[5, 6%]',
+                   fixtures.message(recipe.build, data, recipe:complete(o)))
+  end)
+end)

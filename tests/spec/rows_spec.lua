@@ -1,0 +1,174 @@
+-- The rows pass: where only some rows of a value are gathered, only those are computed, and the
+-- numbers are those of the whole.
+local tk = require 'tinykg'
+local reference = dofile 'tests/spec/reference.lua'
+local tensors = dofile 'tests/spec/tensors.lua'
+
+local random = reference.random(5)
+local drawn = tensors.drawn_from(random)
+local flat = tensors.flat
+
+local N, D = 50, 8
+local X, Y = drawn.parameter(N, D), drawn.parameter(N, D)
+local W, B = drawn.parameter(D, 6), tk.parameter(tk.randn(6))
+local R = drawn.parameter(3, D)
+local PARAMETERS = {X, Y, W, B, R}
+local IDS = tk.ids{3, 49, 0, 3, 17, 8, 3, 20}
+
+local graph = (function()
+  local h, r, t = {}, {}, {}
+  for k = 1, 160 do
+    h[k], t[k] = math.floor(random() ^ 2 * 40), math.floor(random() * N)
+    r[k] = math.floor(random() * 3)
+  end
+  return tk.graph{head = h, relation = r, tail = t, nodes = N, relations = 3}
+end)()
+
+--- Loss and gradients of fn, with the pass or without; and the step.
+local function run(fn, rows, options)
+  local o = {rows = rows, small = 0}
+  for key, value in pairs(options or {}) do o[key] = value end
+  tk.seed(4)
+  local step = tk.step(function()
+    local y = fn()
+    return (y * y:sigmoid()):sum()
+  end, o)
+  local out = {step()}
+  for _, p in ipairs(PARAMETERS) do
+    if p.grad then for _, v in ipairs(flat(p.grad)) do out[#out + 1] = v end end
+  end
+  return out, step
+end
+
+local function close(want, got, name)
+  assert.equal(#want, #got, name)
+  for i = 1, #want do
+    local tolerance = 2e-5 * math.max(1, math.abs(want[i]))
+    assert.is_true(math.abs(want[i] - got[i]) <= tolerance,
+      string.format('%s: number %d is %g, without the pass %g', name, i, got[i], want[i]))
+  end
+end
+
+--- Shapes of the values of one op, as texts, in the order they run.
+local function shapes(step, op)
+  local list = {}
+  for shape in step:program():gmatch('\n?f +%d+  ' .. op .. ' +[%d ]- +f32 (%b[])') do
+    list[#list + 1] = shape
+  end
+  return list
+end
+
+local CHAINS = {
+  affine = function() return (X * 2 - 1):gather(IDS) end,
+  matmul = function() return X:matmul(W):gather(IDS) end,
+  bias = function() return (X:matmul(W) + B):relu():gather(IDS) end,
+  both = function() return ((X * Y) / (Y:square() + 1)):gather(IDS) end,
+  normalize = function() return (X + Y):normalize():gather(IDS) end,
+  softmax = function() return (X - Y):softmax():gather(IDS) end,
+  log_softmax = function() return X:log_softmax():tanh():gather(IDS) end,
+  cat = function() return tk.cat({X:exp(), Y:normalize(), X * Y}, 2):narrow(2, 5, 12):gather(IDS) end,
+  dropout = function() return (X * Y):dropout(0.4):gather(IDS) end,
+  aggregate = function() return graph:aggregate(X * 2):gather(IDS) end,
+  aggregate_mul = function() return graph:aggregate(X, {relation = R}):relu():gather(IDS) end,
+  weighted = function()
+    return graph:aggregate(X, {weight = graph:softmax(graph:dot(X, Y))}):gather(IDS)
+  end,
+  mean = function() return graph:aggregate(X, {reduce = 'mean', relation = R}):gather(IDS) end,
+  inner = function() return (X * 3):gather(tk.ids{5, 4, 3, 2, 1, 5, 9, 8, 7, 6, 0, 1, 2, 3, 4, 5})
+    :square():gather(tk.ids{15, 0, 3}) end,
+  matrix_of_ids = function() return (X * Y):gather(IDS:reshape(2, 4)) end,
+}
+
+describe('rows', function()
+  for name, chain in pairs(CHAINS) do
+    it(name .. ': values and gradients are those of the whole', function()
+      local want, whole = run(chain, false)
+      local got, step = run(chain, true)
+      close(want, got, name)
+      assert.not_equal(whole:program(), step:program())
+    end)
+  end
+
+  it('are all that is computed, and all that is kept', function()
+    local _, step = run(CHAINS.bias, true)
+    assert.same({'[8, 6]'}, shapes(step, 'matmul'))
+    assert.is_true(step:figure 'stored_bytes' < 8 * 6 * 4 * 3)
+    local _, sum = run(CHAINS.aggregate, true)
+    assert.same({}, shapes(sum, 'aggregate'))
+    assert.same({'[8, 8]'}, shapes(sum, 'aggregate_rows'))
+  end)
+
+  it('do not change what an op-by-op tape is said to keep', function()
+    local _, step = run(CHAINS.bias, true)
+    local _, whole = run(CHAINS.bias, false)
+    assert.equal(whole:figure 'reference_bytes', step:figure 'reference_bytes')
+  end)
+
+  it('serve several gathers, each its own', function()
+    local function two()
+      local h = (X:matmul(W) + B):tanh()
+      return tk.cat({h:gather(IDS), h:gather(tk.ids{1, 2})}, 1)
+    end
+    close(run(two, false), run(two, true), 'two gathers')
+    local _, step = run(two, true)
+    assert.same({'[8, 6]', '[2, 6]'}, shapes(step, 'matmul'))
+  end)
+
+  it('leave alone what somebody reads as a whole', function()
+    local function also_whole()
+      local h = X:matmul(W)
+      return h:gather(IDS) + h:sum(1):reshape(1, 6)
+    end
+    local _, step = run(also_whole, true)
+    assert.same({'[50, 6]'}, shapes(step, 'matmul'))
+  end)
+
+  it('leave alone what is returned', function()
+    local step = tk.step(function()
+      local h = X:matmul(W)
+      return h:gather(IDS):sum(), h
+    end)
+    local _, h = step()
+    assert.same({N, 6}, h:size())
+    local rows = flat(h:gather(IDS))
+    local want = flat(X:matmul(W):gather(IDS))
+    close(want, rows, 'returned')
+  end)
+
+  it('leave alone a gather of most rows', function()
+    local many = drawn.ids(40, N)
+    local _, step = run(function() return X:matmul(W):gather(many) end, true)
+    assert.same({'[50, 6]'}, shapes(step, 'matmul'))
+  end)
+
+  it('are also only computed forward', function()
+    local want = flat(tk.no_grad(CHAINS.weighted))
+    local whole = flat(tk.no_grad(function()
+      return graph:aggregate(X, {weight = graph:softmax(graph:dot(X, Y))})
+    end):gather(IDS))
+    close(whole, want, 'forward')
+  end)
+
+  it('have the same mean gradient at 2 bits', function()
+    local function chain() return (graph:aggregate(X:matmul(W):tanh()) + B):gather(IDS) end
+    run(chain, true)
+    local exact = flat(W.grad)
+    local sums, squares, rounds = {}, {}, 300
+    tk.seed(9)
+    local step = tk.step(function()
+      local y = chain()
+      return (y * y:sigmoid()):sum()
+    end, {bits = 2, small = 0})
+    for _ = 1, rounds do
+      step()
+      for i, v in ipairs(flat(W.grad)) do
+        sums[i], squares[i] = (sums[i] or 0) + v, (squares[i] or 0) + v * v
+      end
+    end
+    for i = 1, D * 6 do
+      local mean = sums[i] / rounds
+      local sd = math.sqrt(math.max(0, squares[i] / rounds - mean * mean) / rounds)
+      assert.is_true(math.abs(mean - exact[i]) <= 4.5 * sd + 1e-4)
+    end
+  end)
+end)

@@ -1,0 +1,138 @@
+-- Groups of nodes that run in tiles: random layers give what they give node by node, whatever the
+-- number of threads, and what lives in a tile is not in the arena.
+local tk = require 'tinykg'
+local reference = dofile 'tests/spec/reference.lua'
+local tensors = dofile 'tests/spec/tensors.lua'
+
+local random = reference.random(21)
+local drawn = tensors.drawn_from(random)
+local flat, bytes, same = tensors.flat, tensors.bytes, tensors.same
+local LESS = os.getenv 'TINYKG_CHECK' and 4 or 1
+
+if tk.device() ~= 'cpu' then
+  return describe('tiles', function()
+    it('are the CPU backend\'s', function() pending('not on ' .. tk.device()) end)
+  end)
+end
+
+local SIZES = {{2049, 8}, {2304, 20}, {2500, 64}, {8200, 3}} -- a tile of odd widths has 1,024 rows
+
+local function graph_of(n)
+  local h, r, t = {}, {}, {}
+  for k = 1, 3 * n do
+    h[k] = k % 7 == 0 and 5 or math.floor(random() * n) -- 5 is a hub
+    t[k], r[k] = math.floor(random() * n), k % 3
+  end
+  return tk.graph{head = h, relation = r, tail = t, nodes = n, relations = 3}
+end
+
+--- A network of random row-by-row ops over [n, d] with sums over a graph in between.
+local function random_network(n, d)
+  local p = {x = drawn.parameter(n, d), r = drawn.parameter(3, d)}
+  local graph, plan = graph_of(n), {}
+  for k = 1, 12 do plan[k] = math.floor(random() * 11) end
+  for k = 1, 12 do
+    p[k] = drawn.parameter(d, d)
+    p[k + 20] = tk.parameter(drawn.noise(1, d):reshape(d))
+  end
+  local apply = {
+    [0] = function(h, k) return h:matmul(p[k]) * 0.5 + p[k + 20] end,
+    function(h) return h:leaky_relu(0.1) end,
+    function(h, _, before) return h * 0.5 + before end,
+    function(h, _, before) return h * before end,
+    function(h) return h:dropout(0.2) end,
+    function(h) return h:normalize() end,
+    function(h) return h:tanh() end,
+    function(h) return h:softmax() end,
+    function(h) return graph:aggregate(h) * 0.3 end,
+    function(h) return graph:aggregate(h, {relation = p.r, reduce = 'mean'}) end,
+    function(h, k) return tk.cat({h, h:relu()}, 2):narrow(2, 1 + k % d, d) end,
+  }
+  local parameters = {p.x, p.r}
+  for k = 1, 12 do parameters[#parameters + 1], parameters[#parameters + 2] = p[k], p[k + 20] end
+  return function()
+    local h, before = p.x, p.x
+    for k, choice in ipairs(plan) do h, before = apply[choice](h, k, before), h end
+    return (h * h:sigmoid()):mean()
+  end, parameters
+end
+
+local function run(fn, parameters, options, threads)
+  tk.seed(2)
+  tk.threads(threads or 1)
+  local step = tk.step(fn, options)
+  local loss = step()
+  tk.threads(1)
+  local list = {}
+  for i, p in ipairs(parameters) do list[i] = p.grad and p.grad:clone() or false end
+  return loss, list, step
+end
+
+local function close(want, got, what)
+  local a, b = flat(want), flat(got)
+  local scale = 0
+  for i = 1, #a do scale = math.max(scale, math.abs(a[i])) end
+  for i = 1, #a do
+    assert.is_true(math.abs(a[i] - b[i]) <= 2e-4 * scale + 1e-12,
+      string.format('%s: %g and %g', what, a[i], b[i]))
+  end
+end
+
+describe('tiles', function()
+  it('give the values and gradients of one node after the other', function()
+    local grouped = 0
+    for round = 1, 8 / LESS do
+      local fn, parameters = random_network(unpack(SIZES[round % 4 + 1]))
+      for _, bits in ipairs{32, 2} do
+        local options = {bits = bits, tiles = false, small = 0}
+        local loss, want = run(fn, parameters, options)
+        options.tiles = nil
+        local tiled, got, step = run(fn, parameters, options)
+        assert.is_true(math.abs(loss - tiled) <= 1e-5 * math.max(1, math.abs(loss)))
+        for i = 1, #want do
+          assert.equal(not want[i], not got[i])
+          if want[i] then close(want[i], got[i], 'parameter ' .. i .. ', round ' .. round) end
+        end
+        if step:program():find('group', 1, true) then grouped = grouped + 1 end
+      end
+    end
+    assert.is_true(grouped > 0)
+  end)
+
+  it('give the same bits for any number of threads', function()
+    local fn, parameters = random_network(2500, 20)
+    local loss, want = run(fn, parameters, {bits = 2}, 1)
+    for _, threads in ipairs{2, 3, 4} do
+      local again, got = run(fn, parameters, {bits = 2}, threads)
+      assert.equal(loss, again)
+      for i = 1, #want do
+        if want[i] then same(bytes(want[i]), bytes(got[i]), 'parameter ' .. i) end
+      end
+    end
+  end)
+
+  it('hold what only their group reads: it takes no room in the arena', function()
+    local n = 16384
+    local x, w, v = drawn.noise(n, 64), drawn.parameter(64, 64), drawn.parameter(64, 8)
+    local function layer() return ((x:matmul(w)):tanh() * x):matmul(v):square():mean() end
+    local options = {tiles = false}
+    local step = tk.step(layer, options)
+    step()
+    options.tiles = nil
+    local tiled = tk.step(layer, options)
+    tiled()
+    local matrix = 4 * n * 64
+    assert.is_true(step:figure 'arena_bytes' - tiled:figure 'arena_bytes' > 0.5 * matrix)
+    assert.is_truthy(tiled:program():find('tile+', 1, true))
+  end)
+
+  it('say where a bad id is', function()
+    local n = 3000
+    local x, r = drawn.parameter(n, 8), drawn.parameter(2, 8) -- the graph has three relations
+    local graph = graph_of(n)
+    local step = tk.step(function()
+      return (graph:aggregate(x, {relation = r}):tanh() * x):sum()
+    end)
+    assert.error_matches(function() step() end, 'aggregate_mul: id 2 at position %d+ is outside 0..1')
+  end)
+end)
