@@ -5,6 +5,7 @@
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 device=${DEVICE:-cuda}
+PATH=$PATH:/usr/local/cuda/bin # where the toolkit usually is
 command -v compute-sanitizer >/dev/null || {
   echo '  skip compute-sanitizer: not on the PATH (it comes with the CUDA toolkit)'
   exit 0
@@ -36,8 +37,8 @@ for tool in memcheck racecheck; do
   limit=180
   [ -z "${DEADLINE:-}" ] || limit=$((DEADLINE - $(date +%s)))
   [ "$limit" -gt 5 ] || { echo "  FAIL $tool: no time left"; failed=1; continue; }
-  if timeout -k 10 "$limit" compute-sanitizer --tool "$tool" --error-exitcode 9 --print-limit 5 \
-    ./tinykg "$work/train.lua" "$work/data" "$device" >"$work/log" 2>&1; then
+  if timeout -k 10 "$limit" compute-sanitizer --tool "$tool" --target-processes all \
+    --error-exitcode 9 --print-limit 5 ./tinykg "$work/train.lua" "$work/data" "$device" >"$work/log" 2>&1; then
     printf '  ok   %-10s %s\n' "$tool" "$(grep ' steps, loss ' "$work/log")"
   elif grep -q 'Device not supported' "$work/log"; then
     printf '  skip %-10s the device refuses it: %s\n' "$tool" "$(grep -m 1 'not supported' "$work/log")"
