@@ -93,7 +93,7 @@ static __device__ void multiply(const grouped &s, int64_t base, int64_t first, i
 }
 
 template <int C, bool TRANSPOSED>
-static __global__ void __launch_bounds__(TKG_THREADS, 3) matmul_kernel(grouped s) {
+static __global__ void __launch_bounds__(TKG_THREADS, 2) matmul_kernel(grouped s) {
   typedef float line[SIDE * C + 1];
   TKG_SHARED(float4, left, [ROWS][DEPTH / 4 + 1]);
   TKG_SHARED(line, right, [DEPTH]);
@@ -160,7 +160,7 @@ static __device__ void add_outer(const grouped &s, int64_t chunk, int64_t first,
 
 /* blockIdx.y: a tile of the matrices. */
 template <int C>
-static __global__ void __launch_bounds__(TKG_THREADS, 3) outer_kernel(grouped s, int64_t across) {
+static __global__ void __launch_bounds__(TKG_THREADS, 2) outer_kernel(grouped s, int64_t across) {
   typedef float line[SIDE * C + 1];
   TKG_SHARED(line, left, [SIDE]);
   TKG_SHARED(line, right, [SIDE]);
