@@ -197,8 +197,9 @@ static void add_partials(const tkg_tile_call *t, int chunks) {
 
 /* Threads take chunks as they come: what a chunk computes does not depend on who does. */
 static int run_tiles(const tkg_tile_call *calls, int n, const tkg_tiling *t) {
-  int failed = t->chunks, threads = calls->call.context->threads;
-  if (threads > t->memories) threads = t->memories;
+  const int wanted = calls->call.context->threads;
+  const int threads = wanted < t->memories ? wanted : t->memories;
+  int failed = t->chunks;
 #pragma omp parallel for num_threads(threads) schedule(dynamic, 1) reduction(min : failed)
   for (int chunk = 0; chunk < t->chunks; chunk++) {
     char *memory = t->memory + omp_get_thread_num() * t->tile_bytes;

@@ -52,7 +52,16 @@ static inline void tkg__set_matrix(tkg_node *out, int64_t rows, int64_t cols) {
   out->shape[1] = cols;
 }
 
-/* Shapes of the ops on whole graphs and on rows of many kinds: shape_graph.c. */
+/* As the first input; a second one must be like it. */
+static inline int tkg__same(tkg_infer *s) {
+  tkg__set_shape(s->out, s->in[0]);
+  if (s->out->inputs > 1 && !tkg__same_shape(s->in[0], s->in[1]))
+    return tkg__misfit(s, 0, 1, "they must be equal");
+  return TKG_OK;
+}
+
+/* Shapes of the ops on whole graphs and on rows of many kinds, and of those that keep a shape:
+ * shape_graph.c. */
 int tkg__infer_graph(tkg_infer *s);
 
 #endif

@@ -154,7 +154,8 @@ int tkg__noise_conflicts(const tkg_tape *tape, const int32_t *source, bool *must
   for (int i = 0; i < tape->n; i++) count += source[i] >= 0;
   *found = false;
   if (!count) return TKG_OK;
-  noise z = {.tape = tape, .source = source, .must_be_exact = must_be_exact};
+  noise z = {.tape = tape, .source = source};
+  z.must_be_exact = must_be_exact;
   z.words = (count + 63) / 64;
   z.bits = calloc((size_t)tape->n * KINDS * (size_t)z.words, sizeof *z.bits);
   z.copies = calloc(64 * (size_t)z.words, sizeof *z.copies);

@@ -66,6 +66,36 @@ static void grouped_matmul(counter *c, const tkg_node *n, int i) {
   edges(c, tkg__rows(n), tkg__cols(n) * tkg__cols(&c->tape->nodes[n->in[0]]), false);
 }
 
+/* The ops on graphs, and those of rows with matrices of their own. */
+static void graph_node(counter *c, int i) {
+  const tkg_node *n = &c->tape->nodes[i];
+  switch (n->op) {
+  case TKG_OP_AGGREGATE:
+  case TKG_OP_AGGREGATE_MUL:
+    graph_sum(c, n);
+    break;
+  case TKG_OP_AGGREGATE_DOT:
+    edges(c, tkg__count(n), tkg__cols(&c->tape->nodes[n->in[1]]), true);
+    break;
+  case TKG_OP_EDGE_SOFTMAX:
+    value(c, i);
+    break;
+  case TKG_OP_AGGREGATE_PICK:
+    value(c, n->in[2]);
+    break;
+  case TKG_OP_GROUPED_MATMUL:
+    grouped_matmul(c, n, i);
+    break;
+  case TKG_OP_MIX_DOT:
+    value(c, n->in[0]);
+    if (n->inputs == 2) value(c, n->in[1]);
+    edges(c, tkg__count(n), tkg__cols(&c->tape->nodes[n->in[0]]), n->inputs > 2);
+    break;
+  default:
+    break; /* sums, copies and views keep nothing */
+  }
+}
+
 static void node(counter *c, int i) {
   const tkg_node *n = &c->tape->nodes[i];
   switch (n->op) {
@@ -110,27 +140,6 @@ static void node(counter *c, int i) {
     value(c, n->in[2]);
     edges(c, tkg__count(n), tkg__cols(&c->tape->nodes[n->in[0]]), true);
     break;
-  case TKG_OP_AGGREGATE:
-  case TKG_OP_AGGREGATE_MUL:
-    graph_sum(c, n);
-    break;
-  case TKG_OP_AGGREGATE_DOT:
-    edges(c, tkg__count(n), tkg__cols(&c->tape->nodes[n->in[1]]), true);
-    break;
-  case TKG_OP_EDGE_SOFTMAX:
-    value(c, i);
-    break;
-  case TKG_OP_AGGREGATE_PICK:
-    value(c, n->in[2]);
-    break;
-  case TKG_OP_GROUPED_MATMUL:
-    grouped_matmul(c, n, i);
-    break;
-  case TKG_OP_MIX_DOT:
-    value(c, n->in[0]);
-    if (n->inputs == 2) value(c, n->in[1]);
-    edges(c, tkg__count(n), tkg__cols(&c->tape->nodes[n->in[0]]), n->inputs > 2);
-    break;
   case TKG_OP_MIX:
     value(c, n->in[0]);
     if (n->inputs > 2)
@@ -140,7 +149,7 @@ static void node(counter *c, int i) {
     edges(c, tkg__count(&c->tape->nodes[n->in[0]]), tkg__cols(n), n->inputs > 2);
     break;
   default:
-    break; /* sums, copies and views keep nothing */
+    graph_node(c, i);
   }
 }
 

@@ -41,13 +41,6 @@ static int broadcast(tkg_infer *s) {
   return TKG_OK;
 }
 
-static int same(tkg_infer *s) {
-  tkg__set_shape(s->out, s->in[0]);
-  if (s->out->inputs > 1 && !tkg__same_shape(s->in[0], s->in[1]))
-    return tkg__misfit(s, 0, 1, "they must be equal");
-  return TKG_OK;
-}
-
 static int sum(tkg_infer *s) {
   tkg_node *out = s->out;
   const tkg_node *x = s->in[0];
@@ -366,41 +359,21 @@ static int by_op(tkg_infer *s) {
     return norms(s);
   case TKG_OP_DROPOUT:
     return dropout(s);
-  case TKG_OP_GROUPED_MATMUL:
-  case TKG_OP_GROUPED_OUTER:
-  case TKG_OP_AGGREGATE:
-  case TKG_OP_AGGREGATE_ROWS:
-  case TKG_OP_AGGREGATE_SLOTS:
-  case TKG_OP_AGGREGATE_MUL:
-  case TKG_OP_AGGREGATE_MUL_ROWS:
-  case TKG_OP_AGGREGATE_MUL_SLOTS:
-  case TKG_OP_AGGREGATE_DOT:
-  case TKG_OP_AGGREGATE_RELATION:
-  case TKG_OP_AGGREGATE_RELATION_ROWS:
-  case TKG_OP_EDGE_SOFTMAX:
-  case TKG_OP_EDGE_SOFTMAX_GRAD:
-  case TKG_OP_AGGREGATE_ARGMAX:
-  case TKG_OP_AGGREGATE_PICK:
-  case TKG_OP_AGGREGATE_PICK_GRAD:
-  case TKG_OP_SLOTS:
-  case TKG_OP_SAMPLE_TAILS:
-  case TKG_OP_LOOKUP:
-    return tkg__infer_graph(s);
   case TKG_OP_SAMPLE_NEIGHBORS:
   case TKG_OP_SAMPLE_NEGATIVES:
     return sample(s);
   case TKG_OP_ENCODE:
     s->out->dtype = TKG_CODES;
-    return same(s);
+    return tkg__same(s);
   case TKG_OP_SIGN_MASK:
     s->out->dtype = TKG_MASK;
-    return same(s);
+    return tkg__same(s);
   case TKG_OP_SGD:
   case TKG_OP_ADAM:
   case TKG_OP_ADAGRAD:
     return update(s);
   default:
-    return same(s);
+    return tkg__infer_graph(s);
   }
 }
 

@@ -211,7 +211,17 @@ int tkg__infer_graph(tkg_infer *s) {
     return lookup(s);
   case TKG_OP_SAMPLE_TAILS:
     return tails(s);
-  default:
+  case TKG_OP_AGGREGATE:
+  case TKG_OP_AGGREGATE_ROWS:
+  case TKG_OP_AGGREGATE_SLOTS:
+  case TKG_OP_AGGREGATE_MUL:
+  case TKG_OP_AGGREGATE_MUL_ROWS:
+  case TKG_OP_AGGREGATE_MUL_SLOTS:
+  case TKG_OP_AGGREGATE_DOT:
+  case TKG_OP_AGGREGATE_RELATION:
+  case TKG_OP_AGGREGATE_RELATION_ROWS:
     return aggregate(s);
+  default:
+    return tkg__same(s);
   }
 }

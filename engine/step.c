@@ -153,7 +153,7 @@ static int run_group(const run *r, const tkg_group *g) {
   const tkg_engine *engine = r->step->engine;
   const tkg_tiling tiling = {g->rows,       g->tile,    g->chunks, engine->arena + g->memory,
                              g->tile_bytes, g->memories};
-  tkg_tile_call *calls = calloc((size_t)(g->last - g->first + 1), sizeof *calls);
+  tkg_tile_call *calls = calloc((size_t)g->last - (size_t)g->first + 1, sizeof *calls);
   int n = 0;
   if (!calls) return tkg__fail(TKG_E_MEMORY, "no memory for a group of ops");
   for (int o = g->first; o <= g->last; o++)

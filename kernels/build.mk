@@ -88,7 +88,7 @@ $(1)/libtinykg_emu.so: $(KERNELS:kernels/%.cu=$(2)/%.o) $(2)/runtime.o $(SHARED_
 $(2)/harness $(2)/bugs: $(2)/%: tests/emu/%.cu $(2)/runtime.o $(KERNEL_HEADS)
 	$$(call say,CXX,$$@)
 	$$(Q)$(CXX) $$(EMU_FLAGS) $(3) -x c++ $$< -x none $(2)/runtime.o -o $$@ -lpthread
-$(2)/ops: tests/emu/ops.cpp $(KERNEL_HEADS)
+$(2)/ops: tests/emu/ops.cpp $$(wildcard tests/emu/*.h) $(KERNEL_HEADS)
 	$$(call say,CXX,$$@)
 	$$(Q)mkdir -p $$(@D) && $(CXX) -std=c++17 -O1 -g -Iengine -Wall -Wextra $(WERROR) $(3) $$< -o $$@ -ldl
 endef

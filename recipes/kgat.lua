@@ -99,7 +99,7 @@ return tk.recipe{
     {'aggregator', 'bi', 'bi, gcn or graphsage'},
     {'attention', true, 'false: each relation of a head weighs 1, shared by its edges'},
     {'loops', false, 'keep triples of an entity with itself; in few bits, layers then keep more'},
-    {'recompute', true, 'sum over the first layer\'s edges again for backward instead of keeping it'},
+    {'recompute', true, 'do the first layer\'s sums again for backward instead of keeping them'},
     {'dropout', 0.1, 'of each layer\'s output, while training'},
     {'node_dropout', 0, 'share of nodes whose edges are left out of a step'},
     {'lr', 1e-4, 'learning rate of Adam'},

@@ -94,8 +94,8 @@ local function commands(o)
         for pair in entry[2]:gmatch('%S+') do set = set .. ' --set ' .. pair end
         if not summary(dir) then
           list[#list + 1] = string.format(
-            '%s run %s --data %s --bits %s --seed %s --threads 1 --quiet --out %s%s >%s.log 2>&1 ' ..
-            '|| echo %s failed', quoted(home .. '/tinykg'),
+            '%s run %s --data %s --bits %s --seed %s --threads 1 --quiet --out %s%s ' ..
+            '>%s.log 2>&1 || echo %s failed', quoted(home .. '/tinykg'),
             quoted(home .. '/recipes/' .. entry[1] .. '.lua'), quoted(o.data), bits, seed,
             quoted(dir), set, quoted(dir), quoted(dir))
         end
@@ -154,7 +154,8 @@ if lfs.attributes(o.data, 'mode') ~= 'directory' then
 end
 run_all(o)
 local metrics = METRICS[o.task]
-print('| recipe | bits | ' .. table.concat(metrics, ' | ') .. ' | kept, MB | below op-by-op | epoch, s |')
+print('| recipe | bits | ' .. table.concat(metrics, ' | ')
+  .. ' | kept, MB | below op-by-op | epoch, s |')
 print('|---|---|' .. ('---|'):rep(#metrics + 3))
 for _, entry in ipairs(TASKS[o.task]) do
   for _, bits in ipairs(wanted(o, entry[1]) and split(o.bits) or {}) do

@@ -66,7 +66,9 @@ local CHAINS = {
   normalize = function() return (X + Y):normalize():gather(IDS) end,
   softmax = function() return (X - Y):softmax():gather(IDS) end,
   log_softmax = function() return X:log_softmax():tanh():gather(IDS) end,
-  cat = function() return tk.cat({X:exp(), Y:normalize(), X * Y}, 2):narrow(2, 5, 12):gather(IDS) end,
+  cat = function()
+    return tk.cat({X:exp(), Y:normalize(), X * Y}, 2):narrow(2, 5, 12):gather(IDS)
+  end,
   dropout = function() return (X * Y):dropout(0.4):gather(IDS) end,
   aggregate = function() return graph:aggregate(X * 2):gather(IDS) end,
   aggregate_mul = function() return graph:aggregate(X, {relation = R}):relu():gather(IDS) end,

@@ -133,6 +133,7 @@ describe('tiles', function()
     local step = tk.step(function()
       return (graph:aggregate(x, {relation = r}):tanh() * x):sum()
     end)
-    assert.error_matches(function() step() end, 'aggregate_mul: id 2 at position %d+ is outside 0..1')
+    assert.error_matches(function() step() end,
+      'aggregate_mul: id 2 at position %d+ is outside 0..1')
   end)
 end)
