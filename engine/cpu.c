@@ -195,12 +195,17 @@ static void add_partials(const tkg_tile_call *t, int chunks) {
   }
 }
 
+static int threads_for_tiles(const tkg_tile_call *calls, const tkg_tiling *t) {
+  const int threads = calls->call.context->threads;
+  return threads < t->memories ? threads : t->memories;
+}
+
 /* Threads take chunks as they come: what a chunk computes does not depend on who does. */
 static int run_tiles(const tkg_tile_call *calls, int n, const tkg_tiling *t) {
-  const int wanted = calls->call.context->threads;
-  const int threads = wanted < t->memories ? wanted : t->memories;
   int failed = t->chunks;
-#pragma omp parallel for num_threads(threads) schedule(dynamic, 1) reduction(min : failed)
+#pragma omp parallel for num_threads(threads_for_tiles(calls, t)) schedule(dynamic, 1)             \
+    reduction(min                                                                                  \
+              : failed)
   for (int chunk = 0; chunk < t->chunks; chunk++) {
     char *memory = t->memory + omp_get_thread_num() * t->tile_bytes;
     if (run_chunk(calls, n, t, chunk, memory) && chunk < failed) failed = chunk;

@@ -137,7 +137,7 @@ describe('rule', function()
     end
   end)
 
-  it('quantize: normalised rows, beside a norm a row; what also meets them is kept exactly', function()
+    local free = planned(function() return p:normalize():matmul(V):sum() end, {bits = 2})
     local function alone() return (X:matmul(W):normalize():matmul(V)):sum() end
     local step = planned(alone, {bits = 2, small = 0})
     assert.equal(packed(40, 37, 2), only(step, 'normalize').kept_bytes)
