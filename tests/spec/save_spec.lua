@@ -137,7 +137,7 @@ describe('rule', function()
     end
   end)
 
-    local free = planned(function() return p:normalize():matmul(V):sum() end, {bits = 2})
+  it('quantize: normalised rows, with a norm a row; what meets them too is kept exactly', function()
     local function alone() return (X:matmul(W):normalize():matmul(V)):sum() end
     local step = planned(alone, {bits = 2, small = 0})
     assert.equal(packed(40, 37, 2), only(step, 'normalize').kept_bytes)
