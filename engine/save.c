@@ -23,8 +23,9 @@ typedef struct save {
   tkg_tape *fresh;
   int n, forward;
   bool *need_value, *need_sign, *need_codes, *is_root, *must_be_exact;
-  bool *available; /* can be had in backward with nothing kept beyond what is kept already */
-  bool *exactly;   /* and without noise */
+  bool *need_again; /* what needed values are made of, as far as they could be made again */
+  bool *available;  /* can be had in backward with nothing kept beyond what is kept already */
+  bool *exactly;    /* and without noise */
   uint8_t *rule;
   int32_t *map, *copy, *mask, *code; /* old node -> new node: itself, as backward reads it, ... */
   int32_t *source;                   /* new encode node -> old node */
@@ -49,6 +50,9 @@ static void find_needs(save *s) {
     const tkg_node *n = &s->old->nodes[v];
     if (s->need_value[v] && (n->op == TKG_OP_RESHAPE || n->op == TKG_OP_TRANSPOSE))
       s->need_value[n->in[0]] = true;
+    bool made_again = s->need_value[v] || s->need_again[v];
+    for (int k = 0; k < n->inputs && tkg__op_is(n->op, 'R'); k++)
+      if (made_again) s->need_again[n->in[k]] = true;
   }
 }
 
@@ -72,19 +76,25 @@ static bool inputs_available(const save *s, int v) {
   return true;
 }
 
-/* A batch's rows of a much larger value that is kept in codes: a copy of their own costs little,
- * and has noise of its own. Rows of a loss often meet themselves, and then they alone are kept
- * exactly and not the whole that they are from. */
-static bool few_rows_of_codes(const save *s, int v) {
+/* A batch's rows of a much larger value that is not there exactly: fetched from its codes they
+ * would bring its noise to the loss, where rows often meet themselves, and all of it would have to
+ * be kept exactly for their sake. */
+static bool few_rows(const save *s, int v) {
   const tkg_node *n = &s->old->nodes[v];
   return n->op == TKG_OP_GATHER && !s->exactly[n->in[0]] &&
          8 * tkg__count(n) <= tkg__count(&s->old->nodes[n->in[0]]);
 }
 
+/* What a loss reads has more weight than its share of memory: beside the codes of the whole, an
+ * exact copy of a batch's rows costs little. */
+static bool few_rows_of_codes(const save *s, int v) {
+  return few_rows(s, v) && s->rule[s->old->nodes[v].in[0]] == TKG_RULE_QUANTIZE;
+}
+
 /* Cheap to compute again, or asked for by the recipe; random ops are only where R says so. */
 static bool may_recompute(const save *s, int v) {
   const tkg_node *n = &s->old->nodes[v];
-  if (few_rows_of_codes(s, v)) return false;
+  if (few_rows(s, v)) return false;
   bool asked = n->rule == TKG_RULE_RECOMPUTE && !tkg__op_is(n->op, 'Q');
   return (asked || tkg__op_is(n->op, 'R')) && !s->must_be_exact[v] && inputs_available(s, v);
 }
@@ -119,12 +129,14 @@ static int choose(const save *s, int v) {
     return TKG_RULE_RECOMPUTE;
   if (n->rule == TKG_RULE_EXACT || s->must_be_exact[v] || !worth_packing(s, n))
     return TKG_RULE_EXACT;
+  if (few_rows_of_codes(s, v) && n->rule != TKG_RULE_QUANTIZE) return TKG_RULE_EXACT;
   return TKG_RULE_QUANTIZE;
 }
 
 static void choose_all(save *s) {
   memset(s->rule, 0, (size_t)s->forward);
   for (int v = 0; v < s->forward; v++) {
+    if (s->need_again[v] && few_rows_of_codes(s, v)) s->need_value[v] = true;
     if (s->need_value[v]) s->rule[v] = (uint8_t)choose(s, v);
     s->available[v] = is_available(s, v);
     s->exactly[v] = s->available[v] && is_exact(s, v);
@@ -286,7 +298,7 @@ static int report(save *s) {
 
 static bool allocate(save *s) {
   size_t n = (size_t)s->n + 1;
-  bool *flags = calloc(7 * n, sizeof *flags);
+  bool *flags = calloc(8 * n, sizeof *flags);
   s->rule = calloc(n, 1);
   s->map = malloc(10 * n * sizeof *s->map);
   s->need_value = flags;
@@ -297,6 +309,7 @@ static bool allocate(save *s) {
   s->available = flags + 4 * n;
   s->need_codes = flags + 5 * n;
   s->exactly = flags + 6 * n;
+  s->need_again = flags + 7 * n;
   s->copy = s->map + n;
   s->mask = s->map + 2 * n;
   s->code = s->map + 3 * n;
