@@ -112,13 +112,19 @@ static bool is_exact(const save *s, int v) {
   return kept || s->old->nodes[v].op == TKG_OP_LEAF || s->is_root[v] || inputs_exact(s, v);
 }
 
-static int width(const save *s, const tkg_node *n) { return n->bits ? n->bits : s->policy->bits; }
+/* A value that is read twice by its codes meets its noise squared: with one bit that is as large as
+ * the value, so it has two. */
+static int width(const save *s, int v) {
+  int recorded = s->old->nodes[v].bits, bits = recorded ? recorded : s->policy->bits;
+  return bits == 1 && s->need_codes[v] ? 2 : bits;
+}
 
-static bool worth_packing(const save *s, const tkg_node *n) {
-  if (n->dtype != TKG_F32 || n->rank < 2 || width(s, n) >= 32) return false;
+static bool worth_packing(const save *s, int v) {
+  const tkg_node *n = &s->old->nodes[v];
+  if (n->dtype != TKG_F32 || n->rank < 2 || width(s, v) >= 32) return false;
   if (n->rule == TKG_RULE_QUANTIZE) return true;
   return tkg__bytes(n) > s->policy->small &&
-         2 * tkg__codec_bytes(width(s, n), tkg__rows(n), tkg__cols(n)) <= tkg__bytes(n);
+         2 * tkg__codec_bytes(width(s, v), tkg__rows(n), tkg__cols(n)) <= tkg__bytes(n);
 }
 
 static int choose(const save *s, int v) {
@@ -127,7 +133,7 @@ static int choose(const save *s, int v) {
   if (!s->policy->save) return TKG_RULE_EXACT;
   if (may_recompute(s, v) && (n->rule == TKG_RULE_DEFAULT || n->rule == TKG_RULE_RECOMPUTE))
     return TKG_RULE_RECOMPUTE;
-  if (n->rule == TKG_RULE_EXACT || s->must_be_exact[v] || !worth_packing(s, n))
+  if (n->rule == TKG_RULE_EXACT || s->must_be_exact[v] || !worth_packing(s, v))
     return TKG_RULE_EXACT;
   if (few_rows_of_codes(s, v) && n->rule != TKG_RULE_QUANTIZE) return TKG_RULE_EXACT;
   return TKG_RULE_QUANTIZE;
@@ -167,7 +173,7 @@ static int emit_kept(save *s, int op, int input, int v, int dtype) {
   node.in[0] = input;
   node.dtype = (uint8_t)dtype;
   if (op != TKG_OP_SIGN_MASK) {
-    node.i[0] = width(s, &s->old->nodes[v]);
+    node.i[0] = width(s, v);
     /* Who reads the codes themselves corrects for dither's variance, which alone is known. */
     node.i[1] = s->need_codes[v] ? (int)TKG_ROUND_DITHER : s->policy->rounding;
     node.i[2] = STREAM_KEPT + v;
@@ -276,7 +282,7 @@ static void line(save *s, int v, int rule, int64_t bytes) {
                                                     s->fresh->side[s->map[v]].where,
                                                     n->op,
                                                     (uint8_t)rule,
-                                                    packed                  ? width(s, n)
+                                                    packed                  ? width(s, v)
                                                     : rule == TKG_RULE_MASK ? 1
                                                                             : 32,
                                                     tkg__bytes(n),

@@ -66,7 +66,7 @@ end
 function KGAT:phases(_, o)
   local steps = math.floor(self.graph.edges / o.kg_batch_size) + 1
   return {{name = 'cf', loss = self.loss},
-          {name = 'kg', loss = self.kg_loss, steps = steps,
+          {name = 'kg', loss = self.kg_loss, bits = 32, steps = steps,
            draw = function() return self.graph:draw(o.kg_batch_size) end}}
 end
 

@@ -12,15 +12,15 @@ local json = require 'tinykg.json'
 --- days, and no further; the published numbers of epochs are far larger.
 local TASKS = {
   ranking = {
-    {'bpr-mf', 'epochs=30'},
-    {'lightgcn', 'lr=5e-3 epochs=20 eval_every=4'},
-    {'cke', 'lr=1e-3 epochs=16 eval_every=4'},
-    {'cfkg', 'epochs=32 eval_every=4'},
-    {'kgcn', 'preset=movie batch_size=1024 epochs=8 eval_every=2 patience=0'},
-    {'kgnn-ls', 'preset=movie batch_size=1024 epochs=8 eval_every=2 patience=0'},
-    {'ripplenet', 'epochs=6 eval_every=2'},
-    {'kgat', 'lr=2e-3 epochs=8 eval_every=2 kg_batch_size=8192'},
-    {'kgin', 'lr=2e-3 epochs=8 eval_every=2'},
+    {'bpr-mf', 'epochs=20 eval_every=2'},
+    {'lightgcn', 'lr=5e-3 epochs=12 eval_every=4'},
+    {'cke', 'lr=1e-3 epochs=12 eval_every=4'},
+    {'cfkg', 'epochs=20 eval_every=4'},
+    {'kgcn', 'preset=movie batch_size=1024 epochs=6 eval_every=2 patience=0'},
+    {'kgnn-ls', 'preset=movie batch_size=1024 epochs=6 eval_every=2 patience=0'},
+    {'ripplenet', 'epochs=4 eval_every=2'},
+    {'kgat', 'lr=5e-3 epochs=6 eval_every=2 kg_batch_size=8192'},
+    {'kgin', 'lr=2e-3 epochs=5 eval_every=5'},
   },
   ctr = {
     {'bpr-mf', 'batch_size=128 epochs=10'},

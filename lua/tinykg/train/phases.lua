@@ -1,11 +1,12 @@
 --- The phases of a model's training: what alternates within an epoch, each with a step of its own.
 --
 -- A model without a function `phases` has one, over its `loss`. Otherwise model:phases(data, o)
--- returns a list of {name, loss [, steps [, draw]] [, optimizer]}:
+-- returns a list of {name, loss [, steps [, draw]] [, bits] [, optimizer]}:
 --   name       what it is called in logs
 --   loss       fun(model, batch): Tensor
 --   steps      how many an epoch; without it, one for each batch of the training interactions
 --   draw       fun(model): batch, recorded in the step, for a phase with steps ({} without)
+--   bits       how its kept values are stored, whatever the run's --bits say: 32 for a small batch
 --   optimizer  one of tk.optim, which phases may share; without it the phase gets the recipe's
 --              (or Adam with lr and l2), with moments of its own
 local C = require 'tinykg.lib'
@@ -30,7 +31,7 @@ Phase.__index = Phase
 -- ---- what a model declares ----
 
 local FIELDS = {name = 'string', loss = 'function', steps = 'number', draw = 'function',
-                optimizer = 'table'}
+                optimizer = 'table', bits = 'number'}
 
 local function check_phase(recipe, i, p)
   if type(p) ~= 'table' then
@@ -38,7 +39,7 @@ local function check_phase(recipe, i, p)
   end
   for key, value in pairs(p) do
     if not FIELDS[key] then
-      session.fail('recipe %s: phase %d: no field %s; it has: name loss steps draw optimizer',
+      session.fail('recipe %s: phase %d: no field %s; it has: name loss steps draw bits optimizer',
                    recipe.name, i, tostring(key))
     elseif type(value) ~= FIELDS[key] then
       session.fail('recipe %s: phase %d: %s is a %s, expected a %s', recipe.name, i, key,
@@ -109,7 +110,7 @@ function phases.of(recipe, model, data, o, settings)
     self.optimizer = p.optimizer or default_optimizer(recipe, o)
     self.lr = self.optimizer.lr
     self.step = step_of.new(step_function(self, p, model, data, o), {
-      optimizer = self.optimizer, bits = settings.bits, rounding = settings.rounding,
+      optimizer = self.optimizer, bits = p.bits or settings.bits, rounding = settings.rounding,
       small = settings.small})
     list[i] = self
   end
