@@ -1,6 +1,6 @@
 -- Speed of the codec on one thread: nanoseconds an element for every width and rounding, and how
 -- many times as long as copying the same floats takes, measured in the same run.
---   luajit tests/bench/codec_bench.lua [cols] [million elements]
+--   tinykg tests/bench/codec_bench.lua [cols] [million elements]
 -- TINYKG_LIB names the library, TINYKG_ISA the instruction set.
 local ffi = require 'ffi'
 

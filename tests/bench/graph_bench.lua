@@ -1,6 +1,6 @@
 -- Speed of ops over the edges of a graph: milliseconds an op, and how many times as long as copying
 -- a matrix with a row a node takes, in the same run.
---   luajit tests/bench/graph_bench.lua [folder of a KGAT data set] [threads] [pattern]
+--   tinykg tests/bench/graph_bench.lua [folder of a KGAT data set] [threads] [pattern]
 -- Without a folder (or with -): a generated graph of about that size. Only ops whose line matches
 -- the pattern are measured. Run it from the repository's root with LUA_PATH as tests/tools/test.sh
 -- sets it; TINYKG_LIB and TINYKG_ISA choose what runs.

@@ -2,23 +2,44 @@
 # make bench: ratios on this machine. Real data where TINYKG_DATA (default ../shared/data) has it,
 # else a generated set; PyTorch beside it where python3 has torch.
 set -eu
-data=${TINYKG_DATA:-../shared/data}/kgcn-music
-if [ ! -d "$data" ]; then
-  data=build/bench-data
-  [ -d "$data" ] || ./tinykg data demo "$data" >/dev/null
+sets=${TINYKG_DATA:-../shared/data}
+music=$sets/kgcn-music last=$sets/kgat-last-fm
+if [ ! -d "$music" ]; then
+  music=build/bench-data
+  [ -d "$music" ] || ./tinykg data demo "$music" >/dev/null
 fi
-echo "== KGCN steps on $data (one thread, then two)"
-./tinykg tests/bench/kgcn_step.lua "$data" 1
-./tinykg tests/bench/kgcn_step.lua "$data" 2
 python=${PYTHON:-/usr/bin/python3}
-if [ -d "$data/derived" ] && "$python" -c 'import torch' 2>/dev/null; then
-  echo "== the same steps in PyTorch, one thread (L2 as weight decay in both)"
-  "$python" tests/bench/pytorch_kgcn.py step --preset music --l2-form decay --threads 1 --data "$data"
-  "$python" tests/bench/pytorch_kgcn.py step --preset book --hops 3 --l2-form decay --threads 1 --data "$data" --steps 15
-  MALLOC_TRIM_THRESHOLD_=17179869184 MALLOC_MMAP_THRESHOLD_=17179869184 \
-    "$python" tests/bench/pytorch_kgcn.py step --preset book --hops 3 --l2-form decay --threads 1 --data "$data" --steps 15
-else
-  echo "(no PyTorch comparison: python3 has no torch, or the data set is not there)"
+torch=no
+"$python" -c 'import torch' 2>/dev/null && torch=yes
+[ $torch = yes ] || echo '(no PyTorch comparison: python3 has no torch)'
+
+# PyTorch 1.13 with glibc kept from giving memory back between steps: its better figures.
+in_torch() {
+  script=$1; shift
+  [ $torch = yes ] || return 0
+  echo "-- PyTorch: $script $*"
+  MALLOC_TRIM_THRESHOLD_=17179869184 MALLOC_MMAP_THRESHOLD_=17179869184 OMP_NUM_THREADS=1 \
+    "$python" "tests/bench/pytorch_$script.py" step --threads 1 "$@"
+}
+steps() { ./tinykg tests/bench/recipe_step.lua "recipes/$1.lua" "$2" --bits 32,8,4,2,1 $3; }
+
+echo "== KGCN on $music: published settings for music; for book, with 3 hops"
+for threads in 1 2; do
+  steps kgcn "$music" "--threads $threads --steps 200 --set preset=music"
+  steps kgcn "$music" "--threads $threads --steps 25 --set preset=book --set hops=3"
+done
+if [ -d "$music/derived" ]; then
+  in_torch kgcn --preset music --l2-form decay --data "$music"
+  in_torch kgcn --preset book --hops 3 --l2-form decay --data "$music" --steps 15
 fi
+if [ -d "$last" ]; then
+  for recipe in kgat kgin; do
+    echo "== $recipe on $last"
+    for threads in 1 2; do steps $recipe "$last" "--threads $threads --steps 6"; done
+    in_torch $recipe --data "$last" --steps 4
+  done
+fi
+echo "== sums over a graph"
+./tinykg tests/bench/graph_bench.lua
 echo "== codec"
-luajit tests/bench/codec_bench.lua
+./tinykg tests/bench/codec_bench.lua
