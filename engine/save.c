@@ -23,6 +23,7 @@ typedef struct save {
   tkg_tape *fresh;
   int n, forward;
   bool *need_value, *need_sign, *need_codes, *is_root, *must_be_exact;
+  bool *apart;      /* rows gathered from it are kept by themselves */
   bool *need_again; /* what needed values are made of, as far as they could be made again */
   bool *available;  /* can be had in backward with nothing kept beyond what is kept already */
   bool *exactly;    /* and without noise */
@@ -76,13 +77,18 @@ static bool inputs_available(const save *s, int v) {
   return true;
 }
 
+/* How many times as large a value is of which gathered rows have a copy of their own: where that
+ * costs little in any case, and where else the value would have to be kept exactly. */
+enum { SURE_TIMES = 8, LEAST_TIMES = 2 };
+
 /* A batch's rows of a much larger value that is not there exactly: fetched from its codes they
  * would bring its noise to the loss, where rows often meet themselves, and all of it would have to
  * be kept exactly for their sake. */
 static bool few_rows(const save *s, int v) {
   const tkg_node *n = &s->old->nodes[v];
-  return n->op == TKG_OP_GATHER && !s->exactly[n->in[0]] &&
-         8 * tkg__count(n) <= tkg__count(&s->old->nodes[n->in[0]]);
+  if (n->op != TKG_OP_GATHER || s->exactly[n->in[0]]) return false;
+  int times = s->apart[n->in[0]] ? LEAST_TIMES : SURE_TIMES;
+  return times * tkg__count(n) <= tkg__count(&s->old->nodes[n->in[0]]);
 }
 
 /* What a loss reads has more weight than its share of memory: beside the codes of the whole, an
@@ -137,6 +143,25 @@ static int choose(const save *s, int v) {
     return TKG_RULE_EXACT;
   if (few_rows_of_codes(s, v) && n->rule != TKG_RULE_QUANTIZE) return TKG_RULE_EXACT;
   return TKG_RULE_QUANTIZE;
+}
+
+static bool has_rows_gathered(const save *s, int v) {
+  for (int i = v + 1; i < s->forward; i++) {
+    const tkg_node *n = &s->old->nodes[i];
+    if (n->op == TKG_OP_GATHER && n->in[0] == v && (s->need_value[i] || s->need_again[i]) &&
+        LEAST_TIMES * tkg__count(n) <= tkg__count(&s->old->nodes[v]))
+      return true;
+  }
+  return false;
+}
+
+/* Values whose noise has met itself: before one is kept exactly, rows gathered from it are. */
+static void keep_rows_apart(save *s) {
+  for (int v = 0; v < s->forward; v++) {
+    if (!s->must_be_exact[v] || s->apart[v] || !has_rows_gathered(s, v)) continue;
+    s->apart[v] = true;
+    s->must_be_exact[v] = false;
+  }
 }
 
 static void choose_all(save *s) {
@@ -304,7 +329,7 @@ static int report(save *s) {
 
 static bool allocate(save *s) {
   size_t n = (size_t)s->n + 1;
-  bool *flags = calloc(8 * n, sizeof *flags);
+  bool *flags = calloc(9 * n, sizeof *flags);
   s->rule = calloc(n, 1);
   s->map = malloc(10 * n * sizeof *s->map);
   s->need_value = flags;
@@ -316,6 +341,7 @@ static bool allocate(save *s) {
   s->need_codes = flags + 5 * n;
   s->exactly = flags + 6 * n;
   s->need_again = flags + 7 * n;
+  s->apart = flags + 8 * n;
   s->copy = s->map + n;
   s->mask = s->map + 2 * n;
   s->code = s->map + 3 * n;
@@ -344,6 +370,7 @@ int tkg__save(tkg_program *p, const tkg_policy *policy) {
     choose_all(&s);
     status = rewrite(&s, &forward);
     if (!status) status = tkg__noise_conflicts(s.fresh, s.source, s.must_be_exact, &again);
+    if (again) keep_rows_apart(&s);
   }
   if (!status) status = report(&s);
   if (!status) {

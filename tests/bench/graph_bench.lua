@@ -2,8 +2,7 @@
 -- a matrix with a row a node takes, in the same run.
 --   tinykg tests/bench/graph_bench.lua [folder of a KGAT data set] [threads] [pattern]
 -- Without a folder (or with -): a generated graph of about that size. Only ops whose line matches
--- the pattern are measured. Run it from the repository's root with LUA_PATH as tests/tools/test.sh
--- sets it; TINYKG_LIB and TINYKG_ISA choose what runs.
+-- the pattern are measured; TINYKG_LIB and TINYKG_ISA choose what runs.
 local ffi = require 'ffi'
 local tk = require 'tinykg'
 local C = require 'tinykg.lib'

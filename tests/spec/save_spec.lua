@@ -374,8 +374,9 @@ describe('noise that would meet itself', function()
   end
 
   it('and comes by a few rows gathered once more: they are exact, not the whole', function()
-    local ids, many = tk.ids{3, 1, 20}, {}
-    for i = 1, 20 do many[i] = 2 * i - 1 end
+    local ids, half, most = tk.ids{3, 1, 20}, {}, {}
+    for i = 1, 20 do half[i] = 2 * i - 1 end
+    for i = 1, 21 do most[i] = i end
     local function loss(of)
       local h = X:matmul(W)
       local rows = h:gather(of)
@@ -385,8 +386,11 @@ describe('noise that would meet itself', function()
     assert.equal('quantize', rows_of(step, 'matmul')[1].rule, step:report())
     assert.equal('exact', only(step, 'gather').rule)
     check_unbiased(function() return loss(ids) end, {W, D, V})
-    step = planned(function() return loss(tk.ids(many)) end, {bits = 2, small = 0})
-    assert.equal('exact', rows_of(step, 'matmul')[1].rule) -- half of the rows are no few
+    step = planned(function() return loss(tk.ids(half)) end, {bits = 2, small = 0})
+    assert.equal('quantize', rows_of(step, 'matmul')[1].rule, step:report())
+    assert.equal('exact', only(step, 'gather').rule)
+    step = planned(function() return loss(tk.ids(most)) end, {bits = 2, small = 0})
+    assert.equal('exact', rows_of(step, 'matmul')[1].rule)
     assert.equal('recompute', only(step, 'gather').rule)
   end)
 
