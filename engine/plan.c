@@ -238,6 +238,22 @@ static int replaced_input(const tkg_node *n) {
   return -1;
 }
 
+/* Node i gets the memory of `from`, if that is still a block whose time ends at `last`. */
+static bool inherit(planner *z, int from, int i, int last) {
+  for (int b = 0; b < z->arena.count; b++) {
+    block *live = &z->arena.live[b];
+    if (live->offset != z->p->offset[from] || live->last != last) continue;
+    int kind = kind_of(z, i);
+    z->in_use[live->kind] -= live->bytes;
+    z->in_use[kind] += live->bytes;
+    live->kind = kind;
+    live->last = z->last[i];
+    z->p->offset[i] = z->p->offset[from];
+    return true;
+  }
+  return false;
+}
+
 static bool take_over(planner *z, int i, int o) {
   tkg_program *p = z->p;
   const tkg_node *n = &z->tape->nodes[i];
@@ -248,17 +264,7 @@ static bool take_over(planner *z, int i, int o) {
   if (tkg__bytes(&z->tape->nodes[from]) != tkg__bytes(n)) return false;
   for (int j = 0; j < n->inputs; j++)
     if (j != k && p->storage[n->in[j]] == from) return false;
-  for (int b = 0; b < z->arena.count; b++) {
-    block *live = &z->arena.live[b];
-    if (live->offset != p->offset[from]) continue;
-    int kind = kind_of(z, i);
-    z->in_use[live->kind] -= live->bytes;
-    z->in_use[kind] += live->bytes;
-    live->kind = kind;
-    live->last = z->last[i];
-  }
-  p->offset[i] = p->offset[from];
-  return true;
+  return inherit(z, from, i, o);
 }
 
 /* ---- memory of a group ---- */
@@ -314,6 +320,38 @@ static void lay_out_tile(planner *z, tkg_group *g) {
   g->tile_bytes = z->tile.end;
 }
 
+/* Whether whole value v is done with in the group when node o writes: all that read it there do so
+ * row by row, before o or as o's own first operand. */
+static bool done_with(const planner *z, const tkg_group *g, int v, int o) {
+  for (int r = g->first; r <= g->last; r++) {
+    const tkg_node *n = &z->tape->nodes[z->p->order[r]];
+    for (int k = 0; k < n->inputs; k++) {
+      if (z->p->storage[n->in[k]] != v) continue;
+      bool in_place = r == o && k == 0 && tkg__op_is(n->op, 'P');
+      if (n->in[k] != v || !tkg__aligned(z->tape, n, k) || (r >= o && !in_place)) return false;
+    }
+  }
+  return true;
+}
+
+/* The memory of a whole value that the group reads for the last time, for one that it makes. */
+static bool take_over_in_group(planner *z, const tkg_group *g, int o) {
+  tkg_program *p = z->p;
+  int i = p->order[o];
+  for (int r = g->first; r <= o; r++) {
+    const tkg_node *n = &z->tape->nodes[p->order[r]];
+    for (int k = 0; k < n->inputs; k++) {
+      int v = n->in[k];
+      if (p->storage[v] != v || p->offset[v] < 0 || z->last[v] != g->first) continue;
+      if (p->group_of[v] == p->group_of[i]) continue; /* it is made here */
+      bool fits = tkg__bytes(&z->tape->nodes[v]) == tkg__bytes(&z->tape->nodes[i]) &&
+                  z->tape->nodes[v].dtype == z->tape->nodes[i].dtype;
+      if (fits && done_with(z, g, v, o) && inherit(z, v, i, g->first)) return true;
+    }
+  }
+  return false;
+}
+
 static void lay_out_group(planner *z, tkg_group *g) {
   tkg_program *p = z->p;
   int threads = z->tape->engine->threads;
@@ -322,9 +360,10 @@ static void lay_out_group(planner *z, tkg_group *g) {
     int i = p->order[o];
     const tkg_node *n = &z->tape->nodes[i];
     if (p->storage[i] != i || p->in_tile[i]) continue;
-    p->offset[i] = place(z, tkg__bytes(n), z->last[i], kind_of(z, i));
-    if (tkg__part(z->tape, n) == TKG_PART_REDUCES)
-      p->scratch[i] = place(z, g->chunks * tkg__bytes(n), g->first, TKG_KIND_TRANSIENT);
+    bool reduces = tkg__part(z->tape, n) == TKG_PART_REDUCES;
+    if (reduces || !take_over_in_group(z, g, o))
+      p->offset[i] = place(z, tkg__bytes(n), z->last[i], kind_of(z, i));
+    if (reduces) p->scratch[i] = place(z, g->chunks * tkg__bytes(n), g->first, TKG_KIND_TRANSIENT);
   }
   lay_out_tile(z, g);
   g->memories = threads < g->chunks ? threads : g->chunks;
