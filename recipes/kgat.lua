@@ -100,6 +100,7 @@ return tk.recipe{
     {'attention', true, 'false: each relation of a head weighs 1, shared by its edges'},
     {'loops', false, 'keep triples of an entity with itself; in few bits, layers then keep more'},
     {'recompute', true, 'do the first layer\'s sums again for backward instead of keeping them'},
+    {'bias', 'zeros', 'where layers begin: zeros, or uniform as in KGAT-pytorch, slower at first'},
     {'dropout', 0.1, 'of each layer\'s output, while training'},
     {'node_dropout', 0, 'share of nodes whose edges are left out of a step'},
     {'lr', 1e-4, 'learning rate of Adam'},
@@ -114,13 +115,11 @@ return tk.recipe{
   presets = {['last-fm'] = {batch_size = 10240}, ['amazon-book'] = {}, yelp2018 = {}},
   optimizer = function(o) return tk.optim.adam{lr = o.lr} end, -- L2 is in the losses
   build = function(data, o)
-    -- a layer has the node itself beside its neighbours
     local how = {of = 'both', inverse = true}
-    if not o.loops then how.self_loops = false end
+    if not o.loops then how.self_loops = false end -- a layer has the node itself anyway
     local graph = tk.graph(data, how)
-    local self = setmetatable({items = data.items, l2 = o.l2, kg_l2 = o.kg_l2,
-                               recompute = o.recompute,
-                               node_dropout = o.node_dropout, layers = {}}, KGAT)
+    local self = setmetatable({items = data.items, l2 = o.l2, kg_l2 = o.kg_l2, layers = {},
+                               recompute = o.recompute, node_dropout = o.node_dropout}, KGAT)
     self.aggregator = AGGREGATORS[o.aggregator]
       or error('option aggregator: ' .. o.aggregator .. ' is not bi, gcn or graphsage', 0)
     self.graph, self.pi = graph, graph:normalized('relation').weights
@@ -133,8 +132,8 @@ return tk.recipe{
     local inputs = o.dim
     for k, size in ipairs(tk.nn.sizes(o.layers)) do
       local from = o.aggregator == 'graphsage' and 2 * inputs or inputs
-      self.layers[k] = {sum = tk.nn.Linear(from, size)}
-      if o.aggregator == 'bi' then self.layers[k].product = tk.nn.Linear(from, size) end
+      self.layers[k] = {sum = tk.nn.Linear(from, size, o.bias)}
+      if o.aggregator == 'bi' then self.layers[k].product = tk.nn.Linear(from, size, o.bias) end
       inputs = size
     end
     if o.pretrain ~= '' then

@@ -116,14 +116,22 @@ end
 
 local Linear = nn.class('nn.Linear')
 
---- x W^T + b. W: Xavier, [outputs, inputs]; b: zeros. ---@param bias? boolean true by default
+--- x W^T + b. W: Xavier, [outputs, inputs]; b: zeros, or uniform in +-1 / sqrt(inputs) as PyTorch's.
+---@param bias? boolean|string true (zeros) by default, false for none, or 'zeros', 'uniform'
 function nn.Linear(inputs, outputs, bias)
   tensor.shape(inputs, outputs)
   local parameter = require('tinykg.parameter')
+  if type(bias) == 'string' and bias ~= 'zeros' and bias ~= 'uniform' then
+    session.fail("nn.Linear: bias '%s' is not zeros or uniform", bias)
+  end
   local self = setmetatable({inputs = inputs, outputs = outputs}, Linear)
   self.weight = parameter(nn.xavier(outputs, inputs))
   if bias ~= false then
     self.bias = parameter(tensor.create(tensor.F32, {outputs}, 'parameter'))
+  end
+  if bias == 'uniform' then
+    local bound = 1 / math.sqrt(inputs)
+    session.check(C.tkg_tensor_uniform(self.bias.kept, -bound, bound, session.stream()))
   end
   return self
 end

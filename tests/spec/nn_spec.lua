@@ -43,6 +43,14 @@ describe('nn.Linear', function()
   end)
 
   it('does without a bias', function()
+    local wide = nn.Linear(400, 500, 'uniform').bias:totable()
+    local low, high, sum = 1, -1, 0
+    for _, b in ipairs(wide) do
+      low, high, sum = math.min(low, b), math.max(high, b), sum + b
+    end
+    assert.is_true(low > -0.05 and low < -0.045 and high < 0.05 and high > 0.045)
+    assert.is_true(math.abs(sum / 500) < 0.006)
+    assert.has_error(function() nn.Linear(3, 2, 'ones') end)
     local layer = nn.Linear(3, 2, false)
     assert.is_nil(layer.bias)
     assert.equal(1, #layer:parameters())
