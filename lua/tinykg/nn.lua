@@ -116,7 +116,7 @@ end
 
 local Linear = nn.class('nn.Linear')
 
---- x W^T + b. W: Xavier, [outputs, inputs]; b: zeros, or uniform in +-1 / sqrt(inputs) as PyTorch's.
+--- x W^T + b. W: Xavier, [outputs, inputs]; b: zeros, or uniform in +-1 / sqrt(inputs) (PyTorch).
 ---@param bias? boolean|string true (zeros) by default, false for none, or 'zeros', 'uniform'
 function nn.Linear(inputs, outputs, bias)
   tensor.shape(inputs, outputs)
