@@ -3,7 +3,7 @@
 --     [--jobs 2] [--out runs/recipes]
 -- TASK: ranking (any data set to rank), ctr (labelled data), large (KGAT and KGIN, five epochs).
 -- Each run is a process with one thread and a folder of its own; runs that are there already are
--- not made again, so an interrupted table goes on where it was. Then the table is printed.
+-- not made again, so an interrupted table goes on where it was. Then the tables are printed.
 local lfs = require 'lfs'
 local atomic = require 'tinykg.atomic'
 local json = require 'tinykg.json'
@@ -125,26 +125,38 @@ local function mean_sd(list)
   return string.format('%.4f +- %.4f', mean, math.sqrt(square / (#list - 1)))
 end
 
-local function row(o, recipe, bits, metrics)
-  local values, kept, seconds, runs = {}, nil, 0, 0
+--- What the runs of one recipe at one width say: lists by metric, and the first run's summary.
+local function runs_of(o, recipe, bits, metrics)
+  local values, first = {}, nil
   for _, seed in ipairs(split(o.seeds)) do
     local s = summary(folder(o, recipe, bits, seed))
-    if s then
-      runs = runs + 1
-      kept, seconds = s.kept, seconds + s.time.epoch_s
-      for k, name in ipairs(metrics) do
-        values[k] = values[k] or {}
-        table.insert(values[k], s.test[name])
-      end
+    first = first or s
+    for k, name in ipairs(s and metrics or {}) do
+      values[k] = values[k] or {}
+      table.insert(values[k], s.test[name])
     end
   end
-  if runs == 0 then return end
-  local cells = {recipe, bits}
-  for k = 1, #metrics do cells[#cells + 1] = mean_sd(values[k]) end
-  cells[#cells + 1] = string.format('%.2f', kept.stored_bytes / 1e6)
-  cells[#cells + 1] = string.format('%.0fx', kept.reference_bytes / math.max(kept.stored_bytes, 1))
-  cells[#cells + 1] = string.format('%.1f', seconds / runs)
-  print('| ' .. table.concat(cells, ' | ') .. ' |')
+  return values, first
+end
+
+local function kept_text(s)
+  local kept = s.kept
+  return string.format('%.2f (%.0fx)', kept.stored_bytes / 1e6,
+                       kept.reference_bytes / math.max(kept.stored_bytes, 1))
+end
+
+--- A table of each metric, and one of what is kept: a row a recipe, a column a width.
+local function print_table(o, title, cell)
+  local bits = split(o.bits)
+  print(string.format('\n| %s | %s bits |', title, table.concat(bits, ' bits | ')))
+  print('|---' .. ('|---'):rep(#bits) .. '|')
+  for _, entry in ipairs(TASKS[o.task]) do
+    local cells = {entry[1]}
+    for k, width in ipairs(wanted(o, entry[1]) and bits or {}) do
+      cells[k + 1] = cell(entry[1], width)
+    end
+    if #cells > 1 then print('| ' .. table.concat(cells, ' | ') .. ' |') end
+  end
 end
 
 local o = options(arg)
@@ -154,11 +166,13 @@ if lfs.attributes(o.data, 'mode') ~= 'directory' then
 end
 run_all(o)
 local metrics = METRICS[o.task]
-print('| recipe | bits | ' .. table.concat(metrics, ' | ')
-  .. ' | kept, MB | below op-by-op | epoch, s |')
-print('|---|---|' .. ('---|'):rep(#metrics + 3))
-for _, entry in ipairs(TASKS[o.task]) do
-  for _, bits in ipairs(wanted(o, entry[1]) and split(o.bits) or {}) do
-    row(o, entry[1], bits, metrics)
-  end
+for k, name in ipairs(metrics) do
+  print_table(o, name, function(recipe, bits)
+    local values = runs_of(o, recipe, bits, metrics)
+    return values[k] and mean_sd(values[k]) or 'failed'
+  end)
 end
+print_table(o, 'kept, MB (below op-by-op)', function(recipe, bits)
+  local _, first = runs_of(o, recipe, bits, metrics)
+  return first and kept_text(first) or 'failed'
+end)
