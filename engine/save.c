@@ -118,11 +118,12 @@ static bool is_exact(const save *s, int v) {
   return kept || s->old->nodes[v].op == TKG_OP_LEAF || s->is_root[v] || inputs_exact(s, v);
 }
 
-/* A value that is read twice by its codes meets its noise squared: with one bit that is as large as
- * the value, so it has two. */
+/* A value that is read twice by its codes meets its noise squared, and where a gradient lies along
+ * the row, as it does behind a loss of dot products, all but the noise cancels: at one or two bits
+ * it has twice as many as others. (KGAT on Last-FM lost 13 % of Recall@20 without that.) */
 static int width(const save *s, int v) {
   int recorded = s->old->nodes[v].bits, bits = recorded ? recorded : s->policy->bits;
-  return bits == 1 && s->need_codes[v] ? 2 : bits;
+  return bits <= 2 && s->need_codes[v] ? 2 * bits : bits;
 }
 
 static bool worth_packing(const save *s, int v) {

@@ -36,7 +36,8 @@ function KGAT:all()
   local rows = {x}
   for k, layer in ipairs(self.layers) do
     local y = graph:aggregate(x) -- eq. 3
-    if k == 1 and self.recompute then y:kept_as('recompute') end -- of a parameter: nothing is kept
+    -- made again from what x is kept as; of the last layer few rows are read, and those are kept
+    if self.recompute and k < #self.layers then y:kept_as('recompute') end
     x = self.drop(self.aggregator(layer, x, y)):normalize()
     rows[k + 1] = x
   end
@@ -99,7 +100,7 @@ return tk.recipe{
     {'aggregator', 'bi', 'bi, gcn or graphsage'},
     {'attention', true, 'false: each relation of a head weighs 1, shared by its edges'},
     {'loops', false, 'keep triples of an entity with itself; in few bits, layers then keep more'},
-    {'recompute', true, 'do the first layer\'s sums again for backward instead of keeping them'},
+    {'recompute', true, 'sum over edges again for backward instead of keeping the sums'},
     {'bias', 'zeros', 'where layers begin: zeros, or uniform as in KGAT-pytorch, slower at first'},
     {'dropout', 0.1, 'of each layer\'s output, while training'},
     {'node_dropout', 0, 'share of nodes whose edges are left out of a step'},
