@@ -140,7 +140,7 @@ describe('rule', function()
   it('quantize: normalised rows, with a norm a row; what meets them too is kept exactly', function()
     local function alone() return (X:matmul(W):normalize():matmul(V)):sum() end
     local step = planned(alone, {bits = 2, small = 0})
-    assert.equal(packed(40, 37, 4), only(step, 'normalize').kept_bytes) -- twice read, twice the bits
+    assert.equal(packed(40, 37, 4), only(step, 'normalize').kept_bytes) -- read twice
     assert.equal(4 * 40, only(step, 'row_norm').kept_bytes)
     assert.equal(packed(40, 37, 4) + 160, step:figure 'stored_bytes')
     for bits, wanted in pairs {[8] = 8, [4] = 4, [1] = 2} do
