@@ -39,25 +39,8 @@ static bool gathers_rows(const rows *z, const tkg_node *n) {
 static bool row_local(const rows *z, int v) {
   const tkg_node *n = node_of(z, v);
   if (n->rank != 2 || n->dtype != TKG_F32 || n->shape[0] < 2) return false;
+  if (tkg__op_is(n->op, 'W')) return true;
   switch (n->op) {
-  case TKG_OP_AFFINE:
-  case TKG_OP_ADD:
-  case TKG_OP_SUB:
-  case TKG_OP_MUL:
-  case TKG_OP_DIV:
-  case TKG_OP_LEAKY_RELU:
-  case TKG_OP_SIGMOID:
-  case TKG_OP_TANH:
-  case TKG_OP_SOFTPLUS:
-  case TKG_OP_EXP:
-  case TKG_OP_LOG:
-  case TKG_OP_SQRT:
-  case TKG_OP_SQUARE:
-  case TKG_OP_CLAMP:
-  case TKG_OP_ROW_NORM:
-  case TKG_OP_NORMALIZE:
-  case TKG_OP_SOFTMAX:
-  case TKG_OP_LOG_SOFTMAX:
   case TKG_OP_AGGREGATE:
   case TKG_OP_AGGREGATE_MUL:
     return true;

@@ -303,6 +303,13 @@ static int update(tkg_infer *s) {
   return TKG_OK;
 }
 
+static int transpose(tkg_infer *s) {
+  if (s->in[0]->rank != 2) return tkg__unfit(s, 0, "a matrix is needed");
+  tkg__set_matrix(s->out, s->in[0]->shape[1], s->in[0]->shape[0]);
+  s->out->dtype = s->in[0]->dtype;
+  return TKG_OK;
+}
+
 static int by_op(tkg_infer *s) {
   switch (s->out->op) {
   case TKG_OP_FULL:
@@ -332,10 +339,7 @@ static int by_op(tkg_infer *s) {
   case TKG_OP_RESHAPE:
     return reshape(s);
   case TKG_OP_TRANSPOSE:
-    if (s->in[0]->rank != 2) return tkg__unfit(s, 0, "a matrix is needed");
-    tkg__set_matrix(s->out, s->in[0]->shape[1], s->in[0]->shape[0]);
-    s->out->dtype = s->in[0]->dtype;
-    return TKG_OK;
+    return transpose(s);
   case TKG_OP_GATHER:
     return gather(s);
   case TKG_OP_SCATTER_ADD:

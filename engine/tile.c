@@ -27,36 +27,8 @@ enum {
 enum tkg_part tkg__part(const tkg_tape *tape, const tkg_node *n) {
   if (n->inputs == 0 || n->dtype == TKG_I32) return TKG_PART_NONE;
   const tkg_node *x = &tape->nodes[n->in[0]];
+  if (tkg__op_is(n->op, 'W')) return n->rank == 2 ? TKG_PART_ROWS : TKG_PART_NONE;
   switch (n->op) {
-  case TKG_OP_AFFINE:
-  case TKG_OP_ADD:
-  case TKG_OP_SUB:
-  case TKG_OP_MUL:
-  case TKG_OP_DIV:
-  case TKG_OP_LEAKY_RELU:
-  case TKG_OP_LEAKY_RELU_GRAD:
-  case TKG_OP_SIGMOID:
-  case TKG_OP_SIGMOID_GRAD:
-  case TKG_OP_TANH:
-  case TKG_OP_TANH_GRAD:
-  case TKG_OP_SOFTPLUS:
-  case TKG_OP_EXP:
-  case TKG_OP_LOG:
-  case TKG_OP_SQRT:
-  case TKG_OP_SQUARE:
-  case TKG_OP_CLAMP:
-  case TKG_OP_CLAMP_GRAD:
-  case TKG_OP_ROW_NORM:
-  case TKG_OP_NORMALIZE:
-  case TKG_OP_NORMALIZE_GRAD:
-  case TKG_OP_SOFTMAX:
-  case TKG_OP_SOFTMAX_GRAD:
-  case TKG_OP_LOG_SOFTMAX:
-  case TKG_OP_LOG_SOFTMAX_GRAD:
-  case TKG_OP_ENCODE:
-  case TKG_OP_DECODE:
-  case TKG_OP_SIGN_MASK:
-    return n->rank == 2 ? TKG_PART_ROWS : TKG_PART_NONE;
   case TKG_OP_DROPOUT:
     return n->rank == 2 && n->inputs == 1 ? TKG_PART_ROWS : TKG_PART_NONE;
   case TKG_OP_AGGREGATE:
