@@ -62,12 +62,14 @@ run_group() {
   build_group
   need luajit 'runs the Lua part' has "$LUAJIT"
   need xz-utils 'makes .xz files in the tests' has xz
-  modules="argparse cjson lfs posix busted.runner"
+  modules="argparse cjson lfs posix readline lpty busted.runner"
   "$LUAJIT" -e "for m in ('$modules'):gmatch '%S+' do require(m) end" >/dev/null 2>&1 && return
   need lua-argparse 'the command line' lua argparse
   need lua-cjson 'reads and writes JSON' lua cjson
   need lua-filesystem 'looks at folders' lua lfs
   need lua-posix 'signals, terminals, synced files' lua posix
+  need lua-readline 'edits and completes lines at the prompt' lua readline
+  need lua-lpty 'a pseudo-terminal, for the tests of the prompt' lua lpty
   need lua-busted 'runs the tests' lua busted.runner
 }
 

@@ -8,7 +8,7 @@
 set -eu
 folder=${2:-build/packages} root=${3:-/}
 
-NAMES='luajit lua-busted lua-argparse lua-cjson lua-filesystem lua-posix libopenblas0-pthread
+NAMES='luajit lua-busted lua-argparse lua-cjson lua-filesystem lua-posix lua-readline lua-lpty libopenblas0-pthread
   libopenblas-pthread-dev libgfortran5 libquadmath0 zlib1g zlib1g-dev liblzma5 liblzma-dev xz-utils'
 
 # What the Lua packages need of their kind; the rest every system has.

@@ -4,8 +4,15 @@ local ffi = require 'ffi'
 local blame = require 'tinykg.blame'
 
 local COMMANDS = {
-  {'run', 'RECIPE.lua --data DIR', 'train and evaluate a recipe'},
-  {'data', 'info|demo DIR', 'look at a data set, or generate one'},
+  {'run', 'RECIPE.lua... --data DIR', 'train and evaluate; several recipes, seeds, --grid: a batch'},
+  {'memory', 'RECIPE.lua --data DIR', 'plan a step and say what memory it takes; train nothing'},
+  {'eval', 'RUN', 'metrics of a finished or interrupted run'},
+  {'recommend', 'RUN --user U', 'the best items for a user, by name'},
+  {'explain', 'RUN --user U --item I', 'the paths in the graph that carried a score'},
+  {'export', 'RUN --to FILE', 'parameters as .safetensors, .npz or .tsv'},
+  {'report', 'RUN... -o FILE.html', 'curves, memory and a comparison in one page'},
+  {'data', 'info|convert|demo DIR', 'look at a data set, convert or generate one'},
+  {'bench', '[PART]', 'speed on this machine, as ratios'},
   {'demo', '[DIR]', 'generate a data set, train KGCN at 32 and at 2 bits, compare'},
   {'doctor', '', 'versions, device, threads, libraries, and what is missing'},
   {'help', '[COMMAND]', 'this page, or a command\'s own'},
@@ -14,7 +21,7 @@ local COMMANDS = {
 local function usage()
   local lines = {'tinykg: train knowledge-graph recommenders in a fraction of the memory', '',
                  'Usage:'}
-  local function add(...) lines[#lines + 1] = string.format('  tinykg %-27s %s', ...) end
+  local function add(...) lines[#lines + 1] = string.format('  tinykg %-29s %s', ...) end
   for _, c in ipairs(COMMANDS) do add(c[1] .. ' ' .. c[2], c[3]) end
   add('FILE.lua args...', 'run a Lua file with the engine loaded')
   add('-e CODE', "run a line of Lua; 'tk' is there already")
