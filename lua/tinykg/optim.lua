@@ -8,6 +8,7 @@ local check = session.check
 local optim = {}
 local parameters = setmetatable({}, {__mode = 'k'}) -- every parameter made, while it lives
 
+--- From here on update() looks for a gradient of this tensor, too.
 function optim.register(t) parameters[t] = true end
 
 ---@class Optimizer
@@ -97,7 +98,8 @@ local function create(kind, options, allowed)
   return setmetatable({c = c, kind = kind}, Optimizer)
 end
 
---- ---@param options? {lr: number, momentum: number, weight_decay: number} lr .01
+--- Stochastic gradient descent, with momentum; weight_decay is L2, added to the gradient.
+---@param options? {lr: number, momentum: number, weight_decay: number} lr .01
 function optim.sgd(options)
   return create('sgd', options, 'lr momentum weight_decay')
 end

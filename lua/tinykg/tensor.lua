@@ -19,6 +19,7 @@ for op = 0, C.tkg_op_count() - 1 do op_code[ffi.string(C.tkg_op_name(op))] = op 
 
 local tensor = {methods = methods, op_code = op_code, kinds = KIND}
 
+--- Whether x is a tensor. ---@return boolean
 local function is_tensor(x) return getmetatable(x) == Tensor end
 tensor.is = is_tensor
 
@@ -197,11 +198,11 @@ function methods:size(dim)
   return shape
 end
 
----@return integer number of dimensions
+--- Number of dimensions. ---@return integer
 function methods:rank() return rank_of(self) end
----@return integer number of elements
+--- Number of elements. ---@return integer
 function methods:count() return size_of(self, -1) end
----@return string 'f32' or 'i32'
+--- Type of the numbers. ---@return string 'f32' or 'i32'
 function methods:dtype() return dtype_of(self) == I32 and 'i32' or 'f32' end
 
 --- The numbers as an FFI array (a copy, row-major) and how many there are.
