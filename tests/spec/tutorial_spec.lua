@@ -153,7 +153,7 @@ describe('the tutorial', function()
     mistaken('return tk.loss.interactions(u, i, j)', 'return tk.dot(u, i)',
              'backward: a loss is one number, not f32 [1024]: take its mean() or sum()',
              'function Films:loss')
-    mistaken("'size of embeddings'", '32', 
+    mistaken("'size of embeddings'", '32',
              "recipe films-mf: option 1 is not {'name', default, 'help'}", false)
   end)
 end)
