@@ -59,7 +59,7 @@ LINK    = $(CC) -shared -fopenmp $(CFLAGS) $(LDFLAGS) -Wl,-z,defs -Wl,-z,nodelet
 JOBS = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc 2>/dev/null || echo 1))
 MAKEFLAGS += --no-print-directory
 
-.PHONY: build test test-gpu bench-gpu demo bench deps deps-dev lint format install clean help check-asan \
+.PHONY: build test test-gpu bench-gpu demo bench deps deps-dev docs lint format install clean help check-asan \
   check-valgrind objects FORCE
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -200,6 +200,10 @@ format:
 	for f in kernels/*.cu kernels/*.cuh kernels/*.h tests/emu/*.cu tests/bench/*.cpp; do \
 	  clang-format --assume-filename=x.cpp <$$f >$$f.new && mv $$f.new $$f; done
 
+# The reference below the head of lua/README.md, out of the comments in lua/.
+docs: build
+	@./tinykg tests/tools/manual.lua
+
 # --- installing ----------------------------------------------------------------------------------
 
 # The Lua part keeps the layout of the repository, below lib/tinykg, so that modules find each other,
@@ -246,6 +250,7 @@ make bench-gpu       kernels, steps and memory of a real GPU, with PyTorch besid
 make check-emu       the GPU kernels on the CPU; check-emu-asan, check-emu-tsan: under sanitizers
 make bench           speed on this machine, as ratios
 make lint            formatting, clang-tidy, cppcheck, luacheck, sizes, kernels that spill registers
+make docs            write the reference in lua/README.md from the comments in lua/
 make format          let clang-format lay out the engine
 make check-asan      the tests under AddressSanitizer and UndefinedBehaviorSanitizer
 make check-valgrind  the tests under valgrind

@@ -50,7 +50,9 @@ end
 --- loss as a number, then what else `fn` returned, as tensors.
 ---@param fn fun(...): Tensor, ... records the loss
 ---@param options? {optimizer: Optimizer, bits: integer, rounding: string, small: integer}
----  bits 32 (exact), 8, 4, 2 or 1; small: values of at most so many bytes are kept exactly (4096);
+---  optimizer: one of tk.optim, applied by the step; without it gradients are left in .grad;
+---  bits 32 (exact), 8, 4, 2 or 1; rounding 'dither' (default), 'stochastic' (both unbiased) or
+---  'nearest'; small: values of at most so many bytes are kept exactly (4096);
 ---  rows = false: layers are computed whole where only some of their rows are gathered;
 ---  tiles = false: op after op, each over all rows
 ---@return Step
@@ -127,7 +129,8 @@ function Step.__call(self, ...)
   return loss[0], unpack(results, 3)
 end
 
---- Plans as a call would, runs nothing.
+--- Plans as a call would, runs nothing: figures and reports are there afterwards.
+---@param ... any what the function takes ---@return Step self
 function methods:plan(...)
   local results = record(self, ...)
   local asked, nodes = roots_of(self, results)
@@ -138,9 +141,12 @@ end
 
 --- A figure of the largest plan: reference_bytes stored_bytes exact_bytes arena_bytes kept_exact
 --- kept_quantized gradient transient nodes values; plans made, steps replayed (tk.replay).
+---@param name string ---@return number bytes or a count; -1 where there is no such figure
 function methods:figure(name) return C.tkg_step_figure(self.c, name) end
 
 --- What is kept for backward: a list of {where, op, rule, shape, bits, exact_bytes, kept_bytes}.
+--- `where` is the recipe's line, `rule` as of kept_as, or 'resident' (a parameter or an input).
+---@return table[]
 function methods:kept()
   local list, row = {}, ffi.new('tkg_kept')
   for i = 0, self:figure('values') - 1 do
@@ -156,7 +162,8 @@ function methods:kept()
   return list
 end
 
---- The same as text, one line a value, with totals.
+--- The same as text, one line a value, with totals beside an op-by-op FP32 tape's.
+---@return string
 function methods:report()
   if self:figure('nodes') < 0 then return 'step: not run yet' end
   local lines = {string.format('%-24s %-12s %-16s %-10s %12s %12s', 'recipe line', 'op', 'shape',
@@ -182,9 +189,9 @@ local function text_of(print_function, c)
   return ffi.string(buffer)
 end
 
---- The program after all passes, node by node in the order it runs.
+--- The program after all passes, node by node in the order it runs. ---@return string
 function methods:program() return text_of(C.tkg_step_print, self.c) end
---- The tape as recorded last.
+--- The tape as recorded last. ---@return string
 function methods:recorded() return text_of(C.tkg_tape_print, self.tape.c) end
 
 function Step.__tostring(self)
@@ -195,6 +202,7 @@ end
 
 --- Runs fn once, forward only, and returns its tensors computed. Plans are cached, so calling it
 --- again with other data of the same shapes is cheap. Inside a step it only calls fn.
+---@param fn fun(...): Tensor, ... ---@param ... any what fn takes ---@return Tensor ...
 local function no_grad(fn, ...)
   if type(fn) ~= 'function' then
     session.fail('no_grad: expected a function, got a %s', type(fn))
@@ -238,7 +246,7 @@ function tensor.methods:backward()
 end
 
 --- Runs fn with kept activations of another width: for what is recorded inside.
----@param bits integer 32, 8, 4, 2 or 1
+---@param bits integer 32, 8, 4, 2 or 1 ---@param fn fun(): ... ---@return any what fn returns
 local function with_bits(bits, fn)
   if type(bits) ~= 'number' then session.fail('bits: %s is not a number', tostring(bits)) end
   if type(fn) ~= 'function' then session.fail('bits: expected a function, got a %s', type(fn)) end

@@ -29,7 +29,8 @@ local function hidden(fn, name, seen)
     local found, value = debug.getupvalue(fn, i)
     if not found then return nil end
     if found == name then return value end
-    if type(value) == 'function' and not seen[value] and debug.getinfo(value, 'S').what == 'Lua' then
+    local lua = type(value) == 'function' and debug.getinfo(value, 'S').what == 'Lua'
+    if lua and not seen[value] then
       local deeper = hidden(value, name, seen)
       if deeper then return deeper end
     end
@@ -37,9 +38,9 @@ local function hidden(fn, name, seen)
 end
 
 local OPERATORS = [[
-`a + b`, `a - b`, `a * b`, `a / b`, `-a`, of two tensors or of a tensor and a number. Shapes broadcast as far as recommenders
-need: a row [d] or [1, d] and a column [n, 1] meet a matrix [n, d]. `w.grad` is the gradient of a parameter after
-`loss:backward()`, nil before. `print(a)` shows a line of figures and at most 3 + 3 rows and columns.]]
+Operators: `a + b`, `a - b`, `a * b`, `a / b`, `-a`, of two tensors or of a tensor and a number.
+Shapes broadcast as NumPy's do. `w.grad` is the gradient of a parameter after `loss:backward()`, nil
+before. `print(a)` shows a line of figures and at most 3 + 3 rows and columns.]]
 
 local graph = tk.graph{head = {0}, relation = {0}, tail = {0}, nodes = 1, relations = 1}
 local step, recipe = tk.step(function() end), tk.recipe{name = 'x', build = function() end}
@@ -47,11 +48,12 @@ local optimizer = getmetatable(tk.optim.sgd())
 local names = require 'tinykg.data.names'
 
 --- {title, how its functions are called, the table they are in, which of them (all without),
---- fields = {file, class}, about = text before them}.
+--- fields = {file, class}, classes = {file, class...} told of behind them, about = text before}.
 local SECTIONS = {
   {'Tensors', 'tk.', tk, 'tensor ids zeros ones full randn rand xavier parameter is_tensor'},
   {'Methods of tensors', 't:', require('tinykg.tensor').methods, about = OPERATORS},
-  {'Ops on several tensors', 'tk.', tk, 'cat dot mix mix_dot edge_dot grouped_matmul equal custom'},
+  {'Ops on several tensors', 'tk.', tk,
+   'cat dot mix mix_dot edge_dot grouped_matmul equal custom'},
   {'Graphs', 'tk.', tk, 'graph'},
   {'Methods of graphs', 'graph:', getmetatable(graph), fields = {'graph', 'Graph'}},
   {'tk.attention', 'tk.attention.', tk.attention},
@@ -72,7 +74,8 @@ local SECTIONS = {
   {'Names in a data set', 'data.names.users:', hidden(names.new, 'Names'),
    fields = {'data/names', 'tinykg.Names'}},
   {'tk.feed', 'tk.feed.', tk.feed},
-  {'tk.metrics', 'tk.metrics.', tk.metrics},
+  {'tk.metrics', 'tk.metrics.', tk.metrics,
+   classes = {'metrics', 'tinykg.RankingOptions', 'tinykg.TopkOptions', 'tinykg.Csr'}},
   {'Files', 'tk.', tk, 'load save'},
   {'The session', 'tk.', tk, 'seed device threads precision replay memory'},
 }
@@ -113,13 +116,13 @@ local function code(text) return '`' .. text:gsub('`', '') .. '`' end
 
 local function item(what, type_name, text, optional)
   local kind = type_name and type_name ~= '' and code(type_name)
-  return ('- %s%s%s%s'):format(what, kind and ' ' .. kind or '', optional and ' (optional)' or '',
-                               text and ': ' .. text or '')
+  return ('- %s%s%s%s'):format(what, kind and ' ' .. kind or '',
+                               optional and ' (optional)' or '', text and ': ' .. text or '')
 end
 
 local function function_text(prefix, name, fn)
   local doc = docs.of(fn, name)
-  assert(doc and doc.text, prefix .. name .. ': no comment above it: ' .. (doc and doc.source or ''))
+  if not doc.text then error(('%s%s: no comment above it: %s'):format(prefix, name, doc.source), 0) end
   local out = {'#### ' .. prefix .. doc.signature, '', prose(doc.text), ''}
   for _, p in ipairs(doc.params) do
     out[#out + 1] = item(code(p.name), p.type, p.text, p.optional)
@@ -146,29 +149,34 @@ local function functions_of(t, wanted)
   return list
 end
 
+local function add_fields(out, title, file, class)
+  local list = docs.fields('lua/tinykg/' .. file .. '.lua', class)
+  if #list == 0 then return end
+  out[#out + 1] = title .. ':\n'
+  for _, f in ipairs(list) do out[#out + 1] = item(code(f.name), f.type, f.text, f.optional) end
+  out[#out + 1] = ''
+end
+
 local function section_text(s)
   local out, list = {'### ' .. s[1], ''}, functions_of(s[3], s[4])
   if s.about then out[#out + 1] = s.about .. '\n' end
   if not s[4] and s[2]:find('^tk%.') then
-    local path = docs.of(list[1][2]).source:match('^(.*):')
+    local path = docs.of(list[#list][2]).source:match('^(.*):') -- not what it takes from others
     out[#out + 1] = prose(docs.of_file(path) or '') .. '\n'
   end
-  for i, f in ipairs(s.fields and docs.fields('lua/tinykg/' .. s.fields[1] .. '.lua', s.fields[2])
-                     or {}) do
-    out[#out + 1] = (i == 1 and 'Fields:\n\n' or '') .. item(code(f.name), f.type, f.text, f.optional)
-  end
-  if s.fields then out[#out + 1] = '' end
+  if s.fields then add_fields(out, 'Fields', unpack(s.fields)) end
   for _, f in ipairs(list) do out[#out + 1] = function_text(s[2], f[1], f[2]) end
+  for i = 2, s.classes and #s.classes or 0 do
+    add_fields(out, 'A `' .. s.classes[i] .. '`', s.classes[1], s.classes[i])
+  end
   return table.concat(out, '\n')
 end
-
-local function anchor(title) return (title:lower():gsub('[^%w%- ]', ''):gsub(' ', '-')) end
 
 local function reference()
   add_the_rest(SECTIONS)
   local contents, parts = {}, {}
   for i, s in ipairs(SECTIONS) do
-    contents[i] = ('[%s](#%s)'):format(s[1], anchor(s[1]))
+    contents[i] = ('[%s](#%s)'):format(s[1], (s[1]:lower():gsub('[^%w ]', ''):gsub(' ', '-')))
     parts[i] = section_text(s)
   end
   return '\n' .. table.concat(contents, ' |\n') .. '\n\n' .. table.concat(parts, '\n')
