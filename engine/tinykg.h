@@ -17,6 +17,10 @@
 
 #define TKG_ABI 1
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* ffi:begin */
 typedef struct tkg_engine tkg_engine;
 typedef struct tkg_tensor tkg_tensor;
@@ -153,5 +157,9 @@ typedef struct tkg_kept {
 int tkg_step_kept(const tkg_step *step, int index, tkg_kept *out);
 int64_t tkg_step_print(const tkg_step *step, char *text, int64_t size);
 /* ffi:end */
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif
