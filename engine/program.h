@@ -67,8 +67,9 @@ typedef struct tkg_program {
 
 void tkg__program_free(tkg_program *p);
 
-/* Bytes that an op-by-op FP32 autograd tape keeps for this forward; see reference.c. */
-int64_t tkg__reference_bytes(const tkg_tape *tape, int forward);
+/* Bytes that an op-by-op FP32 autograd tape keeps for this forward, of a tape that ends with it;
+ * see reference.c. */
+int64_t tkg__reference_bytes(const tkg_program *p, int loss);
 
 /* Computes only the rows that are gathered; `loss` is renumbered, -1 stays. */
 int tkg__rows_pass(tkg_program *p, int *loss);

@@ -19,6 +19,7 @@ local tk = {
   optim = require 'tinykg.optim',
   loss = require 'tinykg.loss',
   graph = require 'tinykg.graph',
+  custom = require 'tinykg.custom',
   step = step.new, bits = step.bits, no_grad = step.no_grad,
 }
 
