@@ -101,6 +101,7 @@ static int compile(tkg_plan *plan, const tkg_tape *tape, tkg_optimizer *optimize
     if (!status) status = tkg__save(p, &plan->policy);
   }
   p->tiled = plan->policy.tiles;
+  p->checked = plan->policy.check;
   if (!status) status = tkg__plan(p);
   if (!status) unbind(p);
   return status;
@@ -162,6 +163,7 @@ static bool same_plan(const tkg_plan *a, const tkg_plan *b, const tkg_tape *tape
          a->policy.bits == b->policy.bits && a->policy.rounding == b->policy.rounding &&
          a->policy.small == b->policy.small && a->policy.save == b->policy.save &&
          a->policy.rows == b->policy.rows && a->policy.tiles == b->policy.tiles &&
+         a->policy.check == b->policy.check &&
          memcmp(a->asked, b->asked, (size_t)a->asked_count * sizeof *a->asked) == 0 &&
          memcmp(a->recorded, tape->nodes, (size_t)a->n * sizeof *tape->nodes) == 0 &&
          same_parameters(&a->program, tape);

@@ -86,7 +86,8 @@ static int end_of(const tkg_planner *z, int i) {
   return group < 0 ? i : p->groups[group].last;
 }
 
-/* An update goes right behind the last reader of its parameter and the last of its inputs. */
+/* An update goes right behind the last reader of its parameter and the last of its inputs; in a
+ * checked step, where any gradient may turn out to be bad, behind everything. */
 static void add_updates(tkg_planner *z) {
   tkg_program *p = z->p;
   for (int i = 0; i < z->tape->n; i++) {
@@ -98,7 +99,7 @@ static void add_updates(tkg_planner *z) {
       if (z->tape->nodes[v].op != TKG_OP_LEAF && end > at) at = end;
       if (z->tape->nodes[n->in[k]].op != TKG_OP_LEAF && n->in[k] > at) at = n->in[k];
     }
-    z->key[i] = 2 * (int64_t)at + 1;
+    z->key[i] = 2 * (int64_t)(p->checked ? z->tape->n : at) + 1;
     p->order[p->order_count++] = i;
   }
   sort_by_key(p->order, p->order_count, z->key);

@@ -1,4 +1,4 @@
---- Ops that a recipe composes and gives a gradient of its own: what autograd.Function is in PyTorch.
+--- Ops that a recipe composes and gives a gradient of its own: PyTorch's autograd.Function.
 -- Both functions are recorded once a call, backward right behind forward, with a stand-in for the
 -- gradient that will arrive (engine/own.c). So nothing is called back when a step runs, and what
 -- backward computes is planned, kept in few bits and printed like everything else.
@@ -76,15 +76,16 @@ end
 ---     }
 ---     local y = swish(x)
 ---
---- forward(ctx, ...) is called with what the op is called with and returns one f32 tensor. `ctx` is
---- an empty table, new for each call, to hand anything over to backward. backward(ctx, dy) is called
---- with the gradient of that tensor and returns a gradient for each argument, in their order and of
---- their shapes; nil for an argument without one: ids, numbers, tables.
+--- forward(ctx, ...) is called with what the op is called with and returns one f32 tensor. `ctx`
+--- is an empty table, new for each call, to hand anything over to backward. backward(ctx, dy) is
+--- called with the gradient of that tensor and returns a gradient for each argument, in their order
+--- and of their shapes; nil for an argument without one: ids, numbers, tables.
 ---
---- Inside and outside of steps alike. No gradient goes through forward in any other way: a parameter
---- that it does not take as an argument gets none. What backward reads of forward's values is kept
---- for it as the step's `bits` say, `kept_as` included; what is computed inside backward is computed
---- in backward. `dy` has no numbers yet when backward is called, so it cannot be looked at.
+--- Inside and outside of steps alike. No gradient goes through forward in any other way: a
+--- parameter that it does not take as an argument gets none. What backward reads of forward's
+--- values is kept for it as the step's `bits` say, kept_as() included; what is computed inside
+--- backward is computed in backward. `dy` has no numbers yet when backward is called, so it cannot
+--- be looked at.
 ---@param spec {name: string, forward: function, backward: function}
 ---@return fun(...): Tensor
 return function(spec)

@@ -20,7 +20,7 @@ local tk = {
   loss = require 'tinykg.loss',
   graph = require 'tinykg.graph',
   custom = require 'tinykg.custom',
-  step = step.new, bits = step.bits, no_grad = step.no_grad,
+  step = step.new, bits = step.bits, no_grad = step.no_grad, check = step.check,
 }
 
 -- ---- making tensors ----
