@@ -100,7 +100,7 @@ local function step_function(self, p, model, data, o)
   end
 end
 
---- The phases of a model, ready to run. ---@param settings {bits, rounding, small, steps}
+--- The phases of a model, ready to run. ---@param settings {bits, rounding, small, steps, check}
 ---@return Phase[]
 function phases.of(recipe, model, data, o, settings)
   local list = {}
@@ -111,7 +111,7 @@ function phases.of(recipe, model, data, o, settings)
     self.lr = self.optimizer.lr
     self.step = step_of.new(step_function(self, p, model, data, o), {
       optimizer = self.optimizer, bits = p.bits or settings.bits, rounding = settings.rounding,
-      small = settings.small})
+      small = settings.small, check = settings.check})
     list[i] = self
   end
   for _, self in ipairs(list) do self.label = #list > 1 and self.name .. ' ' or '' end
