@@ -1,11 +1,7 @@
 --- A run: trains one recipe with one seed and leaves a folder that says what happened.
---   config.json       every option, seed, version, device
---   log.jsonl         one object an epoch
---   best.safetensors  parameters of the best epoch
---   summary.json      metrics, memory, kept bytes, times
-local lfs = require 'lfs'
-local atomic = require 'tinykg.atomic'
+--- tinykg.run.folder lists its files.
 local clock = require 'tinykg.clock'
+local folders = require 'tinykg.run.folder'
 local json = require 'tinykg.json'
 local progress = require 'tinykg.progress'
 local session = require 'tinykg.session'
@@ -13,56 +9,9 @@ local store = require 'tinykg.store'
 local train = require 'tinykg.train'
 local tk = require 'tinykg'
 
--- ---- the folder ----
-
 local function default_folder(o)
-  local base = string.format('runs/%s-%s-%dbit-seed%d', o.recipe.name:lower(),
-                             (o.data:gsub('/+$', '')):match('[^/]*$'), o.settings.bits, o.seed)
-  local folder, n = base, 1
-  while lfs.attributes(folder, 'mode') do
-    n = n + 1
-    folder = base .. '-' .. n
-  end
-  return folder
-end
-
-local FILES = {'config.json', 'log.jsonl', 'best.safetensors', 'summary.json'}
-
-local function must(ok, message)
-  if not ok then error(message, 0) end
-end
-
---- What an earlier run left there goes to previous/: nothing of it is read as this run's.
-local function set_aside(folder)
-  local aside = folder .. '/previous'
-  if not lfs.attributes(folder .. '/config.json', 'mode') then return end
-  must(atomic.mkdirs(aside))
-  for _, name in ipairs(FILES) do
-    os.remove(aside .. '/' .. name)
-    os.rename(folder .. '/' .. name, aside .. '/' .. name)
-  end
-end
-
-local function open_folder(o)
-  local folder = o.out or default_folder(o)
-  must(atomic.mkdirs(folder))
-  set_aside(folder)
-  return folder
-end
-
-local function write(folder, name, value)
-  must(atomic.write(folder .. '/' .. name, json.encode(value, {indent = 2}) .. '\n'))
-end
-
-local function log_writer(folder)
-  local path = folder .. '/log.jsonl'
-  local file, message = io.open(path, 'w')
-  if not file then error(message, 0) end
-  return function(record)
-    local done, why = file:write(json.encode(record), '\n')
-    if done then done, why = file:flush() end
-    if not done then error(path .. ': ' .. tostring(why), 0) end
-  end
+  return folders.unused(string.format('runs/%s-%s-%dbit-seed%d', o.recipe.name:lower(),
+    (o.data:gsub('/+$', '')):match('[^/]*$'), o.settings.bits, o.seed))
 end
 
 -- ---- what is printed ----
@@ -109,7 +58,8 @@ end
 -- ---- the run ----
 
 local function config_of(o)
-  return {recipe = o.recipe.name, recipe_file = o.path, data = o.data,
+  return {recipe = o.recipe.name, recipe_file = folders.absolute(o.path),
+          data = folders.absolute(o.data),
           data_options = o.data_options, options = o.options, seed = o.seed, bits = o.settings.bits,
           rounding = o.settings.rounding, device = tk.device(), threads = tk.threads(),
           version = tk.version, steps = o.settings.steps}
@@ -123,6 +73,17 @@ local function summary_of(o, data, result, load_s)
           test = result.test, memory = result.memory, kept = result.kept, time = result.time}
 end
 
+--- What kept.json says: each phase's kept values.
+local function kept_of(phases)
+  local list = {}
+  for i, phase in ipairs(phases) do
+    list[i] = {name = phase.name, reference_bytes = phase.step:figure('reference_bytes'),
+               stored_bytes = phase.step:figure('stored_bytes'),
+               values = json.array(phase.step:kept())}
+  end
+  return {phases = list}
+end
+
 local function run_once(o)
   tk.seed(o.seed)
   local from = {seed = o.seed}
@@ -130,9 +91,10 @@ local function run_once(o)
   local started = clock.now()
   local data = tk.data.load(o.data, from)
   local load_s = clock.now() - started
-  local folder = open_folder(o)
-  write(folder, 'config.json', config_of(o))
-  local log = log_writer(folder)
+  local folder = folders.fresh(o.out or default_folder(o))
+  folders.write(folder, 'config.json', config_of(o))
+  folders.write_text(folder, 'recipe.lua', o.text)
+  local log = folders.logger(folder)
   if not (o.settings.quiet or o.settings.silent) then
     print(string.format('%s on %s, seed %d, %d bits, %s, %d threads', o.recipe.name, tostring(data),
                         o.seed, o.settings.bits, tk.device(), tk.threads()))
@@ -144,13 +106,16 @@ local function run_once(o)
   settings.on_epoch = function(record, better, model)
     log(record)
     if better then
-      must(store.write(folder .. '/best.safetensors', model:state(), {recipe = o.recipe.name}))
+      local ok, message = store.write(folder .. '/best.safetensors', model:state(), {
+        recipe = o.recipe.name, epoch = tostring(record.epoch)})
+      if not ok then error(message, 0) end
     end
     if not o.settings.quiet then print_epoch(record, better) end
   end
   local result = train.run(o.recipe, data, o.options, settings)
   local summary = summary_of(o, data, result, load_s)
-  write(folder, 'summary.json', summary)
+  folders.write(folder, 'kept.json', kept_of(result.phases))
+  folders.write(folder, 'summary.json', summary)
   if not o.settings.silent then print_result(summary, folder) end
   for _, phase in ipairs(o.settings.report and result.phases or {}) do
     if #result.phases > 1 then print('phase ' .. phase.name .. ':') end
@@ -159,9 +124,10 @@ local function run_once(o)
   return summary
 end
 
---- Runs. o: recipe, path, data (a folder), data_options, options, seed, settings (bits, rounding,
---- quiet, silent, report, steps), out (a folder). One run must not pay for the memory of the one
---- before: when it is over, nothing refers to its tensors, and their finalizers give them back.
+--- Runs. o: recipe, text (of its file), path, data (a folder), data_options, options, seed,
+--- settings (bits, rounding, quiet, silent, report, steps), out (a folder). One run must not pay
+--- for the memory of the one before: when it is over, nothing refers to its tensors, and their
+--- finalizers give them back.
 ---@return table summary what summary.json says
 return function(o)
   local summary = run_once(o)

@@ -49,7 +49,8 @@ local function watched(o, data, cuts)
 end
 
 --- What a recipe's build gives, checked, ready to train.
-local function build(recipe, data, o)
+---@return Module
+function train.build(recipe, data, o)
   local outer = blame.enter(recipe.build)
   local model = recipe.build(data, o)
   local found = type(model) == 'table' and type(model.train) == 'function'
@@ -75,7 +76,7 @@ local function new_run(recipe, data, o, settings)
   schedule.check(o)
   local self = setmetatable({recipe = recipe, data = data, o = o, settings = settings}, Run)
   self.metric = watched(o, data, settings.k or CUTS)
-  self.model = build(recipe, data, o)
+  self.model = train.build(recipe, data, o)
   self.phases = phases.of(recipe, self.model, data, o, settings)
   self.line = progress.line(settings.quiet)
   self.epoch_times, self.eval_times = {}, {}

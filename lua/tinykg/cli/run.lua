@@ -1,7 +1,6 @@
 --- tinykg run: trains a recipe on a data set, once for each seed.
-local lfs = require 'lfs'
-local blame = require 'tinykg.blame'
 local options = require 'tinykg.cli.options'
+local recipe_file = require 'tinykg.recipe_file'
 
 local function parser()
   local p = options.parser('tinykg run', 'Train a recipe and evaluate it.',
@@ -64,28 +63,6 @@ local function settings_of(a)
   }
 end
 
---- A recipe that is not here may be one that came along: recipes/kgcn.lua works anywhere.
-local function locate(path)
-  local along = (os.getenv('TINYKG_HOME') or '.') .. '/' .. path
-  return not lfs.attributes(path, 'mode') and lfs.attributes(along, 'mode') and along or path
-end
-
-local function load_recipe(given)
-  local path = locate(given)
-  local chunk, message = loadfile(path)
-  if not chunk then
-    if not io.open(path) then message = path .. ': no such recipe' end
-    error(message, 0)
-  end
-  local outer = blame.enter(chunk)
-  local recipe = chunk()
-  blame.leave(outer)
-  if type(recipe) ~= 'table' or not recipe.complete then
-    error(path .. ': a recipe returns tk.recipe{...}', 0)
-  end
-  return recipe
-end
-
 --- `tinykg run RECIPE --help` shows the recipe's options, not only the command's.
 local function recipe_help(...)
   local help, path
@@ -94,7 +71,7 @@ local function recipe_help(...)
     if word:match('%.lua$') then path = word end
   end
   if help and path then
-    print(load_recipe(path):help())
+    print(recipe_file.load(path):help())
     return true
   end
 end
@@ -149,11 +126,12 @@ return function(...)
   io.stdout:setvbuf('line') -- each epoch is seen when it ends, through a pipe too
   local folder_of = folders(a.out, #settings.seeds * #a.recipe)
   for _, path in ipairs(a.recipe) do
-    local recipe = load_recipe(path)
+    local recipe, text = recipe_file.load(path)
     local o = usage_of(recipe.complete, recipe, given)
     local results = {}
     for _, seed in ipairs(settings.seeds) do
-      local summary = run{recipe = recipe, path = path, data = a.data, data_options = from_data,
+      local summary = run{recipe = recipe, text = text, path = recipe_file.locate(path),
+                         data = a.data, data_options = from_data,
                          options = o, seed = seed, settings = settings,
                          out = folder_of(recipe.name, seed)}
       results[#results + 1] = summary.test
