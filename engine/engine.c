@@ -147,6 +147,7 @@ void tkg_memory_reset_peak(tkg_engine *engine) {
 /* ---- Ctrl-C: signals belong to the process, so this flag does too ---- */
 
 static volatile sig_atomic_t interrupted;
+static volatile sig_atomic_t second_ends;
 static struct sigaction before;
 static struct timespec first_at;
 
@@ -157,7 +158,7 @@ static void on_interrupt(int signal_number) {
   clock_gettime(CLOCK_MONOTONIC, &now);
   double since =
       (double)(now.tv_sec - first_at.tv_sec) + 1e-9 * (double)(now.tv_nsec - first_at.tv_nsec);
-  if (interrupted && since > 0.5) {
+  if (interrupted && second_ends && since > 0.5) {
     signal(signal_number, SIG_DFL);
     raise(signal_number);
   }
@@ -167,6 +168,7 @@ static void on_interrupt(int signal_number) {
 
 int tkg_interrupt_watch(int on) {
   interrupted = 0;
+  second_ends = on == 1;
   if (!on) return sigaction(SIGINT, &before, NULL);
   struct sigaction action = {.sa_handler = on_interrupt};
   sigemptyset(&action.sa_mask);

@@ -65,7 +65,8 @@ void tkg_memory_reset_peak(tkg_engine *engine);
 double tkg_memory_device(const tkg_engine *engine, const char *what);
 
 /* Ctrl-C: while watched, SIGINT sets a flag that runs look at between nodes (TKG_E_INTERRUPTED).
- * A second SIGINT, half a second later with the first unanswered, ends the process as usual. */
+ * on 1: a second SIGINT, half a second later with the first unanswered, ends the process as usual;
+ * on 2: it does not, for a prompt that must survive; 0: no longer watched. */
 int tkg_interrupt_watch(int on);
 int tkg_interrupted(int clear);
 

@@ -111,7 +111,7 @@ end
 function docs.of(fn, as)
   if type(fn) ~= 'function' then return nil end
   local info = debug.getinfo(fn, 'S')
-  if info.what == 'C' then return nil end
+  if info.what == 'C' or info.source:find('^=%[builtin') then return nil end
   local doc, lines = {params = {}, returns = {}, method = false}, nil
   local path = info.source:match('^@(.*)')
   if path then lines = lines_of(path) end

@@ -13,8 +13,8 @@ function optim.register(t) parameters[t] = true end
 
 ---@class Optimizer
 ---@field lr number learning rate; may be set at any time
-local Optimizer = {}
 local methods = {}
+local Optimizer = {__methods = methods, __fields = {'lr', 't'}} -- for the prompt's lists
 
 local number = ffi.new('double[1]')
 

@@ -11,8 +11,8 @@ local KIND = {}
 for k = 0, C.tkg_memory_kinds() - 1 do KIND[ffi.string(C.tkg_memory_kind(k))] = k end
 
 ---@class Tensor
-local Tensor = {}
 local methods = {}
+local Tensor = {__methods = methods, __fields = {'grad'}} -- what __index finds: the prompt lists it
 
 local op_code = {}
 for op = 0, C.tkg_op_count() - 1 do op_code[ffi.string(C.tkg_op_name(op))] = op end
