@@ -149,9 +149,10 @@ end
 
 -- ---- as mdoc ----
 
---- Text that roff takes as it is; a line may not begin with a dot or a quote.
+--- Text that roff takes as it is: a line may not begin with a dot or a quote, a sentence begins one.
 local function plain(text)
-  return (text:gsub('\\', '\\e'):gsub('%-', '\\-'):gsub("^([.'])", '\\&%1'))
+  return (text:gsub('\\', '\\e'):gsub('%-', '\\-'):gsub("^([.'])", '\\&%1')
+    :gsub('%. (%u)', '.\n%1'))
 end
 
 local function listed(out, list)

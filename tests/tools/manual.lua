@@ -77,7 +77,7 @@ local SECTIONS = {
   {'tk.metrics', 'tk.metrics.', tk.metrics,
    classes = {'metrics', 'tinykg.RankingOptions', 'tinykg.TopkOptions', 'tinykg.Csr'}},
   {'Files', 'tk.', tk, 'load save'},
-  {'The session', 'tk.', tk, 'seed device threads precision replay memory'},
+  {'The session', 'tk.', tk, 'seed device threads precision replay check memory'},
 }
 
 --- What tk has and no section names: tables get one of their own, functions one together.
@@ -95,6 +95,7 @@ local function add_the_rest(sections)
   for _, name in ipairs(tables) do
     sections[#sections + 1] = {'tk.' .. name, 'tk.' .. name .. '.', tk[name]}
   end
+  table.sort(rest)
   if #rest > 0 then sections[#sections + 1] = {'Others', 'tk.', tk, table.concat(rest, ' ')} end
 end
 
