@@ -1,11 +1,12 @@
--- The tutorial of recipes/README.md, as a reader follows it: its files are written and its commands
--- run in their order, in an empty folder. What is printed there as `text` must be printed here.
+-- The first page and the tutorial of recipes/README.md, as a reader follows them: their files are
+-- written and their commands run in their order, in an empty folder. What is printed there as
+-- `text` must be printed here.
 local fixtures = require 'tests.spec.fixtures'
 local lfs = require 'lfs'
 
 local home = os.getenv('TINYKG_HOME') or lfs.currentdir()
 local page = home .. '/recipes/README.md'
-local EPOCHS = ' --set epochs=2' -- of every run: what it finds is not looked at
+local QUICK = ' --set epochs=2 --threads 1' -- of every run: what it finds is not looked at
 
 --- The fenced blocks of a page: {kind, text, line}.
 local function blocks_of(path)
@@ -99,29 +100,47 @@ local function follow(dir, block, printed)
   local all = {}
   for command in block.text:gmatch('[^\n]+') do
     local quick = command:match('tinykg run') and not command:match('%-%-help')
-    local code, text = sh(dir, command .. (quick and EPOCHS or ''))
+    local code, text = sh(dir, command .. (quick and QUICK or ''))
     assert(code == 0, ('line %d: %s\n%s'):format(block.line, command, text))
     all[#all + 1] = text
   end
   return table.concat(all)
 end
 
+--- An empty folder with ./tinykg.
+local function new_folder()
+  local dir = fixtures.dir()
+  assert(lfs.link(home .. '/tinykg', dir .. '/tinykg', true))
+  return dir
+end
+
+--- Follows a whole page; how many blocks of each kind it has.
+local function follow_page(dir, path)
+  local printed, kinds = '', {lua = 0, sh = 0, text = 0}
+  for _, block in ipairs(blocks_of(path)) do
+    kinds[block.kind] = assert(kinds[block.kind], block.kind) + 1
+    printed = follow(dir, block, printed)
+  end
+  return kinds
+end
+
+describe('the first page', function()
+  teardown(fixtures.clean)
+
+  it('does what it says', function()
+    local kinds = follow_page(new_folder(), home .. '/README.md')
+    assert.is_true(kinds.lua > 0 and kinds.sh > 1)
+  end)
+end)
+
 describe('the tutorial', function()
   local dir
-  setup(function()
-    dir = fixtures.dir()
-    assert(lfs.link(home .. '/tinykg', dir .. '/tinykg', true))
-  end)
+  setup(function() dir = new_folder() end)
   teardown(fixtures.clean)
 
   it('does what it says, from the first line to the last', function()
-    local printed, kinds = '', {}
-    for _, block in ipairs(blocks_of(page)) do
-      kinds[block.kind] = (kinds[block.kind] or 0) + 1
-      printed = follow(dir, block, printed)
-    end
+    local kinds = follow_page(dir, page)
     assert.is_true(kinds.lua > 5 and kinds.sh > 5 and kinds.text > 2)
-    assert.is_nil(kinds[''])
   end)
 
   --- The tutorial's first recipe with something wrong: what is said, and of which line: that of

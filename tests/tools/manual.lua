@@ -8,16 +8,7 @@ local MARKER = '<!-- Below: made by `make docs` from the comments in the sources
 
 -- ---- what is public ----
 
---- The parts of tk that are loaded when named: what init.lua lists.
-local function late_parts()
-  local file = assert(io.open('lua/tinykg/init.lua'))
-  local list, names = file:read('*a'):match('local late = (%b{})'), {}
-  file:close()
-  for name in list:gmatch('([%w_]+) = ') do names[#names + 1] = name end
-  return names
-end
-
-for _, name in ipairs(late_parts()) do assert(tk[name], name) end
+for _, name in ipairs(getmetatable(tk).__fields) do assert(tk[name], name) end -- loaded when named
 
 --- A local of the library, by its name: what fn, or what fn calls, refers to.
 local function hidden(fn, name, seen)
