@@ -4,7 +4,7 @@ local scale = require 'tinykg.report.scale'
 
 local bars = {}
 
-local WIDTH, ROW, BAR, TEXT = 1100, 24, 13, 215
+local WIDTH, ROW, BAR, TEXT = 920, 24, 13, 215
 local LETTER = 6.4 -- about the width of one, in pixels
 local LONGEST = 44
 

@@ -1,6 +1,7 @@
 --- What steps keep for backward: beside an op-by-op tape, by rule, by line of the recipe.
 local bars = require 'tinykg.report.bars'
 local format = require 'tinykg.report.format'
+local grid = require 'tinykg.report.grid'
 local html = require 'tinykg.report.html'
 local statistics = require 'tinykg.report.statistics'
 
@@ -120,15 +121,15 @@ end
 
 local function bytes_cell(n) return html.td{class = 'n', format.bytes(n)} end
 
-local function heading(names, numbers)
-  local cells = {}
-  for i, name in ipairs(names) do
-    cells[i] = html.th{class = numbers[name] and 'n' or false, name}
-  end
-  return html.thead{html.tr{cells}}
-end
-
 local NUMBERS = {values = true, exact = true, kept = true, value = true}
+
+local function heading(...)
+  local cells = {}
+  for i, name in ipairs{...} do
+    cells[i] = NUMBERS[name] and grid.number(name) or html.th{name}
+  end
+  return cells
+end
 
 local function rule_table(phase)
   local sums, rows, whole = by_rule(phase), {}, 0
@@ -137,14 +138,12 @@ local function rule_table(phase)
     local sum = sums[rule[1]]
     if sum then
       rows[#rows + 1] = html.tr{
-        html.th{scope = 'row', rule[1]}, html.td{rule[3]},
+        grid.name(rule[1]), html.td{rule[3]},
         html.td{class = 'n', sum.count}, bytes_cell(sum.exact), bytes_cell(sum.kept),
         meter(sum.exact, sum.kept, whole)}
     end
   end
-  return html.div{class = 'scroll', html.table{
-    heading({'rule', 'what becomes of a value', 'values', 'exact', 'kept', ''}, NUMBERS),
-    html.tbody{rows}}}
+  return grid.of(heading('rule', 'what becomes of a value', 'values', 'exact', 'kept', ''), rows)
 end
 
 --- Values that take memory, the largest first; each knows which of its line's it is.
@@ -194,9 +193,7 @@ local function line_table(phase)
   for i = 1, math.min(#list, MOST_LINES) do rows[i] = line_row(list[i], whole) end
   if #list > MOST_LINES then rows[#rows + 1] = rest_row(list, whole) end
   if #rows == 0 then return nil end
-  return html.div{class = 'scroll', html.table{
-    heading({'line', 'op', 'value', 'shape', 'as', 'exact', 'kept', ''}, NUMBERS),
-    html.tbody{rows}}}
+  return grid.of(heading('line', 'op', 'value', 'shape', 'as', 'exact', 'kept', ''), rows)
 end
 
 local function phase_details(row, open)

@@ -2,6 +2,7 @@
 local bars = require 'tinykg.report.bars'
 local format = require 'tinykg.report.format'
 local groups = require 'tinykg.report.groups'
+local grid = require 'tinykg.report.grid'
 local html = require 'tinykg.report.html'
 local kept = require 'tinykg.report.kept'
 local statistics = require 'tinykg.report.statistics'
@@ -116,10 +117,10 @@ end
 
 local function kind_table(pictures, kinds)
   local head, rows = {html.th{''}}, {}
-  for _, kind in ipairs(kinds) do head[#head + 1] = html.th{class = 'n', words(kind[1])} end
-  head[#head + 1] = html.th{class = 'n', 'peak'}
+  for _, kind in ipairs(kinds) do head[#head + 1] = grid.number(words(kind[1])) end
+  head[#head + 1] = grid.number('peak')
   for i, p in ipairs(pictures) do
-    local cells = {html.th{scope = 'row', p.label}}
+    local cells = {grid.name(p.label)}
     local function add(name)
       local stat = peak_of(p, name)
       cells[#cells + 1] = html.td{class = 'n', stat and format.bytes(stat.mean) or format.none}
@@ -128,8 +129,7 @@ local function kind_table(pictures, kinds)
     add('peak')
     rows[i] = html.tr{cells}
   end
-  return html.div{class = 'scroll',
-                  html.table{html.thead{html.tr{head}}, html.tbody{rows}}}
+  return grid.of(head, rows)
 end
 
 local function peaks(pictures)

@@ -19,12 +19,17 @@ local function recipes_of(runs)
   return names
 end
 
+local MOST_NAMES = 4
+
+local function list_of(names, noun)
+  return #names > MOST_NAMES and format.count(#names, noun) or format.list(names)
+end
+
 local function title_of(runs, sections)
-  local names = recipes_of(runs)
-  local data = {}
+  local names, data = recipes_of(runs), {}
   for i, section in ipairs(sections) do data[i] = section.label end
   if #names == 0 then return 'Runs that failed' end
-  return format.list(names) .. ' on ' .. format.list(data)
+  return list_of(names, 'recipe') .. ' on ' .. list_of(data, 'data set')
 end
 
 --- '2026-11-25 19:03' or the first and the last of several days or minutes.
@@ -38,12 +43,15 @@ local function times(runs)
   return from .. ' to ' .. (from:sub(1, 10) == to:sub(1, 10) and to:sub(12) or to)
 end
 
+--- '18 runs', and how many of them went wrong, which leads to where it says why.
 local function counts(runs)
-  local parts, n = {format.count(#runs, 'run')}, {}
+  local n = {}
   for _, run in ipairs(runs) do n[run.state] = (n[run.state] or 0) + 1 end
-  if n.unfinished then parts[#parts + 1] = n.unfinished .. ' not finished' end
-  if n.failed then parts[#parts + 1] = n.failed .. ' failed' end
-  return table.concat(parts, ', ')
+  local function wrong(state, words)
+    return n[state] and {', ', html.a{class = 'warn', href = '#runs', n[state] .. words}}
+  end
+  return {format.count(#runs, 'run'), wrong('unfinished', ' not finished'),
+          wrong('failed', ' failed')}
 end
 
 --- Of one data set; its name is a heading where there are several.

@@ -1,6 +1,7 @@
 --- The settings of runs: what differs between recipes, and everything of each run, folded; what is
 --- missing of a run and why one failed.
 local format = require 'tinykg.report.format'
+local grid = require 'tinykg.report.grid'
 local html = require 'tinykg.report.html'
 
 local settings = {}
@@ -23,7 +24,7 @@ function settings.between_recipes(section)
     end
   end
   for i, column in ipairs(section.others) do
-    local cells = {html.th{scope = 'row', column.name}}
+    local cells = {grid.name(column.name)}
     for _, group in ipairs(first) do
       cells[#cells + 1] = html.td{group.settings[column.key] or format.none}
     end
@@ -31,8 +32,7 @@ function settings.between_recipes(section)
   end
   return html.details{
     html.summary{'Settings that differ between the recipes'},
-    html.div{class = 'scroll',
-             html.table{html.thead{html.tr{head}}, html.tbody{rows}}}}
+    grid.of(head, rows)}
 end
 
 local function sorted(map)
@@ -45,7 +45,7 @@ end
 local function add_rows(rows, map, prefix)
   for _, name in ipairs(sorted(map)) do
     if name ~= 'options' and name ~= 'data_options' then
-      rows[#rows + 1] = html.tr{html.th{scope = 'row', prefix .. name},
+      rows[#rows + 1] = html.tr{grid.name(prefix .. name),
                                 html.td{html.code{format.setting(map[name])}}}
     end
   end
@@ -58,7 +58,7 @@ local function config_table(config)
     add_rows(rows, config.data_options, 'data option ')
   end
   if type(config.options) == 'table' then add_rows(rows, config.options, 'option ') end
-  return html.div{class = 'scroll', html.table{html.tbody{rows}}}
+  return grid.of(nil, rows)
 end
 
 --- '2.1 MiB', 'epoch 4': how far a run without a summary went.
@@ -77,6 +77,7 @@ local function run_details(run)
   local config = run.config or {}
   local state = STATES[run.state] and STATES[run.state] .. progress_of(run)
   return html.details{
+    open = run.state == 'failed',
     html.summary{
       html.code{run.folder}, config.recipe and {' ', tostring(config.recipe)},
       config.seed and {', seed ', format.setting(config.seed)},
@@ -89,7 +90,7 @@ end
 function settings.render(runs)
   local list = {}
   for i, run in ipairs(runs) do list[i] = run_details(run) end
-  return {html.h2{'Runs'}, html.p{class = 'quiet', 'Every setting of each run.'}, list}
+  return {html.h2{id = 'runs', 'Runs'}, html.p{class = 'quiet', 'Every setting of each run.'}, list}
 end
 
 return settings

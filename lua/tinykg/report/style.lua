@@ -27,6 +27,8 @@ pre { background: var(--shade); padding: 8px 10px; overflow-x: auto; white-space
 table { border-collapse: collapse; font-size: 14px; font-variant-numeric: tabular-nums; }
 th, td { padding: 4px 12px 4px 0; text-align: left; vertical-align: top; }
 th { font-weight: 600; white-space: nowrap; vertical-align: bottom; }
+tbody th { vertical-align: top; }
+th.long { white-space: normal; max-width: 34ch; overflow-wrap: break-word; }
 thead th { border-bottom: 1px solid var(--ink); }
 tbody tr + tr td, tbody tr + tr th { border-top: 1px solid var(--rule); }
 th.n, td.n { text-align: right; white-space: nowrap; padding-left: 6px;
@@ -38,7 +40,7 @@ th .unit { color: var(--quiet); font-weight: 400; }
   20px;
   margin: 10px 0; }
 svg { display: block; width: 100%; height: auto; }
-svg.wide { min-width: 860px; }
+svg.wide { min-width: 760px; max-width: 980px; }
 svg text { fill: var(--quiet); font-size: 12px; font-family: inherit; }
 svg text.title { fill: var(--ink); font-size: 13px; font-weight: 600; }
 svg text.strong { fill: var(--ink); font-variant-numeric: tabular-nums; }
