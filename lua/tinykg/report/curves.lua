@@ -148,7 +148,7 @@ end
 
 -- ---- charts ----
 
-local function chart(section, looks, title, get)
+local function chart(section, looks, title, get, options)
   local series, back = {}, {}
   for _, group in ipairs(section.groups) do
     for _, line in ipairs(lines_of(group, get, looks[group])) do
@@ -156,7 +156,7 @@ local function chart(section, looks, title, get)
     end
   end
   for _, line in ipairs(back) do series[#series + 1] = line end
-  local drawn = lines.chart(title, series)
+  local drawn = lines.chart(title, series, options)
   return drawn and html.figure{style = 'margin:0', drawn}
 end
 
@@ -188,15 +188,18 @@ local function metric_charts(section, looks, names)
   return charts
 end
 
+local LOSS = {logarithmic = true}
+
 local function loss_charts(section, looks)
   local phases = other_phases(section)
   local charts = {chart(section, looks, #phases > 0 and 'loss, first phase' or 'loss',
-                        function(record) return statistics.number(record, 'loss'), true end)}
+                        function(record) return statistics.number(record, 'loss'), true end,
+                        LOSS)}
   for _, name in ipairs(phases) do
     charts[#charts + 1] = chart(section, looks, 'loss, phase ' .. name, function(record)
       local losses = record.losses
       return statistics.number(losses, name), type(losses) == 'table'
-    end)
+    end, LOSS)
   end
   return charts
 end

@@ -221,8 +221,9 @@ function kept.render(pictures)
         'layer n. Exact bytes are of what this engine reads, fewer values than an op-by-op ' ..
         'tape keeps.'}},
     details,
-    #missing > 0 and html.p{class = 'quiet', 'No kept.json, so neither rules nor lines: ',
-                            format.list(missing), '.'},
+    #missing > 0 and html.p{
+      class = 'quiet', 'Rules and lines come from kept.json; there is none of ',
+      #missing == #pictures and 'these runs' or format.list(missing), '.'},
   }
 end
 
