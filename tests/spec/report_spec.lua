@@ -314,11 +314,13 @@ describe('tinykg report', function()
   it('shows what there is of runs that did not finish', function()
     seeds('batch/done', {}, {0.7})
     run('batch/cut', {seed = 2}, {'{"epoch": 1, "loss": 0.5}', '{"epoch": 2, "lo'})
+    fixtures.write(dir .. '/batch/cut/output.txt', 'epoch 1\ntinykg: interrupted\n')
     run('batch/failed', {seed = 3}, {})
-    fixtures.write(dir .. '/batch/failed/failed.txt', 'out of <memory>\n')
+    fixtures.write(dir .. '/batch/failed/output.txt', 'epoch 1\ntinykg: out of <memory>\n')
     run('batch/early', false)
-    fixtures.write(dir .. '/batch/early/failed.txt', 'no data\n')
-    fixtures.write(dir .. '/batch/early/output.txt', 'loading \255\27[1m & so on\n')
+    fixtures.write(dir .. '/batch/early/output.txt', 'loading \255\27[1m\ntinykg: no data\n')
+    fixtures.write(dir .. '/batch/batch.json', '{}')
+    fixtures.write(dir .. '/elsewhere/output.txt', 'not of a batch')
     local page = report(dir)
     local text = markup.text(page)
     assert.matches('4 runs, 1 not finished, 2 failed', text, 1, true)
@@ -329,15 +331,18 @@ describe('tinykg report', function()
                    1, true)
     assert.matches('log.jsonl:2: not a record of an epoch', text, 1, true)
     assert.matches('no kept.json', text, 1, true)
-    local failures = {}
-    for i, pre in ipairs(markup.all(page, 'pre')) do failures[i] = markup.text(pre) end
-    assert.same({'no data output.txt: loading \239\191\189\239\191\189[1m & so on',
-                 'out of <memory>'}, failures)
+    assert.matches('failed: out of <memory>; no epoch is logged', text, 1, true)
+    assert.matches('failed: no data; no epoch is logged', text, 1, true)
+    local printed = {}
+    for i, pre in ipairs(markup.all(page, 'pre')) do printed[i] = markup.text(pre) end
+    assert.same({'epoch 1 tinykg: interrupted',
+                 'loading \239\191\189\239\191\189[1m tinykg: no data',
+                 'epoch 1 tinykg: out of <memory>'}, printed)
   end)
 
   it('is a page of failures where all failed', function()
-    run('early', false)
-    fixtures.write(dir .. '/early/failed.txt', 'no data\n')
+    fixtures.write(dir .. '/batch.json', '{}')
+    fixtures.write(dir .. '/early/output.txt', 'tinykg: no data\n')
     assert.equal('Runs that failed', markup.text(markup.all((report(dir)), 'h1')[1]))
   end)
 
@@ -394,6 +399,8 @@ describe('tinykg report', function()
     fixtures.write(dir .. '/plain', 'x')
     fixtures.write(dir .. '/broken/config.json', '{"recipe": ')
     require('lfs').mkdir(dir .. '/empty')
+    local _, help = tinykg('report --help')
+    assert.matches('Example: tinykg report runs %-o report%.html', help)
     refuses('report', 2, "missing argument 'run'")
     refuses('report ' .. dir .. '/a -o ""', 2, '%-o: a file is needed')
     refuses('report ' .. dir .. '/none', 1, '/none: no such folder')
@@ -403,6 +410,28 @@ describe('tinykg report', function()
     refuses(('report %s/a -o %s/none/report.html'):format(dir, dir), 1,
             '/none/report%.html: cannot be written: No such file or directory')
     refuses(('report %s/a -o %s/a'):format(dir, dir), 1, '/a: cannot be written: it is a folder')
+  end)
+
+  it('has ticks at round numbers', function()
+    local scale = require 'tinykg.report.scale'
+    local function labels(s)
+      local list = {}
+      for i, tick in ipairs(s.ticks) do list[i] = tick.label end
+      return table.concat(list, ' ')
+    end
+    assert.equal('0.2 0.4 0.6 0.8', labels(scale.values(0.13, 0.87)))
+    assert.equal('0.690 0.692 0.694', labels(scale.values(0.6893, 0.6948, {ticks = 3})))
+    assert.equal('-1 0 1', labels(scale.values(-1, 1, {ticks = 2})))
+    assert.equal('1 2 3', labels(scale.values(1, 3, {whole = true})))
+    assert.equal('20 40 60 80 100', labels(scale.values(1, 100, {whole = true})))
+    assert.equal('0 10 MiB 20 MiB 30 MiB', labels(scale.bytes(37 * 2 ^ 20)))
+    assert.equal('0 100 B 200 B', labels(scale.bytes(299)))
+    assert.equal('0.1 1 10 100', labels(scale.logarithmic(0.1, 100)))
+    for _, x in ipairs{0, 0.5, -3} do -- a flat line has an axis too
+      local s = scale.values(x, x)
+      assert.near(0.5, s.place(x), 1e-9)
+      assert.is_true(#s.ticks >= 2)
+    end
   end)
 
   it('shows a run of tinykg run', function()

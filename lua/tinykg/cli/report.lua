@@ -4,7 +4,7 @@ local options = require 'tinykg.cli.options'
 local function parser()
   local p = options.parser('tinykg report', 'Compare runs on one self-contained page: metrics, ' ..
                            'learning curves, memory, settings.',
-                           'tinykg report runs/* -o report.html')
+                           'tinykg report runs -o report.html')
   p:argument('run', "a run's folder, or one that holds run folders, such as a batch's"):args('+')
   p:option('-o --output', 'the page to write (report.html)'):argname('FILE')
   p:flag('--json', 'print the comparison as JSON; without -o, write no page')
