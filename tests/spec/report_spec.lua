@@ -313,7 +313,8 @@ describe('tinykg report', function()
 
   it('shows what there is of runs that did not finish', function()
     seeds('batch/done', {}, {0.7})
-    run('batch/cut', {seed = 2}, {'{"epoch": 1, "loss": 0.5}', '{"epoch": 2, "lo'})
+    run('batch/cut', {seed = 2}, {'{"epoch": 1, "loss": 0.5}', '{"epoch": 2, "lo'}, nil,
+        {phases = {{values = {'x'}}}})
     fixtures.write(dir .. '/batch/cut/output.txt', 'epoch 1\ntinykg: interrupted\n')
     run('batch/failed', {seed = 3}, {})
     fixtures.write(dir .. '/batch/failed/output.txt', 'epoch 1\ntinykg: out of <memory>\n')
@@ -331,6 +332,7 @@ describe('tinykg report', function()
                    1, true)
     assert.matches('log.jsonl:2: not a record of an epoch', text, 1, true)
     assert.matches('no kept.json', text, 1, true)
+    assert.matches('kept.json: not a list of phases with their values', text, 1, true)
     assert.matches('failed: out of <memory>; no epoch is logged', text, 1, true)
     assert.matches('failed: no data; no epoch is logged', text, 1, true)
     local printed = {}

@@ -166,7 +166,7 @@ local function other_phases(section)
   for _, group in ipairs(section.groups) do
     for _, run in ipairs(group.runs) do
       local record = run.log[1] or {}
-      for name, value in pairs(type(record.losses) == 'table' and record.losses or {}) do
+      for name, value in pairs(record.losses or {}) do
         if value ~= record.loss and not seen[name] then
           seen[name], names[#names + 1] = true, name
         end
@@ -181,8 +181,7 @@ local function metric_charts(section, looks, names)
   local charts = {}
   for _, name in ipairs(names) do
     charts[#charts + 1] = chart(section, looks, 'validation ' .. name, function(record)
-      if type(record.valid) ~= 'table' then return nil, false end
-      return statistics.number(record.valid, name), true
+      return statistics.number(record.valid, name), record.valid
     end)
   end
   return charts
@@ -197,8 +196,7 @@ local function loss_charts(section, looks)
                         LOSS)}
   for _, name in ipairs(phases) do
     charts[#charts + 1] = chart(section, looks, 'loss, phase ' .. name, function(record)
-      local losses = record.losses
-      return statistics.number(losses, name), type(losses) == 'table'
+      return statistics.number(record.losses, name), record.losses
     end, LOSS)
   end
   return charts

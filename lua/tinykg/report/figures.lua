@@ -7,8 +7,7 @@ local statistics = require 'tinykg.report.statistics'
 local function part_of(group, part)
   local names, out = {}, {}
   for _, run in ipairs(group.finished) do
-    local tree = run.summary[part]
-    for name in pairs(type(tree) == 'table' and tree or {}) do names[name] = true end
+    for name in pairs(run.summary[part] or {}) do names[name] = true end
   end
   for name in pairs(names) do out[name] = statistics.of_summary(group, part, name) end
   return out

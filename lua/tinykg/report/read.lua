@@ -45,6 +45,35 @@ local function object(folder, name)
   return without_null(value)
 end
 
+--- The tree, without those of the named fields that are no objects: the rest of the report may
+--- count on what is there.
+local function with_objects(tree, ...)
+  for _, name in ipairs{...} do
+    local field = tree and tree[name]
+    if field ~= nil and (type(field) ~= 'table' or field[1] ~= nil) then tree[name] = nil end
+  end
+  return tree
+end
+
+local function all_tables(list)
+  for _, entry in ipairs(list) do
+    if type(entry) ~= 'table' then return false end
+  end
+  return true
+end
+
+--- Whether kept.json has the form that step:kept() gives it.
+local function is_kept(kept)
+  if type(kept.phases) ~= 'table' or not all_tables(kept.phases) then return false end
+  for _, phase in ipairs(kept.phases) do
+    if type(phase.values) ~= 'table' or not all_tables(phase.values) then return false end
+    for _, value in ipairs(phase.values) do
+      if type(value.shape) ~= 'table' or not pcall(table.concat, value.shape) then return false end
+    end
+  end
+  return true
+end
+
 local function text_of(path)
   local file = io.open(path, 'rb')
   local text = file and file:read('*a')
@@ -55,7 +84,8 @@ end
 local function record_of(line)
   local record = json.decode(line)
   record = type(record) == 'table' and without_null(record)
-  return record and type(record.epoch) == 'number' and record or nil
+  if not record or type(record.epoch) ~= 'number' then return nil end
+  return with_objects(record, 'valid', 'losses')
 end
 
 --- The records of log.jsonl. An epoch that a resumed run did again counts as it went last; a line
@@ -102,11 +132,14 @@ local function read_run(folder)
   end
   local first = exists(folder .. '/config.json') and 'config.json' or 'output.txt'
   run.written = lfs.attributes(folder .. '/' .. first, 'modification')
-  run.config = optional('config.json')
+  run.config = with_objects(optional('config.json'), 'options', 'data_options')
   if first == 'config.json' and not run.config then error(run.notes[1], 0) end
   run.log = read_log(folder, run.notes)
-  run.summary = optional('summary.json')
+  run.summary = with_objects(optional('summary.json'), 'test', 'valid', 'memory', 'kept', 'time')
   run.kept = optional('kept.json')
+  if run.kept and not is_kept(run.kept) then
+    run.kept, run.notes[#run.notes + 1] = nil, 'kept.json: not a list of phases with their values'
+  end
   if not run.summary then explain(run) end
   return run
 end

@@ -49,10 +49,8 @@ end
 local function config_table(config)
   local rows = {}
   add_rows(rows, config, '')
-  if type(config.data_options) == 'table' then
-    add_rows(rows, config.data_options, 'data option ')
-  end
-  if type(config.options) == 'table' then add_rows(rows, config.options, 'option ') end
+  add_rows(rows, config.data_options or {}, 'data option ')
+  add_rows(rows, config.options or {}, 'option ')
   return grid.of(nil, rows)
 end
 
