@@ -182,6 +182,11 @@ end
 
 --- out[h] = reduce over edges (h, r, t) of weight * message(x[t], relation[r]); 0 where h has none.
 --- Nothing is made or kept an edge and column.
+---
+---   local g = tk.graph{head = {0, 0}, tail = {1, 2}, nodes = 3}
+---   local x = tk.tensor{{1}, {2}, {4}}
+---   print(g:aggregate(x):totable()[1][1])                      --> 6
+---   print(g:aggregate(x, {reduce = 'mean'}):totable()[1][1])   --> 3
 ---@param x Tensor [tail nodes, d]
 ---@param o? {reduce: string, message: string, relation: Tensor, weight: Tensor}
 ---  reduce 'sum' (default), 'mean' or 'max'; message 'copy' (default; 'mul' with relation), 'mul',
@@ -414,6 +419,10 @@ end
 ---               kept in few bits where they meet their neighbours' (engine/noise.c)
 ---   one_way     no gradient to what is aggregated, and half the memory
 --- Edges that are given twice count twice; self loops and nodes without edges are fine.
+---
+---   local g = tk.graph{head = {0, 0, 1}, relation = {0, 1, 0}, tail = {1, 2, 2}, nodes = 3,
+---                      relations = 2}
+---   print(g)  --> graph: 3 nodes, 2 relations, 3 edges; degree mean 1.0 max 2, 1 isolated
 ---@return Graph
 function make(o, more)
   if type(o) ~= 'table' then

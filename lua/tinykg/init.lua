@@ -63,6 +63,11 @@ end
 
 --- Sets the seed of everything random from here on (1 at first); returns it when called without.
 --- What is drawn afterwards is what a new session would draw.
+---
+---   tk.seed(7)
+---   local first = tk.rand(1):item()
+---   tk.seed(7)
+---   print(first == tk.rand(1):item())        --> true
 ---@param seed? integer from 0 ---@return integer?
 function tk.seed(seed)
   if seed == nil then return session.seed end

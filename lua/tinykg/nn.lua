@@ -11,8 +11,13 @@ Module.__index = Module
 nn.Module = Module
 
 --- A new module class; its instances (setmetatable({...}, class)) have the methods of modules and
---- are called like functions, which calls their `forward`. ---@param name string
----@return table class
+--- are called like functions, which calls their `forward`.
+---
+---   local Twice = tk.nn.class('Twice')
+---   function Twice:forward(x) return self.inner(x) * 2 end
+---   print(setmetatable({inner = tk.nn.Linear(3, 2)}, Twice))
+---       --> Twice(inner.bias 2, inner.weight 2x3)
+---@param name string ---@return table class
 function nn.class(name)
   local class = setmetatable({name = name}, {__index = Module})
   class.__index = class

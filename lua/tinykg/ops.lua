@@ -196,6 +196,8 @@ function methods:rows(first, last) return self:narrow(1, first, last - first + 1
 local MOST = 6 -- inputs of one op
 
 --- Tensors one behind the other along a dimension; the others must be equal.
+---
+---   print(table.concat(tk.cat({tk.ones(2, 3), tk.zeros(2, 1)}, 2):size(), ' x '))    --> 2 x 4
 ---@param list Tensor[] ---@param dim? integer 1 by default ---@return Tensor
 function ops.cat(list, dim)
   if type(list) ~= 'table' or #list == 0 then fail('cat: expected a list of tensors') end
@@ -276,7 +278,10 @@ function methods:log_softmax() return record('log_softmax', nil, self) end
 function ops.edge_dot(u, r, ids) return record('edge_dot', nil, u, r, ids) end
 
 --- Sum over neighbours: out[i] = sum_k w[i, k] x[i k]. When x was gathered, the gathered rows are
---- never made. ---@param w Tensor [n, k] ---@param x Tensor [n k, d] ---@return Tensor [n, d]
+--- never made.
+---
+---   print(tk.mix(tk.tensor{{1, 2}}, tk.tensor{{1, 0}, {0, 1}}):totable()[1][2])      --> 2
+---@param w Tensor [n, k] ---@param x Tensor [n k, d] ---@return Tensor [n, d]
 function ops.mix(w, x) return record('mix', nil, w, x) end
 
 --- Row i of x times the matrix that ids[i] names: relations with matrices of their own (TransR,

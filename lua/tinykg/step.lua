@@ -54,6 +54,14 @@ end
 
 --- A step: forward, backward and update as one plan. Called with what `fn` takes, it returns the
 --- loss as a number, then what else `fn` returned, as tensors.
+---
+---   local w = tk.parameter(tk.zeros(2, 1))
+---   local step = tk.step(function(x, y) return (x:matmul(w) - y):square():mean() end,
+---                        {optimizer = tk.optim.sgd{lr = 0.5}})
+---   local x, y = tk.tensor{{1, 0}, {0, 1}}, tk.tensor{{1}, {3}}
+---   print(step(x, y))                                 --> 5
+---   for _ = 1, 50 do step(x, y) end
+---   print(('%.3f'):format(w:totable()[2][1]))         --> 3.000
 ---@param fn fun(...): Tensor, ... records the loss
 ---@param options? {optimizer: Optimizer, bits: integer, rounding: string, check: boolean}
 ---  optimizer: one of tk.optim, applied by the step; without it gradients are left in .grad;
@@ -258,6 +266,10 @@ end
 --- Computes the gradients of all parameters this loss depends on; they are then in .grad, in place
 --- of what was there.
 --- Everything backward reads is kept exactly; use tk.step to train in little memory.
+---
+---   local w = tk.parameter(tk.tensor{1, 2, 3})
+---   w:square():sum():backward()
+---   print(w.grad:totable()[3])        --> 6
 function tensor.methods:backward()
   if self.kept then session.fail('backward: this value has been computed and forgotten how; ' ..
                                  'call backward before looking at it') end

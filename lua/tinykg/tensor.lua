@@ -434,6 +434,9 @@ end
 
 --- A kept f32 tensor from a number or nested tables whose rows are equally long; a tensor is
 --- copied.
+---
+---   local a = tk.tensor{{1, 2}, {3, 4}}
+---   print((a * a + 1):sum(2):totable()[1])       --> 7
 ---@param list number|table|Tensor ---@return Tensor
 function tensor.from(list)
   if type(list) == 'number' then list = {list} end
@@ -448,6 +451,9 @@ end
 
 --- A kept int32 tensor of ids from a table, nested for more dimensions, or from an FFI int32 array
 --- and its length. Ids count from 0, as rows of tables do.
+---
+---   local rows = tk.tensor{{1, 2}, {3, 4}, {5, 6}}
+---   print(rows:gather(tk.ids{2, 0}):totable()[1][1])    --> 5
 ---@param list table|ffi.cdata* ---@param n? integer of an FFI array ---@return Tensor int32
 function tensor.ids(list, n)
   if is_tensor(list) then return list end

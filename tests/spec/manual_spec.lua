@@ -2,6 +2,7 @@
 local docs = require 'tinykg.docs'
 local fixtures = require 'tests.spec.fixtures'
 local lfs = require 'lfs'
+local tk = require 'tinykg'
 
 local home = os.getenv('TINYKG_HOME') or lfs.currentdir()
 
@@ -45,6 +46,30 @@ describe('lua/README.md', function()
     code, text = check(dir)
     assert.equal(1, code)
     assert.matches('t:sqrt: no comment above it: lua/tinykg/ops.lua:%d+', text)
+  end)
+
+  it('has examples that print what stands behind them', function()
+    local examples, page = 0, fixtures.bytes(home .. '/lua/README.md')
+    local outside = tk.seed()
+    for block in page:gmatch('\n\n(    .-)\n\n') do
+      local chunk = loadstring(block)
+      if chunk then
+        local printed, wanted = {}, {}
+        local function note(...)
+          local words = {...}
+          for i = 1, select('#', ...) do words[i] = tostring(words[i]) end
+          printed[#printed + 1] = table.concat(words, '\t')
+        end
+        setfenv(chunk, setmetatable({tk = tk, print = note}, {__index = _G}))()
+        for text in block:gmatch('%-%-> ([^\n]*)') do wanted[#wanted + 1] = text end
+        if #wanted > 0 then
+          assert.same(wanted, printed, block)
+          examples = examples + 1
+        end
+      end
+    end
+    tk.seed(outside)
+    assert.is_true(examples >= 10)
   end)
 
   it('names every module in its map', function()
