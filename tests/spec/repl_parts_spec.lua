@@ -167,16 +167,17 @@ end)
 
 describe('what watches Ctrl-C', function()
   --- Two signals, 0.6 s apart, with nobody answering the first.
-  local function after_two(mode)
+  local function after_two(survive)
     local dir = fixtures.dir{['two.lua'] = {
       "local C, clock = require 'tinykg.lib', require 'tinykg.clock'",
       "local kill, pid = require('posix.signal').kill, require('posix.unistd').getpid()",
-      'C.tkg_interrupt_watch(' .. mode .. ')',
+      'C.tkg_interrupt_watch(1)',
+      'C.tkg_interrupt_survive(' .. survive .. ')',
       'kill(pid, 2)',
       'local start = clock.now()',
       'while clock.now() < start + 0.6 do end',
       'kill(pid, 2)',
-      "print('alive', C.tkg_interrupted(1))"}}
+      "print('alive', C.tkg_interrupted(1) ~= 0)"}}
     local pipe = io.popen(home .. '/tinykg ' .. dir .. '/two.lua 2>/dev/null')
     local text = pipe:read('*a')
     pipe:close()
@@ -185,7 +186,7 @@ describe('what watches Ctrl-C', function()
   teardown(fixtures.clean)
 
   it('lets a second one end a run, but never a prompt', function()
-    assert.equal('', after_two(1))
-    assert.equal('alive\t1\n', after_two(2))
+    assert.equal('', after_two(0))
+    assert.equal('alive\ttrue\n', after_two(1))
   end)
 end)
