@@ -32,9 +32,11 @@ local function explain(topic)
   print(text)
 end
 
-local function is_goodbye(text)
+--- What people type at any prompt, unless the user has something of that name.
+local function wish(text)
   local word = text:match('^%s*(%a+)%s*%(?%s*%)?%s*$')
-  return (word == 'exit' or word == 'quit') and _G[word] == nil
+  if word == 'help' and _G.help == repl.help then return 'help' end
+  if (word == 'exit' or word == 'quit') and _G[word] == nil then return 'quit' end
 end
 
 --- One line that is not Lua: done here. ---@return boolean? handled, boolean? quit
@@ -42,8 +44,12 @@ local function special(text)
   local topic = text:match('^%s*%?%s*(.-)%s*$')
   if topic then return true, explain(topic) end
   if text:find('^%s*:[^:]') or text:find('^%s*:$') then return true, commands.run(text) end
-  if is_goodbye(text) then return true, true end
+  local name = wish(text)
+  if name then return true, commands.all[name]() end
 end
+
+--- Prints help on a function or another value, as `?` does: a global at the prompt.
+function repl.help(value) print(help.of(value)) end
 
 ---@class tinykg.Prompt
 ---@field pending string what was typed so far of something that is not whole yet
@@ -64,7 +70,7 @@ function Prompt:take(line)
     local fn, shown, incomplete = chunk.compile(text, self.counts and self.first or 1)
     self.pending = incomplete and text .. '\n' or ''
     if fn and shown then
-      show.all(fn())
+      show.all(2, fn())
     elseif fn then
       fn()
     elseif not incomplete then
@@ -85,7 +91,7 @@ end
 --- What was begun and not ended, when there are no more lines.
 function Prompt:finish()
   if self.pending == '' then return end
-  local _, wrong = chunk.compile(self.pending, self.first)
+  local _, wrong = chunk.compile(self.pending:sub(1, -2), self.first)
   self:failed(wrong)
 end
 
@@ -110,8 +116,7 @@ end
 ---@return boolean ok
 ---@return any message what went wrong in a pipe ---@return string? trace
 function repl.run(first)
-  _G.tk = tk
-  _G.help = function(value) print(help.of(value)) end
+  _G.tk, _G.help = tk, repl.help
   require 'tinykg.repl.locals' -- notes which names are Lua's own
   local reader, terminal = lines.open(complete), lines.is_terminal()
   commands.begin()

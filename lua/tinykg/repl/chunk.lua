@@ -18,7 +18,7 @@ local function is_cut_short(message) return message:find("near '?<eof>'?$") ~= n
 --- where what was typed is an expression.
 local function choose(text, as_expression, as_statement)
   local first = text:match('^%s*([%w_]+)') or text:match('^%s*(%S)')
-  if first and as_statement:sub(-#first - 7) == " near '" .. first .. "'" then
+  if first and as_statement:sub(-#first - 8) == " near '" .. first .. "'" then
     return as_expression
   end
   return as_statement
@@ -27,12 +27,14 @@ end
 --- Compiles a text that may be an expression.
 ---@param text string
 ---@param line? integer the number of its first line, 1
----@return function? chunk which returns the values of an expression
+---@return function? chunk which returns true and the values of an expression, or nothing
 ---@return boolean|string shown whether they are to be shown; or what is wrong
 ---@return boolean? incomplete nothing is wrong so far: there must be more to come
 function chunk.compile(text, line)
   local name, above = '=stdin', ('\n'):rep((line or 1) - 1)
-  local expression, wrong = loadstring(above .. 'return ' .. text, name)
+  text = text:gsub('^%s*=', '') -- as Lua's own prompt has it
+  -- With a value before it, it is no tail call, which would leave no line to blame.
+  local expression, wrong = loadstring(above .. 'return true, ' .. text, name)
   if expression then -- `x;` is one too; behind its `;` no other can stand
     return expression, loadstring('return ' .. text .. '\n;', name) ~= nil
   end

@@ -46,7 +46,7 @@ function commands.all.time(text)
   if not fn then error(shown, 0) end
   local function finish(start, ...)
     local seconds = clock.now() - start
-    if shown then show.all(...) end
+    if shown then show.all(2, ...) end
     print(seconds < 1 and ('%.3g ms'):format(1000 * seconds) or ('%.3f s'):format(seconds))
   end
   finish(clock.now(), computed(fn()))
@@ -89,7 +89,7 @@ function commands.all.load(path)
   if path == '' then error(':load needs the name of a file: :load recipes/kgat.lua', 0) end
   local fn, message = chunk.of_file(path)
   if not fn then error(message, 0) end
-  show.all(fn())
+  show.all(1, fn())
 end
 
 local ABOUT = {

@@ -32,7 +32,7 @@ end
 local function of_function(fn, name)
   local doc = docs.of(fn, name)
   if not doc then
-    return (name or 'this') .. ': a function of Lua\'s own, see www.lua.org/manual/5.1, or of a C library'
+    return (name or 'this') .. ": a function of Lua's own, see www.lua.org/manual/5.1, or of C"
   end
   local lines = {doc.signature}
   lines[#lines + 1] = doc.text and indented(doc.text, '  ') or '  (its source has no comment on it)'

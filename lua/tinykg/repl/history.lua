@@ -22,15 +22,17 @@ local function make_folder(path)
   return lfs.mkdir(path)
 end
 
+--- Cuts the file to KEPT lines; returns the last one.
 local function shorten(path)
   local lines = {}
   for line in io.lines(path) do lines[#lines + 1] = line end
-  if #lines <= ROOM then return true end
-  return require('tinykg.atomic').write(path,
-    table.concat(lines, '\n', #lines - KEPT + 1) .. '\n')
+  if #lines > ROOM then
+    require('tinykg.atomic').write(path, table.concat(lines, '\n', #lines - KEPT + 1) .. '\n')
+  end
+  return lines[#lines]
 end
 
---- Opens the history. ---@return table? history {path, add = function(self, line)}
+--- Opens the history. ---@return table? history {path, last line, add = function(self, line)}
 ---@return string? message why there is none
 function history.open()
   local state = state_folder()
@@ -41,10 +43,10 @@ function history.open()
   local path = folder .. '/history'
   local file, message = io.open(path, 'a')
   if not file then return nil, message end
-  shorten(path)
   file:close()
+  local last = shorten(path)
   file = io.open(path, 'a')
-  return {path = path, add = function(_, line)
+  return {path = path, last = last, add = function(_, line)
     file:write(line, '\n')
     file:flush()
   end}

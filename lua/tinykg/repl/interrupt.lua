@@ -10,7 +10,6 @@ local interrupt = {}
 
 local here = debug.getinfo(1, 'S').source:match('^(@.*)repl/interrupt%.lua$')
 local EVERY = 10000 -- instructions; well below a tenth of a second
-local AGAIN = 2     -- second SIGINTs are no reason to end
 
 local function is_ours(source) return source:sub(1, #here) == here end
 
@@ -29,7 +28,8 @@ end
 --- left to the interpreter.
 ---@param survive boolean
 function interrupt.watch(survive)
-  C.tkg_interrupt_watch(survive and AGAIN or 1)
+  C.tkg_interrupt_watch(1)
+  C.tkg_interrupt_survive(survive and 1 or 0)
   if not survive then return end
   local info = require('jit.util').funcinfo
   jit.attach(function(prototype)

@@ -136,6 +136,7 @@ local function with_editing(complete)
   readline.set_options{histfile = kept and kept.path or '', auto_add = false}
   completer(readline, complete)
   return setmetatable({readline = readline, poll = poll, history = kept,
+                       last = kept and kept.last,
                        native = native_parts(readline)}, edited)
 end
 

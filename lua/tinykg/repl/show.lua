@@ -140,9 +140,9 @@ function show.value(value)
   return tostring(value)
 end
 
---- Prints each value. Values of tensors are computed now.
-function show.all(...)
-  for i = 1, select('#', ...) do print(show.value((select(i, ...)))) end
+--- Prints each value, from the `first` on. Values of tensors are computed now.
+function show.all(first, ...)
+  for i = first, select('#', ...) do print(show.value((select(i, ...)))) end
 end
 
 return show
