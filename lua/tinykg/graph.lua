@@ -183,14 +183,19 @@ end
 --- out[h] = reduce over edges (h, r, t) of weight * message(x[t], relation[r]); 0 where h has none.
 --- Nothing is made or kept an edge and column.
 ---
+---   reduce    'sum' (default), 'mean' or 'max' (of copies without weights)
+---   message   'copy' (default), 'mul' (default with relation), 'add' or 'sub' (x - relation)
+---   relation  [relations, d]: a vector for each relation id
+---   weight    [edges], with 'copy' and 'mul'; multiplied with the graph's own
+---
+--- An example:
+---
 ---   local g = tk.graph{head = {0, 0}, tail = {1, 2}, nodes = 3}
 ---   local x = tk.tensor{{1}, {2}, {4}}
 ---   print(g:aggregate(x):totable()[1][1])                      --> 6
 ---   print(g:aggregate(x, {reduce = 'mean'}):totable()[1][1])   --> 3
 ---@param x Tensor [tail nodes, d]
 ---@param o? {reduce: string, message: string, relation: Tensor, weight: Tensor}
----  reduce 'sum' (default), 'mean' or 'max'; message 'copy' (default; 'mul' with relation), 'mul',
----  'add' or 'sub' (x - relation); relation [relations, d]; weight [edges]
 ---@return Tensor [heads, d]
 function Graph:aggregate(x, o)
   session.options('aggregate', o, 'reduce message relation weight')

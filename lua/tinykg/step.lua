@@ -62,16 +62,20 @@ end
 ---   print(step(x, y))                                 --> 5
 ---   for _ = 1, 50 do step(x, y) end
 ---   print(('%.3f'):format(w:totable()[2][1]))         --> 3.000
+---
+--- Options:
+---   optimizer  one of tk.optim, applied by the step; without it gradients are left in .grad
+---   bits       how kept values are stored: 32 (exact, the default), 8, 4, 2 or 1
+---   rounding   'dither' (default), 'stochastic' (both unbiased) or 'nearest'
+---   small      values of at most so many bytes are kept exactly (4096)
+---   check      each value is looked at when it was computed: the first NaN or infinity stops the
+---              step with its recipe line, op and place, and no parameter is updated. The results
+---              are the same bits, in more memory and time
+---   rows       false: layers are computed whole where only some of their rows are gathered
+---   tiles      false: op after op, each over all rows
+---   save       false: whatever backward reads is kept, exactly
 ---@param fn fun(...): Tensor, ... records the loss
----@param options? {optimizer: Optimizer, bits: integer, rounding: string, check: boolean}
----  optimizer: one of tk.optim, applied by the step; without it gradients are left in .grad;
----  bits 32 (exact), 8, 4, 2 or 1; rounding 'dither' (default), 'stochastic' (both unbiased) or
----  'nearest'; small: values of at most so many bytes are kept exactly (4096);
----  rows = false: layers are computed whole where only some of their rows are gathered;
----  tiles = false: op after op, each over all rows;
----  check = true: each value is looked at when it was computed, and the first NaN or infinity stops
----  the step with its recipe line, op and place; no parameter is updated then. The results are the
----  same bits, in more memory and time
+---@param options? table
 ---@return Step
 local function new_step(fn, options)
   options = options or {}
