@@ -131,6 +131,14 @@ describe('the first page', function()
     local kinds = follow_page(new_folder(), home .. '/README.md')
     assert.is_true(kinds.lua > 0 and kinds.sh > 1)
   end)
+
+  it('names every command', function()
+    local text = fixtures.bytes(home .. '/README.md')
+    local _, help = sh(home, './tinykg help')
+    for name in help:gmatch('\n  tinykg (%l+)') do
+      assert(name == 'help' or text:find('`tinykg ' .. name .. '[ `]'), name)
+    end
+  end)
 end)
 
 describe('the tutorial', function()

@@ -20,7 +20,10 @@ local HEAD = [[
 .Ar file.lua
 .Op Ar arguments
 .Nm
+.Op Fl i
 .Fl e Ar code
+.Nm
+.Op Fl i Ar file.lua
 .Sh DESCRIPTION
 .Nm
 trains and evaluates recommenders on a graph.
@@ -33,6 +36,10 @@ A recipe that is not found where it is named is looked for among those that
 came along:
 .Pa recipes/kgcn.lua
 works anywhere.
+.Pp
+Without a command it is a prompt, where Lua is typed and seen at once;
+.Fl i
+runs something first and then goes there.
 .Pp
 A data set is a folder in the format of KGAT, of KGCN, of RecBole (atomic
 files), or of plain tables
@@ -74,12 +81,20 @@ every option, seed, version, device
 an object a line: epoch, step, loss, metrics, seconds, memory
 .It Pa best.safetensors
 parameters of the best epoch
+.It Pa last.safetensors
+all that
+.Fl \-resume
+goes on from
+.It Pa recipe.lua
+the recipe as it was
 .It Pa summary.json
 metrics, memory by kind, bytes kept for backward, times
+.It Pa kept.json
+what is kept for backward, value by value
 .El
 .Sh EXIT STATUS
 0 when done, 1 when something failed, 2 for wrong usage, 130 when stopped by
-Ctrl\-C.
+Ctrl\-C and 143 by SIGTERM.
 A failure is told in one line on standard error, which names the file and line,
 the option or the tensor.
 .Sh EXAMPLES
@@ -117,6 +132,24 @@ local function commands()
   return list
 end
 
+--- An entry of a list of options: its name and what follows; argparse sets short and long names
+--- below each other, the first with a comma.
+local function add_entry(list, line)
+  local last = list[#list]
+  local what, about = line:match('^   +(%-.-)  +(%S.*)$')
+  if not what then what, about = line:match('^   (%S.-)  +(%S.*)$') end
+  if not what then what, about = line:match('^   (%S+ <[%w_]+>) (%S.*)$') end
+  if not what then what, about = line:match('^   (%S.*)$'), '' end
+  if what and last and last[1]:find(',$') then
+    last[1] = last[1] .. ' ' .. what
+    last[2] = last[2] .. (about ~= '' and ' ' .. about or '')
+  elseif what then
+    list[#list + 1] = {what, about}
+  elseif last then -- the rest of a text, or a text below its option
+    last[2] = (last[2] .. ' ' .. line:match('^%s*(.*)')):match('^%s*(.*)')
+  end
+end
+
 --- A --help in parts: {usage, text, example, options, arguments, commands}, the last three lists of
 --- {what, text}.
 local function parse(text)
@@ -124,8 +157,6 @@ local function parse(text)
   local list = help.text
   for line in (text .. '\n'):gmatch('([^\n]*)\n') do
     local title, usage = line:match('^(%a+):$'), line:match('^Usage: (.*)')
-    local what, about = line:match('^   (%S.-)  +(%S.*)$')
-    if not what then what, about = line:match('^   (%S+ <[%w_]+>) (%S.*)$') end
     if usage then
       help.usage[1], list = usage, help.usage
     elseif line:match('^Example: ') then
@@ -136,12 +167,8 @@ local function parse(text)
       if list == help.usage then list = help.text end
     elseif list == help.usage or list == help.text then
       list[#list + 1] = line:match('^%s*(.*)')
-    elseif what then
-      list[#list + 1] = {what, about}
-    elseif #list > 0 then -- the rest of a text, or a text below its option
-      local more = line:match('^%s*(.*)')
-      if line:match('^   %S') then list[#list + 1] = {more, ''}
-      else list[#list][2] = (list[#list][2] .. ' ' .. more):match('^%s*(.*)') end
+    else
+      add_entry(list, line)
     end
   end
   return help
@@ -149,7 +176,8 @@ end
 
 -- ---- as mdoc ----
 
---- Text that roff takes as it is: a line may not begin with a dot or a quote, a sentence begins one.
+--- Text that roff takes as it is: a line may not begin with a dot or a quote; a sentence begins
+--- a line.
 local function plain(text)
   return (text:gsub('\\', '\\e'):gsub('%-', '\\-'):gsub("^([.'])", '\\&%1')
     :gsub('%. (%u)', '.\n%1'))
