@@ -217,7 +217,8 @@ LUADIR  ?= $(PREFIX)/share/lua/5.1
 # the headers and the recipes as they do here.
 HOMEDIR ?= $(LIBDIR)/tinykg
 
-# The public headers: the whole C API. lua/tinykg/lib.lua reads its declarations from them.
+# The public headers: the whole C API (ops.def, the list of ops, goes with them). lua/tinykg/lib.lua
+# reads its declarations from them.
 HEADERS := engine/tinykg.h engine/table.h engine/csr.h engine/graph.h engine/metrics.h
 
 # A tree that was moved as a whole, or lies below a DESTDIR, is found from the file that is run or
@@ -266,7 +267,7 @@ install-built:
 	for lib in $(LIB) $(wildcard $(BUILD)/libtinykg_cuda.so); do name=$${lib##*/}; \
 	  install -m 755 $$lib '$(DESTDIR)$(LIBDIR)' && \
 	  ln -srf '$(DESTDIR)$(LIBDIR)'/$$name '$(TO)/build'/$$name || exit 1; done
-	install -m 644 $(HEADERS) '$(DESTDIR)$(INCDIR)/tinykg'
+	install -m 644 $(HEADERS) engine/ops.def '$(DESTDIR)$(INCDIR)/tinykg'
 	install -m 644 $(HEADERS) '$(TO)/engine'
 	rm -rf '$(TO)/lua' '$(TO)/recipes'
 	find lua recipes -name '*.lua' -exec install -D -m 644 '{}' '$(TO)/{}' ';'

@@ -106,6 +106,7 @@ int tkg_tape_create(tkg_engine *engine, tkg_tape **out);
 void tkg_tape_release(tkg_tape *tape);
 void tkg_tape_begin(tkg_tape *tape); /* empties it; values recorded before are over */
 int tkg_tape_length(const tkg_tape *tape);
+/* Ops by name, their inputs and attributes: ops.def, which lies beside this header. */
 int tkg_op_code(const char *name); /* -1 when there is none */
 int tkg_op_count(void);
 const char *tkg_op_name(int op);

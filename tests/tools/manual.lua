@@ -114,7 +114,9 @@ end
 
 local function function_text(prefix, name, fn)
   local doc = docs.of(fn, name)
-  if not doc.text then error(('%s%s: no comment above it: %s'):format(prefix, name, doc.source), 0) end
+  if not doc.text then
+    error(('%s%s: no comment above it: %s'):format(prefix, name, doc.source), 0)
+  end
   local out = {'#### ' .. prefix .. doc.signature, '', prose(doc.text), ''}
   for _, p in ipairs(doc.params) do
     out[#out + 1] = item(code(p.name), p.type, p.text, p.optional)
