@@ -60,7 +60,6 @@ static void begin(tkg_vjp *v, int upstream) {
 static int copy(tkg_vjp *v, int i) {
   tkg_node node = v->tape->nodes[i];
   for (int k = 0; k < node.inputs; k++) node.in[k] = copy_of(v, node.in[k]);
-  node.bits = node.rule = 0;
   v->copies->of[i] = tkg__append(v->tape, &node, v->tape->side[i].where);
   return v->copies->of[i] < 0 ? TKG_E_MEMORY : TKG_OK;
 }

@@ -14,7 +14,12 @@ int tkg_step_create(tkg_engine *engine, tkg_step **out) {
   *out = calloc(1, sizeof **out);
   if (!*out) return tkg__fail(TKG_E_MEMORY, "no memory for a step");
   (*out)->engine = tkg__engine_retain(engine);
-  (*out)->policy = (tkg_policy){32, TKG_ROUND_DITHER, 4096, true, true, true, false};
+  (*out)->policy = (tkg_policy){.bits = 32,
+                                .rounding = TKG_ROUND_DITHER,
+                                .small = 4096,
+                                .save = true,
+                                .tiles = true,
+                                .rows = true};
   return TKG_OK;
 }
 

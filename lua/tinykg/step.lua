@@ -322,5 +322,4 @@ local function draws(n)
   return forward and forward.number or 0
 end
 
-return {new = new_step, bits = with_bits, no_grad = no_grad, draws = draws,
-        check = set_check}
+return {new = new_step, bits = with_bits, no_grad = no_grad, draws = draws, check = set_check}

@@ -28,6 +28,8 @@ local function checked(fn, options)
 end
 
 describe('a checked step', function()
+  after_each(function() tk.check(false) end)
+
   it('names op, place and shape of the first NaN, and the line', function()
     local w = tk.parameter(tk.tensor{{1, 2, 3}, {4, 5, 6}})
     local step = checked(function(x)
@@ -73,6 +75,36 @@ describe('a checked step', function()
                          backward = function(_, dy) return (dy * -1):log() end}
     finds('log: NaN at [1] of f32 [2] (backward); its inputs are finite',
           checked(function() return op(w):sum() end))
+  end)
+
+  it('finds nothing of a custom op\'s backward where no gradient is asked for', function()
+    local w = tk.parameter(tk.ones(2))
+    local op = tk.custom{name = 'op', forward = function(ctx, x)
+      ctx.x = x
+      return x * 2
+    end, backward = function(ctx, dy) return (ctx.x - 2):log() * dy end}
+    tk.check(true)
+    assert.same({2, 2}, op(w):totable())
+    assert.same({2, 2}, tk.no_grad(function() return (op(w)) end):totable())
+    tk.check(false)
+    finds('log: NaN at [1] of f32 [2] (backward); its inputs are finite',
+          checked(function() return op(w):sum() end))
+  end)
+
+  it('finds nothing in rows of a custom op that nobody asks for', function()
+    local x = tk.ones(50, 2)
+    x:write({-1}, 98)
+    local op = tk.custom{name = 'op', forward = function(ctx, h)
+      ctx.y = h:log()
+      return ctx.y
+    end, backward = function(ctx, dy) return dy * ctx.y:sum() end} -- needs all of it
+    tk.check(true)
+    local ids = tk.ids{1, 3}
+    local function rows() return op(x * 2):gather(ids) end
+    assert.near(math.log(2), tk.no_grad(rows):totable()[2][1], 1e-6)
+    finds('log: NaN at [50, 1] of f32 [50, 2] (forward); its inputs are finite', function()
+      return tk.no_grad(function() return (op(x * 2)) end)
+    end)
   end)
 
   it('updates no parameter when it fails: the next one goes on as if it had not been', function()
@@ -224,7 +256,7 @@ return tk.recipe{
                            '--out %s/run 2>&1 >/dev/null; echo $?'):format(home, dir, dir, dir))
     local text = pipe:read '*a'
     pipe:close()
-    assert.matches('broken%.lua:5: div: NaN at %[1, 1%] of f32 %[%d+, 4%] %(backward%)', text)
+    assert.matches('broken%.lua:5: div: infinity at %[1, 1%] of f32 %[%d+, 4%] %(backward%)', text)
     assert.matches('\n1\n$', text)
   end)
 

@@ -286,6 +286,13 @@ describe('a custom op\'s plan', function()
     assert.equal(plain:plan():figure 'nodes', step:figure 'nodes')
   end)
 
+  it('has what two gradients are made of once', function()
+    local w, v = parameter(13, 7), parameter(7, 4)
+    local step = tk.step(function() return affine(w, v, 0):sum() end):plan()
+    local _, squares = step:program():gsub('\nb +%d+  square ', '')
+    assert.equal(1, squares)
+  end)
+
   it('keeps what backward reads: nothing, or what ctx has, in few bits', function()
     local function step_of(act)
       return tk.step(function() return act(X:matmul(W)):sum() end, {bits = 2, small = 0}):plan()

@@ -123,7 +123,8 @@ end
 local function check_loss(self, loss, epoch)
   if loss == loss and math.abs(loss) < math.huge then return end
   error(string.format(
-    '%s: the %sloss became %s at step %d (epoch %d): try a smaller lr (it is %g)',
+    '%s: the %sloss became %s at step %d (epoch %d): try a smaller lr (it is %g); --check finds ' ..
+    'where it began',
     self.recipe.name, self.label, tostring(loss), self.step.number, epoch, self.optimizer.lr), 0)
 end
 
