@@ -38,6 +38,11 @@ local step, recipe = tk.step(function() end), tk.recipe{name = 'x', build = func
 local optimizer = getmetatable(tk.optim.sgd())
 local names = require 'tinykg.data.names'
 
+local RUNS = {["require('tinykg.run')"] = require 'tinykg.run',
+              ["require('tinykg.run.open')"] = require 'tinykg.run.open',
+              ["require('tinykg.train').run"] = require('tinykg.train').run,
+              ["require('tinykg.evaluate').model"] = require('tinykg.evaluate').model}
+
 --- {title, how its functions are called, the table they are in, which of them (all without),
 --- fields = {file, class}, classes = {file, class...} told of behind them, about = text before}.
 local SECTIONS = {
@@ -68,6 +73,9 @@ local SECTIONS = {
   {'tk.metrics', 'tk.metrics.', tk.metrics,
    classes = {'metrics', 'tinykg.RankingOptions', 'tinykg.TopkOptions', 'tinykg.Csr'}},
   {'Files', 'tk.', tk, 'load save'},
+  {'Runs', '', RUNS, "require('tinykg.run') require('tinykg.run.open') " ..
+   "require('tinykg.train').run require('tinykg.evaluate').model", classes = {'run/open', 'OpenRun'},
+   about = 'What the command line is made of, for scripts of one\'s own.'},
   {'The session', 'tk.', tk, 'seed device threads precision replay check memory'},
 }
 
@@ -161,7 +169,7 @@ local function section_text(s)
   if s.fields then add_fields(out, 'Fields', unpack(s.fields)) end
   for _, f in ipairs(list) do out[#out + 1] = function_text(s[2], f[1], f[2]) end
   for i = 2, s.classes and #s.classes or 0 do
-    add_fields(out, 'A `' .. s.classes[i] .. '`', s.classes[1], s.classes[i])
+    add_fields(out, 'Fields of ' .. s.classes[i], s.classes[1], s.classes[i])
   end
   return table.concat(out, '\n')
 end
