@@ -73,8 +73,10 @@ local SECTIONS = {
   {'tk.metrics', 'tk.metrics.', tk.metrics,
    classes = {'metrics', 'tinykg.RankingOptions', 'tinykg.TopkOptions', 'tinykg.Csr'}},
   {'Files', 'tk.', tk, 'load save'},
-  {'Runs', '', RUNS, "require('tinykg.run') require('tinykg.run.open') " ..
-   "require('tinykg.train').run require('tinykg.evaluate').model", classes = {'run/open', 'OpenRun'},
+  {'Runs', 'tk.', tk, 'open recommend explain'},
+  {'Runs by their modules', '', RUNS, "require('tinykg.run') require('tinykg.run.open') " ..
+   "require('tinykg.train').run require('tinykg.evaluate').model",
+   classes = {'run/open', 'OpenRun'},
    about = 'What the command line is made of, for scripts of one\'s own.'},
   {'The session', 'tk.', tk, 'seed device threads precision replay check memory'},
 }
@@ -177,9 +179,12 @@ end
 local function reference()
   add_the_rest(SECTIONS)
   local contents, parts = {}, {}
-  for i, s in ipairs(SECTIONS) do
-    contents[i] = ('[%s](#%s)'):format(s[1], (s[1]:lower():gsub('[^%w ]', ''):gsub(' ', '-')))
-    parts[i] = section_text(s)
+  for _, s in ipairs(SECTIONS) do
+    if #functions_of(s[3], s[4]) > 0 then
+      local anchor = s[1]:lower():gsub('[^%w ]', ''):gsub(' ', '-')
+      contents[#contents + 1] = ('[%s](#%s)'):format(s[1], anchor)
+      parts[#parts + 1] = section_text(s)
+    end
   end
   return '\n' .. table.concat(contents, ' |\n') .. '\n\n' .. table.concat(parts, '\n')
 end
