@@ -224,6 +224,7 @@ describe('data convert', function()
 
   it('compresses', function()
     if not fixtures.has_tool('gzip') then return pending('gzip is not installed') end
+    if not pcall(require, 'zlib') then return pending('lua-zlib is not installed') end
     local from = set_dir 'recbole'
     local to = convert(from, 'recbole', '--gzip')
     for _, name in ipairs(fixtures.names(to)) do assert.matches('%.gz$', name) end
