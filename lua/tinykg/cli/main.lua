@@ -4,7 +4,7 @@ local ffi = require 'ffi'
 local blame = require 'tinykg.blame'
 
 local COMMANDS = {
-  {'run', 'RECIPE.lua... --data DIR', 'train and evaluate; several recipes, seeds, --grid: a batch'},
+  {'run', 'RECIPE.lua... --data DIR', 'train and evaluate; several recipes or seeds: a batch'},
   {'memory', 'RECIPE.lua --data DIR', 'plan a step and say what memory it takes; train nothing'},
   {'eval', 'RUN', 'metrics of a finished or interrupted run'},
   {'recommend', 'RUN --user U', 'the best items for a user, by name'},
