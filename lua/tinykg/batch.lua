@@ -62,7 +62,9 @@ local function command_of(s, recipe, point, seed, path)
   for _, item in ipairs(options.texts(s.data_options)) do add('--data-set', item) end
   if s.steps then add('--steps', tostring(s.steps)) end
   if s.checkpoint then add('--checkpoint', tostring(s.checkpoint / 60)) end
-  if s.report then add('--report') end
+  for _, flag in ipairs{'report', 'tensorboard'} do
+    if s[flag] then add('--' .. flag) end
+  end
   return argv
 end
 
