@@ -132,7 +132,7 @@ local function set_up(o, data, path, going_on)
   local s, save, log, board = o.settings, nil, nil, nil
   local quiet = s.quiet or s.silent
   local settings = {bits = s.bits, rounding = s.rounding, steps = s.steps, small = s.small,
-                    quiet = quiet, best = keeper(path, o.recipe)}
+                    check = s.check, quiet = quiet, best = keeper(path, o.recipe)}
   settings.on_step = function() save.within() end
   settings.on_end = function() save.last() end
   settings.on_epoch = function(record, better)
@@ -200,11 +200,11 @@ local function run_once(o)
 end
 
 --- Runs. o: recipe, text (of its file), path, data (a folder), data_options, options, seed,
---- settings (bits, rounding, quiet, silent, report, steps, tensorboard, checkpoint: seconds within
---- an epoch), out (a folder), resume (true: what is there goes on, and it is an error if it is of
---- another configuration; 'if the same': then it is set aside). One run must not pay for the memory
---- of the one before: when it is over, nothing refers to its tensors, and their finalizers give
---- them back.
+--- settings (bits, rounding, quiet, silent, report, steps, tensorboard, check, checkpoint: seconds
+--- within an epoch), out (a folder), resume (true: what is there goes on, and it is an error if it
+--- is of another configuration; 'if the same': then it is set aside). One run must not pay for the
+--- memory of the one before: when it is over, nothing refers to its tensors, and their finalizers
+--- give them back.
 ---@return table summary what summary.json says
 return function(o)
   local summary = run_once(o)

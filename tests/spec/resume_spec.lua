@@ -108,6 +108,8 @@ describe('a run that goes on', function()
       '--data %s %s --out %s'):format(data, options, out))
     assert.equal(130, code, text)
     assert.matches('to go on: tinykg run %-%-resume %-%-out ' .. out:gsub('%p', '%%%0'), text)
+    code, text = sh('timeout --preserve-status -s TERM 0.3 ./tinykg run --resume --out ' .. out)
+    assert.equal(143, code, text) -- as batch systems do it
     code, text = sh('./tinykg run --resume --out ' .. out)
     assert.equal(0, code, text)
     assert.matches('going on in epoch %d+', text)

@@ -111,7 +111,7 @@ end
 ---@param a table of cli/run.lua's parser
 ---@return table settings {recipes, data, data_options, options, grid, bits, rounding, device,
 ---  seeds, threads, jobs, steps, checkpoint (seconds), out, resume, quiet, report,
----  tensorboard, member, arguments}
+---  tensorboard, check, member, arguments}
 return function(a)
   a = complete(a)
   if #a.recipe == 0 then
@@ -132,6 +132,6 @@ return function(a)
     steps = a.steps and number(a.steps, '--steps', positive),
     checkpoint = a.checkpoint and 60 * number(a.checkpoint, '--checkpoint', not_negative),
     quiet = a.quiet, report = a.report, tensorboard = a.tensorboard,
-    member = a.member, arguments = a,
+    check = a.check, member = a.member, arguments = a,
   }
 end
