@@ -266,6 +266,8 @@ describe('data convert refuses', function()
     shell.refuses(('data convert %s.none %s --to kgat'):format(from, to), 1, 'no such folder')
     shell.refuses(('data convert %s /proc/none/new --to kgat'):format(from), 1, '/proc/none')
     shell.refuses(('data convert %s %s/train.txt --to kgat'):format(from, from), 1, 'not a folder')
+    local derived = fixtures.dir { ['derived/train.txt'] = '0 0\n' }
+    shell.refuses(('data convert %s %s --to kgat --force'):format(from, derived), 1, 'derived/')
     assert.same({}, fixtures.names(to:match('^(.*)/'))) -- nothing is left behind
   end)
 
@@ -273,8 +275,10 @@ describe('data convert refuses', function()
     local dir = fixtures.dir {
       ['interactions.csv'] = { 'user,item,split', 'a,x,train', 'a,y,dev' },
     }
+    local message = fixtures.message(data.load, dir)
     assert.equal(dir .. "/interactions.csv:3: 'dev' is not train, valid or test, column split",
-      fixtures.message(data.load, dir))
+      message:match('^(.-) %(option'))
+    assert.equal(2, data.load(dir, { split = 'ratio_global', ratios = { 1, 0, 0 } }).train.n)
   end)
 end)
 

@@ -7,13 +7,6 @@ local PACKAGES = {
   {'lfs', 'lua-filesystem', 'data sets and run folders'},
 }
 
-local function first_line(command)
-  local pipe = io.popen(command .. ' 2>/dev/null')
-  local line = pipe:read('*l')
-  pipe:close()
-  return line
-end
-
 local function lua_modules()
   local missing = {}
   for _, p in ipairs(PACKAGES) do
@@ -24,10 +17,8 @@ local function lua_modules()
   return missing
 end
 
-local function device_line(tk)
-  local name, note = tk.device()
-  local gpu = first_line('nvidia-smi -L')
-  return name .. (note and ' (' .. (gpu or 'no GPU found') .. '; ' .. note .. ')' or '')
+local function device_line(m)
+  return m.device .. (m.note and ' (' .. (m.gpu or 'no GPU found') .. '; ' .. m.note .. ')' or '')
 end
 
 local DEVICES = {'cpu', 'cuda', 'emu'}
@@ -70,14 +61,13 @@ return function(...)
   end
   if ... == '--ops' then return op_table() end
   if ... then error({usage = 'doctor takes --ops or nothing; see --help'}, 0) end
-  local tk = require 'tinykg'
-  ffi.cdef 'const char *tkg__isa(void);'
-  print('tinykg ' .. tk.version)
-  print('  Lua            ' .. jit.version)
-  print('  library        ' .. (os.getenv('TINYKG_LIB') or 'build/libtinykg.so'))
-  print('  device         ' .. device_line(tk))
-  print('  vector code    ' .. ffi.string(require('tinykg.lib').tkg__isa()))
-  print('  threads        ' .. tk.threads())
+  local m = require('tinykg.machine').describe()
+  print('tinykg ' .. m.version)
+  print('  Lua            ' .. m.lua)
+  print('  library        ' .. m.library)
+  print('  device         ' .. device_line(m))
+  print('  vector code    ' .. m.vector_code)
+  print('  threads        ' .. m.threads)
   local missing = lua_modules()
   if #missing > 0 then
     print('to get what is missing: apt-get install ' .. table.concat(missing, ' '))

@@ -138,18 +138,18 @@ local function parts_of(read, column, dictionary)
   for i = 0, read.n - 1 do
     local number = number_of[parts[i]]
     if not number then
-      error(("%s: '%s' is not train, valid or test, column split"):format(read:where(i),
-        dictionary:at(parts[i])), 0)
+      error(("%s: '%s' is not train, valid or test, column split (option split=ratio or another "
+        .. 'method does without it)'):format(read:where(i), dictionary:at(parts[i])), 0)
     end
     parts[i] = number
   end
   return parts
 end
 
-local function read_interactions(path, given, users, items)
-  local parts = columns.dictionary()
+local function read_interactions(path, options, users, items)
+  local parts = not (options.split or options.ratios) and columns.dictionary() or nil
   local read, at = read_table(path, { user = 's', item = 's', rating = 'f', label = 'f',
-    timestamp = 'f', split = 's' }, { 'user', 'item' }, given,
+    timestamp = 'f', split = parts and 's' }, { 'user', 'item' }, options.columns or {},
     { user = users, item = items, split = parts })
   local all = { n = read.n, users = read:ids(at.user), items = read:ids(at.item) }
   if at.rating then all.ratings = read:numbers(at.rating, 'float') end
@@ -164,15 +164,14 @@ end
 ---@param options table
 ---@return table raw
 function plain.load(dir, options)
-  local given = options.columns or {}
   local path = path_of(dir, 'interactions')
   if not path then error(('%s/%s: no such file'):format(dir, plain.looked_for), 0) end
   local raw = { notes = {}, warnings = {}, names = {}, split = 'ratio' }
   local users, items = columns.dictionary(), columns.dictionary()
   local tokens, relations = columns.dictionary(), columns.dictionary()
-  raw.all, raw.read = read_interactions(path, given, users, items)
+  raw.all, raw.read = read_interactions(path, options, users, items)
   read_side(dir, 'users', 'user', users)
-  raw.graph = read_graph(dir, given, tokens, relations, raw)
+  raw.graph = read_graph(dir, options.columns or {}, tokens, relations, raw)
   local links = read_items(dir, items, tokens, raw)
   raw.users, raw.items, raw.relations = users:count(), items:count(), relations:count()
   link.arrange(raw, items, tokens, links)

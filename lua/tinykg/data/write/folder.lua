@@ -30,7 +30,11 @@ function folder.check(dir, force)
   dir = stripped(dir)
   local mode = lfs.attributes(dir, 'mode')
   if mode and mode ~= 'directory' then error(dir .. ': it is there and is not a folder', 0) end
-  if not mode or force then return end
+  if not mode then return end
+  if force and is_folder(dir .. '/derived') then
+    error(dir .. ': it has a folder derived/, which would be read instead: name another', 0)
+  end
+  if force then return end
   for name in lfs.dir(dir) do
     if name ~= '.' and name ~= '..' then
       error(dir .. ': there are files in this folder: name a new one, or give --force', 0)
