@@ -38,7 +38,8 @@ describe('export', function()
   setup(function()
     set = fixtures.dir { ['interactions.csv'] = { 'user,item', 'ann,a', 'ann,b', 'bob,"b, too"',
         'bob,a', 'cy,b', 'cy,a', 'ann,"b, too"' },
-      ['kg.csv'] = { 'head,relation,tail', 'a,genre,jazz', 'b,genre,rock', 'rock,by,a' } }
+      ['kg.csv'] = { 'head,relation,tail', 'a,genre,"""jazz"" club"',
+        'b,genre,rock', 'rock,by,a' } }
     dir = fixtures.dir {}
     run = dir .. '/run'
     shell.prints(('run recipes/kgcn.lua --quiet --data %s --out %s --set epochs=1 --set dim=3 ' ..
@@ -68,7 +69,8 @@ describe('export', function()
       row('users.weight 1', 7))
     assert.same({ 'entities.weight', 'item', '2', 'b, too', '0.75', '0.875', '1' },
       row('entities.weight 2', 7))
-    assert.same({ 'entities.weight', 'entity', '3', 'jazz', '1.125' }, row('entities.weight 3', 5))
+    assert.same({ 'entities.weight', 'entity', '3', '"""jazz"" club"', '1.125' },
+      row('entities.weight 3', 5))
     assert.same({ 'relations.weight', 'relation', '1', 'by', '0.375' },
       row('relations.weight 1', 5))
     -- the row of entities without an edge has no name

@@ -36,7 +36,11 @@ local function widest(order, tensors)
   return most
 end
 
-local function clean(name) return (name:gsub('[\t\r\n]', ' ')) end
+-- A name as a cell; one with quotation marks is quoted, as readers of such tables expect.
+local function cell(name)
+  name = name:gsub('[\t\r\n]', ' ')
+  return name:find('"', 1, true) and '"' .. name:gsub('"', '""') .. '"' or name
+end
 
 -- Puts the lines of one parameter; tick(lines) after each few.
 local function put_tensor(file, name, t, data, width, tick)
@@ -50,7 +54,7 @@ local function put_tensor(file, name, t, data, width, tick)
     local kind, called = '', ''
     if namer then kind, called = namer(math.floor(row / each)) end
     for k = 1, columns do cells[k] = number(memory[k - 1]) end
-    local ok, why = file:write(name, '\t', kind, '\t', ('%d'):format(row), '\t', clean(called),
+    local ok, why = file:write(name, '\t', kind, '\t', ('%d'):format(row), '\t', cell(called),
       '\t', table.concat(cells, '\t', 1, columns), rest, '\n')
     if not ok then error(why, 0) end
     tick(1)

@@ -24,15 +24,25 @@ end
 
 local function no_tabs(name) return (name:gsub('\t', ' ')) end
 
-local function say_tabs(data, out)
+-- How many names have a character.
+local function count_names(data, character)
   local count = 0
   for _, kind in ipairs { 'users', 'items', 'entities', 'relations' } do
     local names = data.names[kind]
     for id = 0, names.count - 1 do
-      if names:name(id):find('\t', 1, true) then count = count + 1 end
+      if names:name(id):find(character, 1, true) then count = count + 1 end
     end
   end
-  if count > 0 then out:say('%d names have tabs: blanks stand for them', count) end
+  return count
+end
+
+local function say_odd_names(data, out)
+  local tabs, quotes = count_names(data, '\t'), count_names(data, '"')
+  if tabs > 0 then out:say('%d names have tabs: blanks stand for them', tabs) end
+  if quotes > 0 then
+    out:say('%d names have quotation marks, which RecBole takes for its own at the start of one',
+            quotes)
+  end
 end
 
 local function write_interactions(out, stem, data, names, whole)
@@ -69,7 +79,7 @@ end
 ---@param options {whole: boolean?} whole: one file of interactions
 function recbole.write(data, out, options)
   local stem = files.basename(out.dir)
-  say_tabs(data, out)
+  say_odd_names(data, out)
   texts.say_unused(data, out)
   local names = texts.all_names(data, out, no_tabs)
   write_interactions(out, stem, data, names, options.whole)
