@@ -324,9 +324,10 @@ end
 -- positive of other data); rating_threshold (lower ratings are dropped); kcore (n, or { user =,
 -- item = }: users and items with fewer positives are dropped, again and again); split ('ratio',
 -- 'ratio_global', 'leave_one_out', 'time', 'time_global') and ratios for sets without a given
--- split, or instead of the one that plain and RecBole files may name; order ('given', or 'degree': numbers by falling degree, for speed where the given ones are
--- far from it: random ids cost sums over a graph twice the time); valid_ratio (0.1) of train for
--- validation where only train and test are given; columns (see tinykg.data.plain).
+-- split, or instead of the one that plain and RecBole files may name; order ('given', or 'degree':
+-- numbers by falling degree, for speed where the given ones are far from it: random ids cost sums
+-- over a graph twice the time); valid_ratio (0.1) of train for validation where only train and test
+-- are given; columns (see tinykg.data.plain).
 ---@param dir string
 ---@param options table?
 ---@return tinykg.Data
