@@ -43,7 +43,7 @@ end
 
 local function epoch_cell(group)
   local stat = statistics.of_summary(group, 'best_epoch')
-  return cell(stat, function(x) return ((stat.sd or 0) > 0 and '%.1f' or '%.0f'):format(x) end)
+  return plain(stat, function(x) return ((stat.sd or 0) > 0 and '%.1f' or '%.0f'):format(x) end)
 end
 
 -- ---- the table ----

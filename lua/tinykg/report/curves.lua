@@ -148,7 +148,7 @@ end
 
 -- ---- charts ----
 
-local function chart(section, looks, title, get)
+local function chart(section, looks, title, get, options)
   local series, back = {}, {}
   for _, group in ipairs(section.groups) do
     for _, line in ipairs(lines_of(group, get, looks[group])) do
@@ -156,7 +156,7 @@ local function chart(section, looks, title, get)
     end
   end
   for _, line in ipairs(back) do series[#series + 1] = line end
-  local drawn = lines.chart(title, series)
+  local drawn = lines.chart(title, series, options)
   return drawn and html.figure{style = 'margin:0', drawn}
 end
 
@@ -166,7 +166,7 @@ local function other_phases(section)
   for _, group in ipairs(section.groups) do
     for _, run in ipairs(group.runs) do
       local record = run.log[1] or {}
-      for name, value in pairs(type(record.losses) == 'table' and record.losses or {}) do
+      for name, value in pairs(record.losses or {}) do
         if value ~= record.loss and not seen[name] then
           seen[name], names[#names + 1] = true, name
         end
@@ -181,22 +181,23 @@ local function metric_charts(section, looks, names)
   local charts = {}
   for _, name in ipairs(names) do
     charts[#charts + 1] = chart(section, looks, 'validation ' .. name, function(record)
-      if type(record.valid) ~= 'table' then return nil, false end
-      return statistics.number(record.valid, name), true
+      return statistics.number(record.valid, name), record.valid
     end)
   end
   return charts
 end
 
+local LOSS = {logarithmic = true}
+
 local function loss_charts(section, looks)
   local phases = other_phases(section)
   local charts = {chart(section, looks, #phases > 0 and 'loss, first phase' or 'loss',
-                        function(record) return statistics.number(record, 'loss'), true end)}
+                        function(record) return statistics.number(record, 'loss'), true end,
+                        LOSS)}
   for _, name in ipairs(phases) do
     charts[#charts + 1] = chart(section, looks, 'loss, phase ' .. name, function(record)
-      local losses = record.losses
-      return statistics.number(losses, name), type(losses) == 'table'
-    end)
+      return statistics.number(record.losses, name), record.losses
+    end, LOSS)
   end
   return charts
 end

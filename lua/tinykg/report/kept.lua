@@ -19,12 +19,10 @@ local MOST_LINES = 12
 
 -- ---- figures ----
 
-local function values_of(phase) return type(phase.values) == 'table' and phase.values or {} end
-
 --- {rule = {count, exact, kept}} of a phase's values.
 local function by_rule(phase)
   local sums = {}
-  for _, value in ipairs(values_of(phase)) do
+  for _, value in ipairs(phase.values) do
     local rule = tostring(value.rule)
     local sum = sums[rule] or {count = 0, exact = 0, kept = 0}
     sum.count = sum.count + 1
@@ -38,8 +36,7 @@ end
 --- Phases of a picture (memory.pictures): {name, reference_bytes, stored_bytes, values?}, from
 --- kept.json or, without, from the summary.
 local function phases_of(picture)
-  local list = picture.kept and picture.kept.phases
-  if type(list) == 'table' and #list > 0 then return list end
+  if picture.kept and #picture.kept.phases > 0 then return picture.kept.phases end
   local summary, phases = picture.run.summary and picture.run.summary.kept or {}, {}
   for name, figures in pairs(type(summary.phases) == 'table' and summary.phases or {}) do
     phases[#phases + 1] = {name = name, reference_bytes = figures.reference_bytes,
@@ -149,7 +146,7 @@ end
 --- Values that take memory, the largest first; each knows which of its line's it is.
 local function costly(phase)
   local list, count = {}, {}
-  for i, value in ipairs(values_of(phase)) do
+  for i, value in ipairs(phase.values) do
     local key = tostring(value.where) .. ' ' .. tostring(value.op)
     count[key] = (count[key] or 0) + 1
     list[i] = {value = value, nth = count[key], key = key, place = i,
@@ -174,7 +171,7 @@ local function line_row(entry, whole)
   return html.tr{
     html.td{html.code{value.where or format.none}}, html.td{tostring(value.op)},
     html.td{class = 'n', entry.of > 1 and ('%d of %d'):format(entry.nth, entry.of) or ''},
-    html.td{format.shape(value.shape or {})}, html.td{rule}, bytes_cell(entry.exact),
+    html.td{format.shape(value.shape)}, html.td{rule}, bytes_cell(entry.exact),
     bytes_cell(entry.kept), meter(entry.exact, entry.kept, whole)}
 end
 
@@ -221,8 +218,9 @@ function kept.render(pictures)
         'layer n. Exact bytes are of what this engine reads, fewer values than an op-by-op ' ..
         'tape keeps.'}},
     details,
-    #missing > 0 and html.p{class = 'quiet', 'No kept.json, so neither rules nor lines: ',
-                            format.list(missing), '.'},
+    #missing > 0 and html.p{
+      class = 'quiet', 'Rules and lines come from kept.json; there is none of ',
+      #missing == #pictures and 'these runs' or format.list(missing), '.'},
   }
 end
 

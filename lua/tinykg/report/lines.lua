@@ -7,7 +7,7 @@ local lines = {}
 local WIDTH, HEIGHT = 372, 226
 local LEFT, RIGHT, TOP, BOTTOM = 44, 362, 28, 192
 local DASHES = {false, '6 3', '2 3', '9 3 2 3'}
-local MANY_POINTS = 150 -- with more, not each epoch answers to the pointer
+local MANY_POINTS = 60 -- with more, not each epoch answers to the pointer
 
 ---@class LinePoint
 ---@field x number ---@field y number? nil breaks the line
@@ -123,7 +123,7 @@ local function draw(line, X, Y)
       class = line.thin and 'line thin' or 'line', ['stroke-dasharray'] = DASHES[line.dash],
       d = path_of(piece, X, Y, function(p) return p.y end), html.title{line.label}}
   end
-  parts[#parts + 1] = targets(line, X, Y)
+  if line.colour ~= 0 then parts[#parts + 1] = targets(line, X, Y) end
   return html.g{class = 'c' .. line.colour, parts}
 end
 
@@ -132,10 +132,11 @@ local function logarithmic_suits(box) return box.y0 > 0 and box.y1 > 30 * box.y0
 
 --- A chart over epochs; nil where no line has a value.
 ---@param title string ---@param series Line[]
-function lines.chart(title, series)
+---@param options? {logarithmic: boolean} where that shows more
+function lines.chart(title, series, options)
   local box = extent(series)
   if box.y0 > box.y1 then return nil end
-  local log = logarithmic_suits(box)
+  local log = options and options.logarithmic and logarithmic_suits(box)
   local x = scale.values(box.x0, box.x1, {ticks = 7, whole = true})
   local y = log and scale.logarithmic(box.y0, box.y1) or scale.values(box.y0, box.y1)
   local X, Y = placer(x, y, log)

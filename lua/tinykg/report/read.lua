@@ -11,7 +11,8 @@ local read = {}
 ---@field log table[] one record an epoch, epochs rising
 ---@field summary table? nil unless finished
 ---@field kept table? kept.json
----@field failure string? what a failed member of a batch left
+---@field output string? the end of what an unfinished member of a batch printed
+---@field failure string? the message that it failed with
 ---@field notes string[] what is missing or broken
 ---@field written number seconds, when config.json was
 
@@ -19,8 +20,10 @@ local LEVELS = 2 -- of folders below one that is named
 
 local function exists(path) return lfs.attributes(path, 'mode') == 'file' end
 
+--- A member of a batch that failed early has no more than what it printed.
 local function is_run(folder)
-  return exists(folder .. '/config.json') or exists(folder .. '/failed.txt')
+  return exists(folder .. '/config.json')
+    or exists(folder .. '/output.txt') and exists(folder .. '/../batch.json')
 end
 
 --- JSON without its nulls: what is null is not there.
@@ -42,6 +45,35 @@ local function object(folder, name)
   return without_null(value)
 end
 
+--- The tree, without those of the named fields that are no objects: the rest of the report may
+--- count on what is there.
+local function with_objects(tree, ...)
+  for _, name in ipairs{...} do
+    local field = tree and tree[name]
+    if field ~= nil and (type(field) ~= 'table' or field[1] ~= nil) then tree[name] = nil end
+  end
+  return tree
+end
+
+local function all_tables(list)
+  for _, entry in ipairs(list) do
+    if type(entry) ~= 'table' then return false end
+  end
+  return true
+end
+
+--- Whether kept.json has the form that step:kept() gives it.
+local function is_kept(kept)
+  if type(kept.phases) ~= 'table' or not all_tables(kept.phases) then return false end
+  for _, phase in ipairs(kept.phases) do
+    if type(phase.values) ~= 'table' or not all_tables(phase.values) then return false end
+    for _, value in ipairs(phase.values) do
+      if type(value.shape) ~= 'table' or not pcall(table.concat, value.shape) then return false end
+    end
+  end
+  return true
+end
+
 local function text_of(path)
   local file = io.open(path, 'rb')
   local text = file and file:read('*a')
@@ -52,7 +84,8 @@ end
 local function record_of(line)
   local record = json.decode(line)
   record = type(record) == 'table' and without_null(record)
-  return record and type(record.epoch) == 'number' and record or nil
+  if not record or type(record.epoch) ~= 'number' then return nil end
+  return with_objects(record, 'valid', 'losses')
 end
 
 --- The records of log.jsonl. An epoch that a resumed run did again counts as it went last; a line
@@ -77,36 +110,37 @@ end
 
 local MOST_OF_OUTPUT = 4000
 
---- Why a member of a batch failed, and the end of what it printed.
-local function failure_of(folder)
-  local failed, output = text_of(folder .. '/failed.txt'), text_of(folder .. '/output.txt')
-  if not failed then return nil end
-  if output and output ~= '' then
-    if #output > MOST_OF_OUTPUT then output = '...' .. output:sub(-MOST_OF_OUTPUT) end
-    failed = failed .. '\noutput.txt:\n' .. output
-  end
-  return failed
+--- Why a run has no summary, as far as what it printed says: the message of a failed run is its
+--- last line.
+local function explain(run)
+  local output = text_of(run.folder .. '/output.txt') or ''
+  local last = output:match('([^\n]*)\n*$'):match('^tinykg: (.*)')
+  run.state = 'unfinished'
+  if last and last ~= 'interrupted' then run.state, run.failure = 'failed', last end
+  if #output > MOST_OF_OUTPUT then output = '...' .. output:sub(-MOST_OF_OUTPUT) end
+  run.output = output ~= '' and output or nil
 end
 
---- One run. An unreadable config.json is an error: there is nothing to say of such a run.
+--- One run. A config.json that cannot be read is an error: nothing can be said of such a run.
 ---@return ReportRun
 local function read_run(folder)
-  local run = {folder = folder, notes = {}, failure = failure_of(folder), state = 'finished'}
+  local run = {folder = folder, notes = {}, state = 'finished'}
   local function optional(name)
     local value, note = object(folder, name)
     run.notes[#run.notes + 1] = note
     return value
   end
-  local config, message = object(folder, 'config.json')
-  if not config and not run.failure then error(message, 0) end
-  if not config then run.notes[1] = message end
-  run.config = config
+  local first = exists(folder .. '/config.json') and 'config.json' or 'output.txt'
+  run.written = lfs.attributes(folder .. '/' .. first, 'modification')
+  run.config = with_objects(optional('config.json'), 'options', 'data_options')
+  if first == 'config.json' and not run.config then error(run.notes[1], 0) end
   run.log = read_log(folder, run.notes)
-  run.summary = optional('summary.json')
+  run.summary = with_objects(optional('summary.json'), 'test', 'valid', 'memory', 'kept', 'time')
   run.kept = optional('kept.json')
-  if not run.summary then run.state = run.failure and 'failed' or 'unfinished' end
-  run.written = lfs.attributes(folder .. (config and '/config.json' or '/failed.txt'),
-                               'modification')
+  if run.kept and not is_kept(run.kept) then
+    run.kept, run.notes[#run.notes + 1] = nil, 'kept.json: not a list of phases with their values'
+  end
+  if not run.summary then explain(run) end
   return run
 end
 

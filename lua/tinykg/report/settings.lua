@@ -6,11 +6,6 @@ local html = require 'tinykg.report.html'
 
 local settings = {}
 
-local STATES = {
-  unfinished = 'not finished: interrupted, or running still',
-  failed = 'failed',
-}
-
 --- A table of what differs between recipes only: mostly their defaults.
 ---@param section ReportSection
 function settings.between_recipes(section)
@@ -54,17 +49,18 @@ end
 local function config_table(config)
   local rows = {}
   add_rows(rows, config, '')
-  if type(config.data_options) == 'table' then
-    add_rows(rows, config.data_options, 'data option ')
-  end
-  if type(config.options) == 'table' then add_rows(rows, config.options, 'option ') end
+  add_rows(rows, config.data_options or {}, 'data option ')
+  add_rows(rows, config.options or {}, 'option ')
   return grid.of(nil, rows)
 end
 
---- '2.1 MiB', 'epoch 4': how far a run without a summary went.
-local function progress_of(run)
+--- What became of a run without a summary, and how far it went.
+local function state_of(run)
+  if run.state == 'finished' then return nil end
   local last = run.log[#run.log]
-  return last and ('; epoch %g was its last'):format(last.epoch) or '; no epoch is logged'
+  return (run.failure and 'failed: ' .. run.failure
+            or 'not finished: interrupted, or running still') ..
+    (last and ('; epoch %g was its last'):format(last.epoch) or '; no epoch is logged')
 end
 
 local function notes_of(run)
@@ -75,15 +71,14 @@ end
 
 local function run_details(run)
   local config = run.config or {}
-  local state = STATES[run.state] and STATES[run.state] .. progress_of(run)
+  local state = state_of(run)
   return html.details{
-    open = run.state == 'failed',
     html.summary{
       html.code{run.folder}, config.recipe and {' ', tostring(config.recipe)},
       config.seed and {', seed ', format.setting(config.seed)},
       state and html.span{class = 'warn', ' \194\183 ', state},
       #run.notes > 0 and not state and html.span{class = 'quiet', ' \194\183 ', run.notes[1]}},
-    notes_of(run), run.failure and html.pre{run.failure}, run.config and config_table(config)}
+    notes_of(run), run.output and html.pre{run.output}, run.config and config_table(config)}
 end
 
 --- ---@param runs ReportRun[]

@@ -54,7 +54,7 @@ local MOST_MAIN = 4
 function statistics.metrics(section)
   local seen, all, main = {}, {}, {}
   local function take(measured)
-    for name, value in pairs(type(measured) == 'table' and measured or {}) do
+    for name, value in pairs(measured or {}) do
       if name ~= 'users' and type(value) == 'number' then seen[name] = true end
     end
   end

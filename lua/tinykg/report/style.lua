@@ -10,7 +10,7 @@ return [[
   --c0: #5d636d; --c1: #56a8e8; --c2: #f08040; --c3: #2fc296; --c4: #e08fc0; --c5: #e8b23a;
   --c6: #8fd0f5; --c7: #c0ab90; --c8: #aab1bc; } }
 * { box-sizing: border-box; }
-body { margin: 0 auto; padding: 24px 28px 60px; max-width: 1200px; background: var(--page);
+body { margin: 0 auto; padding: 24px 20px 60px; max-width: 1240px; background: var(--page);
   color: var(--ink); font: 15px/1.5 system-ui, -apple-system, Segoe UI, DejaVu Sans, sans-serif; }
 h1 { font-size: 25px; margin: 0 0 2px; line-height: 1.25; overflow-wrap: anywhere; }
 h2 { font-size: 20px; margin: 32px 0 6px; padding-top: 10px; border-top: 2px solid var(--rule);
@@ -24,15 +24,15 @@ code { overflow-wrap: anywhere; }
 pre { background: var(--shade); padding: 8px 10px; overflow-x: auto; white-space: pre-wrap;
   overflow-wrap: anywhere; }
 .scroll { overflow-x: auto; margin: 8px 0; }
-table { border-collapse: collapse; font-size: 14px; font-variant-numeric: tabular-nums; }
-th, td { padding: 4px 12px 4px 0; text-align: left; vertical-align: top; }
+table { border-collapse: collapse; font-size: 13.5px; font-variant-numeric: tabular-nums; }
+th, td { padding: 4px 10px 4px 0; text-align: left; vertical-align: top; }
 th { font-weight: 600; white-space: nowrap; vertical-align: bottom; }
 tbody th { vertical-align: top; }
 th.long { white-space: normal; max-width: 34ch; overflow-wrap: break-word; }
 thead th { border-bottom: 1px solid var(--ink); }
 tbody tr + tr td, tbody tr + tr th { border-top: 1px solid var(--rule); }
-th.n, td.n { text-align: right; white-space: nowrap; padding-left: 6px;
-  padding-right: 8px; }
+th.n, td.n { text-align: right; white-space: nowrap; padding-left: 5px;
+  padding-right: 7px; }
 td.best { background: var(--good); font-weight: 600; }
 td .sd { color: var(--quiet); font-size: 12px; font-weight: 400; }
 th .unit { color: var(--quiet); font-weight: 400; }
