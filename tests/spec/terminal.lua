@@ -1,5 +1,5 @@
 --- Programs in a pseudo-terminal: what is typed, what is seen. Waits for text, never for time.
--- lpty collects every child that ends, so beside it, in a process with threads, os.execute may fail.
+-- lpty collects every child that ends: beside it, in a process with threads, os.execute may fail.
 
 local lpty = require 'lpty'
 local clock = require 'tinykg.clock'
