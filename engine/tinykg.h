@@ -128,7 +128,8 @@ int tkg_optimizer_get(const tkg_optimizer *optimizer, const char *option, double
 /* State of a parameter (slot 0, 1: m, v of Adam); made when missing. Borrowed. NULL: no such slot.
  */
 tkg_tensor *tkg_optimizer_state(tkg_optimizer *optimizer, tkg_tensor *parameter, int slot);
-int tkg_optimizer_knows(const tkg_optimizer *optimizer, const tkg_tensor *parameter); /* has state */
+int tkg_optimizer_knows(const tkg_optimizer *optimizer,
+                        const tkg_tensor *parameter); /* has state */
 int tkg_optimizer_update(tkg_optimizer *optimizer, tkg_tensor *const *parameters, int n);
 
 /* ---- steps: from tape to plan to numbers ---- */
