@@ -5,6 +5,8 @@ local PACKAGES = {
   {'argparse', 'lua-argparse', 'the command line'},
   {'cjson', 'lua-cjson', 'run folders'},
   {'lfs', 'lua-filesystem', 'data sets and run folders'},
+  {'posix', 'lua-posix', 'batches'},
+  {'readline', 'lua-readline', 'editing at the prompt'},
 }
 
 local function lua_modules()
@@ -69,6 +71,8 @@ return function(...)
   print('  vector code    ' .. m.vector_code)
   print('  threads        ' .. m.threads)
   local missing = lua_modules()
+  print('  gnuplot        ' .. (first_line('gnuplot --version')
+        or 'not found; only tk.plot needs it: apt-get install gnuplot-nox'))
   if #missing > 0 then
     print('to get what is missing: apt-get install ' .. table.concat(missing, ' '))
     error('doctor: something is missing', 0)
