@@ -1,17 +1,17 @@
 --- What this machine computes with, for doctor and bench.
 local ffi = require 'ffi'
-local C = require 'tinykg.lib'
 
 ffi.cdef 'const char *tkg__isa(void);'
 
-local function first_line(command)
+local machine = {}
+
+--- The first line that a command prints; nil where it prints none.
+function machine.first_line(command)
   local pipe = io.popen(command .. ' 2>/dev/null')
   local line = pipe:read('*l')
   pipe:close()
   return line
 end
-
-local machine = {}
 
 --- Version, library, device (and why 'auto' took it), GPU, vector code, threads.
 ---@return {version: string, lua: string, library: string, device: string, note: string?,
@@ -22,8 +22,8 @@ function machine.describe()
   return {
     version = tk.version, lua = jit.version, device = device, note = note, threads = tk.threads(),
     library = os.getenv('TINYKG_LIB') or 'build/libtinykg.so',
-    gpu = (note or device:match('^cuda')) and first_line('nvidia-smi -L') or nil,
-    vector_code = ffi.string(C.tkg__isa()),
+    gpu = (note or device:match('^cuda')) and machine.first_line('nvidia-smi -L') or nil,
+    vector_code = ffi.string(require('tinykg.lib').tkg__isa()),
   }
 end
 

@@ -1,5 +1,6 @@
 --- tinykg doctor: what this machine has, what is missing, how to get it.
 local ffi = require 'ffi'
+local machine = require 'tinykg.machine'
 
 local PACKAGES = {
   {'argparse', 'lua-argparse', 'the command line'},
@@ -63,7 +64,7 @@ return function(...)
   end
   if ... == '--ops' then return op_table() end
   if ... then error({usage = 'doctor takes --ops or nothing; see --help'}, 0) end
-  local m = require('tinykg.machine').describe()
+  local m = machine.describe()
   print('tinykg ' .. m.version)
   print('  Lua            ' .. m.lua)
   print('  library        ' .. m.library)
@@ -71,7 +72,7 @@ return function(...)
   print('  vector code    ' .. m.vector_code)
   print('  threads        ' .. m.threads)
   local missing = lua_modules()
-  print('  gnuplot        ' .. (first_line('gnuplot --version')
+  print('  gnuplot        ' .. (machine.first_line('gnuplot --version')
         or 'not found; only tk.plot needs it: apt-get install gnuplot-nox'))
   if #missing > 0 then
     print('to get what is missing: apt-get install ' .. table.concat(missing, ' '))
