@@ -1,6 +1,5 @@
 -- tk.plot: what is drawn, in the terminal and in files; and what is refused.
 local fixtures = require 'tests.spec.fixtures'
-local terminal = require 'tests.spec.terminal'
 local tk = require 'tinykg'
 
 local home = os.getenv('TINYKG_HOME') or '.'
@@ -34,17 +33,6 @@ describe('tk.plot', function()
     assert.matches('epoch', text)
     assert.matches('%*%*%*', text)
     for line in text:gmatch('[^\n]+') do assert.is_true(#line <= 79, line) end
-  end)
-
-  test('draws at the size of the terminal', function()
-    local t = terminal.open{XDG_STATE_HOME = fixtures.dir()}
-    t:see('tk> ')
-    t.pty:send('tk.plot{1, 4, 9}\n')
-    t:see('tk.plot{1, 4, 9}\n')
-    local drawing = t:see('tk> ')
-    t:close()
-    assert.matches('%*%*%*', drawing)
-    for line in drawing:gmatch('[^\n]+') do assert.is_true(#line < 80, line) end
   end)
 
   test('writes files', function()

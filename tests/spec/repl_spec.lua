@@ -109,6 +109,21 @@ describe('the prompt', function()
     t:see('ms\n')
   end)
 
+  it('ends on Ctrl-D and on what people type to leave', function()
+    local t = begun()
+    t:type('f(1,\n'):see('  > ')
+    t:type(CTRL_D):see('tk> ') -- gives up what was begun
+    t:type(CTRL_D)
+    assert.equal(0, t:ended())
+    t = begun()
+    t:type('quit()\n')
+    assert.equal(0, t:ended())
+    t = begun()
+    t:ask('exit = 5')
+    assert.equal('5', t:ask('exit'))
+    t:close()
+  end)
+
   it('keeps its history from one session to the next', function()
     local own = fixtures.dir()
     local t = begun{XDG_STATE_HOME = own}
@@ -149,6 +164,14 @@ describe('the prompt', function()
     assert.equal('nothing here is called nosuch', t:ask('? nosuch'))
     for _, word in ipairs{'?', 'help', ':help'} do assert.matches(':time CODE', t:ask(word)) end
     assert.matches('^adam%(options%)\n', t:ask('help(tk.optim.adam)'))
+  end)
+
+  local drawn = fixtures.has_tool('gnuplot') and it or pending
+  drawn('draws at the size of the terminal', function()
+    local t = begun()
+    local drawing = t:ask('tk.plot{1, 4, 9}')
+    assert.matches('%*%*%*', drawing)
+    for line in drawing:gmatch('[^\n]+') do assert.is_true(#line < 80, line) end
   end)
 
   it('has commands', function()

@@ -1,4 +1,5 @@
 --- Programs in a pseudo-terminal: what is typed, what is seen. Waits for text, never for time.
+-- lpty collects every child that ends: beside it, in a process with threads, os.execute may fail.
 
 local lpty = require 'lpty'
 local clock = require 'tinykg.clock'
@@ -11,6 +12,11 @@ local terminal = {}
 local PATIENCE = 30 -- seconds until a text that has not come is given up
 local home = os.getenv('TINYKG_HOME') or '.'
 
+-- A terminal that is opened by a process without one becomes its controlling terminal, and only
+-- then is Ctrl-C a signal. The other descriptors are the tests' own, among them the terminal's far
+-- end, which must close when the tests are over.
+local START = 'exec "$@" <"$0" >"$0" 2>&1 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-'
+
 --- Starts tinykg. ---@param environment table names and values ---@param ... string arguments
 function terminal.open(environment, ...)
   local self = setmetatable({pty = lpty.new(), seen = '', at = 1}, Terminal)
@@ -18,8 +24,7 @@ function terminal.open(environment, ...)
   for name, value in pairs(environment) do words[#words + 1] = name .. '=' .. value end
   words[#words + 1] = home .. '/tinykg'
   for _, word in ipairs{...} do words[#words + 1] = word end
-  -- Ctrl-C is a signal only to those whose controlling terminal this is.
-  assert(self.pty:startproc('setsid', '--ctty', '--wait', 'env', unpack(words)))
+  assert(self.pty:startproc('sh', '-c', START, self.pty:ttyname(), 'env', unpack(words)))
   return self
 end
 
