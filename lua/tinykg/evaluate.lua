@@ -57,21 +57,25 @@ local function ctr(model, prepared, part, size)
   return {auc = metrics.auc(scores, labels, part.n), f1 = metrics.f1(scores, labels, 0, part.n)}
 end
 
---- Scores of all items for a block of users through a model that scores pairs, `size` at once.
+--- Users scored at once; pairs scored at once are a multiple of as many.
+local BLOCK = 256
+evaluate.BLOCK = BLOCK
+
+--- Scores of all items for some users through a model that scores pairs, about `size` at once.
+--- Which pairs are scored together depends on the items alone, and the engine cuts matrices every
+--- 256 rows: a score is the same bits whoever else is scored and whatever the size.
 local function rank_by_pairs(model, prepared, data, users, count, size, out)
-  local all = count * data.items
+  size = math.max(BLOCK, size - size % BLOCK)
   local user_ids, item_ids = ffi.new('int32_t[?]', size), ffi.new('int32_t[?]', size)
-  for first = 0, all - 1, size do
-    local n = math.min(size, all - first)
-    for i = 0, n - 1 do
-      local at = first + i
-      local u = math.floor(at / data.items)
-      user_ids[i], item_ids[i] = users[u], at - u * data.items
+  for row = 0, count - 1 do
+    for first = 0, data.items - 1, size do
+      local n = math.min(size, data.items - first)
+      for i = 0, n - 1 do user_ids[i], item_ids[i] = users[row], first + i end
+      local a, b = tensor.ids(user_ids, n), tensor.ids(item_ids, n)
+      local scores = score(model, prepared, a, b)
+      session.check(C.tkg_tensor_read(scores.kept, out + row * data.items + first, 0, n))
+      for _, t in ipairs{scores, a, b} do t:free() end
     end
-    local a, b = tensor.ids(user_ids, n), tensor.ids(item_ids, n)
-    local scores = score(model, prepared, a, b)
-    session.check(C.tkg_tensor_read(scores.kept, out + first, 0, n))
-    for _, t in ipairs{scores, a, b} do t:free() end
   end
 end
 
@@ -84,6 +88,17 @@ local function rank_at_once(model, prepared, data, users, count, out)
   ids:free()
 end
 
+--- A function that scores all items for users ids[0 .. count - 1], at most `block` of them: it
+--- returns floats [count, items], the same buffer each time.
+local function scorer(model, prepared, data, block, size)
+  local out = ffi.new('float[?]', block * data.items)
+  return function(ids, count)
+    if model.rank then rank_at_once(model, prepared, data, ids, count, out)
+    else rank_by_pairs(model, prepared, data, ids, count, size, out) end
+    return out
+  end
+end
+
 --- A tensor of scores [users, items] as a model.
 local function as_model(scores, data)
   local users, items = unpack(scores:size())
@@ -94,29 +109,44 @@ local function as_model(scores, data)
   return {rank = function(_, ids) return scores:gather(ids) end}
 end
 
+--- What users know when a part is ranked, by user: train, and for test the validation part too.
+--- Before train there is nothing.
+---@param data tinykg.Data ---@param part string ---@return tinykg.Csr?
+function evaluate.known(data, part)
+  if part == 'train' then return nil end
+  if part == 'valid' then return data:known() end
+  return rows.csr(rows.concat{rows.positives(data.train), rows.positives(data.valid)}, data.users)
+end
+
+--- Users in the order in which they are scored, in blocks of `evaluate.BLOCK`: those with items in
+--- `test`, from a block of their own on the others. A product of matrices may sum its last rows in
+--- another order, so only in the same block is a score of a model's `rank` the same bits.
+---@param data tinykg.Data ---@param test tinykg.Csr
+---@return ffi.cdata* ids int32 [users] ---@return integer n how many have items there
+function evaluate.order(data, test)
+  local ids, n, evaluated = ffi.new('int32_t[?]', data.users + 1), 0, 0
+  for _, has_items in ipairs{true, false} do
+    for u = 0, data.users - 1 do
+      if (test.offsets[u + 1] > test.offsets[u]) == has_items then
+        ids[n] = u
+        n = n + 1
+      end
+    end
+    if has_items then evaluated = n end
+  end
+  return ids, evaluated
+end
+
 --- Full ranking: every item the user does not know already, in blocks of users.
 local function ranking(model, prepared, data, part, k, size, progress)
-  local test = data:positives(part)
-  local known = part == 'valid' and data:known() or
-    rows.csr(rows.concat{rows.positives(data.train), rows.positives(data.valid)}, data.users)
-  local users, n = ffi.new('int32_t[?]', data.users), 0
-  for u = 0, data.users - 1 do
-    if test.offsets[u + 1] > test.offsets[u] then
-      users[n] = u
-      n = n + 1
-    end
-  end
-  local block = 256
-  local out = ffi.new('float[?]', block * data.items)
+  local test, known = data:positives(part), evaluate.known(data, part)
+  local users, n = evaluate.order(data, test)
+  local score_all = scorer(model, prepared, data, BLOCK, size)
   return metrics.ranking{
-    users = users, n = n, items = data.items, k = k, block = block, progress = progress,
-    known = {offsets = known.offsets, items = known.items, n = data.users},
+    users = users, n = n, items = data.items, k = k, block = BLOCK, progress = progress,
+    known = known and {offsets = known.offsets, items = known.items, n = data.users},
     test = {offsets = test.offsets, items = test.items, n = data.users},
-    score = function(ids, first, count)
-      if model.rank then rank_at_once(model, prepared, data, ids + first, count, out)
-      else rank_by_pairs(model, prepared, data, ids + first, count, size, out) end
-      return out
-    end,
+    score = function(ids, first, count) return score_all(ids + first, count) end,
   }
 end
 
@@ -159,6 +189,17 @@ function evaluate.ranking(model, data, o)
   end
   return in_eval(model, model.rank or model.score, ranking, data, part, o.k or {10, 20},
                  o.size or 1024, o.progress)
+end
+
+--- A function score(ids, count) that returns the scores evaluation ranks by, floats [count, items]
+--- in one buffer that each call fills again, for the users ids[0 .. count - 1] (int32 FFI array).
+---@param model Module in eval mode ---@param data tinykg.Data
+---@param o? {block: integer, size: integer} most users a call, 256; pairs scored at once, 1024
+---@return fun(ids: ffi.cdata*, count: integer): ffi.cdata* score, fun() release gives back memory
+function evaluate.scorer(model, data, o)
+  o = o or {}
+  local prepared, release = evaluate.prepare(model)
+  return scorer(model, prepared, data, o.block or BLOCK, o.size or 1024), release
 end
 
 --- AUC and F1 of labelled data; recall, ndcg and the others at each k of data to rank.
