@@ -1,0 +1,96 @@
+--- tinykg explain: the paths in the graph that carried a score.
+local find = require 'tinykg.data.find'
+local json = require 'tinykg.json'
+local opened = require 'tinykg.cli.opened'
+local options = require 'tinykg.cli.options'
+
+local HELP = [[
+The paths in the graph from a user to an item that carried its score: what he took, the entities
+that lead from there to the item, the relations between. Each edge and path has a weight, which
+is attention, part of the score or plausibility, as the model has it: the output says which.]]
+
+local function parser()
+  local p = options.parser('tinykg explain', HELP,
+                           "tinykg explain RUN --user 'user 7' --item 'film 3'")
+  p:argument('run', 'the folder of a run')
+  p:option('--user', 'the user, as the data set calls him'):argname('U')
+  p:option('--item', 'the item, by its name or title'):argname('I')
+  p:option('--paths', 'how many paths', '10')
+  p:option('--length', 'edges of a path, at most: 2, 3 or 4', '4')
+  p:flag('--id', 'user and item are given by number, from 0')
+  opened.add_options(p)
+  return p
+end
+
+local function id_of(names, a, option)
+  local text = a[option]
+  if not text then error({usage = ('explain: --%s is needed'):format(option)}, 0) end
+  local number = a.id and tonumber(text)
+  if a.id and not number then
+    error({usage = ("--%s: '%s' is not a number (--id)"):format(option, text)}, 0)
+  end
+  local id, message = find.id(names, option, number or text)
+  return id or error(message, 0)
+end
+
+local function arrow(edge)
+  local weight = edge.read and ' %.2g' or ''
+  return (edge.inverse and '<-[%s' .. weight .. ']-' or '-[%s' .. weight .. ']->')
+    :format(edge.relation, edge.weight)
+end
+
+local function path_text(path)
+  local parts = {path.nodes[1].name}
+  for i, edge in ipairs(path.edges) do
+    parts[#parts + 1] = arrow(edge)
+    parts[#parts + 1] = path.nodes[i + 1].name
+  end
+  return table.concat(parts, ' ')
+end
+
+local function intent_text(intent)
+  local parts = {}
+  for i, r in ipairs(intent.relations) do
+    parts[i] = ('%s%s %.2g'):format(r.inverse and '<- ' or '', r.name, r.weight)
+  end
+  return ('intent %d weighs %.2g: %s, ...'):format(intent.intent, intent.weight,
+                                                   table.concat(parts, ', '))
+end
+
+local TAKEN = {train = 'in train: the model learned from it', valid = 'in validation',
+               test = 'in test: held out, so this was to be foretold'}
+
+local function print_all(run, e, length)
+  print(('%s on %s: %s and %s'):format(run.recipe.name, run.data.name, e.user.name, e.item.name))
+  print(('score %.6g, place %d of %d items not taken before'):format(e.score, e.rank, e.of))
+  if e.taken then print(('%s took it, %s'):format(e.user.name, TAKEN[e.taken])) end
+  print('weights: ' .. e.meaning)
+  if e.note then print('note: ' .. e.note) end
+  for _, intent in ipairs(e.intents or {}) do print(intent_text(intent)) end
+  print('')
+  if #e.paths == 0 then
+    print(('no path of at most %d edges leads from %s to %s%s'):format(length, e.user.name,
+      e.item.name, e.what ~= 'nothing' and ' along edges that the model reads' or ''))
+  end
+  for i, path in ipairs(e.paths) do
+    print(('%3d  %10.4g  %s'):format(i, path.weight, path_text(path)))
+  end
+end
+
+return function(...)
+  local a = options.parse(parser(), ...)
+  local paths = opened.whole(a.paths, '--paths', 1, 10000)
+  local length = opened.whole(a.length, '--length', 2, 4)
+  for _, option in ipairs{'user', 'item'} do
+    if not a[option] then error({usage = ('explain: --%s is needed'):format(option)}, 0) end
+  end
+  opened.engine(a)
+  local run = opened.run(a.run, a)
+  local names = run.data.names
+  local e = require('tinykg.explain')(run, id_of(names.users, a, 'user'),
+                                      id_of(names.items, a, 'item'),
+                                      {paths = paths, length = length})
+  if not a.json then return print_all(run, e, length) end
+  e.paths = json.array(e.paths)
+  print(json.encode(e))
+end
