@@ -60,9 +60,10 @@ void tkg_memory_reset_peak(tkg_engine *engine);
  * (most used since the last reset), "free" and "total" (of the device). -1: the CPU has none. */
 double tkg_memory_device(const tkg_engine *engine, const char *what);
 
-/* Ctrl-C: while watched, SIGINT sets a flag that runs look at between nodes (TKG_E_INTERRUPTED).
- * A second SIGINT, half a second later with the first unanswered, ends the process as usual. */
-int tkg_interrupt_watch(int on);
+/* Ctrl-C: while watched (1: SIGINT; 2: SIGTERM too; 0: neither), a signal sets a flag that runs look
+ * at between nodes (TKG_E_INTERRUPTED). A second one, half a second later with the first unanswered,
+ * ends the process as usual. tkg_interrupted: the signal's number, 0 when there was none. */
+int tkg_interrupt_watch(int signals);
 int tkg_interrupted(int clear);
 
 /* ---- tensors: kept values, reference counted ---- */
@@ -84,6 +85,7 @@ int tkg_tensor_normal(tkg_tensor *tensor, double mean, double deviation, uint32_
 void tkg_tensor_set_parameter(tkg_tensor *tensor, int wanted); /* gradient wanted; kind follows */
 int tkg_tensor_is_parameter(const tkg_tensor *tensor);
 tkg_tensor *tkg_tensor_gradient(tkg_tensor *tensor); /* a new reference, or NULL */
+double tkg_tensor_version(const tkg_tensor *tensor); /* another one whenever its numbers change */
 int tkg_shuffle(int32_t *ids, int64_t n, uint64_t seed, uint32_t epoch, uint32_t stream);
 
 /* ---- tape: values recorded, not computed ---- */
@@ -124,6 +126,7 @@ int tkg_optimizer_get(const tkg_optimizer *optimizer, const char *option, double
 /* State of a parameter (slot 0, 1: m, v of Adam); made when missing. Borrowed. NULL: no such slot.
  */
 tkg_tensor *tkg_optimizer_state(tkg_optimizer *optimizer, tkg_tensor *parameter, int slot);
+int tkg_optimizer_knows(const tkg_optimizer *optimizer, const tkg_tensor *parameter); /* has state */
 int tkg_optimizer_update(tkg_optimizer *optimizer, tkg_tensor *const *parameters, int n);
 
 /* ---- steps: from tape to plan to numbers ---- */
