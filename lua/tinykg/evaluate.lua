@@ -57,15 +57,13 @@ local function ctr(model, prepared, part, size)
   return {auc = metrics.auc(scores, labels, part.n), f1 = metrics.f1(scores, labels, 0, part.n)}
 end
 
---- Users scored at once; pairs scored at once are a multiple of as many.
-local BLOCK = 256
-evaluate.BLOCK = BLOCK
+local CUT = 256 -- rows after which the engine cuts a product of matrices
 
 --- Scores of all items for some users through a model that scores pairs, about `size` at once.
---- Which pairs are scored together depends on the items alone, and the engine cuts matrices every
---- 256 rows: a score is the same bits whoever else is scored and whatever the size.
+--- Which pairs are multiplied together depends on the items alone: a score is the same bits whoever
+--- else is scored and whatever the size.
 local function rank_by_pairs(model, prepared, data, users, count, size, out)
-  size = math.max(BLOCK, size - size % BLOCK)
+  size = math.max(CUT, size - size % CUT)
   local user_ids, item_ids = ffi.new('int32_t[?]', size), ffi.new('int32_t[?]', size)
   for row = 0, count - 1 do
     for first = 0, data.items - 1, size do
@@ -109,6 +107,24 @@ local function as_model(scores, data)
   return {rank = function(_, ids) return scores:gather(ids) end}
 end
 
+--- Users ranked at once: few enough for their scores to fit in 16 MiB, but at least 16.
+local function block_of(data)
+  return math.max(16, math.min(256, math.floor(2 ^ 22 / data.items)))
+end
+evaluate.block_of = block_of
+
+--- Users with positives. ---@return ffi.cdata* users, integer n
+local function users_of(positives, all)
+  local users, n = ffi.new('int32_t[?]', all), 0
+  for u = 0, all - 1 do
+    if positives.offsets[u + 1] > positives.offsets[u] then
+      users[n] = u
+      n = n + 1
+    end
+  end
+  return users, n
+end
+
 --- What users know when a part is ranked, by user: train, and for test the validation part too.
 --- Before train there is nothing.
 ---@param data tinykg.Data ---@param part string ---@return tinykg.Csr?
@@ -118,21 +134,19 @@ function evaluate.known(data, part)
   return rows.csr(rows.concat{rows.positives(data.train), rows.positives(data.valid)}, data.users)
 end
 
---- Users in the order in which they are scored, in blocks of `evaluate.BLOCK`: those with items in
---- `test`, from a block of their own on the others. A product of matrices may sum its last rows in
---- another order, so only in the same block is a score of a model's `rank` the same bits.
+--- Users in the order in which they are scored, in blocks of block_of(data): those with items in
+--- `test`, then, from a block of their own on, the others. A product of matrices may add up its
+--- last rows in another order: the scores of a model's `rank` are the same bits in the same block.
 ---@param data tinykg.Data ---@param test tinykg.Csr
 ---@return ffi.cdata* ids int32 [users] ---@return integer n how many have items there
 function evaluate.order(data, test)
-  local ids, n, evaluated = ffi.new('int32_t[?]', data.users + 1), 0, 0
-  for _, has_items in ipairs{true, false} do
-    for u = 0, data.users - 1 do
-      if (test.offsets[u + 1] > test.offsets[u]) == has_items then
-        ids[n] = u
-        n = n + 1
-      end
+  local ids, evaluated = users_of(test, data.users)
+  local n = evaluated
+  for u = 0, data.users - 1 do
+    if test.offsets[u + 1] == test.offsets[u] then
+      ids[n] = u
+      n = n + 1
     end
-    if has_items then evaluated = n end
   end
   return ids, evaluated
 end
@@ -140,10 +154,11 @@ end
 --- Full ranking: every item the user does not know already, in blocks of users.
 local function ranking(model, prepared, data, part, k, size, progress)
   local test, known = data:positives(part), evaluate.known(data, part)
-  local users, n = evaluate.order(data, test)
-  local score_all = scorer(model, prepared, data, BLOCK, size)
+  local users, n = users_of(test, data.users)
+  local block = block_of(data)
+  local score_all = scorer(model, prepared, data, block, size)
   return metrics.ranking{
-    users = users, n = n, items = data.items, k = k, block = BLOCK, progress = progress,
+    users = users, n = n, items = data.items, k = k, block = block, progress = progress,
     known = known and {offsets = known.offsets, items = known.items, n = data.users},
     test = {offsets = test.offsets, items = test.items, n = data.users},
     score = function(ids, first, count) return score_all(ids + first, count) end,
@@ -194,12 +209,11 @@ end
 --- A function score(ids, count) that returns the scores evaluation ranks by, floats [count, items]
 --- in one buffer that each call fills again, for the users ids[0 .. count - 1] (int32 FFI array).
 ---@param model Module in eval mode ---@param data tinykg.Data
----@param o? {block: integer, size: integer} most users a call, 256; pairs scored at once, 1024
+---@param o? {size: integer} pairs scored at once, 1024; of users, at most block_of(data) a call
 ---@return fun(ids: ffi.cdata*, count: integer): ffi.cdata* score, fun() release gives back memory
 function evaluate.scorer(model, data, o)
-  o = o or {}
   local prepared, release = evaluate.prepare(model)
-  return scorer(model, prepared, data, o.block or BLOCK, o.size or 1024), release
+  return scorer(model, prepared, data, block_of(data), o and o.size or 1024), release
 end
 
 --- AUC and F1 of labelled data; recall, ndcg and the others at each k of data to rank.

@@ -21,14 +21,15 @@
 local blame = require 'tinykg.blame'
 local find = require 'tinykg.data.find'
 local paths = require 'tinykg.explain.paths'
-local recommend = require 'tinykg.recommend'
+local recommender = require 'tinykg.recommender'
 local session = require 'tinykg.session'
 local tensor = require 'tinykg.tensor'
 local union = require 'tinykg.explain.union'
 
 local MEANING = {
-  attention = 'attention, the share of a node that comes over an edge; a path weighs the product. '
-    .. 'It says where the model looks, not what would happen without.',
+  attention = 'attention, the share of a node that comes over an edge (known for both ends: the '
+    .. 'geometric mean); a path weighs the product. It says where the model looks, not what would '
+    .. 'happen without.',
   gradient = 'gradient x edge, what the score would lose without an edge, to first order; a path '
     .. 'weighs as its weakest edge.',
   plausibility = 'plausibility, exp(-distance) of a triple; a path weighs the product. It says '
@@ -57,11 +58,11 @@ local function ask(model, recipe, user, item, graph)
 end
 
 --- The score of an item and its place among those that could be offered to the user.
-local function place_of(recommender, user, item)
-  local scores = recommender:row(user)
+local function place_of(ranker, user, item)
+  local scores = ranker:row(user)
   local own, rank, of = scores[item], 1, 1
-  for other = 0, recommender.data.items - 1 do
-    local taken = other ~= item and recommender:taken(user, other)
+  for other = 0, ranker.data.items - 1 do
+    local taken = other ~= item and ranker:taken(user, other)
     if other ~= item and taken ~= 'train' and taken ~= 'valid' then
       of = of + 1
       if scores[other] > own or scores[other] == own and other < item then rank = rank + 1 end
@@ -150,8 +151,8 @@ return function(run, user, item, o)
   end
   local data = run.data
   local u, i = id_of(data.names.users, 'user', user), id_of(data.names.items, 'item', item)
-  local recommender = recommend.new(run)
-  local score, rank, of = place_of(recommender, u, i)
+  local ranker = recommender.new(run)
+  local score, rank, of = place_of(ranker, u, i)
   local whole = union.new(data)
   local why = ask(run.model, run.recipe, u, i, whole.graph)
   whole:weigh(why, why.rule)
@@ -160,9 +161,9 @@ return function(run, user, item, o)
   for k, path in ipairs(found) do found[k] = described(data, whole, path) end
   found.least, found.add = nil, nil
   local result = {user = node_of(data, data.entities + u), item = node_of(data, i), score = score,
-                  rank = rank, of = of, taken = recommender:taken(u, i), what = why.what,
+                  rank = rank, of = of, taken = ranker:taken(u, i), what = why.what,
                   rule = why.rule, meaning = MEANING[why.what], note = why.note,
                   intents = intents_of(data, why.intents), paths = found}
-  recommender:release()
+  ranker:release()
   return result
 end

@@ -151,7 +151,8 @@ end
 local late = {data = 'tinykg.data', feed = 'tinykg.feed', metrics = 'tinykg.metrics',
               recipe = 'tinykg.recipe', attention = 'tinykg.graph.attention',
               load = 'tinykg.store', save = 'tinykg.store', open = 'tinykg.run.open',
-              explain = 'tinykg.explain', edges = 'tinykg.explain.edges'}
+              recommend = 'tinykg.recommend', explain = 'tinykg.explain',
+              edges = 'tinykg.explain.edges'}
 
 setmetatable(tk, {__index = function(_, key)
   if not late[key] then return nil end

@@ -30,7 +30,8 @@ local function measure(path, a, cuts)
   local evaluate = require 'tinykg.evaluate'
   local run, line = opened.run(path, a), progress.line()
   local ok, metrics = pcall(evaluate.model, run.model, run.data, a.part, {
-    k = cuts, progress = function(done, all)
+    k = cuts, size = require('tinykg.train').evaluation_size(run.options),
+    progress = function(done, all)
       line.update(function() return ('%s: %d of %d users'):format(path, done, all) end)
       opened.check_interrupt()
     end})
@@ -81,7 +82,8 @@ local function print_table(results, cuts)
     io.write(('%-16s'):format(name))
     for _, result in ipairs(results) do
       local value = result.metrics[name]
-      io.write((name == 'users' and '%10d' or value and '%10.4f' or '%10s'):format(value or '-'))
+      io.write((not value and '%10s' or name == 'users' and '%10d' or '%10.4f')
+                 :format(value or '-'))
     end
     io.write('\n')
   end

@@ -57,21 +57,42 @@ local function intent_text(intent)
                                                    table.concat(parts, ', '))
 end
 
-local TAKEN = {train = 'in train: the model learned from it', valid = 'in validation',
+local TAKEN = {train = 'in train: the model learned from it (that edge is no path here)',
+               valid = 'in validation',
                test = 'in test: held out, so this was to be foretold'}
+
+--- Why there is nothing to show.
+local function nothing_text(run, e, length)
+  local known = run.data:known()
+  if known.offsets[e.user.id] == known.offsets[e.user.id + 1] then
+    return e.user.name .. ' has no interactions in train: no path begins there'
+  end
+  return ('no path of at most %d edges leads from %s to %s%s'):format(
+    length, e.user.name, e.item.name, e.rule == 'least' and ' along edges that raise the score'
+    or e.what ~= 'nothing' and ' along edges that the model reads' or '')
+end
+
+local function has_unread(paths)
+  for _, path in ipairs(paths) do
+    for _, edge in ipairs(path.edges) do
+      if not edge.read then return true end
+    end
+  end
+end
 
 local function print_all(run, e, length)
   print(('%s on %s: %s and %s'):format(run.recipe.name, run.data.name, e.user.name, e.item.name))
-  print(('score %.6g, place %d of %d items not taken before'):format(e.score, e.rank, e.of))
+  print(('score %.6g, place %d of %d items, without others taken before'):format(e.score, e.rank, e.of))
   if e.taken then print(('%s took it, %s'):format(e.user.name, TAKEN[e.taken])) end
   print('weights: ' .. e.meaning)
+  if e.what ~= 'nothing' and has_unread(e.paths) then
+    print('edges without a weight are not read by the model: they count ' ..
+          '1 / sqrt(neighbours of one end x of the other)')
+  end
   if e.note then print('note: ' .. e.note) end
   for _, intent in ipairs(e.intents or {}) do print(intent_text(intent)) end
   print('')
-  if #e.paths == 0 then
-    print(('no path of at most %d edges leads from %s to %s%s'):format(length, e.user.name,
-      e.item.name, e.what ~= 'nothing' and ' along edges that the model reads' or ''))
-  end
+  if #e.paths == 0 then print(nothing_text(run, e, length)) end
   for i, path in ipairs(e.paths) do
     print(('%3d  %10.4g  %s'):format(i, path.weight, path_text(path)))
   end

@@ -79,7 +79,7 @@ local function one(run, a, k)
     found, message = require('tinykg.data.find').id(run.data.names.users, 'user', user)
   end
   if not found then error(message .. ' (for somebody new: --new, or --likes ITEM,...)', 0) end
-  local result = require('tinykg.recommend').user(run, user, {
+  local result = require('tinykg.recommend')(run, user, {
     k = k, all = a.all, exclude = list_of(a, a.exclude, '--exclude'),
     likes = list_of(a, a.likes, '--likes')})
   if not a.json then return print_one(run, result, k) end
@@ -122,7 +122,7 @@ end
 local function many(run, a, k)
   local data = run.data
   local ids, n = users_of(data, a)
-  local recommender = require('tinykg.recommend').new(run, {
+  local recommender = require('tinykg.recommender').new(run, {
     k = k, all = a.all, exclude = list_of(a, a.exclude, '--exclude')})
   local line, some = progress.line(), math.max(256, math.floor(2 ^ 22 / k))
   local function write(file)
