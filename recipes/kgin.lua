@@ -61,6 +61,7 @@ function KGIN:explain(users, items)
   local why = tk.edges.gradient(self, {'kg', 'taken'}, users, items)
   local beta = self.users(users):matmul(self.latent.weight, {transpose_b = true}):softmax()
   why.intents = {weights = beta, relations = self.mixture:softmax()}
+  why.note = 'rows are normalized, so the edges of a node weigh against each other'
   return why
 end
 

@@ -30,8 +30,8 @@ local MEANING = {
   attention = 'attention, the share of a node that comes over an edge (known for both ends: the '
     .. 'geometric mean); a path weighs the product. It says where the model looks, not what would '
     .. 'happen without.',
-  gradient = 'gradient x edge, what the score would lose without an edge, to first order; a path '
-    .. 'weighs as its weakest edge.',
+  gradient = 'gradient x edge, what the score would lose without an edge, to first order (below '
+    .. '0: gain); a path weighs as its weakest edge.',
   plausibility = 'plausibility, exp(-distance) of a triple; a path weighs the product. It says '
     .. 'what the vectors learned of the graph; the score does not walk along it.',
   nothing = 'none of the model: an edge weighs 1 / sqrt(neighbours of one end x of the other). The '

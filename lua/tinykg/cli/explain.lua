@@ -67,9 +67,10 @@ local function nothing_text(run, e, length)
   if known.offsets[e.user.id] == known.offsets[e.user.id + 1] then
     return e.user.name .. ' has no interactions in train: no path begins there'
   end
-  return ('no path of at most %d edges leads from %s to %s%s'):format(
-    length, e.user.name, e.item.name, e.rule == 'least' and ' along edges that raise the score'
-    or e.what ~= 'nothing' and ' along edges that the model reads' or '')
+  local along = e.rule == 'least' and ' along edges on which the score depends'
+    or e.what ~= 'nothing' and ' along edges that the model reads' or ''
+  return ('no path of at most %d edges leads from %s to %s%s'):format(length, e.user.name,
+                                                                     e.item.name, along)
 end
 
 local function has_unread(paths)

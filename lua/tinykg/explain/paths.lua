@@ -24,7 +24,7 @@ end
 
 --- The best `count` paths seen; `least` is what a path must weigh to be one of them.
 local function new_best(count)
-  local best = {least = 0}
+  local best = {least = -math.huge}
   function best.add(path)
     local at = #best + 1
     while at > 1 and before(path, best[at - 1]) do at = at - 1 end
@@ -45,7 +45,7 @@ local function two_steps(u, from, avoid, join)
              weight = columns.doubles(n), sum = columns.doubles(n), next = columns.ints(n),
              read = ffi.new('bool[?]', n + 1), head = columns.ints(u.nodes),
              best = columns.doubles(u.nodes)}
-  ffi.fill(s.head, 4 * u.nodes, 0xff)
+  for v = 0, u.nodes - 1 do s.head[v], s.best[v] = -1, -math.huge end
   for p1 = u.offsets[from], u.offsets[from + 1] - 1 do
     local a, w1 = u.tails[p1], u.weight[p1]
     for p2 = u.offsets[a], (a ~= avoid and w1 == w1) and u.offsets[a + 1] - 1 or -1 do
@@ -97,8 +97,7 @@ return function(u, from, to, o)
     if i < 0 or join(s.best[x], w) < best.least then return end
     while i >= 0 do
       local weight = join(s.weight[i], w)
-      if weight > 0 and weight >= best.least and s.first[i] ~= y
-         and (o.all or read or s.read[i]) then
+      if weight >= best.least and s.first[i] ~= y and (o.all or read or s.read[i]) then
         best.add(path_of(s, i, from, x, y, to, p3, p4, weight, s.sum[i] + sum))
       end
       i = s.next[i]

@@ -109,7 +109,7 @@ local function joined(self, rule, a, b, x, y)
   local has_x, has_y = x == x, y == y
   if rule == 'least' then
     local sum = (has_x and x or 0) + (has_y and y or 0)
-    return sum > 0 and sum or NAN
+    return sum ~= 0 and sum or NAN
   end
   if has_x and has_y then return math.sqrt(x * y) end
   if has_x or has_y then return has_x and x or y end
@@ -120,8 +120,8 @@ end
 --- Rule 'product': shares. An edge weighs the geometric mean of both ways where both are given,
 --- else what is given; one that the model does not read weighs 1 / sqrt(neighbours of one end x of
 --- the other): a link between nodes that have few others says more.
---- Rule 'least': parts of the score. An edge weighs the sum of both ways; edges without, and those
---- that lower the score, are not walked.
+--- Rule 'least': parts of the score. An edge weighs the sum of both ways; edges on which the score
+--- does not depend are not walked.
 ---@param parts table[] ---@param rule string 'product' or 'least'
 ---@return Union self
 function Union:weigh(parts, rule)
