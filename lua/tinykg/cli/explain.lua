@@ -33,10 +33,15 @@ local function id_of(names, a, option)
   return id or error(message, 0)
 end
 
+--- The last part of a relation that is an address, which is what tells it from others.
+local function short(relation)
+  return relation:match('^%a+://.*[/#]([^/#]+)$') or relation
+end
+
 local function arrow(edge)
   local weight = edge.read and ' %.2g' or ''
   return (edge.inverse and '<-[%s' .. weight .. ']-' or '-[%s' .. weight .. ']->')
-    :format(edge.relation, edge.weight)
+    :format(short(edge.relation), edge.weight)
 end
 
 local function path_text(path)
@@ -51,7 +56,7 @@ end
 local function intent_text(intent)
   local parts = {}
   for i, r in ipairs(intent.relations) do
-    parts[i] = ('%s%s %.2g'):format(r.inverse and '<- ' or '', r.name, r.weight)
+    parts[i] = ('%s%s %.2g'):format(r.inverse and '<- ' or '', short(r.name), r.weight)
   end
   return ('intent %d weighs %.2g: %s, ...'):format(intent.intent, intent.weight,
                                                    table.concat(parts, ', '))
@@ -69,8 +74,8 @@ local function nothing_text(run, e, length)
   end
   local along = e.rule == 'least' and ' along edges on which the score depends'
     or e.what ~= 'nothing' and ' along edges that the model reads' or ''
-  return ('no path of at most %d edges leads from %s to %s%s'):format(length, e.user.name,
-                                                                     e.item.name, along)
+  return ('no path of at most %d edges leads from %s to %s%s')
+    :format(length, e.user.name, e.item.name, along)
 end
 
 local function has_unread(paths)
