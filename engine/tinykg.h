@@ -60,10 +60,12 @@ void tkg_memory_reset_peak(tkg_engine *engine);
  * (most used since the last reset), "free" and "total" (of the device). -1: the CPU has none. */
 double tkg_memory_device(const tkg_engine *engine, const char *what);
 
-/* Ctrl-C: while watched (1: SIGINT; 2: SIGTERM too; 0: neither), a signal sets a flag that runs look
- * at between nodes (TKG_E_INTERRUPTED). A second one, half a second later with the first unanswered,
- * ends the process as usual. tkg_interrupted: the signal's number, 0 when there was none. */
+/* Ctrl-C: while watched (1: SIGINT; 2: SIGTERM too; 0: neither), a signal sets a flag that runs
+ * look at between nodes (TKG_E_INTERRUPTED). A second one, half a second later with the first
+ * unanswered, ends the process as usual, unless it is to survive, as a prompt is.
+ * tkg_interrupted: the signal's number, 0 when there was none. */
 int tkg_interrupt_watch(int signals);
+void tkg_interrupt_survive(int on);
 int tkg_interrupted(int clear);
 
 /* ---- tensors: kept values, reference counted ---- */
@@ -126,7 +128,8 @@ int tkg_optimizer_get(const tkg_optimizer *optimizer, const char *option, double
 /* State of a parameter (slot 0, 1: m, v of Adam); made when missing. Borrowed. NULL: no such slot.
  */
 tkg_tensor *tkg_optimizer_state(tkg_optimizer *optimizer, tkg_tensor *parameter, int slot);
-int tkg_optimizer_knows(const tkg_optimizer *optimizer, const tkg_tensor *parameter); /* has state */
+int tkg_optimizer_knows(const tkg_optimizer *optimizer,
+                        const tkg_tensor *parameter); /* has state */
 int tkg_optimizer_update(tkg_optimizer *optimizer, tkg_tensor *const *parameters, int n);
 
 /* ---- steps: from tape to plan to numbers ---- */
@@ -134,7 +137,8 @@ int tkg_step_create(tkg_engine *engine, tkg_step **out);
 void tkg_step_release(tkg_step *step);
 /* bits 32|8|4|2|1, rounding 0 dither 1 stochastic 2 nearest, small (bytes), number (of the step),
  * save 0|1 (0: keep whatever backward reads, exactly), rows 0|1 (0: compute whole values where only
- * some of their rows are gathered), tiles 0|1 (0: node after node). */
+ * some of their rows are gathered), tiles 0|1 (0: node after node), check 0|1 (1: each value is
+ * looked at; the first that is not finite stops the step, before parameters are updated). */
 int tkg_step_set(tkg_step *step, const char *option, double value);
 /* loss -1: forward only. With an optimizer: forward, backward, update. Without one, gradients go
  * to tkg_tensor_gradient of each parameter. outputs[i]: a new tensor with the value of roots[i]. */

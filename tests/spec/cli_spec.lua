@@ -162,6 +162,17 @@ describe('the command line', function()
       ' --set lr=1e30 --set epochs=3 --out ' .. dir .. '/diverged', 1, 'try a smaller lr')
   end)
 
+  it('writes event files for TensorBoard', function()
+    local run = dir .. '/board'
+    assert.equal(0, (tinykg('run recipes/bpr-mf.lua --quiet --tensorboard --data ' .. data ..
+      ' --set epochs=2 --out ' .. run)))
+    local name = fixtures.names(run)[3]
+    assert.matches('^events%.out%.tfevents%.%d+%.', name)
+    for _, tag in ipairs{'train/loss', 'valid/auc', 'test/auc', 'memory/kept'} do
+      assert.is_truthy(fixtures.bytes(run .. '/' .. name):find(tag, 1, true), tag)
+    end
+  end)
+
   it('runs Lua files and lines, with the recipe\'s line in errors', function()
     local code, out = tinykg("-e 'print(tk.ones(2, 2):sum():item())'")
     assert.equal(0, code)

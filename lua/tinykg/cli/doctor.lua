@@ -5,6 +5,8 @@ local PACKAGES = {
   {'argparse', 'lua-argparse', 'the command line'},
   {'cjson', 'lua-cjson', 'run folders'},
   {'lfs', 'lua-filesystem', 'data sets and run folders'},
+  {'posix', 'lua-posix', 'batches'},
+  {'readline', 'lua-readline', 'editing at the prompt'},
 }
 
 local function first_line(command)
@@ -79,6 +81,8 @@ return function(...)
   print('  vector code    ' .. ffi.string(require('tinykg.lib').tkg__isa()))
   print('  threads        ' .. tk.threads())
   local missing = lua_modules()
+  print('  gnuplot        ' .. (first_line('gnuplot --version')
+        or 'not found; only tk.plot needs it: apt-get install gnuplot-nox'))
   if #missing > 0 then
     print('to get what is missing: apt-get install ' .. table.concat(missing, ' '))
     error('doctor: something is missing', 0)

@@ -88,7 +88,8 @@ end
 
 local function print_all(run, e, length)
   print(('%s on %s: %s and %s'):format(run.recipe.name, run.data.name, e.user.name, e.item.name))
-  print(('score %.6g, place %d of %d items, without others taken before'):format(e.score, e.rank, e.of))
+  print(('score %.6g, place %d of %d items, without others taken before')
+    :format(e.score, e.rank, e.of))
   if e.taken then print(('%s took it, %s'):format(e.user.name, TAKEN[e.taken])) end
   print('weights: ' .. e.meaning)
   if e.what ~= 'nothing' and has_unread(e.paths) then

@@ -36,7 +36,7 @@ local function rounding_of(text)
 end
 
 local function device_of(text)
-  if not (DEVICES[text] or text:match('^cuda:%d+$')) then
+  if not (DEVICES[text] or text:match('^cuda:%d+$') or text:match('^emu:%d+$')) then
     usage('--device: %s is not auto, cpu, cuda or cuda:N', text)
   end
   return text
