@@ -44,11 +44,16 @@ local function arrow(edge)
     :format(short(edge.relation), edge.weight)
 end
 
+--- A node's name; one that is a number says of what.
+local function called(node)
+  return node.name:match('^%d+$') and node.kind .. ' ' .. node.name or node.name
+end
+
 local function path_text(path)
-  local parts = {path.nodes[1].name}
+  local parts = {called(path.nodes[1])}
   for i, edge in ipairs(path.edges) do
     parts[#parts + 1] = arrow(edge)
-    parts[#parts + 1] = path.nodes[i + 1].name
+    parts[#parts + 1] = called(path.nodes[i + 1])
   end
   return table.concat(parts, ' ')
 end
@@ -70,12 +75,12 @@ local TAKEN = {train = 'in train: the model learned from it (that edge is no pat
 local function nothing_text(run, e, length)
   local known = run.data:known()
   if known.offsets[e.user.id] == known.offsets[e.user.id + 1] then
-    return e.user.name .. ' has no interactions in train: no path begins there'
+    return called(e.user) .. ' has no interactions in train: no path begins there'
   end
   local along = e.rule == 'least' and ' along edges on which the score depends'
     or e.what ~= 'nothing' and ' along edges that the model reads' or ''
   return ('no path of at most %d edges leads from %s to %s%s')
-    :format(length, e.user.name, e.item.name, along)
+    :format(length, called(e.user), called(e.item), along)
 end
 
 local function has_unread(paths)
@@ -87,10 +92,10 @@ local function has_unread(paths)
 end
 
 local function print_all(run, e, length)
-  print(('%s on %s: %s and %s'):format(run.recipe.name, run.data.name, e.user.name, e.item.name))
+  print(('%s on %s: %s and %s'):format(run.recipe.name, run.data.name, called(e.user), called(e.item)))
   print(('score %.6g, place %d of %d items, without others taken before')
     :format(e.score, e.rank, e.of))
-  if e.taken then print(('%s took it, %s'):format(e.user.name, TAKEN[e.taken])) end
+  if e.taken then print(('%s took it, %s'):format(called(e.user), TAKEN[e.taken])) end
   print('weights: ' .. e.meaning)
   if e.what ~= 'nothing' and has_unread(e.paths) then
     print('edges without a weight are not read by the model: they count ' ..
