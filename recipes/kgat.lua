@@ -89,6 +89,7 @@ function KGAT:rank(users, all)
     :matmul(all:rows(1, self.items), {transpose_b = true})
 end
 
+--- Attention, as prepare left it.
 function KGAT:explain()
   return {what = 'attention', {graph = self.graph, weights = self.pi}}
 end

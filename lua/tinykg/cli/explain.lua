@@ -92,7 +92,8 @@ local function has_unread(paths)
 end
 
 local function print_all(run, e, length)
-  print(('%s on %s: %s and %s'):format(run.recipe.name, run.data.name, called(e.user), called(e.item)))
+  print(('%s on %s: %s and %s')
+    :format(run.recipe.name, run.data.name, called(e.user), called(e.item)))
   print(('score %.6g, place %d of %d items, without others taken before')
     :format(e.score, e.rank, e.of))
   if e.taken then print(('%s took it, %s'):format(called(e.user), TAKEN[e.taken])) end
