@@ -166,7 +166,9 @@ end
 
 local late = {data = 'tinykg.data', feed = 'tinykg.feed', metrics = 'tinykg.metrics',
               recipe = 'tinykg.recipe', plot = 'tinykg.plot', attention = 'tinykg.graph.attention',
-              load = 'tinykg.store', save = 'tinykg.store'}
+              load = 'tinykg.store', save = 'tinykg.store', open = 'tinykg.run.open',
+              recommend = 'tinykg.recommend', explain = 'tinykg.explain',
+              edges = 'tinykg.explain.edges'}
 
 local names = {} -- the prompt lists them
 for name in pairs(late) do names[#names + 1] = name end

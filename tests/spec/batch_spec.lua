@@ -1,16 +1,9 @@
 -- Batches: several recipes, seeds and grid points, each in a process of its own.
 local fixtures = require 'tests.spec.fixtures'
 local json = require 'tinykg.json'
+local shell = require 'tests.spec.shell'
 
-local home = os.getenv('TINYKG_HOME') or '.'
-
-local function sh(command)
-  local pipe = io.popen(('cd %s && { %s; } 2>&1; echo $?'):format(home, command))
-  local text = pipe:read('*a')
-  pipe:close()
-  local out, code = text:match('^(.-)(%d+)\n$')
-  return tonumber(code), out
-end
+local sh = shell.sh
 
 local function read(path) return assert(json.read(path)) end
 local function exists(path) return os.execute('test -e ' .. path) == 0 end
@@ -134,22 +127,6 @@ end}
     assert.matches('to go on: tinykg run %-%-resume %-%-out ', text)
     assert.is_true(exists(out .. '/KGCN-seed1/last.safetensors'))
     assert.is_false(exists(out .. '/KGCN-seed3/config.json'))
-  end)
-
-  it('shows one table on a terminal, redrawn in place', function()
-    local pty = require('lpty').new()
-    pty:startproc('sh', '-c', ('cd %s && ./tinykg run recipes/kgcn.lua --data %s --seed 1,2,3 ' ..
-      '--set epochs=30 --set patience=0 --set batch_size=4 --out %s/live'):format(home, data, dir))
-    local seen = ''
-    while not seen:find('batch folder', 1, true) do
-      local text = pty:read(20)
-      assert(text, 'nothing more after ' .. seen)
-      seen = seen .. text
-    end
-    local redrawn = '\27%[4A\27%[J3 runs: 1 done, 1 running, 1 waiting  %d+:%d%d\r\n' ..
-      'KGCN%-seed1  done .-\r\nKGCN%-seed2  running .-epoch %d+/30 .- loss .-\r\n' ..
-      'KGCN%-seed3  waiting'
-    assert.matches(redrawn, seen)
   end)
 
   it('refuses what cannot be, before anything runs', function()
