@@ -169,9 +169,9 @@ describe('the tutorial', function()
   end
 
   it('has a recipe whose mistakes are told by their line', function()
-    mistaken('self.items(items)', 'self.items.weight',
+    mistaken('interactions(u, i, j)', 'interactions(u, self.items.weight, j)',
              'dot: f32 [1024, 32] and f32 [400, 32] do not fit: they must be equal',
-             'function Films:score')
+             'function Films:loss')
     mistaken('batch.negatives', 'batch.negative', "attempt to index field 'negative' (a nil value)")
     mistaken('self.users(batch', 'self.user(batch', "attempt to call field 'user' (a nil value)")
     mistaken('interactions(u, i, j)', 'interactions(u, i)',

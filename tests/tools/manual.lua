@@ -39,7 +39,6 @@ local optimizer = getmetatable(tk.optim.sgd())
 local names = require 'tinykg.data.names'
 
 local RUNS = {["require('tinykg.run')"] = require 'tinykg.run',
-              ["require('tinykg.run.open')"] = require 'tinykg.run.open',
               ["require('tinykg.train').run"] = require('tinykg.train').run,
               ["require('tinykg.evaluate').model"] = require('tinykg.evaluate').model}
 
@@ -73,10 +72,9 @@ local SECTIONS = {
   {'tk.metrics', 'tk.metrics.', tk.metrics,
    classes = {'metrics', 'tinykg.RankingOptions', 'tinykg.TopkOptions', 'tinykg.Csr'}},
   {'Files', 'tk.', tk, 'load save'},
-  {'Runs', 'tk.', tk, 'open recommend explain'},
-  {'Runs by their modules', '', RUNS, "require('tinykg.run') require('tinykg.run.open') " ..
-   "require('tinykg.train').run require('tinykg.evaluate').model",
-   classes = {'run/open', 'OpenRun'},
+  {'Runs', 'tk.', tk, 'open recommend explain', classes = {'run/open', 'OpenRun'}},
+  {'Runs by their modules', '', RUNS,
+   "require('tinykg.run') require('tinykg.train').run require('tinykg.evaluate').model",
    about = 'What the command line is made of, for scripts of one\'s own.'},
   {'The session', 'tk.', tk, 'seed device threads precision replay check memory'},
 }
