@@ -70,9 +70,7 @@ describe('a run that goes on', function()
     done
     wait $pid 2>/dev/null; status=$?; if [ $status != 0 ]; then cat %s.txt; fi; (exit $status)]]
 
-  local function run_with_kills(recipe, options, out)
-    local command = ('run recipes/%s.lua --data %s %s --checkpoint 0 --out %s'):format(recipe, data,
-      options, out)
+  local function kill_until_done(command, out)
     for kills = 0, 60 do
       local code, text = sh(UNTIL_SAVED:format(out, command, out, out, out))
       if code == 0 then return kills end
@@ -93,7 +91,8 @@ describe('a run that goes on', function()
       local code, text = sh(('./tinykg run recipes/%s.lua --data %s %s --out %s'):format(case[1],
         data, case[2], whole))
       assert.equal(0, code, text)
-      local kills = run_with_kills(case[1], case[2], killed)
+      local kills = kill_until_done(('run recipes/%s.lua --data %s %s --checkpoint 0 --out %s')
+        :format(case[1], data, case[2], killed), killed)
       assert.is_true(kills >= 2, 'killed only ' .. kills .. ' times')
       same_run(whole, killed)
     end)
@@ -138,6 +137,53 @@ describe('a run that goes on', function()
     code, text = sh('./tinykg run --resume --set epochs=4 --out ' .. out)
     assert.equal(0, code, text)
     same_run(whole, out)
+  end)
+
+  it('has what its model made, changed and gave up since it was built', function()
+    fixtures.write(dir .. '/holds.lua', [[
+local tk = require 'tinykg'
+local M = tk.nn.class('M')
+function M:begin_epoch(epoch)
+  self.book.epochs = (self.book.epochs or 0) + 1
+  self.cache['of.one'] = {tk.full(1 / self.book.epochs, 1)}
+  self.book.most = 1 / 0
+  if epoch > 1 then self.warm = nil end
+  return self.cache['of.one'][1]
+end
+function M:loss(b)
+  local times = self.warm and 2 or self.book.most > 9 and 1 or 3
+  return tk.loss.bce(tk.dot(self.u(b.users), self.i(b.items)) * self.cache['of.one'][1] * times,
+                     b.labels)
+end
+function M:score(u, i) return tk.dot(self.u(u), self.i(i)) end
+return tk.recipe{name = 'Holds', build = function(d)
+  return setmetatable({u = tk.nn.Embedding(d.users, 4), i = tk.nn.Embedding(d.items, 4),
+                       book = {}, cache = {}, warm = true}, M)
+end}
+]])
+    local out, whole = dir .. '/holds-more', dir .. '/holds'
+    local begin = ('./tinykg run %s/holds.lua --quiet --data %s --set batch_size=128 '):format(dir,
+      data)
+    assert.equal(0, (sh(begin .. '--set epochs=2 --out ' .. out)))
+    assert.equal(0, (sh(begin .. '--set epochs=4 --out ' .. whole)))
+    local code, text = sh('./tinykg run --resume --quiet --set epochs=4 --out ' .. out)
+    assert.equal(0, code, text)
+    same_run(whole, out)
+    local command = ('run %s/holds.lua --data %s --set batch_size=128 --set epochs=4 ' ..
+      '--checkpoint 0 --out %s/holds-killed'):format(dir, data, dir)
+    assert(kill_until_done(command, dir .. '/holds-killed') >= 1)
+    same_run(whole, dir .. '/holds-killed')
+  end)
+
+  it('has its seed, to the last digit', function()
+    local out, seed = dir .. '/seed', '1234567890123457'
+    local begin = './tinykg run recipes/bpr-mf.lua --quiet --data ' .. data .. ' --out ' .. out
+    assert.equal(0, (sh(begin .. ' --set epochs=1 --seed ' .. seed)))
+    assert.equal(0, (sh('./tinykg run --resume --quiet --set epochs=2 --out ' .. out)))
+    assert.equal(tonumber(seed), read(out .. '/summary.json').seed)
+    local code, text = sh(begin .. ' --set epochs=3 --resume --seed 1234567890123458')
+    assert.equal(1, code)
+    assert.matches('seed was ' .. seed .. ' and is 1234567890123458 now', text)
   end)
 
   it('refuses to go on as something else', function()

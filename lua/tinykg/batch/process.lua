@@ -16,8 +16,10 @@ Process.__index = Process
 
 local CHANNEL = 3
 
---- What the new process does before it becomes another program.
-local function become(argv, output, channel)
+--- What the new process does before it becomes another program. It has no end to read from: a
+--- member whose batch was killed must end at its next word, not wait for ever to be heard.
+local function become(argv, output, from, channel)
+  unistd.close(from)
   local file = fcntl.open(output, fcntl.O_WRONLY + fcntl.O_CREAT + fcntl.O_TRUNC, 420) -- 0644
   local null = fcntl.open('/dev/null', fcntl.O_RDONLY)
   if file and null then
@@ -41,9 +43,12 @@ function process.start(argv, output)
   io.stdout:flush()
   io.stderr:flush()
   local pid, message = unistd.fork()
-  if not pid then return nil, message end
-  if pid == 0 then become(argv, output, to) end
+  if pid == 0 then become(argv, output, from, to) end
   unistd.close(to)
+  if not pid then
+    unistd.close(from)
+    return nil, message
+  end
   fcntl.fcntl(from, fcntl.F_SETFL, fcntl.O_NONBLOCK)
   fcntl.fcntl(from, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
   return setmetatable({pid = pid, channel = from, rest = ''}, Process)

@@ -86,8 +86,8 @@ local function arguments_of(path)
   local set, data_set = options.texts(c.options), options.texts(c.data_options or {})
   return {recipe = {folder.has(path, 'recipe.lua') and path .. '/recipe.lua' or c.recipe_file},
           shown = c.recipe_file, data = c.data, set = set, data_set = data_set, grid = {},
-          bits = tostring(c.bits_asked or c.bits), rounding = c.rounding, seed = tostring(c.seed),
-          device = c.device, threads = tostring(c.threads),
+          bits = tostring(c.bits_asked or c.bits), rounding = c.rounding,
+          seed = ('%.0f'):format(c.seed), device = c.device, threads = tostring(c.threads),
           steps = c.steps and tostring(c.steps)}
 end
 

@@ -19,6 +19,9 @@ local FORMAT = 'tinykg checkpoint 1'
 
 -- ---- what a model holds beside parameters ----
 
+--- A key as a part of a path, between dots.
+local function part_of(key) return (tostring(key):gsub('[%%.]', {['%'] = '%25', ['.'] = '%2e'})) end
+
 local function sorted_keys(t)
   local keys = {}
   for key in pairs(t) do
@@ -36,13 +39,13 @@ end
 --- A graph is a constant, with values of its own that it makes when they are first needed.
 local function is_graph(value) return rawget(value, 'packed') and rawget(value, 'counts') end
 
---- Calls visit(path, container, key, value) for each tensor, graph and scalar within a model.
+--- Calls visit(path, value) for each tensor, graph and scalar within a model.
 local function walk(container, prefix, visit, seen)
   seen[container] = true
   for _, key in ipairs(sorted_keys(container)) do
-    local value, path = container[key], prefix .. tostring(key)
+    local value, path = container[key], prefix .. part_of(key)
     if tensor.is(value) or is_scalar(value) or type(value) == 'table' and is_graph(value) then
-      visit(path, container, key, value)
+      visit(path, value)
     elseif type(value) == 'table' and not seen[value] then
       walk(value, path .. '.', visit, seen)
     end
@@ -56,7 +59,7 @@ local function version_of(t) return tensor.is(t) and t.kept and C.tkg_tensor_ver
 ---@return table marks
 function checkpoint.baseline(model)
   local marks = {objects = setmetatable({}, {__mode = 'v'}), versions = {}, scalars = {}}
-  walk(model, '', function(path, _, _, value)
+  walk(model, '', function(path, value)
     if is_scalar(value) then marks.scalars[path] = value
     else marks.objects[path], marks.versions[path] = value, version_of(value) end
   end, {})
@@ -65,13 +68,35 @@ end
 
 local function is_parameter(t) return C.tkg_tensor_is_parameter(t.kept) ~= 0 end
 
+--- The table and the key of a path; nil where there is no such table, unless `make` makes it.
+local function place_of(model, path, make)
+  local container, key = nil, nil
+  for part in path:gmatch('[^.]+') do
+    local inner = container and rawget(container, key) or not container and model or nil
+    if type(inner) ~= 'table' then
+      if not make then return nil end
+      inner = {}
+      container[key] = inner
+    end
+    part = part:gsub('%%(%x%x)', function(code) return string.char(tonumber(code, 16)) end)
+    container, key = inner, rawget(inner, part) == nil and tonumber(part) or part
+  end
+  return container, key
+end
+
+--- What JSON has no number for is written as a list of its name.
+local function packed(x) return type(x) == 'number' and x - x ~= 0 and {tostring(x)} or x end
+local function unpacked(x) return type(x) == 'table' and tonumber(x[1]) or x end
+
 --- What it holds now that it did not then.
----@return table<string, Tensor> tensors by path, table<string, any> scalars, string? graph a path
+---@return table<string, Tensor> tensors by path, table<string, any> scalars, string[] gone paths of
+---  what it holds no longer, string? graph a path
 local function held_since(model, marks)
-  local tensors, scalars, graph = {}, {}, nil
-  walk(model, '', function(path, _, _, value)
+  local tensors, scalars, gone, found, graph = {}, {}, {}, {}, nil
+  walk(model, '', function(path, value)
+    found[path] = true
     if is_scalar(value) then
-      if value ~= marks.scalars[path] then scalars[path] = value end
+      if value ~= marks.scalars[path] then scalars[path] = packed(value) end
       return
     end
     local same = value == marks.objects[path] and version_of(value) == marks.versions[path]
@@ -81,27 +106,25 @@ local function held_since(model, marks)
       tensors[path] = value
     end
   end, {})
-  return tensors, scalars, graph
+  for _, list in ipairs{marks.scalars, marks.versions} do
+    for path in pairs(list) do
+      local container, key = place_of(model, path)
+      local elsewhere = container and rawget(container, key) ~= nil -- reached by another path
+      if not found[path] and not elsewhere then gone[#gone + 1] = path end
+    end
+  end
+  return tensors, scalars, gone, graph
 end
 
 --- Puts them back.
-local function hold(path, model, tensors, scalars)
-  local found = {}
-  walk(model, '', function(name, container, key, value)
-    if tensors[name] then found[name] = {container, key, value} end
-    if scalars[name] ~= nil then container[key] = scalars[name] end
-  end, {})
-  for name, t in pairs(tensors) do
-    local container, key = model, name
-    if found[name] then container, key = found[name][1], found[name][2]
-    elseif name:find('.', 1, true) then
-      error(('%s: the model has no place for %s'):format(path, name), 0)
-    end
-    container[key] = t
+local function hold(model, tensors, scalars, gone)
+  local function put(path, value)
+    local container, key = place_of(model, path, value ~= nil)
+    if container then container[key] = value end
   end
-  for name, value in pairs(scalars) do
-    if not name:find('.', 1, true) then model[name] = value end
-  end
+  for _, path in ipairs(gone) do put(path, nil) end
+  for path, t in pairs(tensors) do put(path, t) end
+  for path, value in pairs(scalars) do put(path, unpacked(value)) end
 end
 
 -- ---- optimizers ----
@@ -120,12 +143,12 @@ end
 
 -- ---- writing ----
 
-local function state_of(run, scalars)
+local function state_of(run, scalars, gone)
   local steps, updates = {}, {}
   for i, phase in ipairs(run.phases) do steps[i] = phase.step.number end
   for i, optimizer in ipairs(optimizers_of(run)) do updates[i] = optimizer.t end
   return {at = run.at, best = run.best, steps = steps, updates = updates, memory = run:memory(),
-          held = scalars, epoch_times = json.array(run.epoch_times),
+          held = scalars, gone = json.array(gone), epoch_times = json.array(run.epoch_times),
           eval_times = json.array(run.eval_times)}
 end
 
@@ -134,7 +157,7 @@ end
 ---@param run Run ---@param marks table of checkpoint.baseline
 ---@return boolean written
 function checkpoint.write(path, run, marks)
-  local tensors, scalars, graph = held_since(run.model, marks)
+  local tensors, scalars, gone, graph = held_since(run.model, marks)
   if graph and run.at.phase > 0 then return false end
   local all = {}
   for name, t in pairs(tensors) do all['held.' .. name] = t end
@@ -149,7 +172,7 @@ function checkpoint.write(path, run, marks)
     end
   end
   local ok, message = store.write(path, all, {format = FORMAT, recipe = run.recipe.name,
-                                              state = json.encode(state_of(run, scalars))})
+                                              state = json.encode(state_of(run, scalars, gone))})
   if not ok then error(message, 0) end
   return true
 end
@@ -193,7 +216,7 @@ function checkpoint.read(path, run)
     error(('%s: of %d phases, the recipe has %d'):format(path, #state.steps, #run.phases), 0)
   end
   take_tensors(path, run, all)
-  hold(path, run.model, held_in(all), state.held)
+  hold(run.model, held_in(all), state.held, state.gone or {})
   for i, phase in ipairs(run.phases) do phase.step.number = state.steps[i] end
   for i, optimizer in ipairs(optimizers_of(run)) do optimizer.t = state.updates[i] end
   step.draws(state.at.draws)
