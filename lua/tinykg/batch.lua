@@ -87,12 +87,6 @@ end
 
 -- ---- running them ----
 
---- Why a member failed: the message it left with, which is the last line it printed.
-local function last_words(member)
-  local said = folder.text(member.path, 'output.txt') or ''
-  return (said:match('([^\n]*)\n*$'):gsub('^tinykg: ', ''))
-end
-
 local function start(member)
   local ok, message = atomic.mkdirs(member.path)
   if ok then
@@ -109,14 +103,14 @@ end
 --- What became of a member whose process is over.
 local function finish(member, how, status)
   member.process, member.seconds = nil, clock.now() - member.started
+  local said, last = folder.said(member.path)
   if how == 'exited' and status == 0 then
-    local said = folder.text(member.path, 'output.txt') or ''
     member.state = said:find('^finished before') and 'before' or 'done'
     member.summary = folder.read(member.path, 'summary.json')
   elseif how == 'exited' and (status == 130 or status == 143) then
     member.state = 'stopped'
   elseif how == 'exited' then
-    member.message = last_words(member)
+    member.message = last:gsub('^tinykg: ', '') -- the message it left with
     local diverged = member.message:find('try a smaller lr', 1, true)
       or member.message:find(': NaN at %[') or member.message:find(': %-?infinity at %[') -- --check
     member.state = diverged and 'diverged' or 'failed'
@@ -197,7 +191,8 @@ local function open_folder(s)
   folder.write(out, 'batch.json', {
     recipe = recipes, data = folder.absolute(s.data), set = a.set, data_set = a.data_set,
     grid = a.grid, bits = a.bits, rounding = a.rounding, seed = a.seed, device = a.device,
-    threads = a.threads, steps = a.steps})
+    threads = a.threads, steps = a.steps, jobs = a.jobs, checkpoint = a.checkpoint,
+    check = a.check, tensorboard = a.tensorboard})
   return out
 end
 

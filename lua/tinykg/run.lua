@@ -20,7 +20,8 @@ local function config_of(o)
           data = folders.absolute(o.data), data_options = o.data_options, options = o.options,
           seed = o.seed, bits = o.settings.bits, rounding = o.settings.rounding,
           device = tk.device(), threads = tk.threads(), version = tk.version,
-          steps = o.settings.steps}
+          steps = o.settings.steps, checkpoint = o.settings.checkpoint, check = o.settings.check,
+          tensorboard = o.settings.tensorboard}
 end
 
 local function summary_of(o, data, result, load_s)

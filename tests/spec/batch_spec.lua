@@ -117,6 +117,42 @@ end}
     assert.matches('no such luck', fixtures.bytes(out .. '/Crash-seed2/output.txt'))
   end)
 
+  it('does not mind how much a member prints', function()
+    fixtures.write(dir .. '/wordy.lua', [[
+local tk = require 'tinykg'
+local M = tk.nn.class('M')
+function M:loss()
+  for _ = 1, 100 do io.write(('x'):rep(2e5), '\n') end
+  error('enough')
+end
+M.score = M.loss
+return tk.recipe{name = 'Wordy', build = function(d)
+  return setmetatable({u = tk.nn.Embedding(d.users, 4)}, M)
+end}
+]])
+    local code, text = sh(('timeout -k 1 20 ./tinykg run %s/wordy.lua --data %s --seed 1,2 ' ..
+      '--out %s/wordy'):format(dir, data, dir))
+    assert.equal(1, code, text)
+    assert.equal(2, select(2, text:gsub('%-seed%d +failed [^\n]-wordy%.lua:5: enough\n', '')), text)
+  end)
+
+  it('that is killed takes its members along', function()
+    local code, text = sh(([[
+      ./tinykg run recipes/bpr-mf.lua --data %s --seed 1,2 --jobs 2 --threads 1 --out %s \
+        --set epochs=100000 --set patience=0 --set batch_size=16 --set lr=1e-9 >/dev/null & pid=$!
+      until [ -e %s/BPR-MF-seed1/best.safetensors ] && [ -e %s/BPR-MF-seed2/best.safetensors ]; do
+        sleep 0.05
+      done
+      members=$(cat /proc/$pid/task/$pid/children); kill -9 $pid; wait $pid 2>/dev/null
+      for m in $members; do
+        n=0; while kill -0 $m 2>/dev/null && [ $n -lt 60 ]; do sleep 0.05; n=$((n + 1)); done
+        kill -9 $m 2>/dev/null && echo $m still runs
+      done
+      true]]):format(data, dir .. '/taken', dir .. '/taken', dir .. '/taken'))
+    assert.equal(0, code)
+    assert.not_matches('still runs', text)
+  end)
+
   it('stops as a whole on Ctrl-C and goes on later', function()
     local out = dir .. '/stopped'
     local code, text = sh('timeout --preserve-status -s INT 1 ./tinykg run recipes/kgcn.lua ' ..

@@ -140,6 +140,15 @@ describe('the command line', function()
     for _, tag in ipairs{'train/loss', 'valid/auc', 'test/auc', 'memory/kept'} do
       assert.is_truthy(fixtures.bytes(run .. '/' .. name):find(tag, 1, true), tag)
     end
+    local function boards(folder)
+      return select(2, table.concat(fixtures.names(folder), ' '):gsub('tfevents', ''))
+    end
+    assert.equal(0, (tinykg('run --resume --quiet --set epochs=3 --out ' .. run))) -- known there
+    assert.equal(2, boards(run))
+    assert.equal(0, (tinykg('run recipes/bpr-mf.lua --quiet --tensorboard --data ' .. data ..
+      ' --set epochs=1 --out ' .. run))) -- another run: another curve
+    assert.equal(1, boards(run))
+    assert.equal(2, boards(run .. '/previous'))
   end)
 
   it('runs Lua files and lines, with the recipe\'s line in errors', function()

@@ -186,6 +186,19 @@ end}
     assert.matches('seed was ' .. seed .. ' and is 1234567890123458 now', text)
   end)
 
+  it('given fewer epochs than it has begun, ends with the best parameters', function()
+    local out = dir .. '/fewer'
+    sh(([[./tinykg run recipes/bpr-mf.lua --quiet --data %s --set epochs=9 --set batch_size=1 \
+            --set lr=0.05 --out %s & pid=$!
+          until [ -e %s/best.safetensors ]; do sleep 0.01; done
+          sleep 0.1; kill -TERM $pid; wait $pid]]):format(data, out, out))
+    local code, text = sh('./tinykg run --resume --set epochs=1 --out ' .. out)
+    assert.equal(0, code, text)
+    assert.matches('going on in epoch 2, step %d', text)
+    local measured = json.decode(shell.prints('eval --json ' .. out))
+    assert.same(measured.metrics, read(out .. '/summary.json').test)
+  end)
+
   it('refuses to go on as something else', function()
     local out = dir .. '/else'
     local begin = './tinykg run recipes/bpr-mf.lua --quiet --data ' .. data

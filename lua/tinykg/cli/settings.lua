@@ -88,7 +88,8 @@ local function arguments_of(path)
           shown = c.recipe_file, data = c.data, set = set, data_set = data_set, grid = {},
           bits = tostring(c.bits_asked or c.bits), rounding = c.rounding,
           seed = ('%.0f'):format(c.seed), device = c.device, threads = tostring(c.threads),
-          steps = c.steps and tostring(c.steps)}
+          steps = c.steps and tostring(c.steps), check = c.check, tensorboard = c.tensorboard,
+          checkpoint = c.checkpoint and tostring(c.checkpoint / 60)}
 end
 
 --- Fills in what was not given.

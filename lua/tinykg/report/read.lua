@@ -1,5 +1,6 @@
 --- Run folders as a report needs them: what is there, and notes about what is not.
 local lfs = require 'lfs'
+local of_run = require 'tinykg.run.folder'
 local json = require 'tinykg.json'
 
 local read = {}
@@ -74,13 +75,6 @@ local function is_kept(kept)
   return true
 end
 
-local function text_of(path)
-  local file = io.open(path, 'rb')
-  local text = file and file:read('*a')
-  if file then file:close() end
-  return text
-end
-
 local function record_of(line)
   local record = json.decode(line)
   record = type(record) == 'table' and without_null(record)
@@ -91,7 +85,7 @@ end
 --- The records of log.jsonl. An epoch that a resumed run did again counts as it went last; a line
 --- that is cut, as a killed run may leave it, is noted.
 local function read_log(folder, notes)
-  local text = text_of(folder .. '/log.jsonl')
+  local text = of_run.text(folder, 'log.jsonl')
   if not text then
     notes[#notes + 1] = 'no log.jsonl'
     return {}
@@ -108,17 +102,14 @@ local function read_log(folder, notes)
   return log
 end
 
-local MOST_OF_OUTPUT = 4000
-
 --- Why a run has no summary, as far as what it printed says: the message of a failed run is its
 --- last line.
 local function explain(run)
-  local output = text_of(run.folder .. '/output.txt') or ''
-  local last = output:match('([^\n]*)\n*$'):match('^tinykg: (.*)')
+  local output, line, whole = of_run.said(run.folder)
+  local last = line:match('^tinykg: (.*)')
   run.state = 'unfinished'
   if last and last ~= 'interrupted' then run.state, run.failure = 'failed', last end
-  if #output > MOST_OF_OUTPUT then output = '...' .. output:sub(-MOST_OF_OUTPUT) end
-  run.output = output ~= '' and output or nil
+  run.output = output ~= '' and (whole and '' or '...') .. output or nil
 end
 
 --- One run. A config.json that cannot be read is an error: nothing can be said of such a run.

@@ -32,6 +32,20 @@ function folder.text(path, name)
   return text
 end
 
+local MOST_SAID = 4000
+
+--- The end of what a member of a batch printed, which may be any amount, and its last line.
+---@return string text ---@return string line ---@return boolean whole whether that is all
+function folder.said(path)
+  local file = io.open(path .. '/output.txt', 'rb')
+  if not file then return '', '', true end
+  local size = file:seek('end')
+  file:seek('set', math.max(0, size - MOST_SAID))
+  local text = file:read('*a')
+  file:close()
+  return text, ('\n' .. text):match('.*\n([^\n]+)') or '', size <= MOST_SAID
+end
+
 function folder.write_text(path, name, text) must(atomic.write(path .. '/' .. name, text)) end
 
 function folder.write(path, name, value)
@@ -52,15 +66,22 @@ function folder.config(path)
   return config
 end
 
+--- All of FILES, and the event files that are there: TensorBoard takes a folder's for one run's.
+local function files_of(path)
+  local list = {unpack(FILES)}
+  for name in lfs.dir(path) do
+    if name:find('tfevents', 1, true) then list[#list + 1] = name end
+  end
+  return list
+end
+
 --- What an earlier run left there goes to previous/: nothing of it is read as this run's.
 local function set_aside(path)
   if not folder.has(path, 'config.json') then return end
   local aside = path .. '/previous'
   must(atomic.mkdirs(aside))
-  for _, name in ipairs(FILES) do
-    os.remove(aside .. '/' .. name)
-    os.rename(path .. '/' .. name, aside .. '/' .. name)
-  end
+  for _, name in ipairs(files_of(aside)) do os.remove(aside .. '/' .. name) end
+  for _, name in ipairs(files_of(path)) do os.rename(path .. '/' .. name, aside .. '/' .. name) end
 end
 
 --- Makes the folder ready for a new run.
