@@ -5,6 +5,7 @@
 
 #include "error.h"
 #include "infer.h"
+#include "moments.h"
 
 /* f32 is expected unless the op's letter says ids, codes or (sign) a mask. */
 static int check_types(const tkg_infer *s) {
@@ -18,6 +19,7 @@ static int check_types(const tkg_infer *s) {
                                           : reads == 'k' ? TKG_CODES
                                                          : TKG_F32;
     if (dtype == wanted || (reads == 's' && dtype == TKG_MASK)) continue;
+    if (op == TKG_OP_ADAM8 && k == 2 && dtype == TKG_I32) continue;
     if (reads == 'q' && dtype == TKG_CODES) continue;
     if (any && reads != 'i' && dtype == TKG_I32) continue;
     return tkg__fail(TKG_E_DTYPE, "%s: input %d is %s, expected %s", tkg__name_of(s), k + 1,
@@ -303,6 +305,18 @@ static int update(tkg_infer *s) {
   return TKG_OK;
 }
 
+static int update8(tkg_infer *s) {
+  const tkg_node *p = s->in[0];
+  const tkg_moments state = tkg__moments_of(tkg__count(p), tkg__cols(p));
+  tkg__set_shape(s->out, p);
+  if (!tkg__same_shape(p, s->in[1])) return tkg__misfit(s, 0, 1, "they must be equal");
+  if (tkg__count(s->in[2]) != state.words)
+    return tkg__misfit(s, 0, 2, "codes of two elements are an int32");
+  if (tkg__count(s->in[3]) != 2 * state.blocks)
+    return tkg__misfit(s, 0, 3, "a block has two scales");
+  return TKG_OK;
+}
+
 static int transpose(tkg_infer *s) {
   if (s->in[0]->rank != 2) return tkg__unfit(s, 0, "a matrix is needed");
   tkg__set_matrix(s->out, s->in[0]->shape[1], s->in[0]->shape[0]);
@@ -376,6 +390,8 @@ static int by_op(tkg_infer *s) {
   case TKG_OP_ADAM:
   case TKG_OP_ADAGRAD:
     return update(s);
+  case TKG_OP_ADAM8:
+    return update8(s);
   default:
     return tkg__infer_graph(s);
   }

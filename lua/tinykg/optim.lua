@@ -60,7 +60,7 @@ end
 
 function Optimizer.__index(self, key)
   if methods[key] then return methods[key] end
-  if key == 'lr' or key == 't' then return get(self, key) end
+  if key == 'lr' or key == 't' or key == 'bits' then return get(self, key) end
 end
 
 function Optimizer.__newindex(self, key, value)
@@ -105,7 +105,7 @@ end
 --- Kingma & Ba 2015. weight_decay is L2, added to the gradient.
 ---@param options? {lr: number, betas: number[], eps: number, weight_decay: number} lr .001
 function optim.adam(options)
-  return create('adam', options, 'lr betas eps weight_decay')
+  return create('adam', options, 'lr betas eps weight_decay bits')
 end
 
 --- Duchi et al. 2011. ---@param options? {lr: number, eps: number, weight_decay: number} lr .01
