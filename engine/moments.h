@@ -7,23 +7,24 @@
  * F(q) is the float whose bits are those of 1 plus 2^20 q: 8 steps from a power of two to the next.
  *
  *   m = M / (F(127) - 1) (F(q) - 1), q in 0..127, and a sign     M = largest |m| of the block
- *   v = V / F(255) F(q), q in 0..255                             V = largest v
+ *   v = V / F(127) F(q), q in -128..127                          V = largest v
  *
- * So m goes down to zero in even steps of 2^-19 M, and v has 32 octaves below V but no zero: what
- * has an m never meets a root of zero, which would make a huge step of it.
+ * So m goes down to zero, by even steps of 2^-19 M at last, and v 32 octaves down from V but not to
+ * zero: m over the root of a v that was rounded to zero would be a huge step.
  *
  * Rounding. An update moves v by a thousandth, far less than the step to the next code: rounded to
  * the nearest, most codes would never move. So noise is added below the last bit that is kept, and
  * the rest cut off: on average m and v are right, and with them the running means they stand for.
  *
- * Blocks. A block is a row of the parameter where rows have 16 to 256 numbers, otherwise 64 numbers
+ * Blocks. A block is a row of the parameter where rows have 32 to 256 numbers, otherwise 64 numbers
  * of the flat array. Rows of an embedding table differ by orders of magnitude in how often they get
  * a gradient. Each has a scale of its own, so a busy row costs a rare one no precision, and a row
- * without a gradient keeps its codes, bit by bit, while its scale decays.
+ * without a gradient keeps its codes, bit by bit, while its scale decays. (Narrower rows share one:
+ * 8 bytes a row would be felt, in memory and in time.)
  *
- * State tensors: both codes of an element in 16 bits (m in the lower byte, its sign on top there; v
- * in the upper), two elements an int32; then f32 [blocks, 2]: M / (F(127) - 1) and V / F(255).
- * Zeros stand for m = v = 0.
+ * State tensors: both codes of an element in 16 bits (m's in the lower 7, then its sign; v's in the
+ * upper 8), two elements an int32; then f32 [blocks, 2]: M / (F(127) - 1) and V / F(127). Zeros
+ * stand for m = v = 0.
  *
  * Noise. Element c of block b uses number c % 8 of Philox block b ceil(length / 16) + c / 16, taken
  * from 65535 if c % 16 >= 8, for both moments. The Philox step is the number of the update, so that
@@ -39,8 +40,9 @@ enum {
   TKG_MOMENTS_STREAM = 1 << 23,
   TKG__FLOAT_ONE = 0x3f800000 /* bits of 1.0f */
 };
-#define TKG_FIRST_TOP 61439.0F       /* F(127) - 1 = 15/8 2^15 - 1 */
-#define TKG_SECOND_TOP 4026531840.0F /* F(255) = 15/8 2^31 */
+#define TKG_FIRST_TOP 61439.0F    /* F(127) - 1 */
+#define TKG_SECOND_TOP 61440.0F   /* F(127) = 15/8 2^15 */
+#define TKG_SECOND_LEAST 0x1p-16F /* F(-128) */
 
 typedef struct tkg_moments {
   int64_t length, blocks; /* of a parameter's blocks; the last one may be shorter */
@@ -50,7 +52,7 @@ typedef struct tkg_moments {
 
 static inline tkg_moments tkg__moments_of(int64_t count, int64_t cols) {
   tkg_moments s;
-  s.length = cols >= 16 && cols <= 256 ? cols : 64;
+  s.length = cols >= 32 && cols <= 256 ? cols : 64;
   s.blocks = (count + s.length - 1) / s.length;
   s.words = (count + 1) / 2;
   s.draws = (s.length + 15) / 16;
@@ -60,32 +62,32 @@ static inline tkg_moments tkg__moments_of(int64_t count, int64_t cols) {
 /* A block's scale, and what its moments are multiplied with to be in units of it. Where the largest
  * is next to nothing the block is zero: nothing is divided by a subnormal number. */
 static inline float tkg__moments_scale(float largest, float top) {
-  return largest > 1e-30F ? largest * (1.0F / top) : 0.0F;
+  return largest > 1e-33F ? largest * (1.0F / top) : 0.0F;
 }
 static inline float tkg__moments_units(float largest, float top) {
-  return largest > 1e-30F ? top / largest : 0.0F;
+  return largest > 1e-33F ? top / largest : 0.0F;
 }
 
-/* 16 bits of noise as the middle of what they stand for, in units of 2^-20 of a code's step. */
-static inline uint32_t tkg__moments_noise(uint32_t bits) { return bits << 4 | 8; }
-
-static inline uint32_t tkg__moments_code(float x, uint32_t noise, uint32_t top) {
-  uint32_t q = (tkg__float_bits(x) - TKG__FLOAT_ONE + noise) >> 20;
-  return q < top ? q : top;
+/* What is added to the bits of a number in units before they are cut off: 16 bits of noise, each as
+ * the middle of what it stands for, less the bits of 1. It is at least 8 and at most 2^20 - 8 of
+ * the 2^20 from code to code, so rounding in the last bits of a float moves no code up or down. */
+static inline uint32_t tkg__moments_noise(uint32_t bits) {
+  return (bits << 4) + 8 - TKG__FLOAT_ONE;
 }
 
-/* Codes of moments in units, and back. An infinity gets the largest code; NaN gets some code. */
-static inline uint32_t tkg__moments_encode(float m, float v, uint32_t noise) {
-  uint32_t first = tkg__moments_code(fabsf(m) + 1.0F, noise, 127);
-  uint32_t second = tkg__moments_code(v > 1.0F ? v : 1.0F, noise, 255);
-  return second << 8 | (uint32_t)(m < 0.0F) << 7 | first;
+/* Codes of moments in units, and back. Of what is not finite they are arbitrary. */
+static inline int16_t tkg__moments_encode(float m, float v, uint32_t noise) {
+  uint32_t first = (tkg__float_bits(fabsf(m) + 1.0F) + noise) >> 20;
+  v = v > TKG_SECOND_LEAST ? v : TKG_SECOND_LEAST;
+  uint32_t second = (tkg__float_bits(v) + noise) >> 12 & 0xff00u;
+  return (int16_t)(second | (tkg__float_bits(m) >> 24 & 128u) | first);
 }
-static inline float tkg__moments_first(uint32_t codes) {
-  float size = tkg__bits_float(TKG__FLOAT_ONE + ((codes & 127) << 20)) - 1.0F;
-  return tkg__bits_float(tkg__float_bits(size) | (codes & 128) << 24);
+static inline float tkg__moments_first(int16_t codes) {
+  float size = tkg__bits_float(TKG__FLOAT_ONE + ((codes & 127u) << 20)) - 1.0F;
+  return tkg__bits_float(tkg__float_bits(size) | (codes & 128u) << 24);
 }
-static inline float tkg__moments_second(uint32_t codes) {
-  return tkg__bits_float(TKG__FLOAT_ONE + (codes >> 8 << 20));
+static inline float tkg__moments_second(int16_t codes) {
+  return tkg__bits_float(TKG__FLOAT_ONE + (((uint32_t)codes & ~255u) << 12));
 }
 
 #endif

@@ -16,11 +16,17 @@ struct adam {
     rate = run->rate;
     scale = run->scale;
   }
-  __device__ __forceinline__ float step(float p, float g, float *m, float *v) const {
+  /* m and v come multiplied by their betas. */
+  __device__ __forceinline__ float advance(float p, float g, float *m, float *v) const {
     const float gradient = g + decay * p;
-    *m = beta1 * *m + rest1 * gradient;
-    *v = beta2 * *v + rest2 * (gradient * gradient);
+    *m = *m + rest1 * gradient;
+    *v = *v + rest2 * (gradient * gradient);
     return p - rate * *m / (sqrtf(*v) * scale + eps);
+  }
+  __device__ __forceinline__ float step(float p, float g, float *m, float *v) const {
+    *m = beta1 * *m;
+    *v = beta2 * *v;
+    return advance(p, g, m, v);
   }
 };
 

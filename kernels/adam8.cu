@@ -11,51 +11,51 @@
 struct adam8_arrays {
   float *p;
   const float *g;
-  uint16_t *codes;
+  int16_t *codes;
   float *scales;
   int64_t n;
   bool whole; /* a lane's elements begin at 16 bytes in each array */
 };
 
-static __device__ __forceinline__ void load_codes(const uint16_t *from, bool whole, int count,
-                                                  uint32_t codes[EIGHT]) {
+static __device__ __forceinline__ void load_codes(const int16_t *from, bool whole, int count,
+                                                  int16_t codes[EIGHT]) {
   uint4 four = make_uint4(0, 0, 0, 0);
   if (whole) four = *reinterpret_cast<const uint4 *>(from);
   const uint32_t words[4] = {four.x, four.y, four.z, four.w};
   TKG_UNROLL
   for (int k = 0; k < EIGHT; k++)
-    codes[k] = whole ? words[k / 2] >> 16 * (k % 2) & 0xffffu : k < count ? from[k] : 0u;
+    codes[k] = whole ? (int16_t)(words[k / 2] >> 16 * (k % 2)) : k < count ? from[k] : (int16_t)0;
 }
 
-static __device__ __forceinline__ void store_codes(uint16_t *to, bool whole, int count,
-                                                   const uint32_t codes[EIGHT]) {
-  if (whole) {
-    *reinterpret_cast<uint4 *>(to) =
-        make_uint4(codes[0] | codes[1] << 16, codes[2] | codes[3] << 16, codes[4] | codes[5] << 16,
-                   codes[6] | codes[7] << 16);
-    return;
-  }
+static __device__ __forceinline__ void store_codes(int16_t *to, bool whole, int count,
+                                                   const int16_t codes[EIGHT]) {
+  uint32_t words[4];
+  TKG_UNROLL
+  for (int k = 0; k < EIGHT; k += 2)
+    words[k / 2] = (uint16_t)codes[k] | (uint32_t)(uint16_t)codes[k + 1] << 16;
+  if (whole) *reinterpret_cast<uint4 *>(to) = make_uint4(words[0], words[1], words[2], words[3]);
   TKG_UNROLL
   for (int k = 0; k < EIGHT; k++)
-    if (k < count) to[k] = (uint16_t)codes[k];
+    if (!whole && k < count) to[k] = codes[k];
 }
 
-/* The lane's eight elements from `at` on, the first `count` of which there are: p is updated, m and
- * v become the new moments, `codes` are the old ones'. */
+/* A lane's elements from `at` on, the first `count` of which there are: p is updated, m and v
+ * become the new moments. */
 static __device__ __forceinline__ void update_eight(const adam8_arrays &x, int64_t at, int count,
-                                                    bool whole, const float scales[2],
+                                                    bool whole, const float *scales,
                                                     const adam &rule, float m[EIGHT],
                                                     float v[EIGHT]) {
+  const float decayed_m = rule.beta1 * scales[0], decayed_v = rule.beta2 * scales[1];
   float p[EIGHT], g[EIGHT];
-  uint32_t codes[EIGHT];
+  int16_t codes[EIGHT];
   load_eight(x.p + at, whole, count, p);
   load_eight(x.g + at, whole, count, g);
   load_codes(x.codes + at, whole, count, codes);
   TKG_UNROLL
   for (int k = 0; k < EIGHT; k++) {
-    m[k] = tkg__moments_first(codes[k]) * scales[0];
-    v[k] = tkg__moments_second(codes[k]) * scales[1];
-    p[k] = rule.step(p[k], g[k], &m[k], &v[k]);
+    m[k] = tkg__moments_first(codes[k]) * decayed_m;
+    v[k] = tkg__moments_second(codes[k]) * decayed_v;
+    p[k] = rule.advance(p[k], g[k], &m[k], &v[k]);
   }
   store_eight(x.p + at, whole, count, p);
 }
@@ -74,7 +74,7 @@ static __device__ __forceinline__ void encode_eight(const adam8_arrays &x, int64
                                                     const uint32_t words[4], uint32_t flip) {
   const float units_m = tkg__moments_units(largest[0], TKG_FIRST_TOP);
   const float units_v = tkg__moments_units(largest[1], TKG_SECOND_TOP);
-  uint32_t codes[EIGHT];
+  int16_t codes[EIGHT];
   TKG_UNROLL
   for (int k = 0; k < EIGHT; k++)
     codes[k] = tkg__moments_encode(m[k] * units_m, v[k] * units_v,
@@ -94,12 +94,8 @@ static __global__ void adam8_kernel(tkg_moments s, adam8_arrays x, int width, ad
     const bool exists = b < s.blocks && left > 0;
     const int count = !exists ? 0 : left < EIGHT ? (int)left : EIGHT;
     const bool whole = x.whole && count == EIGHT;
-    float m[EIGHT] = {}, v[EIGHT] = {}, scales[2] = {0, 0};
-    if (exists) {
-      scales[0] = x.scales[2 * b];
-      scales[1] = x.scales[2 * b + 1];
-      update_eight(x, at, count, whole, scales, rule, m, v);
-    }
+    float m[EIGHT] = {}, v[EIGHT] = {};
+    if (exists) update_eight(x, at, count, whole, x.scales + 2 * b, rule, m, v);
     const float largest[2] = {largest_of(m, count, width), largest_of(v, count, width)};
     if (!exists) continue;
     uint32_t words[4];
@@ -121,7 +117,7 @@ static int adam8_run(const tkg_call *c, cudaStream_t stream) {
   const int status = adam_of(c, &a);
   x.p = static_cast<float *>(c->data[0]);
   x.g = tkg_in<float>(c, 1);
-  x.codes = static_cast<uint16_t *>(c->data[2]);
+  x.codes = static_cast<int16_t *>(c->data[2]);
   x.scales = static_cast<float *>(c->data[3]);
   x.n = tkg__count(c->node);
   x.whole = s.length % EIGHT == 0 && tkg_by_four(x.p, 0) && tkg_by_four(x.g, 0) &&

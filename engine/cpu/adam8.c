@@ -41,18 +41,16 @@ static void draw(const tkg_run_context *c, int64_t first, int64_t draws, span *w
 }
 
 /* Kingma and Ba 2015, algorithm 1, on a block: m and v from their codes. */
-static void update(float *restrict p, const float *restrict g, const uint16_t *restrict codes,
+static void update(float *restrict p, const float *restrict g, const int16_t *restrict codes,
                    int64_t n, const float scales[2], const adam a, float *restrict m,
                    float *restrict v, float largest[2]) {
-  const float scale_m = scales[0], scale_v = scales[1];
+  const float decayed_m = a.beta1 * scales[0], decayed_v = a.beta2 * scales[1];
   float most_m = 0, most_v = 0;
 #pragma omp simd reduction(max : most_m, most_v)
   for (int64_t i = 0; i < n; i++) {
     float gradient = g[i] + a.decay * p[i];
-    float old_m = tkg__moments_first(codes[i]) * scale_m;
-    float old_v = tkg__moments_second(codes[i]) * scale_v;
-    m[i] = a.beta1 * old_m + a.rest1 * gradient;
-    v[i] = a.beta2 * old_v + a.rest2 * (gradient * gradient);
+    m[i] = tkg__moments_first(codes[i]) * decayed_m + a.rest1 * gradient;
+    v[i] = tkg__moments_second(codes[i]) * decayed_v + a.rest2 * (gradient * gradient);
     p[i] -= a.rate * m[i] / (sqrtf(v[i]) * a.scale + a.eps);
     float size = fabsf(m[i]);
     most_m = size > most_m ? size : most_m;
@@ -63,12 +61,12 @@ static void update(float *restrict p, const float *restrict g, const uint16_t *r
 }
 
 static void encode(const float *restrict m, const float *restrict v, const uint32_t *restrict noise,
-                   int64_t n, const float largest[2], uint16_t *restrict codes) {
+                   int64_t n, const float largest[2], int16_t *restrict codes) {
   const float units_m = tkg__moments_units(largest[0], TKG_FIRST_TOP);
   const float units_v = tkg__moments_units(largest[1], TKG_SECOND_TOP);
 #pragma omp simd
   for (int64_t i = 0; i < n; i++)
-    codes[i] = (uint16_t)tkg__moments_encode(m[i] * units_m, v[i] * units_v, noise[i]);
+    codes[i] = tkg__moments_encode(m[i] * units_m, v[i] * units_v, noise[i]);
 }
 
 /* All blocks are updated before the first is encoded: codes wait for the last root of a block. */
@@ -78,7 +76,7 @@ static void update_span(const tkg_call *c, const tkg_moments *s, int64_t block, 
   const int64_t n = blocks * length < left ? blocks * length : left;
   float *p = (float *)c->data[0] + at, *scales = (float *)c->data[3] + 2 * block;
   const float *g = (const float *)c->data[1] + at;
-  uint16_t *codes = (uint16_t *)c->data[2] + at;
+  int16_t *codes = (int16_t *)c->data[2] + at;
   draw(c->context, block * s->draws, blocks * s->draws, w);
   for (int64_t b = 0, i = 0; b < blocks; b++, i += length)
     update(p + i, g + i, codes + i, n - i < length ? n - i : length, scales + 2 * b, a, w->m + i,
