@@ -128,6 +128,9 @@ function Recipe:complete(given)
       end
     end
   end
+  if o.optimizer_bits ~= 32 and o.optimizer_bits ~= 8 then
+    error(string.format('option optimizer_bits: %s is not 32 or 8', o.optimizer_bits), 0)
+  end
   for name, least in pairs(WHOLE) do
     local value = o[name]
     if type(value) == 'number' and (value % 1 ~= 0 or value < least) then

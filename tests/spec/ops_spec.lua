@@ -581,6 +581,7 @@ describe('op', function()
       sample_neighbors = 'ops_sampling_spec', sample_negatives = 'ops_sampling_spec',
       sample_tails = 'ops_sampling_spec',
       sgd = 'ops_training_spec', adam = 'ops_training_spec', adagrad = 'ops_training_spec',
+      adam8 = 'ops_adam8_spec',
     }
     for op = 0, C.tkg_op_count() - 1 do
       local name = ffi.string(C.tkg_op_name(op))
