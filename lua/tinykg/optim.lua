@@ -12,6 +12,8 @@ function optim.register(t) parameters[t] = true end
 
 ---@class Optimizer
 ---@field lr number learning rate; may be set at any time
+---@field t number updates made
+---@field bits number of Adam's state: 32 or 8
 local Optimizer = {}
 local methods = {}
 
@@ -102,8 +104,13 @@ function optim.sgd(options)
   return create('sgd', options, 'lr momentum weight_decay')
 end
 
---- Kingma & Ba 2015. weight_decay is L2, added to the gradient.
----@param options? {lr: number, betas: number[], eps: number, weight_decay: number} lr .001
+--- Kingma & Ba 2015. weight_decay is L2, added to the gradient. With bits = 8 the moments of
+--- parameters of 4,096 elements or more take a quarter of the memory: block-wise as Dettmers et al.
+--- (8-bit Optimizers via Block-wise Quantization, ICLR 2022), in codes that are floats of 8 bits
+--- relative to the largest of their row, rounded up or down at random such that they are right on
+--- average. optimizer:state(parameter) is then {codes, int32 [ceil(n / 2)]; scales, [blocks, 2]}.
+---@param options? {lr: number, betas: number[], eps: number, weight_decay: number, bits: 32|8}
+--- lr .001, bits 32
 function optim.adam(options)
   return create('adam', options, 'lr betas eps weight_decay bits')
 end
