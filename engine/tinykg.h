@@ -60,9 +60,12 @@ void tkg_memory_reset_peak(tkg_engine *engine);
  * (most used since the last reset), "free" and "total" (of the device). -1: the CPU has none. */
 double tkg_memory_device(const tkg_engine *engine, const char *what);
 
-/* Ctrl-C: while watched, SIGINT sets a flag that runs look at between nodes (TKG_E_INTERRUPTED).
- * A second SIGINT, half a second later with the first unanswered, ends the process as usual. */
-int tkg_interrupt_watch(int on);
+/* Ctrl-C: while watched (1: SIGINT; 2: SIGTERM too; 0: neither), a signal sets a flag that runs
+ * look at between nodes (TKG_E_INTERRUPTED). A second one, half a second later with the first
+ * unanswered, ends the process as usual, unless it is to survive, as a prompt is.
+ * tkg_interrupted: the signal's number, 0 when there was none. */
+int tkg_interrupt_watch(int signals);
+void tkg_interrupt_survive(int on);
 int tkg_interrupted(int clear);
 
 /* ---- tensors: kept values, reference counted ---- */
@@ -84,6 +87,7 @@ int tkg_tensor_normal(tkg_tensor *tensor, double mean, double deviation, uint32_
 void tkg_tensor_set_parameter(tkg_tensor *tensor, int wanted); /* gradient wanted; kind follows */
 int tkg_tensor_is_parameter(const tkg_tensor *tensor);
 tkg_tensor *tkg_tensor_gradient(tkg_tensor *tensor); /* a new reference, or NULL */
+double tkg_tensor_version(const tkg_tensor *tensor); /* another one whenever its numbers change */
 int tkg_shuffle(int32_t *ids, int64_t n, uint64_t seed, uint32_t epoch, uint32_t stream);
 
 /* ---- tape: values recorded, not computed ---- */
@@ -125,6 +129,8 @@ int tkg_optimizer_get(const tkg_optimizer *optimizer, const char *option, double
  * With "bits" 8 a parameter of 4096 elements or more has codes of both, as int32, and their scales
  * (moments.h). */
 tkg_tensor *tkg_optimizer_state(tkg_optimizer *optimizer, tkg_tensor *parameter, int slot);
+int tkg_optimizer_knows(const tkg_optimizer *optimizer,
+                        const tkg_tensor *parameter); /* has state */
 int tkg_optimizer_update(tkg_optimizer *optimizer, tkg_tensor *const *parameters, int n);
 
 /* ---- steps: from tape to plan to numbers ---- */
@@ -132,7 +138,8 @@ int tkg_step_create(tkg_engine *engine, tkg_step **out);
 void tkg_step_release(tkg_step *step);
 /* bits 32|8|4|2|1, rounding 0 dither 1 stochastic 2 nearest, small (bytes), number (of the step),
  * save 0|1 (0: keep whatever backward reads, exactly), rows 0|1 (0: compute whole values where only
- * some of their rows are gathered), tiles 0|1 (0: node after node). */
+ * some of their rows are gathered), tiles 0|1 (0: node after node), check 0|1 (1: each value is
+ * looked at; the first that is not finite stops the step, before parameters are updated). */
 int tkg_step_set(tkg_step *step, const char *option, double value);
 /* loss -1: forward only. With an optimizer: forward, backward, update. Without one, gradients go
  * to tkg_tensor_gradient of each parameter. outputs[i]: a new tensor with the value of roots[i]. */

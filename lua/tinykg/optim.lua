@@ -8,14 +8,15 @@ local check = session.check
 local optim = {}
 local parameters = setmetatable({}, {__mode = 'k'}) -- every parameter made, while it lives
 
+--- From here on update() looks for a gradient of this tensor, too.
 function optim.register(t) parameters[t] = true end
 
 ---@class Optimizer
 ---@field lr number learning rate; may be set at any time
 ---@field t number updates made
 ---@field bits number of Adam's state: 32 or 8
-local Optimizer = {}
 local methods = {}
+local Optimizer = {__methods = methods, __fields = {'lr', 't', 'bits'}} -- for the prompt's lists
 
 local number = ffi.new('double[1]')
 
@@ -60,6 +61,10 @@ function methods:state(parameter)
   end
 end
 
+--- Whether it holds state of a parameter, which state() would otherwise make.
+---@return boolean
+function methods:knows(parameter) return C.tkg_optimizer_knows(self.c, parameter.kept) ~= 0 end
+
 function Optimizer.__index(self, key)
   if methods[key] then return methods[key] end
   if key == 'lr' or key == 't' or key == 'bits' then return get(self, key) end
@@ -99,7 +104,8 @@ local function create(kind, options, allowed)
   return setmetatable({c = c, kind = kind}, Optimizer)
 end
 
---- ---@param options? {lr: number, momentum: number, weight_decay: number} lr .01
+--- Stochastic gradient descent, with momentum; weight_decay is L2, added to the gradient.
+---@param options? {lr: number, momentum: number, weight_decay: number} lr .01
 function optim.sgd(options)
   return create('sgd', options, 'lr momentum weight_decay')
 end

@@ -53,6 +53,7 @@ end
 
 session.engine = create(os.getenv('TINYKG_DEVICE') or 'auto')
 session.seed = 1
+session.checked = false -- each value is looked at: tk.check
 session.cache = {} -- of other modules, for this engine: dropped when another takes over
 C.tkg_engine_set_seed(session.engine, 1)
 
@@ -80,6 +81,14 @@ function session.open(device)
   session.check(C.tkg_engine_set_threads(session.engine, threads))
   session.ambient = new_tape(false)
   session.tape = session.ambient
+end
+
+--- Back to outside of steps, from wherever an error or Ctrl-C has left: for the prompt.
+function session.reset()
+  session.tape, session.capture = session.ambient, true
+  C.tkg_tape_set_bits(session.ambient.c, 0)
+  session.ambient.bits = 0
+  blame.leave(nil)
 end
 
 local COMPACT_AT = 4096

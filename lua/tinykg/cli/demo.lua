@@ -1,5 +1,6 @@
 --- tinykg demo: a data set with known structure, KGCN at 32 and at 2 bits, side by side.
 local options = require 'tinykg.cli.options'
+local recipe_file = require 'tinykg.recipe_file'
 
 local SEEDS = {1, 2, 3}
 --- Small and quick; the neighbor aggregator, since here a film is what the graph says it is.
@@ -23,11 +24,12 @@ end
 
 local function train_all(file, set, bits, dir)
   local run, results = require 'tinykg.run', {}
-  local recipe = dofile((os.getenv('TINYKG_HOME') or '.') .. '/recipes/' .. file)
+  local path = recipe_file.locate('recipes/' .. file)
+  local recipe, text = recipe_file.load(path)
   local o = recipe:complete(set)
   for _, seed in ipairs(SEEDS) do
     results[#results + 1] = run{
-      recipe = recipe, path = 'recipes/' .. file, data = dir, options = o, seed = seed,
+      recipe = recipe, text = text, path = path, data = dir, options = o, seed = seed,
       settings = {bits = bits, rounding = 'dither', quiet = true, silent = true}}
     io.stdout:write(string.format('  %-7s %2d bits, seed %d: test AUC %.4f\n', recipe.name, bits,
                                   seed, results[#results].test.auc))

@@ -1,0 +1,41 @@
+--- Recipes from files.
+local lfs = require 'lfs'
+local blame = require 'tinykg.blame'
+
+local recipe_file = {}
+
+--- A recipe that is not here may be one that came along: recipes/kgcn.lua works anywhere.
+---@param path string
+---@return string path
+function recipe_file.locate(path)
+  local along = (os.getenv('TINYKG_HOME') or '.') .. '/' .. path
+  return not lfs.attributes(path, 'mode') and lfs.attributes(along, 'mode') and along or path
+end
+
+local function text_of(path)
+  local file = io.open(path, 'rb')
+  local text = file and file:read('*a') -- nil for a folder
+  if file then file:close() end
+  if not text then error(path .. ': no such recipe', 0) end
+  return text
+end
+
+--- The recipe that a Lua file returns. Errors in it name its lines.
+---@param given string path of the file
+---@param shown? string the path that errors name, where the file is a copy
+---@return Recipe recipe, string text of the file
+function recipe_file.load(given, shown)
+  local path = recipe_file.locate(given)
+  local text = text_of(path)
+  local chunk, message = loadstring(text, '@' .. (shown or path))
+  if not chunk then error(message, 0) end
+  local outer = blame.enter(chunk)
+  local recipe = chunk()
+  blame.leave(outer)
+  if type(recipe) ~= 'table' or not recipe.complete then
+    error(path .. ': a recipe returns tk.recipe{...}', 0)
+  end
+  return recipe, text
+end
+
+return recipe_file

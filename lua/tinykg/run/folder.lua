@@ -1,0 +1,115 @@
+--- The folder of a run: what its files are called, reading and writing them.
+--   config.json       every option, seed, version, device
+--   recipe.lua        the recipe as it was
+--   log.jsonl         one object an epoch
+--   best.safetensors  parameters of the best epoch
+--   last.safetensors  all that is needed to go on (tinykg.run.checkpoint)
+--   kept.json         what each phase's step keeps for backward, value by value
+--   summary.json      metrics, memory, kept bytes, times: there when the run is finished
+local lfs = require 'lfs'
+local atomic = require 'tinykg.atomic'
+local json = require 'tinykg.json'
+
+local folder = {}
+
+local FILES = {'config.json', 'recipe.lua', 'log.jsonl', 'best.safetensors', 'last.safetensors',
+               'kept.json', 'summary.json'}
+
+local function must(ok, message)
+  if not ok then error(message, 0) end
+  return ok
+end
+
+--- Whether a file of the run is there.
+function folder.has(path, name) return lfs.attributes(path .. '/' .. name, 'mode') == 'file' end
+
+--- The text of a file; nil where there is none.
+function folder.text(path, name)
+  local file = io.open(path .. '/' .. name, 'rb')
+  if not file then return nil end
+  local text = file:read('*a')
+  file:close()
+  return text
+end
+
+function folder.write_text(path, name, text) must(atomic.write(path .. '/' .. name, text)) end
+
+function folder.write(path, name, value)
+  must(json.write(path .. '/' .. name, value, {indent = 2}))
+end
+
+--- A JSON file of the run; nil where there is none. Raises a message that names a broken one.
+function folder.read(path, name)
+  if not folder.has(path, name) then return nil end
+  return must(json.read(path .. '/' .. name))
+end
+
+--- The configuration of a run's folder. Raises a message where it is none.
+function folder.config(path)
+  if not lfs.attributes(path, 'mode') then error(path .. ': no such run', 0) end
+  local config = folder.read(path, 'config.json')
+  if not config then error(path .. ': not the folder of a run (it has no config.json)', 0) end
+  return config
+end
+
+--- What an earlier run left there goes to previous/: nothing of it is read as this run's.
+local function set_aside(path)
+  if not folder.has(path, 'config.json') then return end
+  local aside = path .. '/previous'
+  must(atomic.mkdirs(aside))
+  for _, name in ipairs(FILES) do
+    os.remove(aside .. '/' .. name)
+    os.rename(path .. '/' .. name, aside .. '/' .. name)
+  end
+end
+
+--- Makes the folder ready for a new run.
+function folder.fresh(path)
+  must(atomic.mkdirs(path))
+  set_aside(path)
+  return path
+end
+
+--- A name for a folder that is not there yet: `base`, or base-2, base-3, ...
+function folder.unused(base)
+  local path, n = base, 1
+  while lfs.attributes(path, 'mode') do
+    n = n + 1
+    path = base .. '-' .. n
+  end
+  return path
+end
+
+--- The epochs logged, as a list of records. A line that a crash cut off is left out.
+function folder.log(path)
+  local list = {}
+  for line in (folder.text(path, 'log.jsonl') or ''):gmatch('[^\n]+') do
+    local ok, record = pcall(json.decode, line)
+    if ok and type(record) == 'table' and record.epoch then list[#list + 1] = record end
+  end
+  return list
+end
+
+--- A function that adds a record to log.jsonl. Of what is there, epochs up to `epoch` stay: later
+--- ones belong to work that was lost.
+---@param epoch? integer
+function folder.logger(path, epoch)
+  local lines, name = {}, path .. '/log.jsonl'
+  for _, record in ipairs(epoch and folder.log(path) or {}) do
+    if record.epoch <= epoch then lines[#lines + 1] = json.encode(record) .. '\n' end
+  end
+  folder.write_text(path, 'log.jsonl', table.concat(lines))
+  local file = must(io.open(name, 'a'))
+  return function(record)
+    local done, why = file:write(json.encode(record), '\n')
+    if done then done, why = file:flush() end
+    if not done then error(name .. ': ' .. tostring(why), 0) end
+  end
+end
+
+--- A path that means the same from everywhere.
+function folder.absolute(path)
+  return path:match('^/') and path or lfs.currentdir() .. '/' .. path
+end
+
+return folder
