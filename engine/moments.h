@@ -11,8 +11,7 @@
  *   v = V / F(127) F(q), q in -128..127                          V = largest v
  *
  * So m goes down to zero, by even steps of M / 3952 at last, and v to V / 63488, but not to zero: m
- * over the root of a v that was rounded to zero would be a huge step. (With 8 steps and twice the
- * octaves KGAT lost 5 % of its Recall to the noise of rounding.)
+ * over the root of a v that was rounded to zero would be a huge step.
  *
  * Rounding. An update moves v by a thousandth, far less than the step to the next code: rounded to
  * the nearest, most codes would never move. So noise is added below the last bit that is kept, and
