@@ -30,6 +30,8 @@ struct tkg_engine {
   char *arena;
   int64_t arena_bytes;
   int64_t arena_kinds[TKG_KIND_COUNT]; /* its bytes by kind, in the books above */
+  bool dry; /* steps are booked, not run: the arena stays as it was before, which is */
+  int64_t real_bytes, real_kinds[TKG_KIND_COUNT];
 };
 
 /* For what belongs to an engine, so that it outlives it: adds a reference, which

@@ -226,6 +226,7 @@ static int queue_or_replay(const run *r) {
 static int run_all(const run *r) {
   char message[512];
   const tkg_backend *backend = r->step->engine->backend;
+  if (r->step->engine->dry) return TKG_OK;
   int status = backend->begin ? own_words(r, backend->begin(&r->context)) : TKG_OK;
   if (status) return status;
   status = queue_or_replay(r);
@@ -237,9 +238,14 @@ static int run_all(const run *r) {
 
 static int copy_out(const run *r, int node, int kind, tkg_tensor **out) {
   const tkg_node *n = &r->p->tape->nodes[node];
+  const tkg_engine *engine = r->step->engine;
   int status = tkg__tensor_like(r->step->engine, n, kind, out);
-  if (!status) r->step->engine->backend->copy((*out)->data, address(r, node), tkg__bytes(n));
-  return status;
+  if (status) return status;
+  if (engine->dry)
+    engine->backend->zero((*out)->data, tkg__bytes(n));
+  else
+    engine->backend->copy((*out)->data, address(r, node), tkg__bytes(n));
+  return TKG_OK;
 }
 
 /* Values that lie in a leaf's memory are copied before the step runs: it may update the leaf. */

@@ -94,19 +94,28 @@ local function as_model(scores, data)
   return {rank = function(_, ids) return scores:gather(ids) end}
 end
 
+--- Users ranked at once: few enough for their scores to fit in 16 MiB, but at least 16.
+local function block_of(data) return math.max(16, math.min(256, math.floor(2 ^ 22 / data.items))) end
+
+--- Users with positives. ---@return ffi.cdata* users, integer n
+local function users_of(positives, all)
+  local users, n = ffi.new('int32_t[?]', all), 0
+  for u = 0, all - 1 do
+    if positives.offsets[u + 1] > positives.offsets[u] then
+      users[n] = u
+      n = n + 1
+    end
+  end
+  return users, n
+end
+
 --- Full ranking: every item the user does not know already, in blocks of users.
 local function ranking(model, prepared, data, part, k, size, progress)
   local test = data:positives(part)
   local known = part == 'valid' and data:known() or
     rows.csr(rows.concat{rows.positives(data.train), rows.positives(data.valid)}, data.users)
-  local users, n = ffi.new('int32_t[?]', data.users), 0
-  for u = 0, data.users - 1 do
-    if test.offsets[u + 1] > test.offsets[u] then
-      users[n] = u
-      n = n + 1
-    end
-  end
-  local block = 256
+  local users, n = users_of(test, data.users)
+  local block = block_of(data)
   local out = ffi.new('float[?]', block * data.items)
   return metrics.ranking{
     users = users, n = n, items = data.items, k = k, block = block, progress = progress,
@@ -137,6 +146,32 @@ local function in_eval(model, by, fn, ...)
   if model.train and training ~= false then model:train() end
   if not results[1] then error(results[2], 0) end
   return results[2]
+end
+
+--- One block of what an evaluation scores.
+local function one_block(model, prepared, data, part, size)
+  if data.task == 'ctr' then
+    local batch = feed.batches(data[part], {size = size, shuffle = false})()
+    return score(model, prepared, batch.users, batch.items)
+  end
+  local users, n = users_of(data:positives(part), data.users)
+  local count = math.min(n, block_of(data))
+  if model.rank then
+    return step.no_grad(model.rank, model, tensor.ids(users, count), prepared)
+  end
+  local ids = tensor.create(tensor.I32, {math.min(size, count * data.items)})
+  return score(model, prepared, ids, ids:clone())
+end
+
+--- Prepares and scores as an evaluation does, one block, and forgets the scores: on a dry engine,
+--- which computes nothing, the books then say what memory evaluating takes.
+---@param model Module ---@param data tinykg.Data ---@param part string
+---@param size integer interactions scored at once
+function evaluate.block(model, data, part, size)
+  if data[part].n == 0 then return end
+  in_eval(model, model.rank or model.score, function(_, prepared)
+    one_block(model, prepared, data, part, size):free()
+  end)
 end
 
 --- Full ranking by a model or by a tensor of scores [users, items]: what metrics.ranking does with

@@ -120,6 +120,9 @@ function Run:epoch(epoch)
   return losses[self.phases[1].name], #self.phases > 1 and losses or nil
 end
 
+--- Interactions that are scored at once: about as many as a step trains on.
+function train.evaluation_size(o) return math.max(256, math.min(o.batch_size, 8192)) end
+
 function Run:evaluate(part)
   local started = clock.now()
   local function progressed(done, all)
@@ -128,7 +131,7 @@ function Run:evaluate(part)
   end
   local ok, result = pcall(evaluate.model, self.model, self.data, part, {
     k = self.settings.k or CUTS, progress = progressed,
-    size = math.max(256, math.min(self.o.batch_size, 8192))})
+    size = train.evaluation_size(self.o)})
   if not ok then
     if not tostring(result):find('NaN', 1, true) then error(result, 0) end
     error(string.format('%s: the model scores NaN after step %d: try a smaller lr (it is %g)',

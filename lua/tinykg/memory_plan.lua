@@ -1,0 +1,181 @@
+--- What a run will take, known before it starts: its model is built and its first steps and a block
+--- of its evaluation are planned on a dry engine, which keeps the books of a run but computes
+--- nothing. Whatever a run books, a plan books by the same code.
+local C = require 'tinykg.lib'
+local available = require 'tinykg.available'
+local blame = require 'tinykg.blame'
+local evaluate = require 'tinykg.evaluate'
+local phases = require 'tinykg.train.phases'
+local progress = require 'tinykg.progress'
+local session = require 'tinykg.session'
+local step = require 'tinykg.step'
+local tensor = require 'tinykg.tensor'
+local train = require 'tinykg.train'
+
+local plan = {}
+
+--- Widths, the most exact first.
+plan.WIDTHS = {32, 8, 4, 2, 1}
+
+--- Of the memory that is free a run may take so much: what is not a tensor (interactions, the lists
+--- of an evaluation, the file of the best parameters on its way to disk) needs some too.
+plan.SHARE = 0.9
+
+---@class WidthPlan
+---@field bits integer
+---@field memory table bytes by kind and `peak`, as summary.json has them after a run
+---@field step table the same of training steps alone, without evaluations
+---@field kept {reference_bytes: number, stored_bytes: number, phases: table?} as in summary.json
+---@field phases table[] {name, reference_bytes, stored_bytes, values = Step:kept()} of each phase
+
+-- ---- one width ----
+
+local function peaks()
+  local out = {peak = C.tkg_memory_peak(session.engine, -1)}
+  for name, kind in pairs(tensor.kinds) do out[name] = C.tkg_memory_peak(session.engine, kind) end
+  return out
+end
+
+local function larger(a, b)
+  local out = {}
+  for name, bytes in pairs(a) do out[name] = math.max(bytes, b[name]) end
+  return out
+end
+
+--- Two epochs of one step a phase: what a model does before an epoch may begin with the second.
+local function rehearse_steps(model, list, o)
+  for epoch = 1, math.min(2, o.epochs) do
+    if model.begin_epoch then
+      local outer = blame.enter(model.begin_epoch)
+      step.no_grad(model.begin_epoch, model, epoch)
+      blame.leave(outer)
+    end
+    for _, phase in ipairs(list) do phase:epoch(epoch) end
+    collectgarbage() -- batches of an epoch that is over are in the books until then
+  end
+end
+
+local function rehearse_evaluation(model, data, o)
+  for _, part in ipairs{'valid', 'test'} do
+    evaluate.block(model, data, part, train.evaluation_size(o))
+  end
+end
+
+--- What each phase keeps, as kept.json has it.
+local function kept_of(list)
+  local out = {}
+  for i, phase in ipairs(list) do
+    out[i] = {name = phase.name, reference_bytes = phase.step:figure('reference_bytes'),
+              stored_bytes = phase.step:figure('stored_bytes'), values = phase.step:kept()}
+  end
+  return out
+end
+
+--- On an engine of its own. A run changes its model (KGAT's attention), so each width has its own.
+---@return WidthPlan
+local function of_width(recipe, data, o, settings, bits)
+  session.set_seed(session.seed)
+  local model = train.build(recipe, data, o)
+  local built = peaks()
+  C.tkg_engine_set_dry(session.engine, 1)
+  collectgarbage()
+  C.tkg_memory_reset_peak(session.engine)
+  local list = phases.of(recipe, model, data, o, {
+    bits = bits, rounding = settings.rounding, small = settings.small, steps = 1})
+  rehearse_steps(model, list, o)
+  local of_steps = peaks()
+  rehearse_evaluation(model, data, o)
+  return {bits = bits, step = of_steps, memory = larger(built, peaks()),
+          kept = phases.kept(list), phases = kept_of(list)}
+end
+
+-- ---- all of them ----
+
+--- Plans a recipe's training at some widths. What is drawn, trained and counted afterwards is as if
+--- that had not been.
+---@param recipe Recipe ---@param data tinykg.Data ---@param o table the recipe's options
+---@param settings? {rounding: string, small: integer, quiet: boolean}
+---@param widths? integer[] plan.WIDTHS without
+---@param enough? fun(width: WidthPlan): boolean whether to stop here
+---@return table<integer, WidthPlan> by bits
+function plan.of(recipe, data, o, settings, widths, enough)
+  if data.train.n == 0 then error('the data set has no training interactions', 0) end
+  settings = settings or {}
+  local line, out = progress.line(settings.quiet), {}
+  for _, bits in ipairs(widths or plan.WIDTHS) do
+    line.update(function() return string.format('planning with %d bits', bits) end)
+    out[bits] = session.apart(of_width, recipe, data, o, settings, bits)
+    collectgarbage() -- the model goes, and with it the engine
+    collectgarbage()
+    if C.tkg_interrupted(0) ~= 0 then error(session.interrupted, 0) end
+    if enough and enough(out[bits]) then break end
+  end
+  line.clear()
+  return out
+end
+
+-- ---- choosing ----
+
+--- Bytes that a run may take where no budget is given; nil where the machine does not say.
+---@return number? bytes
+function plan.limit()
+  local free = available()
+  return free and plan.SHARE * free
+end
+
+--- '2 bits 1.1 GiB, 1 bit 1.0 GiB', the most exact first.
+function plan.text(widths)
+  local parts = {}
+  for _, bits in ipairs(plan.WIDTHS) do
+    local width = widths[bits]
+    if width then
+      parts[#parts + 1] = string.format('%d bit%s %s', bits, bits > 1 and 's' or '',
+                                        progress.bytes(width.memory.peak))
+    end
+  end
+  return table.concat(parts, ', ')
+end
+
+--- What would take less than `limit`, as a last word of a message.
+local function advice(widths, bits, limit)
+  for _, other in ipairs(plan.WIDTHS) do
+    if other < bits and widths[other].memory.peak <= limit then
+      return string.format('--bits %d fits', other)
+    end
+  end
+  local least = widths[1]
+  if least.step.peak <= limit then
+    return string.format('steps alone would fit (1 bit %s), evaluating takes the rest',
+                         progress.bytes(least.step.peak))
+  end
+  return 'a smaller dim or batch_size takes less'
+end
+
+local function too_large(recipe, widths, bits, limit, budget)
+  return string.format('%s %s: %s takes more: %s; %s',
+    budget and '--budget' or 'memory that is free, less a tenth:', progress.bytes(limit),
+    recipe.name, plan.text(widths), advice(widths, bits, limit))
+end
+
+--- The bits that a run's kept values may have within a budget, the most that fit; with fixed bits,
+--- whether those do.
+---@param settings {bits: integer|'auto', rounding: string, small: integer, quiet: boolean}
+---@param budget? number bytes; without, what is free on the device (plan.limit)
+---@return integer? bits nil where nothing fits
+---@return table|string widths the plans that were made, by bits; or why nothing fits, in one line
+function plan.choose(recipe, data, o, settings, budget)
+  local limit = budget or plan.limit()
+  local auto = settings.bits == 'auto'
+  if not limit then return auto and 32 or settings.bits, {} end
+  local chosen
+  local function fits(width)
+    if width.memory.peak <= limit then chosen = width.bits end
+    return chosen
+  end
+  local widths = plan.of(recipe, data, o, settings, not auto and {settings.bits} or nil, fits)
+  if chosen then return chosen, widths end
+  if not auto then widths = plan.of(recipe, data, o, settings) end
+  return nil, too_large(recipe, widths, auto and 1 or settings.bits, limit, budget)
+end
+
+return plan
