@@ -116,6 +116,20 @@ end
 
 -- ---- choosing ----
 
+--- The largest of batch_size / 2, / 4, ... whose run stays within a limit; nil without one.
+---@param bits integer ---@param limit number bytes
+---@return integer?
+function plan.batch_size(recipe, data, o, settings, bits, limit)
+  local size = math.floor(math.min(o.batch_size, data.train.n) / 2)
+  while size >= 16 do
+    local smaller = setmetatable({batch_size = size}, {__index = o})
+    if plan.of(recipe, data, smaller, settings, {bits})[bits].memory.peak <= limit then
+      return size
+    end
+    size = math.floor(size / 2)
+  end
+end
+
 --- Bytes that a run may take where no budget is given; nil where the machine does not say.
 ---@return number? bytes
 function plan.limit()
