@@ -97,6 +97,12 @@ static tkg_optimizer_slots *slots_of(tkg_optimizer *o, tkg_tensor *parameter) {
   return &o->slots[o->count++];
 }
 
+int tkg_optimizer_knows(const tkg_optimizer *o, const tkg_tensor *parameter) {
+  for (int i = 0; i < o->count; i++)
+    if (o->slots[i].parameter == parameter) return 1;
+  return 0;
+}
+
 tkg_tensor *tkg_optimizer_state(tkg_optimizer *o, tkg_tensor *parameter, int slot) {
   if (slot < 0 || slot >= state_count(o)) return NULL;
   tkg_optimizer_slots *s = slots_of(o, parameter);

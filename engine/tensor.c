@@ -176,6 +176,8 @@ void tkg_tensor_set_parameter(tkg_tensor *tensor, int wanted) {
 
 int tkg_tensor_is_parameter(const tkg_tensor *tensor) { return tensor->parameter; }
 
+double tkg_tensor_version(const tkg_tensor *tensor) { return (double)tensor->version; }
+
 tkg_tensor *tkg_tensor_gradient(tkg_tensor *tensor) {
   return tensor->gradient ? tkg_tensor_retain(tensor->gradient) : NULL;
 }

@@ -87,6 +87,7 @@ int tkg_tensor_normal(tkg_tensor *tensor, double mean, double deviation, uint32_
 void tkg_tensor_set_parameter(tkg_tensor *tensor, int wanted); /* gradient wanted; kind follows */
 int tkg_tensor_is_parameter(const tkg_tensor *tensor);
 tkg_tensor *tkg_tensor_gradient(tkg_tensor *tensor); /* a new reference, or NULL */
+double tkg_tensor_version(const tkg_tensor *tensor); /* another one whenever its numbers change */
 int tkg_shuffle(int32_t *ids, int64_t n, uint64_t seed, uint32_t epoch, uint32_t stream);
 
 /* ---- tape: values recorded, not computed ---- */
@@ -127,6 +128,7 @@ int tkg_optimizer_get(const tkg_optimizer *optimizer, const char *option, double
 /* State of a parameter (slot 0, 1: m, v of Adam); made when missing. Borrowed. NULL: no such slot.
  */
 tkg_tensor *tkg_optimizer_state(tkg_optimizer *optimizer, tkg_tensor *parameter, int slot);
+int tkg_optimizer_knows(const tkg_optimizer *optimizer, const tkg_tensor *parameter); /* has state */
 int tkg_optimizer_update(tkg_optimizer *optimizer, tkg_tensor *const *parameters, int n);
 
 /* ---- steps: from tape to plan to numbers ---- */

@@ -1,13 +1,16 @@
---- Wall-clock seconds, monotonic; and whether standard error is a terminal.
+--- Wall-clock seconds, monotonic; and whether standard error is a terminal, of what size.
 local ffi = require 'ffi'
 
 ffi.cdef [[
 typedef struct tkg_timespec { long seconds, nanoseconds; } tkg_timespec;
 int clock_gettime(int clock, tkg_timespec *now);
 int isatty(int file);
+typedef struct tkg_winsize { unsigned short rows, columns, x, y; } tkg_winsize;
+int ioctl(int file, unsigned long request, ...);
 ]]
 
 local MONOTONIC = ffi.os == 'OSX' and 6 or 1
+local WINDOW_SIZE = ffi.os == 'OSX' and 0x40087468 or 0x5413 -- TIOCGWINSZ
 local now = ffi.new('tkg_timespec')
 
 return {
@@ -18,4 +21,10 @@ return {
   end,
   ---@return boolean
   terminal = function() return ffi.C.isatty(2) == 1 end,
+  ---@return integer rows, integer columns of the terminal; 24, 80 where it does not say
+  window = function()
+    local size = ffi.new('tkg_winsize')
+    local known = ffi.C.ioctl(2, WINDOW_SIZE, size) == 0 and size.rows > 0 and size.columns > 0
+    return known and size.rows or 24, known and size.columns or 80
+  end,
 }

@@ -58,6 +58,10 @@ function methods:state(parameter)
   end
 end
 
+--- Whether it holds state of a parameter, which state() would otherwise make.
+---@return boolean
+function methods:knows(parameter) return C.tkg_optimizer_knows(self.c, parameter.kept) ~= 0 end
+
 function Optimizer.__index(self, key)
   if methods[key] then return methods[key] end
   if key == 'lr' or key == 't' then return get(self, key) end

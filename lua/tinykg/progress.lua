@@ -1,4 +1,5 @@
---- The progress line of long work: redrawn in place on a terminal, silent in a pipe.
+--- The progress line of long work: redrawn in place on a terminal, silent in a pipe. A batch reads
+--- its members' lines through the file that TINYKG_PROGRESS names.
 local clock = require 'tinykg.clock'
 
 local progress = {}
@@ -18,10 +19,13 @@ function progress.duration(seconds)
   return string.format('%d:%02d', s / 60, s % 60)
 end
 
+local channel = os.getenv('TINYKG_PROGRESS')
+channel = channel and io.open(channel, 'w')
+
 ---@param quiet boolean
 function progress.line(quiet)
   local drawn, last = 0, -1
-  local on = not quiet and clock.terminal()
+  local on = not quiet and (channel or clock.terminal())
   return {
     --- Shows text made by fn(), at most ten times a second.
     update = function(fn)
@@ -30,6 +34,11 @@ function progress.line(quiet)
       if now - last < 0.1 then return end
       last = now
       local text = fn()
+      if channel then
+        channel:write(text, '\n')
+        channel:flush()
+        return
+      end
       io.stderr:write('\r', text, (' '):rep(math.max(0, drawn - #text)))
       io.stderr:flush()
       drawn = #text

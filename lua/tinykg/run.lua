@@ -1,68 +1,25 @@
 --- A run: trains one recipe with one seed and leaves a folder that says what happened.
 --- tinykg.run.folder lists its files.
+local checkpoint = require 'tinykg.run.checkpoint'
+local blame = require 'tinykg.blame'
 local clock = require 'tinykg.clock'
 local folders = require 'tinykg.run.folder'
 local json = require 'tinykg.json'
-local progress = require 'tinykg.progress'
+local parameters = require 'tinykg.run.parameters'
+local resume = require 'tinykg.run.resume'
 local session = require 'tinykg.session'
-local store = require 'tinykg.store'
+local text = require 'tinykg.run.text'
 local train = require 'tinykg.train'
 local tk = require 'tinykg'
 
-local function default_folder(o)
-  return folders.unused(string.format('runs/%s-%s-%dbit-seed%d', o.recipe.name:lower(),
-    (o.data:gsub('/+$', '')):match('[^/]*$'), o.settings.bits, o.seed))
-end
-
--- ---- what is printed ----
-
-local function metrics_text(m)
-  if not m then return 'no rows' end
-  local order = {'auc', 'f1', 'recall@10', 'recall@20', 'ndcg@10', 'ndcg@20'}
-  local parts = {}
-  for _, key in ipairs(order) do
-    if m[key] then parts[#parts + 1] = string.format('%s %.4f', key, m[key]) end
-  end
-  return table.concat(parts, '  ')
-end
-
---- 'loss 0.1234', or with several phases 'cf 0.1234  kg 0.5678'.
-local function losses_text(record)
-  if not record.losses then return string.format('loss %.4f', record.loss) end
-  local names, parts = {}, {}
-  for name in pairs(record.losses) do names[#names + 1] = name end
-  table.sort(names)
-  for i, name in ipairs(names) do
-    parts[i] = string.format('%s %.4f', name, record.losses[name])
-  end
-  return table.concat(parts, '  ')
-end
-
-local function print_epoch(record, better)
-  print(string.format('epoch %3d  %s  %s  %s%s', record.epoch, losses_text(record),
-    record.valid and 'valid ' .. metrics_text(record.valid) or '',
-    progress.duration(record.seconds), better and '  *' or ''))
-end
-
-local function print_result(summary, folder)
-  print(string.format('test: %s  (best epoch %d)', metrics_text(summary.test), summary.best_epoch))
-  local kept = summary.kept
-  local times = kept.reference_bytes / kept.stored_bytes
-  local less = kept.stored_bytes > 0 and string.format(', %.1fx less than', times) or ' instead of'
-  print(string.format('kept for backward: %s%s op-by-op FP32 (%s); peak %s; step %.2f ms',
-    progress.bytes(kept.stored_bytes), less, progress.bytes(kept.reference_bytes),
-    progress.bytes(summary.memory.peak), summary.time.step_ms))
-  print('run folder: ' .. folder)
-end
-
--- ---- the run ----
+-- ---- what is written ----
 
 local function config_of(o)
   return {recipe = o.recipe.name, recipe_file = folders.absolute(o.path),
-          data = folders.absolute(o.data),
-          data_options = o.data_options, options = o.options, seed = o.seed, bits = o.settings.bits,
-          rounding = o.settings.rounding, device = tk.device(), threads = tk.threads(),
-          version = tk.version, steps = o.settings.steps}
+          data = folders.absolute(o.data), data_options = o.data_options, options = o.options,
+          seed = o.seed, bits = o.settings.bits, rounding = o.settings.rounding,
+          device = tk.device(), threads = tk.threads(), version = tk.version,
+          steps = o.settings.steps}
 end
 
 local function summary_of(o, data, result, load_s)
@@ -84,50 +41,165 @@ local function kept_of(phases)
   return {phases = list}
 end
 
+-- ---- checkpoints ----
+
+-- Within an epoch every five minutes (or --checkpoint); between epochs when the parameters are the
+-- best so far, and otherwise so seldom that writing takes a twentieth of the time at most.
+local WITHIN, SHARE = 300, 20
+
+--- Saves the state of a run, until it has ended and has other parameters than the last.
+---@return table {now(), within(), between(better), last()}
+local function saver(path, run, within)
+  local file, marks = path .. '/last.safetensors', checkpoint.baseline(run.model)
+  local saved, cost, ended = clock.now(), 0, false
+  local self = {}
+  function self.now()
+    if ended then return end
+    local started = clock.now()
+    checkpoint.write(file, run, marks)
+    saved = clock.now()
+    cost = saved - started
+  end
+  function self.within()
+    if clock.now() - saved >= (within or WITHIN) then self.now() end
+  end
+  function self.between(better)
+    if better or clock.now() - saved > SHARE * cost then self.now() end
+  end
+  function self.last()
+    self.now()
+    ended = true
+  end
+  return self
+end
+
+--- Keeps the best parameters in the folder.
+local function keeper(path, recipe)
+  local file = path .. '/best.safetensors'
+  return {
+    save = function(model, epoch)
+      parameters.write(file, model, {recipe = recipe.name, epoch = tostring(epoch)})
+    end,
+    load = function(model) parameters.read(file, model) end,
+  }
+end
+
+-- ---- the run ----
+
+local function load_data(o)
+  local from, started = {seed = o.seed}, clock.now()
+  for key, value in pairs(o.data_options or {}) do from[key] = value end
+  return tk.data.load(o.data, from), clock.now() - started
+end
+
+local function default_folder(o)
+  return folders.unused(string.format('runs/%s-%s-%dbit-seed%d', o.recipe.name:lower(),
+    (o.data:gsub('/+$', '')):match('[^/]*$'), o.settings.bits, o.seed))
+end
+
+--- The folder of the run, and whether it goes on there.
+local function open_folder(o)
+  local path = o.out or default_folder(o)
+  if o.resume and folders.has(path, 'config.json') then
+    local why = resume.differs(path, config_of(o), o.text)
+    if not why then return path, true end
+    if o.resume ~= 'if the same' then
+      error(('%s: cannot go on: %s (another --out begins anew)'):format(path, why), 0)
+    end
+  end
+  return folders.fresh(path), false
+end
+
+--- Whether the run of a folder has nothing left to do.
+local function is_done(path, o)
+  local summary = folders.read(path, 'summary.json')
+  if not summary then return nil end
+  local more = o.options.epochs > summary.epochs
+  local stopped = o.options.patience == folders.config(path).options.patience
+    and summary.epochs < folders.config(path).options.epochs
+  return (not more or stopped) and summary or nil
+end
+
+local function say_beginning(o, data)
+  print(string.format('%s on %s, seed %d, %d bits, %s, %d threads', o.recipe.name, tostring(data),
+                      o.seed, o.settings.bits, tk.device(), tk.threads()))
+  for _, warning in ipairs(data.warnings or {}) do print('note: ' .. warning) end
+end
+
+--- Makes the run, which reports to its folder as it goes.
+local function set_up(o, data, path, going_on)
+  local s, save, log = o.settings, nil, nil
+  local quiet = s.quiet or s.silent
+  local settings = {bits = s.bits, rounding = s.rounding, steps = s.steps, small = s.small,
+                    quiet = quiet, best = keeper(path, o.recipe)}
+  settings.on_step = function() save.within() end
+  settings.on_end = function() save.last() end
+  settings.on_epoch = function(record, better)
+    log(record)
+    save.between(better)
+    if not quiet then print(text.epoch(record, better)) end
+  end
+  local run = train.new(o.recipe, data, o.options, settings)
+  save = saver(path, run, s.checkpoint)
+  if going_on and folders.has(path, 'last.safetensors') then
+    checkpoint.read(path .. '/last.safetensors', run)
+    if not quiet then
+      local at = run.at
+      print(string.format('going on in epoch %d%s', at.epoch,
+        at.done > 0 and string.format(', %sstep %d', run.phases[at.phase].label, at.done) or ''))
+    end
+  end
+  log = folders.logger(path, run.at.epoch - 1)
+  return run, save
+end
+
+--- Trains to the end. Ctrl-C costs nothing: the state is saved before it is passed on.
+local function train_to_the_end(o, path, run, save)
+  local ok, result = xpcall(run.train, blame.handler, run)
+  if ok then return result end
+  if result == session.interrupted then
+    save.now()
+    if not o.settings.silent then
+      io.stderr:write('stopped; to go on: tinykg run --resume --out ', path, '\n')
+    end
+  end
+  error(result, 0)
+end
+
 local function run_once(o)
   tk.seed(o.seed)
-  local from = {seed = o.seed}
-  for key, value in pairs(o.data_options or {}) do from[key] = value end
-  local started = clock.now()
-  local data = tk.data.load(o.data, from)
-  local load_s = clock.now() - started
-  local folder = folders.fresh(o.out or default_folder(o))
-  folders.write(folder, 'config.json', config_of(o))
-  folders.write_text(folder, 'recipe.lua', o.text)
-  local log = folders.logger(folder)
-  if not (o.settings.quiet or o.settings.silent) then
-    print(string.format('%s on %s, seed %d, %d bits, %s, %d threads', o.recipe.name, tostring(data),
-                        o.seed, o.settings.bits, tk.device(), tk.threads()))
-    for _, warning in ipairs(data.warnings or {}) do print('note: ' .. warning) end
+  local path, going_on = open_folder(o)
+  local loud = not o.settings.silent
+  local summary = going_on and is_done(path, o)
+  if summary then
+    if loud then print('finished before; nothing to do') end
+  else
+    local data, load_s = load_data(o)
+    os.remove(path .. '/summary.json')
+    folders.write(path, 'config.json', config_of(o))
+    folders.write_text(path, 'recipe.lua', o.text)
+    if loud and not o.settings.quiet then say_beginning(o, data) end
+    local run, save = set_up(o, data, path, going_on)
+    local result = train_to_the_end(o, path, run, save)
+    summary = summary_of(o, data, result, load_s)
+    folders.write(path, 'kept.json', kept_of(result.phases))
+    folders.write(path, 'summary.json', summary)
+    o.phases = result.phases
   end
-  local settings = {bits = o.settings.bits, rounding = o.settings.rounding,
-                    quiet = o.settings.quiet or o.settings.silent, steps = o.settings.steps,
-                    small = o.settings.small}
-  settings.on_epoch = function(record, better, model)
-    log(record)
-    if better then
-      local ok, message = store.write(folder .. '/best.safetensors', model:state(), {
-        recipe = o.recipe.name, epoch = tostring(record.epoch)})
-      if not ok then error(message, 0) end
-    end
-    if not o.settings.quiet then print_epoch(record, better) end
-  end
-  local result = train.run(o.recipe, data, o.options, settings)
-  local summary = summary_of(o, data, result, load_s)
-  folders.write(folder, 'kept.json', kept_of(result.phases))
-  folders.write(folder, 'summary.json', summary)
-  if not o.settings.silent then print_result(summary, folder) end
-  for _, phase in ipairs(o.settings.report and result.phases or {}) do
-    if #result.phases > 1 then print('phase ' .. phase.name .. ':') end
+  if loud then print(text.result(summary, path)) end
+  for _, phase in ipairs(o.settings.report and o.phases or {}) do
+    if #o.phases > 1 then print('phase ' .. phase.name .. ':') end
     print(phase.step:report())
   end
+  o.phases = nil
   return summary
 end
 
 --- Runs. o: recipe, text (of its file), path, data (a folder), data_options, options, seed,
---- settings (bits, rounding, quiet, silent, report, steps), out (a folder). One run must not pay
---- for the memory of the one before: when it is over, nothing refers to its tensors, and their
---- finalizers give them back.
+--- settings (bits, rounding, quiet, silent, report, steps, checkpoint: seconds within an epoch),
+--- out (a folder), resume (true: what is there goes on, and it is an error if it is of another
+--- configuration; 'if the same': then it is set aside). One run must not pay for the memory of the
+--- one before: when it is over, nothing refers to its tensors, and their finalizers give them back.
 ---@return table summary what summary.json says
 return function(o)
   local summary = run_once(o)

@@ -117,10 +117,10 @@ function Step.__call(self, ...)
   local results = record(self, ...)
   local asked, nodes = roots_of(self, results)
   local outputs = ffi.new('tkg_tensor *[?]', #asked)
-  self.number = self.number + 1
-  check(C.tkg_step_set(self.c, 'number', self.first + self.number))
+  check(C.tkg_step_set(self.c, 'number', self.first + self.number + 1))
   check(C.tkg_step_run(self.c, self.tape.c, nodes[0], self.optimizer and self.optimizer.c, nodes,
                        #asked, outputs))
+  self.number = self.number + 1 -- one that fails or is interrupted has not happened
   keep_results(asked, outputs)
   local loss = ffi.new('float[1]') -- as it was before the update, even where it is a parameter
   check(C.tkg_tensor_read(outputs[0], loss, 0, 1))
@@ -253,4 +253,18 @@ local function with_bits(bits, fn)
   return unpack(results, 2)
 end
 
-return {new = new_step, bits = with_bits, no_grad = no_grad}
+--- How often no_grad has run: random draws inside it depend on that. Given a number, it goes on
+--- from there, as a resumed run must.
+---@param n? integer
+---@return integer
+local function draws(n)
+  local forward = session.cache.forward
+  if n and n > 0 and not forward then
+    forward = new_step(function() end)
+    session.cache.forward = forward
+  end
+  if n and forward then forward.number = n end
+  return forward and forward.number or 0
+end
+
+return {new = new_step, bits = with_bits, no_grad = no_grad, draws = draws}

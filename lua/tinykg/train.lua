@@ -16,17 +16,18 @@ local train = {}
 
 -- ---- parts of a run ----
 
-local function snapshot(model)
-  local copy = {}
-  for i, p in ipairs(model:parameters()) do copy[i] = p:clone() end
-  return copy
-end
-
-local function restore(model, copy)
-  for i, p in ipairs(model:parameters()) do
-    local values, n = copy[i]:values()
-    p:write(values, 0, n)
-  end
+--- Keeps the best parameters in memory; a run with a folder has them in a file instead.
+local function in_memory()
+  local copies
+  return {
+    save = function(model)
+      copies = {}
+      for i, p in ipairs(model:parameters()) do copies[i] = p:clone() end
+    end,
+    load = function(model)
+      for i, p in ipairs(model:parameters()) do p:copy(copies[i]) end
+    end,
+  }
 end
 
 local CUTS = {10, 20}
@@ -66,12 +67,28 @@ end
 -- ---- a run ----
 
 ---@class Run
+---@field model Module
 ---@field phases Phase[]
+---@field at table where it stands: `epoch` that is trained now, `phase` of it (0: not begun; one
+---  more than there are: all done), steps `done` of the phase and the sum `total` of their losses,
+---  `losses` of the phases before, `seconds`, and `draws`, which no_grad's random numbers hang on
+---@field best {epoch: integer?, value: number?, metrics: table?} of the epochs validated so far
+---@field epoch_times number[] seconds
+---@field eval_times number[] seconds
 local Run = {}
 Run.__index = Run
 
---- Sets up model and phases. ---@param settings {bits, rounding, quiet, steps, on_epoch}
-local function new_run(recipe, data, o, settings)
+local function beginning_of(epoch)
+  return {epoch = epoch, phase = 0, done = 0, total = 0, losses = {}, seconds = 0,
+          draws = step.draws()}
+end
+
+--- A run that has not begun: model and phases of a recipe.
+---@param recipe Recipe ---@param data tinykg.Data ---@param o table the recipe's options
+---@param settings table as train.run's
+---@return Run
+function train.new(recipe, data, o, settings)
+  C.tkg_memory_reset_peak(session.engine)
   if data.train.n == 0 then error('the data set has no training interactions', 0) end
   schedule.check(o)
   local self = setmetatable({recipe = recipe, data = data, o = o, settings = settings}, Run)
@@ -79,17 +96,18 @@ local function new_run(recipe, data, o, settings)
   self.model = train.build(recipe, data, o)
   self.phases = phases.of(recipe, self.model, data, o, settings)
   self.line = progress.line(settings.quiet)
-  self.epoch_times, self.eval_times = {}, {}
+  self.keeper = settings.best or in_memory()
+  self.at, self.best, self.epoch_times, self.eval_times = beginning_of(1), {}, {}, {}
+  self.peaks = {}
   return self
 end
 
---- The progress line of an epoch's phase.
-local function show(self, epoch, phase, done, count, loss, started)
+--- The progress line of an epoch's phase. `each`: seconds a step.
+local function show(self, phase, done, count, loss, each)
   self.line.update(function()
-    local rate = done / (clock.now() - started)
-    return string.format('epoch %d/%d  %s%3.0f %%  loss %.4f  %.0f steps/s  left %s  %s', epoch,
-      self.o.epochs, phase.label, 100 * done / count, loss, rate,
-      progress.duration((count - done) / rate),
+    return string.format('epoch %d/%d  %s%3.0f %%  loss %.4f  %.0f steps/s  left %s  %s',
+      self.at.epoch, self.o.epochs, phase.label, 100 * done / count, loss, 1 / each,
+      progress.duration((count - done) * each),
       progress.bytes(C.tkg_memory_live(session.engine, -1)))
   end)
 end
@@ -103,21 +121,25 @@ local function begin_epoch(self, epoch)
   blame.leave(outer)
 end
 
---- One epoch: each phase once, in order. The first phase's mean loss; where there are several, each
---- one's by name.
----@return number loss, table<string, number>? losses
-function Run:epoch(epoch)
-  local started, losses = clock.now(), {}
-  begin_epoch(self, epoch)
-  for _, phase in ipairs(self.phases) do
-    local since = clock.now()
-    losses[phase.name] = phase:epoch(epoch, function(p, done, count, loss)
-      show(self, epoch, p, done, count, loss, since)
-    end)
+--- What is left of this epoch: each phase once, in order.
+local function train_epoch(self)
+  local at, started = self.at, clock.now()
+  local before = at.seconds
+  if at.phase == 0 then
+    begin_epoch(self, at.epoch)
+    at.phase, at.draws = 1, step.draws()
   end
-  self.epoch_times[#self.epoch_times + 1] = clock.now() - started
+  while at.phase <= #self.phases do
+    local phase, since, from = self.phases[at.phase], clock.now(), at.done
+    at.losses[phase.name] = phase:epoch(at, function(p, done, count, loss)
+      at.seconds = before + clock.now() - started
+      show(self, p, done, count, loss, (clock.now() - since) / (done - from))
+      if self.settings.on_step then self.settings.on_step(self) end
+    end)
+    at.phase, at.done, at.total = at.phase + 1, 0, 0
+  end
+  at.seconds = before + clock.now() - started
   self.line.clear()
-  return losses[self.phases[1].name], #self.phases > 1 and losses or nil
 end
 
 --- Interactions that are scored at once: about as many as a step trains on.
@@ -149,66 +171,87 @@ local function mean(list)
   return #list > 0 and sum / #list or 0
 end
 
---- Bytes by kind as the engine counted them, and the total at its peak.
-local function memory_figures()
+--- Bytes by kind as the engine counted them, and the total at its peak; of a resumed run, of the
+--- parts before as well.
+function Run:memory()
   local out = {peak = C.tkg_memory_peak(session.engine, -1)}
   for name, kind in pairs(tensor.kinds) do out[name] = C.tkg_memory_peak(session.engine, kind) end
+  for name, bytes in pairs(self.peaks) do out[name] = math.max(out[name] or 0, bytes) end
   return out
 end
 
-function Run:figures()
+local function figures(self)
+  -- A run that went on may have met nothing but the small rest of an epoch.
+  for _, phase in ipairs(self.resumed and self.phases or {}) do phase:plan() end
   local step_ms, each = phases.step_ms(self.phases)
   return {
-    memory = memory_figures(), kept = phases.kept(self.phases),
+    memory = self:memory(), kept = phases.kept(self.phases),
     time = {step_ms = step_ms, phases = each, epoch_s = mean(self.epoch_times),
             eval_s = mean(self.eval_times)},
   }
 end
 
---- Validation after an epoch: remembers the best parameters; true when it is time to stop.
-local function validate(self, epoch, state)
-  local result = self:evaluate('valid')
-  local metric = self.metric
-  if not result then
-    state.best_epoch = epoch
-    return nil, false, true -- nothing to compare by: the last are the best
-  end
-  local better = not state.best_value or result[metric] > state.best_value
-  if better then
-    state.best_value, state.best_epoch, state.best = result[metric], epoch, result
-    state.parameters = snapshot(self.model)
-  end
-  local waited = epoch - state.best_epoch
-  return result, self.o.patience > 0 and waited >= self.o.patience * self.o.eval_every, better
+--- Validation after an epoch: remembers the best parameters.
+---@return table? metrics, boolean better
+local function validate(self, epoch)
+  local result, best = self:evaluate('valid'), self.best
+  if result and best.value and result[self.metric] <= best.value then return result, false end
+  best.epoch, best.metrics = epoch, result -- without a result the last are the best
+  best.value = result and result[self.metric]
+  self.keeper.save(self.model, epoch)
+  return result, true
 end
 
---- Trains. settings: bits, rounding, small, quiet, steps (a limit of each phase, an epoch), k, and
---- on_epoch(record, better, model), called after each epoch.
----@return table result {epochs, best_epoch, valid, test, memory, kept, time, model, phases}
-function train.run(recipe, data, o, settings)
-  C.tkg_memory_reset_peak(session.engine)
-  local self = new_run(recipe, data, o, settings)
-  local state, epochs = {}, 0
-  for epoch = 1, o.epochs do
-    local loss, losses = self:epoch(epoch)
-    local result, stop, better
-    if epoch % o.eval_every == 0 or epoch == o.epochs then
-      result, stop, better = validate(self, epoch, state)
-    end
-    epochs = epoch
-    if settings.on_epoch then
-      settings.on_epoch({epoch = epoch, step = phases.steps(self.phases), loss = loss,
-                         losses = losses, valid = result, seconds = self.epoch_times[epoch],
-                         memory = C.tkg_memory_live(session.engine, -1)}, better, self.model)
-    end
-    if stop then break end
+--- Whether training is over: all epochs, or none better for too long.
+local function over(self)
+  local o, done = self.o, self.at.epoch - 1
+  if done >= o.epochs then return true end
+  local validated = done % o.eval_every == 0 and self.best.epoch
+  return validated and o.patience > 0 and done - self.best.epoch >= o.patience * o.eval_every
+end
+
+--- What is left of an epoch, its validation, its record.
+local function run_epoch(self)
+  local at, epoch = self.at, self.at.epoch
+  if at.phase <= #self.phases then
+    train_epoch(self)
+    at.draws = step.draws()
   end
-  if state.parameters then restore(self.model, state.parameters) end
-  local result = self:figures()
-  result.epochs, result.best_epoch, result.valid = epochs, state.best_epoch or epochs, state.best
+  local valid, better
+  if epoch % self.o.eval_every == 0 or epoch == self.o.epochs then
+    valid, better = validate(self, epoch)
+  end
+  self.epoch_times[#self.epoch_times + 1] = at.seconds
+  local record = {epoch = epoch, step = phases.steps(self.phases), valid = valid,
+                  loss = at.losses[self.phases[1].name], seconds = at.seconds,
+                  losses = #self.phases > 1 and at.losses or nil,
+                  memory = C.tkg_memory_live(session.engine, -1)}
+  self.at = beginning_of(epoch + 1)
+  if self.settings.on_epoch then self.settings.on_epoch(record, better, self) end
+end
+
+--- Trains from where the run stands, and measures the best parameters on test.
+---@return table result {epochs, best_epoch, valid, test, memory, kept, time, model, phases}
+function Run:train()
+  while not over(self) do run_epoch(self) end
+  local epochs = self.at.epoch - 1
+  if self.settings.on_end then self.settings.on_end(self) end
+  if self.best.epoch and self.best.epoch < epochs then self.keeper.load(self.model) end
+  local result = figures(self)
+  result.epochs, result.best_epoch, result.valid = epochs, self.best.epoch or epochs,
+    self.best.metrics
   result.test = self:evaluate('test')
   result.model, result.phases = self.model, self.phases
   return result
+end
+
+--- Trains. settings: bits, rounding, small, quiet, steps (a limit of each phase, an epoch), k, and
+--- on_epoch(record, better, run), called after each epoch; on_step(run), called every few steps;
+--- on_end(run), before the best parameters take the place of the last; best
+--- {save(model, epoch), load(model)}: where the best parameters are kept, else in memory.
+---@return table result as Run:train
+function train.run(recipe, data, o, settings)
+  return train.new(recipe, data, o, settings):train()
 end
 
 return train

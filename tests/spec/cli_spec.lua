@@ -117,14 +117,6 @@ describe('the command line', function()
     assert.is_true(results[1] == results[3], '1 and 4 threads differ')
   end)
 
-  it('runs several seeds and says their mean', function()
-    local code, out = tinykg('run recipes/bpr-mf.lua --quiet --data ' .. data ..
-      ' --seed 1,2 --set epochs=1 --out ' .. dir .. '/seeds')
-    assert.equal(0, code)
-    assert.matches('2 seeds: mean and standard deviation', out)
-    assert.is_table(read_json(dir .. '/seeds/BPR-MF-seed2/summary.json'))
-  end)
-
   it('ranks data without labels', function()
     local code, out, err = tinykg('run recipes/kgcn.lua recipes/bpr-mf.lua --data ' .. data ..
       ' --data-set task=ranking --set epochs=1 --out ' .. dir .. '/ranking')

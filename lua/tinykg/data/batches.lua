@@ -8,7 +8,7 @@ local batches = {}
 local STREAM = 0x42415431
 local known_options = {
   size = true, shuffle = true, seed = true, epoch = true, split = true, task = true,
-  drop_last = true, negatives = true, sampling = true,
+  drop_last = true, negatives = true, sampling = true, skip = true,
 }
 
 -- Positions of the rows that take part: all of them (nil), or those with label 1.
@@ -36,7 +36,8 @@ end
 -- int32 and float32. Each call gives the same table and arrays again: copy what must stay.
 ---@param part table rows: users, items, labels
 ---@param options {size: number, shuffle: boolean?, seed: number?, epoch: number?, task: string?,
---- drop_last: boolean?} shuffled unless shuffle is false; task 'ranking' takes only positives
+--- drop_last: boolean?, skip: integer?} shuffled unless shuffle is false; task 'ranking' takes only
+--- positives; skip: so many batches are left out, where an epoch goes on
 ---@return fun(): table?
 ---@return number count how many batches there are
 function batches.iterate(part, options)
@@ -57,9 +58,9 @@ function batches.iterate(part, options)
     users = columns.ints(size),
     items = columns.ints(size),
     labels = labelled and columns.floats(size) or nil,
-    number = 0,
+    number = options.skip or 0,
   }
-  local first, last = 0, options.drop_last and n - n % size or n
+  local first, last = (options.skip or 0) * size, options.drop_last and n - n % size or n
   return function()
     if first >= last then return nil end
     batch.n = math.min(size, last - first)

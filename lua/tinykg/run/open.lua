@@ -1,7 +1,7 @@
 --- Opens the folder of a run: its recipe, its data and its model as training left it.
 local folder = require 'tinykg.run.folder'
+local parameters = require 'tinykg.run.parameters'
 local recipe_file = require 'tinykg.recipe_file'
-local store = require 'tinykg.store'
 local train = require 'tinykg.train'
 local tk = require 'tinykg'
 
@@ -17,25 +17,6 @@ local function data_of(config, dir)
   local options = {seed = config.seed}
   for key, value in pairs(config.data_options or {}) do options[key] = value end
   return tk.data.load(dir or config.data, options)
-end
-
-local function shape(t) return '[' .. table.concat(t:size(), ', ') .. ']' end
-
---- Gives a model the parameters of a file. Names and shapes must agree.
-local function fill(path, model, state)
-  for name, parameter in pairs(model:state()) do
-    local from = state[name]
-    if not from then
-      error(('%s: it has no %s: was it made by another version of the recipe?'):format(path, name),
-            0)
-    end
-    if shape(from) ~= shape(parameter) then
-      error(('%s: %s is %s, the model of this data has %s: has the data set changed?'):format(
-        path, name, shape(from), shape(parameter)), 0)
-    end
-    parameter:copy(from)
-    from:free()
-  end
 end
 
 ---@class OpenRun
@@ -63,9 +44,7 @@ local function open(path, o)
   local recipe, data = recipe_of(path, config), data_of(config, o and o.data)
   local options = recipe:complete(config.options)
   local model = train.build(recipe, data, options)
-  local state, metadata = store.read(file)
-  if not state then error(metadata, 0) end
-  fill(file, model, state)
+  local metadata = parameters.read(file, model)
   return {folder = path, config = config, summary = folder.read(path, 'summary.json'),
           recipe = recipe, options = options, data = data, model = model:eval(),
           best_epoch = tonumber(metadata.epoch)}

@@ -127,33 +127,44 @@ local function check_loss(self, loss, epoch)
     self.recipe.name, self.label, tostring(loss), self.step.number, epoch, self.optimizer.lr), 0)
 end
 
---- What an epoch's steps are called with, one after the other, and how many there are.
-local function batches_of(self, epoch)
+--- What an epoch's steps are called with, one after the other, from the step behind `done`, and how
+--- many there are in all.
+local function batches_of(self, epoch, done)
   if not self.part then
     return function() return true end, self.steps
   end
-  return feed.batches(self.part, {size = self.o.batch_size, seed = session.seed, epoch = epoch})
+  return feed.batches(self.part, {size = self.o.batch_size, seed = session.seed, epoch = epoch,
+                                  skip = done})
 end
 
---- One epoch of this phase; the mean loss. ---@param epoch integer
+--- Plans the step for a full batch, for its figures; runs nothing.
+function Phase:plan()
+  local outer = blame.enter(self.loss)
+  self.step:plan((batches_of(self, 1, 0)()))
+  blame.leave(outer)
+end
+
+--- What is left of an epoch of this phase; the epoch's mean loss.
+---@param at {epoch: integer, done: integer, total: number} where it stands, kept up to date: steps
+---  done and the sum of their losses
 ---@param progressed? fun(phase: Phase, done: integer, count: integer, mean: number)
 ---@return number
-function Phase:epoch(epoch, progressed)
-  local total, done, outer = 0, 0, blame.enter(self.loss)
-  local next_batch, count = batches_of(self, epoch)
+function Phase:epoch(at, progressed)
+  local outer = blame.enter(self.loss)
+  local next_batch, count = batches_of(self, at.epoch, at.done)
   if self.limit then count = math.min(self.limit, count) end
-  self.optimizer.lr = self.lr * schedule.share(self.o, epoch)
-  while done < count do
+  self.optimizer.lr = self.lr * schedule.share(self.o, at.epoch)
+  while at.done < count do
     local batch, before = next_batch(), clock.now()
     local loss = self.step(batch)
     self.times[#self.times + 1] = clock.now() - before
-    check_loss(self, loss, epoch)
-    total, done = total + loss, done + 1
-    if progressed and done % 8 == 0 then progressed(self, done, count, total / done) end
+    check_loss(self, loss, at.epoch)
+    at.total, at.done = at.total + loss, at.done + 1
+    if progressed and at.done % 8 == 0 then progressed(self, at.done, count, at.total / at.done) end
     if C.tkg_interrupted(0) ~= 0 then error(session.interrupted, 0) end
   end
   blame.leave(outer)
-  return total / math.max(done, 1)
+  return at.total / math.max(at.done, 1)
 end
 
 -- ---- figures ----

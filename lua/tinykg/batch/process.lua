@@ -1,0 +1,89 @@
+--- Processes: started with their output in a file, watched without waiting.
+local fcntl = require 'posix.fcntl'
+local poll = require 'posix.poll'
+local signal = require 'posix.signal'
+local stdlib = require 'posix.stdlib'
+local unistd = require 'posix.unistd'
+local wait = require 'posix.sys.wait'
+
+local process = {}
+
+---@class Process
+---@field pid integer
+---@field line string? the last line that it wrote to its progress channel
+local Process = {}
+Process.__index = Process
+
+local CHANNEL = 3
+
+--- What the new process does before it becomes another program.
+local function become(argv, output, channel)
+  local file = fcntl.open(output, fcntl.O_WRONLY + fcntl.O_CREAT + fcntl.O_TRUNC, 420) -- 0644
+  local null = fcntl.open('/dev/null', fcntl.O_RDONLY)
+  if file and null then
+    unistd.dup2(null, 0)
+    unistd.dup2(file, 1)
+    unistd.dup2(file, 2)
+    unistd.dup2(channel, CHANNEL)
+    stdlib.setenv('TINYKG_PROGRESS', '/dev/fd/' .. CHANNEL)
+    local arguments = {}
+    for i = 2, #argv do arguments[i - 1] = argv[i] end
+    unistd.execp(argv[1], arguments)
+  end
+  unistd._exit(127)
+end
+
+--- Starts a program. ---@param argv string[] ---@param output string file for all that it prints
+---@return Process|nil, string? message
+function process.start(argv, output)
+  local from, to = unistd.pipe()
+  if not from then return nil, to end
+  io.stdout:flush()
+  io.stderr:flush()
+  local pid, message = unistd.fork()
+  if not pid then return nil, message end
+  if pid == 0 then become(argv, output, to) end
+  unistd.close(to)
+  fcntl.fcntl(from, fcntl.F_SETFL, fcntl.O_NONBLOCK)
+  fcntl.fcntl(from, fcntl.F_SETFD, fcntl.FD_CLOEXEC)
+  return setmetatable({pid = pid, channel = from, rest = ''}, Process)
+end
+
+--- Takes in what it has said since. Once closed, the channel is no longer listened to.
+function Process:listen()
+  while self.channel do
+    local text = unistd.read(self.channel, 4096)
+    if not text then return end -- nothing there now
+    if #text == 0 then
+      unistd.close(self.channel)
+      self.channel = nil
+    end
+    self.rest = self.rest .. text
+    self.line = self.rest:match('([^\n]*)\n[^\n]*$') or self.line
+    self.rest = self.rest:match('[^\n]*$')
+  end
+end
+
+--- Whether it has ended, and how.
+---@return string? how 'exited' or 'killed', nil while it runs; integer? status or signal
+function Process:ended()
+  local pid, how, status = wait.wait(self.pid, wait.WNOHANG)
+  if pid ~= self.pid or how == 'running' then return nil end
+  self:listen()
+  if self.channel then unistd.close(self.channel) end
+  self.channel = nil
+  return how, status
+end
+
+function Process:interrupt() signal.kill(self.pid, signal.SIGINT) end
+
+--- Waits until one of the processes says something, at most so many seconds.
+function process.sleep(list, seconds)
+  local fds = {}
+  for _, p in ipairs(list) do
+    if p.channel then fds[p.channel] = {events = {IN = true}} end
+  end
+  poll.poll(fds, math.floor(seconds * 1000))
+end
+
+return process

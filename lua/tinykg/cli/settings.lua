@@ -1,0 +1,136 @@
+--- The settings of `tinykg run`, checked before anything is loaded. With --resume, what the command
+--- line does not say is what the folder says.
+local options = require 'tinykg.cli.options'
+local folder = require 'tinykg.run.folder'
+
+local BITS = {[32] = true, [8] = true, [4] = true, [2] = true, [1] = true}
+local DEVICES = {auto = true, cpu = true, cuda = true, emu = true}
+local ROUNDING = {dither = true, stochastic = true, nearest = true}
+
+local function usage(...) error({usage = string.format(...)}, 0) end
+
+local function number(text, what, check)
+  local n = tonumber(text)
+  if not n or (check and not check(n)) then usage("%s: '%s' is not valid", what, tostring(text)) end
+  return n
+end
+
+local function whole(n) return n % 1 == 0 and n >= 0 and n <= 2 ^ 53 end
+local function positive(n) return whole(n) and n > 0 end
+local function not_negative(n) return n >= 0 end
+local function is_width(n) return BITS[n] end
+
+local function seeds_of(text)
+  local seeds, seen = options.numbers(text, '--seed'), {}
+  for _, s in ipairs(seeds) do
+    number(s, '--seed', whole)
+    if seen[s] then usage('--seed: %d is given twice', s) end
+    seen[s] = true
+  end
+  return seeds
+end
+
+local function rounding_of(text)
+  if not ROUNDING[text] then usage('--rounding: %s is not dither, stochastic or nearest', text) end
+  return text
+end
+
+local function device_of(text)
+  if not (DEVICES[text] or text:match('^cuda:%d+$')) then
+    usage('--device: %s is not auto, cpu, cuda or cuda:N', text)
+  end
+  return text
+end
+
+-- ---- grids ----
+
+--- 'a,b,c', or 'a;b;c' where the values have commas themselves.
+local function values_of(text)
+  local list = {}
+  for value in text:gmatch(text:find(';', 1, true) and '[^;]+' or '[^,]+') do
+    list[#list + 1] = value
+  end
+  return list
+end
+
+--- All points of a grid: a list of {label, options, bits, rounding}; one without options for none.
+local function grid_of(given)
+  local points = {{label = '', options = {}}}
+  for _, item in ipairs(given) do
+    local key, text = item:match('^([%w_]+)=(.+)$')
+    if not key then usage("--grid: '%s' is not key=a,b,c", item) end
+    local more = {}
+    for _, point in ipairs(points) do
+      for _, value in ipairs(values_of(text)) do
+        local p = {label = ('%s-%s=%s'):format(point.label, key, value), options = {},
+                   bits = point.bits, rounding = point.rounding}
+        for k, v in pairs(point.options) do p.options[k] = v end
+        if key == 'bits' then p.bits = number(value, '--grid bits', is_width)
+        elseif key == 'rounding' then p.rounding = rounding_of(value)
+        else p.options[key] = value end
+        more[#more + 1] = p
+      end
+    end
+    points = more
+  end
+  return points
+end
+
+-- ---- what a folder says ----
+
+--- The arguments that a run or a batch was begun with.
+local function arguments_of(path)
+  local batch = folder.read(path, 'batch.json')
+  if batch then return batch end
+  local c = folder.config(path)
+  local set, data_set = options.texts(c.options), options.texts(c.data_options or {})
+  return {recipe = {folder.has(path, 'recipe.lua') and path .. '/recipe.lua' or c.recipe_file},
+          shown = c.recipe_file, data = c.data, set = set, data_set = data_set, grid = {},
+          bits = tostring(c.bits_asked or c.bits), rounding = c.rounding, seed = tostring(c.seed),
+          device = c.device, threads = tostring(c.threads),
+          steps = c.steps and tostring(c.steps)}
+end
+
+--- Fills in what was not given.
+local function complete(a)
+  if a.resume and not a.out then usage('--resume: --out says which run or batch goes on') end
+  if not a.resume or #a.recipe > 0 then return a end
+  local known = arguments_of(a.out)
+  for key, value in pairs(known) do
+    local given = a[key]
+    if given == nil or type(given) == 'table' and #given == 0 then a[key] = value
+    elseif key == 'set' then -- the later of two counts
+      a.set = known.set
+      for _, item in ipairs(given) do table.insert(a.set, item) end
+    end
+  end
+  return a
+end
+
+--- Settings of runs from parsed arguments.
+---@param a table of cli/run.lua's parser
+---@return table settings {recipes, data, data_options, options, grid, bits, rounding, device,
+---  seeds, threads, jobs, steps, checkpoint (seconds), out, resume, quiet, report, member,
+---  arguments}
+return function(a)
+  a = complete(a)
+  if #a.recipe == 0 then
+    usage('run: a recipe is needed: tinykg run recipes/kgcn.lua --data DIR')
+  end
+  if not a.data or a.data == '' then
+    usage('run: --data DIR is needed (tinykg data demo DIR makes one)')
+  end
+  if a.out == '' then usage('--out: a folder is needed') end
+  return {
+    recipes = a.recipe, shown = a.shown, data = a.data, out = a.out, resume = a.resume,
+    data_options = options.of_data(a.data_set), options = options.pairs(a.set, '--set'),
+    grid = grid_of(a.grid), seeds = seeds_of(a.seed or '1'),
+    bits = number(a.bits or '32', '--bits (32, 8, 4, 2, 1)', is_width),
+    rounding = rounding_of(a.rounding or 'dither'), device = device_of(a.device or 'auto'),
+    threads = number(a.threads or '0', '--threads', whole),
+    jobs = number(a.jobs or '1', '--jobs', positive),
+    steps = a.steps and number(a.steps, '--steps', positive),
+    checkpoint = a.checkpoint and 60 * number(a.checkpoint, '--checkpoint', not_negative),
+    quiet = a.quiet, report = a.report, member = a.member, arguments = a,
+  }
+end

@@ -1,0 +1,204 @@
+--- Checkpoints: everything that a run needs to go on as if it had not stopped, in one file.
+--
+-- Random numbers, the order of batches and learning rates are functions of seed, epoch and step, so
+-- beside tensors a few counters suffice. last.safetensors holds
+--   model.NAME            parameters
+--   held.PATH             tensors that the model made since it was built (KGAT's attention)
+--   optimizer.K.NAME.S    state S of a parameter in the K-th optimizer
+-- and, as metadata, `state`: where training stands, as JSON.
+local C = require 'tinykg.lib'
+local json = require 'tinykg.json'
+local parameters = require 'tinykg.run.parameters'
+local step = require 'tinykg.step'
+local store = require 'tinykg.store'
+local tensor = require 'tinykg.tensor'
+
+local checkpoint = {}
+
+local FORMAT = 'tinykg checkpoint 1'
+
+-- ---- what a model holds beside parameters ----
+
+local function sorted_keys(t)
+  local keys = {}
+  for key in pairs(t) do
+    if type(key) == 'string' or type(key) == 'number' then keys[#keys + 1] = key end
+  end
+  table.sort(keys, function(a, b) return tostring(a) < tostring(b) end)
+  return keys
+end
+
+local function is_scalar(value)
+  local kind = type(value)
+  return kind == 'number' or kind == 'boolean' or kind == 'string'
+end
+
+--- A graph is a constant, with values of its own that it makes when they are first needed.
+local function is_graph(value) return rawget(value, 'packed') and rawget(value, 'counts') end
+
+--- Calls visit(path, container, key, value) for each tensor, graph and scalar within a model.
+local function walk(container, prefix, visit, seen)
+  seen[container] = true
+  for _, key in ipairs(sorted_keys(container)) do
+    local value, path = container[key], prefix .. tostring(key)
+    if tensor.is(value) or is_scalar(value) or type(value) == 'table' and is_graph(value) then
+      visit(path, container, key, value)
+    elseif type(value) == 'table' and not seen[value] then
+      walk(value, path .. '.', visit, seen)
+    end
+  end
+end
+
+local function version_of(t) return tensor.is(t) and t.kept and C.tkg_tensor_version(t.kept) end
+
+--- What a model holds now, to be compared with later on. Keeps nothing alive.
+---@param model Module just built
+---@return table marks
+function checkpoint.baseline(model)
+  local marks = {objects = setmetatable({}, {__mode = 'v'}), versions = {}, scalars = {}}
+  walk(model, '', function(path, _, _, value)
+    if is_scalar(value) then marks.scalars[path] = value
+    else marks.objects[path], marks.versions[path] = value, version_of(value) end
+  end, {})
+  return marks
+end
+
+local function is_parameter(t) return C.tkg_tensor_is_parameter(t.kept) ~= 0 end
+
+--- What it holds now that it did not then.
+---@return table<string, Tensor> tensors by path, table<string, any> scalars, string? graph a path
+local function held_since(model, marks)
+  local tensors, scalars, graph = {}, {}, nil
+  walk(model, '', function(path, _, _, value)
+    if is_scalar(value) then
+      if value ~= marks.scalars[path] then scalars[path] = value end
+      return
+    end
+    local same = value == marks.objects[path] and version_of(value) == marks.versions[path]
+    if same or not tensor.is(value) then
+      graph = graph or not same and path or nil
+    elseif value.kept and not is_parameter(value) then
+      tensors[path] = value
+    end
+  end, {})
+  return tensors, scalars, graph
+end
+
+--- Puts them back.
+local function hold(path, model, tensors, scalars)
+  local found = {}
+  walk(model, '', function(name, container, key, value)
+    if tensors[name] then found[name] = {container, key, value} end
+    if scalars[name] ~= nil then container[key] = scalars[name] end
+  end, {})
+  for name, t in pairs(tensors) do
+    local container, key = model, name
+    if found[name] then container, key = found[name][1], found[name][2]
+    elseif name:find('.', 1, true) then
+      error(('%s: the model has no place for %s'):format(path, name), 0)
+    end
+    container[key] = t
+  end
+  for name, value in pairs(scalars) do
+    if not name:find('.', 1, true) then model[name] = value end
+  end
+end
+
+-- ---- optimizers ----
+
+--- The optimizers of a run's phases, each once.
+local function optimizers_of(run)
+  local list, seen = {}, {}
+  for _, phase in ipairs(run.phases) do
+    if not seen[phase.optimizer] then
+      seen[phase.optimizer] = true
+      list[#list + 1] = phase.optimizer
+    end
+  end
+  return list
+end
+
+-- ---- writing ----
+
+local function state_of(run, scalars)
+  local steps, updates = {}, {}
+  for i, phase in ipairs(run.phases) do steps[i] = phase.step.number end
+  for i, optimizer in ipairs(optimizers_of(run)) do updates[i] = optimizer.t end
+  return {at = run.at, best = run.best, steps = steps, updates = updates, memory = run:memory(),
+          held = scalars, epoch_times = json.array(run.epoch_times),
+          eval_times = json.array(run.eval_times)}
+end
+
+--- Writes a checkpoint, whole or not at all. A graph that a model makes before each epoch is not
+--- saved, so that such a model has checkpoints between epochs only.
+---@param run Run ---@param marks table of checkpoint.baseline
+---@return boolean written
+function checkpoint.write(path, run, marks)
+  local tensors, scalars, graph = held_since(run.model, marks)
+  if graph and run.at.phase > 0 then return false end
+  local all = {}
+  for name, t in pairs(tensors) do all['held.' .. name] = t end
+  for _, p in ipairs(run.model:named_parameters()) do
+    all['model.' .. p.name] = p.tensor
+    for k, optimizer in ipairs(optimizers_of(run)) do
+      if optimizer:knows(p.tensor) then
+        for slot, t in ipairs(optimizer:state(p.tensor)) do
+          all[('optimizer.%d.%s.%d'):format(k, p.name, slot)] = t
+        end
+      end
+    end
+  end
+  local ok, message = store.write(path, all, {format = FORMAT, recipe = run.recipe.name,
+                                              state = json.encode(state_of(run, scalars))})
+  if not ok then error(message, 0) end
+  return true
+end
+
+-- ---- reading ----
+
+local function take_tensors(path, run, all)
+  for _, p in ipairs(run.model:named_parameters()) do
+    local name = 'model.' .. p.name
+    parameters.copy(path, name, all[name], p.tensor)
+    for k, optimizer in ipairs(optimizers_of(run)) do
+      if all[('optimizer.%d.%s.1'):format(k, p.name)] then
+        for slot, t in ipairs(optimizer:state(p.tensor)) do
+          name = ('optimizer.%d.%s.%d'):format(k, p.name, slot)
+          parameters.copy(path, name, all[name], t)
+        end
+      end
+    end
+  end
+end
+
+local function held_in(all)
+  local tensors = {}
+  for name, t in pairs(all) do
+    local path = name:match('^held%.(.*)')
+    if path then tensors[path] = t else t:free() end
+  end
+  return tensors
+end
+
+--- Sets a run that has just been made (train.new) to where a checkpoint's stood.
+---@param path string ---@param run Run
+function checkpoint.read(path, run)
+  local all, metadata = store.read(path)
+  if not all then error(metadata, 0) end
+  if not metadata or metadata.format ~= FORMAT then
+    error(path .. ': not a checkpoint of this version of tinykg', 0)
+  end
+  local state = assert(json.decode(metadata.state, path))
+  if #state.steps ~= #run.phases then
+    error(('%s: of %d phases, the recipe has %d'):format(path, #state.steps, #run.phases), 0)
+  end
+  take_tensors(path, run, all)
+  hold(path, run.model, held_in(all), state.held)
+  for i, phase in ipairs(run.phases) do phase.step.number = state.steps[i] end
+  for i, optimizer in ipairs(optimizers_of(run)) do optimizer.t = state.updates[i] end
+  step.draws(state.at.draws)
+  run.at, run.best, run.peaks, run.resumed = state.at, state.best, state.memory, true
+  run.epoch_times, run.eval_times = state.epoch_times, state.eval_times
+end
+
+return checkpoint
