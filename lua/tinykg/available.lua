@@ -58,7 +58,9 @@ end
 ---@return number? bytes
 local function available(root)
   local function device(what) return C.tkg_memory_device(session.engine, what) end
-  if not root and device('total') > 0 then return device('free') + device('held') - device('used') end
+  if not root and device('total') > 0 then
+    return device('free') + device('held') - device('used')
+  end
   return of_machine(root or '')
 end
 

@@ -95,7 +95,9 @@ local function as_model(scores, data)
 end
 
 --- Users ranked at once: few enough for their scores to fit in 16 MiB, but at least 16.
-local function block_of(data) return math.max(16, math.min(256, math.floor(2 ^ 22 / data.items))) end
+local function block_of(data)
+  return math.max(16, math.min(256, math.floor(2 ^ 22 / data.items)))
+end
 
 --- Users with positives. ---@return ffi.cdata* users, integer n
 local function users_of(positives, all)
@@ -148,30 +150,30 @@ local function in_eval(model, by, fn, ...)
   return results[2]
 end
 
---- One block of what an evaluation scores.
+--- Scores one block as an evaluation would, and forgets the scores.
 local function one_block(model, prepared, data, part, size)
   if data.task == 'ctr' then
     local batch = feed.batches(data[part], {size = size, shuffle = false})()
-    return score(model, prepared, batch.users, batch.items)
+    score(model, prepared, batch.users, batch.items):free()
+    return
   end
   local users, n = users_of(data:positives(part), data.users)
   local count = math.min(n, block_of(data))
   if model.rank then
-    return step.no_grad(model.rank, model, tensor.ids(users, count), prepared)
+    rank_at_once(model, prepared, data, users, count, ffi.new('float[?]', count * data.items))
+  else
+    size = math.min(size, count * data.items)
+    rank_by_pairs(model, prepared, {items = size}, users, 1, size, ffi.new('float[?]', size))
   end
-  local ids = tensor.create(tensor.I32, {math.min(size, count * data.items)})
-  return score(model, prepared, ids, ids:clone())
 end
 
---- Prepares and scores as an evaluation does, one block, and forgets the scores: on a dry engine,
---- which computes nothing, the books then say what memory evaluating takes.
+--- Prepares and scores one block as an evaluation does: on a dry engine, which computes nothing, the
+--- books then say what memory evaluating takes.
 ---@param model Module ---@param data tinykg.Data ---@param part string
 ---@param size integer interactions scored at once
 function evaluate.block(model, data, part, size)
   if data[part].n == 0 then return end
-  in_eval(model, model.rank or model.score, function(_, prepared)
-    one_block(model, prepared, data, part, size):free()
-  end)
+  in_eval(model, model.rank or model.score, one_block, data, part, size)
 end
 
 --- Full ranking by a model or by a tensor of scores [users, items]: what metrics.ranking does with

@@ -9,7 +9,6 @@ local phases = require 'tinykg.train.phases'
 local progress = require 'tinykg.progress'
 local session = require 'tinykg.session'
 local step = require 'tinykg.step'
-local tensor = require 'tinykg.tensor'
 local train = require 'tinykg.train'
 
 local plan = {}
@@ -30,12 +29,6 @@ plan.SHARE = 0.9
 
 -- ---- one width ----
 
-local function peaks()
-  local out = {peak = C.tkg_memory_peak(session.engine, -1)}
-  for name, kind in pairs(tensor.kinds) do out[name] = C.tkg_memory_peak(session.engine, kind) end
-  return out
-end
-
 local function larger(a, b)
   local out = {}
   for name, bytes in pairs(a) do out[name] = math.max(bytes, b[name]) end
@@ -43,21 +36,22 @@ local function larger(a, b)
 end
 
 --- Two epochs of one step a phase: what a model does before an epoch may begin with the second.
-local function rehearse_steps(model, list, o)
-  for epoch = 1, math.min(2, o.epochs) do
+local function rehearse_steps(run)
+  local model = run.model
+  for epoch = 1, math.min(2, run.o.epochs) do
     if model.begin_epoch then
       local outer = blame.enter(model.begin_epoch)
       step.no_grad(model.begin_epoch, model, epoch)
       blame.leave(outer)
     end
-    for _, phase in ipairs(list) do phase:epoch(epoch) end
+    for _, phase in ipairs(run.phases) do phase:epoch{epoch = epoch, done = 0, total = 0} end
     collectgarbage() -- batches of an epoch that is over are in the books until then
   end
 end
 
-local function rehearse_evaluation(model, data, o)
+local function rehearse_evaluation(run)
   for _, part in ipairs{'valid', 'test'} do
-    evaluate.block(model, data, part, train.evaluation_size(o))
+    evaluate.block(run.model, run.data, part, train.evaluation_size(run.o))
   end
 end
 
@@ -75,18 +69,17 @@ end
 ---@return WidthPlan
 local function of_width(recipe, data, o, settings, bits)
   session.set_seed(session.seed)
-  local model = train.build(recipe, data, o)
-  local built = peaks()
+  local run = train.new(recipe, data, o, {bits = bits, rounding = settings.rounding, steps = 1,
+                                          small = settings.small, quiet = true, best = {}})
+  local built = run:memory()
   C.tkg_engine_set_dry(session.engine, 1)
   collectgarbage()
   C.tkg_memory_reset_peak(session.engine)
-  local list = phases.of(recipe, model, data, o, {
-    bits = bits, rounding = settings.rounding, small = settings.small, steps = 1})
-  rehearse_steps(model, list, o)
-  local of_steps = peaks()
-  rehearse_evaluation(model, data, o)
-  return {bits = bits, step = of_steps, memory = larger(built, peaks()),
-          kept = phases.kept(list), phases = kept_of(list)}
+  rehearse_steps(run)
+  local of_steps = run:memory()
+  rehearse_evaluation(run)
+  return {bits = bits, step = of_steps, memory = larger(built, run:memory()),
+          kept = phases.kept(run.phases), phases = kept_of(run.phases)}
 end
 
 -- ---- all of them ----
@@ -99,7 +92,6 @@ end
 ---@param enough? fun(width: WidthPlan): boolean whether to stop here
 ---@return table<integer, WidthPlan> by bits
 function plan.of(recipe, data, o, settings, widths, enough)
-  if data.train.n == 0 then error('the data set has no training interactions', 0) end
   settings = settings or {}
   local line, out = progress.line(settings.quiet), {}
   for _, bits in ipairs(widths or plan.WIDTHS) do

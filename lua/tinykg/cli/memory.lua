@@ -30,6 +30,9 @@ end
 
 --- Checked settings of a run that would do the same. `auto` may be the width here.
 local function settings_from(a)
+  if not a.data then
+    error({usage = 'memory: --data DIR is needed (tinykg data demo DIR makes one)'}, 0)
+  end
   local s = settings_of{recipe = {a.recipe}, data = a.data, set = a.set, data_set = a.data_set,
                         grid = {}, bits = a.bits ~= 'auto' and a.bits or nil, seed = a.seed,
                         rounding = a.rounding, device = a.device, threads = a.threads}
@@ -66,9 +69,9 @@ end
 local function fit_text(found)
   local progress = require 'tinykg.progress'
   local names = table.concat(found.fits, ', ')
-  local room = string.format(found.budget and 'the budget of %s' or 'nine tenths of what is free, %s',
-                             found.limit and progress.bytes(found.limit) or '?')
-  if not found.limit then return 'nobody says how much memory is free here' end
+  if not found.limit then return 'how much memory is free here is not known' end
+  local room = (found.budget and 'the budget of ' or 'nine tenths of what is free, ')
+    .. progress.bytes(found.limit)
   if #found.fits > 0 then return string.format('fits in %s, with bits: %s', room, names) end
   local smaller = found.batch_size
   return string.format('does not fit in %s%s', room, smaller
@@ -132,5 +135,6 @@ return function(...)
   local o = complete(recipe, s.options)
   local data = load_data(tk, s)
   local found = find(recipe, data, o, s)
-  if a.json then print_json(recipe, data, s, found) else print_text(recipe, data, s, found, a.all) end
+  if a.json then return print_json(recipe, data, s, found) end
+  print_text(recipe, data, s, found, a.all)
 end
