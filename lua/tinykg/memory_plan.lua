@@ -45,13 +45,14 @@ local function rehearse_steps(run)
       blame.leave(outer)
     end
     for _, phase in ipairs(run.phases) do phase:epoch{epoch = epoch, done = 0, total = 0} end
-    collectgarbage() -- batches of an epoch that is over are in the books until then
+    collectgarbage() -- its batches are in the books until then
   end
 end
 
 local function rehearse_evaluation(run)
   for _, part in ipairs{'valid', 'test'} do
     evaluate.block(run.model, run.data, part, train.evaluation_size(run.o))
+    collectgarbage()
   end
 end
 
