@@ -155,7 +155,8 @@ void tkg_memory_reset_peak(tkg_engine *engine) {
 /* ---- Ctrl-C: signals belong to the process, so this flag does too ---- */
 
 static volatile sig_atomic_t interrupted;
-static struct sigaction before;
+static struct sigaction before[2]; /* of SIGINT, SIGTERM */
+static int watched;
 static struct timespec first_at;
 
 /* A second Ctrl-C ends the process; one within half a second is the same (a signal sent to the
@@ -170,16 +171,22 @@ static void on_interrupt(int signal_number) {
     raise(signal_number);
   }
   if (!interrupted) first_at = now;
-  interrupted = 1;
+  interrupted = signal_number;
 }
 
-int tkg_interrupt_watch(int on) {
-  interrupted = 0;
-  if (!on) return sigaction(SIGINT, &before, NULL);
+int tkg_interrupt_watch(int signals) {
+  static const int numbers[] = {SIGINT, SIGTERM};
   struct sigaction action = {.sa_handler = on_interrupt};
+  int status = 0;
+  interrupted = 0;
   sigemptyset(&action.sa_mask);
   action.sa_flags = SA_RESTART;
-  return sigaction(SIGINT, &action, &before);
+  for (int i = 0; i < 2; i++) {
+    if (i < watched) status |= sigaction(numbers[i], &before[i], NULL);
+    if (i < signals) status |= sigaction(numbers[i], &action, &before[i]);
+  }
+  watched = signals < 2 ? signals : 2;
+  return status;
 }
 
 int tkg_interrupted(int clear) {

@@ -63,9 +63,10 @@ void tkg_memory_reset_peak(tkg_engine *engine);
  * (most used since the last reset), "free" and "total" (of the device). -1: the CPU has none. */
 double tkg_memory_device(const tkg_engine *engine, const char *what);
 
-/* Ctrl-C: while watched, SIGINT sets a flag that runs look at between nodes (TKG_E_INTERRUPTED).
- * A second SIGINT, half a second later with the first unanswered, ends the process as usual. */
-int tkg_interrupt_watch(int on);
+/* Ctrl-C: while watched (1: SIGINT; 2: SIGTERM too; 0: neither), a signal sets a flag that runs look
+ * at between nodes (TKG_E_INTERRUPTED). A second one, half a second later with the first unanswered,
+ * ends the process as usual. tkg_interrupted: the signal's number, 0 when there was none. */
+int tkg_interrupt_watch(int signals);
 int tkg_interrupted(int clear);
 
 /* ---- tensors: kept values, reference counted ---- */

@@ -62,7 +62,9 @@ local function command_of(s, recipe, point, seed, path)
   for _, item in ipairs(options.texts(s.data_options)) do add('--data-set', item) end
   if s.steps then add('--steps', tostring(s.steps)) end
   if s.checkpoint then add('--checkpoint', tostring(s.checkpoint / 60)) end
-  if s.report then add('--report') end
+  for _, flag in ipairs{'report', 'tensorboard', 'check'} do
+    if s[flag] then add('--' .. flag) end
+  end
   return argv
 end
 
@@ -111,7 +113,7 @@ local function finish(member, how, status)
     local said = folder.text(member.path, 'output.txt') or ''
     member.state = said:find('^finished before') and 'before' or 'done'
     member.summary = folder.read(member.path, 'summary.json')
-  elseif how == 'exited' and status == 130 then
+  elseif how == 'exited' and (status == 130 or status == 143) then
     member.state = 'stopped'
   elseif how == 'exited' then
     member.message = last_words(member)
@@ -155,7 +157,7 @@ end
 local function run_all(members, jobs, show)
   local C = require 'tinykg.lib'
   local running, at, stopped = {}, 1, false
-  C.tkg_interrupt_watch(1)
+  C.tkg_interrupt_watch(2)
   while true do
     if not stopped and C.tkg_interrupted(0) ~= 0 then
       stopped = true

@@ -1,4 +1,4 @@
---- Wall-clock seconds, monotonic; and whether standard error is a terminal, of what size.
+--- Seconds, monotonic or since 1970; and whether standard error is a terminal, of what size.
 local ffi = require 'ffi'
 
 ffi.cdef [[
@@ -10,15 +10,20 @@ int ioctl(int file, unsigned long request, ...);
 ]]
 
 local MONOTONIC = ffi.os == 'OSX' and 6 or 1
+local REALTIME = 0
 local WINDOW_SIZE = ffi.os == 'OSX' and 0x40087468 or 0x5413 -- TIOCGWINSZ
-local now = ffi.new('tkg_timespec')
+local time = ffi.new('tkg_timespec')
+
+local function read(which)
+  ffi.C.clock_gettime(which, time)
+  return tonumber(time.seconds) + tonumber(time.nanoseconds) * 1e-9
+end
 
 return {
   ---@return number seconds since some fixed moment
-  now = function()
-    ffi.C.clock_gettime(MONOTONIC, now)
-    return tonumber(now.seconds) + tonumber(now.nanoseconds) * 1e-9
-  end,
+  now = function() return read(MONOTONIC) end,
+  ---@return number seconds since 1970
+  wall = function() return read(REALTIME) end,
   ---@return boolean
   terminal = function() return ffi.C.isatty(2) == 1 end,
   ---@return integer rows, integer columns of the terminal; 24, 80 where it does not say

@@ -30,7 +30,9 @@ local sequences = {
 }
 
 --- The text with each byte that is not UTF-8 replaced by U+FFFD: names come from any file.
-local function valid_utf8(text)
+---@param text string
+---@return string
+function json.utf8(text)
   local parts, at = {}, 1
   while at <= #text do
     local last = text:match('^[%z\1-\127]+()', at)
@@ -46,7 +48,7 @@ local function valid_utf8(text)
 end
 
 local function string_text(text)
-  if text:find('[\128-\255]') then text = valid_utf8(text) end
+  if text:find('[\128-\255]') then text = json.utf8(text) end
   return '"' .. text:gsub('[%c"\\]', escape) .. '"'
 end
 

@@ -1,7 +1,8 @@
 --- A run: trains one recipe with one seed and leaves a folder that says what happened.
 --- tinykg.run.folder lists its files.
-local checkpoint = require 'tinykg.run.checkpoint'
 local blame = require 'tinykg.blame'
+local board_of = require 'tinykg.run.board'
+local checkpoint = require 'tinykg.run.checkpoint'
 local clock = require 'tinykg.clock'
 local folders = require 'tinykg.run.folder'
 local json = require 'tinykg.json'
@@ -128,14 +129,15 @@ end
 
 --- Makes the run, which reports to its folder as it goes.
 local function set_up(o, data, path, going_on)
-  local s, save, log = o.settings, nil, nil
+  local s, save, log, board = o.settings, nil, nil, nil
   local quiet = s.quiet or s.silent
   local settings = {bits = s.bits, rounding = s.rounding, steps = s.steps, small = s.small,
-                    quiet = quiet, best = keeper(path, o.recipe)}
+                    check = s.check, quiet = quiet, best = keeper(path, o.recipe)}
   settings.on_step = function() save.within() end
   settings.on_end = function() save.last() end
   settings.on_epoch = function(record, better)
     log(record)
+    board.epoch(record)
     save.between(better)
     if not quiet then print(text.epoch(record, better)) end
   end
@@ -150,7 +152,8 @@ local function set_up(o, data, path, going_on)
     end
   end
   log = folders.logger(path, run.at.epoch - 1)
-  return run, save
+  board = board_of(path, config_of(o), s.tensorboard, run:steps() + 1)
+  return run, save, board
 end
 
 --- Trains to the end. Ctrl-C costs nothing: the state is saved before it is passed on.
@@ -179,11 +182,12 @@ local function run_once(o)
     folders.write(path, 'config.json', config_of(o))
     folders.write_text(path, 'recipe.lua', o.text)
     if loud and not o.settings.quiet then say_beginning(o, data) end
-    local run, save = set_up(o, data, path, going_on)
+    local run, save, board = set_up(o, data, path, going_on)
     local result = train_to_the_end(o, path, run, save)
     summary = summary_of(o, data, result, load_s)
     folders.write(path, 'kept.json', kept_of(result.phases))
     folders.write(path, 'summary.json', summary)
+    board.result(summary, run:steps())
     o.phases = result.phases
   end
   if loud then print(text.result(summary, path)) end
@@ -196,10 +200,11 @@ local function run_once(o)
 end
 
 --- Runs. o: recipe, text (of its file), path, data (a folder), data_options, options, seed,
---- settings (bits, rounding, quiet, silent, report, steps, checkpoint: seconds within an epoch),
---- out (a folder), resume (true: what is there goes on, and it is an error if it is of another
---- configuration; 'if the same': then it is set aside). One run must not pay for the memory of the
---- one before: when it is over, nothing refers to its tensors, and their finalizers give them back.
+--- settings (bits, rounding, quiet, silent, report, steps, tensorboard, check, checkpoint: seconds
+--- within an epoch), out (a folder), resume (true: what is there goes on, and it is an error if it
+--- is of another configuration; 'if the same': then it is set aside). One run must not pay for the
+--- memory of the one before: when it is over, nothing refers to its tensors, and their finalizers
+--- give them back.
 ---@return table summary what summary.json says
 return function(o)
   local summary = run_once(o)

@@ -157,7 +157,7 @@ function Run:evaluate(part)
   if not ok then
     if not tostring(result):find('NaN', 1, true) then error(result, 0) end
     error(string.format('%s: the model scores NaN after step %d: try a smaller lr (it is %g)',
-                        self.recipe.name, phases.steps(self.phases),
+                        self.recipe.name, self:steps(),
                         self.phases[1].optimizer.lr), 0)
   end
   self.line.clear()
@@ -179,6 +179,9 @@ function Run:memory()
   for name, bytes in pairs(self.peaks) do out[name] = math.max(out[name] or 0, bytes) end
   return out
 end
+
+--- Steps made so far, of all phases.
+function Run:steps() return phases.steps(self.phases) end
 
 local function figures(self)
   -- A run that went on may have met nothing but the small rest of an epoch.
@@ -222,7 +225,7 @@ local function run_epoch(self)
     valid, better = validate(self, epoch)
   end
   self.epoch_times[#self.epoch_times + 1] = at.seconds
-  local record = {epoch = epoch, step = phases.steps(self.phases), valid = valid,
+  local record = {epoch = epoch, step = self:steps(), valid = valid,
                   loss = at.losses[self.phases[1].name], seconds = at.seconds,
                   losses = #self.phases > 1 and at.losses or nil,
                   memory = C.tkg_memory_live(session.engine, -1)}

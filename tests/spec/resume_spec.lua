@@ -99,6 +99,17 @@ describe('a run that goes on', function()
     end)
   end
 
+  it('ends as if it had not been killed on the kernels of a GPU, run by the CPU', function()
+    local whole, killed = dir .. '/whole-emu', dir .. '/killed-emu'
+    local begin = './tinykg run recipes/lightgcn.lua --quiet --device emu --bits 2 --data ' ..
+      data .. ' --set epochs=3 --set dim=8 --set batch_size=512 --checkpoint 0 --out '
+    assert.equal(0, (sh(begin .. whole)))
+    assert.equal(137, (sh('timeout -s KILL 0.7 ' .. begin .. killed)))
+    local code, text = sh(begin .. killed .. ' --resume')
+    assert.equal(0, code, text)
+    same_run(whole, killed)
+  end)
+
   it('is told how, and goes on, after Ctrl-C', function()
     local out, whole = dir .. '/stopped', dir .. '/not-stopped'
     local options = '--bits 2 --set epochs=40 --set batch_size=16 --set patience=0'
@@ -108,6 +119,8 @@ describe('a run that goes on', function()
       '--data %s %s --out %s'):format(data, options, out))
     assert.equal(130, code, text)
     assert.matches('to go on: tinykg run %-%-resume %-%-out ' .. out:gsub('%p', '%%%0'), text)
+    code, text = sh('timeout --preserve-status -s TERM 0.3 ./tinykg run --resume --out ' .. out)
+    assert.equal(143, code, text) -- as batch systems do it
     code, text = sh('./tinykg run --resume --out ' .. out)
     assert.equal(0, code, text)
     assert.matches('going on in epoch %d+', text)

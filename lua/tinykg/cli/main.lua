@@ -1,4 +1,5 @@
---- The command line. Exit status: 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C.
+--- The command line. Exit status: 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C (143 by
+--- SIGTERM).
 
 local ffi = require 'ffi'
 local blame = require 'tinykg.blame'
@@ -36,7 +37,8 @@ local function leave(message, trace)
   local session = package.loaded['tinykg.session']
   local status = 1
   if session and message == session.interrupted then
-    status = 130
+    local signal = require('tinykg.lib').tkg_interrupted(0)
+    status = 128 + (signal ~= 0 and signal or 2)
   elseif type(message) == 'table' and message.usage then
     status, message = 2, message.usage
   end

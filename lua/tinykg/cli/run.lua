@@ -27,6 +27,8 @@ local function parser()
   p:option('--checkpoint', 'minutes from one checkpoint to the next within an epoch (default: 5)')
   p:flag('--resume', 'go on with the run or the batch in --out; the rest of the command is known')
   p:option('--steps', 'stop each epoch after so many steps: a quick look')
+  p:flag('--check', 'look at each value computed and stop at the first NaN or infinity (slow)')
+  p:flag('--tensorboard', 'write event files for TensorBoard into the folder of the run')
   p:flag('--quiet', 'print the result only')
   p:flag('--report', 'print what the step keeps for backward')
   p:flag('--member', 'one of a batch'):hidden(true)
@@ -54,7 +56,7 @@ end
 
 local function run_one(s)
   local tk, run = require 'tinykg', require 'tinykg.run'
-  require('tinykg.lib').tkg_interrupt_watch(1)
+  require('tinykg.lib').tkg_interrupt_watch(2)
   if s.device ~= 'auto' then tk.device(s.device) end
   tk.threads(s.threads)
   io.stdout:setvbuf('line') -- each epoch is seen when it ends, through a pipe too

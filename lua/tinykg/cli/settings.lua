@@ -36,7 +36,7 @@ local function rounding_of(text)
 end
 
 local function device_of(text)
-  if not (DEVICES[text] or text:match('^cuda:%d+$')) then
+  if not (DEVICES[text] or text:match('^cuda:%d+$') or text:match('^emu:%d+$')) then
     usage('--device: %s is not auto, cpu, cuda or cuda:N', text)
   end
   return text
@@ -110,8 +110,8 @@ end
 --- Settings of runs from parsed arguments.
 ---@param a table of cli/run.lua's parser
 ---@return table settings {recipes, data, data_options, options, grid, bits, rounding, device,
----  seeds, threads, jobs, steps, checkpoint (seconds), out, resume, quiet, report, member,
----  arguments}
+---  seeds, threads, jobs, steps, checkpoint (seconds), out, resume, quiet, report,
+---  tensorboard, check, member, arguments}
 return function(a)
   a = complete(a)
   if #a.recipe == 0 then
@@ -131,6 +131,7 @@ return function(a)
     jobs = number(a.jobs or '1', '--jobs', positive),
     steps = a.steps and number(a.steps, '--steps', positive),
     checkpoint = a.checkpoint and 60 * number(a.checkpoint, '--checkpoint', not_negative),
-    quiet = a.quiet, report = a.report, member = a.member, arguments = a,
+    quiet = a.quiet, report = a.report, tensorboard = a.tensorboard,
+    check = a.check, member = a.member, arguments = a,
   }
 end

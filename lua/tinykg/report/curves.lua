@@ -1,0 +1,253 @@
+--- Learning curves of a section: loss and validation metrics, a line a group.
+local format = require 'tinykg.report.format'
+local html = require 'tinykg.report.html'
+local lines = require 'tinykg.report.lines'
+local statistics = require 'tinykg.report.statistics'
+
+local curves = {}
+
+local MOST_COLOURED = 12
+
+-- ---- from runs to lines ----
+
+--- What a run's log says at each epoch: {x, y} with y nil where the value is null (a NaN); an epoch
+--- without the key, one without evaluation, is no point.
+local function points_of(run, get)
+  local points = {}
+  for _, record in ipairs(run.log) do
+    local value, there = get(record)
+    if there then points[#points + 1] = {x = record.epoch, y = value} end
+  end
+  return points
+end
+
+local function by_epoch(points)
+  local map = {}
+  for _, p in ipairs(points) do map[p.x] = p.y end
+  return map
+end
+
+--- Mean and deviation at each epoch that all runs have.
+local function mean_points(runs, label)
+  local maps, mean = {}, {}
+  for i, points in ipairs(runs) do maps[i] = by_epoch(points) end
+  for _, p in ipairs(runs[1]) do
+    local values = {}
+    for _, map in ipairs(maps) do values[#values + 1] = map[p.x] end
+    if #values == #runs then
+      local s = statistics.of(values)
+      local text = ('%s, epoch %d: '):format(label, p.x) .. format.deviation(s, format.metric)
+      mean[#mean + 1] = {x = p.x, y = s.mean, title = text, low = s.sd and s.mean - s.sd,
+                         high = s.sd and s.mean + s.sd}
+    elseif #runs == 1 then
+      mean[#mean + 1] = {x = p.x}
+    end
+  end
+  return mean
+end
+
+--- The rest of one run's points, from epoch `from` on, where the mean has ended.
+local function tail_of(points, from)
+  local tail = {}
+  for _, p in ipairs(points) do
+    if p.x >= from then tail[#tail + 1] = p end
+  end
+  return tail
+end
+
+--- The lines of a group: the mean as far as all its finished runs go, then each by itself, thin; so
+--- is a run that did not finish beside others that did.
+local function lines_of(group, get, look)
+  local together, apart, list = {}, {}, {}
+  for _, run in ipairs(group.runs) do
+    local points = points_of(run, get)
+    local counts = #group.finished == 0 or run.summary
+    if #points > 0 then table.insert(counts and together or apart, points) end
+  end
+  local function add(points, thin)
+    list[#list + 1] = {label = group.label, colour = look.colour, dash = look.dash,
+                       points = points, thin = thin}
+  end
+  local mean = #together > 0 and mean_points(together, group.label) or {}
+  if #mean > 0 then add(mean) end
+  local last = #mean > 0 and mean[#mean].x or -math.huge
+  for _, points in ipairs(#together > 1 and together or {}) do
+    local tail = tail_of(points, last)
+    if #tail > 1 then add(tail, true) end
+  end
+  for _, points in ipairs(apart) do add(points, true) end
+  return list
+end
+
+-- ---- which groups, in which colours ----
+
+--- The groups to colour: all, or the best dozen by the first metric; the others are background.
+local function coloured(section, metric)
+  local order = {}
+  for i, group in ipairs(section.groups) do
+    local stat = metric and (statistics.of_summary(group, 'test', metric)
+                             or statistics.of_summary(group, 'valid', metric))
+    order[i] = {group = group, value = stat and stat.mean or -math.huge, place = i}
+  end
+  if #order > MOST_COLOURED then
+    table.sort(order, function(a, b)
+      if a.value ~= b.value then return a.value > b.value end
+      return a.place < b.place
+    end)
+  end
+  local set = {}
+  for i = 1, math.min(#order, MOST_COLOURED) do set[order[i].group] = true end
+  return set, #order - MOST_COLOURED
+end
+
+--- A colour a recipe and a dash a group of it, where several recipes have few groups each;
+--- otherwise a colour a group.
+local function looks_of(section, set)
+  local recipes, count, most, most_of_one = {}, 0, 0, {}
+  for _, group in ipairs(section.groups) do
+    if set[group] then
+      if not recipes[group.recipe] then
+        count = count + 1
+        recipes[group.recipe] = count
+      end
+      most_of_one[group.recipe] = (most_of_one[group.recipe] or 0) + 1
+      most = math.max(most, most_of_one[group.recipe])
+    end
+  end
+  local per_recipe = count > 1 and count <= lines.COLOURS and most <= lines.DASHES
+  local looks, n, used = {}, 0, {}
+  for _, group in ipairs(section.groups) do
+    if not set[group] then
+      looks[group] = {colour = 0, dash = 1}
+    elseif per_recipe then
+      used[group.recipe] = (used[group.recipe] or 0) + 1
+      looks[group] = {colour = recipes[group.recipe], dash = used[group.recipe]}
+    else
+      looks[group] = {colour = n % lines.COLOURS + 1,
+                      dash = math.floor(n / lines.COLOURS) % lines.DASHES + 1}
+      n = n + 1
+    end
+  end
+  return looks
+end
+
+local function legend(section, looks, set, hidden)
+  if #section.groups == 1 then return nil end
+  local items = {}
+  for _, group in ipairs(section.groups) do
+    if set[group] then
+      local look = looks[group]
+      items[#items + 1] = html.li{lines.sample(look.colour, look.dash), ' ', group.label}
+    end
+  end
+  if hidden > 0 then
+    items[#items + 1] = html.li{lines.sample(0, 1), ' ', format.count(hidden, 'other')}
+  end
+  return html.ul{class = 'legend', items}
+end
+
+-- ---- charts ----
+
+local function chart(section, looks, title, get, options)
+  local series, back = {}, {}
+  for _, group in ipairs(section.groups) do
+    for _, line in ipairs(lines_of(group, get, looks[group])) do
+      table.insert(line.colour == 0 and back or series, line)
+    end
+  end
+  for _, line in ipairs(back) do series[#series + 1] = line end
+  local drawn = lines.chart(title, series, options)
+  return drawn and html.figure{style = 'margin:0', drawn}
+end
+
+--- Names of phases that log a loss of their own beside the first one's, which is `loss`.
+local function other_phases(section)
+  local seen, names = {}, {}
+  for _, group in ipairs(section.groups) do
+    for _, run in ipairs(group.runs) do
+      local record = run.log[1] or {}
+      for name, value in pairs(record.losses or {}) do
+        if value ~= record.loss and not seen[name] then
+          seen[name], names[#names + 1] = true, name
+        end
+      end
+    end
+  end
+  table.sort(names)
+  return names
+end
+
+local function metric_charts(section, looks, names)
+  local charts = {}
+  for _, name in ipairs(names) do
+    charts[#charts + 1] = chart(section, looks, 'validation ' .. name, function(record)
+      return statistics.number(record.valid, name), record.valid
+    end)
+  end
+  return charts
+end
+
+local LOSS = {logarithmic = true}
+
+local function loss_charts(section, looks)
+  local phases = other_phases(section)
+  local charts = {chart(section, looks, #phases > 0 and 'loss, first phase' or 'loss',
+                        function(record) return statistics.number(record, 'loss'), true end,
+                        LOSS)}
+  for _, name in ipairs(phases) do
+    charts[#charts + 1] = chart(section, looks, 'loss, phase ' .. name, function(record)
+      return statistics.number(record.losses, name), record.losses
+    end, LOSS)
+  end
+  return charts
+end
+
+local function recipes(section)
+  local seen, n = {}, 0
+  for _, group in ipairs(section.groups) do
+    if not seen[group.recipe] then seen[group.recipe], n = true, n + 1 end
+  end
+  return n
+end
+
+local function several_seeds(section)
+  for _, group in ipairs(section.groups) do
+    if #group.runs > 1 then return true end
+  end
+end
+
+local function has_log(section)
+  for _, group in ipairs(section.groups) do
+    for _, run in ipairs(group.runs) do
+      if run.log[1] then return true end
+    end
+  end
+end
+
+--- ---@param section ReportSection
+function curves.render(section)
+  if not has_log(section) then
+    return {html.h3{'Learning curves'}, html.p{'No run has finished an epoch.'}}
+  end
+  local names, is_main = statistics.metrics(section)
+  local main, rest = {}, {}
+  for _, name in ipairs(names) do table.insert(is_main[name] and main or rest, name) end
+  local set, hidden = coloured(section, main[1])
+  local looks = looks_of(section, set)
+  local more = metric_charts(section, looks, rest)
+  return {
+    html.h3{'Learning curves'},
+    html.p{class = 'quiet',
+           several_seeds(section) and 'Lines are means over seeds with a band of one standard ' ..
+             'deviation, as far as all seeds go; beyond, thin, each seed by itself. ',
+           recipes(section) > 1 and 'Losses of different recipes are different functions: ' ..
+             'compare their course, not their height.'},
+    legend(section, looks, set, hidden),
+    html.div{class = 'charts', loss_charts(section, looks), metric_charts(section, looks, main)},
+    #more > 0 and html.details{
+      html.summary{('%d more validation metrics'):format(#more)},
+      html.div{class = 'charts', more}},
+  }
+end
+
+return curves

@@ -1,0 +1,54 @@
+--- The comparison as a table to be written as JSON: for scripts, what the page shows to people.
+local groups = require 'tinykg.report.groups'
+local json = require 'tinykg.json'
+local statistics = require 'tinykg.report.statistics'
+
+--- {mean, sd, n} of each number of a part of summary.json, such as 'test'.
+local function part_of(group, part)
+  local names, out = {}, {}
+  for _, run in ipairs(group.finished) do
+    for name in pairs(run.summary[part] or {}) do names[name] = true end
+  end
+  for name in pairs(names) do out[name] = statistics.of_summary(group, part, name) end
+  return out
+end
+
+--- The settings that tell a group from others, as config.json has them.
+local function settings_of(group, columns)
+  local out, config = {}, group.runs[1].config
+  for _, column in ipairs(columns) do
+    local tree = column.key:match('^option') and config.options or config
+    out[column.name] = tree[column.name]
+  end
+  return out
+end
+
+local function runs_of(group)
+  local list = {}
+  for i, run in ipairs(group.runs) do
+    list[i] = {folder = run.folder, seed = run.config.seed, state = run.state}
+  end
+  return list
+end
+
+--- A list of data sets, each {data, path, groups}; a group is {name, recipe, settings, runs, test,
+--- valid, kept, memory, time, best_epoch} with {mean, sd, n} for each figure, over its finished
+--- runs.
+---@param runs ReportRun[]
+---@return table[]
+return function(runs)
+  local out = json.array{}
+  for _, section in ipairs(groups.sections(runs)) do
+    local list = {}
+    for i, group in ipairs(section.groups) do
+      list[i] = {name = group.label, recipe = group.recipe, runs = runs_of(group),
+                 settings = settings_of(group, section.columns),
+                 best_epoch = statistics.of_summary(group, 'best_epoch')}
+      for _, part in ipairs{'test', 'valid', 'kept', 'memory', 'time'} do
+        list[i][part] = part_of(group, part)
+      end
+    end
+    out[#out + 1] = {data = section.label, path = section.path, groups = list}
+  end
+  return out
+end

@@ -1,0 +1,57 @@
+--- Numbers as a reader wants them: sensible digits, units, means with their deviation.
+local json = require 'tinykg.json'
+local progress = require 'tinykg.progress'
+
+local format = {bytes = progress.bytes}
+
+local NONE = '\226\128\147' -- an en dash: there is no such figure
+local TIMES, PLUS_MINUS = '\195\151', '\194\177'
+
+format.none = NONE
+
+--- x with so many significant digits (3): 0.0123, 1.23, 123, 12346, 1.2e+08.
+---@param x number ---@param digits? integer
+function format.number(x, digits)
+  digits = digits or 3
+  if x == 0 then return '0' end
+  local magnitude = math.floor(math.log10(math.abs(x)) + 1e-12)
+  if magnitude >= 7 or magnitude < -4 then return ('%.' .. digits .. 'g'):format(x) end
+  return ('%%.%df'):format(math.max(0, digits - 1 - magnitude)):format(x)
+end
+
+--- A metric between 0 and 1, as the command line prints it.
+function format.metric(x) return ('%.4f'):format(x) end
+
+--- 23.7 -> '23.7x', with a real sign.
+function format.times(x) return (x < 100 and '%.1f' or '%.0f'):format(x) .. TIMES end
+
+--- {1462, 64} -> '1462x64', with a real sign.
+function format.shape(shape) return table.concat(shape, TIMES) end
+
+--- 'mean +- deviation' of a statistic (groups.stat), by `show`; a dash for nothing.
+---@param stat {mean: number, sd: number?}|nil ---@param show fun(x: number): string
+function format.deviation(stat, show)
+  if not stat then return NONE end
+  if not stat.sd then return show(stat.mean) end
+  return show(stat.mean) .. ' ' .. PLUS_MINUS .. ' ' .. show(stat.sd)
+end
+
+--- A setting of a run: numbers short, tables as JSON.
+function format.setting(value)
+  if value == nil then return NONE end
+  if type(value) == 'number' then return ('%.10g'):format(value) end
+  if type(value) == 'table' then return json.encode(value) end
+  return value == '' and "''" or tostring(value)
+end
+
+--- 'a, b and c'
+function format.list(texts)
+  local n = #texts
+  if n < 2 then return texts[1] or '' end
+  return table.concat(texts, ', ', 1, n - 1) .. ' and ' .. texts[n]
+end
+
+--- '1 run', '3 runs'
+function format.count(n, noun) return ('%d %s%s'):format(n, noun, n == 1 and '' or 's') end
+
+return format

@@ -1,0 +1,212 @@
+--- What a report compares: runs of one data set, in groups that differ only by seed.
+local format = require 'tinykg.report.format'
+
+local groups = {}
+
+---@class ReportGroup
+---@field recipe string
+---@field label string recipe and what tells this group from the others of its section
+---@field settings table<string, any> of its runs, by 'option NAME' or 'run NAME'
+---@field runs ReportRun[] ---@field finished ReportRun[] those that have a summary
+---@class ReportSection
+---@field label string the data set ---@field path string
+---@field groups ReportGroup[]
+---@field columns {key: string, name: string}[] settings that tell groups apart
+---@field others {key: string, name: string}[] settings that differ between recipes, but not within
+
+local NOT_SETTINGS = {seed = true, recipe = true, data = true, data_options = true,
+                      options = true}
+
+local function settings_of(config)
+  local settings = {}
+  for name, value in pairs(config) do
+    if not NOT_SETTINGS[name] then settings['run ' .. name] = format.setting(value) end
+  end
+  for name, value in pairs(config.options or {}) do
+    settings['option ' .. name] = format.setting(value)
+  end
+  return settings
+end
+
+local function sorted_keys(map)
+  local keys = {}
+  for key in pairs(map) do keys[#keys + 1] = key end
+  table.sort(keys)
+  return keys
+end
+
+--- One text for a table of settings: equal for equal tables.
+local function identity(settings)
+  local parts = {}
+  for _, key in ipairs(sorted_keys(settings)) do
+    parts[#parts + 1] = key .. '\1' .. settings[key]
+  end
+  return table.concat(parts, '\2')
+end
+
+-- ---- sections and groups ----
+
+local function data_label(config)
+  local path = tostring(config.data or '?')
+  local parts = {}
+  for _, name in ipairs(sorted_keys(config.data_options or {})) do
+    parts[#parts + 1] = name .. ' ' .. format.setting(config.data_options[name])
+  end
+  local name = path:gsub('/+$', ''):match('[^/]*$')
+  return name .. (#parts > 0 and ' (' .. table.concat(parts, ', ') .. ')' or '')
+end
+
+--- Puts a run into a section's group. A second run of one seed begins a group of its own: counted
+--- twice, a seed would make the deviation too small.
+local function add(section, run)
+  local settings = settings_of(run.config)
+  local recipe = tostring(run.config.recipe or '?')
+  local key, seed = recipe .. '\3' .. identity(settings), tostring(run.config.seed)
+  local copies = section.by_key[key] or {}
+  section.by_key[key] = copies
+  local group
+  for i = #copies, 1, -1 do
+    if not copies[i].seeds[seed] then group = copies[i] end
+  end
+  if not group then
+    group = {recipe = recipe, settings = settings, seeds = {}, runs = {}, finished = {},
+             folder = run.folder}
+    section.groups[#section.groups + 1], copies[#copies + 1] = group, group
+  end
+  for _, copy in ipairs(#copies > 1 and copies or {}) do
+    copy.settings['run folder'] = copy.folder
+  end
+  group.seeds[seed] = true
+  group.runs[#group.runs + 1] = run
+  if run.summary then group.finished[#group.finished + 1] = run end
+end
+
+-- ---- what tells groups apart ----
+
+--- Keys whose values differ among some groups, where a recipe without such an option says nothing.
+local function differing(list)
+  local first, found = {}, {}
+  for _, group in ipairs(list) do
+    for key, value in pairs(group.settings) do
+      if first[key] == nil then first[key] = value
+      elseif first[key] ~= value then found[key] = true end
+    end
+  end
+  return found
+end
+
+local function by_recipe(list)
+  local lists, order = {}, {}
+  for _, group in ipairs(list) do
+    if not lists[group.recipe] then order[#order + 1] = group.recipe end
+    lists[group.recipe] = lists[group.recipe] or {}
+    table.insert(lists[group.recipe], group)
+  end
+  return lists, order
+end
+
+local function as_columns(keys)
+  local columns = {}
+  for _, key in ipairs(sorted_keys(keys)) do
+    columns[#columns + 1] = {key = key, name = key:match(' (.*)')}
+  end
+  table.sort(columns, function(a, b) -- how things were run, bits first, then options
+    if (a.name == 'bits') ~= (b.name == 'bits') then return a.name == 'bits' end
+    local run_a, run_b = a.key:match('^run'), b.key:match('^run')
+    if run_a ~= run_b then return run_a ~= nil end
+    return a.name < b.name
+  end)
+  return columns
+end
+
+--- Columns: what differs within a recipe, and how things were run. The rest, mostly defaults of
+--- different recipes, is `others`.
+local function find_columns(section)
+  local lists, columns, others = by_recipe(section.groups), {}, differing(section.groups)
+  for _, list in pairs(lists) do
+    for key in pairs(differing(list)) do columns[key] = true end
+  end
+  for key in pairs(others) do
+    if key:match('^run') and key ~= 'run recipe_file' then columns[key] = true end
+  end
+  for key in pairs(columns) do others[key] = nil end
+  section.columns, section.others = as_columns(columns), as_columns(others)
+end
+
+--- '2 bits', 'lr 0.01', 'cpu'.
+local function words(name, value)
+  if name == 'bits' then return value .. (value == '1' and ' bit' or ' bits') end
+  if name == 'device' or name == 'rounding' or name == 'folder' then return value end
+  return name .. ' ' .. value
+end
+
+--- The recipe of some groups and those of the settings in `columns` that they share.
+function groups.label(list, columns)
+  local parts, shared = {list[1].recipe}, list[1].settings
+  for _, column in ipairs(columns) do
+    local value = shared[column.key]
+    for _, group in ipairs(list) do
+      if group.settings[column.key] ~= value then value = nil end
+    end
+    if value then parts[#parts + 1] = words(column.name, value) end
+  end
+  return table.concat(parts, ', ')
+end
+
+local function name_groups(section)
+  for _, group in ipairs(section.groups) do
+    group.label = groups.label({group}, section.columns)
+  end
+end
+
+--- Whether value a comes before b: numbers by size, the exact width first.
+local function before(name, a, b)
+  local x, y = tonumber(a), tonumber(b)
+  if not (x and y) then return a < b end
+  if name == 'bits' then return x > y end
+  return x < y
+end
+
+--- Recipes as they came; within one, by what differs.
+local function sort_groups(section)
+  local place = {}
+  for i, group in ipairs(section.groups) do
+    place[group.recipe] = place[group.recipe] or i
+    place[group] = i
+  end
+  table.sort(section.groups, function(a, b)
+    if a.recipe ~= b.recipe then return place[a.recipe] < place[b.recipe] end
+    for _, column in ipairs(section.columns) do
+      local x, y = a.settings[column.key] or '', b.settings[column.key] or ''
+      if x ~= y then return before(column.name, x, y) end
+    end
+    return place[a] < place[b]
+  end)
+end
+
+--- Sections of a report, one a data set (with its options), in the order of the runs. Runs without
+--- a config.json belong to none.
+---@param runs ReportRun[]
+---@return ReportSection[]
+function groups.sections(runs)
+  local sections, by_data = {}, {}
+  for _, run in ipairs(runs) do
+    if run.config then
+      local label, path = data_label(run.config), tostring(run.config.data or '?')
+      local key = path .. '\1' .. label
+      if not by_data[key] then
+        by_data[key] = {label = label, path = path, groups = {}, by_key = {}}
+        sections[#sections + 1] = by_data[key]
+      end
+      add(by_data[key], run)
+    end
+  end
+  for _, section in ipairs(sections) do
+    find_columns(section)
+    sort_groups(section)
+    name_groups(section)
+  end
+  return sections
+end
+
+return groups

@@ -1,0 +1,78 @@
+--- HTML and SVG as values: html.td{class = 'n', 'text', html.b{'more'}} is an element. A text, of a
+--- child or an attribute, is always escaped, so nothing that comes from a file can become markup.
+--- What is written is well-formed XML too: each element is closed.
+local json = require 'tinykg.json'
+
+local html = {}
+
+local Element = {}
+
+local ESCAPES = {['&'] = '&amp;', ['<'] = '&lt;', ['>'] = '&gt;', ['"'] = '&quot;',
+                 ["'"] = '&#39;'}
+
+--- The text as markup shows it. What no page may hold, control characters and bytes that are not
+--- UTF-8, becomes U+FFFD.
+---@param text string|number
+---@return string
+function html.escape(text)
+  text = json.utf8(tostring(text)):gsub('[&<>"\']', ESCAPES)
+  return (text:gsub('[%z\1-\8\11-\31\127]', '\239\191\189'))
+end
+
+local function attribute_text(value)
+  return type(value) == 'number' and ('%.6g'):format(value) or html.escape(value)
+end
+
+local function open(element, out)
+  local names = {}
+  for name, value in pairs(element) do
+    if type(name) == 'string' and name ~= 'element' and value then names[#names + 1] = name end
+  end
+  table.sort(names)
+  out[#out + 1] = '<' .. element.element
+  for _, name in ipairs(names) do
+    local value = element[name]
+    out[#out + 1] = (' %s="%s"'):format(name, value == true and name or attribute_text(value))
+  end
+end
+
+local EMPTY = {meta = true, path = true, rect = true, line = true, circle = true, br = true,
+               col = true}
+
+local write
+
+local function write_all(list, out)
+  for i = 1, table.maxn(list) do write(list[i], out) end
+end
+
+function write(node, out)
+  if not node then return end
+  if type(node) ~= 'table' then
+    out[#out + 1] = html.escape(node)
+  elseif getmetatable(node) ~= Element then
+    write_all(node, out)
+  else
+    open(node, out)
+    if EMPTY[node.element] and #node == 0 then out[#out + 1] = '/>' return end
+    out[#out + 1] = '>'
+    write_all(node, out)
+    out[#out + 1] = '</' .. node.element .. '>'
+    if node.element:match('^[hdtspu]') and #node.element > 1 then out[#out + 1] = '\n' end
+  end
+end
+
+--- The page of a root element. ---@return string
+function html.page(root)
+  local out = {'<!DOCTYPE html>\n'}
+  write(root, out)
+  return table.concat(out)
+end
+
+--- html.NAME{...}: names are attributes (true: without a value of its own; false: left out),
+--- the list are children: texts, numbers, elements, lists of those; nil and false are nothing.
+return setmetatable(html, {__index = function(_, name)
+  return function(element)
+    element.element = name
+    return setmetatable(element, Element)
+  end
+end})

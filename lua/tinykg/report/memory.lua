@@ -1,0 +1,158 @@
+--- The memory of a section: what is kept for backward, and the peak by kind.
+local bars = require 'tinykg.report.bars'
+local format = require 'tinykg.report.format'
+local groups = require 'tinykg.report.groups'
+local grid = require 'tinykg.report.grid'
+local html = require 'tinykg.report.html'
+local kept = require 'tinykg.report.kept'
+local statistics = require 'tinykg.report.statistics'
+
+local memory = {}
+
+local KINDS = {{'parameter', 'c1'}, {'gradient', 'c6'}, {'optimizer', 'c4'}, {'kept_exact', 'c2'},
+               {'kept_quantized', 'c3'}, {'transient', 'c5'}, {'graph', 'c7'}, {'data', 'c8'}}
+
+-- ---- what there is to show ----
+
+--- A group's run that says most about memory: with kept.json, else with a summary.
+local function telling_run(group)
+  for _, run in ipairs(group.runs) do
+    if run.kept then return run end
+  end
+  return group.finished[1]
+end
+
+--- Equal for groups whose memory is the same, whatever the learning rate.
+local function identity(group, run)
+  local function bytes(...) return statistics.number(run.summary, ...) or run.folder end
+  return table.concat({group.recipe, group.settings['run bits'] or '',
+                       bytes('kept', 'reference_bytes'), bytes('kept', 'stored_bytes'),
+                       bytes('memory', 'optimizer')}, '\1')
+end
+
+--- A name for each picture: what its groups have in common, or, where another has the same name,
+--- that of its first group.
+local function name_pictures(pictures, section)
+  local count = {}
+  for _, p in ipairs(pictures) do
+    p.label = groups.label(p.groups, section.columns)
+    count[p.label] = (count[p.label] or 0) + 1
+  end
+  for _, p in ipairs(pictures) do
+    if count[p.label] > 1 then p.label = p.groups[1].label end
+  end
+  return pictures
+end
+
+--- What differs in memory: groups of, say, a grid over a learning rate share a picture.
+---@param section ReportSection
+---@return {label: string, groups: ReportGroup[], run: ReportRun, kept: table?}[]
+function memory.pictures(section)
+  local pictures, by_key = {}, {}
+  for _, group in ipairs(section.groups) do
+    local run = telling_run(group)
+    local key = run and identity(group, run)
+    if run and not by_key[key] then
+      by_key[key] = {groups = {}, run = run, kept = run.kept}
+      pictures[#pictures + 1] = by_key[key]
+    end
+    if run then table.insert(by_key[key].groups, group) end
+  end
+  return name_pictures(pictures, section)
+end
+
+-- ---- peak by kind ----
+
+--- Kinds that take memory somewhere, ours first, then what else a summary names.
+local function kinds_of(pictures)
+  local present, known, list = {}, {peak = true}, {}
+  for _, p in ipairs(pictures) do
+    for name, value in pairs(p.run.summary and p.run.summary.memory or {}) do
+      if type(value) == 'number' and value > 0 then present[name] = true end
+    end
+  end
+  for _, kind in ipairs(KINDS) do
+    known[kind[1]] = true
+    if present[kind[1]] then list[#list + 1] = kind end
+  end
+  local others = {}
+  for name in pairs(present) do
+    if not known[name] then others[#others + 1] = {name, 'c0'} end
+  end
+  table.sort(others, function(a, b) return a[1] < b[1] end)
+  for _, kind in ipairs(others) do list[#list + 1] = kind end
+  return list
+end
+
+local function words(kind) return (kind:gsub('_', ' ')) end
+
+--- Over all finished runs of a picture's groups.
+local function peak_of(p, name)
+  local list = {}
+  for _, group in ipairs(p.groups) do
+    for _, run in ipairs(group.finished) do
+      list[#list + 1] = statistics.number(run.summary, 'memory', name)
+    end
+  end
+  return statistics.of(list)
+end
+
+local function chart(pictures, kinds)
+  local rows, entries = {}, {}
+  for _, p in ipairs(pictures) do
+    local segments, peak = {}, peak_of(p, 'peak')
+    for _, kind in ipairs(kinds) do
+      local stat = peak_of(p, kind[1])
+      if stat then
+        segments[#segments + 1] = {value = stat.mean, class = kind[2],
+                                   title = words(kind[1]) .. ': ' .. format.bytes(stat.mean)}
+      end
+    end
+    rows[#rows + 1] = {label = p.label, segments = segments,
+                       text = peak and 'peak ' .. format.bytes(peak.mean) or ''}
+  end
+  for i, kind in ipairs(kinds) do entries[i] = {class = kind[2], label = words(kind[1])} end
+  return {bars.legend(entries), bars.chart('peak memory by kind', rows)}
+end
+
+local function kind_table(pictures, kinds)
+  local head, rows = {html.th{''}}, {}
+  for _, kind in ipairs(kinds) do head[#head + 1] = grid.number(words(kind[1])) end
+  head[#head + 1] = grid.number('peak')
+  for i, p in ipairs(pictures) do
+    local cells = {grid.name(p.label)}
+    local function add(name)
+      local stat = peak_of(p, name)
+      cells[#cells + 1] = html.td{class = 'n', stat and format.bytes(stat.mean) or format.none}
+    end
+    for _, kind in ipairs(kinds) do add(kind[1]) end
+    add('peak')
+    rows[i] = html.tr{cells}
+  end
+  return grid.of(head, rows)
+end
+
+local function peaks(pictures)
+  local finished = {}
+  for _, p in ipairs(pictures) do
+    if p.run.summary then finished[#finished + 1] = p end
+  end
+  local kinds = kinds_of(finished)
+  if #kinds == 0 then return nil end
+  return {
+    html.h3{'Peak memory by kind'},
+    html.p{class = 'quiet', 'Each kind at its own highest. They need not fall together, so they ' ..
+      'may add up to more than the peak.'},
+    chart(finished, kinds), kind_table(finished, kinds)}
+end
+
+--- ---@param section ReportSection
+function memory.render(section)
+  local pictures = memory.pictures(section)
+  if #pictures == 0 then
+    return {html.h3{'Memory'}, html.p{'No run has finished: summary.json would say.'}}
+  end
+  return {kept.render(pictures), peaks(pictures)}
+end
+
+return memory

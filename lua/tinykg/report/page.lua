@@ -1,0 +1,85 @@
+--- The report: one page, complete in itself, of a list of runs.
+local comparison = require 'tinykg.report.comparison'
+local curves = require 'tinykg.report.curves'
+local format = require 'tinykg.report.format'
+local groups = require 'tinykg.report.groups'
+local html = require 'tinykg.report.html'
+local memory = require 'tinykg.report.memory'
+local settings = require 'tinykg.report.settings'
+local style = require 'tinykg.report.style'
+
+local page = {}
+
+local function recipes_of(runs)
+  local names, seen = {}, {}
+  for _, run in ipairs(runs) do
+    local name = run.config and tostring(run.config.recipe or '?')
+    if name and not seen[name] then seen[name], names[#names + 1] = true, name end
+  end
+  return names
+end
+
+local MOST_NAMES = 4
+
+local function list_of(names, noun)
+  return #names > MOST_NAMES and format.count(#names, noun) or format.list(names)
+end
+
+local function title_of(runs, sections)
+  local names, data = recipes_of(runs), {}
+  for i, section in ipairs(sections) do data[i] = section.label end
+  if #names == 0 then return 'Runs that failed' end
+  return list_of(names, 'recipe') .. ' on ' .. list_of(data, 'data set')
+end
+
+--- '2026-11-25 19:03' or the first and the last of several days or minutes.
+local function times(runs)
+  local first, last = math.huge, 0
+  for _, run in ipairs(runs) do
+    first, last = math.min(first, run.written or first), math.max(last, run.written or 0)
+  end
+  local from, to = os.date('%Y-%m-%d %H:%M', first), os.date('%Y-%m-%d %H:%M', last)
+  if from == to then return from end
+  return from .. ' to ' .. (from:sub(1, 10) == to:sub(1, 10) and to:sub(12) or to)
+end
+
+--- '18 runs', and how many of them went wrong, which leads to where it says why.
+local function counts(runs)
+  local n = {}
+  for _, run in ipairs(runs) do n[run.state] = (n[run.state] or 0) + 1 end
+  local function wrong(state, words)
+    return n[state] and {', ', html.a{class = 'warn', href = '#runs', n[state] .. words}}
+  end
+  return {format.count(#runs, 'run'), wrong('unfinished', ' not finished'),
+          wrong('failed', ' failed')}
+end
+
+--- Of one data set; its name is a heading where there are several.
+local function section_part(section, several)
+  return {
+    html.h2{several and section.label or 'Comparison'},
+    comparison.render(section), settings.between_recipes(section),
+    curves.render(section), memory.render(section),
+  }
+end
+
+--- The page's text.
+---@param runs ReportRun[]
+---@return string
+function page.render(runs)
+  local sections = groups.sections(runs)
+  local title, parts = title_of(runs, sections), {}
+  for i, section in ipairs(sections) do parts[i] = section_part(section, #sections > 1) end
+  return html.page(html.html{
+    lang = 'en',
+    html.head{
+      html.meta{charset = 'utf-8'},
+      html.meta{name = 'viewport', content = 'width=device-width, initial-scale=1'},
+      html.title{title}, html.style{style}},
+    html.body{
+      html.h1{title},
+      html.p{class = 'quiet', counts(runs), ', begun ', times(runs)},
+      parts, settings.render(runs)}})
+end
+
+return page

@@ -1,0 +1,196 @@
+--- Run folders as a report needs them: what is there, and notes about what is not.
+local lfs = require 'lfs'
+local json = require 'tinykg.json'
+
+local read = {}
+
+---@class ReportRun
+---@field folder string as it is shown
+---@field state 'finished'|'unfinished'|'failed'
+---@field config table? nil where a member of a batch failed before it began
+---@field log table[] one record an epoch, epochs rising
+---@field summary table? nil unless finished
+---@field kept table? kept.json
+---@field output string? the end of what an unfinished member of a batch printed
+---@field failure string? the message that it failed with
+---@field notes string[] what is missing or broken
+---@field written number seconds, when config.json was
+
+local LEVELS = 2 -- of folders below one that is named
+
+local function exists(path) return lfs.attributes(path, 'mode') == 'file' end
+
+--- A member of a batch that failed early has no more than what it printed.
+local function is_run(folder)
+  return exists(folder .. '/config.json')
+    or exists(folder .. '/output.txt') and exists(folder .. '/../batch.json')
+end
+
+--- JSON without its nulls: what is null is not there.
+local function without_null(value)
+  if value == json.null then return nil end
+  if type(value) == 'table' then
+    for key, inner in pairs(value) do value[key] = without_null(inner) end
+  end
+  return value
+end
+
+--- An object of a file, or nil and what to note.
+local function object(folder, name)
+  local path = folder .. '/' .. name
+  if not exists(path) then return nil, 'no ' .. name end
+  local value, message = json.read(path)
+  if value == nil then return nil, message end
+  if type(value) ~= 'table' then return nil, path .. ': not an object' end
+  return without_null(value)
+end
+
+--- The tree, without those of the named fields that are no objects: the rest of the report may
+--- count on what is there.
+local function with_objects(tree, ...)
+  for _, name in ipairs{...} do
+    local field = tree and tree[name]
+    if field ~= nil and (type(field) ~= 'table' or field[1] ~= nil) then tree[name] = nil end
+  end
+  return tree
+end
+
+local function all_tables(list)
+  for _, entry in ipairs(list) do
+    if type(entry) ~= 'table' then return false end
+  end
+  return true
+end
+
+--- Whether kept.json has the form that step:kept() gives it.
+local function is_kept(kept)
+  if type(kept.phases) ~= 'table' or not all_tables(kept.phases) then return false end
+  for _, phase in ipairs(kept.phases) do
+    if type(phase.values) ~= 'table' or not all_tables(phase.values) then return false end
+    for _, value in ipairs(phase.values) do
+      if type(value.shape) ~= 'table' or not pcall(table.concat, value.shape) then return false end
+    end
+  end
+  return true
+end
+
+local function text_of(path)
+  local file = io.open(path, 'rb')
+  local text = file and file:read('*a')
+  if file then file:close() end
+  return text
+end
+
+local function record_of(line)
+  local record = json.decode(line)
+  record = type(record) == 'table' and without_null(record)
+  if not record or type(record.epoch) ~= 'number' then return nil end
+  return with_objects(record, 'valid', 'losses')
+end
+
+--- The records of log.jsonl. An epoch that a resumed run did again counts as it went last; a line
+--- that is cut, as a killed run may leave it, is noted.
+local function read_log(folder, notes)
+  local text = text_of(folder .. '/log.jsonl')
+  if not text then
+    notes[#notes + 1] = 'no log.jsonl'
+    return {}
+  end
+  local by_epoch, log, number = {}, {}, 0
+  for line in text:gmatch('[^\n]+') do
+    number = number + 1
+    local record = record_of(line)
+    if record then by_epoch[record.epoch] = record
+    else notes[#notes + 1] = ('log.jsonl:%d: not a record of an epoch'):format(number) end
+  end
+  for _, record in pairs(by_epoch) do log[#log + 1] = record end
+  table.sort(log, function(a, b) return a.epoch < b.epoch end)
+  return log
+end
+
+local MOST_OF_OUTPUT = 4000
+
+--- Why a run has no summary, as far as what it printed says: the message of a failed run is its
+--- last line.
+local function explain(run)
+  local output = text_of(run.folder .. '/output.txt') or ''
+  local last = output:match('([^\n]*)\n*$'):match('^tinykg: (.*)')
+  run.state = 'unfinished'
+  if last and last ~= 'interrupted' then run.state, run.failure = 'failed', last end
+  if #output > MOST_OF_OUTPUT then output = '...' .. output:sub(-MOST_OF_OUTPUT) end
+  run.output = output ~= '' and output or nil
+end
+
+--- One run. A config.json that cannot be read is an error: nothing can be said of such a run.
+---@return ReportRun
+local function read_run(folder)
+  local run = {folder = folder, notes = {}, state = 'finished'}
+  local function optional(name)
+    local value, note = object(folder, name)
+    run.notes[#run.notes + 1] = note
+    return value
+  end
+  local first = exists(folder .. '/config.json') and 'config.json' or 'output.txt'
+  run.written = lfs.attributes(folder .. '/' .. first, 'modification')
+  run.config = with_objects(optional('config.json'), 'options', 'data_options')
+  if first == 'config.json' and not run.config then error(run.notes[1], 0) end
+  run.log = read_log(folder, run.notes)
+  run.summary = with_objects(optional('summary.json'), 'test', 'valid', 'memory', 'kept', 'time')
+  run.kept = optional('kept.json')
+  if run.kept and not is_kept(run.kept) then
+    run.kept, run.notes[#run.notes + 1] = nil, 'kept.json: not a list of phases with their values'
+  end
+  if not run.summary then explain(run) end
+  return run
+end
+
+local function sub_folders(folder)
+  local list = {}
+  for name in lfs.dir(folder) do
+    local path = folder .. '/' .. name
+    if not name:match('^%.') and lfs.attributes(path, 'mode') == 'directory' then
+      list[#list + 1] = path
+    end
+  end
+  table.sort(list)
+  return list
+end
+
+--- Adds the run folders at and below `folder` to `found`. What is below a run is its own.
+local function find(folder, levels, found)
+  if is_run(folder) then
+    found[#found + 1] = folder
+  elseif levels > 0 then
+    for _, path in ipairs(sub_folders(folder)) do find(path, levels - 1, found) end
+  end
+  return found
+end
+
+--- The runs of folders: each a run's, or one that holds run folders one or two levels down. A run
+--- that is reached twice counts once. Raises one line where a folder holds no run.
+---@param folders string[]
+---@return ReportRun[]
+function read.runs(folders)
+  local runs, seen = {}, {}
+  for _, given in ipairs(folders) do
+    local folder = given:match('^(.-)/*$')
+    if folder == '' then folder = '/' end
+    local mode = lfs.attributes(folder, 'mode')
+    if mode ~= 'directory' then
+      error(given .. (mode and ': not a folder' or ': no such folder'), 0)
+    end
+    local found = find(folder, LEVELS, {})
+    if #found == 0 then
+      error(given .. ': not a run folder: no config.json there or up to two folders down', 0)
+    end
+    for _, path in ipairs(found) do
+      local where = lfs.attributes(path)
+      local identity = where.dev .. ':' .. where.ino
+      if not seen[identity] then runs[#runs + 1] = read_run(path) end
+      seen[identity] = true
+    end
+  end
+  return runs
+end
+
+return read

@@ -1,0 +1,91 @@
+--- The settings of runs: what differs between recipes, and everything of each run, folded; what is
+--- missing of a run and why one failed.
+local format = require 'tinykg.report.format'
+local grid = require 'tinykg.report.grid'
+local html = require 'tinykg.report.html'
+
+local settings = {}
+
+--- A table of what differs between recipes only: mostly their defaults.
+---@param section ReportSection
+function settings.between_recipes(section)
+  if #section.others == 0 then return nil end
+  local first, seen, head, rows = {}, {}, {html.th{''}}, {}
+  for _, group in ipairs(section.groups) do
+    if not seen[group.recipe] then
+      seen[group.recipe] = true
+      first[#first + 1] = group
+      head[#head + 1] = html.th{group.recipe}
+    end
+  end
+  for i, column in ipairs(section.others) do
+    local cells = {grid.name(column.name)}
+    for _, group in ipairs(first) do
+      cells[#cells + 1] = html.td{group.settings[column.key] or format.none}
+    end
+    rows[i] = html.tr{cells}
+  end
+  return html.details{
+    html.summary{'Settings that differ between the recipes'},
+    grid.of(head, rows)}
+end
+
+local function sorted(map)
+  local names = {}
+  for name in pairs(map) do names[#names + 1] = name end
+  table.sort(names)
+  return names
+end
+
+local function add_rows(rows, map, prefix)
+  for _, name in ipairs(sorted(map)) do
+    if name ~= 'options' and name ~= 'data_options' then
+      rows[#rows + 1] = html.tr{grid.name(prefix .. name),
+                                html.td{html.code{format.setting(map[name])}}}
+    end
+  end
+end
+
+local function config_table(config)
+  local rows = {}
+  add_rows(rows, config, '')
+  add_rows(rows, config.data_options or {}, 'data option ')
+  add_rows(rows, config.options or {}, 'option ')
+  return grid.of(nil, rows)
+end
+
+--- What became of a run without a summary, and how far it went.
+local function state_of(run)
+  if run.state == 'finished' then return nil end
+  local last = run.log[#run.log]
+  return (run.failure and 'failed: ' .. run.failure
+            or 'not finished: interrupted, or running still') ..
+    (last and ('; epoch %g was its last'):format(last.epoch) or '; no epoch is logged')
+end
+
+local function notes_of(run)
+  local items = {}
+  for i, note in ipairs(run.notes) do items[i] = html.li{note} end
+  return (#items > 1 or run.state ~= 'finished') and #items > 0 and html.ul{class = 'notes', items}
+end
+
+local function run_details(run)
+  local config = run.config or {}
+  local state = state_of(run)
+  return html.details{
+    html.summary{
+      html.code{run.folder}, config.recipe and {' ', tostring(config.recipe)},
+      config.seed and {', seed ', format.setting(config.seed)},
+      state and html.span{class = 'warn', ' \194\183 ', state},
+      #run.notes > 0 and not state and html.span{class = 'quiet', ' \194\183 ', run.notes[1]}},
+    notes_of(run), run.output and html.pre{run.output}, run.config and config_table(config)}
+end
+
+--- ---@param runs ReportRun[]
+function settings.render(runs)
+  local list = {}
+  for i, run in ipairs(runs) do list[i] = run_details(run) end
+  return {html.h2{id = 'runs', 'Runs'}, html.p{class = 'quiet', 'Every setting of each run.'}, list}
+end
+
+return settings

@@ -1,0 +1,99 @@
+--- Figures of groups of runs: means and deviations over seeds, which metrics there are, which group
+--- is best as far as one can tell.
+local statistics = {}
+
+--- Mean and sample standard deviation (n - 1) of numbers; sd is nil for one, all nil for none.
+---@return {mean: number, sd: number?, n: integer}|nil
+function statistics.of(list)
+  local n, mean, square = #list, 0, 0
+  if n == 0 then return nil end
+  for _, x in ipairs(list) do mean = mean + x / n end
+  for _, x in ipairs(list) do square = square + (x - mean) ^ 2 end
+  return {n = n, mean = mean, sd = n > 1 and math.sqrt(square / (n - 1)) or nil}
+end
+
+--- The number at a path in a table, such as test, recall@20; nil if there is none.
+function statistics.number(tree, ...)
+  for _, key in ipairs{...} do
+    tree = type(tree) == 'table' and tree[key] or nil
+  end
+  return type(tree) == 'number' and tree or nil
+end
+
+--- The statistic of what summary.json says there, over a group's finished runs.
+---@param group ReportGroup ---@param ... string keys, outermost first
+function statistics.of_summary(group, ...)
+  local list = {}
+  for _, run in ipairs(group.finished) do list[#list + 1] = statistics.number(run.summary, ...) end
+  return statistics.of(list)
+end
+
+-- ---- metrics ----
+
+local ORDER = {auc = 1, f1 = 2, recall = 3, ndcg = 4, ndcg_kgat = 5, hit = 6, precision = 7,
+               mrr = 8, map = 9}
+
+local function rank(name)
+  local base, cut = name:match('^(.*)@(%d+)$')
+  return tonumber(cut) or 0, ORDER[base or name] or 99, name
+end
+
+local function metric_before(a, b)
+  local cut_a, order_a = rank(a)
+  local cut_b, order_b = rank(b)
+  if cut_a ~= cut_b then return cut_a > cut_b end
+  if order_a ~= order_b then return order_a < order_b end
+  return a < b
+end
+
+local MOST_MAIN = 4
+
+--- Names of the metrics measured in a section, the longest list first. `main` are those to show at
+--- once: all where there are few, otherwise recall and NDCG and what early stopping watched.
+---@return string[] all, table<string, boolean> main
+function statistics.metrics(section)
+  local seen, all, main = {}, {}, {}
+  local function take(measured)
+    for name, value in pairs(measured or {}) do
+      if name ~= 'users' and type(value) == 'number' then seen[name] = true end
+    end
+  end
+  for _, group in ipairs(section.groups) do
+    for _, run in ipairs(group.runs) do
+      if run.summary then take(run.summary.test) end
+      for _, record in ipairs(run.log) do take(record.valid) end
+    end
+    main[group.settings['option metric'] or ''] = true
+  end
+  for name in pairs(seen) do all[#all + 1] = name end
+  table.sort(all, metric_before)
+  for _, name in ipairs(all) do
+    local usual = name:match('^recall@') or name:match('^ndcg@') or name == 'auc'
+    if #all <= MOST_MAIN or usual then main[name] = true end
+  end
+  return all, main
+end
+
+--- The groups not to be told from the best in a list of statistics (nil: not measured), higher
+--- being better: the highest mean, and each that is no further below it than the larger of the two
+--- standard deviations. None when that is everybody, or when there is one only.
+---@param stats table<integer, {mean: number, sd: number?}> ---@param n integer how many
+---@return table<integer, boolean>
+function statistics.best(stats, n)
+  local best, marked, count, measured = nil, {}, 0, 0
+  for i = 1, n do
+    if stats[i] then
+      measured = measured + 1
+      if not best or stats[i].mean > stats[best].mean then best = i end
+    end
+  end
+  for i = 1, n do
+    local s = stats[i]
+    if s and stats[best].mean - s.mean <= math.max(s.sd or 0, stats[best].sd or 0) then
+      marked[i], count = true, count + 1
+    end
+  end
+  return count < measured and marked or {}
+end
+
+return statistics
