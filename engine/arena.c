@@ -164,10 +164,11 @@ static void lay_out_tile(tkg_planner *z, tkg_group *g) {
 }
 
 /* Whether whole value v is done with in the group when node o writes: all that read it there do so
- * row by row, before o or as o's own first operand. */
+ * row by row, before o or as o's own first operand, and no member has taken over its memory. */
 static bool done_with(const tkg_planner *z, const tkg_group *g, int v, int o) {
   for (int r = g->first; r <= g->last; r++) {
     const tkg_node *n = &z->tape->nodes[z->p->order[r]];
+    if (r < o && z->p->offset[z->p->order[r]] == z->p->offset[v]) return false;
     for (int k = 0; k < n->inputs; k++) {
       if (z->p->storage[n->in[k]] != v) continue;
       bool in_place = r == o && k == 0 && tkg__op_is(n->op, 'P');

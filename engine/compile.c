@@ -5,14 +5,18 @@
 
 #include "error.h"
 #include "grad.h"
+#include "own.h"
 #include "step.h"
 
 /* ---- cloning ---- */
 
-static int clone(const tkg_tape *tape, const bool *marks, tkg_tape *to, int32_t *map) {
+/* Without gradients, names of values are left out with what is recorded for their sake. */
+static int clone(const tkg_tape *tape, const bool *marks, bool gradients, tkg_tape *to,
+                 int32_t *map) {
   for (int i = 0; i < tape->n; i++) {
-    map[i] = -1;
-    if (!marks[i]) continue;
+    int named = gradients ? i : tkg__named(tape, i);
+    map[i] = named < i ? map[named] : -1;
+    if (!marks[i] || named < i) continue;
     tkg_node node = tape->nodes[i];
     for (int k = 0; k < node.inputs; k++) node.in[k] = map[node.in[k]];
     int at = map[i] = tkg__append(to, &node, tape->side[i].where);
@@ -31,8 +35,8 @@ static int start(tkg_program *p, const tkg_tape *tape, const int32_t *asked, int
   int status = tkg_tape_create(tape->engine, &p->tape);
   if (!marks || !map || !p->roots) status = tkg__fail(TKG_E_MEMORY, "plan: no memory");
   if (!status) {
-    tkg__reach(tape, asked, n, marks);
-    status = clone(tape, marks, p->tape, map);
+    tkg__reach(tape, asked, n, asked[0] >= 0, marks);
+    status = clone(tape, marks, asked[0] >= 0, p->tape, map);
   }
   if (!status) {
     *loss = asked[0] >= 0 ? map[asked[0]] : -1;
@@ -88,14 +92,16 @@ static void unbind(const tkg_program *p) {
 static int compile(tkg_plan *plan, const tkg_tape *tape, tkg_optimizer *optimizer) {
   tkg_program *p = &plan->program;
   int loss = -1, status = start(p, tape, plan->asked, plan->asked_count, &loss);
-  if (!status && loss >= 0) p->reference_bytes = tkg__reference_bytes(p->tape, p->forward);
+  if (!status && loss >= 0) p->reference_bytes = tkg__reference_bytes(p, loss);
   if (!status && plan->policy.rows) status = tkg__rows_pass(p, &loss);
   if (!status && loss >= 0) {
     status = add_backward(p, loss);
     if (!status && optimizer) status = add_updates(p, optimizer);
+    if (!status) tkg__drop_names(p);
     if (!status) status = tkg__save(p, &plan->policy);
   }
   p->tiled = plan->policy.tiles;
+  p->checked = plan->policy.check;
   if (!status) status = tkg__plan(p);
   if (!status) unbind(p);
   return status;
@@ -157,6 +163,7 @@ static bool same_plan(const tkg_plan *a, const tkg_plan *b, const tkg_tape *tape
          a->policy.bits == b->policy.bits && a->policy.rounding == b->policy.rounding &&
          a->policy.small == b->policy.small && a->policy.save == b->policy.save &&
          a->policy.rows == b->policy.rows && a->policy.tiles == b->policy.tiles &&
+         a->policy.check == b->policy.check &&
          memcmp(a->asked, b->asked, (size_t)a->asked_count * sizeof *a->asked) == 0 &&
          memcmp(a->recorded, tape->nodes, (size_t)a->n * sizeof *tape->nodes) == 0 &&
          same_parameters(&a->program, tape);

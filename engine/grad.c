@@ -20,7 +20,15 @@ static bool scatter_into(tkg_tape *tape, int part, int base) {
 bool tkg__give(tkg_vjp *v, int k, int part) {
   if (part < 0) return false;
   int32_t *sum = &v->gradient[v->tape->nodes[v->self].in[k]];
-  if (*sum < 0 || (part != v->g && scatter_into(v->tape, part, *sum))) {
+  if (*sum < 0 || part == v->g || !scatter_into(v->tape, part, *sum)) return tkg__add(v, k, part);
+  *sum = part;
+  return true;
+}
+
+bool tkg__add(tkg_vjp *v, int k, int part) {
+  if (part < 0) return false;
+  int32_t *sum = &v->gradient[v->tape->nodes[v->self].in[k]];
+  if (*sum < 0) {
     *sum = part;
     return true;
   }
@@ -35,7 +43,7 @@ static void find_wanted(const tkg_tape *tape, bool *wanted) {
   for (int i = 0; i < tape->n; i++) {
     const tkg_node *n = &tape->nodes[i];
     wanted[i] = n->parameter && n->dtype == TKG_F32;
-    for (int k = 0; k < n->inputs && n->dtype == TKG_F32; k++) wanted[i] |= wanted[n->in[k]];
+    for (int k = 0; k < n->inputs; k++) wanted[i] |= tkg__passes_gradient(n, k) && wanted[n->in[k]];
   }
 }
 
@@ -55,23 +63,23 @@ int tkg__grad(tkg_tape *tape, int loss, int32_t *gradient) {
   int forward = tape->n, status = TKG_OK, bits = tape->bits;
   for (int i = 0; i < forward; i++) gradient[i] = -1;
   bool *wanted = calloc((size_t)forward + 1, sizeof *wanted);
-  if (!wanted) return tkg__fail(TKG_E_MEMORY, "backward: no memory");
-  find_wanted(tape, wanted);
-  if (!wanted[loss]) {
-    free(wanted);
-    return tkg__fail(TKG_E_ARGUMENT, "backward: the loss depends on no parameter (tk.parameter)");
-  }
+  tkg_copies copies = {-1, -1, malloc(((size_t)forward + 1) * sizeof *copies.of)};
+  if (wanted) find_wanted(tape, wanted);
+  if (!wanted || !copies.of)
+    status = tkg__fail(TKG_E_MEMORY, "backward: no memory");
+  else if (!wanted[loss])
+    status = tkg__fail(TKG_E_ARGUMENT, "backward: the loss depends on no parameter (tk.parameter)");
   tape->bits = 0;
-  gradient[loss] = start(tape, loss);
-  if (gradient[loss] < 0) status = TKG_E_SHAPE;
+  if (!status && (gradient[loss] = start(tape, loss)) < 0) status = TKG_E_SHAPE;
   for (int i = loss; i >= 0 && !status; i--) {
     if (gradient[i] < 0 || !wanted[i] || tape->nodes[i].op == TKG_OP_LEAF) continue;
-    tkg_vjp v = {tape, i, gradient[i], gradient, wanted};
+    tkg_vjp v = {tape, i, gradient[i], gradient, wanted, &copies};
     status = tkg__vjp(&v);
   }
   for (int i = 0; i < forward; i++)
     if (!(tape->nodes[i].op == TKG_OP_LEAF && tape->nodes[i].parameter)) gradient[i] = -1;
   tape->bits = bits;
   free(wanted);
+  free(copies.of);
   return status;
 }

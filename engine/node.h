@@ -49,6 +49,7 @@ extern const tkg_op_info tkg__ops[TKG_OP_COUNT];
 bool tkg__op_is(int op, char flag);    /* has this flag */
 char tkg__op_reads(int op, int input); /* letter of an input, 0 if there is none */
 void tkg__op_arity(int op, int *least, int *most);
+bool tkg__passes_gradient(const tkg_node *n, int input); /* to this input, if at all */
 
 /* The matrix view of a node. */
 int64_t tkg__count(const tkg_node *n);

@@ -32,6 +32,11 @@ void tkg__op_arity(int op, int *least, int *most) {
   }
 }
 
+bool tkg__passes_gradient(const tkg_node *n, int input) {
+  if (n->op == TKG_OP_DETACH || n->dtype != TKG_F32) return false;
+  return n->op != TKG_OP_OWN_VJP || input == 0 || input == 2;
+}
+
 int64_t tkg__count(const tkg_node *n) {
   int64_t count = 1;
   for (int d = 0; d < n->rank; d++) count *= n->shape[d];

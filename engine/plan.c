@@ -12,11 +12,19 @@
 
 /* ---- order ---- */
 
-static void mark_needed(tkg_planner *z) {
+static int mark_needed(tkg_planner *z) {
   tkg_program *p = z->p;
   for (int i = 0; i < z->tape->n; i++) z->needed[i] = tkg__op_is(z->tape->nodes[i].op, 'U');
-  tkg__reach(z->tape, p->roots, p->root_count, z->needed);
-  if (!p->updates) tkg__reach(z->tape, p->gradient_of, p->gradient_count, z->needed);
+  tkg__reach(z->tape, p->roots, p->root_count, false, z->needed);
+  if (!p->updates) tkg__reach(z->tape, p->gradient_of, p->gradient_count, false, z->needed);
+  for (int i = 0; i < z->tape->n; i++) {
+    if (!z->needed[i] || z->tape->nodes[i].op != TKG_OP_UPSTREAM) continue;
+    const char *where = z->tape->side[i].where;
+    tkg__say("the gradient that a custom op's backward is called with has no numbers while that "
+             "is recorded: it may only be used for the gradients that backward returns");
+    return where ? tkg__fail_at(TKG_E_ARGUMENT, "%s", where) : TKG_E_ARGUMENT;
+  }
+  return TKG_OK;
 }
 
 /* A view: its memory is input 0's. Returns whether it is, and where in it. */
@@ -78,7 +86,8 @@ static int end_of(const tkg_planner *z, int i) {
   return group < 0 ? i : p->groups[group].last;
 }
 
-/* An update goes right behind the last reader of its parameter and the last of its inputs. */
+/* An update goes right behind the last reader of its parameter and the last of its inputs; in a
+ * checked step, where any gradient may turn out to be bad, behind everything. */
 static void add_updates(tkg_planner *z) {
   tkg_program *p = z->p;
   for (int i = 0; i < z->tape->n; i++) {
@@ -90,7 +99,7 @@ static void add_updates(tkg_planner *z) {
       if (z->tape->nodes[v].op != TKG_OP_LEAF && end > at) at = end;
       if (z->tape->nodes[n->in[k]].op != TKG_OP_LEAF && n->in[k] > at) at = n->in[k];
     }
-    z->key[i] = 2 * (int64_t)at + 1;
+    z->key[i] = 2 * (int64_t)(p->checked ? z->tape->n : at) + 1;
     p->order[p->order_count++] = i;
   }
   sort_by_key(p->order, p->order_count, z->key);
@@ -221,8 +230,8 @@ static bool allocate(tkg_planner *z) {
 int tkg__plan(tkg_program *p) {
   tkg_planner z = {.p = p, .tape = p->tape};
   int status = allocate(&z) ? TKG_OK : tkg__fail(TKG_E_MEMORY, "plan: no memory");
+  if (!status) status = mark_needed(&z);
   if (!status) {
-    mark_needed(&z);
     find_storage(&z);
     status = put_in_order(&z);
   }

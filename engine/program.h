@@ -14,6 +14,7 @@ typedef struct tkg_policy {
   bool save;     /* false: whatever backward reads is kept exactly */
   bool tiles;    /* false: node after node */
   bool rows;     /* false: whole values are computed where some rows of them are gathered */
+  bool check;    /* every value is looked at when it was made, see watch.c */
 } tkg_policy;
 
 /* One forward value that backward reads, for the report. */
@@ -57,6 +58,7 @@ typedef struct tkg_program {
   int64_t *shift;   /* bytes into the storage, for aliases */
   int64_t *scratch; /* offset of a node's scratch memory, or of a group's partial sums; -1: none */
   bool tiled;       /* groups are wanted */
+  bool checked;     /* each value exists as a whole; all gradients are there before an update */
   tkg_group *groups;
   int group_count;
   int32_t *group_of; /* of a node; -1: it runs alone */
@@ -67,8 +69,9 @@ typedef struct tkg_program {
 
 void tkg__program_free(tkg_program *p);
 
-/* Bytes that an op-by-op FP32 autograd tape keeps for this forward; see reference.c. */
-int64_t tkg__reference_bytes(const tkg_tape *tape, int forward);
+/* Bytes that an op-by-op FP32 autograd tape keeps for this forward, of a tape that ends with it;
+ * see reference.c. */
+int64_t tkg__reference_bytes(const tkg_program *p, int loss);
 
 /* Computes only the rows that are gathered; `loss` is renumbered, -1 stays. */
 int tkg__rows_pass(tkg_program *p, int *loss);

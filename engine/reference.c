@@ -7,17 +7,19 @@
  * they replace: gathered rows, and the product that mean(dim) keeps. */
 #include <stdlib.h>
 
-#include "program.h"
+#include "own.h"
 
 typedef struct counter {
   const tkg_tape *tape;
   bool *seen, *wanted;
+  bool *reached; /* by gradients of what is asked for */
+  bool *own;     /* made in backward for a gradient of its own */
   int64_t bytes;
 } counter;
 
 /* A value counts once, whatever reads it; views count as what they view; leaves are free. */
 static void value(counter *c, int v) {
-  while (c->tape->nodes[v].op == TKG_OP_RESHAPE) v = c->tape->nodes[v].in[0];
+  while (tkg__op_is(c->tape->nodes[v].op, 'A')) v = c->tape->nodes[v].in[0];
   const tkg_node *n = &c->tape->nodes[v];
   if (c->seen[v] || n->op == TKG_OP_LEAF) return;
   c->seen[v] = true;
@@ -96,9 +98,29 @@ static void graph_node(counter *c, int i) {
   }
 }
 
+/* Of an op with a vjp of its own: what that reads of forward (autograd.Function's saved tensors).
+ */
+static void own_vjp(counter *c, const tkg_node *n) {
+  int upstream = n->in[1], dx = tkg__named(c->tape, n->in[3]);
+  if (!c->wanted[n->in[2]]) return;
+  if (dx < upstream) value(c, dx);
+  for (int i = upstream; i <= n->in[3]; i++) c->own[i] = false;
+  tkg__mark_own(c->tape, upstream, n->in[3], c->own);
+  for (int i = upstream + 1; i <= dx; i++) {
+    const tkg_node *made = &c->tape->nodes[i];
+    for (int k = 0; c->own[i] && k < made->inputs; k++) {
+      int v = tkg__named(c->tape, made->in[k]);
+      if (v < upstream) value(c, v);
+    }
+  }
+}
+
 static void node(counter *c, int i) {
   const tkg_node *n = &c->tape->nodes[i];
   switch (n->op) {
+  case TKG_OP_OWN_VJP:
+    own_vjp(c, n);
+    break;
   case TKG_OP_MUL:
   case TKG_OP_DOT:
   case TKG_OP_MATMUL:
@@ -153,16 +175,34 @@ static void node(counter *c, int i) {
   }
 }
 
-int64_t tkg__reference_bytes(const tkg_tape *tape, int forward) {
-  counter c = {tape, calloc((size_t)forward + 1, 1), calloc((size_t)forward + 1, 1), 0};
-  if (c.seen && c.wanted)
-    for (int i = 0; i < forward; i++) {
-      const tkg_node *n = &tape->nodes[i];
-      c.wanted[i] = n->parameter;
-      for (int k = 0; k < n->inputs && n->dtype == TKG_F32; k++) c.wanted[i] |= c.wanted[n->in[k]];
-      if (c.wanted[i]) node(&c, i);
-    }
+/* Where gradients come from, from the parameters on, and where they get to, from the values asked
+ * for back. */
+static void find_gradients(counter *c, const tkg_program *p, int loss) {
+  c->reached[loss] = true;
+  for (int i = 0; i < p->root_count; i++) c->reached[p->roots[i]] = true;
+  for (int i = 0; i < c->tape->n; i++) {
+    const tkg_node *n = &c->tape->nodes[i];
+    c->wanted[i] = n->parameter;
+    for (int k = 0; k < n->inputs; k++)
+      c->wanted[i] |= tkg__passes_gradient(n, k) && c->wanted[n->in[k]];
+  }
+  for (int i = c->tape->n; i-- > 0;) {
+    const tkg_node *n = &c->tape->nodes[i];
+    for (int k = 0; c->reached[i] && k < n->inputs; k++)
+      c->reached[n->in[k]] |= tkg__passes_gradient(n, k);
+  }
+}
+
+int64_t tkg__reference_bytes(const tkg_program *p, int loss) {
+  size_t n = (size_t)p->tape->n + 1;
+  counter c = {.tape = p->tape, .seen = calloc(4 * n, sizeof *c.seen)};
+  if (!c.seen) return 0;
+  c.wanted = c.seen + n;
+  c.reached = c.seen + 2 * n;
+  c.own = c.seen + 3 * n;
+  find_gradients(&c, p, loss);
+  for (int i = 0; i < c.tape->n; i++)
+    if (c.wanted[i] && c.reached[i]) node(&c, i);
   free(c.seen);
-  free(c.wanted);
   return c.bytes;
 }

@@ -310,10 +310,25 @@ static int transpose(tkg_infer *s) {
   return TKG_OK;
 }
 
+/* y, what stands for its gradient, x and x's gradient. */
+static int own_vjp(tkg_infer *s) {
+  if (s->in[1]->op != TKG_OP_UPSTREAM) return tkg__unfit(s, 1, "an upstream is needed");
+  if (!tkg__same_shape(s->in[0], s->in[1])) return tkg__misfit(s, 0, 1, "they must be equal");
+  tkg__set_shape(s->out, s->in[0]);
+  return tkg__same_shape(s->in[2], s->in[3])
+             ? TKG_OK
+             : tkg__misfit(s, 2, 3, "the second is the gradient of the first");
+}
+
 static int by_op(tkg_infer *s) {
   switch (s->out->op) {
   case TKG_OP_FULL:
+  case TKG_OP_UPSTREAM:
     return TKG_OK; /* shape given */
+  case TKG_OP_DETACH:
+    return tkg__same(s);
+  case TKG_OP_OWN_VJP:
+    return own_vjp(s);
   case TKG_OP_ADD:
   case TKG_OP_SUB:
   case TKG_OP_MUL:

@@ -8,12 +8,18 @@
 #include "codec.h"
 #include "error.h"
 #include "tile.h"
+#include "watch.h"
 
 int tkg_step_create(tkg_engine *engine, tkg_step **out) {
   *out = calloc(1, sizeof **out);
   if (!*out) return tkg__fail(TKG_E_MEMORY, "no memory for a step");
   (*out)->engine = tkg__engine_retain(engine);
-  (*out)->policy = (tkg_policy){32, TKG_ROUND_DITHER, 4096, true, true, true};
+  (*out)->policy = (tkg_policy){.bits = 32,
+                                .rounding = TKG_ROUND_DITHER,
+                                .small = 4096,
+                                .save = true,
+                                .tiles = true,
+                                .rows = true};
   return TKG_OK;
 }
 
@@ -40,6 +46,8 @@ int tkg_step_set(tkg_step *step, const char *option, double value) {
     step->policy.tiles = value != 0;
   else if (strcmp(option, "rows") == 0)
     step->policy.rows = value != 0;
+  else if (strcmp(option, "check") == 0)
+    step->policy.check = value != 0;
   else if (strcmp(option, "number") == 0 && value >= 0 && value <= UINT32_MAX)
     step->number = (uint32_t)value;
   else
@@ -125,13 +133,29 @@ static tkg_call call_of(const run *r, int i) {
   return call;
 }
 
-static int run_node(const run *r, int i) {
+static int at_line(const run *r, int i, int status) {
+  const char *where = r->p->tape->side[i].where;
+  return status && where ? tkg__fail_at(status, "%s", where) : status;
+}
+
+/* Updates are not looked at: they cannot be taken back. */
+static int look_at(const run *r, int i) {
   const tkg_program *p = r->p;
-  if (is_view(p, i)) return TKG_OK;
+  const tkg_node *n = &p->tape->nodes[i];
+  uint32_t leaves = 0;
+  if (!p->checked || p->storage[i] != i) return TKG_OK;
+  for (int k = 0; k < n->inputs; k++)
+    if (p->tape->nodes[p->storage[n->in[k]]].op == TKG_OP_LEAF) leaves |= 1U << k;
+  tkg_call call = call_of(r, i);
+  int status = tkg__watch(r->step->engine->backend, &call, leaves, i >= p->forward);
+  return at_line(r, i, status);
+}
+
+static int run_node(const run *r, int i) {
+  if (is_view(r->p, i)) return TKG_OK;
   tkg_call call = call_of(r, i);
   int status = own_words(r, r->step->engine->backend->run(&call));
-  if (status && p->tape->side[i].where) return tkg__fail_at(status, "%s", p->tape->side[i].where);
-  return status;
+  return status ? at_line(r, i, status) : look_at(r, i);
 }
 
 /* Values that live in a tile have their place in it instead of an address. */
@@ -160,6 +184,7 @@ static int run_group(const run *r, const tkg_group *g) {
     if (!is_view(r->p, r->p->order[o])) calls[n++] = tile_call_of(r, r->p->order[o]);
   int status = own_words(r, engine->backend->run_tiles(calls, n, &tiling));
   free(calls);
+  for (int o = g->first; o <= g->last && !status; o++) status = look_at(r, r->p->order[o]);
   return status;
 }
 
@@ -213,6 +238,7 @@ static int queue_or_replay(const run *r) {
   int count;
   const void **bound;
   if (!r->replay || r->replay->refused || !engine->replays || !backend->record) return queue_all(r);
+  if (r->p->checked) return queue_all(r);
   if (!(bound = bound_to(r, &count))) return queue_all(r);
   bool same = tkg__replay_bind(r->replay, backend, bound, count);
   if (same && !r->replay->recording) record(r);
@@ -231,7 +257,9 @@ static int run_all(const run *r) {
   if (status) return status;
   status = queue_or_replay(r);
   int late = backend->finish ? backend->finish(message, (int)sizeof message) : TKG_OK;
-  return late && !status ? tkg__fail(late, "%s", message) : status;
+  /* Of an op that met a wrong id, the result may be anything: the id is what went wrong. */
+  bool later = late && (!status || status == TKG_E_NOT_FINITE);
+  return later ? tkg__fail(late, "%s", message) : status;
 }
 
 /* ---- results ---- */

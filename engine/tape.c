@@ -220,12 +220,14 @@ int tkg_tape_set_rule(tkg_tape *tape, int node, const char *rule) {
                    "rule '%s' is not one of default, recompute, mask, exact, quantize", rule);
 }
 
-void tkg__reach(const tkg_tape *tape, const int32_t *roots, int n, bool *marks) {
+void tkg__reach(const tkg_tape *tape, const int32_t *roots, int n, bool vjps, bool *marks) {
   for (int i = 0; i < n; i++)
     if (roots[i] >= 0) marks[roots[i]] = true;
-  for (int i = tape->n; i-- > 0;)
-    if (marks[i])
-      for (int k = 0; k < tape->nodes[i].inputs; k++) marks[tape->nodes[i].in[k]] = true;
+  for (int i = tape->n; i-- > 0;) {
+    const tkg_node *node = &tape->nodes[i];
+    int inputs = node->op == TKG_OP_OWN_VJP && !vjps ? 1 : node->inputs;
+    for (int k = 0; marks[i] && k < inputs; k++) marks[node->in[k]] = true;
+  }
 }
 
 /* A leaf moves from node `from` to `to`, or away (-1): its tensor must not remember the old place.
@@ -240,7 +242,7 @@ static void move_leaf(const tkg_tape *tape, tkg_tensor *tensor, int from, int to
 int tkg_tape_compact(tkg_tape *tape, const int32_t *live, int n, int32_t *renumber) {
   bool *marks = calloc((size_t)tape->n + 1, sizeof *marks);
   if (!marks) return tkg__fail(TKG_E_MEMORY, "no memory to compact a tape");
-  tkg__reach(tape, live, n, marks);
+  tkg__reach(tape, live, n, true, marks);
   int kept = 0;
   for (int i = 0; i < tape->n; i++) {
     renumber[i] = marks[i] ? kept : -1;

@@ -164,7 +164,7 @@ int tkg__tile(tkg_program *p, const bool *needed) {
   if (!z.made) return tkg__fail(TKG_E_MEMORY, "tile: no memory");
   for (int o = 0; o < p->order_count; o++) add_node(&z, o);
   close_group(&z, p->order_count);
-  find_inside(p, needed);
+  if (!p->checked) find_inside(p, needed);
   free(z.made);
   return TKG_OK;
 }

@@ -137,7 +137,8 @@ int tkg_step_create(tkg_engine *engine, tkg_step **out);
 void tkg_step_release(tkg_step *step);
 /* bits 32|8|4|2|1, rounding 0 dither 1 stochastic 2 nearest, small (bytes), number (of the step),
  * save 0|1 (0: keep whatever backward reads, exactly), rows 0|1 (0: compute whole values where only
- * some of their rows are gathered), tiles 0|1 (0: node after node). */
+ * some of their rows are gathered), tiles 0|1 (0: node after node), check 0|1 (1: each value is
+ * looked at; the first that is not finite stops the step, before parameters are updated). */
 int tkg_step_set(tkg_step *step, const char *option, double value);
 /* loss -1: forward only. With an optimizer: forward, backward, update. Without one, gradients go
  * to tkg_tensor_gradient of each parameter. outputs[i]: a new tensor with the value of roots[i]. */

@@ -4,6 +4,8 @@
  * mathematics allows - the sign of a ReLU, the output of a softmax, nothing for a sum. */
 #include "vjp.h"
 
+#include "own.h"
+
 /* ---- families ---- */
 
 /* Sums a broadcast gradient back to the shape of the input it came from. */
@@ -270,6 +272,8 @@ int tkg__vjp(tkg_vjp *v) {
     return mix(v);
   case TKG_OP_MIX_DOT:
     return mix_dot(v);
+  case TKG_OP_OWN_VJP:
+    return tkg__vjp_own(v);
   case TKG_OP_GROUPED_MATMUL:
   case TKG_OP_AGGREGATE:
   case TKG_OP_AGGREGATE_ROWS:

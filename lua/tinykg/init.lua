@@ -19,7 +19,8 @@ local tk = {
   optim = require 'tinykg.optim',
   loss = require 'tinykg.loss',
   graph = require 'tinykg.graph',
-  step = step.new, bits = step.bits, no_grad = step.no_grad,
+  custom = require 'tinykg.custom',
+  step = step.new, bits = step.bits, no_grad = step.no_grad, check = step.check,
 }
 
 -- ---- making tensors ----

@@ -83,6 +83,14 @@ function methods:dropout(p)
   return scalar('dropout', p, 0, self)
 end
 
+--- The same value as a constant: no gradient goes through it.
+function methods:detach()
+  if self:dtype() == 'i32' then return self end
+  local t = record('detach', nil, self)
+  t.cut, t.derived = nil, nil -- a constant is meant, so one that was looked at will do
+  return t
+end
+
 -- ---- reductions ----
 
 local function reduce(x, dim)

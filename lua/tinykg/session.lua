@@ -53,6 +53,7 @@ end
 
 session.engine = create(os.getenv('TINYKG_DEVICE') or 'auto')
 session.seed = 1
+session.checked = false -- each value is looked at: tk.check
 session.cache = {} -- of other modules, for this engine: dropped when another takes over
 C.tkg_engine_set_seed(session.engine, 1)
 

@@ -14,6 +14,11 @@ local Step = {}
 local methods = {}
 Step.__index = methods
 
+local function is_checked(options)
+  if options.check == nil then return session.checked end
+  return options.check
+end
+
 local function create(options)
   local out = ffi.new('tkg_step *[1]')
   check(C.tkg_step_create(session.engine, out))
@@ -28,14 +33,15 @@ local function create(options)
   if options.save == false then check(C.tkg_step_set(c, 'save', 0)) end
   if options.rows == false then check(C.tkg_step_set(c, 'rows', 0)) end
   if options.tiles == false then check(C.tkg_step_set(c, 'tiles', 0)) end
+  check(C.tkg_step_set(c, 'check', is_checked(options) and 1 or 0))
   return c
 end
 
 local KNOWN = {optimizer = 'table', bits = 'number', rounding = 'string', small = 'number',
-               save = 'boolean', rows = 'boolean', tiles = 'boolean'}
+               save = 'boolean', rows = 'boolean', tiles = 'boolean', check = 'boolean'}
 
 local function check_options(options)
-  session.options('step', options, 'optimizer bits rounding small save rows tiles')
+  session.options('step', options, 'optimizer bits rounding small save rows tiles check')
   for key, value in pairs(options) do
     if type(value) ~= KNOWN[key] then
       session.fail('step: %s is a %s, expected a %s', key, type(value), KNOWN[key])
@@ -49,10 +55,14 @@ end
 --- A step: forward, backward and update as one plan. Called with what `fn` takes, it returns the
 --- loss as a number, then what else `fn` returned, as tensors.
 ---@param fn fun(...): Tensor, ... records the loss
----@param options? {optimizer: Optimizer, bits: integer, rounding: string, small: integer}
+---@param options? {optimizer: Optimizer, bits: integer, rounding: string, small: integer,
+---  check: boolean}
 ---  bits 32 (exact), 8, 4, 2 or 1; small: values of at most so many bytes are kept exactly (4096);
 ---  rows = false: layers are computed whole where only some of their rows are gathered;
----  tiles = false: op after op, each over all rows
+---  tiles = false: op after op, each over all rows;
+---  check = true: each value is looked at when it was computed, and the first NaN or infinity stops
+---  the step with its recipe line, op and place; no parameter is updated then. The results are the
+---  same bits, in more memory and time
 ---@return Step
 local function new_step(fn, options)
   options = options or {}
@@ -60,7 +70,8 @@ local function new_step(fn, options)
   check_options(options)
   return setmetatable({name = 'step', fn = fn, c = create(options), number = 0,
                        first = session.draws(), tape = session.new_tape(true),
-                       bits = options.bits or 32, optimizer = options.optimizer}, Step)
+                       bits = options.bits or 32, optimizer = options.optimizer,
+                       checked = is_checked(options)}, Step)
 end
 
 --- Records fn on the step's tape; returns what it returned.
@@ -72,7 +83,8 @@ local function record(self, ...)
   tape.bits = 0
   tape.generation = tape.generation + 1
   tape.wanted = {}
-  session.tape, session.capture = tape, not self.seen -- later steps have the same lines
+  session.tape = tape
+  session.capture = not self.seen or self.checked -- later steps have the same lines
   local outer = blame.enter(self.fn)
   local results = {xpcall(self.fn, blame.handler, ...)}
   blame.leave(outer)
@@ -214,6 +226,26 @@ local function no_grad(fn, ...)
   return unpack(results, 2)
 end
 
+--- Whether values computed outside of steps, and in steps made from here on without an option
+--- `check` of their own, are looked at one by one (default false): the first NaN or infinity is
+--- then an error that names its recipe line, op and place. Called without: the setting.
+---@param on? boolean
+---@return boolean
+local function set_check(on)
+  if on == nil then return session.checked end
+  if type(on) ~= 'boolean' then
+    session.fail('check: expected true or false, got a %s', type(on))
+  end
+  session.checked = on
+  local cache = session.cache
+  for _, c in ipairs{cache.ambient_step or false, cache.exact_step or false,
+                     cache.forward and cache.forward.c or false} do
+    if c then check(C.tkg_step_set(c, 'check', on and 1 or 0)) end
+  end
+  if cache.forward then cache.forward.checked = on end
+  return on
+end
+
 -- ---- backward outside of steps ----
 
 --- Computes the gradients of all parameters this loss depends on; they are then in .grad, in place
@@ -267,4 +299,4 @@ local function draws(n)
   return forward and forward.number or 0
 end
 
-return {new = new_step, bits = with_bits, no_grad = no_grad, draws = draws}
+return {new = new_step, bits = with_bits, no_grad = no_grad, draws = draws, check = set_check}

@@ -44,6 +44,7 @@ local function get_ambient_step()
     local out = ffi.new('tkg_step *[1]')
     check(C.tkg_step_create(session.engine, out))
     cache.ambient_step = ffi.gc(out[0], C.tkg_step_release)
+    check(C.tkg_step_set(cache.ambient_step, 'check', session.checked and 1 or 0))
   end
   return cache.ambient_step
 end

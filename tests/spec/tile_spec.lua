@@ -111,6 +111,20 @@ describe('tiles', function()
     end
   end)
 
+  it('give the same bits where each value is kept whole, to be looked at', function()
+    for round = 1, 8 / LESS do
+      local fn, parameters = random_network(unpack(SIZES[round % 4 + 1]))
+      for _, bits in ipairs{32, 2} do
+        local loss, want = run(fn, parameters, {bits = bits, small = 0}, 2)
+        local again, got = run(fn, parameters, {bits = bits, small = 0, check = true}, 2)
+        assert.equal(loss, again)
+        for i = 1, #want do
+          if want[i] then same(bytes(want[i]), bytes(got[i]), 'parameter ' .. i) end
+        end
+      end
+    end
+  end)
+
   it('hold what only their group reads: it takes no room in the arena', function()
     local n = 16384
     local x, w, v = drawn.noise(n, 64), drawn.parameter(64, 64), drawn.parameter(64, 8)

@@ -100,7 +100,7 @@ local function step_function(self, p, model, data, o)
   end
 end
 
---- The phases of a model, ready to run. ---@param settings {bits, rounding, small, steps}
+--- The phases of a model, ready to run. ---@param settings {bits, rounding, small, steps, check}
 ---@return Phase[]
 function phases.of(recipe, model, data, o, settings)
   local list = {}
@@ -111,7 +111,7 @@ function phases.of(recipe, model, data, o, settings)
     self.lr = self.optimizer.lr
     self.step = step_of.new(step_function(self, p, model, data, o), {
       optimizer = self.optimizer, bits = p.bits or settings.bits, rounding = settings.rounding,
-      small = settings.small})
+      small = settings.small, check = settings.check})
     list[i] = self
   end
   for _, self in ipairs(list) do self.label = #list > 1 and self.name .. ' ' or '' end
@@ -123,7 +123,8 @@ end
 local function check_loss(self, loss, epoch)
   if loss == loss and math.abs(loss) < math.huge then return end
   error(string.format(
-    '%s: the %sloss became %s at step %d (epoch %d): try a smaller lr (it is %g)',
+    '%s: the %sloss became %s at step %d (epoch %d): try a smaller lr (it is %g); --check finds ' ..
+    'where it began',
     self.recipe.name, self.label, tostring(loss), self.step.number, epoch, self.optimizer.lr), 0)
 end
 
