@@ -214,10 +214,10 @@ static bool allocate(tkg_planner *z) {
   z->needed = calloc(n, sizeof *z->needed);
   z->time = calloc(2 * n, sizeof *z->time);
   z->key = calloc(n, sizeof *z->key);
-  z->arena.live = calloc(3 * n, sizeof *z->arena.live);
-  z->tile.live = calloc(n, sizeof *z->tile.live);
+  z->arena = calloc(3 * n, sizeof *z->arena);
+  z->tile = calloc(n, sizeof *z->tile);
   if (!p->order || !p->offset || !p->groups || !p->in_tile || !z->needed || !z->time || !z->key ||
-      !z->arena.live || !z->tile.live)
+      !z->arena || !z->tile)
     return false;
   p->storage = p->order + n;
   p->group_of = p->order + 2 * n;
@@ -237,12 +237,12 @@ int tkg__plan(tkg_program *p) {
   }
   if (!status) {
     find_last_readers(&z);
-    tkg__lay_out(&z);
+    status = tkg__lay_out(&z);
   }
   free(z.needed);
   free(z.time);
   free(z.key);
-  free(z.arena.live);
-  free(z.tile.live);
+  free(z.arena);
+  free(z.tile);
   return status;
 }
