@@ -133,7 +133,7 @@ emu-tests: $(BUILD)/libtinykg_emu.so $(call emu_tools,$(BUILD)/emu)
 
 # The specs of ops run a second time on the emulated GPU: its kernels, compiled for the CPU.
 test:
-	@$(DEPS) run
+	@$(DEPS) run test plot
 	@$(MAKE) build
 	@$(MAKE) $(JOBS) emu-tests
 	@DEVICES=emu $(call RUN_TESTS,$(LIB))
@@ -143,7 +143,7 @@ test:
 NEEDS_NVCC = $(if $(NVCC),:,echo 'no nvcc: the GPU backend cannot be built (NVCC=path names one)'; exit 1)
 GPU_TESTS_END = $$(($$(date +%s) + 420))
 test-gpu:
-	@$(DEPS) run
+	@$(DEPS) run test
 	@$(NEEDS_NVCC)
 	@end=$(GPU_TESTS_END); $(MAKE) build && $(MAKE) $(JOBS) $(HERE_ARCHS) cuda check-device && \
 	  { DEADLINE=$$((end - 100)) HOST=no DEVICES=cuda $(call RUN_TESTS,$(LIB)); tests=$$?; \
@@ -170,7 +170,7 @@ bench:
 	@if [ -f tests/bench/run.sh ]; then sh tests/bench/run.sh; else ./tinykg bench; fi
 
 deps:
-	@$(DEPS) run
+	@$(DEPS) run test plot
 
 deps-dev:
 	@$(DEPS) run dev
@@ -179,7 +179,7 @@ deps-dev:
 ASAN := $(BUILD)/asan
 ASAN_CC ?= gcc
 check-asan:
-	@$(DEPS) run
+	@$(DEPS) run test
 	@$(MAKE) BUILD='$(ASAN)' CC='$(ASAN_CC)' $(JOBS) \
 	  CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
 	  -fno-sanitize-recover=undefined' '$(ASAN)/libtinykg.so' tinykg
@@ -187,7 +187,7 @@ check-asan:
 
 # The specs under valgrind; only what touches the library's own code counts.
 check-valgrind:
-	@$(DEPS) run dev
+	@$(DEPS) run test dev
 	@$(MAKE) build
 	@TINYKG_CHECK=valgrind $(call RUN_TESTS,$(LIB))
 

@@ -155,6 +155,7 @@ void tkg_memory_reset_peak(tkg_engine *engine) {
 /* ---- Ctrl-C: signals belong to the process, so this flag does too ---- */
 
 static volatile sig_atomic_t interrupted;
+static volatile sig_atomic_t survives;
 static struct sigaction before[2]; /* of SIGINT, SIGTERM */
 static int watched;
 static struct timespec first_at;
@@ -166,7 +167,7 @@ static void on_interrupt(int signal_number) {
   clock_gettime(CLOCK_MONOTONIC, &now);
   double since =
       (double)(now.tv_sec - first_at.tv_sec) + 1e-9 * (double)(now.tv_nsec - first_at.tv_nsec);
-  if (interrupted && since > 0.5) {
+  if (interrupted && !survives && since > 0.5) {
     signal(signal_number, SIG_DFL);
     raise(signal_number);
   }
@@ -188,6 +189,8 @@ int tkg_interrupt_watch(int signals) {
   watched = signals < 2 ? signals : 2;
   return status;
 }
+
+void tkg_interrupt_survive(int on) { survives = on; }
 
 int tkg_interrupted(int clear) {
   int was = interrupted;

@@ -63,10 +63,12 @@ void tkg_memory_reset_peak(tkg_engine *engine);
  * (most used since the last reset), "free" and "total" (of the device). -1: the CPU has none. */
 double tkg_memory_device(const tkg_engine *engine, const char *what);
 
-/* Ctrl-C: while watched (1: SIGINT; 2: SIGTERM too; 0: neither), a signal sets a flag that runs look
- * at between nodes (TKG_E_INTERRUPTED). A second one, half a second later with the first unanswered,
- * ends the process as usual. tkg_interrupted: the signal's number, 0 when there was none. */
+/* Ctrl-C: while watched (1: SIGINT; 2: SIGTERM too; 0: neither), a signal sets a flag that runs
+ * look at between nodes (TKG_E_INTERRUPTED). A second one, half a second later with the first
+ * unanswered, ends the process as usual, unless it is to survive, as a prompt is.
+ * tkg_interrupted: the signal's number, 0 when there was none. */
 int tkg_interrupt_watch(int signals);
+void tkg_interrupt_survive(int on);
 int tkg_interrupted(int clear);
 
 /* ---- tensors: kept values, reference counted ---- */
@@ -129,7 +131,8 @@ int tkg_optimizer_get(const tkg_optimizer *optimizer, const char *option, double
 /* State of a parameter (slot 0, 1: m, v of Adam); made when missing. Borrowed. NULL: no such slot.
  */
 tkg_tensor *tkg_optimizer_state(tkg_optimizer *optimizer, tkg_tensor *parameter, int slot);
-int tkg_optimizer_knows(const tkg_optimizer *optimizer, const tkg_tensor *parameter); /* has state */
+int tkg_optimizer_knows(const tkg_optimizer *optimizer,
+                        const tkg_tensor *parameter); /* has state */
 int tkg_optimizer_update(tkg_optimizer *optimizer, tkg_tensor *const *parameters, int n);
 
 /* ---- steps: from tape to plan to numbers ---- */

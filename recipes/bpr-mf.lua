@@ -21,6 +21,9 @@ function Model:rank(users)
   return self.users(users):matmul(self.items.weight, {transpose_b = true})
 end
 
+--- It does not see the graph.
+function Model.explain() return {what = 'nothing', note = 'BPR-MF does not see the graph'} end
+
 return tk.recipe{
   name = 'BPR-MF',
   source = 'Rendle et al., BPR: Bayesian Personalized Ranking from Implicit Feedback, UAI 2009',

@@ -46,6 +46,13 @@ function CFKG:rank(users)
     - w:square():sum(2):reshape(-1, 1) + self.margin
 end
 
+--- How near the ends of each triple are, "takes" among them.
+function CFKG:explain(_, _, graph)
+  return tk.edges.plausible(graph, self.relations.n, function(h, r, t)
+    return distance(self.nodes(h), self.relations(r), self.nodes(t))
+  end)
+end
+
 return tk.recipe{
   name = 'CFKG',
   source = 'Ai et al., Learning Heterogeneous Knowledge Base Embeddings for Explainable '

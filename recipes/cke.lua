@@ -8,15 +8,20 @@ local CKE = tk.nn.class('CKE')
 --- Item vectors: the part that interactions teach and the part that the graph does.
 function CKE:item(ids) return self.items(ids) + self.entities(ids) end
 
---- TransR on unit vectors: |W_r e_h + r - W_r e_t|^2, smaller for a true tail than for a drawn one.
---- (An L2 term on unit vectors, which the code has, is a constant.)
-function CKE:kg_loss(batch)
+--- TransR on unit vectors: |W_r e_h + r - W_r e_t|^2 for each of several tails.
+function CKE:distances(heads, relations, ...)
   local function projected(ids)
-    return tk.grouped_matmul(self.entities(ids), self.projections, batch.relations):normalize()
+    return tk.grouped_matmul(self.entities(ids), self.projections, relations):normalize()
   end
-  local h, r = projected(batch.heads), self.relations(batch.relations):normalize()
-  local near = (h + r - projected(batch.tails)):square():sum(2)
-  local far = (h + r - projected(batch.negatives)):square():sum(2)
+  local from, out = projected(heads) + self.relations(relations):normalize(), {}
+  for k, tails in ipairs{...} do out[k] = (from - projected(tails)):square():sum(2) end
+  return unpack(out)
+end
+
+--- Smaller for a true tail than for a drawn one. (An L2 term on unit vectors, which the code has,
+--- is a constant.)
+function CKE:kg_loss(batch)
+  local near, far = self:distances(batch.heads, batch.relations, batch.tails, batch.negatives)
   return (near - far):softplus():mean()
 end
 
@@ -38,6 +43,13 @@ function CKE:score(users, items) return tk.dot(self.users(users), self:item(item
 --- Scores of all items for each user, [n, items].
 function CKE:rank(users, items)
   return self.users(users):matmul(items or self:prepare(), {transpose_b = true})
+end
+
+--- How near the ends of each triple are.
+function CKE:explain()
+  return tk.edges.plausible(self.kg, self.relations.n, function(...)
+    return self:distances(...)
+  end)
 end
 
 return tk.recipe{

@@ -89,6 +89,11 @@ function KGAT:rank(users, all)
     :matmul(all:rows(1, self.items), {transpose_b = true})
 end
 
+--- Attention, as prepare left it.
+function KGAT:explain()
+  return {what = 'attention', {graph = self.graph, weights = self.pi}}
+end
+
 return tk.recipe{
   name = 'KGAT',
   source = 'Wang et al., KGAT: Knowledge Graph Attention Network for Recommendation, KDD 2019; '

@@ -66,6 +66,9 @@ function KGCN:loss(batch)
   return (-positive):softplus():mean() + negative:softplus():mean()
 end
 
+--- Attention of the user over the item's neighbourhood.
+function KGCN:explain(users, items) return tk.edges.sampled(self, users, items) end
+
 local AGGREGATORS = {sum = 1, concat = 2, neighbor = 1}
 
 return tk.recipe{

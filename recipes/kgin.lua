@@ -56,6 +56,15 @@ function KGIN:rank(users, prepared)
   return u:gather(users):matmul(e:rows(1, self.items), {transpose_b = true})
 end
 
+--- What of the score hangs on each edge, and the user's intents: beta, and alpha of each.
+function KGIN:explain(users, items)
+  local why = tk.edges.gradient(self, {'kg', 'taken'}, users, items)
+  local beta = self.users(users):matmul(self.latent.weight, {transpose_b = true}):softmax()
+  why.intents = {weights = beta, relations = self.mixture:softmax()}
+  why.note = 'rows are normalized, so the edges of a node weigh against each other'
+  return why
+end
+
 local KINDS = {distance = true, cosine = true, mi = true}
 
 return tk.recipe{

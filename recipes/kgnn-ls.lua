@@ -83,6 +83,9 @@ function KGNNLS:score(users, items)
   return tk.dot(u, self:embed(self:receptive_field(u, items)))
 end
 
+--- Attention of the user over the item's neighbourhood.
+function KGNNLS:explain(users, items) return tk.edges.sampled(self, users, items) end
+
 return tk.recipe{
   name = 'KGNN-LS',
   source = 'Wang et al., Knowledge-aware Graph Neural Networks with Label Smoothness '

@@ -38,6 +38,9 @@ function LightGCN:rank(users, all)
     :matmul(all:rows(1, self.items), {transpose_b = true})
 end
 
+--- What of the score hangs on each interaction.
+function LightGCN:explain(users, items) return tk.edges.gradient(self, {'graph'}, users, items) end
+
 return tk.recipe{
   name = 'LightGCN',
   source = 'He et al., LightGCN: Simplifying and Powering Graph Convolution Network for '

@@ -27,6 +27,7 @@ local UPDATE = {
 }
 
 --- Logits of users, by their ripple sets, and items, [n]: row k is of user k, or of user who[k].
+--- What the hops' triples weigh is left in hop.p.
 function RippleNet:logits(hops, items, who)
   local v, u, m, d = self.entities(items), nil, self.memory, self.entities.d
   for _, hop in ipairs(hops) do
@@ -38,6 +39,7 @@ function RippleNet:logits(hops, items, who)
       p = tk.mix_dot(v, hop.rh, m):softmax() -- softmax of v R h (eq. 4)
       o = tk.mix(p, hop.t)                   -- eq. 5
     end
+    hop.p = p
     v = UPDATE[self.item_update](v, o, self.transform)
     u = u and self.all_hops and u + o or o   -- eq. 6
   end
@@ -83,6 +85,17 @@ function RippleNet:loss(batch)
     loss = loss + drawn:softplus():mean() / count
   end
   return loss + rest
+end
+
+--- The weight of each triple of the user's ripple sets.
+function RippleNet:explain(users, items)
+  local hops, why = self:ripples_of(users), {what = 'attention'}
+  self:logits(hops, items)
+  for k, set in ipairs(self.ripples) do
+    why[k] = {heads = set.heads:gather(users), relations = set.relations:gather(users),
+              tails = set.tails:gather(users), weights = hops[k].p}
+  end
+  return why
 end
 
 return tk.recipe{

@@ -117,7 +117,9 @@ local function finish(member, how, status)
     member.state = 'stopped'
   elseif how == 'exited' then
     member.message = last_words(member)
-    member.state = member.message:find('try a smaller lr', 1, true) and 'diverged' or 'failed'
+    local diverged = member.message:find('try a smaller lr', 1, true)
+      or member.message:find(': NaN at %[') or member.message:find(': %-?infinity at %[') -- --check
+    member.state = diverged and 'diverged' or 'failed'
   else
     member.state = 'failed'
     member.message = ('killed by signal %d%s'):format(status, status == 9 and

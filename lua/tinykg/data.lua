@@ -203,16 +203,36 @@ local function apply_filters(raw, options)
 end
 
 local function add_negatives(raw, seed)
-  local missing
+  local missing, bare
   each_part(raw, function(parts)
+    bare = parts[1].ratings or parts[1].times
     local watched = rows.csr(raw.watched or rows.concat(parts), raw.users):unique()
     parts, missing = negatives.add(parts, watched, raw.items, seed)
     return parts
   end)
   raw.notes[#raw.notes + 1] = 'negatives drawn: as many items not watched as watched, per user'
+  if bare then raw.notes[#raw.notes + 1] = 'ratings and times left out: negatives have none' end
   if missing > 0 then
     warn(raw, '%d negatives fewer than positives: some users watched most items', missing)
   end
+end
+
+-- A split that came with the rows, unless another is asked for.
+local function take_parts(raw, options)
+  local all = raw.all
+  if not all or not all.parts then return end
+  if options.split or options.ratios then
+    all.parts = nil
+    return
+  end
+  -- As where validation has a file of its own, a ratio says that it is to be drawn.
+  for i = 0, options.valid_ratio and all.n - 1 or -1 do
+    if all.parts[i] == 1 then all.parts[i] = 0 end
+  end
+  raw.train, raw.valid, raw.test = split.given(all)
+  if raw.valid.n == 0 then raw.valid = nil end
+  if raw.train.n == 0 then error('no interactions are for training', 0) end
+  raw.all, raw.split_name = nil, 'given'
 end
 
 local function make_split(raw, options)
@@ -230,11 +250,11 @@ local function make_split(raw, options)
   if options.split or options.ratios then
     error('option split: the data set has its own train and test files', 0)
   end
-  raw.split_name = 'given files'
+  raw.split_name = raw.split_name or 'given files'
   local ratio = options.valid_ratio or defaults.valid_ratio
   if not raw.valid and ratio > 0 then
     raw.train, raw.valid = split.take_valid(raw.train, raw.users, ratio, raw.seed)
-    raw.split_name = ('given files, %g %% of train for validation'):format(100 * ratio)
+    raw.split_name = ('%s, %g %% of train for validation'):format(raw.split_name, 100 * ratio)
   end
 end
 
@@ -266,6 +286,11 @@ local function assemble(raw, loader, dir, task)
   }, Data)
 end
 
+--- The format of the data set in a folder. Raises a message where none is found.
+---@param dir string
+---@return string
+function data.format_of(dir) return choose(dir).name end
+
 local function build(dir, options)
   local loader = choose(dir, options.format)
   local raw = loader.load(dir, options)
@@ -278,6 +303,7 @@ local function build(dir, options)
   local labelled = raw.all and raw.all.labels
   local task = options.task or raw.task or (labelled and 'ctr' or 'ranking')
   local draw = task == 'ctr' and not labelled
+  take_parts(raw, options)
   -- Negatives belong to the rows that are split; given parts get theirs once validation is out.
   if draw and raw.all then add_negatives(raw, raw.seed) end
   make_split(raw, options)
@@ -298,9 +324,10 @@ end
 -- positive of other data); rating_threshold (lower ratings are dropped); kcore (n, or { user =,
 -- item = }: users and items with fewer positives are dropped, again and again); split ('ratio',
 -- 'ratio_global', 'leave_one_out', 'time', 'time_global') and ratios for sets without a given
--- split; order ('given', or 'degree': numbers by falling degree, for speed where the given ones are
--- far from it: random ids cost sums over a graph twice the time); valid_ratio (0.1) of train for
--- validation where only train and test are given; columns (see tinykg.data.plain).
+-- split, or instead of the one that plain and RecBole files may name; order ('given', or 'degree':
+-- numbers by falling degree, for speed where the given ones are far from it: random ids cost sums
+-- over a graph twice the time); valid_ratio (0.1) of train for validation where only train and test
+-- are given; columns (see tinykg.data.plain).
 ---@param dir string
 ---@param options table?
 ---@return tinykg.Data

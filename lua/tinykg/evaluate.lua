@@ -57,21 +57,23 @@ local function ctr(model, prepared, part, size)
   return {auc = metrics.auc(scores, labels, part.n), f1 = metrics.f1(scores, labels, 0, part.n)}
 end
 
---- Scores of all items for a block of users through a model that scores pairs, `size` at once.
+local CUT = 256 -- rows after which the engine cuts a product of matrices
+
+--- Scores of all items for some users through a model that scores pairs, about `size` at once.
+--- Which pairs are multiplied together depends on the items alone: a score is the same bits whoever
+--- else is scored and whatever the size.
 local function rank_by_pairs(model, prepared, data, users, count, size, out)
-  local all = count * data.items
+  size = math.max(CUT, size - size % CUT)
   local user_ids, item_ids = ffi.new('int32_t[?]', size), ffi.new('int32_t[?]', size)
-  for first = 0, all - 1, size do
-    local n = math.min(size, all - first)
-    for i = 0, n - 1 do
-      local at = first + i
-      local u = math.floor(at / data.items)
-      user_ids[i], item_ids[i] = users[u], at - u * data.items
+  for row = 0, count - 1 do
+    for first = 0, data.items - 1, size do
+      local n = math.min(size, data.items - first)
+      for i = 0, n - 1 do user_ids[i], item_ids[i] = users[row], first + i end
+      local a, b = tensor.ids(user_ids, n), tensor.ids(item_ids, n)
+      local scores = score(model, prepared, a, b)
+      session.check(C.tkg_tensor_read(scores.kept, out + row * data.items + first, 0, n))
+      for _, t in ipairs{scores, a, b} do t:free() end
     end
-    local a, b = tensor.ids(user_ids, n), tensor.ids(item_ids, n)
-    local scores = score(model, prepared, a, b)
-    session.check(C.tkg_tensor_read(scores.kept, out + first, 0, n))
-    for _, t in ipairs{scores, a, b} do t:free() end
   end
 end
 
@@ -82,6 +84,17 @@ local function rank_at_once(model, prepared, data, users, count, out)
   session.check(C.tkg_tensor_read(scores.kept, out, 0, scores:count()))
   scores:free()
   ids:free()
+end
+
+--- A function that scores all items for users ids[0 .. count - 1], at most `block` of them: it
+--- returns floats [count, items], the same buffer each time.
+local function scorer(model, prepared, data, block, size)
+  local out = ffi.new('float[?]', block * data.items)
+  return function(ids, count)
+    if model.rank then rank_at_once(model, prepared, data, ids, count, out)
+    else rank_by_pairs(model, prepared, data, ids, count, size, out) end
+    return out
+  end
 end
 
 --- A tensor of scores [users, items] as a model.
@@ -98,6 +111,7 @@ end
 local function block_of(data)
   return math.max(16, math.min(256, math.floor(2 ^ 22 / data.items)))
 end
+evaluate.block_of = block_of
 
 --- Users with positives. ---@return ffi.cdata* users, integer n
 local function users_of(positives, all)
@@ -111,23 +125,43 @@ local function users_of(positives, all)
   return users, n
 end
 
+--- What users know when a part is ranked, by user: train, and for test the validation part too.
+--- Before train there is nothing.
+---@param data tinykg.Data ---@param part string ---@return tinykg.Csr?
+function evaluate.known(data, part)
+  if part == 'train' then return nil end
+  if part == 'valid' then return data:known() end
+  return rows.csr(rows.concat{rows.positives(data.train), rows.positives(data.valid)}, data.users)
+end
+
+--- Users in the order in which they are scored, in blocks of block_of(data): those with items in
+--- `test`, then, from a block of their own on, the others. A product of matrices may add up its
+--- last rows in another order: the scores of a model's `rank` are the same bits in the same block.
+---@param data tinykg.Data ---@param test tinykg.Csr
+---@return ffi.cdata* ids int32 [users] ---@return integer n how many have items there
+function evaluate.order(data, test)
+  local ids, evaluated = users_of(test, data.users)
+  local n = evaluated
+  for u = 0, data.users - 1 do
+    if test.offsets[u + 1] == test.offsets[u] then
+      ids[n] = u
+      n = n + 1
+    end
+  end
+  return ids, evaluated
+end
+
 --- Full ranking: every item the user does not know already, in blocks of users.
 local function ranking(model, prepared, data, part, k, size, progress)
-  local test = data:positives(part)
-  local known = part == 'valid' and data:known() or
-    rows.csr(rows.concat{rows.positives(data.train), rows.positives(data.valid)}, data.users)
+  local test, known = data:positives(part), evaluate.known(data, part)
   local users, n = users_of(test, data.users)
   local block = block_of(data)
-  local out = ffi.new('float[?]', block * data.items)
+  local score_all = scorer(model, prepared, data, block, size)
   return metrics.ranking{
     users = users, n = n, items = data.items, k = k, block = block, progress = progress,
-    known = {offsets = known.offsets, items = known.items, n = data.users},
+    known = known and {offsets = known.offsets, items = known.items, n = data.users},
     test = {offsets = test.offsets, items = test.items, n = data.users},
-    score = function(ids, first, count)
-      if model.rank then rank_at_once(model, prepared, data, ids + first, count, out)
-      else rank_by_pairs(model, prepared, data, ids + first, count, size, out) end
-      return out
-    end,
+    score = function(ids, first, count) return score_all(ids + first, count) end,
   }
 end
 
@@ -158,17 +192,12 @@ local function one_block(model, prepared, data, part, size)
     return
   end
   local users, n = users_of(data:positives(part), data.users)
-  local count = math.min(n, block_of(data))
-  if model.rank then
-    rank_at_once(model, prepared, data, users, count, ffi.new('float[?]', count * data.items))
-  else
-    size = math.min(size, count * data.items)
-    rank_by_pairs(model, prepared, {items = size}, users, 1, size, ffi.new('float[?]', size))
-  end
+  local count = math.min(n, model.rank and block_of(data) or 1) -- pairs are scored user by user
+  if count > 0 then scorer(model, prepared, data, count, size)(users, count) end
 end
 
---- Prepares and scores one block as an evaluation does: on a dry engine, which computes nothing, the
---- books then say what memory evaluating takes.
+--- Prepares and scores one block as an evaluation does: on a dry engine, which computes nothing,
+--- the books then say what memory evaluating takes.
 ---@param model Module ---@param data tinykg.Data ---@param part string
 ---@param size integer interactions scored at once
 function evaluate.block(model, data, part, size)
@@ -196,6 +225,16 @@ function evaluate.ranking(model, data, o)
   end
   return in_eval(model, model.rank or model.score, ranking, data, part, o.k or {10, 20},
                  o.size or 1024, o.progress)
+end
+
+--- A function score(ids, count) that returns the scores evaluation ranks by, floats [count, items]
+--- in one buffer that each call fills again, for the users ids[0 .. count - 1] (int32 FFI array).
+---@param model Module in eval mode ---@param data tinykg.Data
+---@param o? {size: integer} pairs scored at once, 1024; of users, at most block_of(data) a call
+---@return fun(ids: ffi.cdata*, count: integer): ffi.cdata* score, fun() release gives back memory
+function evaluate.scorer(model, data, o)
+  local prepared, release = evaluate.prepare(model)
+  return scorer(model, prepared, data, block_of(data), o and o.size or 1024), release
 end
 
 --- AUC and F1 of labelled data; recall, ndcg and the others at each k of data to rank.

@@ -20,6 +20,7 @@ local BACKWARD = C.TKG_GRAPH_BACKWARD
 ---@field relations integer? relation ids, inverses and loops included; an isolated node's sampled
 ---  neighbour is itself by relation id `relations`, so tables for them need `relations + 1` rows
 ---@field edges integer
+---@field of string? of a graph of a data set: 'kg', 'interactions' or 'both'
 ---@field first_user integer? the node of user 0, in a graph of a data set with users
 ---@field weights Tensor? [edges]: constants or values that aggregate multiplies with
 local Graph = {}
@@ -391,7 +392,9 @@ local function from_data(data, o)
   local of = o.of or 'kg'
   if not KINDS[of] then fail("graph: of = '%s': kg, interactions, both or labels", tostring(of)) end
   if of == 'labels' then return require('tinykg.graph.labels')(make, data) end
-  return finish(build.of_data(data, of, of == 'both' or o.merged or false), o)
+  local graph = finish(build.of_data(data, of, of == 'both' or o.merged or false), o)
+  graph.of = of
+  return graph
 end
 
 --- A graph of triples, or of a data set's train part.

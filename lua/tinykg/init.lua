@@ -150,10 +150,15 @@ end
 -- ---- parts that few scripts need: loaded when named ----
 
 local late = {data = 'tinykg.data', feed = 'tinykg.feed', metrics = 'tinykg.metrics',
-              recipe = 'tinykg.recipe', attention = 'tinykg.graph.attention',
-              load = 'tinykg.store', save = 'tinykg.store'}
+              recipe = 'tinykg.recipe', plot = 'tinykg.plot', attention = 'tinykg.graph.attention',
+              load = 'tinykg.store', save = 'tinykg.store', open = 'tinykg.run.open',
+              recommend = 'tinykg.recommend', explain = 'tinykg.explain',
+              edges = 'tinykg.explain.edges'}
 
-setmetatable(tk, {__index = function(_, key)
+local names = {} -- the prompt lists them
+for name in pairs(late) do names[#names + 1] = name end
+
+setmetatable(tk, {__fields = names, __index = function(_, key)
   if not late[key] then return nil end
   local module = require(late[key])
   local value = late[key] == 'tinykg.store' and module[key] or module

@@ -62,7 +62,7 @@ end
 --- Parameters of this module and those inside, as {name, tensor}, in a fixed order.
 function Module:named_parameters() return collect(self, '', {}, {[self] = true}) end
 
----@return Tensor[]
+--- Parameters of this module and those inside, in a fixed order. ---@return Tensor[]
 function Module:parameters()
   local list = {}
   for i, p in ipairs(self:named_parameters()) do list[i] = p.tensor end
@@ -91,6 +91,7 @@ function Module:train() set_mode(self, true, {[self] = true}) return self end
 --- Dropout is off. Returns the module.
 function Module:eval() set_mode(self, false, {[self] = true}) return self end
 
+--- One line for print: its name and its parameters with their shapes.
 function Module:describe()
   local parts = {}
   for _, p in ipairs(self:named_parameters()) do

@@ -58,10 +58,20 @@ end
 
 -- ---- elementwise ----
 
-for _, name in ipairs{'sigmoid', 'tanh', 'softplus', 'exp', 'log', 'sqrt', 'square'} do
-  methods[name] = function(x) return record(name, nil, x) end
-end
-
+--- 1 / (1 + exp(-x)) ---@return Tensor of the same shape
+function methods:sigmoid() return record('sigmoid', nil, self) end
+--- Hyperbolic tangent. ---@return Tensor of the same shape
+function methods:tanh() return record('tanh', nil, self) end
+--- log(1 + exp(x)), without overflow. ---@return Tensor of the same shape
+function methods:softplus() return record('softplus', nil, self) end
+--- e to the power of x. ---@return Tensor of the same shape
+function methods:exp() return record('exp', nil, self) end
+--- Natural logarithm. ---@return Tensor of the same shape
+function methods:log() return record('log', nil, self) end
+--- Square root. ---@return Tensor of the same shape
+function methods:sqrt() return record('sqrt', nil, self) end
+--- x * x ---@return Tensor of the same shape
+function methods:square() return record('square', nil, self) end
 --- max(x, 0)
 function methods:relu() return scalar('leaky_relu', 0, 0, self) end
 --- x where x > 0, else slope * x. ---@param slope? number .01 by default
@@ -234,9 +244,9 @@ function methods:normalize(eps)
   a.f[0] = eps or 1e-12
   return record('normalize', a, self, record('row_norm', a, self))
 end
---- Over the last dimension.
+--- exp(x) / sum of exp(x) over the last dimension, without overflow.
 function methods:softmax() return record('softmax', nil, self) end
---- Over the last dimension.
+--- Logarithm of the softmax over the last dimension.
 function methods:log_softmax() return record('log_softmax', nil, self) end
 
 -- ---- neighbourhoods ----

@@ -8,12 +8,13 @@ local check = session.check
 local optim = {}
 local parameters = setmetatable({}, {__mode = 'k'}) -- every parameter made, while it lives
 
+--- From here on update() looks for a gradient of this tensor, too.
 function optim.register(t) parameters[t] = true end
 
 ---@class Optimizer
 ---@field lr number learning rate; may be set at any time
-local Optimizer = {}
 local methods = {}
+local Optimizer = {__methods = methods, __fields = {'lr', 't'}} -- for the prompt's lists
 
 local number = ffi.new('double[1]')
 
@@ -101,7 +102,8 @@ local function create(kind, options, allowed)
   return setmetatable({c = c, kind = kind}, Optimizer)
 end
 
---- ---@param options? {lr: number, momentum: number, weight_decay: number} lr .01
+--- Stochastic gradient descent, with momentum; weight_decay is L2, added to the gradient.
+---@param options? {lr: number, momentum: number, weight_decay: number} lr .01
 function optim.sgd(options)
   return create('sgd', options, 'lr momentum weight_decay')
 end

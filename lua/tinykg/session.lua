@@ -83,6 +83,14 @@ function session.open(device)
   session.tape = session.ambient
 end
 
+--- Back to outside of steps, from wherever an error or Ctrl-C has left: for the prompt.
+function session.reset()
+  session.tape, session.capture = session.ambient, true
+  C.tkg_tape_set_bits(session.ambient.c, 0)
+  session.ambient.bits = 0
+  blame.leave(nil)
+end
+
 local COMPACT_AT = 4096
 local compact_at = COMPACT_AT
 

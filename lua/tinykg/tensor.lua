@@ -11,14 +11,15 @@ local KIND = {}
 for k = 0, C.tkg_memory_kinds() - 1 do KIND[ffi.string(C.tkg_memory_kind(k))] = k end
 
 ---@class Tensor
-local Tensor = {}
 local methods = {}
+local Tensor = {__methods = methods, __fields = {'grad'}} -- what __index finds: the prompt lists it
 
 local op_code = {}
 for op = 0, C.tkg_op_count() - 1 do op_code[ffi.string(C.tkg_op_name(op))] = op end
 
 local tensor = {methods = methods, op_code = op_code, kinds = KIND}
 
+--- Whether x is a tensor. ---@return boolean
 local function is_tensor(x) return getmetatable(x) == Tensor end
 tensor.is = is_tensor
 
@@ -198,11 +199,11 @@ function methods:size(dim)
   return shape
 end
 
----@return integer number of dimensions
+--- Number of dimensions. ---@return integer
 function methods:rank() return rank_of(self) end
----@return integer number of elements
+--- Number of elements. ---@return integer
 function methods:count() return size_of(self, -1) end
----@return string 'f32' or 'i32'
+--- Type of the numbers. ---@return string 'f32' or 'i32'
 function methods:dtype() return dtype_of(self) == I32 and 'i32' or 'f32' end
 
 --- The numbers as an FFI array (a copy, row-major) and how many there are.

@@ -15,8 +15,7 @@ for _, word in ipairs(arg) do
 end
 local DEVICE = os.getenv('TINYKG_DEVICE') or 'cuda'
 local home = os.getenv('TINYKG_HOME') or '.'
-local steps = dofile(home .. '/tests/bench/steps.lua')
-local median = steps.median
+local steps = require 'tinykg.bench.steps'
 local lines = {}
 local started = clock.now()
 local LIMIT = 440 -- seconds: what comes late is left out
@@ -91,12 +90,12 @@ end
 local STEP = '%-34s %5s %10s %10s %8s %10s %14s'
 
 local function print_steps(name, runs, k)
-  local first = median(runs[1].times)
+  local first = runs[1].median
   for _, run in ipairs(runs) do
     local step = run.phases[k].step
     local r = note{step = name .. (run.suffix or ''), bits = run.bits, device = DEVICE,
-                   median_ms = median(run.times), min_ms = run.times[1],
-                   ratio = median(run.times) / first, replayed = step:figure('replayed'),
+                   median_ms = run.median, min_ms = run.min, ratio = run.median / first,
+                   replayed = step:figure('replayed'),
                    kept_bytes = step:figure('stored_bytes'),
                    reference_bytes = step:figure('reference_bytes')}
     print(STEP:format(r.step, r.bits, ('%.3f'):format(r.median_ms), ('%.3f'):format(r.min_ms),
@@ -113,9 +112,9 @@ local function step_times(setting, dir)
   by_op.suffix = ', op by op'
   print(STEP:format('step', 'bits', 'median ms', 'min ms', 'x 32', 'replayed', 'kept bytes'))
   for k, phase in ipairs(runs[1].phases) do
-    steps.time_phase(runs, k, quick and 3 or 60)
+    steps.time_phase(runs, k, {rounds = quick and 3 or 60})
     tk.replay(false)
-    steps.time_phase({by_op}, k, quick and 3 or 20)
+    steps.time_phase({by_op}, k, {rounds = quick and 3 or 20})
     tk.replay(true)
     runs[6] = by_op
     local median_32 = print_steps(setting.name .. (phase.label ~= '' and ', ' .. phase.name or ''),

@@ -21,7 +21,7 @@ in_torch() {
   MALLOC_TRIM_THRESHOLD_=17179869184 MALLOC_MMAP_THRESHOLD_=17179869184 OMP_NUM_THREADS=1 \
     "$python" "tests/bench/pytorch_$script.py" step --threads 1 "$@"
 }
-steps() { ./tinykg tests/bench/recipe_step.lua "recipes/$1.lua" "$2" --bits 32,8,4,2,1 $3; }
+steps() { ./tinykg bench step --recipe "recipes/$1.lua" --data "$2" --bits 32,8,4,2,1 $3; }
 
 echo "== KGCN on $music: published settings for music; for book, with 3 hops"
 for threads in 1 2; do
@@ -39,7 +39,5 @@ if [ -d "$last" ]; then
     in_torch $recipe --data "$last" --steps 4
   done
 fi
-echo "== sums over a graph"
-./tinykg tests/bench/graph_bench.lua
-echo "== codec"
-./tinykg tests/bench/codec_bench.lua
+echo "== ops, codec, reading, ranking"
+./tinykg bench ops codec load eval --threads 1

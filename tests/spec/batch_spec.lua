@@ -136,22 +136,6 @@ end}
     assert.is_false(exists(out .. '/KGCN-seed3/config.json'))
   end)
 
-  it('shows one table on a terminal, redrawn in place', function()
-    local pty = require('lpty').new()
-    pty:startproc('sh', '-c', ('cd %s && ./tinykg run recipes/kgcn.lua --data %s --seed 1,2,3 ' ..
-      '--set epochs=30 --set patience=0 --set batch_size=4 --out %s/live'):format(home, data, dir))
-    local seen = ''
-    while not seen:find('batch folder', 1, true) do
-      local text = pty:read(20)
-      assert(text, 'nothing more after ' .. seen)
-      seen = seen .. text
-    end
-    local redrawn = '\27%[4A\27%[J3 runs: 1 done, 1 running, 1 waiting  %d+:%d%d\r\n' ..
-      'KGCN%-seed1  done .-\r\nKGCN%-seed2  running .-epoch %d+/30 .- loss .-\r\n' ..
-      'KGCN%-seed3  waiting'
-    assert.matches(redrawn, seen)
-  end)
-
   it('refuses what cannot be, before anything runs', function()
     for _, case in ipairs{
       {'--grid dims=1,2', 'KGCN has no option dims'}, {'--grid dim', "'dim' is not key=a,b,c"},

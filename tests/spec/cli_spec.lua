@@ -1,46 +1,15 @@
 -- The command line as a user meets it: exit codes, one-line messages, files written.
 local fixtures = require 'tests.spec.fixtures'
+local shell = require 'tests.spec.shell'
 local json = require 'tinykg.json'
 
-local home = os.getenv('TINYKG_HOME') or '.'
-
---- Runs tinykg; returns exit code, standard output, standard error.
-local function tinykg(arguments, through)
-  local out, err = os.tmpname(), os.tmpname()
-  local command = string.format('cd %s && %s ./tinykg %s >%s 2>%s; echo $?', home, through or '',
-                                arguments, out, err)
-  local pipe = io.popen(command)
-  local code = tonumber(pipe:read('*l'))
-  pipe:close()
-  local function take(path)
-    local file = io.open(path)
-    local text = file:read('*a')
-    file:close()
-    os.remove(path)
-    return text
-  end
-  return code, take(out), take(err)
-end
+local tinykg, refuses = shell.tinykg, shell.refuses
 
 local function read_json(path)
   local file = assert(io.open(path))
   local value = json.decode(file:read('*a'))
   file:close()
   return value
-end
-
-local function lines_of(text)
-  local n = 0
-  for _ in text:gmatch('\n') do n = n + 1 end
-  return n
-end
-
---- One clear line on standard error and nothing else there.
-local function refuses(arguments, code, pattern)
-  local got, _, err = tinykg(arguments)
-  assert.equal(code, got, arguments .. ': ' .. err)
-  assert.matches(pattern, err)
-  assert.equal(1, lines_of(err), err)
 end
 
 describe('the command line', function()
@@ -160,6 +129,17 @@ describe('the command line', function()
   it('stops a diverging run with one line', function()
     refuses('run recipes/bpr-mf.lua --quiet --data ' .. data ..
       ' --set lr=1e30 --set epochs=3 --out ' .. dir .. '/diverged', 1, 'try a smaller lr')
+  end)
+
+  it('writes event files for TensorBoard', function()
+    local run = dir .. '/board'
+    assert.equal(0, (tinykg('run recipes/bpr-mf.lua --quiet --tensorboard --data ' .. data ..
+      ' --set epochs=2 --out ' .. run)))
+    local name = fixtures.names(run)[3]
+    assert.matches('^events%.out%.tfevents%.%d+%.', name)
+    for _, tag in ipairs{'train/loss', 'valid/auc', 'test/auc', 'memory/kept'} do
+      assert.is_truthy(fixtures.bytes(run .. '/' .. name):find(tag, 1, true), tag)
+    end
   end)
 
   it('runs Lua files and lines, with the recipe\'s line in errors', function()

@@ -1,6 +1,7 @@
 #!/bin/sh
 # What tinykg needs from the system: looks for each thing itself, not for a package's name.
-#   deps.sh run [dev]       installs what is missing to build and run [and to lint and check]
+#   deps.sh run [GROUP...]  installs what is missing to build and run; groups: test (the specs), plot
+#                           (what draws), dev (what lints and checks)
 #   deps.sh --check build   installs nothing; says what a build lacks, exit status 1
 set -u
 CC=${CC:-cc} CBLAS=${CBLAS:--lopenblas} LUAJIT=${LUAJIT:-luajit}
@@ -57,21 +58,28 @@ build_group() {
   need liblzma-dev 'reads .xz files' library lzma.h -llzma
 }
 
-# Without LuaJIT no module can be probed: then all of them are named, and apt skips what it has.
+# has_modules NAME...: in one process, the usual case. Without LuaJIT no module can be probed: then
+# all of them are named, and apt skips what it has.
+has_modules() {
+  "$LUAJIT" -e "for m in ('$*'):gmatch '%S+' do require(m) end" >/dev/null 2>&1
+}
 run_group() {
   build_group
   need luajit 'runs the Lua part' has "$LUAJIT"
-  need xz-utils 'makes .xz files in the tests' has xz
-  modules="argparse cjson lfs posix readline lpty busted.runner"
-  "$LUAJIT" -e "for m in ('$modules'):gmatch '%S+' do require(m) end" >/dev/null 2>&1 && return
+  has_modules argparse cjson lfs posix readline && return
   need lua-argparse 'the command line' lua argparse
   need lua-cjson 'reads and writes JSON' lua cjson
   need lua-filesystem 'looks at folders' lua lfs
-  need lua-posix 'signals, terminals, synced files' lua posix
+  need lua-posix 'processes, signals, terminals' lua posix
   need lua-readline 'edits and completes lines at the prompt' lua readline
+}
+test_group() {
+  need xz-utils 'makes .xz files in the tests' has xz
+  has_modules lpty busted.runner && return
   need lua-lpty 'a pseudo-terminal, for the tests of the prompt' lua lpty
   need lua-busted 'runs the tests' lua busted.runner
 }
+plot_group() { need gnuplot-nox 'draws what tk.plot is given' has gnuplot; }
 
 dev_group() {
   need clang-format 'make lint, make format' has clang-format
@@ -95,8 +103,10 @@ look() {
     case $group in
       build) build_group ;;
       run) run_group ;;
+      test) test_group ;;
+      plot) plot_group ;;
       dev) dev_group ;;
-      *) echo "deps: unknown group '$group'; known: build run dev" >&2; exit 2 ;;
+      *) echo "deps: unknown group '$group'; known: build run test plot dev" >&2; exit 2 ;;
     esac
   done
 }

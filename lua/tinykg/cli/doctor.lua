@@ -1,18 +1,14 @@
 --- tinykg doctor: what this machine has, what is missing, how to get it.
 local ffi = require 'ffi'
+local machine = require 'tinykg.machine'
 
 local PACKAGES = {
   {'argparse', 'lua-argparse', 'the command line'},
   {'cjson', 'lua-cjson', 'run folders'},
   {'lfs', 'lua-filesystem', 'data sets and run folders'},
+  {'posix', 'lua-posix', 'batches'},
+  {'readline', 'lua-readline', 'editing at the prompt'},
 }
-
-local function first_line(command)
-  local pipe = io.popen(command .. ' 2>/dev/null')
-  local line = pipe:read('*l')
-  pipe:close()
-  return line
-end
 
 local function lua_modules()
   local missing = {}
@@ -24,10 +20,8 @@ local function lua_modules()
   return missing
 end
 
-local function device_line(tk)
-  local name, note = tk.device()
-  local gpu = first_line('nvidia-smi -L')
-  return name .. (note and ' (' .. (gpu or 'no GPU found') .. '; ' .. note .. ')' or '')
+local function device_line(m)
+  return m.device .. (m.note and ' (' .. (m.gpu or 'no GPU found') .. '; ' .. m.note .. ')' or '')
 end
 
 local DEVICES = {'cpu', 'cuda', 'emu'}
@@ -70,15 +64,16 @@ return function(...)
   end
   if ... == '--ops' then return op_table() end
   if ... then error({usage = 'doctor takes --ops or nothing; see --help'}, 0) end
-  local tk = require 'tinykg'
-  ffi.cdef 'const char *tkg__isa(void);'
-  print('tinykg ' .. tk.version)
-  print('  Lua            ' .. jit.version)
-  print('  library        ' .. (os.getenv('TINYKG_LIB') or 'build/libtinykg.so'))
-  print('  device         ' .. device_line(tk))
-  print('  vector code    ' .. ffi.string(require('tinykg.lib').tkg__isa()))
-  print('  threads        ' .. tk.threads())
+  local m = machine.describe()
+  print('tinykg ' .. m.version)
+  print('  Lua            ' .. m.lua)
+  print('  library        ' .. m.library)
+  print('  device         ' .. device_line(m))
+  print('  vector code    ' .. m.vector_code)
+  print('  threads        ' .. m.threads)
   local missing = lua_modules()
+  print('  gnuplot        ' .. (machine.first_line('gnuplot --version')
+        or 'not found; only tk.plot needs it: apt-get install gnuplot-nox'))
   if #missing > 0 then
     print('to get what is missing: apt-get install ' .. table.concat(missing, ' '))
     error('doctor: something is missing', 0)

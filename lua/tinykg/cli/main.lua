@@ -26,6 +26,7 @@ local function usage()
   for _, c in ipairs(COMMANDS) do add(c[1] .. ' ' .. c[2], c[3]) end
   add('FILE.lua args...', 'run a Lua file with the engine loaded')
   add('-e CODE', "run a line of Lua; 'tk' is there already")
+  add('[-i FILE.lua|-e CODE]', 'the prompt, for trying things; -i runs something first')
   lines[#lines + 1] = ''
   lines[#lines + 1] = 'Example: tinykg run recipes/kgcn.lua --data DIR --bits 2'
   lines[#lines + 1] = 'Each command has --help.'
@@ -73,15 +74,42 @@ local function script(path, ...)
   run_lua(chunk, ...)
 end
 
+local function prompt(chunk, ...)
+  local arguments = {...}
+  local ok, message, trace = require('tinykg.repl').run(chunk and function()
+    chunk(unpack(arguments))
+  end)
+  if not ok then leave(message, trace) end
+end
+
 local function code(text, ...)
   if not text then leave{usage = '-e needs a line of Lua: tinykg -e \'print(1)\''} end
   local chunk, message = loadstring('local tk = require "tinykg"; ' .. text, '=(command line)')
   if not chunk then leave(message) end
-  run_lua(chunk, ...)
+  if ... ~= '-i' then return run_lua(chunk, ...) end
+  prompt(require('tinykg.repl.chunk').load(text, '=(command line)'), select(2, ...))
+end
+
+--- -i: what follows, then the prompt.
+local function interactive(first, ...)
+  if not first then return prompt() end
+  if first == '-e' then
+    local text = ...
+    return code(text, '-i', select(2, ...))
+  end
+  if not first:match('%.lua$') then
+    leave{usage = '-i: ' .. first .. ' is neither -e CODE nor a file named *.lua'}
+  end
+  local chunk, message = require('tinykg.repl.chunk').of_file(first)
+  if not chunk then leave(message) end
+  _G.arg = {[0] = first, ...}
+  prompt(chunk, ...)
 end
 
 local function main(command, ...)
-  if not command or command == '--help' or command == '-h' then
+  if not command then
+    prompt()
+  elseif command == '--help' or command == '-h' then
     print(usage())
   elseif command == '--version' then
     print('tinykg ' .. require('tinykg').version)
@@ -94,6 +122,8 @@ local function main(command, ...)
     return main(topic, '--help')
   elseif command == '-e' then
     code(...)
+  elseif command == '-i' then
+    interactive(...)
   elseif is_command(command) then
     require('tinykg.cli.' .. command)(...)
   elseif command:match('%.lua$') then

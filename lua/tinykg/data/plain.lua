@@ -1,6 +1,8 @@
 --- Plain tables: interactions.{tsv,csv,txt} with user, item [, rating or label][, timestamp]
--- and kg.{tsv,csv,txt} or triples.* with head, relation, tail. Everything is a name; an entity that
--- is called like an item is that item.
+-- [, split: train, valid or test], and kg.{tsv,csv,txt} or triples.* with head, relation, tail.
+-- Everything is a name; an entity that is called like an item is that item. Two more files may say
+-- what those do not: items.* with item [, entity: what it is called in kg] [, title], and users.*
+-- with user.
 --
 -- Option `columns` says where other files have them, by name or by number (from 1):
 --   columns = { user = 'uid', item = 'isbn', rating = 3, head = 1, relation = 2, tail = 3 }
@@ -8,7 +10,9 @@
 
 local columns = require 'tinykg.columns'
 local files = require 'tinykg.data.files'
+local link = require 'tinykg.data.link'
 local names = require 'tinykg.data.names'
+local split = require 'tinykg.data.split'
 
 local plain = { name = 'plain', looked_for = 'interactions.{tsv,csv,txt}' }
 
@@ -60,7 +64,9 @@ end
 local function read_table(path, wanted, required, given, dictionaries, may_be_empty)
   local at, kinds, separator, skip = layout(path, wanted, required, given)
   local taken = {}
-  for field, dictionary in pairs(dictionaries) do taken[at[field]] = dictionary end
+  for field, dictionary in pairs(dictionaries) do
+    if at[field] then taken[at[field]] = dictionary end
+  end
   local read = files.read(path, {
     kinds = kinds, separator = separator, skip = skip, names = taken, may_be_empty = may_be_empty,
   })
@@ -82,30 +88,96 @@ local function read_graph(dir, given, tokens, relations, raw)
   return graph
 end
 
+-- Adds the names of a file of users or items that no interaction has. Returns what was read and
+-- where; nil where there is no such file, or none with that column.
+local function read_side(dir, stem, field, dictionary, more)
+  local path = path_of(dir, stem)
+  if not path then return nil end
+  local wanted, dictionaries = { [field] = 's' }, { [field] = dictionary }
+  for name, names_of in pairs(more or {}) do
+    wanted[name], dictionaries[name] = name == 'title' and 'S' or 's', names_of
+  end
+  if not layout(path, wanted, {}, {})[field] then return nil end
+  return read_table(path, wanted, { field }, {}, dictionaries, true)
+end
+
+-- Which entity each item is: as items.* says, else the one of its name.
+local function read_items(dir, items, tokens, raw)
+  local entities, titles = columns.dictionary(), columns.dictionary()
+  local read, at = read_side(dir, 'items', 'item', items, { entity = entities, title = titles })
+  local links = link.none(items:count())
+  if read then
+    local ids, entity = read:ids(at.item), at.entity and read:ids(at.entity)
+    local title = at.title and read:ids(at.title)
+    raw.titles = title and {} or nil
+    for i = 0, read.n - 1 do
+      if entity then link.add(links, ids[i], tokens:add(entities:at(entity[i]))) end
+      local text = title and titles:at(title[i])
+      if text and text ~= '' then raw.titles[ids[i]] = text end
+    end
+    read:free()
+  end
+  for item = 0, items:count() - 1 do
+    local place = links.places[item] < 0 and tokens:find(items:at(item))
+    if place and not links.taken[place] then link.add(links, item, place) end
+  end
+  if links.twice > 0 then
+    raw.warnings[#raw.warnings + 1] =
+      ('%d lines of items ignored: their item or entity was there before'):format(links.twice)
+  end
+  return links
+end
+
+local PART_OF = {}
+for number, name in ipairs(split.parts) do PART_OF[name] = number - 1 end
+
+-- The part of each row, out of the column split.
+local function parts_of(read, column, dictionary)
+  local parts, number_of = read:ids(column), {}
+  for id = 0, dictionary:count() - 1 do number_of[id] = PART_OF[dictionary:at(id)] end
+  for i = 0, read.n - 1 do
+    local number = number_of[parts[i]]
+    if not number then
+      error(("%s: '%s' is not train, valid or test, column split (option split=ratio or another "
+        .. 'method does without it)'):format(read:where(i), dictionary:at(parts[i])), 0)
+    end
+    parts[i] = number
+  end
+  return parts
+end
+
+local function read_interactions(path, options, users, items)
+  local parts = not (options.split or options.ratios) and columns.dictionary() or nil
+  local read, at = read_table(path, { user = 's', item = 's', rating = 'f', label = 'f',
+    timestamp = 'f', split = parts and 's' }, { 'user', 'item' }, options.columns or {},
+    { user = users, item = items, split = parts })
+  local all = { n = read.n, users = read:ids(at.user), items = read:ids(at.item) }
+  if at.rating then all.ratings = read:numbers(at.rating, 'float') end
+  if at.label then all.labels = read:numbers(at.label, 'float') end
+  if at.timestamp then all.times = read:numbers(at.timestamp) end
+  if at.split then all.parts = parts_of(read, at.split, parts) end
+  return all, read
+end
+
 --- Reads the set; what is returned is described in tinykg.data.
 ---@param dir string
 ---@param options table
 ---@return table raw
 function plain.load(dir, options)
-  local given = options.columns or {}
   local path = path_of(dir, 'interactions')
   if not path then error(('%s/%s: no such file'):format(dir, plain.looked_for), 0) end
   local raw = { notes = {}, warnings = {}, names = {}, split = 'ratio' }
-  -- One dictionary for items and entities: items come first, and equal names are one node.
-  local users, tokens, relations = columns.dictionary(), columns.dictionary(), columns.dictionary()
-  local read, at = read_table(path,
-    { user = 's', item = 's', rating = 'f', label = 'f', timestamp = 'f' }, { 'user', 'item' },
-    given, { user = users, item = tokens })
-  raw.all = { n = read.n, users = read:ids(at.user), items = read:ids(at.item) }
-  if at.rating then raw.all.ratings = read:numbers(at.rating, 'float') end
-  if at.label then raw.all.labels = read:numbers(at.label, 'float') end
-  if at.timestamp then raw.all.times = read:numbers(at.timestamp) end
-  raw.read, raw.users, raw.items = read, users:count(), tokens:count()
-  raw.graph = read_graph(dir, given, tokens, relations, raw)
-  raw.entities, raw.relations = tokens:count(), relations:count()
+  local users, items = columns.dictionary(), columns.dictionary()
+  local tokens, relations = columns.dictionary(), columns.dictionary()
+  raw.all, raw.read = read_interactions(path, options, users, items)
+  read_side(dir, 'users', 'user', users)
+  raw.graph = read_graph(dir, options.columns or {}, tokens, relations, raw)
+  local links = read_items(dir, items, tokens, raw)
+  raw.users, raw.items, raw.relations = users:count(), items:count(), relations:count()
+  link.arrange(raw, items, tokens, links)
   raw.names.users = names.new(raw.users, users)
-  raw.names.items = names.new(raw.items, tokens)
-  raw.names.entities = names.new(raw.entities, tokens)
+  raw.names.items = names.new(raw.items, items)
+  raw.names.items.titles = raw.titles
   raw.names.relations = names.new(raw.relations, relations)
   return raw
 end

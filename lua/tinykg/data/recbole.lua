@@ -1,10 +1,14 @@
 --- RecBole atomic files: X.inter, X.kg, X.link, X.item, X.user, tab separated, with headers of
--- name:type. Items come first among the entities: item i is entity i, and an item without a link
--- gets an entity of its own. https://recbole.io/atomic_files.html
+-- name:type. Instead of X.inter there may be X.train.inter, X.valid.inter and X.test.inter: a
+-- split. Items come first among the entities: item i is entity i, and an item without a link gets
+-- an entity of its own. https://recbole.io/atomic_files.html
 
 local columns = require 'tinykg.columns'
 local files = require 'tinykg.data.files'
+local link = require 'tinykg.data.link'
 local names = require 'tinykg.data.names'
+local rows = require 'tinykg.data.rows'
+local split = require 'tinykg.data.split'
 
 local recbole = { name = 'recbole', looked_for = '*.inter' }
 
@@ -55,8 +59,21 @@ local function read_columns(path, want, need, dictionaries, may_be_empty)
   return read, header.at
 end
 
+-- Notes which columns of a file are of no use here.
+local function note_unread(raw, header, want)
+  local unread = {}
+  for _, field in ipairs(files.fields(header.line, '\t')) do
+    local name = field:match('^(.-):')
+    if not want[name] then unread[#unread + 1] = name end
+  end
+  if #unread > 0 then
+    raw.notes[#raw.notes + 1] = ('%s: not read: %s'):format(header.path:match('[^/]+$'),
+      table.concat(unread, ', '))
+  end
+end
+
 -- Adds the names of X.item or X.user that no interaction has; returns what was read of the titles.
-local function read_side(path, field, dictionary)
+local function read_side(path, field, dictionary, raw)
   if not path then return end
   local header = header_of(path)
   local want, dictionaries, title = { [field] = 's' }, { [field] = dictionary }, nil
@@ -66,6 +83,7 @@ local function read_side(path, field, dictionary)
     end
   end
   if title then want[title], dictionaries[title] = 'S', columns.dictionary() end
+  note_unread(raw, header, want)
   local read, at = read_columns(path, want, { field }, dictionaries, true)
   if not title then return read:free() end
   local titles, ids, places = {}, read:ids(at[field]), read:ids(at[title])
@@ -88,32 +106,23 @@ local function read_interactions(path, users, items)
   return all, read
 end
 
--- For each item the place of its entity's token, -1 without one.
 local function read_links(path, items, count, tokens, raw)
-  local linked = columns.ints(count)
-  for i = 0, count - 1 do linked[i] = -1 end
-  if not path then return linked end
+  local links = link.none(count)
+  if not path then return links end
   local everything = columns.dictionary() -- links may name items that the set does not have
   local read, at = read_columns(path, { item_id = 's', entity_id = 's' },
     { 'item_id', 'entity_id' }, { item_id = everything, entity_id = tokens }, true)
   local ids, places = read:ids(at.item_id), read:ids(at.entity_id)
-  local taken, twice = {}, 0
   for i = 0, read.n - 1 do
     local item = items:find(everything:at(ids[i]))
-    if item and linked[item] ~= places[i] then
-      if linked[item] >= 0 or taken[places[i]] then
-        twice = twice + 1
-      else
-        linked[item], taken[places[i]] = places[i], true
-      end
-    end
+    if item then link.add(links, item, places[i]) end
   end
   read:free()
-  if twice > 0 then
+  if links.twice > 0 then
     raw.warnings[#raw.warnings + 1] =
-      ('%d links ignored: their item or entity was linked before'):format(twice)
+      ('%d links ignored: their item or entity was linked before'):format(links.twice)
   end
-  return linked
+  return links
 end
 
 local function read_triples(path, tokens, relations)
@@ -129,45 +138,20 @@ local function read_triples(path, tokens, relations)
   return graph
 end
 
--- Numbers entities so that item i is entity i; renumbers the triples; returns the names.
-local function arrange(raw, items, tokens, linked)
-  local found = tokens:count() -- before unlinked items get tokens of their own
-  local id_of, source = columns.ints(found), columns.ints(found + raw.items)
-  for place = 0, found - 1 do id_of[place] = -1 end
-  local isolated = 0
-  for item = 0, raw.items - 1 do
-    if linked[item] >= 0 then
-      source[item], id_of[linked[item]] = linked[item], item
-    else
-      local name = items:at(item)
-      source[item] = tokens:add(tokens:find(name) and 'item:' .. name or name)
-      isolated = isolated + 1
-    end
-  end
-  local count = raw.items
-  for place = 0, found - 1 do
-    if id_of[place] < 0 then
-      id_of[place], source[count] = count, place
-      count = count + 1
-    end
-  end
-  for i = 0, raw.graph.n - 1 do
-    raw.graph.heads[i] = id_of[raw.graph.heads[i]]
-    raw.graph.tails[i] = id_of[raw.graph.tails[i]]
-  end
-  raw.entities = count
-  if isolated > 0 then
-    raw.notes[#raw.notes + 1] = ('%d items without a link are entities of their own')
-      :format(isolated)
-  end
-  return names.new(count, tokens, source)
+-- X of a file X.inter, or X.train.inter.
+local function stem_of_file(dir, stem)
+  local base = stem:match('^(.+)%.train$') or stem:match('^(.+)%.valid$')
+    or stem:match('^(.+)%.test$')
+  return base and files.find(dir, base .. '.train.inter') and base or stem
 end
 
 -- X of X.inter: the folder's name, or the only one there is.
 local function stem_of(dir)
-  local stems, folder = files.with_ending(dir, '.inter'), files.basename(dir)
-  for _, stem in ipairs(stems) do
+  local stems, folder, found = {}, files.basename(dir), {}
+  for _, name in ipairs(files.with_ending(dir, '.inter')) do
+    local stem = stem_of_file(dir, name)
     if stem == folder then return stem end
+    if not found[stem] then stems[#stems + 1], found[stem] = stem, true end
   end
   if #stems == 0 then error(('%s/*.inter: no such file'):format(dir), 0) end
   if #stems > 1 then
@@ -175,6 +159,27 @@ local function stem_of(dir)
       stems[2]), 0)
   end
   return stems[1]
+end
+
+-- The interactions of X.inter, or of X.train.inter, X.valid.inter and X.test.inter.
+local function read_all(dir, stem, users, items)
+  local whole = files.find(dir, stem .. '.inter')
+  if whole then return read_interactions(whole, users, items) end
+  local parts, reads = {}, {}
+  for number, name in ipairs(split.parts) do
+    local path = files.find(dir, ('%s.%s.inter'):format(stem, name))
+    if path then
+      local part, read = read_interactions(path, users, items)
+      part.parts = columns.ints(part.n)
+      for i = 0, part.n - 1 do part.parts[i] = number - 1 end
+      parts[#parts + 1], reads[#reads + 1] = part, read
+    end
+  end
+  return rows.concat(parts), { where = function(_, row)
+    local k = 1
+    while row >= reads[k].n do row, k = row - reads[k].n, k + 1 end
+    return reads[k]:where(row)
+  end }
 end
 
 --- Reads the set; what is returned is described in tinykg.data.
@@ -186,17 +191,20 @@ function recbole.load(dir)
   local users, items = columns.dictionary(), columns.dictionary()
   local tokens, relations = columns.dictionary(), columns.dictionary()
   local raw = { name = stem, notes = {}, warnings = {}, names = {}, split = 'ratio' }
-  raw.all, raw.read = read_interactions(path '.inter', users, items)
-  read_side(path '.user', 'user_id', users)
-  local titles = read_side(path '.item', 'item_id', items)
+  raw.all, raw.read = read_all(dir, stem, users, items)
+  read_side(path '.user', 'user_id', users, raw)
+  local titles = read_side(path '.item', 'item_id', items, raw)
   raw.users, raw.items = users:count(), items:count()
   raw.graph = read_triples(path '.kg', tokens, relations)
   if raw.graph.n == 0 then
     raw.warnings[1] = ('no triples in %s.kg: the graph is empty'):format(stem)
   end
-  local linked = read_links(path '.link', items, raw.items, tokens, raw)
   raw.relations = relations:count()
-  raw.names.entities = arrange(raw, items, tokens, linked)
+  local alone = link.arrange(raw, items, tokens,
+    read_links(path '.link', items, raw.items, tokens, raw))
+  if alone > 0 then
+    raw.notes[#raw.notes + 1] = ('%d items without a link are entities of their own'):format(alone)
+  end
   raw.names.users = names.new(raw.users, users)
   raw.names.items = names.new(raw.items, items)
   raw.names.items.titles = titles

@@ -1,4 +1,5 @@
---- Interactions as parallel columns: { n, users, items [, labels, ratings, times] }.
+--- Interactions as parallel columns: { n, users, items [, labels, ratings, times] [, parts] },
+--- parts being 0, 1, 2 for train, validation, test while a set that has a split is being loaded.
 
 local columns = require 'tinykg.columns'
 
@@ -10,6 +11,7 @@ local makers = {
   labels = columns.floats,
   ratings = columns.floats,
   times = columns.doubles,
+  parts = columns.ints,
 }
 
 --- The rows at n positions, in that order.

@@ -6,6 +6,9 @@ local rows = require 'tinykg.data.rows'
 
 local split = {}
 
+--- Names of the parts, by their numbers from 0.
+split.parts = { 'train', 'valid', 'test' }
+
 local STREAM = 0x53504C31
 local VALID_STREAM = 0x53504C32
 
@@ -114,6 +117,15 @@ split.methods = methods
 ---@return table train, table valid, table test
 function split.apply(all, users, method, ratios, seed)
   return methods[method](all, users, ratios, seed)
+end
+
+--- The parts that the rows themselves name.
+---@param all table with the column parts
+---@return table train, table valid, table test
+function split.given(all)
+  local parts = all.parts
+  all.parts = nil
+  return separate(all, parts)
 end
 
 --- Takes a share of each user's rows out of train, rounded to the nearest; at least one stays.

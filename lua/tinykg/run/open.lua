@@ -1,4 +1,5 @@
 --- Opens the folder of a run: its recipe, its data and its model as training left it.
+local data_of = require 'tinykg.run.data'
 local folder = require 'tinykg.run.folder'
 local parameters = require 'tinykg.run.parameters'
 local recipe_file = require 'tinykg.recipe_file'
@@ -11,12 +12,6 @@ local function recipe_of(path, config)
     return (recipe_file.load(path .. '/recipe.lua', config.recipe_file))
   end
   return (recipe_file.load(config.recipe_file))
-end
-
-local function data_of(config, dir)
-  local options = {seed = config.seed}
-  for key, value in pairs(config.data_options or {}) do options[key] = value end
-  return tk.data.load(dir or config.data, options)
 end
 
 ---@class OpenRun

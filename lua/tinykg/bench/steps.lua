@@ -1,18 +1,20 @@
---- Timing a recipe's steps as its training runs them: for the benchmarks beside this file.
+--- Timing a recipe's steps as its training runs them.
 local tk = require 'tinykg'
-local clock = require 'tinykg.clock'
 local feed = require 'tinykg.feed'
+local measure = require 'tinykg.bench.measure'
 local phases = require 'tinykg.train.phases'
+local recipe_file = require 'tinykg.recipe_file'
+local train = require 'tinykg.train'
 
 local steps = {}
 
 --- A recipe's phases at so many bits: what its training alternates between, a step each.
 ---@param path string of the recipe ---@param options table as given to the recipe
 function steps.trainer(path, options, data, bits)
-  local recipe = dofile(path)
+  local recipe = recipe_file.load(path)
   local o = recipe:complete(options)
   tk.seed(0)
-  local model = recipe.build(data, o):train()
+  local model = train.build(recipe, data, o)
   if model.begin_epoch then tk.no_grad(model.begin_epoch, model, 1) end
   return {bits = bits, o = o, name = recipe.name,
           phases = phases.of(recipe, model, data, o, {bits = bits})}
@@ -34,25 +36,16 @@ local function batches_of(phase, o)
   end
 end
 
---- Milliseconds of some steps of phase k of each run, in turns: a busy machine slows all alike. A
---- step ends when its loss is on the host. Leaves them in run.times.
-function steps.time_phase(runs, k, count)
-  local next_batch = batches_of(runs[1].phases[k], runs[1].o)
-  for _, run in ipairs(runs) do run.times = {} end
-  for n = -2, count do
-    for _, run in ipairs(runs) do
-      local batch = next_batch()
-      local from = clock.now()
-      run.phases[k].step(batch)
-      if n > 0 then run.times[n] = 1000 * (clock.now() - from) end
-    end
+--- Times of steps of phase k of each run, in turns, on the same batches. A step ends when its loss
+--- is on the host. Leaves `times`, `min` and `median` (milliseconds) in each run.
+---@param limits {rounds: integer?, seconds: number?}
+function steps.time_phase(runs, k, limits)
+  local next_batch, batch = batches_of(runs[1].phases[k], runs[1].o), nil
+  for _, run in ipairs(runs) do
+    run.run = function() run.phases[k].step(batch) end
   end
-end
-
---- Sorts the list. ---@param list number[]
-function steps.median(list)
-  table.sort(list)
-  return list[math.ceil(#list / 2)]
+  measure.turns(runs, {rounds = limits.rounds, seconds = limits.seconds,
+                       before = function() batch = next_batch() end})
 end
 
 return steps

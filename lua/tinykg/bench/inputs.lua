@@ -1,0 +1,43 @@
+--- What benchmarks run on where the user names nothing: made here, in a folder that is removed.
+local ffi = require 'ffi'
+local lfs = require 'lfs'
+local atomic = require 'tinykg.atomic'
+
+local inputs = {}
+
+local function remove(path)
+  if lfs.symlinkattributes(path, 'mode') == 'directory' then
+    for name in lfs.dir(path) do
+      if name ~= '.' and name ~= '..' then remove(path .. '/' .. name) end
+    end
+  end
+  os.remove(path)
+end
+
+--- Calls fn(folder) with a new folder for temporary files, and removes it whatever happens.
+function inputs.with_folder(fn)
+  local folder = ('%s/tinykg-bench.%d'):format(os.getenv('TMPDIR') or '/tmp', ffi.C.getpid())
+  local made, message = atomic.mkdirs(folder)
+  if not made then error(message, 0) end
+  local ok, result = pcall(fn, folder)
+  remove(folder)
+  if not ok then error(result, 0) end
+  return result
+end
+
+--- The data set of --data, else a generated one, loaded.
+---@param o table options of a benchmark
+---@param options table of data.load
+---@return tinykg.Data
+function inputs.data(o, options)
+  local data = require 'tinykg.data'
+  if o.data then return data.load(o.data, options) end
+  local made = o.folder .. '/demo'
+  if not lfs.attributes(made, 'mode') then
+    require('tinykg.data.demo').write(made, o.quick and {users = 60, items = 60}
+      or {users = 5000, items = 2000})
+  end
+  return data.load(made, options)
+end
+
+return inputs

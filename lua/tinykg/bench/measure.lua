@@ -1,0 +1,48 @@
+--- Times of several things, taken in turns: a machine that is busy for a while slows all alike, and
+--- ratios stay true.
+local C = require 'tinykg.lib'
+local clock = require 'tinykg.clock'
+local session = require 'tinykg.session'
+
+local measure = {}
+
+local WARM, LEAST, MOST = 2, 3, 1000
+
+--- Sorts the list. ---@param list number[] ---@return number
+function measure.median(list)
+  table.sort(list)
+  return list[math.ceil(#list / 2)]
+end
+
+local function timed(case)
+  if C.tkg_interrupted(1) ~= 0 then error(session.interrupted, 0) end
+  local from = clock.now()
+  case.run()
+  return 1000 * (clock.now() - from)
+end
+
+--- Runs each case once a round, after two rounds that do not count, until `seconds` are over (three
+--- rounds at least) or `rounds` are done. Leaves in each case `times`, sorted, and `min` and
+--- `median`, all in milliseconds.
+---@param cases {run: fun()}[]
+---@param o {seconds: number?, rounds: integer?, before: fun()?} before: called before each round
+---@return table[] cases
+function measure.turns(cases, o)
+  local started = clock.now()
+  for _, case in ipairs(cases) do case.times = {} end
+  for round = 1 - WARM, o.rounds or MOST do
+    if round > LEAST and o.seconds and clock.now() - started > o.seconds then break end
+    if o.before then o.before() end
+    for _, case in ipairs(cases) do
+      local ms = timed(case)
+      if round > 0 then case.times[round] = ms end
+    end
+  end
+  for _, case in ipairs(cases) do
+    case.median = measure.median(case.times)
+    case.min = case.times[1]
+  end
+  return cases
+end
+
+return measure

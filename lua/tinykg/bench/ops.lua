@@ -1,0 +1,94 @@
+--- Ops over the edges of a graph and over the rows of a matrix, beside copying a matrix with a row
+--- a node and beside multiplying it with a square one.
+local ffi = require 'ffi'
+local tk = require 'tinykg'
+local C = require 'tinykg.lib'
+local edges = require 'tinykg.bench.edges'
+local inputs = require 'tinykg.bench.inputs'
+local measure = require 'tinykg.bench.measure'
+local session = require 'tinykg.session'
+local tensor = require 'tinykg.tensor'
+
+local COLUMNS = {{'op', 'op'}, {'min_ms', 'min ms', '%.3f'}, {'median_ms', 'median', '%.3f'},
+  {'x_copy', 'x copy', '%.2f'}, {'x_matmul', 'x matmul', '%.2f'}}
+local DIM = 64
+
+--- Calls fn in a step that only goes forward; one number of the result is looked at.
+local function forward(op, fn)
+  return {op = op, run = function() tk.no_grad(function() return fn():narrow(1, 1, 1) end) end}
+end
+
+--- Copying on the device, until the last number is there.
+local function copying(x, y)
+  local number, last = ffi.new('float[1]'), x:count() - 1
+  return {op = 'copy', run = function()
+    session.check(C.tkg_tensor_copy(y.kept, x.kept))
+    session.check(C.tkg_tensor_read(y.kept, number, last, 1))
+  end}
+end
+
+--- Ops on the rows of matrices; the first two are what others are compared with.
+local function dense(n)
+  local x, y = tk.randn(n, DIM):keep(), tk.randn(n, DIM):keep()
+  local w, ids = tk.randn(DIM, DIM):keep(), ffi.new('int32_t[?]', n)
+  for i = 0, n - 1 do ids[i] = i * 7919 % n end
+  local rows = tk.ids(ids, n)
+  return {
+    copying(x, tk.zeros(n, DIM)),
+    forward('matmul, 64 x 64', function() return x:matmul(w) end),
+    forward('add', function() return x + y end),
+    forward('normalize', function() return x:normalize() end),
+    forward('softmax', function() return x:softmax() end),
+    forward('gather', function() return x:gather(rows) end),
+  }, x, y
+end
+
+--- Ops on edges: the engine's own, those of backward among them.
+local function sparse(g, cases, x, y)
+  local r, w = tk.randn(g.kinds, DIM):keep(), tk.randn(g.e):keep()
+  local count = math.min(3072, math.floor(g.n / 4))
+  local few, rows, slots, found = tk.randn(count, DIM):keep(), edges.some(g, count)
+  local function add(what, shape, ...)
+    local name, backward, given = what:match('^[%w_]+'), what:find('backward'), {...}
+    cases[#cases + 1] = forward(what, function()
+      local a = edges.attributes(g, backward)
+      if shape then tensor.set_shape(shape) end
+      return tensor.record(name, a, g.packed, unpack(given))
+    end)
+  end
+  add('aggregate', nil, x)
+  add('aggregate, weights', nil, x, w)
+  add('aggregate, backward', nil, x, w)
+  add('aggregate_rows', nil, x, rows, w)
+  add('aggregate_slots, backward', nil, few, slots, w)
+  add('aggregate_mul', nil, x, r, w)
+  add('aggregate_mul, backward', nil, x, r, w)
+  add('aggregate_mul_rows', nil, x, r, rows, w)
+  add('aggregate_mul_slots, backward', nil, few, r, slots, w)
+  add('aggregate_dot', nil, x, y)
+  add('aggregate_dot, relations', nil, x, y, r)
+  add('aggregate_relation', {g.kinds, DIM}, x, y, w)
+  add('edge_softmax', nil, w)
+  add('edge_softmax, backward', nil, w)
+  add('aggregate_argmax', nil, x)
+  return count, found
+end
+
+---@param o table {data, quick, seconds, folder}
+---@param out tinykg.BenchOutput
+return function(o, out)
+  out:doing('ops')
+  local g = edges.graph(o.data and inputs.data(o, {valid_ratio = 0}), o.quick)
+  local cases, x, y = dense(g.n)
+  local count, found = sparse(g, cases, x, y)
+  measure.turns(cases, {seconds = o.seconds})
+  local records, copy, matmul = {}, cases[1].min, cases[2].min
+  for k, case in ipairs(cases) do
+    records[k] = {op = case.op, min_ms = case.min, median_ms = case.median,
+      x_copy = case.min / copy, x_matmul = case.min / matmul, nodes = g.n, edges = g.e,
+      relations = g.kinds, columns = DIM}
+  end
+  out:heading('ops, %d x %d floats; %d edges, %d relations; _rows, _slots: %d nodes with %d edges; '
+    .. 'x: by minima', g.n, DIM, g.e, g.kinds, count, found)
+  out:table('ops', COLUMNS, records)
+end

@@ -1,0 +1,71 @@
+--- What a benchmark prints: tables to read, or a JSON object a line.
+local json = require 'tinykg.json'
+
+---@class tinykg.BenchOutput
+local Output = {}
+Output.__index = Output
+
+local function cell(value, form)
+  if value == nil then return '' end
+  return type(value) == 'number' and form:format(value) or tostring(value)
+end
+
+--- Prints a line above a table; nothing as JSON.
+function Output:heading(...)
+  if not self.json then print('\n' .. (...):format(select(2, ...))) end
+end
+
+local function print_table(columns, records)
+  local widths, lines = {}, {{}}
+  for k, column in ipairs(columns) do lines[1][k] = column[2] end
+  for _, record in ipairs(records) do
+    local line = {}
+    for k, column in ipairs(columns) do line[k] = cell(record[column[1]], column[3] or '%s') end
+    lines[#lines + 1] = line
+  end
+  for k in ipairs(columns) do
+    widths[k] = 0
+    for _, line in ipairs(lines) do widths[k] = math.max(widths[k], #line[k]) end
+  end
+  for _, line in ipairs(lines) do
+    for k, text in ipairs(line) do
+      local gap = (' '):rep(widths[k] - #text)
+      line[k] = columns[k][3] and gap .. text or text .. gap -- numbers to the right
+    end
+    print((table.concat(line, '  '):gsub('%s+$', '')))
+  end
+end
+
+-- Times and ratios are known to six digits at best.
+local function rounded(record)
+  for key, value in pairs(record) do
+    if type(value) == 'number' and value % 1 ~= 0 then
+      record[key] = tonumber(('%.6g'):format(value))
+    end
+  end
+  return record
+end
+
+--- Prints records. As JSON lines they have all their fields, and `part`.
+---@param part string
+---@param columns string[][] {field, heading, form of its number; none for texts}
+---@param records table[]
+function Output:table(part, columns, records)
+  if not self.json then return print_table(columns, records) end
+  for _, record in ipairs(records) do
+    record.part = part
+    print(json.encode(rounded(record)))
+  end
+  io.stdout:flush()
+end
+
+--- Says what is being measured: on standard error, while that is a terminal.
+function Output:doing(text)
+  self.line.update(function() return text end)
+end
+
+---@param as_json boolean?
+---@return tinykg.BenchOutput
+return function(as_json)
+  return setmetatable({json = as_json, line = require('tinykg.progress').line()}, Output)
+end

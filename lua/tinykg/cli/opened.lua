@@ -1,0 +1,69 @@
+--- What the commands that ask a trained model have in common: options, opening runs.
+local progress = require 'tinykg.progress'
+
+local opened = {}
+
+--- Adds --data, --device, --threads and --json to a parser.
+function opened.add_options(p)
+  p:option('--data', 'where the data set of the run is now, if it has moved'):argname('DIR')
+  p:option('--device', 'auto, cpu, cuda or cuda:N', 'auto')
+  p:option('--threads', '0 = one a core', '0')
+  p:flag('--json', 'print JSON')
+end
+
+--- The value of an option as a whole number of at least `least`.
+function opened.whole(text, name, least, most)
+  local n = tonumber(text)
+  if n and n % 1 == 0 and n >= least and n <= (most or 2 ^ 31 - 1) then return n end
+  local range = most and ('%d to %d'):format(least, most) or ('%d on'):format(least)
+  error({usage = ("%s: '%s' is not a whole number from %s"):format(name, text, range)}, 0)
+end
+
+local DEVICES = {auto = true, cpu = true, cuda = true, emu = true}
+
+--- Sets device and threads as asked for, and lets Ctrl-C stop what follows.
+function opened.engine(a)
+  if not (DEVICES[a.device] or a.device:match('^cuda:%d+$')) then
+    error({usage = '--device: ' .. a.device .. ' is not auto, cpu, cuda or cuda:N'}, 0)
+  end
+  local threads = opened.whole(a.threads, '--threads', 0)
+  local tk = require 'tinykg'
+  require('tinykg.lib').tkg_interrupt_watch(1)
+  if a.device ~= 'auto' then tk.device(a.device) end
+  tk.threads(threads)
+end
+
+--- Opens a run; a line on a terminal says so meanwhile.
+---@return OpenRun
+function opened.run(path, a)
+  local line = progress.line()
+  line.update(function() return path .. ': opening' end)
+  local ok, run = pcall(require('tinykg.run.open'), path, {data = a.data})
+  line.clear()
+  if not ok then error(run, 0) end
+  return run
+end
+
+--- Raises what a step raises when Ctrl-C was pressed since.
+function opened.check_interrupt()
+  if require('tinykg.lib').tkg_interrupted(0) == 0 then return end
+  error(require('tinykg.session').interrupted, 0)
+end
+
+--- The lines of a text file, without empty ones: {text, where = 'file:line'} each.
+function opened.lines(path)
+  local file, message = io.open(path, 'rb')
+  if not file then error(message, 0) end
+  local list, number = {}, 0
+  for line in file:lines() do
+    number = number + 1
+    line = line:gsub('\r$', '')
+    if line:find('%S') then
+      list[#list + 1] = {text = line, where = ('%s:%d: '):format(path, number)}
+    end
+  end
+  file:close()
+  return list
+end
+
+return opened

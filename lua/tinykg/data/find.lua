@@ -1,0 +1,95 @@
+--- Users and items by what people call them: a name of the data set, an item's title, or a number;
+--- and what they may have meant where there is no such name.
+local find = {}
+
+--- Edit distance of two texts, at most `most`: characters put in, left out, changed or exchanged
+--- with their neighbour (optimal string alignment; Damerau 1964).
+---@return integer? distance nil where it is more
+function find.distance(a, b, most)
+  if math.abs(#a - #b) > most then return nil end
+  local before, last, row = {}, {}, {}
+  for j = 0, #b do last[j] = j end
+  for i = 1, #a do
+    local least = i
+    row[0] = i
+    for j = 1, #b do
+      local same = a:byte(i) == b:byte(j)
+      local d = math.min(last[j] + 1, row[j - 1] + 1, last[j - 1] + (same and 0 or 1))
+      if i > 1 and j > 1 and a:byte(i) == b:byte(j - 1) and a:byte(i - 1) == b:byte(j) then
+        d = math.min(d, before[j - 2] + 1)
+      end
+      row[j] = d
+      least = math.min(least, d)
+    end
+    if least > most then return nil end
+    before, last, row = last, row, before
+  end
+  return last[#b] <= most and last[#b] or nil
+end
+
+--- How far a name is from what was asked for, both in lower case; nil: too far. A name in which it
+--- is a word, or that has three letters of it or more, is nearer than a misspelling of two.
+local function apart(text, name)
+  local d = find.distance(text, name, math.max(1, math.floor(#text / 4)))
+  local first, last = name:find(text, 1, true)
+  if first and (#text >= 3 or not name:sub(first - 1, first - 1):find('%w')
+                and not name:sub(last + 1, last + 1):find('%w')) then
+    d = math.min(d or 2, 1 + (#name - #text) / (#name + 1))
+  end
+  return d
+end
+
+--- Up to `count` labels of names that are close to a text, the closest first.
+---@param names tinykg.Names ---@param text string ---@param count? integer 3
+---@return string[]
+function find.close(names, text, count)
+  local found, lower = {}, text:lower()
+  for id = 0, names.count - 1 do
+    local d = apart(lower, names:name(id):lower())
+    local title = names.titles and names.titles[id]
+    local by_title = title and apart(lower, title:lower())
+    if by_title then d = math.min(d or by_title, by_title) end
+    if d then found[#found + 1] = {id = id, d = d} end
+  end
+  table.sort(found, function(a, b)
+    if a.d ~= b.d then return a.d < b.d end
+    return a.id < b.id
+  end)
+  local list = {}
+  for i = 1, math.min(count or 3, #found) do list[i] = names:label(found[i].id) end
+  return list
+end
+
+--- The id whose title is this text, or whose label, where there is only one.
+local function by_title(names, text)
+  local found
+  for id, title in pairs(names.titles or {}) do
+    if title == text or names:label(id) == text then
+      if found then return nil end
+      found = id
+    end
+  end
+  return found
+end
+
+local function by_number(names, what, number)
+  if number % 1 == 0 and number >= 0 and number < names.count then return number end
+  return nil, ('no %s number %g: there are 0 to %d'):format(what, number, names.count - 1)
+end
+
+--- The id of a user or an item.
+---@param names tinykg.Names ---@param what string 'user' or 'item', for the message
+---@param text string|number a name or a title of the data set; a number is an id (from 0)
+---@return integer? id
+---@return string? message with names that are close
+function find.id(names, what, text)
+  if type(text) == 'number' then return by_number(names, what, text) end
+  local id = names:id(text) or by_title(names, text)
+  if id then return id end
+  local close = find.close(names, text)
+  local hint = #close > 0 and '; close: ' .. table.concat(close, ', ')
+    or names.count > 0 and ('; they are called %s, ...'):format(names:label(0)) or ''
+  return nil, ("no %s '%s' in the data set%s"):format(what, text, hint)
+end
+
+return find

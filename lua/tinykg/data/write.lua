@@ -1,0 +1,40 @@
+--- Writing a data set in any of the formats that data.load reads, a file a format in write/. What
+--- is written is what was loaded: its split, its filters, the negatives that were drawn. What a
+--- format has no place for is left out, and said.
+
+local folder = require 'tinykg.data.write.folder'
+
+local write = {}
+
+--- The writers by the format's name.
+write.formats = {
+  kgat = require 'tinykg.data.write.kgat',
+  kgcn = require 'tinykg.data.write.kgcn',
+  plain = require 'tinykg.data.write.plain',
+  recbole = require 'tinykg.data.write.recbole',
+}
+
+--- Writes a data set into a new or empty folder. Its files are whole or not there; raises a message
+--- where they cannot be written.
+---@param data tinykg.Data
+---@param dir string
+---@param options {format: string, gzip: boolean?, force: boolean?, whole: boolean?} force: into a
+---  folder with other files, replacing those of this format; whole: one file without the split,
+---  which kgat does not have
+---@return string[] lines what was left out or changed, and what readers should know
+function write.write(data, dir, options)
+  local writer = write.formats[options.format]
+  folder.check(dir, options.force)
+  local out = folder.begin(dir, options)
+  local ok, message = pcall(function()
+    writer.write(data, out, options)
+    out:finish(writer.files(dir))
+  end)
+  if not ok then
+    out:abandon()
+    error(message, 0)
+  end
+  return out.lines
+end
+
+return write

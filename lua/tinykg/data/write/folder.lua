@@ -1,0 +1,130 @@
+--- The folder that a data set is written to. Files go to a folder beside it, and take their places
+--- when all of them are whole.
+
+local ffi = require 'ffi'
+local lfs = require 'lfs'
+local atomic = require 'tinykg.atomic'
+local progress = require 'tinykg.progress'
+
+local folder = {}
+
+local AT_ONCE = 8192 -- texts that are joined before they are written
+local COMPRESSED = { '', '.gz', '.xz' }
+
+---@class tinykg.Out
+local Out = {}
+Out.__index = Out
+
+local function must(ok, message)
+  if not ok then error(message, 0) end
+end
+
+local function stripped(dir) return dir:match('^(.-)/*$') == '' and '/' or dir:match('^(.-)/*$') end
+
+local function is_folder(dir) return lfs.attributes(dir, 'mode') == 'directory' end
+
+--- Refuses a place where a data set must not be written: a file, or a folder with anything in it.
+---@param dir string
+---@param force boolean? other files are no reason
+function folder.check(dir, force)
+  dir = stripped(dir)
+  local mode = lfs.attributes(dir, 'mode')
+  if mode and mode ~= 'directory' then error(dir .. ': it is there and is not a folder', 0) end
+  if not mode then return end
+  if force and is_folder(dir .. '/derived') then
+    error(dir .. ': it has a folder derived/, which would be read instead: name another', 0)
+  end
+  if force then return end
+  for name in lfs.dir(dir) do
+    if name ~= '.' and name ~= '..' then
+      error(dir .. ': there are files in this folder: name a new one, or give --force', 0)
+    end
+  end
+end
+
+local function compressor()
+  local ok, zlib = pcall(require, 'zlib')
+  if not ok then error('--gzip needs lua-zlib: apt-get install lua-zlib', 0) end
+  return zlib.deflate(zlib.BEST_SPEED + 5, 15 + 16) -- + 16: gzip's header and checksum
+end
+
+--- Begins to write a data set that is to be at `dir`.
+---@param dir string
+---@param options {gzip: boolean?}
+---@return tinykg.Out
+function folder.begin(dir, options)
+  dir = stripped(dir)
+  local self = setmetatable({ dir = dir, beside = dir .. '.tmp.' .. ffi.C.getpid(),
+    gzip = options.gzip, lines = {}, names = {}, line = progress.line() }, Out)
+  if self.gzip then compressor() end
+  must(atomic.mkdirs(self.beside))
+  return self
+end
+
+--- Notes what the reader of the data set should know, one line.
+function Out:say(format, ...) self.lines[#self.lines + 1] = format:format(...) end
+
+-- Ctrl-C, where the command line watches for it.
+local function check_interrupted()
+  if require('tinykg.lib').tkg_interrupted(1) ~= 0 then
+    error(require('tinykg.session').interrupted, 0)
+  end
+end
+
+--- Writes a file: fill(put) calls put(text) as often as it likes.
+---@param name string
+---@param fill fun(put: fun(text: string))
+function Out:file(name, fill)
+  self.names[#self.names + 1] = name .. (self.gzip and '.gz' or '')
+  must(atomic.write(self.beside .. '/' .. self.names[#self.names], function(file)
+    local deflate, texts, count, bytes = self.gzip and compressor(), {}, 0, 0
+    local function flush(last)
+      check_interrupted()
+      local text = table.concat(texts, '', 1, count)
+      count, bytes = 0, bytes + #text
+      self.line.update(function() return ('writing %s: %s'):format(name, progress.bytes(bytes)) end)
+      if deflate then text = deflate(text, last and 'finish' or nil) end
+      must(file:write(text))
+    end
+    fill(function(text)
+      count = count + 1
+      texts[count] = text
+      if count == AT_ONCE then flush() end
+    end)
+    flush(true)
+  end))
+end
+
+-- A data set left there before: its files, those that now are not written included.
+local function remove_old(dir, owned)
+  for _, name in ipairs(owned) do
+    for _, ending in ipairs(COMPRESSED) do os.remove(dir .. '/' .. name .. ending) end
+  end
+end
+
+--- Puts the files into their places.
+---@param owned string[] names of the files that the format may have
+function Out:finish(owned)
+  self.line.clear()
+  if not is_folder(self.dir) then
+    local ok, why = os.rename(self.beside, self.dir)
+    return must(ok, ('%s: cannot be made: %s'):format(self.dir, tostring(why)))
+  end
+  remove_old(self.dir, owned)
+  for _, name in ipairs(self.names) do
+    must(os.rename(self.beside .. '/' .. name, self.dir .. '/' .. name))
+  end
+  lfs.rmdir(self.beside)
+end
+
+--- Gives up: nothing is left of what was written.
+function Out:abandon()
+  self.line.clear()
+  if not is_folder(self.beside) then return end
+  for name in lfs.dir(self.beside) do
+    if name ~= '.' and name ~= '..' then os.remove(self.beside .. '/' .. name) end
+  end
+  lfs.rmdir(self.beside)
+end
+
+return folder

@@ -1,0 +1,38 @@
+--- KGCN and RippleNet: ratings_final.txt (user item label), kg_final.txt (head relation tail), and
+--- name lists beside them, which those programs do not read.
+
+local lists = require 'tinykg.data.write.lists'
+local texts = require 'tinykg.data.write.texts'
+
+local kgcn = { name = 'kgcn' }
+
+--- Names of the files that a set of this format may have.
+---@return string[]
+function kgcn.files()
+  local names = { 'ratings_final.txt' }
+  for _, name in ipairs(lists.files) do names[#names + 1] = name end
+  return names
+end
+
+--- Writes the set. The split, ratings and times are left out, which is said.
+---@param data tinykg.Data
+---@param out tinykg.Out
+function kgcn.write(data, out)
+  local parts, has = texts.parts(data)
+  texts.say_without(has, out, 'kgcn', 'ratings', 'times')
+  if #parts > 1 then
+    out:say('the split is left out: kgcn has one file of ratings, split anew by whoever reads it')
+  end
+  if not has.labels then out:say('every interaction has label 1: the set has no negatives') end
+  local all = texts.whole(parts, data.users)
+  out:file('ratings_final.txt', function(put)
+    for i = 0, all.n - 1 do
+      local label = has.labels and all.labels[i] == 0 and '\t0\n' or '\t1\n'
+      put(all.users[i] .. '\t' .. all.items[i] .. label)
+    end
+  end)
+  lists.triples(data, out, '\t')
+  lists.write(data, out)
+end
+
+return kgcn

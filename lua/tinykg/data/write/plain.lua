@@ -1,0 +1,80 @@
+--- Plain CSV: interactions.csv with user, item, what is known of each (label, rating, timestamp)
+--- and its part (split); kg.csv with head, relation, tail; items.csv and users.csv where these two
+--- do not say everything. Names with commas or quotes are in quotes.
+
+local tables = require 'tinykg.data.write.tables'
+local texts = require 'tinykg.data.write.texts'
+
+local plain = { name = 'plain' }
+
+local HEADS = { labels = 'label', ratings = 'rating', times = 'timestamp' }
+
+--- Names of the files that a set of this format may have.
+---@return string[]
+function plain.files()
+  local names = {}
+  for _, stem in ipairs { 'interactions', 'kg', 'triples', 'items', 'users' } do
+    for _, ending in ipairs { '.tsv', '.csv', '.txt' } do names[#names + 1] = stem .. ending end
+  end
+  return names
+end
+
+local function quoted(name)
+  return name:find('[",]') and '"' .. name:gsub('"', '""') .. '"' or name
+end
+
+local function write_interactions(out, data, names, whole)
+  local parts, has = texts.parts(data)
+  local head, cells = tables.columns(has, HEADS)
+  if not whole then head[#head + 1] = 'split' end
+  out:file('interactions.csv', function(put)
+    put(table.concat({ 'user', 'item', unpack(head) }, ',') .. '\n')
+    if whole then
+      return tables.put_rows(put, texts.whole(parts, data.users), names, cells, ',', '\n')
+    end
+    for _, part in ipairs(parts) do
+      tables.put_rows(put, part.rows, names, cells, ',', ',' .. part.name .. '\n')
+    end
+  end)
+end
+
+-- Whether items.csv has anything to say: an item without a row, with a title, or with an entity of
+-- another name.
+local function items_needed(data, names, without_rows)
+  if without_rows > 0 or data.names.items.titles then return true end
+  for item = 0, data.items - 1 do
+    if names.items[item] ~= names.entities[item] then return true end
+  end
+end
+
+local function write_items(out, data, names)
+  local titles = data.names.items.titles
+  out:file('items.csv', function(put)
+    put('item,entity' .. (titles and ',title' or '') .. '\n')
+    for item = 0, data.items - 1 do
+      local title = titles and ',' .. quoted(titles[item] or '') or ''
+      put(names.items[item] .. ',' .. names.entities[item] .. title .. '\n')
+    end
+  end)
+end
+
+--- Writes the set. Entities and relations without a triple are left out, which is said.
+---@param data tinykg.Data
+---@param out tinykg.Out
+---@param options {whole: boolean?} whole: no column with the split
+function plain.write(data, out, options)
+  texts.say_unused(data, out)
+  local names = texts.all_names(data, out, quoted)
+  write_interactions(out, data, names, options.whole)
+  tables.triples(out, 'kg.csv', { 'head', 'relation', 'tail' }, data.graph, names, ',')
+  local users, items = tables.without_rows(data, (texts.parts(data)))
+  if items_needed(data, names, items) then write_items(out, data, names) end
+  if users > 0 then
+    out:file('users.csv', function(put)
+      put('user\n')
+      for user = 0, data.users - 1 do put(names.users[user] .. '\n') end
+    end)
+  end
+end
+
+return plain

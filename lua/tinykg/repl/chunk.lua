@@ -1,0 +1,80 @@
+--- What is typed, as Lua: whether it is whole, what to say where it is wrong, and running it.
+local blame = require 'tinykg.blame'
+local interrupt = require 'tinykg.repl.interrupt'
+local session = require 'tinykg.session'
+
+local chunk = {}
+
+local KEEP_LOCALS = "\ndo require 'tinykg.repl.locals'() end"
+
+--- Behind a `return` nothing can stand, so of such a text no locals are kept.
+local function with_locals(text, name)
+  return text:find('%f[%w_]local%f[^%w_]') and loadstring(text .. KEEP_LOCALS, name)
+end
+
+local function is_cut_short(message) return message:find("near '?<eof>'?$") ~= nil end
+
+--- Of two messages that of the reading that came farther: a statement's is about the first word
+--- where what was typed is an expression.
+local function choose(text, as_expression, as_statement)
+  local first = text:match('^%s*([%w_]+)') or text:match('^%s*(%S)')
+  if first and as_statement:sub(-#first - 8) == " near '" .. first .. "'" then
+    return as_expression
+  end
+  return as_statement
+end
+
+--- Compiles a text that may be an expression.
+---@param text string
+---@param line? integer the number of its first line, 1
+---@return function? chunk which returns true and the values of an expression, or nothing
+---@return boolean|string shown whether they are to be shown; or what is wrong
+---@return boolean? incomplete nothing is wrong so far: there must be more to come
+function chunk.compile(text, line)
+  local name, above = '=stdin', ('\n'):rep((line or 1) - 1)
+  text = text:gsub('^%s*=', '') -- as Lua's own prompt has it
+  -- With a value before it, it is no tail call, which would leave no line to blame.
+  local expression, wrong = loadstring(above .. 'return true, ' .. text, name)
+  if expression then -- `x;` is one too; behind its `;` no other can stand
+    return expression, loadstring('return ' .. text .. '\n;', name) ~= nil
+  end
+  local statement, message = loadstring(above .. text, name)
+  if statement then return with_locals(above .. text, name) or statement, true end
+  return nil, choose(text, wrong, message), is_cut_short(wrong) or is_cut_short(message)
+end
+
+--- Compiles a text that is whole. ---@return function? chunk, string? message
+function chunk.load(text, name)
+  local fn, message = loadstring(text, name)
+  if not fn then return nil, message end
+  return with_locals(text, name) or fn
+end
+
+--- Compiles a file. ---@param path string ---@return function? chunk, string? message
+function chunk.of_file(path)
+  local file, message = io.open(path, 'rb')
+  if not file then return nil, message end
+  local text, why = file:read('*a')
+  file:close()
+  if not text then return nil, path .. ': ' .. why end
+  return chunk.load(text:gsub('^#', '--#'), '@' .. path)
+end
+
+--- Runs fn. What goes wrong is returned, not raised.
+---@return boolean ok
+---@return any message session.interrupted after Ctrl-C; or what fn returns, and more of it
+---@return string? trace the calls that led to it, where they say more than the message
+function chunk.run(fn, ...)
+  local trace
+  local function finish(ok, ...)
+    if ok then return ok, ... end
+    session.reset()
+    return false, (...), trace
+  end
+  return finish(interrupt.during(xpcall, fn, function(e)
+    if type(e) == 'string' then trace = blame.trace() end
+    return blame.handler(e)
+  end, ...))
+end
+
+return chunk

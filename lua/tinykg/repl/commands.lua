@@ -1,0 +1,132 @@
+--- What begins with a colon at the prompt.
+local chunk = require 'tinykg.repl.chunk'
+local clock = require 'tinykg.clock'
+local progress = require 'tinykg.progress'
+local show = require 'tinykg.repl.show'
+local tensor = require 'tinykg.tensor'
+
+local commands = {all = {}}
+
+local GENERAL = [[
+Lua at the prompt; `tk` is the engine. Some things to begin with:
+  x = tk.randn(3, 4)             a name for a value (`local` is not needed)
+  x:relu():sum()                 the value of an expression is shown, but not with a `;` behind it
+  ? tk.optim.adam                help on a function;  ? x  what x is and can do;  ? tk  all there is
+  data = tk.data.load 'DIR'      a data set
+  tk.plot({1, 4, 9})             draws
+Keys: Tab completes, arrows and Ctrl-R find earlier lines, Ctrl-C stops what runs, Ctrl-D quits.
+Commands:]]
+
+--- Whether the user made this global: those that were there are noted when the prompt begins.
+local before = {}
+function commands.begin()
+  for name in pairs(_G) do before[name] = true end
+end
+
+--- Each command is called with the rest of the line and raises a message where it fails. Those that
+--- return true end the session.
+
+function commands.all.help()
+  print(GENERAL)
+  for _, line in ipairs(commands.list()) do print(line) end
+end
+
+function commands.all.quit() return true end
+
+local function computed(...)
+  for i = 1, select('#', ...) do
+    local value = select(i, ...)
+    if tensor.is(value) then value:keep() end
+  end
+  return ...
+end
+
+function commands.all.time(text)
+  local fn, shown = chunk.compile(text)
+  if not fn then error(shown, 0) end
+  local function finish(start, ...)
+    local seconds = clock.now() - start
+    if shown then show.all(2, ...) end
+    print(seconds < 1 and ('%.3g ms'):format(1000 * seconds) or ('%.3f s'):format(seconds))
+  end
+  finish(clock.now(), computed(fn()))
+end
+
+function commands.all.mem()
+  print(require('tinykg').memory())
+  print(('Lua itself: %s'):format(progress.bytes(collectgarbage('count') * 1024)))
+end
+
+local function bytes_of(value)
+  if tensor.is(value) then return progress.bytes(4 * value:count()) end
+  if type(value) == 'table' and type(value.parameters) == 'function' then
+    local n = 0
+    for _, p in ipairs(value:parameters()) do n = n + 4 * p:count() end
+    return progress.bytes(n)
+  end
+  return ''
+end
+
+function commands.all.who()
+  local names = {}
+  for name in pairs(_G) do
+    local library = package.loaded[name] ~= nil
+    if not before[name] and not library and type(name) == 'string' then
+      names[#names + 1] = name
+    end
+  end
+  if #names == 0 then return print('no names yet: x = tk.randn(3, 4) makes one') end
+  table.sort(names)
+  for _, name in ipairs(names) do
+    local ok, bytes = pcall(bytes_of, _G[name])
+    local kind = show.kind(_G[name])
+    print(('%-14s %10s  %s'):format(name, ok and bytes or '', #kind > 60 and
+                                    kind:sub(1, 57) .. '...' or kind))
+  end
+end
+
+function commands.all.load(path)
+  if path == '' then error(':load needs the name of a file: :load recipes/kgat.lua', 0) end
+  local fn, message = chunk.of_file(path)
+  if not fn then error(message, 0) end
+  show.all(1, fn())
+end
+
+local ABOUT = {
+  help = {'', 'this page'},
+  load = {'FILE', 'runs a file of Lua; its names are then known here'},
+  mem = {'', 'bytes in use, by kind'},
+  quit = {'', 'ends the session'},
+  time = {'CODE', 'runs it and says how long it took'},
+  who = {'', 'names that you made, with sizes'},
+}
+
+--- A line a command, sorted. ---@return string[]
+function commands.list()
+  local lines = {}
+  for name, about in pairs(ABOUT) do
+    lines[#lines + 1] = ('  %-30s %s'):format((':' .. name .. ' ' .. about[1]), about[2])
+  end
+  table.sort(lines)
+  return lines
+end
+
+--- Runs a line such as ':time f(x)'; any beginning of a name will do that is no other's.
+---@param line string
+---@return boolean? quit whether the session is over
+function commands.run(line)
+  local name, rest = line:match('^%s*:%s*(%a*)%s*(.-)%s*$')
+  local found = {}
+  for known in pairs(commands.all) do
+    if known:sub(1, #name) == name then found[#found + 1] = known end
+  end
+  if name == '' or #found ~= 1 then
+    local names = {}
+    for known in pairs(commands.all) do names[#names + 1] = ':' .. known end
+    table.sort(names)
+    error(('no command :%s; there are %s'):format(name, table.concat(names, ' ')), 0)
+  end
+  return commands.all[found[1]](rest)
+end
+
+return commands

@@ -1,0 +1,127 @@
+--- Completion: names, fields, methods, commands, and files within strings.
+local commands = require 'tinykg.repl.commands'
+local names_of = require 'tinykg.repl.names'
+
+local KEYWORDS = {}
+for word in ([[and break do else elseif end false for function goto if in local nil not or repeat
+               return then true until while]]):gmatch('%a+') do
+  KEYWORDS[#KEYWORDS + 1] = word
+end
+
+local function is_callable(value)
+  return type(value) == 'function'
+    or type(value) == 'table' and (getmetatable(value) or {}).__call ~= nil
+end
+
+local function sorted(set)
+  local list = {}
+  for name in pairs(set) do list[#list + 1] = name end
+  table.sort(list)
+  return list
+end
+
+--- Names of a value that begin with `start`: behind a colon methods only.
+local function names(value, start, colon)
+  local found = {}
+  for name, field in pairs(names_of(value)) do
+    local hidden = name:find('^_') and not start:find('^_')
+    if name:sub(1, #start) == start and not hidden and (not colon or is_callable(field)) then
+      found[name] = true
+    end
+  end
+  return found
+end
+
+--- The value of `a.b.1`, looked up without calling anything.
+local function value_of(path)
+  local value = _G
+  for name in path:gmatch('[^.]+') do
+    value = value[tonumber(name) or name]
+    if value == nil then return nil end
+  end
+  return value
+end
+
+local function of_field(path, colon, start)
+  local ok, value = pcall(value_of, path)
+  if not ok or value == nil then return {} end
+  return names(value, start, colon)
+end
+
+local function of_global(start)
+  local found = names(_G, start, false)
+  for _, word in ipairs(KEYWORDS) do
+    if start ~= '' and word:sub(1, #start) == start then found[word] = true end
+  end
+  return found
+end
+
+--- Files and folders whose path begins with `start`.
+local function of_file(start)
+  local lfs = require 'lfs'
+  local folder, name = start:match('^(.*/)([^/]*)$')
+  if not folder then folder, name = '', start end
+  local found = {}
+  local ok, iterate, state = pcall(lfs.dir, folder == '' and '.' or folder)
+  if not ok then return found end
+  for entry in iterate, state do
+    local hidden = entry:find('^%.') and not name:find('^%.')
+    if entry:sub(1, #name) == name and not hidden and entry ~= '.' and entry ~= '..' then
+      local is_folder = lfs.attributes(folder .. entry, 'mode') == 'directory'
+      found[folder .. entry .. (is_folder and '/' or '')] = true
+    end
+  end
+  return found
+end
+
+--- Where the string begins that is open at the end of the text, if one is.
+local function open_string(text)
+  local quote, from, i = nil, nil, 1
+  while i <= #text do
+    local c = text:sub(i, i)
+    if quote and c == '\\' then
+      i = i + 1
+    elseif c == quote then
+      quote = nil
+    elseif not quote and (c == '"' or c == "'") then
+      quote, from = c, i + 1
+    end
+    i = i + 1
+  end
+  return quote and from
+end
+
+local function of_command(start)
+  local found = {}
+  for name in pairs(commands.all) do
+    if name:sub(1, #start) == start then found[name] = true end
+  end
+  return found
+end
+
+--- A name and the fields and numbers behind it, a dot or colon, and what is typed of the next.
+local function chain(text)
+  local before, path, mark, typed =
+    text:gsub('%[(%d+)%]', '.%1'):match('(.?)%f[%w_]([%a_][%w_.]*)([.:])([%w_]*)$')
+  if not path or before:find('[.:)%]]') or path:find('%.%.') or path:find('%.$') then return nil end
+  return path, mark, typed
+end
+
+--- What the end of a text may go on as.
+---@param text string the line up to the cursor
+---@return string[] candidates sorted
+---@return integer start where in the text they begin: they take the place of what is there
+return function(text)
+  local at, typed = text:match('^%s*:()(%a*)$')
+  if at then return sorted(of_command(typed)), at end
+  at, typed = text:match('^%s*:load%s+()(.*)$')
+  if at then return sorted(of_file(typed)), at end
+  at = open_string(text)
+  if at then return sorted(of_file(text:sub(at))), at end
+  local path, mark, field = chain(text)
+  if path then return sorted(of_field(path, mark == ':', field)), #text - #field + 1 end
+  at, typed = text:match('()([%a_]?[%w_]*)$')
+  local before = text:sub(at - 1, at - 1)
+  if before == '.' or before == ':' then return {}, at end -- of a call's result: unknown
+  return sorted(of_global(typed)), at
+end

@@ -1,0 +1,55 @@
+--- The lines typed so far, in $XDG_STATE_HOME/tinykg/history. Each is written when it is typed, so
+-- that none is lost and several sessions can share the file.
+local history = {}
+
+local KEPT, ROOM = 1000, 1500 -- lines; the file is cut to KEPT when it has more than ROOM
+
+local function state_folder()
+  local state, home = os.getenv('XDG_STATE_HOME'), os.getenv('HOME')
+  if state and state:find('^/') then return state end
+  return home and home ~= '' and home .. '/.local/state' or nil
+end
+
+--- Makes a folder and those above it.
+local function make_folder(path)
+  local lfs = require 'lfs'
+  if lfs.attributes(path, 'mode') == 'directory' then return true end
+  local parent = path:match('^(.+)/[^/]+$')
+  if parent then
+    local ok, why = make_folder(parent)
+    if not ok then return nil, why end
+  end
+  return lfs.mkdir(path)
+end
+
+--- Cuts the file to KEPT lines; returns the last one.
+local function shorten(path)
+  local lines = {}
+  for line in io.lines(path) do lines[#lines + 1] = line end
+  if #lines > ROOM then
+    require('tinykg.atomic').write(path, table.concat(lines, '\n', #lines - KEPT + 1) .. '\n')
+  end
+  return lines[#lines]
+end
+
+--- Opens the history. ---@return table? history {path, last line, add = function(self, line)}
+---@return string? message why there is none
+function history.open()
+  local state = state_folder()
+  if not state then return nil, 'HOME is not set' end
+  local folder = state .. '/tinykg'
+  local ok, why = make_folder(folder)
+  if not ok then return nil, folder .. ': ' .. why end
+  local path = folder .. '/history'
+  local file, message = io.open(path, 'a')
+  if not file then return nil, message end
+  file:close()
+  local last = shorten(path)
+  file = io.open(path, 'a')
+  return {path = path, last = last, add = function(_, line)
+    file:write(line, '\n')
+    file:flush()
+  end}
+end
+
+return history

@@ -1,0 +1,157 @@
+--- Where the prompt's lines come from: a terminal with lua-readline, one without, or a pipe.
+--
+-- A reader has read(self, prompt), which gives a text; or nil and 'end' or, after Ctrl-C,
+-- 'interrupted'.
+local ffi = require 'ffi'
+local history = require 'tinykg.repl.history'
+local interrupt = require 'tinykg.repl.interrupt'
+require 'tinykg.clock' -- declares isatty
+
+local lines = {}
+
+local LOOK_AGAIN = 500 -- ms: Ctrl-C right before waiting for a key is noticed then
+
+local function note(text) io.stderr:write('tinykg: ', text, '\n') end
+
+-- ---- a pipe ----
+
+local pipe = {}
+pipe.__index = pipe
+function pipe.read()
+  local line = io.read('*l')
+  return line, line == nil and 'end' or nil
+end
+
+-- ---- a terminal ----
+
+--- Waits until there is something to read; false after Ctrl-C.
+local function wait(poll)
+  while true do
+    if interrupt.pressed() then return false end
+    local ready, message, code = poll(0, LOOK_AGAIN)
+    if not ready and code ~= require('posix.errno').EINTR then return true, message end
+    if ready and ready > 0 then return true end
+  end
+end
+
+--- Without line editing: the terminal's own.
+local plain = {}
+plain.__index = plain
+
+function plain:read(prompt)
+  io.write(prompt)
+  io.flush()
+  if self.poll and not wait(self.poll) then
+    io.write('\n')
+    return nil, 'interrupted'
+  end
+  return pipe.read()
+end
+
+local edited = {}
+edited.__index = edited
+
+function edited:read(prompt)
+  local readline, line, done = self.readline, nil, false
+  io.flush()
+  readline.handler_install(prompt, function(text)
+    line, done = text, true
+    readline.handler_remove()
+  end)
+  self.native.fit()
+  while not done do
+    if not wait(self.poll) then
+      self.native.abandon()
+      io.write('^C\n')
+      return nil, 'interrupted'
+    end
+    readline.read_char()
+  end
+  if not line then
+    io.write('\n')
+    return nil, 'end'
+  end
+  for one in line:gmatch('[^\r\n]+') do self:remember(one) end -- a paste is one text of several
+  return line
+end
+
+--- Into the history, but for blank lines and repetitions.
+function edited:remember(line)
+  if line == self.last or not line:find('%S') then return end
+  self.last = line
+  self.readline.add_history(line)
+  if self.history then self.history:add(line) end
+end
+
+ffi.cdef [[
+const char *rl_completer_word_break_characters, *rl_basic_quote_characters;
+void rl_reset_screen_size(void);
+void rl_deprep_terminal(void);
+]]
+local BREAKS = ffi.new('char[64]', ' \t\n"\\\'`@$><=;|&{}()[]+-*/%^~#,.:!?')
+local NONE = ffi.new('char[1]')
+
+--- What the Lua module does not hand on of the library that it is linked with. Words end at dots
+--- and colons, so that lists of completions are short, and quotes are not closed behind a folder.
+---@return table native fit(): to the window's size; abandon(): gives up the line begun
+local function native_parts(readline)
+  local ok, library = pcall(function()
+    local library = ffi.load(package.searchpath('C-readline', package.cpath))
+    library.rl_completer_word_break_characters = BREAKS
+    library.rl_basic_quote_characters = NONE
+    return library
+  end)
+  -- handler_remove closes the terminal's stream before the library writes its last to it: without
+  -- rl_deprep_terminal it must not be called, and the next line begins on top of this one.
+  if not ok then return {fit = function() end, abandon = function() end} end
+  return {
+    fit = function() library.rl_reset_screen_size() end,
+    abandon = function()
+      if readline.sigcleanup then readline.sigcleanup() end
+      library.rl_deprep_terminal()
+      readline.handler_remove()
+    end,
+  }
+end
+
+--- What the module wants to complete is text[from..to]; completions are of a part of that, or of
+--- more, so they are cut to begin where it begins.
+local function completer(readline, complete)
+  readline.set_complete_function(function(text, from, to)
+    readline.set_completion_append_character('')
+    local ok, candidates, start = pcall(complete, text:sub(1, to))
+    local out = {}
+    for i, word in ipairs(ok and candidates or {}) do
+      out[i] = text:sub(from, start - 1) .. word:sub(math.max(1, from - start + 1))
+    end
+    return out
+  end)
+end
+
+local function with_editing(complete)
+  local readline, poll = require 'readline', require('posix.poll').rpoll
+  readline.set_readline_name('tinykg')
+  local kept, why = history.open()
+  if not kept then note('the history is not kept: ' .. why) end
+  readline.set_options{histfile = kept and kept.path or '', auto_add = false}
+  completer(readline, complete)
+  return setmetatable({readline = readline, poll = poll, history = kept,
+                       last = kept and kept.last,
+                       native = native_parts(readline)}, edited)
+end
+
+--- Whether standard input is a terminal. ---@return boolean
+function lines.is_terminal() return ffi.C.isatty(0) == 1 end
+
+--- The reader that suits standard input.
+---@param complete fun(text: string): string[], integer completions of the end of a text, and where
+---  in it they begin
+function lines.open(complete)
+  if not lines.is_terminal() then return setmetatable({}, pipe) end
+  local has_poll, poll = pcall(require, 'posix.poll')
+  if has_poll and pcall(require, 'readline') then return with_editing(complete) end
+  note('no line editing, completion and history: apt-get install lua-readline lua-posix')
+  return setmetatable({poll = has_poll and poll.rpoll or nil}, plain)
+end
+
+return lines

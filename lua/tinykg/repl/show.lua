@@ -1,0 +1,148 @@
+--- Values as text, for people: tables with sorted keys, a level or two deep, long ones cut.
+local docs = require 'tinykg.docs'
+local tensor = require 'tinykg.tensor'
+
+local show = {}
+
+local DEPTH = 2    -- tables within tables that are opened
+local ITEMS = 40   -- entries of one table
+local WIDTH = 78   -- columns
+local STRING = 60  -- characters of a string within a table
+
+local function quoted(text)
+  return (('%q'):format(text):gsub('\\\n', '\\n'):gsub('[%z\1-\31\127]', function(c)
+    return ('\\%d'):format(c:byte())
+  end))
+end
+
+local function number(x)
+  if x ~= x then return 'nan' end
+  return ('%.14g'):format(x)
+end
+
+local function described_function(fn)
+  local doc = docs.of(fn)
+  return doc and 'function ' .. doc.signature:gsub('^function%(', '('), doc and doc.source
+end
+
+--- One line for a value inside a table.
+local function brief(value)
+  local kind = type(value)
+  if kind == 'string' then
+    return quoted(#value > STRING and value:sub(1, STRING - 3) .. '...' or value)
+  elseif kind == 'number' then
+    return number(value)
+  elseif kind == 'function' then
+    return (described_function(value)) or 'function'
+  elseif tensor.is(value) then
+    return show.kind(value)
+  end
+  local line = tostring(value):match('^[^\n]*')
+  return #line > WIDTH and line:sub(1, WIDTH - 3) .. '...' or line
+end
+
+local function ordered(a, b)
+  local x, y = type(a), type(b)
+  if x == y and (x == 'number' or x == 'string') then return a < b end
+  if x ~= y then return x < y end
+  return tostring(a) < tostring(b)
+end
+
+local function key_text(key)
+  if type(key) == 'string' then
+    return key:find('^[%a_][%w_]*$') and key or '[' .. quoted(key) .. ']'
+  end
+  return '[' .. brief(key) .. ']'
+end
+
+--- Lines of at most WIDTH columns: entries of the list share them, those with keys have their own.
+local function laid_out(items, listed, indent)
+  local all = '{' .. table.concat(items, ', ') .. '}'
+  if #all + #indent <= WIDTH and not all:find('\n', 1, true) then return all end
+  local inner, lines, current = indent .. '  ', {}, nil
+  for i, item in ipairs(items) do
+    local one = i <= listed and not item:find('\n', 1, true)
+    if one and current and #current + #item + 3 <= WIDTH then
+      current = current .. ' ' .. item .. ','
+    else
+      lines[#lines + 1] = current
+      current = inner .. item .. ','
+    end
+    if not one then lines[#lines + 1], current = current, nil end
+  end
+  lines[#lines + 1] = current
+  return '{\n' .. table.concat(lines, '\n') .. '\n' .. indent .. '}'
+end
+
+local function keys_of(t, listed)
+  local keys = {}
+  for key in pairs(t) do
+    if not (type(key) == 'number' and key >= 1 and key <= listed and key % 1 == 0) then
+      keys[#keys + 1] = key
+    end
+  end
+  table.sort(keys, ordered)
+  return keys
+end
+
+local function table_text(t, depth, indent, above)
+  if above[t] then return '{as above}' end
+  local listed = #t
+  local keys = keys_of(t, listed)
+  if depth == 0 then return listed + #keys == 0 and '{}' or '{...}' end
+  local items, left = {}, ITEMS
+  local function add(value, before)
+    if left > 0 then
+      local opened = type(value) == 'table' and not (getmetatable(value) or {}).__tostring
+      items[#items + 1] = before
+        .. (opened and table_text(value, depth - 1, indent .. '  ', above) or brief(value))
+    end
+    left = left - 1
+  end
+  above[t] = true
+  for i = 1, math.min(listed, ITEMS) do add(rawget(t, i), '') end
+  local shown = #items
+  left = left - (listed - shown)
+  for _, key in ipairs(keys) do add(rawget(t, key), key_text(key) .. ' = ') end
+  above[t] = nil
+  if left < 0 then items[#items + 1] = ('... %d more'):format(-left) end
+  return laid_out(items, shown, indent)
+end
+
+--- What a value is, in a few words: 'f32 [2, 3]', 'table of 5', 'string of 12 bytes'.
+---@return string
+function show.kind(value)
+  if tensor.is(value) then
+    return value:dtype() .. ' [' .. table.concat(value:size(), ', ') .. ']'
+  elseif type(value) == 'table' and not (getmetatable(value) or {}).__tostring then
+    local n = 0
+    for _ in pairs(value) do n = n + 1 end
+    return 'table of ' .. n
+  elseif type(value) == 'string' then
+    return ('string of %d byte%s'):format(#value, #value == 1 and '' or 's')
+  elseif type(value) == 'table' or type(value) == 'number' or type(value) == 'boolean' then
+    return (tostring(value):match('^[^\n]*'))
+  end
+  return type(value)
+end
+
+--- A value as the prompt prints it. ---@return string
+function show.value(value)
+  if type(value) == 'string' then return quoted(value) end
+  if type(value) == 'number' then return number(value) end
+  if type(value) == 'function' then
+    local line, source = described_function(value)
+    return line and line .. '  ' .. source or 'function of Lua\'s own'
+  end
+  if type(value) == 'table' and not (getmetatable(value) or {}).__tostring then
+    return table_text(value, DEPTH, '', {})
+  end
+  return tostring(value)
+end
+
+--- Prints each value, from the `first` on. Values of tensors are computed now.
+function show.all(first, ...)
+  for i = first, select('#', ...) do print(show.value((select(i, ...)))) end
+end
+
+return show
