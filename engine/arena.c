@@ -182,7 +182,7 @@ static int lay_out_group(tkg_planner *z, tkg_group *g) {
     const tkg_node *n = &z->tape->nodes[i];
     if (p->storage[i] != i || p->in_tile[i]) continue;
     bool reduces = tkg__part(z->tape, n) == TKG_PART_REDUCES;
-    if (reduces || !take_over_in_group(z, g, o))
+    if (!p->handed[i] && (reduces || !take_over_in_group(z, g, o)))
       p->offset[i] = place(z, tkg__bytes(n), g->first, z->last[i], kind_of(z, i));
     if (reduces)
       p->scratch[i] = place(z, g->chunks * tkg__bytes(n), g->first, g->first, TKG_KIND_TRANSIENT);
@@ -201,7 +201,7 @@ static void lay_out_node(tkg_planner *z, int o) {
   const tkg_node *n = &z->tape->nodes[i], *in[TKG_MAX_INPUTS] = {0};
   for (int k = 0; k < n->inputs; k++) in[k] = &z->tape->nodes[n->in[k]];
   expire(z, o);
-  if (p->storage[i] == i && !take_over(z, i, o))
+  if (p->storage[i] == i && !p->handed[i] && !take_over(z, i, o))
     p->offset[i] = place(z, tkg__bytes(n), o, z->last[i], kind_of(z, i));
   int64_t scratch = backend->scratch_bytes(n, in);
   if (scratch > 0) p->scratch[i] = place(z, scratch, o, o, TKG_KIND_TRANSIENT);

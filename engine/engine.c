@@ -118,6 +118,14 @@ int tkg__arena_reserve(tkg_engine *engine, int64_t bytes, const int64_t kinds[TK
   return TKG_OK;
 }
 
+void tkg_engine_trim(tkg_engine *engine) {
+  if (!engine->dry) {
+    engine->backend->release(engine->arena);
+    engine->arena = NULL;
+  }
+  book_arena(engine, 0, NULL);
+}
+
 void tkg_engine_set_dry(tkg_engine *engine, int on) {
   if (!engine->dry) {
     engine->real_bytes = engine->arena_bytes;

@@ -185,6 +185,22 @@ static int put_in_order(tkg_planner *z) {
   return status;
 }
 
+/* ---- results ---- */
+
+/* Large results of a forward pass are made where they are handed out. Small ones are copied: a
+ * device that plays runs back wants the same memory each time, which a new tensor seldom is. */
+enum { LARGE_RESULT = 1 << 20 };
+
+static void find_handed(tkg_planner *z) {
+  tkg_program *p = z->p;
+  if (p->updates || p->gradient_count) return;
+  for (int i = 0; i < p->root_count; i++) {
+    const tkg_node *n = &z->tape->nodes[p->roots[i]];
+    p->handed[p->roots[i]] = p->storage[p->roots[i]] == p->roots[i] && n->op != TKG_OP_LEAF &&
+                             tkg__bytes(n) >= LARGE_RESULT;
+  }
+}
+
 /* ---- liveness ---- */
 
 static void find_last_readers(tkg_planner *z) {
@@ -210,7 +226,7 @@ static bool allocate(tkg_planner *z) {
   p->order = calloc(3 * n, sizeof *p->order);
   p->offset = calloc(3 * n, sizeof *p->offset);
   p->groups = calloc(n, sizeof *p->groups);
-  p->in_tile = calloc(n, sizeof *p->in_tile);
+  p->in_tile = calloc(2 * n, sizeof *p->in_tile);
   z->needed = calloc(n, sizeof *z->needed);
   z->time = calloc(2 * n, sizeof *z->time);
   z->key = calloc(n, sizeof *z->key);
@@ -219,6 +235,7 @@ static bool allocate(tkg_planner *z) {
   if (!p->order || !p->offset || !p->groups || !p->in_tile || !z->needed || !z->time || !z->key ||
       !z->arena || !z->tile)
     return false;
+  p->handed = p->in_tile + n;
   p->storage = p->order + n;
   p->group_of = p->order + 2 * n;
   p->shift = p->offset + n;
@@ -236,6 +253,7 @@ int tkg__plan(tkg_program *p) {
     status = put_in_order(&z);
   }
   if (!status) {
+    find_handed(&z);
     find_last_readers(&z);
     status = tkg__lay_out(&z);
   }

@@ -168,10 +168,11 @@ end
 local PARTS = {train = true, valid = true, test = true}
 
 --- Calls fn, which evaluates by the model's function `by`, with dropout off and what the model
---- prepares.
+--- prepares. Training steps and evaluations do not pay for each other's memory.
 local function in_eval(model, by, fn, ...)
   local training, outer = model.training, blame.enter(by)
   if model.eval then model:eval() end
+  C.tkg_engine_trim(session.engine)
   local results = {pcall(function(...)
     local prepared, release = evaluate.prepare(model)
     local result = fn(model, prepared, ...)
@@ -179,6 +180,7 @@ local function in_eval(model, by, fn, ...)
     return result
   end, ...)}
   blame.leave(outer)
+  C.tkg_engine_trim(session.engine)
   if model.train and training ~= false then model:train() end
   if not results[1] then error(results[2], 0) end
   return results[2]

@@ -126,3 +126,50 @@ describe('the gradient of a few rows of a large matrix', function()
     assert.same(plain, {losses, P:totable(), W:totable()})
   end)
 end)
+
+describe('a large result of a forward pass', function()
+  local x, w = tk.randn(4000, 100), tk.randn(100, 90)
+  local LARGE = 4 * 4000 * 90
+
+  --- Growth of the books at their fullest while fn runs, and what it returned.
+  local function grown(fn)
+    collectgarbage()
+    collectgarbage()
+    local C, session = require 'tinykg.lib', require 'tinykg.session'
+    C.tkg_engine_trim(session.engine)
+    C.tkg_memory_reset_peak(session.engine)
+    local live = tk.memory().live.total
+    local results = {tk.no_grad(fn)}
+    return tk.memory().peak.total - live, results
+  end
+
+  it('is made where it is handed out, not copied there', function()
+    local growth = grown(function() return x:matmul(w) end)
+    assert.is_true(growth >= LARGE and growth < 1.1 * LARGE, growth)
+  end)
+
+  it('is right, asked for once, twice, as a view, and beside what it is made of', function()
+    local rows = tk.ids{0, 7, 1999, 3999}
+    local small = x:gather(rows)
+    local y, z = small:matmul(w):clone(), (small:matmul(w) + 1):tanh():clone()
+    local _, r = grown(function()
+      local a = x:matmul(w)
+      local b = (a + 1):tanh()
+      return a, b, a, b:reshape(2000, 180), a:rows(2000, 4000), b:sum(), x
+    end)
+    local function same(expected, t) -- OpenBLAS may add up few rows in another order
+      assert.is_true((expected - t:gather(rows)):abs():max():item() < 1e-4)
+    end
+    same(y, r[1])
+    same(z, r[2])
+    same(y, r[3])
+    same(z, r[4]:reshape(4000, 90))
+    same(x:gather(rows), r[7])
+    assert.same(r[1]:rows(2000, 4000):totable(), r[5]:totable())
+    assert.is_true(math.abs(r[6]:item() - r[2]:sum():item()) < 1e-2)
+    r[1]:write({5}, 0, 1) -- each is a tensor of its own
+    r[2]:write({5}, 0, 1)
+    assert.not_equal(5, r[5]:totable()[1][1])
+    assert.not_equal(5, r[4]:totable()[1][1])
+  end)
+end)
