@@ -1,16 +1,9 @@
 -- Batches: several recipes, seeds and grid points, each in a process of its own.
 local fixtures = require 'tests.spec.fixtures'
 local json = require 'tinykg.json'
+local shell = require 'tests.spec.shell'
 
-local home = os.getenv('TINYKG_HOME') or '.'
-
-local function sh(command)
-  local pipe = io.popen(('cd %s && { %s; } 2>&1; echo $?'):format(home, command))
-  local text = pipe:read('*a')
-  pipe:close()
-  local out, code = text:match('^(.-)(%d+)\n$')
-  return tonumber(code), out
-end
+local sh = shell.sh
 
 local function read(path) return assert(json.read(path)) end
 local function exists(path) return os.execute('test -e ' .. path) == 0 end

@@ -3,17 +3,10 @@
 local ffi = require 'ffi'
 local fixtures = require 'tests.spec.fixtures'
 local json = require 'tinykg.json'
+local shell = require 'tests.spec.shell'
 local tk = require 'tinykg'
 
-local home = os.getenv('TINYKG_HOME') or '.'
-
-local function sh(command)
-  local pipe = io.popen(('cd %s && { %s; } 2>&1; echo $?'):format(home, command))
-  local text = pipe:read('*a')
-  pipe:close()
-  local out, code = text:match('^(.-)(%d+)\n$')
-  return tonumber(code), out
-end
+local sh = shell.sh
 
 local function read(path) return assert(json.read(path)) end
 

@@ -23,6 +23,15 @@ function shell.tinykg(arguments, through)
   return code, take(out), take(err)
 end
 
+--- Runs a command line in the repository. ---@return number code ---@return string text both outputs
+function shell.sh(command)
+  local pipe = io.popen(('cd %s && { %s; } 2>&1; echo $?'):format(home, command))
+  local text = pipe:read('*a')
+  pipe:close()
+  local out, code = text:match('^(.-)(%d+)\n$')
+  return tonumber(code), out
+end
+
 --- Runs it and wants status 0; returns what was printed.
 function shell.prints(arguments, through)
   local code, out, err = shell.tinykg(arguments, through)
