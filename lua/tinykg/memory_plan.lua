@@ -35,6 +35,12 @@ local function larger(a, b)
   return out
 end
 
+--- What Lua does not need any more is in the books until its finalizers have run.
+local function collect()
+  collectgarbage()
+  collectgarbage()
+end
+
 --- Two epochs of one step a phase: what a model does before an epoch may begin with the second.
 local function rehearse_steps(run)
   local model = run.model
@@ -45,14 +51,14 @@ local function rehearse_steps(run)
       blame.leave(outer)
     end
     for _, phase in ipairs(run.phases) do phase:epoch{epoch = epoch, done = 0, total = 0} end
-    collectgarbage() -- its batches are in the books until then
+    collect()
   end
 end
 
 local function rehearse_evaluation(run)
   for _, part in ipairs{'valid', 'test'} do
     evaluate.block(run.model, run.data, part, train.evaluation_size(run.o))
-    collectgarbage()
+    collect()
   end
 end
 
@@ -74,7 +80,7 @@ local function of_width(recipe, data, o, settings, bits)
                                           small = settings.small, quiet = true, best = {}})
   local built = run:memory()
   C.tkg_engine_set_dry(session.engine, 1)
-  collectgarbage()
+  collect()
   C.tkg_memory_reset_peak(session.engine)
   rehearse_steps(run)
   local of_steps = run:memory()
@@ -98,8 +104,7 @@ function plan.of(recipe, data, o, settings, widths, enough)
   for _, bits in ipairs(widths or plan.WIDTHS) do
     line.update(function() return string.format('planning with %d bits', bits) end)
     out[bits] = session.apart(of_width, recipe, data, o, settings, bits)
-    collectgarbage() -- the model goes, and with it the engine
-    collectgarbage()
+    collect() -- the model goes, and with it the engine
     if C.tkg_interrupted(0) ~= 0 then error(session.interrupted, 0) end
     if enough and enough(out[bits]) then break end
   end
@@ -109,78 +114,83 @@ end
 
 -- ---- choosing ----
 
---- The largest of batch_size / 2, / 4, ... whose run stays within a limit; nil without one.
----@param bits integer ---@param limit number bytes
----@return integer?
-function plan.batch_size(recipe, data, o, settings, bits, limit)
-  local size = math.floor(math.min(o.batch_size, data.train.n) / 2)
-  while size >= 16 do
-    local smaller = setmetatable({batch_size = size}, {__index = o})
-    if plan.of(recipe, data, smaller, settings, {bits})[bits].memory.peak <= limit then
-      return size
-    end
-    size = math.floor(size / 2)
-  end
-end
-
---- Bytes that a run may take where no budget is given; nil where the machine does not say.
+--- Bytes that a run may take: a budget, or what is free but for a tenth; nil where the machine does
+--- not say.
+---@param budget? number bytes
 ---@return number? bytes
-function plan.limit()
+function plan.limit(budget)
+  if budget then return budget end
   local free = available()
   return free and plan.SHARE * free
 end
 
+--- What is held against the limit: a budget is for training steps, but what is free has to do for
+--- evaluations as well.
+---@param width WidthPlan ---@param budget? number
+---@return number bytes
+function plan.takes(width, budget) return budget and width.step.peak or width.memory.peak end
+
+--- The largest of batch_size / 2, / 4, ... whose run stays within the limit; nil without one.
+---@param bits integer ---@param budget? number bytes
+---@return integer?
+function plan.batch_size(recipe, data, o, settings, bits, budget)
+  local limit = plan.limit(budget)
+  local size = math.floor(math.min(o.batch_size, data.train.n) / 2)
+  while size >= 16 do
+    local smaller = setmetatable({batch_size = size}, {__index = o})
+    local width = plan.of(recipe, data, smaller, settings, {bits})[bits]
+    if plan.takes(width, budget) <= limit then return size end
+    size = math.floor(size / 2)
+  end
+end
+
 --- '2 bits 1.1 GiB, 1 bit 1.0 GiB', the most exact first.
-function plan.text(widths)
+local function text_of(widths, budget)
   local parts = {}
   for _, bits in ipairs(plan.WIDTHS) do
-    local width = widths[bits]
-    if width then
-      parts[#parts + 1] = string.format('%d bit%s %s', bits, bits > 1 and 's' or '',
-                                        progress.bytes(width.memory.peak))
-    end
+    parts[#parts + 1] = widths[bits] and string.format('%d bit%s %s', bits, bits > 1 and 's' or '',
+      progress.bytes(plan.takes(widths[bits], budget)))
   end
   return table.concat(parts, ', ')
 end
 
---- What would take less than `limit`, as a last word of a message.
-local function advice(widths, bits, limit)
+local function too_large(recipe, widths, bits, limit, budget)
+  local advice = 'a smaller batch_size or dim takes less'
   for _, other in ipairs(plan.WIDTHS) do
-    if other < bits and widths[other].memory.peak <= limit then
-      return string.format('--bits %d fits', other)
+    if other < bits and plan.takes(widths[other], budget) <= limit then
+      advice = string.format('--bits %d fits', other)
+      break
     end
   end
-  local least = widths[1]
-  if least.step.peak <= limit then
-    return string.format('steps alone would fit (1 bit %s), evaluating takes the rest',
-                         progress.bytes(least.step.peak))
-  end
-  return 'a smaller dim or batch_size takes less'
+  return string.format('%s: %s takes more than %s%s: %s; %s', recipe.name,
+    budget and 'a step' or 'the run', progress.bytes(limit),
+    budget and ' (--budget)' or ', nine tenths of what is free', text_of(widths, budget), advice)
 end
 
-local function too_large(recipe, widths, bits, limit, budget)
-  return string.format('%s %s: %s takes more: %s; %s',
-    budget and '--budget' or 'memory that is free, less a tenth:', progress.bytes(limit),
-    recipe.name, plan.text(widths), advice(widths, bits, limit))
+--- What to say of a run that was chosen by a budget which its evaluations do not keep to.
+local function note_of(width, budget)
+  if not budget or width.memory.peak <= budget then return nil end
+  return string.format('evaluating takes %s, more than the budget for a step, %s',
+                       progress.bytes(width.memory.peak), progress.bytes(budget))
 end
 
---- The bits that a run's kept values may have within a budget, the most that fit; with fixed bits,
---- whether those do.
+--- The bits that kept values may have for a step to stay within a budget: the most that do, or with
+--- fixed bits those.
 ---@param settings {bits: integer|'auto', rounding: string, small: integer, quiet: boolean}
----@param budget? number bytes; without, what is free on the device (plan.limit)
+---@param budget? number bytes; without, the whole run has to do with what is free (plan.limit)
 ---@return integer? bits nil where nothing fits
 ---@return table|string widths the plans that were made, by bits; or why nothing fits, in one line
+---@return string? note that evaluations take more than the budget
 function plan.choose(recipe, data, o, settings, budget)
-  local limit = budget or plan.limit()
-  local auto = settings.bits == 'auto'
+  local limit, auto = plan.limit(budget), settings.bits == 'auto'
   if not limit then return auto and 32 or settings.bits, {} end
   local chosen
   local function fits(width)
-    if width.memory.peak <= limit then chosen = width.bits end
+    chosen = plan.takes(width, budget) <= limit and width or nil
     return chosen
   end
   local widths = plan.of(recipe, data, o, settings, not auto and {settings.bits} or nil, fits)
-  if chosen then return chosen, widths end
+  if chosen then return chosen.bits, widths, note_of(chosen, budget) end
   if not auto then widths = plan.of(recipe, data, o, settings) end
   return nil, too_large(recipe, widths, auto and 1 or settings.bits, limit, budget)
 end

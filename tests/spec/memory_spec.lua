@@ -35,8 +35,9 @@ describe('tinykg memory', function()
   --- Figures of a plan beside those of an epoch of training: the same. Only `data` may differ, by
   --- batches and results that Lua's collector has not come around to.
   local function agrees(arguments, count)
+    arguments = arguments .. ' --set epochs=1'
     local plan, out = planned(arguments), dir .. '/run'
-    local code, _, err = tinykg('run ' .. arguments .. ' --set epochs=1 --quiet --out ' .. out)
+    local code, _, err = tinykg('run ' .. arguments .. ' --quiet --out ' .. out)
     assert.equal(0, code, err)
     local summary = json.read(out .. '/summary.json')
     for kind, bytes in pairs(summary.memory) do
@@ -90,7 +91,7 @@ describe('tinykg memory', function()
     assert.matches('a training step at its peak +32 bits +8 bits +4 bits +2 bits +1 bit\n', out)
     assert.matches('\n  kept_quantized +0 B +[%d.]+ KiB', out)
     assert.matches('\n  lightgcn%.lua:%d+ %S+ %d+x64 ', out)
-    assert.matches('fits in nine tenths of what is free, .* with bits: 32, 8, 4, 2, 1\n$', out)
+    assert.matches('the run fits in nine tenths of what is free, .*: 32, 8, 4, 2, 1\n$', out)
     local _, more = tinykg('memory recipes/kgat.lua --bits 2 --data ' .. data)
     local _, all = tinykg('memory recipes/kgat.lua --bits 2 --all --data ' .. data)
     local hidden = tonumber(more:match('\n  (%d+) more'))
@@ -114,7 +115,7 @@ describe('tinykg memory', function()
     local arguments = 'recipes/lightgcn.lua --set dim=128 --data ' .. data
     local peaks, least = {}, math.huge
     for _, width in ipairs(planned(arguments).widths) do
-      peaks[width.bits], least = width.memory.peak, math.min(least, width.memory.peak)
+      peaks[width.bits], least = width.step.peak, math.min(least, width.step.peak)
     end
     local found = planned(string.format('%s --bits auto --budget %d', arguments, peaks[4]))
     local fits = {}
@@ -122,7 +123,7 @@ describe('tinykg memory', function()
     assert.is_true(#fits >= 1 and #fits < 5) -- or this says nothing
     assert.same(fits, found.fits)
     assert.equal(fits[1], found.bits)
-    assert.equal(peaks[fits[1]], found.memory.peak)
+    assert.equal(peaks[fits[1]], found.step.peak)
     local below = planned(string.format('%s --bits auto --budget %d', arguments, least - 1))
     assert.same({}, below.fits)
 
@@ -130,13 +131,13 @@ describe('tinykg memory', function()
     local smaller = planned(arguments .. ' --budget 200KiB')
     assert.same({}, smaller.fits)
     local function peak_with(size)
-      return planned(arguments .. ' --set batch_size=' .. size).memory.peak
+      return planned(arguments .. ' --set batch_size=' .. size).step.peak
     end
     assert.is_true(peak_with(smaller.batch_size) <= 200 * 1024)
     assert.is_true(peak_with(2 * smaller.batch_size) > 200 * 1024)
     local _, text = tinykg('memory ' .. arguments .. ' --budget 200KiB')
-    assert.matches('does not fit in the budget of 200.0 KiB; with %-%-bits 2 %-%-set batch_size=' ..
-                   smaller.batch_size .. ' it would\n$', text)
+    assert.matches('a step does not fit in the budget of 200.0 KiB; with %-%-bits 2 %-%-set ' ..
+                   'batch_size=' .. smaller.batch_size .. ' it would\n$', text)
   end)
 
   it('refuses wrong usage in one line', function()
@@ -195,7 +196,7 @@ describe('a plan of a run', function()
   it('chooses the most bits that fit, and says what all take when none do', function()
     local settings = {bits = 'auto', rounding = 'dither', quiet = true}
     local widths = plan.of(recipe, data, o, settings)
-    local function peak(bits) return widths[bits].memory.peak end
+    local function peak(bits) return widths[bits].step.peak end
     local least, chosen = math.huge, {}
     for _, bits in ipairs(WIDTHS) do
       least = math.min(least, peak(bits))
@@ -210,7 +211,8 @@ describe('a plan of a run', function()
     assert.equal(32, (plan.choose(recipe, data, o, settings))) -- what is free is plenty
     local none, message = plan.choose(recipe, data, o, settings, least - 1)
     assert.is_nil(none)
-    assert.matches('^%-%-budget %S+ MiB: LightGCN takes more: 32 bits .*, 1 bit %S+ MiB; ', message)
+    assert.matches('^LightGCN: a step takes more than %S+ MiB %(%-%-budget%): 32 bits .*' ..
+                   ', 1 bit %S+ MiB; a smaller ', message)
     assert.is_nil(message:find('\n'))
 
     local fixed = {bits = 8, rounding = 'dither', quiet = true}
@@ -218,6 +220,9 @@ describe('a plan of a run', function()
     none, message = plan.choose(recipe, data, o, fixed, peak(4))
     assert.is_nil(none)
     assert.matches('; %-%-bits 4 fits$', message)
+
+    local _, _, note = plan.choose(recipe, data, o, fixed, peak(8))
+    assert.equal(widths[8].memory.peak > peak(8), note ~= nil)
   end)
 
   it('reads sizes', function()

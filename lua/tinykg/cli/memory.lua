@@ -18,7 +18,8 @@ local function parser()
            'an option of the data set (split, kcore, rating_threshold, ...); repeatable')
     :count('*'):argname('KEY=VALUE')
   p:option('--bits', 'this width only: 32, 8, 4, 2, 1, or auto: the most that fit')
-  p:option('--budget', 'what may be taken: 2GiB, 500MB, ... (default: nine tenths of what is free)')
+  p:option('--budget', 'what a step may take: 2GiB, 500MB, ... (without: a run has nine tenths ' ..
+           'of what is free)')
   p:option('--rounding', 'dither, stochastic or nearest', 'dither')
   p:option('--device', 'auto, cpu, cuda or cuda:N', 'auto')
   p:option('--threads', '0 = one a core', '0')
@@ -55,45 +56,55 @@ end
 
 -- ---- whether it fits ----
 
---- The widths that stay within a limit, and the most exact of them.
-local function fitting(plan, widths, limit)
-  local list, most = {}, nil
+--- The widths that fit, and the most exact of them.
+local function fitting(plan, found)
+  local list = {}
   for _, bits in ipairs(plan.WIDTHS) do
-    if widths[bits] and (not limit or widths[bits].memory.peak <= limit) then
-      list[#list + 1], most = bits, most or bits
+    local width = found.widths[bits]
+    if width and found.limit and plan.takes(width, found.budget) <= found.limit then
+      list[#list + 1] = bits
     end
   end
-  return list, most
+  return list, list[1]
 end
 
 local function fit_text(found)
   local progress = require 'tinykg.progress'
-  local names = table.concat(found.fits, ', ')
   if not found.limit then return 'how much memory is free here is not known' end
   local room = (found.budget and 'the budget of ' or 'nine tenths of what is free, ')
     .. progress.bytes(found.limit)
-  if #found.fits > 0 then return string.format('fits in %s, with bits: %s', room, names) end
+  local what = found.budget and 'a step' or 'the run'
+  if #found.fits > 0 then
+    local whole = found.widths[found.fits[1]].memory.peak
+    return string.format('%s fits in %s, with bits: %s%s', what, room,
+      table.concat(found.fits, ', '), whole > found.limit
+      and string.format('; evaluating takes more: %s', progress.bytes(whole)) or '')
+  end
   local smaller = found.batch_size
-  return string.format('does not fit in %s%s', room, smaller
-    and string.format('; with --bits %d --set batch_size=%d it would', found.bits, smaller) or '')
+  return string.format('%s does not fit in %s%s', what, room, smaller
+    and string.format('; with --bits %d --set batch_size=%d it would', found.smallest, smaller)
+    or '')
 end
 
---- Plans, and sees which widths fit; where none does, with which batch size the chosen one would.
+--- Plans, and sees which widths fit; where none does, with which batch size the last one would.
 local function find(recipe, data, o, s)
   local plan = require 'tinykg.memory_plan'
-  local found = {budget = s.budget, limit = s.budget or plan.limit()}
-  found.widths = plan.of(recipe, data, o, s, s.one_width and {s.bits} or nil)
+  local found = {budget = s.budget, limit = plan.limit(s.budget),
+                 widths = plan.of(recipe, data, o, s, s.one_width and {s.bits} or nil),
+                 smallest = s.one_width and s.bits or 1}
   local most
-  found.fits, most = fitting(plan, found.widths, found.limit)
+  found.fits, most = fitting(plan, found)
   found.bits = s.auto and (most or 1) or s.bits
   if not most and found.limit then
-    found.batch_size = plan.batch_size(recipe, data, o, s, s.one_width and s.bits or 1, found.limit)
+    found.batch_size = plan.batch_size(recipe, data, o, s, found.smallest, s.budget)
   end
   return found
 end
 
 -- ---- what is printed ----
 
+--- `memory` and `kept` are what summary.json of such a run has; `step` is memory without
+--- evaluations; `widths` has all that were planned, with the kept values of each phase.
 local function print_json(recipe, data, s, found)
   local json, tk, plan = require 'tinykg.json', require 'tinykg', require 'tinykg.memory_plan'
   local chosen, widths = found.widths[found.bits], {}
