@@ -17,6 +17,10 @@
 
 #define TKG_ABI 1
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* ffi:begin */
 typedef struct tkg_engine tkg_engine;
 typedef struct tkg_tensor tkg_tensor;
@@ -108,6 +112,7 @@ int tkg_tape_create(tkg_engine *engine, tkg_tape **out);
 void tkg_tape_release(tkg_tape *tape);
 void tkg_tape_begin(tkg_tape *tape); /* empties it; values recorded before are over */
 int tkg_tape_length(const tkg_tape *tape);
+/* Ops by name, their inputs and attributes: ops.def, which lies beside this header. */
 int tkg_op_code(const char *name); /* -1 when there is none */
 int tkg_op_count(void);
 const char *tkg_op_name(int op);
@@ -166,5 +171,9 @@ typedef struct tkg_kept {
 int tkg_step_kept(const tkg_step *step, int index, tkg_kept *out);
 int64_t tkg_step_print(const tkg_step *step, char *text, int64_t size);
 /* ffi:end */
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif
