@@ -2,25 +2,15 @@
 -- worked out by hand, and with budgets between them.
 local fixtures = require 'tests.spec.fixtures'
 local json = require 'tinykg.json'
+local shell = require 'tests.spec.shell'
 
 local home = os.getenv('TINYKG_HOME') or '.'
 local WIDTHS = {32, 8, 4, 2, 1}
 
---- Runs tinykg; returns exit code, standard output, standard error.
-local function tinykg(arguments)
-  local err = os.tmpname()
-  local pipe = io.popen(string.format('cd %s && ./tinykg %s 2>%s; echo $?', home, arguments, err))
-  local out, code = pipe:read('*a'):match('^(.-)(%d+)\n$')
-  pipe:close()
-  local message = fixtures.bytes(err)
-  os.remove(err)
-  return tonumber(code), out, message
-end
+local tinykg = shell.tinykg
 
 local function planned(arguments)
-  local code, out, err = tinykg('memory ' .. arguments .. ' --json')
-  assert.equal(0, code, err)
-  return json.decode(out, 'memory --json')
+  return json.decode(shell.prints('memory ' .. arguments .. ' --json'), 'memory --json')
 end
 
 describe('tinykg memory', function()
@@ -148,10 +138,7 @@ describe('tinykg memory', function()
       ['recipes/kgcn.lua --data ' .. data .. ' --set dimm=3'] = 'has no option dimm',
       [''] = "missing argument 'recipe'",
     } do
-      local code, _, err = tinykg('memory ' .. arguments)
-      assert.equal(2, code, err)
-      assert.matches(pattern, err)
-      assert.equal(1, select(2, err:gsub('\n', '')), err)
+      shell.refuses('memory ' .. arguments, 2, pattern)
     end
   end)
 end)
