@@ -19,7 +19,7 @@ DEPS := CC='$(CC)' CBLAS='$(CBLAS)' LUAJIT='$(LUAJIT)' tests/tools/deps.sh
 # One result on every machine: no silent fused multiply-add, whatever the compiler's default is.
 BASE_FLAGS := -std=c17 -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE -Iengine -fPIC -fopenmp \
   -ffp-contract=off -Wall -Wextra -Wshadow -Wconversion $(WERROR)
-CC_VERSION := $(shell $(CC) --version 2>/dev/null | head -n 1)
+CC_VERSION = $(shell $(CC) --version 2>/dev/null | head -n 1)
 # clang warns where it cannot vectorise what `omp simd` allows; that is no mistake.
 ifneq ($(findstring clang,$(CC_VERSION)),)
   BASE_FLAGS += -Wno-pass-failed
@@ -59,7 +59,7 @@ LINK    = $(CC) -shared -fopenmp $(CFLAGS) $(LDFLAGS) -Wl,-z,defs -Wl,-z,nodelet
 JOBS = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc 2>/dev/null || echo 1))
 MAKEFLAGS += --no-print-directory
 
-.PHONY: build test test-gpu bench-gpu demo bench deps deps-dev lint format install clean help check-asan \
+.PHONY: build test test-gpu bench-gpu demo bench deps deps-dev docs lint format install install-built uninstall clean help check-asan \
   check-valgrind objects FORCE
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -103,20 +103,19 @@ include kernels/build.mk
 
 # --- the launcher --------------------------------------------------------------------------------
 
-# $(1): from the launcher's own folder to the one that holds lua/ and recipes/; $(2): to the library.
+# $(1): the folder that holds lua/, recipes/ and build/.
 define launcher
 #!/bin/sh
 # Made by make. Runs tinykg from wherever this file really is; TINYKG_LIB names another library.
 self=$$(readlink -f "$$0") || exit 1
 here=$$(dirname "$$self")
-TINYKG_HOME=$$here$(1)
-TINYKG_LIB=$${TINYKG_LIB:-$(2)}
+TINYKG_HOME=$(1)
+TINYKG_LIB=$${TINYKG_LIB:-$$TINYKG_HOME/build/libtinykg.so}
 LUA_PATH="$$TINYKG_HOME/lua/?.lua;$$TINYKG_HOME/lua/?/init.lua;$${LUA_PATH:-;}"
 export TINYKG_HOME TINYKG_LIB LUA_PATH
 exec "$${LUAJIT:-luajit}" "$$TINYKG_HOME/lua/tinykg/cli/main.lua" "$$@"
 endef
-export LAUNCHER_HERE := $(call launcher,,$$here/build/libtinykg.so)
-export LAUNCHER_INSTALLED := $(call launcher,/../lib/tinykg,$$here/../lib/libtinykg.so)
+export LAUNCHER_HERE := $(call launcher,$$here)
 
 tinykg: FORCE
 	@printf '%s\n' "$$LAUNCHER_HERE" | cmp -s - $@ || \
@@ -196,40 +195,94 @@ lint:
 	@CPPFLAGS='$(filter-out -Werror,$(BASE_FLAGS))' ISA='$(firstword $(ISAS))' NVCC='$(NVCC)' tests/tools/lint.sh
 
 format:
-	clang-format -i $(wildcard engine/*.[ch] engine/cpu/*.[ch] tests/emu/*.h tests/emu/*.cpp)
+	clang-format -i $(wildcard engine/*.[ch] engine/cpu/*.[ch] engine/example/*.c tests/emu/*.h tests/emu/*.cpp)
 	for f in kernels/*.cu kernels/*.cuh kernels/*.h tests/emu/*.cu tests/bench/*.cpp; do \
 	  clang-format --assume-filename=x.cpp <$$f >$$f.new && mv $$f.new $$f; done
 
+# The reference below the head of lua/README.md, out of the comments in lua/; the manual page, out of
+# the commands' --help.
+docs: build
+	@./tinykg tests/tools/manual.lua && ./tinykg tests/tools/manpage.lua
+
 # --- installing ----------------------------------------------------------------------------------
 
-# The Lua part keeps the layout of the repository, below lib/tinykg, so that modules find each other,
-# the header and the recipes as they do here. `require 'tinykg'` from a plain luajit goes through a
-# file of three lines on its default path.
-define lua_shim
-local home = '$(PREFIX)/lib/tinykg'
-package.path = home .. '/lua/?.lua;' .. home .. '/lua/?/init.lua;' .. package.path
-return assert(loadfile(home .. '/lua/tinykg/init.lua'))(...)
-endef
-export LUA_SHIM := $(lua_shim)
-HOME_DIR := $(DESTDIR)$(PREFIX)/lib/tinykg
+# Packagers set what they need: PREFIX, DESTDIR, and each folder by itself.
+VERSION = $(shell sed -n 's/.*tkg_version(void) { return "\(.*\)"; }/\1/p' $(ROOT)/engine/engine.c)
+BINDIR  ?= $(PREFIX)/bin
+LIBDIR  ?= $(PREFIX)/lib
+INCDIR  ?= $(PREFIX)/include
+MANDIR  ?= $(PREFIX)/share/man
+LUADIR  ?= $(PREFIX)/share/lua/5.1
+# The Lua part keeps the layout of the repository, below one folder, so that modules find each other,
+# the headers and the recipes as they do here.
+HOMEDIR ?= $(LIBDIR)/tinykg
 
-# What lua/tinykg/lib.lua reads declarations from.
-FFI_HEADERS := engine/tinykg.h engine/table.h engine/csr.h engine/graph.h engine/metrics.h
+# The public headers: the whole C API (ops.def, the list of ops, goes with them). lua/tinykg/lib.lua
+# reads its declarations from them.
+HEADERS := engine/tinykg.h engine/table.h engine/csr.h engine/graph.h engine/metrics.h
+
+# A tree that was moved as a whole, or lies below a DESTDIR, is found from the file that is run or
+# loaded; where folders were chosen one by one, by their names.
+install-built: export LAUNCHER_INSTALLED = $(call launcher,$$here/../lib/tinykg$(or_homedir))
+define or_homedir
+
+[ -d "$$TINYKG_HOME" ] || TINYKG_HOME='$(HOMEDIR)'
+endef
+
+# `require 'tinykg'` from a plain luajit, on its default path.
+define lua_shim
+local here = debug.getinfo(1, 'S').source:match('^@(.*)/share/lua/5%.1/tinykg%.lua$$')
+local home = here and here .. '/lib/tinykg'
+local init = home and loadfile(home .. '/lua/tinykg/init.lua')
+if not init then
+  home = '$(HOMEDIR)'
+  init = assert(loadfile(home .. '/lua/tinykg/init.lua'))
+end
+package.path = home .. '/lua/?.lua;' .. home .. '/lua/?/init.lua;' .. package.path
+return init(...)
+endef
+install-built: export LUA_SHIM = $(lua_shim)
+
+define pkg_config
+prefix=$(PREFIX)
+includedir=$(INCDIR)
+libdir=$(LIBDIR)
+
+Name: tinykg
+Description: Training engine for knowledge-graph recommenders
+Version: $(VERSION)
+Cflags: -I$${includedir}
+Libs: -L$${libdir} -ltinykg
+endef
+install-built: export PKG_CONFIG_FILE = $(pkg_config)
 
 install: build
-	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/include' \
-	  '$(DESTDIR)$(PREFIX)/share/lua/5.1' '$(HOME_DIR)/build' '$(HOME_DIR)/engine'
-	install -m 755 $(LIB) '$(DESTDIR)$(PREFIX)/lib/libtinykg.so'
-	ln -sf ../../libtinykg.so '$(HOME_DIR)/build/libtinykg.so'
-	install -m 644 engine/tinykg.h '$(DESTDIR)$(PREFIX)/include/tinykg.h'
-	install -m 644 $(FFI_HEADERS) '$(HOME_DIR)/engine'
-	for lib in $(wildcard $(BUILD)/libtinykg_cuda.so); do \
-	  install -m 755 $$lib '$(DESTDIR)$(PREFIX)/lib'; done
-	rm -rf '$(HOME_DIR)/lua' '$(HOME_DIR)/recipes'
-	find lua $(wildcard recipes) -name '*.lua' -exec install -D -m 644 '{}' '$(HOME_DIR)/{}' ';'
-	printf '%s\n' "$$LUA_SHIM" >'$(DESTDIR)$(PREFIX)/share/lua/5.1/tinykg.lua'
-	printf '%s\n' "$$LAUNCHER_INSTALLED" >'$(DESTDIR)$(PREFIX)/bin/tinykg'
-	chmod 755 '$(DESTDIR)$(PREFIX)/bin/tinykg'
+	@$(MAKE) install-built
+
+# What `make install` does once the engine is there.
+TO = $(DESTDIR)$(HOMEDIR)
+install-built:
+	install -d '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(LIBDIR)/pkgconfig' '$(DESTDIR)$(INCDIR)/tinykg' \
+	  '$(DESTDIR)$(MANDIR)/man1' '$(DESTDIR)$(LUADIR)' '$(TO)/build' '$(TO)/engine'
+	for lib in $(LIB) $(wildcard $(BUILD)/libtinykg_cuda.so); do name=$${lib##*/}; \
+	  install -m 755 $$lib '$(DESTDIR)$(LIBDIR)' && \
+	  ln -srf '$(DESTDIR)$(LIBDIR)'/$$name '$(TO)/build'/$$name || exit 1; done
+	install -m 644 $(HEADERS) engine/ops.def '$(DESTDIR)$(INCDIR)/tinykg'
+	install -m 644 $(HEADERS) '$(TO)/engine'
+	rm -rf '$(TO)/lua' '$(TO)/recipes'
+	find lua recipes -name '*.lua' -exec install -D -m 644 '{}' '$(TO)/{}' ';'
+	install -m 644 tinykg.1 '$(DESTDIR)$(MANDIR)/man1'
+	printf '%s\n' "$$PKG_CONFIG_FILE" >'$(DESTDIR)$(LIBDIR)/pkgconfig/tinykg.pc'
+	printf '%s\n' "$$LUA_SHIM" >'$(DESTDIR)$(LUADIR)/tinykg.lua'
+	printf '%s\n' "$$LAUNCHER_INSTALLED" >'$(DESTDIR)$(BINDIR)/tinykg'
+	chmod 755 '$(DESTDIR)$(BINDIR)/tinykg'
+
+# Takes away what install put there, with the same PREFIX, DESTDIR and folders.
+uninstall:
+	rm -f '$(DESTDIR)$(BINDIR)/tinykg' '$(DESTDIR)$(LUADIR)/tinykg.lua' \
+	  '$(DESTDIR)$(LIBDIR)/libtinykg.so' '$(DESTDIR)$(LIBDIR)/libtinykg_cuda.so' \
+	  '$(DESTDIR)$(LIBDIR)/pkgconfig/tinykg.pc' '$(DESTDIR)$(MANDIR)/man1/tinykg.1'
+	rm -rf '$(TO)' '$(DESTDIR)$(INCDIR)/tinykg'
 
 clean:
 	rm -rf '$(BUILD)' tinykg
@@ -246,10 +299,11 @@ make bench-gpu       kernels, steps and memory of a real GPU, with PyTorch besid
 make check-emu       the GPU kernels on the CPU; check-emu-asan, check-emu-tsan: under sanitizers
 make bench           speed on this machine, as ratios
 make lint            formatting, clang-tidy, cppcheck, luacheck, sizes, kernels that spill registers
+make docs            write the reference in lua/README.md and the manual page tinykg.1
 make format          let clang-format lay out the engine
 make check-asan      the tests under AddressSanitizer and UndefinedBehaviorSanitizer
 make check-valgrind  the tests under valgrind
-make install         into PREFIX (/usr/local) below DESTDIR (empty)
+make install         into PREFIX (/usr/local) below DESTDIR (empty); make uninstall takes it away
 make clean           remove what was built
 
 Variables: CC=clang  CFLAGS=-g  BUILD=build  CBLAS=-lopenblas  LUAJIT=luajit  V=1

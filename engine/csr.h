@@ -5,6 +5,10 @@
 
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* ffi:begin */
 /* Sorts n pairs by row, and by column inside a row. offsets has rows_total + 1 entries: row r is
  * sorted_cols[offsets[r] .. offsets[r + 1]). order (or NULL) receives the source position of each
@@ -25,5 +29,9 @@ int tkg_csr_contains(const int32_t *offsets, const int32_t *sorted_cols, int32_t
 int tkg_triples_unique(int64_t n, int32_t *heads, int32_t *relations, int32_t *tails,
                        int64_t *kept);
 /* ffi:end */
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

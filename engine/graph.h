@@ -11,6 +11,10 @@
 
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* ffi:begin */
 enum {
   TKG_GRAPH_BACKWARD = 1,  /* of an op, not of a layout: from heads to tails */
@@ -32,6 +36,10 @@ int tkg_graph_pack(int64_t n, int64_t m, int64_t e, const int32_t *heads, const 
                    const int32_t *tails, int64_t layout, int32_t *packed, int64_t *found,
                    int32_t *place);
 /* ffi:end */
+
+#ifdef __cplusplus
+}
+#endif
 
 /* One orientation: n rows that sum over edges, m rows that edges lead to. */
 typedef struct tkg_graph {

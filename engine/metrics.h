@@ -7,6 +7,10 @@
 
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* ffi:begin */
 
 /* Columns of `sums` in tkg_metrics_ranking. For one user with T test items, a list cut at k that
@@ -59,5 +63,9 @@ int tkg_metrics_ranking(const int32_t *top, int64_t rows, int k_max, const int32
                         const int32_t *test_offsets, const int32_t *test_items, const int32_t *ks,
                         int n_ks, double *sums, int64_t *counted);
 /* ffi:end */
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

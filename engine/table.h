@@ -5,6 +5,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* ffi:begin */
 typedef struct tkg_names tkg_names;
 typedef struct tkg_table tkg_table;
@@ -55,5 +59,9 @@ double tkg_table_line(const tkg_table *table, int64_t row);
 /* The file really read (path, path.gz or path.xz). */
 const char *tkg_table_path(const tkg_table *table);
 /* ffi:end */
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -17,6 +17,10 @@
 
 #define TKG_ABI 1
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* ffi:begin */
 typedef struct tkg_engine tkg_engine;
 typedef struct tkg_tensor tkg_tensor;
@@ -48,6 +52,12 @@ const char *tkg_engine_precision(const tkg_engine *engine);
  * 1). The results are the same bits. */
 void tkg_engine_set_replay(tkg_engine *engine, int on);
 int tkg_engine_replay(const tkg_engine *engine);
+/* Gives back the memory that steps share; the next one takes what it needs. For when the largest
+ * are over, and other memory is about to be taken. */
+void tkg_engine_trim(tkg_engine *engine);
+/* Dry steps are planned and their memory is booked as if they ran, but nothing is computed and no
+ * memory taken for it: results are zeros. Each call begins with the books as before the first. */
+void tkg_engine_set_dry(tkg_engine *engine, int on);
 
 /* Bytes by kind: parameter gradient optimizer kept_exact kept_quantized transient graph data.
  * `peak` of kind -1 is the largest sum seen since the last reset. */
@@ -102,6 +112,7 @@ int tkg_tape_create(tkg_engine *engine, tkg_tape **out);
 void tkg_tape_release(tkg_tape *tape);
 void tkg_tape_begin(tkg_tape *tape); /* empties it; values recorded before are over */
 int tkg_tape_length(const tkg_tape *tape);
+/* Ops by name, their inputs and attributes: ops.def, which lies beside this header. */
 int tkg_op_code(const char *name); /* -1 when there is none */
 int tkg_op_count(void);
 const char *tkg_op_name(int op);
@@ -161,5 +172,9 @@ typedef struct tkg_kept {
 int tkg_step_kept(const tkg_step *step, int index, tkg_kept *out);
 int64_t tkg_step_print(const tkg_step *step, char *text, int64_t size);
 /* ffi:end */
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -74,7 +74,7 @@ end
 ---       end,
 ---       backward = function(ctx, dy) return dy * (ctx.s + ctx.x * ctx.s * (1 - ctx.s)) end,
 ---     }
----     local y = swish(x)
+---     local y = swish(tk.randn(3))
 ---
 --- forward(ctx, ...) is called with what the op is called with and returns one f32 tensor. `ctx`
 --- is an empty table, new for each call, to hand anything over to backward. backward(ctx, dy) is

@@ -319,15 +319,22 @@ end
 --- Loads the data set of a folder; its format is recognised by its files. Raises a message that
 -- names the file, and the line where there is one.
 --
--- Options: format ('kgat', 'kgcn', 'recbole', 'plain'); seed (0) of everything drawn here;
--- task ('ranking' takes only the positives of labelled data, 'ctr' draws a negative for each
--- positive of other data); rating_threshold (lower ratings are dropped); kcore (n, or { user =,
--- item = }: users and items with fewer positives are dropped, again and again); split ('ratio',
--- 'ratio_global', 'leave_one_out', 'time', 'time_global') and ratios for sets without a given
--- split, or instead of the one that plain and RecBole files may name; order ('given', or 'degree':
--- numbers by falling degree, for speed where the given ones are far from it: random ids cost sums
--- over a graph twice the time); valid_ratio (0.1) of train for validation where only train and test
--- are given; columns (see tinykg.data.plain).
+-- Options, as `--data-set name=value` on the command line:
+--   format            'kgat', 'kgcn', 'recbole' or 'plain'
+--   columns           of plain tables, {user = 'reader', item = 3}: by name, or by number from 1
+--   rating_threshold  lower ratings are dropped
+--   task              'ranking' takes only the positives of labelled data, 'ctr' draws a negative
+--                     for each positive of other data
+--   kcore             n, or {user =, item =}: users and items with fewer positives are dropped,
+--                     again and again
+--   split             'ratio' (of each user's), 'ratio_global', 'leave_one_out', 'time' (each
+--                     user's last) or 'time_global', for sets without a given split, or instead
+--                     of the one that plain and RecBole files may name
+--   ratios            {0.8, 0.1, 0.1}: train, valid, test
+--   valid_ratio       of train for validation where only train and test are given: 0.1
+--   order             'given', or 'degree': numbers by falling degree, for speed where the given
+--                     ones are far from it (random ids cost sums over a graph twice the time)
+--   seed              of everything drawn here: 0
 ---@param dir string
 ---@param options table?
 ---@return tinykg.Data

@@ -141,4 +141,28 @@ function docs.of_file(path)
   return doc.text
 end
 
+--- The fields that a class declares in a file, by its tags: a list of {name, optional, type, text}.
+---@param path string ---@param class string as after its tag `class`
+function docs.fields(path, class)
+  local list, inside, last = {}, false, nil
+  for _, line in ipairs(lines_of(path) or {}) do
+    local body = line:match('^%-%-%-(.*)')
+    if not body then inside = false end
+    if body and body:match('^@class ([%w_.]+)') == class then
+      inside = true
+    elseif inside and body:find('^  ') and last then
+      last.text = (last.text and last.text .. ' ' or '') .. body:match('^%s*(.-)%s*$')
+    elseif inside then
+      for field in (body .. '---@'):gmatch('@field (.-)%s*%-%-%-%f[@]') do
+        local name, optional, after = field:match('^([%w_]+)(%??)%s*(.*)$')
+        local type_name, text = split_type(after)
+        if type_name:find('%?$') then type_name, optional = type_name:sub(1, -2), '?' end
+        last = {name = name, optional = optional == '?', type = type_name, text = text}
+        list[#list + 1] = last
+      end
+    end
+  end
+  return list
+end
+
 return docs

@@ -16,10 +16,10 @@ local BACKWARD = C.TKG_GRAPH_BACKWARD
 
 ---@class Graph
 ---@field nodes integer heads (and tails, unless the graph is from one kind of node to another)
----@field tail_nodes integer
+---@field tail_nodes integer tails, where they are nodes of another kind; else as many as nodes
 ---@field relations integer? relation ids, inverses and loops included; an isolated node's sampled
 ---  neighbour is itself by relation id `relations`, so tables for them need `relations + 1` rows
----@field edges integer
+---@field edges integer with inverses and loops
 ---@field of string? of a graph of a data set: 'kg', 'interactions' or 'both'
 ---@field first_user integer? the node of user 0, in a graph of a data set with users
 ---@field weights Tensor? [edges]: constants or values that aggregate multiplies with
@@ -72,7 +72,7 @@ function Graph:heads()
   return self.shared.heads
 end
 
---- The edges in the graph's order, as FFI arrays: {n, heads, relations, tails}.
+--- The edges in the graph's order, as FFI arrays: {n, heads, relations, tails}. ---@return table
 function Graph:triples()
   local n, _, e = sizes(self)
   local packed = self.packed:values()
@@ -183,10 +183,20 @@ end
 
 --- out[h] = reduce over edges (h, r, t) of weight * message(x[t], relation[r]); 0 where h has none.
 --- Nothing is made or kept an edge and column.
+---
+---   reduce    'sum' (default), 'mean' or 'max' (of copies without weights)
+---   message   'copy' (default), 'mul' (default with relation), 'add' or 'sub' (x - relation)
+---   relation  [relations, d]: a vector for each relation id
+---   weight    [edges], with 'copy' and 'mul'; multiplied with the graph's own
+---
+--- An example:
+---
+---   local g = tk.graph{head = {0, 0}, tail = {1, 2}, nodes = 3}
+---   local x = tk.tensor{{1}, {2}, {4}}
+---   print(g:aggregate(x):totable()[1][1])                      --> 6
+---   print(g:aggregate(x, {reduce = 'mean'}):totable()[1][1])   --> 3
 ---@param x Tensor [tail nodes, d]
 ---@param o? {reduce: string, message: string, relation: Tensor, weight: Tensor}
----  reduce 'sum' (default), 'mean' or 'max'; message 'copy' (default; 'mul' with relation), 'mul',
----  'add' or 'sub' (x - relation); relation [relations, d]; weight [edges]
 ---@return Tensor [heads, d]
 function Graph:aggregate(x, o)
   session.options('aggregate', o, 'reduce message relation weight')
@@ -229,13 +239,14 @@ function Graph:softmax(scores) return op(self, 'edge_softmax', scores) end
 
 -- ---- other graphs of the same edges ----
 
---- Tails and heads exchanged; shares the memory. Edge values keep their order.
+--- Tails and heads exchanged; shares the memory. Edge values keep their order. ---@return Graph
 function Graph:transpose()
   return copy(self, {layout = bit.bxor(self.layout, BACKWARD), nodes = self.tail_nodes,
                      tail_nodes = self.nodes})
 end
 
---- With edge weights that aggregate multiplies with. ---@param weights Tensor [edges]
+--- With edge weights that aggregate multiplies with.
+---@param weights Tensor [edges] ---@return Graph sharing the memory
 function Graph:weighted(weights) return copy(self, {weights = weights}) end
 
 --- 1 / (edges of its head by its relation) of each edge, into weights.
@@ -256,7 +267,7 @@ local NORMALIZED = {row = true, symmetric = true, relation = true}
 --- With weights 1 / degree of the head ('row'); 1 / sqrt(degree of head x degree of tail)
 --- ('symmetric': Kipf & Welling 2017, without the self loops); 1 / edges of the head by the same
 --- relation ('relation': KGAT's before its first attention).
----@param kind string 'row', 'symmetric' or 'relation'
+---@param kind string 'row', 'symmetric' or 'relation' ---@return Graph sharing the memory
 function Graph:normalized(kind)
   if not NORMALIZED[kind] then
     fail("normalized: '%s' is not row, symmetric or relation", tostring(kind))
@@ -276,7 +287,7 @@ end
 
 --- In a step: this graph with edges dropped at random, each with probability p, the others' weights
 --- divided by 1 - p. Means are over the edges that are left. Drawn again for backward, not kept.
----@param p number 0 <= p < 1
+---@param p number 0 <= p < 1 ---@return Graph sharing the memory
 function Graph:dropout(p)
   if p == 0 then return self end
   local left = ops.full(1, self.edges):dropout(p)
@@ -285,7 +296,7 @@ end
 
 --- In a step: this graph without the edges that lead to nodes dropped at random, weights of the
 --- others divided by 1 - p (node dropout: Berg et al. 2017, NGCF).
----@param p number 0 <= p < 1
+---@param p number 0 <= p < 1 ---@return Graph sharing the memory
 function Graph:node_dropout(p)
   if p == 0 then return self end
   local left = ops.full(1, self.tail_nodes):dropout(p):gather(self:tails())
@@ -297,7 +308,7 @@ end
 --- `k` neighbours of each node of `ids`: distinct where a node has at least k; where it has fewer,
 --- each equally often, up to one (KGCN's code draws with replacement and misses some); the node
 --- itself by relation id `relations` where it has none.
----@param ids Tensor int32 [n]
+---@param ids Tensor int32 [n] ---@param k integer
 ---@return Tensor tails int32 [n, k], Tensor relations int32 [n, k]
 function Graph:sample(ids, k)
   if not tensor.is(ids) then fail('sample: ids are a %s, expected a tensor', type(ids)) end
@@ -357,6 +368,7 @@ local Info = {__tostring = function(i)
 end}
 
 --- Counts and degrees of heads: {nodes, relations, edges, isolated, mean_degree, max_degree}.
+--- Printed, it is a line. ---@return table
 function Graph:info()
   local heads, tails, e = sizes(self)
   local offsets = self.packed:values()
@@ -415,6 +427,10 @@ end
 ---               kept in few bits where they meet their neighbours' (engine/noise.c)
 ---   one_way     no gradient to what is aggregated, and half the memory
 --- Edges that are given twice count twice; self loops and nodes without edges are fine.
+---
+---   local g = tk.graph{head = {0, 0, 1}, relation = {0, 1, 0}, tail = {1, 2, 2}, nodes = 3,
+---                      relations = 2}
+---   print(g)  --> graph: 3 nodes, 2 relations, 3 edges; degree mean 1.0 max 2, 1 isolated
 ---@return Graph
 function make(o, more)
   if type(o) ~= 'table' then

@@ -26,9 +26,11 @@ local tk = {
 -- ---- making tensors ----
 
 
---- f32 zeros of the given shape. ---@return Tensor
+--- f32 zeros of a shape of up to 4 dimensions, given as numbers or as one list; without any, a
+--- single number. ---@param ... integer|integer[] the shape ---@return Tensor
 function tk.zeros(...) return tensor.create(tensor.F32, tensor.shape(...)) end
---- f32 `value` everywhere. ---@return Tensor
+--- f32 `value` everywhere.
+---@param value number ---@param ... integer|integer[] the shape ---@return Tensor
 function tk.full(value, ...)
   if type(value) ~= 'number' then
     fail('full: the value is a %s, expected a number', type(value))
@@ -37,17 +39,20 @@ function tk.full(value, ...)
   check(C.tkg_tensor_fill(t.kept, value))
   return t
 end
---- f32 ones. ---@return Tensor
+--- f32 ones. ---@param ... integer|integer[] the shape ---@return Tensor
 function tk.ones(...) return tk.full(1, ...) end
 
---- Standard normal. ---@return Tensor
+--- Standard normal, drawn from the session's seed (tk.seed) by Philox (Salmon et al. 2011): the
+--- same numbers for any number of threads.
+---@param ... integer|integer[] the shape ---@return Tensor f32
 function tk.randn(...)
   local t = tk.zeros(...)
   check(C.tkg_tensor_normal(t.kept, 0, 1, session.stream()))
   return t
 end
 
---- Uniform in [0, 1). ---@return Tensor
+--- Uniform in [0, 1), drawn as randn's numbers are.
+---@param ... integer|integer[] the shape ---@return Tensor f32
 function tk.rand(...)
   local t = tk.zeros(...)
   check(C.tkg_tensor_uniform(t.kept, 0, 1, session.stream()))
@@ -56,7 +61,14 @@ end
 
 -- ---- settings ----
 
---- Sets the seed of everything random from here on; returns it when called without.
+--- Sets the seed of everything random from here on (1 at first); returns it when called without.
+--- What is drawn afterwards is what a new session would draw.
+---
+---   tk.seed(7)
+---   local first = tk.rand(1):item()
+---   tk.seed(7)
+---   print(first == tk.rand(1):item())        --> true
+---@param seed? integer from 0 ---@return integer?
 function tk.seed(seed)
   if seed == nil then return session.seed end
   if type(seed) ~= 'number' or seed < 0 or seed % 1 ~= 0 then
@@ -67,8 +79,8 @@ end
 
 --- Sets the device: 'auto', 'cpu', 'cuda', 'cuda:N', or 'emu' (the GPU kernels on the CPU, for
 --- tests); tensors made before stay on theirs. Called without: its name, and why 'auto' took the
---- CPU.
----@return string? name, string? note
+--- CPU. Raises where the device does not work.
+---@param name? string ---@return string? name, string? note
 function tk.device(name)
   if name == nil then
     local note = ffi.string(C.tkg_engine_note(session.engine))
@@ -78,7 +90,8 @@ function tk.device(name)
   if not ok then fail('%s', tostring(message)) end
 end
 
---- Sets the number of threads (0: one a core); returns it when called without.
+--- Sets the number of threads (0: one a core); returns it when called without. Results do not
+--- depend on it. ---@param n? integer ---@return integer?
 function tk.threads(n)
   if n == nil then return C.tkg_engine_threads(session.engine) end
   if type(n) ~= 'number' or n % 1 ~= 0 then
@@ -129,6 +142,8 @@ end}
 
 --- Live and peak bytes by kind, and their totals: {live = {...}, peak = {...}}. On a GPU also
 --- `device`: bytes held (taken from it), used (of those), peak (most used), free and total (of it).
+--- Kinds: parameter gradient optimizer kept_exact kept_quantized transient graph data. Printed, it
+--- is a line a kind. ---@return {live: table<string, number>, peak: table<string, number>}
 function tk.memory()
   local out = setmetatable({live = {}, peak = {}}, memory_table)
   for k = 0, C.tkg_memory_kinds() - 1 do

@@ -14,7 +14,10 @@ end
 local function shape(t) return '[' .. table.concat(t:size(), ', ') .. ']' end
 
 --- Bayesian personalised ranking (Rendle et al. 2009): mean of -log sigmoid(pos - neg).
+---
+---   print(('%.4f'):format(tk.loss.bpr(tk.ones(4), tk.ones(4)):item()))     --> 0.6931
 ---@param positive Tensor scores ---@param negative Tensor scores; [n, k] beside [n, 1] for k each
+---@return Tensor a number
 function loss.bpr(positive, negative)
   check('bpr', 'positive scores', positive)
   check('bpr', 'negative scores', negative)
@@ -27,7 +30,8 @@ function loss.bpr(positive, negative)
 end
 
 --- Binary cross-entropy of logits, stable: mean of softplus(x) - x y.
----@param labels Tensor f32, same shape
+---@param logits Tensor ---@param labels Tensor f32, 0 or 1, of the same shape
+---@return Tensor a number
 function loss.bce(logits, labels)
   check('bce', 'logits', logits)
   check('bce', 'labels', labels)
@@ -41,7 +45,8 @@ end
 --- What recommenders train on: pairwise ranking of known items above drawn ones; on labelled data
 --- (`labels`), cross-entropy. Scores are dot products of the rows.
 ---@param u Tensor users' rows [n, d] ---@param i Tensor items' [n, d]
----@param j? Tensor drawn items' [n k, d] ---@param labels? Tensor [n]
+---@param j? Tensor drawn items' [n k, d] ---@param labels? Tensor f32 [n]
+---@return Tensor a number
 function loss.interactions(u, i, j, labels)
   if labels then return loss.bce(ops.dot(u, i), labels) end
   check('interactions', 'rows of drawn items', j)
@@ -49,7 +54,8 @@ function loss.interactions(u, i, j, labels)
   return loss.bpr(ops.dot(u, i):reshape(-1, 1), ops.mix_dot(u, j, k))
 end
 
---- Half the sum of squares of one or several tensors (nil ones are skipped).
+--- Half the sum of squares of one or several tensors (nil ones are skipped); a sum, no mean.
+---@param ... Tensor? ---@return Tensor a number
 function loss.l2(...)
   local sum
   for k = 1, select('#', ...) do
@@ -63,7 +69,8 @@ function loss.l2(...)
   return sum * 0.5
 end
 
---- Softmax cross-entropy. ---@param logits Tensor [n, classes] ---@param ids Tensor int32 [n]
+--- Softmax cross-entropy: mean of -log softmax(logits)[id].
+---@param logits Tensor [n, classes] ---@param ids Tensor int32 [n] ---@return Tensor a number
 function loss.softmax(logits, ids)
   check('softmax', 'logits', logits)
   check('softmax', 'ids', ids)

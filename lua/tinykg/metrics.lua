@@ -102,6 +102,8 @@ end
 
 --- Area under the ROC curve, a tie between the classes counting one half.
 -- Any increasing function of the score gives the same value: logits and probabilities both do.
+--
+--   print(tk.metrics.auc({0.1, 0.8, 0.4}, {0, 1, 0}))      --> 1
 ---@param scores table|ffi.cdata* numbers: Lua table, float array, or an object with :totable()
 ---@param labels table|ffi.cdata* as many labels, 0 or 1
 ---@param n? integer how many, needed only for FFI pointers

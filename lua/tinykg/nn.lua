@@ -10,7 +10,14 @@ local Module = {}
 Module.__index = Module
 nn.Module = Module
 
---- A new module class; its instances are called like functions.
+--- A new module class; its instances (setmetatable({...}, class)) have the methods of modules and
+--- are called like functions, which calls their `forward`.
+---
+---   local Twice = tk.nn.class('Twice')
+---   function Twice:forward(x) return self.inner(x) * 2 end
+---   print(setmetatable({inner = tk.nn.Linear(3, 2)}, Twice))
+---       --> Twice(inner.bias 2, inner.weight 2x3)
+---@param name string ---@return table class
 function nn.class(name)
   local class = setmetatable({name = name}, {__index = Module})
   class.__index = class
@@ -24,6 +31,7 @@ end
 
 --- Uniform in +-sqrt(6 / (rows + cols)) (Glorot & Bengio 2010), as a kept tensor [rows, cols]. With
 --- three numbers: a stack [n, rows, cols] in +-sqrt(6 / (n (rows + cols))), as TensorFlow counts.
+---@param ... integer|integer[] the shape ---@return Tensor
 function nn.xavier(...)
   local shape = tensor.shape(...)
   local rank = #shape
@@ -59,7 +67,8 @@ local function collect(self, prefix, out, seen)
   return out
 end
 
---- Parameters of this module and those inside, as {name, tensor}, in a fixed order.
+--- Parameters of this module and those inside, as {name, tensor}, in a fixed order. Names are the
+--- fields that lead there, 'layers.1.weight'. ---@return {name: string, tensor: Tensor}[]
 function Module:named_parameters() return collect(self, '', {}, {[self] = true}) end
 
 --- Parameters of this module and those inside, in a fixed order. ---@return Tensor[]
@@ -70,6 +79,7 @@ function Module:parameters()
 end
 
 --- Parameters by name, for tk.save. The tensors are shared, not copied.
+---@return table<string, Tensor>
 function Module:state()
   local state = {}
   for _, p in ipairs(self:named_parameters()) do state[p.name] = p.tensor end
@@ -86,9 +96,10 @@ local function set_mode(self, training, seen)
   end
 end
 
---- Dropout is on. Returns the module.
+--- Training: dropout is on, here and in all modules inside (field `training`).
+---@return Module self
 function Module:train() set_mode(self, true, {[self] = true}) return self end
---- Dropout is off. Returns the module.
+--- Evaluation: dropout is off, here and in all modules inside. ---@return Module self
 function Module:eval() set_mode(self, false, {[self] = true}) return self end
 
 --- One line for print: its name and its parameters with their shapes.
@@ -102,7 +113,8 @@ end
 
 -- ---- layers ----
 
---- An option such as '64,32,16' as a list of numbers.
+--- An option such as '64,32,16' as a list of whole numbers from 1.
+---@param text string|number ---@return integer[]
 function nn.sizes(text)
   local list = {}
   for size in (tostring(text) .. ','):gmatch('%s*([^,]*),') do
@@ -118,6 +130,8 @@ end
 local Linear = nn.class('nn.Linear')
 
 --- x W^T + b. W: Xavier, [outputs, inputs]; b: zeros, or uniform in +-1 / sqrt(inputs) (PyTorch).
+--- Takes [..., inputs], gives [..., outputs]. Parameters: weight, bias.
+---@param inputs integer ---@param outputs integer
 ---@param bias? boolean|string true (zeros) by default, false for none, or 'zeros', 'uniform'
 function nn.Linear(inputs, outputs, bias)
   tensor.shape(inputs, outputs)
@@ -149,8 +163,9 @@ end
 
 local Embedding = nn.class('nn.Embedding')
 
---- A table of `n` rows of `d`; called with ids it gathers rows. Xavier, or normal with the given
---- standard deviation. ---@param deviation? number
+--- A table of `n` rows of `d` (parameter `weight`); called with int32 ids [...] it gathers rows
+--- [..., d]. Xavier, or normal with the given standard deviation.
+---@param n integer ---@param d integer ---@param deviation? number
 function nn.Embedding(n, d, deviation)
   tensor.shape(n, d)
   local parameter, weight = require('tinykg.parameter'), nil
@@ -162,6 +177,8 @@ function nn.Embedding(n, d, deviation)
 end
 
 --- Reads rows first .. first + n - 1 (from 0) out of tensor `name` of a file, as a run leaves it.
+---@param path string ---@param name string ---@param first integer ---@param n integer
+---@return Module self
 function Embedding:load(path, name, first, n)
   local from = require('tinykg.store').load(path)[name]
   if not from or from:rank() ~= 2 or from:size(1) ~= n or from:size(2) ~= self.d then
@@ -177,7 +194,8 @@ function Embedding:describe() return string.format('nn.Embedding(%d, %d)', self.
 
 local Dropout = nn.class('nn.Dropout')
 
---- Dropout while training, nothing in eval(). ---@param p number
+--- Dropout while training, nothing in eval().
+---@param p number probability of a zero, 0 <= p < 1
 function nn.Dropout(p)
   if type(p) ~= 'number' or not (p >= 0 and p < 1) then
     session.fail('nn.Dropout: %s is not in [0, 1)', tostring(p))
@@ -189,7 +207,7 @@ function Dropout:describe() return string.format('nn.Dropout(%g)', self.p) end
 
 local Sequential = nn.class('nn.Sequential')
 
---- Modules (or functions) one behind the other.
+--- Modules (or functions) one behind the other. ---@param ... Module|fun(x: Tensor): Tensor
 function nn.Sequential(...) return setmetatable({...}, Sequential) end
 
 function Sequential:forward(x)

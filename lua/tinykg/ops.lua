@@ -66,25 +66,27 @@ function methods:tanh() return record('tanh', nil, self) end
 function methods:softplus() return record('softplus', nil, self) end
 --- e to the power of x. ---@return Tensor of the same shape
 function methods:exp() return record('exp', nil, self) end
---- Natural logarithm. ---@return Tensor of the same shape
+--- Natural logarithm; -inf or NaN outside of its domain. ---@return Tensor of the same shape
 function methods:log() return record('log', nil, self) end
 --- Square root. ---@return Tensor of the same shape
 function methods:sqrt() return record('sqrt', nil, self) end
 --- x * x ---@return Tensor of the same shape
 function methods:square() return record('square', nil, self) end
---- max(x, 0)
+--- max(x, 0). Backward reads the sign alone. ---@return Tensor of the same shape
 function methods:relu() return scalar('leaky_relu', 0, 0, self) end
---- x where x > 0, else slope * x. ---@param slope? number .01 by default
+--- x where x > 0, else slope * x. Backward reads the sign alone.
+---@param slope? number .01 by default ---@return Tensor of the same shape
 function methods:leaky_relu(slope) return scalar('leaky_relu', slope or 0.01, 0, self) end
---- |x|; its derivative at 0 is taken as -1
+--- |x|; its derivative at 0 is taken as -1. ---@return Tensor of the same shape
 function methods:abs() return scalar('leaky_relu', -1, 0, self) end
---- min(max(x, low), high)
+--- min(max(x, low), high); the gradient is 0 outside.
+---@param low? number ---@param high? number ---@return Tensor of the same shape
 function methods:clamp(low, high)
   return scalar('clamp', low or -math.huge, high or math.huge, self)
 end
 
 --- x / (1 - p) with probability 1 - p, else 0. Nothing is kept: the mask is drawn again.
----@param p number probability of a zero, 0 <= p < 1
+---@param p number probability of a zero, 0 <= p < 1 ---@return Tensor of the same shape
 function methods:dropout(p)
   if type(p) ~= 'number' or not (p >= 0 and p < 1) then
     fail('dropout: %s is not in [0, 1)', tostring(p))
@@ -116,17 +118,20 @@ local function reduce(x, dim)
   return record('sum', a, x)
 end
 
---- Sum over one dimension (from 1; negative from the last), or over all. ---@param dim? integer
+--- Sum over one dimension (from 1; negative from the last), or over all.
+---@param dim? integer ---@return Tensor without that dimension, or without any
 function methods:sum(dim) return reduce(self, dim) end
 
---- Mean over one dimension, or over all. ---@param dim? integer
+--- Mean over one dimension (from 1; negative from the last), or over all.
+---@param dim? integer ---@return Tensor without that dimension, or without any
 function methods:mean(dim)
   local n = dim and self:size(dim) or self:count()
   return affine(reduce(self, dim), 1 / n, 0)
 end
 
---- The largest along the last dimension (or the first, of a matrix).
----@return Tensor values, Tensor positions 0-based int32
+--- The largest of all, or along the last dimension (or the first, of a matrix). Of equals the
+--- first; the gradient goes to it alone.
+---@param dim? integer ---@return Tensor values, Tensor positions 0-based int32
 function methods:max(dim)
   local rank = self:rank()
   if not dim then
@@ -145,11 +150,15 @@ function methods:max(dim)
 end
 
 --- Row by row: the sum over the last dimension of a * b.
+---@param a Tensor [..., d] ---@param b Tensor of the same shape ---@return Tensor [...]
 function ops.dot(a, b) return record('dot', nil, a, b) end
 
 -- ---- matrices and layout ----
 
---- Matrix product. ---@param options? {transpose_a: boolean, transpose_b: boolean}
+--- Matrix product [n, k] x [k, m]. Without transpose_a the first may have more dimensions: its last
+--- counts as columns.
+---@param b Tensor a matrix ---@param options? {transpose_a: boolean, transpose_b: boolean}
+---@return Tensor [n, m]
 function methods:matmul(b, options)
   local a = attribute()
   if options then
@@ -159,15 +168,17 @@ function methods:matmul(b, options)
   return record('matmul', a, self, b)
 end
 
---- The same elements in another shape; one dimension may be -1.
+--- The same elements in another shape; one dimension may be -1. Without numbers: a tensor without
+--- dimensions. ---@param ... integer|integer[] the shape ---@return Tensor sharing the memory
 function methods:reshape(...)
   return record('reshape', set_shape(tensor.shape(...)), self)
 end
 
---- Rows and columns of a matrix exchanged.
+--- Rows and columns of a matrix exchanged. ---@return Tensor
 function methods:transpose() return record('transpose', nil, self) end
 
---- `count` entries of dimension `dim` from `first` (from 1).
+--- `count` entries of dimension `dim`, from entry `first` on, both counted from 1.
+---@param dim integer ---@param first integer ---@param count integer ---@return Tensor
 function methods:narrow(dim, first, count)
   local shape = self:size()
   if not shape[dim] then fail('narrow: dimension %s of a tensor with %d', tostring(dim), #shape) end
@@ -178,13 +189,16 @@ function methods:narrow(dim, first, count)
   return record('narrow', a, self)
 end
 
---- Rows first..last of the first dimension (from 1, both included).
+--- Entries first..last of the first dimension (from 1, both included).
+---@param first integer ---@param last integer ---@return Tensor
 function methods:rows(first, last) return self:narrow(1, first, last - first + 1) end
 
 local MOST = 6 -- inputs of one op
 
---- Tensors one behind the other along `dim`.
----@param list Tensor[]
+--- Tensors one behind the other along a dimension; the others must be equal.
+---
+---   print(table.concat(tk.cat({tk.ones(2, 3), tk.zeros(2, 1)}, 2):size(), ' x '))    --> 2 x 4
+---@param list Tensor[] ---@param dim? integer 1 by default ---@return Tensor
 function ops.cat(list, dim)
   if type(list) ~= 'table' or #list == 0 then fail('cat: expected a list of tensors') end
   if #list == 1 then return list[1] end
@@ -202,13 +216,17 @@ end
 
 -- ---- rows by id ----
 
---- Rows of a matrix (or elements of a vector) by 0-based ids; the ids' shape comes first.
+--- Rows of a matrix (or elements of a vector) by 0-based ids; the ids' shape comes first. An id
+--- that is no row raises when the step runs.
+---@param ids Tensor int32 [...] ---@return Tensor [..., d] of a matrix [n, d]
 function methods:gather(ids) return record('gather', nil, self, ids) end
 
---- x[b, ids[b, j]]: elements of each row by position, 0-based.
+--- x[b, ids[b, j]]: elements of each row of a matrix by position, 0-based.
+---@param ids Tensor int32 [b, j] ---@return Tensor [b, j]
 function methods:take(ids) return record('take', nil, self, ids) end
 
 --- The opposite of gather: adds row i of this to row ids[i] of a matrix with `n` rows of zeros.
+---@param ids Tensor int32, one a row ---@param n integer ---@return Tensor [n, d]
 function methods:scatter_add(ids, n)
   return record('scatter_add', set_shape{n, self:size(-1)}, self, ids)
 end
@@ -238,15 +256,18 @@ end
 
 -- ---- rows ----
 
---- Each row divided by its Euclidean norm. ---@param eps? number 1e-12, as PyTorch's normalize
+--- Each row, over the last dimension, divided by its Euclidean norm, or by eps where that is
+--- larger.
+---@param eps? number 1e-12, as PyTorch's normalize ---@return Tensor of the same shape
 function methods:normalize(eps)
   local a = attribute()
   a.f[0] = eps or 1e-12
   return record('normalize', a, self, record('row_norm', a, self))
 end
 --- exp(x) / sum of exp(x) over the last dimension, without overflow.
+---@return Tensor of the same shape
 function methods:softmax() return record('softmax', nil, self) end
---- Logarithm of the softmax over the last dimension.
+--- Logarithm of the softmax over the last dimension. ---@return Tensor of the same shape
 function methods:log_softmax() return record('log_softmax', nil, self) end
 
 -- ---- neighbourhoods ----
@@ -257,13 +278,16 @@ function methods:log_softmax() return record('log_softmax', nil, self) end
 function ops.edge_dot(u, r, ids) return record('edge_dot', nil, u, r, ids) end
 
 --- Sum over neighbours: out[i] = sum_k w[i, k] x[i k]. When x was gathered, the gathered rows are
---- never made. ---@param w Tensor [n, k] ---@param x Tensor [n k, d] ---@return Tensor [n, d]
+--- never made.
+---
+---   print(tk.mix(tk.tensor{{1, 2}}, tk.tensor{{1, 0}, {0, 1}}):totable()[1][2])      --> 2
+---@param w Tensor [n, k] ---@param x Tensor [n k, d] ---@return Tensor [n, d]
 function ops.mix(w, x) return record('mix', nil, w, x) end
 
 --- Row i of x times the matrix that ids[i] names: relations with matrices of their own (TransR,
 --- RippleNet). Rows are grouped by matrix; a matrix a row is never made.
 ---@param x Tensor [n, d] ---@param w Tensor [kinds, d, k], or [kinds, k, d] to be transposed
----@param ids Tensor int32 [n] ---@param options? {transpose: boolean}
+---@param ids Tensor int32 [n] ---@param options? {transpose: boolean} of the matrices
 ---@return Tensor [n, k]
 function ops.grouped_matmul(x, w, ids, options)
   local a = attribute()

@@ -59,7 +59,11 @@ local function check_fields(r)
   if not r.build then session.fail('recipe %s: it needs a function build', r.name) end
 end
 
---- Checks and completes a recipe. Misuse blames the recipe's line.
+--- Checks and completes a recipe: {name, build [, source, options, presets, optimizer]}. Misuse
+--- blames the recipe's line. What build gives and what a model may have: recipes/README.md.
+---@param r table options: a list of {'name', default, 'a line of help'}; presets: options by
+---  preset's name; build: fun(data, options): Module; optimizer: fun(options): Optimizer, else Adam
+---  with lr, l2
 ---@return Recipe
 local function new_recipe(r)
   if type(r) ~= 'table' then session.fail('recipe: expected a table, got a %s', type(r)) end
@@ -140,7 +144,7 @@ function Recipe:complete(given)
   return o
 end
 
---- What `tinykg run RECIPE --help` prints.
+--- What `tinykg run RECIPE --help` prints. ---@return string
 function Recipe:help()
   local lines = {self.name .. (self.source ~= '' and ': ' .. self.source or ''), '',
                  'Options (--set name=value):'}

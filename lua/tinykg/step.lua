@@ -54,15 +54,28 @@ end
 
 --- A step: forward, backward and update as one plan. Called with what `fn` takes, it returns the
 --- loss as a number, then what else `fn` returned, as tensors.
+---
+---   local w = tk.parameter(tk.zeros(2, 1))
+---   local step = tk.step(function(x, y) return (x:matmul(w) - y):square():mean() end,
+---                        {optimizer = tk.optim.sgd{lr = 0.5}})
+---   local x, y = tk.tensor{{1, 0}, {0, 1}}, tk.tensor{{1}, {3}}
+---   print(step(x, y))                                 --> 5
+---   for _ = 1, 50 do step(x, y) end
+---   print(('%.3f'):format(w:totable()[2][1]))         --> 3.000
+---
+--- Options:
+---   optimizer  one of tk.optim, applied by the step; without it gradients are left in .grad
+---   bits       how kept values are stored: 32 (exact, the default), 8, 4, 2 or 1
+---   rounding   'dither' (default), 'stochastic' (both unbiased) or 'nearest'
+---   small      values of at most so many bytes are kept exactly (4096)
+---   check      each value is looked at when it was computed: the first NaN or infinity stops the
+---              step with its recipe line, op and place, and no parameter is updated. The results
+---              are the same bits, in more memory and time
+---   rows       false: layers are computed whole where only some of their rows are gathered
+---   tiles      false: op after op, each over all rows
+---   save       false: whatever backward reads is kept, exactly
 ---@param fn fun(...): Tensor, ... records the loss
----@param options? {optimizer: Optimizer, bits: integer, rounding: string, small: integer,
----  check: boolean}
----  bits 32 (exact), 8, 4, 2 or 1; small: values of at most so many bytes are kept exactly (4096);
----  rows = false: layers are computed whole where only some of their rows are gathered;
----  tiles = false: op after op, each over all rows;
----  check = true: each value is looked at when it was computed, and the first NaN or infinity stops
----  the step with its recipe line, op and place; no parameter is updated then. The results are the
----  same bits, in more memory and time
+---@param options? table
 ---@return Step
 local function new_step(fn, options)
   options = options or {}
@@ -139,7 +152,8 @@ function Step.__call(self, ...)
   return loss[0], unpack(results, 3)
 end
 
---- Plans as a call would, runs nothing.
+--- Plans as a call would, runs nothing: figures and reports are there afterwards.
+---@param ... any what the function takes ---@return Step self
 function methods:plan(...)
   local results = record(self, ...)
   local asked, nodes = roots_of(self, results)
@@ -150,9 +164,12 @@ end
 
 --- A figure of the largest plan: reference_bytes stored_bytes exact_bytes arena_bytes kept_exact
 --- kept_quantized gradient transient nodes values; plans made, steps replayed (tk.replay).
+---@param name string ---@return number bytes or a count; -1 where there is no such figure
 function methods:figure(name) return C.tkg_step_figure(self.c, name) end
 
 --- What is kept for backward: a list of {where, op, rule, shape, bits, exact_bytes, kept_bytes}.
+--- `where` is the recipe's line, `rule` as of kept_as, or 'resident' (a parameter or an input).
+---@return table[]
 function methods:kept()
   local list, row = {}, ffi.new('tkg_kept')
   for i = 0, self:figure('values') - 1 do
@@ -168,7 +185,8 @@ function methods:kept()
   return list
 end
 
---- The same as text, one line a value, with totals.
+--- The same as text, one line a value, with totals beside an op-by-op FP32 tape's.
+---@return string
 function methods:report()
   if self:figure('nodes') < 0 then return 'step: not run yet' end
   local lines = {string.format('%-24s %-12s %-16s %-10s %12s %12s', 'recipe line', 'op', 'shape',
@@ -194,9 +212,9 @@ local function text_of(print_function, c)
   return ffi.string(buffer)
 end
 
---- The program after all passes, node by node in the order it runs.
+--- The program after all passes, node by node in the order it runs. ---@return string
 function methods:program() return text_of(C.tkg_step_print, self.c) end
---- The tape as recorded last.
+--- The tape as recorded last. ---@return string
 function methods:recorded() return text_of(C.tkg_tape_print, self.tape.c) end
 
 function Step.__tostring(self)
@@ -207,6 +225,7 @@ end
 
 --- Runs fn once, forward only, and returns its tensors computed. Plans are cached, so calling it
 --- again with other data of the same shapes is cheap. Inside a step it only calls fn.
+---@param fn fun(...): Tensor, ... ---@param ... any what fn takes ---@return Tensor ...
 local function no_grad(fn, ...)
   if type(fn) ~= 'function' then
     session.fail('no_grad: expected a function, got a %s', type(fn))
@@ -251,6 +270,10 @@ end
 --- Computes the gradients of all parameters this loss depends on; they are then in .grad, in place
 --- of what was there.
 --- Everything backward reads is kept exactly; use tk.step to train in little memory.
+---
+---   local w = tk.parameter(tk.tensor{1, 2, 3})
+---   w:square():sum():backward()
+---   print(w.grad:totable()[3])        --> 6
 function tensor.methods:backward()
   if self.kept then session.fail('backward: this value has been computed and forgotten how; ' ..
                                  'call backward before looking at it') end
@@ -270,7 +293,7 @@ function tensor.methods:backward()
 end
 
 --- Runs fn with kept activations of another width: for what is recorded inside.
----@param bits integer 32, 8, 4, 2 or 1
+---@param bits integer 32, 8, 4, 2 or 1 ---@param fn fun(): ... ---@return any what fn returns
 local function with_bits(bits, fn)
   if type(bits) ~= 'number' then session.fail('bits: %s is not a number', tostring(bits)) end
   if type(fn) ~= 'function' then session.fail('bits: expected a function, got a %s', type(fn)) end

@@ -110,6 +110,12 @@ end
 
 --- Saves a tensor (.npy) or tensors by name (.npz, .safetensors); the ending says which. The file
 --- is whole or not there, and an old one stays until the new one is.
+---
+---   local path = os.tmpname()
+---   tk.save(path .. '.npz', {w = tk.ones(2)})
+---   print(tk.load(path .. '.npz').w:sum():item())      --> 2
+---   os.remove(path)
+---   os.remove(path .. '.npz')
 ---@param path string
 ---@param what Tensor|table<string, Tensor>
 ---@param metadata? table<string, string> .safetensors only

@@ -184,7 +184,7 @@ local function dtype_of(t)
 end
 
 --- Shape as a list, or the length of dimension `dim` (from 1; negative from the last).
----@param dim? integer
+---@param dim? integer ---@return integer[]|integer
 function methods:size(dim)
   local rank = rank_of(self)
   if dim then
@@ -206,7 +206,8 @@ function methods:count() return size_of(self, -1) end
 --- Type of the numbers. ---@return string 'f32' or 'i32'
 function methods:dtype() return dtype_of(self) == I32 and 'i32' or 'f32' end
 
---- The numbers as an FFI array (a copy, row-major) and how many there are.
+--- The numbers as an FFI array (a copy, row-major) and how many there are. Computes a lazy value;
+--- one of a step that has not run raises.
 ---@return ffi.cdata* values, integer count
 function methods:values()
   local kept = realize(self)
@@ -217,6 +218,7 @@ function methods:values()
 end
 
 --- The numbers as nested Lua tables; a number for a tensor without dimensions.
+---@return table|number
 function methods:totable()
   local values = self:values()
   local shape, at = self:size(), -1
@@ -232,7 +234,7 @@ function methods:totable()
   return build(1)
 end
 
---- The one number of a tensor with one element.
+--- The one number of a tensor with one element; raises for others. ---@return number
 function methods:item()
   if self:count() ~= 1 then
     fail('item: a tensor of %d elements is not one number', self:count())
@@ -240,7 +242,10 @@ function methods:item()
   return (self:values())[0]
 end
 
---- Copies the numbers of a table or FFI array (row-major) into this kept tensor.
+--- Copies numbers, row-major, into this kept tensor.
+---@param from number[]|ffi.cdata* a flat list, or an FFI array of the tensor's type
+---@param first? integer the first element written, from 0 ---@param count? integer how many
+---@return Tensor self
 function methods:write(from, first, count)
   local kept = realize(self)
   count = count or (type(from) == 'table' and #from or C.tkg_tensor_size(kept, -1))
@@ -252,14 +257,14 @@ function methods:write(from, first, count)
 end
 
 --- Copies the numbers of another tensor, of the same type and count, into this kept one.
----@param from Tensor
+---@param from Tensor ---@return Tensor self
 function methods:copy(from)
   if not is_tensor(from) then fail('copy: expected a tensor, got a %s', type(from)) end
   check(C.tkg_tensor_copy(realize(self), realize(from)))
   return self
 end
 
---- A kept copy of its own.
+--- A copy with memory of its own, and no parameter. ---@return Tensor
 function methods:clone()
   local copy = tensor.zeros_like(self)
   local values, n = self:values()
@@ -267,7 +272,8 @@ function methods:clone()
   return copy
 end
 
---- Promotes a value of a step: it can be looked at when the step has run.
+--- Promotes a value of a step: it can be looked at when the step has run. Outside of steps it
+--- computes the value now. ---@return Tensor self
 function methods:keep()
   if self.kept then return self end
   check_generation(self)
@@ -279,7 +285,8 @@ function methods:keep()
   return self
 end
 
---- Gives the memory back now. The tensor must not be used afterwards.
+--- Gives the memory back now instead of when Lua finds out that nobody needs it. The tensor must
+--- not be used afterwards.
 function methods:free()
   if self.kept then
     ffi.gc(self.kept, nil)
@@ -291,7 +298,11 @@ function methods:free()
   end
 end
 
---- How this value is kept for backward: 'default', 'recompute', 'mask', 'exact', 'quantize'.
+--- How this value of a step is kept for backward: 'default' (the engine chooses), 'recompute' (made
+--- again where it can be), 'mask' (a bit an element, where only its sign is read), 'exact',
+--- 'quantize' (codes, unless gradients would be biased by that). Errors: an unknown rule; a kept
+--- tensor.
+---@param rule string ---@return Tensor self
 function methods:kept_as(rule)
   if self.kept then
     fail('kept_as: a parameter or input is resident; there is nothing to choose')
@@ -421,7 +432,12 @@ local function flatten(list)
   return shape, flat
 end
 
---- A kept f32 tensor from a number or nested tables.
+--- A kept f32 tensor from a number or nested tables whose rows are equally long; a tensor is
+--- copied.
+---
+---   local a = tk.tensor{{1, 2}, {3, 4}}
+---   print((a * a + 1):sum(2):totable()[1])       --> 7
+---@param list number|table|Tensor ---@return Tensor
 function tensor.from(list)
   if type(list) == 'number' then list = {list} end
   if is_tensor(list) then return list:clone() end
@@ -433,7 +449,12 @@ function tensor.from(list)
   return t:write(flat)
 end
 
---- A kept int32 tensor of ids from a table, or from an FFI int32 array and its length.
+--- A kept int32 tensor of ids from a table, nested for more dimensions, or from an FFI int32 array
+--- and its length. Ids count from 0, as rows of tables do.
+---
+---   local rows = tk.tensor{{1, 2}, {3, 4}, {5, 6}}
+---   print(rows:gather(tk.ids{2, 0}):totable()[1][1])    --> 5
+---@param list table|ffi.cdata* ---@param n? integer of an FFI array ---@return Tensor int32
 function tensor.ids(list, n)
   if is_tensor(list) then return list end
   if type(list) == 'cdata' then

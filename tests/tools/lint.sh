@@ -8,6 +8,7 @@ CPPFLAGS=${CPPFLAGS:--std=c17 -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE -Iengi
 ISA=${ISA:-sse2}
 MAX_FUNCTION=70 MAX_FILE=500
 core=(engine/*.c) cpu=(engine/cpu/*.c) headers=(engine/*.h engine/cpu/*.h)
+examples=(engine/example/*.c)
 cxx=(kernels/*.cu kernels/*.cuh kernels/*.h tests/emu/*.cu tests/emu/*.cpp tests/emu/*.h
   tests/bench/*.cpp)
 lua=(.busted .luacheckrc) sized=(engine kernels)
@@ -28,7 +29,8 @@ step() {
 
 format() {
   local out
-  out=$(clang-format --dry-run -Werror "${core[@]}" "${cpu[@]}" "${headers[@]}" 2>&1) && return
+  out=$(clang-format --dry-run -Werror "${core[@]}" "${cpu[@]}" "${headers[@]}" \
+    "${examples[@]}" 2>&1) && return
   printf '%s\n' "$out" | awk -F: '/error:/ { n[$1]++ }
     END { for (f in n) print f ": " n[f] " places; make format lays them out" }' | sort
   return 1
@@ -78,7 +80,7 @@ cppcheck --help 2>/dev/null | grep -q -- --check-level ||
 function_sizes() {
   ctags --languages=C,C++ --langmap=C:.c.h,C++:.cpp.cu.cuh --kinds-C=f --kinds-C++=f --fields=+ne \
     -x --_xformat='%{input}:%{line} %{end} %{name}' "${core[@]}" "${cpu[@]}" "${headers[@]}" \
-    "${cxx[@]}" |
+    "${examples[@]}" "${cxx[@]}" |
     awk -v max=$MAX_FUNCTION '{ split($1, at, ":"); n = $2 - at[2] + 1 }
       $2 ~ /^[0-9]+$/ && n > max { print $1 ": " $3 " has " n " lines, at most " max; bad = 1 }
       END { exit bad }'
