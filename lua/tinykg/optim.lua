@@ -116,7 +116,7 @@ end
 --- relative to the largest of their row, rounded up or down at random such that they are right on
 --- average. optimizer:state(parameter) is then {codes, int32 [ceil(n / 2)]; scales, [blocks, 2]}.
 ---@param options? {lr: number, betas: number[], eps: number, weight_decay: number, bits: 32|8}
---- lr .001, bits 32
+---  lr .001, bits 32
 function optim.adam(options)
   return create('adam', options, 'lr betas eps weight_decay bits')
 end
