@@ -130,6 +130,22 @@ describe('tinykg memory', function()
                    'batch_size=' .. smaller.batch_size .. ' it would\n$', text)
   end)
 
+  it('is what a run with a budget goes by', function()
+    local arguments, peaks = 'recipes/lightgcn.lua --set dim=128 --data ' .. data, {}
+    for _, width in ipairs(planned(arguments).widths) do peaks[width.bits] = width.step.peak end
+    assert.is_true(peaks[8] < peaks[32])
+    local run = ('run %s --quiet --set epochs=%%d --budget %d '):format(arguments, peaks[8])
+    local out = dir .. '/auto'
+    shell.prints(run:format(1) .. '--bits auto --out ' .. out)
+    local config = json.read(out .. '/config.json')
+    assert.same({8, 'auto', peaks[8]}, {config.bits, config.bits_asked, config.budget})
+    assert.equal(8, json.read(out .. '/summary.json').bits)
+    shell.prints('run --resume --set epochs=2 --out ' .. out) -- it keeps the width that it has
+    assert.equal(8, json.read(out .. '/summary.json').bits)
+    shell.refuses(run:format(1) .. '--bits 32 --out ' .. dir .. '/much', 1,
+      'LightGCN: a step takes more than .*%(%-%-budget%): 32 bits .*; %-%-bits 8 fits\n$')
+  end)
+
   it('refuses wrong usage in one line', function()
     for arguments, pattern in pairs{
       ['recipes/kgcn.lua'] = '%-%-data DIR is needed',

@@ -29,15 +29,14 @@ local function parser()
   return p
 end
 
---- Checked settings of a run that would do the same. `auto` may be the width here.
+--- Checked settings of a run that would do the same.
 local function settings_from(a)
   if not a.data then
     error({usage = 'memory: --data DIR is needed (tinykg data demo DIR makes one)'}, 0)
   end
   local s = settings_of{recipe = {a.recipe}, data = a.data, set = a.set, data_set = a.data_set,
-                        grid = {}, bits = a.bits ~= 'auto' and a.bits or nil, seed = a.seed,
+                        grid = {}, bits = a.bits, budget = a.budget, seed = a.seed,
                         rounding = a.rounding, device = a.device, threads = a.threads}
-  s.budget = a.budget and options.bytes(a.budget, '--budget')
   s.auto, s.one_width = a.bits == 'auto', a.bits and a.bits ~= 'auto'
   return s
 end
