@@ -7,7 +7,7 @@ local resume = {}
 local FREE = {epochs = true, patience = true}
 
 local function text_of(value)
-  if type(value) == 'number' then return ('%.17g'):format(value) end
+  if type(value) == 'number' and value % 1 == 0 then return ('%.0f'):format(value) end
   if type(value) ~= 'table' then return tostring(value) end
   local parts = {}
   for key, item in pairs(value) do parts[#parts + 1] = key .. '=' .. text_of(item) end
