@@ -4,6 +4,7 @@ local blame = require 'tinykg.blame'
 local board_of = require 'tinykg.run.board'
 local checkpoint = require 'tinykg.run.checkpoint'
 local clock = require 'tinykg.clock'
+local data_of = require 'tinykg.run.data'
 local folders = require 'tinykg.run.folder'
 local json = require 'tinykg.json'
 local parameters = require 'tinykg.run.parameters'
@@ -88,12 +89,6 @@ local function keeper(path, recipe)
 end
 
 -- ---- the run ----
-
-local function load_data(o)
-  local from, started = {seed = o.seed}, clock.now()
-  for key, value in pairs(o.data_options or {}) do from[key] = value end
-  return tk.data.load(o.data, from), clock.now() - started
-end
 
 local function default_folder(o)
   return folders.unused(string.format('runs/%s-%s-%sbit-seed%d', o.recipe.name:lower(),
@@ -198,7 +193,9 @@ local function run_once(o)
   if summary then
     if loud then print('finished before; nothing to do') end
   else
-    local data, load_s = load_data(o)
+    local started = clock.now()
+    local data = data_of(o)
+    local load_s = clock.now() - started
     local note
     o.settings, note = chosen(o, data, path, going_on)
     os.remove(path .. '/summary.json')

@@ -175,12 +175,13 @@ end}
     same_run(whole, dir .. '/holds-killed')
   end)
 
-  it('has its seed, to the last digit', function()
+  it('has its seed, to the last digit, and its budget', function()
     local out, seed = dir .. '/seed', '1234567890123457'
     local begin = './tinykg run recipes/bpr-mf.lua --quiet --data ' .. data .. ' --out ' .. out
-    assert.equal(0, (sh(begin .. ' --set epochs=1 --seed ' .. seed)))
+    assert.equal(0, (sh(begin .. ' --set epochs=1 --budget 1GiB --seed ' .. seed)))
     assert.equal(0, (sh('./tinykg run --resume --quiet --set epochs=2 --out ' .. out)))
     assert.equal(tonumber(seed), read(out .. '/summary.json').seed)
+    assert.equal(2 ^ 30, read(out .. '/config.json').budget)
     local code, text = sh(begin .. ' --set epochs=3 --resume --seed 1234567890123458')
     assert.equal(1, code)
     assert.matches('seed was ' .. seed .. ' and is 1234567890123458 now', text)

@@ -1,4 +1,5 @@
 --- What a benchmark prints: tables to read, or a JSON object a line.
+local aligned = require 'tinykg.aligned'
 local json = require 'tinykg.json'
 
 ---@class tinykg.BenchOutput
@@ -16,24 +17,14 @@ function Output:heading(...)
 end
 
 local function print_table(columns, records)
-  local widths, lines = {}, {{}}
+  local lines = {{}}
   for k, column in ipairs(columns) do lines[1][k] = column[2] end
   for _, record in ipairs(records) do
     local line = {}
     for k, column in ipairs(columns) do line[k] = cell(record[column[1]], column[3] or '%s') end
     lines[#lines + 1] = line
   end
-  for k in ipairs(columns) do
-    widths[k] = 0
-    for _, line in ipairs(lines) do widths[k] = math.max(widths[k], #line[k]) end
-  end
-  for _, line in ipairs(lines) do
-    for k, text in ipairs(line) do
-      local gap = (' '):rep(widths[k] - #text)
-      line[k] = columns[k][3] and gap .. text or text .. gap -- numbers to the right
-    end
-    print((table.concat(line, '  '):gsub('%s+$', '')))
-  end
+  print(aligned(lines, function(k) return not columns[k][3] end)) -- numbers to the right
 end
 
 -- Times and ratios are known to six digits at best.

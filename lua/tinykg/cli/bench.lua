@@ -1,4 +1,5 @@
 --- tinykg bench: speed on this machine, as ratios.
+local opened = require 'tinykg.cli.opened'
 local options = require 'tinykg.cli.options'
 
 local HELP = [[
@@ -13,7 +14,6 @@ Minimum and median of several runs, after two to warm up. Without --data on gene
 
 local PARTS = {'ops', 'codec', 'step', 'load', 'eval', 'all'}
 local BITS = {[32] = true, [8] = true, [4] = true, [2] = true, [1] = true}
-local DEVICES = {auto = true, cpu = true, cuda = true, emu = true}
 
 local function parser()
   local p = options.parser('tinykg bench', HELP, 'tinykg bench ops codec --quick')
@@ -33,18 +33,7 @@ end
 
 local function usage(...) error({usage = (...):format(select(2, ...))}, 0) end
 
-local function whole(text, what, least)
-  local n = tonumber(text)
-  if not n or n % 1 ~= 0 or n < least or n > 2 ^ 31 then
-    usage("%s: '%s' is not a whole number from %d", what, text, least)
-  end
-  return n
-end
-
 local function settings_of(a)
-  if not (DEVICES[a.device] or a.device:match('^cuda:%d+$')) then
-    usage('--device: %s is not auto, cpu, cuda or cuda:N', a.device)
-  end
   local bits = options.numbers(a.bits, '--bits')
   for _, width in ipairs(bits) do
     if not BITS[width] then usage('--bits: %g is not 32, 8, 4, 2 or 1', width) end
@@ -52,7 +41,7 @@ local function settings_of(a)
   if #a.set > 0 and #a.recipe == 0 then usage('--set: --recipe says of which recipe') end
   return {quick = a.quick, json = a.json, data = a.data, bits = bits,
           recipe = #a.recipe > 0 and a.recipe or nil, set = options.pairs(a.set, '--set'),
-          steps = a.steps and whole(a.steps, '--steps', 1)}
+          steps = a.steps and opened.whole(a.steps, '--steps', 1)}
 end
 
 local function parts_of(given)
@@ -66,10 +55,7 @@ end
 
 return function(...)
   local a = options.parse(parser(), ...)
-  local settings, threads = settings_of(a), whole(a.threads, '--threads', 0)
-  local tk = require 'tinykg'
-  require('tinykg.lib').tkg_interrupt_watch(1)
-  if a.device ~= 'auto' then tk.device(a.device) end
-  tk.threads(threads)
+  local settings = settings_of(a)
+  opened.engine(a)
   require('tinykg.bench').run(parts_of(a.part), settings)
 end

@@ -15,36 +15,22 @@ local function parser()
   return p
 end
 
-local function mean(list, get)
-  local sum, square = 0, 0
-  for _, r in ipairs(list) do sum = sum + get(r) / #list end
-  for _, r in ipairs(list) do square = square + (get(r) - sum) ^ 2 end
-  return sum, math.sqrt(square / math.max(#list - 1, 1))
-end
-
-local function train_all(file, set, bits, dir)
-  local run, results = require 'tinykg.run', {}
+--- Trains with each seed; the group's members, as of a batch.
+local function train_all(group, file, set, bits, dir)
+  local run, members = require 'tinykg.run', {}
   local path = recipe_file.locate('recipes/' .. file)
   local recipe, text = recipe_file.load(path)
   local o = recipe:complete(set)
   for _, seed in ipairs(SEEDS) do
-    results[#results + 1] = run{
+    local summary = run{
       recipe = recipe, text = text, path = path, data = dir, options = o, seed = seed,
       settings = {bits = bits, rounding = 'dither', quiet = true, silent = true}}
     io.stdout:write(string.format('  %-7s %2d bits, seed %d: test AUC %.4f\n', recipe.name, bits,
-                                  seed, results[#results].test.auc))
+                                  seed, summary.test.auc))
     io.stdout:flush()
+    members[#members + 1] = {group = group, summary = summary}
   end
-  return results
-end
-
-local function row(name, results, text)
-  local auc, auc_sd = mean(results, function(r) return r.test.auc end)
-  local f1, f1_sd = mean(results, function(r) return r.test.f1 end)
-  return string.format('%-15s  %.4f +- %.4f  %.4f +- %.4f  %10s  %11s  %7.2f', name, auc, auc_sd,
-    f1, f1_sd, text(mean(results, function(r) return r.kept.stored_bytes end)),
-    text(mean(results, function(r) return r.memory.peak end)),
-    (mean(results, function(r) return r.time.step_ms end)))
+  return members
 end
 
 return function(...)
@@ -57,17 +43,17 @@ return function(...)
   print(string.format('device         %s, %d threads (no GPU is used)', tk.device(), tk.threads()))
   print()
   print('Training BPR-MF, which sees no graph, and KGCN with exact and with 2-bit activations:')
-  local baseline = train_all('bpr-mf.lua', BASELINE, 32, dir)
-  local exact = train_all('kgcn.lua', SETTINGS, 32, dir)
-  local packed = train_all('kgcn.lua', SETTINGS, 2, dir)
+  local members = {}
+  for _, group in ipairs{train_all('BPR-MF, 32 bits', 'bpr-mf.lua', BASELINE, 32, dir),
+                         train_all('KGCN, 32 bits', 'kgcn.lua', SETTINGS, 32, dir),
+                         train_all('KGCN, 2 bits', 'kgcn.lua', SETTINGS, 2, dir)} do
+    for _, member in ipairs(group) do members[#members + 1] = member end
+  end
   print()
-  print('model, kept      test AUC          test F1           kept bytes   peak bytes  step ms')
-  print(row('BPR-MF, 32 bits', baseline, progress.bytes))
-  print(row('KGCN, 32 bits', exact, progress.bytes))
-  print(row('KGCN, 2 bits', packed, progress.bytes))
-  local reference = exact[1].kept.reference_bytes
+  print(require('tinykg.batch.summary').text(members))
+  local kept = members[#members].summary.kept
   print(string.format('op-by-op FP32 autograd would keep %s: %.0fx what the 2-bit step keeps',
-    progress.bytes(reference), reference / packed[1].kept.stored_bytes))
+    progress.bytes(kept.reference_bytes), kept.reference_bytes / kept.stored_bytes))
   print()
   print('Next:')
   print('  ./tinykg run recipes/kgcn.lua --data ' .. dir .. ' --bits 2 --report')

@@ -1,4 +1,5 @@
 --- What the commands that ask a trained model have in common: options, opening runs.
+local options = require 'tinykg.cli.options'
 local progress = require 'tinykg.progress'
 
 local opened = {}
@@ -19,17 +20,13 @@ function opened.whole(text, name, least, most)
   error({usage = ("%s: '%s' is not a whole number from %s"):format(name, text, range)}, 0)
 end
 
-local DEVICES = {auto = true, cpu = true, cuda = true, emu = true}
-
 --- Sets device and threads as asked for, and lets Ctrl-C stop what follows.
 function opened.engine(a)
-  if not (DEVICES[a.device] or a.device:match('^cuda:%d+$')) then
-    error({usage = '--device: ' .. a.device .. ' is not auto, cpu, cuda or cuda:N'}, 0)
-  end
+  local device = options.device(a.device)
   local threads = opened.whole(a.threads, '--threads', 0)
   local tk = require 'tinykg'
   require('tinykg.lib').tkg_interrupt_watch(1)
-  if a.device ~= 'auto' then tk.device(a.device) end
+  if device ~= 'auto' then tk.device(device) end
   tk.threads(threads)
 end
 

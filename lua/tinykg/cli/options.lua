@@ -94,4 +94,12 @@ function options.pairs(list, what)
   return out
 end
 
+local DEVICES = {auto = true, cpu = true, cuda = true, emu = true}
+
+--- The name of a device, checked.
+function options.device(text)
+  if DEVICES[text] or text:match('^cuda:%d+$') or text:match('^emu:%d+$') then return text end
+  error({usage = '--device: ' .. text .. ' is not auto, cpu, cuda or cuda:N'}, 0)
+end
+
 return options

@@ -4,7 +4,6 @@ local options = require 'tinykg.cli.options'
 local folder = require 'tinykg.run.folder'
 
 local BITS = {auto = true, [32] = true, [8] = true, [4] = true, [2] = true, [1] = true}
-local DEVICES = {auto = true, cpu = true, cuda = true, emu = true}
 local ROUNDING = {dither = true, stochastic = true, nearest = true}
 
 local function usage(...) error({usage = string.format(...)}, 0) end
@@ -38,13 +37,6 @@ end
 
 local function rounding_of(text)
   if not ROUNDING[text] then usage('--rounding: %s is not dither, stochastic or nearest', text) end
-  return text
-end
-
-local function device_of(text)
-  if not (DEVICES[text] or text:match('^cuda:%d+$') or text:match('^emu:%d+$')) then
-    usage('--device: %s is not auto, cpu, cuda or cuda:N', text)
-  end
   return text
 end
 
@@ -95,7 +87,8 @@ local function arguments_of(path)
           bits = tostring(c.bits_asked or c.bits), rounding = c.rounding,
           seed = ('%.0f'):format(c.seed), device = c.device, threads = tostring(c.threads),
           steps = c.steps and tostring(c.steps), check = c.check, tensorboard = c.tensorboard,
-          checkpoint = c.checkpoint and tostring(c.checkpoint / 60)}
+          checkpoint = c.checkpoint and tostring(c.checkpoint / 60),
+          budget = c.budget and ('%.0f'):format(c.budget)}
 end
 
 --- Fills in what was not given.
@@ -134,7 +127,7 @@ return function(a)
     grid = grid_of(a.grid), seeds = seeds_of(a.seed or '1'),
     bits = width_of(a.bits or '32', '--bits (32, 8, 4, 2, 1, auto)'),
     budget = a.budget and options.bytes(a.budget, '--budget'),
-    rounding = rounding_of(a.rounding or 'dither'), device = device_of(a.device or 'auto'),
+    rounding = rounding_of(a.rounding or 'dither'), device = options.device(a.device or 'auto'),
     threads = number(a.threads or '0', '--threads', whole),
     jobs = number(a.jobs or '1', '--jobs', positive),
     steps = a.steps and number(a.steps, '--steps', positive),

@@ -1,7 +1,7 @@
 --- The data set of a run, as it was loaded for it.
 local data = require 'tinykg.data'
 
----@param config table config.json
+---@param config {data: string, seed: integer, data_options: table?} as config.json
 ---@param dir? string where the data set is now, if it has moved
 ---@return tinykg.Data
 return function(config, dir)

@@ -3,13 +3,14 @@ local progress = require 'tinykg.progress'
 
 local text = {}
 
-local ORDER = {'auc', 'f1', 'recall@10', 'recall@20', 'ndcg@10', 'ndcg@20'}
+--- The metrics that are shown, in order.
+text.metric_names = {'auc', 'f1', 'recall@10', 'recall@20', 'ndcg@10', 'ndcg@20'}
 
 --- 'auc 0.7123  f1 0.6543' ---@param m? table metrics
 function text.metrics(m)
   if not m then return 'no rows' end
   local parts = {}
-  for _, key in ipairs(ORDER) do
+  for _, key in ipairs(text.metric_names) do
     if m[key] then parts[#parts + 1] = string.format('%s %.4f', key, m[key]) end
   end
   return table.concat(parts, '  ')
