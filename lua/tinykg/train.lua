@@ -239,8 +239,8 @@ function Run:train()
   while not over(self) do run_epoch(self) end
   local epochs = self.at.epoch - 1
   if self.settings.on_end then self.settings.on_end(self) end
+  local result = figures(self) -- without a second copy of the parameters, which reading them takes
   if self.best.epoch then self.keeper.load(self.model) end -- the last may be within an epoch
-  local result = figures(self)
   result.epochs, result.best_epoch, result.valid = epochs, self.best.epoch or epochs,
     self.best.metrics
   result.test = self:evaluate('test')

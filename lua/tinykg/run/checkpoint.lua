@@ -9,6 +9,7 @@
 local C = require 'tinykg.lib'
 local json = require 'tinykg.json'
 local parameters = require 'tinykg.run.parameters'
+local session = require 'tinykg.session'
 local step = require 'tinykg.step'
 local store = require 'tinykg.store'
 local tensor = require 'tinykg.tensor'
@@ -222,6 +223,7 @@ function checkpoint.read(path, run)
   step.draws(state.at.draws)
   run.at, run.best, run.peaks, run.resumed = state.at, state.best, state.memory, true
   run.epoch_times, run.eval_times = state.epoch_times, state.eval_times
+  C.tkg_memory_reset_peak(session.engine) -- the file's copies are no part of training
 end
 
 return checkpoint
