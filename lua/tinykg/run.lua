@@ -100,7 +100,10 @@ local function open_folder(o)
   local path = o.out or default_folder(o)
   if o.resume and folders.has(path, 'config.json') then
     local why = resume.differs(path, config_of(o), o.text)
-    if not why then return path, true end
+    if not why then
+      folders.tidy(path)
+      return path, true
+    end
     if o.resume ~= 'if the same' then
       error(('%s: cannot go on: %s (another --out begins anew)'):format(path, why), 0)
     end

@@ -91,6 +91,15 @@ function folder.fresh(path)
   return path
 end
 
+--- Removes what a run that was killed had begun to write (tinykg.atomic).
+function folder.tidy(path)
+  local left = {}
+  for name in lfs.dir(path) do
+    if name:match('%.tmp%.%d+$') then left[#left + 1] = path .. '/' .. name end
+  end
+  for _, file in ipairs(left) do os.remove(file) end
+end
+
 --- A name for a folder that is not there yet: `base`, or base-2, base-3, ...
 function folder.unused(base)
   local path, n = base, 1
