@@ -88,6 +88,8 @@ describe('a run that goes on', function()
     {'kgcn', '--bits 4 --set epochs=4 --set batch_size=256 --set hops=2'},
     {'kgin', '--bits 2 --set epochs=5 --set eval_every=2 --set dim=16 --set schedule=cosine ' ..
              '--set optimizer_bits=8 --set batch_size=256 --data-set task=ranking'},
+    -- the kernels of a GPU, run by the CPU
+    {'lightgcn', '--device emu --bits 2 --set epochs=3 --set dim=8 --set batch_size=512'},
   } do
     it('ends as if it had not been killed: ' .. case[1], function()
       local whole, killed = dir .. '/whole-' .. case[1], dir .. '/killed-' .. case[1]
@@ -100,15 +102,6 @@ describe('a run that goes on', function()
       same_run(whole, killed)
     end)
   end
-
-  it('ends as if it had not been killed on the kernels of a GPU, run by the CPU', function()
-    local whole, killed = dir .. '/whole-emu', dir .. '/killed-emu'
-    local begin = 'run recipes/lightgcn.lua --quiet --device emu --bits 2 --data ' ..
-      data .. ' --set epochs=3 --set dim=8 --set batch_size=512 --checkpoint 0 --out '
-    shell.prints(begin .. whole)
-    assert.is_true(kill_until_done(begin .. killed, killed) >= 1)
-    same_run(whole, killed)
-  end)
 
   it('is told how, and goes on, after Ctrl-C', function()
     local out, whole = dir .. '/stopped', dir .. '/not-stopped'
