@@ -1,5 +1,6 @@
 --- A run: trains one recipe with one seed and leaves a folder that says what happened.
 --- tinykg.run.folder lists its files.
+local lfs = require 'lfs'
 local blame = require 'tinykg.blame'
 local board_of = require 'tinykg.run.board'
 local checkpoint = require 'tinykg.run.checkpoint'
@@ -111,6 +112,14 @@ local function open_folder(o)
   return folders.fresh(path), false
 end
 
+--- As load_data; where that fails, a folder made for the run is not left behind empty.
+local function load_into(path, o)
+  local ok, data, seconds = pcall(load_data, o)
+  if ok then return data, seconds end
+  lfs.rmdir(path)
+  error(data, 0)
+end
+
 --- Whether the run of a folder has nothing left to do.
 local function is_done(path, o)
   local summary = folders.read(path, 'summary.json')
@@ -177,7 +186,7 @@ local function run_once(o)
   if summary then
     if loud then print('finished before; nothing to do') end
   else
-    local data, load_s = load_data(o)
+    local data, load_s = load_into(path, o)
     os.remove(path .. '/summary.json')
     folders.write(path, 'config.json', config_of(o))
     folders.write_text(path, 'recipe.lua', o.text)
