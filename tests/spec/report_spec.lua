@@ -148,7 +148,7 @@ describe('tinykg report', function()
 
   it('keeps data sets apart', function()
     run('a', {}, log_of{1}, {})
-    run('b', {data_options = {task = 'ranking'}}, log_of{1},
+    run('b', {data_options = {task = 'ranking', columns = {user = 'who'}}}, log_of{1},
         {test = {['recall@20'] = 0.25, ['ndcg@20'] = 0.125, ['hit@20'] = 0.5, ['map@20'] = 0.1,
                  ['mrr@20'] = 0.2, users = 99}})
     local page = report(dir)
