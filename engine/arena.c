@@ -1,11 +1,13 @@
 /* The memory of a plan: where each value lies in the one arena that all steps share.
  *
- * A value's bytes are given out again at its last reader, the smallest gap that fits first. An op
- * that may write over an input takes over its place. A group of nodes that run in tiles is one
- * moment: all its whole values are there from its beginning to its end, but what it reads for the
- * last time, row by row, may become what it makes. */
+ * A block of memory is there from its maker to its last reader. An op that may write over an input
+ * takes over its block. A group of nodes that run in tiles is one moment: all its whole values are
+ * there from its beginning to its end, but what it reads for the last time, row by row, may become
+ * what it makes. While blocks are collected, a value's offset is the number of its block; pack.c
+ * knows all of them when it says where they lie. */
 #include <string.h>
 
+#include "error.h"
 #include "plan.h"
 #include "tile.h"
 
@@ -24,45 +26,23 @@ static int kind_of(const tkg_planner *z, int i) {
 
 /* ---- memory ---- */
 
-/* The smallest gap between live blocks that fits; blocks are sorted by offset and never empty, so
- * that an offset names one of them. */
-static int64_t put(tkg_space *m, int64_t bytes, int last, int kind) {
-  int64_t best = -1, best_gap = INT64_MAX, end = 0;
-  int at = m->count;
-  if (bytes == 0) return 0;
-  for (int i = 0; i < m->count; i++) {
-    int64_t gap = m->live[i].offset - end;
-    if (gap >= bytes && gap < best_gap) {
-      best = end;
-      best_gap = gap;
-      at = i;
-    }
-    end = m->live[i].offset + m->live[i].bytes;
-  }
-  if (best < 0) best = end;
-  memmove(m->live + at + 1, m->live + at, (size_t)(m->count - at) * sizeof *m->live);
-  m->live[at] = (tkg_block){best, bytes, last, kind};
-  m->count++;
-  if (best + bytes > m->end) m->end = best + bytes;
-  return best;
-}
-
 static int64_t aligned_bytes(int64_t bytes) { return (bytes + ALIGN - 1) / ALIGN * ALIGN; }
 
-static int64_t place(tkg_planner *z, int64_t bytes, int last, int kind) {
+/* A new block. Returns its number. */
+static int64_t place(tkg_planner *z, int64_t bytes, int first, int last, int kind) {
   bytes = aligned_bytes(bytes);
   z->in_use[kind] += bytes;
-  return put(&z->arena, bytes, last, kind);
+  z->arena[z->arena_count] = (tkg_block){0, bytes, first, last, kind, false};
+  return z->arena_count++;
 }
 
 static void expire(tkg_planner *z, int before) {
-  int kept = 0;
-  for (int i = 0; i < z->arena.count; i++)
-    if (z->arena.live[i].last >= before)
-      z->arena.live[kept++] = z->arena.live[i];
-    else
-      z->in_use[z->arena.live[i].kind] -= z->arena.live[i].bytes;
-  z->arena.count = kept;
+  for (int b = 0; b < z->arena_count; b++) {
+    tkg_block *block = &z->arena[b];
+    if (block->over || block->last >= before) continue;
+    block->over = true;
+    z->in_use[block->kind] -= block->bytes;
+  }
 }
 
 static void note_peak(tkg_planner *z) {
@@ -83,18 +63,15 @@ static int replaced_input(const tkg_node *n) {
 
 /* Node i gets the memory of `from`, if that is still a block whose time ends at `last`. */
 static bool inherit(tkg_planner *z, int from, int i, int last) {
-  for (int b = 0; b < z->arena.count; b++) {
-    tkg_block *live = &z->arena.live[b];
-    if (live->offset != z->p->offset[from] || live->last != last) continue;
-    int kind = kind_of(z, i);
-    z->in_use[live->kind] -= live->bytes;
-    z->in_use[kind] += live->bytes;
-    live->kind = kind;
-    live->last = z->last[i];
-    z->p->offset[i] = z->p->offset[from];
-    return true;
-  }
-  return false;
+  tkg_block *block = &z->arena[z->p->offset[from]];
+  if (block->over || block->last != last) return false;
+  int kind = kind_of(z, i);
+  z->in_use[block->kind] -= block->bytes;
+  z->in_use[kind] += block->bytes;
+  block->kind = kind;
+  block->last = z->last[i];
+  z->p->offset[i] = z->p->offset[from];
+  return true;
 }
 
 static bool take_over(tkg_planner *z, int i, int o) {
@@ -135,32 +112,32 @@ static bool take_over_in_tile(tkg_planner *z, int i, int o, int last) {
   for (int k = 1; k < n->inputs; k++)
     if (n->in[k] == from) return false;
   if (row_bytes(&z->tape->nodes[from]) != row_bytes(n)) return false;
-  for (int b = 0; b < z->tile.count; b++) {
-    tkg_block *live = &z->tile.live[b];
-    if (live->offset != p->offset[from] || live->last != o) continue;
-    live->last = last;
-    p->offset[i] = p->offset[from];
-    return true;
-  }
-  return false;
+  tkg_block *block = &z->tile[p->offset[from]];
+  if (block->last != o) return false;
+  block->last = last;
+  p->offset[i] = p->offset[from];
+  return true;
 }
 
 /* Offsets inside a tile's memory, by the same rules as in the arena. */
-static void lay_out_tile(tkg_planner *z, tkg_group *g) {
-  z->tile.count = 0;
-  z->tile.end = 0;
+static int lay_out_tile(tkg_planner *z, tkg_group *g) {
+  tkg_program *p = z->p;
+  z->tile_count = 0;
   for (int o = g->first; o <= g->last; o++) {
-    int i = z->p->order[o], kept = 0;
-    for (int b = 0; b < z->tile.count; b++)
-      if (z->tile.live[b].last >= o) z->tile.live[kept++] = z->tile.live[b];
-    z->tile.count = kept;
-    if (!z->p->in_tile[i]) continue;
+    int i = p->order[o];
+    if (!p->in_tile[i]) continue;
     int last = last_in_group(z, g, i);
     if (take_over_in_tile(z, i, o, last)) continue;
     int64_t bytes = aligned_bytes(g->tile * row_bytes(&z->tape->nodes[i]));
-    z->p->offset[i] = put(&z->tile, bytes, last, TKG_KIND_TRANSIENT);
+    z->tile[z->tile_count] = (tkg_block){0, bytes, o, last, TKG_KIND_TRANSIENT, false};
+    p->offset[i] = z->tile_count++;
   }
-  g->tile_bytes = z->tile.end;
+  int status = tkg__pack(z->tile, z->tile_count, &g->tile_bytes);
+  for (int o = g->first; o <= g->last && !status; o++) {
+    int i = p->order[o];
+    if (p->in_tile[i]) p->offset[i] = z->tile[p->offset[i]].offset;
+  }
+  return status;
 }
 
 /* Whether whole value v is done with in the group when node o writes: all that read it there do so
@@ -196,7 +173,7 @@ static bool take_over_in_group(tkg_planner *z, const tkg_group *g, int o) {
   return false;
 }
 
-static void lay_out_group(tkg_planner *z, tkg_group *g) {
+static int lay_out_group(tkg_planner *z, tkg_group *g) {
   tkg_program *p = z->p;
   int threads = z->tape->engine->threads;
   expire(z, g->first);
@@ -205,14 +182,16 @@ static void lay_out_group(tkg_planner *z, tkg_group *g) {
     const tkg_node *n = &z->tape->nodes[i];
     if (p->storage[i] != i || p->in_tile[i]) continue;
     bool reduces = tkg__part(z->tape, n) == TKG_PART_REDUCES;
-    if (reduces || !take_over_in_group(z, g, o))
-      p->offset[i] = place(z, tkg__bytes(n), z->last[i], kind_of(z, i));
-    if (reduces) p->scratch[i] = place(z, g->chunks * tkg__bytes(n), g->first, TKG_KIND_TRANSIENT);
+    if (!p->handed[i] && (reduces || !take_over_in_group(z, g, o)))
+      p->offset[i] = place(z, tkg__bytes(n), g->first, z->last[i], kind_of(z, i));
+    if (reduces)
+      p->scratch[i] = place(z, g->chunks * tkg__bytes(n), g->first, g->first, TKG_KIND_TRANSIENT);
   }
-  lay_out_tile(z, g);
+  int status = lay_out_tile(z, g);
   g->memories = threads < g->chunks ? threads : g->chunks;
-  g->memory = place(z, g->memories * g->tile_bytes, g->first, TKG_KIND_TRANSIENT);
+  g->memory = place(z, g->memories * g->tile_bytes, g->first, g->first, TKG_KIND_TRANSIENT);
   note_peak(z);
+  return status;
 }
 
 static void lay_out_node(tkg_planner *z, int o) {
@@ -222,23 +201,37 @@ static void lay_out_node(tkg_planner *z, int o) {
   const tkg_node *n = &z->tape->nodes[i], *in[TKG_MAX_INPUTS] = {0};
   for (int k = 0; k < n->inputs; k++) in[k] = &z->tape->nodes[n->in[k]];
   expire(z, o);
-  if (p->storage[i] == i && !take_over(z, i, o))
-    p->offset[i] = place(z, tkg__bytes(n), z->last[i], kind_of(z, i));
+  if (p->storage[i] == i && !p->handed[i] && !take_over(z, i, o))
+    p->offset[i] = place(z, tkg__bytes(n), o, z->last[i], kind_of(z, i));
   int64_t scratch = backend->scratch_bytes(n, in);
-  if (scratch > 0) p->scratch[i] = place(z, scratch, o, TKG_KIND_TRANSIENT);
+  if (scratch > 0) p->scratch[i] = place(z, scratch, o, o, TKG_KIND_TRANSIENT);
   note_peak(z);
 }
 
-void tkg__lay_out(tkg_planner *z) {
+/* From numbers of blocks to offsets. */
+static int put_down(tkg_planner *z) {
   tkg_program *p = z->p;
-  for (int o = 0; o < p->order_count; o++) {
+  int status = tkg__pack(z->arena, z->arena_count, &p->arena_bytes);
+  for (int i = 0; i < z->tape->n && !status; i++) {
+    if (p->offset[i] >= 0 && !p->in_tile[i]) p->offset[i] = z->arena[p->offset[i]].offset;
+    if (p->scratch[i] >= 0) p->scratch[i] = z->arena[p->scratch[i]].offset;
+  }
+  for (int g = 0; g < p->group_count && !status; g++)
+    p->groups[g].memory = z->arena[p->groups[g].memory].offset;
+  return status;
+}
+
+int tkg__lay_out(tkg_planner *z) {
+  tkg_program *p = z->p;
+  int status = TKG_OK;
+  for (int o = 0; o < p->order_count && !status; o++) {
     int group = p->group_of[p->order[o]];
     if (group < 0) {
       lay_out_node(z, o);
       continue;
     }
-    lay_out_group(z, &p->groups[group]);
+    status = lay_out_group(z, &p->groups[group]);
     o = p->groups[group].last;
   }
-  p->arena_bytes = z->arena.end;
+  return status ? status : put_down(z);
 }

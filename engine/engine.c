@@ -95,28 +95,44 @@ void tkg__memory_add(tkg_engine *engine, int kind, int64_t bytes) {
 }
 
 /* Enters what fills the arena into the books; gaps between values count as transient. */
-static void book_arena(tkg_engine *engine, const int64_t *kinds) {
+static void book_arena(tkg_engine *engine, int64_t bytes, const int64_t *kinds) {
   int64_t sum = 0;
+  engine->arena_bytes = bytes;
   for (int k = 0; k < TKG_KIND_COUNT; k++) {
     tkg__memory_add(engine, k, -engine->arena_kinds[k]);
     engine->arena_kinds[k] = kinds ? kinds[k] : 0;
     sum += engine->arena_kinds[k];
   }
-  engine->arena_kinds[TKG_KIND_TRANSIENT] += engine->arena_bytes - sum;
+  engine->arena_kinds[TKG_KIND_TRANSIENT] += bytes - sum;
   for (int k = 0; k < TKG_KIND_COUNT; k++) tkg__memory_add(engine, k, engine->arena_kinds[k]);
 }
 
 int tkg__arena_reserve(tkg_engine *engine, int64_t bytes, const int64_t kinds[TKG_KIND_COUNT]) {
   if (bytes <= engine->arena_bytes) return TKG_OK;
-  engine->backend->release(engine->arena);
-  engine->arena_bytes = 0;
-  book_arena(engine, NULL);
-  engine->arena = engine->backend->allocate(bytes);
-  if (!engine->arena)
+  if (!engine->dry) engine->backend->release(engine->arena);
+  book_arena(engine, 0, NULL);
+  if (!engine->dry) engine->arena = engine->backend->allocate(bytes);
+  if (!engine->dry && !engine->arena)
     return tkg__fail(TKG_E_MEMORY, "no memory for a step: it takes %" PRId64 " bytes", bytes);
-  engine->arena_bytes = bytes;
-  book_arena(engine, kinds);
+  book_arena(engine, bytes, kinds);
   return TKG_OK;
+}
+
+void tkg_engine_trim(tkg_engine *engine) {
+  if (!engine->dry) {
+    engine->backend->release(engine->arena);
+    engine->arena = NULL;
+  }
+  book_arena(engine, 0, NULL);
+}
+
+void tkg_engine_set_dry(tkg_engine *engine, int on) {
+  if (!engine->dry) {
+    engine->real_bytes = engine->arena_bytes;
+    memcpy(engine->real_kinds, engine->arena_kinds, sizeof engine->real_kinds);
+  }
+  engine->dry = on != 0;
+  book_arena(engine, engine->real_bytes, engine->real_kinds);
 }
 
 double tkg_memory_live(const tkg_engine *engine, int kind) {

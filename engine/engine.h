@@ -26,10 +26,12 @@ struct tkg_engine {
   bool tf32;    /* matrix products may use it, on devices that have it */
   bool replays; /* runs are played back, on devices that can */
   int64_t live[TKG_KIND_COUNT], peak[TKG_KIND_COUNT], peak_total;
-  /* Step values. Results are copied out at the end of a run, so all steps share one arena. */
+  /* Step values. Results lie in tensors of their own when a run ends, so all steps share it. */
   char *arena;
   int64_t arena_bytes;
   int64_t arena_kinds[TKG_KIND_COUNT]; /* its bytes by kind, in the books above */
+  bool dry; /* steps are booked, not run: the arena stays as it was before, which is */
+  int64_t real_bytes, real_kinds[TKG_KIND_COUNT];
 };
 
 /* For what belongs to an engine, so that it outlives it: adds a reference, which

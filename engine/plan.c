@@ -105,10 +105,59 @@ static void add_updates(tkg_planner *z) {
   sort_by_key(p->order, p->order_count, z->key);
 }
 
+/* ---- late gradients ---- */
+
+/* Whether a gradient can wait for its first reader without holding up more memory than it takes, or
+ * reading a parameter that has been updated meanwhile. */
+static bool may_wait(const tkg_planner *z, int i) {
+  const tkg_program *p = z->p;
+  const tkg_node *n = &z->tape->nodes[i];
+  int64_t held = 0;
+  if (!z->needed[i] || p->storage[i] != i || p->group_of[i] >= 0) return false;
+  for (int k = 0; k < n->inputs; k++) {
+    const tkg_node *x = &z->tape->nodes[p->storage[n->in[k]]];
+    if (x->parameter && x->op == TKG_OP_LEAF) return false;
+    if (x->op != TKG_OP_LEAF) held += tkg__bytes(x);
+  }
+  return held < tkg__bytes(n);
+}
+
+/* The place of the first that reads node i, or of that one's group; its own when there is none, or
+ * an update, whose place hangs on i's. */
+static int64_t first_read(const tkg_planner *z, int i) {
+  const tkg_program *p = z->p;
+  int64_t first = INT64_MAX;
+  for (int r = i + 1; r < z->tape->n; r++) {
+    const tkg_node *n = &z->tape->nodes[r];
+    bool reads = false;
+    for (int k = 0; k < n->inputs; k++) reads |= p->storage[n->in[k]] == i;
+    if (!reads || !z->needed[r]) continue;
+    if (tkg__op_is(n->op, 'U')) return z->key[i];
+    int at = p->group_of[r] < 0 ? r : p->groups[p->group_of[r]].first;
+    if (z->key[at] < first) first = z->key[at];
+  }
+  return first < INT64_MAX ? first : z->key[i];
+}
+
+/* A gradient that is larger than what it is made of, as that of few rows in a whole matrix, is made
+ * when it is about to be read. */
+static void make_late(tkg_planner *z) {
+  for (int i = z->tape->n; i-- > z->p->forward;)
+    if (may_wait(z, i)) {
+      int64_t at = first_read(z, i);
+      if (at > z->key[i]) z->key[i] = at % 2 ? at : at - 1;
+    }
+}
+
+/* The first and last nodes of each. */
 static void end_groups(tkg_program *p) {
   for (int o = 0; o < p->order_count; o++) {
     int group = p->group_of[p->order[o]];
     if (group >= 0) p->groups[group].last = p->order[o];
+  }
+  for (int o = p->order_count; o-- > 0;) {
+    int group = p->group_of[p->order[o]];
+    if (group >= 0) p->groups[group].first = p->order[o];
   }
 }
 
@@ -130,9 +179,26 @@ static int put_in_order(tkg_planner *z) {
   for (int i = 0; i < z->tape->n; i++) p->group_of[i] = -1;
   if (z->tape->engine->backend->run_tiles && p->tiled) status = tkg__tile(p, z->needed);
   end_groups(p);
+  make_late(z);
   add_updates(z);
   place_groups(p);
   return status;
+}
+
+/* ---- results ---- */
+
+/* Large results of a forward pass are made where they are handed out. Small ones are copied: a
+ * device that plays runs back wants the same memory each time, which a new tensor seldom is. */
+enum { LARGE_RESULT = 1 << 20 };
+
+static void find_handed(tkg_planner *z) {
+  tkg_program *p = z->p;
+  if (p->updates || p->gradient_count) return;
+  for (int i = 0; i < p->root_count; i++) {
+    const tkg_node *n = &z->tape->nodes[p->roots[i]];
+    p->handed[p->roots[i]] = p->storage[p->roots[i]] == p->roots[i] && n->op != TKG_OP_LEAF &&
+                             tkg__bytes(n) >= LARGE_RESULT;
+  }
 }
 
 /* ---- liveness ---- */
@@ -160,15 +226,16 @@ static bool allocate(tkg_planner *z) {
   p->order = calloc(3 * n, sizeof *p->order);
   p->offset = calloc(3 * n, sizeof *p->offset);
   p->groups = calloc(n, sizeof *p->groups);
-  p->in_tile = calloc(n, sizeof *p->in_tile);
+  p->in_tile = calloc(2 * n, sizeof *p->in_tile);
   z->needed = calloc(n, sizeof *z->needed);
   z->time = calloc(2 * n, sizeof *z->time);
   z->key = calloc(n, sizeof *z->key);
-  z->arena.live = calloc(3 * n, sizeof *z->arena.live);
-  z->tile.live = calloc(n, sizeof *z->tile.live);
+  z->arena = calloc(3 * n, sizeof *z->arena);
+  z->tile = calloc(n, sizeof *z->tile);
   if (!p->order || !p->offset || !p->groups || !p->in_tile || !z->needed || !z->time || !z->key ||
-      !z->arena.live || !z->tile.live)
+      !z->arena || !z->tile)
     return false;
+  p->handed = p->in_tile + n;
   p->storage = p->order + n;
   p->group_of = p->order + 2 * n;
   p->shift = p->offset + n;
@@ -186,13 +253,14 @@ int tkg__plan(tkg_program *p) {
     status = put_in_order(&z);
   }
   if (!status) {
+    find_handed(&z);
     find_last_readers(&z);
-    tkg__lay_out(&z);
+    status = tkg__lay_out(&z);
   }
   free(z.needed);
   free(z.time);
   free(z.key);
-  free(z.arena.live);
-  free(z.tile.live);
+  free(z.arena);
+  free(z.tile);
   return status;
 }

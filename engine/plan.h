@@ -6,16 +6,10 @@
 
 typedef struct tkg_block {
   int64_t offset, bytes;
-  int last; /* time of the last reader */
+  int first, last; /* times of its maker and its last reader */
   int kind;
+  bool over; /* its time, in the books */
 } tkg_block;
-
-/* Memory being laid out: the arena, or a tile's. Blocks lie in order of their offsets. */
-typedef struct tkg_space {
-  tkg_block *live;
-  int count;
-  int64_t end; /* bytes needed so far */
-} tkg_space;
 
 typedef struct tkg_planner {
   tkg_program *p;
@@ -23,11 +17,15 @@ typedef struct tkg_planner {
   bool *needed;
   int32_t *time, *last; /* of a place in the order; of a storage's last reader */
   int64_t *key;
-  tkg_space arena, tile;
+  tkg_block *arena, *tile; /* what is laid out so far; offsets come when all is */
+  int arena_count, tile_count;
   int64_t in_use[TKG_KIND_COUNT], fullest;
 } tkg_planner;
 
+/* Offsets for blocks, and the bytes that they take together (pack.c). */
+int tkg__pack(tkg_block *blocks, int n, int64_t *end);
+
 /* Offsets in the arena, and in tiles, for the nodes in p->order; needs times and last readers. */
-void tkg__lay_out(tkg_planner *z);
+int tkg__lay_out(tkg_planner *z);
 
 #endif

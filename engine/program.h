@@ -63,6 +63,7 @@ typedef struct tkg_program {
   int group_count;
   int32_t *group_of; /* of a node; -1: it runs alone */
   bool *in_tile;     /* the value exists a tile at a time; offset is in the tile's memory */
+  bool *handed;      /* the value is made in the tensor that is handed out: no memory here */
   int64_t arena_bytes;
   int64_t at_peak[TKG_KIND_COUNT]; /* what fills the arena at its fullest */
 } tkg_program;

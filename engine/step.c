@@ -64,6 +64,7 @@ typedef struct run {
   tkg_replay *replay; /* of the plan; NULL: it runs but once */
   tkg_optimizer *optimizer;
   tkg_run_context context;
+  tkg_tensor **outputs; /* of the roots, as far as they are made */
 } run;
 
 static tkg_run_context context_of(const tkg_step *step, const tkg_optimizer *o) {
@@ -99,11 +100,18 @@ static int check_leaves(const run *r) {
   return TKG_OK;
 }
 
+/* The tensor in which a large result is made: that of the first root which asks for it. */
+static tkg_tensor **handed_to(const run *r, int node) {
+  int i = 0;
+  while (r->p->roots[i] != node) i++;
+  return &r->outputs[i];
+}
+
 static void *address(const run *r, int node) {
   int storage = r->p->storage[node];
-  char *base = r->p->tape->nodes[storage].op == TKG_OP_LEAF
-                   ? leaf_tensor(r, storage)->data
-                   : r->step->engine->arena + r->p->offset[storage];
+  char *base = r->p->tape->nodes[storage].op == TKG_OP_LEAF ? leaf_tensor(r, storage)->data
+               : r->p->handed[storage]                      ? (*handed_to(r, storage))->data
+                                       : r->step->engine->arena + r->p->offset[storage];
   return base + r->p->shift[node];
 }
 
@@ -207,13 +215,14 @@ static int queue_all(const run *r) {
 /* What the ops of this run are bound to, beside the plan's own offsets. */
 static const void **bound_to(const run *r, int *count) {
   const tkg_engine *engine = r->step->engine;
-  const void **bound = malloc(((size_t)r->p->tape->n + 2) * sizeof *bound);
+  const void **bound = malloc((2 * (size_t)r->p->tape->n + 2) * sizeof *bound);
   *count = 0;
   if (!bound) return NULL;
   bound[(*count)++] = engine->arena;
   bound[(*count)++] = r->context.tf32 ? engine : NULL;
   for (int i = 0; i < r->p->tape->n; i++)
-    if (r->p->tape->nodes[i].op == TKG_OP_LEAF) bound[(*count)++] = leaf_tensor(r, i)->data;
+    if (r->p->tape->nodes[i].op == TKG_OP_LEAF || r->p->handed[i])
+      bound[(*count)++] = address(r, i);
   return bound;
 }
 
@@ -252,6 +261,7 @@ static int queue_or_replay(const run *r) {
 static int run_all(const run *r) {
   char message[512];
   const tkg_backend *backend = r->step->engine->backend;
+  if (r->step->engine->dry) return TKG_OK;
   int status = backend->begin ? own_words(r, backend->begin(&r->context)) : TKG_OK;
   if (status) return status;
   status = queue_or_replay(r);
@@ -265,26 +275,44 @@ static int run_all(const run *r) {
 
 static int copy_out(const run *r, int node, int kind, tkg_tensor **out) {
   const tkg_node *n = &r->p->tape->nodes[node];
+  const tkg_engine *engine = r->step->engine;
   int status = tkg__tensor_like(r->step->engine, n, kind, out);
-  if (!status) r->step->engine->backend->copy((*out)->data, address(r, node), tkg__bytes(n));
-  return status;
+  if (status) return status;
+  if (engine->dry)
+    engine->backend->zero((*out)->data, tkg__bytes(n));
+  else
+    engine->backend->copy((*out)->data, address(r, node), tkg__bytes(n));
+  return TKG_OK;
+}
+
+/* Tensors for the results that are made in them. */
+static int make_room(const run *r) {
+  for (int i = 0; i < r->p->tape->n; i++) {
+    const tkg_node *n = &r->p->tape->nodes[i];
+    if (!r->p->handed[i]) continue;
+    tkg_tensor **out = handed_to(r, i);
+    int status = tkg__tensor_like(r->step->engine, n, TKG_KIND_DATA, out);
+    if (status) return status;
+    if (r->step->engine->dry) r->step->engine->backend->zero((*out)->data, tkg__bytes(n));
+  }
+  return TKG_OK;
 }
 
 /* Values that lie in a leaf's memory are copied before the step runs: it may update the leaf. */
-static int hand_out(const run *r, bool of_leaves, tkg_tensor **outputs) {
+static int hand_out(const run *r, bool of_leaves) {
   for (int i = 0; i < r->p->root_count; i++) {
     int storage = r->p->storage[r->p->roots[i]];
-    if ((r->p->tape->nodes[storage].op == TKG_OP_LEAF) != of_leaves) continue;
-    int status = copy_out(r, r->p->roots[i], TKG_KIND_DATA, &outputs[i]);
+    if ((r->p->tape->nodes[storage].op == TKG_OP_LEAF) != of_leaves || r->outputs[i]) continue;
+    int status = copy_out(r, r->p->roots[i], TKG_KIND_DATA, &r->outputs[i]);
     if (status) return status;
   }
   return TKG_OK;
 }
 
-static void take_back(const run *r, tkg_tensor **outputs) {
+static void take_back(const run *r) {
   for (int i = 0; i < r->p->root_count; i++) {
-    tkg_tensor_release(outputs[i]);
-    outputs[i] = NULL;
+    tkg_tensor_release(r->outputs[i]);
+    r->outputs[i] = NULL;
   }
 }
 
@@ -316,18 +344,20 @@ int tkg_step_run(tkg_step *step, tkg_tape *tape, int loss, tkg_optimizer *optimi
   tkg_plan *plan;
   int status = tkg__step_find(step, tape, &asked, &plan);
   if (status) return status;
-  run r = {step, tape, &plan->program, &plan->replay, optimizer, context_of(step, optimizer)};
+  run r = {step,   tape, &plan->program, &plan->replay, optimizer, context_of(step, optimizer),
+           outputs};
   status = check_leaves(&r);
   for (int i = 0; i < n; i++) outputs[i] = NULL;
   if (!status && tkg__arena_reserve(step->engine, r.p->arena_bytes, r.p->at_peak))
     return tkg__step_too_large(step, tape, &asked);
-  if (!status) status = hand_out(&r, true, outputs);
+  if (!status) status = hand_out(&r, true);
+  if (!status) status = make_room(&r);
   if (!status) status = run_all(&r);
   /* An update cannot be taken back: the parameters have changed, whatever fails from here on. */
   if (r.p->updates && !status) note_changes(&r);
-  if (!status) status = hand_out(&r, false, outputs);
+  if (!status) status = hand_out(&r, false);
   if (!status && loss >= 0 && !optimizer) status = hand_out_gradients(&r);
-  if (status) take_back(&r, outputs);
+  if (status) take_back(&r);
   return status;
 }
 
@@ -359,7 +389,8 @@ int tkg_optimizer_update(tkg_optimizer *optimizer, tkg_tensor *const *parameters
   plan.program.updates = true;
   plan.program.forward = 0;
   if (!status) status = tkg__plan(&plan.program);
-  run r = {step, plan.program.tape, &plan.program, NULL, optimizer, context_of(step, optimizer)};
+  run r = {step,      plan.program.tape,           &plan.program, NULL,
+           optimizer, context_of(step, optimizer), NULL};
   if (!status) status = tkg__arena_reserve(step->engine, r.p->arena_bytes, r.p->at_peak);
   if (!status) status = run_all(&r);
   if (!status) note_changes(&r);

@@ -60,6 +60,7 @@ local function command_of(s, recipe, point, seed, path)
   for _, item in ipairs(options.texts(s.options)) do add('--set', item) end
   for _, item in ipairs(options.texts(point.options)) do add('--set', item) end
   for _, item in ipairs(options.texts(s.data_options)) do add('--data-set', item) end
+  if s.budget then add('--budget', ('%.0f'):format(s.budget)) end
   if s.steps then add('--steps', tostring(s.steps)) end
   if s.checkpoint then add('--checkpoint', tostring(s.checkpoint / 60)) end
   for _, flag in ipairs{'report', 'tensorboard', 'check'} do
@@ -185,7 +186,7 @@ end
 -- ---- the batch ----
 
 local function default_folder(s)
-  return ('runs/batch-%s-%dbit'):format((s.data:gsub('/+$', '')):match('[^/]*$'), s.bits)
+  return ('runs/batch-%s-%sbit'):format((s.data:gsub('/+$', '')):match('[^/]*$'), s.bits)
 end
 
 local function open_folder(s)
@@ -196,8 +197,8 @@ local function open_folder(s)
   for i, path in ipairs(s.recipes) do recipes[i] = folder.absolute(recipe_file.locate(path)) end
   folder.write(out, 'batch.json', {
     recipe = recipes, data = folder.absolute(s.data), set = a.set, data_set = a.data_set,
-    grid = a.grid, bits = a.bits, rounding = a.rounding, seed = a.seed, device = a.device,
-    threads = a.threads, steps = a.steps})
+    grid = a.grid, bits = a.bits, budget = a.budget, rounding = a.rounding, seed = a.seed,
+    device = a.device, threads = a.threads, steps = a.steps})
   return out
 end
 

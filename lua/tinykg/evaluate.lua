@@ -168,10 +168,11 @@ end
 local PARTS = {train = true, valid = true, test = true}
 
 --- Calls fn, which evaluates by the model's function `by`, with dropout off and what the model
---- prepares.
+--- prepares. Training steps and evaluations do not pay for each other's memory.
 local function in_eval(model, by, fn, ...)
   local training, outer = model.training, blame.enter(by)
   if model.eval then model:eval() end
+  C.tkg_engine_trim(session.engine)
   local results = {pcall(function(...)
     local prepared, release = evaluate.prepare(model)
     local result = fn(model, prepared, ...)
@@ -179,9 +180,31 @@ local function in_eval(model, by, fn, ...)
     return result
   end, ...)}
   blame.leave(outer)
+  C.tkg_engine_trim(session.engine)
   if model.train and training ~= false then model:train() end
   if not results[1] then error(results[2], 0) end
   return results[2]
+end
+
+--- Scores one block as an evaluation would, and forgets the scores.
+local function one_block(model, prepared, data, part, size)
+  if data.task == 'ctr' then
+    local batch = feed.batches(data[part], {size = size, shuffle = false})()
+    score(model, prepared, batch.users, batch.items):free()
+    return
+  end
+  local users, n = users_of(data:positives(part), data.users)
+  local count = math.min(n, model.rank and block_of(data) or 1) -- pairs are scored user by user
+  if count > 0 then scorer(model, prepared, data, count, size)(users, count) end
+end
+
+--- Prepares and scores one block as an evaluation does: on a dry engine, which computes nothing,
+--- the books then say what memory evaluating takes.
+---@param model Module ---@param data tinykg.Data ---@param part string
+---@param size integer interactions scored at once
+function evaluate.block(model, data, part, size)
+  if data[part].n == 0 then return end
+  in_eval(model, model.rank or model.score, one_block, data, part, size)
 end
 
 --- Full ranking by a model or by a tensor of scores [users, items]: what metrics.ranking does with

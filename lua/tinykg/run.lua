@@ -17,11 +17,12 @@ local tk = require 'tinykg'
 -- ---- what is written ----
 
 local function config_of(o)
+  local s = o.settings
   return {recipe = o.recipe.name, recipe_file = folders.absolute(o.path),
           data = folders.absolute(o.data), data_options = o.data_options, options = o.options,
-          seed = o.seed, bits = o.settings.bits, rounding = o.settings.rounding,
-          device = tk.device(), threads = tk.threads(), version = tk.version,
-          steps = o.settings.steps}
+          seed = o.seed, bits = s.bits, bits_asked = s.bits_asked, budget = s.budget,
+          rounding = s.rounding, device = tk.device(), threads = tk.threads(),
+          version = tk.version, steps = s.steps}
 end
 
 local function summary_of(o, data, result, load_s)
@@ -95,7 +96,7 @@ local function load_data(o)
 end
 
 local function default_folder(o)
-  return folders.unused(string.format('runs/%s-%s-%dbit-seed%d', o.recipe.name:lower(),
+  return folders.unused(string.format('runs/%s-%s-%sbit-seed%d', o.recipe.name:lower(),
     (o.data:gsub('/+$', '')):match('[^/]*$'), o.settings.bits, o.seed))
 end
 
@@ -112,12 +113,13 @@ local function open_folder(o)
   return folders.fresh(path), false
 end
 
---- As load_data; where that fails, a folder made for the run is not left behind empty.
-local function load_into(path, o)
-  local ok, data, seconds = pcall(load_data, o)
-  if ok then return data, seconds end
+--- What fn returns, at most two values. Where it fails, a folder made for the run is not left
+--- behind empty.
+local function or_no_folder(path, fn, ...)
+  local ok, first, second = xpcall(fn, blame.handler, ...)
+  if ok then return first, second end
   lfs.rmdir(path)
-  error(data, 0)
+  error(first, 0)
 end
 
 --- Whether the run of a folder has nothing left to do.
@@ -130,10 +132,29 @@ local function is_done(path, o)
   return (not more or stopped) and summary or nil
 end
 
-local function say_beginning(o, data)
+--- Holds the run against a budget; --bits auto becomes a width. A run that goes on has its width.
+---@return table settings, string? note
+local function chosen(o, data, path, going_on)
+  local s, settings = o.settings, {}
+  if s.bits ~= 'auto' and not s.budget then return s end
+  for key, value in pairs(s) do settings[key] = value end
+  settings.bits_asked = s.bits
+  if going_on then
+    settings.bits = folders.config(path).bits
+    return settings
+  end
+  local bits, why, note = require('tinykg.memory_plan').choose(o.recipe, data, o.options, s,
+                                                               s.budget)
+  if not bits then error(why, 0) end
+  settings.bits = bits
+  return settings, note
+end
+
+local function say_beginning(o, data, note)
   print(string.format('%s on %s, seed %d, %d bits, %s, %d threads', o.recipe.name, tostring(data),
                       o.seed, o.settings.bits, tk.device(), tk.threads()))
   for _, warning in ipairs(data.warnings or {}) do print('note: ' .. warning) end
+  if note then print('note: ' .. note) end
 end
 
 --- Makes the run, which reports to its folder as it goes.
@@ -186,11 +207,13 @@ local function run_once(o)
   if summary then
     if loud then print('finished before; nothing to do') end
   else
-    local data, load_s = load_into(path, o)
+    local data, load_s = or_no_folder(path, load_data, o)
+    local note
+    o.settings, note = or_no_folder(path, chosen, o, data, path, going_on)
     os.remove(path .. '/summary.json')
     folders.write(path, 'config.json', config_of(o))
     folders.write_text(path, 'recipe.lua', o.text)
-    if loud and not o.settings.quiet then say_beginning(o, data) end
+    if loud and not o.settings.quiet then say_beginning(o, data, note) end
     local run, save, board = set_up(o, data, path, going_on)
     local result = train_to_the_end(o, path, run, save)
     summary = summary_of(o, data, result, load_s)
@@ -209,11 +232,11 @@ local function run_once(o)
 end
 
 --- Runs. o: recipe, text (of its file), path, data (a folder), data_options, options, seed,
---- settings (bits, rounding, quiet, silent, report, steps, tensorboard, check, checkpoint: seconds
---- within an epoch), out (a folder), resume (true: what is there goes on, and it is an error if it
---- is of another configuration; 'if the same': then it is set aside). One run must not pay for the
---- memory of the one before: when it is over, nothing refers to its tensors, and their finalizers
---- give them back.
+--- settings (bits or 'auto', budget in bytes, rounding, quiet, silent, report, steps, tensorboard,
+--- check, checkpoint: seconds within an epoch), out (a folder), resume (true: what is there goes
+--- on, and it is an error if it is of another configuration; 'if the same': then it is set aside).
+--- One run must not pay for the memory of the one before: when it is over, nothing refers to its
+--- tensors, and their finalizers give them back.
 ---@return table summary what summary.json says
 return function(o)
   local summary = run_once(o)

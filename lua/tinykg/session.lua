@@ -153,4 +153,20 @@ function session.set_seed(seed)
   session.tape = session.ambient
 end
 
+--- Calls fn with an engine of its own: the same device and settings, nothing of it in our books.
+--- Afterwards all is as it was, what is drawn next included.
+---@return any what fn returns; its errors are raised again
+function session.apart(fn, ...)
+  if session.tape ~= session.ambient then session.fail('an engine apart: not inside a step') end
+  local was = {engine = session.engine, cache = session.cache, ambient = session.ambient}
+  local stream, objects = next_stream, step_objects
+  session.open(ffi.string(C.tkg_engine_device(session.engine)))
+  local results = {pcall(fn, ...)}
+  session.engine, session.cache = was.engine, was.cache
+  session.ambient, session.tape = was.ambient, was.ambient
+  next_stream, step_objects = stream, objects
+  if not results[1] then error(results[2], 0) end
+  return unpack(results, 2, table.maxn(results))
+end
+
 return session

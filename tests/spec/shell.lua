@@ -23,7 +23,8 @@ function shell.tinykg(arguments, through)
   return code, take(out), take(err)
 end
 
---- Runs a command line in the repository. ---@return number code ---@return string text both outputs
+--- Runs a command line in the repository; both outputs are one text.
+---@return number code ---@return string text
 function shell.sh(command)
   local pipe = io.popen(('cd %s && { %s; } 2>&1; echo $?'):format(home, command))
   local text = pipe:read('*a')

@@ -17,7 +17,10 @@ local function parser()
     :count('*'):argname('KEY=VALUE')
   p:option('--grid', 'several values of an option, or of bits and rounding; repeatable')
     :count('*'):argname('KEY=A,B,C')
-  p:option('--bits', 'how kept activations are stored: 32, 8, 4, 2, 1 (default: 32)')
+  p:option('--bits', 'how kept activations are stored: 32, 8, 4, 2, 1, or auto: the most that ' ..
+           'fit (default: 32)')
+  p:option('--budget', 'most memory a training step may take: 2GiB, 500MB, ...; without it auto ' ..
+           'bits fit in nine tenths of what is free')
   p:option('--rounding', 'dither, stochastic or nearest (default: dither)')
   p:option('--device', 'auto, cpu, cuda or cuda:N (default: auto)')
   p:option('--seed', 'one seed or several, separated by commas (default: 1)')

@@ -3,7 +3,7 @@
 local options = require 'tinykg.cli.options'
 local folder = require 'tinykg.run.folder'
 
-local BITS = {[32] = true, [8] = true, [4] = true, [2] = true, [1] = true}
+local BITS = {auto = true, [32] = true, [8] = true, [4] = true, [2] = true, [1] = true}
 local DEVICES = {auto = true, cpu = true, cuda = true, emu = true}
 local ROUNDING = {dither = true, stochastic = true, nearest = true}
 
@@ -18,7 +18,13 @@ end
 local function whole(n) return n % 1 == 0 and n >= 0 and n <= 2 ^ 53 end
 local function positive(n) return whole(n) and n > 0 end
 local function not_negative(n) return n >= 0 end
-local function is_width(n) return BITS[n] end
+
+--- A width as a number, or 'auto'.
+local function width_of(text, what)
+  local bits = tonumber(text) or text
+  if not BITS[bits] then usage("%s: '%s' is not valid", what, tostring(text)) end
+  return bits
+end
 
 local function seeds_of(text)
   local seeds, seen = options.numbers(text, '--seed'), {}
@@ -65,7 +71,7 @@ local function grid_of(given)
         local p = {label = ('%s-%s=%s'):format(point.label, key, value), options = {},
                    bits = point.bits, rounding = point.rounding}
         for k, v in pairs(point.options) do p.options[k] = v end
-        if key == 'bits' then p.bits = number(value, '--grid bits', is_width)
+        if key == 'bits' then p.bits = width_of(value, '--grid bits')
         elseif key == 'rounding' then p.rounding = rounding_of(value)
         else p.options[key] = value end
         more[#more + 1] = p
@@ -109,9 +115,9 @@ end
 
 --- Settings of runs from parsed arguments.
 ---@param a table of cli/run.lua's parser
----@return table settings {recipes, data, data_options, options, grid, bits, rounding, device,
----  seeds, threads, jobs, steps, checkpoint (seconds), out, resume, quiet, report,
----  tensorboard, check, member, arguments}
+---@return table settings {recipes, data, data_options, options, grid, bits, budget (bytes),
+---  rounding, device, seeds, threads, jobs, steps, checkpoint (seconds), out, resume, quiet,
+---  report, tensorboard, check, member, arguments}
 return function(a)
   a = complete(a)
   if #a.recipe == 0 then
@@ -125,7 +131,8 @@ return function(a)
     recipes = a.recipe, shown = a.shown, data = a.data, out = a.out, resume = a.resume,
     data_options = options.of_data(a.data_set), options = options.pairs(a.set, '--set'),
     grid = grid_of(a.grid), seeds = seeds_of(a.seed or '1'),
-    bits = number(a.bits or '32', '--bits (32, 8, 4, 2, 1)', is_width),
+    bits = width_of(a.bits or '32', '--bits (32, 8, 4, 2, 1, auto)'),
+    budget = a.budget and options.bytes(a.budget, '--budget'),
     rounding = rounding_of(a.rounding or 'dither'), device = device_of(a.device or 'auto'),
     threads = number(a.threads or '0', '--threads', whole),
     jobs = number(a.jobs or '1', '--jobs', positive),

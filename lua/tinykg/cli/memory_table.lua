@@ -1,0 +1,120 @@
+--- The plans of a run's memory as text: a column a width; rows by kind, then by kept value.
+local plan = require 'tinykg.memory_plan'
+local progress = require 'tinykg.progress'
+
+local KINDS = {'parameter', 'gradient', 'optimizer', 'kept_exact', 'kept_quantized', 'transient',
+               'graph', 'data'}
+local LABEL = 46 -- characters of a row's name
+local MOST = 10 -- kept values that are listed
+
+local function row(label, widths, cell)
+  local parts = {label .. (' '):rep(LABEL - #label)}
+  for _, bits in ipairs(plan.WIDTHS) do
+    if widths[bits] then parts[#parts + 1] = string.format(' %10s', cell(widths[bits])) end
+  end
+  return table.concat(parts)
+end
+
+local function heading(text, widths)
+  return row(text, widths, function(width)
+    return string.format('%d bit%s', width.bits, width.bits > 1 and 's' or '')
+  end)
+end
+
+-- ---- by kind ----
+
+local function of_kept(widths, lines)
+  lines[#lines + 1] = row('kept for backward', widths, function(width)
+    return progress.bytes(width.kept.stored_bytes)
+  end)
+  lines[#lines + 1] = row('times less than an op-by-op FP32 tape', widths, function(width)
+    local stored = width.kept.stored_bytes
+    return stored > 0 and string.format('%.1f', width.kept.reference_bytes / stored) or '-'
+  end)
+end
+
+--- What a step takes by kind, and beside it what evaluating does to the peak.
+---@param widths table<integer, WidthPlan>
+---@return string
+local function by_kind(widths)
+  local lines = {heading('a training step at its peak', widths)}
+  for _, kind in ipairs(KINDS) do
+    lines[#lines + 1] = row('  ' .. kind, widths, function(width)
+      return progress.bytes(width.step[kind])
+    end)
+  end
+  lines[#lines + 1] = row('  all at once', widths, function(width)
+    return progress.bytes(width.step.peak)
+  end)
+  lines[#lines + 1] = row('the whole run, evaluations included', widths, function(width)
+    return progress.bytes(width.memory.peak)
+  end)
+  of_kept(widths, lines)
+  return table.concat(lines, '\n')
+end
+
+-- ---- by value ----
+
+--- Name of a kept value: phase, recipe line, op and shape; of several of one name, the n-th, which
+--- in a model that is written as a loop is the n-th layer's.
+local function name_of(value, phase, seen)
+  local name = string.format('  %s%s %s %s%s', phase and phase .. ' ' or '', value.where or '-',
+    value.op, table.concat(value.shape, 'x'), value.rule == 'mask' and ' sign' or '')
+  seen[name] = (seen[name] or 0) + 1
+  return seen[name] > 1 and name .. ' #' .. seen[name] or name
+end
+
+--- Kept bytes by name of value and bits, and the rule by name at `focus` bits.
+local function values_of(widths, focus)
+  local rows, by_name = {}, {}
+  for _, bits in ipairs(plan.WIDTHS) do
+    for _, phase in ipairs(widths[bits] and widths[bits].phases or {}) do
+      local seen = {}
+      for _, value in ipairs(phase.values) do
+        local name = name_of(value, #widths[bits].phases > 1 and phase.name, seen)
+        if value.kept_bytes > 0 then
+          local known = by_name[name] or {name = name, bytes = {}}
+          if not by_name[name] then by_name[name], rows[#rows + 1] = known, known end
+          known.bytes[bits] = value.kept_bytes
+          if bits == focus then
+            known.rule = value.rule == 'quantize' and 'INT' .. value.bits or value.rule
+          end
+        end
+      end
+    end
+  end
+  for i, r in ipairs(rows) do r.place = i end
+  table.sort(rows, function(a, b)
+    local x, y = a.bytes[focus] or 0, b.bytes[focus] or 0
+    if x ~= y then return x > y end
+    return a.place < b.place
+  end)
+  return rows
+end
+
+--- What is kept, value by value, the largest first.
+---@param widths table<integer, WidthPlan>
+---@param focus integer the width that says how each is kept and by which they are in order
+---@param all boolean all of them, not only the ten largest
+---@return string
+local function by_value(widths, focus, all)
+  local rows = values_of(widths, focus)
+  local lines, rest = {heading('kept for backward, by line of the recipe', widths)
+                       .. string.format('  at %d', focus)}, {}
+  for i, r in ipairs(rows) do
+    if all or i <= MOST then
+      lines[#lines + 1] = row(r.name, widths, function(width)
+        return progress.bytes(r.bytes[width.bits] or 0)
+      end) .. '  ' .. (r.rule or '-')
+    else
+      for bits, bytes in pairs(r.bytes) do rest[bits] = (rest[bits] or 0) + bytes end
+    end
+  end
+  if not all and #rows > MOST then
+    lines[#lines + 1] = row(string.format('  %d more (--all)', #rows - MOST), widths,
+                            function(width) return progress.bytes(rest[width.bits] or 0) end)
+  end
+  return table.concat(lines, '\n')
+end
+
+return {by_kind = by_kind, by_value = by_value}
