@@ -42,6 +42,7 @@ TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_elementwise);
 TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_reduce);
 TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_rows);
 TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_optim);
+TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_adam8);
 TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_matmul);
 TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_layout);
 TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_gather);
@@ -72,6 +73,7 @@ static void build(int isa) {
       TKG__PICK_ARRAY(tkg__cpu_sample),      TKG__PICK_ARRAY(tkg__cpu_kept),
       TKG__PICK_ARRAY(tkg__cpu_graph),       TKG__PICK_ARRAY(tkg__cpu_edge),
       TKG__PICK_ARRAY(tkg__cpu_pick),        TKG__PICK_ARRAY(tkg__cpu_grouped),
+      TKG__PICK_ARRAY(tkg__cpu_adam8),
   };
   for (size_t f = 0; f < sizeof families / sizeof *families; f++)
     for (const tkg_cpu_op *k = families[f]; k->run; k++) kernels[isa][k->op] = k;

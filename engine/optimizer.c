@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "error.h"
+#include "moments.h"
 
 int tkg_optimizer_create(tkg_engine *engine, const char *kind, tkg_optimizer **out) {
   static const struct {
@@ -26,7 +27,8 @@ int tkg_optimizer_create(tkg_engine *engine, const char *kind, tkg_optimizer **o
                          .lr = kinds[k].lr,
                          .beta1 = 0.9,
                          .beta2 = 0.999,
-                         .eps = kinds[k].eps};
+                         .eps = kinds[k].eps,
+                         .bits = 32};
     *out = o;
     return TKG_OK;
   }
@@ -55,18 +57,30 @@ static double *option(tkg_optimizer *o, const char *name) {
              {"eps", &o->eps},
              {"t", &o->t},
              {"weight_decay", &o->weight_decay},
-             {"momentum", &o->momentum}};
+             {"momentum", &o->momentum},
+             {"bits", &o->bits}};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++)
     if (strcmp(all[i].name, name) == 0) return all[i].value;
   return NULL;
+}
+
+/* State is made for a width, when a parameter is first updated. */
+static int check_bits(const tkg_optimizer *o, double bits) {
+  if (bits != 32 && bits != 8) return tkg__fail(TKG_E_ARGUMENT, "bits: %g is not 32 or 8", bits);
+  if (bits == 8 && o->op != TKG_OP_ADAM)
+    return tkg__fail(TKG_E_ARGUMENT, "bits: only adam keeps its state in 8");
+  if (bits != o->bits && o->count > 0)
+    return tkg__fail(TKG_E_ARGUMENT, "bits: it has state of %g bits already", o->bits);
+  return TKG_OK;
 }
 
 int tkg_optimizer_set(tkg_optimizer *o, const char *name, double value) {
   double *at = option(o, name);
   if (!at) return tkg__fail(TKG_E_ARGUMENT, "an optimizer has no option '%s'", name);
   if (!(value >= 0)) return tkg__fail(TKG_E_ARGUMENT, "%s: %g is not a number >= 0", name, value);
-  *at = value;
-  return TKG_OK;
+  int status = at == &o->bits ? check_bits(o, value) : TKG_OK;
+  if (!status) *at = value;
+  return status;
 }
 
 int tkg_optimizer_get(const tkg_optimizer *o, const char *name, double *value) {
@@ -79,8 +93,24 @@ int tkg_optimizer_get(const tkg_optimizer *o, const char *name, double *value) {
 
 /* ---- state ---- */
 
+/* Whether a parameter's moments are in 8 bits; of a small one they would save next to nothing. */
+static bool in_8_bits(const tkg_optimizer *o, const tkg_tensor *parameter) {
+  return o->bits == 8 && tkg__count(&parameter->shape) >= TKG_MOMENTS_LEAST;
+}
+
 static int state_count(const tkg_optimizer *o) {
   return o->op == TKG_OP_ADAM ? 2 : o->op == TKG_OP_ADAGRAD ? 1 : o->momentum > 0 ? 1 : 0;
+}
+
+static int create_state(const tkg_optimizer *o, const tkg_tensor *parameter, int slot,
+                        tkg_tensor **out) {
+  const tkg_node *p = &parameter->shape;
+  if (!in_8_bits(o, parameter))
+    return tkg_tensor_create(o->engine, TKG_F32, p->rank, p->shape, TKG_KIND_OPTIMIZER, out);
+  const tkg_moments s = tkg__moments_of(tkg__count(p), tkg__cols(p));
+  const int64_t scales[2] = {s.blocks, 2};
+  if (slot == 1) return tkg_tensor_create(o->engine, TKG_F32, 2, scales, TKG_KIND_OPTIMIZER, out);
+  return tkg_tensor_create(o->engine, TKG_I32, 1, &s.words, TKG_KIND_OPTIMIZER, out);
 }
 
 static tkg_optimizer_slots *slots_of(tkg_optimizer *o, tkg_tensor *parameter) {
@@ -107,9 +137,7 @@ tkg_tensor *tkg_optimizer_state(tkg_optimizer *o, tkg_tensor *parameter, int slo
   if (slot < 0 || slot >= state_count(o)) return NULL;
   tkg_optimizer_slots *s = slots_of(o, parameter);
   if (!s) return NULL;
-  if (!s->state[slot])
-    tkg_tensor_create(o->engine, TKG_F32, parameter->shape.rank, parameter->shape.shape,
-                      TKG_KIND_OPTIMIZER, &s->state[slot]);
+  if (!s->state[slot]) create_state(o, parameter, slot, &s->state[slot]);
   return s->state[slot];
 }
 
@@ -134,5 +162,6 @@ int tkg__optimizer_record(tkg_optimizer *o, tkg_tape *tape, tkg_tensor *paramete
   }
   tkg_node node = {0};
   set_constants(o, &node);
-  return tkg__record(tape, &node, o->op, n, inputs, NULL);
+  int op = in_8_bits(o, parameter) ? TKG_OP_ADAM8 : o->op;
+  return tkg__record(tape, &node, op, n, inputs, NULL);
 }

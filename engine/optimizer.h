@@ -12,7 +12,8 @@ struct tkg_optimizer {
   tkg_engine *engine;
   int op; /* TKG_OP_SGD, _ADAM, _ADAGRAD */
   double lr, beta1, beta2, eps, weight_decay, momentum;
-  double t; /* updates made */
+  double bits; /* of Adam's state: 32, or 8 (moments.h) */
+  double t;    /* updates made */
   tkg_optimizer_slots *slots;
   int count, capacity;
 };

@@ -5,6 +5,7 @@
 
 #include "error.h"
 #include "infer.h"
+#include "moments.h"
 
 /* f32 is expected unless the op's letter says ids, codes or (sign) a mask. */
 static int check_types(const tkg_infer *s) {
@@ -18,6 +19,7 @@ static int check_types(const tkg_infer *s) {
                                           : reads == 'k' ? TKG_CODES
                                                          : TKG_F32;
     if (dtype == wanted || (reads == 's' && dtype == TKG_MASK)) continue;
+    if (op == TKG_OP_ADAM8 && k == 2 && dtype == TKG_I32) continue;
     if (reads == 'q' && dtype == TKG_CODES) continue;
     if (any && reads != 'i' && dtype == TKG_I32) continue;
     return tkg__fail(TKG_E_DTYPE, "%s: input %d is %s, expected %s", tkg__name_of(s), k + 1,
@@ -296,10 +298,19 @@ static int sample(tkg_infer *s) {
   return TKG_OK;
 }
 
+/* What an update has beside p and g is like p, but for Adam's in 8 bits. */
 static int update(tkg_infer *s) {
-  tkg__set_shape(s->out, s->in[0]);
-  for (int k = 1; k < s->out->inputs; k++)
-    if (!tkg__same_shape(s->in[0], s->in[k])) return tkg__misfit(s, 0, k, "they must be equal");
+  const tkg_node *p = s->in[0];
+  const int alike = s->out->op == TKG_OP_ADAM8 ? 2 : s->out->inputs;
+  tkg__set_shape(s->out, p);
+  for (int k = 1; k < alike; k++)
+    if (!tkg__same_shape(p, s->in[k])) return tkg__misfit(s, 0, k, "they must be equal");
+  if (s->out->op != TKG_OP_ADAM8) return TKG_OK;
+  const tkg_moments state = tkg__moments_of(tkg__count(p), tkg__cols(p));
+  if (tkg__count(s->in[2]) != state.words)
+    return tkg__misfit(s, 0, 2, "codes of two elements are an int32");
+  if (tkg__count(s->in[3]) != 2 * state.blocks)
+    return tkg__misfit(s, 0, 3, "a block has two scales");
   return TKG_OK;
 }
 
@@ -325,8 +336,6 @@ static int by_op(tkg_infer *s) {
   case TKG_OP_FULL:
   case TKG_OP_UPSTREAM:
     return TKG_OK; /* shape given */
-  case TKG_OP_DETACH:
-    return tkg__same(s);
   case TKG_OP_OWN_VJP:
     return own_vjp(s);
   case TKG_OP_ADD:
@@ -387,10 +396,6 @@ static int by_op(tkg_infer *s) {
   case TKG_OP_SIGN_MASK:
     s->out->dtype = TKG_MASK;
     return tkg__same(s);
-  case TKG_OP_SGD:
-  case TKG_OP_ADAM:
-  case TKG_OP_ADAGRAD:
-    return update(s);
   default:
     return tkg__infer_graph(s);
   }
@@ -413,5 +418,6 @@ int tkg__infer(const tkg_tape *tape, tkg_node *node) {
   for (int k = 0; k < node->inputs; k++) s.in[k] = &tape->nodes[node->in[k]];
   int status = check_asked(&s);
   if (!status) status = check_types(&s);
-  return status ? status : by_op(&s);
+  if (status) return status;
+  return tkg__op_is(node->op, 'U') ? update(&s) : by_op(&s);
 }

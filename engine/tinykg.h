@@ -137,7 +137,8 @@ void tkg_optimizer_release(tkg_optimizer *optimizer);
 int tkg_optimizer_set(tkg_optimizer *optimizer, const char *option, double value);
 int tkg_optimizer_get(const tkg_optimizer *optimizer, const char *option, double *value);
 /* State of a parameter (slot 0, 1: m, v of Adam); made when missing. Borrowed. NULL: no such slot.
- */
+ * With "bits" 8 a parameter of 4096 elements or more has codes of both, as int32, and their scales
+ * (moments.h). */
 tkg_tensor *tkg_optimizer_state(tkg_optimizer *optimizer, tkg_tensor *parameter, int slot);
 int tkg_optimizer_knows(const tkg_optimizer *optimizer,
                         const tkg_tensor *parameter); /* has state */

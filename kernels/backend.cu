@@ -107,7 +107,7 @@ static void join_tables(void) {
       tkg__cuda_matmul,      tkg__cuda_layout, tkg__cuda_gather,   tkg__cuda_scatter,
       tkg__cuda_mix,         tkg__cuda_sample, tkg__cuda_kept,     tkg__cuda_aggregate,
       tkg__cuda_edges,       tkg__cuda_pick,   tkg__cuda_relation, tkg__cuda_grouped,
-      tkg__cuda_normalize};
+      tkg__cuda_normalize,   tkg__cuda_adam8};
   for (const tkg_cuda_op *family : families)
     for (const tkg_cuda_op *o = family; o->run; o++) device.ops[o->op] = o;
 }

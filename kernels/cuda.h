@@ -72,6 +72,7 @@ extern "C" {
 #include "codec.h"
 #include "cpu/formulas.h"
 #include "graph.h"
+#include "moments.h"
 #include "philox.h"
 #undef inline
 }

@@ -9,10 +9,10 @@
  *
  * An update cannot be taken back, so none is made once a kernel of the run has met a bad id: what
  * came out of that kernel is no gradient. */
+#include "adam.cuh"
 #include "family.h"
 #include "faults.h"
 #include "launch.h"
-#include "values.h"
 
 /* ---- rules: the new p; STATES arrays of state beside it change too ---- */
 
@@ -36,26 +36,6 @@ struct sgd_momentum {
     const float gradient = g + decay * p;
     *buffer = momentum * *buffer + gradient;
     return p - lr * *buffer;
-  }
-};
-
-/* Kingma and Ba 2015, algorithm 1: m and v are corrected for their start at zero. */
-struct adam {
-  enum { STATES = 2 };
-  float beta1, beta2, rest1, rest2; /* rest = 1 - beta */
-  float eps, decay;
-  float rate = 0;  /* lr / (1 - beta1^t) */
-  float scale = 0; /* 1 / sqrt(1 - beta2^t) */
-
-  __device__ __forceinline__ void read(const tkg_run_values *run) {
-    rate = run->rate;
-    scale = run->scale;
-  }
-  __device__ __forceinline__ float step(float p, float g, float *m, float *v) const {
-    const float gradient = g + decay * p;
-    *m = beta1 * *m + rest1 * gradient;
-    *v = beta2 * *v + rest2 * (gradient * gradient);
-    return p - rate * *m / (sqrtf(*v) * scale + eps);
   }
 };
 
@@ -140,18 +120,9 @@ static int sgd_run(const tkg_call *c, cudaStream_t stream) {
 }
 
 static int adam_run(const tkg_call *c, cudaStream_t stream) {
-  const double *f = c->node->f;
-  if (f[0] != c->context->beta1 || f[1] != c->context->beta2)
-    return tkg__fail(TKG_E_ARGUMENT, "adam: betas %g, %g in a run of %g, %g", f[0], f[1],
-                     c->context->beta1, c->context->beta2);
   adam a;
-  a.beta1 = (float)f[0];
-  a.beta2 = (float)f[1];
-  a.rest1 = (float)(1.0 - f[0]);
-  a.rest2 = (float)(1.0 - f[1]);
-  a.eps = (float)f[2];
-  a.decay = (float)f[3];
-  return update(c, a, stream);
+  const int status = adam_of(c, &a);
+  return status ? status : update(c, a, stream);
 }
 
 static int adagrad_run(const tkg_call *c, cudaStream_t stream) {

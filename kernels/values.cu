@@ -24,6 +24,7 @@ int tkg__values_begin(const tkg_run_context *c, cudaStream_t stream) {
   tkg_run_values v = {};
   v.seed = c->seed;
   v.step = c->step;
+  v.update = (uint32_t)c->t;
   v.lr = (float)c->lr;
   if (c->t > 0) {
     v.rate = (float)(c->lr / (1.0 - pow(c->beta1, c->t)));

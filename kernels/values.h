@@ -1,6 +1,6 @@
-/* What differs between two runs of one plan: seed, step, learning rate. It lies in device memory
- * and is written when a run begins, so that a run can be queued again as it was (recording.h): a
- * kernel's arguments are frozen there. */
+/* What differs between two runs of one plan: seed, step, learning rate, count of updates. It lies
+ * in device memory and is written when a run begins, so that a run can be queued again as it was
+ * (recording.h): a kernel's arguments are frozen there. */
 #ifndef TKG_CUDA_VALUES_H
 #define TKG_CUDA_VALUES_H
 
@@ -8,7 +8,7 @@
 
 typedef struct tkg_run_values {
   uint64_t seed;
-  uint32_t step;
+  uint32_t step, update; /* update: the optimizer's t */
   float lr;
   float rate;  /* lr / (1 - beta1^t), Adam's */
   float scale; /* 1 / sqrt(1 - beta2^t) */

@@ -66,7 +66,8 @@ return tk.recipe{
     {'epochs', 400, 'passes over the training interactions, at most'},
     {'patience', 50, 'epochs without improvement before training stops; 0 = never'},
   },
-  optimizer = function(o) return tk.optim.adam{lr = o.lr} end, -- L2 is in the loss
+  -- L2 is in the loss
+  optimizer = function(o) return tk.optim.adam{lr = o.lr, bits = o.optimizer_bits} end,
   build = function(data, o)
     local kg = tk.graph(data)
     local triples = math.floor(kg.edges / math.max(math.floor(data.train.n / o.batch_size), 1))

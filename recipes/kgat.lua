@@ -119,7 +119,8 @@ return tk.recipe{
     {'pretrain', '', 'best.safetensors of a run of bpr-mf.lua: users and items begin there'},
   },
   presets = {['last-fm'] = {batch_size = 10240}, ['amazon-book'] = {}, yelp2018 = {}},
-  optimizer = function(o) return tk.optim.adam{lr = o.lr} end, -- L2 is in the losses
+  -- L2 is in the losses
+  optimizer = function(o) return tk.optim.adam{lr = o.lr, bits = o.optimizer_bits} end,
   build = function(data, o)
     local how = {of = 'both', inverse = true}
     if not o.loops then how.self_loops = false end -- a layer has the node itself anyway

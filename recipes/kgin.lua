@@ -87,7 +87,8 @@ return tk.recipe{
     {'patience', 10, 'validations without improvement before training stops; 0 = never'},
   },
   presets = {['last-fm'] = {}, ['amazon-book'] = {sim_weight = 1e-5}, ['alibaba-ifashion'] = {}},
-  optimizer = function(o) return tk.optim.adam{lr = o.lr} end, -- L2 is in the loss
+  -- L2 is in the loss
+  optimizer = function(o) return tk.optim.adam{lr = o.lr, bits = o.optimizer_bits} end,
   build = function(data, o)
     if not KINDS[o.sim_kind] then
       error('option sim_kind: ' .. o.sim_kind .. ' is not distance, cosine or mi', 0)

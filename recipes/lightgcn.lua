@@ -56,7 +56,8 @@ return tk.recipe{
     {'patience', 50, 'epochs without improvement before training stops; 0 = never'},
   },
   presets = {['amazon-book'] = {batch_size = 1024}},
-  optimizer = function(o) return tk.optim.adam{lr = o.lr} end, -- L2 is in the loss
+  -- L2 is in the loss
+  optimizer = function(o) return tk.optim.adam{lr = o.lr, bits = o.optimizer_bits} end,
   build = function(data, o)
     local graph = tk.graph(data, {of = 'interactions', merged = true, undirected = true})
     return setmetatable({

@@ -119,7 +119,8 @@ return tk.recipe{
     movie = {},
     book = {dim = 4, hops = 3, l2 = 1e-5, lr = 1e-3},
   },
-  optimizer = function(o) return tk.optim.adam{lr = o.lr} end, -- L2 is in the loss
+  -- L2 is in the loss
+  optimizer = function(o) return tk.optim.adam{lr = o.lr, bits = o.optimizer_bits} end,
   build = function(data, o)
     if not UPDATE[o.item_update] then
       error('option item_update: ' .. o.item_update

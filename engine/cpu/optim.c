@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "../error.h"
+#include "adam.h"
 #include "flat.h"
 #include "isa.h"
 #include "vmath.h"
@@ -33,27 +34,6 @@ static int sgd_run(const tkg_call *c, int64_t begin, int64_t end) {
   else
     sgd_plain(p, g, n, lr, decay);
   return TKG_OK;
-}
-
-typedef struct adam {
-  float beta1, beta2, rest1, rest2; /* rest = 1 - beta */
-  float eps, decay;
-  float rate;  /* lr / (1 - beta1^t) */
-  float scale; /* 1 / sqrt(1 - beta2^t) */
-} adam;
-
-static adam adam_of(const tkg_call *c) {
-  const double *f = c->node->f;
-  return (adam){
-      .beta1 = (float)f[0],
-      .beta2 = (float)f[1],
-      .rest1 = (float)(1.0 - f[0]),
-      .rest2 = (float)(1.0 - f[1]),
-      .eps = (float)f[2],
-      .decay = (float)f[3],
-      .rate = (float)(c->context->lr / (1.0 - pow(f[0], c->context->t))),
-      .scale = (float)(1.0 / sqrt(1.0 - pow(f[1], c->context->t))),
-  };
 }
 
 /* Kingma and Ba 2015, algorithm 1: m and v are corrected for their start at zero. */

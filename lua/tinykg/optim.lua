@@ -13,8 +13,10 @@ function optim.register(t) parameters[t] = true end
 
 ---@class Optimizer
 ---@field lr number learning rate; may be set at any time
+---@field t number updates made
+---@field bits number of Adam's state: 32 or 8
 local methods = {}
-local Optimizer = {__methods = methods, __fields = {'lr', 't'}} -- for the prompt's lists
+local Optimizer = {__methods = methods, __fields = {'lr', 't', 'bits'}} -- for the prompt's lists
 
 local number = ffi.new('double[1]')
 
@@ -65,7 +67,7 @@ function methods:knows(parameter) return C.tkg_optimizer_knows(self.c, parameter
 
 function Optimizer.__index(self, key)
   if methods[key] then return methods[key] end
-  if key == 'lr' or key == 't' then return get(self, key) end
+  if key == 'lr' or key == 't' or key == 'bits' then return get(self, key) end
 end
 
 function Optimizer.__newindex(self, key, value)
@@ -108,10 +110,15 @@ function optim.sgd(options)
   return create('sgd', options, 'lr momentum weight_decay')
 end
 
---- Kingma & Ba 2015. weight_decay is L2, added to the gradient.
----@param options? {lr: number, betas: number[], eps: number, weight_decay: number} lr .001
+--- Kingma & Ba 2015. weight_decay is L2, added to the gradient. With bits = 8 the moments of
+--- parameters of 4,096 elements or more take a quarter of the memory: block-wise as Dettmers et al.
+--- (8-bit Optimizers via Block-wise Quantization, ICLR 2022), in codes that are floats of 8 bits
+--- relative to the largest of their row, rounded up or down at random such that they are right on
+--- average. optimizer:state(parameter) is then {codes, int32 [ceil(n / 2)]; scales, [blocks, 2]}.
+---@param options? {lr: number, betas: number[], eps: number, weight_decay: number, bits: 32|8}
+---  lr .001, bits 32
 function optim.adam(options)
-  return create('adam', options, 'lr betas eps weight_decay')
+  return create('adam', options, 'lr betas eps weight_decay bits')
 end
 
 --- Duchi et al. 2011. ---@param options? {lr: number, eps: number, weight_decay: number} lr .01

@@ -15,6 +15,7 @@ local COMMON = {
   {'lr', 0.001, 'learning rate'},
   {'schedule', 'constant', 'of lr: constant, cosine (to 0 over all epochs), exponential'},
   {'decay', 0.95, 'exponential: what lr is multiplied with after each epoch'},
+  {'optimizer_bits', 32, "of Adam's moments: 32, or 8 for a quarter of their memory"},
   {'l2', 0, 'weight of 1/2 |parameters|^2 in the loss (as weight decay)'},
   {'batch_size', 1024, 'interactions a step'},
   {'epochs', 20, 'passes over the training interactions, at most'},
@@ -130,6 +131,9 @@ function Recipe:complete(given)
                             names(self)), 0)
       end
     end
+  end
+  if o.optimizer_bits ~= 32 and o.optimizer_bits ~= 8 then
+    error(string.format('option optimizer_bits: %s is not 32 or 8', o.optimizer_bits), 0)
   end
   for name, least in pairs(WHOLE) do
     local value = o[name]

@@ -175,6 +175,28 @@ static void updates(void) {
   }
 }
 
+/* State as a first update leaves it, updated again. */
+static void update_8_bits(void) {
+  static const int64_t widths[] = {1, 5, 31, 32, 33, 64, 100, 256, 257, 300};
+  const dims shape = {some_rows(), widths[below(10)]};
+  const tkg_node like = node_of(TKG_OP_LEAF, TKG_F32, shape);
+  const int64_t cols = shape[1], length = cols >= 32 && cols <= 256 ? cols : 64;
+  const int64_t count = count_of(&like), blocks = (count + length - 1) / length;
+  std::vector<array> in = {floats(shape, -1, 1), floats(shape, -1, 1), ids({(count + 1) / 2}, 1),
+                           floats({blocks, 2}, 0, 0)};
+  tkg_node n = node_of(TKG_OP_ADAM8, TKG_F32, shape);
+  n.f[0] = 0.9;
+  n.f[1] = 0.999;
+  n.f[2] = 1e-8;
+  n.f[3] = 0.01;
+  for (int round = 0; round < 3; round++) {
+    compare(&n, in, 0, 0);
+    const result after = run_on(cpu, &n, in, 0);
+    for (size_t k = 2; k < 4; k++) in[k].bytes = after.inputs[k];
+    in[0].bytes = after.out;
+  }
+}
+
 static void products(void) {
   const int64_t m = some_rows(), k = below(12) ? some_cols() : 0, n = some_cols();
   for (int t = 0; t < 4; t++) {
@@ -400,9 +422,10 @@ int main(int argc, char **argv) {
   open_all(argv[1], argv[2], argc > 3 ? argv[3] : "auto");
   state = argc > 4 ? strtoull(argv[4], NULL, 10) : 1;
   const int rounds = argc > 5 ? atoi(argv[5]) : 40;
-  void (*const families[])(void) = {
-      elementwise, broadcasts,     sums, by_row,      updates, products, layouts,         sampling,
-      rows_by_id,  neighbourhoods, kept, normalizing, graphs,  grouped,  tails_and_values};
+  void (*const families[])(void) = {elementwise, broadcasts,    sums,           by_row,
+                                    updates,     update_8_bits, products,       layouts,
+                                    sampling,    rows_by_id,    neighbourhoods, kept,
+                                    normalizing, graphs,        grouped,        tails_and_values};
   for (int r = 0; r < rounds; r++)
     for (auto family : families) family();
   if (rounds >= 10) hub(), hub_of_a_graph();

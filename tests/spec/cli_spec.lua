@@ -87,6 +87,20 @@ describe('the command line', function()
     assert.is_true(results[1] == results[3], '1 and 4 threads differ')
   end)
 
+  it('keeps the state of optimizers in 8 bits, of every recipe that is asked to', function()
+    for _, recipe in ipairs{'bpr-mf', 'kgat'} do -- the default optimizer, and one of its own
+      local bytes = {}
+      for _, bits in ipairs{32, 8} do
+        local run = ('%s/optimizer-%s-%d'):format(dir, recipe, bits)
+        local code, _, err = tinykg(('run recipes/%s.lua --quiet --data %s --steps 2 --out %s ' ..
+          '--set epochs=1 --set dim=96 --set optimizer_bits=%d'):format(recipe, data, run, bits))
+        assert.equal(0, code, err)
+        bytes[bits] = read_json(run .. '/summary.json').memory.optimizer
+      end
+      assert.is_true(bytes[8] < 0.3 * bytes[32], recipe)
+    end
+  end)
+
   it('ranks data without labels', function()
     local code, out, err = tinykg('run recipes/kgcn.lua recipes/bpr-mf.lua --data ' .. data ..
       ' --data-set task=ranking --set epochs=1 --out ' .. dir .. '/ranking')
@@ -110,6 +124,8 @@ describe('the command line', function()
             'dim: big is not a number')
     refuses('run recipes/kgcn.lua --data ' .. data .. ' --set dim=2.5', 2,
             'dim: 2.5 is not a whole')
+    refuses('run recipes/kgcn.lua --data ' .. data .. ' --set optimizer_bits=16', 2,
+            'optimizer_bits: 16 is not 32 or 8')
     refuses('run recipes/kgcn.lua --data ' .. data .. ' --seed one', 2, "'one' is not a number")
   end)
 

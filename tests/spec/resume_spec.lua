@@ -86,7 +86,7 @@ describe('a run that goes on', function()
     {'kgat', '--bits 2 --set epochs=2 --set kg_batch_size=256 --set batch_size=256 --set dim=16'},
     {'kgcn', '--bits 4 --set epochs=4 --set batch_size=256 --set hops=2'},
     {'kgin', '--bits 2 --set epochs=5 --set eval_every=2 --set dim=16 --set schedule=cosine ' ..
-             '--set batch_size=256 --data-set task=ranking'},
+             '--set optimizer_bits=8 --set batch_size=256 --data-set task=ranking'},
   } do
     it('ends as if it had not been killed: ' .. case[1], function()
       local whole, killed = dir .. '/whole-' .. case[1], dir .. '/killed-' .. case[1]

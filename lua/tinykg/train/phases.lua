@@ -83,7 +83,8 @@ end
 -- ---- making them ----
 
 local function default_optimizer(recipe, o)
-  return recipe.optimizer and recipe.optimizer(o) or optim.adam{lr = o.lr, weight_decay = o.l2}
+  if recipe.optimizer then return recipe.optimizer(o) end
+  return optim.adam{lr = o.lr, weight_decay = o.l2, bits = o.optimizer_bits}
 end
 
 --- What is recorded for a batch: of interactions with negatives drawn by the step, or what the

@@ -1,0 +1,30 @@
+/* Adam's constants in a run, for its update in 32 and in 8 bits. */
+#ifndef TKG_CPU_ADAM_H
+#define TKG_CPU_ADAM_H
+
+#include <math.h>
+
+#include "kernel.h"
+
+typedef struct adam {
+  float beta1, beta2, rest1, rest2; /* rest = 1 - beta */
+  float eps, decay;
+  float rate;  /* lr / (1 - beta1^t) */
+  float scale; /* 1 / sqrt(1 - beta2^t) */
+} adam;
+
+static inline adam adam_of(const tkg_call *c) {
+  const double *f = c->node->f;
+  return (adam){
+      .beta1 = (float)f[0],
+      .beta2 = (float)f[1],
+      .rest1 = (float)(1.0 - f[0]),
+      .rest2 = (float)(1.0 - f[1]),
+      .eps = (float)f[2],
+      .decay = (float)f[3],
+      .rate = (float)(c->context->lr / (1.0 - pow(f[0], c->context->t))),
+      .scale = (float)(1.0 / sqrt(1.0 - pow(f[1], c->context->t))),
+  };
+}
+
+#endif
