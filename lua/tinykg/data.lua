@@ -8,6 +8,7 @@
 
 local lfs = require 'lfs'
 local columns = require 'tinykg.columns'
+local doubts = require 'tinykg.data.doubts'
 local files = require 'tinykg.data.files'
 local filter = require 'tinykg.data.filter'
 local info = require 'tinykg.data.info'
@@ -283,18 +284,6 @@ local function make_split(raw, options)
   end
 end
 
--- A graph in which no item occurs helps no recommendation; mostly the names differ.
-local function check_linked(raw)
-  local graph = raw.graph
-  for p = 0, graph.n - 1 do
-    if graph.heads[p] < raw.items or graph.tails[p] < raw.items then return end
-  end
-  if graph.n > 0 then
-    warn(raw, 'no item is in any of the %d triples: is each called there what it is called here?',
-      graph.n)
-  end
-end
-
 local function assemble(raw, loader, dir, task)
   local function part(rows_or_nil)
     local from = rows_or_nil or rows.none()
@@ -345,7 +334,7 @@ local function build(dir, options)
   if draw and raw.all then add_negatives(raw, raw.seed) end
   make_split(raw, options)
   if draw and not raw.all then add_negatives(raw, raw.seed) end
-  check_linked(raw)
+  doubts(raw)
   if options.order == 'degree' then order.by_degree(raw) end
   if raw.dropped.duplicates > 0 then
     warn(raw, '%d repeated interactions dropped', raw.dropped.duplicates)

@@ -46,6 +46,18 @@ describe('plain tables', function()
                   'option ratios: 0.7,0.1 is not three shares')
   end)
 
+  it('say when names are not UTF-8', function()
+    local function warnings(name)
+      return tk.data.load(fixtures.dir{
+        ['interactions.csv'] = {'user,item', 'a,' .. name, 'b,' .. name},
+        ['kg.csv'] = {'head,relation,tail', name .. ',r,e'}}).warnings
+    end
+    assert.same({}, warnings 'Soße')
+    local said = warnings 'So\223e' -- as Latin 1 has it
+    assert.matches("'So\239\191\189e' and perhaps other names of items are not UTF%-8", said[1])
+    assert.equal(1, #said)
+  end)
+
   it('say when the graph knows none of the items', function()
     local interactions = {'user,item', 'a,x', 'a,y', 'b,x'}
     local function info(triple)
