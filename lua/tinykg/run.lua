@@ -1,5 +1,6 @@
 --- A run: trains one recipe with one seed and leaves a folder that says what happened.
 --- tinykg.run.folder lists its files.
+local lfs = require 'lfs'
 local blame = require 'tinykg.blame'
 local board_of = require 'tinykg.run.board'
 local checkpoint = require 'tinykg.run.checkpoint'
@@ -112,6 +113,15 @@ local function open_folder(o)
   return folders.fresh(path), false
 end
 
+--- What fn returns, at most two values. Where it fails, a folder made for the run is not left
+--- behind empty.
+local function or_no_folder(path, fn, ...)
+  local ok, first, second = xpcall(fn, blame.handler, ...)
+  if ok then return first, second end
+  lfs.rmdir(path)
+  error(first, 0)
+end
+
 --- Whether the run of a folder has nothing left to do.
 local function is_done(path, o)
   local summary = folders.read(path, 'summary.json')
@@ -197,9 +207,9 @@ local function run_once(o)
   if summary then
     if loud then print('finished before; nothing to do') end
   else
-    local data, load_s = load_data(o)
+    local data, load_s = or_no_folder(path, load_data, o)
     local note
-    o.settings, note = chosen(o, data, path, going_on)
+    o.settings, note = or_no_folder(path, chosen, o, data, path, going_on)
     os.remove(path .. '/summary.json')
     folders.write(path, 'config.json', config_of(o))
     folders.write_text(path, 'recipe.lua', o.text)
