@@ -103,6 +103,9 @@ end
 --- The folder of the run, and whether it goes on there.
 local function open_folder(o)
   local path = o.out or default_folder(o)
+  if folders.has(path, 'batch.json') then
+    error(path .. ': holds a batch; a run needs a folder of its own', 0)
+  end
   if o.resume and folders.has(path, 'config.json') then
     local why = resume.differs(path, config_of(o), o.text)
     if not why then return path, true end
