@@ -185,6 +185,9 @@ end
 
 local function open_folder(s)
   local out, a = s.out or default_folder(s), s.arguments
+  if folder.has(out, 'config.json') then
+    error(out .. ': holds a run; a batch needs a folder of its own', 0)
+  end
   local ok, message = atomic.mkdirs(out)
   if not ok then error(message, 0) end
   local recipes = {}

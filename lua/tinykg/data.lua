@@ -8,6 +8,7 @@
 
 local lfs = require 'lfs'
 local columns = require 'tinykg.columns'
+local doubts = require 'tinykg.data.doubts'
 local files = require 'tinykg.data.files'
 local filter = require 'tinykg.data.filter'
 local info = require 'tinykg.data.info'
@@ -70,6 +71,18 @@ local function is_ratios(value)
   return math.abs(sum - 1) < 1e-6 and value[1] > 0
 end
 
+local FIELDS = { user = true, item = true, rating = true, label = true, timestamp = true,
+  split = true, head = true, relation = true, tail = true }
+
+-- False and, of a table, the field that is wrong.
+local function is_columns(value)
+  for field, column in pairs(type(value) == 'table' and value or {}) do
+    local fits = type(column) == 'string' or is_number(1, 1e6, true)(column)
+    if not (FIELDS[field] and fits) then return false, ('%s:%s'):format(field, tostring(column)) end
+  end
+  return type(value) == 'table'
+end
+
 local function keys(map)
   local list = {}
   for key in pairs(map) do list[#list + 1] = key end
@@ -91,8 +104,20 @@ local known_options = {
   rating_threshold = { is_number(-math.huge, math.huge), 'a number' },
   order = { function(v) return v == 'given' or v == 'degree' end, 'given or degree' },
   task = { function(v) return v == 'ctr' or v == 'ranking' end, 'ctr or ranking' },
-  columns = { function(v) return type(v) == 'table' end, 'a table' },
+  columns = { is_columns, 'field:column with a field of ' .. keys(FIELDS) },
 }
+
+-- A value as the command line takes it.
+local function shown(value)
+  if type(value) ~= 'table' then return tostring(value) end
+  local list, named = {}, {}
+  for key, item in pairs(value) do
+    if type(key) == 'string' then named[#named + 1] = key .. ':' .. tostring(item) end
+  end
+  for i, item in ipairs(value) do list[i] = tostring(item) end
+  table.sort(named)
+  return table.concat(list, ',') .. table.concat(named, ',')
+end
 
 local function check_options(options)
   for name, value in pairs(options) do
@@ -100,8 +125,9 @@ local function check_options(options)
     if not known then
       error(("data: no option '%s' (has %s)"):format(name, keys(known_options)), 0)
     end
-    if not known[1](value) then
-      error(('data: option %s: %s is not %s'):format(name, tostring(value), known[2]), 0)
+    local fits, wrong = known[1](value)
+    if not fits then
+      error(('data: option %s: %s is not %s'):format(name, wrong or shown(value), known[2]), 0)
     end
   end
 end
@@ -308,6 +334,7 @@ local function build(dir, options)
   if draw and raw.all then add_negatives(raw, raw.seed) end
   make_split(raw, options)
   if draw and not raw.all then add_negatives(raw, raw.seed) end
+  doubts(raw)
   if options.order == 'degree' then order.by_degree(raw) end
   if raw.dropped.duplicates > 0 then
     warn(raw, '%d repeated interactions dropped', raw.dropped.duplicates)

@@ -15,7 +15,8 @@
 -- where each part is a graph of the data set (of tk.graph(data, ...)) with a weight for each of its
 -- edges, or a list of triples of entities: int32 tensors and a float tensor, any shape. Edges that
 -- are given more than once add up. By the rule 'product' weights are shares (0 to 1) and a path
--- weighs their product; by 'least' they are parts of the score and a path weighs its weakest edge.
+-- weighs their product; by 'least' they are parts of the score and a path weighs its weakest edge,
+-- not counting what the user took where the model does not read that.
 -- tinykg.explain.union says how both ways of an edge are made one, and what an edge weighs that the
 -- model does not read. tk.edges (tinykg.explain.edges) has what recipes need.
 local blame = require 'tinykg.blame'
@@ -92,13 +93,13 @@ local function relation_of(data, relation)
   return name == tostring(id) and 'relation ' .. name or name, inverse
 end
 
-local function described(data, u, path)
+local function described(data, u, path, rule)
   local nodes, edges = {}, {}
   for i, node in ipairs(path.nodes) do nodes[i] = node_of(data, node) end
   for i, p in ipairs(path.places) do
     local name, inverse = relation_of(data, u.relations[p])
     edges[i] = {relation = name, inverse = inverse ~= path.reversed[i], read = u.read[p],
-                weight = u.weight[p]}
+                weight = (rule == 'product' or u.read[p]) and u.weight[p] or nil}
   end
   return {weight = path.weight, nodes = nodes, edges = edges}
 end
@@ -155,10 +156,10 @@ return function(run, user, item, o)
   local score, rank, of = place_of(ranker, u, i)
   local whole = union.new(data)
   local why = ask(run.model, run.recipe, u, i, whole.graph)
-  whole:weigh(why, why.rule)
+  whole:weigh(why, why.rule, data.entities + u)
   local found = paths(whole, data.entities + u, i, {
     length = length, count = count, rule = why.rule, all = #why == 0})
-  for k, path in ipairs(found) do found[k] = described(data, whole, path) end
+  for k, path in ipairs(found) do found[k] = described(data, whole, path, why.rule) end
   found.least, found.add = nil, nil
   local result = {user = node_of(data, data.entities + u), item = node_of(data, i), score = score,
                   rank = rank, of = of, taken = ranker:taken(u, i), what = why.what,

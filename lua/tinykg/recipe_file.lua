@@ -12,11 +12,18 @@ function recipe_file.locate(path)
   return not lfs.attributes(path, 'mode') and lfs.attributes(along, 'mode') and along or path
 end
 
+--- What to say of a recipe that is not there: 'kgcn' may be recipes/kgcn.lua.
+local function missing(path)
+  local along = 'recipes/' .. path:lower():gsub('%.lua$', '') .. '.lua'
+  local is_there = path ~= along and lfs.attributes(recipe_file.locate(along), 'mode') == 'file'
+  return path .. ': no such recipe' .. (is_there and ': ' .. along .. ' is one' or '')
+end
+
 local function text_of(path)
   local file = io.open(path, 'rb')
   local text = file and file:read('*a') -- nil for a folder
   if file then file:close() end
-  if not text then error(path .. ': no such recipe', 0) end
+  if not text then error(missing(path), 0) end
   return text
 end
 

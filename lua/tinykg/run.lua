@@ -1,5 +1,6 @@
 --- A run: trains one recipe with one seed and leaves a folder that says what happened.
 --- tinykg.run.folder lists its files.
+local lfs = require 'lfs'
 local blame = require 'tinykg.blame'
 local board_of = require 'tinykg.run.board'
 local checkpoint = require 'tinykg.run.checkpoint'
@@ -98,6 +99,9 @@ end
 --- The folder of the run, and whether it goes on there.
 local function open_folder(o)
   local path = o.out or default_folder(o)
+  if folders.has(path, 'batch.json') then
+    error(path .. ': holds a batch; a run needs a folder of its own', 0)
+  end
   if o.resume and folders.has(path, 'config.json') then
     local why = resume.differs(path, config_of(o), o.text)
     if not why then
@@ -109,6 +113,15 @@ local function open_folder(o)
     end
   end
   return folders.fresh(path), false
+end
+
+--- What fn returns, at most two values. Where it fails, a folder made for the run is not left
+--- behind empty.
+local function or_no_folder(path, fn, ...)
+  local ok, first, second = xpcall(fn, blame.handler, ...)
+  if ok then return first, second end
+  lfs.rmdir(path)
+  error(first, 0)
 end
 
 --- Whether the run of a folder has nothing left to do.
@@ -197,10 +210,10 @@ local function run_once(o)
     if loud then print('finished before; nothing to do') end
   else
     local started = clock.now()
-    local data = data_of(o)
+    local data = or_no_folder(path, data_of, o)
     local load_s = clock.now() - started
     local note
-    o.settings, note = chosen(o, data, path, going_on)
+    o.settings, note = or_no_folder(path, chosen, o, data, path, going_on)
     os.remove(path .. '/summary.json')
     folders.write(path, 'config.json', config_of(o))
     folders.write_text(path, 'recipe.lua', o.text)

@@ -380,6 +380,18 @@ function Tensor.__index(t, key)
     local gradient = C.tkg_tensor_gradient(t.kept)
     return gradient ~= nil and wrap(gradient) or nil
   end
+  if type(key) == 'number' then
+    fail('a tensor has no [%s]: rows(first, last) or narrow are parts of it, totable() its numbers',
+         key)
+  end
+end
+
+--- Numbers put in like that would be in no tensor.
+function Tensor.__newindex(t, key, value)
+  if type(key) == 'number' then
+    fail('a tensor has no [%s] to set: write(list, first, count) puts numbers into it', key)
+  end
+  rawset(t, key, value)
 end
 
 tensor.Tensor = Tensor

@@ -8,7 +8,8 @@ local prints, refuses = shell.prints, shell.refuses
 
 -- Books by hand. User 'dan' took nothing in train, 'eve' something in test only.
 local USERS = {'ann', 'bob', 'cleo', 'dan', 'eve'}
-local BOOKS = {'Emma', 'Persuasion', 'Ulysses', 'Dubliners', 'Orlando', 'The Waves', 'Kim', 'Dune'}
+local BOOKS = {'Emma', 'Persuasion', 'Ulysses', 'Murphy, abridged', 'Orlando', 'The Waves', 'Kim',
+               'Dune'}
 
 local function list(header, names)
   local lines = {header}
@@ -96,13 +97,16 @@ describe('tinykg recommend', function()
     local file = fixtures.dir{['left.txt'] = {'Ulysses', '', 'Dune'}} .. '/left.txt'
     assert.same(want, ids(answer('recommend ' .. run .. ' --user cleo --exclude @' .. file)))
     assert.same(want, ids(answer('recommend ' .. run .. ' --id --user 2 --exclude 2,7')))
+    want = ranked(2, {[0] = true, [5] = true, [2] = true, [3] = true})
+    assert.same(want, ids(answer(('recommend %s --user cleo --exclude "%s"')
+      :format(run, 'Ulysses, Murphy, abridged'))))
   end)
 
   it('gives users whom train does not know the most popular items, and says so', function()
     for _, who in ipairs{'--user dan', '--user eve', '--new'} do
       local result = answer('recommend ' .. run .. ' ' .. who .. ' -k 3')
       assert.equal('popularity', result.by)
-      assert.same({0, 2, 1}, ids(result)) -- taken by 3, 2 and, as Dubliners and The Waves, by 1
+      assert.same({0, 2, 1}, ids(result)) -- taken by 3, 2 and, as Murphy and The Waves, by 1
       assert.equal(3, result.items[1].score)
       assert.matches('most popular', result.note)
     end
@@ -245,6 +249,9 @@ describe('tinykg eval', function()
     refuses('eval ' .. path .. ' --k 0', 2, "'0' is not a whole number")
     refuses('eval ' .. path .. ' --data /no/such/set', 1, '/no/such/set: no such folder')
     refuses('eval ' .. path .. ' --device tpu', 2, 'tpu is not')
+    assert(os.rename(data, data .. '-moved'))
+    refuses('eval ' .. path, 1, 'data: no such folder %(%-%-data DIR says where the data set is')
+    assert(os.rename(data .. '-moved', data))
     os.remove(path .. '/best.safetensors')
     refuses('eval ' .. path, 1, 'no epoch of this run was finished')
   end)

@@ -165,6 +165,16 @@ end}
     assert.is_false(exists(out .. '/KGCN-seed3/config.json'))
   end)
 
+  it('and a run do not share a folder', function()
+    local run = './tinykg run recipes/bpr-mf.lua --quiet --set epochs=1 --data ' .. data
+    local code, text = sh(run .. ' --out ' .. dir .. '/grid')
+    assert.equal(1, code)
+    assert.matches('/grid: holds a batch; a run needs a folder of its own\n$', text)
+    code, text = sh(run .. ' --seed 1,2 --out ' .. dir .. '/alone')
+    assert.equal(1, code)
+    assert.matches('/alone: holds a run; a batch needs a folder of its own\n$', text)
+  end)
+
   it('refuses what cannot be, before anything runs', function()
     for _, case in ipairs{
       {'--grid dims=1,2', 'KGCN has no option dims'}, {'--grid dim', "'dim' is not key=a,b,c"},

@@ -1,4 +1,5 @@
 -- The command line as a user meets it: exit codes, one-line messages, files written.
+local lfs = require 'lfs'
 local fixtures = require 'tests.spec.fixtures'
 local shell = require 'tests.spec.shell'
 local json = require 'tinykg.json'
@@ -108,7 +109,10 @@ describe('the command line', function()
   end)
 
   it('refuses wrong usage with one line and status 2', function()
-    refuses('dance', 2, "no command 'dance'")
+    refuses('dance', 2, "no command 'dance'; tinykg help")
+    refuses('evla runs', 2, "no command 'evla': did you mean 'eval'%?")
+    refuses('data inf x', 2, "unknown command 'inf': did you mean 'info'%? See %-%-help")
+    refuses('recipes/kgcn.lua', 2, 'recipes/kgcn.lua is a recipe: tinykg run recipes/kgcn.lua')
     refuses('run', 2, 'recipe')
     refuses('run recipes/kgcn.lua', 2, '%-%-data DIR is needed')
     refuses('run recipes/kgcn.lua --data ' .. data .. ' --bits 3', 2, "bits .*'3'")
@@ -128,6 +132,9 @@ describe('the command line', function()
   it('refuses what cannot be done with one line and status 1', function()
     refuses('run recipes/kgcn.lua --data /no/such/folder', 1, '/no/such/folder: no such folder')
     refuses('run no-such.lua --data ' .. data, 1, 'no%-such%.lua')
+    refuses('run kgcn --data ' .. data, 1, 'kgcn: no such recipe: recipes/kgcn.lua is one')
+    refuses(('run recipes/kgcn.lua --data %s --out %s/unread'):format(dir, dir), 1, 'no data set')
+    assert.is_nil(lfs.attributes(dir .. '/unread', 'mode'))
     refuses('run recipes/kgcn.lua --data ' .. data .. ' --set aggregator=max', 1, 'max is not sum')
     refuses('data info ' .. dir, 1, 'no data set found')
     refuses('run recipes/kgcn.lua --quiet --data ' .. data .. ' --out /proc/nowhere/run', 1,

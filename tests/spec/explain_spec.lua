@@ -44,6 +44,28 @@ local function books()
     ['relation_list.txt'] = list(2, function(r) return r == 0 and 'written by' or 'genre' end)}
 end
 
+-- What is two edges away, summed; no interactions in its graph.
+local TWO_STEPS = [[
+local tk = require 'tinykg'
+local Model = tk.nn.class('TwoSteps')
+local function items(m) return m.graph:aggregate(m.graph:aggregate(m.nodes.weight)) end
+function Model:loss(batch)
+  local all = items(self)
+  local i, j = all:gather(batch.items), all:gather(batch.negatives:reshape(-1))
+  return tk.loss.interactions(self.users(batch.users), i, j)
+end
+function Model:score(u, i) return tk.dot(self.users(u), items(self):gather(i)) end
+function Model:explain(u, i) return tk.edges.gradient(self, {'graph'}, u, i) end
+return tk.recipe{
+  name = 'two-steps', options = {{'lr', 0.01, 'learning rate'}, {'epochs', 8, 'at most'}},
+  build = function(data)
+    return setmetatable({graph = tk.graph(data, {undirected = true}),
+                         users = tk.nn.Embedding(data.users, 8),
+                         nodes = tk.nn.Embedding(data.entities, 8)}, Model)
+  end,
+}
+]]
+
 local function exp_sum(list_of_scores)
   local sum = 0
   for _, s in ipairs(list_of_scores) do sum = sum + math.exp(s) end
@@ -241,6 +263,41 @@ describe('tinykg explain', function()
     assert.is_true(e.intents[1].weight >= e.intents[2].weight)
     assert.matches('intent %d weighs 0', prints(('explain %s --id --user 3 --item 11')
       :format(run_of('kgin'))))
+  end)
+
+  it('begins at what the user took, where the model reads the knowledge graph alone', function()
+    local path = fixtures.write(dir .. '/two-steps.lua', TWO_STEPS)
+    runs['two-steps'] = dir .. '/two-steps'
+    prints(('run %s --quiet --data %s --out %s --set epochs=8')
+      :format(path, data, runs['two-steps']))
+    local p, user, item = parameters('two-steps'), 3, 11
+    local function liking(e) -- u . e
+      local sum = 0
+      for d = 1, 8 do sum = sum + p['users.weight'][user + 1][d] * p['nodes.weight'][e + 1][d] end
+      return sum
+    end
+    local best = -math.huge -- over the book taken and the entity that links it
+    for b = 0, 3 * AUTHORS - 1 do
+      for _, a in ipairs{liked(user)} do
+        local taken = math.floor(b / 3) == a and b % 3 < 2
+        for _, by in ipairs(taken and {author(a), NOVEL} or {}) do
+          local sum = 0 -- of what is around the entity
+          for i = 0, 3 * AUTHORS - 1 do
+            local linked = by == NOVEL or author(math.floor(i / 3)) == by
+            sum = sum + (linked and liking(i) or 0)
+          end
+          local fits = by == NOVEL or author(math.floor(item / 3)) == by
+          if fits then best = math.max(best, math.min(liking(b), sum + liking(item))) end
+        end
+      end
+    end
+    local first = explained('two-steps', user, item).paths[1]
+    assert.near(best, first.weight, 1e-4 * math.abs(best))
+    assert.same({'took', false}, {first.edges[1].relation, first.edges[1].read})
+    assert.is_nil(first.edges[1].weight)
+    assert.is_true(first.edges[2].read and first.edges[3].read)
+    assert.matches('edges without a weight are not read by the model: they do not count',
+                   prints(('explain %s --id --user 3 --item 11'):format(runs['two-steps'])))
   end)
 
   it('says when there is no path', function()

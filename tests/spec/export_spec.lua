@@ -147,7 +147,10 @@ print(json.dumps({n: [list(x.shape), x.dtype.str, x.ravel().tolist()] for n, x i
     end
     assert.equal('item i0, item i1, entity e2, user u0, user u1', all('nodes.weight', 5))
     assert.equal('item i0, item i1, user u0, user u1', all('node_table', 4))
+    assert.equal('item i0, item i1, entity e2', all('nodes.weight', 3))
     assert.equal('', all('nodes.weight', 6))
+    data.entities = 4 -- as many as items and users
+    assert.equal('', all('nodes.weight', 4))
     assert.equal('user u0, user u1', all('userEmbedding.weight', 2))
     assert.equal('', all('user_item', 2)) -- there are as many of both
     assert.equal('', all('users.weight', 3))

@@ -33,6 +33,8 @@ local RECORDING = {
   {function() return (a34 * i3) end, 'mul: input 2 is i32 [3], expected f32'},
   {function() return (a35 / cube) end, 'div: f32 [3, 5] and f32 [2, 3, 4] do not fit'},
   {function() return (a34 + 'x') end, 'arithmetic on a tensor and a string'},
+  {function() return (a34[1]) end, 'a tensor has no [1]: rows(first, last)', 'totable()'},
+  {function() a34[2] = 5 end, 'a tensor has no [2] to set: write('},
   {function() return (a34 + {}) end, 'arithmetic on a tensor and a table'},
   {function() return (i3:sigmoid()) end, 'sigmoid: input 1 is i32 [3], expected f32'},
   {function() return (i3:softmax()) end, 'softmax: input 1 is i32 [3], expected f32'},

@@ -148,7 +148,7 @@ describe('tinykg report', function()
 
   it('keeps data sets apart', function()
     run('a', {}, log_of{1}, {})
-    run('b', {data_options = {task = 'ranking'}}, log_of{1},
+    run('b', {data_options = {task = 'ranking', columns = {user = 'who'}}}, log_of{1},
         {test = {['recall@20'] = 0.25, ['ndcg@20'] = 0.125, ['hit@20'] = 0.5, ['map@20'] = 0.1,
                  ['mrr@20'] = 0.2, users = 99}})
     local page = report(dir)
@@ -292,6 +292,25 @@ describe('tinykg report', function()
       end
     end
     error('no such chart')
+  end)
+
+  it('shortens what a bar is of before its phase', function()
+    local options, others = {}, {}
+    for k = 1, 6 do options['option' .. k], others['option' .. k] = k, k + 1 end
+    local phases = {phases = {KEPT.phases[1], {name = 'triples', reference_bytes = 9,
+                                               stored_bytes = 1, values = {}}}}
+    for i, o in ipairs{options, others} do
+      run('run' .. i, {options = o}, log_of{1},
+          {kept = {reference_bytes = 1000 * KIB, stored_bytes = i * KIB}}, phases)
+    end
+    local seen = 0
+    for _, svg in ipairs(markup.all((report(dir)), 'svg', 'wide')) do
+      for _, label in ipairs(markup.all(svg, 'text')) do
+        local text = markup.text(label)
+        if text:find('\226\128\166: triples', 1, true) then seen = seen + 1 end
+      end
+    end
+    assert.is_true(seen >= 2, seen)
   end)
 
   it('shows peak memory by kind, once for groups that take the same', function()

@@ -1,4 +1,5 @@
 --- tinykg demo: a data set with known structure, KGCN at 32 and at 2 bits, side by side.
+local lfs = require 'lfs'
 local options = require 'tinykg.cli.options'
 local recipe_file = require 'tinykg.recipe_file'
 
@@ -55,8 +56,9 @@ return function(...)
   print(string.format('op-by-op FP32 autograd would keep %s: %.0fx what the 2-bit step keeps',
     progress.bytes(kept.reference_bytes), kept.reference_bytes / kept.stored_bytes))
   print()
+  local tinykg = lfs.attributes('tinykg', 'mode') == 'file' and './tinykg' or 'tinykg'
   print('Next:')
-  print('  ./tinykg run recipes/kgcn.lua --data ' .. dir .. ' --bits 2 --report')
-  print('  ./tinykg run recipes/kgcn.lua --help      its options and published settings')
-  print('  ./tinykg data info DIR                    your own data')
+  print('  ' .. tinykg .. ' run recipes/kgcn.lua --data ' .. dir .. ' --bits 2 --report')
+  print('  ' .. tinykg .. ' run recipes/kgcn.lua --help      its options and published settings')
+  print('  ' .. tinykg .. ' data info DIR                    your own data')
 end

@@ -99,8 +99,9 @@ local function print_all(run, e, length)
   if e.taken then print(('%s took it, %s'):format(called(e.user), TAKEN[e.taken])) end
   print('weights: ' .. e.meaning)
   if e.what ~= 'nothing' and has_unread(e.paths) then
-    print('edges without a weight are not read by the model: they count ' ..
-          '1 / sqrt(neighbours of one end x of the other)')
+    print('edges without a weight are not read by the model: they ' ..
+          (e.rule == 'least' and 'do not count'
+           or 'count 1 / sqrt(neighbours of one end x of the other)'))
   end
   if e.note then print('note: ' .. e.note) end
   for _, intent in ipairs(e.intents or {}) do print(intent_text(intent)) end

@@ -48,30 +48,46 @@ local function leave(message, trace)
   os.exit(status, true)
 end
 
+--- The command that was meant by a word that is none.
+local function close_to(word)
+  local best, least
+  for _, c in ipairs(COMMANDS) do
+    local d = require('tinykg.data.find').distance(word, c[1], 2)
+    if d and d < math.min(#word, least or 3) then best, least = c[1], d end
+  end
+  return best and (": did you mean '%s'? tinykg help lists them"):format(best)
+    or '; tinykg help lists them'
+end
+
 local function is_command(name)
   for _, c in ipairs(COMMANDS) do
     if c[1] == name then return true end
   end
 end
 
---- Somebody's Lua: where several of their calls led to an error, they are listed.
+--- Somebody's Lua, and what it returns. Where several of their calls led to an error, they are
+--- listed.
 local function run_lua(chunk, ...)
-  local trace
+  local trace, result
   local ok, message = xpcall(function(...)
     require('tinykg.lib').tkg_interrupt_watch(1)
-    chunk(...)
+    result = chunk(...)
   end, function(e)
     if type(e) == 'string' then trace = blame.trace() end
     return blame.handler(e)
   end, ...)
   if not ok then leave(message, trace) end
+  return result
 end
 
 local function script(path, ...)
   local chunk, message = loadfile(path)
   if not chunk then leave(message) end
   _G.arg = {[0] = path, ...}
-  run_lua(chunk, ...)
+  local result = run_lua(chunk, ...)
+  if type(result) == 'table' and type(result.complete) == 'function' and result.build then
+    leave{usage = ('%s is a recipe: tinykg run %s --data DIR'):format(path, path)}
+  end
 end
 
 local function prompt(chunk, ...)
@@ -129,7 +145,7 @@ local function main(command, ...)
   elseif command:match('%.lua$') then
     script(command, ...)
   else
-    leave{usage = string.format("no command '%s'; tinykg help lists them", command)}
+    leave{usage = string.format("no command '%s'%s", command, close_to(command))}
   end
 end
 

@@ -37,8 +37,11 @@ function opened.run(path, a)
   line.update(function() return path .. ': opening' end)
   local ok, run = pcall(require('tinykg.run.open'), path, {data = a.data})
   line.clear()
-  if not ok then error(run, 0) end
-  return run
+  if ok then return run end
+  if type(run) == 'string' and not a.data and run:match(': no such folder$') then
+    run = run .. ' (--data DIR says where the data set is now)'
+  end
+  error(run, 0)
 end
 
 --- Raises what a step raises when Ctrl-C was pressed since.

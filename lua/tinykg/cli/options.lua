@@ -13,7 +13,8 @@ end
 function options.parse(parser, ...)
   local ok, result = parser:pparse{...}
   if ok then return result end
-  error({usage = tostring(result):gsub('%s*\n%s*', '; ') .. '; see --help'}, 0)
+  local text = tostring(result):gsub('%s*\nDid you mean', ': did you mean'):gsub('%s*\n%s*', '; ')
+  error({usage = text .. (text:match('%?$') and ' See --help' or '; see --help')}, 0)
 end
 
 --- 'a,b,c' as a list of numbers. ---@param what string for the message

@@ -16,7 +16,7 @@ local function parser()
   p:argument('run', 'the folder of a run')
   p:option('--user', 'the user, as the data set calls him'):argname('U')
   p:flag('--new', 'for somebody who is not in the data set')
-  p:option('--likes', 'items that somebody new likes'):argname('ITEM,ITEM|@FILE')
+  p:option('--likes', 'items that somebody new likes (FILE: one a line)'):argname('ITEM,ITEM|@FILE')
   p:option('--users', 'for many: all, or a file with a user a line; prints TSV')
     :argname('all|FILE')
   p:option('-k', 'how many items', '20')
@@ -47,14 +47,14 @@ local function named(a, text, where)
 end
 
 --- 'a,b,c' or '@file' as a list of names or numbers; nil without a text.
-local function list_of(a, text, option)
+local function list_of(names, a, text, option)
   if not text then return nil end
   local list, path = {}, text:match('^@(.+)')
   for _, line in ipairs(path and opened.lines(path) or {}) do
     list[#list + 1] = named(a, line.text, line.where)
   end
-  for name in (path and '' or text):gmatch('[^,]+') do
-    list[#list + 1] = named(a, name:match('^%s*(.-)%s*$'), option .. ': ')
+  for _, name in ipairs(path and {} or require('tinykg.data.find').listed(names, text)) do
+    list[#list + 1] = named(a, name, option .. ': ')
   end
   if #list == 0 then usage('%s: no item given', option) end
   return list
@@ -80,8 +80,8 @@ local function one(run, a, k)
   end
   if not found then error(message .. ' (for somebody new: --new, or --likes ITEM,...)', 0) end
   local result = require('tinykg.recommend')(run, user, {
-    k = k, all = a.all, exclude = list_of(a, a.exclude, '--exclude'),
-    likes = list_of(a, a.likes, '--likes')})
+    k = k, all = a.all, exclude = list_of(run.data.names.items, a, a.exclude, '--exclude'),
+    likes = list_of(run.data.names.items, a, a.likes, '--likes')})
   if not a.json then return print_one(run, result, k) end
   result.items = json.array(result.items)
   print(json.encode(result))
@@ -123,7 +123,7 @@ local function many(run, a, k)
   local data = run.data
   local ids, n = users_of(data, a)
   local recommender = require('tinykg.recommender').new(run, {
-    k = k, all = a.all, exclude = list_of(a, a.exclude, '--exclude')})
+    k = k, all = a.all, exclude = list_of(data.names.items, a, a.exclude, '--exclude')})
   local line, some = progress.line(), math.max(256, math.floor(2 ^ 22 / k))
   local function write(file)
     if not a.json then file:write('user\trank\titem\tscore\tby\ttaken\n') end

@@ -72,6 +72,34 @@ local function by_title(names, text)
   return found
 end
 
+--- The id of what is called exactly so, or titled so; nil where there is none.
+---@param names tinykg.Names ---@param text string
+---@return integer?
+function find.exact(names, text) return names:id(text) or by_title(names, text) end
+
+local MOST_COMMAS = 8 -- in a name, so that a long list is not joined in all ways
+
+--- The name that begins at part `first` of a text split at commas, and its last part.
+local function name_at(names, parts, first)
+  for last = math.min(first + MOST_COMMAS, #parts), first + 1, -1 do
+    local name = table.concat(parts, ',', first, last):match('^%s*(.-)%s*$')
+    if find.exact(names, name) then return name, last end
+  end
+  return parts[first]:match('^%s*(.-)%s*$'), first
+end
+
+--- 'a,b,c' as a list of texts. A comma in a name of the data set separates nothing.
+---@param names tinykg.Names ---@param text string
+---@return string[]
+function find.listed(names, text)
+  local parts, list, last = {}, {}, 0
+  for part in text:gmatch('[^,]+') do parts[#parts + 1] = part end
+  while last < #parts do
+    list[#list + 1], last = name_at(names, parts, last + 1)
+  end
+  return list
+end
+
 local function by_number(names, what, number)
   if number % 1 == 0 and number >= 0 and number < names.count then return number end
   return nil, ('no %s number %g: there are 0 to %d'):format(what, number, names.count - 1)
@@ -84,7 +112,7 @@ end
 ---@return string? message with names that are close
 function find.id(names, what, text)
   if type(text) == 'number' then return by_number(names, what, text) end
-  local id = names:id(text) or by_title(names, text)
+  local id = find.exact(names, text)
   if id then return id end
   local close = find.close(names, text)
   local hint = #close > 0 and '; close: ' .. table.concat(close, ', ')

@@ -6,7 +6,8 @@
 --
 -- Option `columns` says where other files have them, by name or by number (from 1):
 --   columns = { user = 'uid', item = 'isbn', rating = 3, head = 1, relation = 2, tail = 3 }
--- Where all columns used of a file are numbers, the file has no header.
+-- Where all columns used of a file are numbers, the file has no header. A .csv is separated by
+-- commas, or by semicolons where its first line has no comma.
 
 local columns = require 'tinykg.columns'
 local files = require 'tinykg.data.files'
@@ -34,11 +35,18 @@ local function locate(field, given, at)
   return at[given or field] or (not given and at[field .. '_id']) or nil
 end
 
+-- What separates the fields. Spreadsheets of languages with a decimal comma write CSV with
+-- semicolons.
+local function separator_of(path, line)
+  if path:match('%.tsv') then return '\t' end
+  if not path:match('%.csv') then return files.separator_of(line) end
+  return line:find(';', 1, true) and not line:find('[,\t]') and ';' or ','
+end
+
 -- Positions of the fields: { user = 1, ... }, the kinds, the separator, the header lines to skip.
 local function layout(path, wanted, required, given)
   local line = files.first_line(path)
-  local separator = path:match('%.csv') and ',' or path:match('%.tsv') and '\t'
-    or files.separator_of(line)
+  local separator = separator_of(path, line)
   local header = files.fields(line:gsub('^\239\187\191', ''), separator)
   local at, found, kinds, named = {}, {}, {}, false
   for i, field in ipairs(header) do at[field:lower()], at[field], kinds[i] = i, i, '-' end

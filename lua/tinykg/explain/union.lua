@@ -116,15 +116,31 @@ local function joined(self, rule, a, b, x, y)
   return 1 / math.sqrt(self:degree(a) * self:degree(b))
 end
 
+--- Edges from a node of which nothing is said weigh as much as the heaviest of all: never the
+--- weakest of a path.
+local function begin_at(self, from)
+  local most = -math.huge
+  for p = 0, self.edges - 1 do
+    if self.read[p] and self.weight[p] > most then most = self.weight[p] end
+  end
+  for p = self.offsets[from], self.offsets[from + 1] - 1 do
+    if not self.read[p] then
+      self.weight[p], self.weight[back(self, from, p)] = most, most
+    end
+  end
+end
+
 --- Sets what edges weigh. Parts as a model's explain gives them say it for each way of an edge.
 --- Rule 'product': shares. An edge weighs the geometric mean of both ways where both are given,
 --- else what is given; one that the model does not read weighs 1 / sqrt(neighbours of one end x of
 --- the other): a link between nodes that have few others says more.
 --- Rule 'least': parts of the score. An edge weighs the sum of both ways; edges on which the score
---- does not depend are not walked.
+--- does not depend are not walked, but for those from `from` that no part says anything of: what a
+--- user took is where his paths begin, whatever graph the model reads.
 ---@param parts table[] ---@param rule string 'product' or 'least'
+---@param from? integer the node that paths begin at
 ---@return Union self
-function Union:weigh(parts, rule)
+function Union:weigh(parts, rule, from)
   local said = ffi.new('float[?]', self.edges + 1)
   for p = 0, self.edges - 1 do said[p] = NAN end
   for i, part in ipairs(parts) do
@@ -145,6 +161,7 @@ function Union:weigh(parts, rule)
     end
   end
   self.weight, self.read = weight, read
+  if rule == 'least' and from then begin_at(self, from) end
   return self
 end
 

@@ -1,7 +1,7 @@
 --- Whose row a row of a parameter is. A recipe does not say, so two things must agree: the
 --- parameter's name has the word (users.weight, item_table, relation_weights), and it has as many
 --- rows as the data set has of them. Nodes and relations are as tk.graph numbers them: entities (or
---- items), then users; the data set's relations, then, without a name here, those that
+--- items), perhaps then users; the data set's relations, then, without a name here, those that
 --- interactions, inverses, loops and isolated nodes add. What does not agree has no names.
 
 local rows = {}
@@ -10,9 +10,17 @@ local rows = {}
 local WORDS = { { 'user', 'users' }, { 'item', 'items' }, { 'entit', 'entities' },
   { 'relation', 'relations' }, { 'node', 'nodes' } }
 
-local function node_kinds(data, n)
-  if n == data.entities + data.users then return data.entities end
-  if n == data.items + data.users then return data.items end
+-- Where the users of n nodes begin, if there are any: nodes are entities or items, alone or with
+-- the users behind them. nil where n is none of that, or two of them.
+local function first_user_of(data, n)
+  local found
+  for _, first in ipairs { data.entities, data.items } do
+    if n == first or n == first + data.users then
+      if found and found ~= first then return nil end
+      found = first
+    end
+  end
+  return found
 end
 
 -- What tk.graph makes of r relations: perhaps one more for interactions, each perhaps both ways,
@@ -23,7 +31,7 @@ end
 
 -- The first node that is a user, for nodes; true for another kind; false where the counts differ.
 local function agrees(kind, data, n)
-  if kind == 'nodes' then return node_kinds(data, n) or false end
+  if kind == 'nodes' then return first_user_of(data, n) or false end
   if kind == 'relations' then return relations_fit(data.relations, n) end
   return n == data[kind]
 end

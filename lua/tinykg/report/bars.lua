@@ -15,13 +15,17 @@ local LONGEST = 44
 ---@field title string? of that
 ---@field text string behind the bar
 
+--- At most LONGEST letters of a label. What comes behind a colon, its phase, stays.
 local function shortened(text)
   local letters = {}
   for letter in text:gmatch('[%z\1-\127\194-\255][\128-\191]*') do
     letters[#letters + 1] = letter
   end
   if #letters <= LONGEST then return text, #letters end
-  return table.concat(letters, '', 1, LONGEST - 1) .. '\226\128\166', LONGEST
+  local tail = text:match(': [%w_.-]*$') or ''
+  local kept = #tail < LONGEST / 2 and LONGEST - 1 - #tail or LONGEST - 1
+  return table.concat(letters, '', 1, kept) .. '\226\128\166'
+    .. (kept < LONGEST - 1 and tail or ''), LONGEST
 end
 
 local function most(rows)

@@ -15,7 +15,7 @@ local groups = {}
 ---@field others {key: string, name: string}[] settings that differ between recipes, but not within
 
 local NOT_SETTINGS = {seed = true, recipe = true, data = true, data_options = true,
-                      options = true}
+                      options = true, bits_asked = true, budget = true}
 
 local function settings_of(config)
   local settings = {}
@@ -46,11 +46,15 @@ end
 
 -- ---- sections and groups ----
 
+--- A data set's name and its options. How its columns are called is left out: it tells no data
+--- sets apart, and is among the settings of each run.
 local function data_label(config)
   local path = tostring(config.data or '?')
   local parts = {}
   for _, name in ipairs(sorted_keys(config.data_options or {})) do
-    parts[#parts + 1] = name .. ' ' .. format.setting(config.data_options[name])
+    if name ~= 'columns' then
+      parts[#parts + 1] = name .. ' ' .. format.setting(config.data_options[name])
+    end
   end
   local name = path:gsub('/+$', ''):match('[^/]*$')
   return name .. (#parts > 0 and ' (' .. table.concat(parts, ', ') .. ')' or '')

@@ -76,7 +76,8 @@ end
 ---@param fill fun(put: fun(text: string))
 function Out:file(name, fill)
   self.names[#self.names + 1] = name .. (self.gzip and '.gz' or '')
-  must(atomic.write(self.beside .. '/' .. self.names[#self.names], function(file)
+  local path = self.beside .. '/' .. self.names[#self.names]
+  must(atomic.write(path, function(file)
     local deflate, texts, count, bytes = self.gzip and compressor(), {}, 0, 0
     local function flush(last)
       check_interrupted()
@@ -84,7 +85,8 @@ function Out:file(name, fill)
       count, bytes = 0, bytes + #text
       self.line.update(function() return ('writing %s: %s'):format(name, progress.bytes(bytes)) end)
       if deflate then text = deflate(text, last and 'finish' or nil) end
-      must(file:write(text))
+      local ok, why = file:write(text)
+      must(ok, ('%s/%s: cannot be written: %s'):format(self.dir, name, tostring(why)))
     end
     fill(function(text)
       count = count + 1

@@ -1,0 +1,71 @@
+-- Plain tables as people have them: semicolons, commas in names, other words for the columns.
+local fixtures = require 'tests.spec.fixtures'
+local shell = require 'tests.spec.shell'
+local tk = require 'tinykg'
+
+local GERMAN = {user = 'Nutzer', item = 'Rezept', rating = 'Wertung', head = 'Kopf',
+                relation = 'Beziehung', tail = 'Ziel'}
+local INTERACTIONS = {'Nutzer;Rezept;Wertung', 'Jürgen;"Soße; grün";5', 'Jürgen;Klöße, roh;4',
+                      'Änne;Klöße, roh;2'}
+
+describe('plain tables', function()
+  teardown(fixtures.clean)
+
+  local function message(contents, options)
+    local dir = fixtures.dir(contents)
+    local ok, text = pcall(tk.data.load, dir, options)
+    assert.is_false(ok)
+    return (text:gsub(dir, 'DIR', 1, true))
+  end
+
+  it('may be separated by semicolons, each file in its own way', function()
+    local data = tk.data.load(fixtures.dir{
+      ['interactions.csv'] = INTERACTIONS,
+      ['kg.csv'] = {'Kopf,Beziehung,Ziel', '"Klöße, roh",enthält,Kartoffel'}},
+      {columns = GERMAN, ratios = {1, 0, 0}})
+    assert.same({2, 2, 3, 1}, {data.users, data.items, data.entities, data.graph.n})
+    assert.equal('Soße; grün', data.names.items:name(0))
+    assert.equal('Klöße, roh', data.names.items:name(1))
+    assert.equal('Kartoffel', data.names.entities:name(2))
+    assert.same({1, 2}, {data.graph.heads[0], data.graph.tails[0]})
+    assert.same({5, 4, 2}, {data.train.ratings[0], data.train.ratings[1], data.train.ratings[2]})
+  end)
+
+  it('name the line of what is wrong', function()
+    assert.equal('DIR/interactions.csv:3: 1 column separated by semicolons, expected 2',
+                 message{['interactions.csv'] = {'user;item', 'a;b', 'c'}})
+  end)
+
+  it('have no other columns than those that are read', function()
+    assert.matches('^data: option columns: ratng:stars is not field:column with a field of ' ..
+                   'head, item, label, rating, ',
+                   message({}, {columns = {user = 'who', ratng = 'stars'}}))
+    shell.refuses('data info ' .. fixtures.dir() .. ' --data-set columns=who', 1,
+                  'option columns: who is not field:column')
+    shell.refuses('data info ' .. fixtures.dir() .. ' --data-set ratios=0.7,0.1', 1,
+                  'option ratios: 0.7,0.1 is not three shares')
+  end)
+
+  it('say when names are not UTF-8', function()
+    local function warnings(name)
+      return tk.data.load(fixtures.dir{
+        ['interactions.csv'] = {'user,item', 'a,' .. name, 'b,' .. name},
+        ['kg.csv'] = {'head,relation,tail', name .. ',r,e'}}).warnings
+    end
+    assert.same({}, warnings 'Soße')
+    local said = warnings 'So\223e' -- as Latin 1 has it
+    assert.matches("'So\239\191\189e' and perhaps other names of items are not UTF%-8", said[1])
+    assert.equal(1, #said)
+  end)
+
+  it('say when the graph knows none of the items', function()
+    local interactions = {'user,item', 'a,x', 'a,y', 'b,x'}
+    local function info(triple)
+      return shell.prints('data info ' .. fixtures.dir{
+        ['interactions.csv'] = interactions, ['kg.csv'] = {'head,relation,tail', triple}})
+    end
+    assert.matches('warning +no item is in any of the 1 triples', info 'film/x,by,z')
+    assert.is_nil(info('x,by,z'):find('warning', 1, true))
+    assert.is_nil(info('z,made,y'):find('warning', 1, true))
+  end)
+end)
