@@ -190,6 +190,7 @@ local function open_folder(s)
   end
   local ok, message = atomic.mkdirs(out)
   if not ok then error(message, 0) end
+  folder.lock(out) -- until this process ends
   local recipes = {}
   for i, path in ipairs(s.recipes) do recipes[i] = folder.absolute(recipe_file.locate(path)) end
   folder.write(out, 'batch.json', {

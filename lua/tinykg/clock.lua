@@ -5,6 +5,7 @@ ffi.cdef [[
 typedef struct tkg_timespec { long seconds, nanoseconds; } tkg_timespec;
 int clock_gettime(int clock, tkg_timespec *now);
 int isatty(int file);
+int usleep(unsigned microseconds);
 typedef struct tkg_winsize { unsigned short rows, columns, x, y; } tkg_winsize;
 int ioctl(int file, unsigned long request, ...);
 ]]
@@ -24,6 +25,8 @@ return {
   now = function() return read(MONOTONIC) end,
   ---@return number seconds since 1970
   wall = function() return read(REALTIME) end,
+  ---@param seconds number less than one
+  sleep = function(seconds) ffi.C.usleep(1e6 * seconds) end,
   ---@return boolean
   terminal = function() return ffi.C.isatty(2) == 1 end,
   ---@return integer rows, integer columns of the terminal; 24, 80 where it does not say

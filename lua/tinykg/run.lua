@@ -1,6 +1,7 @@
 --- A run: trains one recipe with one seed and leaves a folder that says what happened.
 --- tinykg.run.folder lists its files.
 local lfs = require 'lfs'
+local atomic = require 'tinykg.atomic'
 local blame = require 'tinykg.blame'
 local board_of = require 'tinykg.run.board'
 local checkpoint = require 'tinykg.run.checkpoint'
@@ -59,7 +60,7 @@ local function saver(path, run, within)
   local saved, cost, ended = clock.now(), 0, false
   local self = {}
   function self.now()
-    if ended then return end
+    if ended or run.at.beginning then return end -- begin_epoch may have done half of its work
     local started = clock.now()
     checkpoint.write(file, run, marks)
     saved = clock.now()
@@ -96,9 +97,13 @@ local function default_folder(o)
     (o.data:gsub('/+$', '')):match('[^/]*$'), o.settings.bits, o.seed))
 end
 
---- The folder of the run, and whether it goes on there.
+--- The folder of the run, locked, and whether it goes on there.
+---@return string path, boolean going_on, fun() unlock
 local function open_folder(o)
   local path = o.out or default_folder(o)
+  local ok, message = atomic.mkdirs(path)
+  if not ok then error(message, 0) end
+  local unlock = folders.lock(path)
   if folders.has(path, 'batch.json') then
     error(path .. ': holds a batch; a run needs a folder of its own', 0)
   end
@@ -106,13 +111,13 @@ local function open_folder(o)
     local why = resume.differs(path, config_of(o), o.text)
     if not why then
       folders.tidy(path)
-      return path, true
+      return path, true, unlock
     end
     if o.resume ~= 'if the same' then
       error(('%s: cannot go on: %s (another --out begins anew)'):format(path, why), 0)
     end
   end
-  return folders.fresh(path), false
+  return folders.fresh(path), false, unlock
 end
 
 --- What fn returns, at most two values. Where it fails, a folder made for the run is not left
@@ -203,7 +208,7 @@ end
 
 local function run_once(o)
   tk.seed(o.seed)
-  local path, going_on = open_folder(o)
+  local path, going_on, unlock = open_folder(o)
   local loud = not o.settings.silent
   local summary = going_on and is_done(path, o)
   if summary then
@@ -232,6 +237,7 @@ local function run_once(o)
     print(phase.step:report())
   end
   o.phases = nil
+  unlock()
   return summary
 end
 

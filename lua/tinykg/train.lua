@@ -71,7 +71,8 @@ end
 ---@field phases Phase[]
 ---@field at table where it stands: `epoch` that is trained now, `phase` of it (0: not begun; one
 ---  more than there are: all done), steps `done` of the phase and the sum `total` of their losses,
----  `losses` of the phases before, `seconds`, and `draws`, which no_grad's random numbers hang on
+---  `losses` of the phases before, `seconds`, `draws`, which no_grad's random numbers hang on, and
+---  `beginning` while the model's begin_epoch is at it
 ---@field best {epoch: integer?, value: number?, metrics: table?} of the epochs validated so far
 ---@field epoch_times number[] seconds
 ---@field eval_times number[] seconds
@@ -126,8 +127,9 @@ local function train_epoch(self)
   local at, started = self.at, clock.now()
   local before = at.seconds
   if at.phase == 0 then
+    at.beginning = true
     begin_epoch(self, at.epoch)
-    at.phase, at.draws = 1, step.draws()
+    at.phase, at.draws, at.beginning = 1, step.draws(), nil
   end
   while at.phase <= #self.phases do
     local phase, since, from = self.phases[at.phase], clock.now(), at.done

@@ -197,6 +197,18 @@ end}
     assert.same(measured.metrics, read(out .. '/summary.json').test)
   end)
 
+  it('has its folder for itself', function()
+    local out = dir .. '/mine'
+    local code, text = sh(([[
+      timeout 20 ./tinykg run recipes/kgcn.lua --quiet --data %s --set batch_size=16 \
+        --set patience=0 --set epochs=100000 --checkpoint 0 --out %s >/dev/null 2>&1 & pid=$!
+      until test -e %s/last.safetensors; do sleep 0.01; done
+      ./tinykg run --resume --out %s; status=$?; kill $pid; (exit $status)]]):format(data, out, out,
+      out))
+    assert.equal(1, code, text)
+    assert.matches('/mine: another process is writing there\n', text)
+  end)
+
   it('refuses to go on as something else', function()
     local out = dir .. '/else'
     local begin = './tinykg run recipes/bpr-mf.lua --quiet --data ' .. data

@@ -145,12 +145,14 @@ end
 -- ---- writing ----
 
 local function state_of(run, scalars, gone)
-  local steps, updates = {}, {}
-  for i, phase in ipairs(run.phases) do steps[i] = phase.step.number end
+  local steps, updates, times = {}, {}, {}
+  for i, phase in ipairs(run.phases) do
+    steps[i], times[i] = phase.step.number, phase:median()
+  end
   for i, optimizer in ipairs(optimizers_of(run)) do updates[i] = optimizer.t end
-  return {at = run.at, best = run.best, steps = steps, updates = updates, memory = run:memory(),
-          held = scalars, gone = json.array(gone), epoch_times = json.array(run.epoch_times),
-          eval_times = json.array(run.eval_times)}
+  return {at = run.at, best = run.best, steps = steps, times = times, updates = updates,
+          memory = run:memory(), held = scalars, gone = json.array(gone),
+          epoch_times = json.array(run.epoch_times), eval_times = json.array(run.eval_times)}
 end
 
 --- Writes a checkpoint, whole or not at all. A graph that a model makes before each epoch is not
@@ -218,7 +220,10 @@ function checkpoint.read(path, run)
   end
   take_tensors(path, run, all)
   hold(run.model, held_in(all), state.held, state.gone or {})
-  for i, phase in ipairs(run.phases) do phase.step.number = state.steps[i] end
+  for i, phase in ipairs(run.phases) do
+    phase.step.number = state.steps[i]
+    phase.times[1] = state.times[i] > 0 and state.times[i] or nil -- one for all before
+  end
   for i, optimizer in ipairs(optimizers_of(run)) do optimizer.t = state.updates[i] end
   step.draws(state.at.draws)
   run.at, run.best, run.peaks, run.resumed = state.at, state.best, state.memory, true

@@ -6,8 +6,10 @@
 --   last.safetensors  all that is needed to go on (tinykg.run.checkpoint)
 --   kept.json         what each phase's step keeps for backward, value by value
 --   summary.json      metrics, memory, kept bytes, times: there when the run is finished
+local ffi = require 'ffi'
 local lfs = require 'lfs'
 local atomic = require 'tinykg.atomic'
+local clock = require 'tinykg.clock'
 local json = require 'tinykg.json'
 
 local folder = {}
@@ -89,6 +91,31 @@ function folder.fresh(path)
   must(atomic.mkdirs(path))
   set_aside(path)
   return path
+end
+
+-- ---- one writer at a time ----
+
+ffi.cdef 'int flock(int descriptor, int operation);'
+local CLOSE_ON_EXEC = ffi.os == 'OSX' and 0x1000000 or 0x80000
+local EXCLUSIVE, HELD = 2 + 4, ffi.os == 'OSX' and 35 or 11 -- LOCK_EX | LOCK_NB; EWOULDBLOCK
+local PATIENCE = 3 -- seconds: a member outlives its batch, when that is killed, for a moment
+
+--- Keeps other processes from writing into a folder until this one ends, however it ends, or calls
+--- what is returned. Raises a message when another is at it.
+---@param path string a folder that is there
+---@return fun() release
+function folder.lock(path)
+  local until_then = clock.now() + PATIENCE
+  local descriptor = ffi.C.open(path, CLOSE_ON_EXEC)
+  while descriptor >= 0 and ffi.C.flock(descriptor, EXCLUSIVE) ~= 0 do
+    if ffi.errno() ~= HELD then break end -- a file system without locks
+    if clock.now() > until_then then
+      ffi.C.close(descriptor)
+      error(path .. ': another process is writing there', 0)
+    end
+    clock.sleep(0.05)
+  end
+  return function() if descriptor >= 0 then ffi.C.close(descriptor) end end
 end
 
 --- Removes what a run that was killed had begun to write (tinykg.atomic).

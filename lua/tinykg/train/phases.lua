@@ -171,7 +171,10 @@ end
 
 -- ---- figures ----
 
-local function median(list)
+--- Median seconds of a step; 0 before the first.
+---@return number
+function Phase:median()
+  local list = self.times
   local sorted = {}
   for i, x in ipairs(list) do sorted[i] = x end
   table.sort(sorted)
@@ -198,7 +201,7 @@ end
 ---@return number step_ms, table<string, number>? phases
 function phases.step_ms(list)
   local each = {}
-  for _, p in ipairs(list) do each[p.name] = 1000 * median(p.times) end
+  for _, p in ipairs(list) do each[p.name] = 1000 * p:median() end
   return each[list[1].name], #list > 1 and each or nil
 end
 
