@@ -4,17 +4,6 @@ local tk = require 'tinykg'
 
 local KGCN = tk.nn.class('KGCN')
 
---- A fixed number of neighbours for every entity, drawn once, as in the paper's code.
-local function neighborhood(data, k)
-  local g = data.graph
-  local graph = tk.graph{head = g.heads, relation = g.relations, tail = g.tails, n = g.n,
-                         nodes = data.entities, relations = data.relations, undirected = true}
-  local all = {}
-  for e = 1, data.entities do all[e] = e - 1 end
-  local tails, relations = graph:sample(tk.ids(all), k)
-  return tails:keep(), relations:keep()
-end
-
 --- Ids h steps away, and each user's weight of the edges there: softmax over k of
 --- g(u, r) = mean(u * r) (eq. 1, 2), divided by k since the code means over neighbours (eq. 3).
 function KGCN:receptive_field(u, items)
@@ -99,7 +88,9 @@ return tk.recipe{
     end
     local self = setmetatable({dim = o.dim, hops = o.hops, neighbors = o.neighbors,
                                aggregator = o.aggregator}, KGCN)
-    self.neighbor_tails, self.neighbor_relations = neighborhood(data, o.neighbors)
+    -- drawn once for every entity, as in the paper's code
+    self.neighbor_tails, self.neighbor_relations =
+      tk.graph(data, {undirected = true, one_way = true}):neighborhood(o.neighbors)
     self.users = tk.nn.Embedding(data.users, o.dim)
     self.entities = tk.nn.Embedding(data.entities, o.dim)
     self.relations = tk.nn.Embedding(data.relations + 1, o.dim) -- + 1: entities without an edge

@@ -4,14 +4,6 @@ local tk = require 'tinykg'
 
 local KGNNLS = tk.nn.class('KGNN-LS')
 
---- A fixed number of neighbours for every entity, drawn once, as in the paper's code.
-local function neighborhood(data, k)
-  local graph, all = tk.graph(data, {undirected = true, one_way = true}), {}
-  for e = 1, data.entities do all[e] = e - 1 end
-  local tails, relations = graph:sample(tk.ids(all), k)
-  return tails:keep(), relations:keep()
-end
-
 --- Ids h steps away, and each user's weights of the edges there (eq. 1): softmax over k of
 --- mean(u * r), divided by k since the code means over neighbours.
 function KGNNLS:receptive_field(u, items)
@@ -111,7 +103,9 @@ return tk.recipe{
   build = function(data, o)
     local self = setmetatable({dim = o.dim, hops = o.hops, neighbors = o.neighbors,
                                ls_weight = o.ls_weight}, KGNNLS)
-    self.neighbor_tails, self.neighbor_relations = neighborhood(data, o.neighbors)
+    -- drawn once for every entity, as in the paper's code
+    self.neighbor_tails, self.neighbor_relations =
+      tk.graph(data, {undirected = true, one_way = true}):neighborhood(o.neighbors)
     self.labels = tk.graph(data, {of = 'labels'}) -- drawn where the data has none
     self.users = tk.nn.Embedding(data.users, o.dim)
     self.entities = tk.nn.Embedding(data.entities, o.dim)
