@@ -5,10 +5,10 @@ local atomic = require 'tinykg.atomic'
 local clock = require 'tinykg.clock'
 local display = require 'tinykg.batch.display'
 local folder = require 'tinykg.run.folder'
-local options = require 'tinykg.cli.options'
 local process = require 'tinykg.batch.process'
 local recipe_file = require 'tinykg.recipe_file'
 local summary = require 'tinykg.batch.summary'
+local texts = require 'tinykg.run.texts'
 
 ---@class Member
 ---@field name string also of its folder, below the batch's
@@ -57,9 +57,9 @@ local function command_of(s, recipe, point, seed, path)
   local function add(...)
     for _, word in ipairs{...} do argv[#argv + 1] = word end
   end
-  for _, item in ipairs(options.texts(s.options)) do add('--set', item) end
-  for _, item in ipairs(options.texts(point.options)) do add('--set', item) end
-  for _, item in ipairs(options.texts(s.data_options)) do add('--data-set', item) end
+  for _, item in ipairs(texts(s.options)) do add('--set', item) end
+  for _, item in ipairs(texts(point.options)) do add('--set', item) end
+  for _, item in ipairs(texts(s.data_options)) do add('--data-set', item) end
   if s.budget then add('--budget', ('%.0f'):format(s.budget)) end
   if s.steps then add('--steps', tostring(s.steps)) end
   if s.checkpoint then add('--checkpoint', tostring(s.checkpoint / 60)) end

@@ -58,25 +58,6 @@ local function value_of(text)
   return tonumber(text) or text
 end
 
-local function text_of(value)
-  if type(value) == 'number' then return string.format('%.17g', value) end
-  if type(value) ~= 'table' then return tostring(value) end
-  local parts = {}
-  for _, item in ipairs(value) do parts[#parts + 1] = text_of(item) end
-  for key, item in pairs(value) do
-    if type(key) == 'string' then parts[#parts + 1] = key .. ':' .. text_of(item) end
-  end
-  return table.concat(parts, ',')
-end
-
---- Options as the command line takes them: {'a=1', 'ratios=0.8,0.1,0.1'}, sorted.
-function options.texts(values)
-  local list = {}
-  for key, value in pairs(values) do list[#list + 1] = key .. '=' .. text_of(value) end
-  table.sort(list)
-  return list
-end
-
 --- Options of a data set from the command line.
 function options.of_data(list)
   local given = options.pairs(list, '--data-set')

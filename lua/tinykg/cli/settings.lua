@@ -2,6 +2,7 @@
 --- line does not say is what the folder says.
 local options = require 'tinykg.cli.options'
 local folder = require 'tinykg.run.folder'
+local texts = require 'tinykg.run.texts'
 
 local BITS = {auto = true, [32] = true, [8] = true, [4] = true, [2] = true, [1] = true}
 local ROUNDING = {dither = true, stochastic = true, nearest = true}
@@ -81,7 +82,7 @@ local function arguments_of(path)
   local batch = folder.read(path, 'batch.json')
   if batch then return batch end
   local c = folder.config(path)
-  local set, data_set = options.texts(c.options), options.texts(c.data_options or {})
+  local set, data_set = texts(c.options), texts(c.data_options or {})
   return {recipe = {folder.has(path, 'recipe.lua') and path .. '/recipe.lua' or c.recipe_file},
           shown = c.recipe_file, data = c.data, set = set, data_set = data_set, grid = {},
           bits = tostring(c.bits_asked or c.bits), rounding = c.rounding,

@@ -1,6 +1,6 @@
 --- What a run tells TensorBoard.
-local options = require 'tinykg.cli.options'
 local tensorboard = require 'tinykg.tensorboard'
+local texts = require 'tinykg.run.texts'
 
 local function must(ok, message)
   if not ok then error(message, 0) end
@@ -25,7 +25,7 @@ return function(path, config, wanted, from)
   if not wanted then return nobody end
   local board = must(tensorboard.open(path, {purge_step = from > 1 and from or nil}))
   local lines = {}
-  for _, item in ipairs(options.texts(config.options)) do lines[#lines + 1] = '    ' .. item end
+  for _, item in ipairs(texts(config.options)) do lines[#lines + 1] = '    ' .. item end
   must(board:text('options', table.concat(lines, '\n'), 0))
   return {
     epoch = function(record)
