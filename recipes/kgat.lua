@@ -105,7 +105,7 @@ return tk.recipe{
     {'aggregator', 'bi', 'bi, gcn or graphsage'},
     {'attention', true, 'false: each relation of a head weighs 1, shared by its edges'},
     {'loops', false, 'keep triples of an entity with itself; in few bits, layers then keep more'},
-    {'recompute', true, 'sum over edges again for backward instead of keeping the sums'},
+    {'recompute', true, 'sum over edges again for backward: keeps least; false is a fifth faster'},
     {'bias', 'zeros', 'where layers begin: zeros, or uniform as in KGAT-pytorch, slower at first'},
     {'dropout', 0.1, 'of each layer\'s output, while training'},
     {'node_dropout', 0, 'share of nodes whose edges are left out of a step'},
