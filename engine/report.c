@@ -1,5 +1,6 @@
 /* What a step keeps for backward, as figures, as rows, as text. Speaks of the largest plan: the
- * one that trains a full batch. */
+ * one that trains a full batch, which has most to keep op by op. A shorter one may well take more
+ * memory: where few rows are read the rows pass has other ops, and a GPU's need scratch. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,13 +8,17 @@
 #include "error.h"
 #include "step.h"
 
+static bool is_larger(const tkg_program *a, const tkg_program *b) {
+  if (a->reference_bytes != b->reference_bytes) return a->reference_bytes > b->reference_bytes;
+  return a->arena_bytes > b->arena_bytes;
+}
+
 static const tkg_program *largest(const tkg_step *step) {
   const tkg_program *best = NULL;
   for (int i = 0; i < step->plan_count; i++) {
     const tkg_program *p = &step->plans[i]->program;
     if (p->gradient_count == 0) continue;
-    if (!best || p->arena_bytes + p->reference_bytes > best->arena_bytes + best->reference_bytes)
-      best = p;
+    if (!best || is_larger(p, best)) best = p;
   }
   if (!best && step->plan_count) best = &step->plans[0]->program;
   return best;

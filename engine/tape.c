@@ -42,6 +42,7 @@ void tkg_tape_release(tkg_tape *tape) {
 }
 
 void tkg_tape_begin(tkg_tape *tape) {
+  if (tape->n > tape->known) tape->known = tape->n;
   tkg__truncate(tape, 0);
   tape->generation = next_generation();
   tape->next_stream = 0;
@@ -120,6 +121,13 @@ int tkg__record(tkg_tape *tape, tkg_node *node, int op, int n, const int32_t *in
   return tkg__append(tape, node, where);
 }
 
+/* Only the first recording of a step is told its lines; a node in the same place is of the same
+ * line, until the ops become others. */
+static const char *line_before(tkg_tape *tape, int op) {
+  if (tape->n < tape->known && tape->nodes[tape->n].op != op) tape->known = tape->n;
+  return tape->n < tape->known ? tape->side[tape->n].where : NULL;
+}
+
 int tkg_tape_record(tkg_tape *tape, int op, const int32_t *inputs, int n,
                     const tkg_attributes *attributes, const char *where) {
   tkg_node node = {0};
@@ -139,7 +147,10 @@ int tkg_tape_record(tkg_tape *tape, int op, const int32_t *inputs, int n,
     for (int d = 0; d < attributes->rank; d++) node.shape[d] = attributes->shape[d];
   }
   if (tkg__op_is(op, 'Q')) node.i[op == TKG_OP_DROPOUT ? 0 : 1] = tape->next_stream++;
-  return tkg__record(tape, &node, op, n, inputs, where);
+  const char *before = line_before(tape, op);
+  int at = tkg__record(tape, &node, op, n, inputs, where);
+  if (at >= 0 && !where) tape->side[at].where = before;
+  return at;
 }
 
 static void remember_leaf(tkg_tape *tape, tkg_tensor *tensor, int at) {

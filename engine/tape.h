@@ -17,6 +17,7 @@ struct tkg_tape {
   tkg_node *nodes;
   tkg_side *side;
   int n, capacity;
+  int known; /* nodes that are, so far, as they were when this tape was recorded before */
   uint64_t generation;
   int bits;            /* tkg_tape_set_bits */
   int64_t next_stream; /* of random nodes */

@@ -73,6 +73,7 @@ void tkg_tensor_release(tkg_tensor *tensor) {
   free(tensor);
 }
 
+const char *tkg_tensor_device(const tkg_tensor *tensor) { return tensor->engine->backend->name; }
 int tkg_tensor_dtype(const tkg_tensor *tensor) { return tensor->shape.dtype; }
 int tkg_tensor_rank(const tkg_tensor *tensor) { return tensor->shape.rank; }
 

@@ -84,6 +84,7 @@ int tkg_tensor_create(tkg_engine *engine, int dtype, int rank, const int64_t *sh
                       tkg_tensor **out);
 tkg_tensor *tkg_tensor_retain(tkg_tensor *tensor);
 void tkg_tensor_release(tkg_tensor *tensor);
+const char *tkg_tensor_device(const tkg_tensor *tensor); /* where it lies */
 int tkg_tensor_dtype(const tkg_tensor *tensor);
 int tkg_tensor_rank(const tkg_tensor *tensor);
 double tkg_tensor_size(const tkg_tensor *tensor, int dim); /* dim 0..rank-1; -1: element count */
@@ -117,7 +118,8 @@ int tkg_op_code(const char *name); /* -1 when there is none */
 int tkg_op_count(void);
 const char *tkg_op_name(int op);
 int tkg_tape_leaf(tkg_tape *tape, tkg_tensor *tensor);
-/* `where`: the recipe's "file:line" for reports, or NULL. Absent optional inputs are left out. */
+/* `where`: the recipe's "file:line" for reports; NULL: as when this tape was last recorded, for as
+ * long as the ops are the same. Absent optional inputs are left out. */
 int tkg_tape_record(tkg_tape *tape, int op, const int32_t *inputs, int n,
                     const tkg_attributes *attributes, const char *where);
 int tkg_tape_dtype(const tkg_tape *tape, int node);

@@ -41,7 +41,8 @@ local function collect()
   collectgarbage()
 end
 
---- Two epochs of one step a phase: what a model does before an epoch may begin with the second.
+--- Two epochs, of each phase's first and last step: what a model does before an epoch may begin
+--- with the second.
 local function rehearse_steps(run)
   local model = run.model
   for epoch = 1, math.min(2, run.o.epochs) do
@@ -50,7 +51,10 @@ local function rehearse_steps(run)
       step.no_grad(model.begin_epoch, model, epoch)
       blame.leave(outer)
     end
-    for _, phase in ipairs(run.phases) do phase:epoch{epoch = epoch, done = 0, total = 0} end
+    for _, phase in ipairs(run.phases) do
+      phase:epoch{epoch = epoch, done = 0, total = 0}
+      phase:last(epoch)
+    end
     collect()
   end
 end

@@ -233,6 +233,7 @@ local function no_grad(fn, ...)
   if session.tape ~= session.ambient then return fn(...) end
   local forward = session.cache.forward or new_step(fn)
   session.cache.forward, forward.fn, forward.name = forward, fn, 'no_grad'
+  forward.seen = false -- each function has lines of its own
   local results = record(forward, ...)
   local asked, nodes = roots_of(forward, results)
   local outputs = ffi.new('tkg_tensor *[?]', #asked)

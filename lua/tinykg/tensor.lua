@@ -353,7 +353,7 @@ local function describe(t)
   local shape, integer = t:size(), dtype_of(t) == I32
   local mean, sd, low, high, nans = statistics(values, n)
   local head = string.format('%s [%s] %s', t:dtype(), table.concat(shape, ', '),
-                             ffi.string(C.tkg_engine_device(session.engine)))
+                             ffi.string(C.tkg_tensor_device(t.kept)))
   if C.tkg_tensor_is_parameter(t.kept) ~= 0 then head = head .. ' parameter' end
   if n > 0 then
     head = head .. string.format('  mean %.4g  sd %.4g  min %.4g  max %.4g', mean, sd, low, high)

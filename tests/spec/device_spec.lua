@@ -67,6 +67,20 @@ describe('training on ' .. DEVICE, function()
   end
 end)
 
+describe('a tensor', function()
+  teardown(function() tk.device(before) end)
+
+  it('says where it lies, whatever the device is by now', function()
+    if not fresh() then return end
+    local name = tk.device()
+    local kept, parameter = tk.ones(2, 2), tk.parameter(tk.ones(3))
+    tk.device('cpu')
+    assert.matches('f32 [2, 2] ' .. name .. '  mean 1', tostring(kept), 1, true)
+    assert.matches('f32 [3] ' .. name .. ' parameter', tostring(parameter), 1, true)
+    assert.matches('f32 [2] cpu  mean 1', tostring(tk.ones(2)), 1, true)
+  end)
+end)
+
 describe('memory of ' .. DEVICE, function()
   teardown(function() tk.device(before) end)
 

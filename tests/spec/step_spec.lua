@@ -319,6 +319,21 @@ describe('an error inside a step', function()
     assert.same({{0, 0}, {0, 0}, {1, 1}}, table_:totable())
     check_usable()
   end)
+
+  it('names that line with a batch of another size and in no_grad, too', function()
+    local table_, at = tk.parameter(tk.ones(3, 2)), nil
+    local function loss(ids)
+      at = line() + 1
+      local rows = table_:gather(ids)
+      return rows:sum()
+    end
+    local step = tk.step(loss, {optimizer = tk.optim.sgd{lr = 1}})
+    step(tk.ids{0, 1})
+    local place = 'step_spec.lua:%d: gather'
+    assert.matches(place:format(at), message_of(step, tk.ids{0, 1, 3}), 1, true)
+    tk.no_grad(function() return tk.ones(3):square() end)
+    assert.matches(place:format(at), message_of(tk.no_grad, loss, tk.ids{9}), 1, true)
+  end)
 end)
 
 describe('a value recorded before a change', function()

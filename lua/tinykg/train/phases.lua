@@ -25,6 +25,7 @@ local phases = {}
 ---@field step Step
 ---@field optimizer Optimizer
 ---@field times number[] seconds of each step
+---@field count integer steps an epoch has, known when one has begun
 local Phase = {}
 Phase.__index = Phase
 
@@ -154,6 +155,7 @@ end
 function Phase:epoch(at, progressed)
   local outer = blame.enter(self.loss)
   local next_batch, count = batches_of(self, at.epoch, at.done)
+  self.count = count
   if self.limit then count = math.min(self.limit, count) end
   self.optimizer.lr = self.lr * schedule.share(self.o, at.epoch)
   while at.done < count do
@@ -167,6 +169,16 @@ function Phase:epoch(at, progressed)
   end
   blame.leave(outer)
   return at.total / math.max(at.done, 1)
+end
+
+--- The last step of an epoch that was begun, whose batch may be a short one: its memory is not
+--- less by rule, since other ops may run where few rows are read. For plans of a run.
+---@param epoch integer
+function Phase:last(epoch)
+  if not self.part or self.count < 2 then return end
+  local outer = blame.enter(self.loss)
+  self.step((batches_of(self, epoch, self.count - 1)()))
+  blame.leave(outer)
 end
 
 -- ---- figures ----
