@@ -1,4 +1,4 @@
---- RippleNet: a user is what spreads from the items of his history along the knowledge graph, seen
+--- RippleNet: a user is what spreads from the items in the history along the knowledge graph, seen
 --- from the item that is asked about. Equation numbers are the paper's.
 local tk = require 'tinykg'
 

@@ -1,5 +1,5 @@
---- Why a user is offered an item: the paths in the graph of interactions and knowledge from him to
---- it, and what the model makes of their edges.
+--- Why a user is offered an item: the paths from one to the other in the graph of interactions and
+--- knowledge, and what the model makes of their edges.
 --
 -- A model may have a function explain(users, items, graph), which says what edges weigh when it
 -- scores one pair: users and items are int32 [1]; `graph` is the whole graph, as tk.graph(data,

@@ -1,6 +1,6 @@
 --- Lists of the best items for users, by the scores that evaluation ranks by; for users without
 --- interactions in train by popularity, and for somebody new who names items that he likes by what
---- the model has for the users most like him. Equal scores: the lower item number first.
+--- the model has for the users most like them. Equal scores: the lower item number first.
 local ffi = require 'ffi'
 local columns = require 'tinykg.columns'
 local evaluate = require 'tinykg.evaluate'
@@ -58,7 +58,7 @@ function Recommender:release()
   self.score, self.give_back = nil, nil
 end
 
---- The users that evaluation scores together with one: ids, how many, and his place among them. Of
+--- The users that evaluation scores together with one: ids, how many, and the place among them. Of
 --- a model that scores pairs nobody else is scored.
 local function company(self, user)
   if not self.run.model.rank then return ffi.new('int32_t[1]', user), 1, 0 end

@@ -120,11 +120,11 @@ local function open_folder(o)
   return folders.fresh(path), false, unlock
 end
 
---- What fn returns, at most two values. Where it fails, a folder made for the run is not left
+--- What fn returns, at most three values. Where it fails, a folder made for the run is not left
 --- behind empty.
 local function or_no_folder(path, fn, ...)
-  local ok, first, second = xpcall(fn, blame.handler, ...)
-  if ok then return first, second end
+  local ok, first, second, third = xpcall(fn, blame.handler, ...)
+  if ok then return first, second, third end
   lfs.rmdir(path)
   error(first, 0)
 end
@@ -179,6 +179,9 @@ local function set_up(o, data, path, going_on)
     if not quiet then print(text.epoch(record, better)) end
   end
   local run = train.new(o.recipe, data, o.options, settings)
+  os.remove(path .. '/summary.json')
+  folders.write(path, 'config.json', config_of(o))
+  folders.write_text(path, 'recipe.lua', o.text)
   save = saver(path, run, s.checkpoint)
   if going_on and folders.has(path, 'last.safetensors') then
     checkpoint.read(path .. '/last.safetensors', run)
@@ -219,11 +222,8 @@ local function run_once(o)
     local load_s = clock.now() - started
     local note
     o.settings, note = or_no_folder(path, chosen, o, data, path, going_on)
-    os.remove(path .. '/summary.json')
-    folders.write(path, 'config.json', config_of(o))
-    folders.write_text(path, 'recipe.lua', o.text)
     if loud and not o.settings.quiet then say_beginning(o, data, note) end
-    local run, save, board = set_up(o, data, path, going_on)
+    local run, save, board = or_no_folder(path, set_up, o, data, path, going_on)
     local result = train_to_the_end(o, path, run, save)
     summary = summary_of(o, data, result, load_s)
     folders.write(path, 'kept.json', kept_of(result.phases))

@@ -135,7 +135,10 @@ describe('the command line', function()
     refuses('run kgcn --data ' .. data, 1, 'kgcn: no such recipe: recipes/kgcn.lua is one')
     refuses(('run recipes/kgcn.lua --data %s --out %s/unread'):format(dir, dir), 1, 'no data set')
     assert.is_nil(lfs.attributes(dir .. '/unread', 'mode'))
-    refuses('run recipes/kgcn.lua --data ' .. data .. ' --set aggregator=max', 1, 'max is not sum')
+    local max = dir .. '/max'
+    refuses('run recipes/kgcn.lua --quiet --data ' .. data .. ' --set aggregator=max --out ' .. max,
+            1, 'max is not sum')
+    assert.is_nil(io.open(max)) -- nothing was begun
     refuses('data info ' .. dir, 1, 'no data set found')
     refuses('run recipes/kgcn.lua --quiet --data ' .. data .. ' --out /proc/nowhere/run', 1,
             '/proc/nowhere')

@@ -13,7 +13,7 @@ local function parser()
   local p = options.parser('tinykg explain', HELP,
                            "tinykg explain RUN --user 'user 7' --item 'film 3'")
   p:argument('run', 'the folder of a run')
-  p:option('--user', 'the user, as the data set calls him'):argname('U')
+  p:option('--user', "the user, by the data set's own name"):argname('U')
   p:option('--item', 'the item, by its name or title'):argname('I')
   p:option('--paths', 'how many paths', '10')
   p:option('--length', 'edges of a path, at most: 2, 3 or 4', '4')

@@ -9,12 +9,12 @@ local progress = require 'tinykg.progress'
 local HELP = [[
 The best items for a user, by the model's scores; items of train and validation are left out.
 A user who took nothing in train gets the most popular items; somebody new (--new, --likes)
-those too, or what the model has for the users most like him. Equal scores: by item number.]]
+those too, or what the model has for the users most like them. Equal scores: by item number.]]
 
 local function parser()
   local p = options.parser('tinykg recommend', HELP, 'tinykg recommend RUN --user \'user 7\' -k 10')
   p:argument('run', 'the folder of a run')
-  p:option('--user', 'the user, as the data set calls him'):argname('U')
+  p:option('--user', "the user, by the data set's own name"):argname('U')
   p:flag('--new', 'for somebody who is not in the data set')
   p:option('--likes', 'items that somebody new likes (FILE: one a line)'):argname('ITEM,ITEM|@FILE')
   p:option('--users', 'for many: all, or a file with a user a line; prints TSV')

@@ -136,7 +136,7 @@ end
 --- the other): a link between nodes that have few others says more.
 --- Rule 'least': parts of the score. An edge weighs the sum of both ways; edges on which the score
 --- does not depend are not walked, but for those from `from` that no part says anything of: what a
---- user took is where his paths begin, whatever graph the model reads.
+--- user took is where their paths begin, whatever graph the model reads.
 ---@param parts table[] ---@param rule string 'product' or 'least'
 ---@param from? integer the node that paths begin at
 ---@return Union self
