@@ -271,7 +271,7 @@ install-built:
 	install -m 644 $(HEADERS) '$(TO)/engine'
 	rm -rf '$(TO)/lua' '$(TO)/recipes'
 	find lua recipes -name '*.lua' -exec install -D -m 644 '{}' '$(TO)/{}' ';'
-	install -m 644 tinykg.1 '$(DESTDIR)$(MANDIR)/man1'
+	install -m 644 lua/tinykg.1 '$(DESTDIR)$(MANDIR)/man1'
 	printf '%s\n' "$$PKG_CONFIG_FILE" >'$(DESTDIR)$(LIBDIR)/pkgconfig/tinykg.pc'
 	printf '%s\n' "$$LUA_SHIM" >'$(DESTDIR)$(LUADIR)/tinykg.lua'
 	printf '%s\n' "$$LAUNCHER_INSTALLED" >'$(DESTDIR)$(BINDIR)/tinykg'
@@ -299,7 +299,7 @@ make bench-gpu       kernels, steps and memory of a real GPU, with PyTorch besid
 make check-emu       the GPU kernels on the CPU; check-emu-asan, check-emu-tsan: under sanitizers
 make bench           speed on this machine, as ratios
 make lint            formatting, clang-tidy, cppcheck, luacheck, sizes, kernels that spill registers
-make docs            write the reference in lua/README.md and the manual page tinykg.1
+make docs            write the reference in lua/README.md and the manual page lua/tinykg.1
 make format          let clang-format lay out the engine
 make check-asan      the tests under AddressSanitizer and UndefinedBehaviorSanitizer
 make check-valgrind  the tests under valgrind

@@ -1,8 +1,8 @@
---- Writes the manual page tinykg.1: what is said here, and what each command's --help says.
+--- Writes the manual page lua/tinykg.1: what is said here, and what each command's --help says.
 --   ./tinykg tests/tools/manpage.lua [--check]      --check: only says whether it is up to date
 local lfs = require 'lfs'
 
-local PAGE = 'tinykg.1'
+local PAGE = 'lua/tinykg.1'
 
 local HEAD = [[
 .\" Made by `make docs` from the commands' own --help. Write in tests/tools/manpage.lua.

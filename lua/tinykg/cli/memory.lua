@@ -11,12 +11,7 @@ local function parser()
     .. 'is free; nothing is trained.',
     'tinykg memory recipes/kgcn.lua --data DIR --set dim=64')
   p:argument('recipe', 'a recipe: a Lua file that returns tk.recipe{...}')
-  p:option('--data', 'a data set; its format is recognised')
-  p:option('--set', 'an option of the recipe, key=value; repeatable'):count('*')
-    :argname('KEY=VALUE')
-  p:option('--data-set',
-           'an option of the data set (split, kcore, rating_threshold, ...); repeatable')
-    :count('*'):argname('KEY=VALUE')
+  options.add_data(p)
   p:option('--bits', 'this width only: 32, 8, 4, 2, 1, or auto: the most that fit')
   p:option('--budget', 'what a step may take: 2GiB, 500MB, ... (without: a run has nine tenths ' ..
            'of what is free)')

@@ -9,6 +9,16 @@ function options.parser(name, description, example)
   return argparse(name, description):epilog('Example: ' .. example)
 end
 
+--- What a recipe is trained on, and its options.
+function options.add_data(p)
+  p:option('--data', 'a data set; its format is recognised')
+  p:option('--set', 'an option of the recipe, key=value; repeatable'):count('*')
+    :argname('KEY=VALUE')
+  p:option('--data-set',
+           'an option of the data set (split, kcore, rating_threshold, ...); repeatable')
+    :count('*'):argname('KEY=VALUE')
+end
+
 --- Parses; --help prints and leaves, wrong usage raises {usage = message}.
 function options.parse(parser, ...)
   local ok, result = parser:pparse{...}

@@ -9,12 +9,7 @@ local function parser()
     'in a process and folder of its own; what is done already is not done again.',
     'tinykg run recipes/kgcn.lua --data DIR --bits 2 --seed 0,1,2 --jobs 2')
   p:argument('recipe', 'a recipe: a Lua file that returns tk.recipe{...}'):args('*')
-  p:option('--data', 'a data set; its format is recognised')
-  p:option('--set', 'an option of the recipe, key=value; repeatable'):count('*')
-    :argname('KEY=VALUE')
-  p:option('--data-set',
-           'an option of the data set (split, kcore, rating_threshold, ...); repeatable')
-    :count('*'):argname('KEY=VALUE')
+  options.add_data(p)
   p:option('--grid', 'several values of an option, or of bits and rounding; repeatable')
     :count('*'):argname('KEY=A,B,C')
   p:option('--bits', 'how kept activations are stored: 32, 8, 4, 2, 1, or auto: the most that ' ..

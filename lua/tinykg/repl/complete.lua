@@ -1,6 +1,7 @@
 --- Completion: names, fields, methods, commands, and files within strings.
 local commands = require 'tinykg.repl.commands'
 local names_of = require 'tinykg.repl.names'
+local sorted = require 'tinykg.keys'
 
 local KEYWORDS = {}
 for word in ([[and break do else elseif end false for function goto if in local nil not or repeat
@@ -11,13 +12,6 @@ end
 local function is_callable(value)
   return type(value) == 'function'
     or type(value) == 'table' and (getmetatable(value) or {}).__call ~= nil
-end
-
-local function sorted(set)
-  local list = {}
-  for name in pairs(set) do list[#list + 1] = name end
-  table.sort(list)
-  return list
 end
 
 --- Names of a value that begin with `start`: behind a colon methods only.

@@ -1,5 +1,6 @@
 --- What a report compares: runs of one data set, in groups that differ only by seed.
 local format = require 'tinykg.report.format'
+local sorted_keys = require 'tinykg.keys'
 
 local groups = {}
 
@@ -26,13 +27,6 @@ local function settings_of(config)
     settings['option ' .. name] = format.setting(value)
   end
   return settings
-end
-
-local function sorted_keys(map)
-  local keys = {}
-  for key in pairs(map) do keys[#keys + 1] = key end
-  table.sort(keys)
-  return keys
 end
 
 --- One text for a table of settings: equal for equal tables.

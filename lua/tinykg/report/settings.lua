@@ -3,6 +3,7 @@
 local format = require 'tinykg.report.format'
 local grid = require 'tinykg.report.grid'
 local html = require 'tinykg.report.html'
+local sorted = require 'tinykg.keys'
 
 local settings = {}
 
@@ -28,13 +29,6 @@ function settings.between_recipes(section)
   return html.details{
     html.summary{'Settings that differ between the recipes'},
     grid.of(head, rows)}
-end
-
-local function sorted(map)
-  local names = {}
-  for name in pairs(map) do names[#names + 1] = name end
-  table.sort(names)
-  return names
 end
 
 local function add_rows(rows, map, prefix)
