@@ -81,7 +81,10 @@ static bool take_over(tkg_planner *z, int i, int o) {
   if (k < 0 || tkg__bytes(n) == 0) return false;
   int from = p->storage[n->in[k]];
   if (p->offset[from] < 0 || z->last[from] != o || p->shift[n->in[k]] != 0) return false;
+  /* Both the memory and what is read of it: the first rows of a larger value are broadcast, and the
+     result's first rows would overwrite them while later rows still read them. */
   if (tkg__bytes(&z->tape->nodes[from]) != tkg__bytes(n)) return false;
+  if (tkg__bytes(&z->tape->nodes[n->in[k]]) != tkg__bytes(n)) return false;
   for (int j = 0; j < n->inputs; j++)
     if (j != k && p->storage[n->in[j]] == from) return false;
   return inherit(z, from, i, o);
