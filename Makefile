@@ -219,7 +219,7 @@ HOMEDIR ?= $(LIBDIR)/tinykg
 
 # The public headers: the whole C API (ops.def, the list of ops, goes with them). lua/tinykg/lib.lua
 # reads its declarations from them.
-HEADERS := engine/tinykg.h engine/table.h engine/csr.h engine/graph.h engine/metrics.h
+HEADERS := engine/tinykg.h engine/table.h engine/csr.h engine/graph.h engine/metrics.h engine/checksum.h
 
 # A tree that was moved as a whole, or lies below a DESTDIR, is found from the file that is run or
 # loaded; where folders were chosen one by one, by their names.
