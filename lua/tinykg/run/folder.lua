@@ -1,21 +1,28 @@
 --- The folder of a run: what its files are called, reading and writing them.
---   config.json       every option, seed, version, device
---   recipe.lua        the recipe as it was
---   log.jsonl         one object an epoch
---   best.safetensors  parameters of the best epoch
---   last.safetensors  all that is needed to go on (tinykg.run.checkpoint)
---   kept.json         what each phase's step keeps for backward, value by value
---   summary.json      metrics, memory, kept bytes, times: there when the run is finished
+--   recipe.lua          the recipe as it was
+--   names.tsv           users, items, entities and relations as the model numbers them
+--   config.json         every option, seed, version, device, and what the data set was (data_set, a
+--                       fingerprint): written behind these two, it makes the folder a run's
+--   log.jsonl           one object an epoch
+--   best.safetensors    parameters of the best epoch
+--   last.safetensors    all that is needed to go on (tinykg.run.checkpoint)
+--   last-1.safetensors  the same of the time before, for when that is damaged
+--   kept.json           what each phase's step keeps for backward, value by value
+--   summary.json        metrics, memory, kept bytes, times: there when the run is finished
+--   previous/           what --force moved out of the way; then previous-2/, ...
 local ffi = require 'ffi'
 local lfs = require 'lfs'
 local atomic = require 'tinykg.atomic'
 local clock = require 'tinykg.clock'
+local form = require 'tinykg.run.form'
 local json = require 'tinykg.json'
 
 local folder = {}
 
-local FILES = {'config.json', 'recipe.lua', 'log.jsonl', 'best.safetensors', 'last.safetensors',
-               'kept.json', 'summary.json'}
+--- In the order in which a run first writes them, but for config.json: with it a folder is a run's.
+folder.NEXT = 'next.safetensors' -- a checkpoint that is not last.safetensors yet
+folder.FILES = {'recipe.lua', 'names.tsv', 'log.jsonl', 'best.safetensors', 'last.safetensors',
+                'last-1.safetensors', 'kept.json', 'summary.json', 'config.json'}
 
 local function must(ok, message)
   if not ok then error(message, 0) end
@@ -54,43 +61,66 @@ function folder.write(path, name, value)
   must(json.write(path .. '/' .. name, value, {indent = 2}))
 end
 
+local FORMS = {['config.json'] = form.CONFIG, ['summary.json'] = form.SUMMARY,
+               ['kept.json'] = form.KEPT}
+
 --- A JSON file of the run; nil where there is none. Raises a message that names a broken one.
 function folder.read(path, name)
   if not folder.has(path, name) then return nil end
-  return must(json.read(path .. '/' .. name))
+  local value = must(json.read(path .. '/' .. name))
+  local why = FORMS[name] and form.wrong(value, FORMS[name])
+  if why then error(('%s/%s: not as a run writes it: %s'):format(path, name, why), 0) end
+  return value
 end
 
---- The configuration of a run's folder. Raises a message where it is none.
+--- The configuration of a run's folder. Raises a message where it is none. Older versions took the
+--- seed of the run for its split, too, unless another was given; now it is always named.
 function folder.config(path)
   if not lfs.attributes(path, 'mode') then error(path .. ': no such run', 0) end
   local config = folder.read(path, 'config.json')
   if not config then error(path .. ': not the folder of a run (it has no config.json)', 0) end
+  config.data_options = config.data_options or {}
+  config.data_options.seed = config.data_options.seed or config.seed
   return config
 end
 
---- All of FILES, and the event files that are there: TensorBoard takes a folder's for one run's.
+-- ---- where a new run goes ----
+
+--- Makes a folder that was not there, whoever else does so just now: `base`, or base-2, base-3, ...
+function folder.claim(base)
+  must(atomic.mkdirs(base:match('^(.*)/[^/]*$') or '.'))
+  local path, n = base, 1
+  while true do
+    local ok, why = lfs.mkdir(path)
+    if ok then return path end
+    if not lfs.symlinkattributes(path, 'mode') then
+      error(('%s: cannot be made: %s'):format(path, tostring(why)), 0)
+    end
+    n = n + 1
+    path = base .. '-' .. n
+  end
+end
+
+--- All of FILES that are there, and event files: TensorBoard takes a folder's for one run's.
 local function files_of(path)
-  local list = {unpack(FILES)}
+  local list = {}
   for name in lfs.dir(path) do
     if name:find('tfevents', 1, true) then list[#list + 1] = name end
+  end
+  for _, name in ipairs(folder.FILES) do
+    if folder.has(path, name) then list[#list + 1] = name end
   end
   return list
 end
 
---- What an earlier run left there goes to previous/: nothing of it is read as this run's.
-local function set_aside(path)
-  if not folder.has(path, 'config.json') then return end
-  local aside = path .. '/previous'
-  must(atomic.mkdirs(aside))
-  for _, name in ipairs(files_of(aside)) do os.remove(aside .. '/' .. name) end
-  for _, name in ipairs(files_of(path)) do os.rename(path .. '/' .. name, aside .. '/' .. name) end
-end
-
---- Makes the folder ready for a new run.
+--- Makes the folder ready for a new run: what an earlier one left there goes to previous/, so that
+--- nothing of it is read as this run's, and nothing is lost.
 function folder.fresh(path)
   must(atomic.mkdirs(path))
-  set_aside(path)
-  return path
+  local files = files_of(path)
+  if #files == 0 then return end
+  local aside = folder.claim(path .. '/previous')
+  for _, name in ipairs(files) do must(os.rename(path .. '/' .. name, aside .. '/' .. name)) end
 end
 
 -- ---- one writer at a time ----
@@ -122,19 +152,10 @@ end
 function folder.tidy(path)
   local left = {}
   for name in lfs.dir(path) do
-    if name:match('%.tmp%.%d+$') then left[#left + 1] = path .. '/' .. name end
+    local begun = name:match('%.tmp%.%d+$') or name == folder.NEXT
+    if begun then left[#left + 1] = path .. '/' .. name end
   end
   for _, file in ipairs(left) do os.remove(file) end
-end
-
---- A name for a folder that is not there yet: `base`, or base-2, base-3, ...
-function folder.unused(base)
-  local path, n = base, 1
-  while lfs.attributes(path, 'mode') do
-    n = n + 1
-    path = base .. '-' .. n
-  end
-  return path
 end
 
 --- The epochs logged, as a list of records. A line that a crash cut off is left out.
