@@ -159,8 +159,8 @@ local function state_of(run, scalars, gone)
           epoch_times = json.array(run.epoch_times), eval_times = json.array(run.eval_times)}
 end
 
---- Puts a new checkpoint into its place, and the one that was there into the older's. At each moment
---- last.safetensors is there and whole, but for file systems without hard links.
+--- Puts a new checkpoint into its place, and the one that was there into the older's. At each
+--- moment last.safetensors is there and whole, but for file systems without hard links.
 local function take_places(path, written)
   local last, older = path .. '/last.safetensors', path .. '/last-1.safetensors'
   local beside = older .. '.tmp.0'

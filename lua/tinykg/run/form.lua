@@ -1,5 +1,6 @@
 --- Whether what a file says has the form that is expected of it, and the forms of a run's files.
 local json = require 'tinykg.json'
+local sorted_keys = require 'tinykg.keys'
 
 local form = {}
 
@@ -38,9 +39,12 @@ function form.wrong(value, expected, where)
   if expected.n and #value ~= expected.n then
     return ('%s has %d entries, expected %d'):format(at, #value, expected.n)
   end
-  for key, inner in pairs(expected.each and value or expected) do
-    local place = (where == '' and '' or where .. '.') .. tostring(key)
-    local why = form.wrong(value[key], expected.each or inner, place)
+  for _, key in ipairs(expected.each and {} or sorted_keys(expected)) do
+    local why = form.wrong(value[key], expected[key], (where == '' and '' or where .. '.') .. key)
+    if why then return why end
+  end
+  for key, inner in pairs(expected.each and value or {}) do
+    local why = form.wrong(inner, expected.each, where .. '.' .. tostring(key))
     if why then return why end
   end
 end
