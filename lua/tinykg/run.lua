@@ -164,6 +164,7 @@ local function go_on(o, path, run)
   if not o.from and not folders.has(path, 'last.safetensors')
     and not folders.has(path, 'last-1.safetensors') then return end
   checkpoint.read(path, run, from)
+  if run.best.epoch then parameters.check(path .. '/best.safetensors') end -- it ends with these
   if o.settings.quiet or o.settings.silent then return end
   local at = run.at
   print(string.format('going on in epoch %d%s', at.epoch,
