@@ -235,7 +235,7 @@ function checkpoint.load(file, phases, optimizers)
   local state, why = nil, 'not a checkpoint of this version of tinykg'
   if metadata.format == FORMAT then
     state, why = json.decode(metadata.state, 'its state')
-    why = state == nil and why or form.wrong(state, form.state(phases, optimizers), 'its state')
+    why = state == nil and why or form.wrong(state, form.state(phases, optimizers), 'state')
   end
   if not why then return all, state, checked end
   for _, t in pairs(all) do t:free() end

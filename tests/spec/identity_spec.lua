@@ -1,0 +1,433 @@
+-- A run knows its data: where that has changed, nothing is answered under wrong names. A run is not
+-- written over; runs started at once do not meet; any stop leaves what can go on.
+local fixtures = require 'tests.spec.fixtures'
+local json = require 'tinykg.json'
+local shell = require 'tests.spec.shell'
+local tk = require 'tinykg'
+
+local home = os.getenv('TINYKG_HOME') or '.'
+local prints, refuses = shell.prints, shell.refuses
+
+local function read(path) return assert(json.read(path)) end
+local function write(path, value) assert(json.write(path, value)) end
+
+local KG = {'head,relation,tail', 'a1,is,x', 'a2,is,y', 'a3,is,x'}
+
+--- Interactions of 6 users with 5 items each, in order or backwards.
+local function rows(backwards)
+  local list = {}
+  for u = 1, 6 do
+    for i = 1, 5 do list[#list + 1] = ('u%d,a%d'):format(u, (u * 3 + i * i) % 11) end
+  end
+  if backwards then table.sort(list, function(a, b) return a > b end) end
+  table.insert(list, 1, 'user,item')
+  return list
+end
+
+local function set(interactions, kg)
+  return fixtures.dir{['interactions.csv'] = interactions, ['kg.csv'] = kg or KG}
+end
+
+local RUN = 'run recipes/bpr-mf.lua --quiet --data %s --set epochs=%d --set patience=0 --out %s %s'
+
+local function trained(data, out, more)
+  prints(RUN:format(data, 4, out, more or ''))
+  return out
+end
+
+--- A safetensors file as older versions wrote it.
+local function without_checksums(path)
+  local text = fixtures.bytes(path)
+  local length = text:byte(1) + 256 * text:byte(2) + 65536 * text:byte(3)
+  local entries = json.decode(text:sub(9, 8 + length))
+  entries.__metadata__['checksum.header'], entries.__metadata__['checksum.tensors'] = nil, nil
+  for key, entry in pairs(entries) do
+    if key ~= '__metadata__' then json.array(entry.shape) end
+  end
+  local head = json.encode(entries)
+  head = head .. (' '):rep(-#head % 8)
+  fixtures.write(path, string.char(#head % 256, math.floor(#head / 256) % 256,
+    math.floor(#head / 65536), 0, 0, 0, 0, 0) .. head .. text:sub(9 + length))
+end
+
+--- Makes a run's folder one of an older version.
+local function made_old(run)
+  local config = read(run .. '/config.json')
+  config.data_set, config.data_options = nil, nil
+  write(run .. '/config.json', config)
+  for _, name in ipairs{'names.tsv', 'last-1.safetensors'} do os.remove(run .. '/' .. name) end
+  without_checksums(run .. '/best.safetensors')
+  without_checksums(run .. '/last.safetensors')
+end
+
+describe('a run and its data set', function()
+  local dir
+  setup(function() dir = fixtures.dir() end)
+  teardown(fixtures.clean)
+
+  it('part when the rows come in another order', function()
+    local data = set(rows())
+    local run = trained(data, dir .. '/order')
+    local answer = prints('recommend ' .. run .. ' --user u1 -k 3')
+    prints('export ' .. run .. ' --to ' .. dir .. '/before.tsv')
+    fixtures.write(data .. '/interactions.csv', rows(true))
+    local why = '/order: its data set ' .. data .. ' has changed since: the same rows in ' ..
+      'another ' ..
+      'order, which numbers and split hang on %(%-%-data DIR'
+    for _, command in ipairs{'recommend %s --user u1 -k 3', 'eval %s', 'check %s',
+                             'explain %s --user u1 --item a5', 'run --resume --out %s',
+                             'data convert --of %s ' .. dir .. '/of --to plain'} do
+      if command:find('run', 1, true) then command = command .. ' --set epochs=9' end
+      if command:find('check', 1, true) then
+        local code, text, err = shell.tinykg(command:format(run))
+        assert.equal(1, code)
+        assert.matches('data set +NOT ok: .*the same rows in another order', text)
+        assert.matches('order: 1 thing not ok\n$', err)
+      else
+        refuses(command:format(run), 1, why)
+      end
+    end
+    prints('export ' .. run .. ' --to ' .. dir .. '/after.tsv') -- with the names it noted
+    assert.equal(fixtures.bytes(dir .. '/before.tsv'), fixtures.bytes(dir .. '/after.tsv'))
+    assert.equal(answer, prints(('recommend %s --user u1 -k 3 --data %s'):format(run, set(rows())))
+      :gsub(' on %S+,', ' on ' .. data:match('[^/]*$') .. ',', 1))
+    fixtures.write(data .. '/interactions.csv', rows())
+    assert.equal(answer, prints('recommend ' .. run .. ' --user u1 -k 3'))
+    prints('check ' .. run)
+  end)
+
+  it('part when anything of it changes, and it is said what', function()
+    local data = set(rows())
+    local run = trained(data, dir .. '/anything')
+    local function changed(interactions, kg, why, more)
+      fixtures.write(data .. '/interactions.csv', interactions)
+      fixtures.write(data .. '/kg.csv', kg)
+      refuses(('eval %s %s'):format(run, more or ''), 1, 'has changed since: ' .. why)
+      refuses('run --resume --set epochs=9 --out ' .. run, 1, 'has changed since: ' .. why)
+    end
+    local more, other, renamed = rows(), rows(), rows()
+    more[#more + 1] = 'u9,a1'
+    changed(more, KG, 'users 7, were 6; train 19, were 18')
+    other[2] = 'u1,a10' -- what u1 took first was a4
+    changed(other, KG, 'other interactions, as many as were')
+    for i, line in ipairs(renamed) do renamed[i] = line:gsub('^u2,', 'v2,') end
+    changed(renamed, KG, 'other names among its 6 users')
+    changed(rows(), {KG[1], KG[2], KG[3]}, 'triples 2, were 3')
+    changed(rows(), {KG[1], 'a1,is,y', 'a2,is,x', 'a3,is,x'}, 'other triples, as many as were')
+    changed(rows(), {KG[1], 'a1,was,x', 'a2,was,y', 'a3,was,x'}, 'other names among its 1 rel')
+    fixtures.write(data .. '/kg.csv', KG)
+    prints('check ' .. run)
+  end)
+
+  it('part when its split files change', function()
+    local data = fixtures.dir{['train.txt'] = {'0 1 2 3', '1 2 3 4', '2 0 4'},
+                              ['test.txt'] = {'0 0', '1 0'}, ['kg_final.txt'] = {'0 0 5'}}
+    local run = trained(data, dir .. '/files')
+    assert.equal('kind\tname\n', fixtures.bytes(run .. '/names.tsv')) -- they are numbers
+    prints('eval ' .. run)
+    fixtures.write(data .. '/train.txt', {'0 0 2 3', '1 2 3 4', '2 0 4'})
+    fixtures.write(data .. '/test.txt', {'0 1', '1 0'})
+    refuses('eval ' .. run, 1, 'the same interactions in another split')
+  end)
+
+  it('names of all kinds come back as they were', function()
+    local odd = {'user,item', '"u\\1",a1', '"u, ""2""",a2', '"\\n",a\\tx', 'u4,a1', 'u4,a2',
+                 'u4,a3'}
+    local run = trained(set(odd, {KG[1], 'a1,"in\\of",z', 'a2,is,y'}), dir .. '/odd')
+    prints('check ' .. run)
+    local data = require('tinykg.run.data').load(require('tinykg.run.folder').config(run))
+    local names = require('tinykg.run.names').read(run, read(run .. '/config.json'))
+    for _, kind in ipairs{'users', 'items', 'entities', 'relations'} do
+      assert.equal(data[kind], names[kind].count)
+      for id = 0, data[kind] - 1 do
+        assert.equal(data.names[kind]:name(id), names[kind]:name(id))
+      end
+    end
+    local text = fixtures.bytes(run .. '/names.tsv')
+    fixtures.write(run .. '/names.tsv', (text:gsub('u4', 'u5')))
+    refuses('export ' .. run .. ' --to ' .. dir .. '/x.tsv', 1, 'names.tsv: damaged')
+  end)
+
+  it('of an older version still answer, with a note, and keep their split', function()
+    local data = set(rows())
+    local whole = trained(data, dir .. '/old-whole', '--data-set seed=3 --seed 3')
+    local run = trained(data, dir .. '/old', '--data-set seed=3 --seed 3')
+    local before = prints('eval ' .. run .. ' --json')
+    made_old(run)
+    for _, command in ipairs{'eval %s --json', 'recommend %s --user u1', 'export %s --to ' .. dir ..
+                             '/old.tsv', 'explain %s --user u1 --item a5', 'check %s'} do
+      local code, text, err = shell.tinykg(command:format(run))
+      assert.equal(0, code, err)
+      if command:find('eval', 1, true) then assert.equal(before, text) end
+      local note = 'older version, which did not note what its data set was'
+      if not command:find('check', 1, true) then assert.matches(note, err) end
+    end
+    prints('run --resume --quiet --set epochs=8 --out ' .. run)
+    prints('run --resume --quiet --set epochs=8 --out ' .. whole)
+    assert.same(read(whole .. '/summary.json').test, read(run .. '/summary.json').test)
+    assert.same(read(whole .. '/config.json').data_set, read(run .. '/config.json').data_set)
+  end)
+
+  it('have one split by default, whatever the seed, and convert can write it', function()
+    local list = {'user,item'}
+    for u = 1, 20 do
+      for i = 1, 10 do list[#list + 1] = ('u%d,a%d'):format(u, i) end
+    end
+    local data = set(list)
+    --- The pairs of test, as a run lists them and as convert wrote them.
+    local function same(run, folder)
+      local found, expected = {}, {}
+      for user, item in prints('recommend ' .. run .. ' --users all --all -k 10')
+        :gmatch('(u%d+)\t%d+\t(a%d+)\t%S+\t%S+\ttest\n') do
+        found[#found + 1] = user .. ',' .. item
+      end
+      for line in io.lines(folder .. '/interactions.csv') do
+        expected[#expected + 1] = line:match('^(.*),test$')
+      end
+      table.sort(found)
+      table.sort(expected)
+      assert.equal(20, #expected)
+      assert.same(expected, found)
+    end
+    prints(('data convert %s %s/c1 --to plain'):format(data, dir))
+    for _, seed in ipairs{1, 2} do
+      same(trained(data, dir .. '/seed' .. seed, '--seed ' .. seed), dir .. '/c1')
+    end
+    local run = trained(data, dir .. '/seed-of-split', '--data-set seed=7')
+    prints(('data convert --of %s %s/c7 --to plain'):format(run, dir))
+    same(run, dir .. '/c7')
+    assert.not_equal(fixtures.bytes(dir .. '/c1/interactions.csv'),
+                     fixtures.bytes(dir .. '/c7/interactions.csv'))
+    refuses(('data convert --of %s a b --to plain'):format(run), 2, 'name TO alone')
+    refuses(('data convert --of %s b --to plain --data-set seed=1'):format(run), 2, 'of the run')
+    refuses('data convert b --to plain', 2, 'two folders')
+    refuses(('data convert --of %s/nowhere b --to plain'):format(dir), 1, 'no such run')
+  end)
+
+  it('of another run: pretrained rows go by name', function()
+    local mf = trained(set(rows()), dir .. '/mf', '--set dim=4')
+    local users = tk.load(mf .. '/best.safetensors')['users.weight']:totable()
+    local function began(data, more)
+      local set_of = tk.data.load(data)
+      local nodes = tk.nn.Embedding(set_of.users + 2, 4)
+      nodes:load(mf .. '/best.safetensors', 'users.weight', 2, set_of, 'users')
+      if more then more(set_of) end
+      return nodes.weight:totable(), set_of.names.users
+    end
+    local found, names = began(set(rows(true)))
+    for id = 0, 5 do
+      local number = tonumber(names:name(id):match('%d'))
+      assert.same(users[number], found[id + 3]) -- u1 is row 1 there
+    end
+    local fewer = {'user,item', 'u5,a1', 'u2,a3'}
+    found = began(set(fewer))
+    assert.same({users[5], users[2]}, {found[3], found[4]})
+    fewer[4] = 'new,a1'
+    assert.matches("best.safetensors: 1 of 3 users are not in the data set of its run, 'new' for",
+      fixtures.message(began, set(fewer)))
+    made_old(mf) -- by number, as before
+    assert.same(users[1], began(set(rows()))[3])
+    assert.matches('has no users.weight %[2, 4%] but one %[6, 4%]',
+      fixtures.message(began, set{'user,item', 'u5,a1', 'u2,a3'}))
+  end)
+end)
+
+describe('folders of runs', function()
+  local dir, data
+  setup(function()
+    dir, data = fixtures.dir(), set(rows())
+  end)
+  teardown(fixtures.clean)
+
+  it('are each run\'s own when runs start at once', function()
+    if not fixtures.has_tool('cc') then return pending('no cc') end
+    fixtures.write(dir .. '/slow.c', [[
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <sys/stat.h>
+#include <unistd.h>
+int mkdir(const char *path, mode_t mode) {
+  usleep(300000);
+  return ((int (*)(const char *, mode_t))dlsym(RTLD_NEXT, "mkdir"))(path, mode);
+}
+]])
+    local code, text = shell.sh(([[cc -shared -fPIC -o %s/slow.so %s/slow.c -ldl && cd %s &&
+      for lr in 0.001 0.001 0.002; do LD_PRELOAD=%s/slow.so %s/tinykg run recipes/bpr-mf.lua \
+        --data %s --threads 1 --set epochs=1 --set lr=$lr --quiet & done; wait]]):format(dir, dir,
+      dir, dir, home == '.' and '$OLDPWD' or home, data))
+    assert.equal(0, code, text)
+    local base = 'bpr-mf-' .. data:match('[^/]*$') .. '-32bit-seed1-epochs=1-lr=0.00'
+    assert.same({base .. '1', base .. '1-2', base .. '2'}, fixtures.names(dir .. '/runs'))
+    for _, name in ipairs(fixtures.names(dir .. '/runs')) do
+      local run = dir .. '/runs/' .. name
+      assert.equal(tonumber(name:match('lr=(0%.00%d)')), read(run .. '/config.json').options.lr)
+      assert.is_table(read(run .. '/summary.json'))
+      assert.is_nil(io.open(run .. '/previous'))
+    end
+  end)
+
+  it('have names that tell settings apart, of bounded length', function()
+    local place = require 'tinykg.run.place'
+    assert.equal('-dim=8-layers=64,32', place.settings{layers = '64,32', dim = 8})
+    assert.equal('-pretrain=runs_mf_best.safetensors',
+                 place.settings{pretrain = 'runs/mf/best.safetensors'})
+    local long, other = {}, {}
+    for k = 1, 50 do long['option' .. k], other['option' .. k] = k, k == 50 and 0 or k end
+    assert.is_true(#place.settings(long) <= 100)
+    assert.not_equal(place.settings(long), place.settings(other))
+    assert.equal('films', place.data_name('a/films//'))
+    assert.not_equal('.', place.data_name('.'))
+  end)
+
+  it('can be begun anew or gone on with, wherever a start was stopped', function()
+    local whole = trained(data, dir .. '/whole')
+    for n, files in ipairs{{'recipe.lua'}, {'recipe.lua', 'names.tsv'},
+                           {'recipe.lua', 'names.tsv', 'config.json'},
+                           {'recipe.lua', 'names.tsv', 'config.json', 'log.jsonl'},
+                           {'config.json'}} do -- the last: of an older version
+      local out = dir .. '/stop' .. n
+      for _, name in ipairs(files) do
+        local text = fixtures.bytes(whole .. '/' .. name)
+        fixtures.write(out .. '/' .. name, name == 'log.jsonl' and '' or text)
+      end
+      local resumes = table.concat(files):find('config.json', 1, true)
+      if resumes then prints('run --resume --quiet --out ' .. out) else trained(data, out) end
+      assert.equal(fixtures.bytes(whole .. '/best.safetensors'),
+                   fixtures.bytes(out .. '/best.safetensors'))
+      prints('check ' .. out)
+    end
+    local out = dir .. '/stop3'
+    os.remove(out .. '/summary.json')
+    refuses(RUN:format(data, 4, out, ''), 1, 'holds this run, interrupted: %-%-resume goes on')
+  end)
+end)
+
+describe('checkpoints', function()
+  local dir, data, run
+  setup(function()
+    dir, data = fixtures.dir(), set(rows())
+    run = trained(data, dir .. '/run')
+    prints('run --resume --quiet --checkpoint 0 --set epochs=6 --out ' .. run)
+  end)
+  teardown(fixtures.clean)
+
+  --- A copy of the run, to be spoilt.
+  local function copy()
+    local to = fixtures.dir()
+    for _, name in ipairs(fixtures.names(run)) do
+      fixtures.write(to .. '/' .. name, fixtures.bytes(run .. '/' .. name))
+    end
+    return to
+  end
+
+  local function flip(path, at, k)
+    local text = fixtures.bytes(path)
+    at = at < 0 and #text + 1 + at or at
+    fixtures.write(path, text:sub(1, at - 1) .. string.char(bit.bxor(text:byte(at), 2 ^ k)) ..
+      text:sub(at + 1))
+  end
+
+  it('that are damaged are refused, and the one before is offered', function()
+    local to = copy()
+    flip(to .. '/last.safetensors', -9, 3)
+    refuses('run --resume --quiet --set epochs=8 --out ' .. to, 1,
+      'last.safetensors: [%w.-]+: damaged: its bytes are not what its checksum is of %(the one ' ..
+      'before it is whole: tinykg run %-%-resume %-%-from last%-1 %-%-out ' ..
+      to:gsub('%p', '%%%0'))
+    local code, text, err = shell.tinykg('check ' .. to)
+    assert.equal(1, code)
+    assert.matches('last%.safetensors +NOT ok: [%w.-]+: damaged', text)
+    assert.matches('last%-1%.safetensors +ok: in epoch %d, checksums right', text)
+    assert.matches('1 thing not ok\n$', err)
+    prints('run --resume --from last-1 --quiet --set epochs=8 --out ' .. to)
+    prints('check ' .. to)
+    local whole = copy()
+    prints('run --resume --quiet --set epochs=8 --out ' .. whole)
+    assert.equal(fixtures.bytes(whole .. '/best.safetensors'),
+                 fixtures.bytes(to .. '/best.safetensors'))
+    assert.same(read(whole .. '/summary.json').test, read(to .. '/summary.json').test)
+  end)
+
+  it('are both refused where both are damaged', function()
+    local to = copy()
+    flip(to .. '/last.safetensors', 100, 1)
+    flip(to .. '/last-1.safetensors', -1, 7)
+    refuses('run --resume --quiet --set epochs=8 --out ' .. to, 1, 'no older one that is whole')
+    refuses('run --resume --from last-1 --quiet --set epochs=8 --out ' .. to, 1,
+      'last%-1.safetensors: [%w.-]+: damaged')
+    os.remove(to .. '/last.safetensors')
+    refuses('run --resume --quiet --set epochs=8 --out ' .. to, 1, 'last.safetensors: cannot be')
+  end)
+
+  it('of the best epoch that are damaged answer nothing', function()
+    local to = copy()
+    flip(to .. '/best.safetensors', -5, 0)
+    for _, command in ipairs{'eval %s', 'recommend %s --user u1', 'export %s --to x.npz',
+                             'run --resume --set epochs=8 --quiet --out %s'} do
+      refuses(command:format(to), 1, 'best.safetensors: users.weight: damaged')
+    end
+  end)
+
+  it('have a state of the right form, also without checksums', function()
+    local function spoilt(from, into)
+      local to = copy()
+      local path = to .. '/last.safetensors'
+      without_checksums(path)
+      local text, n = fixtures.bytes(path):gsub(from, into, 1)
+      assert(n == 1 and #text == #fixtures.bytes(path), from)
+      fixtures.write(path, text)
+      return 'run --resume --quiet --set epochs=8 --out ' .. to
+    end
+    for _, case in ipairs{
+      {'\\"steps\\":', '\\"stepz\\":', 'state.steps is not there, expected a list'},
+      {'\\"epoch_times\\":', '\\"epoch_timez\\":', 'state.epoch_times is not there, expected a'},
+      {'\\"draws\\":', '\\"drawz\\":', 'state.at.draws is not there, expected a whole number'},
+      {'\\"held\\": {}', '\\"held\\": 12', 'state.held is 12, expected an object'},
+      {'\\"updates\\": %[', '\\"updates\\": 1', 'its state: not JSON'},
+    } do
+      refuses(spoilt(case[1], case[2]), 1, 'last.safetensors: [^\n]*' .. case[3]
+        :gsub('%p', '%%%0'))
+    end
+    local right = spoilt('\\"held\\": {}', '\\"held\\": {}') -- as older versions wrote it
+    prints(right)
+  end)
+
+  it('and other files of the wrong form are named', function()
+    local to = copy()
+    fixtures.write(to .. '/config.json', '1\n')
+    for _, command in ipairs{'eval %s', 'recommend %s --user u1', 'run --resume --out %s',
+                             'export %s --to x.npz', 'check %s'} do
+      refuses(command:format(to), 1, 'config.json: not as a run writes it: it is 1, expected')
+    end
+    local config = read(run .. '/config.json')
+    config.options = 3
+    write(to .. '/config.json', config)
+    refuses('eval ' .. to, 1, 'config.json: not as a run writes it: options is 3, expected an')
+    to = copy()
+    fixtures.write(to .. '/summary.json', '{"recipe": "BPR-MF"}')
+    refuses('eval ' .. to, 1, 'summary.json: not as a run writes it: best_epoch is not there')
+  end)
+
+  it('are asked for rightly', function()
+    refuses(RUN:format(data, 4, dir .. '/x', '--from last-1'), 2, '%-%-from: it is for %-%-resume')
+    refuses('run --resume --from last-2 --out ' .. run, 2, 'last%-2 is not last or last%-1')
+    refuses('run --resume --force --out ' .. run, 2, 'take one')
+  end)
+
+  it('that do not fit each other are found', function()
+    local to = copy()
+    local other = trained(data, dir .. '/other', '--set dim=3')
+    fixtures.write(to .. '/last.safetensors', fixtures.bytes(other .. '/last.safetensors'))
+    os.remove(to .. '/log.jsonl')
+    local code, text = shell.tinykg('check ' .. to)
+    assert.equal(1, code)
+    assert.matches('last%.safetensors +NOT ok: %w+%.weight is f32 %[%d+, 3%], but f32 %[%d+, ' ..
+                   '64%] ' ..
+                   'in best%.safetensors\n', text)
+    assert.matches('log%.jsonl +NOT ok: is not there', text)
+    refuses('check ' .. dir .. '/nowhere', 1, 'no such run')
+    local found = json.decode(prints('check --json --no-data ' .. run))
+    assert.equal(0, found.wrong)
+    assert.equal(#fixtures.names(run), #found.files)
+  end)
+end)
