@@ -94,7 +94,7 @@ local function commands(o)
         for pair in entry[2]:gmatch('%S+') do set = set .. ' --set ' .. pair end
         if not summary(dir) then
           list[#list + 1] = string.format(
-            '%s run %s --data %s --bits %s --seed %s --threads 1 --quiet --out %s%s ' ..
+            '%s run %s --data %s --bits %s --seed %s --threads 1 --quiet --resume --out %s%s ' ..
             '>%s.log 2>&1 || echo %s failed', quoted(home .. '/tinykg'),
             quoted(home .. '/recipes/' .. entry[1] .. '.lua'), quoted(o.data), bits, seed,
             quoted(dir), set, quoted(dir), quoted(dir))

@@ -83,8 +83,8 @@ describe('a batch', function()
     assert.equal(2, select(2, text:gsub('before ', '')))
     code, text = sh(begin .. ' --set epochs=1 --set dim=8')
     assert.equal(1, code)
-    assert.matches('^tinykg: %S+/again: holds a batch with other settings: option dim was nil and ' ..
-                   'is 8 now: [^\n]+\n$', text)
+    assert.matches('^tinykg: %S+/again: holds a batch with other settings: option dim was nil ' ..
+                   'and is 8 now: [^\n]+\n$', text)
     assert.equal(before, fixtures.bytes(path))
     code, text = sh(begin .. ' --set epochs=1 --set dim=8 --force')
     assert.equal(0, code, text)
