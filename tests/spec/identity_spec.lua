@@ -1,5 +1,6 @@
 -- A run knows its data: where that has changed, nothing is answered under wrong names. A run is not
 -- written over; runs started at once do not meet; any stop leaves what can go on.
+-- luacheck: globals os.rename os.remove
 local fixtures = require 'tests.spec.fixtures'
 local json = require 'tinykg.json'
 local shell = require 'tests.spec.shell'
@@ -406,6 +407,51 @@ describe('checkpoints', function()
     to = copy()
     fixtures.write(to .. '/summary.json', '{"recipe": "BPR-MF"}')
     refuses('eval ' .. to, 1, 'summary.json: not as a run writes it: best_epoch is not there')
+  end)
+
+  it('are whole wherever writing one stops, also without hard links', function()
+    local checkpoint, lfs = require 'tinykg.run.checkpoint', require 'lfs'
+    local recipe = dofile('recipes/bpr-mf.lua')
+    local one = require('tinykg.train').new(recipe, tk.data.load(data), recipe:complete{dim = 4},
+                                            {bits = 32, quiet = true})
+    local marks = checkpoint.baseline(one.model)
+    local real = {rename = os.rename, remove = os.remove, link = lfs.link}
+    finally(function() os.rename, os.remove, lfs.link = real.rename, real.remove, real.link end)
+    local function epoch_of(file)
+      local all, state = checkpoint.load(file)
+      return all and state.at.epoch
+    end
+    for _, links in ipairs{true, false} do
+      local left = 0
+      for stop = 1, 8 do
+        local to, calls = fixtures.dir(), 0
+        local function counted(fn)
+          return function(...)
+            calls = calls + 1
+            if calls == stop then error('stopped', 0) end
+            return fn(...)
+          end
+        end
+        for epoch = 1, 2 do
+          one.at.epoch = epoch
+          assert.is_true(checkpoint.write(to, one, marks))
+        end
+        os.rename, os.remove = counted(real.rename), counted(real.remove)
+        lfs.link = counted(links and real.link or function() return nil, 'not supported' end)
+        one.at.epoch = 3
+        pcall(checkpoint.write, to, one, marks)
+        os.rename, os.remove, lfs.link = real.rename, real.remove, real.link
+        local last = epoch_of(to .. '/last.safetensors')
+        local older = epoch_of(to .. '/last-1.safetensors')
+        if links then assert.is_true(last == 2 or last == 3) end
+        assert.is_true((last or older) >= 2, ('stop %d: %s, %s'):format(stop, tostring(last),
+          tostring(older))) -- nothing older than what was there
+        require('tinykg.run.folder').tidy(to)
+        left = math.max(left, #fixtures.names(to))
+        if calls < stop then assert.same({3, 2}, {last, older}) end
+      end
+      assert.equal(2, left)
+    end
   end)
 
   it('are asked for rightly', function()
