@@ -8,7 +8,6 @@ local clock = require 'tinykg.clock'
 local fingerprint = require 'tinykg.data.fingerprint'
 local folders = require 'tinykg.run.folder'
 local json = require 'tinykg.json'
-local names = require 'tinykg.run.names'
 local of_run = require 'tinykg.run.data'
 local parameters = require 'tinykg.run.parameters'
 local place = require 'tinykg.run.place'
@@ -154,7 +153,7 @@ end
 local function write_beginning(o, path, data)
   os.remove(path .. '/summary.json')
   folders.write_text(path, 'recipe.lua', o.text)
-  names.write(path, data)
+  of_run.write(path, data)
   folders.write(path, 'config.json', config_of(o))
 end
 

@@ -56,7 +56,9 @@ local function made_old(run)
   local config = read(run .. '/config.json')
   config.data_set, config.data_options = nil, nil
   write(run .. '/config.json', config)
-  for _, name in ipairs{'names.tsv', 'last-1.safetensors'} do os.remove(run .. '/' .. name) end
+  for _, name in ipairs{'names.tsv', 'split.bin', 'last-1.safetensors'} do
+    os.remove(run .. '/' .. name)
+  end
   without_checksums(run .. '/best.safetensors')
   without_checksums(run .. '/last.safetensors')
 end
@@ -66,35 +68,70 @@ describe('a run and its data set', function()
   setup(function() dir = fixtures.dir() end)
   teardown(fixtures.clean)
 
-  it('part when the rows come in another order', function()
-    local data = set(rows())
-    local run = trained(data, dir .. '/order')
-    local answer = prints('recommend ' .. run .. ' --user u1 -k 3')
-    prints('export ' .. run .. ' --to ' .. dir .. '/before.tsv')
-    fixtures.write(data .. '/interactions.csv', rows(true))
-    local why = '/order: its data set ' .. data .. ' has changed since: the same rows in ' ..
-      'another ' ..
-      'order, which numbers and split hang on %(%-%-data DIR'
-    for _, command in ipairs{'recommend %s --user u1 -k 3', 'eval %s', 'check %s',
-                             'explain %s --user u1 --item a5', 'run --resume --out %s',
-                             'data convert --of %s ' .. dir .. '/of --to plain'} do
-      if command:find('run', 1, true) then command = command .. ' --set epochs=9' end
-      if command:find('check', 1, true) then
-        local code, text, err = shell.tinykg(command:format(run))
-        assert.equal(1, code)
-        assert.matches('data set +NOT ok: .*the same rows in another order', text)
-        assert.matches('order: 1 thing not ok\n$', err)
-      else
-        refuses(command:format(run), 1, why)
+  --- What a run says, in full.
+  local function answers(run)
+    prints(('export %s --to %s/all.tsv'):format(run, dir))
+    local item = json.decode(prints('recommend ' .. run .. ' --user u1 -k 1 --json')).items[1].name
+    local list = {fixtures.bytes(dir .. '/all.tsv'),
+                  prints('recommend ' .. run .. ' --users all --all -k 20'),
+                  prints(('explain %s --user u1 --item "%s" --json'):format(run,
+                                                                            item:match('^%S+')))}
+    for k, part in ipairs{'valid', 'test'} do
+      list[3 + k] = prints(('eval %s --json --k 3 --part %s'):format(run, part))
+    end
+    return list
+  end
+
+  --- 8 users' labels of 12 items, with titles; rows of interactions by a rule of order.
+  local function labelled(before)
+    local list, titles = {}, {'item,title'}
+    for u = 1, 8 do
+      for i = 1, 12 do
+        if (u * 5 + i * i) % 7 < 4 then
+          list[#list + 1] = ('u%d,a%d,%d'):format(u, i, (u * 3 + i * 7) % 5 < 2 and 1 or 0)
+        end
       end
     end
-    prints('export ' .. run .. ' --to ' .. dir .. '/after.tsv') -- with the names it noted
-    assert.equal(fixtures.bytes(dir .. '/before.tsv'), fixtures.bytes(dir .. '/after.tsv'))
-    assert.equal(answer, prints(('recommend %s --user u1 -k 3 --data %s'):format(run, set(rows())))
-      :gsub(' on %S+,', ' on ' .. data:match('[^/]*$') .. ',', 1))
-    fixtures.write(data .. '/interactions.csv', rows())
-    assert.equal(answer, prints('recommend ' .. run .. ' --user u1 -k 3'))
-    prints('check ' .. run)
+    for i = 1, 12 do titles[i + 1] = ('a%d,Book %d'):format(i, i) end
+    if before then table.sort(list, before) end
+    table.insert(list, 1, 'user,item,label')
+    return list, titles
+  end
+
+  it('answer the same when the rows come in another order, but do not go on', function()
+    local list, titles = labelled()
+    local pairs_set = set(rows())
+    local labels_set = fixtures.dir{['interactions.csv'] = list, ['items.csv'] = titles,
+                                    ['kg.csv'] = KG}
+    prints(('run recipes/kgcn.lua --quiet --data %s --out %s/labels --set epochs=3 --set dim=4 ' ..
+      '--set neighbors=2 --set batch_size=8'):format(labels_set, dir))
+    trained(pairs_set, dir .. '/pairs')
+    for _, case in ipairs{
+      {'pairs', pairs_set, rows(), rows(true)},
+      {'labels', labels_set, list,
+       (labelled(function(a, b) return a:reverse() < b:reverse() end))},
+    } do
+      local run, path = dir .. '/' .. case[1], case[2] .. '/interactions.csv'
+      local before = answers(run)
+      fixtures.write(path, case[4])
+      assert.same(before, answers(run))
+      local code, _, err = shell.tinykg('eval ' .. run)
+      assert.equal(0, code)
+      assert.matches('^note: [^\n]+ has changed since: the same rows in another order, [^\n]+: ' ..
+                     'the numbers and the split that it had are used\n$', err)
+      assert.matches('data set +ok: [^\n]* in another order', prints('check ' .. run))
+      refuses('run --resume --set epochs=9 --out ' .. run, 1, '/' .. case[1] .. ': its data set ' ..
+        case[2] .. ' has changed since: the same rows in another order, which numbers, split ' ..
+        'and batches hang on')
+      fixtures.write(case[2] .. '/kg.csv', {KG[1], KG[4], KG[2], KG[3]})
+      refuses('eval ' .. run, 1, 'has changed since: the same rows in another order')
+      fixtures.write(case[2] .. '/kg.csv', KG)
+      fixtures.write(path, case[3])
+      prints('run --resume --quiet --set epochs=9 --out ' .. run)
+    end
+    local text = fixtures.bytes(dir .. '/pairs/split.bin')
+    fixtures.write(dir .. '/pairs/split.bin', string.char(bit.bxor(text:byte(1), 1)) .. text:sub(2))
+    assert.equal(1, (shell.tinykg('check ' .. dir .. '/pairs')))
   end)
 
   it('part when anything of it changes, and it is said what', function()
@@ -120,14 +157,21 @@ describe('a run and its data set', function()
     prints('check ' .. run)
   end)
 
-  it('part when its split files change', function()
+  it('keep their split when its files change', function()
     local data = fixtures.dir{['train.txt'] = {'0 1 2 3', '1 2 3 4', '2 0 4'},
                               ['test.txt'] = {'0 0', '1 0'}, ['kg_final.txt'] = {'0 0 5'}}
     local run = trained(data, dir .. '/files')
     assert.equal('kind\tname\n', fixtures.bytes(run .. '/names.tsv')) -- they are numbers
-    prints('eval ' .. run)
+    local before = prints('eval ' .. run)
     fixtures.write(data .. '/train.txt', {'0 0 2 3', '1 2 3 4', '2 0 4'})
     fixtures.write(data .. '/test.txt', {'0 1', '1 0'})
+    local code, text, err = shell.tinykg('eval ' .. run)
+    assert.equal(0, code)
+    assert.equal(before, text)
+    assert.matches('note: .*: the same interactions in another split: the numbers and the spl', err)
+    refuses('run --resume --set epochs=9 --out ' .. run, 1,
+      'the same interactions in another split')
+    os.remove(run .. '/split.bin')
     refuses('eval ' .. run, 1, 'the same interactions in another split')
   end)
 
@@ -282,9 +326,9 @@ int mkdir(const char *path, mode_t mode) {
 
   it('can be begun anew or gone on with, wherever a start was stopped', function()
     local whole = trained(data, dir .. '/whole')
-    for n, files in ipairs{{'recipe.lua'}, {'recipe.lua', 'names.tsv'},
-                           {'recipe.lua', 'names.tsv', 'config.json'},
-                           {'recipe.lua', 'names.tsv', 'config.json', 'log.jsonl'},
+    for n, files in ipairs{{'recipe.lua'}, {'recipe.lua', 'names.tsv', 'split.bin'},
+                           {'recipe.lua', 'names.tsv', 'split.bin', 'config.json'},
+                           {'recipe.lua', 'names.tsv', 'split.bin', 'config.json', 'log.jsonl'},
                            {'config.json'}} do -- the last: of an older version
       local out = dir .. '/stop' .. n
       for _, name in ipairs(files) do

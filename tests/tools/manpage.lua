@@ -83,6 +83,8 @@ which moves what is there to
 every option, seed, version, device; counts and hashes of the data set
 .It Pa names.tsv
 users, items, entities and relations as the model numbers them
+.It Pa split.bin
+the part of each interaction
 .It Pa log.jsonl
 an object a line: epoch, step, loss, metrics, seconds, memory
 .It Pa best.safetensors

@@ -1,7 +1,8 @@
 --- What a data set is, in a few words: counts, and hashes of 64 bits that change when it does.
 -- Those of names, interactions, split and graph do not depend on the order of rows: they tell what
--- differs. `numbering` and `order` are of the arrays as they are: only where these are the same do
--- a model's numbers stand for the same things, and does training go on as it would have.
+-- differs. `numbering`, `order` and `graph_order` are of the arrays as they are: only where these
+-- are the same do a model's numbers stand for the same things, and does training go on as it would
+-- have.
 
 local ffi = require 'ffi'
 local lib = require 'tinykg.lib'
@@ -82,19 +83,27 @@ local function of_set(hashes, n)
   return hash_rows(n, { hashes }, { ids })
 end
 
---- Of the arrays as they are.
-local function of_order(data)
+--- Of int32 arrays as they are: { array, n } each.
+local function of_arrays(list)
   local sum = word(0)
-  local function add(array, n)
-    sum = sum * 31ULL + lib.tkg_hash_text(ffi.cast('const char *', array), 4 * n)
+  for _, array in ipairs(list) do
+    sum = sum * 31ULL + lib.tkg_hash_text(ffi.cast('const char *', array[1]), 4 * array[2])
   end
-  for _, name in ipairs(split.parts) do
-    add(data[name].users, data[name].n)
-    add(data[name].items, data[name].n)
-  end
-  local graph = data.graph
-  for _, ids in ipairs { graph.heads, graph.relations, graph.tails } do add(ids, graph.n) end
   return sum
+end
+
+local function of_order(data)
+  local list = {}
+  for _, name in ipairs(split.parts) do
+    list[#list + 1] = { data[name].users, data[name].n }
+    list[#list + 1] = { data[name].items, data[name].n }
+  end
+  return of_arrays(list)
+end
+
+local function of_graph_order(graph)
+  return of_arrays { { graph.heads, graph.n }, { graph.relations, graph.n },
+    { graph.tails, graph.n } }
 end
 
 --- Describes a data set.
@@ -112,6 +121,7 @@ function fingerprint.of(data)
   end
   found.numbering, found.interactions, found.split = numbering, hex(all), hex(parts)
   found.graph, found.order = hex(of_graph(data.graph, hashes)), hex(of_order(data))
+  found.graph_order = hex(of_graph_order(data.graph))
   return found
 end
 
@@ -128,12 +138,18 @@ local function counts_that_differ(was, is)
   return list
 end
 
+--- Whether a model's numbers stand for the same things, and the parts are the same, in whatever
+--- order. ---@param was table ---@param is table
+function fingerprint.same_numbers(was, is)
+  return was.numbering == is.numbering and was.split == is.split
+    and was.graph_order == is.graph_order and was.graph == is.graph
+end
+
 --- What has changed from one fingerprint to another, as a clause; nil: nothing.
 ---@param was table ---@param is table
 ---@return string?
 function fingerprint.difference(was, is)
-  if was.order == is.order and was.numbering == is.numbering and was.split == is.split
-    and was.graph == is.graph then return nil end
+  if was.order == is.order and fingerprint.same_numbers(was, is) then return nil end
   local list = counts_that_differ(was, is)
   for _, kind in ipairs(fingerprint.kinds) do
     if was[kind] == is[kind] and (was.names or {})[kind] ~= is.names[kind] then
@@ -148,7 +164,7 @@ function fingerprint.difference(was, is)
     end
   end
   if #list > 0 then return table.concat(list, '; ') end
-  return 'the same rows in another order, which numbers and split hang on'
+  return 'the same rows in another order, which numbers, split and batches hang on'
 end
 
 return fingerprint

@@ -6,6 +6,7 @@ local folder = require 'tinykg.run.folder'
 local json = require 'tinykg.json'
 local names = require 'tinykg.run.names'
 local of_run = require 'tinykg.run.data'
+local restore = require 'tinykg.data.restore'
 local store = require 'tinykg.store'
 
 ---@class Finding
@@ -74,6 +75,15 @@ checks['names.tsv'] = function(self)
     was.entities, was.relations)
 end
 
+checks['split.bin'] = function(self)
+  local was, text = self.config.data_set, folder.text(self.path, 'split.bin')
+  local n = was and was.train + was.valid + was.test
+  if n and #text ~= math.ceil(n / 4) then
+    wrong('%d bytes, expected %d for %d interactions', #text, math.ceil(n / 4), n)
+  end
+  return ('of %s interactions'):format(n or '?')
+end
+
 checks['log.jsonl'] = function(self)
   local n, last = 0, 0
   local text = folder.text(self.path, 'log.jsonl')
@@ -132,16 +142,18 @@ checks['summary.json'] = function(self)
 end
 
 local function check_data(self, dir)
-  local _, note = of_run.unchanged(self.path, self.config, dir)
-  return note and 'loads; whether it is what it was is not known: a run of an older version'
-    or 'as it was'
+  local found, note = of_run.unchanged(self.path, self.config, dir)
+  local codes = folder.text(self.path, 'split.bin')
+  if codes and codes ~= restore.split_of(found) then wrong('split.bin: another split') end
+  return note and without_path(self.path, '', note) or 'as it was'
 end
 
 -- ---- all of them ----
 
 -- In this order: what is looked at first says what the others are compared with.
-local ORDER = {'config.json', 'recipe.lua', 'names.tsv', 'log.jsonl', 'best.safetensors',
-               'last.safetensors', 'last-1.safetensors', 'kept.json', 'summary.json'}
+local ORDER = {'config.json', 'recipe.lua', 'names.tsv', 'split.bin', 'log.jsonl',
+               'best.safetensors', 'last.safetensors', 'last-1.safetensors', 'kept.json',
+               'summary.json'}
 
 --- What must be there, given what is.
 local function missing(self)
@@ -155,6 +167,7 @@ local function missing(self)
   if self.config.data_set then -- older versions had no names, and wrote config.json first
     need('recipe.lua')
     need('names.tsv')
+    need('split.bin')
   end
   if has('last.safetensors') then need('log.jsonl') end
   if has('summary.json') then

@@ -1,6 +1,9 @@
 --- The data set of a run, as it was loaded for it, and whether it still is what it was.
 local data = require 'tinykg.data'
 local fingerprint = require 'tinykg.data.fingerprint'
+local folder = require 'tinykg.run.folder'
+local names = require 'tinykg.run.names'
+local restore = require 'tinykg.data.restore'
 local tk = require 'tinykg'
 
 local of_run = {}
@@ -33,8 +36,22 @@ function of_run.unknown(path)
     .. 'has changed since is not known'
 end
 
+--- Notes names and split of a data set in a run's folder.
+function of_run.write(path, set)
+  names.write(path, set)
+  folder.write_text(path, 'split.bin', restore.split_of(set))
+end
+
+--- The data set as it was, where nothing but the order of its rows has changed; else nil.
+local function restored(path, config, found)
+  local all, codes = names.read(path, config), folder.text(path, 'split.bin')
+  local set = all and codes and restore.of(found, all, codes)
+  return set and fingerprint.same_numbers(config.data_set, fingerprint.of(set)) and set or nil
+end
+
 --- Loads the data set for a question to the model, whose numbers are those of the data set that it
---- was trained on. Raises one line where it has changed.
+--- was trained on. Rows in another order get the numbers and the split that they had. Raises one
+--- line where anything else has changed.
 ---@param path string the run's folder ---@param config table ---@param dir? string
 ---@return tinykg.Data data, string? note
 function of_run.unchanged(path, config, dir)
@@ -43,7 +60,11 @@ function of_run.unchanged(path, config, dir)
     return found, of_run.unknown(path)
   end
   local why = of_run.changed(config, fingerprint.of(found))
-  if why then
+  local as_was = why and restored(path, config, found)
+  if as_was then
+    return as_was, ('%s: its data set %s has changed since: %s: the numbers and the split that it '
+      .. 'had are used'):format(path, dir or config.data, why)
+  elseif why then
     error(of_run.refusal(path, dir or config.data, why), 0)
   end
   return found

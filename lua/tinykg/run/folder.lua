@@ -1,8 +1,9 @@
 --- The folder of a run: what its files are called, reading and writing them.
 --   recipe.lua          the recipe as it was
 --   names.tsv           users, items, entities and relations as the model numbers them
+--   split.bin           the part of each interaction (tinykg.data.restore)
 --   config.json         every option, seed, version, device, and what the data set was (data_set, a
---                       fingerprint): written behind these two, it makes the folder a run's
+--                       fingerprint): written behind these, it makes the folder a run's
 --   log.jsonl           one object an epoch
 --   best.safetensors    parameters of the best epoch
 --   last.safetensors    all that is needed to go on (tinykg.run.checkpoint)
@@ -21,8 +22,9 @@ local folder = {}
 
 --- In the order in which a run first writes them, but for config.json: with it a folder is a run's.
 folder.NEXT = 'next.safetensors' -- a checkpoint that is not last.safetensors yet
-folder.FILES = {'recipe.lua', 'names.tsv', 'log.jsonl', 'best.safetensors', 'last.safetensors',
-                'last-1.safetensors', 'kept.json', 'summary.json', 'config.json'}
+folder.FILES = {'recipe.lua', 'names.tsv', 'split.bin', 'log.jsonl', 'best.safetensors',
+                'last.safetensors', 'last-1.safetensors', 'kept.json', 'summary.json',
+                'config.json'}
 
 local function must(ok, message)
   if not ok then error(message, 0) end

@@ -48,6 +48,7 @@ end
 local function stray(path, text)
   for _, name in ipairs(folder.FILES) do
     local same = name == 'recipe.lua' and folder.text(path, name) == text or name == 'names.tsv'
+      or name == 'split.bin'
     if not same and folder.has(path, name) then return name end -- a start may have been stopped
   end
 end
