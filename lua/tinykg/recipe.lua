@@ -18,6 +18,7 @@ local COMMON = {
   {'optimizer_bits', 32, "of Adam's moments: 32, or 8 for a quarter of their memory"},
   {'l2', 0, 'weight of 1/2 |parameters|^2 in the loss (as weight decay)'},
   {'batch_size', 1024, 'interactions a step'},
+  {'drop_last', false, "leave out an epoch's last batch where it is not full"},
   {'epochs', 20, 'passes over the training interactions, at most'},
   {'negatives', 1, 'items drawn for each positive, where the data has no labels'},
   {'negative_sampling', 'uniform', 'uniform or popularity'},

@@ -24,9 +24,10 @@ import shared
 
 def train(name, folder, o, seed, epochs):
     """Epochs of the transcription; {epoch, loss, metric} of each."""
+    random, kind = numpy.random.RandomState(1000 + seed), shared.model_class(name)
+    torch.set_default_dtype(kind.dtype)
     data = shared.read_tensors(os.path.join(folder, 'data.safetensors'))
     counts = shared.read_json(os.path.join(folder, 'data.json'))
-    random, kind = numpy.random.RandomState(1000 + seed), shared.model_class(name)
     torch.manual_seed(1000 + seed)
     model = kind(o, counts, *kind.start(o, counts, data, random))
     optimizers, rows, every = {}, [], int(o['eval_every'])

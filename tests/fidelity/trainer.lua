@@ -18,8 +18,9 @@
 --   common     options of both
 --   task       'ranking' for data with labels that are to be ranked
 --   constants  fun(model, data): tensors by name that the model drew once
---   parts      fun(model, data, o): what alternates in a step, a list of {name, loss = fun(model,
---              batch), draw = fun(): batch, optimizer}; else one part, `loss`, over interactions
+--   parts      fun(model, data, o, interactions): what alternates in a step, a list of {name,
+--              loss = fun(model, batch), draw = fun(): batch, optimizer}; interactions(data, o) is
+--              a draw. Without it there is one part, `loss`, over interactions
 local tk = require 'tinykg'
 local atomic = require 'tinykg.atomic'
 local feed = require 'tinykg.feed'
@@ -80,8 +81,8 @@ local function interactions(data, o)
   end
 end
 
-local function default_parts(model, data, o)
-  return {{name = 'loss', loss = model.loss, draw = interactions(data, o)}}
+local function default_parts(model, data, o, draws)
+  return {{name = 'loss', loss = model.loss, draw = draws(data, o)}}
 end
 
 local function optimizer_of(recipe, o)
@@ -96,7 +97,7 @@ local function lockstep(a, data, out, o, steps)
   local constants = a.constants and a.constants(model, data) or {}
   for name, t in pairs(constants) do start['c.' .. name] = t end
   tk.save(out .. '/start.safetensors', start)
-  local parts = (a.parts or default_parts)(model, data, o)
+  local parts = (a.parts or default_parts)(model, data, o, interactions)
   for _, part in ipairs(parts) do
     part.step = tk.step(function(batch) return part.loss(model, batch) end,
                         {optimizer = part.optimizer or optimizer_of(a.recipe, o)})

@@ -41,7 +41,7 @@ class Model(shared.Model):
         return (weights[..., None] * neighbours).mean(2)
 
     def aggregate(self, layer, own, around):
-        """aggregators.py:62-83 (sum), 87-112 (concat), 116-136 (neighbor); weights there are the
+        """aggregators.py:62-83 (sum), 86-112 (concat), 115-136 (neighbor); weights there are the
         transpose of ours."""
         kind = self.o.get('aggregator', 'sum')
         x = {'sum': own + around, 'concat': torch.cat([own, around], -1), 'neighbor': around}[kind]
@@ -83,7 +83,7 @@ class Model(shared.Model):
 
     @staticmethod
     def start(o, counts, data, random):
-        """model.py:43-48, aggregators.py:67-69, 92-94."""
+        """model.py:43-48, aggregators.py:67-69, 91-93, 120-122."""
         d, hops = int(o['dim']), int(o['hops'])
         p = {'users.weight': shared.xavier(random, counts['users'], d),
              'entities.weight': shared.xavier(random, counts['entities'], d),
