@@ -67,14 +67,15 @@ end
 --- - kge_weight * mean sigmoid(h R t), and L2 of the triples of the batch: a sum without a half
 --- (eq. 9, 10, 13; model.py:130-145).
 function RippleNet:regularizers(hops)
-  local d, kge, squares = self.entities.d, nil, nil
+  local d, all = self.entities.d, nil
   local size_of_r = self.relations:reshape(-1, d * d):square():sum(2)
   for _, hop in ipairs(hops) do
     local fact = tk.dot(tk.grouped_matmul(hop.h, self.relations, hop.r), hop.t):sigmoid():mean()
     local sum = hop.h:square():sum() + hop.t:square():sum() + size_of_r:gather(hop.r):sum()
-    kge, squares = kge and kge + fact or fact, squares and squares + sum or sum
+    local both = sum * self.l2 - fact * self.kge_weight
+    all = all and all + both or both
   end
-  return squares * self.l2 - kge * self.kge_weight
+  return all
 end
 
 --- Cross-entropy of labels; without labels, of known items (1) and drawn ones (0) (eq. 13).

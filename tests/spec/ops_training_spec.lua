@@ -76,6 +76,28 @@ describe('loss', function()
     end
   end)
 
+  it('bce takes one label for all; pointwise adds the losses of known and of drawn items', function()
+    local x = noise(6)
+    for y = 0, 1 do
+      local want = mean(6, function(i) return softplus(y == 1 and -x[i] or x[i]) end)
+      assert.near(want, tk.loss.bce(to_tensor(x), y):item(), 1e-6)
+    end
+    local scores = tk.tensor{1, 2, 3, -1, 0, 4} -- that of user u and item i is number 3 u + i
+    local function of(users, items, labels)
+      local at = {}
+      for k, u in ipairs(users:totable()) do at[k] = 3 * u + items:totable()[k] end
+      return tk.loss.bce(scores:gather(tk.ids(at)), labels)
+    end
+    local batch = {users = tk.ids{0, 1}, items = tk.ids{0, 2}, negatives = tk.ids{{1, 2}, {0, 1}}}
+    local want = (softplus(-1) + softplus(-4)) / 2
+      + (softplus(2) + softplus(3) + softplus(-1) + softplus(0)) / 4
+    assert.near(want, tk.loss.pointwise(batch, of):item(), 1e-6)
+    batch.labels = tk.tensor{0, 1}
+    assert.near((softplus(1) + softplus(-4)) / 2, tk.loss.pointwise(batch, of):item(), 1e-6)
+    batch.labels, batch.negatives = nil, nil
+    assert.error_matches(function() tk.loss.pointwise(batch, of) end, 'drawn items are a nil')
+  end)
+
   it('softmax is -log of the softmax at the label', function()
     for _, shape in ipairs {{1, 2}, {31, 5}, {33, 33}, {7, 3000}} do
       local n, classes = shape[1], shape[2]
