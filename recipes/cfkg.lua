@@ -62,10 +62,11 @@ function CFKG:rank(users)
   return both * 2 - items:square():sum(2) - w:square():sum(2):reshape(-1, 1) + self.margin
 end
 
---- How near the ends of each triple are, "takes" among them.
+--- How near the ends of each triple are, "takes" among them: exp(-d), or the product's sigmoid.
 function CFKG:explain(_, _, graph)
   return tk.edges.plausible(graph, self.relations.n, function(h, r, t)
-    return self:apart(self.nodes(h), self.relations(r), self.nodes(t))
+    local d = self:apart(self.nodes(h), self.relations(r), self.nodes(t))
+    return self.distance == 'inner' and d:softplus() or d
   end)
 end
 

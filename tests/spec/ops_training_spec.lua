@@ -76,7 +76,7 @@ describe('loss', function()
     end
   end)
 
-  it('bce takes one label for all; pointwise adds the losses of known and of drawn items', function()
+  it('bce takes one label for all; pointwise adds known and drawn items', function()
     local x = noise(6)
     for y = 0, 1 do
       local want = mean(6, function(i) return softplus(y == 1 and -x[i] or x[i]) end)
@@ -88,7 +88,8 @@ describe('loss', function()
       for k, u in ipairs(users:totable()) do at[k] = 3 * u + items:totable()[k] end
       return tk.loss.bce(scores:gather(tk.ids(at)), labels)
     end
-    local batch = {users = tk.ids{0, 1}, items = tk.ids{0, 2}, negatives = tk.ids{{1, 2}, {0, 1}}}
+    local batch = {users = tk.ids{0, 1}, items = tk.ids{0, 2},
+                   negatives = tk.ids{{1, 2}, {0, 1}}}
     local want = (softplus(-1) + softplus(-4)) / 2
       + (softplus(2) + softplus(3) + softplus(-1) + softplus(0)) / 4
     assert.near(want, tk.loss.pointwise(batch, of):item(), 1e-6)
