@@ -1,4 +1,5 @@
 --- Recipes: a model, its options with defaults and help, presets of published settings.
+local draws = require 'tinykg.data.draws'
 local session = require 'tinykg.session'
 
 ---@class Recipe
@@ -18,6 +19,7 @@ local COMMON = {
   {'optimizer_bits', 32, "of Adam's moments: 32, or 8 for a quarter of their memory"},
   {'l2', 0, 'weight of 1/2 |parameters|^2 in the loss (as weight decay)'},
   {'batch_size', 1024, 'interactions a step'},
+  {'draw', 'interactions', 'an epoch: interactions, each once; users or distinct_users, drawn'},
   {'epochs', 20, 'passes over the training interactions, at most'},
   {'negatives', 1, 'items drawn for each positive, where the data has no labels'},
   {'negative_sampling', 'uniform', 'uniform or popularity'},
@@ -109,11 +111,13 @@ local WHOLE = {dim = 1, batch_size = 1, epochs = 1, negatives = 1, neighbors = 1
                intents = 1, memory = 1, eval_every = 1, patience = 0, layers = 0,
                relation_dim = 1, kg_batch_size = 1}
 
---- All options: defaults, then the preset, then what was given.
+--- All options: defaults, then the preset, then what was given. Which were given is remembered
+--- beside them (metatable's `asked`), for defaults that only some data can have.
 ---@param given table<string, any> values, or text to convert; `preset` names a preset
 ---@return table options
 function Recipe:complete(given)
-  local o, preset = {}, given.preset
+  local asked = {}
+  local o, preset = setmetatable({}, {asked = asked}), given.preset
   for _, option in ipairs(self.options) do o[option.name] = option.default end
   if preset and not self.presets[preset] then
     local list = {}
@@ -125,12 +129,15 @@ function Recipe:complete(given)
   for _, values in ipairs{preset and self.presets[preset] or {}, given} do
     for name, value in pairs(values) do
       local option = find(self, name)
-      if option then o[name] = convert(option, value)
+      if option then o[name], asked[name] = convert(option, value), true
       elseif name ~= 'preset' then
         error(string.format('recipe %s has no option %s; it has: %s', self.name, name,
                             names(self)), 0)
       end
     end
+  end
+  if not draws.KINDS[o.draw] then
+    error(string.format('option draw: %s is not interactions, users or distinct_users', o.draw), 0)
   end
   if o.optimizer_bits ~= 32 and o.optimizer_bits ~= 8 then
     error(string.format('option optimizer_bits: %s is not 32 or 8', o.optimizer_bits), 0)
