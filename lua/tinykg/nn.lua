@@ -30,8 +30,8 @@ function nn.class(name)
 end
 
 --- Uniform in +-sqrt(6 / (rows + cols)) (Glorot & Bengio 2010), as a kept tensor [rows, cols]. With
---- three numbers: a stack [n, rows, cols] in +-sqrt(6 / (n (rows + cols))), as TensorFlow counts, or
---- with 'torch' behind them in +-sqrt(6 / (cols (n + rows))), as PyTorch does.
+--- three numbers: a stack [n, rows, cols] in +-sqrt(6 / (n (rows + cols))), as TensorFlow counts,
+--- or with 'torch' behind them in +-sqrt(6 / (cols (n + rows))), as PyTorch does.
 ---@param ... integer|integer[]|string the shape ---@return Tensor
 function nn.xavier(...)
   local sizes, count = {...}, select('#', ...)
