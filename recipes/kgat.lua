@@ -79,22 +79,10 @@ function KGAT:prepare()
   return self:all()
 end
 
---- Logits of pairs, [n] (eq. 12).
-function KGAT:score(users, items, all)
-  return tk.dot(tk.feed.rows(all or self:all(), {users = users, items = items}, self.user_nodes))
-end
-
---- Scores of all items for each user, [n, items].
-function KGAT:rank(users, all)
-  all = all or self:all()
-  return all:gather(self.user_nodes:gather(users))
-    :matmul(all:rows(1, self.items), {transpose_b = true})
-end
+tk.feed.scores_by_rows(KGAT) -- eq. 12
 
 --- Attention, as prepare left it.
-function KGAT:explain()
-  return {what = 'attention', {graph = self.graph, weights = self.pi}}
-end
+function KGAT:explain() return {what = 'attention', {graph = self.graph, weights = self.pi}} end
 
 return tk.recipe{
   name = 'KGAT',
@@ -104,18 +92,19 @@ return tk.recipe{
     {'dim', 64, 'size of embeddings'},
     {'relation_dim', 64, 'size of relation vectors, to which nodes are projected'},
     {'layers', '64,32,16', 'outputs of each layer'},
-    {'aggregator', 'bi', 'bi, gcn or graphsage'},
+    {'aggregator', 'bi', 'of a node and what is around it', {'bi', 'gcn', 'graphsage'}},
     {'attention', true, 'false: each relation of a head weighs 1, shared by its edges'},
-    {'parallel', 'merged', 'edges of one head and tail: merged, scores added, or apart (eq. 5)'},
+    {'parallel', 'merged', 'scores of edges of one head and tail: added, or as in eq. 5',
+     {'merged', 'apart'}},
     {'loops', false, 'keep triples of an entity with itself; in few bits, layers then keep more'},
     {'recompute', true, 'sum over edges again for backward: keeps least; false is faster'},
-    {'bias', 'uniform', 'where layers begin: uniform (PyTorch\'s), or zeros, faster at first'},
+    {'bias', 'uniform', 'where layers begin; zeros: faster at first', {'uniform', 'zeros'}},
     {'dropout', 0.1, 'of each layer\'s output, while training'},
     {'node_dropout', 0, 'share of nodes whose edges are left out of a step'},
     {'lr', 1e-4, 'learning rate of Adam'},
     {'l2', 1e-5, 'weight of 1/2 |final rows|^2 of the batch'},
     {'kg_l2', 1e-5, 'weight of 1/2 |projected rows|^2 of the batch of triples'},
-    {'draw', 'distinct_users', 'a step: no user twice, a positive each; or users, interactions'},
+    {'draw', 'distinct_users', 'no user twice in a batch, a positive each'},
     {'batch_size', 1024, 'users or interactions a step'},
     {'kg_batch_size', 2048, 'triples a step'},
     {'epochs', 1000, 'as many steps as batches of the training interactions, and one; at most'},
@@ -133,12 +122,8 @@ return tk.recipe{
     local graph = tk.graph(data, how)
     local self = setmetatable({items = data.items, l2 = o.l2, kg_l2 = o.kg_l2, layers = {},
                                recompute = o.recompute, node_dropout = o.node_dropout,
-                               merged = o.parallel == 'merged'}, KGAT)
-    self.aggregator = AGGREGATORS[o.aggregator]
-      or error('option aggregator: ' .. o.aggregator .. ' is not bi, gcn or graphsage', 0)
-    if not self.merged and o.parallel ~= 'apart' then
-      error('option parallel: ' .. o.parallel .. ' is not merged or apart', 0)
-    end
+                               merged = o.parallel == 'merged',
+                               aggregator = AGGREGATORS[o.aggregator]}, KGAT)
     self.graph, self.pi = graph, graph:normalized('relation').weights
     self.attention = o.attention and tk.attention.new(graph, {one_way = true})
     self.user_nodes = tk.feed.user_nodes(data.users, graph.first_user)

@@ -27,17 +27,7 @@ end
 --- Final rows, computed once for a whole evaluation.
 function LightGCN:prepare() return self:all() end
 
---- Logits of pairs, [n] (eq. 5).
-function LightGCN:score(users, items, all)
-  return tk.dot(tk.feed.rows(all or self:all(), {users = users, items = items}, self.user_nodes))
-end
-
---- Scores of all items for each user, [n, items].
-function LightGCN:rank(users, all)
-  all = all or self:all()
-  return all:gather(self.user_nodes:gather(users))
-    :matmul(all:rows(1, self.items), {transpose_b = true})
-end
+tk.feed.scores_by_rows(LightGCN) -- eq. 5
 
 --- What of the score hangs on each interaction.
 function LightGCN:explain(users, items) return tk.edges.gradient(self, {'graph'}, users, items) end
@@ -52,8 +42,7 @@ return tk.recipe{
     {'dropout', 0, 'share of interactions left out of a step'},
     {'lr', 1e-3, 'learning rate of Adam'},
     {'l2', 1e-4, 'weight of 1/2 |embeddings|^2 of the batch'},
-    {'draw', 'users', 'uniformly, a positive each (code/utils.py:72-92); or distinct_users, ' ..
-              'interactions'},
+    {'draw', 'users', 'uniformly, a positive each'}, -- code/utils.py:72-92
     {'batch_size', 2048, 'users or interactions a step'},
     {'epochs', 1000, 'as many draws as there are training interactions, at most'},
     {'eval_every', 10, 'epochs from one validation to the next'}, -- code/main.py:43

@@ -138,6 +138,22 @@ describe('a run that goes on', function()
     same_run(whole, out)
   end)
 
+  it('goes on where options have been added since it began', function()
+    local out, whole = dir .. '/older', dir .. '/not-older'
+    local begin = './tinykg run recipes/bpr-mf.lua --quiet --data ' .. data .. ' --set dim=8 '
+    assert.equal(0, (sh(begin .. '--set epochs=2 --out ' .. out)))
+    assert.equal(0, (sh(begin .. '--set epochs=4 --out ' .. whole)))
+    local config = read(out .. '/config.json')
+    config.options.draw = nil
+    assert(json.write(out .. '/config.json', config))
+    local code, text = sh(begin .. '--set epochs=4 --set draw=users --resume --out ' .. out)
+    assert.equal(1, code)
+    assert.matches('option draw', text)
+    code, text = sh(begin .. '--set epochs=4 --resume --out ' .. out)
+    assert.equal(0, code, text)
+    same_run(whole, out)
+  end)
+
   it('has what its model made, changed and gave up since it was built', function()
     fixtures.write(dir .. '/holds.lua', [[
 local tk = require 'tinykg'
