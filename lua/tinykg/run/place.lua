@@ -54,7 +54,7 @@ local function stray(path, text)
 end
 
 --- Why a folder must not be begun in: a clause, or nil.
-local function occupied(path, config, text)
+local function occupied(path, config, text, recipe)
   if not folder.has(path, 'config.json') then
     local name = stray(path, text)
     return name and ('there is a %s, but no config.json, so it is not a run\'s folder: name '
@@ -64,7 +64,7 @@ local function occupied(path, config, text)
   local finished = folder.has(path, 'summary.json')
   local begun = folder.has(path, 'last.safetensors') or folder.has(path, 'best.safetensors')
   if not finished and not begun then return nil end
-  local why = resume.differs(path, config, text)
+  local why = resume.differs(path, config, text, recipe)
   if why then
     return ('holds %s run with other settings: %s: name another --out, or --force moves it to '
       .. 'previous/'):format(finished and 'a finished' or 'an interrupted', why)
@@ -88,7 +88,7 @@ function place.open(o, config)
   end
   if o.force then return path, false, unlock end
   if o.resume and folder.has(path, 'config.json') then
-    local why = resume.differs(path, config, o.text)
+    local why = resume.differs(path, config, o.text, o.recipe)
     if not why then
       folder.tidy(path)
       return path, true, unlock
@@ -96,7 +96,7 @@ function place.open(o, config)
       error(('%s: cannot go on: %s (another --out begins anew)'):format(path, why), 0)
     end
   end
-  local why = occupied(path, config, o.text)
+  local why = occupied(path, config, o.text, o.recipe)
   if why then error(path .. ': ' .. why, 0) end
   return path, false, unlock
 end

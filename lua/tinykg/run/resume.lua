@@ -52,10 +52,13 @@ end
 --- Where the folder says what its data set was, that is looked at when it is loaded, and may lie
 --- elsewhere.
 ---@param path string ---@param config table as config.json will say
----@param recipe string its text
+---@param text string of the recipe ---@param recipe Recipe
 ---@return string? why
-function resume.differs(path, config, recipe)
+function resume.differs(path, config, text, recipe)
   local was = folder.config(path)
+  -- options that came after a run began are, by default, what the run did
+  local known, completed = pcall(recipe.complete, recipe, was.options or {})
+  was.options = known and completed or was.options
   local function fixed(c)
     return {recipe = c.recipe, data = not was.data_set and c.data or nil, seed = c.seed,
             bits = c.bits_asked or c.bits, rounding = c.rounding, steps = c.steps,
@@ -67,9 +70,9 @@ function resume.differs(path, config, recipe)
     return ('epochs was %g and is %g now, and schedule=cosine depends on that'):format(
       was.options.epochs, config.options.epochs)
   end
-  local text = folder.text(path, 'recipe.lua')
+  local began_with = folder.text(path, 'recipe.lua')
   -- older versions wrote it behind config.json, and may have been stopped between
-  if text and text ~= recipe then return 'the recipe has changed since' end
+  if began_with and began_with ~= text then return 'the recipe has changed since' end
 end
 
 return resume
