@@ -58,13 +58,14 @@ local WITHIN, SHARE = 300, 20
 ---@return table {now(), within(), between(better), last()}
 local function saver(path, run, within)
   local marks = checkpoint.baseline(run.model)
-  local saved, cost, ended = clock.now(), 0, false
+  local saved, cost, ended, state = clock.now(), 0, false, nil
   local self = {}
+  local function where() return run.at.epoch .. ':' .. run:steps() end
   function self.now()
     if ended or run.at.beginning then return end -- begin_epoch may have done half of its work
     local started = clock.now()
     checkpoint.write(path, run, marks)
-    saved = clock.now()
+    saved, state = clock.now(), where()
     cost = saved - started
   end
   function self.within()
@@ -74,7 +75,7 @@ local function saver(path, run, within)
     if better or clock.now() - saved > SHARE * cost then self.now() end
   end
   function self.last()
-    self.now()
+    if state ~= where() then self.now() end -- the same twice would leave no older one
     ended = true
   end
   return self
