@@ -54,7 +54,7 @@ end
 --- Makes a run's folder one of an older version.
 local function made_old(run)
   local config = read(run .. '/config.json')
-  config.data_set, config.data_options = nil, nil
+  config.data_set, config.data_options, config.checksum = nil, nil, nil
   write(run .. '/config.json', config)
   for _, name in ipairs{'names.tsv', 'split.bin', 'last-1.safetensors'} do
     os.remove(run .. '/' .. name)
@@ -437,6 +437,51 @@ describe('checkpoints', function()
     prints(right)
   end)
 
+  it('and the other files are as they were written, or refused', function()
+    local to, folder = copy(), require 'tinykg.run.folder'
+    local check, report = require 'tinykg.run.check', require 'tinykg.report.read'
+    local function look()
+      local _, bad = check(to, {no_data = true})
+      return {folder.config(to), folder.log(to), folder.read(to, 'summary.json'),
+              folder.read(to, 'kept.json'), report.runs{to}[1].config, report.runs{to}[1].log,
+              report.runs{to}[1].notes, bad}
+    end
+    local before, refused, tried = look(), 0, 0
+    assert.equal(0, before[8])
+    for _, name in ipairs{'config.json', 'log.jsonl', 'summary.json', 'kept.json', 'names.tsv'} do
+      local whole = fixtures.bytes(to .. '/' .. name)
+      local file = assert(io.open(to .. '/' .. name, 'r+b'))
+      local function put(at, byte)
+        file:seek('set', at - 1)
+        file:write(string.char(byte))
+        file:flush()
+      end
+      for at = 1, #whole, math.ceil(#whole / 60) do
+        local byte = bit.bxor(whole:byte(at), 2 ^ (at % 8))
+        put(at, byte)
+        tried = tried + 1
+        local ok, found = pcall(look)
+        if not ok then
+          assert.matches('^[^\n]*damaged[^\n]*$', found)
+          refused = refused + 1
+        else
+          assert(found[8] > 0, ('%s, byte %d: nothing is said'):format(name, at))
+          found[8] = 0
+          assert.same(before, found)
+        end
+        put(at, whole:byte(at))
+      end
+      file:close()
+    end
+    assert(refused > tried / 2, refused .. ' of ' .. tried)
+    -- by hand, and said so
+    local config = fixtures.bytes(to .. '/config.json'):gsub('"seed": 1', '"seed": 2')
+    fixtures.write(to .. '/config.json', config)
+    refuses('eval ' .. to, 1, 'config.json: damaged: [^\n]*after a change by hand, take out its')
+    fixtures.write(to .. '/config.json', (config:gsub('  "checksum": [^\n]*\n', '')))
+    prints('eval ' .. to)
+  end)
+
   it('and other files of the wrong form are named', function()
     local to = copy()
     fixtures.write(to .. '/config.json', '1\n')
@@ -445,7 +490,7 @@ describe('checkpoints', function()
       refuses(command:format(to), 1, 'config.json: not as a run writes it: it is 1, expected')
     end
     local config = read(run .. '/config.json')
-    config.options = 3
+    config.options, config.checksum = 3, nil
     write(to .. '/config.json', config)
     refuses('eval ' .. to, 1, 'config.json: not as a run writes it: options is 3, expected an')
     to = copy()

@@ -3,10 +3,10 @@
 local lfs = require 'lfs'
 local checkpoint = require 'tinykg.run.checkpoint'
 local folder = require 'tinykg.run.folder'
-local json = require 'tinykg.json'
 local names = require 'tinykg.run.names'
 local of_run = require 'tinykg.run.data'
 local restore = require 'tinykg.data.restore'
+local seal = require 'tinykg.run.seal'
 local store = require 'tinykg.store'
 
 ---@class Finding
@@ -87,14 +87,15 @@ end
 checks['log.jsonl'] = function(self)
   local n, last = 0, 0
   local text = folder.text(self.path, 'log.jsonl')
-  for line in text:gmatch('[^\n]+\n') do
-    n = n + 1
-    local record, message = json.decode(line, 'line ' .. n)
-    if record == nil then wrong('%s', message) end
-    if type(record) ~= 'table' or type(record.epoch) ~= 'number' or record.epoch <= last then
-      wrong('line %d: not an epoch behind epoch %d', n, last)
+  for line, ending in text:gmatch('([^\n]+)(\n?)') do
+    local record = seal.line(line, ending ~= '', 'line ' .. n + 1)
+    if record or ending ~= '' then
+      n = n + 1
+      if type(record) ~= 'table' or type(record.epoch) ~= 'number' or record.epoch <= last then
+        wrong('line %d: not an epoch behind epoch %d', n, last)
+      end
+      last = record.epoch
     end
-    last = record.epoch
   end
   self.logged = last
   return ('%d epochs%s'):format(n, text:find('[^\n]$') and '; its last line is cut off' or '')

@@ -16,7 +16,7 @@ local lfs = require 'lfs'
 local atomic = require 'tinykg.atomic'
 local clock = require 'tinykg.clock'
 local form = require 'tinykg.run.form'
-local json = require 'tinykg.json'
+local seal = require 'tinykg.run.seal'
 
 local folder = {}
 
@@ -59,8 +59,9 @@ end
 
 function folder.write_text(path, name, text) must(atomic.write(path .. '/' .. name, text)) end
 
+--- Writes an object as JSON, with a checksum of its own.
 function folder.write(path, name, value)
-  must(json.write(path .. '/' .. name, value, {indent = 2}))
+  folder.write_text(path, name, seal.encode(value, {indent = 2}) .. '\n')
 end
 
 local FORMS = {['config.json'] = form.CONFIG, ['summary.json'] = form.SUMMARY,
@@ -69,7 +70,8 @@ local FORMS = {['config.json'] = form.CONFIG, ['summary.json'] = form.SUMMARY,
 --- A JSON file of the run; nil where there is none. Raises a message that names a broken one.
 function folder.read(path, name)
   if not folder.has(path, name) then return nil end
-  local value = must(json.read(path .. '/' .. name))
+  local value, message = seal.decode(folder.text(path, name), path .. '/' .. name)
+  if value == nil then error(message, 0) end
   local why = FORMS[name] and form.wrong(value, FORMS[name])
   if why then error(('%s/%s: not as a run writes it: %s'):format(path, name, why), 0) end
   return value
@@ -160,12 +162,14 @@ function folder.tidy(path)
   for _, file in ipairs(left) do os.remove(file) end
 end
 
---- The epochs logged, as a list of records. A line that a crash cut off is left out.
+--- The epochs logged, as a list of records. A line that a crash cut off is left out; raises one
+--- line where another is damaged.
 function folder.log(path)
-  local list = {}
-  for line in (folder.text(path, 'log.jsonl') or ''):gmatch('[^\n]+') do
-    local ok, record = pcall(json.decode, line)
-    if ok and type(record) == 'table' and record.epoch then list[#list + 1] = record end
+  local list, number = {}, 0
+  for line, ending in (folder.text(path, 'log.jsonl') or ''):gmatch('([^\n]+)(\n?)') do
+    number = number + 1
+    local record = seal.line(line, ending ~= '', ('%s/log.jsonl:%d'):format(path, number))
+    if type(record) == 'table' and record.epoch then list[#list + 1] = record end
   end
   return list
 end
@@ -176,12 +180,12 @@ end
 function folder.logger(path, epoch)
   local lines, name = {}, path .. '/log.jsonl'
   for _, record in ipairs(epoch and folder.log(path) or {}) do
-    if record.epoch <= epoch then lines[#lines + 1] = json.encode(record) .. '\n' end
+    if record.epoch <= epoch then lines[#lines + 1] = seal.encode(record) .. '\n' end
   end
   folder.write_text(path, 'log.jsonl', table.concat(lines))
   local file = must(io.open(name, 'a'))
   return function(record)
-    local done, why = file:write(json.encode(record), '\n')
+    local done, why = file:write(seal.encode(record), '\n')
     if done then done, why = file:flush() end
     if not done then error(name .. ': ' .. tostring(why), 0) end
   end
