@@ -105,10 +105,22 @@ function folder.claim(base)
   end
 end
 
+--- The names in a folder. Raises one line where it cannot be read.
+local function names_in(path)
+  local list = {}
+  local ok, message = pcall(function()
+    for name in lfs.dir(path) do list[#list + 1] = name end
+  end)
+  if not ok then
+    error(('%s: cannot be read: %s'):format(path, tostring(message):match('[^:]*$'):match('%S.*')), 0)
+  end
+  return list
+end
+
 --- All of FILES that are there, and event files: TensorBoard takes a folder's for one run's.
 local function files_of(path)
   local list = {}
-  for name in lfs.dir(path) do
+  for _, name in ipairs(names_in(path)) do
     if name:find('tfevents', 1, true) then list[#list + 1] = name end
   end
   for _, name in ipairs(folder.FILES) do
@@ -154,12 +166,10 @@ end
 
 --- Removes what a run that was killed had begun to write (tinykg.atomic).
 function folder.tidy(path)
-  local left = {}
-  for name in lfs.dir(path) do
+  for _, name in ipairs(names_in(path)) do
     local begun = name:match('%.tmp%.%d+$') or name == folder.NEXT
-    if begun then left[#left + 1] = path .. '/' .. name end
+    if begun then os.remove(path .. '/' .. name) end
   end
-  for _, file in ipairs(left) do os.remove(file) end
 end
 
 --- The epochs logged, as a list of records. A line that a crash cut off is left out; raises one

@@ -7,8 +7,8 @@ local form = {}
 local function said(value)
   if value == nil or value == json.null then return 'is not there' end
   if type(value) == 'table' then return 'is a table' end
-  return ("is %s"):format(type(value) == 'string' and "'" .. value:sub(1, 40) .. "'"
-    or tostring(value))
+  return ("is %s"):format(type(value) == 'string'
+    and "'" .. value:sub(1, 40):gsub('[%c\127]', '?') .. "'" or tostring(value))
 end
 
 local WORDS = {number = 'a number', string = 'a text', boolean = 'true or false',
