@@ -93,11 +93,12 @@ local function writer(path, what, metadata)
 end
 
 --- As tk.save, but a file that cannot be written gives nil, message.
+---@param o? {links: boolean} of atomic.write
 ---@return true|nil ok
 ---@return string? message "PATH: WHY"
-function store.write(path, what, metadata)
+function store.write(path, what, metadata, o)
   local write = writer(path, what, metadata)
-  return bytes.guard(path, atomic.write, path, function(file) write(bytes.sink(file)) end)
+  return bytes.guard(path, atomic.write, path, function(file) write(bytes.sink(file)) end, o)
 end
 
 --- As tk.load, but a file that cannot be read gives nil, message.

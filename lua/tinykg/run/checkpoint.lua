@@ -175,7 +175,8 @@ function checkpoint.write(path, run, marks)
     end
   end
   local ok, message = store.write(path, all, {format = FORMAT, recipe = run.recipe.name,
-                                              state = json.encode(state_of(run, scalars, gone))})
+                                              state = json.encode(state_of(run, scalars, gone))},
+                                 {links = false})
   if not ok then error(message, 0) end
   return true
 end

@@ -48,10 +48,14 @@ function folder.said(path)
   return text, ('\n' .. text):match('.*\n([^\n]+)') or '', size <= MOST_SAID
 end
 
-function folder.write_text(path, name, text) must(atomic.write(path .. '/' .. name, text)) end
+-- The folder may have come from somebody else: a link in it, which may lead to any file of the
+-- user's, is replaced, not followed.
+function folder.write_text(path, name, text)
+  must(atomic.write(path .. '/' .. name, text, {links = false}))
+end
 
 function folder.write(path, name, value)
-  must(json.write(path .. '/' .. name, value, {indent = 2}))
+  must(json.write(path .. '/' .. name, value, {indent = 2, links = false}))
 end
 
 --- A JSON file of the run; nil where there is none. Raises a message that names a broken one.
@@ -81,6 +85,7 @@ end
 local function set_aside(path)
   if not folder.has(path, 'config.json') then return end
   local aside = path .. '/previous'
+  if lfs.symlinkattributes(aside, 'mode') == 'link' then os.remove(aside) end
   must(atomic.mkdirs(aside))
   for _, name in ipairs(files_of(aside)) do os.remove(aside .. '/' .. name) end
   for _, name in ipairs(files_of(path)) do os.rename(path .. '/' .. name, aside .. '/' .. name) end
@@ -122,7 +127,7 @@ end
 function folder.tidy(path)
   local left = {}
   for name in lfs.dir(path) do
-    if name:match('%.tmp%.%d+$') then left[#left + 1] = path .. '/' .. name end
+    if atomic.is_unfinished(name) then left[#left + 1] = path .. '/' .. name end
   end
   for _, file in ipairs(left) do os.remove(file) end
 end
@@ -156,7 +161,7 @@ function folder.logger(path, epoch)
     if record.epoch <= epoch then lines[#lines + 1] = json.encode(record) .. '\n' end
   end
   folder.write_text(path, 'log.jsonl', table.concat(lines))
-  local file = must(io.open(name, 'a'))
+  local file = must(atomic.append(name))
   return function(record)
     local done, why = file:write(json.encode(record), '\n')
     if done then done, why = file:flush() end
