@@ -1,7 +1,7 @@
 --- Text of other people, names and titles and messages with them, as a terminal may be shown it.
--- A terminal obeys control characters: those of ASCII (an escape sets its title, moves in it, clears
--- it) and, in UTF-8, U+0080 to U+009F. Each is shown as `?`, which is what the readers of tables show
--- too. Letters of any script stay. Files (--json, .tsv) have names as they are.
+-- A terminal obeys control characters: those of ASCII (an escape sets its title, moves in it,
+-- clears it) and, in UTF-8, U+0080 to U+009F. Each is shown as `?`, as the readers of tables show
+-- it; a tab is a blank. Letters of any script stay. Files (--json, .tsv) have names as they are.
 local utf8 = require 'tinykg.utf8'
 
 local printable = {}
@@ -20,7 +20,7 @@ function printable.lines(text)
   return (tostring(text):gsub('[^\n]+', printable.line))
 end
 
---- Prints a text as `lines` gives it.
-function printable.print(text) print(printable.lines(text)) end
+--- Prints one line.
+function printable.print(text) print(printable.line(text)) end
 
 return printable

@@ -2,6 +2,7 @@
 local json = require 'tinykg.json'
 local opened = require 'tinykg.cli.opened'
 local options = require 'tinykg.cli.options'
+local printable = require 'tinykg.printable'
 local progress = require 'tinykg.progress'
 
 local function parser()
@@ -71,7 +72,7 @@ end
 
 local function print_table(results, cuts)
   for i, result in ipairs(results) do
-    print(#results > 1 and ('%d  %s'):format(i, title(result)) or title(result))
+    printable.print(#results > 1 and ('%d  %s'):format(i, title(result)) or title(result))
   end
   if #results > 1 then
     io.write(('%-16s'):format(''))

@@ -26,8 +26,11 @@ end
 function folder.has(path, name) return lfs.attributes(path .. '/' .. name, 'mode') == 'file' end
 
 --- The text of a file; nil where there is none.
-function folder.text(path, name)
-  local file = io.open(path .. '/' .. name, 'rb')
+function folder.text(path, name) return folder.text_of(path .. '/' .. name) end
+
+--- The same, of any file.
+function folder.text_of(path)
+  local file = io.open(path, 'rb')
   if not file then return nil end
   local text = file:read('*a')
   file:close()

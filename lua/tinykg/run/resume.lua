@@ -1,5 +1,6 @@
 --- Whether the run in a folder is the one that is asked for, so that it may go on.
 local folder = require 'tinykg.run.folder'
+local sha256 = require 'tinykg.sha256'
 
 local resume = {}
 
@@ -32,6 +33,13 @@ local function difference(was, is, prefix)
   end
 end
 
+--- Whether the run of a folder began with another recipe. Where the recipe is gone, its hash tells.
+local function was_other(path, config, recipe)
+  local text = folder.text(path, 'recipe.lua')
+  if text then return text ~= recipe end
+  return config.recipe_sha256 and config.recipe_sha256 ~= sha256(recipe)
+end
+
 --- What keeps the run of a folder from being continued with a configuration: a clause, or nil.
 ---@param path string ---@param config table as config.json will say
 ---@param recipe string its text
@@ -53,7 +61,7 @@ function resume.differs(path, config, recipe)
     return ('epochs was %g and is %g now, and schedule=cosine depends on that'):format(
       was.options.epochs, config.options.epochs)
   end
-  if folder.text(path, 'recipe.lua') ~= recipe then return 'the recipe has changed since' end
+  if was_other(path, was, recipe) then return 'the recipe has changed since' end
 end
 
 return resume
