@@ -66,7 +66,7 @@ describe('the command line', function()
     local text = shell.prints('data info ' .. other .. ' --data-set columns=user:reader ' ..
                               '--data-set columns=item:2')
     assert.matches('users +2\nitems +2', text)
-    assert.matches('BPR-MF +5 ', shell.prints(trained .. ' --set epochs=1 --steps 1 --seed 1,2 ' ..
+    assert.matches('BPR%-MF +5 ', shell.prints(trained .. ' --set epochs=1 --steps 1 --seed 1,2 ' ..
       '--seed 3 --seed 4,5 --out ' .. dir .. '/seeds'))
   end)
 

@@ -167,7 +167,7 @@ describe('a name with control characters', function()
     fixtures.write(dir .. '/typed', {'d.names.users:name(1)', '{d.names.users:name(1)}', 'd',
                                      'd:info()', 'error(d.names.users:name(1))'})
     text = harmless('-i begin.lua ' .. data .. ' <typed', 1)
-    assert.is_truthy(text:find([["\\27]0;owned\\7\\27[2J\\13\\194\\1552J]], 1, true), text)
+    assert.is_truthy(text:find([["\27]0;owned\7\27[2J\13\194\1552J]], 1, true), text)
     local first = json.decode((select(2, tinykg(dir, 'recommend run --id --user 1 --json'))))
     assert.equal(EVIL .. ' user 2', first.name) -- JSON has the name itself
     assert.is_truthy(fixtures.bytes(dir .. '/run.tsv'):find(EVIL:gsub('\r', ' '), 1, true))
