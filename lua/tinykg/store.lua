@@ -11,6 +11,7 @@ local bytes = require 'tinykg.store.bytes'
 local npy = require 'tinykg.store.npy'
 local npz = require 'tinykg.store.npz'
 local safetensors = require 'tinykg.store.safetensors'
+local utf8 = require 'tinykg.utf8'
 local fail = session.fail
 
 local store = {}
@@ -36,6 +37,14 @@ local function format_of(call, path)
   return format
 end
 
+local LONGEST_NAME = 65000 -- bytes: what an .npz has room for
+
+--- Refuses a text that no file can hold as it is: names that differ in other bytes would be one.
+local function check_utf8(path, what, text)
+  if utf8.valid(text) == text then return end
+  fail('save: %s: %s %s is not UTF-8', path, what, utf8.valid(text))
+end
+
 --- Checks named tensors; computes them, so that no file is begun in vain. Returns sorted names.
 local function names_of(path, tensors)
   local order = {}
@@ -43,6 +52,8 @@ local function names_of(path, tensors)
     if type(name) ~= 'string' then
       fail('save: %s: the name %s is a %s, expected a string', path, tostring(name), type(name))
     end
+    check_utf8(path, 'the name', name)
+    if #name > LONGEST_NAME then fail('save: %s: a name has %d bytes', path, #name) end
     if name == '__metadata__' then fail('save: %s: %s cannot be a name', path, name) end
     if not tensor.is(t) then
       fail('save: %s: %s is a %s, expected a tensor', path, name, type(t))
@@ -67,6 +78,8 @@ local function check_metadata(path, format, metadata)
     if type(value) ~= 'string' then
       fail('save: %s: metadata: %s is a %s, expected a string', path, key, type(value))
     end
+    check_utf8(path, 'metadata: the key', key)
+    check_utf8(path, 'metadata: the value of', key .. ' = ' .. value)
   end
 end
 

@@ -4,6 +4,8 @@
 local json = require 'tinykg.json'
 local bytes = require 'tinykg.store.bytes'
 local elements = require 'tinykg.store.elements'
+local twice_in = require 'tinykg.store.json_keys'
+local utf8 = require 'tinykg.utf8'
 local refuse = bytes.refuse
 
 local safetensors = {}
@@ -64,6 +66,9 @@ local function read_header(source)
   if text:sub(1, 1) ~= '{' then refuse('not a safetensors file: its header is not an object') end
   local entries, message = json.decode(text, 'header')
   if type(entries) ~= 'table' then refuse('not a safetensors file: %s', message) end
+  if utf8.valid(text) ~= text then refuse('not a safetensors file: its header is not UTF-8') end
+  local twice = twice_in(text)
+  if twice then refuse("damaged: '%s' is in the header twice", twice) end
   return entries
 end
 
