@@ -70,6 +70,21 @@ describe('the command line', function()
       '--seed 3 --seed 4,5 --out ' .. dir .. '/seeds'))
   end)
 
+  it('ends with one word after Ctrl-C, however early', function()
+    local words = {[''] = true, ['tinykg: interrupted\n'] = true} -- '': before Lua runs
+    local long = 'run recipes/kgcn.lua --quiet --set epochs=1000 --data ' .. data .. ' --out ' .. dir
+    for _, command in ipairs{long .. '/stopped', 'bench ops'} do
+      for ms = 10, 310, 60 do
+        os.execute('rm -rf ' .. dir .. '/stopped')
+        local after = ('timeout -k 20 --preserve-status -s INT %g'):format(ms / 1000)
+        local code, _, err = tinykg(command, after)
+        err = err:gsub('stopped; to go on: [^\n]*\n', '')
+        assert.equal(130, code, ('%s after %d ms: %s'):format(command, ms, err))
+        assert(words[err], err)
+      end
+    end
+  end)
+
   it('says what a data set is', function()
     local code, out = tinykg('data info ' .. data)
     assert.equal(0, code)

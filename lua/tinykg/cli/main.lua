@@ -35,7 +35,7 @@ end
 local function handler(e) return require('tinykg.blame').handler(e) end
 
 --- What there is to say, and the exit status. `message` may be the interrupt sentinel of a step, or
---- what LuaJIT's own handler raises before the engine's watches Ctrl-C.
+--- what LuaJIT raises (tinykg.cli.ctrl_c).
 local function verdict_on(message)
   local session = package.loaded['tinykg.session']
   if session and message == session.interrupted then
@@ -43,19 +43,25 @@ local function verdict_on(message)
     return 'interrupted', 128 + (signal ~= 0 and signal or 2)
   elseif type(message) == 'table' and message.usage then
     return message.usage, 2
-  elseif type(message) == 'string' and message:find('interrupted!', -12, true) then
+  elseif require('tinykg.cli.ctrl_c')(message) then
     return 'interrupted', 130
   end
   return tostring(message), 1
 end
 
+local function say(text) io.stderr:write('tinykg: ', text, '\n') end
+
 --- Prints one message and leaves.
 local function leave(message, trace)
-  local text, status = verdict_on(message)
-  io.stdout:flush() -- what was printed comes first
-  io.stderr:write('tinykg: ', require('tinykg.printable').lines(text), '\n',
-                  status == 1 and trace and trace .. '\n' or '')
-  os.exit(status, true)
+  local ok, status = pcall(function()
+    local text, code = verdict_on(message)
+    if code == 1 and trace then text = text .. '\n' .. trace end
+    io.stdout:flush() -- what was printed comes first
+    say(require('tinykg.printable').lines(text))
+    return code
+  end)
+  if not ok then say('interrupted') end -- Ctrl-C just now
+  os.exit(ok and status or 130, true)
 end
 
 --- The command that was meant by a word that is none.

@@ -1,6 +1,7 @@
 --- argparse with the project's manners: one line for wrong usage, exit status 2, and an example at
 --- the end of each --help.
 local argparse = require 'argparse'
+local ctrl_c = require 'tinykg.cli.ctrl_c'
 
 local options = {}
 
@@ -79,7 +80,7 @@ function options.parse(parser, ...)
   local ok, result = parser:pparse{...}
   if ok then return result end
   local message = tostring(result)
-  if message:find('interrupted!', -12, true) then error(message, 0) end -- Ctrl-C meanwhile
+  if ctrl_c(message) then error(message, 0) end
   error({usage = clear(message, {...}, takes_value[parser])}, 0)
 end
 
