@@ -72,8 +72,8 @@ describe('the command line', function()
 
   it('ends with one word after Ctrl-C, however early', function()
     local words = {[''] = true, ['tinykg: interrupted\n'] = true} -- '': before Lua runs
-    local long = 'run recipes/kgcn.lua --quiet --set epochs=1000 --data ' .. data .. ' --out ' .. dir
-    for _, command in ipairs{long .. '/stopped', 'bench ops'} do
+    local long = 'run recipes/kgcn.lua --quiet --set epochs=1000 --data ' .. data
+    for _, command in ipairs{long .. ' --out ' .. dir .. '/stopped', 'bench ops'} do
       for ms = 10, 310, 60 do
         os.execute('rm -rf ' .. dir .. '/stopped')
         local after = ('timeout -k 20 --preserve-status -s INT %g'):format(ms / 1000)

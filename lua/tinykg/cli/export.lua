@@ -68,6 +68,6 @@ return function(...)
   else write_tensors(a, ending, order, tensors, metadata) end
   print(('written: %s (%d parameter%s of %s)'):format(a.to, #order, #order == 1 and '' or 's',
     config.recipe))
-  print('note: these are the parameters that were learned; most models score by vectors that they '
-        .. 'compute from them and the graph: products of these rank otherwise than tinykg recommend')
+  print('note: these are the parameters that were learned. Most models score by vectors computed '
+        .. 'from them and the graph: products of these rank otherwise than tinykg recommend')
 end
