@@ -23,7 +23,8 @@ local escapes = {['"'] = '\\"', ['\\'] = '\\\\', ['\b'] = '\\b', ['\f'] = '\\f',
 local function escape(c) return escapes[c] or ('\\u%04x'):format(c:byte()) end
 
 local function string_text(text)
-  return '"' .. utf8.valid(text):gsub('[%c"\\]', escape) .. '"'
+  -- U+0080 to U+009F are control characters too, which a terminal may obey.
+  return '"' .. utf8.valid(text):gsub('[%c"\\]', escape):gsub('\194([\128-\159])', escape) .. '"'
 end
 
 local function number_text(x)

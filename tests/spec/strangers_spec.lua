@@ -132,10 +132,10 @@ describe('a name with control characters', function()
   teardown(fixtures.clean)
 
   --- All that a command prints to a person holds no control character but line ends.
-  local function harmless(command, code)
-    local got, text = tinykg(dir, command)
+  local function harmless(command, code, program)
+    local got, text = sh(dir, (program or home .. '/tinykg ') .. command)
     assert.equal(code or 0, got, text)
-    assert.is_nil(text:gsub('\n', ''):find('%c'), text)
+    assert.is_nil(text:gsub('[\n\t]', ''):find('%c'), text)
     assert.is_nil(text:find('\194[\128-\159]'), text)
     return text
   end
@@ -168,6 +168,11 @@ describe('a name with control characters', function()
                                      'd:info()', 'error(d.names.users:name(1))'})
     text = harmless('-i begin.lua ' .. data .. ' <typed', 1)
     assert.is_truthy(text:find([["\27]0;owned\7\27[2J\13\194\1552J]], 1, true), text)
+    if fixtures.has_tool('script') then -- a table on a terminal
+      text = harmless(("script -qec '%s/tinykg recommend run --users all -k 2' /dev/null " ..
+        "</dev/null | tr -d '\\r'"):format(home), 0, '')
+      assert.is_truthy(text:find('?]0;owned??[2J??2J?title? user 2', 1, true), text)
+    end
     local first = json.decode((select(2, tinykg(dir, 'recommend run --id --user 1 --json'))))
     assert.equal(EVIL .. ' user 2', first.name) -- JSON has the name itself
     assert.is_truthy(fixtures.bytes(dir .. '/run.tsv'):find(EVIL:gsub('\r', ' '), 1, true))

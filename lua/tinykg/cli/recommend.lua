@@ -1,6 +1,7 @@
 --- tinykg recommend: the best items for a user, for somebody new, or for many users into a file.
 local ffi = require 'ffi'
 local atomic = require 'tinykg.atomic'
+local clock = require 'tinykg.clock'
 local find = require 'tinykg.data.find'
 local json = require 'tinykg.json'
 local name_list = require 'tinykg.cli.name_list'
@@ -156,14 +157,16 @@ local function users_of(data, a)
   return ffi.new('int32_t[?]', #list + 1, list), #list, message
 end
 
+--- A name as a field of TSV.
 local function field(text) return (text:gsub('[\t\r\n]', ' ')) end
 
 --- A line of TSV an item, or an object of JSON a user.
-local function text_of(data, user, list, by, as_json)
+---@param shown fun(text: string): string a name as a field
+local function text_of(data, user, list, by, as_json, shown)
   local name, lines = data.names.users:name(user), {}
   for rank, item in ipairs(list) do
     item.name = data.names.items:name(item.id)
-    lines[rank] = ('%s\t%d\t%s\t%.9g\t%s\t%s\n'):format(field(name), rank, field(item.name),
+    lines[rank] = ('%s\t%d\t%s\t%.9g\t%s\t%s\n'):format(shown(name), rank, shown(item.name),
                                                       item.score, by, item.taken or '')
   end
   if not as_json then return table.concat(lines) end
@@ -177,6 +180,7 @@ local function many(run, a, k)
   local ids, n, message = users_of(data, a)
   local recommender = require('tinykg.recommender').new(run, {
     k = k, all = a.all, exclude = list_of(data.names.items, a, a.exclude, '--exclude')})
+  local shown = (a.o or not clock.is_terminal(1)) and field or printable.line
   local line, some = progress.line(), math.max(256, math.floor(2 ^ 22 / k))
   local function write(file)
     if not a.json then file:write('user\trank\titem\tscore\tby\ttaken\n') end
@@ -189,7 +193,7 @@ local function many(run, a, k)
       for i = 0, count - 1 do
         local user = ids[first + i]
         file:write(text_of(data, user, list_at(i),
-                           recommender:is_cold(user) and 'popularity' or 'model', a.json))
+                           recommender:is_cold(user) and 'popularity' or 'model', a.json, shown))
       end
     end
   end
