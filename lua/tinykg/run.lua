@@ -11,7 +11,9 @@ local json = require 'tinykg.json'
 local of_run = require 'tinykg.run.data'
 local parameters = require 'tinykg.run.parameters'
 local place = require 'tinykg.run.place'
+local printable = require 'tinykg.printable'
 local session = require 'tinykg.session'
+local sha256 = require 'tinykg.sha256'
 local text = require 'tinykg.run.text'
 local train = require 'tinykg.train'
 local tk = require 'tinykg'
@@ -21,12 +23,11 @@ local tk = require 'tinykg'
 local function config_of(o)
   local s = o.settings
   return {recipe = o.recipe.name, recipe_file = folders.absolute(o.path),
-          data = folders.absolute(o.data), data_options = o.data_options,
-          data_set = o.data_set, options = o.options,
-          seed = o.seed, bits = s.bits, bits_asked = s.bits_asked, budget = s.budget,
-          rounding = s.rounding, device = tk.device(), threads = tk.threads(),
-          version = tk.version, steps = s.steps, checkpoint = s.checkpoint, check = s.check,
-          tensorboard = s.tensorboard}
+          recipe_sha256 = sha256(o.text), data = folders.absolute(o.data),
+          data_options = o.data_options, data_set = o.data_set, options = o.options, seed = o.seed,
+          bits = s.bits, bits_asked = s.bits_asked, budget = s.budget, rounding = s.rounding,
+          device = tk.device(), threads = tk.threads(), version = tk.version, steps = s.steps,
+          checkpoint = s.checkpoint, check = s.check, tensorboard = s.tensorboard}
 end
 
 local function summary_of(o, data, result, load_s)
@@ -146,7 +147,7 @@ end
 local function say_beginning(o, data, note)
   print(string.format('%s on %s, seed %d, %d bits, %s, %d threads', o.recipe.name, tostring(data),
                       o.seed, o.settings.bits, tk.device(), tk.threads()))
-  for _, warning in ipairs(data.warnings or {}) do print('note: ' .. warning) end
+  for _, warning in ipairs(data.warnings or {}) do printable.print('note: ' .. warning) end
   if note then print('note: ' .. note) end
 end
 

@@ -13,6 +13,7 @@ local checksums = require 'tinykg.store.checksums'
 local npy = require 'tinykg.store.npy'
 local npz = require 'tinykg.store.npz'
 local safetensors = require 'tinykg.store.safetensors'
+local utf8 = require 'tinykg.utf8'
 local fail = session.fail
 
 local store = {}
@@ -38,6 +39,14 @@ local function format_of(call, path)
   return format
 end
 
+local LONGEST_NAME = 65000 -- bytes: what an .npz has room for
+
+--- Refuses a text that no file can hold as it is: names that differ in other bytes would be one.
+local function check_utf8(path, what, text)
+  if utf8.valid(text) == text then return end
+  fail('save: %s: %s %s is not UTF-8', path, what, utf8.valid(text))
+end
+
 --- Checks named tensors; computes them, so that no file is begun in vain. Returns sorted names.
 local function names_of(path, tensors)
   local order = {}
@@ -45,6 +54,8 @@ local function names_of(path, tensors)
     if type(name) ~= 'string' then
       fail('save: %s: the name %s is a %s, expected a string', path, tostring(name), type(name))
     end
+    check_utf8(path, 'the name', name)
+    if #name > LONGEST_NAME then fail('save: %s: a name has %d bytes', path, #name) end
     if name == '__metadata__' then fail('save: %s: %s cannot be a name', path, name) end
     if not tensor.is(t) then
       fail('save: %s: %s is a %s, expected a tensor', path, name, type(t))
@@ -70,6 +81,8 @@ local function check_metadata(path, format, metadata)
     if type(value) ~= 'string' then
       fail('save: %s: metadata: %s is a %s, expected a string', path, key, type(value))
     end
+    check_utf8(path, 'metadata: the key', key)
+    check_utf8(path, 'metadata: the value of', key .. ' = ' .. value)
   end
 end
 
@@ -96,11 +109,12 @@ local function writer(path, what, metadata)
 end
 
 --- As tk.save, but a file that cannot be written gives nil, message.
+---@param o? {links: boolean} of atomic.write
 ---@return true|nil ok
 ---@return string? message "PATH: WHY"
-function store.write(path, what, metadata)
+function store.write(path, what, metadata, o)
   local write = writer(path, what, metadata)
-  return bytes.guard(path, atomic.write, path, function(file) write(bytes.sink(file)) end)
+  return bytes.guard(path, atomic.write, path, function(file) write(bytes.sink(file)) end, o)
 end
 
 --- As tk.load, but a file that cannot be read gives nil, message.

@@ -56,7 +56,7 @@ describe('export', function()
 
   it('writes a table with the data set\'s names', function()
     local to = dir .. '/all.tsv'
-    assert.matches('written: .*all.tsv %(%d+ parameters of KGCN%)',
+    assert.matches('written: .*all.tsv %(%d+ parameters of KGCN%)\nnote: .* rank otherwise than',
       shell.prints(('export %s --to %s'):format(run, to)))
     local seen, width = {}, nil
     for k, cells in ipairs(table_of(to)) do

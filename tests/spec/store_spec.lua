@@ -545,7 +545,9 @@ describe('damaged files', function()
       return whole:sub(1, central + offset - 1) .. byte .. whole:sub(central + offset + 1)
     end
     refused('a.npy: compressed with method 14', 'x.npz', patched(10, '\14'))
-    refused('a.npy does not inflate', 'x.npz', patched(10, '\8'))
+    refused('the local header of a.npy is not', 'x.npz', patched(10, '\8'))
+    local both = patched(10, '\8')
+    refused('a.npy does not inflate', 'x.npz', both:sub(1, 8) .. '\8' .. both:sub(10))
     local deflated = deflated_zip('a.npy', npy_text(npy_dict("'<f4'", '(2,)'), ONE .. HALF))
     local stop = deflated:find('PK\1\2', 1, true)
     refused('damaged: ', 'x.npz',

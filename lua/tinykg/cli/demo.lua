@@ -19,7 +19,7 @@ end
 --- Trains with each seed; the group's members, as of a batch.
 local function train_all(group, file, set, bits, dir)
   local run, members = require 'tinykg.run', {}
-  local path = recipe_file.locate('recipes/' .. file)
+  local path = recipe_file.along('recipes/' .. file)
   local recipe, text = recipe_file.load(path)
   local o = recipe:complete(set)
   for _, seed in ipairs(SEEDS) do

@@ -2,7 +2,8 @@
 local options = require 'tinykg.cli.options'
 
 local HELP = [[
-Writes the parameters of a run for other programs. The ending of FILE says how:
+Writes the parameters of a run for other programs: what was learned, not what is scored by, which
+most models compute from them with the graph. The ending of FILE says how:
   .safetensors, .npz   tensors by name: safetensors.numpy.load_file, numpy.load
   .tsv                 a table: tensor, kind, row, name, v1, v2, ...; a line is a row of a
                        parameter. Rows of users, items, entities and relations have the data
@@ -79,4 +80,6 @@ return function(...)
   else write_tensors(a, ending, order, tensors, metadata) end
   print(('written: %s (%d parameter%s of %s)'):format(a.to, #order, #order == 1 and '' or 's',
     config.recipe))
+  print('note: these are the parameters that were learned. Most models score by vectors computed '
+        .. 'from them and the graph: products of these rank otherwise than tinykg recommend')
 end

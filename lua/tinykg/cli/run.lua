@@ -18,8 +18,8 @@ local function parser()
            'bits fit in nine tenths of what is free')
   p:option('--rounding', 'dither, stochastic or nearest (default: dither)')
   p:option('--device', 'auto, cpu, cuda or cuda:N (default: auto)')
-  p:option('--seed', 'of training: one seed or several, separated by commas (default: 1); that ' ..
-           'of the split is --data-set seed= (default: 0)')
+  options.add_list(p, '--seed', 'of training: one seed or several, separated by commas ' ..
+                   '(default: 1); that of the split is --data-set seed= (default: 0)')
   p:option('--threads', '0 = one a core (default: 0)')
   p:option('--jobs', 'how many runs of a batch at a time (default: 1)')
   p:option('--out', 'folder of the run (default: runs/RECIPE-DATA-BITS-SEED-SETTINGS) or of the ' ..
@@ -29,6 +29,7 @@ local function parser()
   p:option('--from', 'with --resume: last, or last-1, the checkpoint before it (default: last)')
     :argname('last|last-1')
   p:flag('--force', 'begin anew in --out, though another run is there: it moves to previous/')
+  options.add_trust(p)
   p:option('--steps', 'stop each epoch after so many steps: a quick look')
   p:flag('--check', 'look at each value computed and stop at the first NaN or infinity (slow)')
   p:flag('--tensorboard', 'write event files for TensorBoard into the folder of the run')

@@ -16,7 +16,8 @@ local groups = {}
 ---@field others {key: string, name: string}[] settings that differ between recipes, but not within
 
 local NOT_SETTINGS = {seed = true, recipe = true, data = true, data_options = true,
-                      data_set = true, options = true, bits_asked = true, budget = true}
+                      data_set = true, options = true, bits_asked = true, budget = true,
+                      recipe_sha256 = true}
 
 local function settings_of(config)
   local settings = {}

@@ -7,6 +7,7 @@ local names = require 'tinykg.run.names'
 local of_run = require 'tinykg.run.data'
 local restore = require 'tinykg.data.restore'
 local seal = require 'tinykg.run.seal'
+local sha256 = require 'tinykg.sha256'
 local store = require 'tinykg.store'
 
 ---@class Finding
@@ -64,7 +65,9 @@ checks['recipe.lua'] = function(self)
   local text = folder.text(self.path, 'recipe.lua')
   local chunk, message = loadstring(text, '=recipe.lua')
   if not chunk then wrong('%s', message) end
-  return 'Lua'
+  local hash = self.config.recipe_sha256
+  if hash and hash ~= sha256(text) then wrong('not the recipe that the run began with') end
+  return hash and 'as it was when the run began' or 'Lua'
 end
 
 checks['names.tsv'] = function(self)

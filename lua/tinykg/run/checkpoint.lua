@@ -193,7 +193,8 @@ function checkpoint.write(path, run, marks)
   end
   local written = path .. '/' .. folder.NEXT
   local ok, message = store.write(written, all, {
-    format = FORMAT, recipe = run.recipe.name, state = json.encode(state_of(run, scalars, gone))})
+    format = FORMAT, recipe = run.recipe.name, state = json.encode(state_of(run, scalars, gone))},
+    {links = false})
   if not ok then error(message, 0) end
   take_places(path, written)
   return true

@@ -35,8 +35,11 @@ end
 function folder.has(path, name) return lfs.attributes(path .. '/' .. name, 'mode') == 'file' end
 
 --- The text of a file; nil where there is none.
-function folder.text(path, name)
-  local file = io.open(path .. '/' .. name, 'rb')
+function folder.text(path, name) return folder.text_of(path .. '/' .. name) end
+
+--- The same, of any file.
+function folder.text_of(path)
+  local file = io.open(path, 'rb')
   if not file then return nil end
   local text = file:read('*a')
   file:close()
@@ -57,7 +60,11 @@ function folder.said(path)
   return text, ('\n' .. text):match('.*\n([^\n]+)') or '', size <= MOST_SAID
 end
 
-function folder.write_text(path, name, text) must(atomic.write(path .. '/' .. name, text)) end
+-- The folder may have come from somebody else: a link in it, which may lead to any file of the
+-- user's, is replaced, not followed.
+function folder.write_text(path, name, text)
+  must(atomic.write(path .. '/' .. name, text, {links = false}))
+end
 
 --- Writes an object as JSON, with a checksum of its own.
 function folder.write(path, name, value)
@@ -112,7 +119,8 @@ local function names_in(path)
     for name in lfs.dir(path) do list[#list + 1] = name end
   end)
   if not ok then
-    error(('%s: cannot be read: %s'):format(path, tostring(message):match('[^:]*$'):match('%S.*')), 0)
+    local why = tostring(message):match('[^:]*$'):match('%S.*')
+    error(('%s: cannot be read: %s'):format(path, why), 0)
   end
   return list
 end
@@ -167,7 +175,7 @@ end
 --- Removes what a run that was killed had begun to write (tinykg.atomic).
 function folder.tidy(path)
   for _, name in ipairs(names_in(path)) do
-    local begun = name:match('%.tmp%.%d+$') or name == folder.NEXT
+    local begun = atomic.is_unfinished(name) or name == folder.NEXT
     if begun then os.remove(path .. '/' .. name) end
   end
 end
@@ -193,7 +201,7 @@ function folder.logger(path, epoch)
     if record.epoch <= epoch then lines[#lines + 1] = seal.encode(record) .. '\n' end
   end
   folder.write_text(path, 'log.jsonl', table.concat(lines))
-  local file = must(io.open(name, 'a'))
+  local file = must(atomic.append(name))
   return function(record)
     local done, why = file:write(seal.encode(record), '\n')
     if done then done, why = file:flush() end

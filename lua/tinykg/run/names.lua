@@ -45,7 +45,7 @@ function run_names.write(path, data)
       if done and not fingerprint.are_numbers(all) then done, why = put_kind(file, all, kind) end
     end
     return done, why
-  end)
+  end, {links = false})
   if not ok then error(message, 0) end
 end
 

@@ -7,7 +7,7 @@ local function shape(t) return '[' .. table.concat(t:size(), ', ') .. ']' end
 
 --- Writes a model's parameters by name. ---@param metadata table<string, string>
 function parameters.write(path, model, metadata)
-  local ok, message = store.write(path, model:state(), metadata)
+  local ok, message = store.write(path, model:state(), metadata, {links = false})
   if not ok then error(message, 0) end
 end
 

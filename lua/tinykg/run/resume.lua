@@ -1,5 +1,6 @@
 --- Whether the run in a folder is the one that is asked for, so that it may go on.
 local folder = require 'tinykg.run.folder'
+local sha256 = require 'tinykg.sha256'
 
 local resume = {}
 
@@ -48,6 +49,13 @@ function resume.difference(was, is)
     or difference_of(plain(was), plain(is), '')
 end
 
+--- Whether the run of a folder began with another recipe. Where the recipe is gone, its hash tells.
+local function was_other(path, config, text)
+  local was = folder.text(path, 'recipe.lua')
+  if was then return was ~= text end
+  return config.recipe_sha256 and config.recipe_sha256 ~= sha256(text)
+end
+
 --- What keeps the run of a folder from being continued with a configuration: a clause, or nil.
 --- Where the folder says what its data set was, that is looked at when it is loaded, and may lie
 --- elsewhere.
@@ -70,9 +78,7 @@ function resume.differs(path, config, text, recipe)
     return ('epochs was %g and is %g now, and schedule=cosine depends on that'):format(
       was.options.epochs, config.options.epochs)
   end
-  local began_with = folder.text(path, 'recipe.lua')
-  -- older versions wrote it behind config.json, and may have been stopped between
-  if began_with and began_with ~= text then return 'the recipe has changed since' end
+  if was_other(path, was, text) then return 'the recipe has changed since' end
 end
 
 return resume

@@ -5,6 +5,8 @@ local json = require 'tinykg.json'
 local bytes = require 'tinykg.store.bytes'
 local checksums = require 'tinykg.store.checksums'
 local elements = require 'tinykg.store.elements'
+local twice_in = require 'tinykg.store.json_keys'
+local utf8 = require 'tinykg.utf8'
 local refuse = bytes.refuse
 
 local safetensors = {}
@@ -65,6 +67,9 @@ local function read_header(source)
   checksums.check_header(text)
   local entries, message = json.decode(text, 'header')
   if type(entries) ~= 'table' then refuse('not a safetensors file: %s', message) end
+  if utf8.valid(text) ~= text then refuse('not a safetensors file: its header is not UTF-8') end
+  local twice = twice_in(text)
+  if twice then refuse("damaged: '%s' is in the header twice", twice) end
   return entries, text
 end
 
