@@ -178,7 +178,7 @@ end
 ---@param kind string?
 function Columns:numbers(column, kind)
   local from = lib.tkg_table_numbers(self.c, column - 1)
-  if from == nil then return nil end
+  if self:unread(column) then return nil end
   if kind ~= 'float' then return copied('double', from, self.n) end
   local to = columns.floats(self.n)
   for i = 0, self.n - 1 do to[i] = from[i] end
