@@ -176,6 +176,15 @@ function nn.Embedding(n, d, deviation)
   return setmetatable({n = n, d = d, weight = parameter(weight or nn.xavier(n, d))}, Embedding)
 end
 
+--- What comes out of a file begins a training: NaN would show up much later, and far away.
+local function check_finite(path, name, values, n, d)
+  for i = 0, n * d - 1 do
+    if values[i] - values[i] ~= 0 then
+      session.fail('%s: %s has %g in row %d', path, name, values[i], math.floor(i / d))
+    end
+  end
+end
+
 --- Reads rows first .. first + n - 1 (from 0) out of tensor `name` of a file, as a run leaves it.
 ---@param path string ---@param name string ---@param first integer ---@param n integer
 ---@return Module self
@@ -185,6 +194,7 @@ function Embedding:load(path, name, first, n)
     session.fail('%s: it has no %s [%d, %d]%s', path, name, n, self.d,
                  from and ' but one [' .. table.concat(from:size(), ', ') .. ']' or '')
   end
+  check_finite(path, name, from:values(), n, self.d)
   self.weight:write(from:values(), first * self.d, n * self.d)
   return self
 end

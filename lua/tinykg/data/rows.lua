@@ -109,6 +109,18 @@ function rows.distinct(from, users)
   return kept, from.n - n, contradictions
 end
 
+--- The label that all rows have; nil where there are two, or none.
+---@param from table
+---@return number?
+function rows.only_label(from)
+  local labels = from.labels
+  if not labels or from.n == 0 then return nil end
+  for i = 1, from.n - 1 do
+    if labels[i] ~= labels[0] then return nil end
+  end
+  return labels[0]
+end
+
 --- Only what is watched: rows with label 1, without their labels.
 ---@param from table
 ---@return table
