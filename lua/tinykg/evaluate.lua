@@ -243,7 +243,7 @@ function evaluate.scorer(model, data, o)
   return scorer(model, prepared, data, block_of(data), o and o.size or 1024), release
 end
 
---- AUC (NaN where all labels are alike) and F1 of labelled data; recall, ndcg and the others at each
+--- AUC (NaN where all labels are alike) and F1 of labelled data; recall, ndcg and others at each
 --- k of data to rank.
 ---@param model Module ---@param data table ---@param part string 'valid' or 'test'
 ---@param o? {k: integer[], size: integer, progress: function} k {10, 20}; size: interactions scored
