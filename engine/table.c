@@ -272,12 +272,18 @@ static int store(const struct parse *p, int column, int64_t row) {
  * properly the line stays as it is, and splitting says so. */
 static int whole_record(const struct parse *p, char **line, size_t *length) {
   tkg__quotes quotes = {0};
+  size_t first = *length;
   if (!tkg__split_quotes(p->separator) || !memchr(*line, '"', *length)) return TKG_OK;
   while (tkg__quotes_open(&quotes, *line, *length, p->separator)) {
     int more = 0;
-    if (quotes.loose || *length > LONGEST_RECORD) return TKG_OK;
+    if (quotes.loose || *length > LONGEST_RECORD) break;
     int status = tkg__reader_more(p->reader, line, length, &more);
-    if (status || !more) return status;
+    if (status) return status;
+    if (!more) break;
+  }
+  if (quotes.open || quotes.broken) {
+    *length = first;
+    (*line)[first] = '\0';
   }
   return TKG_OK;
 }

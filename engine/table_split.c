@@ -8,8 +8,8 @@ int tkg__split_quotes(int separator) { return separator == ',' || separator == '
 
 /* Where a quote that closes a field leads to: the separator or the end; NULL where it closes none,
  * so that the careless files of BookCrossing are read too. */
-static char *after_quote(char *quote, char *end, char separator) {
-  char *p = quote + 1;
+static const char *after_quote(const char *quote, const char *end, char separator) {
+  const char *p = quote + 1;
   while (p < end && is_blank(*p)) p++;
   return p == end || *p == separator ? p : NULL;
 }
@@ -17,8 +17,9 @@ static char *after_quote(char *quote, char *end, char separator) {
 /* Takes the quotes off a field that starts with one. Inside, "" stands for a quote. Returns where
  * the field ends, NULL where it does not. */
 static char *unquote(tkg__field *field, char *end, char separator) {
-  char *from = field->at + 1, *to = field->at, *stop = NULL;
-  for (; from < end && !stop; from++) {
+  char *from = field->at + 1, *to = field->at;
+  const char *stop = NULL;
+  for (; from < end; from++) {
     if (*from == '"') {
       if ((stop = after_quote(from, end, separator))) break;
       if (from[1] == '"') from++;
@@ -29,7 +30,7 @@ static char *unquote(tkg__field *field, char *end, char separator) {
   if (stop) *to = '\0';
   field->whole = field->at;
   field->whole_length = field->length;
-  return stop;
+  return stop ? from + (stop - from) : NULL;
 }
 
 /* The next separator, or the end. */
@@ -122,31 +123,41 @@ int tkg__split_rest(tkg__field *field, int found, int columns, int rest, int sep
   return columns;
 }
 
+/* Goes from the start of a field behind its quote, or to the next field. */
+static const char *enter_field(tkg__quotes *q, const char *p, const char *end, int separator) {
+  while (p < end && is_blank(*p)) p++;
+  if (p < end && *p == '"') {
+    q->open = 1;
+    q->loose = 0;
+    return p + 1;
+  }
+  p = memchr(p, separator, (size_t)(end - p));
+  return p ? p + 1 : end;
+}
+
+/* Goes behind the next quote of an open field, and behind the separator where that closes it. */
+static const char *pass_quote(tkg__quotes *q, const char *p, const char *end, int separator) {
+  if (!(p = memchr(p, '"', (size_t)(end - p)))) return end;
+  const char *stop = after_quote(p, end, (char)separator);
+  if (stop) {
+    q->open = 0;
+    return stop < end ? stop + 1 : end;
+  }
+  if (p[1] == '"') return p + 2;
+  q->loose = 1;
+  return p + 1;
+}
+
 int tkg__quotes_open(tkg__quotes *q, const char *line, size_t length, int separator) {
   const char *p = line + q->at, *end = line + length;
+  int spans = q->open;
   while (p < end) {
-    if (!q->open) {
-      while (p < end && is_blank(*p)) p++;
-      if (p < end && *p == '"') {
-        *q = (tkg__quotes){.open = 1};
-        p++;
-      } else {
-        p = memchr(p, separator, (size_t)(end - p));
-        p = p ? p + 1 : end;
-      }
-      continue;
-    }
-    if (!(p = memchr(p, '"', (size_t)(end - p)))) break;
-    const char *stop =
-        after_quote((char *)(line + (p - line)), (char *)(line + length), (char)separator);
-    if (stop) {
-      q->open = 0;
-      p = stop < end ? stop + 1 : end;
-    } else if (p[1] == '"') {
-      p += 2;
+    if (q->open) {
+      p = pass_quote(q, p, end, separator);
+      q->broken |= spans && q->loose;
     } else {
-      q->loose = 1;
-      p++;
+      spans = 0;
+      p = enter_field(q, p, end, separator);
     }
   }
   q->at = length;

@@ -28,8 +28,10 @@ int tkg__split_quotes(int separator);
 
 /* Looking for a quote that is open at the end of a line: begins as zeros. */
 typedef struct tkg__quotes {
-  size_t at;       /* what comes before has been looked at */
-  int open, loose; /* loose: a quote inside the open field is neither doubled nor at its end */
+  size_t at;  /* what comes before has been looked at */
+  int open;   /* a field in quotes goes on */
+  int loose;  /* a quote inside it is neither doubled nor at its end */
+  int broken; /* so was one in a field of several lines */
 } tkg__quotes;
 
 /* Looks at what is new of a line: whether it ends inside quotes. */

@@ -1,6 +1,7 @@
 --- Metrics of a model on a part of a data set.
 local ffi = require 'ffi'
 local blame = require 'tinykg.blame'
+local columns = require 'tinykg.columns'
 local metrics = require 'tinykg.metrics'
 local feed = require 'tinykg.feed'
 local rows = require 'tinykg.data.rows'
@@ -93,7 +94,7 @@ end
 --- A function that scores all items for users ids[0 .. count - 1], at most `block` of them: it
 --- returns floats [count, items], the same buffer each time.
 local function scorer(model, prepared, data, block, size)
-  local out = ffi.new('float[?]', block * data.items)
+  local out = columns.floats(block * data.items)
   return function(ids, count)
     if model.rank then rank_at_once(model, prepared, data, ids, count, out)
     else rank_by_pairs(model, prepared, data, ids, count, size, out) end
