@@ -60,7 +60,8 @@ describe('data.load: which format', function()
 
   it('checks its options', function()
     local function says(options) return fixtures.message(data.load, '.', options) end
-    assert.matches("^data: no option 'sed' %(has attributes, columns, format, .*seed", says { sed = 1 })
+    assert.matches("^data: no option 'sed' %(has attributes, columns, format, .*seed",
+      says { sed = 1 })
     assert.equal('data: option seed: x is not an integer from 0', says { seed = 'x' })
     assert.matches('option format: nope is not one of kgat, kgcn, plain, recbole',
       says { format = 'nope' })
@@ -192,8 +193,8 @@ describe('data.load: KGAT', function()
     assert.equal('DIR/train.txt: no interactions', fails(with(set, { ['train.txt'] = '' })))
     assert.equal('DIR/kg_final.txt: no rows: the file is empty',
       fails(with(set, { ['kg_final.txt'] = '' })))
-    assert.equal("DIR/user_list.txt:1: expected a header with org_id and remap_id, or a name and an "
-      .. "id, got 'ann zero'", fails(with(set, { ['user_list.txt'] = 'ann zero\n' })))
+    assert.equal('DIR/user_list.txt:1: expected a header with org_id and remap_id, or a name and '
+      .. "an id, got 'ann zero'", fails(with(set, { ['user_list.txt'] = 'ann zero\n' })))
     assert.equal("DIR/user_list.txt:3: id 0 has a second name",
       fails(with(set, { ['user_list.txt'] = 'org_id remap_id\nann 0\nbob 0\n' })))
     assert.equal('DIR/user_list.txt: the file is empty',
