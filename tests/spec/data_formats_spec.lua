@@ -481,14 +481,15 @@ describe('data.load: plain tables', function()
 
   it('names what is wrong', function()
     assert.equal("DIR/interactions.csv:1: no column 'item': expected a header with user, item, or "
-      .. 'the option columns (has user, thing)',
+      .. '--data-set columns=item:COLUMN (has user, thing)',
       fails { ['interactions.csv'] = 'user,thing\na,b\n' })
     assert.equal('DIR/interactions.csv:1: no column uid for user (has user, item)',
       fails({ ['interactions.csv'] = 'user,item\na,b\n' }, { columns = { user = 'uid' } }))
     assert.equal("DIR/interactions.tsv:3: '0.5' is not a label (0 or 1)",
       fails { ['interactions.tsv'] = 'user\titem\tlabel\na\tb\t1\na\tc\t0.5\n' })
     assert.equal("DIR/kg.tsv:1: no column 'head': expected a header with head, relation, tail, or "
-      .. 'the option columns (has h, r, t)', fails(with(set, { ['kg.tsv'] = 'h\tr\tt\n' })))
+      .. '--data-set columns=head:COLUMN,relation:COLUMN,tail:COLUMN (has h, r, t)',
+      fails(with(set, { ['kg.tsv'] = 'h\tr\tt\n' })))
     assert.equal("DIR/kg.tsv:2: '' is not a name (it is empty), column 3",
       fails(with(set, { ['kg.tsv'] = 'head\trelation\ttail\na\tb\t\n' })))
     assert.equal('DIR/interactions.*: no such file', (fails({}, { format = 'plain' })

@@ -107,6 +107,9 @@ describe('tables read otherwise than meant', function()
     said(set.warnings, '^interactions.tsv is read, not interactions.csv: remove what is not meant$')
     set = plain(rows, { ['kg.txt'] = { 'head relation tail', 'a1 is z' } })
     said(set.warnings, '^kg.csv is read, not kg.txt')
+    local x = 'user_id:token\titem_id:token\nu\ta\n'
+    set = load({ ['x.inter'] = x, ['x.train.inter'] = x, ['x.test.inter'] = x })
+    said(set.warnings, '^x.inter is read, not x.train.inter')
   end)
 
   it('entities called as users are', function()

@@ -53,12 +53,14 @@ local function find_all(path, names, wanted, given)
 end
 
 local function check_required(path, names, found, required)
+  local missing = {}
   for _, field in ipairs(required) do
-    if not found[field] then
-      error(("%s:1: no column '%s': expected a header with %s, or the option columns (has %s)")
-        :format(path, field, table.concat(required, ', '), table.concat(names, ', ')), 0)
-    end
+    if not found[field] then missing[#missing + 1] = field end
   end
+  if #missing == 0 then return end
+  error(("%s:1: no column '%s': expected a header with %s, or --data-set columns=%s:COLUMN "
+    .. '(has %s)'):format(path, missing[1], table.concat(required, ', '), table.concat(missing, ':COLUMN,'),
+      table.concat(names, ', ')), 0)
 end
 
 ---@class tinykg.Layout

@@ -193,6 +193,10 @@ end
 -- The interactions of X.inter, or of X.train.inter, X.valid.inter and X.test.inter.
 local function read_all(dir, stem, options, users, items, raw)
   local whole = files.find(dir, stem .. '.inter')
+  if whole and files.find(dir, stem .. '.train.inter') then
+    raw.warnings[1] = ('%s.inter is read, not %s.train.inter: remove what is not meant'):format(
+      stem, stem)
+  end
   if whole then return read_interactions(whole, options, users, items, raw) end
   local parts, reads = {}, {}
   for number, name in ipairs(split.parts) do
