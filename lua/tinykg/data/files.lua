@@ -103,9 +103,14 @@ function files.first_line(path)
   return line
 end
 
+-- Whether two colons separate fields, and are no part of a name among blanks or commas.
+local function has_colons(line)
+  return line:find('::.+::') or (line:find('::', 1, true) and not line:find('[ ,]'))
+end
+
 --- What separates the fields of this line: tabs, else two colons, else commas, else blanks.
 function files.separator_of(line)
-  return line:find('\t', 1, true) and '\t' or line:find('::', 1, true) and '::'
+  return line:find('\t', 1, true) and '\t' or has_colons(line) and '::'
     or line:find(',', 1, true) and ',' or ' '
 end
 

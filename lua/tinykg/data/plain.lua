@@ -55,8 +55,8 @@ end
 ---@return number
 function plain.score(dir)
   if #files.all(dir, with_endings({ 'interactions' }, ENDINGS)) == 0 then return 0 end
-  local score = 1
-  for _, stem in ipairs { 'kg', 'items', 'users' } do
+  local score = #files.all(dir, GRAPHS) > 0 and 2 or 1
+  for _, stem in ipairs { 'items', 'users' } do
     if #files.all(dir, with_endings({ stem }, ENDINGS)) > 0 then score = score + 1 end
   end
   return score
