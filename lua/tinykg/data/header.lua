@@ -58,9 +58,9 @@ local function check_required(path, names, found, required)
     if not found[field] then missing[#missing + 1] = field end
   end
   if #missing == 0 then return end
-  error(("%s:1: no column '%s': expected a header with %s, or --data-set columns=%s:COLUMN "
-    .. '(has %s)'):format(path, missing[1], table.concat(required, ', '), table.concat(missing, ':COLUMN,'),
-      table.concat(names, ', ')), 0)
+  local columns = table.concat(missing, ':COLUMN,') .. ':COLUMN'
+  error(("%s:1: no column '%s': expected a header with %s, or --data-set columns=%s (has %s)")
+    :format(path, missing[1], table.concat(required, ', '), columns, table.concat(names, ', ')), 0)
 end
 
 ---@class tinykg.Layout
