@@ -1,13 +1,15 @@
 --- Tensors in files: tk.save and tk.load. The ending of the path says which format.
 --   .npy          one tensor, NumPy's
 --   .npz          named tensors, NumPy's; read also when compressed
---   .safetensors  named tensors and a few strings about them (metadata)
+--   .safetensors  named tensors and a few strings about them (metadata); written with checksums of
+--                 header and tensors, which are looked at when the file is read
 -- Tensors are f32 or i32. Files with f64, i64, u8 or bool are read and converted; a value that the
 -- type of here cannot hold is an error.
 local session = require 'tinykg.session'
 local tensor = require 'tinykg.tensor'
 local atomic = require 'tinykg.atomic'
 local bytes = require 'tinykg.store.bytes'
+local checksums = require 'tinykg.store.checksums'
 local npy = require 'tinykg.store.npy'
 local npz = require 'tinykg.store.npz'
 local safetensors = require 'tinykg.store.safetensors'
@@ -75,6 +77,7 @@ local function check_metadata(path, format, metadata)
     if type(key) ~= 'string' then
       fail('save: %s: metadata: the key %s is not a string', path, tostring(key))
     end
+    if checksums.is_reserved(key) then fail('save: %s: metadata: %s is made by save', path, key) end
     if type(value) ~= 'string' then
       fail('save: %s: metadata: %s is a %s, expected a string', path, key, type(value))
     end
@@ -117,6 +120,7 @@ end
 --- As tk.load, but a file that cannot be read gives nil, message.
 ---@return Tensor|table<string, Tensor>|nil
 ---@return table<string, string>|string|nil metadata, or the message "PATH: WHY"
+---@return boolean? checked of a .safetensors file: whether it has checksums, which are right
 function store.read(path)
   local format = format_of('load', path)
   return bytes.guard(path, bytes.reading, path, format.read)

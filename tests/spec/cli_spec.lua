@@ -220,7 +220,7 @@ describe('the command line', function()
     assert.equal(0, (tinykg('run --resume --quiet --set epochs=3 --out ' .. run))) -- known there
     assert.equal(2, boards(run))
     assert.equal(0, (tinykg('run recipes/bpr-mf.lua --quiet --tensorboard --data ' .. data ..
-      ' --set epochs=1 --out ' .. run))) -- another run: another curve
+      ' --set epochs=1 --force --out ' .. run))) -- another run: another curve
     assert.equal(1, boards(run))
     assert.equal(2, boards(run .. '/previous'))
   end)

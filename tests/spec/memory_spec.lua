@@ -27,7 +27,7 @@ describe('tinykg memory', function()
   local function agrees(arguments, count)
     arguments = arguments .. ' --set epochs=1'
     local plan, out = planned(arguments), dir .. '/run'
-    local code, _, err = tinykg('run ' .. arguments .. ' --quiet --out ' .. out)
+    local code, _, err = tinykg('run ' .. arguments .. ' --quiet --force --out ' .. out)
     assert.equal(0, code, err)
     local summary = json.read(out .. '/summary.json')
     for kind, bytes in pairs(summary.memory) do

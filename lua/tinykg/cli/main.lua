@@ -5,6 +5,7 @@ local COMMANDS = {
   {'run', 'RECIPE.lua... --data DIR', 'train and evaluate; several recipes or seeds: a batch'},
   {'memory', 'RECIPE.lua --data DIR', 'plan a step and say what memory it takes; train nothing'},
   {'eval', 'RUN', 'metrics of a finished or interrupted run'},
+  {'check', 'RUN', 'are a run\'s files whole, and do they fit each other and their data set?'},
   {'recommend', 'RUN --user U', 'the best items for a user, by name'},
   {'explain', 'RUN --user U --item I', 'the paths in the graph that carried a score'},
   {'export', 'RUN --to FILE', 'parameters as .safetensors, .npz or .tsv'},

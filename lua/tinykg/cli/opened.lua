@@ -31,6 +31,11 @@ function opened.engine(a)
   tk.threads(threads)
 end
 
+--- Says something that is no part of the answer. ---@param text string?
+function opened.note(text)
+  if text then io.stderr:write('note: ', text, '\n') end
+end
+
 --- Opens a run; a line on a terminal says so meanwhile.
 ---@return OpenRun
 function opened.run(path, a)
@@ -38,7 +43,10 @@ function opened.run(path, a)
   line.update(function() return path .. ': opening' end)
   local ok, run = pcall(require('tinykg.run.open'), path, {data = a.data, trust = a.trust})
   line.clear()
-  if ok then return run end
+  if ok then
+    opened.note(run.note)
+    return run
+  end
   if type(run) == 'string' and not a.data and run:match(': no such folder$') then
     run = run .. ' (--data DIR says where the data set is now)'
   end

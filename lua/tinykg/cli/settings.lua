@@ -107,8 +107,17 @@ local function arguments_of(path, trusted)
           budget = c.budget and ('%.0f'):format(c.budget)}
 end
 
+local FROM = {last = true, ['last-1'] = true}
+
+local function check_how_it_begins(a)
+  if a.resume and a.force then usage('--resume goes on, --force begins anew: take one') end
+  if a.from and not a.resume then usage('--from: it is for --resume') end
+  if a.from and not FROM[a.from] then usage('--from: %s is not last or last-1', a.from) end
+end
+
 --- Fills in what was not given.
 local function complete(a)
+  check_how_it_begins(a)
   if a.resume and not a.out then usage('--resume: --out says which run or batch goes on') end
   if not a.resume or #a.recipe > 0 then return a end
   local known = arguments_of(a.out, a.trust)
@@ -123,8 +132,8 @@ end
 --- Settings of runs from parsed arguments.
 ---@param a table of cli/run.lua's parser
 ---@return table settings {recipes, data, data_options, options, grid, bits, budget (bytes),
----  rounding, device, seeds, threads, jobs, steps, checkpoint (seconds), out, resume, quiet,
----  report, tensorboard, check, member, arguments}
+---  rounding, device, seeds, threads, jobs, steps, checkpoint (seconds), out, resume, from, force,
+---  quiet, report, tensorboard, check, member, arguments}
 return function(a)
   a = complete(a)
   if #a.recipe == 0 then
@@ -137,6 +146,7 @@ return function(a)
   local set = options.pairs(a.set, '--set')
   return {
     recipes = a.recipe, shown = a.shown, data = a.data, out = a.out, resume = a.resume,
+    from = a.from, force = a.force,
     data_options = options.of_data(a.data_set), options = set,
     grid = grid_of(a.grid, taken_of(a, set)), seeds = seeds_of(a.seed or '1'),
     bits = width_of(a.bits or '32', '--bits (32, 8, 4, 2, 1, auto)'),

@@ -1,6 +1,6 @@
 --- Opens the folder of a run: its recipe, its data and its model as training left it.
-local data_of = require 'tinykg.run.data'
 local folder = require 'tinykg.run.folder'
+local of_run = require 'tinykg.run.data'
 local parameters = require 'tinykg.run.parameters'
 local recipe_file = require 'tinykg.recipe_file'
 local train = require 'tinykg.train'
@@ -16,8 +16,10 @@ local tk = require 'tinykg'
 ---@field data tinykg.Data
 ---@field model Module with the parameters of best.safetensors, in eval mode
 ---@field best_epoch integer? the epoch they are of
+---@field note string? what is not known of its data set
 
---- Opens a finished or interrupted run that has parameters.
+--- Opens a finished or interrupted run that has parameters. Raises one line where its data set is
+--- not what it was: its numbers would stand for other names.
 ---@param path string the run's folder
 ---@param o? {data: string, trust: boolean} data: where the data set is now, if it has moved;
 ---  trust: the folder's recipe, which is a program, is run whosever it is
@@ -29,14 +31,13 @@ local function open(path, o)
     error(path .. ': no epoch of this run was finished: it has no best.safetensors', 0)
   end
   tk.seed(config.seed) -- what the model draws once, it draws again
-  local file = trust.recipe(path, config, o and o.trust)
-  local recipe = recipe_file.load(file, config.recipe_file)
-  local data = data_of(config, o and o.data)
+  local recipe = recipe_file.load(trust.recipe(path, config, o and o.trust), config.recipe_file)
+  local data, note = of_run.unchanged(path, config, o and o.data)
   local options = recipe:complete(config.options)
   local model = train.build(recipe, data, options)
   local metadata = parameters.read(path .. '/best.safetensors', model)
   return {folder = path, config = config, summary = folder.read(path, 'summary.json'),
-          recipe = recipe, options = options, data = data, model = model:eval(),
+          recipe = recipe, options = options, data = data, note = note, model = model:eval(),
           best_epoch = tonumber(metadata.epoch)}
 end
 

@@ -23,6 +23,13 @@ function parameters.copy(path, name, from, to)
   to:copy(from)
 end
 
+--- Raises one line where a file is not whole.
+function parameters.check(path)
+  local state, message = store.read(path)
+  if not state then error(message, 0) end
+  for _, t in pairs(state) do t:free() end
+end
+
 --- Gives a model the parameters of a file that `write` made. Names and shapes must agree.
 ---@return table<string, string> metadata
 function parameters.read(path, model)

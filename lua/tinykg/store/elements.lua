@@ -78,8 +78,9 @@ local out_memory = {[tensor.F32] = types.f32.memory, [tensor.I32] = types.i32.me
 ---@param name string a key of elements.types
 ---@param shape integer[]
 ---@param what string
+---@param watch? fun(memory: ffi.cdata*, n: integer) sees the bytes as they lie in the file
 ---@return Tensor
-function elements.read(source, name, shape, what)
+function elements.read(source, name, shape, what, watch)
   local kind = types[name]
   local count = elements.count(shape, what)
   if count * kind.size > source.left then
@@ -94,6 +95,7 @@ function elements.read(source, name, shape, what)
   for first = 0, count - 1, step do
     local n = math.min(step, count - first)
     source:read(from, n * kind.size)
+    if watch then watch(from, n * kind.size) end
     if not same then convert(from, to, n, first, kind, what) end
     session.check(C.tkg_tensor_write(t.kept, to, first, n))
   end
