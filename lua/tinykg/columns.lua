@@ -81,10 +81,10 @@ function Dictionary:find(name)
 end
 
 --- The id of a name, which is added where it is new.
----@param name string
-function Dictionary:add(name)
+---@param name string|ffi.cdata* ---@param n? integer how many bytes it has, of a cdata
+function Dictionary:add(name, n)
   local id = id_out()
-  if lib.tkg_names_add(self.c, name, #name, id) ~= 0 then error(message(), 0) end
+  if lib.tkg_names_add(self.c, name, n or #name, id) ~= 0 then error(message(), 0) end
   return id[0]
 end
 

@@ -14,6 +14,7 @@ local filter = require 'tinykg.data.filter'
 local info = require 'tinykg.data.info'
 local negatives = require 'tinykg.data.negatives'
 local order = require 'tinykg.data.order'
+local printable = require 'tinykg.printable'
 local rows = require 'tinykg.data.rows'
 local split = require 'tinykg.data.split'
 
@@ -456,7 +457,8 @@ end
 
 function Data:__tostring()
   return ('data %s (%s): %d users, %d items, %d entities, %d relations, %d triples'):format(
-    self.name, self.format, self.users, self.items, self.entities, self.relations, self.graph.n)
+    printable.line(self.name), self.format, self.users, self.items, self.entities, self.relations,
+    self.graph.n)
 end
 
 return data

@@ -1,6 +1,6 @@
 --- What is worth a warning of a data set that was read without an error.
-local json = require 'tinykg.json'
 local rows = require 'tinykg.data.rows'
+local utf8 = require 'tinykg.utf8'
 
 local FIRST = 10000 -- names of a kind that are looked at: a file in another encoding shows early
 
@@ -17,7 +17,7 @@ end
 local function foreign(names)
   for id = 0, math.min(names.count, FIRST) - 1 do
     local name = names:name(id)
-    if name:find('[\128-\255]') and json.utf8(name) ~= name then return json.utf8(name) end
+    if utf8.valid(name) ~= name then return utf8.valid(name) end
   end
 end
 
