@@ -51,7 +51,7 @@ static void add_block(uint32_t state[8], const uint8_t block[64]) {
 static void add_end(uint32_t state[8], const uint8_t *rest, size_t n, uint64_t bits) {
   uint8_t end[128] = {0};
   size_t length = n < 56 ? 64 : 128;
-  if (n > 0) memcpy(end, rest, n);
+  memcpy(end, rest, n);
   end[n] = 0x80;
   for (int i = 0; i < 8; i++) end[length - 1 - (size_t)i] = (uint8_t)(bits >> 8 * i);
   for (size_t at = 0; at < length; at += 64) add_block(state, end + at);
@@ -61,10 +61,10 @@ void tkg_sha256(const void *bytes, size_t n, char digits[65]) {
   /* Section 5.3.3: of the square roots of the first 8 primes. */
   uint32_t state[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
                        0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
-  const uint8_t *from = bytes;
+  const uint8_t *from = n > 0 ? bytes : (const uint8_t *)"";
   size_t whole = n / 64 * 64;
   for (size_t at = 0; at < whole; at += 64) add_block(state, from + at);
-  add_end(state, n > whole ? from + whole : NULL, n - whole, (uint64_t)n * 8);
+  add_end(state, from + whole, n - whole, (uint64_t)n * 8);
   for (int i = 0; i < 64; i++)
     digits[i] = "0123456789abcdef"[state[i / 8] >> (28 - i % 8 * 4) & 15];
   digits[64] = '\0';

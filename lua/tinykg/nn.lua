@@ -188,6 +188,15 @@ function nn.Embedding(n, d, start)
   return setmetatable({n = n, d = d, weight = parameter(weight or nn.xavier(n, d))}, Embedding)
 end
 
+--- What comes out of a file begins a training: NaN would show up much later, and far away.
+local function check_finite(path, name, values, n, d)
+  for i = 0, n * d - 1 do
+    if values[i] - values[i] ~= 0 then
+      session.fail('%s: %s has %g in row %d', path, name, values[i], math.floor(i / d))
+    end
+  end
+end
+
 --- Reads rows first .. first + n - 1 (from 0) out of tensor `name` of a file, as a run leaves it.
 --- With a data set for n, rows go by name: row first + id is that of the user (or item, by kind)
 --- who is called so in the run whose folder the file lies in.
@@ -206,6 +215,7 @@ function Embedding:load(path, name, first, n, kind)
     session.fail('%s: it has no %s [%d, %d]%s', path, name, count, self.d,
                  from and ' but one [' .. table.concat(from:size(), ', ') .. ']' or '')
   end
+  check_finite(path, name, from:values(), count, self.d)
   if rows then from = from:gather(tensor.ids(rows, n)) end
   self.weight:write(from:values(), first * self.d, n * self.d)
   return self

@@ -1,5 +1,6 @@
 --- tinykg check: are the files of runs whole, and do they fit each other and their data set?
 local options = require 'tinykg.cli.options'
+local printable = require 'tinykg.printable'
 
 local HELP = [[
 Looks at each file of a run: whether it is whole (checksums; a damaged tensor is named) and fits
@@ -43,9 +44,10 @@ local function check(path, a)
     print(json.encode{run = path, wrong = bad, files = json.array(list)})
     return bad
   end
-  print(path)
+  printable.print(path)
   for _, found in ipairs(list) do
-    print(('  %-20s %s'):format(found.name, (found.wrong and 'NOT ok: ' or '') .. found.text))
+    local text = (found.wrong and 'NOT ok: ' or '') .. found.text
+    printable.print(('  %-20s %s'):format(found.name, text))
   end
   return bad
 end

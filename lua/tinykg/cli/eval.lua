@@ -4,6 +4,7 @@ local opened = require 'tinykg.cli.opened'
 local options = require 'tinykg.cli.options'
 local printable = require 'tinykg.printable'
 local progress = require 'tinykg.progress'
+local shown = require('tinykg.run.text').metric
 
 local function parser()
   local p = options.parser('tinykg eval', 'Metrics of finished or interrupted runs, with the ' ..
@@ -87,8 +88,7 @@ local function print_table(results, cuts)
     io.write(('%-16s'):format(name))
     for _, result in ipairs(results) do
       local value = result.metrics[name]
-      io.write((not value and '%10s' or name == 'users' and '%10d' or '%10.4f')
-                 :format(value or '-'))
+      io.write(('%10s'):format(name == 'users' and value or shown(value)))
     end
     io.write('\n')
   end

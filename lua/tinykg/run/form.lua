@@ -1,5 +1,6 @@
 --- Whether what a file says has the form that is expected of it, and the forms of a run's files.
 local json = require 'tinykg.json'
+local printable = require 'tinykg.printable'
 local sorted_keys = require 'tinykg.keys'
 
 local form = {}
@@ -7,8 +8,8 @@ local form = {}
 local function said(value)
   if value == nil or value == json.null then return 'is not there' end
   if type(value) == 'table' then return 'is a table' end
-  return ("is %s"):format(type(value) == 'string'
-    and "'" .. value:sub(1, 40):gsub('[%c\127]', '?') .. "'" or tostring(value))
+  return ('is %s'):format(type(value) == 'string'
+    and "'" .. printable.line(value:sub(1, 40)) .. "'" or tostring(value))
 end
 
 local WORDS = {number = 'a number', string = 'a text', boolean = 'true or false',
