@@ -100,6 +100,17 @@ local function relative(path)
   return (path:gsub('^%./', ''))
 end
 
+local stands_for = setmetatable({}, {__mode = 'k'})
+
+--- From here on `other` is documented as fn is: it checks what it is called with, and calls it.
+function docs.stands_for(other, fn)
+  if other ~= fn then stands_for[other] = fn end
+end
+
+--- The function that is documented, of one that stands for it. ---@param fn function
+---@return function
+function docs.origin(fn) return stands_for[fn] or fn end
+
 --- What is known of a Lua function: {name, method, signature, text, params, returns, source}.
 --- `text` is the comment above it without the tags of LuaLS, and nil where there is none; params a
 --- list of {name, optional, type, text}, returns one of {type, text}, as its tags say; `method` is
@@ -110,6 +121,7 @@ end
 ---@return table? doc nil for a function that is not written in Lua
 function docs.of(fn, as)
   if type(fn) ~= 'function' then return nil end
+  fn = docs.origin(fn)
   local info = debug.getinfo(fn, 'S')
   if info.what == 'C' or info.source:find('^=%[builtin') then return nil end
   local doc, lines = {params = {}, returns = {}, method = false}, nil

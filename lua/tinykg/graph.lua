@@ -5,11 +5,13 @@
 local bit = require 'bit'
 local ffi = require 'ffi'
 local C = require 'tinykg.lib'
+local arguments = require 'tinykg.arguments'
 local build = require 'tinykg.graph.build'
 local draw = require 'tinykg.graph.draw'
 local ops = require 'tinykg.ops'
 local session = require 'tinykg.session'
 local tensor = require 'tinykg.tensor'
+local types = require 'tinykg.types'
 local check, fail, record = session.check, session.fail, tensor.record
 
 local BACKWARD = C.TKG_GRAPH_BACKWARD
@@ -38,9 +40,15 @@ end
 --- Ids of one part of the packed array: a view, whose memory is the graph's.
 local function part(self, first, count) return self.packed:narrow(1, first + 1, count) end
 
+--- Heads, tails and edges of the packed array, which is read by them; the fields are for looking.
 local function sizes(self)
   local c = self.counts
-  return c.heads, c.tails, self.edges
+  local back = bit.band(self.layout, BACKWARD) ~= 0
+  if self.nodes ~= (back and c.tails or c.heads) or self.tail_nodes ~= (back and c.heads or c.tails)
+     or self.edges ~= c.edges or self.relations ~= c.relations then
+    fail('a graph has the nodes, relations and edges that it was made with: they cannot be set')
+  end
+  return c.heads, c.tails, c.edges
 end
 
 --- [heads + 1] places where the edges of each head begin. ---@return Tensor
@@ -131,7 +139,6 @@ local function inverse_degrees(self)
 end
 
 local function weights_of(self, w)
-  if w and not tensor.is(w) then fail('aggregate: weight is a %s, expected a tensor', type(w)) end
   if w and self.weights then return self.weights * w end
   return w or self.weights
 end
@@ -155,7 +162,7 @@ local function summed_relations(self, r, w)
     local packed, layout = build.pack(by_relation)
     by_relation = new{packed = packed, layout = layout, edges = e.n, nodes = self.nodes,
                       tail_nodes = self.relations, shared = {},
-                      counts = {heads = self.nodes, tails = self.relations}}
+                      counts = {heads = self.nodes, tails = self.relations, edges = e.n}}
     self.shared.by_relation = by_relation
   end
   if w then fail('aggregate: add and sub take no weight; use mul or copy') end
@@ -311,10 +318,7 @@ end
 ---@param ids Tensor int32 [n] ---@param k integer
 ---@return Tensor tails int32 [n, k], Tensor relations int32 [n, k]
 function Graph:sample(ids, k)
-  if not tensor.is(ids) then fail('sample: ids are a %s, expected a tensor', type(ids)) end
-  if type(k) ~= 'number' or k < 1 or k % 1 ~= 0 then
-    fail('sample: %s neighbours asked for, expected a whole number from 1', tostring(k))
-  end
+  if k < 1 then fail('sample: %d neighbours asked for, expected 1 or more', k) end
   local offsets, tails, relations = self:offsets(), self:tails(), self:edge_relations()
   local a = tensor.attribute()
   a.i[0], a.i[2] = k, self.relations
@@ -403,7 +407,8 @@ local function finish(g, o)
   local packed, layout = build.pack(g, o.one_way)
   return new{packed = packed, layout = layout, edges = g.n, nodes = g.nodes,
              tail_nodes = g.tail_nodes, relations = g.relation_count, first_user = g.first_user,
-             counts = {heads = g.nodes, tails = g.tail_nodes}, shared = {}}
+             counts = {heads = g.nodes, tails = g.tail_nodes, edges = g.n,
+                       relations = g.relation_count}, shared = {}}
 end
 
 local KINDS = {kg = true, interactions = true, both = true, labels = true}
@@ -452,5 +457,8 @@ function make(o, more)
                   'head relation tail nodes relations n undirected inverse self_loops one_way')
   return finish(build.of_triples(o), o)
 end
+
+types.declare('Graph', function(x) return getmetatable(x) == Graph end, 'a graph')
+arguments.check(Graph, '', 'Graph')
 
 return make

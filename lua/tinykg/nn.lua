@@ -1,6 +1,7 @@
 --- Modules: named parameters and a forward function.
 local session = require 'tinykg.session'
 local tensor = require 'tinykg.tensor'
+local types = require 'tinykg.types'
 local C = require 'tinykg.lib'
 
 local nn = {}
@@ -9,6 +10,9 @@ local nn = {}
 local Module = {}
 Module.__index = Module
 nn.Module = Module
+types.declare('Module', function(x)
+  return type(x) == 'table' and type(x.named_parameters) == 'function'
+end, 'a module')
 
 --- A new module class; its instances (setmetatable({...}, class)) have the methods of modules and
 --- are called like functions, which calls their `forward`.
@@ -197,9 +201,7 @@ local Dropout = nn.class('nn.Dropout')
 --- Dropout while training, nothing in eval().
 ---@param p number probability of a zero, 0 <= p < 1
 function nn.Dropout(p)
-  if type(p) ~= 'number' or not (p >= 0 and p < 1) then
-    session.fail('nn.Dropout: %s is not in [0, 1)', tostring(p))
-  end
+  if not (p >= 0 and p < 1) then session.fail('nn.Dropout: %g is not in [0, 1)', p) end
   return setmetatable({p = p, training = true}, Dropout)
 end
 function Dropout:forward(x) return self.training and x:dropout(self.p) or x end

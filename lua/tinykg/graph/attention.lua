@@ -4,11 +4,13 @@
 --- a small graph between the heads and the tails that its edges have.
 local bit = require 'bit'
 local ffi = require 'ffi'
+local arguments = require 'tinykg.arguments'
 local build = require 'tinykg.graph.build'
 local columns = require 'tinykg.columns'
 local ops = require 'tinykg.ops'
 local session = require 'tinykg.session'
 local tensor = require 'tinykg.tensor'
+local types = require 'tinykg.types'
 local C = require 'tinykg.lib'
 
 local attention = {}
@@ -112,6 +114,9 @@ function Attention:scores(x, w, r)
   if #scores == 0 then return ops.full(0, 0) end
   return ops.cat(scores, 1):gather(self.place)
 end
+
+types.declare('Attention', function(x) return getmetatable(x) == Attention end, 'attention')
+arguments.check(Attention, '', 'Attention')
 
 function Attention:__tostring()
   return string.format('attention: %d edges by %d relations', self.graph.edges, #self.parts)
