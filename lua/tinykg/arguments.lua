@@ -1,33 +1,47 @@
---- Checks what public functions are called with, by what their comments say: one line that names the
---- function, the argument and the type it has to be of. A function is read about when it is first
---- called. Calls within the library that do not go through the public table are not checked.
+--- Checks what public functions are called with, by what their comments say: one line that names
+--- the function, the argument and the type it has to be of. A function is read about when it is
+--- first called. Calls within the library that do not go through the public table are not checked.
+local blame = require 'tinykg.blame'
 local docs = require 'tinykg.docs'
-local session = require 'tinykg.session'
 local types = require 'tinykg.types'
 
 local arguments = {}
 
 local SOURCE = debug.getinfo(1, 'S').source -- of checks, too: no error is theirs
 
-local function refuse(name, argument, x, check)
-  session.fail('%s: %s is %s, expected %s', name, argument, types.described(x), check.text)
+-- Classes of plain tables, and the file that lists their fields.
+local RECORDS = {['tinykg.Csr'] = 'metrics', ['tinykg.RankingOptions'] = 'metrics',
+                 ['tinykg.TopkOptions'] = 'metrics', OpenRun = 'run/open'}
+
+local function declare_records()
+  local folder = SOURCE:match('^@(.*)arguments%.lua$')
+  for name, file in pairs(RECORDS) do
+    types.declare_record(name, docs.fields(folder .. file .. '.lua', name))
+  end
+  declare_records = function() end
 end
 
---- Fields of a record that are not what they have to be.
-local function check_fields(name, argument, x, fields)
+local function refuse(name, argument, x, check)
+  error(blame.message(('%s: %s is %s, expected %s'):format(name, argument, types.described(x),
+                                                           check.text)), 0)
+end
+
+--- Fields of a record that are not what they have to be. Of options none is `required`.
+local function check_fields(name, argument, x, fields, required)
   for key, check in pairs(fields) do
     local value = x[key]
-    if value ~= nil and not check.is(value) then
+    if (value ~= nil or required and check.required) and not check.is(value) then
       refuse(name, argument .. '.' .. key, value, check)
     end
     if value ~= nil and check.fields and type(value) == 'table' then
-      check_fields(name, argument .. '.' .. key, value, check.fields)
+      check_fields(name, argument .. '.' .. key, value, check.fields, required)
     end
   end
 end
 
 --- The parameters of a function in their order: {name, check, optional}; and of those behind `...`.
 local function signature_of(fn, doc, class)
+  declare_records()
   local by_name, info, list = {}, debug.getinfo(fn, 'u'), {}
   for _, p in ipairs(doc.params) do
     by_name[p.name] = {name = p.name, optional = p.optional or p.type == 'any',
@@ -72,7 +86,9 @@ local function code_of(list, rest)
     if p.check.text ~= 'anything' then lines[#lines + 1] = question(i, p) end
   end
   if rest then names[#names + 1] = '...' end
-  if rest and rest.check.text ~= 'anything' then lines[#lines + 1] = REST:format(#list - (list[1] and list[1].before and 1 or 0)) end
+  if rest and rest.check.text ~= 'anything' then
+    lines[#lines + 1] = REST:format(#list - (list[1] and list[1].before and 1 or 0))
+  end
   if #lines == 0 then return nil end
   local all = table.concat(names, ', ')
   return ('local fn, is, refuse, fields, rest = ...\nreturn function(%s)\n%s\nreturn fn(%s)\nend')
@@ -88,7 +104,9 @@ local function compile(fn, name, class)
     local p = of_rest and {name = 'argument ' .. i, check = rest.check} or list[i]
     refuse(name, p.name, x, p.check)
   end
-  local function fields(i, x) check_fields(name, list[i].name, x, list[i].check.fields) end
+  local function fields(i, x)
+    check_fields(name, list[i].name, x, list[i].check.fields, not list[i].optional)
+  end
   return loadstring(code, SOURCE)(fn, is, refused, fields, rest and rest.check.is)
 end
 
@@ -123,6 +141,14 @@ function arguments.check(functions, prefix, class)
     end
   end
   return functions
+end
+
+--- The same for the methods of a class; from here on comments may name it.
+---@param class table the metatable of its instances ---@param name string as comments have it
+---@param text string as messages have it: 'a graph' ---@param methods? table the class by default
+function arguments.class(class, name, text, methods)
+  types.declare(name, function(x) return getmetatable(x) == class end, text)
+  arguments.check(methods or class, '', name)
 end
 
 return arguments

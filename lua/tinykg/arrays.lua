@@ -3,8 +3,8 @@ local ffi = require 'ffi'
 
 local arrays = {}
 
---- Element type of an FFI array or pointer, such as 'int' (int32_t) or 'float', and how many elements
---- there are where its C type knows; nil for anything else.
+--- Element type of an FFI array or pointer, such as 'int' (int32_t) or 'float', and how many
+--- elements there are where its C type knows; nil for anything else.
 ---@return string? element, integer? length
 function arrays.type(value)
   if type(value) ~= 'cdata' then return nil end

@@ -11,7 +11,6 @@ local draw = require 'tinykg.graph.draw'
 local ops = require 'tinykg.ops'
 local session = require 'tinykg.session'
 local tensor = require 'tinykg.tensor'
-local types = require 'tinykg.types'
 local check, fail, record = session.check, session.fail, tensor.record
 
 local BACKWARD = C.TKG_GRAPH_BACKWARD
@@ -362,7 +361,8 @@ function Graph:lookup(rows, ids, default)
 end
 
 --- Ripple sets (Wang et al. 2018) of lists of nodes: see tinykg.graph.ripple.
----@param seeds tinykg.Csr a list of nodes a row ---@param hops integer ---@param size integer
+---@param seeds {rows: integer, offsets: ffi.cdata*, items: ffi.cdata*} a list of nodes a row, as a
+---  data set's known() is ---@param hops integer ---@param size integer
 ---@return {heads: Tensor, relations: Tensor, tails: Tensor}[] by hop, each int32 [rows, size]
 function Graph:ripples(seeds, hops, size)
   return require('tinykg.graph.ripple')(self, seeds, hops, size)
@@ -458,7 +458,6 @@ function make(o, more)
   return finish(build.of_triples(o), o)
 end
 
-types.declare('Graph', function(x) return getmetatable(x) == Graph end, 'a graph')
-arguments.check(Graph, '', 'Graph')
+arguments.class(Graph, 'Graph', 'a graph')
 
 return make

@@ -16,10 +16,13 @@ local floats = ffi.typeof('float[?]')
 local int32s = ffi.typeof('int32_t[?]')
 local doubles = ffi.typeof('double[?]')
 
-local function flatten(into, value)
+local DEEPEST = 32
+
+local function flatten(into, value, depth)
+  if depth > DEEPEST then error('tables within tables without an end', 0) end
   for i = 1, #value do
     if type(value[i]) == 'table' then
-      flatten(into, value[i])
+      flatten(into, value[i], depth + 1)
     else
       into[#into + 1] = value[i]
     end
@@ -31,11 +34,12 @@ end
 local function numbers(value)
   local found, totable = pcall(function() return value.totable end)
   if found and totable then value = totable(value) end
-  return type(value) == 'table' and flatten({}, value) or nil
+  return type(value) == 'table' and flatten({}, value, 1) or nil
 end
 
 -- An FFI array of `new`'s element type and its length. Arrays of that type are used in place.
 local function to_array(value, n, new, type_name, what)
+  if n and n < 0 then error(('%s: length %d asked for'):format(what, n), 0) end
   local element, known = arrays.type(value)
   if element then
     n = n or known
@@ -155,8 +159,8 @@ local function to_csr(csr, n_items, what)
   local offsets, length =
     to_array(csr.offsets, csr.n and csr.n + 1, int32s, 'int', what .. '.offsets')
   if length < 1 then error(what .. '.offsets: empty; n users need n + 1 offsets', 0) end
-  local items, n = to_array(csr.items, arrays.type(csr.items) and offsets[length - 1] or nil, int32s,
-    'int', what .. '.items')
+  local n_items_given = arrays.type(csr.items) and offsets[length - 1] or nil
+  local items, n = to_array(csr.items, n_items_given, int32s, 'int', what .. '.items')
   if offsets[0] < 0 or offsets[length - 1] > n then
     error(('%s: offsets %d..%d, but %d items'):format(what, offsets[0], offsets[length - 1], n), 0)
   end

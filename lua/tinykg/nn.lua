@@ -1,6 +1,7 @@
 --- Modules: named parameters and a forward function.
 local session = require 'tinykg.session'
 local tensor = require 'tinykg.tensor'
+local arguments = require 'tinykg.arguments'
 local types = require 'tinykg.types'
 local C = require 'tinykg.lib'
 
@@ -155,8 +156,8 @@ function nn.Linear(inputs, outputs, bias)
   return self
 end
 
+---@param x Tensor
 function Linear:forward(x)
-  if not tensor.is(x) then session.fail('nn.Linear: got a %s, expected a tensor', type(x)) end
   local y = x:matmul(self.weight, {transpose_b = true})
   return self.bias and y + self.bias or y
 end
@@ -193,6 +194,7 @@ function Embedding:load(path, name, first, n)
   return self
 end
 
+---@param ids Tensor
 function Embedding:forward(ids) return self.weight:gather(ids) end
 function Embedding:describe() return string.format('nn.Embedding(%d, %d)', self.n, self.d) end
 
@@ -204,6 +206,7 @@ function nn.Dropout(p)
   if not (p >= 0 and p < 1) then session.fail('nn.Dropout: %g is not in [0, 1)', p) end
   return setmetatable({p = p, training = true}, Dropout)
 end
+---@param x Tensor
 function Dropout:forward(x) return self.training and x:dropout(self.p) or x end
 function Dropout:describe() return string.format('nn.Dropout(%g)', self.p) end
 
@@ -226,6 +229,10 @@ function Sequential:describe()
   local parts = {}
   for i, layer in ipairs(self) do parts[i] = tostring(layer) end
   return 'nn.Sequential(' .. table.concat(parts, ', ') .. ')'
+end
+
+for _, class in ipairs{Linear, Embedding, Dropout, Sequential} do
+  arguments.check(class, class.name .. ':', 'Module')
 end
 
 return nn

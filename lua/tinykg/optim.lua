@@ -4,7 +4,6 @@ local C = require 'tinykg.lib'
 local arguments = require 'tinykg.arguments'
 local session = require 'tinykg.session'
 local tensor = require 'tinykg.tensor'
-local types = require 'tinykg.types'
 local check = session.check
 
 local optim = {}
@@ -86,9 +85,7 @@ function Optimizer.__tostring(self)
   return string.format('%s(lr = %g)', rawget(self, 'kind'), self.lr)
 end
 
-types.declare('Optimizer', function(x) return getmetatable(x) == Optimizer end,
-              'an optimizer of tk.optim')
-arguments.check(methods, '', 'Optimizer')
+arguments.class(Optimizer, 'Optimizer', 'an optimizer of tk.optim', methods)
 
 local function set_betas(c, kind, betas)
   if type(betas) ~= 'table' then session.fail('optim.%s: betas are {beta1, beta2}', kind) end

@@ -70,8 +70,9 @@ session.ambient = new_tape(false)
 session.tape = session.ambient
 session.capture = true -- note the recipe's line of each op
 
---- Calls fn as xpcall does. A coroutine that yields in there might never be resumed, and the session
---- would be left where it is: so within a coroutine fn has one of its own, and a yield is an error.
+--- Calls fn as xpcall does. A coroutine that yields in there might never be resumed, and the
+--- session would be left where it is: so within a coroutine fn has one of its own, and a yield is
+--- an error.
 ---@param what string for the message ---@return boolean ok, any ...
 function session.call(what, fn, ...)
   local outer, is_main = coroutine.running()

@@ -5,7 +5,6 @@ local arguments = require 'tinykg.arguments'
 local blame = require 'tinykg.blame'
 local session = require 'tinykg.session'
 local tensor = require 'tinykg.tensor'
-local types = require 'tinykg.types'
 local check = session.check
 
 local ROUNDING = {dither = 0, stochastic = 1, nearest = 2}
@@ -221,8 +220,7 @@ function methods:program() return text_of(C.tkg_step_print, self.c) end
 --- The tape as recorded last. ---@return string
 function methods:recorded() return text_of(C.tkg_tape_print, self.tape.c) end
 
-types.declare('Step', function(x) return getmetatable(x) == Step end, 'a step')
-arguments.check(methods, '', 'Step')
+arguments.class(Step, 'Step', 'a step', methods)
 
 function Step.__tostring(self)
   return string.format('step(%d bits, %d run)', self.bits, self.number)
@@ -279,6 +277,7 @@ end
 function tensor.methods:backward()
   if self.kept then session.fail('backward: this value has been computed and forgotten how; ' ..
                                  'call backward before looking at it') end
+  tensor.check_generation(self)
   if self.tape.step then session.fail('backward: inside tk.step it is done for you') end
   if self.cut then
     session.fail('backward: a value that this one is made of was looked at before, which makes ' ..

@@ -64,6 +64,8 @@ local function check_generation(t)
   end
 end
 
+tensor.check_generation = check_generation
+
 --- Computes a lazy value outside of steps; afterwards it is a kept one.
 local function realize(t)
   if t.kept then return t.kept end
@@ -276,13 +278,13 @@ local function array_of(dtype, list, n)
   return out
 end
 
---- Fails unless an FFI array has `count` elements (all of it: nil) of a type. A pointer's C type does
---- not know how many there are: that is left to the caller. Returns how many.
+--- Fails unless an FFI array has `count` elements (all of it: nil) of a type. A pointer's C type
+--- does not know how many there are: that is left to the caller. Returns how many.
 local function check_array(dtype, array, count)
   local element, length = arrays.type(array)
   local wanted = dtype == I32 and 'int' or 'float'
   if element ~= wanted then
-    fail('%s is no FFI array of %s', tostring(ffi.typeof(array)), dtype == I32 and 'int32' or wanted)
+    fail('%s is no FFI array of %s', tostring(ffi.typeof(array)), wanted)
   end
   if array == nil then fail('the pointer is NULL') end
   count = count or length

@@ -1,5 +1,5 @@
---- The types that comments name (LuaLS: 'integer', 'Tensor[]', 'fun(x): Tensor', '{k: integer}'), as
---- questions that can be asked of values.
+--- The types that comments name (LuaLS: 'integer', 'Tensor[]', 'fun(x): Tensor', '{k: integer}'),
+--- as questions that can be asked of values.
 local types = {}
 
 ---@class TypeCheck
@@ -7,10 +7,13 @@ local types = {}
 ---@field text string what is expected: 'a whole number'
 ---@field inline? string the same question as Lua, of a value `x`
 ---@field fields? table<string, TypeCheck> of a record
+---@field required? boolean of a field: nil is no answer
 
 local MOST = 2 ^ 53 -- whole numbers beyond are not told apart
 
-local function is_whole(x) return type(x) == 'number' and x % 1 == 0 and x <= MOST and x >= -MOST end
+local function is_whole(x)
+  return type(x) == 'number' and x % 1 == 0 and x <= MOST and x >= -MOST
+end
 
 local function is_callable(x)
   local meta = type(x) == 'table' and getmetatable(x)
@@ -37,6 +40,22 @@ local known = {
 ---@param name string ---@param is fun(x): boolean ---@param text string
 function types.declare(name, is, text) known[name] = {is = is, text = text} end
 
+--- A field's question.
+function types.field(text, optional)
+  local of = types.of(text)
+  return {is = of.is, text = of.text, fields = of.fields, required = not optional}
+end
+
+--- Of plain tables with certain fields, as a class of comments lists them.
+---@param name string ---@param fields {name: string, optional: boolean, type: string}[]
+function types.declare_record(name, fields)
+  local check = {is = TABLE.is, text = TABLE.text, inline = TABLE.inline, fields = {}}
+  known[name] = check -- before its fields, which may name it
+  for _, f in ipairs(fields) do
+    check.fields[f.name] = types.field(f.type, f.optional)
+  end
+end
+
 --- `text` cut at the separators that are not within brackets.
 local function split(text, separator)
   local parts, depth, from = {}, 0, 1
@@ -53,12 +72,12 @@ local function split(text, separator)
   return parts
 end
 
---- {k: integer, part: string?}: a table; fields that are there have their types.
+--- {k: integer, part: string?}: a table; its fields have their types.
 local function record(text)
   local fields = {}
   for _, field in ipairs(split(text:sub(2, -2), ',')) do
-    local name, kind = field:match('^%s*([%w_]+)%??:%s*(.-)%??%s*$')
-    if name then fields[name] = types.of(kind) end
+    local name, before, kind, behind = field:match('^%s*([%w_]+)(%??):%s*(.-)(%??)%s*$')
+    if name then fields[name] = types.field(kind, before .. behind ~= '') end
   end
   return {is = TABLE.is, text = TABLE.text, inline = TABLE.inline, fields = fields}
 end

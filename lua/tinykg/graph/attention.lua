@@ -10,7 +10,6 @@ local columns = require 'tinykg.columns'
 local ops = require 'tinykg.ops'
 local session = require 'tinykg.session'
 local tensor = require 'tinykg.tensor'
-local types = require 'tinykg.types'
 local C = require 'tinykg.lib'
 
 local attention = {}
@@ -115,8 +114,7 @@ function Attention:scores(x, w, r)
   return ops.cat(scores, 1):gather(self.place)
 end
 
-types.declare('Attention', function(x) return getmetatable(x) == Attention end, 'attention')
-arguments.check(Attention, '', 'Attention')
+arguments.class(Attention, 'Attention', 'attention: tk.attention.new')
 
 function Attention:__tostring()
   return string.format('attention: %d edges by %d relations', self.graph.edges, #self.parts)
