@@ -122,10 +122,8 @@ static int part(tkg_infer *s, bool narrow) {
   int64_t count = s->out->shape[dim], inside = narrow ? count : x->shape[dim];
   int64_t whole = narrow ? x->shape[dim] : count;
   if (first < 0 || inside < 0 || first > whole - inside)
-    return tkg__fail(TKG_E_RANGE,
-                     "%s: %" PRId64 " entries behind the first %" PRId64
-                     " are not within 1..%" PRId64,
-                     tkg__name_of(s), inside, first, whole);
+    return tkg__fail(TKG_E_RANGE, "%s: %.0f..%.0f is outside 1..%" PRId64, tkg__name_of(s),
+                     (double)first + 1, (double)first + (double)inside, whole);
   tkg__set_shape(s->out, x);
   s->out->shape[dim] = count;
   s->out->dtype = x->dtype;
@@ -410,14 +408,14 @@ static int check_size(const tkg_infer *s) {
                    tkg__shape_text(s->out, text), TKG_MOST_ELEMENTS_BITS);
 }
 
-/* The shape asked for, where an op is told one; only reshape may leave a dimension open, which then
- * counts as 1. */
+/* The shape asked for, where an op is told one; only reshape may leave a dimension open (and looks
+ * itself at what is negative), which counts as 1 here. */
 static int check_asked(const tkg_infer *s) {
   char text[TKG_SHAPE_TEXT];
   bool reshapes = s->out->op == TKG_OP_RESHAPE;
   tkg_node asked = *s->out;
   for (int d = 0; d < asked.rank; d++) {
-    if (asked.shape[d] == -1 && reshapes) asked.shape[d] = 1;
+    if (asked.shape[d] < 0 && reshapes) asked.shape[d] = 1;
     if (asked.shape[d] < 0)
       return tkg__fail(TKG_E_SHAPE, "%s: %s is asked for, but no dimension can be negative",
                        tkg__name_of(s), tkg__shape_text(s->out, text));

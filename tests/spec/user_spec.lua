@@ -53,7 +53,7 @@ local MISTAKES = {
                                relations = 1}) end, 'graph: triple 0 is (5, 0, 0)'},
   {function() return (g:sample({0}, 2)) end, 'sample: ids is a table, expected a tensor'},
   {function() return (g:sample(tk.ids{0})) end, 'sample: k is nil, expected a whole number'},
-  {function() return (tk.metrics.ranking()) end, 'ranking: expected a model and a data set'},
+  {function() return (tk.metrics.ranking()) end, 'metrics.ranking: options is nil, expected a table or a module'},
   {function() return (tk.metrics.ranking({}, 3)) end, 'ranking: expected a data set'},
   {function() return (tk.metrics.auc({1, 2}, {1})) end, 'auc: 2 scores but 1 labels'},
   {function() return (tk.data.load()) end, 'data.load: dir is nil, expected a string'},

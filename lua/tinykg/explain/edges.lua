@@ -65,7 +65,9 @@ function edges.plausible(graph, relations, distance)
     local ids = {tensor.ids(heads + first, n), tensor.ids(by + first, n),
                  tensor.ids(tails + first, n)}
     local d = distance(unpack(ids))
-    if not tensor.is(d) then session.fail('edges.plausible: distance returned no tensor') end
+    if not tensor.is(d) or d:count() ~= n then
+      session.fail('edges.plausible: distance did not return a number for each of %d triples', n)
+    end
     local values = d:values()
     for i = 0, n - 1 do weights[place[first + i]] = math.exp(-values[i]) end
     d:free()
