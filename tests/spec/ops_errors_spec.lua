@@ -88,7 +88,7 @@ local RECORDING = {
   {function() return (tk.tensor {{1, 2}, {3}}) end, 'rows differ in length'},
   {function() return (tk.ids {0.5}) end, 'ids: 0.5 at position 1 is not an int32'},
   {function() return (tk.zeros(1, 1, 1, 1, 1)) end, '5 dimensions asked for, at most 4'},
-  {function() return (tk.zeros(1.5)) end, 'dimension 1 is 1.5, expected a whole number'},
+  {function() return (tk.zeros(1.5)) end, 'zeros: argument 1 is 1.5, expected a whole number'},
   {function() return (tk.parameter(i3)) end, 'parameter: ids cannot be trained'},
   -- what only the engine records is checked as well
   {function() return (op('broadcast', {shape = {5, 3}}, a34)) end,
