@@ -119,11 +119,8 @@ static void *address(const run *r, int node) {
 
 /* ---- running ---- */
 
-/* A backend in a library of its own has messages of its own. */
 static int own_words(const run *r, int status) {
-  const tkg_backend *backend = r->step->engine->backend;
-  if (status && backend->error) tkg__say("%s", backend->error());
-  return status;
+  return tkg__own_words(r->step->engine->backend, status);
 }
 
 static bool is_view(const tkg_program *p, int i) {

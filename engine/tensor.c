@@ -117,8 +117,9 @@ int tkg_tensor_read(const tkg_tensor *tensor, void *to, int64_t first, int64_t c
   TKG__NEEDS(tensor && (to || !count), TKG_E_ARGUMENT);
   int status = check_range(tensor, first, count);
   if (status) return status;
-  tensor->engine->backend->read(to, (const char *)tensor->data + 4 * first, 4 * count);
-  return TKG_OK;
+  const tkg_backend *backend = tensor->engine->backend;
+  status = backend->read(to, (const char *)tensor->data + 4 * first, 4 * count);
+  return tkg__own_words(backend, status);
 }
 
 int tkg_tensor_copy(tkg_tensor *to, const tkg_tensor *from) {

@@ -8,13 +8,17 @@ local shell = require 'tests.spec.shell'
 
 local checked = os.getenv('TINYKG_CHECK')
 
+-- What is asked for may be gigabytes: there are none. Checkers reserve address space themselves.
+local IN_LITTLE_MEMORY = ({
+  asan = 'export ASAN_OPTIONS="$ASAN_OPTIONS:max_allocation_size_mb=1000"; ', valgrind = '',
+})[checked or ''] or 'ulimit -v 1500000; '
+
 --- Lua in a process of its own, in little memory: status 0, and output with `expected` in it.
 --- Garbage is collected at the end, so that a broken heap is met.
 local function survives(code, expected)
-  local limit = checked and '' or 'ulimit -v 3000000; '
-  local command = ("%sOMP_NUM_THREADS=1 timeout 60 ./tinykg -e '%s for i = 1, 1e5 do local x = {i} " ..
-                   "end collectgarbage()'"):format(limit, code)
-  local status, text = shell.sh(command)
+  local status, text = shell.sh(
+    ("%sOMP_NUM_THREADS=1 timeout 60 ./tinykg -e '%s for i = 1, 1e5 do local x = {i} end " ..
+     "collectgarbage()'"):format(IN_LITTLE_MEMORY, code))
   assert.equal(0, status, text)
   assert.truthy(text:find(expected, 1, true), text)
 end
@@ -28,10 +32,11 @@ describe('every public function', function()
   after_each(fixtures.clean)
 
   it('survives whatever it is called with', function()
+    if checked == 'valgrind' then return pending('memory cannot be limited there') end
     local last = fixtures.dir() .. '/last'
     local status, text = shell.sh(
       ('%sOMP_NUM_THREADS=1 timeout 300 ./tinykg tests/faults/misuse.lua "" %d 20261129 %s')
-        :format(checked and '' or 'ulimit -v 1500000; ', checked and 10 or 60, last))
+        :format(IN_LITTLE_MEMORY, checked and 5 or 60, last))
     local wrong = {}
     for line in text:gmatch('WRONG [^\n]*') do wrong[#wrong + 1] = line end
     if status ~= 0 and #wrong == 0 then
