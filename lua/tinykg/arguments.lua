@@ -1,6 +1,7 @@
 --- Checks what public functions are called with, by what their comments say: one line that names
---- the function, the argument and the type it has to be of. A function is read about when it is
---- first called. Calls within the library that do not go through the public table are not checked.
+--- the function, the argument and the type it has to be of. A comment is read when its function is
+--- first called, from the source as it was loaded. Calls within the library that do not go through
+--- the public table are not checked.
 local blame = require 'tinykg.blame'
 local docs = require 'tinykg.docs'
 local types = require 'tinykg.types'
@@ -64,6 +65,7 @@ local function question(i, p)
   local x = 'a' .. i
   local fails = 'not ' .. (p.check.inline and '(' .. p.check.inline:gsub('%f[%w]x%f[%W]', x) .. ')'
                            or ('is[%d](%s)'):format(i, x))
+  fails = fails:gsub('%f[%w]class%f[%W]', 'class' .. i)
   if p.optional then fails = ('%s ~= nil and %s'):format(x, fails) end
   local lines = {('if %s then refuse(%d, %s) end'):format(fails, i, x)}
   if p.check.fields then
@@ -91,15 +93,18 @@ local function code_of(list, rest)
   end
   if #lines == 0 then return nil end
   local all = table.concat(names, ', ')
-  return ('local fn, is, refuse, fields, rest = ...\nreturn function(%s)\n%s\nreturn fn(%s)\nend')
-    :format(all, table.concat(lines, '\n'), all)
+  local classes = {}
+  for i in ipairs(list) do classes[i] = ('local class%d = class[%d]\n'):format(i, i) end
+  return ('local fn, is, class, refuse, fields, rest = ...\nlocal getmetatable, type, select = ' ..
+          'getmetatable, type, select\n%sreturn function(%s)\n%s\nreturn fn(%s)\nend')
+    :format(table.concat(classes), all, table.concat(lines, '\n'), all)
 end
 
 local function compile(fn, name, class)
   local list, rest = signature_of(fn, docs.of(fn), class)
-  local code, is = code_of(list, rest), {}
+  local code, is, class_of = code_of(list, rest), {}, {}
   if not code then return fn end
-  for i, p in ipairs(list) do is[i] = p.check.is end
+  for i, p in ipairs(list) do is[i], class_of[i] = p.check.is, p.check.class end
   local function refused(i, x, of_rest)
     local p = of_rest and {name = 'argument ' .. i, check = rest.check} or list[i]
     refuse(name, p.name, x, p.check)
@@ -107,7 +112,7 @@ local function compile(fn, name, class)
   local function fields(i, x)
     check_fields(name, list[i].name, x, list[i].check.fields, not list[i].optional)
   end
-  return loadstring(code, SOURCE)(fn, is, refused, fields, rest and rest.check.is)
+  return loadstring(code, SOURCE)(fn, is, class_of, refused, fields, rest and rest.check.is)
 end
 
 --- fn with its checks.
@@ -117,6 +122,7 @@ end
 ---@return function
 function arguments.checked(fn, name, class, made)
   local checked
+  docs.keep(fn)
   local function first(...)
     if not checked then
       checked = compile(fn, name, class)
@@ -147,7 +153,7 @@ end
 ---@param class table the metatable of its instances ---@param name string as comments have it
 ---@param text string as messages have it: 'a graph' ---@param methods? table the class by default
 function arguments.class(class, name, text, methods)
-  types.declare(name, function(x) return getmetatable(x) == class end, text)
+  types.declare_class(name, class, text)
   arguments.check(methods or class, '', name)
 end
 

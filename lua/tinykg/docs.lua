@@ -4,13 +4,28 @@ local docs = {}
 
 local here = debug.getinfo(1, 'S').source:match('^@(.*)lua/tinykg/docs%.lua$')
 
-local function lines_of(path)
+local kept = {} -- texts of files, as they were when they were loaded
+
+local function text_of(path)
   local file = io.open(path, 'r')
   if not file then return nil end
-  local lines = {}
-  for line in file:lines() do lines[#lines + 1] = line end
+  local text = file:read('*a')
   file:close()
+  return text
+end
+
+local function lines_of(path)
+  local text, lines = kept[path] or text_of(path), {}
+  if not text then return nil end
+  for line in text:gmatch('([^\n]*)\n') do lines[#lines + 1] = line end
   return lines
+end
+
+--- Keeps the source of a function as it is now, when it was just loaded: what is said of its lines
+--- later is then true, though the file may have been replaced. ---@param fn function
+function docs.keep(fn)
+  local path = debug.getinfo(fn, 'S').source:match('^@(.*)')
+  if path and not kept[path] then kept[path] = text_of(path) end
 end
 
 --- 'number by how much' -> 'number', 'by how much': a type goes on behind ':', ',' and '|' and

@@ -24,7 +24,7 @@ local tensor = {methods = methods, op_code = op_code, kinds = KIND}
 --- Whether x is a tensor. ---@return boolean
 local function is_tensor(x) return getmetatable(x) == Tensor end
 tensor.is = is_tensor
-types.declare('Tensor', is_tensor, 'a tensor')
+types.declare_class('Tensor', Tensor, 'a tensor')
 
 -- ---- handles ----
 

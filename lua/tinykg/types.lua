@@ -5,7 +5,8 @@ local types = {}
 ---@class TypeCheck
 ---@field is fun(x): boolean
 ---@field text string what is expected: 'a whole number'
----@field inline? string the same question as Lua, of a value `x`
+---@field inline? string the same question as Lua, of a value `x`; `class` is this field:
+---@field class? table the metatable of all that are
 ---@field fields? table<string, TypeCheck> of a record
 ---@field required? boolean of a field: nil is no answer
 
@@ -39,6 +40,12 @@ local known = {
 --- Makes a class known by the name that comments have for it.
 ---@param name string ---@param is fun(x): boolean ---@param text string
 function types.declare(name, is, text) known[name] = {is = is, text = text} end
+
+--- The same for what has a metatable of its own.
+function types.declare_class(name, class, text)
+  known[name] = {is = function(x) return getmetatable(x) == class end, text = text, class = class,
+                 inline = 'getmetatable(x) == class'}
+end
 
 --- A field's question.
 function types.field(text, optional)
