@@ -38,16 +38,28 @@ end
 --- Ids of one part of the packed array: a view, whose memory is the graph's.
 local function part(self, first, count) return self.packed:narrow(1, first + 1, count) end
 
+--- Heads, tails and edges of the packed array, which transposed graphs share with the original.
 local function sizes(self)
   local c = self.counts
   return c.heads, c.tails, self.edges
 end
 
---- [heads + 1] places where the edges of each head begin. ---@return Tensor
-function Graph:offsets() return part(self, 0, (sizes(self)) + 1) end
+local function is_transposed(self) return bit.band(self.layout, BACKWARD) ~= 0 end
 
---- Tail of each edge [edges]. ---@return Tensor
-function Graph:tails()
+local function refuse_transposed(self, what)
+  if is_transposed(self) then
+    fail('%s: of the graph itself, not transposed: make one with heads and tails exchanged', what)
+  end
+end
+
+--- [heads + 1] places where the edges of each head begin. ---@return Tensor
+function Graph:offsets()
+  refuse_transposed(self, 'offsets')
+  return part(self, 0, (sizes(self)) + 1)
+end
+
+--- The ends of edges that the packed array names: its tails.
+local function packed_tails(self)
   local heads, _, e = sizes(self)
   return part(self, heads + 1, e)
 end
@@ -59,8 +71,8 @@ function Graph:edge_relations()
   return part(self, heads + 1 + e, e)
 end
 
---- Head of each edge [edges], made when first asked for. ---@return Tensor
-function Graph:heads()
+--- The other ends: heads of the packed array. Made when first asked for.
+local function packed_heads(self)
   if not self.shared.heads then
     local n, _, e = sizes(self)
     local offsets, heads = self.packed:values(), ffi.new('int32_t[?]', e + 1)
@@ -72,17 +84,24 @@ function Graph:heads()
   return self.shared.heads
 end
 
+--- Head of each edge [edges]. ---@return Tensor
+function Graph:heads() return is_transposed(self) and packed_tails(self) or packed_heads(self) end
+
+--- Tail of each edge [edges]. ---@return Tensor
+function Graph:tails() return is_transposed(self) and packed_heads(self) or packed_tails(self) end
+
 --- The edges in the graph's order, as FFI arrays: {n, heads, relations, tails}. ---@return table
 function Graph:triples()
   local n, _, e = sizes(self)
-  local packed = self.packed:values()
-  local out = {n = e, heads = self:heads():values(), tails = ffi.new('int32_t[?]', e + 1)}
-  ffi.copy(out.tails, packed + n + 1, 4 * e)
+  local packed, heads = self.packed:values(), (packed_heads(self):values())
+  local tails = ffi.new('int32_t[?]', e + 1)
+  ffi.copy(tails, packed + n + 1, 4 * e)
+  if is_transposed(self) then heads, tails = tails, heads end
+  local out = {n = e, heads = heads, tails = tails}
   if self.relations then
     out.relations = ffi.new('int32_t[?]', e + 1)
     ffi.copy(out.relations, packed + n + 1 + e, 4 * e)
   end
-  out.keep = packed
   return out
 end
 
@@ -119,7 +138,7 @@ end
 
 --- 1 / (edges of each head), 0 without any, as a column. Made once.
 local function inverse_degrees(self)
-  local back = bit.band(self.layout, BACKWARD) ~= 0
+  local back = is_transposed(self)
   local key = back and 'by_tail' or 'by_head'
   if not self.shared[key] then
     local degree, inverse = degrees(self, back), ffi.new('float[?]', self.nodes + 1)
@@ -147,7 +166,8 @@ end
 
 --- Sum over edges of w r[relation]: relation vectors summed as tails would be.
 local function summed_relations(self, r, w)
-  local by_relation = self.shared.by_relation
+  local key = is_transposed(self) and 'relations_by_tail' or 'relations_by_head'
+  local by_relation = self.shared[key]
   if not by_relation then
     local e = self:triples()
     by_relation = {n = e.n, heads = e.heads, tails = e.relations, nodes = self.nodes,
@@ -156,7 +176,7 @@ local function summed_relations(self, r, w)
     by_relation = new{packed = packed, layout = layout, edges = e.n, nodes = self.nodes,
                       tail_nodes = self.relations, shared = {},
                       counts = {heads = self.nodes, tails = self.relations}}
-    self.shared.by_relation = by_relation
+    self.shared[key] = by_relation
   end
   if w then fail('aggregate: add and sub take no weight; use mul or copy') end
   return op(by_relation, 'aggregate', r)
@@ -228,7 +248,7 @@ end
 ---@param a Tensor [heads, d] ---@param b Tensor [tails, d] ---@param r? Tensor [relations, d]
 ---@return Tensor [edges]
 function Graph:dot(a, b, r)
-  if bit.band(self.layout, BACKWARD) ~= 0 then fail('dot: of the graph itself, not transposed') end
+  refuse_transposed(self, 'dot')
   if r then return op(self, 'aggregate_dot', a, b, r) end
   return op(self, 'aggregate_dot', a, b)
 end
@@ -239,7 +259,8 @@ function Graph:softmax(scores) return op(self, 'edge_softmax', scores) end
 
 -- ---- other graphs of the same edges ----
 
---- Tails and heads exchanged; shares the memory. Edge values keep their order. ---@return Graph
+--- Tails and heads exchanged; shares the memory. Edge values keep their order. Nothing is drawn or
+--- looked up in it: that needs the edges by head. ---@return Graph
 function Graph:transpose()
   return copy(self, {layout = bit.bxor(self.layout, BACKWARD), nodes = self.tail_nodes,
                      tail_nodes = self.nodes})
@@ -250,15 +271,16 @@ end
 function Graph:weighted(weights) return copy(self, {weights = weights}) end
 
 --- 1 / (edges of its head by its relation) of each edge, into weights.
-local function by_relation(self, packed, weights)
-  local heads, _, e = sizes(self)
-  if not self.relations then fail("normalized: 'relation': this graph has no relations") end
-  local relations, count = packed + heads + 1 + e, ffi.new('int32_t[?]', self.relations + 1)
-  for h = 0, heads - 1 do
-    local from, to = packed[h], packed[h + 1] - 1
-    for p = from, to do count[relations[p]] = count[relations[p]] + 1 end
-    for p = from, to do weights[p] = 1 / count[relations[p]] end
-    for p = from, to do count[relations[p]] = 0 end
+local function by_relation(self, edges, weights)
+  local kinds = self.relations
+  if not kinds then fail("normalized: 'relation': this graph has no relations") end
+  local count = {}
+  for p = 0, edges.n - 1 do
+    local key = edges.heads[p] * kinds + edges.relations[p]
+    count[key] = (count[key] or 0) + 1
+  end
+  for p = 0, edges.n - 1 do
+    weights[p] = 1 / count[edges.heads[p] * kinds + edges.relations[p]]
   end
 end
 
@@ -272,15 +294,15 @@ function Graph:normalized(kind)
   if not NORMALIZED[kind] then
     fail("normalized: '%s' is not row, symmetric or relation", tostring(kind))
   end
-  local heads, _, e = sizes(self)
-  local packed, weights = self.packed:values(), ffi.new('float[?]', e + 1)
-  if kind == 'relation' then by_relation(self, packed, weights) end
-  local by_head, by_tail = degrees(self, false), degrees(self, true)
-  for h = 0, kind ~= 'relation' and heads - 1 or -1 do
-    for p = packed[h], packed[h + 1] - 1 do
-      weights[p] = kind == 'row' and 1 / by_head[h]
-        or 1 / math.sqrt(by_head[h] * by_tail[packed[heads + 1 + p]])
-    end
+  local edges, back = self:triples(), is_transposed(self)
+  local e = edges.n
+  local weights = ffi.new('float[?]', e + 1)
+  if kind == 'relation' then by_relation(self, edges, weights) end
+  local by_head, by_tail = degrees(self, back), degrees(self, not back)
+  for p = 0, kind ~= 'relation' and e - 1 or -1 do
+    local of_head = by_head[edges.heads[p]]
+    weights[p] = kind == 'row' and 1 / of_head
+      or 1 / math.sqrt(of_head * by_tail[edges.tails[p]])
   end
   return self:weighted(tensor.create(tensor.F32, {e}, 'graph'):write(weights, 0, e))
 end
@@ -315,6 +337,7 @@ function Graph:sample(ids, k)
   if type(k) ~= 'number' or k < 1 or k % 1 ~= 0 then
     fail('sample: %s neighbours asked for, expected a whole number from 1', tostring(k))
   end
+  refuse_transposed(self, 'sample')
   local offsets, tails, relations = self:offsets(), self:tails(), self:edge_relations()
   local a = tensor.attribute()
   a.i[0], a.i[2] = k, self.relations
@@ -338,6 +361,7 @@ end
 ---@param heads Tensor int32 [n] ---@param relations Tensor int32 [n] ---@param count? integer 1
 ---@return Tensor int32 [n, count]
 function Graph:negatives(heads, relations, count)
+  refuse_transposed(self, 'negatives')
   local offsets, tails, by = self:offsets(), self:tails(), self:edge_relations()
   local a = tensor.attribute()
   a.i[0], a.i[2] = count or 1, self.tail_nodes
@@ -350,6 +374,7 @@ end
 ---@param default? number 0
 ---@return Tensor [b, j]
 function Graph:lookup(rows, ids, default)
+  refuse_transposed(self, 'lookup')
   local offsets, tails = self:offsets(), self:tails()
   local values = self.weights or ops.full(1, self.edges)
   local a = tensor.attribute()
@@ -361,13 +386,17 @@ end
 ---@param seeds tinykg.Csr a list of nodes a row ---@param hops integer ---@param size integer
 ---@return {heads: Tensor, relations: Tensor, tails: Tensor}[] by hop, each int32 [rows, size]
 function Graph:ripples(seeds, hops, size)
+  refuse_transposed(self, 'ripples')
   return require('tinykg.graph.ripple')(self, seeds, hops, size)
 end
 
 --- A batch of triples with negatives, drawn (in a step, by its plan): see graph/draw.lua.
 ---@param n integer
 ---@return {heads: Tensor, relations: Tensor, tails: Tensor, negatives: Tensor} int32 [n] each
-function Graph:draw(n) return draw(self, n) end
+function Graph:draw(n)
+  refuse_transposed(self, 'draw')
+  return draw(self, n)
+end
 
 -- ---- looking ----
 
@@ -381,13 +410,12 @@ end}
 --- Counts and degrees of heads: {nodes, relations, edges, isolated, mean_degree, max_degree}.
 --- Printed, it is a line. ---@return table
 function Graph:info()
-  local heads, tails, e = sizes(self)
-  local offsets = self.packed:values()
+  local heads, tails, e = self.nodes, self.tail_nodes, self.edges
+  local degree = degrees(self, is_transposed(self))
   local isolated, most = 0, 0
   for i = 0, heads - 1 do
-    local degree = offsets[i + 1] - offsets[i]
-    if degree == 0 then isolated = isolated + 1 end
-    most = math.max(most, degree)
+    if degree[i] == 0 then isolated = isolated + 1 end
+    most = math.max(most, degree[i])
   end
   return setmetatable({nodes = heads, tail_nodes = tails ~= heads and tails or nil,
     relations = self.relations or 0, edges = e, isolated = isolated,
