@@ -7,6 +7,7 @@ local ffi = require 'ffi'
 local C = require 'tinykg.lib'
 local arguments = require 'tinykg.arguments'
 local build = require 'tinykg.graph.build'
+local by_relation = require 'tinykg.graph.by_relation'
 local draw = require 'tinykg.graph.draw'
 local ops = require 'tinykg.ops'
 local parallel = require 'tinykg.graph.parallel'
@@ -45,8 +46,10 @@ local function part(self, first, count) return self.packed:narrow(1, first + 1, 
 local function is_transposed(self) return bit.band(self.layout, BACKWARD) ~= 0 end
 
 --- What reads edges by head, in the graph's order, cannot do so by tail.
-local function needs_order(self, name)
-  if is_transposed(self) then fail('%s: of the graph itself, not transposed', name) end
+local function refuse_transposed(self, name)
+  if is_transposed(self) then
+    fail('%s: of the graph itself, not transposed: make one with heads and tails exchanged', name)
+  end
 end
 
 --- Heads, tails and edges of the packed array, which is read by them; the fields are for looking.
@@ -62,7 +65,7 @@ end
 
 --- [heads + 1] places where the edges of each head begin. ---@return Tensor
 function Graph:offsets()
-  needs_order(self, 'offsets')
+  refuse_transposed(self, 'offsets')
   return part(self, 0, (sizes(self)) + 1)
 end
 
@@ -108,7 +111,6 @@ function Graph:triples()
     out.relations = ffi.new('int32_t[?]', e + 1)
     ffi.copy(out.relations, packed + n + 1 + e, 4 * e)
   end
-  out.keep = packed
   return out
 end
 
@@ -257,7 +259,7 @@ end
 ---@param a Tensor [heads, d] ---@param b Tensor [tails, d] ---@param r? Tensor [relations, d]
 ---@return Tensor [edges]
 function Graph:dot(a, b, r)
-  needs_order(self, 'dot')
+  refuse_transposed(self, 'dot')
   if r then return op(self, 'aggregate_dot', a, b, r) end
   return op(self, 'aggregate_dot', a, b)
 end
@@ -275,7 +277,8 @@ end
 
 -- ---- other graphs of the same edges ----
 
---- Tails and heads exchanged; shares the memory. Edge values keep their order. ---@return Graph
+--- Tails and heads exchanged; shares the memory. Edge values keep their order. Nothing is drawn or
+--- looked up in it: that needs the edges by head. ---@return Graph
 function Graph:transpose()
   return copy(self, {layout = bit.bxor(self.layout, BACKWARD), nodes = self.tail_nodes,
                      tail_nodes = self.nodes, left_count = false})
@@ -284,21 +287,6 @@ end
 --- With edge weights that aggregate multiplies with.
 ---@param weights Tensor [edges] ---@return Graph sharing the memory
 function Graph:weighted(weights) return copy(self, {weights = weights}) end
-
---- 1 / (edges of its head by its relation) of each edge, into weights.
-local function by_relation(self, weights)
-  local heads, _, e = sizes(self)
-  local packed = self.packed:values()
-  if not self.relations then fail("normalized: 'relation': this graph has no relations") end
-  needs_order(self, "normalized: 'relation'")
-  local relations, count = packed + heads + 1 + e, ffi.new('int32_t[?]', self.relations + 1)
-  for h = 0, heads - 1 do
-    local from, to = packed[h], packed[h + 1] - 1
-    for p = from, to do count[relations[p]] = count[relations[p]] + 1 end
-    for p = from, to do weights[p] = 1 / count[relations[p]] end
-    for p = from, to do count[relations[p]] = 0 end
-  end
-end
 
 local NORMALIZED = {row = true, symmetric = true, relation = true}
 
@@ -312,7 +300,10 @@ function Graph:normalized(kind)
   end
   local e, back = self:triples(), is_transposed(self)
   local weights = ffi.new('float[?]', e.n + 1)
-  if kind == 'relation' then by_relation(self, weights) end
+  if kind == 'relation' then
+    if not self.relations then fail("normalized: 'relation': this graph has no relations") end
+    by_relation(e, self.relations, not back and self.packed:values() or nil, weights)
+  end
   local by_head, by_tail = degrees(self, back), degrees(self, not back)
   for p = 0, kind ~= 'relation' and e.n - 1 or -1 do
     weights[p] = kind == 'row' and 1 / by_head[e.heads[p]]
@@ -348,6 +339,7 @@ end
 ---@return Tensor tails int32 [n, k], Tensor relations int32 [n, k]
 function Graph:sample(ids, k)
   if k < 1 then fail('sample: %d neighbours asked for, expected 1 or more', k) end
+  refuse_transposed(self, 'sample')
   local offsets, tails, relations = self:offsets(), self:tails(), self:edge_relations()
   local a = tensor.attribute()
   a.i[0], a.i[2] = k, self.relations
@@ -374,6 +366,7 @@ end
 ---@param heads Tensor int32 [n] ---@param relations Tensor int32 [n] ---@param count? integer 1
 ---@return Tensor int32 [n, count]
 function Graph:negatives(heads, relations, count)
+  refuse_transposed(self, 'negatives')
   local offsets, tails, by = self:offsets(), self:tails(), self:edge_relations()
   local a = tensor.attribute()
   a.i[0], a.i[2] = count or 1, self.tail_nodes
@@ -386,6 +379,7 @@ end
 ---@param default? number 0
 ---@return Tensor [b, j]
 function Graph:lookup(rows, ids, default)
+  refuse_transposed(self, 'lookup')
   local offsets, tails = self:offsets(), self:tails()
   local values = self.weights or ops.full(1, self.edges)
   local a = tensor.attribute()
@@ -400,6 +394,7 @@ end
 ---@return {heads: Tensor, relations: Tensor, tails: Tensor}[] by hop, each int32 [rows, size]
 function Graph:ripples(seeds, hops, size, o)
   session.options('ripples', o, 'replacement')
+  refuse_transposed(self, 'ripples')
   return require('tinykg.graph.ripple')(self, seeds, hops, size, o and o.replacement)
 end
 
@@ -407,7 +402,10 @@ end
 ---@param n integer
 ---@param by? string 'heads' (default): a head as often as another; 'triples': a triple as another
 ---@return {heads: Tensor, relations: Tensor, tails: Tensor, negatives: Tensor} int32 [n] each
-function Graph:draw(n, by) return draw(self, n, by) end
+function Graph:draw(n, by)
+  refuse_transposed(self, 'draw')
+  return draw(self, n, by)
+end
 
 -- ---- looking ----
 
