@@ -60,7 +60,7 @@ JOBS = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc 2>/dev/null
 MAKEFLAGS += --no-print-directory
 
 .PHONY: build test test-gpu bench-gpu demo bench deps deps-dev docs lint format install install-built uninstall clean help check-asan \
-  check-valgrind objects FORCE
+  check-valgrind fuzz fuzz-programs objects FORCE
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
@@ -190,6 +190,15 @@ check-valgrind:
 	@$(MAKE) build
 	@TINYKG_CHECK=valgrind $(call RUN_TESTS,$(LIB))
 
+# Random programs over every op against double precision: N of them from SEED (a number; the date
+# without one), MEANS of them with 64 gradients at few bits (N / 50).
+fuzz: fuzz-programs
+fuzz-programs:
+	@$(DEPS) run
+	@$(MAKE) build
+	@$(MAKE) $(JOBS) $(BUILD)/libtinykg_emu.so
+	@./tinykg tests/faults/programs/main.lua $(or $(N),2000) $(or $(SEED),today) $(MEANS)
+
 lint:
 	@$(DEPS) run dev
 	@CPPFLAGS='$(filter-out -Werror,$(BASE_FLAGS))' ISA='$(firstword $(ISAS))' NVCC='$(NVCC)' tests/tools/lint.sh
@@ -304,6 +313,7 @@ make docs            write the reference in lua/README.md and the manual page lu
 make format          let clang-format lay out the engine
 make check-asan      the tests under AddressSanitizer and UndefinedBehaviorSanitizer
 make check-valgrind  the tests under valgrind
+make fuzz-programs   random programs over every op   [N=2000] [SEED=date] [MEANS=40]
 make install         into PREFIX (/usr/local) below DESTDIR (empty); make uninstall takes it away
 make clean           remove what was built
 
