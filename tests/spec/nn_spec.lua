@@ -30,6 +30,23 @@ local function near(want, got, tolerance)
   end
 end
 
+describe('rows out of a file', function()
+  local fixtures = require 'tests.spec.fixtures'
+  after_each(fixtures.clean)
+
+  it('with NaN or infinity are refused, naming file, tensor and row', function()
+    local path = fixtures.dir() .. '/best.safetensors'
+    for _, number in ipairs{0 / 0, 1 / 0} do
+      tk.save(path, {['users.weight'] = tk.tensor{{1, 2}, {3, number}}})
+      local message = fixtures.message(function()
+        nn.Embedding(2, 2):load(path, 'users.weight', 0, 2)
+      end)
+      assert.is_truthy(message:find(path .. ': users.weight has ', 1, true), message)
+      assert.matches(' in row 1$', message)
+    end
+  end)
+end)
+
 describe('nn.Linear', function()
   it('is x W^T + b', function()
     local layer = nn.Linear(3, 2)
@@ -307,11 +324,19 @@ describe('a model', function()
     end
     assert.is_true(most <= math.sqrt(6 / 408) and most > 0.9 * math.sqrt(6 / 408))
     assert.near(0.1, math.sqrt(square), 0.01)
-    local bound = 0
-    for _, w in ipairs(tk.xavier(3, 4, 5):reshape(-1):totable()) do
-      bound = math.max(bound, math.abs(w))
+    most = 0
+    for _, row in ipairs(tk.nn.Embedding(400, 8, {bound = 0.3}).weight:totable()) do
+      for _, w in ipairs(row) do most = math.max(most, math.abs(w)) end
     end
-    assert.is_true(bound <= math.sqrt(6 / 27) and bound > 0.5 * math.sqrt(6 / 27))
+    assert.is_true(most <= 0.3 and most > 0.29)
+    assert.error_matches(function() tk.nn.Embedding(4, 8, {limit = 1}) end,
+                         'nn.Embedding: unknown option limit')
+    for as, fans in pairs{tensorflow = 3 * (4 + 5), torch = 5 * (3 + 4)} do
+      local bound = 0
+      local stack = as == 'torch' and tk.xavier(3, 4, 5, as) or tk.xavier(3, 4, 5)
+      for _, w in ipairs(stack:reshape(-1):totable()) do bound = math.max(bound, math.abs(w)) end
+      assert.is_true(bound <= math.sqrt(6 / fans) and bound > 0.9 * math.sqrt(6 / fans), as)
+    end
   end)
 
   it('is in training mode, and what merely lies in it is not', function()

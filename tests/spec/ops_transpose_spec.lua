@@ -96,6 +96,7 @@ describe('a transposed graph', function()
       negatives = function() back:negatives(ids, ids) end,
       lookup = function() back:lookup(ids, tk.ids{{0}}) end,
       draw = function() back:draw(1) end,
+      neighborhood = function() back:neighborhood(1, {replacement = true}) end,
       ripples = function() back:ripples({}, 1, 1) end,
       offsets = function() back:offsets() end,
       dot = function() back:dot(noise(5, 2), noise(5, 2)) end,
