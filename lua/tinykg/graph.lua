@@ -355,6 +355,7 @@ end
 ---@return Tensor tails int32 [nodes, k], Tensor relations int32 [nodes, k]
 function Graph:neighborhood(k, o)
   session.options('neighborhood', o, 'replacement')
+  refuse_transposed(self, 'neighborhood')
   if o and o.replacement then return require('tinykg.graph.neighborhood')(self, k) end
   local ids = ffi.new('int32_t[?]', self.nodes + 1)
   for i = 0, self.nodes - 1 do ids[i] = i end

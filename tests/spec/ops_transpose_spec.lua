@@ -97,6 +97,7 @@ describe('a transposed graph', function()
       lookup = function() back:lookup(ids, tk.ids{{0}}) end,
       draw = function() back:draw(1) end,
       ripples = function() back:ripples({rows = 0, offsets = none, items = none}, 1, 1) end,
+      neighborhood = function() back:neighborhood(1, {replacement = true}) end,
       offsets = function() back:offsets() end,
       dot = function() back:dot(noise(5, 2), noise(5, 2)) end,
     } do

@@ -53,8 +53,8 @@ local function choose(r, p, options)
   end
   local chosen = {}
   for _, way in ipairs(list) do
-    -- outside of steps what is drawn has other numbers
-    if not (way.kind == 'eager' and program.draws(p)) then chosen[#chosen + 1] = way end
+    local draws_others = way.kind == 'eager' or way.again -- what is drawn has other numbers
+    if not (draws_others and program.draws(p)) then chosen[#chosen + 1] = way end
   end
   if options.emulated then for _, way in ipairs(ways.emulated) do chosen[#chosen + 1] = way end end
   return chosen

@@ -44,9 +44,21 @@ end
 
 local KINDS = {}
 
---- One call of a step, or the last of several, in which the plan is used again.
+--- Calls a step while its parameters are other numbers: its plan must hold on to none of them.
+local function call_with_others(step, parameters)
+  local numbers = {}
+  for k, w in ipairs(parameters) do
+    numbers[k] = w:clone()
+    w:copy(w * 0.5)
+  end
+  step()
+  for k, w in ipairs(parameters) do w:copy(numbers[k]) end
+end
+
+--- One call of a step, or the second one, in which the plan is used again.
 function KINDS.step(f, parameters, way)
   local step = tk.step(f, way.options)
+  if way.again then call_with_others(step, parameters) end
   local results = {step()}
   local result = read(results[1], {unpack(results, 2)})
   result.gradients, result.step = gradients(parameters), step

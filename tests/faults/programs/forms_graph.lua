@@ -114,9 +114,11 @@ forms.add('edge_scores', 2, function(g) return (scores(g, g.r:one_in(2))) end)
 forms.add('edge_softmax', 2, function(g)
   local s, graph = scores(g, g.r:one_in(3))
   if not s then return nil end
-  local flip = g.r:one_in(5)
+  local flip, merged = g.r:one_in(5), g.r:one_in(3)
   local text = flip and graph.text .. ':transpose()' or graph.text
-  local soft = g:add('edge_softmax', {s}, text .. ':softmax($1)', {graph = graph, flip = flip})
+  local soft = g:add(merged and 'edge_softmax_merged' or 'edge_softmax', {s},
+                     text .. (merged and ':softmax($1, {merged = true})' or ':softmax($1)'),
+                     {graph = graph, flip = flip})
   if not soft or g.r:one_in(3) then return soft end
   local x = g:like{graph.tail_nodes, g:new_cols()}
   return x and g:add('aggregate', {x, soft}, graph.text .. ':aggregate($1, {weight = $2})',

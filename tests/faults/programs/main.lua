@@ -2,6 +2,7 @@
 --   ./tinykg tests/faults/programs/main.lua N SEED [MEANS]
 -- N programs from seed SEED (today's date without one), MEANS programs (N / 50) whose gradients at
 -- 2 bits are averaged.
+package.path = (os.getenv 'TINYKG_HOME' or '.') .. '/?.lua;' .. package.path
 local run = require 'tests.faults.programs.run'
 
 local n, seed = tonumber(arg[1]) or 2000, tonumber(arg[2]) or run.seed_of_today()

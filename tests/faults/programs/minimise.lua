@@ -14,7 +14,7 @@ end
 --- Attributes without what was remembered of shapes and draws.
 local function fresh(a)
   local out = shallow(a)
-  out.maps, out.from, out.mask, out.share, out.shares = nil, nil, nil, nil, nil
+  out.maps, out.from, out.mask, out.share, out.shares, out.run = nil, nil, nil, nil, nil, nil
   return out
 end
 

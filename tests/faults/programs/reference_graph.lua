@@ -216,6 +216,39 @@ ops.edge_softmax = {
   end,
 }
 
+--- Edges of one head and tail are one, of the sum of their scores; each has an equal share.
+local function run_of_edges(a)
+  if not a.run then
+    local g = a.graph
+    a.run, a.of_run, a.runs = arrays.ints(g.n + 1), arrays.ints(g.n + 1), 0
+    for k = 0, g.n - 1 do
+      local new_run = k == 0 or g.heads[k] ~= g.heads[k - 1] or g.tails[k] ~= g.tails[k - 1]
+      if new_run then a.runs = a.runs + 1 end
+      a.run[k] = a.runs - 1
+      a.of_run[a.run[k]] = a.of_run[a.run[k]] + 1
+    end
+  end
+  return a.run, a.of_run
+end
+
+ops.edge_softmax_merged = {
+  forward = function(a, x)
+    local run, of_run = run_of_edges(a)
+    local sums, merged = arrays.doubles(a.runs + 1), new{a.graph.n}
+    for k = 0, merged.n - 1 do sums[run[k]] = sums[run[k]] + x[1].v[k] end
+    for k = 0, merged.n - 1 do merged.v[k] = sums[run[k]] - log(of_run[run[k]]) end
+    return ops.edge_softmax.forward(a, {merged})
+  end,
+  backward = function(a, o, x)
+    local run = run_of_edges(a)
+    local merged, sums = new{o.n}, arrays.doubles(a.runs + 1)
+    merged.g = arrays.doubles(o.n + 1)
+    ops.edge_softmax.backward(a, o, {merged})
+    for k = 0, o.n - 1 do sums[run[k]] = sums[run[k]] + merged.g[k] end
+    for k = 0, o.n - 1 do x[1].g[k] = x[1].g[k] + sums[run[k]] end
+  end,
+}
+
 -- ---- neighbourhoods, kinds ----
 
 ops.edge_dot = {

@@ -13,6 +13,7 @@ local function way(name, agrees, fields)
 end
 
 ways.all = {
+  way('the second call', 'bits', {again = true, options = {}}),
   way('checked', 'bits', {options = {check = true}}),
   way('2 threads', 'bits', {threads = 2, options = {}}),
   way('3 threads', 'bits', {threads = 3, options = {}}),
