@@ -26,8 +26,8 @@ ifneq ($(findstring clang,$(CC_VERSION)),)
 endif
 LIBS := $(CBLAS) -lz -llzma -lm -ldl
 
-TARGET := $(or $(shell $(CC) -dumpmachine 2>/dev/null),$(shell uname -m))
-ARCH   := $(firstword $(subst -, ,$(TARGET)))
+MACHINE := $(or $(shell $(CC) -dumpmachine 2>/dev/null),$(shell uname -m))
+ARCH   := $(firstword $(subst -, ,$(MACHINE)))
 ifneq ($(filter x86_64 amd64,$(ARCH)),)
   ISAS := sse2 avx2 avx512
 else ifneq ($(filter aarch64 arm64,$(ARCH)),)
@@ -100,6 +100,7 @@ $(BUILD)/link.flags: FORCE
 
 -include $(OBJS:.o=.d)
 include kernels/build.mk
+include tests/faults/build.mk
 
 # --- the launcher --------------------------------------------------------------------------------
 
