@@ -65,6 +65,7 @@ end
 
 local function convert(from, to, n, first, kind, what)
   local fits = kind.fits
+  if kind == types.f64 then replace_nans(from, n) end
   for i = 0, n - 1 do
     local x = from[i]
     if fits and not fits(x) then
@@ -97,7 +98,6 @@ function elements.read(source, name, shape, what)
   for first = 0, count - 1, step do
     local n = math.min(step, count - first)
     source:read(from, n * kind.size)
-    if name == 'f64' then replace_nans(from, n) end
     if not same then convert(from, to, n, first, kind, what) end
     session.check(C.tkg_tensor_write(t.kept, to, first, n))
   end
