@@ -53,7 +53,7 @@ Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-4s %s\n' '$(1)' '$(2)')
 # $(1): optimisation, $(2): instruction set
 COMPILE = $(CC) $(BASE_FLAGS) $(1) $(2) $(CFLAGS) -MMD -MP
-LINK    = $(CC) -shared -fopenmp $(CFLAGS) $(LDFLAGS) -Wl,-z,defs -Wl,-z,nodelete
+LINK    = $(CC) -shared -fopenmp -Wl,-z,defs -Wl,-z,nodelete $(CFLAGS) $(LDFLAGS)
 
 # As many jobs as processors, unless -j was given.
 JOBS = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc 2>/dev/null || echo 1))
@@ -304,6 +304,10 @@ make docs            write the reference in lua/README.md and the manual page lu
 make format          let clang-format lay out the engine
 make check-asan      the tests under AddressSanitizer and UndefinedBehaviorSanitizer
 make check-valgrind  the tests under valgrind
+make check-tsan      races in the engine's threads, by clang and archer
+make check-faults    failing disks and allocations, kills, damaged files   [FULL=1: each of them]
+make fuzz            readers fuzzed for a minute each   [SECONDS=60] [TARGET=table] [RUNS=10000000]
+make check-all       all of these checks; hours
 make install         into PREFIX (/usr/local) below DESTDIR (empty); make uninstall takes it away
 make clean           remove what was built
 

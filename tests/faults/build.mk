@@ -26,6 +26,7 @@ $(FUZZ)/readers: tests/faults/fuzz/readers.c
 	$(Q)mkdir -p $(@D) && $(FUZZ_CC) $(FUZZ_FLAGS) -rdynamic -o $@ $< $(LUAJIT_FLAGS)
 
 # make fuzz TARGET=table RUNS=10000000, or SECONDS=60 for each of them
+.PHONY: fuzz fuzz-build check-tsan check-faults check-all
 fuzz-build: $(FUZZ_C:%=$(FUZZ)/%) $(FUZZ)/readers
 fuzz:
 	@$(DEPS) run attack
@@ -33,3 +34,35 @@ fuzz:
 	@$(MAKE) $(JOBS) fuzz-build
 	@TINYKG_LIB='$(abspath $(LIB))' SECONDS_EACH='$(or $(SECONDS),60)' RUNS='$(RUNS)' \
 	  tests/faults/fuzz/run.sh '$(FUZZ)' $(or $(TARGET),$(FUZZ_C) $(FUZZ_LUA))
+
+# The specs of tests/faults, as `make test` runs them; FULL=1: every allocation, call, bit and value.
+check-faults:
+	@$(DEPS) run test
+	@$(MAKE) build
+	@FAULTS=$(if $(FULL),full) TEST_TIMEOUT=$(if $(FULL),7200) \
+	  $(call RUN_TESTS,$(LIB)) $(if $(SPEC),,tests/faults/*_spec.lua)
+
+# Everything there is to check on a machine without a GPU. It takes hours.
+check-all:
+	@$(DEPS) run test plot dev attack
+	@bad=; for check in test check-emu check-emu-asan check-emu-tsan check-asan check-tsan \
+	    'check-faults FULL=1' fuzz; do \
+	  echo "== make $$check"; $(MAKE) $$check || bad="$$bad $$check,"; done; \
+	  [ -z "$$bad" ] || { echo "failed:$$bad see above"; exit 1; }
+
+# --- data races in the engine, on the CPU --------------------------------------------------------
+
+TSAN := $(BUILD)/tsan
+$(TSAN)/host: tests/faults/races/host.c
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D) && clang -O1 -g -fsanitize=thread -Wall -Wextra $(WERROR) -rdynamic -o $@ $< $(LUAJIT_FLAGS)
+$(TSAN)/planted $(TSAN)/right: tests/faults/races/planted.c
+	$(call say,CC,$@)
+	$(Q)mkdir -p $(@D) && clang -O1 -g -fsanitize=thread -fopenmp $(if $(filter right,$(@F)),-DRIGHT) -o $@ $<
+
+check-tsan:
+	@$(DEPS) run test attack
+	@$(MAKE) tinykg $(TSAN)/host $(TSAN)/planted $(TSAN)/right
+	@$(MAKE) BUILD='$(TSAN)' CC=clang $(JOBS) \
+	  CFLAGS='-O1 -g -fsanitize=thread' LDFLAGS='-Wl,-z,undefs' '$(TSAN)/libtinykg.so'
+	@SPEC='$(SPEC)' tests/faults/races/check.sh '$(TSAN)'
