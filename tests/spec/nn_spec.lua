@@ -307,11 +307,19 @@ describe('a model', function()
     end
     assert.is_true(most <= math.sqrt(6 / 408) and most > 0.9 * math.sqrt(6 / 408))
     assert.near(0.1, math.sqrt(square), 0.01)
-    local bound = 0
-    for _, w in ipairs(tk.xavier(3, 4, 5):reshape(-1):totable()) do
-      bound = math.max(bound, math.abs(w))
+    most = 0
+    for _, row in ipairs(tk.nn.Embedding(400, 8, {bound = 0.3}).weight:totable()) do
+      for _, w in ipairs(row) do most = math.max(most, math.abs(w)) end
     end
-    assert.is_true(bound <= math.sqrt(6 / 27) and bound > 0.5 * math.sqrt(6 / 27))
+    assert.is_true(most <= 0.3 and most > 0.29)
+    assert.error_matches(function() tk.nn.Embedding(4, 8, {limit = 1}) end,
+                         'nn.Embedding: unknown option limit')
+    for as, fans in pairs{tensorflow = 3 * (4 + 5), torch = 5 * (3 + 4)} do
+      local bound = 0
+      local stack = as == 'torch' and tk.xavier(3, 4, 5, as) or tk.xavier(3, 4, 5)
+      for _, w in ipairs(stack:reshape(-1):totable()) do bound = math.max(bound, math.abs(w)) end
+      assert.is_true(bound <= math.sqrt(6 / fans) and bound > 0.9 * math.sqrt(6 / fans), as)
+    end
   end)
 
   it('is in training mode, and what merely lies in it is not', function()
