@@ -35,6 +35,7 @@ describe('a run that is killed', function()
     local whole = dir .. '/whole-' .. case[1]
     local command = ('run recipes/%s.lua --data %s --threads 1 --checkpoint 0 --quiet %s --out ')
       :format(case[1], data, case[2])
+    fixtures.remove(whole)
     local started = clock.now()
     shell.prints(command .. whole)
     return whole, command, clock.now() - started

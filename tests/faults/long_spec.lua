@@ -1,4 +1,4 @@
--- Many steps in one process: memory stays what it was after the first hundreds.
+-- Many steps in one process: memory stays what it was after the first thousands.
 local fixtures = require 'tests.spec.fixtures'
 local full = require 'tests.faults.full'
 local session = require 'tinykg.session'
@@ -51,7 +51,7 @@ describe('a long session', function()
       settle()
     end
 
-    work(600)
+    work(3000) -- until caches are full and loops are compiled
     local live, before = tk.memory().live.total, resident()
     work(STEPS)
     local more = resident() - before
