@@ -2,15 +2,17 @@
 
 local full = {is = os.getenv('FAULTS') == 'full'}
 
---- Numbers 1 .. n: all of them, or about `few` spread over them that differ from day to day.
+--- Numbers 1 .. n: in the full form all of them, or about `most` where that is less; in the short
+--- form about `few`. They are spread over the range, and differ from day to day.
+---@param n number ---@param few number ---@param most? number
 ---@return fun(): number?
-function full.sample(n, few)
-  local step = full.is and 1 or math.max(1, math.floor(n / few))
-  local at = full.is and 0 or full.seed % step
-  at = at - step + 1
+function full.sample(n, few, most)
+  local wanted = full.is and (most or n) or few
+  local step = math.max(1, math.floor(n / wanted))
+  local at = full.seed % step + 1 - step
   return function()
     at = at + step
-    if at <= n then return math.max(at, 1) end
+    if at <= n then return at end
   end
 end
 
