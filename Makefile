@@ -196,7 +196,7 @@ lint:
 	@CPPFLAGS='$(filter-out -Werror,$(BASE_FLAGS))' ISA='$(firstword $(ISAS))' NVCC='$(NVCC)' tests/tools/lint.sh
 
 format:
-	clang-format -i $(wildcard engine/*.[ch] engine/cpu/*.[ch] engine/example/*.c tests/emu/*.h tests/emu/*.cpp)
+	clang-format -i $(wildcard engine/*.[ch] engine/cpu/*.[ch] engine/example/*.c tests/faults/*/*.[ch] tests/emu/*.h tests/emu/*.cpp)
 	for f in kernels/*.cu kernels/*.cuh kernels/*.h tests/emu/*.cu tests/bench/*.cpp; do \
 	  clang-format --assume-filename=x.cpp <$$f >$$f.new && mv $$f.new $$f; done
 
