@@ -1,5 +1,5 @@
-/* LuaJIT in a program that ThreadSanitizer watches: host SCRIPT ARGUMENTS... as `luajit` takes them.
- * Lua is interpreted: the sanitizer knows nothing of code that LuaJIT makes. */
+/* LuaJIT in a program that ThreadSanitizer watches: host SCRIPT ARGUMENTS... as `luajit` takes
+ * them. Lua is interpreted: the sanitizer knows nothing of code that LuaJIT makes. */
 #include <lauxlib.h>
 #include <lua.h>
 #include <luajit.h>
