@@ -28,8 +28,9 @@ end
 local function disturb_each(few, command, folder, before, after)
   for _, kind in ipairs(KINDS) do
     before()
-    local calls = shims.disturbed(command, folder, kind).calls
-    assert(calls > 0, 'nothing to disturb')
+    local undisturbed = shims.disturbed(command, folder, kind)
+    assert(undisturbed.code == 0 and undisturbed.calls > 0, undisturbed.err)
+    local calls = undisturbed.calls
     local tried, survived = 0, 0
     for n in full.sample(calls, few) do
       before()

@@ -49,6 +49,14 @@ describe('a run that is killed', function()
     return 'run --resume --quiet --checkpoint 0 --out ' .. out
   end
 
+  --- How many calls on its files the command makes, undisturbed.
+  local function calls_of(command, out)
+    fixtures.remove(out)
+    local r = shims.disturbed(command .. out, out, 'kill')
+    assert(r.code == 0, r.err)
+    return r.calls
+  end
+
   local function kill_at_call(command, out, n)
     local r = shims.disturbed(next_command(command, out), out, 'kill', n)
     assert(r.code == 0 or r.code == KILLED and r.hit, ('exit %s: %s'):format(r.code, r.err))
@@ -68,7 +76,7 @@ describe('a run that is killed', function()
       if why_not then return pending(why_not) end
       local whole, command = whole_of(case)
       local out = dir .. '/at-call'
-      local calls = shims.disturbed(command .. out, out, 'kill').calls
+      local calls = calls_of(command, out)
       local kills = 0
       for n in full.sample(calls, 12) do
         fixtures.remove(out)
@@ -84,7 +92,7 @@ describe('a run that is killed', function()
       if why_not then return pending(why_not) end
       local whole, command, seconds = whole_of(case)
       local out = dir .. '/again'
-      local calls = shims.disturbed(command .. out, out, 'kill').calls
+      local calls = calls_of(command, out)
       local wanted, kills, ends = full.is and 50 or 6, 0, 0
       while kills < wanted do
         fixtures.remove(out)

@@ -9,7 +9,8 @@ cd "$(dirname "$0")/../../.." || exit 1
 folder=$(cd "$1" && pwd) || exit 1
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
-export OMP_TOOL_LIBRARIES="$(realpath "$(clang -print-resource-dir)/../../libarcher.so")"
+OMP_TOOL_LIBRARIES=$(realpath "$(clang -print-resource-dir)/../../libarcher.so")
+export OMP_TOOL_LIBRARIES
 export OMP_NUM_THREADS=4 OPENBLAS_NUM_THREADS=1
 export TSAN_OPTIONS="ignore_noninstrumented_modules=1 history_size=5 exitcode=66 \
 allocator_may_return_null=1 ${TSAN_OPTIONS:-}"
