@@ -57,18 +57,20 @@ describe('a damaged run', function()
   local function bad_ending(command, code, err)
     if code > 2 then return 'neither done nor refused' end
     if code == 0 or command:find('^check') then return complaint(err ~= '' and err or 'none') end
+    err = err:gsub('note: [^\n]*\n', '')
     if select(2, err:gsub('\n', '')) ~= 1 then return 'not one line' end
     if err:find('[%z\1-\9\11-\31\127]') then return 'control bytes' end
     return complaint(err)
   end
 
-  --- Runs a command on what is broken. Returns whether it was refused, and what it printed.
+  --- Runs a command on what is broken. Returns whether it was refused, or said what has changed,
+  --- and what it printed.
   local function try(command, what)
     command = command:gsub('OUT', dir .. '/out'):format(broken)
     local code, out, err = shell.tinykg(command, 'timeout -s KILL 30')
     local bad = bad_ending(command, code, err)
     if bad then violated('%s: %s: exit %s, %s: %s', what, command, code, bad, err) end
-    return code ~= 0, out
+    return code ~= 0 or err:find('has changed since') ~= nil, out
   end
 
   local RESUME = 'run --resume --quiet --checkpoint 0 --set epochs=4 --out %s'
