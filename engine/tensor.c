@@ -104,11 +104,55 @@ static int check_range(const tkg_tensor *tensor, int64_t first, int64_t count) {
   return TKG_OK;
 }
 
+/* LuaJIT takes a number read from memory for any of its values, a pointer included, where the
+ * number is a NaN with other bits than the usual ones. Files hold any bits, and GPUs have NaNs of
+ * their own: whatever enters or leaves a tensor has this one instead. */
+static const uint32_t quiet_nan = 0x7FC00000;
+
+static uint32_t bits_at(const char *numbers, int64_t i) {
+  uint32_t bits;
+  memcpy(&bits, numbers + 4 * i, 4);
+  return bits;
+}
+
+/* Whether these bits are a NaN with a payload. The two without differ in their sign. */
+static int odd_nan(uint32_t bits) {
+  return (bits & 0x7FFFFFFF) > 0x7F800000 && (bits & 0x7FFFFFFF) != quiet_nan;
+}
+
+static int64_t count_odd_nans(const char *numbers, int64_t count) {
+  int64_t found = 0;
+  for (int64_t i = 0; i < count; i++) found += odd_nan(bits_at(numbers, i));
+  return found;
+}
+
+static void replace_odd_nans(char *numbers, int64_t count) {
+  for (int64_t i = 0; i < count; i++)
+    if (odd_nan(bits_at(numbers, i))) memcpy(numbers + 4 * i, &quiet_nan, 4);
+}
+
+/* Writes numbers a piece at a time, with odd NaNs replaced in a copy of the piece. */
+static void write_replaced(const tkg_backend *backend, char *to, const char *from, int64_t count) {
+  char piece[4096];
+  const int64_t most = sizeof piece / 4;
+  for (int64_t first = 0; first < count; first += most) {
+    int64_t n = count - first < most ? count - first : most;
+    memcpy(piece, from + 4 * first, 4 * (size_t)n);
+    replace_odd_nans(piece, n);
+    backend->write(to + 4 * first, piece, 4 * n);
+  }
+}
+
 int tkg_tensor_write(tkg_tensor *tensor, const void *from, int64_t first, int64_t count) {
   TKG__NEEDS(tensor && (from || !count), TKG_E_ARGUMENT);
   int status = check_range(tensor, first, count);
   if (status) return status;
-  tensor->engine->backend->write((char *)tensor->data + 4 * first, from, 4 * count);
+  const tkg_backend *backend = tensor->engine->backend;
+  char *to = (char *)tensor->data + 4 * first;
+  if (tensor->shape.dtype == TKG_F32 && count_odd_nans(from, count) > 0)
+    write_replaced(backend, to, from, count);
+  else
+    backend->write(to, from, 4 * count);
   tensor->version++;
   return TKG_OK;
 }
@@ -119,6 +163,7 @@ int tkg_tensor_read(const tkg_tensor *tensor, void *to, int64_t first, int64_t c
   if (status) return status;
   const tkg_backend *backend = tensor->engine->backend;
   status = backend->read(to, (const char *)tensor->data + 4 * first, 4 * count);
+  if (!status && tensor->shape.dtype == TKG_F32) replace_odd_nans(to, count);
   return tkg__own_words(backend, status);
 }
 
