@@ -25,7 +25,6 @@ import shared
 def train(name, folder, o, seed, epochs):
     """Epochs of the transcription; {epoch, loss, metric} of each."""
     random, kind = numpy.random.RandomState(1000 + seed), shared.model_class(name)
-    torch.set_default_dtype(kind.dtype)
     data = shared.read_tensors(os.path.join(folder, 'data.safetensors'))
     counts = shared.read_json(os.path.join(folder, 'data.json'))
     torch.manual_seed(1000 + seed)

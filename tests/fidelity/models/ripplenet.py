@@ -37,9 +37,7 @@ def draw_ripples(o, counts, data, random):
 
 
 class Model(shared.Model):
-    """Parameters: entities, relations [R, d, d], transform."""
-
-    dtype = torch.float64  # model.py:43-49
+    """Parameters: entities, relations [R, d, d], transform (in float64 there, model.py:43-53)."""
 
     def memories(self, users):
         """Rows of heads, relations and tails, hop by hop (model.py:61-69)."""
