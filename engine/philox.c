@@ -2,6 +2,8 @@
 
 #include <math.h>
 
+#include "tinykg.h"
+
 void tkg_philox(uint64_t seed, uint64_t block, uint32_t step, uint32_t stream, uint32_t out[4]) {
   tkg__philox_block(seed, block, step, stream, out);
 }

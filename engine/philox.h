@@ -60,8 +60,7 @@ static inline uint32_t tkg__below64(uint32_t low, uint32_t high, uint32_t n) {
   return (uint32_t)(((uint64_t)high * n + (((uint64_t)low * n) >> 32)) >> 32);
 }
 
-/* Plain functions of the above, for tests and for callers that are not C. */
-void tkg_philox(uint64_t seed, uint64_t block, uint32_t step, uint32_t stream, uint32_t out[4]);
+/* A plain function of the above, for tests; tkg_philox is in tinykg.h. */
 void tkg_philox_raw(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
 
 /* out[i] uniform in [lo, hi], from number i of the sequence. hi itself comes only by rounding. */

@@ -62,6 +62,7 @@ return tk.recipe{
     {'relation_dim', 64, 'size of relation vectors, to which entities are projected'},
     {'lr', 1e-4, 'learning rate of Adam'},
     {'l2', 1e-5, 'weight of 1/2 |rows|^2 of the batch, summed'},
+    {'draw', 'distinct_users', 'no user twice in a batch, a positive each'},
     {'batch_size', 1024, 'interactions a step'},
     {'kg_batch_size', 'auto', 'triples a step; auto: an epoch has as many as the graph'},
     {'epochs', 100, 'passes over the training interactions, at most'}, -- parser.py:24

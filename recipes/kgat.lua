@@ -1,13 +1,13 @@
 --- KGAT: users, items and entities are nodes of one graph; a node is what its neighbours are,
---- weighted by attention that relations give. Equation numbers are the paper's. Where its code and
---- LunaBlack/KGAT-pytorch differ, the choice is the latter's: the next layer reads normalised rows,
---- slopes are .01, attention is used, from the second epoch on. Unlike both, an epoch is each
---- interaction once, not one positive each of users drawn.
+--- weighted by attention that relations give. Equation numbers are the paper's; files and lines are
+--- LunaBlack/KGAT-pytorch's, which this is, but for `loops`. The authors' TensorFlow program has
+--- slopes of .2 (Model/KGAT.py:277), and computes attention (384, 465) but goes on with the weights
+--- that it began with (68, 258).
 local tk = require 'tinykg'
 
 local KGAT = tk.nn.class('KGAT')
 
---- f(e_h, e_N) of a layer (eq. 8, 6, 7).
+--- f(e_h, e_N) of a layer (eq. 8, 6, 7; model/KGAT.py:48-62).
 local AGGREGATORS = {
   bi = function(layer, x, y)
     return layer.sum(x + y):leaky_relu() + layer.product(x * y):leaky_relu()
@@ -16,12 +16,13 @@ local AGGREGATORS = {
   graphsage = function(layer, x, y) return layer.sum(tk.cat({x, y}, 2)):leaky_relu() end,
 }
 
---- pi(h, r, t), softmax over the edges of each head (eq. 4, 5). A constant until the next epoch.
+--- pi(h, r, t), softmax over the edges of each head (eq. 4, 5; model/KGAT.py:188-229). A constant
+--- until the next epoch; in use from the second epoch on (main_kgat.py:164-170).
 function KGAT:refresh()
   if not self.attention then return end
   local scores = self.attention:scores(self.nodes.weight, self.projections, self.relations.weight)
   local old = self.pi
-  self.pi = self.graph:softmax(scores):keep()
+  self.pi = self.graph:softmax(scores, {merged = self.merged}):keep()
   old:free()
 end
 
@@ -29,17 +30,17 @@ function KGAT:begin_epoch(epoch)
   if epoch > 1 then self:refresh() end
 end
 
---- Final rows of all nodes: the embeddings beside each layer's normalised output (eq. 11).
+--- Final rows of all nodes: the embeddings beside each layer's output, normalised (eq. 11). The
+--- next layer reads that output as it is (model/KGAT.py:117-128; TensorFlow's lines 287-294).
 function KGAT:all()
   local graph, x = self.graph:weighted(self.pi), self.nodes.weight
   if self.training then graph = graph:node_dropout(self.node_dropout) end
   local rows = {x}
   for k, layer in ipairs(self.layers) do
     local y = graph:aggregate(x) -- eq. 3
-    -- made again from what x is kept as; of the last layer few rows are read, and those are kept
     if self.recompute and k < #self.layers then y:kept_as('recompute') end
-    x = self.drop(self.aggregator(layer, x, y)):normalize()
-    rows[k + 1] = x
+    x = self.drop(self.aggregator(layer, x, y))
+    rows[k + 1] = x:normalize()
   end
   return tk.cat(rows, 2)
 end
@@ -64,6 +65,7 @@ function KGAT:kg_loss(batch)
     + tk.loss.l2(h, r, t, drawn) * (self.kg_l2 / h:size(1))
 end
 
+--- In turns, each with an Adam of its own (main_kgat.py:90-91, 112-158).
 function KGAT:phases(_, o)
   local steps = math.floor(self.graph.edges / o.kg_batch_size) + 1
   return {{name = 'cf', loss = self.loss},
@@ -77,47 +79,40 @@ function KGAT:prepare()
   return self:all()
 end
 
---- Logits of pairs, [n] (eq. 12).
-function KGAT:score(users, items, all)
-  return tk.dot(tk.feed.rows(all or self:all(), {users = users, items = items}, self.user_nodes))
-end
-
---- Scores of all items for each user, [n, items].
-function KGAT:rank(users, all)
-  all = all or self:all()
-  return all:gather(self.user_nodes:gather(users))
-    :matmul(all:rows(1, self.items), {transpose_b = true})
-end
+tk.feed.scores_by_rows(KGAT) -- eq. 12
 
 --- Attention, as prepare left it.
-function KGAT:explain()
-  return {what = 'attention', {graph = self.graph, weights = self.pi}}
-end
+function KGAT:explain() return {what = 'attention', {graph = self.graph, weights = self.pi}} end
 
 return tk.recipe{
   name = 'KGAT',
   source = 'Wang et al., KGAT: Knowledge Graph Attention Network for Recommendation, KDD 2019; '
-    .. 'defaults of the authors\' README, from scratch',
+    .. 'defaults of LunaBlack/KGAT-pytorch parser/parser_kgat.py, but from scratch',
   options = {
     {'dim', 64, 'size of embeddings'},
     {'relation_dim', 64, 'size of relation vectors, to which nodes are projected'},
     {'layers', '64,32,16', 'outputs of each layer'},
-    {'aggregator', 'bi', 'bi, gcn or graphsage'},
+    {'aggregator', 'bi', 'of a node and what is around it', {'bi', 'gcn', 'graphsage'}},
     {'attention', true, 'false: each relation of a head weighs 1, shared by its edges'},
+    {'parallel', 'merged', 'scores of edges of one head and tail: added, or as in eq. 5',
+     {'merged', 'apart'}},
     {'loops', false, 'keep triples of an entity with itself; in few bits, layers then keep more'},
-    {'recompute', true, 'sum over edges again for backward: keeps least; false is a fifth faster'},
-    {'bias', 'zeros', 'where layers begin: zeros, or uniform as in KGAT-pytorch, slower at first'},
+    {'recompute', true, 'sum over edges again for backward: keeps least; false is faster'},
+    {'bias', 'uniform', 'where layers begin; zeros: faster at first', {'uniform', 'zeros'}},
     {'dropout', 0.1, 'of each layer\'s output, while training'},
     {'node_dropout', 0, 'share of nodes whose edges are left out of a step'},
     {'lr', 1e-4, 'learning rate of Adam'},
     {'l2', 1e-5, 'weight of 1/2 |final rows|^2 of the batch'},
     {'kg_l2', 1e-5, 'weight of 1/2 |projected rows|^2 of the batch of triples'},
-    {'batch_size', 1024, 'interactions a step'},
+    {'draw', 'distinct_users', 'no user twice in a batch, a positive each'},
+    {'batch_size', 1024, 'users or interactions a step'},
     {'kg_batch_size', 2048, 'triples a step'},
-    {'epochs', 400, 'passes over the training interactions, at most'},
-    {'patience', 50, 'epochs without improvement before training stops; 0 = never'},
+    {'epochs', 1000, 'as many steps as batches of the training interactions, and one; at most'},
+    {'eval_every', 10, 'epochs from one validation to the next'},
+    {'patience', 10, 'validations without improvement before training stops; 0 = never'},
     {'pretrain', '', 'best.safetensors of a run of bpr-mf.lua: users and items begin there'},
   },
+  -- the authors' README; for last-fm their Log/training_log_last-fm.log:5 (the README has 1,024)
   presets = {['last-fm'] = {batch_size = 10240}, ['amazon-book'] = {}, yelp2018 = {}},
   -- L2 is in the losses
   optimizer = function(o) return tk.optim.adam{lr = o.lr, bits = o.optimizer_bits} end,
@@ -126,15 +121,15 @@ return tk.recipe{
     if not o.loops then how.self_loops = false end -- a layer has the node itself anyway
     local graph = tk.graph(data, how)
     local self = setmetatable({items = data.items, l2 = o.l2, kg_l2 = o.kg_l2, layers = {},
-                               recompute = o.recompute, node_dropout = o.node_dropout}, KGAT)
-    self.aggregator = AGGREGATORS[o.aggregator]
-      or error('option aggregator: ' .. o.aggregator .. ' is not bi, gcn or graphsage', 0)
+                               recompute = o.recompute, node_dropout = o.node_dropout,
+                               merged = o.parallel == 'merged',
+                               aggregator = AGGREGATORS[o.aggregator]}, KGAT)
     self.graph, self.pi = graph, graph:normalized('relation').weights
     self.attention = o.attention and tk.attention.new(graph, {one_way = true})
     self.user_nodes = tk.feed.user_nodes(data.users, graph.first_user)
     self.nodes = tk.nn.Embedding(graph.nodes, o.dim)
     self.relations = tk.nn.Embedding(graph.relations, o.relation_dim)
-    self.projections = tk.parameter(tk.xavier(graph.relations, o.dim, o.relation_dim))
+    self.projections = tk.parameter(tk.xavier(graph.relations, o.dim, o.relation_dim, 'torch'))
     self.drop = tk.nn.Dropout(o.dropout)
     local inputs = o.dim
     for k, size in ipairs(tk.nn.sizes(o.layers)) do

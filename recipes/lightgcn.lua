@@ -1,10 +1,11 @@
 --- LightGCN: embeddings of users and items smoothed over their interactions, nothing else.
---- Equation numbers are the paper's.
+--- Equation numbers are the paper's; files and lines are gusye1234/LightGCN-PyTorch's.
 local tk = require 'tinykg'
 
 local LightGCN = tk.nn.class('LightGCN')
 
---- Final rows: the mean of the embeddings and of what each layer makes of them (eq. 3, 4, 6, 8).
+--- Final rows: the mean of the embeddings and of what each layer makes of them (eq. 3, 4, 6, 8;
+--- code/model.py:140-172).
 function LightGCN:all()
   local graph, x = self.graph, self.nodes.weight
   if self.training then graph = graph:dropout(self.dropout) end
@@ -16,7 +17,7 @@ function LightGCN:all()
   return sum / (self.layers + 1)
 end
 
---- BPR of the batch; L2 of its embeddings, not of its final rows (eq. 15).
+--- BPR of the batch; L2 of its embeddings, not of its final rows (eq. 15; code/model.py:191-204).
 function LightGCN:loss(batch)
   local u, i, j = tk.feed.rows(self:all(), batch, self.user_nodes)
   return tk.loss.interactions(u, i, j, batch.labels)
@@ -26,17 +27,7 @@ end
 --- Final rows, computed once for a whole evaluation.
 function LightGCN:prepare() return self:all() end
 
---- Logits of pairs, [n] (eq. 5).
-function LightGCN:score(users, items, all)
-  return tk.dot(tk.feed.rows(all or self:all(), {users = users, items = items}, self.user_nodes))
-end
-
---- Scores of all items for each user, [n, items].
-function LightGCN:rank(users, all)
-  all = all or self:all()
-  return all:gather(self.user_nodes:gather(users))
-    :matmul(all:rows(1, self.items), {transpose_b = true})
-end
+tk.feed.scores_by_rows(LightGCN) -- eq. 5
 
 --- What of the score hangs on each interaction.
 function LightGCN:explain(users, items) return tk.edges.gradient(self, {'graph'}, users, items) end
@@ -44,18 +35,21 @@ function LightGCN:explain(users, items) return tk.edges.gradient(self, {'graph'}
 return tk.recipe{
   name = 'LightGCN',
   source = 'He et al., LightGCN: Simplifying and Powering Graph Convolution Network for '
-    .. 'Recommendation, SIGIR 2020; defaults of gusye1234/LightGCN-PyTorch',
+    .. 'Recommendation, SIGIR 2020; defaults of gusye1234/LightGCN-PyTorch code/parse.py',
   options = {
     {'dim', 64, 'size of embeddings'},
     {'layers', 3, 'how far embeddings are spread'},
     {'dropout', 0, 'share of interactions left out of a step'},
     {'lr', 1e-3, 'learning rate of Adam'},
     {'l2', 1e-4, 'weight of 1/2 |embeddings|^2 of the batch'},
-    {'batch_size', 2048, 'interactions a step'},
-    {'epochs', 1000, 'passes over the training interactions, at most'},
-    {'patience', 50, 'epochs without improvement before training stops; 0 = never'},
+    {'draw', 'users', 'uniformly, a positive each'}, -- code/utils.py:72-92
+    {'batch_size', 2048, 'users or interactions a step'},
+    {'epochs', 1000, 'as many draws as there are training interactions, at most'},
+    {'eval_every', 10, 'epochs from one validation to the next'}, -- code/main.py:43
+    {'patience', 0, 'validations without improvement before training stops; 0 = never'},
   },
-  presets = {['amazon-book'] = {batch_size = 1024}},
+  -- kuandeng/LightGCN README.md, the authors' TensorFlow program
+  presets = {['amazon-book'] = {layers = 4, batch_size = 1024, epochs = 200}},
   -- L2 is in the loss
   optimizer = function(o) return tk.optim.adam{lr = o.lr, bits = o.optimizer_bits} end,
   build = function(data, o)
@@ -64,7 +58,7 @@ return tk.recipe{
       items = data.items, layers = o.layers, dropout = o.dropout, l2 = o.l2,
       graph = graph:normalized('symmetric'),
       user_nodes = tk.feed.user_nodes(data.users, graph.first_user),
-      nodes = tk.nn.Embedding(graph.nodes, o.dim, 0.1), -- normal, as the code
+      nodes = tk.nn.Embedding(graph.nodes, o.dim, 0.1), -- normal: code/model.py:108
     }, LightGCN)
   end,
 }

@@ -405,7 +405,9 @@ end
 --- One epoch of batches of a part, as tensors: { n, users, items [, labels] [, negatives] }.
 -- negatives = k draws k items for each row that its user does not know (labelled rows then count by
 -- their positives only). The tensors are refilled by the next batch. Other options as
--- tinykg.data.batches: size (1024), shuffle (true), seed, epoch, split ('train'), drop_last.
+-- tinykg.data.batches: size (1024), shuffle (true), seed, epoch, split ('train'), drop_last, draw
+-- ('interactions': each once; 'users' drawn with replacement, or 'distinct_users', none twice in a
+-- batch: one positive of each).
 ---@param options table?
 ---@return fun(): table?
 ---@return number count

@@ -75,6 +75,23 @@ function feed.user_nodes(users, first)
   return tensor.create(tensor.I32, {users}, 'graph'):write(ids, 0, users)
 end
 
+--- Gives a model whose users and items are nodes of one graph its `score` and `rank`: dot products
+--- of final rows. The model has `all()`, rows of all nodes, `items`, how many, and `user_nodes`.
+---@param model table a class of tk.nn.class
+function feed.scores_by_rows(model)
+  --- Logits of pairs, [n]. `all`: what prepare gave.
+  function model:score(users, items, all)
+    return ops.dot(feed.rows(all or self:all(), {users = users, items = items}, self.user_nodes))
+  end
+
+  --- Scores of all items for each user, [n, items].
+  function model:rank(users, all)
+    all = all or self:all()
+    return all:gather(self.user_nodes:gather(users))
+      :matmul(all:rows(1, self.items), {transpose_b = true})
+  end
+end
+
 --- A CSR of ids by user as tensors, for sample_negatives.
 ---@param csr {n: integer, rows: integer, offsets: ffi.cdata*, items: ffi.cdata*}
 function feed.known(csr, users)

@@ -8,11 +8,14 @@ local C = require 'tinykg.lib'
 local build = require 'tinykg.graph.build'
 local draw = require 'tinykg.graph.draw'
 local ops = require 'tinykg.ops'
+local parallel = require 'tinykg.graph.parallel'
 local session = require 'tinykg.session'
 local tensor = require 'tinykg.tensor'
 local check, fail, record = session.check, session.fail, tensor.record
 
 local BACKWARD = C.TKG_GRAPH_BACKWARD
+
+local make
 
 ---@class Graph
 ---@field nodes integer heads (and tails, unless the graph is from one kind of node to another)
@@ -233,9 +236,16 @@ function Graph:dot(a, b, r)
   return op(self, 'aggregate_dot', a, b)
 end
 
---- Softmax of edge scores over the edges of each head. ---@param scores Tensor [edges]
+--- Softmax of edge scores over the edges of each head.
+---@param scores Tensor [edges]
+---@param o? {merged: boolean} merged: edges of one head and tail are one, whose score is the sum of
+---  theirs (as torch.sparse.softmax takes them); each has an equal share of its weight
 ---@return Tensor [edges]
-function Graph:softmax(scores) return op(self, 'edge_softmax', scores) end
+function Graph:softmax(scores, o)
+  session.options('softmax', o, 'merged')
+  if o and o.merged then scores = parallel(make, self, scores) end
+  return op(self, 'edge_softmax', scores)
+end
 
 -- ---- other graphs of the same edges ----
 
@@ -413,7 +423,6 @@ local function finish(g, o)
 end
 
 local KINDS = {kg = true, interactions = true, both = true, labels = true}
-local make
 
 local function from_data(data, o)
   session.options('graph', o, 'of merged undirected inverse self_loops one_way')

@@ -30,14 +30,20 @@ function nn.class(name)
 end
 
 --- Uniform in +-sqrt(6 / (rows + cols)) (Glorot & Bengio 2010), as a kept tensor [rows, cols]. With
---- three numbers: a stack [n, rows, cols] in +-sqrt(6 / (n (rows + cols))), as TensorFlow counts.
----@param ... integer|integer[] the shape ---@return Tensor
+--- three numbers: a stack [n, rows, cols] in +-sqrt(6 / (n (rows + cols))), as TensorFlow counts,
+--- or with 'torch' behind them in +-sqrt(6 / (cols (n + rows))), as PyTorch does.
+---@param ... integer|integer[]|string the shape ---@return Tensor
 function nn.xavier(...)
-  local shape = tensor.shape(...)
+  local sizes, count = {...}, select('#', ...)
+  local as_torch = sizes[count] == 'torch'
+  if as_torch then sizes[count] = nil end
+  local shape = tensor.shape(unpack(sizes))
   local rank = #shape
   if rank ~= 2 and rank ~= 3 then session.fail('xavier: of 2 or 3 dimensions, not %d', rank) end
   local t = tensor.create(tensor.F32, shape, 'parameter')
-  local bound = math.sqrt(6 / ((rank == 3 and shape[1] or 1) * (shape[rank - 1] + shape[rank])))
+  local n, rows, cols = rank == 3 and shape[1] or 1, shape[rank - 1], shape[rank]
+  local fans = rank == 3 and as_torch and cols * (n + rows) or n * (rows + cols)
+  local bound = math.sqrt(6 / fans)
   session.check(C.tkg_tensor_uniform(t.kept, -bound, bound, session.stream()))
   return t
 end

@@ -19,6 +19,8 @@ local COMMON = {
   {'l2', 0, 'weight of 1/2 |parameters|^2 in the loss (as weight decay)'},
   {'batch_size', 1024, 'interactions a step'},
   {'drop_last', false, "leave out an epoch's last batch where it is not full"},
+  {'draw', 'interactions', 'each once in an epoch; users and distinct_users: a positive each',
+   {'interactions', 'users', 'distinct_users'}},
   {'epochs', 20, 'passes over the training interactions, at most'},
   {'negatives', 1, 'items drawn for each positive, where the data has no labels'},
   {'negative_sampling', 'uniform', 'uniform or popularity'},
@@ -31,9 +33,12 @@ local function merge(own)
   local list, seen = {}, {}
   for _, group in ipairs{own, COMMON} do
     for _, o in ipairs(group) do
-      if not seen[o[1]] then
-        seen[o[1]] = true
-        list[#list + 1] = {name = o[1], default = o[2], help = o[3]}
+      local known = seen[o[1]]
+      if not known then
+        seen[o[1]] = {name = o[1], default = o[2], help = o[3], choices = o[4]}
+        list[#list + 1] = seen[o[1]]
+      else
+        known.choices = known.choices or o[4]
       end
     end
   end
@@ -70,7 +75,8 @@ local function new_recipe(r)
   if type(r) ~= 'table' then session.fail('recipe: expected a table, got a %s', type(r)) end
   check_fields(r)
   for i, o in ipairs(r.options or {}) do
-    if type(o) ~= 'table' or type(o[1]) ~= 'string' or o[2] == nil or type(o[3]) ~= 'string' then
+    if type(o) ~= 'table' or type(o[1]) ~= 'string' or o[2] == nil or type(o[3]) ~= 'string'
+       or o[4] ~= nil and type(o[4]) ~= 'table' then
       session.fail("recipe %s: option %d is not {'name', default, 'help'}", r.name, i)
     end
   end
@@ -106,15 +112,28 @@ local function convert(o, value)
   error(string.format('option %s: %s is not a %s', o.name, tostring(value), type(o.default)), 0)
 end
 
+--- One of the values that an option may have, where it says which.
+local function check_choice(option, value)
+  local list = option.choices
+  if not list then return end
+  for _, choice in ipairs(list) do
+    if value == choice then return end
+  end
+  error(string.format('option %s: %s is not %s or %s', option.name, value,
+                      table.concat(list, ', ', 1, #list - 1), list[#list]), 0)
+end
+
 local WHOLE = {dim = 1, batch_size = 1, epochs = 1, negatives = 1, neighbors = 1, hops = 1,
                intents = 1, memory = 1, eval_every = 1, patience = 0, layers = 0,
                relation_dim = 1, kg_batch_size = 1}
 
---- All options: defaults, then the preset, then what was given.
+--- All options: defaults, then the preset, then what was given. Which were given is remembered
+--- beside them (metatable's `asked`), for defaults that only some data can have.
 ---@param given table<string, any> values, or text to convert; `preset` names a preset
 ---@return table options
 function Recipe:complete(given)
-  local o, preset = {}, given.preset
+  local asked = {}
+  local o, preset = setmetatable({}, {asked = asked}), given.preset
   for _, option in ipairs(self.options) do o[option.name] = option.default end
   if preset and not self.presets[preset] then
     local list = {}
@@ -126,13 +145,14 @@ function Recipe:complete(given)
   for _, values in ipairs{preset and self.presets[preset] or {}, given} do
     for name, value in pairs(values) do
       local option = find(self, name)
-      if option then o[name] = convert(option, value)
+      if option then o[name], asked[name] = convert(option, value), true
       elseif name ~= 'preset' then
         error(string.format('recipe %s has no option %s; it has: %s', self.name, name,
                             names(self)), 0)
       end
     end
   end
+  for _, option in ipairs(self.options) do check_choice(option, o[option.name]) end
   if o.optimizer_bits ~= 32 and o.optimizer_bits ~= 8 then
     error(string.format('option optimizer_bits: %s is not 32 or 8', o.optimizer_bits), 0)
   end
@@ -150,7 +170,9 @@ function Recipe:help()
   local lines = {self.name .. (self.source ~= '' and ': ' .. self.source or ''), '',
                  'Options (--set name=value):'}
   for _, o in ipairs(self.options) do
-    lines[#lines + 1] = string.format('  %-18s %-10s %s', o.name, tostring(o.default), o.help)
+    local choices = o.choices and ' (' .. table.concat(o.choices, ', ') .. ')' or ''
+    lines[#lines + 1] = string.format('  %-18s %-10s %s', o.name, tostring(o.default),
+                                      o.help .. choices)
   end
   local presets = {}
   for name in pairs(self.presets) do presets[#presets + 1] = name end

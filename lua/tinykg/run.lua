@@ -108,7 +108,7 @@ local function open_folder(o)
     error(path .. ': holds a batch; a run needs a folder of its own', 0)
   end
   if o.resume and folders.has(path, 'config.json') then
-    local why = resume.differs(path, config_of(o), o.text)
+    local why = resume.differs(path, config_of(o), o.text, o.recipe)
     if not why then
       folders.tidy(path)
       return path, true, unlock

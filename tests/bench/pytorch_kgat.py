@@ -1,9 +1,9 @@
 #!/usr/bin/python3
 """KGAT in plain PyTorch: the yardstick that tinykg's KGAT recipe is measured against.
 
-Written from the paper (Wang, He, Cao, Liu, Chua: KGAT, KDD 2019), op by op, the way a careful
-PyTorch user would write it; sampling, dropout, normalisation and loss scaling as KGAT-pytorch
-does. Attention is a softmax over all edges of a head (equation 5), parallel edges apart.
+Op by op, the way a careful PyTorch user would write it, of what LunaBlack/KGAT-pytorch computes
+(its files and lines are cited): drawn users, layers, dropout, attention, loss scaling,
+initialisation. Unlike it, edges are drawn and scored in bulk, not in Python loops.
 
     pytorch_kgat.py train --seed 0 --epochs 3 --batch 10240 --lr 1e-3
     pytorch_kgat.py step                milliseconds a CF step, a KG step, an attention refresh
@@ -28,11 +28,14 @@ class Graph:
     Relations: 0 user->item, 1 item->user, 2 + r a triple, 2 + kg_relations + r its inverse.
     """
 
-    def __init__(self, data):
+    def __init__(self, data, loops=True):
         self.nodes = data.entities + data.users
         self.relations = 2 + 2 * data.kg_relations
         users, items = data.train.users + data.entities, data.train.items
-        heads, kinds, tails = data.triples.unbind(1)
+        triples = data.triples
+        if not loops:
+            triples = triples[triples[:, 0] != triples[:, 2]]
+        heads, kinds, tails = triples.unbind(1)
         one = torch.ones_like(users)
         head = torch.cat([users, items, heads, tails])
         kind = torch.cat([0 * one, one, 2 + kinds, 2 + data.kg_relations + kinds])
@@ -47,15 +50,23 @@ class Graph:
         return len(self.head)
 
     def initial_weights(self):
-        """1 / (edges of the head with that relation): the adjacency of the first epoch."""
+        """1 / (edges of the head with that relation): the adjacency of the first epoch
+        (data_loader/loader_kgat.py:115-123, 136)."""
         pair = self.head * self.relations + self.kind
         return 1 / torch.bincount(pair)[pair].float()
 
-    def softmax(self, scores):
-        """Over the edges of each head; in doubles, so that one maximum serves all heads."""
+    def softmax(self, scores, parallel='merged'):
+        """A matrix of weights. merged: scores of one head and tail are added before the softmax over
+        a head's tails (model/KGAT.py:225-228); apart: over edges (equation 5). In doubles, so that
+        one maximum serves all heads."""
+        pairs = torch.stack([self.head, self.tail])
+        if parallel == 'merged':
+            added = self.matrix(scores.double())
+            pairs, scores = added.indices(), added.values()
         grown = (scores.double() - scores.max()).exp()
-        sums = torch.zeros(self.nodes, dtype=torch.float64).index_add(0, self.head, grown)
-        return (grown / sums[self.head]).float()
+        sums = torch.zeros(self.nodes, dtype=torch.float64).index_add(0, pairs[0], grown)
+        return torch.sparse_coo_tensor(pairs, (grown / sums[pairs[0]]).float(),
+                                       (self.nodes, self.nodes)).coalesce()
 
     def matrix(self, weights):
         return torch.sparse_coo_tensor(torch.stack([self.head, self.tail]), weights,
@@ -77,7 +88,8 @@ class Graph:
 
 
 class Layer(torch.nn.Module):
-    """One of the three aggregators: equations 6 (gcn), 7 (graphsage), 8 (bi-interaction)."""
+    """One of the three aggregators: equations 6 (gcn), 7 (graphsage), 8 (bi-interaction);
+    model/KGAT.py:10-65. Biases are torch's own: uniform."""
 
     def __init__(self, kind, inputs, outputs, dropout):
         super().__init__()
@@ -95,13 +107,13 @@ class Layer(torch.nn.Module):
             out = F.leaky_relu(self.first(x + around))
         if self.second is not None:
             out = out + F.leaky_relu(self.second(x * around))
-        return F.normalize(F.dropout(out, self.dropout, self.training))
+        return F.dropout(out, self.dropout, self.training)
 
 
 class KGAT(torch.nn.Module):
-    def __init__(self, graph, dim, sizes, kind='bi-interaction', dropout=0.1):
+    def __init__(self, graph, dim, sizes, kind='bi-interaction', dropout=0.1, parallel='merged'):
         super().__init__()
-        self.graph = graph
+        self.graph, self.parallel = graph, parallel
         self.embeddings = torch.nn.Parameter(torch.empty(graph.nodes, dim))
         self.relations = torch.nn.Parameter(torch.empty(graph.relations, dim))
         self.transform = torch.nn.Parameter(torch.empty(graph.relations, dim, dim))
@@ -113,9 +125,13 @@ class KGAT(torch.nn.Module):
         self.matrix = graph.matrix(graph.initial_weights())
 
     def rows(self):
-        parts = [self.embeddings]
+        """The next layer reads what the layer gave; what is concatenated is normalised
+        (model/KGAT.py:117-128)."""
+        x = self.embeddings
+        parts = [x]
         for layer in self.layers:
-            parts.append(layer(parts[-1], self.matrix))
+            x = layer(x, self.matrix)
+            parts.append(F.normalize(x))
         return torch.cat(parts, 1)
 
     def scores_of_edges(self, picked):
@@ -132,7 +148,7 @@ class KGAT(torch.nn.Module):
             edges = (self.graph.kind == kind).nonzero().squeeze(1)
             for picked in edges.split(65536):
                 scores[picked] = self.scores_of_edges(picked)
-        self.matrix = self.graph.matrix(self.graph.softmax(scores))
+        self.matrix = self.graph.softmax(scores, self.parallel)
 
 
 def halves(*rows):
@@ -145,9 +161,9 @@ class Trainer:
     def __init__(self, data, options):
         self.first_user = data.entities
         self.l2, self.kg_l2 = options.l2, options.kg_l2
-        self.graph = Graph(data)
+        self.graph = Graph(data, not options.no_loops)
         self.model = KGAT(self.graph, options.dim, options.layers, options.aggregator,
-                          options.dropout)
+                          options.dropout, options.parallel)
         self.optimizers = {name: torch.optim.Adam(self.model.parameters(), lr=options.lr)
                            for name in ('cf', 'kg')}
 
@@ -232,6 +248,9 @@ def parse(argv):
     parser.add_argument('--aggregator', choices=['bi-interaction', 'gcn', 'graphsage'],
                         default='bi-interaction')
     parser.add_argument('--dropout', type=float, default=0.1)
+    parser.add_argument('--parallel', choices=['merged', 'apart'], default='merged')
+    parser.add_argument('--no-loops', action='store_true',
+                        help='without triples of an entity with itself, as our recipe')
     parser.add_argument('--kg-batch', type=int, default=2048)
     parser.add_argument('--l2', type=float, default=1e-5)
     parser.add_argument('--kg-l2', type=float, default=1e-5)

@@ -1,9 +1,11 @@
 #!/usr/bin/python3
 """Golden numbers of KGAT in float64, for a graph small enough to follow by hand.
 
-Written from the paper (Wang et al., KDD 2019) and from what the reference programs compute; needs
-torch and numpy. Run it to write kgat.json anew: the file must not change. Gradients are checked
-against central differences on the way.
+Written from the text of LunaBlack/KGAT-pytorch, whose files and lines are cited, in our own words
+and without its classes; where the authors' TensorFlow program (xiangwang1223/
+knowledge_graph_attention_network) differs it is a variant. Needs torch and numpy. Run it to write
+kgat.json anew: the file must not change. Gradients are checked against central differences on the
+way.
 """
 
 import math
@@ -29,28 +31,36 @@ CONVENTIONS = {
     'edges': 'graph.heads/relations/tails, sorted by head, relation, tail; parallel edges and '
              'both directions of the self loop are edges of their own',
     'aggregation': 'y[h] = sum over edges (h, r, t) of weight * x[t]; 0 without edges',
-    'attention': 'score = (e_t M_r) . tanh(e_h M_r + e_r), softmax over all edges of one head; '
-                 'a constant in every loss (detached)',
-    'attention.merged': 'as KGAT-pytorch: the scores of edges with the same head and tail are '
-                        'added before the softmax; one weight a pair, sorted by head, tail',
-    'attention.initial': 'before the first refresh: 1 / (edges of this head with this relation)',
+    'scores': 'of edges: (e_t M_r) . tanh(e_h M_r + e_r) (model/KGAT.py:188-199)',
+    'merged': 'the scores of edges of one head and tail are added, then softmax over the pairs of a '
+              'head (torch.sparse.softmax of an uncoalesced matrix, model/KGAT.py:225-228); a pair '
+              'is listed once, sorted by head, tail; a constant in every loss (line 114)',
+    'apart': 'softmax over all edges of one head (eq. 5; Model/KGAT.py:384 of the TensorFlow '
+             'program)',
+    'initial': 'before the first refresh: 1 / (edges of this head with this relation) '
+               '(data_loader/loader_kgat.py:115-123, 136)',
     'projection': 'row vector times M_r; transform is [relation, dim, relation_dim]',
     'linear': 'y = x W^T + b, W is [outputs, inputs]; NAME_k.weight and .bias, layer k from 0: '
               'sum (W1) and product (W2) for bi-interaction, else linear (W)',
     'bi-interaction': 'leaky((x + y) W1^T + b1) + leaky((x * y) W2^T + b2)',
     'gcn': 'leaky((x + y) W^T + b)',
     'graphsage': 'leaky([x, y] W^T + b)',
-    'leaky': 'slope 0.01 for negative numbers; 0.2 in the variant named tf',
-    'next layer': 'reads the l2-normalised rows (x / max(|x|, 1e-12)); in the variant named tf '
-                  'the rows before normalising, as the TensorFlow program',
+    'leaky': 'slope 0.01 for negative numbers (model/KGAT.py:20: torch\'s default); 0.2 in the '
+             'variant named tf (Model/KGAT.py:277, 284)',
+    'next layer': 'reads what the layer gave; only what is concatenated is l2-normalised, '
+                  'x / max(|x|, 1e-12) (model/KGAT.py:121-124; Model/KGAT.py:287-294)',
+    'variants': 'of results: merged, apart, initial: these edge weights; tf: weights apart and '
+                'slope 0.2',
     'final': 'concat of the embeddings themselves and each layer\'s normalised rows: '
              '6 + 6 + 4 + 3 columns; no dropout anywhere',
     'cf': 'ranking = mean over the batch of softplus(-(u.i - u.j)); l2 = (|u|^2 + |i|^2 + |j|^2)'
-          ' / 2 / batch on the final rows; total = ranking + cf_l2 * l2',
+          ' / 2 / batch on the final rows; total = ranking + cf_l2 * l2 (model/KGAT.py:6, '
+          '131-153)',
     'kg': 'f = |e_h M_r + e_r - e_t M_r|^2; ranking = mean of softplus(-(f(negative) - '
           'f(positive))); l2 = (|e_h M_r|^2 + |e_r|^2 + |e_t M_r|^2 + |e_n M_r|^2) / 2 / batch;'
-          ' total = ranking + kg_l2 * l2',
-    'scores': 'of every user (rows) for every item (columns): dot of the final rows',
+          ' total = ranking + kg_l2 * l2 (model/KGAT.py:163-185)',
+    'rankings': 'results.*.scores: of every user (rows) for every item (columns), dot of the final '
+                'rows',
     'gradients': 'of the named loss for every parameter; ranking and l2 without their weights',
 }
 
@@ -75,29 +85,31 @@ def project(nodes, kinds, p):
     return torch.einsum('nd,ndk->nk', p['embeddings'][nodes], p['transform'][kinds])
 
 
-def attention(p):
-    """Scores and softmax weights, edge by edge: a loop over heads, plain on purpose."""
-    scores = (project(TAILS, KINDS, p)
-              * torch.tanh(project(HEADS, KINDS, p) + p['relations'][KINDS])).sum(1)
+def edge_scores(p):
+    """pi(h, r, t) before any softmax: model/KGAT.py:188-199."""
+    return (project(TAILS, KINDS, p)
+            * torch.tanh(project(HEADS, KINDS, p) + p['relations'][KINDS])).sum(1).detach()
+
+
+def apart(scores):
+    """Softmax over the edges of each head, parallel edges each for itself."""
     weights = torch.zeros_like(scores)
     for head in HEADS.unique():
         mine = HEADS == head
         weights[mine] = torch.softmax(scores[mine], 0)
-    return scores.detach(), weights.detach()
+    return weights
 
 
 def merged(scores):
-    """Weights when parallel edges become one: [(head, tail)], weights."""
+    """{(head, tail): weight}, sorted: parallel edges are one, whose score is the sum of theirs."""
     total = {}
     for head, tail, score in zip(HEADS.tolist(), TAILS.tolist(), scores.tolist()):
         total[head, tail] = total.get((head, tail), 0.0) + score
-    pairs = sorted(total)
-    weights = []
-    for head, tail in pairs:
-        whole = sum(math.exp(total[pair]) for pair in pairs if pair[0] == head)
-        weights.append(math.exp(total[head, tail]) / whole)
-    heads, tails = shared.columns(pairs)
-    return {'heads': heads, 'tails': tails, 'weights': weights}
+    weights = {}
+    for head, tail in sorted(total):
+        whole = sum(math.exp(total[pair]) for pair in total if pair[0] == head)
+        weights[head, tail] = math.exp(total[head, tail]) / whole
+    return weights
 
 
 def initial():
@@ -108,10 +120,20 @@ def initial():
                         dtype=torch.float64)
 
 
-def representations(p, kind, weights, slope=0.01, raw=False):
-    """Final rows of all nodes."""
+def matrix_of_edges(weights):
     matrix = torch.zeros(NODES, NODES, dtype=torch.float64)
-    matrix.index_put_((HEADS, TAILS), weights, accumulate=True)
+    return matrix.index_put_((HEADS, TAILS), weights, accumulate=True)
+
+
+def matrix_of_pairs(weights):
+    matrix = torch.zeros(NODES, NODES, dtype=torch.float64)
+    for (head, tail), weight in weights.items():
+        matrix[head, tail] = weight
+    return matrix
+
+
+def representations(p, kind, matrix, slope=0.01):
+    """Final rows of all nodes: model/KGAT.py:40-65 (a layer, without dropout) and 117-128."""
     x = p['embeddings']
     parts = [x]
     for k in range(len(LAYERS)):
@@ -122,14 +144,12 @@ def representations(p, kind, weights, slope=0.01, raw=False):
             return F.leaky_relu(out, slope)
 
         if kind == 'bi-interaction':
-            out = dense(x + y, 'sum') + dense(x * y, 'product')
+            x = dense(x + y, 'sum') + dense(x * y, 'product')
         elif kind == 'gcn':
-            out = dense(x + y, 'linear')
+            x = dense(x + y, 'linear')
         else:
-            out = dense(torch.cat([x, y], 1), 'linear')
-        unit = out / out.norm(dim=1, keepdim=True).clamp_min(1e-12)
-        parts.append(unit)
-        x = out if raw else unit
+            x = dense(torch.cat([x, y], 1), 'linear')
+        parts.append(x / x.norm(dim=1, keepdim=True).clamp_min(1e-12))
     return torch.cat(parts, 1)
 
 
@@ -184,15 +204,18 @@ def main():
     draw = shared.Draw(4)  # of 60 seeds, the one whose rows before normalising are longest
     tables = {'embeddings': draw(NODES, DIM), 'relations': draw(RELATIONS, RELATION_DIM),
               'transform': draw(RELATIONS, DIM, RELATION_DIM)}
-    scores, weights = attention(tables)
+    scores = edge_scores(tables)
+    pairs = merged(scores)
+    matrices = {'initial': matrix_of_edges(initial()), 'apart': matrix_of_edges(apart(scores)),
+                'merged': matrix_of_pairs(pairs)}
     cases = {}
     for kind in ('bi-interaction', 'gcn', 'graphsage'):
         layers = draw_layers(draw, kind)
         p = dict(tables, **layers)
         used = dict(layers, embeddings=tables['embeddings'])
-        settings = {'attention': {'weights': weights}, 'initial': {'weights': initial()}}
+        settings = {name: {'matrix': matrix} for name, matrix in matrices.items()}
         if kind == 'bi-interaction':
-            settings['tf'] = {'weights': weights, 'slope': 0.2, 'raw': True}
+            settings['tf'] = {'matrix': matrices['apart'], 'slope': 0.2}
         results = {}
         for name, setting in settings.items():
             def compute(setting=setting):
@@ -217,8 +240,10 @@ def main():
         'kg_batch': {'heads': heads, 'relations': kinds, 'tails': tails,
                      'negatives': negative_tails},
         'parameters': tables,
-        'attention': {'scores': scores, 'weights': weights, 'initial': initial(),
-                      'merged': merged(scores)},
+        'attention': {'scores': scores, 'apart': apart(scores), 'initial': initial(),
+                      'merged': {'heads': [head for head, _ in pairs],
+                                 'tails': [tail for _, tail in pairs],
+                                 'weights': list(pairs.values())}},
         'kg': with_gradients(lambda: kg_losses(tables), tables),
         'cases': cases,
     })

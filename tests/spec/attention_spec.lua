@@ -57,6 +57,49 @@ describe('attention', function()
     e = graph:triples()
   end)
 
+  --- Weights of a softmax over pairs of head and tail, whose score is the sum of their edges',
+  --- shared equally by these; in double precision, and their sum with coefficients c.
+  local function merged_softmax(s, c)
+    local added, count, whole, out, sum = {}, {}, {}, {}, 0
+    local function pair(p) return e.heads[p] .. ' ' .. e.tails[p] end
+    for p = 0, e.n - 1 do
+      added[pair(p)] = (added[pair(p)] or 0) + s[p + 1]
+      count[pair(p)] = (count[pair(p)] or 0) + 1
+    end
+    for key, value in pairs(added) do
+      local head = key:match('%d+')
+      whole[head] = (whole[head] or 0) + math.exp(value)
+    end
+    for p = 0, e.n - 1 do
+      out[p + 1] = math.exp(added[pair(p)]) / whole[tostring(e.heads[p])] / count[pair(p)]
+      sum = sum + out[p + 1] * c[p + 1]
+    end
+    return out, sum
+  end
+
+  it('takes parallel edges as one, with their gradients', function()
+    local scores, s = numbers(random, e.n)
+    local coefficients, c = numbers(random, e.n)
+    local got, want = graph:softmax(scores, {merged = true}), merged_softmax(s, c)
+    for p, value in ipairs(got:totable()) do assert.near(want[p], value, 1e-6) end
+    local loss = (graph:softmax(scores, {merged = true}) * coefficients:detach()):sum()
+    loss:backward()
+    for p, gradient in ipairs(scores.grad:totable()) do
+      local kept, step = s[p], 1e-4
+      s[p] = kept + step
+      local _, above = merged_softmax(s, c)
+      s[p] = kept - step
+      local _, below = merged_softmax(s, c)
+      s[p] = kept
+      assert.near((above - below) / (2 * step), gradient, 1e-5)
+    end
+    local alone = tk.graph{head = {0, 0, 1}, tail = {1, 2, 0}, nodes = 3}
+    local few = tk.tensor{1, 2, 3}
+    assert.same(alone:softmax(few):totable(), alone:softmax(few, {merged = true}):totable())
+    assert.matches("softmax: unknown option parallel; it has: merged",
+                   fixtures.message(graph.softmax, graph, scores, {parallel = true}))
+  end)
+
   it('scores each edge as the equation does, in the graph\'s order', function()
     for _, one_way in ipairs{false, true} do
       local attention = tk.attention.new(graph, {one_way = one_way})

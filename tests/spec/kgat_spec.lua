@@ -77,11 +77,12 @@ describe('KGAT', function()
 
   local function write(t, rows) t:write(flat(rows)) end
 
-  local function model_of(case, bits)
+  local function model_of(case, parallel)
     local s = golden.sizes
     local o = recipe:complete{
       dim = s.dim, relation_dim = s.relation_dim, layers = table.concat(s.layers, ','),
-      aggregator = AGGREGATORS[case], loops = true, l2 = s.cf_l2, kg_l2 = s.kg_l2, dropout = 0}
+      aggregator = AGGREGATORS[case], loops = true, l2 = s.cf_l2, kg_l2 = s.kg_l2, dropout = 0,
+      parallel = parallel}
     local model = recipe.build(data, o)
     local p = golden.parameters
     write(model.nodes.weight, p.embeddings)
@@ -92,7 +93,7 @@ describe('KGAT', function()
       part = part == 'linear' and 'sum' or part
       write(model.layers[layer + 1][part][what], rows)
     end
-    return model, bits
+    return model
   end
 
   --- Values of edges as golden has them: {head relation tail} -> value.
@@ -111,6 +112,18 @@ describe('KGAT', function()
     near(want, mine, what)
   end
 
+  --- Weights of pairs of head and tail: what their edges weigh together.
+  local function compare_pairs(want, model, got, what)
+    local e, sums, mine = model.graph:triples(), {}, {}
+    local values = got:values()
+    for p = 0, e.n - 1 do
+      local key = e.heads[p] .. ' ' .. e.tails[p]
+      sums[key] = (sums[key] or 0) + values[p]
+    end
+    for k, h in ipairs(want.heads) do mine[k] = sums[h .. ' ' .. want.tails[k]] end
+    near(want.weights, mine, what)
+  end
+
   it('has the golden graph and attention', function()
     local model = model_of('gcn')
     compare_edges(golden.attention.initial, model, model.pi, 'first weights')
@@ -118,7 +131,25 @@ describe('KGAT', function()
       return model.attention:scores(model.nodes.weight, model.projections, model.relations.weight)
     end), 'scores')
     tk.no_grad(model.refresh, model)
-    compare_edges(golden.attention.weights, model, model.pi, 'attention')
+    compare_pairs(golden.attention.merged, model, model.pi, 'attention')
+    model = model_of('gcn', 'apart')
+    tk.no_grad(model.refresh, model)
+    compare_edges(golden.attention.apart, model, model.pi, 'attention, each edge for itself')
+    assert.matches('option parallel: both is not merged or apart',
+                   fixtures.message(model_of, 'gcn', 'both'))
+  end)
+
+  it('gives edges of one head and tail equal shares of what they weigh', function()
+    local model = model_of('gcn')
+    tk.no_grad(model.refresh, model)
+    local e, pi, seen = model.graph:triples(), model.pi:values(), 0
+    for p = 1, e.n - 1 do
+      if e.heads[p] == e.heads[p - 1] and e.tails[p] == e.tails[p - 1] then
+        assert.near(pi[p - 1], pi[p], 1e-6)
+        seen = seen + 1
+      end
+    end
+    assert.equal(3, seen) -- (0, 7) and (7, 0); (9, 9) in both directions
   end)
 
   --- Gradients of every parameter after a step without an optimizer.
@@ -142,9 +173,10 @@ describe('KGAT', function()
 
   for case in pairs(AGGREGATORS) do
     it('follows the golden numbers: ' .. case, function()
-      for _, stage in ipairs{'initial', 'attention'} do
-        local model, want = model_of(case), golden.cases[case].results[stage]
-        if stage == 'attention' then tk.no_grad(model.refresh, model) end
+      for _, stage in ipairs{'initial', 'merged', 'apart'} do
+        local model = model_of(case, stage ~= 'initial' and stage or nil)
+        local want = golden.cases[case].results[stage]
+        if stage ~= 'initial' then tk.no_grad(model.refresh, model) end
         local rows = flat(want.representations.entities)
         flat(want.representations.users, rows)
         near(rows, tk.no_grad(model.all, model):totable(), stage .. ': final rows')
@@ -176,6 +208,25 @@ describe('KGAT', function()
     step = tk.step(function() return model:kg_loss(kg) end)
     near(golden.kg.ranking.loss, step(), 'ranking loss')
     gradients(model, golden.kg.ranking.gradients, 'ranking')
+  end)
+
+  it('begins as KGAT-pytorch does', function()
+    local model = recipe.build(data, recipe:complete{layers = '50', dim = 40, relation_dim = 30})
+    local function bounds(t, bound, what)
+      local largest, sum, list = 0, 0, flat(t:totable())
+      for _, x in ipairs(list) do
+        largest, sum = math.max(largest, math.abs(x)), sum + x * x
+      end
+      assert.is_true(largest <= bound and largest > 0.9 * bound, what .. ' ' .. largest)
+      assert.near(bound ^ 2 / 3, sum / #list, 0.4 * bound ^ 2 / 3, what) -- uniform
+    end
+    local relations, nodes = model.graph.relations, model.graph.nodes
+    bounds(model.nodes.weight, math.sqrt(6 / (nodes + 40)), 'nodes')
+    bounds(model.relations.weight, math.sqrt(6 / (relations + 30)), 'relations')
+    -- torch counts [R, d, k] as d k inputs and R k outputs
+    bounds(model.projections, math.sqrt(6 / (40 * 30 + relations * 30)), 'projections')
+    bounds(model.layers[1].sum.weight, math.sqrt(6 / (40 + 50)), 'layers')
+    bounds(model.layers[1].sum.bias, 1 / math.sqrt(40), 'biases')
   end)
 
   it('begins where BPR-MF ended', function()

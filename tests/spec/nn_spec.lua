@@ -314,11 +314,12 @@ describe('a model', function()
     assert.is_true(most <= 0.3 and most > 0.29)
     assert.error_matches(function() tk.nn.Embedding(4, 8, {limit = 1}) end,
                          'nn.Embedding: unknown option limit')
-    local bound = 0
-    for _, w in ipairs(tk.xavier(3, 4, 5):reshape(-1):totable()) do
-      bound = math.max(bound, math.abs(w))
+    for as, fans in pairs{tensorflow = 3 * (4 + 5), torch = 5 * (3 + 4)} do
+      local bound = 0
+      local stack = as == 'torch' and tk.xavier(3, 4, 5, as) or tk.xavier(3, 4, 5)
+      for _, w in ipairs(stack:reshape(-1):totable()) do bound = math.max(bound, math.abs(w)) end
+      assert.is_true(bound <= math.sqrt(6 / fans) and bound > 0.9 * math.sqrt(6 / fans), as)
     end
-    assert.is_true(bound <= math.sqrt(6 / 27) and bound > 0.5 * math.sqrt(6 / 27))
   end)
 
   it('is in training mode, and what merely lies in it is not', function()

@@ -85,14 +85,18 @@ describe('a run that goes on', function()
 
   for _, case in ipairs{
     {'kgat', '--bits 2 --set epochs=2 --set kg_batch_size=256 --set batch_size=256 --set dim=16'},
+    {'kgat', '--bits 2 --set epochs=2 --set kg_batch_size=256 --set batch_size=256 --set dim=16 ' ..
+             '--data-set task=ranking', 'kgat, users drawn'},
     {'kgcn', '--bits 4 --set epochs=4 --set batch_size=256 --set hops=2'},
     {'kgin', '--bits 2 --set epochs=5 --set eval_every=2 --set dim=16 --set schedule=cosine ' ..
              '--set optimizer_bits=8 --set batch_size=256 --data-set task=ranking'},
     -- the kernels of a GPU, run by the CPU
     {'lightgcn', '--device emu --bits 2 --set epochs=3 --set dim=8 --set batch_size=512'},
   } do
-    it('ends as if it had not been killed: ' .. case[1], function()
-      local whole, killed = dir .. '/whole-' .. case[1], dir .. '/killed-' .. case[1]
+    local name = case[3] or case[1]
+    it('ends as if it had not been killed: ' .. name, function()
+      local folder = dir .. '/' .. name:gsub('%W', '')
+      local whole, killed = folder .. '-whole', folder .. '-killed'
       local code, text = sh(('./tinykg run recipes/%s.lua --data %s %s --out %s'):format(case[1],
         data, case[2], whole))
       assert.equal(0, code, text)
@@ -122,13 +126,30 @@ describe('a run that goes on', function()
 
   it('that is finished has nothing to do, unless it is given more epochs', function()
     local out, whole = dir .. '/more', dir .. '/all'
-    local begin = './tinykg run recipes/lightgcn.lua --quiet --data ' .. data .. ' --bits 2 '
+    local begin = './tinykg run recipes/lightgcn.lua --quiet --data ' .. data ..
+      ' --bits 2 --set eval_every=1 '
     assert.equal(0, (sh(begin .. '--set epochs=2 --out ' .. out)))
     assert.equal(0, (sh(begin .. '--set epochs=4 --out ' .. whole)))
     local code, text = sh('./tinykg run --resume --out ' .. out)
     assert.equal(0, code)
     assert.matches('^finished before; nothing to do\ntest: ', text)
     code, text = sh('./tinykg run --resume --set epochs=4 --out ' .. out)
+    assert.equal(0, code, text)
+    same_run(whole, out)
+  end)
+
+  it('goes on where options have been added since it began', function()
+    local out, whole = dir .. '/older', dir .. '/not-older'
+    local begin = './tinykg run recipes/bpr-mf.lua --quiet --data ' .. data .. ' --set dim=8 '
+    assert.equal(0, (sh(begin .. '--set epochs=2 --out ' .. out)))
+    assert.equal(0, (sh(begin .. '--set epochs=4 --out ' .. whole)))
+    local config = read(out .. '/config.json')
+    config.options.draw = nil
+    assert(json.write(out .. '/config.json', config))
+    local code, text = sh(begin .. '--set epochs=4 --set draw=users --resume --out ' .. out)
+    assert.equal(1, code)
+    assert.matches('option draw', text)
+    code, text = sh(begin .. '--set epochs=4 --resume --out ' .. out)
     assert.equal(0, code, text)
     same_run(whole, out)
   end)

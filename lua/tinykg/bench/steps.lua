@@ -28,8 +28,8 @@ local function batches_of(phase, o)
     local batch = iterate and iterate()
     if not batch then
       epoch = epoch + 1
-      iterate = feed.batches(phase.part, {size = o.batch_size, drop_last = true, seed = 1,
-                                          epoch = epoch})
+      iterate = feed.batches(phase.part, {size = o.batch_size, draw = o.draw, drop_last = true,
+                                          seed = 1, epoch = epoch})
       batch = iterate()
     end
     return batch

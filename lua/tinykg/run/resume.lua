@@ -34,10 +34,13 @@ end
 
 --- What keeps the run of a folder from being continued with a configuration: a clause, or nil.
 ---@param path string ---@param config table as config.json will say
----@param recipe string its text
+---@param text string of the recipe ---@param recipe Recipe
 ---@return string? why
-function resume.differs(path, config, recipe)
+function resume.differs(path, config, text, recipe)
   local was = folder.config(path)
+  -- options that came after a run began are, by default, what the run did
+  local known, completed = pcall(recipe.complete, recipe, was.options or {})
+  was.options = known and completed or was.options
   for _, part in ipairs{'options', 'data_options'} do
     local prefix = part == 'options' and 'option ' or 'option of the data '
     local why = difference(was[part] or {}, config[part] or {}, prefix)
@@ -53,7 +56,7 @@ function resume.differs(path, config, recipe)
     return ('epochs was %g and is %g now, and schedule=cosine depends on that'):format(
       was.options.epochs, config.options.epochs)
   end
-  if folder.text(path, 'recipe.lua') ~= recipe then return 'the recipe has changed since' end
+  if folder.text(path, 'recipe.lua') ~= text then return 'the recipe has changed since' end
 end
 
 return resume

@@ -10,6 +10,7 @@
 --   optimizer  one of tk.optim, which phases may share; without it the phase gets the recipe's
 --              (or Adam with lr and l2), with moments of its own
 local C = require 'tinykg.lib'
+local batches = require 'tinykg.data.batches'
 local blame = require 'tinykg.blame'
 local clock = require 'tinykg.clock'
 local feed = require 'tinykg.feed'
@@ -102,9 +103,19 @@ local function step_function(self, p, model, data, o)
   end
 end
 
+--- Labelled rows are walked through: a recipe's own default of drawing users gives way and is no
+--- option of the run, but is refused where it was asked for.
+local function settle_draw(data, o)
+  if data.task ~= 'ctr' or (o.draw or 'interactions') == 'interactions' then return end
+  local meta = getmetatable(o)
+  if meta and meta.asked.draw then error('option ' .. batches.labelled(o.draw), 0) end
+  o.draw = nil
+end
+
 --- The phases of a model, ready to run. ---@param settings {bits, rounding, small, steps, check}
 ---@return Phase[]
 function phases.of(recipe, model, data, o, settings)
+  settle_draw(data, o)
   local list = {}
   for i, p in ipairs(declared(recipe, model, data, o)) do
     local self = setmetatable({name = p.name, loss = p.loss, steps = p.steps, o = o,
@@ -137,7 +148,8 @@ local function batches_of(self, epoch, done)
     return function() return true end, self.steps
   end
   return feed.batches(self.part, {size = self.o.batch_size, seed = session.seed, epoch = epoch,
-                                  drop_last = self.o.drop_last, skip = done})
+                                  drop_last = self.o.drop_last, draw = self.o.draw,
+                                  skip = done})
 end
 
 --- Plans the step for a full batch, for its figures; runs nothing.

@@ -1,0 +1,66 @@
+--- Parallel edges (of one head and tail, by several relations) taken as one in a softmax: their
+--- scores are added, the sum competes with those of other tails, and each has an equal share of the
+--- weight. What a head gathers is then what one weight a pair would give.
+local ffi = require 'ffi'
+local ops = require 'tinykg.ops'
+local tensor = require 'tinykg.tensor'
+
+--- Calls fn(first, last) with the places of each run of parallel edges: they lie side by side.
+local function runs(graph, fn)
+  local e, first = graph:triples(), 0
+  for p = 1, e.n do
+    if p == e.n or e.heads[p] ~= e.heads[first] or e.tails[p] ~= e.tails[first] then
+      if p - first > 1 then fn(first, p - 1) end
+      first = p
+    end
+  end
+end
+
+--- Of the n edges that have parallel ones: {edges = [n], log_count = [n], others: a graph of each
+--- with those beside it, place = [all edges]: 1 to n, or 0 for one alone}. False where there are
+--- none. Made once.
+local function parallel(make, graph)
+  local shared = graph.shared
+  if shared.parallel ~= nil then return shared.parallel end
+  local n, links = 0, 0
+  runs(graph, function(first, last)
+    local m = last - first + 1
+    n, links = n + m, links + m * (m - 1)
+  end)
+  shared.parallel = false
+  if n == 0 then return false end
+  local place, edges = ffi.new('int32_t[?]', graph.edges), ffi.new('int32_t[?]', n)
+  local heads, tails = ffi.new('int32_t[?]', links), ffi.new('int32_t[?]', links)
+  local log_count, at, link = ffi.new('float[?]', n), 0, 0
+  runs(graph, function(first, last)
+    local begin, m = at, last - first + 1
+    for p = first, last do
+      for other = begin, begin + m - 1 do
+        if other ~= at then
+          heads[link], tails[link] = at, other
+          link = link + 1
+        end
+      end
+      edges[at], place[p], log_count[at] = p, at + 1, math.log(m)
+      at = at + 1
+    end
+  end)
+  local function kept(kind, count, values)
+    return tensor.create(kind, {count}, 'graph'):write(values, 0, count)
+  end
+  shared.parallel = {
+    place = kept(tensor.I32, graph.edges, place), edges = kept(tensor.I32, n, edges),
+    log_count = kept(tensor.F32, n, log_count),
+    others = make{head = heads, tail = tails, n = links, nodes = n}}
+  return shared.parallel
+end
+
+--- Scores of which a softmax over all edges is one over pairs.
+---@param make function tk.graph ---@param graph Graph ---@param scores Tensor [edges]
+---@return Tensor [edges]
+return function(make, graph, scores)
+  local few = parallel(make, graph)
+  if not few then return scores end
+  local added = few.others:aggregate(scores:gather(few.edges):reshape(-1, 1)):reshape(-1)
+  return scores + ops.cat({ops.full(0, 1), added - few.log_count}, 1):gather(few.place)
+end
