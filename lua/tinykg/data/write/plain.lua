@@ -19,8 +19,10 @@ function plain.files()
   return names
 end
 
+-- With quotes where the name would otherwise be read as another.
 local function quoted(name)
-  return name:find('[",]') and '"' .. name:gsub('"', '""') .. '"' or name
+  local misread = name:find('[",\r\n]') or name:find('^[ \t]') or name:find('[ \t]$')
+  return misread and '"' .. name:gsub('"', '""') .. '"' or name
 end
 
 local function write_interactions(out, data, names, whole)
