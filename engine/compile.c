@@ -142,8 +142,8 @@ static uint64_t hash_words(uint64_t h, const void *data, size_t bytes) {
   return h;
 }
 
-static bool same_constants(const double a[5], const double b[5]) {
-  for (int i = 0; i < 5; i++)
+static bool same_constants(const double a[TKG_CONSTANTS], const double b[TKG_CONSTANTS]) {
+  for (int i = 0; i < TKG_CONSTANTS; i++)
     if (a[i] != b[i]) return false;
   return true;
 }
@@ -175,7 +175,8 @@ static void make_key(tkg_plan *key, const tkg_step *step, const tkg_tape *tape,
   key->policy = step->policy;
   key->optimizer = o;
   if (o) {
-    const double constants[5] = {o->beta1, o->beta2, o->eps, o->weight_decay, o->momentum};
+    const double constants[TKG_CONSTANTS] = {o->beta1,        o->beta2,    o->eps,       o->eps_hat,
+                                             o->weight_decay, o->momentum, o->decay_rank};
     memcpy(key->constants, constants, sizeof constants);
   }
   key->hash =

@@ -1,5 +1,8 @@
 /* SGD with momentum, Adam (Kingma & Ba 2015), Adagrad (Duchi et al. 2011). Weight decay is added to
- * the gradient: it equals the L2 term (decay / 2) |p|^2 in the loss, without its activations.
+ * the gradient: it equals the L2 term (decay / 2) |p|^2 in the loss, without its activations; of
+ * parameters of less than decay_rank dimensions there is none (2 leaves out biases). Adam's eps is
+ * algorithm 1's; eps_hat, where it is set, takes its place and is added before v is corrected for
+ * its start at zero (Kingma & Ba, section 2; TensorFlow 1).
  * lr and t change between steps and are read when a plan runs; the rest is structure. */
 #include "optimizer.h"
 
@@ -55,8 +58,10 @@ static double *option(tkg_optimizer *o, const char *name) {
              {"beta1", &o->beta1},
              {"beta2", &o->beta2},
              {"eps", &o->eps},
+             {"eps_hat", &o->eps_hat},
              {"t", &o->t},
              {"weight_decay", &o->weight_decay},
+             {"decay_rank", &o->decay_rank},
              {"momentum", &o->momentum},
              {"bits", &o->bits}};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++)
@@ -143,11 +148,16 @@ tkg_tensor *tkg_optimizer_state(tkg_optimizer *o, tkg_tensor *parameter, int slo
 
 /* ---- recording ---- */
 
-static void set_constants(const tkg_optimizer *o, tkg_node *n) {
-  const double adam[] = {o->beta1, o->beta2, o->eps, o->weight_decay};
-  if (o->op == TKG_OP_ADAM) memcpy(n->f, adam, sizeof adam);
-  n->f[0] = o->op == TKG_OP_ADAM ? o->beta1 : o->op == TKG_OP_SGD ? o->momentum : o->eps;
-  if (o->op != TKG_OP_ADAM) n->f[1] = o->weight_decay;
+static void set_constants(const tkg_optimizer *o, const tkg_tensor *parameter, tkg_node *n) {
+  const double decay = parameter->shape.rank < o->decay_rank ? 0 : o->weight_decay;
+  if (o->op == TKG_OP_ADAM) {
+    const double adam[] = {o->beta1, o->beta2, o->eps_hat > 0 ? o->eps_hat : o->eps, decay};
+    memcpy(n->f, adam, sizeof adam);
+    n->i[0] = o->eps_hat > 0;
+  } else {
+    n->f[0] = o->op == TKG_OP_SGD ? o->momentum : o->eps;
+    n->f[1] = decay;
+  }
 }
 
 int tkg__optimizer_record(tkg_optimizer *o, tkg_tape *tape, tkg_tensor *parameter, int leaf,
@@ -161,7 +171,7 @@ int tkg__optimizer_record(tkg_optimizer *o, tkg_tape *tape, tkg_tensor *paramete
     if (inputs[n++] < 0) return -1;
   }
   tkg_node node = {0};
-  set_constants(o, &node);
+  set_constants(o, parameter, &node);
   int op = in_8_bits(o, parameter) ? TKG_OP_ADAM8 : o->op;
   return tkg__record(tape, &node, op, n, inputs, NULL);
 }

@@ -12,8 +12,10 @@ struct tkg_optimizer {
   tkg_engine *engine;
   int op; /* TKG_OP_SGD, _ADAM, _ADAGRAD */
   double lr, beta1, beta2, eps, weight_decay, momentum;
-  double bits; /* of Adam's state: 32, or 8 (moments.h) */
-  double t;    /* updates made */
+  double eps_hat;    /* of Adam, in place of eps where it is not 0 */
+  double decay_rank; /* least dimensions of a parameter that weight_decay acts on */
+  double bits;       /* of Adam's state: 32, or 8 (moments.h) */
+  double t;          /* updates made */
   tkg_optimizer_slots *slots;
   int count, capacity;
 };

@@ -6,6 +6,8 @@
 #include "program.h"
 #include "replay.h"
 
+enum { TKG_CONSTANTS = 7 };
+
 /* A plan and what it was made from: the same recording finds it again. */
 typedef struct tkg_plan {
   tkg_program program;
@@ -14,7 +16,7 @@ typedef struct tkg_plan {
   int32_t *asked;     /* loss, then roots */
   int n, asked_count;
   const tkg_optimizer *optimizer;
-  double constants[5]; /* of the optimizer, where they are structure */
+  double constants[TKG_CONSTANTS]; /* of the optimizer, where they are structure */
   tkg_policy policy;
   uint64_t used; /* when last: the oldest plan makes room */
   tkg_replay replay;

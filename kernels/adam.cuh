@@ -9,12 +9,14 @@ struct adam {
   enum { STATES = 2 };
   float beta1, beta2, rest1, rest2; /* rest = 1 - beta */
   float eps, decay;
+  bool hat;        /* eps is added before v is corrected (section 2 of the paper) */
   float rate = 0;  /* lr / (1 - beta1^t) */
   float scale = 0; /* 1 / sqrt(1 - beta2^t) */
 
   __device__ __forceinline__ void read(const tkg_run_values *run) {
     rate = run->rate;
     scale = run->scale;
+    if (hat) eps *= scale;
   }
   /* m and v come multiplied by their betas. */
   __device__ __forceinline__ float advance(float p, float g, float *m, float *v) const {
@@ -42,6 +44,7 @@ static inline int adam_of(const tkg_call *c, adam *a) {
   a->rest2 = (float)(1.0 - f[1]);
   a->eps = (float)f[2];
   a->decay = (float)f[3];
+  a->hat = c->node->i[0] != 0;
   return TKG_OK;
 }
 

@@ -1,4 +1,7 @@
 --- BPR-MF: matrix factorisation with Bayesian personalised ranking; the baseline without a graph.
+--- No program's in particular: L2 is of all parameters, where the one in KGAT's repository
+--- (xiangwang1223/knowledge_graph_attention_network Model/BPRMF.py:77-82) has it of the batch's
+--- rows, as a sum, and RecBole (recbole/model/general_recommender/bpr.py) has none.
 local tk = require 'tinykg'
 
 local Model = tk.nn.class('BPR-MF')

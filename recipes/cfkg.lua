@@ -1,66 +1,83 @@
---- CFKG: taking an item is one more relation of the knowledge graph, with users among its nodes.
---- TransE embeds that graph: a user plus "takes" lies near the items of the user.
+--- CFKG: taking an item is one more relation of the knowledge graph, with users among its nodes. A
+--- translation embeds that graph: a user plus "takes" is near the items of the user. This is
+--- RecBole's (recbole/model/knowledge_aware_recommender/cfkg.py), whose two tables of nodes are one
+--- here. By distance = l1 or l2 near is what it is in the program of KGAT's repository
+--- (xiangwang1223/knowledge_graph_attention_network Model/CFKG.py:118-129), which takes l1, and SGD
+--- at a rate of 1e-4 (:142), by which it would not learn within its 100 epochs.
 local tk = require 'tinykg'
 
 local CFKG = tk.nn.class('CFKG')
 
---- |h + r - t|^2 of each triple.
-local function distance(h, r, t) return (h + r - t):square():sum(2) end
+--- How far h + r and t are apart.
+local APART = {
+  inner = function(x, t) return -tk.dot(x, t) end,
+  l1 = function(x, t) return (x - t):abs():sum(2) end,
+  l2 = function(x, t) return (x - t):square():sum(2) end, -- squared
+}
 
---- A true tail is nearer than a drawn one, by a margin.
-function CFKG:hinge(h, r, t, drawn)
-  return (distance(h, r, t) - distance(h, r, drawn) + self.margin):relu():mean()
+function CFKG:apart(h, r, t) return APART[self.distance](h + r, t) end
+
+--- Of each triple: a true tail is near and a drawn one is not (cfkg.py:128-134), or it is nearer by
+--- a margin.
+function CFKG:losses(h, r, t, drawn)
+  local near, far = self:apart(h, r, t), self:apart(h, r, drawn)
+  if self.distance == 'inner' then return near:softplus() + (-far):softplus() end
+  return (near - far + self.margin):relu()
 end
 
 --- The row of "takes", behind those of the graph's relations.
 function CFKG:takes() return self.relations.weight:rows(self.relations.n, self.relations.n) end
 
---- Interactions; labelled ones are to lie within the margin or outside.
-function CFKG:cf_loss(batch)
+--- Of each interaction; labelled ones are to be near, or within the margin, or not.
+function CFKG:cf_losses(batch)
   local u, i, j = tk.feed.rows(self.nodes.weight, batch, self.user_nodes)
-  if j then return self:hinge(u, self:takes(), i, j) end
-  local d = distance(u, self:takes(), i)
-  return (batch.labels * d + (1 - batch.labels) * (self.margin - d):relu()):mean()
+  if j then return self:losses(u, self:takes(), i, j) end
+  local d, y = self:apart(u, self:takes(), i), batch.labels
+  if self.distance == 'inner' then return d:softplus() - (1 - y) * d end
+  return y * d + (1 - y) * (self.margin - d):relu()
 end
 
---- A batch of interactions and one of the graph's triples, in one step.
+--- A batch of interactions and one of the graph's triples in one mean (cfkg.py:94-117).
 function CFKG:loss(batch)
-  local loss = self:cf_loss(batch)
-  if self.kg.edges == 0 then return loss end
-  local kg, nodes = self.kg:draw(self.kg_batch_size), self.nodes
-  return loss + self:hinge(nodes(kg.heads), self.relations(kg.relations), nodes(kg.tails),
-                           nodes(kg.negatives))
+  local losses, nodes = self:cf_losses(batch), self.nodes
+  if self.kg.edges == 0 then return losses:mean() end
+  local kg = self.kg:draw(self.kg_batch_size, 'triples')
+  return tk.cat{losses, self:losses(nodes(kg.heads), self.relations(kg.relations), nodes(kg.tails),
+                                    nodes(kg.negatives))}:mean()
 end
 
---- Logits of pairs, [n]: above 0 within the margin.
+--- Logits of pairs, [n]: above 0 where they are near, or within the margin.
 function CFKG:score(users, items)
   local u, i = tk.feed.rows(self.nodes.weight, {users = users, items = items}, self.user_nodes)
-  return -distance(u, self:takes(), i) + self.margin
+  local near = -self:apart(u, self:takes(), i)
+  return self.distance == 'inner' and near or near + self.margin
 end
 
---- Scores of all items for each user, [n, items]: -|w - i|^2 = 2 w i - |i|^2 - |w|^2.
+--- Scores of all items for each user, [n, items]; -|w - i|^2 = 2 w i - |i|^2 - |w|^2.
 function CFKG:rank(users)
   local w = self.nodes(self.user_nodes:gather(users)) + self:takes()
   local items = self.nodes.weight:rows(1, self.items)
-  return w:matmul(items, {transpose_b = true}) * 2 - items:square():sum(2)
-    - w:square():sum(2):reshape(-1, 1) + self.margin
+  local both = w:matmul(items, {transpose_b = true})
+  if self.distance == 'inner' then return both end
+  return both * 2 - items:square():sum(2) - w:square():sum(2):reshape(-1, 1) + self.margin
 end
 
---- How near the ends of each triple are, "takes" among them.
+--- How near the ends of each triple are, "takes" among them: exp(-d), or the product's sigmoid.
 function CFKG:explain(_, _, graph)
   return tk.edges.plausible(graph, self.relations.n, function(h, r, t)
-    return distance(self.nodes(h), self.relations(r), self.nodes(t))
+    local d = self:apart(self.nodes(h), self.relations(r), self.nodes(t))
+    return self.distance == 'inner' and d:softplus() or d
   end)
 end
 
 return tk.recipe{
   name = 'CFKG',
   source = 'Ai et al., Learning Heterogeneous Knowledge Base Embeddings for Explainable '
-    .. 'Recommendation, Algorithms 2018; loss of the code in KGAT\'s repository, batches and '
-    .. 'defaults of RecBole',
+    .. 'Recommendation, Algorithms 2018; defaults of RecBole',
   options = {
     {'dim', 64, 'size of embeddings'},
-    {'margin', 1, 'by which a true triple should be nearer'},
+    {'distance', 'inner', 'of h + r and t: inner (product), l1 or l2 (squared)'},
+    {'margin', 1, 'by which a true triple should be nearer; l1 and l2'},
     {'lr', 1e-3, 'learning rate of Adam'},
     {'batch_size', 2048, 'interactions a step'},
     {'kg_batch_size', 2048, 'triples a step'},
@@ -68,11 +85,17 @@ return tk.recipe{
     {'patience', 10, 'epochs without improvement before training stops; 0 = never'},
   },
   build = function(data, o)
+    if not APART[o.distance] then
+      error('option distance: ' .. o.distance .. ' is not inner, l1 or l2', 0)
+    end
+    local nodes, relations = data.entities + data.users, data.relations + 1
     return setmetatable({
       kg = tk.graph(data), kg_batch_size = o.kg_batch_size, margin = o.margin, items = data.items,
+      distance = o.distance, rank = o.distance ~= 'l1' and CFKG.rank, -- by pairs
       user_nodes = tk.feed.user_nodes(data.users, data.entities),
-      nodes = tk.nn.Embedding(data.entities + data.users, o.dim),
-      relations = tk.nn.Embedding(data.relations + 1, o.dim),
+      -- Xavier normal (recbole/model/init.py:20-44)
+      nodes = tk.nn.Embedding(nodes, o.dim, math.sqrt(2 / (nodes + o.dim))),
+      relations = tk.nn.Embedding(relations, o.dim, math.sqrt(2 / (relations + o.dim))),
     }, CFKG)
   end,
 }

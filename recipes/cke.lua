@@ -1,6 +1,7 @@
 --- CKE, the structural part: an item is its own vector and its entity's, which TransR learns from
---- the knowledge graph in the same step. Without texts and images, as the code in KGAT's
---- repository, whose losses and sums these are.
+--- the knowledge graph in the same step. Without texts and images, as the program in KGAT's
+--- repository (xiangwang1223/knowledge_graph_attention_network, files below Model/), whose
+--- computation this is.
 local tk = require 'tinykg'
 
 local CKE = tk.nn.class('CKE')
@@ -8,7 +9,7 @@ local CKE = tk.nn.class('CKE')
 --- Item vectors: the part that interactions teach and the part that the graph does.
 function CKE:item(ids) return self.items(ids) + self.entities(ids) end
 
---- TransR on unit vectors: |W_r e_h + r - W_r e_t|^2 for each of several tails.
+--- TransR on unit vectors: |W_r e_h + r - W_r e_t|^2 for each of several tails (CKE.py:99-122).
 function CKE:distances(heads, relations, ...)
   local function projected(ids)
     return tk.grouped_matmul(self.entities(ids), self.projections, relations):normalize()
@@ -18,14 +19,14 @@ function CKE:distances(heads, relations, ...)
   return unpack(out)
 end
 
---- Smaller for a true tail than for a drawn one. (An L2 term on unit vectors, which the code has,
---- is a constant.)
+--- Smaller for a true tail than for a drawn one. (The program's L2 of unit vectors, CKE.py:144, is
+--- a constant.)
 function CKE:kg_loss(batch)
   local near, far = self:distances(batch.heads, batch.relations, batch.tails, batch.negatives)
   return (near - far):softplus():mean()
 end
 
---- Both losses of one step; L2 as a sum over the batch.
+--- Both losses of one step; L2 as a sum over the batch (CKE.py:149-161).
 function CKE:loss(batch)
   local u, i = self.users(batch.users), self:item(batch.items)
   local j = batch.negatives and self:item(batch.negatives:reshape(-1))
@@ -55,7 +56,7 @@ end
 return tk.recipe{
   name = 'CKE',
   source = 'Zhang et al., Collaborative Knowledge Base Embedding for Recommender Systems, KDD '
-    .. '2016; defaults of the code in KGAT\'s repository',
+    .. '2016; defaults of the program in KGAT\'s repository (utility/parser.py)',
   options = {
     {'dim', 64, 'size of embeddings'},
     {'relation_dim', 64, 'size of relation vectors, to which entities are projected'},
@@ -64,13 +65,16 @@ return tk.recipe{
     {'draw', 'distinct_users', 'no user twice in a batch, a positive each'},
     {'batch_size', 1024, 'interactions a step'},
     {'kg_batch_size', 'auto', 'triples a step; auto: an epoch has as many as the graph'},
-    {'epochs', 400, 'passes over the training interactions, at most'},
-    {'patience', 50, 'epochs without improvement before training stops; 0 = never'},
+    {'epochs', 100, 'passes over the training interactions, at most'}, -- parser.py:24
+    {'eval_every', 10, 'epochs from one validation to the next'}, -- Main.py:286, 324
+    {'patience', 10, 'validations without improvement before training stops; 0 = never'},
   },
-  -- L2 is in the loss
-  optimizer = function(o) return tk.optim.adam{lr = o.lr, bits = o.optimizer_bits} end,
+  optimizer = function(o) -- TensorFlow 1's (CKE.py:97); L2 is in the loss
+    return tk.optim.adam{lr = o.lr, eps_hat = 1e-8, bits = o.optimizer_bits}
+  end,
   build = function(data, o)
     local kg = tk.graph(data)
+    -- utility/load_data.py:38
     local triples = math.floor(kg.edges / math.max(math.floor(data.train.n / o.batch_size), 1))
     return setmetatable({
       kg = kg, l2 = o.l2,
@@ -78,7 +82,9 @@ return tk.recipe{
         or tonumber(o.kg_batch_size),
       users = tk.nn.Embedding(data.users, o.dim),
       items = tk.nn.Embedding(data.items, o.dim),
-      entities = tk.nn.Embedding(data.entities, o.dim),
+      -- Xavier of [entities, 1, dim] as TensorFlow counts: 8 times less than a matrix's (CKE.py:69)
+      entities = tk.nn.Embedding(data.entities, o.dim, {
+        bound = math.sqrt(6 / (data.entities * (1 + o.dim)))}),
       relations = tk.nn.Embedding(math.max(data.relations, 1), o.relation_dim),
       projections = tk.parameter(tk.xavier(math.max(data.relations, 1), o.dim, o.relation_dim)),
     }, CKE)

@@ -1,5 +1,6 @@
 --- KGIN: why a user takes an item is an intent, a mixture of the graph's relations; what an entity
---- is comes along relational paths. Equation numbers are the paper's; where it differs, its code's.
+--- is comes along relational paths. Equation numbers are the paper's; where it differs, this is
+--- what huangtinglin/Knowledge_Graph_based_Intent_Network computes (its files are named below).
 local tk = require 'tinykg'
 
 local KGIN = tk.nn.class('KGIN')
@@ -8,7 +9,8 @@ local KGIN = tk.nn.class('KGIN')
 function KGIN:intents() return self.mixture:softmax():matmul(self.relations.weight) end
 
 --- Final rows of users and of entities: e^0 + e^1 + ... (eq. 13). A hop reads the normalised rows
---- of the one before; in training each step sees another half of the edges.
+--- of the one before (modules/KGIN.py:189-203). In training each step sees another part of the
+--- edges: each is left out by node_dropout, where the program leaves out exactly a half (:85-90).
 function KGIN:vectors()
   local kg, taken, intents = self.kg, self.taken, self:intents()
   if self.training then
@@ -70,7 +72,7 @@ local KINDS = {distance = true, cosine = true, mi = true}
 return tk.recipe{
   name = 'KGIN',
   source = 'Wang et al., Learning Intents behind Interactions with Knowledge Graph for '
-    .. 'Recommendation, WWW 2021; defaults of the authors\' code',
+    .. 'Recommendation, WWW 2021; defaults of its program (utils/parser.py)',
   options = {
     {'dim', 64, 'size of embeddings'},
     {'hops', 3, 'length of relational paths'},
@@ -82,10 +84,12 @@ return tk.recipe{
     {'lr', 1e-4, 'learning rate of Adam'},
     {'l2', 1e-5, 'weight of 1/2 |final rows of the batch|^2'},
     {'batch_size', 1024, 'interactions a step'},
+    {'drop_last', true, 'leave out an epoch\'s last batch where it is not full'}, -- main.py:100
     {'epochs', 1000, 'passes over the training interactions, at most'},
     {'eval_every', 10, 'epochs from one validation to the next'},
     {'patience', 10, 'validations without improvement before training stops; 0 = never'},
   },
+  -- README.md:51, 57, 63; it stops by the test set's recall (main.py:117-136), here by validation
   presets = {['last-fm'] = {}, ['amazon-book'] = {sim_weight = 1e-5}, ['alibaba-ifashion'] = {}},
   -- L2 is in the loss
   optimizer = function(o) return tk.optim.adam{lr = o.lr, bits = o.optimizer_bits} end,
@@ -99,8 +103,10 @@ return tk.recipe{
                                node_dropout = o.node_dropout}, KGIN)
     self.kg = tk.graph(data, {inverse = true})
     self.taken = tk.graph(data, {of = 'interactions'}):normalized('row')
-    self.users = tk.nn.Embedding(data.users, o.dim)
-    self.entities = tk.nn.Embedding(data.entities, o.dim)
+    -- e^0: as parts of one Xavier table of users and entities (modules/KGIN.py:243)
+    local start = {bound = math.sqrt(6 / (data.users + data.entities + o.dim))}
+    self.users = tk.nn.Embedding(data.users, o.dim, start)
+    self.entities = tk.nn.Embedding(data.entities, o.dim, start)
     self.relations = tk.nn.Embedding(relations, o.dim)
     self.latent = tk.nn.Embedding(o.intents, o.dim)
     self.mixture = tk.parameter(tk.xavier(o.intents, relations))

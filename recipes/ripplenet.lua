@@ -1,5 +1,8 @@
 --- RippleNet: a user is what spreads from the items in the history along the knowledge graph, seen
---- from the item that is asked about. Equation numbers are the paper's.
+--- from the item that is asked about. Equation numbers are the paper's; files are
+--- hwwang55/RippleNet's below src/, whose computation this is. Users without a positive item, whom
+--- it leaves out of all parts (data_loader.py:54-56), stay here; AUC is of a whole part, and F1
+--- where it has the accuracy (train.py:49-58).
 local tk = require 'tinykg'
 
 local RippleNet = tk.nn.class('RippleNet')
@@ -18,7 +21,7 @@ function RippleNet:ripples_of(users)
   return hops
 end
 
---- How the item's vector takes in the user's response to it (the code's item_update_mode).
+--- How the item's vector takes in the user's response to it (model.py:104-115).
 local UPDATE = {
   plus_transform = function(v, o, m) return (v + o):matmul(m) end,
   replace_transform = function(_, o, m) return o:matmul(m) end,
@@ -61,17 +64,18 @@ function RippleNet:rank(users)
   return tk.cat(parts):reshape(n, -1)
 end
 
---- - kge_weight * mean sigmoid(h R t), and L2 of the triples of the batch: a sum, as in the code
---- (eq. 9, 10, 13).
+--- - kge_weight * mean sigmoid(h R t), and L2 of the triples of the batch: a sum without a half
+--- (eq. 9, 10, 13; model.py:130-145).
 function RippleNet:regularizers(hops)
-  local d, kge, squares = self.entities.d, nil, nil
+  local d, all = self.entities.d, nil
   local size_of_r = self.relations:reshape(-1, d * d):square():sum(2)
   for _, hop in ipairs(hops) do
     local fact = tk.dot(tk.grouped_matmul(hop.h, self.relations, hop.r), hop.t):sigmoid():mean()
     local sum = hop.h:square():sum() + hop.t:square():sum() + size_of_r:gather(hop.r):sum()
-    kge, squares = kge and kge + fact or fact, squares and squares + sum or sum
+    local both = sum * self.l2 - fact * self.kge_weight
+    all = all and all + both or both
   end
-  return squares * self.l2 - kge * self.kge_weight
+  return all
 end
 
 --- Cross-entropy of labels; without labels, of known items (1) and drawn ones (0) (eq. 13).
@@ -101,11 +105,12 @@ end
 return tk.recipe{
   name = 'RippleNet',
   source = 'Wang et al., RippleNet: Propagating User Preferences on the Knowledge Graph for '
-    .. 'Recommender Systems, CIKM 2018; defaults for MovieLens-1M',
+    .. 'Recommender Systems, CIKM 2018; defaults of its program for MovieLens-1M',
   options = {
     {'dim', 16, 'size of entities; relations are dim x dim'},
     {'hops', 2, 'how far preferences spread'},
     {'memory', 32, 'triples drawn for each user and hop'},
+    {'replacement', true, 'of fewer: with replacement; false: each at least once'},
     {'kge_weight', 0.01, 'weight of the triples\' own likelihood'},
     {'item_update', 'plus_transform', 'plus_transform, replace_transform, plus or replace'},
     {'all_hops', true, 'the response is the sum of all hops\', else the last one\'s'},
@@ -115,26 +120,26 @@ return tk.recipe{
     {'epochs', 10, 'passes over the training interactions'},
     {'patience', 0, 'epochs without improvement before training stops; 0 = never'},
   },
-  presets = {
-    movie = {},
-    book = {dim = 4, hops = 3, l2 = 1e-5, lr = 1e-3},
-  },
-  -- L2 is in the loss
-  optimizer = function(o) return tk.optim.adam{lr = o.lr, bits = o.optimizer_bits} end,
+  -- main.py:9-20, 26-38 (2 hops, where the paper has 3)
+  presets = {movie = {}, book = {dim = 4, hops = 2, l2 = 1e-5, lr = 1e-3}},
+  optimizer = function(o) -- TensorFlow 1's (model.py:150); L2 is in the loss
+    return tk.optim.adam{lr = o.lr, eps_hat = 1e-8, bits = o.optimizer_bits}
+  end,
   build = function(data, o)
     if not UPDATE[o.item_update] then
       error('option item_update: ' .. o.item_update
             .. ' is not plus_transform, replace_transform, plus or replace', 0)
     end
-    local self = setmetatable({items = data.items, memory = o.memory, l2 = o.l2,
-                               item_update = o.item_update, all_hops = o.all_hops,
-                               kge_weight = o.kge_weight}, RippleNet)
-    -- Drawn once. Users whose history leads nowhere start from triples of the whole graph; items
-    -- without links are entities of their own that no ripple reaches.
-    self.ripples = tk.graph(data, {one_way = true}):ripples(data:known(), o.hops, o.memory)
-    self.entities = tk.nn.Embedding(data.entities, o.dim)
-    self.relations = tk.parameter(tk.xavier(data.relations, o.dim, o.dim))
-    self.transform = tk.parameter(tk.xavier(o.dim, o.dim))
-    return self
+    local graph = tk.graph(data, {one_way = true})
+    return setmetatable({
+      items = data.items, memory = o.memory, item_update = o.item_update, all_hops = o.all_hops,
+      kge_weight = o.kge_weight, l2 = o.l2,
+      -- Drawn once (data_loader.py:93-128). Users whose history leads nowhere start from triples of
+      -- the whole graph; items without links are entities that no ripple reaches.
+      ripples = graph:ripples(data:known(), o.hops, o.memory, {replacement = o.replacement}),
+      entities = tk.nn.Embedding(data.entities, o.dim),
+      relations = tk.parameter(tk.xavier(data.relations, o.dim, o.dim)),
+      transform = tk.parameter(tk.xavier(o.dim, o.dim)),
+    }, RippleNet)
   end,
 }

@@ -13,17 +13,18 @@ typedef struct adam {
   float scale; /* 1 / sqrt(1 - beta2^t) */
 } adam;
 
+/* (sqrt(v) + eps hat) scale = sqrt(v) scale + eps: node i0 says which of the two is given. */
 static inline adam adam_of(const tkg_call *c) {
-  const double *f = c->node->f;
+  const double *f = c->node->f, scale = 1.0 / sqrt(1.0 - pow(f[1], c->context->t));
   return (adam){
       .beta1 = (float)f[0],
       .beta2 = (float)f[1],
       .rest1 = (float)(1.0 - f[0]),
       .rest2 = (float)(1.0 - f[1]),
-      .eps = (float)f[2],
+      .eps = (float)(c->node->i[0] ? f[2] * scale : f[2]),
       .decay = (float)f[3],
       .rate = (float)(c->context->lr / (1.0 - pow(f[0], c->context->t))),
-      .scale = (float)(1.0 / sqrt(1.0 - pow(f[1], c->context->t))),
+      .scale = (float)scale,
   };
 }
 

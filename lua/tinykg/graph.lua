@@ -333,11 +333,14 @@ function Graph:sample(ids, k)
   return pair:rows(1, 1):reshape(n, k), pair:rows(2, 2):reshape(n, k)
 end
 
---- A fixed number of neighbours of every node, drawn once as `sample` draws: what KGCN reads. They
---- last, and take 8 k bytes a node.
----@param k integer
+--- A fixed number of neighbours of every node, drawn once: what KGCN reads. They last, and take 8 k
+--- bytes a node. Nodes of fewer than k have each equally often, as `sample` draws, or, with
+--- replacement, some of them more often than others, as KGCN's program draws.
+---@param k integer ---@param o? {replacement: boolean} false
 ---@return Tensor tails int32 [nodes, k], Tensor relations int32 [nodes, k]
-function Graph:neighborhood(k)
+function Graph:neighborhood(k, o)
+  session.options('neighborhood', o, 'replacement')
+  if o and o.replacement then return require('tinykg.graph.neighborhood')(self, k) end
   local ids = ffi.new('int32_t[?]', self.nodes + 1)
   for i = 0, self.nodes - 1 do ids[i] = i end
   local tails, relations = self:sample(tensor.ids(ids, self.nodes), k)
@@ -369,15 +372,18 @@ end
 
 --- Ripple sets (Wang et al. 2018) of lists of nodes: see tinykg.graph.ripple.
 ---@param seeds tinykg.Csr a list of nodes a row ---@param hops integer ---@param size integer
+---@param o? {replacement: boolean} false: of fewer triples than that, each is there at least once
 ---@return {heads: Tensor, relations: Tensor, tails: Tensor}[] by hop, each int32 [rows, size]
-function Graph:ripples(seeds, hops, size)
-  return require('tinykg.graph.ripple')(self, seeds, hops, size)
+function Graph:ripples(seeds, hops, size, o)
+  session.options('ripples', o, 'replacement')
+  return require('tinykg.graph.ripple')(self, seeds, hops, size, o and o.replacement)
 end
 
 --- A batch of triples with negatives, drawn (in a step, by its plan): see graph/draw.lua.
 ---@param n integer
+---@param by? string 'heads' (default): a head as often as another; 'triples': a triple as another
 ---@return {heads: Tensor, relations: Tensor, tails: Tensor, negatives: Tensor} int32 [n] each
-function Graph:draw(n) return draw(self, n) end
+function Graph:draw(n, by) return draw(self, n, by) end
 
 -- ---- looking ----
 

@@ -30,16 +30,33 @@ function loss.bpr(positive, negative)
 end
 
 --- Binary cross-entropy of logits, stable: mean of softplus(x) - x y.
----@param logits Tensor ---@param labels Tensor f32, 0 or 1, of the same shape
+---@param logits Tensor
+---@param labels Tensor|number f32, 0 or 1, of the same shape; or one label for all
 ---@return Tensor a number
 function loss.bce(logits, labels)
   check('bce', 'logits', logits)
-  check('bce', 'labels', labels)
-  if shape(logits) ~= shape(labels) then
-    session.fail('loss.bce: logits %s and labels %s: they must be equal', shape(logits),
-                 shape(labels))
+  if type(labels) ~= 'number' then
+    check('bce', 'labels', labels)
+    if shape(logits) ~= shape(labels) then
+      session.fail('loss.bce: logits %s and labels %s: they must be equal', shape(logits),
+                   shape(labels))
+    end
   end
   return (logits:softplus() - logits * labels):mean()
+end
+
+--- A loss of labelled pairs, over any batch: `of(users, items, labels)` over its labels; without
+--- labels, over known items (1), plus over drawn ones (0).
+---@param batch {users: Tensor, items: Tensor, labels: Tensor?, negatives: Tensor?}
+---@param of fun(users: Tensor, items: Tensor, labels: Tensor|number): Tensor
+---@return Tensor a number
+function loss.pointwise(batch, of)
+  if batch.labels then return of(batch.users, batch.items, batch.labels) end
+  check('pointwise', 'drawn items', batch.negatives)
+  local each = {}
+  for k = 1, batch.negatives:size(2) do each[k] = batch.users:reshape(-1, 1) end
+  return of(batch.users, batch.items, 1)
+    + of(ops.cat(each, 2):reshape(-1), batch.negatives:reshape(-1), 0)
 end
 
 --- What recommenders train on: pairwise ranking of known items above drawn ones; on labelled data

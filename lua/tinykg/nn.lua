@@ -170,14 +170,20 @@ end
 local Embedding = nn.class('nn.Embedding')
 
 --- A table of `n` rows of `d` (parameter `weight`); called with int32 ids [...] it gathers rows
---- [..., d]. Xavier, or normal with the given standard deviation.
----@param n integer ---@param d integer ---@param deviation? number
-function nn.Embedding(n, d, deviation)
+--- [..., d]. Xavier; or normal with the given standard deviation; or, given {bound = x}, uniform in
+--- +-x.
+---@param n integer ---@param d integer ---@param start? number|{bound: number}
+function nn.Embedding(n, d, start)
   tensor.shape(n, d)
   local parameter, weight = require('tinykg.parameter'), nil
-  if deviation then
+  if start then
     weight = tensor.create(tensor.F32, {n, d}, 'parameter')
-    session.check(C.tkg_tensor_normal(weight.kept, 0, deviation, session.stream()))
+    local draw, low, high = C.tkg_tensor_normal, 0, start
+    if type(start) == 'table' then
+      session.options('nn.Embedding', start, 'bound')
+      draw, low, high = C.tkg_tensor_uniform, -start.bound, start.bound
+    end
+    session.check(draw(weight.kept, low, high, session.stream()))
   end
   return setmetatable({n = n, d = d, weight = parameter(weight or nn.xavier(n, d))}, Embedding)
 end

@@ -104,26 +104,31 @@ local function create(kind, options, allowed)
   return setmetatable({c = c, kind = kind}, Optimizer)
 end
 
---- Stochastic gradient descent, with momentum; weight_decay is L2, added to the gradient.
----@param options? {lr: number, momentum: number, weight_decay: number} lr .01
+--- Stochastic gradient descent, with momentum. weight_decay is L2, added to the gradient; of
+--- parameters of less than decay_rank dimensions there is none: 2 leaves out biases.
+---@param options? {lr: number, momentum: number, weight_decay: number, decay_rank: integer}
+---  lr .01, decay_rank 0
 function optim.sgd(options)
-  return create('sgd', options, 'lr momentum weight_decay')
+  return create('sgd', options, 'lr momentum weight_decay decay_rank')
 end
 
---- Kingma & Ba 2015. weight_decay is L2, added to the gradient. With bits = 8 the moments of
---- parameters of 4,096 elements or more take a quarter of the memory: block-wise as Dettmers et al.
+--- Kingma & Ba 2015. eps is that of their algorithm 1, as in PyTorch; eps_hat, given instead, that
+--- of their section 2, as in TensorFlow 1: larger in the first steps. weight_decay and decay_rank
+--- as in sgd. With bits = 8 the moments of parameters of 4,096 elements or more take a quarter of
+--- the memory: block-wise as Dettmers et al.
 --- (8-bit Optimizers via Block-wise Quantization, ICLR 2022), in codes that are floats of 8 bits
 --- relative to the largest of their row, rounded up or down at random such that they are right on
 --- average. optimizer:state(parameter) is then {codes, int32 [ceil(n / 2)]; scales, [blocks, 2]}.
----@param options? {lr: number, betas: number[], eps: number, weight_decay: number, bits: 32|8}
----  lr .001, bits 32
+---@param options? {lr: number, betas: number[], eps: number, eps_hat: number,
+---  weight_decay: number, decay_rank: integer, bits: 32|8} lr .001, eps 1e-8, bits 32
 function optim.adam(options)
-  return create('adam', options, 'lr betas eps weight_decay bits')
+  return create('adam', options, 'lr betas eps eps_hat weight_decay decay_rank bits')
 end
 
---- Duchi et al. 2011. ---@param options? {lr: number, eps: number, weight_decay: number} lr .01
+--- Duchi et al. 2011. ---@param options? {lr: number, eps: number, weight_decay: number,
+---  decay_rank: integer} lr .01
 function optim.adagrad(options)
-  return create('adagrad', options, 'lr eps weight_decay')
+  return create('adagrad', options, 'lr eps weight_decay decay_rank')
 end
 
 return optim

@@ -18,6 +18,7 @@ local COMMON = {
   {'optimizer_bits', 32, "of Adam's moments: 32, or 8 for a quarter of their memory"},
   {'l2', 0, 'weight of 1/2 |parameters|^2 in the loss (as weight decay)'},
   {'batch_size', 1024, 'interactions a step'},
+  {'drop_last', false, "leave out an epoch's last batch where it is not full"},
   {'draw', 'interactions', 'each once in an epoch; users and distinct_users: a positive each',
    {'interactions', 'users', 'distinct_users'}},
   {'epochs', 20, 'passes over the training interactions, at most'},

@@ -84,7 +84,8 @@ end
 
 local function quoted(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
 
---- Commands of what is missing, seed by seed: with the first all rows are there.
+--- Commands of what is missing, seed by seed: with the first all rows are there. The seed is that of
+--- training and of the split, so that deviations have both in them.
 local function commands(o)
   local home, list = os.getenv('TINYKG_HOME') or '.', {}
   for _, seed in ipairs(split(o.seeds)) do
@@ -94,9 +95,9 @@ local function commands(o)
         for pair in entry[2]:gmatch('%S+') do set = set .. ' --set ' .. pair end
         if not summary(dir) then
           list[#list + 1] = string.format(
-            '%s run %s --data %s --bits %s --seed %s --threads 1 --quiet --out %s%s ' ..
-            '>%s.log 2>&1 || echo %s failed', quoted(home .. '/tinykg'),
-            quoted(home .. '/recipes/' .. entry[1] .. '.lua'), quoted(o.data), bits, seed,
+            '%s run %s --data %s --data-set seed=%s --bits %s --seed %s --threads 1 --quiet ' ..
+            '--out %s%s >%s.log 2>&1 || echo %s failed', quoted(home .. '/tinykg'),
+            quoted(home .. '/recipes/' .. entry[1] .. '.lua'), quoted(o.data), seed, bits, seed,
             quoted(dir), set, quoted(dir), quoted(dir))
         end
       end

@@ -307,6 +307,13 @@ describe('a model', function()
     end
     assert.is_true(most <= math.sqrt(6 / 408) and most > 0.9 * math.sqrt(6 / 408))
     assert.near(0.1, math.sqrt(square), 0.01)
+    most = 0
+    for _, row in ipairs(tk.nn.Embedding(400, 8, {bound = 0.3}).weight:totable()) do
+      for _, w in ipairs(row) do most = math.max(most, math.abs(w)) end
+    end
+    assert.is_true(most <= 0.3 and most > 0.29)
+    assert.error_matches(function() tk.nn.Embedding(4, 8, {limit = 1}) end,
+                         'nn.Embedding: unknown option limit')
     for as, fans in pairs{tensorflow = 3 * (4 + 5), torch = 5 * (3 + 4)} do
       local bound = 0
       local stack = as == 'torch' and tk.xavier(3, 4, 5, as) or tk.xavier(3, 4, 5)

@@ -76,6 +76,29 @@ describe('loss', function()
     end
   end)
 
+  it('bce takes one label for all; pointwise adds known and drawn items', function()
+    local x = noise(6)
+    for y = 0, 1 do
+      local want = mean(6, function(i) return softplus(y == 1 and -x[i] or x[i]) end)
+      assert.near(want, tk.loss.bce(to_tensor(x), y):item(), 1e-6)
+    end
+    local scores = tk.tensor{1, 2, 3, -1, 0, 4} -- that of user u and item i is number 3 u + i
+    local function of(users, items, labels)
+      local at = {}
+      for k, u in ipairs(users:totable()) do at[k] = 3 * u + items:totable()[k] end
+      return tk.loss.bce(scores:gather(tk.ids(at)), labels)
+    end
+    local batch = {users = tk.ids{0, 1}, items = tk.ids{0, 2},
+                   negatives = tk.ids{{1, 2}, {0, 1}}}
+    local want = (softplus(-1) + softplus(-4)) / 2
+      + (softplus(2) + softplus(3) + softplus(-1) + softplus(0)) / 4
+    assert.near(want, tk.loss.pointwise(batch, of):item(), 1e-6)
+    batch.labels = tk.tensor{0, 1}
+    assert.near((softplus(1) + softplus(-4)) / 2, tk.loss.pointwise(batch, of):item(), 1e-6)
+    batch.labels, batch.negatives = nil, nil
+    assert.error_matches(function() tk.loss.pointwise(batch, of) end, 'drawn items are a nil')
+  end)
+
   it('softmax is -log of the softmax at the label', function()
     for _, shape in ipairs {{1, 2}, {31, 5}, {33, 33}, {7, 3000}} do
       local n, classes = shape[1], shape[2]
@@ -104,8 +127,11 @@ end)
 
 local update = {}
 
+--- The gradient and L2's; parameters here have one dimension.
+local function decayed(p, g, o) return (o.decay_rank or 0) > 1 and g or g + o.weight_decay * p end
+
 function update.sgd(p, g, s, o)
-  g = g + o.weight_decay * p
+  g = decayed(p, g, o)
   if o.momentum > 0 then
     s.m = o.momentum * (s.m or 0) + g
     g = s.m
@@ -115,15 +141,19 @@ end
 
 function update.adam(p, g, s, o)
   local b1, b2 = o.betas[1], o.betas[2]
-  g = g + o.weight_decay * p
+  g = decayed(p, g, o)
   s.t = (s.t or 0) + 1
   s.m = b1 * (s.m or 0) + (1 - b1) * g
   s.v = b2 * (s.v or 0) + (1 - b2) * g * g
+  if o.eps_hat then -- the paper's section 2
+    local rate = o.lr * math.sqrt(1 - b2 ^ s.t) / (1 - b1 ^ s.t)
+    return p - rate * s.m / (math.sqrt(s.v) + o.eps_hat)
+  end
   return p - o.lr * (s.m / (1 - b1 ^ s.t)) / (math.sqrt(s.v / (1 - b2 ^ s.t)) + o.eps)
 end
 
 function update.adagrad(p, g, s, o)
-  g = g + o.weight_decay * p
+  g = decayed(p, g, o)
   s.sum = (s.sum or 0) + g * g
   return p - o.lr * g / (math.sqrt(s.sum) + o.eps)
 end
@@ -131,11 +161,15 @@ end
 local SETTINGS = {
   sgd = {{lr = 0.1, momentum = 0, weight_decay = 0}, {lr = 0.05, momentum = 0.9, weight_decay = 0},
          {lr = 0.05, momentum = 0.5, weight_decay = 0.1},
-         {lr = 0.1, momentum = 0, weight_decay = 0.2}},
+         {lr = 0.1, momentum = 0, weight_decay = 0.2, decay_rank = 1},
+         {lr = 0.1, momentum = 0.5, weight_decay = 0.2, decay_rank = 2}},
   adam = {{lr = 0.01, betas = {0.9, 0.999}, eps = 1e-8, weight_decay = 0},
-          {lr = 0.05, betas = {0.5, 0.9}, eps = 1e-3, weight_decay = 0.1}},
+          {lr = 0.05, betas = {0.5, 0.9}, eps = 1e-3, weight_decay = 0.1},
+          {lr = 0.05, betas = {0.9, 0.999}, eps_hat = 0.03, weight_decay = 0.1, decay_rank = 1},
+          {lr = 0.05, betas = {0.9, 0.999}, eps = 1e-8, weight_decay = 0.5, decay_rank = 2}},
   adagrad = {{lr = 0.1, eps = 1e-10, weight_decay = 0},
-             {lr = 0.05, eps = 1e-2, weight_decay = 0.1}},
+             {lr = 0.05, eps = 1e-2, weight_decay = 0.1},
+             {lr = 0.05, eps = 1e-2, weight_decay = 0.5, decay_rank = 2}},
 }
 
 --- Ten updates of sum(c p^2 / 2 + d p), whose gradient is c p + d; lr halves after five.

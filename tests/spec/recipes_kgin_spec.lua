@@ -245,7 +245,7 @@ describe('KGIN', function()
     it('learns the demo set, kept in ' .. bits .. ' bits', function()
       for _, data in ipairs{oddities.demo(), oddities.demo_ranking()} do
         local losses, result = oddities.train(recipe, data, {epochs = 6, lr = 0.01, dim = 16,
-                                                             batch_size = 256}, bits)
+                                                             batch_size = 128}, bits)
         assert.is_true(losses[6] < 0.9 * losses[1], table.concat(losses, ' '))
         if result.test.auc then assert.is_true(result.test.auc > 0.6) end
       end

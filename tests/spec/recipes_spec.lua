@@ -104,6 +104,20 @@ describe('recipe', function()
                    fixtures.message(trained, 'kgat', ranked, 32, {aggregator = 'ngcf'}))
   end)
 
+  it('cfkg takes its distances', function()
+    for _, distance in ipairs{'inner', 'l1', 'l2'} do
+      for _, data in ipairs{ranked, labelled} do
+        local losses, result = trained('cfkg', data, 2, {distance = distance})
+        assert.is_true(losses[4].loss < losses[1].loss, distance)
+        finite(result.test)
+        if distance == 'l1' then assert.is_false(result.model.rank)
+        elseif data == ranked then same_scores(result.model, ranked, distance) end
+      end
+    end
+    assert.matches('option distance: l3 is not inner, l1 or l2',
+                   fixtures.message(trained, 'cfkg', ranked, 32, {distance = 'l3'}))
+  end)
+
   it('kgat has attention from the second epoch on', function()
     local recipe, o = recipe_of('kgat'), options_of('kgat')
     local model = recipe.build(ranked, o)

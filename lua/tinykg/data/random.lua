@@ -48,4 +48,18 @@ function Random:below(n)
   return math.min(math.floor(self:word() * n / 4294967296), n - 1)
 end
 
+--- `size` integers of 0 .. total - 1 into out[0 .. size - 1]: distinct ones where there are so
+--- many (Floyd's algorithm), else any: each at least once, unless `replacement`.
+---@param total number ---@param size integer ---@param out ffi.cdata*
+---@param replacement? boolean
+function Random:some(total, size, out, replacement)
+  local seen, least = {}, replacement and total < size and math.huge or 0
+  for k = 0, size - 1 do
+    local x = total - size + k
+    local at = self:below(x >= least and x + 1 or total)
+    if x >= least and seen[at] then at = x end
+    seen[at], out[k] = true, at
+  end
+end
+
 return random

@@ -5,17 +5,6 @@ local random = require 'tinykg.data.random'
 local session = require 'tinykg.session'
 local tensor = require 'tinykg.tensor'
 
---- Numbers below `total`: distinct ones where there are enough (Floyd's algorithm), else any.
-local function draw(generator, total, size, out)
-  local seen = {}
-  for k = 0, size - 1 do
-    local x = total - size + k
-    local at = generator:below(x >= 0 and x + 1 or total)
-    if x >= 0 and seen[at] then at = x end
-    seen[at], out[k] = true, at
-  end
-end
-
 --- Running sums of the degrees of nodes[0 .. n - 1] into sums; their total.
 local function sum_degrees(offsets, nodes, n, sums)
   local total = 0
@@ -58,11 +47,13 @@ end
 
 --- Hop 1 of row r: `size` of the triples whose head is one of r's seeds; hop k: of those whose head
 --- is a tail of hop k - 1, tails drawn twice counting twice. Without replacement where there are
---- enough. A hop with no triples is that before it again; a row whose seeds have none (or without
---- seeds) starts with triples drawn from the whole graph, which say nothing in particular.
+--- enough; else each at least once or, with `replacement`, as it falls. A hop with no triples is
+--- that before it again; a row whose seeds have none (or without seeds) starts with triples drawn
+--- from the whole graph, which say nothing in particular.
 ---@param graph Graph ---@param seeds tinykg.Csr ---@param hops integer ---@param size integer
+---@param replacement? boolean
 ---@return table[] by hop {heads, relations, tails}: int32 tensors [rows, size]
-return function(graph, seeds, hops, size)
+return function(graph, seeds, hops, size, replacement)
   check(graph, hops, size)
   local generator = random.new(session.seed, session.stream())
   local triples, offsets = graph:triples(), graph.packed:values()
@@ -79,7 +70,7 @@ return function(graph, seeds, hops, size)
       ffi.copy(out, edges[k - 1] + row * size, 4 * size)
       return
     end
-    draw(generator, total > 0 and total or triples.n, size, picked)
+    generator:some(total > 0 and total or triples.n, size, picked, replacement)
     for i = 0, size - 1 do
       out[i] = total > 0 and edge_of(offsets, nodes, n, sums, picked[i]) or picked[i]
     end

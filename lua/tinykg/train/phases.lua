@@ -148,7 +148,8 @@ local function batches_of(self, epoch, done)
     return function() return true end, self.steps
   end
   return feed.batches(self.part, {size = self.o.batch_size, seed = session.seed, epoch = epoch,
-                                  draw = self.o.draw, skip = done})
+                                  drop_last = self.o.drop_last, draw = self.o.draw,
+                                  skip = done})
 end
 
 --- Plans the step for a full batch, for its figures; runs nothing.

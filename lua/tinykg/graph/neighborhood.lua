@@ -1,0 +1,31 @@
+--- A fixed number of edges of every node, drawn on the host as KGCN's program draws them
+--- (hwwang55/KGCN src/data_loader.py:96-104): distinct ones where a node has so many, else with
+--- replacement, which misses some. Drawn once, before training.
+local ffi = require 'ffi'
+local random = require 'tinykg.data.random'
+local session = require 'tinykg.session'
+local tensor = require 'tinykg.tensor'
+
+--- A node without edges is its own neighbour by relation id `relations`.
+---@param graph Graph ---@param k integer
+---@return Tensor tails int32 [nodes, k], Tensor relations int32 [nodes, k]
+return function(graph, k)
+  local generator = random.new(session.seed, session.stream())
+  local edges, offsets, nodes = graph:triples(), graph.packed:values(), graph.nodes
+  local tails = ffi.new('int32_t[?]', nodes * k + 1)
+  local relations = ffi.new('int32_t[?]', nodes * k + 1)
+  local picked = ffi.new('double[?]', k)
+  for node = 0, nodes - 1 do
+    local first, degree = offsets[node], offsets[node + 1] - offsets[node]
+    if degree > 0 then generator:some(degree, k, picked, true) end
+    for j = 0, k - 1 do
+      local at = degree > 0 and first + picked[j]
+      tails[node * k + j] = at and edges.tails[at] or node
+      relations[node * k + j] = at and edges.relations[at] or graph.relations
+    end
+  end
+  local function table_of(ids)
+    return tensor.create(tensor.I32, {nodes, k}, 'graph'):write(ids, 0, nodes * k)
+  end
+  return table_of(tails), table_of(relations)
+end

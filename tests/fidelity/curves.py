@@ -1,0 +1,118 @@
+#!/usr/bin/env python3
+"""Trains tinykg's recipe and a published program apart, over several seeds, and compares.
+
+    python3 tests/fidelity/curves.py MODEL --data DIR [--seeds 0,1,2,3,4] [--epochs 10]
+                                     [--set option=value ...] [--out DIR]
+
+Both sides have the rows of one split and the recipe's settings; parameters, batches, drawn items and
+neighbours are each side's own, the program's drawn as the program does. A row an epoch: loss, and
+AUC (labelled data) or Recall@20 of `valid`, as mean +- standard error over seeds. Two means agree
+when they are apart by at most two standard errors of their difference and by at most 3 %. What is
+in --out is not made again. Needs torch, numpy.
+"""
+
+import argparse
+import json
+import os
+import tempfile
+
+import numpy
+import torch
+
+import shared
+
+
+def train(name, folder, o, seed, epochs):
+    """Epochs of the transcription; {epoch, loss, metric} of each."""
+    random, kind = numpy.random.RandomState(1000 + seed), shared.model_class(name)
+    torch.set_default_dtype(kind.dtype)
+    data = shared.read_tensors(os.path.join(folder, 'data.safetensors'))
+    counts = shared.read_json(os.path.join(folder, 'data.json'))
+    torch.manual_seed(1000 + seed)
+    model = kind(o, counts, *kind.start(o, counts, data, random))
+    optimizers, rows, every = {}, [], int(o['eval_every'])
+    for epoch in range(1, epochs + 1):
+        losses = {}
+        for part, batch in model.epoch(data, random):
+            losses.setdefault(part, []).append(shared.update(model, optimizers, part, batch))
+        row = {'epoch': epoch, 'loss': float(numpy.mean(next(iter(losses.values()))))}
+        if epoch % every == 0 or epoch == epochs:
+            row.update(shared.measure(model, data))
+        rows.append(row)
+    return rows
+
+
+def ours(folder, seed):
+    """Epochs of tinykg's run, in the same form; and its options."""
+    run = shared.read_json(os.path.join(folder, 'curve-%d.json' % seed))
+    return run['options'], [dict({'epoch': e['epoch'], 'loss': e['loss']}, **(e.get('valid') or {}))
+                            for e in run['epochs']]
+
+
+def both(name, data, folder, seed, epochs, settings):
+    """The two sides' rows of a seed, made where they are not there yet."""
+    if not os.path.exists(os.path.join(folder, 'data.json')):
+        shared.trainer('data', name, data, folder)
+    if not os.path.exists(os.path.join(folder, 'curve-%d.json' % seed)):
+        shared.trainer('curve', name, data, folder, seed, epochs, *settings)
+    options, mine = ours(folder, seed)
+    path = os.path.join(folder, 'program-%d.json' % seed)
+    if not os.path.exists(path):
+        rows = train(name, folder, options, seed, epochs)
+        with open(path, 'w', encoding='ascii') as out:
+            json.dump(rows, out)
+    return mine, shared.read_json(path)
+
+
+def spread(values):
+    """Mean and its standard error."""
+    error = numpy.std(values, ddof=1) / len(values) ** 0.5 if len(values) > 1 else 0.0
+    return float(numpy.mean(values)), float(error)
+
+
+def compare(runs, epochs):
+    """Lines of a Markdown table, and how many comparisons there were and agreed."""
+    metric = next(key for key in ('recall@20', 'auc') if any(key in row for row in runs[0][1]))
+    lines, made, agreed = [], 0, 0
+    for k in range(epochs):
+        cells = []
+        for key in ('loss', metric):
+            sides = [[run[side][k].get(key) for run in runs] for side in (0, 1)]
+            if None in sides[0] + sides[1]:
+                cells += ['', '', '']
+                continue
+            (a, ea), (b, eb) = spread(sides[0]), spread(sides[1])
+            apart, error = abs(a - b), (ea * ea + eb * eb) ** 0.5
+            fits = apart <= 2 * error and apart <= 0.03 * abs(b)
+            made, agreed = made + 1, agreed + fits
+            cells += ['%.4f +- %.4f' % (a, ea), '%.4f +- %.4f' % (b, eb),
+                      '%.1f, %.1f %%%s' % (apart / error if error else 0, 100 * apart / abs(b),
+                                           '' if fits else ' **no**')]
+        lines.append('| %d | %s |' % (k + 1, ' | '.join(cells)))
+    head = ['| epoch | loss, tinykg | program | apart | %s, tinykg | program | apart |' % metric,
+            '|---|---|---|---|---|---|---|']
+    return head + lines, made, agreed
+
+
+def main():
+    parser = argparse.ArgumentParser(description='Training curves beside a published program.')
+    parser.add_argument('model')
+    parser.add_argument('--data', default='demo')
+    parser.add_argument('--seeds', default='0,1,2,3,4')
+    parser.add_argument('--epochs', type=int, default=10)
+    parser.add_argument('--set', action='append', default=[])
+    parser.add_argument('--out', help='where to keep what is trained')
+    o = parser.parse_args()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = o.out or scratch
+        runs = [both(o.model, o.data, folder, int(seed), o.epochs, o.set)
+                for seed in o.seeds.split(',')]
+    lines, made, agreed = compare(runs, o.epochs)
+    print('\n'.join(lines))
+    print('\n%s, %d seeds: %d of %d means agree (apart: standard errors, share)' % (
+        o.model, len(runs), agreed, made))
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,129 @@
+#!/usr/bin/python3
+"""Golden losses of training steps in float64: published programs, optimizer and all, on the small graph.
+
+The programs are the transcriptions of tests/fidelity/models, which name the lines that they were read
+in. Each takes 30 steps on drawn parameters and batches; steps.json has what the steps were given and
+the losses. Needs torch and numpy. Run it to write steps.json anew: the file must not change.
+"""
+
+import os
+import sys
+
+import numpy
+import torch
+
+import shared as golden
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'fidelity'))
+sys.dont_write_bytecode = True
+del sys.modules['shared']
+import shared as fidelity
+
+STEPS, BATCH, TRIPLES = 30, 10, 6  # 10 + 6: the mean divides by a power of two, exactly
+
+COUNTS = {'users': golden.USERS, 'items': golden.ITEMS, 'entities': golden.ENTITIES,
+          'relations': golden.RELATIONS}
+
+# Label 0, as train's rows beside golden.INTERACTIONS have it.
+DISLIKED = [(0, 3), (1, 0), (1, 4), (2, 1), (3, 0), (4, 2)]
+
+OPTIONS = {
+    'kgcn': {'dim': 4, 'hops': 2, 'neighbors': 3, 'aggregator': 'concat', 'l2': 0.05, 'lr': 0.02},
+    'kgnn-ls': {'dim': 4, 'hops': 2, 'neighbors': 3, 'ls_weight': 0.7, 'l2': 0.05, 'lr': 0.02},
+    'ripplenet': {'dim': 4, 'hops': 2, 'memory': 5, 'l2': 1e-3, 'kge_weight': 0.3, 'lr': 0.02},
+    'kgin': {'dim': 4, 'hops': 3, 'intents': 3, 'sim_weight': 0.05, 'l2': 0.01, 'lr': 1e-3,
+             'dropout': 0, 'node_dropout': 0},
+    'cke': {'dim': 4, 'relation_dim': 3, 'l2': 0.01, 'lr': 0.01},
+    'cfkg': {'dim': 4, 'distance': 'inner', 'lr': 0.01},
+    'cfkg l1': {'dim': 4, 'distance': 'l1', 'margin': 1, 'lr': 0.01},
+    'cfkg l2': {'dim': 4, 'distance': 'l2', 'margin': 1, 'lr': 0.01},
+}
+
+LABELLED = ('kgcn', 'kgnn-ls', 'ripplenet')
+
+
+def ids(rows):
+    return [torch.tensor(column) for column in golden.columns(rows)]
+
+
+def data_of():
+    """What start() of the transcriptions reads."""
+    rows = golden.INTERACTIONS + DISLIKED
+    users, items = ids(rows)
+    labels = torch.tensor([1.0] * len(golden.INTERACTIONS) + [0.0] * len(DISLIKED))
+    return dict(zip(('graph.heads', 'graph.relations', 'graph.tails'), ids(golden.TRIPLES)),
+                **{'train.users': users, 'train.items': items, 'train.labels': labels})
+
+
+def start(name, o, data, random):
+    """Parameters and what is drawn once. The numbers are float32's."""
+    if name in LABELLED:
+        p, c = fidelity.model_class(name).start(o, COUNTS, data, random)
+    elif name == 'kgin':
+        p, c = fidelity.model_class(name).start(o, COUNTS, data, random)
+        c['users'], c['items'] = ids(golden.INTERACTIONS)
+    else:
+        d, r, c = o['dim'], golden.RELATIONS, {}
+        shapes = {'cke': {'users.weight': (golden.USERS, d), 'items.weight': (golden.ITEMS, d),
+                          'entities.weight': (golden.ENTITIES, d),
+                          'relations.weight': (r, o.get('relation_dim')),
+                          'projections': (r, d, o.get('relation_dim'))},
+                  'cfkg': {'nodes.weight': (golden.ENTITIES + golden.USERS, d),
+                           'relations.weight': (r + 1, d)}}[name]
+        p = {key: torch.zeros(shape) for key, shape in shapes.items()}
+    for key, t in p.items():  # the same for all: steps of 2^-10
+        p[key] = torch.tensor(numpy.round(random.standard_normal(t.shape) * 512) / 1024)
+    return p, c
+
+
+def batches(name, random):
+    """Rows of train, drawn items that users do not have, triples with drawn tails."""
+    rows = golden.INTERACTIONS + (DISLIKED if name in LABELLED else [])
+    known, out = set(golden.INTERACTIONS), []
+    for _ in range(STEPS):
+        picked = random.randint(0, len(rows), BATCH)
+        batch = dict(zip(('users', 'items'), golden.columns([rows[i] for i in picked])))
+        if name in LABELLED:
+            batch['labels'] = [float(i < len(golden.INTERACTIONS)) for i in picked]
+        else:
+            batch['negatives'] = [next(j for j in random.permutation(golden.ITEMS).tolist()
+                                       if (u, j) not in known) for u in batch['users']]
+        if name in ('cke', 'cfkg'):
+            triples = [golden.TRIPLES[i] for i in random.randint(0, len(golden.TRIPLES), TRIPLES)]
+            batch.update(zip(('kg_heads', 'kg_relations', 'kg_tails'), golden.columns(triples)))
+            batch['kg_negatives'] = random.randint(0, golden.ENTITIES, TRIPLES).tolist()
+        out.append(batch)
+    return out
+
+
+def tensors(batch):
+    found = {name: torch.tensor(column) for name, column in batch.items()}
+    if 'negatives' in found:
+        found['negatives'] = found['negatives'][:, None]
+    return {name: t.double() if t.is_floating_point() else t for name, t in found.items()}
+
+
+def steps(case, seed):
+    name, o = case.split()[0], OPTIONS[case]
+    random, data = numpy.random.RandomState(seed), data_of()
+    p, c = start(name, o, data, random)
+    model = fidelity.model_class(name)(o, COUNTS, p, c)
+    given, optimizers = batches(name, random), {}
+    losses = [fidelity.update(model, optimizers, 'loss', tensors(batch)) for batch in given]
+    drawn = {} if name == 'kgin' else {key: t for key, t in c.items()
+                                       if key not in ('users', 'items', 'labels')}
+    return {'recipe': name, 'options': o, 'parameters': p, 'drawn': drawn, 'batches': given,
+            'losses': losses}
+
+
+def main():
+    torch.set_default_dtype(torch.float64)
+    golden.write('steps.json', {
+        'written_by': 'tests/golden/steps.py', 'sizes': COUNTS,
+        'interactions': golden.columns(golden.INTERACTIONS),
+        'disliked': golden.columns(DISLIKED), 'triples': golden.columns(golden.TRIPLES),
+        'cases': {case: steps(case, 40 + k) for k, case in enumerate(OPTIONS)}})
+
+
+if __name__ == '__main__':
+    main()
