@@ -219,7 +219,7 @@ HOMEDIR ?= $(LIBDIR)/tinykg
 
 # The public headers: the whole C API (ops.def, the list of ops, goes with them). lua/tinykg/lib.lua
 # reads its declarations from them.
-HEADERS := engine/tinykg.h engine/table.h engine/csr.h engine/graph.h engine/metrics.h
+HEADERS := $(addprefix engine/,tinykg.h table.h csr.h graph.h metrics.h checksum.h sha256.h)
 
 # A tree that was moved as a whole, or lies below a DESTDIR, is found from the file that is run or
 # loaded; where folders were chosen one by one, by their names.
@@ -239,6 +239,7 @@ if not init then
   init = assert(loadfile(home .. '/lua/tinykg/init.lua'))
 end
 package.path = home .. '/lua/?.lua;' .. home .. '/lua/?/init.lua;' .. package.path
+require('tinykg.search_path').relative_last()
 return init(...)
 endef
 install-built: export LUA_SHIM = $(lua_shim)

@@ -7,7 +7,9 @@
 
 enum { DIGIT = 11, BUCKETS = 1 << DIGIT };
 
-static int no_memory(void) { return tkg__fail(TKG_E_MEMORY, "out of memory to sort pairs"); }
+static int no_memory(int64_t n, const char *what) {
+  return tkg__fail(TKG_E_MEMORY, "out of memory to sort %lld %s", (long long)n, what);
+}
 
 /* The largest key, or -1 with *bad set to the position of a negative one. */
 static int32_t largest(int64_t n, const int32_t *keys, int64_t *bad) {
@@ -73,7 +75,7 @@ int tkg_csr_build(int64_t n, const int32_t *rows, const int32_t *cols, int64_t r
   if (!by_col || !spare) {
     free(by_col);
     free(spare);
-    return no_memory();
+    return no_memory(n, "pairs");
   }
   for (size_t i = 0; i < count; i++) by_col[i] = (int32_t)i;
   radix_order(n, cols, top, by_col, spare);
@@ -157,7 +159,7 @@ int tkg_triples_unique(int64_t n, int32_t *heads, int32_t *relations, int32_t *t
       ++*kept;
     }
   }
-  int status = order && spare && keep ? TKG_OK : no_memory();
+  int status = order && spare && keep ? TKG_OK : no_memory(n, "triples");
   free(order);
   free(spare);
   free(keep);

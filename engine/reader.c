@@ -25,6 +25,8 @@ struct tkg__reader {
   size_t in_at, in_end;
   char *text; /* decoded bytes: text[at .. filled), one byte spare for a NUL */
   size_t at, filled, capacity;
+  size_t first, stop;     /* the line returned last is text[first .. stop) */
+  char newline, replaced; /* what ends a line; what stood at text[stop] */
   int64_t number;
 };
 
@@ -150,12 +152,15 @@ static int fill_xz(tkg__reader *r, char *dst, size_t size, size_t *got) {
   return TKG_OK;
 }
 
-/* Makes room behind the unread text and decodes more into it; sets r->end when there is no more. */
+/* Makes room behind the text from r->first on and decodes more into it; sets r->end when there is
+ * no more. */
 static int fill(tkg__reader *r) {
-  if (r->at > 0) {
-    memmove(r->text, r->text + r->at, r->filled - r->at);
-    r->filled -= r->at;
-    r->at = 0;
+  if (r->first > 0) {
+    memmove(r->text, r->text + r->first, r->filled - r->first);
+    r->filled -= r->first;
+    r->at -= r->first;
+    r->stop -= r->first;
+    r->first = 0;
   }
   if (r->filled == r->capacity) {
     if (r->capacity >= line_limit)
@@ -194,30 +199,65 @@ int tkg__reader_open(tkg__reader **out, const char *path) {
   return status;
 }
 
-int tkg__reader_line(tkg__reader *r, char **line, size_t *length) {
+/* Old Macs end lines with CR alone. */
+static void choose_newline(tkg__reader *r) {
+  size_t left = r->filled - r->at;
+  const char *text = r->text + r->at;
+  const char *cr = left ? memchr(text, '\r', left - 1) : NULL;
+  r->newline = cr && !memchr(text, '\n', left) ? '\r' : '\n';
+}
+
+/* Finds the line that begins at r->at, ends it with a NUL and goes behind it. *found is 0 at the
+ * end of the file. */
+static int end_line(tkg__reader *r, int *found) {
   size_t scanned = 0;
   char *newline = NULL;
-  *line = NULL;
-  *length = 0;
   for (;;) {
     size_t left = r->filled - r->at;
-    if (left > scanned) newline = memchr(r->text + r->at + scanned, '\n', left - scanned);
+    if (left > scanned) newline = memchr(r->text + r->at + scanned, r->newline, left - scanned);
     if (newline || r->end) break;
     scanned = left;
     int status = fill(r);
     if (status) return status;
+    if (!r->newline) choose_newline(r);
   }
-  if (!newline && r->at == r->filled) return TKG_OK;
-  char *first = r->text + r->at, *last = newline ? newline : r->text + r->filled;
-  r->at = newline ? (size_t)(newline - r->text) + 1 : r->filled;
-  if (last > first && last[-1] == '\r') last--;
-  *last = '\0';
-  if (r->number++ == 0 && last - first >= 3 && !memcmp(first, "\xEF\xBB\xBF", 3)) first += 3;
-  if (memchr(first, '\0', (size_t)(last - first)))
+  *found = newline || r->at < r->filled;
+  if (!*found) return TKG_OK;
+  const char *first = r->text + r->at;
+  size_t begin = r->at;
+  r->stop = newline ? (size_t)(newline - r->text) : r->filled;
+  r->at = newline ? r->stop + 1 : r->filled;
+  if (r->stop > begin && r->text[r->stop - 1] == '\r') r->stop--;
+  r->replaced = r->text[r->stop];
+  r->text[r->stop] = '\0';
+  r->number++;
+  if (memchr(first, '\0', r->stop - begin))
     return tkg__fail(TKG_E_FORMAT, "%s:%lld: a NUL byte: this is not UTF-8 text", r->path,
                      (long long)r->number);
-  *line = first;
-  *length = (size_t)(last - first);
+  return TKG_OK;
+}
+
+int tkg__reader_line(tkg__reader *r, char **line, size_t *length) {
+  int found = 0;
+  *line = NULL;
+  *length = 0;
+  r->first = r->stop = r->at;
+  int status = end_line(r, &found);
+  if (status || !found) return status;
+  if (r->number == 1 && !strncmp(r->text + r->first, "\xEF\xBB\xBF", 3)) r->first += 3;
+  *line = r->text + r->first;
+  *length = r->stop - r->first;
+  return TKG_OK;
+}
+
+int tkg__reader_more(tkg__reader *r, char **line, size_t *length, int *more) {
+  size_t stop = r->stop - r->first;
+  r->text[r->stop] = r->replaced;
+  int status = end_line(r, more);
+  if (status) return status;
+  if (!*more) r->text[r->first + stop] = '\0';
+  *line = r->text + r->first;
+  *length = *more ? r->stop - r->first : stop;
   return TKG_OK;
 }
 

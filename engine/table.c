@@ -1,25 +1,34 @@
 #include "table.h"
 
-#include <math.h>
+#include <locale.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "error.h"
 #include "reader.h"
 #include "table_split.h"
+#include "table_value.h"
+#include "tinykg.h"
+
+enum {
+  MOST_COLUMNS = 1 << 20,
+  MORE_FIELDS = 64,        /* a line may have over its columns, for the one that takes the rest */
+  LONGEST_RECORD = 1 << 20 /* bytes of a record whose quotes hold line breaks */
+};
 
 struct column {
   char kind;
   int32_t *ids;
   double *numbers;
   int64_t extent;
+  char *unread; /* why a column of kind F or T was given up, or NULL */
 };
 
 struct tkg_table {
   char *path;
   int columns;
   int64_t rows, capacity;
-  struct column column[TKG__MAX_FIELDS];
+  struct column *column;
   int64_t *lines; /* the line that row i came from */
 };
 
@@ -28,9 +37,11 @@ struct parse {
   tkg__reader *reader;
   tkg_table *table;
   tkg_names *const *names;
-  char separator;
-  int rest; /* the column of kind S, or -1 */
-  tkg__field field[TKG__MAX_FIELDS];
+  int separator;
+  int rest;     /* the column of kind S, or -1 */
+  int64_t line; /* where the record that is being parsed begins */
+  tkg__field *field;
+  int most; /* room in field */
 };
 
 /* ---- errors -------------------------------------------------------------------------------- */
@@ -41,7 +52,7 @@ static int no_memory(const char *path) {
 }
 
 /* "file:line: 'text' is not what, column n" with the text cut short and made printable. */
-static int bad_field(const tkg__reader *r, tkg__field f, const char *what, int column) {
+static int bad_field(const struct parse *p, tkg__field f, const char *what, int column) {
   char text[44];
   size_t n = f.length > 40 ? 40 : f.length;
   for (size_t i = 0; i < n; i++) {
@@ -49,11 +60,11 @@ static int bad_field(const tkg__reader *r, tkg__field f, const char *what, int c
     text[i] = (char)(c < 32 || c == 127 ? '?' : c);
   }
   strcpy(text + n, f.length > 40 ? "..." : "");
-  return tkg__fail(TKG_E_FORMAT, "%s:%lld: '%s' is not %s, column %d", tkg__reader_path(r),
-                   (long long)tkg__reader_number(r), text, what, column + 1);
+  return tkg__fail(TKG_E_FORMAT, "%s:%lld: '%s' is not %s, column %d", tkg__reader_path(p->reader),
+                   (long long)p->line, text, what, column + 1);
 }
 
-static const char *separator_name(char separator) {
+static const char *separator_name(int separator) {
   switch (separator) {
   case ' ':
     return "spaces";
@@ -63,6 +74,10 @@ static const char *separator_name(char separator) {
     return "commas";
   case ';':
     return "semicolons";
+  case 256 * ':' + ':':
+    return "'::'";
+  case '<':
+    return "blanks in N-Triples";
   default:
     return "separators";
   }
@@ -70,33 +85,33 @@ static const char *separator_name(char separator) {
 
 static int bad_count(const struct parse *p, int found) {
   return tkg__fail(TKG_E_FORMAT, "%s:%lld: %s%d column%s separated by %s, expected %d",
-                   tkg__reader_path(p->reader), (long long)tkg__reader_number(p->reader),
-                   found > TKG__MAX_FIELDS ? "more than " : "",
-                   found > TKG__MAX_FIELDS ? 64 : found, found == 1 ? "" : "s",
-                   separator_name(p->separator), p->table->columns);
+                   tkg__reader_path(p->reader), (long long)p->line,
+                   found > p->most ? "more than " : "", found > p->most ? p->most : found,
+                   found == 1 ? "" : "s", separator_name(p->separator), p->table->columns);
 }
 
 /* ---- the table ------------------------------------------------------------------------------ */
 
 static int bad_kinds(const char *kinds) {
-  tkg__say("table: column kinds '%s': 1 to %d of i f s S -", kinds, TKG__MAX_FIELDS);
+  tkg__say("table: column kinds '%.60s': 1 to %d of i f F t T s e S -", kinds, MOST_COLUMNS);
   return TKG_E_ARGUMENT;
 }
 
 static int table_new(tkg_table **out, const char *path, const char *kinds) {
   size_t columns = strlen(kinds);
   *out = NULL;
-  if (columns == 0 || columns > TKG__MAX_FIELDS || strspn(kinds, "ifsS-") != columns)
+  if (columns == 0 || columns > MOST_COLUMNS || strspn(kinds, "ifFtTseS-") != columns)
     return bad_kinds(kinds);
   tkg_table *t = calloc(1, sizeof *t);
   if (!t) return no_memory(path);
-  t->columns = (int)columns;
-  for (size_t i = 0; i < columns; i++) t->column[i].kind = kinds[i];
+  t->column = calloc(columns, sizeof *t->column);
   t->path = malloc(strlen(path) + 1);
-  if (!t->path) {
-    free(t);
+  if (!t->path || !t->column) {
+    tkg_table_free(t);
     return no_memory(path);
   }
+  t->columns = (int)columns;
+  for (size_t i = 0; i < columns; i++) t->column[i].kind = kinds[i];
   strcpy(t->path, path);
   *out = t;
   return TKG_OK;
@@ -107,7 +122,9 @@ void tkg_table_free(tkg_table *t) {
   for (int i = 0; i < t->columns; i++) {
     free(t->column[i].ids);
     free(t->column[i].numbers);
+    free(t->column[i].unread);
   }
+  free(t->column);
   free(t->lines);
   free(t->path);
   free(t);
@@ -127,10 +144,11 @@ static int grow(tkg_table *t) {
   for (int i = 0; i < t->columns; i++) {
     struct column *c = &t->column[i];
     if (c->kind == '-') continue;
-    void *old = c->kind == 'f' ? (void *)c->numbers : (void *)c->ids;
-    void *larger = realloc(old, n * (c->kind == 'f' ? sizeof(double) : sizeof(int32_t)));
+    int numbers = strchr("fFtT", c->kind) != NULL;
+    void *old = numbers ? (void *)c->numbers : (void *)c->ids;
+    void *larger = realloc(old, n * (numbers ? sizeof(double) : sizeof(int32_t)));
     if (!larger) return no_memory(t->path);
-    if (c->kind == 'f')
+    if (numbers)
       c->numbers = larger;
     else
       c->ids = larger;
@@ -156,7 +174,11 @@ int32_t *tkg_table_ids(tkg_table *t, int column) {
 }
 
 double *tkg_table_numbers(tkg_table *t, int column) {
-  return has(t, column) ? t->column[column].numbers : NULL;
+  return has(t, column) && !t->column[column].unread ? t->column[column].numbers : NULL;
+}
+
+const char *tkg_table_unread(const tkg_table *t, int column) {
+  return has(t, column) ? t->column[column].unread : NULL;
 }
 
 double tkg_table_line(const tkg_table *t, int64_t row) {
@@ -184,41 +206,38 @@ static int parse_id(const struct parse *p, tkg__field f, int column, int32_t *ou
   if (f.length > 0 && end == f.at + f.length) return TKG_OK;
   size_t digits = strspn(f.at, "0123456789");
   int large = f.length > 0 && digits == f.length;
-  return bad_field(p->reader, f,
-                   large ? "an id below 2147483647" : "an id (a non-negative integer)", column);
-}
-
-/* Short decimals such as 4 or 3.5 exactly as strtod reads them, without its cost. */
-static int parse_short(const char *p, size_t length, double *out) {
-  static const double tens[] = {1, 10, 100, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12};
-  int64_t value = 0;
-  size_t point = length;
-  if (length == 0 || length > 13) return 0;
-  for (size_t i = 0; i < length; i++) {
-    if (p[i] == '.' && point == length && i > 0 && i + 1 < length)
-      point = i;
-    else if (p[i] >= '0' && p[i] <= '9')
-      value = 10 * value + (p[i] - '0');
-    else
-      return 0;
-  }
-  *out = (double)value / (point < length ? tens[length - point - 1] : 1);
-  return 1;
+  return bad_field(p, f, large ? "an id below 2147483647" : "an id (a non-negative integer)",
+                   column);
 }
 
 static int parse_number(const struct parse *p, tkg__field f, int column, double *out) {
-  char *end, last = f.at[f.length];
-  if (parse_short(f.at, f.length, out)) return TKG_OK;
-  f.at[f.length] = '\0';
-  *out = strtod(f.at, &end);
-  int whole = f.length > 0 && end == f.at + f.length && !is_blank(f.at[0]);
-  f.at[f.length] = last;
-  return whole && isfinite(*out) ? TKG_OK : bad_field(p->reader, f, "a finite number", column);
+  if (tkg__to_number(f.at, f.length, out)) return TKG_OK;
+  if (p->separator == ';' && tkg__to_comma_number(f.at, f.length, out)) return TKG_OK;
+  return bad_field(p, f, "a finite number", column);
+}
+
+static int parse_time(const struct parse *p, tkg__field f, int column, double *out) {
+  if (tkg__to_time(f.at, f.length, out)) return TKG_OK;
+  return bad_field(p, f, "a time (a number, or a date such as 2024-01-31T10:00:00Z)", column);
+}
+
+/* A column that nobody may need is given up at the first value that is something else. */
+static int parse_if_possible(const struct parse *p, tkg__field f, int column, double *out) {
+  struct column *c = &p->table->column[column];
+  *out = 0;
+  if (c->unread) return TKG_OK;
+  int status = c->kind == 'T' ? parse_time(p, f, column, out) : parse_number(p, f, column, out);
+  if (!status) return TKG_OK;
+  *out = 0;
+  c->unread = malloc(strlen(tkg_error()) + 1);
+  if (!c->unread) return no_memory(p->table->path);
+  strcpy(c->unread, tkg_error());
+  return TKG_OK;
 }
 
 static int parse_name(const struct parse *p, tkg__field f, int column, int32_t *out) {
   if (f.length == 0 && p->table->column[column].kind == 's')
-    return bad_field(p->reader, f, "a name (it is empty)", column);
+    return bad_field(p, f, "a name (it is empty)", column);
   return tkg_names_add(p->names[column], f.at, f.length, out);
 }
 
@@ -231,6 +250,11 @@ static int store(const struct parse *p, int column, int64_t row) {
     return TKG_OK;
   case 'f':
     return parse_number(p, f, column, &c->numbers[row]);
+  case 't':
+    return parse_time(p, f, column, &c->numbers[row]);
+  case 'F':
+  case 'T':
+    return parse_if_possible(p, f, column, &c->numbers[row]);
   case 'i':
     status = parse_id(p, f, column, &c->ids[row]);
     break;
@@ -244,15 +268,46 @@ static int store(const struct parse *p, int column, int64_t row) {
 
 /* ---- lines ---------------------------------------------------------------------------------- */
 
+/* Joins lines for as long as a field in quotes goes on, as RFC 4180 has it. Where it is not closed
+ * properly the line stays as it is, and splitting says so. */
+static int whole_record(const struct parse *p, char **line, size_t *length) {
+  tkg__quotes quotes = {0};
+  size_t first = *length;
+  if (!tkg__split_quotes(p->separator) || !memchr(*line, '"', *length)) return TKG_OK;
+  while (tkg__quotes_open(&quotes, *line, *length, p->separator)) {
+    int more = 0;
+    if (quotes.loose || *length > LONGEST_RECORD) break;
+    int status = tkg__reader_more(p->reader, line, length, &more);
+    if (status) return status;
+    if (!more) break;
+  }
+  if (quotes.open || quotes.broken) {
+    *length = first;
+    (*line)[first] = '\0';
+  }
+  return TKG_OK;
+}
+
+/* Splitting found no end, or no beginning, of field number -found. */
+static int bad_split(const struct parse *p, int found) {
+  const char *what =
+      p->separator == '<' ? "an IRI, a literal or a blank node of N-Triples" : "closed by a quote";
+  return bad_field(p, p->field[-found - 1], what, -found - 1);
+}
+
 static int parse_line(struct parse *p, char *line, size_t length) {
   tkg_table *t = p->table;
-  int found = tkg__split(p->field, line, length, p->separator), status = TKG_OK;
-  if (found < 0) return bad_field(p->reader, p->field[-found - 1], "closed by a quote", -found - 1);
-  if (p->rest >= 0) found = tkg__split_rest(p->field, found, t->columns, p->rest);
+  int status = whole_record(p, &line, &length);
+  if (status) return status;
+  int found = tkg__split(p->field, p->most, line, length, p->separator);
+  if (found < 0) return bad_split(p, found);
+  if (found == 0 && p->separator == '<') return TKG_OK;
+  if (p->rest >= 0 && found <= p->most)
+    found = tkg__split_rest(p->field, found, t->columns, p->rest, p->separator);
   if (found != t->columns) return bad_count(p, found);
   if (t->rows == t->capacity && (status = grow(t))) return status;
   for (int i = 0; i < t->columns && !status; i++) status = store(p, i, t->rows);
-  if (!status) t->lines[t->rows++] = tkg__reader_number(p->reader);
+  if (!status) t->lines[t->rows++] = p->line;
   return status;
 }
 
@@ -267,7 +322,8 @@ static int parse_ragged_line(struct parse *p, char *line, size_t length) {
     const char *stop;
     int32_t id = parse_digits(at, &stop);
     if (stop == at || (*stop && !is_blank(*stop)))
-      return parse_id(p, (tkg__field){line + (at - line), strcspn(at, " \t")}, field, &id);
+      return parse_id(p, (tkg__field){.at = line + (at - line), .length = strcspn(at, " \t")},
+                      field, &id);
     at = stop;
     note_extent(field ? ids : rows, id);
     if (field == 0) {
@@ -278,7 +334,7 @@ static int parse_ragged_line(struct parse *p, char *line, size_t length) {
     if (status) return status;
     rows->ids[t->rows] = row;
     ids->ids[t->rows] = id;
-    t->lines[t->rows++] = tkg__reader_number(p->reader);
+    t->lines[t->rows++] = p->line;
   }
 }
 
@@ -290,20 +346,39 @@ static int read_lines(struct parse *p, int64_t skip,
   for (;;) {
     int status = tkg__reader_line(p->reader, &line, &length);
     if (status || !line) return status;
-    if (tkg__reader_number(p->reader) <= skip) continue;
+    p->line = tkg__reader_number(p->reader);
+    if (p->line <= skip) continue;
     if (strspn(line, " \t") == length) continue;
     status = line_parser(p, line, length);
     if (status) return status;
   }
 }
 
-static int read_file(tkg_table **out, const char *path, const char *kinds, struct parse *p,
-                     int64_t skip, int (*line_parser)(struct parse *, char *, size_t)) {
-  *out = NULL;
+/* Opens the file, makes the table and reads it. */
+static int read_opened(struct parse *p, const char *path, const char *kinds, int64_t skip,
+                       int (*line_parser)(struct parse *, char *, size_t)) {
   int status = tkg__reader_open(&p->reader, path);
   if (status) return status;
   status = table_new(&p->table, tkg__reader_path(p->reader), kinds);
-  if (!status) status = read_lines(p, skip, line_parser);
+  if (status) return status;
+  p->most = p->table->columns + MORE_FIELDS;
+  p->field = malloc((size_t)p->most * sizeof *p->field);
+  return p->field ? read_lines(p, skip, line_parser) : no_memory(path);
+}
+
+/* Numbers have a point whatever the program's locale says: setlocale is not this thread's alone,
+ * uselocale is. */
+static int read_file(tkg_table **out, const char *path, const char *kinds, struct parse *p,
+                     int64_t skip, int (*line_parser)(struct parse *, char *, size_t)) {
+  locale_t plain = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+  locale_t before = plain ? uselocale(plain) : (locale_t)0;
+  *out = NULL;
+  int status = plain ? read_opened(p, path, kinds, skip, line_parser) : no_memory(path);
+  if (plain) {
+    uselocale(before);
+    freelocale(plain);
+  }
+  free(p->field);
   tkg__reader_close(p->reader);
   if (status)
     tkg_table_free(p->table);
@@ -315,13 +390,13 @@ static int read_file(tkg_table **out, const char *path, const char *kinds, struc
 int tkg_table_read(tkg_table **out, const char *path, const char *kinds, int separator,
                    int64_t skip, tkg_names *const *names) {
   const char *rest = strchr(kinds, 'S');
-  struct parse p = {.names = names, .separator = (char)separator};
+  struct parse p = {.names = names, .separator = separator};
   p.rest = rest ? (int)(rest - kinds) : -1;
   *out = NULL;
   if (rest && strchr(rest + 1, 'S'))
     return tkg__fail(TKG_E_ARGUMENT, "table: column kinds '%s' have more than one S", kinds);
   for (size_t i = 0; kinds[i]; i++)
-    if ((kinds[i] == 's' || kinds[i] == 'S') && (i >= TKG__MAX_FIELDS || !names || !names[i]))
+    if (strchr("seS", kinds[i]) && (i >= MOST_COLUMNS || !names || !names[i]))
       return tkg__fail(TKG_E_ARGUMENT, "table: column %d of '%s' needs names", (int)i + 1, kinds);
   return read_file(out, path, kinds, &p, skip, parse_line);
 }

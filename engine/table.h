@@ -32,12 +32,19 @@ int tkg_file_line(const char *path, int64_t number, char *buffer, size_t size, i
 /* Reads a file (plain, gzip or xz) whose lines hold one field a column. `kinds` has one letter a
  * column:
  *   i  an id: a non-negative integer below 2147483647
- *   f  a finite number, kept as double
+ *   f  a finite number, kept as double; with ';' its point may be a comma
+ *   t  a time: a number, or a date of ISO 8601, kept as seconds since 1970 UTC
+ *   F T  the same as f and t, but a column with anything else in it is given up: see
+ *        tkg_table_unread
  *   s  a name, which becomes its id in names[column]; may not be empty
- *   S  the same, but takes what the other columns leave, separators included; may be empty
+ *   e  the same, but may be empty
+ *   S  the same as e, but takes what the other columns leave, separators included
  *   -  skipped
- * separator: '\t' ',' ';' ':' and the like, or ' ' for any run of spaces and tabs. With ',' and ';'
- * fields may be in double quotes. The first `skip` lines are ignored, and so are blank ones.
+ * separator: '\t' ',' ';' and the like; one byte twice, as 256 * ':' + ':'; ' ' for any run of
+ * spaces and tabs; '<' for lines of N-Triples, whose three columns are IRIs without <>, the text of
+ * literals, and blank nodes. With ',' and ';' blanks around a field are no part of it, and a field
+ * may be in double quotes, with line breaks in it (RFC 4180): a row is then where it begins. The
+ * first `skip` lines are ignored, and so are blank ones.
  * names has one entry a column (NULL but for s and S), or is NULL where no column has names.
  * The caller owns *out. Errors name the file, the line, what is wrong and what was expected. */
 int tkg_table_read(tkg_table **out, const char *path, const char *kinds, int separator,
@@ -51,9 +58,13 @@ void tkg_table_free(tkg_table *table);
 double tkg_table_rows(const tkg_table *table);
 /* One more than the largest id in a column of ids or names; 0 where it has none. */
 double tkg_table_extent(const tkg_table *table, int column);
-/* The column's values, owned by the table; NULL where the column has another type. */
+/* The column's values, owned by the table; NULL where the column has another type, or was given
+ * up. */
 int32_t *tkg_table_ids(tkg_table *table, int column);
 double *tkg_table_numbers(tkg_table *table, int column);
+/* Why a column of kind F or T was given up: the message of its first value that is neither a number
+ * nor a time. NULL where it was read. */
+const char *tkg_table_unread(const tkg_table *table, int column);
 /* The line of the file that a row came from, for messages. */
 double tkg_table_line(const tkg_table *table, int64_t row);
 /* The file really read (path, path.gz or path.xz). */

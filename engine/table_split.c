@@ -4,67 +4,108 @@
 
 static int is_blank(char c) { return c == ' ' || c == '\t'; }
 
-/* Takes the quotes off a field that starts with one. Inside, "" stands for a quote; a quote ends
- * the field only before a separator or the end of the line, so that the careless files of
- * BookCrossing are read too. Returns where the field ends, NULL where it does not. */
-static char *unquote(tkg__field *field, const char *end, char separator) {
+int tkg__split_quotes(int separator) { return separator == ',' || separator == ';'; }
+
+/* Where a quote that closes a field leads to: the separator or the end; NULL where it closes none,
+ * so that the careless files of BookCrossing are read too. */
+static const char *after_quote(const char *quote, const char *end, char separator) {
+  const char *p = quote + 1;
+  while (p < end && is_blank(*p)) p++;
+  return p == end || *p == separator ? p : NULL;
+}
+
+/* Takes the quotes off a field that starts with one. Inside, "" stands for a quote. Returns where
+ * the field ends, NULL where it does not. */
+static char *unquote(tkg__field *field, char *end, char separator) {
   char *from = field->at + 1, *to = field->at;
+  const char *stop = NULL;
   for (; from < end; from++) {
     if (*from == '"') {
-      if (from + 1 == end || from[1] == separator) {
-        *to = '\0';
-        field->length = (size_t)(to - field->at);
-        return from + 1;
-      }
+      if ((stop = after_quote(from, end, separator))) break;
       if (from[1] == '"') from++;
     }
     *to++ = *from;
   }
   field->length = (size_t)(to - field->at);
-  return NULL;
+  if (stop) *to = '\0';
+  field->whole = field->at;
+  field->whole_length = field->length;
+  return stop ? from + (stop - from) : NULL;
 }
 
-static int split_separated(tkg__field *field, char *line, char *end, char separator) {
-  int quotes = separator == ',' || separator == ';';
+/* The next separator, or the end. */
+static char *find_separator(char *at, char *end, int separator) {
+  char byte = (char)(separator & 255);
+  int twice = separator > 255;
+  for (char *p = at; p < end && (p = memchr(p, byte, (size_t)(end - p))); p++)
+    if (!twice || (p + 1 < end && p[1] == byte)) return p;
+  return end;
+}
+
+static void trim(tkg__field *f) {
+  while (f->length > 0 && is_blank(f->at[f->length - 1])) f->length--;
+  while (f->length > 0 && is_blank(*f->at)) f->at++, f->length--;
+}
+
+static int split_separated(tkg__field *field, int most, char *line, char *end, int separator) {
+  int quotes = tkg__split_quotes(separator), width = separator > 255 ? 2 : 1;
   char *at = line;
-  for (int n = 0; n < TKG__MAX_FIELDS; n++) {
-    char *stop;
-    field[n] = (tkg__field){at, 0};
-    if (quotes && at < end && *at == '"') {
-      stop = unquote(&field[n], end, separator);
+  for (int n = 0; n < most; n++) {
+    tkg__field *f = &field[n];
+    char *first = at, *stop;
+    while (quotes && first < end && is_blank(*first)) first++;
+    if (quotes && first < end && *first == '"') {
+      f->at = first;
+      stop = unquote(f, end, (char)separator);
       if (!stop) return -(n + 1);
     } else {
-      stop = memchr(at, separator, (size_t)(end - at));
-      if (!stop) stop = end;
-      field[n].length = (size_t)(stop - at);
+      stop = find_separator(at, end, separator);
+      *f = (tkg__field){at, (size_t)(stop - at), at, (size_t)(stop - at)};
+      if (quotes) trim(f);
     }
     if (stop == end) return n + 1;
-    at = stop + 1;
+    at = stop + width;
   }
-  return TKG__MAX_FIELDS + 1;
+  return most + 1;
 }
 
-static int split_blanks(tkg__field *field, char *line, const char *end) {
+static int split_blanks(tkg__field *field, int most, char *line, const char *end) {
   char *at = line;
-  for (int n = 0; n <= TKG__MAX_FIELDS; n++) {
+  for (int n = 0; n <= most; n++) {
     while (at < end && is_blank(*at)) at++;
     if (at == end) return n;
-    if (n == TKG__MAX_FIELDS) break;
-    field[n].at = at;
+    if (n == most) break;
+    char *first = at;
     while (at < end && !is_blank(*at)) at++;
-    field[n].length = (size_t)(at - field[n].at);
+    field[n] = (tkg__field){first, (size_t)(at - first), first, (size_t)(at - first)};
   }
-  return TKG__MAX_FIELDS + 1;
+  return most + 1;
 }
 
-int tkg__split(tkg__field field[TKG__MAX_FIELDS], char *line, size_t length, char separator) {
-  return separator == ' ' ? split_blanks(field, line, line + length)
-                          : split_separated(field, line, line + length, separator);
+int tkg__split(tkg__field *field, int most, char *line, size_t length, int separator) {
+  if (separator == ' ') return split_blanks(field, most, line, line + length);
+  if (separator == '<') return tkg__split_triple(field, most, line, length);
+  return split_separated(field, most, line, line + length, separator);
 }
 
-int tkg__split_rest(tkg__field *field, int found, int columns, int rest) {
+/* Makes one field of several: their bytes move together, since unquoting has left gaps. */
+static void join(tkg__field *field, int count, int separator) {
+  char *to = field->whole + field->whole_length;
+  for (int i = 1; i < count; i++) {
+    *to++ = (char)(separator & 255);
+    if (separator > 255) *to++ = (char)(separator & 255);
+    memmove(to, field[i].whole, field[i].whole_length);
+    to += field[i].whole_length;
+  }
+  field->whole_length = (size_t)(to - field->whole);
+  field->at = field->whole;
+  field->length = field->whole_length;
+  if (tkg__split_quotes(separator)) trim(field);
+}
+
+int tkg__split_rest(tkg__field *field, int found, int columns, int rest, int separator) {
   int surplus = found - columns;
-  if (surplus < -1 || surplus == 0 || found == 0 || found > TKG__MAX_FIELDS) return found;
+  if (surplus < -1 || surplus == 0 || found == 0) return found;
   size_t after = sizeof *field * (size_t)(columns - 1 - rest);
   if (surplus < 0) {
     memmove(field + rest + 1, field + rest, after);
@@ -72,8 +113,53 @@ int tkg__split_rest(tkg__field *field, int found, int columns, int rest) {
     field[rest].length = 0;
     return columns;
   }
-  tkg__field last = field[rest + surplus];
-  field[rest].length = (size_t)(last.at + last.length - field[rest].at);
+  if (separator == ' ') { /* the blanks between them, as they are */
+    tkg__field last = field[rest + surplus];
+    field[rest].length = (size_t)(last.at + last.length - field[rest].at);
+  } else {
+    join(field + rest, surplus + 1, separator);
+  }
   memmove(field + rest + 1, field + rest + 1 + surplus, after);
   return columns;
+}
+
+/* Goes from the start of a field behind its quote, or to the next field. */
+static const char *enter_field(tkg__quotes *q, const char *p, const char *end, int separator) {
+  while (p < end && is_blank(*p)) p++;
+  if (p < end && *p == '"') {
+    q->open = 1;
+    q->loose = 0;
+    return p + 1;
+  }
+  p = memchr(p, separator, (size_t)(end - p));
+  return p ? p + 1 : end;
+}
+
+/* Goes behind the next quote of an open field, and behind the separator where that closes it. */
+static const char *pass_quote(tkg__quotes *q, const char *p, const char *end, int separator) {
+  if (!(p = memchr(p, '"', (size_t)(end - p)))) return end;
+  const char *stop = after_quote(p, end, (char)separator);
+  if (stop) {
+    q->open = 0;
+    return stop < end ? stop + 1 : end;
+  }
+  if (p[1] == '"') return p + 2;
+  q->loose = 1;
+  return p + 1;
+}
+
+int tkg__quotes_open(tkg__quotes *q, const char *line, size_t length, int separator) {
+  const char *p = line + q->at, *end = line + length;
+  int spans = q->open;
+  while (p < end) {
+    if (q->open) {
+      p = pass_quote(q, p, end, separator);
+      q->broken |= spans && q->loose;
+    } else {
+      spans = 0;
+      p = enter_field(q, p, end, separator);
+    }
+  }
+  q->at = length;
+  return q->open;
 }

@@ -139,8 +139,8 @@ return tk.recipe{
       inputs = size
     end
     if o.pretrain ~= '' then
-      self.nodes:load(o.pretrain, 'users.weight', graph.first_user, data.users)
-      self.nodes:load(o.pretrain, 'items.weight', 0, data.items)
+      self.nodes:load(o.pretrain, 'users.weight', graph.first_user, data, 'users')
+      self.nodes:load(o.pretrain, 'items.weight', 0, data, 'items')
     end
     return self
   end,

@@ -1,5 +1,7 @@
 --- Tables of text for people to read.
 
+local printable = require 'tinykg.printable'
+
 --- Rows of texts in columns, two blanks apart.
 ---@param rows string[][]
 ---@param is_left? fun(column: integer): boolean columns to the left; without it, the first one
@@ -16,7 +18,7 @@ return function(rows, is_left)
       if is_left then left = is_left(c) end
       cells[c] = left and cell .. gap or gap .. cell
     end
-    lines[i] = table.concat(cells, '  '):gsub('%s+$', '')
+    lines[i] = printable.line(table.concat(cells, '  ')):gsub('%s+$', '')
   end
   return table.concat(lines, '\n')
 end

@@ -8,7 +8,8 @@ int ferror(void *file);
 int fsync(int descriptor);
 int open(const char *path, int flags, ...);
 int close(int descriptor);
-int getpid(void);
+int dup2(int from, int to);
+int getentropy(void *to, size_t size);
 char *strerror(int code);
 char *realpath(const char *path, char *resolved);
 void free(void *memory);
@@ -44,6 +45,73 @@ local function resolve(path)
   return text
 end
 
+-- ---- files that nobody prepared ----
+
+local MACOS = ffi.os == 'OSX'
+local O_WRONLY, O_RDWR = 1, 2
+local O_CREAT, O_EXCL, O_APPEND = MACOS and 0x200 or 0x40, MACOS and 0x800 or 0x80,
+                                  MACOS and 8 or 0x400
+-- Linux numbers two of its flags by architecture.
+local O_NOFOLLOW = MACOS and 0x100 or (ffi.arch == 'arm64' or ffi.arch == 'arm') and 0x8000
+  or 0x20000
+
+--- A Lua file of what is at a path, opened with these flags. Lua's own io.open has no say in them,
+--- so a file on /dev/null changes its descriptor.
+---@return file*|nil file ---@return string? why
+local function open(path, flags)
+  local file, message = io.open('/dev/null', 'wb')
+  if not file then return nil, message end
+  local descriptor = libc.open(path, flags, ffi.cast('int', 438)) -- 0666, less the umask
+  local why = descriptor < 0 and reason() or nil
+  if not why then
+    if libc.dup2(descriptor, libc.fileno(file)) < 0 then why = reason() end
+    libc.close(descriptor)
+  end
+  if not why then return file end
+  file:close()
+  return nil, why
+end
+
+--- A name next to `path` that cannot be foreseen.
+local function name_beside(path)
+  local bytes = ffi.new('uint8_t[8]')
+  if libc.getentropy(bytes, 8) ~= 0 then return nil, reason() end
+  local digits = ffi.string(bytes, 8):gsub('.', function(c) return ('%02x'):format(c:byte()) end)
+  return path .. '.tmp.' .. digits
+end
+
+--- Whether a file of this name is what a write that was killed had begun.
+---@param name string
+function atomic.is_unfinished(name) return name:find('%.tmp%.%x+$') ~= nil end
+
+--- Makes a file. What is there already, a link above all, is not opened.
+---@param path string ---@return file*|nil file ---@return string? why
+function atomic.create(path) return open(path, O_RDWR + O_CREAT + O_EXCL + O_NOFOLLOW) end
+
+--- Makes a folder next to `path`, to be filled before it takes that name, or to be removed.
+---@param path string ---@return string|nil folder ---@return string? message "PATH: WHY"
+function atomic.folder_beside(path)
+  local beside, why = name_beside(path)
+  if not beside then return nil, path .. ': ' .. why end
+  local parent = path:match('^(.*[^/])/+[^/]+$')
+  local ok, message = true, nil
+  if parent then ok, message = atomic.mkdirs(parent) end
+  if not ok then return nil, message end
+  ok, why = lfs.mkdir(beside)
+  if ok then return beside end
+  return nil, ('%s: cannot be made: %s'):format(beside, (why:gsub('^.*: ', '')))
+end
+
+--- Opens a file to add to it, through no link.
+---@param path string ---@return file*|nil file ---@return string? message "PATH: WHY"
+function atomic.append(path)
+  local file, why = open(path, O_WRONLY + O_CREAT + O_APPEND + O_NOFOLLOW)
+  if not file then return nil, ('%s: cannot be written: %s'):format(path, why) end
+  return file
+end
+
+-- ---- writing ----
+
 --- Fills an open file. Returns nil, message on failure; errors of a function pass through.
 local function fill(file, content)
   if type(content) == 'function' then
@@ -62,10 +130,8 @@ local function fill(file, content)
   return true
 end
 
---- Writes `target` whole. Returns ok, why (without the path), and whether an error was raised.
-local function write_file(target, content, sync)
-  local file, message = io.open(target, 'wb')
-  if not file then return nil, (message:gsub('^.*: ', '')) end
+--- Fills a file and closes it. Returns ok, why (without the path), and whether an error was raised.
+local function write_file(file, content, sync)
   local called, ok, why = pcall(fill, file, content)
   if called and ok and sync and not synced(libc.fileno(file)) then ok, why = nil, reason() end
   if io.type(file) == 'file' then
@@ -76,37 +142,52 @@ local function write_file(target, content, sync)
   return ok, why
 end
 
+local function without_path(message) return (message:gsub('^.*: ', '')) end
+
+local function write_directly(path, content)
+  local file, message = io.open(path, 'wb')
+  if not file then return nil, without_path(message) end
+  return write_file(file, content, false)
+end
+
 local function replace(path, content)
-  local beside = path .. '.tmp.' .. libc.getpid()
-  local ok, why, raised = write_file(beside, content, true)
+  local file, ok, why, raised
+  local beside, unnamed = name_beside(path)
+  if not beside then return nil, unnamed end
+  file, why = atomic.create(beside)
+  if not file then return nil, why end
+  ok, why, raised = write_file(file, content, true)
   if ok then
     local renamed, message = os.rename(beside, path)
     if renamed then return sync_folder(path:match('^(.*/)[^/]*$') or '.') end
-    ok, why = nil, (message:gsub('^.*: ', ''))
+    ok, why = nil, without_path(message)
   end
   os.remove(beside)
   return ok, why, raised
 end
 
 --- Writes a file such that readers see the old one or the whole new one, also after a crash.
--- The content goes to PATH.tmp.PID, is synced, and takes the place of PATH by a rename. What is
--- not a plain file (a terminal, a pipe, /dev/stdout) is written directly.
+-- The content goes to a new file PATH.tmp.DIGITS, is synced, and takes the place of PATH by a
+-- rename. What is not a plain file (a terminal, a pipe, /dev/stdout) is written directly.
 ---@param path string a symbolic link stays; the file it leads to is replaced
 ---@param content string|string[]|fun(file: file*) the bytes; a function may return nil, message
 --- to give up, and an error it raises is raised again, both without a trace in the folder
+---@param o? {links: boolean} links = false: what is there, a link or a pipe, is not gone into but
+--- replaced, as in a folder that may have come from somebody else
 ---@return true|nil ok
 ---@return string? message "PATH: cannot be written: WHY"
-function atomic.write(path, content)
+function atomic.write(path, content, o)
   local kind = type(content)
   if type(path) ~= 'string' or path == '' then error('atomic.write: expected a path', 2) end
   if kind ~= 'string' and kind ~= 'table' and kind ~= 'function' then
     error('atomic.write: expected a string, a list of strings or a function, got ' .. kind, 2)
   end
-  local mode = lfs.attributes(path, 'mode')
+  local follow = not (o and o.links == false)
+  local mode = (follow and lfs.attributes or lfs.symlinkattributes)(path, 'mode')
   if mode == 'directory' then return nil, path .. ': cannot be written: it is a folder' end
   local ok, why, raised
-  if mode and mode ~= 'file' then ok, why, raised = write_file(path, content, false)
-  else ok, why, raised = replace(mode and resolve(path) or path, content) end
+  if follow and mode and mode ~= 'file' then ok, why, raised = write_directly(path, content)
+  else ok, why, raised = replace(follow and mode and resolve(path) or path, content) end
   if ok then return true end
   if raised then error(why, 0) end
   return nil, ('%s: cannot be written: %s'):format(path, tostring(why))

@@ -5,8 +5,11 @@ local atomic = require 'tinykg.atomic'
 local clock = require 'tinykg.clock'
 local display = require 'tinykg.batch.display'
 local folder = require 'tinykg.run.folder'
+local options = require 'tinykg.cli.options'
+local place = require 'tinykg.run.place'
 local process = require 'tinykg.batch.process'
 local recipe_file = require 'tinykg.recipe_file'
+local resume = require 'tinykg.run.resume'
 local summary = require 'tinykg.batch.summary'
 local texts = require 'tinykg.run.texts'
 
@@ -63,7 +66,7 @@ local function command_of(s, recipe, point, seed, path)
   if s.budget then add('--budget', ('%.0f'):format(s.budget)) end
   if s.steps then add('--steps', tostring(s.steps)) end
   if s.checkpoint then add('--checkpoint', tostring(s.checkpoint / 60)) end
-  for _, flag in ipairs{'report', 'tensorboard', 'check'} do
+  for _, flag in ipairs{'report', 'tensorboard', 'check', 'force'} do
     if s[flag] then add('--' .. flag) end
   end
   return argv
@@ -180,7 +183,25 @@ end
 -- ---- the batch ----
 
 local function default_folder(s)
-  return ('runs/batch-%s-%sbit'):format((s.data:gsub('/+$', '')):match('[^/]*$'), s.bits)
+  return ('runs/batch-%s-%sbit%s'):format(place.data_name(s.data), s.bits,
+                                          place.settings(s.options, s.data_options))
+end
+
+--- The settings of a batch that its members have in common.
+local function common_of(a)
+  return {data = folder.absolute(a.data), options = options.pairs(a.set, '--set'),
+          data_options = options.pairs(a.data_set, '--data-set'),
+          bits = a.bits or '32', rounding = a.rounding or 'dither', steps = a.steps}
+end
+
+--- Refuses a folder of a batch with other settings: its members would not be these.
+local function check_batch(out, s)
+  local was = folder.read(out, 'batch.json')
+  if not was or s.force or s.resume then return end
+  local why = resume.difference(common_of(was), common_of(s.arguments))
+  if not why then return end
+  error(('%s: holds a batch with other settings: %s: name another --out, or --force moves what its '
+           .. 'members have to previous/'):format(out, why), 0)
 end
 
 local function open_folder(s)
@@ -191,6 +212,7 @@ local function open_folder(s)
   local ok, message = atomic.mkdirs(out)
   if not ok then error(message, 0) end
   folder.lock(out) -- until this process ends
+  check_batch(out, s)
   local recipes = {}
   for i, path in ipairs(s.recipes) do recipes[i] = folder.absolute(recipe_file.locate(path)) end
   folder.write(out, 'batch.json', {

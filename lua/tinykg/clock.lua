@@ -27,8 +27,10 @@ return {
   wall = function() return read(REALTIME) end,
   ---@param seconds number less than one
   sleep = function(seconds) ffi.C.usleep(1e6 * seconds) end,
-  ---@return boolean
+  ---@return boolean of standard error
   terminal = function() return ffi.C.isatty(2) == 1 end,
+  ---@param file integer a descriptor ---@return boolean
+  is_terminal = function(file) return ffi.C.isatty(file) == 1 end,
   ---@return integer rows, integer columns of the terminal; 24, 80 where it does not say
   window = function()
     local size = ffi.new('tkg_winsize')

@@ -24,6 +24,7 @@ local id_out = ffi.typeof('int32_t[1]')
 local int_out = ffi.typeof('int[1]')
 local count_out = ffi.typeof('int64_t[1]')
 local text_buffer = ffi.typeof('char[?]')
+local LONGEST_LINE = 2 ^ 26 -- of those that are wanted as a text
 
 local function message() return ffi.string(lib.tkg_error()) end
 
@@ -80,10 +81,10 @@ function Dictionary:find(name)
 end
 
 --- The id of a name, which is added where it is new.
----@param name string
-function Dictionary:add(name)
+---@param name string|ffi.cdata* ---@param n? integer how many bytes it has, of a cdata
+function Dictionary:add(name, n)
   local id = id_out()
-  if lib.tkg_names_add(self.c, name, #name, id) ~= 0 then error(message(), 0) end
+  if lib.tkg_names_add(self.c, name, n or #name, id) ~= 0 then error(message(), 0) end
   return id[0]
 end
 
@@ -104,7 +105,12 @@ local function wrap(out)
   }, Columns)
 end
 
---- Reads a delimited file: see engine/table.h for the letters of `kinds`.
+-- A separator as the engine takes it: a byte, or the same byte twice.
+local function separator_code(separator)
+  return #separator == 2 and separator:byte() * 257 or separator:byte()
+end
+
+--- Reads a delimited file: see engine/table.h for the letters of `kinds` and the separators.
 --- `names` maps a column (from 1) to the dictionary that takes its names.
 ---@param path string
 ---@param spec {kinds: string, separator: string?, skip: number?, names: table?}
@@ -114,7 +120,7 @@ function columns.read(path, spec)
   local kinds, out = spec.kinds, table_out()
   local names = names_list(#kinds)
   for i, dictionary in pairs(spec.names or {}) do names[i - 1] = dictionary.c end
-  local separator = (spec.separator or ' '):byte()
+  local separator = separator_code(spec.separator or ' ')
   if lib.tkg_table_read(out, path, kinds, separator, spec.skip or 0, names) ~= 0 then
     return nil, message()
   end
@@ -131,15 +137,21 @@ function columns.ragged(path)
   return wrap(out)
 end
 
---- Line `number` of a file (cut at 4,095 bytes); false where the file is shorter.
+--- Line `number` of a file; false where the file is shorter.
 ---@param path string
 ---@param number number? from 1, the default
 ---@return string|false|nil line
 ---@return string? message
 function columns.line(path, number)
-  local buffer, found = text_buffer(4096), int_out()
-  if lib.tkg_file_line(path, number or 1, buffer, 4096, found) ~= 0 then return nil, message() end
-  return found[0] == 1 and ffi.string(buffer)
+  local size, found = 1024, int_out()
+  repeat
+    size = 4 * size
+    local buffer = text_buffer(size)
+    if lib.tkg_file_line(path, number or 1, buffer, size, found) ~= 0 then return nil, message() end
+    local line = found[0] == 1 and ffi.string(buffer)
+    if not line or #line < size - 1 then return line end
+  until size > LONGEST_LINE
+  error(('%s:%d: the line is longer than %d bytes'):format(path, number or 1, LONGEST_LINE), 0)
 end
 
 local function copied(kind, from, n)
@@ -153,15 +165,34 @@ function Columns:ids(column)
   return copied('int32_t', lib.tkg_table_ids(self.c, column - 1), self.n)
 end
 
---- A copy of a column of numbers, as float64 or with 'float' as float32.
+--- Why a column of kind F or T was given up: a message; nil where it was read.
+---@param column number
+---@return string?
+function Columns:unread(column)
+  local why = lib.tkg_table_unread(self.c, column - 1)
+  if why ~= nil then return ffi.string(why) end
+end
+
+--- A copy of a column of numbers, as float64 or with 'float' as float32; nil where it was given up.
 ---@param column number
 ---@param kind string?
 function Columns:numbers(column, kind)
   local from = lib.tkg_table_numbers(self.c, column - 1)
+  if self:unread(column) then return nil end
   if kind ~= 'float' then return copied('double', from, self.n) end
   local to = columns.floats(self.n)
   for i = 0, self.n - 1 do to[i] = from[i] end
   return to
+end
+
+--- Which rows have the largest id of a column: 'file:line' of the first of them.
+---@param column number
+function Columns:where_largest(column)
+  local ids, largest = lib.tkg_table_ids(self.c, column - 1), self:extent(column) - 1
+  for row = 0, self.n - 1 do
+    if ids[row] == largest then return self:where(row) end
+  end
+  return self.path
 end
 
 --- One more than the largest id of a column.

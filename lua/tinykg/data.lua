@@ -1,12 +1,12 @@
 --- Data sets: interactions of users with items, and a knowledge graph whose first entities are the
 -- items. `data.load` reads every format of the README into the same shape.
 --
--- A loader (lua/tinykg/data/FORMAT.lua) has name, looked_for, probe(dir) and load(dir, options).
+-- A loader (lua/tinykg/data/FORMAT.lua) has name, looked_for, score(dir) and load(dir, options).
 -- It gives { users, items, entities, relations (counts), names, graph = { n, heads, relations,
 -- tails }, notes, warnings, and either `all` (rows to be split; `read` to name their lines) or
 -- train, test [, valid]; split, ratios, task, threshold where the format has its own defaults }.
 
-local lfs = require 'lfs'
+local choose = require 'tinykg.data.choose'
 local columns = require 'tinykg.columns'
 local doubts = require 'tinykg.data.doubts'
 local files = require 'tinykg.data.files'
@@ -14,17 +14,11 @@ local filter = require 'tinykg.data.filter'
 local info = require 'tinykg.data.info'
 local negatives = require 'tinykg.data.negatives'
 local order = require 'tinykg.data.order'
+local printable = require 'tinykg.printable'
 local rows = require 'tinykg.data.rows'
 local split = require 'tinykg.data.split'
 
 local data = {}
-
-local loaders = {
-  require 'tinykg.data.recbole',
-  require 'tinykg.data.kgcn',
-  require 'tinykg.data.kgat',
-  require 'tinykg.data.plain',
-}
 
 ---@class tinykg.Data
 ---@field format string 'kgat', 'kgcn', 'recbole' or 'plain'
@@ -90,8 +84,15 @@ local function keys(map)
   return table.concat(list, ', ')
 end
 
-local formats = {}
-for _, loader in ipairs(loaders) do formats[loader.name] = loader end
+local formats = choose.formats
+
+local function is_attributes(value)
+  if type(value) ~= 'table' then return value ~= '' and value ~= true end
+  for _, name in ipairs(value) do
+    if type(name) == 'table' or name == '' then return false end
+  end
+  return #value > 0
+end
 
 -- What each option may be: a test, and words for the message.
 local known_options = {
@@ -104,6 +105,8 @@ local known_options = {
   rating_threshold = { is_number(-math.huge, math.huge), 'a number' },
   order = { function(v) return v == 'given' or v == 'degree' end, 'given or degree' },
   task = { function(v) return v == 'ctr' or v == 'ranking' end, 'ctr or ranking' },
+  ids = { function(v) return v == 'given' or v == 'compact' end, 'given or compact' },
+  attributes = { is_attributes, 'columns of the items, as author,genre' },
   columns = { is_columns, 'field:column with a field of ' .. keys(FIELDS) },
 }
 
@@ -137,19 +140,6 @@ end
 
 local function warn(raw, format, ...) raw.warnings[#raw.warnings + 1] = format:format(...) end
 
-local function choose(dir, format)
-  local mode = lfs.attributes(dir, 'mode')
-  if not mode then error(('%s: no such folder'):format(dir), 0) end
-  if mode ~= 'directory' then error(('%s: not a folder'):format(dir), 0) end
-  if format then return formats[format] end
-  local looked_for = {}
-  for i, loader in ipairs(loaders) do
-    if loader.probe(dir) then return loader end
-    looked_for[i] = ('%s (%s)'):format(loader.looked_for, loader.name)
-  end
-  error(('%s: no data set found: looked for %s'):format(dir, table.concat(looked_for, ', ')), 0)
-end
-
 local function check_labels(raw)
   local all = raw.all
   if not all or not all.labels then return end
@@ -160,15 +150,19 @@ local function check_labels(raw)
   end
 end
 
--- Every row once; given parts without what an earlier one has.
+-- Every pair once, of several rows the latest; given parts without what an earlier one has.
 local function drop_repeats(raw)
-  local dropped = raw.dropped
+  local dropped, contradictions = raw.dropped, 0
   for _, name in ipairs { 'all', 'train', 'valid', 'test' } do
     if raw[name] then
-      local gone
-      raw[name], gone = rows.distinct(raw[name], raw.users)
+      local gone, against
+      raw[name], gone, against = rows.distinct(raw[name], raw.users)
       dropped.duplicates = dropped.duplicates + gone
+      contradictions = contradictions + against
     end
+  end
+  if contradictions > 0 then
+    warn(raw, '%d interactions have label 1 and label 0: the latest counts', contradictions)
   end
   local graph, n = raw.graph, raw.graph.n
   graph.n = columns.unique_triples(n, graph.heads, graph.relations, graph.tails)
@@ -202,7 +196,8 @@ local function each_part(raw, apply)
   for i, part in ipairs(apply(list)) do raw[where[i]] = part end
 end
 
-local function apply_filters(raw, options)
+-- Before repeats are looked for: of several ratings the low ones go, whatever their order.
+local function apply_threshold(raw, options)
   -- What somebody rated low is no positive, but not a negative to draw either.
   raw.watched = raw.all and not raw.all.labels and raw.all
   local threshold = options.rating_threshold or raw.threshold
@@ -212,6 +207,9 @@ local function apply_filters(raw, options)
     raw.notes[#raw.notes + 1] = ('%d ratings below %g dropped'):format(raw.dropped.ratings,
       threshold)
   end
+end
+
+local function apply_filters(raw, options)
   if options.task == 'ranking' and raw.all then raw.all = rows.positives(raw.all) end
   local core = options.kcore
   if not core or core == 0 then return end
@@ -261,11 +259,27 @@ local function take_parts(raw, options)
   raw.all, raw.split_name = nil, 'given'
 end
 
+-- What took the interactions of a set in which none is left.
+local function none_left(raw, options)
+  local dropped, went = raw.dropped, {}
+  local function say(...) went[#went + 1] = string.format(...) end
+  if dropped.ratings > 0 then
+    say('%d have a rating below %g', dropped.ratings, options.rating_threshold or raw.threshold)
+  end
+  if dropped.duplicates > 0 then say('%d are repeated', dropped.duplicates) end
+  if dropped.kcore then
+    say('kcore=%s drops %d', shown(options.kcore), dropped.kcore.interactions)
+  end
+  error('no interactions are left to split' .. (#went > 0 and ': ' or '')
+    .. table.concat(went, ', '), 0)
+end
+
 local function make_split(raw, options)
+  local left = raw.all or raw.dropped.kcore and raw.train
+  if left and left.n == 0 then none_left(raw, options) end
   if raw.all then
     local method = options.split or raw.split
     local ratios = options.ratios or raw.ratios or defaults.ratios
-    if raw.all.n == 0 then error('no interactions are left to split', 0) end
     raw.train, raw.valid, raw.test = split.apply(raw.all, raw.users, method, ratios, raw.seed)
     raw.split_name = method
     if method ~= 'leave_one_out' then
@@ -315,14 +329,19 @@ end
 --- The format of the data set in a folder. Raises a message where none is found.
 ---@param dir string
 ---@return string
-function data.format_of(dir) return choose(dir).name end
+function data.format_of(dir) return (choose.loader(dir)).name end
 
 local function build(dir, options)
-  local loader = choose(dir, options.format)
+  local loader, several = choose.loader(dir, options.format)
+  if options.attributes and not loader.has_attributes then
+    error(('option attributes: %s has no table of items'):format(loader.name), 0)
+  end
   local raw = loader.load(dir, options)
+  raw.warnings[#raw.warnings + 1] = several
   raw.dropped = { duplicates = 0, triples = 0, overlap = 0, ratings = 0 }
   raw.seed = options.seed or defaults.seed
   check_labels(raw)
+  apply_threshold(raw, options)
   drop_repeats(raw)
   drop_overlaps(raw)
   apply_filters(raw, options)
@@ -349,7 +368,12 @@ end
 -- Options, as `--data-set name=value` on the command line:
 --   format            'kgat', 'kgcn', 'recbole' or 'plain'
 --   columns           of plain tables, {user = 'reader', item = 3}: by name, or by number from 1
---   rating_threshold  lower ratings are dropped
+--   attributes        {'author', 'genre'}: columns of items.csv (or X.item of RecBole) that become
+--                     relations of the graph; several values are separated by | or ;
+--   ids               'given' or 'compact': whether ids with gaps are numbered anew (kgat, kgcn);
+--                     else they are where fewer than one in a thousand is used
+--   rating_threshold  lower ratings are dropped; then, of several rows of a user and an item, the
+--                     latest counts (by time, else the last in the file)
 --   task              'ranking' takes only the positives of labelled data, 'ctr' draws a negative
 --                     for each positive of other data
 --   kcore             n, or {user =, item =}: users and items with fewer positives are dropped,
@@ -433,7 +457,8 @@ end
 
 function Data:__tostring()
   return ('data %s (%s): %d users, %d items, %d entities, %d relations, %d triples'):format(
-    self.name, self.format, self.users, self.items, self.entities, self.relations, self.graph.n)
+    printable.line(self.name), self.format, self.users, self.items, self.entities, self.relations,
+    self.graph.n)
 end
 
 return data

@@ -1,6 +1,7 @@
 --- Metrics of a model on a part of a data set.
 local ffi = require 'ffi'
 local blame = require 'tinykg.blame'
+local columns = require 'tinykg.columns'
 local metrics = require 'tinykg.metrics'
 local feed = require 'tinykg.feed'
 local rows = require 'tinykg.data.rows'
@@ -42,6 +43,8 @@ local function score(model, prepared, users, items)
                      users:count())
 end
 
+local UNDEFINED = 0 / 0 -- null in JSON, - in tables
+
 --- AUC and F1 (threshold .5 of the sigmoid, as KGCN's code) of labelled rows.
 local function ctr(model, prepared, part, size)
   local scores, labels = ffi.new('float[?]', part.n), ffi.new('float[?]', part.n)
@@ -54,7 +57,9 @@ local function ctr(model, prepared, part, size)
     logits:free()
     at = at + batch.n
   end
-  return {auc = metrics.auc(scores, labels, part.n), f1 = metrics.f1(scores, labels, 0, part.n)}
+  local f1 = metrics.f1(scores, labels, 0, part.n) -- first: it looks for NaN whatever the labels
+  return {auc = rows.only_label(part) and UNDEFINED or metrics.auc(scores, labels, part.n),
+          f1 = f1}
 end
 
 local CUT = 256 -- rows after which the engine cuts a product of matrices
@@ -89,7 +94,7 @@ end
 --- A function that scores all items for users ids[0 .. count - 1], at most `block` of them: it
 --- returns floats [count, items], the same buffer each time.
 local function scorer(model, prepared, data, block, size)
-  local out = ffi.new('float[?]', block * data.items)
+  local out = columns.floats(block * data.items)
   return function(ids, count)
     if model.rank then rank_at_once(model, prepared, data, ids, count, out)
     else rank_by_pairs(model, prepared, data, ids, count, size, out) end
@@ -239,7 +244,8 @@ function evaluate.scorer(model, data, o)
   return scorer(model, prepared, data, block_of(data), o and o.size or 1024), release
 end
 
---- AUC and F1 of labelled data; recall, ndcg and the others at each k of data to rank.
+--- AUC (NaN where all labels are alike) and F1 of labelled data; recall, ndcg and others at each
+--- k of data to rank.
 ---@param model Module ---@param data table ---@param part string 'valid' or 'test'
 ---@param o? {k: integer[], size: integer, progress: function} k {10, 20}; size: interactions scored
 ---  at once, 1024: evaluating should not take more memory than training

@@ -2,6 +2,7 @@
 -- Keys come sorted, and numbers survive the way back (cjson prints 14 digits).
 local cjson = require 'cjson'
 local atomic = require 'tinykg.atomic'
+local utf8 = require 'tinykg.utf8'
 
 local reader = cjson.new()
 reader.decode_invalid_numbers(false)
@@ -21,35 +22,9 @@ local escapes = {['"'] = '\\"', ['\\'] = '\\\\', ['\b'] = '\\b', ['\f'] = '\\f',
 
 local function escape(c) return escapes[c] or ('\\u%04x'):format(c:byte()) end
 
--- The well-formed sequences of UTF-8 (RFC 3629, section 4), each anchored at a position.
-local sequences = {
-  '^[\194-\223][\128-\191]', '^\224[\160-\191][\128-\191]',
-  '^[\225-\236\238\239][\128-\191][\128-\191]',
-  '^\237[\128-\159][\128-\191]', '^\240[\144-\191][\128-\191][\128-\191]',
-  '^[\241-\243][\128-\191][\128-\191][\128-\191]', '^\244[\128-\143][\128-\191][\128-\191]',
-}
-
---- The text with each byte that is not UTF-8 replaced by U+FFFD: names come from any file.
----@param text string
----@return string
-function json.utf8(text)
-  local parts, at = {}, 1
-  while at <= #text do
-    local last = text:match('^[%z\1-\127]+()', at)
-    last = last and last - 1
-    for k = 1, last and 0 or #sequences do
-      last = select(2, text:find(sequences[k], at))
-      if last then break end
-    end
-    parts[#parts + 1] = last and text:sub(at, last) or '\239\191\189'
-    at = (last or at) + 1
-  end
-  return table.concat(parts)
-end
-
 local function string_text(text)
-  if text:find('[\128-\255]') then text = json.utf8(text) end
-  return '"' .. text:gsub('[%c"\\]', escape) .. '"'
+  -- U+0080 to U+009F are control characters too, which a terminal may obey.
+  return '"' .. utf8.valid(text):gsub('[%c"\\]', escape):gsub('\194([\128-\159])', escape) .. '"'
 end
 
 local function number_text(x)
@@ -150,10 +125,11 @@ function json.encode(value, options)
 end
 
 --- Writes a value and a line end to a file, whole or not at all.
+---@param options? table of encode and of atomic.write
 ---@return true|nil ok
 ---@return string? message
 function json.write(path, value, options)
-  return atomic.write(path, json.encode(value, options) .. '\n')
+  return atomic.write(path, json.encode(value, options) .. '\n', options)
 end
 
 -- ---- reading ----

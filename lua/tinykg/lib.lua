@@ -25,7 +25,8 @@ local function declarations(name)
   return part
 end
 
-for _, header in ipairs{'tinykg.h', 'table.h', 'csr.h', 'graph.h', 'metrics.h'} do
+for _, header in ipairs{'tinykg.h', 'table.h', 'csr.h', 'graph.h', 'metrics.h', 'checksum.h',
+                        'sha256.h'} do
   ffi.cdef(declarations(header))
 end
 

@@ -188,15 +188,35 @@ function nn.Embedding(n, d, start)
   return setmetatable({n = n, d = d, weight = parameter(weight or nn.xavier(n, d))}, Embedding)
 end
 
+--- What comes out of a file begins a training: NaN would show up much later, and far away.
+local function check_finite(path, name, values, n, d)
+  for i = 0, n * d - 1 do
+    if values[i] - values[i] ~= 0 then
+      session.fail('%s: %s has %g in row %d', path, name, values[i], math.floor(i / d))
+    end
+  end
+end
+
 --- Reads rows first .. first + n - 1 (from 0) out of tensor `name` of a file, as a run leaves it.
----@param path string ---@param name string ---@param first integer ---@param n integer
+--- With a data set for n, rows go by name: row first + id is that of the user (or item, by kind)
+--- who is called so in the run whose folder the file lies in.
+---@param path string ---@param name string ---@param first integer
+---@param n integer|tinykg.Data ---@param kind? string 'users' or 'items' of the data set
 ---@return Module self
-function Embedding:load(path, name, first, n)
+function Embedding:load(path, name, first, n, kind)
+  local rows, count = nil, nil
+  if type(n) == 'table' then
+    rows, count = require('tinykg.run.rows')(path, n, kind)
+    n = n[kind]
+  end
+  count = count or n
   local from = require('tinykg.store').load(path)[name]
-  if not from or from:rank() ~= 2 or from:size(1) ~= n or from:size(2) ~= self.d then
-    session.fail('%s: it has no %s [%d, %d]%s', path, name, n, self.d,
+  if not from or from:rank() ~= 2 or from:size(1) ~= count or from:size(2) ~= self.d then
+    session.fail('%s: it has no %s [%d, %d]%s', path, name, count, self.d,
                  from and ' but one [' .. table.concat(from:size(), ', ') .. ']' or '')
   end
+  check_finite(path, name, from:values(), count, self.d)
+  if rows then from = from:gather(tensor.ids(rows, n)) end
   self.weight:write(from:values(), first * self.d, n * self.d)
   return self
 end

@@ -1,6 +1,7 @@
 --- The progress line of long work: redrawn in place on a terminal, silent in a pipe. A batch reads
 --- its members' lines through the file that TINYKG_PROGRESS names.
 local clock = require 'tinykg.clock'
+local printable = require 'tinykg.printable'
 
 local progress = {}
 
@@ -33,7 +34,7 @@ function progress.line(quiet)
       local now = clock.now()
       if now - last < 0.1 then return end
       last = now
-      local text = fn()
+      local text = printable.line(fn())
       if channel then
         channel:write(text, '\n')
         channel:flush()

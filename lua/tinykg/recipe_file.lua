@@ -1,14 +1,19 @@
 --- Recipes from files.
 local lfs = require 'lfs'
 local blame = require 'tinykg.blame'
+local search_path = require 'tinykg.search_path'
 
 local recipe_file = {}
+
+--- The path of a recipe that came along, recipes/kgcn.lua for instance, wherever one is.
+---@param path string ---@return string path
+function recipe_file.along(path) return (os.getenv('TINYKG_HOME') or '.') .. '/' .. path end
 
 --- A recipe that is not here may be one that came along: recipes/kgcn.lua works anywhere.
 ---@param path string
 ---@return string path
 function recipe_file.locate(path)
-  local along = (os.getenv('TINYKG_HOME') or '.') .. '/' .. path
+  local along = recipe_file.along(path)
   return not lfs.attributes(path, 'mode') and lfs.attributes(along, 'mode') and along or path
 end
 
@@ -27,7 +32,7 @@ local function text_of(path)
   return text
 end
 
---- The recipe that a Lua file returns. Errors in it name its lines.
+--- The recipe that a Lua file returns. Errors in it name its lines. Modules beside it are found.
 ---@param given string path of the file
 ---@param shown? string the path that errors name, where the file is a copy
 ---@return Recipe recipe, string text of the file
@@ -36,6 +41,7 @@ function recipe_file.load(given, shown)
   local text = text_of(path)
   local chunk, message = loadstring(text, '@' .. (shown or path))
   if not chunk then error(message, 0) end
+  search_path.add_folder_of(shown or path)
   local outer = blame.enter(chunk)
   local recipe = chunk()
   blame.leave(outer)

@@ -5,6 +5,7 @@ local complete = require 'tinykg.repl.complete'
 local help = require 'tinykg.repl.help'
 local interrupt = require 'tinykg.repl.interrupt'
 local lines = require 'tinykg.repl.lines'
+local printable = require 'tinykg.printable'
 local show = require 'tinykg.repl.show'
 local tk = require 'tinykg'
 
@@ -22,7 +23,7 @@ end
 local function report(message, trace)
   if type(message) == 'table' and message.usage then message = message.usage end
   message = type(message) == 'string' and message or show.value(message)
-  return trace and message .. '\n' .. trace or message
+  return printable.lines(trace and message .. '\n' .. trace or message)
 end
 
 local function explain(topic)

@@ -1,17 +1,19 @@
 --- A run: trains one recipe with one seed and leaves a folder that says what happened.
 --- tinykg.run.folder lists its files.
 local lfs = require 'lfs'
-local atomic = require 'tinykg.atomic'
 local blame = require 'tinykg.blame'
 local board_of = require 'tinykg.run.board'
 local checkpoint = require 'tinykg.run.checkpoint'
 local clock = require 'tinykg.clock'
-local data_of = require 'tinykg.run.data'
+local fingerprint = require 'tinykg.data.fingerprint'
 local folders = require 'tinykg.run.folder'
 local json = require 'tinykg.json'
+local of_run = require 'tinykg.run.data'
 local parameters = require 'tinykg.run.parameters'
-local resume = require 'tinykg.run.resume'
+local place = require 'tinykg.run.place'
+local printable = require 'tinykg.printable'
 local session = require 'tinykg.session'
+local sha256 = require 'tinykg.sha256'
 local text = require 'tinykg.run.text'
 local train = require 'tinykg.train'
 local tk = require 'tinykg'
@@ -21,11 +23,11 @@ local tk = require 'tinykg'
 local function config_of(o)
   local s = o.settings
   return {recipe = o.recipe.name, recipe_file = folders.absolute(o.path),
-          data = folders.absolute(o.data), data_options = o.data_options, options = o.options,
-          seed = o.seed, bits = s.bits, bits_asked = s.bits_asked, budget = s.budget,
-          rounding = s.rounding, device = tk.device(), threads = tk.threads(),
-          version = tk.version, steps = s.steps, checkpoint = s.checkpoint, check = s.check,
-          tensorboard = s.tensorboard}
+          recipe_sha256 = sha256(o.text), data = folders.absolute(o.data),
+          data_options = o.data_options, data_set = o.data_set, options = o.options, seed = o.seed,
+          bits = s.bits, bits_asked = s.bits_asked, budget = s.budget, rounding = s.rounding,
+          device = tk.device(), threads = tk.threads(), version = tk.version, steps = s.steps,
+          checkpoint = s.checkpoint, check = s.check, tensorboard = s.tensorboard}
 end
 
 local function summary_of(o, data, result, load_s)
@@ -56,14 +58,15 @@ local WITHIN, SHARE = 300, 20
 --- Saves the state of a run, until it has ended and has other parameters than the last.
 ---@return table {now(), within(), between(better), last()}
 local function saver(path, run, within)
-  local file, marks = path .. '/last.safetensors', checkpoint.baseline(run.model)
-  local saved, cost, ended = clock.now(), 0, false
+  local marks = checkpoint.baseline(run.model)
+  local saved, cost, ended, state = clock.now(), 0, false, nil
   local self = {}
+  local function where() return run.at.epoch .. ':' .. run:steps() end
   function self.now()
     if ended or run.at.beginning then return end -- begin_epoch may have done half of its work
     local started = clock.now()
-    checkpoint.write(file, run, marks)
-    saved = clock.now()
+    checkpoint.write(path, run, marks)
+    saved, state = clock.now(), where()
     cost = saved - started
   end
   function self.within()
@@ -73,7 +76,7 @@ local function saver(path, run, within)
     if better or clock.now() - saved > SHARE * cost then self.now() end
   end
   function self.last()
-    self.now()
+    if state ~= where() then self.now() end -- the same twice would leave no older one
     ended = true
   end
   return self
@@ -91,34 +94,6 @@ local function keeper(path, recipe)
 end
 
 -- ---- the run ----
-
-local function default_folder(o)
-  return folders.unused(string.format('runs/%s-%s-%sbit-seed%d', o.recipe.name:lower(),
-    (o.data:gsub('/+$', '')):match('[^/]*$'), o.settings.bits, o.seed))
-end
-
---- The folder of the run, locked, and whether it goes on there.
----@return string path, boolean going_on, fun() unlock
-local function open_folder(o)
-  local path = o.out or default_folder(o)
-  local ok, message = atomic.mkdirs(path)
-  if not ok then error(message, 0) end
-  local unlock = folders.lock(path)
-  if folders.has(path, 'batch.json') then
-    error(path .. ': holds a batch; a run needs a folder of its own', 0)
-  end
-  if o.resume and folders.has(path, 'config.json') then
-    local why = resume.differs(path, config_of(o), o.text, o.recipe)
-    if not why then
-      folders.tidy(path)
-      return path, true, unlock
-    end
-    if o.resume ~= 'if the same' then
-      error(('%s: cannot go on: %s (another --out begins anew)'):format(path, why), 0)
-    end
-  end
-  return folders.fresh(path), false, unlock
-end
 
 --- What fn returns, at most three values. Where it fails, a folder made for the run is not left
 --- behind empty.
@@ -157,11 +132,44 @@ local function chosen(o, data, path, going_on)
   return settings, note
 end
 
+--- Loads the data set and notes what it is; it must be what it was, for a run that goes on.
+local function load_data(o, path, going_on)
+  local data = of_run.load(o)
+  o.data_set = fingerprint.of(data)
+  if not going_on then return data end
+  local was = folders.config(path)
+  if not was.data_set then table.insert(data.warnings, of_run.unknown(path)) end
+  local why = of_run.changed(was, o.data_set)
+  if why then error(of_run.refusal(path, o.data, why), 0) end
+  return data
+end
+
 local function say_beginning(o, data, note)
   print(string.format('%s on %s, seed %d, %d bits, %s, %d threads', o.recipe.name, tostring(data),
                       o.seed, o.settings.bits, tk.device(), tk.threads()))
-  for _, warning in ipairs(data.warnings or {}) do print('note: ' .. warning) end
+  for _, warning in ipairs(data.warnings or {}) do printable.print('note: ' .. warning) end
   if note then print('note: ' .. note) end
+end
+
+--- Writes what a run is, such that a folder that has config.json has the rest.
+local function write_beginning(o, path, data)
+  os.remove(path .. '/summary.json')
+  folders.write_text(path, 'recipe.lua', o.text)
+  of_run.write(path, data)
+  folders.write(path, 'config.json', config_of(o))
+end
+
+--- Goes on from a checkpoint of the folder, where it has one.
+local function go_on(o, path, run)
+  local from = o.from or 'last'
+  if not o.from and not folders.has(path, 'last.safetensors')
+    and not folders.has(path, 'last-1.safetensors') then return end
+  checkpoint.read(path, run, from)
+  if run.best.epoch then parameters.check(path .. '/best.safetensors') end -- it ends with these
+  if o.settings.quiet or o.settings.silent then return end
+  local at = run.at
+  print(string.format('going on in epoch %d%s', at.epoch,
+    at.done > 0 and string.format(', %sstep %d', run.phases[at.phase].label, at.done) or ''))
 end
 
 --- Makes the run, which reports to its folder as it goes.
@@ -179,18 +187,9 @@ local function set_up(o, data, path, going_on)
     if not quiet then print(text.epoch(record, better)) end
   end
   local run = train.new(o.recipe, data, o.options, settings)
-  os.remove(path .. '/summary.json')
-  folders.write(path, 'config.json', config_of(o))
-  folders.write_text(path, 'recipe.lua', o.text)
-  save = saver(path, run, s.checkpoint)
-  if going_on and folders.has(path, 'last.safetensors') then
-    checkpoint.read(path .. '/last.safetensors', run)
-    if not quiet then
-      local at = run.at
-      print(string.format('going on in epoch %d%s', at.epoch,
-        at.done > 0 and string.format(', %sstep %d', run.phases[at.phase].label, at.done) or ''))
-    end
-  end
+  save = saver(path, run, s.checkpoint) -- marks the model as it was built
+  if going_on then go_on(o, path, run) else folders.fresh(path) end
+  write_beginning(o, path, data)
   log = folders.logger(path, run.at.epoch - 1)
   board = board_of(path, config_of(o), s.tensorboard, run:steps() + 1)
   return run, save, board
@@ -211,14 +210,15 @@ end
 
 local function run_once(o)
   tk.seed(o.seed)
-  local path, going_on, unlock = open_folder(o)
+  o.data_options = place.data_options(o)
+  local path, going_on, unlock = place.open(o, config_of(o))
   local loud = not o.settings.silent
   local summary = going_on and is_done(path, o)
   if summary then
     if loud then print('finished before; nothing to do') end
   else
     local started = clock.now()
-    local data = or_no_folder(path, data_of, o)
+    local data = or_no_folder(path, load_data, o, path, going_on)
     local load_s = clock.now() - started
     local note
     o.settings, note = or_no_folder(path, chosen, o, data, path, going_on)
@@ -241,10 +241,13 @@ local function run_once(o)
   return summary
 end
 
---- Runs. o: recipe, text (of its file), path, data (a folder), data_options, options, seed,
---- settings (bits or 'auto', budget in bytes, rounding, quiet, silent, report, steps, tensorboard,
---- check, checkpoint: seconds within an epoch), out (a folder), resume (true: what is there goes
---- on, and it is an error if it is of another configuration; 'if the same': then it is set aside).
+--- Runs. o: recipe, text (of its file), path, data (a folder), data_options (the seed of its split
+--- is 0 if that says none), options, seed, settings (bits or 'auto', budget in bytes, rounding,
+--- quiet, silent, report, steps, tensorboard, check, checkpoint: seconds within an epoch), out (a
+--- folder; else one of its own, named after `given` and `data_given`, the options that were given),
+--- resume (true: what is there goes on, and it is an error if it is of another configuration; 'if
+--- the same': unless there is nothing), from ('last-1': from the older checkpoint), force (what is
+--- there is moved to previous/; without it a run that is there stays, and it is an error).
 --- One run must not pay for the memory of the one before: when it is over, nothing refers to its
 --- tensors, and their finalizers give them back.
 ---@return table summary what summary.json says

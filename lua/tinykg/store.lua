@@ -1,16 +1,19 @@
 --- Tensors in files: tk.save and tk.load. The ending of the path says which format.
 --   .npy          one tensor, NumPy's
 --   .npz          named tensors, NumPy's; read also when compressed
---   .safetensors  named tensors and a few strings about them (metadata)
+--   .safetensors  named tensors and a few strings about them (metadata); written with checksums of
+--                 header and tensors, which are looked at when the file is read
 -- Tensors are f32 or i32. Files with f64, i64, u8 or bool are read and converted; a value that the
 -- type of here cannot hold is an error.
 local session = require 'tinykg.session'
 local tensor = require 'tinykg.tensor'
 local atomic = require 'tinykg.atomic'
 local bytes = require 'tinykg.store.bytes'
+local checksums = require 'tinykg.store.checksums'
 local npy = require 'tinykg.store.npy'
 local npz = require 'tinykg.store.npz'
 local safetensors = require 'tinykg.store.safetensors'
+local utf8 = require 'tinykg.utf8'
 local fail = session.fail
 
 local store = {}
@@ -36,6 +39,14 @@ local function format_of(call, path)
   return format
 end
 
+local LONGEST_NAME = 65000 -- bytes: what an .npz has room for
+
+--- Refuses a text that no file can hold as it is: names that differ in other bytes would be one.
+local function check_utf8(path, what, text)
+  if utf8.valid(text) == text then return end
+  fail('save: %s: %s %s is not UTF-8', path, what, utf8.valid(text))
+end
+
 --- Checks named tensors; computes them, so that no file is begun in vain. Returns sorted names.
 local function names_of(path, tensors)
   local order = {}
@@ -43,6 +54,8 @@ local function names_of(path, tensors)
     if type(name) ~= 'string' then
       fail('save: %s: the name %s is a %s, expected a string', path, tostring(name), type(name))
     end
+    check_utf8(path, 'the name', name)
+    if #name > LONGEST_NAME then fail('save: %s: a name has %d bytes', path, #name) end
     if name == '__metadata__' then fail('save: %s: %s cannot be a name', path, name) end
     if not tensor.is(t) then
       fail('save: %s: %s is a %s, expected a tensor', path, name, type(t))
@@ -64,9 +77,12 @@ local function check_metadata(path, format, metadata)
     if type(key) ~= 'string' then
       fail('save: %s: metadata: the key %s is not a string', path, tostring(key))
     end
+    if checksums.is_reserved(key) then fail('save: %s: metadata: %s is made by save', path, key) end
     if type(value) ~= 'string' then
       fail('save: %s: metadata: %s is a %s, expected a string', path, key, type(value))
     end
+    check_utf8(path, 'metadata: the key', key)
+    check_utf8(path, 'metadata: the value of', key .. ' = ' .. value)
   end
 end
 
@@ -93,16 +109,18 @@ local function writer(path, what, metadata)
 end
 
 --- As tk.save, but a file that cannot be written gives nil, message.
+---@param o? {links: boolean} of atomic.write
 ---@return true|nil ok
 ---@return string? message "PATH: WHY"
-function store.write(path, what, metadata)
+function store.write(path, what, metadata, o)
   local write = writer(path, what, metadata)
-  return bytes.guard(path, atomic.write, path, function(file) write(bytes.sink(file)) end)
+  return bytes.guard(path, atomic.write, path, function(file) write(bytes.sink(file)) end, o)
 end
 
 --- As tk.load, but a file that cannot be read gives nil, message.
 ---@return Tensor|table<string, Tensor>|nil
 ---@return table<string, string>|string|nil metadata, or the message "PATH: WHY"
+---@return boolean? checked of a .safetensors file: whether it has checksums, which are right
 function store.read(path)
   local format = format_of('load', path)
   return bytes.guard(path, bytes.reading, path, format.read)

@@ -14,7 +14,7 @@ local lfs = require 'lfs'
 local atomic = require 'tinykg.atomic'
 local clock = require 'tinykg.clock'
 local pack = require('tinykg.store.bytes').pack
-local json = require 'tinykg.json'
+local utf8 = require 'tinykg.utf8'
 
 ffi.cdef [[
 int gethostname(char *name, size_t size);
@@ -150,7 +150,7 @@ function Board:scalar(tag, value, step, wall_time)
   if type(value) ~= 'number' then
     error(('tensorboard: %s: expected a number, got a %s'):format(tag, type(value)), 2)
   end
-  local content = text(1, json.utf8(tag)) .. float(2, value)
+  local content = text(1, utf8.valid(tag)) .. float(2, value)
   return put(self, event(wall_time or clock.wall(), step, summary(content)))
 end
 
@@ -160,7 +160,7 @@ end
 ---@return string? message
 function Board:text(tag, value, step, wall_time)
   check('text', tag, step)
-  local content = text(1, json.utf8(tag)) .. string_tensor(json.utf8(value)) .. TEXT_PLUGIN
+  local content = text(1, utf8.valid(tag)) .. string_tensor(utf8.valid(value)) .. TEXT_PLUGIN
   return put(self, event(wall_time or clock.wall(), step, summary(content)))
 end
 
@@ -197,7 +197,7 @@ end
 local function new_path(folder, now)
   local base = ('%s/events.out.tfevents.%010d.%s.%d'):format(folder, now, host(), ffi.C.getpid())
   local path, n = base, 0
-  while lfs.attributes(path, 'mode') do
+  while lfs.symlinkattributes(path, 'mode') do
     n = n + 1
     path = base .. '.' .. n
   end
@@ -218,7 +218,7 @@ function tensorboard.open(folder, options)
   if not made then return nil, message end
   local now = clock.wall()
   local path = new_path((folder:gsub('(.)/+$', '%1')), now)
-  local file, why = io.open(path, 'wb')
+  local file, why = atomic.create(path)
   if not file then return nil, cannot(path, why) end
   local board = setmetatable({path = path, file = file}, Board)
   local ok, failure = put(board, event(now, nil, text(3, 'brain.Event:2')))

@@ -7,6 +7,7 @@ local evaluate = require 'tinykg.evaluate'
 local metrics = require 'tinykg.metrics'
 local phases = require 'tinykg.train.phases'
 local progress = require 'tinykg.progress'
+local rows = require 'tinykg.data.rows'
 local schedule = require 'tinykg.train.schedule'
 local session = require 'tinykg.session'
 local step = require 'tinykg.step'
@@ -41,7 +42,14 @@ local function watched(o, data, cuts)
       for _, name in ipairs(metrics.names) do names[#names + 1] = name .. '@' .. k end
     end
   end
-  if o.metric == 'auto' then return data.task == 'ctr' and 'auc' or 'recall@' .. cuts[#cuts] end
+  local label = data.task == 'ctr' and rows.only_label(data.valid)
+  if o.metric == 'auto' then
+    return data.task ~= 'ctr' and 'recall@' .. cuts[#cuts] or label and 'f1' or 'auc'
+  end
+  if label and o.metric == 'auc' then
+    error(string.format('option metric: auc is not defined on the validation part, all %d labels '
+                        .. 'are %d: f1 is', data.valid.n, label), 0)
+  end
   for _, name in ipairs(names) do
     if name == o.metric then return name end
   end

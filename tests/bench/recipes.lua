@@ -96,7 +96,7 @@ local function commands(o)
         if not summary(dir) then
           list[#list + 1] = string.format(
             '%s run %s --data %s --data-set seed=%s --bits %s --seed %s --threads 1 --quiet ' ..
-            '--out %s%s >%s.log 2>&1 || echo %s failed', quoted(home .. '/tinykg'),
+            '--resume --out %s%s >%s.log 2>&1 || echo %s failed', quoted(home .. '/tinykg'),
             quoted(home .. '/recipes/' .. entry[1] .. '.lua'), quoted(o.data), seed, bits, seed,
             quoted(dir), set, quoted(dir), quoted(dir))
         end

@@ -167,8 +167,63 @@ describe('tinykg recommend', function()
     refuses('recommend ' .. run .. ' --user ann -k 0', 2, "'0' is not a whole number")
     refuses('recommend ' .. run .. ' --user ann -o x.tsv', 2, '%-o: it is for %-%-users')
     refuses('recommend /no/such/run --user ann', 1, 'no such run')
-    local some = fixtures.dir{['users.txt'] = {'ann', 'nobody'}} .. '/users.txt'
-    refuses('recommend ' .. run .. ' --users ' .. some, 1, "users%.txt:2: no user 'nobody'")
+    refuses('recommend ' .. run .. ' --user -3', 2, '%-%-user: .* is written %-%-user=%-3\n$')
+    refuses('recommend ' .. run .. ' --user=-3', 1, "no user '%-3'")
+    refuses('recommend ' .. run .. ' -k 3 -k 4 --new', 2, '%-k is given twice')
+    refuses('recommend ' .. run .. ' --users all --users x', 2, '%-%-users is given twice')
+  end)
+
+  it('takes lists piece by piece', function()
+    local want = ranked(2, {[0] = true, [5] = true, [2] = true, [7] = true})
+    local file = fixtures.dir{['left.txt'] = 'Dune\n'} .. '/left.txt'
+    assert.same(want, ids(answer(('recommend %s --user cleo --exclude Ulysses --exclude @%s')
+      :format(run, file))))
+    assert.same(ids(answer('recommend ' .. run .. " --likes 'The Waves,Emma'")),
+                ids(answer('recommend ' .. run .. " --likes 'The Waves' --likes Emma")))
+    local text = prints('recommend ' .. run .. ' --user ann --user bob -k 1')
+    assert.matches('ann: the best 1 items.*\n\n[^\n]*bob: the best 1 items', text)
+    local first, second = prints('recommend ' .. run .. ' --json --user ann --user bob')
+      :match('^([^\n]+)\n([^\n]+)\n$')
+    assert.equal('ann', json.decode(first).name)
+    assert.same(ids(answer('recommend ' .. run .. ' --user bob')), ids(json.decode(second)))
+  end)
+
+  it('reads lists that begin with a byte order mark, and from standard input', function()
+    local files = fixtures.dir{['u.txt'] = '\239\187\191ann\r\ncleo\r\n',
+                               ['i.txt'] = '\239\187\191Ulysses\nDune\n'}
+    local text = prints('recommend ' .. run .. ' -k 1 --users ' .. files .. '/u.txt')
+    assert.matches('\nann\t1\t.*\ncleo\t1\t', text)
+    assert.equal(text, prints('recommend ' .. run .. ' -k 1 --users - <' .. files .. '/u.txt'))
+    assert.same(ids(answer('recommend ' .. run .. ' --user cleo --exclude Ulysses,Dune')),
+                ids(answer('recommend ' .. run .. ' --user cleo --exclude @' .. files .. '/i.txt')))
+    assert.same(ids(answer('recommend ' .. run .. ' --likes Ulysses,Dune')),
+                ids(answer('recommend ' .. run .. ' --likes @- <' .. files .. '/i.txt')))
+    refuses('recommend ' .. run .. ' --users - </dev/null --user ann', 2, 'take one')
+  end)
+
+  it('answers for the others where some are not in the data set', function()
+    local some = fixtures.dir{['users.txt'] = {'ann', 'nobody', 'cleo'}} .. '/users.txt'
+    local out = fixtures.dir() .. '/top.tsv'
+    local code, text, err = shell.tinykg('recommend ' .. run .. ' -k 1 --users ' .. some)
+    assert.equal(1, code)
+    assert.matches('\nann\t1\t.*\ncleo\t1\t', text)
+    assert.matches("^%S+/users%.txt:2: no user 'nobody' in the data set[^\n]*\n" ..
+                   'tinykg: 1 of 3 users are not in the data set\n$', err)
+    code = shell.tinykg(('recommend %s -k 1 --users %s -o %s'):format(run, some, out))
+    assert.equal(1, code)
+    assert.equal(text, fixtures.bytes(out))
+    code, text = shell.tinykg('recommend ' .. run .. ' --user ann --user nobody --user bob -k 1')
+    assert.equal(1, code)
+    assert.matches('ann: the best.*bob: the best', text)
+    local none = {}
+    for i = 1, 30 do none[i] = 'nobody ' .. i end
+    code, text, err = shell.tinykg('recommend ' .. run .. ' --users ' ..
+                                   fixtures.dir{u = none} .. '/u')
+    assert.equal(1, code)
+    assert.equal('', text)
+    assert.matches("no user 'nobody 10'.*\n%.%.%. and 20 more\n" ..
+                   'tinykg: 30 of 30 users are not in the data set\n$', err)
+    assert.is_nil(err:find('nobody 11', 1, true))
   end)
 end)
 
@@ -200,11 +255,15 @@ describe('tinykg eval', function()
     assert.same(assert(json.read(path .. '/summary.json')).test, result.metrics)
     assert.equal('KGCN', result.recipe)
     assert.is_true(result.finished)
+    local code, out, err = shell.tinykg('eval ' .. path .. ' --k 5')
+    assert.equal(0, code)
+    assert.matches('auc', out)
+    assert.equal(('note: --k says nothing of %s: its data are labelled\n'):format(path), err)
   end)
 
   it('agrees with what is recommended', function()
     local path = trained('lightgcn', 'lightgcn', '--data-set task=ranking')
-    local set = tk.data.load(data, {task = 'ranking', seed = 1})
+    local set = tk.data.load(data, {task = 'ranking'})
     local test, hits, users = set:positives('test'), 0, 0
     for line in prints('recommend ' .. path .. ' --users all -k 5 --json'):gmatch('[^\n]+') do
       local result = json.decode(line)
@@ -227,7 +286,7 @@ describe('tinykg eval', function()
     local finished = trained('bpr-mf', 'finished', '--data-set task=ranking')
     os.remove(path .. '/summary.json')
     assert.is_false(answer('eval ' .. path).finished)
-    local text = prints(('eval %s %s --k 3,7'):format(path, finished))
+    local text = prints(('eval %s %s --k 3 --k 7'):format(path, finished))
     assert.matches('not finished', text)
     local a, b = text:match('recall@7 +(%S+) +(%S+)')
     assert.equal(a, b)

@@ -37,6 +37,54 @@ describe('the command line', function()
     assert.matches('movie .*batch_size=65536', text)
   end)
 
+  it('refuses what is given twice, but for lists', function()
+    local trained = 'run recipes/bpr-mf.lua --data ' .. data
+    for arguments, said in pairs{
+      [trained .. ' --data ' .. data] = '%-%-data is given twice',
+      [trained .. ' --set lr=1 --set dim=4 --set lr=2'] = '%-%-set: lr is given twice',
+      [trained .. ' --seed 1 --seed 1'] = '%-%-seed: 1 is given twice',
+      [trained .. ' --bits 2 --bits 4'] = '%-%-bits is given twice',
+      [trained .. ' --grid lr=1,2 --grid lr=3'] = '%-%-grid: lr is given twice',
+      [trained .. ' --set lr=1 --grid lr=1,2'] = '%-%-grid: lr is given by another option too',
+      [trained .. ' --bits 2 --grid bits=8,4'] = '%-%-grid: bits is given by another option too',
+      ['data info ' .. data .. ' --data-set split=time --data-set split=given'] =
+        '%-%-data%-set: split is given twice',
+      ['data info x --data-set columns=user:1 --data-set columns=user:2'] = 'columns of user is',
+      ['data convert a b --to kgat --to plain'] = '%-%-to is given twice',
+      ['data demo x --seed 1 --seed 2'] = '%-%-seed is given twice',
+      ['report x -o a --output b'] = 'output is given twice',
+      ['export x --to a.npz --to b.npz'] = '%-%-to is given twice',
+      ['explain x --user a --user b --item c'] = '%-%-user is given twice',
+      ['memory recipes/bpr-mf.lua --data x --bits 2 --bits 4'] = '%-%-bits is given twice',
+      ['bench ops --threads 1 --threads 2'] = '%-%-threads is given twice',
+      [trained .. ' --seed -1'] = '%-%-seed: .* is written %-%-seed=%-1\n$',
+      [trained .. ' --quiet -1'] = "unknown option '%-1'",
+    } do
+      refuses(arguments, 2, said)
+    end
+    local other = fixtures.dir{['interactions.csv'] = {'reader,book,stars', 'a,x,1', 'b,y,2'}}
+    local text = shell.prints('data info ' .. other .. ' --data-set columns=user:reader ' ..
+                              '--data-set columns=item:2')
+    assert.matches('users +2\nitems +2', text)
+    assert.matches('BPR%-MF +5 ', shell.prints(trained .. ' --set epochs=1 --steps 1 --seed 1,2 ' ..
+      '--seed 3 --seed 4,5 --out ' .. dir .. '/seeds'))
+  end)
+
+  it('ends with one word after Ctrl-C, however early', function()
+    local words = {[''] = true, ['tinykg: interrupted\n'] = true} -- '': before Lua runs
+    local long = 'run recipes/kgcn.lua --quiet --set epochs=1000 --data ' .. data
+    for _, command in ipairs{long .. ' --out ' .. dir .. '/stopped', 'bench ops'} do
+      for ms = 10, 310, 60 do
+        os.execute('rm -rf ' .. dir .. '/stopped')
+        local after = ('timeout -k 20 --preserve-status -s INT %g'):format(ms / 1000)
+        local code, _, err = tinykg(command, after)
+        err = err:gsub('stopped; to go on: [^\n]*\n', '')
+        assert.equal(130, code, ('%s after %d ms: %s'):format(command, ms, err))
+        assert(words[err], err)
+      end
+    end
+  end)
+
   it('says what a data set is', function()
     local code, out = tinykg('data info ' .. data)
     assert.equal(0, code)
@@ -172,7 +220,7 @@ describe('the command line', function()
     assert.equal(0, (tinykg('run --resume --quiet --set epochs=3 --out ' .. run))) -- known there
     assert.equal(2, boards(run))
     assert.equal(0, (tinykg('run recipes/bpr-mf.lua --quiet --tensorboard --data ' .. data ..
-      ' --set epochs=1 --out ' .. run))) -- another run: another curve
+      ' --set epochs=1 --force --out ' .. run))) -- another run: another curve
     assert.equal(1, boards(run))
     assert.equal(2, boards(run .. '/previous'))
   end)

@@ -212,6 +212,20 @@ describe('data convert', function()
     assert.equal('user\nann\nbob\ncy\ndi\n', text(to, 'users.csv'))
   end)
 
+  it('keeps line breaks and blanks at the ends of names, or says that it cannot', function()
+    local dir = fixtures.dir { ['interactions.csv'] = 'user,item\n"u\n1"," a "\nu2,"b,\r\nc"\n' }
+    local to = convert(dir, 'plain')
+    for _, kind in ipairs { 'users', 'items' } do
+      local before, after = data.load(dir).names[kind], data.load(to).names[kind]
+      for id = 0, before.count - 1 do assert.truthy(after:id(before:name(id))) end
+    end
+    for _, format in ipairs { 'kgat', 'recbole' } do
+      local out = shell.prints(('data convert %s %s --to %s'):format(dir, fixtures.dir() .. '/new',
+        format))
+      assert.matches('line breaks: blanks stand for them', out)
+    end
+  end)
+
   it('tells names apart that are alike', function()
     local set = fixtures.dir { ['train.txt'] = '0 0 1\n1 1\n', ['test.txt'] = '1 0\n',
       ['kg_final.txt'] = { '0 0 2', '1 0 3' },

@@ -60,7 +60,8 @@ describe('data.load: which format', function()
 
   it('checks its options', function()
     local function says(options) return fixtures.message(data.load, '.', options) end
-    assert.matches("^data: no option 'sed' %(has columns, format, .*seed", says { sed = 1 })
+    assert.matches("^data: no option 'sed' %(has attributes, columns, format, .*seed",
+      says { sed = 1 })
     assert.equal('data: option seed: x is not an integer from 0', says { seed = 'x' })
     assert.matches('option format: nope is not one of kgat, kgcn, plain, recbole',
       says { format = 'nope' })
@@ -192,8 +193,8 @@ describe('data.load: KGAT', function()
     assert.equal('DIR/train.txt: no interactions', fails(with(set, { ['train.txt'] = '' })))
     assert.equal('DIR/kg_final.txt: no rows: the file is empty',
       fails(with(set, { ['kg_final.txt'] = '' })))
-    assert.equal("DIR/user_list.txt:1: expected a header with org_id and remap_id, got 'ann 0'",
-      fails(with(set, { ['user_list.txt'] = 'ann 0\n' })))
+    assert.equal('DIR/user_list.txt:1: expected a header with org_id and remap_id, or a name and '
+      .. "an id, got 'ann zero'", fails(with(set, { ['user_list.txt'] = 'ann zero\n' })))
     assert.equal("DIR/user_list.txt:3: id 0 has a second name",
       fails(with(set, { ['user_list.txt'] = 'org_id remap_id\nann 0\nbob 0\n' })))
     assert.equal('DIR/user_list.txt: the file is empty',
@@ -480,14 +481,15 @@ describe('data.load: plain tables', function()
 
   it('names what is wrong', function()
     assert.equal("DIR/interactions.csv:1: no column 'item': expected a header with user, item, or "
-      .. 'the option columns (has user, thing)',
+      .. '--data-set columns=item:COLUMN (has user, thing)',
       fails { ['interactions.csv'] = 'user,thing\na,b\n' })
     assert.equal('DIR/interactions.csv:1: no column uid for user (has user, item)',
       fails({ ['interactions.csv'] = 'user,item\na,b\n' }, { columns = { user = 'uid' } }))
     assert.equal("DIR/interactions.tsv:3: '0.5' is not a label (0 or 1)",
       fails { ['interactions.tsv'] = 'user\titem\tlabel\na\tb\t1\na\tc\t0.5\n' })
     assert.equal("DIR/kg.tsv:1: no column 'head': expected a header with head, relation, tail, or "
-      .. 'the option columns (has h, r, t)', fails(with(set, { ['kg.tsv'] = 'h\tr\tt\n' })))
+      .. '--data-set columns=head:COLUMN,relation:COLUMN,tail:COLUMN (has h, r, t)',
+      fails(with(set, { ['kg.tsv'] = 'h\tr\tt\n' })))
     assert.equal("DIR/kg.tsv:2: '' is not a name (it is empty), column 3",
       fails(with(set, { ['kg.tsv'] = 'head\trelation\ttail\na\tb\t\n' })))
     assert.equal('DIR/interactions.*: no such file', (fails({}, { format = 'plain' })

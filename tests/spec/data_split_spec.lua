@@ -187,7 +187,7 @@ describe('filters', function()
 
   it('that leave nothing say so', function()
     local dir = fixtures.dir { ['interactions.tsv'] = lines }
-    assert.equal('no interactions are left to split',
+    assert.equal('no interactions are left to split: kcore=9 drops ' .. #lines - 1,
       fixtures.message(data.load, dir, { kcore = 9 }))
   end)
 

@@ -45,8 +45,8 @@ describe('explanations', function()
 
   local function trained(recipe, more)
     local path = dir .. '/' .. recipe
-    shell.prints(('run recipes/%s.lua --quiet --data %s --data-set task=ranking --out %s ' ..
-      '--set epochs=15 --set lr=0.02 --set dim=8 --set batch_size=64 %s')
+    shell.prints(('run recipes/%s.lua --quiet --force --data %s --data-set task=ranking ' ..
+      '--out %s --set epochs=15 --set lr=0.02 --set dim=8 --set batch_size=64 %s')
       :format(recipe, data, path, more))
     return tk.open(path)
   end

@@ -68,6 +68,18 @@ describe('make install', function()
     assert.matches(dest .. '/usr/share/lua/5.1/?.lua', text, 1, true)
   end)
 
+  it('gives a plain luajit modules of the system, not those of the folder it is run in', function()
+    local there = fixtures.dir{['interactions.csv'] = 'user,item\na,x\na,y\nb,x\nb,z\n',
+                               ['mine.lua'] = "return 'mine'"}
+    for _, name in ipairs{'lfs', 'cjson', 'posix', 'bit', 'ffi'} do
+      fixtures.write(('%s/%s.lua'):format(there, name), "error 'run'")
+    end
+    local text = succeeds(there, ("LUA_PATH='%s/usr/share/lua/5.1/?.lua;;' luajit -e \"%s\"")
+      :format(dest, "local tk = require 'tinykg' print(tk.data.load('.').users, require 'mine', " ..
+              "pcall(require, 'nothing'))"))
+    assert.matches("^2\tmine\tfalse\tmodule 'nothing' not found", text)
+  end)
+
   it('writes what was asked for into the files with paths', function()
     local pc = fixtures.bytes(dest .. '/usr/lib/pkgconfig/tinykg.pc')
     assert.matches('^prefix=/usr\n', pc)

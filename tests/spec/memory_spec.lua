@@ -27,7 +27,7 @@ describe('tinykg memory', function()
   local function agrees(arguments, count)
     arguments = arguments .. ' --set epochs=1'
     local plan, out = planned(arguments), dir .. '/run'
-    local code, _, err = tinykg('run ' .. arguments .. ' --quiet --out ' .. out)
+    local code, _, err = tinykg('run ' .. arguments .. ' --quiet --force --out ' .. out)
     assert.equal(0, code, err)
     local summary = json.read(out .. '/summary.json')
     for kind, bytes in pairs(summary.memory) do
@@ -123,7 +123,7 @@ describe('tinykg memory', function()
     local smaller = planned(arguments .. ' --budget 200KiB')
     assert.same({}, smaller.fits)
     local function peak_with(size)
-      return planned(arguments .. ' --set batch_size=' .. size).step.peak
+      return planned((arguments:gsub('batch_size=%d+', 'batch_size=' .. size))).step.peak
     end
     assert.is_true(peak_with(smaller.batch_size) <= 200 * 1024)
     assert.is_true(peak_with(2 * smaller.batch_size) > 200 * 1024)

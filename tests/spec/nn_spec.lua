@@ -30,6 +30,23 @@ local function near(want, got, tolerance)
   end
 end
 
+describe('rows out of a file', function()
+  local fixtures = require 'tests.spec.fixtures'
+  after_each(fixtures.clean)
+
+  it('with NaN or infinity are refused, naming file, tensor and row', function()
+    local path = fixtures.dir() .. '/best.safetensors'
+    for _, number in ipairs{0 / 0, 1 / 0} do
+      tk.save(path, {['users.weight'] = tk.tensor{{1, 2}, {3, number}}})
+      local message = fixtures.message(function()
+        nn.Embedding(2, 2):load(path, 'users.weight', 0, 2)
+      end)
+      assert.is_truthy(message:find(path .. ': users.weight has ', 1, true), message)
+      assert.matches(' in row 1$', message)
+    end
+  end)
+end)
+
 describe('nn.Linear', function()
   it('is x W^T + b', function()
     local layer = nn.Linear(3, 2)

@@ -204,18 +204,38 @@ describe('bytes', function()
     assert.truthy(content(path):find("'shape': (), }", 1, true))
   end)
 
+  --- CRC-32 bit by bit (ISO 3309), as hexadecimal digits.
+  local function crc32(data)
+    local crc = -1
+    for k = 1, #data do
+      crc = bit.bxor(crc, data:byte(k))
+      for _ = 1, 8 do
+        crc = bit.bxor(bit.rshift(crc, 1), bit.band(crc, 1) ~= 0 and 0xEDB88320 or 0)
+      end
+    end
+    return bit.tohex(bit.bnot(crc))
+  end
+
   it('of a safetensors file', function()
+    assert.equal('cbf43926', crc32('123456789'))
     local path = fixtures.dir() .. '/x.safetensors'
     tk.save(path, { b = tk.tensor { { 1, -2 } }, a = tk.ids { 7 } }, { k = 'v' })
     local text = content(path)
     local length = text:byte(1) + 256 * text:byte(2)
     assert.equal('\0\0\0\0\0\0', text:sub(3, 8))
     assert.equal(0, length % 8)
+    local entries = json.decode(text:sub(9, 8 + length))
+    local about = entries.__metadata__
+    assert.same({ a = crc32('\7\0\0\0'), b = crc32(ONE .. MINUS_TWO) },
+      json.decode(about['checksum.tensors']))
+    local zeroed = text:sub(9, 8 + length):gsub(about['checksum.header'], 'crc32:00000000')
+    assert.equal('crc32:' .. crc32(zeroed), about['checksum.header'])
     assert.same({
-      __metadata__ = { k = 'v' },
+      __metadata__ = { k = 'v', ['checksum.header'] = about['checksum.header'],
+        ['checksum.tensors'] = about['checksum.tensors'] },
       a = { dtype = 'I32', shape = { 1 }, data_offsets = { 0, 4 } },
       b = { dtype = 'F32', shape = { 1, 2 }, data_offsets = { 4, 12 } },
-    }, json.decode(text:sub(9, 8 + length)))
+    }, entries)
     assert.truthy(text:sub(9, 8 + length):find('^{.*} *$'))
     assert.equal('\7\0\0\0' .. ONE .. MINUS_TWO, text:sub(9 + length))
   end)
@@ -357,7 +377,7 @@ with safe_open(sys.argv[1] + '/x.safetensors', 'numpy') as f:
     for k in sorted(f.keys()):
         t = f.get_tensor(k)
         print(t.tolist(), t.dtype, t.shape)
-    print(f.metadata())
+    print({k: v for k, v in f.metadata().items() if not k.startswith('checksum.')})
 save_file(dict(d=np.array([0.5, 2.0]), w=np.array([[1, 2.5]], 'f4'), b=np.array([True]),
                e=np.zeros((2, 0), 'i4')), sys.argv[1] + '/y.safetensors', {'made': 'there'})
 ]=])
@@ -371,6 +391,46 @@ end)
 
 describe('damaged files', function()
   after_each(fixtures.clean)
+
+  it('safetensors: every bit of the file counts', function()
+    local path = fixtures.dir() .. '/x.safetensors'
+    tk.save(path, { w = tk.tensor { { 1, -2, 0.5 } }, ids = tk.ids { 7, 0 }, none = tk.zeros(0) },
+      { state = '{"at": {"epoch": 3}}', empty = '' })
+    local whole, file, in_tensor = content(path), assert(io.open(path, 'r+b')), 0
+    local function put(at, byte)
+      file:seek('set', at - 1)
+      file:write(string.char(byte))
+      file:flush()
+    end
+    for at = 1, #whole do
+      for k = 0, 7 do
+        put(at, bit.bxor(whole:byte(at), 2 ^ k))
+        local value, message = store.read(path)
+        assert(value == nil, ('bit %d of byte %d changes nothing'):format(k, at))
+        if message:find(': w: damaged: its bytes', 1, true) then in_tensor = in_tensor + 1 end
+      end
+      put(at, whole:byte(at))
+    end
+    file:close()
+    assert.equal(8 * 12, in_tensor) -- the bits of w, and no others
+    assert.equal(-2, tk.load(path).w:totable()[1][2])
+  end)
+
+  it('safetensors: changed by a program that keeps the metadata', function()
+    local path = fixtures.dir() .. '/x.safetensors'
+    tk.save(path, { w = tk.tensor { 1 } }, { epoch = '12' })
+    local text = content(path):gsub('"epoch": "12"', '"epoch": "13"')
+    fixtures.write(path, text)
+    assert.matches('the header is not what its checksum is of', refusal(path))
+    text = text:gsub('checksum.header', 'checksum_header')
+    fixtures.write(path, text)
+    assert.matches('one of the two checksums', refusal(path))
+    text = text:gsub('checksum_', 'checks---'):gsub('checksum', 'checks--')
+    fixtures.write(path, text) -- no checksums: a file as any other program's
+    assert.equal('13', select(2, tk.load(path)).epoch)
+    assert.matches("metadata: checksum.header is made by save",
+      fixtures.message(tk.save, path, { w = tk.ones(1) }, { ['checksum.header'] = 'x' }))
+  end)
 
   it('npy: magic, version, header, order', function()
     local f4 = "'<f4'"
@@ -485,7 +545,9 @@ describe('damaged files', function()
       return whole:sub(1, central + offset - 1) .. byte .. whole:sub(central + offset + 1)
     end
     refused('a.npy: compressed with method 14', 'x.npz', patched(10, '\14'))
-    refused('a.npy does not inflate', 'x.npz', patched(10, '\8'))
+    refused('the local header of a.npy is not', 'x.npz', patched(10, '\8'))
+    local both = patched(10, '\8')
+    refused('a.npy does not inflate', 'x.npz', both:sub(1, 8) .. '\8' .. both:sub(10))
     local deflated = deflated_zip('a.npy', npy_text(npy_dict("'<f4'", '(2,)'), ONE .. HALF))
     local stop = deflated:find('PK\1\2', 1, true)
     refused('damaged: ', 'x.npz',

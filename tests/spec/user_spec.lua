@@ -188,7 +188,7 @@ describe('a user\'s own', function()
   it('recipe is blamed for its mistakes', function()
     for _, case in ipairs(RECIPES) do
       fixtures.write(dir .. '/bad.lua', MODEL .. case[1])
-      local code, text = run(dir .. '/bad.lua --set epochs=1 --out ' .. dir .. '/run')
+      local code, text = run(dir .. '/bad.lua --set epochs=1 --out ' .. dir .. '/bad')
       assert.equal(1, code, text)
       assert(text:find(case[2], 1, true), text .. 'expected ' .. case[2])
       assert.equal(1, select(2, text:gsub('\n', '')), text)
@@ -208,13 +208,39 @@ describe('a user\'s own', function()
 
   it('earlier run stays when its folder is used again', function()
     local out = dir .. '/again'
-    for _, seed in ipairs{1, 2} do
-      local code = run('recipes/bpr-mf.lua --set epochs=1 --out ' .. out .. ' --seed ' .. seed)
-      assert.equal(0, code)
+    local begin = 'recipes/bpr-mf.lua --set epochs=1 --out ' .. out .. ' --seed '
+    assert.equal(0, (run(begin .. 1)))
+    local kept = fixtures.bytes(out .. '/summary.json')
+    local code, text = run(begin .. 2)
+    assert.equal(1, code)
+    assert.matches('/again: holds a finished run with other settings: seed was 1 and is 2 now: ' ..
+                   'name another %-%-out, or %-%-force moves it to previous/\n$', text)
+    code, text = run(begin .. 1)
+    assert.equal(1, code)
+    assert.matches('/again: holds this run, finished: %-%-resume shows its result.*%-%-force', text)
+    assert.equal(kept, fixtures.bytes(out .. '/summary.json'))
+    for n, seed in ipairs{2, 3} do -- what --force moves away is never overwritten either
+      assert.equal(0, (run(begin .. seed .. ' --force')))
+      assert.matches('"seed": ' .. seed, fixtures.bytes(out .. '/summary.json'))
+      local aside = out .. '/previous' .. (n == 1 and '' or '-' .. n)
+      assert.matches('"seed": ' .. seed - 1, fixtures.bytes(aside .. '/summary.json'))
+      assert.is_truthy(io.open(aside .. '/best.safetensors'))
     end
-    assert.matches('"seed": 2', fixtures.bytes(out .. '/summary.json'))
-    assert.matches('"seed": 1', fixtures.bytes(out .. '/previous/summary.json'))
-    assert.is_truthy(io.open(out .. '/previous/best.safetensors'))
+    code, text = run('recipes/bpr-mf.lua --out ' .. out .. ' --force --resume')
+    assert.equal(2, code)
+    assert.matches('take one', text)
+  end)
+
+  it('folder that is no run\'s is not written over', function()
+    local mine = fixtures.dir{['recipe.lua'] = 'return 1', ['notes.txt'] = 'x'}
+    local code, text = run('recipes/bpr-mf.lua --set epochs=1 --out ' .. mine)
+    assert.equal(1, code)
+    assert.matches('there is a recipe.lua, but no config.json', text)
+    fixtures.write(mine .. '/config.json', '{"hidden_size": 768}') -- another program's
+    code, text = run('recipes/bpr-mf.lua --set epochs=1 --out ' .. mine)
+    assert.equal(1, code)
+    assert.matches('/config.json: not as a run writes it: %w+ is not there, expected', text)
+    assert.equal('return 1', fixtures.bytes(mine .. '/recipe.lua'))
   end)
 
   it('data is not overwritten by the generated set', function()

@@ -72,11 +72,19 @@ if unset.
 .El
 .Sh FILES
 Each run leaves a folder,
-.Pa runs/RECIPE-DATA-BITS-SEED
-unless another is named:
-.Bl -tag -width best.safetensors
+.Pa runs/RECIPE-DATA-BITS-SEED-SETTINGS
+unless another is named; where there is one already, -2, -3 and so on is added.
+A named folder that holds another run is refused without
+.Fl \-force ,
+which moves what is there to
+.Pa previous/ .
+.Bl -tag -width last-1.safetensors
 .It Pa config.json
-every option, seed, version, device
+every option, seed, version, device; counts and hashes of the data set
+.It Pa names.tsv
+users, items, entities and relations as the model numbers them
+.It Pa split.bin
+the part of each interaction
 .It Pa log.jsonl
 an object a line: epoch, step, loss, metrics, seconds, memory
 .It Pa best.safetensors
@@ -85,6 +93,9 @@ parameters of the best epoch
 all that
 .Fl \-resume
 goes on from
+.It Pa last-1.safetensors
+the same of the time before:
+.Fl \-resume \-from Ar last-1
 .It Pa recipe.lua
 the recipe as it was
 .It Pa summary.json

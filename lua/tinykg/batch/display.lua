@@ -1,6 +1,7 @@
 --- What is seen of a batch while it runs: on a terminal one table, redrawn in place; in a pipe a
 --- line for each member that is over.
 local clock = require 'tinykg.clock'
+local printable = require 'tinykg.printable'
 local progress = require 'tinykg.progress'
 local text = require 'tinykg.run.text'
 
@@ -21,7 +22,8 @@ end
 
 local function line_of(member, width)
   local took = member.seconds and progress.duration(member.seconds) or ''
-  return ('%-' .. width .. 's  %-8s %8s  %s'):format(member.name, member.state, took, news(member))
+  return printable.line(('%-' .. width .. 's  %-8s %8s  %s')
+    :format(member.name, member.state, took, news(member)))
 end
 
 local STATES = {'done', 'before', 'running', 'waiting', 'failed', 'diverged', 'stopped'}

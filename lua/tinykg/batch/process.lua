@@ -20,7 +20,8 @@ local CHANNEL = 3
 --- member whose batch was killed must end at its next word, not wait for ever to be heard.
 local function become(argv, output, from, channel)
   unistd.close(from)
-  local file = fcntl.open(output, fcntl.O_WRONLY + fcntl.O_CREAT + fcntl.O_TRUNC, 420) -- 0644
+  os.remove(output) -- it may be a link
+  local file = fcntl.open(output, fcntl.O_WRONLY + fcntl.O_CREAT + fcntl.O_EXCL, 420) -- 0644
   local null = fcntl.open('/dev/null', fcntl.O_RDONLY)
   if file and null then
     unistd.dup2(null, 0)

@@ -31,9 +31,11 @@ end
 --- The statistic of a group there, as statistics.of_summary's.
 local function spread(group, ...) return statistics.of_summary({finished = group.runs}, ...) end
 
+--- '-' where it was measured and is not defined.
 local function metric_cell(group, key)
-  local s = spread(group, 'test', key)
-  if not s then return '' end
+  local s, first = spread(group, 'test', key), group.runs[1]
+  local test = first and first.summary.test
+  if not s then return type(test) == 'table' and test[key] ~= nil and '-' or '' end
   return s.sd and ('%.4f +- %.4f'):format(s.mean, s.sd) or ('%.4f'):format(s.mean)
 end
 

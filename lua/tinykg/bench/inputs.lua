@@ -1,5 +1,4 @@
 --- What benchmarks run on where the user names nothing: made here, in a folder that is removed.
-local ffi = require 'ffi'
 local lfs = require 'lfs'
 local atomic = require 'tinykg.atomic'
 
@@ -16,9 +15,8 @@ end
 
 --- Calls fn(folder) with a new folder for temporary files, and removes it whatever happens.
 function inputs.with_folder(fn)
-  local folder = ('%s/tinykg-bench.%d'):format(os.getenv('TMPDIR') or '/tmp', ffi.C.getpid())
-  local made, message = atomic.mkdirs(folder)
-  if not made then error(message, 0) end
+  local folder, message = atomic.folder_beside((os.getenv('TMPDIR') or '/tmp') .. '/tinykg-bench')
+  if not folder then error(message, 0) end
   local ok, result = pcall(fn, folder)
   remove(folder)
   if not ok then error(result, 0) end

@@ -1,6 +1,7 @@
 --- What a benchmark prints: tables to read, or a JSON object a line.
 local aligned = require 'tinykg.aligned'
 local json = require 'tinykg.json'
+local printable = require 'tinykg.printable'
 
 ---@class tinykg.BenchOutput
 local Output = {}
@@ -13,7 +14,7 @@ end
 
 --- Prints a line above a table; nothing as JSON.
 function Output:heading(...)
-  if not self.json then print('\n' .. (...):format(select(2, ...))) end
+  if not self.json then print('\n' .. printable.line((...):format(select(2, ...)))) end
 end
 
 local function print_table(columns, records)

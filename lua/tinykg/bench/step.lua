@@ -1,5 +1,6 @@
 --- Steps of training at several widths: forward, backward and update, and what they keep.
 local inputs = require 'tinykg.bench.inputs'
+local recipe_file = require 'tinykg.recipe_file'
 local steps = require 'tinykg.bench.steps'
 
 local COLUMNS = {{'step', 'step'}, {'bits', 'bits', '%d'}, {'min_ms', 'min ms', '%.2f'},
@@ -8,9 +9,9 @@ local COLUMNS = {{'step', 'step'}, {'bits', 'bits', '%d'}, {'min_ms', 'min ms', 
   {'times_less', 'x less', '%.1f'}, {'arena_bytes', 'arena bytes', '%.0f'}}
 
 local RECIPES = {
-  {path = 'recipes/kgcn.lua', set = {preset = 'book', hops = '3'},
+  {path = recipe_file.along('recipes/kgcn.lua'), set = {preset = 'book', hops = '3'},
    quick = {dim = '8', neighbors = '2', hops = '2', batch_size = '16'}},
-  {path = 'recipes/kgat.lua', set = {},
+  {path = recipe_file.along('recipes/kgat.lua'), set = {},
    quick = {dim = '8', layers = '8,8', batch_size = '16', kg_batch_size = '16'}},
 }
 

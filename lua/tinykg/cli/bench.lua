@@ -26,7 +26,7 @@ local function parser()
   p:option('--recipe', 'step: a recipe (KGCN and KGAT); repeatable'):count('*')
   p:option('--set', 'step: an option of the recipe, key=value; repeatable'):count('*')
     :argname('KEY=VALUE')
-  p:option('--bits', 'step: widths', '32,8,2,1')
+  options.add_list(p, '--bits', 'step: widths (default: 32,8,2,1)')
   p:option('--steps', 'step: how many steps are timed (as many as fit in six seconds)')
   return p
 end
@@ -34,7 +34,7 @@ end
 local function usage(...) error({usage = (...):format(select(2, ...))}, 0) end
 
 local function settings_of(a)
-  local bits = options.numbers(a.bits, '--bits')
+  local bits = options.numbers(a.bits or '32,8,2,1', '--bits')
   for _, width in ipairs(bits) do
     if not BITS[width] then usage('--bits: %g is not 32, 8, 4, 2 or 1', width) end
   end

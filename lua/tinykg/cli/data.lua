@@ -1,5 +1,6 @@
 --- tinykg data: look at a data set, write it in another format, or generate one.
 local options = require 'tinykg.cli.options'
+local printable = require 'tinykg.printable'
 
 local function data_set_option(command)
   command:option('--data-set',
@@ -19,8 +20,10 @@ local function add_convert(p)
     :epilog('Written is what loading gives, as data info shows it: its split, what --data-set\n'
       .. 'asks for, drawn negatives. What the format has no place for is left out, and said.\n\n'
       .. 'Example: tinykg data convert DIR NEW --to recbole')
-  convert:argument('from', 'a data set in any known format')
-  convert:argument('to', 'the folder to write: new or empty')
+  convert:argument('folders', 'a data set in any known format, and the folder to write: new or '
+    .. 'empty; with --of the latter alone'):args('1-2'):argname({'FROM', 'TO'})
+  convert:option('--of', 'the data set of a run as it was loaded for it: its options, its split')
+    :argname('RUN')
   convert:option('--to', 'kgat (KGIN reads it too), kgcn (RippleNet too), recbole or plain (CSV)')
     :target('format'):argname('FORMAT'):choices{'kgat', 'kgcn', 'recbole', 'plain'}:count(1)
   convert:flag('--gzip', 'compress each file')
@@ -59,26 +62,46 @@ local function load_options(a)
   return given
 end
 
+--- The data set to write, and where. ---@return fun(): tinykg.Data load ---@return string to
+local function source(a)
+  local first, second = a.folders[1], a.folders[2]
+  if not a.of then
+    if not second then error({usage = 'data convert: two folders are needed: FROM and TO'}, 0) end
+    local from = load_options(a)
+    return function() return require('tinykg.data').load(first, from) end, second
+  end
+  if second then error({usage = 'data convert: --of RUN is the data set: name TO alone'}, 0) end
+  if #a.data_set > 0 then
+    error({usage = 'data convert: --data-set: with --of the options are those of the run'}, 0)
+  end
+  local config = require('tinykg.run.folder').config(a.of)
+  return function()
+    local set, note = require('tinykg.run.data').unchanged(a.of, config)
+    if note then table.insert(set.warnings, note) end
+    return set
+  end, first
+end
+
 local function convert(a)
   if a.whole and a.format == 'kgat' then
     error({usage = 'data convert: --whole: kgat has train.txt and test.txt: a split'}, 0)
   end
   local data, folder = require 'tinykg.data', require 'tinykg.data.write.folder'
-  local from = load_options(a)
-  folder.check(a.to, a.force) -- before the work of loading
+  local load, to = source(a)
+  folder.check(to, a.force) -- before the work of loading
   require('tinykg.lib').tkg_interrupt_watch(1)
-  local set = data.load(a.from, from)
-  local lines = require('tinykg.data.write').write(set, a.to,
+  local set = load()
+  local lines = require('tinykg.data.write').write(set, to,
     {format = a.format, gzip = a.gzip, force = a.force, whole = a.whole})
   for _, list in ipairs{set.notes, set.warnings, lines} do
-    for _, text in ipairs(list) do print('note: ' .. text) end
+    for _, text in ipairs(list) do printable.print('note: ' .. text) end
   end
-  if data.format_of(a.to) ~= a.format then
+  if data.format_of(to) ~= a.format then
     print(('note: %s has files of another format too: load it with --data-set format=%s'):format(
-      a.to, a.format))
+      to, a.format))
   end
-  print(('written: %s (%s)'):format(a.to, a.format))
-  print('next: tinykg data info ' .. a.to)
+  print(('written: %s (%s)'):format(to, a.format))
+  print('next: tinykg data info ' .. to)
 end
 
 local function demo(a)

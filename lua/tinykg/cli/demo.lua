@@ -19,12 +19,12 @@ end
 --- Trains with each seed; the group's members, as of a batch.
 local function train_all(group, file, set, bits, dir)
   local run, members = require 'tinykg.run', {}
-  local path = recipe_file.locate('recipes/' .. file)
+  local path = recipe_file.along('recipes/' .. file)
   local recipe, text = recipe_file.load(path)
   local o = recipe:complete(set)
   for _, seed in ipairs(SEEDS) do
     local summary = run{
-      recipe = recipe, text = text, path = path, data = dir, options = o, seed = seed,
+      recipe = recipe, text = text, path = path, data = dir, options = o, given = set, seed = seed,
       settings = {bits = bits, rounding = 'dither', quiet = true, silent = true}}
     io.stdout:write(string.format('  %-7s %2d bits, seed %d: test AUC %.4f\n', recipe.name, bits,
                                   seed, summary.test.auc))

@@ -1,5 +1,6 @@
 --- tinykg doctor: what this machine has, what is missing, how to get it.
 local ffi = require 'ffi'
+local ctrl_c = require 'tinykg.cli.ctrl_c'
 local machine = require 'tinykg.machine'
 
 local PACKAGES = {
@@ -13,7 +14,8 @@ local PACKAGES = {
 local function lua_modules()
   local missing = {}
   for _, p in ipairs(PACKAGES) do
-    local ok = pcall(require, p[1])
+    local ok, why = pcall(require, p[1])
+    if ctrl_c(why) then error(why, 0) end
     print(string.format('  %-14s %s', p[1], ok and 'found' or 'MISSING (' .. p[3] .. ')'))
     if not ok then missing[#missing + 1] = p[2] end
   end

@@ -2,7 +2,9 @@
 local json = require 'tinykg.json'
 local opened = require 'tinykg.cli.opened'
 local options = require 'tinykg.cli.options'
+local printable = require 'tinykg.printable'
 local progress = require 'tinykg.progress'
+local shown = require('tinykg.run.text').metric
 
 local function parser()
   local p = options.parser('tinykg eval', 'Metrics of finished or interrupted runs, with the ' ..
@@ -11,7 +13,7 @@ local function parser()
     'tinykg eval RUN --k 10,20,50')
   p:argument('run', 'the folder of a run'):args('+')
   p:option('--part', 'test, valid or train', 'test')
-  p:option('--k', 'lengths of the list of recommended items', '10,20')
+  options.add_list(p, '--k', 'lengths of the list of recommended items (default: 10,20)')
   opened.add_options(p)
   return p
 end
@@ -37,6 +39,10 @@ local function measure(path, a, cuts)
     end})
   line.clear()
   if not ok then error(metrics, 0) end
+  if metrics and metrics.auc and a.k then
+    io.stderr:write(printable.line(('note: --k says nothing of %s: its data are labelled')
+      :format(path)), '\n')
+  end
   if not metrics then
     error(('%s: the data set has no %s interactions to measure by'):format(path, a.part), 0)
   end
@@ -71,7 +77,7 @@ end
 
 local function print_table(results, cuts)
   for i, result in ipairs(results) do
-    print(#results > 1 and ('%d  %s'):format(i, title(result)) or title(result))
+    printable.print(#results > 1 and ('%d  %s'):format(i, title(result)) or title(result))
   end
   if #results > 1 then
     io.write(('%-16s'):format(''))
@@ -82,8 +88,7 @@ local function print_table(results, cuts)
     io.write(('%-16s'):format(name))
     for _, result in ipairs(results) do
       local value = result.metrics[name]
-      io.write((not value and '%10s' or name == 'users' and '%10d' or '%10.4f')
-                 :format(value or '-'))
+      io.write(('%10s'):format(name == 'users' and value or shown(value)))
     end
     io.write('\n')
   end
@@ -94,7 +99,7 @@ return function(...)
   if not PARTS[a.part] then
     error({usage = '--part: ' .. a.part .. ' is not test, valid or train'}, 0)
   end
-  local cuts = cuts_of(a.k)
+  local cuts = cuts_of(a.k or '10,20')
   opened.engine(a)
   local results = {}
   for i, path in ipairs(a.run) do

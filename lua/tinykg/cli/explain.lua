@@ -3,11 +3,12 @@ local find = require 'tinykg.data.find'
 local json = require 'tinykg.json'
 local opened = require 'tinykg.cli.opened'
 local options = require 'tinykg.cli.options'
+local say = require('tinykg.printable').print
 
 local HELP = [[
-The paths in the graph from a user to an item that carried its score: what he took, the entities
-that lead from there to the item, the relations between. Each edge and path has a weight, which
-is attention, part of the score or plausibility, as the model has it: the output says which.]]
+The paths in the graph from a user to an item that carried its score: what the user took, the
+entities that lead from there to the item, the relations between. Each edge and path has a weight,
+which is attention, part of the score or plausibility, as the model has it: the output says which.]]
 
 local function parser()
   local p = options.parser('tinykg explain', HELP,
@@ -92,23 +93,23 @@ local function has_unread(paths)
 end
 
 local function print_all(run, e, length)
-  print(('%s on %s: %s and %s')
+  say(('%s on %s: %s and %s')
     :format(run.recipe.name, run.data.name, called(e.user), called(e.item)))
   print(('score %.6g, place %d of %d items, without others taken before')
     :format(e.score, e.rank, e.of))
-  if e.taken then print(('%s took it, %s'):format(called(e.user), TAKEN[e.taken])) end
+  if e.taken then say(('%s took it, %s'):format(called(e.user), TAKEN[e.taken])) end
   print('weights: ' .. e.meaning)
   if e.what ~= 'nothing' and has_unread(e.paths) then
     print('edges without a weight are not read by the model: they ' ..
           (e.rule == 'least' and 'do not count'
            or 'count 1 / sqrt(neighbours of one end x of the other)'))
   end
-  if e.note then print('note: ' .. e.note) end
-  for _, intent in ipairs(e.intents or {}) do print(intent_text(intent)) end
+  if e.note then say('note: ' .. e.note) end
+  for _, intent in ipairs(e.intents or {}) do say(intent_text(intent)) end
   print('')
-  if #e.paths == 0 then print(nothing_text(run, e, length)) end
+  if #e.paths == 0 then say(nothing_text(run, e, length)) end
   for i, path in ipairs(e.paths) do
-    print(('%3d  %10.4g  %s'):format(i, path.weight, path_text(path)))
+    say(('%3d  %10.4g  %s'):format(i, path.weight, path_text(path)))
   end
 end
 

@@ -2,7 +2,8 @@
 local options = require 'tinykg.cli.options'
 
 local HELP = [[
-Writes the parameters of a run for other programs. The ending of FILE says how:
+Writes the parameters of a run for other programs: what was learned, not what is scored by, which
+most models compute from them with the graph. The ending of FILE says how:
   .safetensors, .npz   tensors by name: safetensors.numpy.load_file, numpy.load
   .tsv                 a table: tensor, kind, row, name, v1, v2, ...; a line is a row of a
                        parameter. Rows of users, items, entities and relations have the data
@@ -18,8 +19,9 @@ local function parser()
     :choices{'best', 'last'}
   p:option('--only', 'parameters whose names fit, as users.*; repeatable'):count('*')
     :argname('PATTERN')
-  p:option('--data', 'where the data set of the run is now, if it has moved'):argname('DIR')
-  p:flag('--no-names', 'numbers of rows only: the data set is not needed')
+  p:option('--data', 'where the data set is now, for runs of older versions: these lack its names')
+    :argname('DIR')
+  p:flag('--no-names', 'numbers of rows only')
   return p
 end
 
@@ -29,15 +31,26 @@ local function ending_of(path)
   error({usage = ('--to: %s: the file must end in .safetensors, .npz or .tsv'):format(path)}, 0)
 end
 
-local function write_tsv(a, config, order, tensors)
-  local line, data = require('tinykg.progress').line(), nil
-  if not a.no_names then
-    local ok, message = pcall(require 'tinykg.run.data', config, a.data)
-    if not ok then
-      error(message .. ' (--data DIR says where the data set is, --no-names does without)', 0)
-    end
-    data = message
+--- What export.rows needs to name rows: counts and names, as the run noted them; of a run of an
+--- older version the data set, which may have changed.
+local function named(path, a, config)
+  if a.no_names then return nil end
+  local all = require('tinykg.run.names').read(path, config)
+  if all then
+    local was = config.data_set
+    return {users = was.users, items = was.items, entities = was.entities,
+            relations = was.relations, names = all}
   end
+  local ok, data, note = pcall(require('tinykg.run.data').unchanged, path, config, a.data)
+  if not ok then
+    error(data .. ' (--data DIR says where the data set is, --no-names does without)', 0)
+  end
+  require('tinykg.cli.opened').note(note)
+  return data
+end
+
+local function write_tsv(path, a, config, order, tensors)
+  local line, data = require('tinykg.progress').line(), named(path, a, config)
   local ok, message = pcall(require('tinykg.export.tsv').write, a.to, order, tensors, data,
     function(done, total)
       line.update(function() return ('%s: row %d of %d'):format(a.to, done, total) end)
@@ -63,8 +76,10 @@ return function(...)
   local config = require('tinykg.run.folder').config(path)
   local tensors, metadata = export.read(path, a.which)
   local order = export.select(tensors, a.only)
-  if ending == 'tsv' then write_tsv(a, config, order, tensors)
+  if ending == 'tsv' then write_tsv(path, a, config, order, tensors)
   else write_tensors(a, ending, order, tensors, metadata) end
   print(('written: %s (%d parameter%s of %s)'):format(a.to, #order, #order == 1 and '' or 's',
     config.recipe))
+  print('note: these are the parameters that were learned. Most models score by vectors computed '
+        .. 'from them and the graph: products of these rank otherwise than tinykg recommend')
 end

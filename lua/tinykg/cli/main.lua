@@ -1,13 +1,11 @@
 --- The command line. Exit status: 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C (143 by
 --- SIGTERM).
 
-local ffi = require 'ffi'
-local blame = require 'tinykg.blame'
-
 local COMMANDS = {
   {'run', 'RECIPE.lua... --data DIR', 'train and evaluate; several recipes or seeds: a batch'},
   {'memory', 'RECIPE.lua --data DIR', 'plan a step and say what memory it takes; train nothing'},
   {'eval', 'RUN', 'metrics of a finished or interrupted run'},
+  {'check', 'RUN', 'are a run\'s files whole, and do they fit each other and their data set?'},
   {'recommend', 'RUN --user U', 'the best items for a user, by name'},
   {'explain', 'RUN --user U --item I', 'the paths in the graph that carried a score'},
   {'export', 'RUN --to FILE', 'parameters as .safetensors, .npz or .tsv'},
@@ -33,19 +31,38 @@ local function usage()
   return table.concat(lines, '\n')
 end
 
---- Prints one message and leaves. `message` may be the interrupt sentinel of a step.
-local function leave(message, trace)
+--- Places of errors become the recipe's. At the top of this file nothing is required: Ctrl-C while
+--- a module loads is an error like others, and is caught.
+local function handler(e) return require('tinykg.blame').handler(e) end
+
+--- What there is to say, and the exit status. `message` may be the interrupt sentinel of a step, or
+--- what LuaJIT raises (tinykg.cli.ctrl_c).
+local function verdict_on(message)
   local session = package.loaded['tinykg.session']
-  local status = 1
   if session and message == session.interrupted then
     local signal = require('tinykg.lib').tkg_interrupted(0)
-    status = 128 + (signal ~= 0 and signal or 2)
+    return 'interrupted', 128 + (signal ~= 0 and signal or 2)
   elseif type(message) == 'table' and message.usage then
-    status, message = 2, message.usage
+    return message.usage, 2
+  elseif require('tinykg.cli.ctrl_c')(message) then
+    return 'interrupted', 130
   end
-  io.stdout:flush() -- what was printed comes first
-  io.stderr:write('tinykg: ', tostring(message), '\n', trace and trace .. '\n' or '')
-  os.exit(status, true)
+  return tostring(message), 1
+end
+
+local function say(text) io.stderr:write('tinykg: ', text, '\n') end
+
+--- Prints one message and leaves.
+local function leave(message, trace)
+  local ok, status = pcall(function()
+    local text, code = verdict_on(message)
+    if code == 1 and trace then text = text .. '\n' .. trace end
+    io.stdout:flush() -- what was printed comes first
+    say(require('tinykg.printable').lines(text))
+    return code
+  end)
+  if not ok then say('interrupted') end -- Ctrl-C just now
+  os.exit(ok and status or 130, true)
 end
 
 --- The command that was meant by a word that is none.
@@ -73,8 +90,8 @@ local function run_lua(chunk, ...)
     require('tinykg.lib').tkg_interrupt_watch(1)
     result = chunk(...)
   end, function(e)
-    if type(e) == 'string' then trace = blame.trace() end
-    return blame.handler(e)
+    if type(e) == 'string' then trace = require('tinykg.blame').trace() end
+    return handler(e)
   end, ...)
   if not ok then leave(message, trace) end
   return result
@@ -83,6 +100,7 @@ end
 local function script(path, ...)
   local chunk, message = loadfile(path)
   if not chunk then leave(message) end
+  require('tinykg.search_path').add_folder_of(path)
   _G.arg = {[0] = path, ...}
   local result = run_lua(chunk, ...)
   if type(result) == 'table' and type(result.complete) == 'function' and result.build then
@@ -118,11 +136,13 @@ local function interactive(first, ...)
   end
   local chunk, message = require('tinykg.repl.chunk').of_file(first)
   if not chunk then leave(message) end
+  require('tinykg.search_path').add_folder_of(first)
   _G.arg = {[0] = first, ...}
   prompt(chunk, ...)
 end
 
 local function main(command, ...)
+  require('tinykg.search_path').only_absolute()
   if not command then
     prompt()
   elseif command == '--help' or command == '-h' then
@@ -149,11 +169,18 @@ local function main(command, ...)
   end
 end
 
-local ok, message = xpcall(main, blame.handler, ...)
-if not ok then leave(message) end
-
-ffi.cdef 'int ferror(void *file);'
-local written, why = io.stdout:flush()
-if not written or ffi.C.ferror(io.stdout) ~= 0 then
-  leave('standard output: ' .. (why or 'not all of it could be written'))
+--- Raises a message where what was printed did not arrive.
+local function check_output()
+  local ffi = require 'ffi'
+  ffi.cdef 'int ferror(void *file);'
+  local written, why = io.stdout:flush()
+  if not written or ffi.C.ferror(io.stdout) ~= 0 then
+    error('standard output: ' .. (why or 'not all of it could be written'), 0)
+  end
 end
+
+local ok, message = xpcall(function(...)
+  main(...)
+  check_output()
+end, handler, ...)
+if not ok then leave(message) end

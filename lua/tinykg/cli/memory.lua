@@ -42,12 +42,6 @@ local function complete(recipe, given)
   return o
 end
 
-local function load_data(tk, s)
-  local from = {seed = s.seeds[1]}
-  for key, value in pairs(s.data_options) do from[key] = value end
-  return tk.data.load(s.data, from)
-end
-
 -- ---- whether it fits ----
 
 --- The widths that fit, and the most exact of them.
@@ -138,7 +132,7 @@ return function(...)
   tk.seed(s.seeds[1])
   local recipe = recipe_file.load(s.recipes[1])
   local o = complete(recipe, s.options)
-  local data = load_data(tk, s)
+  local data = tk.data.load(s.data, s.data_options)
   local found = find(recipe, data, o, s)
   if a.json then return print_json(recipe, data, s, found) end
   print_text(recipe, data, s, found, a.all)

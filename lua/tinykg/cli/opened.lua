@@ -4,9 +4,10 @@ local progress = require 'tinykg.progress'
 
 local opened = {}
 
---- Adds --data, --device, --threads and --json to a parser.
+--- Adds --data, --trust, --device, --threads and --json to a parser.
 function opened.add_options(p)
   p:option('--data', 'where the data set of the run is now, if it has moved'):argname('DIR')
+  options.add_trust(p)
   p:option('--device', 'auto, cpu, cuda or cuda:N', 'auto')
   p:option('--threads', '0 = one a core', '0')
   p:flag('--json', 'print JSON')
@@ -30,14 +31,22 @@ function opened.engine(a)
   tk.threads(threads)
 end
 
+--- Says something that is no part of the answer. ---@param text string?
+function opened.note(text)
+  if text then io.stderr:write('note: ', text, '\n') end
+end
+
 --- Opens a run; a line on a terminal says so meanwhile.
 ---@return OpenRun
 function opened.run(path, a)
   local line = progress.line()
   line.update(function() return path .. ': opening' end)
-  local ok, run = pcall(require('tinykg.run.open'), path, {data = a.data})
+  local ok, run = pcall(require('tinykg.run.open'), path, {data = a.data, trust = a.trust})
   line.clear()
-  if ok then return run end
+  if ok then
+    opened.note(run.note)
+    return run
+  end
   if type(run) == 'string' and not a.data and run:match(': no such folder$') then
     run = run .. ' (--data DIR says where the data set is now)'
   end
@@ -48,22 +57,6 @@ end
 function opened.check_interrupt()
   if require('tinykg.lib').tkg_interrupted(0) == 0 then return end
   error(require('tinykg.session').interrupted, 0)
-end
-
---- The lines of a text file, without empty ones: {text, where = 'file:line'} each.
-function opened.lines(path)
-  local file, message = io.open(path, 'rb')
-  if not file then error(message, 0) end
-  local list, number = {}, 0
-  for line in file:lines() do
-    number = number + 1
-    line = line:gsub('\r$', '')
-    if line:find('%S') then
-      list[#list + 1] = {text = line, where = ('%s:%d: '):format(path, number)}
-    end
-  end
-  file:close()
-  return list
 end
 
 return opened

@@ -1,12 +1,40 @@
 --- argparse with the project's manners: one line for wrong usage, exit status 2, and an example at
 --- the end of each --help.
 local argparse = require 'argparse'
+local ctrl_c = require 'tinykg.cli.ctrl_c'
 
 local options = {}
 
+local takes_value = setmetatable({}, {__mode = 'k'}) -- names of options of a parser that do
+
+--- Makes a parser refuse an option with a value that is given twice; argparse would take the last.
+--- A flag that is given twice says the same.
+local function strict(p, names)
+  local option, command, flag = p.option, p.command, p.flag
+  takes_value[p] = names
+  function p:option(...)
+    for name in ((...) or ''):gmatch('%S+') do names[name] = true end
+    return option(self, ...):overwrite(false)
+  end
+  function p:flag(...)
+    for name in (...):gmatch('%S+') do names[name] = nil end
+    return flag(self, ...):overwrite(true)
+  end
+  function p:command(...) return strict(command(self, ...), names) end
+  return p
+end
+
 ---@return table parser
 function options.parser(name, description, example)
-  return argparse(name, description):epilog('Example: ' .. example)
+  return strict(argparse(name, description):epilog('Example: ' .. example), {})
+end
+
+--- An option with a list 'a,b,c'; given several times, the lists become one.
+---@return table option its value is a text, or nil
+function options.add_list(p, name, description)
+  return p:option(name, description):count('*'):init(nil):action(function(result, target, text)
+    result[target] = result[target] and result[target] .. ',' .. text or text
+  end)
 end
 
 --- What a recipe is trained on, and its options.
@@ -19,12 +47,41 @@ function options.add_data(p)
     :count('*'):argname('KEY=VALUE')
 end
 
+--- For commands that run what a run's folder holds.
+function options.add_trust(p)
+  p:flag('--trust', "run the recipe of the folder, which is a program, whosever it is")
+end
+
+--- What to write instead, where a value was taken for an option as it begins with a dash.
+local function dash_hint(message, words, names)
+  for i, word in ipairs(words) do
+    local value = words[i + 1]
+    if names[word] and value and value:find('^%-.')
+      and (message:find("unknown option '" .. value .. "'", 1, true)
+           or message:find("option '" .. word .. "' requires", 1, true)) then
+      return ("%s: a value that begins with a dash is written %s%s%s"):format(
+        word, word, word:find('^%-%-') and '=' or '', value)
+    end
+  end
+end
+
+--- What argparse says, on one line.
+local function clear(message, words, names)
+  local twice = message:match("^option '(.-)' must be used .*1 time")
+  if twice then return twice .. ' is given twice; see --help' end
+  local hint = dash_hint(message, words, names)
+  if hint then return hint end
+  local text = message:gsub('%s*\nDid you mean', ': did you mean'):gsub('%s*\n%s*', '; ')
+  return text .. (text:match('%?$') and ' See --help' or '; see --help')
+end
+
 --- Parses; --help prints and leaves, wrong usage raises {usage = message}.
 function options.parse(parser, ...)
   local ok, result = parser:pparse{...}
   if ok then return result end
-  local text = tostring(result):gsub('%s*\nDid you mean', ': did you mean'):gsub('%s*\n%s*', '; ')
-  error({usage = text .. (text:match('%?$') and ' See --help' or '; see --help')}, 0)
+  local message = tostring(result)
+  if ctrl_c(message) then error(message, 0) end
+  error({usage = clear(message, {...}, takes_value[parser])}, 0)
 end
 
 --- 'a,b,c' as a list of numbers. ---@param what string for the message
@@ -68,22 +125,60 @@ local function value_of(text)
   return tonumber(text) or text
 end
 
---- Options of a data set from the command line.
-function options.of_data(list)
-  local given = options.pairs(list, '--data-set')
-  for key, value in pairs(given) do given[key] = value_of(value) end
-  return given
+--- The key and the text of 'key=value'.
+local function pair_of(item, what)
+  local key, value = item:match('^([%w_]+)=(.*)$')
+  if not key then error({usage = string.format("%s: '%s' is not key=value", what, item)}, 0) end
+  return key, value
 end
 
---- {'a=1', 'b=2'} as a table of texts.
+local function given_twice(what, key)
+  error({usage = ('%s: %s is given twice'):format(what, key)}, 0)
+end
+
+--- {'a=1', 'b=2'} as a table of texts. A key that is there twice is refused.
 function options.pairs(list, what)
   local out = {}
   for _, item in ipairs(list) do
-    local key, value = item:match('^([%w_]+)=(.*)$')
-    if not key then error({usage = string.format("%s: '%s' is not key=value", what, item)}, 0) end
+    local key, value = pair_of(item, what)
+    if out[key] then given_twice(what, key) end
     out[key] = value
   end
   return out
+end
+
+--- Options of a data set from the command line. Maps, as of columns, may be given piece by piece.
+function options.of_data(list)
+  local out, what = {}, '--data-set'
+  for _, item in ipairs(list) do
+    local key, text = pair_of(item, what)
+    local value, before = value_of(text), out[key]
+    if before == nil then
+      out[key] = value
+    elseif not (text:find(':', 1, true) and type(before) == 'table' and #before == 0) then
+      given_twice(what, key)
+    else
+      for name, part in pairs(value) do
+        if before[name] ~= nil then given_twice(what, key .. ' of ' .. name) end
+        before[name] = part
+      end
+    end
+  end
+  return out
+end
+
+--- Pairs 'key=value' that are known, each key once (the last counts), but for those of `given`,
+--- which take their place.
+---@param known string[] ---@param given string[] ---@param what string
+---@return string[]
+function options.overridden(known, given, what)
+  local seen, list = options.pairs(given, what), {unpack(given)}
+  for i = #known, 1, -1 do
+    local key = pair_of(known[i], what)
+    if not seen[key] then table.insert(list, 1, known[i]) end
+    seen[key] = true
+  end
+  return list
 end
 
 local DEVICES = {auto = true, cpu = true, cuda = true, emu = true}

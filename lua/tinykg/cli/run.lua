@@ -18,12 +18,18 @@ local function parser()
            'bits fit in nine tenths of what is free')
   p:option('--rounding', 'dither, stochastic or nearest (default: dither)')
   p:option('--device', 'auto, cpu, cuda or cuda:N (default: auto)')
-  p:option('--seed', 'one seed or several, separated by commas (default: 1)')
+  options.add_list(p, '--seed', 'of training: one seed or several, separated by commas ' ..
+                   '(default: 1); that of the split is --data-set seed= (default: 0)')
   p:option('--threads', '0 = one a core (default: 0)')
   p:option('--jobs', 'how many runs of a batch at a time (default: 1)')
-  p:option('--out', 'folder of the run (default: runs/RECIPE-DATA-BITS-SEED) or of the batch')
+  p:option('--out', 'folder of the run (default: runs/RECIPE-DATA-BITS-SEED-SETTINGS) or of the ' ..
+           'batch')
   p:option('--checkpoint', 'minutes from one checkpoint to the next within an epoch (default: 5)')
   p:flag('--resume', 'go on with the run or the batch in --out; the rest of the command is known')
+  p:option('--from', 'with --resume: last, or last-1, the checkpoint before it (default: last)')
+    :argname('last|last-1')
+  p:flag('--force', 'begin anew in --out, though another run is there: it moves to previous/')
+  options.add_trust(p)
   p:option('--steps', 'stop each epoch after so many steps: a quick look')
   p:flag('--check', 'look at each value computed and stop at the first NaN or infinity (slow)')
   p:flag('--tensorboard', 'write event files for TensorBoard into the folder of the run')
@@ -62,12 +68,14 @@ local function run_one(s)
   run{recipe = recipe, text = text, path = s.shown or recipe_file.locate(s.recipes[1]),
       data = s.data, data_options = s.data_options,
       options = usage_of(recipe.complete, recipe, s.options), seed = s.seeds[1], settings = s,
-      out = s.out, resume = s.member and 'if the same' or s.resume}
+      given = s.options, data_given = s.data_options, out = s.out, from = s.from, force = s.force,
+      resume = s.member and 'if the same' or s.resume}
 end
 
 return function(...)
   if recipe_help(...) then return end
   local s = settings_of(options.parse(parser(), ...))
   if #s.recipes * #s.seeds * #s.grid == 1 then return run_one(s) end
+  if s.from then error({usage = '--from: it is for one run, not for a batch'}, 0) end
   return require('tinykg.batch')(s)
 end

@@ -3,6 +3,7 @@
 local options = require 'tinykg.cli.options'
 local folder = require 'tinykg.run.folder'
 local texts = require 'tinykg.run.texts'
+local trust = require 'tinykg.run.trust'
 
 local BITS = {auto = true, [32] = true, [8] = true, [4] = true, [2] = true, [1] = true}
 local ROUNDING = {dither = true, stochastic = true, nearest = true}
@@ -53,11 +54,15 @@ local function values_of(text)
 end
 
 --- All points of a grid: a list of {label, options, bits, rounding}; one without options for none.
-local function grid_of(given)
-  local points = {{label = '', options = {}}}
+---@param taken table<string, any> keys that are given otherwise
+local function grid_of(given, taken)
+  local points, seen = {{label = '', options = {}}}, {}
   for _, item in ipairs(given) do
     local key, text = item:match('^([%w_]+)=(.+)$')
     if not key then usage("--grid: '%s' is not key=a,b,c", item) end
+    if seen[key] then usage('--grid: %s is given twice', key) end
+    if taken[key] then usage('--grid: %s is given by another option too', key) end
+    seen[key] = true
     local more = {}
     for _, point in ipairs(points) do
       for _, value in ipairs(values_of(text)) do
@@ -75,15 +80,25 @@ local function grid_of(given)
   return points
 end
 
+--- What the points of a grid must not give again.
+local function taken_of(a, set)
+  local taken = {bits = a.bits, rounding = a.rounding}
+  for key in pairs(set) do taken[key] = true end
+  return taken
+end
+
 -- ---- what a folder says ----
 
---- The arguments that a run or a batch was begun with.
-local function arguments_of(path)
+--- The arguments that a run or a batch was begun with. Its recipe is to be run: may it?
+local function arguments_of(path, trusted)
   local batch = folder.read(path, 'batch.json')
-  if batch then return batch end
+  if batch then
+    trust.batch(path, trusted)
+    return batch
+  end
   local c = folder.config(path)
   local set, data_set = texts(c.options), texts(c.data_options or {})
-  return {recipe = {folder.has(path, 'recipe.lua') and path .. '/recipe.lua' or c.recipe_file},
+  return {recipe = {trust.recipe(path, c, trusted)},
           shown = c.recipe_file, data = c.data, set = set, data_set = data_set, grid = {},
           bits = tostring(c.bits_asked or c.bits), rounding = c.rounding,
           seed = ('%.0f'):format(c.seed), device = c.device, threads = tostring(c.threads),
@@ -92,18 +107,24 @@ local function arguments_of(path)
           budget = c.budget and ('%.0f'):format(c.budget)}
 end
 
+local FROM = {last = true, ['last-1'] = true}
+
+local function check_how_it_begins(a)
+  if a.resume and a.force then usage('--resume goes on, --force begins anew: take one') end
+  if a.from and not a.resume then usage('--from: it is for --resume') end
+  if a.from and not FROM[a.from] then usage('--from: %s is not last or last-1', a.from) end
+end
+
 --- Fills in what was not given.
 local function complete(a)
+  check_how_it_begins(a)
   if a.resume and not a.out then usage('--resume: --out says which run or batch goes on') end
   if not a.resume or #a.recipe > 0 then return a end
-  local known = arguments_of(a.out)
+  local known = arguments_of(a.out, a.trust)
   for key, value in pairs(known) do
     local given = a[key]
-    if given == nil or type(given) == 'table' and #given == 0 then a[key] = value
-    elseif key == 'set' then -- the later of two counts
-      a.set = known.set
-      for _, item in ipairs(given) do table.insert(a.set, item) end
-    end
+    if key == 'set' then a.set = options.overridden(value, given, '--set')
+    elseif given == nil or type(given) == 'table' and #given == 0 then a[key] = value end
   end
   return a
 end
@@ -111,8 +132,8 @@ end
 --- Settings of runs from parsed arguments.
 ---@param a table of cli/run.lua's parser
 ---@return table settings {recipes, data, data_options, options, grid, bits, budget (bytes),
----  rounding, device, seeds, threads, jobs, steps, checkpoint (seconds), out, resume, quiet,
----  report, tensorboard, check, member, arguments}
+---  rounding, device, seeds, threads, jobs, steps, checkpoint (seconds), out, resume, from, force,
+---  quiet, report, tensorboard, check, member, arguments}
 return function(a)
   a = complete(a)
   if #a.recipe == 0 then
@@ -122,10 +143,12 @@ return function(a)
     usage('run: --data DIR is needed (tinykg data demo DIR makes one)')
   end
   if a.out == '' then usage('--out: a folder is needed') end
+  local set = options.pairs(a.set, '--set')
   return {
     recipes = a.recipe, shown = a.shown, data = a.data, out = a.out, resume = a.resume,
-    data_options = options.of_data(a.data_set), options = options.pairs(a.set, '--set'),
-    grid = grid_of(a.grid), seeds = seeds_of(a.seed or '1'),
+    from = a.from, force = a.force,
+    data_options = options.of_data(a.data_set), options = set,
+    grid = grid_of(a.grid, taken_of(a, set)), seeds = seeds_of(a.seed or '1'),
     bits = width_of(a.bits or '32', '--bits (32, 8, 4, 2, 1, auto)'),
     budget = a.budget and options.bytes(a.budget, '--budget'),
     rounding = rounding_of(a.rounding or 'dither'), device = options.device(a.device or 'auto'),

@@ -30,6 +30,38 @@ function files.find(dir, ...)
   end
 end
 
+--- How many of several names exist in one of the folders.
+---@param folders string[]
+---@param names string[]
+---@return number
+function files.count(folders, names)
+  local count = 0
+  for _, name in ipairs(names) do
+    for _, dir in ipairs(folders) do
+      if files.exists(dir .. '/' .. name) then
+        count = count + 1
+        break
+      end
+    end
+  end
+  return count
+end
+
+--- The names, of several, under which there is a file in a folder, compressed ones with their
+--- endings: more than one, and it is open which is meant.
+---@param dir string
+---@param names string[]
+---@return string[]
+function files.all(dir, names)
+  local found = {}
+  for _, name in ipairs(names) do
+    for _, ending in ipairs { '', '.gz', '.xz' } do
+      if is_file(dir .. '/' .. name .. ending) then found[#found + 1] = name .. ending end
+    end
+  end
+  return found
+end
+
 --- The name of a path's last part, without a trailing slash.
 function files.basename(path)
   local full = path:gsub('/+$', '')
@@ -71,23 +103,45 @@ function files.first_line(path)
   return line
 end
 
---- Tabs, else commas, else blanks: what separates the fields of this line.
-function files.separator_of(line)
-  return line:find('\t', 1, true) and '\t' or line:find(',', 1, true) and ',' or ' '
+-- Whether two colons separate fields, and are no part of a name among blanks or commas.
+local function has_colons(line)
+  return line:find('::.+::') or (line:find('::', 1, true) and not line:find('[ ,]'))
 end
 
---- The fields of a header line, without quotes around them.
+--- What separates the fields of this line: tabs, else two colons, else commas, else blanks.
+function files.separator_of(line)
+  return line:find('\t', 1, true) and '\t' or has_colons(line) and '::'
+    or line:find(',', 1, true) and ',' or ' '
+end
+
+-- Where the field in quotes that begins at `at` ends, and its text.
+local function quoted(line, at, separator)
+  local from = at + 1
+  while true do
+    local quote = line:find('"', from, true)
+    if not quote then return nil end
+    local stop = line:match('^ *()$', quote + 1) or line:match('^ *()%' .. separator, quote + 1)
+    if stop then return stop, (line:sub(at + 1, quote - 1):gsub('""', '"')) end
+    from = quote + (line:sub(quote + 1, quote + 1) == '"' and 2 or 1)
+  end
+end
+
+--- The fields of a line, without quotes and blanks around them.
 ---@param line string
 ---@param separator string
 ---@return string[]
 function files.fields(line, separator)
-  local found = {}
+  local found, at = {}, 1
   if separator == ' ' then
     for field in line:gmatch('%S+') do found[#found + 1] = field end
     return found
   end
-  for field in (line .. separator):gmatch('([^' .. separator .. ']*)' .. separator) do
-    found[#found + 1] = field:match('^"(.*)"$') or field:match('^%s*(.-)%s*$')
+  while at do
+    local first, stop, text = line:match('^ *()"', at), nil, nil
+    if first and #separator == 1 then stop, text = quoted(line, first, separator) end
+    stop = stop or line:find(separator, at, true) or #line + 1
+    found[#found + 1] = text or line:sub(at, stop - 1):match('^%s*(.-)%s*$')
+    at = stop <= #line and stop + #separator
   end
   return found
 end
@@ -105,6 +159,19 @@ function files.read(path, spec)
     error(('%s: no rows: the file is empty'):format(read.path), 0)
   end
   return read
+end
+
+--- Warns of columns of numbers that were given up, since something else is in them.
+---@param raw table with warnings
+---@param read tinykg.Columns
+---@param at table<string, number> fields and their columns
+function files.warn_given_up(raw, read, at)
+  for _, field in ipairs { 'rating', 'label', 'timestamp' } do
+    local why = at[field] and read:unread(at[field])
+    if why then
+      raw.warnings[#raw.warnings + 1] = ('column %s not read: %s'):format(field, why)
+    end
+  end
 end
 
 return files

@@ -1,6 +1,7 @@
 --- What a loaded data set is: counts, density, degrees, what was dropped, warnings.
 
 local columns = require 'tinykg.columns'
+local printable = require 'tinykg.printable'
 
 local info = {}
 
@@ -78,6 +79,7 @@ function Info:__tostring()
   for _, text in ipairs(self.warnings) do
     lines[#lines + 1] = ('%-14s %s'):format('warning', text)
   end
+  for i, line in ipairs(lines) do lines[i] = printable.line(line) end
   return table.concat(lines, '\n')
 end
 

@@ -5,6 +5,7 @@
 local columns = require 'tinykg.columns'
 local files = require 'tinykg.data.files'
 local lists = require 'tinykg.data.lists'
+local sparse = require 'tinykg.data.sparse'
 
 local kgat = { name = 'kgat', looked_for = 'train.txt + test.txt' }
 
@@ -15,46 +16,51 @@ local function folder_of(dir)
   end
 end
 
---- Whether a folder holds this format.
----@param dir string
----@return boolean
-function kgat.probe(dir) return folder_of(dir) ~= nil end
+local FILES = { 'train.txt', 'test.txt', 'kg_final.txt', 'user_list.txt', 'item_list.txt',
+  'entity_list.txt', 'relation_list.txt' }
 
-local function read_lines(path)
+--- How many files of this format a folder has, the two of the split counting as one: other formats
+--- have one of interactions. 0 where it has no split.
+---@param dir string
+---@return number
+function kgat.score(dir)
+  return folder_of(dir) and files.count({ dir .. '/derived', dir }, FILES) - 1 or 0
+end
+
+-- Lines of a user and items, whose columns join those of `spaces`.
+local function read_lines(path, spaces)
   local read = files.check(columns.ragged(path))
-  local found = {
-    n = read.n,
-    users = read:ids(1),
-    items = read:ids(2),
-    user_extent = read:extent(1),
-    item_extent = read:extent(2),
-  }
+  local users, items = sparse.column(read, 1), sparse.column(read, 2)
+  spaces.users[#spaces.users + 1], spaces.items[#spaces.items + 1] = users, items
+  local found = { n = read.n, users = users.ids, items = items.ids }
   read:free()
   return found
 end
 
-local function read_graph(dir, folder, raw)
+local function read_graph(dir, folder, raw, spaces)
   local path = files.find(folder, 'kg_final.txt') or files.find(dir, 'kg_final.txt')
   if not path then
     raw.warnings[#raw.warnings + 1] = 'no kg_final.txt: the graph has no triples'
-    return { n = 0, heads = columns.ints(0), relations = columns.ints(0), tails = columns.ints(0) },
-      0, 0
+    return { n = 0, heads = columns.ints(0), relations = columns.ints(0), tails = columns.ints(0) }
   end
-  local read = files.read(path, { kinds = 'iii' })
-  local graph = { n = read.n, heads = read:ids(1), relations = read:ids(2), tails = read:ids(3) }
-  local entities = math.max(read:extent(1), read:extent(3))
-  local relations = read:extent(2)
-  read:free()
-  return graph, entities, relations
+  return lists.triples(path, spaces)
 end
 
 -- valid.txt, or the valid1.txt of KGAT-pytorch, which is a part of train.txt.
-local function read_valid(folder, options, raw)
+local function read_valid(folder, options, raw, spaces)
   if options.valid_ratio then return end
   local path = files.find(folder, 'valid.txt', 'valid1.txt')
   if not path then return end
   raw.notes[#raw.notes + 1] = 'validation from ' .. path:match('[^/]+$')
-  return read_lines(path)
+  return read_lines(path, spaces)
+end
+
+local function find_folder(dir)
+  local folder = folder_of(dir)
+  for _, name in ipairs(folder and {} or { 'train.txt', 'test.txt' }) do
+    if not files.find(dir, name) then error(('%s/%s: no such file'):format(dir, name), 0) end
+  end
+  return folder
 end
 
 --- Reads the set; what is returned is described in tinykg.data.
@@ -62,34 +68,18 @@ end
 ---@param options table
 ---@return table raw
 function kgat.load(dir, options)
-  local folder = folder_of(dir)
-  if not folder then
-    for _, name in ipairs { 'train.txt', 'test.txt' } do
-      if not files.find(dir, name) then error(('%s/%s: no such file'):format(dir, name), 0) end
-    end
-  end
+  local folder = find_folder(dir)
   local raw = { notes = {}, warnings = {}, names = {} }
+  local spaces = { users = {}, items = {}, entities = {}, relations = {} }
   if folder ~= dir then raw.notes[1] = 'train and test from derived/' end
-  raw.train = read_lines(files.find(folder, 'train.txt'))
-  raw.test = read_lines(files.find(folder, 'test.txt'))
-  raw.valid = read_valid(folder, options, raw)
+  raw.train = read_lines(files.find(folder, 'train.txt'), spaces)
+  raw.test = read_lines(files.find(folder, 'test.txt'), spaces)
+  raw.valid = read_valid(folder, options, raw, spaces)
   if raw.train.n == 0 then
     error(('%s: no interactions'):format(files.find(folder, 'train.txt')), 0)
   end
-  local named = lists.find(folder, dir)
-  local users, items = lists.extent(named.users), lists.extent(named.items)
-  for _, part in pairs { raw.train, raw.test, raw.valid } do
-    users = math.max(users, part.user_extent)
-    items = math.max(items, part.item_extent)
-  end
-  local entities, relations
-  raw.graph, entities, relations = read_graph(dir, folder, raw)
-  raw.users, raw.items = users, items
-  raw.entities = math.max(items, entities, lists.extent(named.entities))
-  raw.relations = math.max(relations, lists.extent(named.relations))
-  for _, name in ipairs { 'users', 'items', 'entities', 'relations' } do
-    raw.names[name] = lists.names(named[name], raw[name])
-  end
+  raw.graph = read_graph(dir, folder, raw, spaces)
+  lists.name(raw, lists.find(raw, folder, dir), spaces, options.ids)
   return raw
 end
 

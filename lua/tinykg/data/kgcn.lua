@@ -8,9 +8,11 @@
 
 local columns = require 'tinykg.columns'
 local files = require 'tinykg.data.files'
+local header = require 'tinykg.data.header'
 local lists = require 'tinykg.data.lists'
 local names = require 'tinykg.data.names'
 local rows = require 'tinykg.data.rows'
+local sparse = require 'tinykg.data.sparse'
 
 local kgcn = { name = 'kgcn', looked_for = 'ratings_final.txt or item_index2entity_id.txt' }
 
@@ -18,8 +20,8 @@ local kgcn = { name = 'kgcn', looked_for = 'ratings_final.txt or item_index2enti
 -- preprocessing (KGCN: music none, movie 4, book 0).
 local rating_files = {
   { file = 'user_artists.dat', kinds = 'ssf', separator = '\t', header = 1 },
-  { file = 'ratings.csv', kinds = 'ssf-', separator = ',', header = 1, threshold = 4 },
-  { file = 'ratings.dat', kinds = 's-s-f--', separator = ':', header = 0, threshold = 4 },
+  { file = 'ratings.csv', kinds = 'ssf', separator = ',', header = 1, threshold = 4 },
+  { file = 'ratings.dat', kinds = 'ssf', separator = '::', header = 0, threshold = 4 },
   { file = 'BX-Book-Ratings.csv', kinds = 'ssf', separator = ';', header = 1, threshold = 0 },
 }
 local item_files = { 'item_index2entity_id.txt', 'item_index2entity_id_rehashed.txt' }
@@ -27,12 +29,21 @@ local graph_files = {
   { 'kg.txt' }, { 'kg_rehashed.txt' }, { 'kg_part1_rehashed.txt', 'kg_part2_rehashed.txt' },
 }
 
---- Whether a folder holds this format.
+local FINAL = { 'ratings_final.txt', 'kg_final.txt', 'user_list.txt', 'item_list.txt',
+  'entity_list.txt', 'relation_list.txt' }
+
+--- How many of the final files a folder has; 1 where it has the raw ones, which other formats may
+--- have beside theirs; less where ratings are missing.
 ---@param dir string
----@return boolean
-function kgcn.probe(dir)
-  return files.find(dir, 'derived/ratings_final.txt', 'ratings_final.txt', item_files[1],
-    item_files[2]) ~= nil
+---@return number
+function kgcn.score(dir)
+  local folders = { dir .. '/derived', dir }
+  if files.count(folders, { FINAL[1] }) > 0 then return files.count(folders, FINAL) end
+  if files.count({ dir }, item_files) == 0 then return 0 end
+  for _, form in ipairs(rating_files) do
+    if files.find(dir, form.file) then return 1 end
+  end
+  return 0.5
 end
 
 ---------------------------------------------------------------------------------------------------
@@ -86,24 +97,27 @@ local function read_raw_graph(dir, tokens)
   end
 end
 
+-- A ratings file as columns: users and items by name, ratings.
+local function read_rating_file(path, form, users, seen, raw)
+  local first = files.fields(files.first_line(path), form.separator)
+  local unread = {}
+  for i = #form.kinds + 1, #first do unread[#unread + 1] = first[i] end
+  if form.header > 0 and raw then header.note_unread(raw, path, unread) end
+  local read = files.read(path, { kinds = form.kinds .. ('-'):rep(#unread),
+    separator = form.separator, skip = form.header, names = { users, seen } })
+  local all = { n = read.n, users = read:ids(1), items = read:ids(2),
+    ratings = read:numbers(3, 'float') }
+  read:free()
+  return all
+end
+
 -- The raw ratings of known items: rows, the dictionary of users, the threshold, how many left out.
-local function read_raw_ratings(dir, items)
+local function read_raw_ratings(dir, items, raw)
   for _, form in ipairs(rating_files) do
     local path = files.find(dir, form.file)
     if path then
       local users, seen = columns.dictionary(), columns.dictionary()
-      local kinds = form.kinds
-      local header = files.fields(files.first_line(path), form.separator)
-      if form.separator ~= ':' then
-        kinds = (kinds .. ('-'):rep(60)):sub(1, math.max(#header, 3))
-      end
-      local read = files.read(path, { kinds = kinds, separator = form.separator,
-        skip = form.header, names = { users, kinds:sub(2, 2) == 's' and seen or nil,
-          kinds:sub(3, 3) == 's' and seen or nil } })
-      local item_column = kinds:find('s', 2)
-      local all = { n = read.n, users = read:ids(1), items = read:ids(item_column),
-        ratings = read:numbers(kinds:find('f'), 'float') }
-      read:free()
+      local all = read_rating_file(path, form, users, seen, raw)
       local item_of = columns.ints(seen:count())
       for i = 0, seen:count() - 1 do
         local place = items.dictionary:find(seen:at(i))
@@ -137,19 +151,12 @@ end
 ---------------------------------------------------------------------------------------------------
 -- Final files.
 
-local function read_final_ratings(path)
+local function read_final_ratings(path, spaces)
   local read = files.read(path, { kinds = 'iif' })
-  local all = { n = read.n, users = read:ids(1), items = read:ids(2),
-    labels = read:numbers(3, 'float') }
-  return all, read, read:extent(1), read:extent(2)
-end
-
-local function read_final_graph(path)
-  local read = files.read(path, { kinds = 'iii' })
-  local graph = { n = read.n, heads = read:ids(1), relations = read:ids(2), tails = read:ids(3) }
-  local entities, relations = math.max(read:extent(1), read:extent(3)), read:extent(2)
-  read:free()
-  return graph, entities, relations
+  local users, items = sparse.column(read, 1), sparse.column(read, 2)
+  spaces.users[1], spaces.items[1] = users, items
+  return { n = read.n, users = users.ids, items = items.ids, labels = read:numbers(3, 'float') },
+    read
 end
 
 local function same_triples(a, b)
@@ -213,34 +220,40 @@ local function empty_graph(raw)
   return { n = 0, heads = columns.ints(0), relations = columns.ints(0), tails = columns.ints(0) }
 end
 
-local function load_final(dir, folder, raw)
-  local users, items
-  raw.all, raw.read, users, items = read_final_ratings(files.find(folder, 'ratings_final.txt'))
+-- The triples of kg_final.txt, else those of kg.txt.
+local function final_graph(dir, folder, raw, indexed, raw_graph, spaces)
+  local path = files.find(folder, 'kg_final.txt') or files.find(dir, 'kg_final.txt')
+  if path then return lists.triples(path, spaces) end
+  if not raw_graph then return empty_graph(raw) end
+  local n, entities = raw_graph.n, indexed.tokens:count()
+  local relations = raw_graph.relation_names:count()
+  spaces.entities = { sparse.range(entities), { ids = raw_graph.heads, n = n, extent = entities },
+    { ids = raw_graph.tails, n = n, extent = entities } }
+  spaces.relations = { sparse.range(relations),
+    { ids = raw_graph.relations, n = n, extent = relations } }
+  return raw_graph
+end
+
+local function load_final(dir, folder, raw, options)
+  local spaces = { users = {}, items = {}, entities = {}, relations = {} }
+  raw.all, raw.read = read_final_ratings(files.find(folder, 'ratings_final.txt'), spaces)
   if folder ~= dir then raw.notes[1] = 'ratings from derived/' end
   local indexed = read_items(dir)
   local raw_graph = indexed and read_raw_graph(dir, indexed.tokens)
-  local named = lists.find(folder, dir)
-  raw.users = math.max(users, lists.extent(named.users))
-  raw.items = math.max(items, lists.extent(named.items), indexed and indexed.count or 0)
-  local path = files.find(folder, 'kg_final.txt') or files.find(dir, 'kg_final.txt')
-  local entities, relations = 0, 0
-  if path then
-    raw.graph, entities, relations = read_final_graph(path)
-  elseif raw_graph then
-    raw.graph, entities, relations = raw_graph, indexed.tokens:count(),
-      raw_graph.relation_names:count()
-  else
-    raw.graph = empty_graph(raw)
+  if indexed then spaces.items[2] = sparse.range(indexed.count) end
+  raw.graph = final_graph(dir, folder, raw, indexed, raw_graph, spaces)
+  local named = lists.find(raw, folder, dir)
+  local renumbered = lists.name(raw, named, spaces, options.ids)
+  if renumbered then return end
+  for _, kind in ipairs { 'users', 'items', 'entities', 'relations' } do
+    if not named[kind] then raw.names[kind] = nil end -- the raw files may know more
   end
-  raw.entities = math.max(raw.items, entities, lists.extent(named.entities))
-  raw.relations = math.max(relations, lists.extent(named.relations))
-  for name, list in pairs(named) do raw.names[name] = lists.names(list, raw[name]) end
   recover_names(dir, raw, indexed, raw_graph)
 end
 
 local function load_raw(dir, options, raw)
   local items = read_items(dir)
-  local ratings = read_raw_ratings(dir, items)
+  local ratings = read_raw_ratings(dir, items, raw)
   if not ratings then
     local wanted = {}
     for i, form in ipairs(rating_files) do wanted[i] = form.file end
@@ -275,7 +288,7 @@ function kgcn.load(dir, options)
     ratios = { 0.6, 0.2, 0.2 } }
   local path = files.find(dir, 'derived/ratings_final.txt', 'ratings_final.txt')
   if path then
-    load_final(dir, path:match('^(.*)/'), raw)
+    load_final(dir, path:match('^(.*)/'), raw, options)
   elseif files.find(dir, item_files[1], item_files[2]) then
     load_raw(dir, options, raw)
   else

@@ -25,8 +25,11 @@ function link.add(links, item, place)
   end
 end
 
--- Gives an item without a link an entity of its own.
-local function own_entity(tokens, name)
+--- Gives an item without a link an entity of its own.
+---@param tokens tinykg.Dictionary
+---@param name string the item's
+---@return number place
+function link.own_entity(tokens, name)
   return tokens:add(tokens:find(name) and 'item:' .. name or name)
 end
 
@@ -46,7 +49,7 @@ function link.arrange(raw, items, tokens, links)
     if place >= 0 then
       source[item], id_of[place] = place, item
     else
-      source[item], alone = own_entity(tokens, items:at(item)), alone + 1
+      source[item], alone = link.own_entity(tokens, items:at(item)), alone + 1
     end
   end
   local count = raw.items

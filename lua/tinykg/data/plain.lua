@@ -1,38 +1,65 @@
 --- Plain tables: interactions.{tsv,csv,txt} with user, item [, rating or label][, timestamp]
--- [, split: train, valid or test], and kg.{tsv,csv,txt} or triples.* with head, relation, tail.
--- Everything is a name; an entity that is called like an item is that item. Two more files may say
--- what those do not: items.* with item [, entity: what it is called in kg] [, title], and users.*
--- with user.
+-- [, split: train, valid or test], and kg.{tsv,csv,txt} or triples.* with head, relation, tail, or
+-- kg.nt in N-Triples. Everything is a name; an entity that is called like an item is that item. Two
+-- more files may say what those do not: items.* with item [, entity: what it is called in kg]
+-- [, title], and users.* with user. Option `attributes` names more columns of items.* that become
+-- relations of the graph.
 --
 -- Option `columns` says where other files have them, by name or by number (from 1):
 --   columns = { user = 'uid', item = 'isbn', rating = 3, head = 1, relation = 2, tail = 3 }
 -- Where all columns used of a file are numbers, the file has no header. A .csv is separated by
--- commas, or by semicolons where its first line has no comma.
+-- commas, or by semicolons where its first line has no comma. Interactions separated by '::' need
+-- no header: user, item, rating, timestamp, as MovieLens has them.
 
+local attributes = require 'tinykg.data.attributes'
 local columns = require 'tinykg.columns'
 local files = require 'tinykg.data.files'
+local header = require 'tinykg.data.header'
 local link = require 'tinykg.data.link'
 local names = require 'tinykg.data.names'
 local split = require 'tinykg.data.split'
 
-local plain = { name = 'plain', looked_for = 'interactions.{tsv,csv,txt}' }
+local plain = { name = 'plain', looked_for = 'interactions.{tsv,csv,txt}', has_attributes = true }
 
-local function path_of(dir, ...)
-  for _, stem in ipairs { ... } do
-    local path = files.find(dir, stem .. '.tsv', stem .. '.csv', stem .. '.txt')
-    if path then return path end
+local ENDINGS = { '.tsv', '.csv', '.txt' }
+-- What a graph may lie in, too, and what is not read.
+local TRIPLES = '.nt'
+local OTHER_GRAPHS = { '.ttl', '.rdf', '.owl', '.nq', '.trig', '.jsonld' }
+
+local function with_endings(stems, endings)
+  local list = {}
+  for _, stem in ipairs(stems) do
+    for _, ending in ipairs(endings) do list[#list + 1] = stem .. ending end
   end
+  return list
 end
 
---- Whether a folder holds this format.
----@param dir string
----@return boolean
-function plain.probe(dir) return path_of(dir, 'interactions') ~= nil end
+-- The files of a graph, in the order in which they are looked for.
+local GRAPHS = with_endings({ 'kg', 'triples' }, ENDINGS)
+for _, name in ipairs(with_endings({ 'kg', 'triples' }, { TRIPLES })) do
+  GRAPHS[#GRAPHS + 1] = name
+end
 
--- A column's position by the given name or number, by its own name, or by its own name with _id.
-local function locate(field, given, at)
-  if type(given) == 'number' then return given end
-  return at[given or field] or (not given and at[field .. '_id']) or nil
+-- The first of several files that is there; the others are named in a warning.
+local function path_of(dir, candidates, raw)
+  local found = files.all(dir, candidates)
+  if #found > 1 then
+    raw.warnings[#raw.warnings + 1] = ('%s is read, not %s: remove what is not meant'):format(
+      found[1], table.concat(found, ', ', 2))
+  end
+  return files.find(dir, unpack(candidates))
+end
+
+--- How many files of this format a folder has; 0 where it has no interactions.
+---@param dir string
+---@return number
+function plain.score(dir)
+  if #files.all(dir, with_endings({ 'interactions' }, ENDINGS)) == 0 then return 0 end
+  local score = #files.all(dir, GRAPHS) > 0 and 2 or 1
+  for _, stem in ipairs { 'items', 'users' } do
+    if #files.all(dir, with_endings({ stem }, ENDINGS)) > 0 then score = score + 1 end
+  end
+  return score
 end
 
 -- What separates the fields. Spreadsheets of languages with a decimal comma write CSV with
@@ -40,56 +67,63 @@ end
 local function separator_of(path, line)
   if path:match('%.tsv') then return '\t' end
   if not path:match('%.csv') then return files.separator_of(line) end
+  if line:find('::', 1, true) and not line:find(',', 1, true) then return '::' end
   return line:find(';', 1, true) and not line:find('[,\t]') and ';' or ','
 end
 
--- Positions of the fields: { user = 1, ... }, the kinds, the separator, the header lines to skip.
-local function layout(path, wanted, required, given)
+-- The layout of a file, as header.layout, and what separates its fields.
+local function layout(path, wanted, o)
   local line = files.first_line(path)
   local separator = separator_of(path, line)
-  local header = files.fields(line:gsub('^\239\187\191', ''), separator)
-  local at, found, kinds, named = {}, {}, {}, false
-  for i, field in ipairs(header) do at[field:lower()], at[field], kinds[i] = i, i, '-' end
-  for field, kind in pairs(wanted) do
-    local position = locate(field, given[field], at)
-    if given[field] and not kinds[position or 0] then
-      error(('%s:1: no column %s for %s (has %s)'):format(path, given[field], field,
-        table.concat(header, ', ')), 0)
-    end
-    -- What has only numbers given has no header to find anything else in.
-    if position and type(given[field]) ~= 'number' then named = true end
-    if position then found[field], kinds[position] = position, kind end
-  end
-  for _, field in ipairs(required) do
-    if not found[field] then
-      error(("%s:1: no column '%s': expected a header with %s, or the option columns (has %s)")
-        :format(path, field, table.concat(required, ', '), table.concat(header, ', ')), 0)
-    end
-  end
-  return found, table.concat(kinds), separator, named and 1 or 0
+  local places = separator == '::' and o.places or nil
+  return header.layout(path, files.fields(line, separator), wanted,
+    { required = o.required, given = o.given, places = places }), separator
 end
 
-local function read_table(path, wanted, required, given, dictionaries, may_be_empty)
-  local at, kinds, separator, skip = layout(path, wanted, required, given)
+-- Reads the wanted fields. Returns what was read and where each field is.
+local function read_table(path, wanted, dictionaries, o)
+  local found, separator = layout(path, wanted, o)
   local taken = {}
   for field, dictionary in pairs(dictionaries) do
-    if at[field] then taken[at[field]] = dictionary end
+    if found.at[field] then taken[found.at[field]] = dictionary end
   end
   local read = files.read(path, {
-    kinds = kinds, separator = separator, skip = skip, names = taken, may_be_empty = may_be_empty,
+    kinds = found.kinds, separator = separator, skip = found.skip, names = taken,
+    may_be_empty = o.may_be_empty,
   })
+  return read, found.at, found.unread
+end
+
+-- Says that there is a graph in a format that is not read.
+local function warn_other_graphs(dir, raw)
+  local others = files.all(dir, with_endings({ 'kg', 'triples' }, OTHER_GRAPHS))
+  if #others == 0 then return false end
+  raw.warnings[#raw.warnings + 1] = ('%s is not read: of RDF only N-Triples are, as kg%s (rapper '
+    .. '-o ntriples, for instance, writes them)'):format(table.concat(others, ', '), TRIPLES)
+  return true
+end
+
+local function read_graph_file(path, given, tokens, relations, raw)
+  local dictionaries = { head = tokens, relation = relations, tail = tokens }
+  if path:sub(-#TRIPLES) == TRIPLES then
+    local read = files.read(path, { kinds = 'sss', separator = '<', may_be_empty = true,
+      names = { tokens, relations, tokens } })
+    return read, { head = 1, relation = 2, tail = 3 }
+  end
+  local read, at, unread = read_table(path, { head = 's', relation = 's', tail = 's' },
+    dictionaries,
+    { required = { 'head', 'relation', 'tail' }, given = given, may_be_empty = true })
+  header.note_unread(raw, path, unread)
   return read, at
 end
 
 local function read_graph(dir, given, tokens, relations, raw)
-  local path = path_of(dir, 'kg', 'triples')
+  local path, others = path_of(dir, GRAPHS, raw), warn_other_graphs(dir, raw)
   if not path then
-    raw.warnings[#raw.warnings + 1] = 'no kg.{tsv,csv,txt}: the graph has no triples'
+    if not others then raw.no_graph = 'no kg.{tsv,csv,txt,nt}: the graph has no triples' end
     return { n = 0, heads = columns.ints(0), relations = columns.ints(0), tails = columns.ints(0) }
   end
-  local read, at = read_table(path, { head = 's', relation = 's', tail = 's' },
-    { 'head', 'relation', 'tail' }, given,
-    { head = tokens, relation = relations, tail = tokens }, true)
+  local read, at = read_graph_file(path, given, tokens, relations, raw)
   local graph = { n = read.n, heads = read:ids(at.head), relations = read:ids(at.relation),
     tails = read:ids(at.tail) }
   read:free()
@@ -98,33 +132,62 @@ end
 
 -- Adds the names of a file of users or items that no interaction has. Returns what was read and
 -- where; nil where there is no such file, or none with that column.
-local function read_side(dir, stem, field, dictionary, more)
-  local path = path_of(dir, stem)
-  if not path then return nil end
-  local wanted, dictionaries = { [field] = 's' }, { [field] = dictionary }
-  for name, names_of in pairs(more or {}) do
-    wanted[name], dictionaries[name] = name == 'title' and 'S' or 's', names_of
+local function read_side(dir, stem, wanted, dictionaries, raw, hint)
+  local field = stem:sub(1, -2)
+  local path = path_of(dir, with_endings({ stem }, ENDINGS), raw)
+  if not path or not layout(path, { [field] = 's' }, {}).at[field] then return nil, nil, path end
+  local read, at, unread = read_table(path, wanted, dictionaries,
+    { required = { field }, may_be_empty = true })
+  header.note_unread(raw, path, unread, hint and hint(unread))
+  return read, at, path
+end
+
+-- The columns of items.* that the option attributes names.
+local function check_attributes(wanted, at, path)
+  for _, name in ipairs(wanted) do
+    if not at or not at[name] then
+      error(("option attributes: %s has no column '%s'"):format(path or 'items.{tsv,csv,txt}: it',
+        name), 0)
+    end
   end
-  if not layout(path, wanted, {}, {})[field] then return nil end
-  return read_table(path, wanted, { field }, {}, dictionaries, true)
+end
+
+local function attributes_hint(unread)
+  return (' (--data-set attributes=%s makes relations of them)'):format(table.concat(unread, ','))
+end
+
+-- Reads items.*: the entity of each item, its title, the columns that are attributes.
+local function read_items_file(dir, items, tokens, raw, wanted_attributes)
+  local entities, titles = columns.dictionary(), columns.dictionary()
+  local wanted = { item = 's', entity = 's', title = 'S' }
+  local dictionaries = { item = items, entity = entities, title = titles }
+  for _, name in ipairs(wanted_attributes) do
+    wanted[name], dictionaries[name] = 'e', columns.dictionary()
+  end
+  local read, at, path = read_side(dir, 'items', wanted, dictionaries, raw, attributes_hint)
+  check_attributes(wanted_attributes, at, path)
+  local links = link.none(items:count())
+  if not read then return links, {} end
+  local ids, entity = read:ids(at.item), at.entity and read:ids(at.entity)
+  local title = at.title and read:ids(at.title)
+  raw.titles = title and {} or nil
+  for i = 0, read.n - 1 do
+    if entity then link.add(links, ids[i], tokens:add(entities:at(entity[i]))) end
+    local text = title and titles:at(title[i])
+    if text and text ~= '' then raw.titles[ids[i]] = text end
+  end
+  local found = {}
+  for k, name in ipairs(wanted_attributes) do
+    found[k] = { name = name, n = read.n, items = ids, values = read:ids(at[name]),
+      texts = dictionaries[name] }
+  end
+  read:free()
+  return links, found
 end
 
 -- Which entity each item is: as items.* says, else the one of its name.
-local function read_items(dir, items, tokens, raw)
-  local entities, titles = columns.dictionary(), columns.dictionary()
-  local read, at = read_side(dir, 'items', 'item', items, { entity = entities, title = titles })
-  local links = link.none(items:count())
-  if read then
-    local ids, entity = read:ids(at.item), at.entity and read:ids(at.entity)
-    local title = at.title and read:ids(at.title)
-    raw.titles = title and {} or nil
-    for i = 0, read.n - 1 do
-      if entity then link.add(links, ids[i], tokens:add(entities:at(entity[i]))) end
-      local text = title and titles:at(title[i])
-      if text and text ~= '' then raw.titles[ids[i]] = text end
-    end
-    read:free()
-  end
+local function read_items(dir, items, tokens, raw, wanted_attributes)
+  local links, found = read_items_file(dir, items, tokens, raw, wanted_attributes)
   for item = 0, items:count() - 1 do
     local place = links.places[item] < 0 and tokens:find(items:at(item))
     if place and not links.taken[place] then link.add(links, item, place) end
@@ -133,7 +196,7 @@ local function read_items(dir, items, tokens, raw)
     raw.warnings[#raw.warnings + 1] =
       ('%d lines of items ignored: their item or entity was there before'):format(links.twice)
   end
-  return links
+  return links, found
 end
 
 local PART_OF = {}
@@ -154,16 +217,32 @@ local function parts_of(read, column, dictionary)
   return parts
 end
 
-local function read_interactions(path, options, users, items)
+-- The letters of the columns of numbers. A column that was not asked for, or a time that no split
+-- needs, is given up where it holds something else.
+local function number_kinds(options)
+  local given = options.columns or {}
+  local chosen = given.user or given.item
+  local function kind(field, letter, needed)
+    return (needed or given[field]) and letter or letter:upper()
+  end
+  return kind('rating', 'f', options.rating_threshold or not chosen),
+    kind('label', 'f', not chosen), kind('timestamp', 't', split.by_time[options.split])
+end
+
+local function read_interactions(path, options, users, items, raw)
   local parts = not (options.split or options.ratios) and columns.dictionary() or nil
-  local read, at = read_table(path, { user = 's', item = 's', rating = 'f', label = 'f',
-    timestamp = 'f', split = parts and 's' }, { 'user', 'item' }, options.columns or {},
-    { user = users, item = items, split = parts })
+  local wanted = { user = 's', item = 's', split = parts and 's' }
+  wanted.rating, wanted.label, wanted.timestamp = number_kinds(options)
+  local read, at, unread = read_table(path, wanted, { user = users, item = items, split = parts },
+    { required = { 'user', 'item' }, given = options.columns,
+      places = { 'user', 'item', 'rating', 'timestamp' } })
   local all = { n = read.n, users = read:ids(at.user), items = read:ids(at.item) }
   if at.rating then all.ratings = read:numbers(at.rating, 'float') end
   if at.label then all.labels = read:numbers(at.label, 'float') end
   if at.timestamp then all.times = read:numbers(at.timestamp) end
   if at.split then all.parts = parts_of(read, at.split, parts) end
+  header.note_unread(raw, path, unread)
+  files.warn_given_up(raw, read, at)
   return all, read
 end
 
@@ -172,15 +251,17 @@ end
 ---@param options table
 ---@return table raw
 function plain.load(dir, options)
-  local path = path_of(dir, 'interactions')
-  if not path then error(('%s/%s: no such file'):format(dir, plain.looked_for), 0) end
   local raw = { notes = {}, warnings = {}, names = {}, split = 'ratio' }
+  local path = path_of(dir, with_endings({ 'interactions' }, ENDINGS), raw)
+  if not path then error(('%s/%s: no such file'):format(dir, plain.looked_for), 0) end
   local users, items = columns.dictionary(), columns.dictionary()
   local tokens, relations = columns.dictionary(), columns.dictionary()
-  raw.all, raw.read = read_interactions(path, options, users, items)
-  read_side(dir, 'users', 'user', users)
+  raw.all, raw.read = read_interactions(path, options, users, items, raw)
+  read_side(dir, 'users', { user = 's' }, { user = users }, raw)
   raw.graph = read_graph(dir, options.columns or {}, tokens, relations, raw)
-  local links = read_items(dir, items, tokens, raw)
+  local links, found = read_items(dir, items, tokens, raw, attributes.list(options))
+  attributes.add(raw, found, items, tokens, relations, links)
+  if raw.graph.n == 0 then raw.warnings[#raw.warnings + 1] = raw.no_graph end
   raw.users, raw.items, raw.relations = users:count(), items:count(), relations:count()
   link.arrange(raw, items, tokens, links)
   raw.names.users = names.new(raw.users, users)

@@ -1,108 +1,137 @@
---- RecBole atomic files: X.inter, X.kg, X.link, X.item, X.user, tab separated, with headers of
--- name:type. Instead of X.inter there may be X.train.inter, X.valid.inter and X.test.inter: a
--- split. Items come first among the entities: item i is entity i, and an item without a link gets
--- an entity of its own. https://recbole.io/atomic_files.html
+--- RecBole atomic files: X.inter, X.kg, X.link, X.item, X.user, separated by tabs (or commas), with
+-- headers of name:type. Instead of X.inter there may be X.train.inter, X.valid.inter and
+-- X.test.inter: a split. Items come first among the entities: item i is entity i, and an item
+-- without a link gets an entity of its own. https://recbole.io/atomic_files.html
 
+local attributes = require 'tinykg.data.attributes'
 local columns = require 'tinykg.columns'
 local files = require 'tinykg.data.files'
+local header = require 'tinykg.data.header'
 local link = require 'tinykg.data.link'
 local names = require 'tinykg.data.names'
 local rows = require 'tinykg.data.rows'
 local split = require 'tinykg.data.split'
 
-local recbole = { name = 'recbole', looked_for = '*.inter' }
+local recbole = { name = 'recbole', looked_for = '*.inter', has_attributes = true }
 
---- Whether a folder holds this format.
+--- How many files of this format a folder has; 0 where it has no interactions.
 ---@param dir string
----@return boolean
-function recbole.probe(dir) return #files.with_ending(dir, '.inter') > 0 end
+---@return number
+function recbole.score(dir)
+  local score = #files.with_ending(dir, '.inter') > 0 and 1 or 0
+  for _, ending in ipairs { '.kg', '.link', '.item', '.user' } do
+    if score > 0 and #files.with_ending(dir, ending) > 0 then score = score + 1 end
+  end
+  return score
+end
 
--- The columns of a file by name: { at = { name = number }, types = { ... } }.
+-- The columns of a file: their names, their types by name, what separates them.
 local function header_of(path)
   local line = files.first_line(path)
-  local header = { at = {}, types = {}, line = line, path = path }
-  for i, field in ipairs(files.fields(line, '\t')) do
+  local found = { names = {}, types = {}, path = path }
+  found.separator = not line:find('\t', 1, true) and line:find(',', 1, true) and ',' or '\t'
+  for i, field in ipairs(files.fields(line, found.separator)) do
     local name, kind = field:match('^(.-):(%a+_?%a*)$')
     if not name then
       error(("%s:1: '%s' is not name:type (token, float, token_seq or float_seq), column %d")
         :format(path, field, i), 0)
     end
-    header.at[name], header.types[i] = i, kind
+    found.names[i], found.types[name] = name, kind
   end
-  return header
+  return found
 end
 
--- Reads the wanted columns: { field = 's' or 'f' }; `need` are those that must be there.
-local function read_columns(path, want, need, dictionaries, may_be_empty)
-  local header, kinds, taken = header_of(path), {}, {}
-  for i = 1, #header.types do kinds[i] = '-' end
-  for field, kind in pairs(want) do
-    local at = header.at[field]
-    if at then
-      kinds[at] = kind
-      taken[at] = dictionaries[field]
-    end
-  end
+local function check_needed(found, at, need)
   for _, field in ipairs(need) do
-    if not header.at[field] then
-      error(('%s:1: no column %s:token (has %s)'):format(path, field,
-        header.line:gsub('\t', ', ')), 0)
+    if not at[field] then
+      local has = {}
+      for i, name in ipairs(found.names) do has[i] = name .. ':' .. found.types[name] end
+      error(('%s:1: no column %s:token (has %s)'):format(found.path, field,
+        table.concat(has, ', ')), 0)
     end
   end
+end
+
+-- Reads the wanted columns: { field = kind }; `need` must be there. Notes the others.
+local function read_columns(path, want, need, dictionaries, raw, may_be_empty)
+  local found, taken = header_of(path), {}
+  local where = header.layout(path, found.names, want, {})
+  check_needed(found, where.at, need)
+  for field, at in pairs(where.at) do taken[at] = dictionaries[field] end
   local read = files.read(path, {
-    kinds = table.concat(kinds),
-    separator = '\t',
+    kinds = where.kinds,
+    separator = found.separator,
     skip = 1,
     names = taken,
     may_be_empty = may_be_empty,
   })
-  return read, header.at
+  header.note_unread(raw, path, where.unread)
+  return read, where.at
 end
 
--- Notes which columns of a file are of no use here.
-local function note_unread(raw, header, want)
-  local unread = {}
-  for _, field in ipairs(files.fields(header.line, '\t')) do
-    local name = field:match('^(.-):')
-    if not want[name] then unread[#unread + 1] = name end
-  end
-  if #unread > 0 then
-    raw.notes[#raw.notes + 1] = ('%s: not read: %s'):format(header.path:match('[^/]+$'),
-      table.concat(unread, ', '))
-  end
-end
-
--- Adds the names of X.item or X.user that no interaction has; returns what was read of the titles.
-local function read_side(path, field, dictionary, raw)
-  if not path then return end
-  local header = header_of(path)
-  local want, dictionaries, title = { [field] = 's' }, { [field] = dictionary }, nil
-  for name, at in pairs(header.at) do
-    if header.types[at]:find('^token') and (name:find('title') or name:match('name$')) then
+-- The column of X.item with titles.
+local function title_of(found)
+  local title
+  for _, name in ipairs(found.names) do
+    if found.types[name]:find('^token') and (name:find('title') or name:match('name$')) then
       title = name
     end
   end
-  if title then want[title], dictionaries[title] = 'S', columns.dictionary() end
-  note_unread(raw, header, want)
-  local read, at = read_columns(path, want, { field }, dictionaries, true)
-  if not title then return read:free() end
-  local titles, ids, places = {}, read:ids(at[field]), read:ids(at[title])
+  return title
+end
+
+-- The texts of a column of names, by the ids of another.
+local function titles_of(read, ids, column, texts)
+  local titles, places = {}, read:ids(column)
   for i = 0, read.n - 1 do
-    local text = dictionaries[title]:at(places[i])
+    local text = texts:at(places[i])
     if text ~= '' then titles[ids[i]] = text end
   end
-  read:free()
   return titles
 end
 
-local function read_interactions(path, users, items)
+-- Adds the names of X.item or X.user that no interaction has; returns what was read of the titles
+-- and of the columns that are attributes.
+local function read_side(path, field, dictionary, raw, wanted_attributes)
+  if not path then return end
+  local found = header_of(path)
+  local want, dictionaries, title = { [field] = 's' }, { [field] = dictionary }, title_of(found)
+  if title then want[title], dictionaries[title] = 'S', columns.dictionary() end
+  for _, name in ipairs(wanted_attributes) do
+    want[name] = want[name] or 'e'
+    dictionaries[name] = dictionaries[name] or columns.dictionary()
+  end
+  local read, at = read_columns(path, want, { field }, dictionaries, raw, true)
+  local ids, list = read:ids(at[field]), {}
+  for k, name in ipairs(wanted_attributes) do
+    list[k] = at[name] and { name = name, n = read.n, items = ids, values = read:ids(at[name]),
+      texts = dictionaries[name], sequence = found.types[name]:find('_seq$') ~= nil }
+  end
+  local titles = title and titles_of(read, ids, at[title], dictionaries[title])
+  read:free()
+  return titles, list
+end
+
+-- Columns of X.item as relations.
+local function add_attributes(raw, stem, found, wanted, ...)
+  for k, name in ipairs(wanted) do
+    if not (found and found[k]) then
+      error(("option attributes: %s.item has no column '%s'"):format(stem, name), 0)
+    end
+  end
+  attributes.add(raw, found or {}, ...)
+end
+
+local function read_interactions(path, options, users, items, raw)
+  local time = split.by_time[options.split] and 't' or 'T'
   local read, at = read_columns(path, {
-    user_id = 's', item_id = 's', rating = 'f', label = 'f', timestamp = 'f',
-  }, { 'user_id', 'item_id' }, { user_id = users, item_id = items })
+    user_id = 's', item_id = 's', rating = 'f', label = 'f', timestamp = time,
+  }, { 'user_id', 'item_id' }, { user_id = users, item_id = items }, raw)
   local all = { n = read.n, users = read:ids(at.user_id), items = read:ids(at.item_id) }
   if at.rating then all.ratings = read:numbers(at.rating, 'float') end
   if at.label then all.labels = read:numbers(at.label, 'float') end
   if at.timestamp then all.times = read:numbers(at.timestamp) end
+  files.warn_given_up(raw, read, at)
   return all, read
 end
 
@@ -111,7 +140,7 @@ local function read_links(path, items, count, tokens, raw)
   if not path then return links end
   local everything = columns.dictionary() -- links may name items that the set does not have
   local read, at = read_columns(path, { item_id = 's', entity_id = 's' },
-    { 'item_id', 'entity_id' }, { item_id = everything, entity_id = tokens }, true)
+    { 'item_id', 'entity_id' }, { item_id = everything, entity_id = tokens }, raw, true)
   local ids, places = read:ids(at.item_id), read:ids(at.entity_id)
   for i = 0, read.n - 1 do
     local item = items:find(everything:at(ids[i]))
@@ -125,13 +154,13 @@ local function read_links(path, items, count, tokens, raw)
   return links
 end
 
-local function read_triples(path, tokens, relations)
+local function read_triples(path, tokens, relations, raw)
   local graph = { n = 0, heads = columns.ints(0), relations = columns.ints(0),
     tails = columns.ints(0) }
   if not path then return graph end
   local read, at = read_columns(path, { head_id = 's', relation_id = 's', tail_id = 's' },
     { 'head_id', 'relation_id', 'tail_id' },
-    { head_id = tokens, tail_id = tokens, relation_id = relations }, true)
+    { head_id = tokens, tail_id = tokens, relation_id = relations }, raw, true)
   graph = { n = read.n, heads = read:ids(at.head_id), relations = read:ids(at.relation_id),
     tails = read:ids(at.tail_id) }
   read:free()
@@ -162,14 +191,18 @@ local function stem_of(dir)
 end
 
 -- The interactions of X.inter, or of X.train.inter, X.valid.inter and X.test.inter.
-local function read_all(dir, stem, users, items)
+local function read_all(dir, stem, options, users, items, raw)
   local whole = files.find(dir, stem .. '.inter')
-  if whole then return read_interactions(whole, users, items) end
+  if whole and files.find(dir, stem .. '.train.inter') then
+    raw.warnings[1] = ('%s.inter is read, not %s.train.inter: remove what is not meant'):format(
+      stem, stem)
+  end
+  if whole then return read_interactions(whole, options, users, items, raw) end
   local parts, reads = {}, {}
   for number, name in ipairs(split.parts) do
     local path = files.find(dir, ('%s.%s.inter'):format(stem, name))
     if path then
-      local part, read = read_interactions(path, users, items)
+      local part, read = read_interactions(path, options, users, items, raw)
       part.parts = columns.ints(part.n)
       for i = 0, part.n - 1 do part.parts[i] = number - 1 end
       parts[#parts + 1], reads[#reads + 1] = part, read
@@ -184,30 +217,32 @@ end
 
 --- Reads the set; what is returned is described in tinykg.data.
 ---@param dir string
+---@param options table
 ---@return table raw
-function recbole.load(dir)
-  local stem = stem_of(dir)
+function recbole.load(dir, options)
+  local stem, wanted = stem_of(dir), attributes.list(options)
   local function path(ending) return files.find(dir, stem .. ending) end
   local users, items = columns.dictionary(), columns.dictionary()
   local tokens, relations = columns.dictionary(), columns.dictionary()
   local raw = { name = stem, notes = {}, warnings = {}, names = {}, split = 'ratio' }
-  raw.all, raw.read = read_all(dir, stem, users, items)
-  read_side(path '.user', 'user_id', users, raw)
-  local titles = read_side(path '.item', 'item_id', items, raw)
+  raw.all, raw.read = read_all(dir, stem, options, users, items, raw)
+  read_side(path '.user', 'user_id', users, raw, {})
+  local titles, found = read_side(path '.item', 'item_id', items, raw, wanted)
   raw.users, raw.items = users:count(), items:count()
-  raw.graph = read_triples(path '.kg', tokens, relations)
+  raw.graph = read_triples(path '.kg', tokens, relations, raw)
+  local links = read_links(path '.link', items, raw.items, tokens, raw)
+  add_attributes(raw, stem, found, wanted, items, tokens, relations, links)
   if raw.graph.n == 0 then
-    raw.warnings[1] = ('no triples in %s.kg: the graph is empty'):format(stem)
+    raw.warnings[#raw.warnings + 1] = ('no triples in %s.kg: the graph is empty'):format(stem)
   end
   raw.relations = relations:count()
-  local alone = link.arrange(raw, items, tokens,
-    read_links(path '.link', items, raw.items, tokens, raw))
+  local alone = link.arrange(raw, items, tokens, links)
   if alone > 0 then
     raw.notes[#raw.notes + 1] = ('%d items without a link are entities of their own'):format(alone)
   end
   raw.names.users = names.new(raw.users, users)
   raw.names.items = names.new(raw.items, items)
-  raw.names.items.titles = titles
+  raw.names.items.titles = titles or nil
   raw.names.relations = names.new(raw.relations, relations)
   return raw
 end

@@ -55,17 +55,70 @@ end
 ---@return tinykg.Csr
 function rows.csr(from, users) return columns.csr(from.n, from.users, from.items, users) end
 
---- Without repeated pairs of user and item, the first of each kept, order unchanged.
+-- The position of the row that counts among those of a pair, order[first .. last]: the latest.
+local function latest(from, order, first, last)
+  local times, best = from.times, order[last]
+  for i = times and first or last, last do
+    -- Of equal times the later row.
+    if times and times[order[i]] >= times[best] then best = order[i] end
+  end
+  return best
+end
+
+-- Whether the rows of a pair have both labels.
+local function contradict(labels, order, first, last)
+  for i = first + 1, last do
+    if labels and labels[order[i]] ~= labels[order[first]] then return true end
+  end
+  return false
+end
+
+--- Without repeated pairs of user and item. Each stays where it is first, with the label, rating
+--- and time of its latest row: by time, else by position.
 ---@param from table
 ---@param users number
 ---@return table kept
 ---@return number dropped
+---@return number contradictions pairs with both labels
 function rows.distinct(from, users)
-  local csr = rows.csr(from, users):unique()
-  if csr.n == from.n then return from, 0 end
-  local first = columns.ints(from.n)
-  for i = 0, csr.n - 1 do first[csr.order[i]] = 1 end
-  return rows.filter(from, function(i) return first[i] == 1 end)
+  local csr, contradictions = rows.csr(from, users), 0
+  local positions, source, n = columns.ints(from.n), columns.ints(from.n), 0
+  for user = 0, users - 1 do
+    local first, stop = csr.offsets[user], csr.offsets[user + 1]
+    while first < stop do
+      local last = first
+      while last + 1 < stop and csr.items[last + 1] == csr.items[first] do last = last + 1 end
+      source[csr.order[first]] = 1 + (last > first and latest(from, csr.order, first, last)
+        or csr.order[first])
+      if last > first and contradict(from.labels, csr.order, first, last) then
+        contradictions = contradictions + 1
+      end
+      n, first = n + 1, last + 1
+    end
+  end
+  if n == from.n then return from, 0, 0 end
+  local count = 0
+  for i = 0, from.n - 1 do
+    if source[i] > 0 then
+      positions[count], source[count] = i, source[i] - 1
+      count = count + 1
+    end
+  end
+  local kept, last = rows.take(from, positions, n), rows.take(from, source, n)
+  kept.labels, kept.ratings, kept.times = last.labels, last.ratings, last.times
+  return kept, from.n - n, contradictions
+end
+
+--- The label that all rows have; nil where there are two, or none.
+---@param from table
+---@return number?
+function rows.only_label(from)
+  local labels = from.labels
+  if not labels or from.n == 0 then return nil end
+  for i = 1, from.n - 1 do
+    if labels[i] ~= labels[0] then return nil end
+  end
+  return labels[0]
 end
 
 --- Only what is watched: rows with label 1, without their labels.

@@ -108,6 +108,9 @@ function methods.time_global(all, _, ratios) return whole(all, time_rank(all), r
 --  time_global    of all rows, the latest for test
 split.methods = methods
 
+--- The methods that look at times.
+split.by_time = { time = true, time_global = true, leave_one_out = true }
+
 --- Splits rows by a method.
 ---@param all table
 ---@param users number

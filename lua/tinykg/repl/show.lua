@@ -1,5 +1,6 @@
 --- Values as text, for people: tables with sorted keys, a level or two deep, long ones cut.
 local docs = require 'tinykg.docs'
+local printable = require 'tinykg.printable'
 local tensor = require 'tinykg.tensor'
 
 local show = {}
@@ -9,10 +10,13 @@ local ITEMS = 40   -- entries of one table
 local WIDTH = 78   -- columns
 local STRING = 60  -- characters of a string within a table
 
+local function escaped(bytes)
+  return (bytes:gsub('.', function(c) return ('\\%d'):format(c:byte()) end))
+end
+
 local function quoted(text)
-  return (('%q'):format(text):gsub('\\\n', '\\n'):gsub('[%z\1-\31\127]', function(c)
-    return ('\\%d'):format(c:byte())
-  end))
+  return (('%q'):format(text):gsub('\\\n', '\\n'):gsub('[%z\1-\31\127]', escaped)
+            :gsub('\194[\128-\159]', escaped))
 end
 
 local function number(x)
@@ -37,7 +41,7 @@ local function brief(value)
   elseif tensor.is(value) then
     return show.kind(value)
   end
-  local line = tostring(value):match('^[^\n]*')
+  local line = printable.lines(tostring(value)):match('^[^\n]*')
   return #line > WIDTH and line:sub(1, WIDTH - 3) .. '...' or line
 end
 
@@ -137,7 +141,7 @@ function show.value(value)
   if type(value) == 'table' and not (getmetatable(value) or {}).__tostring then
     return table_text(value, DEPTH, '', {})
   end
-  return tostring(value)
+  return printable.lines(tostring(value))
 end
 
 --- Prints each value, from the `first` on. Values of tensors are computed now.

@@ -16,7 +16,8 @@ local groups = {}
 ---@field others {key: string, name: string}[] settings that differ between recipes, but not within
 
 local NOT_SETTINGS = {seed = true, recipe = true, data = true, data_options = true,
-                      options = true, bits_asked = true, budget = true}
+                      data_set = true, options = true, bits_asked = true, budget = true,
+                      recipe_sha256 = true}
 
 local function settings_of(config)
   local settings = {}
@@ -41,12 +42,13 @@ end
 -- ---- sections and groups ----
 
 --- A data set's name and its options. How its columns are called is left out: it tells no data
---- sets apart, and is among the settings of each run.
+--- sets apart, and is among the settings of each run; so is the usual seed of the split.
 local function data_label(config)
   local path = tostring(config.data or '?')
   local parts = {}
   for _, name in ipairs(sorted_keys(config.data_options or {})) do
-    if name ~= 'columns' then
+    local usual = name == 'columns' or name == 'seed' and config.data_options.seed == 0
+    if not usual then
       parts[#parts + 1] = name .. ' ' .. format.setting(config.data_options[name])
     end
   end

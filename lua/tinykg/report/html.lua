@@ -1,7 +1,7 @@
 --- HTML and SVG as values: html.td{class = 'n', 'text', html.b{'more'}} is an element. A text, of a
 --- child or an attribute, is always escaped, so nothing that comes from a file can become markup.
 --- What is written is well-formed XML too: each element is closed.
-local json = require 'tinykg.json'
+local utf8 = require 'tinykg.utf8'
 
 local html = {}
 
@@ -15,7 +15,7 @@ local ESCAPES = {['&'] = '&amp;', ['<'] = '&lt;', ['>'] = '&gt;', ['"'] = '&quot
 ---@param text string|number
 ---@return string
 function html.escape(text)
-  text = json.utf8(tostring(text)):gsub('[&<>"\']', ESCAPES)
+  text = utf8.valid(tostring(text)):gsub('[&<>"\']', ESCAPES)
   return (text:gsub('[%z\1-\8\11-\31\127]', '\239\191\189'))
 end
 

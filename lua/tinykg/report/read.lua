@@ -2,6 +2,7 @@
 local lfs = require 'lfs'
 local of_run = require 'tinykg.run.folder'
 local json = require 'tinykg.json'
+local seal = require 'tinykg.run.seal'
 
 local read = {}
 
@@ -40,7 +41,8 @@ end
 local function object(folder, name)
   local path = folder .. '/' .. name
   if not exists(path) then return nil, 'no ' .. name end
-  local value, message = json.read(path)
+  local value, message, damaged = seal.decode(of_run.text(folder, name), path)
+  if damaged then error(message, 0) end
   if value == nil then return nil, message end
   if type(value) ~= 'table' then return nil, path .. ': not an object' end
   return without_null(value)
@@ -75,8 +77,8 @@ local function is_kept(kept)
   return true
 end
 
-local function record_of(line)
-  local record = json.decode(line)
+local function record_of(line, ended, name)
+  local record = seal.line(line, ended, name)
   record = type(record) == 'table' and without_null(record)
   if not record or type(record.epoch) ~= 'number' then return nil end
   return with_objects(record, 'valid', 'losses')
@@ -91,9 +93,9 @@ local function read_log(folder, notes)
     return {}
   end
   local by_epoch, log, number = {}, {}, 0
-  for line in text:gmatch('[^\n]+') do
+  for line, ending in text:gmatch('([^\n]+)(\n?)') do
     number = number + 1
-    local record = record_of(line)
+    local record = record_of(line, ending ~= '', ('%s/log.jsonl:%d'):format(folder, number))
     if record then by_epoch[record.epoch] = record
     else notes[#notes + 1] = ('log.jsonl:%d: not a record of an epoch'):format(number) end
   end
@@ -112,7 +114,8 @@ local function explain(run)
   run.output = output ~= '' and (whole and '' or '...') .. output or nil
 end
 
---- One run. A config.json that cannot be read is an error: nothing can be said of such a run.
+--- One run. A config.json that cannot be read is an error: nothing can be said of such a run. So is
+--- a file whose checksum is not its own: what it says is not what the run was.
 ---@return ReportRun
 local function read_run(folder)
   local run = {folder = folder, notes = {}, state = 'finished'}

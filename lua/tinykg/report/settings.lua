@@ -33,7 +33,7 @@ end
 
 local function add_rows(rows, map, prefix)
   for _, name in ipairs(sorted(map)) do
-    if name ~= 'options' and name ~= 'data_options' then
+    if name ~= 'options' and name ~= 'data_options' and name ~= 'data_set' then
       rows[#rows + 1] = html.tr{grid.name(prefix .. name),
                                 html.td{html.code{format.setting(map[name])}}}
     end

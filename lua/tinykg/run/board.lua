@@ -9,7 +9,7 @@ end
 
 local function metrics(board, part, values, step)
   for name, value in pairs(values or {}) do
-    if type(value) == 'number' and name ~= 'users' then
+    if type(value) == 'number' and value == value and name ~= 'users' then
       must(board:scalar(part .. '/' .. name, value, step))
     end
   end

@@ -5,8 +5,12 @@
 --   model.NAME            parameters
 --   held.PATH             tensors that the model made since it was built (KGAT's attention)
 --   optimizer.K.NAME.S    state S of a parameter in the K-th optimizer
--- and, as metadata, `state`: where training stands, as JSON.
+-- and, as metadata, `state`: where training stands, as JSON. last-1.safetensors is the checkpoint
+-- before; it is read only when that is asked for.
+local lfs = require 'lfs'
 local C = require 'tinykg.lib'
+local folder = require 'tinykg.run.folder'
+local form = require 'tinykg.run.form'
 local json = require 'tinykg.json'
 local parameters = require 'tinykg.run.parameters'
 local session = require 'tinykg.session'
@@ -155,9 +159,22 @@ local function state_of(run, scalars, gone)
           epoch_times = json.array(run.epoch_times), eval_times = json.array(run.eval_times)}
 end
 
+--- Puts a new checkpoint into its place, and the one that was there into the older's. At each
+--- moment last.safetensors is there and whole, but for file systems without hard links.
+local function take_places(path, written)
+  local last, older = path .. '/last.safetensors', path .. '/last-1.safetensors'
+  local beside = older .. '.tmp.0'
+  os.remove(beside)
+  if lfs.link(last, beside) then os.rename(beside, older) else os.rename(last, older) end
+  os.remove(beside) -- a rename leaves it where both are the same file
+  local ok, message = os.rename(written, last)
+  if not ok then error(message, 0) end
+end
+
 --- Writes a checkpoint, whole or not at all. A graph that a model makes before each epoch is not
 --- saved, so that such a model has checkpoints between epochs only.
----@param run Run ---@param marks table of checkpoint.baseline
+---@param path string the run's folder ---@param run Run ---@param marks table of
+---  checkpoint.baseline
 ---@return boolean written
 function checkpoint.write(path, run, marks)
   local tensors, scalars, gone, graph = held_since(run.model, marks)
@@ -174,9 +191,12 @@ function checkpoint.write(path, run, marks)
       end
     end
   end
-  local ok, message = store.write(path, all, {format = FORMAT, recipe = run.recipe.name,
-                                              state = json.encode(state_of(run, scalars, gone))})
+  local written = path .. '/' .. folder.NEXT
+  local ok, message = store.write(written, all, {
+    format = FORMAT, recipe = run.recipe.name, state = json.encode(state_of(run, scalars, gone))},
+    {links = false})
   if not ok then error(message, 0) end
+  take_places(path, written)
   return true
 end
 
@@ -206,19 +226,25 @@ local function held_in(all)
   return tensors
 end
 
---- Sets a run that has just been made (train.new) to where a checkpoint's stood.
----@param path string ---@param run Run
-function checkpoint.read(path, run)
-  local all, metadata = store.read(path)
-  if not all then error(metadata, 0) end
-  if not metadata or metadata.format ~= FORMAT then
-    error(path .. ': not a checkpoint of this version of tinykg', 0)
+--- What a checkpoint holds; nil and one line where it is damaged or none.
+---@param file string ---@param phases? integer how many are expected ---@param optimizers? integer
+---@return table<string, Tensor>? tensors ---@return table|string state or the message
+---@return boolean? checked whether it has checksums
+function checkpoint.load(file, phases, optimizers)
+  local all, metadata, checked = store.read(file)
+  if not all then return nil, metadata end
+  local state, why = nil, 'not a checkpoint of this version of tinykg'
+  if metadata.format == FORMAT then
+    state, why = json.decode(metadata.state, 'its state')
+    why = state == nil and why or form.wrong(state, form.state(phases, optimizers), 'state')
   end
-  local state = assert(json.decode(metadata.state, path))
-  if #state.steps ~= #run.phases then
-    error(('%s: of %d phases, the recipe has %d'):format(path, #state.steps, #run.phases), 0)
-  end
-  take_tensors(path, run, all)
+  if not why then return all, state, checked end
+  for _, t in pairs(all) do t:free() end
+  return nil, ('%s: %s'):format(file, why)
+end
+
+local function restore(run, file, all, state)
+  take_tensors(file, run, all)
   hold(run.model, held_in(all), state.held, state.gone or {})
   for i, phase in ipairs(run.phases) do
     phase.step.number = state.steps[i]
@@ -229,6 +255,29 @@ function checkpoint.read(path, run)
   run.at, run.best, run.peaks, run.resumed = state.at, state.best, state.memory, true
   run.epoch_times, run.eval_times = state.epoch_times, state.eval_times
   C.tkg_memory_reset_peak(session.engine) -- the file's copies are no part of training
+end
+
+--- What to do about a checkpoint that cannot be read: how to go on from the one before, if that is
+--- whole.
+local function advice(path)
+  local all = checkpoint.load(path .. '/last-1.safetensors')
+  if not all then return ' (there is no older one that is whole: --force begins anew)' end
+  for _, t in pairs(all) do t:free() end
+  return (' (the one before it is whole: tinykg run --resume --from last-1 --out %s)'):format(path)
+end
+
+--- Sets a run that has just been made (train.new) to where a checkpoint's stood. Raises one line
+--- where that cannot be read.
+---@param path string the run's folder ---@param run Run
+---@param from? 'last'|'last-1' the older one then takes the place of the other
+function checkpoint.read(path, run, from)
+  local file = ('%s/%s.safetensors'):format(path, from or 'last')
+  local all, state = checkpoint.load(file, #run.phases, #optimizers_of(run))
+  if not all then error(state .. (from == 'last-1' and '' or advice(path)), 0) end
+  restore(run, file, all, state)
+  if from ~= 'last-1' then return end
+  local ok, message = os.rename(file, path .. '/last.safetensors')
+  if not ok then error(message, 0) end
 end
 
 return checkpoint

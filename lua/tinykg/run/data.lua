@@ -1,11 +1,73 @@
---- The data set of a run, as it was loaded for it.
+--- The data set of a run, as it was loaded for it, and whether it still is what it was.
 local data = require 'tinykg.data'
+local fingerprint = require 'tinykg.data.fingerprint'
+local folder = require 'tinykg.run.folder'
+local names = require 'tinykg.run.names'
+local restore = require 'tinykg.data.restore'
+local tk = require 'tinykg'
 
----@param config {data: string, seed: integer, data_options: table?} as config.json
+local of_run = {}
+
+--- Loads it. ---@param config {data: string, data_options: table} of tinykg.run.folder
 ---@param dir? string where the data set is now, if it has moved
 ---@return tinykg.Data
-return function(config, dir)
-  local options = {seed = config.seed}
-  for key, value in pairs(config.data_options or {}) do options[key] = value end
-  return data.load(dir or config.data, options)
+function of_run.load(config, dir) return data.load(dir or config.data, config.data_options) end
+
+--- What is another than it was when the run began, as a clause; nil: nothing that is known.
+---@param config table config.json ---@param now table fingerprint of the data set as it is
+function of_run.changed(config, now)
+  if not config.data_set then return nil end
+  local why = fingerprint.difference(config.data_set, now)
+  local version = why and config.version ~= tk.version and config.version
+  return version and ('%s (the run is of tinykg %s, which may have read it otherwise)')
+    :format(why, tostring(version)) or why
 end
+
+--- What to say of a data set that has changed. ---@param path string ---@param dir string
+---@param why string of `changed` ---@return string
+function of_run.refusal(path, dir, why)
+  return ('%s: its data set %s has changed since: %s (--data DIR names a copy of it as it was)')
+    :format(path, dir, why)
+end
+
+--- What to say of a run of an older version.
+function of_run.unknown(path)
+  return path .. ' is of an older version, which did not note what its data set was: whether that '
+    .. 'has changed since is not known'
+end
+
+--- Notes names and split of a data set in a run's folder.
+function of_run.write(path, set)
+  names.write(path, set)
+  folder.write_text(path, 'split.bin', restore.split_of(set))
+end
+
+--- The data set as it was, where nothing but the order of its rows has changed; else nil.
+local function restored(path, config, found)
+  local all, codes = names.read(path, config), folder.text(path, 'split.bin')
+  local set = all and codes and restore.of(found, all, codes)
+  return set and fingerprint.same_numbers(config.data_set, fingerprint.of(set)) and set or nil
+end
+
+--- Loads the data set for a question to the model, whose numbers are those of the data set that it
+--- was trained on. Rows in another order get the numbers and the split that they had. Raises one
+--- line where anything else has changed.
+---@param path string the run's folder ---@param config table ---@param dir? string
+---@return tinykg.Data data, string? note
+function of_run.unchanged(path, config, dir)
+  local found = of_run.load(config, dir)
+  if not config.data_set then
+    return found, of_run.unknown(path)
+  end
+  local why = of_run.changed(config, fingerprint.of(found))
+  local as_was = why and restored(path, config, found)
+  if as_was then
+    return as_was, ('%s: its data set %s has changed since: %s: the numbers and the split that it '
+      .. 'had are used'):format(path, dir or config.data, why)
+  elseif why then
+    error(of_run.refusal(path, dir or config.data, why), 0)
+  end
+  return found
+end
+
+return of_run

@@ -1,21 +1,30 @@
 --- The folder of a run: what its files are called, reading and writing them.
---   config.json       every option, seed, version, device
---   recipe.lua        the recipe as it was
---   log.jsonl         one object an epoch
---   best.safetensors  parameters of the best epoch
---   last.safetensors  all that is needed to go on (tinykg.run.checkpoint)
---   kept.json         what each phase's step keeps for backward, value by value
---   summary.json      metrics, memory, kept bytes, times: there when the run is finished
+--   recipe.lua          the recipe as it was
+--   names.tsv           users, items, entities and relations as the model numbers them
+--   split.bin           the part of each interaction (tinykg.data.restore)
+--   config.json         every option, seed, version, device, and what the data set was (data_set, a
+--                       fingerprint): written behind these, it makes the folder a run's
+--   log.jsonl           one object an epoch
+--   best.safetensors    parameters of the best epoch
+--   last.safetensors    all that is needed to go on (tinykg.run.checkpoint)
+--   last-1.safetensors  the same of the time before, for when that is damaged
+--   kept.json           what each phase's step keeps for backward, value by value
+--   summary.json        metrics, memory, kept bytes, times: there when the run is finished
+--   previous/           what --force moved out of the way; then previous-2/, ...
 local ffi = require 'ffi'
 local lfs = require 'lfs'
 local atomic = require 'tinykg.atomic'
 local clock = require 'tinykg.clock'
-local json = require 'tinykg.json'
+local form = require 'tinykg.run.form'
+local seal = require 'tinykg.run.seal'
 
 local folder = {}
 
-local FILES = {'config.json', 'recipe.lua', 'log.jsonl', 'best.safetensors', 'last.safetensors',
-               'kept.json', 'summary.json'}
+--- In the order in which a run first writes them, but for config.json: with it a folder is a run's.
+folder.NEXT = 'next.safetensors' -- a checkpoint that is not last.safetensors yet
+folder.FILES = {'recipe.lua', 'names.tsv', 'split.bin', 'log.jsonl', 'best.safetensors',
+                'last.safetensors', 'last-1.safetensors', 'kept.json', 'summary.json',
+                'config.json'}
 
 local function must(ok, message)
   if not ok then error(message, 0) end
@@ -26,8 +35,11 @@ end
 function folder.has(path, name) return lfs.attributes(path .. '/' .. name, 'mode') == 'file' end
 
 --- The text of a file; nil where there is none.
-function folder.text(path, name)
-  local file = io.open(path .. '/' .. name, 'rb')
+function folder.text(path, name) return folder.text_of(path .. '/' .. name) end
+
+--- The same, of any file.
+function folder.text_of(path)
+  local file = io.open(path, 'rb')
   if not file then return nil end
   local text = file:read('*a')
   file:close()
@@ -48,49 +60,91 @@ function folder.said(path)
   return text, ('\n' .. text):match('.*\n([^\n]+)') or '', size <= MOST_SAID
 end
 
-function folder.write_text(path, name, text) must(atomic.write(path .. '/' .. name, text)) end
-
-function folder.write(path, name, value)
-  must(json.write(path .. '/' .. name, value, {indent = 2}))
+-- The folder may have come from somebody else: a link in it, which may lead to any file of the
+-- user's, is replaced, not followed.
+function folder.write_text(path, name, text)
+  must(atomic.write(path .. '/' .. name, text, {links = false}))
 end
+
+--- Writes an object as JSON, with a checksum of its own.
+function folder.write(path, name, value)
+  folder.write_text(path, name, seal.encode(value, {indent = 2}) .. '\n')
+end
+
+local FORMS = {['config.json'] = form.CONFIG, ['summary.json'] = form.SUMMARY,
+               ['kept.json'] = form.KEPT}
 
 --- A JSON file of the run; nil where there is none. Raises a message that names a broken one.
 function folder.read(path, name)
   if not folder.has(path, name) then return nil end
-  return must(json.read(path .. '/' .. name))
+  local value, message = seal.decode(folder.text(path, name), path .. '/' .. name)
+  if value == nil then error(message, 0) end
+  local why = FORMS[name] and form.wrong(value, FORMS[name])
+  if why then error(('%s/%s: not as a run writes it: %s'):format(path, name, why), 0) end
+  return value
 end
 
---- The configuration of a run's folder. Raises a message where it is none.
+--- The configuration of a run's folder. Raises a message where it is none. Older versions took the
+--- seed of the run for its split, too, unless another was given; now it is always named.
 function folder.config(path)
   if not lfs.attributes(path, 'mode') then error(path .. ': no such run', 0) end
   local config = folder.read(path, 'config.json')
   if not config then error(path .. ': not the folder of a run (it has no config.json)', 0) end
+  config.data_options = config.data_options or {}
+  config.data_options.seed = config.data_options.seed or config.seed
   return config
 end
 
---- All of FILES, and the event files that are there: TensorBoard takes a folder's for one run's.
-local function files_of(path)
-  local list = {unpack(FILES)}
-  for name in lfs.dir(path) do
-    if name:find('tfevents', 1, true) then list[#list + 1] = name end
+-- ---- where a new run goes ----
+
+--- Makes a folder that was not there, whoever else does so just now: `base`, or base-2, base-3, ...
+function folder.claim(base)
+  must(atomic.mkdirs(base:match('^(.*)/[^/]*$') or '.'))
+  local path, n = base, 1
+  while true do
+    local ok, why = lfs.mkdir(path)
+    if ok then return path end
+    if not lfs.symlinkattributes(path, 'mode') then
+      error(('%s: cannot be made: %s'):format(path, tostring(why)), 0)
+    end
+    n = n + 1
+    path = base .. '-' .. n
+  end
+end
+
+--- The names in a folder. Raises one line where it cannot be read.
+local function names_in(path)
+  local list = {}
+  local ok, message = pcall(function()
+    for name in lfs.dir(path) do list[#list + 1] = name end
+  end)
+  if not ok then
+    local why = tostring(message):match('[^:]*$'):match('%S.*')
+    error(('%s: cannot be read: %s'):format(path, why), 0)
   end
   return list
 end
 
---- What an earlier run left there goes to previous/: nothing of it is read as this run's.
-local function set_aside(path)
-  if not folder.has(path, 'config.json') then return end
-  local aside = path .. '/previous'
-  must(atomic.mkdirs(aside))
-  for _, name in ipairs(files_of(aside)) do os.remove(aside .. '/' .. name) end
-  for _, name in ipairs(files_of(path)) do os.rename(path .. '/' .. name, aside .. '/' .. name) end
+--- All of FILES that are there, and event files: TensorBoard takes a folder's for one run's.
+local function files_of(path)
+  local list = {}
+  for _, name in ipairs(names_in(path)) do
+    if name:find('tfevents', 1, true) then list[#list + 1] = name end
+  end
+  for _, name in ipairs(folder.FILES) do
+    if folder.has(path, name) then list[#list + 1] = name end
+  end
+  return list
 end
 
---- Makes the folder ready for a new run.
+--- Makes the folder ready for a new run: what an earlier one left there goes to previous/, so that
+--- nothing of it is read as this run's, and nothing is lost.
 function folder.fresh(path)
   must(atomic.mkdirs(path))
-  set_aside(path)
-  return path
+  local files = files_of(path)
+  if #files == 0 then return end
+  local aside = folder.claim(path .. '/previous')
+  for _, name in ipairs(files) do must(os.rename(path .. '/' .. name, aside .. '/' .. name)) end
 end
 
 -- ---- one writer at a time ----
@@ -120,29 +174,20 @@ end
 
 --- Removes what a run that was killed had begun to write (tinykg.atomic).
 function folder.tidy(path)
-  local left = {}
-  for name in lfs.dir(path) do
-    if name:match('%.tmp%.%d+$') then left[#left + 1] = path .. '/' .. name end
+  for _, name in ipairs(names_in(path)) do
+    local begun = atomic.is_unfinished(name) or name == folder.NEXT
+    if begun then os.remove(path .. '/' .. name) end
   end
-  for _, file in ipairs(left) do os.remove(file) end
 end
 
---- A name for a folder that is not there yet: `base`, or base-2, base-3, ...
-function folder.unused(base)
-  local path, n = base, 1
-  while lfs.attributes(path, 'mode') do
-    n = n + 1
-    path = base .. '-' .. n
-  end
-  return path
-end
-
---- The epochs logged, as a list of records. A line that a crash cut off is left out.
+--- The epochs logged, as a list of records. A line that a crash cut off is left out; raises one
+--- line where another is damaged.
 function folder.log(path)
-  local list = {}
-  for line in (folder.text(path, 'log.jsonl') or ''):gmatch('[^\n]+') do
-    local ok, record = pcall(json.decode, line)
-    if ok and type(record) == 'table' and record.epoch then list[#list + 1] = record end
+  local list, number = {}, 0
+  for line, ending in (folder.text(path, 'log.jsonl') or ''):gmatch('([^\n]+)(\n?)') do
+    number = number + 1
+    local record = seal.line(line, ending ~= '', ('%s/log.jsonl:%d'):format(path, number))
+    if type(record) == 'table' and record.epoch then list[#list + 1] = record end
   end
   return list
 end
@@ -153,12 +198,12 @@ end
 function folder.logger(path, epoch)
   local lines, name = {}, path .. '/log.jsonl'
   for _, record in ipairs(epoch and folder.log(path) or {}) do
-    if record.epoch <= epoch then lines[#lines + 1] = json.encode(record) .. '\n' end
+    if record.epoch <= epoch then lines[#lines + 1] = seal.encode(record) .. '\n' end
   end
   folder.write_text(path, 'log.jsonl', table.concat(lines))
-  local file = must(io.open(name, 'a'))
+  local file = must(atomic.append(name))
   return function(record)
-    local done, why = file:write(json.encode(record), '\n')
+    local done, why = file:write(seal.encode(record), '\n')
     if done then done, why = file:flush() end
     if not done then error(name .. ': ' .. tostring(why), 0) end
   end

@@ -7,7 +7,7 @@ local function shape(t) return '[' .. table.concat(t:size(), ', ') .. ']' end
 
 --- Writes a model's parameters by name. ---@param metadata table<string, string>
 function parameters.write(path, model, metadata)
-  local ok, message = store.write(path, model:state(), metadata)
+  local ok, message = store.write(path, model:state(), metadata, {links = false})
   if not ok then error(message, 0) end
 end
 
@@ -21,6 +21,13 @@ function parameters.copy(path, name, from, to)
       path, name, from:dtype(), shape(from), to:dtype(), shape(to)), 0)
   end
   to:copy(from)
+end
+
+--- Raises one line where a file is not whole.
+function parameters.check(path)
+  local state, message = store.read(path)
+  if not state then error(message, 0) end
+  for _, t in pairs(state) do t:free() end
 end
 
 --- Gives a model the parameters of a file that `write` made. Names and shapes must agree.

@@ -1,5 +1,6 @@
 --- Whether the run in a folder is the one that is asked for, so that it may go on.
 local folder = require 'tinykg.run.folder'
+local sha256 = require 'tinykg.sha256'
 
 local resume = {}
 
@@ -16,7 +17,7 @@ local function text_of(value)
 end
 
 --- 'bits was 2 and is 8 now', for the first difference of two tables; nil if there is none.
-local function difference(was, is, prefix)
+local function difference_of(was, is, prefix)
   local keys = {}
   for _, t in ipairs{was, is} do
     for key in pairs(t) do keys[key] = true end
@@ -32,7 +33,32 @@ local function difference(was, is, prefix)
   end
 end
 
+--- The same for settings, options of the recipe and of the data among them.
+---@param was table ---@param is table
+---@return string?
+function resume.difference(was, is)
+  local function plain(t)
+    local rest = {}
+    for key, value in pairs(t) do
+      if key ~= 'options' and key ~= 'data_options' then rest[key] = value end
+    end
+    return rest
+  end
+  return difference_of(was.options or {}, is.options or {}, 'option ')
+    or difference_of(was.data_options or {}, is.data_options or {}, 'option of the data ')
+    or difference_of(plain(was), plain(is), '')
+end
+
+--- Whether the run of a folder began with another recipe. Where the recipe is gone, its hash tells.
+local function was_other(path, config, text)
+  local was = folder.text(path, 'recipe.lua')
+  if was then return was ~= text end
+  return config.recipe_sha256 and config.recipe_sha256 ~= sha256(text)
+end
+
 --- What keeps the run of a folder from being continued with a configuration: a clause, or nil.
+--- Where the folder says what its data set was, that is looked at when it is loaded, and may lie
+--- elsewhere.
 ---@param path string ---@param config table as config.json will say
 ---@param text string of the recipe ---@param recipe Recipe
 ---@return string? why
@@ -41,22 +67,18 @@ function resume.differs(path, config, text, recipe)
   -- options that came after a run began are, by default, what the run did
   local known, completed = pcall(recipe.complete, recipe, was.options or {})
   was.options = known and completed or was.options
-  for _, part in ipairs{'options', 'data_options'} do
-    local prefix = part == 'options' and 'option ' or 'option of the data '
-    local why = difference(was[part] or {}, config[part] or {}, prefix)
-    if why then return why end
-  end
   local function fixed(c)
-    return {recipe = c.recipe, data = c.data, seed = c.seed, bits = c.bits_asked or c.bits,
-            rounding = c.rounding, steps = c.steps}
+    return {recipe = c.recipe, data = not was.data_set and c.data or nil, seed = c.seed,
+            bits = c.bits_asked or c.bits, rounding = c.rounding, steps = c.steps,
+            options = c.options, data_options = c.data_options}
   end
-  local why = difference(fixed(was), fixed(config), '')
+  local why = resume.difference(fixed(was), fixed(config))
   if why then return why end
   if was.options.schedule == 'cosine' and was.options.epochs ~= config.options.epochs then
     return ('epochs was %g and is %g now, and schedule=cosine depends on that'):format(
       was.options.epochs, config.options.epochs)
   end
-  if folder.text(path, 'recipe.lua') ~= text then return 'the recipe has changed since' end
+  if was_other(path, was, text) then return 'the recipe has changed since' end
 end
 
 return resume

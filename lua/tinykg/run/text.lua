@@ -6,12 +6,17 @@ local text = {}
 --- The metrics that are shown, in order.
 text.metric_names = {'auc', 'f1', 'recall@10', 'recall@20', 'ndcg@10', 'ndcg@20'}
 
+--- '0.7123', or '-' for a metric that is not defined. ---@param value any NaN or null then
+function text.metric(value)
+  return type(value) == 'number' and value == value and string.format('%.4f', value) or '-'
+end
+
 --- 'auc 0.7123  f1 0.6543' ---@param m? table metrics
 function text.metrics(m)
   if not m then return 'no rows' end
   local parts = {}
   for _, key in ipairs(text.metric_names) do
-    if m[key] then parts[#parts + 1] = string.format('%s %.4f', key, m[key]) end
+    if m[key] then parts[#parts + 1] = key .. ' ' .. text.metric(m[key]) end
   end
   return table.concat(parts, '  ')
 end

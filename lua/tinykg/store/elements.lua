@@ -29,24 +29,33 @@ local types = {
 }
 elements.types = types
 
+local LARGEST = 2 ^ 48 -- elements of a tensor
+local SHOWN = 8 -- dimensions: a file may claim any number
+
 --- A shape as people write it: [2, 3].
-function elements.shape_text(shape) return '[' .. table.concat(shape, ', ') .. ']' end
+function elements.shape_text(shape)
+  local cut = #shape > SHOWN and ', ...' or ''
+  return '[' .. table.concat(shape, ', ', 1, math.min(#shape, SHOWN)) .. cut .. ']'
+end
 
 --- Number of elements of a shape that came from a file; refuses what no tensor can have.
 ---@param what string the tensor's name, for messages
 function elements.count(shape, what)
-  local n = 1
+  local n, of_others = 1, 1 -- of_others: as if no dimension were 0; no product is to overflow
   for d = 1, #shape do
     local size = shape[d]
     if type(size) ~= 'number' or size < 0 or size % 1 ~= 0
       or size > 2 ^ 53 then
       refuse('%s: dimension %d is %s, expected a whole number', what, d, tostring(size))
     end
-    n = n * size
+    n, of_others = n * size, of_others * math.max(size, 1)
   end
   if #shape > 4 then
     refuse('%s: shape %s has %d dimensions, at most 4 can be used: reshape it first', what,
            elements.shape_text(shape), #shape)
+  end
+  if n == 0 and of_others > LARGEST then
+    refuse('%s: shape %s is too large', what, elements.shape_text(shape))
   end
   return n
 end
@@ -69,8 +78,9 @@ local out_memory = {[tensor.F32] = types.f32.memory, [tensor.I32] = types.i32.me
 ---@param name string a key of elements.types
 ---@param shape integer[]
 ---@param what string
+---@param watch? fun(memory: ffi.cdata*, n: integer) sees the bytes as they lie in the file
 ---@return Tensor
-function elements.read(source, name, shape, what)
+function elements.read(source, name, shape, what, watch)
   local kind = types[name]
   local count = elements.count(shape, what)
   if count * kind.size > source.left then
@@ -85,6 +95,7 @@ function elements.read(source, name, shape, what)
   for first = 0, count - 1, step do
     local n = math.min(step, count - first)
     source:read(from, n * kind.size)
+    if watch then watch(from, n * kind.size) end
     if not same then convert(from, to, n, first, kind, what) end
     session.check(C.tkg_tensor_write(t.kept, to, first, n))
   end

@@ -3,7 +3,10 @@
 -- Source: the format's description in github.com/huggingface/safetensors (README, "Format").
 local json = require 'tinykg.json'
 local bytes = require 'tinykg.store.bytes'
+local checksums = require 'tinykg.store.checksums'
 local elements = require 'tinykg.store.elements'
+local twice_in = require 'tinykg.store.json_keys'
+local utf8 = require 'tinykg.utf8'
 local refuse = bytes.refuse
 
 local safetensors = {}
@@ -18,8 +21,7 @@ local dtypes = {f32 = 'F32', i32 = 'I32'}
 -- ---- writing ----
 
 local function header(order, tensors, metadata)
-  local entries, at = {}, 0
-  if metadata and next(metadata) ~= nil then entries[METADATA] = metadata end
+  local entries, at = {[METADATA] = checksums.added(order, tensors, metadata)}, 0
   for _, name in ipairs(order) do
     local t = tensors[name]
     local stop = at + 4 * t:count()
@@ -28,7 +30,7 @@ local function header(order, tensors, metadata)
     at = stop
   end
   local text = json.encode(entries)
-  return text .. (' '):rep(-#text % ALIGNMENT)
+  return checksums.sealed(text .. (' '):rep(-#text % ALIGNMENT))
 end
 
 --- Writes tensors in the order of the list `order`.
@@ -62,9 +64,13 @@ local function read_header(source)
   end
   local text = source:text(length)
   if text:sub(1, 1) ~= '{' then refuse('not a safetensors file: its header is not an object') end
+  checksums.check_header(text)
   local entries, message = json.decode(text, 'header')
   if type(entries) ~= 'table' then refuse('not a safetensors file: %s', message) end
-  return entries
+  if utf8.valid(text) ~= text then refuse('not a safetensors file: its header is not UTF-8') end
+  local twice = twice_in(text)
+  if twice then refuse("damaged: '%s' is in the header twice", twice) end
+  return entries, text
 end
 
 local function is_list(x)
@@ -136,14 +142,18 @@ end
 --- Reads all tensors of a source.
 ---@return table<string, Tensor> tensors
 ---@return table<string, string> metadata empty when there is none
+---@return boolean checked whether the file has checksums, which then were right
 function safetensors.read(source)
-  local entries = read_header(source)
+  local entries, text = read_header(source)
   local metadata = checked_metadata(entries[METADATA])
-  local tensors = {}
+  local sums, tensors = checksums.taken(text, metadata), {}
   for _, e in ipairs(layout(entries, source.left)) do
-    tensors[e.name] = elements.read(source, e.kind, e.shape, e.name)
+    local watch, finish = nil, nil
+    if sums then watch, finish = checksums.watch(e.name, sums[e.name]) end
+    tensors[e.name] = elements.read(source, e.kind, e.shape, e.name, watch)
+    if finish then finish() end
   end
-  return tensors, metadata
+  return tensors, metadata, sums ~= nil
 end
 
 return safetensors

@@ -29,7 +29,7 @@ local zip = {}
 local LOCAL, CENTRAL, LAST = 'PK\3\4', 'PK\1\2', 'PK\5\6'
 local LIMIT, MOST_ENTRIES = 2 ^ 32 - 1, 65535
 local VERSION = 20               -- 2.0: deflate
-local UTF8, ENCRYPTED = 2048, 1  -- flags
+local UTF8, SIZES_LATER, ENCRYPTED = 2048, 8, 1 -- flags
 local DATE = 33                  -- 1980-01-01: the same tensors make the same file
 
 --- crc32 goes on over n bytes of memory; 0 to begin. ---@return number
@@ -102,61 +102,6 @@ local function parse_entry(text, at)
   return entry, at + 46 + name_length + field(30, 2) + field(32, 2)
 end
 
---- The entries of an archive. ---@return table[]
-function zip.entries(source)
-  local last, last_at = find_end(source)
-  local count, size, start = unpack(last, 11, 2), unpack(last, 13, 4), unpack(last, 17, 4)
-  if start == LIMIT or count == MOST_ENTRIES then
-    refuse('a ZIP64 archive is not supported: save as .safetensors')
-  end
-  if start + size > last_at then refuse('damaged: bad end record of the ZIP archive') end
-  source:seek(start, start + size)
-  local text = source:text(size)
-  local entries, at = {}, 1
-  for k = 1, count do entries[k], at = parse_entry(text, at) end
-  return entries
-end
-
--- ---- reading an entry: a source of its own ----
-
-local Entry = {}
-Entry.__index = Entry
-Entry.text = bytes.text
-
-function Entry:inflate(to, n)
-  local z = self.stream
-  z.next_out, z.avail_out = ffi.cast(Bytes, to), n
-  while z.avail_out > 0 do
-    if z.avail_in == 0 and self.packed > 0 then
-      local piece = math.min(self.packed, bytes.CHUNK)
-      self.source:read(self.buffer, piece)
-      self.packed = self.packed - piece
-      z.next_in, z.avail_in = self.buffer, piece
-    end
-    local status = C.inflate(z, 0)
-    if status == 1 and z.avail_out == 0 then return end -- Z_STREAM_END
-    if status ~= 0 then refuse('damaged: %s does not inflate', self.name) end
-  end
-end
-
-function Entry:read(to, n)
-  if n > self.left then
-    refuse('truncated: %.0f more bytes expected in %s, %.0f are left', n, self.name, self.left)
-  end
-  self.left = self.left - n
-  if n == 0 then return end
-  if self.stream then self:inflate(to, n) else self.source:read(to, n) end
-  self.crc = zip.crc32(self.crc, to, n)
-end
-
-local function inflating(entry)
-  local stream = ffi.new(Stream)
-  local status = C.inflateInit2_(stream, -15, C.zlibVersion(), ffi.sizeof(Stream))
-  if status ~= 0 then refuse('cannot be read: zlib gives error %d', status) end
-  entry.stream = ffi.gc(stream, C.inflateEnd)
-  entry.buffer = ffi.new('uint8_t[?]', math.max(1, math.min(entry.packed, bytes.CHUNK)))
-end
-
 local function check_entry(e)
   if e.flags % (2 * ENCRYPTED) >= ENCRYPTED then refuse('%s: encrypted entry', e.name) end
   if e.method ~= 0 and e.method ~= 8 then
@@ -171,22 +116,133 @@ local function check_entry(e)
   end
 end
 
+--- Sizes in a ZIP64 field (4.5.3), which NumPy adds to local headers of small files too.
+local function long_sizes(extra)
+  local at = 1
+  while at + 3 <= #extra do
+    local id, size = unpack(extra, at, 2), unpack(extra, at + 2, 2)
+    if id == 1 and size >= 16 and at + 19 <= #extra then
+      return unpack(extra, at + 4, 8), unpack(extra, at + 12, 8)
+    end
+    at = at + 4 + size
+  end
+end
+
+--- Reads an entry's local header, which must say what the directory says (4.3.7), and notes where
+--- the entry's bytes begin and end.
+local function check_local(source, e)
+  source:seek(e.at)
+  local head = source:text(math.min(30, source.left))
+  if #head < 30 or head:sub(1, 4) ~= LOCAL then refuse('damaged: no local header of %s', e.name) end
+  local function field(offset, size) return unpack(head, 1 + offset, size) end
+  local name = source:text(math.min(field(26, 2), source.left))
+  local extra = source:text(math.min(field(28, 2), source.left))
+  local crc, stored, size = field(14, 4), field(18, 4), field(22, 4)
+  if stored == LIMIT and size == LIMIT then size, stored = long_sizes(extra) end
+  local later = field(6, 2) % (2 * SIZES_LATER) >= SIZES_LATER -- behind the bytes: zeros here
+  local same = later or crc == e.crc and stored == e.stored and size == e.size
+  if name ~= e.name or field(8, 2) ~= e.method or not same then
+    refuse('damaged: the local header of %s is not what the directory says', e.name)
+  end
+  e.first = e.at + 30 + #name + #extra
+  e.last = e.first + e.stored
+end
+
+--- Checks where entries lie: one behind the other, before the directory, which begins at `stop`.
+--- Several that share bytes would ask for any amount of memory (CVE-2024-0450).
+local function check_places(source, entries, stop)
+  local by_place = {}
+  for k, e in ipairs(entries) do
+    check_entry(e)
+    check_local(source, e)
+    by_place[k] = e
+  end
+  table.sort(by_place, function(a, b) return a.at < b.at end)
+  for k, e in ipairs(by_place) do
+    local after = by_place[k + 1]
+    if e.last > (after and after.at or stop) then
+      refuse('damaged: %s and %s overlap', e.name, after and after.name or 'the directory')
+    end
+  end
+end
+
+--- The entries of an archive. ---@return table[]
+function zip.entries(source)
+  local last, last_at = find_end(source)
+  local count, size, start = unpack(last, 11, 2), unpack(last, 13, 4), unpack(last, 17, 4)
+  if start == LIMIT or count == MOST_ENTRIES then
+    refuse('a ZIP64 archive is not supported: save as .safetensors')
+  end
+  if start + size > last_at then refuse('damaged: bad end record of the ZIP archive') end
+  source:seek(start, start + size)
+  local text = source:text(size)
+  local entries, at = {}, 1
+  for k = 1, count do entries[k], at = parse_entry(text, at) end
+  if at ~= #text + 1 then refuse('damaged: bad central directory of the ZIP archive') end
+  check_places(source, entries, start)
+  return entries
+end
+
+-- ---- reading an entry: a source of its own ----
+
+local Entry = {}
+Entry.__index = Entry
+Entry.text = bytes.text
+
+--- Inflates until `to` has n bytes, or the stream ends, or its bytes do. Returns how many it has.
+function Entry:inflate(to, n)
+  local z = self.stream
+  z.next_out, z.avail_out = ffi.cast(Bytes, to), n
+  while z.avail_out > 0 and not self.ended do
+    if z.avail_in == 0 and self.packed > 0 then
+      local piece = math.min(self.packed, bytes.CHUNK)
+      self.source:read(self.buffer, piece)
+      self.packed = self.packed - piece
+      z.next_in, z.avail_in = self.buffer, piece
+    end
+    local status = C.inflate(z, 0)
+    if status ~= 0 and status ~= 1 then refuse('damaged: %s does not inflate', self.name) end
+    self.ended = status == 1 -- Z_STREAM_END
+  end
+  return n - z.avail_out
+end
+
+--- Refuses an entry that has more in it than the directory says.
+function Entry:check_end()
+  if self:inflate(ffi.new('uint8_t[1]'), 1) > 0 or self.stream.avail_in + self.packed > 0 then
+    refuse('damaged: %s has more in it than the directory says', self.name)
+  end
+end
+
+function Entry:read(to, n)
+  if n > self.left then
+    refuse('truncated: %.0f more bytes expected in %s, %.0f are left', n, self.name, self.left)
+  end
+  self.left = self.left - n
+  if n == 0 then return end
+  if not self.stream then self.source:read(to, n)
+  elseif self:inflate(to, n) < n then refuse('damaged: %s does not inflate', self.name) end
+  self.crc = zip.crc32(self.crc, to, n)
+end
+
+local function inflating(entry)
+  local stream = ffi.new(Stream)
+  local status = C.inflateInit2_(stream, -15, C.zlibVersion(), ffi.sizeof(Stream))
+  if status ~= 0 then refuse('cannot be read: zlib gives error %d', status) end
+  entry.stream = ffi.gc(stream, C.inflateEnd)
+  entry.buffer = ffi.new('uint8_t[?]', math.max(1, math.min(entry.packed, bytes.CHUNK)))
+end
+
 --- Calls fn(entry_source), checks that all was read and the checksum; returns what fn returned.
 ---@param e table from zip.entries
 function zip.with_entry(source, e, fn)
-  check_entry(e)
-  source:seek(e.at)
-  local head = source:text(30)
-  if head:sub(1, 4) ~= LOCAL then refuse('damaged: no local header of %s', e.name) end
-  source:seek(math.min(source.size, e.at + 30 + unpack(head, 27, 2) + unpack(head, 29, 2)))
-  if e.stored > source.left then
-    refuse('truncated: %s has %.0f bytes, %.0f are left', e.name, e.stored, source.left)
-  end
+  source:seek(e.first, e.last)
   local entry = setmetatable({source = source, name = e.name, left = e.size, packed = e.stored,
                               crc = 0}, Entry)
   if e.method == 8 then inflating(entry) end
   local result = fn(entry)
   if entry.left > 0 then refuse('damaged: %.0f bytes too many in %s', entry.left, e.name) end
+  if entry.stream then entry:check_end() end
   if entry.crc ~= e.crc then refuse('damaged: the checksum of %s is wrong', e.name) end
   return result
 end

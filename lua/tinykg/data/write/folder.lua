@@ -1,7 +1,6 @@
 --- The folder that a data set is written to. Files go to a folder beside it, and take their places
 --- when all of them are whole.
 
-local ffi = require 'ffi'
 local lfs = require 'lfs'
 local atomic = require 'tinykg.atomic'
 local progress = require 'tinykg.progress'
@@ -17,6 +16,7 @@ Out.__index = Out
 
 local function must(ok, message)
   if not ok then error(message, 0) end
+  return ok
 end
 
 local function stripped(dir) return dir:match('^(.-)/*$') == '' and '/' or dir:match('^(.-)/*$') end
@@ -54,10 +54,9 @@ end
 ---@return tinykg.Out
 function folder.begin(dir, options)
   dir = stripped(dir)
-  local self = setmetatable({ dir = dir, beside = dir .. '.tmp.' .. ffi.C.getpid(),
+  if options.gzip then compressor() end
+  local self = setmetatable({ dir = dir, beside = must(atomic.folder_beside(dir)),
     gzip = options.gzip, lines = {}, names = {}, line = progress.line() }, Out)
-  if self.gzip then compressor() end
-  must(atomic.mkdirs(self.beside))
   return self
 end
 

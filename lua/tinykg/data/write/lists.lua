@@ -2,24 +2,29 @@
 
 local lists = {}
 
-local function any_blank(names)
+local function any_name(names, pattern)
   for id = 0, names.count - 1 do
-    if names:name(id):find('%s') then return true end
+    if names:name(id):find(pattern) then return true end
   end
 end
 
+local function one_line(name) return (name:gsub('[\r\n]+', ' ')) end
+
 -- A list of names and ids; `more` are the third column.
 local function list(out, file, names, more)
-  local gap, tabs = ' ', any_blank(names) or (more and any_blank(more))
+  local gap, tabs = ' ', any_name(names, '%s') or (more and any_name(more, '%s'))
   if tabs then
     gap = '\t'
     out:say('%s: some names have blanks, so its columns are separated by tabs', file)
   end
   out:file(file, function(put)
+    if any_name(names, '[\r\n]') then
+      out:say('%s: some names have line breaks: blanks stand for them', file)
+    end
     put(table.concat({ 'org_id', 'remap_id', more and 'freebase_id' }, gap) .. '\n')
     for id = 0, names.count - 1 do
-      local last = more and gap .. more:name(id) or ''
-      put(names:name(id) .. gap .. ('%d'):format(id) .. last .. '\n')
+      local last = more and gap .. one_line(more:name(id)) or ''
+      put(one_line(names:name(id)) .. gap .. ('%d'):format(id) .. last .. '\n')
     end
   end)
 end

@@ -19,8 +19,10 @@ function plain.files()
   return names
 end
 
+-- With quotes where the name would otherwise be read as another.
 local function quoted(name)
-  return name:find('[",]') and '"' .. name:gsub('"', '""') .. '"' or name
+  local plain = not (name:find('[",\r\n]') or name:find('^[ \t]') or name:find('[ \t]$'))
+  return plain and name or '"' .. name:gsub('"', '""') .. '"'
 end
 
 local function write_interactions(out, data, names, whole)

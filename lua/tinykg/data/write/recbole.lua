@@ -22,23 +22,23 @@ function recbole.files(dir)
   return names
 end
 
-local function no_tabs(name) return (name:gsub('\t', ' ')) end
+local function no_tabs(name) return (name:gsub('[\t\r\n]', ' ')) end
 
--- How many names have a character.
+-- How many names have a character of a pattern.
 local function count_names(data, character)
   local count = 0
   for _, kind in ipairs { 'users', 'items', 'entities', 'relations' } do
     local names = data.names[kind]
     for id = 0, names.count - 1 do
-      if names:name(id):find(character, 1, true) then count = count + 1 end
+      if names:name(id):find(character) then count = count + 1 end
     end
   end
   return count
 end
 
 local function say_odd_names(data, out)
-  local tabs, quotes = count_names(data, '\t'), count_names(data, '"')
-  if tabs > 0 then out:say('%d names have tabs: blanks stand for them', tabs) end
+  local tabs, quotes = count_names(data, '[\t\r\n]'), count_names(data, '"')
+  if tabs > 0 then out:say('%d names have tabs or line breaks: blanks stand for them', tabs) end
   if quotes > 0 then
     out:say('%d names have quotation marks, which RecBole takes for its own at the start of one',
             quotes)

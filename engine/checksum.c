@@ -1,0 +1,41 @@
+#include "checksum.h"
+
+#include <string.h>
+#include <zlib.h>
+
+double tkg_crc32(double before, const void *data, int64_t n) {
+  enum { MOST = 1 << 30 }; /* zlib counts in unsigned int */
+  uLong crc = (uLong)before;
+  const Bytef *at = data;
+  for (; n > 0; n -= MOST, at += MOST) crc = crc32(crc, at, (uInt)(n < MOST ? n : MOST));
+  return (double)crc;
+}
+
+/* The finaliser of SplitMix64 (Steele, Lea, Flood 2014): each bit of x decides over each of the
+ * result. */
+static uint64_t mix(uint64_t x) {
+  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
+  x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
+  return x ^ (x >> 31);
+}
+
+/* FNV-1a, mixed. */
+uint64_t tkg_hash_text(const char *text, int64_t n) {
+  uint64_t hash = 0xCBF29CE484222325u;
+  for (int64_t i = 0; i < n; i++) hash = (hash ^ (unsigned char)text[i]) * 0x100000001B3u;
+  return mix(hash);
+}
+
+void tkg_hash_rows(int64_t n, int columns, const uint64_t *const *hashes, const int32_t *const *ids,
+                   const float *values, uint64_t *sum) {
+  for (int64_t row = 0; row < n; row++) {
+    uint64_t hash = (uint64_t)columns;
+    for (int c = 0; c < columns; c++) hash = mix(hash + hashes[c][ids[c][row]]);
+    if (values) {
+      uint32_t bits;
+      memcpy(&bits, &values[row], sizeof bits);
+      hash = mix(hash + bits);
+    }
+    *sum += hash;
+  }
+}

@@ -1,0 +1,170 @@
+--- What a data set is, in a few words: counts, and hashes of 64 bits that change when it does.
+-- Those of names, interactions, split and graph do not depend on the order of rows: they tell what
+-- differs. `numbering`, `order` and `graph_order` are of the arrays as they are: only where these
+-- are the same do a model's numbers stand for the same things, and does training go on as it would
+-- have.
+
+local ffi = require 'ffi'
+local lib = require 'tinykg.lib'
+local split = require 'tinykg.data.split'
+
+local fingerprint = {}
+
+--- What has names, as data.names has them.
+fingerprint.kinds = { 'users', 'items', 'entities', 'relations' }
+
+local word = ffi.typeof('uint64_t')
+local words = ffi.typeof('uint64_t[?]')
+
+local function hex(hash) return bit.tohex(hash, 16) end
+
+--- Whether names are the decimal numbers of their ids.
+---@param names tinykg.Names
+function fingerprint.are_numbers(names) return not names.dictionary and not names.source end
+
+--- A hash per id, of its name.
+---@param names tinykg.Names
+local function hashes_of(names)
+  local hashes = words(names.count + 1)
+  local numbers = fingerprint.are_numbers(names)
+  for id = 0, names.count - 1 do
+    if numbers then
+      hashes[id] = id + 1
+    else
+      local name = names:name(id)
+      hashes[id] = lib.tkg_hash_text(name, #name)
+    end
+  end
+  return hashes
+end
+
+-- The hash of rows in any order.
+local function hash_rows(n, hashes, ids, values)
+  local sum = words(1)
+  lib.tkg_hash_rows(n, #ids, ffi.new('const uint64_t *[?]', #ids, hashes),
+    ffi.new('const int32_t *[?]', #ids, ids), values, sum)
+  return sum[0]
+end
+
+-- Of a list of hashes, one that depends on their order; `from` begins.
+local function chained(from, hashes, n)
+  return lib.tkg_hash_text(ffi.cast('const char *', hashes), 8 * n) + from * 31ULL
+end
+
+--- The fingerprint of names that are numbered from 0.
+---@param all table<string, tinykg.Names> by kind
+---@return string hash, table<string, ffi.cdata*> hashes by kind
+local function of_names(all)
+  local hashes, sum = {}, word(0)
+  for _, kind in ipairs(fingerprint.kinds) do
+    hashes[kind] = hashes_of(all[kind])
+    sum = chained(sum, hashes[kind], all[kind].count)
+  end
+  return hex(sum), hashes
+end
+
+--- The hash of names in their order. ---@param all table<string, tinykg.Names> by kind
+---@return string
+function fingerprint.of_names(all) return (of_names(all)) end
+
+-- Of rows in any order: (user, item, label), (head, relation, tail), or one name.
+local function of_rows(part, hashes)
+  return hash_rows(part.n, { hashes.users, hashes.items }, { part.users, part.items }, part.labels)
+end
+
+local function of_graph(graph, hashes)
+  return hash_rows(graph.n, { hashes.entities, hashes.relations, hashes.entities },
+    { graph.heads, graph.relations, graph.tails })
+end
+
+local function of_set(hashes, n)
+  local ids = ffi.new('int32_t[?]', n + 1)
+  for id = 0, n - 1 do ids[id] = id end
+  return hash_rows(n, { hashes }, { ids })
+end
+
+--- Of int32 arrays as they are: { array, n } each.
+local function of_arrays(list)
+  local sum = word(0)
+  for _, array in ipairs(list) do
+    sum = sum * 31ULL + lib.tkg_hash_text(ffi.cast('const char *', array[1]), 4 * array[2])
+  end
+  return sum
+end
+
+local function of_order(data)
+  local list = {}
+  for _, name in ipairs(split.parts) do
+    list[#list + 1] = { data[name].users, data[name].n }
+    list[#list + 1] = { data[name].items, data[name].n }
+  end
+  return of_arrays(list)
+end
+
+local function of_graph_order(graph)
+  return of_arrays { { graph.heads, graph.n }, { graph.relations, graph.n },
+    { graph.tails, graph.n } }
+end
+
+--- Describes a data set.
+---@param data tinykg.Data
+---@return table fingerprint numbers, texts and tables of these
+function fingerprint.of(data)
+  local found, all, parts = { triples = data.graph.n, names = {} }, word(0), word(0)
+  local numbering, hashes = of_names(data.names)
+  for _, kind in ipairs(fingerprint.kinds) do
+    found[kind], found.names[kind] = data[kind], hex(of_set(hashes[kind], data[kind]))
+  end
+  for _, name in ipairs(split.parts) do
+    local hash = of_rows(data[name], hashes)
+    found[name], all, parts = data[name].n, all + hash, parts * 31ULL + hash
+  end
+  found.numbering, found.interactions, found.split = numbering, hex(all), hex(parts)
+  found.graph, found.order = hex(of_graph(data.graph, hashes)), hex(of_order(data))
+  found.graph_order = hex(of_graph_order(data.graph))
+  return found
+end
+
+-- ---- comparing ----
+
+local function counts_that_differ(was, is)
+  local list = {}
+  for _, key in ipairs { 'users', 'items', 'entities', 'relations', 'triples', 'train', 'valid',
+    'test' } do
+    if was[key] ~= is[key] then
+      list[#list + 1] = ('%s %s, were %s'):format(key, tostring(is[key]), tostring(was[key]))
+    end
+  end
+  return list
+end
+
+--- Whether a model's numbers stand for the same things, and the parts are the same, in whatever
+--- order. ---@param was table ---@param is table
+function fingerprint.same_numbers(was, is)
+  return was.numbering == is.numbering and was.split == is.split
+    and was.graph_order == is.graph_order and was.graph == is.graph
+end
+
+--- What has changed from one fingerprint to another, as a clause; nil: nothing.
+---@param was table ---@param is table
+---@return string?
+function fingerprint.difference(was, is)
+  if was.order == is.order and fingerprint.same_numbers(was, is) then return nil end
+  local list = counts_that_differ(was, is)
+  for _, kind in ipairs(fingerprint.kinds) do
+    if was[kind] == is[kind] and (was.names or {})[kind] ~= is.names[kind] then
+      list[#list + 1] = ('other names among its %d %s'):format(is[kind], kind)
+    end
+  end
+  if #list == 0 then
+    if was.interactions ~= is.interactions then list[1] = 'other interactions, as many as were' end
+    if was.graph ~= is.graph then list[#list + 1] = 'other triples, as many as were' end
+    if #list == 0 and was.split ~= is.split and was.numbering == is.numbering then
+      list[1] = 'the same interactions in another split'
+    end
+  end
+  if #list > 0 then return table.concat(list, '; ') end
+  return 'the same rows in another order, which numbers, split and batches hang on'
+end
+
+return fingerprint

@@ -1,0 +1,213 @@
+--- Whether the files of a run's folder are whole and fit each other and their data set. Runs none
+-- of the recipe's code.
+local lfs = require 'lfs'
+local checkpoint = require 'tinykg.run.checkpoint'
+local folder = require 'tinykg.run.folder'
+local names = require 'tinykg.run.names'
+local of_run = require 'tinykg.run.data'
+local restore = require 'tinykg.data.restore'
+local seal = require 'tinykg.run.seal'
+local sha256 = require 'tinykg.sha256'
+local store = require 'tinykg.store'
+
+---@class Finding
+---@field name string of a file, or 'data set'
+---@field wrong boolean
+---@field text string 'ok, and what it is', or what is wrong
+
+--- Raises what is wrong with a file.
+local function wrong(...) error(string.format(...), 0) end
+
+--- The message without the file's path, which is named beside it.
+local function without_path(path, name, message)
+  local prefix = path .. '/' .. name .. ': '
+  return message:sub(1, #prefix) == prefix and message:sub(#prefix + 1) or message
+end
+
+local function shape_of(t) return t:dtype() .. ' [' .. table.concat(t:size(), ', ') .. ']' end
+
+--- Parameters by name as texts of their shapes; frees the tensors.
+local function shapes_of(tensors, prefix)
+  local shapes, count = {}, 0
+  for name, t in pairs(tensors) do
+    if name:sub(1, #prefix) == prefix then
+      shapes[name:sub(#prefix + 1)], count = shape_of(t), count + 1
+    end
+    t:free()
+  end
+  return shapes, count
+end
+
+--- Compares with the parameters of the file that was looked at before.
+local function check_shapes(self, shapes, what)
+  for name, shape in pairs(shapes) do
+    local other = self.shapes and self.shapes[name]
+    if self.shapes and other ~= shape then
+      wrong('%s is %s, but %s in %s', name, shape, other or 'not there', self.shapes_of)
+    end
+  end
+  self.shapes, self.shapes_of = self.shapes or shapes, self.shapes_of or what
+end
+
+local function sums_text(checked)
+  return checked and 'checksums right' or 'no checksums: of an older version'
+end
+
+-- ---- a check per file: returns what to say where all is well ----
+
+local checks = {}
+
+checks['config.json'] = function(self)
+  return ('%s on %s, seed %.0f'):format(self.config.recipe, self.config.data, self.config.seed)
+end
+
+checks['recipe.lua'] = function(self)
+  local text = folder.text(self.path, 'recipe.lua')
+  local chunk, message = loadstring(text, '=recipe.lua', 't') -- as text: bytecode is not looked at
+  if not chunk then wrong('%s', message) end
+  local hash = self.config.recipe_sha256
+  if hash and hash ~= sha256(text) then wrong('not the recipe that the run began with') end
+  return hash and 'as it was when the run began' or 'Lua'
+end
+
+checks['names.tsv'] = function(self)
+  local was = self.config.data_set
+  if not was then wrong('config.json has no hash of it') end
+  names.read(self.path, self.config)
+  return ('%d users, %d items, %d entities, %d relations'):format(was.users, was.items,
+    was.entities, was.relations)
+end
+
+checks['split.bin'] = function(self)
+  local was, text = self.config.data_set, folder.text(self.path, 'split.bin')
+  local n = was and was.train + was.valid + was.test
+  if n and #text ~= math.ceil(n / 4) then
+    wrong('%d bytes, expected %d for %d interactions', #text, math.ceil(n / 4), n)
+  end
+  return ('of %s interactions'):format(n or '?')
+end
+
+checks['log.jsonl'] = function(self)
+  local n, last = 0, 0
+  local text = folder.text(self.path, 'log.jsonl')
+  for line, ending in text:gmatch('([^\n]+)(\n?)') do
+    local record = seal.line(line, ending ~= '', 'line ' .. n + 1)
+    if record or ending ~= '' then
+      n = n + 1
+      if type(record) ~= 'table' or type(record.epoch) ~= 'number' or record.epoch <= last then
+        wrong('line %d: not an epoch behind epoch %d', n, last)
+      end
+      last = record.epoch
+    end
+  end
+  self.logged = last
+  return ('%d epochs%s'):format(n, text:find('[^\n]$') and '; its last line is cut off' or '')
+end
+
+checks['best.safetensors'] = function(self)
+  local all, metadata, checked = store.read(self.path .. '/best.safetensors')
+  if not all then wrong('%s', metadata) end
+  local shapes, count = shapes_of(all, '')
+  check_shapes(self, shapes, 'best.safetensors')
+  if metadata.recipe ~= self.config.recipe then
+    wrong('of recipe %s, the run is of %s', tostring(metadata.recipe), self.config.recipe)
+  end
+  self.best_epoch = tonumber(metadata.epoch)
+  return ('%d parameters of epoch %s, %s'):format(count, tostring(metadata.epoch),
+                                                  sums_text(checked))
+end
+
+local function check_checkpoint(self, name)
+  local all, state, checked = checkpoint.load(self.path .. '/' .. name)
+  if not all then wrong('%s', state) end
+  check_shapes(self, (shapes_of(all, 'model.')), name)
+  return ('in epoch %d, %s'):format(state.at.epoch, sums_text(checked))
+end
+
+for _, name in ipairs{'last.safetensors', 'last-1.safetensors'} do
+  checks[name] = function(self) return check_checkpoint(self, name) end
+end
+
+checks['kept.json'] = function(self)
+  return ('%d phases'):format(#folder.read(self.path, 'kept.json').phases)
+end
+
+checks['summary.json'] = function(self)
+  local summary = folder.read(self.path, 'summary.json')
+  if summary.recipe ~= self.config.recipe then
+    wrong('of recipe %s, the run is of %s', summary.recipe, self.config.recipe)
+  elseif self.best_epoch and summary.best_epoch ~= self.best_epoch then
+    wrong('its best epoch is %d, best.safetensors is of epoch %d', summary.best_epoch,
+          self.best_epoch)
+  elseif self.logged and summary.epochs ~= self.logged then
+    wrong('of %d epochs, log.jsonl has %d', summary.epochs, self.logged)
+  end
+  return ('finished after %d epochs, the best is %d'):format(summary.epochs, summary.best_epoch)
+end
+
+local function check_data(self, dir)
+  local found, note = of_run.unchanged(self.path, self.config, dir)
+  local codes = folder.text(self.path, 'split.bin')
+  if codes and codes ~= restore.split_of(found) then wrong('split.bin: another split') end
+  return note and without_path(self.path, '', note) or 'as it was'
+end
+
+-- ---- all of them ----
+
+-- In this order: what is looked at first says what the others are compared with.
+local ORDER = {'config.json', 'recipe.lua', 'names.tsv', 'split.bin', 'log.jsonl',
+               'best.safetensors', 'last.safetensors', 'last-1.safetensors', 'kept.json',
+               'summary.json'}
+
+--- What must be there, given what is.
+local function missing(self)
+  local has = function(name) return folder.has(self.path, name) end
+  local list = {}
+  local function need(name, why)
+    if not has(name) then
+      list[#list + 1] = {name = name, wrong = true, text = 'is not there' .. (why or '')}
+    end
+  end
+  if self.config.data_set then -- older versions had no names, and wrote config.json first
+    need('recipe.lua')
+    need('names.tsv')
+    need('split.bin')
+  end
+  if has('last.safetensors') then need('log.jsonl') end
+  if has('summary.json') then
+    for _, name in ipairs{'best.safetensors', 'last.safetensors', 'kept.json'} do
+      need(name, ', though the run is finished')
+    end
+  elseif has('last-1.safetensors') then
+    need('last.safetensors', ', though the one before it is')
+  end
+  return list
+end
+
+--- Looks at all files of a run. Raises one line where the folder is none's or its config.json does
+--- not say what it is.
+---@param path string ---@param o {data: string?, no_data: boolean?, progress: fun(name: string)?}
+---@return Finding[] list, integer count of those that are wrong
+return function(path, o)
+  local self, list, bad = {path = path, config = folder.config(path)}, {}, 0
+  local function add(name, check, ...)
+    if o.progress then o.progress(name) end
+    local ok, text = pcall(check, ...)
+    if not ok and type(text) ~= 'string' then error(text, 0) end
+    bad = bad + (ok and 0 or 1)
+    text = ok and 'ok: ' .. text or without_path(path, name, text)
+    list[#list + 1] = {name = name, wrong = not ok, text = text}
+  end
+  for _, name in ipairs(ORDER) do
+    if folder.has(path, name) then
+      add(name, checks[name], self)
+    elseif lfs.symlinkattributes(path .. '/' .. name, 'mode') then
+      add(name, wrong, 'not a plain file')
+    end
+  end
+  for _, finding in ipairs(missing(self)) do
+    list[#list + 1], bad = finding, bad + 1
+  end
+  if not o.no_data then add('data set', check_data, self, o.data) end
+  return list, bad
+end

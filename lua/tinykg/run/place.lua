@@ -1,0 +1,116 @@
+--- Where a run writes: a folder of its own, in which nothing of another run is lost.
+local lfs = require 'lfs'
+local atomic = require 'tinykg.atomic'
+local checksums = require 'tinykg.store.checksums'
+local folder = require 'tinykg.run.folder'
+local resume = require 'tinykg.run.resume'
+local texts = require 'tinykg.run.texts'
+
+local place = {}
+
+local LONGEST = 100 -- bytes of the settings in a folder's name
+
+-- ---- names ----
+
+--- Settings as they stand in the name of a folder, '-dim=8-lr=0.003': what was given, so that runs
+--- that differ are told apart. A long list is cut, and a checksum stands for the rest.
+---@param ... table<string, any>
+---@return string
+function place.settings(...)
+  local parts = {}
+  for _, given in ipairs{...} do
+    for _, text in ipairs(texts(given)) do
+      parts[#parts + 1] = '-' .. text:gsub('[^%w%.,=+_-]', '_')
+    end
+  end
+  local all = table.concat(parts)
+  if #all <= LONGEST then return all end
+  return all:sub(1, LONGEST - 9) .. '-' .. checksums.of_text(all)
+end
+
+--- The last part of a data set's path. ---@param path string
+function place.data_name(path)
+  local name = path:gsub('/+$', ''):match('[^/]*$')
+  if name == '.' or name == '' then name = lfs.currentdir():match('[^/]*$') end
+  return name
+end
+
+local function default_name(o)
+  local s = o.settings
+  local more = {rounding = s.rounding ~= 'dither' and s.rounding or nil, steps = s.steps}
+  return ('runs/%s-%s-%sbit-seed%.0f%s'):format(o.recipe.name:lower(), place.data_name(o.data),
+    s.bits, o.seed, place.settings(o.given or {}, o.data_given or {}, more))
+end
+
+-- ---- what is there ----
+
+--- Whether a folder that is no run's holds files that a run would write.
+local function stray(path, text)
+  for _, name in ipairs(folder.FILES) do
+    local same = name == 'recipe.lua' and folder.text(path, name) == text or name == 'names.tsv'
+      or name == 'split.bin'
+    if not same and folder.has(path, name) then return name end -- a start may have been stopped
+  end
+end
+
+--- Why a folder must not be begun in: a clause, or nil.
+local function occupied(path, config, text, recipe)
+  if not folder.has(path, 'config.json') then
+    local name = stray(path, text)
+    return name and ('there is a %s, but no config.json, so it is not a run\'s folder: name '
+      .. 'another --out, or --force moves it to previous/'):format(name)
+  end
+  folder.config(path) -- of a run, not of another program
+  local finished = folder.has(path, 'summary.json')
+  local begun = folder.has(path, 'last.safetensors') or folder.has(path, 'best.safetensors')
+  if not finished and not begun then return nil end
+  local why = resume.differs(path, config, text, recipe)
+  if why then
+    return ('holds %s run with other settings: %s: name another --out, or --force moves it to '
+      .. 'previous/'):format(finished and 'a finished' or 'an interrupted', why)
+  end
+  return finished and 'holds this run, finished: --resume shows its result or goes on for more '
+    .. 'epochs, --force moves it to previous/ and begins anew'
+    or 'holds this run, interrupted: --resume goes on with it, --force moves it to previous/ and '
+    .. 'begins anew'
+end
+
+--- Opens the folder of a run, locked.
+---@param o table of tinykg.run ---@param config table as config.json will say
+---@return string path, boolean going_on, fun() unlock
+function place.open(o, config)
+  local path = o.out or folder.claim(default_name(o))
+  local ok, message = atomic.mkdirs(path)
+  if not ok then error(message, 0) end
+  local unlock = folder.lock(path)
+  if folder.has(path, 'batch.json') then
+    error(path .. ': holds a batch; a run needs a folder of its own', 0)
+  end
+  if o.force then return path, false, unlock end
+  if o.resume and folder.has(path, 'config.json') then
+    local why = resume.differs(path, config, o.text, o.recipe)
+    if not why then
+      folder.tidy(path)
+      return path, true, unlock
+    elseif o.resume ~= 'if the same' then
+      error(('%s: cannot go on: %s (another --out begins anew)'):format(path, why), 0)
+    end
+  end
+  local why = occupied(path, config, o.text, o.recipe)
+  if why then error(path .. ': ' .. why, 0) end
+  return path, false, unlock
+end
+
+--- The options of a run's data set, with the seed of its split: of the run that goes on, else 0,
+--- whatever the seed of training is.
+---@return table<string, any>
+function place.data_options(o)
+  local options = {}
+  for key, value in pairs(o.data_options or {}) do options[key] = value end
+  if options.seed then return options end
+  local goes_on = o.resume and o.out and folder.has(o.out, 'config.json')
+  options.seed = goes_on and folder.config(o.out).data_options.seed or 0
+  return options
+end
+
+return place

@@ -1,0 +1,75 @@
+--- A run's folder holds a recipe, which is a program. Whether it may be run is decided here: where
+--- the folder belongs to the user, and the recipe is the one that the run began with.
+local ffi = require 'ffi'
+local lfs = require 'lfs'
+local folder = require 'tinykg.run.folder'
+local sha256 = require 'tinykg.sha256'
+
+ffi.cdef 'unsigned geteuid(void);'
+
+local trust = {}
+
+local function refuse(...) error((...):format(select(2, ...)), 0) end
+
+--- Whether what belongs to a user is as good as one's own. Root can do what it likes anyway; one
+--- who became root by sudo still has files.
+local function is_own(user)
+  local me = ffi.C.geteuid()
+  return user == me or user == 0 or me == 0 and user == tonumber(os.getenv('SUDO_UID'))
+end
+
+--- Refuses a folder that belongs to another user, and links in the place of files that say what is
+--- run. ---@param path string ---@param names string[] files in it, which may be missing
+local function check_owners(path, names)
+  local owner = lfs.attributes(path, 'uid')
+  for _, name in ipairs(names) do
+    local file = path .. '/' .. name
+    local found = lfs.symlinkattributes(file)
+    if found and found.mode == 'link' then
+      refuse('%s: is a link; a recipe is a program: look where it leads, then --trust follows it',
+             file)
+    end
+    if owner and is_own(owner) then owner = found and found.uid end
+  end
+  if owner and not is_own(owner) then
+    refuse('%s: belongs to another user (number %d), and its recipe is a program: look at it, then '
+             .. '--trust runs it', path, owner)
+  end
+end
+
+--- The same of the folder of a batch, whose batch.json names recipes.
+---@param path string ---@param trusted? boolean
+function trust.batch(path, trusted)
+  if not trusted then check_owners(path, {'batch.json'}) end
+end
+
+local function note(...) io.stderr:write('note: ', (...):format(select(2, ...)), '\n') end
+
+--- What stands in for a recipe.lua that is missing: the file that it was copied from.
+local function original(path, config, trusted)
+  local file = config.recipe_file
+  local text = type(file) == 'string' and folder.text_of(file)
+  if not text then refuse('%s: it has no recipe.lua, nor is %s there', path, tostring(file)) end
+  if not trusted and sha256(text) ~= config.recipe_sha256 then
+    refuse('%s: it has no recipe.lua, and %s is not known to be the same: --trust runs that', path,
+           file)
+  end
+  return file
+end
+
+--- The recipe of a run's folder. A changed one is said on standard error; what may be another's
+--- raises a message.
+---@param path string the folder ---@param config table its config.json
+---@param trusted? boolean --trust: whatever is there
+---@return string file to be run
+function trust.recipe(path, config, trusted)
+  if not trusted then check_owners(path, {'config.json', 'recipe.lua'}) end
+  local text = folder.text(path, 'recipe.lua')
+  if not text then return original(path, config, trusted) end
+  if config.recipe_sha256 and sha256(text) ~= config.recipe_sha256 then
+    note('%s/recipe.lua has changed since the run began', path)
+  end
+  return path .. '/recipe.lua'
+end
+
+return trust

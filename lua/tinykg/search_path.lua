@@ -1,0 +1,73 @@
+--- Where `require` looks for modules. A relative entry of package.path, such as the ./?.lua that
+--- Lua begins with, means whichever folder one is in: often one that somebody else filled.
+local search_path = {}
+
+local function is_absolute(entry) return entry:sub(1, 1) == '/' end
+
+--- The absolute entries of a path, and the relative ones.
+local function parted(path)
+  local absolute, relative = {}, {}
+  for entry in path:gmatch('[^;]+') do
+    local list = is_absolute(entry) and absolute or relative
+    list[#list + 1] = entry
+  end
+  return table.concat(absolute, ';'), table.concat(relative, ';')
+end
+
+--- Removes the relative entries, those of LUA_PATH and LUA_CPATH too: for a program of our own.
+---@return string path, string cpath the entries removed
+function search_path.only_absolute()
+  local path, cpath
+  package.path, path = parted(package.path)
+  package.cpath, cpath = parted(package.cpath)
+  return path, cpath
+end
+
+-- ---- what is looked at last ----
+
+-- Entries of package.path are looked at before all of package.cpath, so one behind the others would
+-- still hide a C library of the system; a searcher behind the others does not.
+local last = {path = '', cpath = ''}
+
+local function searcher(name)
+  local file, tried = package.searchpath(name, last.path)
+  local loader, why
+  if file then
+    loader, why = loadfile(file)
+  else
+    file = package.searchpath(name, last.cpath)
+    if not file then return tried end
+    loader, why = package.loadlib(file, 'luaopen_' .. name:gsub('^.*%-', ''):gsub('%.', '_'))
+  end
+  if loader then return loader end
+  error(("error loading module '%s' from file '%s':\n\t%s"):format(name, file, why), 0)
+end
+
+--- Adds entries that are looked at when nothing else has the module.
+local function add_last(key, entries)
+  if not last.added then
+    last.added = true
+    table.insert(package.loaders, searcher)
+  end
+  if (';' .. last[key] .. ';'):find(';' .. entries .. ';', 1, true) then return end
+  last[key] = last[key] .. (last[key] ~= '' and entries ~= '' and ';' or '') .. entries
+end
+
+--- Makes the relative entries those that are looked at last: for a program of the user's, whose
+--- modules may lie where it is run, but in which ours, and those that ours need, are the system's.
+function search_path.relative_last()
+  local path, cpath = search_path.only_absolute()
+  add_last('path', path)
+  add_last('cpath', cpath)
+end
+
+--- Adds the folder of a Lua file that the user named, as the last: its modules lie beside it.
+---@param file string
+function search_path.add_folder_of(file)
+  local folder = file:match('^(.*)/[^/]*$') or '.'
+  if not is_absolute(folder) then folder = require('lfs').currentdir() .. '/' .. folder end
+  if folder:find('[;?]') then return end -- no entry can name such a folder
+  add_last('path', folder .. '/?.lua')
+end
+
+return search_path

@@ -1,0 +1,94 @@
+--- Checksums of a safetensors file, in its metadata: of the header, which seals itself, and of each
+-- tensor's bytes. Both are there or neither, as in files of other programs: whichever bit of the
+-- file changes, one of them tells, or the other is missing.
+local C = require 'tinykg.lib'
+local bytes = require 'tinykg.store.bytes'
+local elements = require 'tinykg.store.elements'
+local json = require 'tinykg.json'
+
+local checksums = {}
+
+local HEADER, TENSORS = 'checksum.header', 'checksum.tensors'
+local MARK, NONE = '"checksum.header": "crc32:', '00000000'
+
+local function hex(crc) return ('%08x'):format(crc) end
+
+--- The checksum of a text, as it stands in files.
+function checksums.of_text(text) return hex(C.tkg_crc32(0, text, #text)) end
+
+--- Whether a key of the metadata is for checksums alone.
+function checksums.is_reserved(key) return key == HEADER or key == TENSORS end
+
+-- ---- writing ----
+
+local function of_tensor(t)
+  local crc = 0
+  elements.each_chunk(t, function(memory, n) crc = C.tkg_crc32(crc, memory, n) end)
+  return hex(crc)
+end
+
+--- Metadata with the checksums of tensors and room for the header's.
+---@param order string[] ---@param tensors table<string, Tensor> ---@param metadata? table
+---@return table<string, string>
+function checksums.added(order, tensors, metadata)
+  local all, each = {}, {}
+  for key, value in pairs(metadata or {}) do all[key] = value end
+  for _, name in ipairs(order) do each[name] = of_tensor(tensors[name]) end
+  all[HEADER], all[TENSORS] = 'crc32:' .. NONE, json.encode(each)
+  return all
+end
+
+--- Where a header's own checksum stands in its text: the first and last of its digits, or nil.
+local function place_of(text)
+  local _, last = text:find(MARK, 1, true)
+  if last then return last + 1, last + #NONE end
+end
+
+--- The header with its own checksum, which is that of the header with zeros in its place.
+---@param text string ---@return string
+function checksums.sealed(text)
+  local first, last = place_of(text)
+  return text:sub(1, first - 1) .. checksums.of_text(text) .. text:sub(last + 1)
+end
+
+-- ---- reading ----
+
+--- Refuses a header that is not as it was written.
+function checksums.check_header(text)
+  local first, last = place_of(text)
+  if not first then return end
+  local found = text:sub(first, last)
+  if found ~= checksums.of_text(text:sub(1, first - 1) .. NONE .. text:sub(last + 1)) then
+    bytes.refuse('damaged: the header is not what its checksum is of (a program that changes such '
+                   .. 'a file has to leave out the metadata checksum.*)')
+  end
+end
+
+--- Takes the checksums out of metadata.
+---@param text string the header ---@param metadata table<string, string>
+---@return table<string, string>? each of the tensors' by name; nil: the file has none
+function checksums.taken(text, metadata)
+  local header, each = metadata[HEADER], metadata[TENSORS]
+  if not header and not each then return nil end
+  each = each and json.decode(each)
+  if not place_of(text) or type(each) ~= 'table' then
+    bytes.refuse('damaged: one of the two checksums checksum.* in the header is missing')
+  end
+  metadata[HEADER], metadata[TENSORS] = nil, nil
+  return each
+end
+
+--- A function that takes the bytes of a tensor in pieces and returns another, which refuses them
+--- where they are not what was written.
+---@param name string ---@param expected string?
+---@return (fun(memory: ffi.cdata*, n: integer))? take, fun() finish
+function checksums.watch(name, expected)
+  local crc = 0
+  return function(memory, n) crc = C.tkg_crc32(crc, memory, n) end, function()
+    if hex(crc) ~= expected then
+      bytes.refuse('%s: damaged: its bytes are not what its checksum is of', name)
+    end
+  end
+end
+
+return checksums

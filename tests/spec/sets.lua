@@ -1,0 +1,62 @@
+--- Small data sets written for specs, and what is said of them.
+local fixtures = require 'tests.spec.fixtures'
+local data = require 'tinykg.data'
+
+local sets = {}
+
+--- A graph of three items.
+sets.kg = { 'head,relation,tail', 'a1,is,x', 'a2,is,y', 'a3,is,x' }
+
+--- Loads a folder of these contents. ---@return tinykg.Data ---@return string dir
+function sets.load(contents, options)
+  local dir = fixtures.dir(contents)
+  return data.load(dir, options), dir
+end
+
+--- A set of interactions beside the graph above; `more` are other files.
+function sets.plain(interactions, more, options)
+  local contents = { ['interactions.csv'] = interactions, ['kg.csv'] = sets.kg }
+  for name, text in pairs(more or {}) do contents[name] = text or nil end
+  return sets.load(contents, options)
+end
+
+--- The message of a folder that cannot be loaded, with DIR for its name.
+function sets.fails(contents, options)
+  local dir = fixtures.dir(contents)
+  local message = fixtures.message(data.load, dir, options)
+  return (message:gsub(dir:gsub('%p', '%%%0'), 'DIR'))
+end
+
+--- The first of a list of warnings or notes that matches a pattern; raises where none does.
+function sets.said(list, pattern)
+  for _, text in ipairs(list) do
+    if text:find(pattern) then return text end
+  end
+  error(('nothing said that matches %s, only: %s'):format(pattern, table.concat(list, '; ')), 2)
+end
+
+--- Interactions of all parts.
+function sets.count(set) return set.train.n + set.valid.n + set.test.n end
+
+--- All names, each of which is found again.
+function sets.names_of(names)
+  local list = {}
+  for id = 0, names.count - 1 do
+    list[id + 1] = names:name(id)
+    assert(names:id(list[id + 1]) == id, 'another id has the name ' .. list[id + 1])
+  end
+  return list
+end
+
+--- Triples by name, sorted.
+function sets.triples(set)
+  local list, g = {}, set.graph
+  for i = 0, g.n - 1 do
+    list[i + 1] = ('%s %s %s'):format(set.names.entities:name(g.heads[i]),
+      set.names.relations:name(g.relations[i]), set.names.entities:name(g.tails[i]))
+  end
+  table.sort(list)
+  return list
+end
+
+return sets
