@@ -1,5 +1,5 @@
---- KGAT: a step of the loss of interactions and one of that of triples, in turns, behind a refresh of
---- the attention. Loops of the graph stay, as in the program.
+--- KGAT: a step of the loss of interactions and one of that of triples, in turns, behind a refresh
+--- of the attention. Loops of the graph stay, as in the program.
 local tk = require 'tinykg'
 
 return {
