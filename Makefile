@@ -308,6 +308,7 @@ make check-valgrind  the tests under valgrind
 make check-tsan      races in the engine's threads, by clang and archer
 make check-faults    failing disks and allocations, kills, damaged files   [FULL=1: each of them]
 make fuzz            readers fuzzed for a minute each   [SECONDS=60] [TARGET=table] [RUNS=10000000]
+make fuzz-programs   random programs over every op   [N=2000] [SEED=date] [MEANS=40]
 make check-all       all of these checks; hours
 make install         into PREFIX (/usr/local) below DESTDIR (empty); make uninstall takes it away
 make clean           remove what was built

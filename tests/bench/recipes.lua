@@ -84,8 +84,8 @@ end
 
 local function quoted(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
 
---- Commands of what is missing, seed by seed: with the first all rows are there. The seed is that of
---- training and of the split, so that deviations have both in them.
+--- Commands of what is missing, seed by seed: with the first all rows are there. The seed is that
+--- of training and of the split, so that deviations have both in them.
 local function commands(o)
   local home, list = os.getenv('TINYKG_HOME') or '.', {}
   for _, seed in ipairs(split(o.seeds)) do
