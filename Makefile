@@ -60,7 +60,7 @@ JOBS = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc 2>/dev/null
 MAKEFLAGS += --no-print-directory
 
 .PHONY: build test test-gpu bench-gpu demo bench deps deps-dev docs lint format install install-built uninstall clean help check-asan \
-  check-valgrind fuzz fuzz-programs objects FORCE
+  check-valgrind objects FORCE
 .DELETE_ON_ERROR:
 .SUFFIXES:
 
@@ -190,15 +190,6 @@ check-valgrind:
 	@$(DEPS) run test dev
 	@$(MAKE) build
 	@TINYKG_CHECK=valgrind $(call RUN_TESTS,$(LIB))
-
-# Random programs over every op against double precision: N of them from SEED (a number; the date
-# without one), MEANS of them with 64 gradients at few bits (N / 50).
-fuzz: fuzz-programs
-fuzz-programs:
-	@$(DEPS) run
-	@$(MAKE) build
-	@$(MAKE) $(JOBS) $(BUILD)/libtinykg_emu.so
-	@./tinykg tests/faults/programs/main.lua $(or $(N),2000) $(or $(SEED),today) $(MEANS)
 
 lint:
 	@$(DEPS) run dev

@@ -11,7 +11,7 @@ FUZZ_LUA  := safetensors npy npz json folder
 FUZZ      := $(BUILD)/fuzz
 FUZZ_SAN  := -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=undefined
 FUZZ_FLAGS = -std=c17 -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE -Iengine -Itests/faults/fuzz -Wall \
-  -Wextra -Wshadow -Wconversion $(WERROR) $(FUZZ_SAN) -fsanitize=fuzzer,address,undefined
+  -Wextra -Wshadow -Wconversion $(WERROR) $(FUZZ_SAN) -DTKG__READER_BYTES=64 -fsanitize=fuzzer,address,undefined
 FUZZ_ENGINE := engine/error.c engine/reader.c engine/csr.c $(wildcard engine/table*.c)
 FUZZ_HEADS  := $(wildcard engine/*.h engine/*.def tests/faults/fuzz/*.h)
 LUAJIT_FLAGS = $(shell pkg-config --cflags --libs luajit 2>/dev/null || \
@@ -26,14 +26,23 @@ $(FUZZ)/readers: tests/faults/fuzz/readers.c
 	$(Q)mkdir -p $(@D) && $(FUZZ_CC) $(FUZZ_FLAGS) -rdynamic -o $@ $< $(LUAJIT_FLAGS)
 
 # make fuzz TARGET=table RUNS=10000000, or SECONDS=60 for each of them
-.PHONY: fuzz fuzz-build check-tsan check-faults check-all
+.PHONY: fuzz fuzz-build fuzz-programs check-tsan check-faults check-all
 fuzz-build: $(FUZZ_C:%=$(FUZZ)/%) $(FUZZ)/readers
-fuzz:
+fuzz: $(if $(TARGET),,fuzz-programs)
 	@$(DEPS) run attack
 	@$(MAKE) build
 	@$(MAKE) $(JOBS) fuzz-build
 	@TINYKG_LIB='$(abspath $(LIB))' SECONDS_EACH='$(or $(SECONDS),60)' RUNS='$(RUNS)' \
 	  tests/faults/fuzz/run.sh '$(FUZZ)' $(or $(TARGET),$(FUZZ_C) $(FUZZ_LUA))
+
+# Random programs over every op against double precision: N of them from SEED (a number; the date
+# without one), MEANS others with 64 gradients at few bits (N / 50); none begins after SECONDS.
+fuzz-programs:
+	@$(DEPS) run
+	@$(MAKE) build
+	@$(MAKE) $(JOBS) $(BUILD)/libtinykg_emu.so
+	@./tinykg tests/faults/programs/main.lua $(or $(N),2000) $(or $(SEED),date) \
+	  $(or $(MEANS),default) $(SECONDS)
 
 # The specs of tests/faults, as `make test` runs them; FULL=1: every allocation, call, bit and value.
 check-faults:
