@@ -191,13 +191,14 @@ check-valgrind:
 	@TINYKG_CHECK=valgrind $(call RUN_TESTS,$(LIB))
 
 # Random programs over every op against double precision: N of them from SEED (a number; the date
-# without one), MEANS of them with 64 gradients at few bits (N / 50).
+# without one), MEANS others with 64 gradients at few bits (N / 50); none begins after SECONDS.
 fuzz: fuzz-programs
 fuzz-programs:
 	@$(DEPS) run
 	@$(MAKE) build
 	@$(MAKE) $(JOBS) $(BUILD)/libtinykg_emu.so
-	@./tinykg tests/faults/programs/main.lua $(or $(N),2000) $(or $(SEED),today) $(MEANS)
+	@./tinykg tests/faults/programs/main.lua $(or $(N),2000) $(or $(SEED),date) \
+	  $(or $(MEANS),default) $(SECONDS)
 
 lint:
 	@$(DEPS) run dev
