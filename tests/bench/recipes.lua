@@ -29,7 +29,7 @@ local TASKS = {
     {'ripplenet', 'epochs=5'},
   },
   large = {
-    {'kgat', 'lr=1e-3 batch_size=10240 epochs=5'},
+    {'kgat', 'lr=1e-3 batch_size=10240 epochs=5 eval_every=1'},
     {'kgin', 'lr=1e-3 batch_size=10240 epochs=5 eval_every=1'},
   },
 }
@@ -84,8 +84,8 @@ end
 
 local function quoted(text) return "'" .. text:gsub("'", "'\\''") .. "'" end
 
---- Commands of what is missing, seed by seed: with the first all rows are there. The seed is that of
---- training and of the split, so that deviations have both in them.
+--- Commands of what is missing, seed by seed: with the first all rows are there. The seed is that
+--- of training and of the split, so that deviations have both in them.
 local function commands(o)
   local home, list = os.getenv('TINYKG_HOME') or '.', {}
   for _, seed in ipairs(split(o.seeds)) do

@@ -90,14 +90,14 @@ describe('a transposed graph', function()
   end)
 
   it('does not sample, look up, draw', function()
-    local back, ids = graph(5):transpose(), tk.ids{0}
+    local back, ids, none = graph(5):transpose(), tk.ids{0}, require('ffi').new('int32_t[1]')
     for name, fn in pairs{
       sample = function() back:sample(ids, 1) end,
       negatives = function() back:negatives(ids, ids) end,
       lookup = function() back:lookup(ids, tk.ids{{0}}) end,
       draw = function() back:draw(1) end,
+      ripples = function() back:ripples({rows = 0, offsets = none, items = none}, 1, 1) end,
       neighborhood = function() back:neighborhood(1, {replacement = true}) end,
-      ripples = function() back:ripples({}, 1, 1) end,
       offsets = function() back:offsets() end,
       dot = function() back:dot(noise(5, 2), noise(5, 2)) end,
     } do

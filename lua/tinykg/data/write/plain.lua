@@ -21,8 +21,8 @@ end
 
 -- With quotes where the name would otherwise be read as another.
 local function quoted(name)
-  local plain = not (name:find('[",\r\n]') or name:find('^[ \t]') or name:find('[ \t]$'))
-  return plain and name or '"' .. name:gsub('"', '""') .. '"'
+  local misread = name:find('[",\r\n]') or name:find('^[ \t]') or name:find('[ \t]$')
+  return misread and '"' .. name:gsub('"', '""') .. '"' or name
 end
 
 local function write_interactions(out, data, names, whole)
