@@ -14,6 +14,7 @@ in --out is not made again. Needs torch, numpy.
 import argparse
 import json
 import os
+import sys
 import tempfile
 
 import numpy
@@ -25,7 +26,6 @@ import shared
 def train(name, folder, o, seed, epochs):
     """Epochs of the transcription; {epoch, loss, metric} of each."""
     random, kind = numpy.random.RandomState(1000 + seed), shared.model_class(name)
-    torch.set_default_dtype(kind.dtype)
     data = shared.read_tensors(os.path.join(folder, 'data.safetensors'))
     counts = shared.read_json(os.path.join(folder, 'data.json'))
     torch.manual_seed(1000 + seed)
@@ -103,6 +103,8 @@ def main():
     parser.add_argument('--set', action='append', default=[])
     parser.add_argument('--out', help='where to keep what is trained')
     o = parser.parse_args()
+    if not hasattr(shared.model_class(o.model), 'start'):
+        sys.exit('curves: %s can be compared step by step only (lockstep.py)' % o.model)
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as scratch:
         folder = o.out or scratch

@@ -79,8 +79,6 @@ class Model:
         scores(users, items)      of pairs, or rank(users), [n, items] (curves)
     """
 
-    dtype = torch.float32  # of the program
-
     def __init__(self, o, counts, p, c):
         self.o, self.counts, self.c = o, counts, c
         self.p = {name: t.clone().requires_grad_() for name, t in p.items()}

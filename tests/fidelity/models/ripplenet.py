@@ -36,22 +36,29 @@ def draw_ripples(o, counts, data, random):
             for name, ids in columns.items() for hop in range(hops)}
 
 
-class Model(shared.Model):
-    """Parameters: entities, relations [R, d, d], transform."""
+def products(matrices, which, vectors):
+    """matrices[which[k]] @ vectors[k] of each k: [n, m, d], relation after relation."""
+    flat, order = which.flatten(), which.flatten().argsort()
+    counts = torch.bincount(flat, minlength=len(matrices)).tolist()
+    parts = vectors.flatten(0, 1)[order].split(counts)
+    rows = torch.cat([x @ r.t() for x, r in zip(parts, matrices)])
+    return rows[order.argsort()].view_as(vectors)
 
-    dtype = torch.float64  # model.py:43-49
+
+class Model(shared.Model):
+    """Parameters: entities, relations [R, d, d], transform (in float64 there, model.py:43-53)."""
 
     def memories(self, users):
-        """Rows of heads, relations and tails, hop by hop (model.py:61-69)."""
-        e, r = self.p['entities.weight'], self.p['relations']
-        return [(e[self.c['heads.%d' % hop][users]], r[self.c['relations.%d' % hop][users]],
+        """Rows of heads, ids of relations and rows of tails, hop by hop (model.py:61-69)."""
+        e = self.p['entities.weight']
+        return [(e[self.c['heads.%d' % hop][users]], self.c['relations.%d' % hop][users],
                  e[self.c['tails.%d' % hop][users]]) for hop in range(1, int(self.o['hops']) + 1)]
 
     def logits(self, memories, items):
         """model.py:76-125, for item_update_mode plus_transform and all hops."""
         v, y = self.p['entities.weight'][items], 0
         for h, r, t in memories:
-            weights = ((r @ h[..., None])[..., 0] @ v[..., None])[..., 0].softmax(1)
+            weights = (products(self.p['relations'], r, h) @ v[..., None])[..., 0].softmax(1)
             o = (t * weights[..., None]).sum(1)
             v = (v + o) @ self.p['transform']
             y = y + o
@@ -65,8 +72,10 @@ class Model(shared.Model):
         memories = self.memories(batch['users'])
         base = F.binary_cross_entropy_with_logits(self.logits(memories, batch['items']),
                                                   batch['labels'])
-        kge = sum((h[:, :, None] @ r @ t[..., None]).sigmoid().mean() for h, r, t in memories)
-        l2 = sum((x * x).sum() for memory in memories for x in memory)
+        matrices = self.p['relations']
+        kge = sum((h * products(matrices, r, t)).sum(2).sigmoid().mean() for h, r, t in memories)
+        size = (matrices * matrices).sum((1, 2))
+        l2 = sum((h * h).sum() + size[r].sum() + (t * t).sum() for h, r, t in memories)
         return base - self.o['kge_weight'] * kge + self.o['l2'] * l2
 
     def optimizer(self, part):
