@@ -1,6 +1,6 @@
---- How often KGCN's music preset ends badly: all its tables end up of rank one, and where many users
---- fall on the other side of that direction, AUC stays below .77. By how neighbours are drawn and by
---- whether biases decay, over seeds, each with a split of its own:
+--- How often KGCN's music preset ends badly: all its tables end up of rank one, and where many
+--- users fall on the other side of that direction, AUC stays below .77. By how neighbours are drawn
+--- and by whether biases decay, over seeds, each with a split of its own:
 --   tinykg tests/fidelity/outcomes.lua DATA [FIRST LAST]
 -- A line a run, then counts and, beside the program's way, Fisher's exact test (two-sided).
 local tk = require 'tinykg'

@@ -35,11 +35,28 @@ local function spread(reference, i, field)
   return off, most
 end
 
+--- What numbers of a node's value ('v') or gradient ('g') may be off by.
+local function tolerance_of(reference, i, field)
+  local off, most = spread(reference, i, field)
+  return TIMES * off + UNITS * most + 1e-30
+end
+
+--- What the gradient of each parameter may be off by, in their order.
+function compare.gradient_tolerances(reference)
+  while #reference.others < MORE_SEEDS do compare.perturb(reference) end
+  local list = {}
+  for i, node in ipairs(reference.p.nodes) do
+    if node.op == 'leaf' and node.parameter then
+      list[#list + 1] = tolerance_of(reference, i, 'g')
+    end
+  end
+  return list
+end
+
 --- The first element of `got` (false: all zeros) beyond the tolerance: a text, or nil.
 local function check(reference, i, field, got)
   local exact, n = reference.values[i][field], reference.values[i].n
-  local off, most = spread(reference, i, field)
-  local tolerance = TIMES * off + UNITS * most + 1e-30
+  local tolerance = tolerance_of(reference, i, field)
   if got and got.n ~= n then return ('%d elements, not %d'):format(got.n, n) end
   for k = 0, n - 1 do
     local x = got and got.v[k] or 0

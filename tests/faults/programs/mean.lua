@@ -5,6 +5,7 @@
 -- outside is looked at once more with 1,024 other gradients: chance does not last, a bias does.
 local ffi = require 'ffi'
 local tk = require 'tinykg'
+local compare = require 'tests.faults.programs.compare'
 local engine = require 'tests.faults.programs.engine'
 local random = require 'tests.faults.programs.random'
 
@@ -87,12 +88,11 @@ local function allowed(options, count)
 end
 
 --- Places of the numbers outside of five standard errors and what is allowed beside them.
-local function outside(average, errors, exact, total, size, part)
+local function outside(average, errors, exact, total, beside)
   local list = {}
   for i = 0, total - 1 do
     local off = math.abs(average[i] - exact[i])
-    local most = mean.ERRORS * errors[i] + part * size[i]
-    if off > most or off ~= off then list[#list + 1] = i end
+    if off > mean.ERRORS * errors[i] + beside[i] or off ~= off then list[#list + 1] = i end
   end
   return list
 end
@@ -103,18 +103,22 @@ local function signs_of(seed, total)
   return signs
 end
 
---- What rounding counts relative to: the largest of a gradient, for its sums all of it.
-local function sizes(gradients, first, total)
-  local size = ffi.new('double[?]', total + 1)
+--- What is allowed beside standard errors for each number: `part` of the gradient's largest (for
+--- its sums, of all of it), and twice the gradient's tolerance.
+local function allowances(gradients, first, total, part, tolerances)
+  local most = ffi.new('double[?]', total + 1)
   for k, g in ipairs(gradients) do
-    local most, all = 0, 0
-    for i = 0, g and g.n - 1 or -1 do
-      most, all = math.max(most, math.abs(g.v[i])), all + math.abs(g.v[i])
+    local largest, all, n = 0, 0, g and g.n or 0
+    for i = 0, n - 1 do
+      largest, all = math.max(largest, math.abs(g.v[i])), all + math.abs(g.v[i])
     end
-    for i = 0, g and g.n - 1 or -1 do size[first[k] + i] = most end
-    if g then size[first[k] + g.n], size[first[k] + g.n + 1] = all, all end
+    local more = tolerances and 2 * tolerances[k] or 0
+    for i = 0, n - 1 do most[first[k] + i] = part * largest + more end
+    if g then
+      most[first[k] + n], most[first[k] + n + 1] = part * all + n * more, part * all + n * more
+    end
   end
-  return size
+  return most
 end
 
 --- What is wrong with the gradients of a loaded program at few bits, or nil; and whether some were
@@ -128,14 +132,15 @@ function mean.check(load, p, options)
   local first, total = layout(gradients)
   local exact, signs = ffi.new('double[?]', total + 1), signs_of(p.seed, total)
   numbers(gradients, first, signs, exact)
-  local size = sizes(gradients, first, total)
+  local beside = allowances(gradients, first, total, allowed(options, mean.FIRST))
   local average, errors, noisy = sample(f, parameters, options, mean.FIRST, first, total, signs)
-  local suspects = outside(average, errors, exact, total, size, allowed(options, mean.FIRST))
+  local suspects = outside(average, errors, exact, total, beside)
   if #suspects == 0 then return nil, noisy end
+  beside = allowances(gradients, first, total, allowed(options, mean.SECOND),
+                      compare.gradient_tolerances(compare.reference(p)))
   average, errors = sample(f, parameters, options, mean.SECOND, first, total, signs)
   local still = {}
-  local part = allowed(options, mean.SECOND)
-  for _, i in ipairs(outside(average, errors, exact, total, size, part)) do still[i] = true end
+  for _, i in ipairs(outside(average, errors, exact, total, beside)) do still[i] = true end
   for _, i in ipairs(suspects) do
     if still[i] then
       return ('gradient %d is %.6g on average, %.6g exactly: %.1f standard errors'):format(

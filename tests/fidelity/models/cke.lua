@@ -1,5 +1,5 @@
 --- CKE: a step draws triples beside its interactions; here they are drawn before it.
-local joint = require 'tests.fidelity.joint'
+local joint = require 'joint'
 
 return {
   task = 'ranking',
