@@ -8,7 +8,7 @@ local runs = require 'tests.spec.runs'
 local shell = require 'tests.spec.shell'
 local shims = require 'tests.faults.shims'
 
-local why_not = shims.unusable()
+local why_not = shims.untrapped()
 local KINDS = {'EIO', 'ENOSPC', 'short'}
 
 --- Fails unless the command ended well, or with one clear line that names what lies in the folder.

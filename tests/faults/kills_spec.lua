@@ -7,7 +7,7 @@ local runs = require 'tests.spec.runs'
 local shell = require 'tests.spec.shell'
 local shims = require 'tests.faults.shims'
 
-local why_not = shims.unusable()
+local why_not = shims.untrapped()
 local KILLED = 137
 
 -- Widths, optimizers, schedules and devices that a checkpoint has to hold.

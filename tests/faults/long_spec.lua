@@ -5,7 +5,7 @@ local session = require 'tinykg.session'
 local tk = require 'tinykg'
 
 local STEPS = full.is and 120000 or 3000
-local MOST_MORE = 2 ^ 20 -- bytes by which the process may grow: pages of heaps come and go
+local MOST_MORE = (full.is and 4 or 1.5) * 2 ^ 20 -- pages of heaps come and go: so many bytes
 
 --- Bytes of this process in memory.
 local function resident()
@@ -51,7 +51,7 @@ describe('a long session', function()
       settle()
     end
 
-    work(3000) -- until caches are full and loops are compiled
+    work(6000) -- until caches are full and loops are compiled
     local live, before = tk.memory().live.total, resident()
     work(STEPS)
     local more = resident() - before

@@ -1,7 +1,7 @@
 --- Whether a message is one that a person can read, or an error of Lua that went through.
 local RAW = {
-  'attempt to ', 'bad argument', 'cannot convert', 'stack overflow', 'stack traceback',
-  'table index is', 'invalid value', 'malformed ', 'not enough memory', "'for' %a+ value must",
+  'attempt to', 'bad argument', 'cannot convert', 'stack overflow', 'stack traceback',
+  'table index is', 'invalid value', 'malformed', 'not enough memory', "'for' %a+ value must",
   'invalid option', 'missing declaration', 'tinykg/[%w_/]+%.lua:%d',
 }
 

@@ -52,19 +52,33 @@ function shims.luajit(shim, variables, arguments, seconds)
   return code, texts[1], texts[2]
 end
 
---- Runs tinykg with one system call on what lies in `folder` disturbed (shims/calls.c).
+--- Runs LuaJIT under shims/calls.c. Returns its status, what it printed and what the shim reported.
+local function trapped(arguments, folder, kind, at)
+  local report = os.tmpname()
+  local code, out, err = shims.luajit('calls', {FAULT_FOLDER = folder, FAULT_KIND = kind,
+    FAULT_AT = at, FAULT_REPORT = report}, arguments)
+  local said = fixtures.bytes(report)
+  os.remove(report)
+  return code, out, err, said
+end
+
+--- Why system calls cannot be trapped here, or nil.
+function shims.untrapped()
+  local why = shims.unusable()
+  if why then return why end
+  local code, _, _, said = trapped('-v', '/', 'EIO', 0)
+  if code ~= 0 or said:find('cannot trap') then return 'system calls cannot be trapped here' end
+end
+
+--- Runs tinykg with one system call on what lies in `folder` disturbed.
 ---@param arguments string the command line
 ---@param folder string
 ---@param kind string EIO, ENOSPC, short, kill
 ---@param at? number which call; 0, or none: all are counted, none is disturbed
 ---@return table {code, out, err, hit = 'CALL PATH' or nil, calls = number or nil}
 function shims.disturbed(arguments, folder, kind, at)
-  local report = os.tmpname()
-  local code, out, err = shims.luajit('calls', {FAULT_FOLDER = folder, FAULT_KIND = kind,
-    FAULT_AT = at or 0, FAULT_REPORT = report}, 'lua/tinykg/cli/main.lua ' .. arguments)
-  local said = fixtures.bytes(report)
-  os.remove(report)
-  assert(not said:find('cannot trap'), said)
+  local code, out, err, said = trapped('lua/tinykg/cli/main.lua ' .. arguments, folder, kind,
+                                       at or 0)
   return {code = code, out = out, err = err, hit = said:match('hit ([^\n]*)'),
           calls = tonumber(said:match('calls (%d+)'))}
 end

@@ -9,6 +9,7 @@ local npy = require 'tinykg.store.npy'
 local npz = require 'tinykg.store.npz'
 local safetensors = require 'tinykg.store.safetensors'
 local tk = require 'tinykg'
+local utf8 = require 'tinykg.utf8'
 
 -- ---- a source in memory, as tinykg.store.bytes makes them of files ----
 
@@ -76,7 +77,7 @@ function readers.json(text)
     if wrong then error(wrong, 0) end
     return
   end
-  if json.utf8(text) ~= text then return end
+  if utf8.valid(text) ~= text then return end
   local ok, written = pcall(json.encode, value)
   if not ok then
     local wrong = complaint(written)
