@@ -26,8 +26,8 @@ ifneq ($(findstring clang,$(CC_VERSION)),)
 endif
 LIBS := $(CBLAS) -lz -llzma -lm -ldl
 
-TARGET := $(or $(shell $(CC) -dumpmachine 2>/dev/null),$(shell uname -m))
-ARCH   := $(firstword $(subst -, ,$(TARGET)))
+MACHINE := $(or $(shell $(CC) -dumpmachine 2>/dev/null),$(shell uname -m))
+ARCH   := $(firstword $(subst -, ,$(MACHINE)))
 ifneq ($(filter x86_64 amd64,$(ARCH)),)
   ISAS := sse2 avx2 avx512
 else ifneq ($(filter aarch64 arm64,$(ARCH)),)
@@ -53,7 +53,7 @@ Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-4s %s\n' '$(1)' '$(2)')
 # $(1): optimisation, $(2): instruction set
 COMPILE = $(CC) $(BASE_FLAGS) $(1) $(2) $(CFLAGS) -MMD -MP
-LINK    = $(CC) -shared -fopenmp $(CFLAGS) $(LDFLAGS) -Wl,-z,defs -Wl,-z,nodelete
+LINK    = $(CC) -shared -fopenmp -Wl,-z,defs -Wl,-z,nodelete $(CFLAGS) $(LDFLAGS)
 
 # As many jobs as processors, unless -j was given.
 JOBS = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc 2>/dev/null || echo 1))
@@ -100,6 +100,7 @@ $(BUILD)/link.flags: FORCE
 
 -include $(OBJS:.o=.d)
 include kernels/build.mk
+include tests/faults/build.mk
 
 # --- the launcher --------------------------------------------------------------------------------
 
@@ -195,7 +196,7 @@ lint:
 	@CPPFLAGS='$(filter-out -Werror,$(BASE_FLAGS))' ISA='$(firstword $(ISAS))' NVCC='$(NVCC)' tests/tools/lint.sh
 
 format:
-	clang-format -i $(wildcard engine/*.[ch] engine/cpu/*.[ch] engine/example/*.c tests/emu/*.h tests/emu/*.cpp)
+	clang-format -i $(wildcard engine/*.[ch] engine/cpu/*.[ch] engine/example/*.c tests/faults/*/*.[ch] tests/emu/*.h tests/emu/*.cpp)
 	for f in kernels/*.cu kernels/*.cuh kernels/*.h tests/emu/*.cu tests/bench/*.cpp; do \
 	  clang-format --assume-filename=x.cpp <$$f >$$f.new && mv $$f.new $$f; done
 
@@ -304,6 +305,11 @@ make docs            write the reference in lua/README.md and the manual page lu
 make format          let clang-format lay out the engine
 make check-asan      the tests under AddressSanitizer and UndefinedBehaviorSanitizer
 make check-valgrind  the tests under valgrind
+make check-tsan      races in the engine's threads, by clang and archer
+make check-faults    failing disks and allocations, kills, damaged files   [FULL=1: each of them]
+make fuzz            readers fuzzed for a minute each   [SECONDS=60] [TARGET=table] [RUNS=10000000]
+make fuzz-programs   random programs over every op   [N=2000] [SEED=date] [MEANS=40]
+make check-all       all of these checks; hours
 make install         into PREFIX (/usr/local) below DESTDIR (empty); make uninstall takes it away
 make clean           remove what was built
 

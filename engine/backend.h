@@ -61,13 +61,14 @@ typedef struct tkg_backend {
   void *(*allocate)(int64_t bytes); /* 64-byte aligned, NULL when there is none */
   void (*release)(void *memory);
   void (*write)(void *to, const void *from_host, int64_t bytes);
-  void (*read)(void *to_host, const void *from, int64_t bytes);
-  void (*copy)(void *to, const void *from, int64_t bytes); /* both on the device */
+  int (*read)(void *to_host, const void *from, int64_t bytes); /* status */
+  void (*copy)(void *to, const void *from, int64_t bytes);     /* both on the device */
   void (*zero)(void *memory, int64_t bytes);
   bool (*supports)(int op);
   int64_t (*scratch_bytes)(const tkg_node *node, const tkg_node *const *in);
   int (*run)(const tkg_call *call); /* status */
-  const char *(*error)(void); /* message of this thread's last failed run; NULL: tkg_error() */
+  const char *(*error)(
+      void); /* message of this thread's last failed run or read; NULL: tkg_error() */
 
   /* ---- backends that run groups of nodes a tile of rows at a time; NULL on others ---- */
 

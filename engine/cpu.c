@@ -9,6 +9,7 @@
 #include "backend.h"
 #include "cpu/flat.h"
 #include "error.h"
+#include "gemm.h"
 #include "isa.h"
 
 /* ---- memory ---- */
@@ -30,6 +31,11 @@ static void *allocate(int64_t bytes) {
 
 static void move(void *to, const void *from, int64_t bytes) {
   if (bytes > 0) memcpy(to, from, (size_t)bytes);
+}
+
+static int read(void *to, const void *from, int64_t bytes) {
+  move(to, from, bytes);
+  return TKG_OK;
 }
 
 static void zero(void *memory, int64_t bytes) {
@@ -60,10 +66,6 @@ static const tkg_cpu_op *kernels[ISAS][TKG_OP_COUNT];
 static atomic_bool ready[ISAS];
 static pthread_mutex_t building = PTHREAD_MUTEX_INITIALIZER;
 
-/* OpenBLAS's own, where it is the CBLAS in use. Rows are split here; threads of its own would be in
- * the way, and the order of its sums would depend on how many there are. */
-extern void openblas_set_num_threads(int threads) __attribute__((weak));
-
 static void build(int isa) {
   const tkg_cpu_op *families[] = {
       TKG__PICK_ARRAY(tkg__cpu_elementwise), TKG__PICK_ARRAY(tkg__cpu_reduce),
@@ -77,7 +79,6 @@ static void build(int isa) {
   };
   for (size_t f = 0; f < sizeof families / sizeof *families; f++)
     for (const tkg_cpu_op *k = families[f]; k->run; k++) kernels[isa][k->op] = k;
-  if (openblas_set_num_threads) openblas_set_num_threads(1);
 }
 
 /* The kernel of an op for the instruction set in use, NULL if there is none. */
@@ -115,14 +116,16 @@ static int64_t threads_for(const tkg_cpu_op *k, const tkg_call *c, int64_t units
 }
 
 /* Runs `chunks` equal parts of the units at once. Messages are kept per thread, so the first part
- * that failed fails once more here, on the caller's. */
+ * that failed fails once more here, on the caller's; alone it may find the memory that it lacked.
+ */
 static int run_parallel(const tkg_cpu_op *k, const tkg_call *c, int64_t units, int64_t chunks) {
   int64_t failed = chunks;
 #pragma omp parallel for num_threads((int)chunks) schedule(static, 1) reduction(min : failed)
   for (int64_t p = 0; p < chunks; p++)
     if (k->run(c, units * p / chunks, units * (p + 1) / chunks) && p < failed) failed = p;
   if (failed == chunks) return TKG_OK;
-  return k->run(c, units * failed / chunks, units * (failed + 1) / chunks);
+  int status = k->run(c, units * failed / chunks, units * (failed + 1) / chunks);
+  return status ? status : tkg__no_gemm();
 }
 
 static int run(const tkg_call *c) {
@@ -166,8 +169,7 @@ static int run_in_tile(const tkg_tile_call *t, char *memory, int chunk, int64_t 
     if (t->in_tile >> i & 1) c.data[i] = whole_of(memory, c.data[i], c.in[i], first);
   if (t->out_in_tile) c.out = whole_of(memory, c.out, c.node, first);
   if (!t->reduces) return run_rows(k, &c, first, last);
-  k->accumulate(&c, first, last, (float *)c.scratch + chunk * tkg__count(c.node), begins);
-  return TKG_OK;
+  return k->accumulate(&c, first, last, (float *)c.scratch + chunk * tkg__count(c.node), begins);
 }
 
 /* The tiles of one chunk, one after the other. */
@@ -212,7 +214,10 @@ static int run_tiles(const tkg_tile_call *calls, int n, const tkg_tiling *t) {
     char *memory = t->memory + omp_get_thread_num() * t->tile_bytes;
     if (run_chunk(calls, n, t, chunk, memory) && chunk < failed) failed = chunk;
   }
-  if (failed < t->chunks) return run_chunk(calls, n, t, failed, t->memory); /* for its message */
+  if (failed < t->chunks) { /* for its message */
+    int status = run_chunk(calls, n, t, failed, t->memory);
+    return status ? status : tkg__no_gemm();
+  }
   for (int i = 0; i < n; i++)
     if (calls[i].reduces) add_partials(&calls[i], t->chunks);
   return TKG_OK;
@@ -223,7 +228,7 @@ const tkg_backend tkg__cpu_backend = {
     .allocate = allocate,
     .release = free,
     .write = move,
-    .read = move,
+    .read = read,
     .copy = move,
     .zero = zero,
     .supports = supports,

@@ -64,3 +64,8 @@ int tkg__device_open(const char *name, const tkg_backend **out, char note[TKG_NO
   if (!*out && (any || strcmp(name, "cpu") == 0)) *out = &tkg__cpu_backend;
   return *out ? TKG_OK : tkg__fail(TKG_E_DEVICE, "%s", note);
 }
+
+int tkg__own_words(const tkg_backend *backend, int status) {
+  if (status && backend->error) tkg__say("%s", backend->error());
+  return status;
+}

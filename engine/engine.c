@@ -1,12 +1,10 @@
-/* Engines: one device, its memory counters, and the flag that Ctrl-C sets. */
+/* Engines: one device and its memory counters. */
 #include "engine.h"
 
 #include <inttypes.h>
 #include <omp.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "error.h"
 
@@ -40,13 +38,26 @@ void tkg_engine_release(tkg_engine *engine) {
   free(engine);
 }
 
-const char *tkg_engine_device(const tkg_engine *engine) { return engine->backend->name; }
-const char *tkg_engine_note(const tkg_engine *engine) { return engine->note; }
-int tkg_engine_supports(const tkg_engine *engine, int op) { return engine->backend->supports(op); }
+const char *tkg_engine_device(const tkg_engine *engine) {
+  TKG__NEEDS(engine, "");
+  return engine->backend->name;
+}
+const char *tkg_engine_note(const tkg_engine *engine) {
+  TKG__NEEDS(engine, "");
+  return engine->note;
+}
+int tkg_engine_supports(const tkg_engine *engine, int op) {
+  TKG__NEEDS(engine, 0);
+  return engine->backend->supports(op);
+}
 
-void tkg_engine_set_seed(tkg_engine *engine, uint64_t seed) { engine->seed = seed; }
+void tkg_engine_set_seed(tkg_engine *engine, uint64_t seed) {
+  TKG__NEEDS(engine, );
+  engine->seed = seed;
+}
 
 int tkg_engine_set_threads(tkg_engine *engine, int threads) {
+  TKG__NEEDS(engine, TKG_E_ARGUMENT);
   if (threads < 0 || threads > 1024)
     return tkg__fail(TKG_E_ARGUMENT, "threads: %d is not in 0..1024 (0 = one a core)", threads);
   engine->threads = threads ? threads : omp_get_num_procs();
@@ -54,6 +65,7 @@ int tkg_engine_set_threads(tkg_engine *engine, int threads) {
 }
 
 int tkg_engine_set_precision(tkg_engine *engine, const char *name) {
+  TKG__NEEDS(engine && name, TKG_E_ARGUMENT);
   bool tf32 = strcmp(name, "tf32") == 0;
   if (!tf32 && strcmp(name, "float32") != 0)
     return tkg__fail(TKG_E_ARGUMENT, "precision '%s' is not one of float32, tf32", name);
@@ -62,13 +74,23 @@ int tkg_engine_set_precision(tkg_engine *engine, const char *name) {
 }
 
 const char *tkg_engine_precision(const tkg_engine *engine) {
+  TKG__NEEDS(engine, "");
   return engine->tf32 ? "tf32" : "float32";
 }
 
-void tkg_engine_set_replay(tkg_engine *engine, int on) { engine->replays = on != 0; }
-int tkg_engine_replay(const tkg_engine *engine) { return engine->replays; }
+void tkg_engine_set_replay(tkg_engine *engine, int on) {
+  TKG__NEEDS(engine, );
+  engine->replays = on != 0;
+}
+int tkg_engine_replay(const tkg_engine *engine) {
+  TKG__NEEDS(engine, 0);
+  return engine->replays;
+}
 
-int tkg_engine_threads(const tkg_engine *engine) { return engine->threads; }
+int tkg_engine_threads(const tkg_engine *engine) {
+  TKG__NEEDS(engine, 0);
+  return engine->threads;
+}
 
 /* ---- memory ---- */
 
@@ -119,6 +141,7 @@ int tkg__arena_reserve(tkg_engine *engine, int64_t bytes, const int64_t kinds[TK
 }
 
 void tkg_engine_trim(tkg_engine *engine) {
+  TKG__NEEDS(engine, );
   if (!engine->dry) {
     engine->backend->release(engine->arena);
     engine->arena = NULL;
@@ -127,6 +150,7 @@ void tkg_engine_trim(tkg_engine *engine) {
 }
 
 void tkg_engine_set_dry(tkg_engine *engine, int on) {
+  TKG__NEEDS(engine, );
   if (!engine->dry) {
     engine->real_bytes = engine->arena_bytes;
     memcpy(engine->real_kinds, engine->arena_kinds, sizeof engine->real_kinds);
@@ -136,14 +160,17 @@ void tkg_engine_set_dry(tkg_engine *engine, int on) {
 }
 
 double tkg_memory_live(const tkg_engine *engine, int kind) {
+  TKG__NEEDS(engine, 0);
   return (double)(kind < 0 ? total(engine) : kind < TKG_KIND_COUNT ? engine->live[kind] : 0);
 }
 
 double tkg_memory_peak(const tkg_engine *engine, int kind) {
+  TKG__NEEDS(engine, 0);
   return (double)(kind < 0 ? engine->peak_total : kind < TKG_KIND_COUNT ? engine->peak[kind] : 0);
 }
 
 double tkg_memory_device(const tkg_engine *engine, const char *what) {
+  TKG__NEEDS(engine && what, -1);
   static const char *const names[TKG_MEMORY_COUNT] = {"held", "used", "peak", "free", "total"};
   int64_t bytes[TKG_MEMORY_COUNT];
   if (!engine->backend->memory) return -1;
@@ -154,54 +181,9 @@ double tkg_memory_device(const tkg_engine *engine, const char *what) {
 }
 
 void tkg_memory_reset_peak(tkg_engine *engine) {
+  TKG__NEEDS(engine, );
   int64_t bytes[TKG_MEMORY_COUNT];
   if (engine->backend->memory) engine->backend->memory(bytes, true);
   memcpy(engine->peak, engine->live, sizeof engine->peak);
   engine->peak_total = total(engine);
-}
-
-/* ---- Ctrl-C: signals belong to the process, so this flag does too ---- */
-
-static volatile sig_atomic_t interrupted;
-static volatile sig_atomic_t survives;
-static struct sigaction before[2]; /* of SIGINT, SIGTERM */
-static int watched;
-static struct timespec first_at;
-
-/* A second Ctrl-C ends the process; one within half a second is the same (a signal sent to the
- * process and to its group arrives twice). */
-static void on_interrupt(int signal_number) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  double since =
-      (double)(now.tv_sec - first_at.tv_sec) + 1e-9 * (double)(now.tv_nsec - first_at.tv_nsec);
-  if (interrupted && !survives && since > 0.5) {
-    signal(signal_number, SIG_DFL);
-    raise(signal_number);
-  }
-  if (!interrupted) first_at = now;
-  interrupted = signal_number;
-}
-
-int tkg_interrupt_watch(int signals) {
-  static const int numbers[] = {SIGINT, SIGTERM};
-  struct sigaction action = {.sa_handler = on_interrupt};
-  int status = 0;
-  interrupted = 0;
-  sigemptyset(&action.sa_mask);
-  action.sa_flags = SA_RESTART;
-  for (int i = 0; i < 2; i++) {
-    if (i < watched) status |= sigaction(numbers[i], &before[i], NULL);
-    if (i < signals) status |= sigaction(numbers[i], &action, &before[i]);
-  }
-  watched = signals < 2 ? signals : 2;
-  return status;
-}
-
-void tkg_interrupt_survive(int on) { survives = on; }
-
-int tkg_interrupted(int clear) {
-  int was = interrupted;
-  if (clear) interrupted = 0;
-  return was;
 }

@@ -23,6 +23,16 @@ void tkg__say(const char *format, ...) TKG__PRINTF(1, 2);
  * A macro, so that compilers and checkers see which code comes back. */
 #define tkg__fail(code, ...) (tkg__say(__VA_ARGS__), (code))
 
+/* What a public function begins with: a NULL where an object must be leaves a message and returns
+ * the value given, TKG_E_ARGUMENT where that is a status and nothing where there is no result. */
+#define TKG__NEEDS(object, ...)                                                                    \
+  do {                                                                                             \
+    if (!(object)) {                                                                               \
+      tkg__say("%s needs %s: it was given NULL", __func__, #object);                               \
+      return __VA_ARGS__;                                                                          \
+    }                                                                                              \
+  } while (0)
+
 /* Puts "prefix: " before the current message (a caller that knows the file or the line). */
 int tkg__fail_at(int code, const char *format, ...) TKG__PRINTF(2, 3);
 

@@ -8,8 +8,12 @@
 
 #include "csr.h"
 #include "error.h"
+#include "node.h"
 
 int64_t tkg_graph_length(int64_t n, int64_t m, int64_t e, int64_t layout) {
+  const int64_t sizes[] = {n, m, e};
+  for (int k = 0; k < 3; k++)
+    if (!tkg__shape_fits(&sizes[k], 1)) return -1;
   int64_t relations = layout & TKG_GRAPH_RELATIONS ? e : 0, first = n + 1 + e + relations;
   if (layout & TKG_GRAPH_ONE_WAY) return first;
   int64_t ends = layout & TKG_GRAPH_SYMMETRIC ? 0 : m + 1 + e;

@@ -24,7 +24,8 @@ enum {
   TKG_GRAPH_LOOPLESS = 16  /* no edge leads from a node to itself */
 };
 
-/* Elements of a packed graph of n heads, m tails and e edges. */
+/* Elements of a packed graph of n heads, m tails and e edges; -1 where one of them is negative or
+ * more than any tensor has elements. */
 int64_t tkg_graph_length(int64_t n, int64_t m, int64_t e, int64_t layout);
 
 /* Packs e edges. relations is read when `layout` says RELATIONS, and may be NULL otherwise; of

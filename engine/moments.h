@@ -84,8 +84,8 @@ static inline int16_t tkg__moments_encode(float m, float v, uint32_t noise) {
   return (int16_t)(second | (tkg__float_bits(m) >> 24 & 128u) | first);
 }
 static inline float tkg__moments_first(int16_t codes) {
-  float size = tkg__bits_float(TKG__FLOAT_ONE + ((codes & 127u) << 19)) - 1.0F;
-  return tkg__bits_float(tkg__float_bits(size) | (codes & 128u) << 24);
+  float size = tkg__bits_float(TKG__FLOAT_ONE + (((uint32_t)codes & 127u) << 19)) - 1.0F;
+  return tkg__bits_float(tkg__float_bits(size) | ((uint32_t)codes & 128u) << 24);
 }
 static inline float tkg__moments_second(int16_t codes) {
   return tkg__bits_float(TKG__FLOAT_ONE + (((uint32_t)codes & ~255u) << 11));

@@ -51,6 +51,13 @@ char tkg__op_reads(int op, int input); /* letter of an input, 0 if there is none
 void tkg__op_arity(int op, int *least, int *most);
 bool tkg__passes_gradient(const tkg_node *n, int input); /* to this input, if at all */
 
+/* Whether all dimensions are 0 or more and their product, each taken as 1 at least, is no more than
+ * TKG_MOST_ELEMENTS. No node and no tensor has a shape that is not: so no product of some of its
+ * dimensions overflows, nor do bytes, whichever of them are zero. */
+enum { TKG_MOST_ELEMENTS_BITS = 48 };
+#define TKG_MOST_ELEMENTS (INT64_C(1) << TKG_MOST_ELEMENTS_BITS)
+bool tkg__shape_fits(const int64_t *shape, int rank);
+
 /* The matrix view of a node. */
 int64_t tkg__count(const tkg_node *n);
 int64_t tkg__cols(const tkg_node *n);

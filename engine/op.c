@@ -37,6 +37,15 @@ bool tkg__passes_gradient(const tkg_node *n, int input) {
   return n->op != TKG_OP_OWN_VJP || input == 0 || input == 2;
 }
 
+bool tkg__shape_fits(const int64_t *shape, int rank) {
+  int64_t most = TKG_MOST_ELEMENTS;
+  for (int d = 0; d < rank; d++) {
+    if (shape[d] < 0) return false;
+    most /= shape[d] > 1 ? shape[d] : 1;
+  }
+  return most > 0;
+}
+
 int64_t tkg__count(const tkg_node *n) {
   int64_t count = 1;
   for (int d = 0; d < n->rank; d++) count *= n->shape[d];

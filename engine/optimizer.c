@@ -13,6 +13,7 @@
 #include "moments.h"
 
 int tkg_optimizer_create(tkg_engine *engine, const char *kind, tkg_optimizer **out) {
+  TKG__NEEDS(engine && kind, TKG_E_ARGUMENT);
   static const struct {
     const char *name;
     int op;
@@ -80,6 +81,7 @@ static int check_bits(const tkg_optimizer *o, double bits) {
 }
 
 int tkg_optimizer_set(tkg_optimizer *o, const char *name, double value) {
+  TKG__NEEDS(o && name, TKG_E_ARGUMENT);
   double *at = option(o, name);
   if (!at) return tkg__fail(TKG_E_ARGUMENT, "an optimizer has no option '%s'", name);
   if (!(value >= 0)) return tkg__fail(TKG_E_ARGUMENT, "%s: %g is not a number >= 0", name, value);
@@ -89,6 +91,7 @@ int tkg_optimizer_set(tkg_optimizer *o, const char *name, double value) {
 }
 
 int tkg_optimizer_get(const tkg_optimizer *o, const char *name, double *value) {
+  TKG__NEEDS(o && name, TKG_E_ARGUMENT);
   tkg_optimizer copy = *o;
   const double *at = option(&copy, name);
   if (!at) return tkg__fail(TKG_E_ARGUMENT, "an optimizer has no option '%s'", name);
@@ -133,12 +136,14 @@ static tkg_optimizer_slots *slots_of(tkg_optimizer *o, tkg_tensor *parameter) {
 }
 
 int tkg_optimizer_knows(const tkg_optimizer *o, const tkg_tensor *parameter) {
+  TKG__NEEDS(o && parameter, 0);
   for (int i = 0; i < o->count; i++)
     if (o->slots[i].parameter == parameter) return 1;
   return 0;
 }
 
 tkg_tensor *tkg_optimizer_state(tkg_optimizer *o, tkg_tensor *parameter, int slot) {
+  TKG__NEEDS(o && parameter, NULL);
   if (slot < 0 || slot >= state_count(o)) return NULL;
   tkg_optimizer_slots *s = slots_of(o, parameter);
   if (!s) return NULL;

@@ -9,7 +9,11 @@
 
 #include "error.h"
 
-enum { IN_SIZE = 1 << 16, LINE_START = 1 << 18 };
+/* Bytes of the buffers to begin with. Fuzz targets take few, so that short inputs fill them. */
+#ifndef TKG__READER_BYTES
+#define TKG__READER_BYTES (1 << 16)
+#endif
+enum { IN_SIZE = TKG__READER_BYTES, LINE_START = 4 * TKG__READER_BYTES };
 static const size_t line_limit = (size_t)1 << 30;
 
 enum kind { PLAIN, GZIP, XZ };

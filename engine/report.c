@@ -32,6 +32,7 @@ static int64_t kept_sum(const tkg_program *p, bool exact) {
 }
 
 double tkg_step_figure(const tkg_step *step, const char *name) {
+  TKG__NEEDS(step && name, -1);
   const tkg_program *p = largest(step);
   if (!p) return -1;
   const struct {
@@ -61,6 +62,7 @@ static const char *rule_name(int rule) {
 }
 
 int tkg_step_kept(const tkg_step *step, int index, tkg_kept *out) {
+  TKG__NEEDS(step && out, TKG_E_ARGUMENT);
   const tkg_program *p = largest(step);
   if (!p || index < 0 || index >= p->kept_count)
     return tkg__fail(TKG_E_RANGE, "kept value %d: the step has %d", index, p ? p->kept_count : 0);
@@ -95,6 +97,7 @@ static void put(writer *w, const char *format, ...) {
 /* The program after its passes, in the order it runs: what a pass did can be read. A value has its
  * place in the arena (@), or in a tile of its group. */
 int64_t tkg_step_print(const tkg_step *step, char *text, int64_t size) {
+  TKG__NEEDS(step, 0);
   writer w = {.size = size};
   w.text = text;
   const tkg_program *p = largest(step);

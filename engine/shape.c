@@ -121,9 +121,9 @@ static int part(tkg_infer *s, bool narrow) {
   if (dim < 0 || dim >= x->rank) return tkg__unfit(s, 0, "no such dimension");
   int64_t count = s->out->shape[dim], inside = narrow ? count : x->shape[dim];
   int64_t whole = narrow ? x->shape[dim] : count;
-  if (first < 0 || inside < 0 || first + inside > whole)
-    return tkg__fail(TKG_E_RANGE, "%s: %" PRId64 "..%" PRId64 " is outside 1..%" PRId64,
-                     tkg__name_of(s), first + 1, first + inside, whole);
+  if (first < 0 || inside < 0 || first > whole - inside)
+    return tkg__fail(TKG_E_RANGE, "%s: %.0f..%.0f is outside 1..%" PRId64, tkg__name_of(s),
+                     (double)first + 1, (double)first + (double)inside, whole);
   tkg__set_shape(s->out, x);
   s->out->shape[dim] = count;
   s->out->dtype = x->dtype;
@@ -171,11 +171,10 @@ static int base(const tkg_infer *s, int k) {
 
 static int scatter(tkg_infer *s) {
   const tkg_node *g = s->in[0], *ids = s->in[1], *out = s->out;
-  int64_t width = out->rank == 2 ? out->shape[1] : 1;
   if (out->rank < 1 || out->rank > 2) return tkg__misasked(s, 0, "a matrix or a vector is made");
-  if (out->rank == 2 && (g->rank < 1 || tkg__cols(g) != width))
+  if (out->rank == 2 && (g->rank < 1 || tkg__cols(g) != out->shape[1]))
     return tkg__misasked(s, 0, "columns must be equal");
-  if (tkg__count(ids) * width != tkg__count(g))
+  if (tkg__count(ids) != (out->rank == 2 ? tkg__rows(g) : tkg__count(g)))
     return tkg__misfit(s, 0, 1, "one id a row is needed");
   return base(s, 2);
 }
@@ -224,7 +223,8 @@ static int mix_dot(tkg_infer *s) {
   if (g->rank != 2 || x->rank != 2 || g->shape[1] != x->shape[1])
     return tkg__misfit(s, 0, 1, "two matrices with as many columns are needed");
   if (s->out->inputs == 2) n = x->shape[0];
-  if (k < 0 || n != g->shape[0] * k)
+  int64_t rows = g->shape[0];
+  if (k < 0 || (rows > 0 && k > n / rows) || n != rows * k)
     return tkg__misfit(s, 0, s->out->inputs - 1, "k values a row are needed");
   tkg__set_matrix(s->out, g->shape[0], k);
   return TKG_OK;
@@ -401,14 +401,27 @@ static int by_op(tkg_infer *s) {
   }
 }
 
-/* The shape asked for, where an op is told one; only reshape may leave a dimension open. */
+static int check_size(const tkg_infer *s) {
+  char text[TKG_SHAPE_TEXT];
+  if (tkg__shape_fits(s->out->shape, s->out->rank)) return TKG_OK;
+  return tkg__fail(TKG_E_SHAPE, "%s: %s has more than 2^%d elements", tkg__name_of(s),
+                   tkg__shape_text(s->out, text), TKG_MOST_ELEMENTS_BITS);
+}
+
+/* The shape asked for, where an op is told one; only reshape may leave a dimension open (and looks
+ * itself at what is negative), which counts as 1 here. */
 static int check_asked(const tkg_infer *s) {
   char text[TKG_SHAPE_TEXT];
-  for (int d = 0; d < s->out->rank; d++)
-    if (s->out->shape[d] < 0 && s->out->op != TKG_OP_RESHAPE)
+  bool reshapes = s->out->op == TKG_OP_RESHAPE;
+  tkg_node asked = *s->out;
+  for (int d = 0; d < asked.rank; d++) {
+    if (asked.shape[d] < 0 && reshapes) asked.shape[d] = 1;
+    if (asked.shape[d] < 0)
       return tkg__fail(TKG_E_SHAPE, "%s: %s is asked for, but no dimension can be negative",
                        tkg__name_of(s), tkg__shape_text(s->out, text));
-  return TKG_OK;
+  }
+  const tkg_infer of = {&asked, {0}};
+  return check_size(&of);
 }
 
 int tkg__infer(const tkg_tape *tape, tkg_node *node) {
@@ -418,6 +431,6 @@ int tkg__infer(const tkg_tape *tape, tkg_node *node) {
   for (int k = 0; k < node->inputs; k++) s.in[k] = &tape->nodes[node->in[k]];
   int status = check_asked(&s);
   if (!status) status = check_types(&s);
-  if (status) return status;
-  return tkg__op_is(node->op, 'U') ? update(&s) : by_op(&s);
+  if (!status) status = tkg__op_is(node->op, 'U') ? update(&s) : by_op(&s);
+  return status ? status : check_size(&s);
 }

@@ -11,6 +11,7 @@
 #include "watch.h"
 
 int tkg_step_create(tkg_engine *engine, tkg_step **out) {
+  TKG__NEEDS(engine, TKG_E_ARGUMENT);
   *out = calloc(1, sizeof **out);
   if (!*out) return tkg__fail(TKG_E_MEMORY, "no memory for a step");
   (*out)->engine = tkg__engine_retain(engine);
@@ -31,6 +32,7 @@ void tkg_step_release(tkg_step *step) {
 }
 
 int tkg_step_set(tkg_step *step, const char *option, double value) {
+  TKG__NEEDS(step && option, TKG_E_ARGUMENT);
   int bits = (int)value;
   if (strcmp(option, "bits") == 0) {
     if (bits != 32 && bits != 8 && bits != 4 && bits != 2 && bits != 1)
@@ -117,11 +119,8 @@ static void *address(const run *r, int node) {
 
 /* ---- running ---- */
 
-/* A backend in a library of its own has messages of its own. */
 static int own_words(const run *r, int status) {
-  const tkg_backend *backend = r->step->engine->backend;
-  if (status && backend->error) tkg__say("%s", backend->error());
-  return status;
+  return tkg__own_words(r->step->engine->backend, status);
 }
 
 static bool is_view(const tkg_program *p, int i) {
@@ -340,6 +339,7 @@ static void note_changes(const run *r) {
 
 int tkg_step_run(tkg_step *step, tkg_tape *tape, int loss, tkg_optimizer *optimizer,
                  const int32_t *roots, int n, tkg_tensor **outputs) {
+  TKG__NEEDS(step && tape, TKG_E_ARGUMENT);
   const tkg_request asked = {loss, optimizer, roots, n};
   tkg_plan *plan;
   int status = tkg__step_find(step, tape, &asked, &plan);
@@ -363,6 +363,7 @@ int tkg_step_run(tkg_step *step, tkg_tape *tape, int loss, tkg_optimizer *optimi
 
 int tkg_step_plan(tkg_step *step, tkg_tape *tape, int loss, tkg_optimizer *optimizer,
                   const int32_t *roots, int n) {
+  TKG__NEEDS(step && tape, TKG_E_ARGUMENT);
   const tkg_request asked = {loss, optimizer, roots, n};
   tkg_plan *plan;
   return tkg__step_find(step, tape, &asked, &plan);
@@ -379,6 +380,7 @@ static int update_one(tkg_optimizer *o, tkg_tape *tape, tkg_tensor *parameter) {
 
 /* The same nodes as in a step, on a tape of their own; gradients are used up. */
 int tkg_optimizer_update(tkg_optimizer *optimizer, tkg_tensor *const *parameters, int n) {
+  TKG__NEEDS(optimizer, TKG_E_ARGUMENT);
   tkg_plan plan = {0};
   tkg_step *step;
   int status = tkg_step_create(optimizer->engine, &step);

@@ -18,6 +18,7 @@ static uint64_t next_generation(void) {
 }
 
 int tkg_tape_create(tkg_engine *engine, tkg_tape **out) {
+  TKG__NEEDS(engine, TKG_E_ARGUMENT);
   *out = calloc(1, sizeof **out);
   if (!*out) return tkg__fail(TKG_E_MEMORY, "no memory for a tape");
   (*out)->engine = tkg__engine_retain(engine);
@@ -42,13 +43,17 @@ void tkg_tape_release(tkg_tape *tape) {
 }
 
 void tkg_tape_begin(tkg_tape *tape) {
+  TKG__NEEDS(tape, );
   if (tape->n > tape->known) tape->known = tape->n;
   tkg__truncate(tape, 0);
   tape->generation = next_generation();
   tape->next_stream = 0;
 }
 
-int tkg_tape_length(const tkg_tape *tape) { return tape->n; }
+int tkg_tape_length(const tkg_tape *tape) {
+  TKG__NEEDS(tape, 0);
+  return tape->n;
+}
 
 /* A recipe has few distinct lines, so a short list is enough; the newest are met first. */
 static const char *intern(tkg_tape *tape, const char *where) {
@@ -130,6 +135,7 @@ static const char *line_before(tkg_tape *tape, int op) {
 
 int tkg_tape_record(tkg_tape *tape, int op, const int32_t *inputs, int n,
                     const tkg_attributes *attributes, const char *where) {
+  TKG__NEEDS(tape && (inputs || !n), -1);
   tkg_node node = {0};
   if (op <= TKG_OP_LEAF || op >= TKG_OP_COUNT || tkg__op_is(op, 'U')) {
     tkg__say("%d is no op that can be recorded", op);
@@ -171,6 +177,7 @@ static int find_leaf(tkg_tape *tape, tkg_tensor *tensor) {
 }
 
 int tkg_tape_leaf(tkg_tape *tape, tkg_tensor *tensor) {
+  TKG__NEEDS(tape && tensor, -1);
   if (tensor->engine != tape->engine) {
     tkg__say("a tensor on %s cannot be used on %s: make it anew, or copy it with totable()",
              tensor->engine->backend->name, tape->engine->backend->name);
@@ -196,6 +203,7 @@ int tkg_tape_leaf(tkg_tape *tape, tkg_tensor *tensor) {
 }
 
 int tkg_op_code(const char *name) {
+  TKG__NEEDS(name, -1);
   for (int op = 0; op < TKG_OP_COUNT; op++)
     if (strcmp(tkg__ops[op].name, name) == 0) return op;
   return -1;
@@ -204,16 +212,27 @@ int tkg_op_code(const char *name) {
 int tkg_op_count(void) { return TKG_OP_COUNT; }
 const char *tkg_op_name(int op) { return op >= 0 && op < TKG_OP_COUNT ? tkg__ops[op].name : NULL; }
 
-int tkg_tape_dtype(const tkg_tape *tape, int node) { return tape->nodes[node].dtype; }
-int tkg_tape_rank(const tkg_tape *tape, int node) { return tape->nodes[node].rank; }
+static bool has(const tkg_tape *tape, int node) { return tape && node >= 0 && node < tape->n; }
+
+int tkg_tape_dtype(const tkg_tape *tape, int node) {
+  TKG__NEEDS(has(tape, node), 0);
+  return tape->nodes[node].dtype;
+}
+
+int tkg_tape_rank(const tkg_tape *tape, int node) {
+  TKG__NEEDS(has(tape, node), 0);
+  return tape->nodes[node].rank;
+}
 
 double tkg_tape_size(const tkg_tape *tape, int node, int dim) {
+  TKG__NEEDS(has(tape, node), 0);
   const tkg_node *n = &tape->nodes[node];
   if (dim < 0) return (double)tkg__count(n);
   return dim < n->rank ? (double)n->shape[dim] : 1;
 }
 
 int tkg_tape_set_bits(tkg_tape *tape, int bits) {
+  TKG__NEEDS(tape, TKG_E_ARGUMENT);
   if (bits != 0 && bits != 32 && bits != 8 && bits != 4 && bits != 2 && bits != 1)
     return tkg__fail(TKG_E_ARGUMENT, "bits: %d is not one of 32, 8, 4, 2, 1", bits);
   tape->bits = bits;
@@ -221,6 +240,7 @@ int tkg_tape_set_bits(tkg_tape *tape, int bits) {
 }
 
 int tkg_tape_set_rule(tkg_tape *tape, int node, const char *rule) {
+  TKG__NEEDS(has(tape, node) && rule, TKG_E_ARGUMENT);
   static const char *const names[] = {"default", "", "recompute", "mask", "exact", "quantize"};
   for (int r = 0; r < (int)(sizeof names / sizeof *names); r++)
     if (r != TKG_RULE_RESIDENT && strcmp(names[r], rule) == 0) {
@@ -251,6 +271,7 @@ static void move_leaf(const tkg_tape *tape, tkg_tensor *tensor, int from, int to
 }
 
 int tkg_tape_compact(tkg_tape *tape, const int32_t *live, int n, int32_t *renumber) {
+  TKG__NEEDS(tape, TKG_E_ARGUMENT);
   bool *marks = calloc((size_t)tape->n + 1, sizeof *marks);
   if (!marks) return tkg__fail(TKG_E_MEMORY, "no memory to compact a tape");
   tkg__reach(tape, live, n, true, marks);
@@ -285,6 +306,7 @@ static int64_t put(char *text, int64_t size, int64_t at, const char *format, ...
 }
 
 int64_t tkg_tape_print(const tkg_tape *tape, char *text, int64_t size) {
+  TKG__NEEDS(tape, 0);
   char shape[TKG_SHAPE_TEXT];
   int64_t at = put(text, size, 0, "%s", "");
   for (int i = 0; i < tape->n; i++) {

@@ -4,7 +4,8 @@
  *   - A function that can fail returns a status, 0 for success (errors.def); tkg_error() then has
  *     the message of the calling thread. Recording functions return a node number instead, or -1.
  *   - Objects are opaque. `create` gives one reference, `retain` adds and `release` drops one;
- *     release(NULL) does nothing.
+ *     release(NULL) does nothing. NULL in place of another object, text or array is refused
+ *     (TKG_E_ARGUMENT; 0, -1, "" or NULL where no status comes back).
  *   - Sizes are 64 bit; counts come back as double, which Lua reads without boxing.
  *   - An engine and what belongs to it is used by one thread at a time; engines are independent.
  *
@@ -72,7 +73,8 @@ double tkg_memory_device(const tkg_engine *engine, const char *what);
 
 /* Ctrl-C: while watched (1: SIGINT; 2: SIGTERM too; 0: neither), a signal sets a flag that runs
  * look at between nodes (TKG_E_INTERRUPTED). A second one, half a second later with the first
- * unanswered, ends the process as usual, unless it is to survive, as a prompt is.
+ * unanswered, ends the process as usual, unless it is to survive, as a prompt is. A SIGTERM that
+ * nobody has looked at for five seconds ends it too (by SIGALRM, which is then taken).
  * tkg_interrupted: the signal's number, 0 when there was none. */
 int tkg_interrupt_watch(int signals);
 void tkg_interrupt_survive(int on);

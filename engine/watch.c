@@ -6,21 +6,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "device.h"
 #include "error.h"
 
 enum { PIECE = 1 << 16 }; /* elements fetched at a time */
-enum { NOWHERE = -1, NO_MEMORY = -2 };
+enum { NOWHERE = -1, NO_MEMORY = -2, UNREAD = -3 };
 
-/* Position of the first element that is not finite, and the element; NOWHERE or NO_MEMORY. */
+/* Position of the first element that is not finite, and the element; NOWHERE, NO_MEMORY, UNREAD. */
 static int64_t first_bad(const tkg_backend *backend, const tkg_node *n, const void *data,
                          float *value) {
   int64_t count = tkg__count(n), found = NOWHERE;
   float *piece = malloc((size_t)(count < PIECE ? count : PIECE) * sizeof *piece + 1);
   if (!piece) return NO_MEMORY;
-  for (int64_t at = 0; at < count && found < 0; at += PIECE) {
+  for (int64_t at = 0; at < count && found == NOWHERE; at += PIECE) {
     int64_t length = count - at < PIECE ? count - at : PIECE;
-    backend->read(piece, (const float *)data + at, length * (int64_t)sizeof *piece);
-    for (int64_t i = 0; i < length && found < 0; i++)
+    if (backend->read(piece, (const float *)data + at, length * (int64_t)sizeof *piece))
+      found = UNREAD;
+    for (int64_t i = 0; i < length && found == NOWHERE; i++)
       if (!isfinite(piece[i])) {
         found = at + i;
         *value = piece[i];
@@ -70,6 +72,7 @@ int tkg__watch(const tkg_backend *backend, const tkg_call *call, uint32_t leaves
   if (call->node->dtype != TKG_F32) return TKG_OK;
   int64_t at = first_bad(backend, call->node, call->out, &value);
   if (at == NO_MEMORY) return tkg__fail(TKG_E_MEMORY, "check: no memory to look at values");
+  if (at == UNREAD) return tkg__own_words(backend, TKG_E_DEVICE);
   if (at < 0) return TKG_OK;
   describe(call->node, at, value, text);
   blame_inputs(backend, call, leaves, inputs, sizeof inputs);

@@ -70,10 +70,14 @@ static void write(void *to, const void *from, int64_t bytes) {
   leave();
 }
 
-static void read(void *to, const void *from, int64_t bytes) {
+/* An error that was noted before spoils what is read now. */
+static int read(void *to, const void *from, int64_t bytes) {
   enter();
   note(tkg__download(to, from, bytes, device.stream));
+  const cudaError_t error = device.error;
   leave();
+  if (!error) return TKG_OK;
+  return tkg__fail(TKG_E_DEVICE, "reading from %s: %s", device.name, cudaGetErrorString(error));
 }
 
 static void copy(void *to, const void *from, int64_t bytes) {

@@ -43,7 +43,7 @@ $(BUILD)/cuda.flags: FORCE
 # For make lint.
 spills: $(KERNELS:kernels/%.cu=$(BUILD)/cuda/%.o)
 
-.PHONY: spills check-tsan cuda emu check-emu check-emu-asan check-emu-tsan check-device emu-tests
+.PHONY: spills cuda emu check-emu check-emu-asan check-emu-tsan check-device emu-tests
 
 cuda: $(if $(NVCC),$(BUILD)/libtinykg_cuda.so)
 	@$(if $(NVCC),:,echo 'no nvcc: libtinykg_cuda.so is not built (NVCC=path names one)')
@@ -113,9 +113,6 @@ check-emu-tsan: $(BUILD)/emu-tsan/libtinykg_emu.so $(call emu_tools,$(BUILD)/emu
 $(BUILD)/bench/kernels: tests/bench/kernels.cpp $(KERNEL_HEADS)
 	$(call say,CXX,$@)
 	$(Q)mkdir -p $(@D) && $(CXX) -std=c++17 -O2 -g -Iengine -Wall -Wextra $(WERROR) $< -o $@ -ldl
-
-# Races are a matter of kernels only: the engine's threads share nothing but fixed ranges.
-check-tsan: check-emu-tsan
 
 # The op check on a real device. DEVICE=cuda:1 for another than the first.
 check-device: $(BUILD)/libtinykg_cuda.so $(BUILD)/emu/ops $(LIB)

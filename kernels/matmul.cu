@@ -49,6 +49,10 @@ static int open_library(cudaStream_t stream) {
   if (!status) status = cublasSetStream(handle, stream);
   if (!status) status = cublasSetWorkspace(handle, workspace, WORKSPACE);
   if (!status) status = cublasSetAtomicsMode(handle, CUBLAS_ATOMICS_NOT_ALLOWED);
+  if (!status) return TKG_OK;
+  if (handle) cublasDestroy(handle); /* the next product tries again */
+  handle = NULL;
+  tkg__pool_release(workspace);
   return failed(status);
 }
 

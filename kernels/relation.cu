@@ -134,6 +134,18 @@ static __global__ void tables_kernel(int64_t count, int64_t blocks, const float 
   }
 }
 
+/* A look at the relations of the edges of some rows, or of all (NULL): for sums without elements,
+ * for which nobody else reads them. */
+static __global__ void check_kernel(tkg_graph g, const int32_t *rows, int64_t n, int64_t k,
+                                    tkg_fault bad) {
+  for (int64_t i = tkg_first(); i < n; i += tkg_stride()) {
+    const int64_t row = rows ? rows[i] : i;
+    if (row < 0 || row >= g.n) continue;
+    for (int64_t p = g.offsets[row]; p < g.offsets[row + 1]; p++)
+      tkg_id_ok(g.relations[p], k, p, bad, true);
+  }
+}
+
 /* ---- launchers ---- */
 
 /* As many tables as there may be, of a size that scratch has room for. */
@@ -205,7 +217,12 @@ static int relation_run(const tkg_call *c, cudaStream_t stream) {
     return tkg__fail(TKG_E_ARGUMENT, "%s: this graph has no relations", tkg__ops[c->node->op].name);
   const tkg_fault bad_row = rows ? tkg__fault_ids(c, g.n) : tkg_fault{NULL, NULL};
   if (n == 0 || g.e == 0 || count == 0) {
-    if (rows) tkg__fault_check(tkg_in<int32_t>(c, 3), n, g.n, bad_row, stream);
+    const int32_t *heads = rows ? tkg_in<int32_t>(c, 3) : NULL;
+    if (rows) tkg__fault_check(heads, n, g.n, bad_row, stream);
+    if (n > 0 && g.e > 0) {
+      const int64_t k = tkg__rows(c->node);
+      tkg_launch(check_kernel, tkg_flat(n), stream, g, heads, n, k, tkg__fault_ids(c, k));
+    }
     if (count > 0) cudaMemsetAsync(c->out, 0, (size_t)count * sizeof(float), stream);
     return TKG_OK;
   }

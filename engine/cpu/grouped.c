@@ -4,9 +4,9 @@
  * Rows of one kind are brought together, so that each kind takes one matrix product. Both ops first
  * sort positions by id; a block of rows (matmul) or a range of kinds (outer) has its own part of
  * scratch. Sorting keeps the order of equal ids, so a sum does not depend on the split. */
-#include <cblas.h>
 #include <string.h>
 
+#include "../gemm.h"
 #include "ids.h"
 #include "isa.h"
 #include "kernel.h"
@@ -87,17 +87,16 @@ static int check_sizes(const grouped *s) {
 /* ---- grouped_matmul: units are blocks of rows ---- */
 
 /* right = left w for n sorted rows of one kind. */
-static void multiply(const grouped *s, const float *left, int64_t n, int32_t kind, float *right) {
+static int multiply(const grouped *s, const float *left, int64_t n, int32_t kind, float *right) {
   const float *w = s->y + kind * s->d * s->k;
-  const int rows = (int)n, d = (int)s->d, k = (int)s->k;
-  if (d == 0)
-    memset(right, 0, (size_t)(n * s->k) * sizeof *right);
-  else if (k > 0)
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, s->transposed ? CblasTrans : CblasNoTrans, rows, k, d,
-                1, left, d, w, s->transposed ? d : k, 0, right, k);
+  const int d = (int)s->d, k = (int)s->k;
+  const tkg_gemm g = {(int)n, k, d, false, s->transposed, d, s->transposed ? d : k, false};
+  if (d > 0 && k > 0) return tkg__gemm(&g, left, w, right);
+  memset(right, 0, (size_t)(n * s->k) * sizeof *right);
+  return TKG_OK;
 }
 
-static void multiply_block(const grouped *s, int64_t first, int64_t n, float *out) {
+static int multiply_block(const grouped *s, int64_t first, int64_t n, float *out) {
   int32_t *order = s->order + first;
   float *left = s->left + first * s->d, *right = s->right + first * s->k;
   for (int64_t i = 0; i < n; i++) order[i] = (int32_t)(first + i);
@@ -105,10 +104,12 @@ static void multiply_block(const grouped *s, int64_t first, int64_t n, float *ou
   bring_together(s->x, order, n, s->d, left);
   for (int64_t i = 0, end; i < n; i = end) {
     end = group_end(s, order, i, n);
-    multiply(s, left + i * s->d, end - i, s->ids[order[i]], right + i * s->k);
+    int status = multiply(s, left + i * s->d, end - i, s->ids[order[i]], right + i * s->k);
+    if (status) return status;
   }
   for (int64_t i = 0; i < n; i++)
     memcpy(out + order[i] * s->k, right + i * s->k, (size_t)s->k * sizeof *out);
+  return TKG_OK;
 }
 
 static int grouped_matmul(const tkg_call *c, int64_t begin, int64_t end) {
@@ -116,10 +117,9 @@ static int grouped_matmul(const tkg_call *c, int64_t begin, int64_t end) {
   const int64_t last = end * GROUP_ROWS < s.n ? end * GROUP_ROWS : s.n;
   int status = check_sizes(&s);
   if (!status) status = check_ids(s.op, s.ids, begin * GROUP_ROWS, last, s.kinds);
-  if (status) return status;
-  for (int64_t i = begin * GROUP_ROWS; i < last; i += GROUP_ROWS)
-    multiply_block(&s, i, last - i < GROUP_ROWS ? last - i : GROUP_ROWS, c->out);
-  return TKG_OK;
+  for (int64_t i = begin * GROUP_ROWS; i < last && !status; i += GROUP_ROWS)
+    status = multiply_block(&s, i, last - i < GROUP_ROWS ? last - i : GROUP_ROWS, c->out);
+  return status;
 }
 
 static int64_t matmul_units(const tkg_node *node, const tkg_node *const *in) {
@@ -165,12 +165,12 @@ static int grouped_outer(const tkg_call *c, int64_t begin, int64_t end) {
   if (n == 0 || d == 0 || k == 0) return TKG_OK;
   bring_together(s.x, order, n, s.d, left);
   bring_together(s.y, order, n, s.k, right);
-  for (int64_t i = 0, last; i < n; i = last) {
+  for (int64_t i = 0, last; i < n && !status; i = last) {
     last = group_end(&s, order, i, n);
-    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, d, k, (int)(last - i), 1, left + i * s.d,
-                d, right + i * s.k, k, 0, out + s.ids[order[i]] * s.d * s.k, k);
+    const tkg_gemm g = {d, k, (int)(last - i), true, false, d, k, false};
+    status = tkg__gemm(&g, left + i * s.d, right + i * s.k, out + s.ids[order[i]] * s.d * s.k);
   }
-  return TKG_OK;
+  return status;
 }
 
 /* One unit even when there are no kinds, so that ids are checked. */

@@ -3,11 +3,11 @@
  * How a product is cut depends on its shape alone, so that a sum is always formed in the same
  * order: blocks of output rows; for a transposed a (weight gradients: few outputs, a sum over all
  * rows of a batch or graph) partial sums over ranges of k, added in order at the end. */
-#include <cblas.h>
 #include <stdbool.h>
 #include <string.h>
 
 #include "../error.h"
+#include "../gemm.h"
 #include "../node.h"
 #include "isa.h"
 #include "kernel.h"
@@ -73,16 +73,16 @@ static void multiply_tiny(const product *p, const float *a, const float *b, floa
 }
 
 /* p's m and k are those of the block, a and b point to it. */
-static void multiply(const product *p, const float *a, const float *b, float *out) {
-  int m = (int)p->m, n = (int)p->n, k = (int)p->k, lda = (int)p->lda, ldb = (int)p->ldb;
-  if (m == 0 || n == 0) return;
-  if (k == 0)
+static int multiply(const product *p, const float *a, const float *b, float *out) {
+  const tkg_gemm whole = {(int)p->m, (int)p->n,   (int)p->k,   p->ta,
+                          p->tb,     (int)p->lda, (int)p->ldb, false};
+  if (p->m == 0 || p->n == 0) return TKG_OK;
+  if (p->k > 0 && p->m * p->n * p->k > TINY) return tkg__gemm(&whole, a, b, out);
+  if (p->k == 0)
     memset(out, 0, (size_t)(p->m * p->n) * sizeof *out);
-  else if (p->m * p->n * p->k <= TINY)
-    multiply_tiny(p, a, b, out);
   else
-    cblas_sgemm(CblasRowMajor, p->ta ? CblasTrans : CblasNoTrans, p->tb ? CblasTrans : CblasNoTrans,
-                m, n, k, 1, a, lda, b, ldb, 0, out, n);
+    multiply_tiny(p, a, b, out);
+  return TKG_OK;
 }
 
 static int part_of_sum(const product *p, const tkg_call *c, int64_t u) {
@@ -90,9 +90,8 @@ static int part_of_sum(const product *p, const tkg_call *c, int64_t u) {
   product part = *p;
   int64_t first = p->k * u / p->parts;
   part.k = p->k * (u + 1) / p->parts - first;
-  multiply(&part, a + first * p->lda, b + (p->tb ? first : first * p->ldb),
-           (float *)c->scratch + u * p->m * p->n);
-  return TKG_OK;
+  return multiply(&part, a + first * p->lda, b + (p->tb ? first : first * p->ldb),
+                  (float *)c->scratch + u * p->m * p->n);
 }
 
 static int block_of_rows(const product *p, const tkg_call *c, int64_t u) {
@@ -100,9 +99,8 @@ static int block_of_rows(const product *p, const tkg_call *c, int64_t u) {
   product block = *p;
   int64_t first = u * BLOCK_ROWS;
   block.m = least(BLOCK_ROWS, p->m - first);
-  multiply(&block, a + (p->ta ? first : first * p->lda), c->data[1],
-           (float *)c->out + first * p->n);
-  return TKG_OK;
+  return multiply(&block, a + (p->ta ? first : first * p->lda), c->data[1],
+                  (float *)c->out + first * p->n);
 }
 
 /* The library counts rows and columns of a block in 32 bits. */
@@ -140,13 +138,13 @@ static int rows(const tkg_call *c, int64_t first, int64_t last) {
 }
 
 /* A^T B of some rows of both. */
-static void accumulate(const tkg_call *c, int64_t first, int64_t last, float *part, bool begins) {
+static int accumulate(const tkg_call *c, int64_t first, int64_t last, float *part, bool begins) {
   product p = product_of(c->node, c->in);
-  if (p.m == 0 || p.n == 0) return;
-  cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (int)p.m, (int)p.n, (int)(last - first), 1,
-              (const float *)c->data[0] + first * p.lda, (int)p.lda,
-              (const float *)c->data[1] + first * p.ldb, (int)p.ldb, begins ? 0 : 1, part,
-              (int)p.n);
+  const tkg_gemm some = {(int)p.m, (int)p.n,   (int)(last - first), true,
+                         false,    (int)p.lda, (int)p.ldb,          !begins};
+  if (p.m == 0 || p.n == 0) return TKG_OK;
+  return tkg__gemm(&some, (const float *)c->data[0] + first * p.lda,
+                   (const float *)c->data[1] + first * p.ldb, part);
 }
 
 const tkg_cpu_op TKG_ISA_NAME(tkg__cpu_matmul)[] = {

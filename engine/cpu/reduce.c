@@ -179,8 +179,8 @@ static void sum_combine(const tkg_call *c) {
 }
 
 /* Columns of some rows, for tiles. */
-static void sum_accumulate(const tkg_call *c, int64_t first, int64_t last, float *part,
-                           bool begins) {
+static int sum_accumulate(const tkg_call *c, int64_t first, int64_t last, float *part,
+                          bool begins) {
   const int64_t cols = tkg__cols(c->in[0]);
   double sum[SUM_COLUMNS];
   for (int64_t j = 0; j < cols; j += SUM_COLUMNS) {
@@ -189,6 +189,7 @@ static void sum_accumulate(const tkg_call *c, int64_t first, int64_t last, float
     add_rows(sum, (const float *)c->data[0] + first * cols + j, last - first, cols, n);
     for (int64_t k = 0; k < n; k++) part[j + k] = (float)sum[k];
   }
+  return TKG_OK;
 }
 
 /* --- broadcast ---------------------------------------------------------------------------------*/

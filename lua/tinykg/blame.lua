@@ -26,10 +26,11 @@ local function caller()
   return path_of(origin) .. (origin.linedefined > 0 and ':' .. origin.linedefined or '')
 end
 
---- What is called from here on is done for `fn`, if that is a recipe's. Returns what leave takes.
+--- What is called from here on is done for `fn`, if that is a function of a recipe's. Returns what
+--- leave takes.
 function blame.enter(fn)
-  local outer, info = origin, debug.getinfo(fn, 'S')
-  if not is_ours(info) then origin = info end
+  local outer, info = origin, type(fn) == 'function' and debug.getinfo(fn, 'S')
+  if info and not is_ours(info) then origin = info end
   return outer
 end
 function blame.leave(outer) origin = outer end

@@ -6,6 +6,7 @@
 -- tails }, notes, warnings, and either `all` (rows to be split; `read` to name their lines) or
 -- train, test [, valid]; split, ratios, task, threshold where the format has its own defaults }.
 
+local arguments = require 'tinykg.arguments'
 local choose = require 'tinykg.data.choose'
 local columns = require 'tinykg.columns'
 local doubts = require 'tinykg.data.doubts'
@@ -423,6 +424,10 @@ end
 ---@return tinykg.Csr
 function Data:positives(part)
   if part == 'train' then return self:known() end
+  if part ~= 'valid' and part ~= 'test' then
+    error(("positives: part '%s': train, valid or test"):format(tostring(part)), 2)
+  end
+  if not self[part] then error(('positives: there is no %s'):format(part), 2) end
   return rows.csr(rows.positives(self[part]), self.users)
 end
 
@@ -454,6 +459,8 @@ function Data:batches(options)
   given.task = 'ranking'
   return feed.batches(self[name], given, feed.sampler(self, given.negatives, given.sampling))
 end
+
+arguments.class(Data, 'tinykg.Data', 'a data set')
 
 function Data:__tostring()
   return ('data %s (%s): %d users, %d items, %d entities, %d relations, %d triples'):format(

@@ -4,13 +4,28 @@ local docs = {}
 
 local here = debug.getinfo(1, 'S').source:match('^@(.*)lua/tinykg/docs%.lua$')
 
-local function lines_of(path)
+local kept = {} -- texts of files, as they were when they were loaded
+
+local function text_of(path)
   local file = io.open(path, 'r')
   if not file then return nil end
-  local lines = {}
-  for line in file:lines() do lines[#lines + 1] = line end
+  local text = file:read('*a')
   file:close()
+  return text
+end
+
+local function lines_of(path)
+  local text, lines = kept[path] or text_of(path), {}
+  if not text then return nil end
+  for line in text:gmatch('([^\n]*)\n') do lines[#lines + 1] = line end
   return lines
+end
+
+--- Keeps the source of a function as it is now, when it was just loaded: what is said of its lines
+--- later is then true, though the file may have been replaced. ---@param fn function
+function docs.keep(fn)
+  local path = debug.getinfo(fn, 'S').source:match('^@(.*)')
+  if path and not kept[path] then kept[path] = text_of(path) end
 end
 
 --- 'number by how much' -> 'number', 'by how much': a type goes on behind ':', ',' and '|' and
@@ -100,6 +115,17 @@ local function relative(path)
   return (path:gsub('^%./', ''))
 end
 
+local stands_for = setmetatable({}, {__mode = 'k'})
+
+--- From here on `other` is documented as fn is: it checks what it is called with, and calls it.
+function docs.stands_for(other, fn)
+  if other ~= fn then stands_for[other] = fn end
+end
+
+--- The function that is documented, of one that stands for it. ---@param fn function
+---@return function
+function docs.origin(fn) return stands_for[fn] or fn end
+
 --- What is known of a Lua function: {name, method, signature, text, params, returns, source}.
 --- `text` is the comment above it without the tags of LuaLS, and nil where there is none; params a
 --- list of {name, optional, type, text}, returns one of {type, text}, as its tags say; `method` is
@@ -110,6 +136,7 @@ end
 ---@return table? doc nil for a function that is not written in Lua
 function docs.of(fn, as)
   if type(fn) ~= 'function' then return nil end
+  fn = docs.origin(fn)
   local info = debug.getinfo(fn, 'S')
   if info.what == 'C' or info.source:find('^=%[builtin') then return nil end
   local doc, lines = {params = {}, returns = {}, method = false}, nil

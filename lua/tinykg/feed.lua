@@ -1,5 +1,4 @@
 --- Batches as engine tensors: what a step function receives.
-local ffi = require 'ffi'
 local C = require 'tinykg.lib'
 local batches = require 'tinykg.data.batches'
 local columns = require 'tinykg.columns'
@@ -9,6 +8,12 @@ local step = require 'tinykg.step'
 local tensor = require 'tinykg.tensor'
 
 local feed = {}
+
+--- A number of ids, checked.
+local function count_of(name, n)
+  if n < 0 or n >= 2 ^ 31 then session.fail('feed.%s: there cannot be %.0f ids', name, n) end
+  return n
+end
 
 --- Tensors of one batch size, made once and refilled.
 local function buffers(cache, n, labelled)
@@ -37,7 +42,7 @@ end
 
 --- An iterator over one epoch of a part: {n, users, items [, labels]} with int32 and f32 tensors.
 --- The tensors are refilled by the next batch.
----@param part table rows of a data set
+---@param part {n: integer, users: ffi.cdata*, items: ffi.cdata*} rows of a data set
 ---@param options table as tinykg.data.batches
 ---@param sampler? fun(users: Tensor): Tensor draws negatives for each batch
 ---@return fun(): table?, integer count
@@ -68,9 +73,11 @@ function feed.rows(all, batch, user_nodes)
   return rows:rows(1, n), rows:rows(n + 1, 2 * n), drawn and rows:rows(2 * n + 1, rows:size(1))
 end
 
---- The rows of users that are nodes behind others: int32 [users], from `first`.
+--- The rows of users that are nodes behind others.
+---@param users integer how many ---@param first integer the row of user 0
+---@return Tensor int32 [users]
 function feed.user_nodes(users, first)
-  local ids = ffi.new('int32_t[?]', users + 1)
+  local ids = columns.ints(count_of('user_nodes', users))
   for u = 0, users - 1 do ids[u] = first + u end
   return tensor.create(tensor.I32, {users}, 'graph'):write(ids, 0, users)
 end
@@ -93,26 +100,38 @@ function feed.scores_by_rows(model)
 end
 
 --- A CSR of ids by user as tensors, for sample_negatives.
----@param csr {n: integer, rows: integer, offsets: ffi.cdata*, items: ffi.cdata*}
+---@param csr {n: integer, rows: integer, offsets: ffi.cdata*, items: ffi.cdata*} as a data set's
+---  known() is ---@param users integer ---@return {offsets: Tensor, items: Tensor}
 function feed.known(csr, users)
   local function ids(array, n)
     local t = tensor.create(tensor.I32, {n}, 'graph')
     session.check(C.tkg_tensor_write(t.kept, array, 0, n))
     return t
   end
+  if users < 0 or users > csr.rows then
+    session.fail('feed.known: %d users, but the lists are of %d', users, csr.rows)
+  end
   return {offsets = ids(csr.offsets, users + 1), items = ids(csr.items, csr.n)}
 end
 
 --- Adds a table for drawing items by popularity ^ `power` (Vose 1991's alias method).
----@param known table of feed.known ---@param csr table by user ---@param items integer
+---@param known table of feed.known
+---@param csr {n: integer, rows: integer, offsets: ffi.cdata*, items: ffi.cdata*} the same
+---@param items integer ---@param power? number 1 ---@return table known
 function feed.by_popularity(known, csr, items, power)
-  local weight, sum = columns.doubles(items), 0
-  for i = 0, csr.n - 1 do weight[csr.items[i]] = weight[csr.items[i]] + 1 end
+  local weight, sum = columns.doubles(count_of('by_popularity', items)), 0
+  for i = 0, csr.n - 1 do
+    local item = csr.items[i]
+    if item < 0 or item >= items then
+      session.fail('feed.by_popularity: item %d, but there are %d', item, items)
+    end
+    weight[item] = weight[item] + 1
+  end
   for i = 0, items - 1 do
     weight[i] = weight[i] ^ (power or 1)
     sum = sum + weight[i]
   end
-  local probability, alias = ffi.new('float[?]', items), ffi.new('int32_t[?]', items)
+  local probability, alias = columns.floats(items), columns.ints(items)
   local small, large = {}, {}
   for i = 0, items - 1 do
     weight[i], alias[i] = weight[i] * items / sum, i
@@ -138,7 +157,7 @@ end
 
 --- A function that draws `count` items a user that the user does not know. Inside a step it
 --- records the draw, so that the step's plan does it.
----@param data table a data set ---@param count integer
+---@param data tinykg.Data ---@param count integer
 ---@param by? string 'uniform' (default) or 'popularity'
 ---@return fun(users: Tensor): Tensor int32 [n, count]
 function feed.sampler(data, count, by)
@@ -160,12 +179,15 @@ function feed.sampler(data, count, by)
 end
 
 --- Each of `n` rows with each of `m`: int32 [n m] positions of rows, and of columns. Made once.
+---@param n integer ---@param m integer
 ---@return Tensor rows 0, 0, ... 1, 1, ... ---@return Tensor columns 0, 1, ... 0, 1, ...
 function feed.pairs(n, m)
   local made, key = session.cache.pairs or {}, n .. ' ' .. m
   session.cache.pairs = made
   if not made[key] then
-    local rows, cols = ffi.new('int32_t[?]', n * m + 1), ffi.new('int32_t[?]', n * m + 1)
+    count_of('pairs', math.min(n, m))
+    local count = count_of('pairs', n * m)
+    local rows, cols = columns.ints(count), columns.ints(count)
     for i = 0, n * m - 1 do rows[i], cols[i] = math.floor(i / m), i % m end
     made[key] = {tensor.ids(rows, n * m), tensor.ids(cols, n * m)}
   end

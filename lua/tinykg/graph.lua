@@ -5,7 +5,9 @@
 local bit = require 'bit'
 local ffi = require 'ffi'
 local C = require 'tinykg.lib'
+local arguments = require 'tinykg.arguments'
 local build = require 'tinykg.graph.build'
+local by_relation = require 'tinykg.graph.by_relation'
 local draw = require 'tinykg.graph.draw'
 local ops = require 'tinykg.ops'
 local parallel = require 'tinykg.graph.parallel'
@@ -41,16 +43,34 @@ end
 --- Ids of one part of the packed array: a view, whose memory is the graph's.
 local function part(self, first, count) return self.packed:narrow(1, first + 1, count) end
 
+local function is_transposed(self) return bit.band(self.layout, BACKWARD) ~= 0 end
+
+--- What reads edges by head, in the graph's order, cannot do so by tail.
+local function refuse_transposed(self, name)
+  if is_transposed(self) then
+    fail('%s: of the graph itself, not transposed: make one with heads and tails exchanged', name)
+  end
+end
+
+--- Heads, tails and edges of the packed array, which is read by them; the fields are for looking.
 local function sizes(self)
   local c = self.counts
-  return c.heads, c.tails, self.edges
+  local back = is_transposed(self)
+  if self.nodes ~= (back and c.tails or c.heads) or self.tail_nodes ~= (back and c.heads or c.tails)
+     or self.edges ~= c.edges or self.relations ~= c.relations then
+    fail('a graph has the nodes, relations and edges that it was made with: they cannot be set')
+  end
+  return c.heads, c.tails, c.edges
 end
 
 --- [heads + 1] places where the edges of each head begin. ---@return Tensor
-function Graph:offsets() return part(self, 0, (sizes(self)) + 1) end
+function Graph:offsets()
+  refuse_transposed(self, 'offsets')
+  return part(self, 0, (sizes(self)) + 1)
+end
 
---- Tail of each edge [edges]. ---@return Tensor
-function Graph:tails()
+--- Tail of each edge as it is packed.
+local function packed_tails(self)
   local heads, _, e = sizes(self)
   return part(self, heads + 1, e)
 end
@@ -62,8 +82,8 @@ function Graph:edge_relations()
   return part(self, heads + 1 + e, e)
 end
 
---- Head of each edge [edges], made when first asked for. ---@return Tensor
-function Graph:heads()
+--- Head of each edge as it is packed: made when first asked for.
+local function packed_heads(self)
   if not self.shared.heads then
     local n, _, e = sizes(self)
     local offsets, heads = self.packed:values(), ffi.new('int32_t[?]', e + 1)
@@ -75,17 +95,22 @@ function Graph:heads()
   return self.shared.heads
 end
 
+--- Head of each edge [edges]. ---@return Tensor
+function Graph:heads() return (is_transposed(self) and packed_tails or packed_heads)(self) end
+--- Tail of each edge [edges]. ---@return Tensor
+function Graph:tails() return (is_transposed(self) and packed_heads or packed_tails)(self) end
+
 --- The edges in the graph's order, as FFI arrays: {n, heads, relations, tails}. ---@return table
 function Graph:triples()
   local n, _, e = sizes(self)
   local packed = self.packed:values()
-  local out = {n = e, heads = self:heads():values(), tails = ffi.new('int32_t[?]', e + 1)}
+  local out = {n = e, heads = packed_heads(self):values(), tails = ffi.new('int32_t[?]', e + 1)}
   ffi.copy(out.tails, packed + n + 1, 4 * e)
+  if is_transposed(self) then out.heads, out.tails = out.tails, out.heads end
   if self.relations then
     out.relations = ffi.new('int32_t[?]', e + 1)
     ffi.copy(out.relations, packed + n + 1 + e, 4 * e)
   end
-  out.keep = packed
   return out
 end
 
@@ -122,7 +147,7 @@ end
 
 --- 1 / (edges of each head), 0 without any, as a column. Made once.
 local function inverse_degrees(self)
-  local back = bit.band(self.layout, BACKWARD) ~= 0
+  local back = is_transposed(self)
   local key = back and 'by_tail' or 'by_head'
   if not self.shared[key] then
     local degree, inverse = degrees(self, back), ffi.new('float[?]', self.nodes + 1)
@@ -134,7 +159,6 @@ local function inverse_degrees(self)
 end
 
 local function weights_of(self, w)
-  if w and not tensor.is(w) then fail('aggregate: weight is a %s, expected a tensor', type(w)) end
   if w and self.weights then return self.weights * w end
   return w or self.weights
 end
@@ -148,21 +172,25 @@ local function summed(self, x, relation, w)
   return op(self, 'aggregate', x)
 end
 
---- Sum over edges of w r[relation]: relation vectors summed as tails would be.
-local function summed_relations(self, r, w)
-  local by_relation = self.shared.by_relation
-  if not by_relation then
+--- The graph from the nodes to the relations of their edges. Made once, and once more transposed.
+local function relations_of(self)
+  local key = is_transposed(self) and 'relations_by_tail' or 'relations_by_head'
+  if not self.relations then fail('aggregate: this graph has no relations') end
+  if not self.shared[key] then
     local e = self:triples()
-    by_relation = {n = e.n, heads = e.heads, tails = e.relations, nodes = self.nodes,
-                   tail_nodes = self.relations}
-    local packed, layout = build.pack(by_relation)
-    by_relation = new{packed = packed, layout = layout, edges = e.n, nodes = self.nodes,
-                      tail_nodes = self.relations, shared = {},
-                      counts = {heads = self.nodes, tails = self.relations}}
-    self.shared.by_relation = by_relation
+    local packed, layout = build.pack{n = e.n, heads = e.heads, tails = e.relations,
+                                      nodes = self.nodes, tail_nodes = self.relations}
+    self.shared[key] = new{packed = packed, layout = layout, edges = e.n, nodes = self.nodes,
+                           tail_nodes = self.relations, shared = {},
+                           counts = {heads = self.nodes, tails = self.relations, edges = e.n}}
   end
+  return self.shared[key]
+end
+
+--- Sum over edges of r[relation]: relation vectors summed as tails would be.
+local function summed_relations(self, r, w)
   if w then fail('aggregate: add and sub take no weight; use mul or copy') end
-  return op(by_relation, 'aggregate', r)
+  return op(relations_of(self), 'aggregate', r)
 end
 
 --- The mean: by how many edges there are, or by how many of a sample are left. What is left weighs
@@ -231,7 +259,7 @@ end
 ---@param a Tensor [heads, d] ---@param b Tensor [tails, d] ---@param r? Tensor [relations, d]
 ---@return Tensor [edges]
 function Graph:dot(a, b, r)
-  if bit.band(self.layout, BACKWARD) ~= 0 then fail('dot: of the graph itself, not transposed') end
+  refuse_transposed(self, 'dot')
   if r then return op(self, 'aggregate_dot', a, b, r) end
   return op(self, 'aggregate_dot', a, b)
 end
@@ -249,28 +277,16 @@ end
 
 -- ---- other graphs of the same edges ----
 
---- Tails and heads exchanged; shares the memory. Edge values keep their order. ---@return Graph
+--- Tails and heads exchanged; shares the memory. Edge values keep their order. Nothing is drawn or
+--- looked up in it: that needs the edges by head. ---@return Graph
 function Graph:transpose()
   return copy(self, {layout = bit.bxor(self.layout, BACKWARD), nodes = self.tail_nodes,
-                     tail_nodes = self.nodes})
+                     tail_nodes = self.nodes, left_count = false})
 end
 
 --- With edge weights that aggregate multiplies with.
 ---@param weights Tensor [edges] ---@return Graph sharing the memory
 function Graph:weighted(weights) return copy(self, {weights = weights}) end
-
---- 1 / (edges of its head by its relation) of each edge, into weights.
-local function by_relation(self, packed, weights)
-  local heads, _, e = sizes(self)
-  if not self.relations then fail("normalized: 'relation': this graph has no relations") end
-  local relations, count = packed + heads + 1 + e, ffi.new('int32_t[?]', self.relations + 1)
-  for h = 0, heads - 1 do
-    local from, to = packed[h], packed[h + 1] - 1
-    for p = from, to do count[relations[p]] = count[relations[p]] + 1 end
-    for p = from, to do weights[p] = 1 / count[relations[p]] end
-    for p = from, to do count[relations[p]] = 0 end
-  end
-end
 
 local NORMALIZED = {row = true, symmetric = true, relation = true}
 
@@ -282,17 +298,18 @@ function Graph:normalized(kind)
   if not NORMALIZED[kind] then
     fail("normalized: '%s' is not row, symmetric or relation", tostring(kind))
   end
-  local heads, _, e = sizes(self)
-  local packed, weights = self.packed:values(), ffi.new('float[?]', e + 1)
-  if kind == 'relation' then by_relation(self, packed, weights) end
-  local by_head, by_tail = degrees(self, false), degrees(self, true)
-  for h = 0, kind ~= 'relation' and heads - 1 or -1 do
-    for p = packed[h], packed[h + 1] - 1 do
-      weights[p] = kind == 'row' and 1 / by_head[h]
-        or 1 / math.sqrt(by_head[h] * by_tail[packed[heads + 1 + p]])
-    end
+  local e, back = self:triples(), is_transposed(self)
+  local weights = ffi.new('float[?]', e.n + 1)
+  if kind == 'relation' then
+    if not self.relations then fail("normalized: 'relation': this graph has no relations") end
+    by_relation(e, self.relations, not back and self.packed:values() or nil, weights)
   end
-  return self:weighted(tensor.create(tensor.F32, {e}, 'graph'):write(weights, 0, e))
+  local by_head, by_tail = degrees(self, back), degrees(self, not back)
+  for p = 0, kind ~= 'relation' and e.n - 1 or -1 do
+    weights[p] = kind == 'row' and 1 / by_head[e.heads[p]]
+      or 1 / math.sqrt(by_head[e.heads[p]] * by_tail[e.tails[p]])
+  end
+  return self:weighted(tensor.create(tensor.F32, {e.n}, 'graph'):write(weights, 0, e.n))
 end
 
 --- In a step: this graph with edges dropped at random, each with probability p, the others' weights
@@ -321,10 +338,8 @@ end
 ---@param ids Tensor int32 [n] ---@param k integer
 ---@return Tensor tails int32 [n, k], Tensor relations int32 [n, k]
 function Graph:sample(ids, k)
-  if not tensor.is(ids) then fail('sample: ids are a %s, expected a tensor', type(ids)) end
-  if type(k) ~= 'number' or k < 1 or k % 1 ~= 0 then
-    fail('sample: %s neighbours asked for, expected a whole number from 1', tostring(k))
-  end
+  if k < 1 then fail('sample: %d neighbours asked for, expected 1 or more', k) end
+  refuse_transposed(self, 'sample')
   local offsets, tails, relations = self:offsets(), self:tails(), self:edge_relations()
   local a = tensor.attribute()
   a.i[0], a.i[2] = k, self.relations
@@ -340,6 +355,7 @@ end
 ---@return Tensor tails int32 [nodes, k], Tensor relations int32 [nodes, k]
 function Graph:neighborhood(k, o)
   session.options('neighborhood', o, 'replacement')
+  refuse_transposed(self, 'neighborhood')
   if o and o.replacement then return require('tinykg.graph.neighborhood')(self, k) end
   local ids = ffi.new('int32_t[?]', self.nodes + 1)
   for i = 0, self.nodes - 1 do ids[i] = i end
@@ -351,6 +367,7 @@ end
 ---@param heads Tensor int32 [n] ---@param relations Tensor int32 [n] ---@param count? integer 1
 ---@return Tensor int32 [n, count]
 function Graph:negatives(heads, relations, count)
+  refuse_transposed(self, 'negatives')
   local offsets, tails, by = self:offsets(), self:tails(), self:edge_relations()
   local a = tensor.attribute()
   a.i[0], a.i[2] = count or 1, self.tail_nodes
@@ -363,6 +380,7 @@ end
 ---@param default? number 0
 ---@return Tensor [b, j]
 function Graph:lookup(rows, ids, default)
+  refuse_transposed(self, 'lookup')
   local offsets, tails = self:offsets(), self:tails()
   local values = self.weights or ops.full(1, self.edges)
   local a = tensor.attribute()
@@ -371,11 +389,13 @@ function Graph:lookup(rows, ids, default)
 end
 
 --- Ripple sets (Wang et al. 2018) of lists of nodes: see tinykg.graph.ripple.
----@param seeds tinykg.Csr a list of nodes a row ---@param hops integer ---@param size integer
+---@param seeds {rows: integer, offsets: ffi.cdata*, items: ffi.cdata*} a list of nodes a row, as a
+---  data set's known() is ---@param hops integer ---@param size integer
 ---@param o? {replacement: boolean} false: of fewer triples than that, each is there at least once
 ---@return {heads: Tensor, relations: Tensor, tails: Tensor}[] by hop, each int32 [rows, size]
 function Graph:ripples(seeds, hops, size, o)
   session.options('ripples', o, 'replacement')
+  refuse_transposed(self, 'ripples')
   return require('tinykg.graph.ripple')(self, seeds, hops, size, o and o.replacement)
 end
 
@@ -383,7 +403,10 @@ end
 ---@param n integer
 ---@param by? string 'heads' (default): a head as often as another; 'triples': a triple as another
 ---@return {heads: Tensor, relations: Tensor, tails: Tensor, negatives: Tensor} int32 [n] each
-function Graph:draw(n, by) return draw(self, n, by) end
+function Graph:draw(n, by)
+  refuse_transposed(self, 'draw')
+  return draw(self, n, by)
+end
 
 -- ---- looking ----
 
@@ -397,13 +420,12 @@ end}
 --- Counts and degrees of heads: {nodes, relations, edges, isolated, mean_degree, max_degree}.
 --- Printed, it is a line. ---@return table
 function Graph:info()
-  local heads, tails, e = sizes(self)
-  local offsets = self.packed:values()
+  local _, _, e = sizes(self)
+  local heads, tails, degree = self.nodes, self.tail_nodes, degrees(self, is_transposed(self))
   local isolated, most = 0, 0
   for i = 0, heads - 1 do
-    local degree = offsets[i + 1] - offsets[i]
-    if degree == 0 then isolated = isolated + 1 end
-    most = math.max(most, degree)
+    if degree[i] == 0 then isolated = isolated + 1 end
+    most = math.max(most, degree[i])
   end
   return setmetatable({nodes = heads, tail_nodes = tails ~= heads and tails or nil,
     relations = self.relations or 0, edges = e, isolated = isolated,
@@ -419,7 +441,8 @@ local function finish(g, o)
   local packed, layout = build.pack(g, o.one_way)
   return new{packed = packed, layout = layout, edges = g.n, nodes = g.nodes,
              tail_nodes = g.tail_nodes, relations = g.relation_count, first_user = g.first_user,
-             counts = {heads = g.nodes, tails = g.tail_nodes}, shared = {}}
+             counts = {heads = g.nodes, tails = g.tail_nodes, edges = g.n,
+                       relations = g.relation_count}, shared = {}}
 end
 
 local KINDS = {kg = true, interactions = true, both = true, labels = true}
@@ -467,5 +490,7 @@ function make(o, more)
                   'head relation tail nodes relations n undirected inverse self_loops one_way')
   return finish(build.of_triples(o), o)
 end
+
+arguments.class(Graph, 'Graph', 'a graph')
 
 return make

@@ -55,7 +55,7 @@ return function(w, kind)
   if not kinds[kind] then
     session.fail("loss.independence: '%s' is not distance, cosine or mi", tostring(kind))
   end
-  if not tensor.is(w) or w:rank() ~= 2 then
+  if w:rank() ~= 2 then
     session.fail('loss.independence: a matrix is needed')
   end
   return kinds[kind](w)

@@ -2,6 +2,7 @@
 --   local tk = require 'tinykg'
 local ffi = require 'ffi'
 local C = require 'tinykg.lib'
+local arguments = require 'tinykg.arguments'
 local session = require 'tinykg.session'
 local tensor = require 'tinykg.tensor'
 local ops = require 'tinykg.ops'
@@ -32,9 +33,6 @@ function tk.zeros(...) return tensor.create(tensor.F32, tensor.shape(...)) end
 --- f32 `value` everywhere.
 ---@param value number ---@param ... integer|integer[] the shape ---@return Tensor
 function tk.full(value, ...)
-  if type(value) ~= 'number' then
-    fail('full: the value is a %s, expected a number', type(value))
-  end
   local t = tk.zeros(...)
   check(C.tkg_tensor_fill(t.kept, value))
   return t
@@ -71,9 +69,7 @@ end
 ---@param seed? integer from 0 ---@return integer?
 function tk.seed(seed)
   if seed == nil then return session.seed end
-  if type(seed) ~= 'number' or seed < 0 or seed % 1 ~= 0 then
-    fail('seed: %s is not a whole number >= 0', tostring(seed))
-  end
+  if seed < 0 then fail('seed: %d is not a whole number >= 0', seed) end
   session.set_seed(seed)
 end
 
@@ -94,10 +90,7 @@ end
 --- depend on it. ---@param n? integer ---@return integer?
 function tk.threads(n)
   if n == nil then return C.tkg_engine_threads(session.engine) end
-  if type(n) ~= 'number' or n % 1 ~= 0 then
-    fail('threads: %s is not a whole number', tostring(n))
-  end
-  check(C.tkg_engine_set_threads(session.engine, n))
+  check(C.tkg_engine_set_threads(session.engine, math.max(-1, math.min(n, 2 ^ 31 - 1))))
 end
 
 --- Sets how matrix products are computed on a GPU: 'float32' (the default: exact), or 'tf32', which
@@ -108,7 +101,6 @@ end
 ---@return string name, string? note
 function tk.precision(name)
   if name ~= nil then
-    if type(name) ~= 'string' then fail('precision: expected a name, got a %s', type(name)) end
     check(C.tkg_engine_set_precision(session.engine, name))
   end
   local now, device = ffi.string(C.tkg_engine_precision(session.engine)), tk.device()
@@ -124,7 +116,6 @@ end
 ---@param on? boolean
 function tk.replay(on)
   if on == nil then return C.tkg_engine_replay(session.engine) ~= 0 end
-  if type(on) ~= 'boolean' then fail('replay: expected true or false, got a %s', type(on)) end
   C.tkg_engine_set_replay(session.engine, on and 1 or 0)
 end
 
@@ -170,6 +161,13 @@ local late = {data = 'tinykg.data', feed = 'tinykg.feed', metrics = 'tinykg.metr
               recommend = 'tinykg.recommend', explain = 'tinykg.explain',
               edges = 'tinykg.explain.edges'}
 
+-- ---- what they are called with ----
+
+arguments.check(tk, '')
+for _, name in ipairs{'nn', 'optim', 'loss'} do arguments.check(tk[name], name .. '.') end
+arguments.check(nn.Module, '', 'Module')
+arguments.check(tensor.methods, '', 'Tensor')
+
 local names = {} -- the prompt lists them
 for name in pairs(late) do names[#names + 1] = name end
 
@@ -177,6 +175,8 @@ setmetatable(tk, {__fields = names, __index = function(_, key)
   if not late[key] then return nil end
   local module = require(late[key])
   local value = late[key] == 'tinykg.store' and module[key] or module
+  if type(value) == 'table' then arguments.check(value, key .. '.')
+  else value = arguments.checked(value, key) end
   rawset(tk, key, value)
   return value
 end})

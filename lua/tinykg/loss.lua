@@ -1,15 +1,8 @@
 --- Losses: means over the batch, composed of ops so that their gradients follow.
 local ops = require 'tinykg.ops'
 local session = require 'tinykg.session'
-local tensor = require 'tinykg.tensor'
 
 local loss = {}
-
-local function check(name, what, t)
-  if not tensor.is(t) then
-    session.fail('loss.%s: %s are a %s, expected a tensor', name, what, type(t))
-  end
-end
 
 local function shape(t) return '[' .. table.concat(t:size(), ', ') .. ']' end
 
@@ -19,8 +12,6 @@ local function shape(t) return '[' .. table.concat(t:size(), ', ') .. ']' end
 ---@param positive Tensor scores ---@param negative Tensor scores; [n, k] beside [n, 1] for k each
 ---@return Tensor a number
 function loss.bpr(positive, negative)
-  check('bpr', 'positive scores', positive)
-  check('bpr', 'negative scores', negative)
   local difference = negative - positive
   if difference:count() > math.max(positive:count(), negative:count()) then
     session.fail('loss.bpr: scores %s and %s would be compared each with each: reshape one',
@@ -34,13 +25,9 @@ end
 ---@param labels Tensor|number f32, 0 or 1, of the same shape; or one label for all
 ---@return Tensor a number
 function loss.bce(logits, labels)
-  check('bce', 'logits', logits)
-  if type(labels) ~= 'number' then
-    check('bce', 'labels', labels)
-    if shape(logits) ~= shape(labels) then
-      session.fail('loss.bce: logits %s and labels %s: they must be equal', shape(logits),
-                   shape(labels))
-    end
+  if type(labels) ~= 'number' and shape(logits) ~= shape(labels) then
+    session.fail('loss.bce: logits %s and labels %s: they must be equal', shape(logits),
+                 shape(labels))
   end
   return (logits:softplus() - logits * labels):mean()
 end
@@ -52,7 +39,7 @@ end
 ---@return Tensor a number
 function loss.pointwise(batch, of)
   if batch.labels then return of(batch.users, batch.items, batch.labels) end
-  check('pointwise', 'drawn items', batch.negatives)
+  if not batch.negatives then session.fail('loss.pointwise: neither labels nor drawn items') end
   local each = {}
   for k = 1, batch.negatives:size(2) do each[k] = batch.users:reshape(-1, 1) end
   return of(batch.users, batch.items, 1)
@@ -66,7 +53,7 @@ end
 ---@return Tensor a number
 function loss.interactions(u, i, j, labels)
   if labels then return loss.bce(ops.dot(u, i), labels) end
-  check('interactions', 'rows of drawn items', j)
+  if not j then session.fail('loss.interactions: neither rows of drawn items nor labels') end
   local k = j:size(1) / u:size(1)
   return loss.bpr(ops.dot(u, i):reshape(-1, 1), ops.mix_dot(u, j, k))
 end
@@ -78,19 +65,16 @@ function loss.l2(...)
   for k = 1, select('#', ...) do
     local t = select(k, ...)
     if t ~= nil then
-      check('l2', 'values', t)
       local squares = t:square():sum()
       sum = sum and sum + squares or squares
     end
   end
-  return sum * 0.5
+  return (sum or ops.full(0)) * 0.5
 end
 
 --- Softmax cross-entropy: mean of -log softmax(logits)[id].
 ---@param logits Tensor [n, classes] ---@param ids Tensor int32 [n] ---@return Tensor a number
 function loss.softmax(logits, ids)
-  check('softmax', 'logits', logits)
-  check('softmax', 'ids', ids)
   if logits:rank() ~= 2 then session.fail('loss.softmax: logits must be a matrix') end
   return -logits:log_softmax():take(ids:reshape(-1, 1)):mean()
 end

@@ -2,6 +2,7 @@
 -- Definitions and sources of the ranking metrics: engine/metrics.h.
 
 local ffi = require 'ffi'
+local arrays = require 'tinykg.arrays'
 local blame = require 'tinykg.blame'
 local lib = require 'tinykg.lib'
 
@@ -15,20 +16,13 @@ local floats = ffi.typeof('float[?]')
 local int32s = ffi.typeof('int32_t[?]')
 local doubles = ffi.typeof('double[?]')
 
--- Element type and, where the C type knows it, length of an FFI array or pointer; else nil.
-local function array_type(value)
-  if type(value) ~= 'cdata' then return nil end
-  local element, kind = tostring(ffi.typeof(value)):match('^ctype<(.-) ?([%*%[%(].*)>$')
-  if not element or element == 'struct' or element:find('^struct ') then return nil end
-  element = element:gsub('^const ', ''):gsub(' const$', '')
-  if not kind:find('[', 1, true) then return element end
-  return element, ffi.sizeof(value) / ffi.sizeof(element)
-end
+local DEEPEST = 32
 
-local function flatten(into, value)
+local function flatten(into, value, depth)
+  if depth > DEEPEST then error('tables within tables without an end', 0) end
   for i = 1, #value do
     if type(value[i]) == 'table' then
-      flatten(into, value[i])
+      flatten(into, value[i], depth + 1)
     else
       into[#into + 1] = value[i]
     end
@@ -40,12 +34,13 @@ end
 local function numbers(value)
   local found, totable = pcall(function() return value.totable end)
   if found and totable then value = totable(value) end
-  return type(value) == 'table' and flatten({}, value) or nil
+  return type(value) == 'table' and flatten({}, value, 1) or nil
 end
 
 -- An FFI array of `new`'s element type and its length. Arrays of that type are used in place.
 local function to_array(value, n, new, type_name, what)
-  local element, known = array_type(value)
+  if n and n < 0 then error(('%s: length %d asked for'):format(what, n), 0) end
+  local element, known = arrays.type(value)
   if element then
     n = n or known
     if not n then error(what .. ': a pointer needs its length', 0) end
@@ -164,8 +159,8 @@ local function to_csr(csr, n_items, what)
   local offsets, length =
     to_array(csr.offsets, csr.n and csr.n + 1, int32s, 'int', what .. '.offsets')
   if length < 1 then error(what .. '.offsets: empty; n users need n + 1 offsets', 0) end
-  local items, n = to_array(csr.items, array_type(csr.items) and offsets[length - 1] or nil, int32s,
-    'int', what .. '.items')
+  local n_items_given = arrays.type(csr.items) and offsets[length - 1] or nil
+  local items, n = to_array(csr.items, n_items_given, int32s, 'int', what .. '.items')
   if offsets[0] < 0 or offsets[length - 1] > n then
     error(('%s: offsets %d..%d, but %d items'):format(what, offsets[0], offsets[length - 1], n), 0)
   end
@@ -251,7 +246,7 @@ local function sum_blocks(o)
   for first = 0, o.n - 1, o.block do
     local count = math.min(o.block, o.n - first)
     local scores = o.score(o.users, first, count)
-    local element, length = array_type(scores)
+    local element, length = arrays.type(scores)
     if element ~= 'float' or (length and length < count * o.items) then
       error(('ranking: score returned %s, expected a buffer of %d x %d floats'):format(
         element and tostring(ffi.typeof(scores)) or type(scores), count, o.items), 0)
@@ -295,7 +290,7 @@ end
 -- user of a part of a data set; instead of a model, a tensor of scores [users, items] will do.
 ---@param options tinykg.RankingOptions|Module|Tensor
 ---@param data? tinykg.Data with a model or scores
----@param more? {k: integer[], part: string, size: integer, progress: function}
+---@param more? {k: integer|integer[], part: string, size: integer, progress: function}
 ---@return table result means: ['recall@10'], ['ndcg@10'], ...; `users` is how many were counted
 function metrics.ranking(options, data, more)
   if data ~= nil then return require('tinykg.evaluate').ranking(options, data, more) end

@@ -1,6 +1,8 @@
 --- Modules: named parameters and a forward function.
 local session = require 'tinykg.session'
 local tensor = require 'tinykg.tensor'
+local arguments = require 'tinykg.arguments'
+local types = require 'tinykg.types'
 local C = require 'tinykg.lib'
 
 local nn = {}
@@ -9,6 +11,9 @@ local nn = {}
 local Module = {}
 Module.__index = Module
 nn.Module = Module
+types.declare('Module', function(x)
+  return type(x) == 'table' and type(x.named_parameters) == 'function'
+end, 'a module')
 
 --- A new module class; its instances (setmetatable({...}, class)) have the methods of modules and
 --- are called like functions, which calls their `forward`.
@@ -157,8 +162,8 @@ function nn.Linear(inputs, outputs, bias)
   return self
 end
 
+---@param x Tensor
 function Linear:forward(x)
-  if not tensor.is(x) then session.fail('nn.Linear: got a %s, expected a tensor', type(x)) end
   local y = x:matmul(self.weight, {transpose_b = true})
   return self.bias and y + self.bias or y
 end
@@ -181,6 +186,10 @@ function nn.Embedding(n, d, start)
     local draw, low, high = C.tkg_tensor_normal, 0, start
     if type(start) == 'table' then
       session.options('nn.Embedding', start, 'bound')
+      if type(start.bound) ~= 'number' then
+        session.fail('nn.Embedding: start.bound is %s, expected a number',
+                     types.described(start.bound))
+      end
       draw, low, high = C.tkg_tensor_uniform, -start.bound, start.bound
     end
     session.check(draw(weight.kept, low, high, session.stream()))
@@ -221,6 +230,7 @@ function Embedding:load(path, name, first, n, kind)
   return self
 end
 
+---@param ids Tensor
 function Embedding:forward(ids) return self.weight:gather(ids) end
 function Embedding:describe() return string.format('nn.Embedding(%d, %d)', self.n, self.d) end
 
@@ -229,11 +239,10 @@ local Dropout = nn.class('nn.Dropout')
 --- Dropout while training, nothing in eval().
 ---@param p number probability of a zero, 0 <= p < 1
 function nn.Dropout(p)
-  if type(p) ~= 'number' or not (p >= 0 and p < 1) then
-    session.fail('nn.Dropout: %s is not in [0, 1)', tostring(p))
-  end
+  if not (p >= 0 and p < 1) then session.fail('nn.Dropout: %g is not in [0, 1)', p) end
   return setmetatable({p = p, training = true}, Dropout)
 end
+---@param x Tensor
 function Dropout:forward(x) return self.training and x:dropout(self.p) or x end
 function Dropout:describe() return string.format('nn.Dropout(%g)', self.p) end
 
@@ -256,6 +265,10 @@ function Sequential:describe()
   local parts = {}
   for i, layer in ipairs(self) do parts[i] = tostring(layer) end
   return 'nn.Sequential(' .. table.concat(parts, ', ') .. ')'
+end
+
+for _, class in ipairs{Linear, Embedding, Dropout, Sequential} do
+  arguments.check(class, class.name .. ':', 'Module')
 end
 
 return nn

@@ -3,6 +3,7 @@ local session = require 'tinykg.session'
 local tensor = require 'tinykg.tensor'
 local record, attribute, set_shape, fail = tensor.record, tensor.attribute, tensor.set_shape,
   session.fail
+local types = require 'tinykg.types'
 local Tensor, methods = tensor.Tensor, tensor.methods
 
 local ops = {}
@@ -20,7 +21,7 @@ local function affine(x, scale, shift) return scalar('affine', scale, shift, x) 
 
 local function operand(x)
   if type(x) == 'number' then return x end
-  if not tensor.is(x) then fail('arithmetic on a tensor and a %s', type(x)) end
+  if not tensor.is(x) then fail('arithmetic on a tensor and %s', types.described(x)) end
 end
 
 function Tensor.__add(a, b)
@@ -88,9 +89,7 @@ end
 --- x / (1 - p) with probability 1 - p, else 0. Nothing is kept: the mask is drawn again.
 ---@param p number probability of a zero, 0 <= p < 1 ---@return Tensor of the same shape
 function methods:dropout(p)
-  if type(p) ~= 'number' or not (p >= 0 and p < 1) then
-    fail('dropout: %s is not in [0, 1)', tostring(p))
-  end
+  if not (p >= 0 and p < 1) then fail('dropout: %s is not in [0, 1)', tostring(p)) end
   if p == 0 then return self end
   return scalar('dropout', p, 0, self)
 end
@@ -200,7 +199,12 @@ local MOST = 6 -- inputs of one op
 ---   print(table.concat(tk.cat({tk.ones(2, 3), tk.zeros(2, 1)}, 2):size(), ' x '))    --> 2 x 4
 ---@param list Tensor[] ---@param dim? integer 1 by default ---@return Tensor
 function ops.cat(list, dim)
-  if type(list) ~= 'table' or #list == 0 then fail('cat: expected a list of tensors') end
+  if #list == 0 then fail('cat: expected a list of tensors') end
+  for i = 1, #list do
+    if not tensor.is(list[i]) then
+      fail('cat: %d of the list is %s, expected a tensor', i, types.described(list[i]))
+    end
+  end
   if #list == 1 then return list[1] end
   if #list > MOST then -- a tree of them
     local size, parts = math.ceil(#list / MOST), {}
@@ -247,7 +251,6 @@ end
 ---@param ids Tensor int32 [b, j] ---@param column Tensor int32 [b]
 ---@return Tensor f32 [b, j]
 function ops.equal(ids, column)
-  if not tensor.is(column) then fail('equal: got a %s, expected a tensor of ids', type(column)) end
   local n = column:count()
   local offsets = counting(n)
   local rows, ones = offsets:narrow(1, 1, n), ops.full(1, n)

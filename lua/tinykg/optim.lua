@@ -1,6 +1,7 @@
 --- Optimizers: SGD, Adam, Adagrad. Inside a step their updates are nodes of the plan.
 local ffi = require 'ffi'
 local C = require 'tinykg.lib'
+local arguments = require 'tinykg.arguments'
 local session = require 'tinykg.session'
 local tensor = require 'tinykg.tensor'
 local check = session.check
@@ -8,7 +9,7 @@ local check = session.check
 local optim = {}
 local parameters = setmetatable({}, {__mode = 'k'}) -- every parameter made, while it lives
 
---- From here on update() looks for a gradient of this tensor, too.
+--- From here on update() looks for a gradient of this tensor, too. ---@param t Tensor
 function optim.register(t) parameters[t] = true end
 
 ---@class Optimizer
@@ -51,10 +52,11 @@ function methods:update()
 end
 
 --- State tensors of a parameter, for checkpoints: a list of Tensors sharing the memory.
+---@param parameter Tensor ---@return Tensor[]
 function methods:state(parameter)
-  local list, slot = {}, 0
+  local list, slot, kept = {}, 0, tensor.realize(parameter)
   while true do
-    local s = C.tkg_optimizer_state(self.c, parameter.kept, slot)
+    local s = C.tkg_optimizer_state(self.c, kept, slot)
     if s == nil then return list end
     list[#list + 1] = tensor.wrap(C.tkg_tensor_retain(s))
     slot = slot + 1
@@ -62,8 +64,10 @@ function methods:state(parameter)
 end
 
 --- Whether it holds state of a parameter, which state() would otherwise make.
----@return boolean
-function methods:knows(parameter) return C.tkg_optimizer_knows(self.c, parameter.kept) ~= 0 end
+---@param parameter Tensor ---@return boolean
+function methods:knows(parameter)
+  return C.tkg_optimizer_knows(self.c, tensor.realize(parameter)) ~= 0
+end
 
 function Optimizer.__index(self, key)
   if methods[key] then return methods[key] end
@@ -80,6 +84,8 @@ end
 function Optimizer.__tostring(self)
   return string.format('%s(lr = %g)', rawget(self, 'kind'), self.lr)
 end
+
+arguments.class(Optimizer, 'Optimizer', 'an optimizer of tk.optim', methods)
 
 local function set_betas(c, kind, betas)
   if type(betas) ~= 'table' then session.fail('optim.%s: betas are {beta1, beta2}', kind) end

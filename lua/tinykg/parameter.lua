@@ -7,7 +7,6 @@ local tensor = require 'tinykg.tensor'
 ---@param t Tensor f32; computed now if it is lazy
 ---@return Tensor t
 return function(t)
-  if not tensor.is(t) then session.fail('parameter: expected a tensor, got a %s', type(t)) end
   if t:dtype() ~= 'f32' then session.fail('parameter: ids cannot be trained') end
   C.tkg_tensor_set_parameter(tensor.realize(t), 1)
   optim.register(t)

@@ -1,4 +1,5 @@
 --- Recipes: a model, its options with defaults and help, presets of published settings.
+local arguments = require 'tinykg.arguments'
 local session = require 'tinykg.session'
 
 ---@class Recipe
@@ -191,5 +192,7 @@ function Recipe:help()
   end
   return table.concat(lines, '\n')
 end
+
+arguments.class(Recipe, 'Recipe', 'a recipe')
 
 return new_recipe

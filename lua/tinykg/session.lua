@@ -70,6 +70,21 @@ session.ambient = new_tape(false)
 session.tape = session.ambient
 session.capture = true -- note the recipe's line of each op
 
+--- Calls fn as xpcall does. A coroutine that yields in there might never be resumed, and the
+--- session would be left where it is: so within a coroutine fn has one of its own, and a yield is
+--- an error.
+---@param what string for the message ---@return boolean ok, any ...
+function session.call(what, fn, ...)
+  local outer, is_main = coroutine.running()
+  if not outer or is_main then return xpcall(fn, blame.handler, ...) end
+  local inner = coroutine.create(function(...) return xpcall(fn, blame.handler, ...) end)
+  local results = {coroutine.resume(inner, ...)}
+  if coroutine.status(inner) ~= 'suspended' then
+    return unpack(results, 2, math.max(2, table.maxn(results)))
+  end
+  return false, blame.message(what .. ': its function cannot yield')
+end
+
 --- Goes on with another device. What was made before stays where it was and cannot be mixed in.
 function session.open(device)
   local old = session.engine
@@ -161,7 +176,7 @@ function session.apart(fn, ...)
   local was = {engine = session.engine, cache = session.cache, ambient = session.ambient}
   local stream, objects = next_stream, step_objects
   session.open(ffi.string(C.tkg_engine_device(session.engine)))
-  local results = {pcall(fn, ...)}
+  local results = {session.call('an engine apart', fn, ...)}
   session.engine, session.cache = was.engine, was.cache
   session.ambient, session.tape = was.ambient, was.ambient
   next_stream, step_objects = stream, objects

@@ -1,6 +1,7 @@
 --- Training steps: record, plan once, run. And backward outside of steps.
 local ffi = require 'ffi'
 local C = require 'tinykg.lib'
+local arguments = require 'tinykg.arguments'
 local blame = require 'tinykg.blame'
 local session = require 'tinykg.session'
 local tensor = require 'tinykg.tensor'
@@ -79,7 +80,6 @@ end
 ---@return Step
 local function new_step(fn, options)
   options = options or {}
-  if type(fn) ~= 'function' then session.fail('step: expected a function, got a %s', type(fn)) end
   check_options(options)
   return setmetatable({name = 'step', fn = fn, c = create(options), number = 0,
                        first = session.draws(), tape = session.new_tape(true),
@@ -99,7 +99,7 @@ local function record(self, ...)
   session.tape = tape
   session.capture = not self.seen or self.checked -- later steps have the same lines
   local outer = blame.enter(self.fn)
-  local results = {xpcall(self.fn, blame.handler, ...)}
+  local results = {session.call(self.name, self.fn, ...)}
   blame.leave(outer)
   session.tape, session.capture = session.ambient, true
   if not results[1] then error(results[2], 0) end
@@ -138,13 +138,17 @@ local function keep_results(asked, outputs)
   end
 end
 
+local function optimizer_of(self)
+  if not self.optimizer then return nil end
+  return self.optimizer.c or session.fail('step: its optimizer has lost its state')
+end
+
 function Step.__call(self, ...)
   local results = record(self, ...)
   local asked, nodes = roots_of(self, results)
   local outputs = ffi.new('tkg_tensor *[?]', #asked)
   check(C.tkg_step_set(self.c, 'number', self.first + self.number + 1))
-  check(C.tkg_step_run(self.c, self.tape.c, nodes[0], self.optimizer and self.optimizer.c, nodes,
-                       #asked, outputs))
+  check(C.tkg_step_run(self.c, self.tape.c, nodes[0], optimizer_of(self), nodes, #asked, outputs))
   self.number = self.number + 1 -- one that fails or is interrupted has not happened
   keep_results(asked, outputs)
   local loss = ffi.new('float[1]') -- as it was before the update, even where it is a parameter
@@ -157,8 +161,7 @@ end
 function methods:plan(...)
   local results = record(self, ...)
   local asked, nodes = roots_of(self, results)
-  check(C.tkg_step_plan(self.c, self.tape.c, nodes[0], self.optimizer and self.optimizer.c, nodes,
-                        #asked))
+  check(C.tkg_step_plan(self.c, self.tape.c, nodes[0], optimizer_of(self), nodes, #asked))
   return self
 end
 
@@ -217,6 +220,8 @@ function methods:program() return text_of(C.tkg_step_print, self.c) end
 --- The tape as recorded last. ---@return string
 function methods:recorded() return text_of(C.tkg_tape_print, self.tape.c) end
 
+arguments.class(Step, 'Step', 'a step', methods)
+
 function Step.__tostring(self)
   return string.format('step(%d bits, %d run)', self.bits, self.number)
 end
@@ -227,9 +232,6 @@ end
 --- again with other data of the same shapes is cheap. Inside a step it only calls fn.
 ---@param fn fun(...): Tensor, ... ---@param ... any what fn takes ---@return Tensor ...
 local function no_grad(fn, ...)
-  if type(fn) ~= 'function' then
-    session.fail('no_grad: expected a function, got a %s', type(fn))
-  end
   if session.tape ~= session.ambient then return fn(...) end
   local forward = session.cache.forward or new_step(fn)
   session.cache.forward, forward.fn, forward.name = forward, fn, 'no_grad'
@@ -253,9 +255,6 @@ end
 ---@return boolean
 local function set_check(on)
   if on == nil then return session.checked end
-  if type(on) ~= 'boolean' then
-    session.fail('check: expected true or false, got a %s', type(on))
-  end
   session.checked = on
   local cache = session.cache
   for _, c in ipairs{cache.ambient_step or false, cache.exact_step or false,
@@ -278,6 +277,7 @@ end
 function tensor.methods:backward()
   if self.kept then session.fail('backward: this value has been computed and forgotten how; ' ..
                                  'call backward before looking at it') end
+  tensor.check_generation(self)
   if self.tape.step then session.fail('backward: inside tk.step it is done for you') end
   if self.cut then
     session.fail('backward: a value that this one is made of was looked at before, which makes ' ..
@@ -294,15 +294,13 @@ function tensor.methods:backward()
 end
 
 --- Runs fn with kept activations of another width: for what is recorded inside.
----@param bits integer 32, 8, 4, 2 or 1 ---@param fn fun(): ... ---@return any what fn returns
+---@param bits 32|8|4|2|1 ---@param fn fun(): ... ---@return any what fn returns
 local function with_bits(bits, fn)
-  if type(bits) ~= 'number' then session.fail('bits: %s is not a number', tostring(bits)) end
-  if type(fn) ~= 'function' then session.fail('bits: expected a function, got a %s', type(fn)) end
   local tape = session.tape
   local outside = tape.bits or 0
   check(C.tkg_tape_set_bits(tape.c, bits))
   tape.bits = bits
-  local results = {pcall(fn)}
+  local results = {session.call('bits', fn)}
   tape.bits = outside
   C.tkg_tape_set_bits(tape.c, outside)
   if not results[1] then error(results[2], 0) end

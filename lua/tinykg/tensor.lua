@@ -2,8 +2,10 @@
 -- Recording checks shapes at once and blames the recipe's line; numbers are computed when somebody
 -- looks at them or when a step runs.
 local ffi = require 'ffi'
+local arrays = require 'tinykg.arrays'
 local C = require 'tinykg.lib'
 local session = require 'tinykg.session'
+local types = require 'tinykg.types'
 local check, fail = session.check, session.fail
 
 local F32, I32 = 0, 1
@@ -22,6 +24,7 @@ local tensor = {methods = methods, op_code = op_code, kinds = KIND}
 --- Whether x is a tensor. ---@return boolean
 local function is_tensor(x) return getmetatable(x) == Tensor end
 tensor.is = is_tensor
+types.declare_class('Tensor', Tensor, 'a tensor')
 
 -- ---- handles ----
 
@@ -54,11 +57,14 @@ local FREED = {generation = -1} -- the tape of tensors that were given back
 
 local function check_generation(t)
   if t.tape == FREED then fail('this tensor was given back by free()') end
+  if not t.tape then fail('this tensor has lost what it is: was a field of it set?') end
   if t.generation ~= t.tape.generation then
     fail('this value belongs to a step that is over: call :keep() on it inside the step, ' ..
          'or return it from the step function')
   end
 end
+
+tensor.check_generation = check_generation
 
 --- Computes a lazy value outside of steps; afterwards it is a kept one.
 local function realize(t)
@@ -108,19 +114,32 @@ local function attribute()
 end
 tensor.attribute = attribute
 
---- A shape given as numbers or as one table.
-function tensor.shape(...)
-  local one = select('#', ...) == 1 and type((...)) == 'table'
-  local shape = one and (...) or {...}
-  for d = 1, one and #shape or select('#', ...) do
-    if type(shape[d]) ~= 'number' or shape[d] % 1 ~= 0 then
-      fail('dimension %d is %s, expected a whole number', d, tostring(shape[d]))
+local MOST_DIMENSIONS, MOST_ELEMENTS = 4, 2 ^ 48
+
+--- Fails unless these are dimensions that the engine can be handed.
+local function check_shape(shape, n)
+  if n > MOST_DIMENSIONS then fail('%d dimensions asked for, at most 4 are possible', n) end
+  for d = 1, n do
+    local x = shape[d]
+    if type(x) ~= 'number' or x % 1 ~= 0 then
+      fail('dimension %d is %s, expected a whole number', d, types.described(x))
+    end
+    if math.abs(x) > MOST_ELEMENTS then
+      fail('dimension %d is %g, more than any tensor has elements', d, x)
     end
   end
   return shape
 end
 
+--- A shape given as numbers or as one table.
+function tensor.shape(...)
+  local one = select('#', ...) == 1 and type((...)) == 'table'
+  local shape = one and (...) or {...}
+  return check_shape(shape, one and #shape or select('#', ...))
+end
+
 local function set_shape(shape)
+  check_shape(shape, #shape)
   attributes.rank = #shape
   for d = 1, #shape do attributes.shape[d - 1] = shape[d] end
   return attributes
@@ -147,7 +166,7 @@ local function record(name, with, ...)
   for k = 1, n do
     local t = select(k, ...)
     if not is_tensor(t) then
-      fail('%s: argument %d is a %s, expected a tensor', name, k, type(t))
+      fail('%s: argument %d is %s, expected a tensor', name, k, types.described(t))
     end
     inputs[k - 1] = node_of(t)
   end
@@ -188,10 +207,8 @@ end
 function methods:size(dim)
   local rank = rank_of(self)
   if dim then
-    local d = type(dim) == 'number' and dim < 0 and rank + 1 + dim or dim
-    if type(d) ~= 'number' or d < 1 or d > rank or d % 1 ~= 0 then
-      fail('size: dimension %s of a tensor with %d', tostring(dim), rank)
-    end
+    local d = dim < 0 and rank + 1 + dim or dim
+    if d < 1 or d > rank then fail('size: dimension %d of a tensor with %d', dim, rank) end
     return size_of(self, d - 1)
   end
   local shape = {}
@@ -207,7 +224,8 @@ function methods:count() return size_of(self, -1) end
 function methods:dtype() return dtype_of(self) == I32 and 'i32' or 'f32' end
 
 --- The numbers as an FFI array (a copy, row-major) and how many there are. Computes a lazy value;
---- one of a step that has not run raises.
+--- one of a step that has not run raises. FFI arrays are as in C: nobody stops who reads or writes
+--- beyond their ends.
 ---@return ffi.cdata* values, integer count
 function methods:values()
   local kept = realize(self)
@@ -242,24 +260,71 @@ function methods:item()
   return (self:values())[0]
 end
 
+local FLOAT, INT = ffi.typeof('float[?]'), ffi.typeof('int32_t[?]')
+
+local function is_int32(x) return x % 1 == 0 and x >= -2147483648 and x <= 2147483647 end
+
+--- An FFI array of a type (F32, I32) with the first `n` numbers of a list.
+local function array_of(dtype, list, n)
+  local out = (dtype == I32 and INT or FLOAT)(math.max(n, 1))
+  for i = 1, n do
+    local x = list[i]
+    if type(x) ~= 'number' then
+      fail('number %d is %s, expected a number', i, types.described(x))
+    end
+    if dtype == I32 and not is_int32(x) then fail('number %d is %s: not an int32', i, x) end
+    out[i - 1] = x
+  end
+  return out
+end
+
+--- Fails unless an FFI array has `count` elements (all of it: nil) of a type. A pointer's C type
+--- does not know how many there are: that is left to the caller. Returns how many.
+local function check_array(dtype, array, count)
+  local element, length = arrays.type(array)
+  local wanted = dtype == I32 and 'int' or 'float'
+  if element ~= wanted then
+    fail('%s is no FFI array of %s', tostring(ffi.typeof(array)), wanted)
+  end
+  if array == nil then fail('the pointer is NULL') end
+  count = count or length
+  if not count then fail('how many numbers there are behind a pointer must be said') end
+  if length and count > length then
+    fail('%d numbers asked of an FFI array of %d', count, length)
+  end
+  return count
+end
+
+--- What write is given, as an FFI array and how many of its numbers are meant.
+local function source(dtype, all, from, count)
+  if is_tensor(from) then
+    if dtype_of(from) ~= dtype then fail('write: a tensor of another type') end
+    count = count or size_of(from, -1)
+    from = from:values()
+  end
+  if type(from) == 'cdata' then return from, check_array(dtype, from, count or all) end
+  if count and count > #from then fail('write: %d numbers asked of a list of %d', count, #from) end
+  count = count or #from
+  return array_of(dtype, from, count), count
+end
+
 --- Copies numbers, row-major, into this kept tensor.
----@param from number[]|ffi.cdata* a flat list, or an FFI array of the tensor's type
----@param first? integer the first element written, from 0 ---@param count? integer how many
+---@param from number[]|Tensor|ffi.cdata* a flat list, or a tensor or an FFI array of the same type;
+---  what an FFI pointer points to must be as long as is said
+---@param first? integer the first element written, from 0
+---@param count? integer how many: by default all of a list or tensor, of FFI arrays as many as this
+---  tensor has
 ---@return Tensor self
 function methods:write(from, first, count)
   local kept = realize(self)
-  count = count or (type(from) == 'table' and #from or C.tkg_tensor_size(kept, -1))
-  if type(from) == 'table' then
-    from = ffi.new(dtype_of(self) == I32 and 'int32_t[?]' or 'float[?]', count, from)
-  end
-  check(C.tkg_tensor_write(kept, from, first or 0, count))
+  local array, n = source(dtype_of(self), C.tkg_tensor_size(kept, -1), from, count)
+  check(C.tkg_tensor_write(kept, array, first or 0, n))
   return self
 end
 
 --- Copies the numbers of another tensor, of the same type and count, into this kept one.
 ---@param from Tensor ---@return Tensor self
 function methods:copy(from)
-  if not is_tensor(from) then fail('copy: expected a tensor, got a %s', type(from)) end
   check(C.tkg_tensor_copy(realize(self), realize(from)))
   return self
 end
@@ -402,13 +467,8 @@ local dims = ffi.new('int64_t[4]')
 
 --- A kept tensor of zeros. ---@param kind? string a memory kind; 'data' by default
 local function create(dtype, shape, kind)
-  if #shape > 4 then fail('a tensor has at most 4 dimensions, not %d', #shape) end
-  for d = 1, #shape do
-    if type(shape[d]) ~= 'number' or shape[d] % 1 ~= 0 then
-      fail('dimension %d is %s, expected a whole number', d, tostring(shape[d]))
-    end
-    dims[d - 1] = shape[d]
-  end
+  check_shape(shape, #shape)
+  for d = 1, #shape do dims[d - 1] = shape[d] end
   check(C.tkg_tensor_create(session.engine, dtype, #shape, dims, KIND[kind or 'data'], out_tensor))
   local t = wrap(out_tensor[0])
   session.allocated(4 * C.tkg_tensor_size(t.kept, -1))
@@ -424,7 +484,7 @@ local function flatten(list)
   local shape, flat = {}, {}
   local level = list
   while type(level) == 'table' do
-    if #shape == 4 then fail('a tensor has at most 4 dimensions') end
+    if #shape == MOST_DIMENSIONS then fail('a tensor has at most 4 dimensions') end
     shape[#shape + 1] = #level
     level = level[1]
   end
@@ -453,12 +513,10 @@ end
 function tensor.from(list)
   if type(list) == 'number' then list = {list} end
   if is_tensor(list) then return list:clone() end
-  if type(list) ~= 'table' then
-    fail('tensor: expected a number or tables, got a %s', type(list))
-  end
   local shape, flat = flatten(list)
   local t = create(F32, shape)
-  return t:write(flat)
+  check(C.tkg_tensor_write(t.kept, array_of(F32, flat, #flat), 0, #flat))
+  return t
 end
 
 --- A kept int32 tensor of ids from a table, nested for more dimensions, or from an FFI int32 array
@@ -466,21 +524,25 @@ end
 ---
 ---   local rows = tk.tensor{{1, 2}, {3, 4}, {5, 6}}
 ---   print(rows:gather(tk.ids{2, 0}):totable()[1][1])    --> 5
----@param list table|ffi.cdata* ---@param n? integer of an FFI array ---@return Tensor int32
+---@param list table|Tensor|ffi.cdata* ---@param n? integer of an FFI array: all of it by default
+---@return Tensor int32; a tensor given is itself the result
 function tensor.ids(list, n)
   if is_tensor(list) then return list end
   if type(list) == 'cdata' then
+    n = check_array(I32, list, n)
     local t = create(I32, {n})
     check(C.tkg_tensor_write(t.kept, list, 0, n))
     return t
   end
   local shape, flat = flatten(list)
   for i = 1, #flat do
-    if flat[i] % 1 ~= 0 or flat[i] < -2147483648 or flat[i] > 2147483647 then
+    if not is_int32(flat[i]) then
       fail('ids: %s at position %d is not an int32', tostring(flat[i]), i)
     end
   end
-  return create(I32, shape):write(flat)
+  local t = create(I32, shape)
+  check(C.tkg_tensor_write(t.kept, array_of(I32, flat, #flat), 0, #flat))
+  return t
 end
 
 return tensor

@@ -29,7 +29,7 @@ local TASKS = {
     {'ripplenet', 'epochs=5'},
   },
   large = {
-    {'kgat', 'lr=1e-3 batch_size=10240 epochs=5'},
+    {'kgat', 'lr=1e-3 batch_size=10240 epochs=5 eval_every=1'},
     {'kgin', 'lr=1e-3 batch_size=10240 epochs=5 eval_every=1'},
   },
 }

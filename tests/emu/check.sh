@@ -2,7 +2,7 @@
 # The emulation and the kernels on it, under a checker:
 #   check.sh plain|asan|tsan DIR LIBTINYKG_EMU LIBTINYKG
 # DIR holds what kernels/build.mk made for it: harness, bugs, ops. Prints a line a test;
-# status 1 when one failed. SEED and ROUNDS: of the op check.
+# status 1 when one failed. SEED and ROUNDS: of the op check, which has the day's seed beside 1.
 set -u
 mode=$1 dir=$2 kernels=$3 engine=$4
 failed=0
@@ -49,5 +49,7 @@ case $mode in
     done ;;
   *) echo "check.sh: plain, asan or tsan, not '$mode'" >&2; exit 2 ;;
 esac
-passes ops "$dir/ops" "$engine" "$kernels" emu "${SEED:-1}" "${ROUNDS:-10}"
+for seed in ${SEED:-1 $(date -u +%Y%m%d)}; do
+  passes "ops, seed $seed" "$dir/ops" "$engine" "$kernels" emu "$seed" "${ROUNDS:-10}"
+done
 exit $failed

@@ -289,6 +289,22 @@ static void compare(const tkg_node *node, std::vector<array> &in, double toleran
 
 static const double SUMS = 1e-5;
 
+/* The same for sums of so many terms: roundings add up like their square root. */
+static double sums_of(int64_t terms) { return SUMS * fmax(1, sqrt((double)terms) / 16); }
+
+/* How often the id is met that is met most. */
+static int64_t most_equal(const array &ids) {
+  std::vector<int32_t> sorted((size_t)count_of(&ids.node));
+  if (!sorted.empty()) memcpy(sorted.data(), ids.bytes.data(), sorted.size() * 4);
+  std::sort(sorted.begin(), sorted.end());
+  size_t most = 0, first = 0;
+  for (size_t k = 0; k < sorted.size(); k++) {
+    if (sorted[k] != sorted[first]) first = k;
+    most = std::max(most, k - first + 1);
+  }
+  return (int64_t)most;
+}
+
 /* Now and then an id that is none: both backends must say the same of it. */
 static void spoil(array &a, int64_t limit) {
   const int64_t n = count_of(&a.node);

@@ -73,7 +73,8 @@ local function interactions(data, o)
     if not batch then
       epoch = epoch + 1
       next_batch = feed.batches(data.train, {size = o.batch_size, seed = tk.seed(), epoch = epoch,
-                                             drop_last = o.drop_last}, sampler)
+                                             drop_last = o.drop_last, draw = o.draw},
+                                sampler)
       batch = next_batch()
     end
     return {users = batch.users, items = batch.items, labels = batch.labels,

@@ -37,9 +37,14 @@ OPTIONS = {
     'cfkg': {'dim': 4, 'distance': 'inner', 'lr': 0.01},
     'cfkg l1': {'dim': 4, 'distance': 'l1', 'margin': 1, 'lr': 0.01},
     'cfkg l2': {'dim': 4, 'distance': 'l2', 'margin': 1, 'lr': 0.01},
+    'lightgcn': {'dim': 4, 'layers': 3, 'l2': 0.01, 'lr': 0.02},
+    'kgat': {'dim': 4, 'relation_dim': 3, 'layers': '4,3', 'aggregator': 'bi', 'loops': True,
+             'l2': 0.01, 'kg_l2': 0.02, 'dropout': 0, 'lr': 1e-3},
 }
 
 LABELLED = ('kgcn', 'kgnn-ls', 'ripplenet')
+NOTHING_DRAWN = ('kgin', 'lightgcn', 'kgat')
+PARTS = {'kgat': ('cf', 'kg')}
 
 
 def ids(rows):
@@ -59,9 +64,10 @@ def start(name, o, data, random):
     """Parameters and what is drawn once. The numbers are float32's."""
     if name in LABELLED:
         p, c = fidelity.model_class(name).start(o, COUNTS, data, random)
-    elif name == 'kgin':
+    elif name in NOTHING_DRAWN:
         p, c = fidelity.model_class(name).start(o, COUNTS, data, random)
         c['users'], c['items'] = ids(golden.INTERACTIONS)
+        o.pop('first', None)  # KGAT: with attention from the first step
     else:
         d, r, c = o['dim'], golden.RELATIONS, {}
         shapes = {'cke': {'users.weight': (golden.USERS, d), 'items.weight': (golden.ITEMS, d),
@@ -88,7 +94,7 @@ def batches(name, random):
         else:
             batch['negatives'] = [next(j for j in random.permutation(golden.ITEMS).tolist()
                                        if (u, j) not in known) for u in batch['users']]
-        if name in ('cke', 'cfkg'):
+        if name in ('cke', 'cfkg', 'kgat'):
             triples = [golden.TRIPLES[i] for i in random.randint(0, len(golden.TRIPLES), TRIPLES)]
             batch.update(zip(('kg_heads', 'kg_relations', 'kg_tails'), golden.columns(triples)))
             batch['kg_negatives'] = random.randint(0, golden.ENTITIES, TRIPLES).tolist()
@@ -103,17 +109,25 @@ def tensors(batch):
     return {name: t.double() if t.is_floating_point() else t for name, t in found.items()}
 
 
+def given_to(part, batch):
+    """What of a batch a part of a step reads."""
+    if part != 'kg':
+        return tensors(batch)
+    return tensors({name[3:]: ids for name, ids in batch.items() if name.startswith('kg_')})
+
+
 def steps(case, seed):
     name, o = case.split()[0], OPTIONS[case]
     random, data = numpy.random.RandomState(seed), data_of()
     p, c = start(name, o, data, random)
     model = fidelity.model_class(name)(o, COUNTS, p, c)
     given, optimizers = batches(name, random), {}
-    losses = [fidelity.update(model, optimizers, 'loss', tensors(batch)) for batch in given]
-    drawn = {} if name == 'kgin' else {key: t for key, t in c.items()
-                                       if key not in ('users', 'items', 'labels')}
+    losses = [[fidelity.update(model, optimizers, part, given_to(part, batch))
+               for part in PARTS.get(name, ('loss',))] for batch in given]
+    drawn = {} if name in NOTHING_DRAWN else {key: t for key, t in c.items()
+                                              if key not in ('users', 'items', 'labels')}
     return {'recipe': name, 'options': o, 'parameters': p, 'drawn': drawn, 'batches': given,
-            'losses': losses}
+            'losses': losses if name in PARTS else [loss for loss, in losses]}
 
 
 def main():

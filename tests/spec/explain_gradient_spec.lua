@@ -46,7 +46,7 @@ describe('explanations', function()
   local function trained(recipe, more)
     local path = dir .. '/' .. recipe
     shell.prints(('run recipes/%s.lua --quiet --force --data %s --data-set task=ranking ' ..
-      '--out %s --set epochs=15 --set lr=0.02 --set dim=8 --set batch_size=64 %s')
+      '--out %s --data-set seed=1 --set epochs=15 --set lr=0.02 --set dim=8 --set batch_size=64 %s')
       :format(recipe, data, path, more))
     return tk.open(path)
   end

@@ -6,10 +6,11 @@ local fixtures = {}
 
 local made = {}
 
-local function remove(path)
+--- Removes a file, or a folder with all that is in it.
+function fixtures.remove(path)
   if lfs.symlinkattributes(path, 'mode') == 'directory' then
     for entry in lfs.dir(path) do
-      if entry ~= '.' and entry ~= '..' then remove(path .. '/' .. entry) end
+      if entry ~= '.' and entry ~= '..' then fixtures.remove(path .. '/' .. entry) end
     end
   end
   os.remove(path)
@@ -37,7 +38,7 @@ end
 
 --- Removes what was made.
 function fixtures.clean()
-  for _, path in ipairs(made) do remove(path) end
+  for _, path in ipairs(made) do fixtures.remove(path) end
   made = {}
 end
 

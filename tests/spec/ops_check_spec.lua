@@ -209,7 +209,7 @@ describe('tk.check', function()
     tk.check(false)
     assert.equal(-inf, w:log():totable()[1])
     assert.equal(-inf, tk.no_grad(function() return (w:log()) end):totable()[1])
-    assert.matches('check: expected true or false, got a string', message(tk.check, 'yes'))
+    assert.matches('check: on is a string, expected true or false', message(tk.check, 'yes'))
   end)
 
   it('leaves what no_grad draws as it is', function()

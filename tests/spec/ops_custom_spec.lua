@@ -410,10 +410,12 @@ describe('a mistake in a custom op', function()
                    message(function()
                      return (op(function(_, dy) return (dy:matmul(dy)) end)(X))
                    end))
-    assert.matches(here .. 'custom: backward is a nil, expected a function',
+    assert.matches(here .. 'custom: spec.backward is nil, expected a function',
                    message(function() tk.custom{name = 'mine', forward = print} end))
     assert.matches(here .. 'custom: unknown option vjp',
-                   message(function() tk.custom{name = 'mine', vjp = print} end))
+                   message(function()
+                     tk.custom{name = 'mine', forward = print, backward = print, vjp = print}
+                   end))
   end)
 
   it('upstream: its gradient has no numbers when backward is called', function()

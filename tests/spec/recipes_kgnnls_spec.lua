@@ -12,7 +12,7 @@ describe('tk.equal', function()
                 tk.equal(ids, tk.ids{3, 2, 0}):totable())
     assert.same({1, 2}, tk.equal(tk.ids{{1, 1}}, tk.ids{1}):size())
     local message = fixtures.message(tk.equal, ids, 3)
-    assert.truthy(message:find('equal: got a number, expected a tensor of ids', 1, true))
+    assert.truthy(message:find('equal: column is 3, expected a tensor', 1, true))
   end)
 end)
 

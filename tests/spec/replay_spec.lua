@@ -166,9 +166,9 @@ describe('tk.replay and tk.precision', function()
   it('refuse what they are not', function()
     assert.matches("replay_spec.lua:%d+: precision 'half' is not one of float32, tf32",
                    fixtures.message(function() tk.precision('half') end))
-    assert.matches('replay_spec.lua:%d+: precision: expected a name, got a number',
+    assert.matches('replay_spec.lua:%d+: precision: name is 32, expected a string',
                    fixtures.message(function() tk.precision(32) end))
-    assert.matches('replay: expected true or false, got a string',
+    assert.matches('replay: on is a string, expected true or false',
                    fixtures.message(tk.replay, 'on'))
     assert.equal('float32', (tk.precision()))
   end)

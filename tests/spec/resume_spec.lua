@@ -1,55 +1,13 @@
 -- Runs that are killed at any moment and go on: what they end with is, bit for bit, what they would
 -- have ended with.
-local ffi = require 'ffi'
 local fixtures = require 'tests.spec.fixtures'
 local json = require 'tinykg.json'
+local runs = require 'tests.spec.runs'
 local shell = require 'tests.spec.shell'
-local tk = require 'tinykg'
 
-local sh = shell.sh
+local same_run, sh = runs.same, shell.sh
 
 local function read(path) return assert(json.read(path)) end
-
---- The log without what a clock says.
-local function log_of(run)
-  local list = {}
-  for line in io.lines(run .. '/log.jsonl') do
-    local record = json.decode(line)
-    record.seconds, record.memory, record.checksum = nil, nil, nil -- of seconds, too
-    list[#list + 1] = record
-  end
-  return list
-end
-
---- All tensors of a file as bytes by name.
-local function tensors_of(path)
-  local list = {}
-  for name, t in pairs((tk.load(path))) do
-    local values, n = t:values()
-    list[name] = ffi.string(values, 4 * n)
-  end
-  return list
-end
-
-local function same_run(a, b)
-  assert.same(log_of(a), log_of(b))
-  for _, name in ipairs{'best', 'last'} do
-    local one, other = tensors_of(a .. '/' .. name .. '.safetensors'),
-      tensors_of(b .. '/' .. name .. '.safetensors')
-    for key, bytes in pairs(one) do
-      assert(bytes == other[key], name .. ': ' .. key .. ' differs')
-      other[key] = nil
-    end
-    assert.is_nil((next(other)))
-  end
-  local one, other = read(a .. '/summary.json'), read(b .. '/summary.json')
-  for _, key in ipairs{'valid', 'test', 'epochs', 'best_epoch', 'kept', 'bits', 'seed'} do
-    assert.same(one[key], other[key], key)
-  end
-  for _, kind in ipairs{'parameter', 'optimizer', 'kept_exact', 'kept_quantized', 'transient'} do
-    assert.equal(one.memory[kind], other.memory[kind], kind)
-  end
-end
 
 describe('a run that goes on', function()
   local dir, data

@@ -97,6 +97,17 @@ clang_has_omp() {
   r=$?; rm -rf "$dir"; return $r
 }
 
+# For make fuzz and make check-tsan.
+attack_group() {
+  need clang 'make fuzz, make check-tsan' has clang
+  need libclang-rt-dev 'the fuzzer and the sanitizers of clang' clang_builds '' \
+    -fsanitize=address
+  need libomp-dev 'OpenMP for clang, with archer for races' clang_builds '#include <omp.h>' -fopenmp
+  need libluajit-5.1-dev 'LuaJIT within the programs of make fuzz' clang_builds '#include <lua.h>' \
+    -I/usr/include/luajit-2.1
+}
+clang_builds() (CC=clang; compiles "$@")
+
 look() {
   missing= names=
   for group in $groups; do
@@ -106,7 +117,8 @@ look() {
       test) test_group ;;
       plot) plot_group ;;
       dev) dev_group ;;
-      *) echo "deps: unknown group '$group'; known: build run test plot dev" >&2; exit 2 ;;
+      attack) attack_group ;;
+      *) echo "deps: unknown group '$group'; known: build run test plot dev attack" >&2; exit 2 ;;
     esac
   done
 }

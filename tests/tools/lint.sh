@@ -8,7 +8,7 @@ CPPFLAGS=${CPPFLAGS:--std=c17 -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE -Iengi
 ISA=${ISA:-sse2}
 MAX_FUNCTION=70 MAX_FILE=500
 core=(engine/*.c) cpu=(engine/cpu/*.c) headers=(engine/*.h engine/cpu/*.h)
-examples=(engine/example/*.c)
+examples=(engine/example/*.c tests/faults/*/*.[ch])
 cxx=(kernels/*.cu kernels/*.cuh kernels/*.h tests/emu/*.cu tests/emu/*.cpp tests/emu/*.h
   tests/bench/*.cpp)
 lua=(.busted .luacheckrc) sized=(engine kernels)

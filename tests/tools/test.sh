@@ -1,10 +1,12 @@
 #!/bin/sh
 # Runs spec files, each in a process of its own, so that a crash costs one file, not the run.
-#   test.sh [SPEC...]            default: tests/spec/*_spec.lua, then the specs of ops once more on
-#                                each device that DEVICES names; HOST=no leaves the former out
+#   test.sh [SPEC...]            default: those of tests/spec and tests/faults, then the specs of ops
+#                                once more on each device that DEVICES names; HOST=no leaves the
+#                                former out
 # The last line is `N passed, N failed, N skipped`; the exit status is 1 when anything failed.
 # Environment: TINYKG_LIB the library; FILTER a Lua pattern of test names; TEST_TIMEOUT seconds a
-# file; DEADLINE in seconds since 1970, what has not run by then has failed; TINYKG_CHECK=asan|valgrind runs LuaJIT under that checker (specs may read it and do less).
+# file; DEADLINE in seconds since 1970, what has not run by then has failed; TINYKG_CHECK=asan|valgrind
+# runs LuaJIT under that checker, tsan says that it is under one (specs may read it and do less).
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 root=$PWD
@@ -35,7 +37,8 @@ prefix_for() {
         --show-leak-kinds=definite --suppressions=tests/tools/valgrind.supp \
         --log-file=$work/valgrind.%p"
       seconds=3600 ;;
-    *) echo "TINYKG_CHECK: unknown '$TINYKG_CHECK', known: asan valgrind" >&2; exit 2 ;;
+    tsan) prefix= seconds=1800 ;; # LUAJIT is a program that the sanitizer watches
+    *) echo "TINYKG_CHECK: unknown '$TINYKG_CHECK', known: asan tsan valgrind" >&2; exit 2 ;;
   esac
 }
 
@@ -102,7 +105,7 @@ specs_of() {
 if [ $# -gt 0 ]; then
   DEVICES=
 elif [ "${HOST:-yes}" = yes ]; then
-  set -- tests/spec/*_spec.lua
+  set -- tests/spec/*_spec.lua tests/faults/*_spec.lua
 fi
 for spec; do
   if [ -f "$spec" ]; then run_spec "$spec"; else fail "no such spec: $spec"; fi

@@ -1,14 +1,13 @@
 --- What benchmarks run on where the user names nothing: made here, in a folder that is removed.
 local lfs = require 'lfs'
 local atomic = require 'tinykg.atomic'
+local entries = require 'tinykg.entries'
 
 local inputs = {}
 
 local function remove(path)
   if lfs.symlinkattributes(path, 'mode') == 'directory' then
-    for name in lfs.dir(path) do
-      if name ~= '.' and name ~= '..' then remove(path .. '/' .. name) end
-    end
+    for _, name in ipairs(entries(path)) do remove(path .. '/' .. name) end
   end
   os.remove(path)
 end

@@ -1,6 +1,7 @@
 --- Reading text: files of ids and of names, and a whole data set, against reading their bytes.
 local lfs = require 'lfs'
 local columns = require 'tinykg.columns'
+local entries = require 'tinykg.entries'
 local inputs = require 'tinykg.bench.inputs'
 local measure = require 'tinykg.bench.measure'
 local random = require 'tinykg.data.random'
@@ -29,7 +30,7 @@ end
 
 -- Files in a folder, and one below it, that are no folders.
 local function files_below(dir, list, deep)
-  for name in lfs.dir(dir) do
+  for _, name in ipairs(entries(dir)) do
     local path = dir .. '/' .. name
     local mode = lfs.attributes(path, 'mode')
     if mode == 'file' then list[#list + 1] = path

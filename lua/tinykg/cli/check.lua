@@ -18,13 +18,12 @@ end
 
 --- The runs of a folder: itself, or the members of a batch.
 local function runs_of(path)
-  local folder, lfs = require 'tinykg.run.folder', require 'lfs'
+  local folder, entries = require 'tinykg.run.folder', require 'tinykg.entries'
   if not folder.has(path, 'batch.json') then return {path} end
   local list = {}
-  for name in lfs.dir(path) do
+  for _, name in ipairs(entries(path)) do
     if folder.has(path .. '/' .. name, 'config.json') then list[#list + 1] = path .. '/' .. name end
   end
-  table.sort(list)
   if #list == 0 then error(path .. ': a batch without runs', 0) end
   return list
 end

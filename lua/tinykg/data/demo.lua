@@ -6,6 +6,7 @@
 
 local lfs = require 'lfs'
 local atomic = require 'tinykg.atomic'
+local entries = require 'tinykg.entries'
 local random = require 'tinykg.data.random'
 
 local demo = {}
@@ -187,8 +188,8 @@ local function check_folder(dir)
   local users, found = io.open(dir .. '/user_list.txt'), false
   local made_here = users and (users:read(64) or ''):find('\nuser 0\t0\n', 1, true)
   if users then users:close() end
-  for name in lfs.dir(dir) do
-    found = found or (name ~= '.' and name ~= '..' and not (made_here and FILES[name]))
+  for _, name in ipairs(entries(dir)) do
+    found = found or not (made_here and FILES[name])
   end
   if found then error(dir .. ': there are other files in this folder: name a new one', 0) end
 end

@@ -2,6 +2,7 @@
 
 local lfs = require 'lfs'
 local columns = require 'tinykg.columns'
+local entries = require 'tinykg.entries'
 
 local files = {}
 
@@ -82,7 +83,7 @@ end
 ---@return string[]
 function files.with_ending(dir, ending)
   local found, seen = {}, {}
-  for entry in lfs.dir(dir) do
+  for _, entry in ipairs(entries(dir)) do
     local plain = entry:gsub('%.gz$', ''):gsub('%.xz$', '')
     local stem = plain:sub(-#ending) == ending and plain:sub(1, -#ending - 1)
     if stem and stem ~= '' and not seen[stem] then

@@ -1,5 +1,6 @@
 --- Names of users, items, entities or relations: id to name and back.
 
+local arguments = require 'tinykg.arguments'
 local columns = require 'tinykg.columns'
 
 ---@class tinykg.Names
@@ -83,5 +84,7 @@ function Names:renumbered(count, old_ids)
   end
   return new
 end
+
+arguments.class(Names, 'tinykg.Names', 'names of a data set')
 
 return names

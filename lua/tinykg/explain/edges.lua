@@ -2,7 +2,9 @@
 local ffi = require 'ffi'
 local blame = require 'tinykg.blame'
 local parameter = require 'tinykg.parameter'
+local session = require 'tinykg.session'
 local tensor = require 'tinykg.tensor'
+local types = require 'tinykg.types'
 local C = require 'tinykg.lib'
 
 local edges = {}
@@ -13,9 +15,13 @@ local edges = {}
 ---@param fields string[] names of the model's fields that are those graphs, of data sets
 ---@param users Tensor int32 [1] ---@param items Tensor int32 [1]
 function edges.gradient(model, fields, users, items)
+  if not model.score then session.fail('edges.gradient: the model has no function score') end
   local graphs, parts = {}, {rule = 'least', what = 'gradient'}
   for i, field in ipairs(fields) do
     local graph = model[field]
+    if not types.of('Graph').is(graph) then
+      session.fail("edges.gradient: the model's %s is no graph", tostring(field))
+    end
     local w = tensor.create(tensor.F32, {graph.edges})
     if graph.weights then w:copy(graph.weights) else C.tkg_tensor_fill(w.kept, 1) end
     graphs[field] = graph
@@ -59,6 +65,9 @@ function edges.plausible(graph, relations, distance)
     local ids = {tensor.ids(heads + first, n), tensor.ids(by + first, n),
                  tensor.ids(tails + first, n)}
     local d = distance(unpack(ids))
+    if not tensor.is(d) or d:count() ~= n then
+      session.fail('edges.plausible: distance did not return a number for each of %d triples', n)
+    end
     local values = d:values()
     for i = 0, n - 1 do weights[place[first + i]] = math.exp(-values[i]) end
     d:free()
@@ -71,7 +80,11 @@ end
 --- receptive_field(u, items) such as KGCN's: ids by hop, and weights that are 1 / neighbors of the
 --- attention. A node that is met twice counts once, a neighbour drawn twice for a node twice.
 ---@param model Module with users, neighbors, neighbor_relations and receptive_field
+---@param users Tensor int32 [1] ---@param items Tensor int32 [1]
 function edges.sampled(model, users, items)
+  if not model.receptive_field then
+    session.fail('edges.sampled: the model has no receptive_field')
+  end
   local ids, weights = model:receptive_field(model.users(users), items)
   local seen, k, found = {}, model.neighbors, {heads = {}, relations = {}, tails = {}, weights = {}}
   for hop = 1, #weights do

@@ -42,7 +42,7 @@ local function cell(name)
   return name:find('"', 1, true) and '"' .. name:gsub('"', '""') .. '"' or name
 end
 
--- Puts the lines of one parameter; tick(lines) after each few.
+-- Puts the lines of one parameter; tick(lines) after each few. Returns nil, message on failure.
 local function put_tensor(file, name, t, data, width, tick)
   local n, columns, each = layout(t)
   local namer = data and t:rank() >= 2 and rows.namer(name, n / each, data)
@@ -56,9 +56,10 @@ local function put_tensor(file, name, t, data, width, tick)
     for k = 1, columns do cells[k] = number(memory[k - 1]) end
     local ok, why = file:write(name, '\t', kind, '\t', ('%d'):format(row), '\t', cell(called),
       '\t', table.concat(cells, '\t', 1, columns), rest, '\n')
-    if not ok then error(why, 0) end
+    if not ok then return nil, why end
     tick(1)
   end
+  return true
 end
 
 --- Writes the parameters, whole or not at all. Raises a message where that cannot be.
@@ -81,8 +82,11 @@ function tsv.write(path, order, tensors, data, progress)
     local head = { 'tensor', 'kind', 'row', 'name' }
     for k = 1, width do head[#head + 1] = 'v' .. k end
     local written, why = file:write(table.concat(head, '\t'), '\n')
-    if not written then return nil, why end
-    for _, name in ipairs(order) do put_tensor(file, name, tensors[name], data, width, tick) end
+    for _, name in ipairs(order) do
+      if not written then return nil, why end
+      written, why = put_tensor(file, name, tensors[name], data, width, tick)
+    end
+    return written, why
   end)
   if not ok then error(message, 0) end
 end

@@ -4,6 +4,7 @@
 --- a small graph between the heads and the tails that its edges have.
 local bit = require 'bit'
 local ffi = require 'ffi'
+local arguments = require 'tinykg.arguments'
 local build = require 'tinykg.graph.build'
 local columns = require 'tinykg.columns'
 local ops = require 'tinykg.ops'
@@ -112,6 +113,8 @@ function Attention:scores(x, w, r)
   if #scores == 0 then return ops.full(0, 0) end
   return ops.cat(scores, 1):gather(self.place)
 end
+
+arguments.class(Attention, 'Attention', 'attention: tk.attention.new')
 
 function Attention:__tostring()
   return string.format('attention: %d edges by %d relations', self.graph.edges, #self.parts)

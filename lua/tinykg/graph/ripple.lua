@@ -25,11 +25,14 @@ local function edge_of(offsets, nodes, n, sums, at)
   return offsets[nodes[low] + 1] - (sums[low] - at)
 end
 
-local function check(graph, hops, size)
+local MOST_HOPS = 1000
+
+local function check(graph, seeds, hops, size)
+  if seeds.rows * size >= 2 ^ 31 or hops > MOST_HOPS then
+    session.fail('ripples: %d hops of %d sets of %d are too many', hops, seeds.rows, size)
+  end
   for name, value in pairs{hops = hops, size = size} do
-    if type(value) ~= 'number' or value < 1 or value % 1 ~= 0 then
-      session.fail('ripples: %s is %s, expected a whole number from 1', name, tostring(value))
-    end
+    if value < 1 then session.fail('ripples: %s is %d, expected 1 or more', name, value) end
   end
   if not graph.relations then session.fail('ripples: this graph has no relations') end
   if graph.edges == 0 then
@@ -54,7 +57,7 @@ end
 ---@param replacement? boolean
 ---@return table[] by hop {heads, relations, tails}: int32 tensors [rows, size]
 return function(graph, seeds, hops, size, replacement)
-  check(graph, hops, size)
+  check(graph, seeds, hops, size)
   local generator = random.new(session.seed, session.stream())
   local triples, offsets = graph:triples(), graph.packed:values()
   local room = math.max(longest(seeds), size)

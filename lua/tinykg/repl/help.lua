@@ -45,7 +45,7 @@ end
 local function file_comment(module)
   local count, best = {}, nil
   for _, fn in pairs(module) do
-    local info = type(fn) == 'function' and debug.getinfo(fn, 'S')
+    local info = type(fn) == 'function' and debug.getinfo(docs.origin(fn), 'S')
     local path = info and info.source:match('^@(.*)')
     if path then
       count[path] = (count[path] or 0) + 1

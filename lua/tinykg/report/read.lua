@@ -1,5 +1,6 @@
 --- Run folders as a report needs them: what is there, and notes about what is not.
 local lfs = require 'lfs'
+local entries = require 'tinykg.entries'
 local of_run = require 'tinykg.run.folder'
 local json = require 'tinykg.json'
 local seal = require 'tinykg.run.seal'
@@ -140,13 +141,12 @@ end
 
 local function sub_folders(folder)
   local list = {}
-  for name in lfs.dir(folder) do
+  for _, name in ipairs(entries(folder)) do
     local path = folder .. '/' .. name
     if not name:match('^%.') and lfs.attributes(path, 'mode') == 'directory' then
       list[#list + 1] = path
     end
   end
-  table.sort(list)
   return list
 end
 

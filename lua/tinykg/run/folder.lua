@@ -15,6 +15,7 @@ local ffi = require 'ffi'
 local lfs = require 'lfs'
 local atomic = require 'tinykg.atomic'
 local clock = require 'tinykg.clock'
+local entries = require 'tinykg.entries'
 local form = require 'tinykg.run.form'
 local seal = require 'tinykg.run.seal'
 
@@ -112,23 +113,10 @@ function folder.claim(base)
   end
 end
 
---- The names in a folder. Raises one line where it cannot be read.
-local function names_in(path)
-  local list = {}
-  local ok, message = pcall(function()
-    for name in lfs.dir(path) do list[#list + 1] = name end
-  end)
-  if not ok then
-    local why = tostring(message):match('[^:]*$'):match('%S.*')
-    error(('%s: cannot be read: %s'):format(path, why), 0)
-  end
-  return list
-end
-
 --- All of FILES that are there, and event files: TensorBoard takes a folder's for one run's.
 local function files_of(path)
   local list = {}
-  for _, name in ipairs(names_in(path)) do
+  for _, name in ipairs(entries(path)) do
     if name:find('tfevents', 1, true) then list[#list + 1] = name end
   end
   for _, name in ipairs(folder.FILES) do
@@ -174,7 +162,7 @@ end
 
 --- Removes what a run that was killed had begun to write (tinykg.atomic).
 function folder.tidy(path)
-  for _, name in ipairs(names_in(path)) do
+  for _, name in ipairs(entries(path)) do
     local begun = atomic.is_unfinished(name) or name == folder.NEXT
     if begun then os.remove(path .. '/' .. name) end
   end

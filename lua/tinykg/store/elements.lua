@@ -60,8 +60,21 @@ function elements.count(shape, what)
   return n
 end
 
+local words_of = ffi.typeof 'uint32_t *'
+
+-- LuaJIT takes a double for any of its values, a pointer included, where it is a NaN with other
+-- bits than the usual ones: a file's bits are looked at before they are read as numbers.
+local function replace_nans(doubles, n)
+  local words = ffi.cast(words_of, doubles)
+  for i = 0, n - 1 do
+    local high = bit.band(words[2 * i + 1], 0x7fffffff)
+    if high >= 0x7ff00000 and (high > 0x7ff00000 or words[2 * i] ~= 0) then doubles[i] = 0 / 0 end
+  end
+end
+
 local function convert(from, to, n, first, kind, what)
   local fits = kind.fits
+  if kind == types.f64 then replace_nans(from, n) end
   for i = 0, n - 1 do
     local x = from[i]
     if fits and not fits(x) then

@@ -3,6 +3,7 @@
 
 local lfs = require 'lfs'
 local atomic = require 'tinykg.atomic'
+local entries = require 'tinykg.entries'
 local progress = require 'tinykg.progress'
 
 local folder = {}
@@ -35,10 +36,8 @@ function folder.check(dir, force)
     error(dir .. ': it has a folder derived/, which would be read instead: name another', 0)
   end
   if force then return end
-  for name in lfs.dir(dir) do
-    if name ~= '.' and name ~= '..' then
-      error(dir .. ': there are files in this folder: name a new one, or give --force', 0)
-    end
+  if #entries(dir) > 0 then
+    error(dir .. ': there are files in this folder: name a new one, or give --force', 0)
   end
 end
 
@@ -122,9 +121,7 @@ end
 function Out:abandon()
   self.line.clear()
   if not is_folder(self.beside) then return end
-  for name in lfs.dir(self.beside) do
-    if name ~= '.' and name ~= '..' then os.remove(self.beside .. '/' .. name) end
-  end
+  for _, name in ipairs(entries(self.beside)) do os.remove(self.beside .. '/' .. name) end
   lfs.rmdir(self.beside)
 end
 

@@ -1,0 +1,20 @@
+--- FFI arrays and pointers that somebody else has made.
+local ffi = require 'ffi'
+
+local arrays = {}
+
+--- Element type of an FFI array or pointer, such as 'int' (int32_t) or 'float', and how many
+--- elements there are where its C type knows; nil for anything else.
+---@return string? element, integer? length
+function arrays.type(value)
+  if type(value) ~= 'cdata' then return nil end
+  local element, kind = tostring(ffi.typeof(value)):match('^ctype<([%w_ ]-) ?(%*?[%[%]%d?]*)>$')
+  if not element or kind == '' then return nil end
+  element = element:gsub('^const ', ''):gsub(' const$', '')
+  if element == 'void' or element:find('^struct ') then return nil end
+  if kind ~= '*' and kind:find('*', 1, true) then return nil end -- of pointers
+  local length = kind ~= '*' and ffi.sizeof(value) / ffi.sizeof(element) or nil
+  return element, length
+end
+
+return arrays

@@ -1,0 +1,88 @@
+--- What the Lua text of a random program calls beside tinykg itself.
+local ffi = require 'ffi'
+local tk = require 'tinykg'
+local feed = require 'tinykg.feed'
+local random = require 'tests.faults.programs.random'
+
+local H = {}
+
+--- n numbers of [low, high] into `out`: multiples of 2^-20, so that floats hold them exactly.
+function H.fill(out, n, seed, low, high)
+  local generator = random.new(seed)
+  for i = 0, n - 1 do
+    out[i] = math.floor((low + (high - low) * generator:unit()) * 1048576 + 0.5) / 1048576
+  end
+end
+
+--- A tensor of such numbers.
+function H.numbers(seed, low, high, shape)
+  local t = tk.zeros(shape)
+  local n = t:count()
+  local values = ffi.new('float[?]', math.max(n, 1))
+  H.fill(values, n, seed, low, high)
+  return t:write(values, 0, n)
+end
+
+--- Draws `count` items that a user does not have, `lists` being the items of each user.
+function H.sampler(lists, items, count, by)
+  local offsets, flat, n = ffi.new('int32_t[?]', #lists + 1), {}, 0
+  for u, list in ipairs(lists) do
+    for _, item in ipairs(list) do
+      n = n + 1
+      flat[n] = item
+    end
+    offsets[u] = n
+  end
+  local csr = {n = n, rows = #lists, offsets = offsets, items = ffi.new('int32_t[?]', n + 1, flat)}
+  local data = {users = #lists, items = items, known = function() return csr end}
+  return feed.sampler(data, count, by)
+end
+
+--- Says how a value is kept, unless it is an input after all.
+function H.keep(x, rule)
+  if not x.kept then x:kept_as(rule) end
+end
+
+-- ---- ops with a gradient of their own ----
+
+H.swish = tk.custom{
+  name = 'swish',
+  forward = function(ctx, x)
+    ctx.x, ctx.s = x, x:sigmoid()
+    return x * ctx.s
+  end,
+  backward = function(ctx, dy) return dy * (ctx.s + ctx.x * ctx.s * (1 - ctx.s)) end,
+}
+
+--- Two inputs, a number, values shared by both gradients.
+H.mixed = tk.custom{
+  name = 'mixed',
+  forward = function(ctx, x, y, c)
+    ctx.x, ctx.t = x, y:tanh()
+    ctx.c = c
+    return x * ctx.t * c
+  end,
+  backward = function(ctx, dy)
+    local scaled = dy * ctx.c
+    return scaled * ctx.t, scaled * ctx.x * (1 - ctx.t:square())
+  end,
+}
+
+--- The gradient passes as if nothing had been done: a straight-through estimator.
+H.straight = tk.custom{
+  name = 'straight',
+  forward = function(_, x) return x:clamp(-0.5, 0.5) end,
+  backward = function(_, dy) return dy * 0.75 end,
+}
+
+--- A planted fault, for the tests of this harness: the derivative of tanh is wrong.
+H.wrong = tk.custom{
+  name = 'wrong',
+  forward = function(ctx, x)
+    ctx.y = x:tanh()
+    return ctx.y
+  end,
+  backward = function(ctx, dy) return dy * (1 - ctx.y) end,
+}
+
+return H
