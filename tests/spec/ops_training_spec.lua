@@ -96,7 +96,8 @@ describe('loss', function()
     batch.labels = tk.tensor{0, 1}
     assert.near((softplus(1) + softplus(-4)) / 2, tk.loss.pointwise(batch, of):item(), 1e-6)
     batch.labels, batch.negatives = nil, nil
-    assert.error_matches(function() tk.loss.pointwise(batch, of) end, 'loss.pointwise: neither labels nor drawn items')
+    assert.error_matches(function() tk.loss.pointwise(batch, of) end,
+                         'loss.pointwise: neither labels nor drawn items')
   end)
 
   it('softmax is -log of the softmax at the label', function()
