@@ -64,6 +64,9 @@ end
 ---@return string? why
 function resume.differs(path, config, text, recipe)
   local was = folder.config(path)
+  if was.recipe ~= config.recipe then
+    return ('the recipe was %s and is %s now'):format(was.recipe, config.recipe)
+  end
   -- options that came after a run began are, by default, what the run did
   local known, completed = pcall(recipe.complete, recipe, was.options or {})
   was.options = known and completed or was.options
