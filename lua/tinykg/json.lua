@@ -143,6 +143,8 @@ function json.decode(text, name)
   name = name or 'text'
   if type(text) ~= 'string' then error('json.decode: expected a string, got ' .. type(text), 2) end
   if not text:find('%S') then return nil, name .. ': not JSON: it is empty' end
+  local nul = text:find('\0', 1, true) -- where the reader would stop, and say nothing of the rest
+  if nul then return nil, ('%s: not JSON: byte %d is NUL'):format(name, nul) end
   local ok, value = pcall(reader.decode, text)
   if ok then return value end
   return nil, ('%s: not JSON: %s'):format(name, (tostring(value):gsub('^.-:%d+: ', '')))

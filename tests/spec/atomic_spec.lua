@@ -243,6 +243,7 @@ describe('json', function()
     assert.equal(dir .. '/no: No such file or directory', select(2, json.read(dir .. '/no')))
     assert.equal(dir .. ': cannot be read: Is a directory', select(2, json.read(dir)))
     assert.truthy(select(2, json.decode('{', 'log.jsonl:7')):find('^log.jsonl:7: not JSON: '))
+    assert.equal('a: not JSON: byte 8 is NUL', select(2, json.decode('{"a":1}\0"b":2', 'a')))
   end)
 
   it('writes files that it reads', function()
