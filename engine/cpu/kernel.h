@@ -23,8 +23,8 @@ typedef struct tkg_cpu_op {
   /* Rows first..last-1 of the output alone, for tiles (tile.c); NULL: by units, of `tkg_tile_unit`
    * elements or rows. */
   int (*rows)(const tkg_call *c, int64_t first, int64_t last);
-  /* Of a sum over rows: that of input rows first..last-1, added to `part`, or its beginning. Returns
-   * a status. */
+  /* Of a sum over rows: that of input rows first..last-1, added to `part`, or its beginning.
+   * Returns a status. */
   int (*accumulate)(const tkg_call *c, int64_t first, int64_t last, float *part, bool begins);
 } tkg_cpu_op;
 

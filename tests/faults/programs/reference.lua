@@ -116,8 +116,8 @@ ops.div = binary(function(p, q) return p / q end, function(_, q) return 1 / q en
                  function(_, q, y) return -y / q end)
 ops.mixed = binary(function(p, q, a) return a.number * p * tanh(q) end,
                    function(_, q, _, a) return a.number * tanh(q) end,
-                   function(p, q, _, a)
-                     local t = tanh(q)
+                   function(p, q, y, a) -- tanh out of the result, with what that was rounded by
+                     local t = p ~= 0 and y / (a.number * p) or tanh(q)
                      return a.number * p * (1 - t * t)
                    end)
 
