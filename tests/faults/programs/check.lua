@@ -53,8 +53,9 @@ local function choose(r, p, options)
   end
   local chosen = {}
   for _, way in ipairs(list) do
-    local draws_others = way.kind == 'eager' or way.again -- what is drawn has other numbers
-    if not (draws_others and program.draws(p)) then chosen[#chosen + 1] = way end
+    -- what is drawn has other numbers there; so has noise in a second step
+    local drawn = (way.kind == 'eager' or way.again) and program.draws(p)
+    if not drawn and not (way.again and program.is_noisy(p)) then chosen[#chosen + 1] = way end
   end
   if options.emulated then for _, way in ipairs(ways.emulated) do chosen[#chosen + 1] = way end end
   return chosen
