@@ -26,7 +26,7 @@ int tkg__no_gemm(void) {
 
 /* OpenBLAS's own, where it is the CBLAS in use. Rows are split here; threads of its own would be in
  * the way, and the order of its sums would depend on how many there are. It takes a buffer, too. */
-extern void openblas_set_num_threads(int threads) __attribute__((weak));
+extern void openblas_set_num_threads(int threads) __attribute__((weak)); /* NOLINT: as cblas.h */
 
 static bool is_there(size_t bytes) {
   void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
