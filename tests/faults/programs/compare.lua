@@ -1,10 +1,10 @@
 --- Whether float32 results are what double precision says, up to rounding.
 --
 -- The tolerance of a tensor is four times what roundings 32 times as large as float32's, drawn at
--- random in each op forward and backward, move an element by, beside a few units of the largest. So
--- it grows with the number of terms and with the conditioning of what was computed. A node with
--- very many neighbours may add one number to itself a thousand times, which rounds in one direction:
--- the units grow with the rows as well.
+-- random in each op forward and backward, move an element by, beside a few units of the largest.
+-- So it grows with the number of terms and with the conditioning of what was computed. A node with
+-- very many neighbours may add one number to itself a thousand times, which rounds in one
+-- direction: the units grow with the rows as well.
 local program = require 'tests.faults.programs.program'
 
 local compare = {}
