@@ -151,7 +151,9 @@ local function try(name, fn, want, n, times)
   return not ok
 end
 
+--- Bytes of tensors that something refers to; compiled code may, for as long as it is kept.
 local function live()
+  jit.flush()
   collectgarbage()
   session.compact(true)
   collectgarbage()
