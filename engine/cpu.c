@@ -2,6 +2,7 @@
 #include <omp.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -16,11 +17,33 @@
 
 enum { LINE = 64, HUGE_PAGE = 2 << 20 };
 
+/* Linux promises more memory than there is, and kills a process that touches too much of it without
+ * a word. So an allocation this large is held against what is free, and refused where it can be
+ * said what it was for. */
+#define WORTH_ASKING ((int64_t)256 << 20)
+
+/* The number of KiB in a line of /proc/meminfo of this name; 0 in others. */
+static int64_t kib_of(const char *line, const char *name) {
+  size_t length = strlen(name);
+  return strncmp(line, name, length) == 0 ? strtoll(line + length, NULL, 10) : 0;
+}
+
+static bool is_free(int64_t bytes) {
+  FILE *file = bytes < WORTH_ASKING ? NULL : fopen("/proc/meminfo", "r");
+  if (!file) return true;
+  char line[128];
+  int64_t kib = 0;
+  while (fgets(line, sizeof line, file))
+    kib += kib_of(line, "MemAvailable:") + kib_of(line, "SwapFree:");
+  fclose(file);
+  return kib == 0 || bytes / 1024 <= kib;
+}
+
 /* Large tables are read by random row, and a TLB does not reach far in pages of 4 KiB: ask for
  * large pages where the system hands them out on request. */
 static void *allocate(int64_t bytes) {
   void *memory = NULL;
-  if (bytes < 0) return NULL;
+  if (bytes < 0 || !is_free(bytes)) return NULL;
   bool large = bytes >= 2 * (int64_t)HUGE_PAGE;
   if (posix_memalign(&memory, large ? HUGE_PAGE : LINE, bytes ? (size_t)bytes : 1)) return NULL;
 #ifdef MADV_HUGEPAGE

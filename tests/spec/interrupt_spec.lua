@@ -1,5 +1,8 @@
--- Processes that must end: one SIGTERM, though nobody looks for it; no memory for a product.
+-- Processes that must end: one SIGTERM, though nobody looks for it; no memory for a product, or for a
+-- tensor.
+local fixtures = require 'tests.spec.fixtures'
 local shell = require 'tests.spec.shell'
+local tk = require 'tinykg'
 
 local WATCH = 'local C = require("tinykg.lib") C.tkg_interrupt_watch(2) '
 
@@ -55,5 +58,17 @@ describe('a matrix product without memory for the library', function()
       endings[status] = true
     end
     assert.same({[0] = true, [1] = true}, endings)
+  end)
+end)
+
+describe('a tensor larger than what is free', function()
+  it('is refused in one line, before the system ends the process', function()
+    local free = fixtures.bytes('/proc/meminfo')
+    local bytes = 1024 * (free:match('MemAvailable:%s+(%d+)') + free:match('SwapFree:%s+(%d+)'))
+    local rows = math.ceil(1.1 * bytes / 4000)
+    local ok, message = pcall(tk.zeros, rows, 1000)
+    assert.is_false(ok)
+    assert.matches(('no memory for f32 [%d, 1000]: %.0f bytes'):format(rows, 4000 * rows), message,
+                   1, true)
   end)
 end)
