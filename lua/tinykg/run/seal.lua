@@ -1,6 +1,7 @@
---- JSON with a checksum of its own text, so that a flipped bit is no other number: a key `checksum`
--- whose value is crc32:XXXXXXXX, of the text with zeros for X. It is found by the key or by the
--- value, so that no single change hides it; a text with neither is of an older version.
+--- JSON with a checksum of its text, so that a flipped bit is no other number: a key `checksum`
+-- whose value is `crc32:` and eight digits, computed with zeros in their place. It is found by the
+-- key or by the value, so that no single change hides it; a text with neither is of an older
+-- version.
 local checksums = require 'tinykg.store.checksums'
 local json = require 'tinykg.json'
 
