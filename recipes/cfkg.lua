@@ -2,8 +2,8 @@
 --- translation embeds that graph: a user plus "takes" is near the items of the user. This is
 --- RecBole's (recbole/model/knowledge_aware_recommender/cfkg.py), whose two tables of nodes are one
 --- here. By distance = l1 or l2 near is what it is in the program of KGAT's repository
---- (xiangwang1223/knowledge_graph_attention_network Model/CFKG.py:118-129), which takes l1, and SGD
---- at a rate of 1e-4 (:142), by which it would not learn within its 100 epochs.
+--- (xiangwang1223/knowledge_graph_attention_network Model/CFKG.py:118-129), whose default is l1, by
+--- SGD (:142) where this is trained by Adam.
 local tk = require 'tinykg'
 
 local CFKG = tk.nn.class('CFKG')
