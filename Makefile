@@ -17,7 +17,7 @@ DEPS := CC='$(CC)' CBLAS='$(CBLAS)' LUAJIT='$(LUAJIT)' tests/tools/deps.sh
 # --- flags ---------------------------------------------------------------------------------------
 
 # One result on every machine: no silent fused multiply-add, whatever the compiler's default is.
-BASE_FLAGS := -std=c17 -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE -Iengine -fPIC -fopenmp \
+BASE_FLAGS := -std=c17 -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE -Iengine -Ikernels -fPIC -fopenmp \
   -ffp-contract=off -Wall -Wextra -Wshadow -Wconversion $(WERROR)
 CC_VERSION = $(shell $(CC) --version 2>/dev/null | head -n 1)
 # clang warns where it cannot vectorise what `omp simd` allows; that is no mistake.
@@ -44,10 +44,11 @@ CPU_OPT := -O3 -fno-math-errno -fno-trapping-math
 
 # --- what is built -------------------------------------------------------------------------------
 
-SRCS     := $(sort $(wildcard engine/*.c))
-CPU_SRCS := $(sort $(wildcard engine/cpu/*.c))
-OBJS     := $(SRCS:engine/%.c=$(BUILD)/obj/%.o) \
-  $(foreach isa,$(ISAS),$(CPU_SRCS:engine/cpu/%.c=$(BUILD)/obj/cpu/$(isa)/%.o))
+LAYERS   := base data tape autodiff passes run
+SRCS     := $(sort $(wildcard $(LAYERS:%=engine/%/*.c) kernels/cpu/dispatch/*.c))
+CPU_SRCS := $(sort $(wildcard kernels/cpu/*.c))
+OBJS     := $(SRCS:%.c=$(BUILD)/obj/%.o) \
+  $(foreach isa,$(ISAS),$(CPU_SRCS:kernels/cpu/%.c=$(BUILD)/obj/kernels/$(isa)/%.o))
 
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-4s %s\n' '$(1)' '$(2)')
@@ -73,12 +74,12 @@ $(LIB): $(OBJS) $(BUILD)/link.flags
 	$(call say,LD,$@)
 	$(Q)$(LINK) -o $@.new $(OBJS) $(LIBS) && mv -f $@.new $@
 
-$(BUILD)/obj/%.o: engine/%.c $(BUILD)/compile.flags
+$(BUILD)/obj/%.o: %.c $(BUILD)/compile.flags
 	$(call say,CC,$<)
 	$(Q)mkdir -p $(@D) && $(call COMPILE,$(CORE_OPT)) -c -o $@ $<
 
 define cpu_rule
-$(BUILD)/obj/cpu/$(1)/%.o: engine/cpu/%.c $(BUILD)/compile.flags
+$(BUILD)/obj/kernels/$(1)/%.o: kernels/cpu/%.c $(BUILD)/compile.flags
 	$$(call say,CC,$$< ($(1)))
 	$$(Q)mkdir -p $$(@D) && $$(call COMPILE,$$(CPU_OPT),$$(ISA_FLAGS_$(1)) -DTKG_ISA=$(1)) \
 	  -c -o $$@ $$<
@@ -125,7 +126,7 @@ tinykg: FORCE
 # --- running and testing -------------------------------------------------------------------------
 
 # Tests name the library themselves, so that a BUILD of one's own is tested as well.
-# SPEC=tests/spec/x_spec.lua runs some of the tests, FILTER=pattern those whose name matches.
+# SPEC=tests/spec/engine/x_spec.lua runs some of the tests, FILTER=pattern those whose name matches.
 RUN_TESTS = LUAJIT='$(LUAJIT)' FILTER='$(FILTER)' TINYKG_LIB='$(abspath $(1))' \
   tests/tools/test.sh $(SPEC)
 
@@ -196,8 +197,9 @@ lint:
 	@CPPFLAGS='$(filter-out -Werror,$(BASE_FLAGS))' ISA='$(firstword $(ISAS))' NVCC='$(NVCC)' tests/tools/lint.sh
 
 format:
-	clang-format -i $(wildcard engine/*.[ch] engine/cpu/*.[ch] engine/example/*.c tests/faults/*/*.[ch] tests/emu/*.h tests/emu/*.cpp)
-	for f in kernels/*.cu kernels/*.cuh kernels/*.h tests/emu/*.cu tests/bench/*.cpp; do \
+	clang-format -i $(wildcard engine/*/*.[ch] engine/*.h kernels/shared/*.h kernels/cpu/*.[ch] kernels/cpu/*/*.[ch] \
+	  kernels/emu/* tests/faults/*/*.[ch] tests/kernels/*.h tests/kernels/*.cpp)
+	for f in kernels/cuda/* tests/kernels/*.cu tests/bench/*.cpp; do \
 	  clang-format --assume-filename=x.cpp <$$f >$$f.new && mv $$f.new $$f; done
 
 # The reference below the head of lua/README.md, out of the comments in lua/; the manual page, out of
@@ -208,7 +210,7 @@ docs: build
 # --- installing ----------------------------------------------------------------------------------
 
 # Packagers set what they need: PREFIX, DESTDIR, and each folder by itself.
-VERSION = $(shell sed -n 's/.*tkg_version(void) { return "\(.*\)"; }/\1/p' $(ROOT)/engine/engine.c)
+VERSION = $(shell sed -n 's/.*tkg_version(void) { return "\(.*\)"; }/\1/p' $(ROOT)/engine/base/engine.c)
 BINDIR  ?= $(PREFIX)/bin
 LIBDIR  ?= $(PREFIX)/lib
 INCDIR  ?= $(PREFIX)/include
@@ -218,9 +220,10 @@ LUADIR  ?= $(PREFIX)/share/lua/5.1
 # the headers and the recipes as they do here.
 HOMEDIR ?= $(LIBDIR)/tinykg
 
-# The public headers: the whole C API (ops.def, the list of ops, goes with them). lua/tinykg/lib.lua
+# The public headers: the whole C API (ops.def, the list of ops, goes with them). lua/tinykg/engine/lib.lua
 # reads its declarations from them.
-HEADERS := $(addprefix engine/,tinykg.h table.h csr.h graph.h metrics.h checksum.h sha256.h)
+HEADERS := $(addprefix engine/,tinykg.h base/ops.def base/checksum.h base/sha256.h data/table.h data/csr.h data/graph.h \
+  data/metrics.h)
 
 # A tree that was moved as a whole, or lies below a DESTDIR, is found from the file that is run or
 # loaded; where folders were chosen one by one, by their names.
@@ -240,7 +243,7 @@ if not init then
   init = assert(loadfile(home .. '/lua/tinykg/init.lua'))
 end
 package.path = home .. '/lua/?.lua;' .. home .. '/lua/?/init.lua;' .. package.path
-require('tinykg.search_path').relative_last()
+require('tinykg.base.search_path').relative_last()
 return init(...)
 endef
 install-built: export LUA_SHIM = $(lua_shim)
@@ -265,12 +268,12 @@ install: build
 TO = $(DESTDIR)$(HOMEDIR)
 install-built:
 	install -d '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(LIBDIR)/pkgconfig' '$(DESTDIR)$(INCDIR)/tinykg' \
-	  '$(DESTDIR)$(MANDIR)/man1' '$(DESTDIR)$(LUADIR)' '$(TO)/build' '$(TO)/engine'
+	  '$(DESTDIR)$(MANDIR)/man1' '$(DESTDIR)$(LUADIR)' '$(TO)/build'
 	for lib in $(LIB) $(wildcard $(BUILD)/libtinykg_cuda.so); do name=$${lib##*/}; \
 	  install -m 755 $$lib '$(DESTDIR)$(LIBDIR)' && \
 	  ln -srf '$(DESTDIR)$(LIBDIR)'/$$name '$(TO)/build'/$$name || exit 1; done
-	install -m 644 $(HEADERS) engine/ops.def '$(DESTDIR)$(INCDIR)/tinykg'
-	install -m 644 $(HEADERS) '$(TO)/engine'
+	install -m 644 $(HEADERS) '$(DESTDIR)$(INCDIR)/tinykg'
+	for header in $(HEADERS); do install -D -m 644 $$header '$(TO)'/$$header || exit 1; done
 	rm -rf '$(TO)/lua' '$(TO)/recipes'
 	find lua recipes -name '*.lua' -exec install -D -m 644 '{}' '$(TO)/{}' ';'
 	install -m 644 lua/tinykg.1 '$(DESTDIR)$(MANDIR)/man1'

@@ -102,7 +102,7 @@ int tkg_tensor_is_parameter(const tkg_tensor *tensor);
 tkg_tensor *tkg_tensor_gradient(tkg_tensor *tensor); /* a new reference, or NULL */
 double tkg_tensor_version(const tkg_tensor *tensor); /* another one whenever its numbers change */
 int tkg_shuffle(int32_t *ids, int64_t n, uint64_t seed, uint32_t epoch, uint32_t stream);
-/* 4 words of random bits, a function of these numbers alone (engine/philox.h). */
+/* 4 words of random bits, a function of these numbers alone (kernels/shared/philox.h). */
 void tkg_philox(uint64_t seed, uint64_t block, uint32_t step, uint32_t stream, uint32_t out[4]);
 
 /* ---- tape: values recorded, not computed ---- */

@@ -14,9 +14,9 @@ CUDA_ARCHS ?= 75 80 86 89 90 100 120
 HERE_CAP   = $(shell nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | sort -u | tr -d .)
 HERE_ARCHS = $(if $(filter file default,$(origin CUDA_ARCHS)),$(if $(HERE_CAP),CUDA_ARCHS='$(HERE_CAP)'))
 
-KERNELS      := $(sort $(wildcard kernels/*.cu))
-KERNEL_HEADS := $(wildcard kernels/*.h kernels/*.cuh engine/*.h engine/*.def engine/cpu/*.h)
-EMU_HEADS    := tests/emu/emu.h
+KERNELS      := $(sort $(wildcard kernels/cuda/*.cu))
+KERNEL_HEADS := $(wildcard kernels/cuda/*.h kernels/cuda/*.cuh kernels/shared/*.h engine/base/*.h engine/base/*.def engine/data/*.h)
+EMU_HEADS    := kernels/emu/emu.h
 # What op.c and error.c define is each library's own: nothing is shared with the engine but the table.
 SHARED_C     := op error
 
@@ -29,11 +29,11 @@ ifneq ($(NVCC),)
 endif
 # -fmad=false: one rounding an operation, as on the CPU; codes and noise are the same bits. A kernel of
 # ours that spills registers does not compile; CUB's may.
-NVCC_FLAGS = -std=c++17 -O3 -fmad=false -Iengine $(if $(WERROR),-Werror all-warnings) \
-  $(if $(filter kernels/sort.cu,$<),,-Xptxas -warn-spills) -Xcompiler -fPIC,-fvisibility=hidden,-Wall,-Wextra \
+NVCC_FLAGS = -std=c++17 -O3 -fmad=false -Iengine -Ikernels $(if $(WERROR),-Werror all-warnings) \
+  $(if $(filter kernels/cuda/sort.cu,$<),,-Xptxas -warn-spills) -Xcompiler -fPIC,-fvisibility=hidden,-Wall,-Wextra \
   $(foreach a,$(ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) \
   -gencode arch=compute_$(lastword $(ARCHS)),code=compute_$(lastword $(ARCHS))
-CUDA_OBJS  := $(KERNELS:kernels/%.cu=$(BUILD)/cuda/%.o) $(SHARED_C:%=$(BUILD)/shared/%.o)
+CUDA_OBJS  := $(KERNELS:kernels/cuda/%.cu=$(BUILD)/cuda/%.o) $(SHARED_C:%=$(BUILD)/shared/%.o)
 
 # Other devices or flags: everything is compiled again.
 nvcc_line = $(NVCC) $(ARCHS) $(WERROR)
@@ -41,7 +41,7 @@ $(BUILD)/cuda.flags: FORCE
 	$(call keep_line,$(nvcc_line))
 
 # For make lint.
-spills: $(KERNELS:kernels/%.cu=$(BUILD)/cuda/%.o)
+spills: $(KERNELS:kernels/cuda/%.cu=$(BUILD)/cuda/%.o)
 
 .PHONY: spills cuda emu check-emu check-emu-asan check-emu-tsan check-device emu-tests
 
@@ -55,20 +55,20 @@ $(BUILD)/libtinykg_cuda.so: $(CUDA_OBJS)
 	$(Q)$(NVCC) -shared -o $@.new $^ -Xlinker -z,defs,-z,nodelete \
 	  $(CUDA_LIB:%=-Xlinker -rpath -Xlinker %) -lcublas && mv -f $@.new $@
 
-$(BUILD)/cuda/%.o: kernels/%.cu $(KERNEL_HEADS) $(BUILD)/cuda.flags
+$(BUILD)/cuda/%.o: kernels/cuda/%.cu $(KERNEL_HEADS) $(BUILD)/cuda.flags
 	$(call say,NVCC,$<)
 	$(Q)mkdir -p $(@D) && $(NVCC) $(NVCC_FLAGS) -c -o $@ $<
 
-SHARED_C_FLAGS = -std=c17 -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE -Iengine -fPIC -O2 \
+SHARED_C_FLAGS = -std=c17 -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE -Iengine -Ikernels -fPIC -O2 \
   -fvisibility=hidden -Wall -Wextra -Wshadow -Wconversion $(WERROR) $(CFLAGS)
 SHARED_O := $(foreach c,$(SHARED_C),$(BUILD)/shared/$(c).o)
-$(SHARED_O): $(BUILD)/shared/%.o: engine/%.c $(KERNEL_HEADS)
+$(SHARED_O): $(BUILD)/shared/%.o: engine/base/%.c $(KERNEL_HEADS)
 	$(call say,CC,$< (kernels))
 	$(Q)mkdir -p $(@D) && $(CC) $(SHARED_C_FLAGS) -c -o $@ $<
 
 # --- the same on a CPU ---------------------------------------------------------------------------
 
-EMU_FLAGS = -std=c++17 -g -fPIC -ffp-contract=off -fvisibility=hidden -Iengine -Itests/emu -Wall \
+EMU_FLAGS = -std=c++17 -g -fPIC -ffp-contract=off -fvisibility=hidden -Iengine -Ikernels -Ikernels/emu -Wall \
   -Wextra $(WERROR)
 
 emu: $(BUILD)/libtinykg_emu.so
@@ -76,21 +76,21 @@ emu: $(BUILD)/libtinykg_emu.so
 # $(1): folder of the library; $(2): of objects; $(3): flags of kernels; $(4): of the runtime.
 # OpenMP and the race detector do not know each other: blocks then run one after the other.
 define emu_rules
-$(2)/%.o: kernels/%.cu $(KERNEL_HEADS) $(EMU_HEADS)
+$(2)/%.o: kernels/cuda/%.cu $(KERNEL_HEADS) $(EMU_HEADS)
 	$$(call say,CXX,$$< (emu))
 	$$(Q)mkdir -p $$(@D) && $(CXX) $$(EMU_FLAGS) $(3) -x c++ -c -o $$@ $$<
-$(2)/runtime.o: tests/emu/emu.cpp $(EMU_HEADS)
+$(2)/runtime.o: kernels/emu/emu.cpp $(EMU_HEADS)
 	$$(call say,CXX,$$<)
 	$$(Q)mkdir -p $$(@D) && $(CXX) $$(EMU_FLAGS) -O2 $(4) -c -o $$@ $$<
-$(1)/libtinykg_emu.so: $(KERNELS:kernels/%.cu=$(2)/%.o) $(2)/runtime.o $(SHARED_O)
+$(1)/libtinykg_emu.so: $(KERNELS:kernels/cuda/%.cu=$(2)/%.o) $(2)/runtime.o $(SHARED_O)
 	$$(call say,LD,$$@)
 	$$(Q)$(CXX) -shared $(3) -Wl,-z,nodelete -o $$@.new $$^ -lpthread && mv -f $$@.new $$@
-$(2)/harness $(2)/bugs: $(2)/%: tests/emu/%.cu $(2)/runtime.o $(KERNEL_HEADS)
+$(2)/harness $(2)/bugs: $(2)/%: tests/kernels/%.cu $(2)/runtime.o $(KERNEL_HEADS)
 	$$(call say,CXX,$$@)
 	$$(Q)$(CXX) $$(EMU_FLAGS) $(3) -x c++ $$< -x none $(2)/runtime.o -o $$@ -lpthread
-$(2)/ops: tests/emu/ops.cpp $$(wildcard tests/emu/*.h) $(KERNEL_HEADS)
+$(2)/ops: tests/kernels/ops.cpp $$(wildcard tests/kernels/*.h) $(KERNEL_HEADS)
 	$$(call say,CXX,$$@)
-	$$(Q)mkdir -p $$(@D) && $(CXX) -std=c++17 -O1 -g -Iengine -Wall -Wextra $(WERROR) $(3) $$< -o $$@ -ldl
+	$$(Q)mkdir -p $$(@D) && $(CXX) -std=c++17 -O1 -g -Iengine -Ikernels -Wall -Wextra $(WERROR) $(3) $$< -o $$@ -ldl
 endef
 EMU_ASAN := -O1 -fopenmp -fsanitize=address,undefined -fno-sanitize-recover=undefined
 EMU_TSAN := -O1 -fsanitize=thread
@@ -98,21 +98,21 @@ $(eval $(call emu_rules,$(BUILD),$(BUILD)/emu,-O2 -fopenmp,-fopenmp))
 $(eval $(call emu_rules,$(BUILD)/emu-asan,$(BUILD)/emu-asan,$(EMU_ASAN),-fopenmp -DEMU_ASAN))
 $(eval $(call emu_rules,$(BUILD)/emu-tsan,$(BUILD)/emu-tsan,$(EMU_TSAN),-Wno-unknown-pragmas -DEMU_TSAN))
 
-# --- checks: tests/emu/check.sh says what they look for ------------------------------------------
+# --- checks: tests/kernels/check.sh says what they look for ------------------------------------------
 
 emu_tools = $(1)/harness $(1)/bugs $(1)/ops
 check-emu: $(BUILD)/libtinykg_emu.so $(call emu_tools,$(BUILD)/emu) $(LIB)
-	@tests/emu/check.sh plain '$(BUILD)/emu' '$(BUILD)/libtinykg_emu.so' '$(LIB)'
+	@tests/kernels/check.sh plain '$(BUILD)/emu' '$(BUILD)/libtinykg_emu.so' '$(LIB)'
 check-emu-asan: $(BUILD)/emu-asan/libtinykg_emu.so $(call emu_tools,$(BUILD)/emu-asan) $(LIB)
-	@tests/emu/check.sh asan '$(BUILD)/emu-asan' '$(BUILD)/emu-asan/libtinykg_emu.so' '$(LIB)'
+	@tests/kernels/check.sh asan '$(BUILD)/emu-asan' '$(BUILD)/emu-asan/libtinykg_emu.so' '$(LIB)'
 check-emu-tsan: $(BUILD)/emu-tsan/libtinykg_emu.so $(call emu_tools,$(BUILD)/emu-tsan) $(LIB)
-	@ROUNDS=$${ROUNDS:-2} tests/emu/check.sh tsan '$(BUILD)/emu-tsan' \
+	@ROUNDS=$${ROUNDS:-2} tests/kernels/check.sh tsan '$(BUILD)/emu-tsan' \
 	  '$(BUILD)/emu-tsan/libtinykg_emu.so' '$(LIB)'
 
 # What times kernels through the backend's table, for tests/bench/gpu.lua.
 $(BUILD)/bench/kernels: tests/bench/kernels.cpp $(KERNEL_HEADS)
 	$(call say,CXX,$@)
-	$(Q)mkdir -p $(@D) && $(CXX) -std=c++17 -O2 -g -Iengine -Wall -Wextra $(WERROR) $< -o $@ -ldl
+	$(Q)mkdir -p $(@D) && $(CXX) -std=c++17 -O2 -g -Iengine -Ikernels -Wall -Wextra $(WERROR) $< -o $@ -ldl
 
 # The op check on a real device. DEVICE=cuda:1 for another than the first.
 check-device: $(BUILD)/libtinykg_cuda.so $(BUILD)/emu/ops $(LIB)

@@ -1,12 +1,12 @@
 --- tinykg: train knowledge-graph recommenders in a fraction of the memory.
 --   local tk = require 'tinykg'
 local ffi = require 'ffi'
-local C = require 'tinykg.lib'
-local arguments = require 'tinykg.arguments'
-local session = require 'tinykg.session'
-local tensor = require 'tinykg.tensor'
-local ops = require 'tinykg.ops'
-local step = require 'tinykg.step'
+local C = require 'tinykg.engine.lib'
+local arguments = require 'tinykg.base.arguments'
+local session = require 'tinykg.engine.runtime'
+local tensor = require 'tinykg.engine.tensor'
+local ops = require 'tinykg.engine.ops'
+local step = require 'tinykg.engine.step'
 local nn = require 'tinykg.nn'
 local check, fail = session.check, session.fail
 
@@ -15,12 +15,12 @@ local tk = {
   tensor = tensor.from, ids = tensor.ids, is_tensor = tensor.is,
   cat = ops.cat, dot = ops.dot, mix = ops.mix, mix_dot = ops.mix_dot,
   edge_dot = ops.edge_dot, grouped_matmul = ops.grouped_matmul, equal = ops.equal,
-  parameter = require 'tinykg.parameter',
+  parameter = require 'tinykg.engine.parameter',
   nn = nn, xavier = nn.xavier,
-  optim = require 'tinykg.optim',
-  loss = require 'tinykg.loss',
+  optim = require 'tinykg.engine.optim',
+  loss = require 'tinykg.nn.loss',
   graph = require 'tinykg.graph',
-  custom = require 'tinykg.custom',
+  custom = require 'tinykg.engine.custom',
   step = step.new, bits = step.bits, no_grad = step.no_grad, check = step.check,
 }
 
@@ -155,11 +155,11 @@ end
 
 -- ---- parts that few scripts need: loaded when named ----
 
-local late = {data = 'tinykg.data', feed = 'tinykg.feed', metrics = 'tinykg.metrics',
-              recipe = 'tinykg.recipe', plot = 'tinykg.plot', attention = 'tinykg.graph.attention',
+local late = {data = 'tinykg.data', feed = 'tinykg.data.loader', metrics = 'tinykg.train.metrics',
+              recipe = 'tinykg.train.recipe', plot = 'tinykg.train.plot', attention = 'tinykg.graph.attention',
               load = 'tinykg.store', save = 'tinykg.store', open = 'tinykg.run.open',
-              recommend = 'tinykg.recommend', explain = 'tinykg.explain',
-              edges = 'tinykg.explain.edges'}
+              recommend = 'tinykg.query.recommend', explain = 'tinykg.query.explain',
+              edges = 'tinykg.query.explain.edges'}
 
 -- ---- what they are called with ----
 

@@ -2,7 +2,7 @@
 --   tinykg tests/bench/adam_bench.lua [THREADS]
 -- Tables that fit in cache, with rows of several lengths, and one that does not.
 local tk = require 'tinykg'
-local clock = require 'tinykg.clock'
+local clock = require 'tinykg.base.clock'
 
 tk.threads(tonumber(arg[1]) or 1)
 

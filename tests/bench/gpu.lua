@@ -4,8 +4,8 @@
 -- out: TINYKG_DEVICE=emu or cpu will do. Goals are those of the kernels' README.
 local lfs = require 'lfs'
 local tk = require 'tinykg'
-local clock = require 'tinykg.clock'
-local json = require 'tinykg.json'
+local clock = require 'tinykg.base.clock'
+local json = require 'tinykg.base.json'
 
 local quick, build, only = false, 'build', nil
 for _, word in ipairs(arg) do
@@ -157,7 +157,7 @@ local function memory_of(bits)
   for i = 1, size do users[i], labels[i] = i % 50, i % 2 end
   local batch = {users = tk.ids(users), items = tk.ids(users), labels = tk.tensor(labels)}
   step:plan(batch)
-  require('tinykg.lib').tkg_memory_reset_peak(require('tinykg.session').engine)
+  require('tinykg.engine.lib').tkg_memory_reset_peak(require('tinykg.engine.runtime').engine)
   local before = tk.memory()
   step(batch)
   local after = tk.memory()

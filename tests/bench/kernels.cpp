@@ -20,9 +20,9 @@
 #include <vector>
 
 extern "C" {
-#include "backend.h"
-#include "error.h"
-#include "graph.h"
+#include "base/backend.h"
+#include "base/error.h"
+#include "data/graph.h"
 }
 
 static const tkg_backend *device;

@@ -5,8 +5,8 @@
 -- Each run is a process with one thread and a folder of its own; runs that are there already are
 -- not made again, so an interrupted table goes on where it was. Then the tables are printed.
 local lfs = require 'lfs'
-local atomic = require 'tinykg.atomic'
-local json = require 'tinykg.json'
+local atomic = require 'tinykg.base.atomic_file'
+local json = require 'tinykg.base.json'
 
 --- Settings where they are not a recipe's defaults: chosen so that all of it takes hours, not
 --- days, and no further; the published numbers of epochs are far larger.

@@ -7,9 +7,9 @@ local ffi = require 'ffi'
 local complaint = require 'tests.faults.refusal'
 local fixtures = require 'tests.spec.fixtures'
 local full = require 'tests.faults.full'
-local json = require 'tinykg.json'
-local recipe_file = require 'tinykg.recipe_file'
-local session = require 'tinykg.session'
+local json = require 'tinykg.base.json'
+local recipe_file = require 'tinykg.train.recipe_file'
+local session = require 'tinykg.engine.runtime'
 local tk = require 'tinykg'
 
 ffi.cdef [[

@@ -1,6 +1,6 @@
 -- Runs that are killed, at calls on their files and at moments drawn, and go on until they end.
 -- What they leave is, bit for bit, what an undisturbed run leaves.
-local clock = require 'tinykg.clock'
+local clock = require 'tinykg.base.clock'
 local fixtures = require 'tests.spec.fixtures'
 local full = require 'tests.faults.full'
 local runs = require 'tests.spec.runs'

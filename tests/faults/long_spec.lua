@@ -1,7 +1,7 @@
 -- Many steps in one process: memory stays what it was after the first thousands.
 local fixtures = require 'tests.spec.fixtures'
 local full = require 'tests.faults.full'
-local session = require 'tinykg.session'
+local session = require 'tinykg.engine.runtime'
 local tk = require 'tinykg'
 
 local STEPS = full.is and 120000 or 3000

@@ -8,9 +8,9 @@
 -- holds the call that it was in), an error of Lua's own from inside the library, and another result
 -- of a known computation afterwards. What is wrong is printed, a line each; the last line is the
 -- number of calls. Raw FFI arrays are left out: nobody checks what a pointer points to.
-local docs = require 'tinykg.docs'
+local docs = require 'tinykg.base.arguments.comments'
 local tk = require 'tinykg'
-local random = require 'tinykg.data.random'
+local random = require 'tinykg.base.random'
 
 local PATTERN, CALLS = arg[1] or '', tonumber(arg[2] or 40)
 local SEED, LAST = tonumber(arg[3] or 20261129), arg[4]

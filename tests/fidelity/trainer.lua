@@ -22,9 +22,9 @@
 --              loss = fun(model, batch), draw = fun(): batch, optimizer}; interactions(data, o) is
 --              a draw. Without it there is one part, `loss`, over interactions
 local tk = require 'tinykg'
-local atomic = require 'tinykg.atomic'
-local feed = require 'tinykg.feed'
-local json = require 'tinykg.json'
+local atomic = require 'tinykg.base.atomic_file'
+local feed = require 'tinykg.data.loader'
+local json = require 'tinykg.base.json'
 local train = require 'tinykg.train'
 
 local home = os.getenv('TINYKG_HOME') or '.'

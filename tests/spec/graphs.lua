@@ -1,6 +1,6 @@
 --- Small graphs for specs: edges of every awkward kind, and packed as kernels read them.
 local ffi = require 'ffi'
-local C = require 'tinykg.lib'
+local C = require 'tinykg.engine.lib'
 
 local graphs = {
   BACKWARD = 1, SYMMETRIC = 2, RELATIONS = 4, ONE_WAY = 8, LOOPLESS = 16,

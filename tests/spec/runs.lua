@@ -2,7 +2,7 @@
 
 local assert = require 'luassert'
 local ffi = require 'ffi'
-local json = require 'tinykg.json'
+local json = require 'tinykg.base.json'
 local tk = require 'tinykg'
 
 local runs = {}

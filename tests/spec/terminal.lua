@@ -2,7 +2,7 @@
 -- lpty collects every child that ends: beside it, in a process with threads, os.execute may fail.
 
 local lpty = require 'lpty'
-local clock = require 'tinykg.clock'
+local clock = require 'tinykg.base.clock'
 
 local Terminal = {}
 Terminal.__index = Terminal

@@ -4,12 +4,13 @@
 set -uo pipefail
 shopt -s nullglob
 cd "$(dirname "$0")/../.." || exit 1
-CPPFLAGS=${CPPFLAGS:--std=c17 -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE -Iengine -fopenmp}
+CPPFLAGS=${CPPFLAGS:--std=c17 -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE -Iengine -Ikernels -fopenmp}
 ISA=${ISA:-sse2}
 MAX_FUNCTION=70 MAX_FILE=500
-core=(engine/*.c) cpu=(engine/cpu/*.c) headers=(engine/*.h engine/cpu/*.h)
+core=(engine/{base,data,tape,autodiff,passes,run}/*.c kernels/cpu/dispatch/*.c) cpu=(kernels/cpu/*.c)
+headers=(engine/*.h engine/*/*.h kernels/{shared,cpu,cpu/dispatch}/*.h)
 examples=(engine/example/*.c tests/faults/*/*.[ch])
-cxx=(kernels/*.cu kernels/*.cuh kernels/*.h tests/emu/*.cu tests/emu/*.cpp tests/emu/*.h
+cxx=(kernels/cuda/* kernels/emu/* tests/kernels/*.cu tests/kernels/*.cpp tests/kernels/*.h
   tests/bench/*.cpp)
 lua=(.busted .luacheckrc) sized=(engine kernels)
 for d in lua recipes tests; do [ -d $d ] && lua+=("$d"); done
@@ -71,7 +72,7 @@ cpp_check() {
     --inline-suppr --suppress=missingIncludeSystem --suppress=unmatchedSuppression \
     --suppress=invalidPointerCast --suppress=shiftNegativeLHS --suppress=shiftTooManyBitsSigned \
     --check-level=exhaustive --error-exitcode=1 "-DTKG_ISA=$ISA" "-D__$(uname -m)__=1" -D__GNUC__=12 \
-    -Iengine "$@"
+    -Iengine -Ikernels "$@"
 }
 # Older releases know no levels.
 cppcheck --help 2>/dev/null | grep -q -- --check-level ||

@@ -138,7 +138,7 @@ local function commands()
   local list = {}
   for line in output('./tinykg help'):gmatch('[^\n]+') do
     local name = line:match('^  tinykg (%l+)')
-    if name and lfs.attributes('lua/tinykg/cli/' .. name .. '.lua') then list[#list + 1] = name end
+    if name and lfs.attributes('lua/tinykg/cli/commands/' .. name .. '.lua') then list[#list + 1] = name end
   end
   return list
 end
@@ -244,5 +244,5 @@ elseif not date or page(date) ~= old then -- the date of what it says
   local months = {'January', 'February', 'March', 'April', 'May', 'June', 'July', 'August',
                   'September', 'October', 'November', 'December'}
   local text = page(('%s %d, %d'):format(months[today.month], today.day, today.year))
-  assert(require('tinykg.atomic').write(PAGE, text))
+  assert(require('tinykg.base.atomic_file').write(PAGE, text))
 end

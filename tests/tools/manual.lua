@@ -1,6 +1,6 @@
 --- Writes the reference of lua/README.md, below its marker, from the comments in the sources.
 --   ./tinykg tests/tools/manual.lua [--check]       --check: only says whether it is up to date
-local docs = require 'tinykg.docs'
+local docs = require 'tinykg.base.arguments.comments'
 local tk = require 'tinykg'
 
 local PAGE = 'lua/README.md'
@@ -40,41 +40,41 @@ local names = require 'tinykg.data.names'
 
 local RUNS = {["require('tinykg.run')"] = require 'tinykg.run',
               ["require('tinykg.train').run"] = require('tinykg.train').run,
-              ["require('tinykg.evaluate').model"] = require('tinykg.evaluate').model}
+              ["require('tinykg.train.evaluate').model"] = require('tinykg.train.evaluate').model}
 
 --- {title, how its functions are called, the table they are in, which of them (all without),
 --- fields = {file, class}, classes = {file, class...} told of behind them, about = text before}.
 local SECTIONS = {
   {'Tensors', 'tk.', tk, 'tensor ids zeros ones full randn rand xavier parameter is_tensor'},
-  {'Methods of tensors', 't:', require('tinykg.tensor').methods, about = OPERATORS},
+  {'Methods of tensors', 't:', require('tinykg.engine.tensor').methods, about = OPERATORS},
   {'Ops on several tensors', 'tk.', tk,
    'cat dot mix mix_dot edge_dot grouped_matmul equal custom'},
   {'Graphs', 'tk.', tk, 'graph'},
-  {'Methods of graphs', 'graph:', getmetatable(graph), fields = {'graph', 'Graph'}},
+  {'Methods of graphs', 'graph:', getmetatable(graph), fields = {'graph/init', 'Graph'}},
   {'tk.attention', 'tk.attention.', tk.attention},
   {'Methods of attention', 'attention:', getmetatable(tk.attention.new(graph)),
    fields = {'graph/attention', 'Attention'}},
   {'Steps', 'tk.', tk, 'step bits no_grad'},
-  {'Methods of steps', 'step:', getmetatable(step).__index, fields = {'step', 'Step'}},
+  {'Methods of steps', 'step:', getmetatable(step).__index, fields = {'engine/step', 'Step'}},
   {'tk.loss', 'tk.loss.', tk.loss},
   {'tk.optim', 'tk.optim.', tk.optim},
   {'Methods of optimizers', 'optimizer:', hidden(optimizer.__index, 'methods'),
-   fields = {'optim', 'Optimizer'}},
+   fields = {'engine/optim', 'Optimizer'}},
   {'tk.nn', 'tk.nn.', tk.nn},
   {'Methods of modules', 'module:', tk.nn.Module},
   {'Recipes', 'tk.', tk, 'recipe'},
-  {'Methods of recipes', 'recipe:', getmetatable(recipe), fields = {'recipe', 'Recipe'}},
+  {'Methods of recipes', 'recipe:', getmetatable(recipe), fields = {'train/recipe', 'Recipe'}},
   {'tk.data', 'tk.data.', tk.data},
-  {'Methods of data sets', 'data:', hidden(tk.data.load, 'Data'), fields = {'data', 'tinykg.Data'}},
+  {'Methods of data sets', 'data:', hidden(tk.data.load, 'Data'), fields = {'data/init', 'tinykg.Data'}},
   {'Names in a data set', 'data.names.users:', hidden(names.new, 'Names'),
    fields = {'data/names', 'tinykg.Names'}},
   {'tk.feed', 'tk.feed.', tk.feed},
   {'tk.metrics', 'tk.metrics.', tk.metrics,
-   classes = {'metrics', 'tinykg.RankingOptions', 'tinykg.TopkOptions', 'tinykg.Csr'}},
+   classes = {'train/metrics', 'tinykg.RankingOptions', 'tinykg.TopkOptions', 'tinykg.Csr'}},
   {'Files', 'tk.', tk, 'load save'},
   {'Runs', 'tk.', tk, 'open recommend explain', classes = {'run/open', 'OpenRun'}},
   {'Runs by their modules', '', RUNS,
-   "require('tinykg.run') require('tinykg.train').run require('tinykg.evaluate').model",
+   "require('tinykg.run') require('tinykg.train').run require('tinykg.train.evaluate').model",
    about = 'What the command line is made of, for scripts of one\'s own.'},
   {'The session', 'tk.', tk, 'seed device threads precision replay check memory'},
 }
@@ -198,5 +198,5 @@ local made = head .. reference()
 if arg[1] == '--check' then
   if made ~= page then error(PAGE .. ' is not what the sources say: make docs', 0) end
 else
-  assert(require('tinykg.atomic').write(PAGE, made))
+  assert(require('tinykg.base.atomic_file').write(PAGE, made))
 end

@@ -98,14 +98,14 @@ run_spec() {
 prefix_for
 # A real device also gets what runs on the emulated one by itself.
 specs_of() {
-  echo tests/spec/ops_*spec.lua tests/spec/gradient_spec.lua
-  [ "$1" = emu ] || echo tests/spec/device_spec.lua tests/spec/replay_spec.lua
+  echo tests/spec/engine/ops*_spec.lua tests/spec/engine/gradient_spec.lua
+  [ "$1" = emu ] || echo tests/spec/engine/device_spec.lua tests/spec/engine/replay_spec.lua
 }
 
 if [ $# -gt 0 ]; then
   DEVICES=
 elif [ "${HOST:-yes}" = yes ]; then
-  set -- tests/spec/*_spec.lua tests/faults/*_spec.lua
+  set -- tests/spec/*/*_spec.lua tests/faults/*_spec.lua
 fi
 for spec; do
   if [ -f "$spec" ]; then run_spec "$spec"; else fail "no such spec: $spec"; fi

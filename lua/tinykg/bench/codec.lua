@@ -1,7 +1,7 @@
 --- The codec of kept values on one thread of the CPU: nanoseconds an element at each width and
 --- rounding, and how many times as long as copying the same floats takes.
 local ffi = require 'ffi'
-local C = require 'tinykg.lib'
+local C = require 'tinykg.engine.lib'
 local measure = require 'tinykg.bench.measure'
 
 ffi.cdef [[

@@ -1,9 +1,9 @@
 --- A graph to measure sums over: users and entities as nodes, each triple both ways.
 local ffi = require 'ffi'
-local C = require 'tinykg.lib'
+local C = require 'tinykg.engine.lib'
 local build = require 'tinykg.graph.build'
-local random = require 'tinykg.data.random'
-local tensor = require 'tinykg.tensor'
+local random = require 'tinykg.base.random'
+local tensor = require 'tinykg.engine.tensor'
 
 local edges = {}
 

@@ -1,7 +1,7 @@
 --- What benchmarks run on where the user names nothing: made here, in a folder that is removed.
 local lfs = require 'lfs'
-local atomic = require 'tinykg.atomic'
-local entries = require 'tinykg.entries'
+local atomic = require 'tinykg.base.atomic_file'
+local entries = require 'tinykg.base.folder_entries'
 
 local inputs = {}
 

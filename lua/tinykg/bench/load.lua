@@ -1,10 +1,10 @@
 --- Reading text: files of ids and of names, and a whole data set, against reading their bytes.
 local lfs = require 'lfs'
-local columns = require 'tinykg.columns'
-local entries = require 'tinykg.entries'
+local columns = require 'tinykg.engine.arrays'
+local entries = require 'tinykg.base.folder_entries'
 local inputs = require 'tinykg.bench.inputs'
 local measure = require 'tinykg.bench.measure'
-local random = require 'tinykg.data.random'
+local random = require 'tinykg.base.random'
 
 local COLUMNS = {{'what', 'what'}, {'megabytes', 'MB', '%.1f'}, {'min_ms', 'min ms', '%.1f'},
   {'median_ms', 'median', '%.1f'}, {'mb_s', 'MB/s', '%.0f'}, {'x_read', 'x read', '%.1f'}}

@@ -1,8 +1,8 @@
 --- Times of several things, taken in turns: a machine that is busy for a while slows all alike, and
 --- ratios stay true.
-local C = require 'tinykg.lib'
-local clock = require 'tinykg.clock'
-local session = require 'tinykg.session'
+local C = require 'tinykg.engine.lib'
+local clock = require 'tinykg.base.clock'
+local session = require 'tinykg.engine.runtime'
 
 local measure = {}
 

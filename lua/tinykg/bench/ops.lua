@@ -2,12 +2,12 @@
 --- a node and beside multiplying it with a square one.
 local ffi = require 'ffi'
 local tk = require 'tinykg'
-local C = require 'tinykg.lib'
+local C = require 'tinykg.engine.lib'
 local edges = require 'tinykg.bench.edges'
 local inputs = require 'tinykg.bench.inputs'
 local measure = require 'tinykg.bench.measure'
-local session = require 'tinykg.session'
-local tensor = require 'tinykg.tensor'
+local session = require 'tinykg.engine.runtime'
+local tensor = require 'tinykg.engine.tensor'
 
 local COLUMNS = {{'op', 'op'}, {'min_ms', 'min ms', '%.3f'}, {'median_ms', 'median', '%.3f'},
   {'x_copy', 'x copy', '%.2f'}, {'x_matmul', 'x matmul', '%.2f'}}

@@ -1,7 +1,7 @@
 --- What a benchmark prints: tables to read, or a JSON object a line.
-local aligned = require 'tinykg.aligned'
-local json = require 'tinykg.json'
-local printable = require 'tinykg.printable'
+local aligned = require 'tinykg.base.text_table'
+local json = require 'tinykg.base.json'
+local printable = require 'tinykg.base.printable'
 
 ---@class tinykg.BenchOutput
 local Output = {}
@@ -59,5 +59,5 @@ end
 ---@param as_json boolean?
 ---@return tinykg.BenchOutput
 return function(as_json)
-  return setmetatable({json = as_json, line = require('tinykg.progress').line()}, Output)
+  return setmetatable({json = as_json, line = require('tinykg.base.progress').line()}, Output)
 end

@@ -1,6 +1,6 @@
 --- Steps of training at several widths: forward, backward and update, and what they keep.
 local inputs = require 'tinykg.bench.inputs'
-local recipe_file = require 'tinykg.recipe_file'
+local recipe_file = require 'tinykg.train.recipe_file'
 local steps = require 'tinykg.bench.steps'
 
 local COLUMNS = {{'step', 'step'}, {'bits', 'bits', '%d'}, {'min_ms', 'min ms', '%.2f'},

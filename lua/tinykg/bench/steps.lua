@@ -1,9 +1,9 @@
 --- Timing a recipe's steps as its training runs them.
 local tk = require 'tinykg'
-local feed = require 'tinykg.feed'
+local feed = require 'tinykg.data.loader'
 local measure = require 'tinykg.bench.measure'
 local phases = require 'tinykg.train.phases'
-local recipe_file = require 'tinykg.recipe_file'
+local recipe_file = require 'tinykg.train.recipe_file'
 local train = require 'tinykg.train'
 
 local steps = {}

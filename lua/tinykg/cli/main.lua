@@ -33,14 +33,14 @@ end
 
 --- Places of errors become the recipe's. At the top of this file nothing is required: Ctrl-C while
 --- a module loads is an error like others, and is caught.
-local function handler(e) return require('tinykg.blame').handler(e) end
+local function handler(e) return require('tinykg.base.source_line').handler(e) end
 
 --- What there is to say, and the exit status. `message` may be the interrupt sentinel of a step, or
 --- what LuaJIT raises (tinykg.cli.ctrl_c).
 local function verdict_on(message)
-  local session = package.loaded['tinykg.session']
+  local session = package.loaded['tinykg.engine.runtime']
   if session and message == session.interrupted then
-    local signal = require('tinykg.lib').tkg_interrupted(0)
+    local signal = require('tinykg.engine.lib').tkg_interrupted(0)
     return 'interrupted', 128 + (signal ~= 0 and signal or 2)
   elseif type(message) == 'table' and message.usage then
     return message.usage, 2
@@ -58,7 +58,7 @@ local function leave(message, trace)
     local text, code = verdict_on(message)
     if code == 1 and trace then text = text .. '\n' .. trace end
     io.stdout:flush() -- what was printed comes first
-    say(require('tinykg.printable').lines(text))
+    say(require('tinykg.base.printable').lines(text))
     return code
   end)
   if not ok then say('interrupted') end -- Ctrl-C just now
@@ -87,10 +87,10 @@ end
 local function run_lua(chunk, ...)
   local trace, result
   local ok, message = xpcall(function(...)
-    require('tinykg.lib').tkg_interrupt_watch(1)
+    require('tinykg.engine.lib').tkg_interrupt_watch(1)
     result = chunk(...)
   end, function(e)
-    if type(e) == 'string' then trace = require('tinykg.blame').trace() end
+    if type(e) == 'string' then trace = require('tinykg.base.source_line').trace() end
     return handler(e)
   end, ...)
   if not ok then leave(message, trace) end
@@ -100,7 +100,7 @@ end
 local function script(path, ...)
   local chunk, message = loadfile(path)
   if not chunk then leave(message) end
-  require('tinykg.search_path').add_folder_of(path)
+  require('tinykg.base.search_path').add_folder_of(path)
   _G.arg = {[0] = path, ...}
   local result = run_lua(chunk, ...)
   if type(result) == 'table' and type(result.complete) == 'function' and result.build then
@@ -136,13 +136,13 @@ local function interactive(first, ...)
   end
   local chunk, message = require('tinykg.repl.chunk').of_file(first)
   if not chunk then leave(message) end
-  require('tinykg.search_path').add_folder_of(first)
+  require('tinykg.base.search_path').add_folder_of(first)
   _G.arg = {[0] = first, ...}
   prompt(chunk, ...)
 end
 
 local function main(command, ...)
-  require('tinykg.search_path').only_absolute()
+  require('tinykg.base.search_path').only_absolute()
   if not command then
     prompt()
   elseif command == '--help' or command == '-h' then
@@ -161,7 +161,7 @@ local function main(command, ...)
   elseif command == '-i' then
     interactive(...)
   elseif is_command(command) then
-    require('tinykg.cli.' .. command)(...)
+    require('tinykg.cli.commands.' .. command)(...)
   elseif command:match('%.lua$') then
     script(command, ...)
   else

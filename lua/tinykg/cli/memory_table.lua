@@ -1,6 +1,6 @@
 --- The plans of a run's memory as text: a column a width; rows by kind, then by kept value.
-local plan = require 'tinykg.memory_plan'
-local progress = require 'tinykg.progress'
+local plan = require 'tinykg.train.memory_plan'
+local progress = require 'tinykg.base.progress'
 
 local KINDS = {'parameter', 'gradient', 'optimizer', 'kept_exact', 'kept_quantized', 'transient',
                'graph', 'data'}

@@ -2,7 +2,7 @@
 --- line does not say is what the folder says.
 local options = require 'tinykg.cli.options'
 local folder = require 'tinykg.run.folder'
-local texts = require 'tinykg.run.texts'
+local texts = require 'tinykg.run.format_options'
 local trust = require 'tinykg.run.trust'
 
 local BITS = {auto = true, [32] = true, [8] = true, [4] = true, [2] = true, [1] = true}

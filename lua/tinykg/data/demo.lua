@@ -5,9 +5,9 @@
 -- graph says more than other users do (KGCN beats BPR-MF; popularity is worth nothing).
 
 local lfs = require 'lfs'
-local atomic = require 'tinykg.atomic'
-local entries = require 'tinykg.entries'
-local random = require 'tinykg.data.random'
+local atomic = require 'tinykg.base.atomic_file'
+local entries = require 'tinykg.base.folder_entries'
+local random = require 'tinykg.base.random'
 
 local demo = {}
 

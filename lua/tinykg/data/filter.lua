@@ -1,6 +1,6 @@
 --- Filters: rating threshold, k-core, and the renumbering that follows what a k-core drops.
 
-local columns = require 'tinykg.columns'
+local columns = require 'tinykg.engine.arrays'
 local rows = require 'tinykg.data.rows'
 
 local filter = {}

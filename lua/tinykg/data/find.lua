@@ -1,6 +1,6 @@
 --- Users and items by what people call them: a name of the data set, an item's title, or a number;
 --- and what they may have meant where there is no such name.
-local printable = require 'tinykg.printable'
+local printable = require 'tinykg.base.printable'
 
 local find = {}
 

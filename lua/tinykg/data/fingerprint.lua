@@ -5,7 +5,7 @@
 -- have.
 
 local ffi = require 'ffi'
-local lib = require 'tinykg.lib'
+local lib = require 'tinykg.engine.lib'
 local split = require 'tinykg.data.split'
 
 local fingerprint = {}

@@ -1,7 +1,7 @@
 --- What a loaded data set is: counts, density, degrees, what was dropped, warnings.
 
-local columns = require 'tinykg.columns'
-local printable = require 'tinykg.printable'
+local columns = require 'tinykg.engine.arrays'
+local printable = require 'tinykg.base.printable'
 
 local info = {}
 

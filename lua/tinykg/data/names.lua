@@ -1,7 +1,7 @@
 --- Names of users, items, entities or relations: id to name and back.
 
-local arguments = require 'tinykg.arguments'
-local columns = require 'tinykg.columns'
+local arguments = require 'tinykg.base.arguments'
+local columns = require 'tinykg.engine.arrays'
 
 ---@class tinykg.Names
 ---@field count number

@@ -1,8 +1,8 @@
 --- Negatives for click-through data that has only positives: per user as many items not watched as
 -- watched, drawn once without replacement, as the preprocessing of KGCN and RippleNet does.
 
-local columns = require 'tinykg.columns'
-local random = require 'tinykg.data.random'
+local columns = require 'tinykg.engine.arrays'
+local random = require 'tinykg.base.random'
 local rows = require 'tinykg.data.rows'
 
 local negatives = {}

@@ -1,7 +1,7 @@
 --- Numbering for locality: the most connected first, so that the rows that most edges lead to lie
 --- together and stay in cache. Users, items and other entities each keep to their own range.
 
-local columns = require 'tinykg.columns'
+local columns = require 'tinykg.engine.arrays'
 
 local order = {}
 

@@ -3,7 +3,7 @@
 
 local ffi = require 'ffi'
 local bit = require 'bit'
-local columns = require 'tinykg.columns'
+local columns = require 'tinykg.engine.arrays'
 local fingerprint = require 'tinykg.data.fingerprint'
 local rows = require 'tinykg.data.rows'
 local split = require 'tinykg.data.split'

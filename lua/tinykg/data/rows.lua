@@ -1,7 +1,7 @@
 --- Interactions as parallel columns: { n, users, items [, labels, ratings, times] [, parts] },
 --- parts being 0, 1, 2 for train, validation, test while a set that has a split is being loaded.
 
-local columns = require 'tinykg.columns'
+local columns = require 'tinykg.engine.arrays'
 
 local rows = {}
 

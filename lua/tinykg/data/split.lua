@@ -1,7 +1,7 @@
 --- Splits of interactions into train, validation and test. Each is a function of the rows, the
 -- options and the seed alone.
 
-local columns = require 'tinykg.columns'
+local columns = require 'tinykg.engine.arrays'
 local rows = require 'tinykg.data.rows'
 
 local split = {}

@@ -4,13 +4,13 @@
 --- a small graph between the heads and the tails that its edges have.
 local bit = require 'bit'
 local ffi = require 'ffi'
-local arguments = require 'tinykg.arguments'
+local arguments = require 'tinykg.base.arguments'
 local build = require 'tinykg.graph.build'
-local columns = require 'tinykg.columns'
-local ops = require 'tinykg.ops'
-local session = require 'tinykg.session'
-local tensor = require 'tinykg.tensor'
-local C = require 'tinykg.lib'
+local columns = require 'tinykg.engine.arrays'
+local ops = require 'tinykg.engine.ops'
+local session = require 'tinykg.engine.runtime'
+local tensor = require 'tinykg.engine.tensor'
+local C = require 'tinykg.engine.lib'
 
 local attention = {}
 

@@ -1,11 +1,11 @@
 --- Edges of a graph: from triples or from a data set, with inverses and self loops, packed for the
---- engine (engine/graph.h).
+--- engine (engine/data/graph.h).
 local bit = require 'bit'
 local ffi = require 'ffi'
-local C = require 'tinykg.lib'
-local columns = require 'tinykg.columns'
-local session = require 'tinykg.session'
-local tensor = require 'tinykg.tensor'
+local C = require 'tinykg.engine.lib'
+local columns = require 'tinykg.engine.arrays'
+local session = require 'tinykg.engine.runtime'
+local tensor = require 'tinykg.engine.tensor'
 local check, fail = session.check, session.fail
 
 local build = {}

@@ -1,7 +1,7 @@
 --- What train says of users and items, as a graph with edges weighing 1 (liked) or 0 (not liked):
 --- labels to look up.
 local ffi = require 'ffi'
-local tensor = require 'tinykg.tensor'
+local tensor = require 'tinykg.engine.tensor'
 
 local function ints(n) return ffi.new('int32_t[?]', n + 1) end
 

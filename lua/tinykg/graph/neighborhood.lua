@@ -2,9 +2,9 @@
 --- (hwwang55/KGCN src/data_loader.py:96-104): distinct ones where a node has so many, else with
 --- replacement, which misses some. Drawn once, before training.
 local ffi = require 'ffi'
-local random = require 'tinykg.data.random'
-local session = require 'tinykg.session'
-local tensor = require 'tinykg.tensor'
+local random = require 'tinykg.base.random'
+local session = require 'tinykg.engine.runtime'
+local tensor = require 'tinykg.engine.tensor'
 
 --- A node without edges is its own neighbour by relation id `relations`.
 ---@param graph Graph ---@param k integer

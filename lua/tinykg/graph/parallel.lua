@@ -2,8 +2,8 @@
 --- scores are added, the sum competes with those of other tails, and each has an equal share of the
 --- weight. What a head gathers is then what one weight a pair would give.
 local ffi = require 'ffi'
-local ops = require 'tinykg.ops'
-local tensor = require 'tinykg.tensor'
+local ops = require 'tinykg.engine.ops'
+local tensor = require 'tinykg.engine.tensor'
 
 --- Calls fn(first, last) with the places of each run of parallel edges: they lie side by side.
 local function runs(graph, fn)

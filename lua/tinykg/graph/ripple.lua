@@ -1,9 +1,9 @@
 --- Ripple sets (Wang et al., RippleNet, CIKM 2018): for a list of nodes, triples that begin at
 --- them, triples that begin at the tails of those, and so on. Drawn once, before training.
 local ffi = require 'ffi'
-local random = require 'tinykg.data.random'
-local session = require 'tinykg.session'
-local tensor = require 'tinykg.tensor'
+local random = require 'tinykg.base.random'
+local session = require 'tinykg.engine.runtime'
+local tensor = require 'tinykg.engine.tensor'
 
 --- Running sums of the degrees of nodes[0 .. n - 1] into sums; their total.
 local function sum_degrees(offsets, nodes, n, sums)

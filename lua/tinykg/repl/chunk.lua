@@ -1,7 +1,7 @@
 --- What is typed, as Lua: whether it is whole, what to say where it is wrong, and running it.
-local blame = require 'tinykg.blame'
+local blame = require 'tinykg.base.source_line'
 local interrupt = require 'tinykg.repl.interrupt'
-local session = require 'tinykg.session'
+local session = require 'tinykg.engine.runtime'
 
 local chunk = {}
 

@@ -1,9 +1,9 @@
 --- What begins with a colon at the prompt.
 local chunk = require 'tinykg.repl.chunk'
-local clock = require 'tinykg.clock'
-local progress = require 'tinykg.progress'
+local clock = require 'tinykg.base.clock'
+local progress = require 'tinykg.base.progress'
 local show = require 'tinykg.repl.show'
-local tensor = require 'tinykg.tensor'
+local tensor = require 'tinykg.engine.tensor'
 
 local commands = {all = {}}
 

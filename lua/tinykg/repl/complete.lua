@@ -1,7 +1,7 @@
 --- Completion: names, fields, methods, commands, and files within strings.
 local commands = require 'tinykg.repl.commands'
 local names_of = require 'tinykg.repl.names'
-local sorted = require 'tinykg.keys'
+local sorted = require 'tinykg.base.sorted_keys'
 
 local KEYWORDS = {}
 for word in ([[and break do else elseif end false for function goto if in local nil not or repeat

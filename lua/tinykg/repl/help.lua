@@ -1,5 +1,5 @@
 --- `? x`: what the comments in the source say about a function, or what a value is and can do.
-local docs = require 'tinykg.docs'
+local docs = require 'tinykg.base.arguments.comments'
 local names_of = require 'tinykg.repl.names'
 local show = require 'tinykg.repl.show'
 

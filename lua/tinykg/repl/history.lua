@@ -27,7 +27,7 @@ local function shorten(path)
   local lines = {}
   for line in io.lines(path) do lines[#lines + 1] = line end
   if #lines > ROOM then
-    require('tinykg.atomic').write(path, table.concat(lines, '\n', #lines - KEPT + 1) .. '\n')
+    require('tinykg.base.atomic_file').write(path, table.concat(lines, '\n', #lines - KEPT + 1) .. '\n')
   end
   return lines[#lines]
 end

@@ -3,8 +3,8 @@
 -- The engine's signal handler sets a flag, which runs of the engine look at between ops. Loops in
 -- Lua look at it by a hook every so many instructions. Compiled code runs no hooks, so what is
 -- typed or loaded from the prompt is interpreted; the library stays compiled.
-local C = require 'tinykg.lib'
-local session = require 'tinykg.session'
+local C = require 'tinykg.engine.lib'
+local session = require 'tinykg.engine.runtime'
 
 local interrupt = {}
 

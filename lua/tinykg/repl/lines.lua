@@ -5,7 +5,7 @@
 local ffi = require 'ffi'
 local history = require 'tinykg.repl.history'
 local interrupt = require 'tinykg.repl.interrupt'
-require 'tinykg.clock' -- declares isatty
+require 'tinykg.base.clock' -- declares isatty
 
 local lines = {}
 

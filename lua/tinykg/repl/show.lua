@@ -1,7 +1,7 @@
 --- Values as text, for people: tables with sorted keys, a level or two deep, long ones cut.
-local docs = require 'tinykg.docs'
-local printable = require 'tinykg.printable'
-local tensor = require 'tinykg.tensor'
+local docs = require 'tinykg.base.arguments.comments'
+local printable = require 'tinykg.base.printable'
+local tensor = require 'tinykg.engine.tensor'
 
 local show = {}
 

@@ -1,7 +1,7 @@
 --- Learning curves of a section: loss and validation metrics, a line a group.
 local format = require 'tinykg.report.format'
 local html = require 'tinykg.report.html'
-local lines = require 'tinykg.report.lines'
+local lines = require 'tinykg.report.chart.lines'
 local statistics = require 'tinykg.report.statistics'
 
 local curves = {}

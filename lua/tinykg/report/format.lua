@@ -1,6 +1,6 @@
 --- Numbers as a reader wants them: sensible digits, units, means with their deviation.
-local json = require 'tinykg.json'
-local progress = require 'tinykg.progress'
+local json = require 'tinykg.base.json'
+local progress = require 'tinykg.base.progress'
 
 local format = {bytes = progress.bytes}
 

@@ -1,6 +1,6 @@
 --- What a report compares: runs of one data set, in groups that differ only by seed.
 local format = require 'tinykg.report.format'
-local sorted_keys = require 'tinykg.keys'
+local sorted_keys = require 'tinykg.base.sorted_keys'
 
 local groups = {}
 

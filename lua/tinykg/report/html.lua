@@ -1,7 +1,7 @@
 --- HTML and SVG as values: html.td{class = 'n', 'text', html.b{'more'}} is an element. A text, of a
 --- child or an attribute, is always escaped, so nothing that comes from a file can become markup.
 --- What is written is well-formed XML too: each element is closed.
-local utf8 = require 'tinykg.utf8'
+local utf8 = require 'tinykg.base.utf8'
 
 local html = {}
 

@@ -1,5 +1,5 @@
 --- What steps keep for backward: beside an op-by-op tape, by rule, by line of the recipe.
-local bars = require 'tinykg.report.bars'
+local bars = require 'tinykg.report.chart.bars'
 local format = require 'tinykg.report.format'
 local grid = require 'tinykg.report.grid'
 local html = require 'tinykg.report.html'

@@ -1,5 +1,5 @@
 --- The memory of a section: what is kept for backward, and the peak by kind.
-local bars = require 'tinykg.report.bars'
+local bars = require 'tinykg.report.chart.bars'
 local format = require 'tinykg.report.format'
 local groups = require 'tinykg.report.groups'
 local grid = require 'tinykg.report.grid'

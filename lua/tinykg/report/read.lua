@@ -1,9 +1,9 @@
 --- Run folders as a report needs them: what is there, and notes about what is not.
 local lfs = require 'lfs'
-local entries = require 'tinykg.entries'
+local entries = require 'tinykg.base.folder_entries'
 local of_run = require 'tinykg.run.folder'
-local json = require 'tinykg.json'
-local seal = require 'tinykg.run.seal'
+local json = require 'tinykg.base.json'
+local seal = require 'tinykg.run.folder.seal'
 
 local read = {}
 

@@ -3,7 +3,7 @@
 local format = require 'tinykg.report.format'
 local grid = require 'tinykg.report.grid'
 local html = require 'tinykg.report.html'
-local sorted = require 'tinykg.keys'
+local sorted = require 'tinykg.base.sorted_keys'
 
 local settings = {}
 

@@ -1,13 +1,13 @@
 --- Whether the files of a run's folder are whole and fit each other and their data set. Runs none
 -- of the recipe's code.
 local lfs = require 'lfs'
-local checkpoint = require 'tinykg.run.checkpoint'
+local checkpoint = require 'tinykg.run.folder.checkpoint'
 local folder = require 'tinykg.run.folder'
-local names = require 'tinykg.run.names'
+local names = require 'tinykg.run.folder.names'
 local of_run = require 'tinykg.run.data'
 local restore = require 'tinykg.data.restore'
-local seal = require 'tinykg.run.seal'
-local sha256 = require 'tinykg.sha256'
+local seal = require 'tinykg.run.folder.seal'
+local sha256 = require 'tinykg.engine.sha256'
 local store = require 'tinykg.store'
 
 ---@class Finding

@@ -2,7 +2,7 @@
 local data = require 'tinykg.data'
 local fingerprint = require 'tinykg.data.fingerprint'
 local folder = require 'tinykg.run.folder'
-local names = require 'tinykg.run.names'
+local names = require 'tinykg.run.folder.names'
 local restore = require 'tinykg.data.restore'
 local tk = require 'tinykg'
 

@@ -1,8 +1,8 @@
 --- Opens the folder of a run: its recipe, its data and its model as training left it.
 local folder = require 'tinykg.run.folder'
 local of_run = require 'tinykg.run.data'
-local parameters = require 'tinykg.run.parameters'
-local recipe_file = require 'tinykg.recipe_file'
+local parameters = require 'tinykg.run.folder.parameters'
+local recipe_file = require 'tinykg.train.recipe_file'
 local train = require 'tinykg.train'
 local trust = require 'tinykg.run.trust'
 local tk = require 'tinykg'

@@ -1,10 +1,10 @@
 --- Where a run writes: a folder of its own, in which nothing of another run is lost.
 local lfs = require 'lfs'
-local atomic = require 'tinykg.atomic'
+local atomic = require 'tinykg.base.atomic_file'
 local checksums = require 'tinykg.store.checksums'
 local folder = require 'tinykg.run.folder'
 local resume = require 'tinykg.run.resume'
-local texts = require 'tinykg.run.texts'
+local texts = require 'tinykg.run.format_options'
 
 local place = {}
 

@@ -1,6 +1,6 @@
 --- Whether the run in a folder is the one that is asked for, so that it may go on.
 local folder = require 'tinykg.run.folder'
-local sha256 = require 'tinykg.sha256'
+local sha256 = require 'tinykg.engine.sha256'
 
 local resume = {}
 

@@ -3,7 +3,7 @@
 local ffi = require 'ffi'
 local lfs = require 'lfs'
 local folder = require 'tinykg.run.folder'
-local sha256 = require 'tinykg.sha256'
+local sha256 = require 'tinykg.engine.sha256'
 
 ffi.cdef 'unsigned geteuid(void);'
 

@@ -1,10 +1,10 @@
 --- Checksums of a safetensors file, in its metadata: of the header, which seals itself, and of each
 -- tensor's bytes. Both are there or neither, as in files of other programs: whichever bit of the
 -- file changes, one of them tells, or the other is missing.
-local C = require 'tinykg.lib'
+local C = require 'tinykg.engine.lib'
 local bytes = require 'tinykg.store.bytes'
 local elements = require 'tinykg.store.elements'
-local json = require 'tinykg.json'
+local json = require 'tinykg.base.json'
 
 local checksums = {}
 

@@ -1,8 +1,8 @@
 --- The numbers of tensors as they lie in files: types, conversion, streaming.
 local ffi = require 'ffi'
-local C = require 'tinykg.lib'
-local session = require 'tinykg.session'
-local tensor = require 'tinykg.tensor'
+local C = require 'tinykg.engine.lib'
+local session = require 'tinykg.engine.runtime'
+local tensor = require 'tinykg.engine.tensor'
 local bytes = require 'tinykg.store.bytes'
 local refuse = bytes.refuse
 

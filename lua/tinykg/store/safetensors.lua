@@ -1,12 +1,12 @@
 --- Named tensors in the safetensors format: the header's length in 8 bytes, a JSON header, the
 -- elements of all tensors without gaps.
 -- Source: the format's description in github.com/huggingface/safetensors (README, "Format").
-local json = require 'tinykg.json'
+local json = require 'tinykg.base.json'
 local bytes = require 'tinykg.store.bytes'
 local checksums = require 'tinykg.store.checksums'
 local elements = require 'tinykg.store.elements'
-local twice_in = require 'tinykg.store.json_keys'
-local utf8 = require 'tinykg.utf8'
+local twice_in = require 'tinykg.base.json_keys'
+local utf8 = require 'tinykg.base.utf8'
 local refuse = bytes.refuse
 
 local safetensors = {}

@@ -1,7 +1,7 @@
 --- ZIP archives as far as .npz needs them: written with stored entries, read stored or deflated.
 -- Source: PKWARE's APPNOTE.TXT, sections 4.3 and 4.4. Without ZIP64: up to 4 GiB.
 local ffi = require 'ffi'
-local C = require 'tinykg.lib'
+local C = require 'tinykg.engine.lib'
 local bytes = require 'tinykg.store.bytes'
 local pack, unpack, refuse = bytes.pack, bytes.unpack, bytes.refuse
 

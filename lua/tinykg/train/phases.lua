@@ -9,15 +9,15 @@
 --   bits       how its kept values are stored, whatever the run's --bits say: 32 for a small batch
 --   optimizer  one of tk.optim, which phases may share; without it the phase gets the recipe's
 --              (or Adam with lr and l2), with moments of its own
-local C = require 'tinykg.lib'
-local batches = require 'tinykg.data.batches'
-local blame = require 'tinykg.blame'
-local clock = require 'tinykg.clock'
-local feed = require 'tinykg.feed'
-local optim = require 'tinykg.optim'
+local C = require 'tinykg.engine.lib'
+local batches = require 'tinykg.data.loader.batches'
+local blame = require 'tinykg.base.source_line'
+local clock = require 'tinykg.base.clock'
+local feed = require 'tinykg.data.loader'
+local optim = require 'tinykg.engine.optim'
 local schedule = require 'tinykg.train.schedule'
-local session = require 'tinykg.session'
-local step_of = require 'tinykg.step'
+local session = require 'tinykg.engine.runtime'
+local step_of = require 'tinykg.engine.step'
 
 local phases = {}
 

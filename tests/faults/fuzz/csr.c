@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "csr.h"
+#include "data/csr.h"
 #include "input.h"
 
 enum { MOST = 64 };

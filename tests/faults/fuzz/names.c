@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "input.h"
-#include "table.h"
+#include "data/table.h"
 
 static void add(tkg_names *names, const char *name, size_t length) {
   double before = tkg_names_count(names);

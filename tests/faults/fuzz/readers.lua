@@ -4,12 +4,12 @@ local ffi = require 'ffi'
 local lfs = require 'lfs'
 local bytes = require 'tinykg.store.bytes'
 local complaint = require 'tests.faults.refusal'
-local json = require 'tinykg.json'
+local json = require 'tinykg.base.json'
 local npy = require 'tinykg.store.npy'
 local npz = require 'tinykg.store.npz'
 local safetensors = require 'tinykg.store.safetensors'
 local tk = require 'tinykg'
-local utf8 = require 'tinykg.utf8'
+local utf8 = require 'tinykg.base.utf8'
 
 -- ---- a source in memory, as tinykg.store.bytes makes them of files ----
 

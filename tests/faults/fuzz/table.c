@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "input.h"
-#include "table.h"
+#include "data/table.h"
 
 enum { MOST_COLUMNS = 100 };
 

@@ -1,7 +1,7 @@
 --- Which ops programs have used: of ops.def all, counted in the tape as recorded and in the program
 --- after all passes.
 local ffi = require 'ffi'
-local C = require 'tinykg.lib'
+local C = require 'tinykg.engine.lib'
 
 local coverage = {}
 coverage.__index = coverage

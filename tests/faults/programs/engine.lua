@@ -1,7 +1,7 @@
 --- Runs a program's text in the engine, in one of the ways there are.
 local ffi = require 'ffi'
 local tk = require 'tinykg'
-local session = require 'tinykg.session'
+local session = require 'tinykg.engine.runtime'
 local helpers = require 'tests.faults.programs.helpers'
 local source = require 'tests.faults.programs.source'
 

@@ -1,7 +1,7 @@
 --- What the Lua text of a random program calls beside tinykg itself.
 local ffi = require 'ffi'
 local tk = require 'tinykg'
-local feed = require 'tinykg.feed'
+local feed = require 'tinykg.data.loader'
 local random = require 'tests.faults.programs.random'
 
 local H = {}

@@ -3,7 +3,7 @@
 -- N programs (2000) from seed SEED (the date), MEANS programs (N / 50) whose gradients at few bits
 -- are averaged; no new one after SECONDS (without end). An argument that is no number is left out.
 package.path = (os.getenv 'TINYKG_HOME' or '.') .. '/?.lua;' .. package.path
-local clock = require 'tinykg.clock'
+local clock = require 'tinykg.base.clock'
 local run = require 'tests.faults.programs.run'
 
 local n, seed = tonumber(arg[1]) or 2000, tonumber(arg[2]) or run.seed_of_today()

@@ -4,7 +4,7 @@
 -- A graph is {n, heads, tails, relations, nodes, tail_nodes, kinds}: edges in the graph's own
 -- order. a.flip goes from heads to tails.
 local ffi = require 'ffi'
-local C = require 'tinykg.lib'
+local C = require 'tinykg.engine.lib'
 local arrays = require 'tests.faults.programs.arrays'
 local ops = require 'tests.faults.programs.reference'
 local new, matrix = arrays.new, arrays.matrix

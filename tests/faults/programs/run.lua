@@ -1,5 +1,5 @@
 --- Many programs: which kind each is, counts, reports.
-local session = require 'tinykg.session'
+local session = require 'tinykg.engine.runtime'
 local tk = require 'tinykg'
 local check = require 'tests.faults.programs.check'
 local coverage = require 'tests.faults.programs.coverage'
@@ -131,7 +131,7 @@ function Result:summary()
   lines[2] = ('%d programs with 64 noisy gradients (%s), of %d tried'):format(
     self.means, table.concat(widths, ', '), self.averaged)
   for name, n in pairs(self.failed_ways) do lines[#lines + 1] = ('  %s: %d'):format(name, n) end
-  lines[#lines + 1] = 'programs that used each op of engine/ops.def:'
+  lines[#lines + 1] = 'programs that used each op of engine/base/ops.def:'
   lines[#lines + 1] = tostring(self.coverage)
   return table.concat(lines, '\n')
 end

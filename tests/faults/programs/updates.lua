@@ -51,7 +51,7 @@ function RULES.adagrad(p, g, n, s, _, o)
   end
 end
 
--- ---- 8 bits: what a state says (engine/moments.h) ----
+-- ---- 8 bits: what a state says (kernels/shared/moments.h) ----
 
 local function F(q)
   local octave = math.floor(q / 16)

@@ -28,6 +28,6 @@ fi
 "$folder/right" >"$work/log" 2>&1 || { echo '  FAIL a race is seen where none is'; cat "$work/log"; exit 1; }
 echo '  ok   none is seen in what is right'
 
-LUAJIT="$folder/host" tests/tools/test.sh ${SPEC:-tests/faults/races/*_spec.lua tests/spec/ops_*spec.lua \
-  tests/spec/gradient_spec.lua tests/spec/step_spec.lua tests/spec/metrics_spec.lua} || bad=1
+LUAJIT="$folder/host" tests/tools/test.sh ${SPEC:-tests/faults/races/*_spec.lua tests/spec/engine/ops_*spec.lua \
+  tests/spec/engine/gradient_spec.lua tests/spec/engine/step_spec.lua tests/spec/engine/metrics_spec.lua} || bad=1
 exit $bad

@@ -2,9 +2,9 @@
 --- when all of them are whole.
 
 local lfs = require 'lfs'
-local atomic = require 'tinykg.atomic'
-local entries = require 'tinykg.entries'
-local progress = require 'tinykg.progress'
+local atomic = require 'tinykg.base.atomic_file'
+local entries = require 'tinykg.base.folder_entries'
+local progress = require 'tinykg.base.progress'
 
 local folder = {}
 
@@ -64,8 +64,8 @@ function Out:say(format, ...) self.lines[#self.lines + 1] = format:format(...) e
 
 -- Ctrl-C, where the command line watches for it.
 local function check_interrupted()
-  if require('tinykg.lib').tkg_interrupted(1) ~= 0 then
-    error(require('tinykg.session').interrupted, 0)
+  if require('tinykg.engine.lib').tkg_interrupted(1) ~= 0 then
+    error(require('tinykg.engine.runtime').interrupted, 0)
   end
 end
 

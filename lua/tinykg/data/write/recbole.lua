@@ -2,7 +2,7 @@
 --- X.link, and X.item and X.user where there is more to say than the interactions do. X is the name
 --- of the folder.
 
-local files = require 'tinykg.data.files'
+local files = require 'tinykg.data.formats.files'
 local tables = require 'tinykg.data.write.tables'
 local texts = require 'tinykg.data.write.texts'
 

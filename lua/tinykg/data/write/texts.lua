@@ -1,7 +1,7 @@
 --- How names, numbers and parts stand in files.
 
 local ffi = require 'ffi'
-local columns = require 'tinykg.columns'
+local columns = require 'tinykg.engine.arrays'
 local rows = require 'tinykg.data.rows'
 local split = require 'tinykg.data.split'
 

@@ -1,0 +1,106 @@
+/* Ops that a recipe composes and gives a gradient of its own, without a call back into Lua.
+ *
+ * Where such an op is used, its backward function is recorded once, behind its forward function:
+ *
+ *   y  = forward(x)           ordinary nodes
+ *   dy = UPSTREAM             stands for the gradient that will arrive
+ *   dx = backward(dy)         ordinary nodes
+ *   z  = DETACH(y)            and for each input with a gradient
+ *   z  = OWN_VJP(z, dy, x, dx)
+ *
+ * When gradient g arrives at z, what dx is made of behind dy is recorded again in backward, with g
+ * in place of dy: a copy of these nodes and no more, so whatever may be a step may be a gradient.
+ * What they read from before dy are forward values like any others, kept as the save pass decides.
+ *
+ * Both ops are but names of a value. Once gradients are recorded, readers are given the value
+ * itself, and nothing reads dy and dx any more: no later pass, no backend sees any of this. */
+#include "custom_vjp.h"
+
+#include <stdlib.h>
+
+#include "base/error.h"
+#include "vjp.h"
+
+static bool is_name(const tkg_node *n) { return n->op == TKG_OP_DETACH || n->op == TKG_OP_OWN_VJP; }
+
+int tkg__named(const tkg_tape *tape, int i) {
+  while (is_name(&tape->nodes[i])) i = tape->nodes[i].in[0];
+  return i;
+}
+
+void tkg__mark_own(const tkg_tape *tape, int upstream, int dx, bool *marks) {
+  marks[tkg__named(tape, dx)] = true;
+  for (int i = dx; i > upstream; i--) {
+    const tkg_node *n = &tape->nodes[i];
+    marks[i] = marks[i] && n->op != TKG_OP_LEAF;
+    for (int k = 0; marks[i] && k < n->inputs; k++) marks[tkg__named(tape, n->in[k])] = true;
+  }
+  for (int i = 0; i <= upstream; i++) marks[i] = false;
+}
+
+/* ---- the vjp ---- */
+
+/* The node that stands in backward for what is node i where dx is recorded. */
+static int copy_of(const tkg_vjp *v, int i) {
+  const tkg_copies *c = v->copies;
+  i = tkg__named(v->tape, i);
+  if (i == c->upstream) return c->g;
+  return i < c->upstream || v->tape->nodes[i].op == TKG_OP_LEAF ? i : c->of[i];
+}
+
+/* What several gradients of one op have in common is copied once. */
+static void begin(tkg_vjp *v, int upstream) {
+  tkg_copies *c = v->copies;
+  if (c->upstream == upstream && c->g == v->g) return;
+  for (int i = upstream; i < v->self; i++) c->of[i] = -1;
+  c->upstream = upstream;
+  c->g = v->g;
+}
+
+static int copy(tkg_vjp *v, int i) {
+  tkg_node node = v->tape->nodes[i];
+  for (int k = 0; k < node.inputs; k++) node.in[k] = copy_of(v, node.in[k]);
+  v->copies->of[i] = tkg__append(v->tape, &node, v->tape->side[i].where);
+  return v->copies->of[i] < 0 ? TKG_E_MEMORY : TKG_OK;
+}
+
+static int copy_gradient(tkg_vjp *v, int upstream, int dx) {
+  bool *marks = calloc((size_t)v->self + 1, sizeof *marks);
+  if (!marks) return tkg__fail(TKG_E_MEMORY, "backward: no memory");
+  int status = TKG_OK;
+  begin(v, upstream);
+  tkg__mark_own(v->tape, upstream, dx, marks);
+  for (int i = upstream + 1; i <= dx && !status; i++)
+    if (marks[i] && v->copies->of[i] < 0) status = copy(v, i);
+  free(marks);
+  return status;
+}
+
+int tkg__vjp_own(tkg_vjp *v) {
+  int upstream = in(v, 1), dx = in(v, 3), status = TKG_OK;
+  if (wants(v, 2)) {
+    status = copy_gradient(v, upstream, dx);
+    if (!status) status = tkg__add(v, 2, copy_of(v, dx)) ? TKG_OK : TKG_E_SHAPE;
+  }
+  return !status && wants(v, 0) ? give(v, 0, v->g) : status;
+}
+
+/* ---- names ---- */
+
+/* `kept_as` of a name is meant for the value. */
+static void hand_over_rule(const tkg_tape *tape, int i) {
+  tkg_node *value = &tape->nodes[tkg__named(tape, i)];
+  if (value->rule == TKG_RULE_DEFAULT) value->rule = tape->nodes[i].rule;
+}
+
+void tkg__drop_names(tkg_program *p) {
+  const tkg_tape *tape = p->tape;
+  for (int i = 0; i < tape->n; i++) {
+    tkg_node *n = &tape->nodes[i];
+    if (is_name(n)) hand_over_rule(tape, i);
+    for (int k = 0; k < n->inputs; k++) n->in[k] = tkg__named(tape, n->in[k]);
+  }
+  for (int i = 0; i < p->root_count; i++) p->roots[i] = tkg__named(tape, p->roots[i]);
+  for (int i = 0; i < p->gradient_count; i++)
+    p->gradient_of[i] = tkg__named(tape, p->gradient_of[i]);
+}

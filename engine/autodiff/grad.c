@@ -1,0 +1,85 @@
+/* Reverse accumulation over the tape (Griewank & Walther 2008, ch. 3): from the loss back, each
+ * node's vjp records what its inputs' gradients gain. Backward is ordinary nodes. */
+#include "grad.h"
+
+#include <stdlib.h>
+
+#include "base/error.h"
+
+/* A scatter can add to what is there instead of making a table to be added afterwards. Not when it
+ * is the gradient being passed on: that one may reach several inputs, and each has its own sum. */
+static bool scatter_into(tkg_tape *tape, int part, int base) {
+  tkg_node *n = &tape->nodes[part];
+  int at = n->op == TKG_OP_SCATTER_ADD ? 2 : n->op == TKG_OP_MIX_SCATTER ? 3 : -1;
+  if (at < 0 || n->inputs != at || base > part) return false;
+  n->in[at] = base;
+  n->inputs = (uint8_t)(at + 1);
+  return true;
+}
+
+bool tkg__give(tkg_vjp *v, int k, int part) {
+  if (part < 0) return false;
+  int32_t *sum = &v->gradient[v->tape->nodes[v->self].in[k]];
+  if (*sum < 0 || part == v->g || !scatter_into(v->tape, part, *sum)) return tkg__add(v, k, part);
+  *sum = part;
+  return true;
+}
+
+bool tkg__add(tkg_vjp *v, int k, int part) {
+  if (part < 0) return false;
+  int32_t *sum = &v->gradient[v->tape->nodes[v->self].in[k]];
+  if (*sum < 0) {
+    *sum = part;
+    return true;
+  }
+  tkg_node node = {0};
+  *sum = tkg__record(v->tape, &node, TKG_OP_ADD, 2, (int32_t[]){*sum, part},
+                     v->tape->side[v->self].where);
+  return *sum >= 0;
+}
+
+/* wanted[i]: some parameter reaches node i through float inputs. */
+static void find_wanted(const tkg_tape *tape, bool *wanted) {
+  for (int i = 0; i < tape->n; i++) {
+    const tkg_node *n = &tape->nodes[i];
+    wanted[i] = n->parameter && n->dtype == TKG_F32;
+    for (int k = 0; k < n->inputs; k++) wanted[i] |= tkg__passes_gradient(n, k) && wanted[n->in[k]];
+  }
+}
+
+static int start(tkg_tape *tape, int loss) {
+  if (tkg__count(&tape->nodes[loss]) != 1) {
+    char text[TKG_SHAPE_TEXT];
+    tkg__say("backward: a loss is one number, not %s: take its mean() or sum()",
+             tkg__shape_text(&tape->nodes[loss], text));
+    return -1;
+  }
+  tkg_node one = {.f = {1}, .rank = tape->nodes[loss].rank};
+  for (int d = 0; d < one.rank; d++) one.shape[d] = 1;
+  return tkg__record(tape, &one, TKG_OP_FULL, 0, NULL, NULL);
+}
+
+int tkg__grad(tkg_tape *tape, int loss, int32_t *gradient) {
+  int forward = tape->n, status = TKG_OK, bits = tape->bits;
+  for (int i = 0; i < forward; i++) gradient[i] = -1;
+  bool *wanted = calloc((size_t)forward + 1, sizeof *wanted);
+  tkg_copies copies = {-1, -1, malloc(((size_t)forward + 1) * sizeof *copies.of)};
+  if (wanted) find_wanted(tape, wanted);
+  if (!wanted || !copies.of)
+    status = tkg__fail(TKG_E_MEMORY, "backward: no memory");
+  else if (!wanted[loss])
+    status = tkg__fail(TKG_E_ARGUMENT, "backward: the loss depends on no parameter (tk.parameter)");
+  tape->bits = 0;
+  if (!status && (gradient[loss] = start(tape, loss)) < 0) status = TKG_E_SHAPE;
+  for (int i = loss; i >= 0 && !status; i--) {
+    if (gradient[i] < 0 || !wanted[i] || tape->nodes[i].op == TKG_OP_LEAF) continue;
+    tkg_vjp v = {tape, i, gradient[i], gradient, wanted, &copies};
+    status = tkg__vjp(&v);
+  }
+  for (int i = 0; i < forward; i++)
+    if (!(tape->nodes[i].op == TKG_OP_LEAF && tape->nodes[i].parameter)) gradient[i] = -1;
+  tape->bits = bits;
+  free(wanted);
+  free(copies.of);
+  return status;
+}

@@ -1,0 +1,36 @@
+/* The grad pass: extends a tape with its backward. */
+#ifndef TKG_GRAD_H
+#define TKG_GRAD_H
+
+#include "tape/tape.h"
+
+/* Records d(loss)/d(leaf) for each parameter leaf that `loss` depends on. gradient[leaf] = its
+ * node, -1 for every other node; the array has room for `n_forward` = tape->n at the call. */
+int tkg__grad(tkg_tape *tape, int loss, int32_t *gradient);
+
+/* Copies in backward of what was recorded as the gradient of own_vjp nodes; see own.c. */
+typedef struct tkg_copies {
+  int32_t upstream, g; /* whose copies they are: what stands for the gradient, and the gradient */
+  int32_t *of;         /* by forward node; -1: none yet */
+} tkg_copies;
+
+/* One vector-Jacobian product being recorded; see vjp.c. */
+typedef struct tkg_vjp {
+  tkg_tape *tape;
+  int self;          /* the forward node */
+  int32_t g;         /* gradient of its output */
+  int32_t *gradient; /* by forward node; -1: none yet */
+  const bool *wanted;
+  tkg_copies *copies;
+} tkg_vjp;
+
+/* Records the contributions of one forward node to the gradients of its inputs. */
+int tkg__vjp(tkg_vjp *v);
+
+/* Adds `part` to the gradient of input `k`; false with a message when recording failed. `part` is
+ * recorded for that alone, or the gradient v->g passed on: tkg__add takes what has other readers.
+ */
+bool tkg__give(tkg_vjp *v, int k, int part);
+bool tkg__add(tkg_vjp *v, int k, int part);
+
+#endif

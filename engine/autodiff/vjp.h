@@ -1,0 +1,58 @@
+/* What vector-Jacobian products are written with: recording, short. */
+#ifndef TKG_VJP_H
+#define TKG_VJP_H
+
+#include <string.h>
+
+#include "base/error.h"
+#include "grad.h"
+
+static inline const tkg_node *node_of(const tkg_vjp *v, int i) { return &v->tape->nodes[i]; }
+static inline const tkg_node *self(const tkg_vjp *v) { return node_of(v, v->self); }
+static inline int in(const tkg_vjp *v, int k) { return self(v)->in[k]; }
+static inline bool wants(const tkg_vjp *v, int k) { return v->wanted[in(v, k)]; }
+
+static inline int record(tkg_vjp *v, tkg_node node, int op, int a, int b, int c) {
+  int32_t inputs[] = {a, b, c};
+  return tkg__record(v->tape, &node, op,
+                     c >= 0   ? 3
+                     : b >= 0 ? 2
+                              : 1,
+                     inputs, v->tape->side[v->self].where);
+}
+
+static inline int one(tkg_vjp *v, int op, int a) { return record(v, (tkg_node){0}, op, a, -1, -1); }
+static inline int two(tkg_vjp *v, int op, int a, int b) {
+  return record(v, (tkg_node){0}, op, a, b, -1);
+}
+
+static inline int scaled(tkg_vjp *v, int a, double factor) {
+  return record(v, (tkg_node){.f = {factor}}, TKG_OP_AFFINE, a, -1, -1);
+}
+
+/* A node with the shape of `like`, for ops whose output shape is given. */
+static inline tkg_node shaped(const tkg_node *like) {
+  tkg_node node = {.rank = like->rank};
+  memcpy(node.shape, like->shape, sizeof node.shape);
+  return node;
+}
+
+static inline int reshaped(tkg_vjp *v, int a, const tkg_node *like) {
+  const tkg_node *n = node_of(v, a);
+  if (n->rank == like->rank && memcmp(n->shape, like->shape, sizeof n->shape) == 0) return a;
+  return record(v, shaped(like), TKG_OP_RESHAPE, a, -1, -1);
+}
+
+static inline int give(tkg_vjp *v, int k, int part) {
+  return tkg__give(v, k, part) ? TKG_OK : TKG_E_SHAPE;
+}
+
+/* g times an expression of one input: the common case. */
+static inline int give_one(tkg_vjp *v, int op, int read, double f0, double f1) {
+  return give(v, 0, record(v, (tkg_node){.f = {f0, f1}}, op, v->g, read, -1));
+}
+
+/* Of the ops on whole graphs, and of rows with matrices of their own kind: vjp_graph.c. */
+int tkg__vjp_graph(tkg_vjp *v);
+
+#endif

@@ -1,0 +1,110 @@
+/* The seam to a device. The CPU backend is built in; others fill the same table. */
+#ifndef TKG_BACKEND_H
+#define TKG_BACKEND_H
+
+#include "op.h"
+
+/* What is the same for all nodes of one run. */
+typedef struct tkg_run_context {
+  uint64_t seed;
+  uint32_t step;
+  int threads;
+  bool tf32;           /* matrix products may round what they multiply to TF32 */
+  double lr, t;        /* optimizer updates: learning rate, update count from 1 */
+  double beta1, beta2; /* of Adam; its nodes have the same */
+} tkg_run_context;
+
+/* A run that a backend has taken note of, to be queued again as a whole. */
+typedef struct tkg_recording tkg_recording;
+
+/* One node with its data, ready to run. Pointers are device memory of the backend. */
+typedef struct tkg_call {
+  const tkg_node *node;
+  const tkg_node *in[TKG_MAX_INPUTS]; /* shapes of the inputs */
+  void *data[TKG_MAX_INPUTS];         /* NULL for an optional input that is absent */
+  void *out;                          /* may equal data[0] for ops with flag P or U */
+  void *scratch;                      /* scratch_bytes(node, in) bytes, contents undefined */
+  const tkg_run_context *context;
+  const char
+      *where; /* the recipe's line, or NULL; valid until finish, in a recording as long as it */
+} tkg_call;
+
+/* A node of a group that runs in tiles (tile.c). Of what lives in a tile only, `data` and `out` are
+ * offsets in a tile's memory, where its rows follow each other. */
+typedef struct tkg_tile_call {
+  tkg_call call;
+  uint32_t in_tile; /* bit k: input k is such a value */
+  bool out_in_tile;
+  bool reduces; /* sums over rows: scratch has a partial result for each chunk, to be added in order
+                 */
+} tkg_tile_call;
+
+typedef struct tkg_tiling {
+  int64_t rows, tile;
+  int chunks;   /* the rows are cut into so many, each a whole number of tiles */
+  char *memory; /* of `memories` tiles, tile_bytes each */
+  int64_t tile_bytes;
+  int memories;
+} tkg_tiling;
+
+enum tkg_device_memory {
+  TKG_MEMORY_HELD,
+  TKG_MEMORY_USED,
+  TKG_MEMORY_PEAK,
+  TKG_MEMORY_FREE,
+  TKG_MEMORY_TOTAL,
+  TKG_MEMORY_COUNT
+};
+
+typedef struct tkg_backend {
+  const char *name;
+  void *(*allocate)(int64_t bytes); /* 64-byte aligned, NULL when there is none */
+  void (*release)(void *memory);
+  void (*write)(void *to, const void *from_host, int64_t bytes);
+  int (*read)(void *to_host, const void *from, int64_t bytes); /* status */
+  void (*copy)(void *to, const void *from, int64_t bytes);     /* both on the device */
+  void (*zero)(void *memory, int64_t bytes);
+  bool (*supports)(int op);
+  int64_t (*scratch_bytes)(const tkg_node *node, const tkg_node *const *in);
+  int (*run)(const tkg_call *call); /* status */
+  const char *(*error)(
+      void); /* message of this thread's last failed run or read; NULL: tkg_error() */
+
+  /* ---- backends that run groups of nodes a tile of rows at a time; NULL on others ---- */
+
+  /* A status; the message then begins with the failed call's `where`. */
+  int (*run_tiles)(const tkg_tile_call *calls, int n, const tkg_tiling *tiling);
+
+  /* ---- backends that queue and run behind the caller's back; NULL on others ---- */
+
+  /* Before the first op of a run: hands over what differs from run to run. Until `finish` the
+   * device is this thread's. A status. */
+  int (*begin)(const tkg_run_context *context);
+  /* At the end of a run that has begun, failed or not: waits for what was queued and reports what
+   * came of it (ids out of range, errors of the device), as a status and a message of at most
+   * `size` bytes. */
+  int (*finish)(char *message, int size);
+
+  /* ---- backends that can queue a whole run at once; NULL on others ---- */
+
+  /* Between `begin` and `finish`. After `record`, `run` takes note of ops and queues nothing, until
+   * `recorded`. A recording holds the ops as they were called, addresses included, but nothing of
+   * the context; whoever replays it sees to it that the addresses still hold. An op that has run
+   * before, on the same addresses, allocates nothing and can be recorded. */
+  bool (*record)(void);                    /* false: not now; go on as usual */
+  tkg_recording *(*recorded)(void);        /* NULL: that could not be recorded */
+  int (*replay)(tkg_recording *recording); /* queues it, with this run's context. A status. */
+  void (*forget)(tkg_recording *recording);
+
+  /* Bytes: taken from the device, given out by `allocate`, the most that were, free on the device
+   * for whoever asks, and of the device altogether. NULL: the machine's memory, nobody counts. */
+  void (*memory)(int64_t bytes[TKG_MEMORY_COUNT], bool reset_peak);
+} tkg_backend;
+
+/* What a backend in a library of its own exports: its table, or NULL and one line that says why
+ * there is none ("no driver", "no such device"). Devices: "cuda", "cuda:N", "auto"; "emu". */
+typedef const tkg_backend *(*tkg_backend_opener)(const char *device, char *message, int size);
+
+extern const tkg_backend tkg__cpu_backend;
+
+#endif

@@ -1,0 +1,82 @@
+/* The op table as data, and the small questions every pass asks of a node. */
+#include <stdio.h>
+#include <string.h>
+
+#include "shared/codec.h"
+#include "op.h"
+
+#define X(name, text, reads, flags) {text, reads, flags},
+const tkg_op_info tkg__ops[TKG_OP_COUNT] = {
+#include "ops.def"
+};
+#undef X
+
+bool tkg__op_is(int op, char flag) { return strchr(tkg__ops[op].flags, flag) != NULL; }
+
+char tkg__op_reads(int op, int input) {
+  for (const char *r = tkg__ops[op].reads; *r; r++)
+    if (*r != '|' && input-- == 0) return *r;
+  return 0;
+}
+
+void tkg__op_arity(int op, int *least, int *most) {
+  *least = *most = 0;
+  bool optional = false;
+  for (const char *r = tkg__ops[op].reads; *r; r++) {
+    if (*r == '|') {
+      optional = true;
+      continue;
+    }
+    *most += 1;
+    if (!optional) *least += 1;
+  }
+}
+
+bool tkg__passes_gradient(const tkg_node *n, int input) {
+  if (n->op == TKG_OP_DETACH || n->dtype != TKG_F32) return false;
+  return n->op != TKG_OP_OWN_VJP || input == 0 || input == 2;
+}
+
+bool tkg__shape_fits(const int64_t *shape, int rank) {
+  int64_t most = TKG_MOST_ELEMENTS;
+  for (int d = 0; d < rank; d++) {
+    if (shape[d] < 0) return false;
+    most /= shape[d] > 1 ? shape[d] : 1;
+  }
+  return most > 0;
+}
+
+int64_t tkg__count(const tkg_node *n) {
+  int64_t count = 1;
+  for (int d = 0; d < n->rank; d++) count *= n->shape[d];
+  return count;
+}
+
+int64_t tkg__cols(const tkg_node *n) { return n->rank ? n->shape[n->rank - 1] : 1; }
+
+int64_t tkg__rows(const tkg_node *n) {
+  int64_t rows = 1;
+  for (int d = 0; d + 1 < n->rank; d++) rows *= n->shape[d];
+  return rows;
+}
+
+int64_t tkg__bytes(const tkg_node *n) {
+  switch (n->dtype) {
+  case TKG_CODES:
+    return tkg__codec_bytes((int)n->i[0], tkg__rows(n), tkg__cols(n));
+  case TKG_MASK:
+    return (tkg__count(n) + 7) / 8;
+  default:
+    return tkg__count(n) * 4;
+  }
+}
+
+char *tkg__shape_text(const tkg_node *n, char out[TKG_SHAPE_TEXT]) {
+  static const char *const names[] = {"f32", "i32", "codes", "mask"};
+  int at = snprintf(out, TKG_SHAPE_TEXT, "%s [", names[n->dtype]);
+  for (int d = 0; d < n->rank; d++)
+    at += snprintf(out + at, (size_t)(TKG_SHAPE_TEXT - at), "%s%lld", d ? ", " : "",
+                   (long long)n->shape[d]);
+  snprintf(out + at, (size_t)(TKG_SHAPE_TEXT - at), "]");
+  return out;
+}

@@ -1,0 +1,97 @@
+/* Packing a graph: edges sorted by head and by tail (csr.h), written one orientation behind the
+ * other. */
+#include "graph.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "csr.h"
+#include "base/error.h"
+#include "base/op.h"
+
+int64_t tkg_graph_length(int64_t n, int64_t m, int64_t e, int64_t layout) {
+  const int64_t sizes[] = {n, m, e};
+  for (int k = 0; k < 3; k++)
+    if (!tkg__shape_fits(&sizes[k], 1)) return -1;
+  int64_t relations = layout & TKG_GRAPH_RELATIONS ? e : 0, first = n + 1 + e + relations;
+  if (layout & TKG_GRAPH_ONE_WAY) return first;
+  int64_t ends = layout & TKG_GRAPH_SYMMETRIC ? 0 : m + 1 + e;
+  return first + ends + relations + e;
+}
+
+/* What is being packed, and where its parts go. */
+typedef struct packing {
+  int64_t n, m, e;
+  const int32_t *heads, *relations, *tails;
+  int32_t *at;    /* the next part of the packed array */
+  int32_t *order; /* source edge of each place, of the orientation made last */
+} packing;
+
+static int32_t *part(packing *p, int64_t count) {
+  int32_t *at = p->at;
+  p->at += count;
+  return at;
+}
+
+static int check_tails(const packing *p) {
+  for (int64_t i = 0; i < p->e; i++)
+    if (p->tails[i] < 0 || p->tails[i] >= p->m)
+      return tkg__fail(TKG_E_RANGE, "graph: tail %d of edge %lld is not in 0 .. %lld", p->tails[i],
+                       (long long)i, (long long)p->m - 1);
+  return TKG_OK;
+}
+
+static bool is_loopless(const packing *p) {
+  for (int64_t i = 0; i < p->e; i++)
+    if (p->heads[i] == p->tails[i]) return false;
+  return true;
+}
+
+static void put_relations(packing *p) {
+  if (!p->relations) return;
+  int32_t *to = part(p, p->e);
+  for (int64_t i = 0; i < p->e; i++) to[i] = p->relations[p->order[i]];
+}
+
+static int pack_forward(packing *p, int32_t *place) {
+  int32_t *offsets = part(p, p->n + 1), *ids = part(p, p->e);
+  int status = tkg_csr_build(p->e, p->heads, p->tails, p->n, offsets, ids, p->order);
+  if (status) return status;
+  put_relations(p);
+  for (int64_t i = 0; i < p->e; i++) place[p->order[i]] = (int32_t)i;
+  return TKG_OK;
+}
+
+/* The second part behind the first; where both have the same ends, those are taken out again. */
+static int pack_backward(packing *p, const int32_t *packed, const int32_t *place, bool *symmetric) {
+  int32_t *start = p->at, *offsets = part(p, p->m + 1), *ids = part(p, p->e);
+  int status = tkg_csr_build(p->e, p->tails, p->heads, p->m, offsets, ids, p->order);
+  if (status) return status;
+  *symmetric = p->n == p->m && !memcmp(packed, start, (size_t)(p->n + 1 + p->e) * sizeof *packed);
+  if (*symmetric) p->at = start;
+  put_relations(p);
+  int32_t *order = part(p, p->e);
+  for (int64_t i = 0; i < p->e; i++) order[i] = place[p->order[i]];
+  return TKG_OK;
+}
+
+int tkg_graph_pack(int64_t n, int64_t m, int64_t e, const int32_t *heads, const int32_t *relations,
+                   const int32_t *tails, int64_t layout, int32_t *packed, int64_t *found,
+                   int32_t *place) {
+  bool with = layout & TKG_GRAPH_RELATIONS, one_way = layout & TKG_GRAPH_ONE_WAY;
+  bool symmetric = false;
+  if (n < 0 || m < 0 || e < 0 || e > INT32_MAX)
+    return tkg__fail(TKG_E_RANGE, "graph: %lld edges: at most 2^31 - 1", (long long)e);
+  int32_t *spare = malloc((2 * (size_t)e + 1) * sizeof *spare);
+  if (!spare) return tkg__fail(TKG_E_MEMORY, "graph: no memory for %lld edges", (long long)e);
+  packing p = {n, m, e, heads, with ? relations : NULL, tails, packed, spare + e};
+  int32_t *places = place ? place : spare;
+  int status = check_tails(&p);
+  if (!status) status = pack_forward(&p, places);
+  if (!status && !one_way) status = pack_backward(&p, packed, places, &symmetric);
+  *found = (with ? TKG_GRAPH_RELATIONS : 0) | (one_way ? TKG_GRAPH_ONE_WAY : 0) |
+           (symmetric ? TKG_GRAPH_SYMMETRIC : 0) | (is_loopless(&p) ? TKG_GRAPH_LOOPLESS : 0);
+  free(spare);
+  return status;
+}

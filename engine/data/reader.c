@@ -1,0 +1,281 @@
+#include "reader.h"
+
+#include <errno.h>
+#include <lzma.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
+
+#include "base/error.h"
+
+/* Bytes of the buffers to begin with. Fuzz targets take few, so that short inputs fill them. */
+#ifndef TKG__READER_BYTES
+#define TKG__READER_BYTES (1 << 16)
+#endif
+enum { IN_SIZE = TKG__READER_BYTES, LINE_START = 4 * TKG__READER_BYTES };
+static const size_t line_limit = (size_t)1 << 30;
+
+enum kind { PLAIN, GZIP, XZ };
+
+struct tkg__reader {
+  char *path;
+  FILE *file;
+  enum kind kind;
+  int inner_open, stream_done, end; /* decoder live; its stream complete; no more bytes to come */
+  z_stream gzip;
+  lzma_stream xz;
+  unsigned char *in; /* compressed bytes not yet decoded: in[in_at .. in_end) */
+  size_t in_at, in_end;
+  char *text; /* decoded bytes: text[at .. filled), one byte spare for a NUL */
+  size_t at, filled, capacity;
+  size_t first, stop;     /* the line returned last is text[first .. stop) */
+  char newline, replaced; /* what ends a line; what stood at text[stop] */
+  int64_t number;
+};
+
+static int bad_stream(const tkg__reader *r, const char *what) {
+  return tkg__fail(TKG_E_FORMAT, "%s: %s", r->path, what);
+}
+
+/* Opens path, path.gz or path.xz, the first that exists; r->path is then its name. */
+static int open_file(tkg__reader *r, const char *path) {
+  static const char *const endings[] = {"", ".gz", ".xz"};
+  size_t length = strlen(path);
+  r->path = malloc(length + 4);
+  if (!r->path) return tkg__fail(TKG_E_MEMORY, "%s: out of memory", path);
+  for (size_t i = 0; i < sizeof endings / sizeof *endings && !r->file; i++) {
+    memcpy(r->path, path, length);
+    strcpy(r->path + length, endings[i]);
+    r->file = fopen(r->path, "rb");
+    if (!r->file && errno != ENOENT)
+      return tkg__fail(TKG_E_FILE, "%s: %s", r->path, strerror(errno));
+  }
+  if (r->file) return TKG_OK;
+  return tkg__fail(TKG_E_FILE, "%s: no such file (nor with .gz or .xz after it)", path);
+}
+
+/* Reads compressed or plain bytes into dst. *got is 0 at the end of the file only. */
+static int read_bytes(tkg__reader *r, void *dst, size_t size, size_t *got) {
+  *got = fread(dst, 1, size, r->file);
+  if (*got == 0 && ferror(r->file))
+    return tkg__fail(TKG_E_FILE, "%s: cannot be read: %s", r->path, strerror(errno));
+  return TKG_OK;
+}
+
+static int refill(tkg__reader *r) {
+  if (r->in_at < r->in_end) return TKG_OK;
+  r->in_at = 0;
+  return read_bytes(r, r->in, IN_SIZE, &r->in_end);
+}
+
+/* Chooses the decoder by the first bytes, which stay in r->in. */
+static int start(tkg__reader *r) {
+  static const unsigned char xz_magic[] = {0xFD, '7', 'z', 'X', 'Z', 0};
+  int status = refill(r);
+  if (status) return status;
+  if (r->in_end >= 2 && r->in[0] == 0x1F && r->in[1] == 0x8B) {
+    r->kind = GZIP;
+    if (inflateInit2(&r->gzip, 15 + 16) != Z_OK) return bad_stream(r, "out of memory");
+  } else if (r->in_end >= sizeof xz_magic && !memcmp(r->in, xz_magic, sizeof xz_magic)) {
+    r->kind = XZ;
+    r->xz = (lzma_stream)LZMA_STREAM_INIT;
+    if (lzma_stream_decoder(&r->xz, UINT64_MAX, LZMA_CONCATENATED) != LZMA_OK)
+      return bad_stream(r, "out of memory");
+  }
+  r->inner_open = r->kind != PLAIN;
+  return TKG_OK;
+}
+
+static int fill_plain(tkg__reader *r, char *dst, size_t size, size_t *got) {
+  size_t left = r->in_end - r->in_at;
+  if (!left) return read_bytes(r, dst, size, got);
+  *got = left < size ? left : size;
+  memcpy(dst, r->in + r->in_at, *got);
+  r->in_at += *got;
+  return TKG_OK;
+}
+
+/* After a complete gzip member: another one may follow, or zero padding, or nothing. */
+static int next_member(tkg__reader *r, int *more) {
+  *more = 0;
+  for (;;) {
+    int status = refill(r);
+    if (status || r->in_end == 0) return status;
+    if (r->in[r->in_at] != 0) break;
+    r->in_at++;
+  }
+  if (r->in[r->in_at] != 0x1F) return bad_stream(r, "bytes that are not gzip follow its end");
+  *more = 1;
+  r->stream_done = 0;
+  return inflateReset(&r->gzip) == Z_OK ? TKG_OK : bad_stream(r, "damaged gzip data");
+}
+
+static int fill_gzip(tkg__reader *r, char *dst, size_t size, size_t *got) {
+  *got = 0;
+  r->gzip.next_out = (Bytef *)dst;
+  r->gzip.avail_out = (uInt)size;
+  while (r->gzip.avail_out == size) {
+    int status = TKG_OK, more = 1;
+    if (r->stream_done) status = next_member(r, &more);
+    if (status || !more) return status;
+    if ((status = refill(r))) return status;
+    if (r->in_end == 0) return bad_stream(r, "ends in the middle of its gzip data (truncated?)");
+    r->gzip.next_in = r->in + r->in_at;
+    r->gzip.avail_in = (uInt)(r->in_end - r->in_at);
+    int code = inflate(&r->gzip, Z_NO_FLUSH);
+    r->in_at = r->in_end - r->gzip.avail_in;
+    if (code == Z_STREAM_END)
+      r->stream_done = 1;
+    else if (code != Z_OK && code != Z_BUF_ERROR)
+      return bad_stream(r, "damaged gzip data");
+  }
+  *got = size - r->gzip.avail_out;
+  return TKG_OK;
+}
+
+static int fill_xz(tkg__reader *r, char *dst, size_t size, size_t *got) {
+  *got = 0;
+  r->xz.next_out = (uint8_t *)dst;
+  r->xz.avail_out = size;
+  while (r->xz.avail_out == size && !r->stream_done) {
+    int status = refill(r);
+    if (status) return status;
+    r->xz.next_in = r->in + r->in_at;
+    r->xz.avail_in = r->in_end - r->in_at;
+    lzma_ret code = lzma_code(&r->xz, r->in_end ? LZMA_RUN : LZMA_FINISH);
+    r->in_at = r->in_end - r->xz.avail_in;
+    if (code == LZMA_STREAM_END)
+      r->stream_done = 1;
+    else if (code == LZMA_BUF_ERROR)
+      return bad_stream(r, "ends in the middle of its xz data (truncated?)");
+    else if (code != LZMA_OK)
+      return bad_stream(r, "damaged xz data");
+  }
+  *got = size - r->xz.avail_out;
+  return TKG_OK;
+}
+
+/* Makes room behind the text from r->first on and decodes more into it; sets r->end when there is
+ * no more. */
+static int fill(tkg__reader *r) {
+  if (r->first > 0) {
+    memmove(r->text, r->text + r->first, r->filled - r->first);
+    r->filled -= r->first;
+    r->at -= r->first;
+    r->stop -= r->first;
+    r->first = 0;
+  }
+  if (r->filled == r->capacity) {
+    if (r->capacity >= line_limit)
+      return tkg__fail(TKG_E_FORMAT, "%s:%lld: the line is longer than 1 GiB", r->path,
+                       (long long)r->number + 1);
+    char *larger = realloc(r->text, 2 * r->capacity + 1);
+    if (!larger) return tkg__fail(TKG_E_MEMORY, "%s: out of memory", r->path);
+    r->text = larger;
+    r->capacity *= 2;
+  }
+  size_t room = r->capacity - r->filled, got = 0;
+  char *dst = r->text + r->filled;
+  int status = r->kind == GZIP ? fill_gzip(r, dst, room, &got)
+               : r->kind == XZ ? fill_xz(r, dst, room, &got)
+                               : fill_plain(r, dst, room, &got);
+  r->filled += got;
+  r->end = !status && got == 0;
+  return status;
+}
+
+int tkg__reader_open(tkg__reader **out, const char *path) {
+  *out = NULL;
+  tkg__reader *r = calloc(1, sizeof *r);
+  if (!r) return tkg__fail(TKG_E_MEMORY, "%s: out of memory", path);
+  int status = open_file(r, path);
+  if (!status) {
+    r->in = malloc(IN_SIZE);
+    r->text = malloc(LINE_START + 1);
+    r->capacity = LINE_START;
+    status = r->in && r->text ? start(r) : tkg__fail(TKG_E_MEMORY, "%s: out of memory", path);
+  }
+  if (status)
+    tkg__reader_close(r);
+  else
+    *out = r;
+  return status;
+}
+
+/* Old Macs end lines with CR alone. */
+static void choose_newline(tkg__reader *r) {
+  size_t left = r->filled - r->at;
+  const char *text = r->text + r->at;
+  const char *cr = left ? memchr(text, '\r', left - 1) : NULL;
+  r->newline = cr && !memchr(text, '\n', left) ? '\r' : '\n';
+}
+
+/* Finds the line that begins at r->at, ends it with a NUL and goes behind it. *found is 0 at the
+ * end of the file. */
+static int end_line(tkg__reader *r, int *found) {
+  size_t scanned = 0;
+  char *newline = NULL;
+  for (;;) {
+    size_t left = r->filled - r->at;
+    if (left > scanned) newline = memchr(r->text + r->at + scanned, r->newline, left - scanned);
+    if (newline || r->end) break;
+    scanned = left;
+    int status = fill(r);
+    if (status) return status;
+    if (!r->newline) choose_newline(r);
+  }
+  *found = newline || r->at < r->filled;
+  if (!*found) return TKG_OK;
+  const char *first = r->text + r->at;
+  size_t begin = r->at;
+  r->stop = newline ? (size_t)(newline - r->text) : r->filled;
+  r->at = newline ? r->stop + 1 : r->filled;
+  if (r->stop > begin && r->text[r->stop - 1] == '\r') r->stop--;
+  r->replaced = r->text[r->stop];
+  r->text[r->stop] = '\0';
+  r->number++;
+  if (memchr(first, '\0', r->stop - begin))
+    return tkg__fail(TKG_E_FORMAT, "%s:%lld: a NUL byte: this is not UTF-8 text", r->path,
+                     (long long)r->number);
+  return TKG_OK;
+}
+
+int tkg__reader_line(tkg__reader *r, char **line, size_t *length) {
+  int found = 0;
+  *line = NULL;
+  *length = 0;
+  r->first = r->stop = r->at;
+  int status = end_line(r, &found);
+  if (status || !found) return status;
+  if (r->number == 1 && !strncmp(r->text + r->first, "\xEF\xBB\xBF", 3)) r->first += 3;
+  *line = r->text + r->first;
+  *length = r->stop - r->first;
+  return TKG_OK;
+}
+
+int tkg__reader_more(tkg__reader *r, char **line, size_t *length, int *more) {
+  size_t stop = r->stop - r->first;
+  r->text[r->stop] = r->replaced;
+  int status = end_line(r, more);
+  if (status) return status;
+  if (!*more) r->text[r->first + stop] = '\0';
+  *line = r->text + r->first;
+  *length = *more ? r->stop - r->first : stop;
+  return TKG_OK;
+}
+
+int64_t tkg__reader_number(const tkg__reader *reader) { return reader->number; }
+
+const char *tkg__reader_path(const tkg__reader *reader) { return reader->path; }
+
+void tkg__reader_close(tkg__reader *r) {
+  if (!r) return;
+  if (r->inner_open && r->kind == GZIP) inflateEnd(&r->gzip);
+  if (r->inner_open && r->kind == XZ) lzma_end(&r->xz);
+  if (r->file) fclose(r->file);
+  free(r->path);
+  free(r->in);
+  free(r->text);
+  free(r);
+}

@@ -1,0 +1,177 @@
+/* Noise, followed through backward.
+ *
+ * A decoded copy is right on average, so every gradient is, as long as backward is linear in each
+ * noisy copy and multiplies only copies whose noise is independent (METHOD section 1). `reads` in
+ * ops.def says how an op passes noise on. Elements of a copy have noise of their own, so it also
+ * counts in which rows it has arrived:
+ *
+ *   own    row i has noise of row i alone
+ *   near   row i has noise of rows that edges lead to, not of row i: own noise, after a sum over a
+ *          graph without self loops
+ *   any    of any rows
+ *
+ * Row by row, own and near noise of one copy are independent: a product of the two is unbiased.
+ * That is how layers whose values meet their neighbours' may still be kept in few bits. */
+#include "bias.h"
+
+#include <stdlib.h>
+
+#include "base/error.h"
+#include "data/graph.h"
+
+enum { OWN, NEAR, ANY, KINDS };
+
+typedef struct noise {
+  const tkg_tape *tape;
+  const int32_t *source;
+  bool *must_be_exact;
+  int words;       /* of 64 copies each, a kind and node */
+  uint64_t *bits;  /* [node][kind][word] */
+  int32_t *copies; /* node of each copy's source, by bit */
+  bool found;
+} noise;
+
+static const tkg_node *node_of(const noise *z, int i) { return &z->tape->nodes[i]; }
+
+static uint64_t word(const noise *z, int i, int kind, int w) {
+  return z->bits[((size_t)i * KINDS + (size_t)kind) * (size_t)z->words + (size_t)w];
+}
+
+static void add_word(noise *z, int i, int kind, int w, uint64_t bits) {
+  z->bits[((size_t)i * KINDS + (size_t)kind) * (size_t)z->words + (size_t)w] |= bits;
+}
+
+static uint64_t all_kinds(const noise *z, int i, int w) {
+  return word(z, i, OWN, w) | word(z, i, NEAR, w) | word(z, i, ANY, w);
+}
+
+/* ---- rules ---- */
+
+static void blame(noise *z, int w, uint64_t bits) {
+  for (int b = 0; b < 64; b++)
+    if (bits >> b & 1) z->must_be_exact[z->source[z->copies[64 * w + b]]] = z->found = true;
+}
+
+static bool multiplied(int op, int input) {
+  char reads = tkg__op_reads(op, input);
+  return reads == 'm' || reads == 'q';
+}
+
+static bool rows_meet(const tkg_node *a, const tkg_node *b) {
+  return a->rank == 2 && b->rank == 2 && a->shape[0] == b->shape[0];
+}
+
+/* Whether the op multiplies row i of one input with row i of the other, and no other rows. */
+static bool row_by_row(const noise *z, const tkg_node *n, int a, int b) {
+  switch (n->op) {
+  case TKG_OP_MUL:
+  case TKG_OP_DOT:
+  case TKG_OP_NORMALIZE_GRAD:
+    return rows_meet(node_of(z, n->in[a]), node_of(z, n->in[b]));
+  case TKG_OP_MATMUL: /* A^T B is the sum of its rows' products */
+    return n->i[0] && !n->i[1] && rows_meet(node_of(z, n->in[a]), node_of(z, n->in[b]));
+  default:
+    return false;
+  }
+}
+
+/* Copies of which both inputs have noise that is not independent. */
+static uint64_t shared(const noise *z, const tkg_node *n, int a, int b, int w) {
+  int x = n->in[a], y = n->in[b];
+  if (!row_by_row(z, n, a, b)) return all_kinds(z, x, w) & all_kinds(z, y, w);
+  return (word(z, x, OWN, w) & word(z, y, OWN, w)) | (word(z, x, NEAR, w) & word(z, y, NEAR, w)) |
+         (word(z, x, ANY, w) & all_kinds(z, y, w)) | (word(z, y, ANY, w) & all_kinds(z, x, w));
+}
+
+static void check(noise *z, const tkg_node *n) {
+  for (int a = 0; a < n->inputs; a++) {
+    char reads = tkg__op_reads(n->op, a);
+    bool codes = node_of(z, n->in[a])->dtype == TKG_CODES;
+    bool exact = reads == 'x' || reads == 's' || (reads == 'q' && !codes);
+    for (int w = 0; exact && w < z->words; w++) blame(z, w, all_kinds(z, n->in[a], w));
+    for (int b = a + 1; multiplied(n->op, a) && b < n->inputs; b++)
+      for (int w = 0; multiplied(n->op, b) && w < z->words; w++) blame(z, w, shared(z, n, a, b, w));
+  }
+}
+
+/* ---- where it goes ---- */
+
+/* Whether row i of the output has of this input row i alone. */
+static bool keeps_rows(const noise *z, const tkg_node *n, int k) {
+  const tkg_node *x = node_of(z, n->in[k]);
+  if (!rows_meet(n, x)) return false;
+  switch (n->op) {
+  case TKG_OP_MATMUL:
+    return k == 0 && !n->i[0];
+  case TKG_OP_TRANSPOSE:
+  case TKG_OP_GATHER:
+  case TKG_OP_SCATTER_ADD:
+  case TKG_OP_MIX:
+  case TKG_OP_MIX_SCATTER:
+  case TKG_OP_MIX_DOT:
+  case TKG_OP_MIX_OUTER:
+  case TKG_OP_CONCAT:
+  case TKG_OP_NARROW:
+  case TKG_OP_PAD:
+    return (n->op == TKG_OP_CONCAT || n->op == TKG_OP_NARROW || n->op == TKG_OP_PAD) &&
+           n->i[0] == 1;
+  case TKG_OP_AGGREGATE_SLOTS:
+  case TKG_OP_AGGREGATE_MUL_SLOTS:
+  case TKG_OP_AGGREGATE_ROWS:
+  case TKG_OP_AGGREGATE_MUL_ROWS:
+  case TKG_OP_AGGREGATE_RELATION:
+  case TKG_OP_AGGREGATE_RELATION_ROWS:
+  case TKG_OP_AGGREGATE_PICK:
+  case TKG_OP_AGGREGATE_PICK_GRAD:
+    return false;
+  default:
+    return true;
+  }
+}
+
+static bool goes_to_neighbours(const tkg_node *n, int k) {
+  return (n->op == TKG_OP_AGGREGATE || n->op == TKG_OP_AGGREGATE_MUL) && k == 1 &&
+         n->i[3] & TKG_GRAPH_LOOPLESS;
+}
+
+static void pass_on(noise *z, int i) {
+  const tkg_node *n = node_of(z, i);
+  for (int k = 0; k < n->inputs; k++) {
+    bool near = goes_to_neighbours(n, k);
+    bool sum = n->op == TKG_OP_AGGREGATE || n->op == TKG_OP_AGGREGATE_MUL;
+    bool rows = !sum && keeps_rows(z, n, k);
+    for (int w = 0; w < z->words; w++) {
+      add_word(z, i, rows ? OWN : near ? NEAR : ANY, w, word(z, n->in[k], OWN, w));
+      add_word(z, i, rows ? NEAR : ANY, w, word(z, n->in[k], NEAR, w));
+      add_word(z, i, ANY, w, word(z, n->in[k], ANY, w));
+    }
+  }
+}
+
+int tkg__noise_conflicts(const tkg_tape *tape, const int32_t *source, bool *must_be_exact,
+                         bool *found) {
+  int count = 0, at = 0;
+  for (int i = 0; i < tape->n; i++) count += source[i] >= 0;
+  *found = false;
+  if (!count) return TKG_OK;
+  noise z = {.tape = tape, .source = source};
+  z.must_be_exact = must_be_exact;
+  z.words = (count + 63) / 64;
+  z.bits = calloc((size_t)tape->n * KINDS * (size_t)z.words, sizeof *z.bits);
+  z.copies = calloc(64 * (size_t)z.words, sizeof *z.copies);
+  bool ok = z.bits && z.copies;
+  for (int i = 0; ok && i < tape->n; i++) {
+    const tkg_node *n = node_of(&z, i);
+    if (source[i] >= 0) {
+      add_word(&z, i, OWN, at / 64, 1ULL << (at % 64));
+      z.copies[at++] = i;
+      continue;
+    }
+    if (!tkg__op_is(n->op, 'U')) check(&z, n); /* there, gradients have arrived */
+    pass_on(&z, i);
+  }
+  *found = z.found;
+  free(z.bits);
+  free(z.copies);
+  return ok ? TKG_OK : tkg__fail(TKG_E_MEMORY, "noise: no memory");
+}

@@ -1,0 +1,208 @@
+/* What an op-by-op FP32 tape would keep: the honest yardstick of `reference_bytes`.
+ *
+ * Counted as PyTorch 1.13's autograd was measured to do (tests/bench/pytorch_kgcn.py kept): unique
+ * storages saved for backward, without parameters. Multiplications and matrix products keep the
+ * operand that the other side's gradient needs, ReLU, sigmoid, tanh, exp, sqrt and softmax their
+ * result, gathers their ids (counted at 4 bytes; int64 there). Fused ops are counted as the chain
+ * they replace: gathered rows, and the product that mean(dim) keeps. */
+#include <stdlib.h>
+
+#include "autodiff/custom_vjp.h"
+
+typedef struct counter {
+  const tkg_tape *tape;
+  bool *seen, *wanted;
+  bool *reached; /* by gradients of what is asked for */
+  bool *own;     /* made in backward for a gradient of its own */
+  int64_t bytes;
+} counter;
+
+/* A value counts once, whatever reads it; views count as what they view; leaves are free. */
+static void value(counter *c, int v) {
+  while (tkg__op_is(c->tape->nodes[v].op, 'A')) v = c->tape->nodes[v].in[0];
+  const tkg_node *n = &c->tape->nodes[v];
+  if (c->seen[v] || n->op == TKG_OP_LEAF) return;
+  c->seen[v] = true;
+  c->bytes += tkg__bytes(n);
+}
+
+static void input_if(counter *c, const tkg_node *n, int read, int wanted) {
+  if (c->wanted[n->in[wanted]]) value(c, n->in[read]);
+}
+
+/* Rows that the op-by-op chain gathers and multiplies before it sums: e edges of d columns. */
+static void edges(counter *c, int64_t e, int64_t d, bool gathered) {
+  c->bytes += 4 * e * d * (gathered ? 2 : 1);
+}
+
+/* The share of a graph's edges that takes part: dropping edges leaves fewer to be gathered. */
+static double share_of_edges(const counter *c, const tkg_node *n, int weight) {
+  double share = 1;
+  for (int w = weight < n->inputs ? n->in[weight] : -1; w >= 0;) {
+    const tkg_node *from = &c->tape->nodes[w];
+    if (from->op == TKG_OP_DROPOUT) share *= 1 - from->f[0];
+    w = from->op == TKG_OP_DROPOUT || from->op == TKG_OP_GATHER ? from->in[0] : -1;
+  }
+  return share;
+}
+
+/* Sums over a graph. One with constant weights is a sparse product, which keeps nothing; a product
+ * an edge, or a weight that learns, has its factors gathered for each edge. */
+static void graph_sum(counter *c, const tkg_node *n) {
+  bool mul = n->op == TKG_OP_AGGREGATE_MUL;
+  int weight = mul ? 3 : 2;
+  bool learns = weight < n->inputs && c->wanted[n->in[weight]];
+  double count = (double)n->i[2] * share_of_edges(c, n, weight);
+  if (mul || learns) edges(c, (int64_t)count, tkg__cols(n), mul);
+  if (learns) value(c, n->in[weight]);
+}
+
+/* A matrix gathered for each row; once for all products that have matrices and ids in common. */
+static void grouped_matmul(counter *c, const tkg_node *n, int i) {
+  value(c, n->in[0]);
+  for (int k = 0; k < i; k++) {
+    const tkg_node *other = &c->tape->nodes[k];
+    if (other->op == TKG_OP_GROUPED_MATMUL && other->in[1] == n->in[1] && other->in[2] == n->in[2])
+      return;
+  }
+  edges(c, tkg__rows(n), tkg__cols(n) * tkg__cols(&c->tape->nodes[n->in[0]]), false);
+}
+
+/* The ops on graphs, and those of rows with matrices of their own. */
+static void graph_node(counter *c, int i) {
+  const tkg_node *n = &c->tape->nodes[i];
+  switch (n->op) {
+  case TKG_OP_AGGREGATE:
+  case TKG_OP_AGGREGATE_MUL:
+    graph_sum(c, n);
+    break;
+  case TKG_OP_AGGREGATE_DOT:
+    edges(c, tkg__count(n), tkg__cols(&c->tape->nodes[n->in[1]]), true);
+    break;
+  case TKG_OP_EDGE_SOFTMAX:
+    value(c, i);
+    break;
+  case TKG_OP_AGGREGATE_PICK:
+    value(c, n->in[2]);
+    break;
+  case TKG_OP_GROUPED_MATMUL:
+    grouped_matmul(c, n, i);
+    break;
+  case TKG_OP_MIX_DOT:
+    value(c, n->in[0]);
+    if (n->inputs == 2) value(c, n->in[1]);
+    edges(c, tkg__count(n), tkg__cols(&c->tape->nodes[n->in[0]]), n->inputs > 2);
+    break;
+  default:
+    break; /* sums, copies and views keep nothing */
+  }
+}
+
+/* Of an op with a vjp of its own: what that reads of forward (autograd.Function's saved tensors).
+ */
+static void own_vjp(counter *c, const tkg_node *n) {
+  int upstream = n->in[1], dx = tkg__named(c->tape, n->in[3]);
+  if (!c->wanted[n->in[2]]) return;
+  if (dx < upstream) value(c, dx);
+  for (int i = upstream; i <= n->in[3]; i++) c->own[i] = false;
+  tkg__mark_own(c->tape, upstream, n->in[3], c->own);
+  for (int i = upstream + 1; i <= dx; i++) {
+    const tkg_node *made = &c->tape->nodes[i];
+    for (int k = 0; c->own[i] && k < made->inputs; k++) {
+      int v = tkg__named(c->tape, made->in[k]);
+      if (v < upstream) value(c, v);
+    }
+  }
+}
+
+static void node(counter *c, int i) {
+  const tkg_node *n = &c->tape->nodes[i];
+  switch (n->op) {
+  case TKG_OP_OWN_VJP:
+    own_vjp(c, n);
+    break;
+  case TKG_OP_MUL:
+  case TKG_OP_DOT:
+  case TKG_OP_MATMUL:
+    input_if(c, n, 1, 0);
+    input_if(c, n, 0, 1);
+    break;
+  case TKG_OP_DIV:
+    value(c, n->in[1]);
+    input_if(c, n, 0, 1);
+    break;
+  case TKG_OP_LEAKY_RELU:
+  case TKG_OP_SIGMOID:
+  case TKG_OP_TANH:
+  case TKG_OP_EXP:
+  case TKG_OP_SQRT:
+  case TKG_OP_SOFTMAX:
+  case TKG_OP_LOG_SOFTMAX:
+    value(c, i);
+    break;
+  case TKG_OP_SOFTPLUS:
+  case TKG_OP_LOG:
+  case TKG_OP_SQUARE:
+  case TKG_OP_CLAMP:
+    value(c, n->in[0]);
+    break;
+  case TKG_OP_NORMALIZE:
+    value(c, n->in[0]);
+    c->bytes += 8 * tkg__rows(n);
+    break;
+  case TKG_OP_DROPOUT:
+    c->bytes += tkg__bytes(n);
+    break; /* the scaled mask */
+  case TKG_OP_GATHER:
+  case TKG_OP_TAKE:
+    value(c, n->in[1]);
+    break;
+  case TKG_OP_EDGE_DOT:
+    value(c, n->in[0]);
+    value(c, n->in[2]);
+    edges(c, tkg__count(n), tkg__cols(&c->tape->nodes[n->in[0]]), true);
+    break;
+  case TKG_OP_MIX:
+    value(c, n->in[0]);
+    if (n->inputs > 2)
+      value(c, n->in[2]);
+    else
+      value(c, n->in[1]);
+    edges(c, tkg__count(&c->tape->nodes[n->in[0]]), tkg__cols(n), n->inputs > 2);
+    break;
+  default:
+    graph_node(c, i);
+  }
+}
+
+/* Where gradients come from, from the parameters on, and where they get to, from the values asked
+ * for back. */
+static void find_gradients(counter *c, const tkg_program *p, int loss) {
+  c->reached[loss] = true;
+  for (int i = 0; i < p->root_count; i++) c->reached[p->roots[i]] = true;
+  for (int i = 0; i < c->tape->n; i++) {
+    const tkg_node *n = &c->tape->nodes[i];
+    c->wanted[i] = n->parameter;
+    for (int k = 0; k < n->inputs; k++)
+      c->wanted[i] |= tkg__passes_gradient(n, k) && c->wanted[n->in[k]];
+  }
+  for (int i = c->tape->n; i-- > 0;) {
+    const tkg_node *n = &c->tape->nodes[i];
+    for (int k = 0; c->reached[i] && k < n->inputs; k++)
+      c->reached[n->in[k]] |= tkg__passes_gradient(n, k);
+  }
+}
+
+int64_t tkg__reference_bytes(const tkg_program *p, int loss) {
+  size_t n = (size_t)p->tape->n + 1;
+  counter c = {.tape = p->tape, .seen = calloc(4 * n, sizeof *c.seen)};
+  if (!c.seen) return 0;
+  c.wanted = c.seen + n;
+  c.reached = c.seen + 2 * n;
+  c.own = c.seen + 3 * n;
+  find_gradients(&c, p, loss);
+  for (int i = 0; i < c.tape->n; i++)
+    if (c.wanted[i] && c.reached[i]) node(&c, i);
+  free(c.seen);
+  return c.bytes;
+}

@@ -1,0 +1,135 @@
+/* Packing: offsets for blocks of memory whose times are known beforehand, so that those that are
+ * there at the same time do not overlap. The least memory is hard to find (it is dynamic storage
+ * allocation, NP-complete); of a few simple orders, each bettered a little, the best one comes
+ * close to what is live at once. */
+#include <stdlib.h>
+
+#include "base/error.h"
+#include "plan.h"
+
+static bool meet(const tkg_block *a, const tkg_block *b) {
+  return a->first <= b->last && b->first <= a->last;
+}
+
+/* The smallest gap between blocks that are placed, in order of their offsets, and there at the same
+ * time. */
+static int64_t gap_for(const tkg_block *b, tkg_block *const *placed, int n) {
+  int64_t best = -1, best_gap = INT64_MAX, end = 0;
+  for (int i = 0; i < n; i++) {
+    if (!meet(b, placed[i])) continue;
+    int64_t gap = placed[i]->offset - end, above = placed[i]->offset + placed[i]->bytes;
+    if (gap >= b->bytes && gap < best_gap) {
+      best = end;
+      best_gap = gap;
+    }
+    if (above > end) end = above;
+  }
+  return best >= 0 ? best : end;
+}
+
+/* Places blocks one after the other; returns where the highest ends. */
+static int64_t place_all(tkg_block *const *order, int n, tkg_block **placed) {
+  int64_t end = 0;
+  for (int i = 0; i < n; i++) {
+    tkg_block *b = order[i];
+    int at = i;
+    b->offset = gap_for(b, placed, i);
+    if (b->offset + b->bytes > end) end = b->offset + b->bytes;
+    for (; at > 0 && placed[at - 1]->offset > b->offset; at--) placed[at] = placed[at - 1];
+    placed[at] = b;
+  }
+  return end;
+}
+
+/* ---- orders; blocks of one array, which tells equal ones apart ---- */
+
+static const tkg_block *block_of(const void *element) { return *(tkg_block *const *)element; }
+
+static int by_time(const void *a, const void *b) {
+  return block_of(a) < block_of(b) ? -1 : block_of(a) > block_of(b);
+}
+
+static int by_bytes(const void *a, const void *b) {
+  int64_t x = block_of(a)->bytes, y = block_of(b)->bytes;
+  return x != y ? (x < y) - (x > y) : by_time(a, b);
+}
+
+static int by_area(const void *a, const void *b) {
+  const tkg_block *p = block_of(a), *q = block_of(b);
+  double x = (double)p->bytes * (p->last - p->first + 1);
+  double y = (double)q->bytes * (q->last - q->first + 1);
+  return x != y ? (x < y) - (x > y) : by_time(a, b);
+}
+
+/* ---- the search ---- */
+
+typedef struct search {
+  tkg_block *blocks, **order, **placed;
+  int64_t *offsets, end; /* the best so far */
+  int n;
+} search;
+
+/* What is live at once at the fullest moment, which is when some block begins. */
+static int64_t least(const tkg_block *blocks, int n) {
+  int64_t most = 0;
+  for (int i = 0; i < n; i++) {
+    int64_t live = 0;
+    for (int k = 0; k < n; k++)
+      if (blocks[k].first <= blocks[i].first && blocks[k].last >= blocks[i].first)
+        live += blocks[k].bytes;
+    if (live > most) most = live;
+  }
+  return most;
+}
+
+static void attempt(search *s) {
+  int64_t end = place_all(s->order, s->n, s->placed);
+  if (end >= s->end) return;
+  s->end = end;
+  for (int i = 0; i < s->n; i++) s->offsets[i] = s->blocks[i].offset;
+}
+
+/* What ended highest is placed first. */
+static void promote(search *s) {
+  int top = 0;
+  for (int i = 1; i < s->n; i++)
+    if (s->order[i]->offset + s->order[i]->bytes > s->order[top]->offset + s->order[top]->bytes)
+      top = i;
+  tkg_block *block = s->order[top];
+  for (; top > 0; top--) s->order[top] = s->order[top - 1];
+  s->order[0] = block;
+}
+
+static void look_for_best(search *s) {
+  static int (*const orders[])(const void *, const void *) = {by_time, by_bytes, by_area};
+  enum { ORDERS = sizeof orders / sizeof *orders, ROUNDS = 16 };
+  int64_t bound = least(s->blocks, s->n);
+  for (int k = 0; k < ORDERS; k++) {
+    for (int i = 0; i < s->n; i++) s->order[i] = &s->blocks[i];
+    qsort(s->order, (size_t)s->n, sizeof *s->order, orders[k]);
+    attempt(s);
+    for (int round = 0; round < ROUNDS && s->end > bound; round++) {
+      promote(s);
+      attempt(s);
+    }
+    if (s->end == bound) return;
+  }
+}
+
+int tkg__pack(tkg_block *blocks, int n, int64_t *end) {
+  search s = {.blocks = blocks, .n = n, .end = INT64_MAX};
+  *end = 0;
+  if (n == 0) return TKG_OK;
+  s.order = calloc(2 * (size_t)n, sizeof(tkg_block *));
+  s.offsets = calloc((size_t)n, sizeof *s.offsets);
+  int status = s.order && s.offsets ? TKG_OK : tkg__fail(TKG_E_MEMORY, "plan: no memory");
+  if (!status) {
+    s.placed = s.order + n;
+    look_for_best(&s);
+    for (int i = 0; i < n; i++) blocks[i].offset = s.offsets[i];
+    *end = s.end;
+  }
+  free(s.order);
+  free(s.offsets);
+  return status;
+}

@@ -1,0 +1,240 @@
+/* The memory of a plan: where each value lies in the one arena that all steps share.
+ *
+ * A block of memory is there from its maker to its last reader. An op that may write over an input
+ * takes over its block. A group of nodes that run in tiles is one moment: all its whole values are
+ * there from its beginning to its end, but what it reads for the last time, row by row, may become
+ * what it makes. While blocks are collected, a value's offset is the number of its block; pack.c
+ * knows all of them when it says where they lie. */
+#include <string.h>
+
+#include "base/error.h"
+#include "plan.h"
+#include "tile.h"
+
+enum { ALIGN = 64 };
+
+static int kind_of(const tkg_planner *z, int i) {
+  const tkg_program *p = z->p;
+  const tkg_node *n = &z->tape->nodes[i];
+  if (n->dtype == TKG_CODES || n->dtype == TKG_MASK) return TKG_KIND_KEPT_QUANTIZED;
+  for (int g = 0; g < p->gradient_count; g++)
+    if (p->storage[p->gradient_of[g]] == i) return TKG_KIND_GRADIENT;
+  if (i >= p->forward) return TKG_KIND_TRANSIENT;
+  int o = z->last[i] < p->order_count ? z->last[i] : p->order_count - 1;
+  return o >= 0 && p->order[o] >= p->forward ? TKG_KIND_KEPT_EXACT : TKG_KIND_TRANSIENT;
+}
+
+/* ---- memory ---- */
+
+static int64_t aligned_bytes(int64_t bytes) { return (bytes + ALIGN - 1) / ALIGN * ALIGN; }
+
+/* A new block. Returns its number. */
+static int64_t place(tkg_planner *z, int64_t bytes, int first, int last, int kind) {
+  bytes = aligned_bytes(bytes);
+  z->in_use[kind] += bytes;
+  z->arena[z->arena_count] = (tkg_block){0, bytes, first, last, kind, false};
+  return z->arena_count++;
+}
+
+static void expire(tkg_planner *z, int before) {
+  for (int b = 0; b < z->arena_count; b++) {
+    tkg_block *block = &z->arena[b];
+    if (block->over || block->last >= before) continue;
+    block->over = true;
+    z->in_use[block->kind] -= block->bytes;
+  }
+}
+
+static void note_peak(tkg_planner *z) {
+  int64_t sum = 0;
+  for (int k = 0; k < TKG_KIND_COUNT; k++) sum += z->in_use[k];
+  if (sum <= z->fullest) return;
+  z->fullest = sum;
+  memcpy(z->p->at_peak, z->in_use, sizeof z->in_use);
+}
+
+/* The input whose memory the result may take over, or -1. */
+static int replaced_input(const tkg_node *n) {
+  if (tkg__op_is(n->op, 'P')) return 0;
+  if (n->op == TKG_OP_SCATTER_ADD && n->inputs == 3) return 2;
+  if (n->op == TKG_OP_MIX_SCATTER && n->inputs == 4) return 3;
+  return -1;
+}
+
+/* Node i gets the memory of `from`, if that is still a block whose time ends at `last`. */
+static bool inherit(tkg_planner *z, int from, int i, int last) {
+  tkg_block *block = &z->arena[z->p->offset[from]];
+  if (block->over || block->last != last) return false;
+  int kind = kind_of(z, i);
+  z->in_use[block->kind] -= block->bytes;
+  z->in_use[kind] += block->bytes;
+  block->kind = kind;
+  block->last = z->last[i];
+  z->p->offset[i] = z->p->offset[from];
+  return true;
+}
+
+static bool take_over(tkg_planner *z, int i, int o) {
+  tkg_program *p = z->p;
+  const tkg_node *n = &z->tape->nodes[i];
+  int k = replaced_input(n);
+  if (k < 0 || tkg__bytes(n) == 0) return false;
+  int from = p->storage[n->in[k]];
+  if (p->offset[from] < 0 || z->last[from] != o || p->shift[n->in[k]] != 0) return false;
+  /* Both the memory and what is read of it: the first rows of a larger value are broadcast, and the
+     result's first rows would overwrite them while later rows still read them. */
+  if (tkg__bytes(&z->tape->nodes[from]) != tkg__bytes(n)) return false;
+  if (tkg__bytes(&z->tape->nodes[n->in[k]]) != tkg__bytes(n)) return false;
+  for (int j = 0; j < n->inputs; j++)
+    if (j != k && p->storage[n->in[j]] == from) return false;
+  return inherit(z, from, i, o);
+}
+
+/* ---- memory of a group ---- */
+
+static int64_t row_bytes(const tkg_node *n) { return tkg__cols(n) * (int64_t)sizeof(float); }
+
+/* The last member of the group that reads what node i makes; i itself, when none does. */
+static int last_in_group(const tkg_planner *z, const tkg_group *g, int i) {
+  int last = i;
+  for (int o = g->first; o <= g->last; o++) {
+    const tkg_node *n = &z->tape->nodes[z->p->order[o]];
+    for (int k = 0; k < n->inputs; k++)
+      if (n->in[k] == i) last = o;
+  }
+  return last;
+}
+
+/* Takes over input 0's place in the tile, where this is its last reader. */
+static bool take_over_in_tile(tkg_planner *z, int i, int o, int last) {
+  tkg_program *p = z->p;
+  const tkg_node *n = &z->tape->nodes[i];
+  int from = n->in[0];
+  if (!tkg__op_is(n->op, 'P') || !p->in_tile[from] || p->group_of[from] != p->group_of[i])
+    return false;
+  for (int k = 1; k < n->inputs; k++)
+    if (n->in[k] == from) return false;
+  if (row_bytes(&z->tape->nodes[from]) != row_bytes(n)) return false;
+  tkg_block *block = &z->tile[p->offset[from]];
+  if (block->last != o) return false;
+  block->last = last;
+  p->offset[i] = p->offset[from];
+  return true;
+}
+
+/* Offsets inside a tile's memory, by the same rules as in the arena. */
+static int lay_out_tile(tkg_planner *z, tkg_group *g) {
+  tkg_program *p = z->p;
+  z->tile_count = 0;
+  for (int o = g->first; o <= g->last; o++) {
+    int i = p->order[o];
+    if (!p->in_tile[i]) continue;
+    int last = last_in_group(z, g, i);
+    if (take_over_in_tile(z, i, o, last)) continue;
+    int64_t bytes = aligned_bytes(g->tile * row_bytes(&z->tape->nodes[i]));
+    z->tile[z->tile_count] = (tkg_block){0, bytes, o, last, TKG_KIND_TRANSIENT, false};
+    p->offset[i] = z->tile_count++;
+  }
+  int status = tkg__pack(z->tile, z->tile_count, &g->tile_bytes);
+  for (int o = g->first; o <= g->last && !status; o++) {
+    int i = p->order[o];
+    if (p->in_tile[i]) p->offset[i] = z->tile[p->offset[i]].offset;
+  }
+  return status;
+}
+
+/* Whether whole value v is done with in the group when node o writes: all that read it there do so
+ * row by row, before o or as o's own first operand, and no member has taken over its memory. */
+static bool done_with(const tkg_planner *z, const tkg_group *g, int v, int o) {
+  for (int r = g->first; r <= g->last; r++) {
+    const tkg_node *n = &z->tape->nodes[z->p->order[r]];
+    if (r < o && z->p->offset[z->p->order[r]] == z->p->offset[v]) return false;
+    for (int k = 0; k < n->inputs; k++) {
+      if (z->p->storage[n->in[k]] != v) continue;
+      bool in_place = r == o && k == 0 && tkg__op_is(n->op, 'P');
+      if (n->in[k] != v || !tkg__aligned(z->tape, n, k) || (r >= o && !in_place)) return false;
+    }
+  }
+  return true;
+}
+
+/* The memory of a whole value that the group reads for the last time, for one that it makes. */
+static bool take_over_in_group(tkg_planner *z, const tkg_group *g, int o) {
+  tkg_program *p = z->p;
+  int i = p->order[o];
+  for (int r = g->first; r <= o; r++) {
+    const tkg_node *n = &z->tape->nodes[p->order[r]];
+    for (int k = 0; k < n->inputs; k++) {
+      int v = n->in[k];
+      if (p->storage[v] != v || p->offset[v] < 0 || z->last[v] != g->first) continue;
+      if (p->group_of[v] == p->group_of[i]) continue; /* it is made here */
+      bool fits = tkg__bytes(&z->tape->nodes[v]) == tkg__bytes(&z->tape->nodes[i]) &&
+                  z->tape->nodes[v].dtype == z->tape->nodes[i].dtype;
+      if (fits && done_with(z, g, v, o) && inherit(z, v, i, g->first)) return true;
+    }
+  }
+  return false;
+}
+
+static int lay_out_group(tkg_planner *z, tkg_group *g) {
+  tkg_program *p = z->p;
+  int threads = z->tape->engine->threads;
+  expire(z, g->first);
+  for (int o = g->first; o <= g->last; o++) {
+    int i = p->order[o];
+    const tkg_node *n = &z->tape->nodes[i];
+    if (p->storage[i] != i || p->in_tile[i]) continue;
+    bool reduces = tkg__part(z->tape, n) == TKG_PART_REDUCES;
+    if (!p->handed[i] && (reduces || !take_over_in_group(z, g, o)))
+      p->offset[i] = place(z, tkg__bytes(n), g->first, z->last[i], kind_of(z, i));
+    if (reduces)
+      p->scratch[i] = place(z, g->chunks * tkg__bytes(n), g->first, g->first, TKG_KIND_TRANSIENT);
+  }
+  int status = lay_out_tile(z, g);
+  g->memories = threads < g->chunks ? threads : g->chunks;
+  g->memory = place(z, g->memories * g->tile_bytes, g->first, g->first, TKG_KIND_TRANSIENT);
+  note_peak(z);
+  return status;
+}
+
+static void lay_out_node(tkg_planner *z, int o) {
+  tkg_program *p = z->p;
+  const tkg_backend *backend = z->tape->engine->backend;
+  int i = p->order[o];
+  const tkg_node *n = &z->tape->nodes[i], *in[TKG_MAX_INPUTS] = {0};
+  for (int k = 0; k < n->inputs; k++) in[k] = &z->tape->nodes[n->in[k]];
+  expire(z, o);
+  if (p->storage[i] == i && !p->handed[i] && !take_over(z, i, o))
+    p->offset[i] = place(z, tkg__bytes(n), o, z->last[i], kind_of(z, i));
+  int64_t scratch = backend->scratch_bytes(n, in);
+  if (scratch > 0) p->scratch[i] = place(z, scratch, o, o, TKG_KIND_TRANSIENT);
+  note_peak(z);
+}
+
+/* From numbers of blocks to offsets. */
+static int put_down(tkg_planner *z) {
+  tkg_program *p = z->p;
+  int status = tkg__pack(z->arena, z->arena_count, &p->arena_bytes);
+  for (int i = 0; i < z->tape->n && !status; i++) {
+    if (p->offset[i] >= 0 && !p->in_tile[i]) p->offset[i] = z->arena[p->offset[i]].offset;
+    if (p->scratch[i] >= 0) p->scratch[i] = z->arena[p->scratch[i]].offset;
+  }
+  for (int g = 0; g < p->group_count && !status; g++)
+    p->groups[g].memory = z->arena[p->groups[g].memory].offset;
+  return status;
+}
+
+int tkg__lay_out(tkg_planner *z) {
+  tkg_program *p = z->p;
+  int status = TKG_OK;
+  for (int o = 0; o < p->order_count && !status; o++) {
+    int group = p->group_of[p->order[o]];
+    if (group < 0) {
+      lay_out_node(z, o);
+      continue;
+    }
+    status = lay_out_group(z, &p->groups[group]);
+    o = p->groups[group].last;
+  }
+  return status ? status : put_down(z);
+}

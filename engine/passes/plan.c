@@ -1,0 +1,266 @@
+/* The plan pass: which nodes run, in which order, and where each value lies (arena.c).
+ *
+ * Liveness is known before anything runs: updates are moved forward to the first moment at which
+ * nothing reads the old parameter any more, so that gradients die early. A group of nodes that run
+ * in tiles is one moment. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "plan.h"
+#include "tile.h"
+
+/* ---- order ---- */
+
+static int mark_needed(tkg_planner *z) {
+  tkg_program *p = z->p;
+  for (int i = 0; i < z->tape->n; i++) z->needed[i] = tkg__op_is(z->tape->nodes[i].op, 'U');
+  tkg__reach(z->tape, p->roots, p->root_count, false, z->needed);
+  if (!p->updates) tkg__reach(z->tape, p->gradient_of, p->gradient_count, false, z->needed);
+  for (int i = 0; i < z->tape->n; i++) {
+    if (!z->needed[i] || z->tape->nodes[i].op != TKG_OP_UPSTREAM) continue;
+    const char *where = z->tape->side[i].where;
+    tkg__say("the gradient that a custom op's backward is called with has no numbers while that "
+             "is recorded: it may only be used for the gradients that backward returns");
+    return where ? tkg__fail_at(TKG_E_ARGUMENT, "%s", where) : TKG_E_ARGUMENT;
+  }
+  return TKG_OK;
+}
+
+/* A view: its memory is input 0's. Returns whether it is, and where in it. */
+static bool view_of(const tkg_tape *tape, const tkg_node *n, int64_t *shift) {
+  *shift = 0;
+  if (n->op == TKG_OP_RESHAPE) return true;
+  if (n->op != TKG_OP_NARROW) return false;
+  const tkg_node *x = &tape->nodes[n->in[0]];
+  int64_t inner = 4;
+  for (int d = 0; d < n->rank; d++) {
+    if (d < n->i[0] && n->shape[d] != 1) return false;
+    if (d > n->i[0]) inner *= x->shape[d];
+  }
+  *shift = n->i[1] * inner;
+  return true;
+}
+
+static void find_storage(tkg_planner *z) {
+  for (int i = 0; i < z->tape->n; i++) {
+    const tkg_node *n = &z->tape->nodes[i];
+    tkg_program *p = z->p;
+    p->storage[i] = i;
+    p->offset[i] = p->scratch[i] = -1;
+    p->shift[i] = 0;
+    bool view = view_of(z->tape, n, &p->shift[i]);
+    if (!view && !tkg__op_is(n->op, 'U')) continue;
+    p->storage[i] = p->storage[n->in[0]];
+    p->shift[i] += p->shift[n->in[0]];
+  }
+}
+
+/* Insertion sort: all but the updates, which stand last, are in order already. */
+static void sort_by_key(int32_t *order, int n, const int64_t *key) {
+  for (int a = 1; a < n; a++) {
+    int32_t node = order[a];
+    int b = a;
+    for (; b > 0 && key[order[b - 1]] > key[node]; b--) order[b] = order[b - 1];
+    order[b] = node;
+  }
+}
+
+/* All but the updates, in the order they were recorded. */
+static void list_nodes(tkg_planner *z) {
+  tkg_program *p = z->p;
+  for (int i = 0; i < z->tape->n; i++) {
+    const tkg_node *n = &z->tape->nodes[i];
+    z->key[i] = 2 * (int64_t)i;
+    if (!z->needed[i] || tkg__op_is(n->op, 'U')) continue;
+    for (int k = 0; k < n->inputs; k++) z->last[p->storage[n->in[k]]] = i;
+    z->last[p->storage[i]] = i;
+    if (n->op != TKG_OP_LEAF) p->order[p->order_count++] = i;
+  }
+}
+
+/* The node behind which a reader of node i can stand: itself, or the last of its group. */
+static int end_of(const tkg_planner *z, int i) {
+  const tkg_program *p = z->p;
+  int group = i < 0 ? -1 : p->group_of[i];
+  return group < 0 ? i : p->groups[group].last;
+}
+
+/* An update goes right behind the last reader of its parameter and the last of its inputs; in a
+ * checked step, where any gradient may turn out to be bad, behind everything. */
+static void add_updates(tkg_planner *z) {
+  tkg_program *p = z->p;
+  for (int i = 0; i < z->tape->n; i++) {
+    const tkg_node *n = &z->tape->nodes[i];
+    if (!z->needed[i] || !tkg__op_is(n->op, 'U')) continue;
+    int at = end_of(z, z->last[p->storage[n->in[0]]]);
+    for (int k = 1; k < n->inputs; k++) {
+      int v = p->storage[n->in[k]], end = end_of(z, v);
+      if (z->tape->nodes[v].op != TKG_OP_LEAF && end > at) at = end;
+      if (z->tape->nodes[n->in[k]].op != TKG_OP_LEAF && n->in[k] > at) at = n->in[k];
+    }
+    z->key[i] = 2 * (int64_t)(p->checked ? z->tape->n : at) + 1;
+    p->order[p->order_count++] = i;
+  }
+  sort_by_key(p->order, p->order_count, z->key);
+}
+
+/* ---- late gradients ---- */
+
+/* Whether a gradient can wait for its first reader without holding up more memory than it takes, or
+ * reading a parameter that has been updated meanwhile. */
+static bool may_wait(const tkg_planner *z, int i) {
+  const tkg_program *p = z->p;
+  const tkg_node *n = &z->tape->nodes[i];
+  int64_t held = 0;
+  if (!z->needed[i] || p->storage[i] != i || p->group_of[i] >= 0) return false;
+  for (int k = 0; k < n->inputs; k++) {
+    const tkg_node *x = &z->tape->nodes[p->storage[n->in[k]]];
+    if (x->parameter && x->op == TKG_OP_LEAF) return false;
+    if (x->op != TKG_OP_LEAF) held += tkg__bytes(x);
+  }
+  return held < tkg__bytes(n);
+}
+
+/* The place of the first that reads node i, or of that one's group; its own when there is none, or
+ * an update, whose place hangs on i's. */
+static int64_t first_read(const tkg_planner *z, int i) {
+  const tkg_program *p = z->p;
+  int64_t first = INT64_MAX;
+  for (int r = i + 1; r < z->tape->n; r++) {
+    const tkg_node *n = &z->tape->nodes[r];
+    bool reads = false;
+    for (int k = 0; k < n->inputs; k++) reads |= p->storage[n->in[k]] == i;
+    if (!reads || !z->needed[r]) continue;
+    if (tkg__op_is(n->op, 'U')) return z->key[i];
+    int at = p->group_of[r] < 0 ? r : p->groups[p->group_of[r]].first;
+    if (z->key[at] < first) first = z->key[at];
+  }
+  return first < INT64_MAX ? first : z->key[i];
+}
+
+/* A gradient that is larger than what it is made of, as that of few rows in a whole matrix, is made
+ * when it is about to be read. */
+static void make_late(tkg_planner *z) {
+  for (int i = z->tape->n; i-- > z->p->forward;)
+    if (may_wait(z, i)) {
+      int64_t at = first_read(z, i);
+      if (at > z->key[i]) z->key[i] = at % 2 ? at : at - 1;
+    }
+}
+
+/* The first and last nodes of each. */
+static void end_groups(tkg_program *p) {
+  for (int o = 0; o < p->order_count; o++) {
+    int group = p->group_of[p->order[o]];
+    if (group >= 0) p->groups[group].last = p->order[o];
+  }
+  for (int o = p->order_count; o-- > 0;) {
+    int group = p->group_of[p->order[o]];
+    if (group >= 0) p->groups[group].first = p->order[o];
+  }
+}
+
+/* From nodes to places in the final order. */
+static void place_groups(tkg_program *p) {
+  for (int g = 0; g < p->group_count; g++) p->groups[g].first = -1;
+  for (int o = 0; o < p->order_count; o++) {
+    int group = p->group_of[p->order[o]];
+    if (group < 0) continue;
+    if (p->groups[group].first < 0) p->groups[group].first = o;
+    p->groups[group].last = o;
+  }
+}
+
+static int put_in_order(tkg_planner *z) {
+  tkg_program *p = z->p;
+  int status = TKG_OK;
+  list_nodes(z);
+  for (int i = 0; i < z->tape->n; i++) p->group_of[i] = -1;
+  if (z->tape->engine->backend->run_tiles && p->tiled) status = tkg__tile(p, z->needed);
+  end_groups(p);
+  make_late(z);
+  add_updates(z);
+  place_groups(p);
+  return status;
+}
+
+/* ---- results ---- */
+
+/* Large results of a forward pass are made where they are handed out. Small ones are copied: a
+ * device that plays runs back wants the same memory each time, which a new tensor seldom is. */
+enum { LARGE_RESULT = 1 << 20 };
+
+static void find_handed(tkg_planner *z) {
+  tkg_program *p = z->p;
+  if (p->updates || p->gradient_count) return;
+  for (int i = 0; i < p->root_count; i++) {
+    const tkg_node *n = &z->tape->nodes[p->roots[i]];
+    p->handed[p->roots[i]] = p->storage[p->roots[i]] == p->roots[i] && n->op != TKG_OP_LEAF &&
+                             tkg__bytes(n) >= LARGE_RESULT;
+  }
+}
+
+/* ---- liveness ---- */
+
+static void find_last_readers(tkg_planner *z) {
+  tkg_program *p = z->p;
+  for (int i = 0; i < z->tape->n; i++) z->last[i] = -1;
+  for (int o = 0; o < p->order_count; o++) {
+    int group = p->group_of[p->order[o]];
+    const tkg_node *n = &z->tape->nodes[p->order[o]];
+    z->time[o] = group < 0 ? o : p->groups[group].first;
+    z->last[p->storage[p->order[o]]] = z->time[o];
+    for (int k = 0; k < n->inputs; k++) z->last[p->storage[n->in[k]]] = z->time[o];
+  }
+  for (int i = 0; i < p->root_count; i++) z->last[p->storage[p->roots[i]]] = p->order_count;
+  for (int i = 0; i < p->gradient_count && !p->updates; i++)
+    z->last[p->storage[p->gradient_of[i]]] = p->order_count;
+}
+
+/* ---- the pass ---- */
+
+static bool allocate(tkg_planner *z) {
+  tkg_program *p = z->p;
+  size_t n = (size_t)p->tape->n + 1;
+  p->order = calloc(3 * n, sizeof *p->order);
+  p->offset = calloc(3 * n, sizeof *p->offset);
+  p->groups = calloc(n, sizeof *p->groups);
+  p->in_tile = calloc(2 * n, sizeof *p->in_tile);
+  z->needed = calloc(n, sizeof *z->needed);
+  z->time = calloc(2 * n, sizeof *z->time);
+  z->key = calloc(n, sizeof *z->key);
+  z->arena = calloc(3 * n, sizeof *z->arena);
+  z->tile = calloc(n, sizeof *z->tile);
+  if (!p->order || !p->offset || !p->groups || !p->in_tile || !z->needed || !z->time || !z->key ||
+      !z->arena || !z->tile)
+    return false;
+  p->handed = p->in_tile + n;
+  p->storage = p->order + n;
+  p->group_of = p->order + 2 * n;
+  p->shift = p->offset + n;
+  p->scratch = p->offset + 2 * n;
+  z->last = z->time + n;
+  return true;
+}
+
+int tkg__plan(tkg_program *p) {
+  tkg_planner z = {.p = p, .tape = p->tape};
+  int status = allocate(&z) ? TKG_OK : tkg__fail(TKG_E_MEMORY, "plan: no memory");
+  if (!status) status = mark_needed(&z);
+  if (!status) {
+    find_storage(&z);
+    status = put_in_order(&z);
+  }
+  if (!status) {
+    find_handed(&z);
+    find_last_readers(&z);
+    status = tkg__lay_out(&z);
+  }
+  free(z.needed);
+  free(z.time);
+  free(z.key);
+  free(z.arena);
+  free(z.tile);
+  return status;
+}

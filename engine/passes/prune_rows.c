@@ -1,0 +1,231 @@
+/* The rows pass: of a value that is only gathered from, only the rows asked for are computed.
+ *
+ * A ranking loss reads a few thousand rows of a model's last layer, of a hundred thousand. Where a
+ * value is read by nothing but gathers and each of its rows depends on the same row of its inputs,
+ * gather(f(x), ids) is f(gather(x, ids)): the gathers are moved up through such ops, a sum over a
+ * graph's edges becomes one over the edges of those heads, dropout drops each row as it would have
+ * been dropped in the whole. Row for row the numbers are the same; only the work and what is kept
+ * for backward shrink. Recipes stay as the papers have them. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "program.h"
+
+typedef struct moved {
+  int v, ids, to; /* rows `ids` (new node) of old value v are new node `to` */
+} moved;
+
+typedef struct rows {
+  const tkg_tape *old;
+  tkg_tape *fresh;
+  bool *whole;  /* some reader needs the whole value */
+  int32_t *map; /* old node -> new, of those that are whole */
+  moved *memo;
+  int memo_count, memo_capacity;
+} rows;
+
+/* ---- which values can be had row by row ---- */
+
+static const tkg_node *node_of(const rows *z, int v) { return &z->old->nodes[v]; }
+
+/* A gather of rows of a matrix of floats. */
+static bool gathers_rows(const rows *z, const tkg_node *n) {
+  const tkg_node *x = node_of(z, n->in[0]);
+  return n->op == TKG_OP_GATHER && x->rank == 2 && x->dtype == TKG_F32;
+}
+
+/* Whether row i of the op's result depends on row i of some inputs and on others as a whole. */
+static bool row_local(const rows *z, int v) {
+  const tkg_node *n = node_of(z, v);
+  if (n->rank != 2 || n->dtype != TKG_F32 || n->shape[0] < 2) return false;
+  if (tkg__op_is(n->op, 'W')) return true;
+  switch (n->op) {
+  case TKG_OP_AGGREGATE:
+  case TKG_OP_AGGREGATE_MUL:
+    return true;
+  case TKG_OP_DROPOUT:
+    return n->inputs == 1;
+  case TKG_OP_MATMUL:
+    return !n->i[0];
+  case TKG_OP_CONCAT:
+  case TKG_OP_NARROW:
+    return n->i[0] == 1;
+  default:
+    return gathers_rows(z, n) && node_of(z, n->in[1])->rank == 1;
+  }
+}
+
+/* Whether input k of a row-local op is needed by rows, the others being needed as a whole. */
+static bool aligned(const rows *z, const tkg_node *n, int k) {
+  const tkg_node *x = node_of(z, n->in[k]);
+  switch (n->op) {
+  case TKG_OP_AGGREGATE:
+  case TKG_OP_AGGREGATE_MUL:
+  case TKG_OP_GATHER:
+    return false;
+  case TKG_OP_MATMUL:
+    return k == 0;
+  default:
+    return x->rank == 2 && x->shape[0] == n->shape[0];
+  }
+}
+
+/* Backward over the tape: a value is needed as a whole unless gathers alone read it. A gather of
+ * most rows is no gain. */
+static void find_whole(rows *z) {
+  for (int i = z->old->n; i-- > 0;) {
+    const tkg_node *n = node_of(z, i);
+    z->whole[i] |= !row_local(z, i);
+    for (int k = 0; k < n->inputs; k++) {
+      bool by_rows = !z->whole[i] && aligned(z, n, k);
+      if (k == 0 && gathers_rows(z, n))
+        by_rows = 2 * tkg__count(node_of(z, n->in[1])) <= node_of(z, n->in[0])->shape[0];
+      if (!by_rows) z->whole[n->in[k]] = true;
+    }
+  }
+}
+
+/* ---- the new tape ---- */
+
+static int emit(rows *z, const tkg_node *node, int like) {
+  return tkg__append(z->fresh, node, z->old->side[like].where);
+}
+
+static int remember(rows *z, int v, int ids, int to) {
+  if (z->memo_count == z->memo_capacity) {
+    int capacity = z->memo_capacity ? 2 * z->memo_capacity : 64;
+    moved *memo = realloc(z->memo, (size_t)capacity * sizeof *memo);
+    if (!memo) return -1;
+    z->memo = memo;
+    z->memo_capacity = capacity;
+  }
+  z->memo[z->memo_count++] = (moved){v, ids, to};
+  return to;
+}
+
+/* A new gather of the rows of new node x, shaped as a row-by-row value. */
+static int emit_gather(rows *z, int x, int ids, const tkg_node *like, int v) {
+  tkg_node node = {.op = TKG_OP_GATHER, .inputs = 2, .rank = 1, .bits = like->bits};
+  const tkg_node *from = &z->fresh->nodes[x];
+  node.dtype = from->dtype;
+  node.in[0] = x;
+  node.in[1] = ids;
+  node.shape[0] = tkg__count(&z->fresh->nodes[ids]);
+  if (from->rank == 2) node.shape[node.rank++] = from->shape[1];
+  return emit(z, &node, v);
+}
+
+static int rows_of(rows *z, int v, int ids);
+
+/* Graph sums have the rows asked for behind their vectors; dropout behind what it drops. */
+static void insert_rows(tkg_node *node, int ids) {
+  int at = node->op == TKG_OP_AGGREGATE ? 2 : node->op == TKG_OP_AGGREGATE_MUL ? 3 : 1;
+  memmove(node->in + at + 1, node->in + at, (size_t)(node->inputs - at) * sizeof *node->in);
+  node->in[at] = ids;
+  node->inputs++;
+  if (node->op == TKG_OP_AGGREGATE) node->op = TKG_OP_AGGREGATE_ROWS;
+  if (node->op == TKG_OP_AGGREGATE_MUL) node->op = TKG_OP_AGGREGATE_MUL_ROWS;
+}
+
+static int compute_rows(rows *z, int v, int ids) {
+  const tkg_node *n = node_of(z, v);
+  if (z->whole[v]) return emit_gather(z, z->map[v], ids, n, v);
+  if (n->op == TKG_OP_GATHER) {
+    int inner = emit_gather(z, z->map[n->in[1]], ids, n, v);
+    return inner < 0 ? -1 : rows_of(z, n->in[0], inner);
+  }
+  tkg_node node = *n;
+  for (int k = 0; k < n->inputs; k++) {
+    node.in[k] = aligned(z, n, k) ? rows_of(z, n->in[k], ids) : z->map[n->in[k]];
+    if (node.in[k] < 0) return -1;
+  }
+  node.shape[0] = tkg__count(&z->fresh->nodes[ids]);
+  if (n->op == TKG_OP_DROPOUT || n->op == TKG_OP_AGGREGATE || n->op == TKG_OP_AGGREGATE_MUL)
+    insert_rows(&node, ids);
+  return emit(z, &node, v);
+}
+
+static int rows_of(rows *z, int v, int ids) {
+  for (int i = 0; i < z->memo_count; i++)
+    if (z->memo[i].v == v && z->memo[i].ids == ids) return z->memo[i].to;
+  int to = compute_rows(z, v, ids);
+  return to < 0 ? -1 : remember(z, v, ids, to);
+}
+
+/* A gather whose source is not whole: its rows, in the shape of the ids. */
+static int emit_moved(rows *z, int i) {
+  const tkg_node *n = node_of(z, i);
+  int ids = z->map[n->in[1]];
+  if (z->fresh->nodes[ids].rank != 1) {
+    tkg_node flat = {.op = TKG_OP_RESHAPE, .dtype = TKG_I32, .rank = 1, .inputs = 1};
+    flat.in[0] = ids;
+    flat.shape[0] = tkg__count(&z->fresh->nodes[ids]);
+    if ((ids = emit(z, &flat, i)) < 0) return -1;
+  }
+  int to = rows_of(z, n->in[0], ids);
+  if (to < 0 || node_of(z, n->in[1])->rank == 1) return to;
+  tkg_node shaped = {.op = TKG_OP_RESHAPE, .dtype = TKG_F32, .rank = n->rank, .inputs = 1};
+  shaped.in[0] = to;
+  memcpy(shaped.shape, n->shape, sizeof shaped.shape);
+  return emit(z, &shaped, i);
+}
+
+static int emit_whole(rows *z, int i) {
+  tkg_node node = *node_of(z, i);
+  if (gathers_rows(z, &node) && !z->whole[node.in[0]]) return emit_moved(z, i);
+  for (int k = 0; k < node.inputs; k++) node.in[k] = z->map[node.in[k]];
+  int at = emit(z, &node, i);
+  tkg_tensor *tensor = z->old->side[i].tensor;
+  if (at < 0) return -1;
+  if (tensor) z->fresh->side[at].tensor = tkg_tensor_retain(tensor);
+  z->fresh->side[at].origin = z->old->side[i].origin;
+  return at;
+}
+
+static int rewrite(rows *z) {
+  for (int i = 0; i < z->old->n; i++) {
+    z->map[i] = z->whole[i] ? emit_whole(z, i) : -1;
+    if (z->whole[i] && z->map[i] < 0) return tkg__fail(TKG_E_MEMORY, "rows: no memory");
+  }
+  return TKG_OK;
+}
+
+/* ---- the pass ---- */
+
+static bool changes(const rows *z) {
+  for (int i = 0; i < z->old->n; i++)
+    if (!z->whole[i]) return true;
+  return false;
+}
+
+static void replace(tkg_program *p, rows *z, int *loss) {
+  if (*loss >= 0) *loss = z->map[*loss];
+  for (int i = 0; i < p->root_count; i++) p->roots[i] = z->map[p->roots[i]];
+  tkg_tape_release(p->tape);
+  p->tape = z->fresh;
+  p->forward = p->tape->n;
+}
+
+int tkg__rows_pass(tkg_program *p, int *loss) {
+  size_t n = (size_t)p->tape->n + 1;
+  rows z = {.old = p->tape, .whole = calloc(n, sizeof *z.whole), .map = calloc(n, sizeof *z.map)};
+  int status = z.whole && z.map ? TKG_OK : tkg__fail(TKG_E_MEMORY, "rows: no memory");
+  if (!status) {
+    if (*loss >= 0) z.whole[*loss] = true;
+    for (int i = 0; i < p->root_count; i++) z.whole[p->roots[i]] = true;
+    find_whole(&z);
+  }
+  if (!status && changes(&z)) {
+    status = tkg_tape_create(p->tape->engine, &z.fresh);
+    if (!status) status = rewrite(&z);
+    if (!status)
+      replace(p, &z, loss);
+    else
+      tkg_tape_release(z.fresh);
+  }
+  free(z.whole);
+  free(z.map);
+  free(z.memo);
+  return status;
+}

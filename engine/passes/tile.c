@@ -1,0 +1,170 @@
+/* The tile pass: which nodes run a block of rows at a time, one after the other, before the next
+ * block.
+ *
+ * Most of a graph network's layer depends row by row on its inputs. Run node by node, each of its
+ * values is written to memory as a whole and read again; run in tiles of a few hundred rows, they
+ * stay in cache, and a value that only the group reads never exists as a whole. Sums over all rows
+ * - weight gradients, biases - are formed along the way, a partial sum a chunk of tiles. What is
+ * read as a whole (by a gather, by a sum over a graph) must be finished before: there a group ends.
+ *
+ * The cut into tiles and chunks depends on shapes alone, and so do the sums. */
+#include "tile.h"
+
+#include <stdlib.h>
+
+#include "base/error.h"
+
+enum {
+  TILE = 256,           /* rows of the smallest tile: a unit of the CPU's products */
+  LARGEST_TILE = 1024,  /* always a whole number of flat kernels' blocks of 1,024 elements */
+  LEAST_TILES = 8,      /* a group has at least so many, or it is not worth one */
+  MOST_CHUNKS = 64,     /* partial sums of a reduction */
+  MOST_REDUCED = 65536, /* elements of a sum over rows: there is one a chunk */
+};
+
+/* ---- what a node can be ---- */
+
+enum tkg_part tkg__part(const tkg_tape *tape, const tkg_node *n) {
+  if (n->inputs == 0 || n->dtype == TKG_I32) return TKG_PART_NONE;
+  const tkg_node *x = &tape->nodes[n->in[0]];
+  if (tkg__op_is(n->op, 'W')) return n->rank == 2 ? TKG_PART_ROWS : TKG_PART_NONE;
+  switch (n->op) {
+  case TKG_OP_DROPOUT:
+    return n->rank == 2 && n->inputs == 1 ? TKG_PART_ROWS : TKG_PART_NONE;
+  case TKG_OP_AGGREGATE:
+  case TKG_OP_AGGREGATE_MUL:
+    return TKG_PART_ROWS;
+  case TKG_OP_MATMUL:
+    if (x->rank != 2 || tape->nodes[n->in[1]].rank != 2) return TKG_PART_NONE;
+    if (!n->i[0]) return TKG_PART_ROWS;
+    return !n->i[1] && tkg__count(n) <= MOST_REDUCED ? TKG_PART_REDUCES : TKG_PART_NONE;
+  case TKG_OP_CONCAT:
+    return n->rank == 2 && n->i[0] == 1 ? TKG_PART_ROWS : TKG_PART_NONE;
+  case TKG_OP_SUM:
+    return x->rank == 2 && n->i[0] == 1 ? TKG_PART_REDUCES : TKG_PART_NONE;
+  default:
+    return TKG_PART_NONE;
+  }
+}
+
+bool tkg__aligned(const tkg_tape *tape, const tkg_node *n, int k) {
+  const tkg_node *x = &tape->nodes[n->in[k]];
+  switch (n->op) {
+  case TKG_OP_AGGREGATE:
+  case TKG_OP_AGGREGATE_MUL:
+    return false;
+  case TKG_OP_MATMUL:
+    return n->i[0] || k == 0;
+  case TKG_OP_SUM:
+    return true;
+  default:
+    return x->rank == 2 && x->shape[0] == n->shape[0];
+  }
+}
+
+static int64_t rows_of(const tkg_tape *tape, const tkg_node *n, enum tkg_part part) {
+  return part == TKG_PART_REDUCES ? tape->nodes[n->in[0]].shape[0] : n->shape[0];
+}
+
+/* Rows such that a tile of the node is a whole number of flat blocks. */
+static int64_t tile_for(const tkg_node *n, enum tkg_part part) {
+  int64_t tile = TILE;
+  while (part == TKG_PART_ROWS && tile < LARGEST_TILE && tile * tkg__cols(n) % LARGEST_TILE)
+    tile *= 2;
+  return tile;
+}
+
+/* ---- groups ---- */
+
+typedef struct grouping {
+  tkg_program *p;
+  const tkg_tape *tape;
+  int first, nodes; /* of the group being made: position in the order, members */
+  int64_t rows, tile;
+  int32_t *made; /* by node: 1 + position of the group's first node when it was made in one */
+} grouping;
+
+static void close_group(grouping *z, int end) {
+  tkg_program *p = z->p;
+  bool worth = z->nodes > 1 && z->rows >= LEAST_TILES * z->tile;
+  if (worth) {
+    int64_t tiles = (z->rows + z->tile - 1) / z->tile;
+    int chunks = tiles < MOST_CHUNKS ? (int)tiles : MOST_CHUNKS;
+    p->groups[p->group_count] = (tkg_group){.rows = z->rows, .tile = z->tile, .chunks = chunks};
+    for (int o = z->first; o < end; o++)
+      if (p->storage[p->order[o]] == p->order[o]) p->group_of[p->order[o]] = p->group_count;
+    p->group_count++;
+  }
+  z->nodes = 0;
+}
+
+/* Whether the node can run in the group being made: what it reads of it, it reads row by row. */
+static bool joins(const grouping *z, const tkg_node *n, int64_t rows) {
+  if (z->nodes == 0 || rows != z->rows) return false;
+  for (int k = 0; k < n->inputs; k++) {
+    int v = n->in[k], storage = z->p->storage[v];
+    if (z->made[storage] != z->first + 1) continue;
+    bool whole = v != storage || !tkg__aligned(z->tape, n, k);
+    if (whole || tkg__part(z->tape, &z->tape->nodes[v]) == TKG_PART_REDUCES) return false;
+  }
+  return true;
+}
+
+/* Scratch memory is a node's as a whole, not a tile's. */
+static bool needs_scratch(const grouping *z, const tkg_node *n, enum tkg_part part) {
+  const tkg_node *in[TKG_MAX_INPUTS] = {0};
+  for (int k = 0; k < n->inputs; k++) in[k] = &z->tape->nodes[n->in[k]];
+  return part == TKG_PART_ROWS && z->tape->engine->backend->scratch_bytes(n, in) > 0;
+}
+
+static void add_node(grouping *z, int o) {
+  int i = z->p->order[o];
+  const tkg_node *n = &z->tape->nodes[i];
+  if (z->p->storage[i] != i) return; /* a view runs nothing */
+  enum tkg_part part = tkg__part(z->tape, n);
+  int64_t rows = part == TKG_PART_NONE ? -1 : rows_of(z->tape, n, part);
+  bool fits = part != TKG_PART_NONE && rows >= LEAST_TILES * TILE && !needs_scratch(z, n, part);
+  if (!fits || !joins(z, n, rows)) {
+    close_group(z, o);
+    z->first = o;
+    z->rows = rows;
+    z->tile = TILE;
+  }
+  if (!fits) return;
+  z->nodes++;
+  z->made[i] = z->first + 1;
+  int64_t tile = tile_for(n, part);
+  if (tile > z->tile) z->tile = tile;
+}
+
+/* ---- what lives in a tile only ---- */
+
+/* A value of a group that every reader has in the same group, row by row. */
+static void find_inside(tkg_program *p, const bool *needed) {
+  const tkg_tape *tape = p->tape;
+  for (int i = 0; i < tape->n; i++)
+    p->in_tile[i] = p->group_of[i] >= 0 && tape->nodes[i].dtype == TKG_F32 &&
+                    tkg__part(tape, &tape->nodes[i]) == TKG_PART_ROWS;
+  for (int i = 0; i < tape->n; i++) {
+    const tkg_node *n = &tape->nodes[i];
+    for (int k = 0; needed[i] && k < n->inputs; k++) {
+      int v = n->in[k];
+      if (p->group_of[v] < 0 || p->group_of[i] != p->group_of[v] || !tkg__aligned(tape, n, k))
+        p->in_tile[p->storage[v]] = false;
+    }
+  }
+  for (int i = 0; i < p->root_count; i++) p->in_tile[p->storage[p->roots[i]]] = false;
+  for (int i = 0; i < p->gradient_count && !p->updates; i++)
+    p->in_tile[p->storage[p->gradient_of[i]]] = false;
+}
+
+int tkg__tile(tkg_program *p, const bool *needed) {
+  grouping z = {.p = p, .tape = p->tape};
+  z.made = calloc((size_t)p->tape->n + 1, sizeof *z.made);
+  if (!z.made) return tkg__fail(TKG_E_MEMORY, "tile: no memory");
+  for (int o = 0; o < p->order_count; o++) add_node(&z, o);
+  close_group(&z, p->order_count);
+  if (!p->checked) find_inside(p, needed);
+  free(z.made);
+  return TKG_OK;
+}

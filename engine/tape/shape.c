@@ -1,0 +1,436 @@
+/* Shape and type of each op's output, and the checks that make a wrong call fail where it is
+ * written. Messages name the op and the shapes met. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "infer.h"
+#include "shared/moments.h"
+
+/* f32 is expected unless the op's letter says ids, codes or (sign) a mask. */
+static int check_types(const tkg_infer *s) {
+  char text[TKG_SHAPE_TEXT];
+  int op = s->out->op;
+  bool any = op == TKG_OP_GATHER || op == TKG_OP_TAKE || op == TKG_OP_CONCAT ||
+             op == TKG_OP_NARROW || op == TKG_OP_RESHAPE || op == TKG_OP_TRANSPOSE;
+  for (int k = 0; k < s->out->inputs; k++) {
+    char reads = tkg__op_reads(op, k);
+    int dtype = s->in[k]->dtype, wanted = reads == 'i'   ? TKG_I32
+                                          : reads == 'k' ? TKG_CODES
+                                                         : TKG_F32;
+    if (dtype == wanted || (reads == 's' && dtype == TKG_MASK)) continue;
+    if (op == TKG_OP_ADAM8 && k == 2 && dtype == TKG_I32) continue;
+    if (reads == 'q' && dtype == TKG_CODES) continue;
+    if (any && reads != 'i' && dtype == TKG_I32) continue;
+    return tkg__fail(TKG_E_DTYPE, "%s: input %d is %s, expected %s", tkg__name_of(s), k + 1,
+                     tkg__shape_text(s->in[k], text),
+                     wanted == TKG_I32 ? "int32 ids" : "f32 values");
+  }
+  return TKG_OK;
+}
+
+static int broadcast(tkg_infer *s) {
+  const tkg_node *a = s->in[0], *b = s->in[1];
+  tkg_node *out = s->out;
+  out->rank = a->rank > b->rank ? a->rank : b->rank;
+  for (int d = 0; d < out->rank; d++) {
+    int da = d - (out->rank - a->rank), db = d - (out->rank - b->rank);
+    int64_t na = da < 0 ? 1 : a->shape[da], nb = db < 0 ? 1 : b->shape[db];
+    if (na != nb && na != 1 && nb != 1)
+      return tkg__misfit(s, 0, 1, "each dimension must be equal or 1, counted from the last");
+    out->shape[d] = na == 1 ? nb : na;
+  }
+  return TKG_OK;
+}
+
+static int sum(tkg_infer *s) {
+  tkg_node *out = s->out;
+  const tkg_node *x = s->in[0];
+  if (out->i[0] < 0 || out->i[0] >= 1 << x->rank)
+    return tkg__unfit(s, 0, "no such dimension to sum");
+  out->rank = 0;
+  memset(out->shape, 0, sizeof out->shape);
+  for (int d = 0; d < x->rank; d++) {
+    bool summed = (out->i[0] >> d) & 1;
+    if (!summed)
+      out->shape[out->rank++] = x->shape[d];
+    else if (out->i[1])
+      out->shape[out->rank++] = 1;
+  }
+  return TKG_OK;
+}
+
+static int widen(tkg_infer *s) {
+  const tkg_node *x = s->in[0], *out = s->out;
+  for (int d = 0; d < x->rank; d++) {
+    int to = d + out->rank - x->rank;
+    if (to < 0 || (x->shape[d] != 1 && x->shape[d] != out->shape[to]))
+      return tkg__misasked(s, 0, "each dimension must be equal or 1, counted from the last");
+  }
+  return TKG_OK;
+}
+
+/* Drops the last dimension: one number a row. */
+static int a_number_a_row(tkg_infer *s) {
+  const tkg_node *x = s->in[0];
+  if (x->rank == 0) return tkg__unfit(s, 0, "it has no rows");
+  if (s->out->inputs > 1 && !tkg__same_shape(x, s->in[1]))
+    return tkg__misfit(s, 0, 1, "they must be equal");
+  tkg__set_shape(s->out, x);
+  s->out->rank = (uint8_t)(x->rank - 1);
+  s->out->shape[s->out->rank] = 0;
+  return TKG_OK;
+}
+
+static int matmul(tkg_infer *s) {
+  const tkg_node *a = s->in[0], *b = s->in[1];
+  bool ta = s->out->i[0], tb = s->out->i[1];
+  if (a->rank < 2 || (ta && a->rank != 2)) return tkg__unfit(s, 0, "a matrix is needed");
+  if (b->rank != 2) return tkg__unfit(s, 1, "a matrix is needed");
+  int64_t inner_a = ta ? a->shape[0] : tkg__cols(a), inner_b = tb ? b->shape[1] : b->shape[0];
+  if (inner_a != inner_b)
+    return tkg__misfit(s, 0, 1,
+                       ta || tb ? "inner dimensions differ (with the transposes asked for)"
+                                : "columns of the first must equal rows of the second");
+  tkg__set_shape(s->out, a);
+  if (ta) s->out->shape[0] = a->shape[1];
+  s->out->shape[s->out->rank - 1] = tb ? b->shape[0] : b->shape[1];
+  return TKG_OK;
+}
+
+static int concat(tkg_infer *s) {
+  const tkg_node *a = s->in[0];
+  int64_t dim = s->out->i[0];
+  if (dim < 0 || dim >= a->rank) return tkg__unfit(s, 0, "no such dimension to concatenate");
+  tkg__set_shape(s->out, a);
+  s->out->dtype = a->dtype;
+  for (int k = 1; k < s->out->inputs; k++) {
+    const tkg_node *b = s->in[k];
+    bool fits = b->rank == a->rank && b->dtype == a->dtype;
+    for (int d = 0; fits && d < a->rank; d++) fits = d == dim || b->shape[d] == a->shape[d];
+    if (!fits) return tkg__misfit(s, 0, k, "all but the concatenated dimension must be equal");
+    s->out->shape[dim] += b->shape[dim];
+  }
+  return TKG_OK;
+}
+
+/* narrow: `shape` comes in with the count at dimension i0; pad: with the total there. */
+static int part(tkg_infer *s, bool narrow) {
+  const tkg_node *x = s->in[0];
+  int64_t dim = s->out->i[0], first = s->out->i[1];
+  if (dim < 0 || dim >= x->rank) return tkg__unfit(s, 0, "no such dimension");
+  int64_t count = s->out->shape[dim], inside = narrow ? count : x->shape[dim];
+  int64_t whole = narrow ? x->shape[dim] : count;
+  if (first < 0 || inside < 0 || first > whole - inside)
+    return tkg__fail(TKG_E_RANGE, "%s: %.0f..%.0f is outside 1..%" PRId64, tkg__name_of(s),
+                     (double)first + 1, (double)first + (double)inside, whole);
+  tkg__set_shape(s->out, x);
+  s->out->shape[dim] = count;
+  s->out->dtype = x->dtype;
+  return TKG_OK;
+}
+
+/* One dimension may be -1, unless the others leave it open. */
+static int reshape(tkg_infer *s) {
+  int64_t known = 1, all = tkg__count(s->in[0]);
+  int open = -1;
+  bool fits = true;
+  for (int d = 0; d < s->out->rank; d++)
+    if (s->out->shape[d] == -1 && open < 0)
+      open = d;
+    else {
+      known *= s->out->shape[d];
+      fits &= s->out->shape[d] >= 0;
+    }
+  s->out->dtype = s->in[0]->dtype;
+  fits &= open < 0 ? known == all : known > 0 && all % known == 0;
+  if (!fits) return tkg__misasked(s, 0, "it must have as many elements");
+  if (open >= 0) s->out->shape[open] = all / known;
+  return TKG_OK;
+}
+
+/* ids' shape, then a row of x. */
+static int gather(tkg_infer *s) {
+  const tkg_node *x = s->in[0], *ids = s->in[1];
+  if (x->rank < 1 || x->rank > 2)
+    return tkg__unfit(s, 0, "rows of a matrix or elements of a vector are gathered");
+  if (ids->rank + x->rank - 1 > TKG_MAX_RANK)
+    return tkg__misfit(s, 0, 1, "the result has more than 4 dimensions");
+  tkg__set_shape(s->out, ids);
+  if (x->rank == 2) s->out->shape[s->out->rank++] = x->shape[1];
+  s->out->dtype = x->dtype;
+  return TKG_OK;
+}
+
+/* What a scatter adds to begins with the shape of the result. */
+static int base(const tkg_infer *s, int k) {
+  if (s->out->inputs > k && !tkg__same_shape(s->in[k], s->out))
+    return tkg__misasked(s, k, "the sums must begin with that shape");
+  return TKG_OK;
+}
+
+static int scatter(tkg_infer *s) {
+  const tkg_node *g = s->in[0], *ids = s->in[1], *out = s->out;
+  if (out->rank < 1 || out->rank > 2) return tkg__misasked(s, 0, "a matrix or a vector is made");
+  if (out->rank == 2 && (g->rank < 1 || tkg__cols(g) != out->shape[1]))
+    return tkg__misasked(s, 0, "columns must be equal");
+  if (tkg__count(ids) != (out->rank == 2 ? tkg__rows(g) : tkg__count(g)))
+    return tkg__misfit(s, 0, 1, "one id a row is needed");
+  return base(s, 2);
+}
+
+static int take(tkg_infer *s) {
+  const tkg_node *x = s->in[0], *ids = s->in[1];
+  if (x->rank != 2 || ids->rank != 2 || x->shape[0] != ids->shape[0])
+    return tkg__misfit(s, 0, 1, "two matrices with as many rows are needed");
+  if (s->out->op == TKG_OP_TAKE) {
+    tkg__set_shape(s->out, ids);
+    s->out->dtype = x->dtype;
+    return TKG_OK;
+  }
+  if (!tkg__same_shape(x, ids)) return tkg__misfit(s, 0, 1, "they must be equal");
+  if (s->out->rank != 2 || s->out->shape[0] != x->shape[0])
+    return tkg__misasked(s, 0, "a matrix with as many rows is made");
+  return TKG_OK;
+}
+
+static int edge_dot(tkg_infer *s) {
+  const tkg_node *u = s->in[0], *r = s->in[1], *ids = s->in[2];
+  if (u->rank != 2 || r->rank != 2 || u->shape[1] != r->shape[1])
+    return tkg__misfit(s, 0, 1, "two matrices with as many columns are needed");
+  if (ids->rank != 2 || ids->shape[0] != u->shape[0])
+    return tkg__misfit(s, 0, 2, "ids need a row for each row of the first");
+  tkg__set_shape(s->out, ids);
+  return TKG_OK;
+}
+
+static int mix(tkg_infer *s) {
+  const tkg_node *w = s->in[0], *x = s->in[1];
+  if (w->rank != 2)
+    return tkg__unfit(s, 0, "weights are a matrix: a row a node, a column a neighbour");
+  if (x->rank != 2) return tkg__unfit(s, 1, "values are a matrix");
+  if (s->out->inputs > 2 && tkg__count(s->in[2]) != tkg__count(w))
+    return tkg__misfit(s, 0, 2, "one id a weight is needed");
+  if (s->out->inputs == 2 && x->shape[0] != tkg__count(w))
+    return tkg__misfit(s, 0, 1, "without ids the values need a row for each weight");
+  tkg__set_matrix(s->out, w->shape[0], x->shape[1]);
+  return TKG_OK;
+}
+
+static int mix_dot(tkg_infer *s) {
+  const tkg_node *g = s->in[0], *x = s->in[1];
+  int64_t n = tkg__count(s->in[s->out->inputs > 2 ? 2 : 1]), k = s->out->i[0];
+  if (g->rank != 2 || x->rank != 2 || g->shape[1] != x->shape[1])
+    return tkg__misfit(s, 0, 1, "two matrices with as many columns are needed");
+  if (s->out->inputs == 2) n = x->shape[0];
+  int64_t rows = g->shape[0];
+  if (k < 0 || (rows > 0 && k > n / rows) || n != rows * k)
+    return tkg__misfit(s, 0, s->out->inputs - 1, "k values a row are needed");
+  tkg__set_matrix(s->out, g->shape[0], k);
+  return TKG_OK;
+}
+
+/* Weights [n,k] and a gradient [n,d]. */
+static int weighted(const tkg_infer *s) {
+  const tkg_node *w = s->in[0], *g = s->in[1];
+  if (w->rank == 2 && g->rank == 2 && w->shape[0] == g->shape[0]) return TKG_OK;
+  return tkg__misfit(s, 0, 1, "two matrices with as many rows are needed");
+}
+
+static int mix_outer(tkg_infer *s) {
+  int status = weighted(s);
+  if (!status) tkg__set_matrix(s->out, tkg__count(s->in[0]), s->in[1]->shape[1]);
+  return status;
+}
+
+static int mix_scatter(tkg_infer *s) {
+  int status = weighted(s);
+  if (status) return status;
+  if (tkg__count(s->in[2]) != tkg__count(s->in[0]))
+    return tkg__misfit(s, 0, 2, "one id a weight is needed");
+  if (s->out->rank != 2 || s->out->shape[1] != s->in[1]->shape[1])
+    return tkg__misasked(s, 1, "columns must be equal");
+  return base(s, 3);
+}
+
+/* Rows of norms beside the rows they are of. */
+static int norms(tkg_infer *s) {
+  tkg_node *out = s->out;
+  const tkg_node *x = s->in[0];
+  if (x->rank == 0) return tkg__unfit(s, 0, "it has no rows");
+  tkg__set_shape(out, x);
+  if (out->op == TKG_OP_ROW_NORM) out->shape[x->rank - 1] = 1;
+  if (out->op == TKG_OP_NORMALIZE_GRAD && !tkg__same_shape(x, s->in[1]))
+    return tkg__misfit(s, 0, 1, "they must be equal");
+  int n = out->inputs - 1;
+  bool fits = n == 0 || (s->in[n]->rank == x->rank && tkg__cols(s->in[n]) == 1 &&
+                         tkg__rows(s->in[n]) == tkg__rows(x));
+  return fits ? TKG_OK : tkg__misfit(s, 0, n, "one norm a row is needed");
+}
+
+/* With ids, row k is dropped as row ids[k] of a larger matrix would be. */
+static int dropout(tkg_infer *s) {
+  tkg__set_shape(s->out, s->in[0]);
+  if (s->out->inputs == 1) return TKG_OK;
+  if (s->in[0]->rank == 2 && tkg__count(s->in[1]) == s->in[0]->shape[0]) return TKG_OK;
+  return tkg__misfit(s, 0, 1, "one id a row of a matrix is needed");
+}
+
+static int sample(tkg_infer *s) {
+  tkg_node *out = s->out;
+  bool negatives = out->op == TKG_OP_SAMPLE_NEGATIVES;
+  int64_t n = tkg__count(s->in[negatives ? 2 : 3]), k = out->i[0];
+  if (k < 1)
+    return tkg__fail(TKG_E_ARGUMENT, "%s: %" PRId64 " samples a row asked for", tkg__name_of(s), k);
+  if (tkg__count(s->in[0]) < 1) return tkg__unfit(s, 0, "offsets have one entry more than rows");
+  if (!negatives && tkg__count(s->in[1]) != tkg__count(s->in[2]))
+    return tkg__misfit(s, 1, 2, "tails and relations must be as many");
+  memset(out->shape, 0, sizeof out->shape);
+  out->dtype = TKG_I32;
+  if (negatives)
+    tkg__set_matrix(out, n, k);
+  else {
+    out->rank = 3;
+    out->shape[0] = 2;
+    out->shape[1] = n;
+    out->shape[2] = k;
+  }
+  return TKG_OK;
+}
+
+/* What an update has beside p and g is like p, but for Adam's in 8 bits. */
+static int update(tkg_infer *s) {
+  const tkg_node *p = s->in[0];
+  const int alike = s->out->op == TKG_OP_ADAM8 ? 2 : s->out->inputs;
+  tkg__set_shape(s->out, p);
+  for (int k = 1; k < alike; k++)
+    if (!tkg__same_shape(p, s->in[k])) return tkg__misfit(s, 0, k, "they must be equal");
+  if (s->out->op != TKG_OP_ADAM8) return TKG_OK;
+  const tkg_moments state = tkg__moments_of(tkg__count(p), tkg__cols(p));
+  if (tkg__count(s->in[2]) != state.words)
+    return tkg__misfit(s, 0, 2, "codes of two elements are an int32");
+  if (tkg__count(s->in[3]) != 2 * state.blocks)
+    return tkg__misfit(s, 0, 3, "a block has two scales");
+  return TKG_OK;
+}
+
+static int transpose(tkg_infer *s) {
+  if (s->in[0]->rank != 2) return tkg__unfit(s, 0, "a matrix is needed");
+  tkg__set_matrix(s->out, s->in[0]->shape[1], s->in[0]->shape[0]);
+  s->out->dtype = s->in[0]->dtype;
+  return TKG_OK;
+}
+
+/* y, what stands for its gradient, x and x's gradient. */
+static int own_vjp(tkg_infer *s) {
+  if (s->in[1]->op != TKG_OP_UPSTREAM) return tkg__unfit(s, 1, "an upstream is needed");
+  if (!tkg__same_shape(s->in[0], s->in[1])) return tkg__misfit(s, 0, 1, "they must be equal");
+  tkg__set_shape(s->out, s->in[0]);
+  return tkg__same_shape(s->in[2], s->in[3])
+             ? TKG_OK
+             : tkg__misfit(s, 2, 3, "the second is the gradient of the first");
+}
+
+static int by_op(tkg_infer *s) {
+  switch (s->out->op) {
+  case TKG_OP_FULL:
+  case TKG_OP_UPSTREAM:
+    return TKG_OK; /* shape given */
+  case TKG_OP_OWN_VJP:
+    return own_vjp(s);
+  case TKG_OP_ADD:
+  case TKG_OP_SUB:
+  case TKG_OP_MUL:
+  case TKG_OP_DIV:
+    return broadcast(s);
+  case TKG_OP_SUM:
+    return sum(s);
+  case TKG_OP_BROADCAST:
+    return widen(s);
+  case TKG_OP_ARGMAX:
+    s->out->dtype = TKG_I32;
+    return a_number_a_row(s);
+  case TKG_OP_DOT:
+    return a_number_a_row(s);
+  case TKG_OP_MATMUL:
+    return matmul(s);
+  case TKG_OP_CONCAT:
+    return concat(s);
+  case TKG_OP_NARROW:
+    return part(s, true);
+  case TKG_OP_PAD:
+    return part(s, false);
+  case TKG_OP_RESHAPE:
+    return reshape(s);
+  case TKG_OP_TRANSPOSE:
+    return transpose(s);
+  case TKG_OP_GATHER:
+    return gather(s);
+  case TKG_OP_SCATTER_ADD:
+    return scatter(s);
+  case TKG_OP_TAKE:
+  case TKG_OP_TAKE_GRAD:
+    return take(s);
+  case TKG_OP_EDGE_DOT:
+    return edge_dot(s);
+  case TKG_OP_MIX:
+    return mix(s);
+  case TKG_OP_MIX_DOT:
+    return mix_dot(s);
+  case TKG_OP_MIX_OUTER:
+    return mix_outer(s);
+  case TKG_OP_MIX_SCATTER:
+    return mix_scatter(s);
+  case TKG_OP_ROW_NORM:
+  case TKG_OP_NORMALIZE:
+  case TKG_OP_NORMALIZE_GRAD:
+    return norms(s);
+  case TKG_OP_DROPOUT:
+    return dropout(s);
+  case TKG_OP_SAMPLE_NEIGHBORS:
+  case TKG_OP_SAMPLE_NEGATIVES:
+    return sample(s);
+  case TKG_OP_ENCODE:
+    s->out->dtype = TKG_CODES;
+    return tkg__same(s);
+  case TKG_OP_SIGN_MASK:
+    s->out->dtype = TKG_MASK;
+    return tkg__same(s);
+  default:
+    return tkg__infer_graph(s);
+  }
+}
+
+static int check_size(const tkg_infer *s) {
+  char text[TKG_SHAPE_TEXT];
+  if (tkg__shape_fits(s->out->shape, s->out->rank)) return TKG_OK;
+  return tkg__fail(TKG_E_SHAPE, "%s: %s has more than 2^%d elements", tkg__name_of(s),
+                   tkg__shape_text(s->out, text), TKG_MOST_ELEMENTS_BITS);
+}
+
+/* The shape asked for, where an op is told one; only reshape may leave a dimension open (and looks
+ * itself at what is negative), which counts as 1 here. */
+static int check_asked(const tkg_infer *s) {
+  char text[TKG_SHAPE_TEXT];
+  bool reshapes = s->out->op == TKG_OP_RESHAPE;
+  tkg_node asked = *s->out;
+  for (int d = 0; d < asked.rank; d++) {
+    if (asked.shape[d] < 0 && reshapes) asked.shape[d] = 1;
+    if (asked.shape[d] < 0)
+      return tkg__fail(TKG_E_SHAPE, "%s: %s is asked for, but no dimension can be negative",
+                       tkg__name_of(s), tkg__shape_text(s->out, text));
+  }
+  const tkg_infer of = {&asked, {0}};
+  return check_size(&of);
+}
+
+int tkg__infer(const tkg_tape *tape, tkg_node *node) {
+  static const tkg_node none = {0}; /* stands for inputs that an op does not have */
+  tkg_infer s = {node, {&none, &none, &none, &none, &none, &none}};
+  node->dtype = TKG_F32;
+  for (int k = 0; k < node->inputs; k++) s.in[k] = &tape->nodes[node->in[k]];
+  int status = check_asked(&s);
+  if (!status) status = check_types(&s);
+  if (!status) status = tkg__op_is(node->op, 'U') ? update(&s) : by_op(&s);
+  return status ? status : check_size(&s);
+}

@@ -1,0 +1,227 @@
+/* Shapes of the ops on whole graphs, and of products of rows with matrices of their own kind. */
+#include <inttypes.h>
+
+#include "data/graph.h"
+#include "infer.h"
+
+/* Where an op on a graph has its operands: their input numbers, -1 for none. */
+typedef struct operands {
+  int x;      /* [m,d], or [b,d] where there are slots: what is summed */
+  int a;      /* [n,d], or [b,d] where there are rows: what it is compared with */
+  int r;      /* [k,d]: relation vectors */
+  int rows;   /* int32 [b]: heads */
+  int slots;  /* int32 [m] */
+  int values; /* [e]: of edges */
+} operands;
+
+static operands operands_of(int op) {
+  switch (op) {
+  case TKG_OP_AGGREGATE:
+    return (operands){1, -1, -1, -1, -1, 2};
+  case TKG_OP_AGGREGATE_ROWS:
+    return (operands){1, -1, -1, 2, -1, 3};
+  case TKG_OP_AGGREGATE_SLOTS:
+    return (operands){1, -1, -1, -1, 2, 3};
+  case TKG_OP_AGGREGATE_MUL:
+    return (operands){1, -1, 2, -1, -1, 3};
+  case TKG_OP_AGGREGATE_MUL_ROWS:
+    return (operands){1, -1, 2, 3, -1, 4};
+  case TKG_OP_AGGREGATE_MUL_SLOTS:
+    return (operands){1, -1, 2, -1, 3, 4};
+  case TKG_OP_AGGREGATE_DOT:
+    return (operands){2, 1, 3, -1, -1, -1};
+  case TKG_OP_AGGREGATE_RELATION:
+    return (operands){2, 1, -1, -1, -1, 3};
+  default: /* AGGREGATE_RELATION_ROWS */
+    return (operands){2, 1, -1, 3, -1, 4};
+  }
+}
+
+static bool given(const tkg_infer *s, int k) { return k >= 0 && k < s->out->inputs; }
+
+/* Heads and tails as the op goes through the graph; edges. */
+typedef struct extents {
+  int64_t n, m, e;
+} extents;
+
+static int check_graph(const tkg_infer *s, extents *x) {
+  const int64_t *i = s->out->i;
+  bool back = i[3] & TKG_GRAPH_BACKWARD;
+  if (s->in[0]->rank != 1 ||
+      tkg__count(s->in[0]) != tkg_graph_length(i[0], i[1], i[2], i[3] & ~TKG_GRAPH_BACKWARD))
+    return tkg__unfit(s, 0, "it is no packed graph with those heads, tails and edges");
+  if (back && (i[3] & TKG_GRAPH_ONE_WAY))
+    return tkg__fail(TKG_E_UNSUPPORTED, "%s: this graph was made to be gone through one way only",
+                     tkg__name_of(s));
+  *x = back ? (extents){i[1], i[0], i[2]} : (extents){i[0], i[1], i[2]};
+  return TKG_OK;
+}
+
+static int check_matrix(const tkg_infer *s, int k, int64_t rows, const char *why) {
+  if (s->in[k]->rank == 2 && (rows < 0 || s->in[k]->shape[0] == rows)) return TKG_OK;
+  return tkg__unfit(s, k, why);
+}
+
+static int check_vector(const tkg_infer *s, int k, int64_t count, const char *why) {
+  if (s->in[k]->rank == 1 && (count < 0 || s->in[k]->shape[0] == count)) return TKG_OK;
+  return tkg__unfit(s, k, why);
+}
+
+/* All operands against the graph and against the columns of the first. */
+static int check_operands(const tkg_infer *s, const operands *o, const extents *x) {
+  int64_t tails = given(s, o->slots) ? -1 : x->m, status = TKG_OK;
+  int64_t heads = given(s, o->rows) ? s->in[o->rows]->shape[0] : x->n;
+  status = check_matrix(s, o->x, tails, "a row for each tail is needed");
+  if (!status && given(s, o->rows))
+    status = check_vector(s, o->rows, -1, "the ids of heads are a vector");
+  if (!status && given(s, o->slots))
+    status = check_vector(s, o->slots, x->m, "a slot for each tail is needed");
+  if (!status && given(s, o->a))
+    status = check_matrix(s, o->a, heads, "a row for each head is needed");
+  if (!status && given(s, o->r)) {
+    status = check_matrix(s, o->r, -1, "relation vectors are a matrix");
+    if (!status && !(s->out->i[3] & TKG_GRAPH_RELATIONS))
+      status = tkg__fail(TKG_E_ARGUMENT, "%s: this graph has no relations", tkg__name_of(s));
+  }
+  if (!status && given(s, o->values))
+    status = check_vector(s, o->values, x->e, "a weight for each edge is needed");
+  const int with[] = {o->a, o->r};
+  for (int k = 0; k < 2 && !status; k++)
+    if (given(s, with[k]) && tkg__cols(s->in[with[k]]) != tkg__cols(s->in[o->x]))
+      status = tkg__misfit(s, o->x, with[k], "columns must be equal");
+  return (int)status;
+}
+
+static int aggregate(tkg_infer *s) {
+  operands o = operands_of(s->out->op);
+  extents x;
+  int status = check_graph(s, &x);
+  if (!status) status = check_operands(s, &o, &x);
+  if (status) return status;
+  int64_t rows = given(s, o.rows) ? s->in[o.rows]->shape[0] : x.n, cols = tkg__cols(s->in[o.x]);
+  if (s->out->op == TKG_OP_AGGREGATE_DOT) {
+    s->out->rank = 1;
+    s->out->shape[0] = x.e;
+  } else if (s->out->op == TKG_OP_AGGREGATE_RELATION ||
+             s->out->op == TKG_OP_AGGREGATE_RELATION_ROWS) {
+    if (s->out->rank != 2 || s->out->shape[1] != cols)
+      return tkg__misasked(s, o.x, "columns must be equal");
+  } else
+    tkg__set_matrix(s->out, rows, cols);
+  return TKG_OK;
+}
+
+static int edges(tkg_infer *s) {
+  extents x;
+  int status = check_graph(s, &x);
+  for (int k = 1; k < s->out->inputs && !status; k++)
+    status = check_vector(s, k, x.e, "a value for each edge is needed");
+  if (!status) tkg__set_shape(s->out, s->in[1]);
+  return status;
+}
+
+static int pick(tkg_infer *s) {
+  extents x;
+  int op = s->out->op, status = check_graph(s, &x);
+  bool back = op == TKG_OP_AGGREGATE_PICK_GRAD;
+  if (!status && back && (s->out->i[3] & TKG_GRAPH_ONE_WAY)) /* goes to tails from their heads */
+    status = tkg__fail(TKG_E_UNSUPPORTED, "%s: this graph was made to be gone through one way only",
+                       tkg__name_of(s));
+  if (!status) status = check_matrix(s, 1, back ? x.n : x.m, "a row for each node is needed");
+  if (status) return status;
+  if (op != TKG_OP_AGGREGATE_ARGMAX) {
+    status = check_matrix(s, 2, x.n, "the picked edges are a row for each head");
+    if (!status && tkg__cols(s->in[2]) != tkg__cols(s->in[1]))
+      status = tkg__misfit(s, 1, 2, "columns must be equal");
+  } else
+    s->out->dtype = TKG_I32;
+  if (!status) tkg__set_matrix(s->out, back ? x.m : x.n, tkg__cols(s->in[1]));
+  return status;
+}
+
+/* Row i of x goes through matrix ids[i] of a stack. */
+static int grouped(tkg_infer *s) {
+  bool outer = s->out->op == TKG_OP_GROUPED_OUTER;
+  const tkg_node *x = s->in[0], *w = s->in[1], *ids = s->in[2];
+  if (x->rank != 2) return tkg__unfit(s, 0, "rows of a matrix are needed");
+  if (ids->rank != 1 || ids->shape[0] != x->shape[0])
+    return tkg__misfit(s, 0, 2, "one id a row is needed");
+  if (outer) {
+    if (w->rank != 2 || w->shape[0] != x->shape[0])
+      return tkg__misfit(s, 0, 1, "two matrices with as many rows are needed");
+    if (s->out->rank == 3 && s->out->shape[1] == x->shape[1] && s->out->shape[2] == w->shape[1])
+      return TKG_OK;
+    return tkg__misasked(s, 0, "a stack of matrices, columns by columns, is made");
+  }
+  if (w->rank != 3)
+    return tkg__unfit(s, 1, "a stack of matrices [kinds, inputs, outputs] is needed");
+  bool t = s->out->i[0];
+  if (w->shape[t ? 2 : 1] != x->shape[1])
+    return tkg__misfit(s, 0, 1, "columns must equal the matrices' inputs");
+  tkg__set_matrix(s->out, x->shape[0], w->shape[t ? 1 : 2]);
+  return TKG_OK;
+}
+
+static int slots(tkg_infer *s) {
+  s->out->dtype = TKG_I32;
+  if (s->in[0]->rank != 1) return tkg__unfit(s, 0, "ids are a vector");
+  return s->out->rank == 1 ? TKG_OK : tkg__misasked(s, 0, "a vector is made");
+}
+
+static int lookup(tkg_infer *s) {
+  if (s->in[3]->rank != 2 || tkg__count(s->in[2]) != s->in[3]->shape[0])
+    return tkg__misfit(s, 2, 3, "a row of ids for each row is needed");
+  if (tkg__count(s->in[1]) != tkg__count(s->in[4]))
+    return tkg__misfit(s, 1, 4, "a value for each column id is needed");
+  if (tkg__count(s->in[0]) < 1) return tkg__unfit(s, 0, "offsets have one entry more than rows");
+  tkg__set_shape(s->out, s->in[3]);
+  return TKG_OK;
+}
+
+static int tails(tkg_infer *s) {
+  int64_t count = s->out->i[0];
+  if (count < 1 || s->out->i[2] < 1)
+    return tkg__fail(TKG_E_ARGUMENT, "%s: %" PRId64 " of %" PRId64 " nodes asked for",
+                     tkg__name_of(s), count, s->out->i[2]);
+  if (tkg__count(s->in[0]) < 1) return tkg__unfit(s, 0, "offsets have one entry more than rows");
+  if (tkg__count(s->in[1]) != tkg__count(s->in[2]))
+    return tkg__misfit(s, 1, 2, "tails and relations must be as many");
+  if (tkg__count(s->in[3]) != tkg__count(s->in[4]))
+    return tkg__misfit(s, 3, 4, "heads and their relations must be as many");
+  s->out->dtype = TKG_I32;
+  tkg__set_matrix(s->out, tkg__count(s->in[3]), count);
+  return TKG_OK;
+}
+
+int tkg__infer_graph(tkg_infer *s) {
+  switch (s->out->op) {
+  case TKG_OP_EDGE_SOFTMAX:
+  case TKG_OP_EDGE_SOFTMAX_GRAD:
+    return edges(s);
+  case TKG_OP_AGGREGATE_ARGMAX:
+  case TKG_OP_AGGREGATE_PICK:
+  case TKG_OP_AGGREGATE_PICK_GRAD:
+    return pick(s);
+  case TKG_OP_GROUPED_MATMUL:
+  case TKG_OP_GROUPED_OUTER:
+    return grouped(s);
+  case TKG_OP_SLOTS:
+    return slots(s);
+  case TKG_OP_LOOKUP:
+    return lookup(s);
+  case TKG_OP_SAMPLE_TAILS:
+    return tails(s);
+  case TKG_OP_AGGREGATE:
+  case TKG_OP_AGGREGATE_ROWS:
+  case TKG_OP_AGGREGATE_SLOTS:
+  case TKG_OP_AGGREGATE_MUL:
+  case TKG_OP_AGGREGATE_MUL_ROWS:
+  case TKG_OP_AGGREGATE_MUL_SLOTS:
+  case TKG_OP_AGGREGATE_DOT:
+  case TKG_OP_AGGREGATE_RELATION:
+  case TKG_OP_AGGREGATE_RELATION_ROWS:
+    return aggregate(s);
+  default:
+    return tkg__same(s);
+  }
+}

@@ -1,0 +1,322 @@
+/* Recording. Each call checks its op at once, so that an error has the recipe's own line. */
+#include "tape.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+
+/* No two tapes share a generation: a tensor remembers its leaf by it, and another tape may come to
+ * lie where the old one was. */
+static uint64_t next_generation(void) {
+  static atomic_uint_least64_t last;
+  return atomic_fetch_add_explicit(&last, 1, memory_order_relaxed) + 1;
+}
+
+int tkg_tape_create(tkg_engine *engine, tkg_tape **out) {
+  TKG__NEEDS(engine, TKG_E_ARGUMENT);
+  *out = calloc(1, sizeof **out);
+  if (!*out) return tkg__fail(TKG_E_MEMORY, "no memory for a tape");
+  (*out)->engine = tkg__engine_retain(engine);
+  (*out)->generation = next_generation();
+  return TKG_OK;
+}
+
+void tkg__truncate(tkg_tape *tape, int first) {
+  for (int i = first; i < tape->n; i++) tkg_tensor_release(tape->side[i].tensor);
+  if (first < tape->n) tape->n = first;
+}
+
+void tkg_tape_release(tkg_tape *tape) {
+  if (!tape) return;
+  tkg__truncate(tape, 0);
+  for (int i = 0; i < tape->line_count; i++) free(tape->lines[i]);
+  free(tape->lines);
+  free(tape->nodes);
+  free(tape->side);
+  tkg_engine_release(tape->engine);
+  free(tape);
+}
+
+void tkg_tape_begin(tkg_tape *tape) {
+  TKG__NEEDS(tape, );
+  if (tape->n > tape->known) tape->known = tape->n;
+  tkg__truncate(tape, 0);
+  tape->generation = next_generation();
+  tape->next_stream = 0;
+}
+
+int tkg_tape_length(const tkg_tape *tape) {
+  TKG__NEEDS(tape, 0);
+  return tape->n;
+}
+
+/* A recipe has few distinct lines, so a short list is enough; the newest are met first. */
+static const char *intern(tkg_tape *tape, const char *where) {
+  if (!where) return NULL;
+  for (int i = tape->line_count; i-- > 0;)
+    if (strcmp(tape->lines[i], where) == 0) return tape->lines[i];
+  if (tape->line_count == tape->line_capacity) {
+    int capacity = tape->line_capacity ? 2 * tape->line_capacity : 32;
+    char **lines = realloc(tape->lines, (size_t)capacity * sizeof *lines);
+    if (!lines) return NULL;
+    tape->lines = lines;
+    tape->line_capacity = capacity;
+  }
+  char *copy = strdup(where);
+  if (copy) tape->lines[tape->line_count++] = copy;
+  return copy;
+}
+
+static int grow(tkg_tape *tape) {
+  if (tape->n < tape->capacity) return TKG_OK;
+  int capacity = tape->capacity ? 2 * tape->capacity : 64;
+  tkg_node *nodes = realloc(tape->nodes, (size_t)capacity * sizeof *nodes);
+  if (nodes) tape->nodes = nodes;
+  tkg_side *side = realloc(tape->side, (size_t)capacity * sizeof *side);
+  if (side) tape->side = side;
+  if (!nodes || !side) return tkg__fail(TKG_E_MEMORY, "no memory for %d tape nodes", capacity);
+  tape->capacity = capacity;
+  return TKG_OK;
+}
+
+int tkg__append(tkg_tape *tape, const tkg_node *node, const char *where) {
+  if (grow(tape)) return -1;
+  tape->nodes[tape->n] = *node;
+  tape->side[tape->n] = (tkg_side){.where = intern(tape, where)};
+  return tape->n++;
+}
+
+/* mix over gathered rows reads the table itself: the gathered copy is never made. */
+static void fuse_gather(const tkg_tape *tape, tkg_node *node) {
+  const tkg_node *x = &tape->nodes[node->in[1]];
+  if (node->op != TKG_OP_MIX || node->inputs != 2 || x->op != TKG_OP_GATHER) return;
+  if (tape->nodes[x->in[0]].rank != 2) return;
+  const tkg_node *ids = &tape->nodes[x->in[1]];
+  if (tkg__count(ids) != tkg__rows(x)) return;
+  node->in[1] = x->in[0];
+  node->in[2] = x->in[1];
+  node->inputs = 3;
+}
+
+int tkg__record(tkg_tape *tape, tkg_node *node, int op, int n, const int32_t *inputs,
+                const char *where) {
+  int least, most;
+  tkg__op_arity(op, &least, &most);
+  if (n < least || n > most) {
+    tkg__say("%s takes %d to %d inputs, not %d", tkg__ops[op].name, least, most, n);
+    return -1;
+  }
+  node->op = (uint8_t)op;
+  node->inputs = (uint8_t)n;
+  node->bits = (uint8_t)tape->bits;
+  for (int k = 0; k < n; k++) {
+    node->in[k] = inputs[k];
+    if (inputs[k] >= tape->n || inputs[k] < 0) {
+      tkg__say("%s: input %d is no value of this tape", tkg__ops[op].name, k + 1);
+      return -1;
+    }
+  }
+  if (op == TKG_OP_MIX && n == 2) fuse_gather(tape, node);
+  if (tkg__infer(tape, node)) return -1;
+  return tkg__append(tape, node, where);
+}
+
+/* Only the first recording of a step is told its lines; a node in the same place is of the same
+ * line, until the ops become others. */
+static const char *line_before(tkg_tape *tape, int op) {
+  if (tape->n < tape->known && tape->nodes[tape->n].op != op) tape->known = tape->n;
+  return tape->n < tape->known ? tape->side[tape->n].where : NULL;
+}
+
+int tkg_tape_record(tkg_tape *tape, int op, const int32_t *inputs, int n,
+                    const tkg_attributes *attributes, const char *where) {
+  TKG__NEEDS(tape && (inputs || !n), -1);
+  tkg_node node = {0};
+  if (op <= TKG_OP_LEAF || op >= TKG_OP_COUNT || tkg__op_is(op, 'U')) {
+    tkg__say("%d is no op that can be recorded", op);
+    return -1;
+  }
+  if (attributes) {
+    memcpy(node.f, attributes->f, sizeof node.f);
+    memcpy(node.i, attributes->i, sizeof node.i);
+    if (attributes->rank < 0 || attributes->rank > TKG_MAX_RANK) {
+      tkg__say("%s: %d dimensions asked for, at most %d are possible", tkg__ops[op].name,
+               attributes->rank, TKG_MAX_RANK);
+      return -1;
+    }
+    node.rank = (uint8_t)attributes->rank;
+    for (int d = 0; d < attributes->rank; d++) node.shape[d] = attributes->shape[d];
+  }
+  if (tkg__op_is(op, 'Q')) node.i[op == TKG_OP_DROPOUT ? 0 : 1] = tape->next_stream++;
+  const char *before = line_before(tape, op);
+  int at = tkg__record(tape, &node, op, n, inputs, where);
+  if (at >= 0 && !where) tape->side[at].where = before;
+  return at;
+}
+
+static void remember_leaf(tkg_tape *tape, tkg_tensor *tensor, int at) {
+  tensor->tape = tape;
+  tensor->tape_generation = tape->generation;
+  tensor->tape_node = at;
+}
+
+/* A tensor that another tape has met since no longer remembers its leaf here. It must be found all
+ * the same: gradients are summed by leaf, so a value has one. */
+static int find_leaf(tkg_tape *tape, tkg_tensor *tensor) {
+  if (!tensor->tape || tensor->tape == tape) return -1;
+  for (int i = tape->n; i-- > 0;)
+    if (tape->side[i].tensor == tensor && tape->side[i].version == tensor->version &&
+        tape->nodes[i].parameter == tensor->parameter)
+      return i;
+  return -1;
+}
+
+int tkg_tape_leaf(tkg_tape *tape, tkg_tensor *tensor) {
+  TKG__NEEDS(tape && tensor, -1);
+  if (tensor->engine != tape->engine) {
+    tkg__say("a tensor on %s cannot be used on %s: make it anew, or copy it with totable()",
+             tensor->engine->backend->name, tape->engine->backend->name);
+    return -1;
+  }
+  if (tensor->tape == tape && tensor->tape_generation == tape->generation &&
+      tape->side[tensor->tape_node].version == tensor->version)
+    return tensor->tape_node;
+  int known = find_leaf(tape, tensor);
+  if (known >= 0) {
+    remember_leaf(tape, tensor, known);
+    return known;
+  }
+  tkg_node node = tensor->shape;
+  node.op = TKG_OP_LEAF;
+  node.parameter = (uint8_t)tensor->parameter;
+  int at = tkg__append(tape, &node, NULL);
+  if (at < 0) return -1;
+  tape->side[at].tensor = tkg_tensor_retain(tensor);
+  tape->side[at].version = tensor->version;
+  remember_leaf(tape, tensor, at);
+  return at;
+}
+
+int tkg_op_code(const char *name) {
+  TKG__NEEDS(name, -1);
+  for (int op = 0; op < TKG_OP_COUNT; op++)
+    if (strcmp(tkg__ops[op].name, name) == 0) return op;
+  return -1;
+}
+
+int tkg_op_count(void) { return TKG_OP_COUNT; }
+const char *tkg_op_name(int op) { return op >= 0 && op < TKG_OP_COUNT ? tkg__ops[op].name : NULL; }
+
+static bool has(const tkg_tape *tape, int node) { return tape && node >= 0 && node < tape->n; }
+
+int tkg_tape_dtype(const tkg_tape *tape, int node) {
+  TKG__NEEDS(has(tape, node), 0);
+  return tape->nodes[node].dtype;
+}
+
+int tkg_tape_rank(const tkg_tape *tape, int node) {
+  TKG__NEEDS(has(tape, node), 0);
+  return tape->nodes[node].rank;
+}
+
+double tkg_tape_size(const tkg_tape *tape, int node, int dim) {
+  TKG__NEEDS(has(tape, node), 0);
+  const tkg_node *n = &tape->nodes[node];
+  if (dim < 0) return (double)tkg__count(n);
+  return dim < n->rank ? (double)n->shape[dim] : 1;
+}
+
+int tkg_tape_set_bits(tkg_tape *tape, int bits) {
+  TKG__NEEDS(tape, TKG_E_ARGUMENT);
+  if (bits != 0 && bits != 32 && bits != 8 && bits != 4 && bits != 2 && bits != 1)
+    return tkg__fail(TKG_E_ARGUMENT, "bits: %d is not one of 32, 8, 4, 2, 1", bits);
+  tape->bits = bits;
+  return TKG_OK;
+}
+
+int tkg_tape_set_rule(tkg_tape *tape, int node, const char *rule) {
+  TKG__NEEDS(has(tape, node) && rule, TKG_E_ARGUMENT);
+  static const char *const names[] = {"default", "", "recompute", "mask", "exact", "quantize"};
+  for (int r = 0; r < (int)(sizeof names / sizeof *names); r++)
+    if (r != TKG_RULE_RESIDENT && strcmp(names[r], rule) == 0) {
+      tape->nodes[node].rule = (uint8_t)r;
+      return TKG_OK;
+    }
+  return tkg__fail(TKG_E_ARGUMENT,
+                   "rule '%s' is not one of default, recompute, mask, exact, quantize", rule);
+}
+
+void tkg__reach(const tkg_tape *tape, const int32_t *roots, int n, bool vjps, bool *marks) {
+  for (int i = 0; i < n; i++)
+    if (roots[i] >= 0) marks[roots[i]] = true;
+  for (int i = tape->n; i-- > 0;) {
+    const tkg_node *node = &tape->nodes[i];
+    int inputs = node->op == TKG_OP_OWN_VJP && !vjps ? 1 : node->inputs;
+    for (int k = 0; marks[i] && k < inputs; k++) marks[node->in[k]] = true;
+  }
+}
+
+/* A leaf moves from node `from` to `to`, or away (-1): its tensor must not remember the old place.
+ */
+static void move_leaf(const tkg_tape *tape, tkg_tensor *tensor, int from, int to) {
+  if (!tensor || tensor->tape != tape || tensor->tape_generation != tape->generation) return;
+  if (tensor->tape_node != from) return;
+  tensor->tape_node = to;
+  if (to < 0) tensor->tape = NULL;
+}
+
+int tkg_tape_compact(tkg_tape *tape, const int32_t *live, int n, int32_t *renumber) {
+  TKG__NEEDS(tape, TKG_E_ARGUMENT);
+  bool *marks = calloc((size_t)tape->n + 1, sizeof *marks);
+  if (!marks) return tkg__fail(TKG_E_MEMORY, "no memory to compact a tape");
+  tkg__reach(tape, live, n, true, marks);
+  int kept = 0;
+  for (int i = 0; i < tape->n; i++) {
+    renumber[i] = marks[i] ? kept : -1;
+    move_leaf(tape, tape->side[i].tensor, i, renumber[i]);
+    if (!marks[i]) {
+      tkg_tensor_release(tape->side[i].tensor);
+      continue;
+    }
+    tkg_node *node = &tape->nodes[kept];
+    *node = tape->nodes[i];
+    tape->side[kept] = tape->side[i];
+    for (int k = 0; k < node->inputs; k++) node->in[k] = renumber[node->in[k]];
+    kept++;
+  }
+  tape->n = kept;
+  free(marks);
+  return TKG_OK;
+}
+
+/* ---- printing ---- */
+
+static int64_t put(char *text, int64_t size, int64_t at, const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  bool fits = text && at < size;
+  int length = vsnprintf(fits ? text + at : NULL, fits ? (size_t)(size - at) : 0, format, args);
+  va_end(args);
+  return at + length;
+}
+
+int64_t tkg_tape_print(const tkg_tape *tape, char *text, int64_t size) {
+  TKG__NEEDS(tape, 0);
+  char shape[TKG_SHAPE_TEXT];
+  int64_t at = put(text, size, 0, "%s", "");
+  for (int i = 0; i < tape->n; i++) {
+    const tkg_node *n = &tape->nodes[i];
+    at = put(text, size, at, "%4d  %-18s", i, tkg__ops[n->op].name);
+    for (int k = 0; k < n->inputs; k++) at = put(text, size, at, " %d", n->in[k]);
+    at = put(text, size, at, "  %s", tkg__shape_text(n, shape));
+    if (n->parameter) at = put(text, size, at, "  parameter");
+    if (tape->side[i].where) at = put(text, size, at, "  %s", tape->side[i].where);
+    at = put(text, size, at, "\n");
+  }
+  return at + 1;
+}

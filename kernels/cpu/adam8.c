@@ -1,0 +1,107 @@
+/* Adam with its moments in 8 bits (../moments.h): decoded, updated and encoded in one pass over
+ * memory. A unit is a span of blocks, at most SPAN numbers with their noise, which stay in the
+ * first cache. There a loop is over words alone: one that mixes them with bytes is vector code only
+ * for blocks longer than many rows are. */
+#include "base/error.h"
+#include "shared/moments.h"
+#include "adam.h"
+#include "flat.h"
+#include "isa.h"
+#include "philox_fill.h"
+
+enum { SPAN = 1024 };
+
+typedef struct span {
+  _Alignas(64) float m[SPAN], v[SPAN];
+  _Alignas(64) uint32_t noise[SPAN];
+  _Alignas(64) uint16_t drawn[SPAN / 2 + 8 * TKG__BLOCKS];
+  float largest[SPAN / 16][2]; /* of a block's m and v */
+} span;
+
+static tkg_moments moments_of(const tkg_node *p) {
+  return tkg__moments_of(tkg__count(p), tkg__cols(p));
+}
+
+static int64_t blocks_a_span(const tkg_moments *s) { return SPAN / (16 * s->draws); }
+
+static int64_t span_units(const tkg_node *node, const tkg_node *const *in) {
+  (void)in;
+  const tkg_moments s = moments_of(node);
+  return (s.blocks + blocks_a_span(&s) - 1) / blocks_a_span(&s);
+}
+
+static void draw(const tkg_run_context *c, int64_t first, int64_t draws, span *w) {
+  tkg__philox_halves(c->seed, (uint64_t)first, draws, (uint32_t)c->t, TKG_MOMENTS_STREAM, w->drawn);
+  for (int64_t i = 0; i < draws; i++) {
+    const uint16_t *from = w->drawn + 8 * i;
+    uint32_t *to = w->noise + 16 * i;
+    for (int k = 0; k < 8; k++) to[k] = tkg__moments_noise(from[k]);
+    for (int k = 0; k < 8; k++) to[k + 8] = tkg__moments_noise(65535u - from[k]);
+  }
+}
+
+/* Kingma and Ba 2015, algorithm 1, on a block: m and v from their codes. */
+static void update(float *restrict p, const float *restrict g, const int16_t *restrict codes,
+                   int64_t n, const float scales[2], const adam a, float *restrict m,
+                   float *restrict v, float largest[2]) {
+  const float decayed_m = a.beta1 * scales[0], decayed_v = a.beta2 * scales[1];
+  float most_m = 0, most_v = 0;
+#pragma omp simd reduction(max : most_m, most_v)
+  for (int64_t i = 0; i < n; i++) {
+    float gradient = g[i] + a.decay * p[i];
+    m[i] = tkg__moments_first(codes[i]) * decayed_m + a.rest1 * gradient;
+    v[i] = tkg__moments_second(codes[i]) * decayed_v + a.rest2 * (gradient * gradient);
+    p[i] -= a.rate * m[i] / (sqrtf(v[i]) * a.scale + a.eps);
+    float size = fabsf(m[i]);
+    most_m = size > most_m ? size : most_m;
+    most_v = v[i] > most_v ? v[i] : most_v;
+  }
+  largest[0] = most_m;
+  largest[1] = most_v;
+}
+
+static void encode(const float *restrict m, const float *restrict v, const uint32_t *restrict noise,
+                   int64_t n, const float largest[2], int16_t *restrict codes) {
+  const float units_m = tkg__moments_units(largest[0], TKG_FIRST_TOP);
+  const float units_v = tkg__moments_units(largest[1], TKG_SECOND_TOP);
+#pragma omp simd
+  for (int64_t i = 0; i < n; i++)
+    codes[i] = tkg__moments_encode(m[i] * units_m, v[i] * units_v, noise[i]);
+}
+
+/* All blocks are updated before the first is encoded: codes wait for the last root of a block. */
+static void update_span(const tkg_call *c, const tkg_moments *s, int64_t block, int64_t blocks,
+                        const adam a, span *w) {
+  const int64_t at = block * s->length, length = s->length, left = tkg__count(c->node) - at;
+  const int64_t n = blocks * length < left ? blocks * length : left;
+  float *p = (float *)c->data[0] + at, *scales = (float *)c->data[3] + 2 * block;
+  const float *g = (const float *)c->data[1] + at;
+  int16_t *codes = (int16_t *)c->data[2] + at;
+  draw(c->context, block * s->draws, blocks * s->draws, w);
+  for (int64_t b = 0, i = 0; b < blocks; b++, i += length)
+    update(p + i, g + i, codes + i, n - i < length ? n - i : length, scales + 2 * b, a, w->m + i,
+           w->v + i, w->largest[b]);
+  for (int64_t b = 0, i = 0; b < blocks; b++, i += length) {
+    encode(w->m + i, w->v + i, w->noise + 16 * b * s->draws, n - i < length ? n - i : length,
+           w->largest[b], codes + i);
+    scales[2 * b] = tkg__moments_scale(w->largest[b][0], TKG_FIRST_TOP);
+    scales[2 * b + 1] = tkg__moments_scale(w->largest[b][1], TKG_SECOND_TOP);
+  }
+}
+
+static int adam8_run(const tkg_call *c, int64_t begin, int64_t end) {
+  const tkg_moments s = moments_of(c->node);
+  const adam a = adam_of(c);
+  const int64_t a_span = blocks_a_span(&s);
+  span w;
+  for (int64_t unit = begin; unit < end; unit++) {
+    const int64_t block = unit * a_span, left = s.blocks - block;
+    update_span(c, &s, block, left < a_span ? left : a_span, a, &w);
+  }
+  return TKG_OK;
+}
+
+const tkg_cpu_op TKG_ISA_NAME(tkg__cpu_adam8)[] = {
+    {.op = TKG_OP_ADAM8, .run = adam8_run, .units = span_units, .work = flat_work_8},
+    {0},
+};

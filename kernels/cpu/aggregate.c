@@ -1,0 +1,362 @@
+/* AGGREGATE and its kin: sums over the edges of each row of a graph. A term is a row of x by the
+ * edge's tail, times the edge's weight where there are weights, times the vector of its relation
+ * where there are relation vectors.
+ *
+ * A layer of a graph network spends its time here, waiting for rows of x to come from memory: what
+ * counts is to ask for them early and to keep sums in registers. So the edges of a row are taken in
+ * blocks. Opening a block finds out where each term's parts lie, whatever the kind of op; the loops
+ * that add know nothing but those places, and a second pass over a block (for further columns)
+ * finds its rows in the first cache. Sums have the order of the edges on every instruction set. */
+#include "edges.h"
+#include "ids.h"
+#include "isa.h"
+#include "shared/vmath.h"
+#include "wide.h"
+
+enum { BLOCK = 64 };            /* edges */
+enum { WEIGHTED = 1, MUL = 2 }; /* kinds of terms, constants where loops are inlined */
+
+typedef struct sum {
+  tkg_graph g;
+  const char *op;
+  const float *x;
+  const float *r;      /* relation vectors, or NULL */
+  const float *w;      /* by edge, or NULL */
+  const int32_t *list; /* rows asked for, or slots by tail */
+  float *out;
+  int64_t d, vectors; /* columns; rows of r */
+  int64_t ahead_end;  /* edges before this one are asked for ahead */
+  int kind;
+} sum;
+
+typedef struct block {
+  int count;
+  float w[BLOCK];
+  const float *x[BLOCK], *r[BLOCK];
+} block;
+
+/* ---- adding a block ---- */
+
+TKG_INLINE wide term(const block *b, int i, int64_t j, int kind) {
+  wide t = wide_load(b->x[i] + j);
+  if (kind & MUL) t *= wide_load(b->r[i] + j);
+  if (kind & WEIGHTED) t *= b->w[i];
+  return t;
+}
+
+TKG_INLINE void add_columns_4(float *out, const block *b, int64_t j, int kind) {
+  wide s0 = wide_load(out + j), s1 = wide_load(out + j + WIDTH);
+  wide s2 = wide_load(out + j + 2 * WIDTH), s3 = wide_load(out + j + 3 * WIDTH);
+  for (int i = 0; i < b->count; i++) {
+    s0 += term(b, i, j, kind);
+    s1 += term(b, i, j + WIDTH, kind);
+    s2 += term(b, i, j + 2 * WIDTH, kind);
+    s3 += term(b, i, j + 3 * WIDTH, kind);
+  }
+  wide_store(out + j, s0);
+  wide_store(out + j + WIDTH, s1);
+  wide_store(out + j + 2 * WIDTH, s2);
+  wide_store(out + j + 3 * WIDTH, s3);
+}
+
+TKG_INLINE void add_columns_2(float *out, const block *b, int64_t j, int kind) {
+  wide s0 = wide_load(out + j), s1 = wide_load(out + j + WIDTH);
+  for (int i = 0; i < b->count; i++) {
+    s0 += term(b, i, j, kind);
+    s1 += term(b, i, j + WIDTH, kind);
+  }
+  wide_store(out + j, s0);
+  wide_store(out + j + WIDTH, s1);
+}
+
+TKG_INLINE void add_columns_1(float *out, const block *b, int64_t j, int kind) {
+  wide s = wide_load(out + j);
+  for (int i = 0; i < b->count; i++) s += term(b, i, j, kind);
+  wide_store(out + j, s);
+}
+
+TKG_INLINE void add_column(float *out, const block *b, int64_t j, int kind) {
+  float s = out[j];
+  for (int i = 0; i < b->count; i++) {
+    float t = b->x[i][j];
+    if (kind & MUL) t *= b->r[i][j];
+    if (kind & WEIGHTED) t *= b->w[i];
+    s += t;
+  }
+  out[j] = s;
+}
+
+/* out += the block's terms, d columns. */
+TKG_INLINE void add_block(float *out, const block *b, int64_t d, int kind) {
+  int64_t j = 0;
+  for (; j + 4 * WIDTH <= d; j += 4 * WIDTH) add_columns_4(out, b, j, kind);
+  if (j + 2 * WIDTH <= d) {
+    add_columns_2(out, b, j, kind);
+    j += 2 * WIDTH;
+  }
+  for (; j + WIDTH <= d; j += WIDTH) add_columns_1(out, b, j, kind);
+  for (; j < d; j++) add_column(out, b, j, kind);
+}
+
+/* ---- rows of a graph ---- */
+
+/* Edge p is entry i of the block. */
+TKG_INLINE void open_edge(const sum *s, int64_t p, int64_t row_of_x, block *b, int i, int kind) {
+  b->x[i] = s->x + row_of_x * s->d;
+  if (kind & MUL) b->r[i] = s->r + s->g.relations[p] * s->d;
+  if (kind & WEIGHTED) b->w[i] = s->w[edges_number(&s->g, p)];
+}
+
+/* Asks for what edge p will need. */
+TKG_PREFETCH void prefetch_edge(const sum *s, int64_t p, int kind) {
+  if (p >= s->ahead_end) return;
+  prefetch_row(s->x + s->g.ids[p] * s->d, s->d);
+  if (kind & WEIGHTED && s->g.order) __builtin_prefetch(s->w + s->g.order[p]);
+}
+
+TKG_INLINE void sum_row(const sum *s, int64_t row, float *out, int kind) {
+  const int32_t *ids = s->g.ids;
+  const int64_t last = s->g.offsets[row + 1];
+  block b;
+  memset(out, 0, (size_t)s->d * sizeof *out);
+  for (int64_t p = s->g.offsets[row]; p < last; p += b.count) {
+    b.count = last - p < BLOCK ? (int)(last - p) : BLOCK;
+    for (int i = 0; i < b.count; i++) {
+      open_edge(s, p + i, ids[p + i], &b, i, kind);
+      prefetch_edge(s, p + i + EDGES_AHEAD, kind);
+    }
+    add_block(out, &b, s->d, kind);
+  }
+}
+
+/* Rows first..last-1, whose edges follow each other. */
+TKG_INLINE void sum_rows(const sum *s, int64_t first, int64_t last, int kind) {
+  sum ahead = *s;
+  ahead.ahead_end = s->g.offsets[last];
+  for (int64_t r = first; r < last; r++) sum_row(&ahead, r, s->out + r * s->d, kind);
+}
+
+/* Rows by id: the first edges of the next one are asked for while this one is summed. */
+TKG_INLINE void sum_listed(const sum *s, int64_t begin, int64_t end, int kind) {
+  for (int64_t b = begin; b < end; b++) {
+    sum here = *s, next = *s;
+    here.ahead_end = s->g.offsets[s->list[b] + 1];
+    if (b + 1 < end) {
+      const int64_t p = s->g.offsets[s->list[b + 1]];
+      next.ahead_end = s->g.offsets[s->list[b + 1] + 1];
+      for (int i = 0; i < EDGES_AHEAD; i++) prefetch_edge(&next, p + i, kind);
+    }
+    sum_row(&here, s->list[b], s->out + b * s->d, kind);
+  }
+}
+
+/* ---- rows of a graph, few of whose tails have a row of x ---- */
+
+/* A bit a tail, of its last eighteen bits, which fit the first cache: edges whose tail has no slot
+ * are passed over without a look at the slots. */
+enum { FILTER_BITS = 1 << 18 };
+
+typedef struct filter {
+  uint32_t words[FILTER_BITS / 32];
+} filter;
+
+static int open_filter(const sum *s, int64_t rows_of_x, filter *f) {
+  memset(f->words, 0, sizeof f->words);
+  for (int64_t t = 0; t < s->g.m; t++) {
+    if (s->list[t] < 0) continue;
+    if (s->list[t] >= rows_of_x) return check_ids(s->op, s->list, t, t + 1, rows_of_x);
+    f->words[t % FILTER_BITS / 32] |= 1U << (t % 32);
+  }
+  return TKG_OK;
+}
+
+/* Writes to `at` which of the edges p..p+count-1 may have a row of x, in order; returns how many.
+ */
+static int select_edges(const sum *s, const filter *f, int64_t p, int count,
+                        int16_t at[IDS_BLOCK]) {
+  int found = 0;
+  for (int i = 0; i < count; i++) {
+    const uint32_t id = (uint32_t)s->g.ids[p + i];
+    at[found] = (int16_t)i;
+    found += (int)(f->words[id % FILTER_BITS / 32] >> (id % 32) & 1);
+  }
+  return found;
+}
+
+/* Adds those of the edges p + at[0..found) that lie before edge `last`, all of one row; returns how
+ * many were used up. */
+TKG_INLINE int add_selected(const sum *s, int64_t p, const int16_t *at, int found, int64_t last,
+                            float *out, int kind) {
+  int used = 0;
+  block b;
+  while (used < found && p + at[used] < last) {
+    b.count = 0;
+    for (; b.count < BLOCK && used < found && p + at[used] < last; used++) {
+      const int32_t slot = s->list[s->g.ids[p + at[used]]];
+      if (slot >= 0) open_edge(s, p + at[used], slot, &b, b.count++, kind);
+    }
+    add_block(out, &b, s->d, kind);
+  }
+  return used;
+}
+
+/* What the edges p + at[0..found) need lies anywhere: first asks where, then for all of it at once.
+ */
+TKG_PREFETCH void prefetch_selected(const sum *s, int64_t p, const int16_t *at, int found,
+                                    int kind) {
+  for (int i = 0; i < found; i++) {
+    __builtin_prefetch(s->list + s->g.ids[p + at[i]]);
+    if (kind & WEIGHTED && s->g.order) __builtin_prefetch(s->g.order + p + at[i]);
+    if (kind & MUL) __builtin_prefetch(s->g.relations + p + at[i]);
+  }
+  for (int i = 0; i < found; i++) {
+    const int32_t slot = s->list[s->g.ids[p + at[i]]];
+    if (slot >= 0) prefetch_row(s->x + slot * s->d, s->d);
+    if (kind & WEIGHTED) __builtin_prefetch(s->w + edges_number(&s->g, p + at[i]));
+  }
+}
+
+/* Rows become zero just before they are added to, while they stay in cache. */
+static int64_t clear_rows(const sum *s, int64_t from, int64_t to) {
+  if (to > from) memset(s->out + from * s->d, 0, (size_t)((to - from) * s->d) * sizeof *s->out);
+  return to > from ? to : from;
+}
+
+TKG_INLINE void sum_slots(const sum *s, const filter *f, int64_t first, int64_t last, int kind) {
+  int16_t at[IDS_BLOCK] = {0};
+  int64_t row = first, clear = first;
+  const int64_t end = s->g.offsets[last];
+  for (int64_t p = s->g.offsets[first]; p < end; p += IDS_BLOCK) {
+    const int found = select_edges(s, f, p, end - p < IDS_BLOCK ? (int)(end - p) : IDS_BLOCK, at);
+    prefetch_selected(s, p, at, found, kind);
+    for (int used = 0; used < found;) {
+      while (s->g.offsets[row + 1] <= p + at[used]) row++;
+      clear = clear_rows(s, clear, row + 1);
+      used += add_selected(s, p, at + used, found - used, s->g.offsets[row + 1],
+                           s->out + row * s->d, kind);
+    }
+  }
+  clear_rows(s, clear, last);
+}
+
+/* ---- the ops ---- */
+
+static sum sum_of(const tkg_call *c) {
+  const int op = c->node->op;
+  const bool mul = op == TKG_OP_AGGREGATE_MUL || op == TKG_OP_AGGREGATE_MUL_ROWS ||
+                   op == TKG_OP_AGGREGATE_MUL_SLOTS;
+  const bool rows = op == TKG_OP_AGGREGATE_ROWS || op == TKG_OP_AGGREGATE_MUL_ROWS;
+  const bool slots = op == TKG_OP_AGGREGATE_SLOTS || op == TKG_OP_AGGREGATE_MUL_SLOTS;
+  const int list = mul ? 3 : 2, weights = list + (rows || slots);
+  sum s = {.g = edges_graph(c),
+           .op = tkg__ops[op].name,
+           .x = c->data[1],
+           .r = mul ? c->data[2] : NULL,
+           .w = c->data[weights],
+           .list = c->data[list],
+           .out = c->out,
+           .d = tkg__cols(c->node),
+           .vectors = mul ? tkg__rows(c->in[2]) : 0};
+  s.kind = (s.w ? WEIGHTED : 0) | (s.r ? MUL : 0);
+  return s;
+}
+
+/* That a graph has relations without a vector is not seen from shapes. */
+static int check_relations(const sum *s, int64_t first, int64_t last) {
+  if (!s->r) return TKG_OK;
+  return check_ids(s->op, s->g.relations, s->g.offsets[first], s->g.offsets[last], s->vectors);
+}
+
+/* Calls a function that is inlined once for each kind of terms. */
+#define EACH_KIND(function, kind, ...)                                                             \
+  switch (kind) {                                                                                  \
+  case 0:                                                                                          \
+    function(__VA_ARGS__, 0);                                                                      \
+    break;                                                                                         \
+  case WEIGHTED:                                                                                   \
+    function(__VA_ARGS__, WEIGHTED);                                                               \
+    break;                                                                                         \
+  case MUL:                                                                                        \
+    function(__VA_ARGS__, MUL);                                                                    \
+    break;                                                                                         \
+  default:                                                                                         \
+    function(__VA_ARGS__, WEIGHTED | MUL);                                                         \
+  }
+
+static int aggregate_range(const tkg_call *c, int64_t first, int64_t last) {
+  const sum s = sum_of(c);
+  int status = check_relations(&s, first, last);
+  if (status) return status;
+  EACH_KIND(sum_rows, s.kind, &s, first, last)
+  return TKG_OK;
+}
+
+static int aggregate(const tkg_call *c, int64_t begin, int64_t end) {
+  const tkg_graph g = edges_graph(c);
+  int64_t first, last;
+  edges_range(c, &g, begin, end, &first, &last);
+  return aggregate_range(c, first, last);
+}
+
+static int aggregate_rows(const tkg_call *c, int64_t begin, int64_t end) {
+  const sum s = sum_of(c);
+  int status = check_ids(s.op, s.list, begin, end, s.g.n);
+  for (int64_t b = begin; b < end && !status; b++)
+    status = check_relations(&s, s.list[b], s.list[b] + 1);
+  if (status) return status;
+  EACH_KIND(sum_listed, s.kind, &s, begin, end)
+  return TKG_OK;
+}
+
+static int aggregate_slots(const tkg_call *c, int64_t begin, int64_t end) {
+  const sum s = sum_of(c);
+  filter f;
+  int64_t first, last;
+  edges_range(c, &s.g, begin, end, &first, &last);
+  int status = open_filter(&s, tkg__rows(c->in[1]), &f);
+  if (!status) status = check_relations(&s, first, last);
+  if (status) return status;
+  EACH_KIND(sum_slots, s.kind, &s, &f, first, last)
+  return TKG_OK;
+}
+
+static int64_t work(const tkg_node *node, const tkg_node *const *in) {
+  (void)in;
+  return (node->i[2] + edges_rows(node)) * tkg__cols(node);
+}
+
+/* As if the rows asked for had as many edges as others. */
+static int64_t rows_work(const tkg_node *node, const tkg_node *const *in) {
+  (void)in;
+  int64_t rows = edges_rows(node), edges_a_row = rows ? node->i[2] / rows : 0;
+  return tkg__count(node) * (edges_a_row + 1);
+}
+
+static int64_t slots_work(const tkg_node *node, const tkg_node *const *in) {
+  (void)in;
+  return tkg__count(node) + 2 * node->i[2];
+}
+
+const tkg_cpu_op TKG_ISA_NAME(tkg__cpu_graph)[] = {
+    {.op = TKG_OP_AGGREGATE,
+     .run = aggregate,
+     .units = edges_units,
+     .work = work,
+     .rows = aggregate_range},
+    {.op = TKG_OP_AGGREGATE_ROWS, .run = aggregate_rows, .work = rows_work},
+    {.op = TKG_OP_AGGREGATE_SLOTS,
+     .run = aggregate_slots,
+     .units = edges_units,
+     .work = slots_work},
+    {.op = TKG_OP_AGGREGATE_MUL,
+     .run = aggregate,
+     .units = edges_units,
+     .work = work,
+     .rows = aggregate_range},
+    {.op = TKG_OP_AGGREGATE_MUL_ROWS, .run = aggregate_rows, .work = rows_work},
+    {.op = TKG_OP_AGGREGATE_MUL_SLOTS,
+     .run = aggregate_slots,
+     .units = edges_units,
+     .work = slots_work},
+    {0},
+};

@@ -1,0 +1,294 @@
+/* The codec's kernels: see ../codec.h for the format.
+ *
+ * A matrix is worked through in tiles of at most TILE numbers, which stay in the first cache:
+ * several rows, or a piece of a long one. For a tile, all noise is drawn at once, as the Philox
+ * blocks of consecutive rows follow each other; then each row is quantized to one byte a code; then
+ * the bytes are packed. Everything but the choice of a row's pair is integer arithmetic or single
+ * float operations in a fixed order, so every ISA gives the same bytes. */
+#include "shared/codec.h"
+
+#include "isa.h"
+#include "philox_fill.h"
+
+enum { TILE = 2048 };
+
+typedef struct tile {
+  int64_t row, rows; /* several rows only if they are whole */
+  int64_t col, cols;
+  int64_t stride; /* cols rounded up to 8: a row's noise and codes start at a multiple of it */
+} tile;
+
+typedef struct tile_data {
+  _Alignas(64) uint16_t noise[TILE];
+  _Alignas(64) uint8_t codes[TILE];
+  uint32_t pairs[TILE / 8];
+} tile_data;
+
+static inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t padded(int64_t cols) { return (cols + 7) / 8 * 8; }
+
+/* Rows that share a tile; 1 if a row is longer than a tile. */
+static inline int64_t rows_per_tile(int64_t cols) {
+  return cols > TILE / 2 ? 1 : TILE / (cols ? padded(cols) : 8);
+}
+
+static inline tile piece(int64_t row, int64_t rows, int64_t col, int64_t cols) {
+  int64_t width = smaller(cols - col, TILE);
+  return (tile){row, rows, col, width, padded(width)};
+}
+
+static void draw_noise(const tkg_codec *codec, const tile *t, int64_t cols, uint16_t *noise) {
+  tkg__philox_halves(codec->seed, tkg__codec_block(cols, t->row, t->col), t->rows * t->stride / 8,
+                     codec->step, codec->stream, noise);
+}
+
+/* --- pairs --- */
+
+/* Floats as integers of the same order: -NaN < -inf < ... < -0 < 0 < ... < inf < NaN. Comparing
+ * these finds NaN and infinities along with the ends of the range, and vectorises. */
+static inline int32_t order_of(int32_t bits) { return bits ^ ((bits >> 31) & INT32_MAX); }
+
+static inline void find_range(const float *restrict x, int64_t cols, float *min, float *max) {
+  int32_t low = INT32_MAX, high = INT32_MIN;
+#pragma omp simd reduction(min : low) reduction(max : high)
+  for (int64_t i = 0; i < cols; i++) {
+    int32_t order = order_of((int32_t)tkg__float_bits(x[i]));
+    low = order < low ? order : low;
+    high = order > high ? order : high;
+  }
+  *min = tkg__bits_float((uint32_t)order_of(low));
+  *max = tkg__bits_float((uint32_t)order_of(high));
+}
+
+static void choose_pairs(int bits, const float *x, int64_t rows, int64_t cols, uint32_t *pairs) {
+  float min[TILE / 8], max[TILE / 8];
+  for (int64_t r = 0; r < rows; r++) find_range(x + r * cols, cols, min + r, max + r);
+  for (int64_t r = 0; r < rows; r++) pairs[r] = tkg__codec_choose(bits, min[r], max[r]);
+}
+
+/* --- codes, one a byte --- */
+
+/* v = (x - zero) / step with 16 fractional bits is not negative, as zero <= x; rounding can take it
+ * past the top code, which would spill into the neighbour's bits. */
+static inline void quantize(const float *restrict x, int64_t cols, int bits, tkg__codec_pair pair,
+                            const uint16_t *restrict noise, uint8_t *restrict codes) {
+  const int32_t top = ((1 << bits) - 1) << 16;
+  const float zero = pair.zero, scale = pair.step > 0 ? 65536.0f / pair.step : 0.0f;
+#pragma omp simd
+  for (int64_t i = 0; i < cols; i++) {
+    int32_t v = (int32_t)((x[i] - zero) * scale + 0.5f);
+    v = v < top ? v : top;
+    codes[i] = (uint8_t)((v + noise[i]) >> 16);
+  }
+}
+
+/* q - u in units of 2^-17; `dither` is a constant where this is inlined. */
+static inline void restore(const uint8_t *restrict codes, const uint16_t *restrict noise,
+                           int64_t cols, int dither, tkg__codec_pair pair, float *restrict x) {
+  const float zero = pair.zero, unit = pair.step * 0x1p-17f;
+#pragma omp simd
+  for (int64_t i = 0; i < cols; i++) {
+    int32_t q = codes[i] << 17;
+    if (dither) q += 65535 - 2 * noise[i];
+    x[i] = zero + (float)q * unit;
+  }
+}
+
+/* --- packing: `bytes` packed bytes from, or to, 8 / bits times as many codes --- */
+
+static inline void pack4(const uint8_t *restrict codes, int64_t bytes, uint8_t *restrict packed) {
+  for (int64_t i = 0; i < bytes; i++) {
+    uint16_t w;
+    memcpy(&w, codes + 2 * i, 2);
+    packed[i] = (uint8_t)(w | w >> 4);
+  }
+}
+
+static inline void pack2(const uint8_t *restrict codes, int64_t bytes, uint8_t *restrict packed) {
+  for (int64_t i = 0; i < bytes; i++) {
+    uint32_t w;
+    memcpy(&w, codes + 4 * i, 4);
+    w |= w >> 6;
+    packed[i] = (uint8_t)(w | w >> 12);
+  }
+}
+
+static inline void pack1(const uint8_t *restrict codes, int64_t bytes, uint8_t *restrict packed) {
+  for (int64_t i = 0; i < bytes; i++) {
+    uint64_t w;
+    memcpy(&w, codes + 8 * i, 8);
+    w |= w >> 7;
+    w |= w >> 14;
+    packed[i] = (uint8_t)(w | w >> 28);
+  }
+}
+
+static inline void unpack4(const uint8_t *restrict packed, int64_t bytes, uint8_t *restrict codes) {
+  for (int64_t i = 0; i < bytes; i++) {
+    uint16_t w = (uint16_t)((packed[i] | packed[i] << 4) & 0x0F0F);
+    memcpy(codes + 2 * i, &w, 2);
+  }
+}
+
+static inline void unpack2(const uint8_t *restrict packed, int64_t bytes, uint8_t *restrict codes) {
+  for (int64_t i = 0; i < bytes; i++) {
+    uint32_t w = packed[i];
+    w = (w | w << 12) & 0x000F000Fu;
+    w = (w | w << 6) & 0x03030303u;
+    memcpy(codes + 4 * i, &w, 4);
+  }
+}
+
+static inline void unpack1(const uint8_t *restrict packed, int64_t bytes, uint8_t *restrict codes) {
+  for (int64_t i = 0; i < bytes; i++) {
+    uint64_t w = packed[i];
+    w = (w | w << 28) & 0x0000000F0000000Fu;
+    w = (w | w << 14) & 0x0003000300030003u;
+    w = (w | w << 7) & 0x0101010101010101u;
+    memcpy(codes + 8 * i, &w, 8);
+  }
+}
+
+static void pack(int bits, const uint8_t *codes, int64_t bytes, uint8_t *packed) {
+  switch (bits) {
+  case 8:
+    memcpy(packed, codes, (size_t)bytes);
+    break;
+  case 4:
+    pack4(codes, bytes, packed);
+    break;
+  case 2:
+    pack2(codes, bytes, packed);
+    break;
+  default:
+    pack1(codes, bytes, packed);
+  }
+}
+
+static void unpack(int bits, const uint8_t *packed, int64_t bytes, uint8_t *codes) {
+  switch (bits) {
+  case 8:
+    memcpy(codes, packed, (size_t)bytes);
+    break;
+  case 4:
+    unpack4(packed, bytes, codes);
+    break;
+  case 2:
+    unpack2(packed, bytes, codes);
+    break;
+  default:
+    unpack1(packed, bytes, codes);
+  }
+}
+
+/* Rows whose packed bytes follow each other as their codes do are packed in one go. */
+static void pack_tile(int bits, const tile *t, int64_t row_bytes, const uint8_t *codes,
+                      uint8_t *packed) {
+  int64_t bytes = tkg__codec_row_bytes(bits, t->cols);
+  if (bytes * 8 == t->stride * bits) {
+    pack(bits, codes, t->rows * bytes, packed);
+    return;
+  }
+  for (int64_t r = 0; r < t->rows; r++)
+    pack(bits, codes + r * t->stride, bytes, packed + r * row_bytes);
+}
+
+static void unpack_tile(int bits, const tile *t, int64_t row_bytes, const uint8_t *packed,
+                        uint8_t *codes) {
+  int64_t bytes = tkg__codec_row_bytes(bits, t->cols);
+  if (bytes * 8 == t->stride * bits) {
+    unpack(bits, packed, t->rows * bytes, codes);
+    return;
+  }
+  for (int64_t r = 0; r < t->rows; r++)
+    unpack(bits, packed + r * row_bytes, bytes, codes + r * t->stride);
+}
+
+/* --- tiles --- */
+
+/* `x` and `packed` are those of the tile's first element, data->pairs of its rows. */
+static void encode_tile(const tkg_codec *codec, const tile *t, const float *x, int64_t cols,
+                        uint8_t *packed, tile_data *data) {
+  if (codec->rounding != TKG_ROUND_NEAREST) draw_noise(codec, t, cols, data->noise);
+  for (int64_t r = 0; r < t->rows; r++) {
+    uint8_t *codes = data->codes + r * t->stride;
+    tkg__codec_pair pair = tkg__codec_pair_of(data->pairs[r]);
+    if (pair.step == pair.step) {
+      quantize(x + r * cols, t->cols, codec->bits, pair, data->noise + r * t->stride, codes);
+      for (int64_t c = t->cols; c < t->stride; c++) codes[c] = 0;
+    } else {
+      memset(codes, 0, (size_t)t->stride);
+    }
+  }
+  pack_tile(codec->bits, t, tkg__codec_row_bytes(codec->bits, cols), data->codes, packed);
+}
+
+static void decode_tile(const tkg_codec *codec, const tile *t, const uint8_t *packed, int64_t cols,
+                        float *x, tile_data *data) {
+  int dither = codec->rounding == TKG_ROUND_DITHER;
+  if (dither) draw_noise(codec, t, cols, data->noise);
+  unpack_tile(codec->bits, t, tkg__codec_row_bytes(codec->bits, cols), packed, data->codes);
+  for (int64_t r = 0; r < t->rows; r++) {
+    const uint8_t *codes = data->codes + r * t->stride;
+    const uint16_t *noise = data->noise + r * t->stride;
+    tkg__codec_pair pair = tkg__codec_pair_of(data->pairs[r]);
+    if (dither)
+      restore(codes, noise, t->cols, 1, pair, x + r * cols);
+    else
+      restore(codes, noise, t->cols, 0, pair, x + r * cols);
+  }
+}
+
+/* --- matrices --- */
+
+static void encode(const tkg_codec *codec, const float *x, int64_t cols, int64_t rows_total,
+                   int64_t row_begin, int64_t row_end, uint8_t *packed) {
+  const int64_t row_bytes = tkg__codec_row_bytes(codec->bits, cols);
+  const int64_t pair_offset = tkg__codec_pair_offset(codec->bits, rows_total, cols);
+  const int64_t step = rows_per_tile(cols);
+  tile_data data;
+  for (int64_t i = 0; i < TILE; i++) data.noise[i] = 32768; /* nearest: always a half */
+  for (int64_t row = row_begin; row < row_end; row += step) {
+    int64_t rows = smaller(step, row_end - row);
+    choose_pairs(codec->bits, x + row * cols, rows, cols, data.pairs);
+    memcpy(packed + pair_offset + 4 * row, data.pairs, (size_t)rows * 4);
+    for (int64_t col = 0; col < cols; col += TILE) {
+      tile t = piece(row, rows, col, cols);
+      encode_tile(codec, &t, x + row * cols + col, cols,
+                  packed + row * row_bytes + col / 8 * codec->bits, &data);
+    }
+  }
+  int64_t end = rows_total * row_bytes;
+  if (row_end == rows_total && end < pair_offset)
+    memset(packed + end, 0, (size_t)(pair_offset - end));
+}
+
+static void decode(const tkg_codec *codec, const uint8_t *packed, int64_t cols, int64_t rows_total,
+                   int64_t row_begin, int64_t row_end, float *x) {
+  const int64_t row_bytes = tkg__codec_row_bytes(codec->bits, cols);
+  const uint8_t *pairs = packed + tkg__codec_pair_offset(codec->bits, rows_total, cols);
+  const int64_t step = rows_per_tile(cols);
+  tile_data data;
+  memset(data.codes, 0, sizeof data.codes);
+  for (int64_t row = row_begin; row < row_end; row += step) {
+    int64_t rows = smaller(step, row_end - row);
+    memcpy(data.pairs, pairs + 4 * row, (size_t)rows * 4);
+    for (int64_t col = 0; col < cols; col += TILE) {
+      tile t = piece(row, rows, col, cols);
+      decode_tile(codec, &t, packed + row * row_bytes + col / 8 * codec->bits, cols,
+                  x + (row - row_begin) * cols + col, &data);
+    }
+  }
+}
+
+static void sign_mask(const float *x, int64_t n_begin, int64_t n_end, uint8_t *mask) {
+  uint8_t positive[TILE];
+  for (int64_t i = n_begin; i < n_end; i += TILE) {
+    int64_t n = smaller(TILE, n_end - i);
+    for (int64_t j = 0; j < n; j++) positive[j] = x[i + j] > 0;
+    for (int64_t j = n; j < padded(n); j++) positive[j] = 0;
+    pack1(positive, padded(n) / 8, mask + i / 8);
+  }
+}
+
+const tkg__codec_kernels TKG_ISA_NAME(tkg__cpu_codec) = {encode, decode, sign_mask};

@@ -1,0 +1,261 @@
+/* The CPU backend: memory, the table of kernels, and the split of a node over threads. */
+#include <omp.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/backend.h"
+#include "cpu/flat.h"
+#include "base/error.h"
+#include "gemm.h"
+#include "isa.h"
+
+/* ---- memory ---- */
+
+enum { LINE = 64, HUGE_PAGE = 2 << 20 };
+
+/* Linux promises more memory than there is, and kills a process that touches too much of it without
+ * a word. So an allocation this large is held against what is free, and refused where it can be
+ * said what it was for. */
+#define WORTH_ASKING ((int64_t)256 << 20)
+
+/* The number of KiB in a line of /proc/meminfo of this name; 0 in others. */
+static int64_t kib_of(const char *line, const char *name) {
+  size_t length = strlen(name);
+  return strncmp(line, name, length) == 0 ? strtoll(line + length, NULL, 10) : 0;
+}
+
+static bool is_free(int64_t bytes) {
+  FILE *file = bytes < WORTH_ASKING ? NULL : fopen("/proc/meminfo", "r");
+  if (!file) return true;
+  char line[128];
+  int64_t kib = 0;
+  while (fgets(line, sizeof line, file))
+    kib += kib_of(line, "MemAvailable:") + kib_of(line, "SwapFree:");
+  fclose(file);
+  return kib == 0 || bytes / 1024 <= kib;
+}
+
+/* Large tables are read by random row, and a TLB does not reach far in pages of 4 KiB: ask for
+ * large pages where the system hands them out on request. */
+static void *allocate(int64_t bytes) {
+  void *memory = NULL;
+  if (bytes < 0 || !is_free(bytes)) return NULL;
+  bool large = bytes >= 2 * (int64_t)HUGE_PAGE;
+  if (posix_memalign(&memory, large ? HUGE_PAGE : LINE, bytes ? (size_t)bytes : 1)) return NULL;
+#ifdef MADV_HUGEPAGE
+  if (large) madvise(memory, (size_t)bytes, MADV_HUGEPAGE); /* advice: may be refused */
+#endif
+  return memory;
+}
+
+static void move(void *to, const void *from, int64_t bytes) {
+  if (bytes > 0) memcpy(to, from, (size_t)bytes);
+}
+
+static int read(void *to, const void *from, int64_t bytes) {
+  move(to, from, bytes);
+  return TKG_OK;
+}
+
+static void zero(void *memory, int64_t bytes) {
+  if (bytes > 0) memset(memory, 0, (size_t)bytes);
+}
+
+/* ---- the table of kernels ---- */
+
+TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_elementwise);
+TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_reduce);
+TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_rows);
+TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_optim);
+TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_adam8);
+TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_matmul);
+TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_layout);
+TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_gather);
+TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_mix);
+TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_sample);
+TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_kept);
+TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_graph);
+TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_edge);
+TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_pick);
+TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_grouped);
+
+enum { ISAS = 3 };
+
+static const tkg_cpu_op *kernels[ISAS][TKG_OP_COUNT];
+static atomic_bool ready[ISAS];
+static pthread_mutex_t building = PTHREAD_MUTEX_INITIALIZER;
+
+static void build(int isa) {
+  const tkg_cpu_op *families[] = {
+      TKG__PICK_ARRAY(tkg__cpu_elementwise), TKG__PICK_ARRAY(tkg__cpu_reduce),
+      TKG__PICK_ARRAY(tkg__cpu_rows),        TKG__PICK_ARRAY(tkg__cpu_optim),
+      TKG__PICK_ARRAY(tkg__cpu_matmul),      TKG__PICK_ARRAY(tkg__cpu_layout),
+      TKG__PICK_ARRAY(tkg__cpu_gather),      TKG__PICK_ARRAY(tkg__cpu_mix),
+      TKG__PICK_ARRAY(tkg__cpu_sample),      TKG__PICK_ARRAY(tkg__cpu_kept),
+      TKG__PICK_ARRAY(tkg__cpu_graph),       TKG__PICK_ARRAY(tkg__cpu_edge),
+      TKG__PICK_ARRAY(tkg__cpu_pick),        TKG__PICK_ARRAY(tkg__cpu_grouped),
+      TKG__PICK_ARRAY(tkg__cpu_adam8),
+  };
+  for (size_t f = 0; f < sizeof families / sizeof *families; f++)
+    for (const tkg_cpu_op *k = families[f]; k->run; k++) kernels[isa][k->op] = k;
+}
+
+/* The kernel of an op for the instruction set in use, NULL if there is none. */
+static const tkg_cpu_op *kernel_of(int op) {
+  int isa = tkg__isa_index();
+  if (op < 0 || op >= TKG_OP_COUNT) return NULL;
+  if (!atomic_load_explicit(&ready[isa], memory_order_acquire)) {
+    pthread_mutex_lock(&building);
+    if (!atomic_load_explicit(&ready[isa], memory_order_relaxed)) build(isa);
+    atomic_store_explicit(&ready[isa], true, memory_order_release);
+    pthread_mutex_unlock(&building);
+  }
+  return kernels[isa][op];
+}
+
+static bool supports(int op) { return kernel_of(op) != NULL; }
+
+static int64_t scratch_bytes(const tkg_node *node, const tkg_node *const *in) {
+  const tkg_cpu_op *k = kernel_of(node->op);
+  return k && k->scratch ? k->scratch(node, in) : 0;
+}
+
+/* ---- running a node ---- */
+
+/* Elements of work that are worth a thread: some ten microseconds, several times what it costs to
+ * wake one. */
+enum { WORK_PER_THREAD = 32768 };
+
+static int64_t threads_for(const tkg_cpu_op *k, const tkg_call *c, int64_t units) {
+  int64_t work = k->work ? k->work(c->node, c->in) : tkg__count(c->node);
+  int64_t threads = c->context->threads;
+  if (threads > work / WORK_PER_THREAD) threads = work / WORK_PER_THREAD;
+  if (threads > units) threads = units;
+  return threads < 1 ? 1 : threads;
+}
+
+/* Runs `chunks` equal parts of the units at once. Messages are kept per thread, so the first part
+ * that failed fails once more here, on the caller's; alone it may find the memory that it lacked.
+ */
+static int run_parallel(const tkg_cpu_op *k, const tkg_call *c, int64_t units, int64_t chunks) {
+  int64_t failed = chunks;
+#pragma omp parallel for num_threads((int)chunks) schedule(static, 1) reduction(min : failed)
+  for (int64_t p = 0; p < chunks; p++)
+    if (k->run(c, units * p / chunks, units * (p + 1) / chunks) && p < failed) failed = p;
+  if (failed == chunks) return TKG_OK;
+  int status = k->run(c, units * failed / chunks, units * (failed + 1) / chunks);
+  return status ? status : tkg__no_gemm();
+}
+
+static int run(const tkg_call *c) {
+  const tkg_cpu_op *k = kernel_of(c->node->op);
+  if (!k)
+    return tkg__fail(TKG_E_UNSUPPORTED, "%s: no kernel on the cpu", tkg__ops[c->node->op].name);
+  int64_t units = k->units ? k->units(c->node, c->in) : tkg__rows(c->node);
+  int64_t threads = threads_for(k, c, units);
+  int status = TKG_OK;
+  if (threads > 1)
+    status = run_parallel(k, c, units, threads);
+  else if (units > 0)
+    status = k->run(c, 0, units);
+  if (!status && k->combine) k->combine(c);
+  return status;
+}
+
+/* ---- running a group in tiles ---- */
+
+/* Rows first..last-1 of one node. Flat kernels have units of FLAT_BLOCK elements, of which a tile
+ * is a whole number; others a unit a row. */
+static int run_rows(const tkg_cpu_op *k, const tkg_call *c, int64_t first, int64_t last) {
+  if (k->rows) return k->rows(c, first, last);
+  int64_t rows = tkg__rows(c->node), units = k->units ? k->units(c->node, c->in) : rows;
+  if (units == rows) return k->run(c, first, last);
+  int64_t cols = tkg__cols(c->node);
+  return k->run(c, first * cols / FLAT_BLOCK, (last * cols + FLAT_BLOCK - 1) / FLAT_BLOCK);
+}
+
+/* Where row 0 of a value would lie whose row `first` lies at `offset` of a tile's memory: kernels
+ * count rows from the beginning of the whole. */
+static void *whole_of(char *memory, const void *offset, const tkg_node *n, int64_t first) {
+  return memory + (intptr_t)offset - first * tkg__cols(n) * (int64_t)sizeof(float);
+}
+
+static int run_in_tile(const tkg_tile_call *t, char *memory, int chunk, int64_t first, int64_t last,
+                       bool begins) {
+  const tkg_cpu_op *k = kernel_of(t->call.node->op);
+  tkg_call c = t->call;
+  for (int i = 0; i < c.node->inputs; i++)
+    if (t->in_tile >> i & 1) c.data[i] = whole_of(memory, c.data[i], c.in[i], first);
+  if (t->out_in_tile) c.out = whole_of(memory, c.out, c.node, first);
+  if (!t->reduces) return run_rows(k, &c, first, last);
+  return k->accumulate(&c, first, last, (float *)c.scratch + chunk * tkg__count(c.node), begins);
+}
+
+/* The tiles of one chunk, one after the other. */
+static int run_chunk(const tkg_tile_call *calls, int n, const tkg_tiling *t, int chunk,
+                     char *memory) {
+  int64_t tiles = (t->rows + t->tile - 1) / t->tile;
+  int64_t begin = tiles * chunk / t->chunks, end = tiles * (chunk + 1) / t->chunks;
+  for (int64_t tile = begin; tile < end; tile++) {
+    int64_t first = tile * t->tile, last = first + t->tile < t->rows ? first + t->tile : t->rows;
+    for (int i = 0; i < n; i++) {
+      int status = run_in_tile(&calls[i], memory, chunk, first, last, tile == begin);
+      const char *where = calls[i].call.where;
+      if (status) return where ? tkg__fail_at(status, "%s", where) : status;
+    }
+  }
+  return TKG_OK;
+}
+
+static void add_partials(const tkg_tile_call *t, int chunks) {
+  int64_t count = tkg__count(t->call.node);
+  const float *restrict part = t->call.scratch;
+  float *restrict out = t->call.out;
+  for (int64_t j = 0; j < count; j++) {
+    double sum = 0;
+    for (int c = 0; c < chunks; c++) sum += (double)part[c * count + j];
+    out[j] = (float)sum;
+  }
+}
+
+static int threads_for_tiles(const tkg_tile_call *calls, const tkg_tiling *t) {
+  const int threads = calls->call.context->threads;
+  return threads < t->memories ? threads : t->memories;
+}
+
+/* Threads take chunks as they come: what a chunk computes does not depend on who does. */
+static int run_tiles(const tkg_tile_call *calls, int n, const tkg_tiling *t) {
+  int failed = t->chunks;
+#pragma omp parallel for num_threads(threads_for_tiles(calls, t)) schedule(dynamic, 1)             \
+    reduction(min                                                                                  \
+              : failed)
+  for (int chunk = 0; chunk < t->chunks; chunk++) {
+    char *memory = t->memory + omp_get_thread_num() * t->tile_bytes;
+    if (run_chunk(calls, n, t, chunk, memory) && chunk < failed) failed = chunk;
+  }
+  if (failed < t->chunks) { /* for its message */
+    int status = run_chunk(calls, n, t, failed, t->memory);
+    return status ? status : tkg__no_gemm();
+  }
+  for (int i = 0; i < n; i++)
+    if (calls[i].reduces) add_partials(&calls[i], t->chunks);
+  return TKG_OK;
+}
+
+const tkg_backend tkg__cpu_backend = {
+    .name = "cpu",
+    .allocate = allocate,
+    .release = free,
+    .write = move,
+    .read = read,
+    .copy = move,
+    .zero = zero,
+    .supports = supports,
+    .scratch_bytes = scratch_bytes,
+    .run = run,
+    .run_tiles = run_tiles,
+};

@@ -1,0 +1,71 @@
+/* OpenBLAS takes a buffer of 128 MiB of address space for each product that runs beside others,
+ * when there are more of them at once than ever before, and where it gets none it asks again for
+ * ever. So whoever makes them more asks for that memory first, and gives it back. */
+#define _GNU_SOURCE // MAP_ANONYMOUS; NOLINT(bugprone-reserved-identifier)
+#include "gemm.h"
+
+#include <cblas.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/mman.h>
+
+#include "base/error.h"
+
+static const size_t BUFFER = ((size_t)128 << 20) + ((size_t)64 << 10);
+
+static atomic_int running; /* products at this moment */
+static atomic_int buffers; /* the most there have been: so many buffers the library has */
+static int asked_for;      /* buffers that are looked for now, and may not be taken yet */
+static pthread_mutex_t asking = PTHREAD_MUTEX_INITIALIZER;
+
+int tkg__no_gemm(void) {
+  return tkg__fail(TKG_E_MEMORY,
+                   "no memory for a matrix product: the BLAS library takes 128 MB for "
+                   "each thread; fewer threads take less");
+}
+
+/* OpenBLAS's own, where it is the CBLAS in use. Rows are split here; threads of its own would be in
+ * the way, and the order of its sums would depend on how many there are. It takes a buffer, too. */
+extern void openblas_set_num_threads(int threads) __attribute__((weak)); /* NOLINT: as cblas.h */
+
+static bool is_there(size_t bytes) {
+  void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) return false;
+  munmap(memory, bytes);
+  return true;
+}
+
+/* One buffer more, beside those that others are about to take. */
+static int ask_for_buffer(void) {
+  static bool is_told; /* to use one thread */
+  pthread_mutex_lock(&asking);
+  const bool there = is_there((size_t)(asked_for + (is_told ? 1 : 2)) * BUFFER);
+  if (there && !is_told && openblas_set_num_threads) openblas_set_num_threads(1);
+  if (there) {
+    is_told = true;
+    asked_for++;
+    atomic_fetch_add(&buffers, 1);
+  }
+  pthread_mutex_unlock(&asking);
+  return there ? TKG_OK : tkg__no_gemm();
+}
+
+static void has_buffer(void) {
+  pthread_mutex_lock(&asking);
+  asked_for--;
+  pthread_mutex_unlock(&asking);
+}
+
+static void multiply(const tkg_gemm *g, const float *a, const float *b, float *out) {
+  cblas_sgemm(CblasRowMajor, g->ta ? CblasTrans : CblasNoTrans, g->tb ? CblasTrans : CblasNoTrans,
+              g->m, g->n, g->k, 1, a, g->lda, b, g->ldb, g->adds ? 1 : 0, out, g->n);
+}
+
+int tkg__gemm(const tkg_gemm *g, const float *a, const float *b, float *out) {
+  const bool more = atomic_fetch_add(&running, 1) >= atomic_load(&buffers);
+  int status = more ? ask_for_buffer() : TKG_OK;
+  if (!status) multiply(g, a, b, out);
+  if (more && !status) has_buffer();
+  atomic_fetch_sub(&running, 1);
+  return status;
+}

@@ -1,0 +1,60 @@
+/* A graph's rows as threads share them: cut by edges, for a hub has as many as thousands of others.
+ *
+ * Row r begins at edge offsets[r]; offsets[r] + r grows from row to row, also where rows have no
+ * edges, and counts a row like an edge, which is about what writing it costs. Equal slices of that
+ * number are the units of ops on graphs. How many there are depends on the graph alone. */
+#ifndef TKG_CPU_EDGES_H
+#define TKG_CPU_EDGES_H
+
+#include "data/graph.h"
+#include "base/op.h"
+#include "kernel.h"
+
+enum {
+  EDGES_A_UNIT = 256,
+  EDGES_AHEAD = 16, /* how many edges ahead rows are asked for; measured, flat from 16 to 24 */
+};
+
+static inline int64_t edges_rows(const tkg_node *node) {
+  return node->i[3] & TKG_GRAPH_BACKWARD ? node->i[1] : node->i[0];
+}
+
+static inline int64_t edges_units(const tkg_node *node, const tkg_node *const *in) {
+  (void)in;
+  return (edges_rows(node) + node->i[2] + EDGES_A_UNIT - 1) / EDGES_A_UNIT;
+}
+
+/* The graph as this op goes through it; its array is input 0. */
+static inline tkg_graph edges_graph(const tkg_call *c) {
+  return tkg__graph_of(c->data[0], c->node->i);
+}
+
+/* First row of slice `slice` of `slices`: n for the slice behind the last. */
+static inline int64_t edges_first_row(const tkg_graph *g, int64_t slice, int64_t slices) {
+  int64_t low = 0, high = g->n;
+  if (slice == slices) return g->n;
+  const int64_t bound = (g->n + g->e) * slice / slices;
+  while (low < high) {
+    int64_t middle = (low + high) / 2;
+    if (g->offsets[middle] + middle < bound)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return low;
+}
+
+/* The rows of units begin..end-1. */
+static inline void edges_range(const tkg_call *c, const tkg_graph *g, int64_t begin, int64_t end,
+                               int64_t *first, int64_t *last) {
+  const int64_t units = edges_units(c->node, c->in);
+  *first = edges_first_row(g, begin, units);
+  *last = edges_first_row(g, end, units);
+}
+
+/* The number of the edge at a place: where its values lie. */
+static inline int64_t edges_number(const tkg_graph *g, int64_t place) {
+  return g->order ? g->order[place] : place;
+}
+
+#endif

@@ -1,0 +1,228 @@
+/* Elementwise ops. A unit is a block of 1,024 elements of the output's flat array. */
+#include <math.h>
+
+#include "base/error.h"
+#include "shared/philox.h"
+#include "flat.h"
+#include "shared/formulas.h"
+#include "ids.h"
+#include "isa.h"
+#include "philox_fill.h"
+
+/* --- one input ---------------------------------------------------------------------------------*/
+
+TKG_INLINE void unary_loop(int op, float *out, const float *x, int64_t n, float f0, float f1) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; i++) out[i] = unary(op, x[i], f0, f1);
+}
+
+static int unary_run(const tkg_call *c, int64_t begin, int64_t end) {
+  int64_t first = flat_at(c, begin), n = flat_at(c, end) - first;
+  float *out = (float *)c->out + first, f0 = (float)c->node->f[0], f1 = (float)c->node->f[1];
+  const float *x = (const float *)c->data[0] + first;
+#define X(name)                                                                                    \
+  case TKG_OP_##name:                                                                              \
+    unary_loop(TKG_OP_##name, out, x, n, f0, f1);                                                  \
+    break;
+  switch (c->node->op) { UNARY_OPS(X) }
+#undef X
+  return TKG_OK;
+}
+
+static int full_run(const tkg_call *c, int64_t begin, int64_t end) {
+  float *out = c->out, value = (float)c->node->f[0];
+  for (int64_t i = flat_at(c, begin), last = flat_at(c, end); i < last; i++) out[i] = value;
+  return TKG_OK;
+}
+
+/* --- two inputs that broadcast -----------------------------------------------------------------*/
+
+/* One run along the innermost dimension; steps are 0 or 1, not both 0. */
+TKG_INLINE void binary_loop(int op, float *out, const float *a, int64_t step_a, const float *b,
+                            int64_t step_b, int64_t n) {
+  if (step_a && step_b) {
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++) out[i] = binary(op, a[i], b[i]);
+  } else if (step_a) {
+    const float right = *b;
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++) out[i] = binary(op, a[i], right);
+  } else {
+    const float left = *a;
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++) out[i] = binary(op, left, b[i]);
+  }
+}
+
+TKG_INLINE void binary_walk(int op, const tkg_call *c, int64_t first, int64_t last) {
+  const flat_view v = flat_view_of(c->node, c->in[0], c->in[1]);
+  flat_walk w = flat_start(&v, first);
+  const float *a = c->data[0], *b = c->data[1];
+  float *out = c->out;
+  while (first < last) {
+    int64_t n = flat_run(&v, &w, last - first);
+    binary_loop(op, out + first, a + w.offset[0], v.stride[0][0], b + w.offset[1], v.stride[0][1],
+                n);
+    flat_advance(&v, &w, n);
+    first += n;
+  }
+}
+
+static int binary_run(const tkg_call *c, int64_t begin, int64_t end) {
+  int64_t first = flat_at(c, begin), last = flat_at(c, end);
+#define X(name)                                                                                    \
+  case TKG_OP_##name:                                                                              \
+    binary_walk(TKG_OP_##name, c, first, last);                                                    \
+    break;
+  switch (c->node->op) { BINARY_OPS(X) }
+#undef X
+  return TKG_OK;
+}
+
+/* --- gradients: g and what forward saw ---------------------------------------------------------*/
+
+TKG_INLINE void grad_loop(int op, float *out, const float *g, const float *y, int64_t n, float f0,
+                          float f1) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; i++) out[i] = grad(op, g[i], y[i], f0, f1);
+}
+
+static int grad_run(const tkg_call *c, int64_t begin, int64_t end) {
+  int64_t first = flat_at(c, begin), n = flat_at(c, end) - first;
+  float *out = (float *)c->out + first, f0 = (float)c->node->f[0], f1 = (float)c->node->f[1];
+  const float *g = (const float *)c->data[0] + first, *y = (const float *)c->data[1] + first;
+#define X(name)                                                                                    \
+  case TKG_OP_##name:                                                                              \
+    grad_loop(TKG_OP_##name, out, g, y, n, f0, f1);                                                \
+    break;
+  switch (c->node->op) { GRAD_OPS(X) }
+#undef X
+  return TKG_OK;
+}
+
+/* LEAKY_RELU_GRAD on a kept sign mask: bit i % 8 of byte i / 8 is x[i] > 0. */
+static void masked_grad(float *out, const float *g, const uint8_t *mask, int64_t n, float slope) {
+  static const uint32_t bit[8] = {1, 2, 4, 8, 16, 32, 64, 128};
+  int64_t i = 0;
+  for (; i + 8 <= n; i += 8) {
+    const uint32_t byte = mask[i / 8];
+#pragma omp simd
+    for (int j = 0; j < 8; j++) {
+      float scaled = slope * g[i + j];
+      out[i + j] = byte & bit[j] ? g[i + j] : scaled;
+    }
+  }
+  for (; i < n; i++) out[i] = mask[i / 8] & bit[i % 8] ? g[i] : slope * g[i];
+}
+
+static int leaky_relu_grad_run(const tkg_call *c, int64_t begin, int64_t end) {
+  if (c->in[1]->dtype != TKG_MASK) return grad_run(c, begin, end);
+  int64_t first = flat_at(c, begin), n = flat_at(c, end) - first;
+  masked_grad((float *)c->out + first, (const float *)c->data[0] + first,
+              (const uint8_t *)c->data[1] + first / 8, n, (float)c->node->f[0]);
+  return TKG_OK;
+}
+
+/* --- dropout -----------------------------------------------------------------------------------*/
+
+enum { NOISE_BLOCKS = FLAT_BLOCK / 8 };
+
+/* Numbers of 16 bits, eight a Philox block, low half of a word first. */
+static void draw(uint32_t noise[NOISE_BLOCKS][4], uint64_t block, const tkg_call *c) {
+  const uint64_t seed = c->context->seed;
+  const uint32_t step = c->context->step, stream = (uint32_t)c->node->i[0];
+#pragma omp simd
+  for (int k = 0; k < NOISE_BLOCKS; k++)
+    tkg__philox_block(seed, block + (uint64_t)k, step, stream, noise[k]);
+}
+
+/* An element stays where u = (number + 1/2) / 65,536 >= p: where number >= threshold. */
+static void drop(float *out, const float *x, uint32_t noise[NOISE_BLOCKS][4], int64_t n,
+                 int32_t threshold, float scale) {
+  const uint32_t *word = noise[0];
+  for (int64_t i = 0; i < n / 2; i++) {
+    int32_t low = (int32_t)(word[i] & 0xffffu), high = (int32_t)(word[i] >> 16);
+    float even = x[2 * i] * scale, odd = x[2 * i + 1] * scale;
+    out[2 * i] = low >= threshold ? even : 0.0F;
+    out[2 * i + 1] = high >= threshold ? odd : 0.0F;
+  }
+  if (n % 2) {
+    int32_t low = (int32_t)(word[n / 2] & 0xffffu);
+    out[n - 1] = low >= threshold ? x[n - 1] * scale : 0.0F;
+  }
+}
+
+static int dropout_flat(const tkg_call *c, int64_t begin, int64_t end) {
+  uint32_t noise[NOISE_BLOCKS][4];
+  const double p = c->node->f[0];
+  const int32_t threshold = (int32_t)ceil(p * 65536.0 - 0.5);
+  const float scale = (float)(1.0 / (1.0 - p));
+  for (int64_t unit = begin; unit < end; unit++) {
+    int64_t first = flat_at(c, unit), n = flat_at(c, unit + 1) - first;
+    draw(noise, (uint64_t)(first / 8), c);
+    drop((float *)c->out + first, (const float *)c->data[0] + first, noise, n, threshold, scale);
+  }
+  return TKG_OK;
+}
+
+/* Row k of x as row ids[k] of a larger matrix: there, element (k, j) would be number
+ * ids[k] cols + j. Units are rows. */
+static void drop_row(const tkg_call *c, int64_t number, const float *x, int64_t cols, float *out,
+                     int32_t threshold, float scale) {
+  enum { PIECE = FLAT_BLOCK };
+  uint16_t noise[PIECE + 8 + 8 * TKG__BLOCKS];
+  for (int64_t j = 0; j < cols; j += PIECE) {
+    const int64_t n = cols - j < PIECE ? cols - j : PIECE, first = number + j, skip = first % 8;
+    tkg__philox_halves(c->context->seed, (uint64_t)(first / 8), (skip + n + 7) / 8,
+                       c->context->step, (uint32_t)c->node->i[0], noise);
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++) {
+      const float kept = x[j + i] * scale;
+      out[j + i] = noise[skip + i] >= threshold ? kept : 0.0F;
+    }
+  }
+}
+
+static int dropout_rows(const tkg_call *c, int64_t begin, int64_t end) {
+  const int64_t cols = tkg__cols(c->node);
+  const int32_t *ids = c->data[1];
+  const double p = c->node->f[0];
+  const int32_t threshold = (int32_t)ceil(p * 65536.0 - 0.5);
+  int status = check_ids("dropout", ids, begin, end, INT32_MAX + INT64_C(1));
+  for (int64_t k = begin; k < end && !status; k++)
+    drop_row(c, ids[k] * cols, (const float *)c->data[0] + k * cols, cols,
+             (float *)c->out + k * cols, threshold, (float)(1.0 / (1.0 - p)));
+  return status;
+}
+
+static int dropout_run(const tkg_call *c, int64_t begin, int64_t end) {
+  return c->node->inputs > 1 ? dropout_rows(c, begin, end) : dropout_flat(c, begin, end);
+}
+
+static int64_t dropout_units(const tkg_node *node, const tkg_node *const *in) {
+  return node->inputs > 1 ? tkg__rows(node) : flat_units(node, in);
+}
+
+const tkg_cpu_op TKG_ISA_NAME(tkg__cpu_elementwise)[] = {
+    {.op = TKG_OP_FULL, .run = full_run, .units = flat_units},
+    {.op = TKG_OP_AFFINE, .run = unary_run, .units = flat_units},
+    {.op = TKG_OP_ADD, .run = binary_run, .units = flat_units},
+    {.op = TKG_OP_SUB, .run = binary_run, .units = flat_units},
+    {.op = TKG_OP_MUL, .run = binary_run, .units = flat_units},
+    {.op = TKG_OP_DIV, .run = binary_run, .units = flat_units},
+    {.op = TKG_OP_LEAKY_RELU, .run = unary_run, .units = flat_units},
+    {.op = TKG_OP_LEAKY_RELU_GRAD, .run = leaky_relu_grad_run, .units = flat_units},
+    {.op = TKG_OP_SIGMOID, .run = unary_run, .units = flat_units, .work = flat_work_4},
+    {.op = TKG_OP_SIGMOID_GRAD, .run = grad_run, .units = flat_units},
+    {.op = TKG_OP_TANH, .run = unary_run, .units = flat_units, .work = flat_work_4},
+    {.op = TKG_OP_TANH_GRAD, .run = grad_run, .units = flat_units},
+    {.op = TKG_OP_SOFTPLUS, .run = unary_run, .units = flat_units, .work = flat_work_8},
+    {.op = TKG_OP_EXP, .run = unary_run, .units = flat_units, .work = flat_work_4},
+    {.op = TKG_OP_LOG, .run = unary_run, .units = flat_units, .work = flat_work_4},
+    {.op = TKG_OP_SQRT, .run = unary_run, .units = flat_units},
+    {.op = TKG_OP_SQUARE, .run = unary_run, .units = flat_units},
+    {.op = TKG_OP_CLAMP, .run = unary_run, .units = flat_units},
+    {.op = TKG_OP_CLAMP_GRAD, .run = grad_run, .units = flat_units},
+    {.op = TKG_OP_DROPOUT, .run = dropout_run, .units = dropout_units, .work = flat_work_4},
+    {0},
+};

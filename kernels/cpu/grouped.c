@@ -1,0 +1,202 @@
+/* Rows through matrices of their own kind: GROUPED_MATMUL and GROUPED_OUTER (TransR's projections,
+ * RippleNet's relations).
+ *
+ * Rows of one kind are brought together, so that each kind takes one matrix product. Both ops first
+ * sort positions by id; a block of rows (matmul) or a range of kinds (outer) has its own part of
+ * scratch. Sorting keeps the order of equal ids, so a sum does not depend on the split. */
+#include <string.h>
+
+#include "cpu/dispatch/gemm.h"
+#include "ids.h"
+#include "isa.h"
+#include "kernel.h"
+
+enum { GROUP_ROWS = 1024 }; /* rows of GROUPED_MATMUL that are sorted together */
+
+typedef struct grouped {
+  const char *op;
+  const float *x, *y; /* y: the matrices, or the other side of an outer product */
+  const int32_t *ids;
+  int64_t n, kinds, d,
+      k; /* rows; matrices; columns of a row of x, and of a row of the other side */
+  bool transposed;
+  int32_t *order, *spare;
+  float *left, *right; /* sorted rows: of x, and of what is made from them or met by them */
+} grouped;
+
+static int64_t lines(int64_t bytes) { return (bytes + 63) / 64 * 64; }
+
+/* Two lists of positions, two matrices of rows. */
+static int64_t scratch_of(int64_t n, int64_t d, int64_t k) {
+  return 2 * lines(4 * n) + lines(4 * n * d) + lines(4 * n * k);
+}
+
+static grouped grouped_of(const tkg_call *c) {
+  const bool outer = c->node->op == TKG_OP_GROUPED_OUTER;
+  grouped s = {.op = tkg__ops[c->node->op].name,
+               .x = c->data[0],
+               .y = c->data[1],
+               .ids = c->data[2],
+               .n = c->in[0]->shape[0],
+               .kinds = outer ? c->node->shape[0] : c->in[1]->shape[0],
+               .d = c->in[0]->shape[1],
+               .k = outer ? c->in[1]->shape[1] : c->node->shape[1],
+               .transposed = !outer && c->node->i[0]};
+  char *at = c->scratch;
+  s.order = (int32_t *)(void *)at;
+  s.spare = (int32_t *)(void *)(at += lines(4 * s.n));
+  s.left = (float *)(void *)(at += lines(4 * s.n));
+  s.right = (float *)(void *)(at + lines(4 * s.n * s.d));
+  return s;
+}
+
+/* Sorts positions order[0..n) by their ids, digit by digit of 8 bits, in the order they are in. */
+static void sort_positions(const int32_t *ids, int64_t kinds, int64_t n, int32_t *order,
+                           int32_t *spare) {
+  for (int shift = 0; shift == 0 || (shift < 32 && (kinds - 1) >> shift); shift += 8) {
+    int64_t first[257] = {0};
+    for (int64_t i = 0; i < n; i++) first[(ids[order[i]] >> shift & 255) + 1]++;
+    for (int b = 0; b < 256; b++) first[b + 1] += first[b];
+    for (int64_t i = 0; i < n; i++) spare[first[ids[order[i]] >> shift & 255]++] = order[i];
+    memcpy(order, spare, (size_t)n * sizeof *order);
+  }
+}
+
+/* Rows from[order[i]] one behind the other. */
+static void bring_together(const float *from, const int32_t *order, int64_t n, int64_t d,
+                           float *to) {
+  for (int64_t i = 0; i < n; i++) {
+    if (i + ROWS_AHEAD < n) prefetch_row(from + order[i + ROWS_AHEAD] * d, d);
+    memcpy(to + i * d, from + order[i] * d, (size_t)d * sizeof *to);
+  }
+}
+
+/* Where the rows of the kind at `i` end. */
+static int64_t group_end(const grouped *s, const int32_t *order, int64_t i, int64_t n) {
+  const int32_t kind = s->ids[order[i]];
+  while (i < n && s->ids[order[i]] == kind) i++;
+  return i;
+}
+
+/* The library counts in 32 bits. */
+static int check_sizes(const grouped *s) {
+  if (s->n <= INT32_MAX && s->d <= INT32_MAX && s->k <= INT32_MAX) return TKG_OK;
+  return tkg__fail(TKG_E_UNSUPPORTED, "%s: a dimension of 2^31 or more", s->op);
+}
+
+/* ---- grouped_matmul: units are blocks of rows ---- */
+
+/* right = left w for n sorted rows of one kind. */
+static int multiply(const grouped *s, const float *left, int64_t n, int32_t kind, float *right) {
+  const float *w = s->y + kind * s->d * s->k;
+  const int d = (int)s->d, k = (int)s->k;
+  const tkg_gemm g = {(int)n, k, d, false, s->transposed, d, s->transposed ? d : k, false};
+  if (d > 0 && k > 0) return tkg__gemm(&g, left, w, right);
+  memset(right, 0, (size_t)(n * s->k) * sizeof *right);
+  return TKG_OK;
+}
+
+static int multiply_block(const grouped *s, int64_t first, int64_t n, float *out) {
+  int32_t *order = s->order + first;
+  float *left = s->left + first * s->d, *right = s->right + first * s->k;
+  for (int64_t i = 0; i < n; i++) order[i] = (int32_t)(first + i);
+  sort_positions(s->ids, s->kinds, n, order, s->spare + first);
+  bring_together(s->x, order, n, s->d, left);
+  for (int64_t i = 0, end; i < n; i = end) {
+    end = group_end(s, order, i, n);
+    int status = multiply(s, left + i * s->d, end - i, s->ids[order[i]], right + i * s->k);
+    if (status) return status;
+  }
+  for (int64_t i = 0; i < n; i++)
+    memcpy(out + order[i] * s->k, right + i * s->k, (size_t)s->k * sizeof *out);
+  return TKG_OK;
+}
+
+static int grouped_matmul(const tkg_call *c, int64_t begin, int64_t end) {
+  const grouped s = grouped_of(c);
+  const int64_t last = end * GROUP_ROWS < s.n ? end * GROUP_ROWS : s.n;
+  int status = check_sizes(&s);
+  if (!status) status = check_ids(s.op, s.ids, begin * GROUP_ROWS, last, s.kinds);
+  for (int64_t i = begin * GROUP_ROWS; i < last && !status; i += GROUP_ROWS)
+    status = multiply_block(&s, i, last - i < GROUP_ROWS ? last - i : GROUP_ROWS, c->out);
+  return status;
+}
+
+static int64_t matmul_units(const tkg_node *node, const tkg_node *const *in) {
+  (void)node;
+  return (in[0]->shape[0] + GROUP_ROWS - 1) / GROUP_ROWS;
+}
+
+static int64_t matmul_work(const tkg_node *node, const tkg_node *const *in) {
+  return tkg__count(in[0]) * (node->shape[1] / 8 + 1);
+}
+
+static int64_t matmul_scratch(const tkg_node *node, const tkg_node *const *in) {
+  return scratch_of(in[0]->shape[0], in[0]->shape[1], node->shape[1]);
+}
+
+/* ---- grouped_outer: units are kinds ---- */
+
+/* Positions of rows of kinds begin..end-1, sorted; `*first` is how many rows have a kind before
+ * those, which is where their part of scratch begins. */
+static int64_t own_positions(const grouped *s, int64_t begin, int64_t end, int64_t *first) {
+  int64_t n = 0;
+  *first = 0;
+  for (int64_t i = 0; i < s->n; i++) *first += s->ids[i] < begin;
+  int32_t *order = s->order + *first;
+  for (int64_t i = 0; i < s->n; i++)
+    if (s->ids[i] >= begin && s->ids[i] < end) order[n++] = (int32_t)i;
+  if (n > 0) sort_positions(s->ids, s->kinds, n, order, s->spare + *first);
+  return n;
+}
+
+static int grouped_outer(const tkg_call *c, int64_t begin, int64_t end) {
+  const grouped s = grouped_of(c);
+  float *out = c->out;
+  int64_t first;
+  int status = check_sizes(&s);
+  if (!status) status = check_ids(s.op, s.ids, 0, s.n, s.kinds);
+  if (status || end == begin) return status;
+  const int64_t n = own_positions(&s, begin, end, &first);
+  const int32_t *order = s.order + first;
+  float *left = s.left + first * s.d, *right = s.right + first * s.k;
+  const int d = (int)s.d, k = (int)s.k;
+  memset(out + begin * s.d * s.k, 0, (size_t)((end - begin) * s.d * s.k) * sizeof *out);
+  if (n == 0 || d == 0 || k == 0) return TKG_OK;
+  bring_together(s.x, order, n, s.d, left);
+  bring_together(s.y, order, n, s.k, right);
+  for (int64_t i = 0, last; i < n && !status; i = last) {
+    last = group_end(&s, order, i, n);
+    const tkg_gemm g = {d, k, (int)(last - i), true, false, d, k, false};
+    status = tkg__gemm(&g, left + i * s.d, right + i * s.k, out + s.ids[order[i]] * s.d * s.k);
+  }
+  return status;
+}
+
+/* One unit even when there are no kinds, so that ids are checked. */
+static int64_t outer_units(const tkg_node *node, const tkg_node *const *in) {
+  (void)in;
+  return node->shape[0] ? node->shape[0] : 1;
+}
+
+static int64_t outer_work(const tkg_node *node, const tkg_node *const *in) {
+  return tkg__count(in[0]) * (node->shape[2] / 8 + 1) + tkg__count(node);
+}
+
+static int64_t outer_scratch(const tkg_node *node, const tkg_node *const *in) {
+  return scratch_of(in[0]->shape[0], node->shape[1], node->shape[2]);
+}
+
+const tkg_cpu_op TKG_ISA_NAME(tkg__cpu_grouped)[] = {
+    {.op = TKG_OP_GROUPED_MATMUL,
+     .run = grouped_matmul,
+     .units = matmul_units,
+     .work = matmul_work,
+     .scratch = matmul_scratch},
+    {.op = TKG_OP_GROUPED_OUTER,
+     .run = grouped_outer,
+     .units = outer_units,
+     .work = outer_work,
+     .scratch = outer_scratch},
+    {0},
+};

@@ -1,0 +1,57 @@
+/* Ids of rows, as kernels meet them: data of the user, so checked before anything is read or
+ * written with them. Ids are 0-based, and so are the positions that messages name. */
+#ifndef TKG_CPU_IDS_H
+#define TKG_CPU_IDS_H
+
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+/* All of ids[begin..end) are in 0..rows-1, or TKG_E_RANGE naming the first that is not. */
+static inline int check_ids(const char *op, const int32_t *ids, int64_t begin, int64_t end,
+                            int64_t rows) {
+  const uint32_t limit = rows <= INT32_MAX ? (uint32_t)rows : UINT32_C(1) << 31;
+  uint32_t bad = 0;
+  for (int64_t i = begin; i < end; i++) bad |= (uint32_t)ids[i] >= limit;
+  if (!bad) return TKG_OK;
+  int64_t at = begin;
+  while (ids[at] >= 0 && ids[at] < rows) at++;
+  if (rows == 0)
+    return tkg__fail(TKG_E_RANGE,
+                     "%s: id %" PRId32 " at position %" PRId64 ", but there are no rows", op,
+                     ids[at], at);
+  return tkg__fail(TKG_E_RANGE, "%s: id %" PRId32 " at position %" PRId64 " is outside 0..%" PRId64,
+                   op, ids[at], at, rows - 1);
+}
+
+/* Ids are looked at in blocks of this many when a thread picks those of its own rows. */
+enum { IDS_BLOCK = 512 };
+
+/* Writes to `at` the positions of those of ids[0..count) that lie in begin..end-1, in order, and
+ * returns how many. No branch depends on an id: which rows are a thread's own is not predictable.
+ */
+static inline int select_ids(const int32_t *ids, int count, int64_t begin, int64_t end,
+                             int16_t at[IDS_BLOCK]) {
+  int found = 0;
+  for (int i = 0; i < count; i++) {
+    at[found] = (int16_t)i;
+    found += (ids[i] >= begin) & (ids[i] < end);
+  }
+  return found;
+}
+
+/* Of every function that only asks for memory: gcc takes it for one without an effect and drops
+ * calls of it, unless it is inlined before it is looked at. */
+#define TKG_PREFETCH static inline __attribute__((always_inline))
+
+/* Asks for a row of d floats that will be needed soon: rows by id are what no hardware foresees. */
+TKG_PREFETCH void prefetch_row(const float *row, int64_t d) {
+  for (int64_t j = 0; j < d; j += 16) __builtin_prefetch(row + j);
+}
+
+/* How many rows ahead that is worth doing. */
+enum { ROWS_AHEAD = 8 };
+
+#endif

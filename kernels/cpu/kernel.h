@@ -1,0 +1,33 @@
+/* What a CPU kernel is. Each op has one entry in the table of its family; each family is one
+ * file, compiled once per instruction set.
+ *
+ * A kernel computes `begin..end` of its op's *units*: rows of the output unless `units` says
+ * otherwise. Units are independent, so any split over threads gives the same bits. A reduction
+ * over rows makes a fixed number of partial results in scratch (one a unit), which `combine`
+ * adds in order: the same bits again, whatever the thread count. */
+#ifndef TKG_CPU_KERNEL_H
+#define TKG_CPU_KERNEL_H
+
+#include "base/backend.h"
+
+typedef int (*tkg_cpu_kernel)(const tkg_call *c, int64_t begin, int64_t end);
+
+typedef struct tkg_cpu_op {
+  int op;                                                            /* TKG_OP_... */
+  tkg_cpu_kernel run;                                                /* returns a status */
+  int64_t (*units)(const tkg_node *node, const tkg_node *const *in); /* NULL: rows of the output */
+  int64_t (*work)(const tkg_node *node, const tkg_node *const *in);  /* in elements touched, for the
+                                     choice of threads; NULL: elements of the output */
+  int64_t (*scratch)(const tkg_node *node, const tkg_node *const *in); /* bytes; NULL: none */
+  void (*combine)(const tkg_call *c); /* after all units, one thread; NULL: nothing */
+  /* Rows first..last-1 of the output alone, for tiles (tile.c); NULL: by units, of `tkg_tile_unit`
+   * elements or rows. */
+  int (*rows)(const tkg_call *c, int64_t first, int64_t last);
+  /* Of a sum over rows: that of input rows first..last-1, added to `part`, or its beginning.
+   * Returns a status. */
+  int (*accumulate)(const tkg_call *c, int64_t first, int64_t last, float *part, bool begins);
+} tkg_cpu_op;
+
+/* A family ends with an entry whose run is NULL. */
+
+#endif

@@ -1,0 +1,160 @@
+/* MATMUL: out[m,n] = op(a) op(b) by the CBLAS, which is told to use one thread: the split is ours.
+ *
+ * How a product is cut depends on its shape alone, so that a sum is always formed in the same
+ * order: blocks of output rows; for a transposed a (weight gradients: few outputs, a sum over all
+ * rows of a batch or graph) partial sums over ranges of k, added in order at the end. */
+#include <stdbool.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "cpu/dispatch/gemm.h"
+#include "base/op.h"
+#include "isa.h"
+#include "kernel.h"
+
+enum {
+  BLOCK_ROWS = 256,   /* output rows a unit */
+  PART_LENGTH = 2048, /* least k of a partial sum */
+  MOST_PARTS = 16,
+  MOST_PART_ELEMENTS = 1 << 22, /* of all partial sums together: 16 MiB */
+  TINY = 128,                   /* multiplications below which a plain loop is faster */
+};
+
+typedef struct product {
+  int64_t m, n, k;
+  int64_t lda, ldb;
+  bool ta, tb;
+  int64_t parts;
+} product;
+
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+static product product_of(const tkg_node *node, const tkg_node *const *in) {
+  product p = {.lda = tkg__cols(in[0]), .ldb = tkg__cols(in[1])};
+  p.ta = node->i[0] != 0;
+  p.tb = node->i[1] != 0;
+  p.m = p.ta ? tkg__cols(in[0]) : tkg__rows(in[0]);
+  p.k = p.ta ? tkg__rows(in[0]) : tkg__cols(in[0]);
+  p.n = p.tb ? tkg__rows(in[1]) : tkg__cols(in[1]);
+  p.parts = 1;
+  if (p.ta && p.m * p.n > 0) {
+    p.parts = least((p.k + PART_LENGTH - 1) / PART_LENGTH, MOST_PARTS);
+    p.parts = least(p.parts, MOST_PART_ELEMENTS / (p.m * p.n));
+    if (p.parts < 1) p.parts = 1;
+  }
+  return p;
+}
+
+static int64_t units(const tkg_node *node, const tkg_node *const *in) {
+  product p = product_of(node, in);
+  return p.parts > 1 ? p.parts : (p.m + BLOCK_ROWS - 1) / BLOCK_ROWS;
+}
+
+static int64_t work(const tkg_node *node, const tkg_node *const *in) {
+  product p = product_of(node, in);
+  return p.m * p.n * p.k / 8 + p.m * p.n;
+}
+
+static int64_t scratch(const tkg_node *node, const tkg_node *const *in) {
+  product p = product_of(node, in);
+  return p.parts > 1 ? p.parts * p.m * p.n * (int64_t)sizeof(float) : 0;
+}
+
+/* The same sums as the library's, for matrices too small to be worth its setting up. */
+static void multiply_tiny(const product *p, const float *a, const float *b, float *out) {
+  for (int64_t i = 0; i < p->m; i++)
+    for (int64_t j = 0; j < p->n; j++) {
+      float s = 0;
+      for (int64_t l = 0; l < p->k; l++)
+        s +=
+            a[p->ta ? l * p->lda + i : i * p->lda + l] * b[p->tb ? j * p->ldb + l : l * p->ldb + j];
+      out[i * p->n + j] = s;
+    }
+}
+
+/* p's m and k are those of the block, a and b point to it. */
+static int multiply(const product *p, const float *a, const float *b, float *out) {
+  const tkg_gemm whole = {(int)p->m, (int)p->n,   (int)p->k,   p->ta,
+                          p->tb,     (int)p->lda, (int)p->ldb, false};
+  if (p->m == 0 || p->n == 0) return TKG_OK;
+  if (p->k > 0 && p->m * p->n * p->k > TINY) return tkg__gemm(&whole, a, b, out);
+  if (p->k == 0)
+    memset(out, 0, (size_t)(p->m * p->n) * sizeof *out);
+  else
+    multiply_tiny(p, a, b, out);
+  return TKG_OK;
+}
+
+static int part_of_sum(const product *p, const tkg_call *c, int64_t u) {
+  const float *a = c->data[0], *b = c->data[1];
+  product part = *p;
+  int64_t first = p->k * u / p->parts;
+  part.k = p->k * (u + 1) / p->parts - first;
+  return multiply(&part, a + first * p->lda, b + (p->tb ? first : first * p->ldb),
+                  (float *)c->scratch + u * p->m * p->n);
+}
+
+static int block_of_rows(const product *p, const tkg_call *c, int64_t u) {
+  const float *a = c->data[0];
+  product block = *p;
+  int64_t first = u * BLOCK_ROWS;
+  block.m = least(BLOCK_ROWS, p->m - first);
+  return multiply(&block, a + (p->ta ? first : first * p->lda), c->data[1],
+                  (float *)c->out + first * p->n);
+}
+
+/* The library counts rows and columns of a block in 32 bits. */
+static bool countable(const product *p) {
+  int64_t k = p->ta ? p->k / p->parts + 1 : p->k;
+  return p->n <= INT32_MAX && k <= INT32_MAX && p->lda <= INT32_MAX && p->ldb <= INT32_MAX;
+}
+
+static int matmul(const tkg_call *c, int64_t begin, int64_t end) {
+  product p = product_of(c->node, c->in);
+  if (!countable(&p))
+    return tkg__fail(TKG_E_UNSUPPORTED, "matmul: a dimension of 2^31 or more, other than the rows");
+  for (int64_t u = begin; u < end; u++) {
+    int status = p.parts > 1 ? part_of_sum(&p, c, u) : block_of_rows(&p, c, u);
+    if (status) return status;
+  }
+  return TKG_OK;
+}
+
+static void add_parts(const tkg_call *c) {
+  product p = product_of(c->node, c->in);
+  int64_t count = p.m * p.n;
+  const float *restrict part = c->scratch;
+  float *restrict out = c->out;
+  if (p.parts == 1) return;
+  memcpy(out, part, (size_t)count * sizeof *out);
+  for (int64_t u = 1; u < p.parts; u++)
+    for (int64_t j = 0; j < count; j++) out[j] += part[u * count + j];
+}
+
+/* ---- in tiles ---- */
+
+static int rows(const tkg_call *c, int64_t first, int64_t last) {
+  return matmul(c, first / BLOCK_ROWS, (last + BLOCK_ROWS - 1) / BLOCK_ROWS);
+}
+
+/* A^T B of some rows of both. */
+static int accumulate(const tkg_call *c, int64_t first, int64_t last, float *part, bool begins) {
+  product p = product_of(c->node, c->in);
+  const tkg_gemm some = {(int)p.m, (int)p.n,   (int)(last - first), true,
+                         false,    (int)p.lda, (int)p.ldb,          !begins};
+  if (p.m == 0 || p.n == 0) return TKG_OK;
+  return tkg__gemm(&some, (const float *)c->data[0] + first * p.lda,
+                   (const float *)c->data[1] + first * p.ldb, part);
+}
+
+const tkg_cpu_op TKG_ISA_NAME(tkg__cpu_matmul)[] = {
+    {.op = TKG_OP_MATMUL,
+     .run = matmul,
+     .units = units,
+     .work = work,
+     .scratch = scratch,
+     .combine = add_parts,
+     .rows = rows,
+     .accumulate = accumulate},
+    {0},
+};

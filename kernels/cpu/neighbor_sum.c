@@ -1,0 +1,188 @@
+/* Neighbourhoods of K neighbours a row: weighted sums of their rows, the dot products that are
+ * their gradients, and KGCN's relation scores.
+ *
+ * These are the loops that a step of KGCN, KGNN-LS or RippleNet spends its time in. Per row there
+ * is little arithmetic, so what counts is to ask for rows early and to keep sums in registers. */
+#include "base/op.h"
+#include "ids.h"
+#include "isa.h"
+#include "kernel.h"
+#include "scatter.h"
+#include "wide.h"
+
+/* The K neighbours of each row: rows `ids[i K + k]` of x, or without ids rows `i K + k`. */
+typedef struct neighbours {
+  const float *x;
+  const int32_t *ids;
+  int64_t k, d;
+} neighbours;
+
+static inline const float *neighbour(const neighbours *h, int64_t at) {
+  return h->x + (h->ids ? h->ids[at] : at) * h->d;
+}
+
+/* Of MIX and MIX_DOT: x is input 1, the optional ids input 2. Checks the ids of rows begin..end. */
+static int open_neighbours(const tkg_call *c, int64_t k, int64_t begin, int64_t end,
+                           neighbours *h) {
+  *h = (neighbours){c->data[1], c->data[2], k, tkg__cols(c->in[1])};
+  if (!h->ids) return TKG_OK;
+  return check_ids(tkg__ops[c->node->op].name, h->ids, begin * k, end * k, tkg__rows(c->in[1]));
+}
+
+/* Asks for the neighbours of the row after the one at `at`; `last` is where the ids end. */
+TKG_PREFETCH void prefetch_next(const neighbours *h, int64_t at, int64_t last) {
+  if (!h->ids) return;
+  int64_t end = at + 2 * h->k < last ? at + 2 * h->k : last;
+  for (int64_t next = at + h->k; next < end; next++) prefetch_row(neighbour(h, next), h->d);
+}
+
+/* ---- mix: out[i] = sum over k of w[i,k] x[k] ---- */
+
+/* One row's sums, four registers of columns at a time. */
+static void mix_row(float *out, const float *w, const neighbours *h, int64_t at) {
+  int64_t j = 0;
+  for (; j + 4 * WIDTH <= h->d; j += 4 * WIDTH) {
+    wide s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0};
+    for (int64_t k = 0; k < h->k; k++) {
+      const float *x = neighbour(h, at + k) + j;
+      s0 += w[k] * wide_load(x);
+      s1 += w[k] * wide_load(x + WIDTH);
+      s2 += w[k] * wide_load(x + 2 * WIDTH);
+      s3 += w[k] * wide_load(x + 3 * WIDTH);
+    }
+    wide_store(out + j, s0);
+    wide_store(out + j + WIDTH, s1);
+    wide_store(out + j + 2 * WIDTH, s2);
+    wide_store(out + j + 3 * WIDTH, s3);
+  }
+  for (; j + WIDTH <= h->d; j += WIDTH) {
+    wide s = {0};
+    for (int64_t k = 0; k < h->k; k++) s += w[k] * wide_load(neighbour(h, at + k) + j);
+    wide_store(out + j, s);
+  }
+  for (; j < h->d; j++) {
+    float s = 0;
+    for (int64_t k = 0; k < h->k; k++) s += w[k] * neighbour(h, at + k)[j];
+    out[j] = s;
+  }
+}
+
+static int mix(const tkg_call *c, int64_t begin, int64_t end) {
+  int64_t k = tkg__cols(c->in[0]);
+  const float *w = c->data[0];
+  float *out = c->out;
+  neighbours h;
+  int status = open_neighbours(c, k, begin, end, &h);
+  if (status) return status;
+  for (int64_t i = begin; i < end; i++) {
+    prefetch_next(&h, i * k, end * k);
+    mix_row(out + i * h.d, w + i * k, &h, i * k);
+  }
+  return TKG_OK;
+}
+
+static int64_t mix_work(const tkg_node *node, const tkg_node *const *in) {
+  (void)node;
+  return tkg__count(in[0]) * tkg__cols(in[1]);
+}
+
+/* ---- mix_dot: out[i,k] = g[i] . x[k] ---- */
+
+static int mix_dot(const tkg_call *c, int64_t begin, int64_t end) {
+  int64_t k = c->node->i[0];
+  const float *g = c->data[0];
+  float *out = c->out;
+  neighbours h;
+  int status = open_neighbours(c, k, begin, end, &h);
+  if (status) return status;
+  for (int64_t i = begin; i < end; i++) {
+    prefetch_next(&h, i * k, end * k);
+    for (int64_t at = i * k; at < (i + 1) * k; at++)
+      out[at] = wide_dot(g + i * h.d, neighbour(&h, at), h.d);
+  }
+  return TKG_OK;
+}
+
+static int64_t mix_dot_work(const tkg_node *node, const tkg_node *const *in) {
+  return tkg__count(node) * tkg__cols(in[1]);
+}
+
+/* ---- mix_outer: out[i K + k] = w[i,k] g[i]; units are rows of w ---- */
+
+static int64_t rows_of_weights(const tkg_node *node, const tkg_node *const *in) {
+  (void)node;
+  return tkg__rows(in[0]);
+}
+
+static int mix_outer(const tkg_call *c, int64_t begin, int64_t end) {
+  int64_t k = tkg__cols(c->in[0]), d = tkg__cols(c->in[1]);
+  const float *w = c->data[0], *g = c->data[1];
+  float *out = c->out;
+  for (int64_t i = begin; i < end; i++)
+    for (int64_t at = i * k; at < (i + 1) * k; at++) {
+      const float *restrict from = g + i * d;
+      float *restrict to = out + at * d;
+      for (int64_t j = 0; j < d; j++) to[j] = w[at] * from[j];
+    }
+  return TKG_OK;
+}
+
+/* ---- mix_scatter: out[ids[i,k]] (+ base) += w[i,k] g[i] ---- */
+
+static int64_t scatter_units(const tkg_node *node, const tkg_node *const *in) {
+  (void)in;
+  return scatter_count_units(node->shape[0]);
+}
+
+static int64_t scatter_work(const tkg_node *node, const tkg_node *const *in) {
+  return tkg__count(in[0]) * tkg__cols(in[1]) + tkg__count(node) / 2;
+}
+
+static int mix_scatter(const tkg_call *c, int64_t begin, int64_t end) {
+  scatter s = {.out = c->out,
+               .base = c->data[3],
+               .g = c->data[1],
+               .w = c->data[0],
+               .ids = c->data[2],
+               .count = tkg__count(c->in[2]),
+               .k = tkg__cols(c->in[0]),
+               .n = c->node->shape[0],
+               .d = tkg__cols(c->node)};
+  return scatter_run("mix_scatter", &s, begin, end);
+}
+
+/* ---- edge_dot: out[b,j] = u[b] . r[ids[b,j]] ---- */
+
+/* With no more relations than neighbours a row, each relation's score is computed once and then
+ * looked up; this many fit beside the row in the first cache. */
+enum { MOST_SCORES = 1024 };
+
+static int edge_dot(const tkg_call *c, int64_t begin, int64_t end) {
+  int64_t d = tkg__cols(c->in[0]), m = tkg__rows(c->in[1]), k = tkg__cols(c->in[2]);
+  const float *u = c->data[0], *r = c->data[1];
+  const int32_t *ids = c->data[2];
+  float *out = c->out, scores[MOST_SCORES];
+  bool all = m <= k && m <= MOST_SCORES;
+  int status = check_ids("edge_dot", ids, begin * k, end * k, m);
+  if (status) return status;
+  for (int64_t b = begin; b < end; b++) {
+    for (int64_t q = 0; all && q < m; q++) scores[q] = wide_dot(u + b * d, r + q * d, d);
+    for (int64_t at = b * k; at < (b + 1) * k; at++)
+      out[at] = all ? scores[ids[at]] : wide_dot(u + b * d, r + ids[at] * d, d);
+  }
+  return TKG_OK;
+}
+
+static int64_t edge_dot_work(const tkg_node *node, const tkg_node *const *in) {
+  int64_t k = tkg__cols(node), m = tkg__rows(in[1]);
+  return tkg__rows(node) * (k + (m < k ? m : k) * tkg__cols(in[0]));
+}
+
+const tkg_cpu_op TKG_ISA_NAME(tkg__cpu_mix)[] = {
+    {.op = TKG_OP_EDGE_DOT, .run = edge_dot, .work = edge_dot_work},
+    {.op = TKG_OP_MIX, .run = mix, .work = mix_work},
+    {.op = TKG_OP_MIX_DOT, .run = mix_dot, .work = mix_dot_work},
+    {.op = TKG_OP_MIX_OUTER, .run = mix_outer, .units = rows_of_weights},
+    {.op = TKG_OP_MIX_SCATTER, .run = mix_scatter, .units = scatter_units, .work = scatter_work},
+    {0},
+};

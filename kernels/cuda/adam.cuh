@@ -1,0 +1,51 @@
+/* Adam's rule for one element, for its update in 32 and in 8 bits. */
+#ifndef TKG_CUDA_ADAM_H
+#define TKG_CUDA_ADAM_H
+
+#include "run_params.h"
+
+/* Kingma and Ba 2015, algorithm 1: m and v are corrected for their start at zero. */
+struct adam {
+  enum { STATES = 2 };
+  float beta1, beta2, rest1, rest2; /* rest = 1 - beta */
+  float eps, decay;
+  bool hat;        /* eps is added before v is corrected (section 2 of the paper) */
+  float rate = 0;  /* lr / (1 - beta1^t) */
+  float scale = 0; /* 1 / sqrt(1 - beta2^t) */
+
+  __device__ __forceinline__ void read(const tkg_run_values *run) {
+    rate = run->rate;
+    scale = run->scale;
+    if (hat) eps *= scale;
+  }
+  /* m and v come multiplied by their betas. */
+  __device__ __forceinline__ float advance(float p, float g, float *m, float *v) const {
+    const float gradient = g + decay * p;
+    *m = *m + rest1 * gradient;
+    *v = *v + rest2 * (gradient * gradient);
+    return p - rate * *m / (sqrtf(*v) * scale + eps);
+  }
+  __device__ __forceinline__ float step(float p, float g, float *m, float *v) const {
+    *m = beta1 * *m;
+    *v = beta2 * *v;
+    return advance(p, g, m, v);
+  }
+};
+
+/* A status: the rates of a run are made for its betas. */
+static inline int adam_of(const tkg_call *c, adam *a) {
+  const double *f = c->node->f;
+  if (f[0] != c->context->beta1 || f[1] != c->context->beta2)
+    return tkg__fail(TKG_E_ARGUMENT, "adam: betas %g, %g in a run of %g, %g", f[0], f[1],
+                     c->context->beta1, c->context->beta2);
+  a->beta1 = (float)f[0];
+  a->beta2 = (float)f[1];
+  a->rest1 = (float)(1.0 - f[0]);
+  a->rest2 = (float)(1.0 - f[1]);
+  a->eps = (float)f[2];
+  a->decay = (float)f[3];
+  a->hat = c->node->i[0] != 0;
+  return TKG_OK;
+}
+
+#endif

@@ -1,0 +1,153 @@
+/* Sums over the edges of each row of a graph: AGGREGATE and its kin. A term is a row of x by the
+ * edge's tail, times the vector of the edge's relation and times its weight where there are such.
+ *
+ * A layer of a graph network spends its time here, reading rows of x from anywhere. The naive
+ * kernel is a group of threads a head; a hub is then the last to finish by far. walk.cuh cuts the
+ * edges evenly; here is what is read of an edge and where sums go. One kernel serves all six ops: a
+ * part that is missing is a branch that all threads take alike. */
+#include "family.h"
+#include "vec4.cuh"
+#include "edge_partition.cuh"
+
+/* What is read of an edge: multiplied only when it is added, so that nothing waits in between. */
+template <class T> struct term {
+  T x, r;
+  float w;
+};
+
+/* T is an element or a quad of them. */
+template <class T> struct terms {
+  typedef term<T> item;
+  typedef T sum;
+  int64_t cols;
+  const T *x, *r; /* r: relation vectors, or NULL */
+  const float *w; /* by edge, or NULL */
+  const int32_t *ids, *relations, *order;
+  const int32_t *slots; /* rows of x by tail, below zero for none; or NULL: the tails */
+  int64_t x_rows, r_rows;
+  tkg_fault bad_slot, bad_relation;
+  T *out, *parts;
+
+  __device__ __forceinline__ item load(int64_t place, int64_t j) const {
+    int64_t row = ids[place];
+    const int32_t relation = r ? relations[place] : 0;
+    const int64_t number = w && order ? order[place] : place;
+    item v;
+    quad_clear(&v.x);
+    quad_clear(&v.r);
+    v.w = 1;
+    if (slots) {
+      const int32_t slot = slots[row];
+      if (slot < 0 || !tkg_id_ok(slot, x_rows, row, bad_slot, j == 0)) return v;
+      row = slot;
+    }
+    if (r) {
+      if (!tkg_id_ok(relation, r_rows, place, bad_relation, j == 0)) return v;
+      v.r = r[relation * cols + j];
+    }
+    v.x = x[row * cols + j];
+    if (w) v.w = w[number];
+    return v;
+  }
+
+  __device__ __forceinline__ void add(T *s, item v, int64_t) const {
+    if (r) v.x = quad_times(v.x, v.r);
+    *s = quad_plus(*s, w ? quad_scaled(v.w, v.x) : v.x);
+  }
+
+  __device__ __forceinline__ void clear(T *s, bool) const { quad_clear(s); }
+  __device__ __forceinline__ void merge(T *s, T other) const { *s = quad_plus(*s, other); }
+  __device__ __forceinline__ void put(int64_t row, int64_t j, T s, bool) const {
+    out[row * cols + j] = s;
+  }
+  __device__ __forceinline__ T taken(int64_t row, int64_t j) const { return out[row * cols + j]; }
+  __device__ __forceinline__ void put_part(int64_t chunk, int64_t j, T s) const {
+    parts[chunk * cols + j] = s;
+  }
+  __device__ __forceinline__ T part(int64_t chunk, int64_t j) const {
+    return parts[chunk * cols + j];
+  }
+};
+
+/* ---- entries ---- */
+
+/* Where an op has its operands. */
+typedef struct operands {
+  bool mul;
+  int rows, slots, w; /* input numbers; -1: none */
+} operands;
+
+static operands operands_of(int op) {
+  const bool mul = op == TKG_OP_AGGREGATE_MUL || op == TKG_OP_AGGREGATE_MUL_ROWS ||
+                   op == TKG_OP_AGGREGATE_MUL_SLOTS;
+  const bool rows = op == TKG_OP_AGGREGATE_ROWS || op == TKG_OP_AGGREGATE_MUL_ROWS;
+  const bool slots = op == TKG_OP_AGGREGATE_SLOTS || op == TKG_OP_AGGREGATE_MUL_SLOTS;
+  const int list = mul ? 3 : 2;
+  return {mul, rows ? list : -1, slots ? list : -1, list + (rows || slots)};
+}
+
+static int64_t chunks_of(const tkg_node *node) {
+  const bool rows = operands_of(node->op).rows >= 0;
+  const int64_t n = node->shape[0], d = tkg__cols(node);
+  return tkg__walk_chunks(rows ? -1 : n + node->i[2], d);
+}
+
+static int64_t aggregate_scratch(const tkg_node *node, const tkg_node *const *) {
+  const int64_t chunks = chunks_of(node);
+  const bool rows = operands_of(node->op).rows >= 0;
+  return tkg__walk_bytes(node->shape[0], chunks, rows) + 4 * chunks * tkg__cols(node);
+}
+
+template <class T>
+static void launch(const tkg_call *c, const operands &o, const tkg_graph &g, const tkg_walk &w,
+                   tkg_fault bad_slot, cudaStream_t stream) {
+  char *scratch = static_cast<char *>(c->scratch);
+  terms<T> p = {};
+  p.cols = tkg__cols(c->node) * (int64_t)sizeof(float) / (int64_t)sizeof(T);
+  p.x = tkg_in<T>(c, 1);
+  p.r = o.mul ? tkg_in<T>(c, 2) : NULL;
+  p.w = tkg_in<float>(c, o.w);
+  p.ids = g.ids;
+  p.relations = g.relations;
+  p.order = g.order;
+  p.slots = o.slots >= 0 ? tkg_in<int32_t>(c, o.slots) : NULL;
+  p.x_rows = tkg__rows(c->in[1]);
+  p.r_rows = o.mul ? tkg__rows(c->in[2]) : 0;
+  p.bad_slot = bad_slot;
+  p.bad_relation = o.mul ? tkg__fault_ids(c, p.r_rows) : tkg_fault{NULL, NULL};
+  p.out = tkg_out<T>(c);
+  p.parts = reinterpret_cast<T *>(scratch +
+                                  tkg__walk_bytes(c->node->shape[0], w.size.chunks, o.rows >= 0));
+  if (o.rows >= 0)
+    walk_launch<terms<T>, true>(p, w, stream);
+  else
+    walk_launch<terms<T>, false>(p, w, stream);
+}
+
+static int aggregate_run(const tkg_call *c, cudaStream_t stream) {
+  const operands o = operands_of(c->node->op);
+  const tkg_graph g = tkg__graph_of(tkg_in<int32_t>(c, 0), c->node->i);
+  const int64_t rows = c->node->shape[0], d = tkg__cols(c->node);
+  const int32_t *by = o.rows >= 0 ? tkg_in<int32_t>(c, o.rows) : NULL;
+  const tkg_fault bad_row = by ? tkg__fault_ids(c, g.n) : tkg_fault{NULL, NULL};
+  if (rows == 0) return TKG_OK;
+  const tkg_walk w = tkg__walk_make(&g, by, rows, d, c->scratch, bad_row, stream);
+  const tkg_fault bad_slot =
+      o.slots >= 0 ? tkg__fault_ids(c, tkg__rows(c->in[1])) : tkg_fault{NULL, NULL};
+  if (tkg_by_four(c->data[1], d) && tkg_by_four(c->out, d) &&
+      (!o.mul || tkg_by_four(c->data[2], d)))
+    launch<float4>(c, o, g, w, bad_slot, stream);
+  else
+    launch<float>(c, o, g, w, bad_slot, stream);
+  return TKG_OK;
+}
+
+const tkg_cuda_op tkg__cuda_aggregate[] = {
+    {TKG_OP_AGGREGATE, aggregate_run, aggregate_scratch},
+    {TKG_OP_AGGREGATE_ROWS, aggregate_run, aggregate_scratch},
+    {TKG_OP_AGGREGATE_SLOTS, aggregate_run, aggregate_scratch},
+    {TKG_OP_AGGREGATE_MUL, aggregate_run, aggregate_scratch},
+    {TKG_OP_AGGREGATE_MUL_ROWS, aggregate_run, aggregate_scratch},
+    {TKG_OP_AGGREGATE_MUL_SLOTS, aggregate_run, aggregate_scratch},
+    {0, NULL, NULL},
+};

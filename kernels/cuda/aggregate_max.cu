@@ -1,0 +1,193 @@
+/* The largest among neighbours, column by column: AGGREGATE_ARGMAX finds the edge, AGGREGATE_PICK
+ * reads its tail, AGGREGATE_PICK_GRAD takes gradients back to tails; and SLOTS.
+ *
+ * Argmax is a sum over edges in which "larger" takes the place of "plus", and the gradient of a
+ * pick a sum over the edges of each tail of what picked them: both are walks (walk.cuh). */
+#include "family.h"
+#include "vec4.cuh"
+#include "edge_partition.cuh"
+
+static tkg_graph graph_of(const tkg_call *c, int64_t way) {
+  const int64_t *i = c->node->i, turned[4] = {i[0], i[1], i[2], i[3] ^ way};
+  return tkg__graph_of(tkg_in<int32_t>(c, 0), turned);
+}
+
+static const tkg_fault no_fault = {NULL, NULL};
+
+/* ---- argmax: x[m,d] -> edge[n,d] ---- */
+
+/* A part is a place among the edges; what lies there is read again where parts meet. */
+struct largest {
+  enum { NONE = -1, PART = -2 };
+  typedef float item;
+  struct sum {
+    float value;
+    int32_t place; /* NONE: of no edge; PART: the same, but the row has edges before */
+  };
+  int64_t cols;
+  const float *x;
+  const int32_t *ids, *order;
+  int32_t *out, *parts;
+
+  __device__ __forceinline__ float load(int64_t place, int64_t j) const {
+    return x[(int64_t)ids[place] * cols + j];
+  }
+  __device__ __forceinline__ void clear(sum *s, bool begins) const {
+    *s = {-INFINITY, begins ? NONE : PART};
+  }
+  /* Edges come in order: of equals the first stays. A NaN is larger than nothing, but stays where
+   * it comes first in its row. */
+  __device__ __forceinline__ void add(sum *s, float value, int64_t place) const {
+    const bool first = s->place == NONE || (s->place == PART && value == value);
+    if (first || value > s->value) *s = {value, (int32_t)place};
+  }
+  __device__ __forceinline__ void merge(sum *s, sum other) const {
+    if (other.place >= 0) add(s, other.value, other.place);
+  }
+  __device__ __forceinline__ void put(int64_t row, int64_t j, sum s, bool whole) const {
+    out[row * cols + j] = whole && order && s.place >= 0 ? order[s.place] : s.place;
+  }
+  __device__ __forceinline__ sum at(int32_t place, int64_t j) const {
+    return {place >= 0 ? load(place, j) : -INFINITY, place};
+  }
+  __device__ __forceinline__ sum taken(int64_t row, int64_t j) const {
+    return at(out[row * cols + j], j);
+  }
+  __device__ __forceinline__ void put_part(int64_t chunk, int64_t j, sum s) const {
+    parts[chunk * cols + j] = s.place;
+  }
+  __device__ __forceinline__ sum part(int64_t chunk, int64_t j) const {
+    return at(parts[chunk * cols + j], j);
+  }
+};
+
+static int64_t walk_scratch(const tkg_node *node, const tkg_node *const *) {
+  const int64_t d = tkg__cols(node);
+  const int64_t chunks = tkg__walk_chunks(node->shape[0] + node->i[2], d);
+  return tkg__walk_bytes(node->shape[0], chunks, false) + 4 * chunks * d;
+}
+
+static char *parts_of(const tkg_call *c, const tkg_walk &w) {
+  return static_cast<char *>(c->scratch) + tkg__walk_bytes(w.n, w.size.chunks, false);
+}
+
+static int argmax_run(const tkg_call *c, cudaStream_t stream) {
+  const tkg_graph g = graph_of(c, 0);
+  const int64_t d = tkg__cols(c->node);
+  const tkg_walk w = tkg__walk_make(&g, NULL, 0, d, c->scratch, no_fault, stream);
+  const largest p = {d,       tkg_in<float>(c, 1), g.ids,
+                     g.order, tkg_out<int32_t>(c), reinterpret_cast<int32_t *>(parts_of(c, w))};
+  walk_launch<largest, false>(p, w, stream);
+  return TKG_OK;
+}
+
+/* ---- pick: x[m,d], edges[n,d] -> x[tail of edges[n,j], j] ---- */
+
+/* The place of an edge of this row by its number, or -1. Numbers ascend within a row, whichever way
+ * the graph is gone through. */
+static __device__ __forceinline__ int64_t place_of(const tkg_graph &g, int64_t row, int32_t edge) {
+  int64_t low = g.offsets[row], high = g.offsets[row + 1];
+  const int64_t last = high;
+  if (!g.order) return edge >= low && edge < high ? edge : -1;
+  while (low < high) {
+    const int64_t middle = (low + high) / 2;
+    if (g.order[middle] < edge)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return low < last && g.order[low] == edge ? low : -1;
+}
+
+static __global__ void pick_kernel(int64_t cols, tkg_graph g, const float *x, const int32_t *edges,
+                                   float *out, tkg_fault fault) {
+  for (int64_t row = tkg_first_row(); row < g.n; row += tkg_row_stride())
+    for (int64_t j = threadIdx.x; j < cols; j += blockDim.x) {
+      const int32_t edge = edges[row * cols + j];
+      const int64_t place = edge < 0 ? -1 : place_of(g, row, edge);
+      if (edge >= 0 && place < 0) tkg_fault_note(fault, row, edge);
+      out[row * cols + j] = place < 0 ? 0.0F : x[(int64_t)g.ids[place] * cols + j];
+    }
+}
+
+static int pick_run(const tkg_call *c, cudaStream_t stream) {
+  const tkg_graph g = graph_of(c, 0);
+  const int64_t d = tkg__cols(c->node);
+  tkg_launch(pick_kernel, tkg_tile(g.n, d), stream, d, g, tkg_in<float>(c, 1),
+             tkg_in<int32_t>(c, 2), tkg_out<float>(c), tkg__fault_edges(c));
+  return TKG_OK;
+}
+
+/* ---- pick_grad: g[n,d], edges[n,d] -> [m,d] ---- */
+
+struct picked {
+  typedef float item;
+  typedef float sum;
+  int64_t cols;
+  const float *g;
+  const int32_t *edges;
+  const int32_t *ids, *order; /* of the orientation by tail */
+  float *out, *parts;
+
+  __device__ __forceinline__ float load(int64_t place, int64_t j) const {
+    const int64_t at = (int64_t)ids[place] * cols + j;
+    return edges[at] == (order ? order[place] : (int32_t)place) ? g[at] : 0.0F;
+  }
+  __device__ __forceinline__ void clear(float *s, bool) const { *s = 0; }
+  __device__ __forceinline__ void add(float *s, float v, int64_t) const { *s += v; }
+  __device__ __forceinline__ void merge(float *s, float other) const { *s += other; }
+  __device__ __forceinline__ void put(int64_t row, int64_t j, float s, bool) const {
+    out[row * cols + j] = s;
+  }
+  __device__ __forceinline__ float taken(int64_t row, int64_t j) const {
+    return out[row * cols + j];
+  }
+  __device__ __forceinline__ void put_part(int64_t chunk, int64_t j, float s) const {
+    parts[chunk * cols + j] = s;
+  }
+  __device__ __forceinline__ float part(int64_t chunk, int64_t j) const {
+    return parts[chunk * cols + j];
+  }
+};
+
+static int pick_grad_run(const tkg_call *c, cudaStream_t stream) {
+  const tkg_graph g = graph_of(c, TKG_GRAPH_BACKWARD);
+  const int64_t d = tkg__cols(c->node);
+  const tkg_walk w = tkg__walk_make(&g, NULL, 0, d, c->scratch, no_fault, stream);
+  picked p = {};
+  p.cols = d;
+  p.g = tkg_in<float>(c, 1);
+  p.edges = tkg_in<int32_t>(c, 2);
+  p.ids = g.ids;
+  p.order = g.order;
+  p.out = tkg_out<float>(c);
+  p.parts = reinterpret_cast<float *>(parts_of(c, w));
+  walk_launch<picked, false>(p, w, stream);
+  return TKG_OK;
+}
+
+/* ---- slots: ids[b] -> position of an id's first occurrence, [n] ---- */
+
+/* -1 is the largest of unsigned numbers, and the smallest position wins whoever comes first. */
+static __global__ void slots_kernel(int64_t count, int64_t n, const int32_t *ids, uint32_t *out,
+                                    tkg_fault fault) {
+  for (int64_t i = tkg_first(); i < count; i += tkg_stride())
+    if (tkg_id_ok(ids[i], n, i, fault, true)) atomicMin(&out[ids[i]], (uint32_t)i);
+}
+
+static int slots_run(const tkg_call *c, cudaStream_t stream) {
+  const int64_t count = tkg__count(c->in[0]), n = c->node->shape[0];
+  const tkg_fault fault = tkg__fault_ids(c, n);
+  if (n > 0) cudaMemsetAsync(c->out, 0xff, (size_t)n * sizeof(int32_t), stream);
+  tkg_launch(slots_kernel, tkg_flat(count), stream, count, n, tkg_in<int32_t>(c, 0),
+             tkg_out<uint32_t>(c), fault);
+  return TKG_OK;
+}
+
+const tkg_cuda_op tkg__cuda_pick[] = {
+    {TKG_OP_AGGREGATE_ARGMAX, argmax_run, walk_scratch},
+    {TKG_OP_AGGREGATE_PICK, pick_run, NULL},
+    {TKG_OP_AGGREGATE_PICK_GRAD, pick_grad_run, walk_scratch},
+    {TKG_OP_SLOTS, slots_run, NULL},
+    {0, NULL, NULL},
+};

@@ -1,0 +1,80 @@
+/* The one header in which real CUDA and its emulation differ (kernels/emu/emu.h, for machines
+ * without a GPU). Kernel sources include this and nothing of CUDA's own.
+ *
+ * It also brings the engine's headers that kernels share with the CPU: Philox, the codec's format,
+ * packed graphs and the elementary functions. They are plain C and know nothing of CUDA; what they
+ * define as `inline` is compiled for the device as well. One definition of each formula is what
+ * makes both backends draw the same noise and write the same codes. */
+#ifndef TKG_CUDA_H
+#define TKG_CUDA_H
+
+#include <float.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#ifdef __CUDACC__
+
+#include <cuda_runtime.h>
+
+#define TKG_UNROLL _Pragma("unroll")
+#define TKG_UNROLL_4 _Pragma("unroll 4") /* where all would take too many registers */
+
+/* An array in shared memory, TKG_SHARED(float, tile, [32][33]); a launch's dynamic shared memory,
+ * as an array of T. */
+#define TKG_SHARED(T, name, extent) __shared__ T name extent
+#define TKG_DYNAMIC_SHARED(T, name)                                                                \
+  extern __shared__ __align__(16) unsigned char tkg_dynamic_shared[];                              \
+  T *name = reinterpret_cast<T *>(tkg_dynamic_shared)
+
+template <class... P, class... A>
+static inline void tkg_launch_raw(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared,
+                                  cudaStream_t stream, A... arguments) {
+  kernel<<<grid, block, shared, stream>>>(arguments...);
+}
+
+/* Memory of the pool that nobody owns: only the emulation can watch it. */
+static inline void tkg_fence(void *, size_t) {}
+static inline void tkg_unfence(void *, size_t) {}
+
+#else
+
+#include "emu/emu.h"
+
+#define TKG_UNROLL
+#define TKG_UNROLL_4
+
+#define TKG_SHARED(T, name, extent)                                                                \
+  static const char name##_site = 0;                                                               \
+  typedef T name##_type extent;                                                                    \
+  name##_type &name =                                                                              \
+      *reinterpret_cast<name##_type *>(emu_shared(&name##_site, sizeof(name##_type)))
+#define TKG_DYNAMIC_SHARED(T, name) T *name = reinterpret_cast<T *>(emu_at->dynamic_shared)
+
+template <class... P, class... A>
+static inline void tkg_launch_raw(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared,
+                                  cudaStream_t, A... arguments) {
+  emu_launch(grid, block, shared, [=] { kernel(arguments...); });
+}
+
+static inline void tkg_fence(void *memory, size_t bytes) { emu_fence(memory, bytes); }
+static inline void tkg_unfence(void *memory, size_t bytes) { emu_unfence(memory, bytes); }
+
+#endif
+
+extern "C" {
+#include "base/backend.h"
+#include "base/error.h"
+#ifdef __CUDACC__
+#define inline __host__ __device__ inline
+#endif
+#include "shared/codec.h"
+#include "shared/formulas.h"
+#include "data/graph.h"
+#include "shared/moments.h"
+#include "shared/philox.h"
+#undef inline
+}
+
+#endif

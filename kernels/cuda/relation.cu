@@ -1,0 +1,242 @@
+/* Sums by relation, gradients of relation vectors: AGGREGATE_RELATION and AGGREGATE_RELATION_ROWS.
+ * out[relation] is the sum of w a[head] b[tail] over the edges of that relation.
+ *
+ * There are few relations and millions of edges, in an order that has nothing to do with relations.
+ * Sorting edges by relation would cost 16 bytes an edge of scratch. Instead each group of threads
+ * has a table of all relations in shared memory, of which a thread owns a column: it adds without
+ * asking anybody. Relations are cut in tiles so that a block has at least two warps of groups; the
+ * other tiles' edges are passed over at the price of reading their relation. The tables of a block
+ * are added up and written to scratch, where a second kernel adds those of all blocks, all in
+ * order. */
+#include "family.h"
+#include "vec4.cuh"
+#include "edge_partition.cuh"
+
+enum { SHARED_BYTES = 48 << 10, LEAST_THREADS = 64, AHEAD = 4 };
+enum { MOST_TABLES = 512, LEAST_TABLES = 8, TABLE_BYTES = 8 << 20 };
+
+/* T is an element or a quad of them. */
+template <class T> struct pairs {
+  int64_t cols, k;
+  const T *a, *b;
+  const float *w; /* by edge, or NULL */
+  const int32_t *ids, *relations, *order;
+  int64_t tile, tiles; /* relations a tile; tiles of relations */
+  T *tables;           /* [blocks, k, cols] */
+  tkg_fault bad_relation;
+};
+
+/* ---- kernels ---- */
+
+/* Goes through edges of the walk in order. */
+template <bool ROWS> struct cursor {
+  const tkg_walk &w;
+  int64_t row, shift;
+
+  __device__ __forceinline__ cursor(const tkg_walk &walk, int64_t v) : w(walk) {
+    row = walk_row<ROWS>(w, v);
+    shift = walk_shift<ROWS>(w, row);
+  }
+  __device__ __forceinline__ int64_t place_of(int64_t v) {
+    if (walk_begin<ROWS>(w, row + 1) <= v) {
+      while (walk_begin<ROWS>(w, row + 1) <= v) row++;
+      shift = walk_shift<ROWS>(w, row);
+    }
+    return v + shift;
+  }
+};
+
+/* Edges first..last-1, of the relations first_relation.., to the thread's column of a table. */
+template <class T, bool ROWS>
+static __device__ __forceinline__ void add_edges(const pairs<T> &s, const tkg_walk &w,
+                                                 int64_t first, int64_t last, int64_t tile,
+                                                 int64_t j, bool notes, T *table, int64_t width) {
+  if (first >= last) return;
+  cursor<ROWS> at(w, first);
+  for (int64_t v = first; v < last; v += AHEAD) {
+    int64_t to[AHEAD];
+    T a[AHEAD], b[AHEAD];
+    float weight[AHEAD];
+    TKG_UNROLL
+    for (int k = 0; k < AHEAD; k++) {
+      to[k] = -1;
+      if (v + k >= last) continue;
+      const int64_t place = at.place_of(v + k);
+      const int32_t relation = s.relations[place];
+      if (!tkg_id_ok(relation, s.k, place, s.bad_relation, notes)) continue;
+      const int64_t own = relation - tile * s.tile;
+      if (own < 0 || own >= s.tile) continue;
+      to[k] = own * width;
+      a[k] = s.a[at.row * s.cols + j];
+      b[k] = s.b[(int64_t)s.ids[place] * s.cols + j];
+      weight[k] = s.w ? s.w[s.order ? s.order[place] : place] : 1.0F;
+    }
+    TKG_UNROLL
+    for (int k = 0; k < AHEAD; k++)
+      if (to[k] >= 0)
+        table[to[k]] = quad_plus(table[to[k]], quad_scaled(weight[k], quad_times(a[k], b[k])));
+  }
+}
+
+/* The sums of a block's tables, to the block's table in scratch. */
+template <class T>
+static __device__ __forceinline__ void put_tables(const pairs<T> &s, const T *tables, int64_t tile,
+                                                  int64_t first_column, int64_t width) {
+  const int64_t size = s.tile * width;
+  const int threads = (int)(blockDim.x * blockDim.y);
+  for (int64_t i = threadIdx.y * blockDim.x + threadIdx.x; i < size; i += threads) {
+    const int64_t relation = tile * s.tile + i / width, j = first_column + i % width;
+    T sum = tables[i];
+    for (unsigned y = 1; y < blockDim.y; y++) sum = quad_plus(sum, tables[y * size + i]);
+    if (relation < s.k && j < s.cols) s.tables[(blockIdx.x * s.k + relation) * s.cols + j] = sum;
+  }
+}
+
+/* Blocks: x takes a piece of the edges, y a tile of relations and columns. Shared memory: a table
+ * [tile, width] a group. */
+template <class T, bool ROWS>
+static __global__ void relation_kernel(pairs<T> s, tkg_walk w, int64_t width) {
+  TKG_DYNAMIC_SHARED(T, tables);
+  const int64_t tile = blockIdx.y % s.tiles, first_column = blockIdx.y / s.tiles * width;
+  const int64_t j = first_column + threadIdx.x;
+  const int64_t edges = walk_size<ROWS>(w).edges, groups = (int64_t)gridDim.x * blockDim.y;
+  const int64_t length = (edges + groups - 1) / groups;
+  const int64_t first = ((int64_t)blockIdx.x * blockDim.y + threadIdx.y) * length;
+  const int64_t last = first + length < edges ? first + length : edges;
+  T *own = tables + threadIdx.y * s.tile * width + threadIdx.x;
+  if (threadIdx.x < width) {
+    for (int64_t k = 0; k < s.tile; k++) quad_clear(&own[k * width]);
+    if (j < s.cols) add_edges<T, ROWS>(s, w, first, last, tile, j, j == 0 && tile == 0, own, width);
+  }
+  __syncthreads();
+  put_tables(s, tables, tile, first_column, width);
+}
+
+enum { COLUMNS = 32, SLICES = 8 };
+
+/* out[i]: the sum of element i of all tables; SLICES threads share it. */
+static __global__ void tables_kernel(int64_t count, int64_t blocks, const float *tables,
+                                     float *out) {
+  TKG_SHARED(float, part, [SLICES][COLUMNS]);
+  for (int64_t first = (int64_t)blockIdx.x * COLUMNS; first < count;
+       first += (int64_t)gridDim.x * COLUMNS) {
+    const int64_t i = first + threadIdx.x;
+    float sum = 0;
+    for (int64_t b = threadIdx.y; i < count && b < blocks; b += SLICES)
+      sum += tables[b * count + i];
+    part[threadIdx.y][threadIdx.x] = sum;
+    __syncthreads();
+    if (threadIdx.y == 0 && i < count) {
+      for (int y = 1; y < SLICES; y++) sum += part[y][threadIdx.x];
+      out[i] = sum;
+    }
+    __syncthreads(); /* before the next parts are written */
+  }
+}
+
+/* A look at the relations of the edges of some rows, or of all (NULL): for sums without elements,
+ * for which nobody else reads them. */
+static __global__ void check_kernel(tkg_graph g, const int32_t *rows, int64_t n, int64_t k,
+                                    tkg_fault bad) {
+  for (int64_t i = tkg_first(); i < n; i += tkg_stride()) {
+    const int64_t row = rows ? rows[i] : i;
+    if (row < 0 || row >= g.n) continue;
+    for (int64_t p = g.offsets[row]; p < g.offsets[row + 1]; p++)
+      tkg_id_ok(g.relations[p], k, p, bad, true);
+  }
+}
+
+/* ---- launchers ---- */
+
+/* As many tables as there may be, of a size that scratch has room for. */
+static int64_t blocks_of(const tkg_node *node) {
+  return tkg_between(TABLE_BYTES / (4 * (tkg__count(node) + 1)), LEAST_TABLES, MOST_TABLES);
+}
+
+template <class T, bool ROWS>
+static void launch(pairs<T> s, const tkg_walk &w, int64_t blocks, cudaStream_t stream) {
+  const int lanes = tkg_power(s.cols, TKG_WARP);
+  const int64_t width = s.cols < lanes ? s.cols : lanes, line = width * (int64_t)sizeof(T);
+  const int64_t least = LEAST_THREADS / lanes;
+  s.tiles = tkg_ceil(s.k, SHARED_BYTES / (line * least));
+  s.tile = tkg_ceil(s.k, s.tiles);
+  const int64_t groups = tkg_between(SHARED_BYTES / (line * s.tile), 1, TKG_THREADS / lanes);
+  const dim3 grid((unsigned)blocks, (unsigned)(s.tiles * tkg_ceil(s.cols, width)));
+  tkg_launch(relation_kernel<T, ROWS>,
+             {grid, dim3((unsigned)lanes, (unsigned)groups), (size_t)(groups * s.tile * line)},
+             stream, s, w, width);
+}
+
+/* ---- entries ---- */
+
+static bool by_rows(int op) { return op == TKG_OP_AGGREGATE_RELATION_ROWS; }
+
+static int64_t walked(const tkg_node *node, const tkg_node *const *in) {
+  return by_rows(node->op) ? tkg__count(in[3]) : node->i[node->i[3] & TKG_GRAPH_BACKWARD ? 1 : 0];
+}
+
+static int64_t walk_bytes(const tkg_node *node, const tkg_node *const *in) {
+  const int64_t n = walked(node, in);
+  const int64_t steps = by_rows(node->op) ? -1 : n + node->i[2];
+  return tkg__walk_bytes(n, tkg__walk_chunks(steps, tkg__cols(node)), by_rows(node->op));
+}
+
+static int64_t relation_scratch(const tkg_node *node, const tkg_node *const *in) {
+  return walk_bytes(node, in) + 4 * blocks_of(node) * tkg__count(node);
+}
+
+template <class T>
+static void relation_launch(const tkg_call *c, const tkg_graph &g, const tkg_walk &w,
+                            cudaStream_t stream) {
+  const int64_t blocks = blocks_of(c->node), count = tkg__count(c->node);
+  char *tables = static_cast<char *>(c->scratch) + walk_bytes(c->node, c->in);
+  pairs<T> s = {};
+  s.cols = tkg__cols(c->node) * (int64_t)sizeof(float) / (int64_t)sizeof(T);
+  s.k = tkg__rows(c->node);
+  s.a = tkg_in<T>(c, 1);
+  s.b = tkg_in<T>(c, 2);
+  s.w = tkg_in<float>(c, w.rows ? 4 : 3);
+  s.ids = g.ids;
+  s.relations = g.relations;
+  s.order = g.order;
+  s.tables = reinterpret_cast<T *>(tables);
+  s.bad_relation = tkg__fault_ids(c, s.k);
+  if (w.rows)
+    launch<T, true>(s, w, blocks, stream);
+  else
+    launch<T, false>(s, w, blocks, stream);
+  tkg_launch(tables_kernel, {dim3(tkg_blocks(tkg_ceil(count, COLUMNS))), dim3(COLUMNS, SLICES), 0},
+             stream, count, blocks, reinterpret_cast<const float *>(tables), tkg_out<float>(c));
+}
+
+static int relation_run(const tkg_call *c, cudaStream_t stream) {
+  const bool rows = by_rows(c->node->op);
+  const tkg_graph g = tkg__graph_of(tkg_in<int32_t>(c, 0), c->node->i);
+  const int64_t n = walked(c->node, c->in), d = tkg__cols(c->node), count = tkg__count(c->node);
+  if (!g.relations)
+    return tkg__fail(TKG_E_ARGUMENT, "%s: this graph has no relations", tkg__ops[c->node->op].name);
+  const tkg_fault bad_row = rows ? tkg__fault_ids(c, g.n) : tkg_fault{NULL, NULL};
+  if (n == 0 || g.e == 0 || count == 0) {
+    const int32_t *heads = rows ? tkg_in<int32_t>(c, 3) : NULL;
+    if (rows) tkg__fault_check(heads, n, g.n, bad_row, stream);
+    if (n > 0 && g.e > 0) {
+      const int64_t k = tkg__rows(c->node);
+      tkg_launch(check_kernel, tkg_flat(n), stream, g, heads, n, k, tkg__fault_ids(c, k));
+    }
+    if (count > 0) cudaMemsetAsync(c->out, 0, (size_t)count * sizeof(float), stream);
+    return TKG_OK;
+  }
+  const tkg_walk w =
+      tkg__walk_make(&g, rows ? tkg_in<int32_t>(c, 3) : NULL, n, d, c->scratch, bad_row, stream);
+  if (tkg_by_four(c->data[1], d) && tkg_by_four(c->data[2], d))
+    relation_launch<float4>(c, g, w, stream);
+  else
+    relation_launch<float>(c, g, w, stream);
+  return TKG_OK;
+}
+
+const tkg_cuda_op tkg__cuda_relation[] = {
+    {TKG_OP_AGGREGATE_RELATION, relation_run, relation_scratch},
+    {TKG_OP_AGGREGATE_RELATION_ROWS, relation_run, relation_scratch},
+    {0, NULL, NULL},
+};

@@ -1,0 +1,309 @@
+/* Adding rows into a table by id: SCATTER_ADD and MIX_SCATTER, and TAKE_GRAD, which adds elements
+ * within each row.
+ *
+ * Float atomics would be the short way, but sums would then depend on timing. Instead ids are
+ * sorted together with their positions (a stable radix sort), so that the rows of one destination
+ * follow each other, in order of position. The sorted list is cut in chunks of equal length, a
+ * group of threads a chunk, whatever the ids are: a hub that 60,000 rows are added to is the work
+ * of a thousand groups and does not serialise.
+ *
+ *   sorted ids   3 3 3 5 | 5 5 5 5 | 5 7 7 9
+ *   chunk 0 adds 3 to its row, and leaves its part of 5 (the run's beginning) in `parts`
+ *   chunk 1 leaves its part of 5 as well; so does chunk 2, which adds 7 and 9
+ *   then the chunk in which a cut run begins adds the parts up, in order, and adds them to 5's row
+ *
+ * A hub's parts would be a long chain for one group: a block takes them, each of its groups every
+ * so-manieth part. All orders are fixed by positions, chunk length and columns: the same bits in
+ * every run. */
+#include "family.h"
+#include "device_errors.h"
+#include "launch.h"
+#include "argsort_ids.h"
+#include "vec4.cuh"
+
+enum { CHUNK = 64, AHEAD = 4, PARTS_AHEAD = 8 };
+enum { HUB = 32 }; /* chunks behind its first that make a run a hub's */
+
+/* out[ids[p]] += w[p] g[p / k] for p in 0..count-1; out is [n,d] and begins as base. */
+typedef struct scatter {
+  int64_t count, k, n, d, chunks;
+  const float *g, *w; /* w is NULL for ones */
+  const int32_t *ids;
+  const float *base; /* NULL: zeros; may be out */
+  float *out;
+} scatter;
+
+static int64_t width_of(const tkg_node *table) {
+  int64_t d = 1;
+  for (int k = 1; k < table->rank; k++) d *= table->shape[k];
+  return d;
+}
+
+static int64_t scratch_of(int64_t count, int64_t n, int64_t d) {
+  return tkg__order_of(count, n).bytes + 4 * 2 * tkg_ceil(count, CHUNK) * d;
+}
+
+/* ---- kernels ---- */
+
+/* What the kernels below read; T is an element or a quad. */
+template <class T> struct sorted {
+  int64_t count, k, n, cols, chunks;
+  const uint32_t *keys, *places;
+  const T *g;
+  const float *w;
+  T *parts, *out; /* parts: of a run that goes on from the chunk before; that begins in a chunk */
+};
+
+/* The run's sum is known: its row, if the run lies in this chunk as a whole, or a part. */
+template <class T>
+static __device__ __forceinline__ void put_run(const sorted<T> &s, int64_t chunk, int64_t first,
+                                               int64_t last, int64_t j, T sum) {
+  const uint32_t key = s.keys[first];
+  const bool before = first == chunk * CHUNK && first > 0 && s.keys[first - 1] == key;
+  const bool after = last == (chunk + 1) * CHUNK && last < s.count && s.keys[last] == key;
+  if (key == (uint32_t)s.n) return;
+  if (before || after) {
+    s.parts[(2 * chunk + !before) * s.cols + j] = sum;
+    return;
+  }
+  T *to = &s.out[(int64_t)key * s.cols + j];
+  *to = quad_plus(*to, sum);
+}
+
+/* Rows are asked for a few at a time, then added in order. */
+template <class T>
+static __device__ __forceinline__ void sum_chunk(const sorted<T> &s, int64_t chunk, int64_t j) {
+  const int64_t end = (chunk + 1) * CHUNK < s.count ? (chunk + 1) * CHUNK : s.count;
+  int64_t run = chunk * CHUNK;
+  T sum;
+  quad_clear(&sum);
+  for (int64_t first = run; first < end; first += AHEAD) {
+    T row[AHEAD];
+    TKG_UNROLL
+    for (int a = 0; a < AHEAD; a++) {
+      quad_clear(&row[a]);
+      if (first + a >= end) continue;
+      const int64_t place = s.places[first + a];
+      row[a] = s.g[(s.k == 1 ? place : place / s.k) * s.cols + j];
+      if (s.w) row[a] = quad_scaled(s.w[place], row[a]);
+    }
+    TKG_UNROLL
+    for (int a = 0; a < AHEAD; a++) {
+      if (first + a >= end) continue;
+      if (s.keys[first + a] != s.keys[run]) {
+        put_run(s, chunk, run, first + a, j, sum);
+        run = first + a;
+        quad_clear(&sum);
+      }
+      sum = quad_plus(sum, row[a]);
+    }
+  }
+  put_run(s, chunk, run, end, j, sum);
+}
+
+template <class T> static __global__ void chunks_kernel(sorted<T> s) {
+  for (int64_t c = tkg_first_row(); c < s.chunks; c += tkg_row_stride())
+    for (int64_t j = threadIdx.x; j < s.cols; j += blockDim.x) sum_chunk(s, c, j);
+}
+
+/* Whether a run that is cut at the end of this chunk begins in it. */
+template <class T>
+static __device__ __forceinline__ bool begins_run(const sorted<T> &s, int64_t chunk) {
+  const int64_t first = chunk * CHUNK, end = first + CHUNK;
+  if (end >= s.count) return false;
+  const uint32_t key = s.keys[end - 1];
+  if (s.keys[end] != key || key == (uint32_t)s.n) return false;
+  return s.keys[first] != key || first == 0 || s.keys[first - 1] != key;
+}
+
+/* The run goes on in all chunks that begin with its key: whether there are more than HUB of them.
+ */
+template <class T>
+static __device__ __forceinline__ bool begins_hub(const sorted<T> &s, int64_t chunk) {
+  const int64_t far = chunk + 1 + HUB;
+  return begins_run(s, chunk) && far < s.chunks &&
+         s.keys[far * CHUNK] == s.keys[chunk * CHUNK + CHUNK - 1];
+}
+
+/* The run's parts in chunks first, first + step, and so on. */
+template <class T>
+static __device__ __forceinline__ T sum_parts(const sorted<T> &s, uint32_t key, int64_t first,
+                                              int64_t step, int64_t j) {
+  T sum;
+  quad_clear(&sum);
+  for (int64_t c = first; c < s.chunks && s.keys[c * CHUNK] == key; c += PARTS_AHEAD * step) {
+    T part[PARTS_AHEAD];
+    TKG_UNROLL
+    for (int a = 0; a < PARTS_AHEAD; a++) {
+      const int64_t at = c + a * step;
+      quad_clear(&part[a]);
+      if (at < s.chunks && s.keys[at * CHUNK] == key) part[a] = s.parts[2 * at * s.cols + j];
+    }
+    TKG_UNROLL
+    for (int a = 0; a < PARTS_AHEAD; a++) sum = quad_plus(sum, part[a]);
+  }
+  return sum;
+}
+
+/* Adds a run's beginning, in `chunk`, and the sum of its other parts to its row. */
+template <class T>
+static __device__ __forceinline__ void add_run(const sorted<T> &s, uint32_t key, int64_t chunk,
+                                               int64_t j, T others) {
+  T *to = &s.out[(int64_t)key * s.cols + j];
+  *to = quad_plus(*to, quad_plus(s.parts[(2 * chunk + 1) * s.cols + j], others));
+}
+
+/* A group a run. */
+template <class T> static __global__ void runs_kernel(sorted<T> s) {
+  for (int64_t c = tkg_first_row(); c < s.chunks; c += tkg_row_stride()) {
+    if (!begins_run(s, c) || begins_hub(s, c)) continue;
+    const uint32_t key = s.keys[c * CHUNK + CHUNK - 1];
+    for (int64_t j = threadIdx.x; j < s.cols; j += blockDim.x)
+      add_run(s, key, c, j, sum_parts(s, key, c + 1, 1, j));
+  }
+}
+
+/* A block a hub's run: the sums of its groups meet in shared memory. */
+template <class T> static __global__ void hubs_kernel(sorted<T> s) {
+  TKG_SHARED(T, sums, [TKG_THREADS]);
+  for (int64_t c = blockIdx.x; c < s.chunks; c += gridDim.x) {
+    if (!begins_hub(s, c)) continue; /* for all threads of the block */
+    const uint32_t key = s.keys[c * CHUNK + CHUNK - 1];
+    for (int64_t j0 = 0; j0 < s.cols; j0 += blockDim.x) {
+      const int64_t j = j0 + threadIdx.x;
+      if (j < s.cols)
+        sums[threadIdx.y * blockDim.x + threadIdx.x] =
+            sum_parts(s, key, c + 1 + threadIdx.y, blockDim.y, j);
+      __syncthreads();
+      if (threadIdx.y == 0 && j < s.cols) {
+        T sum = sums[threadIdx.x];
+        for (unsigned y = 1; y < blockDim.y; y++)
+          sum = quad_plus(sum, sums[y * blockDim.x + threadIdx.x]);
+        add_run(s, key, c, j, sum);
+      }
+      __syncthreads(); /* before the next columns' sums are written */
+    }
+  }
+}
+
+/* ---- launchers ---- */
+
+template <class T>
+static void add_launch(const tkg_call *c, const scatter &z, const tkg_order &o,
+                       cudaStream_t stream) {
+  const int64_t cols = z.d * (int64_t)sizeof(float) / (int64_t)sizeof(T);
+  sorted<T> s;
+  s.count = z.count;
+  s.k = z.k;
+  s.n = z.n;
+  s.cols = cols;
+  s.chunks = z.chunks;
+  s.keys = tkg_order_piece(c, o.keys);
+  s.places = tkg_order_piece(c, o.places);
+  s.g = reinterpret_cast<const T *>(z.g);
+  s.w = z.w;
+  s.parts = reinterpret_cast<T *>(tkg_order_piece(c, o.bytes));
+  s.out = reinterpret_cast<T *>(z.out);
+  const tkg_shape groups = tkg_tile(z.chunks, cols);
+  tkg_launch(chunks_kernel<T>, groups, stream, s);
+  tkg_launch(runs_kernel<T>, groups, stream, s);
+  if (z.chunks > HUB + 1)
+    tkg_launch(hubs_kernel<T>, {dim3(tkg_blocks(z.chunks)), groups.block, 0}, stream, s);
+}
+
+static void begin(const scatter &z, cudaStream_t stream) {
+  const size_t bytes = (size_t)(z.n * z.d) * sizeof(float);
+  if (!z.base)
+    cudaMemsetAsync(z.out, 0, bytes, stream);
+  else if (z.base != z.out)
+    cudaMemcpyAsync(z.out, z.base, bytes, cudaMemcpyDeviceToDevice, stream);
+}
+
+/* ---- entries ---- */
+
+static int scatter_rows(const tkg_call *c, scatter z, cudaStream_t stream) {
+  const tkg_fault fault = tkg__fault_ids(c, z.n);
+  if (z.n == 0 || z.d == 0) {
+    tkg__fault_check(z.ids, z.count, z.n, fault, stream);
+    return TKG_OK;
+  }
+  begin(z, stream);
+  if (z.count == 0) return TKG_OK;
+  z.chunks = tkg_ceil(z.count, CHUNK);
+  const tkg_order o = tkg__order_of(z.count, z.n);
+  const int status = tkg__order_ids(c, &o, z.ids, fault, stream);
+  if (status) return status;
+  if (tkg_by_four(z.g, z.d) && tkg_by_four(z.out, z.d))
+    add_launch<float4>(c, z, o, stream);
+  else
+    add_launch<float>(c, z, o, stream);
+  return TKG_OK;
+}
+
+static int scatter_add_run(const tkg_call *c, cudaStream_t stream) {
+  scatter z = {};
+  z.count = tkg__count(c->in[1]);
+  z.k = 1;
+  z.n = c->node->shape[0];
+  z.d = width_of(c->node);
+  z.g = tkg_in<float>(c, 0);
+  z.ids = tkg_in<int32_t>(c, 1);
+  z.base = tkg_in<float>(c, 2);
+  z.out = tkg_out<float>(c);
+  return scatter_rows(c, z, stream);
+}
+
+static int64_t scatter_add_scratch(const tkg_node *node, const tkg_node *const *in) {
+  return scratch_of(tkg__count(in[1]), node->shape[0], width_of(node));
+}
+
+static int mix_scatter_run(const tkg_call *c, cudaStream_t stream) {
+  scatter z = {};
+  z.count = tkg__count(c->in[2]);
+  z.k = tkg__cols(c->in[0]);
+  z.n = c->node->shape[0];
+  z.d = tkg__cols(c->node);
+  z.w = tkg_in<float>(c, 0);
+  z.g = tkg_in<float>(c, 1);
+  z.ids = tkg_in<int32_t>(c, 2);
+  z.base = tkg_in<float>(c, 3);
+  z.out = tkg_out<float>(c);
+  return scatter_rows(c, z, stream);
+}
+
+static int64_t mix_scatter_scratch(const tkg_node *node, const tkg_node *const *in) {
+  return scratch_of(tkg__count(in[2]), node->shape[0], tkg__cols(node));
+}
+
+/* ---- take_grad: g[b,j], ids[b,j] -> out[b,r] ---- */
+
+/* A thread an element of the output: it looks through the row's few ids for its own. Neighbouring
+ * threads look at the same ids, which are then read once for all of them. */
+static __global__ void take_grad_kernel(int64_t rows, int64_t r, int64_t j, const float *g,
+                                        const int32_t *ids, float *out, tkg_fault fault) {
+  for (int64_t b = tkg_first_row(); b < rows; b += tkg_row_stride())
+    for (int64_t q = threadIdx.x; q < r; q += blockDim.x) {
+      float sum = 0;
+      for (int64_t k = b * j; k < (b + 1) * j; k++)
+        if (tkg_id_ok(ids[k], r, k, fault, q == 0) && ids[k] == q) sum += g[k];
+      out[b * r + q] = sum;
+    }
+}
+
+static int take_grad_run(const tkg_call *c, cudaStream_t stream) {
+  const int64_t rows = tkg__rows(c->node), r = tkg__cols(c->node), j = tkg__cols(c->in[1]);
+  const tkg_fault fault = tkg__fault_ids(c, r);
+  if (r == 0)
+    tkg__fault_check(tkg_in<int32_t>(c, 1), rows * j, r, fault, stream);
+  else
+    tkg_launch(take_grad_kernel, tkg_tile(rows, r), stream, rows, r, j, tkg_in<float>(c, 0),
+               tkg_in<int32_t>(c, 1), tkg_out<float>(c), fault);
+  return TKG_OK;
+}
+
+const tkg_cuda_op tkg__cuda_scatter[] = {
+    {TKG_OP_SCATTER_ADD, scatter_add_run, scatter_add_scratch},
+    {TKG_OP_MIX_SCATTER, mix_scatter_run, mix_scatter_scratch},
+    {TKG_OP_TAKE_GRAD, take_grad_run, NULL},
+    {0, NULL, NULL},
+};

@@ -1,0 +1,195 @@
+--- What the source says about a function: the comment above its definition, as the prompt's `?` and
+--- the reference page show it. Nothing is registered: a function knows its file and line.
+local docs = {}
+
+local here = debug.getinfo(1, 'S').source:match('^@(.*)lua/tinykg/base/arguments/comments%.lua$')
+
+local kept = {} -- texts of files, as they were when they were loaded
+
+local function text_of(path)
+  local file = io.open(path, 'r')
+  if not file then return nil end
+  local text = file:read('*a')
+  file:close()
+  return text
+end
+
+local function lines_of(path)
+  local text, lines = kept[path] or text_of(path), {}
+  if not text then return nil end
+  for line in text:gmatch('([^\n]*)\n') do lines[#lines + 1] = line end
+  return lines
+end
+
+--- Keeps the source of a function as it is now, when it was just loaded: what is said of its lines
+--- later is then true, though the file may have been replaced. ---@param fn function
+function docs.keep(fn)
+  local path = debug.getinfo(fn, 'S').source:match('^@(.*)')
+  if path and not kept[path] then kept[path] = text_of(path) end
+end
+
+--- 'number by how much' -> 'number', 'by how much': a type goes on behind ':', ',' and '|' and
+--- within brackets.
+local function split_type(text)
+  local depth, from = 0, 1
+  while true do
+    local at, _, c = text:find('([%s(){}<>])', from)
+    if not at then return text, nil end
+    if c:find('[({<]') then depth = depth + 1
+    elseif c:find('[)}>]') then depth = depth - 1
+    elseif depth == 0 and not text:sub(1, at - 1):find('[:,|]$') then
+      return text:sub(1, at - 1), text:sub(at):match('^%s*(.-)%s*$')
+    end
+    from = at + 1
+  end
+end
+
+local function add_tag(doc, tag)
+  local kind, rest = tag:match('^@(%w+)%s*(.-)%s*$')
+  if kind == 'param' then
+    local name, optional, after = rest:match('^([%w_.]+)(%??)%s*(.*)$')
+    if not name then return nil end
+    local type_name, text = split_type(after)
+    if type_name:find('[%w}]%?$') then type_name, optional = type_name:sub(1, -2), '?' end
+    doc.params[#doc.params + 1] = {name = name, optional = optional == '?', type = type_name,
+                                   text = text}
+    return doc.params[#doc.params]
+  elseif kind == 'return' then
+    local type_name, text = split_type(rest)
+    doc.returns[#doc.returns + 1] = {type = type_name, text = text}
+    return doc.returns[#doc.returns]
+  end
+end
+
+--- Fills in text, params and returns from the lines of a comment.
+local function parse(doc, comment)
+  local text, last = {}, nil
+  for _, line in ipairs(comment) do
+    local body = line:gsub('^%s*%-%-%-?', ''):gsub('%-%-%-@', '\n@')
+    local first = true
+    for piece in (body .. '\n'):gmatch('([^\n]*)\n') do
+      if piece:find('^@') then
+        last = add_tag(doc, piece)
+      elseif last and piece:find('^  ') then
+        last.text = (last.text and last.text .. ' ' or '') .. piece:match('^%s*(.-)%s*$')
+      elseif first and not (last and piece:find('^%s*$')) then
+        text[#text + 1], last = piece:gsub('^ ', ''):gsub('%s+$', ''), nil
+      end
+      first = false
+    end
+  end
+  doc.text = table.concat(text, '\n'):gsub('^%s+', ''):gsub('%s+$', '')
+  if doc.text == '' then doc.text = nil end
+end
+
+local function is_ruler(line) return line:find('^%s*%-%- ?%-%-%-%-') ~= nil end
+
+--- The lines of the comment that ends right above line `n`.
+local function comment_above(lines, n)
+  local first = n
+  while first > 1 and lines[first - 1]:find('^%s*%-%-') and not is_ruler(lines[first - 1]) do
+    first = first - 1
+  end
+  local comment = {}
+  for i = first, n - 1 do comment[#comment + 1] = lines[i] end
+  return comment
+end
+
+--- The name that the line of a definition gives it, and whether it is one that takes self.
+local function name_on(line)
+  local name = line:match('function%s+([%w_.:]+)%s*%(') or line:match('([%w_.]+)%s*=%s*function')
+  if not name then return nil, false end
+  return name:match('[%w_]+$'), name:find(':', 1, true) ~= nil
+end
+
+--- The names of its arguments, as between the brackets of its definition.
+local function arguments_of(fn, method)
+  local info, names = debug.getinfo(fn, 'u'), {}
+  for i = method and 2 or 1, info.nparams do names[#names + 1] = debug.getlocal(fn, i) end
+  if info.isvararg then names[#names + 1] = '...' end
+  return table.concat(names, ', ')
+end
+
+local function relative(path)
+  if here and here ~= '' and path:sub(1, #here) == here then return path:sub(#here + 1) end
+  return (path:gsub('^%./', ''))
+end
+
+local stands_for = setmetatable({}, {__mode = 'k'})
+
+--- From here on `other` is documented as fn is: it checks what it is called with, and calls it.
+function docs.stands_for(other, fn)
+  if other ~= fn then stands_for[other] = fn end
+end
+
+--- The function that is documented, of one that stands for it. ---@param fn function
+---@return function
+function docs.origin(fn) return stands_for[fn] or fn end
+
+--- What is known of a Lua function: {name, method, signature, text, params, returns, source}.
+--- `text` is the comment above it without the tags of LuaLS, and nil where there is none; params a
+--- list of {name, optional, type, text}, returns one of {type, text}, as its tags say; `method` is
+--- whether it takes self (then not among the arguments of the signature); source 'path:line', and
+--- 'lua/tinykg/...' for the library's own.
+---@param fn function
+---@param as? string the name for the signature, where it is known by another than its definition's
+---@return table? doc nil for a function that is not written in Lua
+function docs.of(fn, as)
+  if type(fn) ~= 'function' then return nil end
+  fn = docs.origin(fn)
+  local info = debug.getinfo(fn, 'S')
+  if info.what == 'C' or info.source:find('^=%[builtin') then return nil end
+  local doc, lines = {params = {}, returns = {}, method = false}, nil
+  local path = info.source:match('^@(.*)')
+  if path then lines = lines_of(path) end
+  if lines and lines[info.linedefined] then
+    local line = lines[info.linedefined]
+    doc.name, doc.method = name_on(line)
+    parse(doc, comment_above(lines, info.linedefined))
+    if line:find('^return function') then -- what the file is all about
+      doc.name = path:match('([^/]*)%.lua$')
+      doc.text = doc.text or docs.of_file(path)
+    end
+  end
+  doc.signature = (as or doc.name or 'function') .. '(' .. arguments_of(fn, doc.method) .. ')'
+  doc.source = (path and relative(path) or info.short_src) .. ':' .. info.linedefined
+  return doc
+end
+
+--- What a file says about itself: the comment it begins with, or nil. ---@param path string
+---@return string?
+function docs.of_file(path)
+  local lines = lines_of(path)
+  if not lines then return nil end
+  local n = 1
+  while lines[n] and lines[n]:find('^%-%-') and not is_ruler(lines[n]) do n = n + 1 end
+  local doc = {params = {}, returns = {}}
+  parse(doc, comment_above(lines, n))
+  return doc.text
+end
+
+--- The fields that a class declares in a file, by its tags: a list of {name, optional, type, text}.
+---@param path string ---@param class string as after its tag `class`
+function docs.fields(path, class)
+  local list, inside, last = {}, false, nil
+  for _, line in ipairs(lines_of(path) or {}) do
+    local body = line:match('^%-%-%-(.*)')
+    if not body then inside = false end
+    if body and body:match('^@class ([%w_.]+)') == class then
+      inside = true
+    elseif inside and body:find('^  ') and last then
+      last.text = (last.text and last.text .. ' ' or '') .. body:match('^%s*(.-)%s*$')
+    elseif inside then
+      for field in (body .. '---@'):gmatch('@field (.-)%s*%-%-%-%f[@]') do
+        local name, optional, after = field:match('^([%w_]+)(%??)%s*(.*)$')
+        local type_name, text = split_type(after)
+        if type_name:find('%?$') then type_name, optional = type_name:sub(1, -2), '?' end
+        last = {name = name, optional = optional == '?', type = type_name, text = text}
+        list[#list + 1] = last
+      end
+    end
+  end
+  return list
+end
+
+return docs

@@ -1,0 +1,160 @@
+--- Checks what public functions are called with, by what their comments say: one line that names
+--- the function, the argument and the type it has to be of. A comment is read when its function is
+--- first called, from the source as it was loaded. Calls within the library that do not go through
+--- the public table are not checked.
+local blame = require 'tinykg.base.source_line'
+local docs = require 'tinykg.base.arguments.comments'
+local types = require 'tinykg.base.arguments.types'
+
+local arguments = {}
+
+local SOURCE = debug.getinfo(1, 'S').source -- of checks, too: no error is theirs
+
+-- Classes of plain tables, and the file that lists their fields.
+local RECORDS = {['tinykg.Csr'] = 'train/metrics', ['tinykg.RankingOptions'] = 'train/metrics',
+                 ['tinykg.TopkOptions'] = 'train/metrics', OpenRun = 'run/open'}
+
+local function declare_records()
+  local folder = SOURCE:match('^@(.*)base/arguments/init%.lua$')
+  for name, file in pairs(RECORDS) do
+    types.declare_record(name, docs.fields(folder .. file .. '.lua', name))
+  end
+  declare_records = function() end
+end
+
+local function refuse(name, argument, x, check)
+  error(blame.message(('%s: %s is %s, expected %s'):format(name, argument, types.described(x),
+                                                           check.text)), 0)
+end
+
+--- Fields of a record that are not what they have to be. Of options none is `required`.
+local function check_fields(name, argument, x, fields, required)
+  for key, check in pairs(fields) do
+    local value = x[key]
+    if (value ~= nil or required and check.required) and not check.is(value) then
+      refuse(name, argument .. '.' .. key, value, check)
+    end
+    if value ~= nil and check.fields and type(value) == 'table' then
+      check_fields(name, argument .. '.' .. key, value, check.fields, required)
+    end
+  end
+end
+
+--- The parameters of a function in their order: {name, check, optional}; and of those behind `...`.
+local function signature_of(fn, doc, class)
+  declare_records()
+  local by_name, info, list = {}, debug.getinfo(fn, 'u'), {}
+  for _, p in ipairs(doc.params) do
+    by_name[p.name] = {name = p.name, optional = p.optional or p.type == 'any',
+                       check = types.of(p.type or 'any')}
+  end
+  for i = 1, info.nparams do
+    local name = debug.getlocal(fn, i)
+    list[i] = by_name[name] or {name = name, optional = true, check = types.of('any')}
+    if i == 1 and doc.method then
+      list[i] = {name = 'what stands before the colon', check = types.of(class), before = true}
+    end
+  end
+  local rest = by_name['...']
+  if rest and rest.optional then rest.check = types.optional(rest.check) end
+  return list, info.isvararg and (rest or {check = types.of('any')}) or nil
+end
+
+--- The Lua of one check, of argument `a<i>`; `c<i>`, `n<i>` are its question and name.
+local function question(i, p)
+  local x = 'a' .. i
+  local fails = 'not ' .. (p.check.inline and '(' .. p.check.inline:gsub('%f[%w]x%f[%W]', x) .. ')'
+                           or ('is[%d](%s)'):format(i, x))
+  fails = fails:gsub('%f[%w]class%f[%W]', 'class' .. i)
+  if p.optional then fails = ('%s ~= nil and %s'):format(x, fails) end
+  local lines = {('if %s then refuse(%d, %s) end'):format(fails, i, x)}
+  if p.check.fields then
+    lines[2] = ('if %s ~= nil then fields(%d, %s) end'):format(x, i, x)
+  end
+  return table.concat(lines, '\n')
+end
+
+local REST = [[
+for i = 1, select('#', ...) do
+  local x = select(i, ...)
+  if not rest(x) then refuse(%d + i, x, true) end
+end]]
+
+--- Lua that checks, then calls: no more is done where all is well than asking.
+local function code_of(list, rest)
+  local names, lines = {}, {}
+  for i, p in ipairs(list) do
+    names[i] = 'a' .. i
+    if p.check.text ~= 'anything' then lines[#lines + 1] = question(i, p) end
+  end
+  if rest then names[#names + 1] = '...' end
+  if rest and rest.check.text ~= 'anything' then
+    lines[#lines + 1] = REST:format(#list - (list[1] and list[1].before and 1 or 0))
+  end
+  if #lines == 0 then return nil end
+  local all = table.concat(names, ', ')
+  local classes = {}
+  for i in ipairs(list) do classes[i] = ('local class%d = class[%d]\n'):format(i, i) end
+  return ('local fn, is, class, refuse, fields, rest = ...\nlocal getmetatable, type, select = ' ..
+          'getmetatable, type, select\n%sreturn function(%s)\n%s\nreturn fn(%s)\nend')
+    :format(table.concat(classes), all, table.concat(lines, '\n'), all)
+end
+
+local function compile(fn, name, class)
+  local list, rest = signature_of(fn, docs.of(fn), class)
+  local code, is, class_of = code_of(list, rest), {}, {}
+  if not code then return fn end
+  for i, p in ipairs(list) do is[i], class_of[i] = p.check.is, p.check.class end
+  local function refused(i, x, of_rest)
+    local p = of_rest and {name = 'argument ' .. i, check = rest.check} or list[i]
+    refuse(name, p.name, x, p.check)
+  end
+  local function fields(i, x)
+    check_fields(name, list[i].name, x, list[i].check.fields, not list[i].optional)
+  end
+  return loadstring(code, SOURCE)(fn, is, class_of, refused, fields, rest and rest.check.is)
+end
+
+--- fn with its checks.
+---@param fn function ---@param name string as messages have it
+---@param class? string the type of what its methods are called on
+---@param made? fun(checked: function) called with the checked one when it is made
+---@return function
+function arguments.checked(fn, name, class, made)
+  local checked
+  docs.keep(fn)
+  local function first(...)
+    if not checked then
+      checked = compile(fn, name, class)
+      docs.stands_for(checked, fn)
+      if made then made(checked) end
+    end
+    return checked(...)
+  end
+  docs.stands_for(first, fn)
+  return first
+end
+
+--- Puts checks before the functions of a table; those that begin with _ are nobody's business.
+---@param functions table ---@param prefix string before their names in messages: 'loss.'
+---@param class? string of methods ---@return table functions
+function arguments.check(functions, prefix, class)
+  for name, fn in pairs(functions) do
+    if type(fn) == 'function' and type(name) == 'string' and not name:find('^_') then
+      functions[name] = arguments.checked(fn, prefix .. name, class, function(checked)
+        functions[name] = checked
+      end)
+    end
+  end
+  return functions
+end
+
+--- The same for the methods of a class; from here on comments may name it.
+---@param class table the metatable of its instances ---@param name string as comments have it
+---@param text string as messages have it: 'a graph' ---@param methods? table the class by default
+function arguments.class(class, name, text, methods)
+  types.declare_class(name, class, text)
+  arguments.check(methods or class, '', name)
+end
+
+return arguments

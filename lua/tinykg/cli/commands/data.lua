@@ -1,0 +1,119 @@
+--- tinykg data: look at a data set, write it in another format, or generate one.
+local options = require 'tinykg.cli.options'
+local printable = require 'tinykg.base.printable'
+
+local function data_set_option(command)
+  command:option('--data-set',
+                 'an option of the data set (split, kcore, seed, ...), key=value; repeatable')
+    :count('*'):argname('KEY=VALUE')
+end
+
+local function add_info(p)
+  local info = p:command('info', 'counts, density, degrees, splits, what was dropped')
+    :epilog('Example: tinykg data info DIR')
+  info:argument('dir', 'a data set in any known format')
+  data_set_option(info)
+end
+
+local function add_convert(p)
+  local convert = p:command('convert', 'write a data set in another format')
+    :epilog('Written is what loading gives, as data info shows it: its split, what --data-set\n'
+      .. 'asks for, drawn negatives. What the format has no place for is left out, and said.\n\n'
+      .. 'Example: tinykg data convert DIR NEW --to recbole')
+  convert:argument('folders', 'a data set in any known format, and the folder to write: new or '
+    .. 'empty; with --of the latter alone'):args('1-2'):argname({'FROM', 'TO'})
+  convert:option('--of', 'the data set of a run as it was loaded for it: its options, its split')
+    :argname('RUN')
+  convert:option('--to', 'kgat (KGIN reads it too), kgcn (RippleNet too), recbole or plain (CSV)')
+    :target('format'):argname('FORMAT'):choices{'kgat', 'kgcn', 'recbole', 'plain'}:count(1)
+  convert:flag('--gzip', 'compress each file')
+  convert:flag('--whole', 'one file of interactions without the split (recbole, plain)')
+  convert:flag('--force', 'write though there are other files in the folder')
+  data_set_option(convert)
+end
+
+local function add_demo(p)
+  local demo = p:command('demo', 'write a data set whose graph explains what people watch')
+    :epilog('Example: tinykg data demo DIR --users 200')
+  demo:argument('dir', 'the folder to write')
+  demo:option('--users', 'how many users'):convert(tonumber)
+  demo:option('--items', 'how many items'):convert(tonumber)
+  demo:option('--seed', 'of everything drawn'):convert(tonumber)
+end
+
+local function parser()
+  local p = options.parser('tinykg data', 'Look at a data set, convert it, or generate one.',
+                           'tinykg data info DIR')
+  p:command_target('command')
+  add_info(p)
+  add_convert(p)
+  add_demo(p)
+  return p
+end
+
+local function info(a)
+  print(require('tinykg.data').load(a.dir, options.of_data(a.data_set)):info())
+end
+
+--- KGCN's programs need negatives: where there are none they are drawn, as if asked for.
+local function load_options(a)
+  local given = options.of_data(a.data_set)
+  if a.format == 'kgcn' and given.task == nil then given.task = 'ctr' end
+  return given
+end
+
+--- The data set to write, and where. ---@return fun(): tinykg.Data load ---@return string to
+local function source(a)
+  local first, second = a.folders[1], a.folders[2]
+  if not a.of then
+    if not second then error({usage = 'data convert: two folders are needed: FROM and TO'}, 0) end
+    local from = load_options(a)
+    return function() return require('tinykg.data').load(first, from) end, second
+  end
+  if second then error({usage = 'data convert: --of RUN is the data set: name TO alone'}, 0) end
+  if #a.data_set > 0 then
+    error({usage = 'data convert: --data-set: with --of the options are those of the run'}, 0)
+  end
+  local config = require('tinykg.run.folder').config(a.of)
+  return function()
+    local set, note = require('tinykg.run.data').unchanged(a.of, config)
+    if note then table.insert(set.warnings, note) end
+    return set
+  end, first
+end
+
+local function convert(a)
+  if a.whole and a.format == 'kgat' then
+    error({usage = 'data convert: --whole: kgat has train.txt and test.txt: a split'}, 0)
+  end
+  local data, folder = require 'tinykg.data', require 'tinykg.data.write.folder'
+  local load, to = source(a)
+  folder.check(to, a.force) -- before the work of loading
+  require('tinykg.engine.lib').tkg_interrupt_watch(1)
+  local set = load()
+  local lines = require('tinykg.data.write').write(set, to,
+    {format = a.format, gzip = a.gzip, force = a.force, whole = a.whole})
+  for _, list in ipairs{set.notes, set.warnings, lines} do
+    for _, text in ipairs(list) do printable.print('note: ' .. text) end
+  end
+  if data.format_of(to) ~= a.format then
+    print(('note: %s has files of another format too: load it with --data-set format=%s'):format(
+      to, a.format))
+  end
+  print(('written: %s (%s)'):format(to, a.format))
+  print('next: tinykg data info ' .. to)
+end
+
+local function demo(a)
+  require('tinykg.data.demo').write(a.dir, {users = a.users, items = a.items, seed = a.seed})
+  print('written: ' .. a.dir)
+  print('next: tinykg data info ' .. a.dir)
+  print('      tinykg run recipes/kgcn.lua --data ' .. a.dir .. ' --bits 2')
+end
+
+local COMMANDS = {info = info, convert = convert, demo = demo}
+
+return function(...)
+  local a = options.parse(parser(), ...)
+  return COMMANDS[a.command](a)
+end

@@ -1,0 +1,84 @@
+--- tinykg doctor: what this machine has, what is missing, how to get it.
+local ffi = require 'ffi'
+local ctrl_c = require 'tinykg.cli.ctrl_c'
+local machine = require 'tinykg.engine.system_info'
+
+local PACKAGES = {
+  {'argparse', 'lua-argparse', 'the command line'},
+  {'cjson', 'lua-cjson', 'run folders'},
+  {'lfs', 'lua-filesystem', 'data sets and run folders'},
+  {'posix', 'lua-posix', 'batches'},
+  {'readline', 'lua-readline', 'editing at the prompt'},
+}
+
+local function lua_modules()
+  local missing = {}
+  for _, p in ipairs(PACKAGES) do
+    local ok, why = pcall(require, p[1])
+    if ctrl_c(why) then error(why, 0) end
+    print(string.format('  %-14s %s', p[1], ok and 'found' or 'MISSING (' .. p[3] .. ')'))
+    if not ok then missing[#missing + 1] = p[2] end
+  end
+  return missing
+end
+
+local function device_line(m)
+  return m.device .. (m.note and ' (' .. (m.gpu or 'no GPU found') .. '; ' .. m.note .. ')' or '')
+end
+
+local DEVICES = {'cpu', 'cuda', 'emu'}
+
+--- Engines of the devices that open; why the others do not is printed.
+local function open_all(C)
+  local engines = {}
+  for _, name in ipairs(DEVICES) do
+    local out = ffi.new('tkg_engine *[1]')
+    if C.tkg_engine_create(name, out) == 0 then engines[name] = out[0]
+    else print(ffi.string(C.tkg_error())) end
+  end
+  return engines
+end
+
+--- Which op has a kernel on which device.
+local function op_table()
+  local C = require 'tinykg.engine.lib'
+  local engines, row = open_all(C), '%-20s %-6s %-6s %-6s'
+  print(row:format('op', unpack(DEVICES)))
+  for op = 1, C.tkg_op_count() - 1 do -- 0 is a leaf
+    local cells, name = {}, ffi.string(C.tkg_op_name(op))
+    for i, device in ipairs(DEVICES) do
+      local engine = engines[device]
+      cells[i] = not engine and '?' or name == 'reshape' and 'view'
+        or C.tkg_engine_supports(engine, op) ~= 0 and 'yes' or 'NO'
+    end
+    print(row:format(name, unpack(cells)))
+  end
+  for _, engine in pairs(engines) do C.tkg_engine_release(engine) end
+  print('?: not to be opened here. make test tests each op on cpu and emu, make test-gpu on cuda.')
+end
+
+return function(...)
+  if ... == '--help' or ... == '-h' then
+    print('Usage: tinykg doctor [--ops]\n\nPrints versions, device, threads and libraries, what ' ..
+          'is missing and how to get it;\nwith --ops, which op has a kernel on which device.\n\n' ..
+          'Example: tinykg doctor')
+    return
+  end
+  if ... == '--ops' then return op_table() end
+  if ... then error({usage = 'doctor takes --ops or nothing; see --help'}, 0) end
+  local m = machine.describe()
+  print('tinykg ' .. m.version)
+  print('  Lua            ' .. m.lua)
+  print('  library        ' .. m.library)
+  print('  device         ' .. device_line(m))
+  print('  vector code    ' .. m.vector_code)
+  print('  threads        ' .. m.threads)
+  local missing = lua_modules()
+  print('  gnuplot        ' .. (machine.first_line('gnuplot --version')
+        or 'not found; only tk.plot needs it: apt-get install gnuplot-nox'))
+  if #missing > 0 then
+    print('to get what is missing: apt-get install ' .. table.concat(missing, ' '))
+    error('doctor: something is missing', 0)
+  end
+  print('all there')
+end

@@ -1,0 +1,112 @@
+--- tinykg eval: metrics of finished or interrupted runs.
+local json = require 'tinykg.base.json'
+local opened = require 'tinykg.cli.run_args'
+local options = require 'tinykg.cli.options'
+local printable = require 'tinykg.base.printable'
+local progress = require 'tinykg.base.progress'
+local shown = require('tinykg.run.messages').metric
+
+local function parser()
+  local p = options.parser('tinykg eval', 'Metrics of finished or interrupted runs, with the ' ..
+    'parameters of their best epoch.\nData to rank: recall, precision, hit, mrr, map, ndcg and ' ..
+    'f1 at each k (several runs: a column each).\nLabelled data: auc and f1.',
+    'tinykg eval RUN --k 10,20,50')
+  p:argument('run', 'the folder of a run'):args('+')
+  p:option('--part', 'test, valid or train', 'test')
+  options.add_list(p, '--k', 'lengths of the list of recommended items (default: 10,20)')
+  opened.add_options(p)
+  return p
+end
+
+local PARTS = {train = true, valid = true, test = true}
+
+local function cuts_of(text)
+  local list = options.numbers(text, '--k')
+  for i, k in ipairs(list) do list[i] = opened.whole(k, '--k', 1) end
+  table.sort(list)
+  return list
+end
+
+--- Metrics of one run, with what is needed to tell what they are of.
+local function measure(path, a, cuts)
+  local evaluate = require 'tinykg.train.evaluate'
+  local run, line = opened.run(path, a), progress.line()
+  local ok, metrics = pcall(evaluate.model, run.model, run.data, a.part, {
+    k = cuts, size = require('tinykg.train').evaluation_size(run.options),
+    progress = function(done, all)
+      line.update(function() return ('%s: %d of %d users'):format(path, done, all) end)
+      opened.check_interrupt()
+    end})
+  line.clear()
+  if not ok then error(metrics, 0) end
+  if metrics and metrics.auc and a.k then
+    io.stderr:write(printable.line(('note: --k says nothing of %s: its data are labelled')
+      :format(path)), '\n')
+  end
+  if not metrics then
+    error(('%s: the data set has no %s interactions to measure by'):format(path, a.part), 0)
+  end
+  return {run = run.folder, recipe = run.recipe.name, data = run.data.name, part = a.part,
+          seed = run.config.seed, best_epoch = run.best_epoch, finished = run.summary ~= nil,
+          metrics = metrics}
+end
+
+--- Names of metrics in the order of the engine's, by k; `users`, a count, last.
+local function names_of(results, cuts)
+  local all, list = {}, {}
+  for _, result in ipairs(results) do
+    for name in pairs(result.metrics) do all[name] = true end
+  end
+  local function add(name)
+    if all[name] then list[#list + 1] = name end
+  end
+  add('auc')
+  add('f1')
+  for _, k in ipairs(cuts) do
+    for _, name in ipairs(require('tinykg.train.metrics').names) do add(name .. '@' .. k) end
+  end
+  add('users')
+  return list
+end
+
+local function title(result)
+  return ('%s: %s on %s, %s, %s'):format(result.run, result.recipe, result.data, result.part,
+    (result.finished and 'best epoch %s' or 'not finished; best epoch so far %s')
+      :format(result.best_epoch or '?'))
+end
+
+local function print_table(results, cuts)
+  for i, result in ipairs(results) do
+    printable.print(#results > 1 and ('%d  %s'):format(i, title(result)) or title(result))
+  end
+  if #results > 1 then
+    io.write(('%-16s'):format(''))
+    for i in ipairs(results) do io.write(('%10d'):format(i)) end
+    io.write('\n')
+  end
+  for _, name in ipairs(names_of(results, cuts)) do
+    io.write(('%-16s'):format(name))
+    for _, result in ipairs(results) do
+      local value = result.metrics[name]
+      io.write(('%10s'):format(name == 'users' and value or shown(value)))
+    end
+    io.write('\n')
+  end
+end
+
+return function(...)
+  local a = options.parse(parser(), ...)
+  if not PARTS[a.part] then
+    error({usage = '--part: ' .. a.part .. ' is not test, valid or train'}, 0)
+  end
+  local cuts = cuts_of(a.k or '10,20')
+  opened.engine(a)
+  local results = {}
+  for i, path in ipairs(a.run) do
+    results[i] = measure(path, a, cuts)
+    collectgarbage() -- the next run need not pay for the memory of this one
+    require('tinykg.engine.runtime').compact(true)
+    if a.json then print(json.encode(results[i])) end
+  end
+  if not a.json then print_table(results, cuts) end
+end

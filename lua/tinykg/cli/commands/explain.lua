@@ -1,0 +1,132 @@
+--- tinykg explain: the paths in the graph that carried a score.
+local find = require 'tinykg.data.find'
+local json = require 'tinykg.base.json'
+local opened = require 'tinykg.cli.run_args'
+local options = require 'tinykg.cli.options'
+local say = require('tinykg.base.printable').print
+
+local HELP = [[
+The paths in the graph from a user to an item that carried its score: what the user took, the
+entities that lead from there to the item, the relations between. Each edge and path has a weight,
+which is attention, part of the score or plausibility, as the model has it: the output says which.]]
+
+local function parser()
+  local p = options.parser('tinykg explain', HELP,
+                           "tinykg explain RUN --user 'user 7' --item 'film 3'")
+  p:argument('run', 'the folder of a run')
+  p:option('--user', "the user, by the data set's own name"):argname('U')
+  p:option('--item', 'the item, by its name or title'):argname('I')
+  p:option('--paths', 'how many paths', '10')
+  p:option('--length', 'edges of a path, at most: 2, 3 or 4', '4')
+  p:flag('--id', 'user and item are given by number, from 0')
+  opened.add_options(p)
+  return p
+end
+
+local function id_of(names, a, option)
+  local text = a[option]
+  if not text then error({usage = ('explain: --%s is needed'):format(option)}, 0) end
+  local number = a.id and tonumber(text)
+  if a.id and not number then
+    error({usage = ("--%s: '%s' is not a number (--id)"):format(option, text)}, 0)
+  end
+  local id, message = find.id(names, option, number or text)
+  return id or error(message, 0)
+end
+
+--- The last part of a relation that is an address, which is what tells it from others.
+local function short(relation)
+  return relation:match('^%a+://.*[/#]([^/#]+)$') or relation
+end
+
+local function arrow(edge)
+  local weight = edge.read and ' %.2g' or ''
+  return (edge.inverse and '<-[%s' .. weight .. ']-' or '-[%s' .. weight .. ']->')
+    :format(short(edge.relation), edge.weight)
+end
+
+--- A node's name; one that is a number says of what.
+local function called(node)
+  return node.name:match('^%d+$') and node.kind .. ' ' .. node.name or node.name
+end
+
+local function path_text(path)
+  local parts = {called(path.nodes[1])}
+  for i, edge in ipairs(path.edges) do
+    parts[#parts + 1] = arrow(edge)
+    parts[#parts + 1] = called(path.nodes[i + 1])
+  end
+  return table.concat(parts, ' ')
+end
+
+local function intent_text(intent)
+  local parts = {}
+  for i, r in ipairs(intent.relations) do
+    parts[i] = ('%s%s %.2g'):format(r.inverse and '<- ' or '', short(r.name), r.weight)
+  end
+  return ('intent %d weighs %.2g: %s, ...'):format(intent.intent, intent.weight,
+                                                   table.concat(parts, ', '))
+end
+
+local TAKEN = {train = 'in train: the model learned from it (that edge is no path here)',
+               valid = 'in validation',
+               test = 'in test: held out, so this was to be foretold'}
+
+--- Why there is nothing to show.
+local function nothing_text(run, e, length)
+  local known = run.data:known()
+  if known.offsets[e.user.id] == known.offsets[e.user.id + 1] then
+    return called(e.user) .. ' has no interactions in train: no path begins there'
+  end
+  local along = e.rule == 'least' and ' along edges on which the score depends'
+    or e.what ~= 'nothing' and ' along edges that the model reads' or ''
+  return ('no path of at most %d edges leads from %s to %s%s')
+    :format(length, called(e.user), called(e.item), along)
+end
+
+local function has_unread(paths)
+  for _, path in ipairs(paths) do
+    for _, edge in ipairs(path.edges) do
+      if not edge.read then return true end
+    end
+  end
+end
+
+local function print_all(run, e, length)
+  say(('%s on %s: %s and %s')
+    :format(run.recipe.name, run.data.name, called(e.user), called(e.item)))
+  print(('score %.6g, place %d of %d items, without others taken before')
+    :format(e.score, e.rank, e.of))
+  if e.taken then say(('%s took it, %s'):format(called(e.user), TAKEN[e.taken])) end
+  print('weights: ' .. e.meaning)
+  if e.what ~= 'nothing' and has_unread(e.paths) then
+    print('edges without a weight are not read by the model: they ' ..
+          (e.rule == 'least' and 'do not count'
+           or 'count 1 / sqrt(neighbours of one end x of the other)'))
+  end
+  if e.note then say('note: ' .. e.note) end
+  for _, intent in ipairs(e.intents or {}) do say(intent_text(intent)) end
+  print('')
+  if #e.paths == 0 then say(nothing_text(run, e, length)) end
+  for i, path in ipairs(e.paths) do
+    say(('%3d  %10.4g  %s'):format(i, path.weight, path_text(path)))
+  end
+end
+
+return function(...)
+  local a = options.parse(parser(), ...)
+  local paths = opened.whole(a.paths, '--paths', 1, 10000)
+  local length = opened.whole(a.length, '--length', 2, 4)
+  for _, option in ipairs{'user', 'item'} do
+    if not a[option] then error({usage = ('explain: --%s is needed'):format(option)}, 0) end
+  end
+  opened.engine(a)
+  local run = opened.run(a.run, a)
+  local names = run.data.names
+  local e = require('tinykg.query.explain')(run, id_of(names.users, a, 'user'),
+                                      id_of(names.items, a, 'item'),
+                                      {paths = paths, length = length})
+  if not a.json then return print_all(run, e, length) end
+  e.paths = json.array(e.paths)
+  print(json.encode(e))
+end

@@ -1,0 +1,216 @@
+--- tinykg recommend: the best items for a user, for somebody new, or for many users into a file.
+local ffi = require 'ffi'
+local atomic = require 'tinykg.base.atomic_file'
+local clock = require 'tinykg.base.clock'
+local find = require 'tinykg.data.find'
+local json = require 'tinykg.base.json'
+local name_list = require 'tinykg.cli.name_list'
+local opened = require 'tinykg.cli.run_args'
+local options = require 'tinykg.cli.options'
+local printable = require 'tinykg.base.printable'
+local progress = require 'tinykg.base.progress'
+
+local HELP = [[
+The best items for a user, by the model's scores; items of train and validation are left out.
+A user who took nothing in train gets the most popular items; somebody new (--new, --likes)
+those too, or what the model has for the users most like them. Equal scores: by item number.]]
+
+local function parser()
+  local p = options.parser('tinykg recommend', HELP, 'tinykg recommend RUN --user \'user 7\' -k 10')
+  p:argument('run', 'the folder of a run')
+  p:option('--user', "the user, by the data set's own name; repeatable"):count('*'):argname('U')
+  p:flag('--new', 'for somebody who is not in the data set')
+  p:option('--likes', 'items that somebody new likes (FILE: one a line); repeatable'):count('*')
+    :argname('ITEM,ITEM|@FILE')
+  p:option('--users', 'for many: all, or a file with a user a line (-: standard input); prints ' ..
+           'TSV. Those who are not in the data set are said, and the exit status is 1')
+    :argname('all|FILE')
+  p:option('-k', 'how many items', '20')
+  p:option('--exclude', 'items not to list; repeatable'):count('*'):argname('ITEM,ITEM|@FILE')
+  p:flag('--all', 'list items of train and validation too, marked')
+  p:flag('--id', 'users and items are given by number, from 0')
+  p:option('-o', 'with --users: the file to write'):argname('FILE')
+  opened.add_options(p)
+  return p
+end
+
+local function usage(...) error({usage = (...):format(select(2, ...))}, 0) end
+
+local function check(a)
+  local one, new = #a.user > 0, a.new or #a.likes > 0
+  local asked = (one and 1 or 0) + (a.users and 1 or 0) + (new and 1 or 0)
+  if asked == 0 then usage('recommend: for whom? --user U, --users all or FILE, --new, --likes') end
+  if a.users and asked > 1 or one and a.new then
+    usage('recommend: --user, --users and --new are three ways to ask: take one')
+  end
+  if a.o and not a.users then usage('-o: it is for --users') end
+  return opened.whole(a.k, '-k', 1)
+end
+
+--- A name as it is or, with --id, a number.
+local function named(a, text, where)
+  if not a.id then return text end
+  return tonumber(text) or error({usage = ("%s'%s' is not a number: --id"):format(where, text)}, 0)
+end
+
+-- ---- items ----
+
+--- The lists 'a,b,c' or '@file' as one of names or numbers; nil where there is none.
+local function list_of(names, a, texts, option)
+  if #texts == 0 then return nil end
+  local list = {}
+  local function add(text, where) list[#list + 1] = named(a, text, where) end
+  for _, text in ipairs(texts) do
+    local path = text:match('^@(.+)')
+    for _, line in ipairs(path and name_list.lines(path) or {}) do add(line.text, line.where) end
+    for _, name in ipairs(path and {} or find.listed(names, text)) do add(name, option .. ': ') end
+  end
+  if #list == 0 then usage('%s: no item given', option) end
+  return list
+end
+
+-- ---- users ----
+
+--- The users asked for by name: {text, where} each; nil: all of them.
+local function asked_for(a)
+  if a.users then return a.users ~= 'all' and name_list.lines(a.users) or nil end
+  local list = {}
+  for i, text in ipairs(a.user) do list[i] = {text = text, where = ''} end
+  return list
+end
+
+local SAID = 10 -- names that are not there, each with those that are close
+
+--- The ids of those that are in the data set. The others are said on standard error, so that one
+--- of them does not cost the rest; with none left there is nothing to answer.
+---@return integer[] ids, string? message what the command ends with
+local function known(a, names, asked)
+  local ids, missing = {}, 0
+  for _, one in ipairs(asked) do
+    local name, message = named(a, one.text, one.where), nil
+    local id
+    if a.id then id = find.id(names, 'user', name) else id = find.exact(names, name) end
+    if id then
+      ids[#ids + 1] = id
+    else
+      missing = missing + 1
+      if missing <= SAID then message = select(2, find.id(names, 'user', name)) end
+      if #asked == 1 then
+        error(one.where .. message .. ' (for somebody new: --new, or --likes ITEM,...)', 0)
+      end
+      if message then io.stderr:write(printable.line(one.where .. message), '\n') end
+    end
+  end
+  if missing > SAID then io.stderr:write(('... and %d more\n'):format(missing - SAID)) end
+  local summary = ('%d of %d users are not in the data set'):format(missing, #asked)
+  if #ids == 0 and missing > 0 then error(summary, 0) end
+  return ids, missing > 0 and summary or nil
+end
+
+-- ---- answers for one ----
+
+local function print_one(run, result, k)
+  printable.print(('%s on %s, %s: the best %d items%s'):format(
+    run.recipe.name, run.data.name, result.name or 'somebody new', #result.items,
+    #result.items < k and ': there are no more' or ''))
+  if result.note then printable.print('note: ' .. result.note) end
+  print(('%4s  %12s  %s'):format('rank', 'score', 'item'))
+  for rank, item in ipairs(result.items) do
+    print(('%4d  %12.6g  %s%s'):format(rank, item.score, printable.line(item.name),
+                                       item.taken and '  (' .. item.taken .. ')' or ''))
+  end
+end
+
+local function answer(run, a, k, user)
+  local items = run.data.names.items
+  local result = require('tinykg.query.recommend')(run, user, {
+    k = k, all = a.all, exclude = list_of(items, a, a.exclude, '--exclude'),
+    likes = list_of(items, a, a.likes, '--likes')})
+  if not a.json then return print_one(run, result, k) end
+  result.items = json.array(result.items)
+  print(json.encode(result))
+end
+
+--- Answers for those named, one after the other, or for somebody new.
+---@return string? message what the command ends with
+local function each(run, a, k)
+  if #a.user == 0 then return answer(run, a, k, nil) end
+  local ids, message = known(a, run.data.names.users, asked_for(a))
+  for i, id in ipairs(ids) do
+    if i > 1 and not a.json then print() end
+    answer(run, a, k, id)
+  end
+  return message
+end
+
+-- ---- answers for many ----
+
+--- Ids of the users asked for: an FFI array and its length, and what the command ends with.
+local function users_of(data, a)
+  local asked = asked_for(a)
+  if not asked then
+    local all = ffi.new('int32_t[?]', data.users + 1)
+    for i = 0, data.users - 1 do all[i] = i end
+    return all, data.users
+  end
+  local list, message = known(a, data.names.users, asked)
+  return ffi.new('int32_t[?]', #list + 1, list), #list, message
+end
+
+--- A name as a field of TSV.
+local function field(text) return (text:gsub('[\t\r\n]', ' ')) end
+
+--- A line of TSV an item, or an object of JSON a user.
+---@param shown fun(text: string): string a name as a field
+local function text_of(data, user, list, by, as_json, shown)
+  local name, lines = data.names.users:name(user), {}
+  for rank, item in ipairs(list) do
+    item.name = data.names.items:name(item.id)
+    lines[rank] = ('%s\t%d\t%s\t%.9g\t%s\t%s\n'):format(shown(name), rank, shown(item.name),
+                                                      item.score, by, item.taken or '')
+  end
+  if not as_json then return table.concat(lines) end
+  return json.encode{user = user, name = name, by = by, items = json.array(list)} .. '\n'
+end
+
+--- Some users after the others, so that memory does not grow with their number.
+---@return string? message what the command ends with
+local function many(run, a, k)
+  local data = run.data
+  local ids, n, message = users_of(data, a)
+  local recommender = require('tinykg.query.recommender').new(run, {
+    k = k, all = a.all, exclude = list_of(data.names.items, a, a.exclude, '--exclude')})
+  local shown = (a.o or not clock.is_terminal(1)) and field or printable.line
+  local line, some = progress.line(), math.max(256, math.floor(2 ^ 22 / k))
+  local function write(file)
+    if not a.json then file:write('user\trank\titem\tscore\tby\ttaken\n') end
+    for first = 0, n - 1, some do
+      local count = math.min(some, n - first)
+      local list_at = recommender:lists(ids + first, count, function(done)
+        line.update(function() return ('%d of %d users'):format(first + done, n) end)
+        opened.check_interrupt()
+      end)
+      for i = 0, count - 1 do
+        local user = ids[first + i]
+        file:write(text_of(data, user, list_at(i),
+                           recommender:is_cold(user) and 'popularity' or 'model', a.json, shown))
+      end
+    end
+  end
+  local ok, why = true, nil
+  if a.o then ok, why = atomic.write(a.o, write) else write(io.stdout) end
+  line.clear()
+  recommender:release()
+  if not ok then error(why, 0) end
+  if a.o then print(('written: %s: %d users'):format(a.o, n)) end
+  return message
+end
+
+return function(...)
+  local a = options.parse(parser(), ...)
+  local k = check(a)
+  opened.engine(a)
+  local run = opened.run(a.run, a)
+  local message = (a.users and many or each)(run, a, k)
+  if message then error(message, 0) end
+end

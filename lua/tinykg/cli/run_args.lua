@@ -1,0 +1,62 @@
+--- What the commands that ask a trained model have in common: options, opening runs.
+local options = require 'tinykg.cli.options'
+local progress = require 'tinykg.base.progress'
+
+local opened = {}
+
+--- Adds --data, --trust, --device, --threads and --json to a parser.
+function opened.add_options(p)
+  p:option('--data', 'where the data set of the run is now, if it has moved'):argname('DIR')
+  options.add_trust(p)
+  p:option('--device', 'auto, cpu, cuda or cuda:N', 'auto')
+  p:option('--threads', '0 = one a core', '0')
+  p:flag('--json', 'print JSON')
+end
+
+--- The value of an option as a whole number of at least `least`.
+function opened.whole(text, name, least, most)
+  local n = tonumber(text)
+  if n and n % 1 == 0 and n >= least and n <= (most or 2 ^ 31 - 1) then return n end
+  local range = most and ('%d to %d'):format(least, most) or ('%d on'):format(least)
+  error({usage = ("%s: '%s' is not a whole number from %s"):format(name, text, range)}, 0)
+end
+
+--- Sets device and threads as asked for, and lets Ctrl-C stop what follows.
+function opened.engine(a)
+  local device = options.device(a.device)
+  local threads = opened.whole(a.threads, '--threads', 0)
+  local tk = require 'tinykg'
+  require('tinykg.engine.lib').tkg_interrupt_watch(1)
+  if device ~= 'auto' then tk.device(device) end
+  tk.threads(threads)
+end
+
+--- Says something that is no part of the answer. ---@param text string?
+function opened.note(text)
+  if text then io.stderr:write('note: ', text, '\n') end
+end
+
+--- Opens a run; a line on a terminal says so meanwhile.
+---@return OpenRun
+function opened.run(path, a)
+  local line = progress.line()
+  line.update(function() return path .. ': opening' end)
+  local ok, run = pcall(require('tinykg.run.open'), path, {data = a.data, trust = a.trust})
+  line.clear()
+  if ok then
+    opened.note(run.note)
+    return run
+  end
+  if type(run) == 'string' and not a.data and run:match(': no such folder$') then
+    run = run .. ' (--data DIR says where the data set is now)'
+  end
+  error(run, 0)
+end
+
+--- Raises what a step raises when Ctrl-C was pressed since.
+function opened.check_interrupt()
+  if require('tinykg.engine.lib').tkg_interrupted(0) == 0 then return end
+  error(require('tinykg.engine.runtime').interrupted, 0)
+end
+
+return opened

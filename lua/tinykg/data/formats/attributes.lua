@@ -1,0 +1,96 @@
+--- Columns of a table of items as relations of the graph: `a1,Woolf,"novel|essay"` under the header
+--- `item,author,genre` is a1 - author - Woolf, a1 - genre - novel, a1 - genre - essay.
+
+local columns = require 'tinykg.engine.arrays'
+local link = require 'tinykg.data.formats.link'
+
+local attributes = {}
+
+--- The names that the option attributes gives.
+---@param options table
+---@return string[]
+function attributes.list(options)
+  local given, list = options.attributes or {}, {}
+  if type(given) ~= 'table' then given = { given } end
+  for i, name in ipairs(given) do list[i] = tostring(name) end
+  return list
+end
+
+-- The values in a field: separated by |, else by ;, else (a sequence of RecBole) by blanks.
+local function values_of(text, sequence)
+  local separator = text:find('|', 1, true) and '|' or text:find(';', 1, true) and ';'
+  if not separator and not sequence then return text:find('%S') and { text } or {} end
+  local list = {}
+  for value in text:gmatch(separator and '[^' .. separator .. ']+' or '%S+') do
+    value = value:match('^%s*(.-)%s*$')
+    if value ~= '' then list[#list + 1] = value end
+  end
+  return list
+end
+
+-- Values as entities. One that the graph knows, and that is no item, is meant; others are called
+-- 'attribute:value', so that a year, a page count and an item's number stay apart.
+local function entity_finder(tokens, links)
+  local known = tokens:count()
+  return function(name, value)
+    local place = tokens:find(value)
+    if place and place < known and not links.taken[place] then return place end
+    return tokens:add(name .. ':' .. value)
+  end
+end
+
+-- The places of the values in each distinct field, found once.
+local function value_places(column, entity)
+  local found = {}
+  return function(row)
+    local id = column.values[row]
+    if not found[id] then
+      found[id] = values_of(column.texts:at(id), column.sequence)
+      for k, value in ipairs(found[id]) do found[id][k] = entity(column.name, value) end
+    end
+    return found[id]
+  end
+end
+
+local function longer(graph, more)
+  local longest = { n = graph.n + more }
+  for _, name in ipairs { 'heads', 'relations', 'tails' } do
+    longest[name] = columns.ints(longest.n)
+    for i = 0, graph.n - 1 do longest[name][i] = graph[name][i] end
+  end
+  return longest
+end
+
+--- Adds triples to raw.graph, which has the places of `tokens`. Items without a link get their own.
+---@param raw table
+---@param list table[] columns: { name, n, items, values, texts, sequence }, values: ids in texts
+---@param items tinykg.Dictionary
+---@param tokens tinykg.Dictionary of entities
+---@param relations tinykg.Dictionary
+---@param links table of tinykg.data.link
+function attributes.add(raw, list, items, tokens, relations, links)
+  local triples, entity = {}, entity_finder(tokens, links)
+  for _, column in ipairs(list) do
+    local relation, places = relations:add(column.name), value_places(column, entity)
+    for row = 0, column.n - 1 do
+      local item = column.items[row]
+      for _, place in ipairs(places(row)) do
+        if links.places[item] < 0 then
+          link.add(links, item, link.own_entity(tokens, items:at(item)))
+        end
+        local n = #triples
+        triples[n + 1], triples[n + 2], triples[n + 3] = links.places[item], relation, place
+      end
+    end
+  end
+  if #triples == 0 then return end
+  local first, graph = raw.graph.n, longer(raw.graph, #triples / 3)
+  for at = first, graph.n - 1 do
+    local i = 3 * (at - first)
+    graph.heads[at], graph.relations[at], graph.tails[at] = triples[i + 1], triples[i + 2],
+      triples[i + 3]
+  end
+  raw.graph = graph
+end
+
+return attributes

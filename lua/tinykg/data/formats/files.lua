@@ -1,0 +1,178 @@
+--- Finding the files of a data set, and their first lines.
+
+local lfs = require 'lfs'
+local columns = require 'tinykg.engine.arrays'
+local entries = require 'tinykg.base.folder_entries'
+
+local files = {}
+
+--- Returns its first argument, or raises the second: for calls that give `nil, message`.
+function files.check(value, message)
+  if value == nil then error(message, 0) end
+  return value
+end
+
+local function is_file(path) return lfs.attributes(path, 'mode') == 'file' end
+
+--- Whether a file exists, plain or compressed.
+---@param path string
+---@return boolean
+function files.exists(path)
+  return is_file(path) or is_file(path .. '.gz') or is_file(path .. '.xz')
+end
+
+--- The path of the first of several names that exists in a folder, else nil.
+---@param dir string
+---@param ... string
+function files.find(dir, ...)
+  for _, name in ipairs { ... } do
+    local path = dir .. '/' .. name
+    if files.exists(path) then return path end
+  end
+end
+
+--- How many of several names exist in one of the folders.
+---@param folders string[]
+---@param names string[]
+---@return number
+function files.count(folders, names)
+  local count = 0
+  for _, name in ipairs(names) do
+    for _, dir in ipairs(folders) do
+      if files.exists(dir .. '/' .. name) then
+        count = count + 1
+        break
+      end
+    end
+  end
+  return count
+end
+
+--- The names, of several, under which there is a file in a folder, compressed ones with their
+--- endings: more than one, and it is open which is meant.
+---@param dir string
+---@param names string[]
+---@return string[]
+function files.all(dir, names)
+  local found = {}
+  for _, name in ipairs(names) do
+    for _, ending in ipairs { '', '.gz', '.xz' } do
+      if is_file(dir .. '/' .. name .. ending) then found[#found + 1] = name .. ending end
+    end
+  end
+  return found
+end
+
+--- The name of a path's last part, without a trailing slash.
+function files.basename(path)
+  local full = path:gsub('/+$', '')
+  if full == '' or full == '.' or full:match('%.%.$') then
+    full = (lfs.currentdir() .. '/' .. full):gsub('/%.$', '')
+    local up = 0
+    while full:match('/%.%.$') do
+      full, up = full:gsub('/%.%.$', ''), up + 1
+    end
+    for _ = 1, up do full = full:gsub('/[^/]*$', '') end
+  end
+  return full:match('[^/]+$') or full
+end
+
+--- Names in a folder that end so, compressed or not, without ending, sorted.
+---@param dir string
+---@param ending string
+---@return string[]
+function files.with_ending(dir, ending)
+  local found, seen = {}, {}
+  for _, entry in ipairs(entries(dir)) do
+    local plain = entry:gsub('%.gz$', ''):gsub('%.xz$', '')
+    local stem = plain:sub(-#ending) == ending and plain:sub(1, -#ending - 1)
+    if stem and stem ~= '' and not seen[stem] then
+      seen[stem] = true
+      found[#found + 1] = stem
+    end
+  end
+  table.sort(found)
+  return found
+end
+
+--- The first line of a file; an empty file is an error.
+---@param path string
+---@return string
+function files.first_line(path)
+  local line = files.check(columns.line(path))
+  if not line then error(('%s: the file is empty'):format(path), 0) end
+  return line
+end
+
+-- Whether two colons separate fields, and are no part of a name among blanks or commas.
+local function has_colons(line)
+  return line:find('::.+::') or (line:find('::', 1, true) and not line:find('[ ,]'))
+end
+
+--- What separates the fields of this line: tabs, else two colons, else commas, else blanks.
+function files.separator_of(line)
+  return line:find('\t', 1, true) and '\t' or has_colons(line) and '::'
+    or line:find(',', 1, true) and ',' or ' '
+end
+
+-- Where the field in quotes that begins at `at` ends, and its text.
+local function quoted(line, at, separator)
+  local from = at + 1
+  while true do
+    local quote = line:find('"', from, true)
+    if not quote then return nil end
+    local stop = line:match('^ *()$', quote + 1) or line:match('^ *()%' .. separator, quote + 1)
+    if stop then return stop, (line:sub(at + 1, quote - 1):gsub('""', '"')) end
+    from = quote + (line:sub(quote + 1, quote + 1) == '"' and 2 or 1)
+  end
+end
+
+--- The fields of a line, without quotes and blanks around them.
+---@param line string
+---@param separator string
+---@return string[]
+function files.fields(line, separator)
+  local found, at = {}, 1
+  if separator == ' ' then
+    for field in line:gmatch('%S+') do found[#found + 1] = field end
+    return found
+  end
+  while at do
+    local first, stop, text = line:match('^ *()"', at), nil, nil
+    if first and #separator == 1 then stop, text = quoted(line, first, separator) end
+    stop = stop or line:find(separator, at, true) or #line + 1
+    found[#found + 1] = text or line:sub(at, stop - 1):match('^%s*(.-)%s*$')
+    at = stop <= #line and stop + #separator
+  end
+  return found
+end
+
+--- Whether a file has any line.
+function files.is_empty(path) return not files.check(columns.line(path)) end
+
+--- Reads a file and raises what is wrong with it. An empty file is an error, unless allowed.
+---@param path string
+---@param spec table as of columns.read
+---@return tinykg.Columns
+function files.read(path, spec)
+  local read = files.check(columns.read(path, spec))
+  if read.n == 0 and not spec.may_be_empty then
+    error(('%s: no rows: the file is empty'):format(read.path), 0)
+  end
+  return read
+end
+
+--- Warns of columns of numbers that were given up, since something else is in them.
+---@param raw table with warnings
+---@param read tinykg.Columns
+---@param at table<string, number> fields and their columns
+function files.warn_given_up(raw, read, at)
+  for _, field in ipairs { 'rating', 'label', 'timestamp' } do
+    local why = at[field] and read:unread(at[field])
+    if why then
+      raw.warnings[#raw.warnings + 1] = ('column %s not read: %s'):format(field, why)
+    end
+  end
+end
+
+return files

@@ -1,0 +1,303 @@
+--- KGCN and RippleNet: ratings_final.txt (user item label) and kg_final.txt (head relation tail),
+-- or the raw files they come from: a ratings file, item_index2entity_id.txt and kg.txt.
+-- Wang et al., "Knowledge Graph Convolutional Networks for Recommender Systems", WWW 2019.
+--
+-- Raw files are numbered as the authors' preprocessing does: item i is line i of
+-- item_index2entity_id.txt and entity i; other entities and relations follow in the order of
+-- kg.txt, users in the order of their first positive rating.
+
+local columns = require 'tinykg.engine.arrays'
+local files = require 'tinykg.data.formats.files'
+local header = require 'tinykg.data.formats.header'
+local lists = require 'tinykg.data.formats.lists'
+local names = require 'tinykg.data.names'
+local rows = require 'tinykg.data.rows'
+local sparse = require 'tinykg.data.formats.sparse'
+
+local kgcn = { name = 'kgcn', looked_for = 'ratings_final.txt or item_index2entity_id.txt' }
+
+-- Raw ratings: kinds of the columns, separator, header lines, and the threshold of the authors'
+-- preprocessing (KGCN: music none, movie 4, book 0).
+local rating_files = {
+  { file = 'user_artists.dat', kinds = 'ssf', separator = '\t', header = 1 },
+  { file = 'ratings.csv', kinds = 'ssf', separator = ',', header = 1, threshold = 4 },
+  { file = 'ratings.dat', kinds = 'ssf', separator = '::', header = 0, threshold = 4 },
+  { file = 'BX-Book-Ratings.csv', kinds = 'ssf', separator = ';', header = 1, threshold = 0 },
+}
+local item_files = { 'item_index2entity_id.txt', 'item_index2entity_id_rehashed.txt' }
+local graph_files = {
+  { 'kg.txt' }, { 'kg_rehashed.txt' }, { 'kg_part1_rehashed.txt', 'kg_part2_rehashed.txt' },
+}
+
+local FINAL = { 'ratings_final.txt', 'kg_final.txt', 'user_list.txt', 'item_list.txt',
+  'entity_list.txt', 'relation_list.txt' }
+
+--- How many of the final files a folder has; 1 where it has the raw ones, which other formats may
+--- have beside theirs; less where ratings are missing.
+---@param dir string
+---@return number
+function kgcn.score(dir)
+  local folders = { dir .. '/derived', dir }
+  if files.count(folders, { FINAL[1] }) > 0 then return files.count(folders, FINAL) end
+  if files.count({ dir }, item_files) == 0 then return 0 end
+  for _, form in ipairs(rating_files) do
+    if files.find(dir, form.file) then return 1 end
+  end
+  return 0.5
+end
+
+---------------------------------------------------------------------------------------------------
+-- Raw files.
+
+-- item_index2entity_id: the items' own names, and the dictionary of entities that they begin.
+local function read_items(dir)
+  local path = files.find(dir, item_files[1], item_files[2])
+  if not path then return nil end
+  local raw_items, tokens = columns.dictionary(), columns.dictionary()
+  local read = files.read(path, { kinds = 'ss', separator = files.separator_of(
+    files.first_line(path)), names = { raw_items, tokens } })
+  local ids, entities = read:ids(1), read:ids(2)
+  local to_item, source = columns.ints(raw_items:count()), columns.ints(tokens:count())
+  for i = read.n - 1, 0, -1 do
+    to_item[ids[i]], source[entities[i]] = entities[i], ids[i]
+  end
+  read:free()
+  return { path = path, dictionary = raw_items, to_item = to_item, source = source,
+    count = tokens:count(), tokens = tokens }
+end
+
+-- kg.txt, through the entities that items began: triples, and the dictionaries filled.
+local function read_raw_graph(dir, tokens)
+  local relations = columns.dictionary()
+  for _, group in ipairs(graph_files) do
+    local parts, n = {}, 0
+    for i, name in ipairs(group) do
+      local path = files.find(dir, name)
+      if not path then break end
+      parts[i] = files.read(path, {
+        kinds = 'sss',
+        separator = files.separator_of(files.first_line(path)),
+        names = { tokens, relations, tokens },
+      })
+      n = n + parts[i].n
+    end
+    if #parts == #group then
+      local graph = { n = n, relation_names = relations }
+      for column, name in ipairs { 'heads', 'relations', 'tails' } do
+        local target, at = columns.ints(n), 0
+        for _, part in ipairs(parts) do
+          local ids = part:ids(column)
+          for i = 0, part.n - 1 do target[at + i] = ids[i] end
+          at = at + part.n
+        end
+        graph[name] = target
+      end
+      return graph
+    end
+  end
+end
+
+-- A ratings file as columns: users and items by name, ratings.
+local function read_rating_file(path, form, users, seen, raw)
+  local first = files.fields(files.first_line(path), form.separator)
+  local unread = {}
+  for i = #form.kinds + 1, #first do unread[#unread + 1] = first[i] end
+  if form.header > 0 and raw then header.note_unread(raw, path, unread) end
+  local read = files.read(path, { kinds = form.kinds .. ('-'):rep(#unread),
+    separator = form.separator, skip = form.header, names = { users, seen } })
+  local all = { n = read.n, users = read:ids(1), items = read:ids(2),
+    ratings = read:numbers(3, 'float') }
+  read:free()
+  return all
+end
+
+-- The raw ratings of known items: rows, the dictionary of users, the threshold, how many left out.
+local function read_raw_ratings(dir, items, raw)
+  for _, form in ipairs(rating_files) do
+    local path = files.find(dir, form.file)
+    if path then
+      local users, seen = columns.dictionary(), columns.dictionary()
+      local all = read_rating_file(path, form, users, seen, raw)
+      local item_of = columns.ints(seen:count())
+      for i = 0, seen:count() - 1 do
+        local place = items.dictionary:find(seen:at(i))
+        item_of[i] = place and items.to_item[place] or -1
+      end
+      for i = 0, all.n - 1 do all.items[i] = item_of[all.items[i]] end
+      local kept, dropped = rows.filter(all, function(i) return all.items[i] >= 0 end)
+      return { all = kept, users = users, threshold = form.threshold, dropped = dropped,
+        file = form.file }
+    end
+  end
+end
+
+-- Numbers users by their first rating that counts as positive; others have no rows afterwards.
+local function number_users(ratings, threshold)
+  local all, count = ratings.all, ratings.users:count()
+  local id_of, source, users = columns.ints(count), columns.ints(count), 0
+  for i = 0, count - 1 do id_of[i] = -1 end
+  for i = 0, all.n - 1 do
+    if id_of[all.users[i]] < 0 and not (threshold and all.ratings[i] < threshold) then
+      id_of[all.users[i]], source[users] = users, all.users[i]
+      users = users + 1
+    end
+  end
+  local kept = rows.filter(all, function(i) return id_of[all.users[i]] >= 0 end)
+  if kept == all then kept = rows.concat { all } end
+  for i = 0, kept.n - 1 do kept.users[i] = id_of[kept.users[i]] end
+  return kept, users, source
+end
+
+---------------------------------------------------------------------------------------------------
+-- Final files.
+
+local function read_final_ratings(path, spaces)
+  local read = files.read(path, { kinds = 'iif' })
+  local users, items = sparse.column(read, 1), sparse.column(read, 2)
+  spaces.users[1], spaces.items[1] = users, items
+  return { n = read.n, users = users.ids, items = items.ids, labels = read:numbers(3, 'float') },
+    read
+end
+
+local function same_triples(a, b)
+  if a.n ~= b.n then return false end
+  for i = 0, a.n - 1 do
+    if a.heads[i] ~= b.heads[i] or a.relations[i] ~= b.relations[i] or a.tails[i] ~= b.tails[i] then
+      return false
+    end
+  end
+  return true
+end
+
+-- Whether the raw ratings, numbered, are exactly the positive ones of the final file.
+local function same_positives(final, raw_rows, raw_users, users)
+  if raw_users ~= users then return false end
+  local known = rows.csr(rows.positives(final), users):unique()
+  local other = rows.csr(raw_rows, users):unique()
+  if known.n ~= other.n then return false end
+  for user = 1, users do
+    if known.offsets[user] ~= other.offsets[user] then return false end
+  end
+  for i = 0, known.n - 1 do
+    if known.items[i] ~= other.items[i] then return false end
+  end
+  return true
+end
+
+-- The users' own names, where the raw ratings are those that the final file was made of.
+local function recover_users(dir, raw, items)
+  local ratings = read_raw_ratings(dir, items)
+  if not ratings then return end
+  local kept, count, source = number_users(ratings, ratings.threshold)
+  if ratings.threshold then
+    kept = rows.filter(kept, function(i) return kept.ratings[i] >= ratings.threshold end)
+  end
+  if same_positives(raw.all, kept, count, raw.users) then
+    raw.names.users = names.new(count, ratings.users, source)
+  end
+end
+
+-- Names that lists do not give, from the raw files beside the final ones if they agree.
+local function recover_names(dir, raw, items, raw_graph)
+  if not items or items.count > raw.items then return end
+  if items.count == raw.items then
+    raw.names.items = raw.names.items or names.new(items.count, items.dictionary, items.source)
+    if not raw.names.users then recover_users(dir, raw, items) end
+  end
+  if not raw_graph or not same_triples(raw_graph, raw.graph) then return end
+  if not raw.names.relations and raw_graph.relation_names:count() == raw.relations then
+    raw.names.relations = names.new(raw.relations, raw_graph.relation_names)
+  end
+  if not raw.names.entities and items.tokens:count() == raw.entities then
+    raw.names.entities = names.new(raw.entities, items.tokens)
+  end
+end
+
+---------------------------------------------------------------------------------------------------
+
+local function empty_graph(raw)
+  raw.warnings[#raw.warnings + 1] = 'no kg_final.txt or kg.txt: the graph has no triples'
+  return { n = 0, heads = columns.ints(0), relations = columns.ints(0), tails = columns.ints(0) }
+end
+
+-- The triples of kg_final.txt, else those of kg.txt.
+local function final_graph(dir, folder, raw, indexed, raw_graph, spaces)
+  local path = files.find(folder, 'kg_final.txt') or files.find(dir, 'kg_final.txt')
+  if path then return lists.triples(path, spaces) end
+  if not raw_graph then return empty_graph(raw) end
+  local n, entities = raw_graph.n, indexed.tokens:count()
+  local relations = raw_graph.relation_names:count()
+  spaces.entities = { sparse.range(entities), { ids = raw_graph.heads, n = n, extent = entities },
+    { ids = raw_graph.tails, n = n, extent = entities } }
+  spaces.relations = { sparse.range(relations),
+    { ids = raw_graph.relations, n = n, extent = relations } }
+  return raw_graph
+end
+
+local function load_final(dir, folder, raw, options)
+  local spaces = { users = {}, items = {}, entities = {}, relations = {} }
+  raw.all, raw.read = read_final_ratings(files.find(folder, 'ratings_final.txt'), spaces)
+  if folder ~= dir then raw.notes[1] = 'ratings from derived/' end
+  local indexed = read_items(dir)
+  local raw_graph = indexed and read_raw_graph(dir, indexed.tokens)
+  if indexed then spaces.items[2] = sparse.range(indexed.count) end
+  raw.graph = final_graph(dir, folder, raw, indexed, raw_graph, spaces)
+  local named = lists.find(raw, folder, dir)
+  local renumbered = lists.name(raw, named, spaces, options.ids)
+  if renumbered then return end
+  for _, kind in ipairs { 'users', 'items', 'entities', 'relations' } do
+    if not named[kind] then raw.names[kind] = nil end -- the raw files may know more
+  end
+  recover_names(dir, raw, indexed, raw_graph)
+end
+
+local function load_raw(dir, options, raw)
+  local items = read_items(dir)
+  local ratings = read_raw_ratings(dir, items, raw)
+  if not ratings then
+    local wanted = {}
+    for i, form in ipairs(rating_files) do wanted[i] = form.file end
+    error(('%s: no ratings: looked for ratings_final.txt, %s'):format(dir,
+      table.concat(wanted, ', ')), 0)
+  end
+  local threshold = options.rating_threshold or ratings.threshold
+  raw.all, raw.users, raw.user_source = number_users(ratings, threshold)
+  if raw.all.n == 0 then
+    error(('%s: no rating of an item of %s'):format(dir, items.path), 0)
+  end
+  raw.threshold, raw.items = threshold, items.count
+  if ratings.dropped > 0 then
+    raw.warnings[#raw.warnings + 1] = ('%d ratings of items without an entity left out')
+      :format(ratings.dropped)
+  end
+  raw.graph = read_raw_graph(dir, items.tokens) or empty_graph(raw)
+  raw.entities = items.tokens:count()
+  raw.relations = raw.graph.relation_names and raw.graph.relation_names:count() or 0
+  raw.names.users = names.new(raw.users, ratings.users, raw.user_source)
+  raw.names.items = names.new(raw.items, items.dictionary, items.source)
+  raw.names.entities = names.new(raw.entities, items.tokens)
+  raw.names.relations = names.new(raw.relations, raw.graph.relation_names)
+end
+
+--- Reads the set; what is returned is described in tinykg.data.
+---@param dir string
+---@param options table
+---@return table raw
+function kgcn.load(dir, options)
+  local raw = { notes = {}, warnings = {}, names = {}, split = 'ratio_global', task = 'ctr',
+    ratios = { 0.6, 0.2, 0.2 } }
+  local path = files.find(dir, 'derived/ratings_final.txt', 'ratings_final.txt')
+  if path then
+    load_final(dir, path:match('^(.*)/'), raw, options)
+  elseif files.find(dir, item_files[1], item_files[2]) then
+    load_raw(dir, options, raw)
+  else
+    error(('%s: no %s'):format(dir, kgcn.looked_for), 0)
+  end
+  for _, name in ipairs { 'users', 'items', 'entities', 'relations' } do
+    raw.names[name] = raw.names[name] or names.new(raw[name])
+  end
+  return raw
+end
+
+return kgcn

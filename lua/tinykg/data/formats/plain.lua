@@ -1,0 +1,274 @@
+--- Plain tables: interactions.{tsv,csv,txt} with user, item [, rating or label][, timestamp]
+-- [, split: train, valid or test], and kg.{tsv,csv,txt} or triples.* with head, relation, tail, or
+-- kg.nt in N-Triples. Everything is a name; an entity that is called like an item is that item. Two
+-- more files may say what those do not: items.* with item [, entity: what it is called in kg]
+-- [, title], and users.* with user. Option `attributes` names more columns of items.* that become
+-- relations of the graph.
+--
+-- Option `columns` says where other files have them, by name or by number (from 1):
+--   columns = { user = 'uid', item = 'isbn', rating = 3, head = 1, relation = 2, tail = 3 }
+-- Where all columns used of a file are numbers, the file has no header. A .csv is separated by
+-- commas, or by semicolons where its first line has no comma. Interactions separated by '::' need
+-- no header: user, item, rating, timestamp, as MovieLens has them.
+
+local attributes = require 'tinykg.data.formats.attributes'
+local columns = require 'tinykg.engine.arrays'
+local files = require 'tinykg.data.formats.files'
+local header = require 'tinykg.data.formats.header'
+local link = require 'tinykg.data.formats.link'
+local names = require 'tinykg.data.names'
+local split = require 'tinykg.data.split'
+
+local plain = { name = 'plain', looked_for = 'interactions.{tsv,csv,txt}', has_attributes = true }
+
+local ENDINGS = { '.tsv', '.csv', '.txt' }
+-- What a graph may lie in, too, and what is not read.
+local TRIPLES = '.nt'
+local OTHER_GRAPHS = { '.ttl', '.rdf', '.owl', '.nq', '.trig', '.jsonld' }
+
+local function with_endings(stems, endings)
+  local list = {}
+  for _, stem in ipairs(stems) do
+    for _, ending in ipairs(endings) do list[#list + 1] = stem .. ending end
+  end
+  return list
+end
+
+-- The files of a graph, in the order in which they are looked for.
+local GRAPHS = with_endings({ 'kg', 'triples' }, ENDINGS)
+for _, name in ipairs(with_endings({ 'kg', 'triples' }, { TRIPLES })) do
+  GRAPHS[#GRAPHS + 1] = name
+end
+
+-- The first of several files that is there; the others are named in a warning.
+local function path_of(dir, candidates, raw)
+  local found = files.all(dir, candidates)
+  if #found > 1 then
+    raw.warnings[#raw.warnings + 1] = ('%s is read, not %s: remove what is not meant'):format(
+      found[1], table.concat(found, ', ', 2))
+  end
+  return files.find(dir, unpack(candidates))
+end
+
+--- How many files of this format a folder has; 0 where it has no interactions.
+---@param dir string
+---@return number
+function plain.score(dir)
+  if #files.all(dir, with_endings({ 'interactions' }, ENDINGS)) == 0 then return 0 end
+  local score = #files.all(dir, GRAPHS) > 0 and 2 or 1
+  for _, stem in ipairs { 'items', 'users' } do
+    if #files.all(dir, with_endings({ stem }, ENDINGS)) > 0 then score = score + 1 end
+  end
+  return score
+end
+
+-- What separates the fields. Spreadsheets of languages with a decimal comma write CSV with
+-- semicolons.
+local function separator_of(path, line)
+  if path:match('%.tsv') then return '\t' end
+  if not path:match('%.csv') then return files.separator_of(line) end
+  if line:find('::', 1, true) and not line:find(',', 1, true) then return '::' end
+  return line:find(';', 1, true) and not line:find('[,\t]') and ';' or ','
+end
+
+-- The layout of a file, as header.layout, and what separates its fields.
+local function layout(path, wanted, o)
+  local line = files.first_line(path)
+  local separator = separator_of(path, line)
+  local places = separator == '::' and o.places or nil
+  return header.layout(path, files.fields(line, separator), wanted,
+    { required = o.required, given = o.given, places = places }), separator
+end
+
+-- Reads the wanted fields. Returns what was read and where each field is.
+local function read_table(path, wanted, dictionaries, o)
+  local found, separator = layout(path, wanted, o)
+  local taken = {}
+  for field, dictionary in pairs(dictionaries) do
+    if found.at[field] then taken[found.at[field]] = dictionary end
+  end
+  local read = files.read(path, {
+    kinds = found.kinds, separator = separator, skip = found.skip, names = taken,
+    may_be_empty = o.may_be_empty,
+  })
+  return read, found.at, found.unread
+end
+
+-- Says that there is a graph in a format that is not read.
+local function warn_other_graphs(dir, raw)
+  local others = files.all(dir, with_endings({ 'kg', 'triples' }, OTHER_GRAPHS))
+  if #others == 0 then return false end
+  raw.warnings[#raw.warnings + 1] = ('%s is not read: of RDF only N-Triples are, as kg%s (rapper '
+    .. '-o ntriples, for instance, writes them)'):format(table.concat(others, ', '), TRIPLES)
+  return true
+end
+
+local function read_graph_file(path, given, tokens, relations, raw)
+  local dictionaries = { head = tokens, relation = relations, tail = tokens }
+  if path:sub(-#TRIPLES) == TRIPLES then
+    local read = files.read(path, { kinds = 'sss', separator = '<', may_be_empty = true,
+      names = { tokens, relations, tokens } })
+    return read, { head = 1, relation = 2, tail = 3 }
+  end
+  local read, at, unread = read_table(path, { head = 's', relation = 's', tail = 's' },
+    dictionaries,
+    { required = { 'head', 'relation', 'tail' }, given = given, may_be_empty = true })
+  header.note_unread(raw, path, unread)
+  return read, at
+end
+
+local function read_graph(dir, given, tokens, relations, raw)
+  local path, others = path_of(dir, GRAPHS, raw), warn_other_graphs(dir, raw)
+  if not path then
+    if not others then raw.no_graph = 'no kg.{tsv,csv,txt,nt}: the graph has no triples' end
+    return { n = 0, heads = columns.ints(0), relations = columns.ints(0), tails = columns.ints(0) }
+  end
+  local read, at = read_graph_file(path, given, tokens, relations, raw)
+  local graph = { n = read.n, heads = read:ids(at.head), relations = read:ids(at.relation),
+    tails = read:ids(at.tail) }
+  read:free()
+  return graph
+end
+
+-- Adds the names of a file of users or items that no interaction has. Returns what was read and
+-- where; nil where there is no such file, or none with that column.
+local function read_side(dir, stem, wanted, dictionaries, raw, hint)
+  local field = stem:sub(1, -2)
+  local path = path_of(dir, with_endings({ stem }, ENDINGS), raw)
+  if not path or not layout(path, { [field] = 's' }, {}).at[field] then return nil, nil, path end
+  local read, at, unread = read_table(path, wanted, dictionaries,
+    { required = { field }, may_be_empty = true })
+  header.note_unread(raw, path, unread, hint and hint(unread))
+  return read, at, path
+end
+
+-- The columns of items.* that the option attributes names.
+local function check_attributes(wanted, at, path)
+  for _, name in ipairs(wanted) do
+    if not at or not at[name] then
+      error(("option attributes: %s has no column '%s'"):format(path or 'items.{tsv,csv,txt}: it',
+        name), 0)
+    end
+  end
+end
+
+local function attributes_hint(unread)
+  return (' (--data-set attributes=%s makes relations of them)'):format(table.concat(unread, ','))
+end
+
+-- Reads items.*: the entity of each item, its title, the columns that are attributes.
+local function read_items_file(dir, items, tokens, raw, wanted_attributes)
+  local entities, titles = columns.dictionary(), columns.dictionary()
+  local wanted = { item = 's', entity = 's', title = 'S' }
+  local dictionaries = { item = items, entity = entities, title = titles }
+  for _, name in ipairs(wanted_attributes) do
+    wanted[name], dictionaries[name] = 'e', columns.dictionary()
+  end
+  local read, at, path = read_side(dir, 'items', wanted, dictionaries, raw, attributes_hint)
+  check_attributes(wanted_attributes, at, path)
+  local links = link.none(items:count())
+  if not read then return links, {} end
+  local ids, entity = read:ids(at.item), at.entity and read:ids(at.entity)
+  local title = at.title and read:ids(at.title)
+  raw.titles = title and {} or nil
+  for i = 0, read.n - 1 do
+    if entity then link.add(links, ids[i], tokens:add(entities:at(entity[i]))) end
+    local text = title and titles:at(title[i])
+    if text and text ~= '' then raw.titles[ids[i]] = text end
+  end
+  local found = {}
+  for k, name in ipairs(wanted_attributes) do
+    found[k] = { name = name, n = read.n, items = ids, values = read:ids(at[name]),
+      texts = dictionaries[name] }
+  end
+  read:free()
+  return links, found
+end
+
+-- Which entity each item is: as items.* says, else the one of its name.
+local function read_items(dir, items, tokens, raw, wanted_attributes)
+  local links, found = read_items_file(dir, items, tokens, raw, wanted_attributes)
+  for item = 0, items:count() - 1 do
+    local place = links.places[item] < 0 and tokens:find(items:at(item))
+    if place and not links.taken[place] then link.add(links, item, place) end
+  end
+  if links.twice > 0 then
+    raw.warnings[#raw.warnings + 1] =
+      ('%d lines of items ignored: their item or entity was there before'):format(links.twice)
+  end
+  return links, found
+end
+
+local PART_OF = {}
+for number, name in ipairs(split.parts) do PART_OF[name] = number - 1 end
+
+-- The part of each row, out of the column split.
+local function parts_of(read, column, dictionary)
+  local parts, number_of = read:ids(column), {}
+  for id = 0, dictionary:count() - 1 do number_of[id] = PART_OF[dictionary:at(id)] end
+  for i = 0, read.n - 1 do
+    local number = number_of[parts[i]]
+    if not number then
+      error(("%s: '%s' is not train, valid or test, column split (option split=ratio or another "
+        .. 'method does without it)'):format(read:where(i), dictionary:at(parts[i])), 0)
+    end
+    parts[i] = number
+  end
+  return parts
+end
+
+-- The letters of the columns of numbers. A column that was not asked for, or a time that no split
+-- needs, is given up where it holds something else.
+local function number_kinds(options)
+  local given = options.columns or {}
+  local chosen = given.user or given.item
+  local function kind(field, letter, needed)
+    return (needed or given[field]) and letter or letter:upper()
+  end
+  return kind('rating', 'f', options.rating_threshold or not chosen),
+    kind('label', 'f', not chosen), kind('timestamp', 't', split.by_time[options.split])
+end
+
+local function read_interactions(path, options, users, items, raw)
+  local parts = not (options.split or options.ratios) and columns.dictionary() or nil
+  local wanted = { user = 's', item = 's', split = parts and 's' }
+  wanted.rating, wanted.label, wanted.timestamp = number_kinds(options)
+  local read, at, unread = read_table(path, wanted, { user = users, item = items, split = parts },
+    { required = { 'user', 'item' }, given = options.columns,
+      places = { 'user', 'item', 'rating', 'timestamp' } })
+  local all = { n = read.n, users = read:ids(at.user), items = read:ids(at.item) }
+  if at.rating then all.ratings = read:numbers(at.rating, 'float') end
+  if at.label then all.labels = read:numbers(at.label, 'float') end
+  if at.timestamp then all.times = read:numbers(at.timestamp) end
+  if at.split then all.parts = parts_of(read, at.split, parts) end
+  header.note_unread(raw, path, unread)
+  files.warn_given_up(raw, read, at)
+  return all, read
+end
+
+--- Reads the set; what is returned is described in tinykg.data.
+---@param dir string
+---@param options table
+---@return table raw
+function plain.load(dir, options)
+  local raw = { notes = {}, warnings = {}, names = {}, split = 'ratio' }
+  local path = path_of(dir, with_endings({ 'interactions' }, ENDINGS), raw)
+  if not path then error(('%s/%s: no such file'):format(dir, plain.looked_for), 0) end
+  local users, items = columns.dictionary(), columns.dictionary()
+  local tokens, relations = columns.dictionary(), columns.dictionary()
+  raw.all, raw.read = read_interactions(path, options, users, items, raw)
+  read_side(dir, 'users', { user = 's' }, { user = users }, raw)
+  raw.graph = read_graph(dir, options.columns or {}, tokens, relations, raw)
+  local links, found = read_items(dir, items, tokens, raw, attributes.list(options))
+  attributes.add(raw, found, items, tokens, relations, links)
+  if raw.graph.n == 0 then raw.warnings[#raw.warnings + 1] = raw.no_graph end
+  raw.users, raw.items, raw.relations = users:count(), items:count(), relations:count()
+  link.arrange(raw, items, tokens, links)
+  raw.names.users = names.new(raw.users, users)
+  raw.names.items = names.new(raw.items, items)
+  raw.names.items.titles = raw.titles
+  raw.names.relations = names.new(raw.relations, relations)
+  return raw
+end
+
+return plain

@@ -1,0 +1,181 @@
+--- Ids with gaps: a file of four items that has an item 300000000 would ask for 300,000,001 rows of
+--- everything. Where far fewer ids are used than there would be, they are numbered anew, in their
+--- order, and keep the old number as their name.
+
+local columns = require 'tinykg.engine.arrays'
+
+local sparse = {}
+
+local FEW = 1000          -- ids for each that is used: too many
+local LARGE = 2 ^ 24      -- from so many ids on, MANY are
+local MANY = 10
+
+---@class tinykg.IdColumn
+---@field ids ffi.cdata* int32
+---@field n number
+---@field extent number one more than the largest
+---@field where string? 'file:line' of the largest, where it may matter
+
+--- A column of ids out of a file.
+---@param read tinykg.Columns
+---@param column number from 1
+---@return tinykg.IdColumn
+function sparse.column(read, column)
+  local extent = read:extent(column)
+  return { ids = read:ids(column), n = read.n, extent = extent,
+    where = extent > math.max(read.n, FEW) and read:where_largest(column) or nil }
+end
+
+--- All ids below n, as if a file had named them.
+---@param n number
+---@return tinykg.IdColumn
+function sparse.range(n)
+  local ids = columns.ints(n)
+  for id = 0, n - 1 do ids[id] = id end
+  return { ids = ids, n = n, extent = n }
+end
+
+local function largest(list)
+  local most = { extent = 0 }
+  for _, column in ipairs(list) do
+    if column.extent > most.extent then most = column end
+  end
+  return most
+end
+
+-- The ids of several columns in one, sorted.
+local function sorted(list)
+  local n, at = 0, 0
+  for _, column in ipairs(list) do n = n + column.n end
+  local all = columns.ints(n)
+  for _, column in ipairs(list) do
+    for i = 0, column.n - 1 do all[at + i] = column.ids[i] end
+    at = at + column.n
+  end
+  return columns.csr(n, columns.ints(n), all, 1)
+end
+
+-- Whether fewer than `enough` ids are used; stops at those.
+local function fewer(list, enough)
+  local seen, count = {}, 0
+  for _, column in ipairs(list) do
+    for i = 0, column.n - 1 do
+      local id = column.ids[i]
+      if not seen[id] then
+        seen[id], count = true, count + 1
+        if count >= enough then return false end
+      end
+    end
+  end
+  return true
+end
+
+local function is_sparse(list, extent, mode)
+  if mode then return mode == 'compact' end
+  if extent < LARGE then return extent > FEW and fewer(list, extent / FEW) end
+  return sorted(list):unique().n < extent / MANY
+end
+
+-- Calls each(first, last) for the positions of every id in what is sorted.
+local function each_id(csr, each)
+  local first = 0
+  while first < csr.n do
+    local last = first
+    while last + 1 < csr.n and csr.items[last + 1] == csr.items[first] do last = last + 1 end
+    each(first, last)
+    first = last + 1
+  end
+end
+
+-- Numbers ids anew, those first for which is_first(csr, first, last) holds. Ids below `kept` stay.
+-- Changes the columns. Returns old_of[new], how many there are, how many of them are first ones.
+local function renumber(list, kept, is_first)
+  local csr = sorted(list)
+  local new, old_of, count = columns.ints(csr.n), columns.ints(csr.n + kept), kept
+  for id = 0, kept - 1 do old_of[id] = id end
+  local function number(wanted)
+    each_id(csr, function(first, last)
+      local old = csr.items[first]
+      if is_first(csr, first, last) ~= wanted then return end
+      if old >= kept then old_of[count], count = old, count + 1 end
+      for i = first, last do new[csr.order[i]] = old < kept and old or count - 1 end
+    end)
+  end
+  number(true)
+  local firsts = count
+  number(false)
+  local at = 0
+  for _, column in ipairs(list) do
+    for i = 0, column.n - 1 do column.ids[i] = new[at + i] end
+    at = at + column.n
+  end
+  return old_of, count, firsts
+end
+
+local function grouped(n)
+  return (('%.0f'):format(n):reverse():gsub('(%d%d%d)', '%1,'):reverse():gsub('^,', ''))
+end
+
+local function warn(raw, what, most, used)
+  if used == most.extent then return end
+  raw.warnings[#raw.warnings + 1] = ('%s %s, %s of them used%s: numbered anew, named by their '
+    .. 'numbers (option ids=given leaves them)'):format(grouped(most.extent), what, grouped(used),
+      most.where and (' (the largest: %s)'):format(most.where) or '')
+end
+
+-- Users or relations.
+local function compact(raw, what, list, mode)
+  local extent = largest(list).extent
+  if not is_sparse(list, extent, mode) then return extent end
+  local old_of, count = renumber(list, 0, function() return true end)
+  warn(raw, what, largest(list), count)
+  return count, old_of
+end
+
+local function joined(a, b)
+  local list = {}
+  for _, column in ipairs(a) do list[#list + 1] = column end
+  for _, column in ipairs(b) do list[#list + 1] = column end
+  return list
+end
+
+-- Items, and the entities that come after them. Of sparse items those are items that interactions
+-- or a list name; what else was numbered among them is another entity.
+local function compact_entities(raw, items, entities, mode)
+  local all = joined(items, entities)
+  local item_extent = largest(items).extent
+  local extent = math.max(item_extent, largest(entities).extent)
+  local few_items = is_sparse(items, item_extent, mode)
+  if not few_items and not is_sparse(all, extent, mode) then return item_extent, extent end
+  local named = 0
+  for _, column in ipairs(items) do named = named + column.n end
+  local old_of, count, firsts = renumber(all, few_items and 0 or item_extent,
+    function(csr, first, last)
+      if not few_items then return csr.items[first] < item_extent end
+      for i = first, last do
+        if csr.order[i] < named then return true end
+      end
+      return false
+    end)
+  if few_items then warn(raw, 'items', largest(items), firsts) end
+  if extent > item_extent then warn(raw, 'entities', largest(all), count) end
+  return firsts, count, old_of
+end
+
+--- Numbers the ids of a set anew where they are sparse, and says so. Sets raw's counts.
+---@param raw table
+---@param spaces table users, items, entities, relations: the columns of each; items are entities
+---  too
+---@param mode string? 'given': never, 'compact': always
+---@return table old_of users, items, entities, relations: the old id of each, where it is another
+function sparse.apply(raw, spaces, mode)
+  local old_of = {}
+  raw.users, old_of.users = compact(raw, 'users', spaces.users, mode)
+  raw.relations, old_of.relations = compact(raw, 'relations', spaces.relations, mode)
+  raw.items, raw.entities, old_of.entities =
+    compact_entities(raw, spaces.items, spaces.entities, mode)
+  old_of.items = old_of.entities
+  return old_of
+end
+
+return sparse

@@ -1,0 +1,471 @@
+--- Data sets: interactions of users with items, and a knowledge graph whose first entities are the
+-- items. `data.load` reads every format of the README into the same shape.
+--
+-- A loader (lua/tinykg/data/formats/FORMAT.lua) has name, looked_for, score(dir) and load(dir, options).
+-- It gives { users, items, entities, relations (counts), names, graph = { n, heads, relations,
+-- tails }, notes, warnings, and either `all` (rows to be split; `read` to name their lines) or
+-- train, test [, valid]; split, ratios, task, threshold where the format has its own defaults }.
+
+local arguments = require 'tinykg.base.arguments'
+local choose = require 'tinykg.data.formats'
+local columns = require 'tinykg.engine.arrays'
+local doubts = require 'tinykg.data.warnings'
+local files = require 'tinykg.data.formats.files'
+local filter = require 'tinykg.data.filter'
+local info = require 'tinykg.data.info'
+local negatives = require 'tinykg.data.negatives'
+local order = require 'tinykg.data.order'
+local printable = require 'tinykg.base.printable'
+local rows = require 'tinykg.data.rows'
+local split = require 'tinykg.data.split'
+
+local data = {}
+
+---@class tinykg.Data
+---@field format string 'kgat', 'kgcn', 'recbole' or 'plain'
+---@field name string
+---@field task string 'ctr' for labelled data, else 'ranking'
+---@field users number
+---@field items number
+---@field entities number items included: item i is entity i
+---@field relations number
+---@field train table { n, users, items [, labels, ratings, times] }, 0-based ids
+---@field valid table
+---@field test table
+---@field graph table { n, heads, relations, tails, nodes, relation_count }
+---@field names table users, items, entities, relations: each answers :name(id) and :id(name)
+---@field split string how the split was made
+local Data = {}
+Data.__index = Data
+
+---------------------------------------------------------------------------------------------------
+-- Options.
+
+local defaults = { ratios = { 0.8, 0.1, 0.1 }, valid_ratio = 0.1, seed = 0 }
+
+local function is_number(low, high, whole)
+  return function(value)
+    return type(value) == 'number' and value >= low and value <= high
+      and (not whole or value % 1 == 0)
+  end
+end
+
+local function is_core(value)
+  local count = is_number(0, 2 ^ 31, true)
+  if type(value) ~= 'table' then return count(value) end
+  return count(value.user or 0) and count(value.item or 0)
+end
+
+local function is_ratios(value)
+  if type(value) ~= 'table' or #value ~= 3 then return false end
+  local sum = 0
+  for i = 1, 3 do
+    if type(value[i]) ~= 'number' or value[i] < 0 then return false end
+    sum = sum + value[i]
+  end
+  return math.abs(sum - 1) < 1e-6 and value[1] > 0
+end
+
+local FIELDS = { user = true, item = true, rating = true, label = true, timestamp = true,
+  split = true, head = true, relation = true, tail = true }
+
+-- False and, of a table, the field that is wrong.
+local function is_columns(value)
+  for field, column in pairs(type(value) == 'table' and value or {}) do
+    local fits = type(column) == 'string' or is_number(1, 1e6, true)(column)
+    if not (FIELDS[field] and fits) then return false, ('%s:%s'):format(field, tostring(column)) end
+  end
+  return type(value) == 'table'
+end
+
+local function keys(map)
+  local list = {}
+  for key in pairs(map) do list[#list + 1] = key end
+  table.sort(list)
+  return table.concat(list, ', ')
+end
+
+local formats = choose.formats
+
+local function is_attributes(value)
+  if type(value) ~= 'table' then return value ~= '' and value ~= true end
+  for _, name in ipairs(value) do
+    if type(name) == 'table' or name == '' then return false end
+  end
+  return #value > 0
+end
+
+-- What each option may be: a test, and words for the message.
+local known_options = {
+  format = { function(v) return formats[v] ~= nil end, 'one of ' .. keys(formats) },
+  split = { function(v) return split.methods[v] ~= nil end, 'one of ' .. keys(split.methods) },
+  ratios = { is_ratios, 'three shares that add up to 1, as {0.8, 0.1, 0.1}' },
+  valid_ratio = { function(v) return is_number(0, 1)(v) and v < 1 end, 'a share of 0 up to 1' },
+  seed = { is_number(0, 2 ^ 53, true), 'an integer from 0' },
+  kcore = { is_core, 'an integer from 0, or { user = n, item = n }' },
+  rating_threshold = { is_number(-math.huge, math.huge), 'a number' },
+  order = { function(v) return v == 'given' or v == 'degree' end, 'given or degree' },
+  task = { function(v) return v == 'ctr' or v == 'ranking' end, 'ctr or ranking' },
+  ids = { function(v) return v == 'given' or v == 'compact' end, 'given or compact' },
+  attributes = { is_attributes, 'columns of the items, as author,genre' },
+  columns = { is_columns, 'field:column with a field of ' .. keys(FIELDS) },
+}
+
+-- A value as the command line takes it.
+local function shown(value)
+  if type(value) ~= 'table' then return tostring(value) end
+  local list, named = {}, {}
+  for key, item in pairs(value) do
+    if type(key) == 'string' then named[#named + 1] = key .. ':' .. tostring(item) end
+  end
+  for i, item in ipairs(value) do list[i] = tostring(item) end
+  table.sort(named)
+  return table.concat(list, ',') .. table.concat(named, ',')
+end
+
+local function check_options(options)
+  for name, value in pairs(options) do
+    local known = known_options[name]
+    if not known then
+      error(("data: no option '%s' (has %s)"):format(name, keys(known_options)), 0)
+    end
+    local fits, wrong = known[1](value)
+    if not fits then
+      error(('data: option %s: %s is not %s'):format(name, wrong or shown(value), known[2]), 0)
+    end
+  end
+end
+
+---------------------------------------------------------------------------------------------------
+-- The steps of loading. `raw` is what a loader gave; each step changes it.
+
+local function warn(raw, format, ...) raw.warnings[#raw.warnings + 1] = format:format(...) end
+
+local function check_labels(raw)
+  local all = raw.all
+  if not all or not all.labels then return end
+  for i = 0, all.n - 1 do
+    if all.labels[i] ~= 0 and all.labels[i] ~= 1 then
+      error(("%s: '%g' is not a label (0 or 1)"):format(raw.read:where(i), all.labels[i]), 0)
+    end
+  end
+end
+
+-- Every pair once, of several rows the latest; given parts without what an earlier one has.
+local function drop_repeats(raw)
+  local dropped, contradictions = raw.dropped, 0
+  for _, name in ipairs { 'all', 'train', 'valid', 'test' } do
+    if raw[name] then
+      local gone, against
+      raw[name], gone, against = rows.distinct(raw[name], raw.users)
+      dropped.duplicates = dropped.duplicates + gone
+      contradictions = contradictions + against
+    end
+  end
+  if contradictions > 0 then
+    warn(raw, '%d interactions have label 1 and label 0: the latest counts', contradictions)
+  end
+  local graph, n = raw.graph, raw.graph.n
+  graph.n = columns.unique_triples(n, graph.heads, graph.relations, graph.tails)
+  dropped.triples = n - graph.n
+end
+
+-- The rows of `part` that `other` does not have.
+local function without(part, other, users)
+  local csr = rows.csr(other, users)
+  return rows.filter(part, function(i) return not csr:contains(part.users[i], part.items[i]) end)
+end
+
+local function drop_overlaps(raw)
+  if not raw.train then return end
+  if raw.valid then raw.train = without(raw.train, raw.valid, raw.users) end
+  local seen = raw.valid and rows.concat { raw.train, raw.valid } or raw.train
+  raw.test, raw.dropped.overlap = without(raw.test, seen, raw.users)
+  if raw.dropped.overlap > 0 then
+    warn(raw, '%d test interactions are in train too: dropped from test', raw.dropped.overlap)
+  end
+end
+
+-- Applies to the parts that there are, as a list; apply returns as many.
+local function each_part(raw, apply)
+  local list, where = {}, {}
+  for _, name in ipairs { 'all', 'train', 'valid', 'test' } do
+    if raw[name] then
+      list[#list + 1], where[#where + 1] = raw[name], name
+    end
+  end
+  for i, part in ipairs(apply(list)) do raw[where[i]] = part end
+end
+
+-- Before repeats are looked for: of several ratings the low ones go, whatever their order.
+local function apply_threshold(raw, options)
+  -- What somebody rated low is no positive, but not a negative to draw either.
+  raw.watched = raw.all and not raw.all.labels and raw.all
+  local threshold = options.rating_threshold or raw.threshold
+  if threshold then
+    if not raw.all then error('rating_threshold: the interactions have no ratings', 0) end
+    raw.all, raw.dropped.ratings = filter.threshold(raw.all, threshold)
+    raw.notes[#raw.notes + 1] = ('%d ratings below %g dropped'):format(raw.dropped.ratings,
+      threshold)
+  end
+end
+
+local function apply_filters(raw, options)
+  if options.task == 'ranking' and raw.all then raw.all = rows.positives(raw.all) end
+  local core = options.kcore
+  if not core or core == 0 then return end
+  local user_core, item_core = core, core
+  if type(core) == 'table' then user_core, item_core = core.user or 0, core.item or 0 end
+  each_part(raw, function(parts)
+    local gone
+    parts, gone = filter.kcore(raw, parts, user_core, item_core)
+    raw.notes[#raw.notes + 1] = ('k-core: %d users, %d items and %d interactions dropped'):format(
+      gone.users, gone.items, gone.interactions)
+    raw.dropped.kcore = gone
+    return parts
+  end)
+  raw.watched = nil -- numbered anew; what is left is what was watched
+end
+
+local function add_negatives(raw, seed)
+  local missing, bare
+  each_part(raw, function(parts)
+    bare = parts[1].ratings or parts[1].times
+    local watched = rows.csr(raw.watched or rows.concat(parts), raw.users):unique()
+    parts, missing = negatives.add(parts, watched, raw.items, seed)
+    return parts
+  end)
+  raw.notes[#raw.notes + 1] = 'negatives drawn: as many items not watched as watched, per user'
+  if bare then raw.notes[#raw.notes + 1] = 'ratings and times left out: negatives have none' end
+  if missing > 0 then
+    warn(raw, '%d negatives fewer than positives: some users watched most items', missing)
+  end
+end
+
+-- A split that came with the rows, unless another is asked for.
+local function take_parts(raw, options)
+  local all = raw.all
+  if not all or not all.parts then return end
+  if options.split or options.ratios then
+    all.parts = nil
+    return
+  end
+  -- As where validation has a file of its own, a ratio says that it is to be drawn.
+  for i = 0, options.valid_ratio and all.n - 1 or -1 do
+    if all.parts[i] == 1 then all.parts[i] = 0 end
+  end
+  raw.train, raw.valid, raw.test = split.given(all)
+  if raw.valid.n == 0 then raw.valid = nil end
+  if raw.train.n == 0 then error('no interactions are for training', 0) end
+  raw.all, raw.split_name = nil, 'given'
+end
+
+-- What took the interactions of a set in which none is left.
+local function none_left(raw, options)
+  local dropped, went = raw.dropped, {}
+  local function say(...) went[#went + 1] = string.format(...) end
+  if dropped.ratings > 0 then
+    say('%d have a rating below %g', dropped.ratings, options.rating_threshold or raw.threshold)
+  end
+  if dropped.duplicates > 0 then say('%d are repeated', dropped.duplicates) end
+  if dropped.kcore then
+    say('kcore=%s drops %d', shown(options.kcore), dropped.kcore.interactions)
+  end
+  error('no interactions are left to split' .. (#went > 0 and ': ' or '')
+    .. table.concat(went, ', '), 0)
+end
+
+local function make_split(raw, options)
+  local left = raw.all or raw.dropped.kcore and raw.train
+  if left and left.n == 0 then none_left(raw, options) end
+  if raw.all then
+    local method = options.split or raw.split
+    local ratios = options.ratios or raw.ratios or defaults.ratios
+    raw.train, raw.valid, raw.test = split.apply(raw.all, raw.users, method, ratios, raw.seed)
+    raw.split_name = method
+    if method ~= 'leave_one_out' then
+      raw.split_name = ('%s %g:%g:%g'):format(method, ratios[1], ratios[2], ratios[3])
+    end
+    return
+  end
+  if options.split or options.ratios then
+    error('option split: the data set has its own train and test files', 0)
+  end
+  raw.split_name = raw.split_name or 'given files'
+  local ratio = options.valid_ratio or defaults.valid_ratio
+  if not raw.valid and ratio > 0 then
+    raw.train, raw.valid = split.take_valid(raw.train, raw.users, ratio, raw.seed)
+    raw.split_name = ('%s, %g %% of train for validation'):format(raw.split_name, 100 * ratio)
+  end
+end
+
+local function assemble(raw, loader, dir, task)
+  local function part(rows_or_nil)
+    local from = rows_or_nil or rows.none()
+    return { n = from.n, users = from.users, items = from.items, labels = from.labels,
+      ratings = from.ratings, times = from.times }
+  end
+  local graph = raw.graph
+  return setmetatable({
+    format = loader.name,
+    name = raw.name or files.basename(dir),
+    task = task,
+    users = raw.users,
+    items = raw.items,
+    entities = raw.entities,
+    relations = raw.relations,
+    train = part(raw.train),
+    valid = part(raw.valid),
+    test = part(raw.test),
+    graph = { n = graph.n, heads = graph.heads, relations = graph.relations, tails = graph.tails,
+      nodes = raw.entities, relation_count = raw.relations },
+    names = raw.names,
+    split = raw.split_name,
+    dropped = raw.dropped,
+    notes = raw.notes,
+    warnings = raw.warnings,
+  }, Data)
+end
+
+--- The format of the data set in a folder. Raises a message where none is found.
+---@param dir string
+---@return string
+function data.format_of(dir) return (choose.loader(dir)).name end
+
+local function build(dir, options)
+  local loader, several = choose.loader(dir, options.format)
+  if options.attributes and not loader.has_attributes then
+    error(('option attributes: %s has no table of items'):format(loader.name), 0)
+  end
+  local raw = loader.load(dir, options)
+  raw.warnings[#raw.warnings + 1] = several
+  raw.dropped = { duplicates = 0, triples = 0, overlap = 0, ratings = 0 }
+  raw.seed = options.seed or defaults.seed
+  check_labels(raw)
+  apply_threshold(raw, options)
+  drop_repeats(raw)
+  drop_overlaps(raw)
+  apply_filters(raw, options)
+  local labelled = raw.all and raw.all.labels
+  local task = options.task or raw.task or (labelled and 'ctr' or 'ranking')
+  local draw = task == 'ctr' and not labelled
+  take_parts(raw, options)
+  -- Negatives belong to the rows that are split; given parts get theirs once validation is out.
+  if draw and raw.all then add_negatives(raw, raw.seed) end
+  make_split(raw, options)
+  if draw and not raw.all then add_negatives(raw, raw.seed) end
+  doubts(raw)
+  if options.order == 'degree' then order.by_degree(raw) end
+  if raw.dropped.duplicates > 0 then
+    warn(raw, '%d repeated interactions dropped', raw.dropped.duplicates)
+  end
+  if raw.dropped.triples > 0 then warn(raw, '%d repeated triples dropped', raw.dropped.triples) end
+  return assemble(raw, loader, dir, task)
+end
+
+--- Loads the data set of a folder; its format is recognised by its files. Raises a message that
+-- names the file, and the line where there is one.
+--
+-- Options, as `--data-set name=value` on the command line:
+--   format            'kgat', 'kgcn', 'recbole' or 'plain'
+--   columns           of plain tables, {user = 'reader', item = 3}: by name, or by number from 1
+--   attributes        {'author', 'genre'}: columns of items.csv (or X.item of RecBole) that become
+--                     relations of the graph; several values are separated by | or ;
+--   ids               'given' or 'compact': whether ids with gaps are numbered anew (kgat, kgcn);
+--                     else they are where fewer than one in a thousand is used
+--   rating_threshold  lower ratings are dropped; then, of several rows of a user and an item, the
+--                     latest counts (by time, else the last in the file)
+--   task              'ranking' takes only the positives of labelled data, 'ctr' draws a negative
+--                     for each positive of other data
+--   kcore             n, or {user =, item =}: users and items with fewer positives are dropped,
+--                     again and again
+--   split             'ratio' (of each user's), 'ratio_global', 'leave_one_out', 'time' (each
+--                     user's last) or 'time_global', for sets without a given split, or instead
+--                     of the one that plain and RecBole files may name
+--   ratios            {0.8, 0.1, 0.1}: train, valid, test
+--   valid_ratio       of train for validation where only train and test are given: 0.1
+--   order             'given', or 'degree': numbers by falling degree, for speed where the given
+--                     ones are far from it (random ids cost sums over a graph twice the time)
+--   seed              of everything drawn here: 0
+---@param dir string
+---@param options table?
+---@return tinykg.Data
+function data.load(dir, options)
+  if type(dir) ~= 'string' then
+    error(('data.load: the folder is a %s, expected a string'):format(type(dir)), 2)
+  end
+  options = options or {}
+  if type(options) ~= 'table' then
+    error(("data.load: expected options such as {seed = 1}, got a %s"):format(type(options)), 2)
+  end
+  check_options(options)
+  local loaded = build(dir, options)
+  collectgarbage() -- what reading needed is outside Lua's heap, so nothing else would start one
+  return loaded
+end
+
+---------------------------------------------------------------------------------------------------
+
+--- Counts, density, degrees, what was dropped, warnings. tostring() gives a summary.
+---@return table
+function Data:info() return info.of(self) end
+
+--- The positives of train, by user: { n, rows = users, offsets, items }.
+---@return tinykg.Csr
+function Data:known()
+  if not self.known_csr then
+    self.known_csr = rows.csr(rows.positives(self.train), self.users)
+  end
+  return self.known_csr
+end
+
+--- The positives of any part, by user.
+---@param part string 'train', 'valid' or 'test'
+---@return tinykg.Csr
+function Data:positives(part)
+  if part == 'train' then return self:known() end
+  if part ~= 'valid' and part ~= 'test' then
+    error(("positives: part '%s': train, valid or test"):format(tostring(part)), 2)
+  end
+  if not self[part] then error(('positives: there is no %s'):format(part), 2) end
+  return rows.csr(rows.positives(self[part]), self.users)
+end
+
+--- One epoch of batches of a part, as tensors: { n, users, items [, labels] [, negatives] }.
+-- negatives = k draws k items for each row that its user does not know (labelled rows then count by
+-- their positives only). The tensors are refilled by the next batch. Other options as
+-- tinykg.data.batches: size (1024), shuffle (true), seed, epoch, split ('train'), drop_last, draw
+-- ('interactions': each once; 'users' drawn with replacement, or 'distinct_users', none twice in a
+-- batch: one positive of each).
+---@param options table?
+---@return fun(): table?
+---@return number count
+function Data:batches(options)
+  if options ~= nil and type(options) ~= 'table' then
+    error(('batches: expected options such as {size = 1024}, got a %s'):format(type(options)), 2)
+  end
+  local given = {}
+  for key, value in pairs(options or {}) do given[key] = value end
+  local name = given.split or 'train'
+  if name ~= 'train' and name ~= 'valid' and name ~= 'test' then
+    error(("batches: split '%s': train, valid or test"):format(tostring(name)), 2)
+  end
+  local feed = require 'tinykg.data.loader' -- needs the engine, which loading does not
+  local k = given.negatives
+  if not k then return feed.batches(self[name], given) end
+  if type(k) ~= 'number' or k < 1 or k % 1 ~= 0 then
+    error(('batches: negatives %s: a positive integer'):format(tostring(k)), 2)
+  end
+  given.task = 'ranking'
+  return feed.batches(self[name], given, feed.sampler(self, given.negatives, given.sampling))
+end
+
+arguments.class(Data, 'tinykg.Data', 'a data set')
+
+function Data:__tostring()
+  return ('data %s (%s): %d users, %d items, %d entities, %d relations, %d triples'):format(
+    printable.line(self.name), self.format, self.users, self.items, self.entities, self.relations,
+    self.graph.n)
+end
+
+return data

@@ -1,0 +1,106 @@
+--- Batches of interactions: an order drawn by the engine, cut into pieces, or users drawn, with a
+-- positive each (draws.lua). Copied into buffers made once. Negatives of a ranking loss are drawn
+-- by the engine, not here.
+
+local columns = require 'tinykg.engine.arrays'
+local draws = require 'tinykg.data.loader.sampling'
+
+local batches = {}
+
+local STREAM = 0x42415431
+local known_options = {
+  size = true, shuffle = true, seed = true, epoch = true, split = true, task = true,
+  drop_last = true, negatives = true, sampling = true, skip = true, draw = true,
+}
+
+-- Positions of the rows that take part: all of them (nil), or those with label 1.
+local function positive_positions(part)
+  local positions, n = columns.ints(part.n), 0
+  for i = 0, part.n - 1 do
+    if part.labels[i] == 1 then
+      positions[n] = i
+      n = n + 1
+    end
+  end
+  return positions, n
+end
+
+-- Each row once, in an order of seed and epoch.
+local function interactions(part, options, labelled)
+  local positions, n = nil, part.n
+  if part.labels and not labelled then positions, n = positive_positions(part) end
+  local order = options.shuffle ~= false
+    and columns.permutation(n, options.seed or 0, options.epoch or 0, STREAM) or nil
+  return { n = n, size = math.min(options.size, n), fill = function(batch, first)
+    for i = 0, batch.n - 1 do
+      local at = order and order[first + i] or first + i
+      if positions then at = positions[at] end
+      batch.users[i], batch.items[i] = part.users[at], part.items[at]
+      if batch.labels then batch.labels[i] = part.labels[at] end
+    end
+  end }
+end
+
+-- The options, checked and with their defaults.
+local function completed(options)
+  local o = {}
+  for name, value in pairs(options) do
+    if not known_options[name] then error(("batches: no option '%s'"):format(name), 4) end
+    o[name] = value
+  end
+  o.size, o.draw = o.size or 1024, o.draw or 'interactions'
+  if type(o.size) ~= 'number' or o.size < 1 or o.size % 1 ~= 0 then
+    error(('batches: size %s: a positive integer'):format(tostring(o.size)), 4)
+  end
+  if not draws.KINDS[o.draw] then
+    error(('batches: draw %s: interactions, users or distinct_users'):format(tostring(o.draw)), 4)
+  end
+  if o.draw ~= 'interactions' and o.shuffle == false then
+    error(('batches: draw=%s: users are drawn in no order that shuffle=false could keep')
+      :format(o.draw), 4)
+  end
+  return o
+end
+
+--- One clear line where labelled rows are to be drawn by users, of whom only positives are known.
+---@param draw string
+---@return string
+function batches.labelled(draw)
+  return ('draw=%s: it draws a positive of each user, and these interactions have labels: take '
+    .. 'draw=interactions, or rank them (task=ranking)'):format(draw)
+end
+
+--- An iterator over one epoch of batches: { n, users, items [, labels], number }, the arrays int32,
+-- int32 and float32. Each call gives the same table and arrays again: copy what must stay.
+---@param part table rows: users, items, labels
+---@param options {size: number, shuffle: boolean?, seed: number?, epoch: number?, task: string?,
+--- draw: string?, drop_last: boolean?, skip: integer?} shuffled unless shuffle is false; task
+--- 'ranking' takes only positives; draw: 'interactions' (each once), 'users' or 'distinct_users'
+--- (tinykg.data.draws); skip: so many batches are left out, where an epoch goes on
+---@return fun(): table?
+---@return number count how many batches there are
+function batches.iterate(part, options)
+  local o = completed(options)
+  local labelled = part.labels ~= nil and o.task ~= 'ranking'
+  if labelled and o.draw ~= 'interactions' then
+    error('batches: ' .. batches.labelled(o.draw), 3)
+  end
+  local source = (draws[o.draw] or interactions)(part, o, labelled)
+  local n, size = source.n, math.max(source.size, 1)
+  local batch = {
+    users = columns.ints(size),
+    items = columns.ints(size),
+    labels = labelled and columns.floats(size) or nil,
+    number = o.skip or 0,
+  }
+  local first, last = (o.skip or 0) * size, o.drop_last and n - n % size or n
+  return function()
+    if first >= last then return nil end
+    batch.n = math.min(size, last - first)
+    source.fill(batch, first)
+    first, batch.number = first + batch.n, batch.number + 1
+    return batch
+  end, math.ceil(last / size)
+end
+
+return batches

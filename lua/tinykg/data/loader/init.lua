@@ -1,0 +1,197 @@
+--- Batches as engine tensors: what a step function receives.
+local C = require 'tinykg.engine.lib'
+local batches = require 'tinykg.data.loader.batches'
+local columns = require 'tinykg.engine.arrays'
+local ops = require 'tinykg.engine.ops'
+local session = require 'tinykg.engine.runtime'
+local step = require 'tinykg.engine.step'
+local tensor = require 'tinykg.engine.tensor'
+
+local feed = {}
+
+--- A number of ids, checked.
+local function count_of(name, n)
+  if n < 0 or n >= 2 ^ 31 then session.fail('feed.%s: there cannot be %.0f ids', name, n) end
+  return n
+end
+
+--- Tensors of one batch size, made once and refilled.
+local function buffers(cache, n, labelled)
+  local b = cache[n]
+  if not b then
+    b = {n = n, users = tensor.create(tensor.I32, {n}), items = tensor.create(tensor.I32, {n}),
+         labels = labelled and tensor.create(tensor.F32, {n}) or nil}
+    cache[n] = b
+  end
+  return b
+end
+
+local function fill(b, raw)
+  b.users:write(raw.users, 0, raw.n)
+  b.items:write(raw.items, 0, raw.n)
+  if b.labels then b.labels:write(raw.labels, 0, raw.n) end
+  b.number = raw.number
+  return b
+end
+
+--- Puts drawn ids where those of the last batch were: a step that finds its data in the same
+--- places each time can be replayed.
+local function refill(old, drawn)
+  return old and old:copy(drawn) or drawn
+end
+
+--- An iterator over one epoch of a part: {n, users, items [, labels]} with int32 and f32 tensors.
+--- The tensors are refilled by the next batch.
+---@param part {n: integer, users: ffi.cdata*, items: ffi.cdata*} rows of a data set
+---@param options table as tinykg.data.batches
+---@param sampler? fun(users: Tensor): Tensor draws negatives for each batch
+---@return fun(): table?, integer count
+function feed.batches(part, options, sampler)
+  local cache = {}
+  local iterate, count = batches.iterate(part, options)
+  return function()
+    local raw = iterate()
+    if not raw then return nil end
+    local batch = fill(buffers(cache, raw.n, raw.labels ~= nil), raw)
+    if sampler then
+      batch.negatives = refill(batch.negatives, step.no_grad(sampler, batch.users))
+    end
+    return batch
+  end, count
+end
+
+--- Rows of users, items and drawn items of a batch, out of one table of all nodes: gathered once,
+--- so that the engine computes those rows of the table and no others.
+---@param all Tensor [nodes, d]; item i is row i
+---@param batch {users: Tensor, items: Tensor, negatives: Tensor?}
+---@param user_nodes Tensor int32 [users]: the row of each user
+---@return Tensor u [n, d], Tensor i [n, d], Tensor? j [n k, d]
+function feed.rows(all, batch, user_nodes)
+  local n, drawn = batch.users:size(1), batch.negatives
+  local ids = {user_nodes:gather(batch.users), batch.items, drawn and drawn:reshape(-1)}
+  local rows = all:gather(ops.cat(ids, 1))
+  return rows:rows(1, n), rows:rows(n + 1, 2 * n), drawn and rows:rows(2 * n + 1, rows:size(1))
+end
+
+--- The rows of users that are nodes behind others.
+---@param users integer how many ---@param first integer the row of user 0
+---@return Tensor int32 [users]
+function feed.user_nodes(users, first)
+  local ids = columns.ints(count_of('user_nodes', users))
+  for u = 0, users - 1 do ids[u] = first + u end
+  return tensor.create(tensor.I32, {users}, 'graph'):write(ids, 0, users)
+end
+
+--- Gives a model whose users and items are nodes of one graph its `score` and `rank`: dot products
+--- of final rows. The model has `all()`, rows of all nodes, `items`, how many, and `user_nodes`.
+---@param model table a class of tk.nn.class
+function feed.scores_by_rows(model)
+  --- Logits of pairs, [n]. `all`: what prepare gave.
+  function model:score(users, items, all)
+    return ops.dot(feed.rows(all or self:all(), {users = users, items = items}, self.user_nodes))
+  end
+
+  --- Scores of all items for each user, [n, items].
+  function model:rank(users, all)
+    all = all or self:all()
+    return all:gather(self.user_nodes:gather(users))
+      :matmul(all:rows(1, self.items), {transpose_b = true})
+  end
+end
+
+--- A CSR of ids by user as tensors, for sample_negatives.
+---@param csr {n: integer, rows: integer, offsets: ffi.cdata*, items: ffi.cdata*} as a data set's
+---  known() is ---@param users integer ---@return {offsets: Tensor, items: Tensor}
+function feed.known(csr, users)
+  local function ids(array, n)
+    local t = tensor.create(tensor.I32, {n}, 'graph')
+    session.check(C.tkg_tensor_write(t.kept, array, 0, n))
+    return t
+  end
+  if users < 0 or users > csr.rows then
+    session.fail('feed.known: %d users, but the lists are of %d', users, csr.rows)
+  end
+  return {offsets = ids(csr.offsets, users + 1), items = ids(csr.items, csr.n)}
+end
+
+--- Adds a table for drawing items by popularity ^ `power` (Vose 1991's alias method).
+---@param known table of feed.known
+---@param csr {n: integer, rows: integer, offsets: ffi.cdata*, items: ffi.cdata*} the same
+---@param items integer ---@param power? number 1 ---@return table known
+function feed.by_popularity(known, csr, items, power)
+  local weight, sum = columns.doubles(count_of('by_popularity', items)), 0
+  for i = 0, csr.n - 1 do
+    local item = csr.items[i]
+    if item < 0 or item >= items then
+      session.fail('feed.by_popularity: item %d, but there are %d', item, items)
+    end
+    weight[item] = weight[item] + 1
+  end
+  for i = 0, items - 1 do
+    weight[i] = weight[i] ^ (power or 1)
+    sum = sum + weight[i]
+  end
+  local probability, alias = columns.floats(items), columns.ints(items)
+  local small, large = {}, {}
+  for i = 0, items - 1 do
+    weight[i], alias[i] = weight[i] * items / sum, i
+    local list = weight[i] < 1 and small or large
+    list[#list + 1] = i
+  end
+  while #small > 0 and #large > 0 do
+    local s, l = table.remove(small), large[#large]
+    probability[s], alias[s] = weight[s], l
+    weight[l] = weight[l] + weight[s] - 1
+    if weight[l] < 1 then
+      table.remove(large)
+      small[#small + 1] = l
+    end
+  end
+  for _, list in ipairs{small, large} do
+    for _, i in ipairs(list) do probability[i] = 1 end
+  end
+  known.probability = tensor.create(tensor.F32, {items}, 'graph'):write(probability, 0, items)
+  known.alias = tensor.create(tensor.I32, {items}, 'graph'):write(alias, 0, items)
+  return known
+end
+
+--- A function that draws `count` items a user that the user does not know. Inside a step it
+--- records the draw, so that the step's plan does it.
+---@param data tinykg.Data ---@param count integer
+---@param by? string 'uniform' (default) or 'popularity'
+---@return fun(users: Tensor): Tensor int32 [n, count]
+function feed.sampler(data, count, by)
+  local csr = data:known()
+  local known = feed.known(csr, data.users)
+  if by == 'popularity' then feed.by_popularity(known, csr, data.items)
+  elseif by and by ~= 'uniform' then
+    error(("negative sampling: '%s' is not uniform or popularity"):format(tostring(by)), 0)
+  end
+  return function(users)
+    local a = tensor.attribute()
+    a.i[0], a.i[2] = count, data.items
+    if known.probability then
+      return tensor.record('sample_negatives', a, known.offsets, known.items, users,
+                           known.probability, known.alias)
+    end
+    return tensor.record('sample_negatives', a, known.offsets, known.items, users)
+  end
+end
+
+--- Each of `n` rows with each of `m`: int32 [n m] positions of rows, and of columns. Made once.
+---@param n integer ---@param m integer
+---@return Tensor rows 0, 0, ... 1, 1, ... ---@return Tensor columns 0, 1, ... 0, 1, ...
+function feed.pairs(n, m)
+  local made, key = session.cache.pairs or {}, n .. ' ' .. m
+  session.cache.pairs = made
+  if not made[key] then
+    count_of('pairs', math.min(n, m))
+    local count = count_of('pairs', n * m)
+    local rows, cols = columns.ints(count), columns.ints(count)
+    for i = 0, n * m - 1 do rows[i], cols[i] = math.floor(i / m), i % m end
+    made[key] = {tensor.ids(rows, n * m), tensor.ids(cols, n * m)}
+  end
+  return unpack(made[key])
+end
+
+return feed

@@ -1,0 +1,315 @@
+--- Typed columns: the engine's text parser, dictionaries and sorted pairs, with arrays that live
+-- outside Lua's collector. Ids are 0-based int32, as everywhere in data.
+
+local ffi = require 'ffi'
+local lib = require 'tinykg.engine.lib'
+
+ffi.cdef [[
+void *calloc(size_t count, size_t size);
+void free(void *block);
+]]
+
+local columns = {}
+
+local pointer_to = {
+  int32_t = ffi.typeof('int32_t *'),
+  float = ffi.typeof('float *'),
+  double = ffi.typeof('double *'),
+}
+local width = { int32_t = 4, float = 4, double = 8 }
+local names_out = ffi.typeof('tkg_names *[1]')
+local table_out = ffi.typeof('tkg_table *[1]')
+local names_list = ffi.typeof('tkg_names *[?]')
+local id_out = ffi.typeof('int32_t[1]')
+local int_out = ffi.typeof('int[1]')
+local count_out = ffi.typeof('int64_t[1]')
+local text_buffer = ffi.typeof('char[?]')
+local LONGEST_LINE = 2 ^ 26 -- of those that are wanted as a text
+
+local function message() return ffi.string(lib.tkg_error()) end
+
+local function array(kind, n)
+  local block = ffi.C.calloc(math.max(n, 1), width[kind])
+  if block == nil then error(('out of memory for %d numbers'):format(n), 0) end
+  return ffi.gc(ffi.cast(pointer_to[kind], block), ffi.C.free)
+end
+
+--- n zeroed int32 numbers, freed with the last reference to the array itself.
+---@param n number
+---@return ffi.cdata*
+function columns.ints(n) return array('int32_t', n) end
+
+--- n zeroed float32 numbers.
+---@param n number
+---@return ffi.cdata*
+function columns.floats(n) return array('float', n) end
+
+--- n zeroed float64 numbers.
+---@param n number
+---@return ffi.cdata*
+function columns.doubles(n) return array('double', n) end
+
+---------------------------------------------------------------------------------------------------
+
+---@class tinykg.Dictionary
+local Dictionary = {}
+Dictionary.__index = Dictionary
+
+--- An empty dictionary: names to ids by order of first appearance.
+---@return tinykg.Dictionary
+function columns.dictionary()
+  local out = names_out()
+  if lib.tkg_names_new(out) ~= 0 then error(message(), 0) end
+  return setmetatable({ c = ffi.gc(out[0], lib.tkg_names_free) }, Dictionary)
+end
+
+--- How many names there are.
+function Dictionary:count() return lib.tkg_names_count(self.c) end
+
+--- The name with this id, or nil.
+---@param id number
+function Dictionary:at(id)
+  local text = lib.tkg_names_at(self.c, id)
+  if text ~= nil then return ffi.string(text) end
+end
+
+--- The id of a name, or nil.
+---@param name string
+function Dictionary:find(name)
+  local id = lib.tkg_names_find(self.c, name, #name)
+  if id >= 0 then return id end
+end
+
+--- The id of a name, which is added where it is new.
+---@param name string|ffi.cdata* ---@param n? integer how many bytes it has, of a cdata
+function Dictionary:add(name, n)
+  local id = id_out()
+  if lib.tkg_names_add(self.c, name, n or #name, id) ~= 0 then error(message(), 0) end
+  return id[0]
+end
+
+---------------------------------------------------------------------------------------------------
+
+---@class tinykg.Columns
+---@field n number rows
+---@field path string the file read
+local Columns = {}
+Columns.__index = Columns
+
+local function wrap(out)
+  local c = ffi.gc(out[0], lib.tkg_table_free)
+  return setmetatable({
+    c = c,
+    n = lib.tkg_table_rows(c),
+    path = ffi.string(lib.tkg_table_path(c)),
+  }, Columns)
+end
+
+-- A separator as the engine takes it: a byte, or the same byte twice.
+local function separator_code(separator)
+  return #separator == 2 and separator:byte() * 257 or separator:byte()
+end
+
+--- Reads a delimited file: see engine/data/table.h for the letters of `kinds` and the separators.
+--- `names` maps a column (from 1) to the dictionary that takes its names.
+---@param path string
+---@param spec {kinds: string, separator: string?, skip: number?, names: table?}
+---@return tinykg.Columns? columns
+---@return string? message
+function columns.read(path, spec)
+  local kinds, out = spec.kinds, table_out()
+  local names = names_list(#kinds)
+  for i, dictionary in pairs(spec.names or {}) do names[i - 1] = dictionary.c end
+  local separator = separator_code(spec.separator or ' ')
+  if lib.tkg_table_read(out, path, kinds, separator, spec.skip or 0, names) ~= 0 then
+    return nil, message()
+  end
+  return wrap(out)
+end
+
+--- Reads lines `row id id ...` into two columns.
+---@param path string
+---@return tinykg.Columns? columns
+---@return string? message
+function columns.ragged(path)
+  local out = table_out()
+  if lib.tkg_table_read_ragged(out, path) ~= 0 then return nil, message() end
+  return wrap(out)
+end
+
+--- Line `number` of a file; false where the file is shorter.
+---@param path string
+---@param number number? from 1, the default
+---@return string|false|nil line
+---@return string? message
+function columns.line(path, number)
+  local size, found = 1024, int_out()
+  repeat
+    size = 4 * size
+    local buffer = text_buffer(size)
+    if lib.tkg_file_line(path, number or 1, buffer, size, found) ~= 0 then return nil, message() end
+    local line = found[0] == 1 and ffi.string(buffer)
+    if not line or #line < size - 1 then return line end
+  until size > LONGEST_LINE
+  error(('%s:%d: the line is longer than %d bytes'):format(path, number or 1, LONGEST_LINE), 0)
+end
+
+local function copied(kind, from, n)
+  local to = array(kind, n)
+  if n > 0 then ffi.copy(to, from, n * width[kind]) end
+  return to
+end
+
+--- A copy of a column of ids (from 1), which outlives the table.
+function Columns:ids(column)
+  return copied('int32_t', lib.tkg_table_ids(self.c, column - 1), self.n)
+end
+
+--- Why a column of kind F or T was given up: a message; nil where it was read.
+---@param column number
+---@return string?
+function Columns:unread(column)
+  local why = lib.tkg_table_unread(self.c, column - 1)
+  if why ~= nil then return ffi.string(why) end
+end
+
+--- A copy of a column of numbers, as float64 or with 'float' as float32; nil where it was given up.
+---@param column number
+---@param kind string?
+function Columns:numbers(column, kind)
+  local from = lib.tkg_table_numbers(self.c, column - 1)
+  if self:unread(column) then return nil end
+  if kind ~= 'float' then return copied('double', from, self.n) end
+  local to = columns.floats(self.n)
+  for i = 0, self.n - 1 do to[i] = from[i] end
+  return to
+end
+
+--- Which rows have the largest id of a column: 'file:line' of the first of them.
+---@param column number
+function Columns:where_largest(column)
+  local ids, largest = lib.tkg_table_ids(self.c, column - 1), self:extent(column) - 1
+  for row = 0, self.n - 1 do
+    if ids[row] == largest then return self:where(row) end
+  end
+  return self.path
+end
+
+--- One more than the largest id of a column.
+function Columns:extent(column) return lib.tkg_table_extent(self.c, column - 1) end
+
+--- 'file:line' of a row (from 0).
+function Columns:where(row) return ('%s:%d'):format(self.path, lib.tkg_table_line(self.c, row)) end
+
+--- Gives the memory back at once.
+function Columns:free()
+  lib.tkg_table_free(ffi.gc(self.c, nil))
+  self.c = nil
+end
+
+---------------------------------------------------------------------------------------------------
+
+---@class tinykg.Csr
+---@field n number pairs
+---@field rows number
+---@field offsets ffi.cdata* int32[rows + 1]
+---@field items ffi.cdata* int32[n], ascending inside a row
+---@field order ffi.cdata* int32[n], where each pair came from
+local Csr = {}
+Csr.__index = Csr
+
+--- Pairs sorted by row and column.
+---@param n number
+---@param rows ffi.cdata*
+---@param cols ffi.cdata*
+---@param total number of rows
+---@return tinykg.Csr
+function columns.csr(n, rows, cols, total)
+  local offsets, items, order = columns.ints(total + 1), columns.ints(n), columns.ints(n)
+  if lib.tkg_csr_build(n, rows, cols, total, offsets, items, order) ~= 0 then
+    error(message(), 0)
+  end
+  return setmetatable({ n = n, rows = total, offsets = offsets, items = items, order = order }, Csr)
+end
+
+--- Drops repeated pairs in place; of equal ones the first in source order stays.
+---@return tinykg.Csr self
+function Csr:unique()
+  if lib.tkg_csr_unique(self.rows, self.offsets, self.items, self.order) ~= 0 then
+    error(message(), 0)
+  end
+  self.n = self.offsets[self.rows]
+  return self
+end
+
+--- Whether row holds col.
+---@param row number
+---@param col number
+---@return boolean
+function Csr:contains(row, col)
+  if row < 0 or row >= self.rows then return false end
+  return lib.tkg_csr_contains(self.offsets, self.items, row, col) == 1
+end
+
+--- How many pairs a row has.
+---@param row number
+function Csr:count(row) return self.offsets[row + 1] - self.offsets[row] end
+
+--- Drops repeated triples in place.
+---@return number kept
+function columns.unique_triples(n, heads, relations, tails)
+  local kept = count_out()
+  if lib.tkg_triples_unique(n, heads, relations, tails, kept) ~= 0 then error(message(), 0) end
+  return tonumber(kept[0])
+end
+
+--- A random order of 0 .. n - 1: the same for the same seed, epoch and stream.
+---@param n number
+---@param seed number
+---@param epoch number?
+---@param stream number?
+---@return ffi.cdata*
+function columns.permutation(n, seed, epoch, stream)
+  local out = columns.ints(n)
+  if lib.tkg_shuffle(out, n, seed, epoch or 0, stream or 0) ~= 0 then error(message(), 0) end
+  return out
+end
+
+local bits_of = ffi.typeof('union { double number; struct { uint32_t low, high; } word; }')
+
+-- The bits of a double as three 22-bit digits whose order is the order of the numbers.
+local function digits(cell, number)
+  cell.number = number + 0 -- -0 becomes 0
+  local high, low = tonumber(cell.word.high), tonumber(cell.word.low)
+  if high >= 2147483648 then
+    high, low = 4294967295 - high, 4294967295 - low
+  else
+    high = high + 2147483648
+  end
+  local top = math.floor(high / 1024)
+  local rest = (high - top * 1024) * 4096 + math.floor(low / 1048576)
+  return top, rest, low % 1048576
+end
+
+--- Positions of numbers in ascending order; equal ones keep theirs.
+---@param n number
+---@param numbers ffi.cdata* float64
+---@return ffi.cdata* int32
+function columns.argsort(n, numbers)
+  local cell, keys, order = bits_of(), {}, columns.ints(n)
+  for k = 1, 3 do keys[k] = columns.ints(n) end
+  for i = 0, n - 1 do
+    keys[1][i], keys[2][i], keys[3][i] = digits(cell, numbers[i])
+    order[i] = i
+  end
+  local row, key, sorted = columns.ints(n), columns.ints(n), columns.ints(n)
+  for k = 3, 1, -1 do
+    for i = 0, n - 1 do key[i] = keys[k][order[i]] end
+    local pass = columns.csr(n, row, key, 1)
+    for i = 0, n - 1 do sorted[i] = order[pass.order[i]] end
+    order, sorted = sorted, order
+  end
+  return order
+end
+
+return columns

@@ -1,0 +1,67 @@
+--- Memory that is free for training: on a GPU the device's, else what the machine and the limits of
+--- this process's control groups leave.
+local session = require 'tinykg.engine.runtime'
+local C = require 'tinykg.engine.lib'
+
+local function text_of(path)
+  local file = io.open(path, 'rb')
+  local text = file and file:read('*a')
+  if file then file:close() end
+  return text
+end
+
+local function number_of(path) return tonumber((text_of(path) or ''):match('^%d+')) end
+
+--- What a control group may still take; nil without a limit. Pages of files that the kernel drops
+--- when memory is short do not count as taken.
+local function left_in(folder, limit, usage, inactive)
+  local most, taken = number_of(folder .. limit), number_of(folder .. usage)
+  if not most or not taken then return nil end
+  local stat = text_of(folder .. '/memory.stat') or ''
+  local files = tonumber(stat:match('^' .. inactive .. ' (%d+)')
+                         or stat:match('\n' .. inactive .. ' (%d+)')) or 0
+  return math.max(0, most - taken + math.min(files, taken))
+end
+
+--- The least of what a group and those above it may still take.
+local function least(root, group, ...)
+  local best = math.huge
+  while true do
+    best = math.min(best, left_in(root .. group, ...) or math.huge)
+    if group == '' then return best end
+    group = group:match('^(.*)/[^/]*$') or ''
+  end
+end
+
+--- `root`: where the file system begins; tests have one of their own.
+local function of_machine(root)
+  local bytes = math.huge
+  local kib = (text_of(root .. '/proc/meminfo') or ''):match('MemAvailable:%s+(%d+) kB')
+  if kib then bytes = 1024 * kib end
+  local groups = root .. '/sys/fs/cgroup'
+  for controllers, group in (text_of(root .. '/proc/self/cgroup') or ''):gmatch(
+    '%d+:([^:\n]*):([^\n]*)') do
+    group = group:gsub('/+$', '')
+    if controllers == '' then
+      bytes = math.min(bytes, least(groups, group, '/memory.max', '/memory.current',
+                                    'inactive_file'))
+    elseif (',' .. controllers .. ','):find(',memory,', 1, true) then
+      bytes = math.min(bytes, least(groups .. '/memory', group, '/memory.limit_in_bytes',
+                                    '/memory.usage_in_bytes', 'total_inactive_file'))
+    end
+  end
+  return bytes < math.huge and bytes or nil
+end
+
+--- Bytes that are free on the device that computes; nil where nobody says.
+---@param root? string the machine's files under another folder
+---@return number? bytes
+local function available(root)
+  local function device(what) return C.tkg_memory_device(session.engine, what) end
+  if not root and device('total') > 0 then
+    return device('free') + device('held') - device('used')
+  end
+  return of_machine(root or '')
+end
+
+return available

@@ -1,0 +1,57 @@
+--- Loads the engine: its declarations from the headers, its code from libtinykg.so.
+-- Returns the FFI library; fails with one line that says what to do.
+local ffi = require 'ffi'
+
+local ABI = 1
+local root = debug.getinfo(1, 'S').source:match('^@(.*)lua/tinykg/engine/lib%.lua$') or './'
+if root == '' then root = './' end
+
+local function read(path)
+  local file = io.open(path, 'rb')
+  if not file then return nil end
+  local text = file:read('*a')
+  file:close()
+  return text
+end
+
+--- The part of a header between its ffi markers.
+local function declarations(name)
+  local path = root .. 'engine/' .. name
+  local text = read(path)
+  local part = text and text:match('/%* ffi:begin %*/(.-)/%* ffi:end %*/')
+  if not part then
+    error(path .. ': not found or without ffi markers; is the installation complete?', 0)
+  end
+  return part
+end
+
+for _, header in ipairs{'tinykg.h', 'data/table.h', 'data/csr.h', 'data/graph.h',
+                        'data/metrics.h', 'base/checksum.h', 'base/sha256.h'} do
+  ffi.cdef(declarations(header))
+end
+
+-- Waiting OpenMP threads spin for a short while only: on busy cores, spinning for long makes two
+-- threads slower than one (measured: up to 15 times). Read by the OpenMP library when it loads.
+ffi.cdef 'int setenv(const char *name, const char *value, int overwrite);'
+ffi.C.setenv('GOMP_SPINCOUNT', '2000', 0)
+ffi.C.setenv('KMP_BLOCKTIME', '0', 0)
+
+local function load()
+  local named = os.getenv('TINYKG_LIB')
+  local tried = {}
+  for _, path in ipairs{named or root .. 'build/libtinykg.so', root .. '../../lib/libtinykg.so',
+                        'libtinykg.so'} do
+    local ok, lib = pcall(ffi.load, path)
+    if ok then return lib end
+    tried[#tried + 1] = tostring(lib)
+  end
+  error('the engine could not be loaded (run make): ' .. tried[1], 0)
+end
+
+local C = load()
+if C.tkg_abi() ~= ABI then
+  error(string.format('libtinykg.so has ABI %d, these Lua files need %d: run make again',
+                      C.tkg_abi(), ABI), 0)
+end
+
+return C

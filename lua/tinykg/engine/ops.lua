@@ -1,0 +1,312 @@
+--- The ops as tensor methods and operators. Each records one node or composes a few.
+local session = require 'tinykg.engine.runtime'
+local tensor = require 'tinykg.engine.tensor'
+local record, attribute, set_shape, fail = tensor.record, tensor.attribute, tensor.set_shape,
+  session.fail
+local types = require 'tinykg.base.arguments.types'
+local Tensor, methods = tensor.Tensor, tensor.methods
+
+local ops = {}
+
+local function scalar(name, f0, f1, x)
+  local a = attribute()
+  a.f[0], a.f[1] = f0 or 0, f1 or 0
+  return record(name, a, x)
+end
+
+-- ---- arithmetic ----
+
+--- scale * x + shift, for numbers on either side of an operator.
+local function affine(x, scale, shift) return scalar('affine', scale, shift, x) end
+
+local function operand(x)
+  if type(x) == 'number' then return x end
+  if not tensor.is(x) then fail('arithmetic on a tensor and %s', types.described(x)) end
+end
+
+function Tensor.__add(a, b)
+  if operand(b) then return affine(a, 1, b) end
+  if operand(a) then return affine(b, 1, a) end
+  return record('add', nil, a, b)
+end
+
+function Tensor.__sub(a, b)
+  if operand(b) then return affine(a, 1, -b) end
+  if operand(a) then return affine(b, -1, a) end
+  return record('sub', nil, a, b)
+end
+
+function Tensor.__mul(a, b)
+  if operand(b) then return affine(a, b, 0) end
+  if operand(a) then return affine(b, a, 0) end
+  return record('mul', nil, a, b)
+end
+
+function Tensor.__div(a, b)
+  if operand(b) then return affine(a, 1 / b, 0) end
+  if operand(a) then a = ops.full(a) end
+  return record('div', nil, a, b)
+end
+
+function Tensor.__unm(a) return affine(a, -1, 0) end
+
+--- A value everywhere, as a node: takes no memory until it is read.
+function ops.full(value, ...)
+  local a = set_shape{...}
+  a.f[0] = value
+  return record('full', a)
+end
+
+-- ---- elementwise ----
+
+--- 1 / (1 + exp(-x)) ---@return Tensor of the same shape
+function methods:sigmoid() return record('sigmoid', nil, self) end
+--- Hyperbolic tangent. ---@return Tensor of the same shape
+function methods:tanh() return record('tanh', nil, self) end
+--- log(1 + exp(x)), without overflow. ---@return Tensor of the same shape
+function methods:softplus() return record('softplus', nil, self) end
+--- e to the power of x. ---@return Tensor of the same shape
+function methods:exp() return record('exp', nil, self) end
+--- Natural logarithm; -inf or NaN outside of its domain. ---@return Tensor of the same shape
+function methods:log() return record('log', nil, self) end
+--- Square root. ---@return Tensor of the same shape
+function methods:sqrt() return record('sqrt', nil, self) end
+--- x * x ---@return Tensor of the same shape
+function methods:square() return record('square', nil, self) end
+--- max(x, 0). Backward reads the sign alone. ---@return Tensor of the same shape
+function methods:relu() return scalar('leaky_relu', 0, 0, self) end
+--- x where x > 0, else slope * x. Backward reads the sign alone.
+---@param slope? number .01 by default ---@return Tensor of the same shape
+function methods:leaky_relu(slope) return scalar('leaky_relu', slope or 0.01, 0, self) end
+--- |x|; its derivative at 0 is taken as -1. ---@return Tensor of the same shape
+function methods:abs() return scalar('leaky_relu', -1, 0, self) end
+--- min(max(x, low), high); the gradient is 0 outside.
+---@param low? number ---@param high? number ---@return Tensor of the same shape
+function methods:clamp(low, high)
+  return scalar('clamp', low or -math.huge, high or math.huge, self)
+end
+
+--- x / (1 - p) with probability 1 - p, else 0. Nothing is kept: the mask is drawn again.
+---@param p number probability of a zero, 0 <= p < 1 ---@return Tensor of the same shape
+function methods:dropout(p)
+  if not (p >= 0 and p < 1) then fail('dropout: %s is not in [0, 1)', tostring(p)) end
+  if p == 0 then return self end
+  return scalar('dropout', p, 0, self)
+end
+
+--- The same value as a constant: no gradient goes through it.
+function methods:detach()
+  if self:dtype() == 'i32' then return self end
+  local t = record('detach', nil, self)
+  t.cut, t.derived = nil, nil -- a constant is meant, so one that was looked at will do
+  return t
+end
+
+-- ---- reductions ----
+
+local function reduce(x, dim)
+  local rank = x:rank()
+  local a = attribute()
+  if dim then
+    if dim < 0 then dim = rank + 1 + dim end
+    if dim < 1 or dim > rank then fail('sum: dimension %d of a tensor with %d', dim, rank) end
+    a.i[0] = 2 ^ (dim - 1)
+  else
+    a.i[0] = 2 ^ rank - 1
+  end
+  return record('sum', a, x)
+end
+
+--- Sum over one dimension (from 1; negative from the last), or over all.
+---@param dim? integer ---@return Tensor without that dimension, or without any
+function methods:sum(dim) return reduce(self, dim) end
+
+--- Mean over one dimension (from 1; negative from the last), or over all.
+---@param dim? integer ---@return Tensor without that dimension, or without any
+function methods:mean(dim)
+  local n = dim and self:size(dim) or self:count()
+  return affine(reduce(self, dim), 1 / n, 0)
+end
+
+--- The largest of all, or along the last dimension (or the first, of a matrix). Of equals the
+--- first; the gradient goes to it alone.
+---@param dim? integer ---@return Tensor values, Tensor positions 0-based int32
+function methods:max(dim)
+  local rank = self:rank()
+  if not dim then
+    local values, at = self:reshape(1, self:count()):max(2)
+    return values:reshape(), at:reshape()
+  end
+  if rank == 2 and dim == 1 then return self:transpose():max(2) end
+  if dim ~= rank and dim ~= -1 then fail('max: the last dimension, or the first of a matrix') end
+  local cols = self:size(rank)
+  local x = self:reshape(-1, cols)
+  local at = record('argmax', nil, x)
+  local shape = self:size()
+  shape[rank] = nil
+  local values = record('take', nil, x, at:reshape(-1, 1))
+  return record('reshape', set_shape(shape), values), record('reshape', set_shape(shape), at)
+end
+
+--- Row by row: the sum over the last dimension of a * b.
+---@param a Tensor [..., d] ---@param b Tensor of the same shape ---@return Tensor [...]
+function ops.dot(a, b) return record('dot', nil, a, b) end
+
+-- ---- matrices and layout ----
+
+--- Matrix product [n, k] x [k, m]. Without transpose_a the first may have more dimensions: its last
+--- counts as columns.
+---@param b Tensor a matrix ---@param options? {transpose_a: boolean, transpose_b: boolean}
+---@return Tensor [n, m]
+function methods:matmul(b, options)
+  local a = attribute()
+  if options then
+    session.options('matmul', options, 'transpose_a transpose_b')
+    a.i[0], a.i[1] = options.transpose_a and 1 or 0, options.transpose_b and 1 or 0
+  end
+  return record('matmul', a, self, b)
+end
+
+--- The same elements in another shape; one dimension may be -1. Without numbers: a tensor without
+--- dimensions. ---@param ... integer|integer[] the shape ---@return Tensor sharing the memory
+function methods:reshape(...)
+  return record('reshape', set_shape(tensor.shape(...)), self)
+end
+
+--- Rows and columns of a matrix exchanged. ---@return Tensor
+function methods:transpose() return record('transpose', nil, self) end
+
+--- `count` entries of dimension `dim`, from entry `first` on, both counted from 1.
+---@param dim integer ---@param first integer ---@param count integer ---@return Tensor
+function methods:narrow(dim, first, count)
+  local shape = self:size()
+  if not shape[dim] then fail('narrow: dimension %s of a tensor with %d', tostring(dim), #shape) end
+  shape[dim] = count
+  local a = attribute()
+  set_shape(shape)
+  a.i[0], a.i[1] = dim - 1, first - 1
+  return record('narrow', a, self)
+end
+
+--- Entries first..last of the first dimension (from 1, both included).
+---@param first integer ---@param last integer ---@return Tensor
+function methods:rows(first, last) return self:narrow(1, first, last - first + 1) end
+
+local MOST = 6 -- inputs of one op
+
+--- Tensors one behind the other along a dimension; the others must be equal.
+---
+---   print(table.concat(tk.cat({tk.ones(2, 3), tk.zeros(2, 1)}, 2):size(), ' x '))    --> 2 x 4
+---@param list Tensor[] ---@param dim? integer 1 by default ---@return Tensor
+function ops.cat(list, dim)
+  if #list == 0 then fail('cat: expected a list of tensors') end
+  for i = 1, #list do
+    if not tensor.is(list[i]) then
+      fail('cat: %d of the list is %s, expected a tensor', i, types.described(list[i]))
+    end
+  end
+  if #list == 1 then return list[1] end
+  if #list > MOST then -- a tree of them
+    local size, parts = math.ceil(#list / MOST), {}
+    for first = 1, #list, size do
+      parts[#parts + 1] = ops.cat({unpack(list, first, math.min(first + size - 1, #list))}, dim)
+    end
+    return ops.cat(parts, dim)
+  end
+  local a = attribute()
+  a.i[0] = (dim or 1) - 1
+  return record('concat', a, unpack(list))
+end
+
+-- ---- rows by id ----
+
+--- Rows of a matrix (or elements of a vector) by 0-based ids; the ids' shape comes first. An id
+--- that is no row raises when the step runs.
+---@param ids Tensor int32 [...] ---@return Tensor [..., d] of a matrix [n, d]
+function methods:gather(ids) return record('gather', nil, self, ids) end
+
+--- x[b, ids[b, j]]: elements of each row of a matrix by position, 0-based.
+---@param ids Tensor int32 [b, j] ---@return Tensor [b, j]
+function methods:take(ids) return record('take', nil, self, ids) end
+
+--- The opposite of gather: adds row i of this to row ids[i] of a matrix with `n` rows of zeros.
+---@param ids Tensor int32, one a row ---@param n integer ---@return Tensor [n, d]
+function methods:scatter_add(ids, n)
+  return record('scatter_add', set_shape{n, self:size(-1)}, self, ids)
+end
+
+--- 0, 1, ... n as kept ids, made once.
+local function counting(n)
+  local cache = session.cache.counting or {}
+  session.cache.counting = cache
+  if not cache[n] then
+    local list = {}
+    for i = 0, n do list[i + 1] = i end
+    cache[n] = tensor.ids(list)
+  end
+  return cache[n]
+end
+
+--- 1 where ids[b, j] is column[b], else 0: a lookup in a matrix with one entry a row.
+---@param ids Tensor int32 [b, j] ---@param column Tensor int32 [b]
+---@return Tensor f32 [b, j]
+function ops.equal(ids, column)
+  local n = column:count()
+  local offsets = counting(n)
+  local rows, ones = offsets:narrow(1, 1, n), ops.full(1, n)
+  return record('lookup', attribute(), offsets, column, rows, ids, ones)
+end
+
+-- ---- rows ----
+
+--- Each row, over the last dimension, divided by its Euclidean norm, or by eps where that is
+--- larger.
+---@param eps? number 1e-12, as PyTorch's normalize ---@return Tensor of the same shape
+function methods:normalize(eps)
+  local a = attribute()
+  a.f[0] = eps or 1e-12
+  return record('normalize', a, self, record('row_norm', a, self))
+end
+--- exp(x) / sum of exp(x) over the last dimension, without overflow.
+---@return Tensor of the same shape
+function methods:softmax() return record('softmax', nil, self) end
+--- Logarithm of the softmax over the last dimension. ---@return Tensor of the same shape
+function methods:log_softmax() return record('log_softmax', nil, self) end
+
+-- ---- neighbourhoods ----
+
+--- u[b] . r[ids[b, j]] for each row b: scores of edges by relation vector.
+---@param u Tensor [b, d] ---@param r Tensor [m, d] ---@param ids Tensor int32 [b, j]
+---@return Tensor [b, j]
+function ops.edge_dot(u, r, ids) return record('edge_dot', nil, u, r, ids) end
+
+--- Sum over neighbours: out[i] = sum_k w[i, k] x[i k]. When x was gathered, the gathered rows are
+--- never made.
+---
+---   print(tk.mix(tk.tensor{{1, 2}}, tk.tensor{{1, 0}, {0, 1}}):totable()[1][2])      --> 2
+---@param w Tensor [n, k] ---@param x Tensor [n k, d] ---@return Tensor [n, d]
+function ops.mix(w, x) return record('mix', nil, w, x) end
+
+--- Row i of x times the matrix that ids[i] names: relations with matrices of their own (TransR,
+--- RippleNet). Rows are grouped by matrix; a matrix a row is never made.
+---@param x Tensor [n, d] ---@param w Tensor [kinds, d, k], or [kinds, k, d] to be transposed
+---@param ids Tensor int32 [n] ---@param options? {transpose: boolean} of the matrices
+---@return Tensor [n, k]
+function ops.grouped_matmul(x, w, ids, options)
+  local a = attribute()
+  if options then
+    session.options('grouped_matmul', options, 'transpose')
+    a.i[0] = options.transpose and 1 or 0
+  end
+  return record('grouped_matmul', a, x, w, ids)
+end
+
+--- g[i] . x[i k + j], for each row of g and the k rows of x that belong to it.
+---@param g Tensor [n, d] ---@param x Tensor [n k, d] ---@param k integer ---@return Tensor [n, k]
+function ops.mix_dot(g, x, k)
+  local a = attribute()
+  a.i[0] = k
+  return record('mix_dot', a, g, x)
+end
+
+return ops

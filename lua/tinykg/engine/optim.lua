@@ -1,0 +1,140 @@
+--- Optimizers: SGD, Adam, Adagrad. Inside a step their updates are nodes of the plan.
+local ffi = require 'ffi'
+local C = require 'tinykg.engine.lib'
+local arguments = require 'tinykg.base.arguments'
+local session = require 'tinykg.engine.runtime'
+local tensor = require 'tinykg.engine.tensor'
+local check = session.check
+
+local optim = {}
+local parameters = setmetatable({}, {__mode = 'k'}) -- every parameter made, while it lives
+
+--- From here on update() looks for a gradient of this tensor, too. ---@param t Tensor
+function optim.register(t) parameters[t] = true end
+
+---@class Optimizer
+---@field lr number learning rate; may be set at any time
+---@field t number updates made
+---@field bits number of Adam's state: 32 or 8
+local methods = {}
+local Optimizer = {__methods = methods, __fields = {'lr', 't', 'bits'}} -- for the prompt's lists
+
+local number = ffi.new('double[1]')
+
+local function set(c, kind, key, value)
+  if type(value) ~= 'number' then
+    session.fail('optim.%s: %s is a %s, expected a number', kind, key, type(value))
+  end
+  check(C.tkg_optimizer_set(c, key, value))
+end
+
+local function get(self, name)
+  check(C.tkg_optimizer_get(self.c, name, number))
+  return number[0]
+end
+
+--- Applies the gradients of the last loss:backward() and drops them.
+function methods:update()
+  local list = {}
+  for t in pairs(parameters) do
+    local g = t.kept and C.tkg_tensor_gradient(t.kept)
+    if g and g ~= nil then
+      C.tkg_tensor_release(g)
+      list[#list + 1] = t.kept
+    end
+  end
+  if #list == 0 then
+    session.fail('update: no parameter has a gradient; call loss:backward() first')
+  end
+  local pointers = ffi.new('tkg_tensor *[?]', #list, list)
+  check(C.tkg_optimizer_update(self.c, pointers, #list))
+  return self
+end
+
+--- State tensors of a parameter, for checkpoints: a list of Tensors sharing the memory.
+---@param parameter Tensor ---@return Tensor[]
+function methods:state(parameter)
+  local list, slot, kept = {}, 0, tensor.realize(parameter)
+  while true do
+    local s = C.tkg_optimizer_state(self.c, kept, slot)
+    if s == nil then return list end
+    list[#list + 1] = tensor.wrap(C.tkg_tensor_retain(s))
+    slot = slot + 1
+  end
+end
+
+--- Whether it holds state of a parameter, which state() would otherwise make.
+---@param parameter Tensor ---@return boolean
+function methods:knows(parameter)
+  return C.tkg_optimizer_knows(self.c, tensor.realize(parameter)) ~= 0
+end
+
+function Optimizer.__index(self, key)
+  if methods[key] then return methods[key] end
+  if key == 'lr' or key == 't' or key == 'bits' then return get(self, key) end
+end
+
+function Optimizer.__newindex(self, key, value)
+  if key ~= 'lr' and key ~= 't' then
+    session.fail('an optimizer has no field %s to set', tostring(key))
+  end
+  set(self.c, rawget(self, 'kind'), key, value)
+end
+
+function Optimizer.__tostring(self)
+  return string.format('%s(lr = %g)', rawget(self, 'kind'), self.lr)
+end
+
+arguments.class(Optimizer, 'Optimizer', 'an optimizer of tk.optim', methods)
+
+local function set_betas(c, kind, betas)
+  if type(betas) ~= 'table' then session.fail('optim.%s: betas are {beta1, beta2}', kind) end
+  for k = 1, 2 do
+    local beta = betas[k]
+    if type(beta) ~= 'number' or not (beta >= 0 and beta < 1) then
+      session.fail('optim.%s: beta%d is %s, expected a number in [0, 1)', kind, k, tostring(beta))
+    end
+    set(c, kind, 'beta' .. k, beta)
+  end
+end
+
+--- `allowed`: the options it has, in one text.
+local function create(kind, options, allowed)
+  session.options('optim.' .. kind, options, allowed)
+  local out = ffi.new('tkg_optimizer *[1]')
+  check(C.tkg_optimizer_create(session.engine, kind, out))
+  local c = ffi.gc(out[0], C.tkg_optimizer_release)
+  for key, value in pairs(options or {}) do
+    if key == 'betas' then set_betas(c, kind, value) else set(c, kind, key, value) end
+  end
+  return setmetatable({c = c, kind = kind}, Optimizer)
+end
+
+--- Stochastic gradient descent, with momentum. weight_decay is L2, added to the gradient; of
+--- parameters of less than decay_rank dimensions there is none: 2 leaves out biases.
+---@param options? {lr: number, momentum: number, weight_decay: number, decay_rank: integer}
+---  lr .01, decay_rank 0
+function optim.sgd(options)
+  return create('sgd', options, 'lr momentum weight_decay decay_rank')
+end
+
+--- Kingma & Ba 2015. eps is that of their algorithm 1, as in PyTorch; eps_hat, given instead, that
+--- of their section 2, as in TensorFlow 1: larger in the first steps. weight_decay and decay_rank
+--- as in sgd. With bits = 8 the moments of parameters of 4,096 elements or more take a quarter of
+--- the memory: block-wise as Dettmers et al.
+--- (8-bit Optimizers via Block-wise Quantization, ICLR 2022), in codes that are floats of 8 bits
+--- relative to the largest of their row, rounded up or down at random such that they are right on
+--- average. optimizer:state(parameter) is then {codes, int32 [ceil(n / 2)]; scales, [blocks, 2]}.
+---@param options? {lr: number, betas: number[], eps: number, eps_hat: number,
+---  weight_decay: number, decay_rank: integer, bits: 32|8} lr .001, eps 1e-8, bits 32
+function optim.adam(options)
+  return create('adam', options, 'lr betas eps eps_hat weight_decay decay_rank bits')
+end
+
+--- Duchi et al. 2011. ---@param options? {lr: number, eps: number, weight_decay: number,
+---  decay_rank: integer} lr .01
+function optim.adagrad(options)
+  return create('adagrad', options, 'lr eps weight_decay decay_rank')
+end
+
+return optim

@@ -1,0 +1,497 @@
+--- Tensors: lazy values on a tape, or kept ones with memory of their own.
+-- Recording checks shapes at once and blames the recipe's line; numbers are computed when somebody
+-- looks at them or when a step runs.
+local ffi = require 'ffi'
+local arrays = require 'tinykg.base.pointers'
+local C = require 'tinykg.engine.lib'
+local session = require 'tinykg.engine.runtime'
+local tensor_text = require 'tinykg.engine.tensor_text'
+local types = require 'tinykg.base.arguments.types'
+local check, fail = session.check, session.fail
+
+local F32, I32 = 0, 1
+local KIND = {}
+for k = 0, C.tkg_memory_kinds() - 1 do KIND[ffi.string(C.tkg_memory_kind(k))] = k end
+
+---@class Tensor
+local methods = {}
+local Tensor = {__methods = methods, __fields = {'grad'}} -- what __index finds: the prompt lists it
+
+local op_code = {}
+for op = 0, C.tkg_op_count() - 1 do op_code[ffi.string(C.tkg_op_name(op))] = op end
+
+local tensor = {methods = methods, op_code = op_code, kinds = KIND}
+
+--- Whether x is a tensor. ---@return boolean
+local function is_tensor(x) return getmetatable(x) == Tensor end
+tensor.is = is_tensor
+types.declare_class('Tensor', Tensor, 'a tensor')
+
+-- ---- handles ----
+
+--- Wraps an engine tensor; the handle owns the reference.
+local function wrap(pointer)
+  return setmetatable({kept = ffi.gc(pointer, C.tkg_tensor_release)}, Tensor)
+end
+tensor.wrap = wrap
+
+local function lazy(tape, node)
+  local t = setmetatable({tape = tape, node = node, generation = tape.generation}, Tensor)
+  if tape.live then tape.live[t] = true end
+  return t
+end
+
+local out_tensor = ffi.new('tkg_tensor *[1]')
+local roots = ffi.new('int32_t[1]')
+local function get_ambient_step()
+  local cache = session.cache
+  if not cache.ambient_step then
+    local out = ffi.new('tkg_step *[1]')
+    check(C.tkg_step_create(session.engine, out))
+    cache.ambient_step = ffi.gc(out[0], C.tkg_step_release)
+    check(C.tkg_step_set(cache.ambient_step, 'check', session.checked and 1 or 0))
+  end
+  return cache.ambient_step
+end
+
+local FREED = {generation = -1} -- the tape of tensors that were given back
+
+local function check_generation(t)
+  if t.tape == FREED then fail('this tensor was given back by free()') end
+  if not t.tape then fail('this tensor has lost what it is: was a field of it set?') end
+  if t.generation ~= t.tape.generation then
+    fail('this value belongs to a step that is over: call :keep() on it inside the step, ' ..
+         'or return it from the step function')
+  end
+end
+
+tensor.check_generation = check_generation
+
+--- Computes a lazy value outside of steps; afterwards it is a kept one.
+local function realize(t)
+  if t.kept then return t.kept end
+  check_generation(t)
+  if t.tape.step then
+    fail('a value of a step has no numbers before the step has run: ' ..
+         'return it from the step function, or call :keep() and look at it afterwards')
+  end
+  roots[0] = t.node
+  check(C.tkg_step_run(get_ambient_step(), t.tape.c, -1, nil, roots, 1, out_tensor))
+  t.kept = ffi.gc(out_tensor[0], C.tkg_tensor_release)
+  t.tape.live[t] = nil
+  t.tape, t.node = nil, nil
+  t.cut, t.derived = t.derived, nil
+  session.allocated(4 * C.tkg_tensor_size(t.kept, -1))
+  return t.kept
+end
+tensor.realize = realize
+
+--- The node of a value on the tape that records now.
+local function node_of(t)
+  local tape = session.tape
+  if t.kept then
+    local node = C.tkg_tape_leaf(tape.c, t.kept)
+    if node < 0 then fail('%s', ffi.string(C.tkg_error())) end
+    return node
+  end
+  check_generation(t)
+  if t.tape == tape then return t.node end
+  if t.tape.step then fail('a value of another step cannot be used here') end
+  local saved = session.tape
+  session.tape = t.tape
+  realize(t)
+  session.tape = saved
+  return C.tkg_tape_leaf(tape.c, t.kept)
+end
+tensor.node_of = node_of
+
+local inputs = ffi.new('int32_t[8]')
+local attributes = ffi.new('tkg_attributes')
+
+--- Clears and returns the attributes of the op about to be recorded.
+local function attribute()
+  ffi.fill(attributes, ffi.sizeof(attributes))
+  return attributes
+end
+tensor.attribute = attribute
+
+local MOST_DIMENSIONS, MOST_ELEMENTS = 4, 2 ^ 48
+
+--- Fails unless these are dimensions that the engine can be handed.
+local function check_shape(shape, n)
+  if n > MOST_DIMENSIONS then fail('%d dimensions asked for, at most 4 are possible', n) end
+  for d = 1, n do
+    local x = shape[d]
+    if type(x) ~= 'number' or x % 1 ~= 0 then
+      fail('dimension %d is %s, expected a whole number', d, types.described(x))
+    end
+    if math.abs(x) > MOST_ELEMENTS then
+      fail('dimension %d is %g, more than any tensor has elements', d, x)
+    end
+  end
+  return shape
+end
+
+--- A shape given as numbers or as one table.
+function tensor.shape(...)
+  local one = select('#', ...) == 1 and type((...)) == 'table'
+  local shape = one and (...) or {...}
+  return check_shape(shape, one and #shape or select('#', ...))
+end
+
+local function set_shape(shape)
+  check_shape(shape, #shape)
+  attributes.rank = #shape
+  for d = 1, #shape do attributes.shape[d - 1] = shape[d] end
+  return attributes
+end
+tensor.set_shape = set_shape
+
+--- A value made of parameters that was looked at is a number from then on: a gradient would stop
+--- there unnoticed. So outside of steps it is noted what a value is made of: `derived` from
+--- parameters, and `cut` where one of them was looked at.
+local function note_origin(t, from)
+  if from.kept and C.tkg_tensor_is_parameter(from.kept) ~= 0 then
+    t.derived = true
+  elseif from.cut then
+    t.cut, t.derived = true, true
+  elseif from.derived then
+    t.derived = true
+  end
+end
+
+--- Records op `name`; attributes set by attribute() before are used when `with` is given.
+local function record(name, with, ...)
+  local tape = session.tape
+  local n = select('#', ...)
+  for k = 1, n do
+    local t = select(k, ...)
+    if not is_tensor(t) then
+      fail('%s: argument %d is %s, expected a tensor', name, k, types.described(t))
+    end
+    inputs[k - 1] = node_of(t)
+  end
+  local where = session.capture and session.where() or nil
+  local node = C.tkg_tape_record(tape.c, op_code[name], inputs, n, with, where)
+  if node < 0 then fail('%s', ffi.string(C.tkg_error())) end
+  local t = lazy(tape, node)
+  if tape.live then
+    for k = 1, n do note_origin(t, (select(k, ...))) end
+    session.compact()
+  end
+  return t
+end
+tensor.record = record
+
+-- ---- looking ----
+
+local function rank_of(t)
+  if t.kept then return C.tkg_tensor_rank(t.kept) end
+  check_generation(t)
+  return C.tkg_tape_rank(t.tape.c, t.node)
+end
+
+local function size_of(t, d)
+  if t.kept then return C.tkg_tensor_size(t.kept, d) end
+  check_generation(t)
+  return C.tkg_tape_size(t.tape.c, t.node, d)
+end
+
+local function dtype_of(t)
+  if t.kept then return C.tkg_tensor_dtype(t.kept) end
+  check_generation(t)
+  return C.tkg_tape_dtype(t.tape.c, t.node)
+end
+
+--- Shape as a list, or the length of dimension `dim` (from 1; negative from the last).
+---@param dim? integer ---@return integer[]|integer
+function methods:size(dim)
+  local rank = rank_of(self)
+  if dim then
+    local d = dim < 0 and rank + 1 + dim or dim
+    if d < 1 or d > rank then fail('size: dimension %d of a tensor with %d', dim, rank) end
+    return size_of(self, d - 1)
+  end
+  local shape = {}
+  for d = 1, rank do shape[d] = size_of(self, d - 1) end
+  return shape
+end
+
+--- Number of dimensions. ---@return integer
+function methods:rank() return rank_of(self) end
+--- Number of elements. ---@return integer
+function methods:count() return size_of(self, -1) end
+--- Type of the numbers. ---@return string 'f32' or 'i32'
+function methods:dtype() return dtype_of(self) == I32 and 'i32' or 'f32' end
+
+--- The numbers as an FFI array (a copy, row-major) and how many there are. Computes a lazy value;
+--- one of a step that has not run raises. FFI arrays are as in C: nobody stops who reads or writes
+--- beyond their ends.
+---@return ffi.cdata* values, integer count
+function methods:values()
+  local kept = realize(self)
+  local n = C.tkg_tensor_size(kept, -1)
+  local out = ffi.new(dtype_of(self) == I32 and 'int32_t[?]' or 'float[?]', math.max(n, 1))
+  check(C.tkg_tensor_read(kept, out, 0, n))
+  return out, n
+end
+
+--- The numbers as nested Lua tables; a number for a tensor without dimensions.
+---@return table|number
+function methods:totable()
+  local values = self:values()
+  local shape, at = self:size(), -1
+  local function build(d)
+    if d > #shape then
+      at = at + 1
+      return values[at]
+    end
+    local list = {}
+    for i = 1, shape[d] do list[i] = build(d + 1) end
+    return list
+  end
+  return build(1)
+end
+
+--- The one number of a tensor with one element; raises for others. ---@return number
+function methods:item()
+  if self:count() ~= 1 then
+    fail('item: a tensor of %d elements is not one number', self:count())
+  end
+  return (self:values())[0]
+end
+
+local FLOAT, INT = ffi.typeof('float[?]'), ffi.typeof('int32_t[?]')
+
+local function is_int32(x) return x % 1 == 0 and x >= -2147483648 and x <= 2147483647 end
+
+--- An FFI array of a type (F32, I32) with the first `n` numbers of a list.
+local function array_of(dtype, list, n)
+  local out = (dtype == I32 and INT or FLOAT)(math.max(n, 1))
+  for i = 1, n do
+    local x = list[i]
+    if type(x) ~= 'number' then
+      fail('number %d is %s, expected a number', i, types.described(x))
+    end
+    if dtype == I32 and not is_int32(x) then fail('number %d is %s: not an int32', i, x) end
+    out[i - 1] = x
+  end
+  return out
+end
+
+--- Fails unless an FFI array has `count` elements (all of it: nil) of a type. A pointer's C type
+--- does not know how many there are: that is left to the caller. Returns how many.
+local function check_array(dtype, array, count)
+  local element, length = arrays.type(array)
+  local wanted = dtype == I32 and 'int' or 'float'
+  if element ~= wanted then
+    fail('%s is no FFI array of %s', tostring(ffi.typeof(array)), wanted)
+  end
+  if array == nil then fail('the pointer is NULL') end
+  count = count or length
+  if not count then fail('how many numbers there are behind a pointer must be said') end
+  if length and count > length then
+    fail('%d numbers asked of an FFI array of %d', count, length)
+  end
+  return count
+end
+
+--- What write is given, as an FFI array and how many of its numbers are meant.
+local function source(dtype, all, from, count)
+  if is_tensor(from) then
+    if dtype_of(from) ~= dtype then fail('write: a tensor of another type') end
+    count = count or size_of(from, -1)
+    from = from:values()
+  end
+  if type(from) == 'cdata' then return from, check_array(dtype, from, count or all) end
+  if count and count > #from then fail('write: %d numbers asked of a list of %d', count, #from) end
+  count = count or #from
+  return array_of(dtype, from, count), count
+end
+
+--- Copies numbers, row-major, into this kept tensor.
+---@param from number[]|Tensor|ffi.cdata* a flat list, or a tensor or an FFI array of the same type;
+---  what an FFI pointer points to must be as long as is said
+---@param first? integer the first element written, from 0
+---@param count? integer how many: by default all of a list or tensor, of FFI arrays as many as this
+---  tensor has
+---@return Tensor self
+function methods:write(from, first, count)
+  local kept = realize(self)
+  local array, n = source(dtype_of(self), C.tkg_tensor_size(kept, -1), from, count)
+  check(C.tkg_tensor_write(kept, array, first or 0, n))
+  return self
+end
+
+--- Copies the numbers of another tensor, of the same type and count, into this kept one.
+---@param from Tensor ---@return Tensor self
+function methods:copy(from)
+  check(C.tkg_tensor_copy(realize(self), realize(from)))
+  return self
+end
+
+--- A copy with memory of its own, and no parameter. ---@return Tensor
+function methods:clone()
+  local copy = tensor.zeros_like(self)
+  local values, n = self:values()
+  check(C.tkg_tensor_write(copy.kept, values, 0, n))
+  return copy
+end
+
+--- Promotes a value of a step: it can be looked at when the step has run. Outside of steps it
+--- computes the value now. ---@return Tensor self
+function methods:keep()
+  if self.kept then return self end
+  check_generation(self)
+  if self.tape.step then
+    self.tape.wanted[#self.tape.wanted + 1] = self
+    return self
+  end
+  realize(self)
+  return self
+end
+
+--- Gives the memory back now instead of when Lua finds out that nobody needs it. The tensor must
+--- not be used afterwards.
+function methods:free()
+  if self.kept then
+    ffi.gc(self.kept, nil)
+    C.tkg_tensor_release(self.kept)
+    self.kept = nil
+    self.tape, self.generation = FREED, 0
+    session.ambient.live[self] = nil
+    session.compact(true) -- the tape may be holding it too
+  end
+end
+
+--- How this value of a step is kept for backward: 'default' (the engine chooses), 'recompute' (made
+--- again where it can be), 'mask' (a bit an element, where only its sign is read), 'exact',
+--- 'quantize' (codes, unless gradients would be biased by that). Errors: an unknown rule; a kept
+--- tensor.
+---@param rule string ---@return Tensor self
+function methods:kept_as(rule)
+  if self.kept then
+    fail('kept_as: a parameter or input is resident; there is nothing to choose')
+  end
+  check_generation(self)
+  check(C.tkg_tape_set_rule(self.tape.c, self.node, rule))
+  return self
+end
+
+-- ---- printing ----
+
+function Tensor.__tostring(t)
+  if not t.kept and t.tape.step and t.generation == t.tape.generation then
+    return string.format('%s [%s] of a step not run yet', t:dtype(), table.concat(t:size(), ', '))
+  end
+  return tensor_text(t.kept and t or (realize(t) and t))
+end
+
+function Tensor.__index(t, key)
+  local method = methods[key]
+  if method then return method end
+  if key == 'grad' and rawget(t, 'kept') then
+    local gradient = C.tkg_tensor_gradient(t.kept)
+    return gradient ~= nil and wrap(gradient) or nil
+  end
+  if type(key) == 'number' then
+    fail('a tensor has no [%s]: rows(first, last) or narrow are parts of it, totable() its numbers',
+         key)
+  end
+end
+
+--- Numbers put in like that would be in no tensor.
+function Tensor.__newindex(t, key, value)
+  if type(key) == 'number' then
+    fail('a tensor has no [%s] to set: write(list, first, count) puts numbers into it', key)
+  end
+  rawset(t, key, value)
+end
+
+tensor.Tensor = Tensor
+
+-- ---- making ----
+
+local dims = ffi.new('int64_t[4]')
+
+--- A kept tensor of zeros. ---@param kind? string a memory kind; 'data' by default
+local function create(dtype, shape, kind)
+  check_shape(shape, #shape)
+  for d = 1, #shape do dims[d - 1] = shape[d] end
+  check(C.tkg_tensor_create(session.engine, dtype, #shape, dims, KIND[kind or 'data'], out_tensor))
+  local t = wrap(out_tensor[0])
+  session.allocated(4 * C.tkg_tensor_size(t.kept, -1))
+  return t
+end
+tensor.create = create
+tensor.F32, tensor.I32 = F32, I32
+
+function tensor.zeros_like(t) return create(dtype_of(t), t:size()) end
+
+--- Shape and flat numbers of nested tables; every row must be as long as the first.
+local function flatten(list)
+  local shape, flat = {}, {}
+  local level = list
+  while type(level) == 'table' do
+    if #shape == MOST_DIMENSIONS then fail('a tensor has at most 4 dimensions') end
+    shape[#shape + 1] = #level
+    level = level[1]
+  end
+  local function walk(x, d)
+    if d > #shape then
+      if type(x) ~= 'number' then fail('expected a number, found %s', type(x)) end
+      flat[#flat + 1] = x
+      return
+    end
+    if type(x) ~= 'table' or #x ~= shape[d] then
+      fail('rows differ in length: expected %d, found %s', shape[d],
+           type(x) == 'table' and #x or type(x))
+    end
+    for i = 1, #x do walk(x[i], d + 1) end
+  end
+  walk(list, 1)
+  return shape, flat
+end
+
+--- A kept f32 tensor from a number or nested tables whose rows are equally long; a tensor is
+--- copied.
+---
+---   local a = tk.tensor{{1, 2}, {3, 4}}
+---   print((a * a + 1):sum(2):totable()[1])       --> 7
+---@param list number|table|Tensor ---@return Tensor
+function tensor.from(list)
+  if type(list) == 'number' then list = {list} end
+  if is_tensor(list) then return list:clone() end
+  local shape, flat = flatten(list)
+  local t = create(F32, shape)
+  check(C.tkg_tensor_write(t.kept, array_of(F32, flat, #flat), 0, #flat))
+  return t
+end
+
+--- A kept int32 tensor of ids from a table, nested for more dimensions, or from an FFI int32 array
+--- and its length. Ids count from 0, as rows of tables do.
+---
+---   local rows = tk.tensor{{1, 2}, {3, 4}, {5, 6}}
+---   print(rows:gather(tk.ids{2, 0}):totable()[1][1])    --> 5
+---@param list table|Tensor|ffi.cdata* ---@param n? integer of an FFI array: all of it by default
+---@return Tensor int32; a tensor given is itself the result
+function tensor.ids(list, n)
+  if is_tensor(list) then return list end
+  if type(list) == 'cdata' then
+    n = check_array(I32, list, n)
+    local t = create(I32, {n})
+    check(C.tkg_tensor_write(t.kept, list, 0, n))
+    return t
+  end
+  local shape, flat = flatten(list)
+  for i = 1, #flat do
+    if not is_int32(flat[i]) then
+      fail('ids: %s at position %d is not an int32', tostring(flat[i]), i)
+    end
+  end
+  local t = create(I32, shape)
+  check(C.tkg_tensor_write(t.kept, array_of(I32, flat, #flat), 0, #flat))
+  return t
+end
+
+return tensor

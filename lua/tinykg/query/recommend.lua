@@ -1,0 +1,45 @@
+--- The best items for a user.
+local find = require 'tinykg.data.find'
+local recommender = require 'tinykg.query.recommender'
+local session = require 'tinykg.engine.runtime'
+
+--- Words for how a list came about.
+local function note_of(result, likes, peers)
+  if result.by == 'alike' then
+    return ("somebody new: mean of the model's scores for the %d users most alike by items taken")
+      :format(peers)
+  elseif result.by == 'popularity' then
+    local who = likes and 'nobody took any of the items liked'
+      or result.name and result.name .. ' has no interactions in train' or 'somebody new'
+    return who .. ': the most popular items; score: how many users took them'
+  end
+end
+
+--- The best items for one user.
+---@param run OpenRun of tinykg.run.open
+---@param user string|number|nil a name of the data set, or a number (from 0); nil: somebody new
+---@param o? {k: integer, exclude: table, likes: table, all: boolean} k 20; exclude: items never
+---  listed; likes: items that somebody new likes; all: items of train and validation too.
+---  Items are names or numbers.
+---@return {user: integer?, name: string?, by: string, note: string?, items: table[]} items: {id,
+---  name, score, taken} each; by: 'model', 'popularity' or 'alike', of which `note` tells more
+return function(run, user, o)
+  session.options('recommend', o, 'k exclude all likes')
+  local data, self = run.data, recommender.new(run, o)
+  local id, message = nil, nil
+  if user ~= nil then id, message = find.id(data.names.users, 'user', user) end
+  if message then session.fail('%s', message) end
+  local likes = o and o.likes and #o.likes > 0 and recommender.items_of(data, o.likes)
+  local result, peers = {user = id, name = id and data.names.users:name(id), by = 'model'}, nil
+  if id and likes and not self:is_cold(id) then
+    session.fail('likes: they are for somebody new: %s has interactions', result.name)
+  elseif id and not likes then
+    result.items, result.by = self:list(id), self:is_cold(id) and 'popularity' or 'model'
+  else
+    result.items, result.by, peers = self:newcomer(likes or {})
+  end
+  result.note = note_of(result, likes, peers)
+  self:release()
+  for _, item in ipairs(result.items) do item.name = data.names.items:label(item.id) end
+  return result
+end

@@ -1,0 +1,213 @@
+--- Lists of the best items for users, by the scores that evaluation ranks by; for users without
+--- interactions in train by popularity, and for somebody new who names items that he likes by what
+--- the model has for the users most like them. Equal scores: the lower item number first.
+local ffi = require 'ffi'
+local columns = require 'tinykg.engine.arrays'
+local evaluate = require 'tinykg.train.evaluate'
+local find = require 'tinykg.data.find'
+local metrics = require 'tinykg.train.metrics'
+local session = require 'tinykg.engine.runtime'
+
+local PEERS = 50 -- users most alike whose scores stand for somebody new
+
+---@class Recommender
+---@field known tinykg.Csr train and validation
+local Recommender = {}
+Recommender.__index = Recommender
+
+--- Raises what went wrong as the caller's mistake; else returns the value.
+local function must(value, message)
+  if value == nil then session.fail('%s', message) end
+  return value
+end
+
+--- Ids of a list of items (names or numbers).
+local function items_of(data, list)
+  local ids = {}
+  for i, item in ipairs(list or {}) do ids[i] = must(find.id(data.names.items, 'item', item)) end
+  return ids
+end
+
+--- What lists are made with. Give it back with :release().
+---@param run OpenRun ---@param o? {k: integer, exclude: (string|number)[], all: boolean} k 20;
+---  exclude: items never listed; all: items of train and validation are listed too
+---@return Recommender
+local function new(run, o)
+  o = o or {}
+  local data = run.data
+  local self = setmetatable({run = run, data = data, k = math.min(o.k or 20, data.items),
+                             all = o.all, exclude = items_of(data, o.exclude),
+                             known = evaluate.known(data, 'test'), trained = data:known(),
+                             held_out = data:positives('test')}, Recommender)
+  self.order, self.evaluated = evaluate.order(data, self.held_out)
+  self.place = columns.ints(data.users)
+  for p = 0, data.users - 1 do self.place[self.order[p]] = p end
+  return self
+end
+
+--- The model's scores of all items for ids[0 .. n - 1]: floats [n, items], refilled by each call.
+function Recommender:scores(ids, n)
+  if not self.score then
+    self.score, self.give_back = evaluate.scorer(self.run.model, self.data)
+  end
+  return self.score(ids, n)
+end
+
+function Recommender:release()
+  if self.give_back then self.give_back() end
+  self.score, self.give_back = nil, nil
+end
+
+--- The users that evaluation scores together with one: ids, how many, and the place among them. Of
+--- a model that scores pairs nobody else is scored.
+local function company(self, user)
+  if not self.run.model.rank then return ffi.new('int32_t[1]', user), 1, 0 end
+  local place = self.place[user]
+  local first, last = 0, self.evaluated
+  if place >= self.evaluated then first, last = self.evaluated, self.data.users end
+  local block = evaluate.block_of(self.data)
+  first = first + math.floor((place - first) / block) * block
+  return self.order + first, math.min(block, last - first), place - first
+end
+
+--- The scores of all items for a user by which evaluation ranks them.
+---@return ffi.cdata* floats [items], overwritten by the next call
+function Recommender:row(user)
+  local ids, n, at = company(self, user)
+  if self.first ~= ids[0] or n == 1 or not self.score then
+    self.block, self.first = self:scores(ids, n), ids[0]
+  end
+  self.one = self.one or ffi.new('float[?]', self.data.items)
+  ffi.copy(self.one, self.block + at * self.data.items, 4 * self.data.items)
+  return self.one
+end
+
+local function contains(csr, user, item)
+  for p = csr.offsets[user], csr.offsets[user + 1] - 1 do
+    if csr.items[p] == item then return true end
+  end
+  return false
+end
+
+--- The part of the data in which a user took an item: 'train', 'valid', 'test' or nil.
+function Recommender:taken(user, item)
+  if contains(self.trained, user, item) then return 'train' end
+  if contains(self.known, user, item) then return 'valid' end
+  return contains(self.held_out, user, item) and 'test' or nil
+end
+
+--- The best of a row of scores: ids and scores, FFI arrays [k], ids -1 where there are no more.
+--- Masks the scores in place. ---@param user integer? ---@param likes integer[]?
+local function best_of(self, scores, user, likes)
+  for _, hidden in ipairs{self.exclude, likes or {}} do
+    for _, item in ipairs(hidden) do scores[item] = -math.huge end
+  end
+  if user and not self.all then
+    for p = self.known.offsets[user], self.known.offsets[user + 1] - 1 do
+      scores[self.known.items[p]] = -math.huge
+    end
+  end
+  return metrics.topk{scores = scores, items = self.data.items, k = self.k}
+end
+
+--- A list {id, score, taken} out of arrays of k ids and scores.
+local function listed(self, ids, scores, user)
+  local list = {}
+  for i = 0, self.k - 1 do
+    if ids[i] < 0 then break end
+    list[i + 1] = {id = ids[i], score = scores[i], taken = user and self:taken(user, ids[i])}
+  end
+  return list
+end
+
+--- How many users took each item in train: floats [items], a copy.
+local function popularity(self)
+  local items = self.data.items
+  if not self.counts then
+    self.counts = ffi.new('float[?]', items)
+    for p = 0, self.trained.n - 1 do
+      local item = self.trained.items[p]
+      self.counts[item] = self.counts[item] + 1
+    end
+  end
+  local copy = ffi.new('float[?]', items)
+  ffi.copy(copy, self.counts, 4 * items)
+  return copy
+end
+
+--- Whose list is by popularity: who took nothing in train, of whom the model learned nothing.
+function Recommender:is_cold(user)
+  return self.trained.offsets[user] == self.trained.offsets[user + 1]
+end
+
+local function best_for(self, user)
+  return best_of(self, self:is_cold(user) and popularity(self) or self:row(user), user)
+end
+
+--- The list of a user: {id, score, taken} each, the best first.
+function Recommender:list(user)
+  local ids, scores = best_for(self, user)
+  return listed(self, ids, scores, user)
+end
+
+--- Lists of many users, ids[0 .. n - 1]. Users whom evaluation scores together are scored together;
+--- kept are k ids and scores of each.
+---@param ids ffi.cdata* int32 ---@param progress? fun(done: integer, n: integer)
+---@return fun(i: integer): table list of ids[i]
+function Recommender:lists(ids, n, progress)
+  local keys, k = columns.doubles(n), self.k
+  for i = 0, n - 1 do keys[i] = self.place[ids[i]] end
+  local order = columns.argsort(n, keys)
+  local top, best = columns.ints(n * k), columns.floats(n * k)
+  for done = 0, n - 1 do
+    local i = order[done]
+    local items, scores = best_for(self, ids[i])
+    ffi.copy(top + i * k, items, 4 * k)
+    ffi.copy(best + i * k, scores, 4 * k)
+    if progress and (done + 1) % 64 == 0 then progress(done + 1, n) end
+  end
+  return function(i) return listed(self, top + i * k, best + i * k, ids[i]) end
+end
+
+--- The users whose items of train are most like a list, by the cosine of the two sets (items
+--- shared / sqrt(items of one x items of the other)), the most alike first: {id, alike} each.
+local function peers_of(self, likes)
+  local wanted, count, found = {}, 0, {}
+  for _, item in ipairs(likes) do
+    count = count + (wanted[item] and 0 or 1)
+    wanted[item] = true
+  end
+  for user = 0, self.data.users - 1 do
+    local first, last, shared = self.trained.offsets[user], self.trained.offsets[user + 1] - 1, 0
+    for p = first, last do
+      if wanted[self.trained.items[p]] then shared = shared + 1 end
+    end
+    if shared > 0 then
+      found[#found + 1] = {id = user, alike = shared / math.sqrt(count * (last - first + 1))}
+    end
+  end
+  table.sort(found, function(a, b)
+    if a.alike ~= b.alike then return a.alike > b.alike end
+    return a.id < b.id
+  end)
+  return found
+end
+
+--- The list of somebody who is not in the data and likes these items (ids): the mean of the model's
+--- scores for the users most alike, weighed by how alike they are; without any, popularity.
+---@param likes integer[]
+---@return table list, string by 'alike' or 'popularity' ---@return integer peers
+function Recommender:newcomer(likes)
+  local peers, items = peers_of(self, likes), self.data.items
+  local n, sum, mean = math.min(#peers, PEERS), 0, popularity(self)
+  for i = 1, n do sum = sum + peers[i].alike end
+  if n > 0 then ffi.fill(mean, 4 * items) end
+  for i = 1, n do
+    local scores = self:scores(ffi.new('int32_t[1]', peers[i].id), 1)
+    for item = 0, items - 1 do mean[item] = mean[item] + peers[i].alike / sum * scores[item] end
+  end
+  local ids, scores = best_of(self, mean, nil, likes)
+  return listed(self, ids, scores), n > 0 and 'alike' or 'popularity', n
+end
+
+return {new = new, items_of = items_of}

@@ -1,0 +1,140 @@
+--- The prompt: reads Lua, shows what it gives, goes on.
+local chunk = require 'tinykg.repl.chunk'
+local commands = require 'tinykg.repl.commands'
+local complete = require 'tinykg.repl.complete'
+local help = require 'tinykg.repl.help'
+local interrupt = require 'tinykg.repl.interrupt'
+local lines = require 'tinykg.repl.lines'
+local printable = require 'tinykg.base.printable'
+local show = require 'tinykg.repl.show'
+local tk = require 'tinykg'
+
+local repl = {}
+
+local PROMPT, MORE = 'tk> ', '  > '
+
+local function banner()
+  print(('tinykg %s on %s, %d thread%s, %s'):format(tk.version, tk.device(), tk.threads(),
+        tk.threads() == 1 and '' or 's', jit.version))
+  print('? for help, Tab completes, Ctrl-D quits')
+end
+
+--- What went wrong, as text.
+local function report(message, trace)
+  if type(message) == 'table' and message.usage then message = message.usage end
+  message = type(message) == 'string' and message or show.value(message)
+  return printable.lines(trace and message .. '\n' .. trace or message)
+end
+
+local function explain(topic)
+  if topic == '' then return commands.all.help() end
+  local text, message = help.on(topic)
+  if not text then error(message, 0) end
+  print(text)
+end
+
+--- What people type at any prompt, unless the user has something of that name.
+local function wish(text)
+  local word = text:match('^%s*(%a+)%s*%(?%s*%)?%s*$')
+  if word == 'help' and _G.help == repl.help then return 'help' end
+  if (word == 'exit' or word == 'quit') and _G[word] == nil then return 'quit' end
+end
+
+--- One line that is not Lua: done here. ---@return boolean? handled, boolean? quit
+local function special(text)
+  local topic = text:match('^%s*%?%s*(.-)%s*$')
+  if topic then return true, explain(topic) end
+  if text:find('^%s*:[^:]') or text:find('^%s*:$') then return true, commands.run(text) end
+  local name = wish(text)
+  if name then return true, commands.all[name]() end
+end
+
+--- Prints help on a function or another value, as `?` does: a global at the prompt.
+function repl.help(value) print(help.of(value)) end
+
+---@class tinykg.Prompt
+---@field pending string what was typed so far of something that is not whole yet
+---@field line integer number of the last line read
+---@field first integer number of the first line of pending
+local Prompt = {}
+Prompt.__index = Prompt
+
+--- Takes one more line. ---@return string? what 'failed', 'quit' or nil
+function Prompt:take(line)
+  self.line = self.line + 1
+  local handled, quit
+  local ok, message, trace = chunk.run(function()
+    if self.pending == '' then handled, quit = special(line) end
+    if handled then return end
+    if self.pending == '' then self.first = self.line end
+    local text = self.pending .. line
+    local fn, shown, incomplete = chunk.compile(text, self.counts and self.first or 1)
+    self.pending = incomplete and text .. '\n' or ''
+    if fn and shown then
+      show.all(2, fn())
+    elseif fn then
+      fn()
+    elseif not incomplete then
+      error(shown, 0)
+    end
+  end)
+  if ok then return quit and 'quit' or nil end
+  self.pending = ''
+  return self:failed(message, trace)
+end
+
+function Prompt:failed(message, trace)
+  io.stdout:flush()
+  if not self.interactive then error({prompt = true, message = message, trace = trace}, 0) end
+  io.stderr:write(report(message, trace), '\n')
+end
+
+--- What was begun and not ended, when there are no more lines.
+function Prompt:finish()
+  if self.pending == '' then return end
+  local _, wrong = chunk.compile(self.pending:sub(1, -2), self.first)
+  self:failed(wrong)
+end
+
+function Prompt:loop(reader)
+  while true do
+    local text, why = reader:read(self.pending == '' and PROMPT or MORE)
+    if text then
+      for line in (text .. '\n'):gmatch('([^\n]*)\n') do
+        if self:take(line) == 'quit' then return end
+      end
+    elseif why == 'interrupted' or self.interactive and self.pending ~= '' then
+      self.pending = ''
+    else
+      return self:finish()
+    end
+  end
+end
+
+--- Reads from standard input until it ends, or `:quit`. In a pipe nothing is shown but values, and
+--- the first error ends it.
+---@param first? fun() what to run before, as if it had been typed
+---@return boolean ok
+---@return any message what went wrong in a pipe ---@return string? trace
+function repl.run(first)
+  _G.tk, _G.help = tk, repl.help
+  require 'tinykg.repl.locals' -- notes which names are Lua's own
+  local reader, terminal = lines.open(complete), lines.is_terminal()
+  commands.begin()
+  local prompt = setmetatable({pending = '', line = 0, interactive = terminal,
+                               counts = not terminal}, Prompt)
+  interrupt.watch(terminal)
+  if terminal then banner() end
+  local ok, e = pcall(function()
+    if first then
+      local done, message, trace = chunk.run(first)
+      if not done then prompt:failed(message, trace) end
+    end
+    prompt:loop(reader)
+  end)
+  if ok then return true end
+  if type(e) == 'table' and e.prompt then return false, e.message, e.trace end
+  error(e, 0)
+end
+
+return repl

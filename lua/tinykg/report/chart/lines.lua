@@ -1,0 +1,159 @@
+--- Line charts as SVG: a line a group, a band of its deviation, values under the pointer.
+local html = require 'tinykg.report.html'
+local scale = require 'tinykg.report.chart.scale'
+
+local lines = {}
+
+local WIDTH, HEIGHT = 372, 226
+local LEFT, RIGHT, TOP, BOTTOM = 44, 362, 28, 192
+local DASHES = {false, '6 3', '2 3', '9 3 2 3'}
+local MANY_POINTS = 60 -- with more, not each epoch answers to the pointer
+
+---@class LinePoint
+---@field x number ---@field y number? nil breaks the line
+---@field low number? ---@field high number? of the band
+---@field title string? under the pointer
+---@class Line
+---@field label string ---@field colour integer 1..8, or 0 for one in the background
+---@field dash integer 1..4
+---@field points LinePoint[] by rising x
+---@field thin boolean? a single seed's
+
+--- How many colours and dashes there are.
+lines.COLOURS, lines.DASHES = 8, #DASHES
+
+local function extent(series)
+  local box = {x0 = math.huge, x1 = -math.huge, y0 = math.huge, y1 = -math.huge}
+  for _, line in ipairs(series) do
+    for _, p in ipairs(line.points) do
+      box.x0, box.x1 = math.min(box.x0, p.x), math.max(box.x1, p.x)
+      if p.y then
+        box.y0 = math.min(box.y0, p.low or p.y)
+        box.y1 = math.max(box.y1, p.high or p.y)
+      end
+    end
+  end
+  return box
+end
+
+--- x and y in the picture.
+local function placer(x, y, logarithmic)
+  return function(px) return LEFT + x.place(px) * (RIGHT - LEFT) end,
+    function(py)
+      if logarithmic then py = math.max(py, y.low) end -- a band may reach below zero
+      return BOTTOM - y.place(py) * (BOTTOM - TOP)
+    end
+end
+
+local function axes(x, y, X, Y)
+  local parts = {}
+  for _, tick in ipairs(y.ticks) do
+    local at = Y(tick.at)
+    parts[#parts + 1] = html.line{class = 'grid', x1 = LEFT, x2 = RIGHT, y1 = at, y2 = at}
+    parts[#parts + 1] = html.text{x = LEFT - 6, y = at + 4, ['text-anchor'] = 'end', tick.label}
+  end
+  for _, tick in ipairs(x.ticks) do
+    local at = X(tick.at)
+    parts[#parts + 1] = html.line{class = 'axis', x1 = at, x2 = at, y1 = BOTTOM, y2 = BOTTOM + 4}
+    parts[#parts + 1] = html.text{x = at, y = BOTTOM + 17, ['text-anchor'] = 'middle', tick.label}
+  end
+  parts[#parts + 1] = html.line{class = 'axis', x1 = LEFT, x2 = RIGHT, y1 = BOTTOM, y2 = BOTTOM}
+  return parts
+end
+
+--- The points as pieces without gaps.
+local function pieces(points)
+  local list, piece = {}, nil
+  for _, p in ipairs(points) do
+    if p.y then
+      if not piece then
+        piece = {}
+        list[#list + 1] = piece
+      end
+      piece[#piece + 1] = p
+    else
+      piece = nil
+    end
+  end
+  return list
+end
+
+local function path_of(points, X, Y, get)
+  local parts = {}
+  for i, p in ipairs(points) do
+    parts[i] = ('%s%.1f %.1f'):format(i == 1 and 'M' or 'L', X(p.x), Y(get(p)))
+  end
+  return table.concat(parts)
+end
+
+local function band_of(points, X, Y)
+  local back = {}
+  for i = #points, 1, -1 do back[#back + 1] = points[i] end
+  return path_of(points, X, Y, function(p) return p.low or p.y end)
+    .. path_of(back, X, Y, function(p) return p.high or p.y end):gsub('^M', 'L') .. 'Z'
+end
+
+local function has_band(points)
+  for _, p in ipairs(points) do
+    if p.low then return true end
+  end
+end
+
+--- What answers to the pointer: a circle a point, seen only there or where it stands alone.
+local function targets(line, X, Y)
+  local parts, step = {}, math.ceil(#line.points / MANY_POINTS)
+  for i, p in ipairs(line.points) do
+    if p.y and p.title and ((i - 1) % step == 0 or i == #line.points) then
+      local alone = not (i > 1 and line.points[i - 1].y)
+        and not (line.points[i + 1] and line.points[i + 1].y)
+      parts[#parts + 1] = html.circle{class = alone and 'dot' or 'target', cx = X(p.x),
+                                      cy = Y(p.y), r = alone and 3 or 5, html.title{p.title}}
+    end
+  end
+  return parts
+end
+
+local function draw(line, X, Y)
+  local parts = {}
+  for _, piece in ipairs(pieces(line.points)) do
+    if has_band(piece) then
+      parts[#parts + 1] = html.path{class = 'band', d = band_of(piece, X, Y)}
+    end
+    parts[#parts + 1] = html.path{
+      class = line.thin and 'line thin' or 'line', ['stroke-dasharray'] = DASHES[line.dash],
+      d = path_of(piece, X, Y, function(p) return p.y end), html.title{line.label}}
+  end
+  if line.colour ~= 0 then parts[#parts + 1] = targets(line, X, Y) end
+  return html.g{class = 'c' .. line.colour, parts}
+end
+
+--- Whether an axis of powers of ten shows more: positive values more than 30 times apart.
+local function logarithmic_suits(box) return box.y0 > 0 and box.y1 > 30 * box.y0 end
+
+--- A chart over epochs; nil where no line has a value.
+---@param title string ---@param series Line[]
+---@param options? {logarithmic: boolean} where that shows more
+function lines.chart(title, series, options)
+  local box = extent(series)
+  if box.y0 > box.y1 then return nil end
+  local log = options and options.logarithmic and logarithmic_suits(box)
+  local x = scale.values(box.x0, box.x1, {ticks = 7, whole = true})
+  local y = log and scale.logarithmic(box.y0, box.y1) or scale.values(box.y0, box.y1)
+  local X, Y = placer(x, y, log)
+  local drawn = {}
+  for i = #series, 1, -1 do drawn[#drawn + 1] = draw(series[i], X, Y) end -- the first on top
+  return html.svg{
+    viewBox = ('0 0 %d %d'):format(WIDTH, HEIGHT), role = 'img', ['aria-label'] = title,
+    html.text{class = 'title', x = 0, y = 14, title, log and ' (logarithmic)'},
+    axes(x, y, X, Y), drawn,
+    html.text{x = RIGHT, y = HEIGHT - 3, ['text-anchor'] = 'end', 'epoch'},
+  }
+end
+
+--- The sample of a line for a legend.
+function lines.sample(colour, dash)
+  return html.svg{class = 'sample c' .. colour, viewBox = '0 0 26 10', width = 26, height = 10,
+                  html.path{class = 'line', d = 'M1 5L25 5', ['stroke-dasharray'] = DASHES[dash]}}
+end
+
+return lines

@@ -1,0 +1,283 @@
+--- Checkpoints: everything that a run needs to go on as if it had not stopped, in one file.
+--
+-- Random numbers, the order of batches and learning rates are functions of seed, epoch and step, so
+-- beside tensors a few counters suffice. last.safetensors holds
+--   model.NAME            parameters
+--   held.PATH             tensors that the model made since it was built (KGAT's attention)
+--   optimizer.K.NAME.S    state S of a parameter in the K-th optimizer
+-- and, as metadata, `state`: where training stands, as JSON. last-1.safetensors is the checkpoint
+-- before; it is read only when that is asked for.
+local lfs = require 'lfs'
+local C = require 'tinykg.engine.lib'
+local folder = require 'tinykg.run.folder'
+local form = require 'tinykg.run.folder.form'
+local json = require 'tinykg.base.json'
+local parameters = require 'tinykg.run.folder.parameters'
+local session = require 'tinykg.engine.runtime'
+local step = require 'tinykg.engine.step'
+local store = require 'tinykg.store'
+local tensor = require 'tinykg.engine.tensor'
+
+local checkpoint = {}
+
+local FORMAT = 'tinykg checkpoint 1'
+
+-- ---- what a model holds beside parameters ----
+
+--- A key as a part of a path, between dots.
+local function part_of(key) return (tostring(key):gsub('[%%.]', {['%'] = '%25', ['.'] = '%2e'})) end
+
+local function sorted_keys(t)
+  local keys = {}
+  for key in pairs(t) do
+    if type(key) == 'string' or type(key) == 'number' then keys[#keys + 1] = key end
+  end
+  table.sort(keys, function(a, b) return tostring(a) < tostring(b) end)
+  return keys
+end
+
+local function is_scalar(value)
+  local kind = type(value)
+  return kind == 'number' or kind == 'boolean' or kind == 'string'
+end
+
+--- A graph is a constant, with values of its own that it makes when they are first needed.
+local function is_graph(value) return rawget(value, 'packed') and rawget(value, 'counts') end
+
+--- Calls visit(path, value) for each tensor, graph and scalar within a model.
+local function walk(container, prefix, visit, seen)
+  seen[container] = true
+  for _, key in ipairs(sorted_keys(container)) do
+    local value, path = container[key], prefix .. part_of(key)
+    if tensor.is(value) or is_scalar(value) or type(value) == 'table' and is_graph(value) then
+      visit(path, value)
+    elseif type(value) == 'table' and not seen[value] then
+      walk(value, path .. '.', visit, seen)
+    end
+  end
+end
+
+local function version_of(t) return tensor.is(t) and t.kept and C.tkg_tensor_version(t.kept) end
+
+--- What a model holds now, to be compared with later on. Keeps nothing alive.
+---@param model Module just built
+---@return table marks
+function checkpoint.baseline(model)
+  local marks = {objects = setmetatable({}, {__mode = 'v'}), versions = {}, scalars = {}}
+  walk(model, '', function(path, value)
+    if is_scalar(value) then marks.scalars[path] = value
+    else marks.objects[path], marks.versions[path] = value, version_of(value) end
+  end, {})
+  return marks
+end
+
+local function is_parameter(t) return C.tkg_tensor_is_parameter(t.kept) ~= 0 end
+
+--- The table and the key of a path; nil where there is no such table, unless `make` makes it.
+local function place_of(model, path, make)
+  local container, key = nil, nil
+  for part in path:gmatch('[^.]+') do
+    local inner = container and rawget(container, key) or not container and model or nil
+    if type(inner) ~= 'table' then
+      if not make then return nil end
+      inner = {}
+      container[key] = inner
+    end
+    part = part:gsub('%%(%x%x)', function(code) return string.char(tonumber(code, 16)) end)
+    container, key = inner, rawget(inner, part) == nil and tonumber(part) or part
+  end
+  return container, key
+end
+
+--- What JSON has no number for is written as a list of its name.
+local function packed(x) return type(x) == 'number' and x - x ~= 0 and {tostring(x)} or x end
+local function unpacked(x) return type(x) == 'table' and tonumber(x[1]) or x end
+
+--- What it holds now that it did not then.
+---@return table<string, Tensor> tensors by path, table<string, any> scalars, string[] gone paths of
+---  what it holds no longer, string? graph a path
+local function held_since(model, marks)
+  local tensors, scalars, gone, found, graph = {}, {}, {}, {}, nil
+  walk(model, '', function(path, value)
+    found[path] = true
+    if is_scalar(value) then
+      if value ~= marks.scalars[path] then scalars[path] = packed(value) end
+      return
+    end
+    local same = value == marks.objects[path] and version_of(value) == marks.versions[path]
+    if same or not tensor.is(value) then
+      graph = graph or not same and path or nil
+    elseif value.kept and not is_parameter(value) then
+      tensors[path] = value
+    end
+  end, {})
+  for _, list in ipairs{marks.scalars, marks.versions} do
+    for path in pairs(list) do
+      local container, key = place_of(model, path)
+      local elsewhere = container and rawget(container, key) ~= nil -- reached by another path
+      if not found[path] and not elsewhere then gone[#gone + 1] = path end
+    end
+  end
+  return tensors, scalars, gone, graph
+end
+
+--- Puts them back.
+local function hold(model, tensors, scalars, gone)
+  local function put(path, value)
+    local container, key = place_of(model, path, value ~= nil)
+    if container then container[key] = value end
+  end
+  for _, path in ipairs(gone) do put(path, nil) end
+  for path, t in pairs(tensors) do put(path, t) end
+  for path, value in pairs(scalars) do put(path, unpacked(value)) end
+end
+
+-- ---- optimizers ----
+
+--- The optimizers of a run's phases, each once.
+local function optimizers_of(run)
+  local list, seen = {}, {}
+  for _, phase in ipairs(run.phases) do
+    if not seen[phase.optimizer] then
+      seen[phase.optimizer] = true
+      list[#list + 1] = phase.optimizer
+    end
+  end
+  return list
+end
+
+-- ---- writing ----
+
+local function state_of(run, scalars, gone)
+  local steps, updates, times = {}, {}, {}
+  for i, phase in ipairs(run.phases) do
+    steps[i], times[i] = phase.step.number, phase:median()
+  end
+  for i, optimizer in ipairs(optimizers_of(run)) do updates[i] = optimizer.t end
+  return {at = run.at, best = run.best, steps = steps, times = times, updates = updates,
+          memory = run:memory(), held = scalars, gone = json.array(gone),
+          epoch_times = json.array(run.epoch_times), eval_times = json.array(run.eval_times)}
+end
+
+--- Puts a new checkpoint into its place, and the one that was there into the older's. At each
+--- moment last.safetensors is there and whole, but for file systems without hard links.
+local function take_places(path, written)
+  local last, older = path .. '/last.safetensors', path .. '/last-1.safetensors'
+  local beside = older .. '.tmp.0'
+  os.remove(beside)
+  if lfs.link(last, beside) then os.rename(beside, older) else os.rename(last, older) end
+  os.remove(beside) -- a rename leaves it where both are the same file
+  local ok, message = os.rename(written, last)
+  if not ok then error(message, 0) end
+end
+
+--- Writes a checkpoint, whole or not at all. A graph that a model makes before each epoch is not
+--- saved, so that such a model has checkpoints between epochs only.
+---@param path string the run's folder ---@param run Run ---@param marks table of
+---  checkpoint.baseline
+---@return boolean written
+function checkpoint.write(path, run, marks)
+  local tensors, scalars, gone, graph = held_since(run.model, marks)
+  if graph and run.at.phase > 0 then return false end
+  local all = {}
+  for name, t in pairs(tensors) do all['held.' .. name] = t end
+  for _, p in ipairs(run.model:named_parameters()) do
+    all['model.' .. p.name] = p.tensor
+    for k, optimizer in ipairs(optimizers_of(run)) do
+      if optimizer:knows(p.tensor) then
+        for slot, t in ipairs(optimizer:state(p.tensor)) do
+          all[('optimizer.%d.%s.%d'):format(k, p.name, slot)] = t
+        end
+      end
+    end
+  end
+  local written = path .. '/' .. folder.NEXT
+  local ok, message = store.write(written, all, {
+    format = FORMAT, recipe = run.recipe.name, state = json.encode(state_of(run, scalars, gone))},
+    {links = false})
+  if not ok then error(message, 0) end
+  take_places(path, written)
+  return true
+end
+
+-- ---- reading ----
+
+local function take_tensors(path, run, all)
+  for _, p in ipairs(run.model:named_parameters()) do
+    local name = 'model.' .. p.name
+    parameters.copy(path, name, all[name], p.tensor)
+    for k, optimizer in ipairs(optimizers_of(run)) do
+      if all[('optimizer.%d.%s.1'):format(k, p.name)] then
+        for slot, t in ipairs(optimizer:state(p.tensor)) do
+          name = ('optimizer.%d.%s.%d'):format(k, p.name, slot)
+          parameters.copy(path, name, all[name], t)
+        end
+      end
+    end
+  end
+end
+
+local function held_in(all)
+  local tensors = {}
+  for name, t in pairs(all) do
+    local path = name:match('^held%.(.*)')
+    if path then tensors[path] = t else t:free() end
+  end
+  return tensors
+end
+
+--- What a checkpoint holds; nil and one line where it is damaged or none.
+---@param file string ---@param phases? integer how many are expected ---@param optimizers? integer
+---@return table<string, Tensor>? tensors ---@return table|string state or the message
+---@return boolean? checked whether it has checksums
+function checkpoint.load(file, phases, optimizers)
+  local all, metadata, checked = store.read(file)
+  if not all then return nil, metadata end
+  local state, why = nil, 'not a checkpoint of this version of tinykg'
+  if metadata.format == FORMAT then
+    state, why = json.decode(metadata.state, 'its state')
+    why = state == nil and why or form.wrong(state, form.state(phases, optimizers), 'state')
+  end
+  if not why then return all, state, checked end
+  for _, t in pairs(all) do t:free() end
+  return nil, ('%s: %s'):format(file, why)
+end
+
+local function restore(run, file, all, state)
+  take_tensors(file, run, all)
+  hold(run.model, held_in(all), state.held, state.gone or {})
+  for i, phase in ipairs(run.phases) do
+    phase.step.number = state.steps[i]
+    phase.times[1] = state.times[i] > 0 and state.times[i] or nil -- one for all before
+  end
+  for i, optimizer in ipairs(optimizers_of(run)) do optimizer.t = state.updates[i] end
+  step.draws(state.at.draws)
+  run.at, run.best, run.peaks, run.resumed = state.at, state.best, state.memory, true
+  run.epoch_times, run.eval_times = state.epoch_times, state.eval_times
+  C.tkg_memory_reset_peak(session.engine) -- the file's copies are no part of training
+end
+
+--- What to do about a checkpoint that cannot be read: how to go on from the one before, if that is
+--- whole.
+local function advice(path)
+  local all = checkpoint.load(path .. '/last-1.safetensors')
+  if not all then return ' (there is no older one that is whole: --force begins anew)' end
+  for _, t in pairs(all) do t:free() end
+  return (' (the one before it is whole: tinykg run --resume --from last-1 --out %s)'):format(path)
+end
+
+--- Sets a run that has just been made (train.new) to where a checkpoint's stood. Raises one line
+--- where that cannot be read.
+---@param path string the run's folder ---@param run Run
+---@param from? 'last'|'last-1' the older one then takes the place of the other
+function checkpoint.read(path, run, from)
+  local file = ('%s/%s.safetensors'):format(path, from or 'last')
+  local all, state = checkpoint.load(file, #run.phases, #optimizers_of(run))
+  if not all then error(state .. (from == 'last-1' and '' or advice(path)), 0) end
+  restore(run, file, all, state)
+  if from ~= 'last-1' then return end
+  local ok, message = os.rename(file, path .. '/last.safetensors')
+  if not ok then error(message, 0) end
+end
+
+return checkpoint

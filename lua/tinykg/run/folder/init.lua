@@ -1,0 +1,205 @@
+--- The folder of a run: what its files are called, reading and writing them.
+--   recipe.lua          the recipe as it was
+--   names.tsv           users, items, entities and relations as the model numbers them
+--   split.bin           the part of each interaction (tinykg.data.restore)
+--   config.json         every option, seed, version, device, and what the data set was (data_set, a
+--                       fingerprint): written behind these, it makes the folder a run's
+--   log.jsonl           one object an epoch
+--   best.safetensors    parameters of the best epoch
+--   last.safetensors    all that is needed to go on (tinykg.run.checkpoint)
+--   last-1.safetensors  the same of the time before, for when that is damaged
+--   kept.json           what each phase's step keeps for backward, value by value
+--   summary.json        metrics, memory, kept bytes, times: there when the run is finished
+--   previous/           what --force moved out of the way; then previous-2/, ...
+local ffi = require 'ffi'
+local lfs = require 'lfs'
+local atomic = require 'tinykg.base.atomic_file'
+local clock = require 'tinykg.base.clock'
+local entries = require 'tinykg.base.folder_entries'
+local form = require 'tinykg.run.folder.form'
+local seal = require 'tinykg.run.folder.seal'
+
+local folder = {}
+
+--- In the order in which a run first writes them, but for config.json: with it a folder is a run's.
+folder.NEXT = 'next.safetensors' -- a checkpoint that is not last.safetensors yet
+folder.FILES = {'recipe.lua', 'names.tsv', 'split.bin', 'log.jsonl', 'best.safetensors',
+                'last.safetensors', 'last-1.safetensors', 'kept.json', 'summary.json',
+                'config.json'}
+
+local function must(ok, message)
+  if not ok then error(message, 0) end
+  return ok
+end
+
+--- Whether a file of the run is there.
+function folder.has(path, name) return lfs.attributes(path .. '/' .. name, 'mode') == 'file' end
+
+--- The text of a file; nil where there is none.
+function folder.text(path, name) return folder.text_of(path .. '/' .. name) end
+
+--- The same, of any file.
+function folder.text_of(path)
+  local file = io.open(path, 'rb')
+  if not file then return nil end
+  local text = file:read('*a')
+  file:close()
+  return text
+end
+
+local MOST_SAID = 4000
+
+--- The end of what a member of a batch printed, which may be any amount, and its last line.
+---@return string text ---@return string line ---@return boolean whole whether that is all
+function folder.said(path)
+  local file = io.open(path .. '/output.txt', 'rb')
+  if not file then return '', '', true end
+  local size = file:seek('end')
+  file:seek('set', math.max(0, size - MOST_SAID))
+  local text = file:read('*a')
+  file:close()
+  return text, ('\n' .. text):match('.*\n([^\n]+)') or '', size <= MOST_SAID
+end
+
+-- The folder may have come from somebody else: a link in it, which may lead to any file of the
+-- user's, is replaced, not followed.
+function folder.write_text(path, name, text)
+  must(atomic.write(path .. '/' .. name, text, {links = false}))
+end
+
+--- Writes an object as JSON, with a checksum of its own.
+function folder.write(path, name, value)
+  folder.write_text(path, name, seal.encode(value, {indent = 2}) .. '\n')
+end
+
+local FORMS = {['config.json'] = form.CONFIG, ['summary.json'] = form.SUMMARY,
+               ['kept.json'] = form.KEPT}
+
+--- A JSON file of the run; nil where there is none. Raises a message that names a broken one.
+function folder.read(path, name)
+  if not folder.has(path, name) then return nil end
+  local value, message = seal.decode(folder.text(path, name), path .. '/' .. name)
+  if value == nil then error(message, 0) end
+  local why = FORMS[name] and form.wrong(value, FORMS[name])
+  if why then error(('%s/%s: not as a run writes it: %s'):format(path, name, why), 0) end
+  return value
+end
+
+--- The configuration of a run's folder. Raises a message where it is none. Older versions took the
+--- seed of the run for its split, too, unless another was given; now it is always named.
+function folder.config(path)
+  if not lfs.attributes(path, 'mode') then error(path .. ': no such run', 0) end
+  local config = folder.read(path, 'config.json')
+  if not config then error(path .. ': not the folder of a run (it has no config.json)', 0) end
+  config.data_options = config.data_options or {}
+  config.data_options.seed = config.data_options.seed or config.seed
+  return config
+end
+
+-- ---- where a new run goes ----
+
+--- Makes a folder that was not there, whoever else does so just now: `base`, or base-2, base-3, ...
+function folder.claim(base)
+  must(atomic.mkdirs(base:match('^(.*)/[^/]*$') or '.'))
+  local path, n = base, 1
+  while true do
+    local ok, why = lfs.mkdir(path)
+    if ok then return path end
+    if not lfs.symlinkattributes(path, 'mode') then
+      error(('%s: cannot be made: %s'):format(path, tostring(why)), 0)
+    end
+    n = n + 1
+    path = base .. '-' .. n
+  end
+end
+
+--- All of FILES that are there, and event files: TensorBoard takes a folder's for one run's.
+local function files_of(path)
+  local list = {}
+  for _, name in ipairs(entries(path)) do
+    if name:find('tfevents', 1, true) then list[#list + 1] = name end
+  end
+  for _, name in ipairs(folder.FILES) do
+    if folder.has(path, name) then list[#list + 1] = name end
+  end
+  return list
+end
+
+--- Makes the folder ready for a new run: what an earlier one left there goes to previous/, so that
+--- nothing of it is read as this run's, and nothing is lost.
+function folder.fresh(path)
+  must(atomic.mkdirs(path))
+  local files = files_of(path)
+  if #files == 0 then return end
+  local aside = folder.claim(path .. '/previous')
+  for _, name in ipairs(files) do must(os.rename(path .. '/' .. name, aside .. '/' .. name)) end
+end
+
+-- ---- one writer at a time ----
+
+ffi.cdef 'int flock(int descriptor, int operation);'
+local CLOSE_ON_EXEC = ffi.os == 'OSX' and 0x1000000 or 0x80000
+local EXCLUSIVE, HELD = 2 + 4, ffi.os == 'OSX' and 35 or 11 -- LOCK_EX | LOCK_NB; EWOULDBLOCK
+local PATIENCE = 3 -- seconds: a member outlives its batch, when that is killed, for a moment
+
+--- Keeps other processes from writing into a folder until this one ends, however it ends, or calls
+--- what is returned. Raises a message when another is at it.
+---@param path string a folder that is there
+---@return fun() release
+function folder.lock(path)
+  local until_then = clock.now() + PATIENCE
+  local descriptor = ffi.C.open(path, CLOSE_ON_EXEC)
+  while descriptor >= 0 and ffi.C.flock(descriptor, EXCLUSIVE) ~= 0 do
+    if ffi.errno() ~= HELD then break end -- a file system without locks
+    if clock.now() > until_then then
+      ffi.C.close(descriptor)
+      error(path .. ': another process is writing there', 0)
+    end
+    clock.sleep(0.05)
+  end
+  return function() if descriptor >= 0 then ffi.C.close(descriptor) end end
+end
+
+--- Removes what a run that was killed had begun to write (tinykg.atomic).
+function folder.tidy(path)
+  for _, name in ipairs(entries(path)) do
+    local begun = atomic.is_unfinished(name) or name == folder.NEXT
+    if begun then os.remove(path .. '/' .. name) end
+  end
+end
+
+--- The epochs logged, as a list of records. A line that a crash cut off is left out; raises one
+--- line where another is damaged.
+function folder.log(path)
+  local list, number = {}, 0
+  for line, ending in (folder.text(path, 'log.jsonl') or ''):gmatch('([^\n]+)(\n?)') do
+    number = number + 1
+    local record = seal.line(line, ending ~= '', ('%s/log.jsonl:%d'):format(path, number))
+    if type(record) == 'table' and record.epoch then list[#list + 1] = record end
+  end
+  return list
+end
+
+--- A function that adds a record to log.jsonl. Of what is there, epochs up to `epoch` stay: later
+--- ones belong to work that was lost.
+---@param epoch? integer
+function folder.logger(path, epoch)
+  local lines, name = {}, path .. '/log.jsonl'
+  for _, record in ipairs(epoch and folder.log(path) or {}) do
+    if record.epoch <= epoch then lines[#lines + 1] = seal.encode(record) .. '\n' end
+  end
+  folder.write_text(path, 'log.jsonl', table.concat(lines))
+  local file = must(atomic.append(name))
+  return function(record)
+    local done, why = file:write(seal.encode(record), '\n')
+    if done then done, why = file:flush() end
+    if not done then error(name .. ': ' .. tostring(why), 0) end
+  end
+end
+
+--- A path that means the same from everywhere.
+function folder.absolute(path)
+  return path:match('^/') and path or lfs.currentdir() .. '/' .. path
+end
+
+return folder

@@ -1,0 +1,56 @@
+--- JSON with a checksum of its text, so that a flipped bit is no other number: a key `checksum`
+-- whose value is `crc32:` and eight digits, computed with zeros in their place. It is found by the
+-- key or by the value, so that no single change hides it; a text with neither is of an older
+-- version.
+local checksums = require 'tinykg.store.checksums'
+local json = require 'tinykg.base.json'
+
+local seal = {}
+
+local KEY, NONE = 'checksum', '00000000'
+
+--- The JSON text of an object, sealed.
+---@param object table ---@param options? table of json.encode ---@return string
+function seal.encode(object, options)
+  local copy = {[KEY] = 'crc32:' .. NONE}
+  for key, value in pairs(object) do copy[key] = value end
+  local text = json.encode(copy, options)
+  local _, before = text:find('"checksum": "crc32:', 1, true)
+  return text:sub(1, before) .. checksums.of_text(text) .. text:sub(before + 1 + #NONE)
+end
+
+--- Whether a text is as it was sealed, with a line break behind it or without; true where it is
+--- not sealed.
+local function is_whole(text)
+  text = text:gsub('\n$', '')
+  local first, found = text:match('"checksum": "crc32:()(%x%x%x%x%x%x%x%x)"')
+  if not first then first, found = text:match('"crc32:()(%x%x%x%x%x%x%x%x)"') end
+  if not first then return not text:find('"checksum"', 1, true) end
+  return checksums.of_text(text:sub(1, first - 1) .. NONE .. text:sub(first + #NONE)) == found
+end
+
+--- The value of a text, without the checksum; nil and one line where it is not as it was written.
+---@param text string ---@param name string whose text it is
+---@return any|nil value ---@return string? message ---@return boolean? damaged
+function seal.decode(text, name)
+  if not is_whole(text) then
+    return nil, name .. ': damaged: not what its checksum is of (after a change by hand, take out '
+      .. 'its "checksum")', true
+  end
+  local value, message = json.decode(text, name)
+  if type(value) == 'table' then value[KEY] = nil end
+  return value, message
+end
+
+--- The value of a line of a log; nil where a crash cut it off, or an older version wrote what is no
+--- JSON. Raises one line where it is damaged.
+---@param line string ---@param ended boolean by a line break ---@param name string
+---@return any|nil
+function seal.line(line, ended, name)
+  local value, message, damaged = seal.decode(line, name)
+  -- Only the last line has no end; one character more than a whole line is no cut.
+  if damaged and (ended or seal.decode(line:sub(1, -2), name)) then error(message, 0) end
+  return value
+end
+
+return seal

@@ -1,0 +1,155 @@
+--- Tensors in files: tk.save and tk.load. The ending of the path says which format.
+--   .npy          one tensor, NumPy's
+--   .npz          named tensors, NumPy's; read also when compressed
+--   .safetensors  named tensors and a few strings about them (metadata); written with checksums of
+--                 header and tensors, which are looked at when the file is read
+-- Tensors are f32 or i32. Files with f64, i64, u8 or bool are read and converted; a value that the
+-- type of here cannot hold is an error.
+local session = require 'tinykg.engine.runtime'
+local tensor = require 'tinykg.engine.tensor'
+local atomic = require 'tinykg.base.atomic_file'
+local bytes = require 'tinykg.store.bytes'
+local checksums = require 'tinykg.store.checksums'
+local npy = require 'tinykg.store.npy'
+local npz = require 'tinykg.store.npz'
+local safetensors = require 'tinykg.store.safetensors'
+local utf8 = require 'tinykg.base.utf8'
+local fail = session.fail
+
+local store = {}
+
+local formats = {
+  npy = {one = true, read = function(source)
+    local t = npy.read(source, 'array')
+    if source.left > 0 then bytes.refuse('%.0f bytes after the array: damaged', source.left) end
+    return t
+  end, write = npy.write},
+  npz = {read = npz.read, write = npz.write},
+  safetensors = {metadata = true, read = safetensors.read, write = safetensors.write},
+}
+
+local function format_of(call, path)
+  if type(path) ~= 'string' then
+    fail('%s: the path is a %s, expected a string', call, type(path))
+  end
+  local format = formats[(path:match('%.(%w+)$') or ''):lower()]
+  if not format then
+    fail('%s: %s: unknown format: the path must end in .npy, .npz or .safetensors', call, path)
+  end
+  return format
+end
+
+local LONGEST_NAME = 65000 -- bytes: what an .npz has room for
+
+--- Refuses a text that no file can hold as it is: names that differ in other bytes would be one.
+local function check_utf8(path, what, text)
+  if utf8.valid(text) == text then return end
+  fail('save: %s: %s %s is not UTF-8', path, what, utf8.valid(text))
+end
+
+--- Checks named tensors; computes them, so that no file is begun in vain. Returns sorted names.
+local function names_of(path, tensors)
+  local order = {}
+  for name, t in pairs(tensors) do
+    if type(name) ~= 'string' then
+      fail('save: %s: the name %s is a %s, expected a string', path, tostring(name), type(name))
+    end
+    check_utf8(path, 'the name', name)
+    if #name > LONGEST_NAME then fail('save: %s: a name has %d bytes', path, #name) end
+    if name == '__metadata__' then fail('save: %s: %s cannot be a name', path, name) end
+    if not tensor.is(t) then
+      fail('save: %s: %s is a %s, expected a tensor', path, name, type(t))
+    end
+    tensor.realize(t)
+    order[#order + 1] = name
+  end
+  table.sort(order)
+  return order
+end
+
+local function check_metadata(path, format, metadata)
+  if metadata == nil then return end
+  if not format.metadata then fail('save: %s: only .safetensors files keep metadata', path) end
+  if type(metadata) ~= 'table' then
+    fail('save: %s: metadata is a %s, expected a table', path, type(metadata))
+  end
+  for key, value in pairs(metadata) do
+    if type(key) ~= 'string' then
+      fail('save: %s: metadata: the key %s is not a string', path, tostring(key))
+    end
+    if checksums.is_reserved(key) then fail('save: %s: metadata: %s is made by save', path, key) end
+    if type(value) ~= 'string' then
+      fail('save: %s: metadata: %s is a %s, expected a string', path, key, type(value))
+    end
+    check_utf8(path, 'metadata: the key', key)
+    check_utf8(path, 'metadata: the value of', key .. ' = ' .. value)
+  end
+end
+
+--- A function that writes to a sink what save was given.
+local function writer(path, what, metadata)
+  local format = format_of('save', path)
+  check_metadata(path, format, metadata)
+  local one = tensor.is(what)
+  if not one and type(what) ~= 'table' then
+    fail('save: %s: got a %s, expected a tensor or a table of tensors', path, type(what))
+  end
+  if format.one and not one then
+    fail('save: %s: an .npy file holds one tensor: save several as .npz or .safetensors', path)
+  end
+  if one and not format.one then
+    fail('save: %s: expected tensors by name, such as {w = tensor}; .npy files hold one', path)
+  end
+  if one then
+    tensor.realize(what)
+    return function(sink) format.write(sink, what) end
+  end
+  local order = names_of(path, what)
+  return function(sink) format.write(sink, order, what, metadata) end
+end
+
+--- As tk.save, but a file that cannot be written gives nil, message.
+---@param o? {links: boolean} of atomic.write
+---@return true|nil ok
+---@return string? message "PATH: WHY"
+function store.write(path, what, metadata, o)
+  local write = writer(path, what, metadata)
+  return bytes.guard(path, atomic.write, path, function(file) write(bytes.sink(file)) end, o)
+end
+
+--- As tk.load, but a file that cannot be read gives nil, message.
+---@return Tensor|table<string, Tensor>|nil
+---@return table<string, string>|string|nil metadata, or the message "PATH: WHY"
+---@return boolean? checked of a .safetensors file: whether it has checksums, which are right
+function store.read(path)
+  local format = format_of('load', path)
+  return bytes.guard(path, bytes.reading, path, format.read)
+end
+
+--- Saves a tensor (.npy) or tensors by name (.npz, .safetensors); the ending says which. The file
+--- is whole or not there, and an old one stays until the new one is.
+---
+---   local path = os.tmpname()
+---   tk.save(path .. '.npz', {w = tk.ones(2)})
+---   print(tk.load(path .. '.npz').w:sum():item())      --> 2
+---   os.remove(path)
+---   os.remove(path .. '.npz')
+---@param path string
+---@param what Tensor|table<string, Tensor>
+---@param metadata? table<string, string> .safetensors only
+function store.save(path, what, metadata)
+  local ok, message = store.write(path, what, metadata)
+  if not ok then fail('%s', message) end
+end
+
+--- Loads what an .npy, .npz or .safetensors file holds.
+---@param path string
+---@return Tensor|table<string, Tensor> the tensor of an .npy, else tensors by name
+---@return table<string, string>? metadata of a .safetensors file
+function store.load(path)
+  local result, more = store.read(path)
+  if result == nil then fail('%s', more) end
+  return result, more
+end
+
+return store

@@ -1,0 +1,261 @@
+--- Metrics of a model on a part of a data set.
+local ffi = require 'ffi'
+local blame = require 'tinykg.base.source_line'
+local columns = require 'tinykg.engine.arrays'
+local metrics = require 'tinykg.train.metrics'
+local feed = require 'tinykg.data.loader'
+local rows = require 'tinykg.data.rows'
+local session = require 'tinykg.engine.runtime'
+local step = require 'tinykg.engine.step'
+local tensor = require 'tinykg.engine.tensor'
+local C = require 'tinykg.engine.lib'
+
+local evaluate = {}
+
+local function check_count(name, t, n)
+  if t:count() == n then return t end
+  session.fail('%s: returned [%s], expected %d scores', name, table.concat(t:size(), ', '), n)
+end
+
+--- What model:prepare() returns, computed: a tensor or a table of tensors, which score and rank
+--- get behind their own arguments. Returns that, and a function that gives the tensors back.
+---@param model Module in eval mode
+---@return Tensor|table|nil prepared, fun() release
+function evaluate.prepare(model)
+  if not model.prepare then return nil, function() end end
+  local outer, prepared, made = blame.enter(model.prepare), nil, {}
+  step.no_grad(function()
+    prepared = model:prepare()
+    for _, t in pairs(tensor.is(prepared) and {prepared} or prepared or {}) do
+      if tensor.is(t) and not t.kept then made[#made + 1] = t end -- parameters stay as they are
+    end
+    return unpack(made)
+  end)
+  blame.leave(outer)
+  return prepared, function()
+    for _, t in ipairs(made) do t:free() end
+  end
+end
+
+--- Logits of pairs, one for each.
+local function score(model, prepared, users, items)
+  return check_count('score', step.no_grad(model.score, model, users, items, prepared),
+                     users:count())
+end
+
+local UNDEFINED = 0 / 0 -- null in JSON, - in tables
+
+--- AUC and F1 (threshold .5 of the sigmoid, as KGCN's code) of labelled rows.
+local function ctr(model, prepared, part, size)
+  local scores, labels = ffi.new('float[?]', part.n), ffi.new('float[?]', part.n)
+  local at = 0
+  for batch in feed.batches(part, {size = size, shuffle = false}) do
+    local logits = score(model, prepared, batch.users, batch.items)
+    local values, labels_of_batch = logits:values(), batch.labels:values()
+    ffi.copy(scores + at, values, 4 * batch.n)
+    ffi.copy(labels + at, labels_of_batch, 4 * batch.n)
+    logits:free()
+    at = at + batch.n
+  end
+  local f1 = metrics.f1(scores, labels, 0, part.n) -- first: it looks for NaN whatever the labels
+  return {auc = rows.only_label(part) and UNDEFINED or metrics.auc(scores, labels, part.n),
+          f1 = f1}
+end
+
+local CUT = 256 -- rows after which the engine cuts a product of matrices
+
+--- Scores of all items for some users through a model that scores pairs, about `size` at once.
+--- Which pairs are multiplied together depends on the items alone: a score is the same bits whoever
+--- else is scored and whatever the size.
+local function rank_by_pairs(model, prepared, data, users, count, size, out)
+  size = math.max(CUT, size - size % CUT)
+  local user_ids, item_ids = ffi.new('int32_t[?]', size), ffi.new('int32_t[?]', size)
+  for row = 0, count - 1 do
+    for first = 0, data.items - 1, size do
+      local n = math.min(size, data.items - first)
+      for i = 0, n - 1 do user_ids[i], item_ids[i] = users[row], first + i end
+      local a, b = tensor.ids(user_ids, n), tensor.ids(item_ids, n)
+      local scores = score(model, prepared, a, b)
+      session.check(C.tkg_tensor_read(scores.kept, out + row * data.items + first, 0, n))
+      for _, t in ipairs{scores, a, b} do t:free() end
+    end
+  end
+end
+
+local function rank_at_once(model, prepared, data, users, count, out)
+  local ids = tensor.ids(users, count)
+  local scores = check_count('rank', step.no_grad(model.rank, model, ids, prepared),
+                             count * data.items)
+  session.check(C.tkg_tensor_read(scores.kept, out, 0, scores:count()))
+  scores:free()
+  ids:free()
+end
+
+--- A function that scores all items for users ids[0 .. count - 1], at most `block` of them: it
+--- returns floats [count, items], the same buffer each time.
+local function scorer(model, prepared, data, block, size)
+  local out = columns.floats(block * data.items)
+  return function(ids, count)
+    if model.rank then rank_at_once(model, prepared, data, ids, count, out)
+    else rank_by_pairs(model, prepared, data, ids, count, size, out) end
+    return out
+  end
+end
+
+--- A tensor of scores [users, items] as a model.
+local function as_model(scores, data)
+  local users, items = unpack(scores:size())
+  if users ~= data.users or items ~= data.items then
+    session.fail('ranking: scores [%s] for %d users and %d items',
+                 table.concat(scores:size(), ', '), data.users, data.items)
+  end
+  return {rank = function(_, ids) return scores:gather(ids) end}
+end
+
+--- Users ranked at once: few enough for their scores to fit in 16 MiB, but at least 16.
+local function block_of(data)
+  return math.max(16, math.min(256, math.floor(2 ^ 22 / data.items)))
+end
+evaluate.block_of = block_of
+
+--- Users with positives. ---@return ffi.cdata* users, integer n
+local function users_of(positives, all)
+  local users, n = ffi.new('int32_t[?]', all), 0
+  for u = 0, all - 1 do
+    if positives.offsets[u + 1] > positives.offsets[u] then
+      users[n] = u
+      n = n + 1
+    end
+  end
+  return users, n
+end
+
+--- What users know when a part is ranked, by user: train, and for test the validation part too.
+--- Before train there is nothing.
+---@param data tinykg.Data ---@param part string ---@return tinykg.Csr?
+function evaluate.known(data, part)
+  if part == 'train' then return nil end
+  if part == 'valid' then return data:known() end
+  return rows.csr(rows.concat{rows.positives(data.train), rows.positives(data.valid)}, data.users)
+end
+
+--- Users in the order in which they are scored, in blocks of block_of(data): those with items in
+--- `test`, then, from a block of their own on, the others. A product of matrices may add up its
+--- last rows in another order: the scores of a model's `rank` are the same bits in the same block.
+---@param data tinykg.Data ---@param test tinykg.Csr
+---@return ffi.cdata* ids int32 [users] ---@return integer n how many have items there
+function evaluate.order(data, test)
+  local ids, evaluated = users_of(test, data.users)
+  local n = evaluated
+  for u = 0, data.users - 1 do
+    if test.offsets[u + 1] == test.offsets[u] then
+      ids[n] = u
+      n = n + 1
+    end
+  end
+  return ids, evaluated
+end
+
+--- Full ranking: every item the user does not know already, in blocks of users.
+local function ranking(model, prepared, data, part, k, size, progress)
+  local test, known = data:positives(part), evaluate.known(data, part)
+  local users, n = users_of(test, data.users)
+  local block = block_of(data)
+  local score_all = scorer(model, prepared, data, block, size)
+  return metrics.ranking{
+    users = users, n = n, items = data.items, k = k, block = block, progress = progress,
+    known = known and {offsets = known.offsets, items = known.items, n = data.users},
+    test = {offsets = test.offsets, items = test.items, n = data.users},
+    score = function(ids, first, count) return score_all(ids + first, count) end,
+  }
+end
+
+local PARTS = {train = true, valid = true, test = true}
+
+--- Calls fn, which evaluates by the model's function `by`, with dropout off and what the model
+--- prepares. Training steps and evaluations do not pay for each other's memory.
+local function in_eval(model, by, fn, ...)
+  local training, outer = model.training, blame.enter(by)
+  if model.eval then model:eval() end
+  C.tkg_engine_trim(session.engine)
+  local results = {pcall(function(...)
+    local prepared, release = evaluate.prepare(model)
+    local result = fn(model, prepared, ...)
+    release()
+    return result
+  end, ...)}
+  blame.leave(outer)
+  C.tkg_engine_trim(session.engine)
+  if model.train and training ~= false then model:train() end
+  if not results[1] then error(results[2], 0) end
+  return results[2]
+end
+
+--- Scores one block as an evaluation would, and forgets the scores.
+local function one_block(model, prepared, data, part, size)
+  if data.task == 'ctr' then
+    local batch = feed.batches(data[part], {size = size, shuffle = false})()
+    score(model, prepared, batch.users, batch.items):free()
+    return
+  end
+  local users, n = users_of(data:positives(part), data.users)
+  local count = math.min(n, model.rank and block_of(data) or 1) -- pairs are scored user by user
+  if count > 0 then scorer(model, prepared, data, count, size)(users, count) end
+end
+
+--- Prepares and scores one block as an evaluation does: on a dry engine, which computes nothing,
+--- the books then say what memory evaluating takes.
+---@param model Module ---@param data tinykg.Data ---@param part string
+---@param size integer interactions scored at once
+function evaluate.block(model, data, part, size)
+  if data[part].n == 0 then return end
+  in_eval(model, model.rank or model.score, one_block, data, part, size)
+end
+
+--- Full ranking by a model or by a tensor of scores [users, items]: what metrics.ranking does with
+--- a data set.
+---@param model Module|Tensor ---@param data tinykg.Data
+---@param o? {k: integer[], part: string, size: integer, progress: function} part 'test'
+function evaluate.ranking(model, data, o)
+  session.options('ranking', o, 'k part size progress')
+  o = o or {}
+  local part = o.part or 'test'
+  if type(data) ~= 'table' or not data.positives then
+    session.fail('ranking: expected a data set of tk.data.load, got a %s', type(data))
+  end
+  if not PARTS[part] then
+    session.fail("ranking: part '%s': train, valid or test", tostring(part))
+  end
+  if tensor.is(model) then model = as_model(model, data) end
+  if type(model) ~= 'table' or not (model.rank or model.score) then
+    session.fail('ranking: expected a model with score or rank, or scores [users, items]')
+  end
+  return in_eval(model, model.rank or model.score, ranking, data, part, o.k or {10, 20},
+                 o.size or 1024, o.progress)
+end
+
+--- A function score(ids, count) that returns the scores evaluation ranks by, floats [count, items]
+--- in one buffer that each call fills again, for the users ids[0 .. count - 1] (int32 FFI array).
+---@param model Module in eval mode ---@param data tinykg.Data
+---@param o? {size: integer} pairs scored at once, 1024; of users, at most block_of(data) a call
+---@return fun(ids: ffi.cdata*, count: integer): ffi.cdata* score, fun() release gives back memory
+function evaluate.scorer(model, data, o)
+  local prepared, release = evaluate.prepare(model)
+  return scorer(model, prepared, data, block_of(data), o and o.size or 1024), release
+end
+
+--- AUC (NaN where all labels are alike) and F1 of labelled data; recall, ndcg and others at each
+--- k of data to rank.
+---@param model Module ---@param data table ---@param part string 'valid' or 'test'
+---@param o? {k: integer[], size: integer, progress: function} k {10, 20}; size: interactions scored
+---  at once, 1024: evaluating should not take more memory than training
+---@return table<string, number>? metrics; nil when the part has no rows
+function evaluate.model(model, data, part, o)
+  o = o or {}
+  local size = o.size or 1024
+  if data[part].n == 0 then return nil end
+  if data.task == 'ctr' then return in_eval(model, model.score, ctr, data[part], size) end
+  return evaluate.ranking(model, data, {k = o.k, part = part, size = size, progress = o.progress})
+end
+
+return evaluate

@@ -1,0 +1,270 @@
+--- Trains a recipe's model: epochs of its phases, validation, early stopping, the best parameters,
+--- figures.
+local C = require 'tinykg.engine.lib'
+local blame = require 'tinykg.base.source_line'
+local clock = require 'tinykg.base.clock'
+local evaluate = require 'tinykg.train.evaluate'
+local metrics = require 'tinykg.train.metrics'
+local phases = require 'tinykg.train.phases'
+local progress = require 'tinykg.base.progress'
+local rows = require 'tinykg.data.rows'
+local schedule = require 'tinykg.train.schedule'
+local session = require 'tinykg.engine.runtime'
+local step = require 'tinykg.engine.step'
+local tensor = require 'tinykg.engine.tensor'
+
+local train = {}
+
+-- ---- parts of a run ----
+
+--- Keeps the best parameters in memory; a run with a folder has them in a file instead.
+local function in_memory()
+  local copies
+  return {
+    save = function(model)
+      copies = {}
+      for i, p in ipairs(model:parameters()) do copies[i] = p:clone() end
+    end,
+    load = function(model)
+      for i, p in ipairs(model:parameters()) do p:copy(copies[i]) end
+    end,
+  }
+end
+
+local CUTS = {10, 20}
+
+--- The metric that early stopping watches, of those that are measured.
+local function watched(o, data, cuts)
+  local names = {'auc', 'f1'}
+  if data.task ~= 'ctr' then
+    names = {}
+    for _, k in ipairs(cuts) do
+      for _, name in ipairs(metrics.names) do names[#names + 1] = name .. '@' .. k end
+    end
+  end
+  local label = data.task == 'ctr' and rows.only_label(data.valid)
+  if o.metric == 'auto' then
+    return data.task ~= 'ctr' and 'recall@' .. cuts[#cuts] or label and 'f1' or 'auc'
+  end
+  if label and o.metric == 'auc' then
+    error(string.format('option metric: auc is not defined on the validation part, all %d labels '
+                        .. 'are %d: f1 is', data.valid.n, label), 0)
+  end
+  for _, name in ipairs(names) do
+    if name == o.metric then return name end
+  end
+  error(string.format('option metric: %s is not measured here; there are: %s', o.metric,
+                      table.concat(names, ' ')), 0)
+end
+
+--- What a recipe's build gives, checked, ready to train.
+---@return Module
+function train.build(recipe, data, o)
+  local outer = blame.enter(recipe.build)
+  local model = recipe.build(data, o)
+  local found = type(model) == 'table' and type(model.train) == 'function'
+    and (model.loss or model.phases) and (model.score or model.rank and data.task ~= 'ctr')
+  if not found then
+    session.fail('recipe %s: build must return a module (of a tk.nn.class) with functions loss ' ..
+                 'and score', recipe.name)
+  end
+  blame.leave(outer)
+  return model:train()
+end
+
+-- ---- a run ----
+
+---@class Run
+---@field model Module
+---@field phases Phase[]
+---@field at table where it stands: `epoch` that is trained now, `phase` of it (0: not begun; one
+---  more than there are: all done), steps `done` of the phase and the sum `total` of their losses,
+---  `losses` of the phases before, `seconds`, `draws`, which no_grad's random numbers hang on, and
+---  `beginning` while the model's begin_epoch is at it
+---@field best {epoch: integer?, value: number?, metrics: table?} of the epochs validated so far
+---@field epoch_times number[] seconds
+---@field eval_times number[] seconds
+local Run = {}
+Run.__index = Run
+
+local function beginning_of(epoch)
+  return {epoch = epoch, phase = 0, done = 0, total = 0, losses = {}, seconds = 0,
+          draws = step.draws()}
+end
+
+--- A run that has not begun: model and phases of a recipe.
+---@param recipe Recipe ---@param data tinykg.Data ---@param o table the recipe's options
+---@param settings table as train.run's
+---@return Run
+function train.new(recipe, data, o, settings)
+  C.tkg_memory_reset_peak(session.engine)
+  if data.train.n == 0 then error('the data set has no training interactions', 0) end
+  schedule.check(o)
+  local self = setmetatable({recipe = recipe, data = data, o = o, settings = settings}, Run)
+  self.metric = watched(o, data, settings.k or CUTS)
+  self.model = train.build(recipe, data, o)
+  self.phases = phases.of(recipe, self.model, data, o, settings)
+  self.line = progress.line(settings.quiet)
+  self.keeper = settings.best or in_memory()
+  self.at, self.best, self.epoch_times, self.eval_times = beginning_of(1), {}, {}, {}
+  self.peaks = {}
+  return self
+end
+
+--- The progress line of an epoch's phase. `each`: seconds a step.
+local function show(self, phase, done, count, loss, each)
+  self.line.update(function()
+    return string.format('epoch %d/%d  %s%3.0f %%  loss %.4f  %.0f steps/s  left %s  %s',
+      self.at.epoch, self.o.epochs, phase.label, 100 * done / count, loss, 1 / each,
+      progress.duration((count - done) * each),
+      progress.bytes(C.tkg_memory_live(session.engine, -1)))
+  end)
+end
+
+--- What a model does before an epoch, forward only: KGAT's attention is computed anew.
+local function begin_epoch(self, epoch)
+  local model = self.model
+  if not model.begin_epoch then return end
+  local outer = blame.enter(model.begin_epoch)
+  step.no_grad(model.begin_epoch, model, epoch)
+  blame.leave(outer)
+end
+
+--- What is left of this epoch: each phase once, in order.
+local function train_epoch(self)
+  local at, started = self.at, clock.now()
+  local before = at.seconds
+  if at.phase == 0 then
+    at.beginning = true
+    begin_epoch(self, at.epoch)
+    at.phase, at.draws, at.beginning = 1, step.draws(), nil
+  end
+  while at.phase <= #self.phases do
+    local phase, since, from = self.phases[at.phase], clock.now(), at.done
+    at.losses[phase.name] = phase:epoch(at, function(p, done, count, loss)
+      at.seconds = before + clock.now() - started
+      show(self, p, done, count, loss, (clock.now() - since) / (done - from))
+      if self.settings.on_step then self.settings.on_step(self) end
+    end)
+    at.phase, at.done, at.total = at.phase + 1, 0, 0
+  end
+  at.seconds = before + clock.now() - started
+  self.line.clear()
+end
+
+--- Interactions that are scored at once: about as many as a step trains on.
+function train.evaluation_size(o) return math.max(256, math.min(o.batch_size, 8192)) end
+
+function Run:evaluate(part)
+  local started = clock.now()
+  local function progressed(done, all)
+    self.line.update(function() return string.format('%s: %d of %d users', part, done, all) end)
+    if C.tkg_interrupted(0) ~= 0 then error(session.interrupted, 0) end
+  end
+  local ok, result = pcall(evaluate.model, self.model, self.data, part, {
+    k = self.settings.k or CUTS, progress = progressed,
+    size = train.evaluation_size(self.o)})
+  if not ok then
+    if not tostring(result):find('NaN', 1, true) then error(result, 0) end
+    error(string.format('%s: the model scores NaN after step %d: try a smaller lr (it is %g)',
+                        self.recipe.name, self:steps(),
+                        self.phases[1].optimizer.lr), 0)
+  end
+  self.line.clear()
+  self.eval_times[#self.eval_times + 1] = clock.now() - started
+  return result
+end
+
+local function mean(list)
+  local sum = 0
+  for _, x in ipairs(list) do sum = sum + x end
+  return #list > 0 and sum / #list or 0
+end
+
+--- Bytes by kind as the engine counted them, and the total at its peak; of a resumed run, of the
+--- parts before as well.
+function Run:memory()
+  local out = {peak = C.tkg_memory_peak(session.engine, -1)}
+  for name, kind in pairs(tensor.kinds) do out[name] = C.tkg_memory_peak(session.engine, kind) end
+  for name, bytes in pairs(self.peaks) do out[name] = math.max(out[name] or 0, bytes) end
+  return out
+end
+
+--- Steps made so far, of all phases.
+function Run:steps() return phases.steps(self.phases) end
+
+local function figures(self)
+  -- A run that went on may have met nothing but the small rest of an epoch.
+  for _, phase in ipairs(self.resumed and self.phases or {}) do phase:plan() end
+  local step_ms, each = phases.step_ms(self.phases)
+  return {
+    memory = self:memory(), kept = phases.kept(self.phases),
+    time = {step_ms = step_ms, phases = each, epoch_s = mean(self.epoch_times),
+            eval_s = mean(self.eval_times)},
+  }
+end
+
+--- Validation after an epoch: remembers the best parameters.
+---@return table? metrics, boolean better
+local function validate(self, epoch)
+  local result, best = self:evaluate('valid'), self.best
+  if result and best.value and result[self.metric] <= best.value then return result, false end
+  best.epoch, best.metrics = epoch, result -- without a result the last are the best
+  best.value = result and result[self.metric]
+  self.keeper.save(self.model, epoch)
+  return result, true
+end
+
+--- Whether training is over: all epochs, or none better for too long.
+local function over(self)
+  local o, done = self.o, self.at.epoch - 1
+  if done >= o.epochs then return true end
+  local validated = done % o.eval_every == 0 and self.best.epoch
+  return validated and o.patience > 0 and done - self.best.epoch >= o.patience * o.eval_every
+end
+
+--- What is left of an epoch, its validation, its record.
+local function run_epoch(self)
+  local at, epoch = self.at, self.at.epoch
+  if at.phase <= #self.phases then
+    train_epoch(self)
+    at.draws = step.draws()
+  end
+  local valid, better
+  if epoch % self.o.eval_every == 0 or epoch == self.o.epochs then
+    valid, better = validate(self, epoch)
+  end
+  self.epoch_times[#self.epoch_times + 1] = at.seconds
+  local record = {epoch = epoch, step = self:steps(), valid = valid,
+                  loss = at.losses[self.phases[1].name], seconds = at.seconds,
+                  losses = #self.phases > 1 and at.losses or nil,
+                  memory = C.tkg_memory_live(session.engine, -1)}
+  self.at = beginning_of(epoch + 1)
+  if self.settings.on_epoch then self.settings.on_epoch(record, better, self) end
+end
+
+--- Trains from where the run stands, and measures the best parameters on test.
+---@return table result {epochs, best_epoch, valid, test, memory, kept, time, model, phases}
+function Run:train()
+  while not over(self) do run_epoch(self) end
+  local epochs = self.at.epoch - 1
+  if self.settings.on_end then self.settings.on_end(self) end
+  local result = figures(self) -- without a second copy of the parameters, which reading them takes
+  if self.best.epoch then self.keeper.load(self.model) end -- the last may be within an epoch
+  result.epochs, result.best_epoch, result.valid = epochs, self.best.epoch or epochs,
+    self.best.metrics
+  result.test = self:evaluate('test')
+  result.model, result.phases = self.model, self.phases
+  return result
+end
+
+--- Trains. settings: bits, rounding, small, quiet, steps (a limit of each phase, an epoch), k, and
+--- on_epoch(record, better, run), called after each epoch; on_step(run), called every few steps;
+--- on_end(run), before the best parameters take the place of the last; best
+--- {save(model, epoch), load(model)}: where the best parameters are kept, else in memory.
+---@return table result as Run:train
+function train.run(recipe, data, o, settings)
+  return train.new(recipe, data, o, settings):train()
+end
+
+return train

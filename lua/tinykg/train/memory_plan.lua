@@ -1,0 +1,202 @@
+--- What a run will take, known before it starts: its model is built and its first steps and a block
+--- of its evaluation are planned on a dry engine, which keeps the books of a run but computes
+--- nothing. Whatever a run books, a plan books by the same code.
+local C = require 'tinykg.engine.lib'
+local available = require 'tinykg.engine.free_memory'
+local blame = require 'tinykg.base.source_line'
+local evaluate = require 'tinykg.train.evaluate'
+local phases = require 'tinykg.train.phases'
+local progress = require 'tinykg.base.progress'
+local session = require 'tinykg.engine.runtime'
+local step = require 'tinykg.engine.step'
+local train = require 'tinykg.train'
+
+local plan = {}
+
+--- Widths, the most exact first.
+plan.WIDTHS = {32, 8, 4, 2, 1}
+
+--- Of the memory that is free a run may take so much: what is not a tensor (interactions, the lists
+--- of an evaluation, the file of the best parameters on its way to disk) needs some too.
+plan.SHARE = 0.9
+
+---@class WidthPlan
+---@field bits integer
+---@field memory table bytes by kind and `peak`, as summary.json has them after a run
+---@field step table the same of training steps alone, without evaluations
+---@field kept {reference_bytes: number, stored_bytes: number, phases: table?} as in summary.json
+---@field phases table[] {name, reference_bytes, stored_bytes, values = Step:kept()} of each phase
+
+-- ---- one width ----
+
+local function larger(a, b)
+  local out = {}
+  for name, bytes in pairs(a) do out[name] = math.max(bytes, b[name]) end
+  return out
+end
+
+--- What Lua does not need any more is in the books until its finalizers have run.
+local function collect()
+  collectgarbage()
+  collectgarbage()
+end
+
+--- Two epochs, of each phase's first and last step: what a model does before an epoch may begin
+--- with the second.
+local function rehearse_steps(run)
+  local model = run.model
+  for epoch = 1, math.min(2, run.o.epochs) do
+    if model.begin_epoch then
+      local outer = blame.enter(model.begin_epoch)
+      step.no_grad(model.begin_epoch, model, epoch)
+      blame.leave(outer)
+    end
+    for _, phase in ipairs(run.phases) do
+      phase:epoch{epoch = epoch, done = 0, total = 0}
+      phase:last(epoch)
+    end
+    collect()
+  end
+end
+
+local function rehearse_evaluation(run)
+  for _, part in ipairs{'valid', 'test'} do
+    evaluate.block(run.model, run.data, part, train.evaluation_size(run.o))
+    collect()
+  end
+end
+
+--- What each phase keeps, as kept.json has it.
+local function kept_of(list)
+  local out = {}
+  for i, phase in ipairs(list) do
+    out[i] = {name = phase.name, reference_bytes = phase.step:figure('reference_bytes'),
+              stored_bytes = phase.step:figure('stored_bytes'), values = phase.step:kept()}
+  end
+  return out
+end
+
+--- On an engine of its own. A run changes its model (KGAT's attention), so each width has its own.
+---@return WidthPlan
+local function of_width(recipe, data, o, settings, bits)
+  session.set_seed(session.seed)
+  local run = train.new(recipe, data, o, {bits = bits, rounding = settings.rounding, steps = 1,
+                                          small = settings.small, quiet = true, best = {}})
+  local built = run:memory()
+  C.tkg_engine_set_dry(session.engine, 1)
+  collect()
+  C.tkg_memory_reset_peak(session.engine)
+  rehearse_steps(run)
+  local of_steps = run:memory()
+  rehearse_evaluation(run)
+  return {bits = bits, step = of_steps, memory = larger(built, run:memory()),
+          kept = phases.kept(run.phases), phases = kept_of(run.phases)}
+end
+
+-- ---- all of them ----
+
+--- Plans a recipe's training at some widths. What is drawn, trained and counted afterwards is as if
+--- that had not been.
+---@param recipe Recipe ---@param data tinykg.Data ---@param o table the recipe's options
+---@param settings? {rounding: string, small: integer, quiet: boolean}
+---@param widths? integer[] plan.WIDTHS without
+---@param enough? fun(width: WidthPlan): boolean whether to stop here
+---@return table<integer, WidthPlan> by bits
+function plan.of(recipe, data, o, settings, widths, enough)
+  settings = settings or {}
+  local line, out = progress.line(settings.quiet), {}
+  for _, bits in ipairs(widths or plan.WIDTHS) do
+    line.update(function() return string.format('planning with %d bits', bits) end)
+    out[bits] = session.apart(of_width, recipe, data, o, settings, bits)
+    collect() -- the model goes, and with it the engine
+    if C.tkg_interrupted(0) ~= 0 then error(session.interrupted, 0) end
+    if enough and enough(out[bits]) then break end
+  end
+  line.clear()
+  return out
+end
+
+-- ---- choosing ----
+
+--- Bytes that a run may take: a budget, or what is free but for a tenth; nil where the machine does
+--- not say.
+---@param budget? number bytes
+---@return number? bytes
+function plan.limit(budget)
+  if budget then return budget end
+  local free = available()
+  return free and plan.SHARE * free
+end
+
+--- What is held against the limit: a budget is for training steps, but what is free has to do for
+--- evaluations as well.
+---@param width WidthPlan ---@param budget? number
+---@return number bytes
+function plan.takes(width, budget) return budget and width.step.peak or width.memory.peak end
+
+--- The largest of batch_size / 2, / 4, ... whose run stays within the limit; nil without one.
+---@param bits integer ---@param budget? number bytes
+---@return integer?
+function plan.batch_size(recipe, data, o, settings, bits, budget)
+  local limit = plan.limit(budget)
+  local size = math.floor(math.min(o.batch_size, data.train.n) / 2)
+  while size >= 16 do
+    local smaller = setmetatable({batch_size = size}, {__index = o})
+    local width = plan.of(recipe, data, smaller, settings, {bits})[bits]
+    if plan.takes(width, budget) <= limit then return size end
+    size = math.floor(size / 2)
+  end
+end
+
+--- '2 bits 1.1 GiB, 1 bit 1.0 GiB', the most exact first.
+local function text_of(widths, budget)
+  local parts = {}
+  for _, bits in ipairs(plan.WIDTHS) do
+    parts[#parts + 1] = widths[bits] and string.format('%d bit%s %s', bits, bits > 1 and 's' or '',
+      progress.bytes(plan.takes(widths[bits], budget)))
+  end
+  return table.concat(parts, ', ')
+end
+
+local function too_large(recipe, widths, bits, limit, budget)
+  local advice = 'a smaller batch_size or dim takes less'
+  for _, other in ipairs(plan.WIDTHS) do
+    if other < bits and plan.takes(widths[other], budget) <= limit then
+      advice = string.format('--bits %d fits', other)
+      break
+    end
+  end
+  return string.format('%s: %s takes more than %s%s: %s; %s', recipe.name,
+    budget and 'a step' or 'the run', progress.bytes(limit),
+    budget and ' (--budget)' or ', nine tenths of what is free', text_of(widths, budget), advice)
+end
+
+--- What to say of a run that was chosen by a budget which its evaluations do not keep to.
+local function note_of(width, budget)
+  if not budget or width.memory.peak <= budget then return nil end
+  return string.format('evaluating takes %s, more than the budget for a step, %s',
+                       progress.bytes(width.memory.peak), progress.bytes(budget))
+end
+
+--- The bits that kept values may have for a step to stay within a budget: the most that do, or with
+--- fixed bits those.
+---@param settings {bits: integer|'auto', rounding: string, small: integer, quiet: boolean}
+---@param budget? number bytes; without, the whole run has to do with what is free (plan.limit)
+---@return integer? bits nil where nothing fits
+---@return table|string widths the plans that were made, by bits; or why nothing fits, in one line
+---@return string? note that evaluations take more than the budget
+function plan.choose(recipe, data, o, settings, budget)
+  local limit, auto = plan.limit(budget), settings.bits == 'auto'
+  if not limit then return auto and 32 or settings.bits, {} end
+  local chosen
+  local function fits(width)
+    chosen = plan.takes(width, budget) <= limit and width or nil
+    return chosen
+  end
+  local widths = plan.of(recipe, data, o, settings, not auto and {settings.bits} or nil, fits)
+  if chosen then return chosen.bits, widths, note_of(chosen, budget) end
+  if not auto then widths = plan.of(recipe, data, o, settings) end
+  return nil, too_large(recipe, widths, auto and 1 or settings.bits, limit, budget)
+end
+
+return plan

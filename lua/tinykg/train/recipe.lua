@@ -1,0 +1,198 @@
+--- Recipes: a model, its options with defaults and help, presets of published settings.
+local arguments = require 'tinykg.base.arguments'
+local session = require 'tinykg.engine.runtime'
+
+---@class Recipe
+---@field name string
+---@field source string the paper and code that the defaults come from
+---@field options table list of {name, default, help}
+---@field presets table<string, table> published settings by name
+---@field build fun(data, options): Module a model: loss(batch), score(users, items) [, rank(users)]
+local Recipe = {}
+Recipe.__index = Recipe
+
+--- Options every recipe has; its own come first and may give other defaults.
+local COMMON = {
+  {'lr', 0.001, 'learning rate'},
+  {'schedule', 'constant', 'of lr: constant, cosine (to 0 over all epochs), exponential'},
+  {'decay', 0.95, 'exponential: what lr is multiplied with after each epoch'},
+  {'optimizer_bits', 32, "of Adam's moments: 32, or 8 for a quarter of their memory"},
+  {'l2', 0, 'weight of 1/2 |parameters|^2 in the loss (as weight decay)'},
+  {'batch_size', 1024, 'interactions a step'},
+  {'drop_last', false, "leave out an epoch's last batch where it is not full"},
+  {'draw', 'interactions', 'each once in an epoch; users and distinct_users: a positive each',
+   {'interactions', 'users', 'distinct_users'}},
+  {'epochs', 20, 'passes over the training interactions, at most'},
+  {'negatives', 1, 'items drawn for each positive, where the data has no labels'},
+  {'negative_sampling', 'uniform', 'uniform or popularity'},
+  {'metric', 'auto', 'what early stopping watches: auc, or recall@20, ndcg@10, ...'},
+  {'patience', 5, 'epochs without improvement before training stops; 0 = never'},
+  {'eval_every', 1, 'epochs from one validation to the next'},
+}
+
+local function merge(own)
+  local list, seen = {}, {}
+  for _, group in ipairs{own, COMMON} do
+    for _, o in ipairs(group) do
+      local known = seen[o[1]]
+      if not known then
+        seen[o[1]] = {name = o[1], default = o[2], help = o[3], choices = o[4]}
+        list[#list + 1] = seen[o[1]]
+      else
+        known.choices = known.choices or o[4]
+      end
+    end
+  end
+  return list
+end
+
+local FIELDS = {name = 'string', build = 'function', source = 'string', options = 'table',
+                presets = 'table', optimizer = 'function'}
+
+local function check_fields(r)
+  if type(r.name) ~= 'string' then session.fail('recipe: it needs a name') end
+  if not r.name:match('^%w[%w_.+-]*$') then -- folders are named after it
+    session.fail("recipe: the name '%s' is not made of letters, digits and _ . + -", r.name)
+  end
+  for field, value in pairs(r) do
+    if not FIELDS[field] then
+      session.fail('recipe %s: no field %s; it has: name source options presets build optimizer',
+                   r.name, tostring(field))
+    elseif type(value) ~= FIELDS[field] then
+      session.fail('recipe %s: %s is a %s, expected a %s', r.name, field, type(value),
+                   FIELDS[field])
+    end
+  end
+  if not r.build then session.fail('recipe %s: it needs a function build', r.name) end
+end
+
+--- Checks and completes a recipe: {name, build [, source, options, presets, optimizer]}. Misuse
+--- blames the recipe's line. What build gives and what a model may have: recipes/README.md.
+---@param r table options: a list of {'name', default, 'a line of help'}; presets: options by
+---  preset's name; build: fun(data, options): Module; optimizer: fun(options): Optimizer, else Adam
+---  with lr, l2
+---@return Recipe
+local function new_recipe(r)
+  if type(r) ~= 'table' then session.fail('recipe: expected a table, got a %s', type(r)) end
+  check_fields(r)
+  for i, o in ipairs(r.options or {}) do
+    if type(o) ~= 'table' or type(o[1]) ~= 'string' or o[2] == nil or type(o[3]) ~= 'string'
+       or o[4] ~= nil and type(o[4]) ~= 'table' then
+      session.fail("recipe %s: option %d is not {'name', default, 'help'}", r.name, i)
+    end
+  end
+  local recipe = setmetatable({name = r.name, source = r.source or '', build = r.build,
+                               presets = r.presets or {}, optimizer = r.optimizer}, Recipe)
+  recipe.options = merge(r.options or {})
+  for name, preset in pairs(recipe.presets) do
+    local ok, message = pcall(recipe.complete, recipe, preset)
+    if not ok then session.fail('recipe %s: preset %s: %s', r.name, name, message) end
+  end
+  return recipe
+end
+
+local function find(self, name)
+  for _, o in ipairs(self.options) do
+    if o.name == name then return o end
+  end
+end
+
+local function names(self)
+  local list = {}
+  for i, o in ipairs(self.options) do list[i] = o.name end
+  return table.concat(list, ' ')
+end
+
+--- A value given as text, as the type of the option's default.
+local function convert(o, value)
+  if type(value) == type(o.default) then return value end
+  if type(o.default) == 'number' and tonumber(value) then return tonumber(value) end
+  if type(o.default) == 'boolean' and (value == 'true' or value == 'false') then
+    return value == 'true'
+  end
+  error(string.format('option %s: %s is not a %s', o.name, tostring(value), type(o.default)), 0)
+end
+
+--- One of the values that an option may have, where it says which.
+local function check_choice(option, value)
+  local list = option.choices
+  if not list then return end
+  for _, choice in ipairs(list) do
+    if value == choice then return end
+  end
+  error(string.format('option %s: %s is not %s or %s', option.name, value,
+                      table.concat(list, ', ', 1, #list - 1), list[#list]), 0)
+end
+
+local WHOLE = {dim = 1, batch_size = 1, epochs = 1, negatives = 1, neighbors = 1, hops = 1,
+               intents = 1, memory = 1, eval_every = 1, patience = 0, layers = 0,
+               relation_dim = 1, kg_batch_size = 1}
+
+--- All options: defaults, then the preset, then what was given. Which were given is remembered
+--- beside them (metatable's `asked`), for defaults that only some data can have.
+---@param given table<string, any> values, or text to convert; `preset` names a preset
+---@return table options
+function Recipe:complete(given)
+  local asked = {}
+  local o, preset = setmetatable({}, {asked = asked}), given.preset
+  for _, option in ipairs(self.options) do o[option.name] = option.default end
+  if preset and not self.presets[preset] then
+    local list = {}
+    for name in pairs(self.presets) do list[#list + 1] = name end
+    table.sort(list)
+    error(string.format('recipe %s has no preset %s; it has: %s', self.name, preset,
+                        #list > 0 and table.concat(list, ' ') or 'none'), 0)
+  end
+  for _, values in ipairs{preset and self.presets[preset] or {}, given} do
+    for name, value in pairs(values) do
+      local option = find(self, name)
+      if option then o[name], asked[name] = convert(option, value), true
+      elseif name ~= 'preset' then
+        error(string.format('recipe %s has no option %s; it has: %s', self.name, name,
+                            names(self)), 0)
+      end
+    end
+  end
+  for _, option in ipairs(self.options) do check_choice(option, o[option.name]) end
+  if o.optimizer_bits ~= 32 and o.optimizer_bits ~= 8 then
+    error(string.format('option optimizer_bits: %s is not 32 or 8', o.optimizer_bits), 0)
+  end
+  for name, least in pairs(WHOLE) do
+    local value = o[name]
+    if type(value) == 'number' and (value % 1 ~= 0 or value < least) then
+      error(string.format('option %s: %s is not a whole number >= %d', name, value, least), 0)
+    end
+  end
+  return o
+end
+
+--- What `tinykg run RECIPE --help` prints. ---@return string
+function Recipe:help()
+  local lines = {self.name .. (self.source ~= '' and ': ' .. self.source or ''), '',
+                 'Options (--set name=value):'}
+  for _, o in ipairs(self.options) do
+    local choices = o.choices and ' (' .. table.concat(o.choices, ', ') .. ')' or ''
+    lines[#lines + 1] = string.format('  %-18s %-10s %s', o.name, tostring(o.default),
+                                      o.help .. choices)
+  end
+  local presets = {}
+  for name in pairs(self.presets) do presets[#presets + 1] = name end
+  table.sort(presets)
+  if #presets > 0 then
+    lines[#lines + 1] = ''
+    lines[#lines + 1] = 'Presets (--set preset=name), the published settings:'
+    for _, name in ipairs(presets) do
+      local values = {}
+      for key, value in pairs(self.presets[name]) do
+        values[#values + 1] = key .. '=' .. tostring(value)
+      end
+      table.sort(values)
+      lines[#lines + 1] = string.format('  %-10s %s', name, table.concat(values, ' '))
+    end
+  end
+  return table.concat(lines, '\n')
+end
+
+arguments.class(Recipe, 'Recipe', 'a recipe')
+
+return new_recipe

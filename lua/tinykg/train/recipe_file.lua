@@ -1,0 +1,54 @@
+--- Recipes from files.
+local lfs = require 'lfs'
+local blame = require 'tinykg.base.source_line'
+local search_path = require 'tinykg.base.search_path'
+
+local recipe_file = {}
+
+--- The path of a recipe that came along, recipes/kgcn.lua for instance, wherever one is.
+---@param path string ---@return string path
+function recipe_file.along(path) return (os.getenv('TINYKG_HOME') or '.') .. '/' .. path end
+
+--- A recipe that is not here may be one that came along: recipes/kgcn.lua works anywhere.
+---@param path string
+---@return string path
+function recipe_file.locate(path)
+  local along = recipe_file.along(path)
+  return not lfs.attributes(path, 'mode') and lfs.attributes(along, 'mode') and along or path
+end
+
+--- What to say of a recipe that is not there: 'kgcn' may be recipes/kgcn.lua.
+local function missing(path)
+  local along = 'recipes/' .. path:lower():gsub('%.lua$', '') .. '.lua'
+  local is_there = path ~= along and lfs.attributes(recipe_file.locate(along), 'mode') == 'file'
+  return path .. ': no such recipe' .. (is_there and ': ' .. along .. ' is one' or '')
+end
+
+local function text_of(path)
+  local file = io.open(path, 'rb')
+  local text = file and file:read('*a') -- nil for a folder
+  if file then file:close() end
+  if not text then error(missing(path), 0) end
+  return text
+end
+
+--- The recipe that a Lua file returns. Errors in it name its lines. Modules beside it are found.
+---@param given string path of the file
+---@param shown? string the path that errors name, where the file is a copy
+---@return Recipe recipe, string text of the file
+function recipe_file.load(given, shown)
+  local path = recipe_file.locate(given)
+  local text = text_of(path)
+  local chunk, message = loadstring(text, '@' .. (shown or path))
+  if not chunk then error(message, 0) end
+  search_path.add_folder_of(shown or path)
+  local outer = blame.enter(chunk)
+  local recipe = chunk()
+  blame.leave(outer)
+  if type(recipe) ~= 'table' or not recipe.complete then
+    error(path .. ': a recipe returns tk.recipe{...}', 0)
+  end
+  return recipe, text
+end
+
+return recipe_file

@@ -1,0 +1,253 @@
+-- The command line as a user meets it: exit codes, one-line messages, files written.
+local lfs = require 'lfs'
+local fixtures = require 'tests.spec.fixtures'
+local shell = require 'tests.spec.shell'
+local json = require 'tinykg.base.json'
+
+local tinykg, refuses = shell.tinykg, shell.refuses
+
+local function read_json(path)
+  local file = assert(io.open(path))
+  local value = json.decode(file:read('*a'))
+  file:close()
+  return value
+end
+
+describe('the command line', function()
+  local dir, data
+  setup(function()
+    dir = fixtures.dir()
+    data = dir .. '/data'
+    assert.equal(0, (tinykg('data demo ' .. data .. ' --users 60 --items 80')))
+  end)
+  teardown(fixtures.clean)
+
+  it('shows help, its own and each command\'s', function()
+    local code, out = tinykg('help')
+    assert.equal(0, code)
+    for _, command in ipairs{'run', 'data', 'demo', 'doctor'} do
+      assert.matches('tinykg ' .. command, out)
+      local c, text = tinykg(command .. ' --help')
+      assert.equal(0, c)
+      assert.matches('Example: tinykg ' .. command, text)
+    end
+    local c, text = tinykg('run recipes/kgcn.lua --help')
+    assert.equal(0, c)
+    assert.matches('neighbors +8', text)
+    assert.matches('movie .*batch_size=65536', text)
+  end)
+
+  it('refuses what is given twice, but for lists', function()
+    local trained = 'run recipes/bpr-mf.lua --data ' .. data
+    for arguments, said in pairs{
+      [trained .. ' --data ' .. data] = '%-%-data is given twice',
+      [trained .. ' --set lr=1 --set dim=4 --set lr=2'] = '%-%-set: lr is given twice',
+      [trained .. ' --seed 1 --seed 1'] = '%-%-seed: 1 is given twice',
+      [trained .. ' --bits 2 --bits 4'] = '%-%-bits is given twice',
+      [trained .. ' --grid lr=1,2 --grid lr=3'] = '%-%-grid: lr is given twice',
+      [trained .. ' --set lr=1 --grid lr=1,2'] = '%-%-grid: lr is given by another option too',
+      [trained .. ' --bits 2 --grid bits=8,4'] = '%-%-grid: bits is given by another option too',
+      ['data info ' .. data .. ' --data-set split=time --data-set split=given'] =
+        '%-%-data%-set: split is given twice',
+      ['data info x --data-set columns=user:1 --data-set columns=user:2'] = 'columns of user is',
+      ['data convert a b --to kgat --to plain'] = '%-%-to is given twice',
+      ['data demo x --seed 1 --seed 2'] = '%-%-seed is given twice',
+      ['report x -o a --output b'] = 'output is given twice',
+      ['export x --to a.npz --to b.npz'] = '%-%-to is given twice',
+      ['explain x --user a --user b --item c'] = '%-%-user is given twice',
+      ['memory recipes/bpr-mf.lua --data x --bits 2 --bits 4'] = '%-%-bits is given twice',
+      ['bench ops --threads 1 --threads 2'] = '%-%-threads is given twice',
+      [trained .. ' --seed -1'] = '%-%-seed: .* is written %-%-seed=%-1\n$',
+      [trained .. ' --quiet -1'] = "unknown option '%-1'",
+    } do
+      refuses(arguments, 2, said)
+    end
+    local other = fixtures.dir{['interactions.csv'] = {'reader,book,stars', 'a,x,1', 'b,y,2'}}
+    local text = shell.prints('data info ' .. other .. ' --data-set columns=user:reader ' ..
+                              '--data-set columns=item:2')
+    assert.matches('users +2\nitems +2', text)
+    assert.matches('BPR%-MF +5 ', shell.prints(trained .. ' --set epochs=1 --steps 1 --seed 1,2 ' ..
+      '--seed 3 --seed 4,5 --out ' .. dir .. '/seeds'))
+  end)
+
+  it('ends with one word after Ctrl-C, however early', function()
+    local words = {[''] = true, ['tinykg: interrupted\n'] = true} -- '': before Lua runs
+    local long = 'run recipes/kgcn.lua --quiet --set epochs=1000 --data ' .. data
+    for _, command in ipairs{long .. ' --out ' .. dir .. '/stopped', 'bench ops'} do
+      for ms = 10, 310, 60 do
+        os.execute('rm -rf ' .. dir .. '/stopped')
+        local after = ('timeout -k 20 --preserve-status -s INT %g'):format(ms / 1000)
+        local code, _, err = tinykg(command, after)
+        err = err:gsub('stopped; to go on: [^\n]*\n', '')
+        assert.equal(130, code, ('%s after %d ms: %s'):format(command, ms, err))
+        assert(words[err], err)
+      end
+    end
+  end)
+
+  it('says what a data set is', function()
+    local code, out = tinykg('data info ' .. data)
+    assert.equal(0, code)
+    assert.matches('users +60', out)
+    assert.matches('items +80', out)
+  end)
+
+  it('trains and leaves a run folder', function()
+    local run = dir .. '/run'
+    local code, out, err = tinykg('run recipes/kgcn.lua --data ' .. data ..
+      ' --bits 2 --seed 3 --set epochs=2 --threads 1 --out ' .. run)
+    assert.equal(0, code, err)
+    assert.matches('test: auc 0%.%d+', out)
+    local config, summary = read_json(run .. '/config.json'), read_json(run .. '/summary.json')
+    assert.equal(2, config.options.epochs)
+    assert.equal(3, summary.seed)
+    assert.equal(2, summary.bits)
+    assert.equal('cpu', summary.device)
+    assert.equal(2, summary.epochs)
+    for _, key in ipairs{'peak', 'parameter', 'gradient', 'optimizer', 'kept_exact',
+                         'kept_quantized', 'transient', 'graph'} do
+      assert.is_number(summary.memory[key], key)
+    end
+    assert.is_true(summary.memory.peak >= summary.memory.parameter + summary.memory.optimizer)
+    assert.is_true(summary.kept.stored_bytes * 5 < summary.kept.reference_bytes)
+    for _, key in ipairs{'step_ms', 'epoch_s', 'eval_s', 'load_s'} do
+      assert.is_number(summary.time[key], key)
+    end
+    local log = {}
+    for line in io.lines(run .. '/log.jsonl') do log[#log + 1] = json.decode(line) end
+    assert.equal(2, #log)
+    assert.equal(2, log[2].epoch)
+    local tk = require 'tinykg'
+    local best, metadata = tk.load(run .. '/best.safetensors')
+    assert.same({60, 16}, best['users.weight']:size())
+    assert.equal('KGCN', metadata.recipe)
+  end)
+
+  it('gives the same numbers for the same seed, whatever the thread count', function()
+    local results = {}
+    for _, threads in ipairs{1, 2, 4} do
+      local run = dir .. '/threads' .. threads
+      assert.equal(0, (tinykg('run recipes/kgcn.lua --quiet --data ' .. data ..
+        ' --bits 2 --set epochs=2 --set dim=33 --threads ' .. threads .. ' --out ' .. run)))
+      results[#results + 1] = fixtures.bytes(run .. '/best.safetensors')
+    end
+    assert.is_true(results[1] == results[2], '1 and 2 threads differ')
+    assert.is_true(results[1] == results[3], '1 and 4 threads differ')
+  end)
+
+  it('keeps the state of optimizers in 8 bits, of every recipe that is asked to', function()
+    for _, recipe in ipairs{'bpr-mf', 'kgat'} do -- the default optimizer, and one of its own
+      local bytes = {}
+      for _, bits in ipairs{32, 8} do
+        local run = ('%s/optimizer-%s-%d'):format(dir, recipe, bits)
+        local code, _, err = tinykg(('run recipes/%s.lua --quiet --data %s --steps 2 --out %s ' ..
+          '--set epochs=1 --set dim=96 --set optimizer_bits=%d'):format(recipe, data, run, bits))
+        assert.equal(0, code, err)
+        bytes[bits] = read_json(run .. '/summary.json').memory.optimizer
+      end
+      assert.is_true(bytes[8] < 0.3 * bytes[32], recipe)
+    end
+  end)
+
+  it('ranks data without labels', function()
+    local code, out, err = tinykg('run recipes/kgcn.lua recipes/bpr-mf.lua --data ' .. data ..
+      ' --data-set task=ranking --set epochs=1 --out ' .. dir .. '/ranking')
+    assert.equal(0, code, err)
+    assert.matches('recall@20 0%.%d+  ndcg@10 0%.%d+', out)
+  end)
+
+  it('refuses wrong usage with one line and status 2', function()
+    refuses('dance', 2, "no command 'dance'; tinykg help")
+    refuses('evla runs', 2, "no command 'evla': did you mean 'eval'%?")
+    refuses('data inf x', 2, "unknown command 'inf': did you mean 'info'%? See %-%-help")
+    refuses('recipes/kgcn.lua', 2, 'recipes/kgcn.lua is a recipe: tinykg run recipes/kgcn.lua')
+    refuses('run', 2, 'recipe')
+    refuses('run recipes/kgcn.lua', 2, '%-%-data DIR is needed')
+    refuses('run recipes/kgcn.lua --data ' .. data .. ' --bits 3', 2, "bits .*'3'")
+    refuses('run recipes/kgcn.lua --data ' .. data .. ' --rounding up', 2, 'up is not dither')
+    refuses('run recipes/kgcn.lua --data ' .. data .. ' --device tpu', 2, 'tpu is not')
+    refuses('run recipes/kgcn.lua --data ' .. data .. ' --colour red', 2, 'colour')
+    refuses('run recipes/kgcn.lua --data ' .. data .. ' --set dims=3', 2, 'no option dims')
+    refuses('run recipes/kgcn.lua --data ' .. data .. ' --set dim=big', 2,
+            'dim: big is not a number')
+    refuses('run recipes/kgcn.lua --data ' .. data .. ' --set dim=2.5', 2,
+            'dim: 2.5 is not a whole')
+    refuses('run recipes/kgcn.lua --data ' .. data .. ' --set optimizer_bits=16', 2,
+            'optimizer_bits: 16 is not 32 or 8')
+    refuses('run recipes/kgcn.lua --data ' .. data .. ' --seed one', 2, "'one' is not a number")
+  end)
+
+  it('refuses what cannot be done with one line and status 1', function()
+    refuses('run recipes/kgcn.lua --data /no/such/folder', 1, '/no/such/folder: no such folder')
+    refuses('run no-such.lua --data ' .. data, 1, 'no%-such%.lua')
+    refuses('run kgcn --data ' .. data, 1, 'kgcn: no such recipe: recipes/kgcn.lua is one')
+    refuses(('run recipes/kgcn.lua --data %s --out %s/unread'):format(dir, dir), 1, 'no data set')
+    assert.is_nil(lfs.attributes(dir .. '/unread', 'mode'))
+    local max = dir .. '/max'
+    refuses('run recipes/kgcn.lua --quiet --data ' .. data .. ' --set aggregator=max --out ' .. max,
+            1, 'max is not sum')
+    assert.is_nil(io.open(max)) -- nothing was begun
+    refuses('data info ' .. dir, 1, 'no data set found')
+    refuses('run recipes/kgcn.lua --quiet --data ' .. data .. ' --out /proc/nowhere/run', 1,
+            '/proc/nowhere')
+  end)
+
+  it('names file and line of bad data', function()
+    local bad = fixtures.dir{['ratings_final.txt'] = {'0 1 1', '0 x 1'},
+                             ['kg_final.txt'] = {'0 0 1'}}
+    refuses('data info ' .. bad, 1, 'ratings_final%.txt:2: .*x')
+    local short = fixtures.dir{['ratings_final.txt'] = {'0 1 1', '0'}, ['kg_final.txt'] = {'0 0 1'}}
+    refuses('data info ' .. short, 1, 'ratings_final%.txt:2: ')
+  end)
+
+  it('stops a diverging run with one line', function()
+    refuses('run recipes/bpr-mf.lua --quiet --data ' .. data ..
+      ' --set lr=1e30 --set epochs=3 --out ' .. dir .. '/diverged', 1, 'try a smaller lr')
+  end)
+
+  it('writes event files for TensorBoard', function()
+    local run = dir .. '/board'
+    assert.equal(0, (tinykg('run recipes/bpr-mf.lua --quiet --tensorboard --data ' .. data ..
+      ' --set epochs=2 --out ' .. run)))
+    local name = fixtures.names(run)[3]
+    assert.matches('^events%.out%.tfevents%.%d+%.', name)
+    for _, tag in ipairs{'train/loss', 'valid/auc', 'test/auc', 'memory/kept'} do
+      assert.is_truthy(fixtures.bytes(run .. '/' .. name):find(tag, 1, true), tag)
+    end
+    local function boards(folder)
+      return select(2, table.concat(fixtures.names(folder), ' '):gsub('tfevents', ''))
+    end
+    assert.equal(0, (tinykg('run --resume --quiet --set epochs=3 --out ' .. run))) -- known there
+    assert.equal(2, boards(run))
+    assert.equal(0, (tinykg('run recipes/bpr-mf.lua --quiet --tensorboard --data ' .. data ..
+      ' --set epochs=1 --force --out ' .. run))) -- another run: another curve
+    assert.equal(1, boards(run))
+    assert.equal(2, boards(run .. '/previous'))
+  end)
+
+  it('runs Lua files and lines, with the recipe\'s line in errors', function()
+    local code, out = tinykg("-e 'print(tk.ones(2, 2):sum():item())'")
+    assert.equal(0, code)
+    assert.equal('4\n', out)
+    local script = fixtures.dir{['wrong.lua'] = {"local tk = require 'tinykg'", '',
+      'print(tk.ones(2, 3):matmul(tk.ones(2, 3)))'}} .. '/wrong.lua'
+    local failed, _, err = tinykg(script)
+    assert.equal(1, failed)
+    assert.matches('wrong%.lua:3: matmul: f32 %[2, 3%] and f32 %[2, 3%] do not fit', err)
+  end)
+
+  it('ends cleanly on Ctrl-C', function()
+    local run = dir .. '/stopped'
+    local code, _, err = tinykg('run recipes/kgcn.lua --data ' .. data ..
+      ' --set epochs=100000 --out ' .. run, 'timeout --preserve-status --signal INT 3')
+    assert.equal(130, code)
+    assert.matches('interrupted', err)
+    assert.is_table(require('tinykg').load(run .. '/best.safetensors'))
+  end)
+
+  it('answers the doctor', function()
+    local code, out = tinykg('doctor')
+    assert.equal(0, code)
+    assert.matches('vector code +%w+', out)
+  end)
+end)

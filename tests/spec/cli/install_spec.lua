@@ -1,0 +1,160 @@
+-- make install and uninstall, through DESTDIR: what is installed works without the checkout.
+local fixtures = require 'tests.spec.fixtures'
+local lfs = require 'lfs'
+
+local home = os.getenv('TINYKG_HOME') or lfs.currentdir()
+local library = os.getenv('TINYKG_LIB') or home .. '/build/libtinykg.so'
+local build = library:match('^(.*)/') or '.'
+
+--- Runs a command in a folder with nothing of ours in the environment; status, all it printed.
+local function sh(dir, command)
+  local pipe = io.popen(('cd %s && { env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS -u TINYKG_LIB ' ..
+    '-u TINYKG_HOME -u LUA_PATH %s; } 2>&1; echo "[$?]"'):format(dir, command))
+  local text = pipe:read('*a')
+  pipe:close()
+  return tonumber(text:match('%[(%d+)%]\n$')), (text:gsub('%[%d+%]\n$', ''))
+end
+
+local function succeeds(dir, command)
+  local code, text = sh(dir, command)
+  assert.equal(0, code, command .. '\n' .. text)
+  return text
+end
+
+--- Every file and link below a folder, sorted.
+local function all_files(dir)
+  local list = {}
+  local pipe = io.popen('cd ' .. dir .. ' && find . -not -type d | sort')
+  for line in pipe:lines() do list[#list + 1] = line end
+  pipe:close()
+  return list
+end
+
+local function make(target, dest, more)
+  return succeeds(home, ("make --no-print-directory -s %s BUILD='%s' DESTDIR='%s' %s"):format(
+    target, build, dest, more or 'PREFIX=/usr'))
+end
+
+local function version()
+  return fixtures.bytes(home .. '/engine/base/engine.c'):match('tkg_version.-"(.-)"')
+end
+
+describe('make install', function()
+  local dest, elsewhere, pkg_config
+  setup(function()
+    dest, elsewhere = fixtures.dir(), fixtures.dir()
+    make('install-built', dest)
+    pkg_config = ('PKG_CONFIG_PATH=%s/usr/lib/pkgconfig PKG_CONFIG_SYSROOT_DIR=%s '):format(dest,
+      dest)
+  end)
+  teardown(fixtures.clean)
+
+  it('gives a tinykg that needs no checkout, with its recipes', function()
+    local tinykg = dest .. '/usr/bin/tinykg '
+    assert.equal('tinykg ' .. version() .. '\n', succeeds(elsewhere, tinykg .. '--version'))
+    assert.matches('neighbors +8', succeeds(elsewhere, tinykg .. 'run recipes/kgcn.lua --help'))
+    succeeds(elsewhere, tinykg .. 'data demo films --users 40 --items 40')
+    local text = succeeds(elsewhere, tinykg .. 'run recipes/kgcn.lua --data films --quiet ' ..
+                          '--bits 2 --set epochs=1 --out run')
+    assert.matches('kept for backward', text)
+    assert.is_nil(text:find(home, 1, true))
+  end)
+
+  it('gives a module to a plain luajit', function()
+    local text = succeeds(elsewhere, ("LUA_PATH='%s/usr/share/lua/5.1/?.lua;;' luajit -e \"%s\"")
+      :format(dest, "local tk = require 'tinykg' print(tk.version, tk.ones(2):sum():item(), " ..
+              "tk.data.load, package.path)"))
+    assert.matches('^' .. version():gsub('%p', '%%%0') .. '\t2\tfunction', text)
+    assert.matches(dest .. '/usr/share/lua/5.1/?.lua', text, 1, true)
+  end)
+
+  it('gives a plain luajit modules of the system, not those of the folder it is run in', function()
+    local there = fixtures.dir{['interactions.csv'] = 'user,item\na,x\na,y\nb,x\nb,z\n',
+                               ['mine.lua'] = "return 'mine'"}
+    for _, name in ipairs{'lfs', 'cjson', 'posix', 'bit', 'ffi'} do
+      fixtures.write(('%s/%s.lua'):format(there, name), "error 'run'")
+    end
+    local text = succeeds(there, ("LUA_PATH='%s/usr/share/lua/5.1/?.lua;;' luajit -e \"%s\"")
+      :format(dest, "local tk = require 'tinykg' print(tk.data.load('.').users, require 'mine', " ..
+              "pcall(require, 'nothing'))"))
+    assert.matches("^2\tmine\tfalse\tmodule 'nothing' not found", text)
+  end)
+
+  it('writes what was asked for into the files with paths', function()
+    local pc = fixtures.bytes(dest .. '/usr/lib/pkgconfig/tinykg.pc')
+    assert.matches('^prefix=/usr\n', pc)
+    for _, path in ipairs(all_files(dest .. '/usr')) do
+      if not path:match('%.so$') then
+        local text = fixtures.bytes(dest .. '/usr/' .. path)
+        assert(not text:find(home .. '/', 1, true), path .. ' names the checkout')
+        assert(not text:find(dest, 1, true), path .. ' names DESTDIR')
+      end
+    end
+  end)
+
+  it('takes each folder by itself', function()
+    local other = fixtures.dir()
+    local folders = ("PREFIX='@' BINDIR='@/b' LUADIR='@/lua' LIBDIR='@/lib64' INCDIR='@/inc' " ..
+      "MANDIR='@/man' HOMEDIR='@/share/t'"):gsub('@', other)
+    make('install-built', '', folders)
+    assert.equal('tinykg ' .. version() .. '\n', succeeds(elsewhere, other .. '/b/tinykg ' ..
+                                                          '--version'))
+    assert.equal('2\n', succeeds(elsewhere, ("LUA_PATH='%s/lua/?.lua;;' luajit -e \"%s\""):format(
+      other, "print(require('tinykg').ones(2):sum():item())")))
+    make('uninstall', '', folders)
+    assert.same({}, all_files(other))
+  end)
+
+  -- The C API: headers, library and pkg-config file are enough for a program in C or C++.
+  local function compiles(compiler)
+    if not fixtures.has_tool(compiler:match('%S+')) then return pending('no ' .. compiler) end
+    if os.getenv('TINYKG_CHECK') then return pending('the library needs the checker\'s own') end
+    local flags = ('-I%s/usr/include -L%s/usr/lib -ltinykg'):format(dest, dest)
+    if fixtures.has_tool('pkg-config') then
+      flags = succeeds(elsewhere, pkg_config .. 'pkg-config --cflags --libs tinykg')
+    end
+    succeeds(elsewhere, ('%s -Wall -Wextra -Wshadow -Wconversion -Werror -o train ' ..
+      '%s/engine/example/train.c %s'):format(compiler, home, flags:gsub('\n', '')))
+    local text = succeeds(elsewhere, 'LD_LIBRARY_PATH=' .. dest .. '/usr/lib ./train')
+    local first, last = text:match('^step +1  loss ([%d.]+)\n.*step +300  loss ([%d.]+)\n')
+    assert.is_true(math.abs(first - math.log(2)) < 0.01) -- scores are about equal at first
+    assert.is_true(tonumber(last) < 0.2)
+    assert.matches('\ngather +quantize +2 ', text)
+    assert.matches('\nleaky_relu +mask +1 +38400 +1200\n', text) -- 300 x 32: floats, bits
+    local stored, reference = text:match('kept for backward: (%d+) bytes of (%d+)')
+    assert.is_true(stored * 10 < reference * 1)
+  end
+
+  it('gives a C API that a program in C99 is built with', function()
+    compiles('cc -std=c99 -pedantic')
+  end)
+
+  it('gives a C API that a program in C++ is built with', function() compiles('c++ -x c++') end)
+
+  it('has headers that stand alone', function()
+    if not fixtures.has_tool('c++') then return pending('no c++') end
+    for _, name in ipairs(fixtures.names(dest .. '/usr/include/tinykg')) do
+      for _, how in ipairs(name:match('%.h$') and {'cc -std=c99 -x c', 'c++ -x c++'} or {}) do
+        succeeds(elsewhere, ('%s -Wall -Wextra -Wno-unused -Werror -fsyntax-only ' ..
+          '-I%s/usr/include -include tinykg/%s /dev/null'):format(how, dest, name))
+      end
+    end
+  end)
+
+  it('installs a manual page that says what --help says', function()
+    assert.equal('', succeeds(home, './tinykg tests/tools/manpage.lua --check'))
+    local page = dest .. '/usr/share/man/man1/tinykg.1'
+    assert.matches('\n.It \\-\\-rounding <rounding>\n', fixtures.bytes(page), 1, true)
+    if fixtures.has_tool('mandoc') then
+      assert.equal('', succeeds(elsewhere, 'mandoc -Tlint -Wwarning ' .. page))
+    elseif fixtures.has_tool('man') then
+      assert.equal('', succeeds(elsewhere, 'man --warnings -l -E UTF-8 ' .. page .. ' >/dev/null'))
+    end
+  end)
+
+  it('is undone by make uninstall', function()
+    assert.is_true(#all_files(dest) > 50)
+    make('uninstall', dest)
+    assert.same({}, all_files(dest))
+  end)
+end)

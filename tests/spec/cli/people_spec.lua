@@ -1,0 +1,309 @@
+-- Mistakes that users make, in Lua and in recipes: each gives one message, which names their line.
+local tk = require 'tinykg'
+local blame = require 'tinykg.base.source_line'
+local fixtures = require 'tests.spec.fixtures'
+local library = require 'tinykg.engine.tensor' -- what is not public is not checked
+
+local home = os.getenv('TINYKG_HOME') or '.'
+local x23, x32 = tk.ones(2, 3), tk.ones(3, 2)
+local w = tk.parameter(tk.ones(3, 1))
+local g = tk.graph{head = {0}, relation = {0}, tail = {1}, nodes = 2, relations = 1}
+
+-- {what is typed, what is said}; `return` of a call would drop this file's line, hence the brackets
+local MISTAKES = {
+  {function() return (tk.zeros(nil)) end, 'zeros: argument 1 is nil, expected a whole number'},
+  {function() return (tk.ones(2, 'a')) end,
+   'ones: argument 2 is a string, expected a whole number'},
+  {function() return (tk.full()) end, 'full: value is nil, expected a number'},
+  {function() return (x23:reshape('a')) end,
+   'reshape: argument 1 is a string, expected a whole number'},
+  {function() return (x23:size('a')) end, 'size: dim is a string, expected a whole number'},
+  {function() return (tk.tensor{{{{{1}}}}}) end, 'a tensor has at most 4 dimensions'},
+  {function() return (x23:matmul(x32, {transposea = true})) end,
+   'matmul: unknown option transposea; it has: transpose_a transpose_b'},
+  {function() return (tk.threads(1.5)) end, 'threads: n is 1.5, expected a whole number'},
+  {function() return (tk.loss.bce(tk.ones(2))) end, 'loss.bce: labels is nil, expected a tensor'},
+  {function() return (tk.loss.bce(tk.ones(2), tk.ones(2, 1))) end,
+   'loss.bce: logits [2] and labels [2, 1]: they must be equal'},
+  {function() return (tk.loss.bpr(tk.ones(2), tk.ones(2, 1))) end,
+   'loss.bpr: scores [2] and [2, 1] would be compared each with each'},
+  {function() return (tk.loss.softmax(x23)) end, 'loss.softmax: ids is nil, expected a tensor'},
+  {function() return (tk.optim.adam(0.1)) end, 'optim.adam: options is 0.1, expected a table'},
+  {function() return (tk.optim.adam{lrr = 1}) end, 'optim.adam: unknown option lrr; it has: lr'},
+  {function() return (tk.optim.adam{lr = 'a'}) end,
+   'optim.adam: options.lr is a string, expected a number'},
+  {function() return (tk.optim.adam{betas = 0.9}) end,
+   'optim.adam: options.betas is 0.9, expected a list'},
+  {function() return (tk.optim.adam{betas = {0.9, 2}}) end, 'optim.adam: beta2 is 2'},
+  {function() tk.optim.adam().lr = 'x' end, 'optim.adam: lr is a string, expected a number'},
+  {function() return (tk.step(function() end, {bits = '2'})) end, 'step: bits is a string'},
+  {function() return (tk.step(function() end, 2)) end, 'step: options is 2, expected a table'},
+  {function() return (tk.step(function() end, {optimizer = {}})) end, 'step: optimizer is not one'},
+  {function() return (tk.no_grad(3)) end, 'no_grad: fn is 3, expected a function'},
+  {function() return (tk.no_grad(function() return 3 end)) end,
+   'no_grad: the function must return tensors, not a number'},
+  {function() return (tk.bits(8)) end, 'bits: fn is nil, expected a function'},
+  {function() return (tk.nn.Linear()) end, 'nn.Linear: inputs is nil, expected a whole number'},
+  {function() return (tk.nn.Linear(2, 3)(nil)) end,
+   'nn.Linear:forward: x is nil, expected a tensor'},
+  {function() return (tk.nn.Embedding(2)) end, 'nn.Embedding: d is nil, expected a whole number'},
+  {function() return (tk.nn.Dropout()) end, 'nn.Dropout: p is nil, expected a number'},
+  {function() return (tk.nn.Sequential(1)(x23)) end,
+   'nn.Sequential: argument 1 is 1, expected a module or a function'},
+  {function() return (setmetatable({}, tk.nn.class('X'))(1)) end, 'X has no function forward'},
+  {function() return (tk.graph()) end, 'graph: expected {head = ids'},
+  {function() return (tk.graph{heads = {}}) end, 'graph: unknown option heads'},
+  {function() return (tk.graph{head = {}, relation = {}, tail = {}, nodes = 'a'}) end,
+   'graph: nodes is a, expected how many there are'},
+  {function() return (tk.graph{head = {5}, relation = {0}, tail = {0}, nodes = 1,
+                               relations = 1}) end, 'graph: triple 0 is (5, 0, 0)'},
+  {function() return (g:sample({0}, 2)) end, 'sample: ids is a table, expected a tensor'},
+  {function() return (g:sample(tk.ids{0})) end, 'sample: k is nil, expected a whole number'},
+  {function() return (tk.metrics.ranking()) end,
+   'metrics.ranking: options is nil, expected a table or a module'},
+  {function() return (tk.metrics.ranking({}, 3)) end, 'ranking: expected a data set'},
+  {function() return (tk.metrics.auc({1, 2}, {1})) end, 'auc: 2 scores but 1 labels'},
+  {function() return (tk.data.load()) end, 'data.load: dir is nil, expected a string'},
+}
+
+describe('a mistake', function()
+  it('is said in words, with the line where it was made', function()
+    for _, case in ipairs(MISTAKES) do
+      local line = debug.getinfo(case[1], 'S').linedefined
+      local ok, message = pcall(case[1])
+      assert(not ok, 'no error from line ' .. line)
+      local file, at, said = tostring(message):match('^(%S+):(%d+): (.*)$')
+      assert(file and file:match('user_spec%.lua$') and tonumber(at) >= line
+             and tonumber(at) <= line + 1, message)
+      assert.equal(case[2], said:sub(1, #case[2]))
+      assert.is_nil(said:find('\n'))
+    end
+  end)
+
+  it('that Lua notices inside the library is the line of the caller', function()
+    local line = debug.getinfo(1, 'l').currentline + 1
+    local ok, message = xpcall(function() local y = library.create(2) return y end, blame.handler)
+    assert.is_false(ok)
+    assert.matches('user_spec.lua:' .. line .. ": attempt to get length .* " ..
+                   '%(tinykg/tensor.lua:%d+%)$', message)
+  end)
+
+  it('inside a step is the line inside', function()
+    local line = debug.getinfo(1, 'l').currentline + 2
+    local step = tk.step(function(x)
+      local y = library.create(x)
+      return y
+    end)
+    local ok, message = pcall(step, x23)
+    assert.is_false(ok)
+    assert.matches('user_spec.lua:' .. line .. ': attempt to get length', message)
+  end)
+
+  it('in a call that Lua dropped is the function of the step', function()
+    local line = debug.getinfo(1, 'l').currentline + 1
+    local fn = function() return tk.loss.bce(w) end
+    local ok, message = xpcall(coroutine.wrap(function() return (tk.step(fn)()) end), tostring)
+    assert.is_false(ok)
+    assert.matches('user_spec.lua:%d+: loss.bce: labels is nil', message)
+    assert.is_true(tonumber(message:match('spec.lua:(%d+)')) <= line + 1)
+  end)
+end)
+
+describe('looking', function()
+  it('gives words, not addresses', function()
+    assert.matches('bytes +live +peak\n.*\ntotal +%d+ +%d+$', tostring(tk.memory()))
+    assert.matches('^graph: 2 nodes, 1 relations, 1 edges; degree mean 0.5', tostring(g:info()))
+    assert.equal(tostring(g), tostring(g:info()))
+  end)
+
+  it('makes scalars of no dimensions', function()
+    assert.same({}, tk.zeros():size())
+    assert.equal(3, tk.full(3):item())
+    assert.same({2, 3}, tk.ones{2, 3}:size())
+  end)
+
+  it('lets no_grad return nothing', function()
+    assert.equal(0, select('#', tk.no_grad(function() end)))
+  end)
+end)
+
+-- ---- recipes ----
+
+local MODEL = [[
+local tk = require 'tinykg'
+local M = tk.nn.class('M')
+function M:loss(b) return tk.loss.bpr(tk.dot(self.u(b.users), self.i(b.items)):reshape(-1, 1),
+  (self.u(b.users):reshape(-1, 1, 4) * self.i(b.negatives)):sum(3)) end
+function M:score(u, i) return tk.dot(self.u(u), self.i(i)) end
+local function build(d)
+  return setmetatable({u = tk.nn.Embedding(d.users, 4), i = tk.nn.Embedding(d.items, 4)}, M)
+end
+]]
+
+-- {the recipe's line 9, what is said}
+local RECIPES = {
+  {"return tk.recipe{name = 'X'}", 'bad.lua: recipe X: it needs a function build'},
+  {"return tk.recipe{name = 'X', biuld = build}", 'bad.lua: recipe X: no field biuld; it has:'},
+  {"return tk.recipe{name = '../x', build = build}", "bad.lua: recipe: the name '../x' is not"},
+  {"return tk.recipe{name = 'X', build = build, options = 3}", 'recipe X: options is a number'},
+  {"return {name = 'X'}", 'bad.lua: a recipe returns tk.recipe{...}'},
+  {"return tk.recipe{name = 'X', build = function() end}",
+   'bad.lua:9: recipe X: build must return a module'},
+  {"return tk.recipe{name = 'X', build = function() return tk.nn.Linear() end}",
+   'bad.lua:9: nn.Linear: inputs is nil, expected a whole number'},
+  {"function M:loss(b) return tk.loss.bce(self:score(b.users, b.items), b.labels) end " ..
+   "return tk.recipe{name = 'X', build = build}", 'bad.lua:9: loss.bce: labels is nil'},
+  {"function M:loss(b) return self.u(b.users) end return tk.recipe{name = 'X', build = build}",
+   'bad.lua:9: backward: a loss is one number'},
+  {"function M:loss() end return tk.recipe{name = 'X', build = build}",
+   'bad.lua:9: step: the function must return the loss'},
+  {"function M:loss() return self.u(tk.ids{99}):sum() end " ..
+   "return tk.recipe{name = 'X', build = build}", 'bad.lua:9: gather: id 99 at position 0'},
+  {"function M:score(u) return self.u(u) end return tk.recipe{name = 'X', build = build}",
+   'bad.lua:9: score: returned ['},
+  {"function M:rank(u) return self.u(u) end return tk.recipe{name = 'X', build = build}",
+   'bad.lua:9: rank: returned ['},
+}
+
+local function tinykg(arguments)
+  local pipe = io.popen('cd ' .. home .. ' && { ./tinykg ' .. arguments .. '; echo "[$?]"; } 2>&1')
+  local text = pipe:read('*a')
+  pipe:close()
+  return tonumber(text:match('%[(%d+)%]\n$')), (text:gsub('%[%d+%]\n$', ''))
+end
+
+describe('a user\'s own', function()
+  local dir, rows
+  setup(function()
+    rows = {'user,item,rating'}
+    for u = 1, 12 do
+      for i = 0, 7 do rows[#rows + 1] = ('reader %d,book %d,%d'):format(u, (u * 5 + i) % 17, 3) end
+    end
+    dir = fixtures.dir{['interactions.csv'] = rows,
+                       ['kg.csv'] = {'head,relation,tail', 'book 1,by,Woolf', 'book 2,by,Woolf'}}
+  end)
+  teardown(fixtures.clean)
+
+  local function run(arguments) return tinykg('run ' .. arguments .. ' --quiet --data ' .. dir) end
+
+  it('tables train, ranked', function()
+    fixtures.write(dir .. '/good.lua', MODEL .. "return tk.recipe{name = 'X', build = build}")
+    local code, text = run(dir .. '/good.lua --set epochs=2 --out ' .. dir .. '/run')
+    assert.equal(0, code, text)
+    assert.matches('recall@20 %d', text)
+  end)
+
+  it('recipe is blamed for its mistakes', function()
+    for _, case in ipairs(RECIPES) do
+      fixtures.write(dir .. '/bad.lua', MODEL .. case[1])
+      local code, text = run(dir .. '/bad.lua --set epochs=1 --out ' .. dir .. '/bad')
+      assert.equal(1, code, text)
+      assert(text:find(case[2], 1, true), text .. 'expected ' .. case[2])
+      assert.equal(1, select(2, text:gsub('\n', '')), text)
+    end
+  end)
+
+  it('script is blamed, with the calls that led there', function()
+    fixtures.write(dir .. '/script.lua', "local tk = require 'tinykg'\n" ..
+      "local function inner() local y = require('tinykg.engine.tensor').create(2) return y end\n" ..
+      "local function outer() local y = inner() return y end\nouter()\n")
+    local code, text = tinykg(dir .. '/script.lua')
+    assert.equal(1, code)
+    assert.matches('^tinykg: %S+/script.lua:2: attempt to get length [^\n]*\n' ..
+                   '  %S+script.lua:2: in inner\n  %S+script.lua:3: in outer\n' ..
+                   '  %S+script.lua:4\n$', text)
+  end)
+
+  it('earlier run stays when its folder is used again', function()
+    local out = dir .. '/again'
+    local begin = 'recipes/bpr-mf.lua --set epochs=1 --out ' .. out .. ' --seed '
+    assert.equal(0, (run(begin .. 1)))
+    local kept = fixtures.bytes(out .. '/summary.json')
+    local code, text = run(begin .. 2)
+    assert.equal(1, code)
+    assert.matches('/again: holds a finished run with other settings: seed was 1 and is 2 now: ' ..
+                   'name another %-%-out, or %-%-force moves it to previous/\n$', text)
+    code, text = run(begin .. 1)
+    assert.equal(1, code)
+    assert.matches('/again: holds this run, finished: %-%-resume shows its result.*%-%-force', text)
+    assert.equal(kept, fixtures.bytes(out .. '/summary.json'))
+    for n, seed in ipairs{2, 3} do -- what --force moves away is never overwritten either
+      assert.equal(0, (run(begin .. seed .. ' --force')))
+      assert.matches('"seed": ' .. seed, fixtures.bytes(out .. '/summary.json'))
+      local aside = out .. '/previous' .. (n == 1 and '' or '-' .. n)
+      assert.matches('"seed": ' .. seed - 1, fixtures.bytes(aside .. '/summary.json'))
+      assert.is_truthy(io.open(aside .. '/best.safetensors'))
+    end
+    code, text = run('recipes/bpr-mf.lua --out ' .. out .. ' --force --resume')
+    assert.equal(2, code)
+    assert.matches('take one', text)
+  end)
+
+  it('folder that is no run\'s is not written over', function()
+    local mine = fixtures.dir{['recipe.lua'] = 'return 1', ['notes.txt'] = 'x'}
+    local code, text = run('recipes/bpr-mf.lua --set epochs=1 --out ' .. mine)
+    assert.equal(1, code)
+    assert.matches('there is a recipe.lua, but no config.json', text)
+    fixtures.write(mine .. '/config.json', '{"hidden_size": 768}') -- another program's
+    code, text = run('recipes/bpr-mf.lua --set epochs=1 --out ' .. mine)
+    assert.equal(1, code)
+    assert.matches('/config.json: not as a run writes it: %w+ is not there, expected', text)
+    assert.equal('return 1', fixtures.bytes(mine .. '/recipe.lua'))
+  end)
+
+  it('data is not overwritten by the generated set', function()
+    local code, text = tinykg('data demo ' .. dir)
+    assert.equal(1, code)
+    assert.matches('there are other files in this folder', text)
+  end)
+
+  it('parameters are saved without validation too', function()
+    local out = dir .. '/unvalidated'
+    local code, text = run('recipes/bpr-mf.lua --set epochs=1 --data-set ratios=0.8,0,0.2 --out ' ..
+                           out)
+    assert.equal(0, code, text)
+    assert.is_truthy(io.open(out .. '/best.safetensors'))
+  end)
+
+  it('columns can be named on the command line', function()
+    local other = fixtures.dir{['interactions.csv'] = {'reader,book', 'a,x', 'b,y'}}
+    local code, text = tinykg('data info ' .. other .. ' --data-set columns=user:reader,item:2')
+    assert.equal(0, code, text)
+    assert.matches('users +2', text)
+  end)
+
+  it('metric is checked before training', function()
+    local code, text = run('recipes/bpr-mf.lua --set metric=recall@50 --out ' .. dir .. '/metric')
+    assert.equal(1, code)
+    assert.matches('option metric: recall@50 is not measured here; there are: recall@10', text)
+    assert.is_nil(io.open(dir .. '/metric/log.jsonl'))
+  end)
+
+  it('full disk is noticed on standard output', function()
+    if not io.open('/dev/full') then pending('no /dev/full') end
+    local code, text = tinykg('help >/dev/full')
+    assert.equal(1, code)
+    assert.matches('^tinykg: standard output: ', text)
+  end)
+
+  it('ranking through Lua: a model, its scores and the data set agree', function()
+    local data = tk.data.load(dir)
+    local M = tk.nn.class('M')
+    function M:score(u, i) return tk.dot(self.u(u), self.i(i)) end
+    local model = setmetatable({u = tk.nn.Embedding(data.users, 4),
+                                i = tk.nn.Embedding(data.items, 4)}, M)
+    local by_pairs = tk.metrics.ranking(model, data, {k = {3, 5}})
+    local scores = model.u.weight:matmul(model.i.weight, {transpose_b = true})
+    assert.same(by_pairs, tk.metrics.ranking(scores, data, {k = {3, 5}}))
+    assert.is_number(by_pairs['recall@5'])
+    assert.is_true(by_pairs['recall@3'] <= by_pairs['recall@5'])
+    -- perfect scores find what is to be found
+    local perfect = tk.zeros(data.users, data.items):totable()
+    for i = 0, data.test.n - 1 do
+      perfect[data.test.users[i] + 1][data.test.items[i] + 1] = 1
+    end
+    assert.equal(1, tk.metrics.ranking(tk.tensor(perfect), data, {k = 5})['recall@5'])
+    assert.equal(1, tk.metrics.auc(tk.tensor{-1, 2, 0.5}, tk.tensor{0, 1, 1}))
+    assert.has_error(function() tk.metrics.ranking(tk.ones(2, 2), data) end)
+  end)
+end)

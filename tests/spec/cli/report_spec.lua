@@ -1,0 +1,470 @@
+-- tinykg report, through the command line: what the page says of run folders written here, whose
+-- figures are worked out by hand.
+local cjson = require 'cjson'
+local fixtures = require 'tests.spec.fixtures'
+local markup = require 'tests.spec.markup'
+
+local home = os.getenv('TINYKG_HOME') or '.'
+local dir
+
+--- Runs tinykg; returns exit code, standard output, standard error.
+local function tinykg(arguments)
+  local out, err = dir .. '/stdout', dir .. '/stderr'
+  local code = os.execute(('cd %s && ./tinykg %s >%s 2>%s'):format(home, arguments, out, err))
+  return code > 255 and code / 256 or code, fixtures.bytes(out), fixtures.bytes(err)
+end
+
+local function refuses(arguments, code, pattern)
+  local got, out, err = tinykg(arguments)
+  assert.equal(code, got, err)
+  assert.matches(pattern, err)
+  assert.equal(1, select(2, err:gsub('\n', '')), err)
+  assert.equal('', out)
+end
+
+--- The page of some folders, parsed, and its text.
+local function report(folders)
+  local page = dir .. '/report.html'
+  os.remove(page)
+  local code, out, err = tinykg(('report %s -o %s'):format(folders, page))
+  assert.equal(0, code, err)
+  assert.equal('', err)
+  local text = fixtures.bytes(page)
+  return markup.parse(text), text, out
+end
+
+-- ---- run folders ----
+
+local function copy(into, from)
+  for key, value in pairs(from or {}) do into[key] = value end
+  return into
+end
+
+local function config_of(o)
+  return copy({recipe = 'KGCN', recipe_file = 'recipes/kgcn.lua', data = 'sets/films', seed = 1,
+               data_options = {}, bits = 32, rounding = 'dither', device = 'cpu', threads = 2,
+               version = '0.1.0', options = {dim = 16, lr = 0.01, epochs = 2}}, o)
+end
+
+local function summary_of(o)
+  return copy({epochs = 2, best_epoch = 2, test = {auc = 0.7, f1 = 0.6},
+               memory = {peak = 3 * 2 ^ 20, parameter = 2 ^ 20, gradient = 0, optimizer = 2 ^ 21},
+               kept = {reference_bytes = 4000000, stored_bytes = 250000},
+               time = {step_ms = 1.25, epoch_s = 2.5, eval_s = 0.1, load_s = 0.2}}, o)
+end
+
+local function log_of(losses, aucs)
+  local lines = {}
+  for epoch, loss in ipairs(losses) do
+    lines[epoch] = cjson.encode{epoch = epoch, step = 10 * epoch, loss = loss, seconds = 1,
+                                memory = 1000, valid = aucs and {auc = aucs[epoch]}}
+  end
+  return lines
+end
+
+--- Writes a run folder. config: false for none; summary, kept: nil for none.
+local function run(folder, config, log, summary, kept)
+  local made = dir
+  for part in folder:gmatch('[^/]+') do
+    made = made .. '/' .. part
+    require('lfs').mkdir(made)
+  end
+  if config then fixtures.write(made .. '/config.json', cjson.encode(config_of(config))) end
+  if log then fixtures.write(made .. '/log.jsonl', log) end
+  if summary then
+    fixtures.write(made .. '/summary.json', cjson.encode(summary_of(summary)))
+  end
+  if kept then fixtures.write(made .. '/kept.json', cjson.encode(kept)) end
+  return made
+end
+
+--- A group of runs with the given test AUCs, a seed each.
+local function seeds(folder, config, aucs, f1)
+  for seed, auc in ipairs(aucs) do
+    run(('%s-%d'):format(folder, seed), copy({seed = seed}, config), log_of{0.7, 0.6},
+        {test = {auc = auc, f1 = f1 or 0.6}})
+  end
+end
+
+local function comparison(page) return markup.tables(page, 'recipe', 'runs', 'peak')[1] end
+local function marked(cell) return cell.attributes.class == 'n best' end
+
+describe('tinykg report', function()
+  before_each(function() dir = fixtures.dir() end)
+  teardown(fixtures.clean)
+
+  it('compares groups of seeds: mean, deviation, memory, time', function()
+    run('a/1', {}, log_of{0.7, 0.6}, {test = {auc = 0.70, f1 = 0.6}, best_epoch = 1})
+    run('a/2', {seed = 2}, log_of{0.7, 0.6}, {test = {auc = 0.72, f1 = 0.6}})
+    run('a/3', {seed = 3}, log_of{0.7, 0.6}, {test = {auc = 0.74, f1 = 0.6}})
+    run('b', {bits = 2}, log_of{0.7, 0.6}, {})
+    local page, _, out = report(dir)
+    assert.equal(dir .. '/report.html: 4 runs\n', out)
+    assert.equal('KGCN on films', markup.text(markup.all(page, 'h1')[1]))
+    local t = comparison(page)
+    assert.same({'recipe', 'bits', 'runs', 'auc', 'f1', 'best epoch', 'kept', 'less', 'peak',
+                 'step ms', 'epoch s'}, t.head)
+    assert.same({recipe = 'KGCN', bits = '32', runs = '3', auc = '0.7200 ± 0.0200',
+                 f1 = '0.6000 ± 0.0000', ['best epoch'] = '1.7', kept = '244.1 KiB',
+                 less = '16.0×', peak = '3.0 MiB', ['step ms'] = '1.25', ['epoch s'] = '2.50'},
+                t.rows[1])
+    assert.equal('0.7000', t.rows[2].auc)
+    assert.equal('2', t.rows[2].bits)
+    assert.equal('seeds 1, 2, 3', t.cells[1].runs.attributes.title)
+  end)
+
+  it('calls no difference within the deviation better', function()
+    seeds('a', {bits = 32}, {0.70, 0.72, 0.74})  -- 0.72, deviation 0.02: the highest
+    seeds('b', {bits = 8}, {0.705, 0.710, 0.715}) -- 0.71: not told from it
+    seeds('c', {bits = 2}, {0.698, 0.699, 0.700}) -- 0.699: 0.021 below
+    local t = comparison((report(dir)))
+    local found = {}
+    for i, cells in ipairs(t.cells) do
+      found[t.rows[i].bits] = marked(cells.auc)
+      assert.is_false(marked(cells.f1)) -- all the same: nothing to mark
+    end
+    assert.same({['32'] = true, ['8'] = true, ['2'] = false}, found)
+  end)
+
+  it('names what differs, and of other recipes only how they were run', function()
+    run('a', {options = {dim = 16, lr = 0.01}}, log_of{1}, {})
+    run('b', {options = {dim = 16, lr = 0.001}}, log_of{1}, {})
+    run('c', {recipe = 'KGAT', recipe_file = 'recipes/kgat.lua', options = {dim = 64, lr = 0.01}},
+        log_of{1}, {})
+    local page = report(dir)
+    local t = comparison(page)
+    assert.equal('lr', t.head[2])
+    assert.equal('runs', t.head[3])
+    assert.same({'KGCN 0.001', 'KGCN 0.01', 'KGAT 0.01'}, {
+      t.rows[1].recipe .. ' ' .. t.rows[1].lr, t.rows[2].recipe .. ' ' .. t.rows[2].lr,
+      t.rows[3].recipe .. ' ' .. t.rows[3].lr})
+    local between = markup.tables(page, 'KGCN', 'KGAT')[1]
+    local dims = {}
+    for _, row in ipairs(between.rows) do
+      if row[''] == 'dim' then dims = row end
+    end
+    assert.same({[''] = 'dim', KGCN = '16', KGAT = '64'}, dims)
+  end)
+
+  it('keeps data sets apart', function()
+    run('a', {}, log_of{1}, {})
+    run('b', {data_options = {task = 'ranking', columns = {user = 'who'}}}, log_of{1},
+        {test = {['recall@20'] = 0.25, ['ndcg@20'] = 0.125, ['hit@20'] = 0.5, ['map@20'] = 0.1,
+                 ['mrr@20'] = 0.2, users = 99}})
+    local page = report(dir)
+    local tables = markup.tables(page, 'recipe', 'runs', 'peak')
+    assert.equal(2, #tables)
+    assert.equal('0.7000', tables[1].rows[1].auc)
+    assert.equal('0.2500', tables[2].rows[1]['recall@20'])
+    assert.is_nil(tables[2].rows[1].users)
+    local heads = {}
+    for i, h2 in ipairs(markup.all(page, 'h2')) do heads[i] = markup.text(h2) end
+    assert.same({'films', 'films (task ranking)', 'Runs'}, heads)
+    local rest = markup.tables(page, 'hit@20', 'map@20', 'mrr@20')[1]
+    assert.equal('0.5000', rest.rows[1]['hit@20'])
+  end)
+
+  it('counts a second run of a seed apart', function()
+    run('a', {}, log_of{1}, {test = {auc = 0.5}})
+    run('b', {}, log_of{1}, {test = {auc = 0.7}})
+    local t = comparison((report(dir)))
+    assert.equal(2, #t.rows)
+    assert.equal(dir .. '/a', t.rows[1].folder)
+    assert.equal('0.5000', t.rows[1].auc)
+  end)
+
+  -- ---- curves ----
+
+  --- The lines of the chart with a title: lists of {x, y} in the picture, and what points say.
+  local function curves_of(page, title)
+    for _, svg in ipairs(markup.all(page, 'svg')) do
+      if svg.attributes['aria-label'] == title then
+        local lines, says = {}, {}
+        for _, path in ipairs(markup.all(svg, 'path', 'line')) do
+          local points = {}
+          for x, y in path.attributes.d:gmatch('(%-?[%d.]+) (%-?[%d.]+)') do
+            points[#points + 1] = {tonumber(x), tonumber(y)}
+          end
+          lines[#lines + 1] = points
+        end
+        for _, circle in ipairs(markup.all(svg, 'circle')) do
+          says[#says + 1] = markup.text(markup.all(circle, 'title')[1])
+        end
+        return lines, says, svg
+      end
+    end
+  end
+
+  it('draws learning curves to scale', function()
+    run('a', {}, log_of({0.8, 0.6, 0.5, 0.45}, {0.5, 0.6, 0.65, 0.7}), {})
+    local page = report(dir)
+    local lines, says = curves_of(page, 'loss')
+    assert.equal(1, #lines)
+    local p = lines[1]
+    assert.equal(4, #p)
+    for i = 2, 4 do assert.near((p[4][1] - p[1][1]) / 3, p[i][1] - p[i - 1][1], 0.2) end
+    local scale = (p[4][2] - p[1][2]) / (0.8 - 0.45) -- down the page is down in loss
+    assert.is_true(scale > 0)
+    assert.near(scale * 0.2, p[2][2] - p[1][2], 0.2)
+    assert.near(scale * 0.1, p[3][2] - p[2][2], 0.2)
+    assert.equal('KGCN, epoch 3: 0.5000', says[3])
+    local auc = curves_of(page, 'validation auc')[1]
+    assert.is_true(auc[4][2] < auc[1][2])
+  end)
+
+  it('shows the mean of seeds with its band, then each seed as far as it goes', function()
+    run('a', {}, log_of{0.8, 0.6}, {})
+    run('b', {seed = 2}, log_of{0.6, 0.5, 0.4, 0.3}, {})
+    local lines, says, svg = curves_of((report(dir)), 'loss')
+    assert.equal(2, #lines)
+    assert.equal('KGCN, epoch 1: 0.7000 ± 0.1414', says[1])
+    assert.equal('KGCN, epoch 2: 0.5500 ± 0.0707', says[2])
+    assert.equal(1, #markup.all(svg, 'path', 'band'))
+    local thin = markup.all(svg, 'path', 'thin')
+    assert.equal(1, #thin)
+    assert.equal(2, select(2, thin[1].attributes.d:gsub('L', ''))) -- epochs 2, 3 and 4
+  end)
+
+  it('breaks a line where the loss was no number', function()
+    run('a', {}, {'{"epoch": 1, "loss": 0.5}', '{"epoch": 2, "loss": 0.4}',
+                  '{"epoch": 3, "loss": null}', '{"epoch": 4, "loss": 0.3}'}, {})
+    local lines, _, svg = curves_of((report(dir)), 'loss')
+    assert.equal(2, #lines)
+    assert.equal(1, #markup.all(svg, 'circle', 'dot')) -- the lonely one can be seen
+  end)
+
+  it('has a curve a phase', function()
+    run('a', {}, {'{"epoch": 1, "loss": 0.5, "losses": {"cf": 0.5, "kg": 0.9}}',
+                  '{"epoch": 2, "loss": 0.4, "losses": {"cf": 0.4, "kg": 0.8}}'}, {})
+    local page = report(dir)
+    assert.matches('epoch 2: 0.4000', select(2, curves_of(page, 'loss, first phase'))[2])
+    assert.matches('epoch 2: 0.8000', select(2, curves_of(page, 'loss, phase kg'))[2])
+  end)
+
+  -- ---- memory ----
+
+  local function value(where, op, rule, exact, kept, shape)
+    return {where = where, op = op, rule = rule, bits = rule == 'quantize' and 2 or 32,
+            exact_bytes = exact, kept_bytes = kept, shape = shape or {exact / 4}}
+  end
+
+  local KIB = 1024
+  local KEPT = {phases = {{name = 'loss', reference_bytes = 1000 * KIB, stored_bytes = 36 * KIB,
+    values = {value('kgat.lua:41', 'normalize', 'exact', 20 * KIB, 20 * KIB, {320, 16}),
+              value('kgat.lua:13', 'leaky_relu', 'mask', 64 * KIB, 2 * KIB, {1024, 16}),
+              value('kgat.lua:41', 'normalize', 'exact', 10 * KIB, 10 * KIB, {160, 16}),
+              value('kgat.lua:38', 'aggregate', 'quantize', 60 * KIB, 4 * KIB, {960, 16}),
+              value('kgat.lua:38', 'aggregate', 'recompute', 100 * KIB, 0, {1600, 16}),
+              value(nil, 'leaf', 'resident', 50 * KIB, 0)}}}}
+
+  it('shows what is kept by rule and by line, the largest first', function()
+    run('a', {bits = 2}, log_of{1},
+        {kept = {reference_bytes = 1000 * KIB, stored_bytes = 36 * KIB}}, KEPT)
+    local page, text = report(dir)
+    local rules = {}
+    for i, row in ipairs(markup.tables(page, 'rule', 'values')[1].rows) do
+      rules[i] = {row.rule, row.values, row.exact, row.kept}
+    end
+    assert.same({{'exact', '2', '30.0 KiB', '30.0 KiB'}, {'quantize', '1', '60.0 KiB', '4.0 KiB'},
+                 {'mask', '1', '64.0 KiB', '2.0 KiB'}, {'recompute', '1', '100.0 KiB', '0 B'},
+                 {'resident', '1', '50.0 KiB', '0 B'}}, rules)
+    local lines = {}
+    for i, row in ipairs(markup.tables(page, 'line', 'op')[1].rows) do
+      lines[i] = {row.line, row.value, row.shape, row.as, row.exact, row.kept}
+    end
+    assert.same({{'kgat.lua:41', '1 of 2', '320×16', 'exact', '20.0 KiB', '20.0 KiB'},
+                 {'kgat.lua:41', '2 of 2', '160×16', 'exact', '10.0 KiB', '10.0 KiB'},
+                 {'kgat.lua:38', '1 of 2', '960×16', 'INT2', '60.0 KiB', '4.0 KiB'},
+                 {'kgat.lua:13', '', '1024×16', 'mask', '64.0 KiB', '2.0 KiB'}}, lines)
+    assert.matches('36.0 KiB of 1000.0 KiB, 27.8× less', text, 1, true)
+  end)
+
+  it('draws bars to scale', function()
+    run('a', {bits = 2}, log_of{1},
+        {kept = {reference_bytes = 800 * KIB, stored_bytes = 200 * KIB}})
+    for _, svg in ipairs(markup.all((report(dir)), 'svg', 'wide')) do
+      if svg.attributes['aria-label']:match('op%-by%-op') then
+        local whole = markup.all(svg, 'rect', 'outline')[1].attributes
+        local kept = markup.all(svg, 'rect', 'segment')[1].attributes
+        assert.near(0.25, kept.width / whole.width, 0.002)
+        assert.equal(whole.x, kept.x)
+        return
+      end
+    end
+    error('no such chart')
+  end)
+
+  it('shortens what a bar is of before its phase', function()
+    local options, others = {}, {}
+    for k = 1, 6 do options['option' .. k], others['option' .. k] = k, k + 1 end
+    local phases = {phases = {KEPT.phases[1], {name = 'triples', reference_bytes = 9,
+                                               stored_bytes = 1, values = {}}}}
+    for i, o in ipairs{options, others} do
+      run('run' .. i, {options = o}, log_of{1},
+          {kept = {reference_bytes = 1000 * KIB, stored_bytes = i * KIB}}, phases)
+    end
+    local seen = 0
+    for _, svg in ipairs(markup.all((report(dir)), 'svg', 'wide')) do
+      for _, label in ipairs(markup.all(svg, 'text')) do
+        local text = markup.text(label)
+        if text:find('\226\128\166: triples', 1, true) then seen = seen + 1 end
+      end
+    end
+    assert.is_true(seen >= 2, seen)
+  end)
+
+  it('shows peak memory by kind, once for groups that take the same', function()
+    for i, lr in ipairs{0.1, 0.2, 0.3} do
+      run('lr' .. i, {options = {lr = lr, dim = 16}}, log_of{1}, {})
+    end
+    run('wide', {options = {lr = 0.1, dim = 64}}, log_of{1},
+        {kept = {reference_bytes = 9e6, stored_bytes = 1e6},
+         memory = {peak = 9 * 2 ^ 20, parameter = 2 ^ 22, graph = 2048}})
+    local t = markup.tables((report(dir)), 'parameter', 'peak')[1]
+    assert.same({'', 'parameter', 'optimizer', 'graph', 'peak'}, t.head) -- no gradient anywhere
+    assert.same({{[''] = 'KGCN, dim 16', parameter = '1.0 MiB', optimizer = '2.0 MiB',
+                  graph = '–', peak = '3.0 MiB'},
+                 {[''] = 'KGCN, dim 64, lr 0.1', parameter = '4.0 MiB', optimizer = '–',
+                  graph = '2.0 KiB', peak = '9.0 MiB'}}, t.rows)
+  end)
+
+  -- ---- what is missing, odd or wrong ----
+
+  it('shows what there is of runs that did not finish', function()
+    seeds('batch/done', {}, {0.7})
+    run('batch/cut', {seed = 2}, {'{"epoch": 1, "loss": 0.5}', '{"epoch": 2, "lo'}, nil,
+        {phases = {{values = {'x'}}}})
+    fixtures.write(dir .. '/batch/cut/output.txt', 'epoch 1\ntinykg: interrupted\n')
+    run('batch/failed', {seed = 3}, {})
+    fixtures.write(dir .. '/batch/failed/output.txt', 'epoch 1\ntinykg: out of <memory>\n')
+    run('batch/early', false)
+    fixtures.write(dir .. '/batch/early/output.txt', 'loading \255\27[1m\ntinykg: no data\n')
+    fixtures.write(dir .. '/batch/batch.json', '{}')
+    fixtures.write(dir .. '/elsewhere/output.txt', 'not of a batch')
+    local page = report(dir)
+    local text = markup.text(page)
+    assert.matches('4 runs, 1 not finished, 2 failed', text, 1, true)
+    local t = comparison(page)
+    assert.equal('1 of 3', t.rows[1].runs)
+    assert.equal('0.7000', t.rows[1].auc)
+    assert.matches('not finished: interrupted, or running still; epoch 1 was its last', text,
+                   1, true)
+    assert.matches('log.jsonl:2: not a record of an epoch', text, 1, true)
+    assert.matches('no kept.json', text, 1, true)
+    assert.matches('kept.json: not a list of phases with their values', text, 1, true)
+    assert.matches('failed: out of <memory>; no epoch is logged', text, 1, true)
+    assert.matches('failed: no data; no epoch is logged', text, 1, true)
+    local printed = {}
+    for i, pre in ipairs(markup.all(page, 'pre')) do printed[i] = markup.text(pre) end
+    assert.same({'epoch 1 tinykg: interrupted',
+                 'loading \239\191\189\239\191\189[1m tinykg: no data',
+                 'epoch 1 tinykg: out of <memory>'}, printed)
+  end)
+
+  it('is a page of failures where all failed', function()
+    fixtures.write(dir .. '/batch.json', '{}')
+    fixtures.write(dir .. '/early/output.txt', 'tinykg: no data\n')
+    assert.equal('Runs that failed', markup.text(markup.all((report(dir)), 'h1')[1]))
+  end)
+
+  it('takes what a resumed run did again as it went last', function()
+    run('a', {}, {'{"epoch": 1, "loss": 0.5}', '{"epoch": 2, "loss": 9}',
+                  '{"epoch": 2, "loss": 0.25}'}, {})
+    local _, says = curves_of((report(dir)), 'loss')
+    assert.same({'KGCN, epoch 1: 0.5000', 'KGCN, epoch 2: 0.2500'}, says)
+  end)
+
+  it('escapes what comes from files, and needs nothing from elsewhere', function()
+    local bad = '<script>alert("1")</script> & \'so\' <b'
+    run('a', {recipe = bad, options = {metric = bad, lr = 0.1}, data = 'x/' .. bad}, log_of{1},
+        {test = {['<i>@20'] = 0.5}}, KEPT)
+    run('b', {recipe = bad, options = {metric = '"', lr = 0.2}, data = 'x/' .. bad}, log_of{1}, {})
+    local page, text = report(dir) -- and the parser found it well-formed
+    assert.matches(bad, markup.text(markup.all(page, 'h1')[1]), 1, true)
+    assert.equal(0, #markup.all(page, 'script'))
+    for _, name in ipairs{'link', 'img', 'iframe'} do assert.equal(0, #markup.all(page, name)) end
+    assert.is_nil(text:find('https?:'))
+    assert.is_nil(text:find('url%('))
+    assert.equal('0.5000', comparison(page).rows[1]['<i>@20'])
+  end)
+
+  it('finds runs one and two folders down, each once, and none inside a run', function()
+    run('a', {}, log_of{1}, {})
+    run('a/previous', {seed = 9}, log_of{1}, {})
+    run('batch/b', {seed = 2}, log_of{1}, {})
+    run('.hidden/c', {seed = 3}, log_of{1}, {})
+    local _, _, out = report(('%s %s/a/ %s/batch'):format(dir, dir, dir))
+    assert.matches(': 2 runs', out, 1, true)
+  end)
+
+  it('prints the comparison as JSON', function()
+    seeds('a', {bits = 32}, {0.70, 0.72})
+    run('b', {bits = 2}, log_of{1}, {})
+    local code, out = tinykg('report ' .. dir .. ' --json')
+    assert.equal(0, code)
+    local found = cjson.decode(out)
+    assert.equal(1, #found)
+    local first = found[1].groups[1]
+    assert.equal('films', found[1].data)
+    assert.equal('KGCN, 32 bits', first.name)
+    assert.same({bits = 32}, first.settings)
+    assert.near(0.71, first.test.auc.mean, 1e-12)
+    assert.near(math.sqrt(2 * 0.01 ^ 2), first.test.auc.sd, 1e-12)
+    assert.equal(2, first.test.auc.n)
+    assert.equal(3 * 2 ^ 20, found[1].groups[2].memory.peak.mean)
+    assert.equal('finished', first.runs[2].state)
+  end)
+
+  it('refuses with one line', function()
+    run('a', {}, log_of{1}, {})
+    fixtures.write(dir .. '/plain', 'x')
+    fixtures.write(dir .. '/broken/config.json', '{"recipe": ')
+    require('lfs').mkdir(dir .. '/empty')
+    local _, help = tinykg('report --help')
+    assert.matches('Example: tinykg report runs %-o report%.html', help)
+    refuses('report', 2, "missing argument 'run'")
+    refuses('report ' .. dir .. '/a -o ""', 2, '%-o: a file is needed')
+    refuses('report ' .. dir .. '/none', 1, '/none: no such folder')
+    refuses('report ' .. dir .. '/plain', 1, '/plain: not a folder')
+    refuses('report ' .. dir .. '/empty', 1, '/empty: not a run folder: no config.json')
+    refuses('report ' .. dir .. '/broken', 1, '/broken/config%.json: not JSON')
+    refuses(('report %s/a -o %s/none/report.html'):format(dir, dir), 1,
+            '/none/report%.html: cannot be written: No such file or directory')
+    refuses(('report %s/a -o %s/a'):format(dir, dir), 1, '/a: cannot be written: it is a folder')
+  end)
+
+  it('has ticks at round numbers', function()
+    local scale = require 'tinykg.report.chart.scale'
+    local function labels(s)
+      local list = {}
+      for i, tick in ipairs(s.ticks) do list[i] = tick.label end
+      return table.concat(list, ' ')
+    end
+    assert.equal('0.2 0.4 0.6 0.8', labels(scale.values(0.13, 0.87)))
+    assert.equal('0.690 0.692 0.694', labels(scale.values(0.6893, 0.6948, {ticks = 3})))
+    assert.equal('-1 0 1', labels(scale.values(-1, 1, {ticks = 2})))
+    assert.equal('1 2 3', labels(scale.values(1, 3, {whole = true})))
+    assert.equal('20 40 60 80 100', labels(scale.values(1, 100, {whole = true})))
+    assert.equal('0 10 MiB 20 MiB 30 MiB', labels(scale.bytes(37 * 2 ^ 20)))
+    assert.equal('0 100 B 200 B', labels(scale.bytes(299)))
+    assert.equal('0.1 1 10 100', labels(scale.logarithmic(0.1, 100)))
+    for _, x in ipairs{0, 0.5, -3} do -- a flat line has an axis too
+      local s = scale.values(x, x)
+      assert.near(0.5, s.place(x), 1e-9)
+      assert.is_true(#s.ticks >= 2)
+    end
+  end)
+
+  it('shows a run of tinykg run', function()
+    local data, folder = dir .. '/data', dir .. '/run'
+    assert.equal(0, (tinykg('data demo ' .. data .. ' --users 60 --items 80')))
+    assert.equal(0, (tinykg('run recipes/kgcn.lua --quiet --data ' .. data ..
+      ' --bits 2 --set epochs=2 --threads 1 --out ' .. folder)))
+    local summary = cjson.decode(fixtures.bytes(folder .. '/summary.json'))
+    local page = report(folder)
+    local row = comparison(page).rows[1]
+    assert.equal(('%.4f'):format(summary.test.auc), row.auc)
+    assert.equal(tostring(summary.best_epoch), row['best epoch'])
+    assert.equal(2, #curves_of(page, 'validation f1')[1])
+  end)
+end)

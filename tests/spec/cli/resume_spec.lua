@@ -1,0 +1,223 @@
+-- Runs that are killed at any moment and go on: what they end with is, bit for bit, what they would
+-- have ended with.
+local fixtures = require 'tests.spec.fixtures'
+local json = require 'tinykg.base.json'
+local runs = require 'tests.spec.runs'
+local shell = require 'tests.spec.shell'
+
+local same_run, sh = runs.same, shell.sh
+
+local function read(path) return assert(json.read(path)) end
+
+describe('a run that goes on', function()
+  local dir, data
+  setup(function()
+    dir = fixtures.dir()
+    data = dir .. '/data'
+    assert.equal(0, (sh('./tinykg data demo ' .. data .. ' --users 300 --items 150')))
+  end)
+  teardown(fixtures.clean)
+
+  --- Runs, and kills it each time after it has saved its state twice, until it comes to its end.
+  -- A checkpoint is renamed into place, so that its inode changes.
+  local UNTIL_SAVED = [[
+    n=0; old=$(stat -c %%i %s/last.safetensors 2>/dev/null)
+    ./tinykg %s >%s.txt 2>&1 & pid=$!
+    while kill -0 $pid 2>/dev/null; do
+      new=$(stat -c %%i %s/last.safetensors 2>/dev/null)
+      if [ "$new" != "$old" ]; then n=$((n + 1)); old=$new; fi
+      if [ $n = 2 ]; then kill -9 $pid; break; fi
+      sleep 0.005
+    done
+    wait $pid 2>/dev/null; status=$?; if [ $status != 0 ]; then cat %s.txt; fi; (exit $status)]]
+
+  local function kill_until_done(command, out)
+    for kills = 0, 60 do
+      local code, text = sh(UNTIL_SAVED:format(out, command, out, out, out))
+      if code == 0 then return kills end
+      assert(code == 137, text)
+      command = 'run --resume --checkpoint 0 --out ' .. out
+    end
+    error('never came to its end')
+  end
+
+  for _, case in ipairs{
+    {'kgat', '--bits 2 --set epochs=2 --set kg_batch_size=256 --set batch_size=256 --set dim=16'},
+    {'kgat', '--bits 2 --set epochs=2 --set kg_batch_size=256 --set batch_size=256 --set dim=16 ' ..
+             '--data-set task=ranking', 'kgat, users drawn'},
+    {'kgcn', '--bits 4 --set epochs=4 --set batch_size=256 --set hops=2'},
+    {'kgin', '--bits 2 --set epochs=5 --set eval_every=2 --set dim=16 --set schedule=cosine ' ..
+             '--set optimizer_bits=8 --set batch_size=256 --data-set task=ranking'},
+    -- the kernels of a GPU, run by the CPU
+    {'lightgcn', '--device emu --bits 2 --set epochs=3 --set dim=8 --set batch_size=512'},
+  } do
+    local name = case[3] or case[1]
+    it('ends as if it had not been killed: ' .. name, function()
+      local folder = dir .. '/' .. name:gsub('%W', '')
+      local whole, killed = folder .. '-whole', folder .. '-killed'
+      local code, text = sh(('./tinykg run recipes/%s.lua --data %s %s --out %s'):format(case[1],
+        data, case[2], whole))
+      assert.equal(0, code, text)
+      local kills = kill_until_done(('run recipes/%s.lua --data %s %s --checkpoint 0 --out %s')
+        :format(case[1], data, case[2], killed), killed)
+      assert.is_true(kills >= 2, 'killed only ' .. kills .. ' times')
+      same_run(whole, killed)
+    end)
+  end
+
+  it('is told how, and goes on, after Ctrl-C', function()
+    local out, whole = dir .. '/stopped', dir .. '/not-stopped'
+    local options = '--bits 2 --set epochs=40 --set batch_size=16 --set patience=0'
+    assert.equal(0, (sh(('./tinykg run recipes/kgcn.lua --quiet --data %s %s --out %s'):format(data,
+      options, whole))))
+    local code, text = sh(('timeout --preserve-status -s INT 0.6 ./tinykg run recipes/kgcn.lua ' ..
+      '--data %s %s --out %s'):format(data, options, out))
+    assert.equal(130, code, text)
+    assert.matches('to go on: tinykg run %-%-resume %-%-out ' .. out:gsub('%p', '%%%0'), text)
+    code, text = sh('timeout --preserve-status -s TERM 0.3 ./tinykg run --resume --out ' .. out)
+    assert.equal(143, code, text) -- as batch systems do it
+    code, text = sh('./tinykg run --resume --out ' .. out)
+    assert.equal(0, code, text)
+    assert.matches('going on in epoch %d+', text)
+    same_run(whole, out)
+  end)
+
+  it('that is finished has nothing to do, unless it is given more epochs', function()
+    local out, whole = dir .. '/more', dir .. '/all'
+    local begin = './tinykg run recipes/lightgcn.lua --quiet --data ' .. data ..
+      ' --bits 2 --set eval_every=1 '
+    assert.equal(0, (sh(begin .. '--set epochs=2 --out ' .. out)))
+    assert.equal(0, (sh(begin .. '--set epochs=4 --out ' .. whole)))
+    local code, text = sh('./tinykg run --resume --out ' .. out)
+    assert.equal(0, code)
+    assert.matches('^finished before; nothing to do\ntest: ', text)
+    code, text = sh('./tinykg run --resume --set epochs=4 --out ' .. out)
+    assert.equal(0, code, text)
+    same_run(whole, out)
+  end)
+
+  it('goes on where options have been added since it began', function()
+    local out, whole = dir .. '/older', dir .. '/not-older'
+    local begin = './tinykg run recipes/bpr-mf.lua --quiet --data ' .. data .. ' --set dim=8 '
+    assert.equal(0, (sh(begin .. '--set epochs=2 --out ' .. out)))
+    assert.equal(0, (sh(begin .. '--set epochs=4 --out ' .. whole)))
+    local config = read(out .. '/config.json')
+    config.options.draw, config.checksum = nil, nil
+    assert(json.write(out .. '/config.json', config))
+    local code, text = sh(begin .. '--set epochs=4 --set draw=users --resume --out ' .. out)
+    assert.equal(1, code)
+    assert.matches('option draw', text)
+    code, text = sh(begin .. '--set epochs=4 --resume --out ' .. out)
+    assert.equal(0, code, text)
+    same_run(whole, out)
+  end)
+
+  it('has what its model made, changed and gave up since it was built', function()
+    fixtures.write(dir .. '/holds.lua', [[
+local tk = require 'tinykg'
+local M = tk.nn.class('M')
+function M:begin_epoch(epoch)
+  self.book.epochs = (self.book.epochs or 0) + 1
+  self.cache['of.one'] = {tk.full(1 / self.book.epochs, 1)}
+  self.book.most = 1 / 0
+  if epoch > 1 then self.warm = nil end
+  return self.cache['of.one'][1]
+end
+function M:loss(b)
+  local times = self.warm and 2 or self.book.most > 9 and 1 or 3
+  return tk.loss.bce(tk.dot(self.u(b.users), self.i(b.items)) * self.cache['of.one'][1] * times,
+                     b.labels)
+end
+function M:score(u, i) return tk.dot(self.u(u), self.i(i)) end
+return tk.recipe{name = 'Holds', build = function(d)
+  return setmetatable({u = tk.nn.Embedding(d.users, 4), i = tk.nn.Embedding(d.items, 4),
+                       book = {}, cache = {}, warm = true}, M)
+end}
+]])
+    local out, whole = dir .. '/holds-more', dir .. '/holds'
+    local begin = ('./tinykg run %s/holds.lua --quiet --data %s --set batch_size=128 '):format(dir,
+      data)
+    assert.equal(0, (sh(begin .. '--set epochs=2 --out ' .. out)))
+    assert.equal(0, (sh(begin .. '--set epochs=4 --out ' .. whole)))
+    local code, text = sh('./tinykg run --resume --quiet --set epochs=4 --out ' .. out)
+    assert.equal(0, code, text)
+    same_run(whole, out)
+    local command = ('run %s/holds.lua --data %s --set batch_size=128 --set epochs=4 ' ..
+      '--checkpoint 0 --out %s/holds-killed'):format(dir, data, dir)
+    assert(kill_until_done(command, dir .. '/holds-killed') >= 1)
+    same_run(whole, dir .. '/holds-killed')
+  end)
+
+  it('has its seed, to the last digit, and its budget', function()
+    local out, seed = dir .. '/seed', '1234567890123457'
+    local begin = './tinykg run recipes/bpr-mf.lua --quiet --data ' .. data .. ' --out ' .. out
+    assert.equal(0, (sh(begin .. ' --set epochs=1 --budget 1GiB --seed ' .. seed)))
+    local half = out .. '/last.safetensors.tmp.77' -- as a kill leaves it
+    fixtures.write(half, 'half')
+    assert.equal(0, (sh('./tinykg run --resume --quiet --set epochs=2 --out ' .. out)))
+    assert.is_nil((io.open(half)))
+    assert.equal(tonumber(seed), read(out .. '/summary.json').seed)
+    assert.equal(2 ^ 30, read(out .. '/config.json').budget)
+    local code, text = sh(begin .. ' --set epochs=3 --resume --seed 1234567890123458')
+    assert.equal(1, code)
+    assert.matches('seed was ' .. seed .. ' and is 1234567890123458 now', text)
+  end)
+
+  it('given fewer epochs than it has begun, ends with the best parameters', function()
+    local out = dir .. '/fewer'
+    sh(([[./tinykg run recipes/bpr-mf.lua --quiet --data %s --set epochs=9 --set batch_size=1 \
+            --set lr=0.05 --out %s & pid=$!
+          until [ -e %s/best.safetensors ]; do sleep 0.01; done
+          sleep 0.1; kill -TERM $pid; wait $pid]]):format(data, out, out))
+    local code, text = sh('./tinykg run --resume --set epochs=1 --out ' .. out)
+    assert.equal(0, code, text)
+    assert.matches('going on in epoch 2, step %d', text)
+    local measured = json.decode(shell.prints('eval --json ' .. out))
+    assert.same(measured.metrics, read(out .. '/summary.json').test)
+  end)
+
+  it('has its folder for itself', function()
+    local out = dir .. '/mine'
+    local code, text = sh(([[
+      timeout 20 ./tinykg run recipes/kgcn.lua --quiet --data %s --set batch_size=16 \
+        --set patience=0 --set epochs=100000 --checkpoint 0 --out %s >/dev/null 2>&1 & pid=$!
+      until test -e %s/last.safetensors; do sleep 0.01; done
+      ./tinykg run --resume --out %s; status=$?; kill $pid; (exit $status)]]):format(data, out, out,
+      out))
+    assert.equal(1, code, text)
+    assert.matches('/mine: another process is writing there\n', text)
+  end)
+
+  it('refuses to go on as something else', function()
+    local out = dir .. '/else'
+    local begin = './tinykg run recipes/bpr-mf.lua --quiet --data ' .. data
+    assert.equal(0, (sh(begin .. ' --set epochs=1 --out ' .. out)))
+    for _, case in ipairs{
+      {' --bits 8', 'bits was 32 and is 8 now'}, {' --seed 2', 'seed was 1 and is 2 now'},
+      {' --set dim=8', 'option dim was 64 and is 8 now'},
+      {' --data-set split=time', 'option of the data split was nil and is time now'},
+    } do
+      local code, text = sh(begin .. case[1] .. ' --set epochs=2 --resume --out ' .. out)
+      assert.equal(1, code)
+      assert.matches('cannot go on: ' .. case[2] .. ' %(another %-%-out begins anew%)', text)
+    end
+    local code, text = sh('./tinykg run --resume --out ' .. dir .. '/nowhere')
+    assert.equal(1, code)
+    assert.matches('/nowhere: no such run', text)
+    code, text = sh('./tinykg run --resume')
+    assert.equal(2, code)
+    assert.matches('%-%-out says which run', text)
+  end)
+
+  it('does not take a broken checkpoint for a good one', function()
+    local out = dir .. '/broken'
+    local begin = './tinykg run recipes/bpr-mf.lua --quiet --data ' .. data .. ' --out ' .. out
+    assert.equal(0, (sh(begin .. ' --set epochs=1')))
+    local bytes = fixtures.bytes(out .. '/last.safetensors')
+    fixtures.write(out .. '/last.safetensors', bytes:sub(1, #bytes - 100))
+    local code, text = sh('./tinykg run --resume --quiet --set epochs=2 --out ' .. out)
+    assert.equal(1, code)
+    assert.matches('last%.safetensors: ', text)
+    assert.equal(1, select(2, text:gsub('\n', '')), text)
+  end)
+end)

@@ -1,0 +1,198 @@
+-- Batches: several recipes, seeds and grid points, each in a process of its own.
+local fixtures = require 'tests.spec.fixtures'
+local json = require 'tinykg.base.json'
+local shell = require 'tests.spec.shell'
+
+local sh = shell.sh
+
+local function read(path) return assert(json.read(path)) end
+local function exists(path) return os.execute('test -e ' .. path) == 0 end
+
+describe('a batch', function()
+  local dir, data
+  setup(function()
+    dir = fixtures.dir()
+    data = dir .. '/data'
+    assert.equal(0, (sh('./tinykg data demo ' .. data .. ' --users 60 --items 80')))
+  end)
+  teardown(fixtures.clean)
+
+  --- Columns of the summary's row for a group, split at two blanks.
+  local function row_of(text, group)
+    for line in text:gmatch('[^\n]+') do
+      if line:sub(1, #group + 1) == group .. ' ' then
+        local cells = {}
+        for cell in (line:gsub('%s%s+', '\t') .. '\t'):gmatch('([^\t]*)\t') do
+          cells[#cells + 1] = cell
+        end
+        return cells
+      end
+    end
+    error('no row ' .. group .. ' in\n' .. text)
+  end
+
+  it('has a folder a member and says mean and deviation over seeds', function()
+    local out = dir .. '/grid'
+    local code, text = sh('./tinykg run recipes/bpr-mf.lua recipes/kgcn.lua --data ' .. data ..
+      ' --seed 1,2,5 --set epochs=1 --grid dim=4,8 --grid bits=32,2 --jobs 3 --out ' .. out)
+    assert.equal(0, code, text)
+    for _, group in ipairs{'BPR-MF-dim=4-bits=32', 'BPR-MF-dim=8-bits=2', 'KGCN-dim=8-bits=32',
+                           'KGCN-dim=4-bits=2'} do
+      local aucs, mean, square = {}, 0, 0
+      for i, seed in ipairs{1, 2, 5} do
+        local folder = ('%s/%s-seed%d'):format(out, group, seed)
+        local summary, config = read(folder .. '/summary.json'), read(folder .. '/config.json')
+        aucs[i] = summary.test.auc
+        assert.equal(seed, summary.seed)
+        assert.equal(tonumber(group:match('dim=(%d+)')), config.options.dim)
+        assert.equal(tonumber(group:match('bits=(%d+)')), summary.bits)
+        assert.matches('test: auc', fixtures.bytes(folder .. '/output.txt'))
+      end
+      for i = 1, 3 do mean = mean + aucs[i] / 3 end
+      for i = 1, 3 do square = square + (aucs[i] - mean) ^ 2 end
+      local cells = row_of(text, group)
+      assert.equal('3', cells[2])
+      assert.equal(('%.4f +- %.4f'):format(mean, math.sqrt(square / 2)), cells[3])
+    end
+    assert.equal(24, select(2, text:gsub('%-seed%d +done ', '')))
+  end)
+
+  it('gives each member what it has alone', function()
+    local alone = dir .. '/alone'
+    assert.equal(0, (sh('./tinykg run recipes/kgcn.lua --quiet --data ' .. data ..
+      ' --seed 2 --set epochs=1 --set dim=8 --bits 2 --out ' .. alone)))
+    assert.equal(fixtures.bytes(alone .. '/best.safetensors'),
+                 fixtures.bytes(dir .. '/grid/KGCN-dim=8-bits=2-seed2/best.safetensors'))
+  end)
+
+  it('does nothing twice, and what is missing or has changed', function()
+    local out = dir .. '/again'
+    local begin = './tinykg run recipes/bpr-mf.lua --data ' .. data .. ' --seed 1,2 --out ' .. out
+    assert.equal(0, (sh(begin .. ' --set epochs=1')))
+    local path = out .. '/BPR-MF-seed1/log.jsonl'
+    local before = fixtures.bytes(path)
+    os.remove(out .. '/BPR-MF-seed2/summary.json')
+    local code, text = sh(begin .. ' --set epochs=1')
+    assert.equal(0, code, text)
+    assert.matches('BPR%-MF%-seed1 +before ', text)
+    assert.matches('BPR%-MF%-seed2 +done ', text)
+    assert.equal(before, fixtures.bytes(path))
+    assert.equal('2', row_of(text, 'BPR-MF')[2])
+    code, text = sh('./tinykg run --resume --out ' .. out) -- knows the rest of the command
+    assert.equal(0, code, text)
+    assert.equal(2, select(2, text:gsub('before ', '')))
+    code, text = sh(begin .. ' --set epochs=1 --set dim=8')
+    assert.equal(1, code)
+    assert.matches('^tinykg: %S+/again: holds a batch with other settings: option dim was nil ' ..
+                   'and is 8 now: [^\n]+\n$', text)
+    assert.equal(before, fixtures.bytes(path))
+    code, text = sh(begin .. ' --set epochs=1 --set dim=8 --force')
+    assert.equal(0, code, text)
+    assert.equal(2, select(2, text:gsub('done ', '')))
+    assert.equal(64, read(out .. '/BPR-MF-seed1/previous/config.json').options.dim)
+    assert.equal(8, read(out .. '/BPR-MF-seed1/config.json').options.dim)
+  end)
+
+  it('goes on when members crash, diverge or are killed', function()
+    local out = dir .. '/crash'
+    fixtures.write(dir .. '/crash.lua', [[
+local tk = require 'tinykg'
+local M = tk.nn.class('M')
+function M:loss(b)
+  if tk.seed() == 2 then error('no such luck') end
+  if tk.seed() == 3 then require('ffi').cast('int *', 0)[0] = 1 end
+  local far = tk.seed() == 4 and 1 / 0 or 1
+  return tk.loss.bce(tk.dot(self.u(b.users), self.i(b.items)) * far, b.labels)
+end
+function M:score(u, i) return tk.dot(self.u(u), self.i(i)) end
+return tk.recipe{name = 'Crash', build = function(d)
+  return setmetatable({u = tk.nn.Embedding(d.users, 4), i = tk.nn.Embedding(d.items, 4)}, M)
+end}
+]])
+    local code, text = sh(('./tinykg run %s/crash.lua --data %s --seed 1,2,3,4,5 --set epochs=1 ' ..
+      '--out %s'):format(dir, data, out))
+    assert.equal(1, code)
+    assert.matches('Crash%-seed1 +done ', text)
+    assert.matches('Crash%-seed2 +failed .-crash%.lua:4: no such luck\n', text)
+    assert.matches('Crash%-seed3 +failed .-killed by signal 11\n', text)
+    assert.matches('Crash%-seed4 +diverged .-try a smaller lr', text)
+    assert.matches('Crash%-seed5 +done ', text)
+    assert.equal('2 of 5', row_of(text, 'Crash')[2])
+    assert.matches('\ntinykg: 3 of 5 runs failed; each folder has its output.txt\n$', text)
+    assert.matches('no such luck', fixtures.bytes(out .. '/Crash-seed2/output.txt'))
+  end)
+
+  it('does not mind how much a member prints', function()
+    fixtures.write(dir .. '/wordy.lua', [[
+local tk = require 'tinykg'
+local M = tk.nn.class('M')
+function M:loss()
+  for _ = 1, 100 do io.write(('x'):rep(2e5), '\n') end
+  error('enough')
+end
+M.score = M.loss
+return tk.recipe{name = 'Wordy', build = function(d)
+  return setmetatable({u = tk.nn.Embedding(d.users, 4)}, M)
+end}
+]])
+    local code, text = sh(('timeout -k 1 20 ./tinykg run %s/wordy.lua --data %s --seed 1,2 ' ..
+      '--out %s/wordy'):format(dir, data, dir))
+    assert.equal(1, code, text)
+    assert.equal(2, select(2, text:gsub('%-seed%d +failed [^\n]-wordy%.lua:5: enough\n', '')), text)
+  end)
+
+  it('that is killed takes its members along', function()
+    local code, text = sh(([[
+      ./tinykg run recipes/bpr-mf.lua --data %s --seed 1,2 --jobs 2 --threads 1 --out %s \
+        --set epochs=100000 --set patience=0 --set batch_size=16 --set lr=1e-9 >/dev/null & pid=$!
+      until [ -e %s/BPR-MF-seed1/best.safetensors ] && [ -e %s/BPR-MF-seed2/best.safetensors ]; do
+        sleep 0.05
+      done
+      members=$(cat /proc/$pid/task/$pid/children); kill -9 $pid; wait $pid 2>/dev/null
+      for m in $members; do
+        n=0; while kill -0 $m 2>/dev/null && [ $n -lt 60 ]; do sleep 0.05; n=$((n + 1)); done
+        kill -9 $m 2>/dev/null && echo $m still runs
+      done
+      true]]):format(data, dir .. '/taken', dir .. '/taken', dir .. '/taken'))
+    assert.equal(0, code)
+    assert.not_matches('still runs', text)
+  end)
+
+  it('stops as a whole on Ctrl-C and goes on later', function()
+    local out = dir .. '/stopped'
+    local code, text = sh('timeout --preserve-status -s INT 1 ./tinykg run recipes/kgcn.lua ' ..
+      '--data ' .. data .. ' --seed 1,2,3 --set epochs=200 --set patience=0 --set batch_size=4 ' ..
+      '--jobs 2 --out ' .. out)
+    assert.equal(130, code, text)
+    assert.equal(2, select(2, text:gsub('stopped  ', '')), text)
+    assert.matches('to go on: tinykg run %-%-resume %-%-out ', text)
+    assert.is_true(exists(out .. '/KGCN-seed1/last.safetensors'))
+    assert.is_false(exists(out .. '/KGCN-seed3/config.json'))
+  end)
+
+  it('and a run do not share a folder', function()
+    local run = './tinykg run recipes/bpr-mf.lua --quiet --set epochs=1 --data ' .. data
+    local code, text = sh(run .. ' --out ' .. dir .. '/grid')
+    assert.equal(1, code)
+    assert.matches('/grid: holds a batch; a run needs a folder of its own\n$', text)
+    code, text = sh(run .. ' --seed 1,2 --out ' .. dir .. '/alone')
+    assert.equal(1, code)
+    assert.matches('/alone: holds a run; a batch needs a folder of its own\n$', text)
+  end)
+
+  it('refuses what cannot be, before anything runs', function()
+    for _, case in ipairs{
+      {'--grid dims=1,2', 'KGCN has no option dims'}, {'--grid dim', "'dim' is not key=a,b,c"},
+      {'--grid bits=3,2', "bits: '3' is not valid"}, {'--grid dim=a,b', 'dim: a is not a number'},
+      {'--seed 1,2 --jobs 0', "jobs: '0' is not valid"},
+    } do
+      local out = dir .. '/never'
+      local code, text = sh(('./tinykg run recipes/kgcn.lua --data %s %s --out %s'):format(data,
+        case[1], out))
+      assert.equal(2, code)
+      assert(text:find(case[2], 1, true), text)
+      assert.equal(1, select(2, text:gsub('\n', '')), text)
+      assert.is_false(exists(out))
+    end
+  end)
+end)

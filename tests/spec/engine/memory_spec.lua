@@ -1,0 +1,274 @@
+-- What a run will take, said before it starts: compared with what runs then count, with sizes
+-- worked out by hand, and with budgets between them.
+local fixtures = require 'tests.spec.fixtures'
+local json = require 'tinykg.base.json'
+local shell = require 'tests.spec.shell'
+
+local home = os.getenv('TINYKG_HOME') or '.'
+local WIDTHS = {32, 8, 4, 2, 1}
+
+local tinykg = shell.tinykg
+
+local function planned(arguments)
+  return json.decode(shell.prints('memory ' .. arguments .. ' --json'), 'memory --json')
+end
+
+describe('tinykg memory', function()
+  local dir, data
+  setup(function()
+    dir = fixtures.dir()
+    data = dir .. '/data'
+    assert.equal(0, (tinykg('data demo ' .. data .. ' --users 90 --items 120')))
+  end)
+  teardown(fixtures.clean)
+
+  --- Figures of a plan beside those of an epoch of training: the same. Only `data` may differ, by
+  --- batches and results that Lua's collector has not come around to.
+  local function agrees(arguments, count)
+    arguments = arguments .. ' --set epochs=1'
+    local plan, out = planned(arguments), dir .. '/run'
+    local code, _, err = tinykg('run ' .. arguments .. ' --quiet --force --out ' .. out)
+    assert.equal(0, code, err)
+    local summary = json.read(out .. '/summary.json')
+    for kind, bytes in pairs(summary.memory) do
+      local slack = (kind == 'data' or kind == 'peak') and 20000 or 0
+      assert.is_true(math.abs(bytes - plan.memory[kind]) <= slack, string.format(
+        '%s: %s: planned %.0f, trained %.0f', arguments, kind, plan.memory[kind], bytes))
+    end
+    assert.same(summary.kept, plan.kept)
+    assert.equal(summary.bits, plan.bits)
+    assert.is_true(plan.step.peak <= plan.memory.peak)
+    assert.equal(1, #plan.widths)
+    local kept = json.read(out .. '/kept.json')
+    assert.equal(count or 1, #kept.phases)
+    assert.same(kept.phases, plan.widths[1].phases)
+  end
+
+  it('says what training then counts, on the CPU', function()
+    local on = ' --device cpu --threads 2 --data ' .. data
+    agrees('recipes/bpr-mf.lua --bits 32' .. on)
+    agrees('recipes/kgcn.lua --bits 2 --set batch_size=512 --set hops=2' .. on)
+    agrees('recipes/kgat.lua --bits 32 --data-set task=ranking' .. on, 2)
+    agrees('recipes/kgat.lua --bits 2 --data-set task=ranking' .. on, 2)
+    agrees('recipes/lightgcn.lua --bits 1' .. on)
+  end)
+
+  it('says what training then counts, with the GPU\'s kernels', function()
+    if tinykg('-e "tk.device [[emu]]"') ~= 0 then return pending('no libtinykg_emu.so') end
+    local on = ' --device emu --threads 2 --data ' .. data
+    agrees('recipes/kgcn.lua --bits 4' .. on)
+    agrees('recipes/kgat.lua --bits 2' .. on, 2)
+    -- its last batch, of 48, keeps less than a full one and takes more: it is computed by rows
+    agrees('recipes/kgin.lua --bits 2 --set batch_size=192 --set dim=16' .. on)
+  end)
+
+  it('counts parameters and moments as multiplied by hand', function()
+    local plan = planned('recipes/bpr-mf.lua --set dim=24 --data ' .. data)
+    assert.equal(4 * 24 * (90 + 120), plan.memory.parameter)
+    assert.equal(2 * plan.memory.parameter, plan.memory.optimizer) -- Adam's two
+    assert.equal(32, plan.bits)
+    for i, bits in ipairs(WIDTHS) do assert.equal(bits, plan.widths[i].bits) end
+    local width = plan.widths[1]
+    assert.same(plan.memory, width.memory)
+    local sum = 0
+    for kind, bytes in pairs(width.step) do sum = sum + (kind == 'peak' and 0 or bytes) end
+    assert.equal(width.step.peak, sum)
+  end)
+
+  it('shows widths side by side, by kind and by recipe line', function()
+    local arguments = 'memory recipes/lightgcn.lua --data ' .. data
+    local code, out, err = tinykg(arguments)
+    assert.equal(0, code)
+    assert.equal('', err)
+    assert.matches('a training step at its peak +32 bits +8 bits +4 bits +2 bits +1 bit\n', out)
+    assert.matches('\n  kept_quantized +0 B +[%d.]+ KiB', out)
+    assert.matches('\n  lightgcn%.lua:%d+ %S+ %d+x64 ', out)
+    assert.matches('the run fits in nine tenths of what is free, .*: 32, 8, 4, 2, 1\n$', out)
+    local _, more = tinykg('memory recipes/kgat.lua --bits 2 --data ' .. data)
+    local _, all = tinykg('memory recipes/kgat.lua --bits 2 --all --data ' .. data)
+    local hidden = tonumber(more:match('\n  (%d+) more'))
+    local function rows(text) return select(2, text:gsub('kgat%.lua:%d+', '')) end
+    assert.equal(rows(more) + hidden, rows(all))
+    assert.not_matches('32 bits', all)
+  end)
+
+  it('trains nothing and writes nothing', function()
+    local before = fixtures.names(data)
+    local where = fixtures.dir()
+    local pipe = io.popen(string.format('home=$(cd %s && pwd) && cd %s && $home/tinykg memory ' ..
+      'recipes/kgcn.lua --data %s >/dev/null 2>&1; echo $?', home, where, data))
+    assert.equal('0', pipe:read('*l'))
+    pipe:close()
+    assert.same({}, fixtures.names(where))
+    assert.same(before, fixtures.names(data))
+  end)
+
+  it('finds the most bits, or the batch size, that fit a budget', function()
+    local arguments = 'recipes/lightgcn.lua --set dim=128 --data ' .. data
+    local peaks, least = {}, math.huge
+    for _, width in ipairs(planned(arguments).widths) do
+      peaks[width.bits], least = width.step.peak, math.min(least, width.step.peak)
+    end
+    local found = planned(string.format('%s --bits auto --budget %d', arguments, peaks[4]))
+    local fits = {}
+    for _, bits in ipairs(WIDTHS) do fits[#fits + 1] = peaks[bits] <= peaks[4] and bits or nil end
+    assert.is_true(#fits >= 1 and #fits < 5) -- or this says nothing
+    assert.same(fits, found.fits)
+    assert.equal(fits[1], found.bits)
+    assert.equal(peaks[fits[1]], found.step.peak)
+    local below = planned(string.format('%s --bits auto --budget %d', arguments, least - 1))
+    assert.same({}, below.fits)
+
+    arguments = 'recipes/kgcn.lua --bits 2 --set batch_size=512 --data ' .. data
+    local smaller = planned(arguments .. ' --budget 200KiB')
+    assert.same({}, smaller.fits)
+    local function peak_with(size)
+      return planned((arguments:gsub('batch_size=%d+', 'batch_size=' .. size))).step.peak
+    end
+    assert.is_true(peak_with(smaller.batch_size) <= 200 * 1024)
+    assert.is_true(peak_with(2 * smaller.batch_size) > 200 * 1024)
+    local _, text = tinykg('memory ' .. arguments .. ' --budget 200KiB')
+    assert.matches('a step does not fit in the budget of 200.0 KiB; with %-%-bits 2 %-%-set ' ..
+                   'batch_size=' .. smaller.batch_size .. ' it would\n$', text)
+  end)
+
+  it('is what a run with a budget goes by', function()
+    local arguments, peaks = 'recipes/lightgcn.lua --set dim=128 --data ' .. data, {}
+    for _, width in ipairs(planned(arguments).widths) do peaks[width.bits] = width.step.peak end
+    assert.is_true(peaks[8] < peaks[32])
+    local run = ('run %s --quiet --set epochs=%%d --budget %d '):format(arguments, peaks[8])
+    local out = dir .. '/auto'
+    shell.prints(run:format(1) .. '--bits auto --out ' .. out)
+    local config = json.read(out .. '/config.json')
+    assert.same({8, 'auto', peaks[8]}, {config.bits, config.bits_asked, config.budget})
+    assert.equal(8, json.read(out .. '/summary.json').bits)
+    shell.prints('run --resume --set epochs=2 --out ' .. out) -- it keeps the width that it has
+    assert.equal(8, json.read(out .. '/summary.json').bits)
+    shell.refuses(run:format(1) .. '--bits 32 --out ' .. dir .. '/much', 1,
+      'LightGCN: a step takes more than .*%(%-%-budget%): 32 bits .*; %-%-bits 8 fits\n$')
+  end)
+
+  it('refuses wrong usage in one line', function()
+    for arguments, pattern in pairs{
+      ['recipes/kgcn.lua'] = '%-%-data DIR is needed',
+      ['recipes/kgcn.lua --data ' .. data .. ' --bits 3'] = "%-%-bits .*'3' is not valid",
+      ['recipes/kgcn.lua --data ' .. data .. ' --budget 2XB'] = "%-%-budget: '2XB' is no size",
+      ['recipes/kgcn.lua --data ' .. data .. ' --set dimm=3'] = 'has no option dimm',
+      [''] = "missing argument 'recipe'",
+    } do
+      shell.refuses('memory ' .. arguments, 2, pattern)
+    end
+  end)
+end)
+
+describe('a plan of a run', function()
+  local plan = require 'tinykg.train.memory_plan'
+  local tk = require 'tinykg'
+  local train = require 'tinykg.train'
+  local recipe_file = require 'tinykg.train.recipe_file'
+  local dir, data, recipe, o
+
+  setup(function()
+    dir = fixtures.dir()
+    assert.equal(0, (tinykg('data demo ' .. dir .. '/data --users 60 --items 80')))
+    data = tk.data.load(dir .. '/data')
+    recipe = recipe_file.load(home .. '/recipes/lightgcn.lua')
+    o = recipe:complete{dim = 128, epochs = 1}
+  end)
+  teardown(fixtures.clean)
+
+  it('leaves no trace: training after it gives the same bits', function()
+    local function trained(first)
+      tk.seed(5)
+      if first then first() end
+      local drawn = tk.randn(3):totable()
+      local result = train.run(recipe, data, o, {bits = 2, rounding = 'dither', quiet = true})
+      local state = {}
+      for name, t in pairs(result.model:state()) do state[name] = t:totable() end
+      return drawn, state, result.valid, result.test
+    end
+    local expected = {trained()}
+    local live
+    local found = {trained(function()
+      collectgarbage()
+      live = tk.memory().live
+      plan.of(recipe, data, o, {rounding = 'dither'})
+      assert.same(live, tk.memory().live)
+    end)}
+    assert.same(expected, found)
+  end)
+
+  it('chooses the most bits that fit, and says what all take when none do', function()
+    local settings = {bits = 'auto', rounding = 'dither', quiet = true}
+    local widths = plan.of(recipe, data, o, settings)
+    local function peak(bits) return widths[bits].step.peak end
+    local least, chosen = math.huge, {}
+    for _, bits in ipairs(WIDTHS) do
+      least = math.min(least, peak(bits))
+      local bits_now = plan.choose(recipe, data, o, settings, peak(bits))
+      chosen[bits_now] = true
+      for _, more in ipairs(WIDTHS) do
+        if more > bits_now then assert.is_true(peak(more) > peak(bits)) end
+      end
+      assert.is_true(peak(bits_now) <= peak(bits))
+    end
+    assert.is_true(chosen[32] and chosen[8] and chosen[4])
+    assert.equal(32, (plan.choose(recipe, data, o, settings))) -- what is free is plenty
+    local none, message = plan.choose(recipe, data, o, settings, least - 1)
+    assert.is_nil(none)
+    assert.matches('^LightGCN: a step takes more than %S+ MiB %(%-%-budget%): 32 bits .*' ..
+                   ', 1 bit %S+ MiB; a smaller ', message)
+    assert.is_nil(message:find('\n'))
+
+    local fixed = {bits = 8, rounding = 'dither', quiet = true}
+    assert.equal(8, (plan.choose(recipe, data, o, fixed, peak(8))))
+    none, message = plan.choose(recipe, data, o, fixed, peak(4))
+    assert.is_nil(none)
+    assert.matches('; %-%-bits 4 fits$', message)
+
+    local _, _, note = plan.choose(recipe, data, o, fixed, peak(8))
+    assert.equal(widths[8].memory.peak > peak(8), note ~= nil)
+  end)
+
+  it('reads sizes', function()
+    local bytes = require('tinykg.cli.options').bytes
+    for text, expected in pairs{['2GiB'] = 2147483648, ['1.5 MB'] = 1500000, ['300'] = 300,
+                                ['64 B'] = 64, ['7kb'] = 7000, ['1KiB'] = 1024, ['.5GB'] = 5e8} do
+      assert.equal(expected, bytes(text, '--budget'))
+    end
+    for _, text in ipairs{'', 'GiB', '-2GiB', '1e3', '2 G iB', '0', '1.2.3MB'} do
+      local ok, e = pcall(bytes, text, '--budget')
+      assert.is_false(ok, text)
+      assert.matches("^%-%-budget: '" .. text:gsub('%W', '%%%0') .. "' is no size", e.usage)
+    end
+  end)
+
+  it('knows the limits of control groups', function()
+    local available = require 'tinykg.engine.free_memory'
+    local function free(files)
+      local root = fixtures.dir()
+      for name, text in pairs(files) do
+        os.execute('mkdir -p ' .. root .. '/' .. name:match('^(.*)/'))
+        fixtures.write(root .. '/' .. name, text)
+      end
+      return available(root)
+    end
+    local meminfo = 'MemTotal:       9000 kB\nMemAvailable:   5000 kB\n'
+    assert.equal(5000 * 1024, free{['proc/meminfo'] = meminfo})
+    assert.is_nil(free{})
+    local v2 = {['proc/meminfo'] = meminfo, ['proc/self/cgroup'] = '0::/a/b\n',
+                ['sys/fs/cgroup/a/memory.max'] = '3000000\n',
+                ['sys/fs/cgroup/a/memory.current'] = '1000000\n',
+                ['sys/fs/cgroup/a/memory.stat'] = 'anon 5\ninactive_file 400000\n',
+                ['sys/fs/cgroup/a/b/memory.max'] = 'max\n',
+                ['sys/fs/cgroup/a/b/memory.current'] = '7\n'}
+    assert.equal(3000000 - 1000000 + 400000, free(v2)) -- the group above is the one with a limit
+    v2['sys/fs/cgroup/a/b/memory.max'] = '1000\n'
+    assert.equal(993, free(v2))
+    assert.equal(2000, free{
+      ['proc/meminfo'] = meminfo, ['proc/self/cgroup'] = '7:cpu,memory:/x\n3:pids:/y\n',
+      ['sys/fs/cgroup/memory/x/memory.limit_in_bytes'] = '9000\n',
+      ['sys/fs/cgroup/memory/x/memory.usage_in_bytes'] = '7500\n',
+      ['sys/fs/cgroup/memory/x/memory.stat'] = 'total_inactive_file 500\n'})
+  end)
+end)

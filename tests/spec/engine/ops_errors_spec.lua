@@ -1,0 +1,273 @@
+-- Misuse of ops: one line that names this file, this line, the op and the shapes.
+local tk = require 'tinykg'
+local tensor = require 'tinykg.engine.tensor'
+local graphs = require 'tests.spec.graphs'
+
+local a34, a35, v3, scalar = tk.ones(3, 4), tk.ones(3, 5), tk.ones(3), tensor.create(tensor.F32, {})
+local cube, i3, i32, i33 = tk.ones(2, 3, 4), tk.ids {0, 1, 2}, tk.ids {{0, 1}, {1, 2}, {2, 0}},
+  tk.ids {{0, 1, 2}, {0, 1, 2}, {0, 1, 2}}
+local empty, p34 = tk.ids {}, tk.parameter(tk.ones(3, 4))
+
+--- Records op `name`, which the list of `with` gives integer attributes and a shape.
+local function op(name, with, ...)
+  local a = tensor.attribute()
+  for k, v in ipairs(with) do a.i[k - 1] = v end
+  if with.shape then tensor.set_shape(with.shape) end
+  return tensor.record(name, a, ...)
+end
+
+local heads, beyond, tails = tk.ids {0, 2, 3}, tk.ids {0, 9}, tk.ids {1, 0, 1}
+local first = tk.ids {0}
+
+-- Three heads, two tails, five edges: 0-0, 0-1, 2-0, 2-1, 2-1.
+local EDGES = {{0, 0, 0}, {0, 1, 1}, {2, 0, 1}, {2, 1, 0}, {2, 1, 2}}
+local function packed(layout) return tk.ids {unpack(graphs.pack(3, 2, EDGES, layout))} end
+local ONE_WAY, BY_RELATION = packed(graphs.ONE_WAY), packed(graphs.RELATIONS)
+local a24, picks = tk.ones(2, 4), tk.ids {{0, 1, 0, 1}, {-1, -1, 0, -1}, {2, 3, 4, 2}}
+
+--- An error's text must begin with `what`, and contain the rest. Each function is one line, and
+--- none ends in a call: a tail call has no line.
+local RECORDING = {
+  {function() return (a34 + a35) end, 'add: f32 [3, 4] and f32 [3, 5] do not fit'},
+  {function() return (a34 - v3) end, 'sub: f32 [3, 4] and f32 [3] do not fit'},
+  {function() return (a34 * i3) end, 'mul: input 2 is i32 [3], expected f32'},
+  {function() return (a35 / cube) end, 'div: f32 [3, 5] and f32 [2, 3, 4] do not fit'},
+  {function() return (a34 + 'x') end, 'arithmetic on a tensor and a string'},
+  {function() return (a34[1]) end, 'a tensor has no [1]: rows(first, last)', 'totable()'},
+  {function() a34[2] = 5 end, 'a tensor has no [2] to set: write('},
+  {function() return (a34 + {}) end, 'arithmetic on a tensor and a table'},
+  {function() return (i3:sigmoid()) end, 'sigmoid: input 1 is i32 [3], expected f32'},
+  {function() return (i3:softmax()) end, 'softmax: input 1 is i32 [3], expected f32'},
+  {function() return (a34:matmul(a35)) end, 'matmul: f32 [3, 4] and f32 [3, 5] do not fit'},
+  {function() return (a34:matmul(v3)) end, 'matmul: f32 [3] does not fit', 'matrix'},
+  {function() return (v3:matmul(a34)) end, 'matmul: f32 [3] does not fit', 'matrix'},
+  {function() return (a34:matmul(a35, {transpose_b = true})) end,
+   'matmul: f32 [3, 4]', 'transpose'},
+  {function() return (cube:matmul(a34, {transpose_a = true})) end, 'matmul: f32 [2, 3, 4]'},
+  {function() return (cube:transpose()) end, 'transpose: f32 [2, 3, 4] does not fit', 'matrix'},
+  {function() return (tk.cat({a34, a35}, 1)) end, 'concat: f32 [3, 4] and f32 [3, 5] do not fit'},
+  {function() return (tk.cat({a34, a35}, 3)) end, 'concat: f32 [3, 4] does not fit', 'dimension'},
+  {function() return (tk.cat({a34, i32}, 2)) end, 'concat: f32 [3, 4] and i32 [3, 2] do not fit'},
+  {function() return (tk.cat {}) end, 'cat: expected a list of tensors'},
+  {function() return (tk.cat {a34, 5}) end, 'cat: 2 of the list is 5, expected a tensor'},
+  {function() return (a34:reshape(5, 2)) end, 'reshape: f32 [3, 4] does not fit', '[5, 2]'},
+  {function() return (a34:reshape(-1, 5)) end, 'reshape: f32 [3, 4] does not fit', '[-1, 5]'},
+  {function() return (a34:reshape(-3, -4)) end, 'reshape: f32 [3, 4] does not fit', '[-3, -4]'},
+  {function() return (a34:reshape(-1, -1)) end, 'reshape: f32 [3, 4] does not fit', '[-1, -1]'},
+  {function() return (tk.zeros(0, 3):reshape(-1, 0)) end, 'reshape: f32 [0, 3] does not fit'},
+  {function() return (a34:rows(2, 4)) end, 'narrow: 2..4 is outside 1..3'},
+  {function() return (a34:narrow(2, 0, 2)) end, 'narrow: 0..1 is outside 1..4'},
+  {function() return (a34:narrow(2, 3, -1)) end, 'narrow:', 'negative'},
+  {function() return (a34:narrow(3, 1, 1)) end, 'narrow: dimension 3 of a tensor with 2'},
+  {function() return (a34:sum(3)) end, 'sum: dimension 3 of a tensor with 2'},
+  {function() return (a34:mean(0)) end, 'size: dimension 0 of a tensor with 2'},
+  {function() return (cube:max(1)) end, 'max: the last dimension'},
+  {function() return (a34:dropout(1)) end, 'dropout: 1 is not in [0, 1)'},
+  {function() return (tk.dot(a34, a35)) end, 'dot: f32 [3, 4] and f32 [3, 5] do not fit'},
+  {function() return (tk.dot(scalar, scalar)) end, 'dot: f32 [] does not fit', 'no rows'},
+  {function() return (cube:gather(i3)) end, 'gather: f32 [2, 3, 4] does not fit'},
+  {function() return (a34:gather(v3)) end, 'gather: input 2 is f32 [3], expected int32 ids'},
+  {function() return (a34:gather {0, 1}) end, 'gather: ids is a table, expected a tensor'},
+  {function() return (a34:take(i3)) end, 'take: f32 [3, 4] and i32 [3] do not fit'},
+  {function() return (a34:scatter_add(tk.ids {0, 1}, 5)) end,
+   'scatter_add: f32 [3, 4] and i32 [2]'},
+  {function() return (a34:scatter_add(i3, -1)) end, 'scatter_add: f32 [-1, 4]', 'negative'},
+  {function() return (tk.mix(a34, a35)) end, 'mix: f32 [3, 4] and f32 [3, 5] do not fit'},
+  {function() return (tk.mix(v3, a35)) end, 'mix: f32 [3] does not fit'},
+  {function() return (tk.mix(a34, a35:gather(i33))) end,
+   'mix: f32 [3, 4] and i32 [3, 3] do not fit'},
+  {function() return (tk.edge_dot(a34, a35, i32)) end, 'edge_dot: f32 [3, 4] and f32 [3, 5]'},
+  {function() return (tk.edge_dot(a34, a34, i3)) end, 'edge_dot: f32 [3, 4] and i32 [3] do not'},
+  {function() return (a34:size(3)) end, 'size: dimension 3 of a tensor with 2'},
+  {function() return (a34:item()) end, 'item: a tensor of 12 elements is not one number'},
+  {function() return (p34:softplus():backward()) end,
+   'backward: a loss is one number, not f32 [3, 4]'},
+  {function() return (a34:sum():backward()) end, 'backward: the loss depends on no parameter'},
+  {function() return (tk.loss.bpr(v3, a34)) end, 'sub: f32 [3, 4] and f32 [3] do not fit'},
+  {function() return (tk.loss.softmax(v3, i3)) end, 'loss.softmax: logits must be a matrix'},
+  {function() return (tk.tensor {{1, 2}, {3}}) end, 'rows differ in length'},
+  {function() return (tk.ids {0.5}) end, 'ids: 0.5 at position 1 is not an int32'},
+  {function() return (tk.zeros(1, 1, 1, 1, 1)) end, '5 dimensions asked for, at most 4'},
+  {function() return (tk.zeros(1.5)) end, 'zeros: argument 1 is 1.5, expected a whole number'},
+  {function() return (tk.parameter(i3)) end, 'parameter: ids cannot be trained'},
+  -- what only the engine records is checked as well
+  {function() return (op('broadcast', {shape = {5, 3}}, a34)) end,
+   'broadcast: f32 [3, 4]', '[5, 3]'},
+  {function() return (op('full', {shape = {2, -3}})) end, 'full: f32 [2, -3]', 'negative'},
+  {function() return (op('scatter_add', {shape = {4, 9}}, a34, i3)) end,
+   'scatter_add: f32 [3, 4]', '[4, 9]'},
+  {function() return (op('scatter_add', {shape = {5, 4}}, a34, i3, a34)) end,
+   'scatter_add: f32 [3, 4]'},
+  {function() return (op('take_grad', {shape = {2, 9}}, tk.ones(3, 2), i32)) end,
+   'take_grad: f32 [3, 2]'},
+  {function() return (op('mix_dot', {2}, v3, a34)) end, 'mix_dot: f32 [3] and f32 [3, 4]'},
+  {function() return (op('mix_dot', {2}, a34, a34)) end, 'mix_dot: f32 [3, 4] and f32 [3, 4]'},
+  {function() return (op('mix_outer', {}, cube, a34)) end, 'mix_outer: f32 [2, 3, 4]'},
+  {function() return (op('mix_scatter', {shape = {7, 4}}, a34, a34, i3)) end,
+   'mix_scatter: f32 [3, 4]'},
+  {function() return (op('mix_scatter', {shape = {7, 9}}, tk.ones(3, 2), a34, i32)) end,
+   'mix_scatter:'},
+  {function() return (op('sum', {4}, a34)) end, 'sum: f32 [3, 4] does not fit'},
+  {function() return (op('softmax_grad', {}, a34, a35)) end, 'softmax_grad: f32 [3, 4] and'},
+  {function() return (op('sample_neighbors', {0}, i3, i3, i3, i3)) end, 'sample_neighbors: 0'},
+  {function() return (op('sample_neighbors', {2}, i3, i3, empty, i3)) end, 'sample_neighbors: i32'},
+  {function() return (op('sample_neighbors', {2}, empty, i3, i3, i3)) end, 'sample_neighbors: i32'},
+  {function() return (op('sample_tails', {2, 0, 0}, i3, i3, i3, i3, i3)) end,
+   'sample_tails: 2 of 0 nodes asked for'},
+  {function() return (op('sample_tails', {2, 0, 5}, i3, i3, i3, i3, first)) end,
+   'sample_tails: i32 [3] and i32 [1]'},
+  {function() return (op('lookup', {}, heads, tails, i3, i32, a34)) end, 'lookup: i32 [3] and'},
+  {function() return (op('row_norm', {}, scalar)) end, 'row_norm: f32 [] does not fit'},
+  {function() return (op('normalize', {}, a34, a34)) end, 'normalize: f32 [3, 4] and f32 [3, 4]'},
+  {function() return (op('dropout', {}, a34, first)) end, 'dropout: f32 [3, 4] and i32 [1]'},
+  {function() return (op('grouped_matmul', {}, a34, cube, i3)) end,
+   'grouped_matmul: f32 [3, 4] and f32 [2, 3, 4] do not fit'},
+  {function() return (op('aggregate', {2, 2, 4}, ONE_WAY, a34)) end,
+   'aggregate: i32 [9] does not fit', 'no packed graph'},
+  {function() return (op('aggregate', {3, 2, 5, 9}, ONE_WAY, a34)) end,
+   'aggregate: this graph was made to be gone through one way only'},
+  {function() return (op('aggregate_pick_grad', {3, 2, 5, 8}, ONE_WAY, a34, picks)) end,
+   'aggregate_pick_grad: this graph was made to be gone through one way only'},
+  {function() return (op('aggregate', {3, 2, 5, 8}, ONE_WAY, a34)) end,
+   'aggregate: f32 [3, 4] does not fit', 'a row for each tail'},
+  {function() return (op('aggregate', {3, 2, 5, 8}, ONE_WAY, a24, v3)) end,
+   'aggregate: f32 [3] does not fit', 'a weight for each edge'},
+  {function() return (op('aggregate_mul', {3, 2, 5, 8}, ONE_WAY, a24, a34)) end,
+   'aggregate_mul: this graph has no relations'},
+  {function() return (op('add', {}, a34)) end, 'add takes 2 to 2 inputs, not 1'},
+}
+
+--- Found when values are computed.
+local RUNNING = {
+  {function() return (a34:gather(tk.ids {1, 3}):totable()) end,
+   'gather: id 3 at position 1 is outside 0..2'},
+  {function() return (a34:gather(tk.ids {-1}):totable()) end, 'gather: id -1 at position 0'},
+  {function() return (tk.zeros(0, 4):gather(tk.ids {0}):totable()) end, 'there are no rows'},
+  {function() return (a34:take(tk.ids {{0}, {1}, {4}}):totable()) end, 'take: id 4 at position 2'},
+  {function() return (a34:scatter_add(tk.ids {0, 5, 1}, 5):totable()) end, 'scatter_add: id 5'},
+  {function() return (tk.edge_dot(a34, tk.ones(2, 4), i32):totable()) end, 'edge_dot: id 2'},
+  {function() return (tk.mix(tk.ones(3, 2), a34:rows(1, 2):gather(i32:reshape(6))):totable()) end,
+   'mix: id 2'},
+  {function() return (op('mix_dot', {2}, a34, tk.ones(2, 4), i32):totable()) end, 'mix_dot: id 2'},
+  {function() return (op('mix_scatter', {shape = {2, 4}}, tk.ones(3, 2), a34, i32):totable()) end,
+   'mix_scatter: id 2'},
+  {function() return (op('take_grad', {shape = {3, 2}}, tk.ones(3, 2), i32):totable()) end,
+   'take_grad: id 2'},
+  {function() return (op('sample_neighbors', {2}, heads, tails, tails, i3):totable()) end,
+   'sample_neighbors: id 2'},
+  {function() return (op('sample_neighbors', {2}, beyond, tails, tails, first):totable()) end,
+   'sample_neighbors: row 0 is entries 0..9 of a table of 3'},
+  {function() return (op('sample_negatives', {2, 0, 5}, heads, tails, i3):totable()) end,
+   'sample_negatives: id 2'},
+  {function() return (op('sample_negatives', {2, 0, 0}, heads, tails, tails):totable()) end,
+   'sample_negatives: 0 items'},
+  {function() return (op('sample_negatives', {2, 0, 9}, heads, tails, tails, v3, i3):totable()) end,
+   'sample_negatives: an alias table'},
+  {function() return (op('sample_tails', {2, 0, 5}, heads, tails, tails, i3, i3):totable()) end,
+   'sample_tails: id 2 at position 2 is outside 0..1'},
+  {function() return (op('sample_tails', {2, 0, 5}, beyond, tails, tails, first, first):totable())
+   end, 'sample_tails: row 0 is entries 0..9 of a table of 3'},
+  {function() return (op('lookup', {}, heads, tails, i3, i32, v3):totable()) end,
+   'lookup: id 2 at position 2 is outside 0..1'},
+  {function() return (op('lookup', {}, beyond, tails, first, tk.ids {{0}}, v3):totable()) end,
+   'lookup: row 0 is entries 0..9 of a table of 3'},
+  {function() return (op('dropout', {}, a34, tk.ids {0, -1, 4}):totable()) end,
+   'dropout: id -1 at position 1'},
+  {function() return (op('grouped_matmul', {}, a34, tk.ones(2, 4, 5), i3):totable()) end,
+   'grouped_matmul: id 2 at position 2 is outside 0..1'},
+  {function() return (op('grouped_outer', {shape = {2, 4, 4}}, a34, a34, i3):totable()) end,
+   'grouped_outer: id 2 at position 2 is outside 0..1'},
+  {function() return (op('slots', {shape = {2}}, i3):totable()) end,
+   'slots: id 2 at position 2 is outside 0..1'},
+  {function() return (op('aggregate_rows', {3, 2, 5, 8}, ONE_WAY, a24, tk.ids {0, 3}):totable())
+   end, 'aggregate_rows: id 3 at position 1 is outside 0..2'},
+  {function() return (op('aggregate_slots', {3, 2, 5, 8}, ONE_WAY, a34, beyond):totable()) end,
+   'aggregate_slots: id 9 at position 1 is outside 0..2'},
+  {function() return (op('aggregate_mul', {3, 2, 5, 4}, BY_RELATION, a24, a24):totable()) end,
+   'aggregate_mul: id 2 at position 4 is outside 0..1'},
+  {function() return (op('aggregate_dot', {3, 2, 5, 4}, BY_RELATION, a34, a24, a24):totable()) end,
+   'aggregate_dot: id 2 at position 4 is outside 0..1'},
+  {function() return (op('aggregate_relation', {3, 2, 5, 4, shape = {2, 4}}, BY_RELATION, a34,
+                         a24):totable()) end,
+   'aggregate_relation: id 2 at position 4 is outside 0..1'},
+  {function() return (op('aggregate_relation_rows', {3, 2, 5, 4, shape = {3, 4}}, BY_RELATION, a34,
+                         a24, tk.ids {0, 1, 3}):totable()) end,
+   'aggregate_relation_rows: id 3 at position 2'},
+  {function() return (op('aggregate_pick', {3, 2, 5, 8}, ONE_WAY, a24,
+                         tk.ids {{0, 1, 0, 2}, {-1, -1, 0, -1}, {2, 3, 4, 2}}):totable()) end,
+   'aggregate_pick: row 0 has no edge 2'},
+}
+
+local function message_of(fn)
+  local ok, message = pcall(fn)
+  assert(not ok, 'no error from line ' .. debug.getinfo(fn, 'S').linedefined)
+  assert.equal('string', type(message))
+  return message
+end
+
+describe('an error', function()
+  it('when recording names the line, the op and the shapes', function()
+    for _, case in ipairs(RECORDING) do
+      local message = message_of(case[1])
+      local line = debug.getinfo(case[1], 'S').linedefined
+      local want = ('tests/spec/engine/ops_errors_spec.lua:%d: %s'):format(line, case[2])
+      assert(message:sub(1, #want) == want and not message:find('\n'),
+             message .. '\nexpected ' .. want)
+      assert(message:find(case[3] or '', 1, true), message)
+    end
+  end)
+
+  it('when running names the line that recorded, whatever the number of threads', function()
+    for _, case in ipairs(RUNNING) do
+      for _, threads in ipairs {1, 4} do
+        tk.threads(threads)
+        local message = message_of(case[1])
+        local line = 'ops_errors_spec.lua:' .. debug.getinfo(case[1], 'S').linedefined .. ': '
+        assert(message:find(line, 1, true) and message:find(case[2], 1, true) and
+               not message:find('\n'), message .. '\nexpected ' .. line .. case[2])
+      end
+    end
+    tk.threads(0)
+  end)
+
+  it('is the same from a large table that several threads read', function()
+    local ids = {}
+    for i = 1, 60000 do ids[i] = 0 end
+    ids[59001], ids[31] = 7, 5
+    local table_, list = tk.ones(3, 16), tk.ids(ids)
+    for _, threads in ipairs {1, 2, 4} do
+      tk.threads(threads)
+      local message = message_of(function() return (table_:gather(list):totable()) end)
+      assert.truthy(message:find('gather: id 5 at position 30 is outside 0..2', 1, true), message)
+    end
+    tk.threads(0)
+  end)
+
+  it('leaves tape and memory usable', function()
+    for _, case in ipairs(RECORDING) do pcall(case[1]) end
+    for _, case in ipairs(RUNNING) do pcall(case[1]) end
+    assert.same({4, 4, 4}, a34:sum(2):totable())
+  end)
+end)
+
+describe('a value', function()
+  it('of a step that is over says so', function()
+    local kept
+    local step = tk.step(function()
+      kept = kept or a34 * 2
+      return tk.parameter(tk.ones(3)):sum()
+    end)
+    step()
+    step()
+    local message = message_of(function() return (kept + 1) end)
+    assert.truthy(message:find('belongs to a step that is over', 1, true), message)
+  end)
+
+  it('of a tensor that changed since says so', function()
+    local x = tk.ones(3)
+    local y = x * 2
+    x:write {5, 5, 5}
+    local message = message_of(function() return (y:totable()) end)
+    assert.truthy(message:find('changed after the value was recorded', 1, true), message)
+  end)
+end)

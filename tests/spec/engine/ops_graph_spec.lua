@@ -1,0 +1,300 @@
+-- Whole graphs beyond what a case of ops_spec.lua shows: how they are packed, hubs, node ids too
+-- many for a filter, partial sums by relation; and gradients of norms from low-bit codes.
+local ffi = require 'ffi'
+local tk = require 'tinykg'
+local C = require 'tinykg.engine.lib'
+local tensor = require 'tinykg.engine.tensor'
+local graphs = require 'tests.spec.graphs'
+local tensors = require 'tests.spec.tensors'
+local reference = dofile 'tests/spec/reference.lua'
+
+local checked = os.getenv 'TINYKG_CHECK'
+local random = reference.random(29)
+local flat, bytes = tensors.flat, tensors.bytes
+
+local function noise(shape, scale)
+  return reference.array(shape, function()
+    return reference.f32((random() * 2 - 1) * (scale or 1))
+  end)
+end
+
+local function to_tensor(x)
+  return tensor.create(x.ids and tensor.I32 or tensor.F32, x.shape):write(x)
+end
+
+local function op(name, a, inputs)
+  local attributes, list = tensor.attribute(), {}
+  for k, v in ipairs(a.f or {}) do attributes.f[k - 1] = v end
+  for k, v in ipairs(a.i or {}) do attributes.i[k - 1] = v end
+  if a.shape then tensor.set_shape(a.shape) end
+  for k, x in ipairs(inputs) do list[k] = tensor.is(x) and x or to_tensor(x) end
+  return tensor.record(name, attributes, unpack(list))
+end
+
+--- The values of fn(), the same bits with 1, 2 and 4 threads.
+local function with_threads(fn)
+  local first
+  for _, threads in ipairs {1, 2, 4} do
+    tk.threads(threads)
+    local out = fn()
+    first = first or out
+    assert(bytes(first) == bytes(out), 'other bits with ' .. threads .. ' threads')
+  end
+  tk.threads(0)
+  return flat(first)
+end
+
+local function near(want, got, tolerance, what)
+  assert.equal(#want, #got, what)
+  for i = 1, #want do
+    local off = math.abs(want[i] - got[i])
+    if off > tolerance or off ~= off then
+      error(('%s: element %d is %.9g, expected %.9g'):format(what, i, got[i], want[i]), 0)
+    end
+  end
+end
+
+-- ---- packing ----
+
+describe('a packed graph', function()
+  --- Packs lists of ids; returns the status, the array from 0, the layout and the places.
+  local function pack(n, m, heads, relations, tails, layout)
+    local e = #heads
+    local function ids(list) return list and ffi.new('int32_t[?]', e + 1, list) end
+    local packed = ffi.new('int32_t[?]', tonumber(C.tkg_graph_length(n, m, e, layout)))
+    local found, place = ffi.new('int64_t[1]'), ffi.new('int32_t[?]', e + 1)
+    local status = C.tkg_graph_pack(n, m, e, ids(heads), ids(relations), ids(tails), layout,
+                                    packed, found, place)
+    return status, packed, tonumber(found[0]), place
+  end
+
+  local function part(packed, first, count)
+    local list = {}
+    for i = 0, count - 1 do list[i + 1] = packed[first + i] end
+    return list
+  end
+
+  it('has the edges by head, then by tail, and the places between', function()
+    -- edges 0..4: 2-1, 0-1, 2-0, 2-1 (again), 0-0 of 3 heads and 2 tails
+    local status, packed, layout, place =
+      pack(3, 2, {2, 0, 2, 2, 0}, {5, 6, 7, 8, 9}, {1, 1, 0, 1, 0}, graphs.RELATIONS)
+    assert.same({0, graphs.RELATIONS}, {status, layout})
+    assert.same({0, 2, 2, 5}, part(packed, 0, 4)) -- offsets
+    assert.same({0, 1, 0, 1, 1}, part(packed, 4, 5)) -- tails
+    assert.same({9, 6, 7, 5, 8}, part(packed, 9, 5)) -- relations
+    assert.same({0, 2, 5}, part(packed, 14, 3)) -- the other way: offsets
+    assert.same({0, 2, 0, 2, 2}, part(packed, 17, 5)) -- heads
+    assert.same({9, 7, 6, 5, 8}, part(packed, 22, 5)) -- relations
+    assert.same({0, 2, 1, 3, 4}, part(packed, 27, 5)) -- order
+    assert.same({3, 1, 2, 4, 0}, part(place, 0, 5))
+    assert.equal(32, tonumber(C.tkg_graph_length(3, 2, 5, graphs.RELATIONS)))
+  end)
+
+  it('stores the ends once where both ways are alike', function()
+    local heads, tails = {0, 1, 1, 2, 2}, {1, 0, 2, 1, 2}
+    local status, packed, layout = pack(3, 3, heads, {3, 4, 5, 6, 7}, tails, graphs.RELATIONS)
+    assert.same({0, graphs.RELATIONS + graphs.SYMMETRIC}, {status, layout})
+    assert.same({0, 1, 3, 5}, part(packed, 0, 4))
+    assert.same({1, 0, 2, 1, 2}, part(packed, 4, 5))
+    assert.same({3, 4, 5, 6, 7}, part(packed, 9, 5))
+    assert.same({4, 3, 6, 5, 7}, part(packed, 14, 5)) -- relations of the edges that come in
+    assert.same({1, 0, 3, 2, 4}, part(packed, 19, 5))
+    assert.equal(24, tonumber(C.tkg_graph_length(3, 3, 5, layout)))
+    assert.equal(graphs.SYMMETRIC, select(3, pack(3, 3, heads, nil, tails, 0)))
+    assert.equal(graphs.LOOPLESS, select(3, pack(3, 3, {0, 1}, nil, {1, 2}, 0)))
+    assert.equal(graphs.LOOPLESS + graphs.SYMMETRIC, select(3, pack(3, 3, {0, 1}, nil, {1, 0}, 0)))
+    assert.equal(0, select(3, pack(3, 4, heads, nil, tails, 0))) -- not square
+  end)
+
+  it('has one part where it is to be gone through one way', function()
+    local status, packed, layout = pack(2, 3, {1, 0}, nil, {2, 1}, graphs.ONE_WAY)
+    assert.same({0, graphs.ONE_WAY + graphs.LOOPLESS}, {status, layout})
+    assert.same({0, 1, 2, 1, 2}, part(packed, 0, 5))
+    assert.equal(5, tonumber(C.tkg_graph_length(2, 3, 2, layout)))
+  end)
+
+  it('may be empty', function()
+    local status, packed, layout = pack(0, 0, {}, nil, {}, 0)
+    assert.same({0, graphs.SYMMETRIC + graphs.LOOPLESS}, {status, layout})
+    assert.equal(0, packed[0])
+    assert.equal(0, (pack(3, 0, {}, {}, {}, graphs.RELATIONS)))
+  end)
+
+  it('has no ids out of range', function()
+    for _, edge in ipairs {{-1, 0}, {3, 0}, {0, -1}, {0, 2}} do
+      local status = pack(3, 2, {0, edge[1]}, nil, {1, edge[2]}, 0)
+      assert.not_equal(0, status)
+      local message, bad = ffi.string(C.tkg_error()), edge[1] == 0 and edge[2] or edge[1]
+      assert.truthy(message:find(' ' .. bad .. ' ', 1, true), message)
+    end
+    assert.not_equal(0, C.tkg_graph_pack(1, 1, 2 ^ 31, nil, nil, nil, 0, nil, nil, nil))
+  end)
+end)
+
+-- ---- large ----
+
+describe('a graph with a hub of 60,000 edges', function()
+  local N, D = 100, 5
+  local e = checked and 6000 or 90000
+  local packed = graphs.pack(N, N, graphs.random(random, N, N, e, 40, 1.5), graphs.RELATIONS)
+  local x, w, r = noise {N, D}, noise {e}, noise {40, D}
+  local function attributes(way, shape)
+    return {i = {N, N, e, packed.graph.layout + way}, shape = shape}
+  end
+
+  it('is summed both ways', function()
+    for way = 0, 1 do
+      local a = attributes(way)
+      for name, inputs in pairs {aggregate = {packed, x, w}, aggregate_mul = {packed, x, r, w}} do
+        near(reference.ops[name](inputs, a),
+             with_threads(function() return op(name, a, inputs) end), 2e-3, name)
+      end
+    end
+  end)
+
+  it('is summed by relation in parts', function()
+    local a = attributes(0, {40, D})
+    local inputs = {packed, x, x, w}
+    near(reference.ops.aggregate_relation(inputs, a),
+         with_threads(function() return op('aggregate_relation', a, inputs) end), 1e-3,
+         'by relation')
+  end)
+
+  it('has a softmax that sums to one', function()
+    for way = 0, 1 do
+      local a, logits = attributes(way), noise({e}, 30)
+      local got = with_threads(function() return op('edge_softmax', a, {packed, logits}) end)
+      near(reference.ops.edge_softmax({packed, logits}, a), got, 2e-6, 'softmax')
+    end
+  end)
+end)
+
+describe('slots', function()
+  it('are told apart where ids agree in their last 18 bits', function()
+    local M, D = 2 ^ 19 + 9, 3
+    local edges, slots = {}, {ids = true, shape = {M}}
+    for i = 0, 11 do edges[i + 1] = {i % 4, (i * 5) % 9 + 2 ^ 18 * (i % 3)} end
+    for t = 1, M do slots[t] = -1 end
+    for t = 0, 8 do slots[t + 2 ^ 18 * (t % 2) + 1] = t end
+    local packed, x = graphs.pack(4, M, edges, graphs.ONE_WAY), noise {9, D}
+    local a = {i = {4, M, 12, packed.graph.layout}}
+    near(reference.ops.aggregate_slots({packed, x, slots}, a),
+         with_threads(function() return op('aggregate_slots', a, {packed, x, slots}) end), 1e-6,
+         'aggregate_slots')
+  end)
+end)
+
+-- ---- values that have no order, or none to lose ----
+
+describe('special values', function()
+  local packed = graphs.pack(3, 3, {{0, 0}, {0, 1}, {0, 2}, {1, 1}, {2, 2}})
+  local a = {i = {3, 3, 5, packed.graph.layout}}
+
+  it('stay in the rows that they reach', function()
+    local nan = 0 / 0
+    local out = flat(op('aggregate', a, {packed, {1, nan, 2, shape = {3, 1}}}))
+    assert.is_true(out[1] ~= out[1] and out[2] ~= out[2])
+    assert.equal(2, out[3])
+    local y = flat(op('edge_softmax', a, {packed, {1, nan, 2, 5, 6, shape = {5}}}))
+    for e = 1, 3 do assert.is_true(y[e] ~= y[e]) end
+    assert.same({1, 1}, {y[4], y[5]})
+  end)
+
+  it('in a softmax may be large or minus infinity', function()
+    local inf = math.huge
+    local y = flat(op('edge_softmax', a, {packed, {3e38, -3e38, -inf, -3e38, 88, shape = {5}}}))
+    assert.same({1, 0, 0, 1, 1}, y)
+  end)
+end)
+
+-- ---- a norm's gradient from codes ----
+
+describe('normalize_grad from codes', function()
+  local DITHER = 0
+  local function codes_of(y, bits, stream)
+    return op('encode', {i = {bits, DITHER, stream}}, {y})
+  end
+
+  local function decoded(codes, bits, stream)
+    return op('decode', {i = {bits, DITHER, stream}}, {codes})
+  end
+
+  --- Rows of length 1.
+  local function unit_rows(shape)
+    local x = noise(shape)
+    return reference.ops.normalize({x}, {f = {1e-12}})
+  end
+
+  it('is the formula, with the noise that decode draws', function()
+    for _, shape in ipairs {{0, 8}, {1, 1}, {7, 31}, {33, 64}, {2, 3, 17}, {3, 2049}, {900, 64}} do
+      for _, bits in ipairs {8, 4, 2, 1} do
+        local y, g, norms = to_tensor(unit_rows(shape)), noise(shape), {unpack(shape)}
+        norms[#norms] = 1
+        local n = reference.array(norms, function(i) return i % 4 == 3 and 0.5 or 0.5 + i % 7 end)
+        local got = with_threads(function()
+          return op('normalize_grad', {f = {0.5}}, {to_tensor(g) * 1, codes_of(y, bits, 3), n})
+        end)
+        local yt = flat(decoded(codes_of(y, bits, 3), bits, 3))
+        local rows, cols = reference.matrix(shape)
+        for r = 0, rows - 1 do
+          local low, high, along = math.huge, -math.huge, 0
+          local exact = flat(y)
+          for c = r * cols + 1, (r + 1) * cols do
+            low, high = math.min(low, exact[c]), math.max(high, exact[c])
+            along = along + yt[c] * g[c]
+          end
+          local step, floor = (high - low) / (2 ^ bits - 1), n[r + 1] <= 0.5
+          for c = r * cols + 1, (r + 1) * cols do
+            -- the step is rounded up to bf16, from a minimum that is rounded down
+            local term = step * step / 12 * math.abs(g[c])
+            local want = floor and g[c] or g[c] - yt[c] * along + step * step / 12 * g[c]
+            local off = 2e-6 + 1e-5 * math.abs(yt[c] * along) + (floor and 0 or 0.06 * term + 1e-4)
+            want = want / n[r + 1]
+            assert(math.abs(want - got[c]) <= off / n[r + 1],
+                   ('%d bits, row %d: %.9g, expected %.9g'):format(bits, r, got[c], want))
+          end
+        end
+      end
+    end
+  end)
+
+  -- One row many times over: each has noise of its own.
+  local COLS, DRAWS = 12, checked and 2000 or 40000
+  local row, g_row = unit_rows {1, COLS}, noise {1, COLS}
+  local function repeated(list)
+    local function column(i) return list[(i - 1) % COLS + 1] end
+    return to_tensor(reference.array({DRAWS, COLS}, column))
+  end
+  local y, g, norm = repeated(row), repeated(g_row), 1.75
+  local n = to_tensor(reference.array({DRAWS, 1}, norm))
+  local exact = reference.ops.normalize_grad({g_row, row, {norm}}, {f = {0}})
+
+  --- The largest distance of a column's mean from the exact gradient, in standard errors.
+  local function worst(values)
+    local most = 0
+    for c = 1, COLS do
+      local sum, square = 0, 0
+      for i = c, DRAWS * COLS, COLS do
+        local d = values[i] - exact[c]
+        sum, square = sum + d, square + d * d
+      end
+      local mean = sum / DRAWS
+      most = math.max(most, math.abs(mean) / math.sqrt((square / DRAWS - mean ^ 2) / DRAWS))
+    end
+    return most
+  end
+
+  for _, bits in ipairs {8, 4, 2, 1} do
+    it(('is right on average: %d bits'):format(bits), function()
+      local got = flat(op('normalize_grad', {f = {1e-12}}, {g, codes_of(y, bits, 5), n}))
+      local off = worst(got)
+      assert.is_true(off < 4, off)
+    end)
+  end
+
+  it('would not be without what is added for the noise', function()
+    local yt = decoded(codes_of(y, 1, 5), 1, 5)
+    local off = worst(flat(op('normalize_grad', {f = {1e-12}}, {g, yt, n})))
+    assert.is_true(off > (checked and 4 or 20), off)
+  end)
+end)

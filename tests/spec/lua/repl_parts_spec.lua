@@ -1,0 +1,192 @@
+-- Parts of the prompt that need no terminal: what is read from a pipe, completion, values as text.
+local fixtures = require 'tests.spec.fixtures'
+local tk = require 'tinykg'
+
+local home = os.getenv('TINYKG_HOME') or '.'
+
+describe('a pipe into tinykg', function()
+  teardown(fixtures.clean)
+
+  --- Runs it; returns exit status, standard output, standard error.
+  local function piped(lines, arguments)
+    local dir = fixtures.dir{['in.txt'] = lines}
+    local status = os.execute(('%s/tinykg %s <%s/in.txt >%s/out 2>%s/err'):format(
+      home, arguments or '', dir, dir, dir))
+    if status > 255 then status = status / 256 end
+    return status, fixtures.bytes(dir .. '/out'), fixtures.bytes(dir .. '/err')
+  end
+
+  it('shows values and nothing else', function()
+    local status, out, err = piped{'1 + 1', 'local x = 5', 'x;', '', '-- a remark', 'x',
+                                   'for i = 1, 2 do', '  print(i)', 'end', '= x * 2'}
+    assert.equal('', err)
+    assert.equal('2\n5\n1\n2\n10\n', out)
+    assert.equal(0, status)
+  end)
+
+  it('ends at the first error, with its line', function()
+    local status, out, err = piped{'print(1)', '', 'do', '  local y = nil', '  y.z = 1', 'end',
+                                   'print(2)'}
+    assert.equal(1, status)
+    assert.equal('1\n', out)
+    assert.matches("stdin:5: attempt to index local 'y' %(a nil value%)", err)
+    status, out, err = piped{'print(1)', 'x y'}
+    assert.equal(1, status)
+    assert.equal('1\n', out)
+    assert.equal("tinykg: stdin:2: '=' expected near 'y'\n", err)
+  end)
+
+  it('says where something was begun and not ended', function()
+    local status, _, err = piped{'x = 1', 'print(', 'x'}
+    assert.equal(1, status)
+    assert.matches("stdin:3: .* near '<eof>'", err)
+  end)
+
+  it('knows commands', function()
+    local status, out = piped{'? tk.optim.adam', ':quit', 'print(1)'}
+    assert.equal(0, status)
+    assert.matches('^tk%.optim%.adam%(options%)\n.*lua/tinykg/engine/optim%.lua:%d+\n$', out)
+    local failed, _, err = piped{':dance'}
+    assert.equal(1, failed)
+    assert.matches('no command :dance', err)
+  end)
+
+  it('comes after what -i runs', function()
+    local status, out = piped({'x + 1'}, "-i -e 'x = 2'")
+    assert.equal(0, status)
+    assert.equal('3\n', out)
+    local wrong, _, err = piped({'1'}, '-i dance')
+    assert.equal(2, wrong)
+    assert.matches('^tinykg: %-i: dance is neither', err)
+  end)
+end)
+
+describe('completion', function()
+  local complete = require 'tinykg.repl.complete'
+  after_each(function() _G.thing = nil end)
+  teardown(fixtures.clean)
+
+  --- The lines that a line may become.
+  local function of(text)
+    local list, at = complete(text)
+    for i, word in ipairs(list) do list[i] = text:sub(1, at - 1) .. word end
+    return list
+  end
+
+  it('finds globals, keywords and fields', function()
+    _G.thing = {first = 1, second = {inner = function() end}, _hidden = 1, {named = 2}}
+    assert.same({'thing'}, of('thin'))
+    assert.same({'print(thing.first', 'print(thing.second'}, of('print(thing.'))
+    assert.same({'thing._hidden'}, of('thing._'))
+    assert.same({'1+thing.second.inner'}, of('1+thing.second.i'))
+    assert.same({'thing[1].named'}, of('thing[1].n'))
+    assert.same({'x = function'}, of('x = func'))
+    assert.same({}, of('thing.nosuch.x'))
+    assert.same({}, of('f(x).'))
+    assert.same({}, of('a..'))
+  end)
+
+  it('finds only methods behind a colon', function()
+    _G.thing = {call = function() end, value = 1}
+    assert.same({'thing:call'}, of('thing:'))
+    _G.thing = 'text'
+    assert.same({'thing:rep', 'thing:reverse'}, of('thing:re'))
+  end)
+
+  it('finds what objects of the engine can do', function()
+    local function has(text, ...)
+      local list = ' ' .. table.concat(of(text), ' ') .. ' '
+      for _, one in ipairs{...} do assert.truthy(list:find(' ' .. one .. ' ', 1, true), one) end
+    end
+    _G.thing = tk.ones(2)
+    assert.same({'thing:leaky_relu'}, of('thing:lea'))
+    assert.same({'thing.grad'}, of('thing.gr'))
+    assert.same({'thing.kept_as'}, of('thing.kept'), 'its own fields are hidden')
+    _G.thing = tk.optim.adam{}
+    has('thing:', 'thing:update', 'thing:state')
+    assert.same({'thing.lr'}, of('thing.l'))
+    _G.thing = tk.graph{head = {0}, tail = {1}, nodes = 2}
+    has('thing:', 'thing:aggregate', 'thing:sample', 'thing:info')
+    _G.thing = tk.nn.Linear(2, 2)
+    has('thing:', 'thing:parameters', 'thing:train', 'thing:forward')
+    has('thing.', 'thing.weight', 'thing.bias')
+    _G.thing = tk.step(function() end)
+    has('thing:', 'thing:report', 'thing:plan')
+  end)
+
+  it('finds parts of tk that are not loaded yet', function()
+    local t = setmetatable({}, getmetatable(tk))
+    _G.thing = t
+    assert.same({'thing.metrics'}, of('thing.met'))
+  end)
+
+  it('finds commands and files', function()
+    assert.same({':time'}, of(':ti'))
+    local dir = fixtures.dir{['a one.lua'] = 'x', ['deep/b.lua'] = 'x', ['.secret'] = 'x'}
+    assert.same({"f('" .. dir .. '/a one.lua'}, of("f('" .. dir .. '/a'))
+    assert.same({'f("' .. dir .. '/a one.lua', 'f("' .. dir .. '/deep/'}, of('f("' .. dir .. '/'))
+    assert.same({':load ' .. dir .. '/deep/b.lua'}, of(':load ' .. dir .. '/deep/'))
+    assert.same({}, of("f('/no/such/folder/"))
+  end)
+end)
+
+describe('values as text', function()
+  local show = require 'tinykg.repl.show'
+
+  it('are short and in a fixed order', function()
+    assert.equal('{1, 2, a = true, b = "x"}', show.value{1, 2, b = 'x', a = true})
+    assert.equal('{[0] = 1, ["a b"] = 2}', show.value{[0] = 1, ['a b'] = 2})
+    assert.equal('{a = {b = {...}}}', show.value{a = {b = {c = 1}}})
+    assert.equal('{}', show.value{})
+    assert.equal('{0.1, inf, -inf, nan}', show.value{0.1, 1 / 0, -1 / 0, 0 / 0})
+    assert.equal('"a\\nb\\0\\27"', show.value('a\nb\0\27'))
+    local ring = {}
+    ring.self = ring
+    assert.equal('{self = {as above}}', show.value(ring))
+  end)
+
+  it('are cut where they are long', function()
+    local long = {}
+    for i = 1, 1000 do long[i] = i end
+    local text = show.value(long)
+    assert.matches('\n  1, 2, 3, ', text)
+    assert.matches('\n  %.%.%. 960 more,\n}$', text)
+    for line in text:gmatch('[^\n]+') do assert.is_true(#line <= 80) end
+    assert.equal('{"' .. ('x'):rep(57) .. '..."}', show.value{('x'):rep(100)})
+  end)
+
+  it('say what tensors and objects are', function()
+    assert.equal('{f32 [2, 3], i32 [2]}', show.value{tk.ones(2, 3), tk.ids{1, 2}})
+    assert.equal('nn.Linear(3 -> 4)', show.value(tk.nn.Linear(3, 4)))
+    assert.equal('{layer = nn.Linear(3 -> 4)}', show.value{layer = tk.nn.Linear(3, 4)})
+    assert.matches('^function adam%(options%)  lua/tinykg/engine/optim%.lua:%d+$',
+                   show.value(tk.optim.adam))
+    assert.equal(tostring(tk.ones(2)), show.value(tk.ones(2)))
+  end)
+end)
+
+describe('what watches Ctrl-C', function()
+  --- Two signals, 0.6 s apart, with nobody answering the first.
+  local function after_two(survive)
+    local dir = fixtures.dir{['two.lua'] = {
+      "local C, clock = require 'tinykg.engine.lib', require 'tinykg.base.clock'",
+      "local kill, pid = require('posix.signal').kill, require('posix.unistd').getpid()",
+      'C.tkg_interrupt_watch(1)',
+      'C.tkg_interrupt_survive(' .. survive .. ')',
+      'kill(pid, 2)',
+      'local start = clock.now()',
+      'while clock.now() < start + 0.6 do end',
+      'kill(pid, 2)',
+      "print('alive', C.tkg_interrupted(1) ~= 0)"}}
+    local pipe = io.popen(home .. '/tinykg ' .. dir .. '/two.lua 2>/dev/null')
+    local text = pipe:read('*a')
+    pipe:close()
+    return text
+  end
+  teardown(fixtures.clean)
+
+  it('lets a second one end a run, but never a prompt', function()
+    assert.equal('', after_two(0))
+    assert.equal('alive\ttrue\n', after_two(1))
+  end)
+end)

@@ -1,0 +1,313 @@
+-- Training: phases that alternate, what a model may do before an epoch and before an evaluation,
+-- learning rates, early stopping, what the log says.
+local cjson = require 'cjson'
+local tk = require 'tinykg'
+local evaluate = require 'tinykg.train.evaluate'
+local schedule = require 'tinykg.train.schedule'
+local train = require 'tinykg.train'
+local fixtures = require 'tests.spec.fixtures'
+
+local home = os.getenv('TINYKG_HOME') or '.'
+local Model = tk.nn.class('Test')
+
+function Model:score(users, items) return tk.dot(self.users(users), self.items(items)) end
+function Model:loss(batch)
+  self.calls[#self.calls + 1] = 'loss'
+  local u, i = self.users(batch.users), self.items(batch.items)
+  return tk.loss.interactions(u, i, self.items(batch.negatives:reshape(-1)))
+end
+
+local function build(data)
+  return setmetatable({calls = {}, users = tk.nn.Embedding(data.users, 4),
+                       items = tk.nn.Embedding(data.items, 4)}, Model)
+end
+
+--- Trains a recipe whose build is `make`; options and settings on top of the defaults.
+local function trained(data, make, options, settings, fields)
+  local r = {name = 'Test', build = make}
+  for key, value in pairs(fields or {}) do r[key] = value end
+  local recipe = tk.recipe(r)
+  local o = recipe:complete(options or {epochs = 2, batch_size = 16})
+  settings = settings or {}
+  settings.quiet = true
+  return train.run(recipe, data, o, settings)
+end
+
+describe('training', function()
+  local dir, data
+  setup(function()
+    local rows = {'user,item'}
+    for u = 1, 12 do
+      for i = 0, 7 do rows[#rows + 1] = ('reader %d,book %d'):format(u, (u * 5 + i) % 17) end
+    end
+    dir = fixtures.dir{['interactions.csv'] = rows,
+                       ['kg.csv'] = {'head,relation,tail', 'book 1,by,Woolf', 'book 2,by,Woolf'}}
+    data = tk.data.load(dir)
+  end)
+  teardown(fixtures.clean)
+  before_each(function() tk.seed(1) end)
+
+  --- A model with the given fields and functions besides.
+  local function with(extra)
+    return function(d)
+      local m = build(d)
+      for key, value in pairs(extra) do m[key] = value end
+      return m
+    end
+  end
+
+  local function two_phases(self)
+    return {
+      {name = 'cf', loss = self.loss},
+      {name = 'shrink', steps = 3, loss = function(m)
+        m.calls[#m.calls + 1] = 'shrink'
+        return tk.loss.l2(m.users.weight)
+      end},
+    }
+  end
+
+  it('alternates phases in their order, each with its steps', function()
+    local records = {}
+    local result = trained(data, with{phases = two_phases}, {epochs = 2, batch_size = 16}, {
+      on_epoch = function(record) records[#records + 1] = record end})
+    local batches = math.ceil(data.train.n / 16)
+    local want = {}
+    for _ = 1, 2 do
+      for _ = 1, batches do want[#want + 1] = 'loss' end
+      for _ = 1, 3 do want[#want + 1] = 'shrink' end
+    end
+    assert.same(want, result.model.calls)
+    assert.equal(records[1].loss, records[1].losses.cf)
+    assert.is_true(records[2].losses.shrink < records[1].losses.shrink)
+    assert.equal(2 * (batches + 3), records[2].step)
+    assert.equal(2, #result.phases)
+    assert.is_number(result.time.phases.shrink)
+    assert.equal(result.time.phases.cf, result.time.step_ms)
+    local kept = result.kept.phases
+    assert.is_true(kept.cf.stored_bytes > kept.shrink.stored_bytes)
+    assert.equal(kept.cf.stored_bytes, result.kept.stored_bytes)
+    assert.equal(kept.cf.reference_bytes, result.kept.reference_bytes)
+  end)
+
+  it('limits every phase to --steps', function()
+    local result = trained(data, with{phases = two_phases}, {epochs = 1, batch_size = 4},
+                           {steps = 2})
+    assert.same({'loss', 'loss', 'shrink', 'shrink'}, result.model.calls)
+  end)
+
+  it('has one phase without being told, and then no losses by name', function()
+    local record
+    local result = trained(data, build, nil, {on_epoch = function(r) record = r end})
+    assert.is_nil(record.losses)
+    assert.is_nil(result.time.phases)
+    assert.is_nil(result.kept.phases)
+    assert.equal(1, #result.phases)
+  end)
+
+  it('gives phases optimizers of their own, or those they name', function()
+    local shared = tk.optim.sgd{lr = 0}
+    local function phases(self)
+      local list = two_phases(self)
+      list[2].optimizer = shared
+      return list
+    end
+    local result = trained(data, with{phases = phases})
+    assert.equal(6, shared.t)
+    assert.equal(2 * math.ceil(data.train.n / 16), result.phases[1].optimizer.t)
+    result = trained(data, with{phases = two_phases})
+    assert.is_true(result.phases[1].optimizer ~= result.phases[2].optimizer)
+  end)
+
+  it('draws what a phase asks for, in its step', function()
+    local graph, drawn = tk.graph(data, {of = 'both'}), {}
+    trained(data, with{phases = function()
+      return {{name = 'kg', steps = 4, draw = function() return graph:draw(3) end,
+               loss = function(m, b)
+                 drawn[#drawn + 1] = b.heads:keep()
+                 return tk.loss.l2(m.items.weight)
+               end}}
+    end}, {epochs = 1})
+    assert.equal(4, #drawn)
+    assert.same({3}, drawn[1]:size())
+    local different = false
+    for k = 2, 4 do
+      for i = 1, 3 do
+        different = different or drawn[k]:totable()[i] ~= drawn[1]:totable()[i]
+      end
+    end
+    assert.is_true(different)
+  end)
+
+  local MISTAKES = {
+    {function() return 3 end, 'phases must return a list'},
+    {function() return {} end, 'phases must return a list'},
+    {function() return {{name = 'a'}} end, 'phase 1: it needs a name and a loss'},
+    {function(m) return {{name = 'a', loss = m.loss, stesp = 3}} end, 'phase 1: no field stesp'},
+    {function(m) return {{name = 'a', loss = m.loss, steps = 0}} end, 'phase a: 0 steps'},
+    {function(m) return {{name = 'a', loss = m.loss, steps = 'x'}} end, 'steps is a string'},
+    {function(m) return {{name = 'a', loss = m.loss, draw = m.loss}} end, 'steps must say how'},
+    {function(m) return {{name = 'a', loss = m.loss, optimizer = {}}} end, 'optimizer is not one'},
+    {function(m) return {{name = 'a', loss = m.loss}, {name = 'a', loss = m.loss}} end,
+     'there are two phases a'},
+  }
+
+  it('says what is wrong with a phase', function()
+    for _, case in ipairs(MISTAKES) do
+      local message = fixtures.message(trained, data, with{phases = case[1]})
+      assert(message:find(case[2], 1, true), message)
+      assert.matches('%.lua:%d+: recipe Test: ', message)
+    end
+  end)
+
+  it('names the phase whose loss is lost', function()
+    local function phases(self)
+      local list = two_phases(self)
+      list[2].loss = function(m) return m.users.weight:sum() / 0 end
+      return list
+    end
+    assert.matches('Test: the shrink loss became %S+ at step 1 %(epoch 1%)',
+                   fixtures.message(trained, data, with{phases = phases}))
+  end)
+
+  it('tells the model when an epoch begins', function()
+    local heard, values = {}, {}
+    trained(data, with{begin_epoch = function(m, epoch)
+      heard[#heard + 1] = epoch
+      m.sum = m.users.weight:sum():keep()
+      values[epoch] = m
+    end}, {epochs = 3})
+    assert.same({1, 2, 3}, heard)
+    assert.is_number(values[3].sum:item())
+  end)
+
+  -- ---- learning rates ----
+
+  local function rates(options)
+    local seen = {}
+    options.epochs, options.lr = 4, 0.5
+    local optimizer
+    trained(data, with{phases = two_phases}, options, {
+      on_epoch = function() seen[#seen + 1] = optimizer.lr end},
+      {optimizer = function(o)
+        optimizer = tk.optim.adam{lr = o.lr}
+        return optimizer
+      end})
+    return seen
+  end
+
+  local function near(want, got)
+    for k, x in ipairs(want) do assert.near(x, got[k], 1e-12) end
+    assert.equal(#want, #got)
+  end
+
+  it('follows a schedule of learning rates', function()
+    near({0.5, 0.5, 0.5, 0.5}, rates{})
+    near({0.5, 0.25, 0.125, 0.0625}, rates{schedule = 'exponential', decay = 0.5})
+    local c = math.sqrt(0.5)
+    near({0.5, 0.25 * (1 + c), 0.25, 0.25 * (1 - c)}, rates{schedule = 'cosine'})
+    assert.equal(1, schedule.share({schedule = 'cosine', epochs = 1}, 1))
+  end)
+
+  it('refuses schedules that there are not', function()
+    assert.matches('option schedule: linear is not constant, cosine or exponential',
+                   fixtures.message(trained, data, build, {schedule = 'linear'}))
+    assert.matches('option decay: 1.5 is not',
+                   fixtures.message(trained, data, build, {decay = 1.5}))
+  end)
+
+  -- ---- evaluation ----
+
+  --- A model that scores by what it prepared; counts how often it did.
+  local function preparing()
+    local count = {prepared = 0, seen = {}}
+    return with{
+      prepare = function(m)
+        count.prepared = count.prepared + 1
+        count.training = m.training
+        return {users = m.users.weight * 2, items = m.items.weight}
+      end,
+      rank = function(_, users, prepared)
+        count.seen[#count.seen + 1] = prepared
+        return prepared.users:gather(users):matmul(prepared.items, {transpose_b = true})
+      end,
+      score = function(_, users, items, prepared)
+        count.seen[#count.seen + 1] = prepared
+        return tk.dot(prepared.users:gather(users), prepared.items:gather(items))
+      end,
+    }, count
+  end
+
+  it('prepares once an evaluation, ranks and scores by that, gives it back', function()
+    local make, count = preparing()
+    local model = make(data):train()
+    tk.metrics.ranking(model, data)
+    for _ = 1, 3 do collectgarbage() end
+    local before = tk.memory().live.data
+    count.prepared, count.seen = 0, {}
+    local ranked = tk.metrics.ranking(model, data)
+    assert.equal(1, count.prepared)
+    assert.is_false(count.training)
+    assert.is_true(model.training)
+    assert.is_true(tk.memory().live.data <= before)
+    assert.equal(model.items.weight, count.seen[1].items)
+    assert.is_number(model.items.weight:sum():item()) -- a parameter stays the model's
+    model.rank = nil
+    assert.same(ranked, tk.metrics.ranking(model, data))
+    assert.has_error(function() return count.seen[1].users:totable() end)
+  end)
+
+  it('takes one tensor as well, or nothing', function()
+    local model = build(data)
+    model.prepare = function(m) return m.users.weight + 1 end
+    local prepared, release = evaluate.prepare(model)
+    assert.same({data.users, 4}, prepared:size())
+    release()
+    model.prepare = function() end
+    assert.is_nil((evaluate.prepare(model)))
+  end)
+
+  it('stops when nothing gets better, with the best parameters', function()
+    local kept, best
+    local result = trained(data, with{loss = function(m) return m.users.weight:sum() * 0 end},
+      {epochs = 9, patience = 2}, {on_epoch = function(r, better)
+        if better then best = r.epoch end
+        kept = r.epoch
+      end})
+    assert.equal(1, best)
+    assert.equal(3, kept)
+    assert.equal(1, result.best_epoch)
+  end)
+
+  -- ---- what a user sees ----
+
+  it('runs phases from the command line, logged', function()
+    fixtures.write(dir .. '/two.lua', [[
+local tk = require 'tinykg'
+local M = tk.nn.class('M')
+function M:loss(b)
+  return tk.loss.interactions(self.u(b.users), self.i(b.items), self.i(b.negatives:reshape(-1)))
+end
+function M:shrink() return tk.loss.l2(self.u.weight) end
+function M:score(u, i) return tk.dot(self.u(u), self.i(i)) end
+function M:phases()
+  return {{name = 'cf', loss = self.loss}, {name = 'shrink', loss = self.shrink, steps = 2}}
+end
+return tk.recipe{name = 'Two', build = function(d)
+  return setmetatable({u = tk.nn.Embedding(d.users, 4), i = tk.nn.Embedding(d.items, 4)}, M)
+end}
+]])
+    local pipe = io.popen(('cd %s && ./tinykg run %s/two.lua --data %s --set epochs=2 ' ..
+      '--seed 1 --report --out %s/run 2>&1'):format(home, dir, dir, dir))
+    local text = pipe:read('*a')
+    pipe:close()
+    assert.matches('epoch   1  cf %d.%d+  shrink %d', text)
+    assert.matches('phase cf:\nrecipe line.*phase shrink:\nrecipe line', text)
+    local log = fixtures.bytes(dir .. '/run/log.jsonl')
+    local record = cjson.decode(log:match('^[^\n]+'))
+    assert.equal(record.loss, record.losses.cf)
+    assert.is_number(record.losses.shrink)
+    local summary = cjson.decode(fixtures.bytes(dir .. '/run/summary.json'))
+    assert.is_number(summary.time.phases.shrink)
+    assert.is_number(summary.kept.phases.cf.stored_bytes)
+  end)
+end)

@@ -1,0 +1,282 @@
+-- Recipes beside the published programs: 30 training steps, optimizer and all, give the losses that
+-- the programs' transcriptions have in double precision (tests/golden/steps.py); and what is drawn
+-- before training is drawn as they draw it.
+local tk = require 'tinykg'
+local columns = require 'tinykg.engine.arrays'
+local fixtures = require 'tests.spec.fixtures'
+local json = require 'tinykg.base.json'
+local oddities = require 'tests.spec.oddities'
+local train = require 'tinykg.train'
+
+local home = os.getenv('TINYKG_HOME') or '.'
+local golden = json.decode(fixtures.bytes(home .. '/tests/golden/steps.json'))
+
+-- ---- the golden data set ----
+
+local function lines_of(lists)
+  local lines = {}
+  for k = 1, #lists[1] do
+    local words = {}
+    for c, list in ipairs(lists) do words[c] = list[k] end
+    lines[k] = table.concat(words, ' ')
+  end
+  return lines
+end
+
+--- Its rows of train as labelled data: those known, 1, and those disliked, 0.
+local function label(data)
+  local users, items, labels = {}, {}, {}
+  for value, list in pairs{[0] = golden.disliked, golden.interactions} do
+    for k, u in ipairs(list[1]) do
+      users[#users + 1], items[#items + 1], labels[#labels + 1] = u, list[2][k], value
+    end
+  end
+  local rows = {n = #users, users = columns.ints(#users), items = columns.ints(#users),
+                labels = columns.floats(#users)}
+  for k = 1, #users do
+    rows.users[k - 1], rows.items[k - 1], rows.labels[k - 1] = users[k], items[k], labels[k]
+  end
+  data.train, data.task = rows, 'ctr'
+end
+
+local function golden_data(labelled)
+  local taken, rows = golden.interactions, {}
+  for u = 0, golden.sizes.users - 1 do rows[u + 1] = tostring(u) end
+  for k, u in ipairs(taken[1]) do rows[u + 1] = rows[u + 1] .. ' ' .. taken[2][k] end
+  local data = tk.data.load(fixtures.dir{['train.txt'] = rows, ['test.txt'] = {'4 6'},
+                                         ['kg_final.txt'] = lines_of(golden.triples)},
+                            {valid_ratio = 0})
+  data.entities = golden.sizes.entities -- the last is in no triple: no file knows of it
+  if labelled then label(data) end
+  return data
+end
+
+-- ---- a model with the golden start ----
+
+local function flat(list, out)
+  out = out or {}
+  for _, x in ipairs(list) do
+    if type(x) == 'table' then flat(x, out) else out[#out + 1] = x end
+  end
+  return out
+end
+
+--- What each recipe draws once, in the place of what it drew.
+local given = {}
+
+function given.kgcn(model, drawn)
+  model.neighbor_tails, model.neighbor_relations = tk.ids(drawn.tails), tk.ids(drawn.relations)
+end
+given['kgnn-ls'] = given.kgcn
+
+function given.ripplenet(model, drawn)
+  for hop, set in ipairs(model.ripples) do
+    for column in pairs(set) do set[column] = tk.ids(drawn[('%s.%d'):format(column, hop)]) end
+  end
+end
+
+--- Batches of triples come with those of interactions.
+function given.cke(model)
+  model.kg = {edges = model.kg.edges, draw = function() return model.given end}
+end
+given.cfkg = given.cke
+
+--- KGAT's attention is of the parameters from the first step on.
+function given.kgat(model) tk.no_grad(model.refresh, model) end
+
+--- What alternates in a step, by the order of a list of losses.
+local function losses_of(recipe, model)
+  if recipe ~= 'kgat' then return {function(batch) return model:loss(batch) end} end
+  return {function(batch) return model:loss(batch) end,
+          function() return model:kg_loss(model.given) end}
+end
+
+local function golden_model(case)
+  local recipe = oddities.recipe(case.recipe)
+  local options = recipe:complete(case.options)
+  local model = recipe.build(golden_data(case.batches[1].labels ~= nil), options):train()
+  local state = model:state()
+  for name, values in pairs(case.parameters) do state[name]:write(flat(values)) end
+  if given[case.recipe] then given[case.recipe](model, case.drawn) end
+  local steps = losses_of(case.recipe, model)
+  for k, loss in ipairs(steps) do
+    steps[k] = tk.step(loss, {optimizer = recipe.optimizer and recipe.optimizer(options)
+      or tk.optim.adam{lr = options.lr, weight_decay = options.l2}})
+  end
+  return model, steps
+end
+
+local function tensors(batch)
+  local b = {users = tk.ids(batch.users), items = tk.ids(batch.items),
+             labels = batch.labels and tk.tensor(batch.labels),
+             negatives = batch.negatives and tk.ids(batch.negatives):reshape(-1, 1):keep()}
+  local kg = {}
+  for _, column in ipairs{'heads', 'relations', 'tails', 'negatives'} do
+    kg[column] = batch['kg_' .. column] and tk.ids(batch['kg_' .. column])
+  end
+  return b, kg
+end
+
+describe('steps of a recipe have the losses of the published program:', function()
+  teardown(fixtures.clean)
+
+  for name, case in pairs(golden.cases) do
+    it(name, function()
+      local model, steps = golden_model(case)
+      for k, batch in ipairs(case.batches) do
+        local b
+        b, model.given = tensors(batch)
+        for part, want in ipairs(flat{case.losses[k]}) do
+          local loss = steps[part](b)
+          if math.abs(loss - want) > 2e-6 * math.abs(want) then
+            error(('step %d: %.9g, the program has %.9g'):format(k, loss, want), 0)
+          end
+        end
+      end
+    end)
+  end
+end)
+
+-- ---- what is drawn before training ----
+
+local function most(t)
+  local largest = 0
+  for _, x in ipairs(flat(t:totable())) do largest = math.max(largest, math.abs(x)) end
+  return largest
+end
+
+--- Uniform in +- bound: of many numbers the largest is just below.
+local function within(bound, t)
+  assert.is_true(most(t) <= bound * (1 + 1e-6) and most(t) > 0.97 * bound,
+                 ('%g in +-%g'):format(most(t), bound))
+end
+
+describe('tables start as in the published program:', function()
+  teardown(fixtures.clean)
+
+  it('users and entities of KGIN as one', function()
+    local data, recipe = oddities.demo(), oddities.recipe('kgin')
+    local model = recipe.build(data, recipe:complete{dim = 8})
+    local bound = math.sqrt(6 / (data.users + data.entities + 8))
+    within(bound, model.users.weight)
+    within(bound, model.entities.weight)
+  end)
+
+  it('entities of CKE as [entities, 1, dim]', function()
+    local data, recipe = oddities.demo(), oddities.recipe('cke')
+    local model = recipe.build(data, recipe:complete{dim = 8})
+    within(math.sqrt(6 / (9 * data.entities)), model.entities.weight)
+    within(math.sqrt(6 / (data.items + 8)), model.items.weight)
+  end)
+
+  it('of CFKG from a normal distribution', function()
+    local data, recipe = oddities.demo(), oddities.recipe('cfkg')
+    local model = recipe.build(data, recipe:complete{dim = 32})
+    local x, square = flat(model.nodes.weight:totable()), 0
+    for _, w in ipairs(x) do square = square + w * w / #x end
+    local deviation = math.sqrt(2 / (data.entities + data.users + 32))
+    assert.near(deviation, math.sqrt(square), 0.05 * deviation)
+    assert.is_true(most(model.nodes.weight) > 2 * deviation) -- uniform ends at 1.73
+  end)
+end)
+
+--- chi^2 of counts against what is expected of each.
+local function chi(counts, expected)
+  local sum = 0
+  for k, want in ipairs(expected) do sum = sum + ((counts[k] or 0) - want) ^ 2 / want end
+  return sum
+end
+
+describe('draws as in the published program:', function()
+  teardown(fixtures.clean)
+
+  --- Node v has edges to 1000 v + 1 ... 1000 v + degree.
+  local function stars(degree, nodes)
+    local heads, relations, tails = {}, {}, {}
+    for v = 0, nodes - 1 do
+      for k = 1, degree do
+        heads[#heads + 1], relations[#relations + 1], tails[#tails + 1] = v, k - 1, v
+      end
+    end
+    return tk.graph{head = heads, relation = relations, tail = tails, nodes = nodes + 1,
+                    relations = degree}
+  end
+
+  it('neighbours with replacement where there are fewer, distinct ones where not', function()
+    local nodes, k = 3000, 4
+    for degree = 1, 6 do
+      local tails, relations = stars(degree, nodes):neighborhood(k, {replacement = true})
+      local counts, distinct, r = {}, {}, relations:totable()
+      for v = 1, nodes do
+        local seen, n = {}, 0
+        for _, edge in ipairs(r[v]) do
+          counts[edge + 1] = (counts[edge + 1] or 0) + 1
+          n, seen[edge] = n + (seen[edge] and 0 or 1), true
+        end
+        distinct[n] = (distinct[n] or 0) + 1
+      end
+      local even, whole = {}, degree >= k and k or nil
+      for edge = 1, degree do even[edge] = nodes * k / degree end
+      assert.is_true(chi(counts, even) < 25, 'degree ' .. degree)
+      if whole then assert.same({[k] = nodes}, distinct) end
+      if degree == 2 then -- all four the same: 2 / 2^4
+        assert.is_true(chi({distinct[1], distinct[2]}, {nodes / 8, nodes * 7 / 8}) < 11)
+      elseif degree == 3 then -- 3 and 3 (2^4 - 2) of 3^4; the rest
+        assert.is_true(chi(distinct, {nodes / 27, nodes * 14 / 27, nodes * 12 / 27}) < 14)
+      end
+      -- the last node has no edge: itself, by a relation of its own
+      assert.same({nodes, nodes, nodes, nodes}, tails:totable()[nodes + 1])
+      assert.same({degree, degree, degree, degree}, r[nodes + 1])
+    end
+  end)
+
+  it('ripple sets with replacement where there are fewer', function()
+    local graph, rows = stars(2, 1), 3000
+    local seeds = {rows = rows, n = rows, offsets = columns.ints(rows + 1),
+                   items = columns.ints(rows)}
+    for r = 0, rows do seeds.offsets[r] = r end
+    local sets, same = graph:ripples(seeds, 1, 4, {replacement = true})[1], 0
+    for _, row in ipairs(sets.relations:totable()) do
+      local sum = row[1] + row[2] + row[3] + row[4]
+      if sum == 0 or sum == 4 then same = same + 1 end
+    end
+    assert.is_true(chi({same, rows - same}, {rows / 8, rows * 7 / 8}) < 11)
+    for _, row in ipairs(graph:ripples(seeds, 1, 4)[1].relations:totable()) do -- each at least once
+      local sum = row[1] + row[2] + row[3] + row[4]
+      assert.is_true(sum > 0 and sum < 4)
+    end
+  end)
+
+  it('triples each equally often, or heads', function()
+    -- head 0 has nine edges, head 1 has one
+    local heads, tails, relations = {1}, {3}, {0}
+    for k = 1, 9 do heads[k + 1], tails[k + 1], relations[k + 1] = 0, k + 3, 0 end
+    local graph = tk.graph{head = heads, relation = relations, tail = tails, nodes = 40,
+                           relations = 1}
+    local counts = {}
+    for _, by in ipairs{'triples', 'heads'} do
+      counts[by] = {0, 0}
+      for _ = 1, 1000 do
+        local head = tk.no_grad(function() return graph:draw(1, by).heads end):totable()[1]
+        counts[by][head + 1] = counts[by][head + 1] + 1
+      end
+    end
+    assert.is_true(chi(counts.triples, {900, 100}) < 11)
+    assert.is_true(chi(counts.heads, {500, 500}) < 11)
+    assert.matches("draw: by 'edges': heads or triples",
+                   fixtures.message(graph.draw, graph, 1, 'edges'))
+  end)
+
+  it('an epoch without the last batch, where the program leaves it out', function()
+    local data = oddities.demo()
+    local n = data.train.n
+    for name, dropped in pairs{kgcn = true, ['kgnn-ls'] = true, kgin = true, ripplenet = false} do
+      local recipe, steps = oddities.recipe(name), nil
+      local o = recipe:complete{epochs = 1, batch_size = 100, dim = 4, patience = 0}
+      tk.seed(1)
+      train.run(recipe, data, o, {quiet = true, on_epoch = function(r) steps = r.step end})
+      assert.is_true(n % 100 > 0)
+      assert.equal(dropped and math.floor(n / 100) or math.ceil(n / 100), steps)
+    end
+  end)
+end)
