@@ -1,0 +1,163 @@
+-- Compares files of two run folders by name: JSON value by value, tensors byte by byte.
+--   luajit same_bits.lua LABEL BEFORE AFTER FILE...
+-- Prints a line. Exits with 1 if a value differs or is missing, or if a file has no values.
+-- Reads the files by itself, so that it does not depend on the code that it checks.
+local ffi = require 'ffi'
+local cjson = require 'cjson'
+
+-- Times, what depends on them, lines of the recipe and prose: these may differ.
+local IGNORED = {
+  seconds = true, time = true, times = true, epoch_times = true, eval_times = true,
+  checksum = true, ['checksum.header'] = true, ['checksum.tensors'] = true,
+  where = true, meaning = true,
+}
+
+-- These vary from run to run of one program: Lua's garbage collector decides when the ids of past
+-- batches are freed. The planned bytes, in memory.json, must be equal.
+local MEASURED = {'%.memory$', '%.memory%.data$', '%.memory%.peak$'}
+local MEASURED_SLACK = 128 * 1024 -- bytes
+
+local function read(path)
+  local file = assert(io.open(path, 'rb'))
+  local text = file:read('*a')
+  file:close()
+  return text
+end
+
+local function sorted_keys(t)
+  local keys = {}
+  for key in pairs(t) do keys[#keys + 1] = key end
+  table.sort(keys)
+  return keys
+end
+
+--- Adds what a JSON document holds to `found`, each value under its path: 'summary.json test.auc'.
+local function add_json(found, name, value)
+  if type(value) ~= 'table' then
+    found[#found + 1] = {name = name, value = value}
+    return
+  end
+  for _, key in ipairs(sorted_keys(value)) do
+    if not IGNORED[key] then add_json(found, name .. '.' .. key, value[key]) end
+  end
+end
+
+--- Adds the tensors of a safetensors file and its metadata, part of which is JSON in a string.
+local function add_safetensors(found, name, bytes)
+  local size = tonumber(ffi.cast('const uint64_t *', bytes)[0])
+  local header = cjson.decode(bytes:sub(9, 8 + size))
+  local metadata = header.__metadata__ or {}
+  header.__metadata__ = nil
+  for key, text in pairs(metadata) do
+    if text:find('^{') then metadata[key] = cjson.decode(text) end
+  end
+  add_json(found, name .. ' metadata', metadata)
+  for _, key in ipairs(sorted_keys(header)) do
+    local tensor = header[key]
+    local from, to = tensor.data_offsets[1], tensor.data_offsets[2]
+    found[#found + 1] = {
+      name = name .. ' ' .. key, dtype = tensor.dtype,
+      type = tensor.dtype .. ' ' .. table.concat(tensor.shape, 'x'),
+      value = bytes:sub(9 + size + from, 8 + size + to),
+    }
+  end
+end
+
+local function values_of(folder, name)
+  local found, bytes = {}, read(folder .. '/' .. name)
+  if name:find('%.safetensors$') then
+    add_safetensors(found, name, bytes)
+  elseif name:find('%.jsonl$') then
+    local number = 0
+    for line in bytes:gmatch('[^\n]+') do
+      number = number + 1
+      add_json(found, name .. ' ' .. number, cjson.decode(line))
+    end
+  else
+    add_json(found, name, cjson.decode(bytes))
+  end
+  return found
+end
+
+local function slack_of(name)
+  if name:find('^memory%.json') then return 0 end
+  for _, pattern in ipairs(MEASURED) do
+    if name:find(pattern) then return MEASURED_SLACK end
+  end
+  return 0
+end
+
+local function differ(a, b)
+  if a.type ~= b.type or type(a.value) ~= type(b.value) then return true end
+  if a.value == b.value then return false end
+  if type(a.value) ~= 'number' then return true end
+  if a.value ~= a.value and b.value ~= b.value then return false end -- both are NaN
+  local by = math.abs(a.value - b.value)
+  return by ~= by or by > slack_of(a.name)
+end
+
+--- By how much two tensors of the same type differ.
+local function tensors_apart(a, b)
+  local bytes, most = 0, 0
+  for i = 1, #a.value do
+    if a.value:byte(i) ~= b.value:byte(i) then bytes = bytes + 1 end
+  end
+  if a.dtype == 'F32' then
+    local x, y = ffi.cast('const float *', a.value), ffi.cast('const float *', b.value)
+    for i = 0, #a.value / 4 - 1 do most = math.max(most, math.abs(x[i] - y[i])) end
+  end
+  return ('%d of %d bytes differ%s'):format(bytes, #a.value,
+    most > 0 and (', by %.3g at most'):format(most) or '')
+end
+
+local function apart(a, b)
+  if not b then return 'missing after' end
+  if not a then return 'missing before' end
+  if a.type ~= b.type then return ('%s before, %s after'):format(a.type, b.type) end
+  if a.type then return tensors_apart(a, b) end
+  if type(a.value) == 'number' and type(b.value) == 'number' then
+    return ('%.17g before, %.17g after, apart by %.3g'):format(a.value, b.value,
+      math.abs(a.value - b.value))
+  end
+  return ('%s before, %s after'):format(tostring(a.value), tostring(b.value))
+end
+
+local function kind_of(v)
+  if v.type then return 'tensors' end
+  if v.name:find('%.loss') then return 'losses' end
+  if v.name:find('%.valid%.') or v.name:find('%.test%.') or v.name:find('%.metrics%.') then
+    return 'metrics'
+  end
+  return 'other values'
+end
+
+--- Compares one file: counts its values by kind and adds what differs to `differences`.
+local function compare(name, before, after, counts, differences)
+  local list, others = values_of(before, name), {}
+  for _, v in ipairs(values_of(after, name)) do others[v.name] = v end
+  if #list == 0 then differences[#differences + 1] = name .. ': no values' end
+  for _, v in ipairs(list) do
+    local kind, other = kind_of(v), others[v.name]
+    counts[kind] = (counts[kind] or 0) + 1
+    others[v.name] = nil
+    if not other or differ(v, other) then
+      differences[#differences + 1] = v.name .. ': ' .. apart(v, other)
+    end
+  end
+  for _, key in ipairs(sorted_keys(others)) do
+    differences[#differences + 1] = key .. ': ' .. apart(nil, others[key])
+  end
+end
+
+local label, before, after = arg[1], arg[2], arg[3]
+local counts, differences = {}, {}
+for i = 4, #arg do compare(arg[i], before, after, counts, differences) end
+if #differences > 0 then
+  print(('FAIL %s: %s; values that differ: %d'):format(label, differences[1], #differences))
+  os.exit(1)
+end
+local parts = {}
+for _, kind in ipairs{'losses', 'tensors', 'metrics', 'other values'} do
+  if counts[kind] then parts[#parts + 1] = counts[kind] .. ' ' .. kind end
+end
+print(('%s: %s equal'):format(label, table.concat(parts, ', ')))
