@@ -3,7 +3,7 @@ local lfs = require 'lfs'
 local cjson = require 'cjson'
 local atomic = require 'tinykg.atomic'
 local json = require 'tinykg.json'
-local fixtures = dofile 'tests/spec/fixtures.lua'
+local fixtures = require 'tests.support.fixtures'
 
 local function content(path)
   local file = io.open(path, 'rb')

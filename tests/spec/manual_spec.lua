@@ -1,6 +1,6 @@
 -- The reference page is what the sources say, and its head names every module.
 local docs = require 'tinykg.docs'
-local fixtures = require 'tests.spec.fixtures'
+local fixtures = require 'tests.support.fixtures'
 local lfs = require 'lfs'
 local tk = require 'tinykg'
 

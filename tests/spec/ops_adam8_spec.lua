@@ -6,9 +6,9 @@ local bit = require 'bit'
 local tk = require 'tinykg'
 local C = require 'tinykg.lib'
 local tensor = require 'tinykg.tensor'
-local reference = require 'tests.spec.reference'
-local tensors = require 'tests.spec.tensors'
-local fixtures = require 'tests.spec.fixtures'
+local reference = require 'tests.support.reference'
+local tensors = require 'tests.support.tensors'
+local fixtures = require 'tests.support.fixtures'
 
 pcall(ffi.cdef, [[
 void tkg_philox(uint64_t seed, uint64_t block, uint32_t step, uint32_t stream, uint32_t out[4]);

@@ -1,7 +1,7 @@
 -- tk.custom: ops composed in Lua with a gradient of their own; and detach().
 local tk = require 'tinykg'
-local reference = dofile 'tests/spec/reference.lua'
-local tensors = require 'tests.spec.tensors'
+local reference = require 'tests.support.reference'
+local tensors = require 'tests.support.tensors'
 
 local random = reference.random(31)
 local drawn = tensors.drawn_from(random)

@@ -4,9 +4,9 @@ local ffi = require 'ffi'
 local tk = require 'tinykg'
 local C = require 'tinykg.lib'
 local tensor = require 'tinykg.tensor'
-local graphs = require 'tests.spec.graphs'
-local tensors = require 'tests.spec.tensors'
-local reference = dofile 'tests/spec/reference.lua'
+local graphs = require 'tests.support.graphs'
+local tensors = require 'tests.support.tensors'
+local reference = require 'tests.support.reference'
 
 local checked = os.getenv 'TINYKG_CHECK'
 local random = reference.random(29)

@@ -4,7 +4,7 @@ local tk = require 'tinykg'
 local C = require 'tinykg.lib'
 local session = require 'tinykg.session'
 local tensor = require 'tinykg.tensor'
-local reference = dofile 'tests/spec/reference.lua'
+local reference = require 'tests.support.reference'
 
 local random = reference.random(5)
 
@@ -15,7 +15,7 @@ end
 local function to_tensor(x) return tensor.create(tensor.F32, x.shape):write(x) end
 local function to_ids(x) return tensor.create(tensor.I32, x.shape):write(x) end
 
-local tensors = require 'tests.spec.tensors'
+local tensors = require 'tests.support.tensors'
 local flat, bytes = tensors.flat, tensors.bytes
 
 local function near(want, got, tolerance, what)

@@ -4,7 +4,7 @@ local ffi = require 'ffi'
 local tk = require 'tinykg'
 local C = require 'tinykg.lib'
 local tensor = require 'tinykg.tensor'
-local reference = dofile 'tests/spec/reference.lua'
+local reference = require 'tests.support.reference'
 
 ffi.cdef 'int tkg_set_isa(const char *name);'
 

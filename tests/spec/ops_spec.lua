@@ -5,8 +5,8 @@ local ffi = require 'ffi'
 local tk = require 'tinykg'
 local C = require 'tinykg.lib'
 local tensor = require 'tinykg.tensor'
-local graphs = require 'tests.spec.graphs'
-local reference = dofile 'tests/spec/reference.lua'
+local graphs = require 'tests.support.graphs'
+local reference = require 'tests.support.reference'
 
 ffi.cdef 'int tkg_set_isa(const char *name);'
 

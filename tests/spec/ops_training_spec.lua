@@ -1,7 +1,7 @@
 -- Losses against their definitions, and optimizers against double-precision recurrences.
 local tk = require 'tinykg'
 local tensor = require 'tinykg.tensor'
-local reference = dofile 'tests/spec/reference.lua'
+local reference = require 'tests.support.reference'
 
 local random = reference.random(77)
 
@@ -16,7 +16,7 @@ local function to_parameter(x)
 end
 local function to_tensor(x) return tensor.create(tensor.F32, x.shape):write(x) end
 
-local flat = require('tests.spec.tensors').flat
+local flat = require('tests.support.tensors').flat
 
 local function near(want, got, tolerance, what)
   assert.equal(#want, #got)

@@ -3,8 +3,8 @@
 -- under another shape. Against float64: eagerly, without gradients, in steps of 32 and 2 bits.
 local tk = require 'tinykg'
 local tensor = require 'tinykg.tensor'
-local tensors = require 'tests.spec.tensors'
-local reference = dofile 'tests/spec/reference.lua'
+local tensors = require 'tests.support.tensors'
+local reference = require 'tests.support.reference'
 
 local ROWS, COLS = 6, 5
 local random = reference.random(20261129)

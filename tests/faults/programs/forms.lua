@@ -1,5 +1,5 @@
 --- Forms of ops: each adds one or a few nodes to a program. A list of {name, weight, make}.
-local arrays = require 'tests.faults.programs.arrays'
+local arrays = require 'tests.support.arrays'
 
 local forms = {}
 

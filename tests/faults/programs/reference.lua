@@ -7,7 +7,7 @@
 --   margin(a, x, y)    false where an input is so near a kink that rounding decides what happens; y
 --                      are the inputs once more, perturbed
 --   exact              the op moves numbers and rounds nothing
-local arrays = require 'tests.faults.programs.arrays'
+local arrays = require 'tests.support.arrays'
 local new, around, matrix, with = arrays.new, arrays.around, arrays.matrix, arrays.with
 local abs, exp, log, sqrt, max = math.abs, math.exp, math.log, math.sqrt, math.max
 

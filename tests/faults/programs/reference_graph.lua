@@ -5,7 +5,7 @@
 -- order. a.flip goes from heads to tails.
 local ffi = require 'ffi'
 local C = require 'tinykg.lib'
-local arrays = require 'tests.faults.programs.arrays'
+local arrays = require 'tests.support.arrays'
 local ops = require 'tests.faults.programs.reference'
 local new, matrix = arrays.new, arrays.matrix
 local exp, log, max = math.exp, math.log, math.max

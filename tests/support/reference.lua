@@ -437,7 +437,7 @@ function ops.normalize_grad(inputs, a)
   return out
 end
 
-dofile 'tests/spec/reference_graph.lua'(reference)
+require 'tests.support.reference_graph'(reference)
 
 -- ---- derivatives ----
 

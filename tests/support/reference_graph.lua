@@ -1,6 +1,6 @@
 --- What the ops on whole graphs mean: loops over edges, in double precision. Adds to the ops of
 -- reference.lua; input 1 is a packed graph that knows its edges (graphs.lua).
-local graphs = require 'tests.spec.graphs'
+local graphs = require 'tests.support.graphs'
 
 return function(reference)
   local ops, array = reference.ops, reference.array
