@@ -86,7 +86,7 @@ describe('memory of ' .. DEVICE, function()
 
   --- A step whose arena takes some `rows` KiB: a chain of values that backward reads.
   local function chain(rows, bits)
-    local random = tensors.drawn_from(require('tests.support.reference').random(2))
+    local random = tensors.drawn_from(require('tests.support.reference_ops').random(2))
     local x, w = tk.ones(rows, 64), random.parameter(64, 64)
     local step = tk.step(function()
       local h = x
@@ -151,7 +151,7 @@ describe('TF32 on ' .. DEVICE, function()
 
   it('rounds products where there is such a device, and nothing else', function()
     if not fresh() then return end
-    local random = tensors.drawn_from(require('tests.support.reference').random(8))
+    local random = tensors.drawn_from(require('tests.support.reference_ops').random(8))
     local a, b = random.noise(256, 256), random.noise(256, 256)
     local function product(precision)
       tk.precision(precision)

@@ -2,7 +2,7 @@
 -- gradients are right on average, and their variance is what the codec's formulas say.
 local ffi = require 'ffi'
 local tk = require 'tinykg'
-local reference = require 'tests.support.reference'
+local reference = require 'tests.support.reference_ops'
 
 local random = reference.random(23)
 local ROUNDINGS = {'dither', 'stochastic', 'nearest'}

@@ -6,7 +6,7 @@ local bit = require 'bit'
 local tk = require 'tinykg'
 local C = require 'tinykg.lib'
 local tensor = require 'tinykg.tensor'
-local reference = require 'tests.support.reference'
+local reference = require 'tests.support.reference_ops'
 local tensors = require 'tests.support.tensors'
 local fixtures = require 'tests.support.fixtures'
 

@@ -1,6 +1,6 @@
 -- The step option `check` and tk.check: the first NaN or infinity, where it is made.
 local tk = require 'tinykg'
-local reference = require 'tests.support.reference'
+local reference = require 'tests.support.reference_ops'
 local tensors = require 'tests.support.tensors'
 
 local random = reference.random(41)

@@ -6,7 +6,7 @@ local C = require 'tinykg.lib'
 local tensor = require 'tinykg.tensor'
 local graphs = require 'tests.support.graphs'
 local tensors = require 'tests.support.tensors'
-local reference = require 'tests.support.reference'
+local reference = require 'tests.support.reference_ops'
 
 local checked = os.getenv 'TINYKG_CHECK'
 local random = reference.random(29)

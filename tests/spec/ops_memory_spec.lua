@@ -4,7 +4,7 @@ local tk = require 'tinykg'
 local C = require 'tinykg.lib'
 local session = require 'tinykg.session'
 local tensor = require 'tinykg.tensor'
-local reference = require 'tests.support.reference'
+local reference = require 'tests.support.reference_ops'
 
 local random = reference.random(5)
 

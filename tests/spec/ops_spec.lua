@@ -6,7 +6,7 @@ local tk = require 'tinykg'
 local C = require 'tinykg.lib'
 local tensor = require 'tinykg.tensor'
 local graphs = require 'tests.support.graphs'
-local reference = require 'tests.support.reference'
+local reference = require 'tests.support.reference_ops'
 
 ffi.cdef 'int tkg_set_isa(const char *name);'
 
@@ -157,7 +157,7 @@ local function on_graphs(make)
     for way = 0, has(graphs.ONE_WAY) and 0 or 1 do
       local v = graphs.view(g, way)
       for _, case in ipairs(make(GIVEN(packed), d, v, has(graphs.RELATIONS) and relations, rows)) do
-        case.i = {g.n, g.m, g.e, g.layout + way}
+        case.i = {g.nodes, g.tail_nodes, g.n, g.layout + way}
         list[#list + 1] = case
       end
     end
@@ -182,9 +182,9 @@ end
 --- For each row and column an edge of that row, -1 where it has none and now and then.
 local function picks_of(v, d)
   local of_row, picks = {}, {shape = {v.n, d}}
-  for e = 1, v.e do
+  for e = 0, v.e - 1 do
     of_row[v.rows[e]] = of_row[v.rows[e]] or {}
-    table.insert(of_row[v.rows[e]], e - 1)
+    table.insert(of_row[v.rows[e]], e)
   end
   for i = 0, v.n * d - 1 do
     local edges = of_row[math.floor(i / d)]

@@ -1,7 +1,7 @@
 -- Losses against their definitions, and optimizers against double-precision recurrences.
 local tk = require 'tinykg'
 local tensor = require 'tinykg.tensor'
-local reference = require 'tests.support.reference'
+local reference = require 'tests.support.reference_ops'
 
 local random = reference.random(77)
 
@@ -28,7 +28,7 @@ local function near(want, got, tolerance, what)
   end
 end
 
-local softplus, sigmoid = reference.unary.softplus, reference.unary.sigmoid
+local softplus, sigmoid = reference.scalars.softplus, reference.scalars.sigmoid
 local LARGE = {-10000, -1000, -100, -88.5, -30, -1, 0, 1, 30, 88.5, 100, 1000, 10000}
 
 local function with_large(n)

@@ -3,7 +3,7 @@
 local tk = require 'tinykg'
 local fixtures = require 'tests.support.fixtures'
 local tensors = require 'tests.support.tensors'
-local reference = require 'tests.support.reference'
+local reference = require 'tests.support.reference_ops'
 
 local flat = tensors.flat
 local HEADS, RELATIONS, TAILS = {0, 0, 2, 2, 2, 1, 3}, {0, 1, 2, 0, 0, 1, 2}, {1, 4, 0, 1, 1, 3, 4}

@@ -4,7 +4,7 @@
 local tk = require 'tinykg'
 local tensor = require 'tinykg.tensor'
 local tensors = require 'tests.support.tensors'
-local reference = require 'tests.support.reference'
+local reference = require 'tests.support.reference_ops'
 
 local ROWS, COLS = 6, 5
 local random = reference.random(20261129)

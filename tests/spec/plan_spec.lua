@@ -1,7 +1,7 @@
 -- The plan of a step: where values lie, in which order nodes run, what is found again.
 local tk = require 'tinykg'
 local tensor = require 'tinykg.tensor'
-local reference = require 'tests.support.reference'
+local reference = require 'tests.support.reference_ops'
 
 local random = reference.random(31)
 local LESS = os.getenv 'TINYKG_CHECK' and 10 or 1 -- under a checker

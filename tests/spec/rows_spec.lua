@@ -1,7 +1,7 @@
 -- The rows pass: where only some rows of a value are gathered, only those are computed, and the
 -- numbers are those of the whole.
 local tk = require 'tinykg'
-local reference = require 'tests.support.reference'
+local reference = require 'tests.support.reference_ops'
 local tensors = require 'tests.support.tensors'
 
 local random = reference.random(5)

@@ -1,6 +1,6 @@
 -- What is kept for backward, and how: a rule a value, its bytes, and where noise may not go.
 local tk = require 'tinykg'
-local reference = require 'tests.support.reference'
+local reference = require 'tests.support.reference_ops'
 
 local random = reference.random(11)
 

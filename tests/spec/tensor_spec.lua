@@ -3,7 +3,7 @@ local ffi = require 'ffi'
 local tk = require 'tinykg'
 local C = require 'tinykg.lib'
 local session = require 'tinykg.session'
-local reference = require 'tests.support.reference'
+local reference = require 'tests.support.reference_ops'
 
 local function message_of(fn, ...)
   local ok, message = pcall(fn, ...)

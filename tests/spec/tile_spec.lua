@@ -1,7 +1,7 @@
 -- Groups of nodes that run in tiles: random layers give what they give node by node, whatever the
 -- number of threads, and what lives in a tile is not in the arena.
 local tk = require 'tinykg'
-local reference = require 'tests.support.reference'
+local reference = require 'tests.support.reference_ops'
 local tensors = require 'tests.support.tensors'
 
 local random = reference.random(21)

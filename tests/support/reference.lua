@@ -1,489 +1,492 @@
---- What the ops mean, in plain double precision, and derivatives by finite differences. Shares no
--- code with the engine: an array is a flat table from 1, row-major, with its `shape`.
-local ffi = require 'ffi'
-
-local reference = {}
-
--- ---- arrays ----
-
-local function count(shape)
-  local n = 1
-  for d = 1, #shape do n = n * shape[d] end
-  return n
-end
-reference.count = count
-
---- An array of `shape`; `fill` is a number or a function of the position from 1.
-local function array(shape, fill)
-  local a = {shape = shape}
-  for i = 1, count(shape) do a[i] = type(fill) == 'function' and fill(i) or fill or 0 end
-  return a
-end
-reference.array = array
-
---- The matrix view: the last dimension are columns.
-local function matrix(shape)
-  local cols = shape[#shape] or 1
-  local rows = 1
-  for d = 1, #shape - 1 do rows = rows * shape[d] end
-  return rows, cols
-end
-reference.matrix = matrix
-
---- shape seen from dimension `dim` (from 1): elements before, of it, behind.
-local function around(shape, dim)
-  local outer, inner = 1, 1
-  for d = 1, dim - 1 do outer = outer * shape[d] end
-  for d = dim + 1, #shape do inner = inner * shape[d] end
-  return outer, shape[dim], inner
-end
-
---- Where each element of `shape` lies in an array of shape `from` that broadcasts to it.
-local function positions(shape, from)
-  local strides, stride = {}, 1
-  for d = #from, 1, -1 do
-    strides[d + #shape - #from] = from[d] == 1 and 0 or stride
-    stride = stride * from[d]
-  end
-  local index, at, list = {}, 1, {}
-  for d = 1, #shape do index[d], strides[d] = 0, strides[d] or 0 end
-  for i = 1, count(shape) do
-    list[i] = at
-    for d = #shape, 1, -1 do
-      index[d], at = index[d] + 1, at + strides[d]
-      if index[d] < shape[d] then break end
-      at = at - index[d] * strides[d]
-      index[d] = 0
-    end
-  end
-  return list
-end
-
-local function broadcast_shape(a, b)
-  local shape, rank = {}, math.max(#a, #b)
-  for d = 1, rank do
-    local na, nb = a[d - rank + #a] or 1, b[d - rank + #b] or 1
-    shape[d] = na == 1 and nb or na
-  end
-  return shape
-end
-
--- ---- the ops: f(inputs, attributes) -> array ----
+--- The ops and their gradients in double precision: elementwise ops, layout, reductions, matrices,
+--- rows. Shares no code with the engine. reference_graph.lua adds the ops on graphs.
+--
+-- ops[name] = {forward, backward, margin, exact}
+--   forward(a, x)      returns the result (arrays.lua) for inputs x[1], x[2], ... and attributes a
+--   backward(a, o, x)  adds to x[k].g the gradient that o.g, the gradient of the result, causes
+--   margin(a, x, y)    returns false if an input is so near a kink that rounding decides the
+--                      result; y are the inputs, perturbed
+--   exact              the op moves numbers and rounds nothing
+local arrays = require 'tests.support.arrays'
+local scalars = require 'tests.support.scalars'
+local new, around, matrix, with = arrays.new, arrays.around, arrays.matrix, arrays.with
+local sigmoid, tanh = scalars.sigmoid, scalars.tanh
+local abs, exp, log, sqrt = math.abs, math.exp, math.log, math.sqrt
+local max, floor = math.max, math.floor
 
 local ops = {}
-reference.ops = ops
 
-local function sigmoid(x)
-  if x >= 0 then return 1 / (1 + math.exp(-x)) end
-  local e = math.exp(x)
-  return e / (1 + e)
+-- ---- elementwise ----
+
+--- f(x, a) and its derivative d(x, y, a).
+local function unary(f, d, margin)
+  return {
+    margin = margin,
+    forward = function(a, x)
+      local p, o = x[1].v, new(x[1].shape)
+      local v = o.v
+      for i = 0, o.n - 1 do v[i] = f(p[i], a) end
+      return o
+    end,
+    backward = function(a, o, x)
+      local p, to, v, g = x[1].v, x[1].g, o.v, o.g
+      for i = 0, o.n - 1 do to[i] = to[i] + g[i] * d(p[i], v[i], a) end
+    end,
+  }
 end
 
-local function log1p(x)
-  local u = 1 + x
-  if u == 1 or u == math.huge then return x end
-  return math.log(u) * x / (u - 1)
-end
-
-local function softplus(x)
-  if x ~= x then return x end
-  return math.max(x, 0) + log1p(math.exp(-math.abs(x)))
-end
-
-local function tanh(x)
-  if math.abs(x) < 1e-4 then return x - x * x * x / 3 end
-  return 2 * sigmoid(2 * x) - 1
-end
-
---- Elementwise ops of one input: f(x, f0, f1).
-local unary = {
-  affine = function(x, scale, shift) return scale * x + shift end,
-  leaky_relu = function(x, slope)
-    if x > 0 or x ~= x then return x end
-    return slope == 0 and 0 or slope * x
-  end,
-  sigmoid = sigmoid, tanh = tanh, softplus = softplus,
-  exp = math.exp, sqrt = math.sqrt,
-  log = function(x) return math.log(x) end, -- math.log itself takes a base
-  square = function(x) return x * x end,
-  clamp = function(x, low, high) return x < low and low or x > high and high or x end,
-}
-reference.unary = unary
-
-for name, f in pairs(unary) do
-  ops[name] = function(inputs, a)
-    local x, f0, f1 = inputs[1], a.f and a.f[1], a.f and a.f[2]
-    local out = {shape = x.shape}
-    for i = 1, #x do out[i] = f(x[i], f0, f1) end
-    return out
+--- Whether no number lies within a ten-thousandth of `at`, except those that equal it, perturbed or
+--- not.
+local function away_from(at, x, y)
+  local near = 1e-4 * (abs(at) + arrays.largest(x))
+  local p, q = x.v, y.v
+  for i = 0, x.n - 1 do
+    if abs(p[i] - at) < near and not (p[i] == at and q[i] == at) then return false end
   end
+  return true
 end
 
---- Elementwise ops of two inputs of one shape: f(g, x, f0, f1).
-for name, f in pairs {
-  leaky_relu_grad = function(g, x, slope) return x > 0 and g or slope * g end,
-  sigmoid_grad = function(g, y) return g * y * (1 - y) end,
-  tanh_grad = function(g, y) return g * (1 - y * y) end,
-  clamp_grad = function(g, x, low, high) return x >= low and x <= high and g or 0 end,
-} do
-  ops[name] = function(inputs, a)
-    local g, x, f0, f1 = inputs[1], inputs[2], a.f and a.f[1], a.f and a.f[2]
-    local out = {shape = g.shape}
-    for i = 1, #g do out[i] = f(g[i], x[i], f0, f1) end
-    return out
-  end
+ops.affine = unary(function(x, a) return a.scale * x + a.shift end,
+                   function(_, _, a) return a.scale end)
+ops.leaky_relu = unary(function(x, a)
+                         if x > 0 or x ~= x then return x end
+                         return a.slope == 0 and 0 or a.slope * x
+                       end,
+                       function(x, _, a) return x > 0 and 1 or a.slope end,
+                       function(_, x, y) return away_from(0, x[1], y[1]) end)
+ops.sigmoid = unary(sigmoid, function(_, y) return y * (1 - y) end)
+ops.tanh = unary(tanh, function(_, y) return 1 - y * y end)
+ops.softplus = unary(scalars.softplus, sigmoid)
+ops.exp = unary(exp, function(_, y) return y end)
+ops.log = unary(function(x) return log(x) end, function(x) return 1 / x end)
+ops.sqrt = unary(sqrt, function(_, y) return 0.5 / y end)
+ops.square = unary(function(x) return x * x end, function(x) return 2 * x end)
+ops.over = unary(function(x, a) return a.number / x end, function(x, y) return -y / x end)
+ops.clamp = unary(function(x, a) return x < a.low and a.low or x > a.high and a.high or x end,
+                  function(x, _, a) return x >= a.low and x <= a.high and 1 or 0 end,
+                  function(a, x, y)
+                    return away_from(a.low, x[1], y[1]) and away_from(a.high, x[1], y[1])
+                  end)
+
+-- Custom ops of random programs (helpers.lua). The gradient of the last two is not the derivative.
+ops.swish = unary(function(x) return x * sigmoid(x) end, function(x)
+  local s = sigmoid(x)
+  return s + x * s * (1 - s)
+end)
+ops.straight = unary(function(x) return max(-0.5, math.min(x, 0.5)) end,
+                     function() return 0.75 end)
+ops.wrong = ops.tanh -- the engine's gradient is wrong on purpose
+
+--- f(p, q) with derivatives d1(p, q, y), d2(p, q, y), broadcast as NumPy does.
+local function binary(f, d1, d2)
+  return {
+    forward = function(a, x)
+      local p, q = x[1], x[2]
+      local shape = arrays.broadcast(p.shape, q.shape)
+      if not a.maps then
+        a.maps = {arrays.positions(shape, p.shape), arrays.positions(shape, q.shape)}
+      end
+      local o, mp, mq = new(shape), a.maps[1], a.maps[2]
+      local v, pv, qv = o.v, p.v, q.v
+      for i = 0, o.n - 1 do v[i] = f(pv[mp[i]], qv[mq[i]], a) end
+      return o
+    end,
+    backward = function(a, o, x)
+      local mp, mq, v, g = a.maps[1], a.maps[2], o.v, o.g
+      local pv, qv, pg, qg = x[1].v, x[2].v, x[1].g, x[2].g
+      for i = 0, o.n - 1 do
+        local p, q = pv[mp[i]], qv[mq[i]]
+        pg[mp[i]] = pg[mp[i]] + g[i] * d1(p, q, v[i], a)
+        qg[mq[i]] = qg[mq[i]] + g[i] * d2(p, q, v[i], a)
+      end
+    end,
+  }
 end
 
-for name, f in pairs {
-  add = function(a, b) return a + b end, sub = function(a, b) return a - b end,
-  mul = function(a, b) return a * b end, div = function(a, b) return a / b end,
-} do
-  ops[name] = function(inputs)
-    local a, b = inputs[1], inputs[2]
-    local shape = broadcast_shape(a.shape, b.shape)
-    local at_a, at_b, out = positions(shape, a.shape), positions(shape, b.shape), {shape = shape}
-    for i = 1, #at_a do out[i] = f(a[at_a[i]], b[at_b[i]]) end
-    return out
-  end
+ops.add = binary(function(p, q) return p + q end, function() return 1 end, function() return 1 end)
+ops.sub = binary(function(p, q) return p - q end, function() return 1 end,
+                 function() return -1 end)
+ops.mul = binary(function(p, q) return p * q end, function(_, q) return q end,
+                 function(p) return p end)
+ops.div = binary(function(p, q) return p / q end, function(_, q) return 1 / q end,
+                 function(_, q, y) return -y / q end)
+ops.mixed = binary(function(p, q, a) return a.number * p * tanh(q) end,
+                   function(_, q, _, a) return a.number * tanh(q) end,
+                   function(p, q, y, a) -- tanh from the result, with its rounding
+                     local t = p ~= 0 and y / (a.number * p) or tanh(q)
+                     return a.number * p * (1 - t * t)
+                   end)
+
+-- ---- constants ----
+
+local function nothing() end
+
+ops.detach = {exact = true, backward = nothing, forward = function(_, x)
+  local o = new(x[1].shape)
+  for i = 0, o.n - 1 do o.v[i] = x[1].v[i] end
+  return o
+end}
+
+--- A constant, without inputs.
+ops.given = {exact = true, backward = nothing, forward = function(a)
+  local o = new(a.shape)
+  for i = 0, o.n - 1 do o.v[i] = a.value[i] end
+  return o
+end}
+
+-- ---- layout ----
+
+--- An op that moves numbers: element i of the result is element map[i] of the input. The map is
+--- map_of(a, shape of the input, elements of the result).
+local function mover(shape_of, map_of)
+  return {
+    exact = true,
+    forward = function(a, x)
+      local o, p = new(shape_of(a, x[1].shape)), x[1].v
+      a.map = a.map or map_of(a, x[1].shape, o.n)
+      for i = 0, o.n - 1 do o.v[i] = p[a.map[i]] end
+      return o
+    end,
+    backward = function(a, o, x)
+      local to, g, map = x[1].g, o.g, a.map
+      for i = 0, o.n - 1 do to[map[i]] = to[map[i]] + g[i] end
+    end,
+  }
 end
 
-function ops.full(_, a) return array(a.shape, a.f[1]) end
-
-function ops.broadcast(inputs, a)
-  local at, x = positions(a.shape, inputs[1].shape), inputs[1]
-  return array(a.shape, function(i) return x[at[i]] end)
+--- The opposite: element i of the input is added to element map[i] of the result, for which the map
+--- is made as if it were a mover's input.
+local function adder(shape_of, map_of)
+  return {
+    forward = function(a, x)
+      local o, p = new(shape_of(a, x[1].shape)), x[1].v
+      a.map = a.map or map_of(a, o.shape, x[1].n)
+      for i = 0, x[1].n - 1 do o.v[a.map[i]] = o.v[a.map[i]] + p[i] end
+      return o
+    end,
+    backward = function(a, o, x)
+      local to, g, map = x[1].g, o.g, a.map
+      for i = 0, x[1].n - 1 do to[i] = to[i] + g[map[i]] end
+    end,
+  }
 end
 
-function ops.sum(inputs, a)
-  local x, kept, shape = inputs[1], {}, {}
-  for d = 1, #x.shape do
-    local summed = math.floor(a.i[1] / 2 ^ (d - 1)) % 2 == 1
-    kept[d] = summed and 1 or x.shape[d]
-    if not summed or a.i[2] == 1 then shape[#shape + 1] = kept[d] end
-  end
-  local at, out = positions(x.shape, kept), array(shape)
-  for i = 1, #x do out[at[i]] = out[at[i]] + x[i] end
+--- int32[n] of f(i).
+local function map(n, f)
+  local out = arrays.ints(n + 1)
+  for i = 0, n - 1 do out[i] = f(i) end
   return out
 end
 
-local function without_last(shape) return {unpack(shape, 1, #shape - 1)} end
+local function given_shape(a) return a.shape end
 
-function ops.argmax(inputs)
-  local x = inputs[1]
-  local rows, cols = matrix(x.shape)
-  local out = array(without_last(x.shape))
-  for r = 0, rows - 1 do
-    local best = 0
-    for c = 1, cols - 1 do
-      if x[r * cols + c + 1] > x[r * cols + best + 1] then best = c end
-    end
-    out[r + 1] = best
-  end
-  return out
-end
+ops.broadcast = mover(given_shape, function(a, from) return arrays.positions(a.shape, from) end)
 
-function ops.dot(inputs)
-  local a, b = inputs[1], inputs[2]
-  local _, cols = matrix(a.shape)
-  local out = array(without_last(a.shape))
-  for i = 1, #a do
-    local r = math.floor((i - 1) / cols) + 1
-    out[r] = out[r] + a[i] * b[i]
-  end
-  return out
-end
+ops.reshape = mover(given_shape, function(_, _, n) return map(n, function(i) return i end) end)
 
-function ops.transpose(inputs)
-  local x = inputs[1]
-  local rows, cols = matrix(x.shape)
-  local out = {shape = {cols, rows}}
-  for c = 1, cols do
-    for r = 1, rows do out[#out + 1] = x[(r - 1) * cols + c] end
-  end
-  return out
-end
+ops.transpose = mover(function(_, shape) return {shape[2], shape[1]} end, function(_, shape, n)
+  return map(n, function(i) return i % shape[1] * shape[2] + floor(i / shape[1]) end)
+end)
 
-function ops.matmul(inputs, attributes)
-  local i = attributes.i or {0, 0}
-  local a = i[1] == 1 and ops.transpose {inputs[1]} or inputs[1]
-  local b = i[2] == 1 and inputs[2] or ops.transpose {inputs[2]} -- rows of b are columns
-  local rows, inner = matrix(a.shape)
-  local cols = b.shape[1]
-  local shape = {unpack(a.shape)}
-  shape[#shape] = cols
-  local out = {shape = shape}
-  for r = 0, rows - 1 do
-    for c = 0, cols - 1 do
-      local sum = 0
-      for k = 1, inner do sum = sum + a[r * inner + k] * b[c * inner + k] end
-      out[r * cols + c + 1] = sum
-    end
-  end
-  return out
-end
-
-function ops.concat(inputs, a)
-  local dim, shape = a.i[1] + 1, {unpack(inputs[1].shape)}
-  for k = 2, #inputs do shape[dim] = shape[dim] + inputs[k].shape[dim] end
-  local out, outer = {shape = shape}, around(shape, dim)
-  for o = 0, outer - 1 do
-    for _, x in ipairs(inputs) do
-      local _, n, inner = around(x.shape, dim)
-      for j = 1, n * inner do out[#out + 1] = x[o * n * inner + j] end
-    end
-  end
-  return out
-end
-
-function ops.narrow(inputs, a)
-  local x, dim = inputs[1], a.i[1] + 1
-  local out = {shape = {unpack(x.shape)}}
-  out.shape[dim] = a.shape[dim]
-  local outer, n, inner = around(x.shape, dim)
-  for o = 0, outer - 1 do
-    for j = 1, a.shape[dim] * inner do
-      out[#out + 1] = x[(o * n + a.i[2]) * inner + j]
-    end
-  end
-  return out
-end
-
-function ops.pad(inputs, a)
-  local x, dim = inputs[1], a.i[1] + 1
-  local out = array(a.shape)
-  local outer, n, inner = around(x.shape, dim)
-  for o = 0, outer - 1 do
-    for j = 1, n * inner do
-      out[(o * a.shape[dim] + a.i[2]) * inner + j] = x[o * n * inner + j]
-    end
-  end
-  return out
-end
-
-function ops.reshape(inputs, a)
-  local x, out = inputs[1], {shape = a.shape}
-  for i = 1, #x do out[i] = x[i] end
-  return out
-end
-
--- ---- rows by id ----
-
-local function row_width(shape) return #shape == 2 and shape[2] or 1 end
-
-function ops.gather(inputs)
-  local x, ids = inputs[1], inputs[2]
-  local d, out = row_width(x.shape), {shape = {unpack(ids.shape)}}
-  if #x.shape == 2 then out.shape[#out.shape + 1] = d end
-  for i = 1, #ids do
-    for j = 1, d do out[#out + 1] = x[ids[i] * d + j] end
-  end
-  return out
-end
-
-function ops.scatter_add(inputs, a)
-  local g, ids, base = inputs[1], inputs[2], inputs[3]
-  local d = row_width(a.shape)
-  local out = array(a.shape, base and function(i) return base[i] end)
-  for i = 1, #ids do
-    for j = 1, d do
-      out[ids[i] * d + j] = out[ids[i] * d + j] + g[(i - 1) * d + j]
-    end
-  end
-  return out
-end
-
-function ops.take(inputs)
-  local x, ids = inputs[1], inputs[2]
-  local r, j = x.shape[2], ids.shape[2]
-  return array(ids.shape, function(i) return x[math.floor((i - 1) / j) * r + ids[i] + 1] end)
-end
-
-function ops.take_grad(inputs, a)
-  local g, ids, out = inputs[1], inputs[2], array(a.shape)
-  local r, j = a.shape[2], ids.shape[2]
-  for i = 1, #ids do
-    local at = math.floor((i - 1) / j) * r + ids[i] + 1
-    out[at] = out[at] + g[i]
-  end
-  return out
-end
-
--- ---- neighbourhoods ----
-
-local function row_dot(a, row_a, b, row_b, d)
-  local sum = 0
-  for j = 1, d do sum = sum + a[row_a * d + j] * b[row_b * d + j] end
-  return sum
-end
-
-function ops.edge_dot(inputs)
-  local u, r, ids = inputs[1], inputs[2], inputs[3]
-  local j, d = ids.shape[2], u.shape[2]
-  return array(ids.shape,
-               function(i) return row_dot(u, math.floor((i - 1) / j), r, ids[i], d) end)
-end
-
-function ops.mix(inputs)
-  local w, x, ids = inputs[1], inputs[2], inputs[3]
-  local k, d = w.shape[2], x.shape[2]
-  local out = array {w.shape[1], d}
-  for i = 1, #w do
-    local to, from = math.floor((i - 1) / k) * d, (ids and ids[i] or i - 1) * d
-    for j = 1, d do out[to + j] = out[to + j] + w[i] * x[from + j] end
-  end
-  return out
-end
-
-function ops.mix_dot(inputs, a)
-  local g, x, ids, k = inputs[1], inputs[2], inputs[3], a.i[1]
-  return array({g.shape[1], k}, function(i)
-    return row_dot(g, math.floor((i - 1) / k), x, ids and ids[i] or i - 1, g.shape[2])
+--- a.count of dimension a.dim, from a.first.
+local function narrowed(a, shape, n)
+  local _, size, inner = around(shape, a.dim)
+  return map(n, function(i)
+    return floor(i / (a.count * inner)) * size * inner + a.first * inner + i % (a.count * inner)
   end)
 end
+ops.narrow = mover(function(a, shape) return with(shape, a.dim, a.count) end, narrowed)
+ops.pad = adder(given_shape, narrowed)
 
-function ops.mix_outer(inputs)
-  local w, g = inputs[1], inputs[2]
-  local k, d = w.shape[2], g.shape[2]
-  local out = {shape = {#w, d}}
-  for i = 1, #w do
-    for j = 1, d do out[#out + 1] = w[i] * g[math.floor((i - 1) / k) * d + j] end
-  end
+--- Rows, or elements of a vector, by a.ids.
+local function gathered(a, shape, n)
+  local cols = #shape == 2 and shape[2] or 1
+  return map(n, function(i) return a.ids[floor(i / cols)] * cols + i % cols end)
+end
+ops.gather = mover(function(a, shape)
+  local out = {unpack(a.shape)} -- of the ids
+  if #shape == 2 then out[#out + 1] = shape[2] end
   return out
+end, gathered)
+ops.scatter_add = adder(given_shape, gathered)
+
+--- Elements of each row by a.ids.
+local function taken(a, shape, n)
+  local k = n / shape[1]
+  return map(n, function(i) return floor(i / k) * shape[2] + a.ids[i] end)
+end
+ops.take = mover(given_shape, taken)
+ops.take_grad = adder(given_shape, taken)
+
+--- Calls visit(input, place in it, place in the result) for each element of each input.
+local function each_part(a, o, x, visit)
+  local first = 0
+  for k = 1, #x do
+    local count = x[k].shape[a.dim]
+    local to = narrowed({dim = a.dim, first = first, count = count}, o.shape, x[k].n)
+    for i = 0, x[k].n - 1 do visit(x[k], i, to[i]) end
+    first = first + count
+  end
 end
 
-function ops.mix_scatter(inputs, a)
-  local rows = ops.mix_outer {inputs[1], inputs[2]}
-  return ops.scatter_add({rows, inputs[3], inputs[4]}, a)
+ops.cat = {
+  exact = true,
+  forward = function(a, x)
+    local total = 0
+    for k = 1, #x do total = total + x[k].shape[a.dim] end
+    local o = new(with(x[1].shape, a.dim, total))
+    each_part(a, o, x, function(p, i, at) o.v[at] = p.v[i] end)
+    return o
+  end,
+  backward = function(a, o, x)
+    each_part(a, o, x, function(p, i, at) p.g[i] = p.g[i] + o.g[at] end)
+  end,
+}
+
+-- ---- reductions ----
+
+--- Sums or means over dimension a.dim, over those in the set a.dims, or over all; summed dimensions
+--- stay as 1 if a.keep is true.
+local function summed(a, from)
+  local kept, shape, count = {}, {}, 1
+  for d, size in ipairs(from) do
+    local over = not a.dim or a.dim == d
+    if a.dims then over = a.dims[d] end
+    kept[d] = over and 1 or size
+    if over then count = count * size end
+    if a.keep or not over then shape[#shape + 1] = kept[d] end
+  end
+  a.map = a.map or arrays.positions(from, kept)
+  return shape, a.mean and 1 / count or 1
 end
+
+ops.sum = {
+  forward = function(a, x)
+    local shape, factor = summed(a, x[1].shape)
+    local o, p = new(shape), x[1].v
+    for i = 0, x[1].n - 1 do o.v[a.map[i]] = o.v[a.map[i]] + p[i] end
+    for i = 0, o.n - 1 do o.v[i] = o.v[i] * factor end
+    return o
+  end,
+  backward = function(a, o, x)
+    local _, factor = summed(a, x[1].shape)
+    local to = x[1].g
+    for i = 0, x[1].n - 1 do to[i] = to[i] + o.g[a.map[i]] * factor end
+  end,
+}
+
+--- The place of the largest of n numbers `inner` apart; of equal ones, the first.
+local function largest_at(p, first, n, inner)
+  local best = first
+  for k = 1, n - 1 do
+    if p[first + k * inner] > p[best] then best = first + k * inner end
+  end
+  return best
+end
+
+--- Whether the largest is larger than the others by more than rounding.
+local function leads(p, q, first, n, inner, near)
+  local best = largest_at(p, first, n, inner)
+  for k = 0, n - 1 do
+    local at = first + k * inner
+    if at ~= best and p[best] - p[at] < near and not (p[best] == p[at] and q[best] == q[at]) then
+      return false
+    end
+  end
+  return true
+end
+
+ops.max = {
+  exact = true,
+  forward = function(a, x)
+    local outer, n, inner = around(x[1].shape, a.dim)
+    local o = new(a.dim and with(x[1].shape, a.dim) or {})
+    o.at = arrays.ints(o.n + 1)
+    for b = 0, outer - 1 do
+      for i = 0, inner - 1 do
+        local at = largest_at(x[1].v, b * n * inner + i, n, inner)
+        o.at[b * inner + i], o.v[b * inner + i] = at, x[1].v[at]
+      end
+    end
+    return o
+  end,
+  backward = function(_, o, x)
+    for i = 0, o.n - 1 do x[1].g[o.at[i]] = x[1].g[o.at[i]] + o.g[i] end
+  end,
+  margin = function(a, x, y)
+    local outer, n, inner = around(x[1].shape, a.dim)
+    local near = 1e-4 * arrays.largest(x[1])
+    for b = 0, outer - 1 do
+      for i = 0, inner - 1 do
+        if not leads(x[1].v, y[1].v, b * n * inner + i, n, inner, near) then return false end
+      end
+    end
+    return true
+  end,
+}
+
+-- ---- sums of products ----
+
+--- An op that adds products of elements of its inputs, p q or p q r: each(a, x, visit) calls
+--- visit(place in the result, place of p, place of q, place of r or nil) for each product.
+local function products(shape_of, each)
+  return {
+    forward = function(a, x)
+      local o, r = new(shape_of(a, x)), x[3] and x[3].v
+      local v, p, q = o.v, x[1].v, x[2].v
+      each(a, x, function(to, i, j, k) v[to] = v[to] + p[i] * q[j] * (k and r[k] or 1) end)
+      return o
+    end,
+    backward = function(a, o, x)
+      local g, p, q, pg, qg, r = o.g, x[1].v, x[2].v, x[1].g, x[2].g, x[3]
+      each(a, x, function(from, i, j, k)
+        local by = g[from] * (k and r.v[k] or 1)
+        pg[i] = pg[i] + by * q[j]
+        qg[j] = qg[j] + by * p[i]
+        if k then r.g[k] = r.g[k] + g[from] * p[i] * q[j] end
+      end)
+    end,
+  }
+end
+ops.products = products
+
+ops.dot = products(function(_, x) return with(x[1].shape, #x[1].shape) end, function(_, x, visit)
+  local _, cols = matrix(x[1].shape)
+  for i = 0, x[1].n - 1 do visit(floor(i / cols), i, i) end
+end)
+
+ops.matmul = products(function(a, x)
+  local cols = x[2].shape[a.tb and 1 or 2]
+  return a.ta and {x[1].shape[2], cols} or with(x[1].shape, #x[1].shape, cols)
+end, function(a, x, visit)
+  local p, q = x[1].shape, x[2].shape
+  local rows, inner = matrix(p)
+  local pr, pk = inner, 1 -- steps from row to row and from column to column
+  if a.ta then rows, inner, pr, pk = inner, rows, 1, inner end
+  local cols, qk, qc = q[2], q[2], 1
+  if a.tb then cols, qk, qc = q[1], 1, q[2] end
+  for r = 0, rows - 1 do
+    for c = 0, cols - 1 do
+      for k = 0, inner - 1 do visit(r * cols + c, r * pr + k * pk, k * qk + c * qc) end
+    end
+  end
+end)
+
+--- u[b, d] . r[ids[b, k]] for each id.
+ops.edge_dot = products(given_shape, function(a, x, visit)
+  local cols, k = x[1].shape[2], a.shape[2]
+  for i = 0, a.shape[1] * k - 1 do
+    local p, q = floor(i / k) * cols, a.ids[i] * cols
+    for c = 0, cols - 1 do visit(i, p + c, q + c) end
+  end
+end)
+
+--- Sums of k rows each: w[n, k] times x[n k, d].
+ops.mix = products(function(_, x) return {x[1].shape[1], x[2].shape[2]} end, function(_, x, visit)
+  local k, cols = x[1].shape[2], x[2].shape[2]
+  for i = 0, x[1].n - 1 do
+    local to = floor(i / k) * cols
+    for c = 0, cols - 1 do visit(to + c, i, i * cols + c) end
+  end
+end)
+
+--- u[n, d] . x[n k, d] for k rows each.
+ops.mix_dot = products(function(a, x) return {x[1].shape[1], a.k} end, function(a, x, visit)
+  local cols, k = x[1].shape[2], a.k
+  for i = 0, x[1].shape[1] * k - 1 do
+    local p = floor(i / k) * cols
+    for c = 0, cols - 1 do visit(i, p + c, i * cols + c) end
+  end
+end)
+
+--- Row i of x[n, d] times the matrix w[ids[i]].
+ops.grouped_matmul = products(function(a, x)
+  return {x[1].shape[1], x[2].shape[a.transposed and 2 or 3]}
+end, function(a, x, visit)
+  local n, d, rows, cols = x[1].shape[1], x[1].shape[2], x[2].shape[2], x[2].shape[3]
+  local k = a.transposed and rows or cols
+  for i = 0, n - 1 do
+    local first = a.ids[i] * rows * cols
+    for c = 0, k - 1 do
+      for j = 0, d - 1 do
+        visit(i * k + c, i * d + j, first + (a.transposed and c * cols + j or j * cols + c))
+      end
+    end
+  end
+end)
 
 -- ---- rows ----
 
---- An op row by row: f(row, row of the second input, f0) -> row.
-local function by_row(f)
-  return function(inputs, a)
-    local x, y = inputs[1], inputs[2]
-    local rows, cols = matrix(x.shape)
-    local out = {shape = x.shape}
-    for r = 0, rows - 1 do
-      local row, other = {}, {}
-      for c = 1, cols do
-        row[c] = x[r * cols + c]
-        other[c] = y and y[r * cols + c]
-      end
-      row = f(row, other, a.f and a.f[1])
-      for c = 1, cols do out[r * cols + c] = row[c] end
-    end
-    return out
-  end
+--- f(p, v, first, cols, a) computes a row and may return a number of it; d(v, g, to, first, cols,
+--- number, a) adds the row's gradient.
+local function by_row(f, d)
+  return {
+    forward = function(a, x)
+      local rows, cols = matrix(x[1].shape)
+      local o = new(x[1].shape)
+      o.extra = arrays.doubles(rows + 1)
+      for r = 0, rows - 1 do o.extra[r] = f(x[1].v, o.v, r * cols, cols, a) or 0 end
+      return o
+    end,
+    backward = function(a, o, x)
+      local rows, cols = matrix(o.shape)
+      for r = 0, rows - 1 do d(o.v, o.g, x[1].g, r * cols, cols, o.extra[r], a) end
+    end,
+  }
 end
 
-local function total(row, f)
+--- The largest number of a row, and log(sum(exp(x - largest))).
+local function log_sum(p, first, cols)
+  local most, sum = -math.huge, 0
+  for i = first, first + cols - 1 do most = max(most, p[i]) end
+  for i = first, first + cols - 1 do sum = sum + exp(p[i] - most) end
+  return most, log(sum)
+end
+ops.log_sum = log_sum
+
+local function dotted(v, g, first, cols)
   local sum = 0
-  for c = 1, #row do sum = sum + f(row[c], c) end
+  for i = first, first + cols - 1 do sum = sum + v[i] * g[i] end
   return sum
 end
 
-local function mapped(row, f)
-  local out = {}
-  for c = 1, #row do out[c] = f(row[c], c) end
-  return out
-end
-
-local function log_softmax(row)
-  local most = math.max(-math.huge, unpack(row))
-  local log_sum = math.log(total(row, function(x) return math.exp(x - most) end))
-  return mapped(row, function(x) return x - most - log_sum end)
-end
-
-local function length(row, least)
-  return math.max(math.sqrt(total(row, function(x) return x * x end)), least)
-end
-
-ops.log_softmax = by_row(log_softmax)
-ops.softmax = by_row(function(row) return mapped(log_softmax(row), math.exp) end)
-ops.normalize = by_row(function(row, _, least)
-  local n = length(row, least)
-  return mapped(row, function(x) return x / n end)
+ops.softmax = by_row(function(p, v, first, cols)
+  local most, sum = log_sum(p, first, cols)
+  for i = first, first + cols - 1 do v[i] = exp(p[i] - most - sum) end
+end, function(v, g, to, first, cols)
+  local sum = dotted(v, g, first, cols)
+  for i = first, first + cols - 1 do to[i] = to[i] + v[i] * (g[i] - sum) end
 end)
-ops.softmax_grad = by_row(function(g, y)
-  local mean = total(g, function(x, c) return x * y[c] end)
-  return mapped(g, function(x, c) return y[c] * (x - mean) end)
-end)
-ops.log_softmax_grad = by_row(function(g, y)
-  local sum = total(g, function(x) return x end)
-  return mapped(g, function(x, c) return x - math.exp(y[c]) * sum end)
-end)
-function ops.row_norm(inputs, a)
-  local x = inputs[1]
-  local rows, cols = matrix(x.shape)
-  local shape = {unpack(x.shape)}
-  shape[#shape] = 1
-  local out = array(shape)
-  for r = 1, rows do out[r] = length({unpack(x, (r - 1) * cols + 1, r * cols)}, a.f[1]) end
-  return out
-end
 
---- d(x / n) = (g - y (g . y)) / n with y = x / n; g / n where n is a constant
-function ops.normalize_grad(inputs, a)
-  local g, y, n = inputs[1], inputs[2], inputs[3]
-  local rows, cols = matrix(g.shape)
-  local out = {shape = g.shape}
+ops.log_softmax = by_row(function(p, v, first, cols)
+  local most, sum = log_sum(p, first, cols)
+  for i = first, first + cols - 1 do v[i] = p[i] - most - sum end
+end, function(v, g, to, first, cols)
+  local sum = 0
+  for i = first, first + cols - 1 do sum = sum + g[i] end
+  for i = first, first + cols - 1 do to[i] = to[i] + g[i] - exp(v[i]) * sum end
+end)
+
+ops.normalize = by_row(function(p, v, first, cols, a)
+  local norm = max(sqrt(dotted(p, p, first, cols)), a.eps)
+  for i = first, first + cols - 1 do v[i] = p[i] / norm end
+  return norm
+end, function(v, g, to, first, cols, norm, a)
+  local along = norm > a.eps and dotted(v, g, first, cols) or 0
+  for i = first, first + cols - 1 do to[i] = to[i] + (g[i] - along * v[i]) / norm end
+end)
+
+--- Norms are away from eps, and no row is tiny beside another.
+function ops.normalize.margin(a, x)
+  local rows, cols = matrix(x[1].shape)
+  local most = 0
   for r = 0, rows - 1 do
-    local along = 0
-    for c = r * cols + 1, (r + 1) * cols do along = along + g[c] * y[c] end
-    if n[r + 1] <= a.f[1] then along = 0 end
-    for c = r * cols + 1, (r + 1) * cols do out[c] = (g[c] - y[c] * along) / n[r + 1] end
+    local norm = sqrt(dotted(x[1].v, x[1].v, r * cols, cols))
+    most = max(most, norm)
+    if abs(norm - a.eps) < 1e-3 * a.eps + 1e-9 then return false end
+    if norm > a.eps and norm < 1e-3 * most then return false end
   end
-  return out
+  return true
 end
 
-require 'tests.support.reference_graph'(reference)
-
--- ---- derivatives ----
-
-local function moved(x, direction, by)
-  local out = {shape = x.shape}
-  for i = 1, #x do out[i] = x[i] + by * direction[i] end
-  return out
-end
-
---- The derivative of f (a number of a list of arrays) with respect to input k along `direction`:
---- a central difference, its error about 1e-10 of f's scale.
-function reference.along(f, inputs, k, direction)
-  local h, changed = 1e-5, {unpack(inputs)}
-  changed[k] = moved(inputs[k], direction, h)
-  local above = f(changed)
-  changed[k] = moved(inputs[k], direction, -h)
-  return (above - f(changed)) / (2 * h)
-end
-
--- ---- numbers ----
-
-local cell = ffi.new('float[1]')
-
---- x rounded to single precision.
-function reference.f32(x)
-  cell[0] = x
-  return tonumber(cell[0])
-end
-
---- A generator of its own (Park and Miller 1988): uniform in [0, 1), the same everywhere.
-function reference.random(seed)
-  local state = seed % 2147483646 + 1
-  return function()
-    state = state * 16807 % 2147483647
-    return state / 2147483647
-  end
-end
-
---- Chi-square of observed counts against expected ones, and the most that chance explains: five
---- standard deviations above the mean of its distribution.
-function reference.chi_square(observed, expected)
-  local sum, cells = 0, 0
-  for i = 1, #expected do
-    sum, cells = sum + (observed[i] - expected[i]) ^ 2 / expected[i], cells + 1
-  end
-  return sum, cells - 1 + 5 * math.sqrt(2 * (cells - 1))
-end
-
-return reference
+return ops

@@ -1,188 +1,350 @@
---- What the ops on whole graphs mean: loops over edges, in double precision. Adds to the ops of
--- reference.lua; input 1 is a packed graph that knows its edges (graphs.lua).
-local graphs = require 'tests.support.graphs'
+--- Adds to reference.lua the ops on graphs, dropout and losses, in double precision.
+--
+-- A graph is {n, heads, tails, relations, nodes, tail_nodes, kinds}: n edges in the graph's own
+-- order. If a.flip is true, an op goes from heads to tails.
+local ffi = require 'ffi'
+local C = require 'tinykg.lib'
+local arrays = require 'tests.support.arrays'
+local ops = require 'tests.support.reference'
+local scalars = require 'tests.support.scalars'
+local new, matrix = arrays.new, arrays.matrix
+local sigmoid, softplus = scalars.sigmoid, scalars.softplus
+local exp, log, max = math.exp, math.log, math.max
 
-return function(reference)
-  local ops, array = reference.ops, reference.array
+pcall(ffi.cdef, [[
+void tkg_philox(uint64_t seed, uint64_t block, uint32_t step, uint32_t stream, uint32_t out[4]);
+]])
 
-  local function view_of(inputs, a) return graphs.view(inputs[1].graph, a.i[4]) end
+-- ---- dropout ----
 
-  --- Where rows of the output come from: head -> list of output rows.
-  local function outputs_of(rows, n)
-    local list = {}
-    for head = 0, n - 1 do list[head] = rows and {} or {head} end
-    for i = 1, rows and #rows or 0 do table.insert(list[rows[i]], i - 1) end
-    return list
+local words = ffi.new('uint32_t[4]')
+
+--- 0 or 1 / (1 - p) for each of n elements, as philox.h and ops.def define it: number i of 16 bits
+--- of the op's stream belongs to element i, which stays if (number + 1/2) / 65536 >= p.
+local function mask(n, p, seed, stream)
+  local out = arrays.doubles(n + 1)
+  for i = 0, n - 1 do
+    if i % 8 == 0 then C.tkg_philox(seed, i / 8, 1, stream, words) end
+    local word = tonumber(words[math.floor(i % 8 / 2)])
+    local number = i % 2 == 0 and word % 65536 or math.floor(word / 65536)
+    out[i] = (number + 0.5) / 65536 >= p and 1 / (1 - p) or 0
   end
+  return out
+end
 
-  --- Sum of w x[tail] r[relation], for any of the parts.
-  local function aggregate(v, x, r, rows, slots, w)
-    local d = x.shape[2]
-    local out, to = array {rows and #rows or v.n, d}, outputs_of(rows, v.n)
-    for e = 1, v.e do
-      local from = slots and slots[v.ids[e] + 1] or v.ids[e]
-      for _, row in ipairs(from >= 0 and to[v.rows[e]] or {}) do
-        for j = 1, d do
-          local term = x[from * d + j] * (w and w[e] or 1)
-          if r then term = term * r[v.relations[e] * d + j] end
-          out[row * d + j] = out[row * d + j] + term
-        end
+ops.dropout = {
+  draws = true,
+  forward = function(a, x)
+    local o = new(x[1].shape)
+    a.mask = mask(o.n, a.p, a.seed, a.stream)
+    for i = 0, o.n - 1 do o.v[i] = x[1].v[i] * a.mask[i] end
+    return o
+  end,
+  backward = function(a, o, x)
+    for i = 0, o.n - 1 do x[1].g[i] = x[1].g[i] + o.g[i] * a.mask[i] end
+  end,
+}
+
+-- ---- sums over edges ----
+
+local function ends(a)
+  local g = a.graph
+  if a.flip then return g.tails, g.heads, g.tail_nodes, g.nodes end
+  return g.heads, g.tails, g.nodes, g.tail_nodes
+end
+
+--- The share of each edge: 1, or 1 / edges of its head.
+local function shares(a)
+  if not a.shares then
+    local heads, _, n = ends(a)
+    local degree, e = arrays.doubles(n + 1), a.graph.n
+    a.shares = arrays.doubles(e + 1)
+    for k = 0, e - 1 do degree[heads[k]] = degree[heads[k]] + 1 end
+    for k = 0, e - 1 do a.shares[k] = a.reduce == 'mean' and 1 / degree[heads[k]] or 1 end
+  end
+  return a.shares
+end
+
+--- Weights of edges under dropout: a mask of the edges, or of the nodes that they lead to; a mean
+--- divides by the edges that are left, at least 1.
+local function dropped(a)
+  local heads, tails, n, m = ends(a)
+  local e, count = a.graph.n, arrays.doubles(n + 1)
+  local weights = arrays.doubles(e + 1)
+  local drawn = mask(a.drop == 'nodes' and m or e, a.p, a.seed, a.stream)
+  for k = 0, e - 1 do
+    weights[k] = drawn[a.drop == 'nodes' and tails[k] or k]
+    count[heads[k]] = count[heads[k]] + weights[k]
+  end
+  for k = 0, a.reduce == 'mean' and e - 1 or -1 do
+    weights[k] = weights[k] / max(count[heads[k]], 1)
+  end
+  return weights
+end
+
+--- The inputs of an aggregate: values, relation vectors or nil, weights or nil.
+local function parts(a, x)
+  return x[1], a.message ~= 'copy' and x[2] or nil, a.weighted and x[#x]
+end
+
+local SIGN = {add = 1, sub = -1}
+
+local aggregate = {
+  forward = function(a, x)
+    local heads, tails, n = ends(a)
+    local p, r, w = parts(a, x)
+    local cols, mul = p.shape[2], a.message == 'mul'
+    local o, sign = new{n, cols}, SIGN[a.message]
+    a.share = a.drop and dropped(a) or shares(a)
+    for k = 0, a.graph.n - 1 do
+      local share = a.share[k] * (w and w.v[k] or 1) * (a.constant and a.constant[k] or 1)
+      local to, from, kind = heads[k] * cols, tails[k] * cols, r and a.graph.relations[k] * cols
+      for c = 0, cols - 1 do
+        local value = p.v[from + c]
+        if mul then value = value * r.v[kind + c] end
+        if sign then value = value + sign * r.v[kind + c] end
+        o.v[to + c] = o.v[to + c] + share * value
       end
     end
-    return out
-  end
-
-  function ops.aggregate(inputs, a)
-    return aggregate(view_of(inputs, a), inputs[2], nil, nil, nil, inputs[3])
-  end
-  function ops.aggregate_rows(inputs, a)
-    return aggregate(view_of(inputs, a), inputs[2], nil, inputs[3], nil, inputs[4])
-  end
-  function ops.aggregate_slots(inputs, a)
-    return aggregate(view_of(inputs, a), inputs[2], nil, nil, inputs[3], inputs[4])
-  end
-  function ops.aggregate_mul(inputs, a)
-    return aggregate(view_of(inputs, a), inputs[2], inputs[3], nil, nil, inputs[4])
-  end
-  function ops.aggregate_mul_rows(inputs, a)
-    return aggregate(view_of(inputs, a), inputs[2], inputs[3], inputs[4], nil, inputs[5])
-  end
-  function ops.aggregate_mul_slots(inputs, a)
-    return aggregate(view_of(inputs, a), inputs[2], inputs[3], nil, inputs[4], inputs[5])
-  end
-
-  function ops.aggregate_dot(inputs, attributes)
-    local v, a, b, r = view_of(inputs, attributes), inputs[2], inputs[3], inputs[4]
-    local d = a.shape[2]
-    return array({v.e}, function(e)
-      local sum = 0
-      for j = 1, d do
-        sum = sum + a[v.rows[e] * d + j] * b[v.ids[e] * d + j] *
-          (r and r[v.relations[e] * d + j] or 1)
+    return o
+  end,
+  backward = function(a, o, x)
+    local heads, tails = ends(a)
+    local p, r, w = parts(a, x)
+    local cols, mul, sign = p.shape[2], a.message == 'mul', SIGN[a.message]
+    for k = 0, a.graph.n - 1 do
+      local fixed = a.share[k] * (a.constant and a.constant[k] or 1)
+      local share, along = fixed * (w and w.v[k] or 1), 0
+      local to, from, kind = heads[k] * cols, tails[k] * cols, r and a.graph.relations[k] * cols
+      for c = 0, cols - 1 do
+        local g, factor = o.g[to + c], mul and r.v[kind + c] or 1
+        p.g[from + c] = p.g[from + c] + share * g * factor
+        if r then r.g[kind + c] = r.g[kind + c] + share * g * (mul and p.v[from + c] or sign) end
+        along = along + g * p.v[from + c] * factor
       end
-      return sum
-    end)
-  end
-
-  local function by_relation(v, a, b, rows, w, shape)
-    local d, out, from = b.shape[2], array(shape), outputs_of(rows, v.n)
-    for e = 1, v.e do
-      for _, row in ipairs(from[v.rows[e]]) do
-        for j = 1, d do
-          local at = v.relations[e] * d + j
-          out[at] = out[at] + (w and w[e] or 1) * a[row * d + j] * b[v.ids[e] * d + j]
-        end
-      end
+      if w then w.g[k] = w.g[k] + fixed * along end
     end
-    return out
-  end
+  end,
+}
+ops.aggregate = aggregate
+ops.aggregate_dropped = {draws = true, forward = aggregate.forward, backward = aggregate.backward}
 
-  function ops.aggregate_relation(inputs, a)
-    return by_relation(view_of(inputs, a), inputs[2], inputs[3], nil, inputs[4], a.shape)
-  end
-  function ops.aggregate_relation_rows(inputs, a)
-    return by_relation(view_of(inputs, a), inputs[2], inputs[3], inputs[4], inputs[5], a.shape)
-  end
-
-  function ops.slots(inputs, a)
-    local out = array(a.shape, -1)
-    for i = #inputs[1], 1, -1 do out[inputs[1][i] + 1] = i - 1 end
-    return out
-  end
-
-  --- f(edge) summed over the edges of each row: a table by row.
-  local function by_row(v, f)
-    local sums = {}
-    for e = 1, v.e do sums[v.rows[e]] = (sums[v.rows[e]] or 0) + f(e) end
-    return sums
-  end
-
-  function ops.edge_softmax(inputs, a)
-    local v, s, most = view_of(inputs, a), inputs[2], {}
-    for e = 1, v.e do most[v.rows[e]] = math.max(most[v.rows[e]] or -math.huge, s[e]) end
-    local function term(e) return math.exp(s[e] - most[v.rows[e]]) end
-    local sums = by_row(v, term)
-    return array({v.e}, function(e) return term(e) / sums[v.rows[e]] end)
-  end
-
-  function ops.edge_softmax_grad(inputs, a)
-    local v, g, y = view_of(inputs, a), inputs[2], inputs[3]
-    local sums = by_row(v, function(e) return g[e] * y[e] end)
-    return array({v.e}, function(e) return y[e] * (g[e] - sums[v.rows[e]]) end)
-  end
-
-  function ops.aggregate_argmax(inputs, a)
-    local v, x = view_of(inputs, a), inputs[2]
-    local d = x.shape[2]
-    local out, most = array({v.n, d}, -1), {}
-    for e = 1, v.e do
-      for j = 1, d do
-        local at, value = v.rows[e] * d + j, x[v.ids[e] * d + j]
-        if not most[at] or value > most[at] then most[at], out[at] = value, e - 1 end
-      end
+--- The edge with the largest tail value for each head and column; -1 where there is none.
+local function edges_of_largest(a, p)
+  local heads, tails, n = ends(a)
+  local cols, best = p.shape[2], new{n, p.shape[2]}
+  for i = 0, best.n - 1 do best.v[i] = -1 end
+  for k = 0, a.graph.n - 1 do
+    for c = 0, cols - 1 do
+      local to = heads[k] * cols + c
+      local other, at = best.v[to], tails[k] * cols + c
+      if other < 0 or p.v[at] > p.v[tails[other] * cols + c] then best.v[to] = k end
     end
-    return out
   end
+  return best
+end
 
-  function ops.aggregate_pick(inputs, a)
-    local v, x, edges = view_of(inputs, a), inputs[2], inputs[3]
-    local d = x.shape[2]
-    return array(edges.shape, function(i)
-      return edges[i] < 0 and 0 or x[v.ids[edges[i] + 1] * d + (i - 1) % d + 1]
-    end)
-  end
-
-  function ops.aggregate_pick_grad(inputs, a)
-    local v, g, edges = view_of(inputs, a), inputs[2], inputs[3]
-    local d = g.shape[2]
-    local out = array {v.m, d}
-    for i = 1, #edges do
-      if edges[i] >= 0 then
-        local at = v.ids[edges[i] + 1] * d + (i - 1) % d + 1
-        out[at] = out[at] + g[i]
-      end
-    end
-    return out
-  end
-
-  -- ---- rows through matrices of their own kind ----
-
-  function ops.grouped_matmul(inputs, a)
-    local x, w, ids = inputs[1], inputs[2], inputs[3]
-    local transposed = a.i and a.i[1] == 1
-    local d, k = x.shape[2], w.shape[transposed and 2 or 3]
-    return array({x.shape[1], k}, function(i)
-      local row, col, sum = math.floor((i - 1) / k), (i - 1) % k, 0
-      local first = ids[row + 1] * d * k
-      for j = 0, d - 1 do
-        sum = sum + x[row * d + j + 1] * w[first + (transposed and col * d + j or j * k + col) + 1]
-      end
-      return sum
-    end)
-  end
-
-  function ops.grouped_outer(inputs, a)
-    local x, g, ids = inputs[1], inputs[2], inputs[3]
-    local d, k, out = x.shape[2], g.shape[2], array(a.shape)
-    for row = 0, x.shape[1] - 1 do
-      local first = ids[row + 1] * d * k
-      for i = 0, d * k - 1 do
-        local j, col = math.floor(i / k), i % k
-        out[first + i + 1] = out[first + i + 1] + x[row * d + j + 1] * g[row * k + col + 1]
-      end
-    end
-    return out
-  end
-
-  --- offsets, columns, rows, ids, values
-  function ops.lookup(inputs, a)
-    local offsets, columns, rows, ids, values = unpack(inputs)
-    return array(ids.shape, function(i)
-      local row = rows[math.floor((i - 1) / ids.shape[2]) + 1]
-      for at = offsets[row + 1] + 1, offsets[row + 2] do
-        if columns[at] == ids[i] then return values[at] end
-      end
-      return a.f[1]
-    end)
+--- Calls visit(place in the result, place in the input) for each edge in `edges`.
+local function each_picked(a, edges, visit)
+  local _, tails = ends(a)
+  local cols = edges.shape[2]
+  for i = 0, edges.n - 1 do
+    if edges.v[i] >= 0 then visit(i, tails[edges.v[i]] * cols + i % cols) end
   end
 end
+
+--- The tail value of an edge for each head and column: a.edges, or that of the largest.
+ops.aggregate_max = {
+  exact = true,
+  forward = function(a, x)
+    local edges = a.edges or edges_of_largest(a, x[1])
+    local o = new(edges.shape)
+    o.edges = edges
+    each_picked(a, edges, function(to, at) o.v[to] = x[1].v[at] end)
+    return o
+  end,
+  backward = function(a, o, x)
+    each_picked(a, o.edges, function(to, at) x[1].g[at] = x[1].g[at] + o.g[to] end)
+  end,
+  margin = function(a, x)
+    local heads, tails = ends(a)
+    local p, cols, near = x[1], x[1].shape[2], 1e-4 * arrays.largest(x[1])
+    local best = edges_of_largest(a, p).v
+    for k = 0, a.graph.n - 1 do
+      for c = 0, cols - 1 do
+        local at, top = tails[k] * cols + c, tails[best[heads[k] * cols + c]] * cols + c
+        if at ~= top and p.v[top] - p.v[at] < near then return false end
+      end
+    end
+    return true
+  end,
+}
+
+--- p[head] . (q[tail] r[relation]) for each edge; r may be left out.
+ops.edge_scores = ops.products(function(a) return {a.graph.n} end, function(a, x, visit)
+  local heads, tails = ends(a)
+  local cols, r = x[1].shape[2], x[3]
+  for k = 0, a.graph.n - 1 do
+    local p, q, kind = heads[k] * cols, tails[k] * cols, r and a.graph.relations[k] * cols
+    for c = 0, cols - 1 do visit(k, p + c, q + c, kind and kind + c) end
+  end
+end)
+
+ops.edge_softmax = {
+  forward = function(a, x)
+    local heads, _, n = ends(a)
+    local o, p, e = new{a.graph.n}, x[1].v, a.graph.n
+    local most, sum = arrays.doubles(n + 1), arrays.doubles(n + 1)
+    for h = 0, n - 1 do most[h] = -math.huge end
+    for k = 0, e - 1 do most[heads[k]] = max(most[heads[k]], p[k]) end
+    for k = 0, e - 1 do sum[heads[k]] = sum[heads[k]] + exp(p[k] - most[heads[k]]) end
+    for k = 0, e - 1 do o.v[k] = exp(p[k] - most[heads[k]]) / sum[heads[k]] end
+    return o
+  end,
+  backward = function(a, o, x)
+    local heads, _, n = ends(a)
+    local sum = arrays.doubles(n + 1)
+    for k = 0, o.n - 1 do sum[heads[k]] = sum[heads[k]] + o.v[k] * o.g[k] end
+    for k = 0, o.n - 1 do x[1].g[k] = x[1].g[k] + o.v[k] * (o.g[k] - sum[heads[k]]) end
+  end,
+}
+
+--- Edges of the same head and tail are merged: their scores are added, each gets an equal share.
+local function run_of_edges(a)
+  if not a.run then
+    local g = a.graph
+    a.run, a.of_run, a.runs = arrays.ints(g.n + 1), arrays.ints(g.n + 1), 0
+    for k = 0, g.n - 1 do
+      local new_run = k == 0 or g.heads[k] ~= g.heads[k - 1] or g.tails[k] ~= g.tails[k - 1]
+      if new_run then a.runs = a.runs + 1 end
+      a.run[k] = a.runs - 1
+      a.of_run[a.run[k]] = a.of_run[a.run[k]] + 1
+    end
+  end
+  return a.run, a.of_run
+end
+
+ops.edge_softmax_merged = {
+  forward = function(a, x)
+    local run, of_run = run_of_edges(a)
+    local sums, merged = arrays.doubles(a.runs + 1), new{a.graph.n}
+    for k = 0, merged.n - 1 do sums[run[k]] = sums[run[k]] + x[1].v[k] end
+    for k = 0, merged.n - 1 do merged.v[k] = sums[run[k]] - log(of_run[run[k]]) end
+    return ops.edge_softmax.forward(a, {merged})
+  end,
+  backward = function(a, o, x)
+    local run = run_of_edges(a)
+    local merged, sums = new{o.n}, arrays.doubles(a.runs + 1)
+    merged.g = arrays.doubles(o.n + 1)
+    ops.edge_softmax.backward(a, o, {merged})
+    for k = 0, o.n - 1 do sums[run[k]] = sums[run[k]] + merged.g[k] end
+    for k = 0, o.n - 1 do x[1].g[k] = x[1].g[k] + sums[run[k]] end
+  end,
+}
+
+-- ---- losses: numbers ----
+
+ops.bpr = {
+  forward = function(_, x)
+    local o, sum = new{}, 0
+    for i = 0, x[1].n - 1 do sum = sum + softplus(x[2].v[i] - x[1].v[i]) end
+    o.v[0] = sum / x[1].n
+    return o
+  end,
+  backward = function(_, o, x)
+    for i = 0, x[1].n - 1 do
+      local d = o.g[0] * sigmoid(x[2].v[i] - x[1].v[i]) / x[1].n
+      x[1].g[i] = x[1].g[i] - d
+      x[2].g[i] = x[2].g[i] + d
+    end
+  end,
+}
+
+ops.bce = {
+  forward = function(_, x)
+    local o, sum = new{}, 0
+    for i = 0, x[1].n - 1 do sum = sum + softplus(x[1].v[i]) - x[1].v[i] * x[2].v[i] end
+    o.v[0] = sum / x[1].n
+    return o
+  end,
+  backward = function(_, o, x)
+    for i = 0, x[1].n - 1 do
+      local scale, logit = o.g[0] / x[1].n, x[1].v[i]
+      x[1].g[i] = x[1].g[i] + scale * (sigmoid(logit) - x[2].v[i])
+      x[2].g[i] = x[2].g[i] - scale * logit
+    end
+  end,
+}
+
+ops.l2 = {
+  forward = function(_, x)
+    local o = new{}
+    for k = 1, #x do
+      for i = 0, x[k].n - 1 do o.v[0] = o.v[0] + 0.5 * x[k].v[i] ^ 2 end
+    end
+    return o
+  end,
+  backward = function(_, o, x)
+    for k = 1, #x do
+      for i = 0, x[k].n - 1 do x[k].g[i] = x[k].g[i] + o.g[0] * x[k].v[i] end
+    end
+  end,
+}
+
+ops.cross_entropy = {
+  forward = function(a, x)
+    local o, rows, cols = new{}, matrix(x[1].shape)
+    for r = 0, rows - 1 do
+      local most, sum = ops.log_sum(x[1].v, r * cols, cols)
+      o.v[0] = o.v[0] + (most + sum - x[1].v[r * cols + a.ids[r]]) / rows
+    end
+    return o
+  end,
+  backward = function(a, o, x)
+    local rows, cols = matrix(x[1].shape)
+    for r = 0, rows - 1 do
+      local most, sum = ops.log_sum(x[1].v, r * cols, cols)
+      for c = 0, cols - 1 do
+        local i = r * cols + c
+        local d = exp(x[1].v[i] - most - sum) - (c == a.ids[r] and 1 or 0)
+        x[1].g[i] = x[1].g[i] + o.g[0] * d / rows
+      end
+    end
+  end,
+}
+
+--- Pairwise ranking of dot products: rows of users, of items, and of k drawn items per user.
+ops.interactions = {
+  forward = function(_, x)
+    local u, n, cols = x[1], x[1].shape[1], x[1].shape[2]
+    local o, k = new{}, x[3].shape[1] / n
+    o.slopes, o.rough = arrays.doubles(n * k + 1), 0
+    for i = 0, n * k - 1 do
+      local row, sum = math.floor(i / k) * cols, 0
+      for c = 0, cols - 1 do
+        local drawn, known = u.v[row + c] * x[3].v[i * cols + c], u.v[row + c] * x[2].v[row + c]
+        sum = sum + drawn - known
+        o.rough = o.rough + (math.abs(drawn) + math.abs(known)) / (n * k)
+      end
+      o.v[0] = o.v[0] + softplus(sum) / (n * k)
+      o.slopes[i] = sigmoid(sum) / (n * k)
+    end
+    return o
+  end,
+  backward = function(_, o, x)
+    local u, n, cols = x[1], x[1].shape[1], x[1].shape[2]
+    local k = x[3].shape[1] / n
+    for i = 0, n * k - 1 do
+      local row, d = math.floor(i / k) * cols, o.g[0] * o.slopes[i]
+      for c = 0, cols - 1 do
+        local at = i * cols + c
+        local uv, pv, qv = u.v[row + c], x[2].v[row + c], x[3].v[at]
+        u.g[row + c] = u.g[row + c] + d * (qv - pv)
+        x[2].g[row + c] = x[2].g[row + c] - d * uv
+        x[3].g[at] = x[3].g[at] + d * uv
+      end
+    end
+  end,
+}
+
+return ops

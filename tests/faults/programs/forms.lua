@@ -268,7 +268,7 @@ form('scatter_add', 1.5, function(g)
   local n, rows = g:shape(i)[1], g:new_rows()
   local ids, text = g:ids({n}, rows)
   return g:add('scatter_add', {i}, ('$1:scatter_add(%s, %d)'):format(text, rows),
-               {ids = ids, rows = rows})
+               {ids = ids, shape = {rows, g:shape(i)[2]}})
 end)
 
 form('take', 1.5, function(g)

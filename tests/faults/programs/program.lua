@@ -6,7 +6,7 @@
 -- coefficients by seed, and what the function returns.
 local arrays = require 'tests.support.arrays'
 local helpers = require 'tests.faults.programs.helpers'
-local ops = require 'tests.faults.programs.reference_graph'
+local ops = require 'tests.support.reference_graph'
 local random = require 'tests.faults.programs.random'
 
 local program = {}
