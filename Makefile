@@ -202,7 +202,7 @@ format:
 	for f in kernels/cuda/* tests/kernels/*.cu tests/bench/*.cpp; do \
 	  clang-format --assume-filename=x.cpp <$$f >$$f.new && mv $$f.new $$f; done
 
-# The reference below the head of lua/README.md, out of the comments in lua/; the manual page, out of
+# lua/REFERENCE.md, out of the comments in lua/; the manual page, out of
 # the commands' --help.
 docs: build
 	@./tinykg tests/tools/manual.lua && ./tinykg tests/tools/manpage.lua
@@ -304,7 +304,7 @@ make bench-gpu       kernels, steps and memory of a real GPU, with PyTorch besid
 make check-emu       the GPU kernels on the CPU; check-emu-asan, check-emu-tsan: under sanitizers
 make bench           speed on this machine, as ratios
 make lint            formatting, clang-tidy, cppcheck, luacheck, sizes, kernels that spill registers
-make docs            write the reference in lua/README.md and the manual page lua/tinykg.1
+make docs            write lua/REFERENCE.md and the manual page lua/tinykg.1
 make format          let clang-format lay out the engine
 make check-asan      the tests under AddressSanitizer and UndefinedBehaviorSanitizer
 make check-valgrind  the tests under valgrind

@@ -19,21 +19,16 @@
 #include <stdlib.h>
 
 #include "base/error.h"
+#include "tape/alias.h"
 #include "vjp.h"
 
-static bool is_name(const tkg_node *n) { return n->op == TKG_OP_DETACH || n->op == TKG_OP_OWN_VJP; }
-
-int tkg__named(const tkg_tape *tape, int i) {
-  while (is_name(&tape->nodes[i])) i = tape->nodes[i].in[0];
-  return i;
-}
-
 void tkg__mark_own(const tkg_tape *tape, int upstream, int dx, bool *marks) {
-  marks[tkg__named(tape, dx)] = true;
+  marks[tkg__resolve_alias(tape, dx)] = true;
   for (int i = dx; i > upstream; i--) {
     const tkg_node *n = &tape->nodes[i];
     marks[i] = marks[i] && n->op != TKG_OP_LEAF;
-    for (int k = 0; marks[i] && k < n->inputs; k++) marks[tkg__named(tape, n->in[k])] = true;
+    for (int k = 0; marks[i] && k < n->inputs; k++)
+      marks[tkg__resolve_alias(tape, n->in[k])] = true;
   }
   for (int i = 0; i <= upstream; i++) marks[i] = false;
 }
@@ -43,7 +38,7 @@ void tkg__mark_own(const tkg_tape *tape, int upstream, int dx, bool *marks) {
 /* The node that stands in backward for what is node i where dx is recorded. */
 static int copy_of(const tkg_vjp *v, int i) {
   const tkg_copies *c = v->copies;
-  i = tkg__named(v->tape, i);
+  i = tkg__resolve_alias(v->tape, i);
   if (i == c->upstream) return c->g;
   return i < c->upstream || v->tape->nodes[i].op == TKG_OP_LEAF ? i : c->of[i];
 }
@@ -83,24 +78,4 @@ int tkg__vjp_own(tkg_vjp *v) {
     if (!status) status = tkg__add(v, 2, copy_of(v, dx)) ? TKG_OK : TKG_E_SHAPE;
   }
   return !status && wants(v, 0) ? give(v, 0, v->g) : status;
-}
-
-/* ---- names ---- */
-
-/* `kept_as` of a name is meant for the value. */
-static void hand_over_rule(const tkg_tape *tape, int i) {
-  tkg_node *value = &tape->nodes[tkg__named(tape, i)];
-  if (value->rule == TKG_RULE_DEFAULT) value->rule = tape->nodes[i].rule;
-}
-
-void tkg__drop_names(tkg_program *p) {
-  const tkg_tape *tape = p->tape;
-  for (int i = 0; i < tape->n; i++) {
-    tkg_node *n = &tape->nodes[i];
-    if (is_name(n)) hand_over_rule(tape, i);
-    for (int k = 0; k < n->inputs; k++) n->in[k] = tkg__named(tape, n->in[k]);
-  }
-  for (int i = 0; i < p->root_count; i++) p->roots[i] = tkg__named(tape, p->roots[i]);
-  for (int i = 0; i < p->gradient_count; i++)
-    p->gradient_of[i] = tkg__named(tape, p->gradient_of[i]);
 }

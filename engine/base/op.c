@@ -2,8 +2,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "shared/codec.h"
 #include "op.h"
+#include "shared/codec.h"
 
 #define X(name, text, reads, flags) {text, reads, flags},
 const tkg_op_info tkg__ops[TKG_OP_COUNT] = {

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 
 #include "autodiff/custom_vjp.h"
+#include "program.h"
+#include "tape/alias.h"
 
 typedef struct counter {
   const tkg_tape *tape;
@@ -101,7 +103,7 @@ static void graph_node(counter *c, int i) {
 /* Of an op with a vjp of its own: what that reads of forward (autograd.Function's saved tensors).
  */
 static void own_vjp(counter *c, const tkg_node *n) {
-  int upstream = n->in[1], dx = tkg__named(c->tape, n->in[3]);
+  int upstream = n->in[1], dx = tkg__resolve_alias(c->tape, n->in[3]);
   if (!c->wanted[n->in[2]]) return;
   if (dx < upstream) value(c, dx);
   for (int i = upstream; i <= n->in[3]; i++) c->own[i] = false;
@@ -109,7 +111,7 @@ static void own_vjp(counter *c, const tkg_node *n) {
   for (int i = upstream + 1; i <= dx; i++) {
     const tkg_node *made = &c->tape->nodes[i];
     for (int k = 0; c->own[i] && k < made->inputs; k++) {
-      int v = tkg__named(c->tape, made->in[k]);
+      int v = tkg__resolve_alias(c->tape, made->in[k]);
       if (v < upstream) value(c, v);
     }
   }

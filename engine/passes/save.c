@@ -9,10 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "shared/codec.h"
 #include "base/error.h"
 #include "bias.h"
 #include "program.h"
+#include "shared/codec.h"
 
 enum { STREAM_KEPT = 1 << 20 }; /* rounding noise; dropout and sampling count from 0 */
 

@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "shared/codec.h"
 #include "base/error.h"
-#include "passes/tile.h"
 #include "check_finite.h"
+#include "passes/tile.h"
+#include "shared/codec.h"
 
 int tkg_step_create(tkg_engine *engine, tkg_step **out) {
   TKG__NEEDS(engine, TKG_E_ARGUMENT);

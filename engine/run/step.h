@@ -2,9 +2,9 @@
 #ifndef TKG_STEP_H
 #define TKG_STEP_H
 
-#include "tape/optimizer.h"
 #include "passes/program.h"
 #include "replay.h"
+#include "tape/optimizer.h"
 
 enum { TKG_CONSTANTS = 7 };
 

@@ -2,12 +2,12 @@
  * memory. A unit is a span of blocks, at most SPAN numbers with their noise, which stay in the
  * first cache. There a loop is over words alone: one that mixes them with bytes is vector code only
  * for blocks longer than many rows are. */
-#include "base/error.h"
-#include "shared/moments.h"
 #include "adam.h"
+#include "base/error.h"
 #include "flat.h"
 #include "isa.h"
 #include "philox_fill.h"
+#include "shared/moments.h"
 
 enum { SPAN = 1024 };
 

@@ -6,8 +6,8 @@
 #ifndef TKG_CPU_EDGES_H
 #define TKG_CPU_EDGES_H
 
-#include "data/graph.h"
 #include "base/op.h"
+#include "data/graph.h"
 #include "kernel.h"
 
 enum {

@@ -2,12 +2,12 @@
 #include <math.h>
 
 #include "base/error.h"
-#include "shared/philox.h"
 #include "flat.h"
-#include "shared/formulas.h"
 #include "ids.h"
 #include "isa.h"
 #include "philox_fill.h"
+#include "shared/formulas.h"
+#include "shared/philox.h"
 
 /* --- one input ---------------------------------------------------------------------------------*/
 

@@ -3,11 +3,11 @@
 #include <string.h>
 
 #include "base/op.h"
+#include "csr_rows.h"
 #include "ids.h"
 #include "isa.h"
 #include "kernel.h"
 #include "scatter.h"
-#include "csr_rows.h"
 
 /* Elements of a row: a vector is a table whose rows are single elements. */
 static int64_t width(const tkg_node *table) {

@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "cpu/dispatch/gemm.h"
 #include "base/op.h"
+#include "cpu/dispatch/gemm.h"
 #include "isa.h"
 #include "kernel.h"
 

@@ -2,8 +2,8 @@
  * Weight decay is an L2 penalty: decay * p joins the gradient. */
 #include <math.h>
 
-#include "base/error.h"
 #include "adam.h"
+#include "base/error.h"
 #include "flat.h"
 #include "isa.h"
 #include "shared/vmath.h"

@@ -5,11 +5,11 @@
  * the block is in cache; only the sums go row by row. */
 #include <math.h>
 
-#include "shared/codec.h"
 #include "base/error.h"
 #include "flat.h"
 #include "isa.h"
 #include "lanes.h"
+#include "shared/codec.h"
 
 extern const tkg__codec_kernels TKG_ISA_NAME(tkg__cpu_codec);
 

@@ -15,11 +15,11 @@
  * block 32 e + t / 2: item, then the alias table's coin. */
 #include "base/error.h"
 #include "base/op.h"
-#include "shared/philox.h"
+#include "csr_rows.h"
 #include "ids.h"
 #include "isa.h"
 #include "kernel.h"
-#include "csr_rows.h"
+#include "shared/philox.h"
 
 static void draw_block(const tkg_call *c, uint64_t block, uint32_t words[4]) {
   tkg__philox_block(c->context->seed, block, c->context->step, (uint32_t)c->node->i[1], words);

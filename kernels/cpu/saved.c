@@ -1,10 +1,10 @@
 /* Kept copies: ENCODE, DECODE and SIGN_MASK, by the codec's kernels of the same instruction set.
  * Rows are those of the matrix view of the value, so an aliased shape would change the noise: a
  * codes node carries the shape of what it encodes. */
-#include "shared/codec.h"
 #include "base/op.h"
 #include "flat.h"
 #include "isa.h"
+#include "shared/codec.h"
 
 extern const tkg__codec_kernels TKG_ISA_NAME(tkg__cpu_codec);
 

@@ -2,10 +2,10 @@
  * elements: decoded, updated and encoded in registers, so that memory is gone through once. Codes
  * are integers and single float operations in a fixed order: they are those of the CPU. */
 #include "adam.cuh"
-#include "vec8.cuh"
-#include "family.h"
 #include "device_errors.h"
+#include "family.h"
 #include "philox.cuh"
+#include "vec8.cuh"
 #include "warp.cuh"
 
 struct adam8_arrays {

@@ -5,9 +5,9 @@
  * kernel is a group of threads a head; a hub is then the last to finish by far. walk.cuh cuts the
  * edges evenly; here is what is read of an edge and where sums go. One kernel serves all six ops: a
  * part that is missing is a branch that all threads take alike. */
+#include "edge_partition.cuh"
 #include "family.h"
 #include "vec4.cuh"
-#include "edge_partition.cuh"
 
 /* What is read of an edge: multiplied only when it is added, so that nothing waits in between. */
 template <class T> struct term {

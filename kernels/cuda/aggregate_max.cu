@@ -3,9 +3,9 @@
  *
  * Argmax is a sum over edges in which "larger" takes the place of "plus", and the gradient of a
  * pick a sum over the edges of each tail of what picked them: both are walks (walk.cuh). */
+#include "edge_partition.cuh"
 #include "family.h"
 #include "vec4.cuh"
-#include "edge_partition.cuh"
 
 static tkg_graph graph_of(const tkg_call *c, int64_t way) {
   const int64_t *i = c->node->i, turned[4] = {i[0], i[1], i[2], i[3] ^ way};

@@ -7,13 +7,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "family.h"
+#include "cuda_graph.h"
 #include "device_errors.h"
+#include "family.h"
 #include "launch.h"
 #include "pool.h"
-#include "cuda_graph.h"
-#include "staging.h"
 #include "run_params.h"
+#include "staging.h"
 
 extern "C" {
 #include "tinykg.h"

@@ -3,9 +3,9 @@
 #ifndef TKG_CUDA_CODES_H
 #define TKG_CUDA_CODES_H
 
-#include "vec8.cuh"
 #include "launch.h"
 #include "philox.cuh"
+#include "vec8.cuh"
 
 /* Of a packed matrix. */
 typedef struct packed_layout {

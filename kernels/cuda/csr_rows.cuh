@@ -3,8 +3,8 @@
 #ifndef TKG_CUDA_SPANS_H
 #define TKG_CUDA_SPANS_H
 
-#include "family.h"
 #include "device_errors.h"
+#include "family.h"
 
 /* Entries are in ascending order within a row. */
 typedef struct table {

@@ -69,9 +69,9 @@ extern "C" {
 #ifdef __CUDACC__
 #define inline __host__ __device__ inline
 #endif
+#include "data/graph.h"
 #include "shared/codec.h"
 #include "shared/formulas.h"
-#include "data/graph.h"
 #include "shared/moments.h"
 #include "shared/philox.h"
 #undef inline

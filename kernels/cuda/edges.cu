@@ -1,6 +1,6 @@
 /* A number an edge: AGGREGATE_DOT, and softmax over the edges of each head with its gradient. */
-#include "family.h"
 #include "device_errors.h"
+#include "family.h"
 #include "launch.h"
 #include "vec4.cuh"
 #include "warp.cuh"

@@ -3,11 +3,11 @@
  * All of them wait for memory and for nothing else, so what counts is how it is read: four floats
  * (16 bytes) a thread and access, neighbouring threads at neighbouring addresses. What an op
  * computes is a function of its number, known to the compiler in each kernel. */
-#include "vec8.cuh"
-#include "family.h"
 #include "device_errors.h"
+#include "family.h"
 #include "launch.h"
 #include "philox.cuh"
+#include "vec8.cuh"
 #include "view.h"
 
 /* ---- one input ---- */

@@ -4,10 +4,10 @@
  * Elements are 4 bytes of either type and only copied. A row of ids that a batch asks for lies
  * anywhere, so nothing helps but asking for many rows at once: a group of threads a row, 16 bytes a
  * thread, and as many rows in flight as there are threads. */
-#include "family.h"
-#include "device_errors.h"
-#include "launch.h"
 #include "csr_rows.cuh"
+#include "device_errors.h"
+#include "family.h"
+#include "launch.h"
 
 /* Elements of a row: a vector is a table whose rows are single elements. */
 static int64_t width_of(const tkg_node *table) {

@@ -7,9 +7,9 @@
  * chunks have equal lengths and the kinds in a chunk are found on the way. In an outer product the
  * rows of a kind may lie in several chunks: the first writes its sum to the output, others leave
  * parts in scratch, which are added in order. */
+#include "argsort_ids.h"
 #include "family.h"
 #include "launch.h"
-#include "argsort_ids.h"
 
 /* Threads are 16 x 16; a thread has several rows and columns of a block's result, 16 apart. */
 enum { SIDE = 16, ROWS = 64, DEPTH = 32 };

@@ -4,8 +4,8 @@
  * Rows of neighbours lie anywhere, and each is used once: as in gather, what counts is how many
  * reads are under way. A group of threads takes an output row, 16 bytes of columns a thread, and
  * asks for several neighbours before it adds the first. */
-#include "family.h"
 #include "device_errors.h"
+#include "family.h"
 #include "launch.h"
 #include "vec4.cuh"
 #include "warp.cuh"

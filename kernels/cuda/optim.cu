@@ -10,8 +10,8 @@
  * An update cannot be taken back, so none is made once a kernel of the run has met a bad id: what
  * came out of that kernel is no gradient. */
 #include "adam.cuh"
-#include "family.h"
 #include "device_errors.h"
+#include "family.h"
 #include "launch.h"
 
 /* ---- rules: the new p; STATES arrays of state beside it change too ---- */

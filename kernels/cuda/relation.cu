@@ -8,9 +8,9 @@
  * other tiles' edges are passed over at the price of reading their relation. The tables of a block
  * are added up and written to scratch, where a second kernel adds those of all blocks, all in
  * order. */
+#include "edge_partition.cuh"
 #include "family.h"
 #include "vec4.cuh"
-#include "edge_partition.cuh"
 
 enum { SHARED_BYTES = 48 << 10, LEAST_THREADS = 64, AHEAD = 4 };
 enum { MOST_TABLES = 512, LEAST_TABLES = 8, TABLE_BYTES = 8 << 20 };

@@ -1,11 +1,11 @@
 /* Sampling: which neighbours, which negatives, which tails. What is drawn from which random number
  * is written down in cpu/sample.c, and the draws here are the same: a thread does the work of a row
  * (or of an element), with the same counters. */
-#include "family.h"
+#include "csr_rows.cuh"
 #include "device_errors.h"
+#include "family.h"
 #include "launch.h"
 #include "philox.cuh"
-#include "csr_rows.cuh"
 
 /* ---- neighbours ---- */
 

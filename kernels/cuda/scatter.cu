@@ -15,10 +15,10 @@
  * A hub's parts would be a long chain for one group: a block takes them, each of its groups every
  * so-manieth part. All orders are fixed by positions, chunk length and columns: the same bits in
  * every run. */
-#include "family.h"
-#include "device_errors.h"
-#include "launch.h"
 #include "argsort_ids.h"
+#include "device_errors.h"
+#include "family.h"
+#include "launch.h"
 #include "vec4.cuh"
 
 enum { CHUNK = 64, AHEAD = 4, PARTS_AHEAD = 8 };

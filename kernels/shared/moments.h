@@ -33,8 +33,8 @@
 #ifndef TKG_MOMENTS_H
 #define TKG_MOMENTS_H
 
-#include "codec.h"
 #include "base/op.h"
+#include "codec.h"
 
 enum {
   TKG_MOMENTS_LEAST = 4096, /* parameters of fewer elements have moments in 32 bits */

@@ -156,7 +156,8 @@ end
 -- ---- parts that few scripts need: loaded when named ----
 
 local late = {data = 'tinykg.data', feed = 'tinykg.data.loader', metrics = 'tinykg.train.metrics',
-              recipe = 'tinykg.train.recipe', plot = 'tinykg.train.plot', attention = 'tinykg.graph.attention',
+              recipe = 'tinykg.train.recipe', plot = 'tinykg.train.plot',
+              attention = 'tinykg.graph.attention',
               load = 'tinykg.store', save = 'tinykg.store', open = 'tinykg.run.open',
               recommend = 'tinykg.query.recommend', explain = 'tinykg.query.explain',
               edges = 'tinykg.query.explain.edges'}

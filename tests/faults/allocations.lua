@@ -5,7 +5,7 @@
 -- gives what it gave before. DIR/now says at any time what is tried, for a crash.
 local ffi = require 'ffi'
 local complaint = require 'tests.faults.refusal'
-local fixtures = require 'tests.spec.fixtures'
+local fixtures = require 'tests.support.fixtures'
 local full = require 'tests.faults.full'
 local json = require 'tinykg.base.json'
 local recipe_file = require 'tinykg.train.recipe_file'

@@ -1,8 +1,8 @@
 -- Each allocation of the engine fails, alone or with all that follow: a clear line, no crash, no
 -- hang, and the same computation is right afterwards. allocations.lua holds what is computed.
-local fixtures = require 'tests.spec.fixtures'
+local fixtures = require 'tests.support.fixtures'
 local full = require 'tests.faults.full'
-local shell = require 'tests.spec.shell'
+local shell = require 'tests.support.shell'
 local shims = require 'tests.faults.shims'
 
 local why_not = shims.unusable()

@@ -2,11 +2,11 @@
 -- refuses in one line, or does what it did before. Nothing crashes, hangs or answers otherwise.
 local complaint = require 'tests.faults.refusal'
 local damage = require 'tests.faults.damage'
-local fixtures = require 'tests.spec.fixtures'
+local fixtures = require 'tests.support.fixtures'
 local full = require 'tests.faults.full'
 local json = require 'tinykg.base.json'
-local runs = require 'tests.spec.runs'
-local shell = require 'tests.spec.shell'
+local runs = require 'tests.support.runs'
+local shell = require 'tests.support.shell'
 local tk = require 'tinykg'
 
 local READERS = {

@@ -2,10 +2,10 @@
 -- disk, or having written half. The command ends well, or says in one line which file it was, and
 -- nothing is lost.
 local complaint = require 'tests.faults.refusal'
-local fixtures = require 'tests.spec.fixtures'
+local fixtures = require 'tests.support.fixtures'
 local full = require 'tests.faults.full'
-local runs = require 'tests.spec.runs'
-local shell = require 'tests.spec.shell'
+local runs = require 'tests.support.runs'
+local shell = require 'tests.support.shell'
 local shims = require 'tests.faults.shims'
 
 local why_not = shims.untrapped()

@@ -1,8 +1,8 @@
 -- Each fuzz target over its corpus and some thousand inputs made of it, where clang is there. `make
 -- fuzz` runs them for as long as one likes.
-local fixtures = require 'tests.spec.fixtures'
+local fixtures = require 'tests.support.fixtures'
 local full = require 'tests.faults.full'
-local shell = require 'tests.spec.shell'
+local shell = require 'tests.support.shell'
 
 local TARGETS = {'table', 'ragged', 'names', 'csr', 'safetensors', 'npy', 'npz', 'json', 'folder'}
 local RUNS = {folder = 500}

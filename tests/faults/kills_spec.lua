@@ -1,10 +1,10 @@
 -- Runs that are killed, at calls on their files and at moments drawn, and go on until they end.
 -- What they leave is, bit for bit, what an undisturbed run leaves.
 local clock = require 'tinykg.base.clock'
-local fixtures = require 'tests.spec.fixtures'
+local fixtures = require 'tests.support.fixtures'
 local full = require 'tests.faults.full'
-local runs = require 'tests.spec.runs'
-local shell = require 'tests.spec.shell'
+local runs = require 'tests.support.runs'
+local shell = require 'tests.support.shell'
 local shims = require 'tests.faults.shims'
 
 local why_not = shims.untrapped()

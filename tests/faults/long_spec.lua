@@ -1,5 +1,5 @@
 -- Many steps in one process: memory stays what it was after the first thousands.
-local fixtures = require 'tests.spec.fixtures'
+local fixtures = require 'tests.support.fixtures'
 local full = require 'tests.faults.full'
 local session = require 'tinykg.engine.runtime'
 local tk = require 'tinykg'

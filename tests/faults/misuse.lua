@@ -2,7 +2,7 @@
 --
 --   ./tinykg tests/faults/misuse.lua [SECTION-PATTERN [CALLS [SEED [LAST]]]]
 --
--- The functions are those that the reference in lua/README.md has headings for. Each is called with
+-- The functions are those that lua/REFERENCE.md has headings for. Each is called with
 -- values of all kinds in each of its places, the others being what its comment asks for, then
 -- CALLS times with any values anywhere. An error is right; wrong are a crash (LAST, a file, then
 -- holds the call that it was in), an error of Lua's own from inside the library, and another result
@@ -75,7 +75,7 @@ local folder = os.tmpname()
 os.remove(folder)
 assert(os.execute(("'%s/tinykg' data demo '%s' --users 20 --items 20 >/dev/null")
   :format(home, folder)) == 0)
-local reference = assert(io.open(home .. '/lua/README.md')):read('*a')
+local reference = assert(io.open(home .. '/lua/REFERENCE.md')):read('*a')
 if LAST then LAST = assert(io.open(LAST, 'w')) end
 assert(require('lfs').chdir(folder))
 local data_set = tk.data.load('.')

@@ -1,6 +1,6 @@
 --- The programs of shims/, which are preloaded into a LuaJIT process, and tinykg run under them.
 
-local fixtures = require 'tests.spec.fixtures'
+local fixtures = require 'tests.support.fixtures'
 
 local shims = {}
 

@@ -77,15 +77,13 @@ def plain(value):
 
 
 def dump(value, indent=0):
-    """JSON with a key a line and numbers packed: short to diff, exact to read (17 digits)."""
-    pad = ' ' * (indent + 1)
+    """JSON with one tensor per line, or one batch: short to diff, exact to read (17 digits)."""
+    pad = '\n' + ' ' * (indent + 1)
     if isinstance(value, dict):
-        inner = [pad + json.dumps(key) + ': ' + dump(value[key], indent + 1) for key in value]
-        return '{\n' + ',\n'.join(inner) + '\n' + ' ' * indent + '}'
-    if isinstance(value, list) and value and isinstance(value[0], list):
-        return '[' + (',\n' + pad).join(dump(row, indent + 1) for row in value) + ']'
-    if isinstance(value, list):
-        return '[' + ', '.join(dump(item, indent) for item in value) + ']'
+        inner = [json.dumps(key) + ': ' + dump(value[key], indent + 1) for key in value]
+        return '{' + pad + (',' + pad).join(inner) + pad[:-1] + '}'
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return '[' + pad + (',' + pad).join(map(json.dumps, value)) + pad[:-1] + ']'
     return json.dumps(value)
 
 

@@ -138,7 +138,8 @@ local function commands()
   local list = {}
   for line in output('./tinykg help'):gmatch('[^\n]+') do
     local name = line:match('^  tinykg (%l+)')
-    if name and lfs.attributes('lua/tinykg/cli/commands/' .. name .. '.lua') then list[#list + 1] = name end
+    local file = name and 'lua/tinykg/cli/commands/' .. name .. '.lua'
+    if file and lfs.attributes(file) then list[#list + 1] = name end
   end
   return list
 end

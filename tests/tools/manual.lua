@@ -1,9 +1,9 @@
---- Writes the reference of lua/README.md, below its marker, from the comments in the sources.
+--- Writes lua/REFERENCE.md, below its marker, from the comments in the sources.
 --   ./tinykg tests/tools/manual.lua [--check]       --check: only says whether it is up to date
 local docs = require 'tinykg.base.arguments.comments'
 local tk = require 'tinykg'
 
-local PAGE = 'lua/README.md'
+local PAGE = 'lua/REFERENCE.md'
 local MARKER = '<!-- Below: made by `make docs` from the comments in the sources. -->\n'
 
 -- ---- what is public ----
@@ -65,7 +65,8 @@ local SECTIONS = {
   {'Recipes', 'tk.', tk, 'recipe'},
   {'Methods of recipes', 'recipe:', getmetatable(recipe), fields = {'train/recipe', 'Recipe'}},
   {'tk.data', 'tk.data.', tk.data},
-  {'Methods of data sets', 'data:', hidden(tk.data.load, 'Data'), fields = {'data/init', 'tinykg.Data'}},
+  {'Methods of data sets', 'data:', hidden(tk.data.load, 'Data'),
+   fields = {'data/init', 'tinykg.Data'}},
   {'Names in a data set', 'data.names.users:', hidden(names.new, 'Names'),
    fields = {'data/names', 'tinykg.Names'}},
   {'tk.feed', 'tk.feed.', tk.feed},

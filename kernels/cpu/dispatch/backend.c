@@ -8,8 +8,8 @@
 #include <sys/mman.h>
 
 #include "base/backend.h"
-#include "cpu/flat.h"
 #include "base/error.h"
+#include "cpu/flat.h"
 #include "gemm.h"
 #include "isa.h"
 

@@ -1,6 +1,6 @@
 --- Speed on this machine, as ratios within one run: what is compared is measured in turns.
 local inputs = require 'tinykg.bench.inputs'
-local machine = require 'tinykg.engine.system_info'
+local machine = require 'tinykg.bench.system_info'
 local output = require 'tinykg.bench.output'
 
 local bench = {}

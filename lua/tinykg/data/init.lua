@@ -1,7 +1,7 @@
 --- Data sets: interactions of users with items, and a knowledge graph whose first entities are the
 -- items. `data.load` reads every format of the README into the same shape.
 --
--- A loader (lua/tinykg/data/formats/FORMAT.lua) has name, looked_for, score(dir) and load(dir, options).
+-- Each format (formats/NAME.lua) has name, looked_for, score(dir) and load(dir, options).
 -- It gives { users, items, entities, relations (counts), names, graph = { n, heads, relations,
 -- tails }, notes, warnings, and either `all` (rows to be split; `read` to name their lines) or
 -- train, test [, valid]; split, ratios, task, threshold where the format has its own defaults }.

@@ -1,7 +1,7 @@
 --- Ops that a recipe composes and gives a gradient of its own: PyTorch's autograd.Function.
 -- Both functions are recorded once a call, backward right behind forward, with a stand-in for the
--- gradient that will arrive (engine/autodiff/custom_vjp.c). So nothing is called back when a step runs, and what
--- backward computes is planned, kept in few bits and printed like everything else.
+-- gradient that will arrive (engine/autodiff/custom_vjp.c). Nothing is called back
+-- when a step runs; what backward computes is planned, saved in few bits and printed like the rest.
 local session = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'
 

@@ -27,7 +27,8 @@ local function shorten(path)
   local lines = {}
   for line in io.lines(path) do lines[#lines + 1] = line end
   if #lines > ROOM then
-    require('tinykg.base.atomic_file').write(path, table.concat(lines, '\n', #lines - KEPT + 1) .. '\n')
+    local text = table.concat(lines, '\n', #lines - KEPT + 1) .. '\n'
+    require('tinykg.base.atomic_file').write(path, text)
   end
   return lines[#lines]
 end

@@ -2,7 +2,7 @@
 local format = require 'tinykg.report.format'
 local grid = require 'tinykg.report.grid'
 local html = require 'tinykg.report.html'
-local statistics = require 'tinykg.report.statistics'
+local statistics = require 'tinykg.sweep.statistics'
 
 local comparison = {}
 

@@ -2,7 +2,7 @@
 local format = require 'tinykg.report.format'
 local html = require 'tinykg.report.html'
 local lines = require 'tinykg.report.chart.lines'
-local statistics = require 'tinykg.report.statistics'
+local statistics = require 'tinykg.sweep.statistics'
 
 local curves = {}
 

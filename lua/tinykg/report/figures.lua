@@ -1,7 +1,7 @@
 --- The comparison as a table to be written as JSON: for scripts, what the page shows to people.
 local groups = require 'tinykg.report.groups'
 local json = require 'tinykg.base.json'
-local statistics = require 'tinykg.report.statistics'
+local statistics = require 'tinykg.sweep.statistics'
 
 --- {mean, sd, n} of each number of a part of summary.json, such as 'test'.
 local function part_of(group, part)

@@ -3,7 +3,7 @@ local bars = require 'tinykg.report.chart.bars'
 local format = require 'tinykg.report.format'
 local grid = require 'tinykg.report.grid'
 local html = require 'tinykg.report.html'
-local statistics = require 'tinykg.report.statistics'
+local statistics = require 'tinykg.sweep.statistics'
 
 local kept = {}
 

@@ -5,7 +5,7 @@ local groups = require 'tinykg.report.groups'
 local grid = require 'tinykg.report.grid'
 local html = require 'tinykg.report.html'
 local kept = require 'tinykg.report.kept'
-local statistics = require 'tinykg.report.statistics'
+local statistics = require 'tinykg.sweep.statistics'
 
 local memory = {}
 

@@ -1,7 +1,7 @@
 --- What came out of a batch: a row for each group of seeds.
 local aligned = require 'tinykg.base.text_table'
 local progress = require 'tinykg.base.progress'
-local statistics = require 'tinykg.report.statistics'
+local statistics = require 'tinykg.sweep.statistics'
 local text = require 'tinykg.run.messages'
 
 local summary = {}

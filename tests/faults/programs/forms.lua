@@ -1,5 +1,5 @@
 --- Forms of ops: each adds one or a few nodes to a program. A list of {name, weight, make}.
-local arrays = require 'tests.faults.programs.arrays'
+local arrays = require 'tests.support.arrays'
 
 local forms = {}
 
@@ -268,7 +268,7 @@ form('scatter_add', 1.5, function(g)
   local n, rows = g:shape(i)[1], g:new_rows()
   local ids, text = g:ids({n}, rows)
   return g:add('scatter_add', {i}, ('$1:scatter_add(%s, %d)'):format(text, rows),
-               {ids = ids, rows = rows})
+               {ids = ids, shape = {rows, g:shape(i)[2]}})
 end)
 
 form('take', 1.5, function(g)

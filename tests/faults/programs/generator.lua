@@ -2,7 +2,7 @@
 --
 -- Each node is evaluated when it is added, once more perturbed, and refused where its value would
 -- be made of roundings or lie at a kink: what is left has one right answer.
-local arrays = require 'tests.faults.programs.arrays'
+local arrays = require 'tests.support.arrays'
 local program = require 'tests.faults.programs.program'
 local random = require 'tests.faults.programs.random'
 

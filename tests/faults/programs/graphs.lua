@@ -1,6 +1,6 @@
 --- Random graphs of random programs: the Lua text that makes one, and its edges in the graph's own
 --- order, by head, then by tail, then as given.
-local arrays = require 'tests.faults.programs.arrays'
+local arrays = require 'tests.support.arrays'
 
 local graphs = {}
 

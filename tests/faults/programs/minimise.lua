@@ -1,6 +1,6 @@
 --- A failing program made small: fewer outputs, values replaced by leaves, ops left out, as long as
 --- the program still fails in the same way.
-local arrays = require 'tests.faults.programs.arrays'
+local arrays = require 'tests.support.arrays'
 local program = require 'tests.faults.programs.program'
 
 local MOST_TRIES = 300

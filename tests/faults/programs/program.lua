@@ -4,9 +4,9 @@
 -- told, code the Lua expression, in which $k stands for argument k and @k for constant k. A leaf is
 -- {op = 'leaf', shape, seed, low, high, parameter}. `outputs` says what the loss adds up, with
 -- coefficients by seed, and what the function returns.
-local arrays = require 'tests.faults.programs.arrays'
+local arrays = require 'tests.support.arrays'
 local helpers = require 'tests.faults.programs.helpers'
-local ops = require 'tests.faults.programs.reference_graph'
+local ops = require 'tests.support.reference_graph'
 local random = require 'tests.faults.programs.random'
 
 local program = {}

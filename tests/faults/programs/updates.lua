@@ -3,7 +3,7 @@
 local bit = require 'bit'
 local ffi = require 'ffi'
 local tk = require 'tinykg'
-local arrays = require 'tests.faults.programs.arrays'
+local arrays = require 'tests.support.arrays'
 local engine = require 'tests.faults.programs.engine'
 
 local updates = {}

@@ -1,6 +1,6 @@
 -- tinykg bench: its ratios follow from its times, its bytes are those of training; it cleans up.
-local fixtures = dofile 'tests/spec/fixtures.lua'
-local shell = dofile 'tests/spec/shell.lua'
+local fixtures = require 'tests.support.fixtures'
+local shell = require 'tests.support.shell'
 local json = require 'tinykg.base.json'
 
 -- The JSON lines that a command prints, by part.

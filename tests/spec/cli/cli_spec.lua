@@ -1,7 +1,7 @@
 -- The command line as a user meets it: exit codes, one-line messages, files written.
 local lfs = require 'lfs'
-local fixtures = require 'tests.spec.fixtures'
-local shell = require 'tests.spec.shell'
+local fixtures = require 'tests.support.fixtures'
+local shell = require 'tests.support.shell'
 local json = require 'tinykg.base.json'
 
 local tinykg, refuses = shell.tinykg, shell.refuses

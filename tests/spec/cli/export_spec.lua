@@ -1,6 +1,6 @@
 -- tinykg export: a run's parameters as other programs read them.
-local fixtures = dofile 'tests/spec/fixtures.lua'
-local shell = dofile 'tests/spec/shell.lua'
+local fixtures = require 'tests.support.fixtures'
+local shell = require 'tests.support.shell'
 local json = require 'tinykg.base.json'
 local store = require 'tinykg.store'
 

@@ -1,5 +1,5 @@
 -- make install and uninstall, through DESTDIR: what is installed works without the checkout.
-local fixtures = require 'tests.spec.fixtures'
+local fixtures = require 'tests.support.fixtures'
 local lfs = require 'lfs'
 
 local home = os.getenv('TINYKG_HOME') or lfs.currentdir()

@@ -1,6 +1,6 @@
 -- The reference page is what the sources say, and its head names every module.
 local docs = require 'tinykg.base.arguments.comments'
-local fixtures = require 'tests.spec.fixtures'
+local fixtures = require 'tests.support.fixtures'
 local lfs = require 'lfs'
 local tk = require 'tinykg'
 
@@ -23,7 +23,7 @@ local function edit(path, from, to)
   fixtures.write(path, text:sub(1, first - 1) .. to .. text:sub(last + 1))
 end
 
-describe('lua/README.md', function()
+describe('lua/REFERENCE.md', function()
   local dir
   setup(function()
     dir = fixtures.dir{}
@@ -41,7 +41,7 @@ describe('lua/README.md', function()
     edit(dir .. '/lua/tinykg/nn/loss.lua', 'Half the sum of squares', 'Half the sum of the squares')
     local code, text = check(dir)
     assert.equal(1, code)
-    assert.matches('lua/README.md is not what the sources say: make docs', text)
+    assert.matches('lua/REFERENCE.md is not what the sources say: make docs', text)
     edit(dir .. '/lua/tinykg/engine/ops.lua', '--- Square root.', 'local _ -- Square root.')
     code, text = check(dir)
     assert.equal(1, code)
@@ -49,7 +49,9 @@ describe('lua/README.md', function()
   end)
 
   it('has examples that print what stands behind them', function()
-    local examples, page = 0, fixtures.bytes(home .. '/lua/README.md')
+    local examples = 0
+    local page = fixtures.bytes(home .. '/lua/README.md')
+      .. fixtures.bytes(home .. '/lua/REFERENCE.md')
     local outside = tk.seed()
     for block in page:gmatch('\n\n(    .-)\n\n') do
       local chunk = loadstring(block)
@@ -73,7 +75,7 @@ describe('lua/README.md', function()
   end)
 
   it('names every module in its map', function()
-    local map, missing = fixtures.bytes(home .. '/lua/README.md'):match('(| module.-)\n\n'), {}
+    local map, missing = fixtures.bytes(home .. '/lua/README.md'):match('(| folder.-)\n\n'), {}
     for _, entry in ipairs(fixtures.names(home .. '/lua/tinykg')) do
       local name = entry:gsub('%.lua$', '')
       if not map:find('[`%s]' .. name .. '[`%s/]') then missing[#missing + 1] = name end

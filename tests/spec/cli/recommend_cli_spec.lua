@@ -1,7 +1,7 @@
 -- What a trained run answers: tinykg eval and tinykg recommend, through the command line.
-local fixtures = require 'tests.spec.fixtures'
+local fixtures = require 'tests.support.fixtures'
 local json = require 'tinykg.base.json'
-local shell = require 'tests.spec.shell'
+local shell = require 'tests.support.shell'
 local tk = require 'tinykg'
 
 local prints, refuses = shell.prints, shell.refuses

@@ -1,8 +1,8 @@
 -- tinykg report, through the command line: what the page says of run folders written here, whose
 -- figures are worked out by hand.
 local cjson = require 'cjson'
-local fixtures = require 'tests.spec.fixtures'
-local markup = require 'tests.spec.markup'
+local fixtures = require 'tests.support.fixtures'
+local markup = require 'tests.support.markup'
 
 local home = os.getenv('TINYKG_HOME') or '.'
 local dir

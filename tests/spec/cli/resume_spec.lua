@@ -1,9 +1,9 @@
 -- Runs that are killed at any moment and go on: what they end with is, bit for bit, what they would
 -- have ended with.
-local fixtures = require 'tests.spec.fixtures'
+local fixtures = require 'tests.support.fixtures'
 local json = require 'tinykg.base.json'
-local runs = require 'tests.spec.runs'
-local shell = require 'tests.spec.shell'
+local runs = require 'tests.support.runs'
+local shell = require 'tests.support.shell'
 
 local same_run, sh = runs.same, shell.sh
 

@@ -1,7 +1,7 @@
 -- Files from other people: what lies in the folder one is in is not run, and what they call things
 -- is no order to the terminal.
 local lfs = require 'lfs'
-local fixtures = require 'tests.spec.fixtures'
+local fixtures = require 'tests.support.fixtures'
 local json = require 'tinykg.base.json'
 
 local home = os.getenv('TINYKG_HOME') or lfs.currentdir()

@@ -1,7 +1,7 @@
 -- Batches: several recipes, seeds and grid points, each in a process of its own.
-local fixtures = require 'tests.spec.fixtures'
+local fixtures = require 'tests.support.fixtures'
 local json = require 'tinykg.base.json'
-local shell = require 'tests.spec.shell'
+local shell = require 'tests.support.shell'
 
 local sh = shell.sh
 

@@ -1,7 +1,7 @@
 -- A batch on a terminal: one table, redrawn in place.
-local fixtures = require 'tests.spec.fixtures'
-local shell = require 'tests.spec.shell'
-local terminal = require 'tests.spec.terminal'
+local fixtures = require 'tests.support.fixtures'
+local shell = require 'tests.support.shell'
+local terminal = require 'tests.support.terminal'
 
 describe('a batch on a terminal', function()
   it('shows one table, redrawn in place, then what came out', function()

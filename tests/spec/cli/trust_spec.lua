@@ -2,10 +2,10 @@
 -- no link in a folder leads a write elsewhere.
 local ffi = require 'ffi'
 local lfs = require 'lfs'
-local fixtures = require 'tests.spec.fixtures'
+local fixtures = require 'tests.support.fixtures'
 local json = require 'tinykg.base.json'
 local sha256 = require 'tinykg.engine.sha256'
-local shell = require 'tests.spec.shell'
+local shell = require 'tests.support.shell'
 
 ffi.cdef 'unsigned geteuid(void); int chown(const char *path, unsigned owner, unsigned group);'
 

@@ -1,7 +1,7 @@
 -- The first page and the tutorial of recipes/README.md, as a reader follows them: their files are
 -- written and their commands run in their order, in an empty folder. What is printed there as
 -- `text` must be printed here.
-local fixtures = require 'tests.spec.fixtures'
+local fixtures = require 'tests.support.fixtures'
 local lfs = require 'lfs'
 
 local home = os.getenv('TINYKG_HOME') or lfs.currentdir()

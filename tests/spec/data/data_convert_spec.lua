@@ -1,7 +1,7 @@
 -- tinykg data convert: what stands in the files, that every pair of formats keeps what both can
 -- hold, and what is said about the rest.
-local fixtures = dofile 'tests/spec/fixtures.lua'
-local shell = dofile 'tests/spec/shell.lua'
+local fixtures = require 'tests.support.fixtures'
+local shell = require 'tests.support.shell'
 local data = require 'tinykg.data'
 
 local FORMATS = { 'kgat', 'kgcn', 'plain', 'recbole' }

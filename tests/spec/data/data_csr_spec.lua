@@ -1,5 +1,5 @@
 -- Sorted pairs, distinct pairs and triples, argsort: against plain Lua.
-local fixtures = dofile 'tests/spec/fixtures.lua'
+local fixtures = require 'tests.support.fixtures'
 local columns = require 'tinykg.engine.arrays'
 
 local list = fixtures.list

@@ -1,5 +1,5 @@
 -- Each format from small folders made here, and each message for what is wrong with one.
-local fixtures = dofile 'tests/spec/fixtures.lua'
+local fixtures = require 'tests.support.fixtures'
 local data = require 'tinykg.data'
 
 local pairs_of, triples_of = fixtures.pairs_of, fixtures.triples_of

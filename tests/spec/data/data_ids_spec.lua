@@ -1,8 +1,8 @@
 -- Which format a folder is in, what its lists name, and ids with gaps. The expected values are
 -- counted by hand from the rows written here.
-local fixtures = require 'tests.spec.fixtures'
-local shell = require 'tests.spec.shell'
-local sets = require 'tests.spec.sets'
+local fixtures = require 'tests.support.fixtures'
+local shell = require 'tests.support.shell'
+local sets = require 'tests.support.sets'
 
 local load, said, names_of, KG = sets.load, sets.said, sets.names_of, sets.kg
 

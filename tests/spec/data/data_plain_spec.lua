@@ -1,6 +1,6 @@
 -- Plain tables as people have them: semicolons, commas in names, other words for the columns.
-local fixtures = require 'tests.spec.fixtures'
-local shell = require 'tests.spec.shell'
+local fixtures = require 'tests.support.fixtures'
+local shell = require 'tests.support.shell'
 local tk = require 'tinykg'
 
 local GERMAN = {user = 'Nutzer', item = 'Rezept', rating = 'Wertung', head = 'Kopf',

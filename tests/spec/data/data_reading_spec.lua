@@ -1,9 +1,9 @@
 -- What people write and what they mean by it: repeated ratings, headers, several files, attributes.
 -- The expected values are counted by hand from the rows written here.
-local fixtures = require 'tests.spec.fixtures'
-local shell = require 'tests.spec.shell'
+local fixtures = require 'tests.support.fixtures'
+local shell = require 'tests.support.shell'
 local data = require 'tinykg.data'
-local sets = require 'tests.spec.sets'
+local sets = require 'tests.support.sets'
 
 local load, plain, fails, said = sets.load, sets.plain, sets.fails, sets.said
 local count, names_of, triples, KG = sets.count, sets.names_of, sets.triples, sets.kg

@@ -1,6 +1,6 @@
 -- The public data sets that benchmarks use, where they are: counts as their README says.
 local lfs = require 'lfs'
-local fixtures = dofile 'tests/spec/fixtures.lua'
+local fixtures = require 'tests.support.fixtures'
 local data = require 'tinykg.data'
 
 local root = os.getenv('TINYKG_DATA') or '../shared/data'

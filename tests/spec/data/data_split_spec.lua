@@ -1,5 +1,5 @@
 -- Splits, filters, batches, the demo and what a data set says of itself.
-local fixtures = dofile 'tests/spec/fixtures.lua'
+local fixtures = require 'tests.support.fixtures'
 local columns = require 'tinykg.engine.arrays'
 local data = require 'tinykg.data'
 local demo = require 'tinykg.data.demo'

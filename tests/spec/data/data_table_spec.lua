@@ -1,6 +1,6 @@
 -- The engine's text parser through lua/tinykg/engine/arrays.lua.
-local fixtures = dofile 'tests/spec/fixtures.lua'
-local shell = dofile 'tests/spec/shell.lua'
+local fixtures = require 'tests.support.fixtures'
+local shell = require 'tests.support.shell'
 local columns = require 'tinykg.engine.arrays'
 
 local list = fixtures.list

@@ -1,9 +1,9 @@
 -- A run knows its data: where that has changed, nothing is answered under wrong names. A run is not
 -- written over; runs started at once do not meet; any stop leaves what can go on.
 -- luacheck: globals os.rename os.remove
-local fixtures = require 'tests.spec.fixtures'
+local fixtures = require 'tests.support.fixtures'
 local json = require 'tinykg.base.json'
-local shell = require 'tests.spec.shell'
+local shell = require 'tests.support.shell'
 local tk = require 'tinykg'
 
 local home = os.getenv('TINYKG_HOME') or '.'

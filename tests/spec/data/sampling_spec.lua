@@ -1,7 +1,7 @@
 -- Batches whose users are drawn: distributions, epochs, where an epoch goes on, what is refused.
-local fixtures = require 'tests.spec.fixtures'
+local fixtures = require 'tests.support.fixtures'
 local json = require 'tinykg.base.json'
-local shell = require 'tests.spec.shell'
+local shell = require 'tests.support.shell'
 local tk = require 'tinykg'
 
 --- A part of 7 users, of whom 0 and 4 have nothing and user u else has 3 u items.

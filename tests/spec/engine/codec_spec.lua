@@ -1,5 +1,5 @@
--- The codec against a reference written here from kernels/shared/codec.h's words, in float64 and without
--- any of its code; its statistics against the formulas; and the rows that go wrong elsewhere.
+-- The codec against a reference written here from kernels/shared/codec.h's words, in float64 and
+-- without any of its code; its statistics against the formulas; and rows that go wrong elsewhere.
 local ffi = require 'ffi'
 local bit = require 'bit'
 

@@ -1,8 +1,8 @@
 -- A GPU as training meets it: the CPU's losses, memory as planned, no driver. TINYKG_DEVICE says
 -- which one ('cuda' in make test-gpu); the emulated one by default.
 local tk = require 'tinykg'
-local fixtures = require 'tests.spec.fixtures'
-local tensors = require 'tests.spec.tensors'
+local fixtures = require 'tests.support.fixtures'
+local tensors = require 'tests.support.tensors'
 
 local DEVICE = os.getenv('TINYKG_DEVICE') or 'emu'
 local LIB = os.getenv('TINYKG_LIB') or 'build/libtinykg.so'
@@ -86,7 +86,7 @@ describe('memory of ' .. DEVICE, function()
 
   --- A step whose arena takes some `rows` KiB: a chain of values that backward reads.
   local function chain(rows, bits)
-    local random = tensors.drawn_from(require('tests.spec.reference').random(2))
+    local random = tensors.drawn_from(require('tests.support.reference_ops').random(2))
     local x, w = tk.ones(rows, 64), random.parameter(64, 64)
     local step = tk.step(function()
       local h = x
@@ -151,7 +151,7 @@ describe('TF32 on ' .. DEVICE, function()
 
   it('rounds products where there is such a device, and nothing else', function()
     if not fresh() then return end
-    local random = tensors.drawn_from(require('tests.spec.reference').random(8))
+    local random = tensors.drawn_from(require('tests.support.reference_ops').random(8))
     local a, b = random.noise(256, 256), random.noise(256, 256)
     local function product(precision)
       tk.precision(precision)

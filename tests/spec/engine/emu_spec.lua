@@ -1,5 +1,6 @@
 -- The GPU kernels on a CPU: the harness itself, planted bugs that it must catch, and each op
--- against the CPU backend on random shapes. tests/emu says how it works; device_spec trains on it.
+-- against the CPU backend on random shapes. tests/kernels/README.md says how it
+-- works; device_spec trains on it.
 local function exists(path)
   local file = io.open(path)
   if file then file:close() end

@@ -2,7 +2,7 @@
 -- gradients are right on average, and their variance is what the codec's formulas say.
 local ffi = require 'ffi'
 local tk = require 'tinykg'
-local reference = dofile 'tests/spec/reference.lua'
+local reference = require 'tests.support.reference_ops'
 
 local random = reference.random(23)
 local ROUNDINGS = {'dither', 'stochastic', 'nearest'}
@@ -10,17 +10,10 @@ local ROUNDINGS = {'dither', 'stochastic', 'nearest'}
 local FEW = os.getenv 'TINYKG_CHECK' == 'valgrind'
 local RUNS, LIMIT = FEW and 100 or 1000, FEW and 12 or 5.5
 
-local tensors = require 'tests.spec.tensors'
+local tensors = require 'tests.support.tensors'
 local drawn = tensors.drawn_from(random)
 local noise, parameter, ids = drawn.noise, drawn.parameter, drawn.ids
-local bytes, same = tensors.bytes, tensors.same
-
-local function flat(t)
-  local values, n = t:values()
-  local list = {}
-  for i = 1, n do list[i] = values[i - 1] end
-  return list
-end
+local flat, bytes, same = tensors.flat, tensors.bytes, tensors.same
 
 -- ---- KGCN with two layers, as in Wang et al. 2019: 4 neighbours, 12 pairs ----
 

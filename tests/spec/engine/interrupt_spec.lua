@@ -1,7 +1,6 @@
--- Processes that must end: one SIGTERM, though nobody looks for it; no memory for a product, or for a
--- tensor.
-local fixtures = require 'tests.spec.fixtures'
-local shell = require 'tests.spec.shell'
+-- Processes that must end: one SIGTERM that nobody waits for; no memory for a product or a tensor.
+local fixtures = require 'tests.support.fixtures'
+local shell = require 'tests.support.shell'
 local tk = require 'tinykg'
 
 local WATCH = 'local C = require("tinykg.engine.lib") C.tkg_interrupt_watch(2) '

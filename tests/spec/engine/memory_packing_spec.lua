@@ -1,7 +1,7 @@
 -- How tightly a step's memory is packed, and when large gradients are made.
 local tk = require 'tinykg'
-local fixtures = require 'tests.spec.fixtures'
-local layout = dofile 'tests/spec/layout.lua'
+local fixtures = require 'tests.support.fixtures'
+local memory_plan = require 'tests.support.check_memory_plan'
 local phases = require 'tinykg.train.phases'
 local recipe_file = require 'tinykg.train.recipe_file'
 local train = require 'tinykg.train'
@@ -67,7 +67,7 @@ describe('the arena', function()
       end
       for _, bits in ipairs{32, 4} do
         local step = tk.step(fn, {bits = bits, small = 0, optimizer = tk.optim.adam()}):plan()
-        local most = layout.check(step, bits)
+        local most = memory_plan.check(step, bits)
         assert.is_true(step:figure 'arena_bytes' <= 1.15 * most)
       end
     end
@@ -89,7 +89,7 @@ describe('the gradient of a few rows of a large matrix', function()
 
   it('is made when it is about to be read', function()
     local step = tk.step(fn, {tiles = false, optimizer = tk.optim.sgd{lr = 0.1}}):plan()
-    local list = layout.read(step, 32)
+    local list = memory_plan.read(step, 32)
     local made
     for at, node in ipairs(list) do
       if node.op == 'scatter_add' and node.bytes == 4 * 600 * 32 then made = at end
@@ -99,7 +99,7 @@ describe('the gradient of a few rows of a large matrix', function()
     while list[next_one].phase == 'u' do next_one = next_one + 1 end
     for _, k in ipairs(list[next_one].inputs) do reads = reads or k == list[made].id end
     assert.is_true(reads, step:program())
-    layout.check(step, 32)
+    memory_plan.check(step, 32)
   end)
 
   it('is the same, as is what is updated with it', function()

@@ -1,8 +1,8 @@
 -- What a run will take, said before it starts: compared with what runs then count, with sizes
 -- worked out by hand, and with budgets between them.
-local fixtures = require 'tests.spec.fixtures'
+local fixtures = require 'tests.support.fixtures'
 local json = require 'tinykg.base.json'
-local shell = require 'tests.spec.shell'
+local shell = require 'tests.support.shell'
 
 local home = os.getenv('TINYKG_HOME') or '.'
 local WIDTHS = {32, 8, 4, 2, 1}

@@ -1,14 +1,14 @@
--- Adam with its moments in 8 bits (kernels/shared/moments.h) against the same rules written down here in
--- double precision, and what they promise: right on average, no step through a root of zero, the
--- same bits again.
+-- Adam with its moments in 8 bits (kernels/shared/moments.h) against the same rules written down
+-- here in double precision, and what they promise: right on average, no step through a root of
+-- zero, the same bits again.
 local ffi = require 'ffi'
 local bit = require 'bit'
 local tk = require 'tinykg'
 local C = require 'tinykg.engine.lib'
 local tensor = require 'tinykg.engine.tensor'
-local reference = require 'tests.spec.reference'
-local tensors = require 'tests.spec.tensors'
-local fixtures = require 'tests.spec.fixtures'
+local reference = require 'tests.support.reference_ops'
+local tensors = require 'tests.support.tensors'
+local fixtures = require 'tests.support.fixtures'
 
 pcall(ffi.cdef, [[
 void tkg_philox(uint64_t seed, uint64_t block, uint32_t step, uint32_t stream, uint32_t out[4]);

@@ -1,7 +1,7 @@
 -- The step option `check` and tk.check: the first NaN or infinity, where it is made.
 local tk = require 'tinykg'
-local reference = dofile 'tests/spec/reference.lua'
-local tensors = require 'tests.spec.tensors'
+local reference = require 'tests.support.reference_ops'
+local tensors = require 'tests.support.tensors'
 
 local random = reference.random(41)
 local drawn = tensors.drawn_from(random)
@@ -225,7 +225,7 @@ describe('tk.check', function()
 end)
 
 describe('a run that is checked', function()
-  local fixtures = require 'tests.spec.fixtures'
+  local fixtures = require 'tests.support.fixtures'
   local home = os.getenv('TINYKG_HOME') or '.'
   teardown(fixtures.clean)
 

@@ -1,7 +1,7 @@
 -- tk.custom: ops composed in Lua with a gradient of their own; and detach().
 local tk = require 'tinykg'
-local reference = dofile 'tests/spec/reference.lua'
-local tensors = require 'tests.spec.tensors'
+local reference = require 'tests.support.reference_ops'
+local tensors = require 'tests.support.tensors'
 
 local random = reference.random(31)
 local drawn = tensors.drawn_from(random)
@@ -95,9 +95,9 @@ describe('a custom op with the right gradient', function()
     local a, b = noise(5, 3), noise(3, 4)
     local arrays = {{shape = {5, 3}, unpack(flat(a))}, {shape = {3, 4}, unpack(flat(b))}}
     local function f(inputs)
-      local ops, sum = reference.ops, 0
-      local product = ops.matmul(inputs, {i = {0, 0}})
-      for i, v in ipairs(product) do sum = sum + (i % 3 - 0.7) * reference.unary.tanh(v + 0.25) end
+      local tanh, sum = reference.scalars.tanh, 0
+      local product = reference.ops.matmul(inputs, {i = {0, 0}})
+      for i, v in ipairs(product) do sum = sum + (i % 3 - 0.7) * tanh(v + 0.25) end
       return sum
     end
     local weights = {}

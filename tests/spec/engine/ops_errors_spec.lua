@@ -1,7 +1,7 @@
 -- Misuse of ops: one line that names this file, this line, the op and the shapes.
 local tk = require 'tinykg'
 local tensor = require 'tinykg.engine.tensor'
-local graphs = require 'tests.spec.graphs'
+local graphs = require 'tests.support.graphs'
 
 local a34, a35, v3, scalar = tk.ones(3, 4), tk.ones(3, 5), tk.ones(3), tensor.create(tensor.F32, {})
 local cube, i3, i32, i33 = tk.ones(2, 3, 4), tk.ids {0, 1, 2}, tk.ids {{0, 1}, {1, 2}, {2, 0}},

@@ -1,16 +1,16 @@
 -- Whole graphs beyond what a case of ops_spec.lua shows: how they are packed, hubs, node ids too
 -- many for a filter, partial sums by relation; and gradients of norms from low-bit codes.
 local ffi = require 'ffi'
-local tk = require 'tinykg'
 local C = require 'tinykg.engine.lib'
 local tensor = require 'tinykg.engine.tensor'
-local graphs = require 'tests.spec.graphs'
-local tensors = require 'tests.spec.tensors'
-local reference = dofile 'tests/spec/reference.lua'
+local graphs = require 'tests.support.graphs'
+local tensors = require 'tests.support.tensors'
+local reference = require 'tests.support.reference_ops'
 
 local checked = os.getenv 'TINYKG_CHECK'
 local random = reference.random(29)
-local flat, bytes = tensors.flat, tensors.bytes
+local flat, near = tensors.flat, tensors.near
+local to_tensor, with_threads = tensors.of, tensors.with_threads
 
 local function noise(shape, scale)
   return reference.array(shape, function()
@@ -18,40 +18,10 @@ local function noise(shape, scale)
   end)
 end
 
-local function to_tensor(x)
-  return tensor.create(x.ids and tensor.I32 or tensor.F32, x.shape):write(x)
-end
-
 local function op(name, a, inputs)
-  local attributes, list = tensor.attribute(), {}
-  for k, v in ipairs(a.f or {}) do attributes.f[k - 1] = v end
-  for k, v in ipairs(a.i or {}) do attributes.i[k - 1] = v end
-  if a.shape then tensor.set_shape(a.shape) end
+  local list = {}
   for k, x in ipairs(inputs) do list[k] = tensor.is(x) and x or to_tensor(x) end
-  return tensor.record(name, attributes, unpack(list))
-end
-
---- The values of fn(), the same bits with 1, 2 and 4 threads.
-local function with_threads(fn)
-  local first
-  for _, threads in ipairs {1, 2, 4} do
-    tk.threads(threads)
-    local out = fn()
-    first = first or out
-    assert(bytes(first) == bytes(out), 'other bits with ' .. threads .. ' threads')
-  end
-  tk.threads(0)
-  return flat(first)
-end
-
-local function near(want, got, tolerance, what)
-  assert.equal(#want, #got, what)
-  for i = 1, #want do
-    local off = math.abs(want[i] - got[i])
-    if off > tolerance or off ~= off then
-      error(('%s: element %d is %.9g, expected %.9g'):format(what, i, got[i], want[i]), 0)
-    end
-  end
+  return tensors.record(name, a, list)
 end
 
 -- ---- packing ----

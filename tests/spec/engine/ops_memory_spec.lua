@@ -4,7 +4,8 @@ local tk = require 'tinykg'
 local C = require 'tinykg.engine.lib'
 local session = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'
-local reference = dofile 'tests/spec/reference.lua'
+local reference = require 'tests.support.reference_ops'
+local tensors = require 'tests.support.tensors'
 
 local random = reference.random(5)
 
@@ -12,21 +13,10 @@ local function noise(shape)
   return reference.array(shape, function() return reference.f32(random() * 2 - 1) end)
 end
 
-local function to_tensor(x) return tensor.create(tensor.F32, x.shape):write(x) end
+local flat, bytes, near = tensors.flat, tensors.bytes, tensors.near
+local to_tensor, with_threads = tensors.of, tensors.with_threads
+
 local function to_ids(x) return tensor.create(tensor.I32, x.shape):write(x) end
-
-local tensors = require 'tests.spec.tensors'
-local flat, bytes = tensors.flat, tensors.bytes
-
-local function near(want, got, tolerance, what)
-  assert.equal(#want, #got, what)
-  for i = 1, #want do
-    local off = math.abs(want[i] - got[i])
-    if not (off == 0 or off < tolerance) then
-      error(('%s: element %d is %.9g, expected %.9g'):format(what, i, got[i], want[i]), 0)
-    end
-  end
-end
 
 describe('a kept tensor', function()
   it('leaf: comes back as it was written', function()
@@ -182,11 +172,7 @@ describe('gradients that meet', function()
                  op = function(name, a, ...) return reference.ops[name]({...}, a) end,
                  normalize = function(x) return reference.ops.normalize({x}, {f = {1e-12}}) end}
   local engine = {ids = to_ids(ids), pairs = to_ids(pairs_of_ids), op = function(name, a, ...)
-    local attributes = tensor.attribute()
-    for k, v in ipairs(a.f or {}) do attributes.f[k - 1] = v end
-    for k, v in ipairs(a.i or {}) do attributes.i[k - 1] = v end
-    if a.shape then tensor.set_shape(a.shape) end
-    return tensor.record(name, attributes, ...)
+    return tensors.record(name, a, {...})
   end, normalize = function(x) return x:normalize() end}
 
   local function random_program()
@@ -236,18 +222,6 @@ describe('a row with 60,000 edges', function()
   --- All ids are `hub` but for every thousandth.
   local function hub_ids(shape, hub, rows)
     return reference.array(shape, function(i) return i % 1000 == 0 and (i / 1000) % rows or hub end)
-  end
-
-  local function with_threads(fn)
-    local first
-    for _, threads in ipairs {1, 2, 4} do
-      tk.threads(threads)
-      local out = fn()
-      first = first or out
-      assert(bytes(first) == bytes(out), 'other bits with ' .. threads .. ' threads')
-    end
-    tk.threads(0)
-    return flat(first)
   end
 
   it('is summed by scatter_add', function()

@@ -5,7 +5,7 @@ local tk = require 'tinykg'
 local C = require 'tinykg.engine.lib'
 local session = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'
-local reference = dofile 'tests/spec/reference.lua'
+local reference = require 'tests.support.reference_ops'
 
 ffi.cdef [[
 void tkg_philox(uint64_t seed, uint64_t block, uint32_t step, uint32_t stream, uint32_t out[4]);

@@ -4,12 +4,13 @@
 local ffi = require 'ffi'
 local tk = require 'tinykg'
 local C = require 'tinykg.engine.lib'
-local tensor = require 'tinykg.engine.tensor'
-local graphs = require 'tests.spec.graphs'
-local reference = dofile 'tests/spec/reference.lua'
+local graphs = require 'tests.support.graphs'
+local reference = require 'tests.support.reference_ops'
+local engine = require 'tests.support.tensors'
 
 ffi.cdef 'int tkg_set_isa(const char *name);'
 
+local to_tensor, flat, bytes_of = engine.of, engine.flat, engine.bytes
 local checked = os.getenv 'TINYKG_CHECK' -- under a checker: the small cases only
 local LARGE = {401, 331} -- enough work for four threads
 
@@ -157,7 +158,7 @@ local function on_graphs(make)
     for way = 0, has(graphs.ONE_WAY) and 0 or 1 do
       local v = graphs.view(g, way)
       for _, case in ipairs(make(GIVEN(packed), d, v, has(graphs.RELATIONS) and relations, rows)) do
-        case.i = {g.n, g.m, g.e, g.layout + way}
+        case.i = {g.nodes, g.tail_nodes, g.n, g.layout + way}
         list[#list + 1] = case
       end
     end
@@ -182,9 +183,9 @@ end
 --- For each row and column an edge of that row, -1 where it has none and now and then.
 local function picks_of(v, d)
   local of_row, picks = {}, {shape = {v.n, d}}
-  for e = 1, v.e do
+  for e = 0, v.e - 1 do
     of_row[v.rows[e]] = of_row[v.rows[e]] or {}
-    table.insert(of_row[v.rows[e]], e - 1)
+    table.insert(of_row[v.rows[e]], e)
   end
   for i = 0, v.n * d - 1 do
     local edges = of_row[math.floor(i / d)]
@@ -358,29 +359,17 @@ local NO_FLOATS = {full = true, argmax = true, aggregate_argmax = true, slots = 
 
 -- ---- running a case ----
 
-local function to_tensor(x)
-  return tensor.create(x.ids and tensor.I32 or tensor.F32, x.shape):write(x)
-end
-
 local function record(op, case, tensors)
-  local a = tensor.attribute()
-  for k, v in ipairs(case.f or {}) do a.f[k - 1] = v end
-  for k, v in ipairs(case.i or {}) do a.i[k - 1] = v end
-  if case.shape then tensor.set_shape(case.shape) end
-  -- its gradient is that of the row, whose norm is part of it
-  if op == 'normalize' then tensors = {tensors[1], tensor.record('row_norm', a, tensors[1])} end
-  return tensor.record(op, a, unpack(tensors))
-end
-
-local function bytes_of(t)
-  local values, n = t:values()
-  return ffi.string(values, 4 * n)
+  -- its gradient is that of the row, which includes its norm
+  if op == 'normalize' then
+    tensors = {tensors[1], engine.record('row_norm', case, tensors)}
+  end
+  return engine.record(op, case, tensors)
 end
 
 local function to_array(t)
-  local values, n = t:values()
-  local out = {shape = t:size()}
-  for i = 1, n do out[i] = values[i - 1] end
+  local out = flat(t)
+  out.shape = t:size()
   return out
 end
 

@@ -1,7 +1,8 @@
 -- Losses against their definitions, and optimizers against double-precision recurrences.
 local tk = require 'tinykg'
 local tensor = require 'tinykg.engine.tensor'
-local reference = dofile 'tests/spec/reference.lua'
+local reference = require 'tests.support.reference_ops'
+local tensors = require 'tests.support.tensors'
 
 local random = reference.random(77)
 
@@ -11,24 +12,12 @@ local function noise(n, scale)
   end)
 end
 
-local function to_parameter(x)
-  return tk.parameter(tensor.create(tensor.F32, x.shape):write(x))
-end
-local function to_tensor(x) return tensor.create(tensor.F32, x.shape):write(x) end
+local function to_parameter(x) return tk.parameter(tensors.of(x)) end
+local to_tensor, flat = tensors.of, tensors.flat
 
-local flat = require('tests.spec.tensors').flat
+local function near(want, got, tolerance, what) tensors.near(want, got, tolerance, what, true) end
 
-local function near(want, got, tolerance, what)
-  assert.equal(#want, #got)
-  for i = 1, #want do
-    local off = math.abs(want[i] - got[i])
-    if not (off == 0 or off < tolerance * (1 + math.abs(want[i]))) then
-      error(('%s: element %d is %.9g, expected %.9g'):format(what, i, got[i], want[i]), 0)
-    end
-  end
-end
-
-local softplus, sigmoid = reference.unary.softplus, reference.unary.sigmoid
+local softplus, sigmoid = reference.scalars.softplus, reference.scalars.sigmoid
 local LARGE = {-10000, -1000, -100, -88.5, -30, -1, 0, 1, 30, 88.5, 100, 1000, 10000}
 
 local function with_large(n)

@@ -1,9 +1,9 @@
 -- A transposed graph is the graph of the same edges with heads and tails exchanged: in every
 -- method, or the method says that it is not for transposed ones.
 local tk = require 'tinykg'
-local fixtures = require 'tests.spec.fixtures'
-local tensors = require 'tests.spec.tensors'
-local reference = require 'tests.spec.reference'
+local fixtures = require 'tests.support.fixtures'
+local tensors = require 'tests.support.tensors'
+local reference = require 'tests.support.reference_ops'
 
 local flat = tensors.flat
 local HEADS, RELATIONS, TAILS = {0, 0, 2, 2, 2, 1, 3}, {0, 1, 2, 0, 0, 1, 2}, {1, 4, 0, 1, 1, 3, 4}

@@ -3,8 +3,8 @@
 -- under another shape. Against float64: eagerly, without gradients, in steps of 32 and 2 bits.
 local tk = require 'tinykg'
 local tensor = require 'tinykg.engine.tensor'
-local tensors = require 'tests.spec.tensors'
-local reference = dofile 'tests/spec/reference.lua'
+local tensors = require 'tests.support.tensors'
+local reference = require 'tests.support.reference_ops'
 
 local ROWS, COLS = 6, 5
 local random = reference.random(20261129)
@@ -210,7 +210,7 @@ describe('sums that begin with a value', function()
 end)
 
 describe('rows in tiles', function()
-  -- Large enough for groups of nodes that run a tile of rows after the other (engine/passes/tile.c).
+  -- Large enough for groups of nodes that run in tiles of rows (engine/passes/tile.c).
   local N = 4096
   local list = {}
   for i = 1, N * 2 do list[i] = i % 7 - 3 end

@@ -1,18 +1,19 @@
 -- The plan of a step: where values lie, in which order nodes run, what is found again.
 local tk = require 'tinykg'
 local tensor = require 'tinykg.engine.tensor'
-local reference = dofile 'tests/spec/reference.lua'
+local reference = require 'tests.support.reference_ops'
 
 local random = reference.random(31)
 local LESS = os.getenv 'TINYKG_CHECK' and 10 or 1 -- under a checker
 
-local tensors = require 'tests.spec.tensors'
+local tensors = require 'tests.support.tensors'
 local drawn = tensors.drawn_from(random)
 local noise, parameter, ids = drawn.noise, drawn.parameter, drawn.ids
 local bytes, same = tensors.bytes, tensors.same
 
-local layout = dofile 'tests/spec/layout.lua'
-local packed, read, check_layout = layout.packed, layout.read, layout.check
+local memory_plan = require 'tests.support.check_memory_plan'
+local packed, read, check_memory_plan = memory_plan.packed, memory_plan.read,
+  memory_plan.check
 
 -- ---- networks ----
 
@@ -116,7 +117,7 @@ describe('memory', function()
         for k, want in ipairs(returned(by_hand)) do
           same(bytes(want), bytes(got[k + 1]), 'round ' .. round .. ' value ' .. wanted[k])
         end
-        check_layout(step, bits)
+        check_memory_plan(step, bits)
       end
     end
   end)
@@ -146,17 +147,17 @@ describe('memory', function()
       for _, kind in ipairs {'sgd', 'adam', 'adagrad'} do
         local step = tk.step(kgcn, {bits = bits, small = 0, optimizer = tk.optim[kind]()})
         step:plan(BATCHES[1])
-        check_layout(step, bits)
+        check_memory_plan(step, bits)
       end
       local step = tk.step(deep(6, 33, 21), {bits = bits, small = 0})
       step:plan()
-      check_layout(step, bits)
+      check_memory_plan(step, bits)
     end
   end)
 
   it('is hardly more than what is live at once', function()
     local step = tk.step(deep(8, 64, 128), {bits = 32, optimizer = tk.optim.sgd()}):plan()
-    local most = check_layout(step, 32)
+    local most = check_memory_plan(step, 32)
     local arena = step:figure 'arena_bytes'
     assert.is_true(arena <= 1.1 * most, arena .. ' ' .. most)
   end)

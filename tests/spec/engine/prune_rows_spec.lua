@@ -1,8 +1,8 @@
 -- The rows pass: where only some rows of a value are gathered, only those are computed, and the
 -- numbers are those of the whole.
 local tk = require 'tinykg'
-local reference = dofile 'tests/spec/reference.lua'
-local tensors = dofile 'tests/spec/tensors.lua'
+local reference = require 'tests.support.reference_ops'
+local tensors = require 'tests.support.tensors'
 
 local random = reference.random(5)
 local drawn = tensors.drawn_from(random)

@@ -4,8 +4,8 @@
 local tk = require 'tinykg'
 local C = require 'tinykg.engine.lib'
 local session = require 'tinykg.engine.runtime'
-local tensors = require 'tests.spec.tensors'
-local fixtures = require 'tests.spec.fixtures'
+local tensors = require 'tests.support.tensors'
+local fixtures = require 'tests.support.fixtures'
 
 local DEVICES = os.getenv('TINYKG_DEVICE') and {os.getenv('TINYKG_DEVICE')} or {'emu', 'cpu'}
 
@@ -20,7 +20,7 @@ end
 local function train(replay, batches, options, between)
   tk.seed(3)
   tk.replay(replay)
-  local random = tensors.drawn_from(require('tests.spec.reference').random(11))
+  local random = tensors.drawn_from(require('tests.support.reference_ops').random(11))
   local table_, dense = random.parameter(50, 8), random.parameter(8, 8)
   local opt = options.optimizer or tk.optim.adam{lr = 0.05, weight_decay = 1e-3}
   local ids = tk.ids(batches[1])

@@ -1,6 +1,7 @@
 -- What is kept for backward, and how: a rule a value, its bytes, and where noise may not go.
 local tk = require 'tinykg'
-local reference = dofile 'tests/spec/reference.lua'
+local reference = require 'tests.support.reference_ops'
+local flat = require('tests.support.tensors').flat
 
 local random = reference.random(11)
 
@@ -40,13 +41,6 @@ end
 local function count(step, op)
   local _, n = step:program():gsub('\n?%a +%d+  ' .. op .. ' ', '')
   return n
-end
-
-local function flat(t)
-  local values, n = t:values()
-  local list = {}
-  for i = 1, n do list[i] = values[i - 1] end
-  return list
 end
 
 --- The gradients of one run, flat, parameter by parameter.

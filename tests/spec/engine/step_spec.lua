@@ -4,17 +4,11 @@ local ffi = require 'ffi'
 local tk = require 'tinykg'
 local C = require 'tinykg.engine.lib'
 local session = require 'tinykg.engine.runtime'
+local tensors = require 'tests.support.tensors'
 
 ffi.cdef 'int raise(int signal_number); int getpid(void);'
 local SIGINT = 2
-
-local function bytes(t)
-  local values, n = t:values()
-  return ffi.string(values, 4 * n)
-end
-
---- Equal to the last bit. Says only that they differ: such texts are not fit to print.
-local function same(want, got, what) assert.is_true(want == got, what or 'bits differ') end
+local bytes, same = tensors.bytes, tensors.same
 
 --- The message of an error that fn must raise.
 local function message_of(fn, ...)

@@ -1,8 +1,8 @@
 -- Groups of nodes that run in tiles: random layers give what they give node by node, whatever the
 -- number of threads, and what lives in a tile is not in the arena.
 local tk = require 'tinykg'
-local reference = dofile 'tests/spec/reference.lua'
-local tensors = dofile 'tests/spec/tensors.lua'
+local reference = require 'tests.support.reference_ops'
+local tensors = require 'tests.support.tensors'
 
 local random = reference.random(21)
 local drawn = tensors.drawn_from(random)

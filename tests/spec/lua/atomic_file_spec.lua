@@ -3,7 +3,7 @@ local lfs = require 'lfs'
 local cjson = require 'cjson'
 local atomic = require 'tinykg.base.atomic_file'
 local json = require 'tinykg.base.json'
-local fixtures = dofile 'tests/spec/fixtures.lua'
+local fixtures = require 'tests.support.fixtures'
 
 local function content(path)
   local file = io.open(path, 'rb')
@@ -95,7 +95,8 @@ describe('atomic.write', function()
     -- A limit on the size of files stands for the disk. Blocks have 512 or 1024 bytes.
     local dir = fixtures.dir { a = 'old' }
     for _, body in ipairs { "('x'):rep(100000)", "{('x'):rep(50000), ('y'):rep(50000)}" } do
-      local said = elsewhere(([[print(select(2, require('tinykg.base.atomic_file').write('%s/a', %s)))]])
+      local said = elsewhere(([[local file = require 'tinykg.base.atomic_file'
+        print(select(2, file.write('%s/a', %s)))]])
         :format(dir, body), "trap '' XFSZ; ulimit -f 8;")
       assert.equal(dir .. '/a: cannot be written: File too large\n', said)
     end

@@ -1,6 +1,6 @@
 -- Scores of edges through a matrix a relation, and triples that are drawn: against plain loops.
 local tk = require 'tinykg'
-local fixtures = require 'tests.spec.fixtures'
+local fixtures = require 'tests.support.fixtures'
 local generator = require 'tinykg.base.random'
 
 --- A graph with parallel edges, repeated edges, self loops, isolated nodes and an empty relation.

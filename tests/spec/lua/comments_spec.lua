@@ -1,6 +1,6 @@
 -- What is known of functions from the comments above them.
 local docs = require 'tinykg.base.arguments.comments'
-local fixtures = require 'tests.spec.fixtures'
+local fixtures = require 'tests.support.fixtures'
 local tk = require 'tinykg'
 
 local function functions_of(lines)

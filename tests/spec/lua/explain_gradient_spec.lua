@@ -2,9 +2,9 @@
 -- removed from it and from KGAT.
 local ffi = require 'ffi'
 local evaluate = require 'tinykg.train.evaluate'
-local fixtures = require 'tests.spec.fixtures'
+local fixtures = require 'tests.support.fixtures'
 local recommender = require 'tinykg.query.recommender'
-local shell = require 'tests.spec.shell'
+local shell = require 'tests.support.shell'
 local tk = require 'tinykg'
 
 --- LightGCN's score of a pair in float64: rows of all nodes, edges {a, b, weight, weight back}.

@@ -3,8 +3,8 @@
 -- the cases that once went wrong, with what is right.
 local ffi = require 'ffi'
 local tk = require 'tinykg'
-local fixtures = require 'tests.spec.fixtures'
-local shell = require 'tests.spec.shell'
+local fixtures = require 'tests.support.fixtures'
+local shell = require 'tests.support.shell'
 
 local checked = os.getenv('TINYKG_CHECK')
 

@@ -31,7 +31,7 @@ local function near(want, got, tolerance)
 end
 
 describe('rows out of a file', function()
-  local fixtures = require 'tests.spec.fixtures'
+  local fixtures = require 'tests.support.fixtures'
   after_each(fixtures.clean)
 
   it('with NaN or infinity are refused, naming file, tensor and row', function()

@@ -1,6 +1,6 @@
 -- Labels of one class: AUC is not defined, which ends nothing.
-local fixtures = require 'tests.spec.fixtures'
-local shell = require 'tests.spec.shell'
+local fixtures = require 'tests.support.fixtures'
+local shell = require 'tests.support.shell'
 local json = require 'tinykg.base.json'
 
 local RUN = 'run recipes/kgcn.lua --threads 1 --set epochs=2 --data '

@@ -4,7 +4,7 @@ local columns = require 'tinykg.engine.arrays'
 local find = require 'tinykg.data.find'
 local paths = require 'tinykg.query.explain.paths'
 local union = require 'tinykg.query.explain.explanation_graph'
-local fixtures = require 'tests.spec.fixtures'
+local fixtures = require 'tests.support.fixtures'
 local tk = require 'tinykg'
 
 --- A random data set: interactions, triples with some between items, repeated pairs and loops.

@@ -1,5 +1,5 @@
 -- tk.plot: what is drawn, in the terminal and in files; and what is refused.
-local fixtures = require 'tests.spec.fixtures'
+local fixtures = require 'tests.support.fixtures'
 local tk = require 'tinykg'
 
 local home = os.getenv('TINYKG_HOME') or '.'

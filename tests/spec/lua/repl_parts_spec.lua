@@ -1,5 +1,5 @@
 -- Parts of the prompt that need no terminal: what is read from a pipe, completion, values as text.
-local fixtures = require 'tests.spec.fixtures'
+local fixtures = require 'tests.support.fixtures'
 local tk = require 'tinykg'
 
 local home = os.getenv('TINYKG_HOME') or '.'

@@ -1,6 +1,6 @@
 -- The prompt as a user meets it, in a pseudo-terminal.
-local fixtures = require 'tests.spec.fixtures'
-local terminal = require 'tests.spec.terminal'
+local fixtures = require 'tests.support.fixtures'
+local terminal = require 'tests.support.terminal'
 
 local UP, CTRL_C, CTRL_D = '\27[A', '\3', '\4'
 

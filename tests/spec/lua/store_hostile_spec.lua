@@ -2,7 +2,7 @@
 -- one reader and another to the next.
 local ffi = require 'ffi'
 local C = require 'tinykg.engine.lib'
-local fixtures = require 'tests.spec.fixtures'
+local fixtures = require 'tests.support.fixtures'
 local tk = require 'tinykg'
 local store = require 'tinykg.store'
 

@@ -7,7 +7,7 @@ local tensor = require 'tinykg.engine.tensor'
 local C = require 'tinykg.engine.lib'
 local store = require 'tinykg.store'
 local json = require 'tinykg.base.json'
-local fixtures = dofile 'tests/spec/fixtures.lua'
+local fixtures = require 'tests.support.fixtures'
 
 ffi.cdef 'int compress(void *to, unsigned long *room, const void *from, unsigned long n);'
 

@@ -3,7 +3,7 @@ local ffi = require 'ffi'
 local tk = require 'tinykg'
 local C = require 'tinykg.engine.lib'
 local session = require 'tinykg.engine.runtime'
-local reference = dofile 'tests/spec/reference.lua'
+local reference = require 'tests.support.reference_ops'
 
 local function message_of(fn, ...)
   local ok, message = pcall(fn, ...)

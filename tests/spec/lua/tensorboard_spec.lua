@@ -4,7 +4,7 @@ local bit = require 'bit'
 local ffi = require 'ffi'
 local json = require 'tinykg.base.json'
 local tensorboard = require 'tinykg.run.tensorboard'
-local fixtures = require 'tests.spec.fixtures'
+local fixtures = require 'tests.support.fixtures'
 
 local python = os.getenv('PYTHON') or 'python3'
 

@@ -5,7 +5,7 @@ local tk = require 'tinykg'
 local evaluate = require 'tinykg.train.evaluate'
 local schedule = require 'tinykg.train.schedule'
 local train = require 'tinykg.train'
-local fixtures = require 'tests.spec.fixtures'
+local fixtures = require 'tests.support.fixtures'
 
 local home = os.getenv('TINYKG_HOME') or '.'
 local Model = tk.nn.class('Test')

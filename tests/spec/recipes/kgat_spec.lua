@@ -2,7 +2,7 @@
 -- rows, scores, every loss term and every gradient, for three aggregators.
 local cjson = require 'cjson'
 local tk = require 'tinykg'
-local fixtures = require 'tests.spec.fixtures'
+local fixtures = require 'tests.support.fixtures'
 
 local file = assert(io.open('tests/golden/kgat.json'))
 local golden = cjson.decode(file:read('*a'))

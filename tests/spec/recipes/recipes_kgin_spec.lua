@@ -1,12 +1,12 @@
 -- KGIN: the numbers of an independent program in double precision (tests/golden), the independence
 -- losses against loops, training, odd data.
 local tk = require 'tinykg'
-local fixtures = require 'tests.spec.fixtures'
+local fixtures = require 'tests.support.fixtures'
 local json = require 'tinykg.base.json'
-local oddities = require 'tests.spec.oddities'
+local datasets = require 'tests.support.odd_datasets'
 
 local home = os.getenv('TINYKG_HOME') or '.'
-local recipe = oddities.recipe('kgin')
+local recipe = datasets.recipe('kgin')
 
 -- ---- the golden numbers ----
 
@@ -87,7 +87,7 @@ describe('KGIN follows the golden numbers', function()
       near(case.representations.users, u:totable(), 'users')
       near(case.representations.entities, e:totable(), 'entities')
       near(case.scores, tk.no_grad(model.rank, model, tk.ids{0, 1, 2, 3, 4}):totable(), 'scores')
-      assert.is_true(oddities.rank_error(model, golden_data()) < 1e-5)
+      assert.is_true(datasets.rank_error(model, golden_data()) < 1e-5)
     end)
 
     it('ranking loss and gradients: ' .. name, function()
@@ -243,8 +243,8 @@ describe('KGIN', function()
 
   for _, bits in ipairs{32, 2} do
     it('learns the demo set, kept in ' .. bits .. ' bits', function()
-      for _, data in ipairs{oddities.demo(), oddities.demo_ranking()} do
-        local losses, result = oddities.train(recipe, data, {epochs = 6, lr = 0.01, dim = 16,
+      for _, data in ipairs{datasets.demo(), datasets.demo_ranking()} do
+        local losses, result = datasets.train(recipe, data, {epochs = 6, lr = 0.01, dim = 16,
                                                              batch_size = 128}, bits)
         assert.is_true(losses[6] < 0.9 * losses[1], table.concat(losses, ' '))
         if result.test.auc then assert.is_true(result.test.auc > 0.6) end
@@ -253,24 +253,24 @@ describe('KGIN', function()
   end
 
   it('bears odd data, without a NaN whatever is dropped', function()
-    for _, data in ipairs{oddities.ranking(), oddities.labelled()} do
+    for _, data in ipairs{datasets.ranking(), datasets.labelled()} do
       for _, kind in ipairs{'distance', 'cosine', 'mi'} do
-        local losses, result = oddities.train(recipe, data, {epochs = 30, eval_every = 30, dim = 4,
+        local losses, result = datasets.train(recipe, data, {epochs = 30, eval_every = 30, dim = 4,
           lr = 0.01, sim_kind = kind, negatives = 2})
         for _, loss in ipairs(losses) do assert.is_true(loss == loss and loss < 10) end
-        assert.is_true(oddities.rank_error(result.model, data) < 1e-5)
+        assert.is_true(datasets.rank_error(result.model, data) < 1e-5)
       end
     end
   end)
 
   it('takes one hop, one intent, no independence', function()
-    local losses = oddities.train(recipe, oddities.ranking(), {epochs = 2, dim = 3, hops = 1,
+    local losses = datasets.train(recipe, datasets.ranking(), {epochs = 2, dim = 3, hops = 1,
       intents = 1, sim_weight = 0, node_dropout = 0, dropout = 0})
     assert.equal(2, #losses)
   end)
 
   it('drops other edges in each step, none when it scores', function()
-    local data = oddities.demo()
+    local data = datasets.demo()
     local model = recipe.build(data, recipe:complete{dim = 4}):train()
     local step = tk.step(function() return (model:vectors()):sum() end)
     assert.not_equal(step(), step())
@@ -280,7 +280,7 @@ describe('KGIN', function()
   end)
 
   it('keeps layers in codes and exact rows of the batch: gradients are unbiased', function()
-    local data, runs = oddities.demo(), 300
+    local data, runs = datasets.demo(), 300
     local o = recipe:complete{dim = 16, node_dropout = 0, dropout = 0}
     local model = recipe.build(data, o):train()
     local batch = {users = tk.ids{0, 1, 2, 3}, items = tk.ids{3, 9, 3, 20},
@@ -327,7 +327,7 @@ describe('KGIN', function()
   end)
 
   it('scores by what it prepared as without', function()
-    local data = oddities.demo()
+    local data = datasets.demo()
     local model = recipe.build(data, recipe:complete{dim = 4}):eval()
     local users, items = tk.ids{0, 5, 7}, tk.ids{3, 3, 1}
     local u, e = tk.no_grad(model.vectors, model)
@@ -339,7 +339,7 @@ describe('KGIN', function()
 
   it('refuses another kind of independence', function()
     local o = recipe:complete{sim_kind = 'rank'}
-    local message = fixtures.message(recipe.build, oddities.demo(), o)
+    local message = fixtures.message(recipe.build, datasets.demo(), o)
     assert.truthy(message:find('option sim_kind: rank is not distance, cosine or mi', 1, true))
   end)
 end)

@@ -1,9 +1,9 @@
 -- KGNN-LS: labels as a graph, label propagation and losses against loops, training, odd data.
 local tk = require 'tinykg'
-local fixtures = require 'tests.spec.fixtures'
-local oddities = require 'tests.spec.oddities'
+local fixtures = require 'tests.support.fixtures'
+local datasets = require 'tests.support.odd_datasets'
 
-local recipe = oddities.recipe('kgnn-ls')
+local recipe = datasets.recipe('kgnn-ls')
 
 describe('tk.equal', function()
   it('is 1 where an id is the one of its row', function()
@@ -32,7 +32,7 @@ describe('the graph of labels', function()
   teardown(fixtures.clean)
 
   it('has train\'s labels, and no others', function()
-    local data, want = oddities.labelled(), {}
+    local data, want = datasets.labelled(), {}
     local labels = tk.graph(data, {of = 'labels'})
     for i = 0, data.train.n - 1 do
       want[data.train.users[i] * 10 + data.train.items[i]] = data.train.labels[i]
@@ -45,7 +45,7 @@ describe('the graph of labels', function()
   end)
 
   it('of data without labels has as many drawn 0 as known 1, none of them known', function()
-    local data = oddities.demo_ranking()
+    local data = datasets.demo_ranking()
     local labels, known = tk.graph(data, {of = 'labels'}), data:known()
     local all = {}
     for i = 0, data.items - 1 do all[i + 1] = i end
@@ -66,7 +66,7 @@ describe('the graph of labels', function()
   end)
 
   it('has no 0 for a user who knows every item', function()
-    local labels = tk.graph(oddities.ranking(), {of = 'labels'})
+    local labels = tk.graph(datasets.ranking(), {of = 'labels'})
     assert.same({{1, 1, 1, 1, 1, 1}},
                 labels:lookup(tk.ids{4}, tk.ids{{0, 1, 2, 3, 4, 5}}, 0.5):totable())
   end)
@@ -143,7 +143,7 @@ describe('KGNN-LS is what loops make of it:', function()
 
   for hops = 1, 3 do
     it(hops .. ' hops', function()
-      local data = oddities.demo()
+      local data = datasets.demo()
       local model = recipe.build(data, recipe:complete{dim = 3, neighbors = 4, hops = hops,
                                                        ls_weight = 0.7}):train()
       for _, table in ipairs{model.users, model.relations, model.entities} do
@@ -171,7 +171,7 @@ describe('KGNN-LS is what loops make of it:', function()
   end
 
   it('label smoothness moves users and relations, not entities', function()
-    local data = oddities.demo()
+    local data = datasets.demo()
     local function gradients(ls_weight)
       tk.seed(2)
       local model = recipe.build(data, recipe:complete{hops = 2, ls_weight = ls_weight}):train()
@@ -195,8 +195,8 @@ describe('KGNN-LS', function()
 
   for _, bits in ipairs{32, 2} do
     it('learns the demo set, kept in ' .. bits .. ' bits', function()
-      for _, data in ipairs{oddities.demo(), oddities.demo_ranking()} do
-        local losses = oddities.train(recipe, data, {epochs = 10, lr = 0.01, hops = 2,
+      for _, data in ipairs{datasets.demo(), datasets.demo_ranking()} do
+        local losses = datasets.train(recipe, data, {epochs = 10, lr = 0.01, hops = 2,
                                                      neighbors = 4, l2 = 1e-5}, bits)
         assert.is_true(losses[10] < 0.9 * losses[1], table.concat(losses, ' '))
       end
@@ -204,8 +204,8 @@ describe('KGNN-LS', function()
   end
 
   it('bears odd data', function()
-    for _, data in ipairs{oddities.ranking(), oddities.labelled()} do
-      local losses = oddities.train(recipe, data, {epochs = 10, eval_every = 10, dim = 3, lr = 0.05,
+    for _, data in ipairs{datasets.ranking(), datasets.labelled()} do
+      local losses = datasets.train(recipe, data, {epochs = 10, eval_every = 10, dim = 3, lr = 0.05,
                                                    hops = 2, neighbors = 3, negatives = 2})
       for _, loss in ipairs(losses) do assert.is_true(loss > 0 and loss < 10) end
     end

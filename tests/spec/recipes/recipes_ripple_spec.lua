@@ -1,10 +1,10 @@
 -- RippleNet: ripple sets are what the paper says; logits and losses against loops; training; odd
 -- data.
 local tk = require 'tinykg'
-local fixtures = require 'tests.spec.fixtures'
-local oddities = require 'tests.spec.oddities'
+local fixtures = require 'tests.support.fixtures'
+local datasets = require 'tests.support.odd_datasets'
 
-local recipe = oddities.recipe('ripplenet')
+local recipe = datasets.recipe('ripplenet')
 
 -- ---- ripple sets ----
 
@@ -225,13 +225,13 @@ describe('RippleNet is what loops make of it:', function()
   for item_update in pairs(UPDATE) do
     for _, all_hops in ipairs{true, false} do
       it(item_update .. (all_hops and ', all hops' or ', the last hop'), function()
-        local data = oddities.demo()
+        local data = datasets.demo()
         local o = recipe:complete{dim = 5, hops = 3, memory = 6, item_update = item_update,
                                   all_hops = all_hops, l2 = 1e-3, kge_weight = 0.3}
         local model = recipe.build(data, o):train()
         model.relations:write((tk.randn(data.relations, 5, 5):values()))
         model.entities.weight:write((tk.randn(data.entities, 5):values()))
-        assert.is_true(oddities.rank_error(model, data) < 1e-3)
+        assert.is_true(datasets.rank_error(model, data) < 1e-3)
         local loops, loss = by_loops(model, o), 0
         local users, items, labels = {0, 3, 3, 17, 80}, {0, 5, 59, 5, 31}, {1, 0, 1, 1, 0}
         local got = model:score(tk.ids(users), tk.ids(items)):totable()
@@ -248,7 +248,7 @@ describe('RippleNet is what loops make of it:', function()
   end
 
   it('several drawn items for each known one', function()
-    local data = oddities.demo_ranking()
+    local data = datasets.demo_ranking()
     local o = recipe:complete{dim = 4, memory = 5, l2 = 0, kge_weight = 0}
     local model = recipe.build(data, o):train()
     local loops, loss, drawn = by_loops(model, o), 0, {{1, 2, 3}, {8, 5, 13}}
@@ -268,8 +268,8 @@ describe('RippleNet', function()
 
   for _, bits in ipairs{32, 2} do
     it('learns the demo set, kept in ' .. bits .. ' bits', function()
-      for _, data in ipairs{oddities.demo(), oddities.demo_ranking()} do
-        local losses, result = oddities.train(recipe, data, {epochs = 8, batch_size = 128}, bits)
+      for _, data in ipairs{datasets.demo(), datasets.demo_ranking()} do
+        local losses, result = datasets.train(recipe, data, {epochs = 8, batch_size = 128}, bits)
         assert.is_true(losses[8] < 0.7 * losses[1], table.concat(losses, ' '))
         if result.test.auc then assert.is_true(result.test.auc > 0.55) end
       end
@@ -277,17 +277,17 @@ describe('RippleNet', function()
   end
 
   it('bears odd data', function()
-    for _, data in ipairs{oddities.ranking(), oddities.labelled()} do
-      local losses, result = oddities.train(recipe, data, {epochs = 10, eval_every = 10, dim = 3,
+    for _, data in ipairs{datasets.ranking(), datasets.labelled()} do
+      local losses, result = datasets.train(recipe, data, {epochs = 10, eval_every = 10, dim = 3,
         lr = 0.05, hops = 3, memory = 4, negatives = 2})
       for _, loss in ipairs(losses) do assert.is_true(math.abs(loss) < 10) end
-      assert.is_true(oddities.rank_error(result.model, data) < 1e-5)
+      assert.is_true(datasets.rank_error(result.model, data) < 1e-5)
     end
   end)
 
   it('refuses another item update', function()
     local o = recipe:complete{item_update = 'x'}
-    local message = fixtures.message(recipe.build, oddities.demo(), o)
+    local message = fixtures.message(recipe.build, datasets.demo(), o)
     assert.truthy(message:find('option item_update: x is not plus_transform', 1, true))
   end)
 end)

@@ -4,7 +4,7 @@ local tk = require 'tinykg'
 local demo = require 'tinykg.data.demo'
 local evaluate = require 'tinykg.train.evaluate'
 local train = require 'tinykg.train'
-local fixtures = require 'tests.spec.fixtures'
+local fixtures = require 'tests.support.fixtures'
 
 local RECIPES = {
   ['bpr-mf'] = {lr = 0.01}, kgat = {lr = 0.01, layers = '16,8', relation_dim = 16},

@@ -3,9 +3,9 @@
 -- before training is drawn as they draw it.
 local tk = require 'tinykg'
 local columns = require 'tinykg.engine.arrays'
-local fixtures = require 'tests.spec.fixtures'
+local fixtures = require 'tests.support.fixtures'
 local json = require 'tinykg.base.json'
-local oddities = require 'tests.spec.oddities'
+local datasets = require 'tests.support.odd_datasets'
 local train = require 'tinykg.train'
 
 local home = os.getenv('TINYKG_HOME') or '.'
@@ -92,7 +92,7 @@ local function losses_of(recipe, model)
 end
 
 local function golden_model(case)
-  local recipe = oddities.recipe(case.recipe)
+  local recipe = datasets.recipe(case.recipe)
   local options = recipe:complete(case.options)
   local model = recipe.build(golden_data(case.batches[1].labels ~= nil), options):train()
   local state = model:state()
@@ -155,7 +155,7 @@ describe('tables start as in the published program:', function()
   teardown(fixtures.clean)
 
   it('users and entities of KGIN as one', function()
-    local data, recipe = oddities.demo(), oddities.recipe('kgin')
+    local data, recipe = datasets.demo(), datasets.recipe('kgin')
     local model = recipe.build(data, recipe:complete{dim = 8})
     local bound = math.sqrt(6 / (data.users + data.entities + 8))
     within(bound, model.users.weight)
@@ -163,14 +163,14 @@ describe('tables start as in the published program:', function()
   end)
 
   it('entities of CKE as [entities, 1, dim]', function()
-    local data, recipe = oddities.demo(), oddities.recipe('cke')
+    local data, recipe = datasets.demo(), datasets.recipe('cke')
     local model = recipe.build(data, recipe:complete{dim = 8})
     within(math.sqrt(6 / (9 * data.entities)), model.entities.weight)
     within(math.sqrt(6 / (data.items + 8)), model.items.weight)
   end)
 
   it('of CFKG from a normal distribution', function()
-    local data, recipe = oddities.demo(), oddities.recipe('cfkg')
+    local data, recipe = datasets.demo(), datasets.recipe('cfkg')
     local model = recipe.build(data, recipe:complete{dim = 32})
     local x, square = flat(model.nodes.weight:totable()), 0
     for _, w in ipairs(x) do square = square + w * w / #x end
@@ -268,10 +268,10 @@ describe('draws as in the published program:', function()
   end)
 
   it('an epoch without the last batch, where the program leaves it out', function()
-    local data = oddities.demo()
+    local data = datasets.demo()
     local n = data.train.n
     for name, dropped in pairs{kgcn = true, ['kgnn-ls'] = true, kgin = true, ripplenet = false} do
-      local recipe, steps = oddities.recipe(name), nil
+      local recipe, steps = datasets.recipe(name), nil
       local o = recipe:complete{epochs = 1, batch_size = 100, dim = 4, patience = 0}
       tk.seed(1)
       train.run(recipe, data, o, {quiet = true, on_epoch = function(r) steps = r.step end})

@@ -1,7 +1,7 @@
 --- tinykg doctor: what this machine has, what is missing, how to get it.
 local ffi = require 'ffi'
 local ctrl_c = require 'tinykg.cli.ctrl_c'
-local machine = require 'tinykg.engine.system_info'
+local machine = require 'tinykg.bench.system_info'
 
 local PACKAGES = {
   {'argparse', 'lua-argparse', 'the command line'},

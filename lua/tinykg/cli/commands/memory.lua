@@ -94,7 +94,8 @@ end
 --- `memory` and `kept` are what summary.json of such a run has; `step` is memory without
 --- evaluations; `widths` has all that were planned, with the kept values of each phase.
 local function print_json(recipe, data, s, found)
-  local json, tk, plan = require 'tinykg.base.json', require 'tinykg', require 'tinykg.train.memory_plan'
+  local json, tk = require 'tinykg.base.json', require 'tinykg'
+  local plan = require 'tinykg.train.memory_plan'
   local chosen, widths = found.widths[found.bits], {}
   for _, bits in ipairs(plan.WIDTHS) do
     local width = found.widths[bits]

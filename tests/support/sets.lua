@@ -1,5 +1,5 @@
 --- Small data sets written for specs, and what is said of them.
-local fixtures = require 'tests.spec.fixtures'
+local fixtures = require 'tests.support.fixtures'
 local data = require 'tinykg.data'
 
 local sets = {}

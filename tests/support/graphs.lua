@@ -9,7 +9,8 @@ local graphs = {
 local function ids_of(list) return ffi.new('int32_t[?]', math.max(#list, 1), list) end
 
 --- A packed graph as an array (flat from 1, with `shape`, marked as ids) that knows its edges by
---- number: `graph` = {n, m, e, layout, heads, relations, tails}, edge number e at place e + 1.
+--- number: `graph` = {n edges, nodes, tail_nodes, heads, tails, relations, layout}, as
+--- reference_graph.lua reads it.
 ---@param n integer ---@param m integer ---@param edges table of {head, tail, relation}
 ---@param layout? integer RELATIONS and ONE_WAY
 function graphs.pack(n, m, edges, layout)
@@ -26,13 +27,12 @@ function graphs.pack(n, m, edges, layout)
   layout = tonumber(found[0])
   local out = {ids = true, shape = {tonumber(C.tkg_graph_length(n, m, e, layout))}}
   for i = 1, out.shape[1] do out[i] = packed[i - 1] end
-  local by_number = {n = n, m = m, e = e, layout = layout, heads = {}, tails = {}, relations = {}}
-  for i, edge in ipairs(edges) do
-    local number = place[i - 1] + 1
-    by_number.heads[number], by_number.tails[number] = edge[1], edge[2]
-    by_number.relations[number] = edge[3] or 0
+  local ends = {{}, {}, {}}
+  for i = 1, e do
+    for k = 1, 3 do ends[k][place[i - 1] + 1] = list[k][i] end
   end
-  out.graph = by_number
+  out.graph = {n = e, nodes = n, tail_nodes = m, layout = layout, heads = ids_of(ends[1]),
+               tails = ids_of(ends[2]), relations = ids_of(ends[3])}
   return out
 end
 
@@ -58,15 +58,12 @@ function graphs.both_ways(edges, n)
   return out
 end
 
---- Rows, ids and numbers of edges as an op with these attributes goes through them.
----@return table view {n, m, e, rows, ids, relations}, edge number e at place e + 1
+--- What an op with these attributes sees: heads n, tails m, edges e, and the head of each edge.
+---@return table view {n, m, e, rows}, rows from 0
 function graphs.view(graph, flags)
-  if flags % 2 == 0 then
-    return {n = graph.n, m = graph.m, e = graph.e, rows = graph.heads, ids = graph.tails,
-            relations = graph.relations}
-  end
-  return {n = graph.m, m = graph.n, e = graph.e, rows = graph.tails, ids = graph.heads,
-          relations = graph.relations}
+  local n, m, rows = graph.nodes, graph.tail_nodes, graph.heads
+  if flags % 2 == 1 then n, m, rows = m, n, graph.tails end
+  return {n = n, m = m, e = graph.n, rows = rows}
 end
 
 return graphs

@@ -1,7 +1,7 @@
 -- Mistakes that users make, in Lua and in recipes: each gives one message, which names their line.
 local tk = require 'tinykg'
 local blame = require 'tinykg.base.source_line'
-local fixtures = require 'tests.spec.fixtures'
+local fixtures = require 'tests.support.fixtures'
 local library = require 'tinykg.engine.tensor' -- what is not public is not checked
 
 local home = os.getenv('TINYKG_HOME') or '.'
@@ -73,7 +73,7 @@ describe('a mistake', function()
       local ok, message = pcall(case[1])
       assert(not ok, 'no error from line ' .. line)
       local file, at, said = tostring(message):match('^(%S+):(%d+): (.*)$')
-      assert(file and file:match('user_spec%.lua$') and tonumber(at) >= line
+      assert(file and file:match('error_messages_spec%.lua$') and tonumber(at) >= line
              and tonumber(at) <= line + 1, message)
       assert.equal(case[2], said:sub(1, #case[2]))
       assert.is_nil(said:find('\n'))
@@ -84,8 +84,8 @@ describe('a mistake', function()
     local line = debug.getinfo(1, 'l').currentline + 1
     local ok, message = xpcall(function() local y = library.create(2) return y end, blame.handler)
     assert.is_false(ok)
-    assert.matches('user_spec.lua:' .. line .. ": attempt to get length .* " ..
-                   '%(tinykg/tensor.lua:%d+%)$', message)
+    assert.matches('error_messages_spec.lua:' .. line .. ": attempt to get length .* " ..
+                   '%(tinykg/engine/tensor.lua:%d+%)$', message)
   end)
 
   it('inside a step is the line inside', function()
@@ -96,7 +96,7 @@ describe('a mistake', function()
     end)
     local ok, message = pcall(step, x23)
     assert.is_false(ok)
-    assert.matches('user_spec.lua:' .. line .. ': attempt to get length', message)
+    assert.matches('error_messages_spec.lua:' .. line .. ': attempt to get length', message)
   end)
 
   it('in a call that Lua dropped is the function of the step', function()
@@ -104,7 +104,7 @@ describe('a mistake', function()
     local fn = function() return tk.loss.bce(w) end
     local ok, message = xpcall(coroutine.wrap(function() return (tk.step(fn)()) end), tostring)
     assert.is_false(ok)
-    assert.matches('user_spec.lua:%d+: loss.bce: labels is nil', message)
+    assert.matches('error_messages_spec.lua:%d+: loss.bce: labels is nil', message)
     assert.is_true(tonumber(message:match('spec.lua:(%d+)')) <= line + 1)
   end)
 end)

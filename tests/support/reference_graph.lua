@@ -1,13 +1,14 @@
---- The ops on graphs, on neighbourhoods and by kind, dropout and losses, in double precision: added
---- to those of reference.lua.
+--- Adds to reference.lua the ops on graphs, dropout and losses, in double precision.
 --
--- A graph is {n, heads, tails, relations, nodes, tail_nodes, kinds}: edges in the graph's own
--- order. a.flip goes from heads to tails.
+-- A graph is {n, heads, tails, relations, nodes, tail_nodes, kinds}: n edges in the graph's own
+-- order. If a.flip is true, an op goes from heads to tails.
 local ffi = require 'ffi'
 local C = require 'tinykg.engine.lib'
-local arrays = require 'tests.faults.programs.arrays'
-local ops = require 'tests.faults.programs.reference'
+local arrays = require 'tests.support.arrays'
+local ops = require 'tests.support.reference'
+local scalars = require 'tests.support.scalars'
 local new, matrix = arrays.new, arrays.matrix
+local sigmoid, softplus = scalars.sigmoid, scalars.softplus
 local exp, log, max = math.exp, math.log, math.max
 
 pcall(ffi.cdef, [[
@@ -18,8 +19,8 @@ void tkg_philox(uint64_t seed, uint64_t block, uint32_t step, uint32_t stream, u
 
 local words = ffi.new('uint32_t[4]')
 
---- 0 or 1 / (1 - p) for each of n elements, as philox.h and ops.def say: element i has number i of
---- 16 bits of the op's stream, and stays where (number + 1/2) / 65536 >= p.
+--- 0 or 1 / (1 - p) for each of n elements, as philox.h and ops.def define it: number i of 16 bits
+--- of the op's stream belongs to element i, which stays if (number + 1/2) / 65536 >= p.
 local function mask(n, p, seed, stream)
   local out = arrays.doubles(n + 1)
   for i = 0, n - 1 do
@@ -52,7 +53,7 @@ local function ends(a)
   return g.heads, g.tails, g.nodes, g.tail_nodes
 end
 
---- What each edge counts: 1, or 1 / edges of its head.
+--- The share of each edge: 1, or 1 / edges of its head.
 local function shares(a)
   if not a.shares then
     local heads, _, n = ends(a)
@@ -64,8 +65,8 @@ local function shares(a)
   return a.shares
 end
 
---- Weights of edges that dropout leaves: a mask of the edges, or of the nodes that they lead to; a
---- mean is over what is left, divided by at least 1.
+--- Weights of edges under dropout: a mask of the edges, or of the nodes that they lead to; a mean
+--- divides by the edges that are left, at least 1.
 local function dropped(a)
   local heads, tails, n, m = ends(a)
   local e, count = a.graph.n, arrays.doubles(n + 1)
@@ -81,7 +82,7 @@ local function dropped(a)
   return weights
 end
 
---- The parts of an aggregate among its inputs: values, relation vectors, weights.
+--- The inputs of an aggregate: values, relation vectors or nil, weights or nil.
 local function parts(a, x)
   return x[1], a.message ~= 'copy' and x[2] or nil, a.weighted and x[#x]
 end
@@ -128,39 +129,50 @@ local aggregate = {
 ops.aggregate = aggregate
 ops.aggregate_dropped = {draws = true, forward = aggregate.forward, backward = aggregate.backward}
 
---- Visits the largest tail value of each head and column: visit(place in the result, in the input).
-local function each_largest(a, p, visit)
-  local heads, tails = ends(a)
-  local cols, k, e = p.shape[2], 0, a.graph.n
-  local best = {}
-  while k < e do
+--- The edge with the largest tail value for each head and column; -1 where there is none.
+local function edges_of_largest(a, p)
+  local heads, tails, n = ends(a)
+  local cols, best = p.shape[2], new{n, p.shape[2]}
+  for i = 0, best.n - 1 do best.v[i] = -1 end
+  for k = 0, a.graph.n - 1 do
     for c = 0, cols - 1 do
-      local to, at = heads[k] * cols + c, tails[k] * cols + c
-      if not best[to] or p.v[at] > p.v[best[to]] then best[to] = at end
+      local to = heads[k] * cols + c
+      local other, at = best.v[to], tails[k] * cols + c
+      if other < 0 or p.v[at] > p.v[tails[other] * cols + c] then best.v[to] = k end
     end
-    k = k + 1
   end
-  for to, at in pairs(best) do visit(to, at) end
+  return best
 end
 
+--- Calls visit(place in the result, place in the input) for each edge in `edges`.
+local function each_picked(a, edges, visit)
+  local _, tails = ends(a)
+  local cols = edges.shape[2]
+  for i = 0, edges.n - 1 do
+    if edges.v[i] >= 0 then visit(i, tails[edges.v[i]] * cols + i % cols) end
+  end
+end
+
+--- The tail value of an edge for each head and column: a.edges, or that of the largest.
 ops.aggregate_max = {
   exact = true,
   forward = function(a, x)
-    local _, _, n = ends(a)
-    local o = new{n, x[1].shape[2]}
-    each_largest(a, x[1], function(to, at) o.v[to] = x[1].v[at] end)
+    local edges = a.edges or edges_of_largest(a, x[1])
+    local o = new(edges.shape)
+    o.edges = edges
+    each_picked(a, edges, function(to, at) o.v[to] = x[1].v[at] end)
     return o
   end,
   backward = function(a, o, x)
-    each_largest(a, x[1], function(to, at) x[1].g[at] = x[1].g[at] + o.g[to] end)
+    each_picked(a, o.edges, function(to, at) x[1].g[at] = x[1].g[at] + o.g[to] end)
   end,
   margin = function(a, x)
     local heads, tails = ends(a)
-    local p, cols, near, best = x[1], x[1].shape[2], 1e-4 * arrays.largest(x[1]), {}
-    each_largest(a, p, function(to, at) best[to] = at end)
+    local p, cols, near = x[1], x[1].shape[2], 1e-4 * arrays.largest(x[1])
+    local best = edges_of_largest(a, p).v
     for k = 0, a.graph.n - 1 do
       for c = 0, cols - 1 do
-        local at, top = tails[k] * cols + c, best[heads[k] * cols + c]
+        local at, top = tails[k] * cols + c, tails[best[heads[k] * cols + c]] * cols + c
         if at ~= top and p.v[top] - p.v[at] < near then return false end
       end
     end
@@ -168,34 +180,15 @@ ops.aggregate_max = {
   end,
 }
 
-ops.edge_scores = {
-  forward = function(a, x)
-    local p, q, r, g = x[1], x[2], x[3], a.graph
-    local o, cols = new{g.n}, p.shape[2]
-    for k = 0, g.n - 1 do
-      local i, j, sum = g.heads[k] * cols, g.tails[k] * cols, 0
-      local kind = r and g.relations[k] * cols
-      for c = 0, cols - 1 do
-        sum = sum + p.v[i + c] * q.v[j + c] * (r and r.v[kind + c] or 1)
-      end
-      o.v[k] = sum
-    end
-    return o
-  end,
-  backward = function(a, o, x)
-    local p, q, r, g = x[1], x[2], x[3], a.graph
-    local cols = p.shape[2]
-    for k = 0, g.n - 1 do
-      local i, j, kind = g.heads[k] * cols, g.tails[k] * cols, r and g.relations[k] * cols
-      for c = 0, cols - 1 do
-        local factor, pv, qv, top = r and r.v[kind + c] or 1, p.v[i + c], q.v[j + c], o.g[k]
-        p.g[i + c] = p.g[i + c] + top * qv * factor
-        q.g[j + c] = q.g[j + c] + top * pv * factor
-        if r then r.g[kind + c] = r.g[kind + c] + top * pv * qv end
-      end
-    end
-  end,
-}
+--- p[head] . (q[tail] r[relation]) for each edge; r may be left out.
+ops.edge_scores = ops.products(function(a) return {a.graph.n} end, function(a, x, visit)
+  local heads, tails = ends(a)
+  local cols, r = x[1].shape[2], x[3]
+  for k = 0, a.graph.n - 1 do
+    local p, q, kind = heads[k] * cols, tails[k] * cols, r and a.graph.relations[k] * cols
+    for c = 0, cols - 1 do visit(k, p + c, q + c, kind and kind + c) end
+  end
+end)
 
 ops.edge_softmax = {
   forward = function(a, x)
@@ -216,7 +209,7 @@ ops.edge_softmax = {
   end,
 }
 
---- Edges of one head and tail are one, of the sum of their scores; each has an equal share.
+--- Edges of the same head and tail are merged: their scores are added, each gets an equal share.
 local function run_of_edges(a)
   if not a.run then
     local g = a.graph
@@ -249,120 +242,7 @@ ops.edge_softmax_merged = {
   end,
 }
 
--- ---- neighbourhoods, kinds ----
-
-ops.edge_dot = {
-  forward = function(a, x)
-    local u, r = x[1], x[2]
-    local n, cols, k = u.shape[1], u.shape[2], a.shape[2]
-    local o = new{n, k}
-    for i = 0, n * k - 1 do
-      local from, to, sum = math.floor(i / k) * cols, a.ids[i] * cols, 0
-      for c = 0, cols - 1 do sum = sum + u.v[from + c] * r.v[to + c] end
-      o.v[i] = sum
-    end
-    return o
-  end,
-  backward = function(a, o, x)
-    local u, r = x[1], x[2]
-    local cols, k = u.shape[2], a.shape[2]
-    for i = 0, o.n - 1 do
-      local from, to = math.floor(i / k) * cols, a.ids[i] * cols
-      for c = 0, cols - 1 do
-        local uv, rv = u.v[from + c], r.v[to + c]
-        u.g[from + c] = u.g[from + c] + o.g[i] * rv
-        r.g[to + c] = r.g[to + c] + o.g[i] * uv
-      end
-    end
-  end,
-}
-
-ops.mix = {
-  forward = function(_, x)
-    local w, p = x[1], x[2]
-    local n, k, cols = w.shape[1], w.shape[2], p.shape[2]
-    local o = new{n, cols}
-    for i = 0, n * k - 1 do
-      local to, from = math.floor(i / k) * cols, i * cols
-      for c = 0, cols - 1 do o.v[to + c] = o.v[to + c] + w.v[i] * p.v[from + c] end
-    end
-    return o
-  end,
-  backward = function(_, o, x)
-    local w, p = x[1], x[2]
-    local n, k, cols = w.shape[1], w.shape[2], p.shape[2]
-    for i = 0, n * k - 1 do
-      local to, from, sum, factor = math.floor(i / k) * cols, i * cols, 0, w.v[i]
-      for c = 0, cols - 1 do
-        sum = sum + o.g[to + c] * p.v[from + c]
-        p.g[from + c] = p.g[from + c] + factor * o.g[to + c]
-      end
-      w.g[i] = w.g[i] + sum
-    end
-  end,
-}
-
-ops.mix_dot = {
-  forward = function(a, x)
-    local u, p, k = x[1], x[2], a.k
-    local n, cols = u.shape[1], u.shape[2]
-    local o = new{n, k}
-    for i = 0, n * k - 1 do
-      local from, sum = math.floor(i / k) * cols, 0
-      for c = 0, cols - 1 do sum = sum + u.v[from + c] * p.v[i * cols + c] end
-      o.v[i] = sum
-    end
-    return o
-  end,
-  backward = function(a, o, x)
-    local u, p, k = x[1], x[2], a.k
-    local cols = u.shape[2]
-    for i = 0, o.n - 1 do
-      local from, at = math.floor(i / k) * cols, i * cols
-      for c = 0, cols - 1 do
-        local uv, pv = u.v[from + c], p.v[at + c]
-        u.g[from + c] = u.g[from + c] + o.g[i] * pv
-        p.g[at + c] = p.g[at + c] + o.g[i] * uv
-      end
-    end
-  end,
-}
-
---- Visits each multiplication: out place, x place, w place.
-local function each_grouped(a, x, visit)
-  local p, w = x[1], x[2]
-  local n, d, rows, cols = p.shape[1], p.shape[2], w.shape[2], w.shape[3]
-  local k = a.transposed and rows or cols
-  for i = 0, n - 1 do
-    local first = a.ids[i] * rows * cols
-    for c = 0, k - 1 do
-      for j = 0, d - 1 do
-        visit(i * k + c, i * d + j, first + (a.transposed and c * cols + j or j * cols + c))
-      end
-    end
-  end
-end
-
-ops.grouped_matmul = {
-  forward = function(a, x)
-    local o = new{x[1].shape[1], x[2].shape[a.transposed and 2 or 3]}
-    local v, p, w = o.v, x[1].v, x[2].v
-    each_grouped(a, x, function(to, i, j) v[to] = v[to] + p[i] * w[j] end)
-    return o
-  end,
-  backward = function(a, o, x)
-    local g, p, w, pg, wg = o.g, x[1].v, x[2].v, x[1].g, x[2].g
-    each_grouped(a, x, function(from, i, j)
-      pg[i] = pg[i] + g[from] * w[j]
-      wg[j] = wg[j] + g[from] * p[i]
-    end)
-  end,
-}
-
 -- ---- losses: numbers ----
-
-local function sigmoid(x) return 1 / (1 + exp(-x)) end
-local function softplus(x) return max(x, 0) + log(1 + exp(-math.abs(x))) end
 
 ops.bpr = {
   forward = function(_, x)
@@ -415,24 +295,25 @@ ops.cross_entropy = {
   forward = function(a, x)
     local o, rows, cols = new{}, matrix(x[1].shape)
     for r = 0, rows - 1 do
-      o.v[0] = o.v[0] + (ops.log_sum(x[1].v, r * cols, cols) - x[1].v[r * cols + a.ids[r]]) / rows
+      local most, sum = ops.log_sum(x[1].v, r * cols, cols)
+      o.v[0] = o.v[0] + (most + sum - x[1].v[r * cols + a.ids[r]]) / rows
     end
     return o
   end,
   backward = function(a, o, x)
     local rows, cols = matrix(x[1].shape)
     for r = 0, rows - 1 do
-      local sum = ops.log_sum(x[1].v, r * cols, cols)
+      local most, sum = ops.log_sum(x[1].v, r * cols, cols)
       for c = 0, cols - 1 do
         local i = r * cols + c
-        local d = exp(x[1].v[i] - sum) - (c == a.ids[r] and 1 or 0)
+        local d = exp(x[1].v[i] - most - sum) - (c == a.ids[r] and 1 or 0)
         x[1].g[i] = x[1].g[i] + o.g[0] * d / rows
       end
     end
   end,
 }
 
---- Pairwise ranking of dot products: users' rows, items' rows, k drawn items' rows a user.
+--- Pairwise ranking of dot products: rows of users, of items, and of k drawn items per user.
 ops.interactions = {
   forward = function(_, x)
     local u, n, cols = x[1], x[1].shape[1], x[1].shape[2]

@@ -3,10 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/error.h"
 #include "autodiff/grad.h"
-#include "autodiff/custom_vjp.h"
-#include "run/step.h"
+#include "base/error.h"
+#include "passes/remove_aliases.h"
+#include "step.h"
+#include "tape/alias.h"
 
 /* ---- cloning ---- */
 
@@ -14,7 +15,7 @@
 static int clone(const tkg_tape *tape, const bool *marks, bool gradients, tkg_tape *to,
                  int32_t *map) {
   for (int i = 0; i < tape->n; i++) {
-    int named = gradients ? i : tkg__named(tape, i);
+    int named = gradients ? i : tkg__resolve_alias(tape, i);
     map[i] = named < i ? map[named] : -1;
     if (!marks[i] || named < i) continue;
     tkg_node node = tape->nodes[i];
@@ -97,7 +98,7 @@ static int compile(tkg_plan *plan, const tkg_tape *tape, tkg_optimizer *optimize
   if (!status && loss >= 0) {
     status = add_backward(p, loss);
     if (!status && optimizer) status = add_updates(p, optimizer);
-    if (!status) tkg__drop_names(p);
+    if (!status) tkg__remove_aliases(p);
     if (!status) status = tkg__save(p, &plan->policy);
   }
   p->tiled = plan->policy.tiles;

@@ -5,20 +5,21 @@ local arrays = {}
 
 arrays.doubles, arrays.ints = ffi.typeof 'double[?]', ffi.typeof 'int32_t[?]'
 
-local function count(shape)
+--- The product of the first `rank` dimensions, of all without a rank.
+local function count(shape, rank)
   local n = 1
-  for d = 1, #shape do n = n * shape[d] end
+  for d = 1, rank or #shape do n = n * shape[d] end
   return n
 end
 arrays.count = count
 
---- Zeros. The array may be longer than n by one, as FFI arrays of no element are a nuisance.
+--- Zeros. The FFI array has one element more than n, so that it is never empty.
 function arrays.new(shape)
   local n = count(shape)
   return {shape = shape, n = n, v = arrays.doubles(n + 1)}
 end
 
---- Elements before dimension dim, of it, behind it; of all dimensions without one.
+--- Elements before dimension dim, of it, behind it; without dim: 1, all elements, 1.
 function arrays.around(shape, dim)
   if not dim then return 1, count(shape), 1 end
   local outer, inner = 1, 1
@@ -27,10 +28,9 @@ function arrays.around(shape, dim)
   return outer, shape[dim], inner
 end
 
---- Rows and columns of the matrix view.
+--- Rows and columns of the matrix view: the last dimension are columns.
 function arrays.matrix(shape)
-  local cols = shape[#shape] or 1
-  return cols == 0 and 0 or count(shape) / cols, cols
+  return count(shape, #shape - 1), shape[#shape] or 1
 end
 
 function arrays.same_shape(a, b)

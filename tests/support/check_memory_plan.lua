@@ -64,7 +64,7 @@ for _, op in ipairs {'affine', 'add', 'sub', 'mul', 'div', 'leaky_relu', 'leaky_
   OVER[op] = 1
 end
 
-local function takes_over(by_id, node, other)
+local function output_in_place(by_id, node, other)
   local input, reads = OVER[node.op] and node.inputs[OVER[node.op]], 0
   for _, k in ipairs(node.inputs) do reads = reads + (storage(by_id, k) == other and 1 or 0) end
   return input and reads == 1 and storage(by_id, input) == other and other.last == node.at
@@ -72,7 +72,7 @@ local function takes_over(by_id, node, other)
 end
 
 --- Checks that no two live values share a byte, and that the arena holds whatever is live.
-local function check_layout(step, bits)
+local function check_memory_plan(step, bits)
   local list, by_id = read(step, bits)
   with_last_readers(list, by_id)
   local most = 0
@@ -80,7 +80,7 @@ local function check_layout(step, bits)
     local live = 0
     for _, node in ipairs(list) do
       local there = node.offset and node.at <= at and node.last >= at
-      local replaced = there and node.last == at and takes_over(by_id, list[at], node)
+      local replaced = there and node.last == at and output_in_place(by_id, list[at], node)
       if there and not replaced then live = live + node.bytes end
     end
     most = math.max(most, live)
@@ -90,7 +90,7 @@ local function check_layout(step, bits)
       local b = list[j]
       local both = a.offset and b.offset and b.last >= a.at and a.bytes > 0 and b.bytes > 0
       local apart = both and (a.offset + a.bytes <= b.offset or b.offset + b.bytes <= a.offset)
-      assert.is_true(not both or apart or takes_over(by_id, a, b),
+      assert.is_true(not both or apart or output_in_place(by_id, a, b),
                      both and ('nodes %d and %d overlap in\n%s'):format(a.id, b.id, step:program()))
     end
     if a.offset then assert.is_true(a.offset + a.bytes <= step:figure 'arena_bytes') end
@@ -99,4 +99,4 @@ local function check_layout(step, bits)
   return most
 end
 
-return {packed = packed, read = read, check = check_layout}
+return {packed = packed, read = read, check = check_memory_plan}

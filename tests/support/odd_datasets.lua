@@ -1,10 +1,10 @@
 --- Small data sets with everything odd that loaders let through, and training on them, for specs of
 --- recipes.
 local tk = require 'tinykg'
-local fixtures = require 'tests.spec.fixtures'
+local fixtures = require 'tests.support.fixtures'
 local train = require 'tinykg.train'
 
-local oddities = {}
+local datasets = {}
 
 -- Relations 2 and 4 have no triple; a triple is there twice; entity 7 has a self loop, entity 10 no
 -- edge at all, and neither has item 5.
@@ -12,7 +12,7 @@ local GRAPH = {'0 0 6', '0 0 6', '1 0 6', '2 1 7', '3 1 8', '4 3 9', '4 5 11', '
                '6 3 8', '9 5 4', '8 1 2'}
 
 --- Data to rank: user 2 has no item in train, user 3 one that is not in the graph, user 4 all.
-function oddities.ranking()
+function datasets.ranking()
   return tk.data.load(fixtures.dir{
     ['train.txt'] = {'0 0 1 2', '1 1 3', '2', '3 5', '4 0 1 2 3 4 5'},
     ['test.txt'] = {'0 3', '1 0', '2 4', '3 1'},
@@ -21,7 +21,7 @@ function oddities.ranking()
 end
 
 --- Labelled data of 12 users, of whom some have no positive in train.
-function oddities.labelled()
+function datasets.labelled()
   local rows = {}
   for user = 0, 11 do
     for item = 0, 5 do
@@ -34,26 +34,26 @@ function oddities.labelled()
 end
 
 --- The generated demo set, small.
-function oddities.demo()
+function datasets.demo()
   local dir = fixtures.dir()
   require('tinykg.data.demo').write(dir, {users = 120, items = 60})
   return tk.data.load(dir)
 end
 
 --- The same to rank: its labels taken away.
-function oddities.demo_ranking()
+function datasets.demo_ranking()
   local dir = fixtures.dir()
   require('tinykg.data.demo').write(dir, {users = 120, items = 60})
   return tk.data.load(dir, {task = 'ranking'})
 end
 
-function oddities.recipe(name)
+function datasets.recipe(name)
   return dofile((os.getenv('TINYKG_HOME') or '.') .. '/recipes/' .. name .. '.lua')
 end
 
 --- Trains; the mean loss of each epoch, and the result of the run.
 ---@param given table options of the recipe ---@param bits? integer 32
-function oddities.train(recipe, data, given, bits)
+function datasets.train(recipe, data, given, bits)
   local losses = {}
   tk.seed(1)
   local result = train.run(recipe, data, recipe:complete(given), {
@@ -64,7 +64,7 @@ function oddities.train(recipe, data, given, bits)
 end
 
 --- The largest difference between rank and score, over all users and items.
-function oddities.rank_error(model, data)
+function datasets.rank_error(model, data)
   local users, worst = {}, 0
   for u = 0, data.users - 1 do users[u + 1] = u end
   model:eval()
@@ -78,4 +78,4 @@ function oddities.rank_error(model, data)
   return worst
 end
 
-return oddities
+return datasets

@@ -1,0 +1,335 @@
+--- The ops of ops.def by name, with inputs and attributes as there, computed by the formulas of
+--- reference.lua and by their reverse mode; derivatives by finite differences. An array here is a
+--- flat table from 1, row-major, with its `shape`.
+local ffi = require 'ffi'
+local arrays = require 'tests.support.arrays'
+local formulas = require 'tests.support.reference_graph'
+local scalars = require 'tests.support.scalars'
+
+local reference = {count = arrays.count, matrix = arrays.matrix, scalars = scalars}
+
+--- An array of `shape`; `fill` is a number or a function of the position from 1.
+local function array(shape, fill)
+  local a = {shape = shape}
+  for i = 1, arrays.count(shape) do a[i] = type(fill) == 'function' and fill(i) or fill or 0 end
+  return a
+end
+reference.array = array
+
+-- ---- to the arrays of reference.lua and back ----
+
+local function doubles(x)
+  local v = arrays.doubles(#x + 1)
+  for i = 1, #x do v[i - 1] = x[i] end
+  return v
+end
+
+local function inputs_of(list)
+  local x = {}
+  for k, input in ipairs(list) do x[k] = {shape = input.shape, n = #input, v = doubles(input)} end
+  return x
+end
+
+local function array_of(shape, v)
+  local out = {shape = shape}
+  for i = 1, arrays.count(shape) do out[i] = v[i - 1] end
+  return out
+end
+
+--- The result of a formula for a list of arrays.
+local function forward(name, a, list)
+  local o = formulas[name].forward(a, inputs_of(list))
+  return array_of(o.shape, o.v), o
+end
+
+--- The gradient of input k: g is the gradient of the result; y replaces the result if given, and
+--- `number` what a row's formula returned.
+local function backward(name, a, g, list, k, y, number)
+  local x = inputs_of(list)
+  local o = formulas[name].forward(a, x)
+  for _, input in ipairs(x) do input.g = arrays.doubles(input.n + 1) end
+  o.g, o.v, o.extra = doubles(g), y and doubles(y) or o.v, number and doubles(number) or o.extra
+  formulas[name].backward(a, o, x)
+  return array_of(x[k].shape, x[k].g)
+end
+
+-- ---- the ops: f(inputs, attributes) -> array ----
+
+local ops = {}
+reference.ops = ops
+
+--- Attributes f by all names that the formulas have for them.
+local function named(a)
+  local f0, f1 = unpack(a and a.f or {})
+  return {scale = f0, shift = f1, slope = f0, low = f0, high = f1, eps = f0}
+end
+
+for name in ([[affine leaky_relu sigmoid tanh softplus exp log sqrt square clamp add sub mul div dot
+               transpose softmax log_softmax]]):gmatch '%S+' do
+  ops[name] = function(inputs, a) return (forward(name, named(a), inputs)) end
+end
+
+--- g, y (or x, where the gradient is a function of it) and a number per row
+for name in ('leaky_relu sigmoid tanh clamp softmax log_softmax normalize'):gmatch '%S+' do
+  ops[name .. '_grad'] = function(inputs, a)
+    local g, y, number = unpack(inputs)
+    return backward(name, named(a), g, {y}, 1, y, number)
+  end
+end
+
+function ops.normalize(inputs, a) return (forward('normalize', named(a), {inputs[1]})) end
+
+function ops.row_norm(inputs, a)
+  local y, o = forward('normalize', named(a), inputs)
+  return array_of(arrays.with(y.shape, #y.shape, 1), o.extra)
+end
+
+function ops.full(_, a) return array(a.shape, a.f[1]) end
+
+function ops.broadcast(inputs, a) return (forward('broadcast', {shape = a.shape}, inputs)) end
+
+function ops.reshape(inputs, a) return (forward('reshape', {shape = a.shape}, inputs)) end
+
+function ops.sum(inputs, a)
+  local dims = {}
+  for d = 1, #inputs[1].shape do dims[d] = math.floor(a.i[1] / 2 ^ (d - 1)) % 2 == 1 end
+  return (forward('sum', {dims = dims, keep = a.i[2] == 1}, inputs))
+end
+
+function ops.argmax(inputs)
+  local shape = inputs[1].shape
+  local _, o = forward('max', {dim = #shape}, inputs)
+  return array(o.shape, function(i) return o.at[i - 1] - (i - 1) * shape[#shape] end)
+end
+
+function ops.matmul(inputs, a)
+  local i = a.i or {}
+  return (forward('matmul', {ta = i[1] == 1, tb = i[2] == 1}, inputs))
+end
+
+function ops.concat(inputs, a) return (forward('cat', {dim = a.i[1] + 1}, inputs)) end
+
+--- The larger of the two shapes is that of narrow's input.
+local function part(a, shape)
+  local dim = a.i[1] + 1
+  return {dim = dim, first = a.i[2], count = shape[dim], shape = a.shape}
+end
+
+function ops.narrow(inputs, a) return (forward('narrow', part(a, a.shape), inputs)) end
+
+function ops.pad(inputs, a) return (forward('pad', part(a, inputs[1].shape), inputs)) end
+
+-- ---- rows by id ----
+
+local function by_id(ids, shape) return {ids = doubles(ids), shape = shape or ids.shape} end
+
+for _, name in ipairs {'gather', 'take', 'edge_dot'} do
+  ops[name] = function(inputs)
+    local ids = inputs[#inputs]
+    return (forward(name, by_id(ids), {unpack(inputs, 1, #inputs - 1)}))
+  end
+end
+
+function ops.take_grad(inputs, a)
+  return (forward('take_grad', by_id(inputs[2], a.shape), {inputs[1]}))
+end
+
+function ops.scatter_add(inputs, a)
+  local g, ids, base = unpack(inputs)
+  local out = forward('scatter_add', by_id(ids, a.shape), {g})
+  return base and ops.add({out, base}, {}) or out
+end
+
+-- ---- neighbourhoods ----
+
+--- Rows of x by ids, one after the other; x itself without ids.
+local function rows_of(x, ids)
+  return ids and forward('gather', by_id(ids, {#ids}), {x}) or x
+end
+
+function ops.mix(inputs) return (forward('mix', {}, {inputs[1], rows_of(inputs[2], inputs[3])})) end
+
+function ops.mix_dot(inputs, a)
+  return (forward('mix_dot', {k = a.i[1]}, {inputs[1], rows_of(inputs[2], inputs[3])}))
+end
+
+function ops.mix_outer(inputs)
+  local w, g = unpack(inputs)
+  return backward('mix', {}, g, {w, array {#w, g.shape[2]}}, 2)
+end
+
+function ops.mix_scatter(inputs, a)
+  local w, g, ids, base = unpack(inputs)
+  return ops.scatter_add({ops.mix_outer {w, g}, ids, base}, a)
+end
+
+-- ---- rows through matrices by kind ----
+
+function ops.grouped_matmul(inputs, a)
+  local x, w, ids = unpack(inputs)
+  return (forward('grouped_matmul', {ids = doubles(ids), transposed = a.i and a.i[1] == 1}, {x, w}))
+end
+
+function ops.grouped_outer(inputs, a)
+  local x, g, ids = unpack(inputs)
+  return backward('grouped_matmul', {ids = doubles(ids)}, g, {x, array(a.shape)}, 2)
+end
+
+-- ---- whole graphs: input 1 is a packed graph that knows its edges (graphs.lua) ----
+
+local function on_graph(inputs, a, fields)
+  local out = {graph = inputs[1].graph, flip = a.i[4] % 2 == 1, reduce = 'sum'}
+  for key, value in pairs(fields or {}) do out[key] = value end
+  return out
+end
+
+local function aggregate(inputs, a, x, r, w)
+  local message = {message = r and 'mul' or 'copy', weighted = w and true}
+  local list = {x, r or w, r and w}
+  return (forward('aggregate', on_graph(inputs, a, message), list))
+end
+
+--- Row slots[i] of x for each i, zeros for -1.
+local function expanded(x, slots)
+  local d = x.shape[2]
+  return array({#slots, d}, function(i)
+    local slot = slots[math.floor((i - 1) / d) + 1]
+    return slot >= 0 and x[slot * d + (i - 1) % d + 1] or 0
+  end)
+end
+
+function ops.aggregate(inputs, a) return aggregate(inputs, a, inputs[2], nil, inputs[3]) end
+
+function ops.aggregate_mul(inputs, a)
+  return aggregate(inputs, a, inputs[2], inputs[3], inputs[4])
+end
+
+function ops.aggregate_rows(inputs, a)
+  return ops.gather {aggregate(inputs, a, inputs[2], nil, inputs[4]), inputs[3]}
+end
+
+function ops.aggregate_mul_rows(inputs, a)
+  return ops.gather {aggregate(inputs, a, inputs[2], inputs[3], inputs[5]), inputs[4]}
+end
+
+function ops.aggregate_slots(inputs, a)
+  return aggregate(inputs, a, expanded(inputs[2], inputs[3]), nil, inputs[4])
+end
+
+function ops.aggregate_mul_slots(inputs, a)
+  return aggregate(inputs, a, expanded(inputs[2], inputs[4]), inputs[3], inputs[5])
+end
+
+function ops.aggregate_dot(inputs, a)
+  return (forward('edge_scores', on_graph(inputs, a), {unpack(inputs, 2)}))
+end
+
+--- The gradient of aggregate_mul's r.
+local function by_relation(inputs, a, g, x, w)
+  local fields = on_graph(inputs, a, {message = 'mul', weighted = w and true})
+  return backward('aggregate', fields, g, {x, array(a.shape), w}, 2)
+end
+
+function ops.aggregate_relation(inputs, a)
+  return by_relation(inputs, a, inputs[2], inputs[3], inputs[4])
+end
+
+function ops.aggregate_relation_rows(inputs, a)
+  local _, rows, x, ids, w = unpack(inputs)
+  local graph = inputs[1].graph
+  local heads = a.i[4] % 2 == 1 and graph.tail_nodes or graph.nodes
+  local g = ops.scatter_add({rows, ids}, {shape = {heads, rows.shape[2]}})
+  return by_relation(inputs, a, g, x, w)
+end
+
+function ops.slots(inputs, a)
+  local out = array(a.shape, -1)
+  for i = #inputs[1], 1, -1 do out[inputs[1][i] + 1] = i - 1 end
+  return out
+end
+
+function ops.edge_softmax(inputs, a)
+  return (forward('edge_softmax', on_graph(inputs, a), {inputs[2]}))
+end
+
+function ops.edge_softmax_grad(inputs, a)
+  return backward('edge_softmax', on_graph(inputs, a), inputs[2], {inputs[3]}, 1, inputs[3])
+end
+
+function ops.aggregate_argmax(inputs, a)
+  local _, o = forward('aggregate_max', on_graph(inputs, a), {inputs[2]})
+  return array_of(o.shape, o.edges.v)
+end
+
+function ops.aggregate_pick(inputs, a)
+  local edges = inputs_of {inputs[3]}[1]
+  return (forward('aggregate_max', on_graph(inputs, a, {edges = edges}), {inputs[2]}))
+end
+
+function ops.aggregate_pick_grad(inputs, a)
+  local _, g, edges = unpack(inputs)
+  local m = a.i[4] % 2 == 1 and inputs[1].graph.nodes or inputs[1].graph.tail_nodes
+  return backward('aggregate_max', on_graph(inputs, a, {edges = inputs_of {edges}[1]}), g,
+                  {array {m, g.shape[2]}}, 1)
+end
+
+--- offsets, columns, rows, ids, values
+function ops.lookup(inputs, a)
+  local offsets, columns, rows, ids, values = unpack(inputs)
+  return array(ids.shape, function(i)
+    local row = rows[math.floor((i - 1) / ids.shape[2]) + 1]
+    for at = offsets[row + 1] + 1, offsets[row + 2] do
+      if columns[at] == ids[i] then return values[at] end
+    end
+    return a.f[1]
+  end)
+end
+
+-- ---- derivatives ----
+
+local function moved(x, direction, by)
+  local out = {shape = x.shape}
+  for i = 1, #x do out[i] = x[i] + by * direction[i] end
+  return out
+end
+
+--- The derivative of f (from a list of arrays to a number) by input k along `direction`: a central
+--- difference with an error of about 1e-10 of f's scale.
+function reference.along(f, inputs, k, direction)
+  local h, changed = 1e-5, {unpack(inputs)}
+  changed[k] = moved(inputs[k], direction, h)
+  local above = f(changed)
+  changed[k] = moved(inputs[k], direction, -h)
+  return (above - f(changed)) / (2 * h)
+end
+
+-- ---- numbers ----
+
+local cell = ffi.new('float[1]')
+
+--- x rounded to single precision.
+function reference.f32(x)
+  cell[0] = x
+  return tonumber(cell[0])
+end
+
+--- A generator (Park and Miller 1988): uniform in [0, 1), the same on every machine.
+function reference.random(seed)
+  local state = seed % 2147483646 + 1
+  return function()
+    state = state * 16807 % 2147483647
+    return state / 2147483647
+  end
+end
+
+--- Chi-square of observed counts against expected ones, and the most that chance explains: five
+--- standard deviations above the mean of the distribution.
+function reference.chi_square(observed, expected)
+  local sum, cells = 0, 0
+  for i = 1, #expected do
+    sum, cells = sum + (observed[i] - expected[i]) ^ 2 / expected[i], cells + 1
+  end
+  return sum, cells - 1 + 5 * math.sqrt(2 * (cells - 1))
+end
+
+return reference

@@ -1,0 +1,85 @@
+--- Random tensors, and their numbers and bytes, for specs.
+local ffi = require 'ffi'
+local assert = require 'luassert'
+local tensor = require 'tinykg.engine.tensor'
+local tk = require 'tinykg'
+
+local tensors = {}
+
+--- noise(rows, cols, scale), parameter(rows, cols) and ids(n, below), drawn from `random`.
+function tensors.drawn_from(random)
+  local drawn = {}
+
+  --- Uniform in (-scale, scale), 1 by default.
+  function drawn.noise(rows, cols, scale)
+    local list = {}
+    for i = 1, rows * cols do list[i] = (random() * 2 - 1) * (scale or 1) end
+    return tk.zeros(rows, cols):write(list)
+  end
+
+  function drawn.parameter(rows, cols) return tk.parameter(drawn.noise(rows, cols)) end
+
+  function drawn.ids(n, below)
+    local list = {}
+    for i = 1, n do list[i] = math.floor(random() * below) end
+    return tk.ids(list)
+  end
+
+  return drawn
+end
+
+function tensors.bytes(t)
+  local values, n = t:values()
+  return ffi.string(values, 4 * n)
+end
+
+function tensors.flat(t)
+  local values, n = t:values()
+  local list = {}
+  for i = 1, n do list[i] = values[i - 1] end
+  return list
+end
+
+--- A tensor of an array of reference_ops.lua; ids become int32.
+function tensors.of(x)
+  return tensor.create(x.ids and tensor.I32 or tensor.F32, x.shape):write(x)
+end
+
+--- Records an op by name; attributes f, i and shape are as in reference_ops.lua.
+function tensors.record(name, given, inputs)
+  local a = tensor.attribute()
+  for k, v in ipairs(given.f or {}) do a.f[k - 1] = v end
+  for k, v in ipairs(given.i or {}) do a.i[k - 1] = v end
+  if given.shape then tensor.set_shape(given.shape) end
+  return tensor.record(name, a, unpack(inputs))
+end
+
+--- The values of fn(); fails unless 1, 2 and 4 threads give the same bits.
+function tensors.with_threads(fn)
+  local first
+  for _, threads in ipairs {1, 2, 4} do
+    tk.threads(threads)
+    local out = fn()
+    first = first or out
+    assert(tensors.bytes(first) == tensors.bytes(out), 'other bits with ' .. threads .. ' threads')
+  end
+  tk.threads(0)
+  return tensors.flat(first)
+end
+
+--- Fails unless each number is within `tolerance`, times 1 + its size if `relative` is true.
+function tensors.near(want, got, tolerance, what, relative)
+  assert.equal(#want, #got, what)
+  for i = 1, #want do
+    local off, most = math.abs(want[i] - got[i]), tolerance
+    if relative then most = tolerance * (1 + math.abs(want[i])) end
+    if off > most or off ~= off then
+      error(('%s: element %d is %.9g, expected %.9g'):format(what, i, got[i], want[i]), 0)
+    end
+  end
+end
+
+--- Equal to the last bit. Says only that they differ: such texts are not fit to print.
+function tensors.same(want, got, what) assert.is_true(want == got, what or 'bits differ') end
+
+return tensors
