@@ -53,12 +53,13 @@ const char *tkg_engine_precision(const tkg_engine *engine);
  * 1). The results are the same bits. */
 void tkg_engine_set_replay(tkg_engine *engine, int on);
 int tkg_engine_replay(const tkg_engine *engine);
-/* Gives back the memory that steps share; the next one takes what it needs. For when the largest
- * are over, and other memory is about to be taken. */
+/* Frees the memory that steps share; the next step allocates what it needs. Useful after the
+ * largest steps, before other memory is allocated. */
 void tkg_engine_trim(tkg_engine *engine);
-/* Dry steps are planned and their memory is booked as if they ran, but nothing is computed and no
- * memory taken for it: results are zeros. Each call begins with the books as before the first. */
-void tkg_engine_set_dry(tkg_engine *engine, int on);
+/* On a plan-only engine steps are planned and their memory is counted as if they ran, but nothing
+ * is computed or allocated: results are zeros. Each call resets the counts to those before the
+ * first. */
+void tkg_engine_set_plan_only(tkg_engine *engine, int on);
 
 /* Bytes by kind: parameter gradient optimizer kept_exact kept_quantized transient graph data.
  * `peak` of kind -1 is the largest sum seen since the last reset. */

@@ -6,7 +6,7 @@
  *   dy = UPSTREAM             stands for the gradient that will arrive
  *   dx = backward(dy)         ordinary nodes
  *   z  = DETACH(y)            and for each input with a gradient
- *   z  = OWN_VJP(z, dy, x, dx)
+ *   z  = CUSTOM_VJP(z, dy, x, dx)
  *
  * When gradient g arrives at z, what dx is made of behind dy is recorded again in backward, with g
  * in place of dy: a copy of these nodes and no more, so whatever may be a step may be a gradient.
@@ -22,7 +22,7 @@
 #include "tape/alias.h"
 #include "vjp.h"
 
-void tkg__mark_own(const tkg_tape *tape, int upstream, int dx, bool *marks) {
+void tkg__mark_custom_vjp(const tkg_tape *tape, int upstream, int dx, bool *marks) {
   marks[tkg__resolve_alias(tape, dx)] = true;
   for (int i = dx; i > upstream; i--) {
     const tkg_node *n = &tape->nodes[i];
@@ -64,18 +64,18 @@ static int copy_gradient(tkg_vjp *v, int upstream, int dx) {
   if (!marks) return tkg__fail(TKG_E_MEMORY, "backward: no memory");
   int status = TKG_OK;
   begin(v, upstream);
-  tkg__mark_own(v->tape, upstream, dx, marks);
+  tkg__mark_custom_vjp(v->tape, upstream, dx, marks);
   for (int i = upstream + 1; i <= dx && !status; i++)
     if (marks[i] && v->copies->of[i] < 0) status = copy(v, i);
   free(marks);
   return status;
 }
 
-int tkg__vjp_own(tkg_vjp *v) {
+int tkg__custom_vjp(tkg_vjp *v) {
   int upstream = in(v, 1), dx = in(v, 3), status = TKG_OK;
   if (wants(v, 2)) {
     status = copy_gradient(v, upstream, dx);
     if (!status) status = tkg__add(v, 2, copy_of(v, dx)) ? TKG_OK : TKG_E_SHAPE;
   }
-  return !status && wants(v, 0) ? give(v, 0, v->g) : status;
+  return !status && wants(v, 0) ? accumulate(v, 0, v->g) : status;
 }

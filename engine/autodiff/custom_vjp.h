@@ -1,4 +1,4 @@
-/* Values with a gradient of their own, or none: DETACH and OWN_VJP. See custom_vjp.c. */
+/* Values with a gradient of their own, or none: DETACH and CUSTOM_VJP. See custom_vjp.c. */
 #ifndef TKG_CUSTOM_VJP_H
 #define TKG_CUSTOM_VJP_H
 
@@ -6,9 +6,9 @@
 
 /* marks[i] = true for what gradient `dx` is made of behind `upstream`: that is what runs in
  * backward, from values before. marks has tape->n entries, cleared. */
-void tkg__mark_own(const tkg_tape *tape, int upstream, int dx, bool *marks);
+void tkg__mark_custom_vjp(const tkg_tape *tape, int upstream, int dx, bool *marks);
 
-/* The vjp of an OWN_VJP node. */
-int tkg__vjp_own(tkg_vjp *v);
+/* The vjp of an CUSTOM_VJP node. */
+int tkg__custom_vjp(tkg_vjp *v);
 
 #endif

@@ -17,7 +17,7 @@ static bool scatter_into(tkg_tape *tape, int part, int base) {
   return true;
 }
 
-bool tkg__give(tkg_vjp *v, int k, int part) {
+bool tkg__accumulate(tkg_vjp *v, int k, int part) {
   if (part < 0) return false;
   int32_t *sum = &v->gradient[v->tape->nodes[v->self].in[k]];
   if (*sum < 0 || part == v->g || !scatter_into(v->tape, part, *sum)) return tkg__add(v, k, part);

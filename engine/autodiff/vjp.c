@@ -24,17 +24,18 @@ static int shrunk(tkg_vjp *v, int a, int to) {
 
 static int additive(tkg_vjp *v, double sign) {
   int status = TKG_OK;
-  if (wants(v, 0)) status = give(v, 0, shrunk(v, v->g, in(v, 0)));
+  if (wants(v, 0)) status = accumulate(v, 0, shrunk(v, v->g, in(v, 0)));
   if (!status && wants(v, 1))
-    status = give(v, 1, shrunk(v, sign < 0 ? scaled(v, v->g, sign) : v->g, in(v, 1)));
+    status = accumulate(v, 1, shrunk(v, sign < 0 ? scaled(v, v->g, sign) : v->g, in(v, 1)));
   return status;
 }
 
 static int mul(tkg_vjp *v) {
   int status = TKG_OK;
-  if (wants(v, 0)) status = give(v, 0, shrunk(v, two(v, TKG_OP_MUL, v->g, in(v, 1)), in(v, 0)));
+  if (wants(v, 0))
+    status = accumulate(v, 0, shrunk(v, two(v, TKG_OP_MUL, v->g, in(v, 1)), in(v, 0)));
   if (!status && wants(v, 1))
-    status = give(v, 1, shrunk(v, two(v, TKG_OP_MUL, v->g, in(v, 0)), in(v, 1)));
+    status = accumulate(v, 1, shrunk(v, two(v, TKG_OP_MUL, v->g, in(v, 0)), in(v, 1)));
   return status;
 }
 
@@ -42,21 +43,21 @@ static int mul(tkg_vjp *v) {
 static int quotient(tkg_vjp *v) {
   int status = TKG_OK, part = two(v, TKG_OP_DIV, v->g, in(v, 1));
   if (part < 0) return TKG_E_SHAPE;
-  if (wants(v, 0)) status = give(v, 0, shrunk(v, part, in(v, 0)));
+  if (wants(v, 0)) status = accumulate(v, 0, shrunk(v, part, in(v, 0)));
   if (status || !wants(v, 1)) return status;
   int down = two(v, TKG_OP_MUL, part, v->self);
-  return give(v, 1, down < 0 ? -1 : shrunk(v, scaled(v, down, -1), in(v, 1)));
+  return accumulate(v, 1, down < 0 ? -1 : shrunk(v, scaled(v, down, -1), in(v, 1)));
 }
 
 /* ReLU and its kin: y has the sign of x when the slope is not negative, and y is the one that
  * is likely to be kept anyway. */
 static int leaky_relu(tkg_vjp *v) {
   double slope = self(v)->f[0];
-  return give_one(v, TKG_OP_LEAKY_RELU_GRAD, slope >= 0 ? v->self : in(v, 0), slope, 0);
+  return accumulate_one(v, TKG_OP_LEAKY_RELU_GRAD, slope >= 0 ? v->self : in(v, 0), slope, 0);
 }
 
 static int times_g(tkg_vjp *v, int factor) {
-  return give(v, 0, factor < 0 ? -1 : two(v, TKG_OP_MUL, v->g, factor));
+  return accumulate(v, 0, factor < 0 ? -1 : two(v, TKG_OP_MUL, v->g, factor));
 }
 
 /* A gradient that lost dimensions gets them back as 1, then broadcasts. */
@@ -67,15 +68,16 @@ static int sum(tkg_vjp *v) {
     if ((self(v)->i[0] >> d) & 1) kept.shape[d] = 1;
   int g = reshaped(v, v->g, &kept);
   return g < 0 ? TKG_E_SHAPE
-               : give(v, 0, record(v, shaped(node_of(v, in(v, 0))), TKG_OP_BROADCAST, g, -1, -1));
+               : accumulate(v, 0,
+                            record(v, shaped(node_of(v, in(v, 0))), TKG_OP_BROADCAST, g, -1, -1));
 }
 
 static int dot(tkg_vjp *v) {
   tkg_node column = shaped(self(v));
   column.shape[column.rank++] = 1;
   int g = reshaped(v, v->g, &column), status = g < 0 ? TKG_E_SHAPE : TKG_OK;
-  if (!status && wants(v, 0)) status = give(v, 0, two(v, TKG_OP_MUL, in(v, 1), g));
-  if (!status && wants(v, 1)) status = give(v, 1, two(v, TKG_OP_MUL, in(v, 0), g));
+  if (!status && wants(v, 0)) status = accumulate(v, 0, two(v, TKG_OP_MUL, in(v, 1), g));
+  if (!status && wants(v, 1)) status = accumulate(v, 1, two(v, TKG_OP_MUL, in(v, 0), g));
   return status;
 }
 
@@ -95,7 +97,7 @@ static int as_matrix(tkg_vjp *v, int a) {
 static int matmul_right(tkg_vjp *v, bool ta, bool tb) {
   int a = as_matrix(v, in(v, 0)), g = as_matrix(v, v->g);
   if (a < 0 || g < 0) return TKG_E_SHAPE;
-  return give(v, 1, tb ? product(v, g, a, true, ta) : product(v, a, g, !ta, false));
+  return accumulate(v, 1, tb ? product(v, g, a, true, ta) : product(v, a, g, !ta, false));
 }
 
 /* y = A B: dA = g B^T, dB = A^T g. dB comes first: the kept copy of A is then gone before dA,
@@ -105,7 +107,7 @@ static int matmul(tkg_vjp *v) {
   int status = wants(v, 1) ? matmul_right(v, ta, tb) : TKG_OK;
   if (status || !wants(v, 0)) return status;
   int b = in(v, 1);
-  return give(v, 0, ta ? product(v, b, v->g, tb, true) : product(v, v->g, b, false, !tb));
+  return accumulate(v, 0, ta ? product(v, b, v->g, tb, true) : product(v, v->g, b, false, !tb));
 }
 
 static int concat(tkg_vjp *v) {
@@ -116,7 +118,7 @@ static int concat(tkg_vjp *v) {
     part.i[1] = first;
     first += part.shape[dim];
     if (!wants(v, k)) continue;
-    int status = give(v, k, record(v, part, TKG_OP_NARROW, v->g, -1, -1));
+    int status = accumulate(v, k, record(v, part, TKG_OP_NARROW, v->g, -1, -1));
     if (status) return status;
   }
   return TKG_OK;
@@ -127,11 +129,11 @@ static int part(tkg_vjp *v, int op) {
   tkg_node node = shaped(node_of(v, in(v, 0)));
   node.i[0] = self(v)->i[0];
   node.i[1] = self(v)->i[1];
-  return give(v, 0, record(v, node, op, v->g, -1, -1));
+  return accumulate(v, 0, record(v, node, op, v->g, -1, -1));
 }
 
 static int into_shape(tkg_vjp *v, int op, int a, int b, int c) {
-  return give(v, 0, record(v, shaped(node_of(v, in(v, 0))), op, a, b, c));
+  return accumulate(v, 0, record(v, shaped(node_of(v, in(v, 0))), op, a, b, c));
 }
 
 /* u . r[ids]: gradients by relation first (a dense [b, m]), then two small products. */
@@ -141,8 +143,8 @@ static int edge_dot(tkg_vjp *v) {
   by_relation.shape[1] = node_of(v, in(v, 1))->shape[0];
   int g = record(v, by_relation, TKG_OP_TAKE_GRAD, v->g, in(v, 2), -1);
   int status = g < 0 ? TKG_E_SHAPE : TKG_OK;
-  if (!status && wants(v, 0)) status = give(v, 0, product(v, g, in(v, 1), false, false));
-  if (!status && wants(v, 1)) status = give(v, 1, product(v, g, in(v, 0), true, false));
+  if (!status && wants(v, 0)) status = accumulate(v, 0, product(v, g, in(v, 1), false, false));
+  if (!status && wants(v, 1)) status = accumulate(v, 1, product(v, g, in(v, 0), true, false));
   return status;
 }
 
@@ -150,32 +152,33 @@ static int mix(tkg_vjp *v) {
   bool ids = self(v)->inputs > 2;
   int w = in(v, 0), x = in(v, 1), by = ids ? in(v, 2) : -1, status = TKG_OK;
   if (wants(v, 0))
-    status = give(
+    status = accumulate(
         v, 0, record(v, (tkg_node){.i = {node_of(v, w)->shape[1]}}, TKG_OP_MIX_DOT, v->g, x, by));
   if (status || !wants(v, 1)) return status;
-  if (!ids) return give(v, 1, two(v, TKG_OP_MIX_OUTER, w, v->g));
-  return give(v, 1, record(v, shaped(node_of(v, x)), TKG_OP_MIX_SCATTER, w, v->g, by));
+  if (!ids) return accumulate(v, 1, two(v, TKG_OP_MIX_OUTER, w, v->g));
+  return accumulate(v, 1, record(v, shaped(node_of(v, x)), TKG_OP_MIX_SCATTER, w, v->g, by));
 }
 
 /* The gradient of a sum of rows over k neighbours' weights: its own gradient is a sum again. */
 static int mix_dot(tkg_vjp *v) {
   bool ids = self(v)->inputs > 2;
   int g = in(v, 0), x = in(v, 1), by = ids ? in(v, 2) : -1, status = TKG_OK;
-  if (wants(v, 0)) status = give(v, 0, record(v, (tkg_node){0}, TKG_OP_MIX, v->g, x, by));
+  if (wants(v, 0)) status = accumulate(v, 0, record(v, (tkg_node){0}, TKG_OP_MIX, v->g, x, by));
   if (status || !wants(v, 1)) return status;
-  if (!ids) return give(v, 1, two(v, TKG_OP_MIX_OUTER, v->g, g));
-  return give(v, 1, record(v, shaped(node_of(v, x)), TKG_OP_MIX_SCATTER, v->g, g, by));
+  if (!ids) return accumulate(v, 1, two(v, TKG_OP_MIX_OUTER, v->g, g));
+  return accumulate(v, 1, record(v, shaped(node_of(v, x)), TKG_OP_MIX_SCATTER, v->g, g, by));
 }
 
 static int dropout(tkg_vjp *v) {
   tkg_node node = {.f = {self(v)->f[0]}, .i = {self(v)->i[0]}};
-  return give(v, 0, record(v, node, TKG_OP_DROPOUT, v->g, self(v)->inputs > 1 ? in(v, 1) : -1, -1));
+  return accumulate(v, 0,
+                    record(v, node, TKG_OP_DROPOUT, v->g, self(v)->inputs > 1 ? in(v, 1) : -1, -1));
 }
 
 /* Reads the result and the norms, not the row: the result may be kept in codes. */
 static int normalize(tkg_vjp *v) {
   tkg_node node = {.f = {self(v)->f[0]}};
-  return give(v, 0, record(v, node, TKG_OP_NORMALIZE_GRAD, v->g, v->self, in(v, 1)));
+  return accumulate(v, 0, record(v, node, TKG_OP_NORMALIZE_GRAD, v->g, v->self, in(v, 1)));
 }
 
 /* Adding rows and fetching them undo each other; so do taking elements and putting them back. */
@@ -183,10 +186,10 @@ static int scatter_add(tkg_vjp *v) {
   int status = TKG_OK;
   if (wants(v, 0)) {
     int part = two(v, TKG_OP_GATHER, v->g, in(v, 1));
-    status = give(v, 0, part < 0 ? -1 : reshaped(v, part, node_of(v, in(v, 0))));
+    status = accumulate(v, 0, part < 0 ? -1 : reshaped(v, part, node_of(v, in(v, 0))));
   }
   bool base = self(v)->inputs > 2;
-  return !status && base && wants(v, 2) ? give(v, 2, v->g) : status;
+  return !status && base && wants(v, 2) ? accumulate(v, 2, v->g) : status;
 }
 
 static int none(const tkg_vjp *v) {
@@ -198,33 +201,33 @@ static int unary(tkg_vjp *v) {
   const tkg_node *n = self(v);
   switch (n->op) {
   case TKG_OP_AFFINE:
-    return give(v, 0, n->f[0] == 1 ? v->g : scaled(v, v->g, n->f[0]));
+    return accumulate(v, 0, n->f[0] == 1 ? v->g : scaled(v, v->g, n->f[0]));
   case TKG_OP_LEAKY_RELU:
     return leaky_relu(v);
   case TKG_OP_SIGMOID:
-    return give_one(v, TKG_OP_SIGMOID_GRAD, v->self, 0, 0);
+    return accumulate_one(v, TKG_OP_SIGMOID_GRAD, v->self, 0, 0);
   case TKG_OP_TANH:
-    return give_one(v, TKG_OP_TANH_GRAD, v->self, 0, 0);
+    return accumulate_one(v, TKG_OP_TANH_GRAD, v->self, 0, 0);
   case TKG_OP_SOFTPLUS:
     return times_g(v, one(v, TKG_OP_SIGMOID, in(v, 0)));
   case TKG_OP_EXP:
     return times_g(v, v->self);
   case TKG_OP_LOG:
-    return give(v, 0, two(v, TKG_OP_DIV, v->g, in(v, 0)));
+    return accumulate(v, 0, two(v, TKG_OP_DIV, v->g, in(v, 0)));
   case TKG_OP_SQRT:
-    return give(v, 0, two(v, TKG_OP_DIV, scaled(v, v->g, 0.5), v->self));
+    return accumulate(v, 0, two(v, TKG_OP_DIV, scaled(v, v->g, 0.5), v->self));
   case TKG_OP_SQUARE:
-    return give(v, 0, two(v, TKG_OP_MUL, scaled(v, v->g, 2), in(v, 0)));
+    return accumulate(v, 0, two(v, TKG_OP_MUL, scaled(v, v->g, 2), in(v, 0)));
   case TKG_OP_CLAMP:
-    return give_one(v, TKG_OP_CLAMP_GRAD, in(v, 0), n->f[0], n->f[1]);
+    return accumulate_one(v, TKG_OP_CLAMP_GRAD, in(v, 0), n->f[0], n->f[1]);
   case TKG_OP_DROPOUT:
     return dropout(v);
   case TKG_OP_NORMALIZE:
     return normalize(v);
   case TKG_OP_SOFTMAX:
-    return give_one(v, TKG_OP_SOFTMAX_GRAD, v->self, 0, 0);
+    return accumulate_one(v, TKG_OP_SOFTMAX_GRAD, v->self, 0, 0);
   case TKG_OP_LOG_SOFTMAX:
-    return give_one(v, TKG_OP_LOG_SOFTMAX_GRAD, v->self, 0, 0);
+    return accumulate_one(v, TKG_OP_LOG_SOFTMAX_GRAD, v->self, 0, 0);
   default:
     return none(v);
   }
@@ -243,7 +246,7 @@ int tkg__vjp(tkg_vjp *v) {
   case TKG_OP_SUM:
     return sum(v);
   case TKG_OP_BROADCAST:
-    return give(v, 0, shrunk(v, v->g, in(v, 0)));
+    return accumulate(v, 0, shrunk(v, v->g, in(v, 0)));
   case TKG_OP_DOT:
     return dot(v);
   case TKG_OP_MATMUL:
@@ -255,15 +258,15 @@ int tkg__vjp(tkg_vjp *v) {
   case TKG_OP_PAD:
     return part(v, TKG_OP_NARROW);
   case TKG_OP_RESHAPE:
-    return give(v, 0, reshaped(v, v->g, node_of(v, in(v, 0))));
+    return accumulate(v, 0, reshaped(v, v->g, node_of(v, in(v, 0))));
   case TKG_OP_TRANSPOSE:
-    return give(v, 0, one(v, TKG_OP_TRANSPOSE, v->g));
+    return accumulate(v, 0, one(v, TKG_OP_TRANSPOSE, v->g));
   case TKG_OP_GATHER:
     return into_shape(v, TKG_OP_SCATTER_ADD, v->g, in(v, 1), -1);
   case TKG_OP_SCATTER_ADD:
     return scatter_add(v);
   case TKG_OP_TAKE_GRAD:
-    return give(v, 0, two(v, TKG_OP_TAKE, v->g, in(v, 1)));
+    return accumulate(v, 0, two(v, TKG_OP_TAKE, v->g, in(v, 1)));
   case TKG_OP_TAKE:
     return into_shape(v, TKG_OP_TAKE_GRAD, v->g, in(v, 1), -1);
   case TKG_OP_EDGE_DOT:
@@ -272,8 +275,8 @@ int tkg__vjp(tkg_vjp *v) {
     return mix(v);
   case TKG_OP_MIX_DOT:
     return mix_dot(v);
-  case TKG_OP_OWN_VJP:
-    return tkg__vjp_own(v);
+  case TKG_OP_CUSTOM_VJP:
+    return tkg__custom_vjp(v);
   case TKG_OP_GROUPED_MATMUL:
   case TKG_OP_AGGREGATE:
   case TKG_OP_AGGREGATE_ROWS:

@@ -43,13 +43,13 @@ static inline int reshaped(tkg_vjp *v, int a, const tkg_node *like) {
   return record(v, shaped(like), TKG_OP_RESHAPE, a, -1, -1);
 }
 
-static inline int give(tkg_vjp *v, int k, int part) {
-  return tkg__give(v, k, part) ? TKG_OK : TKG_E_SHAPE;
+static inline int accumulate(tkg_vjp *v, int k, int part) {
+  return tkg__accumulate(v, k, part) ? TKG_OK : TKG_E_SHAPE;
 }
 
 /* g times an expression of one input: the common case. */
-static inline int give_one(tkg_vjp *v, int op, int read, double f0, double f1) {
-  return give(v, 0, record(v, (tkg_node){.f = {f0, f1}}, op, v->g, read, -1));
+static inline int accumulate_one(tkg_vjp *v, int op, int read, double f0, double f1) {
+  return accumulate(v, 0, record(v, (tkg_node){.f = {f0, f1}}, op, v->g, read, -1));
 }
 
 /* Of the ops on whole graphs, and of rows with matrices of their own kind: vjp_graph.c. */

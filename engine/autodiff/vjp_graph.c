@@ -98,9 +98,9 @@ static int to_weights(tkg_vjp *v, const sum *s) {
 static int aggregate(tkg_vjp *v) {
   const sum s = sum_of(v);
   int status = TKG_OK;
-  if (wants(v, s.x_at)) status = give(v, s.x_at, to_nodes(v, &s));
-  if (!status && s.r >= 0 && wants(v, s.r_at)) status = give(v, s.r_at, to_relations(v, &s));
-  if (!status && s.w >= 0 && wants(v, s.w_at)) status = give(v, s.w_at, to_weights(v, &s));
+  if (wants(v, s.x_at)) status = accumulate(v, s.x_at, to_nodes(v, &s));
+  if (!status && s.r >= 0 && wants(v, s.r_at)) status = accumulate(v, s.r_at, to_relations(v, &s));
+  if (!status && s.w >= 0 && wants(v, s.w_at)) status = accumulate(v, s.w_at, to_weights(v, &s));
   return status;
 }
 
@@ -111,15 +111,15 @@ static int aggregate_dot(tkg_vjp *v) {
     if (!wants(v, k)) continue;
     tkg_node node = on_graph(v, k == 2 ? TKG_GRAPH_BACKWARD : 0);
     int other = k == 1 ? b : a;
-    status = give(v, k,
-                  r >= 0 ? graph_op(v, node, TKG_OP_AGGREGATE_MUL, other, r, v->g, -1)
-                         : graph_op(v, node, TKG_OP_AGGREGATE, other, v->g, -1, -1));
+    status = accumulate(v, k,
+                        r >= 0 ? graph_op(v, node, TKG_OP_AGGREGATE_MUL, other, r, v->g, -1)
+                               : graph_op(v, node, TKG_OP_AGGREGATE, other, v->g, -1, -1));
   }
   if (status || r < 0 || !wants(v, 3)) return status;
   tkg_node node = on_graph(v, 0);
   node.rank = 2;
   memcpy(node.shape, node_of(v, r)->shape, sizeof node.shape);
-  return give(v, 3, graph_op(v, node, TKG_OP_AGGREGATE_RELATION, a, b, v->g, -1));
+  return accumulate(v, 3, graph_op(v, node, TKG_OP_AGGREGATE_RELATION, a, b, v->g, -1));
 }
 
 /* ---- rows through matrices of their own kind ---- */
@@ -128,11 +128,11 @@ static int grouped_matmul(tkg_vjp *v) {
   bool t = self(v)->i[0];
   int x = in(v, 0), w = in(v, 1), ids = in(v, 2), status = TKG_OK;
   if (wants(v, 1))
-    status = give(
+    status = accumulate(
         v, 1,
         record(v, shaped(node_of(v, w)), TKG_OP_GROUPED_OUTER, t ? v->g : x, t ? x : v->g, ids));
   if (status || !wants(v, 0)) return status;
-  return give(v, 0, record(v, (tkg_node){.i = {!t}}, TKG_OP_GROUPED_MATMUL, v->g, w, ids));
+  return accumulate(v, 0, record(v, (tkg_node){.i = {!t}}, TKG_OP_GROUPED_MATMUL, v->g, w, ids));
 }
 
 int tkg__vjp_graph(tkg_vjp *v) {
@@ -142,10 +142,11 @@ int tkg__vjp_graph(tkg_vjp *v) {
   case TKG_OP_AGGREGATE_DOT:
     return aggregate_dot(v);
   case TKG_OP_EDGE_SOFTMAX:
-    return give(v, 1, graph_op(v, on_graph(v, 0), TKG_OP_EDGE_SOFTMAX_GRAD, v->g, v->self, -1, -1));
+    return accumulate(v, 1,
+                      graph_op(v, on_graph(v, 0), TKG_OP_EDGE_SOFTMAX_GRAD, v->g, v->self, -1, -1));
   case TKG_OP_AGGREGATE_PICK:
-    return give(v, 1,
-                graph_op(v, on_graph(v, 0), TKG_OP_AGGREGATE_PICK_GRAD, v->g, in(v, 2), -1, -1));
+    return accumulate(
+        v, 1, graph_op(v, on_graph(v, 0), TKG_OP_AGGREGATE_PICK_GRAD, v->g, in(v, 2), -1, -1));
   default:
     return aggregate(v);
   }

@@ -65,7 +65,7 @@ int tkg__device_open(const char *name, const tkg_backend **out, char note[TKG_NO
   return *out ? TKG_OK : tkg__fail(TKG_E_DEVICE, "%s", note);
 }
 
-int tkg__own_words(const tkg_backend *backend, int status) {
+int tkg__keep_backend_message(const tkg_backend *backend, int status) {
   if (status && backend->error) tkg__say("%s", backend->error());
   return status;
 }

@@ -9,8 +9,8 @@
 enum { TKG_NOTE = 256 };
 int tkg__device_open(const char *name, const tkg_backend **out, char note[TKG_NOTE]);
 
-/* A backend in a library of its own has messages of its own: this one's is the last failure's.
- * Returns the status. */
-int tkg__own_words(const tkg_backend *backend, int status);
+/* Copies the message of a failed call from a backend in another library to tkg_error(). Returns the
+ * status. */
+int tkg__keep_backend_message(const tkg_backend *backend, int status);
 
 #endif

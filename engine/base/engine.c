@@ -116,8 +116,8 @@ void tkg__memory_add(tkg_engine *engine, int kind, int64_t bytes) {
   if (sum > engine->peak_total) engine->peak_total = sum;
 }
 
-/* Enters what fills the arena into the books; gaps between values count as transient. */
-static void book_arena(tkg_engine *engine, int64_t bytes, const int64_t *kinds) {
+/* Counts what fills the arena, by kind; gaps between values count as transient. */
+static void count_arena(tkg_engine *engine, int64_t bytes, const int64_t *kinds) {
   int64_t sum = 0;
   engine->arena_bytes = bytes;
   for (int k = 0; k < TKG_KIND_COUNT; k++) {
@@ -131,32 +131,32 @@ static void book_arena(tkg_engine *engine, int64_t bytes, const int64_t *kinds) 
 
 int tkg__arena_reserve(tkg_engine *engine, int64_t bytes, const int64_t kinds[TKG_KIND_COUNT]) {
   if (bytes <= engine->arena_bytes) return TKG_OK;
-  if (!engine->dry) engine->backend->release(engine->arena);
-  book_arena(engine, 0, NULL);
-  if (!engine->dry) engine->arena = engine->backend->allocate(bytes);
-  if (!engine->dry && !engine->arena)
+  if (!engine->plan_only) engine->backend->release(engine->arena);
+  count_arena(engine, 0, NULL);
+  if (!engine->plan_only) engine->arena = engine->backend->allocate(bytes);
+  if (!engine->plan_only && !engine->arena)
     return tkg__fail(TKG_E_MEMORY, "no memory for a step: it takes %" PRId64 " bytes", bytes);
-  book_arena(engine, bytes, kinds);
+  count_arena(engine, bytes, kinds);
   return TKG_OK;
 }
 
 void tkg_engine_trim(tkg_engine *engine) {
   TKG__NEEDS(engine, );
-  if (!engine->dry) {
+  if (!engine->plan_only) {
     engine->backend->release(engine->arena);
     engine->arena = NULL;
   }
-  book_arena(engine, 0, NULL);
+  count_arena(engine, 0, NULL);
 }
 
-void tkg_engine_set_dry(tkg_engine *engine, int on) {
+void tkg_engine_set_plan_only(tkg_engine *engine, int on) {
   TKG__NEEDS(engine, );
-  if (!engine->dry) {
+  if (!engine->plan_only) {
     engine->real_bytes = engine->arena_bytes;
     memcpy(engine->real_kinds, engine->arena_kinds, sizeof engine->real_kinds);
   }
-  engine->dry = on != 0;
-  book_arena(engine, engine->real_bytes, engine->real_kinds);
+  engine->plan_only = on != 0;
+  count_arena(engine, engine->real_bytes, engine->real_kinds);
 }
 
 double tkg_memory_live(const tkg_engine *engine, int kind) {

@@ -29,8 +29,8 @@ struct tkg_engine {
   /* Step values. Results lie in tensors of their own when a run ends, so all steps share it. */
   char *arena;
   int64_t arena_bytes;
-  int64_t arena_kinds[TKG_KIND_COUNT]; /* its bytes by kind, in the books above */
-  bool dry; /* steps are booked, not run: the arena stays as it was before, which is */
+  int64_t arena_kinds[TKG_KIND_COUNT]; /* its bytes by kind, counted in `live` */
+  bool plan_only; /* steps are counted, not run: the arena stays as before, with */
   int64_t real_bytes, real_kinds[TKG_KIND_COUNT];
 };
 
@@ -38,10 +38,10 @@ struct tkg_engine {
  * tkg_engine_release drops. */
 tkg_engine *tkg__engine_retain(tkg_engine *engine);
 
-/* Counts bytes (negative: given back) and follows the peaks. */
+/* Adds bytes (negative: freed) to the count of a kind and updates the peaks. */
 void tkg__memory_add(tkg_engine *engine, int kind, int64_t bytes);
 
-/* Makes the arena at least so large; `kinds` says what fills it at its fullest. */
+/* Grows the arena to at least `bytes`; `kinds` says what fills it at its peak. */
 int tkg__arena_reserve(tkg_engine *engine, int64_t bytes, const int64_t kinds[TKG_KIND_COUNT]);
 
 #endif

@@ -34,7 +34,7 @@ void tkg__op_arity(int op, int *least, int *most) {
 
 bool tkg__passes_gradient(const tkg_node *n, int input) {
   if (n->op == TKG_OP_DETACH || n->dtype != TKG_F32) return false;
-  return n->op != TKG_OP_OWN_VJP || input == 0 || input == 2;
+  return n->op != TKG_OP_CUSTOM_VJP || input == 0 || input == 2;
 }
 
 bool tkg__shape_fits(const int64_t *shape, int rank) {

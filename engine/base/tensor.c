@@ -164,7 +164,7 @@ int tkg_tensor_read(const tkg_tensor *tensor, void *to, int64_t first, int64_t c
   const tkg_backend *backend = tensor->engine->backend;
   status = backend->read(to, (const char *)tensor->data + 4 * first, 4 * count);
   if (!status && tensor->shape.dtype == TKG_F32) replace_odd_nans(to, count);
-  return tkg__own_words(backend, status);
+  return tkg__keep_backend_message(backend, status);
 }
 
 int tkg_tensor_copy(tkg_tensor *to, const tkg_tensor *from) {

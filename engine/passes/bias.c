@@ -5,13 +5,13 @@
  * ops.def says how an op passes noise on. Elements of a copy have noise of their own, so it also
  * counts in which rows it has arrived:
  *
- *   own    row i has noise of row i alone
- *   near   row i has noise of rows that edges lead to, not of row i: own noise, after a sum over a
- *          graph without self loops
- *   any    of any rows
+ *   same_row   row i has noise of row i alone
+ *   neighbour  row i has noise of rows that edges lead to, not of row i: same-row noise after a sum
+ *              over a graph without self loops
+ *   any_row    row i may have noise of any row
  *
- * Row by row, own and near noise of one copy are independent: a product of the two is unbiased.
- * That is how layers whose values meet their neighbours' may still be kept in few bits. */
+ * Row by row, same-row and neighbour noise of one copy are independent: their product is unbiased.
+ * So layers that multiply a value with its neighbours' can still save it in few bits. */
 #include "bias.h"
 
 #include <stdlib.h>
@@ -19,7 +19,7 @@
 #include "base/error.h"
 #include "data/graph.h"
 
-enum { OWN, NEAR, ANY, KINDS };
+enum { SAME_ROW, NEIGHBOUR, ANY_ROW, KINDS };
 
 typedef struct noise {
   const tkg_tape *tape;
@@ -42,12 +42,12 @@ static void add_word(noise *z, int i, int kind, int w, uint64_t bits) {
 }
 
 static uint64_t all_kinds(const noise *z, int i, int w) {
-  return word(z, i, OWN, w) | word(z, i, NEAR, w) | word(z, i, ANY, w);
+  return word(z, i, SAME_ROW, w) | word(z, i, NEIGHBOUR, w) | word(z, i, ANY_ROW, w);
 }
 
 /* ---- rules ---- */
 
-static void blame(noise *z, int w, uint64_t bits) {
+static void require_exact(noise *z, int w, uint64_t bits) {
   for (int b = 0; b < 64; b++)
     if (bits >> b & 1) z->must_be_exact[z->source[z->copies[64 * w + b]]] = z->found = true;
 }
@@ -79,8 +79,10 @@ static bool row_by_row(const noise *z, const tkg_node *n, int a, int b) {
 static uint64_t shared(const noise *z, const tkg_node *n, int a, int b, int w) {
   int x = n->in[a], y = n->in[b];
   if (!row_by_row(z, n, a, b)) return all_kinds(z, x, w) & all_kinds(z, y, w);
-  return (word(z, x, OWN, w) & word(z, y, OWN, w)) | (word(z, x, NEAR, w) & word(z, y, NEAR, w)) |
-         (word(z, x, ANY, w) & all_kinds(z, y, w)) | (word(z, y, ANY, w) & all_kinds(z, x, w));
+  return (word(z, x, SAME_ROW, w) & word(z, y, SAME_ROW, w)) |
+         (word(z, x, NEIGHBOUR, w) & word(z, y, NEIGHBOUR, w)) |
+         (word(z, x, ANY_ROW, w) & all_kinds(z, y, w)) |
+         (word(z, y, ANY_ROW, w) & all_kinds(z, x, w));
 }
 
 static void check(noise *z, const tkg_node *n) {
@@ -88,9 +90,10 @@ static void check(noise *z, const tkg_node *n) {
     char reads = tkg__op_reads(n->op, a);
     bool codes = node_of(z, n->in[a])->dtype == TKG_CODES;
     bool exact = reads == 'x' || reads == 's' || (reads == 'q' && !codes);
-    for (int w = 0; exact && w < z->words; w++) blame(z, w, all_kinds(z, n->in[a], w));
+    for (int w = 0; exact && w < z->words; w++) require_exact(z, w, all_kinds(z, n->in[a], w));
     for (int b = a + 1; multiplied(n->op, a) && b < n->inputs; b++)
-      for (int w = 0; multiplied(n->op, b) && w < z->words; w++) blame(z, w, shared(z, n, a, b, w));
+      for (int w = 0; multiplied(n->op, b) && w < z->words; w++)
+        require_exact(z, w, shared(z, n, a, b, w));
   }
 }
 
@@ -141,15 +144,18 @@ static void pass_on(noise *z, int i) {
     bool sum = n->op == TKG_OP_AGGREGATE || n->op == TKG_OP_AGGREGATE_MUL;
     bool rows = !sum && keeps_rows(z, n, k);
     for (int w = 0; w < z->words; w++) {
-      add_word(z, i, rows ? OWN : near ? NEAR : ANY, w, word(z, n->in[k], OWN, w));
-      add_word(z, i, rows ? NEAR : ANY, w, word(z, n->in[k], NEAR, w));
-      add_word(z, i, ANY, w, word(z, n->in[k], ANY, w));
+      add_word(z, i,
+               rows   ? SAME_ROW
+               : near ? NEIGHBOUR
+                      : ANY_ROW,
+               w, word(z, n->in[k], SAME_ROW, w));
+      add_word(z, i, rows ? NEIGHBOUR : ANY_ROW, w, word(z, n->in[k], NEIGHBOUR, w));
+      add_word(z, i, ANY_ROW, w, word(z, n->in[k], ANY_ROW, w));
     }
   }
 }
 
-int tkg__noise_conflicts(const tkg_tape *tape, const int32_t *source, bool *must_be_exact,
-                         bool *found) {
+int tkg__find_bias(const tkg_tape *tape, const int32_t *source, bool *must_be_exact, bool *found) {
   int count = 0, at = 0;
   for (int i = 0; i < tape->n; i++) count += source[i] >= 0;
   *found = false;
@@ -163,7 +169,7 @@ int tkg__noise_conflicts(const tkg_tape *tape, const int32_t *source, bool *must
   for (int i = 0; ok && i < tape->n; i++) {
     const tkg_node *n = node_of(&z, i);
     if (source[i] >= 0) {
-      add_word(&z, i, OWN, at / 64, 1ULL << (at % 64));
+      add_word(&z, i, SAME_ROW, at / 64, 1ULL << (at % 64));
       z.copies[at++] = i;
       continue;
     }

@@ -1,12 +1,11 @@
 /* Where the rounding noise of kept copies goes in backward, and where it must not. */
-#ifndef TKG_NOISE_H
-#define TKG_NOISE_H
+#ifndef TKG_BIAS_H
+#define TKG_BIAS_H
 
 #include "tape/tape.h"
 
 /* source[i] is the value that node i, an ENCODE, makes noisy; -1 for every other node. Sets
  * must_be_exact[value] for those whose noise would bias a gradient, and *found if there are any. */
-int tkg__noise_conflicts(const tkg_tape *tape, const int32_t *source, bool *must_be_exact,
-                         bool *found);
+int tkg__find_bias(const tkg_tape *tape, const int32_t *source, bool *must_be_exact, bool *found);
 
 #endif

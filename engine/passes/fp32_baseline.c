@@ -102,12 +102,12 @@ static void graph_node(counter *c, int i) {
 
 /* Of an op with a vjp of its own: what that reads of forward (autograd.Function's saved tensors).
  */
-static void own_vjp(counter *c, const tkg_node *n) {
+static void custom_vjp(counter *c, const tkg_node *n) {
   int upstream = n->in[1], dx = tkg__resolve_alias(c->tape, n->in[3]);
   if (!c->wanted[n->in[2]]) return;
   if (dx < upstream) value(c, dx);
   for (int i = upstream; i <= n->in[3]; i++) c->own[i] = false;
-  tkg__mark_own(c->tape, upstream, n->in[3], c->own);
+  tkg__mark_custom_vjp(c->tape, upstream, n->in[3], c->own);
   for (int i = upstream + 1; i <= dx; i++) {
     const tkg_node *made = &c->tape->nodes[i];
     for (int k = 0; c->own[i] && k < made->inputs; k++) {
@@ -120,8 +120,8 @@ static void own_vjp(counter *c, const tkg_node *n) {
 static void node(counter *c, int i) {
   const tkg_node *n = &c->tape->nodes[i];
   switch (n->op) {
-  case TKG_OP_OWN_VJP:
-    own_vjp(c, n);
+  case TKG_OP_CUSTOM_VJP:
+    custom_vjp(c, n);
     break;
   case TKG_OP_MUL:
   case TKG_OP_DOT:
@@ -195,7 +195,7 @@ static void find_gradients(counter *c, const tkg_program *p, int loss) {
   }
 }
 
-int64_t tkg__reference_bytes(const tkg_program *p, int loss) {
+int64_t tkg__fp32_baseline_bytes(const tkg_program *p, int loss) {
   size_t n = (size_t)p->tape->n + 1;
   counter c = {.tape = p->tape, .seen = calloc(4 * n, sizeof *c.seen)};
   if (!c.seen) return 0;

@@ -116,7 +116,7 @@ static void look_for_best(search *s) {
   }
 }
 
-int tkg__pack(tkg_block *blocks, int n, int64_t *end) {
+int tkg__pack_memory(tkg_block *blocks, int n, int64_t *end) {
   search s = {.blocks = blocks, .n = n, .end = INT64_MAX};
   *end = 0;
   if (n == 0) return TKG_OK;

@@ -135,7 +135,7 @@ static int lay_out_tile(tkg_planner *z, tkg_group *g) {
     z->tile[z->tile_count] = (tkg_block){0, bytes, o, last, TKG_KIND_TRANSIENT, false};
     p->offset[i] = z->tile_count++;
   }
-  int status = tkg__pack(z->tile, z->tile_count, &g->tile_bytes);
+  int status = tkg__pack_memory(z->tile, z->tile_count, &g->tile_bytes);
   for (int o = g->first; o <= g->last && !status; o++) {
     int i = p->order[o];
     if (p->in_tile[i]) p->offset[i] = z->tile[p->offset[i]].offset;
@@ -185,7 +185,7 @@ static int lay_out_group(tkg_planner *z, tkg_group *g) {
     const tkg_node *n = &z->tape->nodes[i];
     if (p->storage[i] != i || p->in_tile[i]) continue;
     bool reduces = tkg__part(z->tape, n) == TKG_PART_REDUCES;
-    if (!p->handed[i] && (reduces || !take_over_in_group(z, g, o)))
+    if (!p->output_in_place[i] && (reduces || !take_over_in_group(z, g, o)))
       p->offset[i] = place(z, tkg__bytes(n), g->first, z->last[i], kind_of(z, i));
     if (reduces)
       p->scratch[i] = place(z, g->chunks * tkg__bytes(n), g->first, g->first, TKG_KIND_TRANSIENT);
@@ -204,7 +204,7 @@ static void lay_out_node(tkg_planner *z, int o) {
   const tkg_node *n = &z->tape->nodes[i], *in[TKG_MAX_INPUTS] = {0};
   for (int k = 0; k < n->inputs; k++) in[k] = &z->tape->nodes[n->in[k]];
   expire(z, o);
-  if (p->storage[i] == i && !p->handed[i] && !take_over(z, i, o))
+  if (p->storage[i] == i && !p->output_in_place[i] && !take_over(z, i, o))
     p->offset[i] = place(z, tkg__bytes(n), o, z->last[i], kind_of(z, i));
   int64_t scratch = backend->scratch_bytes(n, in);
   if (scratch > 0) p->scratch[i] = place(z, scratch, o, o, TKG_KIND_TRANSIENT);
@@ -214,7 +214,7 @@ static void lay_out_node(tkg_planner *z, int o) {
 /* From numbers of blocks to offsets. */
 static int put_down(tkg_planner *z) {
   tkg_program *p = z->p;
-  int status = tkg__pack(z->arena, z->arena_count, &p->arena_bytes);
+  int status = tkg__pack_memory(z->arena, z->arena_count, &p->arena_bytes);
   for (int i = 0; i < z->tape->n && !status; i++) {
     if (p->offset[i] >= 0 && !p->in_tile[i]) p->offset[i] = z->arena[p->offset[i]].offset;
     if (p->scratch[i] >= 0) p->scratch[i] = z->arena[p->scratch[i]].offset;

@@ -122,8 +122,8 @@ static bool may_wait(const tkg_planner *z, int i) {
   return held < tkg__bytes(n);
 }
 
-/* The place of the first that reads node i, or of that one's group; its own when there is none, or
- * an update, whose place hangs on i's. */
+/* The position of the first node that reads node i, or of that node's group. Returns i's own
+ * position when nothing reads it, or when the reader is an update, which is placed by i. */
 static int64_t first_read(const tkg_planner *z, int i) {
   const tkg_program *p = z->p;
   int64_t first = INT64_MAX;
@@ -187,17 +187,18 @@ static int put_in_order(tkg_planner *z) {
 
 /* ---- results ---- */
 
-/* Large results of a forward pass are made where they are handed out. Small ones are copied: a
- * device that plays runs back wants the same memory each time, which a new tensor seldom is. */
+/* Large outputs of a forward pass are computed in the tensor that is returned. Small ones are
+ * copied: a device that replays runs needs the same addresses each time, and a new tensor rarely
+ * has them. */
 enum { LARGE_RESULT = 1 << 20 };
 
-static void find_handed(tkg_planner *z) {
+static void find_outputs_in_place(tkg_planner *z) {
   tkg_program *p = z->p;
   if (p->updates || p->gradient_count) return;
   for (int i = 0; i < p->root_count; i++) {
     const tkg_node *n = &z->tape->nodes[p->roots[i]];
-    p->handed[p->roots[i]] = p->storage[p->roots[i]] == p->roots[i] && n->op != TKG_OP_LEAF &&
-                             tkg__bytes(n) >= LARGE_RESULT;
+    p->output_in_place[p->roots[i]] = p->storage[p->roots[i]] == p->roots[i] &&
+                                      n->op != TKG_OP_LEAF && tkg__bytes(n) >= LARGE_RESULT;
   }
 }
 
@@ -235,7 +236,7 @@ static bool allocate(tkg_planner *z) {
   if (!p->order || !p->offset || !p->groups || !p->in_tile || !z->needed || !z->time || !z->key ||
       !z->arena || !z->tile)
     return false;
-  p->handed = p->in_tile + n;
+  p->output_in_place = p->in_tile + n;
   p->storage = p->order + n;
   p->group_of = p->order + 2 * n;
   p->shift = p->offset + n;
@@ -253,7 +254,7 @@ int tkg__plan(tkg_program *p) {
     status = put_in_order(&z);
   }
   if (!status) {
-    find_handed(&z);
+    find_outputs_in_place(&z);
     find_last_readers(&z);
     status = tkg__lay_out(&z);
   }

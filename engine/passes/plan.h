@@ -6,9 +6,9 @@
 
 typedef struct tkg_block {
   int64_t offset, bytes;
-  int first, last; /* times of its maker and its last reader */
+  int first, last; /* positions of its maker and its last reader */
   int kind;
-  bool over; /* its time, in the books */
+  bool over; /* its last reader has run */
 } tkg_block;
 
 typedef struct tkg_planner {
@@ -23,7 +23,7 @@ typedef struct tkg_planner {
 } tkg_planner;
 
 /* Offsets for blocks, and the bytes that they take together (pack.c). */
-int tkg__pack(tkg_block *blocks, int n, int64_t *end);
+int tkg__pack_memory(tkg_block *blocks, int n, int64_t *end);
 
 /* Offsets in the arena, and in tiles, for the nodes in p->order; needs times and last readers. */
 int tkg__lay_out(tkg_planner *z);

@@ -61,9 +61,9 @@ typedef struct tkg_program {
   bool checked;     /* each value exists as a whole; all gradients are there before an update */
   tkg_group *groups;
   int group_count;
-  int32_t *group_of; /* of a node; -1: it runs alone */
-  bool *in_tile;     /* the value exists a tile at a time; offset is in the tile's memory */
-  bool *handed;      /* the value is made in the tensor that is handed out: no memory here */
+  int32_t *group_of;     /* of a node; -1: it runs alone */
+  bool *in_tile;         /* the value exists a tile at a time; offset is in the tile's memory */
+  bool *output_in_place; /* the value is computed in the returned tensor: no memory here */
   int64_t arena_bytes;
   int64_t at_peak[TKG_KIND_COUNT]; /* what fills the arena at its fullest */
 } tkg_program;
@@ -72,10 +72,10 @@ void tkg__program_free(tkg_program *p);
 
 /* Bytes that an op-by-op FP32 autograd tape keeps for this forward, of a tape that ends with it;
  * see reference.c. */
-int64_t tkg__reference_bytes(const tkg_program *p, int loss);
+int64_t tkg__fp32_baseline_bytes(const tkg_program *p, int loss);
 
 /* Computes only the rows that are gathered; `loss` is renumbered, -1 stays. */
-int tkg__rows_pass(tkg_program *p, int *loss);
+int tkg__prune_rows(tkg_program *p, int *loss);
 
 /* Rewrites backward's reads of forward values to kept copies. */
 int tkg__save(tkg_program *p, const tkg_policy *policy);

@@ -207,7 +207,7 @@ static void replace(tkg_program *p, rows *z, int *loss) {
   p->forward = p->tape->n;
 }
 
-int tkg__rows_pass(tkg_program *p, int *loss) {
+int tkg__prune_rows(tkg_program *p, int *loss) {
   size_t n = (size_t)p->tape->n + 1;
   rows z = {.old = p->tape, .whole = calloc(n, sizeof *z.whole), .map = calloc(n, sizeof *z.map)};
   int status = z.whole && z.map ? TKG_OK : tkg__fail(TKG_E_MEMORY, "rows: no memory");

@@ -370,7 +370,7 @@ int tkg__save(tkg_program *p, const tkg_policy *policy) {
   for (bool again = true; again && !status;) {
     choose_all(&s);
     status = rewrite(&s, &forward);
-    if (!status) status = tkg__noise_conflicts(s.fresh, s.source, s.must_be_exact, &again);
+    if (!status) status = tkg__find_bias(s.fresh, s.source, s.must_be_exact, &again);
     if (again) keep_rows_apart(&s);
   }
   if (!status) status = report(&s);

@@ -66,13 +66,14 @@ static void blame_inputs(const tkg_backend *backend, const tkg_call *call, uint3
   snprintf(out, size, "%s", floats ? "; its inputs are finite" : "");
 }
 
-int tkg__watch(const tkg_backend *backend, const tkg_call *call, uint32_t leaves, bool backward) {
+int tkg__check_finite(const tkg_backend *backend, const tkg_call *call, uint32_t leaves,
+                      bool backward) {
   char text[2 * TKG_SHAPE_TEXT], inputs[3 * TKG_SHAPE_TEXT];
   float value = 0;
   if (call->node->dtype != TKG_F32) return TKG_OK;
   int64_t at = first_bad(backend, call->node, call->out, &value);
   if (at == NO_MEMORY) return tkg__fail(TKG_E_MEMORY, "check: no memory to look at values");
-  if (at == UNREAD) return tkg__own_words(backend, TKG_E_DEVICE);
+  if (at == UNREAD) return tkg__keep_backend_message(backend, TKG_E_DEVICE);
   if (at < 0) return TKG_OK;
   describe(call->node, at, value, text);
   blame_inputs(backend, call, leaves, inputs, sizeof inputs);

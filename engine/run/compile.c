@@ -93,8 +93,8 @@ static void unbind(const tkg_program *p) {
 static int compile(tkg_plan *plan, const tkg_tape *tape, tkg_optimizer *optimizer) {
   tkg_program *p = &plan->program;
   int loss = -1, status = start(p, tape, plan->asked, plan->asked_count, &loss);
-  if (!status && loss >= 0) p->reference_bytes = tkg__reference_bytes(p, loss);
-  if (!status && plan->policy.rows) status = tkg__rows_pass(p, &loss);
+  if (!status && loss >= 0) p->reference_bytes = tkg__fp32_baseline_bytes(p, loss);
+  if (!status && plan->policy.rows) status = tkg__prune_rows(p, &loss);
   if (!status && loss >= 0) {
     status = add_backward(p, loss);
     if (!status && optimizer) status = add_updates(p, optimizer);

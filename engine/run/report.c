@@ -115,7 +115,7 @@ int64_t tkg_step_print(const tkg_step *step, char *text, int64_t size) {
     put(&w, "  %s", tkg__shape_text(n, shape));
     if (p->storage[i] != i)
       put(&w, "  in %d", p->storage[i]);
-    else if (p->handed[i])
+    else if (p->output_in_place[i])
       put(&w, "  result");
     else
       put(&w, "  %s%lld", p->in_tile[i] ? "tile+" : "@", (long long)p->offset[i]);

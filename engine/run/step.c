@@ -102,8 +102,8 @@ static int check_leaves(const run *r) {
   return TKG_OK;
 }
 
-/* The tensor in which a large result is made: that of the first root which asks for it. */
-static tkg_tensor **handed_to(const run *r, int node) {
+/* The tensor in which a large output is computed: that of the first root with this node. */
+static tkg_tensor **output_tensor(const run *r, int node) {
   int i = 0;
   while (r->p->roots[i] != node) i++;
   return &r->outputs[i];
@@ -112,15 +112,15 @@ static tkg_tensor **handed_to(const run *r, int node) {
 static void *address(const run *r, int node) {
   int storage = r->p->storage[node];
   char *base = r->p->tape->nodes[storage].op == TKG_OP_LEAF ? leaf_tensor(r, storage)->data
-               : r->p->handed[storage]                      ? (*handed_to(r, storage))->data
-                                       : r->step->engine->arena + r->p->offset[storage];
+               : r->p->output_in_place[storage]             ? (*output_tensor(r, storage))->data
+                                                : r->step->engine->arena + r->p->offset[storage];
   return base + r->p->shift[node];
 }
 
 /* ---- running ---- */
 
-static int own_words(const run *r, int status) {
-  return tkg__own_words(r->step->engine->backend, status);
+static int keep_message(const run *r, int status) {
+  return tkg__keep_backend_message(r->step->engine->backend, status);
 }
 
 static bool is_view(const tkg_program *p, int i) {
@@ -154,14 +154,14 @@ static int look_at(const run *r, int i) {
   for (int k = 0; k < n->inputs; k++)
     if (p->tape->nodes[p->storage[n->in[k]]].op == TKG_OP_LEAF) leaves |= 1U << k;
   tkg_call call = call_of(r, i);
-  int status = tkg__watch(r->step->engine->backend, &call, leaves, i >= p->forward);
+  int status = tkg__check_finite(r->step->engine->backend, &call, leaves, i >= p->forward);
   return at_line(r, i, status);
 }
 
 static int run_node(const run *r, int i) {
   if (is_view(r->p, i)) return TKG_OK;
   tkg_call call = call_of(r, i);
-  int status = own_words(r, r->step->engine->backend->run(&call));
+  int status = keep_message(r, r->step->engine->backend->run(&call));
   return status ? at_line(r, i, status) : look_at(r, i);
 }
 
@@ -189,7 +189,7 @@ static int run_group(const run *r, const tkg_group *g) {
   if (!calls) return tkg__fail(TKG_E_MEMORY, "no memory for a group of ops");
   for (int o = g->first; o <= g->last; o++)
     if (!is_view(r->p, r->p->order[o])) calls[n++] = tile_call_of(r, r->p->order[o]);
-  int status = own_words(r, engine->backend->run_tiles(calls, n, &tiling));
+  int status = keep_message(r, engine->backend->run_tiles(calls, n, &tiling));
   free(calls);
   for (int o = g->first; o <= g->last && !status; o++) status = look_at(r, r->p->order[o]);
   return status;
@@ -220,7 +220,7 @@ static const void **bound_to(const run *r, int *count) {
   bound[(*count)++] = engine->arena;
   bound[(*count)++] = r->context.tf32 ? engine : NULL;
   for (int i = 0; i < r->p->tape->n; i++)
-    if (r->p->tape->nodes[i].op == TKG_OP_LEAF || r->p->handed[i])
+    if (r->p->tape->nodes[i].op == TKG_OP_LEAF || r->p->output_in_place[i])
       bound[(*count)++] = address(r, i);
   return bound;
 }
@@ -253,15 +253,15 @@ static int queue_or_replay(const run *r) {
   if (!r->replay->recording) return queue_all(r);
   if (tkg_interrupted(0)) return tkg__fail(TKG_E_INTERRUPTED, "interrupted");
   r->step->replayed++;
-  return own_words(r, backend->replay(r->replay->recording));
+  return keep_message(r, backend->replay(r->replay->recording));
 }
 
 /* A device works on behind our back: what became of it is known at the end of the run. */
 static int run_all(const run *r) {
   char message[512];
   const tkg_backend *backend = r->step->engine->backend;
-  if (r->step->engine->dry) return TKG_OK;
-  int status = backend->begin ? own_words(r, backend->begin(&r->context)) : TKG_OK;
+  if (r->step->engine->plan_only) return TKG_OK;
+  int status = backend->begin ? keep_message(r, backend->begin(&r->context)) : TKG_OK;
   if (status) return status;
   status = queue_or_replay(r);
   int late = backend->finish ? backend->finish(message, (int)sizeof message) : TKG_OK;
@@ -277,7 +277,7 @@ static int copy_out(const run *r, int node, int kind, tkg_tensor **out) {
   const tkg_engine *engine = r->step->engine;
   int status = tkg__tensor_like(r->step->engine, n, kind, out);
   if (status) return status;
-  if (engine->dry)
+  if (engine->plan_only)
     engine->backend->zero((*out)->data, tkg__bytes(n));
   else
     engine->backend->copy((*out)->data, address(r, node), tkg__bytes(n));
@@ -288,11 +288,11 @@ static int copy_out(const run *r, int node, int kind, tkg_tensor **out) {
 static int make_room(const run *r) {
   for (int i = 0; i < r->p->tape->n; i++) {
     const tkg_node *n = &r->p->tape->nodes[i];
-    if (!r->p->handed[i]) continue;
-    tkg_tensor **out = handed_to(r, i);
+    if (!r->p->output_in_place[i]) continue;
+    tkg_tensor **out = output_tensor(r, i);
     int status = tkg__tensor_like(r->step->engine, n, TKG_KIND_DATA, out);
     if (status) return status;
-    if (r->step->engine->dry) r->step->engine->backend->zero((*out)->data, tkg__bytes(n));
+    if (r->step->engine->plan_only) r->step->engine->backend->zero((*out)->data, tkg__bytes(n));
   }
   return TKG_OK;
 }

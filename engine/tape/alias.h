@@ -1,4 +1,4 @@
-/* DETACH and OWN_VJP nodes are aliases: they have the value of their first input. */
+/* DETACH and CUSTOM_VJP nodes are aliases: they have the value of their first input. */
 #ifndef TKG_ALIAS_H
 #define TKG_ALIAS_H
 

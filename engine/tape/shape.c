@@ -322,7 +322,7 @@ static int transpose(tkg_infer *s) {
 }
 
 /* y, what stands for its gradient, x and x's gradient. */
-static int own_vjp(tkg_infer *s) {
+static int custom_vjp(tkg_infer *s) {
   if (s->in[1]->op != TKG_OP_UPSTREAM) return tkg__unfit(s, 1, "an upstream is needed");
   if (!tkg__same_shape(s->in[0], s->in[1])) return tkg__misfit(s, 0, 1, "they must be equal");
   tkg__set_shape(s->out, s->in[0]);
@@ -336,8 +336,8 @@ static int by_op(tkg_infer *s) {
   case TKG_OP_FULL:
   case TKG_OP_UPSTREAM:
     return TKG_OK; /* shape given */
-  case TKG_OP_OWN_VJP:
-    return own_vjp(s);
+  case TKG_OP_CUSTOM_VJP:
+    return custom_vjp(s);
   case TKG_OP_ADD:
   case TKG_OP_SUB:
   case TKG_OP_MUL:

@@ -256,7 +256,7 @@ void tkg__reach(const tkg_tape *tape, const int32_t *roots, int n, bool vjps, bo
     if (roots[i] >= 0) marks[roots[i]] = true;
   for (int i = tape->n; i-- > 0;) {
     const tkg_node *node = &tape->nodes[i];
-    int inputs = node->op == TKG_OP_OWN_VJP && !vjps ? 1 : node->inputs;
+    int inputs = node->op == TKG_OP_CUSTOM_VJP && !vjps ? 1 : node->inputs;
     for (int k = 0; marks[i] && k < inputs; k++) marks[node->in[k]] = true;
   }
 }

@@ -37,7 +37,7 @@ int tkg__record(tkg_tape *tape, tkg_node *node, int op, int n, const int32_t *in
 void tkg__truncate(tkg_tape *tape, int first);
 
 /* marks[i] = true for every node that one of `roots` needs; with `vjps` also for what is recorded
- * as the gradients of own_vjp nodes. marks has tape->n entries, cleared. */
+ * as the gradients of custom_vjp nodes. marks has tape->n entries, cleared. */
 void tkg__reach(const tkg_tape *tape, const int32_t *roots, int n, bool vjps, bool *marks);
 
 /* Output dtype and shape from inputs and attributes; TKG_E_SHAPE, _DTYPE or _ARGUMENT. */

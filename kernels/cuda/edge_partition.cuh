@@ -1,9 +1,8 @@
-/* Going through the edges of a graph in equal pieces, and adding up what belongs to each row.
+/* Splits the edges of a graph into equal chunks and sums per row.
  *
- * Degrees differ by five orders of magnitude, so rows are no unit of work. Neither are edges alone:
- * 70,000 rows without any, one after the other, would be one piece's. Both are counted: the walk
- * goes through all edges in order, and takes a step at the end of each row too (the "merge path" of
- * Merrill and Garland, SC 2016).
+ * Degrees differ by five orders of magnitude, so rows are no unit of work. Edges alone are not one
+ * either: one chunk could get 70,000 empty rows. So both count: the path steps over each edge, in
+ * order, and over the end of each row (the "merge path" of Merrill and Garland, SC 2016).
  *
  *   row 0: edges 0 1 2      row 1: none      row 2: edges 3 4 5 6
  *   steps    e0 e1 e2 end | end e3 e4 e5 | e6 end

@@ -58,7 +58,7 @@ local function apply(spec, ...)
         session.fail('%s: backward returned %d gradients for %d arguments', spec.name, k, n)
       end
       check_gradient(spec.name, k, x, dx)
-      out = tensor.record('own_vjp', nil, out, upstream, x, dx:detach())
+      out = tensor.record('custom_vjp', nil, out, upstream, x, dx:detach())
     end
   end
   return out

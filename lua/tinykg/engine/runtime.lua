@@ -168,8 +168,8 @@ function session.set_seed(seed)
   session.tape = session.ambient
 end
 
---- Calls fn with an engine of its own: the same device and settings, nothing of it in our books.
---- Afterwards all is as it was, what is drawn next included.
+--- Calls fn with another engine of the same device and settings, whose memory is counted apart.
+--- Restores the engine afterwards, with the random stream where it was.
 ---@return any what fn returns; its errors are raised again
 function session.apart(fn, ...)
   if session.tape ~= session.ambient then session.fail('an engine apart: not inside a step') end

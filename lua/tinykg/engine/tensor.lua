@@ -54,7 +54,7 @@ local function get_ambient_step()
   return cache.ambient_step
 end
 
-local FREED = {generation = -1} -- the tape of tensors that were given back
+local FREED = {generation = -1} -- the tape of freed tensors
 
 local function check_generation(t)
   if t.tape == FREED then fail('this tensor was given back by free()') end
@@ -117,7 +117,7 @@ tensor.attribute = attribute
 
 local MOST_DIMENSIONS, MOST_ELEMENTS = 4, 2 ^ 48
 
---- Fails unless these are dimensions that the engine can be handed.
+--- Fails unless the engine accepts these dimensions.
 local function check_shape(shape, n)
   if n > MOST_DIMENSIONS then fail('%d dimensions asked for, at most 4 are possible', n) end
   for d = 1, n do

@@ -1,6 +1,6 @@
 --- What a run will take, known before it starts: its model is built and its first steps and a block
---- of its evaluation are planned on a dry engine, which keeps the books of a run but computes
---- nothing. Whatever a run books, a plan books by the same code.
+--- of its evaluation are planned on a plan-only engine, which counts memory as a run does, by
+--- the same code, but computes nothing.
 local C = require 'tinykg.engine.lib'
 local available = require 'tinykg.engine.free_memory'
 local blame = require 'tinykg.base.source_line'
@@ -35,7 +35,7 @@ local function larger(a, b)
   return out
 end
 
---- What Lua does not need any more is in the books until its finalizers have run.
+--- Garbage counts as live memory until its finalizers have run.
 local function collect()
   collectgarbage()
   collectgarbage()
@@ -83,7 +83,7 @@ local function of_width(recipe, data, o, settings, bits)
   local run = train.new(recipe, data, o, {bits = bits, rounding = settings.rounding, steps = 1,
                                           small = settings.small, quiet = true, best = {}})
   local built = run:memory()
-  C.tkg_engine_set_dry(session.engine, 1)
+  C.tkg_engine_set_plan_only(session.engine, 1)
   collect()
   C.tkg_memory_reset_peak(session.engine)
   rehearse_steps(run)

@@ -91,7 +91,7 @@ local X = noise(13, 7)
 local W, V = parameter(7, 9), parameter(9, 4)
 
 describe('a custom op with the right gradient', function()
-  it('own_vjp: passes finite differences of a double-precision reference', function()
+  it('custom_vjp: passes finite differences of a double-precision reference', function()
     local a, b = noise(5, 3), noise(3, 4)
     local arrays = {{shape = {5, 3}, unpack(flat(a))}, {shape = {3, 4}, unpack(flat(b))}}
     local function f(inputs)
@@ -277,11 +277,11 @@ describe('a gradient of its own', function()
 end)
 
 describe('a custom op\'s plan', function()
-  it('has neither upstream nor detach nor own_vjp in it, nor backward in forward', function()
+  it('has neither upstream nor detach nor custom_vjp in it, nor backward in forward', function()
     local step = tk.step(function() return swish(X:matmul(W)):detach():matmul(V):sum() end)
     step:plan()
     local text = step:program()
-    for _, name in ipairs{'upstream', 'own_vjp', 'detach'} do assert.is_nil(text:find(name)) end
+    for _, name in ipairs{'upstream', 'custom_vjp', 'detach'} do assert.is_nil(text:find(name)) end
     local plain = tk.step(function() return swish_of(X:matmul(W)):detach():matmul(V):sum() end)
     assert.equal(plain:plan():figure 'nodes', step:figure 'nodes')
   end)

@@ -569,7 +569,7 @@ describe('op', function()
       sign_mask = 'ops_memory_spec', dropout = 'ops_sampling_spec',
       sample_neighbors = 'ops_sampling_spec', sample_negatives = 'ops_sampling_spec',
       sample_tails = 'ops_sampling_spec',
-      detach = 'ops_custom_spec', upstream = 'ops_custom_spec', own_vjp = 'ops_custom_spec',
+      detach = 'ops_custom_spec', upstream = 'ops_custom_spec', custom_vjp = 'ops_custom_spec',
       sgd = 'ops_training_spec', adam = 'ops_training_spec', adagrad = 'ops_training_spec',
       adam8 = 'ops_adam8_spec',
     }
