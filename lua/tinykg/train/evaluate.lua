@@ -203,7 +203,7 @@ local function one_block(model, prepared, data, part, size)
   if count > 0 then scorer(model, prepared, data, count, size)(users, count) end
 end
 
---- Prepares and scores one block as an evaluation does: on a plan-only engine, which computes nothing,
+--- Prepares and scores one block as an evaluation does. On a plan-only engine nothing is computed;
 --- the counters then say how much memory evaluation needs.
 ---@param model Module ---@param data tinykg.Data ---@param part string
 ---@param size integer interactions scored at once
