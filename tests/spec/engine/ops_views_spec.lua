@@ -18,7 +18,7 @@ local function put(a) return tk.zeros(a.shape):write({unpack(a)}) end
 --- Ops with flag P, and the number of their inputs, as ops.def lists them.
 local function in_place()
   local list, home = {}, os.getenv('TINYKG_HOME') or '.'
-  for line in io.lines(home .. '/engine/ops.def') do
+  for line in io.lines(home .. '/engine/base/ops.def') do
     local name, reads, flags = line:match('^X%([%u%d_]+, "([%l%d_]+)", "(.-)", "(.-)"%)')
     if flags and flags:find('P') then
       list[#list + 1] = {name = name, n = #reads:match('^[^|]*')}
