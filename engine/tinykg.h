@@ -43,7 +43,7 @@ const char *tkg_engine_device(const tkg_engine *engine);
 const char *tkg_engine_note(const tkg_engine *engine);
 int tkg_engine_supports(const tkg_engine *engine, int op);
 void tkg_engine_set_seed(tkg_engine *engine, uint64_t seed);
-int tkg_engine_set_threads(tkg_engine *engine, int threads); /* 0: one a core */
+int tkg_engine_set_threads(tkg_engine *engine, int threads); /* 0: one per core */
 int tkg_engine_threads(const tkg_engine *engine);
 /* How matrix products are computed on a GPU that has TF32: "float32", exact, unless "tf32" is asked
  * for: what is multiplied is rounded to 10 bits of fraction, several times faster. */

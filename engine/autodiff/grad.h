@@ -8,7 +8,7 @@
  * node, -1 for every other node; the array has room for `n_forward` = tape->n at the call. */
 int tkg__grad(tkg_tape *tape, int loss, int32_t *gradient);
 
-/* Copies in backward of what was recorded as the gradient of custom_vjp nodes; see own.c. */
+/* Copies in backward of what was recorded as the gradient of custom_vjp nodes; see custom_vjp.c. */
 typedef struct tkg_copies {
   int32_t upstream, g; /* whose copies they are: what stands for the gradient, and the gradient */
   int32_t *of;         /* by forward node; -1: none yet */

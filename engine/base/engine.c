@@ -59,7 +59,7 @@ void tkg_engine_set_seed(tkg_engine *engine, uint64_t seed) {
 int tkg_engine_set_threads(tkg_engine *engine, int threads) {
   TKG__NEEDS(engine, TKG_E_ARGUMENT);
   if (threads < 0 || threads > 1024)
-    return tkg__fail(TKG_E_ARGUMENT, "threads: %d is not in 0..1024 (0 = one a core)", threads);
+    return tkg__fail(TKG_E_ARGUMENT, "threads: %d is not in 0..1024 (0 = one per core)", threads);
   engine->threads = threads ? threads : omp_get_num_procs();
   return TKG_OK;
 }

@@ -1,7 +1,7 @@
 /* A node of the tape: one op, its inputs, its shape. Two nodes that compare equal byte for byte
  * are the same computation, so nodes are zeroed before they are filled. */
-#ifndef TKG_NODE_H
-#define TKG_NODE_H
+#ifndef TKG_OP_H
+#define TKG_OP_H
 
 #include <stdbool.h>
 #include <stdint.h>

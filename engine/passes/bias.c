@@ -1,7 +1,7 @@
 /* Noise, followed through backward.
  *
  * A decoded copy is right on average, so every gradient is, as long as backward is linear in each
- * noisy copy and multiplies only copies whose noise is independent (METHOD section 1). `reads` in
+ * noisy copy and multiplies only copies whose noise is independent (METHOD section 5). `reads` in
  * ops.def says how an op passes noise on. Elements of a copy have noise of their own, so it also
  * counts in which rows it has arrived:
  *

@@ -3,8 +3,8 @@
  * A block of memory is there from its maker to its last reader. An op that may write over an input
  * takes over its block. A group of nodes that run in tiles is one moment: all its whole values are
  * there from its beginning to its end, but what it reads for the last time, row by row, may become
- * what it makes. While blocks are collected, a value's offset is the number of its block; pack.c
- * knows all of them when it says where they lie. */
+ * what it makes. While blocks are collected, a value's offset is the number of its block;
+ * memory_packing.c knows all of them when it says where they lie. */
 #include <string.h>
 
 #include "base/error.h"

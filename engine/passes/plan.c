@@ -1,4 +1,4 @@
-/* The plan pass: which nodes run, in which order, and where each value lies (arena.c).
+/* The plan pass: which nodes run, in which order, and where each value lies (memory_plan.c).
  *
  * Liveness is known before anything runs: updates are moved forward to the first moment at which
  * nothing reads the old parameter any more, so that gradients die early. A group of nodes that run

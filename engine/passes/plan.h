@@ -1,4 +1,4 @@
-/* What the plan pass is at: shared by its two halves, order (plan.c) and memory (arena.c). */
+/* What the plan pass is at: shared by its two halves, order (plan.c) and memory (memory_plan.c). */
 #ifndef TKG_PLAN_H
 #define TKG_PLAN_H
 
@@ -22,7 +22,7 @@ typedef struct tkg_planner {
   int64_t in_use[TKG_KIND_COUNT], fullest;
 } tkg_planner;
 
-/* Offsets for blocks, and the bytes that they take together (pack.c). */
+/* Offsets for blocks, and the bytes that they take together (memory_packing.c). */
 int tkg__pack_memory(tkg_block *blocks, int n, int64_t *end);
 
 /* Offsets in the arena, and in tiles, for the nodes in p->order; needs times and last readers. */

@@ -14,7 +14,7 @@ typedef struct tkg_policy {
   bool save;     /* false: whatever backward reads is kept exactly */
   bool tiles;    /* false: node after node */
   bool rows;     /* false: whole values are computed where some rows of them are gathered */
-  bool check;    /* every value is looked at when it was made, see watch.c */
+  bool check;    /* every value is looked at when it was made, see check_finite.c */
 } tkg_policy;
 
 /* One forward value that backward reads, for the report. */
@@ -71,7 +71,7 @@ typedef struct tkg_program {
 void tkg__program_free(tkg_program *p);
 
 /* Bytes that an op-by-op FP32 autograd tape keeps for this forward, of a tape that ends with it;
- * see reference.c. */
+ * see fp32_baseline.c. */
 int64_t tkg__fp32_baseline_bytes(const tkg_program *p, int loss);
 
 /* Computes only the rows that are gathered; `loss` is renumbered, -1 stays. */

@@ -4,7 +4,7 @@
  * small (exact), quantize. Then backward's reads are rewritten: to codes that are decoded, to
  * sign masks, to nodes recorded once more.
  *
- * Which values may be noisy is not a list of ops but a property that is checked (noise.c): where a
+ * Which values may be noisy is not a list of ops but a property that is checked (bias.c): where a
  * copy's noise would meet itself or enter a non-linear op, the value is kept exactly. */
 #include <stdlib.h>
 #include <string.h>

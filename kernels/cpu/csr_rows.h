@@ -1,7 +1,7 @@
 /* Rows of sparse tables that users give as CSR: offsets of each row, and entries in ascending order
  * within a row. Unlike a packed graph they are checked where they are read. */
-#ifndef TKG_CPU_SPANS_H
-#define TKG_CPU_SPANS_H
+#ifndef TKG_CPU_CSR_ROWS_H
+#define TKG_CPU_CSR_ROWS_H
 
 #include <inttypes.h>
 #include <stdint.h>

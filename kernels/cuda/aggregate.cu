@@ -2,9 +2,9 @@
  * edge's tail, times the vector of the edge's relation and times its weight where there are such.
  *
  * A layer of a graph network spends its time here, reading rows of x from anywhere. The naive
- * kernel is a group of threads a head; a hub is then the last to finish by far. walk.cuh cuts the
- * edges evenly; here is what is read of an edge and where sums go. One kernel serves all six ops: a
- * part that is missing is a branch that all threads take alike. */
+ * kernel is one group of threads per head; a hub is then the last to finish by far.
+ * edge_partition.cuh cuts the edges evenly; here is what is read of an edge and where sums go. One
+ * kernel serves all six ops: a part that is missing is a branch that all threads take alike. */
 #include "edge_partition.cuh"
 #include "family.h"
 #include "vec4.cuh"

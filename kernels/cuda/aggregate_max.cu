@@ -2,7 +2,8 @@
  * reads its tail, AGGREGATE_PICK_GRAD takes gradients back to tails; and SLOTS.
  *
  * Argmax is a sum over edges in which "larger" takes the place of "plus", and the gradient of a
- * pick a sum over the edges of each tail of what picked them: both are walks (walk.cuh). */
+ * pick a sum over the edges of each tail of what picked them: both are walks (edge_partition.cuh).
+ */
 #include "edge_partition.cuh"
 #include "family.h"
 #include "vec4.cuh"

@@ -1,7 +1,7 @@
 /* Ids brought into order: positions sorted by the id they hold, equal ids by position, so that all
  * rows of one id follow each other. Sorting needs no look at the ids from the host. */
-#ifndef TKG_CUDA_ORDER_H
-#define TKG_CUDA_ORDER_H
+#ifndef TKG_CUDA_ARGSORT_IDS_H
+#define TKG_CUDA_ARGSORT_IDS_H
 
 #include "device_errors.h"
 

@@ -1,7 +1,7 @@
 /* Rows of sparse tables that users give as CSR: unlike a packed graph they are checked where they
  * are read. */
-#ifndef TKG_CUDA_SPANS_H
-#define TKG_CUDA_SPANS_H
+#ifndef TKG_CUDA_CSR_ROWS_H
+#define TKG_CUDA_CSR_ROWS_H
 
 #include "device_errors.h"
 #include "family.h"

@@ -3,10 +3,10 @@
  * do.
  *
  * Captured is what the entries queue: kernels, memsets, copies on the device. Their arguments are
- * frozen; what differs between runs is read from values.h. Slots for bad ids (faults.h) are given
- * out while entries run, so a recording has a copy of who has which. */
-#ifndef TKG_CUDA_RECORDING_H
-#define TKG_CUDA_RECORDING_H
+ * frozen; what differs between runs is read from run_params.h. Slots for bad ids (device_errors.h)
+ * are given out while entries run, so a recording has a copy of who has which. */
+#ifndef TKG_CUDA_GRAPH_H
+#define TKG_CUDA_GRAPH_H
 
 #include "cuda.h"
 

@@ -82,7 +82,8 @@ void tkg__fault_check(const int32_t *ids, int64_t count, int64_t limit, tkg_faul
   tkg_launch(check_ids, tkg_flat(count), stream, ids, count, limit, fault);
 }
 
-/* ---- reports: the words of the CPU backend (cpu/ids.h, cpu/spans.h, cpu/pick.c) ---- */
+/* ---- reports: the words of the CPU backend (cpu/ids.h, cpu/csr_rows.h, cpu/aggregate_max.c) ----
+ */
 
 static int bad_span(const slot *s, int64_t row, cudaStream_t stream) {
   int32_t ends[2] = {0, 0};

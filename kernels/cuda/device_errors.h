@@ -5,8 +5,8 @@
  * A launch that reads ids has a slot in device memory: the smallest position of a bad id, with its
  * value. Slots are used in the order of the ops, so what is reported is what the CPU backend, which
  * stops at the first bad id, would have said. */
-#ifndef TKG_CUDA_FAULTS_H
-#define TKG_CUDA_FAULTS_H
+#ifndef TKG_CUDA_DEVICE_ERRORS_H
+#define TKG_CUDA_DEVICE_ERRORS_H
 
 #include "cuda.h"
 

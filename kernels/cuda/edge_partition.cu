@@ -1,4 +1,5 @@
-/* Cutting a walk (walk.cuh): scratch, and the edges of rows that are only named on the device. */
+/* Cutting a walk (edge_partition.cuh): scratch, and the edges of rows that are only named on the
+ * device. */
 #include "edge_partition.cuh"
 
 /* Parts are one row a chunk: with many columns there are fewer chunks. 64 steps are worth a group's

@@ -7,12 +7,12 @@
  *   row 0: edges 0 1 2      row 1: none      row 2: edges 3 4 5 6
  *   steps    e0 e1 e2 end | end e3 e4 e5 | e6 end
  *
- * Chunks of equal length are cut from the steps, a group of threads a chunk; where a chunk begins
- * is found by bisection. A row's beginning is written to its output row by the chunk that it lies
- * in. What a row that was begun earlier has in a chunk is a part, kept in scratch, one a chunk; a
- * second kernel adds the parts of a row to its output in order, a third does so for rows with many
- * parts, a block each. All orders depend on the graph and the columns alone: the same bits in every
- * run.
+ * Chunks of equal length are cut from the steps, one group of threads per chunk; where a chunk
+ * begins is found by bisection. A row's beginning is written to its output row by the chunk that it
+ * lies in. What a row that was begun earlier has in a chunk is a part, kept in scratch, one a
+ * chunk; a second kernel adds the parts of a row to its output in order, a third does so for rows
+ * with many parts, a block each. All orders depend on the graph and the columns alone: the same
+ * bits in every run.
  *
  * What is added up is a *policy* P:
  *
@@ -23,8 +23,8 @@
  *   p.put(row, j, sum, whole)   to the output; `whole`: nothing is added later
  *   p.taken(row, j)             what `put` wrote of a row that was not whole
  *   p.put_part(chunk, j, sum), p.part(chunk, j)           the same in scratch */
-#ifndef TKG_CUDA_WALK_H
-#define TKG_CUDA_WALK_H
+#ifndef TKG_CUDA_EDGE_PARTITION_H
+#define TKG_CUDA_EDGE_PARTITION_H
 
 #include "device_errors.h"
 #include "launch.h"

@@ -3,7 +3,7 @@
  * Three layers an op. The *kernel* computes. The *launcher* is grid arithmetic and nothing else.
  * The *entry* (`run`) reads shapes and attributes from the call, checks what can be checked on the
  * host and picks a launcher. Shapes were checked when the op was recorded; ids are checked by the
- * kernels themselves (faults.h), as they are only known on the device.
+ * kernels themselves (device_errors.h), as they are only known on the device.
  *
  * An entry only queues work on the stream: it never waits, and never reads device memory. */
 #ifndef TKG_CUDA_FAMILY_H

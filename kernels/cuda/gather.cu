@@ -2,8 +2,8 @@
  * those of a sparse matrix.
  *
  * Elements are 4 bytes of either type and only copied. A row of ids that a batch asks for lies
- * anywhere, so nothing helps but asking for many rows at once: a group of threads a row, 16 bytes a
- * thread, and as many rows in flight as there are threads. */
+ * anywhere, so nothing helps but asking for many rows at once: one group of threads per row, 16
+ * bytes per thread, and as many rows in flight as there are threads. */
 #include "csr_rows.cuh"
 #include "device_errors.h"
 #include "family.h"

@@ -1,12 +1,12 @@
 /* Rows through matrices of their own kind: GROUPED_MATMUL and GROUPED_OUTER (TransR's projections,
  * RippleNet's relations).
  *
- * Gathering a matrix a row reads as much as the product computes. Instead rows are brought into the
- * order of their kinds (order.h), and a block takes a chunk of neighbouring rows: those of one kind
- * meet that kind's matrix in shared memory. How many rows a kind has is never known on the host, so
- * chunks have equal lengths and the kinds in a chunk are found on the way. In an outer product the
- * rows of a kind may lie in several chunks: the first writes its sum to the output, others leave
- * parts in scratch, which are added in order. */
+ * Gathering one matrix per row reads as much as the product computes. Instead rows are brought into
+ * the order of their kinds (argsort_ids.h), and a block takes a chunk of neighbouring rows: those
+ * of one kind meet that kind's matrix in shared memory. How many rows a kind has is never known on
+ * the host, so chunks have equal lengths and the kinds in a chunk are found on the way. In an outer
+ * product the rows of a kind may lie in several chunks: the first writes its sum to the output,
+ * others leave parts in scratch, which are added in order. */
 #include "argsort_ids.h"
 #include "family.h"
 #include "launch.h"
@@ -263,7 +263,7 @@ static int64_t matmul_scratch(const tkg_node *, const tkg_node *const *in) {
   return tkg__order_of(in[0]->shape[0], in[1]->shape[0]).bytes;
 }
 
-/* Rows a chunk, so that parts, a matrix a chunk, stay in bounds. */
+/* Rows per chunk, so that parts, one matrix per chunk, stay in bounds. */
 enum { LEAST_LENGTH = 64, MOST_CHUNKS = 4096, LEAST_MOST = 16, PART_BYTES = 8 << 20 };
 
 static int64_t length_of(int64_t n, int64_t size) {

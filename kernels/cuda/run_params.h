@@ -1,8 +1,8 @@
 /* What differs between two runs of one plan: seed, step, learning rate, count of updates. It lies
  * in device memory and is written when a run begins, so that a run can be queued again as it was
- * (recording.h): a kernel's arguments are frozen there. */
-#ifndef TKG_CUDA_VALUES_H
-#define TKG_CUDA_VALUES_H
+ * (cuda_graph.h): a kernel's arguments are frozen there. */
+#ifndef TKG_CUDA_RUN_PARAMS_H
+#define TKG_CUDA_RUN_PARAMS_H
 
 #include "cuda.h"
 

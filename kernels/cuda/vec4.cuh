@@ -1,6 +1,6 @@
 /* Arithmetic that reads the same for an element and for four of them at once. */
-#ifndef TKG_CUDA_QUAD_H
-#define TKG_CUDA_QUAD_H
+#ifndef TKG_CUDA_VEC4_H
+#define TKG_CUDA_VEC4_H
 
 #include "cuda.h"
 

@@ -1,6 +1,6 @@
 /* Eight neighbouring floats of a row: what one Philox block has noise for. */
-#ifndef TKG_CUDA_EIGHT_H
-#define TKG_CUDA_EIGHT_H
+#ifndef TKG_CUDA_VEC8_H
+#define TKG_CUDA_VEC8_H
 
 #include "cuda.h"
 

@@ -5,8 +5,8 @@
  *
  * Polynomials are minimax fits (Remez exchange) made for this file; the interval and the weight
  * stand beside them. Range reduction follows Muller, Elementary Functions, 3rd ed., ch. 11. */
-#ifndef TKG_CPU_VMATH_H
-#define TKG_CPU_VMATH_H
+#ifndef TKG_VMATH_H
+#define TKG_VMATH_H
 
 #include <stdint.h>
 #include <string.h>

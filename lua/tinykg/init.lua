@@ -86,7 +86,7 @@ function tk.device(name)
   if not ok then fail('%s', tostring(message)) end
 end
 
---- Sets the number of threads (0: one a core); returns it when called without. Results do not
+--- Sets the number of threads (0: one per core); returns it when called without. Results do not
 --- depend on it. ---@param n? integer ---@return integer?
 function tk.threads(n)
   if n == nil then return C.tkg_engine_threads(session.engine) end

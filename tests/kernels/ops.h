@@ -1,7 +1,7 @@
 /* The op check's tools: random arrays, a run on a backend, the comparison of two. A backend's op is
  * run as it is and recorded and played back; its results are compared with the CPU's. */
-#ifndef TKG_EMU_OPS_H
-#define TKG_EMU_OPS_H
+#ifndef TKG_OPS_H
+#define TKG_OPS_H
 
 #include <dlfcn.h>
 #include <math.h>

@@ -1,8 +1,8 @@
 /* Cases of the ops on whole graphs and of those by matrices of a kind: nodes without edges, hubs,
  * self loops, edges that are there twice, graphs that are stored once for both ways, one way only.
  */
-#ifndef TKG_EMU_OPS_GRAPH_H
-#define TKG_EMU_OPS_GRAPH_H
+#ifndef TKG_OPS_GRAPH_H
+#define TKG_OPS_GRAPH_H
 
 #include "ops.h"
 

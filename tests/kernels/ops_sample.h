@@ -1,6 +1,6 @@
 /* Cases of the ops that draw from sparse tables or look into them. */
-#ifndef TKG_EMU_OPS_SAMPLE_H
-#define TKG_EMU_OPS_SAMPLE_H
+#ifndef TKG_OPS_SAMPLE_H
+#define TKG_OPS_SAMPLE_H
 
 #include "ops.h"
 

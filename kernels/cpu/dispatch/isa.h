@@ -1,5 +1,5 @@
-/* Which instruction set the CPU kernels run on. Every file of engine/cpu is compiled once for each;
- * the machine's best is chosen at run time. */
+/* Which instruction set the CPU kernels run on. Every file of kernels/cpu is compiled once for
+ * each; the machine's best is chosen at run time. */
 #ifndef TKG_ISA_H
 #define TKG_ISA_H
 
@@ -16,7 +16,7 @@ int tkg__isa_index(void);
  * machine; nothing changes. */
 int tkg_set_isa(const char *name);
 
-/* A family of kernels is a constant `name` of type `type` that engine/cpu/x.c defines once an ISA,
+/* A family of kernels is a constant `name` of type `type` that kernels/cpu/x.c defines once an ISA,
  * as TKG_ISA_NAME(name). Who calls it writes, outside functions,
  *   TKG__DECLARE_TABLES(tkg__codec_kernels, tkg__cpu_codec);
  * and then TKG__PICK(tkg__cpu_codec) is a pointer to the table to use now. For a family that is an

@@ -1,4 +1,4 @@
---- Lists of names in text files: one a line.
+--- Lists of names in text files, one per line.
 local name_list = {}
 
 local BOM = '\239\187\191' -- of UTF-8: some editors begin a file with it

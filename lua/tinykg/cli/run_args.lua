@@ -9,7 +9,7 @@ function opened.add_options(p)
   p:option('--data', 'where the data set of the run is now, if it has moved'):argname('DIR')
   options.add_trust(p)
   p:option('--device', 'auto, cpu, cuda or cuda:N', 'auto')
-  p:option('--threads', '0 = one a core', '0')
+  p:option('--threads', '0 = one per core', '0')
   p:flag('--json', 'print JSON')
 end
 

@@ -288,7 +288,7 @@ function ops.edge_dot(u, r, ids) return record('edge_dot', nil, u, r, ids) end
 function ops.mix(w, x) return record('mix', nil, w, x) end
 
 --- Row i of x times the matrix that ids[i] names: relations with matrices of their own (TransR,
---- RippleNet). Rows are grouped by matrix; a matrix a row is never made.
+--- RippleNet). Rows are grouped by matrix; a matrix per row is never made.
 ---@param x Tensor [n, d] ---@param w Tensor [kinds, d, k], or [kinds, k, d] to be transposed
 ---@param ids Tensor int32 [n] ---@param options? {transpose: boolean} of the matrices
 ---@return Tensor [n, k]

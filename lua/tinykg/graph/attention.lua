@@ -1,4 +1,4 @@
---- Scores of edges through a matrix a relation, as KGAT's attention (Wang et al. 2019, eq. 4):
+--- Scores of edges through one matrix per relation, as KGAT's attention (Wang et al. 2019, eq. 4):
 ---   pi(h, r, t) = (e_t W_r) . tanh(e_h W_r + e_r)
 --- A node is projected once for each relation it takes part in, not once an edge: each relation has
 --- a small graph between the heads and the tails that its edges have.

@@ -1,4 +1,4 @@
--- Gradients from kept copies (METHOD section 6): the forward result is the same at every width,
+-- Gradients from kept copies (METHOD section 1): the forward result is the same at every width,
 -- gradients are right on average, and their variance is what the codec's formulas say.
 local ffi = require 'ffi'
 local tk = require 'tinykg'

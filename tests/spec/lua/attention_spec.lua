@@ -1,4 +1,4 @@
--- Scores of edges through a matrix a relation, and triples that are drawn: against plain loops.
+-- Scores of edges through one matrix per relation, and triples that are drawn: against plain loops.
 local tk = require 'tinykg'
 local fixtures = require 'tests.support.fixtures'
 local generator = require 'tinykg.base.random'

@@ -20,7 +20,7 @@ local function parser()
   p:argument('run', 'the folder of a run')
   p:option('--user', "the user, by the data set's own name; repeatable"):count('*'):argname('U')
   p:flag('--new', 'for somebody who is not in the data set')
-  p:option('--likes', 'items that somebody new likes (FILE: one a line); repeatable'):count('*')
+  p:option('--likes', 'items that somebody new likes (FILE: one per line); repeatable'):count('*')
     :argname('ITEM,ITEM|@FILE')
   p:option('--users', 'for many: all, or a file with a user a line (-: standard input); prints ' ..
            'TSV. Those who are not in the data set are said, and the exit status is 1')

@@ -20,7 +20,7 @@ local function parser()
   p:option('--device', 'auto, cpu, cuda or cuda:N (default: auto)')
   options.add_list(p, '--seed', 'of training: one seed or several, separated by commas ' ..
                    '(default: 1); that of the split is --data-set seed= (default: 0)')
-  p:option('--threads', '0 = one a core (default: 0)')
+  p:option('--threads', '0 = one per core (default: 0)')
   p:option('--jobs', 'how many runs of a batch at a time (default: 1)')
   p:option('--out', 'folder of the run (default: runs/RECIPE-DATA-BITS-SEED-SETTINGS) or of the ' ..
            'batch')
