@@ -1,4 +1,4 @@
---- Writing a data set in any of the formats that data.load reads, one file per format in write/. What
+--- Writing a data set in any of the formats that data.load reads: one file per format. What
 --- is written is what was loaded: its split, its filters, the negatives that were drawn. What a
 --- format has no place for is left out, and said.
 
