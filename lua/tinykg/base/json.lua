@@ -2,6 +2,7 @@
 -- Keys come sorted, and numbers survive the way back (cjson prints 14 digits).
 local cjson = require 'cjson'
 local atomic = require 'tinykg.base.atomic_file'
+local read_file = require 'tinykg.base.read_file'
 local utf8 = require 'tinykg.base.utf8'
 
 local reader = cjson.new()
@@ -155,11 +156,8 @@ end
 ---@return any|nil value
 ---@return string? message names the file
 function json.read(path)
-  local file, message = io.open(path, 'rb')
-  if not file then return nil, message end
-  local text, why = file:read('*a')
-  file:close()
-  if not text then return nil, ('%s: cannot be read: %s'):format(path, why) end
+  local text, message = read_file(path)
+  if not text then return nil, message end
   return json.decode(text, path)
 end
 

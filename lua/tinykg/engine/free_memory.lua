@@ -2,22 +2,16 @@
 --- this process's control groups leave.
 local session = require 'tinykg.engine.runtime'
 local C = require 'tinykg.engine.lib'
+local read_file = require 'tinykg.base.read_file'
 
-local function text_of(path)
-  local file = io.open(path, 'rb')
-  local text = file and file:read('*a')
-  if file then file:close() end
-  return text
-end
-
-local function number_of(path) return tonumber((text_of(path) or ''):match('^%d+')) end
+local function number_of(path) return tonumber((read_file(path) or ''):match('^%d+')) end
 
 --- What a control group may still take; nil without a limit. Pages of files that the kernel drops
 --- when memory is short do not count as taken.
 local function left_in(folder, limit, usage, inactive)
   local most, taken = number_of(folder .. limit), number_of(folder .. usage)
   if not most or not taken then return nil end
-  local stat = text_of(folder .. '/memory.stat') or ''
+  local stat = read_file(folder .. '/memory.stat') or ''
   local files = tonumber(stat:match('^' .. inactive .. ' (%d+)')
                          or stat:match('\n' .. inactive .. ' (%d+)')) or 0
   return math.max(0, most - taken + math.min(files, taken))
@@ -36,10 +30,10 @@ end
 --- `root`: where the file system begins; tests have one of their own.
 local function of_machine(root)
   local bytes = math.huge
-  local kib = (text_of(root .. '/proc/meminfo') or ''):match('MemAvailable:%s+(%d+) kB')
+  local kib = (read_file(root .. '/proc/meminfo') or ''):match('MemAvailable:%s+(%d+) kB')
   if kib then bytes = 1024 * kib end
   local groups = root .. '/sys/fs/cgroup'
-  for controllers, group in (text_of(root .. '/proc/self/cgroup') or ''):gmatch(
+  for controllers, group in (read_file(root .. '/proc/self/cgroup') or ''):gmatch(
     '%d+:([^:\n]*):([^\n]*)') do
     group = group:gsub('/+$', '')
     if controllers == '' then

@@ -1,23 +1,16 @@
 --- Loads the engine: its declarations from the headers, its code from libtinykg.so.
 -- Returns the FFI library; fails with one line that says what to do.
 local ffi = require 'ffi'
+local read_file = require 'tinykg.base.read_file'
 
 local ABI = 1
 local root = debug.getinfo(1, 'S').source:match('^@(.*)lua/tinykg/engine/lib%.lua$') or './'
 if root == '' then root = './' end
 
-local function read(path)
-  local file = io.open(path, 'rb')
-  if not file then return nil end
-  local text = file:read('*a')
-  file:close()
-  return text
-end
-
 --- The part of a header between its ffi markers.
 local function declarations(name)
   local path = root .. 'engine/' .. name
-  local text = read(path)
+  local text = read_file(path)
   local part = text and text:match('/%* ffi:begin %*/(.-)/%* ffi:end %*/')
   if not part then
     error(path .. ': not found or without ffi markers; is the installation complete?', 0)

@@ -1,5 +1,6 @@
 --- What is typed, as Lua: whether it is whole, what to say where it is wrong, and running it.
 local blame = require 'tinykg.base.source_line'
+local read_file = require 'tinykg.base.read_file'
 local interrupt = require 'tinykg.repl.interrupt'
 local session = require 'tinykg.engine.runtime'
 
@@ -52,11 +53,8 @@ end
 
 --- Compiles a file. ---@param path string ---@return function? chunk, string? message
 function chunk.of_file(path)
-  local file, message = io.open(path, 'rb')
-  if not file then return nil, message end
-  local text, why = file:read('*a')
-  file:close()
-  if not text then return nil, path .. ': ' .. why end
+  local text, message = read_file(path)
+  if not text then return nil, message end
   return chunk.load(text:gsub('^#', '--#'), '@' .. path)
 end
 

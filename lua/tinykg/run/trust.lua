@@ -2,6 +2,7 @@
 --- the folder belongs to the user, and the recipe is the one that the run began with.
 local ffi = require 'ffi'
 local lfs = require 'lfs'
+local read_file = require 'tinykg.base.read_file'
 local folder = require 'tinykg.run.folder'
 local sha256 = require 'tinykg.engine.sha256'
 
@@ -48,7 +49,7 @@ local function note(...) io.stderr:write('note: ', (...):format(select(2, ...)),
 --- What stands in for a recipe.lua that is missing: the file that it was copied from.
 local function original(path, config, trusted)
   local file = config.recipe_file
-  local text = type(file) == 'string' and folder.text_of(file)
+  local text = type(file) == 'string' and read_file(file)
   if not text then refuse('%s: it has no recipe.lua, nor is %s there', path, tostring(file)) end
   if not trusted and sha256(text) ~= config.recipe_sha256 then
     refuse('%s: it has no recipe.lua, and %s is not known to be the same: --trust runs that', path,

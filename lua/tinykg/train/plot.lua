@@ -1,5 +1,6 @@
 --- Curves, drawn by gnuplot as text in the terminal or into an .svg or .png file.
 local ffi = require 'ffi'
+local read_file = require 'tinykg.base.read_file'
 local session = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'
 local fail = session.fail
@@ -131,13 +132,6 @@ local function program(all, o, output)
   return table.concat(text, '\n') .. '\n'
 end
 
-local function read(path)
-  local file = io.open(path, 'rb')
-  local text = file and file:read('*a') or ''
-  if file then file:close() end
-  return text
-end
-
 --- What gnuplot makes of a program. Names of temporary files are all that a shell gets to see.
 local function drawn(all, o)
   local script, output, errors = os.tmpname(), os.tmpname(), os.tmpname()
@@ -145,7 +139,7 @@ local function drawn(all, o)
   file:write(program(all, o, output))
   file:close()
   local status = os.execute(('gnuplot %s >%s 2>&1'):format(script, errors))
-  local picture, message = read(output), read(errors)
+  local picture, message = read_file(output) or '', read_file(errors) or ''
   os.remove(script) os.remove(output) os.remove(errors)
   if status == 0 and picture ~= '' then return picture end
   if os.execute('command -v gnuplot >/dev/null 2>&1') ~= 0 then

@@ -1,6 +1,7 @@
 --- Recipes from files.
 local lfs = require 'lfs'
 local blame = require 'tinykg.base.source_line'
+local read_file = require 'tinykg.base.read_file'
 local search_path = require 'tinykg.base.search_path'
 
 local recipe_file = {}
@@ -25,9 +26,7 @@ local function missing(path)
 end
 
 local function text_of(path)
-  local file = io.open(path, 'rb')
-  local text = file and file:read('*a') -- nil for a folder
-  if file then file:close() end
+  local text = read_file(path)
   if not text then error(missing(path), 0) end
   return text
 end

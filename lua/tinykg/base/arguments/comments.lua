@@ -1,21 +1,15 @@
 --- What the source says about a function: the comment above its definition, as the prompt's `?` and
 --- the reference page show it. Nothing is registered: a function knows its file and line.
+local read_file = require 'tinykg.base.read_file'
+
 local docs = {}
 
 local here = debug.getinfo(1, 'S').source:match('^@(.*)lua/tinykg/base/arguments/comments%.lua$')
 
 local kept = {} -- texts of files, as they were when they were loaded
 
-local function text_of(path)
-  local file = io.open(path, 'r')
-  if not file then return nil end
-  local text = file:read('*a')
-  file:close()
-  return text
-end
-
 local function lines_of(path)
-  local text, lines = kept[path] or text_of(path), {}
+  local text, lines = kept[path] or read_file(path), {}
   if not text then return nil end
   for line in text:gmatch('([^\n]*)\n') do lines[#lines + 1] = line end
   return lines
@@ -25,7 +19,7 @@ end
 --- later is then true, though the file may have been replaced. ---@param fn function
 function docs.keep(fn)
   local path = debug.getinfo(fn, 'S').source:match('^@(.*)')
-  if path and not kept[path] then kept[path] = text_of(path) end
+  if path and not kept[path] then kept[path] = read_file(path) end
 end
 
 --- 'number by how much' -> 'number', 'by how much': a type goes on behind ':', ',' and '|' and

@@ -16,6 +16,7 @@ local lfs = require 'lfs'
 local atomic = require 'tinykg.base.atomic_file'
 local clock = require 'tinykg.base.clock'
 local entries = require 'tinykg.base.folder_entries'
+local read_file = require 'tinykg.base.read_file'
 local form = require 'tinykg.run.folder.form'
 local seal = require 'tinykg.run.folder.seal'
 
@@ -36,16 +37,7 @@ end
 function folder.has(path, name) return lfs.attributes(path .. '/' .. name, 'mode') == 'file' end
 
 --- The text of a file; nil where there is none.
-function folder.text(path, name) return folder.text_of(path .. '/' .. name) end
-
---- The same, of any file.
-function folder.text_of(path)
-  local file = io.open(path, 'rb')
-  if not file then return nil end
-  local text = file:read('*a')
-  file:close()
-  return text
-end
+function folder.text(path, name) return (read_file(path .. '/' .. name)) end
 
 local MOST_SAID = 4000
 
