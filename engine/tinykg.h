@@ -16,7 +16,8 @@
 
 #include <stdint.h>
 
-#define TKG_ABI 1
+#define TKG_ABI 1           /* changes when this header does */
+#define TKG_VERSION "0.1.0" /* install_spec compares the rockspec and the changelog with it */
 
 #ifdef __cplusplus
 extern "C" {
@@ -29,9 +30,9 @@ typedef struct tkg_tape tkg_tape;
 typedef struct tkg_step tkg_step;
 typedef struct tkg_optimizer tkg_optimizer;
 
-uint32_t tkg_abi(void); /* changes when this header does */
-const char *tkg_version(void);
-const char *tkg_error(void); /* message of the last failure in this thread */
+uint32_t tkg_abi(void);        /* TKG_ABI of the library */
+const char *tkg_version(void); /* TKG_VERSION of the library */
+const char *tkg_error(void);   /* message of the last failure in this thread */
 const char *tkg_status_text(int status);
 
 /* ---- engine: a device, a seed, a number of threads, memory counters ---- */

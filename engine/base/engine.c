@@ -9,7 +9,7 @@
 #include "error.h"
 
 uint32_t tkg_abi(void) { return TKG_ABI; }
-const char *tkg_version(void) { return "0.1.0"; }
+const char *tkg_version(void) { return TKG_VERSION; }
 
 int tkg_engine_create(const char *device, tkg_engine **out) {
   *out = NULL;
