@@ -6,9 +6,15 @@ local C = require 'tinykg.engine.lib'
 local session = require 'tinykg.engine.runtime'
 local tensors = require 'tests.support.tensors'
 local fixtures = require 'tests.support.fixtures'
-local open = require('tests.support.emulation').open
+local emulation = require 'tests.support.emulation'
 
 local DEVICES = os.getenv('TINYKG_DEVICE') and {os.getenv('TINYKG_DEVICE')} or {'emu', 'cpu'}
+
+local function open(device)
+  local ok, message = emulation.open(device)
+  if not ok then pending(tostring(message)) end
+  return ok
+end
 
 --- A model with dropout, sampling, sorting (gradients of rows), products and Adam. `batches` holds
 --- the ids of each step. Returns the losses and the bytes of the parameter.
