@@ -10,7 +10,7 @@
 #include "error.h"
 #include "tinykg.h"
 
-/* The folder of this library, with its last slash. */
+/* Writes the folder of this library, with its last slash. */
 static void own_folder(char *out, size_t size) {
   Dl_info info;
   const char *slash = NULL;

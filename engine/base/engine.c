@@ -116,7 +116,7 @@ void tkg__memory_add(tkg_engine *engine, int kind, int64_t bytes) {
   if (sum > engine->peak_total) engine->peak_total = sum;
 }
 
-/* Counts what fills the arena, by kind; gaps between values count as transient. */
+/* Counts the arena's bytes by kind; gaps between values count as transient. */
 static void count_arena(tkg_engine *engine, int64_t bytes, const int64_t *kinds) {
   int64_t sum = 0;
   engine->arena_bytes = bytes;
