@@ -198,7 +198,7 @@ static void find_outputs_in_place(tkg_planner *z) {
   for (int i = 0; i < p->output_count; i++) {
     const tkg_node *n = &z->tape->nodes[p->outputs[i]];
     p->output_in_place[p->outputs[i]] = p->storage[p->outputs[i]] == p->outputs[i] &&
-                                      n->op != TKG_OP_LEAF && tkg__bytes(n) >= LARGE_RESULT;
+                                        n->op != TKG_OP_LEAF && tkg__bytes(n) >= LARGE_RESULT;
   }
 }
 

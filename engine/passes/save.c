@@ -365,7 +365,8 @@ int tkg__save(tkg_program *p, const tkg_policy *policy) {
   if (!status && !allocate(&s)) status = tkg__fail(TKG_E_MEMORY, "save: no memory");
   if (!status) {
     find_needs(&s);
-    for (int i = 0; i < p->output_count; i++) s.is_output[p->outputs[i]] = p->outputs[i] < s.forward;
+    for (int i = 0; i < p->output_count; i++)
+      s.is_output[p->outputs[i]] = p->outputs[i] < s.forward;
   }
   for (bool again = true; again && !status;) {
     choose_all(&s);
