@@ -131,8 +131,7 @@ static void count_arena(tkg_engine *engine, int64_t bytes, const int64_t *kinds)
 
 int tkg__arena_reserve(tkg_engine *engine, int64_t bytes, const int64_t kinds[TKG_KIND_COUNT]) {
   if (bytes <= engine->arena_bytes) return TKG_OK;
-  if (!engine->plan_only) engine->backend->release(engine->arena);
-  count_arena(engine, 0, NULL);
+  tkg_engine_trim(engine);
   if (!engine->plan_only) engine->arena = engine->backend->allocate(bytes);
   if (!engine->plan_only && !engine->arena)
     return tkg__fail(TKG_E_MEMORY, "no memory for a step: it takes %" PRId64 " bytes", bytes);

@@ -94,8 +94,10 @@ static int32_t row_user(const int32_t *users, int64_t row) {
   return users ? users[row] : (int32_t)row;
 }
 
-/* Returns the items of a user; n < 0 if the user id or the offsets are wrong. */
+/* Returns the items of a user, none without offsets; n < 0 if the user id or the offsets are wrong.
+ */
 static struct span user_items(const int32_t *offsets, const int32_t *items, int32_t user) {
+  if (!offsets) return (struct span){NULL, 0};
   if (user < 0) return (struct span){NULL, -1};
   int32_t n = offsets[user + 1] - offsets[user];
   return (struct span){n > 0 ? items + offsets[user] : NULL, n};
@@ -219,16 +221,14 @@ int tkg_metrics_topk(float *scores, int64_t rows, int64_t cols, const int32_t *u
   int64_t bad = INT64_MAX;
 #pragma omp parallel for schedule(dynamic, 4) reduction(min : bad) if (rows > 1)
   for (int64_t r = 0; r < rows; r++) {
-    struct span known = {NULL, 0};
-    if (known_offsets) known = user_items(known_offsets, known_items, row_user(users, r));
+    struct span known = user_items(known_offsets, known_items, row_user(users, r));
     float *best = top_scores ? top_scores + r * k : NULL;
     if (!topk_row(scores + r * cols, cols, known, k, top + r * k, best) && r < bad) bad = r;
   }
   if (bad == INT64_MAX) return TKG_OK;
   int32_t user = row_user(users, bad);
-  struct span known = {NULL, 0};
-  if (known_offsets) known = user_items(known_offsets, known_items, user);
-  return topk_explain(scores + bad * cols, cols, bad, user, known);
+  return topk_explain(scores + bad * cols, cols, bad, user,
+                      user_items(known_offsets, known_items, user));
 }
 
 /* ---- ranking metrics ---- */

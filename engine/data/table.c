@@ -18,8 +18,11 @@ enum {
 
 struct column {
   char kind;
-  int32_t *ids;
-  double *numbers;
+  union {
+    void *values;
+    int32_t *ids;
+    double *numbers; /* of columns of kind f F t T */
+  };
   int64_t extent;
   char *unread; /* why a column of kind F or T was given up, or NULL */
 };
@@ -64,22 +67,15 @@ static int bad_field(const struct parse *p, tkg__field f, const char *what, int 
 }
 
 static const char *separator_name(int separator) {
-  switch (separator) {
-  case ' ':
-    return "spaces";
-  case '\t':
-    return "tabs";
-  case ',':
-    return "commas";
-  case ';':
-    return "semicolons";
-  case 256 * ':' + ':':
-    return "'::'";
-  case '<':
-    return "blanks in N-Triples";
-  default:
-    return "separators";
-  }
+  static const struct {
+    int separator;
+    const char *name;
+  } names[] = {{' ', "spaces"},           {'\t', "tabs"},
+               {',', "commas"},           {';', "semicolons"},
+               {256 * ':' + ':', "'::'"}, {'<', "blanks in N-Triples"}};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    if (names[i].separator == separator) return names[i].name;
+  return "separators";
 }
 
 static int bad_count(const struct parse *p, int found) {
@@ -115,8 +111,7 @@ static int table_new(tkg_table **out, const char *path, const char *kinds) {
 void tkg_table_free(tkg_table *t) {
   if (!t) return;
   for (int i = 0; i < t->columns; i++) {
-    free(t->column[i].ids);
-    free(t->column[i].numbers);
+    free(t->column[i].values);
     free(t->column[i].unread);
   }
   free(t->column);
@@ -125,7 +120,9 @@ void tkg_table_free(tkg_table *t) {
   free(t);
 }
 
-/* Room for one more row in every column. */
+static int has_numbers(const struct column *c) { return strchr("fFtT", c->kind) != NULL; }
+
+/* Makes room for more rows in every column. */
 static int grow(tkg_table *t) {
   if (t->rows >= INT32_MAX) return tkg__fail(TKG_E_RANGE, "%s: more than 2^31 rows", t->path);
   int64_t capacity = t->capacity ? 2 * t->capacity : 1024;
@@ -136,14 +133,9 @@ static int grow(tkg_table *t) {
   for (int i = 0; i < t->columns; i++) {
     struct column *c = &t->column[i];
     if (c->kind == '-') continue;
-    int numbers = strchr("fFtT", c->kind) != NULL;
-    void *old = numbers ? (void *)c->numbers : (void *)c->ids;
-    void *larger = realloc(old, n * (numbers ? sizeof(double) : sizeof(int32_t)));
+    void *larger = realloc(c->values, n * (has_numbers(c) ? sizeof(double) : sizeof(int32_t)));
     if (!larger) return no_memory(t->path);
-    if (numbers)
-      c->numbers = larger;
-    else
-      c->ids = larger;
+    c->values = larger;
   }
   t->capacity = capacity;
   return TKG_OK;
@@ -162,11 +154,12 @@ double tkg_table_extent(const tkg_table *t, int column) {
 }
 
 int32_t *tkg_table_ids(tkg_table *t, int column) {
-  return has(t, column) ? t->column[column].ids : NULL;
+  return has(t, column) && !has_numbers(&t->column[column]) ? t->column[column].ids : NULL;
 }
 
 double *tkg_table_numbers(tkg_table *t, int column) {
-  return has(t, column) && !t->column[column].unread ? t->column[column].numbers : NULL;
+  const struct column *c = has(t, column) ? &t->column[column] : NULL;
+  return c && has_numbers(c) && !c->unread ? c->numbers : NULL;
 }
 
 const char *tkg_table_unread(const tkg_table *t, int column) {

@@ -10,7 +10,7 @@ static void plan_free(tkg_plan *plan) {
   if (plan->program.tape) tkg__replay_forget(&plan->replay, plan->program.tape->engine->backend);
   tkg__program_free(&plan->program);
   free(plan->nodes);
-  free(plan->requested);
+  free((int32_t *)plan->request.outputs);
   free(plan);
 }
 
@@ -33,27 +33,23 @@ static uint64_t hash_words(uint64_t h, const void *data, size_t bytes) {
   return h;
 }
 
-/* Fills the key of a plan; `nodes` and the list of what is requested are copies. */
-static int make_key(tkg_plan *key, const tkg_tape *tape, const tkg_request *request,
-                    const tkg_policy *policy) {
+/* The key of a plan for this tape; `nodes` and the outputs are the caller's. */
+static tkg_plan key_of(const tkg_tape *tape, const tkg_request *request, const tkg_policy *policy) {
   const tkg_optimizer *o = request->optimizer;
-  size_t outputs = (size_t)request->n, bytes = (size_t)tape->n * sizeof *tape->nodes;
-  key->n = tape->n;
-  key->requested_count = request->n + 1;
-  key->requested = malloc((outputs + 1) * sizeof *key->requested);
-  key->policy = *policy;
-  key->optimizer = o;
-  if (!key->requested) return tkg__fail(TKG_E_MEMORY, "plan: no memory");
-  key->requested[0] = request->loss;
-  if (outputs) memcpy(key->requested + 1, request->outputs, outputs * sizeof *key->requested);
+  tkg_plan key = {.nodes = tape->nodes, .n = tape->n, .request = *request, .policy = *policy};
   if (o) {
     const double constants[] = {o->beta1,        o->beta2,    o->eps,       o->eps_hat,
                                 o->weight_decay, o->momentum, o->decay_rank};
-    memcpy(key->constants, constants, sizeof key->constants);
+    memcpy(key.constants, constants, sizeof key.constants);
   }
-  key->hash = hash_words(14695981039346656037ULL, tape->nodes, bytes);
-  key->hash = hash_words(key->hash, key->requested, (outputs + 1) * sizeof *key->requested);
-  return TKG_OK;
+  key.hash = hash_words(14695981039346656037ULL, key.nodes, (size_t)key.n * sizeof *key.nodes);
+  key.hash = hash_words(key.hash, &request->loss, sizeof request->loss);
+  key.hash = hash_words(key.hash, request->outputs, (size_t)request->n * sizeof *request->outputs);
+  return key;
+}
+
+static bool same_bytes(const void *a, const void *b, size_t bytes) {
+  return bytes == 0 || memcmp(a, b, bytes) == 0;
 }
 
 static bool same_constants(const tkg_plan *a, const tkg_plan *b) {
@@ -77,31 +73,33 @@ static bool same_parameters(const tkg_program *p, const tkg_tape *tape) {
 }
 
 static bool fits(const tkg_plan *plan, const tkg_plan *key, const tkg_tape *tape) {
-  return plan->hash == key->hash && plan->n == key->n &&
-         plan->requested_count == key->requested_count && plan->optimizer == key->optimizer &&
-         same_constants(plan, key) && same_policy(&plan->policy, &key->policy) &&
-         memcmp(plan->requested, key->requested,
-                (size_t)key->requested_count * sizeof *key->requested) == 0 &&
-         memcmp(plan->nodes, tape->nodes, (size_t)key->n * sizeof *tape->nodes) == 0 &&
+  const tkg_request *a = &plan->request, *b = &key->request;
+  return plan->hash == key->hash && plan->n == key->n && a->loss == b->loss && a->n == b->n &&
+         a->optimizer == b->optimizer && same_constants(plan, key) &&
+         same_policy(&plan->policy, &key->policy) &&
+         same_bytes(a->outputs, b->outputs, (size_t)a->n * sizeof *a->outputs) &&
+         same_bytes(plan->nodes, key->nodes, (size_t)plan->n * sizeof *plan->nodes) &&
          same_parameters(&plan->program, tape);
 }
 
 /* ---- finding ---- */
 
-/* Compiles a plan for the key, whose memory becomes the plan's. */
-static int make_plan(tkg_plan *key, const tkg_tape *tape, const tkg_request *request,
-                     tkg_plan **out) {
+/* Returns a copy of some bytes, which the caller frees; NULL if there is no memory. */
+static void *copy_of(const void *from, size_t bytes) {
+  void *to = malloc(bytes + 1);
+  return to && bytes ? memcpy(to, from, bytes) : to;
+}
+
+static int make_plan(const tkg_plan *key, const tkg_tape *tape, tkg_plan **out) {
+  const tkg_request *request = &key->request;
   tkg_plan *plan = malloc(sizeof *plan);
-  size_t bytes = (size_t)key->n * sizeof *key->nodes;
   if (!plan) return tkg__fail(TKG_E_MEMORY, "plan: no memory");
   *plan = *key;
-  key->requested = NULL;
-  plan->nodes = malloc(bytes + 1);
-  int status = plan->nodes ? TKG_OK : tkg__fail(TKG_E_MEMORY, "plan: no memory");
-  if (!status) {
-    if (bytes) memcpy(plan->nodes, tape->nodes, bytes);
-    status = tkg__compile(tape, request, &plan->policy, &plan->program);
-  }
+  plan->nodes = copy_of(key->nodes, (size_t)key->n * sizeof *key->nodes);
+  plan->request.outputs = copy_of(request->outputs, (size_t)request->n * sizeof *request->outputs);
+  int status = plan->nodes && plan->request.outputs
+                   ? tkg__compile(tape, request, &key->policy, &plan->program)
+                   : tkg__fail(TKG_E_MEMORY, "plan: no memory");
   if (status)
     plan_free(plan);
   else
@@ -121,19 +119,16 @@ static tkg_plan **free_place(tkg_plan_cache *cache) {
 
 int tkg__plan_find(tkg_plan_cache *cache, const tkg_tape *tape, const tkg_request *request,
                    const tkg_policy *policy, tkg_plan **out) {
-  tkg_plan key = {0};
-  int status = make_key(&key, tape, request, policy);
+  const tkg_plan key = key_of(tape, request, policy);
   *out = NULL;
-  for (int i = 0; i < cache->count && !status && !*out; i++)
+  for (int i = 0; i < cache->count && !*out; i++)
     if (fits(cache->plans[i], &key, tape)) *out = cache->plans[i];
-  if (!status && !*out) {
-    status = make_plan(&key, tape, request, out);
-    if (!status) {
-      cache->made++;
-      *free_place(cache) = *out;
-    }
+  if (!*out) {
+    int status = make_plan(&key, tape, out);
+    if (status) return status;
+    cache->made++;
+    *free_place(cache) = *out;
   }
-  if (!status) (*out)->last_use = ++cache->clock;
-  free(key.requested);
-  return status;
+  (*out)->last_use = ++cache->clock;
+  return TKG_OK;
 }

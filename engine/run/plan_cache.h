@@ -10,12 +10,10 @@ enum { TKG_MAX_PLANS = 16, TKG_OPTIMIZER_CONSTANTS = 7 };
 /* A compiled program and the key that it is found by. */
 typedef struct tkg_plan {
   tkg_program program;
-  uint64_t hash;   /* of the nodes and of what was requested */
+  uint64_t hash;   /* of the nodes, the loss and the outputs */
   tkg_node *nodes; /* copy of the tape's */
   int n;
-  int32_t *requested; /* the loss, then the outputs */
-  int requested_count;
-  const tkg_optimizer *optimizer;
+  tkg_request request;                       /* its outputs are a copy */
   double constants[TKG_OPTIMIZER_CONSTANTS]; /* options of the optimizer that nodes contain */
   tkg_policy policy;
   uint64_t last_use; /* the cache's clock then: the plan unused for longest is replaced */

@@ -34,23 +34,25 @@ void tkg_step_release(tkg_step *step) {
 
 int tkg_step_set(tkg_step *step, const char *option, double value) {
   TKG__NEEDS(step && option, TKG_E_ARGUMENT);
-  int bits = (int)value;
+  tkg_policy *p = &step->policy;
+  const struct {
+    const char *name;
+    bool *at;
+  } flags[] = {{"save", &p->save}, {"rows", &p->rows}, {"tiles", &p->tiles}, {"check", &p->check}};
+  for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
+    if (strcmp(option, flags[i].name) == 0) {
+      *flags[i].at = value != 0;
+      return TKG_OK;
+    }
   if (strcmp(option, "bits") == 0) {
+    int bits = (int)value;
     if (bits != 32 && bits != 8 && bits != 4 && bits != 2 && bits != 1)
       return tkg__fail(TKG_E_ARGUMENT, "bits: %g is not one of 32, 8, 4, 2, 1", value);
-    step->policy.bits = bits;
+    p->bits = bits;
   } else if (strcmp(option, "rounding") == 0 && value >= 0 && value <= 2)
-    step->policy.rounding = (int)value;
+    p->rounding = (int)value;
   else if (strcmp(option, "small") == 0 && value >= 0)
-    step->policy.small = (int64_t)value;
-  else if (strcmp(option, "save") == 0)
-    step->policy.save = value != 0;
-  else if (strcmp(option, "tiles") == 0)
-    step->policy.tiles = value != 0;
-  else if (strcmp(option, "rows") == 0)
-    step->policy.rows = value != 0;
-  else if (strcmp(option, "check") == 0)
-    step->policy.check = value != 0;
+    p->small = (int64_t)value;
   else if (strcmp(option, "number") == 0 && value >= 0 && value <= UINT32_MAX)
     step->number = (uint32_t)value;
   else
@@ -276,30 +278,31 @@ static int run_all(const run *r) {
 
 /* ---- outputs ---- */
 
+/* Creates a tensor for the value of a node; it is filled only on a plan-only engine, with zeros. */
+static int allocate_output(const run *r, int node, int kind, tkg_tensor **out) {
+  const tkg_node *n = &r->p->tape->nodes[node];
+  tkg_engine *engine = r->step->engine;
+  int status = tkg__tensor_like(engine, n, kind, out);
+  if (!status && engine->plan_only) engine->backend->zero((*out)->data, tkg__bytes(n));
+  return status;
+}
+
 /* Copies the value of a node to a new tensor, which the caller owns. */
 static int copy_value(const run *r, int node, int kind, tkg_tensor **out) {
-  const tkg_node *n = &r->p->tape->nodes[node];
   const tkg_engine *engine = r->step->engine;
-  int status = tkg__tensor_like(r->step->engine, n, kind, out);
-  if (status) return status;
-  if (engine->plan_only)
-    engine->backend->zero((*out)->data, tkg__bytes(n));
-  else
-    engine->backend->copy((*out)->data, address(r, node), tkg__bytes(n));
-  return TKG_OK;
+  int status = allocate_output(r, node, kind, out);
+  if (!status && !engine->plan_only)
+    engine->backend->copy((*out)->data, address(r, node), tkg__bytes(&(*out)->shape));
+  return status;
 }
 
 /* Allocates the outputs that are computed in place. */
 static int allocate_outputs(const run *r) {
-  for (int i = 0; i < r->p->tape->n; i++) {
-    const tkg_node *n = &r->p->tape->nodes[i];
-    if (!r->p->output_in_place[i]) continue;
-    tkg_tensor **out = output_tensor(r, i);
-    int status = tkg__tensor_like(r->step->engine, n, TKG_KIND_DATA, out);
-    if (status) return status;
-    if (r->step->engine->plan_only) r->step->engine->backend->zero((*out)->data, tkg__bytes(n));
-  }
-  return TKG_OK;
+  int status = TKG_OK;
+  for (int i = 0; i < r->p->tape->n && !status; i++)
+    if (r->p->output_in_place[i])
+      status = allocate_output(r, i, TKG_KIND_DATA, output_tensor(r, i));
+  return status;
 }
 
 /* Copies the outputs that lie in a leaf's memory, or those that do not. The former are copied
@@ -388,15 +391,13 @@ static int update_one(tkg_optimizer *o, tkg_tape *tape, tkg_tensor *parameter) {
 /* Records the same update nodes as a step would, on a tape of their own, and runs them. */
 int tkg_optimizer_update(tkg_optimizer *optimizer, tkg_tensor *const *parameters, int n) {
   TKG__NEEDS(optimizer, TKG_E_ARGUMENT);
+  tkg_step step = {.engine = optimizer->engine};
   tkg_program p = {.updates = true};
-  tkg_step *step;
-  int status = tkg_step_create(optimizer->engine, &step);
-  if (status) return status;
-  status = tkg_tape_create(optimizer->engine, &p.tape);
+  int status = tkg_tape_create(step.engine, &p.tape);
   for (int i = 0; i < n && !status; i++) status = update_one(optimizer, p.tape, parameters[i]);
   if (!status) status = tkg__plan(&p);
-  run r = {step, p.tape, &p, NULL, optimizer, context_of(step, optimizer), NULL};
-  if (!status) status = tkg__arena_reserve(step->engine, r.p->arena_bytes, r.p->at_peak);
+  run r = {&step, p.tape, &p, NULL, optimizer, context_of(&step, optimizer), NULL};
+  if (!status) status = tkg__arena_reserve(step.engine, p.arena_bytes, p.at_peak);
   if (!status) status = run_all(&r);
   if (!status) count_update(&r);
   for (int i = 0; i < n && !status; i++) {
@@ -404,6 +405,5 @@ int tkg_optimizer_update(tkg_optimizer *optimizer, tkg_tensor *const *parameters
     parameters[i]->gradient = NULL;
   }
   tkg__program_free(&p);
-  tkg_step_release(step);
   return status;
 }
