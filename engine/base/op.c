@@ -71,6 +71,26 @@ int64_t tkg__bytes(const tkg_node *n) {
   }
 }
 
+static int64_t part_units(int64_t rows) { return (rows + TKG_PART_UNIT - 1) / TKG_PART_UNIT; }
+
+int tkg__parts_of(int64_t rows) {
+  int64_t units = part_units(rows);
+  return units < TKG_MOST_PARTS ? (int)units : TKG_MOST_PARTS;
+}
+
+int tkg__row_parts(const tkg_node *n, const tkg_node *const *in) {
+  const tkg_node *x = in[0];
+  bool product = n->op == TKG_OP_MATMUL && n->i[0] && !n->i[1] && in[1]->rank == 2;
+  bool sum = n->op == TKG_OP_SUM && n->i[0] == 1;
+  if (!(product || sum) || x->rank != 2) return 0;
+  if (x->shape[0] < TKG_PARTED_ROWS || tkg__count(n) > TKG_MOST_PARTED) return 0;
+  return tkg__parts_of(x->shape[0]);
+}
+
+int64_t tkg__part_begin(int64_t rows, int parts, int part) {
+  return part == parts ? rows : part_units(rows) * part / parts * TKG_PART_UNIT;
+}
+
 char *tkg__shape_text(const tkg_node *n, char out[TKG_SHAPE_TEXT]) {
   static const char *const names[] = {"f32", "i32", "codes", "mask"};
   int at = snprintf(out, TKG_SHAPE_TEXT, "%s [", names[n->dtype]);

@@ -65,6 +65,23 @@ int64_t tkg__rows(const tkg_node *n);
 /* Bytes of a node's value, of any dtype. */
 int64_t tkg__bytes(const tkg_node *n);
 
+/* Sums over the rows of a matrix: SUM of dimension 1, and MATMUL of a transposed a. From
+ * TKG_PARTED_ROWS rows on such a sum is made of partial sums, and how the rows are cut depends on
+ * their number alone, so the result has the same bits wherever the sum runs. Partial sum p covers
+ * the rows tkg__part_begin(rows, parts, p) up to that of p + 1 and is formed TKG_PART_STEP rows at
+ * a time. tkg__row_parts gives the number of partial sums, 0 if the node is no such sum;
+ * tkg__parts_of that of any number of rows. */
+enum {
+  TKG_PARTED_ROWS = 2048,
+  TKG_PART_UNIT = 1024, /* each part but the last has a multiple of so many rows */
+  TKG_PART_STEP = 256,
+  TKG_MOST_PARTS = 64,
+  TKG_MOST_PARTED = 65536, /* elements of a result: each part has as many */
+};
+int tkg__row_parts(const tkg_node *n, const tkg_node *const *in);
+int tkg__parts_of(int64_t rows);
+int64_t tkg__part_begin(int64_t rows, int parts, int part);
+
 /* "f32 [2, 3]" into out, which is returned. */
 enum { TKG_SHAPE_TEXT = 96 };
 char *tkg__shape_text(const tkg_node *n, char out[TKG_SHAPE_TEXT]);
