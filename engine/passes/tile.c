@@ -25,48 +25,18 @@ enum {
 
 /* ---- what a node can be ---- */
 
-static int row_parts(const tkg_tape *tape, const tkg_node *n) {
-  const tkg_node *in[TKG_MAX_INPUTS] = {0};
-  for (int k = 0; k < n->inputs; k++) in[k] = &tape->nodes[n->in[k]];
-  return tkg__row_parts(n, in);
-}
-
 enum tkg_part tkg__part(const tkg_tape *tape, const tkg_node *n) {
-  if (n->inputs == 0 || n->dtype == TKG_I32) return TKG_PART_NONE;
-  const tkg_node *x = &tape->nodes[n->in[0]];
-  if (tkg__op_is(n->op, 'W')) return n->rank == 2 ? TKG_PART_ROWS : TKG_PART_NONE;
-  switch (n->op) {
-  case TKG_OP_DROPOUT:
-    return n->rank == 2 && n->inputs == 1 ? TKG_PART_ROWS : TKG_PART_NONE;
-  case TKG_OP_AGGREGATE:
-  case TKG_OP_AGGREGATE_MUL:
-    return TKG_PART_ROWS;
-  case TKG_OP_MATMUL:
-    if (x->rank != 2 || tape->nodes[n->in[1]].rank != 2) return TKG_PART_NONE;
-    if (!n->i[0]) return TKG_PART_ROWS;
-    return row_parts(tape, n) > 0 ? TKG_PART_REDUCES : TKG_PART_NONE;
-  case TKG_OP_CONCAT:
-    return n->rank == 2 && n->i[0] == 1 ? TKG_PART_ROWS : TKG_PART_NONE;
-  case TKG_OP_SUM:
-    return row_parts(tape, n) > 0 ? TKG_PART_REDUCES : TKG_PART_NONE;
-  default:
-    return TKG_PART_NONE;
-  }
+  const tkg_node *in[TKG_MAX_INPUTS];
+  if (n->inputs == 0 || n->dtype == TKG_I32 || !tkg__op_is(n->op, TKG_TILED)) return TKG_PART_NONE;
+  tkg__inputs_of(tape, n, in);
+  if (tkg__row_parts(n, in) > 0) return TKG_PART_REDUCES;
+  return tkg__rows_apart(n, in) ? TKG_PART_ROWS : TKG_PART_NONE;
 }
 
 bool tkg__aligned(const tkg_tape *tape, const tkg_node *n, int k) {
-  const tkg_node *x = &tape->nodes[n->in[k]];
-  switch (n->op) {
-  case TKG_OP_AGGREGATE:
-  case TKG_OP_AGGREGATE_MUL:
-    return false;
-  case TKG_OP_MATMUL:
-    return n->i[0] || k == 0;
-  case TKG_OP_SUM:
-    return true;
-  default:
-    return x->rank == 2 && x->shape[0] == n->shape[0];
-  }
+  const tkg_node *in[TKG_MAX_INPUTS];
+  tkg__inputs_of(tape, n, in);
+  return tkg__row_access(n, in, k) != TKG_ACCESS_WHOLE;
 }
 
 static int64_t rows_of(const tkg_tape *tape, const tkg_node *n, enum tkg_part part) {
@@ -118,8 +88,8 @@ static bool joins(const grouping *z, const tkg_node *n, int64_t rows) {
 
 /* Scratch memory is a node's as a whole, not a tile's. */
 static bool needs_scratch(const grouping *z, const tkg_node *n, enum tkg_part part) {
-  const tkg_node *in[TKG_MAX_INPUTS] = {0};
-  for (int k = 0; k < n->inputs; k++) in[k] = &z->tape->nodes[n->in[k]];
+  const tkg_node *in[TKG_MAX_INPUTS];
+  tkg__inputs_of(z->tape, n, in);
   return part == TKG_PART_ROWS && z->tape->engine->backend->scratch_bytes(n, in) > 0;
 }
 
