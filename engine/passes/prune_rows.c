@@ -181,7 +181,7 @@ static bool changes(const rows *z) {
 
 static void replace(tkg_program *p, rows *z, int *loss) {
   if (*loss >= 0) *loss = z->map[*loss];
-  for (int i = 0; i < p->root_count; i++) p->roots[i] = z->map[p->roots[i]];
+  for (int i = 0; i < p->output_count; i++) p->outputs[i] = z->map[p->outputs[i]];
   tkg_tape_release(p->tape);
   p->tape = z->fresh;
   p->forward = p->tape->n;
@@ -193,7 +193,7 @@ int tkg__prune_rows(tkg_program *p, int *loss) {
   int status = z.whole && z.map ? TKG_OK : tkg__fail(TKG_E_MEMORY, "rows: no memory");
   if (!status) {
     if (*loss >= 0) z.whole[*loss] = true;
-    for (int i = 0; i < p->root_count; i++) z.whole[p->roots[i]] = true;
+    for (int i = 0; i < p->output_count; i++) z.whole[p->outputs[i]] = true;
     find_whole(&z);
   }
   if (!status && changes(&z)) {

@@ -2,13 +2,12 @@
 #include "tape.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/error.h"
+#include "base/text.h"
 
 /* No two tapes share a generation: a tensor remembers its leaf by it, and another tape may come to
  * lie where the old one was. */
@@ -300,27 +299,19 @@ int tkg_tape_compact(tkg_tape *tape, const int32_t *live, int n, int32_t *renumb
 
 /* ---- printing ---- */
 
-static int64_t put(char *text, int64_t size, int64_t at, const char *format, ...) {
-  va_list args;
-  va_start(args, format);
-  bool fits = text && at < size;
-  int length = vsnprintf(fits ? text + at : NULL, fits ? (size_t)(size - at) : 0, format, args);
-  va_end(args);
-  return at + length;
-}
-
 int64_t tkg_tape_print(const tkg_tape *tape, char *text, int64_t size) {
   TKG__NEEDS(tape, 0);
   char shape[TKG_SHAPE_TEXT];
-  int64_t at = put(text, size, 0, "%s", "");
+  tkg_text w = {text, size, 0};
+  tkg__text_add(&w, "%s", "");
   for (int i = 0; i < tape->n; i++) {
     const tkg_node *n = &tape->nodes[i];
-    at = put(text, size, at, "%4d  %-18s", i, tkg__ops[n->op].name);
-    for (int k = 0; k < n->inputs; k++) at = put(text, size, at, " %d", n->in[k]);
-    at = put(text, size, at, "  %s", tkg__shape_text(n, shape));
-    if (n->parameter) at = put(text, size, at, "  parameter");
-    if (tape->side[i].where) at = put(text, size, at, "  %s", tape->side[i].where);
-    at = put(text, size, at, "\n");
+    tkg__text_add(&w, "%4d  %-18s", i, tkg__ops[n->op].name);
+    for (int k = 0; k < n->inputs; k++) tkg__text_add(&w, " %d", n->in[k]);
+    tkg__text_add(&w, "  %s", tkg__shape_text(n, shape));
+    if (n->parameter) tkg__text_add(&w, "  parameter");
+    if (tape->side[i].where) tkg__text_add(&w, "  %s", tape->side[i].where);
+    tkg__text_add(&w, "\n");
   }
-  return at + 1;
+  return w.length + 1;
 }
