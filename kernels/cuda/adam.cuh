@@ -13,7 +13,7 @@ struct adam {
   float rate = 0;  /* lr / (1 - beta1^t) */
   float scale = 0; /* 1 / sqrt(1 - beta2^t) */
 
-  __device__ __forceinline__ void read(const tkg_run_values *run) {
+  __device__ __forceinline__ void read(const tkg_run_params *run) {
     rate = run->rate;
     scale = run->scale;
     if (hat) eps *= scale;

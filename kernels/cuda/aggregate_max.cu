@@ -13,7 +13,7 @@ static tkg_graph graph_of(const tkg_call *c, int64_t way) {
   return tkg__graph_of(tkg_in<int32_t>(c, 0), turned);
 }
 
-static const tkg_fault no_fault = {NULL, NULL};
+static const tkg_error_slot no_fault = {NULL, NULL};
 
 /* ---- argmax: x[m,d] -> edge[n,d] ---- */
 
@@ -62,23 +62,23 @@ struct largest {
   }
 };
 
-static int64_t walk_scratch(const tkg_node *node, const tkg_node *const *) {
+static int64_t partition_scratch(const tkg_node *node, const tkg_node *const *) {
   const int64_t d = tkg__cols(node);
-  const int64_t chunks = tkg__walk_chunks(node->shape[0] + node->i[2], d);
-  return tkg__walk_bytes(node->shape[0], chunks, false) + 4 * chunks * d;
+  const int64_t chunks = tkg__edge_partition_chunks(node->shape[0] + node->i[2], d);
+  return tkg__edge_partition_bytes(node->shape[0], chunks, false) + 4 * chunks * d;
 }
 
-static char *parts_of(const tkg_call *c, const tkg_walk &w) {
-  return static_cast<char *>(c->scratch) + tkg__walk_bytes(w.n, w.size.chunks, false);
+static char *parts_of(const tkg_call *c, const tkg_edge_partition &e) {
+  return static_cast<char *>(c->scratch) + tkg__edge_partition_bytes(e.n, e.size.chunks, false);
 }
 
 static int argmax_run(const tkg_call *c, cudaStream_t stream) {
   const tkg_graph g = graph_of(c, 0);
   const int64_t d = tkg__cols(c->node);
-  const tkg_walk w = tkg__walk_make(&g, NULL, 0, d, c->scratch, no_fault, stream);
+  const tkg_edge_partition e = tkg__partition_edges(&g, NULL, 0, d, c->scratch, no_fault, stream);
   const largest p = {d,       tkg_in<float>(c, 1), g.ids,
-                     g.order, tkg_out<int32_t>(c), reinterpret_cast<int32_t *>(parts_of(c, w))};
-  walk_launch<largest, false>(p, w, stream);
+                     g.order, tkg_out<int32_t>(c), reinterpret_cast<int32_t *>(parts_of(c, e))};
+  sum_partition<largest, false>(p, e, stream);
   return TKG_OK;
 }
 
@@ -101,12 +101,12 @@ static __device__ __forceinline__ int64_t place_of(const tkg_graph &g, int64_t r
 }
 
 static __global__ void pick_kernel(int64_t cols, tkg_graph g, const float *x, const int32_t *edges,
-                                   float *out, tkg_fault fault) {
+                                   float *out, tkg_error_slot error) {
   for (int64_t row = tkg_first_row(); row < g.n; row += tkg_row_stride())
     for (int64_t j = threadIdx.x; j < cols; j += blockDim.x) {
       const int32_t edge = edges[row * cols + j];
       const int64_t place = edge < 0 ? -1 : place_of(g, row, edge);
-      if (edge >= 0 && place < 0) tkg_fault_note(fault, row, edge);
+      if (edge >= 0 && place < 0) tkg_report_error(error, row, edge);
       out[row * cols + j] = place < 0 ? 0.0F : x[(int64_t)g.ids[place] * cols + j];
     }
 }
@@ -115,7 +115,7 @@ static int pick_run(const tkg_call *c, cudaStream_t stream) {
   const tkg_graph g = graph_of(c, 0);
   const int64_t d = tkg__cols(c->node);
   tkg_launch(pick_kernel, tkg_tile(g.n, d), stream, d, g, tkg_in<float>(c, 1),
-             tkg_in<int32_t>(c, 2), tkg_out<float>(c), tkg__fault_edges(c));
+             tkg_in<int32_t>(c, 2), tkg_out<float>(c), tkg__error_slot_edges(c));
   return TKG_OK;
 }
 
@@ -154,7 +154,7 @@ struct picked {
 static int pick_grad_run(const tkg_call *c, cudaStream_t stream) {
   const tkg_graph g = graph_of(c, TKG_GRAPH_BACKWARD);
   const int64_t d = tkg__cols(c->node);
-  const tkg_walk w = tkg__walk_make(&g, NULL, 0, d, c->scratch, no_fault, stream);
+  const tkg_edge_partition e = tkg__partition_edges(&g, NULL, 0, d, c->scratch, no_fault, stream);
   picked p = {};
   p.cols = d;
   p.g = tkg_in<float>(c, 1);
@@ -162,8 +162,8 @@ static int pick_grad_run(const tkg_call *c, cudaStream_t stream) {
   p.ids = g.ids;
   p.order = g.order;
   p.out = tkg_out<float>(c);
-  p.parts = reinterpret_cast<float *>(parts_of(c, w));
-  walk_launch<picked, false>(p, w, stream);
+  p.parts = reinterpret_cast<float *>(parts_of(c, e));
+  sum_partition<picked, false>(p, e, stream);
   return TKG_OK;
 }
 
@@ -171,24 +171,24 @@ static int pick_grad_run(const tkg_call *c, cudaStream_t stream) {
 
 /* -1 is the largest of unsigned numbers, and the smallest position wins whoever comes first. */
 static __global__ void slots_kernel(int64_t count, int64_t n, const int32_t *ids, uint32_t *out,
-                                    tkg_fault fault) {
+                                    tkg_error_slot error) {
   for (int64_t i = tkg_first(); i < count; i += tkg_stride())
-    if (tkg_id_ok(ids[i], n, i, fault, true)) atomicMin(&out[ids[i]], (uint32_t)i);
+    if (tkg_check_id(ids[i], n, i, error, true)) atomicMin(&out[ids[i]], (uint32_t)i);
 }
 
 static int slots_run(const tkg_call *c, cudaStream_t stream) {
   const int64_t count = tkg__count(c->in[0]), n = c->node->shape[0];
-  const tkg_fault fault = tkg__fault_ids(c, n);
+  const tkg_error_slot error = tkg__error_slot_ids(c, n);
   if (n > 0) cudaMemsetAsync(c->out, 0xff, (size_t)n * sizeof(int32_t), stream);
   tkg_launch(slots_kernel, tkg_flat(count), stream, count, n, tkg_in<int32_t>(c, 0),
-             tkg_out<uint32_t>(c), fault);
+             tkg_out<uint32_t>(c), error);
   return TKG_OK;
 }
 
-const tkg_cuda_op tkg__cuda_pick[] = {
-    {TKG_OP_AGGREGATE_ARGMAX, argmax_run, walk_scratch},
+const tkg_cuda_op tkg__cuda_aggregate_max[] = {
+    {TKG_OP_AGGREGATE_ARGMAX, argmax_run, partition_scratch},
     {TKG_OP_AGGREGATE_PICK, pick_run, NULL},
-    {TKG_OP_AGGREGATE_PICK_GRAD, pick_grad_run, walk_scratch},
+    {TKG_OP_AGGREGATE_PICK_GRAD, pick_grad_run, partition_scratch},
     {TKG_OP_SLOTS, slots_run, NULL},
     {0, NULL, NULL},
 };

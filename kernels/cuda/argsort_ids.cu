@@ -4,14 +4,14 @@
 #include "sort.h"
 
 /* Takes a piece of scratch of so many bytes. */
-static int64_t piece(tkg_order *o, int64_t bytes) {
+static int64_t piece(tkg_argsort *o, int64_t bytes) {
   const int64_t start = o->bytes;
   o->bytes += tkg_ceil(bytes, 256) * 256;
   return start;
 }
 
-tkg_order tkg__order_of(int64_t count, int64_t n) {
-  tkg_order o = {};
+tkg_argsort tkg__argsort_plan(int64_t count, int64_t n) {
+  tkg_argsort o = {};
   o.count = count;
   o.n = n;
   while (n >> o.bits) o.bits++;
@@ -25,21 +25,21 @@ tkg_order tkg__order_of(int64_t count, int64_t n) {
 }
 
 static __global__ void prepare_kernel(int64_t count, int64_t n, const int32_t *ids, uint32_t *keys,
-                                      uint32_t *places, tkg_fault fault) {
+                                      uint32_t *places, tkg_error_slot error) {
   for (int64_t i = tkg_first(); i < count; i += tkg_stride()) {
-    keys[i] = (uint32_t)(tkg_id_ok(ids[i], n, i, fault, true) ? ids[i] : n);
+    keys[i] = (uint32_t)(tkg_check_id(ids[i], n, i, error, true) ? ids[i] : n);
     places[i] = (uint32_t)i;
   }
 }
 
-int tkg__order_ids(const tkg_call *c, const tkg_order *o, const int32_t *ids, tkg_fault fault,
-                   cudaStream_t stream) {
-  uint32_t *keys = tkg_order_piece(c, o->unsorted_keys);
-  uint32_t *places = tkg_order_piece(c, o->unsorted_places);
+int tkg__argsort_ids(const tkg_call *c, const tkg_argsort *o, const int32_t *ids,
+                     tkg_error_slot error, cudaStream_t stream) {
+  uint32_t *keys = tkg_argsort_part(c, o->unsorted_keys);
+  uint32_t *places = tkg_argsort_part(c, o->unsorted_places);
   if (o->count > UINT32_MAX)
     return tkg__fail(TKG_E_UNSUPPORTED, "%s: %" PRId64 " ids; at most 2^32 - 1 are sorted at once",
                      tkg__ops[c->node->op].name, o->count);
-  tkg_launch(prepare_kernel, tkg_flat(o->count), stream, o->count, o->n, ids, keys, places, fault);
-  return tkg__sort(tkg_order_piece(c, o->sort), o->sort_bytes, keys, tkg_order_piece(c, o->keys),
-                   places, tkg_order_piece(c, o->places), o->count, o->bits, stream);
+  tkg_launch(prepare_kernel, tkg_flat(o->count), stream, o->count, o->n, ids, keys, places, error);
+  return tkg__sort(tkg_argsort_part(c, o->sort), o->sort_bytes, keys, tkg_argsort_part(c, o->keys),
+                   places, tkg_argsort_part(c, o->places), o->count, o->bits, stream);
 }

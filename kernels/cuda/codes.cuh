@@ -9,7 +9,7 @@
 
 /* Of a packed matrix. */
 typedef struct packed_layout {
-  int64_t rows, cols, eights; /* eights: groups of eight columns a row */
+  int64_t rows, cols, vec8s; /* vec8s: groups of eight columns a row */
   int64_t row_bytes, pair_offset;
   bool whole; /* cols is a multiple of eight: no group is cut short, and groups are aligned */
 } packed_layout;
@@ -18,15 +18,15 @@ static inline packed_layout layout_of(int bits, int64_t rows, int64_t cols, cons
   packed_layout l;
   l.rows = rows;
   l.cols = cols;
-  l.eights = tkg_ceil(cols, EIGHT);
+  l.vec8s = tkg_ceil(cols, VEC8);
   l.row_bytes = tkg__codec_row_bytes(bits, cols);
   l.pair_offset = tkg__codec_pair_offset(bits, rows, cols);
-  l.whole = cols % EIGHT == 0 && tkg_by_four(x, cols);
+  l.whole = cols % VEC8 == 0 && tkg_vec4_aligned(x, cols);
   return l;
 }
 
 static __device__ __forceinline__ int columns_of(const packed_layout &l, int64_t eight) {
-  return l.cols - eight * EIGHT < EIGHT ? (int)(l.cols - eight * EIGHT) : EIGHT;
+  return l.cols - eight * VEC8 < VEC8 ? (int)(l.cols - eight * VEC8) : VEC8;
 }
 
 template <int BITS>
@@ -47,16 +47,16 @@ static __device__ __forceinline__ uint64_t load_codes(const uint8_t *from, bool 
 
 /* Elements 8 e .. of row r, whose pair this is. */
 template <int BITS>
-static __device__ __forceinline__ void decode_eight(const packed_layout &l, const uint8_t *packed,
-                                                    int64_t r, int64_t e, tkg__codec_pair pair,
-                                                    tkg_noise noise, bool dither, float v[EIGHT]) {
+static __device__ __forceinline__ void decode_vec8(const packed_layout &l, const uint8_t *packed,
+                                                   int64_t r, int64_t e, tkg__codec_pair pair,
+                                                   tkg_noise noise, bool dither, float v[VEC8]) {
   const float unit = pair.step * 0x1p-17f;
   const uint64_t codes =
       load_codes<BITS>(packed + r * l.row_bytes + e * BITS, l.whole, columns_of(l, e));
   uint32_t words[4];
-  if (dither) tkg_draw(noise, (uint64_t)(r * l.eights + e), words);
+  if (dither) tkg_draw(noise, (uint64_t)(r * l.vec8s + e), words);
   TKG_UNROLL
-  for (int k = 0; k < EIGHT; k++) {
+  for (int k = 0; k < VEC8; k++) {
     int32_t q = (int32_t)(codes >> BITS * k & ((1u << BITS) - 1)) << 17;
     if (dither) q += 65535 - 2 * (int32_t)tkg_half(words, k);
     v[k] = pair.zero + (float)q * unit;

@@ -13,18 +13,19 @@ typedef struct table {
 } table;
 
 /* Where a row lies; false, and noted, if that is not inside the table. */
-static __device__ __forceinline__ bool find_span(const table &t, int32_t row, int64_t position,
-                                                 tkg_fault fault, int64_t *first, int64_t *count) {
+static __device__ __forceinline__ bool find_csr_row(const table &t, int32_t row, int64_t position,
+                                                    tkg_error_slot error, int64_t *first,
+                                                    int64_t *count) {
   *first = t.offsets[row];
   *count = (int64_t)t.offsets[row + 1] - *first;
   if (*first >= 0 && *count >= 0 && *first + *count <= t.count) return true;
-  tkg_fault_note(fault, position, row);
+  tkg_report_error(error, position, row);
   return false;
 }
 
 /* How many of `count` entries are less than `value`: its place, if it is there. */
-static __device__ __forceinline__ int64_t place_in_span(const int32_t *entries, int64_t count,
-                                                        int32_t value) {
+static __device__ __forceinline__ int64_t lower_bound(const int32_t *entries, int64_t count,
+                                                      int32_t value) {
   int64_t low = 0, high = count;
   while (low < high) {
     const int64_t middle = (low + high) / 2;
@@ -37,7 +38,7 @@ static __device__ __forceinline__ int64_t place_in_span(const int32_t *entries, 
 }
 
 /* Of an op whose inputs begin with offsets and entries. */
-static inline table table_of(const tkg_call *c) {
+static inline table csr_table_of(const tkg_call *c) {
   return {tkg_in<int32_t>(c, 0), tkg_in<int32_t>(c, 1), tkg__count(c->in[0]) - 1,
           tkg__count(c->in[1])};
 }

@@ -77,4 +77,10 @@ extern "C" {
 #undef inline
 }
 
+/* A status, with tkg__fail's message. */
+static inline int tkg_cuda_status(cudaError_t error) {
+  if (error == cudaSuccess) return TKG_OK;
+  return tkg__fail(TKG_E_DEVICE, "cuda: %s", cudaGetErrorString(error));
+}
+
 #endif

@@ -16,7 +16,7 @@ template <class T> struct dots {
   int64_t cols, r_rows;
   const T *a, *b, *r; /* r: relation vectors, or NULL */
   float *out;
-  tkg_fault bad_relation;
+  tkg_error_slot bad_relation;
 };
 
 static __device__ __forceinline__ int64_t head_of(const tkg_graph &g, int64_t edge) {
@@ -39,11 +39,11 @@ struct dot_edge {
 
 template <class T>
 static __device__ __forceinline__ dot_edge find_edge(const dots<T> &s, int64_t p, int64_t *head,
-                                                     bool notes) {
+                                                     bool reports) {
   if (p >= s.g.e) return {0, 0, 0, false};
   while (s.g.offsets[*head + 1] <= p) ++*head;
   const int32_t relation = s.r ? s.g.relations[p] : 0;
-  const bool exists = !s.r || tkg_id_ok(relation, s.r_rows, p, s.bad_relation, notes);
+  const bool exists = !s.r || tkg_check_id(relation, s.r_rows, p, s.bad_relation, reports);
   return {*head, s.g.ids[p], relation, exists};
 }
 
@@ -65,8 +65,8 @@ static __device__ __forceinline__ void dot_some(const dots<T> &s, int64_t first,
     TKG_UNROLL
     for (int k = 0; k < DOT_AHEAD; k++) {
       if (!edge[k].exists) continue;
-      if (s.r) tail[k] = quad_times(tail[k], s.r[edge[k].relation * s.cols + j]);
-      sum[k] += quad_dot(s.a[edge[k].head * s.cols + j], tail[k]);
+      if (s.r) tail[k] = vec4_mul(tail[k], s.r[edge[k].relation * s.cols + j]);
+      sum[k] += vec4_dot(s.a[edge[k].head * s.cols + j], tail[k]);
     }
   }
   TKG_UNROLL
@@ -95,7 +95,7 @@ template <class T> static void dot_launch(const tkg_call *c, cudaStream_t stream
   s.b = tkg_in<T>(c, 2);
   s.r = tkg_in<T>(c, 3);
   s.r_rows = s.r ? tkg__rows(c->in[3]) : 0;
-  s.bad_relation = s.r ? tkg__fault_ids(c, s.r_rows) : tkg_fault{NULL, NULL};
+  s.bad_relation = s.r ? tkg__error_slot_ids(c, s.r_rows) : tkg_error_slot{NULL, NULL};
   s.out = tkg_out<float>(c);
   const int width = tkg_power(s.cols, TKG_WARP);
   tkg_launch(dot_kernel<T>, tkg_groups(tkg_ceil(s.g.e, DOT_CHUNK), width), stream, s, width);
@@ -103,7 +103,8 @@ template <class T> static void dot_launch(const tkg_call *c, cudaStream_t stream
 
 static int dot_run(const tkg_call *c, cudaStream_t stream) {
   const int64_t d = tkg__cols(c->in[1]);
-  if (tkg_by_four(c->data[1], d) && tkg_by_four(c->data[2], d) && tkg_by_four(c->data[3], d))
+  if (tkg_vec4_aligned(c->data[1], d) && tkg_vec4_aligned(c->data[2], d) &&
+      tkg_vec4_aligned(c->data[3], d))
     dot_launch<float4>(c, stream);
   else
     dot_launch<float>(c, stream);

@@ -20,8 +20,8 @@ typedef struct tkg_cuda_op {
 /* A table ends with an entry whose run is NULL. */
 extern const tkg_cuda_op tkg__cuda_elementwise[], tkg__cuda_reduce[], tkg__cuda_rows[],
     tkg__cuda_optim[], tkg__cuda_matmul[], tkg__cuda_layout[], tkg__cuda_gather[],
-    tkg__cuda_scatter[], tkg__cuda_mix[], tkg__cuda_sample[], tkg__cuda_kept[],
-    tkg__cuda_aggregate[], tkg__cuda_edges[], tkg__cuda_pick[], tkg__cuda_relation[],
+    tkg__cuda_scatter[], tkg__cuda_neighbor_sum[], tkg__cuda_sample[], tkg__cuda_saved[],
+    tkg__cuda_aggregate[], tkg__cuda_edges[], tkg__cuda_aggregate_max[], tkg__cuda_relation[],
     tkg__cuda_grouped[], tkg__cuda_normalize[], tkg__cuda_adam8[];
 
 /* An entry's arguments, typed. */

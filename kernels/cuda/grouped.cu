@@ -242,14 +242,14 @@ static int matmul_run(const tkg_call *c, cudaStream_t stream) {
   s.x = tkg_in<float>(c, 0);
   s.y = tkg_in<float>(c, 1);
   s.out = tkg_out<float>(c);
-  const tkg_fault fault = tkg__fault_ids(c, s.kinds);
-  const tkg_order o = tkg__order_of(s.n, s.kinds);
+  const tkg_error_slot error = tkg__error_slot_ids(c, s.kinds);
+  const tkg_argsort o = tkg__argsort_plan(s.n, s.kinds);
   if (s.n == 0) return TKG_OK;
   int status = check_tiles(c, tkg_ceil(s.k, SIDE));
-  if (!status) status = tkg__order_ids(c, &o, tkg_in<int32_t>(c, 2), fault, stream);
+  if (!status) status = tkg__argsort_ids(c, &o, tkg_in<int32_t>(c, 2), error, stream);
   if (status) return status;
-  s.keys = tkg_order_piece(c, o.keys);
-  s.places = tkg_order_piece(c, o.places);
+  s.keys = tkg_argsort_part(c, o.keys);
+  s.places = tkg_argsort_part(c, o.places);
   if (s.k <= SIDE)
     matmul_launch<1>(s, c->node->i[0], stream);
   else if (s.k <= 2 * SIDE)
@@ -260,7 +260,7 @@ static int matmul_run(const tkg_call *c, cudaStream_t stream) {
 }
 
 static int64_t matmul_scratch(const tkg_node *, const tkg_node *const *in) {
-  return tkg__order_of(in[0]->shape[0], in[1]->shape[0]).bytes;
+  return tkg__argsort_plan(in[0]->shape[0], in[1]->shape[0]).bytes;
 }
 
 /* Rows per chunk, so that parts, one matrix per chunk, stay in bounds. */
@@ -282,17 +282,17 @@ static int outer_run(const tkg_call *c, cudaStream_t stream) {
   s.x = tkg_in<float>(c, 0);
   s.y = tkg_in<float>(c, 1);
   s.out = tkg_out<float>(c);
-  const tkg_fault fault = tkg__fault_ids(c, s.kinds);
-  const tkg_order o = tkg__order_of(s.n, s.kinds);
+  const tkg_error_slot error = tkg__error_slot_ids(c, s.kinds);
+  const tkg_argsort o = tkg__argsort_plan(s.n, s.kinds);
   const int64_t count = tkg__count(c->node), wide = s.d > s.k ? s.d : s.k;
   if (count > 0) cudaMemsetAsync(c->out, 0, (size_t)count * sizeof(float), stream);
   if (s.n == 0) return TKG_OK;
   int status = check_tiles(c, tkg_ceil(s.d, SIDE) * tkg_ceil(s.k, SIDE));
-  if (!status) status = tkg__order_ids(c, &o, tkg_in<int32_t>(c, 2), fault, stream);
+  if (!status) status = tkg__argsort_ids(c, &o, tkg_in<int32_t>(c, 2), error, stream);
   if (status || count == 0) return status;
-  s.keys = tkg_order_piece(c, o.keys);
-  s.places = tkg_order_piece(c, o.places);
-  s.parts = reinterpret_cast<float *>(tkg_order_piece(c, o.bytes));
+  s.keys = tkg_argsort_part(c, o.keys);
+  s.places = tkg_argsort_part(c, o.places);
+  s.parts = reinterpret_cast<float *>(tkg_argsort_part(c, o.bytes));
   if (wide <= SIDE)
     outer_launch<1>(s, stream);
   else if (wide <= 2 * SIDE)
@@ -305,7 +305,7 @@ static int outer_run(const tkg_call *c, cudaStream_t stream) {
 static int64_t outer_scratch(const tkg_node *node, const tkg_node *const *in) {
   const int64_t n = in[0]->shape[0], size = node->shape[1] * node->shape[2];
   const int64_t chunks = tkg_ceil(n, length_of(n, size));
-  return tkg__order_of(n, node->shape[0]).bytes + 4 * chunks * size;
+  return tkg__argsort_plan(n, node->shape[0]).bytes + 4 * chunks * size;
 }
 
 const tkg_cuda_op tkg__cuda_grouped[] = {

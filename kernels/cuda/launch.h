@@ -57,7 +57,7 @@ static inline tkg_shape tkg_tile(int64_t rows, int64_t cols) {
 }
 
 /* Whether an array can be read as four elements at a time: its start, and where its rows start. */
-static inline bool tkg_by_four(const void *start, int64_t row_length) {
+static inline bool tkg_vec4_aligned(const void *start, int64_t row_length) {
   return reinterpret_cast<uintptr_t>(start) % 16 == 0 && row_length % 4 == 0;
 }
 

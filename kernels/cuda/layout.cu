@@ -40,7 +40,8 @@ static void copy_launch(int64_t pieces, int64_t length, const T *from, int64_t f
 
 static void copy_runs(int64_t pieces, int64_t length, const uint32_t *from, int64_t from_run,
                       uint32_t *to, int64_t to_run, cudaStream_t stream) {
-  const bool four = length % 4 == 0 && tkg_by_four(from, from_run) && tkg_by_four(to, to_run);
+  const bool four =
+      length % 4 == 0 && tkg_vec4_aligned(from, from_run) && tkg_vec4_aligned(to, to_run);
   if (four)
     copy_launch(pieces, length / 4, reinterpret_cast<const uint4 *>(from), from_run / 4,
                 reinterpret_cast<uint4 *>(to), to_run / 4, stream);

@@ -20,7 +20,7 @@ struct sgd_plain {
   enum { STATES = 0 };
   float decay, lr = 0;
 
-  __device__ __forceinline__ void read(const tkg_run_values *run) { lr = run->lr; }
+  __device__ __forceinline__ void read(const tkg_run_params *run) { lr = run->lr; }
   __device__ __forceinline__ float step(float p, float g, float *, float *) const {
     return p - lr * (g + decay * p);
   }
@@ -31,7 +31,7 @@ struct sgd_momentum {
   enum { STATES = 1 };
   float momentum, decay, lr = 0;
 
-  __device__ __forceinline__ void read(const tkg_run_values *run) { lr = run->lr; }
+  __device__ __forceinline__ void read(const tkg_run_params *run) { lr = run->lr; }
   __device__ __forceinline__ float step(float p, float g, float *buffer, float *) const {
     const float gradient = g + decay * p;
     *buffer = momentum * *buffer + gradient;
@@ -44,7 +44,7 @@ struct adagrad {
   enum { STATES = 1 };
   float eps, decay, lr = 0;
 
-  __device__ __forceinline__ void read(const tkg_run_values *run) { lr = run->lr; }
+  __device__ __forceinline__ void read(const tkg_run_params *run) { lr = run->lr; }
   __device__ __forceinline__ float step(float p, float g, float *sum, float *) const {
     const float gradient = g + decay * p;
     *sum += gradient * gradient;
@@ -85,7 +85,7 @@ static __device__ __forceinline__ void update_four(const update_arrays &x, int64
 /* The first 4 * quads elements by four, the others one by one. */
 template <class RULE>
 static __global__ void update_kernel(int64_t n, int64_t quads, update_arrays x, RULE rule,
-                                     const tkg_run_values *run, const unsigned *failed) {
+                                     const tkg_run_params *run, const unsigned *failed) {
   if (*failed) return;
   rule.read(run);
   for (int64_t i = tkg_first(); i < quads; i += tkg_stride()) update_four(x, i, rule);
@@ -102,12 +102,12 @@ template <class RULE> static int update(const tkg_call *c, const RULE &rule, cud
   const int64_t n = tkg__count(c->node);
   const update_arrays x = {static_cast<float *>(c->data[0]), static_cast<float *>(c->data[2]),
                            static_cast<float *>(c->data[3]), tkg_in<float>(c, 1)};
-  bool four = tkg_by_four(x.p, 0) && tkg_by_four(x.g, 0);
-  if (RULE::STATES > 0) four = four && tkg_by_four(x.m, 0);
-  if (RULE::STATES > 1) four = four && tkg_by_four(x.v, 0);
+  bool four = tkg_vec4_aligned(x.p, 0) && tkg_vec4_aligned(x.g, 0);
+  if (RULE::STATES > 0) four = four && tkg_vec4_aligned(x.m, 0);
+  if (RULE::STATES > 1) four = four && tkg_vec4_aligned(x.v, 0);
   const int64_t quads = four ? n / 4 : 0;
   tkg_launch(update_kernel<RULE>, tkg_flat(quads > 0 ? quads : n), stream, n, quads, x, rule,
-             tkg__values(), tkg__fault_failed());
+             tkg__run_params(), tkg__run_failed());
   return TKG_OK;
 }
 

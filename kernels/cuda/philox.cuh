@@ -6,12 +6,12 @@
 
 /* What tells one use of the generator from another. */
 typedef struct tkg_noise {
-  const tkg_run_values *run; /* seed and step */
+  const tkg_run_params *run; /* seed and step */
   uint32_t stream;
 } tkg_noise;
 
 static inline tkg_noise tkg_noise_of(const tkg_call *, int64_t stream) {
-  return {tkg__values(), (uint32_t)stream};
+  return {tkg__run_params(), (uint32_t)stream};
 }
 
 static __device__ __forceinline__ void tkg_draw(tkg_noise n, uint64_t block, uint32_t words[4]) {

@@ -160,8 +160,8 @@ static void long_launch(const tkg_call *c, int64_t rows, int64_t units, cudaStre
 
 template <bool PRODUCT>
 static void rows_launch(const tkg_call *c, int64_t rows, int64_t cols, cudaStream_t stream) {
-  bool four = tkg_by_four(c->data[0], cols);
-  if (PRODUCT) four = four && tkg_by_four(c->data[1], cols);
+  bool four = tkg_vec4_aligned(c->data[0], cols);
+  if (PRODUCT) four = four && tkg_vec4_aligned(c->data[1], cols);
   if (cols <= SHORT && four)
     short_launch<PRODUCT, 4>(c, rows, cols / 4, stream);
   else if (cols <= SHORT)
@@ -365,7 +365,7 @@ static void many_launch(const tkg_call *c, const sum_plan &p, cudaStream_t strea
 
 static int sum_run(const tkg_call *c, cudaStream_t stream) {
   const sum_plan p = sum_plan_of(c->node, c->in);
-  const bool four = tkg_by_four(c->data[0], p.inner);
+  const bool four = tkg_vec4_aligned(c->data[0], p.inner);
   if (p.groups * p.inner == 0) return TKG_OK;
   if (p.way == SHORT_OR_LONG_ROWS)
     rows_launch<false>(c, p.groups, p.t2, stream);
@@ -420,10 +420,10 @@ static tkg_view by_four(tkg_view v) {
 static int broadcast_run(const tkg_call *c, cudaStream_t stream) {
   const int64_t n = tkg__count(c->node);
   const tkg_view v = tkg__view(c->node, c->in[0], c->in[0]);
-  const bool repeats = v.stride[0][0] == 0, four = tkg_by_four(c->out, v.shape[0]);
+  const bool repeats = v.stride[0][0] == 0, four = tkg_vec4_aligned(c->out, v.shape[0]);
   if (four && repeats)
     broadcast_launch<uint32_t, uint4>(c, by_four(v), n / 4, stream);
-  else if (four && tkg_by_four(c->data[0], 0))
+  else if (four && tkg_vec4_aligned(c->data[0], 0))
     broadcast_launch<uint4, uint4>(c, by_four(v), n / 4, stream);
   else
     broadcast_launch<uint32_t, uint32_t>(c, v, n, stream);

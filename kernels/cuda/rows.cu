@@ -274,8 +274,8 @@ static void run_by_one(const tkg_call *c, int64_t rows, int64_t cols, cudaStream
 
 template <class OP> static int rows_run(const tkg_call *c, cudaStream_t stream) {
   const int64_t rows = tkg__rows(c->node), cols = tkg__cols(c->node);
-  bool four = tkg_by_four(c->data[0], cols) && tkg_by_four(c->out, cols);
-  if (OP::INPUTS == 2) four = four && tkg_by_four(c->data[1], cols);
+  bool four = tkg_vec4_aligned(c->data[0], cols) && tkg_vec4_aligned(c->out, cols);
+  if (OP::INPUTS == 2) four = four && tkg_vec4_aligned(c->data[1], cols);
   if (rows == 0 || cols == 0) return TKG_OK;
   if (four)
     run_by_four<OP>(c, rows, cols, stream);

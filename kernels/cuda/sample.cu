@@ -39,13 +39,14 @@ static __device__ void draw_positions(tkg_noise noise, int64_t r, int64_t k, int
 /* A thread a row. The positions drawn wait in the output for the tails that replace them. */
 static __global__ void neighbors_kernel(int64_t m, int64_t k, table t, const int32_t *relations,
                                         const int32_t *ids, int32_t none, tkg_noise noise,
-                                        int32_t *out, tkg_fault bad_id, tkg_fault bad_span) {
+                                        int32_t *out, tkg_error_slot bad_id,
+                                        tkg_error_slot bad_csr_row) {
   for (int64_t r = tkg_first(); r < m; r += tkg_stride()) {
     int32_t *tails = out + r * k, *kinds = out + (m + r) * k;
     const int32_t node = ids[r];
     int64_t first, degree;
-    if (!tkg_id_ok(node, t.rows, r, bad_id, true)) continue;
-    if (!find_span(t, node, r, bad_span, &first, &degree)) continue;
+    if (!tkg_check_id(node, t.rows, r, bad_id, true)) continue;
+    if (!find_csr_row(t, node, r, bad_csr_row, &first, &degree)) continue;
     if (degree > 0) draw_positions(noise, r, k, degree, tails);
     for (int64_t j = 0; j < k; j++) {
       kinds[j] = degree ? relations[first + tails[j]] : none;
@@ -55,13 +56,13 @@ static __global__ void neighbors_kernel(int64_t m, int64_t k, table t, const int
 }
 
 static int neighbors_run(const tkg_call *c, cudaStream_t stream) {
-  const table t = table_of(c);
+  const table t = csr_table_of(c);
   const int64_t m = tkg__count(c->in[3]);
-  const tkg_fault bad_id = tkg__fault_ids(c, t.rows);
-  const tkg_fault bad_span = tkg__fault_spans(c, t.offsets, t.count);
+  const tkg_error_slot bad_id = tkg__error_slot_ids(c, t.rows);
+  const tkg_error_slot bad_csr_row = tkg__error_slot_csr_rows(c, t.offsets, t.count);
   tkg_launch(neighbors_kernel, tkg_flat(m), stream, m, c->node->i[0], t, tkg_in<int32_t>(c, 2),
              tkg_in<int32_t>(c, 3), (int32_t)c->node->i[2], tkg_noise_of(c, c->node->i[1]),
-             tkg_out<int32_t>(c), bad_id, bad_span);
+             tkg_out<int32_t>(c), bad_id, bad_csr_row);
   return TKG_OK;
 }
 
@@ -77,7 +78,7 @@ typedef struct items {
 } items;
 
 static __device__ __forceinline__ bool knows(const int32_t *known, int64_t count, int32_t item) {
-  const int64_t at = place_in_span(known, count, item);
+  const int64_t at = lower_bound(known, count, item);
   return at < count && known[at] == item;
 }
 
@@ -113,13 +114,13 @@ static __device__ int32_t draw_negative(const items &all, tkg_noise noise, int64
 }
 
 static __global__ void negatives_kernel(int64_t n, int64_t per_row, table t, const int32_t *ids,
-                                        items all, tkg_noise noise, int32_t *out, tkg_fault bad_id,
-                                        tkg_fault bad_span) {
+                                        items all, tkg_noise noise, int32_t *out,
+                                        tkg_error_slot bad_id, tkg_error_slot bad_csr_row) {
   for (int64_t e = tkg_first(); e < n; e += tkg_stride()) {
     const int64_t r = e / per_row;
     int64_t first, count;
-    if (!tkg_id_ok(ids[r], t.rows, r, bad_id, true)) continue;
-    if (!find_span(t, ids[r], r, bad_span, &first, &count)) continue;
+    if (!tkg_check_id(ids[r], t.rows, r, bad_id, true)) continue;
+    if (!find_csr_row(t, ids[r], r, bad_csr_row, &first, &count)) continue;
     out[e] = draw_negative(all, noise, e, t.entries + first, count);
   }
 }
@@ -138,15 +139,15 @@ static int check_items(const tkg_call *c, int64_t count) {
 }
 
 static int negatives_run(const tkg_call *c, cudaStream_t stream) {
-  const table t = table_of(c);
+  const table t = csr_table_of(c);
   const items all = {c->node->i[2], tkg_in<float>(c, 3), tkg_in<int32_t>(c, 4)};
   const int64_t per_row = c->node->i[0], n = tkg__count(c->in[2]) * per_row;
   const int status = check_items(c, all.count);
   if (status) return status;
-  const tkg_fault bad_id = tkg__fault_ids(c, t.rows);
-  const tkg_fault bad_span = tkg__fault_spans(c, t.offsets, t.count);
+  const tkg_error_slot bad_id = tkg__error_slot_ids(c, t.rows);
+  const tkg_error_slot bad_csr_row = tkg__error_slot_csr_rows(c, t.offsets, t.count);
   tkg_launch(negatives_kernel, tkg_flat(n), stream, n, per_row, t, tkg_in<int32_t>(c, 2), all,
-             tkg_noise_of(c, c->node->i[1]), tkg_out<int32_t>(c), bad_id, bad_span);
+             tkg_noise_of(c, c->node->i[1]), tkg_out<int32_t>(c), bad_id, bad_csr_row);
   return TKG_OK;
 }
 
@@ -161,8 +162,7 @@ typedef struct fan {
 
 /* Equal tails lie together, one for each relation. */
 static __device__ __forceinline__ bool has_tail(const fan &f, int32_t tail) {
-  for (int64_t at = place_in_span(f.tails, f.count, tail); at < f.count && f.tails[at] == tail;
-       at++)
+  for (int64_t at = lower_bound(f.tails, f.count, tail); at < f.count && f.tails[at] == tail; at++)
     if (f.relations[at] == f.relation) return true;
   return false;
 }
@@ -193,27 +193,27 @@ static __device__ int32_t draw_tail(int64_t all, tkg_noise noise, int64_t e, con
 
 static __global__ void tails_kernel(int64_t n, int64_t per_row, table t, const int32_t *relations,
                                     const int32_t *heads, const int32_t *asked, int64_t all,
-                                    tkg_noise noise, int32_t *out, tkg_fault bad_id,
-                                    tkg_fault bad_span) {
+                                    tkg_noise noise, int32_t *out, tkg_error_slot bad_id,
+                                    tkg_error_slot bad_csr_row) {
   for (int64_t e = tkg_first(); e < n; e += tkg_stride()) {
     const int64_t r = e / per_row;
     int64_t first, count;
-    if (!tkg_id_ok(heads[r], t.rows, r, bad_id, true)) continue;
-    if (!find_span(t, heads[r], r, bad_span, &first, &count)) continue;
+    if (!tkg_check_id(heads[r], t.rows, r, bad_id, true)) continue;
+    if (!find_csr_row(t, heads[r], r, bad_csr_row, &first, &count)) continue;
     out[e] = draw_tail(all, noise, e, {t.entries + first, relations + first, count, asked[r]});
   }
 }
 
 static int tails_run(const tkg_call *c, cudaStream_t stream) {
-  const table t = table_of(c);
+  const table t = csr_table_of(c);
   const int64_t per_row = c->node->i[0], n = tkg__count(c->node), all = c->node->i[2];
   if (all > INT32_MAX)
     return tkg__fail(TKG_E_ARGUMENT, "sample_tails: %" PRId64 " nodes to draw from", all);
-  const tkg_fault bad_id = tkg__fault_ids(c, t.rows);
-  const tkg_fault bad_span = tkg__fault_spans(c, t.offsets, t.count);
+  const tkg_error_slot bad_id = tkg__error_slot_ids(c, t.rows);
+  const tkg_error_slot bad_csr_row = tkg__error_slot_csr_rows(c, t.offsets, t.count);
   tkg_launch(tails_kernel, tkg_flat(n), stream, n, per_row, t, tkg_in<int32_t>(c, 2),
              tkg_in<int32_t>(c, 3), tkg_in<int32_t>(c, 4), all, tkg_noise_of(c, c->node->i[1]),
-             tkg_out<int32_t>(c), bad_id, bad_span);
+             tkg_out<int32_t>(c), bad_id, bad_csr_row);
   return TKG_OK;
 }
 

@@ -40,10 +40,10 @@ static __device__ __forceinline__ int32_t order_of(int32_t bits) {
   return bits ^ ((bits >> 31) & INT32_MAX);
 }
 
-static __device__ __forceinline__ void widen(const float v[EIGHT], int count, int32_t *low,
+static __device__ __forceinline__ void widen(const float v[VEC8], int count, int32_t *low,
                                              int32_t *high) {
   TKG_UNROLL
-  for (int k = 0; k < EIGHT; k++) {
+  for (int k = 0; k < VEC8; k++) {
     const int32_t order = order_of((int32_t)tkg__float_bits(v[k]));
     if (k < count && order < *low) *low = order;
     if (k < count && order > *high) *high = order;
@@ -53,7 +53,7 @@ static __device__ __forceinline__ void widen(const float v[EIGHT], int count, in
 /* v = (x - zero) / step with 16 fractional bits is not negative, as zero <= x; rounding can take it
  * past the top code, which would spill into the neighbour's bits. */
 template <int BITS>
-static __device__ __forceinline__ uint64_t quantize(const float x[EIGHT], int count,
+static __device__ __forceinline__ uint64_t quantize(const float x[VEC8], int count,
                                                     tkg__codec_pair pair, tkg_noise noise,
                                                     uint64_t block, int rounding) {
   const int32_t top = ((1 << BITS) - 1) << 16;
@@ -63,7 +63,7 @@ static __device__ __forceinline__ uint64_t quantize(const float x[EIGHT], int co
   if (!(pair.step == pair.step)) return 0;
   if (rounding != TKG_ROUND_NEAREST) tkg_draw(noise, block, words);
   TKG_UNROLL
-  for (int k = 0; k < EIGHT; k++) {
+  for (int k = 0; k < VEC8; k++) {
     int32_t v = (int32_t)((x[k] - pair.zero) * scale + 0.5F);
     v = v < top ? v : top;
     const uint64_t code = (uint64_t)((uint32_t)(v + (int32_t)tkg_half(words, k)) >> 16);
@@ -74,12 +74,12 @@ static __device__ __forceinline__ uint64_t quantize(const float x[EIGHT], int co
 
 /* The ends of a row, in all lanes of its group; the last eight elements read stay in v. */
 static __device__ __forceinline__ void find_range(const packed_layout &l, const float *row,
-                                                  bool exists, const tkg_group &g, float v[EIGHT],
+                                                  bool exists, const tkg_group &g, float v[VEC8],
                                                   float *min, float *max) {
   int32_t low = INT32_MAX, high = INT32_MIN;
-  for (int64_t e = g.lane; exists && e < l.eights; e += g.width) {
+  for (int64_t e = g.lane; exists && e < l.vec8s; e += g.width) {
     const int count = columns_of(l, e);
-    load_eight(row + e * EIGHT, l.whole, count, v);
+    load_vec8(row + e * VEC8, l.whole, count, v);
     widen(v, count, &low, &high);
   }
   low = tkg_group_min(low, g.width);
@@ -90,12 +90,12 @@ static __device__ __forceinline__ void find_range(const packed_layout &l, const 
 
 template <int BITS>
 static __device__ __forceinline__ void
-write_row(const packed_layout &l, const float *row, int64_t r, const tkg_group &g, float v[EIGHT],
+write_row(const packed_layout &l, const float *row, int64_t r, const tkg_group &g, float v[VEC8],
           tkg__codec_pair pair, tkg_noise noise, int rounding, uint8_t *packed) {
-  for (int64_t e = g.lane; e < l.eights; e += g.width) {
+  for (int64_t e = g.lane; e < l.vec8s; e += g.width) {
     const int count = columns_of(l, e);
-    if (l.eights > g.width) load_eight(row + e * EIGHT, l.whole, count, v);
-    const uint64_t block = (uint64_t)(r * l.eights + e);
+    if (l.vec8s > g.width) load_vec8(row + e * VEC8, l.whole, count, v);
+    const uint64_t block = (uint64_t)(r * l.vec8s + e);
     store_codes<BITS>(packed + r * l.row_bytes + e * BITS, l.whole, count,
                       quantize<BITS>(v, count, pair, noise, block, rounding));
   }
@@ -107,7 +107,7 @@ static __global__ void encode_kernel(packed_layout l, int width, tkg_noise noise
   const tkg_group g = tkg_group_of(l.rows, width);
   int64_t r = g.row;
   for (int64_t round = 0; round < g.rounds; round++, r += g.stride) {
-    float v[EIGHT] = {}, min, max;
+    float v[VEC8] = {}, min, max;
     const bool exists = r < l.rows;
     const float *row = x + (exists ? r : 0) * l.cols;
     find_range(l, row, exists, g, v, &min, &max);
@@ -123,7 +123,7 @@ static __global__ void encode_kernel(packed_layout l, int width, tkg_noise noise
 template <int BITS> static void encode_launch(const tkg_call *c, cudaStream_t stream) {
   const float *x = tkg_in<float>(c, 0);
   const packed_layout l = layout_of(BITS, tkg__rows(c->in[0]), tkg__cols(c->in[0]), x);
-  const int width = tkg_power(l.eights, TKG_WARP);
+  const int width = tkg_power(l.vec8s, TKG_WARP);
   tkg_launch(encode_kernel<BITS>, tkg_groups(l.rows, width), stream, l, width,
              tkg_noise_of(c, c->node->i[2]), (int)c->node->i[1], x, tkg_out<uint8_t>(c));
 }
@@ -134,20 +134,20 @@ template <int BITS>
 static __global__ void decode_kernel(packed_layout l, tkg_noise noise, bool dither,
                                      const uint8_t *packed, float *x) {
   const uint32_t *pairs = reinterpret_cast<const uint32_t *>(packed + l.pair_offset);
-  for (int64_t i = tkg_first(); i < l.rows * l.eights; i += tkg_stride()) {
-    const int64_t r = i / l.eights, e = i - r * l.eights;
+  for (int64_t i = tkg_first(); i < l.rows * l.vec8s; i += tkg_stride()) {
+    const int64_t r = i / l.vec8s, e = i - r * l.vec8s;
     const int count = columns_of(l, e);
     const tkg__codec_pair pair = tkg__codec_pair_of(pairs[r]);
-    float v[EIGHT];
-    decode_eight<BITS>(l, packed, r, e, pair, noise, dither, v);
-    store_eight(x + r * l.cols + e * EIGHT, l.whole, count, v);
+    float v[VEC8];
+    decode_vec8<BITS>(l, packed, r, e, pair, noise, dither, v);
+    store_vec8(x + r * l.cols + e * VEC8, l.whole, count, v);
   }
 }
 
 template <int BITS> static void decode_launch(const tkg_call *c, cudaStream_t stream) {
   float *x = tkg_out<float>(c);
   const packed_layout l = layout_of(BITS, tkg__rows(c->node), tkg__cols(c->node), x);
-  tkg_launch(decode_kernel<BITS>, tkg_flat(l.rows * l.eights), stream, l,
+  tkg_launch(decode_kernel<BITS>, tkg_flat(l.rows * l.vec8s), stream, l,
              tkg_noise_of(c, c->node->i[2]), c->node->i[1] == TKG_ROUND_DITHER,
              tkg_in<uint8_t>(c, 0), x);
 }
@@ -226,7 +226,7 @@ static int sign_mask_run(const tkg_call *c, cudaStream_t stream) {
   return TKG_OK;
 }
 
-const tkg_cuda_op tkg__cuda_kept[] = {
+const tkg_cuda_op tkg__cuda_saved[] = {
     {TKG_OP_ENCODE, encode_run, NULL},
     {TKG_OP_DECODE, decode_run, NULL},
     {TKG_OP_SIGN_MASK, sign_mask_run, NULL},

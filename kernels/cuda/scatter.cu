@@ -40,7 +40,7 @@ static int64_t width_of(const tkg_node *table) {
 }
 
 static int64_t scratch_of(int64_t count, int64_t n, int64_t d) {
-  return tkg__order_of(count, n).bytes + 4 * 2 * tkg_ceil(count, CHUNK) * d;
+  return tkg__argsort_plan(count, n).bytes + 4 * 2 * tkg_ceil(count, CHUNK) * d;
 }
 
 /* ---- kernels ---- */
@@ -67,7 +67,7 @@ static __device__ __forceinline__ void put_run(const sorted<T> &s, int64_t chunk
     return;
   }
   T *to = &s.out[(int64_t)key * s.cols + j];
-  *to = quad_plus(*to, sum);
+  *to = vec4_add(*to, sum);
 }
 
 /* Rows are asked for a few at a time, then added in order. */
@@ -76,16 +76,16 @@ static __device__ __forceinline__ void sum_chunk(const sorted<T> &s, int64_t chu
   const int64_t end = (chunk + 1) * CHUNK < s.count ? (chunk + 1) * CHUNK : s.count;
   int64_t run = chunk * CHUNK;
   T sum;
-  quad_clear(&sum);
+  vec4_clear(&sum);
   for (int64_t first = run; first < end; first += AHEAD) {
     T row[AHEAD];
     TKG_UNROLL
     for (int a = 0; a < AHEAD; a++) {
-      quad_clear(&row[a]);
+      vec4_clear(&row[a]);
       if (first + a >= end) continue;
       const int64_t place = s.places[first + a];
       row[a] = s.g[(s.k == 1 ? place : place / s.k) * s.cols + j];
-      if (s.w) row[a] = quad_scaled(s.w[place], row[a]);
+      if (s.w) row[a] = vec4_scale(s.w[place], row[a]);
     }
     TKG_UNROLL
     for (int a = 0; a < AHEAD; a++) {
@@ -93,9 +93,9 @@ static __device__ __forceinline__ void sum_chunk(const sorted<T> &s, int64_t chu
       if (s.keys[first + a] != s.keys[run]) {
         put_run(s, chunk, run, first + a, j, sum);
         run = first + a;
-        quad_clear(&sum);
+        vec4_clear(&sum);
       }
-      sum = quad_plus(sum, row[a]);
+      sum = vec4_add(sum, row[a]);
     }
   }
   put_run(s, chunk, run, end, j, sum);
@@ -130,17 +130,17 @@ template <class T>
 static __device__ __forceinline__ T sum_parts(const sorted<T> &s, uint32_t key, int64_t first,
                                               int64_t step, int64_t j) {
   T sum;
-  quad_clear(&sum);
+  vec4_clear(&sum);
   for (int64_t c = first; c < s.chunks && s.keys[c * CHUNK] == key; c += PARTS_AHEAD * step) {
     T part[PARTS_AHEAD];
     TKG_UNROLL
     for (int a = 0; a < PARTS_AHEAD; a++) {
       const int64_t at = c + a * step;
-      quad_clear(&part[a]);
+      vec4_clear(&part[a]);
       if (at < s.chunks && s.keys[at * CHUNK] == key) part[a] = s.parts[2 * at * s.cols + j];
     }
     TKG_UNROLL
-    for (int a = 0; a < PARTS_AHEAD; a++) sum = quad_plus(sum, part[a]);
+    for (int a = 0; a < PARTS_AHEAD; a++) sum = vec4_add(sum, part[a]);
   }
   return sum;
 }
@@ -150,7 +150,7 @@ template <class T>
 static __device__ __forceinline__ void add_run(const sorted<T> &s, uint32_t key, int64_t chunk,
                                                int64_t j, T others) {
   T *to = &s.out[(int64_t)key * s.cols + j];
-  *to = quad_plus(*to, quad_plus(s.parts[(2 * chunk + 1) * s.cols + j], others));
+  *to = vec4_add(*to, vec4_add(s.parts[(2 * chunk + 1) * s.cols + j], others));
 }
 
 /* A group a run. */
@@ -178,7 +178,7 @@ template <class T> static __global__ void hubs_kernel(sorted<T> s) {
       if (threadIdx.y == 0 && j < s.cols) {
         T sum = sums[threadIdx.x];
         for (unsigned y = 1; y < blockDim.y; y++)
-          sum = quad_plus(sum, sums[y * blockDim.x + threadIdx.x]);
+          sum = vec4_add(sum, sums[y * blockDim.x + threadIdx.x]);
         add_run(s, key, c, j, sum);
       }
       __syncthreads(); /* before the next columns' sums are written */
@@ -189,7 +189,7 @@ template <class T> static __global__ void hubs_kernel(sorted<T> s) {
 /* ---- launchers ---- */
 
 template <class T>
-static void add_launch(const tkg_call *c, const scatter &z, const tkg_order &o,
+static void add_launch(const tkg_call *c, const scatter &z, const tkg_argsort &o,
                        cudaStream_t stream) {
   const int64_t cols = z.d * (int64_t)sizeof(float) / (int64_t)sizeof(T);
   sorted<T> s;
@@ -198,11 +198,11 @@ static void add_launch(const tkg_call *c, const scatter &z, const tkg_order &o,
   s.n = z.n;
   s.cols = cols;
   s.chunks = z.chunks;
-  s.keys = tkg_order_piece(c, o.keys);
-  s.places = tkg_order_piece(c, o.places);
+  s.keys = tkg_argsort_part(c, o.keys);
+  s.places = tkg_argsort_part(c, o.places);
   s.g = reinterpret_cast<const T *>(z.g);
   s.w = z.w;
-  s.parts = reinterpret_cast<T *>(tkg_order_piece(c, o.bytes));
+  s.parts = reinterpret_cast<T *>(tkg_argsort_part(c, o.bytes));
   s.out = reinterpret_cast<T *>(z.out);
   const tkg_shape groups = tkg_tile(z.chunks, cols);
   tkg_launch(chunks_kernel<T>, groups, stream, s);
@@ -222,18 +222,18 @@ static void begin(const scatter &z, cudaStream_t stream) {
 /* ---- entries ---- */
 
 static int scatter_rows(const tkg_call *c, scatter z, cudaStream_t stream) {
-  const tkg_fault fault = tkg__fault_ids(c, z.n);
+  const tkg_error_slot error = tkg__error_slot_ids(c, z.n);
   if (z.n == 0 || z.d == 0) {
-    tkg__fault_check(z.ids, z.count, z.n, fault, stream);
+    tkg__check_ids(z.ids, z.count, z.n, error, stream);
     return TKG_OK;
   }
   begin(z, stream);
   if (z.count == 0) return TKG_OK;
   z.chunks = tkg_ceil(z.count, CHUNK);
-  const tkg_order o = tkg__order_of(z.count, z.n);
-  const int status = tkg__order_ids(c, &o, z.ids, fault, stream);
+  const tkg_argsort o = tkg__argsort_plan(z.count, z.n);
+  const int status = tkg__argsort_ids(c, &o, z.ids, error, stream);
   if (status) return status;
-  if (tkg_by_four(z.g, z.d) && tkg_by_four(z.out, z.d))
+  if (tkg_vec4_aligned(z.g, z.d) && tkg_vec4_aligned(z.out, z.d))
     add_launch<float4>(c, z, o, stream);
   else
     add_launch<float>(c, z, o, stream);
@@ -280,24 +280,24 @@ static int64_t mix_scatter_scratch(const tkg_node *node, const tkg_node *const *
 /* A thread an element of the output: it looks through the row's few ids for its own. Neighbouring
  * threads look at the same ids, which are then read once for all of them. */
 static __global__ void take_grad_kernel(int64_t rows, int64_t r, int64_t j, const float *g,
-                                        const int32_t *ids, float *out, tkg_fault fault) {
+                                        const int32_t *ids, float *out, tkg_error_slot error) {
   for (int64_t b = tkg_first_row(); b < rows; b += tkg_row_stride())
     for (int64_t q = threadIdx.x; q < r; q += blockDim.x) {
       float sum = 0;
       for (int64_t k = b * j; k < (b + 1) * j; k++)
-        if (tkg_id_ok(ids[k], r, k, fault, q == 0) && ids[k] == q) sum += g[k];
+        if (tkg_check_id(ids[k], r, k, error, q == 0) && ids[k] == q) sum += g[k];
       out[b * r + q] = sum;
     }
 }
 
 static int take_grad_run(const tkg_call *c, cudaStream_t stream) {
   const int64_t rows = tkg__rows(c->node), r = tkg__cols(c->node), j = tkg__cols(c->in[1]);
-  const tkg_fault fault = tkg__fault_ids(c, r);
+  const tkg_error_slot error = tkg__error_slot_ids(c, r);
   if (r == 0)
-    tkg__fault_check(tkg_in<int32_t>(c, 1), rows * j, r, fault, stream);
+    tkg__check_ids(tkg_in<int32_t>(c, 1), rows * j, r, error, stream);
   else
     tkg_launch(take_grad_kernel, tkg_tile(rows, r), stream, rows, r, j, tkg_in<float>(c, 0),
-               tkg_in<int32_t>(c, 1), tkg_out<float>(c), fault);
+               tkg_in<int32_t>(c, 1), tkg_out<float>(c), error);
   return TKG_OK;
 }
 
