@@ -8,6 +8,7 @@
 #include "isa.h"
 #include "kernel.h"
 #include "scatter.h"
+#include "shared/search.h"
 
 /* Elements of a row: a vector is a table whose rows are single elements. */
 static int64_t width(const tkg_node *table) {
@@ -106,12 +107,11 @@ static int lookup(const tkg_call *c, int64_t begin, int64_t end) {
   float *out = c->out;
   int status = check_ids("lookup", rows, begin, end, tkg__count(c->in[0]) - 1);
   for (int64_t b = begin; !status && b < end; b++) {
-    span s;
-    status = find_span("lookup", c->data[0], rows[b], entries, &s);
-    for (int64_t at = b * per_row; !status && at < (b + 1) * per_row; at++) {
-      const int64_t place = s.first + place_in_span(columns + s.first, s.count, ids[at]);
-      const bool found = place < s.first + s.count && columns[place] == ids[at];
-      out[at] = found ? values[place] : (float)c->node->f[0];
+    csr_row row;
+    status = find_csr_row("lookup", c->data[0], rows[b], entries, &row);
+    for (int64_t k = b * per_row; !status && k < (b + 1) * per_row; k++) {
+      const int64_t at = tkg__find_sorted(columns + row.first, row.count, ids[k]);
+      out[k] = at < 0 ? (float)c->node->f[0] : values[row.first + at];
     }
   }
   return status;

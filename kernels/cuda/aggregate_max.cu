@@ -84,28 +84,12 @@ static int argmax_run(const tkg_call *c, cudaStream_t stream) {
 
 /* ---- pick: x[m,d], edges[n,d] -> x[tail of edges[n,j], j] ---- */
 
-/* The place of an edge of this row by its number, or -1. Numbers ascend within a row, whichever way
- * the graph is gone through. */
-static __device__ __forceinline__ int64_t place_of(const tkg_graph &g, int64_t row, int32_t edge) {
-  int64_t low = g.offsets[row], high = g.offsets[row + 1];
-  const int64_t last = high;
-  if (!g.order) return edge >= low && edge < high ? edge : -1;
-  while (low < high) {
-    const int64_t middle = (low + high) / 2;
-    if (g.order[middle] < edge)
-      low = middle + 1;
-    else
-      high = middle;
-  }
-  return low < last && g.order[low] == edge ? low : -1;
-}
-
 static __global__ void pick_kernel(int64_t cols, tkg_graph g, const float *x, const int32_t *edges,
                                    float *out, tkg_error_slot error) {
   for (int64_t row = tkg_first_row(); row < g.n; row += tkg_row_stride())
     for (int64_t j = threadIdx.x; j < cols; j += blockDim.x) {
       const int32_t edge = edges[row * cols + j];
-      const int64_t place = edge < 0 ? -1 : place_of(g, row, edge);
+      const int64_t place = edge < 0 ? -1 : tkg__edge_place(&g, row, edge);
       if (edge >= 0 && place < 0) tkg_report_error(error, row, edge);
       out[row * cols + j] = place < 0 ? 0.0F : x[(int64_t)g.ids[place] * cols + j];
     }

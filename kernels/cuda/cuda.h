@@ -74,6 +74,8 @@ extern "C" {
 #include "shared/formulas.h"
 #include "shared/moments.h"
 #include "shared/philox.h"
+#include "shared/sample.h"
+#include "shared/search.h"
 #undef inline
 }
 

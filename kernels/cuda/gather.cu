@@ -68,29 +68,23 @@ static int take_run(const tkg_call *c, cudaStream_t stream) {
 
 /* ---- lookup: the value at (rows[b], ids[b,j]) of a sparse matrix, else `none` ---- */
 
-static __global__ void lookup_kernel(int64_t count, int64_t j, table t, const int32_t *rows,
+static __global__ void lookup_kernel(int64_t count, int64_t j, csr_table t, const int32_t *rows,
                                      const int32_t *ids, const float *values, float none,
-                                     float *out, tkg_error_slot bad_row,
-                                     tkg_error_slot bad_csr_row) {
+                                     float *out) {
   for (int64_t i = tkg_first(); i < count; i += tkg_stride()) {
     const int64_t b = i / j;
     int64_t first, entries;
-    if (!tkg_check_id(rows[b], t.rows, b, bad_row, true)) continue;
-    if (!find_csr_row(t, rows[b], b, bad_csr_row, &first, &entries)) continue;
-    const int64_t place = lower_bound(t.entries + first, entries, ids[i]);
-    const bool found = place < entries && t.entries[first + place] == ids[i];
-    out[i] = found ? values[first + place] : none;
+    if (!find_csr_row(t, rows[b], b, &first, &entries)) continue;
+    const int64_t at = tkg__find_sorted(t.entries + first, entries, ids[i]);
+    out[i] = at < 0 ? none : values[first + at];
   }
 }
 
 static int lookup_run(const tkg_call *c, cudaStream_t stream) {
-  const table t = csr_table_of(c);
   const int64_t count = tkg__count(c->node), j = tkg__cols(c->node);
-  const tkg_error_slot bad_row = tkg__error_slot_ids(c, t.rows);
-  const tkg_error_slot bad_csr_row = tkg__error_slot_csr_rows(c, t.offsets, t.count);
-  tkg_launch(lookup_kernel, tkg_flat(count), stream, count, j, t, tkg_in<int32_t>(c, 2),
-             tkg_in<int32_t>(c, 3), tkg_in<float>(c, 4), (float)c->node->f[0], tkg_out<float>(c),
-             bad_row, bad_csr_row);
+  tkg_launch(lookup_kernel, tkg_flat(count), stream, count, j, csr_table_of(c),
+             tkg_in<int32_t>(c, 2), tkg_in<int32_t>(c, 3), tkg_in<float>(c, 4),
+             (float)c->node->f[0], tkg_out<float>(c));
   return TKG_OK;
 }
 
