@@ -9,13 +9,7 @@
 #include "kernel.h"
 #include "scatter.h"
 #include "shared/search.h"
-
-/* Elements of a row: a vector is a table whose rows are single elements. */
-static int64_t width(const tkg_node *table) {
-  int64_t d = 1;
-  for (int k = 1; k < table->rank; k++) d *= table->shape[k];
-  return d;
-}
+#include "shared/shapes.h"
 
 /* ---- gather ---- */
 
@@ -26,7 +20,7 @@ static int64_t gather_units(const tkg_node *node, const tkg_node *const *in) {
 
 /* Elements are 4 bytes of either type and only copied. */
 static int gather(const tkg_call *c, int64_t begin, int64_t end) {
-  int64_t n = c->in[0]->shape[0], d = width(c->in[0]);
+  int64_t n = c->in[0]->shape[0], d = tkg__run_length(c->in[0], 1);
   const float *x = c->data[0];
   const int32_t *ids = c->data[1];
   float *out = c->out;
@@ -62,7 +56,7 @@ static int scatter_add(const tkg_call *c, int64_t begin, int64_t end) {
                .count = tkg__count(c->in[1]),
                .k = 1,
                .n = c->node->shape[0],
-               .d = width(c->node)};
+               .d = tkg__run_length(c->node, 1)};
   return scatter_run("scatter_add", &s, begin, end);
 }
 

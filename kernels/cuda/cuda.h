@@ -76,6 +76,7 @@ extern "C" {
 #include "shared/philox.h"
 #include "shared/sample.h"
 #include "shared/search.h"
+#include "shared/shapes.h"
 #undef inline
 }
 

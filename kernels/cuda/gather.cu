@@ -9,13 +9,6 @@
 #include "family.h"
 #include "launch.h"
 
-/* Elements of a row: a vector is a table whose rows are single elements. */
-static int64_t width_of(const tkg_node *table) {
-  int64_t d = 1;
-  for (int k = 1; k < table->rank; k++) d *= table->shape[k];
-  return d;
-}
-
 /* ---- gather ---- */
 
 /* T is an element or a quad of them; rows are `cols` of T long. */
@@ -38,7 +31,7 @@ static void gather_launch(const tkg_call *c, int64_t cols, tkg_error_slot error,
 }
 
 static int gather_run(const tkg_call *c, cudaStream_t stream) {
-  const int64_t rows = c->in[0]->shape[0], d = width_of(c->in[0]);
+  const int64_t rows = c->in[0]->shape[0], d = tkg__run_length(c->in[0], 1);
   const tkg_error_slot error = tkg__error_slot_ids(c, rows);
   if (d == 0)
     tkg__check_ids(tkg_in<int32_t>(c, 1), tkg__count(c->in[1]), rows, error, stream);

@@ -7,12 +7,6 @@
 #include "family.h"
 #include "launch.h"
 
-static int64_t run_length(const tkg_node *n, int64_t dim) {
-  int64_t run = 1;
-  for (int64_t d = dim; d < n->rank; d++) run *= n->shape[d];
-  return run;
-}
-
 /* ---- pieces of runs ---- */
 
 /* A few long pieces would be the work of a few rows of threads: pieces are cut in parts. */
@@ -51,14 +45,14 @@ static void copy_runs(int64_t pieces, int64_t length, const uint32_t *from, int6
 
 /* Runs of a tensor. Called where the tensor has elements. */
 static int64_t runs_of(const tkg_node *n, int64_t dim) {
-  return tkg__count(n) / run_length(n, dim);
+  return tkg__count(n) / tkg__run_length(n, dim);
 }
 
 static int concat_run(const tkg_call *c, cudaStream_t stream) {
-  const int64_t dim = c->node->i[0], run = run_length(c->node, dim);
+  const int64_t dim = c->node->i[0], run = tkg__run_length(c->node, dim);
   uint32_t *to = tkg_out<uint32_t>(c);
   for (int k = 0; k < c->node->inputs; k++) {
-    const int64_t part = run_length(c->in[k], dim);
+    const int64_t part = tkg__run_length(c->in[k], dim);
     if (tkg__count(c->in[k]) > 0)
       copy_runs(runs_of(c->in[k], dim), part, tkg_in<uint32_t>(c, k), part, to, run, stream);
     to += part;
@@ -66,17 +60,12 @@ static int concat_run(const tkg_call *c, cudaStream_t stream) {
   return TKG_OK;
 }
 
-/* Elements of a run before the first one that narrow takes, or that pad fills. */
-static int64_t skipped(const tkg_node *node) {
-  return node->i[1] * run_length(node, node->i[0] + 1);
-}
-
 static int narrow_run(const tkg_call *c, cudaStream_t stream) {
   const int64_t dim = c->node->i[0];
   if (tkg__count(c->node) == 0) return TKG_OK;
-  const int64_t run = run_length(c->node, dim);
-  copy_runs(runs_of(c->node, dim), run, tkg_in<uint32_t>(c, 0) + skipped(c->node),
-            run_length(c->in[0], dim), tkg_out<uint32_t>(c), run, stream);
+  const int64_t run = tkg__run_length(c->node, dim);
+  copy_runs(runs_of(c->node, dim), run, tkg_in<uint32_t>(c, 0) + tkg__skipped(c->node),
+            tkg__run_length(c->in[0], dim), tkg_out<uint32_t>(c), run, stream);
   return TKG_OK;
 }
 
@@ -85,9 +74,9 @@ static int pad_run(const tkg_call *c, cudaStream_t stream) {
   if (n == 0) return TKG_OK;
   cudaMemsetAsync(c->out, 0, (size_t)n * sizeof(float), stream);
   if (tkg__count(c->in[0]) == 0) return TKG_OK;
-  const int64_t part = run_length(c->in[0], dim);
+  const int64_t part = tkg__run_length(c->in[0], dim);
   copy_runs(runs_of(c->in[0], dim), part, tkg_in<uint32_t>(c, 0), part,
-            tkg_out<uint32_t>(c) + skipped(c->node), run_length(c->node, dim), stream);
+            tkg_out<uint32_t>(c) + tkg__skipped(c->node), tkg__run_length(c->node, dim), stream);
   return TKG_OK;
 }
 

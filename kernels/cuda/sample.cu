@@ -84,8 +84,7 @@ static int check_items(const tkg_call *c, int64_t count) {
 static int negatives_run(const tkg_call *c, cudaStream_t stream) {
   const tkg_items all = {c->node->i[2], tkg_in<float>(c, 3), tkg_in<int32_t>(c, 4)};
   const int status = check_items(c, all.count);
-  if (!status)
-    outside_launch(c, {c->node->i[0], tkg_in<int32_t>(c, 2), NULL, NULL, all}, stream);
+  if (!status) outside_launch(c, {c->node->i[0], tkg_in<int32_t>(c, 2), NULL, NULL, all}, stream);
   return status;
 }
 

@@ -34,17 +34,11 @@ static __device__ __forceinline__ void store_codes(uint8_t *to, bool whole, int 
 
 /* ---- encode ---- */
 
-/* Floats as integers of the same order: -NaN < -inf < ... < -0 < 0 < ... < inf < NaN, so that the
- * ends of a row tell of NaN and infinities too. */
-static __device__ __forceinline__ int32_t order_of(int32_t bits) {
-  return bits ^ ((bits >> 31) & INT32_MAX);
-}
-
 static __device__ __forceinline__ void widen(const float v[VEC8], int count, int32_t *low,
                                              int32_t *high) {
   TKG_UNROLL
   for (int k = 0; k < VEC8; k++) {
-    const int32_t order = order_of((int32_t)tkg__float_bits(v[k]));
+    const int32_t order = tkg__float_order((int32_t)v_bits(v[k]));
     if (k < count && order < *low) *low = order;
     if (k < count && order > *high) *high = order;
   }
@@ -84,8 +78,8 @@ static __device__ __forceinline__ void find_range(const packed_layout &l, const 
   }
   low = tkg_group_min(low, g.width);
   high = tkg_group_max(high, g.width);
-  *min = tkg__bits_float((uint32_t)order_of(low));
-  *max = tkg__bits_float((uint32_t)order_of(high));
+  *min = v_float((uint32_t)tkg__float_order(low));
+  *max = v_float((uint32_t)tkg__float_order(high));
 }
 
 template <int BITS>

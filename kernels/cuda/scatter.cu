@@ -33,12 +33,6 @@ typedef struct scatter {
   float *out;
 } scatter;
 
-static int64_t width_of(const tkg_node *table) {
-  int64_t d = 1;
-  for (int k = 1; k < table->rank; k++) d *= table->shape[k];
-  return d;
-}
-
 static int64_t scratch_of(int64_t count, int64_t n, int64_t d) {
   return tkg__argsort_plan(count, n).bytes + 4 * 2 * tkg_ceil(count, CHUNK) * d;
 }
@@ -245,7 +239,7 @@ static int scatter_add_run(const tkg_call *c, cudaStream_t stream) {
   z.count = tkg__count(c->in[1]);
   z.k = 1;
   z.n = c->node->shape[0];
-  z.d = width_of(c->node);
+  z.d = tkg__run_length(c->node, 1);
   z.g = tkg_in<float>(c, 0);
   z.ids = tkg_in<int32_t>(c, 1);
   z.base = tkg_in<float>(c, 2);
@@ -254,7 +248,7 @@ static int scatter_add_run(const tkg_call *c, cudaStream_t stream) {
 }
 
 static int64_t scatter_add_scratch(const tkg_node *node, const tkg_node *const *in) {
-  return scratch_of(tkg__count(in[1]), node->shape[0], width_of(node));
+  return scratch_of(tkg__count(in[1]), node->shape[0], tkg__run_length(node, 1));
 }
 
 static int mix_scatter_run(const tkg_call *c, cudaStream_t stream) {
