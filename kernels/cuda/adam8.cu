@@ -83,11 +83,10 @@ static __device__ __forceinline__ void encode_vec8(const adam8_arrays &x, int64_
 
 static __global__ void adam8_kernel(tkg_moments s, adam8_arrays x, int width, adam rule,
                                     const tkg_run_params *run, const unsigned *failed) {
-  const tkg_group group = tkg_group_of(s.blocks, width);
+  const tkg_group group = tkg_group_of(width);
   if (*failed) return;
   rule.read(run);
-  int64_t b = group.row;
-  for (int64_t round = 0; round < group.rounds; round++, b += group.stride) {
+  for (int64_t b = group.row; tkg_group_goes_on(group, b, s.blocks); b += group.stride) {
     const int64_t in_block = (int64_t)group.lane * VEC8, at = b * s.length + in_block;
     const int64_t left = s.length - in_block < x.n - at ? s.length - in_block : x.n - at;
     const bool exists = b < s.blocks && left > 0;
@@ -110,7 +109,7 @@ static __global__ void adam8_kernel(tkg_moments s, adam8_arrays x, int width, ad
 
 static int adam8_run(const tkg_call *c, cudaStream_t stream) {
   const tkg_moments s = tkg__moments_of(tkg__count(c->node), tkg__cols(c->node));
-  const int width = tkg_power(tkg_ceil(s.length, VEC8), TKG_WARP);
+  const int width = tkg_group_width(tkg_ceil(s.length, VEC8));
   adam8_arrays x = {};
   adam a;
   const int status = adam_of(c, &a);

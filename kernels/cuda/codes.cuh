@@ -3,9 +3,26 @@
 #ifndef TKG_CUDA_CODES_H
 #define TKG_CUDA_CODES_H
 
+#include <type_traits>
+
 #include "launch.h"
 #include "philox.cuh"
 #include "vec8.cuh"
+
+/* Calls f with the width of a code, 8, 4, 2 or 1 bits, as a constant: f(c) may use c() as a
+ * template argument. */
+template <class F> static inline void tkg_with_bits(int64_t bits, const F &f) {
+  switch (bits) {
+  case 8:
+    return f(std::integral_constant<int, 8>());
+  case 4:
+    return f(std::integral_constant<int, 4>());
+  case 2:
+    return f(std::integral_constant<int, 2>());
+  default:
+    return f(std::integral_constant<int, 1>());
+  }
+}
 
 /* Of a packed matrix. */
 typedef struct packed_layout {

@@ -79,9 +79,10 @@ static __device__ __forceinline__ void dot_some(const dots<T> &s, int64_t first,
 
 /* All groups take as many steps, for shuffles name all lanes of a warp. */
 template <class T> static __global__ void dot_kernel(dots<T> s, int width) {
-  const tkg_group group = tkg_group_of((s.g.e + DOT_CHUNK - 1) / DOT_CHUNK, width);
-  int64_t first = group.row * DOT_CHUNK;
-  for (int64_t round = 0; round < group.rounds; round++, first += group.stride * DOT_CHUNK) {
+  const tkg_group group = tkg_group_of(width);
+  const int64_t chunks = (s.g.e + DOT_CHUNK - 1) / DOT_CHUNK;
+  for (int64_t c = group.row; tkg_group_goes_on(group, c, chunks); c += group.stride) {
+    const int64_t first = c * DOT_CHUNK;
     int64_t head = first < s.g.e ? head_of(s.g, first) : 0;
     for (int k = 0; k < DOT_CHUNK; k += DOT_AHEAD) dot_some(s, first + k, &head, group);
   }
@@ -97,7 +98,7 @@ template <class T> static void dot_launch(const tkg_call *c, cudaStream_t stream
   s.r_rows = s.r ? tkg__rows(c->in[3]) : 0;
   s.bad_relation = s.r ? tkg__error_slot_ids(c, s.r_rows) : tkg_error_slot{NULL, NULL};
   s.out = tkg_out<float>(c);
-  const int width = tkg_power(s.cols, TKG_WARP);
+  const int width = tkg_group_width(s.cols);
   tkg_launch(dot_kernel<T>, tkg_groups(tkg_ceil(s.g.e, DOT_CHUNK), width), stream, s, width);
 }
 
@@ -176,9 +177,8 @@ struct softmax_grad_op {
 };
 
 template <class OP> static __global__ void short_kernel(values s, int width) {
-  const tkg_group group = tkg_group_of(s.g.n, width);
-  int64_t r = group.row;
-  for (int64_t round = 0; round < group.rounds; round++, r += group.stride) {
+  const tkg_group group = tkg_group_of(width);
+  for (int64_t r = group.row; tkg_group_goes_on(group, r, s.g.n); r += group.stride) {
     int64_t first = r < s.g.n ? s.g.offsets[r] : 0, last = r < s.g.n ? s.g.offsets[r + 1] : 0;
     if (last - first > HUB) last = first;
     OP::run(s, first, last, by_group{group.lane, width});
@@ -214,7 +214,7 @@ template <class OP> static int softmax_run(const tkg_call *c, cudaStream_t strea
   s.y = tkg_in<float>(c, 2);
   s.out = tkg_out<float>(c);
   if (s.g.e == 0) return TKG_OK;
-  const int width = tkg_power(tkg_ceil(s.g.e, s.g.n), TKG_WARP);
+  const int width = tkg_group_width(tkg_ceil(s.g.e, s.g.n));
   tkg_launch(short_kernel<OP>, tkg_groups(s.g.n, width), stream, s, width);
   if (s.g.e > HUB)
     tkg_launch(hubs_kernel<OP>,

@@ -87,9 +87,8 @@ static int mix_run(const tkg_call *c, cudaStream_t stream) {
 template <class T>
 static __global__ void dot_kernel(int64_t n, int64_t k, int64_t cols, int width, const T *g,
                                   const T *x, neighbours h, float *out, tkg_error_slot error) {
-  const tkg_group group = tkg_group_of(n, width);
-  int64_t e = group.row;
-  for (int64_t round = 0; round < group.rounds; round++, e += group.stride) {
+  const tkg_group group = tkg_group_of(width);
+  for (int64_t e = group.row; tkg_group_goes_on(group, e, n); e += group.stride) {
     const int64_t id = e < n ? neighbour(h, e, error, group.lane == 0) : -1;
     float sum = 0;
     if (id >= 0)
@@ -103,7 +102,7 @@ static __global__ void dot_kernel(int64_t n, int64_t k, int64_t cols, int width,
 template <class T>
 static void dot_launch(const tkg_call *c, int64_t cols, const neighbours &h, cudaStream_t stream) {
   const int64_t n = tkg__count(c->node), k = tkg__cols(c->node);
-  const int width = tkg_power(cols, TKG_WARP);
+  const int width = tkg_group_width(cols);
   tkg_launch(dot_kernel<T>, tkg_groups(n, width), stream, n, k, cols, width, tkg_in<T>(c, 0),
              tkg_in<T>(c, 1), h, tkg_out<float>(c), error_of(c, h));
 }

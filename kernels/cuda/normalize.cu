@@ -15,9 +15,8 @@ enum { EXACT = 32 }; /* the number of bits of rows that are no codes */
 /* NaN if the row has one. */
 static __global__ void row_norm_kernel(packed_layout l, int width, float least, const float *x,
                                        float *out) {
-  const tkg_group g = tkg_group_of(l.rows, width);
-  int64_t r = g.row;
-  for (int64_t round = 0; round < g.rounds; round++, r += g.stride) {
+  const tkg_group g = tkg_group_of(width);
+  for (int64_t r = g.row; tkg_group_goes_on(g, r, l.rows); r += g.stride) {
     float sum = 0;
     for (int64_t e = g.lane; r < l.rows && e < l.vec8s; e += g.width) {
       float v[VEC8];
@@ -30,7 +29,7 @@ static __global__ void row_norm_kernel(packed_layout l, int width, float least, 
   }
 }
 
-static int lanes_of(const packed_layout &l) { return tkg_power(l.vec8s, TKG_WARP); }
+static int lanes_of(const packed_layout &l) { return tkg_group_width(l.vec8s); }
 
 static int row_norm_run(const tkg_call *c, cudaStream_t stream) {
   const float *x = tkg_in<float>(c, 0);
@@ -102,9 +101,8 @@ static __device__ __forceinline__ void load_both(const gradient &s, int64_t r, i
 }
 
 template <int BITS> static __global__ void gradient_kernel(gradient s, int width) {
-  const tkg_group group = tkg_group_of(s.l.rows, width);
-  int64_t r = group.row;
-  for (int64_t round = 0; round < group.rounds; round++, r += group.stride) {
+  const tkg_group group = tkg_group_of(width);
+  for (int64_t r = group.row; tkg_group_goes_on(group, r, s.l.rows); r += group.stride) {
     const bool exists = r < s.l.rows;
     const tkg__codec_pair pair = pair_of<BITS>(s, exists ? r : 0);
     float g[VEC8], y[VEC8], dot = 0;
@@ -146,23 +144,10 @@ template <int BITS> static void gradient_launch(const tkg_call *c, cudaStream_t 
 }
 
 static int gradient_run(const tkg_call *c, cudaStream_t stream) {
-  if (c->in[1]->dtype != TKG_CODES) {
+  if (c->in[1]->dtype == TKG_CODES)
+    tkg_with_bits(c->in[1]->i[0], [=](auto bits) { gradient_launch<bits()>(c, stream); });
+  else
     gradient_launch<EXACT>(c, stream);
-    return TKG_OK;
-  }
-  switch (c->in[1]->i[0]) {
-  case 8:
-    gradient_launch<8>(c, stream);
-    break;
-  case 4:
-    gradient_launch<4>(c, stream);
-    break;
-  case 2:
-    gradient_launch<2>(c, stream);
-    break;
-  default:
-    gradient_launch<1>(c, stream);
-  }
   return TKG_OK;
 }
 

@@ -15,6 +15,7 @@
  * dozen at most before they join a double: sums of many millions keep float's precision. */
 #include "family.h"
 #include "launch.h"
+#include "vec4.cuh"
 #include "view.h"
 #include "warp.cuh"
 
@@ -28,15 +29,9 @@ enum {
   BLOCKS = 512           /* with so many blocks of work there is no need of parts */
 };
 
-/* ---- accesses: V neighbouring elements ---- */
+/* ---- units: V neighbouring elements, which are one access (vec4.cuh) ---- */
 
-static __device__ __forceinline__ void load_unit(float (&v)[1], const float *from) { v[0] = *from; }
-static __device__ __forceinline__ void load_unit(float (&v)[4], const float *from) {
-  const float4 q = *reinterpret_cast<const float4 *>(from);
-  v[0] = q.x, v[1] = q.y, v[2] = q.z, v[3] = q.w;
-}
-
-/* Sum of a unit, or of the products of two. */
+/* The sum of a unit, or of the products of two. */
 static __device__ __forceinline__ float unit_sum(const float (&v)[1]) { return v[0]; }
 static __device__ __forceinline__ float unit_sum(const float (&v)[4]) {
   return (v[0] + v[2]) + (v[1] + v[3]);
@@ -73,19 +68,17 @@ static __device__ __forceinline__ S lane_sum(const float *a, const float *b, int
   return sum;
 }
 
-/* 2^shift lanes a row. All of a warp go on while one has a row: shuffles name all of them. */
+/* One group per row. */
 template <bool PRODUCT, int V>
-static __global__ void short_rows(int64_t rows, int64_t units, int shift, const float *a,
+static __global__ void short_rows(int64_t rows, int64_t units, int width, const float *a,
                                   const float *b, float *out) {
-  const int width = 1 << shift, lane = (int)threadIdx.x & (width - 1);
-  const int in_warp = (int)(threadIdx.x % TKG_WARP) >> shift;
-  const int64_t stride = tkg_stride() >> shift;
-  for (int64_t r = tkg_first() >> shift; r - in_warp < rows; r += stride) {
+  const tkg_group g = tkg_group_of(width);
+  for (int64_t r = g.row; tkg_group_goes_on(g, r, rows); r += g.stride) {
     const int64_t at = r < rows ? r * units * V : 0;
     float sum = lane_sum<float, PRODUCT, V>(a + at, PRODUCT ? b + at : b, r < rows ? units : 0,
-                                            lane, width);
+                                            g.lane, width);
     sum = tkg_group_sum(sum, width);
-    if (r < rows && lane == 0) out[r] = sum;
+    if (r < rows && g.lane == 0) out[r] = sum;
   }
 }
 
@@ -111,13 +104,12 @@ static __global__ void long_rows(int64_t rows, int64_t units, int64_t parts, con
 /* A warp adds the parts of an output. */
 static __global__ void combine_kernel(int64_t outputs, int64_t parts, const double *partial,
                                       float *out) {
-  const int lane = (int)(threadIdx.x % TKG_WARP);
-  const int64_t stride = tkg_stride() / TKG_WARP;
-  for (int64_t i = tkg_first() / TKG_WARP; i < outputs; i += stride) {
+  const tkg_group g = tkg_group_of(TKG_WARP);
+  for (int64_t i = g.row; i < outputs; i += g.stride) {
     double sum = 0;
-    for (int64_t k = lane; k < parts; k += TKG_WARP) sum += partial[i * parts + k];
+    for (int64_t k = g.lane; k < parts; k += TKG_WARP) sum += partial[i * parts + k];
     sum = tkg_group_sum(sum, TKG_WARP);
-    if (lane == 0) out[i] = (float)sum;
+    if (g.lane == 0) out[i] = (float)sum;
   }
 }
 
@@ -132,17 +124,10 @@ static int64_t partial_bytes(int64_t outputs, int64_t parts) {
   return parts > 1 ? outputs * parts * (int64_t)sizeof(double) : 0;
 }
 
-/* Lanes a row, as a power of two. */
-static int shift_of(int64_t lanes) {
-  int shift = 0;
-  while (shift < 5 && (int64_t)1 << shift < lanes) shift++;
-  return shift;
-}
-
 template <bool PRODUCT, int V>
 static void short_launch(const tkg_call *c, int64_t rows, int64_t units, cudaStream_t stream) {
-  const int shift = shift_of(V == 4 ? units : tkg_ceil(units, 4)); /* 16 bytes a lane */
-  tkg_launch(short_rows<PRODUCT, V>, tkg_groups(rows, 1 << shift), stream, rows, units, shift,
+  const int width = tkg_group_width(V == 4 ? units : tkg_ceil(units, 4)); /* 16 bytes per lane */
+  tkg_launch(short_rows<PRODUCT, V>, tkg_groups(rows, width), stream, rows, units, width,
              tkg_in<float>(c, 0), tkg_in<float>(c, 1), tkg_out<float>(c));
 }
 
@@ -457,16 +442,15 @@ static __device__ __forceinline__ unsigned long long best_of(const float *x, int
   return best;
 }
 
-static __global__ void short_argmax(int64_t rows, int64_t cols, int shift, const float *x,
+static __global__ void short_argmax(int64_t rows, int64_t cols, int width, const float *x,
                                     int32_t *out) {
-  const int width = 1 << shift, lane = (int)threadIdx.x & (width - 1);
-  const int in_warp = (int)(threadIdx.x % TKG_WARP) >> shift;
-  const int64_t stride = tkg_stride() >> shift;
-  for (int64_t r = tkg_first() >> shift; r - in_warp < rows; r += stride) {
+  const tkg_group g = tkg_group_of(width);
+  for (int64_t r = g.row; tkg_group_goes_on(g, r, rows); r += g.stride) {
     const bool exists = r < rows;
-    unsigned long long best = best_of(x + (exists ? r * cols : 0), exists ? cols : 0, lane, width);
+    unsigned long long best =
+        best_of(x + (exists ? r * cols : 0), exists ? cols : 0, g.lane, width);
     best = tkg_group_max(best, width);
-    if (exists && lane == 0) out[r] = (int32_t)(UINT32_MAX - (uint32_t)best);
+    if (exists && g.lane == 0) out[r] = (int32_t)(UINT32_MAX - (uint32_t)best);
   }
 }
 
@@ -482,12 +466,12 @@ static int argmax_run(const tkg_call *c, cudaStream_t stream) {
   const int64_t rows = tkg__rows(c->in[0]), cols = tkg__cols(c->in[0]);
   const float *x = tkg_in<float>(c, 0);
   int32_t *out = tkg_out<int32_t>(c);
-  const int shift = shift_of(tkg_ceil(cols, 4));
+  const int width = tkg_group_width(tkg_ceil(cols, 4));
   const tkg_shape blocks = {dim3(tkg_blocks(rows)), dim3(TKG_THREADS), 0};
   if (cols > SHORT)
     tkg_launch(long_argmax, blocks, stream, rows, cols, x, out);
   else
-    tkg_launch(short_argmax, tkg_groups(rows, 1 << shift), stream, rows, cols, shift, x, out);
+    tkg_launch(short_argmax, tkg_groups(rows, width), stream, rows, cols, width, x, out);
   return TKG_OK;
 }
 

@@ -18,6 +18,7 @@
  * `out` may be `a`. */
 #include "family.h"
 #include "launch.h"
+#include "vec4.cuh"
 #include "warp.cuh"
 
 enum { SHORT = 1024, LONG_THREADS = 512 }; /* elements of the longest short row */
@@ -63,17 +64,6 @@ struct log_softmax_grad_op {
 };
 
 /* ---- tiles: what a lane holds of a row ---- */
-
-/* An access: V neighbouring elements. */
-static __device__ __forceinline__ void load_unit(float (&v)[1], const float *from) { v[0] = *from; }
-static __device__ __forceinline__ void load_unit(float (&v)[4], const float *from) {
-  const float4 q = *reinterpret_cast<const float4 *>(from);
-  v[0] = q.x, v[1] = q.y, v[2] = q.z, v[3] = q.w;
-}
-static __device__ __forceinline__ void store_unit(const float (&v)[1], float *to) { *to = v[0]; }
-static __device__ __forceinline__ void store_unit(const float (&v)[4], float *to) {
-  *reinterpret_cast<float4 *>(to) = make_float4(v[0], v[1], v[2], v[3]);
-}
 
 /* Lanes take the units of a tile in turn: lane l has units l, l + lanes, and so on, below `left`.
  */
@@ -142,17 +132,14 @@ template <class OP, int V, int N> struct tile {
   }
 };
 
-/* ---- short rows: a group of 2^shift lanes a row ---- */
+/* ---- short rows: one group of lanes per row ---- */
 
-/* Lanes of a warp stay together also where some have no row left: shuffles name all of them. */
 template <class OP, int V, int N>
 static __global__ void __launch_bounds__(TKG_THREADS)
-    short_rows(int64_t rows, int units, int shift, const float *a, const float *b, float *out) {
-  const int width = 1 << shift, lane = (int)threadIdx.x & (width - 1);
-  const int in_warp = (int)(threadIdx.x % TKG_WARP) >> shift;
-  const int64_t stride = tkg_stride() >> shift;
-  for (int64_t r = tkg_first() >> shift; r - in_warp < rows; r += stride) {
-    const tile_lanes l = {lane, width, r < rows ? units : 0};
+    short_rows(int64_t rows, int units, int width, const float *a, const float *b, float *out) {
+  const tkg_group g = tkg_group_of(width);
+  for (int64_t r = g.row; tkg_group_goes_on(g, r, rows); r += g.stride) {
+    const tile_lanes l = {g.lane, width, r < rows ? units : 0};
     const int64_t at = r < rows ? r * units * V : 0;
     tile<OP, V, N> t = {};
     float s = 0;
@@ -232,10 +219,8 @@ static __global__ void __launch_bounds__(LONG_THREADS)
 template <class OP, int V, int N>
 static void launch_short(const tkg_call *c, int64_t rows, int64_t cols, cudaStream_t stream) {
   const int64_t units = cols / V;
-  const int width = tkg_power(tkg_ceil(units, N), TKG_WARP);
-  int shift = 0;
-  while (1 << shift < width) shift++;
-  tkg_launch(short_rows<OP, V, N>, tkg_groups(rows, width), stream, rows, (int)units, shift,
+  const int width = tkg_group_width(tkg_ceil(units, N));
+  tkg_launch(short_rows<OP, V, N>, tkg_groups(rows, width), stream, rows, (int)units, width,
              tkg_in<float>(c, 0), tkg_in<float>(c, 1), tkg_out<float>(c));
 }
 

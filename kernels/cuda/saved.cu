@@ -98,9 +98,8 @@ write_row(const packed_layout &l, const float *row, int64_t r, const tkg_group &
 template <int BITS>
 static __global__ void encode_kernel(packed_layout l, int width, tkg_noise noise, int rounding,
                                      const float *x, uint8_t *packed) {
-  const tkg_group g = tkg_group_of(l.rows, width);
-  int64_t r = g.row;
-  for (int64_t round = 0; round < g.rounds; round++, r += g.stride) {
+  const tkg_group g = tkg_group_of(width);
+  for (int64_t r = g.row; tkg_group_goes_on(g, r, l.rows); r += g.stride) {
     float v[VEC8] = {}, min, max;
     const bool exists = r < l.rows;
     const float *row = x + (exists ? r : 0) * l.cols;
@@ -117,7 +116,7 @@ static __global__ void encode_kernel(packed_layout l, int width, tkg_noise noise
 template <int BITS> static void encode_launch(const tkg_call *c, cudaStream_t stream) {
   const float *x = tkg_in<float>(c, 0);
   const packed_layout l = layout_of(BITS, tkg__rows(c->in[0]), tkg__cols(c->in[0]), x);
-  const int width = tkg_power(l.vec8s, TKG_WARP);
+  const int width = tkg_group_width(l.vec8s);
   tkg_launch(encode_kernel<BITS>, tkg_groups(l.rows, width), stream, l, width,
              tkg_noise_of(c, c->node->i[2]), (int)c->node->i[1], x, tkg_out<uint8_t>(c));
 }
@@ -149,36 +148,12 @@ template <int BITS> static void decode_launch(const tkg_call *c, cudaStream_t st
 /* ---- entries ---- */
 
 static int encode_run(const tkg_call *c, cudaStream_t stream) {
-  switch (c->node->i[0]) {
-  case 8:
-    encode_launch<8>(c, stream);
-    break;
-  case 4:
-    encode_launch<4>(c, stream);
-    break;
-  case 2:
-    encode_launch<2>(c, stream);
-    break;
-  default:
-    encode_launch<1>(c, stream);
-  }
+  tkg_with_bits(c->node->i[0], [=](auto bits) { encode_launch<bits()>(c, stream); });
   return TKG_OK;
 }
 
 static int decode_run(const tkg_call *c, cudaStream_t stream) {
-  switch (c->node->i[0]) {
-  case 8:
-    decode_launch<8>(c, stream);
-    break;
-  case 4:
-    decode_launch<4>(c, stream);
-    break;
-  case 2:
-    decode_launch<2>(c, stream);
-    break;
-  default:
-    decode_launch<1>(c, stream);
-  }
+  tkg_with_bits(c->node->i[0], [=](auto bits) { decode_launch<bits()>(c, stream); });
   return TKG_OK;
 }
 

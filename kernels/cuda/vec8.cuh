@@ -1,4 +1,5 @@
-/* Eight neighbouring floats of a row: what one Philox block has noise for. */
+/* Eight neighbouring floats of a row: the elements that one Philox block has noise for, and two
+ * accesses of 16 bytes. */
 #ifndef TKG_CUDA_VEC8_H
 #define TKG_CUDA_VEC8_H
 
@@ -6,7 +7,8 @@
 
 enum { VEC8 = 8 };
 
-/* `whole`: x is a multiple of 16 bytes and all eight are there; else the first `count` are. */
+/* Both: with `whole`, x is aligned to 16 bytes and all eight elements exist; otherwise the first
+ * `count` exist, and loads give 0 for the others. */
 static __device__ __forceinline__ void load_vec8(const float *x, bool whole, int count,
                                                  float v[VEC8]) {
   if (whole) {
