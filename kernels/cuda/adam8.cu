@@ -86,7 +86,7 @@ static __global__ void adam8_kernel(tkg_moments s, adam8_arrays x, int width, ad
   const tkg_group group = tkg_group_of(width);
   if (*failed) return;
   rule.read(run);
-  for (int64_t b = group.row; tkg_group_goes_on(group, b, s.blocks); b += group.stride) {
+  for (int64_t b = group.row; tkg_any_row(b, s.blocks); b += group.stride) {
     const int64_t in_block = (int64_t)group.lane * VEC8, at = b * s.length + in_block;
     const int64_t left = s.length - in_block < x.n - at ? s.length - in_block : x.n - at;
     const bool exists = b < s.blocks && left > 0;

@@ -1,32 +1,33 @@
-/* Sums over the edges of each row of a graph: AGGREGATE and its kin. A term is a row of x by the
- * edge's tail, times the vector of the edge's relation and times its weight where there are such.
+/* AGGREGATE and its kin: out[i] = sum over the edges i -> t of w x[t] r[relation], where w and r
+ * are optional. AGGREGATE_ROWS computes the rows i of a list; AGGREGATE_SLOTS reads the row
+ * slots[t] of x in place of t and skips an edge whose slot is -1.
  *
- * A layer of a graph network spends its time here, reading rows of x from anywhere. The naive
- * kernel is one group of threads per head; a hub is then the last to finish by far.
- * edge_partition.cuh cuts the edges evenly; here is what is read of an edge and where sums go. One
- * kernel serves all six ops: a part that is missing is a branch that all threads take alike. */
+ * A layer of a graph network spends its time here, reading rows of x in no order: memory traffic is
+ * one row of x per edge, 8 to 12 bytes of ids and weight beside it, and one row per output. The
+ * naive kernel, one group of threads per row, waits for hubs; edge_partition.cuh cuts the edges
+ * evenly and fixes the order of each sum. This file says what is read of an edge and where sums go.
+ * One kernel serves all six ops: a missing operand is a branch that all threads take alike. */
 #include "edge_partition.cuh"
 #include "family.h"
 #include "vec4.cuh"
 
-/* What is read of an edge: multiplied only when it is added, so that nothing waits in between. */
+/* What is read of an edge. It is multiplied when it is added, so that no load waits for another. */
 template <class T> struct term {
   T x, r;
   float w;
 };
 
-/* T is an element or a quad of them. */
-template <class T> struct terms {
+/* T is float or float4. */
+template <class T> struct terms : partition_sums<T> {
   typedef term<T> item;
   typedef T sum;
-  int64_t cols;
+  using partition_sums<T>::cols;
   const T *x, *r; /* r: relation vectors, or NULL */
   const float *w; /* by edge, or NULL */
   const int32_t *ids, *relations, *order;
-  const int32_t *slots; /* rows of x by tail, below zero for none; or NULL: the tails */
+  const int32_t *slots; /* rows of x by tail, below zero for none; NULL: rows are tails */
   int64_t x_rows, r_rows;
   tkg_error_slot bad_slot, bad_relation;
-  T *out, *parts;
 
   __device__ __forceinline__ item load(int64_t place, int64_t j) const {
     int64_t row = ids[place];
@@ -54,24 +55,11 @@ template <class T> struct terms {
     if (r) v.x = vec4_mul(v.x, v.r);
     *s = vec4_add(*s, w ? vec4_scale(v.w, v.x) : v.x);
   }
-
-  __device__ __forceinline__ void clear(T *s, bool) const { vec4_clear(s); }
-  __device__ __forceinline__ void merge(T *s, T other) const { *s = vec4_add(*s, other); }
-  __device__ __forceinline__ void put(int64_t row, int64_t j, T s, bool) const {
-    out[row * cols + j] = s;
-  }
-  __device__ __forceinline__ T taken(int64_t row, int64_t j) const { return out[row * cols + j]; }
-  __device__ __forceinline__ void put_part(int64_t chunk, int64_t j, T s) const {
-    parts[chunk * cols + j] = s;
-  }
-  __device__ __forceinline__ T part(int64_t chunk, int64_t j) const {
-    return parts[chunk * cols + j];
-  }
 };
 
 /* ---- entries ---- */
 
-/* Where an op has its operands. */
+/* The inputs of an op. */
 typedef struct operands {
   bool mul;
   int rows, slots, w; /* input numbers; -1: none */

@@ -1,9 +1,14 @@
-/* The largest among neighbours, column by column: AGGREGATE_ARGMAX finds the edge, AGGREGATE_PICK
- * reads its tail, AGGREGATE_PICK_GRAD takes gradients back to tails; and SLOTS.
+/* The largest neighbour in each column: AGGREGATE_ARGMAX finds the edge, AGGREGATE_PICK reads its
+ * tail, and AGGREGATE_PICK_GRAD adds gradients up by tail. Also SLOTS, the inverse of a list of
+ * ids.
  *
- * Argmax is a sum over edges in which "larger" takes the place of "plus", and the gradient of a
- * pick a sum over the edges of each tail of what picked them: both are walks (edge_partition.cuh).
- */
+ *   argmax     edge[i,j] = the edge i -> t with the largest x[t,j], the first of equal ones
+ *   pick       out[i,j] = x[tail of edge[i,j], j]
+ *   pick_grad  out[t,j] = sum of g[i,j] over the edges i -> t with edge[i,j] = that edge
+ *
+ * Argmax is a sum over edges in which "the larger" takes the place of "plus", and pick_grad is a
+ * sum over the edges of each tail: both run on edge_partition.cuh, with its traffic and its fixed
+ * order. Pick and slots take one thread per element. */
 #include "edge_partition.cuh"
 #include "family.h"
 #include "vec4.cuh"
@@ -17,13 +22,13 @@ static const tkg_error_slot no_fault = {NULL, NULL};
 
 /* ---- argmax: x[m,d] -> edge[n,d] ---- */
 
-/* A part is a place among the edges; what lies there is read again where parts meet. */
+/* A sum is stored as a place among the edges; its value is read again from x. */
 struct largest {
   enum { NONE = -1, PART = -2 };
   typedef float item;
   struct sum {
     float value;
-    int32_t place; /* NONE: of no edge; PART: the same, but the row has edges before */
+    int32_t place; /* NONE: no edge yet; PART: none yet, but the row has edges before */
   };
   int64_t cols;
   const float *x;
@@ -36,8 +41,8 @@ struct largest {
   __device__ __forceinline__ void clear(sum *s, bool begins) const {
     *s = {-INFINITY, begins ? NONE : PART};
   }
-  /* Edges come in order: of equals the first stays. A NaN is larger than nothing, but stays where
-   * it comes first in its row. */
+  /* Edges come in order, so the first of equal ones stays. A NaN is never larger, and stays if it
+   * is the first of its row. */
   __device__ __forceinline__ void add(sum *s, float value, int64_t place) const {
     const bool first = s->place == NONE || (s->place == PART && value == value);
     if (first || value > s->value) *s = {value, (int32_t)place};
@@ -45,19 +50,19 @@ struct largest {
   __device__ __forceinline__ void merge(sum *s, sum other) const {
     if (other.place >= 0) add(s, other.value, other.place);
   }
-  __device__ __forceinline__ void put(int64_t row, int64_t j, sum s, bool whole) const {
+  __device__ __forceinline__ void store(int64_t row, int64_t j, sum s, bool whole) const {
     out[row * cols + j] = whole && order && s.place >= 0 ? order[s.place] : s.place;
   }
   __device__ __forceinline__ sum at(int32_t place, int64_t j) const {
     return {place >= 0 ? load(place, j) : -INFINITY, place};
   }
-  __device__ __forceinline__ sum taken(int64_t row, int64_t j) const {
+  __device__ __forceinline__ sum load_sum(int64_t row, int64_t j) const {
     return at(out[row * cols + j], j);
   }
-  __device__ __forceinline__ void put_part(int64_t chunk, int64_t j, sum s) const {
+  __device__ __forceinline__ void store_part(int64_t chunk, int64_t j, sum s) const {
     parts[chunk * cols + j] = s.place;
   }
-  __device__ __forceinline__ sum part(int64_t chunk, int64_t j) const {
+  __device__ __forceinline__ sum load_part(int64_t chunk, int64_t j) const {
     return at(parts[chunk * cols + j], j);
   }
 };
@@ -105,34 +110,18 @@ static int pick_run(const tkg_call *c, cudaStream_t stream) {
 
 /* ---- pick_grad: g[n,d], edges[n,d] -> [m,d] ---- */
 
-struct picked {
+struct picked : partition_sums<float> {
   typedef float item;
   typedef float sum;
-  int64_t cols;
   const float *g;
   const int32_t *edges;
   const int32_t *ids, *order; /* of the orientation by tail */
-  float *out, *parts;
 
   __device__ __forceinline__ float load(int64_t place, int64_t j) const {
     const int64_t at = (int64_t)ids[place] * cols + j;
     return edges[at] == (order ? order[place] : (int32_t)place) ? g[at] : 0.0F;
   }
-  __device__ __forceinline__ void clear(float *s, bool) const { *s = 0; }
   __device__ __forceinline__ void add(float *s, float v, int64_t) const { *s += v; }
-  __device__ __forceinline__ void merge(float *s, float other) const { *s += other; }
-  __device__ __forceinline__ void put(int64_t row, int64_t j, float s, bool) const {
-    out[row * cols + j] = s;
-  }
-  __device__ __forceinline__ float taken(int64_t row, int64_t j) const {
-    return out[row * cols + j];
-  }
-  __device__ __forceinline__ void put_part(int64_t chunk, int64_t j, float s) const {
-    parts[chunk * cols + j] = s;
-  }
-  __device__ __forceinline__ float part(int64_t chunk, int64_t j) const {
-    return parts[chunk * cols + j];
-  }
 };
 
 static int pick_grad_run(const tkg_call *c, cudaStream_t stream) {
@@ -153,7 +142,7 @@ static int pick_grad_run(const tkg_call *c, cudaStream_t stream) {
 
 /* ---- slots: ids[b] -> position of an id's first occurrence, [n] ---- */
 
-/* -1 is the largest of unsigned numbers, and the smallest position wins whoever comes first. */
+/* -1 is the largest unsigned number, so atomicMin keeps the smallest position in any order. */
 static __global__ void slots_kernel(int64_t count, int64_t n, const int32_t *ids, uint32_t *out,
                                     tkg_error_slot error) {
   for (int64_t i = tkg_first(); i < count; i += tkg_stride())

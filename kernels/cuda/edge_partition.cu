@@ -1,12 +1,12 @@
-/* Cutting a walk (edge_partition.cuh): scratch, and the edges of rows that are only named on the
- * device. */
+/* The host's side of edge partitions (edge_partition.cuh): the number of chunks, the layout of
+ * scratch, and the count of edges where rows are named on the device. */
 #include "edge_partition.cuh"
 
-/* Parts are one row a chunk: with many columns there are fewer chunks. 64 steps are worth a group's
- * bisection. */
+/* A chunk has a part of one row, so more columns mean fewer chunks. Fewer than 64 steps are not
+ * worth a group's binary search. */
 enum { LEAST_LENGTH = 64, MOST_CHUNKS = 1 << 16, LEAST_MOST = 1 << 10, PART_BYTES = 8 << 20 };
 
-/* With steps unknown, chunks are as short as keeps them below this. */
+/* Where the number of steps is unknown: the shortest chunk and the most chunks. */
 enum { ROWS_LENGTH = 32, ROWS_CHUNKS = 1 << 13 };
 
 static int64_t most_chunks(int64_t cols) {
@@ -31,9 +31,9 @@ int64_t tkg__edge_partition_bytes(int64_t n, int64_t chunks, bool by_rows) {
 
 /* ---- counting the edges of rows ---- */
 
-enum { COUNT_THREADS = 512, COUNT_ROWS = 4 }; /* rows a thread, of a tile */
+enum { COUNT_THREADS = 512, COUNT_ROWS = 4 }; /* rows per thread and round */
 
-/* Sum over the threads before this one; `all`: over all of them. */
+/* The sum over the threads before this one; `all`: over all threads of the block. */
 static __device__ int64_t block_sum_before(int64_t value, int64_t *all) {
   TKG_SHARED(int64_t, part, [COUNT_THREADS / TKG_WARP]);
   const int lane = (int)(threadIdx.x % TKG_WARP), warp = (int)(threadIdx.x / TKG_WARP);
@@ -53,7 +53,8 @@ static __device__ int64_t block_sum_before(int64_t value, int64_t *all) {
   return sum - value;
 }
 
-/* One block: a batch's rows are a few thousand. Rows that are none have no edges. */
+/* Writes the prefix sum of the rows' degrees to `starts`, and the size. One block is enough: a
+ * batch has a few thousand rows. A bad id counts as a row without edges. */
 static __global__ void __launch_bounds__(COUNT_THREADS)
     count_kernel(tkg_edge_partition e, int64_t heads, int64_t least, tkg_error_slot error) {
   int64_t before = 0;

@@ -81,7 +81,7 @@ static __device__ __forceinline__ void dot_some(const dots<T> &s, int64_t first,
 template <class T> static __global__ void dot_kernel(dots<T> s, int width) {
   const tkg_group group = tkg_group_of(width);
   const int64_t chunks = (s.g.e + DOT_CHUNK - 1) / DOT_CHUNK;
-  for (int64_t c = group.row; tkg_group_goes_on(group, c, chunks); c += group.stride) {
+  for (int64_t c = group.row; tkg_any_row(c, chunks); c += group.stride) {
     const int64_t first = c * DOT_CHUNK;
     int64_t head = first < s.g.e ? head_of(s.g, first) : 0;
     for (int k = 0; k < DOT_CHUNK; k += DOT_AHEAD) dot_some(s, first + k, &head, group);
@@ -178,7 +178,7 @@ struct softmax_grad_op {
 
 template <class OP> static __global__ void short_kernel(values s, int width) {
   const tkg_group group = tkg_group_of(width);
-  for (int64_t r = group.row; tkg_group_goes_on(group, r, s.g.n); r += group.stride) {
+  for (int64_t r = group.row; tkg_any_row(r, s.g.n); r += group.stride) {
     int64_t first = r < s.g.n ? s.g.offsets[r] : 0, last = r < s.g.n ? s.g.offsets[r + 1] : 0;
     if (last - first > HUB) last = first;
     OP::run(s, first, last, by_group{group.lane, width});

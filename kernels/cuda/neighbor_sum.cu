@@ -88,7 +88,7 @@ template <class T>
 static __global__ void dot_kernel(int64_t n, int64_t k, int64_t cols, int width, const T *g,
                                   const T *x, neighbours h, float *out, tkg_error_slot error) {
   const tkg_group group = tkg_group_of(width);
-  for (int64_t e = group.row; tkg_group_goes_on(group, e, n); e += group.stride) {
+  for (int64_t e = group.row; tkg_any_row(e, n); e += group.stride) {
     const int64_t id = e < n ? neighbour(h, e, error, group.lane == 0) : -1;
     float sum = 0;
     if (id >= 0)

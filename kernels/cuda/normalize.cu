@@ -16,7 +16,7 @@ enum { EXACT = 32 }; /* the number of bits of rows that are no codes */
 static __global__ void row_norm_kernel(packed_layout l, int width, float least, const float *x,
                                        float *out) {
   const tkg_group g = tkg_group_of(width);
-  for (int64_t r = g.row; tkg_group_goes_on(g, r, l.rows); r += g.stride) {
+  for (int64_t r = g.row; tkg_any_row(r, l.rows); r += g.stride) {
     float sum = 0;
     for (int64_t e = g.lane; r < l.rows && e < l.vec8s; e += g.width) {
       float v[VEC8];
@@ -102,7 +102,7 @@ static __device__ __forceinline__ void load_both(const gradient &s, int64_t r, i
 
 template <int BITS> static __global__ void gradient_kernel(gradient s, int width) {
   const tkg_group group = tkg_group_of(width);
-  for (int64_t r = group.row; tkg_group_goes_on(group, r, s.l.rows); r += group.stride) {
+  for (int64_t r = group.row; tkg_any_row(r, s.l.rows); r += group.stride) {
     const bool exists = r < s.l.rows;
     const tkg__codec_pair pair = pair_of<BITS>(s, exists ? r : 0);
     float g[VEC8], y[VEC8], dot = 0;

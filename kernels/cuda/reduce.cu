@@ -73,7 +73,7 @@ template <bool PRODUCT, int V>
 static __global__ void short_rows(int64_t rows, int64_t units, int width, const float *a,
                                   const float *b, float *out) {
   const tkg_group g = tkg_group_of(width);
-  for (int64_t r = g.row; tkg_group_goes_on(g, r, rows); r += g.stride) {
+  for (int64_t r = g.row; tkg_any_row(r, rows); r += g.stride) {
     const int64_t at = r < rows ? r * units * V : 0;
     float sum = lane_sum<float, PRODUCT, V>(a + at, PRODUCT ? b + at : b, r < rows ? units : 0,
                                             g.lane, width);
@@ -445,7 +445,7 @@ static __device__ __forceinline__ unsigned long long best_of(const float *x, int
 static __global__ void short_argmax(int64_t rows, int64_t cols, int width, const float *x,
                                     int32_t *out) {
   const tkg_group g = tkg_group_of(width);
-  for (int64_t r = g.row; tkg_group_goes_on(g, r, rows); r += g.stride) {
+  for (int64_t r = g.row; tkg_any_row(r, rows); r += g.stride) {
     const bool exists = r < rows;
     unsigned long long best =
         best_of(x + (exists ? r * cols : 0), exists ? cols : 0, g.lane, width);

@@ -138,7 +138,7 @@ template <class OP, int V, int N>
 static __global__ void __launch_bounds__(TKG_THREADS)
     short_rows(int64_t rows, int units, int width, const float *a, const float *b, float *out) {
   const tkg_group g = tkg_group_of(width);
-  for (int64_t r = g.row; tkg_group_goes_on(g, r, rows); r += g.stride) {
+  for (int64_t r = g.row; tkg_any_row(r, rows); r += g.stride) {
     const tile_lanes l = {g.lane, width, r < rows ? units : 0};
     const int64_t at = r < rows ? r * units * V : 0;
     tile<OP, V, N> t = {};

@@ -99,7 +99,7 @@ template <int BITS>
 static __global__ void encode_kernel(packed_layout l, int width, tkg_noise noise, int rounding,
                                      const float *x, uint8_t *packed) {
   const tkg_group g = tkg_group_of(width);
-  for (int64_t r = g.row; tkg_group_goes_on(g, r, l.rows); r += g.stride) {
+  for (int64_t r = g.row; tkg_any_row(r, l.rows); r += g.stride) {
     float v[VEC8] = {}, min, max;
     const bool exists = r < l.rows;
     const float *row = x + (exists ? r : 0) * l.cols;

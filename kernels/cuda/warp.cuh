@@ -65,22 +65,20 @@ static inline int tkg_group_width(int64_t pieces) { return tkg_power(pieces, TKG
 /* A thread's group, which takes the rows row, row + stride, ... below `rows`. Shuffles name all
  * lanes of a warp, so all groups of a warp go on while one of them has a row:
  *
- *   for (int64_t r = g.row; tkg_group_goes_on(g, r, rows); r += g.stride)
+ *   for (int64_t r = g.row; tkg_any_row(r, rows); r += g.stride)
  */
 struct tkg_group {
   int64_t row, stride;
-  int lane, width, in_warp; /* in_warp: groups of the warp before this one */
+  int lane, width;
 };
 
 static __device__ __forceinline__ tkg_group tkg_group_of(int width) {
   const int shift = __ffs(width) - 1;
-  const int lane = (int)(threadIdx.x % TKG_WARP);
-  return {tkg_first() >> shift, tkg_stride() >> shift, lane & (width - 1), width, lane >> shift};
+  return {tkg_first() >> shift, tkg_stride() >> shift, (int)threadIdx.x & (width - 1), width};
 }
 
-static __device__ __forceinline__ bool tkg_group_goes_on(const tkg_group &g, int64_t row,
-                                                         int64_t rows) {
-  return row - g.in_warp < rows;
+static __device__ __forceinline__ bool tkg_any_row(int64_t row, int64_t rows) {
+  return __any_sync(TKG_ALL_LANES, row < rows);
 }
 
 #endif
