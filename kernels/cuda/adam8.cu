@@ -1,6 +1,11 @@
-/* Adam with its moments in 8 bits (moments.h). A group of lanes has a block, a lane eight of its
- * elements: decoded, updated and encoded in registers, so that memory is gone through once. Codes
- * are integers and single float operations in a fixed order: they are those of the CPU. */
+/* Adam with its moments in 8 bits (shared/moments.h): p, m and v of each element are updated, and m
+ * and v are stored as codes with one scale per block of elements.
+ *
+ * One group of lanes takes a block, each lane eight of its elements: codes are decoded, updated and
+ * encoded in registers. Memory is gone through once: 4 bytes of gradient are read, and 4 bytes of
+ * parameter and 2 bytes of codes read and written, per element. A block's largest m and v are
+ * maxima by shuffles, which no order can change, and codes are integers and single float
+ * operations: the same bytes in every run and on the CPU. */
 #include "adam.cuh"
 #include "device_errors.h"
 #include "family.h"
@@ -14,7 +19,7 @@ struct adam8_arrays {
   int16_t *codes;
   float *scales;
   int64_t n;
-  bool whole; /* a lane's elements begin at 16 bytes in each array */
+  bool whole; /* each lane's elements are aligned to 16 bytes in each array */
 };
 
 static __device__ __forceinline__ void load_codes(const int16_t *from, bool whole, int count,
@@ -39,8 +44,7 @@ static __device__ __forceinline__ void store_codes(int16_t *to, bool whole, int 
     if (!whole && k < count) to[k] = codes[k];
 }
 
-/* A lane's elements from `at` on, the first `count` of which there are: p is updated, m and v
- * become the new moments. */
+/* Updates p and computes the new moments of the `count` elements from `at` on. */
 static __device__ __forceinline__ void update_vec8(const adam8_arrays &x, int64_t at, int count,
                                                    bool whole, const float *scales,
                                                    const adam &rule, float m[VEC8], float v[VEC8]) {

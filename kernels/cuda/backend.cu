@@ -106,12 +106,9 @@ static void memory(int64_t bytes[TKG_MEMORY_COUNT], bool reset_peak) {
 /* ---- ops ---- */
 
 static void join_tables(void) {
-  const tkg_cuda_op *const families[] = {
-      tkg__cuda_elementwise,  tkg__cuda_reduce,        tkg__cuda_rows,     tkg__cuda_optim,
-      tkg__cuda_matmul,       tkg__cuda_layout,        tkg__cuda_gather,   tkg__cuda_scatter,
-      tkg__cuda_neighbor_sum, tkg__cuda_sample,        tkg__cuda_saved,    tkg__cuda_aggregate,
-      tkg__cuda_edges,        tkg__cuda_aggregate_max, tkg__cuda_relation, tkg__cuda_grouped,
-      tkg__cuda_normalize,    tkg__cuda_adam8};
+#define X(family) tkg__cuda_##family,
+  const tkg_cuda_op *const families[] = {TKG_FAMILIES(X)};
+#undef X
   for (const tkg_cuda_op *family : families)
     for (const tkg_cuda_op *o = family; o->run; o++) device.ops[o->op] = o;
 }

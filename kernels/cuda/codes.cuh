@@ -1,5 +1,5 @@
-/* Rows of codes as kernels read them (codec.h has the format): eight elements at a time, which are
- * one Philox block of noise and `bits` bytes. */
+/* Rows of codes as kernels read them (shared/codec.h has the format): eight elements at a time,
+ * which are one Philox block of noise and `bits` bytes of codes. */
 #ifndef TKG_CUDA_CODES_H
 #define TKG_CUDA_CODES_H
 
@@ -24,11 +24,10 @@ template <class F> static inline void tkg_with_bits(int64_t bits, const F &f) {
   }
 }
 
-/* Of a packed matrix. */
 typedef struct packed_layout {
-  int64_t rows, cols, vec8s; /* vec8s: groups of eight columns a row */
+  int64_t rows, cols, vec8s; /* vec8s: groups of eight columns per row */
   int64_t row_bytes, pair_offset;
-  bool whole; /* cols is a multiple of eight: no group is cut short, and groups are aligned */
+  bool whole; /* cols is a multiple of eight: all groups are whole and aligned */
 } packed_layout;
 
 static inline packed_layout layout_of(int bits, int64_t rows, int64_t cols, const float *x) {
@@ -42,8 +41,9 @@ static inline packed_layout layout_of(int bits, int64_t rows, int64_t cols, cons
   return l;
 }
 
-static __device__ __forceinline__ int columns_of(const packed_layout &l, int64_t eight) {
-  return l.cols - eight * VEC8 < VEC8 ? (int)(l.cols - eight * VEC8) : VEC8;
+/* The number of columns in group e of a row. */
+static __device__ __forceinline__ int columns_of(const packed_layout &l, int64_t e) {
+  return l.cols - e * VEC8 < VEC8 ? (int)(l.cols - e * VEC8) : VEC8;
 }
 
 template <int BITS>
@@ -62,7 +62,7 @@ static __device__ __forceinline__ uint64_t load_codes(const uint8_t *from, bool 
   return *from;
 }
 
-/* Elements 8 e .. of row r, whose pair this is. */
+/* Decodes group e of row r with the row's pair. */
 template <int BITS>
 static __device__ __forceinline__ void decode_vec8(const packed_layout &l, const uint8_t *packed,
                                                    int64_t r, int64_t e, tkg__codec_pair pair,

@@ -1,9 +1,12 @@
-/* Rows by id: GATHER, TAKE, which fetches single elements of each row, and LOOKUP, which fetches
- * those of a sparse matrix.
+/* Rows and elements by id:
  *
- * Elements are 4 bytes of either type and only copied. A row of ids that a batch asks for lies
- * anywhere, so nothing helps but asking for many rows at once: one group of threads per row, 16
- * bytes per thread, and as many rows in flight as there are threads. */
+ *   gather  out[i] = x[ids[i]], rows
+ *   take    out[b,j] = x[b, ids[b,j]], single elements
+ *   lookup  out[b,j] = the value at (rows[b], ids[b,j]) of a sparse matrix, else f0
+ *
+ * Elements are 4 bytes of either type and only copied: each is read and written once. The rows of a
+ * batch lie anywhere in a table, and only many loads at once hide that latency: one group of
+ * threads per row, 16 bytes per thread. Take and lookup use one thread per output element. */
 #include "csr_rows.cuh"
 #include "device_errors.h"
 #include "family.h"
@@ -11,7 +14,7 @@
 
 /* ---- gather ---- */
 
-/* T is an element or a quad of them; rows are `cols` of T long. */
+/* T is uint32_t or uint4; a row has `cols` of them. */
 template <class T>
 static __global__ void gather_kernel(int64_t count, int64_t cols, int64_t rows, const T *x,
                                      const int32_t *ids, T *out, tkg_error_slot error) {

@@ -1,18 +1,20 @@
-/* Layout: CONCAT, NARROW, PAD, TRANSPOSE. All elements are 4 bytes, of either type, and only
- * copied.
+/* Layout: CONCAT, NARROW, PAD, TRANSPOSE. Elements are 4 bytes of either type and only copied: each
+ * is read and written once.
  *
- * Around dimension `dim` a tensor is [outer, run]: `run` elements lie together, those of dimension
- * dim and of all behind it. Concatenating, narrowing and padding then are copies of equal pieces
- * of runs, from one place in each run to another. */
+ * Around dimension `dim` a tensor is [outer, run]: the elements of dimension dim and of all later
+ * ones lie together in a run. Concatenating, narrowing and padding copy equal pieces from one place
+ * of each run to another; one row of threads takes a piece. TRANSPOSE goes through squares in
+ * shared memory, so that both sides are accessed by rows. */
 #include "family.h"
 #include "launch.h"
 
 /* ---- pieces of runs ---- */
 
-/* A few long pieces would be the work of a few rows of threads: pieces are cut in parts. */
+/* Pieces are cut into parts of so many elements, so that a few long pieces occupy the device too.
+ */
 enum { PART = 256 };
 
-/* `pieces` times `length` elements, `from_run` and `to_run` apart; a row of threads a part. */
+/* `pieces` times `length` elements, `from_run` and `to_run` apart; one row of threads per part. */
 template <class T>
 static __global__ void copy_pieces(int64_t pieces, int64_t parts, int64_t length, const T *from,
                                    int64_t from_run, T *to, int64_t to_run) {
@@ -43,7 +45,7 @@ static void copy_runs(int64_t pieces, int64_t length, const uint32_t *from, int6
     copy_launch(pieces, length, from, from_run, to, to_run, stream);
 }
 
-/* Runs of a tensor. Called where the tensor has elements. */
+/* The number of runs of a tensor that has elements. */
 static int64_t runs_of(const tkg_node *n, int64_t dim) {
   return tkg__count(n) / tkg__run_length(n, dim);
 }
@@ -84,8 +86,8 @@ static int pad_run(const tkg_call *c, cudaStream_t stream) {
 
 enum { SQUARE = 32, SQUARE_ROWS = 8 };
 
-/* A square at a time through shared memory, so that both sides are read and written by rows. The
- * odd row length of the square keeps a column from lying in one bank. */
+/* One block per square. The odd row length of the square spreads a column over all banks of shared
+ * memory. */
 static __global__ void transpose_kernel(int64_t rows, int64_t cols, const uint32_t *x,
                                         uint32_t *out) {
   TKG_SHARED(uint32_t, square, [SQUARE][SQUARE + 1]);

@@ -1,16 +1,20 @@
-/* Neighbourhoods of K neighbours a row: weighted sums of their rows, and the dot products that are
- * their gradients. (MIX_SCATTER, the other gradient, is in scatter.cu.)
+/* Neighbourhoods of K neighbours per row; x[k] is row ids[i,k] of a table, or row i K + k:
  *
- * Rows of neighbours lie anywhere, and each is used once: as in gather, what counts is how many
- * reads are under way. A group of threads takes an output row, 16 bytes of columns a thread, and
- * asks for several neighbours before it adds the first. */
+ *   MIX        out[i] = sum over k of w[i,k] x[k]
+ *   MIX_DOT    out[i,k] = g[i] . x[k], the gradient of w; EDGE_DOT is the same with given ids
+ *   MIX_OUTER  out[i K + k] = w[i,k] g[i], the gradient of x (MIX_SCATTER, by id, is in scatter.cu)
+ *
+ * The rows of neighbours lie anywhere and each is read once: as in gather, the number of loads
+ * under way decides. MIX: one group of threads per output row, 16 bytes of columns per thread,
+ * several neighbours loaded before the first is added. Dots: one group of lanes per output element.
+ * Neighbours and columns are added in a fixed order: results repeat bit for bit. */
 #include "device_errors.h"
 #include "family.h"
 #include "launch.h"
 #include "vec4.cuh"
 #include "warp.cuh"
 
-/* Rows that ids name; or, without ids, the rows in order. */
+/* Rows named by ids; without ids, the rows in order. */
 typedef struct neighbours {
   const int32_t *ids;
   int64_t rows; /* of the table */
@@ -25,7 +29,7 @@ static __device__ __forceinline__ int64_t neighbour(const neighbours &h, int64_t
 
 /* ---- mix: out[i] = sum over k of w[i,k] x[k] ---- */
 
-enum { AHEAD = 4 }; /* neighbours asked for at a time */
+enum { AHEAD = 4 }; /* neighbours loaded at a time */
 
 template <class T>
 static __global__ void mix_kernel(int64_t n, int64_t k, int64_t cols, const float *w, const T *x,
@@ -59,7 +63,7 @@ static void mix_launch(const tkg_call *c, int64_t cols, const neighbours &h, tkg
              tkg_in<T>(c, 1), h, tkg_out<T>(c), error);
 }
 
-/* Of MIX, MIX_DOT and EDGE_DOT: x is input 1, ids input 2. */
+/* For MIX, MIX_DOT and EDGE_DOT: x is input 1, ids input 2. */
 static neighbours neighbours_of(const tkg_call *c) {
   return {tkg_in<int32_t>(c, 2), tkg__rows(c->in[1])};
 }
@@ -83,7 +87,7 @@ static int mix_run(const tkg_call *c, cudaStream_t stream) {
 
 /* ---- mix_dot, edge_dot: out[i,k] = g[i] . x[k] ---- */
 
-/* A group of lanes an output element; g's row is read again for each k, from cache. */
+/* The row of g is read again for each k, from cache. */
 template <class T>
 static __global__ void dot_kernel(int64_t n, int64_t k, int64_t cols, int width, const T *g,
                                   const T *x, neighbours h, float *out, tkg_error_slot error) {

@@ -1,13 +1,15 @@
-/* Sums by relation, gradients of relation vectors: AGGREGATE_RELATION and AGGREGATE_RELATION_ROWS.
- * out[relation] is the sum of w a[head] b[tail] over the edges of that relation.
+/* Sums by relation, which are the gradients of relation vectors: AGGREGATE_RELATION and
+ * AGGREGATE_RELATION_ROWS. out[r] = sum of w a[head] b[tail] over the edges of relation r.
  *
- * There are few relations and millions of edges, in an order that has nothing to do with relations.
- * Sorting edges by relation would cost 16 bytes an edge of scratch. Instead each group of threads
+ * There are few relations and millions of edges, whose order has nothing to do with relations.
+ * Sorting them by relation would take 16 bytes of scratch per edge. Instead each group of threads
  * has a table of all relations in shared memory, of which a thread owns a column: it adds without
- * asking anybody. Relations are cut in tiles so that a block has at least two warps of groups; the
- * other tiles' edges are passed over at the price of reading their relation. The tables of a block
- * are added up and written to scratch, where a second kernel adds those of all blocks, all in
- * order. */
+ * atomics. Relations are cut into tiles, so that a block has at least two warps of groups; a group
+ * skips the edges of other tiles after reading their relation. A block adds its tables up and
+ * writes the sum to scratch; a second kernel adds those of all blocks. Edges are cut by their
+ * number alone and all sums have a fixed order: results repeat bit for bit.
+ *
+ * Traffic: a row of b per edge, the row of a from cache, and one relation per edge and tile. */
 #include "edge_partition.cuh"
 #include "family.h"
 #include "vec4.cuh"
@@ -15,20 +17,20 @@
 enum { SHARED_BYTES = 48 << 10, LEAST_THREADS = 64, AHEAD = 4 };
 enum { MOST_TABLES = 512, LEAST_TABLES = 8, TABLE_BYTES = 8 << 20 };
 
-/* T is an element or a quad of them. */
+/* T is float or float4. */
 template <class T> struct pairs {
   int64_t cols, k;
   const T *a, *b;
   const float *w; /* by edge, or NULL */
   const int32_t *ids, *relations, *order;
-  int64_t tile, tiles; /* relations a tile; tiles of relations */
+  int64_t tile, tiles; /* relations per tile; tiles */
   T *tables;           /* [blocks, k, cols] */
   tkg_error_slot bad_relation;
 };
 
 /* ---- kernels ---- */
 
-/* Goes through the edges of a partition in order. */
+/* Visits the edges of a partition in order. */
 template <bool ROWS> struct cursor {
   const tkg_edge_partition &e;
   int64_t row, shift;
@@ -46,7 +48,8 @@ template <bool ROWS> struct cursor {
   }
 };
 
-/* Edges first..last-1, of the relations first_relation.., to the thread's column of a table. */
+/* Adds those of the edges first..last-1 whose relation is in the tile to the thread's column of its
+ * table. */
 template <class T, bool ROWS>
 static __device__ __forceinline__ void add_edges(const pairs<T> &s, const tkg_edge_partition &e,
                                                  int64_t first, int64_t last, int64_t tile,
@@ -78,7 +81,7 @@ static __device__ __forceinline__ void add_edges(const pairs<T> &s, const tkg_ed
   }
 }
 
-/* The sums of a block's tables, to the block's table in scratch. */
+/* Adds a block's tables up, in order, and stores the sum in scratch. */
 template <class T>
 static __device__ __forceinline__ void put_tables(const pairs<T> &s, const T *tables, int64_t tile,
                                                   int64_t first_column, int64_t width) {
@@ -92,8 +95,8 @@ static __device__ __forceinline__ void put_tables(const pairs<T> &s, const T *ta
   }
 }
 
-/* Blocks: x takes a piece of the edges, y a tile of relations and columns. Shared memory: a table
- * [tile, width] a group. */
+/* blockIdx.x: a piece of the edges for each group; blockIdx.y: a tile of relations and columns.
+ * Shared memory: one table [tile, width] per group. */
 template <class T, bool ROWS>
 static __global__ void relation_kernel(pairs<T> s, tkg_edge_partition e, int64_t width) {
   TKG_DYNAMIC_SHARED(T, tables);
@@ -114,7 +117,7 @@ static __global__ void relation_kernel(pairs<T> s, tkg_edge_partition e, int64_t
 
 enum { COLUMNS = 32, SLICES = 8 };
 
-/* out[i]: the sum of element i of all tables; SLICES threads share it. */
+/* out[i] = the sum of element i of all tables, by SLICES threads. */
 static __global__ void tables_kernel(int64_t count, int64_t blocks, const float *tables,
                                      float *out) {
   TKG_SHARED(float, part, [SLICES][COLUMNS]);
@@ -134,8 +137,8 @@ static __global__ void tables_kernel(int64_t count, int64_t blocks, const float 
   }
 }
 
-/* A look at the relations of the edges of some rows, or of all (NULL): for sums without elements,
- * for which nobody else reads them. */
+/* Checks the relations of the edges of `rows`, or of all rows (NULL), for outputs without elements:
+ * no other kernel reads them then. */
 static __global__ void check_kernel(tkg_graph g, const int32_t *rows, int64_t n, int64_t k,
                                     tkg_error_slot bad) {
   for (int64_t i = tkg_first(); i < n; i += tkg_stride()) {
@@ -148,7 +151,7 @@ static __global__ void check_kernel(tkg_graph g, const int32_t *rows, int64_t n,
 
 /* ---- launchers ---- */
 
-/* As many tables as there may be, of a size that scratch has room for. */
+/* One table per block, as many as scratch has room for. */
 static int64_t blocks_of(const tkg_node *node) {
   return tkg_between(TABLE_BYTES / (4 * (tkg__count(node) + 1)), LEAST_TABLES, MOST_TABLES);
 }

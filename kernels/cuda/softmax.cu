@@ -257,7 +257,7 @@ static void run_by_one(const tkg_call *c, int64_t rows, int64_t cols, cudaStream
     launch_long<OP, 1, 4>(c, rows, cols, stream);
 }
 
-template <class OP> static int rows_run(const tkg_call *c, cudaStream_t stream) {
+template <class OP> static int softmax_run(const tkg_call *c, cudaStream_t stream) {
   const int64_t rows = tkg__rows(c->node), cols = tkg__cols(c->node);
   bool four = tkg_vec4_aligned(c->data[0], cols) && tkg_vec4_aligned(c->out, cols);
   if (OP::INPUTS == 2) four = four && tkg_vec4_aligned(c->data[1], cols);
@@ -269,10 +269,10 @@ template <class OP> static int rows_run(const tkg_call *c, cudaStream_t stream) 
   return TKG_OK;
 }
 
-const tkg_cuda_op tkg__cuda_rows[] = {
-    {TKG_OP_SOFTMAX, rows_run<softmax_op>, NULL},
-    {TKG_OP_SOFTMAX_GRAD, rows_run<softmax_grad_op>, NULL},
-    {TKG_OP_LOG_SOFTMAX, rows_run<log_softmax_op>, NULL},
-    {TKG_OP_LOG_SOFTMAX_GRAD, rows_run<log_softmax_grad_op>, NULL},
+const tkg_cuda_op tkg__cuda_softmax[] = {
+    {TKG_OP_SOFTMAX, softmax_run<softmax_op>, NULL},
+    {TKG_OP_SOFTMAX_GRAD, softmax_run<softmax_grad_op>, NULL},
+    {TKG_OP_LOG_SOFTMAX, softmax_run<log_softmax_op>, NULL},
+    {TKG_OP_LOG_SOFTMAX_GRAD, softmax_run<log_softmax_grad_op>, NULL},
     {0, NULL, NULL},
 };
