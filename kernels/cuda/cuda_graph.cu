@@ -9,7 +9,7 @@ struct tkg_capture {
   tkg_error_slots *slots;
 };
 
-/* CUDA_LAUNCH_BLOCKING is asked for to learn which op fails: a graph would hide that. */
+/* CUDA_LAUNCH_BLOCKING is set to learn which op fails; a graph would hide it. */
 static bool blocking(void) {
   const char *set = getenv("CUDA_LAUNCH_BLOCKING");
   return set && strcmp(set, "0") != 0;
@@ -28,7 +28,8 @@ static cudaGraphExec_t end_capture(cudaStream_t stream) {
   cudaError_t error = cudaStreamEndCapture(stream, &graph);
   if (!error) error = cudaGraphInstantiate(&ready, graph, 0);
   if (graph) cudaGraphDestroy(graph);
-  if (error) cudaGetLastError(); /* the run goes on without: it is nobody else's error */
+  if (error)
+    cudaGetLastError(); /* the run goes on without a graph: later calls must not see the error */
   return error ? NULL : ready;
 }
 

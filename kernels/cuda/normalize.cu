@@ -1,18 +1,19 @@
-/* Rows divided by their lengths: ROW_NORM, NORMALIZE and its gradient, which may read the
- * normalised rows from codes.
+/* Rows divided by their Euclidean lengths: ROW_NORM, NORMALIZE and NORMALIZE_GRAD, which may read
+ * the normalised rows from codes. The formulas stand above the kernels.
  *
- * A group of lanes takes a row, a lane eight neighbouring elements of it; rows of more than 256
- * elements are read twice, the second time from cache. Codes are decoded in registers, so that what
- * is kept of a layer in 2 bits an element is never written out as floats again. */
+ * One group of lanes takes a row, each lane eight neighbouring elements at a time. Rows of up to
+ * 256 elements are read once and stay in registers; longer ones are read again, from cache. Codes
+ * are decoded in registers: a layer saved in 2 bits per element is never written out as floats.
+ * Lanes add in a fixed order, so results repeat bit for bit. */
 #include "codes.cuh"
 #include "family.h"
 #include "warp.cuh"
 
-enum { EXACT = 32 }; /* the number of bits of rows that are no codes */
+enum { EXACT = 32 }; /* stands for the bits of rows that are floats */
 
 /* ---- row_norm: max(|x|, f0) ---- */
 
-/* NaN if the row has one. */
+/* A NaN in the row gives NaN. */
 static __global__ void row_norm_kernel(packed_layout l, int width, float least, const float *x,
                                        float *out) {
   const tkg_group g = tkg_group_of(width);
@@ -39,7 +40,7 @@ static int row_norm_run(const tkg_call *c, cudaStream_t stream) {
   return TKG_OK;
 }
 
-/* ---- normalize: x / n; a thread an eight ---- */
+/* ---- normalize: x / n; one thread per eight elements ---- */
 
 static __global__ void normalize_kernel(packed_layout l, const float *x, const float *n,
                                         float *out) {
@@ -65,8 +66,8 @@ static int normalize_run(const tkg_call *c, cudaStream_t stream) {
 
 /* ---- normalize_grad: g, y, n -> (g - y (g . y)) / n; g / n at the floor, where n is constant ----
  *
- * y' from codes is y + e, e uniform in a step s and independent by element (dither), of variance
- * s^2 / 12: E[y' (g . y')] = y (g . y) + s^2 / 12 g. That much is added again. */
+ * Codes give y' = y + e, where e is uniform in a step s and independent by element (dither), with
+ * variance s^2 / 12. So E[y' (g . y')] = y (g . y) + s^2 / 12 g, and s^2 / 12 g is added back. */
 
 typedef struct gradient {
   packed_layout l;
@@ -85,7 +86,7 @@ static __device__ __forceinline__ tkg__codec_pair pair_of(const gradient &s, int
   return tkg__codec_pair_of(reinterpret_cast<const uint32_t *>(packed + s.l.pair_offset)[r]);
 }
 
-/* Eight e of row r, of g and of y. */
+/* Loads elements 8 e .. 8 e + 7 of row r of g and of y. */
 template <int BITS>
 static __device__ __forceinline__ void load_both(const gradient &s, int64_t r, int64_t e,
                                                  tkg__codec_pair pair, float g[VEC8],
@@ -116,8 +117,8 @@ template <int BITS> static __global__ void gradient_kernel(gradient s, int width
     if (!exists) continue;
     const float n = s.n[r], scale = 1.0F / n;
     const bool floor = n <= s.least;
-    const float along = floor ? 0.0F : dot,
-                own = floor ? 1.0F : 1.0F + pair.step * pair.step / 12.0F;
+    const float along = floor ? 0.0F : dot;
+    const float own = floor ? 1.0F : 1.0F + pair.step * pair.step / 12.0F;
     for (int64_t e = group.lane; e < s.l.vec8s; e += width) {
       if (s.l.vec8s > width) load_both<BITS>(s, r, e, pair, g, y);
       TKG_UNROLL

@@ -1,18 +1,19 @@
-/* Sums, row-wise maxima and dot products, and the sum's opposite.
+/* SUM, ARGMAX and DOT over dimensions of a tensor, and BROADCAST, the opposite of a sum.
  *
- * A sum reads its input as [outer, t1, middle, t2, inner] where t1 and t2 are summed; neighbouring
- * dimensions of a kind are merged, so four dimensions always fit. What is the best way to read
- * depends on where the terms lie and on how many outputs there are:
+ * A sum reads its input as [outer, t1, middle, t2, inner] and adds over t1 and t2. Neighbouring
+ * dimensions of a kind are merged, so four dimensions always fit. How best to read depends on where
+ * the terms lie and on how many outputs there are:
  *
- *   SHORT_ROWS  terms lie together and are few: a few lanes a row, as in rows.cu
- *   LONG_ROWS   terms lie together and are many: a block a row, or several with a part each
- *   FEW_TERMS   terms lie apart and are few (the neighbours of a node), or outputs are plenty: a
- *               thread an output, neighbouring threads at neighbouring addresses
- *   MANY_TERMS  the rest, as a bias's gradient: a block takes some columns and a part of the terms
+ *   SHORT_ROWS  terms lie together and are few: a few lanes per row
+ *   LONG_ROWS   terms lie together and are many: one block per row, or per part of a row
+ *   FEW_TERMS   terms lie apart and are few (the neighbours of a node), or outputs are plenty: one
+ *               thread per output, neighbouring threads at neighbouring addresses
+ *   MANY_TERMS  the rest, as a bias's gradient: one block per some columns and part of the terms
  *
- * Parts leave doubles in scratch, and a second kernel adds them. Parts are cut by the shapes alone
- * and every order is fixed: results repeat bit for bit. Within a thread floats are added, a few
- * dozen at most before they join a double: sums of many millions keep float's precision. */
+ * Each term is read once. Parts leave doubles in scratch, and a second kernel adds them. Parts
+ * depend on the shapes alone and every order is fixed: results repeat bit for bit. A thread adds a
+ * few dozen floats at most before they join a double, so sums of many millions keep float's
+ * precision. */
 #include "family.h"
 #include "launch.h"
 #include "vec4.cuh"
@@ -20,13 +21,13 @@
 #include "warp.cuh"
 
 enum {
-  SHORT = 1024,          /* elements of a row that is the work of lanes of one warp */
-  FEW = 32,              /* terms that a thread adds alone, however few outputs there are */
-  PLENTY = 1 << 19,      /* outputs, where any number of terms may be a thread's */
+  SHORT = 1024,          /* elements of the longest row that lanes of one warp take */
+  FEW = 32,              /* terms that one thread adds, however few outputs there are */
+  PLENTY = 1 << 19,      /* outputs from which one thread adds any number of terms */
   FLOATS = 64,           /* terms added in float before they join a double */
   LEAST_ROW_PART = 8192, /* elements of a part of a long row */
-  LEAST_PART = 16,       /* terms of a part, a thread */
-  BLOCKS = 512           /* with so many blocks of work there is no need of parts */
+  LEAST_PART = 16,       /* terms per thread of a part */
+  BLOCKS = 512           /* so many blocks fill the device without parts */
 };
 
 /* ---- units: V neighbouring elements, which are one access (vec4.cuh) ---- */
@@ -49,9 +50,10 @@ static __device__ __forceinline__ float read_unit(const float *a, const float *b
   return unit_sum(v);
 }
 
-/* ---- rows: sums of what lies together, and dot products ---- */
+/* ---- sums of rows whose terms lie together, and dot products of rows ---- */
 
-/* Units lane, lane + lanes, ... below `units`, four under way; added in S, float for short rows. */
+/* Adds units lane, lane + lanes, ... below `units`, four loads at a time, in S: float for short
+ * rows. */
 template <class S, bool PRODUCT, int V>
 static __device__ __forceinline__ S lane_sum(const float *a, const float *b, int64_t units,
                                              int lane, int lanes) {
@@ -82,7 +84,7 @@ static __global__ void short_rows(int64_t rows, int64_t units, int width, const 
   }
 }
 
-/* A block a part of a row. One of partial, as [row, part], and out is written. */
+/* One block per part of a row. Writes to partial, as [row, part], or without it to out. */
 template <bool PRODUCT, int V>
 static __global__ void long_rows(int64_t rows, int64_t units, int64_t parts, const float *a,
                                  const float *b, double *partial, float *out) {
@@ -101,7 +103,7 @@ static __global__ void long_rows(int64_t rows, int64_t units, int64_t parts, con
   }
 }
 
-/* A warp adds the parts of an output. */
+/* One warp per output adds its parts. */
 static __global__ void combine_kernel(int64_t outputs, int64_t parts, const double *partial,
                                       float *out) {
   const tkg_group g = tkg_group_of(TKG_WARP);
@@ -174,13 +176,14 @@ enum sum_way { SHORT_OR_LONG_ROWS, FEW_TERMS, MANY_TERMS };
 typedef struct sum_plan {
   int64_t outer, t1, middle, t2, inner;
   int64_t terms, groups, parts; /* t1 t2; outer middle; of the terms */
-  /* Term t lies t * step + t / t2 * jump behind the first; `jumps`: the second is not always 0. */
+  /* Term t lies t * step + t / t2 * jump after the first; `jumps`: jump is not 0. */
   int64_t step, jump;
   bool jumps;
   enum sum_way way;
 } sum_plan;
 
-/* Extents from the last dimension to the first; even places are kept, odd ones summed. */
+/* Collects extents from the last dimension to the first: at even places those that stay, at odd
+ * places those that are summed. */
 static sum_plan sum_extents(const tkg_node *node, const tkg_node *x) {
   int64_t extent[5] = {1, 1, 1, 1, 1};
   int place = 0;
@@ -199,7 +202,7 @@ static sum_plan sum_extents(const tkg_node *node, const tkg_node *x) {
   return p;
 }
 
-/* Of a block of MANY_TERMS: units across, threads that share a column. */
+/* A block of MANY_TERMS: x runs over units, y over the threads that share a column. */
 static dim3 columns_block(int64_t units) {
   const int x = tkg_power(units, TKG_WARP);
   return dim3((unsigned)x, (unsigned)(TKG_THREADS / x));
@@ -240,7 +243,7 @@ static int64_t sum_scratch(const tkg_node *node, const tkg_node *const *in) {
 
 /* ---- sum: terms that lie apart ---- */
 
-/* Where term 0 of a group lies. */
+/* The offset of term 0 of a group. */
 static __device__ __forceinline__ int64_t group_start(const sum_plan &p, int64_t group) {
   const int64_t o = p.outer == 1 ? 0 : group / p.middle, m = group - o * p.middle;
   return (o * p.t1 * p.middle + m) * p.t2 * p.inner;
@@ -250,7 +253,8 @@ static __device__ __forceinline__ int64_t term_offset(const sum_plan &p, int64_t
   return t * p.step + (p.jumps ? t / p.t2 * p.jump : 0);
 }
 
-/* Terms first, first + stride, ... below last, of the V columns at x; AHEAD loads under way. */
+/* Adds terms first, first + stride, ... below last, of the V columns at x, AHEAD loads at a time.
+ */
 template <int V>
 static __device__ __forceinline__ void sum_terms(const sum_plan &p, const float *x, int64_t first,
                                                  int64_t last, int64_t stride, double (&sum)[V]) {
@@ -275,7 +279,8 @@ static __device__ __forceinline__ void sum_terms(const sum_plan &p, const float 
   }
 }
 
-/* A thread V outputs; `all` of them in units. Divisions of 64 bits are slow, and seldom needed. */
+/* One thread per V outputs, of which there are `all`. A division of 64 bits is slow and seldom
+ * needed. */
 template <int V>
 static __global__ void few_terms(sum_plan p, int64_t units, int64_t all, const float *x,
                                  float *out) {
@@ -289,7 +294,7 @@ static __global__ void few_terms(sum_plan p, int64_t units, int64_t all, const f
   }
 }
 
-/* Adds what the threads of a column found: y = 0 has the sum. */
+/* Adds the sums of the threads of a column; the thread with y = 0 has the result. */
 template <int V> static __device__ __forceinline__ void fold_block(double (&sum)[V]) {
   TKG_SHARED(double, fold, [V][TKG_THREADS]);
   const unsigned at = threadIdx.y * blockDim.x + threadIdx.x;
@@ -304,7 +309,8 @@ template <int V> static __device__ __forceinline__ void fold_block(double (&sum)
   }
 }
 
-/* A block a part of blockDim.x units. One of partial, as [output, part], and out is written. */
+/* One block per part of blockDim.x units. Writes to partial, as [output, part], or without it to
+ * out. */
 template <int V>
 static __global__ void many_terms(sum_plan p, int64_t units, const float *x, double *partial,
                                   float *out) {
@@ -373,7 +379,7 @@ static __device__ __forceinline__ void spread(const uint32_t *from, uint4 *to) {
   *to = make_uint4(*from, *from, *from, *from);
 }
 
-/* To is an element or four of them; From is an element also where it is repeated four times. */
+/* To is an element or four of them. From is To, or an element that is repeated four times. */
 template <class From, class To, class Index>
 static __global__ void broadcast_kernel(Index n, tkg_view v, const From *x, To *out) {
   for (int64_t i = tkg_first(); i < (int64_t)n; i += tkg_stride()) {
@@ -393,8 +399,8 @@ static void broadcast_launch(const tkg_call *c, const tkg_view &v, int64_t n, cu
                tkg_in<From>(c, 0), tkg_out<To>(c));
 }
 
-/* The view in units of four output elements. Strides of a copy count units too: where the last
- * dimension is not repeated, all others are multiples of its extent. */
+/* The view in units of four output elements. If the last dimension is not repeated, the input is
+ * read in units too: its other strides are multiples of that dimension's extent. */
 static tkg_view by_four(tkg_view v) {
   const bool copies = v.stride[0][0] != 0;
   v.shape[0] /= 4;
@@ -417,15 +423,15 @@ static int broadcast_run(const tkg_call *c, cudaStream_t stream) {
 
 /* ---- argmax ---- */
 
-/* Element and position in one number whose largest is the answer: first floats as integers of the
- * same order, with -0 as 0 and NaN above all; then earlier positions above later ones. */
+/* Element and position in one number, the largest of which is the answer: the float as an integer
+ * of the same order, with -0 as 0 and NaN above all; below it the position, earlier ones larger. */
 static __device__ __forceinline__ unsigned long long rank_of(float x, uint32_t position) {
   const uint32_t bits = v_bits(x == 0.0F ? 0.0F : x);
   const uint32_t order = bits >> 31 ? ~bits : bits | 0x80000000u;
   return (unsigned long long)(x == x ? order : UINT32_MAX) << 32 | (UINT32_MAX - position);
 }
 
-/* A row without elements has rank 0 << 32 | UINT32_MAX: position 0. */
+/* The largest rank among a lane's elements. A row without elements gives position 0. */
 static __device__ __forceinline__ unsigned long long best_of(const float *x, int64_t cols, int lane,
                                                              int lanes) {
   unsigned long long best = UINT32_MAX;

@@ -1,11 +1,13 @@
-/* Kept copies: rows of floats as 8, 4, 2 or 1 bits an element (codec.h has the format and the
- * reasons), and signs as a bit each.
+/* Saved tensors: ENCODE and DECODE, rows of floats as 8, 4, 2 or 1 bits per element (shared/codec.h
+ * has the format and the reasons), and SIGN_MASK, one bit per element.
  *
- * Encoding reads a row once: a lane holds eight neighbouring elements, which is one Philox block of
- * noise and `bits` bytes of codes. Shuffles give the row's ends to all its lanes, each lane chooses
- * the same pair from them, and the codes are written in the same pass. Only rows of more than 256
- * elements are read a second time, from cache. Codes are integers and single float operations in a
- * fixed order (no fused multiply-add: see build.mk), so the bytes are those of the CPU. */
+ * Encoding reads a row once: a lane holds eight neighbouring elements, which are one Philox block
+ * of noise and `bits` bytes of codes. Shuffles give the smallest and largest element to all lanes
+ * of the row, each lane chooses the same scale from them, and the codes are written in the same
+ * pass. Only rows of more than 256 elements are read a second time, from cache. Decoding takes one
+ * thread per eight elements, as a row shares nothing but its scale. Traffic: 4 bytes plus `bits`
+ * bits per element. Codes are integers and single float operations in a fixed order (no fused
+ * multiply-add, see build.mk), so the bytes are those of the CPU. */
 #include "codes.cuh"
 #include "family.h"
 #include "launch.h"
@@ -44,15 +46,16 @@ static __device__ __forceinline__ void widen(const float v[VEC8], int count, int
   }
 }
 
-/* v = (x - zero) / step with 16 fractional bits is not negative, as zero <= x; rounding can take it
- * past the top code, which would spill into the neighbour's bits. */
+/* v = (x - zero) / step with 16 fractional bits is not negative, as zero <= x. Rounding can take it
+ * past the top code, which would change the neighbour's bits, so it is clamped. */
 template <int BITS>
 static __device__ __forceinline__ uint64_t quantize(const float x[VEC8], int count,
                                                     tkg__codec_pair pair, tkg_noise noise,
                                                     uint64_t block, int rounding) {
   const int32_t top = ((1 << BITS) - 1) << 16;
   const float scale = pair.step > 0 ? 65536.0F / pair.step : 0.0F;
-  uint32_t words[4] = {0x80008000u, 0x80008000u, 0x80008000u, 0x80008000u}; /* always a half */
+  uint32_t words[4] = {0x80008000u, 0x80008000u, 0x80008000u,
+                       0x80008000u}; /* to nearest: always a half */
   uint64_t codes = 0;
   if (!(pair.step == pair.step)) return 0;
   if (rounding != TKG_ROUND_NEAREST) tkg_draw(noise, block, words);
@@ -66,7 +69,8 @@ static __device__ __forceinline__ uint64_t quantize(const float x[VEC8], int cou
   return codes;
 }
 
-/* The ends of a row, in all lanes of its group; the last eight elements read stay in v. */
+/* Finds the smallest and largest element of a row, in all lanes of its group. The last eight
+ * elements that were read stay in v. */
 static __device__ __forceinline__ void find_range(const packed_layout &l, const float *row,
                                                   bool exists, const tkg_group &g, float v[VEC8],
                                                   float *min, float *max) {
@@ -121,7 +125,7 @@ template <int BITS> static void encode_launch(const tkg_call *c, cudaStream_t st
              tkg_noise_of(c, c->node->i[2]), (int)c->node->i[1], x, tkg_out<uint8_t>(c));
 }
 
-/* ---- decode: a thread an eight, as nothing is shared but the pair ---- */
+/* ---- decode ---- */
 
 template <int BITS>
 static __global__ void decode_kernel(packed_layout l, tkg_noise noise, bool dither,
@@ -159,8 +163,8 @@ static int decode_run(const tkg_call *c, cudaStream_t stream) {
 
 /* ---- sign_mask ---- */
 
-/* A warp's ballot over 32 neighbouring elements is a word of the mask; WORDS of them at a time, so
- * that as many reads are under way. */
+/* A warp's ballot over 32 neighbouring elements is a word of the mask. A warp makes WORDS of them
+ * at a time, so that as many loads are under way. */
 enum { WORDS = 4 };
 
 static __global__ void sign_mask_kernel(int64_t n, const float *x, uint8_t *mask) {

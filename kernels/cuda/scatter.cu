@@ -1,20 +1,19 @@
-/* Adding rows into a table by id: SCATTER_ADD and MIX_SCATTER, and TAKE_GRAD, which adds elements
- * within each row.
+/* Adding rows into a table by id: SCATTER_ADD, out[ids[p]] += g[p], and MIX_SCATTER,
+ * out[ids[i,k]] += w[i,k] g[i]. TAKE_GRAD adds elements within each row.
  *
  * Float atomics would be the short way, but sums would then depend on timing. Instead ids are
- * sorted together with their positions (a stable radix sort), so that the rows of one destination
- * follow each other, in order of position. The sorted list is cut in chunks of equal length, a
- * group of threads a chunk, whatever the ids are: a hub that 60,000 rows are added to is the work
- * of a thousand groups and does not serialise.
+ * sorted together with their positions (argsort_ids.h), so that the rows of one destination follow
+ * each other, in order of position. The sorted list is cut into chunks of equal length, one group
+ * of threads per chunk: a hub that 60,000 rows are added to is the work of a thousand groups.
  *
  *   sorted ids   3 3 3 5 | 5 5 5 5 | 5 7 7 9
- *   chunk 0 adds 3 to its row, and leaves its part of 5 (the run's beginning) in `parts`
+ *   chunk 0 adds 3 to its row, and leaves its part of 5 (the beginning of its run) in `parts`
  *   chunk 1 leaves its part of 5 as well; so does chunk 2, which adds 7 and 9
  *   then the chunk in which a cut run begins adds the parts up, in order, and adds them to 5's row
  *
- * A hub's parts would be a long chain for one group: a block takes them, each of its groups every
- * so-manieth part. All orders are fixed by positions, chunk length and columns: the same bits in
- * every run. */
+ * The parts of a hub would be a long chain for one group: one block takes them, each of its groups
+ * every so-manieth part. Each row of g is read once, each destination read and written once. All
+ * orders depend on positions, chunk length and columns alone: results repeat bit for bit. */
 #include "argsort_ids.h"
 #include "device_errors.h"
 #include "family.h"
@@ -22,7 +21,7 @@
 #include "vec4.cuh"
 
 enum { CHUNK = 64, AHEAD = 4, PARTS_AHEAD = 8 };
-enum { HUB = 32 }; /* chunks behind its first that make a run a hub's */
+enum { HUB = 32 }; /* a run with more chunks after its first is a hub's */
 
 /* out[ids[p]] += w[p] g[p / k] for p in 0..count-1; out is [n,d] and begins as base. */
 typedef struct scatter {
@@ -39,16 +38,17 @@ static int64_t scratch_of(int64_t count, int64_t n, int64_t d) {
 
 /* ---- kernels ---- */
 
-/* What the kernels below read; T is an element or a quad. */
+/* The sorted list as kernels read it. T is float or float4. */
 template <class T> struct sorted {
   int64_t count, k, n, cols, chunks;
   const uint32_t *keys, *places;
   const T *g;
   const float *w;
-  T *parts, *out; /* parts: of a run that goes on from the chunk before; that begins in a chunk */
+  T *parts, *out; /* parts, two per chunk: of the run that goes on from the chunk before, and
+                   * of the run that begins in it and goes on */
 };
 
-/* The run's sum is known: its row, if the run lies in this chunk as a whole, or a part. */
+/* Adds a run's sum to its row, if the whole run lies in this chunk, or stores it as a part. */
 template <class T>
 static __device__ __forceinline__ void put_run(const sorted<T> &s, int64_t chunk, int64_t first,
                                                int64_t last, int64_t j, T sum) {
@@ -64,7 +64,7 @@ static __device__ __forceinline__ void put_run(const sorted<T> &s, int64_t chunk
   *to = vec4_add(*to, sum);
 }
 
-/* Rows are asked for a few at a time, then added in order. */
+/* Sums column j of a chunk, run by run: loads a few rows, then adds them in order. */
 template <class T>
 static __device__ __forceinline__ void sum_chunk(const sorted<T> &s, int64_t chunk, int64_t j) {
   const int64_t end = (chunk + 1) * CHUNK < s.count ? (chunk + 1) * CHUNK : s.count;
@@ -110,8 +110,8 @@ static __device__ __forceinline__ bool begins_run(const sorted<T> &s, int64_t ch
   return s.keys[first] != key || first == 0 || s.keys[first - 1] != key;
 }
 
-/* The run goes on in all chunks that begin with its key: whether there are more than HUB of them.
- */
+/* Whether a run that begins in this chunk goes on in more than HUB others. They are the chunks that
+ * begin with its key. */
 template <class T>
 static __device__ __forceinline__ bool begins_hub(const sorted<T> &s, int64_t chunk) {
   const int64_t far = chunk + 1 + HUB;
@@ -119,7 +119,7 @@ static __device__ __forceinline__ bool begins_hub(const sorted<T> &s, int64_t ch
          s.keys[far * CHUNK] == s.keys[chunk * CHUNK + CHUNK - 1];
 }
 
-/* The run's parts in chunks first, first + step, and so on. */
+/* The sum of a run's parts in chunks first, first + step, ... */
 template <class T>
 static __device__ __forceinline__ T sum_parts(const sorted<T> &s, uint32_t key, int64_t first,
                                               int64_t step, int64_t j) {
@@ -139,7 +139,7 @@ static __device__ __forceinline__ T sum_parts(const sorted<T> &s, uint32_t key, 
   return sum;
 }
 
-/* Adds a run's beginning, in `chunk`, and the sum of its other parts to its row. */
+/* Adds a run's first part, of `chunk`, and the sum of its other parts to its row. */
 template <class T>
 static __device__ __forceinline__ void add_run(const sorted<T> &s, uint32_t key, int64_t chunk,
                                                int64_t j, T others) {
@@ -147,7 +147,7 @@ static __device__ __forceinline__ void add_run(const sorted<T> &s, uint32_t key,
   *to = vec4_add(*to, vec4_add(s.parts[(2 * chunk + 1) * s.cols + j], others));
 }
 
-/* A group a run. */
+/* One group per run that was cut and is no hub's. */
 template <class T> static __global__ void runs_kernel(sorted<T> s) {
   for (int64_t c = tkg_first_row(); c < s.chunks; c += tkg_row_stride()) {
     if (!begins_run(s, c) || begins_hub(s, c)) continue;
@@ -157,7 +157,7 @@ template <class T> static __global__ void runs_kernel(sorted<T> s) {
   }
 }
 
-/* A block a hub's run: the sums of its groups meet in shared memory. */
+/* One block per hub's run. The sums of its groups are added in shared memory, in order. */
 template <class T> static __global__ void hubs_kernel(sorted<T> s) {
   TKG_SHARED(T, sums, [TKG_THREADS]);
   for (int64_t c = blockIdx.x; c < s.chunks; c += gridDim.x) {
@@ -271,8 +271,8 @@ static int64_t mix_scatter_scratch(const tkg_node *node, const tkg_node *const *
 
 /* ---- take_grad: g[b,j], ids[b,j] -> out[b,r] ---- */
 
-/* A thread an element of the output: it looks through the row's few ids for its own. Neighbouring
- * threads look at the same ids, which are then read once for all of them. */
+/* One thread per element of the output looks for its own id among the few of the row. Neighbouring
+ * threads read the same ids, which are broadcast. */
 static __global__ void take_grad_kernel(int64_t rows, int64_t r, int64_t j, const float *g,
                                         const int32_t *ids, float *out, tkg_error_slot error) {
   for (int64_t b = tkg_first_row(); b < rows; b += tkg_row_stride())

@@ -1,21 +1,22 @@
-/* Row-local ops over the last dimension; results may be written over input 0.
+/* Softmax over the last dimension, its logarithm, and the gradients of both. A result may be
+ * written over input 0.
  *
- * All four are one pattern. With a row of input 0, `a`, and of input 1, `b`:
+ * All four are one pattern. With a row a of input 0 and a row b of input 1:
  *
- *     a'  = prepare(a, largest a)       softmax's shift; the identity for most
+ *     a'  = prepare(a, largest a)       softmax's shift; the identity for gradients
  *     s   = sums over the row of terms(a', b)
  *     out = result(a', b, settle(s))
  *
- * so an op is those functions, and how a row is read is written once. The naive kernel reads the
- * row for each of the three steps. Here a *short* row is read once and stays in registers: a group
- * of lanes takes it, shuffles add what the lanes found, and all accesses of a lane are under way
- * before the first is used. Softmax over a node's neighbours has hundreds of thousands of rows of 4
- * to 16 numbers: a row of 8 is two lanes of 16 bytes each, and a warp takes 16 rows at a time,
- * without a gap in what it reads.
+ * So an op is those four functions, and how a row is read is written once. The naive kernel reads
+ * the row for each of the three steps. Here a *short* row is read once and stays in registers: one
+ * group of lanes takes it, each lane loads all its elements before it uses the first, and shuffles
+ * add what the lanes found. Softmax over a node's neighbours has hundreds of thousands of rows of 4
+ * to 16 numbers: a row of 8 is two lanes of 16 bytes each, and a warp reads 16 rows at a time
+ * without a gap.
  *
- * A *long* row (logits over a catalogue of items) does not fit: a block takes it and reads it once
- * a step, the second time from L2. An element is always read and written by the same lane, so that
- * `out` may be `a`. */
+ * A *long* row (logits over a catalogue of items) does not fit: one block takes it and reads it
+ * once per step, the second time from L2. An element is always read and written by the same lane,
+ * so that `out` may be `a`. Sums have a fixed order: results repeat bit for bit. */
 #include "family.h"
 #include "launch.h"
 #include "vec4.cuh"
@@ -34,7 +35,7 @@ struct softmax_op {
   static __device__ __forceinline__ float result(float a, float, float s) { return a * s; }
 };
 
-/* x - max - log(sum e^(x - max)); the largest term of the sum is 1. */
+/* x - max - log(sum of e^(x - max)). The largest term of the sum is 1. */
 struct log_softmax_op {
   enum { INPUTS = 1, SHIFTS = 1 };
   static __device__ __forceinline__ float prepare(float a, float most) { return a - most; }
@@ -43,7 +44,7 @@ struct log_softmax_op {
   static __device__ __forceinline__ float result(float a, float, float s) { return a - s; }
 };
 
-/* Of g and y: y (g - sum g y). */
+/* a = g, b = y: y (g - sum of g y). */
 struct softmax_grad_op {
   enum { INPUTS = 2, SHIFTS = 0 };
   static __device__ __forceinline__ float prepare(float a, float) { return a; }
@@ -52,7 +53,7 @@ struct softmax_grad_op {
   static __device__ __forceinline__ float result(float g, float y, float s) { return y * (g - s); }
 };
 
-/* Of g and y: g - e^y sum g. */
+/* a = g, b = y: g - e^y (sum of g). */
 struct log_softmax_grad_op {
   enum { INPUTS = 2, SHIFTS = 0 };
   static __device__ __forceinline__ float prepare(float a, float) { return a; }
@@ -65,8 +66,7 @@ struct log_softmax_grad_op {
 
 /* ---- tiles: what a lane holds of a row ---- */
 
-/* Lanes take the units of a tile in turn: lane l has units l, l + lanes, and so on, below `left`.
- */
+/* Lane l has units l, l + lanes, ... below `left` of a tile. */
 struct tile_lanes {
   int lane, lanes, left;
   __device__ __forceinline__ int unit(int k) const { return lane + k * lanes; }
@@ -81,7 +81,7 @@ template <class OP, int V, int N> struct tile {
     return OP::INPUTS == 2 ? b[OP::INPUTS == 2 ? k : 0][v] : 0.0F;
   }
 
-  /* Both inputs' units of a lane, all asked for before one is used. */
+  /* Loads a lane's units of both inputs, all of them before one is used. */
   __device__ __forceinline__ void load(const float *from_a, const float *from_b, tile_lanes l) {
     TKG_UNROLL
     for (int k = 0; k < N; k++) {
@@ -92,7 +92,7 @@ template <class OP, int V, int N> struct tile {
     }
   }
 
-  /* Largest number that is not NaN. */
+  /* The largest number, NaN aside, of m and the tile. */
   __device__ __forceinline__ float most(float m, tile_lanes l) const {
     TKG_UNROLL
     for (int k = 0; k < N; k++) {
@@ -152,9 +152,9 @@ static __global__ void __launch_bounds__(TKG_THREADS)
   }
 }
 
-/* ---- long rows: a block a row ---- */
+/* ---- long rows: one block per row ---- */
 
-/* A tile of the row after the other; floats are added within a tile, doubles from tile to tile. */
+/* Visits the tiles of a row in order. Sums within a tile are floats, sums of tiles doubles. */
 template <class OP, int V, int N> struct long_row {
   int64_t units;
   const float *a, *b;
@@ -215,7 +215,7 @@ static __global__ void __launch_bounds__(LONG_THREADS)
 
 /* ---- launchers ---- */
 
-/* Lanes a row so that N units each are enough for it. */
+/* As many lanes per row as hold it in N units each. */
 template <class OP, int V, int N>
 static void launch_short(const tkg_call *c, int64_t rows, int64_t cols, cudaStream_t stream) {
   const int64_t units = cols / V;
@@ -232,7 +232,7 @@ static void launch_long(const tkg_call *c, int64_t rows, int64_t cols, cudaStrea
 
 /* ---- entries ---- */
 
-/* Sixteen bytes at a time. Few units a lane keep its registers few, many save shuffles. */
+/* Accesses of 16 bytes. Few units per lane take few registers, many save shuffles. */
 template <class OP>
 static void run_by_four(const tkg_call *c, int64_t rows, int64_t cols, cudaStream_t stream) {
   if (cols <= 32)
@@ -245,8 +245,8 @@ static void run_by_four(const tkg_call *c, int64_t rows, int64_t cols, cudaStrea
     launch_long<OP, 4, 4>(c, rows, cols, stream);
 }
 
-/* Rows that start anywhere: several single accesses a lane make up for their size. With more than
- * eight some devices run out of registers, so rows are long sooner. */
+/* Rows that are not aligned: several single accesses per lane make up for their size. With more
+ * than eight some devices run out of registers, so shorter rows count as long. */
 template <class OP>
 static void run_by_one(const tkg_call *c, int64_t rows, int64_t cols, cudaStream_t stream) {
   if (cols <= 4 * TKG_WARP)
