@@ -232,34 +232,35 @@ static const void **bound_to(const run *r, int *count) {
 }
 
 /* Nothing runs yet, so whatever goes wrong is met again, and reported, when the ops are queued. */
-static void record(const run *r) {
+static void capture(const run *r) {
   const tkg_backend *backend = r->step->engine->backend;
-  if (!backend->record()) return;
+  if (!backend->capture_begin()) return;
   int status = queue_all(r);
-  r->replay->recording = backend->recorded();
-  if (status && r->replay->recording) {
-    backend->forget(r->replay->recording);
-    r->replay->recording = NULL;
+  r->replay->capture = backend->capture_end();
+  if (status && r->replay->capture) {
+    backend->capture_free(r->replay->capture);
+    r->replay->capture = NULL;
   }
-  r->replay->refused = !r->replay->recording && status != TKG_E_INTERRUPTED;
+  r->replay->refused = !r->replay->capture && status != TKG_E_INTERRUPTED;
 }
 
-/* A plan's first run finds out what is missing, the second is noted if it is bound to the same
+/* A plan's first run finds out what is missing, the second is captured if it is bound to the same
  * memory, and from then on the device gets the whole step at once. */
 static int queue_or_replay(const run *r) {
   tkg_engine *engine = r->step->engine;
   const tkg_backend *backend = engine->backend;
   int count;
   const void **bound;
-  if (!r->replay || r->replay->refused || !engine->replays || !backend->record) return queue_all(r);
+  if (!r->replay || r->replay->refused || !engine->replays || !backend->capture_begin)
+    return queue_all(r);
   if (r->p->checked) return queue_all(r);
   if (!(bound = bound_to(r, &count))) return queue_all(r);
   bool same = tkg__replay_bind(r->replay, backend, bound, count);
-  if (same && !r->replay->recording) record(r);
-  if (!r->replay->recording) return queue_all(r);
+  if (same && !r->replay->capture) capture(r);
+  if (!r->replay->capture) return queue_all(r);
   if (tkg_interrupted(0)) return tkg__fail(TKG_E_INTERRUPTED, "interrupted");
   r->step->replayed++;
-  return keep_message(r, backend->replay(r->replay->recording));
+  return keep_message(r, backend->replay(r->replay->capture));
 }
 
 /* Runs the program. Some devices queue work: their errors are known at the end of the run. */
