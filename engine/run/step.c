@@ -21,7 +21,8 @@ int tkg_step_create(tkg_engine *engine, tkg_step **out) {
                                 .small = 4096,
                                 .save = true,
                                 .tiles = true,
-                                .rows = true};
+                                .rows = true,
+                                .fuse = true};
   return TKG_OK;
 }
 
@@ -38,7 +39,11 @@ int tkg_step_set(tkg_step *step, const char *option, double value) {
   const struct {
     const char *name;
     bool *at;
-  } flags[] = {{"save", &p->save}, {"rows", &p->rows}, {"tiles", &p->tiles}, {"check", &p->check}};
+  } flags[] = {{"save", &p->save},
+               {"fuse", &p->fuse},
+               {"rows", &p->rows},
+               {"tiles", &p->tiles},
+               {"check", &p->check}};
   for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
     if (strcmp(option, flags[i].name) == 0) {
       *flags[i].at = value != 0;

@@ -94,18 +94,6 @@ void tkg__inputs_of(const tkg_tape *tape, const tkg_node *n, const tkg_node *in[
   for (int k = 0; k < TKG_MAX_INPUTS; k++) in[k] = k < n->inputs ? &tape->nodes[n->in[k]] : NULL;
 }
 
-/* mix over gathered rows reads the table itself: the gathered copy is never made. */
-static void fuse_gather(const tkg_tape *tape, tkg_node *node) {
-  const tkg_node *x = &tape->nodes[node->in[1]];
-  if (node->op != TKG_OP_MIX || node->inputs != 2 || x->op != TKG_OP_GATHER) return;
-  if (tape->nodes[x->in[0]].rank != 2) return;
-  const tkg_node *ids = &tape->nodes[x->in[1]];
-  if (tkg__count(ids) != tkg__rows(x)) return;
-  node->in[1] = x->in[0];
-  node->in[2] = x->in[1];
-  node->inputs = 3;
-}
-
 int tkg__record(tkg_tape *tape, tkg_node *node, int op, int n, const int32_t *inputs,
                 const char *where) {
   int least, most;
@@ -124,7 +112,6 @@ int tkg__record(tkg_tape *tape, tkg_node *node, int op, int n, const int32_t *in
       return -1;
     }
   }
-  if (op == TKG_OP_MIX && n == 2) fuse_gather(tape, node);
   if (tkg__infer(tape, node)) return -1;
   return tkg__append(tape, node, where);
 }
