@@ -187,6 +187,7 @@ void tkg_step_release(tkg_step *step);
  *   small     values of at most so many bytes are saved exactly (default 4096)
  *   number    of the step: random numbers depend on it
  *   save      0: save exactly whatever backward reads
+ *   fuse      0: make gathered rows also where a sum over neighbours could read their table
  *   rows      0: compute whole values where only some of their rows are gathered
  *   tiles     0: run each node on its own, without tiles of rows
  *   check     1: stop at the first value that is NaN or infinite, before parameters are updated */

@@ -5,6 +5,7 @@
 
 #include "autodiff/grad.h"
 #include "base/error.h"
+#include "fuse_gather.h"
 #include "remove_aliases.h"
 #include "tape/alias.h"
 
@@ -100,6 +101,7 @@ int tkg__compile(const tkg_tape *tape, const tkg_request *request, const tkg_pol
                  tkg_program *p) {
   int loss = -1, status = add_forward(p, tape, request, &loss);
   if (!status && loss >= 0) p->reference_bytes = tkg__fp32_baseline_bytes(p, loss);
+  if (!status && policy->fuse) tkg__fuse_gather(p);
   if (!status && policy->rows) status = tkg__prune_rows(p, &loss);
   if (!status && loss >= 0) {
     status = add_backward(p, loss);

@@ -11,6 +11,7 @@ typedef struct tkg_policy {
   int rounding;  /* tkg_rounding */
   int64_t small; /* values of at most so many bytes are kept exactly */
   bool save;     /* false: whatever backward reads is kept exactly */
+  bool fuse;     /* false: gathered rows are made also where a sum could read their table */
   bool tiles;    /* false: node after node */
   bool rows;     /* false: whole values are computed where some rows of them are gathered */
   bool check;    /* every value is looked at when it was made, see check_finite.c */
@@ -38,7 +39,7 @@ typedef struct tkg_group {
 
 typedef struct tkg_program {
   tkg_tape *tape;
-  int forward;    /* nodes before this one are forward */
+  int forward;      /* nodes before this one are forward */
   int32_t *outputs; /* nodes whose values are returned, in tensors of their own */
   int output_count;
   int32_t *leaf_of; /* parameter leaf and its gradient's node, pair by pair: */

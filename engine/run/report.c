@@ -82,7 +82,7 @@ int tkg_step_kept(const tkg_step *step, int index, tkg_kept *out) {
 /* The letter of a node: forward, backward or update. */
 static char direction(const tkg_program *p, int i) {
   if (i < p->forward) return 'f';
-  return tkg__op_is(p->tape->nodes[i].op, 'U') ? 'u' : 'b';
+  return tkg__op_is(p->tape->nodes[i].op, TKG_UPDATE) ? 'u' : 'b';
 }
 
 /* Where a value lies: @ before its offset in the arena, tile+ before that in a tile. */

@@ -21,7 +21,8 @@ int tkg_step_create(tkg_engine *engine, tkg_step **out) {
                                 .small = 4096,
                                 .save = true,
                                 .tiles = true,
-                                .rows = true};
+                                .rows = true,
+                                .fuse = true};
   return TKG_OK;
 }
 
@@ -38,7 +39,11 @@ int tkg_step_set(tkg_step *step, const char *option, double value) {
   const struct {
     const char *name;
     bool *at;
-  } flags[] = {{"save", &p->save}, {"rows", &p->rows}, {"tiles", &p->tiles}, {"check", &p->check}};
+  } flags[] = {{"save", &p->save},
+               {"fuse", &p->fuse},
+               {"rows", &p->rows},
+               {"tiles", &p->tiles},
+               {"check", &p->check}};
   for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
     if (strcmp(option, flags[i].name) == 0) {
       *flags[i].at = value != 0;
@@ -128,7 +133,7 @@ static int keep_message(const run *r, int status) {
 }
 
 static bool is_view(const tkg_program *p, int i) {
-  return p->storage[i] != i && !tkg__op_is(p->tape->nodes[i].op, 'U');
+  return p->storage[i] != i && !tkg__op_is(p->tape->nodes[i].op, TKG_UPDATE);
 }
 
 static tkg_call call_of(const run *r, int i) {
@@ -210,7 +215,7 @@ static int queue_all(const run *r) {
     int status = group < 0 ? run_node(r, node) : run_group(r, &r->p->groups[group]);
     if (status) return status;
     if (group >= 0) o = r->p->groups[group].last;
-    changed |= tkg__op_is(r->p->tape->nodes[node].op, 'U');
+    changed |= tkg__op_is(r->p->tape->nodes[node].op, TKG_UPDATE);
   }
   return TKG_OK;
 }
@@ -232,34 +237,35 @@ static const void **bound_to(const run *r, int *count) {
 }
 
 /* Nothing runs yet, so whatever goes wrong is met again, and reported, when the ops are queued. */
-static void record(const run *r) {
+static void capture(const run *r) {
   const tkg_backend *backend = r->step->engine->backend;
-  if (!backend->record()) return;
+  if (!backend->capture_begin()) return;
   int status = queue_all(r);
-  r->replay->recording = backend->recorded();
-  if (status && r->replay->recording) {
-    backend->forget(r->replay->recording);
-    r->replay->recording = NULL;
+  r->replay->capture = backend->capture_end();
+  if (status && r->replay->capture) {
+    backend->capture_free(r->replay->capture);
+    r->replay->capture = NULL;
   }
-  r->replay->refused = !r->replay->recording && status != TKG_E_INTERRUPTED;
+  r->replay->refused = !r->replay->capture && status != TKG_E_INTERRUPTED;
 }
 
-/* A plan's first run finds out what is missing, the second is noted if it is bound to the same
+/* A plan's first run finds out what is missing, the second is captured if it is bound to the same
  * memory, and from then on the device gets the whole step at once. */
 static int queue_or_replay(const run *r) {
   tkg_engine *engine = r->step->engine;
   const tkg_backend *backend = engine->backend;
   int count;
   const void **bound;
-  if (!r->replay || r->replay->refused || !engine->replays || !backend->record) return queue_all(r);
+  if (!r->replay || r->replay->refused || !engine->replays || !backend->capture_begin)
+    return queue_all(r);
   if (r->p->checked) return queue_all(r);
   if (!(bound = bound_to(r, &count))) return queue_all(r);
   bool same = tkg__replay_bind(r->replay, backend, bound, count);
-  if (same && !r->replay->recording) record(r);
-  if (!r->replay->recording) return queue_all(r);
+  if (same && !r->replay->capture) capture(r);
+  if (!r->replay->capture) return queue_all(r);
   if (tkg_interrupted(0)) return tkg__fail(TKG_E_INTERRUPTED, "interrupted");
   r->step->replayed++;
-  return keep_message(r, backend->replay(r->replay->recording));
+  return keep_message(r, backend->replay(r->replay->capture));
 }
 
 /* Runs the program. Some devices queue work: their errors are known at the end of the run. */
@@ -340,7 +346,7 @@ static int copy_gradients(const run *r) {
 static void count_update(const run *r) {
   for (int o = 0; o < r->p->order_count; o++) {
     const tkg_node *n = &r->p->tape->nodes[r->p->order[o]];
-    if (!tkg__op_is(n->op, 'U')) continue;
+    if (!tkg__op_is(n->op, TKG_UPDATE)) continue;
     for (int k = 0; k < n->inputs; k++)
       if (tkg__op_reads(n->op, k) == 'u') leaf_tensor(r, n->in[k])->version++;
   }
