@@ -98,7 +98,8 @@ static void add_place(tkg_text *text, const tkg_program *p, int i) {
 
 int64_t tkg_step_print(const tkg_step *step, char *text, int64_t size) {
   TKG__NEEDS(step, 0);
-  tkg_text w = {text, size, 0};
+  tkg_text w = {.size = size};
+  w.memory = text;
   const tkg_program *p = largest(step);
   char shape[TKG_SHAPE_TEXT];
   tkg__text_add(&w, "%s", "");
