@@ -35,40 +35,20 @@ static bool gathers_rows(const rows *z, const tkg_node *n) {
   return n->op == TKG_OP_GATHER && x->rank == 2 && x->dtype == TKG_F32;
 }
 
-/* Whether row i of the op's result depends on row i of some inputs and on others as a whole. */
+/* Whether rows of the value can be computed alone. */
 static bool row_local(const rows *z, int v) {
-  const tkg_node *n = node_of(z, v);
+  const tkg_node *n = node_of(z, v), *in[TKG_MAX_INPUTS];
   if (n->rank != 2 || n->dtype != TKG_F32 || n->shape[0] < 2) return false;
-  if (tkg__op_is(n->op, 'W')) return true;
-  switch (n->op) {
-  case TKG_OP_AGGREGATE:
-  case TKG_OP_AGGREGATE_MUL:
-    return true;
-  case TKG_OP_DROPOUT:
-    return n->inputs == 1;
-  case TKG_OP_MATMUL:
-    return !n->i[0];
-  case TKG_OP_CONCAT:
-  case TKG_OP_NARROW:
-    return n->i[0] == 1;
-  default:
-    return gathers_rows(z, n) && node_of(z, n->in[1])->rank == 1;
-  }
+  if (n->op == TKG_OP_GATHER) return gathers_rows(z, n) && node_of(z, n->in[1])->rank == 1;
+  tkg__inputs_of(z->old, n, in);
+  return tkg__rows_apart(n, in);
 }
 
-/* Whether input k of a row-local op is needed by rows, the others being needed as a whole. */
+/* Whether a row-local op needs of input k the same row, and not all of it. */
 static bool aligned(const rows *z, const tkg_node *n, int k) {
-  const tkg_node *x = node_of(z, n->in[k]);
-  switch (n->op) {
-  case TKG_OP_AGGREGATE:
-  case TKG_OP_AGGREGATE_MUL:
-  case TKG_OP_GATHER:
-    return false;
-  case TKG_OP_MATMUL:
-    return k == 0;
-  default:
-    return x->rank == 2 && x->shape[0] == n->shape[0];
-  }
+  const tkg_node *in[TKG_MAX_INPUTS];
+  tkg__inputs_of(z->old, n, in);
+  return in[k]->rank == 2 && tkg__row_access(n, in, k) == TKG_ACCESS_ROW;
 }
 
 /* Backward over the tape: a value is needed as a whole unless gathers alone read it. A gather of

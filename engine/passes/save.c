@@ -52,7 +52,7 @@ static void find_needs(save *s) {
     if (s->need_value[v] && (n->op == TKG_OP_RESHAPE || n->op == TKG_OP_TRANSPOSE))
       s->need_value[n->in[0]] = true;
     bool made_again = s->need_value[v] || s->need_again[v];
-    for (int k = 0; k < n->inputs && tkg__op_is(n->op, 'R'); k++)
+    for (int k = 0; k < n->inputs && tkg__op_is(n->op, TKG_CHEAP); k++)
       if (made_again) s->need_again[n->in[k]] = true;
   }
 }
@@ -101,8 +101,8 @@ static bool few_rows_of_codes(const save *s, int v) {
 static bool may_recompute(const save *s, int v) {
   const tkg_node *n = &s->old->nodes[v];
   if (few_rows(s, v)) return false;
-  bool asked = n->rule == TKG_RULE_RECOMPUTE && !tkg__op_is(n->op, 'Q');
-  return (asked || tkg__op_is(n->op, 'R')) && !s->must_be_exact[v] && inputs_available(s, v);
+  bool asked = n->rule == TKG_RULE_RECOMPUTE && !tkg__op_is(n->op, TKG_RANDOM);
+  return (asked || tkg__op_is(n->op, TKG_CHEAP)) && !s->must_be_exact[v] && inputs_available(s, v);
 }
 
 static bool is_available(const save *s, int v) {

@@ -107,9 +107,9 @@ int64_t tkg_step_print(const tkg_step *step, char *text, int64_t size) {
     int i = p->order[o];
     const tkg_node *n = &p->tape->nodes[i];
     put(&w, "%c %4d  %-18s",
-        i < p->forward           ? 'f'
-        : tkg__op_is(n->op, 'U') ? 'u'
-                                 : 'b',
+        i < p->forward                  ? 'f'
+        : tkg__op_is(n->op, TKG_UPDATE) ? 'u'
+                                        : 'b',
         i, tkg__ops[n->op].name);
     for (int k = 0; k < n->inputs; k++) put(&w, " %d", n->in[k]);
     put(&w, "  %s", tkg__shape_text(n, shape));

@@ -124,7 +124,7 @@ static int keep_message(const run *r, int status) {
 }
 
 static bool is_view(const tkg_program *p, int i) {
-  return p->storage[i] != i && !tkg__op_is(p->tape->nodes[i].op, 'U');
+  return p->storage[i] != i && !tkg__op_is(p->tape->nodes[i].op, TKG_UPDATE);
 }
 
 static tkg_call call_of(const run *r, int i) {
@@ -204,7 +204,7 @@ static int queue_all(const run *r) {
     int status = group < 0 ? run_node(r, node) : run_group(r, &r->p->groups[group]);
     if (status) return status;
     if (group >= 0) o = r->p->groups[group].last;
-    changed |= tkg__op_is(r->p->tape->nodes[node].op, 'U');
+    changed |= tkg__op_is(r->p->tape->nodes[node].op, TKG_UPDATE);
   }
   return TKG_OK;
 }
@@ -331,7 +331,7 @@ static int hand_out_gradients(const run *r) {
 static void note_changes(const run *r) {
   for (int o = 0; o < r->p->order_count; o++) {
     const tkg_node *n = &r->p->tape->nodes[r->p->order[o]];
-    if (!tkg__op_is(n->op, 'U')) continue;
+    if (!tkg__op_is(n->op, TKG_UPDATE)) continue;
     for (int k = 0; k < n->inputs; k++)
       if (tkg__op_reads(n->op, k) == 'u') leaf_tensor(r, n->in[k])->version++;
   }

@@ -91,6 +91,10 @@ int tkg__append(tkg_tape *tape, const tkg_node *node, const char *where) {
   return tape->n++;
 }
 
+void tkg__inputs_of(const tkg_tape *tape, const tkg_node *n, const tkg_node *in[TKG_MAX_INPUTS]) {
+  for (int k = 0; k < TKG_MAX_INPUTS; k++) in[k] = k < n->inputs ? &tape->nodes[n->in[k]] : NULL;
+}
+
 /* mix over gathered rows reads the table itself: the gathered copy is never made. */
 static void fuse_gather(const tkg_tape *tape, tkg_node *node) {
   const tkg_node *x = &tape->nodes[node->in[1]];
@@ -137,7 +141,7 @@ int tkg_tape_record(tkg_tape *tape, int op, const int32_t *inputs, int n,
                     const tkg_attributes *attributes, const char *where) {
   TKG__NEEDS(tape && (inputs || !n), -1);
   tkg_node node = {0};
-  if (op <= TKG_OP_LEAF || op >= TKG_OP_COUNT || tkg__op_is(op, 'U')) {
+  if (op <= TKG_OP_LEAF || op >= TKG_OP_COUNT || tkg__op_is(op, TKG_UPDATE)) {
     tkg__say("%d is no op that can be recorded", op);
     return -1;
   }
@@ -152,7 +156,7 @@ int tkg_tape_record(tkg_tape *tape, int op, const int32_t *inputs, int n,
     node.rank = (uint8_t)attributes->rank;
     for (int d = 0; d < attributes->rank; d++) node.shape[d] = attributes->shape[d];
   }
-  if (tkg__op_is(op, 'Q')) node.i[op == TKG_OP_DROPOUT ? 0 : 1] = tape->next_stream++;
+  if (tkg__op_is(op, TKG_RANDOM)) node.i[op == TKG_OP_DROPOUT ? 0 : 1] = tape->next_stream++;
   const char *before = line_before(tape, op);
   int at = tkg__record(tape, &node, op, n, inputs, where);
   if (at >= 0 && !where) tape->side[at].where = before;

@@ -19,7 +19,12 @@ static inline int64_t flat_at(const tkg_call *c, int64_t unit) {
   return unit * FLAT_BLOCK < count ? unit * FLAT_BLOCK : count;
 }
 
-/* Work of ops that cost more an element than a load and a store. */
+/* Work of ops by what an element costs, in loads and stores of one. */
+static inline int64_t flat_work_1(const tkg_node *node, const tkg_node *const *in) {
+  (void)in;
+  return tkg__count(node);
+}
+
 static inline int64_t flat_work_4(const tkg_node *node, const tkg_node *const *in) {
   (void)in;
   return 4 * tkg__count(node);

@@ -10,6 +10,11 @@
 #include "vec8.cuh"
 #include "view.h"
 
+/* A kernel was registered for an op that formulas.h does not have. */
+static int no_formula(const tkg_call *c) {
+  return tkg__fail(TKG_E_UNSUPPORTED, "%s: no formula", tkg__ops[c->node->op].name);
+}
+
 /* ---- one input ---- */
 
 /* The first 4 * quads elements by four, the others one by one. `out` may be `x`. */
@@ -42,11 +47,15 @@ template <int OP> static void unary_launch(const tkg_call *c, cudaStream_t strea
 }
 
 static int unary_run(const tkg_call *c, cudaStream_t stream) {
-#define X(name)                                                                                    \
+#define X(name, ...)                                                                               \
   case TKG_OP_##name:                                                                              \
     unary_launch<TKG_OP_##name>(c, stream);                                                        \
     break;
-  switch (c->node->op) { UNARY_OPS(X) }
+  switch (c->node->op) {
+    UNARY_OPS(X)
+  default:
+    return no_formula(c);
+  }
 #undef X
   return TKG_OK;
 }
@@ -106,11 +115,15 @@ template <int OP> static void binary_launch(const tkg_call *c, cudaStream_t stre
 }
 
 static int binary_run(const tkg_call *c, cudaStream_t stream) {
-#define X(name)                                                                                    \
+#define X(name, ...)                                                                               \
   case TKG_OP_##name:                                                                              \
     binary_launch<TKG_OP_##name>(c, stream);                                                       \
     break;
-  switch (c->node->op) { BINARY_OPS(X) }
+  switch (c->node->op) {
+    BINARY_OPS(X)
+  default:
+    return no_formula(c);
+  }
 #undef X
   return TKG_OK;
 }
@@ -162,11 +175,15 @@ static int grad_run(const tkg_call *c, cudaStream_t stream) {
     masked_launch(c, stream);
     return TKG_OK;
   }
-#define X(name)                                                                                    \
+#define X(name, ...)                                                                               \
   case TKG_OP_##name:                                                                              \
     grad_launch<TKG_OP_##name>(c, stream);                                                         \
     break;
-  switch (c->node->op) { GRAD_OPS(X) }
+  switch (c->node->op) {
+    GRAD_OPS(X)
+  default:
+    return no_formula(c);
+  }
 #undef X
   return TKG_OK;
 }
@@ -239,26 +256,16 @@ static int dropout_run(const tkg_call *c, cudaStream_t stream) {
   return TKG_OK;
 }
 
+#define UNARY(name, ...) {TKG_OP_##name, unary_run, NULL},
+#define BINARY(name, ...) {TKG_OP_##name, binary_run, NULL},
+#define GRAD(name, ...) {TKG_OP_##name, grad_run, NULL},
+
+/* clang-format off */
 const tkg_cuda_op tkg__cuda_elementwise[] = {
     {TKG_OP_FULL, full_run, NULL},
-    {TKG_OP_AFFINE, unary_run, NULL},
-    {TKG_OP_ADD, binary_run, NULL},
-    {TKG_OP_SUB, binary_run, NULL},
-    {TKG_OP_MUL, binary_run, NULL},
-    {TKG_OP_DIV, binary_run, NULL},
-    {TKG_OP_LEAKY_RELU, unary_run, NULL},
-    {TKG_OP_LEAKY_RELU_GRAD, grad_run, NULL},
-    {TKG_OP_SIGMOID, unary_run, NULL},
-    {TKG_OP_SIGMOID_GRAD, grad_run, NULL},
-    {TKG_OP_TANH, unary_run, NULL},
-    {TKG_OP_TANH_GRAD, grad_run, NULL},
-    {TKG_OP_SOFTPLUS, unary_run, NULL},
-    {TKG_OP_EXP, unary_run, NULL},
-    {TKG_OP_LOG, unary_run, NULL},
-    {TKG_OP_SQRT, unary_run, NULL},
-    {TKG_OP_SQUARE, unary_run, NULL},
-    {TKG_OP_CLAMP, unary_run, NULL},
-    {TKG_OP_CLAMP_GRAD, grad_run, NULL},
+    UNARY_OPS(UNARY)
+    BINARY_OPS(BINARY)
+    GRAD_OPS(GRAD)
     {TKG_OP_DROPOUT, dropout_run, NULL},
     {0, NULL, NULL},
 };
