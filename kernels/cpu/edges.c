@@ -37,27 +37,6 @@ TKG_PREFETCH void prefetch_tail(const pairs *s, int64_t p, int64_t end) {
 
 /* ---- aggregate_dot: a[head] . (b[tail] r[relation]) ---- */
 
-/* Sum of a[i] b[i] r[i], in the lanes of wide_dot. */
-static float triple_dot(const float *a, const float *b, const float *r, int64_t n) {
-  enum { REGISTERS = 16 / WIDTH };
-  wide s[REGISTERS] = {{0}};
-  float lane[16];
-  int64_t i = 0;
-  if (n < 16) {
-    float sum = 0;
-    for (; i < n; i++) sum += a[i] * (b[i] * r[i]);
-    return sum;
-  }
-  for (; i + 16 <= n; i += 16)
-    for (int k = 0; k < REGISTERS; k++) {
-      const int64_t j = i + k * WIDTH;
-      s[k] += wide_load(a + j) * (wide_load(b + j) * wide_load(r + j));
-    }
-  for (int k = 0; k < REGISTERS; k++) wide_store(lane + k * WIDTH, s[k]);
-  for (int j = 0; i < n; i++, j++) lane[j] += a[i] * (b[i] * r[i]);
-  return wide_fold(lane);
-}
-
 static int aggregate_dot(const tkg_call *c, int64_t begin, int64_t end) {
   const pairs s = pairs_of(c);
   float *out = c->out;
@@ -74,7 +53,7 @@ static int aggregate_dot(const tkg_call *c, int64_t begin, int64_t end) {
       const float *a = s.a + row * s.d, *b = s.b + s.g.ids[p] * s.d;
       prefetch_tail(&s, p, edges_end);
       out[edges_number(&s.g, p)] =
-          by_relation ? triple_dot(a, b, s.r + s.g.relations[p] * s.d, s.d) : wide_dot(a, b, s.d);
+          by_relation ? wide_dot3(a, b, s.r + s.g.relations[p] * s.d, s.d) : wide_dot(a, b, s.d);
     }
   return TKG_OK;
 }

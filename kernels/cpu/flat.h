@@ -1,19 +1,19 @@
-/* Two ways over a tensor's elements: blocks of its flat array, which are the units of elementwise
- * ops, and a walk that follows up to two broadcast inputs along. */
+/* Two ways over the elements of a tensor: blocks of its flat array, which are the units of
+ * elementwise ops, and an iterator that keeps the offsets in up to two inputs that broadcast. */
 #ifndef TKG_CPU_FLAT_H
 #define TKG_CPU_FLAT_H
 
 #include "kernel.h"
 #include "shared/shapes.h"
 
-enum { FLAT_BLOCK = 1024 }; /* a multiple of 8: a unit begins on a whole byte of a bit mask */
+enum { FLAT_BLOCK = 1024 }; /* a multiple of 8: a unit begins at a whole byte of a bit mask */
 
 static inline int64_t flat_units(const tkg_node *node, const tkg_node *const *in) {
   (void)in;
   return (tkg__count(node) + FLAT_BLOCK - 1) / FLAT_BLOCK;
 }
 
-/* First element behind the units before `unit`. */
+/* The first element of a unit; the element count for units past the end. */
 static inline int64_t flat_at(const tkg_call *c, int64_t unit) {
   int64_t count = tkg__count(c->node);
   return unit * FLAT_BLOCK < count ? unit * FLAT_BLOCK : count;
@@ -44,7 +44,7 @@ typedef struct flat_walk {
   int64_t at[TKG_MAX_RANK], offset[2];
 } flat_walk;
 
-/* The walk at a flat position of the output. */
+/* The iterator at a flat position of the output. */
 static inline flat_walk flat_start(const flat_view *v, int64_t position) {
   flat_walk w = {0};
   for (int d = 0; d < v->rank; d++) {
@@ -55,7 +55,7 @@ static inline flat_walk flat_start(const flat_view *v, int64_t position) {
   return w;
 }
 
-/* Elements to the end of the innermost dimension, `most` at most. */
+/* The number of elements to the end of the innermost dimension, at most `most`. */
 static inline int64_t flat_run(const flat_view *v, const flat_walk *w, int64_t most) {
   int64_t left = v->shape[0] - w->at[0];
   return left < most ? left : most;
