@@ -164,8 +164,8 @@ static void updates(void) {
   } ops[] = {{TKG_OP_SGD, 2}, {TKG_OP_SGD, 3}, {TKG_OP_ADAM, 4}, {TKG_OP_ADAGRAD, 3}};
   for (auto o : ops) {
     tkg_node n = node_of(o.op, TKG_F32, shape);
-    std::vector<array> in;
-    for (int k = 0; k < o.inputs; k++) in.push_back(floats(shape, k >= 2 ? 0 : -1, 1));
+    std::vector<array> in((size_t)o.inputs);
+    for (int k = 0; k < o.inputs; k++) in[(size_t)k] = floats(shape, k >= 2 ? 0 : -1, 1);
     n.f[0] = o.op == TKG_OP_ADAGRAD ? 1e-8 : 0.9;
     n.f[1] = o.op == TKG_OP_ADAM ? 0.999 : 0.01;
     n.f[2] = 1e-8;

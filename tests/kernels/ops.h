@@ -248,7 +248,7 @@ static bool same(const std::vector<char> &a, const std::vector<char> &b, int dty
   if (dtype != TKG_F32) return false;
   const float *x = (const float *)a.data(), *y = (const float *)b.data();
   for (size_t k = 0; k < a.size() / 4; k++)
-    if (memcmp(&x[k], &y[k], 4) != 0 && !(isnan(x[k]) && isnan(y[k]))) return false;
+    if (memcmp(&a[4 * k], &b[4 * k], 4) != 0 && !(isnan(x[k]) && isnan(y[k]))) return false;
   return true;
 }
 
