@@ -152,7 +152,7 @@ static void (*const rules[TKG_OP_COUNT])(counter *c, int i) = {
  * for back. */
 static void find_gradients(counter *c, const tkg_program *p, int loss) {
   c->reached[loss] = true;
-  for (int i = 0; i < p->root_count; i++) c->reached[p->roots[i]] = true;
+  for (int i = 0; i < p->output_count; i++) c->reached[p->outputs[i]] = true;
   for (int i = 0; i < c->tape->n; i++) {
     const tkg_node *n = &c->tape->nodes[i];
     c->wanted[i] = n->parameter;

@@ -15,7 +15,7 @@
 static int mark_needed(tkg_planner *z) {
   tkg_program *p = z->p;
   for (int i = 0; i < z->tape->n; i++) z->needed[i] = tkg__op_is(z->tape->nodes[i].op, TKG_UPDATE);
-  tkg__reach(z->tape, p->roots, p->root_count, false, z->needed);
+  tkg__reach(z->tape, p->outputs, p->output_count, false, z->needed);
   if (!p->updates) tkg__reach(z->tape, p->gradient_of, p->gradient_count, false, z->needed);
   for (int i = 0; i < z->tape->n; i++) {
     if (!z->needed[i] || z->tape->nodes[i].op != TKG_OP_UPSTREAM) continue;
@@ -195,10 +195,10 @@ enum { LARGE_RESULT = 1 << 20 };
 static void find_outputs_in_place(tkg_planner *z) {
   tkg_program *p = z->p;
   if (p->updates || p->gradient_count) return;
-  for (int i = 0; i < p->root_count; i++) {
-    const tkg_node *n = &z->tape->nodes[p->roots[i]];
-    p->output_in_place[p->roots[i]] = p->storage[p->roots[i]] == p->roots[i] &&
-                                      n->op != TKG_OP_LEAF && tkg__bytes(n) >= LARGE_RESULT;
+  for (int i = 0; i < p->output_count; i++) {
+    const tkg_node *n = &z->tape->nodes[p->outputs[i]];
+    p->output_in_place[p->outputs[i]] = p->storage[p->outputs[i]] == p->outputs[i] &&
+                                        n->op != TKG_OP_LEAF && tkg__bytes(n) >= LARGE_RESULT;
   }
 }
 
@@ -214,7 +214,7 @@ static void find_last_readers(tkg_planner *z) {
     z->last[p->storage[p->order[o]]] = z->time[o];
     for (int k = 0; k < n->inputs; k++) z->last[p->storage[n->in[k]]] = z->time[o];
   }
-  for (int i = 0; i < p->root_count; i++) z->last[p->storage[p->roots[i]]] = p->order_count;
+  for (int i = 0; i < p->output_count; i++) z->last[p->storage[p->outputs[i]]] = p->order_count;
   for (int i = 0; i < p->gradient_count && !p->updates; i++)
     z->last[p->storage[p->gradient_of[i]]] = p->order_count;
 }

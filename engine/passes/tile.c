@@ -129,7 +129,7 @@ static void find_inside(tkg_program *p, const bool *needed) {
         p->in_tile[p->storage[v]] = false;
     }
   }
-  for (int i = 0; i < p->root_count; i++) p->in_tile[p->storage[p->roots[i]]] = false;
+  for (int i = 0; i < p->output_count; i++) p->in_tile[p->storage[p->outputs[i]]] = false;
   for (int i = 0; i < p->gradient_count && !p->updates; i++)
     p->in_tile[p->storage[p->gradient_of[i]]] = false;
 }

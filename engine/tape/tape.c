@@ -2,13 +2,12 @@
 #include "tape.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/error.h"
+#include "base/text.h"
 
 /* No two tapes share a generation: a tensor remembers its leaf by it, and another tape may come to
  * lie where the old one was. */
@@ -95,18 +94,6 @@ void tkg__inputs_of(const tkg_tape *tape, const tkg_node *n, const tkg_node *in[
   for (int k = 0; k < TKG_MAX_INPUTS; k++) in[k] = k < n->inputs ? &tape->nodes[n->in[k]] : NULL;
 }
 
-/* mix over gathered rows reads the table itself: the gathered copy is never made. */
-static void fuse_gather(const tkg_tape *tape, tkg_node *node) {
-  const tkg_node *x = &tape->nodes[node->in[1]];
-  if (node->op != TKG_OP_MIX || node->inputs != 2 || x->op != TKG_OP_GATHER) return;
-  if (tape->nodes[x->in[0]].rank != 2) return;
-  const tkg_node *ids = &tape->nodes[x->in[1]];
-  if (tkg__count(ids) != tkg__rows(x)) return;
-  node->in[1] = x->in[0];
-  node->in[2] = x->in[1];
-  node->inputs = 3;
-}
-
 int tkg__record(tkg_tape *tape, tkg_node *node, int op, int n, const int32_t *inputs,
                 const char *where) {
   int least, most;
@@ -125,7 +112,6 @@ int tkg__record(tkg_tape *tape, tkg_node *node, int op, int n, const int32_t *in
       return -1;
     }
   }
-  if (op == TKG_OP_MIX && n == 2) fuse_gather(tape, node);
   if (tkg__infer(tape, node)) return -1;
   return tkg__append(tape, node, where);
 }
@@ -300,27 +286,19 @@ int tkg_tape_compact(tkg_tape *tape, const int32_t *live, int n, int32_t *renumb
 
 /* ---- printing ---- */
 
-static int64_t put(char *text, int64_t size, int64_t at, const char *format, ...) {
-  va_list args;
-  va_start(args, format);
-  bool fits = text && at < size;
-  int length = vsnprintf(fits ? text + at : NULL, fits ? (size_t)(size - at) : 0, format, args);
-  va_end(args);
-  return at + length;
-}
-
 int64_t tkg_tape_print(const tkg_tape *tape, char *text, int64_t size) {
   TKG__NEEDS(tape, 0);
   char shape[TKG_SHAPE_TEXT];
-  int64_t at = put(text, size, 0, "%s", "");
+  tkg_text w = {text, size, 0};
+  tkg__text_add(&w, "%s", "");
   for (int i = 0; i < tape->n; i++) {
     const tkg_node *n = &tape->nodes[i];
-    at = put(text, size, at, "%4d  %-18s", i, tkg__ops[n->op].name);
-    for (int k = 0; k < n->inputs; k++) at = put(text, size, at, " %d", n->in[k]);
-    at = put(text, size, at, "  %s", tkg__shape_text(n, shape));
-    if (n->parameter) at = put(text, size, at, "  parameter");
-    if (tape->side[i].where) at = put(text, size, at, "  %s", tape->side[i].where);
-    at = put(text, size, at, "\n");
+    tkg__text_add(&w, "%4d  %-18s", i, tkg__ops[n->op].name);
+    for (int k = 0; k < n->inputs; k++) tkg__text_add(&w, " %d", n->in[k]);
+    tkg__text_add(&w, "  %s", tkg__shape_text(n, shape));
+    if (n->parameter) tkg__text_add(&w, "  parameter");
+    if (tape->side[i].where) tkg__text_add(&w, "  %s", tape->side[i].where);
+    tkg__text_add(&w, "\n");
   }
-  return at + 1;
+  return w.length + 1;
 }

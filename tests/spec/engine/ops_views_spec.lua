@@ -19,7 +19,8 @@ local function put(a) return tk.zeros(a.shape):write({unpack(a)}) end
 local function in_place()
   local list, home = {}, os.getenv('TINYKG_HOME') or '.'
   local file = assert(io.open(home .. '/engine/base/ops.def'))
-  for name, reads, flags in file:read('*a'):gmatch 'X%([%u%d_]+, "([%l%d_]+)", "(.-)", ".-", ([^,]+)' do
+  for name, reads, flags in file:read('*a'):gmatch(
+    'X%([%u%d_]+, "([%l%d_]+)", "(.-)", ".-", ([^,]+)') do
     if flags:find 'TKG_INPLACE' then
       list[#list + 1] = {name = name, n = #reads:match('^[^|]*')}
     end
