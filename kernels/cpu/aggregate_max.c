@@ -102,7 +102,7 @@ static int aggregate_pick(const tkg_call *c, int64_t begin, int64_t end) {
   for (int64_t row = begin; row < end; row++)
     for (int64_t j = 0; j < d; j++) {
       const int32_t edge = edges[row * d + j];
-      const int64_t place = edge < 0 ? -1 : tkg__edge_place(&g, row, edge);
+      const int64_t place = edge < 0 ? -1 : tkg__edge_place(g.offsets, g.order, row, edge);
       if (edge >= 0 && place < 0)
         return tkg__fail(TKG_E_RANGE, "aggregate_pick: row %" PRId64 " has no edge %" PRId32, row,
                          edge);

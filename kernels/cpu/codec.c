@@ -5,11 +5,10 @@
  * blocks of consecutive rows follow each other; then each row is quantized to one byte per code;
  * then the bytes are packed. Choosing a row's pair takes a few float operations in a fixed order,
  * all else is integers: every instruction set writes the same bytes. */
-#include "shared/codec.h"
+#include "codec.h"
 
 #include <string.h>
 
-#include "isa.h"
 #include "philox_fill.h"
 
 enum { TILE = 2048 };

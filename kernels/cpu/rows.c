@@ -6,12 +6,10 @@
 #include <math.h>
 
 #include "base/error.h"
+#include "codec.h"
 #include "flat.h"
 #include "isa.h"
 #include "lanes.h"
-#include "shared/codec.h"
-
-extern const tkg__codec_kernels TKG_ISA_NAME(tkg__cpu_codec);
 
 enum { ROWS_BLOCK = 2048 }; /* elements; a wider row is a block of its own */
 
@@ -213,11 +211,7 @@ typedef struct coded {
 static coded coded_of(const tkg_call *c) {
   const tkg_node *codes = c->in[1];
   const int64_t cols = tkg__cols(codes);
-  return (coded){.codec = {.bits = (int)codes->i[0],
-                           .rounding = (int)codes->i[1],
-                           .seed = c->context->seed,
-                           .step = c->context->step,
-                           .stream = (uint32_t)codes->i[2]},
+  return (coded){.codec = codec_of(c, codes),
                  .packed = c->data[1],
                  .cols = cols,
                  .rows = tkg__rows(codes),

@@ -64,8 +64,8 @@ void emu_barrier(void);
 /* The running block's shared array that is declared at `site`. It is filled with NaN when the block
  * first comes there, and fenced on both sides. */
 void *emu_shared(const void *site, size_t bytes);
-/* Waits for the lanes of `mask`. Returns, for SHUFFLE, `in` of lane `lane`; for BALLOT the lanes whose
- * `in` is not 0. */
+/* Waits for the lanes of `mask`. Returns, for SHUFFLE, `in` of lane `lane`; for BALLOT the lanes
+ * whose `in` is not 0. */
 uint64_t emu_collective(enum emu_wait kind, unsigned mask, uint64_t in, unsigned lane);
 /* Runs call(closure) once per CUDA thread. Aborts with a report on a deadlock. */
 void emu_run(dim3 grid, dim3 block, size_t dynamic_bytes, void (*call)(const void *),
