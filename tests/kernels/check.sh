@@ -1,6 +1,9 @@
 #!/bin/sh
 # The emulation and the kernels on it, under a checker:
 #   check.sh plain|asan|tsan DIR LIBTINYKG_EMU LIBTINYKG
+# DIR holds harness, bugs and ops, built by kernels/build.mk. Prints one line per test. Exit status
+# 1 if one failed. SEED and ROUNDS are those of the op check, which by default runs with seed 1 and
+# with the date.
 set -u
 mode=$1 dir=$2 kernels=$3 engine=$4
 failed=0
