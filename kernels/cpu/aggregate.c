@@ -338,7 +338,7 @@ static int64_t slots_work(const tkg_node *node, const tkg_node *const *in) {
   return tkg__count(node) + 2 * node->i[2];
 }
 
-const tkg_cpu_op TKG_ISA_NAME(tkg__cpu_graph)[] = {
+const tkg_cpu_op TKG_ISA_NAME(tkg__cpu_aggregate)[] = {
     {.op = TKG_OP_AGGREGATE,
      .run = aggregate,
      .units = edges_units,

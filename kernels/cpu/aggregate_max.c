@@ -159,7 +159,7 @@ static int slots(const tkg_call *c, int64_t begin, int64_t end) {
   return TKG_OK;
 }
 
-const tkg_cpu_op TKG_ISA_NAME(tkg__cpu_pick)[] = {
+const tkg_cpu_op TKG_ISA_NAME(tkg__cpu_aggregate_max)[] = {
     {.op = TKG_OP_AGGREGATE_ARGMAX,
      .run = aggregate_argmax,
      .units = edges_units,

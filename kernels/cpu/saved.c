@@ -37,7 +37,7 @@ static int sign_mask(const tkg_call *c, int64_t begin, int64_t end) {
   return TKG_OK;
 }
 
-const tkg_cpu_op TKG_ISA_NAME(tkg__cpu_kept)[] = {
+const tkg_cpu_op TKG_ISA_NAME(tkg__cpu_saved)[] = {
     {.op = TKG_OP_ENCODE, .run = encode, .work = flat_work_4},
     {.op = TKG_OP_DECODE, .run = decode, .work = flat_work_4},
     {.op = TKG_OP_SIGN_MASK, .run = sign_mask, .units = mask_units},

@@ -12,6 +12,7 @@
 #include "cpu/flat.h"
 #include "gemm.h"
 #include "isa.h"
+#include "shared/families.h"
 
 /* ---- memory ---- */
 
@@ -67,21 +68,9 @@ static void zero(void *memory, int64_t bytes) {
 
 /* ---- the table of kernels ---- */
 
-TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_elementwise);
-TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_reduce);
-TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_rows);
-TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_optim);
-TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_adam8);
-TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_matmul);
-TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_layout);
-TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_gather);
-TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_mix);
-TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_sample);
-TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_kept);
-TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_graph);
-TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_edge);
-TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_pick);
-TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_grouped);
+#define X(family) TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_##family);
+TKG_FAMILIES(X)
+#undef X
 
 enum { ISAS = 3 };
 
@@ -90,16 +79,9 @@ static atomic_bool ready[ISAS];
 static pthread_mutex_t building = PTHREAD_MUTEX_INITIALIZER;
 
 static void build(int isa) {
-  const tkg_cpu_op *families[] = {
-      TKG__PICK_ARRAY(tkg__cpu_elementwise), TKG__PICK_ARRAY(tkg__cpu_reduce),
-      TKG__PICK_ARRAY(tkg__cpu_rows),        TKG__PICK_ARRAY(tkg__cpu_optim),
-      TKG__PICK_ARRAY(tkg__cpu_matmul),      TKG__PICK_ARRAY(tkg__cpu_layout),
-      TKG__PICK_ARRAY(tkg__cpu_gather),      TKG__PICK_ARRAY(tkg__cpu_mix),
-      TKG__PICK_ARRAY(tkg__cpu_sample),      TKG__PICK_ARRAY(tkg__cpu_kept),
-      TKG__PICK_ARRAY(tkg__cpu_graph),       TKG__PICK_ARRAY(tkg__cpu_edge),
-      TKG__PICK_ARRAY(tkg__cpu_pick),        TKG__PICK_ARRAY(tkg__cpu_grouped),
-      TKG__PICK_ARRAY(tkg__cpu_adam8),
-  };
+#define X(family) TKG__PICK_ARRAY(tkg__cpu_##family),
+  const tkg_cpu_op *families[] = {TKG_FAMILIES(X)};
+#undef X
   for (size_t f = 0; f < sizeof families / sizeof *families; f++)
     for (const tkg_cpu_op *k = families[f]; k->run; k++) kernels[isa][k->op] = k;
 }
