@@ -1,5 +1,5 @@
-/* The codec: matrices of floats kept as 8, 4, 2 or 1 bits an element plus 4 bytes a row, so that
- * what is read back is right on average. A row h with B = 2^bits - 1 is coded as
+/* The codec: matrices of floats saved as 8, 4, 2 or 1 bits per element plus 4 bytes per row, so
+ * that the decoded values are right on average. A row h with B = 2^bits - 1 is coded as
  *
  *   Z    = min h, rounded down to bf16
  *   step = (max h - Z) / B, rounded up to bf16 until Z + B step >= max h
