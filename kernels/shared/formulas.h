@@ -1,7 +1,7 @@
-/* What one element becomes, for each elementwise op: the one definition that the CPU's loops, the
- * GPU's kernels and their tests share. A line is X(NAME, work, formula); `work` says what an
- * element costs, in reads and writes of one float. `op` is a constant where these functions are
- * called, so their switches vanish. */
+/* The formulas of elementwise ops, which the CPU's loops, the GPU's kernels and their tests share.
+ * A line is X(NAME, work, formula); `work` is the cost of an element in reads and writes of one
+ * float. `op` is a constant where these functions are called, so the compiler removes their
+ * switches. */
 #ifndef TKG_FORMULAS_H
 #define TKG_FORMULAS_H
 
@@ -40,7 +40,7 @@ TKG_INLINE float clamped(float x, float low, float high) {
 /* The formatter takes a product for a pointer. */
 /* clang-format off */
 
-/* Of x, f0 and f1. */
+/* Formulas of x, f0 and f1. */
 #define UNARY_OPS(X)                                                                               \
   X(AFFINE, 1, f0 * x + f1)                                                                        \
   X(LEAKY_RELU, 1, leaky(x, f0))                                                                   \
@@ -54,14 +54,14 @@ TKG_INLINE float clamped(float x, float low, float high) {
   X(SQUARE, 1, x * x)                                                                              \
   X(CLAMP, 1, clamped(x, f0, f1))
 
-/* Of a and b, which broadcast. */
+/* Formulas of a and b, which broadcast. */
 #define BINARY_OPS(X)                                                                              \
   X(ADD, 1, a + b)                                                                                 \
   X(SUB, 1, a - b)                                                                                 \
   X(MUL, 1, a * b)                                                                                 \
   X(DIV, 1, a / b)
 
-/* Gradients: of g, what forward saw, f0 and f1. */
+/* Gradients: formulas of g, of what forward saw, f0 and f1. */
 #define GRAD_OPS(X)                                                                                \
   X(LEAKY_RELU_GRAD, 1, leaky_grad(g, y, f0))                                                      \
   X(SIGMOID_GRAD, 1, g * (y * (1.0F - y)))                                                         \
