@@ -1,73 +1,41 @@
 --- Files that are whole or not there: written beside, synced, then renamed into place.
 local ffi = require 'ffi'
 local lfs = require 'lfs'
-
-ffi.cdef [[
-int fileno(void *file);
-int ferror(void *file);
-int fsync(int descriptor);
-int open(const char *path, int flags, ...);
-int close(int descriptor);
-int dup2(int from, int to);
-int getentropy(void *to, size_t size);
-char *strerror(int code);
-char *realpath(const char *path, char *resolved);
-void free(void *memory);
-]]
+local posix = require 'tinykg.base.posix'
+local libc = posix.libc
 
 local atomic = {}
-local libc = ffi.C
 
-local EINVAL = 22 -- from fsync: this kind of file has nothing to sync (Linux and the BSDs agree)
-
---- What the last failed call of the C library said.
-local function reason() return ffi.string(libc.strerror(ffi.errno())) end
-atomic.reason = reason
-
-local function synced(descriptor) return libc.fsync(descriptor) == 0 or ffi.errno() == EINVAL end
+--- Syncs a file. One of a kind that has nothing to sync is as good as synced.
+local function sync(descriptor)
+  local ok, why, code = posix.fsync(descriptor)
+  return ok or code == posix.EINVAL, why
+end
 
 --- Makes a rename in this folder last. A folder that cannot be opened is left to the system.
 local function sync_folder(path)
-  local descriptor = libc.open(path, 0)
-  if descriptor < 0 then return true end
-  local ok = synced(descriptor)
-  local why = not ok and reason() or nil
-  libc.close(descriptor)
+  local descriptor = posix.open(path)
+  if not descriptor then return true end
+  local ok, why = sync(descriptor)
+  posix.close(descriptor)
   return ok, why
-end
-
---- The file a path leads to through symbolic links, so that a link stays one.
-local function resolve(path)
-  local resolved = libc.realpath(path, nil)
-  if resolved == nil then return path end
-  local text = ffi.string(resolved)
-  libc.free(resolved)
-  return text
 end
 
 -- ---- files that nobody prepared ----
 
-local MACOS = ffi.os == 'OSX'
-local O_WRONLY, O_RDWR = 1, 2
-local O_CREAT, O_EXCL, O_APPEND = MACOS and 0x200 or 0x40, MACOS and 0x800 or 0x80,
-                                  MACOS and 8 or 0x400
--- Linux numbers two of its flags by architecture.
-local O_NOFOLLOW = MACOS and 0x100 or (ffi.arch == 'arm64' or ffi.arch == 'arm') and 0x8000
-  or 0x20000
-
---- A Lua file of what is at a path, opened with these flags. Lua's own io.open has no say in them,
---- so a file on /dev/null changes its descriptor.
+--- A Lua file of what is at a path, opened with these flags and through no link. Lua's own io.open
+--- takes no flags, so the descriptor of a file on /dev/null is replaced.
 ---@return file*|nil file ---@return string? why
 local function open(path, flags)
   local file, message = io.open('/dev/null', 'wb')
   if not file then return nil, message end
-  local descriptor = libc.open(path, flags, ffi.cast('int', 438)) -- 0666, less the umask
-  local why = descriptor < 0 and reason() or nil
-  if not why then
-    if libc.dup2(descriptor, libc.fileno(file)) < 0 then why = reason() end
-    libc.close(descriptor)
+  local descriptor, why = posix.open(path, flags + posix.O_NOFOLLOW)
+  local ok = descriptor
+  if descriptor then
+    ok, why = posix.dup2(descriptor, posix.fileno(file))
+    posix.close(descriptor)
   end
-  if not why then return file end
+  if ok then return file end
   file:close()
   return nil, why
 end
@@ -75,7 +43,7 @@ end
 --- A name next to `path` that cannot be foreseen.
 local function name_beside(path)
   local bytes = ffi.new('uint8_t[8]')
-  if libc.getentropy(bytes, 8) ~= 0 then return nil, reason() end
+  if libc.getentropy(bytes, 8) ~= 0 then return nil, posix.reason() end
   local digits = ffi.string(bytes, 8):gsub('.', function(c) return ('%02x'):format(c:byte()) end)
   return path .. '.tmp.' .. digits
 end
@@ -86,7 +54,7 @@ function atomic.is_unfinished(name) return name:find('%.tmp%.%x+$') ~= nil end
 
 --- Makes a file. What is there already, a link above all, is not opened.
 ---@param path string ---@return file*|nil file ---@return string? why
-function atomic.create(path) return open(path, O_RDWR + O_CREAT + O_EXCL + O_NOFOLLOW) end
+function atomic.create(path) return open(path, posix.O_CREATE) end
 
 --- Makes a folder next to `path`, to be filled before it takes that name, or to be removed.
 ---@param path string ---@return string|nil folder ---@return string? message "PATH: WHY"
@@ -105,7 +73,7 @@ end
 --- Opens a file to add to it, through no link.
 ---@param path string ---@return file*|nil file ---@return string? message "PATH: WHY"
 function atomic.append(path)
-  local file, why = open(path, O_WRONLY + O_CREAT + O_APPEND + O_NOFOLLOW)
+  local file, why = open(path, posix.O_APPEND)
   if not file then return nil, ('%s: cannot be written: %s'):format(path, why) end
   return file
 end
@@ -131,9 +99,9 @@ local function fill(file, content)
 end
 
 --- Fills a file and closes it. Returns ok, why (without the path), and whether an error was raised.
-local function write_file(file, content, sync)
+local function write_file(file, content, is_synced)
   local called, ok, why = pcall(fill, file, content)
-  if called and ok and sync and not synced(libc.fileno(file)) then ok, why = nil, reason() end
+  if called and ok and is_synced then ok, why = sync(posix.fileno(file)) end
   if io.type(file) == 'file' then
     local closed, close_message = file:close()
     if called and ok and not closed then ok, why = nil, close_message end
@@ -187,7 +155,7 @@ function atomic.write(path, content, o)
   if mode == 'directory' then return nil, path .. ': cannot be written: it is a folder' end
   local ok, why, raised
   if follow and mode and mode ~= 'file' then ok, why, raised = write_directly(path, content)
-  else ok, why, raised = replace(follow and mode and resolve(path) or path, content) end
+  else ok, why, raised = replace(follow and mode and posix.realpath(path) or path, content) end
   if ok then return true end
   if raised then error(why, 0) end
   return nil, ('%s: cannot be written: %s'):format(path, tostring(why))

@@ -1,4 +1,5 @@
 --- Speed on this machine, as ratios within one run: what is compared is measured in turns.
+local format = require 'tinykg.base.format'
 local inputs = require 'tinykg.bench.inputs'
 local machine = require 'tinykg.bench.system_info'
 local output = require 'tinykg.bench.output'
@@ -13,9 +14,9 @@ local QUICK = 0.4
 
 local function print_machine(out)
   local m = machine.describe()
-  out:heading('tinykg %s, device %s%s, %d thread%s, vector code %s', m.version, m.device,
-    m.gpu and m.device ~= 'cpu' and ' (' .. m.gpu .. ')' or '', m.threads,
-    m.threads == 1 and '' or 's', m.vector_code)
+  out:heading('tinykg %s, device %s%s, %s, vector code %s', m.version, m.device,
+    m.gpu and m.device ~= 'cpu' and ' (' .. m.gpu .. ')' or '', format.count(m.threads, 'thread'),
+    m.vector_code)
   if out.json then out:table('machine', {}, {m}) end
 end
 

@@ -2,6 +2,7 @@
 local lfs = require 'lfs'
 local atomic = require 'tinykg.base.atomic_file'
 local entries = require 'tinykg.base.folder_entries'
+local must = require 'tinykg.base.must'
 
 local inputs = {}
 
@@ -14,11 +15,10 @@ end
 
 --- Calls fn(folder) with a new folder for temporary files, and removes it whatever happens.
 function inputs.with_folder(fn)
-  local folder, message = atomic.folder_beside((os.getenv('TMPDIR') or '/tmp') .. '/tinykg-bench')
-  if not folder then error(message, 0) end
+  local folder = must(atomic.folder_beside((os.getenv('TMPDIR') or '/tmp') .. '/tinykg-bench'))
   local ok, result = pcall(fn, folder)
   remove(folder)
-  if not ok then error(result, 0) end
+  must(ok, result)
   return result
 end
 

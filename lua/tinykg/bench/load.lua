@@ -4,6 +4,7 @@ local columns = require 'tinykg.engine.arrays'
 local entries = require 'tinykg.base.folder_entries'
 local inputs = require 'tinykg.bench.inputs'
 local measure = require 'tinykg.bench.measure'
+local must = require 'tinykg.base.must'
 local random = require 'tinykg.base.random'
 
 local COLUMNS = {{'what', 'what'}, {'megabytes', 'MB', '%.1f'}, {'min_ms', 'min ms', '%.1f'},
@@ -21,11 +22,6 @@ local function read_bytes(path)
   local file = assert(io.open(path, 'rb'))
   repeat until not file:read(2 ^ 20)
   file:close()
-end
-
-local function must(read, message)
-  if not read then error(message, 0) end
-  read:free()
 end
 
 -- Files in a folder, and one below it, that are no folders.
@@ -64,13 +60,13 @@ local function generated(o, cases)
     return ('m.%05x\tfilm.r%d\tm.%05x\n'):format(g:below(100000), g:below(40), g:below(100000))
   end)
   pair(cases, 'triples of ids', {triples}, function()
-    must(columns.read(triples, {kinds = 'iii'}))
+    must(columns.read(triples, {kinds = 'iii'})):free()
   end)
-  pair(cases, 'users and their items', {ragged}, function() must(columns.ragged(ragged)) end)
+  pair(cases, 'users and their items', {ragged}, function() must(columns.ragged(ragged)):free() end)
   pair(cases, 'triples of names', {named}, function()
     local nodes = columns.dictionary()
     must(columns.read(named, {kinds = 'sss', separator = '\t',
-                              names = {nodes, columns.dictionary(), nodes}}))
+                              names = {nodes, columns.dictionary(), nodes}})):free()
   end)
 end
 

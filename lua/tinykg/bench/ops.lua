@@ -4,6 +4,7 @@ local ffi = require 'ffi'
 local tk = require 'tinykg'
 local C = require 'tinykg.engine.lib'
 local edges = require 'tinykg.bench.edges'
+local format = require 'tinykg.base.format'
 local inputs = require 'tinykg.bench.inputs'
 local measure = require 'tinykg.bench.measure'
 local session = require 'tinykg.engine.runtime'
@@ -88,7 +89,8 @@ return function(o, out)
       x_copy = case.min / copy, x_matmul = case.min / matmul, nodes = g.n, edges = g.e,
       relations = g.kinds, columns = DIM}
   end
-  out:heading('ops, %d x %d floats; %d edges, %d relations; _rows, _slots: %d nodes with %d edges; '
-    .. 'x: by minima', g.n, DIM, g.e, g.kinds, count, found)
+  out:heading('ops, %d x %d floats; %s, %s; _rows, _slots: %s with %s; x: by minima', g.n, DIM,
+    format.count(g.e, 'edge'), format.count(g.kinds, 'relation'), format.count(count, 'node'),
+    format.count(found, 'edge'))
   out:table('ops', COLUMNS, records)
 end

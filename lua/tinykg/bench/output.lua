@@ -1,7 +1,6 @@
 --- What a benchmark prints: tables to read, or a JSON object a line.
-local aligned = require 'tinykg.base.text_table'
+local format = require 'tinykg.base.format'
 local json = require 'tinykg.base.json'
-local printable = require 'tinykg.base.printable'
 
 ---@class tinykg.BenchOutput
 local Output = {}
@@ -14,7 +13,7 @@ end
 
 --- Prints a line above a table; nothing as JSON.
 function Output:heading(...)
-  if not self.json then print('\n' .. printable.line((...):format(select(2, ...)))) end
+  if not self.json then print('\n' .. format.line((...):format(select(2, ...)))) end
 end
 
 local function print_table(columns, records)
@@ -25,7 +24,7 @@ local function print_table(columns, records)
     for k, column in ipairs(columns) do line[k] = cell(record[column[1]], column[3] or '%s') end
     lines[#lines + 1] = line
   end
-  print(aligned(lines, function(k) return not columns[k][3] end)) -- numbers to the right
+  print(format.table(lines, function(k) return not columns[k][3] end)) -- numbers to the right
 end
 
 -- Times and ratios are known to six digits at best.

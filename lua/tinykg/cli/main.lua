@@ -58,7 +58,7 @@ local function leave(message, trace)
     local text, code = verdict_on(message)
     if code == 1 and trace then text = text .. '\n' .. trace end
     io.stdout:flush() -- what was printed comes first
-    say(require('tinykg.base.printable').lines(text))
+    say(require('tinykg.base.format').lines(text))
     return code
   end)
   if not ok then say('interrupted') end -- Ctrl-C just now
@@ -171,10 +171,8 @@ end
 
 --- Raises a message where what was printed did not arrive.
 local function check_output()
-  local ffi = require 'ffi'
-  ffi.cdef 'int ferror(void *file);'
   local written, why = io.stdout:flush()
-  if not written or ffi.C.ferror(io.stdout) ~= 0 then
+  if not written or require('tinykg.base.posix').libc.ferror(io.stdout) ~= 0 then
     error('standard output: ' .. (why or 'not all of it could be written'), 0)
   end
 end

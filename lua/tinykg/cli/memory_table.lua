@@ -1,6 +1,6 @@
 --- The plans of a run's memory as text: a column a width; rows by kind, then by kept value.
 local plan = require 'tinykg.train.memory_plan'
-local progress = require 'tinykg.base.progress'
+local format = require 'tinykg.base.format'
 
 local KINDS = {'parameter', 'gradient', 'optimizer', 'kept_exact', 'kept_quantized', 'transient',
                'graph', 'data'}
@@ -16,16 +16,14 @@ local function row(label, widths, cell)
 end
 
 local function heading(text, widths)
-  return row(text, widths, function(width)
-    return string.format('%d bit%s', width.bits, width.bits > 1 and 's' or '')
-  end)
+  return row(text, widths, function(width) return format.count(width.bits, 'bit') end)
 end
 
 -- ---- by kind ----
 
 local function of_kept(widths, lines)
   lines[#lines + 1] = row('kept for backward', widths, function(width)
-    return progress.bytes(width.kept.stored_bytes)
+    return format.bytes(width.kept.stored_bytes)
   end)
   lines[#lines + 1] = row('times less than an op-by-op FP32 tape', widths, function(width)
     local stored = width.kept.stored_bytes
@@ -40,14 +38,14 @@ local function by_kind(widths)
   local lines = {heading('a training step at its peak', widths)}
   for _, kind in ipairs(KINDS) do
     lines[#lines + 1] = row('  ' .. kind, widths, function(width)
-      return progress.bytes(width.step[kind])
+      return format.bytes(width.step[kind])
     end)
   end
   lines[#lines + 1] = row('  all at once', widths, function(width)
-    return progress.bytes(width.step.peak)
+    return format.bytes(width.step.peak)
   end)
   lines[#lines + 1] = row('the whole run, evaluations included', widths, function(width)
-    return progress.bytes(width.memory.peak)
+    return format.bytes(width.memory.peak)
   end)
   of_kept(widths, lines)
   return table.concat(lines, '\n')
@@ -104,7 +102,7 @@ local function by_value(widths, focus, all)
   for i, r in ipairs(rows) do
     if all or i <= MOST then
       lines[#lines + 1] = row(r.name, widths, function(width)
-        return progress.bytes(r.bytes[width.bits] or 0)
+        return format.bytes(r.bytes[width.bits] or 0)
       end) .. '  ' .. (r.rule or '-')
     else
       for bits, bytes in pairs(r.bytes) do rest[bits] = (rest[bits] or 0) + bytes end
@@ -112,7 +110,7 @@ local function by_value(widths, focus, all)
   end
   if not all and #rows > MOST then
     lines[#lines + 1] = row(string.format('  %d more (--all)', #rows - MOST), widths,
-                            function(width) return progress.bytes(rest[width.bits] or 0) end)
+                            function(width) return format.bytes(rest[width.bits] or 0) end)
   end
   return table.concat(lines, '\n')
 end

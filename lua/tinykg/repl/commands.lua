@@ -1,7 +1,8 @@
 --- What begins with a colon at the prompt.
 local chunk = require 'tinykg.repl.chunk'
 local clock = require 'tinykg.base.clock'
-local progress = require 'tinykg.base.progress'
+local format = require 'tinykg.base.format'
+local must = require 'tinykg.base.must'
 local show = require 'tinykg.repl.show'
 local tensor = require 'tinykg.engine.tensor'
 
@@ -42,8 +43,7 @@ local function computed(...)
 end
 
 function commands.all.time(text)
-  local fn, shown = chunk.compile(text)
-  if not fn then error(shown, 0) end
+  local fn, shown = must(chunk.compile(text))
   local function finish(start, ...)
     local seconds = clock.now() - start
     if shown then show.all(2, ...) end
@@ -54,15 +54,15 @@ end
 
 function commands.all.mem()
   print(require('tinykg').memory())
-  print(('Lua itself: %s'):format(progress.bytes(collectgarbage('count') * 1024)))
+  print(('Lua itself: %s'):format(format.bytes(collectgarbage('count') * 1024)))
 end
 
 local function bytes_of(value)
-  if tensor.is(value) then return progress.bytes(4 * value:count()) end
+  if tensor.is(value) then return format.bytes(4 * value:count()) end
   if type(value) == 'table' and type(value.parameters) == 'function' then
     local n = 0
     for _, p in ipairs(value:parameters()) do n = n + 4 * p:count() end
-    return progress.bytes(n)
+    return format.bytes(n)
   end
   return ''
 end
@@ -87,9 +87,7 @@ end
 
 function commands.all.load(path)
   if path == '' then error(':load needs the name of a file: :load recipes/kgat.lua', 0) end
-  local fn, message = chunk.of_file(path)
-  if not fn then error(message, 0) end
-  show.all(1, fn())
+  show.all(1, must(chunk.of_file(path))())
 end
 
 local ABOUT = {

@@ -5,7 +5,8 @@ local complete = require 'tinykg.repl.complete'
 local help = require 'tinykg.repl.help'
 local interrupt = require 'tinykg.repl.interrupt'
 local lines = require 'tinykg.repl.lines'
-local printable = require 'tinykg.base.printable'
+local format = require 'tinykg.base.format'
+local must = require 'tinykg.base.must'
 local show = require 'tinykg.repl.show'
 local tk = require 'tinykg'
 
@@ -14,8 +15,8 @@ local repl = {}
 local PROMPT, MORE = 'tk> ', '  > '
 
 local function banner()
-  print(('tinykg %s on %s, %d thread%s, %s'):format(tk.version, tk.device(), tk.threads(),
-        tk.threads() == 1 and '' or 's', jit.version))
+  print(('tinykg %s on %s, %s, %s'):format(tk.version, tk.device(),
+                                          format.count(tk.threads(), 'thread'), jit.version))
   print('? for help, Tab completes, Ctrl-D quits')
 end
 
@@ -23,14 +24,12 @@ end
 local function report(message, trace)
   if type(message) == 'table' and message.usage then message = message.usage end
   message = type(message) == 'string' and message or show.value(message)
-  return printable.lines(trace and message .. '\n' .. trace or message)
+  return format.lines(trace and message .. '\n' .. trace or message)
 end
 
 local function explain(topic)
   if topic == '' then return commands.all.help() end
-  local text, message = help.on(topic)
-  if not text then error(message, 0) end
-  print(text)
+  print((must(help.on(topic))))
 end
 
 --- What people type at any prompt, unless the user has something of that name.

@@ -5,7 +5,7 @@
 local ffi = require 'ffi'
 local history = require 'tinykg.repl.history'
 local interrupt = require 'tinykg.repl.interrupt'
-require 'tinykg.base.clock' -- declares isatty
+local posix = require 'tinykg.base.posix'
 
 local lines = {}
 
@@ -141,7 +141,7 @@ local function with_editing(complete)
 end
 
 --- Whether standard input is a terminal. ---@return boolean
-function lines.is_terminal() return ffi.C.isatty(0) == 1 end
+function lines.is_terminal() return posix.is_terminal(0) end
 
 --- The reader that suits standard input.
 ---@param complete fun(text: string): string[], integer completions of the end of a text, and where

@@ -1,6 +1,6 @@
 --- Values as text, for people: tables with sorted keys, a level or two deep, long ones cut.
 local docs = require 'tinykg.base.arguments.comments'
-local printable = require 'tinykg.base.printable'
+local format = require 'tinykg.base.format'
 local tensor = require 'tinykg.engine.tensor'
 
 local show = {}
@@ -41,7 +41,7 @@ local function brief(value)
   elseif tensor.is(value) then
     return show.kind(value)
   end
-  local line = printable.lines(tostring(value)):match('^[^\n]*')
+  local line = format.lines(tostring(value)):match('^[^\n]*')
   return #line > WIDTH and line:sub(1, WIDTH - 3) .. '...' or line
 end
 
@@ -123,7 +123,7 @@ function show.kind(value)
     for _ in pairs(value) do n = n + 1 end
     return 'table of ' .. n
   elseif type(value) == 'string' then
-    return ('string of %d byte%s'):format(#value, #value == 1 and '' or 's')
+    return 'string of ' .. format.count(#value, 'byte')
   elseif type(value) == 'table' or type(value) == 'number' or type(value) == 'boolean' then
     return (tostring(value):match('^[^\n]*'))
   end
@@ -141,7 +141,7 @@ function show.value(value)
   if type(value) == 'table' and not (getmetatable(value) or {}).__tostring then
     return table_text(value, DEPTH, '', {})
   end
-  return printable.lines(tostring(value))
+  return format.lines(tostring(value))
 end
 
 --- Prints each value, from the `first` on. Values of tensors are computed now.

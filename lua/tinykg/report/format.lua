@@ -1,13 +1,11 @@
 --- Numbers as a reader wants them: sensible digits, units, means with their deviation.
 local json = require 'tinykg.base.json'
-local progress = require 'tinykg.base.progress'
-
-local format = {bytes = progress.bytes}
 
 local NONE = '\226\128\147' -- an en dash: there is no such figure
 local TIMES, PLUS_MINUS = '\195\151', '\194\177'
 
-format.none = NONE
+--- base.format and what is below. `none` stands for a figure that there is none of.
+local format = setmetatable({none = NONE}, {__index = require 'tinykg.base.format'})
 
 --- x with so many significant digits (3): 0.0123, 1.23, 123, 12346, 1.2e+08.
 ---@param x number ---@param digits? integer
@@ -50,8 +48,5 @@ function format.list(texts)
   if n < 2 then return texts[1] or '' end
   return table.concat(texts, ', ', 1, n - 1) .. ' and ' .. texts[n]
 end
-
---- '1 run', '3 runs'
-function format.count(n, noun) return ('%d %s%s'):format(n, noun, n == 1 and '' or 's') end
 
 return format

@@ -2,6 +2,7 @@
 -- of the recipe's code.
 local lfs = require 'lfs'
 local checkpoint = require 'tinykg.run.folder.checkpoint'
+local count = require('tinykg.base.format').count
 local folder = require 'tinykg.run.folder'
 local names = require 'tinykg.run.folder.names'
 local of_run = require 'tinykg.run.data'
@@ -28,14 +29,14 @@ local function shape_of(t) return t:dtype() .. ' [' .. table.concat(t:size(), ',
 
 --- Parameters by name as texts of their shapes; frees the tensors.
 local function shapes_of(tensors, prefix)
-  local shapes, count = {}, 0
+  local shapes, n = {}, 0
   for name, t in pairs(tensors) do
     if name:sub(1, #prefix) == prefix then
-      shapes[name:sub(#prefix + 1)], count = shape_of(t), count + 1
+      shapes[name:sub(#prefix + 1)], n = shape_of(t), n + 1
     end
     t:free()
   end
-  return shapes, count
+  return shapes, n
 end
 
 --- Compares with the parameters of the file that was looked at before.
@@ -74,17 +75,18 @@ checks['names.tsv'] = function(self)
   local was = self.config.data_set
   if not was then wrong('config.json has no hash of it') end
   names.read(self.path, self.config)
-  return ('%d users, %d items, %d entities, %d relations'):format(was.users, was.items,
-    was.entities, was.relations)
+  return table.concat({count(was.users, 'user'), count(was.items, 'item'),
+    count(was.entities, 'entity', 'entities'), count(was.relations, 'relation')}, ', ')
 end
 
 checks['split.bin'] = function(self)
   local was, text = self.config.data_set, folder.text(self.path, 'split.bin')
   local n = was and was.train + was.valid + was.test
   if n and #text ~= math.ceil(n / 4) then
-    wrong('%d bytes, expected %d for %d interactions', #text, math.ceil(n / 4), n)
+    wrong('%s, expected %d for %s', count(#text, 'byte'), math.ceil(n / 4),
+          count(n, 'interaction'))
   end
-  return ('of %s interactions'):format(n or '?')
+  return 'of ' .. (n and count(n, 'interaction') or '? interactions')
 end
 
 checks['log.jsonl'] = function(self)
@@ -101,20 +103,20 @@ checks['log.jsonl'] = function(self)
     end
   end
   self.logged = last
-  return ('%d epochs%s'):format(n, text:find('[^\n]$') and '; its last line is cut off' or '')
+  return count(n, 'epoch') .. (text:find('[^\n]$') and '; its last line is cut off' or '')
 end
 
 checks['best.safetensors'] = function(self)
   local all, metadata, checked = store.read(self.path .. '/best.safetensors')
   if not all then wrong('%s', metadata) end
-  local shapes, count = shapes_of(all, '')
+  local shapes, n = shapes_of(all, '')
   check_shapes(self, shapes, 'best.safetensors')
   if metadata.recipe ~= self.config.recipe then
     wrong('of recipe %s, the run is of %s', tostring(metadata.recipe), self.config.recipe)
   end
   self.best_epoch = tonumber(metadata.epoch)
-  return ('%d parameters of epoch %s, %s'):format(count, tostring(metadata.epoch),
-                                                  sums_text(checked))
+  return ('%s of epoch %s, %s'):format(count(n, 'parameter'), tostring(metadata.epoch),
+                                       sums_text(checked))
 end
 
 local function check_checkpoint(self, name)
@@ -129,7 +131,7 @@ for _, name in ipairs{'last.safetensors', 'last-1.safetensors'} do
 end
 
 checks['kept.json'] = function(self)
-  return ('%d phases'):format(#folder.read(self.path, 'kept.json').phases)
+  return count(#folder.read(self.path, 'kept.json').phases, 'phase')
 end
 
 checks['summary.json'] = function(self)
@@ -140,9 +142,10 @@ checks['summary.json'] = function(self)
     wrong('its best epoch is %d, best.safetensors is of epoch %d', summary.best_epoch,
           self.best_epoch)
   elseif self.logged and summary.epochs ~= self.logged then
-    wrong('of %d epochs, log.jsonl has %d', summary.epochs, self.logged)
+    wrong('of %s, log.jsonl has %d', count(summary.epochs, 'epoch'), self.logged)
   end
-  return ('finished after %d epochs, the best is %d'):format(summary.epochs, summary.best_epoch)
+  return ('finished after %s, the best is %d'):format(count(summary.epochs, 'epoch'),
+                                                       summary.best_epoch)
 end
 
 local function check_data(self, dir)

@@ -11,7 +11,7 @@ local json = require 'tinykg.base.json'
 local of_run = require 'tinykg.run.data'
 local parameters = require 'tinykg.run.folder.parameters'
 local place = require 'tinykg.run.place'
-local printable = require 'tinykg.base.printable'
+local format = require 'tinykg.base.format'
 local session = require 'tinykg.engine.runtime'
 local sha256 = require 'tinykg.engine.sha256'
 local text = require 'tinykg.run.messages'
@@ -145,9 +145,9 @@ local function load_data(o, path, going_on)
 end
 
 local function say_beginning(o, data, note)
-  print(string.format('%s on %s, seed %d, %d bits, %s, %d threads', o.recipe.name, tostring(data),
-                      o.seed, o.settings.bits, tk.device(), tk.threads()))
-  for _, warning in ipairs(data.warnings or {}) do printable.print('note: ' .. warning) end
+  print(('%s on %s, seed %d, %s, %s, %s'):format(o.recipe.name, tostring(data), o.seed,
+    format.count(o.settings.bits, 'bit'), tk.device(), format.count(tk.threads(), 'thread')))
+  for _, warning in ipairs(data.warnings or {}) do format.print('note: ' .. warning) end
   if note then print('note: ' .. note) end
 end
 

@@ -1,5 +1,5 @@
 --- What a run prints.
-local progress = require 'tinykg.base.progress'
+local format = require 'tinykg.base.format'
 
 local text = {}
 
@@ -37,7 +37,7 @@ end
 function text.epoch(record, better)
   return string.format('epoch %3d  %s  %s  %s%s', record.epoch, text.losses(record),
     record.valid and 'valid ' .. text.metrics(record.valid) or '',
-    progress.duration(record.seconds), better and '  *' or '')
+    format.duration(record.seconds), better and '  *' or '')
 end
 
 --- What came out, and what it took. ---@param summary table summary.json ---@param folder string
@@ -48,8 +48,8 @@ function text.result(summary, folder)
   return table.concat({
     string.format('test: %s  (best epoch %d)', text.metrics(summary.test), summary.best_epoch),
     string.format('kept for backward: %s%s op-by-op FP32 (%s); peak %s; step %.2f ms',
-      progress.bytes(kept.stored_bytes), less, progress.bytes(kept.reference_bytes),
-      progress.bytes(summary.memory.peak), summary.time.step_ms),
+      format.bytes(kept.stored_bytes), less, format.bytes(kept.reference_bytes),
+      format.bytes(summary.memory.peak), summary.time.step_ms),
     'run folder: ' .. folder,
   }, '\n')
 end

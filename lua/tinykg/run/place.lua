@@ -3,6 +3,7 @@ local lfs = require 'lfs'
 local atomic = require 'tinykg.base.atomic_file'
 local checksums = require 'tinykg.store.checksums'
 local folder = require 'tinykg.run.folder'
+local must = require 'tinykg.base.must'
 local resume = require 'tinykg.run.resume'
 local texts = require 'tinykg.run.format_options'
 
@@ -80,8 +81,7 @@ end
 ---@return string path, boolean going_on, fun() unlock
 function place.open(o, config)
   local path = o.out or folder.claim(default_name(o))
-  local ok, message = atomic.mkdirs(path)
-  if not ok then error(message, 0) end
+  must(atomic.mkdirs(path))
   local unlock = folder.lock(path)
   if folder.has(path, 'batch.json') then
     error(path .. ': holds a batch; a run needs a folder of its own', 0)

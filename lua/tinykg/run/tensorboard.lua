@@ -14,13 +14,9 @@ local lfs = require 'lfs'
 local atomic = require 'tinykg.base.atomic_file'
 local clock = require 'tinykg.base.clock'
 local pack = require('tinykg.store.bytes').pack
+local posix = require 'tinykg.base.posix'
+local uname = require('posix.sys.utsname').uname
 local utf8 = require 'tinykg.base.utf8'
-
-ffi.cdef [[
-int gethostname(char *name, size_t size);
-int getpid(void);
-int ferror(void *file);
-]]
 
 local tensorboard = {}
 
@@ -113,7 +109,7 @@ end
 --- nothing more goes into the file, and every call says the same. ferror is asked besides: compiled
 --- code repeats a write that failed, and the second one may find room in the buffer.
 local function outcome(self, ok, why)
-  if ok and ffi.C.ferror(self.file) ~= 0 then ok, why = nil, atomic.reason() end
+  if ok and posix.libc.ferror(self.file) ~= 0 then ok, why = nil, posix.reason() end
   if ok then return true end
   self.failure = cannot(self.path, why)
   self.file:close()
@@ -187,15 +183,10 @@ function Board:close()
   return nil, self.failure
 end
 
-local function host()
-  local name = ffi.new('char[256]')
-  if ffi.C.gethostname(name, 255) ~= 0 then return 'localhost' end
-  return (ffi.string(name):gsub('[^%w.-]', '_'))
-end
-
 --- A name in the folder that nobody has: TensorBoard reads every file with 'tfevents' in its name.
 local function new_path(folder, now)
-  local base = ('%s/events.out.tfevents.%010d.%s.%d'):format(folder, now, host(), ffi.C.getpid())
+  local host = uname().nodename:gsub('[^%w.-]', '_')
+  local base = ('%s/events.out.tfevents.%010d.%s.%d'):format(folder, now, host, posix.getpid())
   local path, n = base, 0
   while lfs.symlinkattributes(path, 'mode') do
     n = n + 1

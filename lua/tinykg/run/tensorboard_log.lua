@@ -1,11 +1,7 @@
 --- What a run tells TensorBoard.
+local must = require 'tinykg.base.must'
 local tensorboard = require 'tinykg.run.tensorboard'
 local texts = require 'tinykg.run.format_options'
-
-local function must(ok, message)
-  if not ok then error(message, 0) end
-  return ok
-end
 
 local function metrics(board, part, values, step)
   for name, value in pairs(values or {}) do

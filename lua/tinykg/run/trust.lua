@@ -1,12 +1,10 @@
 --- A run's folder holds a recipe, which is a program. Whether it may be run is decided here: where
 --- the folder belongs to the user, and the recipe is the one that the run began with.
-local ffi = require 'ffi'
 local lfs = require 'lfs'
+local posix = require 'tinykg.base.posix'
 local read_file = require 'tinykg.base.read_file'
 local folder = require 'tinykg.run.folder'
 local sha256 = require 'tinykg.engine.sha256'
-
-ffi.cdef 'unsigned geteuid(void);'
 
 local trust = {}
 
@@ -15,7 +13,7 @@ local function refuse(...) error((...):format(select(2, ...)), 0) end
 --- Whether what belongs to a user is as good as one's own. Root can do what it likes anyway; one
 --- who became root by sudo still has files.
 local function is_own(user)
-  local me = ffi.C.geteuid()
+  local me = posix.geteuid()
   return user == me or user == 0 or me == 0 and user == tonumber(os.getenv('SUDO_UID'))
 end
 

@@ -3,15 +3,10 @@
 -- written so far, and sink:write(from, n). All numbers are little-endian, as the machines we build
 -- for are.
 local ffi = require 'ffi'
-
-ffi.cdef [[
-size_t fread(void *to, size_t size, size_t count, void *file);
-size_t fwrite(const void *from, size_t size, size_t count, void *file);
-char *strerror(int code);
-]]
+local posix = require 'tinykg.base.posix'
+local libc = posix.libc
 
 local bytes = {CHUNK = 1048576}
-local libc = ffi.C
 
 -- ---- refusing ----
 
@@ -32,8 +27,6 @@ function bytes.guard(path, fn, ...)
   end
   return caught(pcall(fn, ...))
 end
-
-local function why() return ffi.string(libc.strerror(ffi.errno())) end
 
 -- ---- numbers in strings ----
 
@@ -113,7 +106,7 @@ Sink.__index = Sink
 function Sink:write(from, n)
   n = n or #from
   if n > 0 and tonumber(libc.fwrite(from, 1, n, self.file)) ~= n then
-    bytes.refuse('cannot be written: %s', why())
+    bytes.refuse('cannot be written: %s', posix.reason())
   end
   self.at = self.at + n
 end

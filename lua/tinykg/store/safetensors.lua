@@ -5,7 +5,7 @@ local json = require 'tinykg.base.json'
 local bytes = require 'tinykg.store.bytes'
 local checksums = require 'tinykg.store.checksums'
 local elements = require 'tinykg.store.elements'
-local twice_in = require 'tinykg.base.json_keys'
+local twice_in = require 'tinykg.store.json_keys'
 local utf8 = require 'tinykg.base.utf8'
 local refuse = bytes.refuse
 

@@ -1,8 +1,8 @@
 --- What is seen of a batch while it runs: on a terminal one table, redrawn in place; in a pipe a
 --- line for each member that is over.
 local clock = require 'tinykg.base.clock'
-local printable = require 'tinykg.base.printable'
-local progress = require 'tinykg.base.progress'
+local posix = require 'tinykg.base.posix'
+local format = require 'tinykg.base.format'
 local text = require 'tinykg.run.messages'
 
 local display = {}
@@ -21,8 +21,8 @@ local function width_of(members)
 end
 
 local function line_of(member, width)
-  local took = member.seconds and progress.duration(member.seconds) or ''
-  return printable.line(('%-' .. width .. 's  %-8s %8s  %s')
+  local took = member.seconds and format.duration(member.seconds) or ''
+  return format.line(('%-' .. width .. 's  %-8s %8s  %s')
     :format(member.name, member.state, took, news(member)))
 end
 
@@ -34,8 +34,8 @@ local function head_of(members, started)
   for _, state in ipairs(STATES) do
     if count[state] then parts[#parts + 1] = ('%d %s'):format(count[state], state) end
   end
-  return ('%d runs: %s  %s'):format(#members, table.concat(parts, ', '),
-                                    progress.duration(clock.now() - started))
+  return ('%s: %s  %s'):format(format.count(#members, 'run'), table.concat(parts, ', '),
+                                    format.duration(clock.now() - started))
 end
 
 --- The members that fit: those that run, then those around them.
@@ -64,11 +64,13 @@ local function on_terminal(members)
     local now = clock.now()
     if now - last < 0.2 then return end
     last = now
-    local rows, columns = clock.window()
+    local rows, columns = posix.window(2)
     local lines = {head_of(members, started)}
-    for _, m in ipairs(chosen(members, rows - 3)) do lines[#lines + 1] = line_of(m, width) end
+    for _, m in ipairs(chosen(members, (rows or 24) - 3)) do
+      lines[#lines + 1] = line_of(m, width)
+    end
     show.clear()
-    for i, line in ipairs(lines) do lines[i] = line:sub(1, columns - 1) end
+    for i, line in ipairs(lines) do lines[i] = line:sub(1, (columns or 80) - 1) end
     io.stderr:write(table.concat(lines, '\n'), '\n')
     io.stderr:flush()
     drawn = #lines
@@ -83,7 +85,7 @@ local function nothing() end
 function display.new(members, quiet)
   local show = {update = nothing, clear = nothing, finished = nothing}
   if quiet then return show end
-  if clock.terminal() then show = on_terminal(members) end
+  if posix.is_terminal(2) then show = on_terminal(members) end
   local width = width_of(members)
   function show.finished(member)
     show.clear()

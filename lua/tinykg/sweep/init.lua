@@ -4,7 +4,9 @@
 local atomic = require 'tinykg.base.atomic_file'
 local clock = require 'tinykg.base.clock'
 local display = require 'tinykg.sweep.display'
+local format = require 'tinykg.base.format'
 local folder = require 'tinykg.run.folder'
+local must = require 'tinykg.base.must'
 local options = require 'tinykg.cli.options'
 local place = require 'tinykg.run.place'
 local process = require 'tinykg.sweep.process'
@@ -209,8 +211,7 @@ local function open_folder(s)
   if folder.has(out, 'config.json') then
     error(out .. ': holds a run; a batch needs a folder of its own', 0)
   end
-  local ok, message = atomic.mkdirs(out)
-  if not ok then error(message, 0) end
+  must(atomic.mkdirs(out))
   folder.lock(out) -- until this process ends
   check_batch(out, s)
   local recipes = {}
@@ -239,6 +240,7 @@ return function(s)
     io.stderr:write('stopped; to go on: tinykg run --resume --out ', out, '\n')
     error(require('tinykg.engine.runtime').interrupted, 0)
   elseif failed > 0 then
-    error(('%d of %d runs failed; each folder has its output.txt'):format(failed, #members), 0)
+    error(('%d of %s failed; each folder has its output.txt'):format(
+      failed, format.count(#members, 'run')), 0)
   end
 end

@@ -1,6 +1,5 @@
 --- What came out of a batch: a row for each group of seeds.
-local aligned = require 'tinykg.base.text_table'
-local progress = require 'tinykg.base.progress'
+local format = require 'tinykg.base.format'
 local statistics = require 'tinykg.sweep.statistics'
 local text = require 'tinykg.run.messages'
 
@@ -48,8 +47,8 @@ local function row_of(group, metrics)
   local n = #group.runs
   local row = {group.name, n == group.all and tostring(n) or ('%d of %d'):format(n, group.all)}
   for _, key in ipairs(metrics) do row[#row + 1] = metric_cell(group, key) end
-  row[#row + 1] = mean_cell(group, progress.bytes, 'kept', 'stored_bytes')
-  row[#row + 1] = mean_cell(group, progress.bytes, 'memory', 'peak')
+  row[#row + 1] = mean_cell(group, format.bytes, 'kept', 'stored_bytes')
+  row[#row + 1] = mean_cell(group, format.bytes, 'memory', 'peak')
   row[#row + 1] = mean_cell(group, function(x) return ('%.2f'):format(x) end, 'time', 'step_ms')
   return row
 end
@@ -79,7 +78,7 @@ function summary.text(members)
   for _, key in ipairs{'kept', 'peak', 'step ms'} do head[#head + 1] = key end
   local rows = {head}
   for _, g in ipairs(groups) do rows[#rows + 1] = row_of(g, metrics) end
-  return aligned(rows)
+  return format.table(rows)
 end
 
 return summary

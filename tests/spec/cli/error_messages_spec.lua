@@ -112,7 +112,7 @@ end)
 describe('looking', function()
   it('gives words, not addresses', function()
     assert.matches('bytes +live +peak\n.*\ntotal +%d+ +%d+$', tostring(tk.memory()))
-    assert.matches('^graph: 2 nodes, 1 relations, 1 edges; degree mean 0.5', tostring(g:info()))
+    assert.matches('^graph: 2 nodes, 1 relation, 1 edge; degree mean 0.5', tostring(g:info()))
     assert.equal(tostring(g), tostring(g:info()))
   end)
 

@@ -10,7 +10,8 @@ local ROWS = 'user,item\na,x\na,y\na,z\na,w\nb,x\nb,y\nb,z\nb,v\n'
 
 -- What the program looks for, and what it might.
 local MODULES = {'lfs', 'cjson', 'argparse', 'posix', 'posix/stdlib', 'posix/poll', 'posix/errno',
-  'posix/fcntl', 'posix/signal', 'posix/unistd', 'posix/sys/wait', 'zlib', 'readline', 'yaml',
+  'posix/fcntl', 'posix/signal', 'posix/stdio', 'posix/time', 'posix/unistd', 'posix/sys/utsname',
+  'posix/sys/wait', 'zlib', 'readline', 'yaml',
   'C-readline', 'tinykg', 'tinykg/lib', 'tinykg/init', 'term', 'system', 'ffi', 'bit', 'jit/util',
   'socket'}
 

@@ -1,6 +1,7 @@
 --- tinykg check: are the files of runs whole, and do they fit each other and their data set?
+local must = require 'tinykg.base.must'
 local options = require 'tinykg.cli.options'
-local printable = require 'tinykg.base.printable'
+local format = require 'tinykg.base.format'
 
 local HELP = [[
 Looks at each file of a run: whether it is whole (checksums; a damaged tensor is named) and fits
@@ -38,15 +39,15 @@ local function check(path, a)
       require('tinykg.cli.run_args').check_interrupt()
     end})
   line.clear()
-  if not ok then error(list, 0) end
+  must(ok, list)
   if a.json then
     print(json.encode{run = path, wrong = bad, files = json.array(list)})
     return bad
   end
-  printable.print(path)
+  format.print(path)
   for _, found in ipairs(list) do
     local text = (found.wrong and 'NOT ok: ' or '') .. found.text
-    printable.print(('  %-20s %s'):format(found.name, text))
+    format.print(('  %-20s %s'):format(found.name, text))
   end
   return bad
 end
@@ -62,6 +63,6 @@ return function(...)
     end
   end
   if bad > 0 then
-    error(('%s: %d thing%s not ok'):format(table.concat(of, ', '), bad, bad == 1 and '' or 's'), 0)
+    error(('%s: %s not ok'):format(table.concat(of, ', '), format.count(bad, 'thing')), 0)
   end
 end

@@ -1,6 +1,6 @@
 --- tinykg data: look at a data set, write it in another format, or generate one.
 local options = require 'tinykg.cli.options'
-local printable = require 'tinykg.base.printable'
+local format = require 'tinykg.base.format'
 
 local function data_set_option(command)
   command:option('--data-set',
@@ -94,7 +94,7 @@ local function convert(a)
   local lines = require('tinykg.data.write').write(set, to,
     {format = a.format, gzip = a.gzip, force = a.force, whole = a.whole})
   for _, list in ipairs{set.notes, set.warnings, lines} do
-    for _, text in ipairs(list) do printable.print('note: ' .. text) end
+    for _, text in ipairs(list) do format.print('note: ' .. text) end
   end
   if data.format_of(to) ~= a.format then
     print(('note: %s has files of another format too: load it with --data-set format=%s'):format(

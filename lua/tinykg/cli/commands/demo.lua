@@ -37,12 +37,13 @@ end
 
 return function(...)
   local a = options.parse(parser(), ...)
-  local tk, progress = require 'tinykg', require 'tinykg.base.progress'
+  local tk, format = require 'tinykg', require 'tinykg.base.format'
   require('tinykg.engine.lib').tkg_interrupt_watch(1)
   local dir = a.dir or 'runs/demo-data'
   require('tinykg.data.demo').write(dir)
   print(tk.data.load(dir):info())
-  print(string.format('device         %s, %d threads (no GPU is used)', tk.device(), tk.threads()))
+  print(('device         %s, %s (no GPU is used)'):format(tk.device(),
+                                                         format.count(tk.threads(), 'thread')))
   print()
   print('Training BPR-MF, which sees no graph, and KGCN with exact and with 2-bit activations:')
   local members = {}
@@ -55,7 +56,7 @@ return function(...)
   print(require('tinykg.sweep.summary').text(members))
   local kept = members[#members].summary.kept
   print(string.format('op-by-op FP32 autograd would keep %s: %.0fx what the 2-bit step keeps',
-    progress.bytes(kept.reference_bytes), kept.reference_bytes / kept.stored_bytes))
+    format.bytes(kept.reference_bytes), kept.reference_bytes / kept.stored_bytes))
   print()
   local tinykg = lfs.attributes('tinykg', 'mode') == 'file' and './tinykg' or 'tinykg'
   print('Next:')

@@ -1,8 +1,9 @@
 --- tinykg eval: metrics of finished or interrupted runs.
 local json = require 'tinykg.base.json'
+local must = require 'tinykg.base.must'
 local opened = require 'tinykg.cli.run_args'
 local options = require 'tinykg.cli.options'
-local printable = require 'tinykg.base.printable'
+local format = require 'tinykg.base.format'
 local progress = require 'tinykg.base.progress'
 local shown = require('tinykg.run.messages').metric
 
@@ -34,13 +35,15 @@ local function measure(path, a, cuts)
   local ok, metrics = pcall(evaluate.model, run.model, run.data, a.part, {
     k = cuts, size = require('tinykg.train').evaluation_size(run.options),
     progress = function(done, all)
-      line.update(function() return ('%s: %d of %d users'):format(path, done, all) end)
+      line.update(function()
+        return ('%s: %d of %s'):format(path, done, format.count(all, 'user'))
+      end)
       opened.check_interrupt()
     end})
   line.clear()
-  if not ok then error(metrics, 0) end
+  must(ok, metrics)
   if metrics and metrics.auc and a.k then
-    io.stderr:write(printable.line(('note: --k says nothing of %s: its data are labelled')
+    io.stderr:write(format.line(('note: --k says nothing of %s: its data are labelled')
       :format(path)), '\n')
   end
   if not metrics then
@@ -77,7 +80,7 @@ end
 
 local function print_table(results, cuts)
   for i, result in ipairs(results) do
-    printable.print(#results > 1 and ('%d  %s'):format(i, title(result)) or title(result))
+    format.print(#results > 1 and ('%d  %s'):format(i, title(result)) or title(result))
   end
   if #results > 1 then
     io.write(('%-16s'):format(''))

@@ -3,7 +3,8 @@ local find = require 'tinykg.data.find'
 local json = require 'tinykg.base.json'
 local opened = require 'tinykg.cli.run_args'
 local options = require 'tinykg.cli.options'
-local say = require('tinykg.base.printable').print
+local format = require 'tinykg.base.format'
+local say = format.print
 
 local HELP = [[
 The paths in the graph from a user to an item that carried its score: what the user took, the
@@ -95,8 +96,8 @@ end
 local function print_all(run, e, length)
   say(('%s on %s: %s and %s')
     :format(run.recipe.name, run.data.name, called(e.user), called(e.item)))
-  print(('score %.6g, place %d of %d items, without others taken before')
-    :format(e.score, e.rank, e.of))
+  print(('score %.6g, place %d of %s, without others taken before')
+    :format(e.score, e.rank, format.count(e.of, 'item')))
   if e.taken then say(('%s took it, %s'):format(called(e.user), TAKEN[e.taken])) end
   print('weights: ' .. e.meaning)
   if e.what ~= 'nothing' and has_unread(e.paths) then

@@ -1,4 +1,6 @@
 --- tinykg export: the parameters of a run for other programs.
+local format = require 'tinykg.base.format'
+local must = require 'tinykg.base.must'
 local options = require 'tinykg.cli.options'
 
 local HELP = [[
@@ -56,16 +58,14 @@ local function write_tsv(path, a, config, order, tensors)
       line.update(function() return ('%s: row %d of %d'):format(a.to, done, total) end)
     end)
   line.clear()
-  if not ok then error(message, 0) end
+  must(ok, message)
 end
 
 local function write_tensors(a, ending, order, tensors, metadata)
   local chosen = {}
   for _, name in ipairs(order) do chosen[name] = tensors[name] end
   local about = {recipe = metadata.recipe, epoch = metadata.epoch}
-  local ok, message = require('tinykg.store').write(a.to, chosen,
-    ending == 'safetensors' and about or nil)
-  if not ok then error(message, 0) end
+  must(require('tinykg.store').write(a.to, chosen, ending == 'safetensors' and about or nil))
 end
 
 return function(...)
@@ -78,8 +78,7 @@ return function(...)
   local order = export.select(tensors, a.only)
   if ending == 'tsv' then write_tsv(path, a, config, order, tensors)
   else write_tensors(a, ending, order, tensors, metadata) end
-  print(('written: %s (%d parameter%s of %s)'):format(a.to, #order, #order == 1 and '' or 's',
-    config.recipe))
+  print(('written: %s (%s of %s)'):format(a.to, format.count(#order, 'parameter'), config.recipe))
   print('note: these are the parameters that were learned. Most models score by vectors computed '
         .. 'from them and the graph: products of these rank otherwise than tinykg recommend')
 end

@@ -1,4 +1,5 @@
 --- tinykg memory: what a training step would take, by kind and by kept value. Trains nothing.
+local format = require 'tinykg.base.format'
 local options = require 'tinykg.cli.options'
 local recipe_file = require 'tinykg.train.recipe_file'
 local settings_of = require 'tinykg.cli.settings'
@@ -57,16 +58,15 @@ local function fitting(plan, found)
 end
 
 local function fit_text(found)
-  local progress = require 'tinykg.base.progress'
   if not found.limit then return 'how much memory is free here is not known' end
   local room = (found.budget and 'the budget of ' or 'nine tenths of what is free, ')
-    .. progress.bytes(found.limit)
+    .. format.bytes(found.limit)
   local what = found.budget and 'a step' or 'the run'
   if #found.fits > 0 then
     local whole = found.widths[found.fits[1]].memory.peak
     return string.format('%s fits in %s, with bits: %s%s', what, room,
       table.concat(found.fits, ', '), whole > found.limit
-      and string.format('; evaluating takes more: %s', progress.bytes(whole)) or '')
+      and string.format('; evaluating takes more: %s', format.bytes(whole)) or '')
   end
   local smaller = found.batch_size
   return string.format('%s does not fit in %s%s', what, room, smaller
@@ -113,8 +113,8 @@ end
 
 local function print_text(recipe, data, s, found, all)
   local tk, tables = require 'tinykg', require 'tinykg.cli.memory_table'
-  print(string.format('%s on %s, %s, %d threads', recipe.name, tostring(data), tk.device(),
-                      tk.threads()))
+  print(('%s on %s, %s, %s'):format(recipe.name, tostring(data), tk.device(),
+                                    format.count(tk.threads(), 'thread')))
   print()
   print(tables.by_kind(found.widths))
   print()

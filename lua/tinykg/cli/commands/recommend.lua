@@ -1,13 +1,14 @@
 --- tinykg recommend: the best items for a user, for somebody new, or for many users into a file.
 local ffi = require 'ffi'
 local atomic = require 'tinykg.base.atomic_file'
-local clock = require 'tinykg.base.clock'
 local find = require 'tinykg.data.find'
 local json = require 'tinykg.base.json'
+local must = require 'tinykg.base.must'
 local name_list = require 'tinykg.cli.name_list'
 local opened = require 'tinykg.cli.run_args'
 local options = require 'tinykg.cli.options'
-local printable = require 'tinykg.base.printable'
+local posix = require 'tinykg.base.posix'
+local format = require 'tinykg.base.format'
 local progress = require 'tinykg.base.progress'
 
 local HELP = [[
@@ -98,11 +99,12 @@ local function known(a, names, asked)
       if #asked == 1 then
         error(one.where .. message .. ' (for somebody new: --new, or --likes ITEM,...)', 0)
       end
-      if message then io.stderr:write(printable.line(one.where .. message), '\n') end
+      if message then io.stderr:write(format.line(one.where .. message), '\n') end
     end
   end
   if missing > SAID then io.stderr:write(('... and %d more\n'):format(missing - SAID)) end
-  local summary = ('%d of %d users are not in the data set'):format(missing, #asked)
+  local summary = ('%d of %s not in the data set'):format(
+    missing, format.count(#asked, 'user is', 'users are'))
   if #ids == 0 and missing > 0 then error(summary, 0) end
   return ids, missing > 0 and summary or nil
 end
@@ -110,13 +112,14 @@ end
 -- ---- answers for one ----
 
 local function print_one(run, result, k)
-  printable.print(('%s on %s, %s: the best %d items%s'):format(
-    run.recipe.name, run.data.name, result.name or 'somebody new', #result.items,
+  format.print(('%s on %s, %s: the best %s%s'):format(
+    run.recipe.name, run.data.name, result.name or 'somebody new',
+    format.count(#result.items, 'item'),
     #result.items < k and ': there are no more' or ''))
-  if result.note then printable.print('note: ' .. result.note) end
+  if result.note then format.print('note: ' .. result.note) end
   print(('%4s  %12s  %s'):format('rank', 'score', 'item'))
   for rank, item in ipairs(result.items) do
-    print(('%4d  %12.6g  %s%s'):format(rank, item.score, printable.line(item.name),
+    print(('%4d  %12.6g  %s%s'):format(rank, item.score, format.line(item.name),
                                        item.taken and '  (' .. item.taken .. ')' or ''))
   end
 end
@@ -180,14 +183,16 @@ local function many(run, a, k)
   local ids, n, message = users_of(data, a)
   local recommender = require('tinykg.query.recommender').new(run, {
     k = k, all = a.all, exclude = list_of(data.names.items, a, a.exclude, '--exclude')})
-  local shown = (a.o or not clock.is_terminal(1)) and field or printable.line
+  local shown = (a.o or not posix.is_terminal(1)) and field or format.line
   local line, some = progress.line(), math.max(256, math.floor(2 ^ 22 / k))
   local function write(file)
     if not a.json then file:write('user\trank\titem\tscore\tby\ttaken\n') end
     for first = 0, n - 1, some do
       local count = math.min(some, n - first)
       local list_at = recommender:lists(ids + first, count, function(done)
-        line.update(function() return ('%d of %d users'):format(first + done, n) end)
+        line.update(function()
+          return ('%d of %s'):format(first + done, format.count(n, 'user'))
+        end)
         opened.check_interrupt()
       end)
       for i = 0, count - 1 do
@@ -201,8 +206,8 @@ local function many(run, a, k)
   if a.o then ok, why = atomic.write(a.o, write) else write(io.stdout) end
   line.clear()
   recommender:release()
-  if not ok then error(why, 0) end
-  if a.o then print(('written: %s: %d users'):format(a.o, n)) end
+  must(ok, why)
+  if a.o then print(('written: %s: %s'):format(a.o, format.count(n, 'user'))) end
   return message
 end
 

@@ -13,8 +13,7 @@ end
 
 local function write_page(path, runs)
   local page = require('tinykg.report.page').render(runs)
-  local ok, message = require('tinykg.base.atomic_file').write(path, page)
-  if not ok then error(message, 0) end
+  require('tinykg.base.must')(require('tinykg.base.atomic_file').write(path, page))
 end
 
 return function(...)

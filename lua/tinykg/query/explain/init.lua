@@ -21,6 +21,7 @@
 -- model does not read. tk.edges (tinykg.explain.edges) has what recipes need.
 local blame = require 'tinykg.base.source_line'
 local find = require 'tinykg.data.find'
+local must = require 'tinykg.base.must'
 local paths = require 'tinykg.query.explain.paths'
 local recommender = require 'tinykg.query.recommender'
 local session = require 'tinykg.engine.runtime'
@@ -47,8 +48,7 @@ local function ask(model, recipe, user, item, graph)
   end
   local outer = blame.enter(model.explain)
   local users, items = tensor.ids{user}, tensor.ids{item}
-  local ok, why = xpcall(model.explain, blame.handler, model, users, items, graph)
-  if not ok then error(why, 0) end
+  local _, why = must(xpcall(model.explain, blame.handler, model, users, items, graph))
   if type(why) ~= 'table' or not MEANING[why.what] then
     session.fail("explain: what it returns must say what = 'attention', 'gradient', " ..
                  "'plausibility' or 'nothing'")

@@ -1,6 +1,6 @@
 --- The parameters of a run, out of its folder: those of the best epoch, or the last ones.
-
 local folder = require 'tinykg.run.folder'
+local must = require 'tinykg.base.must'
 local store = require 'tinykg.store'
 
 local export = {}
@@ -19,8 +19,7 @@ function export.read(path, which)
   if not folder.has(path, file) then
     error(('%s: it has no %s'):format(path, file), 0)
   end
-  local all, metadata = store.read(path .. '/' .. file)
-  if not all then error(metadata, 0) end
+  local all, metadata = must(store.read(path .. '/' .. file))
   local tensors = {}
   for name, t in pairs(all) do
     if name:sub(1, #prefix) == prefix then tensors[name:sub(#prefix + 1)] = t else t:free() end

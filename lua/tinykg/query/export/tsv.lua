@@ -5,6 +5,7 @@
 local ffi = require 'ffi'
 local C = require 'tinykg.engine.lib'
 local atomic = require 'tinykg.base.atomic_file'
+local must = require 'tinykg.base.must'
 local rows = require 'tinykg.query.export.rows'
 local session = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'
@@ -78,7 +79,7 @@ function tsv.write(path, order, tensors, data, progress)
       if progress then progress(done, total) end
     end
   end
-  local ok, message = atomic.write(path, function(file)
+  must(atomic.write(path, function(file)
     local head = { 'tensor', 'kind', 'row', 'name' }
     for k = 1, width do head[#head + 1] = 'v' .. k end
     local written, why = file:write(table.concat(head, '\t'), '\n')
@@ -87,8 +88,7 @@ function tsv.write(path, order, tensors, data, progress)
       written, why = put_tensor(file, name, tensors[name], data, width, tick)
     end
     return written, why
-  end)
-  if not ok then error(message, 0) end
+  end))
 end
 
 return tsv

@@ -12,6 +12,7 @@ local C = require 'tinykg.engine.lib'
 local folder = require 'tinykg.run.folder'
 local form = require 'tinykg.run.folder.form'
 local json = require 'tinykg.base.json'
+local must = require 'tinykg.base.must'
 local parameters = require 'tinykg.run.folder.parameters'
 local session = require 'tinykg.engine.runtime'
 local step = require 'tinykg.engine.step'
@@ -167,8 +168,7 @@ local function take_places(path, written)
   os.remove(beside)
   if lfs.link(last, beside) then os.rename(beside, older) else os.rename(last, older) end
   os.remove(beside) -- a rename leaves it where both are the same file
-  local ok, message = os.rename(written, last)
-  if not ok then error(message, 0) end
+  must(os.rename(written, last))
 end
 
 --- Writes a checkpoint, whole or not at all. A graph that a model makes before each epoch is not
@@ -192,10 +192,9 @@ function checkpoint.write(path, run, marks)
     end
   end
   local written = path .. '/' .. folder.NEXT
-  local ok, message = store.write(written, all, {
+  must(store.write(written, all, {
     format = FORMAT, recipe = run.recipe.name, state = json.encode(state_of(run, scalars, gone))},
-    {links = false})
-  if not ok then error(message, 0) end
+    {links = false}))
   take_places(path, written)
   return true
 end
@@ -276,8 +275,7 @@ function checkpoint.read(path, run, from)
   if not all then error(state .. (from == 'last-1' and '' or advice(path)), 0) end
   restore(run, file, all, state)
   if from ~= 'last-1' then return end
-  local ok, message = os.rename(file, path .. '/last.safetensors')
-  if not ok then error(message, 0) end
+  must(os.rename(file, path .. '/last.safetensors'))
 end
 
 return checkpoint

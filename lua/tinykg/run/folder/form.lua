@@ -1,6 +1,6 @@
 --- Whether what a file says has the form that is expected of it, and the forms of a run's files.
 local json = require 'tinykg.base.json'
-local printable = require 'tinykg.base.printable'
+local format = require 'tinykg.base.format'
 local sorted_keys = require 'tinykg.base.sorted_keys'
 
 local form = {}
@@ -9,7 +9,7 @@ local function said(value)
   if value == nil or value == json.null then return 'is not there' end
   if type(value) == 'table' then return 'is a table' end
   return ('is %s'):format(type(value) == 'string'
-    and "'" .. printable.line(value:sub(1, 40)) .. "'" or tostring(value))
+    and "'" .. format.line(value:sub(1, 40)) .. "'" or tostring(value))
 end
 
 local WORDS = {number = 'a number', string = 'a text', boolean = 'true or false',

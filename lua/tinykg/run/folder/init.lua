@@ -11,11 +11,12 @@
 --   kept.json           what each phase's step keeps for backward, value by value
 --   summary.json        metrics, memory, kept bytes, times: there when the run is finished
 --   previous/           what --force moved out of the way; then previous-2/, ...
-local ffi = require 'ffi'
 local lfs = require 'lfs'
 local atomic = require 'tinykg.base.atomic_file'
 local clock = require 'tinykg.base.clock'
 local entries = require 'tinykg.base.folder_entries'
+local must = require 'tinykg.base.must'
+local posix = require 'tinykg.base.posix'
 local read_file = require 'tinykg.base.read_file'
 local form = require 'tinykg.run.folder.form'
 local seal = require 'tinykg.run.folder.seal'
@@ -27,11 +28,6 @@ folder.NEXT = 'next.safetensors' -- a checkpoint that is not last.safetensors ye
 folder.FILES = {'recipe.lua', 'names.tsv', 'split.bin', 'log.jsonl', 'best.safetensors',
                 'last.safetensors', 'last-1.safetensors', 'kept.json', 'summary.json',
                 'config.json'}
-
-local function must(ok, message)
-  if not ok then error(message, 0) end
-  return ok
-end
 
 --- Whether a file of the run is there.
 function folder.has(path, name) return lfs.attributes(path .. '/' .. name, 'mode') == 'file' end
@@ -129,9 +125,6 @@ end
 
 -- ---- one writer at a time ----
 
-ffi.cdef 'int flock(int descriptor, int operation);'
-local CLOSE_ON_EXEC = ffi.os == 'OSX' and 0x1000000 or 0x80000
-local EXCLUSIVE, HELD = 2 + 4, ffi.os == 'OSX' and 35 or 11 -- LOCK_EX | LOCK_NB; EWOULDBLOCK
 local PATIENCE = 3 -- seconds: a member outlives its batch, when that is killed, for a moment
 
 --- Keeps other processes from writing into a folder until this one ends, however it ends, or calls
@@ -140,16 +133,15 @@ local PATIENCE = 3 -- seconds: a member outlives its batch, when that is killed,
 ---@return fun() release
 function folder.lock(path)
   local until_then = clock.now() + PATIENCE
-  local descriptor = ffi.C.open(path, CLOSE_ON_EXEC)
-  while descriptor >= 0 and ffi.C.flock(descriptor, EXCLUSIVE) ~= 0 do
-    if ffi.errno() ~= HELD then break end -- a file system without locks
+  local descriptor = posix.open(path, posix.O_CLOEXEC)
+  while descriptor and posix.lock(descriptor) == false do
     if clock.now() > until_then then
-      ffi.C.close(descriptor)
+      posix.close(descriptor)
       error(path .. ': another process is writing there', 0)
     end
     clock.sleep(0.05)
   end
-  return function() if descriptor >= 0 then ffi.C.close(descriptor) end end
+  return function() if descriptor then posix.close(descriptor) end end
 end
 
 --- Removes what a run that was killed had begun to write (tinykg.atomic).

@@ -6,9 +6,9 @@ local atomic = require 'tinykg.base.atomic_file'
 local columns = require 'tinykg.engine.arrays'
 local fingerprint = require 'tinykg.data.fingerprint'
 local folder = require 'tinykg.run.folder'
+local libc = require('tinykg.base.posix').libc
+local must = require 'tinykg.base.must'
 local names = require 'tinykg.data.names'
-
-ffi.cdef 'void *memchr(const void *from, int byte, size_t n);'
 
 local run_names = {}
 
@@ -38,22 +38,21 @@ end
 --- Writes the names of a data set.
 ---@param path string the run's folder ---@param data tinykg.Data
 function run_names.write(path, data)
-  local ok, message = atomic.write(path .. '/' .. FILE, function(file)
+  must(atomic.write(path .. '/' .. FILE, function(file)
     local done, why = file:write(HEAD)
     for _, kind in ipairs(fingerprint.kinds) do
       local all = data.names[kind]
       if done and not fingerprint.are_numbers(all) then done, why = put_kind(file, all, kind) end
     end
     return done, why
-  end, {links = false})
-  if not ok then error(message, 0) end
+  end, {links = false}))
 end
 
 local function damaged(path, why) error(('%s/%s: damaged: %s'):format(path, FILE, why), 0) end
 
 --- Adds a name, as it stands in the file, to a dictionary; its place there.
 local function added(dictionary, from, n)
-  if ffi.C.memchr(from, 92, n) ~= nil then -- a backslash
+  if libc.memchr(from, 92, n) ~= nil then -- a backslash
     return dictionary:add((ffi.string(from, n):gsub('\\(.)', MEANT)))
   end
   return dictionary:add(from, n)
@@ -63,8 +62,8 @@ end
 local function parsed(path, text)
   local found, bytes, at, number = {}, ffi.cast('const char *', text), #HEAD, 1
   while at < #text do
-    local stop = ffi.C.memchr(bytes + at, 10, #text - at)
-    local tab = stop ~= nil and ffi.C.memchr(bytes + at, 9, #text - at)
+    local stop = libc.memchr(bytes + at, 10, #text - at)
+    local tab = stop ~= nil and libc.memchr(bytes + at, 9, #text - at)
     number = number + 1
     if not tab or tab == nil or tab >= stop then damaged(path, 'line ' .. number) end
     local first = ffi.cast('const char *', tab) + 1
