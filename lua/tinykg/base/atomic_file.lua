@@ -4,7 +4,7 @@ local lfs = require 'lfs'
 local posix = require 'tinykg.base.posix'
 local libc = posix.libc
 
-local atomic = {}
+local atomic_file = {}
 
 --- Syncs a file. One of a kind that has nothing to sync is as good as synced.
 local function sync(descriptor)
@@ -50,20 +50,20 @@ end
 
 --- Whether a file of this name is what a write that was killed had begun.
 ---@param name string
-function atomic.is_unfinished(name) return name:find('%.tmp%.%x+$') ~= nil end
+function atomic_file.is_unfinished(name) return name:find('%.tmp%.%x+$') ~= nil end
 
 --- Makes a file. What is there already, a link above all, is not opened.
 ---@param path string ---@return file*|nil file ---@return string? why
-function atomic.create(path) return open(path, posix.O_CREATE) end
+function atomic_file.create(path) return open(path, posix.O_CREATE) end
 
 --- Makes a folder next to `path`, to be filled before it takes that name, or to be removed.
 ---@param path string ---@return string|nil folder ---@return string? message "PATH: WHY"
-function atomic.folder_beside(path)
+function atomic_file.folder_beside(path)
   local beside, why = name_beside(path)
   if not beside then return nil, path .. ': ' .. why end
   local parent = path:match('^(.*[^/])/+[^/]+$')
   local ok, message = true, nil
-  if parent then ok, message = atomic.mkdirs(parent) end
+  if parent then ok, message = atomic_file.mkdirs(parent) end
   if not ok then return nil, message end
   ok, why = lfs.mkdir(beside)
   if ok then return beside end
@@ -72,7 +72,7 @@ end
 
 --- Opens a file to add to it, through no link.
 ---@param path string ---@return file*|nil file ---@return string? message "PATH: WHY"
-function atomic.append(path)
+function atomic_file.append(path)
   local file, why = open(path, posix.O_APPEND)
   if not file then return nil, ('%s: cannot be written: %s'):format(path, why) end
   return file
@@ -122,7 +122,7 @@ local function replace(path, content)
   local file, ok, why, raised
   local beside, unnamed = name_beside(path)
   if not beside then return nil, unnamed end
-  file, why = atomic.create(beside)
+  file, why = atomic_file.create(beside)
   if not file then return nil, why end
   ok, why, raised = write_file(file, content, true)
   if ok then
@@ -144,7 +144,7 @@ end
 --- replaced, as in a folder that may have come from somebody else
 ---@return true|nil ok
 ---@return string? message "PATH: cannot be written: WHY"
-function atomic.write(path, content, o)
+function atomic_file.write(path, content, o)
   local kind = type(content)
   if type(path) ~= 'string' or path == '' then error('atomic.write: expected a path', 2) end
   if kind ~= 'string' and kind ~= 'table' and kind ~= 'function' then
@@ -179,9 +179,9 @@ end
 ---@param path string
 ---@return true|nil ok
 ---@return string? message
-function atomic.mkdirs(path)
+function atomic_file.mkdirs(path)
   if type(path) ~= 'string' or path == '' then error('atomic.mkdirs: expected a path', 2) end
   return make_folder(path:match('^(.-)/*$') == '' and '/' or path:match('^(.-)/*$'))
 end
 
-return atomic
+return atomic_file

@@ -1,7 +1,7 @@
 --- JSON: cjson reads; written here, because people read, compare and diff what is written.
 -- Keys come sorted, and numbers survive the way back (cjson prints 14 digits).
 local cjson = require 'cjson'
-local atomic = require 'tinykg.base.atomic_file'
+local atomic_file = require 'tinykg.base.atomic_file'
 local read_file = require 'tinykg.base.read_file'
 local utf8 = require 'tinykg.base.utf8'
 
@@ -126,11 +126,11 @@ function json.encode(value, options)
 end
 
 --- Writes a value and a line end to a file, whole or not at all.
----@param options? table of encode and of atomic.write
+---@param options? table of encode and of atomic_file.write
 ---@return true|nil ok
 ---@return string? message
 function json.write(path, value, options)
-  return atomic.write(path, json.encode(value, options) .. '\n', options)
+  return atomic_file.write(path, json.encode(value, options) .. '\n', options)
 end
 
 -- ---- reading ----

@@ -1,5 +1,5 @@
 --- Whose line an error is: the nearest one outside the library, which is where the recipe is.
-local blame = {}
+local source_line = {}
 
 local here = debug.getinfo(1, 'S').source:match('^(@.*)base/source_line%.lua$')
 
@@ -28,28 +28,28 @@ end
 
 --- What is called from here on is done for `fn`, if that is a function of a recipe's. Returns what
 --- leave takes.
-function blame.enter(fn)
+function source_line.enter(fn)
   local outer, info = origin, type(fn) == 'function' and debug.getinfo(fn, 'S')
   if info and not is_ours(info) then origin = info end
   return outer
 end
-function blame.leave(outer) origin = outer end
+function source_line.leave(outer) origin = outer end
 
 ---@return string? where "file:line", without folders
-function blame.short()
+function source_line.short()
   local where = caller()
   return where and where:match('[^/]*$')
 end
 
 --- The message with the place of the recipe before it.
-function blame.message(message)
+function source_line.message(message)
   local where = caller()
   return where and where .. ': ' .. message or message
 end
 
 --- For xpcall: a mistake that Lua notices inside the library (a nil where a number must be) is the
 --- recipe's line too; the library's is added.
-function blame.handler(e)
+function source_line.handler(e)
   if type(e) ~= 'string' then return e end
   local at, message = e:match('^[^\n:]*lua/(tinykg/[%w_/]+%.lua:%d+): (.*)')
   local where = at and caller()
@@ -58,7 +58,7 @@ end
 
 --- The calls that led here, without the library's; nil where the message says as much.
 ---@return string?
-function blame.trace()
+function source_line.trace()
   local lines, level = {}, 3
   while true do
     local info = debug.getinfo(level, 'Sln')
@@ -73,4 +73,4 @@ function blame.trace()
   return #lines > 1 and table.concat(lines, '\n') or nil
 end
 
-return blame
+return source_line

@@ -1,7 +1,7 @@
 --- Speed on this machine, as ratios within one run: what is compared is measured in turns.
 local format = require 'tinykg.base.format'
 local inputs = require 'tinykg.bench.inputs'
-local machine = require 'tinykg.bench.system_info'
+local system_info = require 'tinykg.bench.system_info'
 local output = require 'tinykg.bench.output'
 
 local bench = {}
@@ -13,7 +13,7 @@ local SECONDS = {ops = 14, codec = 5, step = 6, load = 6, eval = 4} -- of measur
 local QUICK = 0.4
 
 local function print_machine(out)
-  local m = machine.describe()
+  local m = system_info.describe()
   out:heading('tinykg %s, device %s%s, %s, vector code %s', m.version, m.device,
     m.gpu and m.device ~= 'cpu' and ' (' .. m.gpu .. ')' or '', format.count(m.threads, 'thread'),
     m.vector_code)

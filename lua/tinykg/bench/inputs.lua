@@ -1,21 +1,21 @@
 --- What benchmarks run on where the user names nothing: made here, in a folder that is removed.
 local lfs = require 'lfs'
-local atomic = require 'tinykg.base.atomic_file'
-local entries = require 'tinykg.base.folder_entries'
+local atomic_file = require 'tinykg.base.atomic_file'
+local folder_entries = require 'tinykg.base.folder_entries'
 local must = require 'tinykg.base.must'
 
 local inputs = {}
 
 local function remove(path)
   if lfs.symlinkattributes(path, 'mode') == 'directory' then
-    for _, name in ipairs(entries(path)) do remove(path .. '/' .. name) end
+    for _, name in ipairs(folder_entries(path)) do remove(path .. '/' .. name) end
   end
   os.remove(path)
 end
 
 --- Calls fn(folder) with a new folder for temporary files, and removes it whatever happens.
 function inputs.with_folder(fn)
-  local folder = must(atomic.folder_beside((os.getenv('TMPDIR') or '/tmp') .. '/tinykg-bench'))
+  local folder = must(atomic_file.folder_beside((os.getenv('TMPDIR') or '/tmp') .. '/tinykg-bench'))
   local ok, result = pcall(fn, folder)
   remove(folder)
   must(ok, result)

@@ -1,7 +1,7 @@
 --- Reading text: files of ids and of names, and a whole data set, against reading their bytes.
 local lfs = require 'lfs'
-local columns = require 'tinykg.engine.arrays'
-local entries = require 'tinykg.base.folder_entries'
+local arrays = require 'tinykg.engine.arrays'
+local folder_entries = require 'tinykg.base.folder_entries'
 local inputs = require 'tinykg.bench.inputs'
 local measure = require 'tinykg.bench.measure'
 local must = require 'tinykg.base.must'
@@ -26,7 +26,7 @@ end
 
 -- Files in a folder, and one below it, that are no folders.
 local function files_below(dir, list, deep)
-  for _, name in ipairs(entries(dir)) do
+  for _, name in ipairs(folder_entries(dir)) do
     local path = dir .. '/' .. name
     local mode = lfs.attributes(path, 'mode')
     if mode == 'file' then list[#list + 1] = path
@@ -60,13 +60,13 @@ local function generated(o, cases)
     return ('m.%05x\tfilm.r%d\tm.%05x\n'):format(g:below(100000), g:below(40), g:below(100000))
   end)
   pair(cases, 'triples of ids', {triples}, function()
-    must(columns.read(triples, {kinds = 'iii'})):free()
+    must(arrays.read(triples, {kinds = 'iii'})):free()
   end)
-  pair(cases, 'users and their items', {ragged}, function() must(columns.ragged(ragged)):free() end)
+  pair(cases, 'users and their items', {ragged}, function() must(arrays.ragged(ragged)):free() end)
   pair(cases, 'triples of names', {named}, function()
-    local nodes = columns.dictionary()
-    must(columns.read(named, {kinds = 'sss', separator = '\t',
-                              names = {nodes, columns.dictionary(), nodes}})):free()
+    local nodes = arrays.dictionary()
+    must(arrays.read(named, {kinds = 'sss', separator = '\t',
+                              names = {nodes, arrays.dictionary(), nodes}})):free()
   end)
 end
 

@@ -2,7 +2,7 @@
 --- ratios stay true.
 local C = require 'tinykg.engine.lib'
 local clock = require 'tinykg.base.clock'
-local session = require 'tinykg.engine.runtime'
+local runtime = require 'tinykg.engine.runtime'
 
 local measure = {}
 
@@ -15,7 +15,7 @@ function measure.median(list)
 end
 
 local function timed(case)
-  if C.tkg_interrupted(1) ~= 0 then error(session.interrupted, 0) end
+  if C.tkg_interrupted(1) ~= 0 then error(runtime.interrupted, 0) end
   local from = clock.now()
   case.run()
   return 1000 * (clock.now() - from)

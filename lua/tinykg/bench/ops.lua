@@ -3,11 +3,11 @@
 local ffi = require 'ffi'
 local tk = require 'tinykg'
 local C = require 'tinykg.engine.lib'
-local edges = require 'tinykg.bench.edges'
+local bench_graph = require 'tinykg.bench.graph'
 local format = require 'tinykg.base.format'
 local inputs = require 'tinykg.bench.inputs'
 local measure = require 'tinykg.bench.measure'
-local session = require 'tinykg.engine.runtime'
+local runtime = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'
 
 local COLUMNS = {{'op', 'op'}, {'min_ms', 'min ms', '%.3f'}, {'median_ms', 'median', '%.3f'},
@@ -23,8 +23,8 @@ end
 local function copying(x, y)
   local number, last = ffi.new('float[1]'), x:count() - 1
   return {op = 'copy', run = function()
-    session.check(C.tkg_tensor_copy(y.kept, x.kept))
-    session.check(C.tkg_tensor_read(y.kept, number, last, 1))
+    runtime.check(C.tkg_tensor_copy(y.kept, x.kept))
+    runtime.check(C.tkg_tensor_read(y.kept, number, last, 1))
   end}
 end
 
@@ -48,11 +48,11 @@ end
 local function sparse(g, cases, x, y)
   local r, w = tk.randn(g.kinds, DIM):keep(), tk.randn(g.e):keep()
   local count = math.min(3072, math.floor(g.n / 4))
-  local few, rows, slots, found = tk.randn(count, DIM):keep(), edges.some(g, count)
+  local few, rows, slots, found = tk.randn(count, DIM):keep(), bench_graph.some(g, count)
   local function add(what, shape, ...)
     local name, backward, given = what:match('^[%w_]+'), what:find('backward'), {...}
     cases[#cases + 1] = forward(what, function()
-      local a = edges.attributes(g, backward)
+      local a = bench_graph.attributes(g, backward)
       if shape then tensor.set_shape(shape) end
       return tensor.record(name, a, g.packed, unpack(given))
     end)
@@ -79,7 +79,7 @@ end
 ---@param out tinykg.BenchOutput
 return function(o, out)
   out:doing('ops')
-  local g = edges.graph(o.data and inputs.data(o, {valid_ratio = 0}), o.quick)
+  local g = bench_graph.graph(o.data and inputs.data(o, {valid_ratio = 0}), o.quick)
   local cases, x, y = dense(g.n)
   local count, found = sparse(g, cases, x, y)
   measure.turns(cases, {seconds = o.seconds})

@@ -1,5 +1,5 @@
 --- The plans of a run's memory as text: a column a width; rows by kind, then by kept value.
-local plan = require 'tinykg.train.memory_plan'
+local memory_plan = require 'tinykg.train.memory_plan'
 local format = require 'tinykg.base.format'
 
 local KINDS = {'parameter', 'gradient', 'optimizer', 'kept_exact', 'kept_quantized', 'transient',
@@ -9,7 +9,7 @@ local MOST = 10 -- kept values that are listed
 
 local function row(label, widths, cell)
   local parts = {label .. (' '):rep(LABEL - #label)}
-  for _, bits in ipairs(plan.WIDTHS) do
+  for _, bits in ipairs(memory_plan.WIDTHS) do
     if widths[bits] then parts[#parts + 1] = string.format(' %10s', cell(widths[bits])) end
   end
   return table.concat(parts)
@@ -65,7 +65,7 @@ end
 --- Kept bytes by name of value and bits, and the rule by name at `focus` bits.
 local function values_of(widths, focus)
   local rows, by_name = {}, {}
-  for _, bits in ipairs(plan.WIDTHS) do
+  for _, bits in ipairs(memory_plan.WIDTHS) do
     for _, phase in ipairs(widths[bits] and widths[bits].phases or {}) do
       local seen = {}
       for _, value in ipairs(phase.values) do

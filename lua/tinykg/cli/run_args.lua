@@ -2,10 +2,10 @@
 local options = require 'tinykg.cli.options'
 local progress = require 'tinykg.base.progress'
 
-local opened = {}
+local run_args = {}
 
 --- Adds --data, --trust, --device, --threads and --json to a parser.
-function opened.add_options(p)
+function run_args.add_options(p)
   p:option('--data', 'where the data set of the run is now, if it has moved'):argname('DIR')
   options.add_trust(p)
   p:option('--device', 'auto, cpu, cuda or cuda:N', 'auto')
@@ -14,7 +14,7 @@ function opened.add_options(p)
 end
 
 --- The value of an option as a whole number of at least `least`.
-function opened.whole(text, name, least, most)
+function run_args.whole(text, name, least, most)
   local n = tonumber(text)
   if n and n % 1 == 0 and n >= least and n <= (most or 2 ^ 31 - 1) then return n end
   local range = most and ('%d to %d'):format(least, most) or ('%d on'):format(least)
@@ -22,9 +22,9 @@ function opened.whole(text, name, least, most)
 end
 
 --- Sets device and threads as asked for, and lets Ctrl-C stop what follows.
-function opened.engine(a)
+function run_args.engine(a)
   local device = options.device(a.device)
-  local threads = opened.whole(a.threads, '--threads', 0)
+  local threads = run_args.whole(a.threads, '--threads', 0)
   local tk = require 'tinykg'
   require('tinykg.engine.lib').tkg_interrupt_watch(1)
   if device ~= 'auto' then tk.device(device) end
@@ -32,19 +32,19 @@ function opened.engine(a)
 end
 
 --- Says something that is no part of the answer. ---@param text string?
-function opened.note(text)
+function run_args.note(text)
   if text then io.stderr:write('note: ', text, '\n') end
 end
 
 --- Opens a run; a line on a terminal says so meanwhile.
 ---@return OpenRun
-function opened.run(path, a)
+function run_args.run(path, a)
   local line = progress.line()
   line.update(function() return path .. ': opening' end)
   local ok, run = pcall(require('tinykg.run.open'), path, {data = a.data, trust = a.trust})
   line.clear()
   if ok then
-    opened.note(run.note)
+    run_args.note(run.note)
     return run
   end
   if type(run) == 'string' and not a.data and run:match(': no such folder$') then
@@ -54,9 +54,9 @@ function opened.run(path, a)
 end
 
 --- Raises what a step raises when Ctrl-C was pressed since.
-function opened.check_interrupt()
+function run_args.check_interrupt()
   if require('tinykg.engine.lib').tkg_interrupted(0) == 0 then return end
   error(require('tinykg.engine.runtime').interrupted, 0)
 end
 
-return opened
+return run_args

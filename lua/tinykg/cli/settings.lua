@@ -2,7 +2,7 @@
 --- line does not say is what the folder says.
 local options = require 'tinykg.cli.options'
 local folder = require 'tinykg.run.folder'
-local texts = require 'tinykg.run.format_options'
+local format_options = require 'tinykg.run.format_options'
 local trust = require 'tinykg.run.trust'
 
 local BITS = {auto = true, [32] = true, [8] = true, [4] = true, [2] = true, [1] = true}
@@ -97,7 +97,7 @@ local function arguments_of(path, trusted)
     return batch
   end
   local c = folder.config(path)
-  local set, data_set = texts(c.options), texts(c.data_options or {})
+  local set, data_set = format_options(c.options), format_options(c.data_options or {})
   return {recipe = {trust.recipe(path, c, trusted)},
           shown = c.recipe_file, data = c.data, set = set, data_set = data_set, grid = {},
           bits = tostring(c.bits_asked or c.bits), rounding = c.rounding,

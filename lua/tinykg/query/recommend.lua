@@ -1,7 +1,7 @@
 --- The best items for a user.
 local find = require 'tinykg.data.find'
 local recommender = require 'tinykg.query.recommender'
-local session = require 'tinykg.engine.runtime'
+local runtime = require 'tinykg.engine.runtime'
 
 --- Words for how a list came about.
 local function note_of(result, likes, peers)
@@ -24,15 +24,15 @@ end
 ---@return {user: integer?, name: string?, by: string, note: string?, items: table[]} items: {id,
 ---  name, score, taken} each; by: 'model', 'popularity' or 'alike', of which `note` tells more
 return function(run, user, o)
-  session.options('recommend', o, 'k exclude all likes')
+  runtime.options('recommend', o, 'k exclude all likes')
   local data, self = run.data, recommender.new(run, o)
   local id, message = nil, nil
   if user ~= nil then id, message = find.id(data.names.users, 'user', user) end
-  if message then session.fail('%s', message) end
+  if message then runtime.fail('%s', message) end
   local likes = o and o.likes and #o.likes > 0 and recommender.items_of(data, o.likes)
   local result, peers = {user = id, name = id and data.names.users:name(id), by = 'model'}, nil
   if id and likes and not self:is_cold(id) then
-    session.fail('likes: they are for somebody new: %s has interactions', result.name)
+    runtime.fail('likes: they are for somebody new: %s has interactions', result.name)
   elseif id and not likes then
     result.items, result.by = self:list(id), self:is_cold(id) and 'popularity' or 'model'
   else

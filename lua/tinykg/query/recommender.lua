@@ -2,11 +2,11 @@
 --- interactions in train by popularity, and for somebody new who names items that he likes by what
 --- the model has for the users most like them. Equal scores: the lower item number first.
 local ffi = require 'ffi'
-local columns = require 'tinykg.engine.arrays'
+local arrays = require 'tinykg.engine.arrays'
 local evaluate = require 'tinykg.train.evaluate'
 local find = require 'tinykg.data.find'
 local metrics = require 'tinykg.train.metrics'
-local session = require 'tinykg.engine.runtime'
+local runtime = require 'tinykg.engine.runtime'
 
 local PEERS = 50 -- users most alike whose scores stand for somebody new
 
@@ -17,7 +17,7 @@ Recommender.__index = Recommender
 
 --- Raises what went wrong as the caller's mistake; else returns the value.
 local function must(value, message)
-  if value == nil then session.fail('%s', message) end
+  if value == nil then runtime.fail('%s', message) end
   return value
 end
 
@@ -40,7 +40,7 @@ local function new(run, o)
                              known = evaluate.known(data, 'test'), trained = data:known(),
                              held_out = data:positives('test')}, Recommender)
   self.order, self.evaluated = evaluate.order(data, self.held_out)
-  self.place = columns.ints(data.users)
+  self.place = arrays.ints(data.users)
   for p = 0, data.users - 1 do self.place[self.order[p]] = p end
   return self
 end
@@ -155,10 +155,10 @@ end
 ---@param ids ffi.cdata* int32 ---@param progress? fun(done: integer, n: integer)
 ---@return fun(i: integer): table list of ids[i]
 function Recommender:lists(ids, n, progress)
-  local keys, k = columns.doubles(n), self.k
+  local keys, k = arrays.doubles(n), self.k
   for i = 0, n - 1 do keys[i] = self.place[ids[i]] end
-  local order = columns.argsort(n, keys)
-  local top, best = columns.ints(n * k), columns.floats(n * k)
+  local order = arrays.argsort(n, keys)
+  local top, best = arrays.ints(n * k), arrays.floats(n * k)
   for done = 0, n - 1 do
     local i = order[done]
     local items, scores = best_for(self, ids[i])

@@ -1,12 +1,12 @@
 --- What is typed, as Lua: whether it is whole, what to say where it is wrong, and running it.
-local blame = require 'tinykg.base.source_line'
+local source_line = require 'tinykg.base.source_line'
 local read_file = require 'tinykg.base.read_file'
 local interrupt = require 'tinykg.repl.interrupt'
-local session = require 'tinykg.engine.runtime'
+local runtime = require 'tinykg.engine.runtime'
 
 local chunk = {}
 
-local KEEP_LOCALS = "\ndo require 'tinykg.repl.locals'() end"
+local KEEP_LOCALS = "\ndo require 'tinykg.repl.keep_locals'() end"
 
 --- Behind a `return` nothing can stand, so of such a text no locals are kept.
 local function with_locals(text, name)
@@ -60,18 +60,18 @@ end
 
 --- Runs fn. What goes wrong is returned, not raised.
 ---@return boolean ok
----@return any message session.interrupted after Ctrl-C; or what fn returns, and more of it
+---@return any message runtime.interrupted after Ctrl-C; or what fn returns, and more of it
 ---@return string? trace the calls that led to it, where they say more than the message
 function chunk.run(fn, ...)
   local trace
   local function finish(ok, ...)
     if ok then return ok, ... end
-    session.reset()
+    runtime.reset()
     return false, (...), trace
   end
   return finish(interrupt.during(xpcall, fn, function(e)
-    if type(e) == 'string' then trace = blame.trace() end
-    return blame.handler(e)
+    if type(e) == 'string' then trace = source_line.trace() end
+    return source_line.handler(e)
   end, ...))
 end
 

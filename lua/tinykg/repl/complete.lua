@@ -1,7 +1,7 @@
 --- Completion: names, fields, methods, commands, and files within strings.
 local commands = require 'tinykg.repl.commands'
-local names_of = require 'tinykg.repl.names'
-local sorted = require 'tinykg.base.sorted_keys'
+local member_names = require 'tinykg.repl.member_names'
+local sorted_keys = require 'tinykg.base.sorted_keys'
 
 local KEYWORDS = {}
 for word in ([[and break do else elseif end false for function goto if in local nil not or repeat
@@ -17,7 +17,7 @@ end
 --- Names of a value that begin with `start`: behind a colon methods only.
 local function names(value, start, colon)
   local found = {}
-  for name, field in pairs(names_of(value)) do
+  for name, field in pairs(member_names(value)) do
     local hidden = name:find('^_') and not start:find('^_')
     if name:sub(1, #start) == start and not hidden and (not colon or is_callable(field)) then
       found[name] = true
@@ -107,15 +107,15 @@ end
 ---@return integer start where in the text they begin: they take the place of what is there
 return function(text)
   local at, typed = text:match('^%s*:()(%a*)$')
-  if at then return sorted(of_command(typed)), at end
+  if at then return sorted_keys(of_command(typed)), at end
   at, typed = text:match('^%s*:load%s+()(.*)$')
-  if at then return sorted(of_file(typed)), at end
+  if at then return sorted_keys(of_file(typed)), at end
   at = open_string(text)
-  if at then return sorted(of_file(text:sub(at))), at end
+  if at then return sorted_keys(of_file(text:sub(at))), at end
   local path, mark, field = chain(text)
-  if path then return sorted(of_field(path, mark == ':', field)), #text - #field + 1 end
+  if path then return sorted_keys(of_field(path, mark == ':', field)), #text - #field + 1 end
   at, typed = text:match('()([%a_]?[%w_]*)$')
   local before = text:sub(at - 1, at - 1)
   if before == '.' or before == ':' then return {}, at end -- of a call's result: unknown
-  return sorted(of_global(typed)), at
+  return sorted_keys(of_global(typed)), at
 end

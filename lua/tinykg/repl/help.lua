@@ -1,6 +1,6 @@
 --- `? x`: what the comments in the source say about a function, or what a value is and can do.
-local docs = require 'tinykg.base.arguments.comments'
-local names_of = require 'tinykg.repl.names'
+local comments = require 'tinykg.base.arguments.comments'
+local member_names = require 'tinykg.repl.member_names'
 local show = require 'tinykg.repl.show'
 
 local help = {}
@@ -30,7 +30,7 @@ local function tag_lines(doc)
 end
 
 local function of_function(fn, name)
-  local doc = docs.of(fn, name)
+  local doc = comments.of(fn, name)
   if not doc then
     return (name or 'this') .. ": a function of Lua's own, see www.lua.org/manual/5.1, or of C"
   end
@@ -45,21 +45,21 @@ end
 local function file_comment(module)
   local count, best = {}, nil
   for _, fn in pairs(module) do
-    local info = type(fn) == 'function' and debug.getinfo(docs.origin(fn), 'S')
+    local info = type(fn) == 'function' and debug.getinfo(comments.origin(fn), 'S')
     local path = info and info.source:match('^@(.*)')
     if path then
       count[path] = (count[path] or 0) + 1
       if not best or count[path] > count[best] then best = path end
     end
   end
-  return best and docs.of_file(best)
+  return best and comments.of_file(best)
 end
 
 local function is_module(value) return type(value) == 'table' and not getmetatable(value) end
 
 --- A line or two for something of a module or an object: how it is called, and what it does.
 local function entry(prefix, name, value)
-  local doc = docs.of(value, name)
+  local doc = comments.of(value, name)
   local call = prefix .. (doc and doc.signature or name)
   local text = doc and doc.text or is_module(value) and file_comment(value) or ''
   if #call > NAMES then call = call .. '\n' .. (' '):rep(NAMES + 2) end
@@ -69,7 +69,7 @@ end
 
 --- An entry for each function, and for each module within a module.
 local function listing(value, prefix, with_modules)
-  local sorted, lines, found = {}, {}, names_of(value)
+  local sorted, lines, found = {}, {}, member_names(value)
   for name, what in pairs(found) do
     if what == true then what = value[name] end
     local is_listed = type(what) == 'function' or with_modules and is_module(what)

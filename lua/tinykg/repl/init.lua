@@ -4,7 +4,7 @@ local commands = require 'tinykg.repl.commands'
 local complete = require 'tinykg.repl.complete'
 local help = require 'tinykg.repl.help'
 local interrupt = require 'tinykg.repl.interrupt'
-local lines = require 'tinykg.repl.lines'
+local line_reader = require 'tinykg.repl.line_reader'
 local format = require 'tinykg.base.format'
 local must = require 'tinykg.base.must'
 local show = require 'tinykg.repl.show'
@@ -117,8 +117,8 @@ end
 ---@return any message what went wrong in a pipe ---@return string? trace
 function repl.run(first)
   _G.tk, _G.help = tk, repl.help
-  require 'tinykg.repl.locals' -- notes which names are Lua's own
-  local reader, terminal = lines.open(complete), lines.is_terminal()
+  require 'tinykg.repl.keep_locals' -- notes which names are Lua's own
+  local reader, terminal = line_reader.open(complete), line_reader.is_terminal()
   commands.begin()
   local prompt = setmetatable({pending = '', line = 0, interactive = terminal,
                                counts = not terminal}, Prompt)

@@ -4,7 +4,7 @@
 -- Lua look at it by a hook every so many instructions. Compiled code runs no hooks, so what is
 -- typed or loaded from the prompt is interpreted; the library stays compiled.
 local C = require 'tinykg.engine.lib'
-local session = require 'tinykg.engine.runtime'
+local runtime = require 'tinykg.engine.runtime'
 
 local interrupt = {}
 
@@ -20,7 +20,7 @@ local function hook()
     debug.sethook(hook, '', 1)
   else
     debug.sethook(hook, '', EVERY)
-    error(session.interrupted, 0)
+    error(runtime.interrupted, 0)
   end
 end
 
@@ -47,7 +47,7 @@ local function done(...)
 end
 
 --- Calls fn, which raises no errors of its own. What it leads to answers Ctrl-C by raising
---- session.interrupted.
+--- runtime.interrupted.
 function interrupt.during(fn, ...)
   debug.sethook(hook, '', EVERY)
   return done(fn(...))

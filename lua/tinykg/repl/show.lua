@@ -1,5 +1,5 @@
 --- Values as text, for people: tables with sorted keys, a level or two deep, long ones cut.
-local docs = require 'tinykg.base.arguments.comments'
+local comments = require 'tinykg.base.arguments.comments'
 local format = require 'tinykg.base.format'
 local tensor = require 'tinykg.engine.tensor'
 
@@ -25,7 +25,7 @@ local function number(x)
 end
 
 local function described_function(fn)
-  local doc = docs.of(fn)
+  local doc = comments.of(fn)
   return doc and 'function ' .. doc.signature:gsub('^function%(', '('), doc and doc.source
 end
 

@@ -1,6 +1,6 @@
 --- The comparison of a section: a row a group, what differs, test metrics, memory, time.
 local format = require 'tinykg.report.format'
-local grid = require 'tinykg.report.grid'
+local html_table = require 'tinykg.report.html_table'
 local html = require 'tinykg.report.html'
 local statistics = require 'tinykg.sweep.statistics'
 
@@ -50,7 +50,7 @@ end
 
 local function head(section, metrics)
   local cells = {html.th{'recipe'}}
-  local function add(...) cells[#cells + 1] = grid.number(...) end
+  local function add(...) cells[#cells + 1] = html_table.number(...) end
   for _, column in ipairs(section.columns) do cells[#cells + 1] = html.th{column.name} end
   add('runs', nil, 'how many seeds')
   for _, name in ipairs(metrics) do add(name, nil, 'on the test split; higher is better') end
@@ -64,7 +64,7 @@ local function head(section, metrics)
 end
 
 local function row(group, section, metrics, marks, index)
-  local cells = {grid.name(group.recipe)}
+  local cells = {html_table.name(group.recipe)}
   for _, column in ipairs(section.columns) do
     cells[#cells + 1] = html.td{group.settings[column.key] or format.none}
   end
@@ -136,16 +136,16 @@ local function whole_table(section, metrics, marks)
   for i, group in ipairs(section.groups) do
     rows[i] = row(group, section, metrics, marks, i)
   end
-  return grid.of(head(section, metrics), rows)
+  return html_table.of(head(section, metrics), rows)
 end
 
 --- A table of the metrics that the first leaves out, folded.
 local function rest_table(section, rest)
   if #rest == 0 then return nil end
   local marks, names, rows = marks_of(section, rest), {html.th{''}}, {}
-  for _, name in ipairs(rest) do names[#names + 1] = grid.number(name) end
+  for _, name in ipairs(rest) do names[#names + 1] = html_table.number(name) end
   for i, group in ipairs(section.groups) do
-    local cells = {grid.name(group.label)}
+    local cells = {html_table.name(group.label)}
     for _, name in ipairs(rest) do
       cells[#cells + 1] = cell(statistics.of_summary(group, 'test', name), format.metric,
                                marks[name][i] and 'n best')
@@ -154,7 +154,7 @@ local function rest_table(section, rest)
   end
   return html.details{
     html.summary{('%d more test metrics'):format(#rest)},
-    grid.of(names, rows)}
+    html_table.of(names, rows)}
 end
 
 --- How all runs of the section were run, in a line.

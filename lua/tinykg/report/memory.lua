@@ -2,9 +2,9 @@
 local bars = require 'tinykg.report.chart.bars'
 local format = require 'tinykg.report.format'
 local groups = require 'tinykg.report.groups'
-local grid = require 'tinykg.report.grid'
+local html_table = require 'tinykg.report.html_table'
 local html = require 'tinykg.report.html'
-local kept = require 'tinykg.report.kept'
+local saved = require 'tinykg.report.saved'
 local statistics = require 'tinykg.sweep.statistics'
 
 local memory = {}
@@ -117,10 +117,10 @@ end
 
 local function kind_table(pictures, kinds)
   local head, rows = {html.th{''}}, {}
-  for _, kind in ipairs(kinds) do head[#head + 1] = grid.number(words(kind[1])) end
-  head[#head + 1] = grid.number('peak')
+  for _, kind in ipairs(kinds) do head[#head + 1] = html_table.number(words(kind[1])) end
+  head[#head + 1] = html_table.number('peak')
   for i, p in ipairs(pictures) do
-    local cells = {grid.name(p.label)}
+    local cells = {html_table.name(p.label)}
     local function add(name)
       local stat = peak_of(p, name)
       cells[#cells + 1] = html.td{class = 'n', stat and format.bytes(stat.mean) or format.none}
@@ -129,7 +129,7 @@ local function kind_table(pictures, kinds)
     add('peak')
     rows[i] = html.tr{cells}
   end
-  return grid.of(head, rows)
+  return html_table.of(head, rows)
 end
 
 local function peaks(pictures)
@@ -152,7 +152,7 @@ function memory.render(section)
   if #pictures == 0 then
     return {html.h3{'Memory'}, html.p{'No run has finished: summary.json would say.'}}
   end
-  return {kept.render(pictures), peaks(pictures)}
+  return {saved.render(pictures), peaks(pictures)}
 end
 
 return memory

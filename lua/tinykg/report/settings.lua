@@ -1,9 +1,9 @@
 --- The settings of runs: what differs between recipes, and everything of each run, folded; what is
 --- missing of a run and why one failed.
 local format = require 'tinykg.report.format'
-local grid = require 'tinykg.report.grid'
+local html_table = require 'tinykg.report.html_table'
 local html = require 'tinykg.report.html'
-local sorted = require 'tinykg.base.sorted_keys'
+local sorted_keys = require 'tinykg.base.sorted_keys'
 
 local settings = {}
 
@@ -20,7 +20,7 @@ function settings.between_recipes(section)
     end
   end
   for i, column in ipairs(section.others) do
-    local cells = {grid.name(column.name)}
+    local cells = {html_table.name(column.name)}
     for _, group in ipairs(first) do
       cells[#cells + 1] = html.td{group.settings[column.key] or format.none}
     end
@@ -28,13 +28,13 @@ function settings.between_recipes(section)
   end
   return html.details{
     html.summary{'Settings that differ between the recipes'},
-    grid.of(head, rows)}
+    html_table.of(head, rows)}
 end
 
 local function add_rows(rows, map, prefix)
-  for _, name in ipairs(sorted(map)) do
+  for _, name in ipairs(sorted_keys(map)) do
     if name ~= 'options' and name ~= 'data_options' and name ~= 'data_set' then
-      rows[#rows + 1] = html.tr{grid.name(prefix .. name),
+      rows[#rows + 1] = html.tr{html_table.name(prefix .. name),
                                 html.td{html.code{format.setting(map[name])}}}
     end
   end
@@ -45,7 +45,7 @@ local function config_table(config)
   add_rows(rows, config, '')
   add_rows(rows, config.data_options or {}, 'data option ')
   add_rows(rows, config.options or {}, 'option ')
-  return grid.of(nil, rows)
+  return html_table.of(nil, rows)
 end
 
 --- What became of a run without a summary, and how far it went.

@@ -5,9 +5,9 @@ local checkpoint = require 'tinykg.run.folder.checkpoint'
 local count = require('tinykg.base.format').count
 local folder = require 'tinykg.run.folder'
 local names = require 'tinykg.run.folder.names'
-local of_run = require 'tinykg.run.data'
+local data_set = require 'tinykg.run.data_set'
 local restore = require 'tinykg.data.restore'
-local seal = require 'tinykg.run.folder.seal'
+local json_checksum = require 'tinykg.run.folder.json_checksum'
 local sha256 = require 'tinykg.engine.sha256'
 local store = require 'tinykg.store'
 
@@ -93,7 +93,7 @@ checks['log.jsonl'] = function(self)
   local n, last = 0, 0
   local text = folder.text(self.path, 'log.jsonl')
   for line, ending in text:gmatch('([^\n]+)(\n?)') do
-    local record = seal.line(line, ending ~= '', 'line ' .. n + 1)
+    local record = json_checksum.line(line, ending ~= '', 'line ' .. n + 1)
     if record or ending ~= '' then
       n = n + 1
       if type(record) ~= 'table' or type(record.epoch) ~= 'number' or record.epoch <= last then
@@ -149,7 +149,7 @@ checks['summary.json'] = function(self)
 end
 
 local function check_data(self, dir)
-  local found, note = of_run.unchanged(self.path, self.config, dir)
+  local found, note = data_set.unchanged(self.path, self.config, dir)
   local codes = folder.text(self.path, 'split.bin')
   if codes and codes ~= restore.split_of(found) then wrong('split.bin: another split') end
   return note and without_path(self.path, '', note) or 'as it was'

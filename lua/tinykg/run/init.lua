@@ -1,20 +1,20 @@
 --- A run: trains one recipe with one seed and leaves a folder that says what happened.
 --- tinykg.run.folder lists its files.
 local lfs = require 'lfs'
-local blame = require 'tinykg.base.source_line'
-local board_of = require 'tinykg.run.tensorboard_log'
+local source_line = require 'tinykg.base.source_line'
+local tensorboard_log = require 'tinykg.run.tensorboard_log'
 local checkpoint = require 'tinykg.run.folder.checkpoint'
 local clock = require 'tinykg.base.clock'
 local fingerprint = require 'tinykg.data.fingerprint'
-local folders = require 'tinykg.run.folder'
+local folder = require 'tinykg.run.folder'
 local json = require 'tinykg.base.json'
-local of_run = require 'tinykg.run.data'
+local data_set = require 'tinykg.run.data_set'
 local parameters = require 'tinykg.run.folder.parameters'
-local place = require 'tinykg.run.place'
+local output_folder = require 'tinykg.run.output_folder'
 local format = require 'tinykg.base.format'
-local session = require 'tinykg.engine.runtime'
+local runtime = require 'tinykg.engine.runtime'
 local sha256 = require 'tinykg.engine.sha256'
-local text = require 'tinykg.run.messages'
+local messages = require 'tinykg.run.messages'
 local train = require 'tinykg.train'
 local tk = require 'tinykg'
 
@@ -22,8 +22,8 @@ local tk = require 'tinykg'
 
 local function config_of(o)
   local s = o.settings
-  return {recipe = o.recipe.name, recipe_file = folders.absolute(o.path),
-          recipe_sha256 = sha256(o.text), data = folders.absolute(o.data),
+  return {recipe = o.recipe.name, recipe_file = folder.absolute(o.path),
+          recipe_sha256 = sha256(o.text), data = folder.absolute(o.data),
           data_options = o.data_options, data_set = o.data_set, options = o.options, seed = o.seed,
           bits = s.bits, bits_asked = s.bits_asked, budget = s.budget, rounding = s.rounding,
           device = tk.device(), threads = tk.threads(), version = tk.version, steps = s.steps,
@@ -98,7 +98,7 @@ end
 --- What fn returns, at most three values. Where it fails, a folder made for the run is not left
 --- behind empty.
 local function or_no_folder(path, fn, ...)
-  local ok, first, second, third = xpcall(fn, blame.handler, ...)
+  local ok, first, second, third = xpcall(fn, source_line.handler, ...)
   if ok then return first, second, third end
   lfs.rmdir(path)
   error(first, 0)
@@ -106,11 +106,11 @@ end
 
 --- Whether the run of a folder has nothing left to do.
 local function is_done(path, o)
-  local summary = folders.read(path, 'summary.json')
+  local summary = folder.read(path, 'summary.json')
   if not summary then return nil end
   local more = o.options.epochs > summary.epochs
-  local stopped = o.options.patience == folders.config(path).options.patience
-    and summary.epochs < folders.config(path).options.epochs
+  local stopped = o.options.patience == folder.config(path).options.patience
+    and summary.epochs < folder.config(path).options.epochs
   return (not more or stopped) and summary or nil
 end
 
@@ -122,7 +122,7 @@ local function chosen(o, data, path, going_on)
   for key, value in pairs(s) do settings[key] = value end
   settings.bits_asked = s.bits
   if going_on then
-    settings.bits = folders.config(path).bits
+    settings.bits = folder.config(path).bits
     return settings
   end
   local bits, why, note = require('tinykg.train.memory_plan').choose(o.recipe, data, o.options, s,
@@ -134,13 +134,13 @@ end
 
 --- Loads the data set and notes what it is; it must be what it was, for a run that goes on.
 local function load_data(o, path, going_on)
-  local data = of_run.load(o)
+  local data = data_set.load(o)
   o.data_set = fingerprint.of(data)
   if not going_on then return data end
-  local was = folders.config(path)
-  if not was.data_set then table.insert(data.warnings, of_run.unknown(path)) end
-  local why = of_run.changed(was, o.data_set)
-  if why then error(of_run.refusal(path, o.data, why), 0) end
+  local was = folder.config(path)
+  if not was.data_set then table.insert(data.warnings, data_set.unknown(path)) end
+  local why = data_set.changed(was, o.data_set)
+  if why then error(data_set.refusal(path, o.data, why), 0) end
   return data
 end
 
@@ -154,16 +154,16 @@ end
 --- Writes what a run is, such that a folder that has config.json has the rest.
 local function write_beginning(o, path, data)
   os.remove(path .. '/summary.json')
-  folders.write_text(path, 'recipe.lua', o.text)
-  of_run.write(path, data)
-  folders.write(path, 'config.json', config_of(o))
+  folder.write_text(path, 'recipe.lua', o.text)
+  data_set.write(path, data)
+  folder.write(path, 'config.json', config_of(o))
 end
 
 --- Goes on from a checkpoint of the folder, where it has one.
 local function go_on(o, path, run)
   local from = o.from or 'last'
-  if not o.from and not folders.has(path, 'last.safetensors')
-    and not folders.has(path, 'last-1.safetensors') then return end
+  if not o.from and not folder.has(path, 'last.safetensors')
+    and not folder.has(path, 'last-1.safetensors') then return end
   checkpoint.read(path, run, from)
   if run.best.epoch then parameters.check(path .. '/best.safetensors') end -- it ends with these
   if o.settings.quiet or o.settings.silent then return end
@@ -184,22 +184,22 @@ local function set_up(o, data, path, going_on)
     log(record)
     board.epoch(record)
     save.between(better)
-    if not quiet then print(text.epoch(record, better)) end
+    if not quiet then print(messages.epoch(record, better)) end
   end
   local run = train.new(o.recipe, data, o.options, settings)
   save = saver(path, run, s.checkpoint) -- marks the model as it was built
-  if going_on then go_on(o, path, run) else folders.fresh(path) end
+  if going_on then go_on(o, path, run) else folder.fresh(path) end
   write_beginning(o, path, data)
-  log = folders.logger(path, run.at.epoch - 1)
-  board = board_of(path, config_of(o), s.tensorboard, run:steps() + 1)
+  log = folder.logger(path, run.at.epoch - 1)
+  board = tensorboard_log(path, config_of(o), s.tensorboard, run:steps() + 1)
   return run, save, board
 end
 
 --- Trains to the end. Ctrl-C costs nothing: the state is saved before it is passed on.
 local function train_to_the_end(o, path, run, save)
-  local ok, result = xpcall(run.train, blame.handler, run)
+  local ok, result = xpcall(run.train, source_line.handler, run)
   if ok then return result end
-  if result == session.interrupted then
+  if result == runtime.interrupted then
     save.now()
     if not o.settings.silent then
       io.stderr:write('stopped; to go on: tinykg run --resume --out ', path, '\n')
@@ -210,8 +210,8 @@ end
 
 local function run_once(o)
   tk.seed(o.seed)
-  o.data_options = place.data_options(o)
-  local path, going_on, unlock = place.open(o, config_of(o))
+  o.data_options = output_folder.data_options(o)
+  local path, going_on, unlock = output_folder.open(o, config_of(o))
   local loud = not o.settings.silent
   local summary = going_on and is_done(path, o)
   if summary then
@@ -226,12 +226,12 @@ local function run_once(o)
     local run, save, board = or_no_folder(path, set_up, o, data, path, going_on)
     local result = train_to_the_end(o, path, run, save)
     summary = summary_of(o, data, result, load_s)
-    folders.write(path, 'kept.json', kept_of(result.phases))
-    folders.write(path, 'summary.json', summary)
+    folder.write(path, 'kept.json', kept_of(result.phases))
+    folder.write(path, 'summary.json', summary)
     board.result(summary, run:steps())
     o.phases = result.phases
   end
-  if loud then print(text.result(summary, path)) end
+  if loud then print(messages.result(summary, path)) end
   for _, phase in ipairs(o.settings.report and o.phases or {}) do
     if #o.phases > 1 then print('phase ' .. phase.name .. ':') end
     print(phase.step:report())
@@ -254,7 +254,7 @@ end
 return function(o)
   local summary = run_once(o)
   collectgarbage()
-  session.compact(true)
+  runtime.compact(true)
   collectgarbage()
   return summary
 end

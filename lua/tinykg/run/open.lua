@@ -1,6 +1,6 @@
 --- Opens the folder of a run: its recipe, its data and its model as training left it.
 local folder = require 'tinykg.run.folder'
-local of_run = require 'tinykg.run.data'
+local data_set = require 'tinykg.run.data_set'
 local parameters = require 'tinykg.run.folder.parameters'
 local recipe_file = require 'tinykg.train.recipe_file'
 local train = require 'tinykg.train'
@@ -32,7 +32,7 @@ local function open(path, o)
   end
   tk.seed(config.seed) -- what the model draws once, it draws again
   local recipe = recipe_file.load(trust.recipe(path, config, o and o.trust), config.recipe_file)
-  local data, note = of_run.unchanged(path, config, o and o.data)
+  local data, note = data_set.unchanged(path, config, o and o.data)
   local options = recipe:complete(config.options)
   local model = train.build(recipe, data, options)
   local metadata = parameters.read(path .. '/best.safetensors', model)

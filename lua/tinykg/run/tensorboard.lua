@@ -11,7 +11,7 @@
 local bit = require 'bit'
 local ffi = require 'ffi'
 local lfs = require 'lfs'
-local atomic = require 'tinykg.base.atomic_file'
+local atomic_file = require 'tinykg.base.atomic_file'
 local clock = require 'tinykg.base.clock'
 local pack = require('tinykg.store.bytes').pack
 local posix = require 'tinykg.base.posix'
@@ -205,11 +205,11 @@ end
 function tensorboard.open(folder, options)
   local purge = options and options.purge_step
   if purge then check('open', 'purge_step', purge) end
-  local made, message = atomic.mkdirs(folder)
+  local made, message = atomic_file.mkdirs(folder)
   if not made then return nil, message end
   local now = clock.wall()
   local path = new_path((folder:gsub('(.)/+$', '%1')), now)
-  local file, why = atomic.create(path)
+  local file, why = atomic_file.create(path)
   if not file then return nil, cannot(path, why) end
   local board = setmetatable({path = path, file = file}, Board)
   local ok, failure = put(board, event(now, nil, text(3, 'brain.Event:2')))

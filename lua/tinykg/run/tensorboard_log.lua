@@ -1,7 +1,7 @@
 --- What a run tells TensorBoard.
 local must = require 'tinykg.base.must'
 local tensorboard = require 'tinykg.run.tensorboard'
-local texts = require 'tinykg.run.format_options'
+local format_options = require 'tinykg.run.format_options'
 
 local function metrics(board, part, values, step)
   for name, value in pairs(values or {}) do
@@ -21,7 +21,7 @@ return function(path, config, wanted, from)
   if not wanted then return nobody end
   local board = must(tensorboard.open(path, {purge_step = from > 1 and from or nil}))
   local lines = {}
-  for _, item in ipairs(texts(config.options)) do lines[#lines + 1] = '    ' .. item end
+  for _, item in ipairs(format_options(config.options)) do lines[#lines + 1] = '    ' .. item end
   must(board:text('options', table.concat(lines, '\n'), 0))
   return {
     epoch = function(record)

@@ -1,7 +1,7 @@
 --- The numbers of tensors as they lie in files: types, conversion, streaming.
 local ffi = require 'ffi'
 local C = require 'tinykg.engine.lib'
-local session = require 'tinykg.engine.runtime'
+local runtime = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'
 local bytes = require 'tinykg.store.bytes'
 local refuse = bytes.refuse
@@ -110,7 +110,7 @@ function elements.read(source, name, shape, what, watch)
     source:read(from, n * kind.size)
     if watch then watch(from, n * kind.size) end
     if not same then convert(from, to, n, first, kind, what) end
-    session.check(C.tkg_tensor_write(t.kept, to, first, n))
+    runtime.check(C.tkg_tensor_write(t.kept, to, first, n))
   end
   return t
 end
@@ -124,7 +124,7 @@ function elements.each_chunk(t, put)
   local memory = types[t:dtype()].memory(step)
   for first = 0, count - 1, step do
     local n = math.min(step, count - first)
-    session.check(C.tkg_tensor_read(kept, memory, first, n))
+    runtime.check(C.tkg_tensor_read(kept, memory, first, n))
     put(memory, n * 4)
   end
 end

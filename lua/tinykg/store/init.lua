@@ -5,16 +5,16 @@
 --                 header and tensors, which are looked at when the file is read
 -- Tensors are f32 or i32. Files with f64, i64, u8 or bool are read and converted; a value that the
 -- type of here cannot hold is an error.
-local session = require 'tinykg.engine.runtime'
+local runtime = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'
-local atomic = require 'tinykg.base.atomic_file'
+local atomic_file = require 'tinykg.base.atomic_file'
 local bytes = require 'tinykg.store.bytes'
 local checksums = require 'tinykg.store.checksums'
 local npy = require 'tinykg.store.npy'
 local npz = require 'tinykg.store.npz'
 local safetensors = require 'tinykg.store.safetensors'
 local utf8 = require 'tinykg.base.utf8'
-local fail = session.fail
+local fail = runtime.fail
 
 local store = {}
 
@@ -109,12 +109,12 @@ local function writer(path, what, metadata)
 end
 
 --- As tk.save, but a file that cannot be written gives nil, message.
----@param o? {links: boolean} of atomic.write
+---@param o? {links: boolean} of atomic_file.write
 ---@return true|nil ok
 ---@return string? message "PATH: WHY"
 function store.write(path, what, metadata, o)
   local write = writer(path, what, metadata)
-  return bytes.guard(path, atomic.write, path, function(file) write(bytes.sink(file)) end, o)
+  return bytes.guard(path, atomic_file.write, path, function(file) write(bytes.sink(file)) end, o)
 end
 
 --- As tk.load, but a file that cannot be read gives nil, message.

@@ -5,7 +5,7 @@ local json = require 'tinykg.base.json'
 local bytes = require 'tinykg.store.bytes'
 local checksums = require 'tinykg.store.checksums'
 local elements = require 'tinykg.store.elements'
-local twice_in = require 'tinykg.store.json_keys'
+local duplicate_key = require 'tinykg.store.duplicate_key'
 local utf8 = require 'tinykg.base.utf8'
 local refuse = bytes.refuse
 
@@ -68,7 +68,7 @@ local function read_header(source)
   local entries, message = json.decode(text, 'header')
   if type(entries) ~= 'table' then refuse('not a safetensors file: %s', message) end
   if utf8.valid(text) ~= text then refuse('not a safetensors file: its header is not UTF-8') end
-  local twice = twice_in(text)
+  local twice = duplicate_key(text)
   if twice then refuse("damaged: '%s' is in the header twice", twice) end
   return entries, text
 end

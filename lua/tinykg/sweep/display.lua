@@ -3,14 +3,14 @@
 local clock = require 'tinykg.base.clock'
 local posix = require 'tinykg.base.posix'
 local format = require 'tinykg.base.format'
-local text = require 'tinykg.run.messages'
+local messages = require 'tinykg.run.messages'
 
 local display = {}
 
 --- What there is to say of a member.
 local function news(member)
   if member.state == 'running' then return member.line or 'loading' end
-  if member.summary then return text.metrics(member.summary.test) end
+  if member.summary then return messages.metrics(member.summary.test) end
   return member.message or ''
 end
 

@@ -1,19 +1,19 @@
 --- A batch: several recipes, seeds and grid points, each trained by a process of its own in a
 --- folder of its own. One that crashes or diverges takes no other along. A second start does what
 --- is left: finished members stay, interrupted ones go on, failed ones are tried again.
-local atomic = require 'tinykg.base.atomic_file'
+local atomic_file = require 'tinykg.base.atomic_file'
 local clock = require 'tinykg.base.clock'
 local display = require 'tinykg.sweep.display'
 local format = require 'tinykg.base.format'
 local folder = require 'tinykg.run.folder'
 local must = require 'tinykg.base.must'
 local options = require 'tinykg.cli.options'
-local place = require 'tinykg.run.place'
+local output_folder = require 'tinykg.run.output_folder'
 local process = require 'tinykg.sweep.process'
 local recipe_file = require 'tinykg.train.recipe_file'
 local resume = require 'tinykg.run.resume'
 local summary = require 'tinykg.sweep.summary'
-local texts = require 'tinykg.run.format_options'
+local format_options = require 'tinykg.run.format_options'
 
 ---@class Member
 ---@field name string also of its folder, below the batch's
@@ -62,9 +62,9 @@ local function command_of(s, recipe, point, seed, path)
   local function add(...)
     for _, word in ipairs{...} do argv[#argv + 1] = word end
   end
-  for _, item in ipairs(texts(s.options)) do add('--set', item) end
-  for _, item in ipairs(texts(point.options)) do add('--set', item) end
-  for _, item in ipairs(texts(s.data_options)) do add('--data-set', item) end
+  for _, item in ipairs(format_options(s.options)) do add('--set', item) end
+  for _, item in ipairs(format_options(point.options)) do add('--set', item) end
+  for _, item in ipairs(format_options(s.data_options)) do add('--data-set', item) end
   if s.budget then add('--budget', ('%.0f'):format(s.budget)) end
   if s.steps then add('--steps', tostring(s.steps)) end
   if s.checkpoint then add('--checkpoint', tostring(s.checkpoint / 60)) end
@@ -94,7 +94,7 @@ end
 -- ---- running them ----
 
 local function start(member)
-  local ok, message = atomic.mkdirs(member.path)
+  local ok, message = atomic_file.mkdirs(member.path)
   if ok then
     member.process, message = process.start(member.argv, member.path .. '/output.txt')
   end
@@ -185,8 +185,8 @@ end
 -- ---- the batch ----
 
 local function default_folder(s)
-  return ('runs/batch-%s-%sbit%s'):format(place.data_name(s.data), s.bits,
-                                          place.settings(s.options, s.data_options))
+  return ('runs/batch-%s-%sbit%s'):format(output_folder.data_name(s.data), s.bits,
+                                          output_folder.settings(s.options, s.data_options))
 end
 
 --- The settings of a batch that its members have in common.
@@ -211,7 +211,7 @@ local function open_folder(s)
   if folder.has(out, 'config.json') then
     error(out .. ': holds a run; a batch needs a folder of its own', 0)
   end
-  must(atomic.mkdirs(out))
+  must(atomic_file.mkdirs(out))
   folder.lock(out) -- until this process ends
   check_batch(out, s)
   local recipes = {}

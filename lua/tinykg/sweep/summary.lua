@@ -1,7 +1,7 @@
 --- What came out of a batch: a row for each group of seeds.
 local format = require 'tinykg.base.format'
 local statistics = require 'tinykg.sweep.statistics'
-local text = require 'tinykg.run.messages'
+local messages = require 'tinykg.run.messages'
 
 local summary = {}
 
@@ -55,7 +55,7 @@ end
 
 local function measured(groups)
   local list = {}
-  for _, key in ipairs(text.metric_names) do
+  for _, key in ipairs(messages.metric_names) do
     for _, g in ipairs(groups) do
       if metric_cell(g, key) ~= '' then
         list[#list + 1] = key

@@ -180,7 +180,7 @@ describe('a run and its data set', function()
                  'u4,a3'}
     local run = trained(set(odd, {KG[1], 'a1,"in\\of",z', 'a2,is,y'}), dir .. '/odd')
     prints('check ' .. run)
-    local data = require('tinykg.run.data').load(require('tinykg.run.folder').config(run))
+    local data = require('tinykg.run.data_set').load(require('tinykg.run.folder').config(run))
     local names = require('tinykg.run.folder.names').read(run, read(run .. '/config.json'))
     for _, kind in ipairs{'users', 'items', 'entities', 'relations'} do
       assert.equal(data[kind], names[kind].count)
@@ -312,7 +312,7 @@ int mkdir(const char *path, mode_t mode) {
   end)
 
   it('have names that tell settings apart, of bounded length', function()
-    local place = require 'tinykg.run.place'
+    local place = require 'tinykg.run.output_folder'
     assert.equal('-dim=8-layers=64,32', place.settings{layers = '64,32', dim = 8})
     assert.equal('-pretrain=runs_mf_best.safetensors',
                  place.settings{pretrain = 'runs/mf/best.safetensors'})
@@ -439,12 +439,12 @@ describe('checkpoints', function()
 
   it('and the other files are as they were written, or refused', function()
     local to, folder = copy(), require 'tinykg.run.folder'
-    local check, report = require 'tinykg.run.check', require 'tinykg.report.read'
+    local check, report = require 'tinykg.run.check', require 'tinykg.report.read_runs'
     local function look()
       local _, bad = check(to, {no_data = true})
       return {folder.config(to), folder.log(to), folder.read(to, 'summary.json'),
-              folder.read(to, 'kept.json'), report.runs{to}[1].config, report.runs{to}[1].log,
-              report.runs{to}[1].notes, bad}
+              folder.read(to, 'kept.json'), report{to}[1].config, report{to}[1].log,
+              report{to}[1].notes, bad}
     end
     local before, refused, tried = look(), 0, 0
     assert.equal(0, before[8])

@@ -2,7 +2,7 @@
 --- the reference page show it. Nothing is registered: a function knows its file and line.
 local read_file = require 'tinykg.base.read_file'
 
-local docs = {}
+local comments = {}
 
 local here = debug.getinfo(1, 'S').source:match('^@(.*)lua/tinykg/base/arguments/comments%.lua$')
 
@@ -17,7 +17,7 @@ end
 
 --- Keeps the source of a function as it is now, when it was just loaded: what is said of its lines
 --- later is then true, though the file may have been replaced. ---@param fn function
-function docs.keep(fn)
+function comments.keep(fn)
   local path = debug.getinfo(fn, 'S').source:match('^@(.*)')
   if path and not kept[path] then kept[path] = read_file(path) end
 end
@@ -112,13 +112,13 @@ end
 local stands_for = setmetatable({}, {__mode = 'k'})
 
 --- From here on `other` is documented as fn is: it checks what it is called with, and calls it.
-function docs.stands_for(other, fn)
+function comments.stands_for(other, fn)
   if other ~= fn then stands_for[other] = fn end
 end
 
 --- The function that is documented, of one that stands for it. ---@param fn function
 ---@return function
-function docs.origin(fn) return stands_for[fn] or fn end
+function comments.origin(fn) return stands_for[fn] or fn end
 
 --- What is known of a Lua function: {name, method, signature, text, params, returns, source}.
 --- `text` is the comment above it without the tags of LuaLS, and nil where there is none; params a
@@ -128,9 +128,9 @@ function docs.origin(fn) return stands_for[fn] or fn end
 ---@param fn function
 ---@param as? string the name for the signature, where it is known by another than its definition's
 ---@return table? doc nil for a function that is not written in Lua
-function docs.of(fn, as)
+function comments.of(fn, as)
   if type(fn) ~= 'function' then return nil end
-  fn = docs.origin(fn)
+  fn = comments.origin(fn)
   local info = debug.getinfo(fn, 'S')
   if info.what == 'C' or info.source:find('^=%[builtin') then return nil end
   local doc, lines = {params = {}, returns = {}, method = false}, nil
@@ -142,7 +142,7 @@ function docs.of(fn, as)
     parse(doc, comment_above(lines, info.linedefined))
     if line:find('^return function') then -- what the file is all about
       doc.name = path:match('([^/]*)%.lua$')
-      doc.text = doc.text or docs.of_file(path)
+      doc.text = doc.text or comments.of_file(path)
     end
   end
   doc.signature = (as or doc.name or 'function') .. '(' .. arguments_of(fn, doc.method) .. ')'
@@ -152,7 +152,7 @@ end
 
 --- What a file says about itself: the comment it begins with, or nil. ---@param path string
 ---@return string?
-function docs.of_file(path)
+function comments.of_file(path)
   local lines = lines_of(path)
   if not lines then return nil end
   local n = 1
@@ -164,7 +164,7 @@ end
 
 --- The fields that a class declares in a file, by its tags: a list of {name, optional, type, text}.
 ---@param path string ---@param class string as after its tag `class`
-function docs.fields(path, class)
+function comments.fields(path, class)
   local list, inside, last = {}, false, nil
   for _, line in ipairs(lines_of(path) or {}) do
     local body = line:match('^%-%-%-(.*)')
@@ -186,4 +186,4 @@ function docs.fields(path, class)
   return list
 end
 
-return docs
+return comments

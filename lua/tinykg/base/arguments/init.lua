@@ -2,8 +2,8 @@
 --- the function, the argument and the type it has to be of. A comment is read when its function is
 --- first called, from the source as it was loaded. Calls within the library that do not go through
 --- the public table are not checked.
-local blame = require 'tinykg.base.source_line'
-local docs = require 'tinykg.base.arguments.comments'
+local source_line = require 'tinykg.base.source_line'
+local comments = require 'tinykg.base.arguments.comments'
 local types = require 'tinykg.base.arguments.types'
 
 local arguments = {}
@@ -17,13 +17,13 @@ local RECORDS = {['tinykg.Csr'] = 'train/metrics', ['tinykg.RankingOptions'] = '
 local function declare_records()
   local folder = SOURCE:match('^@(.*)base/arguments/init%.lua$')
   for name, file in pairs(RECORDS) do
-    types.declare_record(name, docs.fields(folder .. file .. '.lua', name))
+    types.declare_record(name, comments.fields(folder .. file .. '.lua', name))
   end
   declare_records = function() end
 end
 
 local function refuse(name, argument, x, check)
-  error(blame.message(('%s: %s is %s, expected %s'):format(name, argument, types.described(x),
+  error(source_line.message(('%s: %s is %s, expected %s'):format(name, argument, types.described(x),
                                                            check.text)), 0)
 end
 
@@ -101,7 +101,7 @@ local function code_of(list, rest)
 end
 
 local function compile(fn, name, class)
-  local list, rest = signature_of(fn, docs.of(fn), class)
+  local list, rest = signature_of(fn, comments.of(fn), class)
   local code, is, class_of = code_of(list, rest), {}, {}
   if not code then return fn end
   for i, p in ipairs(list) do is[i], class_of[i] = p.check.is, p.check.class end
@@ -122,16 +122,16 @@ end
 ---@return function
 function arguments.checked(fn, name, class, made)
   local checked
-  docs.keep(fn)
+  comments.keep(fn)
   local function first(...)
     if not checked then
       checked = compile(fn, name, class)
-      docs.stands_for(checked, fn)
+      comments.stands_for(checked, fn)
       if made then made(checked) end
     end
     return checked(...)
   end
-  docs.stands_for(first, fn)
+  comments.stands_for(first, fn)
   return first
 end
 

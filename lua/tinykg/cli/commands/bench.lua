@@ -1,5 +1,5 @@
 --- tinykg bench: speed on this machine, as ratios.
-local opened = require 'tinykg.cli.run_args'
+local run_args = require 'tinykg.cli.run_args'
 local options = require 'tinykg.cli.options'
 
 local HELP = [[
@@ -41,7 +41,7 @@ local function settings_of(a)
   if #a.set > 0 and #a.recipe == 0 then usage('--set: --recipe says of which recipe') end
   return {quick = a.quick, json = a.json, data = a.data, bits = bits,
           recipe = #a.recipe > 0 and a.recipe or nil, set = options.pairs(a.set, '--set'),
-          steps = a.steps and opened.whole(a.steps, '--steps', 1)}
+          steps = a.steps and run_args.whole(a.steps, '--steps', 1)}
 end
 
 local function parts_of(given)
@@ -56,6 +56,6 @@ end
 return function(...)
   local a = options.parse(parser(), ...)
   local settings = settings_of(a)
-  opened.engine(a)
+  run_args.engine(a)
   require('tinykg.bench').run(parts_of(a.part), settings)
 end

@@ -76,7 +76,7 @@ local function source(a)
   end
   local config = require('tinykg.run.folder').config(a.of)
   return function()
-    local set, note = require('tinykg.run.data').unchanged(a.of, config)
+    local set, note = require('tinykg.run.data_set').unchanged(a.of, config)
     if note then table.insert(set.warnings, note) end
     return set
   end, first

@@ -1,7 +1,7 @@
 --- tinykg doctor: what this machine has, what is missing, how to get it.
 local ffi = require 'ffi'
 local ctrl_c = require 'tinykg.cli.ctrl_c'
-local machine = require 'tinykg.bench.system_info'
+local system_info = require 'tinykg.bench.system_info'
 
 local PACKAGES = {
   {'argparse', 'lua-argparse', 'the command line'},
@@ -66,7 +66,7 @@ return function(...)
   end
   if ... == '--ops' then return op_table() end
   if ... then error({usage = 'doctor takes --ops or nothing; see --help'}, 0) end
-  local m = machine.describe()
+  local m = system_info.describe()
   print('tinykg ' .. m.version)
   print('  Lua            ' .. m.lua)
   print('  library        ' .. m.library)
@@ -74,7 +74,7 @@ return function(...)
   print('  vector code    ' .. m.vector_code)
   print('  threads        ' .. m.threads)
   local missing = lua_modules()
-  print('  gnuplot        ' .. (machine.first_line('gnuplot --version')
+  print('  gnuplot        ' .. (system_info.first_line('gnuplot --version')
         or 'not found; only tk.plot needs it: apt-get install gnuplot-nox'))
   if #missing > 0 then
     print('to get what is missing: apt-get install ' .. table.concat(missing, ' '))

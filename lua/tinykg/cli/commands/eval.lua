@@ -1,7 +1,7 @@
 --- tinykg eval: metrics of finished or interrupted runs.
 local json = require 'tinykg.base.json'
 local must = require 'tinykg.base.must'
-local opened = require 'tinykg.cli.run_args'
+local run_args = require 'tinykg.cli.run_args'
 local options = require 'tinykg.cli.options'
 local format = require 'tinykg.base.format'
 local progress = require 'tinykg.base.progress'
@@ -15,7 +15,7 @@ local function parser()
   p:argument('run', 'the folder of a run'):args('+')
   p:option('--part', 'test, valid or train', 'test')
   options.add_list(p, '--k', 'lengths of the list of recommended items (default: 10,20)')
-  opened.add_options(p)
+  run_args.add_options(p)
   return p
 end
 
@@ -23,7 +23,7 @@ local PARTS = {train = true, valid = true, test = true}
 
 local function cuts_of(text)
   local list = options.numbers(text, '--k')
-  for i, k in ipairs(list) do list[i] = opened.whole(k, '--k', 1) end
+  for i, k in ipairs(list) do list[i] = run_args.whole(k, '--k', 1) end
   table.sort(list)
   return list
 end
@@ -31,14 +31,14 @@ end
 --- Metrics of one run, with what is needed to tell what they are of.
 local function measure(path, a, cuts)
   local evaluate = require 'tinykg.train.evaluate'
-  local run, line = opened.run(path, a), progress.line()
+  local run, line = run_args.run(path, a), progress.line()
   local ok, metrics = pcall(evaluate.model, run.model, run.data, a.part, {
     k = cuts, size = require('tinykg.train').evaluation_size(run.options),
     progress = function(done, all)
       line.update(function()
         return ('%s: %d of %s'):format(path, done, format.count(all, 'user'))
       end)
-      opened.check_interrupt()
+      run_args.check_interrupt()
     end})
   line.clear()
   must(ok, metrics)
@@ -103,7 +103,7 @@ return function(...)
     error({usage = '--part: ' .. a.part .. ' is not test, valid or train'}, 0)
   end
   local cuts = cuts_of(a.k or '10,20')
-  opened.engine(a)
+  run_args.engine(a)
   local results = {}
   for i, path in ipairs(a.run) do
     results[i] = measure(path, a, cuts)

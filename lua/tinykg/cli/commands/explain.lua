@@ -1,7 +1,7 @@
 --- tinykg explain: the paths in the graph that carried a score.
 local find = require 'tinykg.data.find'
 local json = require 'tinykg.base.json'
-local opened = require 'tinykg.cli.run_args'
+local run_args = require 'tinykg.cli.run_args'
 local options = require 'tinykg.cli.options'
 local format = require 'tinykg.base.format'
 local say = format.print
@@ -20,7 +20,7 @@ local function parser()
   p:option('--paths', 'how many paths', '10')
   p:option('--length', 'edges of a path, at most: 2, 3 or 4', '4')
   p:flag('--id', 'user and item are given by number, from 0')
-  opened.add_options(p)
+  run_args.add_options(p)
   return p
 end
 
@@ -116,13 +116,13 @@ end
 
 return function(...)
   local a = options.parse(parser(), ...)
-  local paths = opened.whole(a.paths, '--paths', 1, 10000)
-  local length = opened.whole(a.length, '--length', 2, 4)
+  local paths = run_args.whole(a.paths, '--paths', 1, 10000)
+  local length = run_args.whole(a.length, '--length', 2, 4)
   for _, option in ipairs{'user', 'item'} do
     if not a[option] then error({usage = ('explain: --%s is needed'):format(option)}, 0) end
   end
-  opened.engine(a)
-  local run = opened.run(a.run, a)
+  run_args.engine(a)
+  local run = run_args.run(a.run, a)
   local names = run.data.names
   local e = require('tinykg.query.explain')(run, id_of(names.users, a, 'user'),
                                       id_of(names.items, a, 'item'),

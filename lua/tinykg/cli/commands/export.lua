@@ -43,7 +43,7 @@ local function named(path, a, config)
     return {users = was.users, items = was.items, entities = was.entities,
             relations = was.relations, names = all}
   end
-  local ok, data, note = pcall(require('tinykg.run.data').unchanged, path, config, a.data)
+  local ok, data, note = pcall(require('tinykg.run.data_set').unchanged, path, config, a.data)
   if not ok then
     error(data .. ' (--data DIR says where the data set is, --no-names does without)', 0)
   end

@@ -2,7 +2,7 @@
 local format = require 'tinykg.base.format'
 local options = require 'tinykg.cli.options'
 local recipe_file = require 'tinykg.train.recipe_file'
-local settings_of = require 'tinykg.cli.settings'
+local settings = require 'tinykg.cli.settings'
 
 local FOCUS = 2 -- whose kept values are listed, where several widths are shown
 
@@ -30,9 +30,9 @@ local function settings_from(a)
   if not a.data then
     error({usage = 'memory: --data DIR is needed (tinykg data demo DIR makes one)'}, 0)
   end
-  local s = settings_of{recipe = {a.recipe}, data = a.data, set = a.set, data_set = a.data_set,
-                        grid = {}, bits = a.bits, budget = a.budget, seed = a.seed,
-                        rounding = a.rounding, device = a.device, threads = a.threads}
+  local s = settings{recipe = {a.recipe}, data = a.data, set = a.set, data_set = a.data_set,
+                     grid = {}, bits = a.bits, budget = a.budget, seed = a.seed,
+                     rounding = a.rounding, device = a.device, threads = a.threads}
   s.auto, s.one_width = a.bits == 'auto', a.bits and a.bits ~= 'auto'
   return s
 end
@@ -46,11 +46,11 @@ end
 -- ---- whether it fits ----
 
 --- The widths that fit, and the most exact of them.
-local function fitting(plan, found)
+local function fitting(memory_plan, found)
   local list = {}
-  for _, bits in ipairs(plan.WIDTHS) do
+  for _, bits in ipairs(memory_plan.WIDTHS) do
     local width = found.widths[bits]
-    if width and found.limit and plan.takes(width, found.budget) <= found.limit then
+    if width and found.limit and memory_plan.takes(width, found.budget) <= found.limit then
       list[#list + 1] = bits
     end
   end
@@ -76,15 +76,15 @@ end
 
 --- Plans, and sees which widths fit; where none does, with which batch size the last one would.
 local function find(recipe, data, o, s)
-  local plan = require 'tinykg.train.memory_plan'
-  local found = {budget = s.budget, limit = plan.limit(s.budget),
-                 widths = plan.of(recipe, data, o, s, s.one_width and {s.bits} or nil),
+  local memory_plan = require 'tinykg.train.memory_plan'
+  local found = {budget = s.budget, limit = memory_plan.limit(s.budget),
+                 widths = memory_plan.of(recipe, data, o, s, s.one_width and {s.bits} or nil),
                  smallest = s.one_width and s.bits or 1}
   local most
-  found.fits, most = fitting(plan, found)
+  found.fits, most = fitting(memory_plan, found)
   found.bits = s.auto and (most or 1) or s.bits
   if not most and found.limit then
-    found.batch_size = plan.batch_size(recipe, data, o, s, found.smallest, s.budget)
+    found.batch_size = memory_plan.batch_size(recipe, data, o, s, found.smallest, s.budget)
   end
   return found
 end
@@ -95,9 +95,9 @@ end
 --- evaluations; `widths` has all that were planned, with the kept values of each phase.
 local function print_json(recipe, data, s, found)
   local json, tk = require 'tinykg.base.json', require 'tinykg'
-  local plan = require 'tinykg.train.memory_plan'
+  local memory_plan = require 'tinykg.train.memory_plan'
   local chosen, widths = found.widths[found.bits], {}
-  for _, bits in ipairs(plan.WIDTHS) do
+  for _, bits in ipairs(memory_plan.WIDTHS) do
     local width = found.widths[bits]
     if width then
       for _, phase in ipairs(width.phases) do json.array(phase.values) end

@@ -1,11 +1,11 @@
 --- tinykg recommend: the best items for a user, for somebody new, or for many users into a file.
 local ffi = require 'ffi'
-local atomic = require 'tinykg.base.atomic_file'
+local atomic_file = require 'tinykg.base.atomic_file'
 local find = require 'tinykg.data.find'
 local json = require 'tinykg.base.json'
 local must = require 'tinykg.base.must'
 local name_list = require 'tinykg.cli.name_list'
-local opened = require 'tinykg.cli.run_args'
+local run_args = require 'tinykg.cli.run_args'
 local options = require 'tinykg.cli.options'
 local posix = require 'tinykg.base.posix'
 local format = require 'tinykg.base.format'
@@ -31,7 +31,7 @@ local function parser()
   p:flag('--all', 'list items of train and validation too, marked')
   p:flag('--id', 'users and items are given by number, from 0')
   p:option('-o', 'with --users: the file to write'):argname('FILE')
-  opened.add_options(p)
+  run_args.add_options(p)
   return p
 end
 
@@ -45,7 +45,7 @@ local function check(a)
     usage('recommend: --user, --users and --new are three ways to ask: take one')
   end
   if a.o and not a.users then usage('-o: it is for --users') end
-  return opened.whole(a.k, '-k', 1)
+  return run_args.whole(a.k, '-k', 1)
 end
 
 --- A name as it is or, with --id, a number.
@@ -193,7 +193,7 @@ local function many(run, a, k)
         line.update(function()
           return ('%d of %s'):format(first + done, format.count(n, 'user'))
         end)
-        opened.check_interrupt()
+        run_args.check_interrupt()
       end)
       for i = 0, count - 1 do
         local user = ids[first + i]
@@ -203,7 +203,7 @@ local function many(run, a, k)
     end
   end
   local ok, why = true, nil
-  if a.o then ok, why = atomic.write(a.o, write) else write(io.stdout) end
+  if a.o then ok, why = atomic_file.write(a.o, write) else write(io.stdout) end
   line.clear()
   recommender:release()
   must(ok, why)
@@ -214,8 +214,8 @@ end
 return function(...)
   local a = options.parse(parser(), ...)
   local k = check(a)
-  opened.engine(a)
-  local run = opened.run(a.run, a)
+  run_args.engine(a)
+  local run = run_args.run(a.run, a)
   local message = (a.users and many or each)(run, a, k)
   if message then error(message, 0) end
 end

@@ -19,11 +19,12 @@ end
 return function(...)
   local a = options.parse(parser(), ...)
   if a.output == '' then error({usage = '-o: a file is needed'}, 0) end
-  local runs = require('tinykg.report.read').runs(a.run)
+  local runs = require('tinykg.report.read_runs')(a.run)
   local path = a.output or not a.json and 'report.html'
   if path then write_page(path, runs) end
   if a.json then
-    print(require('tinykg.base.json').encode(require('tinykg.report.figures')(runs), {indent = 2}))
+    local comparison = require('tinykg.report.comparison_json')(runs)
+    print(require('tinykg.base.json').encode(comparison, {indent = 2}))
   else
     print(('%s: %s'):format(path, require('tinykg.report.format').count(#runs, 'run')))
   end

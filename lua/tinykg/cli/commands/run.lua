@@ -1,7 +1,7 @@
 --- tinykg run: trains a recipe on a data set; several recipes, seeds or grid points are a batch.
 local options = require 'tinykg.cli.options'
 local recipe_file = require 'tinykg.train.recipe_file'
-local settings_of = require 'tinykg.cli.settings'
+local settings = require 'tinykg.cli.settings'
 
 local function parser()
   local p = options.parser('tinykg run',
@@ -74,7 +74,7 @@ end
 
 return function(...)
   if recipe_help(...) then return end
-  local s = settings_of(options.parse(parser(), ...))
+  local s = settings(options.parse(parser(), ...))
   if #s.recipes * #s.seeds * #s.grid == 1 then return run_one(s) end
   if s.from then error({usage = '--from: it is for one run, not for a batch'}, 0) end
   return require('tinykg.sweep')(s)

@@ -1,8 +1,8 @@
 --- What edges weigh, for models' explain (tinykg.explain says what that returns).
 local ffi = require 'ffi'
-local blame = require 'tinykg.base.source_line'
+local source_line = require 'tinykg.base.source_line'
 local parameter = require 'tinykg.engine.parameter'
-local session = require 'tinykg.engine.runtime'
+local runtime = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'
 local types = require 'tinykg.base.arguments.types'
 local C = require 'tinykg.engine.lib'
@@ -15,12 +15,12 @@ local edges = {}
 ---@param fields string[] names of the model's fields that are those graphs, of data sets
 ---@param users Tensor int32 [1] ---@param items Tensor int32 [1]
 function edges.gradient(model, fields, users, items)
-  if not model.score then session.fail('edges.gradient: the model has no function score') end
+  if not model.score then runtime.fail('edges.gradient: the model has no function score') end
   local graphs, parts = {}, {rule = 'least', what = 'gradient'}
   for i, field in ipairs(fields) do
     local graph = model[field]
     if not types.of('Graph').is(graph) then
-      session.fail("edges.gradient: the model's %s is no graph", tostring(field))
+      runtime.fail("edges.gradient: the model's %s is no graph", tostring(field))
     end
     local w = tensor.create(tensor.F32, {graph.edges})
     if graph.weights then w:copy(graph.weights) else C.tkg_tensor_fill(w.kept, 1) end
@@ -29,7 +29,7 @@ function edges.gradient(model, fields, users, items)
   end
   local ok, message = xpcall(function()
     model:score(users, items):sum():backward()
-  end, blame.handler)
+  end, source_line.handler)
   for field, graph in pairs(graphs) do model[field] = graph end
   if not ok then error(message, 0) end
   for _, part in ipairs(parts) do
@@ -66,7 +66,7 @@ function edges.plausible(graph, relations, distance)
                  tensor.ids(tails + first, n)}
     local d = distance(unpack(ids))
     if not tensor.is(d) or d:count() ~= n then
-      session.fail('edges.plausible: distance did not return a number for each of %d triples', n)
+      runtime.fail('edges.plausible: distance did not return a number for each of %d triples', n)
     end
     local values = d:values()
     for i = 0, n - 1 do weights[place[first + i]] = math.exp(-values[i]) end
@@ -83,7 +83,7 @@ end
 ---@param users Tensor int32 [1] ---@param items Tensor int32 [1]
 function edges.sampled(model, users, items)
   if not model.receptive_field then
-    session.fail('edges.sampled: the model has no receptive_field')
+    runtime.fail('edges.sampled: the model has no receptive_field')
   end
   local ids, weights = model:receptive_field(model.users(users), items)
   local seen, k, found = {}, model.neighbors, {heads = {}, relations = {}, tails = {}, weights = {}}

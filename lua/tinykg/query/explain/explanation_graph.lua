@@ -4,7 +4,7 @@
 -- A place is where an edge from a node to a neighbour is in the arrays. Relations are numbered as
 -- in tk.graph(data, {of = 'both', inverse = true}): those of the data, "took", then the inverses.
 local ffi = require 'ffi'
-local session = require 'tinykg.engine.runtime'
+local runtime = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'
 
 local NAN = 0 / 0 -- the only one that may be read from memory: LuaJIT takes others for its own
@@ -100,7 +100,7 @@ local function checked(part, i)
     if part.graph and part.graph.of then return part end
     if part.heads and part.relations and part.tails then return part end
   end
-  session.fail('explain: part %d is not {graph = tk.graph(data, ...), weights =} or {heads =, ' ..
+  runtime.fail('explain: part %d is not {graph = tk.graph(data, ...), weights =} or {heads =, ' ..
                'relations =, tails =, weights =}', i)
 end
 

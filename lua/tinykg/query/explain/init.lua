@@ -19,14 +19,14 @@
 -- not counting what the user took where the model does not read that.
 -- tinykg.explain.union says how both ways of an edge are made one, and what an edge weighs that the
 -- model does not read. tk.edges (tinykg.explain.edges) has what recipes need.
-local blame = require 'tinykg.base.source_line'
+local source_line = require 'tinykg.base.source_line'
 local find = require 'tinykg.data.find'
 local must = require 'tinykg.base.must'
 local paths = require 'tinykg.query.explain.paths'
 local recommender = require 'tinykg.query.recommender'
-local session = require 'tinykg.engine.runtime'
+local runtime = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'
-local union = require 'tinykg.query.explain.explanation_graph'
+local explanation_graph = require 'tinykg.query.explain.explanation_graph'
 
 local MEANING = {
   attention = 'attention, the share of a node that comes over an edge (known for both ends: the '
@@ -46,14 +46,14 @@ local function ask(model, recipe, user, item, graph)
     return {rule = 'product', what = 'nothing',
             note = 'recipe ' .. recipe.name .. ' has no function explain'}
   end
-  local outer = blame.enter(model.explain)
+  local outer = source_line.enter(model.explain)
   local users, items = tensor.ids{user}, tensor.ids{item}
-  local _, why = must(xpcall(model.explain, blame.handler, model, users, items, graph))
+  local _, why = must(xpcall(model.explain, source_line.handler, model, users, items, graph))
   if type(why) ~= 'table' or not MEANING[why.what] then
-    session.fail("explain: what it returns must say what = 'attention', 'gradient', " ..
+    runtime.fail("explain: what it returns must say what = 'attention', 'gradient', " ..
                  "'plausibility' or 'nothing'")
   end
-  blame.leave(outer)
+  source_line.leave(outer)
   why.rule = why.rule or 'product'
   return why
 end
@@ -132,7 +132,7 @@ end
 
 local function id_of(names, what, text)
   local id, message = find.id(names, what, text)
-  if not id then session.fail('%s', message) end
+  if not id then runtime.fail('%s', message) end
   return id
 end
 
@@ -144,17 +144,17 @@ end
 ---  user has not taken; taken: 'train', 'valid', 'test' or nil; what, rule, meaning, note, intents;
 ---  paths: {weight, nodes: {kind, id, name}[], edges: {relation, inverse, read, weight}[]}[]}
 return function(run, user, item, o)
-  session.options('explain', o, 'paths length')
+  runtime.options('explain', o, 'paths length')
   o = o or {}
   local length, count = o.length or 4, o.paths or 10
   if length ~= 2 and length ~= 3 and length ~= 4 then
-    session.fail('explain: length %s is not 2, 3 or 4', tostring(length))
+    runtime.fail('explain: length %s is not 2, 3 or 4', tostring(length))
   end
   local data = run.data
   local u, i = id_of(data.names.users, 'user', user), id_of(data.names.items, 'item', item)
   local ranker = recommender.new(run)
   local score, rank, of = place_of(ranker, u, i)
-  local whole = union.new(data)
+  local whole = explanation_graph.new(data)
   local why = ask(run.model, run.recipe, u, i, whole.graph)
   whole:weigh(why, why.rule, data.entities + u)
   local found = paths(whole, data.entities + u, i, {

@@ -1,7 +1,7 @@
 --- The heaviest paths of at most four edges between two nodes, exactly: from one end all ways of
 --- two edges, from the other end one edge or two to meet them. No node twice.
 local ffi = require 'ffi'
-local columns = require 'tinykg.engine.arrays'
+local arrays = require 'tinykg.engine.arrays'
 
 ---@class Path
 ---@field weight number ---@field sum number of its edges' weights
@@ -41,10 +41,10 @@ end
 local function two_steps(u, from, avoid, join)
   local n = 0
   for p = u.offsets[from], u.offsets[from + 1] - 1 do n = n + u:degree(u.tails[p]) end
-  local s = {n = 0, first = columns.ints(n), p1 = columns.ints(n), p2 = columns.ints(n),
-             weight = columns.doubles(n), sum = columns.doubles(n), next = columns.ints(n),
-             read = ffi.new('bool[?]', n + 1), head = columns.ints(u.nodes),
-             best = columns.doubles(u.nodes)}
+  local s = {n = 0, first = arrays.ints(n), p1 = arrays.ints(n), p2 = arrays.ints(n),
+             weight = arrays.doubles(n), sum = arrays.doubles(n), next = arrays.ints(n),
+             read = ffi.new('bool[?]', n + 1), head = arrays.ints(u.nodes),
+             best = arrays.doubles(u.nodes)}
   for v = 0, u.nodes - 1 do s.head[v], s.best[v] = -1, -math.huge end
   for p1 = u.offsets[from], u.offsets[from + 1] - 1 do
     local a, w1 = u.tails[p1], u.weight[p1]

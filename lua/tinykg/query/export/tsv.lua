@@ -4,10 +4,10 @@
 
 local ffi = require 'ffi'
 local C = require 'tinykg.engine.lib'
-local atomic = require 'tinykg.base.atomic_file'
+local atomic_file = require 'tinykg.base.atomic_file'
 local must = require 'tinykg.base.must'
 local rows = require 'tinykg.query.export.rows'
-local session = require 'tinykg.engine.runtime'
+local runtime = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'
 
 local tsv = {}
@@ -51,7 +51,7 @@ local function put_tensor(file, name, t, data, width, tick)
   local memory = (t:dtype() == 'f32' and floats or ints)(math.max(columns, 1))
   local rest, cells = ('\t'):rep(width - columns), {}
   for row = 0, n - 1 do
-    session.check(C.tkg_tensor_read(kept, memory, row * columns, columns))
+    runtime.check(C.tkg_tensor_read(kept, memory, row * columns, columns))
     local kind, called = '', ''
     if namer then kind, called = namer(math.floor(row / each)) end
     for k = 1, columns do cells[k] = number(memory[k - 1]) end
@@ -75,11 +75,11 @@ function tsv.write(path, order, tensors, data, progress)
   local function tick(lines)
     done = done + lines
     if done % 256 == 0 then
-      if C.tkg_interrupted(1) ~= 0 then error(session.interrupted, 0) end
+      if C.tkg_interrupted(1) ~= 0 then error(runtime.interrupted, 0) end
       if progress then progress(done, total) end
     end
   end
-  must(atomic.write(path, function(file)
+  must(atomic_file.write(path, function(file)
     local head = { 'tensor', 'kind', 'row', 'name' }
     for k = 1, width do head[#head + 1] = 'v' .. k end
     local written, why = file:write(table.concat(head, '\t'), '\n')

@@ -10,11 +10,11 @@
 local lfs = require 'lfs'
 local C = require 'tinykg.engine.lib'
 local folder = require 'tinykg.run.folder'
-local form = require 'tinykg.run.folder.form'
+local schema = require 'tinykg.run.folder.schema'
 local json = require 'tinykg.base.json'
 local must = require 'tinykg.base.must'
 local parameters = require 'tinykg.run.folder.parameters'
-local session = require 'tinykg.engine.runtime'
+local runtime = require 'tinykg.engine.runtime'
 local step = require 'tinykg.engine.step'
 local store = require 'tinykg.store'
 local tensor = require 'tinykg.engine.tensor'
@@ -235,7 +235,7 @@ function checkpoint.load(file, phases, optimizers)
   local state, why = nil, 'not a checkpoint of this version of tinykg'
   if metadata.format == FORMAT then
     state, why = json.decode(metadata.state, 'its state')
-    why = state == nil and why or form.wrong(state, form.state(phases, optimizers), 'state')
+    why = state == nil and why or schema.wrong(state, schema.state(phases, optimizers), 'state')
   end
   if not why then return all, state, checked end
   for _, t in pairs(all) do t:free() end
@@ -253,7 +253,7 @@ local function restore(run, file, all, state)
   step.draws(state.at.draws)
   run.at, run.best, run.peaks, run.resumed = state.at, state.best, state.memory, true
   run.epoch_times, run.eval_times = state.epoch_times, state.eval_times
-  C.tkg_memory_reset_peak(session.engine) -- the file's copies are no part of training
+  C.tkg_memory_reset_peak(runtime.engine) -- the file's copies are no part of training
 end
 
 --- What to do about a checkpoint that cannot be read: how to go on from the one before, if that is

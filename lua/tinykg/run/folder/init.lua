@@ -12,14 +12,14 @@
 --   summary.json        metrics, memory, kept bytes, times: there when the run is finished
 --   previous/           what --force moved out of the way; then previous-2/, ...
 local lfs = require 'lfs'
-local atomic = require 'tinykg.base.atomic_file'
+local atomic_file = require 'tinykg.base.atomic_file'
 local clock = require 'tinykg.base.clock'
-local entries = require 'tinykg.base.folder_entries'
+local folder_entries = require 'tinykg.base.folder_entries'
 local must = require 'tinykg.base.must'
 local posix = require 'tinykg.base.posix'
 local read_file = require 'tinykg.base.read_file'
-local form = require 'tinykg.run.folder.form'
-local seal = require 'tinykg.run.folder.seal'
+local schema = require 'tinykg.run.folder.schema'
+local json_checksum = require 'tinykg.run.folder.json_checksum'
 
 local folder = {}
 
@@ -52,23 +52,23 @@ end
 -- The folder may have come from somebody else: a link in it, which may lead to any file of the
 -- user's, is replaced, not followed.
 function folder.write_text(path, name, text)
-  must(atomic.write(path .. '/' .. name, text, {links = false}))
+  must(atomic_file.write(path .. '/' .. name, text, {links = false}))
 end
 
 --- Writes an object as JSON, with a checksum of its own.
 function folder.write(path, name, value)
-  folder.write_text(path, name, seal.encode(value, {indent = 2}) .. '\n')
+  folder.write_text(path, name, json_checksum.encode(value, {indent = 2}) .. '\n')
 end
 
-local FORMS = {['config.json'] = form.CONFIG, ['summary.json'] = form.SUMMARY,
-               ['kept.json'] = form.KEPT}
+local FORMS = {['config.json'] = schema.CONFIG, ['summary.json'] = schema.SUMMARY,
+               ['kept.json'] = schema.KEPT}
 
 --- A JSON file of the run; nil where there is none. Raises a message that names a broken one.
 function folder.read(path, name)
   if not folder.has(path, name) then return nil end
-  local value, message = seal.decode(folder.text(path, name), path .. '/' .. name)
+  local value, message = json_checksum.decode(folder.text(path, name), path .. '/' .. name)
   if value == nil then error(message, 0) end
-  local why = FORMS[name] and form.wrong(value, FORMS[name])
+  local why = FORMS[name] and schema.wrong(value, FORMS[name])
   if why then error(('%s/%s: not as a run writes it: %s'):format(path, name, why), 0) end
   return value
 end
@@ -88,7 +88,7 @@ end
 
 --- Makes a folder that was not there, whoever else does so just now: `base`, or base-2, base-3, ...
 function folder.claim(base)
-  must(atomic.mkdirs(base:match('^(.*)/[^/]*$') or '.'))
+  must(atomic_file.mkdirs(base:match('^(.*)/[^/]*$') or '.'))
   local path, n = base, 1
   while true do
     local ok, why = lfs.mkdir(path)
@@ -104,7 +104,7 @@ end
 --- All of FILES that are there, and event files: TensorBoard takes a folder's for one run's.
 local function files_of(path)
   local list = {}
-  for _, name in ipairs(entries(path)) do
+  for _, name in ipairs(folder_entries(path)) do
     if name:find('tfevents', 1, true) then list[#list + 1] = name end
   end
   for _, name in ipairs(folder.FILES) do
@@ -116,7 +116,7 @@ end
 --- Makes the folder ready for a new run: what an earlier one left there goes to previous/, so that
 --- nothing of it is read as this run's, and nothing is lost.
 function folder.fresh(path)
-  must(atomic.mkdirs(path))
+  must(atomic_file.mkdirs(path))
   local files = files_of(path)
   if #files == 0 then return end
   local aside = folder.claim(path .. '/previous')
@@ -146,8 +146,8 @@ end
 
 --- Removes what a run that was killed had begun to write (tinykg.atomic).
 function folder.tidy(path)
-  for _, name in ipairs(entries(path)) do
-    local begun = atomic.is_unfinished(name) or name == folder.NEXT
+  for _, name in ipairs(folder_entries(path)) do
+    local begun = atomic_file.is_unfinished(name) or name == folder.NEXT
     if begun then os.remove(path .. '/' .. name) end
   end
 end
@@ -158,7 +158,7 @@ function folder.log(path)
   local list, number = {}, 0
   for line, ending in (folder.text(path, 'log.jsonl') or ''):gmatch('([^\n]+)(\n?)') do
     number = number + 1
-    local record = seal.line(line, ending ~= '', ('%s/log.jsonl:%d'):format(path, number))
+    local record = json_checksum.line(line, ending ~= '', ('%s/log.jsonl:%d'):format(path, number))
     if type(record) == 'table' and record.epoch then list[#list + 1] = record end
   end
   return list
@@ -170,12 +170,12 @@ end
 function folder.logger(path, epoch)
   local lines, name = {}, path .. '/log.jsonl'
   for _, record in ipairs(epoch and folder.log(path) or {}) do
-    if record.epoch <= epoch then lines[#lines + 1] = seal.encode(record) .. '\n' end
+    if record.epoch <= epoch then lines[#lines + 1] = json_checksum.encode(record) .. '\n' end
   end
   folder.write_text(path, 'log.jsonl', table.concat(lines))
-  local file = must(atomic.append(name))
+  local file = must(atomic_file.append(name))
   return function(record)
-    local done, why = file:write(seal.encode(record), '\n')
+    local done, why = file:write(json_checksum.encode(record), '\n')
     if done then done, why = file:flush() end
     if not done then error(name .. ': ' .. tostring(why), 0) end
   end

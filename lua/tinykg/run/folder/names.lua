@@ -2,8 +2,8 @@
 -- names.tsv, a table of kind and name: line k of a kind is its row k, from 0. Names that are the
 -- numbers themselves are left out.
 local ffi = require 'ffi'
-local atomic = require 'tinykg.base.atomic_file'
-local columns = require 'tinykg.engine.arrays'
+local atomic_file = require 'tinykg.base.atomic_file'
+local arrays = require 'tinykg.engine.arrays'
 local fingerprint = require 'tinykg.data.fingerprint'
 local folder = require 'tinykg.run.folder'
 local libc = require('tinykg.base.posix').libc
@@ -38,7 +38,7 @@ end
 --- Writes the names of a data set.
 ---@param path string the run's folder ---@param data tinykg.Data
 function run_names.write(path, data)
-  must(atomic.write(path .. '/' .. FILE, function(file)
+  must(atomic_file.write(path .. '/' .. FILE, function(file)
     local done, why = file:write(HEAD)
     for _, kind in ipairs(fingerprint.kinds) do
       local all = data.names[kind]
@@ -68,7 +68,7 @@ local function parsed(path, text)
     if not tab or tab == nil or tab >= stop then damaged(path, 'line ' .. number) end
     local first = ffi.cast('const char *', tab) + 1
     local word = ffi.string(bytes + at, first - 1 - (bytes + at))
-    local of = found[word] or {n = 0, dictionary = columns.dictionary(), places = {}}
+    local of = found[word] or {n = 0, dictionary = arrays.dictionary(), places = {}}
     found[word], of.n = of, of.n + 1
     of.places[of.n] = added(of.dictionary, first, ffi.cast('const char *', stop) - first)
     at = tonumber(ffi.cast('const char *', stop) - bytes) + 1
@@ -88,7 +88,7 @@ function run_names.read(path, config)
   for _, kind in ipairs(fingerprint.kinds) do
     local of, source = found[KINDS[kind]], nil
     if of then
-      source = columns.ints(of.n)
+      source = arrays.ints(of.n)
       for id = 0, of.n - 1 do source[id] = of.places[id + 1] end
     end
     all[kind] = names.new(of and of.n or was[kind], of and of.dictionary, source)

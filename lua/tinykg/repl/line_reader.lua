@@ -7,7 +7,7 @@ local history = require 'tinykg.repl.history'
 local interrupt = require 'tinykg.repl.interrupt'
 local posix = require 'tinykg.base.posix'
 
-local lines = {}
+local line_reader = {}
 
 local LOOK_AGAIN = 500 -- ms: Ctrl-C right before waiting for a key is noticed then
 
@@ -141,17 +141,17 @@ local function with_editing(complete)
 end
 
 --- Whether standard input is a terminal. ---@return boolean
-function lines.is_terminal() return posix.is_terminal(0) end
+function line_reader.is_terminal() return posix.is_terminal(0) end
 
 --- The reader that suits standard input.
 ---@param complete fun(text: string): string[], integer completions of the end of a text, and where
 ---  in it they begin
-function lines.open(complete)
-  if not lines.is_terminal() then return setmetatable({}, pipe) end
+function line_reader.open(complete)
+  if not line_reader.is_terminal() then return setmetatable({}, pipe) end
   local has_poll, poll = pcall(require, 'posix.poll')
   if has_poll and pcall(require, 'readline') then return with_editing(complete) end
   note('no line editing, completion and history: apt-get install lua-readline lua-posix')
   return setmetatable({poll = has_poll and poll.rpoll or nil}, plain)
 end
 
-return lines
+return line_reader

@@ -5,7 +5,7 @@ local build = require 'tinykg.graph.build'
 local random = require 'tinykg.base.random'
 local tensor = require 'tinykg.engine.tensor'
 
-local edges = {}
+local bench_graph = {}
 
 local function lists(n) return ffi.new('int32_t[?]', n), ffi.new('int32_t[?]', n),
   ffi.new('int32_t[?]', n) end
@@ -45,7 +45,7 @@ end
 --- A graph as ops of the engine take it: {n, e, kinds, heads, packed, layout}.
 ---@param data? tinykg.Data else it is generated
 ---@param quick? boolean
-function edges.graph(data, quick)
+function bench_graph.graph(data, quick)
   local g = data and merged(data) or generated(quick)
   local packed, layout = build.pack(g)
   return {n = g.nodes, e = g.n, kinds = g.relation_count, heads = g.heads, packed = packed,
@@ -53,9 +53,9 @@ function edges.graph(data, quick)
 end
 
 --- Distinct nodes spread evenly, the slot of each, as ids; and how many edges they have.
----@param g table of edges.graph ---@param count integer
+---@param g table of bench_graph.graph ---@param count integer
 ---@return Tensor rows, Tensor slots, integer edges
-function edges.some(g, count)
+function bench_graph.some(g, count)
   local ids, slots, found = ffi.new('int32_t[?]', count), ffi.new('int32_t[?]', g.n), 0
   for t = 0, g.n - 1 do slots[t] = -1 end
   for b = 0, count - 1 do
@@ -67,11 +67,11 @@ function edges.some(g, count)
 end
 
 --- Attributes of an op on the graph. ---@param backward? boolean
-function edges.attributes(g, backward)
+function bench_graph.attributes(g, backward)
   local a = tensor.attribute()
   a.i[0], a.i[1], a.i[2] = g.n, g.n, g.e
   a.i[3] = g.layout + (backward and C.TKG_GRAPH_BACKWARD or 0)
   return a
 end
 
-return edges
+return bench_graph

@@ -1,13 +1,13 @@
 --- Where a run writes: a folder of its own, in which nothing of another run is lost.
 local lfs = require 'lfs'
-local atomic = require 'tinykg.base.atomic_file'
+local atomic_file = require 'tinykg.base.atomic_file'
 local checksums = require 'tinykg.store.checksums'
 local folder = require 'tinykg.run.folder'
 local must = require 'tinykg.base.must'
 local resume = require 'tinykg.run.resume'
-local texts = require 'tinykg.run.format_options'
+local format_options = require 'tinykg.run.format_options'
 
-local place = {}
+local output_folder = {}
 
 local LONGEST = 100 -- bytes of the settings in a folder's name
 
@@ -17,10 +17,10 @@ local LONGEST = 100 -- bytes of the settings in a folder's name
 --- that differ are told apart. A long list is cut, and a checksum stands for the rest.
 ---@param ... table<string, any>
 ---@return string
-function place.settings(...)
+function output_folder.settings(...)
   local parts = {}
   for _, given in ipairs{...} do
-    for _, text in ipairs(texts(given)) do
+    for _, text in ipairs(format_options(given)) do
       parts[#parts + 1] = '-' .. text:gsub('[^%w%.,=+_-]', '_')
     end
   end
@@ -30,7 +30,7 @@ function place.settings(...)
 end
 
 --- The last part of a data set's path. ---@param path string
-function place.data_name(path)
+function output_folder.data_name(path)
   local name = path:gsub('/+$', ''):match('[^/]*$')
   if name == '.' or name == '' then name = lfs.currentdir():match('[^/]*$') end
   return name
@@ -39,8 +39,9 @@ end
 local function default_name(o)
   local s = o.settings
   local more = {rounding = s.rounding ~= 'dither' and s.rounding or nil, steps = s.steps}
-  return ('runs/%s-%s-%sbit-seed%.0f%s'):format(o.recipe.name:lower(), place.data_name(o.data),
-    s.bits, o.seed, place.settings(o.given or {}, o.data_given or {}, more))
+  return ('runs/%s-%s-%sbit-seed%.0f%s'):format(o.recipe.name:lower(),
+    output_folder.data_name(o.data), s.bits, o.seed,
+    output_folder.settings(o.given or {}, o.data_given or {}, more))
 end
 
 -- ---- what is there ----
@@ -79,9 +80,9 @@ end
 --- Opens the folder of a run, locked.
 ---@param o table of tinykg.run ---@param config table as config.json will say
 ---@return string path, boolean going_on, fun() unlock
-function place.open(o, config)
+function output_folder.open(o, config)
   local path = o.out or folder.claim(default_name(o))
-  must(atomic.mkdirs(path))
+  must(atomic_file.mkdirs(path))
   local unlock = folder.lock(path)
   if folder.has(path, 'batch.json') then
     error(path .. ': holds a batch; a run needs a folder of its own', 0)
@@ -104,7 +105,7 @@ end
 --- The options of a run's data set, with the seed of its split: of the run that goes on, else 0,
 --- whatever the seed of training is.
 ---@return table<string, any>
-function place.data_options(o)
+function output_folder.data_options(o)
   local options = {}
   for key, value in pairs(o.data_options or {}) do options[key] = value end
   if options.seed then return options end
@@ -113,4 +114,4 @@ function place.data_options(o)
   return options
 end
 
-return place
+return output_folder

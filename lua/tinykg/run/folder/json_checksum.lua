@@ -5,13 +5,13 @@
 local checksums = require 'tinykg.store.checksums'
 local json = require 'tinykg.base.json'
 
-local seal = {}
+local json_checksum = {}
 
 local KEY, NONE = 'checksum', '00000000'
 
 --- The JSON text of an object, sealed.
 ---@param object table ---@param options? table of json.encode ---@return string
-function seal.encode(object, options)
+function json_checksum.encode(object, options)
   local copy = {[KEY] = 'crc32:' .. NONE}
   for key, value in pairs(object) do copy[key] = value end
   local text = json.encode(copy, options)
@@ -32,7 +32,7 @@ end
 --- The value of a text, without the checksum; nil and one line where it is not as it was written.
 ---@param text string ---@param name string whose text it is
 ---@return any|nil value ---@return string? message ---@return boolean? damaged
-function seal.decode(text, name)
+function json_checksum.decode(text, name)
   if not is_whole(text) then
     return nil, name .. ': damaged: not what its checksum is of (after a change by hand, take out '
       .. 'its "checksum")', true
@@ -46,11 +46,11 @@ end
 --- JSON. Raises one line where it is damaged.
 ---@param line string ---@param ended boolean by a line break ---@param name string
 ---@return any|nil
-function seal.line(line, ended, name)
-  local value, message, damaged = seal.decode(line, name)
+function json_checksum.line(line, ended, name)
+  local value, message, damaged = json_checksum.decode(line, name)
   -- Only the last line has no end; one character more than a whole line is no cut.
-  if damaged and (ended or seal.decode(line:sub(1, -2), name)) then error(message, 0) end
+  if damaged and (ended or json_checksum.decode(line:sub(1, -2), name)) then error(message, 0) end
   return value
 end
 
-return seal
+return json_checksum

@@ -1,11 +1,11 @@
 --- What steps keep for backward: beside an op-by-op tape, by rule, by line of the recipe.
 local bars = require 'tinykg.report.chart.bars'
 local format = require 'tinykg.report.format'
-local grid = require 'tinykg.report.grid'
+local html_table = require 'tinykg.report.html_table'
 local html = require 'tinykg.report.html'
 local statistics = require 'tinykg.sweep.statistics'
 
-local kept = {}
+local saved = {}
 
 local RULES = {
   {'exact', 'c2', 'kept as it is'},
@@ -123,7 +123,7 @@ local NUMBERS = {values = true, exact = true, kept = true, value = true}
 local function heading(...)
   local cells = {}
   for i, name in ipairs{...} do
-    cells[i] = NUMBERS[name] and grid.number(name) or html.th{name}
+    cells[i] = NUMBERS[name] and html_table.number(name) or html.th{name}
   end
   return cells
 end
@@ -135,12 +135,13 @@ local function rule_table(phase)
     local sum = sums[rule[1]]
     if sum then
       rows[#rows + 1] = html.tr{
-        grid.name(rule[1]), html.td{rule[3]},
+        html_table.name(rule[1]), html.td{rule[3]},
         html.td{class = 'n', sum.count}, bytes_cell(sum.exact), bytes_cell(sum.kept),
         meter(sum.exact, sum.kept, whole)}
     end
   end
-  return grid.of(heading('rule', 'what becomes of a value', 'values', 'exact', 'kept', ''), rows)
+  return html_table.of(heading('rule', 'what becomes of a value', 'values', 'exact', 'kept', ''),
+                       rows)
 end
 
 --- Values that take memory, the largest first; each knows which of its line's it is.
@@ -190,7 +191,7 @@ local function line_table(phase)
   for i = 1, math.min(#list, MOST_LINES) do rows[i] = line_row(list[i], whole) end
   if #list > MOST_LINES then rows[#rows + 1] = rest_row(list, whole) end
   if #rows == 0 then return nil end
-  return grid.of(heading('line', 'op', 'value', 'shape', 'as', 'exact', 'kept', ''), rows)
+  return html_table.of(heading('line', 'op', 'value', 'shape', 'as', 'exact', 'kept', ''), rows)
 end
 
 local function phase_details(row, open)
@@ -201,7 +202,7 @@ local function phase_details(row, open)
 end
 
 --- ---@param pictures table[] of memory.pictures
-function kept.render(pictures)
+function saved.render(pictures)
   local rows = rows_of(pictures)
   if #rows == 0 then return nil end
   local details, missing = {}, {}
@@ -224,4 +225,4 @@ function kept.render(pictures)
   }
 end
 
-return kept
+return saved

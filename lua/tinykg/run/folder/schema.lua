@@ -3,7 +3,7 @@ local json = require 'tinykg.base.json'
 local format = require 'tinykg.base.format'
 local sorted_keys = require 'tinykg.base.sorted_keys'
 
-local form = {}
+local schema = {}
 
 local function said(value)
   if value == nil or value == json.null then return 'is not there' end
@@ -25,7 +25,7 @@ end
 -- table of forms by field, or {each = form [, n = how many]} for a list or an object of equals.
 ---@param value any ---@param expected string|table ---@param where? string
 ---@return string?
-function form.wrong(value, expected, where)
+function schema.wrong(value, expected, where)
   where = where or ''
   local at = where == '' and 'it' or where
   if type(expected) == 'string' then
@@ -41,26 +41,26 @@ function form.wrong(value, expected, where)
     return ('%s has %d entries, expected %d'):format(at, #value, expected.n)
   end
   for _, key in ipairs(expected.each and {} or sorted_keys(expected)) do
-    local why = form.wrong(value[key], expected[key], (where == '' and '' or where .. '.') .. key)
+    local why = schema.wrong(value[key], expected[key], (where == '' and '' or where .. '.') .. key)
     if why then return why end
   end
   for key, inner in pairs(expected.each and value or {}) do
-    local why = form.wrong(inner, expected.each, where .. '.' .. tostring(key))
+    local why = schema.wrong(inner, expected.each, where .. '.' .. tostring(key))
     if why then return why end
   end
 end
 
-form.CONFIG = {recipe = 'string', recipe_file = 'string?', data = 'string', options = 'table',
+schema.CONFIG = {recipe = 'string', recipe_file = 'string?', data = 'string', options = 'table',
                data_options = 'table?', data_set = 'table?', seed = 'count', bits = 'count'}
 
-form.SUMMARY = {recipe = 'string', epochs = 'count', best_epoch = 'count', valid = 'table?',
+schema.SUMMARY = {recipe = 'string', epochs = 'count', best_epoch = 'count', valid = 'table?',
                 test = 'table?', kept = {reference_bytes = 'number', stored_bytes = 'number'},
                 memory = {peak = 'number'}, time = {step_ms = 'number'}}
 
-form.KEPT = {phases = {each = {name = 'string', values = 'table'}}}
+schema.KEPT = {phases = {each = {name = 'string', values = 'table'}}}
 
 --- What state of a checkpoint says. ---@param phases? integer ---@param optimizers? integer
-function form.state(phases, optimizers)
+function schema.state(phases, optimizers)
   return {at = {epoch = 'count', phase = 'count', done = 'count', total = 'number',
                 losses = {each = 'number'}, seconds = 'number', draws = 'count'},
           best = {epoch = 'count?', value = 'number?', metrics = 'table?'},
@@ -69,4 +69,4 @@ function form.state(phases, optimizers)
           gone = 'table?', epoch_times = {each = 'number'}, eval_times = {each = 'number'}}
 end
 
-return form
+return schema

@@ -1,11 +1,9 @@
 --- Run folders as a report needs them: what is there, and notes about what is not.
 local lfs = require 'lfs'
-local entries = require 'tinykg.base.folder_entries'
-local of_run = require 'tinykg.run.folder'
+local folder_entries = require 'tinykg.base.folder_entries'
+local run_folder = require 'tinykg.run.folder'
 local json = require 'tinykg.base.json'
-local seal = require 'tinykg.run.folder.seal'
-
-local read = {}
+local json_checksum = require 'tinykg.run.folder.json_checksum'
 
 ---@class ReportRun
 ---@field folder string as it is shown
@@ -42,7 +40,7 @@ end
 local function object(folder, name)
   local path = folder .. '/' .. name
   if not exists(path) then return nil, 'no ' .. name end
-  local value, message, damaged = seal.decode(of_run.text(folder, name), path)
+  local value, message, damaged = json_checksum.decode(run_folder.text(folder, name), path)
   if damaged then error(message, 0) end
   if value == nil then return nil, message end
   if type(value) ~= 'table' then return nil, path .. ': not an object' end
@@ -79,7 +77,7 @@ local function is_kept(kept)
 end
 
 local function record_of(line, ended, name)
-  local record = seal.line(line, ended, name)
+  local record = json_checksum.line(line, ended, name)
   record = type(record) == 'table' and without_null(record)
   if not record or type(record.epoch) ~= 'number' then return nil end
   return with_objects(record, 'valid', 'losses')
@@ -88,7 +86,7 @@ end
 --- The records of log.jsonl. An epoch that a resumed run did again counts as it went last; a line
 --- that is cut, as a killed run may leave it, is noted.
 local function read_log(folder, notes)
-  local text = of_run.text(folder, 'log.jsonl')
+  local text = run_folder.text(folder, 'log.jsonl')
   if not text then
     notes[#notes + 1] = 'no log.jsonl'
     return {}
@@ -108,7 +106,7 @@ end
 --- Why a run has no summary, as far as what it printed says: the message of a failed run is its
 --- last line.
 local function explain(run)
-  local output, line, whole = of_run.said(run.folder)
+  local output, line, whole = run_folder.said(run.folder)
   local last = line:match('^tinykg: (.*)')
   run.state = 'unfinished'
   if last and last ~= 'interrupted' then run.state, run.failure = 'failed', last end
@@ -141,7 +139,7 @@ end
 
 local function sub_folders(folder)
   local list = {}
-  for _, name in ipairs(entries(folder)) do
+  for _, name in ipairs(folder_entries(folder)) do
     local path = folder .. '/' .. name
     if not name:match('^%.') and lfs.attributes(path, 'mode') == 'directory' then
       list[#list + 1] = path
@@ -164,7 +162,7 @@ end
 --- that is reached twice counts once. Raises one line where a folder holds no run.
 ---@param folders string[]
 ---@return ReportRun[]
-function read.runs(folders)
+return function(folders)
   local runs, seen = {}, {}
   for _, given in ipairs(folders) do
     local folder = given:match('^(.-)/*$')
@@ -186,5 +184,3 @@ function read.runs(folders)
   end
   return runs
 end
-
-return read
