@@ -1,4 +1,5 @@
---- Files that are whole or not there: written beside, synced, then renamed into place.
+--- Writes files so that they are whole or not there: into a temporary file that is synced, then
+--- renamed.
 local ffi = require 'ffi'
 local lfs = require 'lfs'
 local posix = require 'tinykg.base.posix'
@@ -12,7 +13,7 @@ local function sync(descriptor)
   return ok or code == posix.EINVAL, why
 end
 
---- Makes a rename in this folder last. A folder that cannot be opened is left to the system.
+--- Syncs a folder after a rename in it; one that cannot be opened is skipped.
 local function sync_folder(path)
   local descriptor = posix.open(path)
   if not descriptor then return true end
@@ -21,10 +22,10 @@ local function sync_folder(path)
   return ok, why
 end
 
--- ---- files that nobody prepared ----
+-- ---- creating files ----
 
---- A Lua file of what is at a path, opened with these flags and through no link. Lua's own io.open
---- takes no flags, so the descriptor of a file on /dev/null is replaced.
+--- Opens a Lua file with flags of open(2), and refuses links. Lua's io.open takes no flags, so the
+--- descriptor of a file on /dev/null is replaced.
 ---@return file*|nil file ---@return string? why
 local function open(path, flags)
   local file, message = io.open('/dev/null', 'wb')
@@ -40,7 +41,7 @@ local function open(path, flags)
   return nil, why
 end
 
---- A name next to `path` that cannot be foreseen.
+--- A random name for a temporary file next to `path`, which nobody can predict.
 local function name_beside(path)
   local bytes = ffi.new('uint8_t[8]')
   if libc.getentropy(bytes, 8) ~= 0 then return nil, posix.reason() end
@@ -48,15 +49,15 @@ local function name_beside(path)
   return path .. '.tmp.' .. digits
 end
 
---- Whether a file of this name is what a write that was killed had begun.
+--- Whether a name is that of a temporary file, which a killed write leaves behind.
 ---@param name string
 function atomic_file.is_unfinished(name) return name:find('%.tmp%.%x+$') ~= nil end
 
---- Makes a file. What is there already, a link above all, is not opened.
+--- Creates a file. Fails if anything, such as a link, has that name already.
 ---@param path string ---@return file*|nil file ---@return string? why
 function atomic_file.create(path) return open(path, posix.O_CREATE) end
 
---- Makes a folder next to `path`, to be filled before it takes that name, or to be removed.
+--- Makes a temporary folder next to `path`, which the caller renames or removes.
 ---@param path string ---@return string|nil folder ---@return string? message "PATH: WHY"
 function atomic_file.folder_beside(path)
   local beside, why = name_beside(path)
@@ -70,7 +71,7 @@ function atomic_file.folder_beside(path)
   return nil, ('%s: cannot be made: %s'):format(beside, (why:gsub('^.*: ', '')))
 end
 
---- Opens a file to add to it, through no link.
+--- Opens a file to append to it; refuses a link.
 ---@param path string ---@return file*|nil file ---@return string? message "PATH: WHY"
 function atomic_file.append(path)
   local file, why = open(path, posix.O_APPEND)
@@ -93,7 +94,7 @@ local function fill(file, content)
   end
   local ok, message = file:flush()
   if not ok then return nil, message end
-  -- A write of the function whose result nobody looked at.
+  -- The function may have ignored the result of a write.
   if libc.ferror(file) ~= 0 then return nil, 'a write failed' end
   return true
 end
@@ -135,13 +136,13 @@ local function replace(path, content)
 end
 
 --- Writes a file such that readers see the old one or the whole new one, also after a crash.
--- The content goes to a new file PATH.tmp.DIGITS, is synced, and takes the place of PATH by a
--- rename. What is not a plain file (a terminal, a pipe, /dev/stdout) is written directly.
+-- The content goes to a new file PATH.tmp.DIGITS, which is synced and renamed to PATH. A terminal,
+-- a pipe or another path that is no plain file is written directly.
 ---@param path string a symbolic link stays; the file it leads to is replaced
 ---@param content string|string[]|fun(file: file*) the bytes; a function may return nil, message
---- to give up, and an error it raises is raised again, both without a trace in the folder
----@param o? {links: boolean} links = false: what is there, a link or a pipe, is not gone into but
---- replaced, as in a folder that may have come from somebody else
+--- to give up, and an error that it raises is raised again; both leave the folder as it was
+---@param o? {links: boolean} links = false: a link or pipe at PATH is replaced instead of written
+--- through, as for a folder that may have come from somebody else
 ---@return true|nil ok
 ---@return string? message "PATH: cannot be written: WHY"
 function atomic_file.write(path, content, o)

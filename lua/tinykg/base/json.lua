@@ -1,5 +1,5 @@
---- JSON: cjson reads; written here, because people read, compare and diff what is written.
--- Keys come sorted, and numbers survive the way back (cjson prints 14 digits).
+--- JSON: read by cjson, written here, with sorted keys for readers and diffs, and with as many
+--- digits as a number needs (cjson prints 14).
 local cjson = require 'cjson'
 local atomic_file = require 'tinykg.base.atomic_file'
 local read_file = require 'tinykg.base.read_file'
@@ -77,7 +77,7 @@ local function holds_table(list)
   end
 end
 
--- With indent, a list of plain values stays on its line.
+-- With an indent, a list of plain values stays on one line.
 local function write_table(out, value, pad, step, at)
   local array = is_array(value)
   local keys, from
@@ -115,7 +115,7 @@ end
 --- The JSON text of a value. A table with the keys 1..n is an array; an empty one an object unless
 --- json.array() marked it; number keys of an object become strings. NaN and infinities: null.
 ---@param value any
----@param options? {indent: integer} spaces a level; all on one line without
+---@param options? {indent: integer} spaces per level; without it, all is on one line
 ---@return string
 function json.encode(value, options)
   local indent = options and options.indent
@@ -144,7 +144,7 @@ function json.decode(text, name)
   name = name or 'text'
   if type(text) ~= 'string' then error('json.decode: expected a string, got ' .. type(text), 2) end
   if not text:find('%S') then return nil, name .. ': not JSON: it is empty' end
-  local nul = text:find('\0', 1, true) -- where the reader would stop, and say nothing of the rest
+  local nul = text:find('\0', 1, true) -- cjson would ignore the rest
   if nul then return nil, ('%s: not JSON: byte %d is NUL'):format(name, nul) end
   local ok, value = pcall(reader.decode, text)
   if ok then return value end

@@ -1,4 +1,4 @@
---- FFI arrays and pointers that somebody else has made.
+--- Element types of FFI arrays and pointers that a caller hands in.
 local ffi = require 'ffi'
 
 local pointers = {}

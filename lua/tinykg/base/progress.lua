@@ -1,8 +1,9 @@
---- The progress line of long work: redrawn in place on a terminal, silent in a pipe. A batch reads
---- its members' lines through the file that TINYKG_PROGRESS names.
+--- The progress line of long work: redrawn in place on a terminal, silent in a pipe. A sweep reads
+--- the lines of its jobs through the file that TINYKG_PROGRESS names.
 local clock = require 'tinykg.base.clock'
-local posix = require 'tinykg.base.posix'
 local format = require 'tinykg.base.format'
+local must = require 'tinykg.base.must'
+local posix = require 'tinykg.base.posix'
 
 local progress = {}
 
@@ -14,7 +15,7 @@ function progress.line(quiet)
   local drawn, last = 0, -1
   local on = not quiet and (channel or posix.is_terminal(2))
   return {
-    --- Shows text made by fn(), at most ten times a second.
+    --- Shows the text that fn() returns, at most ten times a second.
     update = function(fn)
       if not on then return end
       local now = clock.now()
@@ -35,6 +36,16 @@ function progress.line(quiet)
       drawn = 0
     end,
   }
+end
+
+--- Calls fn(update), where update is that of a progress line. The line is cleared when fn returns
+--- or raises an error. ---@return any result of fn
+function progress.during(fn)
+  local line = progress.line()
+  local ok, result = pcall(fn, line.update)
+  line.clear()
+  must(ok, result)
+  return result
 end
 
 return progress

@@ -1,4 +1,4 @@
---- The keys of a table, sorted: what is written or shown has one order.
+--- The keys of a table, sorted.
 ---@param map table<string, any>
 ---@return string[]
 return function(map)

@@ -2,7 +2,7 @@
 --- SIGTERM).
 
 local COMMANDS = {
-  {'run', 'RECIPE.lua... --data DIR', 'train and evaluate; several recipes or seeds: a batch'},
+  {'run', 'RECIPE.lua... --data DIR', 'train and evaluate; several recipes or seeds: a sweep'},
   {'memory', 'RECIPE.lua --data DIR', 'plan a step and say what memory it takes; train nothing'},
   {'eval', 'RUN', 'metrics of a finished or interrupted run'},
   {'check', 'RUN', 'are a run\'s files whole, and do they fit each other and their data set?'},

@@ -1,4 +1,5 @@
---- What the commands that ask a trained model have in common: options, opening runs.
+--- Arguments that the commands on a trained model share, and opening its run.
+local format = require 'tinykg.base.format'
 local options = require 'tinykg.cli.options'
 local progress = require 'tinykg.base.progress'
 
@@ -18,11 +19,11 @@ function run_args.whole(text, name, least, most)
   local n = tonumber(text)
   if n and n % 1 == 0 and n >= least and n <= (most or 2 ^ 31 - 1) then return n end
   local range = most and ('%d to %d'):format(least, most) or ('%d on'):format(least)
-  error({usage = ("%s: '%s' is not a whole number from %s"):format(name, text, range)}, 0)
+  options.usage("%s: '%s' is not a whole number from %s", name, text, range)
 end
 
---- Sets device and threads as asked for, and lets Ctrl-C stop what follows.
-function run_args.engine(a)
+--- Sets device and threads from the arguments, and lets Ctrl-C stop what follows.
+function run_args.set_engine(a)
   local device = options.device(a.device)
   local threads = run_args.whole(a.threads, '--threads', 0)
   local tk = require 'tinykg'
@@ -31,29 +32,27 @@ function run_args.engine(a)
   tk.threads(threads)
 end
 
---- Says something that is no part of the answer. ---@param text string?
+--- Prints a note on standard error. ---@param text string?
 function run_args.note(text)
-  if text then io.stderr:write('note: ', text, '\n') end
+  if text then io.stderr:write('note: ', format.line(text), '\n') end
 end
 
---- Opens a run; a line on a terminal says so meanwhile.
+--- Opens a run.
 ---@return OpenRun
-function run_args.run(path, a)
-  local line = progress.line()
-  line.update(function() return path .. ': opening' end)
-  local ok, run = pcall(require('tinykg.run.open'), path, {data = a.data, trust = a.trust})
-  line.clear()
-  if ok then
-    run_args.note(run.note)
-    return run
+function run_args.open(path, a)
+  local ok, run = pcall(progress.during, function(update)
+    update(function() return path .. ': opening' end)
+    return require('tinykg.run.open')(path, {data = a.data, trust = a.trust})
+  end)
+  if not ok then
+    local moved = type(run) == 'string' and not a.data and run:match(': no such folder$')
+    error(moved and run .. ' (--data DIR says where the data set is now)' or run, 0)
   end
-  if type(run) == 'string' and not a.data and run:match(': no such folder$') then
-    run = run .. ' (--data DIR says where the data set is now)'
-  end
-  error(run, 0)
+  run_args.note(run.note)
+  return run
 end
 
---- Raises what a step raises when Ctrl-C was pressed since.
+--- Raises runtime.interrupted after Ctrl-C.
 function run_args.check_interrupt()
   if require('tinykg.engine.lib').tkg_interrupted(0) == 0 then return end
   error(require('tinykg.engine.runtime').interrupted, 0)

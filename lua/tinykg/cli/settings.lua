@@ -4,11 +4,10 @@ local options = require 'tinykg.cli.options'
 local folder = require 'tinykg.run.folder'
 local format_options = require 'tinykg.run.format_options'
 local trust = require 'tinykg.run.trust'
+local usage = options.usage
 
 local BITS = {auto = true, [32] = true, [8] = true, [4] = true, [2] = true, [1] = true}
 local ROUNDING = {dither = true, stochastic = true, nearest = true}
-
-local function usage(...) error({usage = string.format(...)}, 0) end
 
 local function number(text, what, check)
   local n = tonumber(text)
@@ -89,12 +88,12 @@ end
 
 -- ---- what a folder says ----
 
---- The arguments that a run or a batch was begun with. Its recipe is to be run: may it?
+--- The arguments that a run or a sweep was begun with. Refuses a recipe that is not trusted.
 local function arguments_of(path, trusted)
-  local batch = folder.read(path, 'batch.json')
-  if batch then
-    trust.batch(path, trusted)
-    return batch
+  local sweep = folder.read(path, folder.SWEEP)
+  if sweep then
+    trust.sweep(path, trusted)
+    return sweep
   end
   local c = folder.config(path)
   local set, data_set = format_options(c.options), format_options(c.data_options or {})
@@ -118,7 +117,7 @@ end
 --- Fills in what was not given.
 local function complete(a)
   check_how_it_begins(a)
-  if a.resume and not a.out then usage('--resume: --out says which run or batch goes on') end
+  if a.resume and not a.out then usage('--resume: --out says which run or sweep goes on') end
   if not a.resume or #a.recipe > 0 then return a end
   local known = arguments_of(a.out, a.trust)
   for key, value in pairs(known) do
@@ -133,7 +132,7 @@ end
 ---@param a table of cli/run.lua's parser
 ---@return table settings {recipes, data, data_options, options, grid, bits, budget (bytes),
 ---  rounding, device, seeds, threads, jobs, steps, checkpoint (seconds), out, resume, from, force,
----  quiet, report, tensorboard, check, member, arguments}
+---  quiet, report, tensorboard, check, of_sweep, arguments}
 return function(a)
   a = complete(a)
   if #a.recipe == 0 then
@@ -157,6 +156,6 @@ return function(a)
     steps = a.steps and number(a.steps, '--steps', positive),
     checkpoint = a.checkpoint and 60 * number(a.checkpoint, '--checkpoint', not_negative),
     quiet = a.quiet, report = a.report, tensorboard = a.tensorboard,
-    check = a.check, member = a.member, arguments = a,
+    check = a.check, of_sweep = a.of_sweep, arguments = a,
   }
 end

@@ -8,11 +8,11 @@ local json_checksum = require 'tinykg.run.folder.json_checksum'
 ---@class ReportRun
 ---@field folder string as it is shown
 ---@field state 'finished'|'unfinished'|'failed'
----@field config table? nil where a member of a batch failed before it began
+---@field config table? nil for a job of a sweep that failed before it began
 ---@field log table[] one record an epoch, epochs rising
 ---@field summary table? nil unless finished
 ---@field kept table? kept.json
----@field output string? the end of what an unfinished member of a batch printed
+---@field output string? the end of what an unfinished job of a sweep printed
 ---@field failure string? the message that it failed with
 ---@field notes string[] what is missing or broken
 ---@field written number seconds, when config.json was
@@ -21,10 +21,10 @@ local LEVELS = 2 -- of folders below one that is named
 
 local function exists(path) return lfs.attributes(path, 'mode') == 'file' end
 
---- A member of a batch that failed early has no more than what it printed.
+--- A job of a sweep that failed early left its output only.
 local function is_run(folder)
   return exists(folder .. '/config.json')
-    or exists(folder .. '/output.txt') and exists(folder .. '/../batch.json')
+    or exists(folder .. '/output.txt') and exists(folder .. '/../' .. run_folder.SWEEP)
 end
 
 --- JSON without its nulls: what is null is not there.
@@ -106,7 +106,7 @@ end
 --- Why a run has no summary, as far as what it printed says: the message of a failed run is its
 --- last line.
 local function explain(run)
-  local output, line, whole = run_folder.said(run.folder)
+  local output, line, whole = run_folder.output(run.folder)
   local last = line:match('^tinykg: (.*)')
   run.state = 'unfinished'
   if last and last ~= 'interrupted' then run.state, run.failure = 'failed', last end

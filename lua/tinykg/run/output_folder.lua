@@ -84,8 +84,8 @@ function output_folder.open(o, config)
   local path = o.out or folder.claim(default_name(o))
   must(atomic_file.mkdirs(path))
   local unlock = folder.lock(path)
-  if folder.has(path, 'batch.json') then
-    error(path .. ': holds a batch; a run needs a folder of its own', 0)
+  if folder.has(path, folder.SWEEP) then
+    error(path .. ': holds a sweep; a run needs a folder of its own', 0)
   end
   if o.force then return path, false, unlock end
   if o.resume and folder.has(path, 'config.json') then

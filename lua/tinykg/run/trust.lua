@@ -36,10 +36,10 @@ local function check_owners(path, names)
   end
 end
 
---- The same of the folder of a batch, whose batch.json names recipes.
+--- The same for the folder of a sweep, whose settings name recipes.
 ---@param path string ---@param trusted? boolean
-function trust.batch(path, trusted)
-  if not trusted then check_owners(path, {'batch.json'}) end
+function trust.sweep(path, trusted)
+  if not trusted then check_owners(path, {folder.SWEEP}) end
 end
 
 local function note(...) io.stderr:write('note: ', (...):format(select(2, ...)), '\n') end

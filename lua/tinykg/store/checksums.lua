@@ -1,6 +1,7 @@
---- Checksums of a safetensors file, in its metadata: of the header, which seals itself, and of each
--- tensor's bytes. Both are there or neither, as in files of other programs: whichever bit of the
--- file changes, one of them tells, or the other is missing.
+--- CRC-32 checksums in the metadata of a safetensors file: one of the header and one of each
+--- tensor's
+-- bytes. A file has both or, as files of other programs, neither, so that a change of any bit is
+-- noticed: a checksum differs, or one of the two is missing.
 local C = require 'tinykg.engine.lib'
 local bytes = require 'tinykg.store.bytes'
 local elements = require 'tinykg.store.elements'
@@ -13,10 +14,10 @@ local MARK, NONE = '"checksum.header": "crc32:', '00000000'
 
 local function hex(crc) return ('%08x'):format(crc) end
 
---- The checksum of a text, as it stands in files.
+--- The checksum of a text as eight digits.
 function checksums.of_text(text) return hex(C.tkg_crc32(0, text, #text)) end
 
---- Whether a key of the metadata is for checksums alone.
+--- Whether a key of the metadata is reserved for checksums.
 function checksums.is_reserved(key) return key == HEADER or key == TENSORS end
 
 -- ---- writing ----
@@ -38,13 +39,13 @@ function checksums.added(order, tensors, metadata)
   return all
 end
 
---- Where a header's own checksum stands in its text: the first and last of its digits, or nil.
+--- Positions of the first and last digit of a header's own checksum in its text, or nil.
 local function place_of(text)
   local _, last = text:find(MARK, 1, true)
   if last then return last + 1, last + #NONE end
 end
 
---- The header with its own checksum, which is that of the header with zeros in its place.
+--- The header with its own checksum, which is computed with zeros in the place of its digits.
 ---@param text string ---@return string
 function checksums.sealed(text)
   local first, last = place_of(text)
@@ -53,7 +54,7 @@ end
 
 -- ---- reading ----
 
---- Refuses a header that is not as it was written.
+--- Refuses a header whose checksum is wrong.
 function checksums.check_header(text)
   local first, last = place_of(text)
   if not first then return end
@@ -64,10 +65,10 @@ function checksums.check_header(text)
   end
 end
 
---- Takes the checksums out of metadata.
+--- Removes the checksums from metadata.
 ---@param text string the header ---@param metadata table<string, string>
----@return table<string, string>? each of the tensors' by name; nil: the file has none
-function checksums.taken(text, metadata)
+---@return table<string, string>? sums by tensor name; nil for a file without checksums
+function checksums.remove(text, metadata)
   local header, each = metadata[HEADER], metadata[TENSORS]
   if not header and not each then return nil end
   each = each and json.decode(each)
@@ -78,11 +79,11 @@ function checksums.taken(text, metadata)
   return each
 end
 
---- A function that takes the bytes of a tensor in pieces and returns another, which refuses them
---- where they are not what was written.
+--- Two functions: one takes the bytes of a tensor in pieces, the other refuses a tensor whose bytes
+--- do not have the expected checksum.
 ---@param name string ---@param expected string?
----@return (fun(memory: ffi.cdata*, n: integer))? take, fun() finish
-function checksums.watch(name, expected)
+---@return fun(memory: ffi.cdata*, n: integer) take, fun() finish
+function checksums.verifier(name, expected)
   local crc = 0
   return function(memory, n) crc = C.tkg_crc32(crc, memory, n) end, function()
     if hex(crc) ~= expected then

@@ -1,21 +1,21 @@
---- What came out of a batch: a row for each group of seeds.
+--- The results of a sweep: a row per group of seeds.
 local format = require 'tinykg.base.format'
 local statistics = require 'tinykg.sweep.statistics'
 local messages = require 'tinykg.run.messages'
 
 local summary = {}
 
---- How many members are in a state.
-function summary.count(members, state)
+--- The number of jobs in a state.
+function summary.count(jobs, state)
   local n = 0
-  for _, m in ipairs(members) do n = n + (m.state == state and 1 or 0) end
+  for _, m in ipairs(jobs) do n = n + (m.state == state and 1 or 0) end
   return n
 end
 
---- Groups in order, each with those of its members that have a summary.
-local function groups_of(members)
+--- Groups in order of their first job: {name, all (number of jobs), runs (jobs with a summary)}.
+local function groups_of(jobs)
   local list, by_name = {}, {}
-  for _, m in ipairs(members) do
+  for _, m in ipairs(jobs) do
     local g = by_name[m.group]
     if not g then
       g = {name = m.group, all = 0, runs = {}}
@@ -27,10 +27,10 @@ local function groups_of(members)
   return list
 end
 
---- The statistic of a group there, as statistics.of_summary's.
+--- statistics.of_summary of a group.
 local function spread(group, ...) return statistics.of_summary({finished = group.runs}, ...) end
 
---- '-' where it was measured and is not defined.
+--- '-' for a metric that was measured and is not defined, such as the AUC of one class.
 local function metric_cell(group, key)
   local s, first = spread(group, 'test', key), group.runs[1]
   local test = first and first.summary.test
@@ -68,10 +68,10 @@ end
 
 --- The table, as text: test metrics as mean +- standard deviation over seeds; kept and peak bytes
 --- and milliseconds a step as means.
----@param members {group: string, summary: table?}[] such as a batch's
+---@param jobs {group: string, summary: table?}[]
 ---@return string
-function summary.text(members)
-  local groups = groups_of(members)
+function summary.text(jobs)
+  local groups = groups_of(jobs)
   local metrics = measured(groups)
   local head = {'test, mean +- sd', 'seeds'}
   for _, key in ipairs(metrics) do head[#head + 1] = key end

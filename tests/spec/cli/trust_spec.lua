@@ -148,7 +148,7 @@ describe('the folder of a run', function()
     end
   end)
 
-  it('of a batch wants --trust as well', function()
+  it('of a sweep wants --trust as well', function()
     local out = dir .. '/batch'
     shell.prints(('run %s --data %s --quiet --set epochs=1 --seed 1,2 --out %s')
       :format(RECIPE, data, out))

@@ -1,29 +1,29 @@
---- What the source says about a function: the comment above its definition, as the prompt's `?` and
---- the reference page show it. Nothing is registered: a function knows its file and line.
+--- Reads the comment above a function's definition, for the prompt's `?`, the reference page and
+--- the checks of arguments. A function's file and line come from Lua's debug library.
 local read_file = require 'tinykg.base.read_file'
 
 local comments = {}
 
 local here = debug.getinfo(1, 'S').source:match('^@(.*)lua/tinykg/base/arguments/comments%.lua$')
 
-local kept = {} -- texts of files, as they were when they were loaded
+local texts = {} -- by path: files as they were when they were loaded
 
 local function lines_of(path)
-  local text, lines = kept[path] or read_file(path), {}
+  local text, lines = texts[path] or read_file(path), {}
   if not text then return nil end
   for line in text:gmatch('([^\n]*)\n') do lines[#lines + 1] = line end
   return lines
 end
 
---- Keeps the source of a function as it is now, when it was just loaded: what is said of its lines
---- later is then true, though the file may have been replaced. ---@param fn function
+--- Keeps the source file of a function that was just loaded, so that its line numbers stay right if
+--- the file is replaced later. ---@param fn function
 function comments.keep(fn)
   local path = debug.getinfo(fn, 'S').source:match('^@(.*)')
-  if path and not kept[path] then kept[path] = read_file(path) end
+  if path and not texts[path] then texts[path] = read_file(path) end
 end
 
---- 'number by how much' -> 'number', 'by how much': a type goes on behind ':', ',' and '|' and
---- within brackets.
+--- 'number by how much' -> 'number', 'by how much'. A blank ends a type, except within brackets and
+--- behind ':', ',' or '|'.
 local function split_type(text)
   local depth, from = 0, 1
   while true do
@@ -89,14 +89,14 @@ local function comment_above(lines, n)
   return comment
 end
 
---- The name that the line of a definition gives it, and whether it is one that takes self.
+--- The name that a definition's line gives the function, and whether it is a method.
 local function name_on(line)
   local name = line:match('function%s+([%w_.:]+)%s*%(') or line:match('([%w_.]+)%s*=%s*function')
   if not name then return nil, false end
   return name:match('[%w_]+$'), name:find(':', 1, true) ~= nil
 end
 
---- The names of its arguments, as between the brackets of its definition.
+--- The names of a function's arguments, separated by commas.
 local function arguments_of(fn, method)
   local info, names = debug.getinfo(fn, 'u'), {}
   for i = method and 2 or 1, info.nparams do names[#names + 1] = debug.getlocal(fn, i) end
@@ -111,22 +111,21 @@ end
 
 local stands_for = setmetatable({}, {__mode = 'k'})
 
---- From here on `other` is documented as fn is: it checks what it is called with, and calls it.
+--- Documents `other`, which checks its arguments and calls fn, as fn.
 function comments.stands_for(other, fn)
   if other ~= fn then stands_for[other] = fn end
 end
 
---- The function that is documented, of one that stands for it. ---@param fn function
+--- The function that fn stands for, or fn itself. ---@param fn function
 ---@return function
 function comments.origin(fn) return stands_for[fn] or fn end
 
---- What is known of a Lua function: {name, method, signature, text, params, returns, source}.
---- `text` is the comment above it without the tags of LuaLS, and nil where there is none; params a
---- list of {name, optional, type, text}, returns one of {type, text}, as its tags say; `method` is
---- whether it takes self (then not among the arguments of the signature); source 'path:line', and
---- 'lua/tinykg/...' for the library's own.
+--- Describes a Lua function: {name, method, signature, text, params, returns, source}. `text` is
+--- its comment without LuaLS tags (nil: none), params a list of {name, optional, type, text},
+--- returns a list of {type, text}. A method's signature is without self. `source` is 'path:line',
+--- where the library's paths begin with lua/tinykg.
 ---@param fn function
----@param as? string the name for the signature, where it is known by another than its definition's
+---@param as? string a name for the signature instead of the definition's
 ---@return table? doc nil for a function that is not written in Lua
 function comments.of(fn, as)
   if type(fn) ~= 'function' then return nil end
@@ -140,7 +139,7 @@ function comments.of(fn, as)
     local line = lines[info.linedefined]
     doc.name, doc.method = name_on(line)
     parse(doc, comment_above(lines, info.linedefined))
-    if line:find('^return function') then -- what the file is all about
+    if line:find('^return function') then -- the module is the function
       doc.name = path:match('([^/]*)%.lua$')
       doc.text = doc.text or comments.of_file(path)
     end
@@ -150,7 +149,7 @@ function comments.of(fn, as)
   return doc
 end
 
---- What a file says about itself: the comment it begins with, or nil. ---@param path string
+--- The comment that a file begins with, or nil. ---@param path string
 ---@return string?
 function comments.of_file(path)
   local lines = lines_of(path)
@@ -162,8 +161,8 @@ function comments.of_file(path)
   return doc.text
 end
 
---- The fields that a class declares in a file, by its tags: a list of {name, optional, type, text}.
----@param path string ---@param class string as after its tag `class`
+--- The `field` tags of a class in a file: a list of {name, optional, type, text}.
+---@param path string ---@param class string the class by its name
 function comments.fields(path, class)
   local list, inside, last = {}, false, nil
   for _, line in ipairs(lines_of(path) or {}) do

@@ -31,14 +31,12 @@ local function parser()
   return p
 end
 
-local function usage(...) error({usage = (...):format(select(2, ...))}, 0) end
-
 local function settings_of(a)
   local bits = options.numbers(a.bits or '32,8,2,1', '--bits')
   for _, width in ipairs(bits) do
-    if not BITS[width] then usage('--bits: %g is not 32, 8, 4, 2 or 1', width) end
+    if not BITS[width] then options.usage('--bits: %g is not 32, 8, 4, 2 or 1', width) end
   end
-  if #a.set > 0 and #a.recipe == 0 then usage('--set: --recipe says of which recipe') end
+  if #a.set > 0 and #a.recipe == 0 then options.usage('--set: --recipe says of which recipe') end
   return {quick = a.quick, json = a.json, data = a.data, bits = bits,
           recipe = #a.recipe > 0 and a.recipe or nil, set = options.pairs(a.set, '--set'),
           steps = a.steps and run_args.whole(a.steps, '--steps', 1)}
@@ -56,6 +54,6 @@ end
 return function(...)
   local a = options.parse(parser(), ...)
   local settings = settings_of(a)
-  run_args.engine(a)
+  run_args.set_engine(a)
   require('tinykg.bench').run(parts_of(a.part), settings)
 end

@@ -66,13 +66,13 @@ end
 local function source(a)
   local first, second = a.folders[1], a.folders[2]
   if not a.of then
-    if not second then error({usage = 'data convert: two folders are needed: FROM and TO'}, 0) end
+    if not second then options.usage('data convert: two folders are needed: FROM and TO') end
     local from = load_options(a)
     return function() return require('tinykg.data').load(first, from) end, second
   end
-  if second then error({usage = 'data convert: --of RUN is the data set: name TO alone'}, 0) end
+  if second then options.usage('data convert: --of RUN is the data set: name TO alone') end
   if #a.data_set > 0 then
-    error({usage = 'data convert: --data-set: with --of the options are those of the run'}, 0)
+    options.usage('data convert: --data-set: with --of the options are those of the run')
   end
   local config = require('tinykg.run.folder').config(a.of)
   return function()
@@ -84,7 +84,7 @@ end
 
 local function convert(a)
   if a.whole and a.format == 'kgat' then
-    error({usage = 'data convert: --whole: kgat has train.txt and test.txt: a split'}, 0)
+    options.usage('data convert: --whole: kgat has train.txt and test.txt: a split')
   end
   local data, folder = require 'tinykg.data', require 'tinykg.data.write.folder'
   local load, to = source(a)

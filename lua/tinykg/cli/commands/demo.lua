@@ -17,9 +17,9 @@ local function parser()
   return p
 end
 
---- Trains with each seed; the group's members, as of a batch.
+--- Trains with each seed. ---@return table[] jobs as sweep.summary takes them
 local function train_all(group, file, set, bits, dir)
-  local run, members = require 'tinykg.run', {}
+  local run, jobs = require 'tinykg.run', {}
   local path = recipe_file.along('recipes/' .. file)
   local recipe, text = recipe_file.load(path)
   local o = recipe:complete(set)
@@ -30,9 +30,9 @@ local function train_all(group, file, set, bits, dir)
     io.stdout:write(string.format('  %-7s %2d bits, seed %d: test AUC %.4f\n', recipe.name, bits,
                                   seed, summary.test.auc))
     io.stdout:flush()
-    members[#members + 1] = {group = group, summary = summary}
+    jobs[#jobs + 1] = {group = group, summary = summary}
   end
-  return members
+  return jobs
 end
 
 return function(...)
@@ -46,15 +46,15 @@ return function(...)
                                                          format.count(tk.threads(), 'thread')))
   print()
   print('Training BPR-MF, which sees no graph, and KGCN with exact and with 2-bit activations:')
-  local members = {}
+  local jobs = {}
   for _, group in ipairs{train_all('BPR-MF, 32 bits', 'bpr-mf.lua', BASELINE, 32, dir),
                          train_all('KGCN, 32 bits', 'kgcn.lua', SETTINGS, 32, dir),
                          train_all('KGCN, 2 bits', 'kgcn.lua', SETTINGS, 2, dir)} do
-    for _, member in ipairs(group) do members[#members + 1] = member end
+    for _, job in ipairs(group) do jobs[#jobs + 1] = job end
   end
   print()
-  print(require('tinykg.sweep.summary').text(members))
-  local kept = members[#members].summary.kept
+  print(require('tinykg.sweep.summary').text(jobs))
+  local kept = jobs[#jobs].summary.kept
   print(string.format('op-by-op FP32 autograd would keep %s: %.0fx what the 2-bit step keeps',
     format.bytes(kept.reference_bytes), kept.reference_bytes / kept.stored_bytes))
   print()

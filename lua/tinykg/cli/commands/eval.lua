@@ -1,11 +1,10 @@
 --- tinykg eval: metrics of finished or interrupted runs.
 local json = require 'tinykg.base.json'
-local must = require 'tinykg.base.must'
 local run_args = require 'tinykg.cli.run_args'
 local options = require 'tinykg.cli.options'
 local format = require 'tinykg.base.format'
 local progress = require 'tinykg.base.progress'
-local shown = require('tinykg.run.messages').metric
+local messages = require 'tinykg.run.messages'
 
 local function parser()
   local p = options.parser('tinykg eval', 'Metrics of finished or interrupted runs, with the ' ..
@@ -28,23 +27,20 @@ local function cuts_of(text)
   return list
 end
 
---- Metrics of one run, with what is needed to tell what they are of.
+--- Metrics of one run, and what they are of.
 local function measure(path, a, cuts)
   local evaluate = require 'tinykg.train.evaluate'
-  local run, line = run_args.run(path, a), progress.line()
-  local ok, metrics = pcall(evaluate.model, run.model, run.data, a.part, {
-    k = cuts, size = require('tinykg.train').evaluation_size(run.options),
-    progress = function(done, all)
-      line.update(function()
-        return ('%s: %d of %s'):format(path, done, format.count(all, 'user'))
-      end)
-      run_args.check_interrupt()
-    end})
-  line.clear()
-  must(ok, metrics)
+  local run = run_args.open(path, a)
+  local metrics = progress.during(function(update)
+    return evaluate.model(run.model, run.data, a.part, {
+      k = cuts, size = require('tinykg.train').evaluation_size(run.options),
+      progress = function(done, all)
+        update(function() return ('%s: %d of %s'):format(path, done, format.count(all, 'user')) end)
+        run_args.check_interrupt()
+      end})
+  end)
   if metrics and metrics.auc and a.k then
-    io.stderr:write(format.line(('note: --k says nothing of %s: its data are labelled')
-      :format(path)), '\n')
+    run_args.note(('--k says nothing of %s: its data are labelled'):format(path))
   end
   if not metrics then
     error(('%s: the data set has no %s interactions to measure by'):format(path, a.part), 0)
@@ -91,7 +87,7 @@ local function print_table(results, cuts)
     io.write(('%-16s'):format(name))
     for _, result in ipairs(results) do
       local value = result.metrics[name]
-      io.write(('%10s'):format(name == 'users' and value or shown(value)))
+      io.write(('%10s'):format(name == 'users' and value or messages.metric(value)))
     end
     io.write('\n')
   end
@@ -100,14 +96,14 @@ end
 return function(...)
   local a = options.parse(parser(), ...)
   if not PARTS[a.part] then
-    error({usage = '--part: ' .. a.part .. ' is not test, valid or train'}, 0)
+    options.usage('--part: %s is not test, valid or train', a.part)
   end
   local cuts = cuts_of(a.k or '10,20')
-  run_args.engine(a)
+  run_args.set_engine(a)
   local results = {}
   for i, path in ipairs(a.run) do
     results[i] = measure(path, a, cuts)
-    collectgarbage() -- the next run need not pay for the memory of this one
+    collectgarbage() -- frees this run's tensors before the next run
     require('tinykg.engine.runtime').compact(true)
     if a.json then print(json.encode(results[i])) end
   end

@@ -2,6 +2,7 @@
 local find = require 'tinykg.data.find'
 local json = require 'tinykg.base.json'
 local run_args = require 'tinykg.cli.run_args'
+local must = require 'tinykg.base.must'
 local options = require 'tinykg.cli.options'
 local format = require 'tinykg.base.format'
 local say = format.print
@@ -26,13 +27,9 @@ end
 
 local function id_of(names, a, option)
   local text = a[option]
-  if not text then error({usage = ('explain: --%s is needed'):format(option)}, 0) end
   local number = a.id and tonumber(text)
-  if a.id and not number then
-    error({usage = ("--%s: '%s' is not a number (--id)"):format(option, text)}, 0)
-  end
-  local id, message = find.id(names, option, number or text)
-  return id or error(message, 0)
+  if a.id and not number then options.usage("--%s: '%s' is not a number (--id)", option, text) end
+  return (must(find.id(names, option, number or text)))
 end
 
 --- The last part of a relation that is an address, which is what tells it from others.
@@ -119,10 +116,10 @@ return function(...)
   local paths = run_args.whole(a.paths, '--paths', 1, 10000)
   local length = run_args.whole(a.length, '--length', 2, 4)
   for _, option in ipairs{'user', 'item'} do
-    if not a[option] then error({usage = ('explain: --%s is needed'):format(option)}, 0) end
+    if not a[option] then options.usage('explain: --%s is needed', option) end
   end
-  run_args.engine(a)
-  local run = run_args.run(a.run, a)
+  run_args.set_engine(a)
+  local run = run_args.open(a.run, a)
   local names = run.data.names
   local e = require('tinykg.query.explain')(run, id_of(names.users, a, 'user'),
                                       id_of(names.items, a, 'item'),

@@ -30,11 +30,11 @@ end
 local function ending_of(path)
   local ending = (path:match('%.(%w+)$') or ''):lower()
   if ending == 'safetensors' or ending == 'npz' or ending == 'tsv' then return ending end
-  error({usage = ('--to: %s: the file must end in .safetensors, .npz or .tsv'):format(path)}, 0)
+  options.usage('--to: %s: the file must end in .safetensors, .npz or .tsv', path)
 end
 
---- What export.rows needs to name rows: counts and names, as the run noted them; of a run of an
---- older version the data set, which may have changed.
+--- Counts and names for export.rows, as the run noted them. A run of an older version did not: then
+--- the data set itself, which may have changed.
 local function named(path, a, config)
   if a.no_names then return nil end
   local all = require('tinykg.run.folder.names').read(path, config)
@@ -52,13 +52,12 @@ local function named(path, a, config)
 end
 
 local function write_tsv(path, a, config, order, tensors)
-  local line, data = require('tinykg.base.progress').line(), named(path, a, config)
-  local ok, message = pcall(require('tinykg.query.export.tsv').write, a.to, order, tensors, data,
-    function(done, total)
-      line.update(function() return ('%s: row %d of %d'):format(a.to, done, total) end)
+  local data = named(path, a, config)
+  require('tinykg.base.progress').during(function(update)
+    require('tinykg.query.export.tsv').write(a.to, order, tensors, data, function(done, total)
+      update(function() return ('%s: row %d of %d'):format(a.to, done, total) end)
     end)
-  line.clear()
-  must(ok, message)
+  end)
 end
 
 local function write_tensors(a, ending, order, tensors, metadata)

@@ -28,19 +28,13 @@ end
 --- Checked settings of a run that would do the same.
 local function settings_from(a)
   if not a.data then
-    error({usage = 'memory: --data DIR is needed (tinykg data demo DIR makes one)'}, 0)
+    options.usage('memory: --data DIR is needed (tinykg data demo DIR makes one)')
   end
   local s = settings{recipe = {a.recipe}, data = a.data, set = a.set, data_set = a.data_set,
                      grid = {}, bits = a.bits, budget = a.budget, seed = a.seed,
                      rounding = a.rounding, device = a.device, threads = a.threads}
   s.auto, s.one_width = a.bits == 'auto', a.bits and a.bits ~= 'auto'
   return s
-end
-
-local function complete(recipe, given)
-  local ok, o = pcall(recipe.complete, recipe, given)
-  if not ok then error({usage = tostring(o)}, 0) end
-  return o
 end
 
 -- ---- whether it fits ----
@@ -132,7 +126,7 @@ return function(...)
   tk.threads(s.threads)
   tk.seed(s.seeds[1])
   local recipe = recipe_file.load(s.recipes[1])
-  local o = complete(recipe, s.options)
+  local o = options.usage_of(recipe.complete, recipe, s.options)
   local data = tk.data.load(s.data, s.data_options)
   local found = find(recipe, data, o, s)
   if a.json then return print_json(recipe, data, s, found) end

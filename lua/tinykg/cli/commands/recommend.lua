@@ -10,6 +10,7 @@ local options = require 'tinykg.cli.options'
 local posix = require 'tinykg.base.posix'
 local format = require 'tinykg.base.format'
 local progress = require 'tinykg.base.progress'
+local usage = options.usage
 
 local HELP = [[
 The best items for a user, by the model's scores; items of train and validation are left out.
@@ -35,8 +36,6 @@ local function parser()
   return p
 end
 
-local function usage(...) error({usage = (...):format(select(2, ...))}, 0) end
-
 local function check(a)
   local one, new = #a.user > 0, a.new or #a.likes > 0
   local asked = (one and 1 or 0) + (a.users and 1 or 0) + (new and 1 or 0)
@@ -51,7 +50,7 @@ end
 --- A name as it is or, with --id, a number.
 local function named(a, text, where)
   if not a.id then return text end
-  return tonumber(text) or error({usage = ("%s'%s' is not a number: --id"):format(where, text)}, 0)
+  return tonumber(text) or usage("%s'%s' is not a number: --id", where, text)
 end
 
 -- ---- items ----
@@ -176,37 +175,36 @@ local function text_of(data, user, list, by, as_json, shown)
   return json.encode{user = user, name = name, by = by, items = json.array(list)} .. '\n'
 end
 
---- Some users after the others, so that memory does not grow with their number.
----@return string? message what the command ends with
+--- Writes the lists of ids[0 .. n - 1], in blocks of users, so that memory does not grow with n.
+local function write_lists(file, recommender, ids, n, a, update)
+  local shown = (a.o or not posix.is_terminal(1)) and field or format.line
+  local block = math.max(256, math.floor(2 ^ 22 / recommender.k))
+  if not a.json then file:write('user\trank\titem\tscore\tby\ttaken\n') end
+  for first = 0, n - 1, block do
+    local count = math.min(block, n - first)
+    local list_at = recommender:lists(ids + first, count, function(done)
+      update(function() return ('%d of %s'):format(first + done, format.count(n, 'user')) end)
+      run_args.check_interrupt()
+    end)
+    for i = 0, count - 1 do
+      local user = ids[first + i]
+      file:write(text_of(recommender.data, user, list_at(i),
+                         recommender:is_cold(user) and 'popularity' or 'model', a.json, shown))
+    end
+  end
+end
+
+--- Writes lists for many users. ---@return string? message what the command ends with
 local function many(run, a, k)
   local data = run.data
   local ids, n, message = users_of(data, a)
   local recommender = require('tinykg.query.recommender').new(run, {
     k = k, all = a.all, exclude = list_of(data.names.items, a, a.exclude, '--exclude')})
-  local shown = (a.o or not posix.is_terminal(1)) and field or format.line
-  local line, some = progress.line(), math.max(256, math.floor(2 ^ 22 / k))
-  local function write(file)
-    if not a.json then file:write('user\trank\titem\tscore\tby\ttaken\n') end
-    for first = 0, n - 1, some do
-      local count = math.min(some, n - first)
-      local list_at = recommender:lists(ids + first, count, function(done)
-        line.update(function()
-          return ('%d of %s'):format(first + done, format.count(n, 'user'))
-        end)
-        run_args.check_interrupt()
-      end)
-      for i = 0, count - 1 do
-        local user = ids[first + i]
-        file:write(text_of(data, user, list_at(i),
-                           recommender:is_cold(user) and 'popularity' or 'model', a.json, shown))
-      end
-    end
-  end
-  local ok, why = true, nil
-  if a.o then ok, why = atomic_file.write(a.o, write) else write(io.stdout) end
-  line.clear()
+  progress.during(function(update)
+    local function write(file) write_lists(file, recommender, ids, n, a, update) end
+    if a.o then must(atomic_file.write(a.o, write)) else write(io.stdout) end
+  end)
   recommender:release()
-  must(ok, why)
   if a.o then print(('written: %s: %s'):format(a.o, format.count(n, 'user'))) end
   return message
 end
@@ -214,8 +212,8 @@ end
 return function(...)
   local a = options.parse(parser(), ...)
   local k = check(a)
-  run_args.engine(a)
-  local run = run_args.run(a.run, a)
+  run_args.set_engine(a)
+  local run = run_args.open(a.run, a)
   local message = (a.users and many or each)(run, a, k)
   if message then error(message, 0) end
 end

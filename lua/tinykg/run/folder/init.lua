@@ -23,8 +23,9 @@ local json_checksum = require 'tinykg.run.folder.json_checksum'
 
 local folder = {}
 
---- In the order in which a run first writes them, but for config.json: with it a folder is a run's.
 folder.NEXT = 'next.safetensors' -- a checkpoint that is not last.safetensors yet
+folder.SWEEP = 'batch.json' -- the settings of a sweep, in its folder
+--- In the order in which a run first writes them, but for config.json: with it a folder is a run's.
 folder.FILES = {'recipe.lua', 'names.tsv', 'split.bin', 'log.jsonl', 'best.safetensors',
                 'last.safetensors', 'last-1.safetensors', 'kept.json', 'summary.json',
                 'config.json'}
@@ -35,18 +36,18 @@ function folder.has(path, name) return lfs.attributes(path .. '/' .. name, 'mode
 --- The text of a file; nil where there is none.
 function folder.text(path, name) return (read_file(path .. '/' .. name)) end
 
-local MOST_SAID = 4000
+local MOST_OUTPUT = 4000 -- bytes
 
---- The end of what a member of a batch printed, which may be any amount, and its last line.
----@return string text ---@return string line ---@return boolean whole whether that is all
-function folder.said(path)
+--- The end of what a job of a sweep printed, its last line, and whether it printed no more.
+---@return string text ---@return string line ---@return boolean whole
+function folder.output(path)
   local file = io.open(path .. '/output.txt', 'rb')
   if not file then return '', '', true end
   local size = file:seek('end')
-  file:seek('set', math.max(0, size - MOST_SAID))
+  file:seek('set', math.max(0, size - MOST_OUTPUT))
   local text = file:read('*a')
   file:close()
-  return text, ('\n' .. text):match('.*\n([^\n]+)') or '', size <= MOST_SAID
+  return text, ('\n' .. text):match('.*\n([^\n]+)') or '', size <= MOST_OUTPUT
 end
 
 -- The folder may have come from somebody else: a link in it, which may lead to any file of the
@@ -125,7 +126,7 @@ end
 
 -- ---- one writer at a time ----
 
-local PATIENCE = 3 -- seconds: a member outlives its batch, when that is killed, for a moment
+local PATIENCE = 3 -- seconds: a job outlives its sweep, when that is killed, for a moment
 
 --- Keeps other processes from writing into a folder until this one ends, however it ends, or calls
 --- what is returned. Raises a message when another is at it.
