@@ -58,7 +58,7 @@ local function refuse(at, what)
   error({refused = ('json: cannot write %s%s'):format(what, at ~= '' and ' at ' .. at or '')}, 0)
 end
 
-local function sorted_keys(t, at)
+local function keys_of(t, at)
   local keys, from = {}, {}
   for key in pairs(t) do
     local kind = type(key)
@@ -81,7 +81,7 @@ end
 local function write_table(out, value, pad, step, at)
   local array = is_array(value)
   local keys, from
-  if not array then keys, from = sorted_keys(value, at) end
+  if not array then keys, from = keys_of(value, at) end
   local n = array and #value or #keys
   if array and not holds_table(value) then pad = nil end
   local inner = pad and pad .. step

@@ -1,9 +1,10 @@
---- What begins with a colon at the prompt.
+--- The commands of the prompt, which begin with a colon.
 local chunk = require 'tinykg.repl.chunk'
 local clock = require 'tinykg.base.clock'
 local format = require 'tinykg.base.format'
 local must = require 'tinykg.base.must'
 local show = require 'tinykg.repl.show'
+local sorted_keys = require 'tinykg.base.sorted_keys'
 local tensor = require 'tinykg.engine.tensor'
 
 local commands = {all = {}}
@@ -18,14 +19,14 @@ Lua at the prompt; `tk` is the engine. Some things to begin with:
 Keys: Tab completes, arrows and Ctrl-R find earlier lines, Ctrl-C stops what runs, Ctrl-D quits.
 Commands:]]
 
---- Whether the user made this global: those that were there are noted when the prompt begins.
+-- Globals that were there when the prompt began; the others are the user's.
 local before = {}
 function commands.begin()
   for name in pairs(_G) do before[name] = true end
 end
 
---- Each command is called with the rest of the line and raises a message where it fails. Those that
---- return true end the session.
+-- A command is called with the rest of the line, and raises a message when it fails. One that
+-- returns true ends the session.
 
 function commands.all.help()
   print(GENERAL)
@@ -69,14 +70,13 @@ end
 
 function commands.all.who()
   local names = {}
-  for name in pairs(_G) do
+  for _, name in ipairs(sorted_keys(_G)) do
     local library = package.loaded[name] ~= nil
     if not before[name] and not library and type(name) == 'string' then
       names[#names + 1] = name
     end
   end
   if #names == 0 then return print('no names yet: x = tk.randn(3, 4) makes one') end
-  table.sort(names)
   for _, name in ipairs(names) do
     local ok, bytes = pcall(bytes_of, _G[name])
     local kind = show.kind(_G[name])
@@ -99,17 +99,17 @@ local ABOUT = {
   who = {'', 'names that you made, with sizes'},
 }
 
---- A line a command, sorted. ---@return string[]
+--- A line per command, sorted. ---@return string[]
 function commands.list()
   local lines = {}
-  for name, about in pairs(ABOUT) do
-    lines[#lines + 1] = ('  %-30s %s'):format((':' .. name .. ' ' .. about[1]), about[2])
+  for i, name in ipairs(sorted_keys(ABOUT)) do
+    local about = ABOUT[name]
+    lines[i] = ('  %-30s %s'):format((':' .. name .. ' ' .. about[1]), about[2])
   end
-  table.sort(lines)
   return lines
 end
 
---- Runs a line such as ':time f(x)'; any beginning of a name will do that is no other's.
+--- Runs a line such as ':time f(x)'. A name can be shortened as long as it is unique.
 ---@param line string
 ---@return boolean? quit whether the session is over
 function commands.run(line)
@@ -119,10 +119,8 @@ function commands.run(line)
     if known:sub(1, #name) == name then found[#found + 1] = known end
   end
   if name == '' or #found ~= 1 then
-    local names = {}
-    for known in pairs(commands.all) do names[#names + 1] = ':' .. known end
-    table.sort(names)
-    error(('no command :%s; there are %s'):format(name, table.concat(names, ' ')), 0)
+    error(('no command :%s; there are :%s'):format(
+      name, table.concat(sorted_keys(commands.all), ' :')), 0)
   end
   return commands.all[found[1]](rest)
 end

@@ -5,6 +5,7 @@ local groups = require 'tinykg.report.groups'
 local html_table = require 'tinykg.report.html_table'
 local html = require 'tinykg.report.html'
 local saved = require 'tinykg.report.saved'
+local sorted_keys = require 'tinykg.base.sorted_keys'
 local statistics = require 'tinykg.sweep.statistics'
 
 local memory = {}
@@ -75,12 +76,9 @@ local function kinds_of(pictures)
     known[kind[1]] = true
     if present[kind[1]] then list[#list + 1] = kind end
   end
-  local others = {}
-  for name in pairs(present) do
-    if not known[name] then others[#others + 1] = {name, 'c0'} end
+  for _, name in ipairs(sorted_keys(present)) do
+    if not known[name] then list[#list + 1] = {name, 'c0'} end
   end
-  table.sort(others, function(a, b) return a[1] < b[1] end)
-  for _, kind in ipairs(others) do list[#list + 1] = kind end
   return list
 end
 

@@ -3,6 +3,7 @@ local bars = require 'tinykg.report.chart.bars'
 local format = require 'tinykg.report.format'
 local html_table = require 'tinykg.report.html_table'
 local html = require 'tinykg.report.html'
+local sorted_keys = require 'tinykg.base.sorted_keys'
 local statistics = require 'tinykg.sweep.statistics'
 
 local saved = {}
@@ -38,11 +39,11 @@ end
 local function phases_of(picture)
   if picture.kept and #picture.kept.phases > 0 then return picture.kept.phases end
   local summary, phases = picture.run.summary and picture.run.summary.kept or {}, {}
-  for name, figures in pairs(type(summary.phases) == 'table' and summary.phases or {}) do
-    phases[#phases + 1] = {name = name, reference_bytes = figures.reference_bytes,
-                           stored_bytes = figures.stored_bytes}
+  local by_name = type(summary.phases) == 'table' and summary.phases or {}
+  for i, name in ipairs(sorted_keys(by_name)) do
+    phases[i] = {name = name, reference_bytes = by_name[name].reference_bytes,
+                 stored_bytes = by_name[name].stored_bytes}
   end
-  table.sort(phases, function(a, b) return a.name < b.name end)
   if #phases == 0 and summary.stored_bytes then phases[1] = summary end
   return phases
 end

@@ -1,5 +1,5 @@
---- Whether the files of a run's folder are whole and fit each other and their data set. Runs none
--- of the recipe's code.
+--- Checks that the files of a run's folder are whole and fit each other and their data set, without
+-- running the recipe's code.
 local lfs = require 'lfs'
 local checkpoint = require 'tinykg.run.folder.checkpoint'
 local count = require('tinykg.base.format').count
@@ -12,14 +12,13 @@ local sha256 = require 'tinykg.engine.sha256'
 local store = require 'tinykg.store'
 
 ---@class Finding
----@field name string of a file, or 'data set'
+---@field name string a file, or 'data set'
 ---@field wrong boolean
----@field text string 'ok, and what it is', or what is wrong
+---@field text string what the file holds, or what is wrong
 
---- Raises what is wrong with a file.
 local function wrong(...) error(string.format(...), 0) end
 
---- The message without the file's path, which is named beside it.
+--- A message without the path of the file, whose name is printed beside it.
 local function without_path(path, name, message)
   local prefix = path .. '/' .. name .. ': '
   return message:sub(1, #prefix) == prefix and message:sub(#prefix + 1) or message
@@ -27,7 +26,7 @@ end
 
 local function shape_of(t) return t:dtype() .. ' [' .. table.concat(t:size(), ', ') .. ']' end
 
---- Parameters by name as texts of their shapes; frees the tensors.
+--- Shapes as texts, by parameter name, and their number. Frees the tensors.
 local function shapes_of(tensors, prefix)
   local shapes, n = {}, 0
   for name, t in pairs(tensors) do
@@ -39,7 +38,7 @@ local function shapes_of(tensors, prefix)
   return shapes, n
 end
 
---- Compares with the parameters of the file that was looked at before.
+--- Compares shapes with those of the file that was checked before.
 local function check_shapes(self, shapes, what)
   for name, shape in pairs(shapes) do
     local other = self.shapes and self.shapes[name]
@@ -54,7 +53,7 @@ local function sums_text(checked)
   return checked and 'checksums right' or 'no checksums: of an older version'
 end
 
--- ---- a check per file: returns what to say where all is well ----
+-- ---- a check per file: returns the text of the finding, or raises what is wrong ----
 
 local checks = {}
 
@@ -64,7 +63,7 @@ end
 
 checks['recipe.lua'] = function(self)
   local text = folder.text(self.path, 'recipe.lua')
-  local chunk, message = loadstring(text, '=recipe.lua', 't') -- as text: bytecode is not looked at
+  local chunk, message = loadstring(text, '=recipe.lua', 't') -- text only, no bytecode
   if not chunk then wrong('%s', message) end
   local hash = self.config.recipe_sha256
   if hash and hash ~= sha256(text) then wrong('not the recipe that the run began with') end
@@ -155,16 +154,11 @@ local function check_data(self, dir)
   return note and without_path(self.path, '', note) or 'as it was'
 end
 
--- ---- all of them ----
+-- ---- all files ----
 
--- In this order: what is looked at first says what the others are compared with.
-local ORDER = {'config.json', 'recipe.lua', 'names.tsv', 'split.bin', 'log.jsonl',
-               'best.safetensors', 'last.safetensors', 'last-1.safetensors', 'kept.json',
-               'summary.json'}
-
---- What must be there, given what is.
+--- Findings about files that are missing, given those that are there.
 local function missing(self)
-  local has = function(name) return folder.has(self.path, name) end
+  local function has(name) return folder.has(self.path, name) end
   local list = {}
   local function need(name, why)
     if not has(name) then
@@ -187,10 +181,9 @@ local function missing(self)
   return list
 end
 
---- Looks at all files of a run. Raises one line where the folder is none's or its config.json does
---- not say what it is.
+--- Checks all files of a run. Raises one line for a folder without a config.json that can be read.
 ---@param path string ---@param o {data: string?, no_data: boolean?, progress: fun(name: string)?}
----@return Finding[] list, integer count of those that are wrong
+---@return Finding[] list, integer bad how many are wrong
 return function(path, o)
   local self, list, bad = {path = path, config = folder.config(path)}, {}, 0
   local function add(name, check, ...)
@@ -201,7 +194,8 @@ return function(path, o)
     text = ok and 'ok: ' .. text or without_path(path, name, text)
     list[#list + 1] = {name = name, wrong = not ok, text = text}
   end
-  for _, name in ipairs(ORDER) do
+  -- config.json is last in FILES, and first here: the other checks read it.
+  for _, name in ipairs{'config.json', unpack(folder.FILES, 1, #folder.FILES - 1)} do
     if folder.has(path, name) then
       add(name, checks[name], self)
     elseif lfs.symlinkattributes(path .. '/' .. name, 'mode') then

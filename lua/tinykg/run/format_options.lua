@@ -1,4 +1,4 @@
---- Options as text: what the command line takes, and what people read.
+--- Options as text, as the command line takes them.
 
 --- The shortest text that is this number again.
 local function number_text(x)

@@ -1,5 +1,6 @@
---- What a run prints.
+--- Texts that a run prints.
 local format = require 'tinykg.base.format'
+local sorted_keys = require 'tinykg.base.sorted_keys'
 
 local messages = {}
 
@@ -24,23 +25,22 @@ end
 --- 'loss 0.1234', or with several phases 'cf 0.1234  kg 0.5678'. ---@param record table of the log
 function messages.losses(record)
   if not record.losses then return string.format('loss %.4f', record.loss) end
-  local names, parts = {}, {}
-  for name in pairs(record.losses) do names[#names + 1] = name end
-  table.sort(names)
-  for i, name in ipairs(names) do
+  local parts = {}
+  for i, name in ipairs(sorted_keys(record.losses)) do
     parts[i] = string.format('%s %.4f', name, record.losses[name])
   end
   return table.concat(parts, '  ')
 end
 
---- A line for an epoch; `better`: the best so far.
+--- The line of an epoch; a star marks the best so far.
 function messages.epoch(record, better)
   return string.format('epoch %3d  %s  %s  %s%s', record.epoch, messages.losses(record),
     record.valid and 'valid ' .. messages.metrics(record.valid) or '',
     format.duration(record.seconds), better and '  *' or '')
 end
 
---- What came out, and what it took. ---@param summary table summary.json ---@param folder string
+--- The result of a run: metrics, memory and time. ---@param summary table summary.json ---@param
+--- folder string
 function messages.result(summary, folder)
   local kept = summary.kept
   local times = kept.reference_bytes / kept.stored_bytes

@@ -1,7 +1,6 @@
---- Parameters as one table of text: tensor, kind, row, name, v1, v2, ... A line is a row of a
---- parameter; a vector is one row; of a stack of matrices the rows follow one another. Lines are as
---- long as the widest parameter's, with empty cells at the end of the others'.
-
+--- Writes parameters as a table: tensor, kind, row, name, v1, v2, ... A line is a row of a
+--- parameter; a vector is one row; the rows of a stack of matrices follow one another. All lines
+--- have as many cells as the widest parameter needs.
 local ffi = require 'ffi'
 local C = require 'tinykg.engine.lib'
 local atomic_file = require 'tinykg.base.atomic_file'
@@ -15,15 +14,15 @@ local tsv = {}
 local floats, ints = ffi.typeof('float[?]'), ffi.typeof('int32_t[?]')
 local single = floats(1)
 
--- A float32 with the 9 digits that it needs, or 8 where they do: .1 stays .1.
+-- A float32 with 8 digits if they are enough, as for .1, else 9.
 local function number(x)
   local text = ('%.8g'):format(x)
   single[0] = tonumber(text)
   return single[0] == x and text or ('%.9g'):format(x)
 end
 
--- Rows, columns, and how many rows belong to one entry of the first dimension.
-local function layout(t)
+-- Rows, columns, and rows per entry of the first dimension.
+local function dimensions(t)
   local shape = t:size()
   if #shape < 2 then return 1, t:count(), 1 end
   local columns = shape[#shape]
@@ -33,19 +32,19 @@ end
 
 local function widest(order, tensors)
   local most = 0
-  for _, name in ipairs(order) do most = math.max(most, (select(2, layout(tensors[name])))) end
+  for _, name in ipairs(order) do most = math.max(most, (select(2, dimensions(tensors[name])))) end
   return most
 end
 
--- A name as a cell; one with quotation marks is quoted, as readers of such tables expect.
+-- A name as a cell. One with quotation marks is quoted, as in CSV.
 local function cell(name)
   name = name:gsub('[\t\r\n]', ' ')
   return name:find('"', 1, true) and '"' .. name:gsub('"', '""') .. '"' or name
 end
 
--- Puts the lines of one parameter; tick(lines) after each few. Returns nil, message on failure.
+-- Writes the lines of one parameter; calls tick() after each. Returns nil, message on failure.
 local function put_tensor(file, name, t, data, width, tick)
-  local n, columns, each = layout(t)
+  local n, columns, each = dimensions(t)
   local namer = data and t:rank() >= 2 and rows.namer(name, n / each, data)
   local kept = tensor.realize(t)
   local memory = (t:dtype() == 'f32' and floats or ints)(math.max(columns, 1))
@@ -58,12 +57,12 @@ local function put_tensor(file, name, t, data, width, tick)
     local ok, why = file:write(name, '\t', kind, '\t', ('%d'):format(row), '\t', cell(called),
       '\t', table.concat(cells, '\t', 1, columns), rest, '\n')
     if not ok then return nil, why end
-    tick(1)
+    tick()
   end
   return true
 end
 
---- Writes the parameters, whole or not at all. Raises a message where that cannot be.
+--- Writes the parameters, whole or not at all. Raises a message on failure.
 ---@param path string
 ---@param order string[] their names, in the order wanted
 ---@param tensors table<string, Tensor>
@@ -71,9 +70,9 @@ end
 ---@param progress? fun(done: integer, total: integer) lines
 function tsv.write(path, order, tensors, data, progress)
   local width, total, done = widest(order, tensors), 0, 0
-  for _, name in ipairs(order) do total = total + layout(tensors[name]) end
-  local function tick(lines)
-    done = done + lines
+  for _, name in ipairs(order) do total = total + dimensions(tensors[name]) end
+  local function tick()
+    done = done + 1
     if done % 256 == 0 then
       if C.tkg_interrupted(1) ~= 0 then error(runtime.interrupted, 0) end
       if progress then progress(done, total) end

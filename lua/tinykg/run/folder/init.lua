@@ -1,16 +1,16 @@
---- The folder of a run: what its files are called, reading and writing them.
+--- The folder of a run: names of its files, reading and writing them.
 --   recipe.lua          the recipe as it was
 --   names.tsv           users, items, entities and relations as the model numbers them
 --   split.bin           the part of each interaction (tinykg.data.restore)
---   config.json         every option, seed, version, device, and what the data set was (data_set, a
---                       fingerprint): written behind these, it makes the folder a run's
---   log.jsonl           one object an epoch
+--   config.json         every option, seed, version, device, and a fingerprint of the data set;
+--                       written after the files above, it makes the folder a run's
+--   log.jsonl           one object per epoch
 --   best.safetensors    parameters of the best epoch
---   last.safetensors    all that is needed to go on (tinykg.run.checkpoint)
---   last-1.safetensors  the same of the time before, for when that is damaged
---   kept.json           what each phase's step keeps for backward, value by value
---   summary.json        metrics, memory, kept bytes, times: there when the run is finished
---   previous/           what --force moved out of the way; then previous-2/, ...
+--   last.safetensors    all that is needed to go on (tinykg.run.folder.checkpoint)
+--   last-1.safetensors  the checkpoint before it, in case it is damaged
+--   kept.json           the values that each phase's step keeps for backward
+--   summary.json        metrics, memory, kept bytes, times; written when the run is finished
+--   previous/           files that --force moved away; then previous-2/, ...
 local lfs = require 'lfs'
 local atomic_file = require 'tinykg.base.atomic_file'
 local clock = require 'tinykg.base.clock'
@@ -25,15 +25,15 @@ local folder = {}
 
 folder.NEXT = 'next.safetensors' -- a checkpoint that is not last.safetensors yet
 folder.SWEEP = 'batch.json' -- the settings of a sweep, in its folder
---- In the order in which a run first writes them, but for config.json: with it a folder is a run's.
+--- In the order in which a run first writes them; config.json is last because it makes the folder a
+--- run's.
 folder.FILES = {'recipe.lua', 'names.tsv', 'split.bin', 'log.jsonl', 'best.safetensors',
                 'last.safetensors', 'last-1.safetensors', 'kept.json', 'summary.json',
                 'config.json'}
 
---- Whether a file of the run is there.
 function folder.has(path, name) return lfs.attributes(path .. '/' .. name, 'mode') == 'file' end
 
---- The text of a file; nil where there is none.
+--- The text of a file; nil if there is none.
 function folder.text(path, name) return (read_file(path .. '/' .. name)) end
 
 local MOST_OUTPUT = 4000 -- bytes
@@ -50,32 +50,31 @@ function folder.output(path)
   return text, ('\n' .. text):match('.*\n([^\n]+)') or '', size <= MOST_OUTPUT
 end
 
--- The folder may have come from somebody else: a link in it, which may lead to any file of the
--- user's, is replaced, not followed.
+--- Writes a file. A link is replaced, not followed: the folder may have come from somebody else.
 function folder.write_text(path, name, text)
   must(atomic_file.write(path .. '/' .. name, text, {links = false}))
 end
 
---- Writes an object as JSON, with a checksum of its own.
+--- Writes an object as JSON with a checksum.
 function folder.write(path, name, value)
   folder.write_text(path, name, json_checksum.encode(value, {indent = 2}) .. '\n')
 end
 
-local FORMS = {['config.json'] = schema.CONFIG, ['summary.json'] = schema.SUMMARY,
+local SCHEMAS = {['config.json'] = schema.CONFIG, ['summary.json'] = schema.SUMMARY,
                ['kept.json'] = schema.KEPT}
 
---- A JSON file of the run; nil where there is none. Raises a message that names a broken one.
+--- The value of a JSON file of the run; nil if there is none. Raises one line for a broken one.
 function folder.read(path, name)
   if not folder.has(path, name) then return nil end
   local value, message = json_checksum.decode(folder.text(path, name), path .. '/' .. name)
   if value == nil then error(message, 0) end
-  local why = FORMS[name] and schema.wrong(value, FORMS[name])
+  local why = SCHEMAS[name] and schema.mismatch(value, SCHEMAS[name])
   if why then error(('%s/%s: not as a run writes it: %s'):format(path, name, why), 0) end
   return value
 end
 
---- The configuration of a run's folder. Raises a message where it is none. Older versions took the
---- seed of the run for its split, too, unless another was given; now it is always named.
+--- The configuration of a run's folder. Raises one line if there is none. Older versions named the
+--- seed of the split only where it was not the run's.
 function folder.config(path)
   if not lfs.attributes(path, 'mode') then error(path .. ': no such run', 0) end
   local config = folder.read(path, 'config.json')
@@ -85,9 +84,9 @@ function folder.config(path)
   return config
 end
 
--- ---- where a new run goes ----
+-- ---- the folder of a new run ----
 
---- Makes a folder that was not there, whoever else does so just now: `base`, or base-2, base-3, ...
+--- Makes a new folder: `base`, or base-2, base-3, ... if other processes have made those.
 function folder.claim(base)
   must(atomic_file.mkdirs(base:match('^(.*)/[^/]*$') or '.'))
   local path, n = base, 1
@@ -102,7 +101,7 @@ function folder.claim(base)
   end
 end
 
---- All of FILES that are there, and event files: TensorBoard takes a folder's for one run's.
+--- Names of FILES that are there, and of event files: TensorBoard takes all of a folder as one run.
 local function files_of(path)
   local list = {}
   for _, name in ipairs(folder_entries(path)) do
@@ -114,8 +113,7 @@ local function files_of(path)
   return list
 end
 
---- Makes the folder ready for a new run: what an earlier one left there goes to previous/, so that
---- nothing of it is read as this run's, and nothing is lost.
+--- Prepares the folder for a new run: moves the files of an earlier one to previous/.
 function folder.fresh(path)
   must(atomic_file.mkdirs(path))
   local files = files_of(path)
@@ -128,10 +126,10 @@ end
 
 local PATIENCE = 3 -- seconds: a job outlives its sweep, when that is killed, for a moment
 
---- Keeps other processes from writing into a folder until this one ends, however it ends, or calls
---- what is returned. Raises a message when another is at it.
----@param path string a folder that is there
----@return fun() release
+--- Locks a folder against other processes until this process ends or calls the result. Raises one
+--- line when another process has the lock.
+---@param path string an existing folder
+---@return fun() unlock
 function folder.lock(path)
   local until_then = clock.now() + PATIENCE
   local descriptor = posix.open(path, posix.O_CLOEXEC)
@@ -145,16 +143,17 @@ function folder.lock(path)
   return function() if descriptor then posix.close(descriptor) end end
 end
 
---- Removes what a run that was killed had begun to write (tinykg.atomic).
+--- Removes unfinished files of a run that was killed.
 function folder.tidy(path)
   for _, name in ipairs(folder_entries(path)) do
-    local begun = atomic_file.is_unfinished(name) or name == folder.NEXT
-    if begun then os.remove(path .. '/' .. name) end
+    if atomic_file.is_unfinished(name) or name == folder.NEXT then
+      os.remove(path .. '/' .. name)
+    end
   end
 end
 
---- The epochs logged, as a list of records. A line that a crash cut off is left out; raises one
---- line where another is damaged.
+--- The records of log.jsonl. A line that a crash cut off is left out; raises one line for a damaged
+--- one.
 function folder.log(path)
   local list, number = {}, 0
   for line, ending in (folder.text(path, 'log.jsonl') or ''):gmatch('([^\n]+)(\n?)') do
@@ -165,9 +164,9 @@ function folder.log(path)
   return list
 end
 
---- A function that adds a record to log.jsonl. Of what is there, epochs up to `epoch` stay: later
---- ones belong to work that was lost.
----@param epoch? integer
+--- A function that adds a record to log.jsonl. Records of later epochs than `epoch` are removed:
+--- that work was lost.
+---@param epoch? integer nil: all records are removed
 function folder.logger(path, epoch)
   local lines, name = {}, path .. '/log.jsonl'
   for _, record in ipairs(epoch and folder.log(path) or {}) do
@@ -182,7 +181,7 @@ function folder.logger(path, epoch)
   end
 end
 
---- A path that means the same from everywhere.
+--- The absolute path.
 function folder.absolute(path)
   return path:match('^/') and path or lfs.currentdir() .. '/' .. path
 end

@@ -1,6 +1,6 @@
---- JSON with a checksum of its text, so that a flipped bit is no other number: a key `checksum`
--- whose value is `crc32:` and eight digits, computed with zeros in their place. It is found by the
--- key or by the value, so that no single change hides it; a text with neither is of an older
+--- JSON with a checksum of its text, so that a flipped bit in a number is noticed: a key `checksum`
+-- whose value is `crc32:` and eight digits, computed with zeros in their place. Reading finds it by
+-- the key or by the value, so that no single change hides it. A text with neither is of an older
 -- version.
 local checksums = require 'tinykg.store.checksums'
 local json = require 'tinykg.base.json'
@@ -9,8 +9,8 @@ local json_checksum = {}
 
 local KEY, NONE = 'checksum', '00000000'
 
---- The JSON text of an object, sealed.
----@param object table ---@param options? table of json.encode ---@return string
+--- The JSON text of an object with its checksum.
+---@param object table ---@param options? table those of json.encode ---@return string
 function json_checksum.encode(object, options)
   local copy = {[KEY] = 'crc32:' .. NONE}
   for key, value in pairs(object) do copy[key] = value end
@@ -19,8 +19,7 @@ function json_checksum.encode(object, options)
   return text:sub(1, before) .. checksums.of_text(text) .. text:sub(before + 1 + #NONE)
 end
 
---- Whether a text is as it was sealed, with a line break behind it or without; true where it is
---- not sealed.
+--- Whether the checksum of a text is right; true for a text without one. A line break may follow.
 local function is_whole(text)
   text = text:gsub('\n$', '')
   local first, found = text:match('"checksum": "crc32:()(%x%x%x%x%x%x%x%x)"')
@@ -29,8 +28,8 @@ local function is_whole(text)
   return checksums.of_text(text:sub(1, first - 1) .. NONE .. text:sub(first + #NONE)) == found
 end
 
---- The value of a text, without the checksum; nil and one line where it is not as it was written.
----@param text string ---@param name string whose text it is
+--- The value of a text, without the checksum; nil and one line when the text is damaged.
+---@param text string ---@param name string the file, for messages
 ---@return any|nil value ---@return string? message ---@return boolean? damaged
 function json_checksum.decode(text, name)
   if not is_whole(text) then
@@ -42,13 +41,13 @@ function json_checksum.decode(text, name)
   return value, message
 end
 
---- The value of a line of a log; nil where a crash cut it off, or an older version wrote what is no
---- JSON. Raises one line where it is damaged.
----@param line string ---@param ended boolean by a line break ---@param name string
+--- The value of a line of a log; nil if a crash cut the line off, or it is no JSON (of an older
+--- version). Raises one line if it is damaged.
+---@param line string ---@param ended boolean by a line break ---@param name string for messages
 ---@return any|nil
 function json_checksum.line(line, ended, name)
   local value, message, damaged = json_checksum.decode(line, name)
-  -- Only the last line has no end; one character more than a whole line is no cut.
+  -- A line without an end may be cut off, but not if it is whole without its last character.
   if damaged and (ended or json_checksum.decode(line:sub(1, -2), name)) then error(message, 0) end
   return value
 end

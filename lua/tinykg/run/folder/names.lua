@@ -1,6 +1,6 @@
---- Names of users, items, entities and relations in a run's folder, as its model numbers them:
--- names.tsv, a table of kind and name: line k of a kind is its row k, from 0. Names that are the
--- numbers themselves are left out.
+--- names.tsv in a run's folder: names of users, items, entities and relations in the order of the
+-- model's rows. A table of kind and name; line k of a kind is row k, from 0. Names that equal their
+-- row numbers are left out.
 local ffi = require 'ffi'
 local atomic_file = require 'tinykg.base.atomic_file'
 local arrays = require 'tinykg.engine.arrays'
@@ -14,7 +14,7 @@ local run_names = {}
 
 local FILE, HEAD = 'names.tsv', 'kind\tname\n'
 local KINDS = {users = 'user', items = 'item', entities = 'entity', relations = 'relation'}
-local AT_ONCE = 4096 -- lines that are joined before they are written
+local AT_ONCE = 4096 -- lines per write
 
 local ESCAPED = {['\\'] = '\\\\', ['\t'] = '\\t', ['\n'] = '\\n', ['\r'] = '\\r'}
 local MEANT = {['\\'] = '\\', t = '\t', n = '\n', r = '\r'}
@@ -50,7 +50,7 @@ end
 
 local function damaged(path, why) error(('%s/%s: damaged: %s'):format(path, FILE, why), 0) end
 
---- Adds a name, as it stands in the file, to a dictionary; its place there.
+--- Adds an escaped name to a dictionary; returns its id.
 local function added(dictionary, from, n)
   if libc.memchr(from, 92, n) ~= nil then -- a backslash
     return dictionary:add((ffi.string(from, n):gsub('\\(.)', MEANT)))

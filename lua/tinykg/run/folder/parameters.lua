@@ -1,4 +1,4 @@
---- The parameters of a model in a file, and back.
+--- Writes the parameters of a model to a file and reads them.
 local must = require 'tinykg.base.must'
 local store = require 'tinykg.store'
 
@@ -23,12 +23,12 @@ function parameters.copy(path, name, from, to)
   to:copy(from)
 end
 
---- Raises one line where a file is not whole.
+--- Raises one line for a file that is not whole.
 function parameters.check(path)
   for _, t in pairs(must(store.read(path))) do t:free() end
 end
 
---- Gives a model the parameters of a file that `write` made. Names and shapes must agree.
+--- Sets a model's parameters from a file that `write` made. Names and shapes must agree.
 ---@return table<string, string> metadata
 function parameters.read(path, model)
   local state, metadata = must(store.read(path))
