@@ -1,11 +1,11 @@
---- Tables of the page: a head, rows that each begin with a name.
+--- Tables of the page: a head, and rows that begin with a name.
 local html = require 'tinykg.report.html'
 
 local html_table = {}
 
-local LONG = 30 -- names up to here stay on a line
+local LONG = 30 -- characters; longer names are wrapped
 
---- The name that a row begins with.
+--- The name at the beginning of a row.
 function html_table.name(text)
   return html.th{scope = 'row', class = #text > LONG and 'long', text}
 end
@@ -15,7 +15,7 @@ function html_table.number(name, unit, title)
   return html.th{class = 'n', title = title, name, unit and html.span{class = 'unit', ' ', unit}}
 end
 
---- The whole table, which scrolls by itself where it is too wide. ---@param head? table cells
+--- The whole table, which scrolls if it is too wide. ---@param head? table cells
 function html_table.of(head, rows)
   return html.div{class = 'scroll',
                   html.table{head and html.thead{html.tr{head}}, html.tbody{rows}}}

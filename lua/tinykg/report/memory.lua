@@ -1,4 +1,4 @@
---- The memory of a section: what is kept for backward, and the peak by kind.
+--- The memory of a section: values kept for backward, and the peak by kind.
 local bars = require 'tinykg.report.chart.bars'
 local format = require 'tinykg.report.format'
 local groups = require 'tinykg.report.groups'
@@ -13,17 +13,17 @@ local memory = {}
 local KINDS = {{'parameter', 'c1'}, {'gradient', 'c6'}, {'optimizer', 'c4'}, {'kept_exact', 'c2'},
                {'kept_quantized', 'c3'}, {'transient', 'c5'}, {'graph', 'c7'}, {'data', 'c8'}}
 
--- ---- what there is to show ----
+-- ---- groups with the same memory ----
 
---- A group's run that says most about memory: with kept.json, else with a summary.
-local function telling_run(group)
+--- The run that stands for a group: one with kept.json, else one with a summary.
+local function example_run(group)
   for _, run in ipairs(group.runs) do
     if run.kept then return run end
   end
   return group.finished[1]
 end
 
---- Equal for groups whose memory is the same, whatever the learning rate.
+--- A text that is equal for groups with the same memory, whatever the learning rate.
 local function identity(group, run)
   local function bytes(...) return statistics.number(run.summary, ...) or run.folder end
   return table.concat({group.recipe, group.settings['run bits'] or '',
@@ -31,8 +31,8 @@ local function identity(group, run)
                        bytes('memory', 'optimizer')}, '\1')
 end
 
---- A name for each picture: what its groups have in common, or, where another has the same name,
---- that of its first group.
+--- Names each picture by what its groups have in common, or by its first group if that is not
+--- unique.
 local function name_pictures(pictures, section)
   local count = {}
   for _, p in ipairs(pictures) do
@@ -45,13 +45,13 @@ local function name_pictures(pictures, section)
   return pictures
 end
 
---- What differs in memory: groups of, say, a grid over a learning rate share a picture.
+--- The groups that differ in memory. Groups of, say, a grid over the learning rate share a picture.
 ---@param section ReportSection
 ---@return {label: string, groups: ReportGroup[], run: ReportRun, kept: table?}[]
 function memory.pictures(section)
   local pictures, by_key = {}, {}
   for _, group in ipairs(section.groups) do
-    local run = telling_run(group)
+    local run = example_run(group)
     local key = run and identity(group, run)
     if run and not by_key[key] then
       by_key[key] = {groups = {}, run = run, kept = run.kept}
@@ -64,7 +64,7 @@ end
 
 -- ---- peak by kind ----
 
---- Kinds that take memory somewhere, ours first, then what else a summary names.
+--- Kinds with memory in a summary, in the order of KINDS, then others that a summary names.
 local function kinds_of(pictures)
   local present, known, list = {}, {peak = true}, {}
   for _, p in ipairs(pictures) do
@@ -84,7 +84,7 @@ end
 
 local function words(kind) return (kind:gsub('_', ' ')) end
 
---- Over all finished runs of a picture's groups.
+--- The statistic of a kind's peak over all finished runs of a picture's groups.
 local function peak_of(p, name)
   local list = {}
   for _, group in ipairs(p.groups) do

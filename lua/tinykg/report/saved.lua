@@ -1,4 +1,5 @@
---- What steps keep for backward: beside an op-by-op tape, by rule, by line of the recipe.
+--- The values that steps keep for backward: compared with an op-by-op tape, by rule, and by line of
+--- the recipe.
 local bars = require 'tinykg.report.chart.bars'
 local format = require 'tinykg.report.format'
 local html_table = require 'tinykg.report.html_table'
@@ -11,7 +12,7 @@ local saved = {}
 local RULES = {
   {'exact', 'c2', 'kept as it is'},
   {'quantize', 'c1', 'kept in few bits'},
-  {'mask', 'c3', 'one bit an element, such as a sign'},
+  {'mask', 'c3', 'one bit per element, such as a sign'},
   {'recompute', 'c5', 'computed again in backward'},
   {'resident', 'c8', 'a parameter, an input or the graph: there anyway'},
 }
@@ -20,7 +21,7 @@ local MOST_LINES = 12
 
 -- ---- figures ----
 
---- {rule = {count, exact, kept}} of a phase's values.
+--- Sums of a phase's values: {rule = {count, exact, kept}}, in bytes.
 local function by_rule(phase)
   local sums = {}
   for _, value in ipairs(phase.values) do
@@ -48,7 +49,7 @@ local function phases_of(picture)
   return phases
 end
 
---- A row a picture and phase: {label, phase, reference, stored}.
+--- A row per picture and phase: {label, phase, reference, stored}.
 local function rows_of(pictures)
   local rows = {}
   for _, picture in ipairs(pictures) do
@@ -110,7 +111,7 @@ end
 
 -- ---- tables ----
 
---- A bar of exact bytes with the kept ones on it; `whole` is the longest in the table.
+--- A bar of exact bytes with the kept bytes on it; `whole` is the longest bar of the table.
 local function meter(exact, stored, whole)
   local function width(x) return ('width:%.1f%%'):format(100 * x / math.max(whole, 1)) end
   return html.td{html.div{class = 'meter', html.i{style = width(exact)},
@@ -145,7 +146,7 @@ local function rule_table(phase)
                        rows)
 end
 
---- Values that take memory, the largest first; each knows which of its line's it is.
+--- Values that take memory, the largest first: {value, nth (of the values of its line), of, ...}.
 local function costly(phase)
   local list, count = {}, {}
   for i, value in ipairs(phase.values) do

@@ -1,5 +1,5 @@
---- The settings of runs: what differs between recipes, and everything of each run, folded; what is
---- missing of a run and why one failed.
+--- The settings of runs: those that differ between recipes, and all settings of each run, with
+--- notes on missing files and failures.
 local format = require 'tinykg.report.format'
 local html_table = require 'tinykg.report.html_table'
 local html = require 'tinykg.report.html'
@@ -7,22 +7,18 @@ local sorted_keys = require 'tinykg.base.sorted_keys'
 
 local settings = {}
 
---- A table of what differs between recipes only: mostly their defaults.
+--- A table of the settings that differ between recipes only, mostly their defaults.
 ---@param section ReportSection
 function settings.between_recipes(section)
   if #section.others == 0 then return nil end
-  local first, seen, head, rows = {}, {}, {html.th{''}}, {}
-  for _, group in ipairs(section.groups) do
-    if not seen[group.recipe] then
-      seen[group.recipe] = true
-      first[#first + 1] = group
-      head[#head + 1] = html.th{group.recipe}
-    end
+  local head, rows = {html.th{''}}, {}
+  for _, of_recipe in ipairs(section.recipes) do
+    head[#head + 1] = html.th{of_recipe[1].recipe}
   end
   for i, column in ipairs(section.others) do
     local cells = {html_table.name(column.name)}
-    for _, group in ipairs(first) do
-      cells[#cells + 1] = html.td{group.settings[column.key] or format.none}
+    for _, of_recipe in ipairs(section.recipes) do
+      cells[#cells + 1] = html.td{of_recipe[1].settings[column.key] or format.none}
     end
     rows[i] = html.tr{cells}
   end
@@ -48,7 +44,7 @@ local function config_table(config)
   return html_table.of(nil, rows)
 end
 
---- What became of a run without a summary, and how far it went.
+--- Why a run has no summary, and its last epoch; nil for a finished run.
 local function state_of(run)
   if run.state == 'finished' then return nil end
   local last = run.log[#run.log]
