@@ -14,7 +14,7 @@ local function is_callable(value)
     or type(value) == 'table' and (getmetatable(value) or {}).__call ~= nil
 end
 
---- Names of a value that begin with `start`: behind a colon methods only.
+--- Names of a value's members that begin with `start`; behind a colon only functions.
 local function names(value, start, colon)
   local found = {}
   for name, field in pairs(member_names(value)) do
@@ -68,7 +68,7 @@ local function of_file(start)
   return found
 end
 
---- Where the string begins that is open at the end of the text, if one is.
+--- The position of a string that is open at the end of the text, or nil.
 local function open_string(text)
   local quote, from, i = nil, nil, 1
   while i <= #text do
@@ -93,7 +93,8 @@ local function of_command(start)
   return found
 end
 
---- A name and the fields and numbers behind it, a dot or colon, and what is typed of the next.
+--- Splits the end of a text into a chain of names and numbers, a dot or colon, and the beginning of
+--- the next name; nil if there is no chain.
 local function chain(text)
   local before, path, mark, typed =
     text:gsub('%[(%d+)%]', '.%1'):match('(.?)%f[%w_]([%a_][%w_.]*)([.:])([%w_]*)$')
@@ -101,10 +102,10 @@ local function chain(text)
   return path, mark, typed
 end
 
---- What the end of a text may go on as.
+--- Completes the end of a text.
 ---@param text string the line up to the cursor
 ---@return string[] candidates sorted
----@return integer start where in the text they begin: they take the place of what is there
+---@return integer start the position from which a candidate replaces the text
 return function(text)
   local at, typed = text:match('^%s*:()(%a*)$')
   if at then return sorted_keys(of_command(typed)), at end
