@@ -1,4 +1,4 @@
---- Ranking all items for every user with a test item, against the product that makes the scores.
+--- Ranks all items for every user with a test item, compared with computing the scores alone.
 local tk = require 'tinykg'
 local format = require 'tinykg.base.format'
 local inputs = require 'tinykg.bench.inputs'

@@ -1,5 +1,5 @@
---- Ops over the edges of a graph and over the rows of a matrix, beside copying a matrix with a row
---- a node and beside multiplying it with a square one.
+--- Ops over the edges of a graph and over the rows of a matrix, compared with copying a matrix with
+--- one row per node and with multiplying it by a square one.
 local ffi = require 'ffi'
 local tk = require 'tinykg'
 local C = require 'tinykg.engine.lib'
@@ -14,12 +14,12 @@ local COLUMNS = {{'op', 'op'}, {'min_ms', 'min ms', '%.3f'}, {'median_ms', 'medi
   {'x_copy', 'x copy', '%.2f'}, {'x_matmul', 'x matmul', '%.2f'}}
 local DIM = 64
 
---- Calls fn in a step that only goes forward; one number of the result is looked at.
+--- A case that runs fn forward only and reads one number of the result.
 local function forward(op, fn)
   return {op = op, run = function() tk.no_grad(function() return fn():narrow(1, 1, 1) end) end}
 end
 
---- Copying on the device, until the last number is there.
+--- A case that copies on the device and reads the last number.
 local function copying(x, y)
   local number, last = ffi.new('float[1]'), x:count() - 1
   return {op = 'copy', run = function()
@@ -28,7 +28,7 @@ local function copying(x, y)
   end}
 end
 
---- Ops on the rows of matrices; the first two are what others are compared with.
+--- Ops on the rows of matrices; the first two are the references of the ratios.
 local function dense(n)
   local x, y = tk.randn(n, DIM):keep(), tk.randn(n, DIM):keep()
   local w, ids = tk.randn(DIM, DIM):keep(), ffi.new('int32_t[?]', n)
@@ -44,7 +44,7 @@ local function dense(n)
   }, x, y
 end
 
---- Ops on edges: the engine's own, those of backward among them.
+--- Ops on edges, including those of backward.
 local function sparse(g, cases, x, y)
   local r, w = tk.randn(g.kinds, DIM):keep(), tk.randn(g.e):keep()
   local count = math.min(3072, math.floor(g.n / 4))
@@ -79,7 +79,7 @@ end
 ---@param out tinykg.BenchOutput
 return function(o, out)
   out:doing('ops')
-  local g = bench_graph.graph(o.data and inputs.data(o, {valid_ratio = 0}), o.quick)
+  local g = bench_graph.new(o.data and inputs.data(o, {valid_ratio = 0}), o.quick)
   local cases, x, y = dense(g.n)
   local count, found = sparse(g, cases, x, y)
   measure.turns(cases, {seconds = o.seconds})

@@ -1,4 +1,4 @@
---- Steps of training at several widths: forward, backward and update, and what they keep.
+--- Times steps of training at several widths: forward, backward and update, and the bytes kept.
 local inputs = require 'tinykg.bench.inputs'
 local recipe_file = require 'tinykg.train.recipe_file'
 local step_timer = require 'tinykg.bench.step_timer'
@@ -46,7 +46,7 @@ return function(o, out)
       for _, run in ipairs(runs) do records[#records + 1] = record(run, k, runs[1]) end
     end
   end
-  out:heading('steps on %s: forward, backward, update; x first: of the first width\'s minimum',
-              data.name)
+  out:heading('steps on %s: forward, backward, update; x first: ratio to the first width\'s '
+    .. 'minimum', data.name)
   out:table('step', COLUMNS, records)
 end

@@ -1,4 +1,4 @@
---- Timing a recipe's steps as its training runs them.
+--- Times a recipe's steps as its training runs them.
 local tk = require 'tinykg'
 local loader = require 'tinykg.data.loader'
 local measure = require 'tinykg.bench.measure'
@@ -8,8 +8,8 @@ local train = require 'tinykg.train'
 
 local step_timer = {}
 
---- A recipe's phases at so many bits: what its training alternates between, a step each.
----@param path string of the recipe ---@param options table as given to the recipe
+--- A recipe's phases, each with its step, at a number of bits.
+---@param path string the recipe ---@param options table given options of the recipe
 function step_timer.trainer(path, options, data, bits)
   local recipe = recipe_file.load(path)
   local o = recipe:complete(options)
@@ -20,7 +20,7 @@ function step_timer.trainer(path, options, data, bits)
           phases = phases.of(recipe, model, data, o, {bits = bits})}
 end
 
---- What the steps of a phase are called with, without end.
+--- An endless iterator over the arguments of a phase's step.
 local function batches_of(phase, o)
   local epoch, iterate = 0, nil
   return function()
@@ -36,8 +36,8 @@ local function batches_of(phase, o)
   end
 end
 
---- Times of steps of phase k of each run, in turns, on the same batches. A step ends when its loss
---- is on the host. Leaves `times`, `min` and `median` (milliseconds) in each run.
+--- Times the steps of phase k of each run in turns, on the same batches, until the loss is on the
+--- host. Sets `times`, `min` and `median` (milliseconds) of each run.
 ---@param limits {rounds: integer?, seconds: number?}
 function step_timer.time_phase(runs, k, limits)
   local next_batch, batch = batches_of(runs[1].phases[k], runs[1].o), nil

@@ -1,11 +1,11 @@
---- What this machine computes with, for doctor and bench.
+--- Describes this machine, for doctor and bench.
 local ffi = require 'ffi'
 
 ffi.cdef 'const char *tkg__isa(void);'
 
 local system_info = {}
 
---- The first line that a command prints; nil where it prints none.
+--- The first line that a command prints; nil if there is none.
 function system_info.first_line(command)
   local pipe = io.popen(command .. ' 2>/dev/null')
   local line = pipe:read('*l')
@@ -13,7 +13,7 @@ function system_info.first_line(command)
   return line
 end
 
---- Version, library, device (and why 'auto' took it), GPU, vector code, threads.
+--- Version, library, device (and a note on the choice of 'auto'), GPU, vector code, threads.
 ---@return {version: string, lua: string, library: string, device: string, note: string?,
 ---  gpu: string?, vector_code: string, threads: integer}
 function system_info.describe()

@@ -1,11 +1,11 @@
---- The plans of a run's memory as text: a column a width; rows by kind, then by kept value.
+--- The planned memory of a run as text: a column per width; rows by kind, then by kept value.
 local memory_plan = require 'tinykg.train.memory_plan'
 local format = require 'tinykg.base.format'
 
 local KINDS = {'parameter', 'gradient', 'optimizer', 'kept_exact', 'kept_quantized', 'transient',
                'graph', 'data'}
 local LABEL = 46 -- characters of a row's name
-local MOST = 10 -- kept values that are listed
+local MOST = 10 -- kept values in the list
 
 local function row(label, widths, cell)
   local parts = {label .. (' '):rep(LABEL - #label)}
@@ -21,7 +21,7 @@ end
 
 -- ---- by kind ----
 
-local function of_kept(widths, lines)
+local function add_kept(widths, lines)
   lines[#lines + 1] = row('kept for backward', widths, function(width)
     return format.bytes(width.kept.stored_bytes)
   end)
@@ -31,7 +31,7 @@ local function of_kept(widths, lines)
   end)
 end
 
---- What a step takes by kind, and beside it what evaluating does to the peak.
+--- The memory of a step by kind, and its peak without and with evaluations.
 ---@param widths table<integer, WidthPlan>
 ---@return string
 local function by_kind(widths)
@@ -47,14 +47,14 @@ local function by_kind(widths)
   lines[#lines + 1] = row('the whole run, evaluations included', widths, function(width)
     return format.bytes(width.memory.peak)
   end)
-  of_kept(widths, lines)
+  add_kept(widths, lines)
   return table.concat(lines, '\n')
 end
 
 -- ---- by value ----
 
---- Name of a kept value: phase, recipe line, op and shape; of several of one name, the n-th, which
---- in a model that is written as a loop is the n-th layer's.
+--- Name of a kept value: phase, recipe line, op and shape. Equal names get a number, which in a
+--- model with a loop over layers is that of the layer.
 local function name_of(value, phase, seen)
   local name = string.format('  %s%s %s %s%s', phase and phase .. ' ' or '', value.where or '-',
     value.op, table.concat(value.shape, 'x'), value.rule == 'mask' and ' sign' or '')
@@ -62,7 +62,7 @@ local function name_of(value, phase, seen)
   return seen[name] > 1 and name .. ' #' .. seen[name] or name
 end
 
---- Kept bytes by name of value and bits, and the rule by name at `focus` bits.
+--- Rows of kept values, the largest first: name, bytes by bits, and the rule at `focus` bits.
 local function values_of(widths, focus)
   local rows, by_name = {}, {}
   for _, bits in ipairs(memory_plan.WIDTHS) do
@@ -90,10 +90,10 @@ local function values_of(widths, focus)
   return rows
 end
 
---- What is kept, value by value, the largest first.
+--- The kept values, the largest first.
 ---@param widths table<integer, WidthPlan>
----@param focus integer the width that says how each is kept and by which they are in order
----@param all boolean all of them, not only the ten largest
+---@param focus integer the bits whose rules are shown and whose bytes give the order
+---@param all boolean all values, not only the ten largest
 ---@return string
 local function by_value(widths, focus, all)
   local rows = values_of(widths, focus)

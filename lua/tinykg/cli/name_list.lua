@@ -1,7 +1,7 @@
 --- Lists of names in text files, one per line.
 local name_list = {}
 
-local BOM = '\239\187\191' -- of UTF-8: some editors begin a file with it
+local BOM = '\239\187\191' -- some editors begin a file with it
 
 local function opened(path)
   if path == '-' then return io.stdin end

@@ -94,6 +94,15 @@ function options.parse(parser, ...)
   error({usage = clear(message, {...}, takes_value[parser])}, 0)
 end
 
+--- The value of an option as a whole number of `least` to `most`.
+---@param most? number 2^31 - 1
+function options.whole(text, name, least, most)
+  local n = tonumber(text)
+  if n and n % 1 == 0 and n >= least and n <= (most or 2 ^ 31 - 1) then return n end
+  local range = most and ('%d to %.0f'):format(least, most) or ('%d on'):format(least)
+  options.usage("%s: '%s' is not a whole number from %s", name, tostring(text), range)
+end
+
 --- 'a,b,c' as a list of numbers. ---@param what string for the message
 function options.numbers(text, what)
   local list = {}

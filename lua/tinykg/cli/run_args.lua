@@ -14,18 +14,10 @@ function run_args.add_options(p)
   p:flag('--json', 'print JSON')
 end
 
---- The value of an option as a whole number of at least `least`.
-function run_args.whole(text, name, least, most)
-  local n = tonumber(text)
-  if n and n % 1 == 0 and n >= least and n <= (most or 2 ^ 31 - 1) then return n end
-  local range = most and ('%d to %d'):format(least, most) or ('%d on'):format(least)
-  options.usage("%s: '%s' is not a whole number from %s", name, text, range)
-end
-
 --- Sets device and threads from the arguments, and lets Ctrl-C stop what follows.
 function run_args.set_engine(a)
   local device = options.device(a.device)
-  local threads = run_args.whole(a.threads, '--threads', 0)
+  local threads = options.whole(a.threads, '--threads', 0)
   local tk = require 'tinykg'
   require('tinykg.engine.lib').tkg_interrupt_watch(1)
   if device ~= 'auto' then tk.device(device) end

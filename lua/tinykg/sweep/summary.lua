@@ -12,39 +12,37 @@ function summary.count(jobs, state)
   return n
 end
 
---- Groups in order of their first job: {name, all (number of jobs), runs (jobs with a summary)}.
+--- Groups in order of their first job: {name, all (number of jobs), finished (jobs with a
+--- summary)}.
 local function groups_of(jobs)
   local list, by_name = {}, {}
   for _, m in ipairs(jobs) do
     local g = by_name[m.group]
     if not g then
-      g = {name = m.group, all = 0, runs = {}}
+      g = {name = m.group, all = 0, finished = {}}
       by_name[m.group], list[#list + 1] = g, g
     end
     g.all = g.all + 1
-    if m.summary then table.insert(g.runs, m) end
+    if m.summary then table.insert(g.finished, m) end
   end
   return list
 end
 
---- statistics.of_summary of a group.
-local function spread(group, ...) return statistics.of_summary({finished = group.runs}, ...) end
-
 --- '-' for a metric that was measured and is not defined, such as the AUC of one class.
 local function metric_cell(group, key)
-  local s, first = spread(group, 'test', key), group.runs[1]
+  local s, first = statistics.of_summary(group, 'test', key), group.finished[1]
   local test = first and first.summary.test
   if not s then return type(test) == 'table' and test[key] ~= nil and '-' or '' end
   return s.sd and ('%.4f +- %.4f'):format(s.mean, s.sd) or ('%.4f'):format(s.mean)
 end
 
 local function mean_cell(group, show, ...)
-  local s = spread(group, ...)
+  local s = statistics.of_summary(group, ...)
   return s and show(s.mean) or ''
 end
 
 local function row_of(group, metrics)
-  local n = #group.runs
+  local n = #group.finished
   local row = {group.name, n == group.all and tostring(n) or ('%d of %d'):format(n, group.all)}
   for _, key in ipairs(metrics) do row[#row + 1] = metric_cell(group, key) end
   row[#row + 1] = mean_cell(group, format.bytes, 'kept', 'stored_bytes')

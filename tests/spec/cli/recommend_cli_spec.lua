@@ -229,11 +229,7 @@ end)
 
 describe('tinykg eval', function()
   local dir, data
-  setup(function()
-    dir = fixtures.dir()
-    data = dir .. '/data'
-    prints('data demo ' .. data .. ' --users 60 --items 80')
-  end)
+  setup(function() dir, data = shell.demo(60, 80) end)
   teardown(fixtures.clean)
 
   local function trained(recipe, name, more)

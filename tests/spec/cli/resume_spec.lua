@@ -11,11 +11,7 @@ local function read(path) return assert(json.read(path)) end
 
 describe('a run that goes on', function()
   local dir, data
-  setup(function()
-    dir = fixtures.dir()
-    data = dir .. '/data'
-    assert.equal(0, (sh('./tinykg data demo ' .. data .. ' --users 300 --items 150')))
-  end)
+  setup(function() dir, data = shell.demo(300, 150) end)
   teardown(fixtures.clean)
 
   --- Runs, and kills it each time after it has saved its state twice, until it comes to its end.

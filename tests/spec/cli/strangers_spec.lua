@@ -3,6 +3,7 @@
 local lfs = require 'lfs'
 local fixtures = require 'tests.support.fixtures'
 local json = require 'tinykg.base.json'
+local shell = require 'tests.support.shell'
 
 local home = os.getenv('TINYKG_HOME') or lfs.currentdir()
 
@@ -39,11 +40,7 @@ end
 
 --- Runs a command line in a folder: status, all it printed.
 local function sh(dir, command)
-  local pipe = io.popen(('cd %s && { env -u LUA_PATH -u LUA_CPATH %s; } 2>&1; echo "[$?]"')
-    :format(dir, command))
-  local text = pipe:read('*a')
-  pipe:close()
-  return tonumber(text:match('%[(%d+)%]\n$')), (text:gsub('%[%d+%]\n$', ''))
+  return shell.sh('env -u LUA_PATH -u LUA_CPATH ' .. command, dir)
 end
 
 local function tinykg(dir, command) return sh(dir, home .. '/tinykg ' .. command) end

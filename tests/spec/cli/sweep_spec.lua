@@ -10,11 +10,7 @@ local function exists(path) return os.execute('test -e ' .. path) == 0 end
 
 describe('a sweep', function()
   local dir, data
-  setup(function()
-    dir = fixtures.dir()
-    data = dir .. '/data'
-    assert.equal(0, (sh('./tinykg data demo ' .. data .. ' --users 60 --items 80')))
-  end)
+  setup(function() dir, data = shell.demo(60, 80) end)
   teardown(fixtures.clean)
 
   --- Columns of the summary's row for a group, split at two blanks.
@@ -184,7 +180,7 @@ end}
     for _, case in ipairs{
       {'--grid dims=1,2', 'KGCN has no option dims'}, {'--grid dim', "'dim' is not key=a,b,c"},
       {'--grid bits=3,2', "bits: '3' is not valid"}, {'--grid dim=a,b', 'dim: a is not a number'},
-      {'--seed 1,2 --jobs 0', "jobs: '0' is not valid"},
+      {'--seed 1,2 --jobs 0', "jobs: '0' is not a whole number from 1 on"},
     } do
       local out = dir .. '/never'
       local code, text = sh(('./tinykg run recipes/kgcn.lua --data %s %s --out %s'):format(data,

@@ -40,9 +40,7 @@ end)
 describe('the folder of a run', function()
   local dir, data, made
   setup(function()
-    dir = fixtures.dir()
-    data = dir .. '/data'
-    shell.prints('data demo ' .. data .. ' --users 30 --items 30')
+    dir, data = shell.demo(30, 30)
     made = dir .. '/made'
     shell.prints(('run %s --data %s --quiet --set epochs=1 --set dim=4 --out %s')
       :format(RECIPE, data, made))

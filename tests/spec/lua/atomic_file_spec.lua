@@ -3,25 +3,19 @@ local lfs = require 'lfs'
 local cjson = require 'cjson'
 local atomic = require 'tinykg.base.atomic_file'
 local json = require 'tinykg.base.json'
+local read_file = require 'tinykg.base.read_file'
 local fixtures = require 'tests.support.fixtures'
+local sh = require('tests.support.shell').sh
 
-local function content(path)
-  local file = io.open(path, 'rb')
-  if not file then return nil end
-  local text = file:read('*a')
-  file:close()
-  return text
-end
+local function content(path) return (read_file(path)) end
 
 local names = fixtures.names
 
 --- Runs Lua code in a process of its own after `before`, shell commands. Returns what it printed.
 local function elsewhere(code, before)
   local script = fixtures.dir { ['x.lua'] = code } .. '/x.lua'
-  local pipe = io.popen(("%s LUA_PATH='lua/?.lua;lua/?/init.lua;;' luajit %s 2>&1")
-    :format(before or '', script))
-  local text = pipe:read('*a')
-  pipe:close()
+  local _, text = sh(("%s LUA_PATH='lua/?.lua;lua/?/init.lua;;' luajit %s"):format(
+    before or '', script))
   return text
 end
 

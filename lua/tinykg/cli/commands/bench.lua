@@ -4,13 +4,13 @@ local options = require 'tinykg.cli.options'
 
 local HELP = [[
 Speed on this machine, as ratios within one run.
-  ops     sums over a graph, softmax of its edges, ops on rows, beside copying and multiplying
-  codec   packing kept values into few bits, beside copying them
-  step    steps of training at several widths, and what they keep
-  load    reading text, beside reading its bytes
-  eval    ranking, beside the product that makes the scores
-  all     all of it, about a minute (the default)
-Minimum and median of several runs, after two to warm up. Without --data on generated data.]]
+  ops     sums over a graph, softmax over edges, ops on rows, compared with copying and matmul
+  codec   packing kept values into few bits, compared with copying them
+  step    steps of training at several widths, and the bytes they keep
+  load    reading text, compared with reading its bytes
+  eval    ranking, compared with computing the scores alone
+  all     all parts, about a minute (the default)
+Minimum and median of several runs, after two to warm up. Without --data, on generated data.]]
 
 local PARTS = {'ops', 'codec', 'step', 'load', 'eval', 'all'}
 local BITS = {[32] = true, [8] = true, [4] = true, [2] = true, [1] = true}
@@ -39,7 +39,7 @@ local function settings_of(a)
   if #a.set > 0 and #a.recipe == 0 then options.usage('--set: --recipe says of which recipe') end
   return {quick = a.quick, json = a.json, data = a.data, bits = bits,
           recipe = #a.recipe > 0 and a.recipe or nil, set = options.pairs(a.set, '--set'),
-          steps = a.steps and run_args.whole(a.steps, '--steps', 1)}
+          steps = a.steps and options.whole(a.steps, '--steps', 1)}
 end
 
 local function parts_of(given)

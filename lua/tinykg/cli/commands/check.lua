@@ -1,11 +1,11 @@
---- tinykg check: are the files of runs whole, and do they fit each other and their data set?
+--- tinykg check: checks that the files of runs are whole and fit each other and their data set.
 local options = require 'tinykg.cli.options'
 local format = require 'tinykg.base.format'
 
 local HELP = [[
-Looks at each file of a run: whether it is whole (checksums; a damaged tensor is named) and fits
-the others, and whether the data set is what it was when the run began. Changes nothing, and runs
-none of the recipe's code. Exit status 0: all is well; 1: something is not.]]
+Checks each file of a run: whether it is whole (checksums; a damaged tensor is named) and fits the
+others, and whether the data set is what it was when the run began. Changes nothing and runs none of
+the recipe's code. Exit status 0: all is well; 1: something is not.]]
 
 local function parser()
   local p = options.parser('tinykg check', HELP, 'tinykg check runs/kgcn')

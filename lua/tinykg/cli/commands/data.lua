@@ -1,4 +1,4 @@
---- tinykg data: look at a data set, write it in another format, or generate one.
+--- tinykg data: describes a data set, writes it in another format, or generates one.
 local options = require 'tinykg.cli.options'
 local format = require 'tinykg.base.format'
 
@@ -17,8 +17,8 @@ end
 
 local function add_convert(p)
   local convert = p:command('convert', 'write a data set in another format')
-    :epilog('Written is what loading gives, as data info shows it: its split, what --data-set\n'
-      .. 'asks for, drawn negatives. What the format has no place for is left out, and said.\n\n'
+    :epilog('Writes the data set as it is loaded and as data info shows it: with its split, the\n'
+      .. 'options of --data-set and drawn negatives. Notes say what the format cannot hold.\n\n'
       .. 'Example: tinykg data convert DIR NEW --to recbole')
   convert:argument('folders', 'a data set in any known format, and the folder to write: new or '
     .. 'empty; with --of the latter alone'):args('1-2'):argname({'FROM', 'TO'})
@@ -55,14 +55,14 @@ local function info(a)
   print(require('tinykg.data').load(a.dir, options.of_data(a.data_set)):info())
 end
 
---- KGCN's programs need negatives: where there are none they are drawn, as if asked for.
+--- KGCN's programs need negatives: they are drawn as with task=ctr if the data have none.
 local function load_options(a)
   local given = options.of_data(a.data_set)
   if a.format == 'kgcn' and given.task == nil then given.task = 'ctr' end
   return given
 end
 
---- The data set to write, and where. ---@return fun(): tinykg.Data load ---@return string to
+--- Checks the arguments of convert. ---@return fun(): tinykg.Data load ---@return string to
 local function source(a)
   local first, second = a.folders[1], a.folders[2]
   if not a.of then

@@ -1,4 +1,4 @@
---- tinykg doctor: what this machine has, what is missing, how to get it.
+--- tinykg doctor: lists what this machine has, what is missing, and how to get it.
 local ffi = require 'ffi'
 local ctrl_c = require 'tinykg.cli.ctrl_c'
 local system_info = require 'tinykg.bench.system_info'
@@ -7,7 +7,7 @@ local PACKAGES = {
   {'argparse', 'lua-argparse', 'the command line'},
   {'cjson', 'lua-cjson', 'run folders'},
   {'lfs', 'lua-filesystem', 'data sets and run folders'},
-  {'posix', 'lua-posix', 'batches'},
+  {'posix', 'lua-posix', 'files, processes, terminals'},
   {'readline', 'lua-readline', 'editing at the prompt'},
 }
 
@@ -28,7 +28,7 @@ end
 
 local DEVICES = {'cpu', 'cuda', 'emu'}
 
---- Engines of the devices that open; why the others do not is printed.
+--- Engines of the devices that can be opened; prints why the others cannot.
 local function open_all(C)
   local engines = {}
   for _, name in ipairs(DEVICES) do
@@ -39,7 +39,7 @@ local function open_all(C)
   return engines
 end
 
---- Which op has a kernel on which device.
+--- Prints which op has a kernel on which device.
 local function op_table()
   local C = require 'tinykg.engine.lib'
   local engines, row = open_all(C), '%-20s %-6s %-6s %-6s'
@@ -54,7 +54,7 @@ local function op_table()
     print(row:format(name, unpack(cells)))
   end
   for _, engine in pairs(engines) do C.tkg_engine_release(engine) end
-  print('?: not to be opened here. make test tests each op on cpu and emu, make test-gpu on cuda.')
+  print('?: cannot be opened here. make test tests each op on cpu and emu, make test-gpu on cuda.')
 end
 
 return function(...)
@@ -66,13 +66,15 @@ return function(...)
   end
   if ... == '--ops' then return op_table() end
   if ... then error({usage = 'doctor takes --ops or nothing; see --help'}, 0) end
-  local m = system_info.describe()
-  print('tinykg ' .. m.version)
-  print('  Lua            ' .. m.lua)
-  print('  library        ' .. m.library)
-  print('  device         ' .. device_line(m))
-  print('  vector code    ' .. m.vector_code)
-  print('  threads        ' .. m.threads)
+  local ok, m = pcall(system_info.describe)
+  if ok then
+    print('tinykg ' .. m.version)
+    print('  Lua            ' .. m.lua)
+    print('  library        ' .. m.library)
+    print('  device         ' .. device_line(m))
+    print('  vector code    ' .. m.vector_code)
+    print('  threads        ' .. m.threads)
+  end
   local missing = lua_modules()
   print('  gnuplot        ' .. (system_info.first_line('gnuplot --version')
         or 'not found; only tk.plot needs it: apt-get install gnuplot-nox'))
@@ -80,5 +82,6 @@ return function(...)
     print('to get what is missing: apt-get install ' .. table.concat(missing, ' '))
     error('doctor: something is missing', 0)
   end
+  if not ok then error(m, 0) end
   print('all there')
 end

@@ -22,7 +22,7 @@ local PARTS = {train = true, valid = true, test = true}
 
 local function cuts_of(text)
   local list = options.numbers(text, '--k')
-  for i, k in ipairs(list) do list[i] = run_args.whole(k, '--k', 1) end
+  for i, k in ipairs(list) do list[i] = options.whole(k, '--k', 1) end
   table.sort(list)
   return list
 end
@@ -50,7 +50,7 @@ local function measure(path, a, cuts)
           metrics = metrics}
 end
 
---- Names of metrics in the order of the engine's, by k; `users`, a count, last.
+--- Names of the measured metrics: auc, f1, then by k in the engine's order, then the count `users`.
 local function names_of(results, cuts)
   local all, list = {}, {}
   for _, result in ipairs(results) do
@@ -78,19 +78,20 @@ local function print_table(results, cuts)
   for i, result in ipairs(results) do
     format.print(#results > 1 and ('%d  %s'):format(i, title(result)) or title(result))
   end
+  local rows = {}
   if #results > 1 then
-    io.write(('%-16s'):format(''))
-    for i in ipairs(results) do io.write(('%10d'):format(i)) end
-    io.write('\n')
+    rows[1] = {''}
+    for i in ipairs(results) do rows[1][i + 1] = tostring(i) end
   end
   for _, name in ipairs(names_of(results, cuts)) do
-    io.write(('%-16s'):format(name))
+    local row = {name}
     for _, result in ipairs(results) do
       local value = result.metrics[name]
-      io.write(('%10s'):format(name == 'users' and value or messages.metric(value)))
+      row[#row + 1] = tostring(name == 'users' and value or messages.metric(value))
     end
-    io.write('\n')
+    rows[#rows + 1] = row
   end
+  print(format.table(rows))
 end
 
 return function(...)

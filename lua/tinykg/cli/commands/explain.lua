@@ -1,4 +1,4 @@
---- tinykg explain: the paths in the graph that carried a score.
+--- tinykg explain: prints the paths in the graph that carried a score.
 local find = require 'tinykg.data.find'
 local json = require 'tinykg.base.json'
 local run_args = require 'tinykg.cli.run_args'
@@ -8,9 +8,9 @@ local format = require 'tinykg.base.format'
 local say = format.print
 
 local HELP = [[
-The paths in the graph from a user to an item that carried its score: what the user took, the
-entities that lead from there to the item, the relations between. Each edge and path has a weight,
-which is attention, part of the score or plausibility, as the model has it: the output says which.]]
+Shows the paths in the graph from a user to an item that carried its score: items that the user
+took, entities that lead from there to the item, and relations between them. Each edge and path
+has a weight, which is attention, part of the score or plausibility, depending on the model.]]
 
 local function parser()
   local p = options.parser('tinykg explain', HELP,
@@ -32,7 +32,7 @@ local function id_of(names, a, option)
   return (must(find.id(names, option, number or text)))
 end
 
---- The last part of a relation that is an address, which is what tells it from others.
+--- A relation's name; of an address, the last part.
 local function short(relation)
   return relation:match('^%a+://.*[/#]([^/#]+)$') or relation
 end
@@ -43,7 +43,7 @@ local function arrow(edge)
     :format(short(edge.relation), edge.weight)
 end
 
---- A node's name; one that is a number says of what.
+--- A node's name, with its kind if the name is a number.
 local function called(node)
   return node.name:match('^%d+$') and node.kind .. ' ' .. node.name or node.name
 end
@@ -70,7 +70,7 @@ local TAKEN = {train = 'in train: the model learned from it (that edge is no pat
                valid = 'in validation',
                test = 'in test: held out, so this was to be foretold'}
 
---- Why there is nothing to show.
+--- Why there is no path.
 local function nothing_text(run, e, length)
   local known = run.data:known()
   if known.offsets[e.user.id] == known.offsets[e.user.id + 1] then
@@ -113,8 +113,8 @@ end
 
 return function(...)
   local a = options.parse(parser(), ...)
-  local paths = run_args.whole(a.paths, '--paths', 1, 10000)
-  local length = run_args.whole(a.length, '--length', 2, 4)
+  local paths = options.whole(a.paths, '--paths', 1, 10000)
+  local length = options.whole(a.length, '--length', 2, 4)
   for _, option in ipairs{'user', 'item'} do
     if not a[option] then options.usage('explain: --%s is needed', option) end
   end

@@ -1,15 +1,15 @@
---- tinykg export: the parameters of a run for other programs.
+--- tinykg export: writes the parameters of a run for other programs.
 local format = require 'tinykg.base.format'
 local must = require 'tinykg.base.must'
 local options = require 'tinykg.cli.options'
 
 local HELP = [[
-Writes the parameters of a run for other programs: what was learned, not what is scored by, which
-most models compute from them with the graph. The ending of FILE says how:
+Writes the parameters of a run for other programs. These were learned; most models compute the
+vectors that they score by from them and the graph. The ending of FILE selects the format:
   .safetensors, .npz   tensors by name: safetensors.numpy.load_file, numpy.load
   .tsv                 a table: tensor, kind, row, name, v1, v2, ...; a line is a row of a
                        parameter. Rows of users, items, entities and relations have the data
-                       set's own names where parameter and count say whose they are.
+                       set's names if the parameter's name and size tell what they are.
 pandas.read_csv(FILE, sep='\t') and R's read.delim(FILE) read it.]]
 
 local function parser()

@@ -1,10 +1,10 @@
---- tinykg memory: what a training step would take, by kind and by kept value. Trains nothing.
+--- tinykg memory: plans a training step and prints its memory by kind and by kept value.
 local format = require 'tinykg.base.format'
 local options = require 'tinykg.cli.options'
 local recipe_file = require 'tinykg.train.recipe_file'
 local settings = require 'tinykg.cli.settings'
 
-local FOCUS = 2 -- whose kept values are listed, where several widths are shown
+local FOCUS = 2 -- the bits whose kept values are listed if several widths are shown
 
 local function parser()
   local p = options.parser('tinykg memory',
@@ -25,7 +25,7 @@ local function parser()
   return p
 end
 
---- Checked settings of a run that would do the same.
+--- The settings of a run with the same arguments, checked.
 local function settings_from(a)
   if not a.data then
     options.usage('memory: --data DIR is needed (tinykg data demo DIR makes one)')
@@ -39,7 +39,7 @@ end
 
 -- ---- whether it fits ----
 
---- The widths that fit, and the most exact of them.
+--- The widths that fit, the most exact first.
 local function fitting(memory_plan, found)
   local list = {}
   for _, bits in ipairs(memory_plan.WIDTHS) do
@@ -68,7 +68,7 @@ local function fit_text(found)
     or '')
 end
 
---- Plans, and sees which widths fit; where none does, with which batch size the last one would.
+--- Plans the widths and finds those that fit, or the batch size with which the smallest would.
 local function find(recipe, data, o, s)
   local memory_plan = require 'tinykg.train.memory_plan'
   local found = {budget = s.budget, limit = memory_plan.limit(s.budget),
@@ -85,8 +85,8 @@ end
 
 -- ---- what is printed ----
 
---- `memory` and `kept` are what summary.json of such a run has; `step` is memory without
---- evaluations; `widths` has all that were planned, with the kept values of each phase.
+--- `memory` and `kept` are those of summary.json of such a run; `step` is memory without
+--- evaluations; `widths` has all planned widths, with the kept values of each phase.
 local function print_json(recipe, data, s, found)
   local json, tk = require 'tinykg.base.json', require 'tinykg'
   local memory_plan = require 'tinykg.train.memory_plan'

@@ -1,4 +1,4 @@
---- tinykg recommend: the best items for a user, for somebody new, or for many users into a file.
+--- tinykg recommend: the best items for a user, for somebody new, or for many users as a table.
 local ffi = require 'ffi'
 local atomic_file = require 'tinykg.base.atomic_file'
 local find = require 'tinykg.data.find'
@@ -13,9 +13,9 @@ local progress = require 'tinykg.base.progress'
 local usage = options.usage
 
 local HELP = [[
-The best items for a user, by the model's scores; items of train and validation are left out.
-A user who took nothing in train gets the most popular items; somebody new (--new, --likes)
-those too, or what the model has for the users most like them. Equal scores: by item number.]]
+Lists the best items for a user by the model's scores, without items of train and validation.
+A user who took nothing in train gets the most popular items; somebody new (--new, --likes) gets
+those too, or the mean scores of the users most alike. Equal scores: by item number.]]
 
 local function parser()
   local p = options.parser('tinykg recommend', HELP, 'tinykg recommend RUN --user \'user 7\' -k 10')
@@ -25,7 +25,7 @@ local function parser()
   p:option('--likes', 'items that somebody new likes (FILE: one per line); repeatable'):count('*')
     :argname('ITEM,ITEM|@FILE')
   p:option('--users', 'for many: all, or a file with a user a line (-: standard input); prints ' ..
-           'TSV. Those who are not in the data set are said, and the exit status is 1')
+           'TSV. Names that are not in the data set are reported, and the exit status is 1')
     :argname('all|FILE')
   p:option('-k', 'how many items', '20')
   p:option('--exclude', 'items not to list; repeatable'):count('*'):argname('ITEM,ITEM|@FILE')
@@ -44,10 +44,10 @@ local function check(a)
     usage('recommend: --user, --users and --new are three ways to ask: take one')
   end
   if a.o and not a.users then usage('-o: it is for --users') end
-  return run_args.whole(a.k, '-k', 1)
+  return options.whole(a.k, '-k', 1)
 end
 
---- A name as it is or, with --id, a number.
+--- A name, or with --id a number.
 local function named(a, text, where)
   if not a.id then return text end
   return tonumber(text) or usage("%s'%s' is not a number: --id", where, text)
@@ -55,7 +55,7 @@ end
 
 -- ---- items ----
 
---- The lists 'a,b,c' or '@file' as one of names or numbers; nil where there is none.
+--- Lists 'a,b,c' or '@file' as one list of names or numbers; nil if there are none.
 local function list_of(names, a, texts, option)
   if #texts == 0 then return nil end
   local list = {}
@@ -71,7 +71,7 @@ end
 
 -- ---- users ----
 
---- The users asked for by name: {text, where} each; nil: all of them.
+--- The requested users, {text, where} each; nil: all users.
 local function asked_for(a)
   if a.users then return a.users ~= 'all' and name_list.lines(a.users) or nil end
   local list = {}
@@ -79,11 +79,11 @@ local function asked_for(a)
   return list
 end
 
-local SAID = 10 -- names that are not there, each with those that are close
+local MOST = 10 -- names that are not there, each with names that are close
 
---- The ids of those that are in the data set. The others are said on standard error, so that one
---- of them does not cost the rest; with none left there is nothing to answer.
----@return integer[] ids, string? message what the command ends with
+--- The ids of the users that are in the data set. The others are reported on standard error; raises
+--- a message if all are missing.
+---@return integer[] ids ---@return string? message the command's error at its end
 local function known(a, names, asked)
   local ids, missing = {}, 0
   for _, one in ipairs(asked) do
@@ -94,21 +94,21 @@ local function known(a, names, asked)
       ids[#ids + 1] = id
     else
       missing = missing + 1
-      if missing <= SAID then message = select(2, find.id(names, 'user', name)) end
+      if missing <= MOST then message = select(2, find.id(names, 'user', name)) end
       if #asked == 1 then
         error(one.where .. message .. ' (for somebody new: --new, or --likes ITEM,...)', 0)
       end
       if message then io.stderr:write(format.line(one.where .. message), '\n') end
     end
   end
-  if missing > SAID then io.stderr:write(('... and %d more\n'):format(missing - SAID)) end
+  if missing > MOST then io.stderr:write(('... and %d more\n'):format(missing - MOST)) end
   local summary = ('%d of %s not in the data set'):format(
     missing, format.count(#asked, 'user is', 'users are'))
   if #ids == 0 and missing > 0 then error(summary, 0) end
   return ids, missing > 0 and summary or nil
 end
 
--- ---- answers for one ----
+-- ---- the list of one user ----
 
 local function print_one(run, result, k)
   format.print(('%s on %s, %s: the best %s%s'):format(
@@ -123,7 +123,7 @@ local function print_one(run, result, k)
   end
 end
 
-local function answer(run, a, k, user)
+local function recommend_one(run, a, k, user)
   local items = run.data.names.items
   local result = require('tinykg.query.recommend')(run, user, {
     k = k, all = a.all, exclude = list_of(items, a, a.exclude, '--exclude'),
@@ -133,21 +133,21 @@ local function answer(run, a, k, user)
   print(json.encode(result))
 end
 
---- Answers for those named, one after the other, or for somebody new.
----@return string? message what the command ends with
-local function each(run, a, k)
-  if #a.user == 0 then return answer(run, a, k, nil) end
+--- Prints a list for each named user, or for somebody new.
+---@return string? message the command's error at its end
+local function recommend_each(run, a, k)
+  if #a.user == 0 then return recommend_one(run, a, k, nil) end
   local ids, message = known(a, run.data.names.users, asked_for(a))
   for i, id in ipairs(ids) do
     if i > 1 and not a.json then print() end
-    answer(run, a, k, id)
+    recommend_one(run, a, k, id)
   end
   return message
 end
 
--- ---- answers for many ----
+-- ---- lists of many users ----
 
---- Ids of the users asked for: an FFI array and its length, and what the command ends with.
+--- Ids of the requested users: an FFI array, its length, and the command's error at its end.
 local function users_of(data, a)
   local asked = asked_for(a)
   if not asked then
@@ -162,8 +162,8 @@ end
 --- A name as a field of TSV.
 local function field(text) return (text:gsub('[\t\r\n]', ' ')) end
 
---- A line of TSV an item, or an object of JSON a user.
----@param shown fun(text: string): string a name as a field
+--- A line of TSV per item, or one JSON object per user.
+---@param shown fun(text: string): string makes a field of a name
 local function text_of(data, user, list, by, as_json, shown)
   local name, lines = data.names.users:name(user), {}
   for rank, item in ipairs(list) do
@@ -194,8 +194,8 @@ local function write_lists(file, recommender, ids, n, a, update)
   end
 end
 
---- Writes lists for many users. ---@return string? message what the command ends with
-local function many(run, a, k)
+--- Writes lists for many users. ---@return string? message the command's error at its end
+local function recommend_many(run, a, k)
   local data = run.data
   local ids, n, message = users_of(data, a)
   local recommender = require('tinykg.query.recommender').new(run, {
@@ -214,6 +214,6 @@ return function(...)
   local k = check(a)
   run_args.set_engine(a)
   local run = run_args.open(a.run, a)
-  local message = (a.users and many or each)(run, a, k)
+  local message = (a.users and recommend_many or recommend_each)(run, a, k)
   if message then error(message, 0) end
 end

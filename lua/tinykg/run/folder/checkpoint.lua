@@ -140,6 +140,21 @@ local function optimizers_of(run)
   return list
 end
 
+--- Calls visit(name, tensor) for each parameter, and for the optimizer states of those for which
+--- has_state(optimizer, parameter, prefix of the states' names) is true.
+local function each_tensor(run, has_state, visit)
+  for _, p in ipairs(run.model:named_parameters()) do
+    visit('model.' .. p.name, p.tensor)
+    for k, optimizer in ipairs(optimizers_of(run)) do
+      local prefix = ('optimizer.%d.%s.'):format(k, p.name)
+      for slot, t in ipairs(has_state(optimizer, p.tensor, prefix)
+                            and optimizer:state(p.tensor) or {}) do
+        visit(prefix .. slot, t)
+      end
+    end
+  end
+end
+
 -- ---- writing ----
 
 local function state_of(run, scalars, gone)
@@ -174,16 +189,8 @@ function checkpoint.write(path, run, baseline)
   if graph and run.at.phase > 0 then return false end
   local all = {}
   for name, t in pairs(tensors) do all['held.' .. name] = t end
-  for _, p in ipairs(run.model:named_parameters()) do
-    all['model.' .. p.name] = p.tensor
-    for k, optimizer in ipairs(optimizers_of(run)) do
-      if optimizer:knows(p.tensor) then
-        for slot, t in ipairs(optimizer:state(p.tensor)) do
-          all[('optimizer.%d.%s.%d'):format(k, p.name, slot)] = t
-        end
-      end
-    end
-  end
+  each_tensor(run, function(optimizer, t) return optimizer:knows(t) end,
+              function(name, t) all[name] = t end)
   local written = path .. '/' .. folder.NEXT
   must(store.write(written, all, {
     format = FORMAT, recipe = run.recipe.name, state = json.encode(state_of(run, scalars, gone))},
@@ -193,21 +200,6 @@ function checkpoint.write(path, run, baseline)
 end
 
 -- ---- reading ----
-
-local function take_tensors(path, run, all)
-  for _, p in ipairs(run.model:named_parameters()) do
-    local name = 'model.' .. p.name
-    parameters.copy(path, name, all[name], p.tensor)
-    for k, optimizer in ipairs(optimizers_of(run)) do
-      if all[('optimizer.%d.%s.1'):format(k, p.name)] then
-        for slot, t in ipairs(optimizer:state(p.tensor)) do
-          name = ('optimizer.%d.%s.%d'):format(k, p.name, slot)
-          parameters.copy(path, name, all[name], t)
-        end
-      end
-    end
-  end
-end
 
 local function held_in(all)
   local tensors = {}
@@ -236,7 +228,8 @@ function checkpoint.load(file, phases, optimizers)
 end
 
 local function restore(run, file, all, state)
-  take_tensors(file, run, all)
+  each_tensor(run, function(_, _, prefix) return all[prefix .. '1'] end,
+              function(name, t) parameters.copy(file, name, all[name], t) end)
   hold(run.model, held_in(all), state.held, state.gone or {})
   for i, phase in ipairs(run.phases) do
     phase.step.number = state.steps[i]
