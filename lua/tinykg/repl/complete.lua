@@ -14,12 +14,14 @@ local function is_callable(value)
     or type(value) == 'table' and (getmetatable(value) or {}).__call ~= nil
 end
 
+local function begins(name, start) return name:sub(1, #start) == start end
+
 --- Names of a value's members that begin with `start`; behind a colon only functions.
 local function names(value, start, colon)
   local found = {}
   for name, field in pairs(member_names(value)) do
     local hidden = name:find('^_') and not start:find('^_')
-    if name:sub(1, #start) == start and not hidden and (not colon or is_callable(field)) then
+    if begins(name, start) and not hidden and (not colon or is_callable(field)) then
       found[name] = true
     end
   end
@@ -45,7 +47,7 @@ end
 local function of_global(start)
   local found = names(_G, start, false)
   for _, word in ipairs(KEYWORDS) do
-    if start ~= '' and word:sub(1, #start) == start then found[word] = true end
+    if start ~= '' and begins(word, start) then found[word] = true end
   end
   return found
 end
@@ -60,7 +62,7 @@ local function of_file(start)
   if not ok then return found end
   for entry in iterate, state do
     local hidden = entry:find('^%.') and not name:find('^%.')
-    if entry:sub(1, #name) == name and not hidden and entry ~= '.' and entry ~= '..' then
+    if begins(entry, name) and not hidden and entry ~= '.' and entry ~= '..' then
       local is_folder = lfs.attributes(folder .. entry, 'mode') == 'directory'
       found[folder .. entry .. (is_folder and '/' or '')] = true
     end
@@ -85,14 +87,6 @@ local function open_string(text)
   return quote and from
 end
 
-local function of_command(start)
-  local found = {}
-  for name in pairs(commands.all) do
-    if name:sub(1, #start) == start then found[name] = true end
-  end
-  return found
-end
-
 --- Splits the end of a text into a chain of names and numbers, a dot or colon, and the beginning of
 --- the next name; nil if there is no chain.
 local function chain(text)
@@ -108,7 +102,7 @@ end
 ---@return integer start the position from which a candidate replaces the text
 return function(text)
   local at, typed = text:match('^%s*:()(%a*)$')
-  if at then return sorted_keys(of_command(typed)), at end
+  if at then return sorted_keys(names(commands.all, typed)), at end
   at, typed = text:match('^%s*:load%s+()(.*)$')
   if at then return sorted_keys(of_file(typed)), at end
   at = open_string(text)

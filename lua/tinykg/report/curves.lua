@@ -105,28 +105,22 @@ end
 --- One colour per recipe and one dash per group of it, if several recipes have few groups each;
 --- else one colour per group.
 local function looks_of(section, set)
-  local recipes, count, most, most_of_one = {}, 0, 0, {}
-  for _, group in ipairs(section.groups) do
-    if set[group] then
-      if not recipes[group.recipe] then
-        count = count + 1
-        recipes[group.recipe] = count
-      end
-      most_of_one[group.recipe] = (most_of_one[group.recipe] or 0) + 1
-      most = math.max(most, most_of_one[group.recipe])
+  local shown, most = {}, 0
+  for _, of_recipe in ipairs(section.recipes) do
+    local list = {}
+    for _, group in ipairs(of_recipe) do
+      if set[group] then list[#list + 1] = group end
     end
+    shown[#shown + 1] = #list > 0 and list or nil
+    most = math.max(most, #list)
   end
-  local per_recipe = count > 1 and count <= lines.COLOURS and most <= lines.DASHES
-  local looks, n, used = {}, 0, {}
-  for _, group in ipairs(section.groups) do
-    if not set[group] then
-      looks[group] = {colour = 0, dash = 1}
-    elseif per_recipe then
-      used[group.recipe] = (used[group.recipe] or 0) + 1
-      looks[group] = {colour = recipes[group.recipe], dash = used[group.recipe]}
-    else
-      looks[group] = {colour = n % lines.COLOURS + 1,
-                      dash = math.floor(n / lines.COLOURS) % lines.DASHES + 1}
+  local per_recipe = #shown > 1 and #shown <= lines.COLOURS and most <= lines.DASHES
+  local looks, n = {}, 0
+  for _, group in ipairs(section.groups) do looks[group] = {colour = 0, dash = 1} end
+  for colour, list in ipairs(shown) do
+    for dash, group in ipairs(list) do
+      looks[group] = per_recipe and {colour = colour, dash = dash}
+        or {colour = n % lines.COLOURS + 1, dash = math.floor(n / lines.COLOURS) % lines.DASHES + 1}
       n = n + 1
     end
   end

@@ -38,16 +38,24 @@ local function split_type(text)
   end
 end
 
+--- `fields` is by class; `last` in it has those of the class whose tag came last.
+local function new_doc() return {params = {}, returns = {}, fields = {}, method = false} end
+
 local function add_tag(doc, tag)
   local kind, rest = tag:match('^@(%w+)%s*(.-)%s*$')
-  if kind == 'param' then
+  if kind == 'class' then
+    doc.fields[rest:match('^[%w_.]+')] = {}
+    doc.fields.last = doc.fields[rest:match('^[%w_.]+')]
+  elseif kind == 'param' or kind == 'field' then
     local name, optional, after = rest:match('^([%w_.]+)(%??)%s*(.*)$')
     if not name then return nil end
+    local list = kind == 'param' and doc.params or doc.fields.last or {}
     local type_name, text = split_type(after)
-    if type_name:find('[%w}]%?$') then type_name, optional = type_name:sub(1, -2), '?' end
-    doc.params[#doc.params + 1] = {name = name, optional = optional == '?', type = type_name,
-                                   text = text}
-    return doc.params[#doc.params]
+    if type_name:find(kind == 'param' and '[%w}]%?$' or '%?$') then
+      type_name, optional = type_name:sub(1, -2), '?'
+    end
+    list[#list + 1] = {name = name, optional = optional == '?', type = type_name, text = text}
+    return list[#list]
   elseif kind == 'return' then
     local type_name, text = split_type(rest)
     doc.returns[#doc.returns + 1] = {type = type_name, text = text}
@@ -132,7 +140,7 @@ function comments.of(fn, as)
   fn = comments.origin(fn)
   local info = debug.getinfo(fn, 'S')
   if info.what == 'C' or info.source:find('^=%[builtin') then return nil end
-  local doc, lines = {params = {}, returns = {}, method = false}, nil
+  local doc, lines = new_doc(), nil
   local path = info.source:match('^@(.*)')
   if path then lines = lines_of(path) end
   if lines and lines[info.linedefined] then
@@ -156,7 +164,7 @@ function comments.of_file(path)
   if not lines then return nil end
   local n = 1
   while lines[n] and lines[n]:find('^%-%-') and not is_ruler(lines[n]) do n = n + 1 end
-  local doc = {params = {}, returns = {}}
+  local doc = new_doc()
   parse(doc, comment_above(lines, n))
   return doc.text
 end
@@ -164,25 +172,12 @@ end
 --- The `field` tags of a class in a file: a list of {name, optional, type, text}.
 ---@param path string ---@param class string the class by its name
 function comments.fields(path, class)
-  local list, inside, last = {}, false, nil
+  local doc, comment = new_doc(), {}
   for _, line in ipairs(lines_of(path) or {}) do
-    local body = line:match('^%-%-%-(.*)')
-    if not body then inside = false end
-    if body and body:match('^@class ([%w_.]+)') == class then
-      inside = true
-    elseif inside and body:find('^  ') and last then
-      last.text = (last.text and last.text .. ' ' or '') .. body:match('^%s*(.-)%s*$')
-    elseif inside then
-      for field in (body .. '---@'):gmatch('@field (.-)%s*%-%-%-%f[@]') do
-        local name, optional, after = field:match('^([%w_]+)(%??)%s*(.*)$')
-        local type_name, text = split_type(after)
-        if type_name:find('%?$') then type_name, optional = type_name:sub(1, -2), '?' end
-        last = {name = name, optional = optional == '?', type = type_name, text = text}
-        list[#list + 1] = last
-      end
-    end
+    if line:find('^%-%-%-') then comment[#comment + 1] = line end
   end
-  return list
+  parse(doc, comment)
+  return doc.fields[class] or {}
 end
 
 return comments
