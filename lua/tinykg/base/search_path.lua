@@ -24,8 +24,6 @@ function search_path.only_absolute()
   return path, cpath
 end
 
--- ---- entries that are searched last ----
-
 -- All of package.path is searched before package.cpath, so an entry at its end could still hide a C
 -- library of the system. A searcher at the end of package.loaders cannot.
 local last = {path = '', cpath = ''}

@@ -57,6 +57,12 @@ function options.add_data(p)
     :count('*'):argname('KEY=VALUE')
 end
 
+--- Adds --device and --threads.
+function options.add_engine(p)
+  p:option('--device', 'auto, cpu, cuda or cuda:N', 'auto')
+  p:option('--threads', '0 = one per core', '0')
+end
+
 --- Adds --trust, for commands that run the recipe in a run's folder.
 function options.add_trust(p)
   p:flag('--trust', "run the recipe of the folder, which is a program, whosever it is")

@@ -9,17 +9,17 @@ local run_args = {}
 function run_args.add_options(p)
   p:option('--data', 'where the data set of the run is now, if it has moved'):argname('DIR')
   options.add_trust(p)
-  p:option('--device', 'auto, cpu, cuda or cuda:N', 'auto')
-  p:option('--threads', '0 = one per core', '0')
+  options.add_engine(p)
   p:flag('--json', 'print JSON')
 end
 
 --- Sets device and threads from the arguments, and lets Ctrl-C stop what follows.
-function run_args.set_engine(a)
+---@param watch? integer how: the argument of tkg_interrupt_watch; 1
+function run_args.set_engine(a, watch)
   local device = options.device(a.device)
   local threads = options.whole(a.threads, '--threads', 0)
   local tk = require 'tinykg'
-  require('tinykg.engine.lib').tkg_interrupt_watch(1)
+  require('tinykg.engine.lib').tkg_interrupt_watch(watch or 1)
   if device ~= 'auto' then tk.device(device) end
   tk.threads(threads)
 end

@@ -11,8 +11,6 @@ local output_folder = {}
 
 local LONGEST = 100 -- bytes of settings in a folder's name
 
--- ---- names ----
-
 --- Given settings as a part of a folder's name, '-dim=8-lr=0.003', so that runs that differ have
 --- folders that differ. A long list is cut and gets a checksum of the whole.
 ---@param ... table<string, any>
@@ -43,8 +41,6 @@ local function default_name(o)
     output_folder.data_name(o.data), s.bits, o.seed,
     output_folder.settings(o.given or {}, o.data_given or {}, more))
 end
-
--- ---- folders that are in use ----
 
 --- The name of a file that a run would overwrite in a folder that is not a run's, or nil.
 local function stray(path, text)

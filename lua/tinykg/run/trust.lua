@@ -42,8 +42,6 @@ function trust.sweep(path, trusted)
   if not trusted then check_owners(path, {folder.SWEEP}) end
 end
 
-local function note(...) io.stderr:write('note: ', (...):format(select(2, ...)), '\n') end
-
 --- The file that a missing recipe.lua was copied from. Raises a message when it cannot be trusted.
 local function original(path, config, trusted)
   local file = config.recipe_file
@@ -66,7 +64,7 @@ function trust.recipe(path, config, trusted)
   local text = folder.text(path, 'recipe.lua')
   if not text then return original(path, config, trusted) end
   if config.recipe_sha256 and sha256(text) ~= config.recipe_sha256 then
-    note('%s/recipe.lua has changed since the run began', path)
+    io.stderr:write('note: ', path, '/recipe.lua has changed since the run began\n')
   end
   return path .. '/recipe.lua'
 end

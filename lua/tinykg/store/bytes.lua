@@ -8,8 +8,6 @@ local libc = posix.libc
 
 local bytes = {CHUNK = 1048576}
 
--- ---- refusing ----
-
 local Refusal = {__tostring = function(refusal) return refusal.message end}
 
 --- Refuses the current file. The message is without the path, which guard() puts in front.
@@ -28,8 +26,6 @@ function bytes.guard(path, fn, ...)
   return caught(pcall(fn, ...))
 end
 
--- ---- numbers in strings ----
-
 --- `x` as `size` bytes, lowest first. ---@return string
 function bytes.pack(x, size)
   local out = {}
@@ -46,8 +42,6 @@ function bytes.unpack(text, at, size)
   for k = at + size - 1, at, -1 do x = x * 256 + text:byte(k) end
   return x
 end
-
--- ---- sources ----
 
 local Source = {}
 Source.__index = Source
@@ -96,8 +90,6 @@ function bytes.reading(path, fn)
   end
   return closed(pcall(fn, source))
 end
-
--- ---- sinks ----
 
 local Sink = {}
 Sink.__index = Sink

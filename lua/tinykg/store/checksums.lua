@@ -20,8 +20,6 @@ function checksums.of_text(text) return hex(C.tkg_crc32(0, text, #text)) end
 --- Whether a key of the metadata is reserved for checksums.
 function checksums.is_reserved(key) return key == HEADER or key == TENSORS end
 
--- ---- writing ----
-
 local function of_tensor(t)
   local crc = 0
   elements.each_chunk(t, function(memory, n) crc = C.tkg_crc32(crc, memory, n) end)
@@ -51,8 +49,6 @@ function checksums.sealed(text)
   local first, last = place_of(text)
   return text:sub(1, first - 1) .. checksums.of_text(text) .. text:sub(last + 1)
 end
-
--- ---- reading ----
 
 --- Refuses a header whose checksum is wrong.
 function checksums.check_header(text)

@@ -30,8 +30,6 @@ function statistics.of_summary(group, ...)
   return statistics.of(list)
 end
 
--- ---- metrics ----
-
 local ORDER = {auc = 1, f1 = 2, recall = 3, ndcg = 4, ndcg_kgat = 5, hit = 6, precision = 7,
                mrr = 8, map = 9}
 

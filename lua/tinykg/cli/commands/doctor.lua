@@ -1,6 +1,7 @@
 --- tinykg doctor: lists what this machine has, what is missing, and how to get it.
 local ffi = require 'ffi'
 local ctrl_c = require 'tinykg.cli.ctrl_c'
+local format = require 'tinykg.base.format'
 local system_info = require 'tinykg.bench.system_info'
 
 local PACKAGES = {
@@ -42,17 +43,18 @@ end
 --- Prints which op has a kernel on which device.
 local function op_table()
   local C = require 'tinykg.engine.lib'
-  local engines, row = open_all(C), '%-20s %-6s %-6s %-6s'
-  print(row:format('op', unpack(DEVICES)))
+  local engines, rows = open_all(C), {{'op', unpack(DEVICES)}}
   for op = 1, C.tkg_op_count() - 1 do -- 0 is a leaf
-    local cells, name = {}, ffi.string(C.tkg_op_name(op))
+    local name = ffi.string(C.tkg_op_name(op))
+    local row = {name}
     for i, device in ipairs(DEVICES) do
       local engine = engines[device]
-      cells[i] = not engine and '?' or name == 'reshape' and 'view'
+      row[i + 1] = not engine and '?' or name == 'reshape' and 'view'
         or C.tkg_engine_supports(engine, op) ~= 0 and 'yes' or 'NO'
     end
-    print(row:format(name, unpack(cells)))
+    rows[#rows + 1] = row
   end
+  print(format.table(rows, function() return true end))
   for _, engine in pairs(engines) do C.tkg_engine_release(engine) end
   print('?: cannot be opened here. make test tests each op on cpu and emu, make test-gpu on cuda.')
 end

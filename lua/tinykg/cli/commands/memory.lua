@@ -2,6 +2,7 @@
 local format = require 'tinykg.base.format'
 local options = require 'tinykg.cli.options'
 local recipe_file = require 'tinykg.train.recipe_file'
+local run_args = require 'tinykg.cli.run_args'
 local settings = require 'tinykg.cli.settings'
 
 local FOCUS = 2 -- the bits whose kept values are listed if several widths are shown
@@ -17,8 +18,7 @@ local function parser()
   p:option('--budget', 'what a step may take: 2GiB, 500MB, ... (without: a run has nine tenths ' ..
            'of what is free)')
   p:option('--rounding', 'dither, stochastic or nearest', 'dither')
-  p:option('--device', 'auto, cpu, cuda or cuda:N', 'auto')
-  p:option('--threads', '0 = one per core', '0')
+  options.add_engine(p)
   p:option('--seed', 'of what is drawn while the model is built', '1')
   p:flag('--all', 'list all kept values, not only the largest')
   p:flag('--json', 'print an object with memory and kept as in summary.json, and all widths')
@@ -36,8 +36,6 @@ local function settings_from(a)
   s.auto, s.one_width = a.bits == 'auto', a.bits and a.bits ~= 'auto'
   return s
 end
-
--- ---- whether it fits ----
 
 --- The widths that fit, the most exact first.
 local function fitting(memory_plan, found)
@@ -83,8 +81,6 @@ local function find(recipe, data, o, s)
   return found
 end
 
--- ---- what is printed ----
-
 --- `memory` and `kept` are those of summary.json of such a run; `step` is memory without
 --- evaluations; `widths` has all planned widths, with the kept values of each phase.
 local function print_json(recipe, data, s, found)
@@ -121,9 +117,7 @@ return function(...)
   local a = options.parse(parser(), ...)
   local s = settings_from(a)
   local tk = require 'tinykg'
-  require('tinykg.engine.lib').tkg_interrupt_watch(1)
-  if s.device ~= 'auto' then tk.device(s.device) end
-  tk.threads(s.threads)
+  run_args.set_engine(s)
   tk.seed(s.seeds[1])
   local recipe = recipe_file.load(s.recipes[1])
   local o = options.usage_of(recipe.complete, recipe, s.options)

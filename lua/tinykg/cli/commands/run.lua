@@ -1,6 +1,7 @@
 --- tinykg run: trains a recipe on a data set; several recipes, seeds or grid points are a sweep.
 local options = require 'tinykg.cli.options'
 local recipe_file = require 'tinykg.train.recipe_file'
+local run_args = require 'tinykg.cli.run_args'
 local settings = require 'tinykg.cli.settings'
 
 local function parser()
@@ -53,10 +54,8 @@ local function recipe_help(...)
 end
 
 local function run_one(s)
-  local tk, run = require 'tinykg', require 'tinykg.run'
-  require('tinykg.engine.lib').tkg_interrupt_watch(2)
-  if s.device ~= 'auto' then tk.device(s.device) end
-  tk.threads(s.threads)
+  local run = require 'tinykg.run'
+  run_args.set_engine(s, 2)
   io.stdout:setvbuf('line') -- each epoch is seen when it ends, through a pipe too
   local recipe, text = recipe_file.load(s.recipes[1], s.shown)
   run{recipe = recipe, text = text, path = s.shown or recipe_file.locate(s.recipes[1]),
