@@ -46,6 +46,15 @@ function format.table(rows, is_left)
   return table.concat(lines, '\n')
 end
 
+--- The shortest text that is the same number again.
+function format.number(x)
+  for digits = 15, 16 do
+    local text = ('%.' .. digits .. 'g'):format(x)
+    if tonumber(text) == x then return text end
+  end
+  return ('%.17g'):format(x)
+end
+
 --- 1234567 -> '1.2 MiB'
 function format.bytes(n)
   local units = {'B', 'KiB', 'MiB', 'GiB', 'TiB'}

@@ -2,6 +2,7 @@
 --- digits as a number needs (cjson prints 14).
 local cjson = require 'cjson'
 local atomic_file = require 'tinykg.base.atomic_file'
+local format = require 'tinykg.base.format'
 local read_file = require 'tinykg.base.read_file'
 local utf8 = require 'tinykg.base.utf8'
 
@@ -30,13 +31,7 @@ end
 
 local function number_text(x)
   if x ~= x or x == math.huge or x == -math.huge then return 'null' end
-  if x % 1 == 0 and math.abs(x) < 2 ^ 53 then return ('%.0f'):format(x) end
-  local text
-  for digits = 15, 17 do
-    text = ('%.' .. digits .. 'g'):format(x)
-    if tonumber(text) == x then break end
-  end
-  return text
+  return x % 1 == 0 and math.abs(x) < 2 ^ 53 and ('%.0f'):format(x) or format.number(x)
 end
 
 local function is_array(t)

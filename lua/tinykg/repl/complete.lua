@@ -2,16 +2,12 @@
 local commands = require 'tinykg.repl.commands'
 local member_names = require 'tinykg.repl.member_names'
 local sorted_keys = require 'tinykg.base.sorted_keys'
+local types = require 'tinykg.base.arguments.types'
 
 local KEYWORDS = {}
 for word in ([[and break do else elseif end false for function goto if in local nil not or repeat
                return then true until while]]):gmatch('%a+') do
   KEYWORDS[#KEYWORDS + 1] = word
-end
-
-local function is_callable(value)
-  return type(value) == 'function'
-    or type(value) == 'table' and (getmetatable(value) or {}).__call ~= nil
 end
 
 local function begins(name, start) return name:sub(1, #start) == start end
@@ -21,7 +17,7 @@ local function names(value, start, colon)
   local found = {}
   for name, field in pairs(member_names(value)) do
     local hidden = name:find('^_') and not start:find('^_')
-    if begins(name, start) and not hidden and (not colon or is_callable(field)) then
+    if begins(name, start) and not hidden and (not colon or types.is_callable(field)) then
       found[name] = true
     end
   end

@@ -75,8 +75,8 @@ local function row(group, section, metrics, marks, index)
   local function mean(show, ...) return plain(statistics.of_summary(group, ...), show) end
   return html.tr{
     cells, epoch_cell(group), mean(format.bytes, 'kept', 'stored_bytes'), times_less(group),
-    mean(format.bytes, 'memory', 'peak'), mean(format.number, 'time', 'step_ms'),
-    mean(format.number, 'time', 'epoch_s')}
+    mean(format.bytes, 'memory', 'peak'), mean(format.significant, 'time', 'step_ms'),
+    mean(format.significant, 'time', 'epoch_s')}
 end
 
 --- By metric: the groups to mark.

@@ -9,7 +9,7 @@ local format = setmetatable({none = NONE}, {__index = require 'tinykg.base.forma
 
 --- x with some significant digits: 0.0123, 1.23, 123, 12346, 1.2e+08.
 ---@param x number ---@param digits? integer 3
-function format.number(x, digits)
+function format.significant(x, digits)
   digits = digits or 3
   if x == 0 then return '0' end
   local magnitude = math.floor(math.log10(math.abs(x)) + 1e-12)

@@ -45,13 +45,17 @@ local function common(entry)
     .. pack(0, 2)
 end
 
+local function check_size(bytes_written)
+  if bytes_written > LIMIT then
+    refuse('cannot be written: more than 4 GiB do not fit an .npz: save as .safetensors')
+  end
+end
+
 --- Begins an entry; its `size` bytes must follow in the sink, then the next entry or finish().
 ---@param entries table[] the entries so far; begins empty
 ---@param entry {name: string, size: number, crc: number}
 function zip.begin_entry(sink, entries, entry)
-  if sink.at + entry.size > LIMIT then
-    refuse('cannot be written: more than 4 GiB do not fit an .npz: save as .safetensors')
-  end
+  check_size(sink.at + entry.size)
   if #entries == MOST_ENTRIES then
     refuse('cannot be written: more than %d tensors do not fit an .npz: save as .safetensors',
            MOST_ENTRIES)
@@ -68,9 +72,7 @@ function zip.finish(sink, entries)
     sink:write(CENTRAL .. pack(VERSION, 2) .. common(entry) .. pack(0, 2) .. pack(0, 2)
       .. pack(0, 2) .. pack(0, 4) .. pack(entry.at, 4) .. entry.name)
   end
-  if sink.at > LIMIT then
-    refuse('cannot be written: more than 4 GiB do not fit an .npz: save as .safetensors')
-  end
+  check_size(sink.at)
   sink:write(LAST .. pack(0, 2) .. pack(0, 2) .. pack(#entries, 2) .. pack(#entries, 2)
     .. pack(sink.at - start, 4) .. pack(start, 4) .. pack(0, 2))
 end

@@ -16,7 +16,8 @@ local function is_whole(x)
   return type(x) == 'number' and x % 1 == 0 and x <= MOST and x >= -MOST
 end
 
-local function is_callable(x)
+--- Whether a value can be called.
+function types.is_callable(x)
   local meta = type(x) == 'table' and getmetatable(x)
   return type(x) == 'function' or type(meta) == 'table' and meta.__call ~= nil
 end
@@ -27,7 +28,7 @@ local function of_lua(name, text)
 end
 
 local ANY = {is = function() return true end, text = 'anything', inline = 'true'}
-local TABLE, FUNCTION = of_lua('table', 'a table'), {is = is_callable, text = 'a function'}
+local TABLE, FUNCTION = of_lua('table', 'a table'), {is = types.is_callable, text = 'a function'}
 
 local known = {
   any = ANY, table = TABLE, ['function'] = FUNCTION,
