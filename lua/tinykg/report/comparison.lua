@@ -62,16 +62,20 @@ local function head(section, metrics)
   return cells
 end
 
+local function add_metrics(cells, group, metrics, marks, index)
+  for _, name in ipairs(metrics) do
+    cells[#cells + 1] = cell(statistics.of_summary(group, 'test', name), format.metric,
+                             marks[name][index] and 'n best')
+  end
+end
+
 local function row(group, section, metrics, marks, index)
   local cells = {html_table.name(group.recipe)}
   for _, column in ipairs(section.columns) do
     cells[#cells + 1] = html.td{group.settings[column.key] or format.none}
   end
   cells[#cells + 1] = runs_cell(group)
-  for _, name in ipairs(metrics) do
-    cells[#cells + 1] = cell(statistics.of_summary(group, 'test', name), format.metric,
-                             marks[name][index] and 'n best')
-  end
+  add_metrics(cells, group, metrics, marks, index)
   local function mean(show, ...) return plain(statistics.of_summary(group, ...), show) end
   return html.tr{
     cells, epoch_cell(group), mean(format.bytes, 'kept', 'stored_bytes'), times_less(group),
@@ -123,10 +127,7 @@ local function rest_table(section, rest)
   for _, name in ipairs(rest) do names[#names + 1] = html_table.number(name) end
   for i, group in ipairs(section.groups) do
     local cells = {html_table.name(group.label)}
-    for _, name in ipairs(rest) do
-      cells[#cells + 1] = cell(statistics.of_summary(group, 'test', name), format.metric,
-                               marks[name][i] and 'n best')
-    end
+    add_metrics(cells, group, rest, marks, i)
     rows[i] = html.tr{cells}
   end
   return html.details{

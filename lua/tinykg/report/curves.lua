@@ -91,12 +91,10 @@ local function coloured(section, metric)
                              or statistics.of_summary(group, 'valid', metric))
     order[i] = {group = group, value = stat and stat.mean or -math.huge, place = i}
   end
-  if #order > MOST_COLOURED then
-    table.sort(order, function(a, b)
-      if a.value ~= b.value then return a.value > b.value end
-      return a.place < b.place
-    end)
-  end
+  table.sort(order, function(a, b)
+    if a.value ~= b.value then return a.value > b.value end
+    return a.place < b.place
+  end)
   local set = {}
   for i = 1, math.min(#order, MOST_COLOURED) do set[order[i].group] = true end
   return set, #order - MOST_COLOURED

@@ -37,25 +37,32 @@ function checksums.added(order, tensors, metadata)
   return all
 end
 
---- Positions of the first and last digit of a header's own checksum in its text, or nil.
+--- The position of a header's own checksum in its text, or nil.
 local function place_of(text)
   local _, last = text:find(MARK, 1, true)
-  if last then return last + 1, last + #NONE end
+  return last and last + 1
 end
 
---- The header with its own checksum, which is computed with zeros in the place of its digits.
----@param text string ---@return string
-function checksums.sealed(text)
-  local first, last = place_of(text)
-  return text:sub(1, first - 1) .. checksums.of_text(text) .. text:sub(last + 1)
+--- Puts the checksum of a text into the text, in the place of eight zeros.
+---@param first integer position of the zeros ---@return string
+function checksums.fill(text, first)
+  return text:sub(1, first - 1) .. checksums.of_text(text) .. text:sub(first + #NONE)
 end
+
+--- Whether the eight digits in a text are its checksum, computed with zeros in their place.
+---@param first integer position of the digits ---@return boolean
+function checksums.is_right(text, first)
+  local zeroed = text:sub(1, first - 1) .. NONE .. text:sub(first + #NONE)
+  return checksums.of_text(zeroed) == text:sub(first, first + #NONE - 1)
+end
+
+--- The header with its own checksum. ---@param text string ---@return string
+function checksums.sealed(text) return checksums.fill(text, place_of(text)) end
 
 --- Refuses a header whose checksum is wrong.
 function checksums.check_header(text)
-  local first, last = place_of(text)
-  if not first then return end
-  local found = text:sub(first, last)
-  if found ~= checksums.of_text(text:sub(1, first - 1) .. NONE .. text:sub(last + 1)) then
+  local first = place_of(text)
+  if first and not checksums.is_right(text, first) then
     bytes.refuse('damaged: the header is not what its checksum is of (a program that changes such '
                    .. 'a file has to leave out the metadata checksum.*)')
   end

@@ -79,7 +79,7 @@ for i = 1, select('#', ...) do
   if not rest(x) then refuse(%d + i, x, true) end
 end]]
 
---- Lua code that checks all arguments, then calls the function; nil where any argument is right.
+--- Lua code that checks all arguments, then calls the function; nil if no argument needs a check.
 local function code_of(list, rest)
   local names, lines = {}, {}
   for i, p in ipairs(list) do
