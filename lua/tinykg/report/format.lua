@@ -7,14 +7,12 @@ local TIMES, PLUS_MINUS = '\195\151', '\194\177'
 --- tinykg.base.format and more; `none` stands for a missing number.
 local format = setmetatable({none = NONE}, {__index = require 'tinykg.base.format'})
 
---- x with some significant digits: 0.0123, 1.23, 123, 12346, 1.2e+08.
----@param x number ---@param digits? integer 3
-function format.significant(x, digits)
-  digits = digits or 3
+--- x with three significant digits: 0.0123, 1.23, 123, 12346, 1.2e+08.
+function format.significant(x)
   if x == 0 then return '0' end
   local magnitude = math.floor(math.log10(math.abs(x)) + 1e-12)
-  if magnitude >= 7 or magnitude < -4 then return ('%.' .. digits .. 'g'):format(x) end
-  return ('%%.%df'):format(math.max(0, digits - 1 - magnitude)):format(x)
+  if magnitude >= 7 or magnitude < -4 then return ('%.3g'):format(x) end
+  return ('%%.%df'):format(math.max(0, 2 - magnitude)):format(x)
 end
 
 --- A metric between 0 and 1, as the command line prints it.
