@@ -53,7 +53,7 @@ local function sums_text(checked)
   return checked and 'checksums right' or 'no checksums: of an older version'
 end
 
--- ---- a check per file: returns the text of the finding, or raises what is wrong ----
+-- ---- one check per file: returns the text of the finding, or raises what is wrong ----
 
 local checks = {}
 

@@ -112,7 +112,7 @@ local function check_entry(e)
   if e.size == LIMIT or e.stored == LIMIT then
     refuse('%s: more than 4 GiB (ZIP64) is not supported: save as .safetensors', e.name)
   end
-  -- Deflate makes at most 1032 bytes of one.
+  -- Deflate expands a byte to at most 1032.
   if e.method == 0 and e.size ~= e.stored or e.size > 1032 * e.stored + 64 then
     refuse('damaged: %s has impossible sizes', e.name)
   end
