@@ -23,8 +23,8 @@ local function usage()
   local function add(...) lines[#lines + 1] = string.format('  tinykg %-29s %s', ...) end
   for _, c in ipairs(COMMANDS) do add(c[1] .. ' ' .. c[2], c[3]) end
   add('FILE.lua args...', 'run a Lua file with the engine loaded')
-  add('-e CODE', "run a line of Lua; 'tk' is there already")
-  add('[-i FILE.lua|-e CODE]', 'the prompt, for trying things; -i runs something first')
+  add('-e CODE', "run a line of Lua; 'tk' is loaded")
+  add('[-i FILE.lua|-e CODE]', 'the prompt; -i runs something first')
   lines[#lines + 1] = ''
   lines[#lines + 1] = 'Example: tinykg run recipes/kgcn.lua --data DIR --bits 2'
   lines[#lines + 1] = 'Each command has --help.'

@@ -65,7 +65,7 @@ end
 
 --- Adds --trust, for commands that run the recipe in a run's folder.
 function options.add_trust(p)
-  p:flag('--trust', "run the recipe of the folder, which is a program, whosever it is")
+  p:flag('--trust', 'run the recipe of the folder, which is a program, whoever owns it')
 end
 
 --- A hint for a value that begins with a dash and was therefore taken for an option; else nil.

@@ -1,7 +1,7 @@
 --- The history of the prompt, in $XDG_STATE_HOME/tinykg/history. Each line is written at once, so
---- that
--- none is lost and several sessions can share the file.
+-- that none is lost and several sessions can share the file.
 local atomic_file = require 'tinykg.base.atomic_file'
+local read_file = require 'tinykg.base.read_file'
 
 local history = {}
 
@@ -16,7 +16,7 @@ end
 --- Cuts the file to KEPT lines; returns the last one.
 local function shorten(path)
   local lines = {}
-  for line in io.lines(path) do lines[#lines + 1] = line end
+  for line in (read_file(path) or ''):gmatch('[^\n]+') do lines[#lines + 1] = line end
   if #lines > ROOM then
     local text = table.concat(lines, '\n', #lines - KEPT + 1) .. '\n'
     atomic_file.write(path, text)
@@ -33,11 +33,9 @@ function history.open()
   local ok, why = atomic_file.mkdirs(folder)
   if not ok then return nil, why end
   local path = folder .. '/history'
+  local last = shorten(path)
   local file, message = io.open(path, 'a')
   if not file then return nil, message end
-  file:close()
-  local last = shorten(path)
-  file = io.open(path, 'a')
   return {path = path, last = last, add = function(_, line)
     file:write(line, '\n')
     file:flush()

@@ -1,7 +1,6 @@
 --- CRC-32 checksums in the metadata of a safetensors file: one of the header and one of each
---- tensor's
--- bytes. A file has both or, as files of other programs, neither, so that a change of any bit is
--- noticed: a checksum differs, or one of the two is missing.
+-- tensor's bytes. A file has both or, as files of other programs, neither, so that a change of any
+-- bit is noticed: a checksum differs, or one of the two is missing.
 local C = require 'tinykg.engine.lib'
 local bytes = require 'tinykg.store.bytes'
 local elements = require 'tinykg.store.elements'

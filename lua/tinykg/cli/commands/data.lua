@@ -9,7 +9,7 @@ local function data_set_option(command)
 end
 
 local function add_info(p)
-  local info = p:command('info', 'counts, density, degrees, splits, what was dropped')
+  local info = p:command('info', 'counts, density, degrees, splits, dropped rows')
     :epilog('Example: tinykg data info DIR')
   info:argument('dir', 'a data set in any known format')
   data_set_option(info)
@@ -20,15 +20,15 @@ local function add_convert(p)
     :epilog('Writes the data set as it is loaded and as data info shows it: with its split, the\n'
       .. 'options of --data-set and drawn negatives. Notes say what the format cannot hold.\n\n'
       .. 'Example: tinykg data convert DIR NEW --to recbole')
-  convert:argument('folders', 'a data set in any known format, and the folder to write: new or '
-    .. 'empty; with --of the latter alone'):args('1-2'):argname({'FROM', 'TO'})
-  convert:option('--of', 'the data set of a run as it was loaded for it: its options, its split')
+  convert:argument('folders', 'a data set in any known format, and the folder to write, new or '
+    .. 'empty; with --of only the latter'):args('1-2'):argname({'FROM', 'TO'})
+  convert:option('--of', 'the data set of a run as it was loaded, with its options and split')
     :argname('RUN')
   convert:option('--to', 'kgat (KGIN reads it too), kgcn (RippleNet too), recbole or plain (CSV)')
     :target('format'):argname('FORMAT'):choices{'kgat', 'kgcn', 'recbole', 'plain'}:count(1)
   convert:flag('--gzip', 'compress each file')
   convert:flag('--whole', 'one file of interactions without the split (recbole, plain)')
-  convert:flag('--force', 'write though there are other files in the folder')
+  convert:flag('--force', 'write even if the folder has other files')
   data_set_option(convert)
 end
 
@@ -38,7 +38,7 @@ local function add_demo(p)
   demo:argument('dir', 'the folder to write')
   demo:option('--users', 'how many users'):convert(tonumber)
   demo:option('--items', 'how many items'):convert(tonumber)
-  demo:option('--seed', 'of everything drawn'):convert(tonumber)
+  demo:option('--seed', 'the seed'):convert(tonumber)
 end
 
 local function parser()

@@ -9,7 +9,7 @@ local messages = require 'tinykg.run.messages'
 local function parser()
   local p = options.parser('tinykg eval', 'Metrics of finished or interrupted runs, with the ' ..
     'parameters of their best epoch.\nData to rank: recall, precision, hit, mrr, map, ndcg and ' ..
-    'f1 at each k (several runs: a column each).\nLabelled data: auc and f1.',
+    'f1 at each k (a column per run).\nLabelled data: auc and f1.',
     'tinykg eval RUN --k 10,20,50')
   p:argument('run', 'the folder of a run'):args('+')
   p:option('--part', 'test, valid or train', 'test')

@@ -20,7 +20,7 @@ local function parser()
   p:option('--item', 'the item, by its name or title'):argname('I')
   p:option('--paths', 'how many paths', '10')
   p:option('--length', 'edges of a path, at most: 2, 3 or 4', '4')
-  p:flag('--id', 'user and item are given by number, from 0')
+  p:flag('--id', 'user and item are numbers, from 0')
   run_args.add_options(p)
   return p
 end

@@ -23,7 +23,7 @@ local function parser()
     :argname('PATTERN')
   p:option('--data', 'where the data set is now, for runs of older versions: these lack its names')
     :argname('DIR')
-  p:flag('--no-names', 'numbers of rows only')
+  p:flag('--no-names', 'row numbers only')
   return p
 end
 

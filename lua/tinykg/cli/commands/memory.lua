@@ -9,8 +9,8 @@ local FOCUS = 2 -- the bits whose kept values are listed if several widths are s
 
 local function parser()
   local p = options.parser('tinykg memory',
-    'Plan a step of a recipe at 32, 8, 4, 2 and 1 bits, say what memory it takes and whether that '
-    .. 'is free; nothing is trained.',
+    'Plan a step of a recipe at 32, 8, 4, 2 and 1 bits and show what memory it takes and whether '
+    .. 'that is free. Nothing is trained.',
     'tinykg memory recipes/kgcn.lua --data DIR --set dim=64')
   p:argument('recipe', 'a recipe: a Lua file that returns tk.recipe{...}')
   options.add_data(p)
@@ -19,7 +19,7 @@ local function parser()
            'of what is free)')
   p:option('--rounding', 'dither, stochastic or nearest', 'dither')
   options.add_engine(p)
-  p:option('--seed', 'of what is drawn while the model is built', '1')
+  p:option('--seed', 'seed of the model\'s random constants', '1')
   p:flag('--all', 'list all kept values, not only the largest')
   p:flag('--json', 'print an object with memory and kept as in summary.json, and all widths')
   return p

@@ -21,16 +21,16 @@ local function parser()
   local p = options.parser('tinykg recommend', HELP, 'tinykg recommend RUN --user \'user 7\' -k 10')
   p:argument('run', 'the folder of a run')
   p:option('--user', "the user, by the data set's own name; repeatable"):count('*'):argname('U')
-  p:flag('--new', 'for somebody who is not in the data set')
+  p:flag('--new', 'a list for somebody who is not in the data set')
   p:option('--likes', 'items that somebody new likes (FILE: one per line); repeatable'):count('*')
     :argname('ITEM,ITEM|@FILE')
-  p:option('--users', 'for many: all, or a file with a user a line (-: standard input); prints ' ..
+  p:option('--users', 'many users: all, or a file with one per line (-: standard input); prints ' ..
            'TSV. Names that are not in the data set are reported, and the exit status is 1')
     :argname('all|FILE')
   p:option('-k', 'how many items', '20')
   p:option('--exclude', 'items not to list; repeatable'):count('*'):argname('ITEM,ITEM|@FILE')
   p:flag('--all', 'list items of train and validation too, marked')
-  p:flag('--id', 'users and items are given by number, from 0')
+  p:flag('--id', 'users and items are numbers, from 0')
   p:option('-o', 'with --users: the file to write'):argname('FILE')
   run_args.add_options(p)
   return p
@@ -62,7 +62,7 @@ local function list_of(names, a, texts, option)
   local function add(text, where) list[#list + 1] = named(a, text, where) end
   for _, text in ipairs(texts) do
     local path = text:match('^@(.+)')
-    for _, line in ipairs(path and name_list.lines(path) or {}) do add(line.text, line.where) end
+    for _, line in ipairs(path and name_list(path) or {}) do add(line.text, line.where) end
     for _, name in ipairs(path and {} or find.listed(names, text)) do add(name, option .. ': ') end
   end
   if #list == 0 then usage('%s: no item given', option) end
@@ -73,7 +73,7 @@ end
 
 --- The requested users, {text, where} each; nil: all users.
 local function asked_for(a)
-  if a.users then return a.users ~= 'all' and name_list.lines(a.users) or nil end
+  if a.users then return a.users ~= 'all' and name_list(a.users) or nil end
   local list = {}
   for i, text in ipairs(a.user) do list[i] = {text = text, where = ''} end
   return list

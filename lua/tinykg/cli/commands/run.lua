@@ -6,8 +6,8 @@ local settings = require 'tinykg.cli.settings'
 
 local function parser()
   local p = options.parser('tinykg run',
-    'Train a recipe and evaluate it. Several recipes, seeds or grid points make a sweep: each ' ..
-    'in a process and folder of its own; what is done already is not done again.',
+    'Train a recipe and evaluate it. Several recipes, seeds or grid points make a sweep, ' ..
+    'each run in a process and folder of its own. Finished runs are not repeated.',
     'tinykg run recipes/kgcn.lua --data DIR --bits 2 --seed 0,1,2 --jobs 2')
   p:argument('recipe', 'a recipe: a Lua file that returns tk.recipe{...}'):args('*')
   options.add_data(p)
@@ -19,20 +19,20 @@ local function parser()
            'bits fit in nine tenths of what is free')
   p:option('--rounding', 'dither, stochastic or nearest (default: dither)')
   p:option('--device', 'auto, cpu, cuda or cuda:N (default: auto)')
-  options.add_list(p, '--seed', 'of training: one seed or several, separated by commas ' ..
-                   '(default: 1); that of the split is --data-set seed= (default: 0)')
+  options.add_list(p, '--seed', 'seeds of training, separated by commas (default: 1); the seed ' ..
+                   'of the split is --data-set seed= (default: 0)')
   p:option('--threads', '0 = one per core (default: 0)')
   p:option('--jobs', 'how many runs of a sweep at a time (default: 1)')
   p:option('--out', 'folder of the run (default: runs/RECIPE-DATA-BITS-SEED-SETTINGS) or of the ' ..
            'sweep')
   p:option('--checkpoint', 'minutes from one checkpoint to the next within an epoch (default: 5)')
-  p:flag('--resume', 'go on with the run or the sweep in --out; the rest of the command is known')
+  p:flag('--resume', 'go on with the run or the sweep in --out, with its settings')
   p:option('--from', 'with --resume: last, or last-1, the checkpoint before it (default: last)')
     :argname('last|last-1')
-  p:flag('--force', 'begin anew in --out, though another run is there: it moves to previous/')
+  p:flag('--force', 'begin anew in --out; files of a run that is there move to previous/')
   options.add_trust(p)
-  p:option('--steps', 'stop each epoch after so many steps: a quick look')
-  p:flag('--check', 'look at each value computed and stop at the first NaN or infinity (slow)')
+  p:option('--steps', 'stop each epoch after this many steps, for a quick look')
+  p:flag('--check', 'check each value and stop at the first NaN or infinity (slow)')
   p:flag('--tensorboard', 'write event files for TensorBoard into the folder of the run')
   p:flag('--quiet', 'print the result only')
   p:flag('--report', 'print what the step keeps for backward')
