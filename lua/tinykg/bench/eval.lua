@@ -1,8 +1,8 @@
 --- Ranks all items for every user with a test item, compared with computing the scores alone.
-local tk = require 'tinykg'
 local format = require 'tinykg.base.format'
 local inputs = require 'tinykg.bench.inputs'
 local measure = require 'tinykg.bench.measure'
+local tk = require 'tinykg'
 
 local COLUMNS = {{'what', 'what'}, {'min_ms', 'min ms', '%.1f'}, {'median_ms', 'median', '%.1f'},
   {'users_s', 'users/s', '%.0f'}, {'x_scores', 'x scores', '%.2f'}}

@@ -1,8 +1,8 @@
 --- Speed on this machine, as ratios within one run: cases that are compared are timed in turns.
 local format = require 'tinykg.base.format'
 local inputs = require 'tinykg.bench.inputs'
-local system_info = require 'tinykg.bench.system_info'
 local output = require 'tinykg.bench.output'
+local system_info = require 'tinykg.bench.system_info'
 
 local bench = {}
 

@@ -1,7 +1,6 @@
 --- Ops over the edges of a graph and over the rows of a matrix, compared with copying a matrix with
 --- one row per node and with multiplying it by a square one.
 local ffi = require 'ffi'
-local tk = require 'tinykg'
 local C = require 'tinykg.engine.lib'
 local bench_graph = require 'tinykg.bench.graph'
 local format = require 'tinykg.base.format'
@@ -9,6 +8,7 @@ local inputs = require 'tinykg.bench.inputs'
 local measure = require 'tinykg.bench.measure'
 local runtime = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'
+local tk = require 'tinykg'
 
 local COLUMNS = {{'op', 'op'}, {'min_ms', 'min ms', '%.3f'}, {'median_ms', 'median', '%.3f'},
   {'x_copy', 'x copy', '%.2f'}, {'x_matmul', 'x matmul', '%.2f'}}

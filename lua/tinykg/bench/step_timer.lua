@@ -1,10 +1,10 @@
 --- Times a recipe's steps as its training runs them.
-local tk = require 'tinykg'
 local loader = require 'tinykg.data.loader'
 local measure = require 'tinykg.bench.measure'
 local phases = require 'tinykg.train.phases'
 local recipe_file = require 'tinykg.train.recipe_file'
 local train = require 'tinykg.train'
+local tk = require 'tinykg'
 
 local step_timer = {}
 

@@ -1,8 +1,8 @@
 --- The settings of `tinykg run`, checked before anything is loaded. With --resume, settings that
 --- are not on the command line come from the folder.
-local options = require 'tinykg.cli.options'
 local folder = require 'tinykg.run.folder'
 local format_options = require 'tinykg.run.format_options'
+local options = require 'tinykg.cli.options'
 local trust = require 'tinykg.run.trust'
 local usage, whole = options.usage, options.whole
 

@@ -1,8 +1,8 @@
 --- Compiles and runs what is typed: tells incomplete input from wrong input.
-local source_line = require 'tinykg.base.source_line'
-local read_file = require 'tinykg.base.read_file'
 local interrupt = require 'tinykg.repl.interrupt'
+local read_file = require 'tinykg.base.read_file'
 local runtime = require 'tinykg.engine.runtime'
+local source_line = require 'tinykg.base.source_line'
 
 local chunk = {}
 

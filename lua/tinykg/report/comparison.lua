@@ -1,8 +1,8 @@
 --- The comparison table of a section: a row per group with settings that differ, test metrics,
 --- memory and time.
 local format = require 'tinykg.report.format'
-local html_table = require 'tinykg.report.html_table'
 local html = require 'tinykg.report.html'
+local html_table = require 'tinykg.report.html_table'
 local statistics = require 'tinykg.sweep.statistics'
 
 local comparison = {}

@@ -1,9 +1,9 @@
 --- Reads run folders for a report, with notes about what is missing.
 local lfs = require 'lfs'
 local folder_entries = require 'tinykg.base.folder_entries'
-local run_folder = require 'tinykg.run.folder'
 local json = require 'tinykg.base.json'
 local json_checksum = require 'tinykg.run.folder.json_checksum'
+local run_folder = require 'tinykg.run.folder'
 local schema = require 'tinykg.run.folder.schema'
 
 ---@class ReportRun

@@ -2,8 +2,8 @@
 --- the recipe.
 local bars = require 'tinykg.report.chart.bars'
 local format = require 'tinykg.report.format'
-local html_table = require 'tinykg.report.html_table'
 local html = require 'tinykg.report.html'
+local html_table = require 'tinykg.report.html_table'
 local sorted_keys = require 'tinykg.base.sorted_keys'
 local statistics = require 'tinykg.sweep.statistics'
 

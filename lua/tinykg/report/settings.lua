@@ -1,8 +1,8 @@
 --- The settings of runs: those that differ between recipes, and all settings of each run, with
 --- notes on missing files and failures.
 local format = require 'tinykg.report.format'
-local html_table = require 'tinykg.report.html_table'
 local html = require 'tinykg.report.html'
+local html_table = require 'tinykg.report.html_table'
 local sorted_keys = require 'tinykg.base.sorted_keys'
 
 local settings = {}

@@ -3,11 +3,11 @@
 local lfs = require 'lfs'
 local checkpoint = require 'tinykg.run.folder.checkpoint'
 local count = require('tinykg.base.format').count
-local folder = require 'tinykg.run.folder'
-local names = require 'tinykg.run.folder.names'
 local data_set = require 'tinykg.run.data_set'
-local restore = require 'tinykg.data.restore'
+local folder = require 'tinykg.run.folder'
 local json_checksum = require 'tinykg.run.folder.json_checksum'
+local names = require 'tinykg.run.folder.names'
+local restore = require 'tinykg.data.restore'
 local sha256 = require 'tinykg.engine.sha256'
 local store = require 'tinykg.store'
 

@@ -1,6 +1,6 @@
 --- Opens the folder of a run: loads its recipe, its data and its trained model.
-local folder = require 'tinykg.run.folder'
 local data_set = require 'tinykg.run.data_set'
+local folder = require 'tinykg.run.folder'
 local parameters = require 'tinykg.run.folder.parameters'
 local recipe_file = require 'tinykg.train.recipe_file'
 local train = require 'tinykg.train'

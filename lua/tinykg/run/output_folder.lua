@@ -3,9 +3,9 @@ local lfs = require 'lfs'
 local atomic_file = require 'tinykg.base.atomic_file'
 local checksums = require 'tinykg.store.checksums'
 local folder = require 'tinykg.run.folder'
+local format_options = require 'tinykg.run.format_options'
 local must = require 'tinykg.base.must'
 local resume = require 'tinykg.run.resume'
-local format_options = require 'tinykg.run.format_options'
 
 local output_folder = {}
 

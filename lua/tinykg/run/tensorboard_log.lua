@@ -1,7 +1,7 @@
 --- Writes a run's metrics, losses and options for TensorBoard.
+local format_options = require 'tinykg.run.format_options'
 local must = require 'tinykg.base.must'
 local tensorboard = require 'tinykg.run.tensorboard'
-local format_options = require 'tinykg.run.format_options'
 
 local function metrics(events, part, values, step)
   for name, value in pairs(values or {}) do

@@ -1,9 +1,9 @@
 --- Decides whether the recipe in a run's folder, which is a program, may be run: if the folder
 --- belongs to the user.
 local lfs = require 'lfs'
+local folder = require 'tinykg.run.folder'
 local posix = require 'tinykg.base.posix'
 local read_file = require 'tinykg.base.read_file'
-local folder = require 'tinykg.run.folder'
 local sha256 = require 'tinykg.engine.sha256'
 
 local trust = {}

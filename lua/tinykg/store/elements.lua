@@ -1,9 +1,9 @@
 --- Elements of tensors in files: types, conversion, streaming.
 local ffi = require 'ffi'
 local C = require 'tinykg.engine.lib'
+local bytes = require 'tinykg.store.bytes'
 local runtime = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'
-local bytes = require 'tinykg.store.bytes'
 local refuse = bytes.refuse
 
 local elements = {}

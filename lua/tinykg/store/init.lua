@@ -5,14 +5,14 @@
 --                 and tensors, which reading verifies
 -- Tensors are f32 or i32. Elements of type f64, i64, u8 and bool are converted; a value that does
 -- not fit is an error.
-local runtime = require 'tinykg.engine.runtime'
-local tensor = require 'tinykg.engine.tensor'
 local atomic_file = require 'tinykg.base.atomic_file'
 local bytes = require 'tinykg.store.bytes'
 local checksums = require 'tinykg.store.checksums'
 local npy = require 'tinykg.store.npy'
 local npz = require 'tinykg.store.npz'
+local runtime = require 'tinykg.engine.runtime'
 local safetensors = require 'tinykg.store.safetensors'
+local tensor = require 'tinykg.engine.tensor'
 local utf8 = require 'tinykg.base.utf8'
 local fail = runtime.fail
 

@@ -1,11 +1,11 @@
 --- Named tensors in the safetensors format: the header's length in 8 bytes, a JSON header, the
 -- elements of all tensors without gaps.
 -- Source: the format's description in github.com/huggingface/safetensors (README, "Format").
-local json = require 'tinykg.base.json'
 local bytes = require 'tinykg.store.bytes'
 local checksums = require 'tinykg.store.checksums'
-local elements = require 'tinykg.store.elements'
 local duplicate_key = require 'tinykg.store.duplicate_key'
+local elements = require 'tinykg.store.elements'
+local json = require 'tinykg.base.json'
 local utf8 = require 'tinykg.base.utf8'
 local refuse = bytes.refuse
 

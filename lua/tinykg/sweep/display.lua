@@ -1,9 +1,9 @@
 --- Shows a sweep while it runs: on a terminal one table, redrawn in place; in a pipe a line per job
 --- that has ended.
 local clock = require 'tinykg.base.clock'
-local posix = require 'tinykg.base.posix'
 local format = require 'tinykg.base.format'
 local messages = require 'tinykg.run.messages'
+local posix = require 'tinykg.base.posix'
 
 local display = {}
 

@@ -1,7 +1,7 @@
 --- The results of a sweep: a row per group of seeds.
 local format = require 'tinykg.base.format'
-local statistics = require 'tinykg.sweep.statistics'
 local messages = require 'tinykg.run.messages'
+local statistics = require 'tinykg.sweep.statistics'
 
 local summary = {}
 

@@ -1,8 +1,8 @@
 --- Checks the arguments of public functions against the types in their comments. An error is one
 --- line that names the function, the argument and the expected type. A comment is read when its
 --- function is first called. Calls within the library that bypass the public table are not checked.
-local source_line = require 'tinykg.base.source_line'
 local comments = require 'tinykg.base.arguments.comments'
+local source_line = require 'tinykg.base.source_line'
 local types = require 'tinykg.base.arguments.types'
 
 local arguments = {}

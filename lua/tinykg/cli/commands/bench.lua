@@ -1,6 +1,6 @@
 --- tinykg bench: speed on this machine, as ratios.
-local run_args = require 'tinykg.cli.run_args'
 local options = require 'tinykg.cli.options'
+local run_args = require 'tinykg.cli.run_args'
 
 local HELP = [[
 Speed on this machine, as ratios within one run.

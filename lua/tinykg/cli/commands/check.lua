@@ -1,6 +1,6 @@
 --- tinykg check: checks that the files of runs are whole and fit each other and their data set.
-local options = require 'tinykg.cli.options'
 local format = require 'tinykg.base.format'
+local options = require 'tinykg.cli.options'
 
 local HELP = [[
 Checks each file of a run: whether it is whole (checksums; a damaged tensor is named) and fits the

@@ -1,6 +1,6 @@
 --- tinykg data: describes a data set, writes it in another format, or generates one.
-local options = require 'tinykg.cli.options'
 local format = require 'tinykg.base.format'
+local options = require 'tinykg.cli.options'
 
 local function data_set_option(command)
   command:option('--data-set',

@@ -1,10 +1,10 @@
 --- tinykg eval: metrics of finished or interrupted runs.
-local json = require 'tinykg.base.json'
-local run_args = require 'tinykg.cli.run_args'
-local options = require 'tinykg.cli.options'
 local format = require 'tinykg.base.format'
-local progress = require 'tinykg.base.progress'
+local json = require 'tinykg.base.json'
 local messages = require 'tinykg.run.messages'
+local options = require 'tinykg.cli.options'
+local progress = require 'tinykg.base.progress'
+local run_args = require 'tinykg.cli.run_args'
 
 local function parser()
   local p = options.parser('tinykg eval', 'Metrics of finished or interrupted runs, with the ' ..

@@ -1,10 +1,10 @@
 --- tinykg explain: prints the paths in the graph that carried a score.
 local find = require 'tinykg.data.find'
+local format = require 'tinykg.base.format'
 local json = require 'tinykg.base.json'
-local run_args = require 'tinykg.cli.run_args'
 local must = require 'tinykg.base.must'
 local options = require 'tinykg.cli.options'
-local format = require 'tinykg.base.format'
+local run_args = require 'tinykg.cli.run_args'
 local say = format.print
 
 local HELP = [[

@@ -2,14 +2,14 @@
 local ffi = require 'ffi'
 local atomic_file = require 'tinykg.base.atomic_file'
 local find = require 'tinykg.data.find'
+local format = require 'tinykg.base.format'
 local json = require 'tinykg.base.json'
 local must = require 'tinykg.base.must'
 local name_list = require 'tinykg.cli.name_list'
-local run_args = require 'tinykg.cli.run_args'
 local options = require 'tinykg.cli.options'
 local posix = require 'tinykg.base.posix'
-local format = require 'tinykg.base.format'
 local progress = require 'tinykg.base.progress'
+local run_args = require 'tinykg.cli.run_args'
 local usage = options.usage
 
 local HELP = [[

@@ -1,11 +1,11 @@
 --- Weights of edges for the function explain of models (tinykg.query.explain).
 local ffi = require 'ffi'
-local source_line = require 'tinykg.base.source_line'
+local C = require 'tinykg.engine.lib'
 local parameter = require 'tinykg.engine.parameter'
 local runtime = require 'tinykg.engine.runtime'
+local source_line = require 'tinykg.base.source_line'
 local tensor = require 'tinykg.engine.tensor'
 local types = require 'tinykg.base.arguments.types'
-local C = require 'tinykg.engine.lib'
 
 local edges = {}
 

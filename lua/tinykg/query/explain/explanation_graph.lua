@@ -16,9 +16,8 @@ local NAN = 0 / 0 -- LuaJIT must not read NaNs with other bits from memory
 ---@field base integer number of relations without inverses; "took" is base - 1
 ---@field offsets ffi.cdata* int32 [nodes + 1]
 ---@field tails ffi.cdata* int32 [edges] ---@field relations ffi.cdata* int32 [edges]
----@field weight ffi.cdata*? float [edges] set by weigh; equal for both directions of an edge; NaN:
----  no
----  path has the edge
+---@field weight ffi.cdata*? float [edges] set by weigh; equal for both directions of an edge;
+---  NaN: no path has the edge
 ---@field read ffi.cdata*? bool [edges] whether the model reads the edge
 local ExplanationGraph = {}
 ExplanationGraph.__index = ExplanationGraph

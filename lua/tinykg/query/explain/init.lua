@@ -18,13 +18,13 @@
 -- edge, not counting the user's interactions if the model does not read them. explanation_graph.lua
 -- combines the two directions of an edge and weighs edges that the model does not read. tk.edges
 -- has functions for recipes.
-local source_line = require 'tinykg.base.source_line'
+local explanation_graph = require 'tinykg.query.explain.explanation_graph'
 local must = require 'tinykg.base.must'
 local paths = require 'tinykg.query.explain.paths'
 local recommender = require 'tinykg.query.recommender'
 local runtime = require 'tinykg.engine.runtime'
+local source_line = require 'tinykg.base.source_line'
 local tensor = require 'tinykg.engine.tensor'
-local explanation_graph = require 'tinykg.query.explain.explanation_graph'
 
 local MEANING = {
   attention = 'attention, the share of a node that comes over an edge (known for both ends: the '

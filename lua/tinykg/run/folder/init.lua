@@ -15,11 +15,11 @@ local lfs = require 'lfs'
 local atomic_file = require 'tinykg.base.atomic_file'
 local clock = require 'tinykg.base.clock'
 local folder_entries = require 'tinykg.base.folder_entries'
+local json_checksum = require 'tinykg.run.folder.json_checksum'
 local must = require 'tinykg.base.must'
 local posix = require 'tinykg.base.posix'
 local read_file = require 'tinykg.base.read_file'
 local schema = require 'tinykg.run.folder.schema'
-local json_checksum = require 'tinykg.run.folder.json_checksum'
 
 local folder = {}
 

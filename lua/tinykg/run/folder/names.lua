@@ -2,8 +2,8 @@
 -- model's rows. A table of kind and name; line k of a kind is row k, from 0. Names that equal their
 -- row numbers are left out.
 local ffi = require 'ffi'
-local atomic_file = require 'tinykg.base.atomic_file'
 local arrays = require 'tinykg.engine.arrays'
+local atomic_file = require 'tinykg.base.atomic_file'
 local fingerprint = require 'tinykg.data.fingerprint'
 local folder = require 'tinykg.run.folder'
 local libc = require('tinykg.base.posix').libc

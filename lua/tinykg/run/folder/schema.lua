@@ -1,6 +1,6 @@
 --- Schemas of the JSON files of a run, and checking values against a schema.
-local json = require 'tinykg.base.json'
 local format = require 'tinykg.base.format'
+local json = require 'tinykg.base.json'
 local sorted_keys = require 'tinykg.base.sorted_keys'
 
 local schema = {}
