@@ -1,7 +1,6 @@
 --- JSON: read by cjson, written here, with sorted keys for readers and diffs, and with as many
 --- digits as a number needs (cjson prints 14).
 local cjson = require 'cjson'
-local atomic_file = require 'tinykg.base.atomic_file'
 local format = require 'tinykg.base.format'
 local read_file = require 'tinykg.base.read_file'
 local utf8 = require 'tinykg.base.utf8'
@@ -118,14 +117,6 @@ function json.encode(value, options)
   local ok, message = pcall(write, out, value, indent and '\n', (' '):rep(indent or 0), '')
   if ok then return table.concat(out) end
   error(type(message) == 'table' and message.refused or message, 2)
-end
-
---- Writes a value and a line end to a file, whole or not at all.
----@param options? table of encode and of atomic_file.write
----@return true|nil ok
----@return string? message
-function json.write(path, value, options)
-  return atomic_file.write(path, json.encode(value, options) .. '\n', options)
 end
 
 -- ---- reading ----

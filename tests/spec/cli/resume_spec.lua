@@ -101,7 +101,7 @@ describe('a run that goes on', function()
     assert.equal(0, (sh(begin .. '--set epochs=4 --out ' .. whole)))
     local config = read(out .. '/config.json')
     config.options.draw, config.checksum = nil, nil
-    assert(json.write(out .. '/config.json', config))
+    fixtures.write(out .. '/config.json', json.encode(config))
     local code, text = sh(begin .. '--set epochs=4 --set draw=users --resume --out ' .. out)
     assert.equal(1, code)
     assert.matches('option draw', text)

@@ -64,7 +64,7 @@ describe('the folder of a run', function()
     local c = assert(json.read(run .. '/config.json'))
     c.checksum = nil -- as somebody who changes it by hand
     change(c)
-    assert(json.write(run .. '/config.json', c))
+    fixtures.write(run .. '/config.json', json.encode(c))
   end
 
   it('notes its recipe by its hash', function()

@@ -12,7 +12,7 @@ local rows, set, trained = sets.rows, sets.folder, runs.trained
 local KG = sets.kg
 
 local function read(path) return assert(json.read(path)) end
-local function write(path, value) assert(json.write(path, value)) end
+local function write(path, value) fixtures.write(path, json.encode(value)) end
 
 --- Makes a run's folder one of an older version.
 local function made_old(run)

@@ -13,7 +13,7 @@ local prints, refuses = shell.prints, shell.refuses
 local rows, set, trained = sets.rows, sets.folder, runs.trained
 
 local function read(path) return assert(json.read(path)) end
-local function write(path, value) assert(json.write(path, value)) end
+local function write(path, value) fixtures.write(path, json.encode(value)) end
 
 describe('folders of runs', function()
   local dir, data
