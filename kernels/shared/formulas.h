@@ -8,6 +8,13 @@
 #include "base/op.h"
 #include "vmath.h"
 
+/* An op without a formula: no list below has it. */
+#ifdef __CUDA_ARCH__
+#define TKG_TRAP() __trap()
+#else
+#define TKG_TRAP() __builtin_trap()
+#endif
+
 /* With relu's slope of 0 an infinity below zero gives 0, not 0 * inf. */
 TKG_INLINE float leaky(float x, float slope) {
   float below = slope == 0.0F ? 0.0F : slope * x;
@@ -63,18 +70,18 @@ TKG_INLINE float clamped(float x, float low, float high) {
 TKG_INLINE float unary(int op, float x, float f0, float f1) {
   (void)f0, (void)f1;
   switch (op) { UNARY_OPS(X) }
-  __builtin_trap();
+  TKG_TRAP();
 }
 
 TKG_INLINE float binary(int op, float a, float b) {
   switch (op) { BINARY_OPS(X) }
-  __builtin_trap();
+  TKG_TRAP();
 }
 
 TKG_INLINE float grad(int op, float g, float y, float f0, float f1) {
   (void)f0, (void)f1;
   switch (op) { GRAD_OPS(X) }
-  __builtin_trap();
+  TKG_TRAP();
 }
 
 #undef X
