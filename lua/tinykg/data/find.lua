@@ -1,6 +1,6 @@
 --- Users and items by what people call them: a name of the data set, an item's title, or a number;
 --- and what they may have meant where there is no such name.
-local printable = require 'tinykg.base.printable'
+local format = require 'tinykg.base.format'
 
 local find = {}
 
@@ -119,7 +119,7 @@ function find.id(names, what, text)
   local close = find.close(names, text)
   local hint = #close > 0 and '; close: ' .. table.concat(close, ', ')
     or names.count > 0 and ('; they are called %s, ...'):format(names:label(0)) or ''
-  return nil, printable.line(("no %s '%s' in the data set%s"):format(what, text, hint))
+  return nil, format.line(("no %s '%s' in the data set%s"):format(what, text, hint))
 end
 
 return find

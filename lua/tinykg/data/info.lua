@@ -1,7 +1,7 @@
 --- What a loaded data set is: counts, density, degrees, what was dropped, warnings.
 
 local columns = require 'tinykg.engine.arrays'
-local printable = require 'tinykg.base.printable'
+local format = require 'tinykg.base.format'
 
 local info = {}
 
@@ -79,7 +79,7 @@ function Info:__tostring()
   for _, text in ipairs(self.warnings) do
     lines[#lines + 1] = ('%-14s %s'):format('warning', text)
   end
-  for i, line in ipairs(lines) do lines[i] = printable.line(line) end
+  for i, line in ipairs(lines) do lines[i] = format.line(line) end
   return table.concat(lines, '\n')
 end
 

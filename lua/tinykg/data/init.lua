@@ -15,7 +15,7 @@ local filter = require 'tinykg.data.filter'
 local info = require 'tinykg.data.info'
 local negatives = require 'tinykg.data.negatives'
 local order = require 'tinykg.data.order'
-local printable = require 'tinykg.base.printable'
+local format = require 'tinykg.base.format'
 local rows = require 'tinykg.data.rows'
 local split = require 'tinykg.data.split'
 
@@ -139,7 +139,7 @@ end
 ---------------------------------------------------------------------------------------------------
 -- The steps of loading. `raw` is what a loader gave; each step changes it.
 
-local function warn(raw, format, ...) raw.warnings[#raw.warnings + 1] = format:format(...) end
+local function warn(raw, text, ...) raw.warnings[#raw.warnings + 1] = text:format(...) end
 
 local function check_labels(raw)
   local all = raw.all
@@ -463,9 +463,11 @@ end
 arguments.class(Data, 'tinykg.Data', 'a data set')
 
 function Data:__tostring()
-  return ('data %s (%s): %d users, %d items, %d entities, %d relations, %d triples'):format(
-    printable.line(self.name), self.format, self.users, self.items, self.entities, self.relations,
-    self.graph.n)
+  local count = format.count
+  return ('data %s (%s): %s, %s, %s, %s, %s'):format(
+    format.line(self.name), self.format, count(self.users, 'user'), count(self.items, 'item'),
+    count(self.entities, 'entity', 'entities'), count(self.relations, 'relation'),
+    count(self.graph.n, 'triple'))
 end
 
 return data

@@ -4,6 +4,7 @@
 local lfs = require 'lfs'
 local atomic = require 'tinykg.base.atomic_file'
 local entries = require 'tinykg.base.folder_entries'
+local size_text = require('tinykg.base.format').bytes
 local progress = require 'tinykg.base.progress'
 
 local folder = {}
@@ -81,7 +82,7 @@ function Out:file(name, fill)
       check_interrupted()
       local text = table.concat(texts, '', 1, count)
       count, bytes = 0, bytes + #text
-      self.line.update(function() return ('writing %s: %s'):format(name, progress.bytes(bytes)) end)
+      self.line.update(function() return ('writing %s: %s'):format(name, size_text(bytes)) end)
       if deflate then text = deflate(text, last and 'finish' or nil) end
       local ok, why = file:write(text)
       must(ok, ('%s/%s: cannot be written: %s'):format(self.dir, name, tostring(why)))
