@@ -3,12 +3,12 @@
 local ffi = require 'ffi'
 local C = require 'tinykg.engine.lib'
 local arguments = require 'tinykg.base.arguments'
-local session = require 'tinykg.engine.runtime'
+local runtime = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'
 local ops = require 'tinykg.engine.ops'
 local step = require 'tinykg.engine.step'
 local nn = require 'tinykg.nn'
-local check, fail = session.check, session.fail
+local check, fail = runtime.check, runtime.fail
 
 local tk = {
   version = ffi.string(C.tkg_version()),
@@ -45,7 +45,7 @@ function tk.ones(...) return tk.full(1, ...) end
 ---@param ... integer|integer[] the shape ---@return Tensor f32
 function tk.randn(...)
   local t = tk.zeros(...)
-  check(C.tkg_tensor_normal(t.kept, 0, 1, session.stream()))
+  check(C.tkg_tensor_normal(t.kept, 0, 1, runtime.stream()))
   return t
 end
 
@@ -53,7 +53,7 @@ end
 ---@param ... integer|integer[] the shape ---@return Tensor f32
 function tk.rand(...)
   local t = tk.zeros(...)
-  check(C.tkg_tensor_uniform(t.kept, 0, 1, session.stream()))
+  check(C.tkg_tensor_uniform(t.kept, 0, 1, runtime.stream()))
   return t
 end
 
@@ -68,9 +68,9 @@ end
 ---   print(first == tk.rand(1):item())        --> true
 ---@param seed? integer from 0 ---@return integer?
 function tk.seed(seed)
-  if seed == nil then return session.seed end
+  if seed == nil then return runtime.seed end
   if seed < 0 then fail('seed: %d is not a whole number >= 0', seed) end
-  session.set_seed(seed)
+  runtime.set_seed(seed)
 end
 
 --- Sets the device: 'auto', 'cpu', 'cuda', 'cuda:N', or 'emu' (the GPU kernels on the CPU, for
@@ -79,18 +79,18 @@ end
 ---@param name? string ---@return string? name, string? note
 function tk.device(name)
   if name == nil then
-    local note = ffi.string(C.tkg_engine_note(session.engine))
-    return ffi.string(C.tkg_engine_device(session.engine)), note ~= '' and note or nil
+    local note = ffi.string(C.tkg_engine_note(runtime.engine))
+    return ffi.string(C.tkg_engine_device(runtime.engine)), note ~= '' and note or nil
   end
-  local ok, message = pcall(session.open, name)
+  local ok, message = pcall(runtime.open, name)
   if not ok then fail('%s', tostring(message)) end
 end
 
 --- Sets the number of threads (0: one per core); returns it when called without. Results do not
 --- depend on it. ---@param n? integer ---@return integer?
 function tk.threads(n)
-  if n == nil then return C.tkg_engine_threads(session.engine) end
-  check(C.tkg_engine_set_threads(session.engine, math.max(-1, math.min(n, 2 ^ 31 - 1))))
+  if n == nil then return C.tkg_engine_threads(runtime.engine) end
+  check(C.tkg_engine_set_threads(runtime.engine, math.max(-1, math.min(n, 2 ^ 31 - 1))))
 end
 
 --- Sets how matrix products are computed on a GPU: 'float32' (the default: exact), or 'tf32', which
@@ -101,9 +101,9 @@ end
 ---@return string name, string? note
 function tk.precision(name)
   if name ~= nil then
-    check(C.tkg_engine_set_precision(session.engine, name))
+    check(C.tkg_engine_set_precision(runtime.engine, name))
   end
-  local now, device = ffi.string(C.tkg_engine_precision(session.engine)), tk.device()
+  local now, device = ffi.string(C.tkg_engine_precision(runtime.engine)), tk.device()
   if now == 'tf32' and not device:match('^cuda') then
     return now, device .. ' computes in float32: nothing changes'
   end
@@ -115,8 +115,8 @@ end
 --- for errors. Called without: the setting.
 ---@param on? boolean
 function tk.replay(on)
-  if on == nil then return C.tkg_engine_replay(session.engine) ~= 0 end
-  C.tkg_engine_set_replay(session.engine, on and 1 or 0)
+  if on == nil then return C.tkg_engine_replay(runtime.engine) ~= 0 end
+  C.tkg_engine_set_replay(runtime.engine, on and 1 or 0)
 end
 
 --- As text: a line a kind.
@@ -139,15 +139,15 @@ function tk.memory()
   local out = setmetatable({live = {}, peak = {}}, memory_table)
   for k = 0, C.tkg_memory_kinds() - 1 do
     local name = ffi.string(C.tkg_memory_kind(k))
-    out.live[name] = C.tkg_memory_live(session.engine, k)
-    out.peak[name] = C.tkg_memory_peak(session.engine, k)
+    out.live[name] = C.tkg_memory_live(runtime.engine, k)
+    out.peak[name] = C.tkg_memory_peak(runtime.engine, k)
   end
-  out.live.total = C.tkg_memory_live(session.engine, -1)
-  out.peak.total = C.tkg_memory_peak(session.engine, -1)
-  if C.tkg_memory_device(session.engine, 'held') >= 0 then
+  out.live.total = C.tkg_memory_live(runtime.engine, -1)
+  out.peak.total = C.tkg_memory_peak(runtime.engine, -1)
+  if C.tkg_memory_device(runtime.engine, 'held') >= 0 then
     out.device = {}
     for _, name in ipairs{'held', 'used', 'peak', 'free', 'total'} do
-      out.device[name] = C.tkg_memory_device(session.engine, name)
+      out.device[name] = C.tkg_memory_device(runtime.engine, name)
     end
   end
   return out

@@ -1,6 +1,6 @@
 --- Filters: rating threshold, k-core, and the renumbering that follows what a k-core drops.
 
-local columns = require 'tinykg.engine.arrays'
+local arrays = require 'tinykg.engine.arrays'
 local rows = require 'tinykg.data.rows'
 
 local filter = {}
@@ -18,7 +18,7 @@ end
 
 -- Drops users and items below their limit until all that are left have it. alive arrays: 0 or 1.
 local function peel(parts, alive_users, alive_items, users, items, user_core, item_core)
-  local user_count, item_count = columns.ints(users), columns.ints(items)
+  local user_count, item_count = arrays.ints(users), arrays.ints(items)
   repeat
     for u = 0, users - 1 do user_count[u] = 0 end
     for i = 0, items - 1 do item_count[i] = 0 end
@@ -47,7 +47,7 @@ end
 
 -- New ids for those alive: new_of[old] (-1: gone), old_of[new], how many.
 local function renumber(alive, n)
-  local new_of, old_of, count = columns.ints(n), columns.ints(n), 0
+  local new_of, old_of, count = arrays.ints(n), arrays.ints(n), 0
   for old = 0, n - 1 do
     new_of[old] = -1
     if alive[old] == 1 then
@@ -61,11 +61,11 @@ end
 -- Entities after items went: items left first, then every other entity. A former item stays in the
 -- graph as an ordinary entity where it has a triple, and goes otherwise.
 local function renumber_entities(raw, new_item, item_count)
-  local graph, used = raw.graph, columns.ints(raw.entities)
+  local graph, used = raw.graph, arrays.ints(raw.entities)
   for i = 0, graph.n - 1 do
     used[graph.heads[i]], used[graph.tails[i]] = 1, 1
   end
-  local new_of, old_of, count = columns.ints(raw.entities), columns.ints(raw.entities), item_count
+  local new_of, old_of, count = arrays.ints(raw.entities), arrays.ints(raw.entities), item_count
   for old = 0, raw.entities - 1 do
     local item = old < raw.items and new_item[old] or -1
     if item >= 0 then
@@ -90,7 +90,7 @@ end
 ---@return table[] kept
 ---@return {users: number, items: number, interactions: number} dropped
 function filter.kcore(raw, parts, user_core, item_core)
-  local alive_users, alive_items = columns.ints(raw.users), columns.ints(raw.items)
+  local alive_users, alive_items = arrays.ints(raw.users), arrays.ints(raw.items)
   for u = 0, raw.users - 1 do alive_users[u] = 1 end
   for i = 0, raw.items - 1 do alive_items[i] = 1 end
   peel(parts, alive_users, alive_items, raw.users, raw.items, user_core, item_core)

@@ -8,7 +8,7 @@
 
 local arguments = require 'tinykg.base.arguments'
 local choose = require 'tinykg.data.formats'
-local columns = require 'tinykg.engine.arrays'
+local arrays = require 'tinykg.engine.arrays'
 local doubts = require 'tinykg.data.warnings'
 local files = require 'tinykg.data.formats.files'
 local filter = require 'tinykg.data.filter'
@@ -166,7 +166,7 @@ local function drop_repeats(raw)
     warn(raw, '%d interactions have label 1 and label 0: the latest counts', contradictions)
   end
   local graph, n = raw.graph, raw.graph.n
-  graph.n = columns.unique_triples(n, graph.heads, graph.relations, graph.tails)
+  graph.n = arrays.unique_triples(n, graph.heads, graph.relations, graph.tails)
   dropped.triples = n - graph.n
 end
 
@@ -450,14 +450,14 @@ function Data:batches(options)
   if name ~= 'train' and name ~= 'valid' and name ~= 'test' then
     error(("batches: split '%s': train, valid or test"):format(tostring(name)), 2)
   end
-  local feed = require 'tinykg.data.loader' -- needs the engine, which loading does not
+  local loader = require 'tinykg.data.loader' -- needs the engine, which loading does not
   local k = given.negatives
-  if not k then return feed.batches(self[name], given) end
+  if not k then return loader.batches(self[name], given) end
   if type(k) ~= 'number' or k < 1 or k % 1 ~= 0 then
     error(('batches: negatives %s: a positive integer'):format(tostring(k)), 2)
   end
   given.task = 'ranking'
-  return feed.batches(self[name], given, feed.sampler(self, given.negatives, given.sampling))
+  return loader.batches(self[name], given, loader.sampler(self, given.negatives, given.sampling))
 end
 
 arguments.class(Data, 'tinykg.Data', 'a data set')

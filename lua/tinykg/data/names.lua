@@ -1,7 +1,7 @@
 --- Names of users, items, entities or relations: id to name and back.
 
 local arguments = require 'tinykg.base.arguments'
-local columns = require 'tinykg.engine.arrays'
+local arrays = require 'tinykg.engine.arrays'
 
 ---@class tinykg.Names
 ---@field count number
@@ -73,7 +73,7 @@ end
 ---@param old_ids ffi.cdata* int32[count]
 ---@return tinykg.Names
 function Names:renumbered(count, old_ids)
-  local source = columns.ints(count)
+  local source = arrays.ints(count)
   for id = 0, count - 1 do
     source[id] = self.source and self.source[old_ids[id]] or old_ids[id]
   end

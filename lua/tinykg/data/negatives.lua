@@ -1,7 +1,7 @@
 --- Negatives for click-through data that has only positives: per user as many items not watched as
 -- watched, drawn once without replacement, as the preprocessing of KGCN and RippleNet does.
 
-local columns = require 'tinykg.engine.arrays'
+local arrays = require 'tinykg.engine.arrays'
 local random = require 'tinykg.base.random'
 local rows = require 'tinykg.data.rows'
 
@@ -19,7 +19,7 @@ end
 
 -- How many rows of a part each user has.
 local function counts(part, users)
-  local count = columns.ints(users)
+  local count = arrays.ints(users)
   for i = 0, part.n - 1 do count[part.users[i]] = count[part.users[i]] + 1 end
   return count
 end
@@ -35,10 +35,10 @@ end
 ---@return number missing negatives that could not be had
 function negatives.add(parts, watched, items, seed)
   local generator, users = random.new(seed, STREAM), watched.rows
-  local marks, wanted, made, total, missing = columns.ints(items), {}, {}, 0, 0
+  local marks, wanted, made, total, missing = arrays.ints(items), {}, {}, 0, 0
   for k, part in ipairs(parts) do
     wanted[k] = counts(part, users)
-    made[k] = { n = 0, users = columns.ints(part.n), items = columns.ints(part.n) }
+    made[k] = { n = 0, users = arrays.ints(part.n), items = arrays.ints(part.n) }
   end
   for user = 0, users - 1 do
     for i = watched.offsets[user], watched.offsets[user + 1] - 1 do
@@ -62,7 +62,7 @@ function negatives.add(parts, watched, items, seed)
       { n = part.n, users = part.users, items = part.items },
       made[k],
     }
-    both.labels = columns.floats(both.n)
+    both.labels = arrays.floats(both.n)
     for i = 0, part.n - 1 do both.labels[i] = 1 end
     labelled[k] = both
   end

@@ -1,7 +1,7 @@
 --- Numbering for locality: the most connected first, so that the rows that most edges lead to lie
 --- together and stay in cache. Users, items and other entities each keep to their own range.
 
-local columns = require 'tinykg.engine.arrays'
+local arrays = require 'tinykg.engine.arrays'
 
 local order = {}
 
@@ -19,7 +19,7 @@ local function by_degree(degree, first, last, new_of, old_of)
 end
 
 local function mapping(n)
-  return { degree = columns.ints(n), new_of = columns.ints(n), old_of = columns.ints(n) }
+  return { degree = arrays.ints(n), new_of = arrays.ints(n), old_of = arrays.ints(n) }
 end
 
 --- Renumbers users, items and entities of a data set being loaded, by their degrees in train and

@@ -1,17 +1,17 @@
 --- Interactions as parallel columns: { n, users, items [, labels, ratings, times] [, parts] },
 --- parts being 0, 1, 2 for train, validation, test while a set that has a split is being loaded.
 
-local columns = require 'tinykg.engine.arrays'
+local arrays = require 'tinykg.engine.arrays'
 
 local rows = {}
 
 local makers = {
-  users = columns.ints,
-  items = columns.ints,
-  labels = columns.floats,
-  ratings = columns.floats,
-  times = columns.doubles,
-  parts = columns.ints,
+  users = arrays.ints,
+  items = arrays.ints,
+  labels = arrays.floats,
+  ratings = arrays.floats,
+  times = arrays.doubles,
+  parts = arrays.ints,
 }
 
 --- The rows at n positions, in that order.
@@ -38,7 +38,7 @@ end
 ---@return table kept
 ---@return number dropped
 function rows.filter(from, keep)
-  local positions, n = columns.ints(from.n), 0
+  local positions, n = arrays.ints(from.n), 0
   for i = 0, from.n - 1 do
     if keep(i) then
       positions[n] = i
@@ -53,7 +53,7 @@ end
 ---@param from table
 ---@param users number
 ---@return tinykg.Csr
-function rows.csr(from, users) return columns.csr(from.n, from.users, from.items, users) end
+function rows.csr(from, users) return arrays.csr(from.n, from.users, from.items, users) end
 
 -- The position of the row that counts among those of a pair, order[first .. last]: the latest.
 local function latest(from, order, first, last)
@@ -82,7 +82,7 @@ end
 ---@return number contradictions pairs with both labels
 function rows.distinct(from, users)
   local csr, contradictions = rows.csr(from, users), 0
-  local positions, source, n = columns.ints(from.n), columns.ints(from.n), 0
+  local positions, source, n = arrays.ints(from.n), arrays.ints(from.n), 0
   for user = 0, users - 1 do
     local first, stop = csr.offsets[user], csr.offsets[user + 1]
     while first < stop do
@@ -159,6 +159,6 @@ end
 
 --- A set without rows.
 ---@return table
-function rows.none() return { n = 0, users = columns.ints(0), items = columns.ints(0) } end
+function rows.none() return { n = 0, users = arrays.ints(0), items = arrays.ints(0) } end
 
 return rows

@@ -1,7 +1,7 @@
 --- Splits of interactions into train, validation and test. Each is a function of the rows, the
 -- options and the seed alone.
 
-local columns = require 'tinykg.engine.arrays'
+local arrays = require 'tinykg.engine.arrays'
 local rows = require 'tinykg.data.rows'
 
 local split = {}
@@ -42,22 +42,22 @@ end
 
 -- rank[i]: the place of row i in a random order.
 local function random_rank(n, seed, stream)
-  local order, rank = columns.permutation(n, seed, 0, stream), columns.ints(n)
+  local order, rank = arrays.permutation(n, seed, 0, stream), arrays.ints(n)
   for i = 0, n - 1 do rank[order[i]] = i end
   return rank
 end
 
 local function time_rank(all)
   if not all.times then error("split by time: the interactions have no times", 0) end
-  local order, rank = columns.argsort(all.n, all.times), columns.ints(all.n)
+  local order, rank = arrays.argsort(all.n, all.times), arrays.ints(all.n)
   for i = 0, all.n - 1 do rank[order[i]] = i end
   return rank
 end
 
 -- Marks inside each user's rows, in the order of their ranks; count(n) gives validation and test.
 local function per_user(all, users, rank, count)
-  local part = columns.ints(all.n)
-  local csr = columns.csr(all.n, all.users, rank, users)
+  local part = arrays.ints(all.n)
+  local csr = arrays.csr(all.n, all.users, rank, users)
   for user = 0, users - 1 do
     local first, last = csr.offsets[user], csr.offsets[user + 1]
     local valid, test = count(last - first)
@@ -67,7 +67,7 @@ local function per_user(all, users, rank, count)
 end
 
 local function whole(all, rank, ratios)
-  local part, order = columns.ints(all.n), columns.ints(all.n)
+  local part, order = arrays.ints(all.n), arrays.ints(all.n)
   for i = 0, all.n - 1 do order[rank[i]] = i end
   local valid, test = shares(all.n, ratios)
   mark(part, order, 0, all.n, valid, test)

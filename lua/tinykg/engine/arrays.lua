@@ -9,7 +9,7 @@ void *calloc(size_t count, size_t size);
 void free(void *block);
 ]]
 
-local columns = {}
+local arrays = {}
 
 local pointer_to = {
   int32_t = ffi.typeof('int32_t *'),
@@ -37,17 +37,17 @@ end
 --- n zeroed int32 numbers, freed with the last reference to the array itself.
 ---@param n number
 ---@return ffi.cdata*
-function columns.ints(n) return array('int32_t', n) end
+function arrays.ints(n) return array('int32_t', n) end
 
 --- n zeroed float32 numbers.
 ---@param n number
 ---@return ffi.cdata*
-function columns.floats(n) return array('float', n) end
+function arrays.floats(n) return array('float', n) end
 
 --- n zeroed float64 numbers.
 ---@param n number
 ---@return ffi.cdata*
-function columns.doubles(n) return array('double', n) end
+function arrays.doubles(n) return array('double', n) end
 
 ---------------------------------------------------------------------------------------------------
 
@@ -57,7 +57,7 @@ Dictionary.__index = Dictionary
 
 --- An empty dictionary: names to ids by order of first appearance.
 ---@return tinykg.Dictionary
-function columns.dictionary()
+function arrays.dictionary()
   local out = names_out()
   if lib.tkg_names_new(out) ~= 0 then error(message(), 0) end
   return setmetatable({ c = ffi.gc(out[0], lib.tkg_names_free) }, Dictionary)
@@ -116,7 +116,7 @@ end
 ---@param spec {kinds: string, separator: string?, skip: number?, names: table?}
 ---@return tinykg.Columns? columns
 ---@return string? message
-function columns.read(path, spec)
+function arrays.read(path, spec)
   local kinds, out = spec.kinds, table_out()
   local names = names_list(#kinds)
   for i, dictionary in pairs(spec.names or {}) do names[i - 1] = dictionary.c end
@@ -131,7 +131,7 @@ end
 ---@param path string
 ---@return tinykg.Columns? columns
 ---@return string? message
-function columns.ragged(path)
+function arrays.ragged(path)
   local out = table_out()
   if lib.tkg_table_read_ragged(out, path) ~= 0 then return nil, message() end
   return wrap(out)
@@ -142,7 +142,7 @@ end
 ---@param number number? from 1, the default
 ---@return string|false|nil line
 ---@return string? message
-function columns.line(path, number)
+function arrays.line(path, number)
   local size, found = 1024, int_out()
   repeat
     size = 4 * size
@@ -180,7 +180,7 @@ function Columns:numbers(column, kind)
   local from = lib.tkg_table_numbers(self.c, column - 1)
   if self:unread(column) then return nil end
   if kind ~= 'float' then return copied('double', from, self.n) end
-  local to = columns.floats(self.n)
+  local to = arrays.floats(self.n)
   for i = 0, self.n - 1 do to[i] = from[i] end
   return to
 end
@@ -224,8 +224,8 @@ Csr.__index = Csr
 ---@param cols ffi.cdata*
 ---@param total number of rows
 ---@return tinykg.Csr
-function columns.csr(n, rows, cols, total)
-  local offsets, items, order = columns.ints(total + 1), columns.ints(n), columns.ints(n)
+function arrays.csr(n, rows, cols, total)
+  local offsets, items, order = arrays.ints(total + 1), arrays.ints(n), arrays.ints(n)
   if lib.tkg_csr_build(n, rows, cols, total, offsets, items, order) ~= 0 then
     error(message(), 0)
   end
@@ -257,7 +257,7 @@ function Csr:count(row) return self.offsets[row + 1] - self.offsets[row] end
 
 --- Drops repeated triples in place.
 ---@return number kept
-function columns.unique_triples(n, heads, relations, tails)
+function arrays.unique_triples(n, heads, relations, tails)
   local kept = count_out()
   if lib.tkg_triples_unique(n, heads, relations, tails, kept) ~= 0 then error(message(), 0) end
   return tonumber(kept[0])
@@ -269,8 +269,8 @@ end
 ---@param epoch number?
 ---@param stream number?
 ---@return ffi.cdata*
-function columns.permutation(n, seed, epoch, stream)
-  local out = columns.ints(n)
+function arrays.permutation(n, seed, epoch, stream)
+  local out = arrays.ints(n)
   if lib.tkg_shuffle(out, n, seed, epoch or 0, stream or 0) ~= 0 then error(message(), 0) end
   return out
 end
@@ -295,21 +295,21 @@ end
 ---@param n number
 ---@param numbers ffi.cdata* float64
 ---@return ffi.cdata* int32
-function columns.argsort(n, numbers)
-  local cell, keys, order = bits_of(), {}, columns.ints(n)
-  for k = 1, 3 do keys[k] = columns.ints(n) end
+function arrays.argsort(n, numbers)
+  local cell, keys, order = bits_of(), {}, arrays.ints(n)
+  for k = 1, 3 do keys[k] = arrays.ints(n) end
   for i = 0, n - 1 do
     keys[1][i], keys[2][i], keys[3][i] = digits(cell, numbers[i])
     order[i] = i
   end
-  local row, key, sorted = columns.ints(n), columns.ints(n), columns.ints(n)
+  local row, key, sorted = arrays.ints(n), arrays.ints(n), arrays.ints(n)
   for k = 3, 1, -1 do
     for i = 0, n - 1 do key[i] = keys[k][order[i]] end
-    local pass = columns.csr(n, row, key, 1)
+    local pass = arrays.csr(n, row, key, 1)
     for i = 0, n - 1 do sorted[i] = order[pass.order[i]] end
     order, sorted = sorted, order
   end
   return order
 end
 
-return columns
+return arrays

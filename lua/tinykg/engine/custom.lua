@@ -2,17 +2,17 @@
 -- Both functions are recorded once a call, backward right behind forward, with a stand-in for the
 -- gradient that will arrive (engine/autodiff/custom_vjp.c). Nothing is called back
 -- when a step runs; what backward computes is planned, saved in few bits and printed like the rest.
-local session = require 'tinykg.engine.runtime'
+local runtime = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'
 
 local FIELDS = {name = 'string', forward = 'function', backward = 'function'}
 
 local function check_spec(spec)
-  session.options('custom', spec, 'name forward backward')
-  if spec == nil then session.fail('custom: expected {name, forward, backward}') end
+  runtime.options('custom', spec, 'name forward backward')
+  if spec == nil then runtime.fail('custom: expected {name, forward, backward}') end
   for field, wanted in pairs(FIELDS) do
     if type(spec[field]) ~= wanted then
-      session.fail('custom: %s is a %s, expected a %s', field, type(spec[field]), wanted)
+      runtime.fail('custom: %s is a %s, expected a %s', field, type(spec[field]), wanted)
     end
   end
 end
@@ -27,12 +27,12 @@ local function is_float(x) return tensor.is(x) and x:dtype() == 'f32' end
 --- Fails unless `dx` can be the gradient of argument k.
 local function check_gradient(name, k, x, dx)
   if not is_float(x) then
-    session.fail('%s: backward returned a gradient for argument %d, which is %s and has none: ' ..
+    runtime.fail('%s: backward returned a gradient for argument %d, which is %s and has none: ' ..
                  'return nil there', name, k, text_of(x))
   end
   local fits = is_float(dx) and table.concat(x:size(), ' ') == table.concat(dx:size(), ' ')
   if not fits then
-    session.fail('%s: backward returned %s as the gradient of argument %d, which is %s', name,
+    runtime.fail('%s: backward returned %s as the gradient of argument %d, which is %s', name,
                  text_of(dx), k, text_of(x))
   end
 end
@@ -44,7 +44,7 @@ local function apply(spec, ...)
   local made = pack(spec.forward(ctx, ...))
   local y = made[1]
   if made.n ~= 1 or not is_float(y) then
-    session.fail('%s: forward must return one f32 tensor, not %s', spec.name,
+    runtime.fail('%s: forward must return one f32 tensor, not %s', spec.name,
                  made.n == 1 and text_of(y) or made.n .. ' values')
   end
   tensor.attribute()
@@ -55,7 +55,7 @@ local function apply(spec, ...)
     local x, dx = (select(k, ...)), gradients[k]
     if dx ~= nil then
       if k > n then
-        session.fail('%s: backward returned %d gradients for %d arguments', spec.name, k, n)
+        runtime.fail('%s: backward returned %d gradients for %d arguments', spec.name, k, n)
       end
       check_gradient(spec.name, k, x, dx)
       out = tensor.record('custom_vjp', nil, out, upstream, x, dx:detach())

@@ -1,6 +1,6 @@
 --- Memory that is free for training: on a GPU the device's, else what the machine and the limits of
 --- this process's control groups leave.
-local session = require 'tinykg.engine.runtime'
+local runtime = require 'tinykg.engine.runtime'
 local C = require 'tinykg.engine.lib'
 local read_file = require 'tinykg.base.read_file'
 
@@ -50,12 +50,12 @@ end
 --- Bytes that are free on the device that computes; nil where nobody says.
 ---@param root? string the machine's files under another folder
 ---@return number? bytes
-local function available(root)
-  local function device(what) return C.tkg_memory_device(session.engine, what) end
+local function free_memory(root)
+  local function device(what) return C.tkg_memory_device(runtime.engine, what) end
   if not root and device('total') > 0 then
     return device('free') + device('held') - device('used')
   end
   return of_machine(root or '')
 end
 
-return available
+return free_memory

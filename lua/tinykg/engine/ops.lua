@@ -1,8 +1,8 @@
 --- The ops as tensor methods and operators. Each records one node or composes a few.
-local session = require 'tinykg.engine.runtime'
+local runtime = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'
 local record, attribute, set_shape, fail = tensor.record, tensor.attribute, tensor.set_shape,
-  session.fail
+  runtime.fail
 local types = require 'tinykg.base.arguments.types'
 local Tensor, methods = tensor.Tensor, tensor.methods
 
@@ -161,7 +161,7 @@ function ops.dot(a, b) return record('dot', nil, a, b) end
 function methods:matmul(b, options)
   local a = attribute()
   if options then
-    session.options('matmul', options, 'transpose_a transpose_b')
+    runtime.options('matmul', options, 'transpose_a transpose_b')
     a.i[0], a.i[1] = options.transpose_a and 1 or 0, options.transpose_b and 1 or 0
   end
   return record('matmul', a, self, b)
@@ -237,8 +237,8 @@ end
 
 --- 0, 1, ... n as kept ids, made once.
 local function counting(n)
-  local cache = session.cache.counting or {}
-  session.cache.counting = cache
+  local cache = runtime.cache.counting or {}
+  runtime.cache.counting = cache
   if not cache[n] then
     local list = {}
     for i = 0, n do list[i + 1] = i end
@@ -295,7 +295,7 @@ function ops.mix(w, x) return record('mix', nil, w, x) end
 function ops.grouped_matmul(x, w, ids, options)
   local a = attribute()
   if options then
-    session.options('grouped_matmul', options, 'transpose')
+    runtime.options('grouped_matmul', options, 'transpose')
     a.i[0] = options.transpose and 1 or 0
   end
   return record('grouped_matmul', a, x, w, ids)

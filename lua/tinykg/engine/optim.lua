@@ -2,9 +2,9 @@
 local ffi = require 'ffi'
 local C = require 'tinykg.engine.lib'
 local arguments = require 'tinykg.base.arguments'
-local session = require 'tinykg.engine.runtime'
+local runtime = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'
-local check = session.check
+local check = runtime.check
 
 local optim = {}
 local parameters = setmetatable({}, {__mode = 'k'}) -- every parameter made, while it lives
@@ -23,7 +23,7 @@ local number = ffi.new('double[1]')
 
 local function set(c, kind, key, value)
   if type(value) ~= 'number' then
-    session.fail('optim.%s: %s is a %s, expected a number', kind, key, type(value))
+    runtime.fail('optim.%s: %s is a %s, expected a number', kind, key, type(value))
   end
   check(C.tkg_optimizer_set(c, key, value))
 end
@@ -44,7 +44,7 @@ function methods:update()
     end
   end
   if #list == 0 then
-    session.fail('update: no parameter has a gradient; call loss:backward() first')
+    runtime.fail('update: no parameter has a gradient; call loss:backward() first')
   end
   local pointers = ffi.new('tkg_tensor *[?]', #list, list)
   check(C.tkg_optimizer_update(self.c, pointers, #list))
@@ -76,7 +76,7 @@ end
 
 function Optimizer.__newindex(self, key, value)
   if key ~= 'lr' and key ~= 't' then
-    session.fail('an optimizer has no field %s to set', tostring(key))
+    runtime.fail('an optimizer has no field %s to set', tostring(key))
   end
   set(self.c, rawget(self, 'kind'), key, value)
 end
@@ -88,11 +88,11 @@ end
 arguments.class(Optimizer, 'Optimizer', 'an optimizer of tk.optim', methods)
 
 local function set_betas(c, kind, betas)
-  if type(betas) ~= 'table' then session.fail('optim.%s: betas are {beta1, beta2}', kind) end
+  if type(betas) ~= 'table' then runtime.fail('optim.%s: betas are {beta1, beta2}', kind) end
   for k = 1, 2 do
     local beta = betas[k]
     if type(beta) ~= 'number' or not (beta >= 0 and beta < 1) then
-      session.fail('optim.%s: beta%d is %s, expected a number in [0, 1)', kind, k, tostring(beta))
+      runtime.fail('optim.%s: beta%d is %s, expected a number in [0, 1)', kind, k, tostring(beta))
     end
     set(c, kind, 'beta' .. k, beta)
   end
@@ -100,9 +100,9 @@ end
 
 --- `allowed`: the options it has, in one text.
 local function create(kind, options, allowed)
-  session.options('optim.' .. kind, options, allowed)
+  runtime.options('optim.' .. kind, options, allowed)
   local out = ffi.new('tkg_optimizer *[1]')
-  check(C.tkg_optimizer_create(session.engine, kind, out))
+  check(C.tkg_optimizer_create(runtime.engine, kind, out))
   local c = ffi.gc(out[0], C.tkg_optimizer_release)
   for key, value in pairs(options or {}) do
     if key == 'betas' then set_betas(c, kind, value) else set(c, kind, key, value) end

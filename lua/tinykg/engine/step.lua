@@ -2,10 +2,10 @@
 local ffi = require 'ffi'
 local C = require 'tinykg.engine.lib'
 local arguments = require 'tinykg.base.arguments'
-local blame = require 'tinykg.base.source_line'
-local session = require 'tinykg.engine.runtime'
+local source_line = require 'tinykg.base.source_line'
+local runtime = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'
-local check = session.check
+local check = runtime.check
 
 local ROUNDING = {dither = 0, stochastic = 1, nearest = 2}
 
@@ -16,17 +16,17 @@ local methods = {}
 Step.__index = methods
 
 local function is_checked(options)
-  if options.check == nil then return session.checked end
+  if options.check == nil then return runtime.checked end
   return options.check
 end
 
 local function create(options)
   local out = ffi.new('tkg_step *[1]')
-  check(C.tkg_step_create(session.engine, out))
+  check(C.tkg_step_create(runtime.engine, out))
   local c = ffi.gc(out[0], C.tkg_step_release)
   local rounding = options.rounding or 'dither'
   if not ROUNDING[rounding] then
-    session.fail("rounding '%s' is not one of dither, stochastic, nearest", tostring(rounding))
+    runtime.fail("rounding '%s' is not one of dither, stochastic, nearest", tostring(rounding))
   end
   check(C.tkg_step_set(c, 'bits', options.bits or 32))
   check(C.tkg_step_set(c, 'rounding', ROUNDING[rounding]))
@@ -42,14 +42,14 @@ local KNOWN = {optimizer = 'table', bits = 'number', rounding = 'string', small 
                save = 'boolean', rows = 'boolean', tiles = 'boolean', check = 'boolean'}
 
 local function check_options(options)
-  session.options('step', options, 'optimizer bits rounding small save rows tiles check')
+  runtime.options('step', options, 'optimizer bits rounding small save rows tiles check')
   for key, value in pairs(options) do
     if type(value) ~= KNOWN[key] then
-      session.fail('step: %s is a %s, expected a %s', key, type(value), KNOWN[key])
+      runtime.fail('step: %s is a %s, expected a %s', key, type(value), KNOWN[key])
     end
   end
   if options.optimizer and not options.optimizer.update then
-    session.fail('step: optimizer is not one of tk.optim')
+    runtime.fail('step: optimizer is not one of tk.optim')
   end
 end
 
@@ -82,36 +82,36 @@ local function new_step(fn, options)
   options = options or {}
   check_options(options)
   return setmetatable({name = 'step', fn = fn, c = create(options), number = 0,
-                       first = session.draws(), tape = session.new_tape(true),
+                       first = runtime.draws(), tape = runtime.new_tape(true),
                        bits = options.bits or 32, optimizer = options.optimizer,
                        checked = is_checked(options)}, Step)
 end
 
 --- Records fn on the step's tape; returns what it returned.
 local function record(self, ...)
-  if session.tape ~= session.ambient then session.fail('a step cannot run inside another') end
+  if runtime.tape ~= runtime.ambient then runtime.fail('a step cannot run inside another') end
   local tape = self.tape
   C.tkg_tape_begin(tape.c)
   C.tkg_tape_set_bits(tape.c, 0)
   tape.bits = 0
   tape.generation = tape.generation + 1
   tape.wanted = {}
-  session.tape = tape
-  session.capture = not self.seen or self.checked -- later steps have the same lines
-  local outer = blame.enter(self.fn)
-  local results = {session.call(self.name, self.fn, ...)}
-  blame.leave(outer)
-  session.tape, session.capture = session.ambient, true
+  runtime.tape = tape
+  runtime.capture = not self.seen or self.checked -- later steps have the same lines
+  local outer = source_line.enter(self.fn)
+  local results = {runtime.call(self.name, self.fn, ...)}
+  source_line.leave(outer)
+  runtime.tape, runtime.capture = runtime.ambient, true
   if not results[1] then error(results[2], 0) end
   self.seen = true
   for i = 2, table.maxn(results) do
     if not tensor.is(results[i]) then
-      session.fail('%s: the function must return tensors%s, not a %s', self.name,
+      runtime.fail('%s: the function must return tensors%s, not a %s', self.name,
                    self.name == 'step' and ' (the loss first)' or '', type(results[i]))
     end
   end
   if not results[2] and self.name == 'step' then
-    session.fail('step: the function must return the loss')
+    runtime.fail('step: the function must return the loss')
   end
   return results
 end
@@ -122,11 +122,11 @@ local function roots_of(self, results)
   for i = 2, #results do asked[#asked + 1] = results[i] end
   for _, t in ipairs(tape.wanted) do asked[#asked + 1] = t end
   local nodes = ffi.new('int32_t[?]', #asked)
-  session.tape = tape
+  runtime.tape = tape
   local ok, message = pcall(function()
     for i, t in ipairs(asked) do nodes[i - 1] = tensor.node_of(t) end
   end)
-  session.tape = session.ambient
+  runtime.tape = runtime.ambient
   if not ok then error(message, 0) end
   return asked, nodes
 end
@@ -140,7 +140,7 @@ end
 
 local function optimizer_of(self)
   if not self.optimizer then return nil end
-  return self.optimizer.c or session.fail('step: its optimizer has lost its state')
+  return self.optimizer.c or runtime.fail('step: its optimizer has lost its state')
 end
 
 function Step.__call(self, ...)
@@ -232,9 +232,9 @@ end
 --- again with other data of the same shapes is cheap. Inside a step it only calls fn.
 ---@param fn fun(...): Tensor, ... ---@param ... any what fn takes ---@return Tensor ...
 local function no_grad(fn, ...)
-  if session.tape ~= session.ambient then return fn(...) end
-  local forward = session.cache.forward or new_step(fn)
-  session.cache.forward, forward.fn, forward.name = forward, fn, 'no_grad'
+  if runtime.tape ~= runtime.ambient then return fn(...) end
+  local forward = runtime.cache.forward or new_step(fn)
+  runtime.cache.forward, forward.fn, forward.name = forward, fn, 'no_grad'
   forward.seen = false -- each function has lines of its own
   local results = record(forward, ...)
   local asked, nodes = roots_of(forward, results)
@@ -254,9 +254,9 @@ end
 ---@param on? boolean
 ---@return boolean
 local function set_check(on)
-  if on == nil then return session.checked end
-  session.checked = on
-  local cache = session.cache
+  if on == nil then return runtime.checked end
+  runtime.checked = on
+  local cache = runtime.cache
   for _, c in ipairs{cache.ambient_step or false, cache.exact_step or false,
                      cache.forward and cache.forward.c or false} do
     if c then check(C.tkg_step_set(c, 'check', on and 1 or 0)) end
@@ -275,16 +275,16 @@ end
 ---   w:square():sum():backward()
 ---   print(w.grad:totable()[3])        --> 6
 function tensor.methods:backward()
-  if self.kept then session.fail('backward: this value has been computed and forgotten how; ' ..
+  if self.kept then runtime.fail('backward: this value has been computed and forgotten how; ' ..
                                  'call backward before looking at it') end
   tensor.check_generation(self)
-  if self.tape.step then session.fail('backward: inside tk.step it is done for you') end
+  if self.tape.step then runtime.fail('backward: inside tk.step it is done for you') end
   if self.cut then
-    session.fail('backward: a value that this one is made of was looked at before, which makes ' ..
+    runtime.fail('backward: a value that this one is made of was looked at before, which makes ' ..
                  'it a constant: call backward first, or use its clone() if a constant is meant')
   end
-  local exact_step = session.cache.exact_step or create{}
-  session.cache.exact_step = exact_step
+  local exact_step = runtime.cache.exact_step or create{}
+  runtime.cache.exact_step = exact_step
   local node, outputs = ffi.new('int32_t[1]', self.node), ffi.new('tkg_tensor *[1]')
   check(C.tkg_step_run(exact_step, self.tape.c, self.node, nil, node, 1, outputs))
   self.kept = ffi.gc(outputs[0], C.tkg_tensor_release)
@@ -296,11 +296,11 @@ end
 --- Runs fn with kept activations of another width: for what is recorded inside.
 ---@param bits 32|8|4|2|1 ---@param fn fun(): ... ---@return any what fn returns
 local function with_bits(bits, fn)
-  local tape = session.tape
+  local tape = runtime.tape
   local outside = tape.bits or 0
   check(C.tkg_tape_set_bits(tape.c, bits))
   tape.bits = bits
-  local results = {session.call('bits', fn)}
+  local results = {runtime.call('bits', fn)}
   tape.bits = outside
   C.tkg_tape_set_bits(tape.c, outside)
   if not results[1] then error(results[2], 0) end
@@ -312,10 +312,10 @@ end
 ---@param n? integer
 ---@return integer
 local function draws(n)
-  local forward = session.cache.forward
+  local forward = runtime.cache.forward
   if n and n > 0 and not forward then
     forward = new_step(function() end)
-    session.cache.forward = forward
+    runtime.cache.forward = forward
   end
   if n and forward then forward.number = n end
   return forward and forward.number or 0

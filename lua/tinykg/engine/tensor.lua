@@ -2,12 +2,12 @@
 -- Recording checks shapes at once and blames the recipe's line; numbers are computed when somebody
 -- looks at them or when a step runs.
 local ffi = require 'ffi'
-local arrays = require 'tinykg.base.pointers'
+local pointers = require 'tinykg.base.pointers'
 local C = require 'tinykg.engine.lib'
-local session = require 'tinykg.engine.runtime'
+local runtime = require 'tinykg.engine.runtime'
 local tensor_text = require 'tinykg.engine.tensor_text'
 local types = require 'tinykg.base.arguments.types'
-local check, fail = session.check, session.fail
+local check, fail = runtime.check, runtime.fail
 
 local F32, I32 = 0, 1
 local KIND = {}
@@ -44,12 +44,12 @@ end
 local out_tensor = ffi.new('tkg_tensor *[1]')
 local roots = ffi.new('int32_t[1]')
 local function get_ambient_step()
-  local cache = session.cache
+  local cache = runtime.cache
   if not cache.ambient_step then
     local out = ffi.new('tkg_step *[1]')
-    check(C.tkg_step_create(session.engine, out))
+    check(C.tkg_step_create(runtime.engine, out))
     cache.ambient_step = ffi.gc(out[0], C.tkg_step_release)
-    check(C.tkg_step_set(cache.ambient_step, 'check', session.checked and 1 or 0))
+    check(C.tkg_step_set(cache.ambient_step, 'check', runtime.checked and 1 or 0))
   end
   return cache.ambient_step
 end
@@ -81,14 +81,14 @@ local function realize(t)
   t.tape.live[t] = nil
   t.tape, t.node = nil, nil
   t.cut, t.derived = t.derived, nil
-  session.allocated(4 * C.tkg_tensor_size(t.kept, -1))
+  runtime.allocated(4 * C.tkg_tensor_size(t.kept, -1))
   return t.kept
 end
 tensor.realize = realize
 
 --- The node of a value on the tape that records now.
 local function node_of(t)
-  local tape = session.tape
+  local tape = runtime.tape
   if t.kept then
     local node = C.tkg_tape_leaf(tape.c, t.kept)
     if node < 0 then fail('%s', ffi.string(C.tkg_error())) end
@@ -97,10 +97,10 @@ local function node_of(t)
   check_generation(t)
   if t.tape == tape then return t.node end
   if t.tape.step then fail('a value of another step cannot be used here') end
-  local saved = session.tape
-  session.tape = t.tape
+  local saved = runtime.tape
+  runtime.tape = t.tape
   realize(t)
-  session.tape = saved
+  runtime.tape = saved
   return C.tkg_tape_leaf(tape.c, t.kept)
 end
 tensor.node_of = node_of
@@ -162,7 +162,7 @@ end
 
 --- Records op `name`; attributes set by attribute() before are used when `with` is given.
 local function record(name, with, ...)
-  local tape = session.tape
+  local tape = runtime.tape
   local n = select('#', ...)
   for k = 1, n do
     local t = select(k, ...)
@@ -171,13 +171,13 @@ local function record(name, with, ...)
     end
     inputs[k - 1] = node_of(t)
   end
-  local where = session.capture and session.where() or nil
+  local where = runtime.capture and runtime.where() or nil
   local node = C.tkg_tape_record(tape.c, op_code[name], inputs, n, with, where)
   if node < 0 then fail('%s', ffi.string(C.tkg_error())) end
   local t = lazy(tape, node)
   if tape.live then
     for k = 1, n do note_origin(t, (select(k, ...))) end
-    session.compact()
+    runtime.compact()
   end
   return t
 end
@@ -282,7 +282,7 @@ end
 --- Fails unless an FFI array has `count` elements (all of it: nil) of a type. A pointer's C type
 --- does not know how many there are: that is left to the caller. Returns how many.
 local function check_array(dtype, array, count)
-  local element, length = arrays.type(array)
+  local element, length = pointers.type(array)
   local wanted = dtype == I32 and 'int' or 'float'
   if element ~= wanted then
     fail('%s is no FFI array of %s', tostring(ffi.typeof(array)), wanted)
@@ -359,8 +359,8 @@ function methods:free()
     C.tkg_tensor_release(self.kept)
     self.kept = nil
     self.tape, self.generation = FREED, 0
-    session.ambient.live[self] = nil
-    session.compact(true) -- the tape may be holding it too
+    runtime.ambient.live[self] = nil
+    runtime.compact(true) -- the tape may be holding it too
   end
 end
 
@@ -418,9 +418,9 @@ local dims = ffi.new('int64_t[4]')
 local function create(dtype, shape, kind)
   check_shape(shape, #shape)
   for d = 1, #shape do dims[d - 1] = shape[d] end
-  check(C.tkg_tensor_create(session.engine, dtype, #shape, dims, KIND[kind or 'data'], out_tensor))
+  check(C.tkg_tensor_create(runtime.engine, dtype, #shape, dims, KIND[kind or 'data'], out_tensor))
   local t = wrap(out_tensor[0])
-  session.allocated(4 * C.tkg_tensor_size(t.kept, -1))
+  runtime.allocated(4 * C.tkg_tensor_size(t.kept, -1))
   return t
 end
 tensor.create = create

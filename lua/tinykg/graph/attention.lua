@@ -6,9 +6,9 @@ local bit = require 'bit'
 local ffi = require 'ffi'
 local arguments = require 'tinykg.base.arguments'
 local build = require 'tinykg.graph.build'
-local columns = require 'tinykg.engine.arrays'
+local arrays = require 'tinykg.engine.arrays'
 local ops = require 'tinykg.engine.ops'
-local session = require 'tinykg.engine.runtime'
+local runtime = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'
 local C = require 'tinykg.engine.lib'
 
@@ -24,7 +24,7 @@ Attention.__index = Attention
 --- The distinct ids among ids[from .. to - 1], ascending, as a tensor, and how many; the ids become
 --- their positions there. `number`: -1 for each node, before and after.
 local function distinct(ids, from, to, number, nodes)
-  local found, n = columns.ints(to - from), 0
+  local found, n = arrays.ints(to - from), 0
   for p = from, to - 1 do number[ids[p]] = 0 end
   for v = 0, nodes - 1 do
     if number[v] == 0 then
@@ -42,11 +42,11 @@ end
 --- and the place of each edge among them.
 local function by_relation(graph)
   local e = graph:triples()
-  local first, place = columns.ints(graph.relations + 1), columns.ints(e.n)
+  local first, place = arrays.ints(graph.relations + 1), arrays.ints(e.n)
   for r = 0, graph.relations do first[r] = 0 end
   for p = 0, e.n - 1 do first[e.relations[p] + 1] = first[e.relations[p] + 1] + 1 end
   for r = 1, graph.relations do first[r] = first[r] + first[r - 1] end
-  local at, heads, tails = columns.ints(graph.relations), columns.ints(e.n), columns.ints(e.n)
+  local at, heads, tails = arrays.ints(graph.relations), arrays.ints(e.n), arrays.ints(e.n)
   for r = 0, graph.relations - 1 do at[r] = first[r] end
   for p = 0, e.n - 1 do
     local to = at[e.relations[p]]
@@ -75,13 +75,13 @@ end
 ---@param o? {one_way: boolean} one_way: scores that no gradient goes through, in half the memory
 ---@return Attention
 function attention.new(graph, o)
-  session.options('attention', o, 'one_way')
-  if not graph.relations then session.fail('attention: this graph has no relations') end
+  runtime.options('attention', o, 'one_way')
+  if not graph.relations then runtime.fail('attention: this graph has no relations') end
   if bit.band(graph.layout, C.TKG_GRAPH_BACKWARD) ~= 0 then
-    session.fail('attention: of the graph itself, not transposed')
+    runtime.fail('attention: of the graph itself, not transposed')
   end
   local edges = by_relation(graph)
-  local number = columns.ints(math.max(graph.nodes, graph.tail_nodes))
+  local number = arrays.ints(math.max(graph.nodes, graph.tail_nodes))
   ffi.fill(number, 4 * math.max(graph.nodes, graph.tail_nodes), 0xff) -- -1 everywhere
   local self = setmetatable({graph = graph, parts = {}}, Attention)
   self.place = tensor.create(tensor.I32, {edges.n}, 'graph'):write(edges.place, 0, edges.n)

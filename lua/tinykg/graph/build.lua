@@ -3,10 +3,10 @@
 local bit = require 'bit'
 local ffi = require 'ffi'
 local C = require 'tinykg.engine.lib'
-local columns = require 'tinykg.engine.arrays'
-local session = require 'tinykg.engine.runtime'
+local arrays = require 'tinykg.engine.arrays'
+local runtime = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'
-local check, fail = session.check, session.fail
+local check, fail = runtime.check, runtime.fail
 
 local build = {}
 
@@ -159,7 +159,7 @@ end
 function build.pack(g, one_way)
   local layout = bit.bor(g.relation_count and RELATIONS or 0, one_way and ONE_WAY or 0)
   local room = tonumber(C.tkg_graph_length(g.nodes, g.tail_nodes, g.n, layout))
-  local packed, found = columns.ints(room + 1), ffi.new('int64_t[1]')
+  local packed, found = arrays.ints(room + 1), ffi.new('int64_t[1]')
   local relations = g.relation_count and g.relations or nil
   check(C.tkg_graph_pack(g.nodes, g.tail_nodes, g.n, g.heads, relations, g.tails, layout, packed,
                          found, nil))

@@ -11,9 +11,9 @@ local by_relation = require 'tinykg.graph.by_relation'
 local draw = require 'tinykg.graph.sample_triples'
 local ops = require 'tinykg.engine.ops'
 local parallel = require 'tinykg.graph.parallel'
-local session = require 'tinykg.engine.runtime'
+local runtime = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'
-local check, fail, record = session.check, session.fail, tensor.record
+local check, fail, record = runtime.check, runtime.fail, tensor.record
 
 local BACKWARD = C.TKG_GRAPH_BACKWARD
 
@@ -230,7 +230,7 @@ end
 ---@param o? {reduce: string, message: string, relation: Tensor, weight: Tensor}
 ---@return Tensor [heads, d]
 function Graph:aggregate(x, o)
-  session.options('aggregate', o, 'reduce message relation weight')
+  runtime.options('aggregate', o, 'reduce message relation weight')
   o = o or {}
   local reduce, message = o.reduce or 'sum', o.message or (o.relation and 'mul' or 'copy')
   if not MESSAGES[message] then
@@ -270,7 +270,7 @@ end
 ---  theirs (as torch.sparse.softmax takes them); each has an equal share of its weight
 ---@return Tensor [edges]
 function Graph:softmax(scores, o)
-  session.options('softmax', o, 'merged')
+  runtime.options('softmax', o, 'merged')
   if o and o.merged then scores = parallel(make, self, scores) end
   return op(self, 'edge_softmax', scores)
 end
@@ -354,7 +354,7 @@ end
 ---@param k integer ---@param o? {replacement: boolean} false
 ---@return Tensor tails int32 [nodes, k], Tensor relations int32 [nodes, k]
 function Graph:neighborhood(k, o)
-  session.options('neighborhood', o, 'replacement')
+  runtime.options('neighborhood', o, 'replacement')
   refuse_transposed(self, 'neighborhood')
   if o and o.replacement then return require('tinykg.graph.neighborhood')(self, k) end
   local ids = ffi.new('int32_t[?]', self.nodes + 1)
@@ -394,7 +394,7 @@ end
 ---@param o? {replacement: boolean} false: of fewer triples than that, each is there at least once
 ---@return {heads: Tensor, relations: Tensor, tails: Tensor}[] by hop, each int32 [rows, size]
 function Graph:ripples(seeds, hops, size, o)
-  session.options('ripples', o, 'replacement')
+  runtime.options('ripples', o, 'replacement')
   refuse_transposed(self, 'ripples')
   return require('tinykg.graph.ripple')(self, seeds, hops, size, o and o.replacement)
 end
@@ -448,7 +448,7 @@ end
 local KINDS = {kg = true, interactions = true, both = true, labels = true}
 
 local function from_data(data, o)
-  session.options('graph', o, 'of merged undirected inverse self_loops one_way')
+  runtime.options('graph', o, 'of merged undirected inverse self_loops one_way')
   o = o or {}
   local of = o.of or 'kg'
   if not KINDS[of] then fail("graph: of = '%s': kg, interactions, both or labels", tostring(of)) end
@@ -486,7 +486,7 @@ function make(o, more)
     fail('graph: expected {head = ids, relation = ids, tail = ids, ...} or a data set')
   end
   if type(o.known) == 'function' then return from_data(o, more) end
-  session.options('graph', o,
+  runtime.options('graph', o,
                   'head relation tail nodes relations n undirected inverse self_loops one_way')
   return finish(build.of_triples(o), o)
 end

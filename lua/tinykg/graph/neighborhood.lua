@@ -3,14 +3,14 @@
 --- replacement, which misses some. Drawn once, before training.
 local ffi = require 'ffi'
 local random = require 'tinykg.base.random'
-local session = require 'tinykg.engine.runtime'
+local runtime = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'
 
 --- A node without edges is its own neighbour by relation id `relations`.
 ---@param graph Graph ---@param k integer
 ---@return Tensor tails int32 [nodes, k], Tensor relations int32 [nodes, k]
 return function(graph, k)
-  local generator = random.new(session.seed, session.stream())
+  local generator = random.new(runtime.seed, runtime.stream())
   local edges, offsets, nodes = graph:triples(), graph.packed:values(), graph.nodes
   local tails = ffi.new('int32_t[?]', nodes * k + 1)
   local relations = ffi.new('int32_t[?]', nodes * k + 1)

@@ -2,7 +2,7 @@
 --- them, triples that begin at the tails of those, and so on. Drawn once, before training.
 local ffi = require 'ffi'
 local random = require 'tinykg.base.random'
-local session = require 'tinykg.engine.runtime'
+local runtime = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'
 
 --- Running sums of the degrees of nodes[0 .. n - 1] into sums; their total.
@@ -29,14 +29,14 @@ local MOST_HOPS = 1000
 
 local function check(graph, seeds, hops, size)
   if seeds.rows * size >= 2 ^ 31 or hops > MOST_HOPS then
-    session.fail('ripples: %d hops of %d sets of %d are too many', hops, seeds.rows, size)
+    runtime.fail('ripples: %d hops of %d sets of %d are too many', hops, seeds.rows, size)
   end
   for name, value in pairs{hops = hops, size = size} do
-    if value < 1 then session.fail('ripples: %s is %d, expected 1 or more', name, value) end
+    if value < 1 then runtime.fail('ripples: %s is %d, expected 1 or more', name, value) end
   end
-  if not graph.relations then session.fail('ripples: this graph has no relations') end
+  if not graph.relations then runtime.fail('ripples: this graph has no relations') end
   if graph.edges == 0 then
-    session.fail('ripples: the graph has no edges: there is nothing to spread along')
+    runtime.fail('ripples: the graph has no edges: there is nothing to spread along')
   end
 end
 
@@ -58,7 +58,7 @@ end
 ---@return table[] by hop {heads, relations, tails}: int32 tensors [rows, size]
 return function(graph, seeds, hops, size, replacement)
   check(graph, seeds, hops, size)
-  local generator = random.new(session.seed, session.stream())
+  local generator = random.new(runtime.seed, runtime.stream())
   local triples, offsets = graph:triples(), graph.packed:values()
   local room = math.max(longest(seeds), size)
   local sums, picked = ffi.new('double[?]', room + 1), ffi.new('double[?]', size)

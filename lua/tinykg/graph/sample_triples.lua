@@ -3,7 +3,7 @@
 --- with edges, and one of each head's edges. By triples, as RecBole does: distinct ones, uniformly.
 --- Each equally often where there are fewer.
 local ffi = require 'ffi'
-local session = require 'tinykg.engine.runtime'
+local runtime = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'
 
 --- The nodes with edges as one row of a table: {offsets, nodes, row}. Made once.
@@ -18,7 +18,7 @@ local function nodes_with_edges(graph)
         n = n + 1
       end
     end
-    if n == 0 then session.fail('draw: this graph has no edges') end
+    if n == 0 then runtime.fail('draw: this graph has no edges') end
     shared.with_edges = {
       offsets = tensor.create(tensor.I32, {2}, 'graph'):write{0, n},
       nodes = tensor.create(tensor.I32, {n}, 'graph'):write(nodes, 0, n),
@@ -31,7 +31,7 @@ end
 --- The numbers of all edges as one row of a table, as above.
 local function all_edges(graph)
   local shared, n = graph.shared, graph.edges
-  if n == 0 then session.fail('draw: this graph has no edges') end
+  if n == 0 then runtime.fail('draw: this graph has no edges') end
   if not shared.all_edges then
     local numbers = ffi.new('int32_t[?]', n)
     for p = 0, n - 1 do numbers[p] = p end
@@ -67,10 +67,10 @@ end
 
 return function(graph, n, what)
   if type(n) ~= 'number' or n < 1 or n % 1 ~= 0 then
-    session.fail('draw: %s triples asked for, expected a whole number from 1', tostring(n))
+    runtime.fail('draw: %s triples asked for, expected a whole number from 1', tostring(n))
   end
   local draw = by[what or 'heads']
-  if not draw then session.fail("draw: by '%s': heads or triples", tostring(what)) end
+  if not draw then runtime.fail("draw: by '%s': heads or triples", tostring(what)) end
   local heads, relations, tails = draw(graph, n)
   return {heads = heads, relations = relations, tails = tails,
           negatives = graph:negatives(heads, relations, 1):reshape(-1)}

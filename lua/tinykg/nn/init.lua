@@ -1,5 +1,5 @@
 --- Modules: named parameters and a forward function.
-local session = require 'tinykg.engine.runtime'
+local runtime = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'
 local arguments = require 'tinykg.base.arguments'
 local types = require 'tinykg.base.arguments.types'
@@ -27,7 +27,7 @@ function nn.class(name)
   local class = setmetatable({name = name}, {__index = Module})
   class.__index = class
   class.__call = function(self, ...)
-    if not self.forward then session.fail('%s has no function forward', self.name or name) end
+    if not self.forward then runtime.fail('%s has no function forward', self.name or name) end
     return self:forward(...)
   end
   class.__tostring = function(self) return self:describe() end
@@ -44,12 +44,12 @@ function nn.xavier(...)
   if as_torch then sizes[count] = nil end
   local shape = tensor.shape(unpack(sizes))
   local rank = #shape
-  if rank ~= 2 and rank ~= 3 then session.fail('xavier: of 2 or 3 dimensions, not %d', rank) end
+  if rank ~= 2 and rank ~= 3 then runtime.fail('xavier: of 2 or 3 dimensions, not %d', rank) end
   local t = tensor.create(tensor.F32, shape, 'parameter')
   local n, rows, cols = rank == 3 and shape[1] or 1, shape[rank - 1], shape[rank]
   local fans = rank == 3 and as_torch and cols * (n + rows) or n * (rows + cols)
   local bound = math.sqrt(6 / fans)
-  session.check(C.tkg_tensor_uniform(t.kept, -bound, bound, session.stream()))
+  runtime.check(C.tkg_tensor_uniform(t.kept, -bound, bound, runtime.stream()))
   return t
 end
 
@@ -148,7 +148,7 @@ function nn.Linear(inputs, outputs, bias)
   tensor.shape(inputs, outputs)
   local parameter = require('tinykg.engine.parameter')
   if type(bias) == 'string' and bias ~= 'zeros' and bias ~= 'uniform' then
-    session.fail("nn.Linear: bias '%s' is not zeros or uniform", bias)
+    runtime.fail("nn.Linear: bias '%s' is not zeros or uniform", bias)
   end
   local self = setmetatable({inputs = inputs, outputs = outputs}, Linear)
   self.weight = parameter(nn.xavier(outputs, inputs))
@@ -157,7 +157,7 @@ function nn.Linear(inputs, outputs, bias)
   end
   if bias == 'uniform' then
     local bound = 1 / math.sqrt(inputs)
-    session.check(C.tkg_tensor_uniform(self.bias.kept, -bound, bound, session.stream()))
+    runtime.check(C.tkg_tensor_uniform(self.bias.kept, -bound, bound, runtime.stream()))
   end
   return self
 end
@@ -185,14 +185,14 @@ function nn.Embedding(n, d, start)
     weight = tensor.create(tensor.F32, {n, d}, 'parameter')
     local draw, low, high = C.tkg_tensor_normal, 0, start
     if type(start) == 'table' then
-      session.options('nn.Embedding', start, 'bound')
+      runtime.options('nn.Embedding', start, 'bound')
       if type(start.bound) ~= 'number' then
-        session.fail('nn.Embedding: start.bound is %s, expected a number',
+        runtime.fail('nn.Embedding: start.bound is %s, expected a number',
                      types.described(start.bound))
       end
       draw, low, high = C.tkg_tensor_uniform, -start.bound, start.bound
     end
-    session.check(draw(weight.kept, low, high, session.stream()))
+    runtime.check(draw(weight.kept, low, high, runtime.stream()))
   end
   return setmetatable({n = n, d = d, weight = parameter(weight or nn.xavier(n, d))}, Embedding)
 end
@@ -201,7 +201,7 @@ end
 local function check_finite(path, name, values, n, d)
   for i = 0, n * d - 1 do
     if values[i] - values[i] ~= 0 then
-      session.fail('%s: %s has %g in row %d', path, name, values[i], math.floor(i / d))
+      runtime.fail('%s: %s has %g in row %d', path, name, values[i], math.floor(i / d))
     end
   end
 end
@@ -221,7 +221,7 @@ function Embedding:load(path, name, first, n, kind)
   count = count or n
   local from = require('tinykg.store').load(path)[name]
   if not from or from:rank() ~= 2 or from:size(1) ~= count or from:size(2) ~= self.d then
-    session.fail('%s: it has no %s [%d, %d]%s', path, name, count, self.d,
+    runtime.fail('%s: it has no %s [%d, %d]%s', path, name, count, self.d,
                  from and ' but one [' .. table.concat(from:size(), ', ') .. ']' or '')
   end
   check_finite(path, name, from:values(), count, self.d)
@@ -239,7 +239,7 @@ local Dropout = nn.class('nn.Dropout')
 --- Dropout while training, nothing in eval().
 ---@param p number probability of a zero, 0 <= p < 1
 function nn.Dropout(p)
-  if not (p >= 0 and p < 1) then session.fail('nn.Dropout: %g is not in [0, 1)', p) end
+  if not (p >= 0 and p < 1) then runtime.fail('nn.Dropout: %g is not in [0, 1)', p) end
   return setmetatable({p = p, training = true}, Dropout)
 end
 ---@param x Tensor
@@ -254,7 +254,7 @@ function nn.Sequential(...) return setmetatable({...}, Sequential) end
 function Sequential:forward(x)
   for i, layer in ipairs(self) do
     if type(layer) ~= 'table' and type(layer) ~= 'function' then
-      session.fail('nn.Sequential: layer %d is a %s', i, type(layer))
+      runtime.fail('nn.Sequential: layer %d is a %s', i, type(layer))
     end
     x = layer(x)
   end

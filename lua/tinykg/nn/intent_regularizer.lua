@@ -1,15 +1,15 @@
 --- How alike the rows of a matrix are, summed over their pairs: what KGIN keeps its intents apart
 --- by (Wang et al., WWW 2021, section 4.1.2).
 local ops = require 'tinykg.engine.ops'
-local session = require 'tinykg.engine.runtime'
+local runtime = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'
 
 local kinds = {}
 
 --- 1 above the diagonal of [n, n]: each pair once.
 local function above_diagonal(n)
-  local cache = session.cache.above_diagonal or {}
-  session.cache.above_diagonal = cache
+  local cache = runtime.cache.above_diagonal or {}
+  runtime.cache.above_diagonal = cache
   if not cache[n] then
     local list = {}
     for p = 1, n do
@@ -53,10 +53,10 @@ end
 ---@param kind string 'distance', 'cosine' or 'mi' ---@return Tensor a number
 return function(w, kind)
   if not kinds[kind] then
-    session.fail("loss.independence: '%s' is not distance, cosine or mi", tostring(kind))
+    runtime.fail("loss.independence: '%s' is not distance, cosine or mi", tostring(kind))
   end
   if w:rank() ~= 2 then
-    session.fail('loss.independence: a matrix is needed')
+    runtime.fail('loss.independence: a matrix is needed')
   end
   return kinds[kind](w)
 end

@@ -1,6 +1,6 @@
 --- Losses: means over the batch, composed of ops so that their gradients follow.
 local ops = require 'tinykg.engine.ops'
-local session = require 'tinykg.engine.runtime'
+local runtime = require 'tinykg.engine.runtime'
 
 local loss = {}
 
@@ -14,7 +14,7 @@ local function shape(t) return '[' .. table.concat(t:size(), ', ') .. ']' end
 function loss.bpr(positive, negative)
   local difference = negative - positive
   if difference:count() > math.max(positive:count(), negative:count()) then
-    session.fail('loss.bpr: scores %s and %s would be compared each with each: reshape one',
+    runtime.fail('loss.bpr: scores %s and %s would be compared each with each: reshape one',
                  shape(positive), shape(negative))
   end
   return difference:softplus():mean()
@@ -26,7 +26,7 @@ end
 ---@return Tensor a number
 function loss.bce(logits, labels)
   if type(labels) ~= 'number' and shape(logits) ~= shape(labels) then
-    session.fail('loss.bce: logits %s and labels %s: they must be equal', shape(logits),
+    runtime.fail('loss.bce: logits %s and labels %s: they must be equal', shape(logits),
                  shape(labels))
   end
   return (logits:softplus() - logits * labels):mean()
@@ -39,7 +39,7 @@ end
 ---@return Tensor a number
 function loss.pointwise(batch, of)
   if batch.labels then return of(batch.users, batch.items, batch.labels) end
-  if not batch.negatives then session.fail('loss.pointwise: neither labels nor drawn items') end
+  if not batch.negatives then runtime.fail('loss.pointwise: neither labels nor drawn items') end
   local each = {}
   for k = 1, batch.negatives:size(2) do each[k] = batch.users:reshape(-1, 1) end
   return of(batch.users, batch.items, 1)
@@ -53,7 +53,7 @@ end
 ---@return Tensor a number
 function loss.interactions(u, i, j, labels)
   if labels then return loss.bce(ops.dot(u, i), labels) end
-  if not j then session.fail('loss.interactions: neither rows of drawn items nor labels') end
+  if not j then runtime.fail('loss.interactions: neither rows of drawn items nor labels') end
   local k = j:size(1) / u:size(1)
   return loss.bpr(ops.dot(u, i):reshape(-1, 1), ops.mix_dot(u, j, k))
 end
@@ -75,7 +75,7 @@ end
 --- Softmax cross-entropy: mean of -log softmax(logits)[id].
 ---@param logits Tensor [n, classes] ---@param ids Tensor int32 [n] ---@return Tensor a number
 function loss.softmax(logits, ids)
-  if logits:rank() ~= 2 then session.fail('loss.softmax: logits must be a matrix') end
+  if logits:rank() ~= 2 then runtime.fail('loss.softmax: logits must be a matrix') end
   return -logits:log_softmax():take(ids:reshape(-1, 1)):mean()
 end
 

@@ -1,11 +1,11 @@
 --- Metrics of a model on a part of a data set.
 local ffi = require 'ffi'
-local blame = require 'tinykg.base.source_line'
-local columns = require 'tinykg.engine.arrays'
+local source_line = require 'tinykg.base.source_line'
+local arrays = require 'tinykg.engine.arrays'
 local metrics = require 'tinykg.train.metrics'
-local feed = require 'tinykg.data.loader'
+local loader = require 'tinykg.data.loader'
 local rows = require 'tinykg.data.rows'
-local session = require 'tinykg.engine.runtime'
+local runtime = require 'tinykg.engine.runtime'
 local step = require 'tinykg.engine.step'
 local tensor = require 'tinykg.engine.tensor'
 local C = require 'tinykg.engine.lib'
@@ -14,7 +14,7 @@ local evaluate = {}
 
 local function check_count(name, t, n)
   if t:count() == n then return t end
-  session.fail('%s: returned [%s], expected %d scores', name, table.concat(t:size(), ', '), n)
+  runtime.fail('%s: returned [%s], expected %d scores', name, table.concat(t:size(), ', '), n)
 end
 
 --- What model:prepare() returns, computed: a tensor or a table of tensors, which score and rank
@@ -23,7 +23,7 @@ end
 ---@return Tensor|table|nil prepared, fun() release
 function evaluate.prepare(model)
   if not model.prepare then return nil, function() end end
-  local outer, prepared, made = blame.enter(model.prepare), nil, {}
+  local outer, prepared, made = source_line.enter(model.prepare), nil, {}
   step.no_grad(function()
     prepared = model:prepare()
     for _, t in pairs(tensor.is(prepared) and {prepared} or prepared or {}) do
@@ -31,7 +31,7 @@ function evaluate.prepare(model)
     end
     return unpack(made)
   end)
-  blame.leave(outer)
+  source_line.leave(outer)
   return prepared, function()
     for _, t in ipairs(made) do t:free() end
   end
@@ -49,7 +49,7 @@ local UNDEFINED = 0 / 0 -- null in JSON, - in tables
 local function ctr(model, prepared, part, size)
   local scores, labels = ffi.new('float[?]', part.n), ffi.new('float[?]', part.n)
   local at = 0
-  for batch in feed.batches(part, {size = size, shuffle = false}) do
+  for batch in loader.batches(part, {size = size, shuffle = false}) do
     local logits = score(model, prepared, batch.users, batch.items)
     local values, labels_of_batch = logits:values(), batch.labels:values()
     ffi.copy(scores + at, values, 4 * batch.n)
@@ -76,7 +76,7 @@ local function rank_by_pairs(model, prepared, data, users, count, size, out)
       for i = 0, n - 1 do user_ids[i], item_ids[i] = users[row], first + i end
       local a, b = tensor.ids(user_ids, n), tensor.ids(item_ids, n)
       local scores = score(model, prepared, a, b)
-      session.check(C.tkg_tensor_read(scores.kept, out + row * data.items + first, 0, n))
+      runtime.check(C.tkg_tensor_read(scores.kept, out + row * data.items + first, 0, n))
       for _, t in ipairs{scores, a, b} do t:free() end
     end
   end
@@ -86,7 +86,7 @@ local function rank_at_once(model, prepared, data, users, count, out)
   local ids = tensor.ids(users, count)
   local scores = check_count('rank', step.no_grad(model.rank, model, ids, prepared),
                              count * data.items)
-  session.check(C.tkg_tensor_read(scores.kept, out, 0, scores:count()))
+  runtime.check(C.tkg_tensor_read(scores.kept, out, 0, scores:count()))
   scores:free()
   ids:free()
 end
@@ -94,7 +94,7 @@ end
 --- A function that scores all items for users ids[0 .. count - 1], at most `block` of them: it
 --- returns floats [count, items], the same buffer each time.
 local function scorer(model, prepared, data, block, size)
-  local out = columns.floats(block * data.items)
+  local out = arrays.floats(block * data.items)
   return function(ids, count)
     if model.rank then rank_at_once(model, prepared, data, ids, count, out)
     else rank_by_pairs(model, prepared, data, ids, count, size, out) end
@@ -106,7 +106,7 @@ end
 local function as_model(scores, data)
   local users, items = unpack(scores:size())
   if users ~= data.users or items ~= data.items then
-    session.fail('ranking: scores [%s] for %d users and %d items',
+    runtime.fail('ranking: scores [%s] for %d users and %d items',
                  table.concat(scores:size(), ', '), data.users, data.items)
   end
   return {rank = function(_, ids) return scores:gather(ids) end}
@@ -175,17 +175,17 @@ local PARTS = {train = true, valid = true, test = true}
 --- Calls fn, which evaluates by the model's function `by`, with dropout off and what the model
 --- prepares. Training steps and evaluations do not pay for each other's memory.
 local function in_eval(model, by, fn, ...)
-  local training, outer = model.training, blame.enter(by)
+  local training, outer = model.training, source_line.enter(by)
   if model.eval then model:eval() end
-  C.tkg_engine_trim(session.engine)
+  C.tkg_engine_trim(runtime.engine)
   local results = {pcall(function(...)
     local prepared, release = evaluate.prepare(model)
     local result = fn(model, prepared, ...)
     release()
     return result
   end, ...)}
-  blame.leave(outer)
-  C.tkg_engine_trim(session.engine)
+  source_line.leave(outer)
+  C.tkg_engine_trim(runtime.engine)
   if model.train and training ~= false then model:train() end
   if not results[1] then error(results[2], 0) end
   return results[2]
@@ -194,7 +194,7 @@ end
 --- Scores one block as an evaluation would, and forgets the scores.
 local function one_block(model, prepared, data, part, size)
   if data.task == 'ctr' then
-    local batch = feed.batches(data[part], {size = size, shuffle = false})()
+    local batch = loader.batches(data[part], {size = size, shuffle = false})()
     score(model, prepared, batch.users, batch.items):free()
     return
   end
@@ -217,18 +217,18 @@ end
 ---@param model Module|Tensor ---@param data tinykg.Data
 ---@param o? {k: integer[], part: string, size: integer, progress: function} part 'test'
 function evaluate.ranking(model, data, o)
-  session.options('ranking', o, 'k part size progress')
+  runtime.options('ranking', o, 'k part size progress')
   o = o or {}
   local part = o.part or 'test'
   if type(data) ~= 'table' or not data.positives then
-    session.fail('ranking: expected a data set of tk.data.load, got a %s', type(data))
+    runtime.fail('ranking: expected a data set of tk.data.load, got a %s', type(data))
   end
   if not PARTS[part] then
-    session.fail("ranking: part '%s': train, valid or test", tostring(part))
+    runtime.fail("ranking: part '%s': train, valid or test", tostring(part))
   end
   if tensor.is(model) then model = as_model(model, data) end
   if type(model) ~= 'table' or not (model.rank or model.score) then
-    session.fail('ranking: expected a model with score or rank, or scores [users, items]')
+    runtime.fail('ranking: expected a model with score or rank, or scores [users, items]')
   end
   return in_eval(model, model.rank or model.score, ranking, data, part, o.k or {10, 20},
                  o.size or 1024, o.progress)

@@ -1,7 +1,7 @@
 --- Trains a recipe's model: epochs of its phases, validation, early stopping, the best parameters,
 --- figures.
 local C = require 'tinykg.engine.lib'
-local blame = require 'tinykg.base.source_line'
+local source_line = require 'tinykg.base.source_line'
 local clock = require 'tinykg.base.clock'
 local evaluate = require 'tinykg.train.evaluate'
 local metrics = require 'tinykg.train.metrics'
@@ -9,7 +9,7 @@ local phases = require 'tinykg.train.phases'
 local progress = require 'tinykg.base.progress'
 local rows = require 'tinykg.data.rows'
 local schedule = require 'tinykg.train.schedule'
-local session = require 'tinykg.engine.runtime'
+local runtime = require 'tinykg.engine.runtime'
 local step = require 'tinykg.engine.step'
 local tensor = require 'tinykg.engine.tensor'
 
@@ -60,15 +60,15 @@ end
 --- What a recipe's build gives, checked, ready to train.
 ---@return Module
 function train.build(recipe, data, o)
-  local outer = blame.enter(recipe.build)
+  local outer = source_line.enter(recipe.build)
   local model = recipe.build(data, o)
   local found = type(model) == 'table' and type(model.train) == 'function'
     and (model.loss or model.phases) and (model.score or model.rank and data.task ~= 'ctr')
   if not found then
-    session.fail('recipe %s: build must return a module (of a tk.nn.class) with functions loss ' ..
+    runtime.fail('recipe %s: build must return a module (of a tk.nn.class) with functions loss ' ..
                  'and score', recipe.name)
   end
-  blame.leave(outer)
+  source_line.leave(outer)
   return model:train()
 end
 
@@ -97,7 +97,7 @@ end
 ---@param settings table as train.run's
 ---@return Run
 function train.new(recipe, data, o, settings)
-  C.tkg_memory_reset_peak(session.engine)
+  C.tkg_memory_reset_peak(runtime.engine)
   if data.train.n == 0 then error('the data set has no training interactions', 0) end
   schedule.check(o)
   local self = setmetatable({recipe = recipe, data = data, o = o, settings = settings}, Run)
@@ -117,7 +117,7 @@ local function show(self, phase, done, count, loss, each)
     return string.format('epoch %d/%d  %s%3.0f %%  loss %.4f  %.0f steps/s  left %s  %s',
       self.at.epoch, self.o.epochs, phase.label, 100 * done / count, loss, 1 / each,
       progress.duration((count - done) * each),
-      progress.bytes(C.tkg_memory_live(session.engine, -1)))
+      progress.bytes(C.tkg_memory_live(runtime.engine, -1)))
   end)
 end
 
@@ -125,9 +125,9 @@ end
 local function begin_epoch(self, epoch)
   local model = self.model
   if not model.begin_epoch then return end
-  local outer = blame.enter(model.begin_epoch)
+  local outer = source_line.enter(model.begin_epoch)
   step.no_grad(model.begin_epoch, model, epoch)
-  blame.leave(outer)
+  source_line.leave(outer)
 end
 
 --- What is left of this epoch: each phase once, in order.
@@ -159,7 +159,7 @@ function Run:evaluate(part)
   local started = clock.now()
   local function progressed(done, all)
     self.line.update(function() return string.format('%s: %d of %d users', part, done, all) end)
-    if C.tkg_interrupted(0) ~= 0 then error(session.interrupted, 0) end
+    if C.tkg_interrupted(0) ~= 0 then error(runtime.interrupted, 0) end
   end
   local ok, result = pcall(evaluate.model, self.model, self.data, part, {
     k = self.settings.k or CUTS, progress = progressed,
@@ -184,8 +184,8 @@ end
 --- Bytes by kind as the engine counted them, and the total at its peak; of a resumed run, of the
 --- parts before as well.
 function Run:memory()
-  local out = {peak = C.tkg_memory_peak(session.engine, -1)}
-  for name, kind in pairs(tensor.kinds) do out[name] = C.tkg_memory_peak(session.engine, kind) end
+  local out = {peak = C.tkg_memory_peak(runtime.engine, -1)}
+  for name, kind in pairs(tensor.kinds) do out[name] = C.tkg_memory_peak(runtime.engine, kind) end
   for name, bytes in pairs(self.peaks) do out[name] = math.max(out[name] or 0, bytes) end
   return out
 end
@@ -238,7 +238,7 @@ local function run_epoch(self)
   local record = {epoch = epoch, step = self:steps(), valid = valid,
                   loss = at.losses[self.phases[1].name], seconds = at.seconds,
                   losses = #self.phases > 1 and at.losses or nil,
-                  memory = C.tkg_memory_live(session.engine, -1)}
+                  memory = C.tkg_memory_live(runtime.engine, -1)}
   self.at = beginning_of(epoch + 1)
   if self.settings.on_epoch then self.settings.on_epoch(record, better, self) end
 end

@@ -2,12 +2,12 @@
 --- of its evaluation are planned on a plan-only engine, which counts memory as a run does, by
 --- the same code, but computes nothing.
 local C = require 'tinykg.engine.lib'
-local available = require 'tinykg.engine.free_memory'
-local blame = require 'tinykg.base.source_line'
+local free_memory = require 'tinykg.engine.free_memory'
+local source_line = require 'tinykg.base.source_line'
 local evaluate = require 'tinykg.train.evaluate'
 local phases = require 'tinykg.train.phases'
 local progress = require 'tinykg.base.progress'
-local session = require 'tinykg.engine.runtime'
+local runtime = require 'tinykg.engine.runtime'
 local step = require 'tinykg.engine.step'
 local train = require 'tinykg.train'
 
@@ -47,9 +47,9 @@ local function rehearse_steps(run)
   local model = run.model
   for epoch = 1, math.min(2, run.o.epochs) do
     if model.begin_epoch then
-      local outer = blame.enter(model.begin_epoch)
+      local outer = source_line.enter(model.begin_epoch)
       step.no_grad(model.begin_epoch, model, epoch)
-      blame.leave(outer)
+      source_line.leave(outer)
     end
     for _, phase in ipairs(run.phases) do
       phase:epoch{epoch = epoch, done = 0, total = 0}
@@ -79,13 +79,13 @@ end
 --- On an engine of its own. A run changes its model (KGAT's attention), so each width has its own.
 ---@return WidthPlan
 local function of_width(recipe, data, o, settings, bits)
-  session.set_seed(session.seed)
+  runtime.set_seed(runtime.seed)
   local run = train.new(recipe, data, o, {bits = bits, rounding = settings.rounding, steps = 1,
                                           small = settings.small, quiet = true, best = {}})
   local built = run:memory()
-  C.tkg_engine_set_plan_only(session.engine, 1)
+  C.tkg_engine_set_plan_only(runtime.engine, 1)
   collect()
-  C.tkg_memory_reset_peak(session.engine)
+  C.tkg_memory_reset_peak(runtime.engine)
   rehearse_steps(run)
   local of_steps = run:memory()
   rehearse_evaluation(run)
@@ -107,9 +107,9 @@ function plan.of(recipe, data, o, settings, widths, enough)
   local line, out = progress.line(settings.quiet), {}
   for _, bits in ipairs(widths or plan.WIDTHS) do
     line.update(function() return string.format('planning with %d bits', bits) end)
-    out[bits] = session.apart(of_width, recipe, data, o, settings, bits)
+    out[bits] = runtime.apart(of_width, recipe, data, o, settings, bits)
     collect() -- the model goes, and with it the engine
-    if C.tkg_interrupted(0) ~= 0 then error(session.interrupted, 0) end
+    if C.tkg_interrupted(0) ~= 0 then error(runtime.interrupted, 0) end
     if enough and enough(out[bits]) then break end
   end
   line.clear()
@@ -124,7 +124,7 @@ end
 ---@return number? bytes
 function plan.limit(budget)
   if budget then return budget end
-  local free = available()
+  local free = free_memory()
   return free and plan.SHARE * free
 end
 

@@ -2,8 +2,8 @@
 -- Definitions and sources of the ranking metrics: engine/data/metrics.h.
 
 local ffi = require 'ffi'
-local arrays = require 'tinykg.base.pointers'
-local blame = require 'tinykg.base.source_line'
+local pointers = require 'tinykg.base.pointers'
+local source_line = require 'tinykg.base.source_line'
 local lib = require 'tinykg.engine.lib'
 
 local metrics = {}
@@ -40,7 +40,7 @@ end
 -- An FFI array of `new`'s element type and its length. Arrays of that type are used in place.
 local function to_array(value, n, new, type_name, what)
   if n and n < 0 then error(('%s: length %d asked for'):format(what, n), 0) end
-  local element, known = arrays.type(value)
+  local element, known = pointers.type(value)
   if element then
     n = n or known
     if not n then error(what .. ': a pointer needs its length', 0) end
@@ -75,7 +75,7 @@ end
 -- Calls fn and blames whoever called the public function for what it raises.
 local function blaming_caller(fn, ...)
   local ok, result, extra = pcall(fn, ...)
-  if not ok then error(type(result) == 'string' and blame.message(result) or result, 0) end
+  if not ok then error(type(result) == 'string' and source_line.message(result) or result, 0) end
   return result, extra
 end
 
@@ -159,7 +159,7 @@ local function to_csr(csr, n_items, what)
   local offsets, length =
     to_array(csr.offsets, csr.n and csr.n + 1, int32s, 'int', what .. '.offsets')
   if length < 1 then error(what .. '.offsets: empty; n users need n + 1 offsets', 0) end
-  local n_items_given = arrays.type(csr.items) and offsets[length - 1] or nil
+  local n_items_given = pointers.type(csr.items) and offsets[length - 1] or nil
   local items, n = to_array(csr.items, n_items_given, int32s, 'int', what .. '.items')
   if offsets[0] < 0 or offsets[length - 1] > n then
     error(('%s: offsets %d..%d, but %d items'):format(what, offsets[0], offsets[length - 1], n), 0)
@@ -246,7 +246,7 @@ local function sum_blocks(o)
   for first = 0, o.n - 1, o.block do
     local count = math.min(o.block, o.n - first)
     local scores = o.score(o.users, first, count)
-    local element, length = arrays.type(scores)
+    local element, length = pointers.type(scores)
     if element ~= 'float' or (length and length < count * o.items) then
       error(('ranking: score returned %s, expected a buffer of %d x %d floats'):format(
         element and tostring(ffi.typeof(scores)) or type(scores), count, o.items), 0)

@@ -11,12 +11,12 @@
 --              (or Adam with lr and l2), with moments of its own
 local C = require 'tinykg.engine.lib'
 local batches = require 'tinykg.data.loader.batches'
-local blame = require 'tinykg.base.source_line'
+local source_line = require 'tinykg.base.source_line'
 local clock = require 'tinykg.base.clock'
-local feed = require 'tinykg.data.loader'
+local loader = require 'tinykg.data.loader'
 local optim = require 'tinykg.engine.optim'
 local schedule = require 'tinykg.train.schedule'
-local session = require 'tinykg.engine.runtime'
+local runtime = require 'tinykg.engine.runtime'
 local step_of = require 'tinykg.engine.step'
 
 local phases = {}
@@ -37,48 +37,48 @@ local FIELDS = {name = 'string', loss = 'function', steps = 'number', draw = 'fu
 
 local function check_phase(recipe, i, p)
   if type(p) ~= 'table' then
-    session.fail('recipe %s: phase %d is a %s, expected a table', recipe.name, i, type(p))
+    runtime.fail('recipe %s: phase %d is a %s, expected a table', recipe.name, i, type(p))
   end
   for key, value in pairs(p) do
     if not FIELDS[key] then
-      session.fail('recipe %s: phase %d: no field %s; it has: name loss steps draw bits optimizer',
+      runtime.fail('recipe %s: phase %d: no field %s; it has: name loss steps draw bits optimizer',
                    recipe.name, i, tostring(key))
     elseif type(value) ~= FIELDS[key] then
-      session.fail('recipe %s: phase %d: %s is a %s, expected a %s', recipe.name, i, key,
+      runtime.fail('recipe %s: phase %d: %s is a %s, expected a %s', recipe.name, i, key,
                    type(value), FIELDS[key])
     end
   end
   if not p.name or not p.loss then
-    session.fail('recipe %s: phase %d: it needs a name and a loss', recipe.name, i)
+    runtime.fail('recipe %s: phase %d: it needs a name and a loss', recipe.name, i)
   end
   if p.steps and (p.steps < 1 or p.steps % 1 ~= 0) then
-    session.fail('recipe %s: phase %s: %g steps, expected a whole number >= 1', recipe.name,
+    runtime.fail('recipe %s: phase %s: %g steps, expected a whole number >= 1', recipe.name,
                  p.name, p.steps)
   end
   if p.draw and not p.steps then
-    session.fail('recipe %s: phase %s: it draws its batches, so steps must say how many an epoch',
+    runtime.fail('recipe %s: phase %s: it draws its batches, so steps must say how many an epoch',
                  recipe.name, p.name)
   end
   if p.optimizer and not p.optimizer.update then
-    session.fail('recipe %s: phase %s: optimizer is not one of tk.optim', recipe.name, p.name)
+    runtime.fail('recipe %s: phase %s: optimizer is not one of tk.optim', recipe.name, p.name)
   end
 end
 
 local function declared(recipe, model, data, o)
   if not model.phases then return {{name = 'loss', loss = model.loss}} end
-  local outer = blame.enter(model.phases)
+  local outer = source_line.enter(model.phases)
   local list, seen = model:phases(data, o), {}
   if type(list) ~= 'table' or #list == 0 then
-    session.fail('recipe %s: phases must return a list of phases', recipe.name)
+    runtime.fail('recipe %s: phases must return a list of phases', recipe.name)
   end
   for i, p in ipairs(list) do
     check_phase(recipe, i, p)
     if seen[p.name] then
-      session.fail('recipe %s: there are two phases %s', recipe.name, p.name)
+      runtime.fail('recipe %s: there are two phases %s', recipe.name, p.name)
     end
     seen[p.name] = true
   end
-  blame.leave(outer)
+  source_line.leave(outer)
   return list
 end
 
@@ -95,7 +95,7 @@ local function step_function(self, p, model, data, o)
   if p.steps then
     return function() return p.loss(model, p.draw and p.draw(model) or {}) end
   end
-  local sampler = data.task ~= 'ctr' and feed.sampler(data, o.negatives, o.negative_sampling)
+  local sampler = data.task ~= 'ctr' and loader.sampler(data, o.negatives, o.negative_sampling)
   self.part = data.train
   return function(batch)
     batch.negatives = sampler and sampler(batch.users) or nil -- drawn by the step itself
@@ -147,16 +147,16 @@ local function batches_of(self, epoch, done)
   if not self.part then
     return function() return true end, self.steps
   end
-  return feed.batches(self.part, {size = self.o.batch_size, seed = session.seed, epoch = epoch,
+  return loader.batches(self.part, {size = self.o.batch_size, seed = runtime.seed, epoch = epoch,
                                   drop_last = self.o.drop_last, draw = self.o.draw,
                                   skip = done})
 end
 
 --- Plans the step for a full batch, for its figures; runs nothing.
 function Phase:plan()
-  local outer = blame.enter(self.loss)
+  local outer = source_line.enter(self.loss)
   self.step:plan((batches_of(self, 1, 0)()))
-  blame.leave(outer)
+  source_line.leave(outer)
 end
 
 --- What is left of an epoch of this phase; the epoch's mean loss.
@@ -165,7 +165,7 @@ end
 ---@param progressed? fun(phase: Phase, done: integer, count: integer, mean: number)
 ---@return number
 function Phase:epoch(at, progressed)
-  local outer = blame.enter(self.loss)
+  local outer = source_line.enter(self.loss)
   local next_batch, count = batches_of(self, at.epoch, at.done)
   self.count = count
   if self.limit then count = math.min(self.limit, count) end
@@ -177,9 +177,9 @@ function Phase:epoch(at, progressed)
     check_loss(self, loss, at.epoch)
     at.total, at.done = at.total + loss, at.done + 1
     if progressed and at.done % 8 == 0 then progressed(self, at.done, count, at.total / at.done) end
-    if C.tkg_interrupted(0) ~= 0 then error(session.interrupted, 0) end
+    if C.tkg_interrupted(0) ~= 0 then error(runtime.interrupted, 0) end
   end
-  blame.leave(outer)
+  source_line.leave(outer)
   return at.total / math.max(at.done, 1)
 end
 
@@ -188,9 +188,9 @@ end
 ---@param epoch integer
 function Phase:last(epoch)
   if not self.part or self.count < 2 then return end
-  local outer = blame.enter(self.loss)
+  local outer = source_line.enter(self.loss)
   self.step((batches_of(self, epoch, self.count - 1)()))
-  blame.leave(outer)
+  source_line.leave(outer)
 end
 
 -- ---- figures ----

@@ -1,9 +1,9 @@
 --- Curves, drawn by gnuplot as text in the terminal or into an .svg or .png file.
 local ffi = require 'ffi'
 local read_file = require 'tinykg.base.read_file'
-local session = require 'tinykg.engine.runtime'
+local runtime = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'
-local fail = session.fail
+local fail = runtime.fail
 
 ffi.cdef [[
 typedef struct tkg_window { unsigned short rows, columns, width, height; } tkg_window;
@@ -149,7 +149,7 @@ local function drawn(all, o)
 end
 
 local function check_options(o)
-  session.options('plot', o, 'title x y file log')
+  runtime.options('plot', o, 'title x y file log')
   if o.log and not LOGS[o.log] then
     fail("plot: log is %s, expected 'x', 'y' or 'xy'", tostring(o.log))
   end

@@ -1,6 +1,6 @@
 --- Recipes: a model, its options with defaults and help, presets of published settings.
 local arguments = require 'tinykg.base.arguments'
-local session = require 'tinykg.engine.runtime'
+local runtime = require 'tinykg.engine.runtime'
 
 ---@class Recipe
 ---@field name string
@@ -50,20 +50,20 @@ local FIELDS = {name = 'string', build = 'function', source = 'string', options 
                 presets = 'table', optimizer = 'function'}
 
 local function check_fields(r)
-  if type(r.name) ~= 'string' then session.fail('recipe: it needs a name') end
+  if type(r.name) ~= 'string' then runtime.fail('recipe: it needs a name') end
   if not r.name:match('^%w[%w_.+-]*$') then -- folders are named after it
-    session.fail("recipe: the name '%s' is not made of letters, digits and _ . + -", r.name)
+    runtime.fail("recipe: the name '%s' is not made of letters, digits and _ . + -", r.name)
   end
   for field, value in pairs(r) do
     if not FIELDS[field] then
-      session.fail('recipe %s: no field %s; it has: name source options presets build optimizer',
+      runtime.fail('recipe %s: no field %s; it has: name source options presets build optimizer',
                    r.name, tostring(field))
     elseif type(value) ~= FIELDS[field] then
-      session.fail('recipe %s: %s is a %s, expected a %s', r.name, field, type(value),
+      runtime.fail('recipe %s: %s is a %s, expected a %s', r.name, field, type(value),
                    FIELDS[field])
     end
   end
-  if not r.build then session.fail('recipe %s: it needs a function build', r.name) end
+  if not r.build then runtime.fail('recipe %s: it needs a function build', r.name) end
 end
 
 --- Checks and completes a recipe: {name, build [, source, options, presets, optimizer]}. Misuse
@@ -73,12 +73,12 @@ end
 ---  with lr, l2
 ---@return Recipe
 local function new_recipe(r)
-  if type(r) ~= 'table' then session.fail('recipe: expected a table, got a %s', type(r)) end
+  if type(r) ~= 'table' then runtime.fail('recipe: expected a table, got a %s', type(r)) end
   check_fields(r)
   for i, o in ipairs(r.options or {}) do
     if type(o) ~= 'table' or type(o[1]) ~= 'string' or o[2] == nil or type(o[3]) ~= 'string'
        or o[4] ~= nil and type(o[4]) ~= 'table' then
-      session.fail("recipe %s: option %d is not {'name', default, 'help'}", r.name, i)
+      runtime.fail("recipe %s: option %d is not {'name', default, 'help'}", r.name, i)
     end
   end
   local recipe = setmetatable({name = r.name, source = r.source or '', build = r.build,
@@ -86,7 +86,7 @@ local function new_recipe(r)
   recipe.options = merge(r.options or {})
   for name, preset in pairs(recipe.presets) do
     local ok, message = pcall(recipe.complete, recipe, preset)
-    if not ok then session.fail('recipe %s: preset %s: %s', r.name, name, message) end
+    if not ok then runtime.fail('recipe %s: preset %s: %s', r.name, name, message) end
   end
   return recipe
 end

@@ -1,6 +1,6 @@
 --- Recipes from files.
 local lfs = require 'lfs'
-local blame = require 'tinykg.base.source_line'
+local source_line = require 'tinykg.base.source_line'
 local read_file = require 'tinykg.base.read_file'
 local search_path = require 'tinykg.base.search_path'
 
@@ -41,9 +41,9 @@ function recipe_file.load(given, shown)
   local chunk, message = loadstring(text, '@' .. (shown or path))
   if not chunk then error(message, 0) end
   search_path.add_folder_of(shown or path)
-  local outer = blame.enter(chunk)
+  local outer = source_line.enter(chunk)
   local recipe = chunk()
-  blame.leave(outer)
+  source_line.leave(outer)
   if type(recipe) ~= 'table' or not recipe.complete then
     error(path .. ': a recipe returns tk.recipe{...}', 0)
   end

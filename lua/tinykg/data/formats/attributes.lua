@@ -1,7 +1,7 @@
 --- Columns of a table of items as relations of the graph: `a1,Woolf,"novel|essay"` under the header
 --- `item,author,genre` is a1 - author - Woolf, a1 - genre - novel, a1 - genre - essay.
 
-local columns = require 'tinykg.engine.arrays'
+local arrays = require 'tinykg.engine.arrays'
 local link = require 'tinykg.data.formats.link'
 
 local attributes = {}
@@ -55,7 +55,7 @@ end
 local function longer(graph, more)
   local longest = { n = graph.n + more }
   for _, name in ipairs { 'heads', 'relations', 'tails' } do
-    longest[name] = columns.ints(longest.n)
+    longest[name] = arrays.ints(longest.n)
     for i = 0, graph.n - 1 do longest[name][i] = graph[name][i] end
   end
   return longest

@@ -1,7 +1,7 @@
 --- Finding the files of a data set, and their first lines.
 
 local lfs = require 'lfs'
-local columns = require 'tinykg.engine.arrays'
+local arrays = require 'tinykg.engine.arrays'
 local entries = require 'tinykg.base.folder_entries'
 
 local files = {}
@@ -99,7 +99,7 @@ end
 ---@param path string
 ---@return string
 function files.first_line(path)
-  local line = files.check(columns.line(path))
+  local line = files.check(arrays.line(path))
   if not line then error(('%s: the file is empty'):format(path), 0) end
   return line
 end
@@ -148,14 +148,14 @@ function files.fields(line, separator)
 end
 
 --- Whether a file has any line.
-function files.is_empty(path) return not files.check(columns.line(path)) end
+function files.is_empty(path) return not files.check(arrays.line(path)) end
 
 --- Reads a file and raises what is wrong with it. An empty file is an error, unless allowed.
 ---@param path string
----@param spec table as of columns.read
+---@param spec table as of arrays.read
 ---@return tinykg.Columns
 function files.read(path, spec)
-  local read = files.check(columns.read(path, spec))
+  local read = files.check(arrays.read(path, spec))
   if read.n == 0 and not spec.may_be_empty then
     error(('%s: no rows: the file is empty'):format(read.path), 0)
   end

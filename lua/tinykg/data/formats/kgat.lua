@@ -2,7 +2,7 @@
 -- name lists. Item i is entity i; users are numbered apart.
 -- Wang et al., "KGAT: Knowledge Graph Attention Network for Recommendation", KDD 2019.
 
-local columns = require 'tinykg.engine.arrays'
+local arrays = require 'tinykg.engine.arrays'
 local files = require 'tinykg.data.formats.files'
 local lists = require 'tinykg.data.formats.lists'
 local sparse = require 'tinykg.data.formats.sparse'
@@ -29,7 +29,7 @@ end
 
 -- Lines of a user and items, whose columns join those of `spaces`.
 local function read_lines(path, spaces)
-  local read = files.check(columns.ragged(path))
+  local read = files.check(arrays.ragged(path))
   local users, items = sparse.column(read, 1), sparse.column(read, 2)
   spaces.users[#spaces.users + 1], spaces.items[#spaces.items + 1] = users, items
   local found = { n = read.n, users = users.ids, items = items.ids }
@@ -41,7 +41,7 @@ local function read_graph(dir, folder, raw, spaces)
   local path = files.find(folder, 'kg_final.txt') or files.find(dir, 'kg_final.txt')
   if not path then
     raw.warnings[#raw.warnings + 1] = 'no kg_final.txt: the graph has no triples'
-    return { n = 0, heads = columns.ints(0), relations = columns.ints(0), tails = columns.ints(0) }
+    return { n = 0, heads = arrays.ints(0), relations = arrays.ints(0), tails = arrays.ints(0) }
   end
   return lists.triples(path, spaces)
 end

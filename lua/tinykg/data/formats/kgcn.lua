@@ -6,7 +6,7 @@
 -- item_index2entity_id.txt and entity i; other entities and relations follow in the order of
 -- kg.txt, users in the order of their first positive rating.
 
-local columns = require 'tinykg.engine.arrays'
+local arrays = require 'tinykg.engine.arrays'
 local files = require 'tinykg.data.formats.files'
 local header = require 'tinykg.data.formats.header'
 local lists = require 'tinykg.data.formats.lists'
@@ -53,11 +53,11 @@ end
 local function read_items(dir)
   local path = files.find(dir, item_files[1], item_files[2])
   if not path then return nil end
-  local raw_items, tokens = columns.dictionary(), columns.dictionary()
+  local raw_items, tokens = arrays.dictionary(), arrays.dictionary()
   local read = files.read(path, { kinds = 'ss', separator = files.separator_of(
     files.first_line(path)), names = { raw_items, tokens } })
   local ids, entities = read:ids(1), read:ids(2)
-  local to_item, source = columns.ints(raw_items:count()), columns.ints(tokens:count())
+  local to_item, source = arrays.ints(raw_items:count()), arrays.ints(tokens:count())
   for i = read.n - 1, 0, -1 do
     to_item[ids[i]], source[entities[i]] = entities[i], ids[i]
   end
@@ -68,7 +68,7 @@ end
 
 -- kg.txt, through the entities that items began: triples, and the dictionaries filled.
 local function read_raw_graph(dir, tokens)
-  local relations = columns.dictionary()
+  local relations = arrays.dictionary()
   for _, group in ipairs(graph_files) do
     local parts, n = {}, 0
     for i, name in ipairs(group) do
@@ -84,7 +84,7 @@ local function read_raw_graph(dir, tokens)
     if #parts == #group then
       local graph = { n = n, relation_names = relations }
       for column, name in ipairs { 'heads', 'relations', 'tails' } do
-        local target, at = columns.ints(n), 0
+        local target, at = arrays.ints(n), 0
         for _, part in ipairs(parts) do
           local ids = part:ids(column)
           for i = 0, part.n - 1 do target[at + i] = ids[i] end
@@ -116,9 +116,9 @@ local function read_raw_ratings(dir, items, raw)
   for _, form in ipairs(rating_files) do
     local path = files.find(dir, form.file)
     if path then
-      local users, seen = columns.dictionary(), columns.dictionary()
+      local users, seen = arrays.dictionary(), arrays.dictionary()
       local all = read_rating_file(path, form, users, seen, raw)
-      local item_of = columns.ints(seen:count())
+      local item_of = arrays.ints(seen:count())
       for i = 0, seen:count() - 1 do
         local place = items.dictionary:find(seen:at(i))
         item_of[i] = place and items.to_item[place] or -1
@@ -134,7 +134,7 @@ end
 -- Numbers users by their first rating that counts as positive; others have no rows afterwards.
 local function number_users(ratings, threshold)
   local all, count = ratings.all, ratings.users:count()
-  local id_of, source, users = columns.ints(count), columns.ints(count), 0
+  local id_of, source, users = arrays.ints(count), arrays.ints(count), 0
   for i = 0, count - 1 do id_of[i] = -1 end
   for i = 0, all.n - 1 do
     if id_of[all.users[i]] < 0 and not (threshold and all.ratings[i] < threshold) then
@@ -217,7 +217,7 @@ end
 
 local function empty_graph(raw)
   raw.warnings[#raw.warnings + 1] = 'no kg_final.txt or kg.txt: the graph has no triples'
-  return { n = 0, heads = columns.ints(0), relations = columns.ints(0), tails = columns.ints(0) }
+  return { n = 0, heads = arrays.ints(0), relations = arrays.ints(0), tails = arrays.ints(0) }
 end
 
 -- The triples of kg_final.txt, else those of kg.txt.

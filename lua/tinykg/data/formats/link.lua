@@ -1,7 +1,7 @@
 --- Items and the entities that they are, where both have names of their own. Items come first among
 --- the entities: item i is entity i.
 
-local columns = require 'tinykg.engine.arrays'
+local arrays = require 'tinykg.engine.arrays'
 local names = require 'tinykg.data.names'
 
 local link = {}
@@ -10,7 +10,7 @@ local link = {}
 ---@param items number
 ---@return {places: ffi.cdata*, taken: table, twice: number}
 function link.none(items)
-  local places = columns.ints(items)
+  local places = arrays.ints(items)
   for i = 0, items - 1 do places[i] = -1 end
   return { places = places, taken = {}, twice = 0 }
 end
@@ -41,7 +41,7 @@ end
 ---@return number alone items without a link
 function link.arrange(raw, items, tokens, links)
   local found = tokens:count() -- before items without a link get tokens of their own
-  local id_of, source = columns.ints(found), columns.ints(found + raw.items)
+  local id_of, source = arrays.ints(found), arrays.ints(found + raw.items)
   for place = 0, found - 1 do id_of[place] = -1 end
   local alone = 0
   for item = 0, raw.items - 1 do

@@ -2,7 +2,7 @@
 --- Without a header the id is the last number of the first line; what comes before it, or else
 --- behind it, is the name. Names may hold blanks.
 
-local columns = require 'tinykg.engine.arrays'
+local arrays = require 'tinykg.engine.arrays'
 local files = require 'tinykg.data.formats.files'
 local header = require 'tinykg.data.formats.header'
 local names = require 'tinykg.data.names'
@@ -55,7 +55,7 @@ function lists.read(path, raw)
   local separator = files.separator_of(line)
   if separator == '::' then separator = ' ' end
   local kinds, name_column, id_column, skip = layout(path, line, separator, raw)
-  local dictionary = columns.dictionary()
+  local dictionary = arrays.dictionary()
   local read = files.read(path, {
     kinds = kinds,
     separator = separator,
@@ -84,7 +84,7 @@ end
 
 -- Where the name of each id is, -1 where it has none.
 local function places_by_id(list, count)
-  local source = columns.ints(count)
+  local source = arrays.ints(count)
   for id = 0, count - 1 do source[id] = -1 end
   for i = 0, list.ids.n - 1 do
     local id = list.ids.ids[i]

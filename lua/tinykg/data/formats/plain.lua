@@ -12,7 +12,7 @@
 -- no header: user, item, rating, timestamp, as MovieLens has them.
 
 local attributes = require 'tinykg.data.formats.attributes'
-local columns = require 'tinykg.engine.arrays'
+local arrays = require 'tinykg.engine.arrays'
 local files = require 'tinykg.data.formats.files'
 local header = require 'tinykg.data.formats.header'
 local link = require 'tinykg.data.formats.link'
@@ -121,7 +121,7 @@ local function read_graph(dir, given, tokens, relations, raw)
   local path, others = path_of(dir, GRAPHS, raw), warn_other_graphs(dir, raw)
   if not path then
     if not others then raw.no_graph = 'no kg.{tsv,csv,txt,nt}: the graph has no triples' end
-    return { n = 0, heads = columns.ints(0), relations = columns.ints(0), tails = columns.ints(0) }
+    return { n = 0, heads = arrays.ints(0), relations = arrays.ints(0), tails = arrays.ints(0) }
   end
   local read, at = read_graph_file(path, given, tokens, relations, raw)
   local graph = { n = read.n, heads = read:ids(at.head), relations = read:ids(at.relation),
@@ -158,11 +158,11 @@ end
 
 -- Reads items.*: the entity of each item, its title, the columns that are attributes.
 local function read_items_file(dir, items, tokens, raw, wanted_attributes)
-  local entities, titles = columns.dictionary(), columns.dictionary()
+  local entities, titles = arrays.dictionary(), arrays.dictionary()
   local wanted = { item = 's', entity = 's', title = 'S' }
   local dictionaries = { item = items, entity = entities, title = titles }
   for _, name in ipairs(wanted_attributes) do
-    wanted[name], dictionaries[name] = 'e', columns.dictionary()
+    wanted[name], dictionaries[name] = 'e', arrays.dictionary()
   end
   local read, at, path = read_side(dir, 'items', wanted, dictionaries, raw, attributes_hint)
   check_attributes(wanted_attributes, at, path)
@@ -230,7 +230,7 @@ local function number_kinds(options)
 end
 
 local function read_interactions(path, options, users, items, raw)
-  local parts = not (options.split or options.ratios) and columns.dictionary() or nil
+  local parts = not (options.split or options.ratios) and arrays.dictionary() or nil
   local wanted = { user = 's', item = 's', split = parts and 's' }
   wanted.rating, wanted.label, wanted.timestamp = number_kinds(options)
   local read, at, unread = read_table(path, wanted, { user = users, item = items, split = parts },
@@ -254,8 +254,8 @@ function plain.load(dir, options)
   local raw = { notes = {}, warnings = {}, names = {}, split = 'ratio' }
   local path = path_of(dir, with_endings({ 'interactions' }, ENDINGS), raw)
   if not path then error(('%s/%s: no such file'):format(dir, plain.looked_for), 0) end
-  local users, items = columns.dictionary(), columns.dictionary()
-  local tokens, relations = columns.dictionary(), columns.dictionary()
+  local users, items = arrays.dictionary(), arrays.dictionary()
+  local tokens, relations = arrays.dictionary(), arrays.dictionary()
   raw.all, raw.read = read_interactions(path, options, users, items, raw)
   read_side(dir, 'users', { user = 's' }, { user = users }, raw)
   raw.graph = read_graph(dir, options.columns or {}, tokens, relations, raw)

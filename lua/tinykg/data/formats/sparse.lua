@@ -2,7 +2,7 @@
 --- everything. Where far fewer ids are used than there would be, they are numbered anew, in their
 --- order, and keep the old number as their name.
 
-local columns = require 'tinykg.engine.arrays'
+local arrays = require 'tinykg.engine.arrays'
 
 local sparse = {}
 
@@ -30,7 +30,7 @@ end
 ---@param n number
 ---@return tinykg.IdColumn
 function sparse.range(n)
-  local ids = columns.ints(n)
+  local ids = arrays.ints(n)
   for id = 0, n - 1 do ids[id] = id end
   return { ids = ids, n = n, extent = n }
 end
@@ -47,12 +47,12 @@ end
 local function sorted(list)
   local n, at = 0, 0
   for _, column in ipairs(list) do n = n + column.n end
-  local all = columns.ints(n)
+  local all = arrays.ints(n)
   for _, column in ipairs(list) do
     for i = 0, column.n - 1 do all[at + i] = column.ids[i] end
     at = at + column.n
   end
-  return columns.csr(n, columns.ints(n), all, 1)
+  return arrays.csr(n, arrays.ints(n), all, 1)
 end
 
 -- Whether fewer than `enough` ids are used; stops at those.
@@ -91,7 +91,7 @@ end
 -- Changes the columns. Returns old_of[new], how many there are, how many of them are first ones.
 local function renumber(list, kept, is_first)
   local csr = sorted(list)
-  local new, old_of, count = columns.ints(csr.n), columns.ints(csr.n + kept), kept
+  local new, old_of, count = arrays.ints(csr.n), arrays.ints(csr.n + kept), kept
   for id = 0, kept - 1 do old_of[id] = id end
   local function number(wanted)
     each_id(csr, function(first, last)

@@ -1,9 +1,9 @@
 --- Batches of interactions: an order drawn by the engine, cut into pieces, or users drawn, with a
--- positive each (draws.lua). Copied into buffers made once. Negatives of a ranking loss are drawn
--- by the engine, not here.
+-- positive each (sampling.lua). Copied into buffers made once. Negatives of a ranking loss are
+-- drawn by the engine, not here.
 
-local columns = require 'tinykg.engine.arrays'
-local draws = require 'tinykg.data.loader.sampling'
+local arrays = require 'tinykg.engine.arrays'
+local sampling = require 'tinykg.data.loader.sampling'
 
 local batches = {}
 
@@ -15,7 +15,7 @@ local known_options = {
 
 -- Positions of the rows that take part: all of them (nil), or those with label 1.
 local function positive_positions(part)
-  local positions, n = columns.ints(part.n), 0
+  local positions, n = arrays.ints(part.n), 0
   for i = 0, part.n - 1 do
     if part.labels[i] == 1 then
       positions[n] = i
@@ -30,7 +30,7 @@ local function interactions(part, options, labelled)
   local positions, n = nil, part.n
   if part.labels and not labelled then positions, n = positive_positions(part) end
   local order = options.shuffle ~= false
-    and columns.permutation(n, options.seed or 0, options.epoch or 0, STREAM) or nil
+    and arrays.permutation(n, options.seed or 0, options.epoch or 0, STREAM) or nil
   return { n = n, size = math.min(options.size, n), fill = function(batch, first)
     for i = 0, batch.n - 1 do
       local at = order and order[first + i] or first + i
@@ -52,7 +52,7 @@ local function completed(options)
   if type(o.size) ~= 'number' or o.size < 1 or o.size % 1 ~= 0 then
     error(('batches: size %s: a positive integer'):format(tostring(o.size)), 4)
   end
-  if not draws.KINDS[o.draw] then
+  if not sampling.KINDS[o.draw] then
     error(('batches: draw %s: interactions, users or distinct_users'):format(tostring(o.draw)), 4)
   end
   if o.draw ~= 'interactions' and o.shuffle == false then
@@ -85,12 +85,12 @@ function batches.iterate(part, options)
   if labelled and o.draw ~= 'interactions' then
     error('batches: ' .. batches.labelled(o.draw), 3)
   end
-  local source = (draws[o.draw] or interactions)(part, o, labelled)
+  local source = (sampling[o.draw] or interactions)(part, o, labelled)
   local n, size = source.n, math.max(source.size, 1)
   local batch = {
-    users = columns.ints(size),
-    items = columns.ints(size),
-    labels = labelled and columns.floats(size) or nil,
+    users = arrays.ints(size),
+    items = arrays.ints(size),
+    labels = labelled and arrays.floats(size) or nil,
     number = o.skip or 0,
   }
   local first, last = (o.skip or 0) * size, o.drop_last and n - n % size or n

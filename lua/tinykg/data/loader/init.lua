@@ -1,17 +1,17 @@
 --- Batches as engine tensors: what a step function receives.
 local C = require 'tinykg.engine.lib'
 local batches = require 'tinykg.data.loader.batches'
-local columns = require 'tinykg.engine.arrays'
+local arrays = require 'tinykg.engine.arrays'
 local ops = require 'tinykg.engine.ops'
-local session = require 'tinykg.engine.runtime'
+local runtime = require 'tinykg.engine.runtime'
 local step = require 'tinykg.engine.step'
 local tensor = require 'tinykg.engine.tensor'
 
-local feed = {}
+local loader = {}
 
 --- A number of ids, checked.
 local function count_of(name, n)
-  if n < 0 or n >= 2 ^ 31 then session.fail('feed.%s: there cannot be %.0f ids', name, n) end
+  if n < 0 or n >= 2 ^ 31 then runtime.fail('loader.%s: there cannot be %.0f ids', name, n) end
   return n
 end
 
@@ -46,7 +46,7 @@ end
 ---@param options table as tinykg.data.batches
 ---@param sampler? fun(users: Tensor): Tensor draws negatives for each batch
 ---@return fun(): table?, integer count
-function feed.batches(part, options, sampler)
+function loader.batches(part, options, sampler)
   local cache = {}
   local iterate, count = batches.iterate(part, options)
   return function()
@@ -66,7 +66,7 @@ end
 ---@param batch {users: Tensor, items: Tensor, negatives: Tensor?}
 ---@param user_nodes Tensor int32 [users]: the row of each user
 ---@return Tensor u [n, d], Tensor i [n, d], Tensor? j [n k, d]
-function feed.rows(all, batch, user_nodes)
+function loader.rows(all, batch, user_nodes)
   local n, drawn = batch.users:size(1), batch.negatives
   local ids = {user_nodes:gather(batch.users), batch.items, drawn and drawn:reshape(-1)}
   local rows = all:gather(ops.cat(ids, 1))
@@ -76,8 +76,8 @@ end
 --- The rows of users that are nodes behind others.
 ---@param users integer how many ---@param first integer the row of user 0
 ---@return Tensor int32 [users]
-function feed.user_nodes(users, first)
-  local ids = columns.ints(count_of('user_nodes', users))
+function loader.user_nodes(users, first)
+  local ids = arrays.ints(count_of('user_nodes', users))
   for u = 0, users - 1 do ids[u] = first + u end
   return tensor.create(tensor.I32, {users}, 'graph'):write(ids, 0, users)
 end
@@ -85,10 +85,10 @@ end
 --- Gives a model whose users and items are nodes of one graph its `score` and `rank`: dot products
 --- of final rows. The model has `all()`, rows of all nodes, `items`, how many, and `user_nodes`.
 ---@param model table a class of tk.nn.class
-function feed.scores_by_rows(model)
+function loader.scores_by_rows(model)
   --- Logits of pairs, [n]. `all`: what prepare gave.
   function model:score(users, items, all)
-    return ops.dot(feed.rows(all or self:all(), {users = users, items = items}, self.user_nodes))
+    return ops.dot(loader.rows(all or self:all(), {users = users, items = items}, self.user_nodes))
   end
 
   --- Scores of all items for each user, [n, items].
@@ -102,28 +102,28 @@ end
 --- A CSR of ids by user as tensors, for sample_negatives.
 ---@param csr {n: integer, rows: integer, offsets: ffi.cdata*, items: ffi.cdata*} as a data set's
 ---  known() is ---@param users integer ---@return {offsets: Tensor, items: Tensor}
-function feed.known(csr, users)
+function loader.known(csr, users)
   local function ids(array, n)
     local t = tensor.create(tensor.I32, {n}, 'graph')
-    session.check(C.tkg_tensor_write(t.kept, array, 0, n))
+    runtime.check(C.tkg_tensor_write(t.kept, array, 0, n))
     return t
   end
   if users < 0 or users > csr.rows then
-    session.fail('feed.known: %d users, but the lists are of %d', users, csr.rows)
+    runtime.fail('loader.known: %d users, but the lists are of %d', users, csr.rows)
   end
   return {offsets = ids(csr.offsets, users + 1), items = ids(csr.items, csr.n)}
 end
 
 --- Adds a table for drawing items by popularity ^ `power` (Vose 1991's alias method).
----@param known table of feed.known
+---@param known table of loader.known
 ---@param csr {n: integer, rows: integer, offsets: ffi.cdata*, items: ffi.cdata*} the same
 ---@param items integer ---@param power? number 1 ---@return table known
-function feed.by_popularity(known, csr, items, power)
-  local weight, sum = columns.doubles(count_of('by_popularity', items)), 0
+function loader.by_popularity(known, csr, items, power)
+  local weight, sum = arrays.doubles(count_of('by_popularity', items)), 0
   for i = 0, csr.n - 1 do
     local item = csr.items[i]
     if item < 0 or item >= items then
-      session.fail('feed.by_popularity: item %d, but there are %d', item, items)
+      runtime.fail('loader.by_popularity: item %d, but there are %d', item, items)
     end
     weight[item] = weight[item] + 1
   end
@@ -131,7 +131,7 @@ function feed.by_popularity(known, csr, items, power)
     weight[i] = weight[i] ^ (power or 1)
     sum = sum + weight[i]
   end
-  local probability, alias = columns.floats(items), columns.ints(items)
+  local probability, alias = arrays.floats(items), arrays.ints(items)
   local small, large = {}, {}
   for i = 0, items - 1 do
     weight[i], alias[i] = weight[i] * items / sum, i
@@ -160,10 +160,10 @@ end
 ---@param data tinykg.Data ---@param count integer
 ---@param by? string 'uniform' (default) or 'popularity'
 ---@return fun(users: Tensor): Tensor int32 [n, count]
-function feed.sampler(data, count, by)
+function loader.sampler(data, count, by)
   local csr = data:known()
-  local known = feed.known(csr, data.users)
-  if by == 'popularity' then feed.by_popularity(known, csr, data.items)
+  local known = loader.known(csr, data.users)
+  if by == 'popularity' then loader.by_popularity(known, csr, data.items)
   elseif by and by ~= 'uniform' then
     error(("negative sampling: '%s' is not uniform or popularity"):format(tostring(by)), 0)
   end
@@ -181,17 +181,17 @@ end
 --- Each of `n` rows with each of `m`: int32 [n m] positions of rows, and of columns. Made once.
 ---@param n integer ---@param m integer
 ---@return Tensor rows 0, 0, ... 1, 1, ... ---@return Tensor columns 0, 1, ... 0, 1, ...
-function feed.pairs(n, m)
-  local made, key = session.cache.pairs or {}, n .. ' ' .. m
-  session.cache.pairs = made
+function loader.pairs(n, m)
+  local made, key = runtime.cache.pairs or {}, n .. ' ' .. m
+  runtime.cache.pairs = made
   if not made[key] then
     count_of('pairs', math.min(n, m))
     local count = count_of('pairs', n * m)
-    local rows, cols = columns.ints(count), columns.ints(count)
+    local rows, cols = arrays.ints(count), arrays.ints(count)
     for i = 0, n * m - 1 do rows[i], cols[i] = math.floor(i / m), i % m end
     made[key] = {tensor.ids(rows, n * m), tensor.ids(cols, n * m)}
   end
   return unpack(made[key])
 end
 
-return feed
+return loader

@@ -3,13 +3,13 @@
 
 local ffi = require 'ffi'
 local C = require 'tinykg.engine.lib'
-local columns = require 'tinykg.engine.arrays'
+local arrays = require 'tinykg.engine.arrays'
 local rows = require 'tinykg.data.rows'
 
-local draws = {}
+local sampling = {}
 
 --- The ways to draw, for messages and checks.
-draws.KINDS = { interactions = true, users = true, distinct_users = true }
+sampling.KINDS = { interactions = true, users = true, distinct_users = true }
 
 local STREAM = 0x44524157
 local words = ffi.new 'uint32_t[4]'
@@ -30,7 +30,7 @@ local function taken(part)
   local positives, most = rows.positives(part), 0
   for i = 0, positives.n - 1 do most = math.max(most, positives.users[i] + 1) end
   local csr = rows.csr(positives, most)
-  local users, count = columns.ints(most), 0
+  local users, count = arrays.ints(most), 0
   for u = 0, most - 1 do
     if csr:count(u) > 0 then
       users[count] = u
@@ -54,7 +54,7 @@ end
 ---@param part table rows of a data set
 ---@param options {size: number, seed: number?, epoch: number?}
 ---@return table source { n: rows of an epoch, size: of a batch, fill: fun(batch, first) }
-function draws.users(part, options)
+function sampling.users(part, options)
   local of = taken(part)
   return {
     n = of.n,
@@ -86,16 +86,16 @@ end
 -- drawn with replacement, as in both.
 ---@param part table rows of a data set
 ---@param options {size: number, seed: number?, epoch: number?}
----@return table source as draws.users
-function draws.distinct_users(part, options)
+---@return table source as sampling.users
+function sampling.distinct_users(part, options)
   local of, size = taken(part), options.size
-  local source = draws.users(part, options)
+  local source = sampling.users(part, options)
   source.size, source.n = size, of.n > 0 and (math.floor(of.n / size) + 1) * size or 0
   if size > of.count then return source end
-  local order, swapped = columns.ints(of.count), columns.ints(size)
+  local order, swapped = arrays.ints(of.count), arrays.ints(size)
   for i = 0, of.count - 1 do order[i] = of.users[i] end
   source.fill = function(batch, first) fill_distinct(batch, first, of, order, swapped, options) end
   return source
 end
 
-return draws
+return sampling

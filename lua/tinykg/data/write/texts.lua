@@ -1,7 +1,7 @@
 --- How names, numbers and parts stand in files.
 
 local ffi = require 'ffi'
-local columns = require 'tinykg.engine.arrays'
+local arrays = require 'tinykg.engine.arrays'
 local rows = require 'tinykg.data.rows'
 local split = require 'tinykg.data.split'
 
@@ -92,12 +92,12 @@ end
 
 --- How many of 0 .. n - 1 no array of ids names; calls each(id) with those.
 ---@param n number
----@param arrays {ids: ffi.cdata*, n: number}[]
+---@param used_in {ids: ffi.cdata*, n: number}[]
 ---@param each fun(id: number)?
 ---@return number
-function texts.unused(n, arrays, each)
-  local used, count = columns.ints(n), 0
-  for _, array in ipairs(arrays) do
+function texts.unused(n, used_in, each)
+  local used, count = arrays.ints(n), 0
+  for _, array in ipairs(used_in) do
     for i = 0, array.n - 1 do used[array.ids[i]] = 1 end
   end
   for id = 0, n - 1 do
