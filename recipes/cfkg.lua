@@ -30,7 +30,7 @@ function CFKG:takes() return self.relations.weight:rows(self.relations.n, self.r
 
 --- Of each interaction; labelled ones are to be near, or within the margin, or not.
 function CFKG:cf_losses(batch)
-  local u, i, j = tk.feed.rows(self.nodes.weight, batch, self.user_nodes)
+  local u, i, j = tk.loader.rows(self.nodes.weight, batch, self.user_nodes)
   if j then return self:losses(u, self:takes(), i, j) end
   local d, y = self:apart(u, self:takes(), i), batch.labels
   if self.distance == 'inner' then return d:softplus() - (1 - y) * d end
@@ -41,14 +41,14 @@ end
 function CFKG:loss(batch)
   local losses, nodes = self:cf_losses(batch), self.nodes
   if self.kg.edges == 0 then return losses:mean() end
-  local kg = self.kg:draw(self.kg_batch_size, 'triples')
+  local kg = self.kg:sample_triples(self.kg_batch_size, 'triples')
   return tk.cat{losses, self:losses(nodes(kg.heads), self.relations(kg.relations), nodes(kg.tails),
                                     nodes(kg.negatives))}:mean()
 end
 
 --- Logits of pairs, [n]: above 0 where they are near, or within the margin.
 function CFKG:score(users, items)
-  local u, i = tk.feed.rows(self.nodes.weight, {users = users, items = items}, self.user_nodes)
+  local u, i = tk.loader.rows(self.nodes.weight, {users = users, items = items}, self.user_nodes)
   local near = -self:apart(u, self:takes(), i)
   return self.distance == 'inner' and near or near + self.margin
 end
@@ -92,7 +92,7 @@ return tk.recipe{
     return setmetatable({
       kg = tk.graph(data), kg_batch_size = o.kg_batch_size, margin = o.margin, items = data.items,
       distance = o.distance, rank = o.distance ~= 'l1' and CFKG.rank, -- by pairs
-      user_nodes = tk.feed.user_nodes(data.users, data.entities),
+      user_nodes = tk.loader.user_nodes(data.users, data.entities),
       -- Xavier normal (recbole/model/init.py:20-44)
       nodes = tk.nn.Embedding(nodes, o.dim, math.sqrt(2 / (nodes + o.dim))),
       relations = tk.nn.Embedding(relations, o.dim, math.sqrt(2 / (relations + o.dim))),

@@ -32,7 +32,7 @@ function CKE:loss(batch)
   local j = batch.negatives and self:item(batch.negatives:reshape(-1))
   local loss = tk.loss.interactions(u, i, j, batch.labels) + tk.loss.l2(u, i, j) * self.l2
   if self.kg.edges == 0 then return loss end
-  return loss + self:kg_loss(self.kg:draw(self.kg_batch_size))
+  return loss + self:kg_loss(self.kg:sample_triples(self.kg_batch_size))
 end
 
 --- Vectors of all items, computed once for a whole evaluation.

@@ -38,7 +38,7 @@ function KGAT:all()
   local rows = {x}
   for k, layer in ipairs(self.layers) do
     local y = graph:aggregate(x) -- eq. 3
-    if self.recompute and k < #self.layers then y:kept_as('recompute') end
+    if self.recompute and k < #self.layers then y:saved_as('recompute') end
     x = self.drop(self.aggregator(layer, x, y))
     rows[k + 1] = x:normalize()
   end
@@ -47,7 +47,7 @@ end
 
 --- BPR of the batch (eq. 13; labelled data: cross-entropy) and L2 of its final rows.
 function KGAT:loss(batch)
-  local u, i, j = tk.feed.rows(self:all(), batch, self.user_nodes)
+  local u, i, j = tk.loader.rows(self:all(), batch, self.user_nodes)
   return tk.loss.interactions(u, i, j, batch.labels)
     + tk.loss.l2(u, i, j) * (self.l2 / u:size(1))
 end
@@ -70,7 +70,7 @@ function KGAT:phases(_, o)
   local steps = math.floor(self.graph.edges / o.kg_batch_size) + 1
   return {{name = 'cf', loss = self.loss},
           {name = 'kg', loss = self.kg_loss, bits = 32, steps = steps,
-           draw = function() return self.graph:draw(o.kg_batch_size) end}}
+           sample = function() return self.graph:sample_triples(o.kg_batch_size) end}}
 end
 
 --- For a whole evaluation: attention of the parameters as they are, then all final rows.
@@ -79,7 +79,7 @@ function KGAT:prepare()
   return self:all()
 end
 
-tk.feed.scores_by_rows(KGAT) -- eq. 12
+tk.loader.scores_by_rows(KGAT) -- eq. 12
 
 --- Attention, as prepare left it.
 function KGAT:explain() return {what = 'attention', {graph = self.graph, weights = self.pi}} end
@@ -126,7 +126,7 @@ return tk.recipe{
                                aggregator = AGGREGATORS[o.aggregator]}, KGAT)
     self.graph, self.pi = graph, graph:normalized('relation').weights
     self.attention = o.attention and tk.attention.new(graph, {one_way = true})
-    self.user_nodes = tk.feed.user_nodes(data.users, graph.first_user)
+    self.user_nodes = tk.loader.user_nodes(data.users, graph.first_user)
     self.nodes = tk.nn.Embedding(graph.nodes, o.dim)
     self.relations = tk.nn.Embedding(graph.relations, o.relation_dim)
     self.projections = tk.parameter(tk.xavier(graph.relations, o.dim, o.relation_dim, 'torch'))

@@ -13,7 +13,7 @@ function KGCN:receptive_field(u, items)
   local ids, attention = {items}, {}
   for h = 1, self.hops do
     local relations = self.neighbor_relations:gather(ids[h]):reshape(u:size(1), -1)
-    local pi = tk.edge_dot(u, self.relations.weight, relations) / self.dim
+    local pi = tk.relation_score(u, self.relations.weight, relations) / self.dim
     attention[h] = pi:reshape(-1, self.neighbors):softmax() / self.neighbors
     ids[h + 1] = self.neighbor_tails:gather(ids[h]):reshape(-1)
   end
@@ -36,7 +36,7 @@ function KGCN:vectors(users, items)
   for i = 1, self.hops do
     local last, nearer = i == self.hops, {}
     for h = 1, self.hops - i + 1 do
-      local around = tk.mix(attention[h], v[h + 1])
+      local around = tk.neighbor_sum(attention[h], v[h + 1])
       local x = self:aggregate(self.layers[i], v[h], around)
       nearer[h] = last and x:tanh() or x:relu()
     end

@@ -40,7 +40,7 @@ function KGIN:loss(batch)
   if drawn then i, j = i:rows(1, n), i:rows(n + 1, i:size(1)) end
   local loss = tk.loss.interactions(u, i, j, batch.labels) + tk.loss.l2(u, i, j) * (self.l2 / n)
   if self.sim_weight == 0 then return loss end
-  return loss + tk.loss.independence(self.mixture, self.sim_kind) * self.sim_weight
+  return loss + tk.loss.intent_regularizer(self.mixture, self.sim_kind) * self.sim_weight
 end
 
 --- Final rows, computed once for a whole evaluation.

@@ -12,7 +12,7 @@ function KGNNLS:receptive_field(u, items)
   local ids, weights = {items}, {}
   for h = 1, self.hops do
     local relations = self.neighbor_relations:gather(ids[h]):reshape(u:size(1), -1)
-    local s = tk.edge_dot(u, self.relations.weight, relations) / self.dim
+    local s = tk.relation_score(u, self.relations.weight, relations) / self.dim
     weights[h] = s:reshape(-1, self.neighbors):softmax() / self.neighbors
     ids[h + 1] = self.neighbor_tails:gather(ids[h]):reshape(-1)
   end
@@ -25,7 +25,7 @@ function KGNNLS:embed(ids, weights)
   for h = 1, self.hops + 1 do v[h] = self.entities(ids[h]) end
   for i = 1, self.hops do
     for h = 1, self.hops - i + 1 do -- each in turn reads what is one step further out
-      local x = self.layers[i](v[h] + tk.mix(weights[h], v[h + 1]))
+      local x = self.layers[i](v[h] + tk.neighbor_sum(weights[h], v[h + 1]))
       v[h] = i == self.hops and x:tanh() or x:relu()
     end
   end

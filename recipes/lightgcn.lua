@@ -19,15 +19,15 @@ end
 
 --- BPR of the batch; L2 of its embeddings, not of its final rows (eq. 15; code/model.py:191-204).
 function LightGCN:loss(batch)
-  local u, i, j = tk.feed.rows(self:all(), batch, self.user_nodes)
+  local u, i, j = tk.loader.rows(self:all(), batch, self.user_nodes)
   return tk.loss.interactions(u, i, j, batch.labels)
-    + tk.loss.l2(tk.feed.rows(self.nodes.weight, batch, self.user_nodes)) * (self.l2 / u:size(1))
+    + tk.loss.l2(tk.loader.rows(self.nodes.weight, batch, self.user_nodes)) * (self.l2 / u:size(1))
 end
 
 --- Final rows, computed once for a whole evaluation.
 function LightGCN:prepare() return self:all() end
 
-tk.feed.scores_by_rows(LightGCN) -- eq. 5
+tk.loader.scores_by_rows(LightGCN) -- eq. 5
 
 --- What of the score hangs on each interaction.
 function LightGCN:explain(users, items) return tk.edges.gradient(self, {'graph'}, users, items) end
@@ -57,7 +57,7 @@ return tk.recipe{
     return setmetatable({
       items = data.items, layers = o.layers, dropout = o.dropout, l2 = o.l2,
       graph = graph:normalized('symmetric'),
-      user_nodes = tk.feed.user_nodes(data.users, graph.first_user),
+      user_nodes = tk.loader.user_nodes(data.users, graph.first_user),
       nodes = tk.nn.Embedding(graph.nodes, o.dim, 0.1), -- normal: code/model.py:108
     }, LightGCN)
   end,

@@ -39,8 +39,8 @@ function RippleNet:logits(hops, items, who)
       p = tk.grouped_matmul(v, hop.rh:reshape(-1, m, d), who, {transpose = true}):softmax()
       o = tk.grouped_matmul(p, hop.t:reshape(-1, m, d), who)
     else
-      p = tk.mix_dot(v, hop.rh, m):softmax() -- softmax of v R h (eq. 4)
-      o = tk.mix(p, hop.t)                   -- eq. 5
+      p = tk.neighbor_dot(v, hop.rh, m):softmax() -- softmax of v R h (eq. 4)
+      o = tk.neighbor_sum(p, hop.t)                   -- eq. 5
     end
     hop.p = p
     v = UPDATE[self.item_update](v, o, self.transform)
@@ -58,7 +58,7 @@ function RippleNet:rank(users)
   local some = math.max(1, math.floor(2 ^ 21 / (self.items * self.memory)))
   for first = 1, n, some do
     local part = users:rows(first, math.min(first + some - 1, n))
-    local who, items = tk.feed.pairs(part:size(1), self.items)
+    local who, items = tk.loader.pairs(part:size(1), self.items)
     parts[#parts + 1] = self:logits(self:ripples_of(part), items, who)
   end
   return tk.cat(parts):reshape(n, -1)

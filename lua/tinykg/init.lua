@@ -3,6 +3,7 @@
 local ffi = require 'ffi'
 local C = require 'tinykg.engine.lib'
 local arguments = require 'tinykg.base.arguments'
+local renamed = require 'tinykg.base.arguments.renamed'
 local runtime = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'
 local ops = require 'tinykg.engine.ops'
@@ -13,8 +14,8 @@ local check, fail = runtime.check, runtime.fail
 local tk = {
   version = ffi.string(C.tkg_version()),
   tensor = tensor.from, ids = tensor.ids, is_tensor = tensor.is,
-  cat = ops.cat, dot = ops.dot, mix = ops.mix, mix_dot = ops.mix_dot,
-  edge_dot = ops.edge_dot, grouped_matmul = ops.grouped_matmul, equal = ops.equal,
+  cat = ops.cat, dot = ops.dot, neighbor_sum = ops.neighbor_sum, neighbor_dot = ops.neighbor_dot,
+  relation_score = ops.relation_score, grouped_matmul = ops.grouped_matmul, equal = ops.equal,
   parameter = require 'tinykg.engine.parameter',
   nn = nn, xavier = nn.xavier,
   optim = require 'tinykg.engine.optim',
@@ -155,7 +156,7 @@ end
 
 -- ---- parts that few scripts need: loaded when named ----
 
-local late = {data = 'tinykg.data', feed = 'tinykg.data.loader', metrics = 'tinykg.train.metrics',
+local late = {data = 'tinykg.data', loader = 'tinykg.data.loader', metrics = 'tinykg.train.metrics',
               recipe = 'tinykg.train.recipe', plot = 'tinykg.train.plot',
               attention = 'tinykg.graph.attention',
               load = 'tinykg.store', save = 'tinykg.store', open = 'tinykg.run.open',
@@ -167,12 +168,15 @@ local late = {data = 'tinykg.data', feed = 'tinykg.data.loader', metrics = 'tiny
 arguments.check(tk, '')
 for _, name in ipairs{'nn', 'optim', 'loss'} do arguments.check(tk[name], name .. '.') end
 arguments.check(nn.Module, '', 'Module')
+arguments.check(nn.Ranker, '', 'Module')
 arguments.check(tensor.methods, '', 'Tensor')
 
 local names = {} -- the prompt lists them
 for name in pairs(late) do names[#names + 1] = name end
 
 setmetatable(tk, {__fields = names, __index = function(_, key)
+  local new = not late[key] and renamed.current('tk.' .. tostring(key))
+  if new then return tk[new] end
   if not late[key] then return nil end
   local module = require(late[key])
   local value = late[key] == 'tinykg.store' and module[key] or module

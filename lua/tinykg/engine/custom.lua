@@ -83,7 +83,7 @@ end
 ---
 --- Inside and outside of steps alike. No gradient goes through forward in any other way: a
 --- parameter that it does not take as an argument gets none. What backward reads of forward's
---- values is kept for it as the step's `bits` say, kept_as() included; what is computed inside
+--- values is kept for it as the step's `bits` say, saved_as() included; what is computed inside
 --- backward is computed in backward. `dy` has no numbers yet when backward is called, so it cannot
 --- be looked at.
 ---@param spec {name: string, forward: function, backward: function}

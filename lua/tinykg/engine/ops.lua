@@ -278,14 +278,14 @@ function methods:log_softmax() return record('log_softmax', nil, self) end
 --- u[b] . r[ids[b, j]] for each row b: scores of edges by relation vector.
 ---@param u Tensor [b, d] ---@param r Tensor [m, d] ---@param ids Tensor int32 [b, j]
 ---@return Tensor [b, j]
-function ops.edge_dot(u, r, ids) return record('edge_dot', nil, u, r, ids) end
+function ops.relation_score(u, r, ids) return record('edge_dot', nil, u, r, ids) end
 
 --- Sum over neighbours: out[i] = sum_k w[i, k] x[i k]. When x was gathered, the gathered rows are
 --- never made.
 ---
----   print(tk.mix(tk.tensor{{1, 2}}, tk.tensor{{1, 0}, {0, 1}}):totable()[1][2])      --> 2
+---   print(tk.neighbor_sum(tk.tensor{{1, 2}}, tk.tensor{{1, 0}, {0, 1}}):totable()[1][2])  --> 2
 ---@param w Tensor [n, k] ---@param x Tensor [n k, d] ---@return Tensor [n, d]
-function ops.mix(w, x) return record('mix', nil, w, x) end
+function ops.neighbor_sum(w, x) return record('mix', nil, w, x) end
 
 --- Row i of x times the matrix that ids[i] names: relations with matrices of their own (TransR,
 --- RippleNet). Rows are grouped by matrix; a matrix per row is never made.
@@ -303,7 +303,7 @@ end
 
 --- g[i] . x[i k + j], for each row of g and the k rows of x that belong to it.
 ---@param g Tensor [n, d] ---@param x Tensor [n k, d] ---@param k integer ---@return Tensor [n, k]
-function ops.mix_dot(g, x, k)
+function ops.neighbor_dot(g, x, k)
   local a = attribute()
   a.i[0] = k
   return record('mix_dot', a, g, x)

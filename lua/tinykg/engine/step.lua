@@ -171,7 +171,7 @@ end
 function methods:figure(name) return C.tkg_step_figure(self.c, name) end
 
 --- What is kept for backward: a list of {where, op, rule, shape, bits, exact_bytes, kept_bytes}.
---- `where` is the recipe's line, `rule` as of kept_as, or 'resident' (a parameter or an input).
+--- `where` is the recipe's line, `rule` as of saved_as, or 'resident' (a parameter or an input).
 ---@return table[]
 function methods:kept()
   local list, row = {}, ffi.new('tkg_kept')

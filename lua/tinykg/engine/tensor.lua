@@ -3,6 +3,7 @@
 -- looks at them or when a step runs.
 local ffi = require 'ffi'
 local pointers = require 'tinykg.base.pointers'
+local renamed = require 'tinykg.base.arguments.renamed'
 local C = require 'tinykg.engine.lib'
 local runtime = require 'tinykg.engine.runtime'
 local tensor_text = require 'tinykg.engine.tensor_text'
@@ -14,7 +15,7 @@ local KIND = {}
 for k = 0, C.tkg_memory_kinds() - 1 do KIND[ffi.string(C.tkg_memory_kind(k))] = k end
 
 ---@class Tensor
-local methods = {}
+local methods = renamed.add({}, 'tensor:')
 local Tensor = {__methods = methods, __fields = {'grad'}} -- what __index finds: the prompt lists it
 
 local op_code = {}
@@ -369,9 +370,9 @@ end
 --- 'quantize' (codes, unless gradients would be biased by that). Errors: an unknown rule; a kept
 --- tensor.
 ---@param rule string ---@return Tensor self
-function methods:kept_as(rule)
+function methods:saved_as(rule)
   if self.kept then
-    fail('kept_as: a parameter or input is resident; there is nothing to choose')
+    fail('saved_as: a parameter or input is resident; there is nothing to choose')
   end
   check_generation(self)
   check(C.tkg_tape_set_rule(self.tape.c, self.node, rule))

@@ -8,10 +8,11 @@ local C = require 'tinykg.engine.lib'
 local arguments = require 'tinykg.base.arguments'
 local build = require 'tinykg.graph.build'
 local by_relation = require 'tinykg.graph.by_relation'
-local draw = require 'tinykg.graph.sample_triples'
 local ops = require 'tinykg.engine.ops'
 local parallel = require 'tinykg.graph.parallel'
+local renamed = require 'tinykg.base.arguments.renamed'
 local runtime = require 'tinykg.engine.runtime'
+local sample_triples = require 'tinykg.graph.sample_triples'
 local tensor = require 'tinykg.engine.tensor'
 local check, fail, record = runtime.check, runtime.fail, tensor.record
 
@@ -399,13 +400,15 @@ function Graph:ripples(seeds, hops, size, o)
   return require('tinykg.graph.ripple')(self, seeds, hops, size, o and o.replacement)
 end
 
---- A batch of triples with negatives, drawn (in a step, by its plan): see graph/draw.lua.
+--- Samples a batch of triples, each with a negative tail: one that makes no edge with its head and
+--- relation. A step's plan samples anew in each run.
 ---@param n integer
----@param by? string 'heads' (default): a head as often as another; 'triples': a triple as another
+---@param by? string 'heads' (default): heads uniformly, then one edge of each, as KGAT's program;
+---  'triples': triples uniformly, as RecBole. Distinct ones if there are as many
 ---@return {heads: Tensor, relations: Tensor, tails: Tensor, negatives: Tensor} int32 [n] each
-function Graph:draw(n, by)
-  refuse_transposed(self, 'draw')
-  return draw(self, n, by)
+function Graph:sample_triples(n, by)
+  refuse_transposed(self, 'sample_triples')
+  return sample_triples(self, n, by)
 end
 
 -- ---- looking ----
@@ -492,5 +495,6 @@ function make(o, more)
 end
 
 arguments.class(Graph, 'Graph', 'a graph')
+renamed.add(Graph, 'graph:')
 
 return make

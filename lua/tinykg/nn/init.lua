@@ -22,9 +22,11 @@ end, 'a module')
 ---   function Twice:forward(x) return self.inner(x) * 2 end
 ---   print(setmetatable({inner = tk.nn.Linear(3, 2)}, Twice))
 ---       --> Twice(inner.bias 2, inner.weight 2x3)
----@param name string ---@return table class
-function nn.class(name)
-  local class = setmetatable({name = name}, {__index = Module})
+---@param name string ---@param base? table a class whose functions it has too: Module, or
+---  nn.Ranker for a model that scores by dot products
+---@return table class
+function nn.class(name, base)
+  local class = setmetatable({name = name}, {__index = base or Module})
   class.__index = class
   class.__call = function(self, ...)
     if not self.forward then runtime.fail('%s has no function forward', self.name or name) end
@@ -121,6 +123,8 @@ function Module:describe()
   end
   return (self.name or 'Module') .. '(' .. table.concat(parts, ', ') .. ')'
 end
+
+nn.Ranker = require('tinykg.nn.ranker')(Module)
 
 -- ---- layers ----
 

@@ -53,10 +53,10 @@ end
 ---@param kind string 'distance', 'cosine' or 'mi' ---@return Tensor a number
 return function(w, kind)
   if not kinds[kind] then
-    runtime.fail("loss.independence: '%s' is not distance, cosine or mi", tostring(kind))
+    runtime.fail("loss.intent_regularizer: '%s' is not distance, cosine or mi", tostring(kind))
   end
   if w:rank() ~= 2 then
-    runtime.fail('loss.independence: a matrix is needed')
+    runtime.fail('loss.intent_regularizer: a matrix is needed')
   end
   return kinds[kind](w)
 end

@@ -1,5 +1,6 @@
 --- Losses: means over the batch, composed of ops so that their gradients follow.
 local ops = require 'tinykg.engine.ops'
+local renamed = require 'tinykg.base.arguments.renamed'
 local runtime = require 'tinykg.engine.runtime'
 
 local loss = {}
@@ -55,7 +56,7 @@ function loss.interactions(u, i, j, labels)
   if labels then return loss.bce(ops.dot(u, i), labels) end
   if not j then runtime.fail('loss.interactions: neither rows of drawn items nor labels') end
   local k = j:size(1) / u:size(1)
-  return loss.bpr(ops.dot(u, i):reshape(-1, 1), ops.mix_dot(u, j, k))
+  return loss.bpr(ops.dot(u, i):reshape(-1, 1), ops.neighbor_dot(u, j, k))
 end
 
 --- Half the sum of squares of one or several tensors (nil ones are skipped); a sum, no mean.
@@ -79,6 +80,6 @@ function loss.softmax(logits, ids)
   return -logits:log_softmax():take(ids:reshape(-1, 1)):mean()
 end
 
-loss.independence = require 'tinykg.nn.intent_regularizer'
+loss.intent_regularizer = require 'tinykg.nn.intent_regularizer'
 
-return loss
+return renamed.add(loss, 'tk.loss.')

@@ -1,11 +1,11 @@
 --- The phases of a model's training: what alternates within an epoch, each with a step of its own.
 --
 -- A model without a function `phases` has one, over its `loss`. Otherwise model:phases(data, o)
--- returns a list of {name, loss [, steps [, draw]] [, bits] [, optimizer]}:
+-- returns a list of {name, loss [, steps [, sample]] [, bits] [, optimizer]}:
 --   name       what it is called in logs
 --   loss       fun(model, batch): Tensor
 --   steps      how many an epoch; without it, one for each batch of the training interactions
---   draw       fun(model): batch, recorded in the step, for a phase with steps ({} without)
+--   sample     fun(model): batch, recorded in the step, for a phase with steps ({} without)
 --   bits       how its kept values are stored, whatever the run's --bits say: 32 for a small batch
 --   optimizer  one of tk.optim, which phases may share; without it the phase gets the recipe's
 --              (or Adam with lr and l2), with moments of its own
@@ -15,6 +15,7 @@ local source_line = require 'tinykg.base.source_line'
 local clock = require 'tinykg.base.clock'
 local loader = require 'tinykg.data.loader'
 local optim = require 'tinykg.engine.optim'
+local renamed = require 'tinykg.base.arguments.renamed'
 local schedule = require 'tinykg.train.schedule'
 local runtime = require 'tinykg.engine.runtime'
 local step_of = require 'tinykg.engine.step'
@@ -32,17 +33,20 @@ Phase.__index = Phase
 
 -- ---- what a model declares ----
 
-local FIELDS = {name = 'string', loss = 'function', steps = 'number', draw = 'function',
+local FIELDS = {name = 'string', loss = 'function', steps = 'number', sample = 'function',
                 optimizer = 'table', bits = 'number'}
 
 local function check_phase(recipe, i, p)
   if type(p) ~= 'table' then
     runtime.fail('recipe %s: phase %d is a %s, expected a table', recipe.name, i, type(p))
   end
+  if p.draw then
+    p[renamed.current('phase.draw')], p.draw = p.draw, nil
+  end
   for key, value in pairs(p) do
     if not FIELDS[key] then
-      runtime.fail('recipe %s: phase %d: no field %s; it has: name loss steps draw bits optimizer',
-                   recipe.name, i, tostring(key))
+      runtime.fail('recipe %s: phase %d: no field %s; it has: name loss steps sample bits ' ..
+                   'optimizer', recipe.name, i, tostring(key))
     elseif type(value) ~= FIELDS[key] then
       runtime.fail('recipe %s: phase %d: %s is a %s, expected a %s', recipe.name, i, key,
                    type(value), FIELDS[key])
@@ -55,9 +59,9 @@ local function check_phase(recipe, i, p)
     runtime.fail('recipe %s: phase %s: %g steps, expected a whole number >= 1', recipe.name,
                  p.name, p.steps)
   end
-  if p.draw and not p.steps then
-    runtime.fail('recipe %s: phase %s: it draws its batches, so steps must say how many an epoch',
-                 recipe.name, p.name)
+  if p.sample and not p.steps then
+    runtime.fail('recipe %s: phase %s: it samples its batches, so steps must say how many per ' ..
+                 'epoch', recipe.name, p.name)
   end
   if p.optimizer and not p.optimizer.update then
     runtime.fail('recipe %s: phase %s: optimizer is not one of tk.optim', recipe.name, p.name)
@@ -93,7 +97,7 @@ end
 --- phase draws.
 local function step_function(self, p, model, data, o)
   if p.steps then
-    return function() return p.loss(model, p.draw and p.draw(model) or {}) end
+    return function() return p.loss(model, p.sample and p.sample(model) or {}) end
   end
   local sampler = data.task ~= 'ctr' and loader.sampler(data, o.negatives, o.negative_sampling)
   self.part = data.train

@@ -18,7 +18,7 @@ return {
     return {{name = 'cf', loss = model.loss, draw = interactions(data, o)},
             {name = 'kg', loss = model.kg_loss, draw = function()
               local batch, drawn = {}, {tk.no_grad(function()
-                local b = model.graph:draw(o.kg_batch_size)
+                local b = model.graph:sample_triples(o.kg_batch_size)
                 return b.heads, b.relations, b.tails, b.negatives
               end)}
               for k, column in ipairs(columns) do batch[column] = drawn[k] end

@@ -249,22 +249,22 @@ end)
 
 describe('the recipe decides', function()
   local function forced(rule, options)
-    return planned(function() return X:matmul(W):relu():kept_as(rule):matmul(V):sum() end, options)
+    return planned(function() return X:matmul(W):relu():saved_as(rule):matmul(V):sum() end, options)
   end
 
-  it('with kept_as', function()
+  it('with saved_as', function()
     assert.equal(4 * 40 * 37, forced('exact', {bits = 2}):figure 'stored_bytes')
     assert.equal(packed(40, 37, 2) + 185,
                  forced('quantize', {bits = 2, small = 1e9}):figure 'stored_bytes')
     assert.equal(packed(40, 37, 2) + 185, forced('default', {bits = 2}):figure 'stored_bytes')
-    local sum = planned(function() return (W + 1):kept_as 'quantize':matmul(V):sum() end,
+    local sum = planned(function() return (W + 1):saved_as 'quantize':matmul(V):sum() end,
                         {bits = 8})
     assert.equal(packed(17, 37, 8), sum:figure 'stored_bytes') -- not computed again
   end)
 
-  it('with kept_as, and is told what cannot be', function()
-    assert.has_error(function() W:kept_as 'exact' end)
-    local ok, message = pcall(function() return X:matmul(W):kept_as 'twice' end)
+  it('with saved_as, and is told what cannot be', function()
+    assert.has_error(function() W:saved_as 'exact' end)
+    local ok, message = pcall(function() return X:matmul(W):saved_as 'twice' end)
     assert.is_false(ok)
     assert.matches("save_spec.lua:%d+: rule 'twice' is not one of default, recompute", message)
   end)
@@ -393,7 +393,7 @@ describe('noise that would meet itself', function()
 
   it('is kept out even where the recipe asks for it', function()
     local step = planned(function()
-      local h = X:matmul(W):kept_as 'quantize'
+      local h = X:matmul(W):saved_as 'quantize'
       return (h * h):matmul(V):sum()
     end, {bits = 2})
     assert.equal('exact', only(step, 'matmul').rule)
@@ -466,7 +466,9 @@ describe('reference_bytes', function()
     local ids = {}
     for i = 1, 24 do ids[i] = i % 30 end
     local gathered = tk.ids(ids)
-    local step = planned(function() return tk.mix(u:softmax(), E:gather(gathered)):sum() end)
+    local step = planned(function()
+      return tk.neighbor_sum(u:softmax(), E:gather(gathered)):sum()
+    end)
     assert.equal(4 * (24 + 24 * 16 * 2), step:figure 'reference_bytes')
     assert.equal(4 * 24, step:figure 'stored_bytes') -- the softmax
   end)

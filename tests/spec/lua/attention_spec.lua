@@ -189,7 +189,7 @@ describe('drawn triples', function()
   local function draw(n)
     local keys = {'heads', 'relations', 'tails', 'negatives'}
     local out = {tk.no_grad(function()
-      local b, list = graph:draw(n), {}
+      local b, list = graph:sample_triples(n), {}
       for i, key in ipairs(keys) do list[i] = b[key] end
       return unpack(list)
     end)}
@@ -229,7 +229,8 @@ describe('drawn triples', function()
 
   it('need edges and a number', function()
     local none = tk.graph{head = {}, relation = {}, tail = {}, nodes = 3, relations = 2}
-    assert.matches('draw: this graph has no edges', fixtures.message(none.draw, none, 2))
-    assert.matches('draw: 0 triples', fixtures.message(graph.draw, graph, 0))
+    assert.matches('sample_triples: this graph has no edges',
+                   fixtures.message(none.sample_triples, none, 2))
+    assert.matches('sample_triples: 0 triples', fixtures.message(graph.sample_triples, graph, 0))
   end)
 end)

@@ -121,7 +121,7 @@ describe('training', function()
   it('draws what a phase asks for, in its step', function()
     local graph, drawn = tk.graph(data, {of = 'both'}), {}
     trained(data, with{phases = function()
-      return {{name = 'kg', steps = 4, draw = function() return graph:draw(3) end,
+      return {{name = 'kg', steps = 4, sample = function() return graph:sample_triples(3) end,
                loss = function(m, b)
                  drawn[#drawn + 1] = b.heads:keep()
                  return tk.loss.l2(m.items.weight)
@@ -145,7 +145,7 @@ describe('training', function()
     {function(m) return {{name = 'a', loss = m.loss, stesp = 3}} end, 'phase 1: no field stesp'},
     {function(m) return {{name = 'a', loss = m.loss, steps = 0}} end, 'phase a: 0 steps'},
     {function(m) return {{name = 'a', loss = m.loss, steps = 'x'}} end, 'steps is a string'},
-    {function(m) return {{name = 'a', loss = m.loss, draw = m.loss}} end, 'steps must say how'},
+    {function(m) return {{name = 'a', loss = m.loss, sample = m.loss}} end, 'steps must say how'},
     {function(m) return {{name = 'a', loss = m.loss, optimizer = {}}} end, 'optimizer is not one'},
     {function(m) return {{name = 'a', loss = m.loss}, {name = 'a', loss = m.loss}} end,
      'there are two phases a'},

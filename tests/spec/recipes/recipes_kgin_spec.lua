@@ -109,7 +109,7 @@ describe('KGIN follows the golden numbers', function()
       it(kind .. ', alone and in all: ' .. name, function()
         local model, p = golden_model(case, {l2 = golden.sizes.l2_weight, sim_kind = kind,
                                              sim_weight = golden.sizes.sim_weight})
-        local alone = tk.loss.independence(p.weights, kind)
+        local alone = tk.loss.intent_regularizer(p.weights, kind)
         alone:backward()
         local want = case.losses[theirs]
         assert.near(want.loss, alone:item(), 1e-4 * math.abs(want.loss))
@@ -192,12 +192,12 @@ function loops.mi(w)
   return sum
 end
 
-describe('loss.independence', function()
+describe('loss.intent_regularizer', function()
   for kind, by_loops in pairs(loops) do
     for _, shape in ipairs{{1, 5}, {2, 2}, {3, 7}, {5, 33}} do
       it(('%s of %d x %d: value and gradient'):format(kind, shape[1], shape[2]), function()
         local w = tk.parameter(tk.randn(unpack(shape)))
-        local at, loss = w:totable(), tk.loss.independence(w, kind)
+        local at, loss = w:totable(), tk.loss.intent_regularizer(w, kind)
         loss:backward()
         local got = w.grad:totable()
         assert.near(by_loops(at), loss:item(), 2e-5 * math.max(1, math.abs(by_loops(at))))
@@ -220,7 +220,7 @@ describe('loss.independence', function()
     for kind in pairs(loops) do
       for _, w in ipairs{tk.tensor{{1}, {2}}, tk.tensor{{1, 2, 3}, {1, 2, 3}}, tk.zeros(2, 3)} do
         local p = tk.parameter(w)
-        tk.loss.independence(p, kind):backward()
+        tk.loss.intent_regularizer(p, kind):backward()
         for _, row in ipairs(p.grad:totable()) do
           for _, x in ipairs(row) do assert.is_true(math.abs(x) < 1e6) end
         end
@@ -229,9 +229,9 @@ describe('loss.independence', function()
   end)
 
   it('says what it takes', function()
-    local message = fixtures.message(tk.loss.independence, tk.ones(2, 2), 'rank')
+    local message = fixtures.message(tk.loss.intent_regularizer, tk.ones(2, 2), 'rank')
     assert.truthy(message:find("'rank' is not distance, cosine or mi", 1, true))
-    message = fixtures.message(tk.loss.independence, tk.ones(2), 'mi')
+    message = fixtures.message(tk.loss.intent_regularizer, tk.ones(2), 'mi')
     assert.truthy(message:find('a matrix is needed', 1, true))
   end)
 end)

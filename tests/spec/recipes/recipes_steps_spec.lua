@@ -77,7 +77,7 @@ end
 
 --- Batches of triples come with those of interactions.
 function given.cke(model)
-  model.kg = {edges = model.kg.edges, draw = function() return model.given end}
+  model.kg = {edges = model.kg.edges, sample_triples = function() return model.given end}
 end
 given.cfkg = given.cke
 
@@ -257,14 +257,15 @@ describe('draws as in the published program:', function()
     for _, by in ipairs{'triples', 'heads'} do
       counts[by] = {0, 0}
       for _ = 1, 1000 do
-        local head = tk.no_grad(function() return graph:draw(1, by).heads end):totable()[1]
+        local sampled = tk.no_grad(function() return graph:sample_triples(1, by).heads end)
+        local head = sampled:item()
         counts[by][head + 1] = counts[by][head + 1] + 1
       end
     end
     assert.is_true(chi(counts.triples, {900, 100}) < 11)
     assert.is_true(chi(counts.heads, {500, 500}) < 11)
-    assert.matches("draw: by 'edges': heads or triples",
-                   fixtures.message(graph.draw, graph, 1, 'edges'))
+    assert.matches("sample_triples: by 'edges': heads or triples",
+                   fixtures.message(graph.sample_triples, graph, 1, 'edges'))
   end)
 
   it('an epoch without the last batch, where the program leaves it out', function()

@@ -2,7 +2,8 @@
 local C = require 'tinykg.engine.lib'
 local batches = require 'tinykg.data.loader.batches'
 local arrays = require 'tinykg.engine.arrays'
-local ops = require 'tinykg.engine.ops'
+local Ranker = require('tinykg.nn').Ranker
+local renamed = require 'tinykg.base.arguments.renamed'
 local runtime = require 'tinykg.engine.runtime'
 local step = require 'tinykg.engine.step'
 local tensor = require 'tinykg.engine.tensor'
@@ -60,17 +61,16 @@ function loader.batches(part, options, sampler)
   end, count
 end
 
---- Rows of users, items and drawn items of a batch, out of one table of all nodes: gathered once,
---- so that the engine computes those rows of the table and no others.
+local OneTable = {__index = Ranker} -- a model whose users and items are nodes of one graph
+
+--- Rows of a batch's users, items and sampled items out of one table of all nodes, gathered by one
+--- op: see nn.Ranker's batch_embeddings.
 ---@param all Tensor [nodes, d]; item i is row i
 ---@param batch {users: Tensor, items: Tensor, negatives: Tensor?}
 ---@param user_nodes Tensor int32 [users]: the row of each user
 ---@return Tensor u [n, d], Tensor i [n, d], Tensor? j [n k, d]
 function loader.rows(all, batch, user_nodes)
-  local n, drawn = batch.users:size(1), batch.negatives
-  local ids = {user_nodes:gather(batch.users), batch.items, drawn and drawn:reshape(-1)}
-  local rows = all:gather(ops.cat(ids, 1))
-  return rows:rows(1, n), rows:rows(n + 1, 2 * n), drawn and rows:rows(2 * n + 1, rows:size(1))
+  return setmetatable({user_nodes = user_nodes}, OneTable):batch_embeddings(batch, all)
 end
 
 --- The rows of users that are nodes behind others.
@@ -82,20 +82,13 @@ function loader.user_nodes(users, first)
   return tensor.create(tensor.I32, {users}, 'graph'):write(ids, 0, users)
 end
 
---- Gives a model whose users and items are nodes of one graph its `score` and `rank`: dot products
---- of final rows. The model has `all()`, rows of all nodes, `items`, how many, and `user_nodes`.
----@param model table a class of tk.nn.class
-function loader.scores_by_rows(model)
-  --- Logits of pairs, [n]. `all`: what prepare gave.
-  function model:score(users, items, all)
-    return ops.dot(loader.rows(all or self:all(), {users = users, items = items}, self.user_nodes))
-  end
-
-  --- Scores of all items for each user, [n, items].
+--- Until the next version: nn.Ranker for a class whose models have all() and `items`, a count.
+local function scores_by_rows(model)
+  model.batch_embeddings, model.score = Ranker.batch_embeddings, Ranker.score
+  function model:node_embeddings() return self:all() end
   function model:rank(users, all)
-    all = all or self:all()
-    return all:gather(self.user_nodes:gather(users))
-      :matmul(all:rows(1, self.items), {transpose_b = true})
+    local counted = setmetatable({item_count = self.items}, {__index = self})
+    return Ranker.rank(counted, users, all)
   end
 end
 
@@ -194,4 +187,4 @@ function loader.pairs(n, m)
   return unpack(made[key])
 end
 
-return loader
+return renamed.add(loader, 'tk.loader.', {scores_by_rows = scores_by_rows})
