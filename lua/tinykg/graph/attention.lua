@@ -16,6 +16,7 @@ local attention = {}
 
 ---@class Attention
 ---@field graph Graph
+---@field weights Tensor? [edges], of the last update
 ---@field parts table[] of each relation with edges: {relation, heads, tails, packed, attributes}
 ---@field place Tensor where among the parts' edges, one part behind the other, each edge's score is
 local Attention = {}
@@ -70,26 +71,40 @@ local function part_of(edges, r, graph, number, one_way)
   return part
 end
 
---- Prepares scores of a graph's edges.
+--- The small graphs of all relations, and the place of each edge's score among theirs.
+local function prepare(self, one_way)
+  local graph = self.graph
+  local edges = by_relation(graph)
+  local most = math.max(graph.nodes, graph.tail_nodes)
+  local number = arrays.ints(most)
+  ffi.fill(number, 4 * most, 0xff) -- -1 everywhere
+  self.place = tensor.create(tensor.I32, {edges.n}, 'graph'):write(edges.place, 0, edges.n)
+  for r = 0, graph.relations - 1 do
+    if edges.first[r + 1] > edges.first[r] then
+      self.parts[#self.parts + 1] = part_of(edges, r, graph, number, one_way)
+    end
+  end
+end
+
+--- Attention over a graph's edges.
+---
+---   weights  [edges], until the first update
+---   merged   as of graph:softmax
+---   one_way  scores that no gradient goes through, in half the memory
+---   fixed    the weights stay: update does nothing, and there are no scores
 ---@param graph Graph with relations
----@param o? {one_way: boolean} one_way: scores that no gradient goes through, in half the memory
+---@param o? {weights: Tensor, merged: boolean, one_way: boolean, fixed: boolean}
 ---@return Attention
 function attention.new(graph, o)
-  runtime.options('attention', o, 'one_way')
+  runtime.options('attention', o, 'weights merged one_way fixed')
+  o = o or {}
   if not graph.relations then runtime.fail('attention: this graph has no relations') end
   if bit.band(graph.layout, C.TKG_GRAPH_BACKWARD) ~= 0 then
     runtime.fail('attention: of the graph itself, not transposed')
   end
-  local edges = by_relation(graph)
-  local number = arrays.ints(math.max(graph.nodes, graph.tail_nodes))
-  ffi.fill(number, 4 * math.max(graph.nodes, graph.tail_nodes), 0xff) -- -1 everywhere
-  local self = setmetatable({graph = graph, parts = {}}, Attention)
-  self.place = tensor.create(tensor.I32, {edges.n}, 'graph'):write(edges.place, 0, edges.n)
-  for r = 0, graph.relations - 1 do
-    if edges.first[r + 1] > edges.first[r] then
-      self.parts[#self.parts + 1] = part_of(edges, r, graph, number, o and o.one_way)
-    end
-  end
+  local self = setmetatable({graph = graph, parts = {}, weights = o.weights, merged = o.merged},
+                            Attention)
+  if not o.fixed then prepare(self, o.one_way) end
   return self
 end
 
@@ -103,6 +118,7 @@ end
 ---@param x Tensor [nodes, d] ---@param w Tensor [relations, d, k] ---@param r Tensor [relations, k]
 ---@return Tensor [edges]
 function Attention:scores(x, w, r)
+  if not self.place then runtime.fail('attention: it is fixed and has no scores') end
   local scores = {}
   for i, part in ipairs(self.parts) do
     local at = part.relation + 1
@@ -112,6 +128,18 @@ function Attention:scores(x, w, r)
   end
   if #scores == 0 then return ops.full(0, 0) end
   return ops.cat(scores, 1):gather(self.place)
+end
+
+--- Makes `weights` the softmax of the scores over the edges of each head. They are constants until
+--- the next update: no gradient goes through them. Frees those before. Not inside a step.
+---@param x Tensor [nodes, d] ---@param w Tensor [relations, d, k] ---@param r Tensor [relations, k]
+---@return Attention self
+function Attention:update(x, w, r)
+  if not self.place then return self end
+  local before = self.weights
+  self.weights = self.graph:softmax(self:scores(x, w, r), {merged = self.merged}):keep()
+  if before then before:free() end
+  return self
 end
 
 arguments.class(Attention, 'Attention', 'attention: tk.attention.new')

@@ -124,15 +124,20 @@ end
 
 --- Adds what was asked for: `undirected` each edge back under the same relation, right behind it;
 --- `inverse` each edge back under relation id + relations; `self_loops` each node to itself under
---- an id of its own, the last.
+--- an id of its own, the last; `self_loops = false` leaves out the given ones.
 function build.extended(g, o)
   local back, relations = o.undirected or o.inverse, g.relation_count
-  if (back or o.self_loops) and g.nodes ~= g.tail_nodes then
+  local loops = o.self_loops
+  if loops ~= nil and type(loops) ~= 'boolean' and loops ~= 'given' then
+    fail("graph: self_loops is %s, expected true, false or 'given'", tostring(loops))
+  end
+  local add_loops = loops == true
+  if (back or add_loops) and g.nodes ~= g.tail_nodes then
     fail('graph: heads and tails are not the same nodes, so edges cannot go both ways')
   end
-  if o.self_loops == false and g.nodes == g.tail_nodes then g = loopless(g) end
-  if not back and not o.self_loops then return g end
-  local e = edges((back and 2 or 1) * g.n + (o.self_loops and g.nodes or 0))
+  if loops == false and g.nodes == g.tail_nodes then g = loopless(g) end
+  if not back and not add_loops then return g end
+  local e = edges((back and 2 or 1) * g.n + (add_loops and g.nodes or 0))
   local shift = o.inverse and relations or 0
   for i = 0, g.n - 1 do
     local r = relations and g.relations[i] or 0
@@ -143,7 +148,7 @@ function build.extended(g, o)
     add(e, g.tails[i], (relations and g.relations[i] or 0) + shift, g.heads[i])
   end
   local total = relations and relations + shift or nil
-  if o.self_loops then
+  if add_loops then
     for v = 0, g.nodes - 1 do add(e, v, total or 0, v) end
     total = total and total + 1
   end

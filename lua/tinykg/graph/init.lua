@@ -206,6 +206,7 @@ end
 
 local MESSAGES = {copy = true, mul = true, add = true, sub = true}
 
+--- The largest of the tails' rows.
 local function largest(self, x, o, w)
   if o.message and o.message ~= 'copy' or w then
     fail('aggregate: max takes the message copy, without weights')
@@ -213,26 +214,7 @@ local function largest(self, x, o, w)
   return op(self, 'aggregate_pick', x, op(self, 'aggregate_argmax', x))
 end
 
---- out[h] = reduce over edges (h, r, t) of weight * message(x[t], relation[r]); 0 where h has none.
---- Nothing is made or kept an edge and column.
----
----   reduce    'sum' (default), 'mean' or 'max' (of copies without weights)
----   message   'copy' (default), 'mul' (default with relation), 'add' or 'sub' (x - relation)
----   relation  [relations, d]: a vector for each relation id
----   weight    [edges], with 'copy' and 'mul'; multiplied with the graph's own
----
---- An example:
----
----   local g = tk.graph{head = {0, 0}, tail = {1, 2}, nodes = 3}
----   local x = tk.tensor{{1}, {2}, {4}}
----   print(g:aggregate(x):totable()[1][1])                      --> 6
----   print(g:aggregate(x, {reduce = 'mean'}):totable()[1][1])   --> 3
----@param x Tensor [tail nodes, d]
----@param o? {reduce: string, message: string, relation: Tensor, weight: Tensor}
----@return Tensor [heads, d]
-function Graph:aggregate(x, o)
-  runtime.options('aggregate', o, 'reduce message relation weight')
-  o = o or {}
+local function aggregated(self, x, o)
   local reduce, message = o.reduce or 'sum', o.message or (o.relation and 'mul' or 'copy')
   if not MESSAGES[message] then
     fail("aggregate: message '%s' is not one of copy, mul, add, sub", tostring(message))
@@ -254,6 +236,32 @@ function Graph:aggregate(x, o)
     sum = summed(self, x, o.relation, w)
   end
   return reduce == 'mean' and averaged(self, sum) or sum
+end
+
+--- out[h] = reduce over edges (h, r, t) of weight * message(x[t], relation[r]); 0 where h has none.
+--- Nothing is made or kept an edge and column.
+---
+---   reduce    'sum' (default), 'mean' or 'max' (of copies without weights)
+---   message   'copy' (default), 'mul' (default with relation), 'add' or 'sub' (x - relation)
+---   relation  [relations, d]: a vector for each relation id
+---   weight    [edges], with 'copy' and 'mul'; multiplied with the graph's own
+---   recompute true: backward computes the result again instead of saving it
+---
+--- An example:
+---
+---   local g = tk.graph{head = {0, 0}, tail = {1, 2}, nodes = 3}
+---   local x = tk.tensor{{1}, {2}, {4}}
+---   print(g:aggregate(x):totable()[1][1])                      --> 6
+---   print(g:aggregate(x, {reduce = 'mean'}):totable()[1][1])   --> 3
+---@param x Tensor [tail nodes, d]
+---@param o? {reduce: string, message: string, relation: Tensor, weight: Tensor,
+---  recompute: boolean}
+---@return Tensor [heads, d]
+function Graph:aggregate(x, o)
+  runtime.options('aggregate', o, 'reduce message relation weight recompute')
+  local y = aggregated(self, x, o or {})
+  if o and o.recompute then y:saved_as('recompute') end
+  return y
 end
 
 --- a[head] . b[tail] for each edge, or a[head] . (b[tail] r[relation]).
@@ -364,6 +372,12 @@ function Graph:neighborhood(k, o)
   return tails:keep(), relations:keep()
 end
 
+--- The same neighbours as an object that follows them hop by hop, for KGCN and KGNN-LS.
+---@param k integer ---@param o? {replacement: boolean} as of neighborhood ---@return ReceptiveField
+function Graph:receptive_field(k, o)
+  return require('tinykg.graph.receptive_field')(k, self:neighborhood(k, o))
+end
+
 --- Tails that make no edge with these heads and relations: negative triples.
 ---@param heads Tensor int32 [n] ---@param relations Tensor int32 [n] ---@param count? integer 1
 ---@return Tensor int32 [n, count]
@@ -393,7 +407,7 @@ end
 ---@param seeds {rows: integer, offsets: ffi.cdata*, items: ffi.cdata*} a list of nodes a row, as a
 ---  data set's known() is ---@param hops integer ---@param size integer
 ---@param o? {replacement: boolean} false: of fewer triples than that, each is there at least once
----@return {heads: Tensor, relations: Tensor, tails: Tensor}[] by hop, each int32 [rows, size]
+---@return RippleSets by hop {heads, relations, tails}, each int32 [rows, size]
 function Graph:ripples(seeds, hops, size, o)
   runtime.options('ripples', o, 'replacement')
   refuse_transposed(self, 'ripples')
@@ -474,9 +488,9 @@ end
 --- that they did not, drawn (0). Options of the others:
 ---   undirected  each edge also back, under the same relation (KGCN)
 ---   inverse     each edge also back, under relation id + number of relations (KGAT)
----   self_loops  true: each node to itself, under the last relation id; false: without the edges
----               given that lead from a node to itself, so that values summed over the graph can be
----               kept in few bits where they meet their neighbours' (engine/passes/bias.c)
+---   self_loops  true: each node to itself, under the last relation id; 'given' (default): those
+---               that are given; false: none, so that values summed over the graph can be saved in
+---               few bits where they meet their neighbours' (engine/passes/bias.c)
 ---   one_way     no gradient to what is aggregated, and half the memory
 --- Edges that are given twice count twice; self loops and nodes without edges are fine.
 ---

@@ -1,9 +1,37 @@
 --- Ripple sets (Wang et al., RippleNet, CIKM 2018): for a list of nodes, triples that begin at
 --- them, triples that begin at the tails of those, and so on. Drawn once, before training.
 local ffi = require 'ffi'
+local arguments = require 'tinykg.base.arguments'
 local random = require 'tinykg.base.random'
 local runtime = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'
+
+--- By hop {heads, relations, tails}: int32 tensors [rows, size].
+---@class RippleSets
+local RippleSets = {}
+RippleSets.__index = RippleSets
+
+--- Iterates over the hops of some rows: number from 1, and the hop's triples.
+---@param rows Tensor int32 [n] ---@param embedding Module called with int32 ids
+---@return fun(): integer?, table? heads, relations, tails: int32 [n, size]; of these, one after the
+---  other, relation ids `r` [n size] and rows `h` and `t` [n size, d] of the embedding
+function RippleSets:gather(rows, embedding)
+  local k = 0
+  return function()
+    k = k + 1
+    local set, hop = self[k], {}
+    if not set then return nil end
+    local function flat(name)
+      hop[name] = set[name]:gather(rows)
+      return hop[name]:reshape(-1)
+    end
+    hop.r = flat('relations')
+    hop.h, hop.t = embedding(flat('heads')), embedding(flat('tails'))
+    return k, hop
+  end
+end
+
+arguments.class(RippleSets, 'RippleSets', 'ripple sets: graph:ripples')
 
 --- Running sums of the degrees of nodes[0 .. n - 1] into sums; their total.
 local function sum_degrees(offsets, nodes, n, sums)
@@ -55,7 +83,7 @@ end
 --- from the whole graph, which say nothing in particular.
 ---@param graph Graph ---@param seeds tinykg.Csr ---@param hops integer ---@param size integer
 ---@param replacement? boolean
----@return table[] by hop {heads, relations, tails}: int32 tensors [rows, size]
+---@return RippleSets
 return function(graph, seeds, hops, size, replacement)
   check(graph, seeds, hops, size)
   local generator = random.new(runtime.seed, runtime.stream())
@@ -93,7 +121,7 @@ return function(graph, seeds, hops, size, replacement)
     for i = 0, count - 1 do ids[i] = from[edges[k][i]] end
     return tensor.create(tensor.I32, {seeds.rows, size}, 'graph'):write(ids, 0, count)
   end
-  local sets = {}
+  local sets = setmetatable({}, RippleSets)
   for k = 1, hops do
     sets[k] = {heads = column(k, triples.heads), relations = column(k, triples.relations),
                tails = column(k, triples.tails)}

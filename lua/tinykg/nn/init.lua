@@ -234,6 +234,18 @@ function Embedding:load(path, name, first, n, kind)
   return self
 end
 
+--- Reads the rows of users and items out of the parameters of another model of the data set, such
+--- as bpr-mf.lua's: tensors users.weight and items.weight.
+---@param path string the file, best.safetensors of a run; '': nothing is read
+---@param data tinykg.Data ---@param first {users: integer, items: integer} the rows of user 0 and
+---  of item 0 ---@return Module self
+function Embedding:load_pretrained(path, data, first)
+  for _, kind in ipairs(path ~= '' and {'users', 'items'} or {}) do
+    self:load(path, kind .. '.weight', first[kind], data, kind)
+  end
+  return self
+end
+
 ---@param ids Tensor
 function Embedding:forward(ids) return self.weight:gather(ids) end
 function Embedding:describe() return string.format('nn.Embedding(%d, %d)', self.n, self.d) end

@@ -47,6 +47,22 @@ function loss.pointwise(batch, of)
     + of(ops.cat(each, 2):reshape(-1), batch.negatives:reshape(-1), 0)
 end
 
+--- Cross-entropy of interactions with sampled negatives: known items are to have label 1 and
+--- sampled ones 0, the mean over the batch of both; of labelled data the labels' cross-entropy.
+---@param logits Tensor [n], of the batch's users and items
+---@param batch {labels: Tensor?, negatives: Tensor?} negatives int32 [n, k]
+---@param logits_of fun(items: Tensor): Tensor of the same users and sampled items, int32 [n]
+---@return Tensor a number
+function loss.sampled_bce(logits, batch, logits_of)
+  if batch.labels then return loss.bce(logits, batch.labels) end
+  if not batch.negatives then runtime.fail('loss.sampled_bce: neither labels nor sampled items') end
+  local count, sum = batch.negatives:size(2), (-logits):softplus():mean()
+  for k = 1, count do
+    sum = sum + logits_of(batch.negatives:narrow(2, k, 1):reshape(-1)):softplus():mean() / count
+  end
+  return sum
+end
+
 --- What recommenders train on: pairwise ranking of known items above drawn ones; on labelled data
 --- (`labels`), cross-entropy. Scores are dot products of the rows.
 ---@param u Tensor users' rows [n, d] ---@param i Tensor items' [n, d]

@@ -6,6 +6,7 @@
 -- and the fields
 --   item_count  how many items there are, if rows of other nodes follow theirs
 --   user_nodes  int32 [users], if users and items are nodes of one graph
+local loss = require 'tinykg.nn.loss'
 local ops = require 'tinykg.engine.ops'
 local runtime = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'
@@ -57,6 +58,14 @@ return function(Module)
     local rows = users:gather(ops.cat{nodes_of(self, batch.users), batch.items, sampled})
     return rows:rows(1, n), rows:rows(n + 1, 2 * n),
       sampled and rows:rows(2 * n + 1, rows:size(1))
+  end
+
+  --- loss.interactions of a batch, and L2 of the rows that it reads, per interaction.
+  ---@param batch {users: Tensor, items: Tensor, labels: Tensor?, negatives: Tensor?}
+  ---@param l2 number weight of 1/2 |rows|^2 ---@return Tensor a number
+  function Ranker:interaction_loss(batch, l2)
+    local u, i, j = self:batch_embeddings(batch)
+    return loss.interactions(u, i, j, batch.labels) + loss.l2(u, i, j) * (l2 / u:size(1))
   end
 
   --- What score and rank read, computed once for a whole evaluation.

@@ -7,14 +7,13 @@
 --   steps      how many an epoch; without it, one for each batch of the training interactions
 --   sample     fun(model): batch, recorded in the step, for a phase with steps ({} without)
 --   bits       how its kept values are stored, whatever the run's --bits say: 32 for a small batch
---   optimizer  one of tk.optim, which phases may share; without it the phase gets the recipe's
---              (or Adam with lr and l2), with moments of its own
+--   optimizer  one of tk.optim, which phases may share; without it the phase gets one of the
+--              recipe's, with moments of its own
 local C = require 'tinykg.engine.lib'
 local batches = require 'tinykg.data.loader.batches'
 local source_line = require 'tinykg.base.source_line'
 local clock = require 'tinykg.base.clock'
 local loader = require 'tinykg.data.loader'
-local optim = require 'tinykg.engine.optim'
 local renamed = require 'tinykg.base.arguments.renamed'
 local schedule = require 'tinykg.train.schedule'
 local runtime = require 'tinykg.engine.runtime'
@@ -88,11 +87,6 @@ end
 
 -- ---- making them ----
 
-local function default_optimizer(recipe, o)
-  if recipe.optimizer then return recipe.optimizer(o) end
-  return optim.adam{lr = o.lr, weight_decay = o.l2, bits = o.optimizer_bits}
-end
-
 --- What is recorded for a batch: of interactions with negatives drawn by the step, or what the
 --- phase draws.
 local function step_function(self, p, model, data, o)
@@ -124,7 +118,7 @@ function phases.of(recipe, model, data, o, settings)
   for i, p in ipairs(declared(recipe, model, data, o)) do
     local self = setmetatable({name = p.name, loss = p.loss, steps = p.steps, o = o,
                                recipe = recipe, limit = settings.steps, times = {}}, Phase)
-    self.optimizer = p.optimizer or default_optimizer(recipe, o)
+    self.optimizer = p.optimizer or recipe.optimizer(o)
     self.lr = self.optimizer.lr
     self.step = step_of.new(step_function(self, p, model, data, o), {
       optimizer = self.optimizer, bits = p.bits or settings.bits, rounding = settings.rounding,

@@ -9,13 +9,9 @@ local SHARES = {
   exponential = function(e, _, decay) return decay ^ (e - 1) end,
 }
 
---- Checks the options schedule and decay.
----@param o {schedule: string, decay: number}
+--- Checks the option decay.
+---@param o {decay: number}
 function schedule.check(o)
-  if not SHARES[o.schedule] then
-    error(string.format('option schedule: %s is not constant, cosine or exponential', o.schedule),
-          0)
-  end
   if not (o.decay > 0 and o.decay <= 1) then
     error(string.format('option decay: %g is not above 0 and at most 1', o.decay), 0)
   end

@@ -126,23 +126,24 @@ describe('KGAT', function()
 
   it('has the golden graph and attention', function()
     local model = model_of('gcn')
-    compare_edges(golden.attention.initial, model, model.pi, 'first weights')
+    compare_edges(golden.attention.initial, model, model.attention.weights, 'first weights')
     compare_edges(golden.attention.scores, model, tk.no_grad(function()
       return model.attention:scores(model.nodes.weight, model.projections, model.relations.weight)
     end), 'scores')
-    tk.no_grad(model.refresh, model)
-    compare_pairs(golden.attention.merged, model, model.pi, 'attention')
+    tk.no_grad(model.update_attention, model)
+    compare_pairs(golden.attention.merged, model, model.attention.weights, 'attention')
     model = model_of('gcn', 'apart')
-    tk.no_grad(model.refresh, model)
-    compare_edges(golden.attention.apart, model, model.pi, 'attention, each edge for itself')
+    tk.no_grad(model.update_attention, model)
+    compare_edges(golden.attention.apart, model, model.attention.weights,
+                  'attention, each edge for itself')
     assert.matches('option parallel: both is not merged or apart',
                    fixtures.message(model_of, 'gcn', 'both'))
   end)
 
   it('gives edges of one head and tail equal shares of what they weigh', function()
     local model = model_of('gcn')
-    tk.no_grad(model.refresh, model)
-    local e, pi, seen = model.graph:triples(), model.pi:values(), 0
+    tk.no_grad(model.update_attention, model)
+    local e, pi, seen = model.graph:triples(), model.attention.weights:values(), 0
     for p = 1, e.n - 1 do
       if e.heads[p] == e.heads[p - 1] and e.tails[p] == e.tails[p - 1] then
         assert.near(pi[p - 1], pi[p], 1e-6)
@@ -176,10 +177,10 @@ describe('KGAT', function()
       for _, stage in ipairs{'initial', 'merged', 'apart'} do
         local model = model_of(case, stage ~= 'initial' and stage or nil)
         local want = golden.cases[case].results[stage]
-        if stage ~= 'initial' then tk.no_grad(model.refresh, model) end
+        if stage ~= 'initial' then tk.no_grad(model.update_attention, model) end
         local rows = flat(want.representations.entities)
         flat(want.representations.users, rows)
-        near(rows, tk.no_grad(model.all, model):totable(), stage .. ': final rows')
+        near(rows, tk.no_grad(model.node_embeddings, model):totable(), stage .. ': final rows')
         local everyone = tk.ids{0, 1, 2, 3, 4}
         near(want.scores, tk.no_grad(model.rank, model, everyone):totable(), 'scores')
         for _, bits in ipairs{32, 2} do

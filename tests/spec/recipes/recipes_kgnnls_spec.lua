@@ -76,7 +76,7 @@ end)
 
 --- Of one user and item: the propagated label (eq. 8, held-out item at 1/2) and the logit.
 local function by_loops(model, data)
-  local tails, relations = model.neighbor_tails:totable(), model.neighbor_relations:totable()
+  local tails, relations = model.field.tails:totable(), model.field.relations:totable()
   local users, r = model.users.weight:totable(), model.relations.weight:totable()
   local entities, K, labels = model.entities.weight:totable(), model.neighbors, {}
   for i = 0, data.train.n - 1 do

@@ -286,8 +286,7 @@ describe('RippleNet', function()
   end)
 
   it('refuses another item update', function()
-    local o = recipe:complete{item_update = 'x'}
-    local message = fixtures.message(recipe.build, datasets.demo(), o)
+    local message = fixtures.message(recipe.complete, recipe, {item_update = 'x'})
     assert.truthy(message:find('option item_update: x is not plus_transform', 1, true))
   end)
 end)

@@ -65,7 +65,7 @@ end
 local given = {}
 
 function given.kgcn(model, drawn)
-  model.neighbor_tails, model.neighbor_relations = tk.ids(drawn.tails), tk.ids(drawn.relations)
+  model.field.tails, model.field.relations = tk.ids(drawn.tails), tk.ids(drawn.relations)
 end
 given['kgnn-ls'] = given.kgcn
 
@@ -82,7 +82,7 @@ end
 given.cfkg = given.cke
 
 --- KGAT's attention is of the parameters from the first step on.
-function given.kgat(model) tk.no_grad(model.refresh, model) end
+function given.kgat(model) tk.no_grad(model.update_attention, model) end
 
 --- What alternates in a step, by the order of a list of losses.
 local function losses_of(recipe, model)
@@ -100,8 +100,7 @@ local function golden_model(case)
   if given[case.recipe] then given[case.recipe](model, case.drawn) end
   local steps = losses_of(case.recipe, model)
   for k, loss in ipairs(steps) do
-    steps[k] = tk.step(loss, {optimizer = recipe.optimizer and recipe.optimizer(options)
-      or tk.optim.adam{lr = options.lr, weight_decay = options.l2}})
+    steps[k] = tk.step(loss, {optimizer = recipe.optimizer(options)})
   end
   return model, steps
 end

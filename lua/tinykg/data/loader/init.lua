@@ -1,8 +1,9 @@
 --- Batches as engine tensors: what a step function receives.
 local C = require 'tinykg.engine.lib'
-local batches = require 'tinykg.data.loader.batches'
-local arrays = require 'tinykg.engine.arrays'
 local Ranker = require('tinykg.nn').Ranker
+local arrays = require 'tinykg.engine.arrays'
+local batches = require 'tinykg.data.loader.batches'
+local ops = require 'tinykg.engine.ops'
 local renamed = require 'tinykg.base.arguments.renamed'
 local runtime = require 'tinykg.engine.runtime'
 local step = require 'tinykg.engine.step'
@@ -185,6 +186,25 @@ function loader.pairs(n, m)
     made[key] = {tensor.ids(rows, n * m), tensor.ids(cols, n * m)}
   end
   return unpack(made[key])
+end
+
+local AT_ONCE = 2 ^ 21 -- floats that rank_pairs makes
+
+--- Scores of all items for each user by a function of pairs, for as many users at once as fit.
+---@param users Tensor int32 [n] ---@param items integer how many
+---@param floats integer numbers that score makes per pair
+---@param score fun(users: Tensor, items: Tensor, row: Tensor): Tensor users int32 [m]; pair k,
+---  of all m x items, is of users[row[k]] and items[k]; it returns [m items]
+---@return Tensor [n, items]
+function loader.rank_pairs(users, items, floats, score)
+  local n, parts = users:size(1), {}
+  local size = math.max(1, math.floor(AT_ONCE / (items * floats)))
+  for first = 1, n, size do
+    local part = users:rows(first, math.min(first + size - 1, n))
+    local row, item = loader.pairs(part:size(1), items)
+    parts[#parts + 1] = score(part, item, row)
+  end
+  return ops.cat(parts):reshape(n, -1)
 end
 
 return renamed.add(loader, 'tk.loader.', {scores_by_rows = scores_by_rows})
