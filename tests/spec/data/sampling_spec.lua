@@ -50,6 +50,23 @@ local function uniform(counts, keys, what)
   end
 end
 
+describe('loader.rank_pairs', function()
+  it('scores all items for each user, as many users at once as fit', function()
+    for floats, parts in pairs{[1] = 1, [2 ^ 18] = 3, [2 ^ 21] = 5} do
+      local function score(users, items, row)
+        local list, ids, at = {}, users:totable(), row:totable()
+        for k, item in ipairs(items:totable()) do list[k] = 10 * ids[at[k] + 1] + item end
+        parts = parts - 1
+        return tk.tensor(list)
+      end
+      local scores = tk.loader.rank_pairs(tk.ids{7, 3, 5, 0, 2}, 3, floats, score)
+      assert.same({{70, 71, 72}, {30, 31, 32}, {50, 51, 52}, {0, 1, 2}, {20, 21, 22}},
+                  scores:totable())
+      assert.equal(0, parts)
+    end
+  end)
+end)
+
 describe('drawn users', function()
   after_each(fixtures.clean)
 

@@ -89,6 +89,20 @@ describe('loss', function()
                          'loss.pointwise: neither labels nor drawn items')
   end)
 
+  it('sampled_bce takes known items for 1, sampled ones for 0, or the labels', function()
+    local logits, sampled = tk.tensor{1, 4}, tk.tensor{2, 3, -1, 0} -- the latter by item
+    local batch = {negatives = tk.ids{{0, 1}, {2, 3}}}
+    local function of(items) return sampled:gather(items) end
+    local want = (softplus(-1) + softplus(-4)) / 2
+      + (softplus(2) + softplus(3) + softplus(-1) + softplus(0)) / 4
+    assert.near(want, tk.loss.sampled_bce(logits, batch, of):item(), 1e-6)
+    batch.labels = tk.tensor{0, 1}
+    assert.near((softplus(1) + softplus(-4)) / 2, tk.loss.sampled_bce(logits, batch, of):item(),
+                1e-6)
+    assert.error_matches(function() tk.loss.sampled_bce(logits, {}, of) end,
+                         'loss.sampled_bce: neither labels nor sampled items')
+  end)
+
   it('softmax is -log of the softmax at the label', function()
     for _, shape in ipairs {{1, 2}, {31, 5}, {33, 33}, {7, 3000}} do
       local n, classes = shape[1], shape[2]

@@ -262,6 +262,22 @@ describe('the recipe decides', function()
     assert.equal(packed(17, 37, 8), sum:figure 'stored_bytes') -- not computed again
   end)
 
+  it('with aggregate{recompute = true}', function()
+    local graph = tk.graph{head = {0, 0, 1}, tail = {1, 2, 0}, nodes = 3}
+    local x, w = tk.parameter(tk.randn(3, 64)), tk.parameter(tk.randn(64, 64))
+    for recompute, rule in pairs{[true] = 'recompute', [false] = 'quantize'} do
+      local seen
+      local step = tk.step(function()
+        return graph:aggregate(x, {recompute = recompute}):matmul(w):sum()
+      end, {small = 0, bits = 2})
+      step()
+      for _, v in ipairs(step:kept()) do
+        if v.op == 'aggregate' then seen = v.rule end
+      end
+      assert.equal(rule, seen)
+    end
+  end)
+
   it('with saved_as, and is told what cannot be', function()
     assert.has_error(function() W:saved_as 'exact' end)
     local ok, message = pcall(function() return X:matmul(W):saved_as 'twice' end)

@@ -164,6 +164,22 @@ describe('attention', function()
     assert.same({0}, tk.attention.new(none):scores(x, w, r):size())
   end)
 
+  it('updates constant weights, unless they are fixed', function()
+    local function first() return tk.ones(e.n) end
+    local attention = tk.attention.new(graph, {weights = first(), merged = true, one_way = true})
+    assert.same(first():totable(), attention.weights:totable())
+    local want = graph:softmax(tk.attention.new(graph):scores(x, w, r), {merged = true}):totable()
+    for _ = 1, 2 do
+      local before = attention.weights
+      attention:update(x, w, r)
+      assert.same(want, attention.weights:totable())
+      assert.error_matches(function() return before:totable() end, 'free')
+    end
+    local fixed = tk.attention.new(graph, {weights = first(), fixed = true})
+    assert.same(first():totable(), fixed:update(x, w, r).weights:totable())
+    assert.matches('it is fixed and has no scores', fixtures.message(fixed.scores, fixed, x, w, r))
+  end)
+
   it('begins with edges sharing what their relation weighs', function()
     local got, count = graph:normalized('relation').weights:totable(), {}
     local function key(p) return e.heads[p] * RELATIONS + e.relations[p] end

@@ -169,6 +169,45 @@ describe('training', function()
                    fixtures.message(trained, data, with{phases = phases}))
   end)
 
+  it('makes the optimizer that a recipe asks for', function()
+    local function settings_of(fields, options)
+      local recipe = tk.recipe{name = 'Test', build = build, l2 = fields.l2,
+                               optimizer = fields.optimizer, options = fields.options}
+      local given, adam = nil, tk.optim.adam
+      tk.optim.adam = function(o)
+        given = o
+        return adam(o)
+      end
+      local ok, message = pcall(recipe.optimizer, recipe:complete(options or {}))
+      tk.optim.adam = adam
+      assert(ok, message)
+      return given
+    end
+    local o = {lr = 0.5, l2 = 0.25}
+    assert.same({lr = 0.5, weight_decay = 0.25, bits = 32}, settings_of({}, o))
+    assert.same({lr = 0.5, bits = 32, eps_hat = 1e-8},
+                settings_of({l2 = 'in loss', optimizer = {eps_hat = 1e-8}}, o))
+    local biases = {{'l2_biases', false, 'whether l2 covers biases'}}
+    assert.same({lr = 0.5, weight_decay = 0.25, bits = 32, decay_rank = 2},
+                settings_of({options = biases}, o))
+    assert.same({lr = 0.001, weight_decay = 0, bits = 32},
+                settings_of({options = biases}, {l2_biases = true}))
+    assert.matches("l2 is 'in the loss', expected 'in loss'",
+                   fixtures.message(trained, data, build, nil, nil, {l2 = 'in the loss'}))
+  end)
+
+  it('has choices of options, and names of common ones alone', function()
+    local r = tk.recipe{name = 'Test', build = build,
+                        options = {{'lr', 0.5}, {'kind', 'a', 'of x', {'a', 'b'}}}}
+    assert.equal(0.5, r:complete{}.lr)
+    assert.matches('lr +0.5 +learning rate\n', r:help())
+    assert.matches('kind +a +of x %(a, b%)\n', r:help())
+    assert.matches('option kind: c is not a or b', fixtures.message(r.complete, r, {kind = 'c'}))
+    assert.matches("option 1 is not {'name', default, 'help'}",
+                   fixtures.message(tk.recipe, {name = 'Test', build = build,
+                                                options = {{'no', 1}}}))
+  end)
+
   it('tells the model when an epoch begins', function()
     local heard, values = {}, {}
     trained(data, with{begin_epoch = function(m, epoch)

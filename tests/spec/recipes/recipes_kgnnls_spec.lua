@@ -16,6 +16,39 @@ describe('tk.equal', function()
   end)
 end)
 
+describe('a receptive field', function()
+  it('has the sampled neighbours of each hop, and what they weigh', function()
+    local graph = tk.graph{head = {0, 0, 1, 2}, relation = {0, 1, 2, 0}, tail = {1, 2, 3, 0},
+                           nodes = 4, relations = 3}
+    local field, seen = graph:receptive_field(2), {}
+    local tails, relations = field.tails:totable(), field.relations:totable()
+    local ids, weights = field:expand(tk.ids{0, 3}, 2, function(r)
+      seen[#seen + 1] = r:totable()
+      return r:size(2)
+    end)
+    assert.same({4 / 2, 8 / 2}, weights)
+    local at = {0, 3}
+    for h = 1, 3 do
+      assert.same(at, ids[h]:totable())
+      local next_ids, by = {}, {}
+      for _, node in ipairs(at) do
+        for k = 1, 2 do
+          next_ids[#next_ids + 1] = tails[node + 1][k]
+          by[#by + 1] = relations[node + 1][k]
+        end
+      end
+      if seen[h] then
+        local flat = {}
+        for _, row in ipairs(seen[h]) do
+          for _, r in ipairs(row) do flat[#flat + 1] = r end
+        end
+        assert.same(by, flat)
+      end
+      at = next_ids
+    end
+  end)
+end)
+
 describe('Graph:lookup', function()
   local graph = tk.graph{head = {0, 0, 2}, tail = {4, 1, 0}, nodes = {3, 5}}
 

@@ -127,6 +127,23 @@ describe('ripple sets', function()
     assert.not_same(drawn(3), drawn(4))
   end)
 
+  it('are gathered by row, with rows of an embedding', function()
+    local graph = random_graph()
+    local sets, table_ = graph:ripples(csr{{0, 1}, {2}, {29}}, 2, 3), tk.nn.Embedding(40, 2)
+    local hops = {}
+    for k, hop in sets:gather(tk.ids{2, 0}, table_) do
+      hops[k] = hop
+      for _, name in ipairs{'heads', 'relations', 'tails'} do
+        local all = sets[k][name]:totable()
+        assert.same({all[3], all[1]}, hop[name]:totable())
+      end
+      assert.same(hop.relations:reshape(-1):totable(), hop.r:totable())
+      assert.same(table_(hop.heads:reshape(-1)):totable(), hop.h:totable())
+      assert.same(table_(hop.tails:reshape(-1)):totable(), hop.t:totable())
+    end
+    assert.equal(2, #hops)
+  end)
+
   it('need triples, and whole numbers', function()
     local none = tk.graph{head = {}, relation = {}, tail = {}, nodes = 3, relations = 1}
     assert.truthy(fixtures.message(none.ripples, none, csr{{0}}, 1, 1):find('no edges', 1, true))
