@@ -27,9 +27,8 @@ local tk = {
 
 -- ---- making tensors ----
 
-
---- f32 zeros of a shape of up to 4 dimensions, given as numbers or as one list; without any, a
---- single number. ---@param ... integer|integer[] the shape ---@return Tensor
+--- f32 zeros of a shape of at most 4 dimensions, given as numbers or as one list. Without any
+--- dimension it is a single number. ---@param ... integer|integer[] the shape ---@return Tensor
 function tk.zeros(...) return tensor.create(tensor.F32, tensor.shape(...)) end
 --- f32 `value` everywhere.
 ---@param value number ---@param ... integer|integer[] the shape ---@return Tensor
@@ -41,8 +40,8 @@ end
 --- f32 ones. ---@param ... integer|integer[] the shape ---@return Tensor
 function tk.ones(...) return tk.full(1, ...) end
 
---- Standard normal, drawn from the session's seed (tk.seed) by Philox (Salmon et al. 2011): the
---- same numbers for any number of threads.
+--- Standard normal numbers of the seed (tk.seed), by Philox (Salmon et al. 2011). They do not
+--- depend on the number of threads.
 ---@param ... integer|integer[] the shape ---@return Tensor f32
 function tk.randn(...)
   local t = tk.zeros(...)
@@ -50,7 +49,7 @@ function tk.randn(...)
   return t
 end
 
---- Uniform in [0, 1), drawn as randn's numbers are.
+--- Uniform numbers in [0, 1), made like randn's.
 ---@param ... integer|integer[] the shape ---@return Tensor f32
 function tk.rand(...)
   local t = tk.zeros(...)
@@ -60,8 +59,8 @@ end
 
 -- ---- settings ----
 
---- Sets the seed of everything random from here on (1 at first); returns it when called without.
---- What is drawn afterwards is what a new session would draw.
+--- Sets the seed of all random numbers from here on; it is 1 at first. Random numbers are then
+--- those of a new process with this seed. Without an argument: returns the seed.
 ---
 ---   tk.seed(7)
 ---   local first = tk.rand(1):item()
@@ -75,8 +74,8 @@ function tk.seed(seed)
 end
 
 --- Sets the device: 'auto', 'cpu', 'cuda', 'cuda:N', or 'emu' (the GPU kernels on the CPU, for
---- tests); tensors made before stay on theirs. Called without: its name, and why 'auto' took the
---- CPU. Raises where the device does not work.
+--- tests). Tensors made before stay on their device. Errors: the device does not work. Without an
+--- argument: returns its name, and why 'auto' took the CPU.
 ---@param name? string ---@return string? name, string? note
 function tk.device(name)
   if name == nil then
@@ -87,17 +86,17 @@ function tk.device(name)
   if not ok then fail('%s', tostring(message)) end
 end
 
---- Sets the number of threads (0: one per core); returns it when called without. Results do not
---- depend on it. ---@param n? integer ---@return integer?
+--- Sets the number of threads; 0: one per core. Results do not depend on it. Without an argument:
+--- returns it. ---@param n? integer ---@return integer?
 function tk.threads(n)
   if n == nil then return C.tkg_engine_threads(runtime.engine) end
   check(C.tkg_engine_set_threads(runtime.engine, math.max(-1, math.min(n, 2 ^ 31 - 1))))
 end
 
---- Sets how matrix products are computed on a GPU: 'float32' (the default: exact), or 'tf32', which
---- rounds what is multiplied to 10 bits of fraction and is several times faster where the GPU has
---- it. Everything else is float32 always. Called without a name: the setting. The CPU computes in
---- float32 whatever is asked for, and a note says so.
+--- Sets how a GPU computes matrix products: 'float32' (the default), or 'tf32', which rounds the
+--- factors to 10 bits of fraction and is several times faster on GPUs that have it. All else is
+--- float32. The CPU always computes in float32; the note says so. Without a name: returns the
+--- setting.
 ---@param name? string 'float32' or 'tf32'
 ---@return string name, string? note
 function tk.precision(name)
@@ -111,16 +110,16 @@ function tk.precision(name)
   return now
 end
 
---- Whether a GPU is given a step as a whole once it has seen it twice (default true), which saves
---- the time of launching its kernels one by one. The results are the same bits; off is for looking
---- for errors. Called without: the setting.
+--- Whether a GPU runs a step as one CUDA graph once it has run twice (default true), which saves
+--- the time of launching its kernels one by one. Results are the same bits; false helps to find
+--- errors. Without an argument: returns the setting.
 ---@param on? boolean
 function tk.replay(on)
   if on == nil then return C.tkg_engine_replay(runtime.engine) ~= 0 end
   C.tkg_engine_set_replay(runtime.engine, on and 1 or 0)
 end
 
---- As text: a line a kind.
+--- As text: one line per kind.
 local memory_table = {__tostring = function(m)
   local names, lines = {}, {string.format('%-16s %14s %14s', 'bytes', 'live', 'peak')}
   for name in pairs(m.live) do names[#names + 1] = name ~= 'total' and name or nil end
@@ -133,9 +132,9 @@ local memory_table = {__tostring = function(m)
 end}
 
 --- Live and peak bytes by kind, and their totals: {live = {...}, peak = {...}}. On a GPU also
---- `device`: bytes held (taken from it), used (of those), peak (most used), free and total (of it).
---- Kinds: parameter gradient optimizer kept_exact kept_quantized transient graph data. Printed, it
---- is a line a kind. ---@return {live: table<string, number>, peak: table<string, number>}
+--- `device`: bytes held (taken from it), used (of those), peak (most used), free and total.
+--- Kinds: parameter gradient optimizer kept_exact kept_quantized transient graph data. print shows
+--- one line per kind. ---@return {live: table<string, number>, peak: table<string, number>}
 function tk.memory()
   local out = setmetatable({live = {}, peak = {}}, memory_table)
   for k = 0, C.tkg_memory_kinds() - 1 do
@@ -154,7 +153,7 @@ function tk.memory()
   return out
 end
 
--- ---- parts that few scripts need: loaded when named ----
+-- ---- parts that few scripts need: loaded at their first use ----
 
 local late = {data = 'tinykg.data', loader = 'tinykg.data.loader', metrics = 'tinykg.train.metrics',
               recipe = 'tinykg.train.recipe', plot = 'tinykg.train.plot',
@@ -163,7 +162,7 @@ local late = {data = 'tinykg.data', loader = 'tinykg.data.loader', metrics = 'ti
               recommend = 'tinykg.query.recommend', explain = 'tinykg.query.explain',
               edges = 'tinykg.query.explain.edges'}
 
--- ---- what they are called with ----
+-- ---- checks of arguments ----
 
 arguments.check(tk, '')
 for _, name in ipairs{'nn', 'optim', 'loss'} do arguments.check(tk[name], name .. '.') end

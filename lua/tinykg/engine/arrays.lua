@@ -1,5 +1,5 @@
---- Typed columns: the engine's text parser, dictionaries and sorted pairs, with arrays that live
--- outside Lua's collector. Ids are 0-based int32, as everywhere in data.
+--- Arrays outside of Lua's heap, and the engine's work on them: parsed columns of text, names to
+--- ids, sorted pairs. Ids are 0-based int32.
 
 local ffi = require 'ffi'
 local lib = require 'tinykg.engine.lib'
@@ -24,7 +24,7 @@ local id_out = ffi.typeof('int32_t[1]')
 local int_out = ffi.typeof('int[1]')
 local count_out = ffi.typeof('int64_t[1]')
 local text_buffer = ffi.typeof('char[?]')
-local LONGEST_LINE = 2 ^ 26 -- of those that are wanted as a text
+local LONGEST_LINE = 2 ^ 26 -- that arrays.line returns
 
 local function message() return ffi.string(lib.tkg_error()) end
 
@@ -34,7 +34,7 @@ local function array(kind, n)
   return ffi.gc(ffi.cast(pointer_to[kind], block), ffi.C.free)
 end
 
---- n zeroed int32 numbers, freed with the last reference to the array itself.
+--- n zeroed int32 numbers; freed with the last reference to the array. Errors: out of memory.
 ---@param n number
 ---@return ffi.cdata*
 function arrays.ints(n) return array('int32_t', n) end
@@ -80,8 +80,8 @@ function Dictionary:find(name)
   if id >= 0 then return id end
 end
 
---- The id of a name, which is added where it is new.
----@param name string|ffi.cdata* ---@param n? integer how many bytes it has, of a cdata
+--- The id of a name. Adds a new one.
+---@param name string|ffi.cdata* ---@param n? integer bytes, of a cdata
 function Dictionary:add(name, n)
   local id = id_out()
   if lib.tkg_names_add(self.c, name, n or #name, id) ~= 0 then error(message(), 0) end
@@ -137,7 +137,7 @@ function arrays.ragged(path)
   return wrap(out)
 end
 
---- Line `number` of a file; false where the file is shorter.
+--- Line `number` of a file; false if the file is shorter. Errors: a line longer than 64 MiB.
 ---@param path string
 ---@param number number? from 1, the default
 ---@return string|false|nil line
@@ -165,7 +165,7 @@ function Columns:ids(column)
   return copied('int32_t', lib.tkg_table_ids(self.c, column - 1), self.n)
 end
 
---- Why a column of kind F or T was given up: a message; nil where it was read.
+--- Why a column of kind F or T was not read: a message; nil if it was.
 ---@param column number
 ---@return string?
 function Columns:unread(column)
@@ -173,7 +173,7 @@ function Columns:unread(column)
   if why ~= nil then return ffi.string(why) end
 end
 
---- A copy of a column of numbers, as float64 or with 'float' as float32; nil where it was given up.
+--- A copy of a column of numbers, as float64 or with 'float' as float32; nil if it was not read.
 ---@param column number
 ---@param kind string?
 function Columns:numbers(column, kind)
@@ -185,7 +185,7 @@ function Columns:numbers(column, kind)
   return to
 end
 
---- Which rows have the largest id of a column: 'file:line' of the first of them.
+--- 'file:line' of the first row with the largest id of a column.
 ---@param column number
 function Columns:where_largest(column)
   local ids, largest = lib.tkg_table_ids(self.c, column - 1), self:extent(column) - 1
@@ -201,7 +201,7 @@ function Columns:extent(column) return lib.tkg_table_extent(self.c, column - 1) 
 --- 'file:line' of a row (from 0).
 function Columns:where(row) return ('%s:%d'):format(self.path, lib.tkg_table_line(self.c, row)) end
 
---- Gives the memory back at once.
+--- Frees the memory now.
 function Columns:free()
   lib.tkg_table_free(ffi.gc(self.c, nil))
   self.c = nil
@@ -214,7 +214,7 @@ end
 ---@field rows number
 ---@field offsets ffi.cdata* int32[rows + 1]
 ---@field items ffi.cdata* int32[n], ascending inside a row
----@field order ffi.cdata* int32[n], where each pair came from
+---@field order ffi.cdata* int32[n], the position that each pair had
 local Csr = {}
 Csr.__index = Csr
 
@@ -232,7 +232,7 @@ function arrays.csr(n, rows, cols, total)
   return setmetatable({ n = n, rows = total, offsets = offsets, items = items, order = order }, Csr)
 end
 
---- Drops repeated pairs in place; of equal ones the first in source order stays.
+--- Removes repeated pairs in place; the first in the order given stays.
 ---@return tinykg.Csr self
 function Csr:unique()
   if lib.tkg_csr_unique(self.rows, self.offsets, self.items, self.order) ~= 0 then
@@ -255,8 +255,8 @@ end
 ---@param row number
 function Csr:count(row) return self.offsets[row + 1] - self.offsets[row] end
 
---- Drops repeated triples in place.
----@return number kept
+--- Removes repeated triples in place.
+---@return number how many are left
 function arrays.unique_triples(n, heads, relations, tails)
   local kept = count_out()
   if lib.tkg_triples_unique(n, heads, relations, tails, kept) ~= 0 then error(message(), 0) end
@@ -291,7 +291,7 @@ local function digits(cell, number)
   return top, rest, low % 1048576
 end
 
---- Positions of numbers in ascending order; equal ones keep theirs.
+--- Positions of numbers in ascending order; equal ones stay in order.
 ---@param n number
 ---@param numbers ffi.cdata* float64
 ---@return ffi.cdata* int32

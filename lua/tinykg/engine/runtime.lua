@@ -1,20 +1,21 @@
---- The engine of this Lua state, the tape that records now, and how errors are raised.
+--- The engine of this Lua state, the tape that records now, and errors.
 local ffi = require 'ffi'
 local C = require 'tinykg.engine.lib'
 local source_line = require 'tinykg.base.source_line'
 
 local runtime = {}
 
---- The nearest line outside the library, "file:line": where the recipe is.
+--- The nearest line outside the library, "file:line": the recipe's.
 runtime.where = source_line.short
 
---- Raises an error that blames the recipe's line.
+--- Raises an error with the recipe's line.
 function runtime.fail(message, ...)
   if select('#', ...) > 0 then message = message:format(...) end
   error(source_line.message(message), 0)
 end
 
---- Fails unless `given` is nil or a table with no other keys than those of `allowed`, one text.
+--- Checks a table of options. Errors: `given` is neither nil nor a table, or has a key that is not
+--- among `allowed`, names separated by spaces.
 function runtime.options(what, given, allowed)
   if given == nil then return end
   if type(given) ~= 'table' then
@@ -27,7 +28,7 @@ function runtime.options(what, given, allowed)
   end
 end
 
---- What a step raises when Ctrl-C stopped it.
+--- The error of a step that Ctrl-C stopped.
 runtime.interrupted = setmetatable({}, {__tostring = function() return 'interrupted' end})
 
 local INTERRUPTED
@@ -35,7 +36,7 @@ for code = 0, 32 do
   if ffi.string(C.tkg_status_text(code)) == 'stopped by Ctrl-C' then INTERRUPTED = code end
 end
 
---- Raises the engine's message when `status` is a failure.
+--- Raises the engine's message if `status` is a failure.
 function runtime.check(status)
   if status == 0 then return end
   if status == INTERRUPTED then error(runtime.interrupted, 0) end
@@ -53,11 +54,11 @@ end
 
 runtime.engine = create(os.getenv('TINYKG_DEVICE') or 'auto')
 runtime.seed = 1
-runtime.checked = false -- each value is looked at: tk.check
-runtime.cache = {} -- of other modules, for this engine: dropped when another takes over
+runtime.checked = false -- tk.check
+runtime.cache = {} -- other modules' objects of this engine; runtime.open empties it
 C.tkg_engine_set_seed(runtime.engine, 1)
 
---- A tape with its Lua side. `step` is true for a tape that is emptied with each step.
+--- Makes a tape with its Lua side. `step`: each run of a step empties it.
 local function new_tape(step)
   local out = ffi.new('tkg_tape *[1]')
   runtime.check(C.tkg_tape_create(runtime.engine, out))
@@ -70,10 +71,10 @@ runtime.ambient = new_tape(false)
 runtime.tape = runtime.ambient
 runtime.capture = true -- note the recipe's line of each op
 
---- Calls fn as xpcall does. A coroutine that yields in there might never be resumed, and the
---- session would be left where it is: so within a coroutine fn has one of its own, and a yield is
---- an error.
----@param what string for the message ---@return boolean ok, any ...
+--- Calls fn as xpcall does. A coroutine that yields inside fn might never be resumed, and would
+--- leave the runtime in the middle of a step. So within a coroutine fn gets one of its own, and a
+--- yield is an error.
+---@param what string names fn in that error ---@return boolean ok, any ...
 function runtime.call(what, fn, ...)
   local outer, is_main = coroutine.running()
   if not outer or is_main then return xpcall(fn, source_line.handler, ...) end
@@ -85,7 +86,8 @@ function runtime.call(what, fn, ...)
   return false, source_line.message(what .. ': its function cannot yield')
 end
 
---- Goes on with another device. What was made before stays where it was and cannot be mixed in.
+--- Switches to another device. Tensors made before stay on their device and cannot be used with new
+--- ones. Errors: the device does not work.
 function runtime.open(device)
   local old = runtime.engine
   local threads = C.tkg_engine_threads(old)
@@ -98,7 +100,7 @@ function runtime.open(device)
   runtime.tape = runtime.ambient
 end
 
---- Back to outside of steps, from wherever an error or Ctrl-C has left: for the prompt.
+--- Leaves any step that an error or Ctrl-C interrupted: for the prompt.
 function runtime.reset()
   runtime.tape, runtime.capture = runtime.ambient, true
   C.tkg_tape_set_bits(runtime.ambient.c, 0)
@@ -109,8 +111,8 @@ end
 local COMPACT_AT = 4096
 local compact_at = COMPACT_AT
 
---- Drops what no Lua value needs any more from the ambient tape, when it has grown long.
----@param now? boolean however short it is
+--- Removes nodes that no Lua value needs from the ambient tape, if it is long.
+---@param now? boolean even if it is short
 function runtime.compact(now)
   local ambient = runtime.ambient
   local n = C.tkg_tape_length(ambient.c)
@@ -132,8 +134,8 @@ end
 local COLLECT_AFTER = 2 ^ 28
 local allocated = 0
 
---- Notes a new tensor. Lua's collector sees none of these bytes and would let gigabytes of garbage
---- pile up at the prompt, so it is called after so many of them.
+--- Counts a new tensor's bytes and calls Lua's collector after every COLLECT_AFTER. The collector
+--- does not see these bytes, and would let gigabytes of garbage pile up at the prompt.
 function runtime.allocated(bytes)
   allocated = allocated + bytes
   if allocated < COLLECT_AFTER then return end
@@ -142,22 +144,23 @@ function runtime.allocated(bytes)
   runtime.compact(true)
 end
 
---- Streams of the random number generator that Lua hands out, away from those of tapes.
+--- Returns a new stream of the random number generator. Tapes use streams below these.
 local next_stream = 16777216
 function runtime.stream()
   next_stream = next_stream + 1
   return next_stream
 end
 
---- The first number of a step object's steps: each object draws from numbers of its own.
+--- Returns the first number of a new step object's steps: the numbers, and so the random numbers,
+--- of two objects differ.
 local STEPS_APART, step_objects = 2 ^ 26, 0
 function runtime.draws()
   step_objects = step_objects + 1
   return (step_objects - 1) % 64 * STEPS_APART
 end
 
---- From here on everything is drawn as by a session that has just begun: outside of steps streams
---- count on along the ambient tape, and no_grad's draws along its step, so both begin anew.
+--- Makes all random numbers those of a new process. Outside of steps they depend on the ambient
+--- tape's length, in no_grad on how often it has run, so both begin anew.
 function runtime.set_seed(seed)
   runtime.seed = seed
   next_stream, step_objects = 16777216, 0
@@ -168,8 +171,8 @@ function runtime.set_seed(seed)
   runtime.tape = runtime.ambient
 end
 
---- Calls fn with another engine of the same device and settings, whose memory is counted apart.
---- Restores the engine afterwards, with the random stream where it was.
+--- Calls fn with another engine of the same device and settings, which counts memory of its own.
+--- Restores the engine and the random streams afterwards.
 ---@return any what fn returns; its errors are raised again
 function runtime.apart(fn, ...)
   if runtime.tape ~= runtime.ambient then runtime.fail('an engine apart: not inside a step') end

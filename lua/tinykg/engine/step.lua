@@ -53,8 +53,8 @@ local function check_options(options)
   end
 end
 
---- A step: forward, backward and update as one plan. Called with what `fn` takes, it returns the
---- loss as a number, then what else `fn` returned, as tensors.
+--- Makes a step: forward, backward and update as one plan. A call takes the arguments of `fn` and
+--- returns the loss as a number, then the other results of `fn` as tensors.
 ---
 ---   local w = tk.parameter(tk.zeros(2, 1))
 ---   local step = tk.step(function(x, y) return (x:matmul(w) - y):square():mean() end,
@@ -66,18 +66,17 @@ end
 ---
 --- Options:
 ---   optimizer  one of tk.optim, applied by the step; without it gradients are left in .grad
----   bits       how kept values are stored: 32 (exact, the default), 8, 4, 2 or 1
+---   bits       of saved values: 32 (exact, the default), 8, 4, 2 or 1
 ---   rounding   'dither' (default), 'stochastic' (both unbiased) or 'nearest'
----   small      values of at most so many bytes are kept exactly (4096)
----   check      each value is looked at when it was computed: the first NaN or infinity stops the
----              step with its recipe line, op and place, and no parameter is updated. The results
----              are the same bits, in more memory and time
----   rows       false: layers are computed whole where only some of their rows are gathered
----   tiles      false: op after op, each over all rows
----   save       false: whatever backward reads is kept, exactly
+---   small      values of at most so many bytes are saved exactly (4096)
+---   check      looks at each value: the first NaN or infinity stops the step with its recipe
+---              line, op and place, and no parameter is updated. Results are the same bits, in
+---              more memory and time
+---   rows       false: computes all rows of a layer, even if only some are gathered
+---   tiles      false: runs one op after another, each over all rows
+---   save       false: saves all that backward reads exactly
 ---@param fn fun(...): Tensor, ... records the loss
----@param options? table
----@return Step
+---@param options? table as above ---@return Step
 local function new_step(fn, options)
   options = options or {}
   check_options(options)
@@ -87,7 +86,7 @@ local function new_step(fn, options)
                        checked = is_checked(options)}, Step)
 end
 
---- Records fn on the step's tape; returns what it returned.
+--- Records fn on the step's tape. Returns a list: true, then fn's results.
 local function record(self, ...)
   if runtime.tape ~= runtime.ambient then runtime.fail('a step cannot run inside another') end
   local tape = self.tape
@@ -116,8 +115,9 @@ local function record(self, ...)
   return results
 end
 
---- Nodes asked for: the loss, what else was returned, what was promoted by keep().
-local function roots_of(self, results)
+--- The outputs: the loss, the other results, values that keep() asked for. Returns a list of them
+--- and their nodes.
+local function outputs_of(self, results)
   local asked, tape = {}, self.tape
   for i = 2, #results do asked[#asked + 1] = results[i] end
   for _, t in ipairs(tape.wanted) do asked[#asked + 1] = t end
@@ -145,7 +145,7 @@ end
 
 function Step.__call(self, ...)
   local results = record(self, ...)
-  local asked, nodes = roots_of(self, results)
+  local asked, nodes = outputs_of(self, results)
   local outputs = ffi.new('tkg_tensor *[?]', #asked)
   check(C.tkg_step_set(self.c, 'number', self.first + self.number + 1))
   check(C.tkg_step_run(self.c, self.tape.c, nodes[0], optimizer_of(self), nodes, #asked, outputs))
@@ -156,21 +156,21 @@ function Step.__call(self, ...)
   return loss[0], unpack(results, 3)
 end
 
---- Plans as a call would, runs nothing: figures and reports are there afterwards.
----@param ... any what the function takes ---@return Step self
+--- Plans the step for these arguments but does not run it. figure(), kept() and report() then work.
+---@param ... any the function's arguments ---@return Step self
 function methods:plan(...)
   local results = record(self, ...)
-  local asked, nodes = roots_of(self, results)
+  local asked, nodes = outputs_of(self, results)
   check(C.tkg_step_plan(self.c, self.tape.c, nodes[0], optimizer_of(self), nodes, #asked))
   return self
 end
 
 --- A figure of the largest plan: reference_bytes stored_bytes exact_bytes arena_bytes kept_exact
 --- kept_quantized gradient transient nodes values; plans made, steps replayed (tk.replay).
----@param name string ---@return number bytes or a count; -1 where there is no such figure
+---@param name string ---@return number bytes or a count; -1 if there is no such figure
 function methods:figure(name) return C.tkg_step_figure(self.c, name) end
 
---- What is kept for backward: a list of {where, op, rule, shape, bits, exact_bytes, kept_bytes}.
+--- Values saved for backward: a list of {where, op, rule, shape, bits, exact_bytes, kept_bytes}.
 --- `where` is the recipe's line, `rule` as of saved_as, or 'resident' (a parameter or an input).
 ---@return table[]
 function methods:kept()
@@ -188,7 +188,7 @@ function methods:kept()
   return list
 end
 
---- The same as text, one line a value, with totals beside an op-by-op FP32 tape's.
+--- The same as text, one line per value, with totals beside those of an op-by-op FP32 tape.
 ---@return string
 function methods:report()
   if self:figure('nodes') < 0 then return 'step: not run yet' end
@@ -215,9 +215,9 @@ local function text_of(print_function, c)
   return ffi.string(buffer)
 end
 
---- The program after all passes, node by node in the order it runs. ---@return string
+--- The program after all passes, node by node in the order of running. ---@return string
 function methods:program() return text_of(C.tkg_step_print, self.c) end
---- The tape as recorded last. ---@return string
+--- The tape of the last recording. ---@return string
 function methods:recorded() return text_of(C.tkg_tape_print, self.tape.c) end
 
 arguments.class(Step, 'Step', 'a step', methods)
@@ -228,29 +228,29 @@ end
 
 -- ---- forward only ----
 
---- Runs fn once, forward only, and returns its tensors computed. Plans are cached, so calling it
---- again with other data of the same shapes is cheap. Inside a step it only calls fn.
----@param fn fun(...): Tensor, ... ---@param ... any what fn takes ---@return Tensor ...
+--- Runs fn forward only and returns its tensors, computed. Plans are cached, so another call with
+--- data of the same shapes is cheap. Inside a step it only calls fn.
+---@param fn fun(...): Tensor, ... ---@param ... any its arguments ---@return Tensor ...
 local function no_grad(fn, ...)
   if runtime.tape ~= runtime.ambient then return fn(...) end
   local forward = runtime.cache.forward or new_step(fn)
   runtime.cache.forward, forward.fn, forward.name = forward, fn, 'no_grad'
   forward.seen = false -- each function has lines of its own
   local results = record(forward, ...)
-  local asked, nodes = roots_of(forward, results)
+  local asked, nodes = outputs_of(forward, results)
   local outputs = ffi.new('tkg_tensor *[?]', #asked)
   forward.number = forward.number + 1
   check(C.tkg_step_set(forward.c, 'number', forward.first + forward.number))
   check(C.tkg_step_run(forward.c, forward.tape.c, -1, nil, nodes, #asked, outputs))
   keep_results(asked, outputs)
-  forward.fn = nil -- neither the function nor the tape keeps tensors alive until the next call
+  forward.fn = nil -- so that neither it nor the tape keeps tensors alive until the next call
   C.tkg_tape_begin(forward.tape.c)
   return unpack(results, 2)
 end
 
---- Whether values computed outside of steps, and in steps made from here on without an option
---- `check` of their own, are looked at one by one (default false): the first NaN or infinity is
---- then an error that names its recipe line, op and place. Called without: the setting.
+--- Sets whether each value is checked (default false): the first NaN or infinity is then an error
+--- that names its recipe line, op and place. It holds outside of steps, and in steps made from here
+--- on without an option `check`. Without an argument: returns the setting.
 ---@param on? boolean
 ---@return boolean
 local function set_check(on)
@@ -267,9 +267,9 @@ end
 
 -- ---- backward outside of steps ----
 
---- Computes the gradients of all parameters this loss depends on; they are then in .grad, in place
---- of what was there.
---- Everything backward reads is kept exactly; use tk.step to train in little memory.
+--- Computes the gradients of all parameters that this loss depends on; they replace those in .grad.
+--- All that backward reads is saved exactly: use tk.step to train in little memory. Errors: inside
+--- a step; the value was computed before.
 ---
 ---   local w = tk.parameter(tk.tensor{1, 2, 3})
 ---   w:square():sum():backward()
@@ -293,7 +293,7 @@ function tensor.methods:backward()
   return self
 end
 
---- Runs fn with kept activations of another width: for what is recorded inside.
+--- Runs fn; values recorded inside are saved in so many bits, whatever the step's are.
 ---@param bits 32|8|4|2|1 ---@param fn fun(): ... ---@return any what fn returns
 local function with_bits(bits, fn)
   local tape = runtime.tape
@@ -307,7 +307,7 @@ local function with_bits(bits, fn)
   return unpack(results, 2)
 end
 
---- How often no_grad has run: random draws inside it depend on that. Given a number, it goes on
+--- How often no_grad has run; random numbers inside it depend on that. With an argument: continues
 --- from there, as a resumed run must.
 ---@param n? integer
 ---@return integer

@@ -345,7 +345,7 @@ describe('memory', function()
     end
   end)
 
-  it('is given back by free(), at once', function()
+  it('is freed by free(), at once', function()
     settled()
     collectgarbage 'stop'
     local before = tk.memory().live.data
@@ -364,7 +364,7 @@ describe('memory', function()
       size = function() x:size() end, dtype = function() x:dtype() end,
       print = function() tostring(y) end, clone = function() y:clone() end,
     } do
-      assert.matches('^%S*tensor_spec.lua:%d+: this tensor was given back by free%(%)$',
+      assert.matches('^%S*tensor_spec.lua:%d+: this tensor was freed by free%(%)$',
                      message_of(use), name)
     end
     local loss = (tk.parameter(tk.ones(2)) * 2):sum()
