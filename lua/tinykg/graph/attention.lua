@@ -1,7 +1,7 @@
---- Scores of edges through one matrix per relation, as KGAT's attention (Wang et al. 2019, eq. 4):
+--- KGAT's attention (Wang et al., KDD 2019, eq. 4): scores of edges by one matrix per relation,
 ---   pi(h, r, t) = (e_t W_r) . tanh(e_h W_r + e_r)
---- A node is projected once for each relation it takes part in, not once an edge: each relation has
---- a small graph between the heads and the tails that its edges have.
+--- A node is projected once per relation of its edges, not once per edge: each relation has a small
+--- graph of its own heads and tails.
 local bit = require 'bit'
 local ffi = require 'ffi'
 local arguments = require 'tinykg.base.arguments'
@@ -17,13 +17,13 @@ local attention = {}
 ---@class Attention
 ---@field graph Graph
 ---@field weights Tensor? [edges], of the last update
----@field parts table[] of each relation with edges: {relation, heads, tails, packed, attributes}
----@field place Tensor where among the parts' edges, one part behind the other, each edge's score is
+---@field parts table[] of each relation with edges: {relation, heads, tails, packed, sizes}
+---@field place Tensor? [edges] the place of each edge's score among those of all parts
 local Attention = {}
 Attention.__index = Attention
 
---- The distinct ids among ids[from .. to - 1], ascending, as a tensor, and how many; the ids become
---- their positions there. `number`: -1 for each node, before and after.
+--- Returns the distinct ids of ids[from .. to - 1], ascending, as a tensor, and their count.
+--- Replaces the ids by their positions in it. `number`: -1 for each node, before and after.
 local function distinct(ids, from, to, number, nodes)
   local found, n = arrays.ints(to - from), 0
   for p = from, to - 1 do number[ids[p]] = 0 end
@@ -39,8 +39,8 @@ local function distinct(ids, from, to, number, nodes)
   return t, n
 end
 
---- Edges by relation, each relation's in the graph's order: {first[relations + 1], heads, tails},
---- and the place of each edge among them.
+--- Edges sorted by relation, then in the graph's order: {first[relations + 1], heads, tails}, and
+--- the place of each edge among them.
 local function by_relation(graph)
   local e = graph:triples()
   local first, place = arrays.ints(graph.relations + 1), arrays.ints(e.n)
@@ -57,7 +57,8 @@ local function by_relation(graph)
   return {n = e.n, first = first, heads = heads, tails = tails, place = place}
 end
 
---- One relation's small graph. Its order is the big graph's: local numbers ascend with the nodes'.
+--- One relation's small graph. Its edges are in the whole graph's order, since local ids ascend
+--- with the nodes'.
 local function part_of(edges, r, graph, number, one_way)
   local from, to = edges.first[r], edges.first[r + 1]
   local part = {relation = r}

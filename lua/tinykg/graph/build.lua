@@ -1,5 +1,5 @@
---- Edges of a graph: from triples or from a data set, with inverses and self loops, packed for the
---- engine (engine/data/graph.h).
+--- Makes the edges of a graph from triples or from a data set, adds inverses and self loops, packs
+--- them for the engine (engine/data/graph.h).
 local bit = require 'bit'
 local ffi = require 'ffi'
 local C = require 'tinykg.engine.lib'
@@ -12,7 +12,7 @@ local build = {}
 
 local RELATIONS, ONE_WAY = C.TKG_GRAPH_RELATIONS, C.TKG_GRAPH_ONE_WAY
 
---- Growing lists of heads, relations, tails as FFI arrays.
+--- Growing FFI arrays of heads, relations and tails.
 ---@class Edges
 ---@field n integer ---@field heads ffi.cdata*
 ---@field relations ffi.cdata* ---@field tails ffi.cdata*
@@ -28,7 +28,8 @@ end
 
 -- ---- triples as a user gives them ----
 
-local function column(x, n, what)
+--- Ids as an FFI array and their count. Errors: none given, no ids.
+local function ids_of(x, n, what)
   if x == nil then fail('graph: no %s given', what) end
   if tensor.is(x) then
     if x:dtype() ~= 'i32' then fail('graph: %s must be ids', what) end
@@ -59,12 +60,12 @@ local function check_ids(e, heads, tails, relations)
   end
 end
 
---- What `tk.graph{...}` was given, checked: edges and counts.
+--- The arguments of `tk.graph{...}`, checked: edges and counts.
 function build.of_triples(o)
-  local heads, n = column(o.head, o.n, 'head')
-  local tails, n_tails = column(o.tail, o.n, 'tail')
+  local heads, n = ids_of(o.head, o.n, 'head')
+  local tails, n_tails = ids_of(o.tail, o.n, 'tail')
   local relations, n_relations = nil, n
-  if o.relation then relations, n_relations = column(o.relation, o.n, 'relation') end
+  if o.relation then relations, n_relations = ids_of(o.relation, o.n, 'relation') end
   if n ~= n_relations or n ~= n_tails then
     fail('graph: %d heads, %d relations, %d tails', n, n_relations, n_tails)
   end
@@ -80,7 +81,7 @@ end
 -- ---- edges from a data set ----
 
 --- The knowledge graph, the interactions of train, or both, as edges between entities (item i is
---- entity i) and users (behind the entities, where they are nodes of the same graph).
+--- entity i) and users, which follow the entities if they are nodes of the same graph.
 ---@param data table a data set ---@param of string 'kg', 'interactions' or 'both'
 ---@param merged boolean users and items are nodes of one graph
 function build.of_data(data, of, merged)
@@ -108,7 +109,7 @@ end
 
 -- ---- both directions, loops ----
 
---- Without the edges that lead from a node to itself.
+--- The edges without those from a node to itself.
 local function loopless(g)
   local e = edges(g.n)
   for i = 0, g.n - 1 do
@@ -122,7 +123,7 @@ local function loopless(g)
   return e
 end
 
---- Adds what was asked for: `undirected` each edge back under the same relation, right behind it;
+--- Adds edges: `undirected` each edge back under the same relation, right behind it;
 --- `inverse` each edge back under relation id + relations; `self_loops` each node to itself under
 --- an id of its own, the last; `self_loops = false` leaves out the given ones.
 function build.extended(g, o)
@@ -159,7 +160,7 @@ end
 
 -- ---- packing ----
 
---- The packed graph as a kept tensor, with its layout. ---@param one_way? boolean
+--- Packs a graph. Returns a kept tensor and its layout. ---@param one_way? boolean
 ---@return Tensor packed, integer layout
 function build.pack(g, one_way)
   local layout = bit.bor(g.relation_count and RELATIONS or 0, one_way and ONE_WAY or 0)

@@ -1,12 +1,12 @@
---- A fixed number of edges of every node, drawn on the host as KGCN's program draws them
---- (hwwang55/KGCN src/data_loader.py:96-104): distinct ones where a node has so many, else with
---- replacement, which misses some. Drawn once, before training.
+--- Samples a fixed number of edges of every node on the host, as KGCN's program does
+--- (hwwang55/KGCN src/data_loader.py:96-104): distinct ones if a node has enough, else with
+--- replacement, which misses some.
 local ffi = require 'ffi'
 local random = require 'tinykg.base.random'
 local runtime = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'
 
---- A node without edges is its own neighbour by relation id `relations`.
+--- A node without edges is its own neighbour, by relation id `relations`.
 ---@param graph Graph ---@param k integer
 ---@return Tensor tails int32 [nodes, k], Tensor relations int32 [nodes, k]
 return function(graph, k)

@@ -1,5 +1,5 @@
---- Ripple sets (Wang et al., RippleNet, CIKM 2018): for a list of nodes, triples that begin at
---- them, triples that begin at the tails of those, and so on. Drawn once, before training.
+--- Ripple sets (Wang et al., RippleNet, CIKM 2018): of a list of nodes, sampled triples that begin
+--- at them, triples that begin at the tails of those, and so on.
 local ffi = require 'ffi'
 local arguments = require 'tinykg.base.arguments'
 local random = require 'tinykg.base.random'
@@ -33,7 +33,7 @@ end
 
 arguments.class(RippleSets, 'RippleSets', 'ripple sets: graph:ripples')
 
---- Running sums of the degrees of nodes[0 .. n - 1] into sums; their total.
+--- Writes running sums of the degrees of nodes[0 .. n - 1] to sums. Returns their total.
 local function sum_degrees(offsets, nodes, n, sums)
   local total = 0
   for i = 0, n - 1 do
@@ -43,7 +43,7 @@ local function sum_degrees(offsets, nodes, n, sums)
   return total
 end
 
---- The edge that is number `at` of those of nodes, one node's after the other's.
+--- Edge number `at` of the edges of all nodes, in the order of the nodes.
 local function edge_of(offsets, nodes, n, sums, at)
   local low, high = 0, n - 1
   while low < high do
@@ -76,11 +76,11 @@ local function longest(seeds)
   return most
 end
 
---- Hop 1 of row r: `size` of the triples whose head is one of r's seeds; hop k: of those whose head
---- is a tail of hop k - 1, tails drawn twice counting twice. Without replacement where there are
---- enough; else each at least once or, with `replacement`, as it falls. A hop with no triples is
---- that before it again; a row whose seeds have none (or without seeds) starts with triples drawn
---- from the whole graph, which say nothing in particular.
+--- Hop 1 of row r has `size` triples whose head is one of r's seeds; hop k has triples whose head
+--- is a tail of hop k - 1, where a tail sampled twice counts twice. They are distinct if there are
+--- enough; else each is there at least once or, with `replacement`, at random. A hop without
+--- triples repeats the hop before. A row whose seeds have none (or without seeds) gets triples of
+--- the whole graph. Errors: no relations, no edges, counts below 1.
 ---@param graph Graph ---@param seeds tinykg.Csr ---@param hops integer ---@param size integer
 ---@param replacement? boolean
 ---@return RippleSets

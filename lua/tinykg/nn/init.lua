@@ -15,8 +15,8 @@ types.declare('Module', function(x)
   return type(x) == 'table' and type(x.named_parameters) == 'function'
 end, 'a module')
 
---- A new module class; its instances (setmetatable({...}, class)) have the methods of modules and
---- are called like functions, which calls their `forward`.
+--- Makes a class of modules. Its instances, setmetatable({...}, class), have the methods of
+--- modules; calling one calls its `forward`.
 ---
 ---   local Twice = tk.nn.class('Twice')
 ---   function Twice:forward(x) return self.inner(x) * 2 end
@@ -36,9 +36,9 @@ function nn.class(name, base)
   return class
 end
 
---- Uniform in +-sqrt(6 / (rows + cols)) (Glorot & Bengio 2010), as a kept tensor [rows, cols]. With
---- three numbers: a stack [n, rows, cols] in +-sqrt(6 / (n (rows + cols))), as TensorFlow counts,
---- or with 'torch' behind them in +-sqrt(6 / (cols (n + rows))), as PyTorch does.
+--- A kept tensor [rows, cols], uniform in +-sqrt(6 / (rows + cols)) (Glorot & Bengio 2010). With
+--- three numbers: [n, rows, cols] in +-sqrt(6 / (n (rows + cols))), as in TensorFlow, or with
+--- 'torch' behind them in +-sqrt(6 / (cols (n + rows))), as in PyTorch.
 ---@param ... integer|integer[]|string the shape ---@return Tensor
 function nn.xavier(...)
   local sizes, count = {...}, select('#', ...)
@@ -80,18 +80,18 @@ local function collect(self, prefix, out, seen)
   return out
 end
 
---- Parameters of this module and those inside, as {name, tensor}, in a fixed order. Names are the
---- fields that lead there, 'layers.1.weight'. ---@return {name: string, tensor: Tensor}[]
+--- Parameters of this module and of those inside it, as {name, tensor}, in a fixed order. A name is
+--- the path of fields: 'layers.1.weight'. ---@return {name: string, tensor: Tensor}[]
 function Module:named_parameters() return collect(self, '', {}, {[self] = true}) end
 
---- Parameters of this module and those inside, in a fixed order. ---@return Tensor[]
+--- Parameters of this module and of those inside it, in a fixed order. ---@return Tensor[]
 function Module:parameters()
   local list = {}
   for i, p in ipairs(self:named_parameters()) do list[i] = p.tensor end
   return list
 end
 
---- Parameters by name, for tk.save. The tensors are shared, not copied.
+--- Parameters by name, for tk.save; the tensors themselves, no copies.
 ---@return table<string, Tensor>
 function Module:state()
   local state = {}
@@ -100,7 +100,7 @@ function Module:state()
 end
 
 local function set_mode(self, training, seen)
-  if type(self.eval) == 'function' then self.training = training end -- a module, not a list of them
+  if type(self.eval) == 'function' then self.training = training end -- no list of modules
   for _, value in pairs(self) do
     if type(value) == 'table' and not tensor.is(value) and not seen[value] then
       seen[value] = true
@@ -109,13 +109,14 @@ local function set_mode(self, training, seen)
   end
 end
 
---- Training: dropout is on, here and in all modules inside (field `training`).
+--- Sets field `training` to true, here and in all modules inside: dropout is on.
 ---@return Module self
 function Module:train() set_mode(self, true, {[self] = true}) return self end
---- Evaluation: dropout is off, here and in all modules inside. ---@return Module self
+--- Sets field `training` to false, here and in all modules inside: dropout is off.
+---@return Module self
 function Module:eval() set_mode(self, false, {[self] = true}) return self end
 
---- One line for print: its name and its parameters with their shapes.
+--- The line that print shows: name, parameters, shapes. ---@return string
 function Module:describe()
   local parts = {}
   for _, p in ipairs(self:named_parameters()) do
@@ -128,7 +129,7 @@ nn.Ranker = require('tinykg.nn.ranker')(Module)
 
 -- ---- layers ----
 
---- An option such as '64,32,16' as a list of whole numbers from 1.
+--- Reads an option such as '64,32,16'. Errors: no list of whole numbers from 1.
 ---@param text string|number ---@return integer[]
 function nn.sizes(text)
   local list = {}
@@ -144,8 +145,8 @@ end
 
 local Linear = nn.class('nn.Linear')
 
---- x W^T + b. W: Xavier, [outputs, inputs]; b: zeros, or uniform in +-1 / sqrt(inputs) (PyTorch).
---- Takes [..., inputs], gives [..., outputs]. Parameters: weight, bias.
+--- A layer x W^T + b, from [..., inputs] to [..., outputs]. Parameters: weight [outputs, inputs],
+--- Xavier; bias [outputs], zeros, or uniform in +-1 / sqrt(inputs) as in PyTorch.
 ---@param inputs integer ---@param outputs integer
 ---@param bias? boolean|string true (zeros) by default, false for none, or 'zeros', 'uniform'
 function nn.Linear(inputs, outputs, bias)
@@ -178,9 +179,8 @@ end
 
 local Embedding = nn.class('nn.Embedding')
 
---- A table of `n` rows of `d` (parameter `weight`); called with int32 ids [...] it gathers rows
---- [..., d]. Xavier; or normal with the given standard deviation; or, given {bound = x}, uniform in
---- +-x.
+--- A table [n, d] (parameter `weight`). Called with int32 ids [...] it gathers rows [..., d]. It
+--- starts as Xavier, or normal with a standard deviation `start`, or uniform in +-start.bound.
 ---@param n integer ---@param d integer ---@param start? number|{bound: number}
 function nn.Embedding(n, d, start)
   tensor.shape(n, d)
@@ -201,7 +201,7 @@ function nn.Embedding(n, d, start)
   return setmetatable({n = n, d = d, weight = parameter(weight or nn.xavier(n, d))}, Embedding)
 end
 
---- What comes out of a file begins a training: NaN would show up much later, and far away.
+--- Errors: NaN or infinity in a file, which training would show much later.
 local function check_finite(path, name, values, n, d)
   for i = 0, n * d - 1 do
     if values[i] - values[i] ~= 0 then
@@ -210,9 +210,9 @@ local function check_finite(path, name, values, n, d)
   end
 end
 
---- Reads rows first .. first + n - 1 (from 0) out of tensor `name` of a file, as a run leaves it.
---- With a data set for n, rows go by name: row first + id is that of the user (or item, by kind)
---- who is called so in the run whose folder the file lies in.
+--- Reads rows first .. first + n - 1 (from 0) from tensor `name` of a file. With a data set for n,
+--- rows go by name: row first + id is that of the user or item of the same name in the run whose
+--- folder has the file. Errors: no such tensor, another shape, NaN, unknown names.
 ---@param path string ---@param name string ---@param first integer
 ---@param n integer|tinykg.Data ---@param kind? string 'users' or 'items' of the data set
 ---@return Module self
@@ -234,8 +234,8 @@ function Embedding:load(path, name, first, n, kind)
   return self
 end
 
---- Reads the rows of users and items out of the parameters of another model of the data set, such
---- as bpr-mf.lua's: tensors users.weight and items.weight.
+--- Reads the rows of users and items from another model's parameters users.weight and items.weight,
+--- such as bpr-mf.lua's.
 ---@param path string the file, best.safetensors of a run; '': nothing is read
 ---@param data tinykg.Data ---@param first {users: integer, items: integer} the rows of user 0 and
 ---  of item 0 ---@return Module self
@@ -252,7 +252,7 @@ function Embedding:describe() return string.format('nn.Embedding(%d, %d)', self.
 
 local Dropout = nn.class('nn.Dropout')
 
---- Dropout while training, nothing in eval().
+--- Dropout while training; after eval() it returns its input.
 ---@param p number probability of a zero, 0 <= p < 1
 function nn.Dropout(p)
   if not (p >= 0 and p < 1) then runtime.fail('nn.Dropout: %g is not in [0, 1)', p) end
@@ -264,7 +264,7 @@ function Dropout:describe() return string.format('nn.Dropout(%g)', self.p) end
 
 local Sequential = nn.class('nn.Sequential')
 
---- Modules (or functions) one behind the other. ---@param ... Module|fun(x: Tensor): Tensor
+--- Calls modules or functions one after another. ---@param ... Module|fun(x: Tensor): Tensor
 function nn.Sequential(...) return setmetatable({...}, Sequential) end
 
 function Sequential:forward(x)

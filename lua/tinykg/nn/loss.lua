@@ -10,7 +10,7 @@ local function shape(t) return '[' .. table.concat(t:size(), ', ') .. ']' end
 --- Bayesian personalised ranking (Rendle et al. 2009): mean of -log sigmoid(pos - neg).
 ---
 ---   print(('%.4f'):format(tk.loss.bpr(tk.ones(4), tk.ones(4)):item()))     --> 0.6931
----@param positive Tensor scores ---@param negative Tensor scores; [n, k] beside [n, 1] for k each
+---@param positive Tensor scores ---@param negative Tensor scores; [n, k] with [n, 1] for k each
 ---@return Tensor a number
 function loss.bpr(positive, negative)
   local difference = negative - positive
@@ -21,7 +21,7 @@ function loss.bpr(positive, negative)
   return difference:softplus():mean()
 end
 
---- Binary cross-entropy of logits, stable: mean of softplus(x) - x y.
+--- Binary cross-entropy of logits, numerically stable: mean of softplus(x) - x y.
 ---@param logits Tensor
 ---@param labels Tensor|number f32, 0 or 1, of the same shape; or one label for all
 ---@return Tensor a number
@@ -33,14 +33,14 @@ function loss.bce(logits, labels)
   return (logits:softplus() - logits * labels):mean()
 end
 
---- A loss of labelled pairs, over any batch: `of(users, items, labels)` over its labels; without
---- labels, over known items (1), plus over drawn ones (0).
+--- A loss of labelled pairs over any batch: `of(users, items, labels)` of its labels; without
+--- labels, of known items (1) plus of sampled ones (0).
 ---@param batch {users: Tensor, items: Tensor, labels: Tensor?, negatives: Tensor?}
 ---@param of fun(users: Tensor, items: Tensor, labels: Tensor|number): Tensor
 ---@return Tensor a number
 function loss.pointwise(batch, of)
   if batch.labels then return of(batch.users, batch.items, batch.labels) end
-  if not batch.negatives then runtime.fail('loss.pointwise: neither labels nor drawn items') end
+  if not batch.negatives then runtime.fail('loss.pointwise: neither labels nor sampled items') end
   local each = {}
   for k = 1, batch.negatives:size(2) do each[k] = batch.users:reshape(-1, 1) end
   return of(batch.users, batch.items, 1)
@@ -63,19 +63,19 @@ function loss.sampled_bce(logits, batch, logits_of)
   return sum
 end
 
---- What recommenders train on: pairwise ranking of known items above drawn ones; on labelled data
---- (`labels`), cross-entropy. Scores are dot products of the rows.
+--- BPR of interactions, known items above sampled ones; with `labels`, cross-entropy. Scores are
+--- dot products of rows.
 ---@param u Tensor users' rows [n, d] ---@param i Tensor items' [n, d]
----@param j? Tensor drawn items' [n k, d] ---@param labels? Tensor f32 [n]
+---@param j? Tensor sampled items' [n k, d] ---@param labels? Tensor f32 [n]
 ---@return Tensor a number
 function loss.interactions(u, i, j, labels)
   if labels then return loss.bce(ops.dot(u, i), labels) end
-  if not j then runtime.fail('loss.interactions: neither rows of drawn items nor labels') end
+  if not j then runtime.fail('loss.interactions: neither rows of sampled items nor labels') end
   local k = j:size(1) / u:size(1)
   return loss.bpr(ops.dot(u, i):reshape(-1, 1), ops.neighbor_dot(u, j, k))
 end
 
---- Half the sum of squares of one or several tensors (nil ones are skipped); a sum, no mean.
+--- Half the sum of squares of tensors, without a mean; nil ones are skipped.
 ---@param ... Tensor? ---@return Tensor a number
 function loss.l2(...)
   local sum
