@@ -17,8 +17,8 @@ local function check_count(name, t, n)
   runtime.fail('%s: returned [%s], expected %d scores', name, table.concat(t:size(), ', '), n)
 end
 
---- What model:prepare() returns, computed: a tensor or a table of tensors, which score and rank
---- get behind their own arguments. Returns that, and a function that gives the tensors back.
+--- Computes what model:prepare() returns: a tensor or a table of tensors, the last argument of
+--- score and rank. Returns it, and a function that frees the tensors.
 ---@param model Module in eval mode
 ---@return Tensor|table|nil prepared, fun() release
 function evaluate.prepare(model)
@@ -37,7 +37,7 @@ function evaluate.prepare(model)
   end
 end
 
---- Logits of pairs, one for each.
+--- Logits of pairs. Errors: score did not return one per pair.
 local function score(model, prepared, users, items)
   return check_count('score', step.no_grad(model.score, model, users, items, prepared),
                      users:count())
@@ -64,9 +64,9 @@ end
 
 local CUT = 256 -- rows after which the engine cuts a product of matrices
 
---- Scores of all items for some users through a model that scores pairs, about `size` at once.
---- Which pairs are multiplied together depends on the items alone: a score is the same bits whoever
---- else is scored and whatever the size.
+--- Scores of all items for some users by a model that scores pairs, about `size` at once. Which
+--- pairs are computed together depends on the items alone, so that a score has the same bits
+--- whatever the size and the other users are.
 local function rank_by_pairs(model, prepared, data, users, count, size, out)
   size = math.max(CUT, size - size % CUT)
   local user_ids, item_ids = ffi.new('int32_t[?]', size), ffi.new('int32_t[?]', size)
@@ -91,8 +91,8 @@ local function rank_at_once(model, prepared, data, users, count, out)
   ids:free()
 end
 
---- A function that scores all items for users ids[0 .. count - 1], at most `block` of them: it
---- returns floats [count, items], the same buffer each time.
+--- Returns a function that scores all items for users ids[0 .. count - 1], at most `block` of them.
+--- It returns floats [count, items], each time in the same buffer.
 local function scorer(model, prepared, data, block, size)
   local out = arrays.floats(block * data.items)
   return function(ids, count)
@@ -130,8 +130,8 @@ local function users_of(positives, all)
   return users, n
 end
 
---- What users know when a part is ranked, by user: train, and for test the validation part too.
---- Before train there is nothing.
+--- The items by user that are not ranked: those of train, and for test those of valid too. No items
+--- for train itself.
 ---@param data tinykg.Data ---@param part string ---@return tinykg.Csr?
 function evaluate.known(data, part)
   if part == 'train' then return nil end
@@ -139,9 +139,9 @@ function evaluate.known(data, part)
   return rows.csr(rows.concat{rows.positives(data.train), rows.positives(data.valid)}, data.users)
 end
 
---- Users in the order in which they are scored, in blocks of block_of(data): those with items in
---- `test`, then, from a block of their own on, the others. A product of matrices may add up its
---- last rows in another order: the scores of a model's `rank` are the same bits in the same block.
+--- Users in the order of scoring, in blocks of block_of(data): those with items in `test`, then,
+--- from a block of their own on, the others. A matrix product may add up its last rows in another
+--- order: scores of a model's `rank` have the same bits only in the same block.
 ---@param data tinykg.Data ---@param test tinykg.Csr
 ---@return ffi.cdata* ids int32 [users] ---@return integer n how many have items there
 function evaluate.order(data, test)
@@ -156,7 +156,7 @@ function evaluate.order(data, test)
   return ids, evaluated
 end
 
---- Full ranking: every item the user does not know already, in blocks of users.
+--- Full ranking of all items that a user does not know, in blocks of users.
 local function ranking(model, prepared, data, part, k, size, progress)
   local test, known = data:positives(part), evaluate.known(data, part)
   local users, n = users_of(test, data.users)
@@ -172,8 +172,8 @@ end
 
 local PARTS = {train = true, valid = true, test = true}
 
---- Calls fn, which evaluates by the model's function `by`, with dropout off and what the model
---- prepares. Training steps and evaluations do not pay for each other's memory.
+--- Calls fn in eval mode with what the model prepares. Frees other memory before and after, so that
+--- training and evaluation do not add up.
 local function in_eval(model, by, fn, ...)
   local training, outer = model.training, source_line.enter(by)
   if model.eval then model:eval() end
@@ -191,7 +191,7 @@ local function in_eval(model, by, fn, ...)
   return results[2]
 end
 
---- Scores one block as an evaluation would, and forgets the scores.
+--- Scores one block as an evaluation does and frees the scores.
 local function one_block(model, prepared, data, part, size)
   if data.task == 'ctr' then
     local batch = loader.batches(data[part], {size = size, shuffle = false})()
@@ -203,8 +203,8 @@ local function one_block(model, prepared, data, part, size)
   if count > 0 then scorer(model, prepared, data, count, size)(users, count) end
 end
 
---- Prepares and scores one block as an evaluation does. On a plan-only engine nothing is computed;
---- the counters then say how much memory evaluation needs.
+--- Prepares and scores one block as an evaluation does. A plan-only engine computes nothing, but
+--- counts the memory that evaluation needs.
 ---@param model Module ---@param data tinykg.Data ---@param part string
 ---@param size integer interactions scored at once
 function evaluate.block(model, data, part, size)
@@ -212,8 +212,7 @@ function evaluate.block(model, data, part, size)
   in_eval(model, model.rank or model.score, one_block, data, part, size)
 end
 
---- Full ranking by a model or by a tensor of scores [users, items]: what metrics.ranking does with
---- a data set.
+--- Full ranking by a model or by a tensor of scores [users, items]: metrics.ranking of a data set.
 ---@param model Module|Tensor ---@param data tinykg.Data
 ---@param o? {k: integer[], part: string, size: integer, progress: function} part 'test'
 function evaluate.ranking(model, data, o)
@@ -234,8 +233,8 @@ function evaluate.ranking(model, data, o)
                  o.size or 1024, o.progress)
 end
 
---- A function score(ids, count) that returns the scores evaluation ranks by, floats [count, items]
---- in one buffer that each call fills again, for the users ids[0 .. count - 1] (int32 FFI array).
+--- Returns a function score(ids, count) for users ids[0 .. count - 1] (int32 FFI array): the scores
+--- that evaluation ranks by, floats [count, items], each time in the same buffer.
 ---@param model Module in eval mode ---@param data tinykg.Data
 ---@param o? {size: integer} pairs scored at once, 1024; of users, at most block_of(data) a call
 ---@return fun(ids: ffi.cdata*, count: integer): ffi.cdata* score, fun() release gives back memory
@@ -244,8 +243,8 @@ function evaluate.scorer(model, data, o)
   return scorer(model, prepared, data, block_of(data), o and o.size or 1024), release
 end
 
---- AUC (NaN where all labels are alike) and F1 of labelled data; recall, ndcg and others at each
---- k of data to rank.
+--- AUC (NaN if all labels are equal) and F1 of labelled data; recall, ndcg and others at each k of
+--- data to rank.
 ---@param model Module ---@param data table ---@param part string 'valid' or 'test'
 ---@param o? {k: integer[], size: integer, progress: function} k {10, 20}; size: interactions scored
 ---  at once, 1024: evaluating should not take more memory than training

@@ -17,7 +17,7 @@ local train = {}
 
 -- ---- parts of a run ----
 
---- Keeps the best parameters in memory; a run with a folder has them in a file instead.
+--- Keeps the best parameters in memory; a run with a folder keeps them in a file instead.
 local function in_memory()
   local copies
   return {
@@ -33,7 +33,7 @@ end
 
 local CUTS = {10, 20}
 
---- The metric that early stopping watches, of those that are measured.
+--- The metric that early stopping watches. Errors: it is not measured, or not defined.
 local function watched(o, data, cuts)
   local names = {'auc', 'f1'}
   if data.task ~= 'ctr' then
@@ -57,7 +57,7 @@ local function watched(o, data, cuts)
                       table.concat(names, ' ')), 0)
 end
 
---- What a recipe's build gives, checked, ready to train.
+--- Builds a recipe's model, ready to train. Errors: build did not return a model.
 ---@return Module
 function train.build(recipe, data, o)
   local outer = source_line.enter(recipe.build)
@@ -77,10 +77,10 @@ end
 ---@class Run
 ---@field model Module
 ---@field phases Phase[]
----@field at table where it stands: `epoch` that is trained now, `phase` of it (0: not begun; one
----  more than there are: all done), steps `done` of the phase and the sum `total` of their losses,
----  `losses` of the phases before, `seconds`, `draws`, which no_grad's random numbers hang on, and
----  `beginning` while the model's begin_epoch is at it
+---@field at table the position: the `epoch`, its `phase` (0: not begun; one more than there are: all
+---  done), the phase's steps `done` and the sum `total` of their losses, `losses` of the phases
+---  before, `seconds`, `draws`, on which no_grad's random numbers depend, and `beginning` while the
+---  model's begin_epoch runs
 ---@field best {epoch: integer?, value: number?, metrics: table?} of the epochs validated so far
 ---@field epoch_times number[] seconds
 ---@field eval_times number[] seconds
@@ -92,7 +92,7 @@ local function beginning_of(epoch)
           draws = step.draws()}
 end
 
---- A run that has not begun: model and phases of a recipe.
+--- Makes a run at its beginning: model and phases of a recipe.
 ---@param recipe Recipe ---@param data tinykg.Data ---@param o table the recipe's options
 ---@param settings table as train.run's
 ---@return Run
@@ -111,7 +111,7 @@ function train.new(recipe, data, o, settings)
   return self
 end
 
---- The progress line of an epoch's phase. `each`: seconds a step.
+--- Shows the progress of a phase. `each`: seconds per step.
 local function show(self, phase, done, count, loss, each)
   self.line.update(function()
     return string.format('epoch %d/%d  %s%3.0f %%  loss %.4f  %.0f steps/s  left %s  %s',
@@ -121,7 +121,7 @@ local function show(self, phase, done, count, loss, each)
   end)
 end
 
---- What a model does before an epoch, forward only: KGAT's attention is computed anew.
+--- Calls the model's begin_epoch, forward only: KGAT's attention is updated.
 local function begin_epoch(self, epoch)
   local model = self.model
   if not model.begin_epoch then return end
@@ -130,7 +130,7 @@ local function begin_epoch(self, epoch)
   source_line.leave(outer)
 end
 
---- What is left of this epoch: each phase once, in order.
+--- Trains the rest of this epoch: each phase once, in order.
 local function train_epoch(self)
   local at, started = self.at, clock.now()
   local before = at.seconds
@@ -152,7 +152,7 @@ local function train_epoch(self)
   self.line.clear()
 end
 
---- Interactions that are scored at once: about as many as a step trains on.
+--- How many interactions are scored at once: about as many as a step trains on.
 function train.evaluation_size(o) return math.max(256, math.min(o.batch_size, 8192)) end
 
 function Run:evaluate(part)
@@ -181,8 +181,8 @@ local function mean(list)
   return #list > 0 and sum / #list or 0
 end
 
---- Bytes by kind as the engine counted them, and the total at its peak; of a resumed run, of the
---- parts before as well.
+--- Peak bytes by kind as the engine counted them, and of all; of a resumed run, including the parts
+--- before.
 function Run:memory()
   local out = {peak = C.tkg_memory_peak(runtime.engine, -1)}
   for name, kind in pairs(tensor.kinds) do out[name] = C.tkg_memory_peak(runtime.engine, kind) end
@@ -190,11 +190,11 @@ function Run:memory()
   return out
 end
 
---- Steps made so far, of all phases.
+--- Steps of all phases so far.
 function Run:steps() return phases.steps(self.phases) end
 
 local function figures(self)
-  -- A run that went on may have met nothing but the small rest of an epoch.
+  -- A resumed run may have seen only the small rest of an epoch.
   for _, phase in ipairs(self.resumed and self.phases or {}) do phase:plan() end
   local step_ms, each = phases.step_ms(self.phases)
   return {
@@ -204,7 +204,7 @@ local function figures(self)
   }
 end
 
---- Validation after an epoch: remembers the best parameters.
+--- Validates after an epoch and keeps the best parameters.
 ---@return table? metrics, boolean better
 local function validate(self, epoch)
   local result, best = self:evaluate('valid'), self.best
@@ -215,7 +215,7 @@ local function validate(self, epoch)
   return result, true
 end
 
---- Whether training is over: all epochs, or none better for too long.
+--- Whether training is over: all epochs are done, or none was better for too long.
 local function over(self)
   local o, done = self.o, self.at.epoch - 1
   if done >= o.epochs then return true end
@@ -223,7 +223,7 @@ local function over(self)
   return validated and o.patience > 0 and done - self.best.epoch >= o.patience * o.eval_every
 end
 
---- What is left of an epoch, its validation, its record.
+--- Trains the rest of an epoch, validates, reports the epoch.
 local function run_epoch(self)
   local at, epoch = self.at, self.at.epoch
   if at.phase <= #self.phases then
@@ -243,7 +243,7 @@ local function run_epoch(self)
   if self.settings.on_epoch then self.settings.on_epoch(record, better, self) end
 end
 
---- Trains from where the run stands, and measures the best parameters on test.
+--- Trains to the end, then evaluates the best parameters on test.
 ---@return table result {epochs, best_epoch, valid, test, memory, kept, time, model, phases}
 function Run:train()
   while not over(self) do run_epoch(self) end
@@ -258,10 +258,10 @@ function Run:train()
   return result
 end
 
---- Trains. settings: bits, rounding, small, quiet, steps (a limit of each phase, an epoch), k, and
---- on_epoch(record, better, run), called after each epoch; on_step(run), called every few steps;
---- on_end(run), before the best parameters take the place of the last; best
---- {save(model, epoch), load(model)}: where the best parameters are kept, else in memory.
+--- Trains a recipe. settings: bits, rounding, small, quiet, steps (at most, per phase and epoch),
+--- k, and on_epoch(record, better, run), called after each epoch; on_step(run), called every few
+--- steps; on_end(run), called before the best parameters replace the last; best {save(model,
+--- epoch), load(model)}, which keeps the best parameters, by default in memory.
 ---@return table result as Run:train
 function train.run(recipe, data, o, settings)
   return train.new(recipe, data, o, settings):train()

@@ -1,12 +1,12 @@
---- The phases of a model's training: what alternates within an epoch, each with a step of its own.
+--- The phases of a model's training, which alternate within an epoch. Each is a step of its own.
 --
--- A model without a function `phases` has one, over its `loss`. Otherwise model:phases(data, o)
--- returns a list of {name, loss [, steps [, sample]] [, bits] [, optimizer]}:
+-- A model without a function `phases` has one phase, with its `loss`. Otherwise model:phases(data,
+-- o) returns a list of {name, loss [, steps [, sample]] [, bits] [, optimizer]}:
 --   name       what it is called in logs
 --   loss       fun(model, batch): Tensor
---   steps      how many an epoch; without it, one for each batch of the training interactions
+--   steps      per epoch; without it, one for each batch of the training interactions
 --   sample     fun(model): batch, recorded in the step, for a phase with steps ({} without)
---   bits       how its kept values are stored, whatever the run's --bits say: 32 for a small batch
+--   bits       of its saved values, instead of the run's --bits: 32 for a small batch
 --   optimizer  one of tk.optim, which phases may share; without it the phase gets one of the
 --              recipe's, with moments of its own
 local C = require 'tinykg.engine.lib'
@@ -87,8 +87,8 @@ end
 
 -- ---- making them ----
 
---- What is recorded for a batch: of interactions with negatives drawn by the step, or what the
---- phase draws.
+--- The function that records a step: of a batch of interactions with negatives sampled by the step,
+--- or of what the phase samples.
 local function step_function(self, p, model, data, o)
   if p.steps then
     return function() return p.loss(model, p.sample and p.sample(model) or {}) end
@@ -101,8 +101,8 @@ local function step_function(self, p, model, data, o)
   end
 end
 
---- Labelled rows are walked through: a recipe's own default of drawing users gives way and is no
---- option of the run, but is refused where it was asked for.
+--- Labelled data are taken row by row: sets a recipe's own default of `draw` aside. Errors: `draw`
+--- was given.
 local function settle_draw(data, o)
   if data.task ~= 'ctr' or (o.draw or 'interactions') == 'interactions' then return end
   local meta = getmetatable(o)
@@ -110,7 +110,8 @@ local function settle_draw(data, o)
   o.draw = nil
 end
 
---- The phases of a model, ready to run. ---@param settings {bits, rounding, small, steps, check}
+--- Makes the phases of a model, ready to run.
+---@param settings {bits, rounding, small, steps, check}
 ---@return Phase[]
 function phases.of(recipe, model, data, o, settings)
   settle_draw(data, o)
@@ -139,8 +140,8 @@ local function check_loss(self, loss, epoch)
     self.recipe.name, self.label, tostring(loss), self.step.number, epoch, self.optimizer.lr), 0)
 end
 
---- What an epoch's steps are called with, one after the other, from the step behind `done`, and how
---- many there are in all.
+--- An iterator over the arguments of an epoch's steps, from the step after `done`, and how many
+--- steps the epoch has.
 local function batches_of(self, epoch, done)
   if not self.part then
     return function() return true end, self.steps
@@ -150,15 +151,15 @@ local function batches_of(self, epoch, done)
                                   skip = done})
 end
 
---- Plans the step for a full batch, for its figures; runs nothing.
+--- Plans the step for a full batch, for its figures. Runs nothing.
 function Phase:plan()
   local outer = source_line.enter(self.loss)
   self.step:plan((batches_of(self, 1, 0)()))
   source_line.leave(outer)
 end
 
---- What is left of an epoch of this phase; the epoch's mean loss.
----@param at {epoch: integer, done: integer, total: number} where it stands, kept up to date: steps
+--- Runs the rest of an epoch of this phase. Returns the epoch's mean loss.
+---@param at {epoch: integer, done: integer, total: number} the position, which it updates: steps
 ---  done and the sum of their losses
 ---@param progressed? fun(phase: Phase, done: integer, count: integer, mean: number)
 ---@return number
@@ -181,8 +182,8 @@ function Phase:epoch(at, progressed)
   return at.total / math.max(at.done, 1)
 end
 
---- The last step of an epoch that was begun, whose batch may be a short one: its memory is not
---- less by rule, since other ops may run where few rows are read. For plans of a run.
+--- Runs the last step of an epoch, whose batch may be a short one. That need not take less memory,
+--- since other ops may run if few rows are read. For memory plans.
 ---@param epoch integer
 function Phase:last(epoch)
   if not self.part or self.count < 2 then return end
@@ -203,8 +204,8 @@ function Phase:median()
   return sorted[math.floor((#sorted + 1) / 2)] or 0
 end
 
---- Bytes kept for backward: of the phase that keeps most, since phases run one at a time; with
---- several, `phases` has each one's.
+--- Bytes saved for backward: of the phase that saves most, since phases run one at a time. With
+--- several phases, `phases` has those of each.
 ---@return {reference_bytes: number, stored_bytes: number, phases: table?}
 function phases.kept(list)
   local most, each
@@ -219,7 +220,8 @@ function phases.kept(list)
           phases = #list > 1 and each or nil}
 end
 
---- Median milliseconds of a step of the first phase; with several, `phases` has each one's.
+--- Median milliseconds of a step of the first phase. With several phases, `phases` has those of
+--- each.
 ---@return number step_ms, table<string, number>? phases
 function phases.step_ms(list)
   local each = {}

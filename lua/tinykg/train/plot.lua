@@ -86,7 +86,7 @@ local function quoted(text)
   return "'" .. tostring(text):gsub('[%c]', ' '):gsub("'", "''") .. "'"
 end
 
---- gnuplot complains of a range without width.
+--- Sets a range if all values are equal, which gnuplot would complain about.
 local function range_of(axis, all, k)
   local low, high = math.huge, -math.huge
   for _, s in ipairs(all) do
@@ -99,7 +99,7 @@ local function range_of(axis, all, k)
   return ('set %srange [%.9g:%.9g]\n'):format(axis, low - by, high + by)
 end
 
---- The terminal's size, as far as it is known.
+--- The terminal's size; 79 x 24 if unknown.
 local function window()
   local w = ffi.new('tkg_window')
   if ffi.C.ioctl(1, GET_WINDOW, w) ~= 0 or w.columns < 20 or w.rows < 10 then return 79, 24 end
@@ -132,7 +132,8 @@ local function program(all, o, output)
   return table.concat(text, '\n') .. '\n'
 end
 
---- What gnuplot makes of a program. Names of temporary files are all that a shell gets to see.
+--- Runs gnuplot on a program and returns its output. The shell sees names of temporary files only.
+--- Errors: gnuplot is not installed, or its message.
 local function drawn(all, o)
   local script, output, errors = os.tmpname(), os.tmpname(), os.tmpname()
   local file = assert(io.open(script, 'w'))

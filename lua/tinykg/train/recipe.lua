@@ -136,7 +136,7 @@ local function names(self)
   return table.concat(list, ' ')
 end
 
---- A value given as text, as the type of the option's default.
+--- A value, or its text converted to the type of the option's default. Errors: another type.
 local function convert(o, value)
   if type(value) == type(o.default) then return value end
   if type(o.default) == 'number' and tonumber(value) then return tonumber(value) end
@@ -146,7 +146,7 @@ local function convert(o, value)
   error(string.format('option %s: %s is not a %s', o.name, tostring(value), type(o.default)), 0)
 end
 
---- One of the values that an option may have, where it says which.
+--- Errors: a value that is not among the option's choices.
 local function check_choice(option, value)
   local list = option.choices
   if not list then return end
@@ -161,8 +161,9 @@ local WHOLE = {dim = 1, batch_size = 1, epochs = 1, negatives = 1, neighbors = 1
                intents = 1, memory = 1, eval_every = 1, patience = 0, layers = 0,
                relation_dim = 1, kg_batch_size = 1}
 
---- All options: defaults, then the preset, then what was given. Which were given is remembered
---- beside them (metatable's `asked`), for defaults that only some data can have.
+--- Completes options: defaults, then the preset, then those given. The metatable's `asked` has the
+--- names of the last two, for defaults that only some data can have. Errors: unknown names and
+--- presets, wrong values.
 ---@param given table<string, any> values, or text to convert; `preset` names a preset
 ---@return table options
 function Recipe:complete(given)
@@ -196,7 +197,7 @@ function Recipe:complete(given)
   return o
 end
 
---- What `tinykg run RECIPE --help` prints. ---@return string
+--- The text of `tinykg run RECIPE --help`. ---@return string
 function Recipe:help()
   local lines = {self.name .. (self.source ~= '' and ': ' .. self.source or ''), '',
                  'Options (--set name=value):'}

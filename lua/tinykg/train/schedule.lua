@@ -1,7 +1,7 @@
---- Learning rates by epoch: what the option `schedule` names.
+--- Learning rates by epoch: option `schedule`.
 local schedule = {}
 
--- Share of lr in epoch e of n.
+-- Factors of lr in epoch e of n.
 local SHARES = {
   constant = function() return 1 end,
   --- Half a cosine, from 1 towards 0 (Loshchilov & Hutter 2017, without restarts).
@@ -17,8 +17,8 @@ function schedule.check(o)
   end
 end
 
---- What lr is multiplied with in an epoch: a function of the epoch alone, so that a run may stop
---- and go on anywhere.
+--- The factor of lr in an epoch. It depends on the epoch alone, so that a run can be resumed
+--- anywhere.
 ---@param o {schedule: string, decay: number, epochs: integer}
 ---@param epoch integer from 1
 ---@return number
