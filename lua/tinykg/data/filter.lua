@@ -1,11 +1,11 @@
---- Filters: rating threshold, k-core, and the renumbering that follows what a k-core drops.
+--- Filters: rating threshold and k-core, and the renumbering after a k-core.
 
 local arrays = require 'tinykg.engine.arrays'
 local rows = require 'tinykg.data.rows'
 
 local filter = {}
 
---- Without ratings below a threshold.
+--- Removes ratings below a threshold.
 ---@param all table
 ---@param threshold number
 ---@return table kept
@@ -16,7 +16,7 @@ function filter.threshold(all, threshold)
   return rows.filter(all, function(i) return ratings[i] >= threshold end)
 end
 
--- Drops users and items below their limit until all that are left have it. alive arrays: 0 or 1.
+-- Removes users and items below their limit until none is. alive arrays: 0 or 1.
 local function peel(parts, alive_users, alive_items, users, items, user_core, item_core)
   local user_count, item_count = arrays.ints(users), arrays.ints(items)
   repeat
@@ -45,7 +45,7 @@ local function peel(parts, alive_users, alive_items, users, items, user_core, it
   until not changed
 end
 
--- New ids for those alive: new_of[old] (-1: gone), old_of[new], how many.
+-- New ids of those alive: new_of[old] (-1: removed), old_of[new], how many.
 local function renumber(alive, n)
   local new_of, old_of, count = arrays.ints(n), arrays.ints(n), 0
   for old = 0, n - 1 do
@@ -58,8 +58,8 @@ local function renumber(alive, n)
   return new_of, old_of, count
 end
 
--- Entities after items went: items left first, then every other entity. A former item stays in the
--- graph as an ordinary entity where it has a triple, and goes otherwise.
+-- Entities after items were removed: the items left, then all other entities. A removed item with a
+-- triple stays in the graph as an entity.
 local function renumber_entities(raw, new_item, item_count)
   local graph, used = raw.graph, arrays.ints(raw.entities)
   for i = 0, graph.n - 1 do
@@ -82,7 +82,7 @@ local function renumber_entities(raw, new_item, item_count)
 end
 
 --- Keeps users and items with at least so many positives among those kept, over all parts, and
--- numbers what is left anew. Changes raw's counts, names and graph.
+-- renumbers them. Changes raw's counts, names and graph.
 ---@param raw table
 ---@param parts table[]
 ---@param user_core number

@@ -1,4 +1,4 @@
---- What a loaded data set is: counts, density, degrees, what was dropped, warnings.
+--- Describes a loaded data set: counts, density, degrees, removed rows, warnings.
 
 local arrays = require 'tinykg.engine.arrays'
 local printable = require 'tinykg.base.printable'
@@ -19,7 +19,7 @@ local function spread(counts, n)
     none = none }
 end
 
--- Adds to counts[id] for each row that is no negative.
+-- Counts the rows of each id that are no negatives, in counts[id].
 local function count_rows(counts, part, ids)
   for i = 0, part.n - 1 do
     if not part.labels or part.labels[i] ~= 0 then counts[ids[i]] = counts[ids[i]] + 1 end

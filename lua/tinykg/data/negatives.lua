@@ -1,5 +1,5 @@
---- Negatives for click-through data that has only positives: per user as many items not watched as
--- watched, drawn once without replacement, as the preprocessing of KGCN and RippleNet does.
+--- Samples negatives for click-through data that has only positives: per user as many items not
+-- watched as watched, once, without replacement, as the preprocessing of KGCN and RippleNet does.
 
 local arrays = require 'tinykg.engine.arrays'
 local random = require 'tinykg.base.random'
@@ -9,7 +9,7 @@ local negatives = {}
 
 local STREAM = 0x4E454731
 
--- A random item of 0 .. items - 1 that was not marked for the user; marks it.
+-- A random item of 0 .. items - 1 that is not marked for the user; marks it.
 local function draw(generator, marks, user, items)
   local item
   repeat item = generator:below(items) until marks[item] ~= user + 1
@@ -24,9 +24,9 @@ local function counts(part, users)
   return count
 end
 
---- Adds negatives to each part (a set of rows, all of them positive), with labels 1 and 0. An item
--- is never drawn for a user who has it in `watched`, nor twice for one user in whatever part. A
--- user who watched more than half of the items gets all the others, first parts first.
+--- Adds negatives to each part (rows that are all positive), with labels 1 and 0. An item is not
+-- sampled for a user who has it in `watched`, nor twice for one user in any part. A user who
+-- watched more than half of the items gets all others, first parts first.
 ---@param parts table[]
 ---@param watched tinykg.Csr every pair that is no negative
 ---@param items number

@@ -1,5 +1,5 @@
---- A data set whose rows come in another order than they did, numbered and split as it was: so that
--- a model's numbers stand for the same things.
+--- Restores the ids and the split of a data set whose rows were loaded in another order, so that a
+-- model's rows belong to the same names.
 
 local ffi = require 'ffi'
 local bit = require 'bit'
@@ -54,7 +54,7 @@ end
 
 -- ---- numbers ----
 
---- The ids that names had, by the ids that they have; nil where they are not the same names.
+--- The old ids of names by their new ids; nil if the names differ.
 local function numbers_of(had, have)
   local ids, taken = arrays.ints(have.count), arrays.ints(have.count)
   for id = 0, have.count - 1 do
@@ -87,8 +87,8 @@ local function titles_of(names, ids)
   return names.titles and titles
 end
 
---- The data set with the numbers of `names` and the split of `codes`; nil where its names or its
---- number of interactions are not the same. Whether it is what it was, its fingerprint tells.
+--- The data set with the ids of `names` and the split of `codes`; nil if its names or its number of
+--- interactions differ. Its fingerprint tells whether the rest is equal.
 ---@param data tinykg.Data ---@param names table<string, tinykg.Names> by kind
 ---@param codes string of split_of ---@return tinykg.Data?
 function restore.of(data, names, codes)

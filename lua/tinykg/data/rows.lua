@@ -55,7 +55,7 @@ end
 ---@return tinykg.Csr
 function rows.csr(from, users) return arrays.csr(from.n, from.users, from.items, users) end
 
--- The position of the row that counts among those of a pair, order[first .. last]: the latest.
+-- The position of the latest row of a pair, order[first .. last].
 local function latest(from, order, first, last)
   local times, best = from.times, order[last]
   for i = times and first or last, last do
@@ -73,7 +73,7 @@ local function contradict(labels, order, first, last)
   return false
 end
 
---- Without repeated pairs of user and item. Each stays where it is first, with the label, rating
+--- Removes repeated pairs of user and item. A pair stays at its first position, with label, rating
 --- and time of its latest row: by time, else by position.
 ---@param from table
 ---@param users number
@@ -109,7 +109,7 @@ function rows.distinct(from, users)
   return kept, from.n - n, contradictions
 end
 
---- The label that all rows have; nil where there are two, or none.
+--- The label that all rows have; nil if there are two, or none.
 ---@param from table
 ---@return number?
 function rows.only_label(from)
@@ -121,7 +121,7 @@ function rows.only_label(from)
   return labels[0]
 end
 
---- Only what is watched: rows with label 1, without their labels.
+--- The rows with label 1, without their labels.
 ---@param from table
 ---@return table
 function rows.positives(from)
@@ -134,7 +134,7 @@ function rows.positives(from)
   return bare
 end
 
---- Several sets of rows, one after the other. Columns that one of them lacks are left out.
+--- Joins sets of rows. Columns that one of them lacks are left out.
 ---@param list table[]
 ---@return table
 function rows.concat(list)

@@ -1,5 +1,5 @@
---- Splits of interactions into train, validation and test. Each is a function of the rows, the
--- options and the seed alone.
+--- Splits interactions into train, validation and test. A split depends on the rows, the options
+-- and the seed alone.
 
 local arrays = require 'tinykg.engine.arrays'
 local rows = require 'tinykg.data.rows'
@@ -12,8 +12,8 @@ split.parts = { 'train', 'valid', 'test' }
 local STREAM = 0x53504C31
 local VALID_STREAM = 0x53504C32
 
--- How many of n rows go to validation and to test. Train gets what rounding down leaves, but where
--- a share is less than one row and train has another, one row goes to test, then to validation
+-- How many of n rows go to validation and to test. Train gets what rounding down leaves. But if a
+-- share is less than one row and train has more than one, one row goes to test, then to validation
 -- (as in RecBole).
 local function shares(n, ratios)
   local valid, test = math.floor(ratios[2] * n), math.floor(ratios[3] * n)
@@ -54,7 +54,8 @@ local function time_rank(all)
   return rank
 end
 
--- Marks inside each user's rows, in the order of their ranks; count(n) gives validation and test.
+-- Marks each user's rows in the order of their ranks; count(n) returns how many go to validation
+-- and test.
 local function per_user(all, users, rank, count)
   local part = arrays.ints(all.n)
   local csr = arrays.csr(all.n, all.users, rank, users)
@@ -108,7 +109,7 @@ function methods.time_global(all, _, ratios) return whole(all, time_rank(all), r
 --  time_global    of all rows, the latest for test
 split.methods = methods
 
---- The methods that look at times.
+--- The methods that need times.
 split.by_time = { time = true, time_global = true, leave_one_out = true }
 
 --- Splits rows by a method.
@@ -122,7 +123,7 @@ function split.apply(all, users, method, ratios, seed)
   return methods[method](all, users, ratios, seed)
 end
 
---- The parts that the rows themselves name.
+--- The parts that the rows name.
 ---@param all table with the column parts
 ---@return table train, table valid, table test
 function split.given(all)
@@ -131,7 +132,7 @@ function split.given(all)
   return separate(all, parts)
 end
 
---- Takes a share of each user's rows out of train, rounded to the nearest; at least one stays.
+--- Splits a share of each user's rows off train, rounded to the nearest; at least one stays.
 ---@param train table
 ---@param users number
 ---@param ratio number

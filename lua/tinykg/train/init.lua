@@ -77,8 +77,8 @@ end
 ---@class Run
 ---@field model Module
 ---@field phases Phase[]
----@field at table the position: the `epoch`, its `phase` (0: not begun; one more than there are: all
----  done), the phase's steps `done` and the sum `total` of their losses, `losses` of the phases
+---@field at table the position: the `epoch`, its `phase` (0: not begun; one more than there are:
+---  all done), the phase's steps `done` and the sum `total` of their losses, `losses` of the phases
 ---  before, `seconds`, `draws`, on which no_grad's random numbers depend, and `beginning` while the
 ---  model's begin_epoch runs
 ---@field best {epoch: integer?, value: number?, metrics: table?} of the epochs validated so far

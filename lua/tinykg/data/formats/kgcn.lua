@@ -32,8 +32,8 @@ local graph_files = {
 local FINAL = { 'ratings_final.txt', 'kg_final.txt', 'user_list.txt', 'item_list.txt',
   'entity_list.txt', 'relation_list.txt' }
 
---- How many of the final files a folder has; 1 where it has the raw ones, which other formats may
---- have beside theirs; less where ratings are missing.
+--- How many of the final files a folder has; 1 if it has the raw ones, which other formats may have
+--- beside theirs; less without ratings.
 ---@param dir string
 ---@return number
 function kgcn.score(dir)
@@ -49,7 +49,8 @@ end
 ---------------------------------------------------------------------------------------------------
 -- Raw files.
 
--- item_index2entity_id: the items' own names, and the dictionary of entities that they begin.
+-- Reads item_index2entity_id: the items' names, and the dictionary of entities, which begins with
+-- items.
 local function read_items(dir)
   local path = files.find(dir, item_files[1], item_files[2])
   if not path then return nil end
@@ -66,7 +67,7 @@ local function read_items(dir)
     count = tokens:count(), tokens = tokens }
 end
 
--- kg.txt, through the entities that items began: triples, and the dictionaries filled.
+-- Reads kg.txt: triples. Adds to the dictionary of entities and fills that of relations.
 local function read_raw_graph(dir, tokens)
   local relations = arrays.dictionary()
   for _, group in ipairs(graph_files) do
@@ -97,7 +98,7 @@ local function read_raw_graph(dir, tokens)
   end
 end
 
--- A ratings file as columns: users and items by name, ratings.
+-- Reads a ratings file: columns of users and items by name, and ratings.
 local function read_rating_file(path, form, users, seen, raw)
   local first = files.fields(files.first_line(path), form.separator)
   local unread = {}
@@ -111,7 +112,8 @@ local function read_rating_file(path, form, users, seen, raw)
   return all
 end
 
--- The raw ratings of known items: rows, the dictionary of users, the threshold, how many left out.
+-- The raw ratings of known items: rows, the dictionary of users, the threshold, how many were left
+-- out.
 local function read_raw_ratings(dir, items, raw)
   for _, form in ipairs(rating_files) do
     local path = files.find(dir, form.file)
@@ -131,7 +133,7 @@ local function read_raw_ratings(dir, items, raw)
   end
 end
 
--- Numbers users by their first rating that counts as positive; others have no rows afterwards.
+-- Numbers users by their first positive rating; others have no rows afterwards.
 local function number_users(ratings, threshold)
   local all, count = ratings.all, ratings.users:count()
   local id_of, source, users = arrays.ints(count), arrays.ints(count), 0
@@ -184,7 +186,7 @@ local function same_positives(final, raw_rows, raw_users, users)
   return true
 end
 
--- The users' own names, where the raw ratings are those that the final file was made of.
+-- The users' names, if the final file was made of the raw ratings.
 local function recover_users(dir, raw, items)
   local ratings = read_raw_ratings(dir, items)
   if not ratings then return end
@@ -197,7 +199,7 @@ local function recover_users(dir, raw, items)
   end
 end
 
--- Names that lists do not give, from the raw files beside the final ones if they agree.
+-- Names that lists do not have, from the raw files beside the final ones if they agree.
 local function recover_names(dir, raw, items, raw_graph)
   if not items or items.count > raw.items then return end
   if items.count == raw.items then
@@ -279,7 +281,7 @@ local function load_raw(dir, options, raw)
   raw.names.relations = names.new(raw.relations, raw.graph.relation_names)
 end
 
---- Reads the set; what is returned is described in tinykg.data.
+--- Reads the set. tinykg.data describes what it returns.
 ---@param dir string
 ---@param options table
 ---@return table raw

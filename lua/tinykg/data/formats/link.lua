@@ -1,12 +1,12 @@
---- Items and the entities that they are, where both have names of their own. Items come first among
---- the entities: item i is entity i.
+--- Links items to entities that have other names. Items come first among the entities: item i is
+--- entity i.
 
 local arrays = require 'tinykg.engine.arrays'
 local names = require 'tinykg.data.names'
 
 local link = {}
 
---- No links yet: for each item the place of its entity's name, -1.
+--- Makes links without any: for each item the place of its entity's name, -1.
 ---@param items number
 ---@return {places: ffi.cdata*, taken: table, twice: number}
 function link.none(items)
@@ -15,7 +15,7 @@ function link.none(items)
   return { places = places, taken = {}, twice = 0 }
 end
 
---- Links an item, unless it or its entity is linked already: then it is counted in `twice`.
+--- Links an item. If it or its entity is linked already, it is counted in `twice` instead.
 function link.add(links, item, place)
   if links.places[item] == place then return end
   if links.places[item] >= 0 or links.taken[place] then
@@ -25,7 +25,7 @@ function link.add(links, item, place)
   end
 end
 
---- Gives an item without a link an entity of its own.
+--- Makes an entity for an item without a link.
 ---@param tokens tinykg.Dictionary
 ---@param name string the item's
 ---@return number place

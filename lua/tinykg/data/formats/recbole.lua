@@ -14,7 +14,7 @@ local split = require 'tinykg.data.split'
 
 local recbole = { name = 'recbole', looked_for = '*.inter', has_attributes = true }
 
---- How many files of this format a folder has; 0 where it has no interactions.
+--- How many files of this format a folder has; 0 without interactions.
 ---@param dir string
 ---@return number
 function recbole.score(dir)
@@ -25,7 +25,7 @@ function recbole.score(dir)
   return score
 end
 
--- The columns of a file: their names, their types by name, what separates them.
+-- The columns of a file: names, types by name, separator.
 local function header_of(path)
   local line = files.first_line(path)
   local found = { names = {}, types = {}, path = path }
@@ -90,8 +90,8 @@ local function titles_of(read, ids, column, texts)
   return titles
 end
 
--- Adds the names of X.item or X.user that no interaction has; returns what was read of the titles
--- and of the columns that are attributes.
+-- Adds the names of X.item or X.user that no interaction has. Returns the titles and the columns
+-- that are attributes.
 local function read_side(path, field, dictionary, raw, wanted_attributes)
   if not path then return end
   local found = header_of(path)
@@ -215,7 +215,7 @@ local function read_all(dir, stem, options, users, items, raw)
   end }
 end
 
---- Reads the set; what is returned is described in tinykg.data.
+--- Reads the set. tinykg.data describes what it returns.
 ---@param dir string
 ---@param options table
 ---@return table raw

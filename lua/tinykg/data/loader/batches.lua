@@ -1,6 +1,6 @@
---- Batches of interactions: an order drawn by the engine, cut into pieces, or users drawn, with a
--- positive each (sampling.lua). Copied into buffers made once. Negatives of a ranking loss are
--- drawn by the engine, not here.
+--- Batches of interactions: slices of a random order, or users sampled with one positive each
+-- (sampling.lua), copied into buffers made once. The engine samples the negatives of a ranking
+-- loss.
 
 local arrays = require 'tinykg.engine.arrays'
 local sampling = require 'tinykg.data.loader.sampling'
@@ -13,7 +13,7 @@ local known_options = {
   drop_last = true, negatives = true, sampling = true, skip = true, draw = true,
 }
 
--- Positions of the rows that take part: all of them (nil), or those with label 1.
+-- Positions of the rows with label 1, and how many there are.
 local function positive_positions(part)
   local positions, n = arrays.ints(part.n), 0
   for i = 0, part.n - 1 do
@@ -25,7 +25,7 @@ local function positive_positions(part)
   return positions, n
 end
 
--- Each row once, in an order of seed and epoch.
+-- Each row once, in an order that depends on seed and epoch.
 local function interactions(part, options, labelled)
   local positions, n = nil, part.n
   if part.labels and not labelled then positions, n = positive_positions(part) end
@@ -62,7 +62,7 @@ local function completed(options)
   return o
 end
 
---- One clear line where labelled rows are to be drawn by users, of whom only positives are known.
+--- The message for labelled rows that are to be sampled by users, who have only positives.
 ---@param draw string
 ---@return string
 function batches.labelled(draw)
@@ -71,12 +71,13 @@ function batches.labelled(draw)
 end
 
 --- An iterator over one epoch of batches: { n, users, items [, labels], number }, the arrays int32,
--- int32 and float32. Each call gives the same table and arrays again: copy what must stay.
+-- int32 and float32. Each call refills and returns the same table: copy what must stay. Errors: a
+-- wrong option.
 ---@param part table rows: users, items, labels
 ---@param options {size: number, shuffle: boolean?, seed: number?, epoch: number?, task: string?,
 --- draw: string?, drop_last: boolean?, skip: integer?} shuffled unless shuffle is false; task
 --- 'ranking' takes only positives; draw: 'interactions' (each once), 'users' or 'distinct_users'
---- (tinykg.data.draws); skip: so many batches are left out, where an epoch goes on
+--- (loader/sampling.lua); skip: leaves out so many batches, to resume an epoch
 ---@return fun(): table?
 ---@return number count how many batches there are
 function batches.iterate(part, options)

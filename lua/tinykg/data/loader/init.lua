@@ -1,4 +1,4 @@
---- Batches as engine tensors: what a step function receives.
+--- Batches as tensors, for step functions.
 local C = require 'tinykg.engine.lib'
 local Ranker = require('tinykg.nn').Ranker
 local arrays = require 'tinykg.engine.arrays'
@@ -11,7 +11,7 @@ local tensor = require 'tinykg.engine.tensor'
 
 local loader = {}
 
---- A number of ids, checked.
+--- Errors: more ids than int32 has.
 local function count_of(name, n)
   if n < 0 or n >= 2 ^ 31 then runtime.fail('loader.%s: there cannot be %.0f ids', name, n) end
   return n
@@ -36,8 +36,8 @@ local function fill(b, raw)
   return b
 end
 
---- Puts drawn ids where those of the last batch were: a step that finds its data in the same
---- places each time can be replayed.
+--- Copies sampled ids over those of the last batch: a step whose data stay in the same places can
+--- be replayed.
 local function refill(old, drawn)
   return old and old:copy(drawn) or drawn
 end
@@ -45,8 +45,8 @@ end
 --- An iterator over one epoch of a part: {n, users, items [, labels]} with int32 and f32 tensors.
 --- The tensors are refilled by the next batch.
 ---@param part {n: integer, users: ffi.cdata*, items: ffi.cdata*} rows of a data set
----@param options table as tinykg.data.batches
----@param sampler? fun(users: Tensor): Tensor draws negatives for each batch
+---@param options table as of loader/batches.lua
+---@param sampler? fun(users: Tensor): Tensor samples negatives of each batch
 ---@return fun(): table?, integer count
 function loader.batches(part, options, sampler)
   local cache = {}
@@ -74,7 +74,7 @@ function loader.rows(all, batch, user_nodes)
   return setmetatable({user_nodes = user_nodes}, OneTable):batch_embeddings(batch, all)
 end
 
---- The rows of users that are nodes behind others.
+--- The rows of users in a table of all nodes, where they follow other nodes.
 ---@param users integer how many ---@param first integer the row of user 0
 ---@return Tensor int32 [users]
 function loader.user_nodes(users, first)
@@ -93,9 +93,9 @@ local function scores_by_rows(model)
   end
 end
 
---- A CSR of ids by user as tensors, for sample_negatives.
----@param csr {n: integer, rows: integer, offsets: ffi.cdata*, items: ffi.cdata*} as a data set's
----  known() is ---@param users integer ---@return {offsets: Tensor, items: Tensor}
+--- A CSR of ids by user as tensors, for sampling negatives.
+---@param csr {n: integer, rows: integer, offsets: ffi.cdata*, items: ffi.cdata*} as
+---  data:known() returns ---@param users integer ---@return {offsets: Tensor, items: Tensor}
 function loader.known(csr, users)
   local function ids(array, n)
     local t = tensor.create(tensor.I32, {n}, 'graph')
@@ -108,7 +108,7 @@ function loader.known(csr, users)
   return {offsets = ids(csr.offsets, users + 1), items = ids(csr.items, csr.n)}
 end
 
---- Adds a table for drawing items by popularity ^ `power` (Vose 1991's alias method).
+--- Adds a table for sampling items by popularity ^ `power` (the alias method: Vose 1991).
 ---@param known table of loader.known
 ---@param csr {n: integer, rows: integer, offsets: ffi.cdata*, items: ffi.cdata*} the same
 ---@param items integer ---@param power? number 1 ---@return table known
@@ -149,8 +149,8 @@ function loader.by_popularity(known, csr, items, power)
   return known
 end
 
---- A function that draws `count` items a user that the user does not know. Inside a step it
---- records the draw, so that the step's plan does it.
+--- Returns a function that samples `count` items per user that the user does not know. Inside a
+--- step the step's plan samples anew in each run.
 ---@param data tinykg.Data ---@param count integer
 ---@param by? string 'uniform' (default) or 'popularity'
 ---@return fun(users: Tensor): Tensor int32 [n, count]
@@ -172,7 +172,7 @@ function loader.sampler(data, count, by)
   end
 end
 
---- Each of `n` rows with each of `m`: int32 [n m] positions of rows, and of columns. Made once.
+--- All pairs of 0 .. n - 1 and 0 .. m - 1, int32 [n m]. Made once.
 ---@param n integer ---@param m integer
 ---@return Tensor rows 0, 0, ... 1, 1, ... ---@return Tensor columns 0, 1, ... 0, 1, ...
 function loader.pairs(n, m)
