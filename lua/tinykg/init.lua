@@ -5,6 +5,7 @@ local C = require 'tinykg.engine.lib'
 local arguments = require 'tinykg.base.arguments'
 local renamed = require 'tinykg.base.arguments.renamed'
 local runtime = require 'tinykg.engine.runtime'
+local sorted_keys = require 'tinykg.base.sorted_keys'
 local tensor = require 'tinykg.engine.tensor'
 local ops = require 'tinykg.engine.ops'
 local step = require 'tinykg.engine.step'
@@ -121,13 +122,14 @@ end
 
 --- As text: one line per kind.
 local memory_table = {__tostring = function(m)
-  local names, lines = {}, {string.format('%-16s %14s %14s', 'bytes', 'live', 'peak')}
-  for name in pairs(m.live) do names[#names + 1] = name ~= 'total' and name or nil end
-  table.sort(names)
-  names[#names + 1] = 'total'
-  for _, name in ipairs(names) do
+  local lines = {string.format('%-16s %14s %14s', 'bytes', 'live', 'peak')}
+  local function add(name)
     lines[#lines + 1] = string.format('%-16s %14.0f %14.0f', name, m.live[name], m.peak[name])
   end
+  for _, name in ipairs(sorted_keys(m.live)) do
+    if name ~= 'total' then add(name) end
+  end
+  add 'total'
   return table.concat(lines, '\n')
 end}
 
@@ -170,10 +172,8 @@ arguments.check(nn.Module, '', 'Module')
 arguments.check(nn.Ranker, '', 'Module')
 arguments.check(tensor.methods, '', 'Tensor')
 
-local names = {} -- the prompt lists them
-for name in pairs(late) do names[#names + 1] = name end
-
-setmetatable(tk, {__fields = names, __index = function(_, key)
+-- __fields is for the prompt's completion.
+setmetatable(tk, {__fields = sorted_keys(late), __index = function(_, key)
   local new = not late[key] and renamed.current('tk.' .. tostring(key))
   if new then return tk[new] end
   if not late[key] then return nil end

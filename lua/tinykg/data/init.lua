@@ -17,6 +17,7 @@ local negatives = require 'tinykg.data.negatives'
 local order = require 'tinykg.data.order'
 local printable = require 'tinykg.base.printable'
 local rows = require 'tinykg.data.rows'
+local sorted_keys = require 'tinykg.base.sorted_keys'
 local split = require 'tinykg.data.split'
 
 local data = {}
@@ -78,12 +79,7 @@ local function is_columns(value)
   return type(value) == 'table'
 end
 
-local function keys(map)
-  local list = {}
-  for key in pairs(map) do list[#list + 1] = key end
-  table.sort(list)
-  return table.concat(list, ', ')
-end
+local function keys(map) return table.concat(sorted_keys(map), ', ') end
 
 local formats = choose.formats
 

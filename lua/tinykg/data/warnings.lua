@@ -68,7 +68,7 @@ local function warn_labels(raw, warn)
 end
 
 --- Adds warnings.
----@param raw table what a loader gave (tinykg.data)
+---@param raw table what a format's load returned (tinykg.data)
 return function(raw)
   local function warn(...) raw.warnings[#raw.warnings + 1] = string.format(...) end
   if not is_linked(raw) then

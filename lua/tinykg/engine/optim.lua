@@ -102,9 +102,7 @@ end
 --- `allowed`: names of the options, separated by spaces.
 local function create(kind, options, allowed)
   runtime.options('optim.' .. kind, options, allowed)
-  local out = ffi.new('tkg_optimizer *[1]')
-  check(C.tkg_optimizer_create(runtime.engine, kind, out))
-  local c = ffi.gc(out[0], C.tkg_optimizer_release)
+  local c = runtime.create('optimizer', kind)
   for key, value in pairs(options or {}) do
     if key == 'betas' then set_betas(c, kind, value) else set(c, kind, key, value) end
   end

@@ -58,11 +58,17 @@ runtime.checked = false -- tk.check
 runtime.cache = {} -- other modules' objects of this engine; runtime.open empties it
 C.tkg_engine_set_seed(runtime.engine, 1)
 
+--- Creates an engine object, whose finalizer releases it.
+---@param kind string 'tape', 'step' or 'optimizer' ---@param name? string of an optimizer
+function runtime.create(kind, name)
+  local out, call = ffi.new('tkg_' .. kind .. ' *[1]'), C['tkg_' .. kind .. '_create']
+  runtime.check(name and call(runtime.engine, name, out) or not name and call(runtime.engine, out))
+  return ffi.gc(out[0], C['tkg_' .. kind .. '_release'])
+end
+
 --- Makes a tape with its Lua side. `step`: each run of a step empties it.
 local function new_tape(step)
-  local out = ffi.new('tkg_tape *[1]')
-  runtime.check(C.tkg_tape_create(runtime.engine, out))
-  return {c = ffi.gc(out[0], C.tkg_tape_release), generation = 0, step = step,
+  return {c = runtime.create('tape'), generation = 0, step = step,
           live = not step and setmetatable({}, {__mode = 'k'}) or nil}
 end
 

@@ -21,9 +21,7 @@ local function is_checked(options)
 end
 
 local function create(options)
-  local out = ffi.new('tkg_step *[1]')
-  check(C.tkg_step_create(runtime.engine, out))
-  local c = ffi.gc(out[0], C.tkg_step_release)
+  local c = runtime.create('step')
   local rounding = options.rounding or 'dither'
   if not ROUNDING[rounding] then
     runtime.fail("rounding '%s' is not one of dither, stochastic, nearest", tostring(rounding))

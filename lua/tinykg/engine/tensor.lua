@@ -47,9 +47,7 @@ local output_node = ffi.new('int32_t[1]')
 local function get_ambient_step()
   local cache = runtime.cache
   if not cache.ambient_step then
-    local out = ffi.new('tkg_step *[1]')
-    check(C.tkg_step_create(runtime.engine, out))
-    cache.ambient_step = ffi.gc(out[0], C.tkg_step_release)
+    cache.ambient_step = runtime.create('step')
     check(C.tkg_step_set(cache.ambient_step, 'check', runtime.checked and 1 or 0))
   end
   return cache.ambient_step
@@ -428,6 +426,12 @@ local function create(dtype, shape, kind)
 end
 tensor.create = create
 tensor.F32, tensor.I32 = F32, I32
+
+--- A kept tensor of kind 'graph' with the numbers of an FFI array or a list, row-major.
+function tensor.constant(dtype, shape, values)
+  local t = create(dtype, shape, 'graph')
+  return t:write(values, 0, size_of(t, -1))
+end
 
 function tensor.zeros_like(t) return create(dtype_of(t), t:size()) end
 

@@ -34,7 +34,7 @@ local function distinct(ids, from, to, number, nodes)
     end
   end
   for p = from, to - 1 do ids[p] = number[ids[p]] - 1 end
-  local t = tensor.create(tensor.I32, {n}, 'graph'):write(found, 0, n)
+  local t = tensor.constant(tensor.I32, {n}, found)
   for i = 0, n - 1 do number[found[i]] = -1 end
   return t, n
 end
@@ -79,7 +79,7 @@ local function prepare(self, one_way)
   local most = math.max(graph.nodes, graph.tail_nodes)
   local number = arrays.ints(most)
   ffi.fill(number, 4 * most, 0xff) -- -1 everywhere
-  self.place = tensor.create(tensor.I32, {edges.n}, 'graph'):write(edges.place, 0, edges.n)
+  self.place = tensor.constant(tensor.I32, {edges.n}, edges.place)
   for r = 0, graph.relations - 1 do
     if edges.first[r + 1] > edges.first[r] then
       self.parts[#self.parts + 1] = part_of(edges, r, graph, number, one_way)

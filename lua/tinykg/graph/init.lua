@@ -91,7 +91,7 @@ local function packed_heads(self)
     for h = 0, n - 1 do
       for p = offsets[h], offsets[h + 1] - 1 do heads[p] = h end
     end
-    self.shared.heads = tensor.create(tensor.I32, {e}, 'graph'):write(heads, 0, e)
+    self.shared.heads = tensor.constant(tensor.I32, {e}, heads)
   end
   return self.shared.heads
 end
@@ -153,8 +153,7 @@ local function inverse_degrees(self)
   if not self.shared[key] then
     local degree, inverse = degrees(self, back), ffi.new('float[?]', self.nodes + 1)
     for h = 0, self.nodes - 1 do inverse[h] = degree[h] > 0 and 1 / degree[h] or 0 end
-    self.shared[key] = tensor.create(tensor.F32, {self.nodes, 1}, 'graph')
-      :write(inverse, 0, self.nodes)
+    self.shared[key] = tensor.constant(tensor.F32, {self.nodes, 1}, inverse)
   end
   return self.shared[key]
 end
@@ -319,7 +318,7 @@ function Graph:normalized(kind)
     weights[p] = kind == 'row' and 1 / by_head[e.heads[p]]
       or 1 / math.sqrt(by_head[e.heads[p]] * by_tail[e.tails[p]])
   end
-  return self:weighted(tensor.create(tensor.F32, {e.n}, 'graph'):write(weights, 0, e.n))
+  return self:weighted(tensor.constant(tensor.F32, {e.n}, weights))
 end
 
 --- In a step: the graph without edges dropped at random, each with probability p; weights of the

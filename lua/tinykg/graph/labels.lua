@@ -40,5 +40,5 @@ return function(graph, data)
   local g = graph(e)
   local of_edge, labels = g:triples().relations, ffi.new('float[?]', g.edges + 1)
   for p = 0, g.edges - 1 do labels[p] = of_edge[p] end
-  return g:weighted(tensor.create(tensor.F32, {g.edges}, 'graph'):write(labels, 0, g.edges))
+  return g:weighted(tensor.constant(tensor.F32, {g.edges}, labels))
 end

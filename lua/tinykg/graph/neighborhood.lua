@@ -24,8 +24,6 @@ return function(graph, k)
       relations[node * k + j] = at and edges.relations[at] or graph.relations
     end
   end
-  local function table_of(ids)
-    return tensor.create(tensor.I32, {nodes, k}, 'graph'):write(ids, 0, nodes * k)
-  end
-  return table_of(tails), table_of(relations)
+  return tensor.constant(tensor.I32, {nodes, k}, tails),
+    tensor.constant(tensor.I32, {nodes, k}, relations)
 end

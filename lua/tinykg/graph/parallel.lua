@@ -45,12 +45,10 @@ local function parallel(make, graph)
       at = at + 1
     end
   end)
-  local function kept(kind, count, values)
-    return tensor.create(kind, {count}, 'graph'):write(values, 0, count)
-  end
   shared.parallel = {
-    place = kept(tensor.I32, graph.edges, place), edges = kept(tensor.I32, n, edges),
-    log_count = kept(tensor.F32, n, log_count),
+    place = tensor.constant(tensor.I32, {graph.edges}, place),
+    edges = tensor.constant(tensor.I32, {n}, edges),
+    log_count = tensor.constant(tensor.F32, {n}, log_count),
     others = make{head = heads, tail = tails, n = links, nodes = n}}
   return shared.parallel
 end

@@ -119,7 +119,7 @@ return function(graph, seeds, hops, size, replacement)
   local function column(k, from)
     local ids = ffi.new('int32_t[?]', count + 1)
     for i = 0, count - 1 do ids[i] = from[edges[k][i]] end
-    return tensor.create(tensor.I32, {seeds.rows, size}, 'graph'):write(ids, 0, count)
+    return tensor.constant(tensor.I32, {seeds.rows, size}, ids)
   end
   local sets = setmetatable({}, RippleSets)
   for k = 1, hops do

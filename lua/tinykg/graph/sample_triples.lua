@@ -8,8 +8,8 @@ local tensor = require 'tinykg.engine.tensor'
 
 --- The table of one row that the engine samples from: the n ids of an FFI array.
 local function one_row(ids, n)
-  return {offsets = tensor.create(tensor.I32, {2}, 'graph'):write{0, n},
-          ids = tensor.create(tensor.I32, {n}, 'graph'):write(ids, 0, n),
+  return {offsets = tensor.constant(tensor.I32, {2}, {0, n}),
+          ids = tensor.constant(tensor.I32, {n}, ids),
           row = tensor.create(tensor.I32, {1}, 'graph')}
 end
 

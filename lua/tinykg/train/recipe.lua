@@ -2,6 +2,7 @@
 local arguments = require 'tinykg.base.arguments'
 local optim = require 'tinykg.engine.optim'
 local runtime = require 'tinykg.engine.runtime'
+local sorted_keys = require 'tinykg.base.sorted_keys'
 
 ---@class Recipe
 ---@field name string
@@ -171,9 +172,7 @@ function Recipe:complete(given)
   local o, preset = setmetatable({}, {asked = asked}), given.preset
   for _, option in ipairs(self.options) do o[option.name] = option.default end
   if preset and not self.presets[preset] then
-    local list = {}
-    for name in pairs(self.presets) do list[#list + 1] = name end
-    table.sort(list)
+    local list = sorted_keys(self.presets)
     error(string.format('recipe %s has no preset %s; it has: %s', self.name, preset,
                         #list > 0 and table.concat(list, ' ') or 'none'), 0)
   end
@@ -206,18 +205,15 @@ function Recipe:help()
     lines[#lines + 1] = string.format('  %-18s %-10s %s', o.name, tostring(o.default),
                                       o.help .. choices)
   end
-  local presets = {}
-  for name in pairs(self.presets) do presets[#presets + 1] = name end
-  table.sort(presets)
+  local presets = sorted_keys(self.presets)
   if #presets > 0 then
     lines[#lines + 1] = ''
     lines[#lines + 1] = 'Presets (--set preset=name), the published settings:'
     for _, name in ipairs(presets) do
       local values = {}
-      for key, value in pairs(self.presets[name]) do
-        values[#values + 1] = key .. '=' .. tostring(value)
+      for i, key in ipairs(sorted_keys(self.presets[name])) do
+        values[i] = key .. '=' .. tostring(self.presets[name][key])
       end
-      table.sort(values)
       lines[#lines + 1] = string.format('  %-10s %s', name, table.concat(values, ' '))
     end
   end

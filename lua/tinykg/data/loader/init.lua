@@ -1,5 +1,4 @@
 --- Batches as tensors, for step functions.
-local C = require 'tinykg.engine.lib'
 local Ranker = require('tinykg.nn').Ranker
 local arrays = require 'tinykg.engine.arrays'
 local batches = require 'tinykg.data.loader.batches'
@@ -80,7 +79,7 @@ end
 function loader.user_nodes(users, first)
   local ids = arrays.ints(count_of('user_nodes', users))
   for u = 0, users - 1 do ids[u] = first + u end
-  return tensor.create(tensor.I32, {users}, 'graph'):write(ids, 0, users)
+  return tensor.constant(tensor.I32, {users}, ids)
 end
 
 --- Until the next version: nn.Ranker for a class whose models have all() and `items`, a count.
@@ -97,11 +96,7 @@ end
 ---@param csr {n: integer, rows: integer, offsets: ffi.cdata*, items: ffi.cdata*} as
 ---  data:known() returns ---@param users integer ---@return {offsets: Tensor, items: Tensor}
 function loader.known(csr, users)
-  local function ids(array, n)
-    local t = tensor.create(tensor.I32, {n}, 'graph')
-    runtime.check(C.tkg_tensor_write(t.kept, array, 0, n))
-    return t
-  end
+  local function ids(array, n) return tensor.constant(tensor.I32, {n}, array) end
   if users < 0 or users > csr.rows then
     runtime.fail('loader.known: %d users, but the lists are of %d', users, csr.rows)
   end
@@ -144,8 +139,8 @@ function loader.by_popularity(known, csr, items, power)
   for _, list in ipairs{small, large} do
     for _, i in ipairs(list) do probability[i] = 1 end
   end
-  known.probability = tensor.create(tensor.F32, {items}, 'graph'):write(probability, 0, items)
-  known.alias = tensor.create(tensor.I32, {items}, 'graph'):write(alias, 0, items)
+  known.probability = tensor.constant(tensor.F32, {items}, probability)
+  known.alias = tensor.constant(tensor.I32, {items}, alias)
   return known
 end
 
