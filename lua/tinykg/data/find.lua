@@ -6,7 +6,7 @@ local find = {}
 
 --- Edit distance of two texts, at most `most`: characters inserted, deleted, replaced or exchanged
 --- with their neighbour (optimal string alignment; Damerau 1964).
----@return integer? distance nil where it is more
+---@return integer? distance nil if it is more
 function find.distance(a, b, most)
   if math.abs(#a - #b) > most then return nil end
   local before, last, row = {}, {}, {}

@@ -91,7 +91,7 @@ local function is_attributes(value)
   return #value > 0
 end
 
--- For each option: a test of its value, and words for the message.
+-- Tests of the options' values, with words for the message.
 local known_options = {
   format = { function(v) return formats[v] ~= nil end, 'one of ' .. keys(formats) },
   split = { function(v) return split.methods[v] ~= nil end, 'one of ' .. keys(split.methods) },

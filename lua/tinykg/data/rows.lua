@@ -59,7 +59,7 @@ function rows.csr(from, users) return arrays.csr(from.n, from.users, from.items,
 local function latest(from, order, first, last)
   local times, best = from.times, order[last]
   for i = times and first or last, last do
-    -- Of equal times the later row.
+    -- The later row of equal times.
     if times and times[order[i]] >= times[best] then best = order[i] end
   end
   return best

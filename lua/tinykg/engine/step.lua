@@ -10,7 +10,7 @@ local check = runtime.check
 local ROUNDING = {dither = 0, stochastic = 1, nearest = 2}
 
 ---@class Step
----@field number integer steps run so far; part of every random draw
+---@field number integer steps run so far; random numbers depend on it
 local Step = {}
 local methods = {}
 Step.__index = methods
@@ -149,7 +149,7 @@ function Step.__call(self, ...)
   check(C.tkg_step_run(self.c, self.tape.c, nodes[0], optimizer_of(self), nodes, #asked, outputs))
   self.number = self.number + 1 -- one that fails or is interrupted has not happened
   keep_results(asked, outputs)
-  local loss = ffi.new('float[1]') -- as it was before the update, even where it is a parameter
+  local loss = ffi.new('float[1]') -- its value before the update, even if it is a parameter
   check(C.tkg_tensor_read(outputs[0], loss, 0, 1))
   return loss[0], unpack(results, 3)
 end

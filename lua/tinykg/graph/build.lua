@@ -26,7 +26,7 @@ local function add(e, head, relation, tail)
   e.n = e.n + 1
 end
 
--- ---- triples as a user gives them ----
+-- ---- edges from triples ----
 
 --- Ids as an FFI array and their count. Errors: none given, no ids.
 local function ids_of(x, n, what)

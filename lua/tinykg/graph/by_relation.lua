@@ -1,7 +1,7 @@
---- For each edge of a graph: 1 / (edges of its head by its relation).
+--- Weights of edges: 1 / (edges of its head by its relation).
 local ffi = require 'ffi'
 
---- For edges sorted by head: counts one head's relations at a time.
+--- Edges sorted by head: counts one head's relations at a time.
 local function by_head(edges, kinds, offsets, weights)
   local relations, count, at = edges.relations, ffi.new('int32_t[?]', kinds + 1), 0
   for h = 0, math.huge do
@@ -14,7 +14,7 @@ local function by_head(edges, kinds, offsets, weights)
   end
 end
 
---- For edges in any order.
+--- Edges in any order.
 local function anywhere(edges, kinds, weights)
   local count = {}
   for p = 0, edges.n - 1 do

@@ -1,7 +1,7 @@
 --- Samples triples of a graph to train on, each with a tail that makes no edge with its head and
 --- relation. By heads, as the programs of KGAT and CKE do: distinct heads, uniformly among those
 --- with edges, and one edge of each. By triples, as RecBole does: distinct ones, uniformly. Each is
---- sampled equally often where there are fewer than asked for.
+--- sampled equally often if there are fewer.
 local ffi = require 'ffi'
 local runtime = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'

@@ -25,7 +25,8 @@ return function(Module)
     return self.user_nodes:gather(users)
   end
 
-  --- What prepare returned, or would return, as one or two tables.
+  --- The tables of rows: those that prepare returned, else of node_embeddings. Errors: no function,
+  --- no tensors.
   local function tables_of(self, prepared)
     if tensor.is(prepared) then return prepared end
     if not prepared and not self.node_embeddings then
@@ -68,7 +69,7 @@ return function(Module)
     return loss.interactions(u, i, j, batch.labels) + loss.l2(u, i, j) * (l2 / u:size(1))
   end
 
-  --- What score and rank read, computed once for a whole evaluation.
+  --- Computes the tables that score and rank read, once for a whole evaluation.
   ---@return Tensor|Tensor[]
   function Ranker:prepare()
     local users, items = tables_of(self)

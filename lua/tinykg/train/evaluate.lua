@@ -237,7 +237,7 @@ end
 --- that evaluation ranks by, floats [count, items], each time in the same buffer.
 ---@param model Module in eval mode ---@param data tinykg.Data
 ---@param o? {size: integer} pairs scored at once, 1024; of users, at most block_of(data) a call
----@return fun(ids: ffi.cdata*, count: integer): ffi.cdata* score, fun() release gives back memory
+---@return fun(ids: ffi.cdata*, count: integer): ffi.cdata* score, fun() release frees memory
 function evaluate.scorer(model, data, o)
   local prepared, release = evaluate.prepare(model)
   return scorer(model, prepared, data, block_of(data), o and o.size or 1024), release

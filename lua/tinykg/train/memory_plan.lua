@@ -66,7 +66,7 @@ local function rehearse_evaluation(run)
   end
 end
 
---- What each phase saves, as in kept.json.
+--- The saved values of each phase, as in kept.json.
 local function kept_of(list)
   local out = {}
   for i, phase in ipairs(list) do
@@ -181,7 +181,7 @@ end
 --- the given ones.
 ---@param settings {bits: integer|'auto', rounding: string, small: integer, quiet: boolean}
 ---@param budget? number bytes; without, the whole run has to do with what is free (plan.limit)
----@return integer? bits nil where nothing fits
+---@return integer? bits nil if nothing fits
 ---@return table|string widths the plans that were made, by bits; or why nothing fits, in one line
 ---@return string? note that evaluations take more than the budget
 function plan.choose(recipe, data, o, settings, budget)

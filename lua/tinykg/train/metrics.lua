@@ -102,7 +102,7 @@ end
 ---@param scores table|ffi.cdata* numbers: Lua table, float array, or an object with :totable()
 ---@param labels table|ffi.cdata* as many labels, 0 or 1
 ---@param n? integer how many, needed only for FFI pointers
----@return number auc in 0..1; raises on NaN and where one class is absent
+---@return number auc in 0..1. Errors: NaN, or a class is absent
 function metrics.auc(scores, labels, n)
   return (blaming_caller(auc, scores, labels, n))
 end
@@ -263,7 +263,7 @@ end
 ---@class tinykg.Csr items by user: those of user u are items[offsets[u] .. offsets[u + 1] - 1]
 ---@field offsets table|ffi.cdata* int32, one more than there are users
 ---@field items table|ffi.cdata* int32
----@field n? integer how many users, needed only where offsets is an FFI pointer
+---@field n? integer how many users, needed only if offsets is an FFI pointer
 
 ---@class tinykg.RankingOptions
 ---@field users table|ffi.cdata* int32 ids of the users to evaluate

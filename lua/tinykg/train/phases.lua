@@ -26,7 +26,7 @@ local phases = {}
 ---@field step Step
 ---@field optimizer Optimizer
 ---@field times number[] seconds of each step
----@field count integer steps an epoch has, known when one has begun
+---@field count integer steps per epoch, known when one has begun
 local Phase = {}
 Phase.__index = Phase
 
@@ -96,7 +96,7 @@ local function step_function(self, p, model, data, o)
   local sampler = data.task ~= 'ctr' and loader.sampler(data, o.negatives, o.negative_sampling)
   self.part = data.train
   return function(batch)
-    batch.negatives = sampler and sampler(batch.users) or nil -- drawn by the step itself
+    batch.negatives = sampler and sampler(batch.users) or nil -- sampled by the step
     return p.loss(model, batch)
   end
 end

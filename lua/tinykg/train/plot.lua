@@ -17,7 +17,7 @@ local FORMATS = {
 }
 local LOGS = {x = 'x', y = 'y', xy = 'xy', [true] = 'y'}
 
--- ---- what is to be drawn ----
+-- ---- arguments ----
 
 --- A list of numbers, or a tensor that is a vector, as a Lua list.
 local function numbers(what, values)
@@ -164,7 +164,7 @@ end
 --- Draws ys over xs as a line: tk.plot(xs, ys, options), or tk.plot(ys, options) over 1, 2, 3...
 --- ys may be several series by name: tk.plot{train = {...}, valid = {...}}. Numbers that are not
 --- finite, and those that a logarithm does not take, leave gaps, and a note says how many.
----@param xs Tensor|number[] or ys, where there are no xs
+---@param xs Tensor|number[] or ys, if there are no xs
 ---@param ys? Tensor|number[]|table<string, Tensor|number[]>
 ---@param options? {title: string, x: string, y: string, file: string, log: string} names of the
 ---  axes; a file *.svg or *.png instead of the terminal; log 'x', 'y' or 'xy'

@@ -33,7 +33,7 @@ end
 
 --- Loads the recipe that a Lua file returns. Errors name its lines. Modules beside it are found.
 ---@param given string path of the file
----@param shown? string the path that errors name, where the file is a copy
+---@param shown? string the path that errors name, if the file is a copy
 ---@return Recipe recipe, string text of the file
 function recipe_file.load(given, shown)
   local path = recipe_file.locate(given)

@@ -4,7 +4,7 @@ local lfs = require 'lfs'
 
 local choose = {}
 
--- Of equally good ones the first counts.
+-- The first one counts if several have as many files.
 local formats = {
   require 'tinykg.data.formats.recbole',
   require 'tinykg.data.formats.kgcn',
