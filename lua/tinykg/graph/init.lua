@@ -12,8 +12,10 @@ local ops = require 'tinykg.engine.ops'
 local parallel = require 'tinykg.graph.parallel'
 local renamed = require 'tinykg.base.arguments.renamed'
 local runtime = require 'tinykg.engine.runtime'
+local sampling = require 'tinykg.graph.sampling'
 local tensor = require 'tinykg.engine.tensor'
 local check, fail, record = runtime.check, runtime.fail, tensor.record
+local is_transposed, refuse_transposed = sampling.is_transposed, sampling.refuse_transposed
 
 local BACKWARD = C.TKG_GRAPH_BACKWARD
 
@@ -42,15 +44,6 @@ end
 
 --- Ids of one part of the packed array: a view that shares the graph's memory.
 local function part(self, first, count) return self.packed:narrow(1, first + 1, count) end
-
-local function is_transposed(self) return bit.band(self.layout, BACKWARD) ~= 0 end
-
---- Errors: the graph is transposed. `name`: a function that reads edges by head.
-local function refuse_transposed(self, name)
-  if is_transposed(self) then
-    fail('%s: of the graph itself, not transposed: make one with heads and tails exchanged', name)
-  end
-end
 
 --- Heads, tails and edges of the packed array. Errors: the fields, which are for reading only, were
 --- set.
@@ -426,7 +419,7 @@ function make(o, more)
   return finish(build.of_triples(o), o)
 end
 
-require('tinykg.graph.sampling')(Graph, refuse_transposed)
+for name, method in pairs(sampling.methods) do Graph[name] = method end
 arguments.class(Graph, 'Graph', 'a graph')
 renamed.add(Graph, 'graph:')
 
