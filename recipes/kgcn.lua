@@ -66,7 +66,7 @@ return tk.recipe{
     {'aggregator', 'sum', 'of an entity and its neighbours', {'sum', 'concat', 'neighbor'}},
     {'dropout', 0, 'of the aggregators\' inputs, while training'},
     {'l2', 1e-4, 'weight of 1/2 |parameters|^2'},
-    {'l2_biases', false, 'whether l2 covers biases'}, -- not there (model.py:106-109)
+    {'l2_biases', false, 'whether l2 covers biases'}, -- the program: false (model.py:106-109)
     {'drop_last', true}, {'lr', 5e-4}, {'batch_size', 128}, {'epochs', 10}, {'patience', 0},
   },
   presets = { -- main.py:38-50, 24-36 (3 hops, where the paper has 1), 12-22

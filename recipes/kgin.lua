@@ -38,7 +38,7 @@ function KGIN:loss(batch)
   return loss + tk.loss.intent_regularizer(self.mixture, self.sim_kind) * self.sim_weight
 end
 
---- Gradient of the score by each edge, and the user's intents: beta, and alpha of each.
+--- The part of the score that depends on each edge, and the user's intents: beta, alpha of each.
 function KGIN:explain(users, items)
   local why = tk.edges.gradient(self, {'kg', 'taken'}, users, items)
   local beta = self.users(users):matmul(self.latent.weight, {transpose_b = true}):softmax()

@@ -78,7 +78,7 @@ return tk.recipe{
     {'hops', 1, 'depth of the receptive field'},
     {'ls_weight', 0.1, 'weight of label smoothness in the loss'},
     {'l2', 1e-4, 'weight of 1/2 |parameters|^2'},
-    {'l2_biases', false, 'whether l2 covers biases'}, -- not there (model.py:158-161)
+    {'l2_biases', false, 'whether l2 covers biases'}, -- the program: false (model.py:158-161)
     {'drop_last', true}, {'lr', 5e-4}, {'batch_size', 128}, {'epochs', 10}, {'patience', 0},
   },
   presets = { -- main.py:38-47, 13-21, 26-34, 51-60

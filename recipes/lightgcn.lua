@@ -23,7 +23,7 @@ function LightGCN:loss(batch)
     + tk.loss.l2(self:batch_embeddings(batch, self.nodes.weight)) * (self.l2 / u:size(1))
 end
 
---- Gradient of the score by each interaction.
+--- The part of the score that depends on each interaction: its weight x gradient.
 function LightGCN:explain(users, items) return tk.edges.gradient(self, {'graph'}, users, items) end
 
 return tk.recipe{
