@@ -1,4 +1,4 @@
--- Scores of edges through one matrix per relation, and triples that are drawn: against plain loops.
+-- Scores of edges by one matrix per relation, and sampled triples, against plain loops.
 local tk = require 'tinykg'
 local fixtures = require 'tests.support.fixtures'
 local generator = require 'tinykg.base.random'
@@ -180,7 +180,7 @@ describe('attention', function()
     assert.matches('it is fixed and has no scores', fixtures.message(fixed.scores, fixed, x, w, r))
   end)
 
-  it('begins with edges sharing what their relation weighs', function()
+  it('starts with edges that share the weight of their relation', function()
     local got, count = graph:normalized('relation').weights:totable(), {}
     local function key(p) return e.heads[p] * RELATIONS + e.relations[p] end
     for p = 0, e.n - 1 do count[key(p)] = (count[key(p)] or 0) + 1 end
@@ -188,7 +188,7 @@ describe('attention', function()
   end)
 end)
 
-describe('drawn triples', function()
+describe('sampled triples', function()
   local random, graph, edges, heads
   setup(function()
     random = generator.new(7, 1)
@@ -226,13 +226,13 @@ describe('drawn triples', function()
     end
   end)
 
-  it('take each head equally often where more are asked for', function()
+  it('take each head equally often if more are asked for', function()
     local b, count = draw(3 * #heads + 2), {}
     for _, h in ipairs(b.heads) do count[h] = (count[h] or 0) + 1 end
     for _, h in ipairs(heads) do assert.is_true(count[h] == 3 or count[h] == 4) end
   end)
 
-  it('are other ones each time, any head as likely', function()
+  it('differ each time, with equally likely heads', function()
     local count, rounds = {}, 400
     for _ = 1, rounds do
       for _, h in ipairs(draw(5).heads) do count[h] = (count[h] or 0) + 1 end

@@ -1,5 +1,5 @@
--- Training: phases that alternate, what a model may do before an epoch and before an evaluation,
--- learning rates, early stopping, what the log says.
+-- Training: alternating phases, a model's begin_epoch and prepare, learning rates, early stopping,
+-- the log.
 local cjson = require 'cjson'
 local tk = require 'tinykg'
 local evaluate = require 'tinykg.train.evaluate'
@@ -95,7 +95,7 @@ describe('training', function()
     assert.same({'loss', 'loss', 'shrink', 'shrink'}, result.model.calls)
   end)
 
-  it('has one phase without being told, and then no losses by name', function()
+  it('has one phase by default, and then no losses by name', function()
     local record
     local result = trained(data, build, nil, {on_epoch = function(r) record = r end})
     assert.is_nil(record.losses)
@@ -118,7 +118,7 @@ describe('training', function()
     assert.is_true(result.phases[1].optimizer ~= result.phases[2].optimizer)
   end)
 
-  it('draws what a phase asks for, in its step', function()
+  it('samples the batches of a phase in its step', function()
     local graph, drawn = tk.graph(data, {of = 'both'}), {}
     trained(data, with{phases = function()
       return {{name = 'kg', steps = 4, sample = function() return graph:sample_triples(3) end,
@@ -159,7 +159,7 @@ describe('training', function()
     end
   end)
 
-  it('names the phase whose loss is lost', function()
+  it('names the phase whose loss is NaN', function()
     local function phases(self)
       local list = two_phases(self)
       list[2].loss = function(m) return m.users.weight:sum() / 0 end
@@ -247,7 +247,7 @@ describe('training', function()
     assert.equal(1, schedule.share({schedule = 'cosine', epochs = 1}, 1))
   end)
 
-  it('refuses schedules that there are not', function()
+  it('refuses unknown schedules', function()
     assert.matches('option schedule: linear is not constant, cosine or exponential',
                    fixtures.message(trained, data, build, {schedule = 'linear'}))
     assert.matches('option decay: 1.5 is not',
@@ -276,7 +276,7 @@ describe('training', function()
     }, count
   end
 
-  it('prepares once an evaluation, ranks and scores by that, gives it back', function()
+  it('prepares once per evaluation, ranks and scores by that, frees it', function()
     local make, count = preparing()
     local model = make(data):train()
     tk.metrics.ranking(model, data)

@@ -1,4 +1,4 @@
--- KGAT against numbers of a float64 program of our own (tests/golden/kgat.json): attention, final
+-- KGAT against numbers of the project's float64 program (tests/golden/kgat.json): attention, final
 -- rows, scores, every loss term and every gradient, for three aggregators.
 local cjson = require 'cjson'
 local tk = require 'tinykg'
@@ -140,7 +140,7 @@ describe('KGAT', function()
                    fixtures.message(model_of, 'gcn', 'both'))
   end)
 
-  it('gives edges of one head and tail equal shares of what they weigh', function()
+  it('gives edges of one head and tail equal shares of their weight', function()
     local model = model_of('gcn')
     tk.no_grad(model.update_attention, model)
     local e, pi, seen = model.graph:triples(), model.attention.weights:values(), 0
@@ -211,7 +211,7 @@ describe('KGAT', function()
     gradients(model, golden.kg.ranking.gradients, 'ranking')
   end)
 
-  it('begins as KGAT-pytorch does', function()
+  it('initializes as KGAT-pytorch does', function()
     local model = recipe.build(data, recipe:complete{layers = '50', dim = 40, relation_dim = 30})
     local function bounds(t, bound, what)
       local largest, sum, list = 0, 0, flat(t:totable())
@@ -230,7 +230,7 @@ describe('KGAT', function()
     bounds(model.layers[1].sum.bias, 1 / math.sqrt(40), 'biases')
   end)
 
-  it('begins where BPR-MF ended', function()
+  it('starts from a trained BPR-MF', function()
     local mf = dofile('recipes/bpr-mf.lua')
     local from = mf.build(data, mf:complete{dim = 6})
     local path = fixtures.dir() .. '/best.safetensors'

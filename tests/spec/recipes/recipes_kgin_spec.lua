@@ -1,5 +1,5 @@
--- KGIN: the numbers of an independent program in double precision (tests/golden), the independence
--- losses against loops, training, odd data.
+-- KGIN against numbers of an independent program in double precision (tests/golden), its intent
+-- regularizers against loops, training, odd data.
 local tk = require 'tinykg'
 local fixtures = require 'tests.support.fixtures'
 local json = require 'tinykg.base.json'
@@ -124,7 +124,7 @@ describe('KGIN follows the golden numbers', function()
   end
 end)
 
--- ---- independence by loops ----
+-- ---- intent regularizers by loops ----
 
 local loops = {}
 
@@ -228,7 +228,7 @@ describe('loss.intent_regularizer', function()
     end
   end)
 
-  it('says what it takes', function()
+  it('refuses other kinds, and vectors', function()
     local message = fixtures.message(tk.loss.intent_regularizer, tk.ones(2, 2), 'rank')
     assert.truthy(message:find("'rank' is not distance, cosine or mi", 1, true))
     message = fixtures.message(tk.loss.intent_regularizer, tk.ones(2), 'mi')
@@ -242,7 +242,7 @@ describe('KGIN', function()
   teardown(fixtures.clean)
 
   for _, bits in ipairs{32, 2} do
-    it('learns the demo set, kept in ' .. bits .. ' bits', function()
+    it('learns the demo set at ' .. bits .. ' bits', function()
       for _, data in ipairs{datasets.demo(), datasets.demo_ranking()} do
         local losses, result = datasets.train(recipe, data, {epochs = 6, lr = 0.01, dim = 16,
                                                              batch_size = 128}, bits)
@@ -252,7 +252,7 @@ describe('KGIN', function()
     end)
   end
 
-  it('bears odd data, without a NaN whatever is dropped', function()
+  it('trains on odd data, without a NaN whatever is dropped', function()
     for _, data in ipairs{datasets.ranking(), datasets.labelled()} do
       for _, kind in ipairs{'distance', 'cosine', 'mi'} do
         local losses, result = datasets.train(recipe, data, {epochs = 30, eval_every = 30, dim = 4,
@@ -263,7 +263,7 @@ describe('KGIN', function()
     end
   end)
 
-  it('takes one hop, one intent, no independence', function()
+  it('takes one hop, one intent, no regularizer', function()
     local losses = datasets.train(recipe, datasets.ranking(), {epochs = 2, dim = 3, hops = 1,
       intents = 1, sim_weight = 0, node_dropout = 0, dropout = 0})
     assert.equal(2, #losses)
@@ -279,7 +279,7 @@ describe('KGIN', function()
     assert.equal(step(), step())
   end)
 
-  it('keeps layers in codes and exact rows of the batch: gradients are unbiased', function()
+  it('saves layers in codes and rows of the batch exactly: gradients are unbiased', function()
     local data, runs = datasets.demo(), 300
     local o = recipe:complete{dim = 16, node_dropout = 0, dropout = 0}
     local model = recipe.build(data, o):train()
@@ -326,7 +326,7 @@ describe('KGIN', function()
     assert.equal(2, packed)
   end)
 
-  it('scores by what it prepared as without', function()
+  it('scores the same with and without prepare', function()
     local data = datasets.demo()
     local model = recipe.build(data, recipe:complete{dim = 4}):eval()
     local users, items = tk.ids{0, 5, 7}, tk.ids{3, 3, 1}

@@ -6,7 +6,7 @@ local datasets = require 'tests.support.odd_datasets'
 local recipe = datasets.recipe('kgnn-ls')
 
 describe('tk.equal', function()
-  it('is 1 where an id is the one of its row', function()
+  it('is 1 if an id is that of its row', function()
     local ids = tk.ids{{3, 1, 3, -1}, {0, 0, 7, 2}, {5, 4, 6, 1}}
     assert.same({{1, 0, 1, 0}, {0, 0, 0, 1}, {0, 0, 0, 0}},
                 tk.equal(ids, tk.ids{3, 2, 0}):totable())
@@ -17,7 +17,7 @@ describe('tk.equal', function()
 end)
 
 describe('a receptive field', function()
-  it('has the sampled neighbours of each hop, and what they weigh', function()
+  it('has the sampled neighbours of each hop, and their weights', function()
     local graph = tk.graph{head = {0, 0, 1, 2}, relation = {0, 1, 2, 0}, tail = {1, 2, 3, 0},
                            nodes = 4, relations = 3}
     local field, seen = graph:receptive_field(2), {}
@@ -52,7 +52,7 @@ end)
 describe('Graph:lookup', function()
   local graph = tk.graph{head = {0, 0, 2}, tail = {4, 1, 0}, nodes = {3, 5}}
 
-  it('is 1, or what the edge weighs, and the default elsewhere', function()
+  it('is 1 or the weight of the edge, and the default without an edge', function()
     local rows, ids = tk.ids{2, 0, 1}, tk.ids{{0, 1, 9}, {4, 1, 0}, {0, 1, 4}}
     assert.same({{1, 0, 0}, {1, 1, 0}, {0, 0, 0}}, graph:lookup(rows, ids):totable())
     local weighted = graph:weighted(tk.tensor{0.25, 2, -3}) -- by head, then by tail
@@ -77,7 +77,7 @@ describe('the graph of labels', function()
     end
   end)
 
-  it('of data without labels has as many drawn 0 as known 1, none of them known', function()
+  it('of data without labels has as many sampled 0 as known 1, none of them known', function()
     local data = datasets.demo_ranking()
     local labels, known = tk.graph(data, {of = 'labels'}), data:known()
     local all = {}
@@ -171,7 +171,7 @@ end
 
 local function cross_entropy(x, y) return math.log(1 + math.exp(x)) - x * y end
 
-describe('KGNN-LS is what loops make of it:', function()
+describe('KGNN-LS computes what loops do:', function()
   teardown(fixtures.clean)
 
   for hops = 1, 3 do
@@ -227,7 +227,7 @@ describe('KGNN-LS', function()
   teardown(fixtures.clean)
 
   for _, bits in ipairs{32, 2} do
-    it('learns the demo set, kept in ' .. bits .. ' bits', function()
+    it('learns the demo set at ' .. bits .. ' bits', function()
       for _, data in ipairs{datasets.demo(), datasets.demo_ranking()} do
         local losses = datasets.train(recipe, data, {epochs = 10, lr = 0.01, hops = 2,
                                                      neighbors = 4, l2 = 1e-5}, bits)
@@ -236,7 +236,7 @@ describe('KGNN-LS', function()
     end)
   end
 
-  it('bears odd data', function()
+  it('trains on odd data', function()
     for _, data in ipairs{datasets.ranking(), datasets.labelled()} do
       local losses = datasets.train(recipe, data, {epochs = 10, eval_every = 10, dim = 3, lr = 0.05,
                                                    hops = 2, neighbors = 3, negatives = 2})

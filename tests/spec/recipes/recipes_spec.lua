@@ -1,5 +1,5 @@
--- Recipes of graphs and of triples: each trains at 32 and at 2 bits, ranks as it scores, and lives
--- with what real data bring.
+-- Recipes of graphs and of triples: each trains at 32 and at 2 bits, ranks as it scores, and works
+-- with odd data.
 local tk = require 'tinykg'
 local demo = require 'tinykg.data.demo'
 local evaluate = require 'tinykg.train.evaluate'
@@ -158,7 +158,7 @@ describe('recipe', function()
   end)
 end)
 
-describe('a recipe lives with', function()
+describe('a recipe works with', function()
   teardown(fixtures.clean)
 
   local function every(data, more)

@@ -148,9 +148,6 @@ function files.fields(line, separator)
   return found
 end
 
---- Whether a file has any line.
-function files.is_empty(path) return not files.check(arrays.line(path)) end
-
 --- Reads a file. Errors: its mistakes; an empty file, unless allowed.
 ---@param path string
 ---@param spec table as of arrays.read
