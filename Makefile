@@ -60,7 +60,7 @@ LINK    = $(CC) -shared -fopenmp -Wl,-z,defs -Wl,-z,nodelete $(CFLAGS) $(LDFLAGS
 JOBS = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc 2>/dev/null || echo 1))
 MAKEFLAGS += --no-print-directory
 
-.PHONY: build test test-gpu bench-gpu demo bench deps deps-dev docs lint format install install-built uninstall clean help check-asan \
+.PHONY: build test test-cpu test-gpu bench-gpu demo bench deps deps-dev docs lint format install install-built uninstall clean help check-asan \
   check-valgrind objects FORCE
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -125,19 +125,30 @@ tinykg: FORCE
 
 # --- running and testing -------------------------------------------------------------------------
 
-# Tests name the library themselves, so that a BUILD of one's own is tested as well.
-# SPEC=tests/spec/engine/x_spec.lua runs some of the tests, FILTER=pattern those whose name matches.
+# SPEC=word runs the specs whose path contains it (a whole path names one), FILTER=pattern the tests
+# whose name matches. The library is named, so that another BUILD can be tested.
+ALL_SPECS := $(wildcard tests/spec/*/*_spec.lua tests/faults/*_spec.lua)
+SPECS = $(foreach s,$(SPEC),$(or $(foreach f,$(ALL_SPECS),$(if $(findstring $(s),$(f)),$(f))),$(s)))
 RUN_TESTS = LUAJIT='$(LUAJIT)' FILTER='$(FILTER)' TINYKG_LIB='$(abspath $(1))' \
-  tests/tools/test.sh $(SPEC)
+  tests/tools/test.sh $(SPECS)
 
 emu-tests: $(BUILD)/libtinykg_emu.so $(call emu_tools,$(BUILD)/emu)
+
+# Not empty where the emulated GPU is needed: by the whole, by a spec that uses it, or as the device.
+NEEDS_EMU = $(if $(SPECS),$(filter emu,$(TINYKG_DEVICE))$(shell \
+  grep -lE 'support\.emulation|faults\.programs\.run' $(SPECS) 2>/dev/null),yes)
 
 # The specs of ops run a second time on the emulated GPU: its kernels, compiled for the CPU.
 test:
 	@$(DEPS) run test plot
 	@$(MAKE) build
-	@$(MAKE) $(JOBS) emu-tests
+	@$(if $(NEEDS_EMU),$(MAKE) $(JOBS) emu-tests)
 	@DEVICES=emu $(call RUN_TESTS,$(LIB))
+
+test-cpu:
+	@$(DEPS) run test plot
+	@$(MAKE) build
+	@EMULATION=no $(call RUN_TESTS,$(LIB))
 
 # For a machine with a GPU: the same specs on it, with what needs a real one, the op check with random
 # shapes, and a small recipe under compute-sanitizer. Done, one way or the other, in eight minutes.
@@ -210,7 +221,7 @@ docs: build
 # --- installing ----------------------------------------------------------------------------------
 
 # Packagers set what they need: PREFIX, DESTDIR, and each folder by itself.
-VERSION = $(shell sed -n 's/.*tkg_version(void) { return "\(.*\)"; }/\1/p' $(ROOT)/engine/base/engine.c)
+VERSION = $(shell sed -n 's/^#define TKG_VERSION "\([^"]*\)".*/\1/p' $(ROOT)/engine/tinykg.h)
 BINDIR  ?= $(PREFIX)/bin
 LIBDIR  ?= $(PREFIX)/lib
 INCDIR  ?= $(PREFIX)/include
@@ -222,7 +233,7 @@ HOMEDIR ?= $(LIBDIR)/tinykg
 
 # The public headers: the whole C API (ops.def, the list of ops, goes with them). lua/tinykg/engine/lib.lua
 # reads its declarations from them.
-HEADERS := $(addprefix engine/,tinykg.h base/ops.def base/checksum.h base/sha256.h data/table.h data/csr.h data/graph.h \
+HEADERS := $(addprefix engine/,tinykg.h base/ops.def base/checksum.h base/sha256.h data/string_table.h data/table.h data/csr.h data/graph.h \
   data/metrics.h)
 
 # A tree that was moved as a whole, or lies below a DESTDIR, is found from the file that is run or
@@ -295,7 +306,9 @@ clean:
 define help_text
 make                 build the engine and ./tinykg
 make demo            install what is missing, build, train the demo, print a summary
-make test            install what is missing, build, run every test   [SPEC=file] [FILTER=pattern]
+make test            install what is missing, build, run every test
+                     [SPEC=part of a spec's path: builds what it needs] [FILTER=pattern of test names]
+make test-cpu        the same without the emulated GPU, which takes minutes to build
 make deps            install what is missing to build and run (apt-get; says what and why)
 make deps-dev        the same for the tools that lint and the checks use
 make cuda            build the GPU backend (needs nvcc; CUDA_ARCHS='90' chooses devices)

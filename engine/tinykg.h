@@ -1,22 +1,27 @@
-/* tinykg: a training engine for knowledge-graph recommenders. This is the whole C API.
+/* tinykg: a training engine for knowledge-graph recommenders. This is the whole C API of the
+ * engine; readers of data and metrics have headers of their own in data/ and base/.
  *
  * Conventions
- *   - A function that can fail returns a status, 0 for success (errors.def); tkg_error() then has
- *     the message of the calling thread. Recording functions return a node number instead, or -1.
- *   - Objects are opaque. `create` gives one reference, `retain` adds and `release` drops one;
- *     release(NULL) does nothing. NULL in place of another object, text or array is refused
- *     (TKG_E_ARGUMENT; 0, -1, "" or NULL where no status comes back).
- *   - Sizes are 64 bit; counts come back as double, which Lua reads without boxing.
- *   - An engine and what belongs to it is used by one thread at a time; engines are independent.
+ *   - A function that can fail returns a status: 0 for success, else a code of errors.def, and
+ *     tkg_error() has the message of the calling thread. Functions that record return a node number
+ *     instead, -1 on failure.
+ *   - Objects are opaque. `create` gives the caller one reference, `retain` adds one and `release`
+ *     drops one; release(NULL) does nothing. NULL in place of any other object, text or array fails
+ *     (TKG_E_ARGUMENT; functions that return no status return 0, -1, "" or NULL).
+ *   - Texts that are returned belong to the engine; they are valid as long as their object is.
+ *   - Sizes are in elements or bytes, 64 bits wide; counts are returned as double, which Lua reads
+ *     without boxing.
+ *   - An engine and all its objects are used by one thread at a time; engines are independent.
  *
- * The way of a step: values are recorded on a tape (nothing is computed), then a step object turns
- * the tape into a plan - gradients, what is kept for them, memory layout - and runs it. */
+ * A step: values are recorded on a tape, which computes nothing. A step object then compiles the
+ * tape to a plan - gradients, what is saved for them, memory layout - and runs it. */
 #ifndef TINYKG_H
 #define TINYKG_H
 
 #include <stdint.h>
 
-#define TKG_ABI 1
+#define TKG_ABI 1           /* changes when this header does */
+#define TKG_VERSION "0.1.0" /* install_spec compares the rockspec and the changelog with it */
 
 #ifdef __cplusplus
 extern "C" {
@@ -29,84 +34,96 @@ typedef struct tkg_tape tkg_tape;
 typedef struct tkg_step tkg_step;
 typedef struct tkg_optimizer tkg_optimizer;
 
-uint32_t tkg_abi(void); /* changes when this header does */
-const char *tkg_version(void);
-const char *tkg_error(void); /* message of the last failure in this thread */
+uint32_t tkg_abi(void);        /* TKG_ABI of the library */
+const char *tkg_version(void); /* TKG_VERSION of the library */
+const char *tkg_error(void);   /* message of the last failure in this thread */
 const char *tkg_status_text(int status);
 
 /* ---- engine: a device, a seed, a number of threads, memory counters ---- */
-/* device: "cpu", "cuda" or "cuda:N" (a GPU), "emu" (its kernels on the CPU, for tests), or "auto":
- * a GPU where there is one that works, else the CPU; tkg_engine_note then says why, or is "". */
+
+/* Opens a device: "cpu", "cuda" or "cuda:N" (a GPU), "emu" (the GPU's kernels on the CPU, for
+ * tests) or "auto", which takes a GPU that works, else the CPU; tkg_engine_note then says why,
+ * otherwise it is "". TKG_E_ARGUMENT for another name, TKG_E_DEVICE if the device cannot be used.
+ */
 int tkg_engine_create(const char *device, tkg_engine **out);
-void tkg_engine_release(tkg_engine *engine); /* lives on while anything of it does */
+/* Drops the caller's reference. Tensors, tapes, steps and optimizers hold references too. */
+void tkg_engine_release(tkg_engine *engine);
 const char *tkg_engine_device(const tkg_engine *engine);
 const char *tkg_engine_note(const tkg_engine *engine);
-int tkg_engine_supports(const tkg_engine *engine, int op);
+int tkg_engine_supports(const tkg_engine *engine, int op); /* 1: the device has this op */
 void tkg_engine_set_seed(tkg_engine *engine, uint64_t seed);
-int tkg_engine_set_threads(tkg_engine *engine, int threads); /* 0: one per core */
+int tkg_engine_set_threads(tkg_engine *engine, int threads); /* 0..1024; 0: one per core */
 int tkg_engine_threads(const tkg_engine *engine);
-/* How matrix products are computed on a GPU that has TF32: "float32", exact, unless "tf32" is asked
- * for: what is multiplied is rounded to 10 bits of fraction, several times faster. */
+/* Sets how GPUs with TF32 multiply matrices: "float32" is exact and the default; "tf32" rounds the
+ * factors to 10 bits of fraction and is several times faster. */
 int tkg_engine_set_precision(tkg_engine *engine, const char *name);
 const char *tkg_engine_precision(const tkg_engine *engine);
-/* Whether runs of a plan on the same memory are queued as a whole, on a device that can (default
- * 1). The results are the same bits. */
+/* Sets whether a plan that runs again on the same memory is queued as a whole, on devices that can
+ * (default 1). The results are the same bits. */
 void tkg_engine_set_replay(tkg_engine *engine, int on);
 int tkg_engine_replay(const tkg_engine *engine);
-/* Frees the memory that steps share; the next step allocates what it needs. Useful after the
- * largest steps, before other memory is allocated. */
+/* Frees the memory that all steps share; the next step allocates what it needs. Call it after the
+ * largest steps and before other large allocations. */
 void tkg_engine_trim(tkg_engine *engine);
-/* On a plan-only engine steps are planned and their memory is counted as if they ran, but nothing
- * is computed or allocated: results are zeros. Each call resets the counts to those before the
- * first. */
+/* Makes an engine plan-only, or ends that: steps are then planned and their memory is counted as if
+ * they ran, but nothing is computed or allocated, and their outputs are zeros. Each call resets the
+ * counts of step memory to those before the first. */
 void tkg_engine_set_plan_only(tkg_engine *engine, int on);
 
-/* Bytes by kind: parameter gradient optimizer kept_exact kept_quantized transient graph data.
- * `peak` of kind -1 is the largest sum seen since the last reset. */
-int tkg_memory_kinds(void);
-const char *tkg_memory_kind(int kind);
+/* Memory in bytes, by kind: parameter gradient optimizer kept_exact kept_quantized transient graph
+ * data. Kind -1 is their sum; its peak is the largest sum since the last reset. */
+int tkg_memory_kinds(void);            /* how many kinds there are */
+const char *tkg_memory_kind(int kind); /* name, NULL for no kind */
 double tkg_memory_live(const tkg_engine *engine, int kind);
 double tkg_memory_peak(const tkg_engine *engine, int kind);
 void tkg_memory_reset_peak(tkg_engine *engine);
-/* The device's own figures: "held" (taken from it, idle blocks included), "used" (in use), "peak"
- * (most used since the last reset), "free" and "total" (of the device). -1: the CPU has none. */
+/* Returns a figure of the device in bytes: "held" (allocated from it, free blocks included),
+ * "used", "peak" (of used, since the last reset), "free" and "total" (of the whole device). -1: the
+ * CPU has none of these, or there is no such figure. */
 double tkg_memory_device(const tkg_engine *engine, const char *what);
 
-/* Ctrl-C: while watched (1: SIGINT; 2: SIGTERM too; 0: neither), a signal sets a flag that runs
- * look at between nodes (TKG_E_INTERRUPTED). A second one, half a second later with the first
- * unanswered, ends the process as usual, unless it is to survive, as a prompt is. A SIGTERM that
- * nobody has looked at for five seconds ends it too (by SIGALRM, which is then taken).
- * tkg_interrupted: the signal's number, 0 when there was none. */
+/* Ctrl-C. While signals are watched (1: SIGINT; 2: SIGTERM too; 0: none), a signal sets a flag that
+ * runs check between nodes (TKG_E_INTERRUPTED). A second signal at least half a second later, with
+ * the flag still set, ends the process, unless `survive` is on, as it is at a prompt. A SIGTERM
+ * whose flag is not read within five seconds ends it too, through SIGALRM. Returns 0, or -1 as
+ * sigaction. */
 int tkg_interrupt_watch(int signals);
 void tkg_interrupt_survive(int on);
-int tkg_interrupted(int clear);
+int tkg_interrupted(int clear); /* the signal's number, or 0; clears the flag if asked */
 
-/* ---- tensors: kept values, reference counted ---- */
-/* dtype 0 = f32, 1 = i32; rank 0..4; zeroed. kind as in tkg_memory_kind. */
+/* ---- tensors: values with memory of their own ---- */
+
+/* Creates a tensor of zeros: dtype 0 is f32 and 1 is i32, rank 0..4, kind as in tkg_memory_kind. At
+ * most 2^48 elements. */
 int tkg_tensor_create(tkg_engine *engine, int dtype, int rank, const int64_t *shape, int kind,
                       tkg_tensor **out);
 tkg_tensor *tkg_tensor_retain(tkg_tensor *tensor);
 void tkg_tensor_release(tkg_tensor *tensor);
-const char *tkg_tensor_device(const tkg_tensor *tensor); /* where it lies */
+const char *tkg_tensor_device(const tkg_tensor *tensor);
 int tkg_tensor_dtype(const tkg_tensor *tensor);
 int tkg_tensor_rank(const tkg_tensor *tensor);
 double tkg_tensor_size(const tkg_tensor *tensor, int dim); /* dim 0..rank-1; -1: element count */
+/* Copy `count` elements of 4 bytes from or to host memory, from element `first` on. TKG_E_RANGE if
+ * they are not all inside the tensor. NaNs with a payload become the usual NaN. */
 int tkg_tensor_write(tkg_tensor *tensor, const void *from, int64_t first, int64_t count);
 int tkg_tensor_read(const tkg_tensor *tensor, void *to, int64_t first, int64_t count);
 int tkg_tensor_copy(tkg_tensor *to, const tkg_tensor *from); /* same device, dtype and count */
 int tkg_tensor_fill(tkg_tensor *tensor, double value);
-/* Drawn from the engine's seed and `stream`: the same stream gives the same numbers. */
+/* Fill an f32 tensor with random numbers, a function of the engine's seed and `stream` alone. */
 int tkg_tensor_uniform(tkg_tensor *tensor, double low, double high, uint32_t stream);
 int tkg_tensor_normal(tkg_tensor *tensor, double mean, double deviation, uint32_t stream);
-void tkg_tensor_set_parameter(tkg_tensor *tensor, int wanted); /* gradient wanted; kind follows */
+/* Sets whether a tensor gets gradients; its memory is then counted as parameter, else as data. */
+void tkg_tensor_set_parameter(tkg_tensor *tensor, int wanted);
 int tkg_tensor_is_parameter(const tkg_tensor *tensor);
 tkg_tensor *tkg_tensor_gradient(tkg_tensor *tensor); /* a new reference, or NULL */
-double tkg_tensor_version(const tkg_tensor *tensor); /* another one whenever its numbers change */
+double tkg_tensor_version(const tkg_tensor *tensor); /* grows whenever its numbers change */
+/* Writes a random permutation of 0..n-1, n < 2^31, a function of the last three arguments alone. */
 int tkg_shuffle(int32_t *ids, int64_t n, uint64_t seed, uint32_t epoch, uint32_t stream);
-/* 4 words of random bits, a function of these numbers alone (kernels/shared/philox.h). */
+/* Writes 4 words of random bits, a function of these numbers alone (kernels/shared/philox.h). */
 void tkg_philox(uint64_t seed, uint64_t block, uint32_t step, uint32_t stream, uint32_t out[4]);
 
 /* ---- tape: values recorded, not computed ---- */
+
 typedef struct tkg_attributes {
   double f[4];
   int64_t i[4];
@@ -116,59 +133,80 @@ typedef struct tkg_attributes {
 
 int tkg_tape_create(tkg_engine *engine, tkg_tape **out);
 void tkg_tape_release(tkg_tape *tape);
-void tkg_tape_begin(tkg_tape *tape); /* empties it; values recorded before are over */
+void tkg_tape_begin(tkg_tape *tape); /* empties it; node numbers from before are invalid */
 int tkg_tape_length(const tkg_tape *tape);
-/* Ops by name, their inputs and attributes: ops.def, which lies beside this header. */
+/* Ops by name; ops.def, which lies beside this header, has their inputs and attributes. */
 int tkg_op_code(const char *name); /* -1 when there is none */
 int tkg_op_count(void);
 const char *tkg_op_name(int op);
+/* Records a tensor, which the tape retains; the same tensor gives the same node. */
 int tkg_tape_leaf(tkg_tape *tape, tkg_tensor *tensor);
-/* `where`: the recipe's "file:line" for reports; NULL: as when this tape was last recorded, for as
- * long as the ops are the same. Absent optional inputs are left out. */
+/* Records an op on n nodes and checks dtypes and shapes; optional inputs are left out at the end.
+ * `where` is the recipe's "file:line", copied, for reports; NULL repeats that of the tape's last
+ * recording, for as long as the ops are the same. Returns the node, -1 with a message. */
 int tkg_tape_record(tkg_tape *tape, int op, const int32_t *inputs, int n,
                     const tkg_attributes *attributes, const char *where);
 int tkg_tape_dtype(const tkg_tape *tape, int node);
 int tkg_tape_rank(const tkg_tape *tape, int node);
-double tkg_tape_size(const tkg_tape *tape, int node, int dim);
-int tkg_tape_set_bits(tkg_tape *tape, int bits); /* for what is recorded next; 0: step's */
-int tkg_tape_set_rule(tkg_tape *tape, int node,
-                      const char *rule); /* recompute mask exact quantize */
-/* Keeps only what the given nodes need; renumber[old] = new number or -1. */
+double tkg_tape_size(const tkg_tape *tape, int node, int dim); /* as tkg_tensor_size */
+/* Sets in how many bits the nodes recorded from now on are saved: 32|8|4|2|1; 0: the step's. */
+int tkg_tape_set_bits(tkg_tape *tape, int bits);
+/* Sets how one node is saved: default recompute mask exact quantize. */
+int tkg_tape_set_rule(tkg_tape *tape, int node, const char *rule);
+/* Drops the nodes that none of the n live ones needs; renumber[old] = new number, or -1. */
 int tkg_tape_compact(tkg_tape *tape, const int32_t *live, int n, int32_t *renumber);
-/* The tape, one node a line, into text (at most `size` bytes with the 0); returns bytes needed. */
+/* Writes the tape into `text`, one line per node, cut to `size` bytes with the final zero. Returns
+ * the bytes that the whole takes, so that a call with NULL and 0 measures it. */
 int64_t tkg_tape_print(const tkg_tape *tape, char *text, int64_t size);
 
 /* ---- optimizers: updates recorded as nodes ---- */
+
+/* kind: "sgd", "adam" or "adagrad". Options: lr beta1 beta2 eps eps_hat weight_decay momentum
+ * decay_rank bits (of Adam's state, 32 or 8), t (updates made); a kind ignores those it has no use
+ * for. TKG_E_ARGUMENT for another name or a value that is not >= 0. */
 int tkg_optimizer_create(tkg_engine *engine, const char *kind, tkg_optimizer **out);
 void tkg_optimizer_release(tkg_optimizer *optimizer);
 int tkg_optimizer_set(tkg_optimizer *optimizer, const char *option, double value);
 int tkg_optimizer_get(const tkg_optimizer *optimizer, const char *option, double *value);
-/* State of a parameter (slot 0, 1: m, v of Adam); made when missing. Borrowed. NULL: no such slot.
- * With "bits" 8 a parameter of 4096 elements or more has codes of both, as int32, and their scales
- * (moments.h). */
+/* Returns the state of a parameter, created if missing: slots 0 and 1 are m and v of Adam.
+ * Borrowed; NULL if there is no such slot. With "bits" 8, parameters of 4096 elements or more have
+ * the codes of both, as int32, and their scales (moments.h). */
 tkg_tensor *tkg_optimizer_state(tkg_optimizer *optimizer, tkg_tensor *parameter, int slot);
 int tkg_optimizer_knows(const tkg_optimizer *optimizer,
-                        const tkg_tensor *parameter); /* has state */
+                        const tkg_tensor *parameter); /* 1: it has state */
+/* Updates n parameters by their gradients, which are released; those without one stay. */
 int tkg_optimizer_update(tkg_optimizer *optimizer, tkg_tensor *const *parameters, int n);
 
 /* ---- steps: from tape to plan to numbers ---- */
+
 int tkg_step_create(tkg_engine *engine, tkg_step **out);
 void tkg_step_release(tkg_step *step);
-/* bits 32|8|4|2|1, rounding 0 dither 1 stochastic 2 nearest, small (bytes), number (of the step),
- * save 0|1 (0: keep whatever backward reads, exactly), rows 0|1 (0: compute whole values where only
- * some of their rows are gathered), tiles 0|1 (0: node after node), check 0|1 (1: each value is
- * looked at; the first that is not finite stops the step, before parameters are updated). */
+/* Sets an option; TKG_E_ARGUMENT for another name or value.
+ *   bits      32|8|4|2|1: in how many bits values are saved for backward (default 32)
+ *   rounding  0 dither, 1 stochastic, 2 nearest
+ *   small     values of at most so many bytes are saved exactly (default 4096)
+ *   number    of the step: random numbers depend on it
+ *   save      0: save exactly whatever backward reads
+ *   fuse      0: make gathered rows also where a sum over neighbours could read their table
+ *   rows      0: compute whole values where only some of their rows are gathered
+ *   tiles     0: run each node on its own, without tiles of rows
+ *   check     1: stop at the first value that is NaN or infinite, before parameters are updated */
 int tkg_step_set(tkg_step *step, const char *option, double value);
-/* loss -1: forward only. With an optimizer: forward, backward, update. Without one, gradients go
- * to tkg_tensor_gradient of each parameter. outputs[i]: a new tensor with the value of roots[i]. */
+/* Runs the part of the tape that `loss` and the n `nodes` need. loss -1: forward only. With an
+ * optimizer: forward, backward, update; without one, each parameter gets its gradient
+ * (tkg_tensor_gradient). outputs[i] is a new tensor with the value of nodes[i], owned by the
+ * caller, or NULL on failure. Errors: TKG_E_MEMORY, with what the step would take at fewer bits;
+ * TKG_E_STALE if a tensor has changed since it was recorded; TKG_E_INTERRUPTED, TKG_E_NOT_FINITE,
+ * TKG_E_RANGE for ids, TKG_E_DEVICE. */
 int tkg_step_run(tkg_step *step, tkg_tape *tape, int loss, tkg_optimizer *optimizer,
-                 const int32_t *roots, int n, tkg_tensor **outputs);
-/* Plans as tkg_step_run would, runs nothing. */
+                 const int32_t *nodes, int n, tkg_tensor **outputs);
+/* Compiles the plan that tkg_step_run would run. */
 int tkg_step_plan(tkg_step *step, tkg_tape *tape, int loss, tkg_optimizer *optimizer,
-                  const int32_t *roots, int n);
-/* Of the largest plan: reference_bytes stored_bytes exact_bytes arena_bytes kept_exact
- * kept_quantized gradient transient nodes values. Of all its plans: plans (made), replayed (runs
- * that a device queued as a whole). -1: no such figure. */
+                  const int32_t *nodes, int n);
+/* Returns a figure of the largest plan, in bytes: reference_bytes stored_bytes exact_bytes
+ * arena_bytes kept_exact kept_quantized gradient transient; or counts: nodes, values (saved ones).
+ * Over all plans: plans (compiled), replayed (runs that were queued as a whole). -1: no such
+ * figure. */
 double tkg_step_figure(const tkg_step *step, const char *name);
 typedef struct tkg_kept {
   const char *where, *op, *rule;
@@ -176,7 +214,10 @@ typedef struct tkg_kept {
   int32_t bits, dtype, rank;
   int64_t shape[4];
 } tkg_kept;
+/* Describes saved value `index` (0..values-1) of the largest plan; TKG_E_RANGE outside. Its texts
+ * are valid until the next run. */
 int tkg_step_kept(const tkg_step *step, int index, tkg_kept *out);
+/* Writes the largest plan, one line per node in the order they run; as tkg_tape_print. */
 int64_t tkg_step_print(const tkg_step *step, char *text, int64_t size);
 /* ffi:end */
 

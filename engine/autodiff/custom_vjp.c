@@ -71,7 +71,7 @@ static int copy_gradient(tkg_vjp *v, int upstream, int dx) {
   return status;
 }
 
-int tkg__custom_vjp(tkg_vjp *v) {
+int tkg__vjp_custom_vjp(tkg_vjp *v) {
   int upstream = in(v, 1), dx = in(v, 3), status = TKG_OK;
   if (wants(v, 2)) {
     status = copy_gradient(v, upstream, dx);

@@ -8,7 +8,4 @@
  * backward, from values before. marks has tape->n entries, cleared. */
 void tkg__mark_custom_vjp(const tkg_tape *tape, int upstream, int dx, bool *marks);
 
-/* The vjp of an CUSTOM_VJP node. */
-int tkg__custom_vjp(tkg_vjp *v);
-
 #endif

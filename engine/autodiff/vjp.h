@@ -52,7 +52,9 @@ static inline int accumulate_one(tkg_vjp *v, int op, int read, double f0, double
   return accumulate(v, 0, record(v, (tkg_node){.f = {f0, f1}}, op, v->g, read, -1));
 }
 
-/* Of the ops on whole graphs, and of rows with matrices of their own kind: vjp_graph.c. */
-int tkg__vjp_graph(tkg_vjp *v);
+/* The product of each op: records what the inputs gain. A status. */
+#define X(name, text, reads, rows, flags, shape, vjp, ...) int tkg__vjp_##vjp(tkg_vjp *v);
+#include "base/ops.def"
+#undef X
 
 #endif

@@ -1,5 +1,5 @@
 /* Gradients of the ops on whole graphs. A sum over edges is passed back by a sum over the same
- * edges the other way; no gradient is kept an edge and column. */
+ * edges the other way; nothing is made per edge and column. */
 #include "data/graph.h"
 #include "vjp.h"
 
@@ -95,7 +95,7 @@ static int to_weights(tkg_vjp *v, const sum *s) {
   return graph_op(v, node, TKG_OP_AGGREGATE_DOT, head, tail, s->r, -1);
 }
 
-static int aggregate(tkg_vjp *v) {
+int tkg__vjp_aggregate(tkg_vjp *v) {
   const sum s = sum_of(v);
   int status = TKG_OK;
   if (wants(v, s.x_at)) status = accumulate(v, s.x_at, to_nodes(v, &s));
@@ -105,7 +105,7 @@ static int aggregate(tkg_vjp *v) {
 }
 
 /* s[e] = a[head] . b[tail] (r[rel]): the gradient of an edge is a weight of it. */
-static int aggregate_dot(tkg_vjp *v) {
+int tkg__vjp_aggregate_dot(tkg_vjp *v) {
   int a = in(v, 1), b = in(v, 2), r = self(v)->inputs > 3 ? in(v, 3) : -1, status = TKG_OK;
   for (int k = 1; k <= 2 && !status; k++) {
     if (!wants(v, k)) continue;
@@ -122,9 +122,19 @@ static int aggregate_dot(tkg_vjp *v) {
   return accumulate(v, 3, graph_op(v, node, TKG_OP_AGGREGATE_RELATION, a, b, v->g, -1));
 }
 
+int tkg__vjp_edge_softmax(tkg_vjp *v) {
+  return accumulate(v, 1,
+                    graph_op(v, on_graph(v, 0), TKG_OP_EDGE_SOFTMAX_GRAD, v->g, v->self, -1, -1));
+}
+
+int tkg__vjp_aggregate_pick(tkg_vjp *v) {
+  return accumulate(
+      v, 1, graph_op(v, on_graph(v, 0), TKG_OP_AGGREGATE_PICK_GRAD, v->g, in(v, 2), -1, -1));
+}
+
 /* ---- rows through matrices of their own kind ---- */
 
-static int grouped_matmul(tkg_vjp *v) {
+int tkg__vjp_grouped_matmul(tkg_vjp *v) {
   bool t = self(v)->i[0];
   int x = in(v, 0), w = in(v, 1), ids = in(v, 2), status = TKG_OK;
   if (wants(v, 1))
@@ -133,21 +143,4 @@ static int grouped_matmul(tkg_vjp *v) {
         record(v, shaped(node_of(v, w)), TKG_OP_GROUPED_OUTER, t ? v->g : x, t ? x : v->g, ids));
   if (status || !wants(v, 0)) return status;
   return accumulate(v, 0, record(v, (tkg_node){.i = {!t}}, TKG_OP_GROUPED_MATMUL, v->g, w, ids));
-}
-
-int tkg__vjp_graph(tkg_vjp *v) {
-  switch (self(v)->op) {
-  case TKG_OP_GROUPED_MATMUL:
-    return grouped_matmul(v);
-  case TKG_OP_AGGREGATE_DOT:
-    return aggregate_dot(v);
-  case TKG_OP_EDGE_SOFTMAX:
-    return accumulate(v, 1,
-                      graph_op(v, on_graph(v, 0), TKG_OP_EDGE_SOFTMAX_GRAD, v->g, v->self, -1, -1));
-  case TKG_OP_AGGREGATE_PICK:
-    return accumulate(
-        v, 1, graph_op(v, on_graph(v, 0), TKG_OP_AGGREGATE_PICK_GRAD, v->g, in(v, 2), -1, -1));
-  default:
-    return aggregate(v);
-  }
 }

@@ -14,8 +14,8 @@ typedef struct tkg_run_context {
   double beta1, beta2; /* of Adam; its nodes have the same */
 } tkg_run_context;
 
-/* A run that a backend has taken note of, to be queued again as a whole. */
-typedef struct tkg_recording tkg_recording;
+/* A run that a backend has captured, to be queued again as a whole. */
+typedef struct tkg_capture tkg_capture;
 
 /* One node with its data, ready to run. Pointers are device memory of the backend. */
 typedef struct tkg_call {
@@ -25,8 +25,7 @@ typedef struct tkg_call {
   void *out;                          /* may equal data[0] for ops with flag P or U */
   void *scratch;                      /* scratch_bytes(node, in) bytes, contents undefined */
   const tkg_run_context *context;
-  const char
-      *where; /* the recipe's line, or NULL; valid until finish, in a recording as long as it */
+  const char *where; /* the recipe's line, or NULL; valid until finish, or as long as the capture */
 } tkg_call;
 
 /* A node of a group that runs in tiles (tile.c). Of what lives in a tile only, `data` and `out` are
@@ -87,14 +86,14 @@ typedef struct tkg_backend {
 
   /* ---- backends that can queue a whole run at once; NULL on others ---- */
 
-  /* Between `begin` and `finish`. After `record`, `run` takes note of ops and queues nothing, until
-   * `recorded`. A recording holds the ops as they were called, addresses included, but nothing of
-   * the context; whoever replays it sees to it that the addresses still hold. An op that has run
-   * before, on the same addresses, allocates nothing and can be recorded. */
-  bool (*record)(void);                    /* false: not now; go on as usual */
-  tkg_recording *(*recorded)(void);        /* NULL: that could not be recorded */
-  int (*replay)(tkg_recording *recording); /* queues it, with this run's context. A status. */
-  void (*forget)(tkg_recording *recording);
+  /* Between `begin` and `finish`. After `capture_begin`, `run` adds ops to a capture and queues
+   * nothing, until `capture_end`. A capture holds the ops as they were called, addresses included,
+   * and nothing of the context: the caller replays it only while the addresses hold. An op that has
+   * run before on the same addresses allocates nothing, so it can be captured. */
+  bool (*capture_begin)(void);         /* false: not now; go on as usual */
+  tkg_capture *(*capture_end)(void);   /* NULL: the run could not be captured */
+  int (*replay)(tkg_capture *capture); /* queues it, with this run's context. A status. */
+  void (*capture_free)(tkg_capture *capture);
 
   /* Bytes: taken from the device, given out by `allocate`, the most that were, free on the device
    * for whoever asks, and of the device altogether. NULL: the machine's memory, nobody counts. */

@@ -11,8 +11,8 @@ double tkg_crc32(double before, const void *data, int64_t n) {
   return (double)crc;
 }
 
-/* The finaliser of SplitMix64 (Steele, Lea, Flood 2014): each bit of x decides over each of the
- * result. */
+/* The finaliser of SplitMix64 (Steele, Lea, Flood 2014): each bit of the result depends on each bit
+ * of x. */
 static uint64_t mix(uint64_t x) {
   x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
   x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;

@@ -10,7 +10,7 @@
 #include "error.h"
 #include "tinykg.h"
 
-/* The folder of this library, with its last slash. */
+/* Writes the folder of this library, with its last slash. */
 static void own_folder(char *out, size_t size) {
   Dl_info info;
   const char *slash = NULL;
@@ -19,7 +19,8 @@ static void own_folder(char *out, size_t size) {
   snprintf(out, size, "%.*s", length, slash ? info.dli_fname : "");
 }
 
-static tkg_backend_opener opener_of(const char *family, char note[TKG_NOTE]) {
+/* Loads libtinykg_FAMILY.so and opens a device of it; NULL with a note if that fails. */
+static const tkg_backend *load(const char *family, const char *name, char note[TKG_NOTE]) {
   char folder[3072], path[4096];
   own_folder(folder, sizeof folder);
   snprintf(path, sizeof path, "%slibtinykg_%s.so", folder, family);
@@ -37,11 +38,6 @@ static tkg_backend_opener opener_of(const char *family, char note[TKG_NOTE]) {
   void *symbol = dlsym(library, "tkg_backend_open");
   memcpy(&open, &symbol, sizeof open); /* ISO C has no cast from a data to a function pointer */
   if (!open) snprintf(note, TKG_NOTE, "device '%s': %.200s: no tkg_backend_open", family, path);
-  return open;
-}
-
-static const tkg_backend *load(const char *family, const char *name, char note[TKG_NOTE]) {
-  tkg_backend_opener open = opener_of(family, note);
   return open ? open(name, note, TKG_NOTE) : NULL;
 }
 

@@ -4,13 +4,14 @@
 
 #include "backend.h"
 
-/* "cpu" is built in; "cuda", "cuda:N" and "emu" are libraries beside this one, loaded here; "auto"
- * is "cuda" where that opens, else "cpu", and `note` says why. TKG_E_DEVICE, TKG_E_ARGUMENT. */
 enum { TKG_NOTE = 256 };
+/* Finds the backend of a device. "cpu" is built in; "cuda", "cuda:N" and "emu" are libraries beside
+ * this one, loaded here; "auto" is "cuda" if that opens, else "cpu", and `note` says why. Returns
+ * TKG_E_DEVICE if the device cannot be opened, TKG_E_ARGUMENT for another name. */
 int tkg__device_open(const char *name, const tkg_backend **out, char note[TKG_NOTE]);
 
-/* Copies the message of a failed call from a backend in another library to tkg_error(). Returns the
- * status. */
+/* Copies the message of a failed call from a backend in another library to tkg_error(); returns the
+ * status of the call. */
 int tkg__keep_backend_message(const tkg_backend *backend, int status);
 
 #endif

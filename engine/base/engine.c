@@ -9,7 +9,7 @@
 #include "error.h"
 
 uint32_t tkg_abi(void) { return TKG_ABI; }
-const char *tkg_version(void) { return "0.1.0"; }
+const char *tkg_version(void) { return TKG_VERSION; }
 
 int tkg_engine_create(const char *device, tkg_engine **out) {
   *out = NULL;
@@ -116,7 +116,7 @@ void tkg__memory_add(tkg_engine *engine, int kind, int64_t bytes) {
   if (sum > engine->peak_total) engine->peak_total = sum;
 }
 
-/* Counts what fills the arena, by kind; gaps between values count as transient. */
+/* Counts the arena's bytes by kind; gaps between values count as transient. */
 static void count_arena(tkg_engine *engine, int64_t bytes, const int64_t *kinds) {
   int64_t sum = 0;
   engine->arena_bytes = bytes;
@@ -131,8 +131,7 @@ static void count_arena(tkg_engine *engine, int64_t bytes, const int64_t *kinds)
 
 int tkg__arena_reserve(tkg_engine *engine, int64_t bytes, const int64_t kinds[TKG_KIND_COUNT]) {
   if (bytes <= engine->arena_bytes) return TKG_OK;
-  if (!engine->plan_only) engine->backend->release(engine->arena);
-  count_arena(engine, 0, NULL);
+  tkg_engine_trim(engine);
   if (!engine->plan_only) engine->arena = engine->backend->allocate(bytes);
   if (!engine->plan_only && !engine->arena)
     return tkg__fail(TKG_E_MEMORY, "no memory for a step: it takes %" PRId64 " bytes", bytes);

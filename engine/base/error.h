@@ -1,4 +1,4 @@
-/* Errors: a status code returned, a message kept per thread. See errors.def for the codes. */
+/* Errors: functions return a status code of errors.def; the message is kept per thread. */
 #ifndef TKG_ERROR_H
 #define TKG_ERROR_H
 
@@ -15,16 +15,16 @@ enum tkg_status {
 };
 #undef X
 
-/* Records the message of the calling thread; truncated at 1,023 bytes. */
+/* Sets the message of the calling thread, cut to 1,023 bytes. */
 void tkg__say(const char *format, ...) TKG__PRINTF(1, 2);
 
-/* Records a message and is the status `code`, so that a check reads
+/* Sets the message and has the value `code`, so that a check reads
  *   return tkg__fail(TKG_E_SHAPE, "matmul: %s and %s do not fit", a, b);
- * A macro, so that compilers and checkers see which code comes back. */
+ * It is a macro so that compilers and checkers see which code is returned. */
 #define tkg__fail(code, ...) (tkg__say(__VA_ARGS__), (code))
 
-/* What a public function begins with: a NULL where an object must be leaves a message and returns
- * the value given, TKG_E_ARGUMENT where that is a status and nothing where there is no result. */
+/* Begins a public function: if the condition is false, sets a message and returns the value given,
+ * TKG_E_ARGUMENT where that is a status, nothing for a void function. */
 #define TKG__NEEDS(object, ...)                                                                    \
   do {                                                                                             \
     if (!(object)) {                                                                               \
@@ -33,7 +33,8 @@ void tkg__say(const char *format, ...) TKG__PRINTF(1, 2);
     }                                                                                              \
   } while (0)
 
-/* Puts "prefix: " before the current message (a caller that knows the file or the line). */
+/* Puts "prefix: " before the current message, for a caller that knows the file or the line; returns
+ * `code`. */
 int tkg__fail_at(int code, const char *format, ...) TKG__PRINTF(2, 3);
 
 #endif

@@ -6,13 +6,13 @@
 
 #include "tinykg.h"
 
-enum { ANSWER_SECONDS = 5 }; /* how long a SIGTERM waits for somebody to look at the flag */
+enum { ANSWER_SECONDS = 5 }; /* a SIGTERM whose flag is not read for so long ends the process */
 
 static volatile sig_atomic_t interrupted;
 static volatile sig_atomic_t survives;
 static const int numbers[] = {SIGINT, SIGTERM};
-static struct sigaction before[2];   /* of those */
-static struct sigaction before_late; /* of SIGALRM */
+static struct sigaction before[2];   /* their handlers before they were watched */
+static struct sigaction before_late; /* the handler of SIGALRM */
 static int watched;
 static struct timespec first_at;
 
@@ -21,9 +21,9 @@ static void end_by(int signal_number) {
   raise(signal_number);
 }
 
-/* A second Ctrl-C ends the process; one within half a second is the same (a signal sent to the
- * process and to its group arrives twice). SIGTERM is sent once, by programs: it does not wait for
- * a second one, where nobody looks at the flag, but for an alarm. */
+/* A second Ctrl-C ends the process. One within half a second counts as the first: a signal sent to
+ * the process and to its group arrives twice. Programs send SIGTERM once, so an alarm takes the
+ * place of the second one. */
 static void on_interrupt(int signal_number) {
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
@@ -59,7 +59,7 @@ int tkg_interrupt_watch(int signals) {
 
 void tkg_interrupt_survive(int on) { survives = on; }
 
-/* Whoever sees the flag answers: the alarm is off. */
+/* Reading the flag also stops the alarm. */
 int tkg_interrupted(int clear) {
   int was = interrupted;
   if (was && watched > 1) alarm(0);

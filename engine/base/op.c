@@ -5,13 +5,13 @@
 #include "op.h"
 #include "shared/codec.h"
 
-#define X(name, text, reads, flags) {text, reads, flags},
+#define X(name, text, reads, rows, flags, ...) {text, reads, rows, flags},
 const tkg_op_info tkg__ops[TKG_OP_COUNT] = {
 #include "ops.def"
 };
 #undef X
 
-bool tkg__op_is(int op, char flag) { return strchr(tkg__ops[op].flags, flag) != NULL; }
+bool tkg__op_is(int op, enum tkg_op_flag flag) { return tkg__ops[op].flags & flag; }
 
 char tkg__op_reads(int op, int input) {
   for (const char *r = tkg__ops[op].reads; *r; r++)
@@ -69,6 +69,74 @@ int64_t tkg__bytes(const tkg_node *n) {
   default:
     return tkg__count(n) * 4;
   }
+}
+
+/* Letter of an input in the column `rows`, 0 if there is none. */
+static char rows_letter(int op, int input) {
+  const char *r = tkg__ops[op].rows;
+  for (; *r && input > 0; r++, input--)
+    if (r[1] == '*') return *r;
+  return *r;
+}
+
+/* Whether the op's attributes and shapes are such that what ops.def says of its rows holds. */
+static bool rows_hold(const tkg_node *n, const tkg_node *const *in) {
+  switch (n->op) {
+  case TKG_OP_MATMUL:
+    return !n->i[0];
+  case TKG_OP_CONCAT:
+  case TKG_OP_NARROW:
+  case TKG_OP_PAD:
+    return n->i[0] == 1;
+  case TKG_OP_SUM:
+    return in[0]->rank == 2 && n->i[0] == 2;
+  case TKG_OP_GATHER:
+    return in[1]->rank == 1;
+  default:
+    return true;
+  }
+}
+
+static bool sums_rows(const tkg_node *n, const tkg_node *const *in) {
+  if (n->op == TKG_OP_SUM) return in[0]->rank == 2 && n->i[0] == 1;
+  return n->op == TKG_OP_MATMUL && n->i[0] && !n->i[1] && in[0]->rank == 2 && in[1]->rank == 2;
+}
+
+/* Ids may be a vector beside the rows of a matrix. */
+static bool has_its_rows(const tkg_node *n, const tkg_node *x, char reads) {
+  return (x->rank == 2 || (x->rank == 1 && reads == 'i')) && n->rank > 0 &&
+         x->shape[0] == n->shape[0];
+}
+
+enum tkg_row_access tkg__row_access(const tkg_node *n, const tkg_node *const *in, int input) {
+  if (sums_rows(n, in)) return TKG_ACCESS_REDUCES;
+  bool row = rows_letter(n->op, input) == 'r' && rows_hold(n, in) &&
+             has_its_rows(n, in[input], tkg__op_reads(n->op, input));
+  return row ? TKG_ACCESS_ROW : TKG_ACCESS_WHOLE;
+}
+
+bool tkg__rows_apart(const tkg_node *n, const tkg_node *const *in) {
+  if (n->rank != 2 || !*tkg__ops[n->op].rows || !rows_hold(n, in)) return false;
+  for (int k = 0; k < n->inputs; k++)
+    if (tkg__row_access(n, in, k) == TKG_ACCESS_ROW && in[k]->rank != 2) return false;
+  return true;
+}
+
+static int64_t part_units(int64_t rows) { return (rows + TKG_PART_UNIT - 1) / TKG_PART_UNIT; }
+
+int tkg__parts_of(int64_t rows) {
+  int64_t units = part_units(rows);
+  return units < TKG_MOST_PARTS ? (int)units : TKG_MOST_PARTS;
+}
+
+int tkg__row_parts(const tkg_node *n, const tkg_node *const *in) {
+  if (!sums_rows(n, in) || in[0]->shape[0] < TKG_PARTED_ROWS || tkg__count(n) > TKG_MOST_PARTED)
+    return 0;
+  return tkg__parts_of(in[0]->shape[0]);
+}
+
+int64_t tkg__part_begin(int64_t rows, int parts, int part) {
+  return part == parts ? rows : part_units(rows) * part / parts * TKG_PART_UNIT;
 }
 
 char *tkg__shape_text(const tkg_node *n, char out[TKG_SHAPE_TEXT]) {

@@ -8,7 +8,7 @@
 
 enum { TKG_MAX_RANK = 4, TKG_MAX_INPUTS = 6 };
 
-#define X(name, text, reads, flags) TKG_OP_##name,
+#define X(name, ...) TKG_OP_##name,
 enum tkg_op {
 #include "ops.def"
   TKG_OP_COUNT
@@ -40,13 +40,24 @@ typedef struct tkg_node {
   int64_t i[4];
 } tkg_node;
 
+/* What ops.def says of an op; the meaning of letters and flags stands there. */
+enum tkg_op_flag {
+  TKG_CHEAP = 1,
+  TKG_INPLACE = 2,
+  TKG_ALIAS = 4,
+  TKG_UPDATE = 8,
+  TKG_RANDOM = 16,
+  TKG_TILED = 32,
+};
+
 typedef struct tkg_op_info {
-  const char *name, *reads, *flags;
+  const char *name, *reads, *rows;
+  unsigned flags;
 } tkg_op_info;
 
 extern const tkg_op_info tkg__ops[TKG_OP_COUNT];
 
-bool tkg__op_is(int op, char flag);    /* has this flag */
+bool tkg__op_is(int op, enum tkg_op_flag flag);
 char tkg__op_reads(int op, int input); /* letter of an input, 0 if there is none */
 void tkg__op_arity(int op, int *least, int *most);
 bool tkg__passes_gradient(const tkg_node *n, int input); /* to this input, if at all */
@@ -64,6 +75,37 @@ int64_t tkg__cols(const tkg_node *n);
 int64_t tkg__rows(const tkg_node *n);
 /* Bytes of a node's value, of any dtype. */
 int64_t tkg__bytes(const tkg_node *n);
+
+/* What row i of a result needs of one input. WHOLE, of which nothing more is known, is the answer
+ * for an op whose column `rows` is empty. */
+enum tkg_row_access {
+  TKG_ACCESS_WHOLE,   /* it may need any row */
+  TKG_ACCESS_ROW,     /* row i alone */
+  TKG_ACCESS_REDUCES, /* the result is a sum over the rows of this input, row i of which meets row i
+                         of the others that are read so */
+};
+enum tkg_row_access tkg__row_access(const tkg_node *n, const tkg_node *const *in, int input);
+
+/* Whether each row of the result, a matrix, can be computed without the others: from row i of the
+ * inputs read by ROW, all of them matrices, and from the others as a whole. */
+bool tkg__rows_apart(const tkg_node *n, const tkg_node *const *in);
+
+/* Sums over the rows of a matrix: SUM of dimension 1, and MATMUL of a transposed a. From
+ * TKG_PARTED_ROWS rows on such a sum is made of partial sums, and how the rows are cut depends on
+ * their number alone, so the result has the same bits wherever the sum runs. Partial sum p covers
+ * the rows tkg__part_begin(rows, parts, p) up to that of p + 1 and is formed TKG_PART_STEP rows at
+ * a time. tkg__row_parts gives the number of partial sums, 0 if the node is no such sum;
+ * tkg__parts_of that of any number of rows. */
+enum {
+  TKG_PARTED_ROWS = 2048,
+  TKG_PART_UNIT = 1024, /* each part but the last has a multiple of so many rows */
+  TKG_PART_STEP = 256,
+  TKG_MOST_PARTS = 64,
+  TKG_MOST_PARTED = 65536, /* elements of a result: each part has as many */
+};
+int tkg__row_parts(const tkg_node *n, const tkg_node *const *in);
+int tkg__parts_of(int64_t rows);
+int64_t tkg__part_begin(int64_t rows, int parts, int part);
 
 /* "f32 [2, 3]" into out, which is returned. */
 enum { TKG_SHAPE_TEXT = 96 };

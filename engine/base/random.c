@@ -24,7 +24,8 @@ void tkg__fill_uniform(float *out, int64_t n, float lo, float hi, uint64_t seed,
   }
 }
 
-/* Two normal numbers from two words; all 32 bits of the first count, for the tails. */
+/* Makes two normal numbers of two words (Box and Muller); all 32 bits of the first are used, so
+ * that the tails are right. */
 static void normal_pair(const uint32_t words[2], double normal[2]) {
   const double pi = 3.14159265358979323846;
   double radius = sqrt(-2.0 * log(((double)words[0] + 1.0) * 0x1p-32));

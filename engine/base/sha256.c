@@ -29,7 +29,7 @@ static void schedule(const uint8_t block[64], uint32_t w[64]) {
   }
 }
 
-/* Section 6.2.2, steps 2 to 4: takes one block of 64 bytes into the state. */
+/* Section 6.2.2, steps 2 to 4: adds one block of 64 bytes to the state. */
 static void add_block(uint32_t state[8], const uint8_t block[64]) {
   uint32_t w[64], v[8];
   schedule(block, w);

@@ -1,4 +1,4 @@
-/* SHA-256 (FIPS 180-4): tells whether a file is the one it was. */
+/* SHA-256 (FIPS 180-4), to tell whether a file has changed. */
 #ifndef TKG_SHA256_H
 #define TKG_SHA256_H
 

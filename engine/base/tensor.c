@@ -1,4 +1,3 @@
-/* Kept tensors: creation, contents, reference counts. */
 #include "tensor.h"
 
 #include <inttypes.h>
@@ -104,9 +103,9 @@ static int check_range(const tkg_tensor *tensor, int64_t first, int64_t count) {
   return TKG_OK;
 }
 
-/* LuaJIT takes a number read from memory for any of its values, a pointer included, where the
- * number is a NaN with other bits than the usual ones. Files hold any bits, and GPUs have NaNs of
- * their own: whatever enters or leaves a tensor has this one instead. */
+/* LuaJIT codes its other values, pointers included, as NaNs with a payload, and takes such a NaN in
+ * memory for one of them. Files hold any bits and GPUs have NaNs of their own, so each NaN with a
+ * payload that enters or leaves a tensor is replaced by this one. */
 static const uint32_t quiet_nan = 0x7FC00000;
 
 static uint32_t bits_at(const char *numbers, int64_t i) {
@@ -115,7 +114,7 @@ static uint32_t bits_at(const char *numbers, int64_t i) {
   return bits;
 }
 
-/* Whether these bits are a NaN with a payload. The two without differ in their sign. */
+/* Whether these bits are a NaN with a payload; the two NaNs without one differ in their sign. */
 static int odd_nan(uint32_t bits) {
   return (bits & 0x7FFFFFFF) > 0x7F800000 && (bits & 0x7FFFFFFF) != quiet_nan;
 }
@@ -131,7 +130,7 @@ static void replace_odd_nans(char *numbers, int64_t count) {
     if (odd_nan(bits_at(numbers, i))) memcpy(numbers + 4 * i, &quiet_nan, 4);
 }
 
-/* Writes numbers a piece at a time, with odd NaNs replaced in a copy of the piece. */
+/* Writes numbers piece by piece, with odd NaNs replaced in a copy of the piece. */
 static void write_replaced(const tkg_backend *backend, char *to, const char *from, int64_t count) {
   char piece[4096];
   const int64_t most = sizeof piece / 4;
@@ -181,7 +180,7 @@ int tkg_tensor_copy(tkg_tensor *to, const tkg_tensor *from) {
   return TKG_OK;
 }
 
-/* Values are made on the host and written once: initialisation is not a hot path. */
+/* Allocates a copy of a tensor on the host: initial values are computed there and written once. */
 static float *host_copy(const tkg_tensor *tensor) {
   return malloc((size_t)tkg__bytes(&tensor->shape) + 4);
 }
@@ -234,7 +233,7 @@ static void set_kind(tkg_tensor *tensor, int kind) {
 
 void tkg_tensor_set_parameter(tkg_tensor *tensor, int wanted) {
   TKG__NEEDS(tensor, );
-  if (tensor->parameter != (wanted != 0)) tensor->tape = NULL; /* its next leaf is another kind */
+  if (tensor->parameter != (wanted != 0)) tensor->tape = NULL; /* its leaf is another node now */
   tensor->parameter = wanted != 0;
   if (tensor->kind == TKG_KIND_PARAMETER || tensor->kind == TKG_KIND_DATA)
     set_kind(tensor, wanted ? TKG_KIND_PARAMETER : TKG_KIND_DATA);

@@ -11,7 +11,7 @@ static int no_memory(int64_t n, const char *what) {
   return tkg__fail(TKG_E_MEMORY, "out of memory to sort %lld %s", (long long)n, what);
 }
 
-/* The largest key, or -1 with *bad set to the position of a negative one. */
+/* Returns the largest key, or -1 with *bad set to the position of a negative one. */
 static int32_t largest(int64_t n, const int32_t *keys, int64_t *bad) {
   int32_t top = 0;
   for (int64_t i = 0; i < n; i++) {
@@ -24,8 +24,8 @@ static int32_t largest(int64_t n, const int32_t *keys, int64_t *bad) {
   return top;
 }
 
-/* Sorts positions by key, stably: least significant digit first. `order` holds the positions on
- * entry and on return, `spare` is as long. */
+/* Sorts the positions in `order` by key, stably, least significant digit first; `spare` is scratch
+ * memory of the same length. */
 static void radix_order(int64_t n, const int32_t *keys, int32_t top, int32_t *order,
                         int32_t *spare) {
   int32_t *from = order, *to = spare;
@@ -122,7 +122,7 @@ int tkg_csr_contains(const int32_t *offsets, const int32_t *sorted_cols, int32_t
   return low < offsets[row + 1] && sorted_cols[low] == col;
 }
 
-/* Sets kept[i] to 0 where a triple equal to the i-th came earlier. `order` is sorted by triple. */
+/* Sets keep[i] to 0 if a triple equal to the i-th comes earlier. `order` is sorted by triple. */
 static void mark_first(int64_t n, const int32_t *const ids[3], const int32_t *order, char *keep) {
   for (int64_t i = 0; i < n; i++) {
     int32_t at = order[i], before = i > 0 ? order[i - 1] : at;

@@ -1,5 +1,3 @@
-/* Packing a graph: edges sorted by head and by tail (csr.h), written one orientation behind the
- * other. */
 #include "graph.h"
 
 #include <stdbool.h>
@@ -20,7 +18,7 @@ int64_t tkg_graph_length(int64_t n, int64_t m, int64_t e, int64_t layout) {
   return first + ends + relations + e;
 }
 
-/* What is being packed, and where its parts go. */
+/* The edges that are packed, and where their parts go. */
 typedef struct packing {
   int64_t n, m, e;
   const int32_t *heads, *relations, *tails;
@@ -63,7 +61,8 @@ static int pack_forward(packing *p, int32_t *place) {
   return TKG_OK;
 }
 
-/* The second part behind the first; where both have the same ends, those are taken out again. */
+/* Adds the second part behind the first; if both have the same offsets and ids, those are removed
+ * again. */
 static int pack_backward(packing *p, const int32_t *packed, const int32_t *place, bool *symmetric) {
   int32_t *start = p->at, *offsets = part(p, p->m + 1), *ids = part(p, p->e);
   int status = tkg_csr_build(p->e, p->tails, p->heads, p->m, offsets, ids, p->order);

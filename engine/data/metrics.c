@@ -6,10 +6,11 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "csr.h"
 
 /* ---- AUC ---- */
 
-/* Unsigned integers in the order of the floats (Herf's flip), the label in the lowest bit. */
+/* Returns an integer in the order of the scores (Herf's flip), with the label in its lowest bit. */
 static uint64_t auc_key(float score, float label) {
   float f = score == 0 ? 0 : score; /* -0 and 0 tie */
   uint32_t bits;
@@ -18,7 +19,8 @@ static uint64_t auc_key(float score, float label) {
   return (uint64_t)bits << 1 | (label > 0);
 }
 
-/* Least-significant-digit radix sort by bits 1..32; four passes leave the result in `keys`. */
+/* Sorts keys by their bits 1..32, least significant digit first; after four passes the result is in
+ * `keys`. */
 static void auc_sort(uint64_t *keys, uint64_t *other, int64_t n) {
   for (int shift = 1; shift < 33; shift += 8) {
     int64_t place[256] = {0};
@@ -35,7 +37,7 @@ static void auc_sort(uint64_t *keys, uint64_t *other, int64_t n) {
   }
 }
 
-/* Pairs (positive, negative) in the right order, a tie as one half. */
+/* Counts the pairs of a positive and a negative in the right order, ties as one half. */
 static double auc_ordered_pairs(const uint64_t *keys, int64_t n) {
   double pairs = 0, negatives_below = 0;
   for (int64_t i = 0; i < n;) {
@@ -92,8 +94,10 @@ static int32_t row_user(const int32_t *users, int64_t row) {
   return users ? users[row] : (int32_t)row;
 }
 
-/* n < 0 where the user id or the offsets are wrong. */
+/* Returns the items of a user, none without offsets; n < 0 if the user id or the offsets are wrong.
+ */
 static struct span user_items(const int32_t *offsets, const int32_t *items, int32_t user) {
+  if (!offsets) return (struct span){NULL, 0};
   if (user < 0) return (struct span){NULL, -1};
   int32_t n = offsets[user + 1] - offsets[user];
   return (struct span){n > 0 ? items + offsets[user] : NULL, n};
@@ -105,8 +109,8 @@ static bool ranks_below(const float *scores, int32_t a, int32_t b) {
   return x < y || (x == y && a > b);
 }
 
-/* Binary heap of item ids with the last of the list at its root, so that one comparison tells
- * whether a new item enters. */
+/* A binary heap of item ids has the worst of them at its root, so that one comparison tells whether
+ * another item enters. */
 static void sift_down(const float *scores, int32_t *heap, int n) {
   int32_t id = heap[0];
   int at = 0;
@@ -128,7 +132,7 @@ static void sift_up(const float *scores, int32_t *heap, int at) {
   heap[at] = id;
 }
 
-/* Taking the root to the end again and again leaves the best item first. */
+/* Sorts a heap, best item first, by moving the root behind the others again and again. */
 static void sort_heap(const float *scores, int32_t *heap, int n) {
   while (--n > 0) {
     int32_t last = heap[0];
@@ -138,7 +142,7 @@ static void sort_heap(const float *scores, int32_t *heap, int n) {
   }
 }
 
-/* True where a score exceeds the bound or is NaN. */
+/* Whether a score exceeds the bound or is NaN. */
 static bool any_above(const float *scores, int64_t n, float bound) {
   int any = 0;
 #pragma omp simd reduction(| : any)
@@ -146,8 +150,8 @@ static bool any_above(const float *scores, int64_t n, float bound) {
   return any != 0;
 }
 
-/* Fills heap with the k best ids and sets *found; false on a NaN. Almost all blocks hold nothing
- * above the k-th best so far and cost one vector comparison. */
+/* Fills the heap with the k best ids and sets *found to their number; false on a NaN. Most blocks
+ * have no score above the k-th best so far, and cost one vector comparison. */
 static bool select_best(const float *scores, int64_t cols, int k, int32_t *heap, int *found) {
   enum { BLOCK = 128 };
   float bound = -INFINITY;
@@ -172,7 +176,7 @@ static bool select_best(const float *scores, int64_t cols, int k, int32_t *heap,
   return true;
 }
 
-/* False on an id out of range or a NaN under the mask. */
+/* Overwrites the scores of known items with -inf; false on an id out of range or a NaN. */
 static bool mask_items(float *scores, int64_t cols, struct span known) {
   for (int32_t i = 0; i < known.n; i++) {
     int32_t id = known.ids[i];
@@ -192,7 +196,7 @@ static bool topk_row(float *scores, int64_t cols, struct span known, int k, int3
   return true;
 }
 
-/* The message for a row that failed; run after the threads have met, on the caller's thread. */
+/* Sets the message for a row that failed and returns its status; called after the parallel loop. */
 static int topk_explain(const float *scores, int64_t cols, int64_t row, int32_t user,
                         struct span known) {
   if (known.n < 0)
@@ -217,16 +221,14 @@ int tkg_metrics_topk(float *scores, int64_t rows, int64_t cols, const int32_t *u
   int64_t bad = INT64_MAX;
 #pragma omp parallel for schedule(dynamic, 4) reduction(min : bad) if (rows > 1)
   for (int64_t r = 0; r < rows; r++) {
-    struct span known = {NULL, 0};
-    if (known_offsets) known = user_items(known_offsets, known_items, row_user(users, r));
+    struct span known = user_items(known_offsets, known_items, row_user(users, r));
     float *best = top_scores ? top_scores + r * k : NULL;
     if (!topk_row(scores + r * cols, cols, known, k, top + r * k, best) && r < bad) bad = r;
   }
   if (bad == INT64_MAX) return TKG_OK;
   int32_t user = row_user(users, bad);
-  struct span known = {NULL, 0};
-  if (known_offsets) known = user_items(known_offsets, known_items, user);
-  return topk_explain(scores + bad * cols, cols, bad, user, known);
+  return topk_explain(scores + bad * cols, cols, bad, user,
+                      user_items(known_offsets, known_items, user));
 }
 
 /* ---- ranking metrics ---- */
@@ -239,27 +241,19 @@ struct cuts {
 };
 
 static bool contains(struct span items, int32_t id) {
-  int32_t low = 0, high = items.n;
-  while (low < high) {
-    int32_t middle = low + (high - low) / 2;
-    if (items.ids[middle] < id)
-      low = middle + 1;
-    else
-      high = middle;
-  }
-  return low < items.n && items.ids[low] == id;
+  return tkg_csr_contains((const int32_t[]){0, items.n}, items.ids, 0, id);
 }
 
 static int least(int a, int b) { return a < b ? a : b; }
 
-/* What one walk down a list has gathered so far. */
-struct walk {
+/* Sums over the first `rank` items of a list. */
+struct list_sums {
   int rank, hits, first;
   double dcg, precisions;
 };
 
-static void walk_to(struct walk *w, int k, const int32_t *top, struct span test,
-                    const double *gain) {
+static void add_to_rank(struct list_sums *w, int k, const int32_t *top, struct span test,
+                        const double *gain) {
   while (w->rank < k && top[w->rank] >= 0) {
     int32_t id = top[w->rank++];
     if (!contains(test, id)) continue;
@@ -271,11 +265,11 @@ static void walk_to(struct walk *w, int k, const int32_t *top, struct span test,
 }
 
 static void rank_row(const struct cuts *c, const int32_t *top, struct span test, double *out) {
-  struct walk w = {0, 0, 0, 0, 0};
+  struct list_sums w = {0, 0, 0, 0, 0};
   for (int i = 0; i < c->n_ks; i++) {
     int k = c->ks[i];
     double *m = out + i * TKG_METRIC_COUNT;
-    walk_to(&w, k, top, test, c->gain);
+    add_to_rank(&w, k, top, test, c->gain);
     m[TKG_METRIC_RECALL] = (double)w.hits / test.n;
     m[TKG_METRIC_PRECISION] = (double)w.hits / k;
     m[TKG_METRIC_HIT] = w.hits > 0;
@@ -285,7 +279,7 @@ static void rank_row(const struct cuts *c, const int32_t *top, struct span test,
     m[TKG_METRIC_NDCG_KGAT] = w.dcg; /* divided once the whole list is known */
     m[TKG_METRIC_F1] = 2.0 * w.hits / ((double)k + test.n);
   }
-  walk_to(&w, c->k_max, top, test, c->gain);
+  add_to_rank(&w, c->k_max, top, test, c->gain);
   for (int i = 0; w.hits && i < c->n_ks; i++)
     out[i * TKG_METRIC_COUNT + TKG_METRIC_NDCG_KGAT] /= c->ideal[least(c->ks[i], w.hits)];
 }

@@ -1,7 +1,7 @@
 /* Evaluation metrics: AUC for click-through, and the ranking metrics of top-K recommendation.
  *
- * Every function returns a status (TKG_OK or a code of errors.def) and writes its outputs only on
- * success, `scores` of tkg_metrics_topk excepted. Results do not depend on the thread count. */
+ * Each function returns a status of errors.def and writes its outputs only on success, except the
+ * `scores` of tkg_metrics_topk. Results do not depend on the number of threads. */
 #ifndef TKG_METRICS_H
 #define TKG_METRICS_H
 
@@ -13,8 +13,8 @@ extern "C" {
 
 /* ffi:begin */
 
-/* Columns of `sums` in tkg_metrics_ranking. For one user with T test items, a list cut at k that
- * holds h of them at ranks r1 < r2 < ... (from 1), and D(n) = sum over i = 1..n of 1/log2(i + 1):
+/* Columns of `sums` in tkg_metrics_ranking, for a user with T test items and a list cut at k with h
+ * of them at ranks r1 < r2 < ... (from 1); D(n) = sum over i = 1..n of 1/log2(i + 1):
  *   RECALL     h / T
  *   PRECISION  h / k, also where fewer than k items could be listed
  *   HIT        1 if h > 0, else 0
@@ -38,27 +38,27 @@ enum {
   TKG_METRIC_COUNT
 };
 
-/* Area under the ROC curve: the chance that a positive scores above a negative, a tie counting one
- * half (Mann-Whitney with midranks). Exact while 2 * positives * negatives < 2^53. `labels` are 0
- * or 1; infinite scores are ordered as such; -0 ties with 0. Fails on a NaN score, another label,
- * or where one of the classes is absent, each with the index. */
+/* Computes the area under the ROC curve of n scores: the probability that a positive scores above a
+ * negative, with ties counted as one half (Mann and Whitney, with midranks). Exact while
+ * 2 * positives * negatives < 2^53. `labels` are 0 or 1; -0 ties with 0. TKG_E_ARGUMENT, with the
+ * index, for a NaN score or another label; also if one of the classes is absent. */
 int tkg_metrics_auc(const float *scores, const float *labels, int64_t n, double *auc);
 
-/* The k best columns of each row of scores[rows x cols], best first, equal scores by lower id.
- * Row r belongs to user users[r] (users NULL: user r). Items known to the user, known_items[
+/* Lists the k best columns of each row of scores[rows x cols], best first, equal scores by lower
+ * id. Row r is of user users[r] (users NULL: user r). Items known to user u, known_items[
  * known_offsets[u] .. known_offsets[u + 1]) in any order, are first overwritten with -inf (both
- * NULL: nothing is masked); an item at -inf is never listed. top[rows x k] is padded with -1 and
- * top_scores[rows x k] (may be NULL) with -inf. Fails on a NaN, masked or not, naming row and
- * column, and on known ids outside 0..cols-1. */
+ * NULL: there are none); an item at -inf is never listed. top[rows x k] is padded with -1 and
+ * top_scores[rows x k] (may be NULL) with -inf. TKG_E_ARGUMENT for a NaN, masked or not, with row
+ * and column; TKG_E_RANGE for known ids outside 0..cols-1. */
 int tkg_metrics_topk(float *scores, int64_t rows, int64_t cols, const int32_t *users,
                      const int32_t *known_offsets, const int32_t *known_items, int k, int32_t *top,
                      float *top_scores);
 
-/* Adds to sums[n_ks x TKG_METRIC_COUNT] the metrics of each row of top[rows x k_max] at each cut
- * ks (ascending, 1..k_max), and to *counted the number of rows that took part: users without a test
- * item are passed over. test_items of a user ascend and are distinct. Callers zero both outputs,
- * call once a block of users, and divide at the end: rows are added one after another, so any
- * division into blocks gives the same bits. */
+/* Adds to sums[n_ks x TKG_METRIC_COUNT] the metrics of each row of top[rows x k_max] at each cut in
+ * ks (ascending, 1..k_max), and to *counted the number of rows that were added: those of users with
+ * a test item. A user's test_items must ascend and be distinct, else TKG_E_ARGUMENT. Callers zero
+ * both outputs, call this once per block of users, and divide at the end. Rows are added in order,
+ * so that any division into blocks gives the same bits. */
 int tkg_metrics_ranking(const int32_t *top, int64_t rows, int k_max, const int32_t *users,
                         const int32_t *test_offsets, const int32_t *test_items, const int32_t *ks,
                         int n_ks, double *sums, int64_t *counted);

@@ -9,7 +9,7 @@
 
 #include "base/error.h"
 
-/* Bytes of the buffers to begin with. Fuzz targets take few, so that short inputs fill them. */
+/* Bytes of the buffers at the beginning; fuzz targets set few, so that short inputs fill them. */
 #ifndef TKG__READER_BYTES
 #define TKG__READER_BYTES (1 << 16)
 #endif
@@ -22,7 +22,7 @@ struct tkg__reader {
   char *path;
   FILE *file;
   enum kind kind;
-  int inner_open, stream_done, end; /* decoder live; its stream complete; no more bytes to come */
+  int inner_open, stream_done, end; /* decoder open; its stream complete; no more bytes */
   z_stream gzip;
   lzma_stream xz;
   unsigned char *in; /* compressed bytes not yet decoded: in[in_at .. in_end) */
@@ -55,7 +55,7 @@ static int open_file(tkg__reader *r, const char *path) {
   return tkg__fail(TKG_E_FILE, "%s: no such file (nor with .gz or .xz after it)", path);
 }
 
-/* Reads compressed or plain bytes into dst. *got is 0 at the end of the file only. */
+/* Reads bytes of the file into dst; *got is 0 only at its end. */
 static int read_bytes(tkg__reader *r, void *dst, size_t size, size_t *got) {
   *got = fread(dst, 1, size, r->file);
   if (*got == 0 && ferror(r->file))
@@ -69,7 +69,7 @@ static int refill(tkg__reader *r) {
   return read_bytes(r, r->in, IN_SIZE, &r->in_end);
 }
 
-/* Chooses the decoder by the first bytes, which stay in r->in. */
+/* Opens the decoder that the first bytes ask for; they stay in r->in. */
 static int start(tkg__reader *r) {
   static const unsigned char xz_magic[] = {0xFD, '7', 'z', 'X', 'Z', 0};
   int status = refill(r);
@@ -96,7 +96,7 @@ static int fill_plain(tkg__reader *r, char *dst, size_t size, size_t *got) {
   return TKG_OK;
 }
 
-/* After a complete gzip member: another one may follow, or zero padding, or nothing. */
+/* Skips zero padding after a complete gzip member; *more is 1 if another member follows. */
 static int next_member(tkg__reader *r, int *more) {
   *more = 0;
   for (;;) {
@@ -156,8 +156,8 @@ static int fill_xz(tkg__reader *r, char *dst, size_t size, size_t *got) {
   return TKG_OK;
 }
 
-/* Makes room behind the text from r->first on and decodes more into it; sets r->end when there is
- * no more. */
+/* Decodes more text behind that from r->first on, and makes room for it; sets r->end if there is no
+ * more. */
 static int fill(tkg__reader *r) {
   if (r->first > 0) {
     memmove(r->text, r->text + r->first, r->filled - r->first);
@@ -203,7 +203,7 @@ int tkg__reader_open(tkg__reader **out, const char *path) {
   return status;
 }
 
-/* Old Macs end lines with CR alone. */
+/* Sets what ends a line: CR if the text has CR and no LF, as files of old Macs have, else LF. */
 static void choose_newline(tkg__reader *r) {
   size_t left = r->filled - r->at;
   const char *text = r->text + r->at;
@@ -211,8 +211,8 @@ static void choose_newline(tkg__reader *r) {
   r->newline = cr && !memchr(text, '\n', left) ? '\r' : '\n';
 }
 
-/* Finds the line that begins at r->at, ends it with a NUL and goes behind it. *found is 0 at the
- * end of the file. */
+/* Finds the line that begins at r->at, zero-terminates it and moves r->at behind it. *found is 0 at
+ * the end of the file. */
 static int end_line(tkg__reader *r, int *found) {
   size_t scanned = 0;
   char *newline = NULL;

@@ -1,10 +1,12 @@
-/* A dictionary of names: open addressing over ids, the bytes in one growing block. */
+#include "string_table.h"
+
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/checksum.h"
 #include "base/error.h"
-#include "table.h"
 
+/* A hash table with open addressing over ids; the names' bytes are in one growing block. */
 struct tkg_names {
   char *bytes; /* all names, each followed by a NUL */
   size_t used, room;
@@ -17,14 +19,11 @@ struct tkg_names {
 
 static int no_memory(void) { return tkg__fail(TKG_E_MEMORY, "out of memory for names"); }
 
-/* FNV-1a with a final mix, so that the low bits are good enough for a power-of-two table. */
 static uint32_t hash_of(const char *name, size_t length) {
-  uint64_t h = 14695981039346656037u;
-  for (size_t i = 0; i < length; i++) h = (h ^ (unsigned char)name[i]) * 1099511628211u;
-  return (uint32_t)(h ^ (h >> 32));
+  return (uint32_t)tkg_hash_text(name, (int64_t)length);
 }
 
-/* The slot that holds the name, or the free one where it belongs. */
+/* Returns the slot that holds the name, or the free one where it belongs. */
 static size_t slot_of(const tkg_names *t, const char *name, size_t length, uint32_t hash) {
   size_t mask = t->slot_count - 1, at = hash & mask;
   for (; t->slots[at]; at = (at + 1) & mask) {

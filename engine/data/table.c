@@ -18,8 +18,11 @@ enum {
 
 struct column {
   char kind;
-  int32_t *ids;
-  double *numbers;
+  union {
+    void *values;
+    int32_t *ids;
+    double *numbers; /* of columns of kind f F t T */
+  };
   int64_t extent;
   char *unread; /* why a column of kind F or T was given up, or NULL */
 };
@@ -32,7 +35,7 @@ struct tkg_table {
   int64_t *lines; /* the line that row i came from */
 };
 
-/* What parsing a line needs to know. */
+/* The file that is read, and how. */
 struct parse {
   tkg__reader *reader;
   tkg_table *table;
@@ -47,8 +50,7 @@ struct parse {
 /* ---- errors -------------------------------------------------------------------------------- */
 
 static int no_memory(const char *path) {
-  tkg__say("%s: out of memory", path);
-  return TKG_E_MEMORY; /* a constant: analysers then know that it is no success */
+  return tkg__fail(TKG_E_MEMORY, "%s: out of memory", path);
 }
 
 /* "file:line: 'text' is not what, column n" with the text cut short and made printable. */
@@ -65,22 +67,15 @@ static int bad_field(const struct parse *p, tkg__field f, const char *what, int 
 }
 
 static const char *separator_name(int separator) {
-  switch (separator) {
-  case ' ':
-    return "spaces";
-  case '\t':
-    return "tabs";
-  case ',':
-    return "commas";
-  case ';':
-    return "semicolons";
-  case 256 * ':' + ':':
-    return "'::'";
-  case '<':
-    return "blanks in N-Triples";
-  default:
-    return "separators";
-  }
+  static const struct {
+    int separator;
+    const char *name;
+  } names[] = {{' ', "spaces"},           {'\t', "tabs"},
+               {',', "commas"},           {';', "semicolons"},
+               {256 * ':' + ':', "'::'"}, {'<', "blanks in N-Triples"}};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    if (names[i].separator == separator) return names[i].name;
+  return "separators";
 }
 
 static int bad_count(const struct parse *p, int found) {
@@ -92,16 +87,12 @@ static int bad_count(const struct parse *p, int found) {
 
 /* ---- the table ------------------------------------------------------------------------------ */
 
-static int bad_kinds(const char *kinds) {
-  tkg__say("table: column kinds '%.60s': 1 to %d of i f F t T s e S -", kinds, MOST_COLUMNS);
-  return TKG_E_ARGUMENT;
-}
-
 static int table_new(tkg_table **out, const char *path, const char *kinds) {
   size_t columns = strlen(kinds);
   *out = NULL;
   if (columns == 0 || columns > MOST_COLUMNS || strspn(kinds, "ifFtTseS-") != columns)
-    return bad_kinds(kinds);
+    return tkg__fail(TKG_E_ARGUMENT, "table: column kinds '%.60s': 1 to %d of i f F t T s e S -",
+                     kinds, MOST_COLUMNS);
   tkg_table *t = calloc(1, sizeof *t);
   if (!t) return no_memory(path);
   t->column = calloc(columns, sizeof *t->column);
@@ -120,8 +111,7 @@ static int table_new(tkg_table **out, const char *path, const char *kinds) {
 void tkg_table_free(tkg_table *t) {
   if (!t) return;
   for (int i = 0; i < t->columns; i++) {
-    free(t->column[i].ids);
-    free(t->column[i].numbers);
+    free(t->column[i].values);
     free(t->column[i].unread);
   }
   free(t->column);
@@ -130,12 +120,11 @@ void tkg_table_free(tkg_table *t) {
   free(t);
 }
 
-/* Room for one more row in every column. */
+static int has_numbers(const struct column *c) { return strchr("fFtT", c->kind) != NULL; }
+
+/* Makes room for more rows in every column. */
 static int grow(tkg_table *t) {
-  if (t->rows >= INT32_MAX) {
-    tkg__say("%s: more than 2^31 rows", t->path);
-    return TKG_E_RANGE;
-  }
+  if (t->rows >= INT32_MAX) return tkg__fail(TKG_E_RANGE, "%s: more than 2^31 rows", t->path);
   int64_t capacity = t->capacity ? 2 * t->capacity : 1024;
   size_t n = (size_t)capacity;
   int64_t *lines = realloc(t->lines, n * sizeof *lines);
@@ -144,14 +133,9 @@ static int grow(tkg_table *t) {
   for (int i = 0; i < t->columns; i++) {
     struct column *c = &t->column[i];
     if (c->kind == '-') continue;
-    int numbers = strchr("fFtT", c->kind) != NULL;
-    void *old = numbers ? (void *)c->numbers : (void *)c->ids;
-    void *larger = realloc(old, n * (numbers ? sizeof(double) : sizeof(int32_t)));
+    void *larger = realloc(c->values, n * (has_numbers(c) ? sizeof(double) : sizeof(int32_t)));
     if (!larger) return no_memory(t->path);
-    if (numbers)
-      c->numbers = larger;
-    else
-      c->ids = larger;
+    c->values = larger;
   }
   t->capacity = capacity;
   return TKG_OK;
@@ -170,11 +154,12 @@ double tkg_table_extent(const tkg_table *t, int column) {
 }
 
 int32_t *tkg_table_ids(tkg_table *t, int column) {
-  return has(t, column) ? t->column[column].ids : NULL;
+  return has(t, column) && !has_numbers(&t->column[column]) ? t->column[column].ids : NULL;
 }
 
 double *tkg_table_numbers(tkg_table *t, int column) {
-  return has(t, column) && !t->column[column].unread ? t->column[column].numbers : NULL;
+  const struct column *c = has(t, column) ? &t->column[column] : NULL;
+  return c && has_numbers(c) && !c->unread ? c->numbers : NULL;
 }
 
 const char *tkg_table_unread(const tkg_table *t, int column) {
@@ -189,9 +174,7 @@ const char *tkg_table_path(const tkg_table *t) { return t->path; }
 
 /* ---- fields --------------------------------------------------------------------------------- */
 
-static int is_blank(char c) { return c == ' ' || c == '\t'; }
-
-/* The digits at p as an id; the first byte that is none goes to *end, which is p on failure. */
+/* Reads the digits at p as an id; *end is the byte behind them, p if they are no id. */
 static int32_t parse_digits(const char *p, const char **end) {
   const char *first = p;
   int64_t value = 0;
@@ -221,7 +204,8 @@ static int parse_time(const struct parse *p, tkg__field f, int column, double *o
   return bad_field(p, f, "a time (a number, or a date such as 2024-01-31T10:00:00Z)", column);
 }
 
-/* A column that nobody may need is given up at the first value that is something else. */
+/* Reads a value of kind F or T; the column is given up at the first value that is something else.
+ */
 static int parse_if_possible(const struct parse *p, tkg__field f, int column, double *out) {
   struct column *c = &p->table->column[column];
   *out = 0;
@@ -268,8 +252,8 @@ static int store(const struct parse *p, int column, int64_t row) {
 
 /* ---- lines ---------------------------------------------------------------------------------- */
 
-/* Joins lines for as long as a field in quotes goes on, as RFC 4180 has it. Where it is not closed
- * properly the line stays as it is, and splitting says so. */
+/* Appends lines while a quoted field continues (RFC 4180). If it is not closed properly, the line
+ * stays as it is and splitting reports it. */
 static int whole_record(const struct parse *p, char **line, size_t *length) {
   tkg__quotes quotes = {0};
   size_t first = *length;
@@ -288,7 +272,7 @@ static int whole_record(const struct parse *p, char **line, size_t *length) {
   return TKG_OK;
 }
 
-/* Splitting found no end, or no beginning, of field number -found. */
+/* Sets the message for field number -found, which has no closing quote or is no term. */
 static int bad_split(const struct parse *p, int found) {
   const char *what =
       p->separator == '<' ? "an IRI, a literal or a blank node of N-Triples" : "closed by a quote";
@@ -317,11 +301,11 @@ static int parse_ragged_line(struct parse *p, char *line, size_t length) {
   const char *at = line, *end = line + length;
   int32_t row = -1;
   for (int field = 0;; field++) {
-    while (is_blank(*at)) at++;
+    while (tkg__is_blank(*at)) at++;
     if (at == end) return TKG_OK;
     const char *stop;
     int32_t id = parse_digits(at, &stop);
-    if (stop == at || (*stop && !is_blank(*stop)))
+    if (stop == at || (*stop && !tkg__is_blank(*stop)))
       return parse_id(p, (tkg__field){.at = line + (at - line), .length = strcspn(at, " \t")},
                       field, &id);
     at = stop;
@@ -366,8 +350,8 @@ static int read_opened(struct parse *p, const char *path, const char *kinds, int
   return p->field ? read_lines(p, skip, line_parser) : no_memory(path);
 }
 
-/* Numbers have a point whatever the program's locale says: setlocale is not this thread's alone,
- * uselocale is. */
+/* Reads a file in the C locale, so that numbers have a point. Unlike setlocale, uselocale concerns
+ * this thread alone. */
 static int read_file(tkg_table **out, const char *path, const char *kinds, struct parse *p,
                      int64_t skip, int (*line_parser)(struct parse *, char *, size_t)) {
   locale_t plain = newlocale(LC_ALL_MASK, "C", (locale_t)0);

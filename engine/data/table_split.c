@@ -2,20 +2,20 @@
 
 #include <string.h>
 
-static int is_blank(char c) { return c == ' ' || c == '\t'; }
+#include "table_triple.h"
 
 int tkg__split_quotes(int separator) { return separator == ',' || separator == ';'; }
 
-/* Where a quote that closes a field leads to: the separator or the end; NULL where it closes none,
- * so that the careless files of BookCrossing are read too. */
+/* Returns the separator or the end that follows a closing quote; NULL if the quote closes no field,
+ * which the files of BookCrossing need. */
 static const char *after_quote(const char *quote, const char *end, char separator) {
   const char *p = quote + 1;
-  while (p < end && is_blank(*p)) p++;
+  while (p < end && tkg__is_blank(*p)) p++;
   return p == end || *p == separator ? p : NULL;
 }
 
-/* Takes the quotes off a field that starts with one. Inside, "" stands for a quote. Returns where
- * the field ends, NULL where it does not. */
+/* Removes the quotes of a field that starts with one; inside, "" is one quote. Returns the field's
+ * end, NULL if it has none. */
 static char *unquote(tkg__field *field, char *end, char separator) {
   char *from = field->at + 1, *to = field->at;
   const char *stop = NULL;
@@ -33,7 +33,7 @@ static char *unquote(tkg__field *field, char *end, char separator) {
   return stop ? from + (stop - from) : NULL;
 }
 
-/* The next separator, or the end. */
+/* Returns the next separator, or the end. */
 static char *find_separator(char *at, char *end, int separator) {
   char byte = (char)(separator & 255);
   int twice = separator > 255;
@@ -43,8 +43,8 @@ static char *find_separator(char *at, char *end, int separator) {
 }
 
 static void trim(tkg__field *f) {
-  while (f->length > 0 && is_blank(f->at[f->length - 1])) f->length--;
-  while (f->length > 0 && is_blank(*f->at)) f->at++, f->length--;
+  while (f->length > 0 && tkg__is_blank(f->at[f->length - 1])) f->length--;
+  while (f->length > 0 && tkg__is_blank(*f->at)) f->at++, f->length--;
 }
 
 static int split_separated(tkg__field *field, int most, char *line, char *end, int separator) {
@@ -53,7 +53,7 @@ static int split_separated(tkg__field *field, int most, char *line, char *end, i
   for (int n = 0; n < most; n++) {
     tkg__field *f = &field[n];
     char *first = at, *stop;
-    while (quotes && first < end && is_blank(*first)) first++;
+    while (quotes && first < end && tkg__is_blank(*first)) first++;
     if (quotes && first < end && *first == '"') {
       f->at = first;
       stop = unquote(f, end, (char)separator);
@@ -72,11 +72,11 @@ static int split_separated(tkg__field *field, int most, char *line, char *end, i
 static int split_blanks(tkg__field *field, int most, char *line, const char *end) {
   char *at = line;
   for (int n = 0; n <= most; n++) {
-    while (at < end && is_blank(*at)) at++;
+    while (at < end && tkg__is_blank(*at)) at++;
     if (at == end) return n;
     if (n == most) break;
     char *first = at;
-    while (at < end && !is_blank(*at)) at++;
+    while (at < end && !tkg__is_blank(*at)) at++;
     field[n] = (tkg__field){first, (size_t)(at - first), first, (size_t)(at - first)};
   }
   return most + 1;
@@ -88,7 +88,7 @@ int tkg__split(tkg__field *field, int most, char *line, size_t length, int separ
   return split_separated(field, most, line, line + length, separator);
 }
 
-/* Makes one field of several: their bytes move together, since unquoting has left gaps. */
+/* Joins several fields to one and closes the gaps that unquoting has left. */
 static void join(tkg__field *field, int count, int separator) {
   char *to = field->whole + field->whole_length;
   for (int i = 1; i < count; i++) {
@@ -123,9 +123,9 @@ int tkg__split_rest(tkg__field *field, int found, int columns, int rest, int sep
   return columns;
 }
 
-/* Goes from the start of a field behind its quote, or to the next field. */
+/* Returns the byte behind a field's opening quote, or the next field if there is no quote. */
 static const char *enter_field(tkg__quotes *q, const char *p, const char *end, int separator) {
-  while (p < end && is_blank(*p)) p++;
+  while (p < end && tkg__is_blank(*p)) p++;
   if (p < end && *p == '"') {
     q->open = 1;
     q->loose = 0;
@@ -135,7 +135,7 @@ static const char *enter_field(tkg__quotes *q, const char *p, const char *end, i
   return p ? p + 1 : end;
 }
 
-/* Goes behind the next quote of an open field, and behind the separator where that closes it. */
+/* Returns the byte behind the next quote of an open field, or the next field if that closes it. */
 static const char *pass_quote(tkg__quotes *q, const char *p, const char *end, int separator) {
   if (!(p = memchr(p, '"', (size_t)(end - p)))) return end;
   const char *stop = after_quote(p, end, (char)separator);

@@ -1,4 +1,4 @@
-/* A line of text to its fields, in place. */
+/* Splits a line of text into its fields, in place. */
 #ifndef TKG_TABLE_SPLIT_H
 #define TKG_TABLE_SPLIT_H
 
@@ -7,38 +7,38 @@
 typedef struct tkg__field {
   char *at; /* without quotes, and without the blanks around it */
   size_t length;
-  char *whole; /* with those blanks */
+  char *whole; /* the same with those blanks */
   size_t whole_length;
 } tkg__field;
 
-/* Splits at each separator and returns how many fields there are, most + 1 for too many. `field`
- * has room for `most` of them. A separator is a byte; one byte twice, as 256 * ':' + ':'; ' ' for
- * runs of spaces and tabs; '<' for the three terms of a line of N-Triples (0 for a comment). The
- * byte after a field is never a digit or a letter of it. With ',' and ';' blanks around a field
- * are no part of it and it may stand in double quotes, which are taken off; -n says that field
- * number n (from 1) has no closing quote, or is no term. */
+/* Splits a line into at most `most` fields. A separator is a byte; 256 * ':' + ':' for that byte
+ * twice; ' ' for runs of spaces and tabs; '<' for the three terms of a line of N-Triples. The byte
+ * after a field is never a digit or a letter. With ',' and ';' blanks around a field are not part
+ * of it, and double quotes around it are removed. Returns the number of fields, 0 for a comment in
+ * N-Triples, most + 1 for too many, or -n if field number n (from 1) has no closing quote or is no
+ * term. */
 int tkg__split(tkg__field *field, int most, char *line, size_t length, int separator);
 
-/* Gives field `rest` what `found` fields have over `columns`, with the separators between, or
- * nothing where one is missing. Returns the number of fields, `columns` where that was possible. */
+/* Makes `columns` fields of `found` ones: field `rest` takes the surplus, with the separators
+ * between, or is empty if one is missing. Returns the number of fields, which is `found` if more
+ * than one is missing. */
 int tkg__split_rest(tkg__field *field, int found, int columns, int rest, int separator);
+
+/* Blanks are spaces and tabs. */
+static inline int tkg__is_blank(char c) { return c == ' ' || c == '\t'; }
 
 /* Whether fields may be in quotes with this separator. */
 int tkg__split_quotes(int separator);
 
-/* Looking for a quote that is open at the end of a line: begins as zeros. */
+/* The state of tkg__quotes_open, zeros at the beginning of a line. */
 typedef struct tkg__quotes {
-  size_t at;  /* what comes before has been looked at */
-  int open;   /* a field in quotes goes on */
-  int loose;  /* a quote inside it is neither doubled nor at its end */
-  int broken; /* so was one in a field of several lines */
+  size_t at;  /* bytes that have been read */
+  int open;   /* a quoted field continues */
+  int loose;  /* it has a quote inside that is neither doubled nor at its end */
+  int broken; /* a field of several lines had such a quote */
 } tkg__quotes;
 
-/* Looks at what is new of a line: whether it ends inside quotes. */
+/* Reads the bytes of a line that are new since the last call; returns whether it ends in quotes. */
 int tkg__quotes_open(tkg__quotes *quotes, const char *line, size_t length, int separator);
-
-/* The terms of a line of N-Triples: IRIs without <>, the text of literals without language and
- * type, blank nodes as they are. As tkg__split. */
-int tkg__split_triple(tkg__field *field, int most, char *line, size_t length);
 
 #endif

@@ -1,17 +1,14 @@
-/* Lines of N-Triples: https://www.w3.org/TR/n-triples/ */
+#include "table_triple.h"
+
 #include <stdint.h>
 #include <string.h>
 
-#include "table_split.h"
-
-static int is_blank(char c) { return c == ' ' || c == '\t'; }
-
 static char *skip_blanks(char *p, const char *end) {
-  while (p < end && is_blank(*p)) p++;
+  while (p < end && tkg__is_blank(*p)) p++;
   return p;
 }
 
-/* The value of `digits` hexadecimal digits; -1 where they are none. */
+/* Returns the value of `digits` hexadecimal digits, -1 if a byte is no such digit. */
 static int32_t hex(const char *p, const char *end, int digits) {
   int32_t value = 0;
   if (end - p < digits) return -1;
@@ -24,7 +21,7 @@ static int32_t hex(const char *p, const char *end, int digits) {
   return value;
 }
 
-/* Writes a character as UTF-8, which is never longer than its escape. */
+/* Writes a character as UTF-8, which is never longer than its escape, and returns its end. */
 static char *put_utf8(char *to, int32_t c) {
   int more = c < 0x80 ? 0 : c < 0x800 ? 1 : c < 0x10000 ? 2 : 3;
   static const unsigned char first[] = {0, 0xC0, 0xE0, 0xF0};
@@ -33,7 +30,8 @@ static char *put_utf8(char *to, int32_t c) {
   return to;
 }
 
-/* The escape behind a backslash at `*from`, written to `to`; NULL where there is no such. */
+/* Writes the character of the escape at *from, a backslash, to `to` and returns its end; NULL if
+ * there is no such escape. */
 static char *unescape(char **from, const char *end, char *to) {
   static const char letters[] = "tbnrf\"'\\", bytes[] = "\t\b\n\r\f\"'\\";
   char *p = *from + 1;
@@ -51,7 +49,8 @@ static char *unescape(char **from, const char *end, char *to) {
   return put_utf8(to, c);
 }
 
-/* Takes what stands between at[0] and `close`. Returns where it goes on, NULL on an error. */
+/* Reads the text between at[0] and `close` in place. Returns the byte behind it, NULL on an error.
+ */
 static char *take_enclosed(tkg__field *field, char *at, char *end, char close) {
   char *from = at + 1, *to = at;
   while (from < end && *from != close) {
@@ -70,7 +69,7 @@ static char *take_enclosed(tkg__field *field, char *at, char *end, char close) {
 /* Skips the language or the type of a literal. */
 static char *skip_kind(char *p, char *end) {
   if (p < end && *p == '@') {
-    while (p < end && !is_blank(*p) && *p != '.') p++;
+    while (p < end && !tkg__is_blank(*p) && *p != '.') p++;
     return p;
   }
   if (end - p < 3 || p[0] != '^' || p[1] != '^' || p[2] != '<') return p;
@@ -88,7 +87,7 @@ static char *take_term(tkg__field *field, char *at, char *end) {
   }
   if (end - at < 3 || at[0] != '_' || at[1] != ':') return NULL;
   char *p = at;
-  while (p < end && !is_blank(*p)) p++;
+  while (p < end && !tkg__is_blank(*p)) p++;
   if (p == end && p[-1] == '.') p--; /* `_:b .` is usual, `_:b.` is possible */
   field->length = (size_t)(p - at);
   return p;

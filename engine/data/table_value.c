@@ -5,9 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "table_split.h"
+
 /* ---- numbers -------------------------------------------------------------------------------- */
 
-/* Short decimals such as 4 or 3.5 exactly as strtod reads them, without its cost. */
+/* Reads short decimals such as 4 or 3.5, with the same result as strtod but faster. */
 static int parse_short(const char *p, size_t length, double *out) {
   static const double tens[] = {1, 10, 100, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12};
   int64_t value = 0;
@@ -25,14 +27,12 @@ static int parse_short(const char *p, size_t length, double *out) {
   return 1;
 }
 
-static int is_blank(char c) { return c == ' ' || c == '\t'; }
-
 int tkg__to_number(char *text, size_t length, double *out) {
   char *end, last = text[length];
   if (parse_short(text, length, out)) return 1;
   text[length] = '\0';
   *out = strtod(text, &end);
-  int whole = length > 0 && end == text + length && !is_blank(text[0]);
+  int whole = length > 0 && end == text + length && !tkg__is_blank(text[0]);
   text[length] = last;
   return whole && isfinite(*out);
 }
@@ -48,7 +48,7 @@ int tkg__to_comma_number(char *text, size_t length, double *out) {
 
 /* ---- times ---------------------------------------------------------------------------------- */
 
-/* What is left of a text. */
+/* The rest of a text. */
 struct text {
   const char *at, *end;
 };
@@ -63,7 +63,7 @@ static int take_digits(struct text *t, int digits, int *out) {
   return 1;
 }
 
-/* Takes one of several bytes, if it comes next. */
+/* Takes the next byte if it is one of these. */
 static int take_any(struct text *t, const char *bytes) {
   if (t->at == t->end || !strchr(bytes, *t->at)) return 0;
   t->at++;
@@ -76,8 +76,8 @@ static int days_in(int year, int month) {
   return days[month - 1] + (month == 2 && leap);
 }
 
-/* Days since 1970-01-01 in the Gregorian calendar. A year that begins in March has its leap day
- * last, and 153 days in every five months from then on. */
+/* Returns the days since 1970-01-01 in the Gregorian calendar. Years are counted from March, so
+ * that the leap day is the last one and every five months have 153 days. */
 static int64_t days_since_epoch(int year, int month, int day) {
   int64_t y = month > 2 ? year : year - 1, m = month > 2 ? month - 3 : month + 9;
   return 365 * y + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day - 1 - 719468;

@@ -57,22 +57,12 @@ static bool multiplied(int op, int input) {
   return reads == 'm' || reads == 'q';
 }
 
-static bool rows_meet(const tkg_node *a, const tkg_node *b) {
-  return a->rank == 2 && b->rank == 2 && a->shape[0] == b->shape[0];
-}
-
 /* Whether the op multiplies row i of one input with row i of the other, and no other rows. */
 static bool row_by_row(const noise *z, const tkg_node *n, int a, int b) {
-  switch (n->op) {
-  case TKG_OP_MUL:
-  case TKG_OP_DOT:
-  case TKG_OP_NORMALIZE_GRAD:
-    return rows_meet(node_of(z, n->in[a]), node_of(z, n->in[b]));
-  case TKG_OP_MATMUL: /* A^T B is the sum of its rows' products */
-    return n->i[0] && !n->i[1] && rows_meet(node_of(z, n->in[a]), node_of(z, n->in[b]));
-  default:
-    return false;
-  }
+  const tkg_node *in[TKG_MAX_INPUTS];
+  tkg__inputs_of(z->tape, n, in);
+  enum tkg_row_access access = tkg__row_access(n, in, a);
+  return access != TKG_ACCESS_WHOLE && access == tkg__row_access(n, in, b);
 }
 
 /* Copies of which both inputs have noise that is not independent. */
@@ -99,37 +89,12 @@ static void check(noise *z, const tkg_node *n) {
 
 /* ---- where it goes ---- */
 
-/* Whether row i of the output has of this input row i alone. */
+/* Whether noise stays in its row: row i of the output, a matrix, reads of this input row i alone.
+ */
 static bool keeps_rows(const noise *z, const tkg_node *n, int k) {
-  const tkg_node *x = node_of(z, n->in[k]);
-  if (!rows_meet(n, x)) return false;
-  switch (n->op) {
-  case TKG_OP_MATMUL:
-    return k == 0 && !n->i[0];
-  case TKG_OP_TRANSPOSE:
-  case TKG_OP_GATHER:
-  case TKG_OP_SCATTER_ADD:
-  case TKG_OP_MIX:
-  case TKG_OP_MIX_SCATTER:
-  case TKG_OP_MIX_DOT:
-  case TKG_OP_MIX_OUTER:
-  case TKG_OP_CONCAT:
-  case TKG_OP_NARROW:
-  case TKG_OP_PAD:
-    return (n->op == TKG_OP_CONCAT || n->op == TKG_OP_NARROW || n->op == TKG_OP_PAD) &&
-           n->i[0] == 1;
-  case TKG_OP_AGGREGATE_SLOTS:
-  case TKG_OP_AGGREGATE_MUL_SLOTS:
-  case TKG_OP_AGGREGATE_ROWS:
-  case TKG_OP_AGGREGATE_MUL_ROWS:
-  case TKG_OP_AGGREGATE_RELATION:
-  case TKG_OP_AGGREGATE_RELATION_ROWS:
-  case TKG_OP_AGGREGATE_PICK:
-  case TKG_OP_AGGREGATE_PICK_GRAD:
-    return false;
-  default:
-    return true;
-  }
+  const tkg_node *in[TKG_MAX_INPUTS];
+  tkg__inputs_of(z->tape, n, in);
+  return n->rank == 2 && in[k]->rank == 2 && tkg__row_access(n, in, k) == TKG_ACCESS_ROW;
 }
 
 static bool goes_to_neighbours(const tkg_node *n, int k) {
@@ -141,8 +106,7 @@ static void pass_on(noise *z, int i) {
   const tkg_node *n = node_of(z, i);
   for (int k = 0; k < n->inputs; k++) {
     bool near = goes_to_neighbours(n, k);
-    bool sum = n->op == TKG_OP_AGGREGATE || n->op == TKG_OP_AGGREGATE_MUL;
-    bool rows = !sum && keeps_rows(z, n, k);
+    bool rows = keeps_rows(z, n, k);
     for (int w = 0; w < z->words; w++) {
       add_word(z, i,
                rows   ? SAME_ROW
@@ -173,7 +137,7 @@ int tkg__find_bias(const tkg_tape *tape, const int32_t *source, bool *must_be_ex
       z.copies[at++] = i;
       continue;
     }
-    if (!tkg__op_is(n->op, 'U')) check(&z, n); /* there, gradients have arrived */
+    if (!tkg__op_is(n->op, TKG_UPDATE)) check(&z, n); /* there, gradients have arrived */
     pass_on(&z, i);
   }
   *found = z.found;

@@ -1,4 +1,4 @@
-/* What an op-by-op FP32 tape would keep: the honest yardstick of `reference_bytes`.
+/* What an op-by-op FP32 tape would save: the yardstick `reference_bytes`.
  *
  * Counted as PyTorch 1.13's autograd was measured to do (tests/bench/pytorch_kgcn.py kept): unique
  * storages saved for backward, without parameters. Multiplications and matrix products keep the
@@ -21,16 +21,14 @@ typedef struct counter {
 
 /* A value counts once, whatever reads it; views count as what they view; leaves are free. */
 static void value(counter *c, int v) {
-  while (tkg__op_is(c->tape->nodes[v].op, 'A')) v = c->tape->nodes[v].in[0];
+  while (tkg__op_is(c->tape->nodes[v].op, TKG_ALIAS)) v = c->tape->nodes[v].in[0];
   const tkg_node *n = &c->tape->nodes[v];
   if (c->seen[v] || n->op == TKG_OP_LEAF) return;
   c->seen[v] = true;
   c->bytes += tkg__bytes(n);
 }
 
-static void input_if(counter *c, const tkg_node *n, int read, int wanted) {
-  if (c->wanted[n->in[wanted]]) value(c, n->in[read]);
-}
+static int input(const counter *c, int i, int k) { return c->tape->nodes[i].in[k]; }
 
 /* Rows that the op-by-op chain gathers and multiplies before it sums: e edges of d columns. */
 static void edges(counter *c, int64_t e, int64_t d, bool gathered) {
@@ -50,7 +48,8 @@ static double share_of_edges(const counter *c, const tkg_node *n, int weight) {
 
 /* Sums over a graph. One with constant weights is a sparse product, which keeps nothing; a product
  * an edge, or a weight that learns, has its factors gathered for each edge. */
-static void graph_sum(counter *c, const tkg_node *n) {
+static void saved_aggregate(counter *c, int i) {
+  const tkg_node *n = &c->tape->nodes[i];
   bool mul = n->op == TKG_OP_AGGREGATE_MUL;
   int weight = mul ? 3 : 2;
   bool learns = weight < n->inputs && c->wanted[n->in[weight]];
@@ -60,7 +59,8 @@ static void graph_sum(counter *c, const tkg_node *n) {
 }
 
 /* A matrix gathered for each row; once for all products that have matrices and ids in common. */
-static void grouped_matmul(counter *c, const tkg_node *n, int i) {
+static void saved_grouped_matmul(counter *c, int i) {
+  const tkg_node *n = &c->tape->nodes[i];
   value(c, n->in[0]);
   for (int k = 0; k < i; k++) {
     const tkg_node *other = &c->tape->nodes[k];
@@ -70,39 +70,9 @@ static void grouped_matmul(counter *c, const tkg_node *n, int i) {
   edges(c, tkg__rows(n), tkg__cols(n) * tkg__cols(&c->tape->nodes[n->in[0]]), false);
 }
 
-/* The ops on graphs, and those of rows with matrices of their own. */
-static void graph_node(counter *c, int i) {
-  const tkg_node *n = &c->tape->nodes[i];
-  switch (n->op) {
-  case TKG_OP_AGGREGATE:
-  case TKG_OP_AGGREGATE_MUL:
-    graph_sum(c, n);
-    break;
-  case TKG_OP_AGGREGATE_DOT:
-    edges(c, tkg__count(n), tkg__cols(&c->tape->nodes[n->in[1]]), true);
-    break;
-  case TKG_OP_EDGE_SOFTMAX:
-    value(c, i);
-    break;
-  case TKG_OP_AGGREGATE_PICK:
-    value(c, n->in[2]);
-    break;
-  case TKG_OP_GROUPED_MATMUL:
-    grouped_matmul(c, n, i);
-    break;
-  case TKG_OP_MIX_DOT:
-    value(c, n->in[0]);
-    if (n->inputs == 2) value(c, n->in[1]);
-    edges(c, tkg__count(n), tkg__cols(&c->tape->nodes[n->in[0]]), n->inputs > 2);
-    break;
-  default:
-    break; /* sums, copies and views keep nothing */
-  }
-}
-
-/* Of an op with a vjp of its own: what that reads of forward (autograd.Function's saved tensors).
- */
-static void custom_vjp(counter *c, const tkg_node *n) {
+/* A gradient of its own saves what it reads of forward, as autograd.Function does. */
+static void saved_custom_vjp(counter *c, int at) {
+  const tkg_node *n = &c->tape->nodes[at];
   int upstream = n->in[1], dx = tkg__resolve_alias(c->tape, n->in[3]);
   if (!c->wanted[n->in[2]]) return;
   if (dx < upstream) value(c, dx);
@@ -117,71 +87,72 @@ static void custom_vjp(counter *c, const tkg_node *n) {
   }
 }
 
-static void node(counter *c, int i) {
+/* ---- from an op to its rule: the column `saved` of ops.def ---- */
+
+static void saved_nothing(counter *c, int i) { (void)c, (void)i; }
+static void saved_output(counter *c, int i) { value(c, i); }
+static void saved_input(counter *c, int i) { value(c, input(c, i, 0)); }
+static void saved_ids(counter *c, int i) { value(c, input(c, i, 1)); }
+static void saved_edges(counter *c, int i) { value(c, input(c, i, 2)); }
+
+/* Each operand whose counterpart has a gradient. */
+static void saved_operands(counter *c, int i) {
   const tkg_node *n = &c->tape->nodes[i];
-  switch (n->op) {
-  case TKG_OP_CUSTOM_VJP:
-    custom_vjp(c, n);
-    break;
-  case TKG_OP_MUL:
-  case TKG_OP_DOT:
-  case TKG_OP_MATMUL:
-    input_if(c, n, 1, 0);
-    input_if(c, n, 0, 1);
-    break;
-  case TKG_OP_DIV:
-    value(c, n->in[1]);
-    input_if(c, n, 0, 1);
-    break;
-  case TKG_OP_LEAKY_RELU:
-  case TKG_OP_SIGMOID:
-  case TKG_OP_TANH:
-  case TKG_OP_EXP:
-  case TKG_OP_SQRT:
-  case TKG_OP_SOFTMAX:
-  case TKG_OP_LOG_SOFTMAX:
-    value(c, i);
-    break;
-  case TKG_OP_SOFTPLUS:
-  case TKG_OP_LOG:
-  case TKG_OP_SQUARE:
-  case TKG_OP_CLAMP:
-    value(c, n->in[0]);
-    break;
-  case TKG_OP_NORMALIZE:
-    value(c, n->in[0]);
-    c->bytes += 8 * tkg__rows(n);
-    break;
-  case TKG_OP_DROPOUT:
-    c->bytes += tkg__bytes(n);
-    break; /* the scaled mask */
-  case TKG_OP_GATHER:
-  case TKG_OP_TAKE:
-    value(c, n->in[1]);
-    break;
-  case TKG_OP_EDGE_DOT:
-    value(c, n->in[0]);
-    value(c, n->in[2]);
-    edges(c, tkg__count(n), tkg__cols(&c->tape->nodes[n->in[0]]), true);
-    break;
-  case TKG_OP_MIX:
-    value(c, n->in[0]);
-    if (n->inputs > 2)
-      value(c, n->in[2]);
-    else
-      value(c, n->in[1]);
-    edges(c, tkg__count(&c->tape->nodes[n->in[0]]), tkg__cols(n), n->inputs > 2);
-    break;
-  default:
-    graph_node(c, i);
-  }
+  if (c->wanted[n->in[0]]) value(c, n->in[1]);
+  if (c->wanted[n->in[1]]) value(c, n->in[0]);
 }
+
+static void saved_quotient(counter *c, int i) {
+  const tkg_node *n = &c->tape->nodes[i];
+  value(c, n->in[1]);
+  if (c->wanted[n->in[1]]) value(c, n->in[0]);
+}
+
+static void saved_normalize(counter *c, int i) {
+  saved_input(c, i);
+  c->bytes += 8 * tkg__rows(&c->tape->nodes[i]);
+}
+
+/* The scaled mask of a dropout. */
+static void saved_mask(counter *c, int i) { c->bytes += tkg__bytes(&c->tape->nodes[i]); }
+
+static void saved_edge_dot(counter *c, int i) {
+  saved_input(c, i);
+  saved_edges(c, i);
+  edges(c, tkg__count(&c->tape->nodes[i]), tkg__cols(&c->tape->nodes[input(c, i, 0)]), true);
+}
+
+static void saved_mix(counter *c, int i) {
+  const tkg_node *n = &c->tape->nodes[i];
+  bool ids = n->inputs > 2;
+  value(c, n->in[0]);
+  value(c, n->in[ids ? 2 : 1]);
+  edges(c, tkg__count(&c->tape->nodes[n->in[0]]), tkg__cols(n), ids);
+}
+
+static void saved_mix_dot(counter *c, int i) {
+  const tkg_node *n = &c->tape->nodes[i];
+  bool ids = n->inputs > 2;
+  value(c, n->in[0]);
+  if (!ids) value(c, n->in[1]);
+  edges(c, tkg__count(n), tkg__cols(&c->tape->nodes[n->in[0]]), ids);
+}
+
+static void saved_aggregate_dot(counter *c, int i) {
+  edges(c, tkg__count(&c->tape->nodes[i]), tkg__cols(&c->tape->nodes[input(c, i, 1)]), true);
+}
+
+#define X(name, text, reads, rows, flags, shape, vjp, saved) [TKG_OP_##name] = saved_##saved,
+static void (*const rules[TKG_OP_COUNT])(counter *c, int i) = {
+#include "base/ops.def"
+};
+#undef X
 
 /* Where gradients come from, from the parameters on, and where they get to, from the values asked
  * for back. */
 static void find_gradients(counter *c, const tkg_program *p, int loss) {
   c->reached[loss] = true;
-  for (int i = 0; i < p->root_count; i++) c->reached[p->roots[i]] = true;
+  for (int i = 0; i < p->output_count; i++) c->reached[p->outputs[i]] = true;
   for (int i = 0; i < c->tape->n; i++) {
     const tkg_node *n = &c->tape->nodes[i];
     c->wanted[i] = n->parameter;
@@ -204,7 +175,7 @@ int64_t tkg__fp32_baseline_bytes(const tkg_program *p, int loss) {
   c.own = c.seen + 3 * n;
   find_gradients(&c, p, loss);
   for (int i = 0; i < c.tape->n; i++)
-    if (c.wanted[i] && c.reached[i]) node(&c, i);
+    if (c.wanted[i] && c.reached[i]) rules[c.tape->nodes[i].op](&c, i);
   free(c.seen);
   return c.bytes;
 }

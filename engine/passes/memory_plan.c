@@ -55,7 +55,7 @@ static void note_peak(tkg_planner *z) {
 
 /* The input whose memory the result may take over, or -1. */
 static int replaced_input(const tkg_node *n) {
-  if (tkg__op_is(n->op, 'P')) return 0;
+  if (tkg__op_is(n->op, TKG_INPLACE)) return 0;
   if (n->op == TKG_OP_SCATTER_ADD && n->inputs == 3) return 2;
   if (n->op == TKG_OP_MIX_SCATTER && n->inputs == 4) return 3;
   return -1;
@@ -110,7 +110,7 @@ static bool take_over_in_tile(tkg_planner *z, int i, int o, int last) {
   tkg_program *p = z->p;
   const tkg_node *n = &z->tape->nodes[i];
   int from = n->in[0];
-  if (!tkg__op_is(n->op, 'P') || !p->in_tile[from] || p->group_of[from] != p->group_of[i])
+  if (!tkg__op_is(n->op, TKG_INPLACE) || !p->in_tile[from] || p->group_of[from] != p->group_of[i])
     return false;
   for (int k = 1; k < n->inputs; k++)
     if (n->in[k] == from) return false;
@@ -151,7 +151,7 @@ static bool done_with(const tkg_planner *z, const tkg_group *g, int v, int o) {
     if (r < o && z->p->offset[z->p->order[r]] == z->p->offset[v]) return false;
     for (int k = 0; k < n->inputs; k++) {
       if (z->p->storage[n->in[k]] != v) continue;
-      bool in_place = r == o && k == 0 && tkg__op_is(n->op, 'P');
+      bool in_place = r == o && k == 0 && tkg__op_is(n->op, TKG_INPLACE);
       if (n->in[k] != v || !tkg__aligned(z->tape, n, k) || (r >= o && !in_place)) return false;
     }
   }
@@ -201,8 +201,8 @@ static void lay_out_node(tkg_planner *z, int o) {
   tkg_program *p = z->p;
   const tkg_backend *backend = z->tape->engine->backend;
   int i = p->order[o];
-  const tkg_node *n = &z->tape->nodes[i], *in[TKG_MAX_INPUTS] = {0};
-  for (int k = 0; k < n->inputs; k++) in[k] = &z->tape->nodes[n->in[k]];
+  const tkg_node *n = &z->tape->nodes[i], *in[TKG_MAX_INPUTS];
+  tkg__inputs_of(z->tape, n, in);
   expire(z, o);
   if (p->storage[i] == i && !p->output_in_place[i] && !take_over(z, i, o))
     p->offset[i] = place(z, tkg__bytes(n), o, z->last[i], kind_of(z, i));

@@ -14,8 +14,8 @@
 
 static int mark_needed(tkg_planner *z) {
   tkg_program *p = z->p;
-  for (int i = 0; i < z->tape->n; i++) z->needed[i] = tkg__op_is(z->tape->nodes[i].op, 'U');
-  tkg__reach(z->tape, p->roots, p->root_count, false, z->needed);
+  for (int i = 0; i < z->tape->n; i++) z->needed[i] = tkg__op_is(z->tape->nodes[i].op, TKG_UPDATE);
+  tkg__reach(z->tape, p->outputs, p->output_count, false, z->needed);
   if (!p->updates) tkg__reach(z->tape, p->gradient_of, p->gradient_count, false, z->needed);
   for (int i = 0; i < z->tape->n; i++) {
     if (!z->needed[i] || z->tape->nodes[i].op != TKG_OP_UPSTREAM) continue;
@@ -50,7 +50,7 @@ static void find_storage(tkg_planner *z) {
     p->offset[i] = p->scratch[i] = -1;
     p->shift[i] = 0;
     bool view = view_of(z->tape, n, &p->shift[i]);
-    if (!view && !tkg__op_is(n->op, 'U')) continue;
+    if (!view && !tkg__op_is(n->op, TKG_UPDATE)) continue;
     p->storage[i] = p->storage[n->in[0]];
     p->shift[i] += p->shift[n->in[0]];
   }
@@ -72,7 +72,7 @@ static void list_nodes(tkg_planner *z) {
   for (int i = 0; i < z->tape->n; i++) {
     const tkg_node *n = &z->tape->nodes[i];
     z->key[i] = 2 * (int64_t)i;
-    if (!z->needed[i] || tkg__op_is(n->op, 'U')) continue;
+    if (!z->needed[i] || tkg__op_is(n->op, TKG_UPDATE)) continue;
     for (int k = 0; k < n->inputs; k++) z->last[p->storage[n->in[k]]] = i;
     z->last[p->storage[i]] = i;
     if (n->op != TKG_OP_LEAF) p->order[p->order_count++] = i;
@@ -92,7 +92,7 @@ static void add_updates(tkg_planner *z) {
   tkg_program *p = z->p;
   for (int i = 0; i < z->tape->n; i++) {
     const tkg_node *n = &z->tape->nodes[i];
-    if (!z->needed[i] || !tkg__op_is(n->op, 'U')) continue;
+    if (!z->needed[i] || !tkg__op_is(n->op, TKG_UPDATE)) continue;
     int at = end_of(z, z->last[p->storage[n->in[0]]]);
     for (int k = 1; k < n->inputs; k++) {
       int v = p->storage[n->in[k]], end = end_of(z, v);
@@ -132,7 +132,7 @@ static int64_t first_read(const tkg_planner *z, int i) {
     bool reads = false;
     for (int k = 0; k < n->inputs; k++) reads |= p->storage[n->in[k]] == i;
     if (!reads || !z->needed[r]) continue;
-    if (tkg__op_is(n->op, 'U')) return z->key[i];
+    if (tkg__op_is(n->op, TKG_UPDATE)) return z->key[i];
     int at = p->group_of[r] < 0 ? r : p->groups[p->group_of[r]].first;
     if (z->key[at] < first) first = z->key[at];
   }
@@ -195,10 +195,10 @@ enum { LARGE_RESULT = 1 << 20 };
 static void find_outputs_in_place(tkg_planner *z) {
   tkg_program *p = z->p;
   if (p->updates || p->gradient_count) return;
-  for (int i = 0; i < p->root_count; i++) {
-    const tkg_node *n = &z->tape->nodes[p->roots[i]];
-    p->output_in_place[p->roots[i]] = p->storage[p->roots[i]] == p->roots[i] &&
-                                      n->op != TKG_OP_LEAF && tkg__bytes(n) >= LARGE_RESULT;
+  for (int i = 0; i < p->output_count; i++) {
+    const tkg_node *n = &z->tape->nodes[p->outputs[i]];
+    p->output_in_place[p->outputs[i]] = p->storage[p->outputs[i]] == p->outputs[i] &&
+                                        n->op != TKG_OP_LEAF && tkg__bytes(n) >= LARGE_RESULT;
   }
 }
 
@@ -214,7 +214,7 @@ static void find_last_readers(tkg_planner *z) {
     z->last[p->storage[p->order[o]]] = z->time[o];
     for (int k = 0; k < n->inputs; k++) z->last[p->storage[n->in[k]]] = z->time[o];
   }
-  for (int i = 0; i < p->root_count; i++) z->last[p->storage[p->roots[i]]] = p->order_count;
+  for (int i = 0; i < p->output_count; i++) z->last[p->storage[p->outputs[i]]] = p->order_count;
   for (int i = 0; i < p->gradient_count && !p->updates; i++)
     z->last[p->storage[p->gradient_of[i]]] = p->order_count;
 }

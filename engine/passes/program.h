@@ -1,6 +1,5 @@
 /* A program: a tape on its way from recorded values to a plan that runs. Each pass is a file that
- * takes a program and leaves a better one:  rows -> grad -> save -> plan
- * (which calls tile) -> run. */
+ * takes a program and leaves a better one; compile.c calls them in their order. */
 #ifndef TKG_PROGRAM_H
 #define TKG_PROGRAM_H
 
@@ -12,6 +11,7 @@ typedef struct tkg_policy {
   int rounding;  /* tkg_rounding */
   int64_t small; /* values of at most so many bytes are kept exactly */
   bool save;     /* false: whatever backward reads is kept exactly */
+  bool fuse;     /* false: gathered rows are made also where a sum could read their table */
   bool tiles;    /* false: node after node */
   bool rows;     /* false: whole values are computed where some rows of them are gathered */
   bool check;    /* every value is looked at when it was made, see check_finite.c */
@@ -39,9 +39,9 @@ typedef struct tkg_group {
 
 typedef struct tkg_program {
   tkg_tape *tape;
-  int forward;    /* nodes before this one are forward */
-  int32_t *roots; /* values asked for; written to tensors of their own */
-  int root_count;
+  int forward;      /* nodes before this one are forward */
+  int32_t *outputs; /* nodes whose values are returned, in tensors of their own */
+  int output_count;
   int32_t *leaf_of; /* parameter leaf and its gradient's node, pair by pair: */
   int32_t *gradient_of;
   int gradient_count;
@@ -67,8 +67,6 @@ typedef struct tkg_program {
   int64_t arena_bytes;
   int64_t at_peak[TKG_KIND_COUNT]; /* what fills the arena at its fullest */
 } tkg_program;
-
-void tkg__program_free(tkg_program *p);
 
 /* Bytes that an op-by-op FP32 autograd tape keeps for this forward, of a tape that ends with it;
  * see fp32_baseline.c. */

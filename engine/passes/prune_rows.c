@@ -19,6 +19,7 @@ typedef struct moved {
 typedef struct rows {
   const tkg_tape *old;
   tkg_tape *fresh;
+  bool *read;   /* something reads the value, or it is asked for */
   bool *whole;  /* some reader needs the whole value */
   int32_t *map; /* old node -> new, of those that are whole */
   moved *memo;
@@ -35,40 +36,20 @@ static bool gathers_rows(const rows *z, const tkg_node *n) {
   return n->op == TKG_OP_GATHER && x->rank == 2 && x->dtype == TKG_F32;
 }
 
-/* Whether row i of the op's result depends on row i of some inputs and on others as a whole. */
+/* Whether rows of the value can be computed alone. */
 static bool row_local(const rows *z, int v) {
-  const tkg_node *n = node_of(z, v);
+  const tkg_node *n = node_of(z, v), *in[TKG_MAX_INPUTS];
   if (n->rank != 2 || n->dtype != TKG_F32 || n->shape[0] < 2) return false;
-  if (tkg__op_is(n->op, 'W')) return true;
-  switch (n->op) {
-  case TKG_OP_AGGREGATE:
-  case TKG_OP_AGGREGATE_MUL:
-    return true;
-  case TKG_OP_DROPOUT:
-    return n->inputs == 1;
-  case TKG_OP_MATMUL:
-    return !n->i[0];
-  case TKG_OP_CONCAT:
-  case TKG_OP_NARROW:
-    return n->i[0] == 1;
-  default:
-    return gathers_rows(z, n) && node_of(z, n->in[1])->rank == 1;
-  }
+  if (n->op == TKG_OP_GATHER) return gathers_rows(z, n) && node_of(z, n->in[1])->rank == 1;
+  tkg__inputs_of(z->old, n, in);
+  return tkg__rows_apart(n, in);
 }
 
-/* Whether input k of a row-local op is needed by rows, the others being needed as a whole. */
+/* Whether a row-local op needs of input k the same row, and not all of it. */
 static bool aligned(const rows *z, const tkg_node *n, int k) {
-  const tkg_node *x = node_of(z, n->in[k]);
-  switch (n->op) {
-  case TKG_OP_AGGREGATE:
-  case TKG_OP_AGGREGATE_MUL:
-  case TKG_OP_GATHER:
-    return false;
-  case TKG_OP_MATMUL:
-    return k == 0;
-  default:
-    return x->rank == 2 && x->shape[0] == n->shape[0];
-  }
+  const tkg_node *in[TKG_MAX_INPUTS];
+  tkg__inputs_of(z->old, n, in);
+  return in[k]->rank == 2 && tkg__row_access(n, in, k) == TKG_ACCESS_ROW;
 }
 
 /* Backward over the tape: a value is needed as a whole unless gathers alone read it. A gather of
@@ -76,8 +57,10 @@ static bool aligned(const rows *z, const tkg_node *n, int k) {
 static void find_whole(rows *z) {
   for (int i = z->old->n; i-- > 0;) {
     const tkg_node *n = node_of(z, i);
+    if (!z->read[i]) continue;
     z->whole[i] |= !row_local(z, i);
     for (int k = 0; k < n->inputs; k++) {
+      z->read[n->in[k]] = true;
       bool by_rows = !z->whole[i] && aligned(z, n, k);
       if (k == 0 && gathers_rows(z, n))
         by_rows = 2 * tkg__count(node_of(z, n->in[1])) <= node_of(z, n->in[0])->shape[0];
@@ -201,19 +184,22 @@ static bool changes(const rows *z) {
 
 static void replace(tkg_program *p, rows *z, int *loss) {
   if (*loss >= 0) *loss = z->map[*loss];
-  for (int i = 0; i < p->root_count; i++) p->roots[i] = z->map[p->roots[i]];
+  for (int i = 0; i < p->output_count; i++) p->outputs[i] = z->map[p->outputs[i]];
   tkg_tape_release(p->tape);
   p->tape = z->fresh;
   p->forward = p->tape->n;
 }
 
+static void ask_for(rows *z, int v) { z->read[v] = z->whole[v] = true; }
+
 int tkg__prune_rows(tkg_program *p, int *loss) {
   size_t n = (size_t)p->tape->n + 1;
-  rows z = {.old = p->tape, .whole = calloc(n, sizeof *z.whole), .map = calloc(n, sizeof *z.map)};
-  int status = z.whole && z.map ? TKG_OK : tkg__fail(TKG_E_MEMORY, "rows: no memory");
+  rows z = {.old = p->tape, .read = calloc(2 * n, sizeof *z.read), .map = calloc(n, sizeof *z.map)};
+  int status = z.read && z.map ? TKG_OK : tkg__fail(TKG_E_MEMORY, "rows: no memory");
   if (!status) {
-    if (*loss >= 0) z.whole[*loss] = true;
-    for (int i = 0; i < p->root_count; i++) z.whole[p->roots[i]] = true;
+    z.whole = z.read + n;
+    if (*loss >= 0) ask_for(&z, *loss);
+    for (int i = 0; i < p->output_count; i++) ask_for(&z, p->outputs[i]);
     find_whole(&z);
   }
   if (!status && changes(&z)) {
@@ -224,7 +210,7 @@ int tkg__prune_rows(tkg_program *p, int *loss) {
     else
       tkg_tape_release(z.fresh);
   }
-  free(z.whole);
+  free(z.read);
   free(z.map);
   free(z.memo);
   return status;

@@ -17,7 +17,7 @@ void tkg__remove_aliases(tkg_program *p) {
     if (tkg__is_alias(n)) pass_rule_on(tape, i);
     for (int k = 0; k < n->inputs; k++) n->in[k] = tkg__resolve_alias(tape, n->in[k]);
   }
-  for (int i = 0; i < p->root_count; i++) p->roots[i] = tkg__resolve_alias(tape, p->roots[i]);
+  for (int i = 0; i < p->output_count; i++) p->outputs[i] = tkg__resolve_alias(tape, p->outputs[i]);
   for (int i = 0; i < p->gradient_count; i++)
     p->gradient_of[i] = tkg__resolve_alias(tape, p->gradient_of[i]);
 }

@@ -22,7 +22,7 @@ typedef struct save {
   const tkg_tape *old;
   tkg_tape *fresh;
   int n, forward;
-  bool *need_value, *need_sign, *need_codes, *is_root, *must_be_exact;
+  bool *need_value, *need_sign, *need_codes, *is_output, *must_be_exact;
   bool *apart;      /* rows gathered from it are kept by themselves */
   bool *need_again; /* what needed values are made of, as far as they could be made again */
   bool *available;  /* can be had in backward with nothing kept beyond what is kept already */
@@ -52,7 +52,7 @@ static void find_needs(save *s) {
     if (s->need_value[v] && (n->op == TKG_OP_RESHAPE || n->op == TKG_OP_TRANSPOSE))
       s->need_value[n->in[0]] = true;
     bool made_again = s->need_value[v] || s->need_again[v];
-    for (int k = 0; k < n->inputs && tkg__op_is(n->op, 'R'); k++)
+    for (int k = 0; k < n->inputs && tkg__op_is(n->op, TKG_CHEAP); k++)
       if (made_again) s->need_again[n->in[k]] = true;
   }
 }
@@ -101,13 +101,13 @@ static bool few_rows_of_codes(const save *s, int v) {
 static bool may_recompute(const save *s, int v) {
   const tkg_node *n = &s->old->nodes[v];
   if (few_rows(s, v)) return false;
-  bool asked = n->rule == TKG_RULE_RECOMPUTE && !tkg__op_is(n->op, 'Q');
-  return (asked || tkg__op_is(n->op, 'R')) && !s->must_be_exact[v] && inputs_available(s, v);
+  bool asked = n->rule == TKG_RULE_RECOMPUTE && !tkg__op_is(n->op, TKG_RANDOM);
+  return (asked || tkg__op_is(n->op, TKG_CHEAP)) && !s->must_be_exact[v] && inputs_available(s, v);
 }
 
 static bool is_available(const save *s, int v) {
   const tkg_node *n = &s->old->nodes[v];
-  return n->op == TKG_OP_LEAF || s->is_root[v] || s->rule[v] || may_recompute(s, v);
+  return n->op == TKG_OP_LEAF || s->is_output[v] || s->rule[v] || may_recompute(s, v);
 }
 
 /* Of an available value: kept as it is, or made again of such. */
@@ -115,7 +115,7 @@ static bool is_exact(const save *s, int v) {
   int rule = s->rule[v];
   if (rule == TKG_RULE_QUANTIZE) return false;
   bool kept = rule == TKG_RULE_EXACT || rule == TKG_RULE_RESIDENT;
-  return kept || s->old->nodes[v].op == TKG_OP_LEAF || s->is_root[v] || inputs_exact(s, v);
+  return kept || s->old->nodes[v].op == TKG_OP_LEAF || s->is_output[v] || inputs_exact(s, v);
 }
 
 /* A value that is read twice by its codes meets its noise squared, and where a gradient lies along
@@ -136,7 +136,7 @@ static bool worth_packing(const save *s, int v) {
 
 static int choose(const save *s, int v) {
   const tkg_node *n = &s->old->nodes[v];
-  if (n->op == TKG_OP_LEAF || s->is_root[v]) return TKG_RULE_RESIDENT;
+  if (n->op == TKG_OP_LEAF || s->is_output[v]) return TKG_RULE_RESIDENT;
   if (!s->policy->save) return TKG_RULE_EXACT;
   if (may_recompute(s, v) && (n->rule == TKG_RULE_DEFAULT || n->rule == TKG_RULE_RECOMPUTE))
     return TKG_RULE_RECOMPUTE;
@@ -179,7 +179,7 @@ static void choose_all(save *s) {
 static bool wants_mask(const save *s, int v) {
   if (!s->need_sign[v] || s->rule[v] == TKG_RULE_EXACT || s->rule[v] == TKG_RULE_RESIDENT)
     return false;
-  if (s->old->nodes[v].op == TKG_OP_LEAF || s->is_root[v]) return false;
+  if (s->old->nodes[v].op == TKG_OP_LEAF || s->is_output[v]) return false;
   return s->policy->save;
 }
 
@@ -246,7 +246,7 @@ static int backward_copy(save *s, int v) {
     if (decoded < 0) return -1;
     return s->copy[v] = restore_zeros(s, v, decoded);
   }
-  bool stays = n->op == TKG_OP_LEAF || s->is_root[v] || s->rule[v] == TKG_RULE_EXACT;
+  bool stays = n->op == TKG_OP_LEAF || s->is_output[v] || s->rule[v] == TKG_RULE_EXACT;
   if (stays) return s->copy[v] = s->map[v];
   tkg_node node = *n;
   for (int k = 0; k < node.inputs; k++)
@@ -336,7 +336,7 @@ static bool allocate(save *s) {
   s->need_value = flags;
   if (!flags || !s->rule || !s->map) return false;
   s->need_sign = flags + n;
-  s->is_root = flags + 2 * n;
+  s->is_output = flags + 2 * n;
   s->must_be_exact = flags + 3 * n;
   s->available = flags + 4 * n;
   s->need_codes = flags + 5 * n;
@@ -352,7 +352,7 @@ static bool allocate(save *s) {
 
 static void renumber(save *s) {
   tkg_program *p = s->p;
-  for (int i = 0; i < p->root_count; i++) p->roots[i] = s->map[p->roots[i]];
+  for (int i = 0; i < p->output_count; i++) p->outputs[i] = s->map[p->outputs[i]];
   for (int i = 0; i < p->gradient_count; i++) {
     p->leaf_of[i] = s->map[p->leaf_of[i]];
     p->gradient_of[i] = s->map[p->gradient_of[i]];
@@ -365,7 +365,8 @@ int tkg__save(tkg_program *p, const tkg_policy *policy) {
   if (!status && !allocate(&s)) status = tkg__fail(TKG_E_MEMORY, "save: no memory");
   if (!status) {
     find_needs(&s);
-    for (int i = 0; i < p->root_count; i++) s.is_root[p->roots[i]] = p->roots[i] < s.forward;
+    for (int i = 0; i < p->output_count; i++)
+      s.is_output[p->outputs[i]] = p->outputs[i] < s.forward;
   }
   for (bool again = true; again && !status;) {
     choose_all(&s);

@@ -4,10 +4,12 @@
  * Most of a graph network's layer depends row by row on its inputs. Run node by node, each of its
  * values is written to memory as a whole and read again; run in tiles of a few hundred rows, they
  * stay in cache, and a value that only the group reads never exists as a whole. Sums over all rows
- * - weight gradients, biases - are formed along the way, a partial sum a chunk of tiles. What is
- * read as a whole (by a gather, by a sum over a graph) must be finished before: there a group ends.
+ * - weight gradients, biases - are formed along the way, one partial sum per chunk of tiles. What
+ * is read as a whole (by a gather, by a sum over a graph) must be finished before: there a group
+ * ends.
  *
- * The cut into tiles and chunks depends on shapes alone, and so do the sums. */
+ * Chunks are the parts of tkg__row_parts, whatever the tile, so a sum has the same bits in every
+ * group and alone. */
 #include "tile.h"
 
 #include <stdlib.h>
@@ -15,51 +17,26 @@
 #include "base/error.h"
 
 enum {
-  TILE = 256,           /* rows of the smallest tile: a unit of the CPU's products */
-  LARGEST_TILE = 1024,  /* always a whole number of flat kernels' blocks of 1,024 elements */
-  LEAST_TILES = 8,      /* a group has at least so many, or it is not worth one */
-  MOST_CHUNKS = 64,     /* partial sums of a reduction */
-  MOST_REDUCED = 65536, /* elements of a sum over rows: there is one a chunk */
+  TILE = TKG_PART_STEP,         /* rows of the smallest tile: a unit of the CPU's products */
+  LARGEST_TILE = TKG_PART_UNIT, /* a whole number of flat kernels' blocks of 1,024 elements */
+  LEAST_ROWS = TKG_PARTED_ROWS, /* a group with fewer is not worth one */
+  LEAST_TILES = 8,              /* nor one with fewer tiles */
 };
 
 /* ---- what a node can be ---- */
 
 enum tkg_part tkg__part(const tkg_tape *tape, const tkg_node *n) {
-  if (n->inputs == 0 || n->dtype == TKG_I32) return TKG_PART_NONE;
-  const tkg_node *x = &tape->nodes[n->in[0]];
-  if (tkg__op_is(n->op, 'W')) return n->rank == 2 ? TKG_PART_ROWS : TKG_PART_NONE;
-  switch (n->op) {
-  case TKG_OP_DROPOUT:
-    return n->rank == 2 && n->inputs == 1 ? TKG_PART_ROWS : TKG_PART_NONE;
-  case TKG_OP_AGGREGATE:
-  case TKG_OP_AGGREGATE_MUL:
-    return TKG_PART_ROWS;
-  case TKG_OP_MATMUL:
-    if (x->rank != 2 || tape->nodes[n->in[1]].rank != 2) return TKG_PART_NONE;
-    if (!n->i[0]) return TKG_PART_ROWS;
-    return !n->i[1] && tkg__count(n) <= MOST_REDUCED ? TKG_PART_REDUCES : TKG_PART_NONE;
-  case TKG_OP_CONCAT:
-    return n->rank == 2 && n->i[0] == 1 ? TKG_PART_ROWS : TKG_PART_NONE;
-  case TKG_OP_SUM:
-    return x->rank == 2 && n->i[0] == 1 ? TKG_PART_REDUCES : TKG_PART_NONE;
-  default:
-    return TKG_PART_NONE;
-  }
+  const tkg_node *in[TKG_MAX_INPUTS];
+  if (n->inputs == 0 || n->dtype == TKG_I32 || !tkg__op_is(n->op, TKG_TILED)) return TKG_PART_NONE;
+  tkg__inputs_of(tape, n, in);
+  if (tkg__row_parts(n, in) > 0) return TKG_PART_REDUCES;
+  return tkg__rows_apart(n, in) ? TKG_PART_ROWS : TKG_PART_NONE;
 }
 
 bool tkg__aligned(const tkg_tape *tape, const tkg_node *n, int k) {
-  const tkg_node *x = &tape->nodes[n->in[k]];
-  switch (n->op) {
-  case TKG_OP_AGGREGATE:
-  case TKG_OP_AGGREGATE_MUL:
-    return false;
-  case TKG_OP_MATMUL:
-    return n->i[0] || k == 0;
-  case TKG_OP_SUM:
-    return true;
-  default:
-    return x->rank == 2 && x->shape[0] == n->shape[0];
-  }
+  const tkg_node *in[TKG_MAX_INPUTS];
+  tkg__inputs_of(tape, n, in);
+  return tkg__row_access(n, in, k) != TKG_ACCESS_WHOLE;
 }
 
 static int64_t rows_of(const tkg_tape *tape, const tkg_node *n, enum tkg_part part) {
@@ -88,9 +65,8 @@ static void close_group(grouping *z, int end) {
   tkg_program *p = z->p;
   bool worth = z->nodes > 1 && z->rows >= LEAST_TILES * z->tile;
   if (worth) {
-    int64_t tiles = (z->rows + z->tile - 1) / z->tile;
-    int chunks = tiles < MOST_CHUNKS ? (int)tiles : MOST_CHUNKS;
-    p->groups[p->group_count] = (tkg_group){.rows = z->rows, .tile = z->tile, .chunks = chunks};
+    p->groups[p->group_count] =
+        (tkg_group){.rows = z->rows, .tile = z->tile, .chunks = tkg__parts_of(z->rows)};
     for (int o = z->first; o < end; o++)
       if (p->storage[p->order[o]] == p->order[o]) p->group_of[p->order[o]] = p->group_count;
     p->group_count++;
@@ -112,8 +88,8 @@ static bool joins(const grouping *z, const tkg_node *n, int64_t rows) {
 
 /* Scratch memory is a node's as a whole, not a tile's. */
 static bool needs_scratch(const grouping *z, const tkg_node *n, enum tkg_part part) {
-  const tkg_node *in[TKG_MAX_INPUTS] = {0};
-  for (int k = 0; k < n->inputs; k++) in[k] = &z->tape->nodes[n->in[k]];
+  const tkg_node *in[TKG_MAX_INPUTS];
+  tkg__inputs_of(z->tape, n, in);
   return part == TKG_PART_ROWS && z->tape->engine->backend->scratch_bytes(n, in) > 0;
 }
 
@@ -123,7 +99,7 @@ static void add_node(grouping *z, int o) {
   if (z->p->storage[i] != i) return; /* a view runs nothing */
   enum tkg_part part = tkg__part(z->tape, n);
   int64_t rows = part == TKG_PART_NONE ? -1 : rows_of(z->tape, n, part);
-  bool fits = part != TKG_PART_NONE && rows >= LEAST_TILES * TILE && !needs_scratch(z, n, part);
+  bool fits = part != TKG_PART_NONE && rows >= LEAST_ROWS && !needs_scratch(z, n, part);
   if (!fits || !joins(z, n, rows)) {
     close_group(z, o);
     z->first = o;
@@ -153,7 +129,7 @@ static void find_inside(tkg_program *p, const bool *needed) {
         p->in_tile[p->storage[v]] = false;
     }
   }
-  for (int i = 0; i < p->root_count; i++) p->in_tile[p->storage[p->roots[i]]] = false;
+  for (int i = 0; i < p->output_count; i++) p->in_tile[p->storage[p->outputs[i]]] = false;
   for (int i = 0; i < p->gradient_count && !p->updates; i++)
     p->in_tile[p->storage[p->gradient_of[i]]] = false;
 }

@@ -1,11 +1,10 @@
-/* What a step keeps for backward, as figures, as rows, as text. Speaks of the largest plan: the
- * one that trains a full batch, which has most to keep op by op. A shorter one may well take more
- * memory: where few rows are read the rows pass has other ops, and a GPU's need scratch. */
-#include <stdarg.h>
-#include <stdio.h>
+/* What a step saves for backward, as figures, as rows and as text. They describe the largest plan,
+ * the one with the most reference_bytes, which trains a full batch. A shorter batch can take more
+ * memory: where few rows are read, prune_rows leaves other ops, and a GPU needs scratch memory for
+ * some of them. */
 #include <string.h>
 
-#include "base/error.h"
+#include "base/text.h"
 #include "step.h"
 
 static bool is_larger(const tkg_program *a, const tkg_program *b) {
@@ -15,12 +14,12 @@ static bool is_larger(const tkg_program *a, const tkg_program *b) {
 
 static const tkg_program *largest(const tkg_step *step) {
   const tkg_program *best = NULL;
-  for (int i = 0; i < step->plan_count; i++) {
-    const tkg_program *p = &step->plans[i]->program;
+  for (int i = 0; i < step->cache.count; i++) {
+    const tkg_program *p = &step->cache.plans[i]->program;
     if (p->gradient_count == 0) continue;
     if (!best || is_larger(p, best)) best = p;
   }
-  if (!best && step->plan_count) best = &step->plans[0]->program;
+  if (!best && step->cache.count) best = &step->cache.plans[0]->program;
   return best;
 }
 
@@ -47,7 +46,7 @@ double tkg_step_figure(const tkg_step *step, const char *name) {
                  {"gradient", p->at_peak[TKG_KIND_GRADIENT]},
                  {"transient", p->at_peak[TKG_KIND_TRANSIENT]},
                  {"nodes", p->order_count},
-                 {"plans", (int64_t)step->made},
+                 {"plans", (int64_t)step->cache.made},
                  {"replayed", (int64_t)step->replayed},
                  {"values", p->kept_count}};
   for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
@@ -80,48 +79,38 @@ int tkg_step_kept(const tkg_step *step, int index, tkg_kept *out) {
   return TKG_OK;
 }
 
-typedef struct writer {
-  char *text;
-  int64_t size, at;
-} writer;
-
-static void put(writer *w, const char *format, ...) {
-  va_list args;
-  va_start(args, format);
-  bool fits = w->text && w->at < w->size;
-  w->at +=
-      vsnprintf(fits ? w->text + w->at : NULL, fits ? (size_t)(w->size - w->at) : 0, format, args);
-  va_end(args);
+/* The letter of a node: forward, backward or update. */
+static char direction(const tkg_program *p, int i) {
+  if (i < p->forward) return 'f';
+  return tkg__op_is(p->tape->nodes[i].op, TKG_UPDATE) ? 'u' : 'b';
 }
 
-/* The program after its passes, in the order it runs: what a pass did can be read. A value has its
- * place in the arena (@), or in a tile of its group. */
+/* Where a value lies: @ before its offset in the arena, tile+ before that in a tile. */
+static void add_place(tkg_text *text, const tkg_program *p, int i) {
+  if (p->storage[i] != i)
+    tkg__text_add(text, "  in %d", p->storage[i]);
+  else if (p->output_in_place[i])
+    tkg__text_add(text, "  result");
+  else
+    tkg__text_add(text, "  %s%lld", p->in_tile[i] ? "tile+" : "@", (long long)p->offset[i]);
+  if (p->group_of[i] >= 0) tkg__text_add(text, "  group %d", p->group_of[i]);
+}
+
 int64_t tkg_step_print(const tkg_step *step, char *text, int64_t size) {
   TKG__NEEDS(step, 0);
-  writer w = {.size = size};
-  w.text = text;
+  tkg_text w = {text, size, 0};
   const tkg_program *p = largest(step);
   char shape[TKG_SHAPE_TEXT];
-  put(&w, "%s", "");
+  tkg__text_add(&w, "%s", "");
   for (int o = 0; p && o < p->order_count; o++) {
     int i = p->order[o];
     const tkg_node *n = &p->tape->nodes[i];
-    put(&w, "%c %4d  %-18s",
-        i < p->forward           ? 'f'
-        : tkg__op_is(n->op, 'U') ? 'u'
-                                 : 'b',
-        i, tkg__ops[n->op].name);
-    for (int k = 0; k < n->inputs; k++) put(&w, " %d", n->in[k]);
-    put(&w, "  %s", tkg__shape_text(n, shape));
-    if (p->storage[i] != i)
-      put(&w, "  in %d", p->storage[i]);
-    else if (p->output_in_place[i])
-      put(&w, "  result");
-    else
-      put(&w, "  %s%lld", p->in_tile[i] ? "tile+" : "@", (long long)p->offset[i]);
-    if (p->group_of[i] >= 0) put(&w, "  group %d", p->group_of[i]);
-    if (p->tape->side[i].where) put(&w, "  %s", p->tape->side[i].where);
-    put(&w, "\n");
+    tkg__text_add(&w, "%c %4d  %-18s", direction(p, i), i, tkg__ops[n->op].name);
+    for (int k = 0; k < n->inputs; k++) tkg__text_add(&w, " %d", n->in[k]);
+    tkg__text_add(&w, "  %s", tkg__shape_text(n, shape));
+    add_place(&w, p, i);
+    if (p->tape->side[i].where) tkg__text_add(&w, "  %s", p->tape->side[i].where);
+    tkg__text_add(&w, "\n");
   }
-  return w.at + 1;
+  return w.length + 1;
 }

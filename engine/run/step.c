@@ -1,4 +1,4 @@
-/* Running a plan: bind this step's data, run node after node, hand out what was asked for. */
+/* Running a plan: bind this step's tensors, run the nodes, copy the outputs. */
 #include "step.h"
 
 #include <inttypes.h>
@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "check_finite.h"
+#include "out_of_memory.h"
 #include "passes/tile.h"
 #include "shared/codec.h"
 
@@ -20,36 +21,43 @@ int tkg_step_create(tkg_engine *engine, tkg_step **out) {
                                 .small = 4096,
                                 .save = true,
                                 .tiles = true,
-                                .rows = true};
+                                .rows = true,
+                                .fuse = true};
   return TKG_OK;
 }
 
 void tkg_step_release(tkg_step *step) {
   if (!step) return;
-  for (int i = 0; i < step->plan_count; i++) tkg__plan_free(step->plans[i]);
+  tkg__plan_cache_free(&step->cache);
   tkg_engine_release(step->engine);
   free(step);
 }
 
 int tkg_step_set(tkg_step *step, const char *option, double value) {
   TKG__NEEDS(step && option, TKG_E_ARGUMENT);
-  int bits = (int)value;
+  tkg_policy *p = &step->policy;
+  const struct {
+    const char *name;
+    bool *at;
+  } flags[] = {{"save", &p->save},
+               {"fuse", &p->fuse},
+               {"rows", &p->rows},
+               {"tiles", &p->tiles},
+               {"check", &p->check}};
+  for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
+    if (strcmp(option, flags[i].name) == 0) {
+      *flags[i].at = value != 0;
+      return TKG_OK;
+    }
   if (strcmp(option, "bits") == 0) {
+    int bits = (int)value;
     if (bits != 32 && bits != 8 && bits != 4 && bits != 2 && bits != 1)
       return tkg__fail(TKG_E_ARGUMENT, "bits: %g is not one of 32, 8, 4, 2, 1", value);
-    step->policy.bits = bits;
+    p->bits = bits;
   } else if (strcmp(option, "rounding") == 0 && value >= 0 && value <= 2)
-    step->policy.rounding = (int)value;
+    p->rounding = (int)value;
   else if (strcmp(option, "small") == 0 && value >= 0)
-    step->policy.small = (int64_t)value;
-  else if (strcmp(option, "save") == 0)
-    step->policy.save = value != 0;
-  else if (strcmp(option, "tiles") == 0)
-    step->policy.tiles = value != 0;
-  else if (strcmp(option, "rows") == 0)
-    step->policy.rows = value != 0;
-  else if (strcmp(option, "check") == 0)
-    step->policy.check = value != 0;
+    p->small = (int64_t)value;
   else if (strcmp(option, "number") == 0 && value >= 0 && value <= UINT32_MAX)
     step->number = (uint32_t)value;
   else
@@ -63,10 +71,10 @@ typedef struct run {
   tkg_step *step;
   const tkg_tape *recorded;
   const tkg_program *p;
-  tkg_replay *replay; /* of the plan; NULL: it runs but once */
+  tkg_replay *replay; /* of the plan; NULL: it runs only once */
   tkg_optimizer *optimizer;
   tkg_run_context context;
-  tkg_tensor **outputs; /* of the roots, as far as they are made */
+  tkg_tensor **outputs; /* those of the program that exist so far; NULL for the others */
 } run;
 
 static tkg_run_context context_of(const tkg_step *step, const tkg_optimizer *o) {
@@ -87,6 +95,7 @@ static tkg_tensor *leaf_tensor(const run *r, int leaf) {
   return side->origin > 0 ? r->recorded->side[side->origin - 1].tensor : side->tensor;
 }
 
+/* Fails with TKG_E_STALE if a leaf's numbers are not those that were recorded. */
 static int check_leaves(const run *r) {
   for (int i = 0; i < r->p->tape->n; i++) {
     const tkg_side *side = &r->p->tape->side[i];
@@ -102,10 +111,10 @@ static int check_leaves(const run *r) {
   return TKG_OK;
 }
 
-/* The tensor in which a large output is computed: that of the first root with this node. */
+/* The tensor in which an output is computed: that of the first output with this node. */
 static tkg_tensor **output_tensor(const run *r, int node) {
   int i = 0;
-  while (r->p->roots[i] != node) i++;
+  while (r->p->outputs[i] != node) i++;
   return &r->outputs[i];
 }
 
@@ -124,7 +133,7 @@ static int keep_message(const run *r, int status) {
 }
 
 static bool is_view(const tkg_program *p, int i) {
-  return p->storage[i] != i && !tkg__op_is(p->tape->nodes[i].op, 'U');
+  return p->storage[i] != i && !tkg__op_is(p->tape->nodes[i].op, TKG_UPDATE);
 }
 
 static tkg_call call_of(const run *r, int i) {
@@ -145,8 +154,8 @@ static int at_line(const run *r, int i, int status) {
   return status && where ? tkg__fail_at(status, "%s", where) : status;
 }
 
-/* Updates are not looked at: they cannot be taken back. */
-static int look_at(const run *r, int i) {
+/* Looks for NaN and infinity in the value of node i; not in updates, which cannot be undone. */
+static int check_value(const run *r, int i) {
   const tkg_program *p = r->p;
   const tkg_node *n = &p->tape->nodes[i];
   uint32_t leaves = 0;
@@ -162,10 +171,11 @@ static int run_node(const run *r, int i) {
   if (is_view(r->p, i)) return TKG_OK;
   tkg_call call = call_of(r, i);
   int status = keep_message(r, r->step->engine->backend->run(&call));
-  return status ? at_line(r, i, status) : look_at(r, i);
+  return status ? at_line(r, i, status) : check_value(r, i);
 }
 
-/* Values that live in a tile have their place in it instead of an address. */
+/* The call of a node in a group; for values that exist one tile at a time, `data` and `out` are
+ * offsets in the tile's memory. */
 static tkg_tile_call tile_call_of(const run *r, int i) {
   const tkg_program *p = r->p;
   const tkg_node *n = &p->tape->nodes[i];
@@ -191,11 +201,12 @@ static int run_group(const run *r, const tkg_group *g) {
     if (!is_view(r->p, r->p->order[o])) calls[n++] = tile_call_of(r, r->p->order[o]);
   int status = keep_message(r, engine->backend->run_tiles(calls, n, &tiling));
   free(calls);
-  for (int o = g->first; o <= g->last && !status; o++) status = look_at(r, r->p->order[o]);
+  for (int o = g->first; o <= g->last && !status; o++) status = check_value(r, r->p->order[o]);
   return status;
 }
 
-/* A step is done as a whole or not at all: after its first update Ctrl-C has to wait. */
+/* Runs the nodes in order. A step happens as a whole or not at all, so Ctrl-C stops it only before
+ * its first update. */
 static int queue_all(const run *r) {
   bool changed = false;
   for (int o = 0; o < r->p->order_count; o++) {
@@ -204,7 +215,7 @@ static int queue_all(const run *r) {
     int status = group < 0 ? run_node(r, node) : run_group(r, &r->p->groups[group]);
     if (status) return status;
     if (group >= 0) o = r->p->groups[group].last;
-    changed |= tkg__op_is(r->p->tape->nodes[node].op, 'U');
+    changed |= tkg__op_is(r->p->tape->nodes[node].op, TKG_UPDATE);
   }
   return TKG_OK;
 }
@@ -226,37 +237,38 @@ static const void **bound_to(const run *r, int *count) {
 }
 
 /* Nothing runs yet, so whatever goes wrong is met again, and reported, when the ops are queued. */
-static void record(const run *r) {
+static void capture(const run *r) {
   const tkg_backend *backend = r->step->engine->backend;
-  if (!backend->record()) return;
+  if (!backend->capture_begin()) return;
   int status = queue_all(r);
-  r->replay->recording = backend->recorded();
-  if (status && r->replay->recording) {
-    backend->forget(r->replay->recording);
-    r->replay->recording = NULL;
+  r->replay->capture = backend->capture_end();
+  if (status && r->replay->capture) {
+    backend->capture_free(r->replay->capture);
+    r->replay->capture = NULL;
   }
-  r->replay->refused = !r->replay->recording && status != TKG_E_INTERRUPTED;
+  r->replay->refused = !r->replay->capture && status != TKG_E_INTERRUPTED;
 }
 
-/* A plan's first run finds out what is missing, the second is noted if it is bound to the same
+/* A plan's first run finds out what is missing, the second is captured if it is bound to the same
  * memory, and from then on the device gets the whole step at once. */
 static int queue_or_replay(const run *r) {
   tkg_engine *engine = r->step->engine;
   const tkg_backend *backend = engine->backend;
   int count;
   const void **bound;
-  if (!r->replay || r->replay->refused || !engine->replays || !backend->record) return queue_all(r);
+  if (!r->replay || r->replay->refused || !engine->replays || !backend->capture_begin)
+    return queue_all(r);
   if (r->p->checked) return queue_all(r);
   if (!(bound = bound_to(r, &count))) return queue_all(r);
   bool same = tkg__replay_bind(r->replay, backend, bound, count);
-  if (same && !r->replay->recording) record(r);
-  if (!r->replay->recording) return queue_all(r);
+  if (same && !r->replay->capture) capture(r);
+  if (!r->replay->capture) return queue_all(r);
   if (tkg_interrupted(0)) return tkg__fail(TKG_E_INTERRUPTED, "interrupted");
   r->step->replayed++;
-  return keep_message(r, backend->replay(r->replay->recording));
+  return keep_message(r, backend->replay(r->replay->capture));
 }
 
-/* A device works on behind our back: what became of it is known at the end of the run. */
+/* Runs the program. Some devices queue work: their errors are known at the end of the run. */
 static int run_all(const run *r) {
   char message[512];
   const tkg_backend *backend = r->step->engine->backend;
@@ -265,60 +277,63 @@ static int run_all(const run *r) {
   if (status) return status;
   status = queue_or_replay(r);
   int late = backend->finish ? backend->finish(message, (int)sizeof message) : TKG_OK;
-  /* Of an op that met a wrong id, the result may be anything: the id is what went wrong. */
+  /* A wrong id explains a NaN: the op that met it may have computed anything. */
   bool later = late && (!status || status == TKG_E_NOT_FINITE);
   return later ? tkg__fail(late, "%s", message) : status;
 }
 
-/* ---- results ---- */
+/* ---- outputs ---- */
 
-static int copy_out(const run *r, int node, int kind, tkg_tensor **out) {
+/* Creates a tensor for the value of a node; it is filled only on a plan-only engine, with zeros. */
+static int allocate_output(const run *r, int node, int kind, tkg_tensor **out) {
   const tkg_node *n = &r->p->tape->nodes[node];
+  tkg_engine *engine = r->step->engine;
+  int status = tkg__tensor_like(engine, n, kind, out);
+  if (!status && engine->plan_only) engine->backend->zero((*out)->data, tkg__bytes(n));
+  return status;
+}
+
+/* Copies the value of a node to a new tensor, which the caller owns. */
+static int copy_value(const run *r, int node, int kind, tkg_tensor **out) {
   const tkg_engine *engine = r->step->engine;
-  int status = tkg__tensor_like(r->step->engine, n, kind, out);
-  if (status) return status;
-  if (engine->plan_only)
-    engine->backend->zero((*out)->data, tkg__bytes(n));
-  else
-    engine->backend->copy((*out)->data, address(r, node), tkg__bytes(n));
-  return TKG_OK;
+  int status = allocate_output(r, node, kind, out);
+  if (!status && !engine->plan_only)
+    engine->backend->copy((*out)->data, address(r, node), tkg__bytes(&(*out)->shape));
+  return status;
 }
 
-/* Tensors for the results that are made in them. */
-static int make_room(const run *r) {
-  for (int i = 0; i < r->p->tape->n; i++) {
-    const tkg_node *n = &r->p->tape->nodes[i];
-    if (!r->p->output_in_place[i]) continue;
-    tkg_tensor **out = output_tensor(r, i);
-    int status = tkg__tensor_like(r->step->engine, n, TKG_KIND_DATA, out);
-    if (status) return status;
-    if (r->step->engine->plan_only) r->step->engine->backend->zero((*out)->data, tkg__bytes(n));
-  }
-  return TKG_OK;
+/* Allocates the outputs that are computed in place. */
+static int allocate_outputs(const run *r) {
+  int status = TKG_OK;
+  for (int i = 0; i < r->p->tape->n && !status; i++)
+    if (r->p->output_in_place[i])
+      status = allocate_output(r, i, TKG_KIND_DATA, output_tensor(r, i));
+  return status;
 }
 
-/* Values that lie in a leaf's memory are copied before the step runs: it may update the leaf. */
-static int hand_out(const run *r, bool of_leaves) {
-  for (int i = 0; i < r->p->root_count; i++) {
-    int storage = r->p->storage[r->p->roots[i]];
+/* Copies the outputs that lie in a leaf's memory, or those that do not. The former are copied
+ * before the step runs, since it may update the leaf. */
+static int copy_outputs(const run *r, bool of_leaves) {
+  for (int i = 0; i < r->p->output_count; i++) {
+    int storage = r->p->storage[r->p->outputs[i]];
     if ((r->p->tape->nodes[storage].op == TKG_OP_LEAF) != of_leaves || r->outputs[i]) continue;
-    int status = copy_out(r, r->p->roots[i], TKG_KIND_DATA, &r->outputs[i]);
+    int status = copy_value(r, r->p->outputs[i], TKG_KIND_DATA, &r->outputs[i]);
     if (status) return status;
   }
   return TKG_OK;
 }
 
-static void take_back(const run *r) {
-  for (int i = 0; i < r->p->root_count; i++) {
+static void discard_outputs(const run *r) {
+  for (int i = 0; i < r->p->output_count; i++) {
     tkg_tensor_release(r->outputs[i]);
     r->outputs[i] = NULL;
   }
 }
 
-static int hand_out_gradients(const run *r) {
+static int copy_gradients(const run *r) {
   for (int i = 0; i < r->p->gradient_count; i++) {
     tkg_tensor *parameter = leaf_tensor(r, r->p->leaf_of[i]), *gradient;
-    int status = copy_out(r, r->p->gradient_of[i], TKG_KIND_GRADIENT, &gradient);
+    int status = copy_value(r, r->p->gradient_of[i], TKG_KIND_GRADIENT, &gradient);
     if (status) return status;
     tkg_tensor_release(parameter->gradient);
     parameter->gradient = gradient;
@@ -326,11 +341,12 @@ static int hand_out_gradients(const run *r) {
   return TKG_OK;
 }
 
-/* Whatever was updated has changed: values recorded before must not read it unnoticed. */
-static void note_changes(const run *r) {
+/* Counts the update: tensors that were changed get a new version, so that values recorded before
+ * are refused (check_leaves). */
+static void count_update(const run *r) {
   for (int o = 0; o < r->p->order_count; o++) {
     const tkg_node *n = &r->p->tape->nodes[r->p->order[o]];
-    if (!tkg__op_is(n->op, 'U')) continue;
+    if (!tkg__op_is(n->op, TKG_UPDATE)) continue;
     for (int k = 0; k < n->inputs; k++)
       if (tkg__op_reads(n->op, k) == 'u') leaf_tensor(r, n->in[k])->version++;
   }
@@ -338,35 +354,35 @@ static void note_changes(const run *r) {
 }
 
 int tkg_step_run(tkg_step *step, tkg_tape *tape, int loss, tkg_optimizer *optimizer,
-                 const int32_t *roots, int n, tkg_tensor **outputs) {
+                 const int32_t *nodes, int n, tkg_tensor **outputs) {
   TKG__NEEDS(step && tape, TKG_E_ARGUMENT);
-  const tkg_request asked = {loss, optimizer, roots, n};
+  const tkg_request request = {loss, optimizer, nodes, n};
   tkg_plan *plan;
-  int status = tkg__step_find(step, tape, &asked, &plan);
+  int status = tkg__plan_find(&step->cache, tape, &request, &step->policy, &plan);
   if (status) return status;
   run r = {step,   tape, &plan->program, &plan->replay, optimizer, context_of(step, optimizer),
            outputs};
   status = check_leaves(&r);
   for (int i = 0; i < n; i++) outputs[i] = NULL;
   if (!status && tkg__arena_reserve(step->engine, r.p->arena_bytes, r.p->at_peak))
-    return tkg__step_too_large(step, tape, &asked);
-  if (!status) status = hand_out(&r, true);
-  if (!status) status = make_room(&r);
+    return tkg__step_too_large(step, tape, &request);
+  if (!status) status = copy_outputs(&r, true);
+  if (!status) status = allocate_outputs(&r);
   if (!status) status = run_all(&r);
-  /* An update cannot be taken back: the parameters have changed, whatever fails from here on. */
-  if (r.p->updates && !status) note_changes(&r);
-  if (!status) status = hand_out(&r, false);
-  if (!status && loss >= 0 && !optimizer) status = hand_out_gradients(&r);
-  if (status) take_back(&r);
+  /* The parameters have changed, whatever fails from here on. */
+  if (r.p->updates && !status) count_update(&r);
+  if (!status) status = copy_outputs(&r, false);
+  if (!status && loss >= 0 && !optimizer) status = copy_gradients(&r);
+  if (status) discard_outputs(&r);
   return status;
 }
 
 int tkg_step_plan(tkg_step *step, tkg_tape *tape, int loss, tkg_optimizer *optimizer,
-                  const int32_t *roots, int n) {
+                  const int32_t *nodes, int n) {
   TKG__NEEDS(step && tape, TKG_E_ARGUMENT);
-  const tkg_request asked = {loss, optimizer, roots, n};
+  const tkg_request request = {loss, optimizer, nodes, n};
   tkg_plan *plan;
-  return tkg__step_find(step, tape, &asked, &plan);
+  return tkg__plan_find(&step->cache, tape, &request, &step->policy, &plan);
 }
 
 /* ---- updates outside a step ---- */
@@ -378,29 +394,22 @@ static int update_one(tkg_optimizer *o, tkg_tape *tape, tkg_tensor *parameter) {
   return tkg__optimizer_record(o, tape, parameter, leaf, gradient) < 0 ? TKG_E_SHAPE : TKG_OK;
 }
 
-/* The same nodes as in a step, on a tape of their own; gradients are used up. */
+/* Records the same update nodes as a step would, on a tape of their own, and runs them. */
 int tkg_optimizer_update(tkg_optimizer *optimizer, tkg_tensor *const *parameters, int n) {
   TKG__NEEDS(optimizer, TKG_E_ARGUMENT);
-  tkg_plan plan = {0};
-  tkg_step *step;
-  int status = tkg_step_create(optimizer->engine, &step);
-  if (status) return status;
-  status = tkg_tape_create(optimizer->engine, &plan.program.tape);
-  for (int i = 0; i < n && !status; i++)
-    status = update_one(optimizer, plan.program.tape, parameters[i]);
-  plan.program.updates = true;
-  plan.program.forward = 0;
-  if (!status) status = tkg__plan(&plan.program);
-  run r = {step,      plan.program.tape,           &plan.program, NULL,
-           optimizer, context_of(step, optimizer), NULL};
-  if (!status) status = tkg__arena_reserve(step->engine, r.p->arena_bytes, r.p->at_peak);
+  tkg_step step = {.engine = optimizer->engine};
+  tkg_program p = {.updates = true};
+  int status = tkg_tape_create(step.engine, &p.tape);
+  for (int i = 0; i < n && !status; i++) status = update_one(optimizer, p.tape, parameters[i]);
+  if (!status) status = tkg__plan(&p);
+  run r = {&step, p.tape, &p, NULL, optimizer, context_of(&step, optimizer), NULL};
+  if (!status) status = tkg__arena_reserve(step.engine, p.arena_bytes, p.at_peak);
   if (!status) status = run_all(&r);
-  if (!status) note_changes(&r);
+  if (!status) count_update(&r);
   for (int i = 0; i < n && !status; i++) {
     tkg_tensor_release(parameters[i]->gradient);
     parameters[i]->gradient = NULL;
   }
-  tkg__program_free(&plan.program);
-  tkg_step_release(step);
+  tkg__program_free(&p);
   return status;
 }

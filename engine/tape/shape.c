@@ -4,11 +4,11 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "infer.h"
+#include "shape.h"
 #include "shared/moments.h"
 
 /* f32 is expected unless the op's letter says ids, codes or (sign) a mask. */
-static int check_types(const tkg_infer *s) {
+static int check_types(const tkg_inference *s) {
   char text[TKG_SHAPE_TEXT];
   int op = s->out->op;
   bool any = op == TKG_OP_GATHER || op == TKG_OP_TAKE || op == TKG_OP_CONCAT ||
@@ -29,7 +29,20 @@ static int check_types(const tkg_infer *s) {
   return TKG_OK;
 }
 
-static int broadcast(tkg_infer *s) {
+int tkg__shape_given(tkg_inference *s) {
+  (void)s;
+  return TKG_OK;
+}
+
+/* As the first input; a second one must be like it. */
+int tkg__shape_same(tkg_inference *s) {
+  tkg__set_shape(s->out, s->in[0]);
+  if (s->out->inputs > 1 && !tkg__same_shape(s->in[0], s->in[1]))
+    return tkg__misfit(s, 0, 1, "they must be equal");
+  return TKG_OK;
+}
+
+int tkg__shape_binary(tkg_inference *s) {
   const tkg_node *a = s->in[0], *b = s->in[1];
   tkg_node *out = s->out;
   out->rank = a->rank > b->rank ? a->rank : b->rank;
@@ -43,7 +56,7 @@ static int broadcast(tkg_infer *s) {
   return TKG_OK;
 }
 
-static int sum(tkg_infer *s) {
+int tkg__shape_sum(tkg_inference *s) {
   tkg_node *out = s->out;
   const tkg_node *x = s->in[0];
   if (out->i[0] < 0 || out->i[0] >= 1 << x->rank)
@@ -60,7 +73,7 @@ static int sum(tkg_infer *s) {
   return TKG_OK;
 }
 
-static int widen(tkg_infer *s) {
+int tkg__shape_broadcast(tkg_inference *s) {
   const tkg_node *x = s->in[0], *out = s->out;
   for (int d = 0; d < x->rank; d++) {
     int to = d + out->rank - x->rank;
@@ -70,8 +83,8 @@ static int widen(tkg_infer *s) {
   return TKG_OK;
 }
 
-/* Drops the last dimension: one number a row. */
-static int a_number_a_row(tkg_infer *s) {
+/* Drops the last dimension: one number per row. */
+int tkg__shape_dot(tkg_inference *s) {
   const tkg_node *x = s->in[0];
   if (x->rank == 0) return tkg__unfit(s, 0, "it has no rows");
   if (s->out->inputs > 1 && !tkg__same_shape(x, s->in[1]))
@@ -82,7 +95,12 @@ static int a_number_a_row(tkg_infer *s) {
   return TKG_OK;
 }
 
-static int matmul(tkg_infer *s) {
+int tkg__shape_argmax(tkg_inference *s) {
+  s->out->dtype = TKG_I32;
+  return tkg__shape_dot(s);
+}
+
+int tkg__shape_matmul(tkg_inference *s) {
   const tkg_node *a = s->in[0], *b = s->in[1];
   bool ta = s->out->i[0], tb = s->out->i[1];
   if (a->rank < 2 || (ta && a->rank != 2)) return tkg__unfit(s, 0, "a matrix is needed");
@@ -98,7 +116,7 @@ static int matmul(tkg_infer *s) {
   return TKG_OK;
 }
 
-static int concat(tkg_infer *s) {
+int tkg__shape_concat(tkg_inference *s) {
   const tkg_node *a = s->in[0];
   int64_t dim = s->out->i[0];
   if (dim < 0 || dim >= a->rank) return tkg__unfit(s, 0, "no such dimension to concatenate");
@@ -115,7 +133,7 @@ static int concat(tkg_infer *s) {
 }
 
 /* narrow: `shape` comes in with the count at dimension i0; pad: with the total there. */
-static int part(tkg_infer *s, bool narrow) {
+static int part(tkg_inference *s, bool narrow) {
   const tkg_node *x = s->in[0];
   int64_t dim = s->out->i[0], first = s->out->i[1];
   if (dim < 0 || dim >= x->rank) return tkg__unfit(s, 0, "no such dimension");
@@ -130,8 +148,11 @@ static int part(tkg_infer *s, bool narrow) {
   return TKG_OK;
 }
 
+int tkg__shape_narrow(tkg_inference *s) { return part(s, true); }
+int tkg__shape_pad(tkg_inference *s) { return part(s, false); }
+
 /* One dimension may be -1, unless the others leave it open. */
-static int reshape(tkg_infer *s) {
+int tkg__shape_reshape(tkg_inference *s) {
   int64_t known = 1, all = tkg__count(s->in[0]);
   int open = -1;
   bool fits = true;
@@ -150,7 +171,7 @@ static int reshape(tkg_infer *s) {
 }
 
 /* ids' shape, then a row of x. */
-static int gather(tkg_infer *s) {
+int tkg__shape_gather(tkg_inference *s) {
   const tkg_node *x = s->in[0], *ids = s->in[1];
   if (x->rank < 1 || x->rank > 2)
     return tkg__unfit(s, 0, "rows of a matrix or elements of a vector are gathered");
@@ -163,13 +184,13 @@ static int gather(tkg_infer *s) {
 }
 
 /* What a scatter adds to begins with the shape of the result. */
-static int base(const tkg_infer *s, int k) {
+static int base(const tkg_inference *s, int k) {
   if (s->out->inputs > k && !tkg__same_shape(s->in[k], s->out))
     return tkg__misasked(s, k, "the sums must begin with that shape");
   return TKG_OK;
 }
 
-static int scatter(tkg_infer *s) {
+int tkg__shape_scatter_add(tkg_inference *s) {
   const tkg_node *g = s->in[0], *ids = s->in[1], *out = s->out;
   if (out->rank < 1 || out->rank > 2) return tkg__misasked(s, 0, "a matrix or a vector is made");
   if (out->rank == 2 && (g->rank < 1 || tkg__cols(g) != out->shape[1]))
@@ -179,22 +200,28 @@ static int scatter(tkg_infer *s) {
   return base(s, 2);
 }
 
-static int take(tkg_infer *s) {
+static int rows_alike(const tkg_inference *s) {
   const tkg_node *x = s->in[0], *ids = s->in[1];
-  if (x->rank != 2 || ids->rank != 2 || x->shape[0] != ids->shape[0])
-    return tkg__misfit(s, 0, 1, "two matrices with as many rows are needed");
-  if (s->out->op == TKG_OP_TAKE) {
-    tkg__set_shape(s->out, ids);
-    s->out->dtype = x->dtype;
-    return TKG_OK;
-  }
-  if (!tkg__same_shape(x, ids)) return tkg__misfit(s, 0, 1, "they must be equal");
-  if (s->out->rank != 2 || s->out->shape[0] != x->shape[0])
+  if (x->rank == 2 && ids->rank == 2 && x->shape[0] == ids->shape[0]) return TKG_OK;
+  return tkg__misfit(s, 0, 1, "two matrices with as many rows are needed");
+}
+
+int tkg__shape_take(tkg_inference *s) {
+  tkg__set_shape(s->out, s->in[1]);
+  s->out->dtype = s->in[0]->dtype;
+  return rows_alike(s);
+}
+
+int tkg__shape_take_grad(tkg_inference *s) {
+  int status = rows_alike(s);
+  if (status) return status;
+  if (!tkg__same_shape(s->in[0], s->in[1])) return tkg__misfit(s, 0, 1, "they must be equal");
+  if (s->out->rank != 2 || s->out->shape[0] != s->in[0]->shape[0])
     return tkg__misasked(s, 0, "a matrix with as many rows is made");
   return TKG_OK;
 }
 
-static int edge_dot(tkg_infer *s) {
+int tkg__shape_edge_dot(tkg_inference *s) {
   const tkg_node *u = s->in[0], *r = s->in[1], *ids = s->in[2];
   if (u->rank != 2 || r->rank != 2 || u->shape[1] != r->shape[1])
     return tkg__misfit(s, 0, 1, "two matrices with as many columns are needed");
@@ -204,7 +231,7 @@ static int edge_dot(tkg_infer *s) {
   return TKG_OK;
 }
 
-static int mix(tkg_infer *s) {
+int tkg__shape_mix(tkg_inference *s) {
   const tkg_node *w = s->in[0], *x = s->in[1];
   if (w->rank != 2)
     return tkg__unfit(s, 0, "weights are a matrix: a row a node, a column a neighbour");
@@ -217,7 +244,7 @@ static int mix(tkg_infer *s) {
   return TKG_OK;
 }
 
-static int mix_dot(tkg_infer *s) {
+int tkg__shape_mix_dot(tkg_inference *s) {
   const tkg_node *g = s->in[0], *x = s->in[1];
   int64_t n = tkg__count(s->in[s->out->inputs > 2 ? 2 : 1]), k = s->out->i[0];
   if (g->rank != 2 || x->rank != 2 || g->shape[1] != x->shape[1])
@@ -230,21 +257,14 @@ static int mix_dot(tkg_infer *s) {
   return TKG_OK;
 }
 
-/* Weights [n,k] and a gradient [n,d]. */
-static int weighted(const tkg_infer *s) {
-  const tkg_node *w = s->in[0], *g = s->in[1];
-  if (w->rank == 2 && g->rank == 2 && w->shape[0] == g->shape[0]) return TKG_OK;
-  return tkg__misfit(s, 0, 1, "two matrices with as many rows are needed");
-}
-
-static int mix_outer(tkg_infer *s) {
-  int status = weighted(s);
+int tkg__shape_mix_outer(tkg_inference *s) {
+  int status = rows_alike(s); /* weights [n,k], a gradient [n,d] */
   if (!status) tkg__set_matrix(s->out, tkg__count(s->in[0]), s->in[1]->shape[1]);
   return status;
 }
 
-static int mix_scatter(tkg_infer *s) {
-  int status = weighted(s);
+int tkg__shape_mix_scatter(tkg_inference *s) {
+  int status = rows_alike(s); /* weights [n,k], a gradient [n,d] */
   if (status) return status;
   if (tkg__count(s->in[2]) != tkg__count(s->in[0]))
     return tkg__misfit(s, 0, 2, "one id a weight is needed");
@@ -253,60 +273,79 @@ static int mix_scatter(tkg_infer *s) {
   return base(s, 3);
 }
 
-/* Rows of norms beside the rows they are of. */
-static int norms(tkg_infer *s) {
-  tkg_node *out = s->out;
-  const tkg_node *x = s->in[0];
+int tkg__shape_row_norm(tkg_inference *s) {
+  if (s->in[0]->rank == 0) return tkg__unfit(s, 0, "it has no rows");
+  tkg__set_shape(s->out, s->in[0]);
+  s->out->shape[s->out->rank - 1] = 1;
+  return TKG_OK;
+}
+
+/* Norms [.., 1] come last, beside the rows that they belong to. */
+int tkg__shape_normalize(tkg_inference *s) {
+  const tkg_node *x = s->in[0], *norm = s->in[s->out->inputs - 1];
   if (x->rank == 0) return tkg__unfit(s, 0, "it has no rows");
-  tkg__set_shape(out, x);
-  if (out->op == TKG_OP_ROW_NORM) out->shape[x->rank - 1] = 1;
-  if (out->op == TKG_OP_NORMALIZE_GRAD && !tkg__same_shape(x, s->in[1]))
+  tkg__set_shape(s->out, x);
+  if (norm->rank == x->rank && tkg__cols(norm) == 1 && tkg__rows(norm) == tkg__rows(x))
+    return TKG_OK;
+  return tkg__misfit(s, 0, s->out->inputs - 1, "one norm a row is needed");
+}
+
+int tkg__shape_normalize_grad(tkg_inference *s) {
+  if (s->in[0]->rank > 0 && !tkg__same_shape(s->in[0], s->in[1]))
     return tkg__misfit(s, 0, 1, "they must be equal");
-  int n = out->inputs - 1;
-  bool fits = n == 0 || (s->in[n]->rank == x->rank && tkg__cols(s->in[n]) == 1 &&
-                         tkg__rows(s->in[n]) == tkg__rows(x));
-  return fits ? TKG_OK : tkg__misfit(s, 0, n, "one norm a row is needed");
+  return tkg__shape_normalize(s);
 }
 
 /* With ids, row k is dropped as row ids[k] of a larger matrix would be. */
-static int dropout(tkg_infer *s) {
+int tkg__shape_dropout(tkg_inference *s) {
   tkg__set_shape(s->out, s->in[0]);
   if (s->out->inputs == 1) return TKG_OK;
   if (s->in[0]->rank == 2 && tkg__count(s->in[1]) == s->in[0]->shape[0]) return TKG_OK;
   return tkg__misfit(s, 0, 1, "one id a row of a matrix is needed");
 }
 
-static int sample(tkg_infer *s) {
-  tkg_node *out = s->out;
-  bool negatives = out->op == TKG_OP_SAMPLE_NEGATIVES;
-  int64_t n = tkg__count(s->in[negatives ? 2 : 3]), k = out->i[0];
+/* k samples per row of what has `offsets`. */
+static int check_samples(const tkg_inference *s, int64_t k) {
   if (k < 1)
     return tkg__fail(TKG_E_ARGUMENT, "%s: %" PRId64 " samples a row asked for", tkg__name_of(s), k);
-  if (tkg__count(s->in[0]) < 1) return tkg__unfit(s, 0, "offsets have one entry more than rows");
-  if (!negatives && tkg__count(s->in[1]) != tkg__count(s->in[2]))
+  return tkg__count(s->in[0]) < 1 ? tkg__unfit(s, 0, "offsets have one entry more than rows")
+                                  : TKG_OK;
+}
+
+int tkg__shape_sample_negatives(tkg_inference *s) {
+  s->out->dtype = TKG_I32;
+  tkg__set_matrix(s->out, tkg__count(s->in[2]), s->out->i[0]);
+  return check_samples(s, s->out->i[0]);
+}
+
+int tkg__shape_sample_neighbors(tkg_inference *s) {
+  tkg_node *out = s->out;
+  int status = check_samples(s, out->i[0]);
+  if (status) return status;
+  if (tkg__count(s->in[1]) != tkg__count(s->in[2]))
     return tkg__misfit(s, 1, 2, "tails and relations must be as many");
-  memset(out->shape, 0, sizeof out->shape);
+  tkg__set_matrix(out, 2, tkg__count(s->in[3]));
+  out->shape[out->rank++] = out->i[0];
   out->dtype = TKG_I32;
-  if (negatives)
-    tkg__set_matrix(out, n, k);
-  else {
-    out->rank = 3;
-    out->shape[0] = 2;
-    out->shape[1] = n;
-    out->shape[2] = k;
-  }
   return TKG_OK;
 }
 
-/* What an update has beside p and g is like p, but for Adam's in 8 bits. */
-static int update(tkg_infer *s) {
+/* Inputs 1 to last - 1 have the shape of the parameter. */
+static int alike(tkg_inference *s, int last) {
+  tkg__set_shape(s->out, s->in[0]);
+  for (int k = 1; k < last; k++)
+    if (!tkg__same_shape(s->in[0], s->in[k])) return tkg__misfit(s, 0, k, "they must be equal");
+  return TKG_OK;
+}
+
+int tkg__shape_update(tkg_inference *s) { return alike(s, s->out->inputs); }
+
+/* Codes and scales instead of moments. */
+int tkg__shape_adam8(tkg_inference *s) {
   const tkg_node *p = s->in[0];
-  const int alike = s->out->op == TKG_OP_ADAM8 ? 2 : s->out->inputs;
-  tkg__set_shape(s->out, p);
-  for (int k = 1; k < alike; k++)
-    if (!tkg__same_shape(p, s->in[k])) return tkg__misfit(s, 0, k, "they must be equal");
-  if (s->out->op != TKG_OP_ADAM8) return TKG_OK;
   const tkg_moments state = tkg__moments_of(tkg__count(p), tkg__cols(p));
+  int status = alike(s, 2);
+  if (status) return status;
   if (tkg__count(s->in[2]) != state.words)
     return tkg__misfit(s, 0, 2, "codes of two elements are an int32");
   if (tkg__count(s->in[3]) != 2 * state.blocks)
@@ -314,7 +353,7 @@ static int update(tkg_infer *s) {
   return TKG_OK;
 }
 
-static int transpose(tkg_infer *s) {
+int tkg__shape_transpose(tkg_inference *s) {
   if (s->in[0]->rank != 2) return tkg__unfit(s, 0, "a matrix is needed");
   tkg__set_matrix(s->out, s->in[0]->shape[1], s->in[0]->shape[0]);
   s->out->dtype = s->in[0]->dtype;
@@ -322,7 +361,7 @@ static int transpose(tkg_infer *s) {
 }
 
 /* y, what stands for its gradient, x and x's gradient. */
-static int custom_vjp(tkg_infer *s) {
+int tkg__shape_custom_vjp(tkg_inference *s) {
   if (s->in[1]->op != TKG_OP_UPSTREAM) return tkg__unfit(s, 1, "an upstream is needed");
   if (!tkg__same_shape(s->in[0], s->in[1])) return tkg__misfit(s, 0, 1, "they must be equal");
   tkg__set_shape(s->out, s->in[0]);
@@ -331,77 +370,25 @@ static int custom_vjp(tkg_infer *s) {
              : tkg__misfit(s, 2, 3, "the second is the gradient of the first");
 }
 
-static int by_op(tkg_infer *s) {
-  switch (s->out->op) {
-  case TKG_OP_FULL:
-  case TKG_OP_UPSTREAM:
-    return TKG_OK; /* shape given */
-  case TKG_OP_CUSTOM_VJP:
-    return custom_vjp(s);
-  case TKG_OP_ADD:
-  case TKG_OP_SUB:
-  case TKG_OP_MUL:
-  case TKG_OP_DIV:
-    return broadcast(s);
-  case TKG_OP_SUM:
-    return sum(s);
-  case TKG_OP_BROADCAST:
-    return widen(s);
-  case TKG_OP_ARGMAX:
-    s->out->dtype = TKG_I32;
-    return a_number_a_row(s);
-  case TKG_OP_DOT:
-    return a_number_a_row(s);
-  case TKG_OP_MATMUL:
-    return matmul(s);
-  case TKG_OP_CONCAT:
-    return concat(s);
-  case TKG_OP_NARROW:
-    return part(s, true);
-  case TKG_OP_PAD:
-    return part(s, false);
-  case TKG_OP_RESHAPE:
-    return reshape(s);
-  case TKG_OP_TRANSPOSE:
-    return transpose(s);
-  case TKG_OP_GATHER:
-    return gather(s);
-  case TKG_OP_SCATTER_ADD:
-    return scatter(s);
-  case TKG_OP_TAKE:
-  case TKG_OP_TAKE_GRAD:
-    return take(s);
-  case TKG_OP_EDGE_DOT:
-    return edge_dot(s);
-  case TKG_OP_MIX:
-    return mix(s);
-  case TKG_OP_MIX_DOT:
-    return mix_dot(s);
-  case TKG_OP_MIX_OUTER:
-    return mix_outer(s);
-  case TKG_OP_MIX_SCATTER:
-    return mix_scatter(s);
-  case TKG_OP_ROW_NORM:
-  case TKG_OP_NORMALIZE:
-  case TKG_OP_NORMALIZE_GRAD:
-    return norms(s);
-  case TKG_OP_DROPOUT:
-    return dropout(s);
-  case TKG_OP_SAMPLE_NEIGHBORS:
-  case TKG_OP_SAMPLE_NEGATIVES:
-    return sample(s);
-  case TKG_OP_ENCODE:
-    s->out->dtype = TKG_CODES;
-    return tkg__same(s);
-  case TKG_OP_SIGN_MASK:
-    s->out->dtype = TKG_MASK;
-    return tkg__same(s);
-  default:
-    return tkg__infer_graph(s);
-  }
+int tkg__shape_encode(tkg_inference *s) {
+  s->out->dtype = TKG_CODES;
+  return tkg__shape_same(s);
 }
 
-static int check_size(const tkg_infer *s) {
+int tkg__shape_sign_mask(tkg_inference *s) {
+  s->out->dtype = TKG_MASK;
+  return tkg__shape_same(s);
+}
+
+/* ---- from an op to its rule ---- */
+
+#define X(name, text, reads, rows, flags, shape, ...) [TKG_OP_##name] = tkg__shape_##shape,
+static int (*const rules[TKG_OP_COUNT])(tkg_inference *s) = {
+#include "base/ops.def"
+};
+#undef X
+
+static int check_size(const tkg_inference *s) {
   char text[TKG_SHAPE_TEXT];
   if (tkg__shape_fits(s->out->shape, s->out->rank)) return TKG_OK;
   return tkg__fail(TKG_E_SHAPE, "%s: %s has more than 2^%d elements", tkg__name_of(s),
@@ -410,7 +397,7 @@ static int check_size(const tkg_infer *s) {
 
 /* The shape asked for, where an op is told one; only reshape may leave a dimension open (and looks
  * itself at what is negative), which counts as 1 here. */
-static int check_asked(const tkg_infer *s) {
+static int check_asked(const tkg_inference *s) {
   char text[TKG_SHAPE_TEXT];
   bool reshapes = s->out->op == TKG_OP_RESHAPE;
   tkg_node asked = *s->out;
@@ -420,17 +407,17 @@ static int check_asked(const tkg_infer *s) {
       return tkg__fail(TKG_E_SHAPE, "%s: %s is asked for, but no dimension can be negative",
                        tkg__name_of(s), tkg__shape_text(s->out, text));
   }
-  const tkg_infer of = {&asked, {0}};
+  const tkg_inference of = {&asked, {0}};
   return check_size(&of);
 }
 
 int tkg__infer(const tkg_tape *tape, tkg_node *node) {
   static const tkg_node none = {0}; /* stands for inputs that an op does not have */
-  tkg_infer s = {node, {&none, &none, &none, &none, &none, &none}};
+  tkg_inference s = {node, {&none, &none, &none, &none, &none, &none}};
   node->dtype = TKG_F32;
   for (int k = 0; k < node->inputs; k++) s.in[k] = &tape->nodes[node->in[k]];
   int status = check_asked(&s);
   if (!status) status = check_types(&s);
-  if (!status) status = tkg__op_is(node->op, 'U') ? update(&s) : by_op(&s);
+  if (!status) status = rules[node->op](&s);
   return status ? status : check_size(&s);
 }

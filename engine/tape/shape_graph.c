@@ -2,7 +2,7 @@
 #include <inttypes.h>
 
 #include "data/graph.h"
-#include "infer.h"
+#include "shape.h"
 
 /* Where an op on a graph has its operands: their input numbers, -1 for none. */
 typedef struct operands {
@@ -32,19 +32,21 @@ static operands operands_of(int op) {
     return (operands){2, 1, 3, -1, -1, -1};
   case TKG_OP_AGGREGATE_RELATION:
     return (operands){2, 1, -1, -1, -1, 3};
-  default: /* AGGREGATE_RELATION_ROWS */
+  case TKG_OP_AGGREGATE_RELATION_ROWS:
     return (operands){2, 1, -1, 3, -1, 4};
+  default:
+    __builtin_trap(); /* ops.def gives these rules to no other op */
   }
 }
 
-static bool given(const tkg_infer *s, int k) { return k >= 0 && k < s->out->inputs; }
+static bool given(const tkg_inference *s, int k) { return k >= 0 && k < s->out->inputs; }
 
 /* Heads and tails as the op goes through the graph; edges. */
 typedef struct extents {
   int64_t n, m, e;
 } extents;
 
-static int check_graph(const tkg_infer *s, extents *x) {
+static int check_graph(const tkg_inference *s, extents *x) {
   const int64_t *i = s->out->i;
   bool back = i[3] & TKG_GRAPH_BACKWARD;
   if (s->in[0]->rank != 1 ||
@@ -57,18 +59,18 @@ static int check_graph(const tkg_infer *s, extents *x) {
   return TKG_OK;
 }
 
-static int check_matrix(const tkg_infer *s, int k, int64_t rows, const char *why) {
+static int check_matrix(const tkg_inference *s, int k, int64_t rows, const char *why) {
   if (s->in[k]->rank == 2 && (rows < 0 || s->in[k]->shape[0] == rows)) return TKG_OK;
   return tkg__unfit(s, k, why);
 }
 
-static int check_vector(const tkg_infer *s, int k, int64_t count, const char *why) {
+static int check_vector(const tkg_inference *s, int k, int64_t count, const char *why) {
   if (s->in[k]->rank == 1 && (count < 0 || s->in[k]->shape[0] == count)) return TKG_OK;
   return tkg__unfit(s, k, why);
 }
 
 /* All operands against the graph and against the columns of the first. */
-static int check_operands(const tkg_infer *s, const operands *o, const extents *x) {
+static int check_operands(const tkg_inference *s, const operands *o, const extents *x) {
   int64_t tails = given(s, o->slots) ? -1 : x->m, status = TKG_OK;
   int64_t heads = given(s, o->rows) ? s->in[o->rows]->shape[0] : x->n;
   status = check_matrix(s, o->x, tails, "a row for each tail is needed");
@@ -92,26 +94,41 @@ static int check_operands(const tkg_infer *s, const operands *o, const extents *
   return (int)status;
 }
 
-static int aggregate(tkg_infer *s) {
-  operands o = operands_of(s->out->op);
+static int check_all(const tkg_inference *s, operands *o, extents *x) {
+  *o = operands_of(s->out->op);
+  int status = check_graph(s, x);
+  return status ? status : check_operands(s, o, x);
+}
+
+int tkg__shape_aggregate(tkg_inference *s) {
+  operands o;
   extents x;
-  int status = check_graph(s, &x);
-  if (!status) status = check_operands(s, &o, &x);
+  int status = check_all(s, &o, &x);
   if (status) return status;
-  int64_t rows = given(s, o.rows) ? s->in[o.rows]->shape[0] : x.n, cols = tkg__cols(s->in[o.x]);
-  if (s->out->op == TKG_OP_AGGREGATE_DOT) {
-    s->out->rank = 1;
-    s->out->shape[0] = x.e;
-  } else if (s->out->op == TKG_OP_AGGREGATE_RELATION ||
-             s->out->op == TKG_OP_AGGREGATE_RELATION_ROWS) {
-    if (s->out->rank != 2 || s->out->shape[1] != cols)
-      return tkg__misasked(s, o.x, "columns must be equal");
-  } else
-    tkg__set_matrix(s->out, rows, cols);
+  tkg__set_matrix(s->out, given(s, o.rows) ? s->in[o.rows]->shape[0] : x.n, tkg__cols(s->in[o.x]));
   return TKG_OK;
 }
 
-static int edges(tkg_infer *s) {
+int tkg__shape_aggregate_dot(tkg_inference *s) {
+  operands o;
+  extents x;
+  int status = check_all(s, &o, &x);
+  if (status) return status;
+  s->out->rank = 1;
+  s->out->shape[0] = x.e;
+  return TKG_OK;
+}
+
+int tkg__shape_aggregate_relation(tkg_inference *s) {
+  operands o;
+  extents x;
+  int status = check_all(s, &o, &x);
+  if (status) return status;
+  if (s->out->rank == 2 && s->out->shape[1] == tkg__cols(s->in[o.x])) return TKG_OK;
+  return tkg__misasked(s, o.x, "columns must be equal");
+}
+
+int tkg__shape_edges(tkg_inference *s) {
   extents x;
   int status = check_graph(s, &x);
   for (int k = 1; k < s->out->inputs && !status; k++)
@@ -120,39 +137,59 @@ static int edges(tkg_infer *s) {
   return status;
 }
 
-static int pick(tkg_infer *s) {
+int tkg__shape_aggregate_argmax(tkg_inference *s) {
   extents x;
-  int op = s->out->op, status = check_graph(s, &x);
-  bool back = op == TKG_OP_AGGREGATE_PICK_GRAD;
-  if (!status && back && (s->out->i[3] & TKG_GRAPH_ONE_WAY)) /* goes to tails from their heads */
-    status = tkg__fail(TKG_E_UNSUPPORTED, "%s: this graph was made to be gone through one way only",
-                       tkg__name_of(s));
-  if (!status) status = check_matrix(s, 1, back ? x.n : x.m, "a row for each node is needed");
+  int status = check_graph(s, &x);
+  if (!status) status = check_matrix(s, 1, x.m, "a row for each node is needed");
   if (status) return status;
-  if (op != TKG_OP_AGGREGATE_ARGMAX) {
-    status = check_matrix(s, 2, x.n, "the picked edges are a row for each head");
-    if (!status && tkg__cols(s->in[2]) != tkg__cols(s->in[1]))
-      status = tkg__misfit(s, 1, 2, "columns must be equal");
-  } else
-    s->out->dtype = TKG_I32;
-  if (!status) tkg__set_matrix(s->out, back ? x.m : x.n, tkg__cols(s->in[1]));
+  s->out->dtype = TKG_I32;
+  tkg__set_matrix(s->out, x.n, tkg__cols(s->in[1]));
+  return TKG_OK;
+}
+
+/* Rows of heads or tails, and the edges picked for each head and column. */
+static int check_picked(const tkg_inference *s, const extents *x, int64_t rows) {
+  int status = check_matrix(s, 1, rows, "a row for each node is needed");
+  if (!status) status = check_matrix(s, 2, x->n, "the picked edges are a row for each head");
+  if (!status && tkg__cols(s->in[2]) != tkg__cols(s->in[1]))
+    status = tkg__misfit(s, 1, 2, "columns must be equal");
   return status;
 }
 
-/* Row i of x goes through matrix ids[i] of a stack. */
-static int grouped(tkg_infer *s) {
-  bool outer = s->out->op == TKG_OP_GROUPED_OUTER;
-  const tkg_node *x = s->in[0], *w = s->in[1], *ids = s->in[2];
+int tkg__shape_aggregate_pick(tkg_inference *s) {
+  extents x;
+  int status = check_graph(s, &x);
+  if (!status) status = check_picked(s, &x, x.m);
+  if (!status) tkg__set_matrix(s->out, x.n, tkg__cols(s->in[1]));
+  return status;
+}
+
+/* Goes to tails from their heads. */
+int tkg__shape_aggregate_pick_grad(tkg_inference *s) {
+  extents x;
+  int status = check_graph(s, &x);
+  if (!status && (s->out->i[3] & TKG_GRAPH_ONE_WAY))
+    status = tkg__fail(TKG_E_UNSUPPORTED, "%s: this graph was made to be gone through one way only",
+                       tkg__name_of(s));
+  if (!status) status = check_picked(s, &x, x.n);
+  if (!status) tkg__set_matrix(s->out, x.m, tkg__cols(s->in[1]));
+  return status;
+}
+
+/* Rows x[n,.] and one id per row. */
+static int check_grouped(const tkg_inference *s) {
+  const tkg_node *x = s->in[0], *ids = s->in[2];
   if (x->rank != 2) return tkg__unfit(s, 0, "rows of a matrix are needed");
   if (ids->rank != 1 || ids->shape[0] != x->shape[0])
     return tkg__misfit(s, 0, 2, "one id a row is needed");
-  if (outer) {
-    if (w->rank != 2 || w->shape[0] != x->shape[0])
-      return tkg__misfit(s, 0, 1, "two matrices with as many rows are needed");
-    if (s->out->rank == 3 && s->out->shape[1] == x->shape[1] && s->out->shape[2] == w->shape[1])
-      return TKG_OK;
-    return tkg__misasked(s, 0, "a stack of matrices, columns by columns, is made");
-  }
+  return TKG_OK;
+}
+
+/* Row i of x goes through matrix ids[i] of a stack. */
+int tkg__shape_grouped_matmul(tkg_inference *s) {
+  const tkg_node *x = s->in[0], *w = s->in[1];
+  int status = check_grouped(s);
+  if (status) return status;
   if (w->rank != 3)
     return tkg__unfit(s, 1, "a stack of matrices [kinds, inputs, outputs] is needed");
   bool t = s->out->i[0];
@@ -162,13 +199,23 @@ static int grouped(tkg_infer *s) {
   return TKG_OK;
 }
 
-static int slots(tkg_infer *s) {
+int tkg__shape_grouped_outer(tkg_inference *s) {
+  const tkg_node *x = s->in[0], *g = s->in[1], *out = s->out;
+  int status = check_grouped(s);
+  if (status) return status;
+  if (g->rank != 2 || g->shape[0] != x->shape[0])
+    return tkg__misfit(s, 0, 1, "two matrices with as many rows are needed");
+  if (out->rank == 3 && out->shape[1] == x->shape[1] && out->shape[2] == g->shape[1]) return TKG_OK;
+  return tkg__misasked(s, 0, "a stack of matrices, columns by columns, is made");
+}
+
+int tkg__shape_slots(tkg_inference *s) {
   s->out->dtype = TKG_I32;
   if (s->in[0]->rank != 1) return tkg__unfit(s, 0, "ids are a vector");
   return s->out->rank == 1 ? TKG_OK : tkg__misasked(s, 0, "a vector is made");
 }
 
-static int lookup(tkg_infer *s) {
+int tkg__shape_lookup(tkg_inference *s) {
   if (s->in[3]->rank != 2 || tkg__count(s->in[2]) != s->in[3]->shape[0])
     return tkg__misfit(s, 2, 3, "a row of ids for each row is needed");
   if (tkg__count(s->in[1]) != tkg__count(s->in[4]))
@@ -178,7 +225,7 @@ static int lookup(tkg_infer *s) {
   return TKG_OK;
 }
 
-static int tails(tkg_infer *s) {
+int tkg__shape_sample_tails(tkg_inference *s) {
   int64_t count = s->out->i[0];
   if (count < 1 || s->out->i[2] < 1)
     return tkg__fail(TKG_E_ARGUMENT, "%s: %" PRId64 " of %" PRId64 " nodes asked for",
@@ -191,37 +238,4 @@ static int tails(tkg_infer *s) {
   s->out->dtype = TKG_I32;
   tkg__set_matrix(s->out, tkg__count(s->in[3]), count);
   return TKG_OK;
-}
-
-int tkg__infer_graph(tkg_infer *s) {
-  switch (s->out->op) {
-  case TKG_OP_EDGE_SOFTMAX:
-  case TKG_OP_EDGE_SOFTMAX_GRAD:
-    return edges(s);
-  case TKG_OP_AGGREGATE_ARGMAX:
-  case TKG_OP_AGGREGATE_PICK:
-  case TKG_OP_AGGREGATE_PICK_GRAD:
-    return pick(s);
-  case TKG_OP_GROUPED_MATMUL:
-  case TKG_OP_GROUPED_OUTER:
-    return grouped(s);
-  case TKG_OP_SLOTS:
-    return slots(s);
-  case TKG_OP_LOOKUP:
-    return lookup(s);
-  case TKG_OP_SAMPLE_TAILS:
-    return tails(s);
-  case TKG_OP_AGGREGATE:
-  case TKG_OP_AGGREGATE_ROWS:
-  case TKG_OP_AGGREGATE_SLOTS:
-  case TKG_OP_AGGREGATE_MUL:
-  case TKG_OP_AGGREGATE_MUL_ROWS:
-  case TKG_OP_AGGREGATE_MUL_SLOTS:
-  case TKG_OP_AGGREGATE_DOT:
-  case TKG_OP_AGGREGATE_RELATION:
-  case TKG_OP_AGGREGATE_RELATION_ROWS:
-    return aggregate(s);
-  default:
-    return tkg__same(s);
-  }
 }

@@ -2,13 +2,12 @@
 #include "tape.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/error.h"
+#include "base/text.h"
 
 /* No two tapes share a generation: a tensor remembers its leaf by it, and another tape may come to
  * lie where the old one was. */
@@ -91,16 +90,8 @@ int tkg__append(tkg_tape *tape, const tkg_node *node, const char *where) {
   return tape->n++;
 }
 
-/* mix over gathered rows reads the table itself: the gathered copy is never made. */
-static void fuse_gather(const tkg_tape *tape, tkg_node *node) {
-  const tkg_node *x = &tape->nodes[node->in[1]];
-  if (node->op != TKG_OP_MIX || node->inputs != 2 || x->op != TKG_OP_GATHER) return;
-  if (tape->nodes[x->in[0]].rank != 2) return;
-  const tkg_node *ids = &tape->nodes[x->in[1]];
-  if (tkg__count(ids) != tkg__rows(x)) return;
-  node->in[1] = x->in[0];
-  node->in[2] = x->in[1];
-  node->inputs = 3;
+void tkg__inputs_of(const tkg_tape *tape, const tkg_node *n, const tkg_node *in[TKG_MAX_INPUTS]) {
+  for (int k = 0; k < TKG_MAX_INPUTS; k++) in[k] = k < n->inputs ? &tape->nodes[n->in[k]] : NULL;
 }
 
 int tkg__record(tkg_tape *tape, tkg_node *node, int op, int n, const int32_t *inputs,
@@ -121,7 +112,6 @@ int tkg__record(tkg_tape *tape, tkg_node *node, int op, int n, const int32_t *in
       return -1;
     }
   }
-  if (op == TKG_OP_MIX && n == 2) fuse_gather(tape, node);
   if (tkg__infer(tape, node)) return -1;
   return tkg__append(tape, node, where);
 }
@@ -137,7 +127,7 @@ int tkg_tape_record(tkg_tape *tape, int op, const int32_t *inputs, int n,
                     const tkg_attributes *attributes, const char *where) {
   TKG__NEEDS(tape && (inputs || !n), -1);
   tkg_node node = {0};
-  if (op <= TKG_OP_LEAF || op >= TKG_OP_COUNT || tkg__op_is(op, 'U')) {
+  if (op <= TKG_OP_LEAF || op >= TKG_OP_COUNT || tkg__op_is(op, TKG_UPDATE)) {
     tkg__say("%d is no op that can be recorded", op);
     return -1;
   }
@@ -152,7 +142,7 @@ int tkg_tape_record(tkg_tape *tape, int op, const int32_t *inputs, int n,
     node.rank = (uint8_t)attributes->rank;
     for (int d = 0; d < attributes->rank; d++) node.shape[d] = attributes->shape[d];
   }
-  if (tkg__op_is(op, 'Q')) node.i[op == TKG_OP_DROPOUT ? 0 : 1] = tape->next_stream++;
+  if (tkg__op_is(op, TKG_RANDOM)) node.i[op == TKG_OP_DROPOUT ? 0 : 1] = tape->next_stream++;
   const char *before = line_before(tape, op);
   int at = tkg__record(tape, &node, op, n, inputs, where);
   if (at >= 0 && !where) tape->side[at].where = before;
@@ -296,27 +286,19 @@ int tkg_tape_compact(tkg_tape *tape, const int32_t *live, int n, int32_t *renumb
 
 /* ---- printing ---- */
 
-static int64_t put(char *text, int64_t size, int64_t at, const char *format, ...) {
-  va_list args;
-  va_start(args, format);
-  bool fits = text && at < size;
-  int length = vsnprintf(fits ? text + at : NULL, fits ? (size_t)(size - at) : 0, format, args);
-  va_end(args);
-  return at + length;
-}
-
 int64_t tkg_tape_print(const tkg_tape *tape, char *text, int64_t size) {
   TKG__NEEDS(tape, 0);
   char shape[TKG_SHAPE_TEXT];
-  int64_t at = put(text, size, 0, "%s", "");
+  tkg_text w = {text, size, 0};
+  tkg__text_add(&w, "%s", "");
   for (int i = 0; i < tape->n; i++) {
     const tkg_node *n = &tape->nodes[i];
-    at = put(text, size, at, "%4d  %-18s", i, tkg__ops[n->op].name);
-    for (int k = 0; k < n->inputs; k++) at = put(text, size, at, " %d", n->in[k]);
-    at = put(text, size, at, "  %s", tkg__shape_text(n, shape));
-    if (n->parameter) at = put(text, size, at, "  parameter");
-    if (tape->side[i].where) at = put(text, size, at, "  %s", tape->side[i].where);
-    at = put(text, size, at, "\n");
+    tkg__text_add(&w, "%4d  %-18s", i, tkg__ops[n->op].name);
+    for (int k = 0; k < n->inputs; k++) tkg__text_add(&w, " %d", n->in[k]);
+    tkg__text_add(&w, "  %s", tkg__shape_text(n, shape));
+    if (n->parameter) tkg__text_add(&w, "  parameter");
+    if (tape->side[i].where) tkg__text_add(&w, "  %s", tape->side[i].where);
+    tkg__text_add(&w, "\n");
   }
-  return at + 1;
+  return w.length + 1;
 }

@@ -33,6 +33,9 @@ int tkg__append(tkg_tape *tape, const tkg_node *node, const char *where);
 int tkg__record(tkg_tape *tape, tkg_node *node, int op, int n, const int32_t *inputs,
                 const char *where);
 
+/* The nodes that a node reads, NULL beyond its inputs. */
+void tkg__inputs_of(const tkg_tape *tape, const tkg_node *n, const tkg_node *in[TKG_MAX_INPUTS]);
+
 /* Drops nodes from `first` on. */
 void tkg__truncate(tkg_tape *tape, int first);
 

@@ -5,6 +5,7 @@
 #include "edges.h"
 #include "ids.h"
 #include "isa.h"
+#include "shared/search.h"
 #include "shared/vmath.h"
 #include "wide.h"
 
@@ -87,22 +88,6 @@ static int64_t edge_work(const tkg_node *node, const tkg_node *const *in) {
 
 /* ---- aggregate_pick ---- */
 
-/* The place of an edge of this row, by its number; -1 if the row has no such edge. Numbers ascend
- * within a row, whichever way the graph is gone through. */
-static int64_t place_of(const tkg_graph *g, int64_t row, int32_t edge) {
-  int64_t low = g->offsets[row], high = g->offsets[row + 1];
-  if (!g->order) return edge >= low && edge < high ? edge : -1;
-  const int64_t last = high;
-  while (low < high) {
-    const int64_t middle = (low + high) / 2;
-    if (g->order[middle] < edge)
-      low = middle + 1;
-    else
-      high = middle;
-  }
-  return low < last && g->order[low] == edge ? low : -1;
-}
-
 static int aggregate_pick(const tkg_call *c, int64_t begin, int64_t end) {
   const tkg_graph g = edges_graph(c);
   const int64_t d = tkg__cols(c->node);
@@ -112,7 +97,7 @@ static int aggregate_pick(const tkg_call *c, int64_t begin, int64_t end) {
   for (int64_t row = begin; row < end; row++)
     for (int64_t j = 0; j < d; j++) {
       const int32_t edge = edges[row * d + j];
-      const int64_t place = edge < 0 ? -1 : place_of(&g, row, edge);
+      const int64_t place = edge < 0 ? -1 : tkg__edge_place(&g, row, edge);
       if (edge >= 0 && place < 0)
         return tkg__fail(TKG_E_RANGE, "aggregate_pick: row %" PRId64 " has no edge %" PRId32, row,
                          edge);

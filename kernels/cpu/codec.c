@@ -7,6 +7,8 @@
  * float operations in a fixed order, so every ISA gives the same bytes. */
 #include "shared/codec.h"
 
+#include <string.h>
+
 #include "isa.h"
 #include "philox_fill.h"
 
@@ -44,20 +46,16 @@ static void draw_noise(const tkg_codec *codec, const tile *t, int64_t cols, uint
 
 /* --- pairs --- */
 
-/* Floats as integers of the same order: -NaN < -inf < ... < -0 < 0 < ... < inf < NaN. Comparing
- * these finds NaN and infinities along with the ends of the range, and vectorises. */
-static inline int32_t order_of(int32_t bits) { return bits ^ ((bits >> 31) & INT32_MAX); }
-
 static inline void find_range(const float *restrict x, int64_t cols, float *min, float *max) {
   int32_t low = INT32_MAX, high = INT32_MIN;
 #pragma omp simd reduction(min : low) reduction(max : high)
   for (int64_t i = 0; i < cols; i++) {
-    int32_t order = order_of((int32_t)tkg__float_bits(x[i]));
+    int32_t order = tkg__float_order((int32_t)v_bits(x[i]));
     low = order < low ? order : low;
     high = order > high ? order : high;
   }
-  *min = tkg__bits_float((uint32_t)order_of(low));
-  *max = tkg__bits_float((uint32_t)order_of(high));
+  *min = v_float((uint32_t)tkg__float_order(low));
+  *max = v_float((uint32_t)tkg__float_order(high));
 }
 
 static void choose_pairs(int bits, const float *x, int64_t rows, int64_t cols, uint32_t *pairs) {

@@ -9,6 +9,11 @@
 #include "shared/formulas.h"
 #include "shared/philox.h"
 
+/* A kernel was registered for an op that formulas.h does not have. */
+static int no_formula(const tkg_call *c) {
+  return tkg__fail(TKG_E_UNSUPPORTED, "%s: no formula", tkg__ops[c->node->op].name);
+}
+
 /* --- one input ---------------------------------------------------------------------------------*/
 
 TKG_INLINE void unary_loop(int op, float *out, const float *x, int64_t n, float f0, float f1) {
@@ -20,11 +25,15 @@ static int unary_run(const tkg_call *c, int64_t begin, int64_t end) {
   int64_t first = flat_at(c, begin), n = flat_at(c, end) - first;
   float *out = (float *)c->out + first, f0 = (float)c->node->f[0], f1 = (float)c->node->f[1];
   const float *x = (const float *)c->data[0] + first;
-#define X(name)                                                                                    \
+#define X(name, ...)                                                                               \
   case TKG_OP_##name:                                                                              \
     unary_loop(TKG_OP_##name, out, x, n, f0, f1);                                                  \
     break;
-  switch (c->node->op) { UNARY_OPS(X) }
+  switch (c->node->op) {
+    UNARY_OPS(X)
+  default:
+    return no_formula(c);
+  }
 #undef X
   return TKG_OK;
 }
@@ -70,11 +79,15 @@ TKG_INLINE void binary_walk(int op, const tkg_call *c, int64_t first, int64_t la
 
 static int binary_run(const tkg_call *c, int64_t begin, int64_t end) {
   int64_t first = flat_at(c, begin), last = flat_at(c, end);
-#define X(name)                                                                                    \
+#define X(name, ...)                                                                               \
   case TKG_OP_##name:                                                                              \
     binary_walk(TKG_OP_##name, c, first, last);                                                    \
     break;
-  switch (c->node->op) { BINARY_OPS(X) }
+  switch (c->node->op) {
+    BINARY_OPS(X)
+  default:
+    return no_formula(c);
+  }
 #undef X
   return TKG_OK;
 }
@@ -87,20 +100,7 @@ TKG_INLINE void grad_loop(int op, float *out, const float *g, const float *y, in
   for (int64_t i = 0; i < n; i++) out[i] = grad(op, g[i], y[i], f0, f1);
 }
 
-static int grad_run(const tkg_call *c, int64_t begin, int64_t end) {
-  int64_t first = flat_at(c, begin), n = flat_at(c, end) - first;
-  float *out = (float *)c->out + first, f0 = (float)c->node->f[0], f1 = (float)c->node->f[1];
-  const float *g = (const float *)c->data[0] + first, *y = (const float *)c->data[1] + first;
-#define X(name)                                                                                    \
-  case TKG_OP_##name:                                                                              \
-    grad_loop(TKG_OP_##name, out, g, y, n, f0, f1);                                                \
-    break;
-  switch (c->node->op) { GRAD_OPS(X) }
-#undef X
-  return TKG_OK;
-}
-
-/* LEAKY_RELU_GRAD on a kept sign mask: bit i % 8 of byte i / 8 is x[i] > 0. */
+/* LEAKY_RELU_GRAD on a saved sign mask: bit i % 8 of byte i / 8 is x[i] > 0. */
 static void masked_grad(float *out, const float *g, const uint8_t *mask, int64_t n, float slope) {
   static const uint32_t bit[8] = {1, 2, 4, 8, 16, 32, 64, 128};
   int64_t i = 0;
@@ -115,11 +115,28 @@ static void masked_grad(float *out, const float *g, const uint8_t *mask, int64_t
   for (; i < n; i++) out[i] = mask[i / 8] & bit[i % 8] ? g[i] : slope * g[i];
 }
 
-static int leaky_relu_grad_run(const tkg_call *c, int64_t begin, int64_t end) {
-  if (c->in[1]->dtype != TKG_MASK) return grad_run(c, begin, end);
+static int masked_run(const tkg_call *c, int64_t begin, int64_t end) {
   int64_t first = flat_at(c, begin), n = flat_at(c, end) - first;
   masked_grad((float *)c->out + first, (const float *)c->data[0] + first,
               (const uint8_t *)c->data[1] + first / 8, n, (float)c->node->f[0]);
+  return TKG_OK;
+}
+
+static int grad_run(const tkg_call *c, int64_t begin, int64_t end) {
+  if (c->in[1]->dtype == TKG_MASK) return masked_run(c, begin, end);
+  int64_t first = flat_at(c, begin), n = flat_at(c, end) - first;
+  float *out = (float *)c->out + first, f0 = (float)c->node->f[0], f1 = (float)c->node->f[1];
+  const float *g = (const float *)c->data[0] + first, *y = (const float *)c->data[1] + first;
+#define X(name, ...)                                                                               \
+  case TKG_OP_##name:                                                                              \
+    grad_loop(TKG_OP_##name, out, g, y, n, f0, f1);                                                \
+    break;
+  switch (c->node->op) {
+    GRAD_OPS(X)
+  default:
+    return no_formula(c);
+  }
+#undef X
   return TKG_OK;
 }
 
@@ -203,26 +220,18 @@ static int64_t dropout_units(const tkg_node *node, const tkg_node *const *in) {
   return node->inputs > 1 ? tkg__rows(node) : flat_units(node, in);
 }
 
+#define ENTRY(name, cost, kernel)                                                                  \
+  {.op = TKG_OP_##name, .run = kernel, .units = flat_units, .work = flat_work_##cost},
+#define UNARY(name, cost, formula) ENTRY(name, cost, unary_run)
+#define BINARY(name, cost, formula) ENTRY(name, cost, binary_run)
+#define GRAD(name, cost, formula) ENTRY(name, cost, grad_run)
+
+/* clang-format off */
 const tkg_cpu_op TKG_ISA_NAME(tkg__cpu_elementwise)[] = {
     {.op = TKG_OP_FULL, .run = full_run, .units = flat_units},
-    {.op = TKG_OP_AFFINE, .run = unary_run, .units = flat_units},
-    {.op = TKG_OP_ADD, .run = binary_run, .units = flat_units},
-    {.op = TKG_OP_SUB, .run = binary_run, .units = flat_units},
-    {.op = TKG_OP_MUL, .run = binary_run, .units = flat_units},
-    {.op = TKG_OP_DIV, .run = binary_run, .units = flat_units},
-    {.op = TKG_OP_LEAKY_RELU, .run = unary_run, .units = flat_units},
-    {.op = TKG_OP_LEAKY_RELU_GRAD, .run = leaky_relu_grad_run, .units = flat_units},
-    {.op = TKG_OP_SIGMOID, .run = unary_run, .units = flat_units, .work = flat_work_4},
-    {.op = TKG_OP_SIGMOID_GRAD, .run = grad_run, .units = flat_units},
-    {.op = TKG_OP_TANH, .run = unary_run, .units = flat_units, .work = flat_work_4},
-    {.op = TKG_OP_TANH_GRAD, .run = grad_run, .units = flat_units},
-    {.op = TKG_OP_SOFTPLUS, .run = unary_run, .units = flat_units, .work = flat_work_8},
-    {.op = TKG_OP_EXP, .run = unary_run, .units = flat_units, .work = flat_work_4},
-    {.op = TKG_OP_LOG, .run = unary_run, .units = flat_units, .work = flat_work_4},
-    {.op = TKG_OP_SQRT, .run = unary_run, .units = flat_units},
-    {.op = TKG_OP_SQUARE, .run = unary_run, .units = flat_units},
-    {.op = TKG_OP_CLAMP, .run = unary_run, .units = flat_units},
-    {.op = TKG_OP_CLAMP_GRAD, .run = grad_run, .units = flat_units},
+    UNARY_OPS(UNARY)
+    BINARY_OPS(BINARY)
+    GRAD_OPS(GRAD)
     {.op = TKG_OP_DROPOUT, .run = dropout_run, .units = dropout_units, .work = flat_work_4},
     {0},
 };

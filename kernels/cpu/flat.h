@@ -3,9 +3,8 @@
 #ifndef TKG_CPU_FLAT_H
 #define TKG_CPU_FLAT_H
 
-#include <string.h>
-
 #include "kernel.h"
+#include "shared/shapes.h"
 
 enum { FLAT_BLOCK = 1024 }; /* a multiple of 8: a unit begins on a whole byte of a bit mask */
 
@@ -20,7 +19,12 @@ static inline int64_t flat_at(const tkg_call *c, int64_t unit) {
   return unit * FLAT_BLOCK < count ? unit * FLAT_BLOCK : count;
 }
 
-/* Work of ops that cost more an element than a load and a store. */
+/* Work of ops by what an element costs, in loads and stores of one. */
+static inline int64_t flat_work_1(const tkg_node *node, const tkg_node *const *in) {
+  (void)in;
+  return tkg__count(node);
+}
+
 static inline int64_t flat_work_4(const tkg_node *node, const tkg_node *const *in) {
   (void)in;
   return 4 * tkg__count(node);
@@ -31,38 +35,9 @@ static inline int64_t flat_work_8(const tkg_node *node, const tkg_node *const *i
   return 8 * tkg__count(node);
 }
 
-/* Output shape with the inputs' strides, innermost dimension first. Dimensions that all inputs run
- * through alike are merged: equal shapes become one dimension, a row or a column vector two. */
-typedef struct flat_view {
-  int rank;
-  int64_t shape[TKG_MAX_RANK], stride[TKG_MAX_RANK][2];
-} flat_view;
-
-static inline int64_t flat__extent(const tkg_node *in, const tkg_node *out, int d) {
-  int own = d - (out->rank - in->rank);
-  return own < 0 ? 1 : in->shape[own];
-}
-
+typedef tkg_view flat_view;
 static inline flat_view flat_view_of(const tkg_node *out, const tkg_node *a, const tkg_node *b) {
-  flat_view v = {0};
-  int64_t size[2] = {1, 1};
-  for (int d = out->rank - 1; d >= 0; d--) {
-    int64_t extent[2] = {flat__extent(a, out, d), flat__extent(b, out, d)}, stride[2];
-    if (out->shape[d] == 1) continue;
-    bool merges = v.rank > 0;
-    for (int k = 0; k < 2; k++) {
-      stride[k] = extent[k] == 1 ? 0 : size[k];
-      size[k] *= extent[k];
-      merges = merges && stride[k] == v.stride[v.rank - 1][k] * v.shape[v.rank - 1];
-    }
-    if (!merges) {
-      memcpy(v.stride[v.rank], stride, sizeof stride);
-      v.shape[v.rank++] = 1;
-    }
-    v.shape[v.rank - 1] *= out->shape[d];
-  }
-  if (v.rank == 0) v = (flat_view){.rank = 1, .shape = {1}, .stride = {{1, 1}}};
-  return v;
+  return tkg__view(out, a, b);
 }
 
 typedef struct flat_walk {

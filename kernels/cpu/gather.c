@@ -8,13 +8,8 @@
 #include "isa.h"
 #include "kernel.h"
 #include "scatter.h"
-
-/* Elements of a row: a vector is a table whose rows are single elements. */
-static int64_t width(const tkg_node *table) {
-  int64_t d = 1;
-  for (int k = 1; k < table->rank; k++) d *= table->shape[k];
-  return d;
-}
+#include "shared/search.h"
+#include "shared/shapes.h"
 
 /* ---- gather ---- */
 
@@ -25,7 +20,7 @@ static int64_t gather_units(const tkg_node *node, const tkg_node *const *in) {
 
 /* Elements are 4 bytes of either type and only copied. */
 static int gather(const tkg_call *c, int64_t begin, int64_t end) {
-  int64_t n = c->in[0]->shape[0], d = width(c->in[0]);
+  int64_t n = c->in[0]->shape[0], d = tkg__run_length(c->in[0], 1);
   const float *x = c->data[0];
   const int32_t *ids = c->data[1];
   float *out = c->out;
@@ -61,7 +56,7 @@ static int scatter_add(const tkg_call *c, int64_t begin, int64_t end) {
                .count = tkg__count(c->in[1]),
                .k = 1,
                .n = c->node->shape[0],
-               .d = width(c->node)};
+               .d = tkg__run_length(c->node, 1)};
   return scatter_run("scatter_add", &s, begin, end);
 }
 
@@ -106,12 +101,11 @@ static int lookup(const tkg_call *c, int64_t begin, int64_t end) {
   float *out = c->out;
   int status = check_ids("lookup", rows, begin, end, tkg__count(c->in[0]) - 1);
   for (int64_t b = begin; !status && b < end; b++) {
-    span s;
-    status = find_span("lookup", c->data[0], rows[b], entries, &s);
-    for (int64_t at = b * per_row; !status && at < (b + 1) * per_row; at++) {
-      const int64_t place = s.first + place_in_span(columns + s.first, s.count, ids[at]);
-      const bool found = place < s.first + s.count && columns[place] == ids[at];
-      out[at] = found ? values[place] : (float)c->node->f[0];
+    csr_row row;
+    status = find_csr_row("lookup", c->data[0], rows[b], entries, &row);
+    for (int64_t k = b * per_row; !status && k < (b + 1) * per_row; k++) {
+      const int64_t at = tkg__find_sorted(columns + row.first, row.count, ids[k]);
+      out[k] = at < 0 ? (float)c->node->f[0] : values[row.first + at];
     }
   }
   return status;

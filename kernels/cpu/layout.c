@@ -10,12 +10,7 @@
 #include "base/op.h"
 #include "isa.h"
 #include "kernel.h"
-
-static int64_t run_length(const tkg_node *n, int64_t dim) {
-  int64_t run = 1;
-  for (int64_t d = dim; d < n->rank; d++) run *= n->shape[d];
-  return run;
-}
+#include "shared/shapes.h"
 
 /* Output elements being written: those of the rows of a call. */
 typedef struct window {
@@ -42,10 +37,10 @@ static void put(const window *w, int64_t to, const uint32_t *from, int64_t count
 }
 
 static int concat(const tkg_call *c, int64_t begin, int64_t end) {
-  int64_t dim = c->node->i[0], run = run_length(c->node, dim), part[TKG_MAX_INPUTS];
+  int64_t dim = c->node->i[0], run = tkg__run_length(c->node, dim), part[TKG_MAX_INPUTS];
   window w = window_of(c, begin, end);
   if (w.begin >= w.end) return TKG_OK;
-  for (int k = 0; k < c->node->inputs; k++) part[k] = run_length(c->in[k], dim);
+  for (int k = 0; k < c->node->inputs; k++) part[k] = tkg__run_length(c->in[k], dim);
   for (int64_t o = w.begin / run; o * run < w.end; o++) {
     int64_t to = o * run;
     for (int k = 0; k < c->node->inputs; k++) {
@@ -56,14 +51,10 @@ static int concat(const tkg_call *c, int64_t begin, int64_t end) {
   return TKG_OK;
 }
 
-/* Elements of a run before the first one that narrow takes, or that pad fills. */
-static int64_t skipped(const tkg_node *node) {
-  return node->i[1] * run_length(node, node->i[0] + 1);
-}
-
 static int narrow(const tkg_call *c, int64_t begin, int64_t end) {
-  int64_t run = run_length(c->node, c->node->i[0]), whole = run_length(c->in[0], c->node->i[0]);
-  const uint32_t *x = (const uint32_t *)c->data[0] + skipped(c->node);
+  int64_t run = tkg__run_length(c->node, c->node->i[0]),
+          whole = tkg__run_length(c->in[0], c->node->i[0]);
+  const uint32_t *x = (const uint32_t *)c->data[0] + tkg__skipped(c->node);
   window w = window_of(c, begin, end);
   if (w.begin >= w.end) return TKG_OK;
   for (int64_t o = w.begin / run; o * run < w.end; o++) put(&w, o * run, x + o * whole, run);
@@ -71,8 +62,9 @@ static int narrow(const tkg_call *c, int64_t begin, int64_t end) {
 }
 
 static int pad(const tkg_call *c, int64_t begin, int64_t end) {
-  int64_t run = run_length(c->node, c->node->i[0]), part = run_length(c->in[0], c->node->i[0]);
-  int64_t before = skipped(c->node);
+  int64_t run = tkg__run_length(c->node, c->node->i[0]),
+          part = tkg__run_length(c->in[0], c->node->i[0]);
+  int64_t before = tkg__skipped(c->node);
   const uint32_t *x = c->data[0];
   window w = window_of(c, begin, end);
   if (w.begin >= w.end) return TKG_OK;

@@ -1,10 +1,10 @@
-/* Adam's rule for one element, for its update in 32 and in 8 bits. */
+/* Adam's rule for one element, for moments in 32 and in 8 bits. */
 #ifndef TKG_CUDA_ADAM_H
 #define TKG_CUDA_ADAM_H
 
 #include "run_params.h"
 
-/* Kingma and Ba 2015, algorithm 1: m and v are corrected for their start at zero. */
+/* Kingma and Ba, ICLR 2015, algorithm 1: m and v are corrected for their start at zero. */
 struct adam {
   enum { STATES = 2 };
   float beta1, beta2, rest1, rest2; /* rest = 1 - beta */
@@ -13,7 +13,7 @@ struct adam {
   float rate = 0;  /* lr / (1 - beta1^t) */
   float scale = 0; /* 1 / sqrt(1 - beta2^t) */
 
-  __device__ __forceinline__ void read(const tkg_run_values *run) {
+  __device__ __forceinline__ void read(const tkg_run_params *run) {
     rate = run->rate;
     scale = run->scale;
     if (hat) eps *= scale;
@@ -32,7 +32,8 @@ struct adam {
   }
 };
 
-/* A status: the rates of a run are made for its betas. */
+/* Reads the rule of a call. TKG_E_ARGUMENT if its betas are not the run's, for which `rate` and
+ * `scale` were computed. */
 static inline int adam_of(const tkg_call *c, adam *a) {
   const double *f = c->node->f;
   if (f[0] != c->context->beta1 || f[1] != c->context->beta2)

@@ -1,48 +1,49 @@
-/* Sums over the edges of each row of a graph: AGGREGATE and its kin. A term is a row of x by the
- * edge's tail, times the vector of the edge's relation and times its weight where there are such.
+/* AGGREGATE and its kin: out[i] = sum over the edges i -> t of w x[t] r[relation], where w and r
+ * are optional. AGGREGATE_ROWS computes the rows i of a list; AGGREGATE_SLOTS reads the row
+ * slots[t] of x in place of t and skips an edge whose slot is -1.
  *
- * A layer of a graph network spends its time here, reading rows of x from anywhere. The naive
- * kernel is one group of threads per head; a hub is then the last to finish by far.
- * edge_partition.cuh cuts the edges evenly; here is what is read of an edge and where sums go. One
- * kernel serves all six ops: a part that is missing is a branch that all threads take alike. */
+ * A layer of a graph network spends its time here, reading rows of x in no order: memory traffic is
+ * one row of x per edge, 8 to 12 bytes of ids and weight beside it, and one row per output. The
+ * naive kernel, one group of threads per row, waits for hubs; edge_partition.cuh cuts the edges
+ * evenly and fixes the order of each sum. This file says what is read of an edge and where sums go.
+ * One kernel serves all six ops: a missing operand is a branch that all threads take alike. */
 #include "edge_partition.cuh"
 #include "family.h"
 #include "vec4.cuh"
 
-/* What is read of an edge: multiplied only when it is added, so that nothing waits in between. */
+/* What is read of an edge. It is multiplied when it is added, so that no load waits for another. */
 template <class T> struct term {
   T x, r;
   float w;
 };
 
-/* T is an element or a quad of them. */
-template <class T> struct terms {
+/* T is float or float4. */
+template <class T> struct terms : partition_sums<T> {
   typedef term<T> item;
   typedef T sum;
-  int64_t cols;
+  using partition_sums<T>::cols;
   const T *x, *r; /* r: relation vectors, or NULL */
   const float *w; /* by edge, or NULL */
   const int32_t *ids, *relations, *order;
-  const int32_t *slots; /* rows of x by tail, below zero for none; or NULL: the tails */
+  const int32_t *slots; /* rows of x by tail, below zero for none; NULL: rows are tails */
   int64_t x_rows, r_rows;
-  tkg_fault bad_slot, bad_relation;
-  T *out, *parts;
+  tkg_error_slot bad_slot, bad_relation;
 
   __device__ __forceinline__ item load(int64_t place, int64_t j) const {
     int64_t row = ids[place];
     const int32_t relation = r ? relations[place] : 0;
     const int64_t number = w && order ? order[place] : place;
     item v;
-    quad_clear(&v.x);
-    quad_clear(&v.r);
+    vec4_clear(&v.x);
+    vec4_clear(&v.r);
     v.w = 1;
     if (slots) {
       const int32_t slot = slots[row];
-      if (slot < 0 || !tkg_id_ok(slot, x_rows, row, bad_slot, j == 0)) return v;
+      if (slot < 0 || !tkg_check_id(slot, x_rows, row, bad_slot, j == 0)) return v;
       row = slot;
     }
     if (r) {
-      if (!tkg_id_ok(relation, r_rows, place, bad_relation, j == 0)) return v;
+      if (!tkg_check_id(relation, r_rows, place, bad_relation, j == 0)) return v;
       v.r = r[relation * cols + j];
     }
     v.x = x[row * cols + j];
@@ -51,27 +52,14 @@ template <class T> struct terms {
   }
 
   __device__ __forceinline__ void add(T *s, item v, int64_t) const {
-    if (r) v.x = quad_times(v.x, v.r);
-    *s = quad_plus(*s, w ? quad_scaled(v.w, v.x) : v.x);
-  }
-
-  __device__ __forceinline__ void clear(T *s, bool) const { quad_clear(s); }
-  __device__ __forceinline__ void merge(T *s, T other) const { *s = quad_plus(*s, other); }
-  __device__ __forceinline__ void put(int64_t row, int64_t j, T s, bool) const {
-    out[row * cols + j] = s;
-  }
-  __device__ __forceinline__ T taken(int64_t row, int64_t j) const { return out[row * cols + j]; }
-  __device__ __forceinline__ void put_part(int64_t chunk, int64_t j, T s) const {
-    parts[chunk * cols + j] = s;
-  }
-  __device__ __forceinline__ T part(int64_t chunk, int64_t j) const {
-    return parts[chunk * cols + j];
+    if (r) v.x = vec4_mul(v.x, v.r);
+    *s = vec4_add(*s, w ? vec4_scale(v.w, v.x) : v.x);
   }
 };
 
 /* ---- entries ---- */
 
-/* Where an op has its operands. */
+/* The inputs of an op. */
 typedef struct operands {
   bool mul;
   int rows, slots, w; /* input numbers; -1: none */
@@ -89,18 +77,18 @@ static operands operands_of(int op) {
 static int64_t chunks_of(const tkg_node *node) {
   const bool rows = operands_of(node->op).rows >= 0;
   const int64_t n = node->shape[0], d = tkg__cols(node);
-  return tkg__walk_chunks(rows ? -1 : n + node->i[2], d);
+  return tkg__edge_partition_chunks(rows ? -1 : n + node->i[2], d);
 }
 
 static int64_t aggregate_scratch(const tkg_node *node, const tkg_node *const *) {
   const int64_t chunks = chunks_of(node);
   const bool rows = operands_of(node->op).rows >= 0;
-  return tkg__walk_bytes(node->shape[0], chunks, rows) + 4 * chunks * tkg__cols(node);
+  return tkg__edge_partition_bytes(node->shape[0], chunks, rows) + 4 * chunks * tkg__cols(node);
 }
 
 template <class T>
-static void launch(const tkg_call *c, const operands &o, const tkg_graph &g, const tkg_walk &w,
-                   tkg_fault bad_slot, cudaStream_t stream) {
+static void launch(const tkg_call *c, const operands &o, const tkg_graph &g,
+                   const tkg_edge_partition &e, tkg_error_slot bad_slot, cudaStream_t stream) {
   char *scratch = static_cast<char *>(c->scratch);
   terms<T> p = {};
   p.cols = tkg__cols(c->node) * (int64_t)sizeof(float) / (int64_t)sizeof(T);
@@ -114,14 +102,14 @@ static void launch(const tkg_call *c, const operands &o, const tkg_graph &g, con
   p.x_rows = tkg__rows(c->in[1]);
   p.r_rows = o.mul ? tkg__rows(c->in[2]) : 0;
   p.bad_slot = bad_slot;
-  p.bad_relation = o.mul ? tkg__fault_ids(c, p.r_rows) : tkg_fault{NULL, NULL};
+  p.bad_relation = o.mul ? tkg__error_slot_ids(c, p.r_rows) : tkg_error_slot{NULL, NULL};
   p.out = tkg_out<T>(c);
-  p.parts = reinterpret_cast<T *>(scratch +
-                                  tkg__walk_bytes(c->node->shape[0], w.size.chunks, o.rows >= 0));
+  p.parts = reinterpret_cast<T *>(
+      scratch + tkg__edge_partition_bytes(c->node->shape[0], e.size.chunks, o.rows >= 0));
   if (o.rows >= 0)
-    walk_launch<terms<T>, true>(p, w, stream);
+    sum_partition<terms<T>, true>(p, e, stream);
   else
-    walk_launch<terms<T>, false>(p, w, stream);
+    sum_partition<terms<T>, false>(p, e, stream);
 }
 
 static int aggregate_run(const tkg_call *c, cudaStream_t stream) {
@@ -129,16 +117,16 @@ static int aggregate_run(const tkg_call *c, cudaStream_t stream) {
   const tkg_graph g = tkg__graph_of(tkg_in<int32_t>(c, 0), c->node->i);
   const int64_t rows = c->node->shape[0], d = tkg__cols(c->node);
   const int32_t *by = o.rows >= 0 ? tkg_in<int32_t>(c, o.rows) : NULL;
-  const tkg_fault bad_row = by ? tkg__fault_ids(c, g.n) : tkg_fault{NULL, NULL};
+  const tkg_error_slot bad_row = by ? tkg__error_slot_ids(c, g.n) : tkg_error_slot{NULL, NULL};
   if (rows == 0) return TKG_OK;
-  const tkg_walk w = tkg__walk_make(&g, by, rows, d, c->scratch, bad_row, stream);
-  const tkg_fault bad_slot =
-      o.slots >= 0 ? tkg__fault_ids(c, tkg__rows(c->in[1])) : tkg_fault{NULL, NULL};
-  if (tkg_by_four(c->data[1], d) && tkg_by_four(c->out, d) &&
-      (!o.mul || tkg_by_four(c->data[2], d)))
-    launch<float4>(c, o, g, w, bad_slot, stream);
+  const tkg_edge_partition e = tkg__partition_edges(&g, by, rows, d, c->scratch, bad_row, stream);
+  const tkg_error_slot bad_slot =
+      o.slots >= 0 ? tkg__error_slot_ids(c, tkg__rows(c->in[1])) : tkg_error_slot{NULL, NULL};
+  if (tkg_vec4_aligned(c->data[1], d) && tkg_vec4_aligned(c->out, d) &&
+      (!o.mul || tkg_vec4_aligned(c->data[2], d)))
+    launch<float4>(c, o, g, e, bad_slot, stream);
   else
-    launch<float>(c, o, g, w, bad_slot, stream);
+    launch<float>(c, o, g, e, bad_slot, stream);
   return TKG_OK;
 }
 

@@ -1,9 +1,14 @@
-/* The largest among neighbours, column by column: AGGREGATE_ARGMAX finds the edge, AGGREGATE_PICK
- * reads its tail, AGGREGATE_PICK_GRAD takes gradients back to tails; and SLOTS.
+/* The largest neighbour in each column: AGGREGATE_ARGMAX finds the edge, AGGREGATE_PICK reads its
+ * tail, and AGGREGATE_PICK_GRAD adds gradients up by tail. Also SLOTS, the inverse of a list of
+ * ids.
  *
- * Argmax is a sum over edges in which "larger" takes the place of "plus", and the gradient of a
- * pick a sum over the edges of each tail of what picked them: both are walks (edge_partition.cuh).
- */
+ *   argmax     edge[i,j] = the edge i -> t with the largest x[t,j], the first of equal ones
+ *   pick       out[i,j] = x[tail of edge[i,j], j]
+ *   pick_grad  out[t,j] = sum of g[i,j] over the edges i -> t with edge[i,j] = that edge
+ *
+ * Argmax is a sum over edges in which "the larger" takes the place of "plus", and pick_grad is a
+ * sum over the edges of each tail: both run on edge_partition.cuh, with its traffic and its fixed
+ * order. Pick and slots take one thread per element. */
 #include "edge_partition.cuh"
 #include "family.h"
 #include "vec4.cuh"
@@ -13,17 +18,17 @@ static tkg_graph graph_of(const tkg_call *c, int64_t way) {
   return tkg__graph_of(tkg_in<int32_t>(c, 0), turned);
 }
 
-static const tkg_fault no_fault = {NULL, NULL};
+static const tkg_error_slot no_fault = {NULL, NULL};
 
 /* ---- argmax: x[m,d] -> edge[n,d] ---- */
 
-/* A part is a place among the edges; what lies there is read again where parts meet. */
+/* A sum is stored as a place among the edges; its value is read again from x. */
 struct largest {
   enum { NONE = -1, PART = -2 };
   typedef float item;
   struct sum {
     float value;
-    int32_t place; /* NONE: of no edge; PART: the same, but the row has edges before */
+    int32_t place; /* NONE: no edge yet; PART: none yet, but the row has edges before */
   };
   int64_t cols;
   const float *x;
@@ -36,8 +41,8 @@ struct largest {
   __device__ __forceinline__ void clear(sum *s, bool begins) const {
     *s = {-INFINITY, begins ? NONE : PART};
   }
-  /* Edges come in order: of equals the first stays. A NaN is larger than nothing, but stays where
-   * it comes first in its row. */
+  /* Edges come in order, so the first of equal ones stays. A NaN is never larger, and stays if it
+   * is the first of its row. */
   __device__ __forceinline__ void add(sum *s, float value, int64_t place) const {
     const bool first = s->place == NONE || (s->place == PART && value == value);
     if (first || value > s->value) *s = {value, (int32_t)place};
@@ -45,68 +50,52 @@ struct largest {
   __device__ __forceinline__ void merge(sum *s, sum other) const {
     if (other.place >= 0) add(s, other.value, other.place);
   }
-  __device__ __forceinline__ void put(int64_t row, int64_t j, sum s, bool whole) const {
+  __device__ __forceinline__ void store(int64_t row, int64_t j, sum s, bool whole) const {
     out[row * cols + j] = whole && order && s.place >= 0 ? order[s.place] : s.place;
   }
   __device__ __forceinline__ sum at(int32_t place, int64_t j) const {
     return {place >= 0 ? load(place, j) : -INFINITY, place};
   }
-  __device__ __forceinline__ sum taken(int64_t row, int64_t j) const {
+  __device__ __forceinline__ sum load_sum(int64_t row, int64_t j) const {
     return at(out[row * cols + j], j);
   }
-  __device__ __forceinline__ void put_part(int64_t chunk, int64_t j, sum s) const {
+  __device__ __forceinline__ void store_part(int64_t chunk, int64_t j, sum s) const {
     parts[chunk * cols + j] = s.place;
   }
-  __device__ __forceinline__ sum part(int64_t chunk, int64_t j) const {
+  __device__ __forceinline__ sum load_part(int64_t chunk, int64_t j) const {
     return at(parts[chunk * cols + j], j);
   }
 };
 
-static int64_t walk_scratch(const tkg_node *node, const tkg_node *const *) {
+static int64_t partition_scratch(const tkg_node *node, const tkg_node *const *) {
   const int64_t d = tkg__cols(node);
-  const int64_t chunks = tkg__walk_chunks(node->shape[0] + node->i[2], d);
-  return tkg__walk_bytes(node->shape[0], chunks, false) + 4 * chunks * d;
+  const int64_t chunks = tkg__edge_partition_chunks(node->shape[0] + node->i[2], d);
+  return tkg__edge_partition_bytes(node->shape[0], chunks, false) + 4 * chunks * d;
 }
 
-static char *parts_of(const tkg_call *c, const tkg_walk &w) {
-  return static_cast<char *>(c->scratch) + tkg__walk_bytes(w.n, w.size.chunks, false);
+static char *parts_of(const tkg_call *c, const tkg_edge_partition &e) {
+  return static_cast<char *>(c->scratch) + tkg__edge_partition_bytes(e.n, e.size.chunks, false);
 }
 
 static int argmax_run(const tkg_call *c, cudaStream_t stream) {
   const tkg_graph g = graph_of(c, 0);
   const int64_t d = tkg__cols(c->node);
-  const tkg_walk w = tkg__walk_make(&g, NULL, 0, d, c->scratch, no_fault, stream);
+  const tkg_edge_partition e = tkg__partition_edges(&g, NULL, 0, d, c->scratch, no_fault, stream);
   const largest p = {d,       tkg_in<float>(c, 1), g.ids,
-                     g.order, tkg_out<int32_t>(c), reinterpret_cast<int32_t *>(parts_of(c, w))};
-  walk_launch<largest, false>(p, w, stream);
+                     g.order, tkg_out<int32_t>(c), reinterpret_cast<int32_t *>(parts_of(c, e))};
+  sum_partition<largest, false>(p, e, stream);
   return TKG_OK;
 }
 
 /* ---- pick: x[m,d], edges[n,d] -> x[tail of edges[n,j], j] ---- */
 
-/* The place of an edge of this row by its number, or -1. Numbers ascend within a row, whichever way
- * the graph is gone through. */
-static __device__ __forceinline__ int64_t place_of(const tkg_graph &g, int64_t row, int32_t edge) {
-  int64_t low = g.offsets[row], high = g.offsets[row + 1];
-  const int64_t last = high;
-  if (!g.order) return edge >= low && edge < high ? edge : -1;
-  while (low < high) {
-    const int64_t middle = (low + high) / 2;
-    if (g.order[middle] < edge)
-      low = middle + 1;
-    else
-      high = middle;
-  }
-  return low < last && g.order[low] == edge ? low : -1;
-}
-
 static __global__ void pick_kernel(int64_t cols, tkg_graph g, const float *x, const int32_t *edges,
-                                   float *out, tkg_fault fault) {
+                                   float *out, tkg_error_slot error) {
   for (int64_t row = tkg_first_row(); row < g.n; row += tkg_row_stride())
     for (int64_t j = threadIdx.x; j < cols; j += blockDim.x) {
       const int32_t edge = edges[row * cols + j];
-      const int64_t place = edge < 0 ? -1 : place_of(g, row, edge);
-      if (edge >= 0 && place < 0) tkg_fault_note(fault, row, edge);
+      const int64_t place = edge < 0 ? -1 : tkg__edge_place(&g, row, edge);
+      if (edge >= 0 && place < 0) tkg_report_error(error, row, edge);
       out[row * cols + j] = place < 0 ? 0.0F : x[(int64_t)g.ids[place] * cols + j];
     }
 }
@@ -115,46 +104,30 @@ static int pick_run(const tkg_call *c, cudaStream_t stream) {
   const tkg_graph g = graph_of(c, 0);
   const int64_t d = tkg__cols(c->node);
   tkg_launch(pick_kernel, tkg_tile(g.n, d), stream, d, g, tkg_in<float>(c, 1),
-             tkg_in<int32_t>(c, 2), tkg_out<float>(c), tkg__fault_edges(c));
+             tkg_in<int32_t>(c, 2), tkg_out<float>(c), tkg__error_slot_edges(c));
   return TKG_OK;
 }
 
 /* ---- pick_grad: g[n,d], edges[n,d] -> [m,d] ---- */
 
-struct picked {
+struct picked : partition_sums<float> {
   typedef float item;
   typedef float sum;
-  int64_t cols;
   const float *g;
   const int32_t *edges;
   const int32_t *ids, *order; /* of the orientation by tail */
-  float *out, *parts;
 
   __device__ __forceinline__ float load(int64_t place, int64_t j) const {
     const int64_t at = (int64_t)ids[place] * cols + j;
     return edges[at] == (order ? order[place] : (int32_t)place) ? g[at] : 0.0F;
   }
-  __device__ __forceinline__ void clear(float *s, bool) const { *s = 0; }
   __device__ __forceinline__ void add(float *s, float v, int64_t) const { *s += v; }
-  __device__ __forceinline__ void merge(float *s, float other) const { *s += other; }
-  __device__ __forceinline__ void put(int64_t row, int64_t j, float s, bool) const {
-    out[row * cols + j] = s;
-  }
-  __device__ __forceinline__ float taken(int64_t row, int64_t j) const {
-    return out[row * cols + j];
-  }
-  __device__ __forceinline__ void put_part(int64_t chunk, int64_t j, float s) const {
-    parts[chunk * cols + j] = s;
-  }
-  __device__ __forceinline__ float part(int64_t chunk, int64_t j) const {
-    return parts[chunk * cols + j];
-  }
 };
 
 static int pick_grad_run(const tkg_call *c, cudaStream_t stream) {
   const tkg_graph g = graph_of(c, TKG_GRAPH_BACKWARD);
   const int64_t d = tkg__cols(c->node);
-  const tkg_walk w = tkg__walk_make(&g, NULL, 0, d, c->scratch, no_fault, stream);
+  const tkg_edge_partition e = tkg__partition_edges(&g, NULL, 0, d, c->scratch, no_fault, stream);
   picked p = {};
   p.cols = d;
   p.g = tkg_in<float>(c, 1);
@@ -162,33 +135,33 @@ static int pick_grad_run(const tkg_call *c, cudaStream_t stream) {
   p.ids = g.ids;
   p.order = g.order;
   p.out = tkg_out<float>(c);
-  p.parts = reinterpret_cast<float *>(parts_of(c, w));
-  walk_launch<picked, false>(p, w, stream);
+  p.parts = reinterpret_cast<float *>(parts_of(c, e));
+  sum_partition<picked, false>(p, e, stream);
   return TKG_OK;
 }
 
 /* ---- slots: ids[b] -> position of an id's first occurrence, [n] ---- */
 
-/* -1 is the largest of unsigned numbers, and the smallest position wins whoever comes first. */
+/* -1 is the largest unsigned number, so atomicMin keeps the smallest position in any order. */
 static __global__ void slots_kernel(int64_t count, int64_t n, const int32_t *ids, uint32_t *out,
-                                    tkg_fault fault) {
+                                    tkg_error_slot error) {
   for (int64_t i = tkg_first(); i < count; i += tkg_stride())
-    if (tkg_id_ok(ids[i], n, i, fault, true)) atomicMin(&out[ids[i]], (uint32_t)i);
+    if (tkg_check_id(ids[i], n, i, error, true)) atomicMin(&out[ids[i]], (uint32_t)i);
 }
 
 static int slots_run(const tkg_call *c, cudaStream_t stream) {
   const int64_t count = tkg__count(c->in[0]), n = c->node->shape[0];
-  const tkg_fault fault = tkg__fault_ids(c, n);
+  const tkg_error_slot error = tkg__error_slot_ids(c, n);
   if (n > 0) cudaMemsetAsync(c->out, 0xff, (size_t)n * sizeof(int32_t), stream);
   tkg_launch(slots_kernel, tkg_flat(count), stream, count, n, tkg_in<int32_t>(c, 0),
-             tkg_out<uint32_t>(c), fault);
+             tkg_out<uint32_t>(c), error);
   return TKG_OK;
 }
 
-const tkg_cuda_op tkg__cuda_pick[] = {
-    {TKG_OP_AGGREGATE_ARGMAX, argmax_run, walk_scratch},
+const tkg_cuda_op tkg__cuda_aggregate_max[] = {
+    {TKG_OP_AGGREGATE_ARGMAX, argmax_run, partition_scratch},
     {TKG_OP_AGGREGATE_PICK, pick_run, NULL},
-    {TKG_OP_AGGREGATE_PICK_GRAD, pick_grad_run, walk_scratch},
+    {TKG_OP_AGGREGATE_PICK_GRAD, pick_grad_run, partition_scratch},
     {TKG_OP_SLOTS, slots_run, NULL},
     {0, NULL, NULL},
 };

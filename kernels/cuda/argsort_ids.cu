@@ -1,45 +1,97 @@
 #include "argsort_ids.h"
 
 #include "launch.h"
-#include "sort.h"
 
-/* Takes a piece of scratch of so many bytes. */
-static int64_t piece(tkg_order *o, int64_t bytes) {
+/* ---- a stable sort of pairs by key: CUB's radix sort, which needs a real device; on the
+ * emulation a sort of the host ---- */
+
+#ifdef __CUDACC__
+
+#include <cub/device/device_radix_sort.cuh>
+
+static int64_t sort_bytes(int64_t count, int bits) {
+  size_t bytes = 0;
+  const uint32_t *in = NULL;
+  uint32_t *out = NULL;
+  const cudaError_t error =
+      cub::DeviceRadixSort::SortPairs(NULL, bytes, in, out, in, out, count, 0, bits);
+  return error ? 0 : (int64_t)bytes;
+}
+
+static int sort(void *scratch, int64_t scratch_bytes, const uint32_t *keys, uint32_t *keys_out,
+                const uint32_t *values, uint32_t *values_out, int64_t count, int bits,
+                cudaStream_t stream) {
+  size_t bytes = (size_t)scratch_bytes;
+  const cudaError_t error = cub::DeviceRadixSort::SortPairs(scratch, bytes, keys, keys_out, values,
+                                                            values_out, count, 0, bits, stream);
+  return error ? tkg__fail(TKG_E_DEVICE, "sort: %s", cudaGetErrorString(error)) : (int)TKG_OK;
+}
+
+#else
+
+#include <algorithm>
+
+static int64_t sort_bytes(int64_t count, int) { return count * (int64_t)sizeof(uint32_t); }
+
+static void sort_now(uint32_t *position, const uint32_t *keys, uint32_t *keys_out,
+                     const uint32_t *values, uint32_t *values_out, int64_t count) {
+  for (int64_t i = 0; i < count; i++) position[i] = (uint32_t)i;
+  std::stable_sort(position, position + count,
+                   [=](uint32_t a, uint32_t b) { return keys[a] < keys[b]; });
+  for (int64_t i = 0; i < count; i++) {
+    keys_out[i] = keys[position[i]];
+    values_out[i] = values[position[i]];
+  }
+}
+
+static int sort(void *scratch, int64_t, const uint32_t *keys, uint32_t *keys_out,
+                const uint32_t *values, uint32_t *values_out, int64_t count, int, cudaStream_t) {
+  uint32_t *position = static_cast<uint32_t *>(scratch);
+  emu_queue([=] { sort_now(position, keys, keys_out, values, values_out, count); });
+  return TKG_OK;
+}
+
+#endif
+
+/* ---- ids ---- */
+
+/* Returns the offset of so many more bytes of scratch. */
+static int64_t take_scratch(tkg_argsort *o, int64_t bytes) {
   const int64_t start = o->bytes;
   o->bytes += tkg_ceil(bytes, 256) * 256;
   return start;
 }
 
-tkg_order tkg__order_of(int64_t count, int64_t n) {
-  tkg_order o = {};
+tkg_argsort tkg__argsort_plan(int64_t count, int64_t n) {
+  tkg_argsort o = {};
   o.count = count;
   o.n = n;
   while (n >> o.bits) o.bits++;
-  o.keys = piece(&o, 4 * count);
-  o.places = piece(&o, 4 * count);
-  o.unsorted_keys = piece(&o, 4 * count);
-  o.unsorted_places = piece(&o, 4 * count);
-  o.sort_bytes = tkg__sort_bytes(count, o.bits);
-  o.sort = piece(&o, o.sort_bytes);
+  o.keys = take_scratch(&o, 4 * count);
+  o.places = take_scratch(&o, 4 * count);
+  o.unsorted_keys = take_scratch(&o, 4 * count);
+  o.unsorted_places = take_scratch(&o, 4 * count);
+  o.sort_bytes = sort_bytes(count, o.bits);
+  o.sort = take_scratch(&o, o.sort_bytes);
   return o;
 }
 
 static __global__ void prepare_kernel(int64_t count, int64_t n, const int32_t *ids, uint32_t *keys,
-                                      uint32_t *places, tkg_fault fault) {
+                                      uint32_t *places, tkg_error_slot error) {
   for (int64_t i = tkg_first(); i < count; i += tkg_stride()) {
-    keys[i] = (uint32_t)(tkg_id_ok(ids[i], n, i, fault, true) ? ids[i] : n);
+    keys[i] = (uint32_t)(tkg_check_id(ids[i], n, i, error, true) ? ids[i] : n);
     places[i] = (uint32_t)i;
   }
 }
 
-int tkg__order_ids(const tkg_call *c, const tkg_order *o, const int32_t *ids, tkg_fault fault,
-                   cudaStream_t stream) {
-  uint32_t *keys = tkg_order_piece(c, o->unsorted_keys);
-  uint32_t *places = tkg_order_piece(c, o->unsorted_places);
+int tkg__argsort_ids(const tkg_call *c, const tkg_argsort *o, const int32_t *ids,
+                     tkg_error_slot error, cudaStream_t stream) {
+  uint32_t *keys = tkg_argsort_part(c, o->unsorted_keys);
+  uint32_t *places = tkg_argsort_part(c, o->unsorted_places);
   if (o->count > UINT32_MAX)
     return tkg__fail(TKG_E_UNSUPPORTED, "%s: %" PRId64 " ids; at most 2^32 - 1 are sorted at once",
                      tkg__ops[c->node->op].name, o->count);
-  tkg_launch(prepare_kernel, tkg_flat(o->count), stream, o->count, o->n, ids, keys, places, fault);
-  return tkg__sort(tkg_order_piece(c, o->sort), o->sort_bytes, keys, tkg_order_piece(c, o->keys),
-                   places, tkg_order_piece(c, o->places), o->count, o->bits, stream);
+  tkg_launch(prepare_kernel, tkg_flat(o->count), stream, o->count, o->n, ids, keys, places, error);
+  return sort(tkg_argsort_part(c, o->sort), o->sort_bytes, keys, tkg_argsort_part(c, o->keys),
+              places, tkg_argsort_part(c, o->places), o->count, o->bits, stream);
 }

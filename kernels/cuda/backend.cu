@@ -1,8 +1,8 @@
 /* The backend that the engine loads: choice of the device, the table of kernels, errors.
  *
- * One device and one stream a process (a rank of a distributed run is a process of its own); a lock
- * lets several engines of a process use it, run by run. Everything is queued: the host waits only
- * where a value is read and in `finish`, at the end of a run. */
+ * A process uses one device and one stream (a rank of a distributed run is a process of its own).
+ * A lock lets several engines of a process share them, one run at a time. All work is queued; the
+ * host waits only where a value is read, and in `finish` at the end of a run. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,79 +26,79 @@ static struct {
   cudaStream_t stream;
   char name[32]; /* "cuda:0" */
   const tkg_cuda_op *ops[TKG_OP_COUNT];
-  cudaError_t error;        /* the first that no status could carry: of a copy, of memory */
-  const char *first, *last; /* ops queued since the last finish: for messages */
+  cudaError_t error;        /* the first of a copy or memset since the last `finish` */
+  const char *first, *last; /* names of the first and last op queued since then, for messages */
 } device = {
     PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP, -1, 1, NULL, "", {NULL}, cudaSuccess, NULL, NULL};
 
 int tkg__processors(void) { return device.processors; }
 
-/* The part of codec.c that the shape functions of op.c need. */
+/* codec.c defines it for the engine; op.c, which this library has a copy of, calls it. */
 extern "C" int64_t tkg__codec_bytes(int bits, int64_t rows, int64_t cols) {
   return tkg__codec_pair_offset(bits, rows, cols) + 4 * rows;
 }
 
-/* A device is chosen a thread, and engines may be used by any thread. */
-static void enter(void) {
+/* CUDA's current device belongs to a thread, and any thread may use an engine. */
+static void lock_device(void) {
   pthread_mutex_lock(&device.lock);
   cudaSetDevice(device.number);
 }
-static void leave(void) { pthread_mutex_unlock(&device.lock); }
+static void unlock_device(void) { pthread_mutex_unlock(&device.lock); }
 
-static void note(cudaError_t error) {
+static void keep_error(cudaError_t error) {
   if (error && !device.error) device.error = error;
 }
 
 /* ---- memory ---- */
 
 static void *allocate(int64_t bytes) {
-  enter();
+  lock_device();
   void *memory = tkg__pool_allocate(bytes);
-  leave();
+  unlock_device();
   return memory;
 }
 
 static void release(void *memory) {
-  enter();
+  lock_device();
   tkg__pool_release(memory);
-  leave();
+  unlock_device();
 }
 
 static void write(void *to, const void *from, int64_t bytes) {
-  enter();
-  note(tkg__upload(to, from, bytes, device.stream));
-  leave();
+  lock_device();
+  keep_error(tkg__upload(to, from, bytes, device.stream));
+  unlock_device();
 }
 
-/* An error that was noted before spoils what is read now. */
+/* Also fails for an earlier error: what is read may then be wrong. */
 static int read(void *to, const void *from, int64_t bytes) {
-  enter();
-  note(tkg__download(to, from, bytes, device.stream));
+  lock_device();
+  keep_error(tkg__download(to, from, bytes, device.stream));
   const cudaError_t error = device.error;
-  leave();
+  unlock_device();
   if (!error) return TKG_OK;
   return tkg__fail(TKG_E_DEVICE, "reading from %s: %s", device.name, cudaGetErrorString(error));
 }
 
 static void copy(void *to, const void *from, int64_t bytes) {
-  enter();
+  lock_device();
   if (bytes > 0)
-    note(cudaMemcpyAsync(to, from, (size_t)bytes, cudaMemcpyDeviceToDevice, device.stream));
-  leave();
+    keep_error(cudaMemcpyAsync(to, from, (size_t)bytes, cudaMemcpyDeviceToDevice, device.stream));
+  unlock_device();
 }
 
 static void zero(void *memory, int64_t bytes) {
-  enter();
-  if (bytes > 0) note(cudaMemsetAsync(memory, 0, (size_t)bytes, device.stream));
-  leave();
+  lock_device();
+  if (bytes > 0) keep_error(cudaMemsetAsync(memory, 0, (size_t)bytes, device.stream));
+  unlock_device();
 }
 
 static void memory(int64_t bytes[TKG_MEMORY_COUNT], bool reset_peak) {
   size_t left = 0, all = 0;
-  enter();
+  lock_device();
   tkg__pool_figures(bytes, reset_peak);
   cudaMemGetInfo(&left, &all);
-  leave();
+  unlock_device();
   bytes[TKG_MEMORY_FREE] = (int64_t)left;
   bytes[TKG_MEMORY_TOTAL] = (int64_t)all;
 }
@@ -106,12 +106,9 @@ static void memory(int64_t bytes[TKG_MEMORY_COUNT], bool reset_peak) {
 /* ---- ops ---- */
 
 static void join_tables(void) {
-  const tkg_cuda_op *const families[] = {
-      tkg__cuda_elementwise, tkg__cuda_reduce, tkg__cuda_rows,     tkg__cuda_optim,
-      tkg__cuda_matmul,      tkg__cuda_layout, tkg__cuda_gather,   tkg__cuda_scatter,
-      tkg__cuda_mix,         tkg__cuda_sample, tkg__cuda_kept,     tkg__cuda_aggregate,
-      tkg__cuda_edges,       tkg__cuda_pick,   tkg__cuda_relation, tkg__cuda_grouped,
-      tkg__cuda_normalize,   tkg__cuda_adam8};
+#define X(family) tkg__cuda_##family,
+  const tkg_cuda_op *const families[] = {TKG_FAMILIES(X)};
+#undef X
   for (const tkg_cuda_op *family : families)
     for (const tkg_cuda_op *o = family; o->run; o++) device.ops[o->op] = o;
 }
@@ -137,39 +134,38 @@ static int run_locked(const tkg_call *c) {
 }
 
 static int run(const tkg_call *c) {
-  enter();
+  lock_device();
   int status = run_locked(c);
-  leave();
+  unlock_device();
   return status;
 }
 
 /* ---- a run: the lock is held from `begin` to `finish` ---- */
 
 static int begin(const tkg_run_context *context) {
-  enter();
-  const int status = tkg__values_begin(context, device.stream);
-  if (status) leave();
+  lock_device();
+  const int status = tkg__run_params_upload(context, device.stream);
+  if (status) unlock_device();
   return status;
 }
 
-static bool record(void) { return tkg__record_begin(device.stream); }
-static tkg_recording *recorded(void) { return tkg__record_end(device.stream); }
+static bool capture_begin(void) { return tkg__capture_begin(device.stream); }
+static tkg_capture *capture_end(void) { return tkg__capture_end(device.stream); }
 
-static int replay(tkg_recording *recording) {
-  const cudaError_t error = tkg__record_launch(recording, device.stream);
-  device.first = device.last = "a recorded run";
+static int replay(tkg_capture *capture) {
+  const cudaError_t error = tkg__capture_launch(capture, device.stream);
+  device.first = device.last = "a captured run";
   if (!error) return TKG_OK;
-  return tkg__fail(TKG_E_DEVICE, "%s: a recorded run: %s", device.name, cudaGetErrorString(error));
+  return tkg__fail(TKG_E_DEVICE, "%s: a captured run: %s", device.name, cudaGetErrorString(error));
 }
 
-static void forget(tkg_recording *recording) {
-  enter();
-  tkg__record_free(recording);
-  leave();
+static void capture_free(tkg_capture *capture) {
+  lock_device();
+  tkg__capture_free(capture);
+  unlock_device();
 }
 
-/* An error of the device shows up late: all that is known is what was queued since the last look.
- */
+/* The device reports an error after the call that caused it; only the range of ops is known. */
 static int late_error(cudaError_t error) {
   return tkg__fail(TKG_E_DEVICE,
                    "%s: %s, while it ran ops from '%s' to '%s' (CUDA_LAUNCH_BLOCKING=1 in the "
@@ -179,10 +175,10 @@ static int late_error(cudaError_t error) {
 }
 
 static int finish_locked(void) {
-  cudaError_t error = tkg__faults_fetch(device.stream);
+  cudaError_t error = tkg__device_errors_fetch(device.stream);
   const cudaError_t late = cudaStreamSynchronize(device.stream);
   if (!error) error = late ? late : device.error;
-  int status = tkg__faults_report(device.stream); /* in any case: it forgets them */
+  int status = tkg__device_errors_report(device.stream); /* in any case: it frees the slots */
   if (error) status = late_error(error);
   device.error = cudaSuccess;
   device.first = device.last = NULL;
@@ -192,13 +188,14 @@ static int finish_locked(void) {
 static int finish(char *message, int size) {
   const int status = finish_locked();
   if (status && size > 0) snprintf(message, (size_t)size, "%s", tkg_error());
-  leave();
+  unlock_device();
   return status;
 }
 
 static const tkg_backend backend = {
-    device.name, allocate, release, write,  read,   copy,     zero,   supports, scratch_bytes, run,
-    tkg_error,   NULL,     begin,   finish, record, recorded, replay, forget,   memory};
+    device.name,   allocate,      release, write,        read,  copy,  zero,
+    supports,      scratch_bytes, run,     tkg_error,    NULL,  begin, finish,
+    capture_begin, capture_end,   replay,  capture_free, memory};
 
 /* ---- opening ---- */
 
@@ -208,7 +205,7 @@ static const char family_name[] = "cuda";
 static const char family_name[] = "emu";
 #endif
 
-/* "auto" and "cuda" are device 0, "cuda:N" is N; -1: something else. */
+/* "auto" and "cuda" are device 0, "cuda:N" is N. Returns -1 for any other name. */
 static int number_of(const char *name) {
   const size_t length = strlen(family_name);
   if (strcmp(name, "auto") == 0 || strcmp(name, family_name) == 0) return 0;
@@ -229,8 +226,8 @@ static int open_device(int number) {
   device.number = number;
   snprintf(device.name, sizeof device.name, "%s:%d", family_name, number);
   join_tables();
-  int status = tkg__faults_open(device.stream);
-  if (!status) status = tkg__values_open();
+  int status = tkg__device_errors_open(device.stream);
+  if (!status) status = tkg__run_params_open();
   if (status) device.number = -1;
   return status;
 }
@@ -252,7 +249,7 @@ static int open_locked(const char *name) {
   return open_device(number);
 }
 
-/* For the engine: the table, or NULL and one line that says why there is none. */
+/* Called by the engine (tkg_backend_opener in backend.h). */
 extern "C" __attribute__((visibility("default"))) const tkg_backend *
 tkg_backend_open(const char *name, char *message, int size) {
   pthread_mutex_lock(&device.lock);

@@ -1,32 +1,49 @@
-/* Rows of codes as kernels read them (codec.h has the format): eight elements at a time, which are
- * one Philox block of noise and `bits` bytes. */
+/* Rows of codes as kernels read them (shared/codec.h has the format): eight elements at a time,
+ * which are one Philox block of noise and `bits` bytes of codes. */
 #ifndef TKG_CUDA_CODES_H
 #define TKG_CUDA_CODES_H
+
+#include <type_traits>
 
 #include "launch.h"
 #include "philox.cuh"
 #include "vec8.cuh"
 
-/* Of a packed matrix. */
+/* Calls f with the width of a code, 8, 4, 2 or 1 bits, as a constant: f(c) may use c() as a
+ * template argument. */
+template <class F> static inline void tkg_with_bits(int64_t bits, const F &f) {
+  switch (bits) {
+  case 8:
+    return f(std::integral_constant<int, 8>());
+  case 4:
+    return f(std::integral_constant<int, 4>());
+  case 2:
+    return f(std::integral_constant<int, 2>());
+  default:
+    return f(std::integral_constant<int, 1>());
+  }
+}
+
 typedef struct packed_layout {
-  int64_t rows, cols, eights; /* eights: groups of eight columns a row */
+  int64_t rows, cols, vec8s; /* vec8s: groups of eight columns per row */
   int64_t row_bytes, pair_offset;
-  bool whole; /* cols is a multiple of eight: no group is cut short, and groups are aligned */
+  bool whole; /* cols is a multiple of eight: all groups are whole and aligned */
 } packed_layout;
 
 static inline packed_layout layout_of(int bits, int64_t rows, int64_t cols, const float *x) {
   packed_layout l;
   l.rows = rows;
   l.cols = cols;
-  l.eights = tkg_ceil(cols, EIGHT);
+  l.vec8s = tkg_ceil(cols, VEC8);
   l.row_bytes = tkg__codec_row_bytes(bits, cols);
   l.pair_offset = tkg__codec_pair_offset(bits, rows, cols);
-  l.whole = cols % EIGHT == 0 && tkg_by_four(x, cols);
+  l.whole = cols % VEC8 == 0 && tkg_vec4_aligned(x, cols);
   return l;
 }
 
-static __device__ __forceinline__ int columns_of(const packed_layout &l, int64_t eight) {
-  return l.cols - eight * EIGHT < EIGHT ? (int)(l.cols - eight * EIGHT) : EIGHT;
+/* The number of columns in group e of a row. */
+static __device__ __forceinline__ int columns_of(const packed_layout &l, int64_t e) {
+  return l.cols - e * VEC8 < VEC8 ? (int)(l.cols - e * VEC8) : VEC8;
 }
 
 template <int BITS>
@@ -45,18 +62,18 @@ static __device__ __forceinline__ uint64_t load_codes(const uint8_t *from, bool 
   return *from;
 }
 
-/* Elements 8 e .. of row r, whose pair this is. */
+/* Decodes group e of row r with the row's pair. */
 template <int BITS>
-static __device__ __forceinline__ void decode_eight(const packed_layout &l, const uint8_t *packed,
-                                                    int64_t r, int64_t e, tkg__codec_pair pair,
-                                                    tkg_noise noise, bool dither, float v[EIGHT]) {
+static __device__ __forceinline__ void decode_vec8(const packed_layout &l, const uint8_t *packed,
+                                                   int64_t r, int64_t e, tkg__codec_pair pair,
+                                                   tkg_noise noise, bool dither, float v[VEC8]) {
   const float unit = pair.step * 0x1p-17f;
   const uint64_t codes =
       load_codes<BITS>(packed + r * l.row_bytes + e * BITS, l.whole, columns_of(l, e));
   uint32_t words[4];
-  if (dither) tkg_draw(noise, (uint64_t)(r * l.eights + e), words);
+  if (dither) tkg_draw(noise, (uint64_t)(r * l.vec8s + e), words);
   TKG_UNROLL
-  for (int k = 0; k < EIGHT; k++) {
+  for (int k = 0; k < VEC8; k++) {
     int32_t q = (int32_t)(codes >> BITS * k & ((1u << BITS) - 1)) << 17;
     if (dither) q += 65535 - 2 * (int32_t)tkg_half(words, k);
     v[k] = pair.zero + (float)q * unit;

@@ -1,10 +1,10 @@
-/* The one header in which real CUDA and its emulation differ (kernels/emu/emu.h, for machines
- * without a GPU). Kernel sources include this and nothing of CUDA's own.
+/* The one header in which real CUDA and its emulation (kernels/emu/emu.h, for machines without a
+ * GPU) differ. Kernel sources include this and no header of CUDA.
  *
- * It also brings the engine's headers that kernels share with the CPU: Philox, the codec's format,
- * packed graphs and the elementary functions. They are plain C and know nothing of CUDA; what they
- * define as `inline` is compiled for the device as well. One definition of each formula is what
- * makes both backends draw the same noise and write the same codes. */
+ * It also includes what kernels share with the CPU: the headers of kernels/shared and packed
+ * graphs. They are plain C; `inline` is redefined around them, so that their functions are compiled
+ * for the device as well. One definition of each formula makes both backends draw the same noise
+ * and write the same codes. */
 #ifndef TKG_CUDA_H
 #define TKG_CUDA_H
 
@@ -19,10 +19,10 @@
 #include <cuda_runtime.h>
 
 #define TKG_UNROLL _Pragma("unroll")
-#define TKG_UNROLL_4 _Pragma("unroll 4") /* where all would take too many registers */
+#define TKG_UNROLL_4 _Pragma("unroll 4") /* where a full unroll takes too many registers */
 
-/* An array in shared memory, TKG_SHARED(float, tile, [32][33]); a launch's dynamic shared memory,
- * as an array of T. */
+/* TKG_SHARED(float, tile, [32][33]) declares an array in shared memory; TKG_DYNAMIC_SHARED(T, name)
+ * names a launch's dynamic shared memory as an array of T. */
 #define TKG_SHARED(T, name, extent) __shared__ T name extent
 #define TKG_DYNAMIC_SHARED(T, name)                                                                \
   extern __shared__ __align__(16) unsigned char tkg_dynamic_shared[];                              \
@@ -34,7 +34,7 @@ static inline void tkg_launch_raw(void (*kernel)(P...), dim3 grid, dim3 block, s
   kernel<<<grid, block, shared, stream>>>(arguments...);
 }
 
-/* Memory of the pool that nobody owns: only the emulation can watch it. */
+/* Memory of the pool that is free; only the emulation can report an access to it. */
 static inline void tkg_fence(void *, size_t) {}
 static inline void tkg_unfence(void *, size_t) {}
 
@@ -74,7 +74,16 @@ extern "C" {
 #include "shared/formulas.h"
 #include "shared/moments.h"
 #include "shared/philox.h"
+#include "shared/sample.h"
+#include "shared/search.h"
+#include "shared/shapes.h"
 #undef inline
+}
+
+/* A status, with tkg__fail's message. */
+static inline int tkg_cuda_status(cudaError_t error) {
+  if (error == cudaSuccess) return TKG_OK;
+  return tkg__fail(TKG_E_DEVICE, "cuda: %s", cudaGetErrorString(error));
 }
 
 #endif

@@ -4,18 +4,18 @@
 
 #include "device_errors.h"
 
-struct tkg_recording {
+struct tkg_capture {
   cudaGraphExec_t graph;
-  tkg_fault_slots *slots;
+  tkg_error_slots *slots;
 };
 
-/* CUDA_LAUNCH_BLOCKING is asked for to learn which op fails: a graph would hide that. */
+/* CUDA_LAUNCH_BLOCKING is set to learn which op fails; a graph would hide it. */
 static bool blocking(void) {
   const char *set = getenv("CUDA_LAUNCH_BLOCKING");
   return set && strcmp(set, "0") != 0;
 }
 
-bool tkg__record_begin(cudaStream_t stream) {
+bool tkg__capture_begin(cudaStream_t stream) {
   if (blocking()) return false;
   if (cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal) == cudaSuccess) return true;
   cudaGetLastError();
@@ -28,32 +28,33 @@ static cudaGraphExec_t end_capture(cudaStream_t stream) {
   cudaError_t error = cudaStreamEndCapture(stream, &graph);
   if (!error) error = cudaGraphInstantiate(&ready, graph, 0);
   if (graph) cudaGraphDestroy(graph);
-  if (error) cudaGetLastError(); /* the run goes on without: it is nobody else's error */
+  if (error)
+    cudaGetLastError(); /* the run goes on without a graph: later calls must not see the error */
   return error ? NULL : ready;
 }
 
-tkg_recording *tkg__record_end(cudaStream_t stream) {
+tkg_capture *tkg__capture_end(cudaStream_t stream) {
   const cudaGraphExec_t graph = end_capture(stream);
-  tkg_fault_slots *slots = tkg__faults_take();
-  tkg_recording *recording = static_cast<tkg_recording *>(malloc(sizeof *recording));
-  if (graph && slots && recording) {
-    recording->graph = graph;
-    recording->slots = slots;
-    return recording;
+  tkg_error_slots *slots = tkg__error_slots_save();
+  tkg_capture *capture = static_cast<tkg_capture *>(malloc(sizeof *capture));
+  if (graph && slots && capture) {
+    capture->graph = graph;
+    capture->slots = slots;
+    return capture;
   }
   if (graph) cudaGraphExecDestroy(graph);
   free(slots);
-  free(recording);
+  free(capture);
   return NULL;
 }
 
-cudaError_t tkg__record_launch(tkg_recording *recording, cudaStream_t stream) {
-  tkg__faults_put(recording->slots);
-  return cudaGraphLaunch(recording->graph, stream);
+cudaError_t tkg__capture_launch(tkg_capture *capture, cudaStream_t stream) {
+  tkg__error_slots_restore(capture->slots);
+  return cudaGraphLaunch(capture->graph, stream);
 }
 
-void tkg__record_free(tkg_recording *recording) {
-  cudaGraphExecDestroy(recording->graph);
-  free(recording->slots);
-  free(recording);
+void tkg__capture_free(tkg_capture *capture) {
+  cudaGraphExecDestroy(capture->graph);
+  free(capture->slots);
+  free(capture);
 }

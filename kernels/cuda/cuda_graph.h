@@ -1,20 +1,23 @@
 /* A run as a CUDA graph: captured once, then launched as a whole. A step of a small model is a
- * hundred kernels of some microseconds each, and launching them one by one takes longer than they
- * do.
+ * hundred kernels of some microseconds each; launching them one by one takes longer than running
+ * them.
  *
- * Captured is what the entries queue: kernels, memsets, copies on the device. Their arguments are
- * frozen; what differs between runs is read from run_params.h. Slots for bad ids (device_errors.h)
- * are given out while entries run, so a recording has a copy of who has which. */
+ * A graph holds what the entries queue: kernels, memsets and copies on the device, with their
+ * arguments. What differs between runs is read from device memory instead (run_params.h). Entries
+ * claim slots for errors as they run (device_errors.h), so a capture has a copy of those too. */
 #ifndef TKG_CUDA_GRAPH_H
 #define TKG_CUDA_GRAPH_H
 
 #include "cuda.h"
 
-/* Host. `begin` starts to capture: false where the device does not. `end` gives the recording, or
- * NULL when something was queued that cannot be captured; nothing has run either way. */
-bool tkg__record_begin(cudaStream_t stream);
-tkg_recording *tkg__record_end(cudaStream_t stream);
-cudaError_t tkg__record_launch(tkg_recording *recording, cudaStream_t stream);
-void tkg__record_free(tkg_recording *recording);
+/* Starts to capture what is queued on the stream. False where the device refuses. */
+bool tkg__capture_begin(cudaStream_t stream);
+
+/* Ends it. Returns the capture, or NULL when something was queued that cannot be captured. Nothing
+ * has run either way. */
+tkg_capture *tkg__capture_end(cudaStream_t stream);
+
+cudaError_t tkg__capture_launch(tkg_capture *capture, cudaStream_t stream);
+void tkg__capture_free(tkg_capture *capture);
 
 #endif

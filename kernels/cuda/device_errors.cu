@@ -6,91 +6,87 @@
 
 enum { SLOTS = 4096 };
 
-/* What the host remembers of a slot. */
-enum about { IDS, SPANS, EDGES };
+/* What the host knows of a slot's launch. */
+enum checked { IDS, CSR_ROWS, EDGES };
 typedef struct slot {
-  enum about about;
+  enum checked checked;
   const char *op, *where;
-  int64_t limit;          /* of ids, or entries of a table */
-  const int32_t *offsets; /* a table's */
+  int64_t limit;          /* of ids; entries of a CSR table */
+  const int32_t *offsets; /* of a CSR table */
 } slot;
 
 static struct {
-  unsigned long long *first; /* device: SLOTS words, then the `failed` word */
+  unsigned long long *first; /* device: SLOTS words, then the flag */
   unsigned *failed;
-  unsigned long long *found; /* host, pinned: a copy of the slots used */
+  unsigned long long *found; /* host, pinned: a copy of the slots in use */
   slot slots[SLOTS];
   int used;
-  int status; /* of a fault met when the slots ran out */
-} faults;
-
-static int cuda_failed(cudaError_t error) {
-  if (error == cudaSuccess) return TKG_OK;
-  return tkg__fail(TKG_E_DEVICE, "cuda: %s", cudaGetErrorString(error));
-}
+} errors;
 
 static int clear(cudaStream_t stream) {
-  cudaError_t error = cudaMemsetAsync(faults.first, 0xff, SLOTS * sizeof *faults.first, stream);
-  if (!error) error = cudaMemsetAsync(faults.failed, 0, sizeof *faults.failed, stream);
-  return cuda_failed(error);
+  cudaError_t error = cudaMemsetAsync(errors.first, 0xff, SLOTS * sizeof *errors.first, stream);
+  if (!error) error = cudaMemsetAsync(errors.failed, 0, sizeof *errors.failed, stream);
+  return tkg_cuda_status(error);
 }
 
-int tkg__faults_open(cudaStream_t stream) {
+int tkg__device_errors_open(cudaStream_t stream) {
   void *device = NULL, *host = NULL;
-  const size_t bytes = SLOTS * sizeof *faults.first;
-  if (faults.first) return TKG_OK;
-  cudaError_t error = cudaMalloc(&device, bytes + sizeof *faults.failed);
+  const size_t bytes = SLOTS * sizeof *errors.first;
+  if (errors.first) return TKG_OK;
+  cudaError_t error = cudaMalloc(&device, bytes + sizeof *errors.failed);
   if (!error) error = cudaMallocHost(&host, bytes);
-  if (error) return cuda_failed(error);
-  faults.first = (unsigned long long *)device;
-  faults.failed = (unsigned *)(faults.first + SLOTS);
-  faults.found = (unsigned long long *)host;
+  if (error) return tkg_cuda_status(error);
+  errors.first = (unsigned long long *)device;
+  errors.failed = (unsigned *)(errors.first + SLOTS);
+  errors.found = (unsigned long long *)host;
   return clear(stream);
 }
 
-const unsigned *tkg__fault_failed(void) { return faults.failed; }
+const unsigned *tkg__run_failed(void) { return errors.failed; }
 
 /* ---- slots ---- */
 
-static tkg_fault use(const tkg_call *c, slot s) {
+static tkg_error_slot claim_slot(const tkg_call *c, slot s) {
   s.op = tkg__ops[c->node->op].name;
   s.where = c->where;
-  /* More launches than any step has: the last slot then stands for several. */
-  const int at = faults.used < SLOTS ? faults.used++ : SLOTS - 1;
-  faults.slots[at] = s;
-  return {faults.first + at, faults.failed};
+  /* No step has so many launches; if one had, the last slot would stand for several. */
+  const int at = errors.used < SLOTS ? errors.used++ : SLOTS - 1;
+  errors.slots[at] = s;
+  return {errors.first + at, errors.failed};
 }
 
-tkg_fault tkg__fault_ids(const tkg_call *c, int64_t limit) {
-  return use(c, {IDS, NULL, NULL, limit, NULL});
+tkg_error_slot tkg__error_slot_ids(const tkg_call *c, int64_t limit) {
+  return claim_slot(c, {IDS, NULL, NULL, limit, NULL});
 }
 
-tkg_fault tkg__fault_spans(const tkg_call *c, const int32_t *offsets, int64_t entries) {
-  return use(c, {SPANS, NULL, NULL, entries, offsets});
+tkg_error_slot tkg__error_slot_csr_rows(const tkg_call *c, const int32_t *offsets,
+                                        int64_t entries) {
+  return claim_slot(c, {CSR_ROWS, NULL, NULL, entries, offsets});
 }
 
-tkg_fault tkg__fault_edges(const tkg_call *c) { return use(c, {EDGES, NULL, NULL, 0, NULL}); }
+tkg_error_slot tkg__error_slot_edges(const tkg_call *c) {
+  return claim_slot(c, {EDGES, NULL, NULL, 0, NULL});
+}
 
 static __global__ void check_ids(const int32_t *ids, int64_t count, int64_t limit,
-                                 tkg_fault fault) {
+                                 tkg_error_slot error) {
   for (int64_t i = tkg_first(); i < count; i += tkg_stride())
-    tkg_id_ok(ids[i], limit, i, fault, true);
+    tkg_check_id(ids[i], limit, i, error, true);
 }
 
-void tkg__fault_check(const int32_t *ids, int64_t count, int64_t limit, tkg_fault fault,
-                      cudaStream_t stream) {
-  tkg_launch(check_ids, tkg_flat(count), stream, ids, count, limit, fault);
+void tkg__check_ids(const int32_t *ids, int64_t count, int64_t limit, tkg_error_slot error,
+                    cudaStream_t stream) {
+  tkg_launch(check_ids, tkg_flat(count), stream, ids, count, limit, error);
 }
 
-/* ---- reports: the words of the CPU backend (cpu/ids.h, cpu/csr_rows.h, cpu/aggregate_max.c) ----
- */
+/* ---- reports, in the words of cpu/ids.h, cpu/csr_rows.h and cpu/aggregate_max.c ---- */
 
-static int bad_span(const slot *s, int64_t row, cudaStream_t stream) {
+static int bad_csr_row(const slot *s, int64_t row, cudaStream_t stream) {
   int32_t ends[2] = {0, 0};
   cudaError_t error =
       cudaMemcpyAsync(ends, s->offsets + row, sizeof ends, cudaMemcpyDeviceToHost, stream);
   if (!error) error = cudaStreamSynchronize(stream);
-  if (error) return cuda_failed(error);
+  if (error) return tkg_cuda_status(error);
   return tkg__fail(TKG_E_RANGE,
                    "%s: row %" PRId64 " is entries %" PRId32 "..%" PRId32 " of a table of %" PRId64,
                    s->op, row, ends[0], ends[1], s->limit);
@@ -112,49 +108,49 @@ static int bad_edge(const slot *s, int64_t row, int32_t edge) {
 static int report(const slot *s, unsigned long long word, cudaStream_t stream) {
   const int32_t id = (int32_t)word;
   const int64_t position = (int64_t)(word >> 32);
-  int status = s->about == SPANS   ? bad_span(s, id, stream)
-               : s->about == EDGES ? bad_edge(s, position, id)
-                                   : bad_id(s, position, id);
+  int status = s->checked == CSR_ROWS ? bad_csr_row(s, id, stream)
+               : s->checked == EDGES  ? bad_edge(s, position, id)
+                                      : bad_id(s, position, id);
   return s->where ? tkg__fail_at(status, "%s", s->where) : status;
 }
 
-cudaError_t tkg__faults_fetch(cudaStream_t stream) {
-  if (faults.used == 0) return cudaSuccess;
-  return cudaMemcpyAsync(faults.found, faults.first, (size_t)faults.used * sizeof *faults.first,
+cudaError_t tkg__device_errors_fetch(cudaStream_t stream) {
+  if (errors.used == 0) return cudaSuccess;
+  return cudaMemcpyAsync(errors.found, errors.first, (size_t)errors.used * sizeof *errors.first,
                          cudaMemcpyDeviceToHost, stream);
 }
 
-int tkg__faults_report(cudaStream_t stream) {
-  const int used = faults.used;
-  faults.used = 0;
+int tkg__device_errors_report(cudaStream_t stream) {
+  const int used = errors.used;
+  errors.used = 0;
   for (int i = 0; i < used; i++) {
-    if (faults.found[i] == ~0ull) continue;
-    const int status = report(&faults.slots[i], faults.found[i], stream);
+    if (errors.found[i] == ~0ull) continue;
+    const int status = report(&errors.slots[i], errors.found[i], stream);
     clear(stream);
     return status;
   }
   return TKG_OK;
 }
 
-/* ---- recordings ---- */
+/* ---- captures ---- */
 
-struct tkg_fault_slots {
+struct tkg_error_slots {
   int used;
-  slot slots[1]; /* in truth `used` */
+  slot slots[1]; /* `used` of them */
 };
 
-tkg_fault_slots *tkg__faults_take(void) {
-  const size_t bytes = (size_t)faults.used * sizeof(slot);
-  tkg_fault_slots *taken = static_cast<tkg_fault_slots *>(malloc(sizeof *taken + bytes));
-  if (taken) {
-    taken->used = faults.used;
-    memcpy(taken->slots, faults.slots, bytes);
+tkg_error_slots *tkg__error_slots_save(void) {
+  const size_t bytes = (size_t)errors.used * sizeof(slot);
+  tkg_error_slots *saved = static_cast<tkg_error_slots *>(malloc(sizeof *saved + bytes));
+  if (saved) {
+    saved->used = errors.used;
+    memcpy(saved->slots, errors.slots, bytes);
   }
-  faults.used = 0;
-  return taken;
+  errors.used = 0;
+  return saved;
 }
 
-void tkg__faults_put(const tkg_fault_slots *taken) {
-  faults.used = taken->used;
-  memcpy(faults.slots, taken->slots, (size_t)taken->used * sizeof(slot));
+void tkg__error_slots_restore(const tkg_error_slots *saved) {
+  errors.used = saved->used;
+  memcpy(errors.slots, saved->slots, (size_t)saved->used * sizeof(slot));
 }

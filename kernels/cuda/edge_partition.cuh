@@ -1,85 +1,119 @@
-/* Splits the edges of a graph into equal chunks and sums per row.
+/* Sums over the edges of each row of a graph, with the edges cut into equal chunks.
  *
- * Degrees differ by five orders of magnitude, so rows are no unit of work. Edges alone are not one
- * either: one chunk could get 70,000 empty rows. So both count: the path steps over each edge, in
- * order, and over the end of each row (the "merge path" of Merrill and Garland, SC 2016).
+ * Degrees differ by five orders of magnitude, so one group of threads per row would leave the
+ * longest row to the last. Equal numbers of edges per group are not enough either: a chunk could
+ * get 70,000 rows without edges. So both count: the path takes a step for each edge, in order, and
+ * a step for the end of each row (the merge path of Merrill and Garland, SC 2016).
  *
  *   row 0: edges 0 1 2      row 1: none      row 2: edges 3 4 5 6
  *   steps    e0 e1 e2 end | end e3 e4 e5 | e6 end
  *
- * Chunks of equal length are cut from the steps, one group of threads per chunk; where a chunk
- * begins is found by bisection. A row's beginning is written to its output row by the chunk that it
- * lies in. What a row that was begun earlier has in a chunk is a part, kept in scratch, one a
- * chunk; a second kernel adds the parts of a row to its output in order, a third does so for rows
- * with many parts, a block each. All orders depend on the graph and the columns alone: the same
- * bits in every run.
+ * The path is cut into chunks of equal length. One group of threads takes a chunk, one thread a
+ * column of it; a binary search finds the row in which a chunk begins. Three kernels:
  *
- * What is added up is a *policy* P:
+ *   1. sum_chunks: each chunk adds its edges up. A sum of edges whose row begins in the chunk is
+ *      stored in the row's output; the sum of the others, the rest of a row that began in an
+ *      earlier chunk, is the chunk's *part*, stored in scratch.
+ *   2. add_parts: adds the parts of each row that was cut to its output, in order.
+ *   3. add_hub_parts: the same for rows with many parts, one block per row.
  *
- *   P::item              what is read of an edge          P::sum    what is known of a row
- *   p.cols               columns, of elements or quads
- *   p.load(place, j)     an item                          p.clear(&sum, begins): with the row?
- *   p.add(&sum, item, place)                              p.merge(&sum, other)
- *   p.put(row, j, sum, whole)   to the output; `whole`: nothing is added later
- *   p.taken(row, j)             what `put` wrote of a row that was not whole
- *   p.put_part(chunk, j, sum), p.part(chunk, j)           the same in scratch */
+ * Each edge is read once, and one part per chunk and column is written and read. The order of each
+ * sum depends on the graph and the number of columns alone: results repeat bit for bit.
+ *
+ * A *policy* P says what is added up, for column j:
+ *
+ *   P::item, P::sum           what is read of an edge; a sum of edges
+ *   p.cols                    number of columns (of float or float4)
+ *   p.load(place, j)          the item of the edge at a place of the graph
+ *   p.clear(&sum, begins)     an empty sum; `begins`: of the row's first edges
+ *   p.add(&sum, item, place), p.merge(&sum, other)
+ *   p.store(row, j, sum, whole), p.load_sum(row, j)   in the output; `whole`: the row's whole sum
+ *   p.store_part(chunk, j, sum), p.load_part(chunk, j)   in scratch */
 #ifndef TKG_CUDA_EDGE_PARTITION_H
 #define TKG_CUDA_EDGE_PARTITION_H
 
 #include "device_errors.h"
 #include "launch.h"
+#include "vec4.cuh"
 
-/* How the walk is cut. */
-typedef struct tkg_walk_size {
-  int64_t edges, length, chunks; /* length: steps a chunk */
-} tkg_walk_size;
+typedef struct tkg_partition_size {
+  int64_t edges, length, chunks; /* length: steps per chunk */
+} tkg_partition_size;
 
-/* Rows to walk through: all rows of a graph, or those that `rows` names, whose edges are only
- * counted on the device. */
-typedef struct tkg_walk {
-  int64_t n;
-  const int32_t *offsets; /* of the graph */
-  const int32_t *rows;    /* [n], or NULL: all */
-  int64_t *starts;        /* [n + 1], with rows: edges of the rows before */
-  tkg_walk_size size;     /* with rows: chunks is the most that there may be */
-  tkg_walk_size *counted; /* with rows: what it is */
-  int32_t *cut;           /* [chunks]: row that begins in a chunk and does not end in it, or -1 */
-} tkg_walk;
+/* A partition of the edges of all rows of a graph, or of the rows that `rows` names (ROWS in
+ * templates), whose edges are counted on the device. */
+typedef struct tkg_edge_partition {
+  int64_t n;                   /* rows */
+  const int32_t *offsets;      /* of the graph */
+  const int32_t *rows;         /* [n], or NULL: all rows */
+  int64_t *starts;             /* with rows, [n + 1]: edges of the rows before */
+  tkg_partition_size size;     /* with rows, only `chunks` is known: the most there may be */
+  tkg_partition_size *counted; /* with rows: the size, on the device */
+  int32_t *cut;                /* [chunks]: the row that begins in a chunk and ends in a later one,
+                                * or -1 */
+} tkg_edge_partition;
 
-/* Most chunks of a walk whose parts have so many columns; of at most so many steps, if that is
- * known (else -1). */
-int64_t tkg__walk_chunks(int64_t steps, int64_t cols);
+/* Host: the most chunks for sums of `cols` columns, of so many steps, or -1 if they are unknown. */
+int64_t tkg__edge_partition_chunks(int64_t steps, int64_t cols);
 
-/* Scratch of a walk (without its parts) and the walk in it. `rows`: NULL, or ids checked with
- * `fault`, whose edges are counted on the stream. */
-int64_t tkg__walk_bytes(int64_t n, int64_t chunks, bool by_rows);
-tkg_walk tkg__walk_make(const tkg_graph *g, const int32_t *rows, int64_t row_count, int64_t cols,
-                        void *scratch, tkg_fault fault, cudaStream_t stream);
+/* Host: bytes of scratch of a partition, without the parts of its sums. */
+int64_t tkg__edge_partition_bytes(int64_t n, int64_t chunks, bool by_rows);
 
-/* ---- where things are ---- */
+/* Host: the partition, in scratch. rows: NULL, or ids that are checked with `error` and whose edges
+ * are counted on the stream. */
+tkg_edge_partition tkg__partition_edges(const tkg_graph *g, const int32_t *rows, int64_t row_count,
+                                        int64_t cols, void *scratch, tkg_error_slot error,
+                                        cudaStream_t stream);
+
+/* Storage of a policy whose sums are of one T per row and column. */
+template <class T> struct partition_sums {
+  int64_t cols;
+  T *out, *parts;
+
+  __device__ __forceinline__ void store(int64_t row, int64_t j, T sum, bool) const {
+    out[row * cols + j] = sum;
+  }
+  __device__ __forceinline__ T load_sum(int64_t row, int64_t j) const {
+    return out[row * cols + j];
+  }
+  __device__ __forceinline__ void store_part(int64_t chunk, int64_t j, T sum) const {
+    parts[chunk * cols + j] = sum;
+  }
+  __device__ __forceinline__ T load_part(int64_t chunk, int64_t j) const {
+    return parts[chunk * cols + j];
+  }
+  __device__ __forceinline__ void clear(T *sum, bool) const { vec4_clear(sum); }
+  __device__ __forceinline__ void merge(T *sum, T other) const { *sum = vec4_add(*sum, other); }
+};
+
+/* ---- rows and edges of a partition ---- */
 
 template <bool ROWS>
-static __device__ __forceinline__ int64_t walk_begin(const tkg_walk &w, int64_t row) {
-  return ROWS ? w.starts[row] : (int64_t)w.offsets[row];
+static __device__ __forceinline__ int64_t partition_row_start(const tkg_edge_partition &e,
+                                                              int64_t row) {
+  return ROWS ? e.starts[row] : (int64_t)e.offsets[row];
 }
 
-/* What is added to the number of a row's edge in the walk to have its place in the graph. */
+/* The place of a row's edge in the graph less its number in the partition. */
 template <bool ROWS>
-static __device__ __forceinline__ int64_t walk_shift(const tkg_walk &w, int64_t row) {
-  return ROWS ? (int64_t)w.offsets[w.rows[row]] - w.starts[row] : 0;
+static __device__ __forceinline__ int64_t partition_shift(const tkg_edge_partition &e,
+                                                          int64_t row) {
+  return ROWS ? (int64_t)e.offsets[e.rows[row]] - e.starts[row] : 0;
 }
 
-template <bool ROWS> static __device__ __forceinline__ tkg_walk_size walk_size(const tkg_walk &w) {
-  return ROWS ? *w.counted : w.size;
-}
-
-/* The row that edge `v` of the walk belongs to. */
 template <bool ROWS>
-static __device__ __forceinline__ int64_t walk_row(const tkg_walk &w, int64_t v) {
-  int64_t low = 0, high = w.n - 1;
+static __device__ __forceinline__ tkg_partition_size partition_size(const tkg_edge_partition &e) {
+  return ROWS ? *e.counted : e.size;
+}
+
+/* The row of edge `v` of the partition. */
+template <bool ROWS>
+static __device__ __forceinline__ int64_t partition_find_row(const tkg_edge_partition &e,
+                                                             int64_t v) {
+  int64_t low = 0, high = e.n - 1;
   while (low < high) {
     const int64_t middle = (low + high) / 2;
-    if (walk_begin<ROWS>(w, middle + 1) <= v)
+    if (partition_row_start<ROWS>(e, middle + 1) <= v)
       low = middle + 1;
     else
       high = middle;
@@ -87,14 +121,14 @@ static __device__ __forceinline__ int64_t walk_row(const tkg_walk &w, int64_t v)
   return low;
 }
 
-/* How many rows have ended before step `at`. */
+/* How many rows end before step `at`. */
 template <bool ROWS>
-static __device__ __forceinline__ int64_t walk_search(const tkg_walk &w, int64_t edges,
-                                                      int64_t at) {
-  int64_t low = at > edges ? at - edges : 0, high = at < w.n ? at : w.n;
+static __device__ __forceinline__ int64_t merge_path_search(const tkg_edge_partition &e,
+                                                            int64_t edges, int64_t at) {
+  int64_t low = at > edges ? at - edges : 0, high = at < e.n ? at : e.n;
   while (low < high) {
     const int64_t middle = (low + high) / 2;
-    if (walk_begin<ROWS>(w, middle + 1) < at - middle)
+    if (partition_row_start<ROWS>(e, middle + 1) < at - middle)
       low = middle + 1;
     else
       high = middle;
@@ -104,169 +138,174 @@ static __device__ __forceinline__ int64_t walk_search(const tkg_walk &w, int64_t
 
 /* ---- kernels ---- */
 
-enum { WALK_AHEAD = 4, WALK_PARTS_AHEAD = 4 };
-enum { WALK_HUB = 32, WALK_LOOK = 64 }; /* parts that make a hub; chunks a block looks at for one */
+enum { PARTITION_AHEAD = 4, PARTITION_PARTS_AHEAD = 4 };
+enum { PARTITION_HUB = 32 };  /* a row with more parts is a hub */
+enum { PARTITION_LOOK = 64 }; /* chunks in which a block looks for hubs at a time */
 
-/* A column of a chunk. Items of a few edges are asked for at a time, also beyond a row's end. */
-template <class P, bool ROWS> struct walk_chunk {
+/* One column of a chunk. The items of a few edges are loaded before the first of them is added,
+ * also across the ends of rows, so that several loads are under way. */
+template <class P, bool ROWS> struct partition_chunk {
   const P &p;
-  const tkg_walk &w;
-  tkg_walk_size size;
+  const tkg_edge_partition &e;
+  tkg_partition_size size;
   int64_t chunk, j;
-  int64_t to;       /* the step behind the chunk */
-  int64_t row, end; /* where it is: a row, and the edge behind its last */
+  int64_t to;       /* the step after the chunk */
+  int64_t row, end; /* the current row, and the edge after its last */
   bool here;        /* the row began in this chunk */
   typename P::sum sum;
 
-  __device__ __forceinline__ void enter(int64_t next, bool begins) {
+  __device__ __forceinline__ void begin_row(int64_t next, bool begins) {
     row = next;
     here = begins;
-    end = row < w.n ? walk_begin<ROWS>(w, row + 1) : -1;
+    end = row < e.n ? partition_row_start<ROWS>(e, row + 1) : -1;
     p.clear(&sum, begins);
   }
 
-  __device__ __forceinline__ void load(int64_t v, typename P::item item[WALK_AHEAD]) const {
+  __device__ __forceinline__ void load(int64_t v, typename P::item item[PARTITION_AHEAD]) const {
     int64_t at = row, shift = 0;
-    if (ROWS && row < w.n && v < size.edges && v < end) shift = walk_shift<ROWS>(w, at);
+    if (ROWS && row < e.n && v < size.edges && v < end) shift = partition_shift<ROWS>(e, at);
     TKG_UNROLL
-    for (int a = 0; a < WALK_AHEAD; a++) {
+    for (int a = 0; a < PARTITION_AHEAD; a++) {
       if (row + v + a >= to || v + a >= size.edges) continue;
-      if (ROWS && v + a >= walk_begin<ROWS>(w, at + 1)) {
-        while (v + a >= walk_begin<ROWS>(w, at + 1)) at++;
-        shift = walk_shift<ROWS>(w, at);
+      if (ROWS && v + a >= partition_row_start<ROWS>(e, at + 1)) {
+        while (v + a >= partition_row_start<ROWS>(e, at + 1)) at++;
+        shift = partition_shift<ROWS>(e, at);
       }
       item[a] = p.load(v + a + shift, j);
     }
   }
 
   /* The row ends in this chunk. */
-  __device__ __forceinline__ void leave(void) {
+  __device__ __forceinline__ void end_row(void) {
     if (here)
-      p.put(row, j, sum, true);
+      p.store(row, j, sum, true);
     else
-      p.put_part(chunk, j, sum);
-    enter(row + 1, true);
+      p.store_part(chunk, j, sum);
+    begin_row(row + 1, true);
   }
 
   /* The chunk ends in this row, at edge v. */
-  __device__ __forceinline__ void stop(int64_t v) {
-    const bool begun = row < w.n && v > walk_begin<ROWS>(w, row);
+  __device__ __forceinline__ void end_chunk(int64_t v) {
+    const bool begun = row < e.n && v > partition_row_start<ROWS>(e, row);
     if (begun && here)
-      p.put(row, j, sum, false);
+      p.store(row, j, sum, false);
     else if (begun)
-      p.put_part(chunk, j, sum);
-    if (j == 0) w.cut[chunk] = begun && here ? (int32_t)row : -1;
+      p.store_part(chunk, j, sum);
+    if (j == 0) e.cut[chunk] = begun && here ? (int32_t)row : -1;
   }
 
   __device__ __forceinline__ void run(int64_t first_row) {
     const int64_t from = chunk * size.length;
     int64_t v = from - first_row;
-    enter(first_row, walk_begin<ROWS>(w, first_row) >= v);
-    for (;; v += WALK_AHEAD) {
-      typename P::item item[WALK_AHEAD];
+    begin_row(first_row, partition_row_start<ROWS>(e, first_row) >= v);
+    for (;; v += PARTITION_AHEAD) {
+      typename P::item item[PARTITION_AHEAD];
       load(v, item);
       TKG_UNROLL
-      for (int a = 0; a < WALK_AHEAD; a++) {
-        while (end == v + a && row + v + a < to) leave();
-        if (row + v + a >= to) return stop(v + a);
+      for (int a = 0; a < PARTITION_AHEAD; a++) {
+        while (end == v + a && row + v + a < to) end_row();
+        if (row + v + a >= to) return end_chunk(v + a);
         p.add(&sum, item[a], v + a);
       }
     }
   }
 };
 
-template <class P, bool ROWS> static __global__ void walk_chunks_kernel(P p, tkg_walk w) {
-  const tkg_walk_size size = walk_size<ROWS>(w);
+template <class P, bool ROWS> static __global__ void sum_chunks_kernel(P p, tkg_edge_partition e) {
+  const tkg_partition_size size = partition_size<ROWS>(e);
   for (int64_t c = tkg_first_row(); c < size.chunks; c += tkg_row_stride()) {
-    const int64_t row = walk_search<ROWS>(w, size.edges, c * size.length);
-    const int64_t steps = w.n + size.edges, to = (c + 1) * size.length;
+    const int64_t row = merge_path_search<ROWS>(e, size.edges, c * size.length);
+    const int64_t steps = e.n + size.edges, to = (c + 1) * size.length;
     for (int64_t j = threadIdx.x; j < p.cols; j += blockDim.x) {
-      walk_chunk<P, ROWS> chunk = {p, w, size, c, j, to < steps ? to : steps, 0, 0, false, {}};
+      partition_chunk<P, ROWS> chunk = {p, e, size, c, j, to < steps ? to : steps, 0, 0, false, {}};
       chunk.run(row);
     }
   }
 }
 
-/* The last chunk that has a part of this row. */
+/* The last chunk with a part of this row. */
 template <bool ROWS>
-static __device__ __forceinline__ int64_t walk_last(const tkg_walk &w, const tkg_walk_size &size,
-                                                    int64_t row) {
-  return (row + walk_begin<ROWS>(w, row + 1)) / size.length;
+static __device__ __forceinline__ int64_t partition_last_chunk(const tkg_edge_partition &e,
+                                                               const tkg_partition_size &size,
+                                                               int64_t row) {
+  return (row + partition_row_start<ROWS>(e, row + 1)) / size.length;
 }
 
-/* Parts of chunks first, first + step, ... last, in this order. */
+/* Adds the parts of chunks first, first + step, ... last, in this order. */
 template <class P>
-static __device__ __forceinline__ void walk_parts(const P &p, int64_t first, int64_t step,
-                                                  int64_t last, int64_t j, typename P::sum *sum) {
-  for (int64_t c = first; c <= last; c += WALK_PARTS_AHEAD * step) {
-    typename P::sum part[WALK_PARTS_AHEAD];
+static __device__ __forceinline__ void add_parts(const P &p, int64_t first, int64_t step,
+                                                 int64_t last, int64_t j, typename P::sum *sum) {
+  for (int64_t c = first; c <= last; c += PARTITION_PARTS_AHEAD * step) {
+    typename P::sum part[PARTITION_PARTS_AHEAD];
     TKG_UNROLL
-    for (int a = 0; a < WALK_PARTS_AHEAD; a++)
-      if (c + a * step <= last) part[a] = p.part(c + a * step, j);
+    for (int a = 0; a < PARTITION_PARTS_AHEAD; a++)
+      if (c + a * step <= last) part[a] = p.load_part(c + a * step, j);
     TKG_UNROLL
-    for (int a = 0; a < WALK_PARTS_AHEAD; a++)
+    for (int a = 0; a < PARTITION_PARTS_AHEAD; a++)
       if (c + a * step <= last) p.merge(sum, part[a]);
   }
 }
 
-/* A group a row with few parts. */
-template <class P, bool ROWS> static __global__ void walk_rows_kernel(P p, tkg_walk w) {
-  const tkg_walk_size size = walk_size<ROWS>(w);
+/* One group per row that was cut and is no hub. */
+template <class P, bool ROWS> static __global__ void add_parts_kernel(P p, tkg_edge_partition e) {
+  const tkg_partition_size size = partition_size<ROWS>(e);
   for (int64_t c = tkg_first_row(); c < size.chunks; c += tkg_row_stride()) {
-    const int64_t row = w.cut[c];
+    const int64_t row = e.cut[c];
     if (row < 0) continue;
-    const int64_t last = walk_last<ROWS>(w, size, row);
-    if (last - c > WALK_HUB) continue;
+    const int64_t last = partition_last_chunk<ROWS>(e, size, row);
+    if (last - c > PARTITION_HUB) continue;
     for (int64_t j = threadIdx.x; j < p.cols; j += blockDim.x) {
-      typename P::sum sum = p.taken(row, j);
-      walk_parts(p, c + 1, 1, last, j, &sum);
-      p.put(row, j, sum, true);
+      typename P::sum sum = p.load_sum(row, j);
+      add_parts(p, c + 1, 1, last, j, &sum);
+      p.store(row, j, sum, true);
     }
   }
 }
 
-/* A block a hub: the sums of its groups meet in shared memory, in order. */
+/* One block per hub. Each of its groups adds every so-manieth part; the sums of the groups are
+ * added in shared memory, in order. */
 template <class P>
-static __device__ void walk_hub(const P &p, int64_t row, int64_t c, int64_t last,
-                                typename P::sum *sums) {
+static __device__ void add_hub_parts(const P &p, int64_t row, int64_t c, int64_t last,
+                                     typename P::sum *sums) {
   for (int64_t j0 = 0; j0 < p.cols; j0 += blockDim.x) {
     const int64_t j = j0 + threadIdx.x;
     typename P::sum sum;
     p.clear(&sum, false);
-    if (j < p.cols) walk_parts(p, c + 1 + threadIdx.y, blockDim.y, last, j, &sum);
+    if (j < p.cols) add_parts(p, c + 1 + threadIdx.y, blockDim.y, last, j, &sum);
     sums[threadIdx.y * blockDim.x + threadIdx.x] = sum;
     __syncthreads();
     if (threadIdx.y == 0 && j < p.cols) {
-      sum = p.taken(row, j);
+      sum = p.load_sum(row, j);
       for (unsigned y = 0; y < blockDim.y; y++) p.merge(&sum, sums[y * blockDim.x + threadIdx.x]);
-      p.put(row, j, sum, true);
+      p.store(row, j, sum, true);
     }
     __syncthreads(); /* before the next sums are written */
   }
 }
 
-/* Blocks look for hubs in WALK_LOOK chunks each, a thread a chunk; two hubs at most begin there. In
- * which order they are found does not matter. */
-template <class P, bool ROWS> static __global__ void walk_hubs_kernel(P p, tkg_walk w) {
+/* A block looks for hubs in PARTITION_LOOK chunks, one thread per chunk; at most two hubs begin in
+ * so many. The order in which they are found does not matter. */
+template <class P, bool ROWS>
+static __global__ void add_hub_parts_kernel(P p, tkg_edge_partition e) {
   typedef typename P::sum sum;
   TKG_SHARED(sum, sums, [TKG_THREADS]);
-  TKG_SHARED(int32_t, found, [WALK_LOOK]);
+  TKG_SHARED(int32_t, found, [PARTITION_LOOK]);
   TKG_SHARED(int32_t, count, [1]);
-  const tkg_walk_size size = walk_size<ROWS>(w);
+  const tkg_partition_size size = partition_size<ROWS>(e);
   const int thread = (int)(threadIdx.y * blockDim.x + threadIdx.x);
-  for (int64_t first = (int64_t)blockIdx.x * WALK_LOOK; first < size.chunks;
-       first += (int64_t)gridDim.x * WALK_LOOK) {
+  for (int64_t first = (int64_t)blockIdx.x * PARTITION_LOOK; first < size.chunks;
+       first += (int64_t)gridDim.x * PARTITION_LOOK) {
     const int64_t c = first + thread;
     if (thread == 0) count[0] = 0;
     __syncthreads();
-    if (thread < WALK_LOOK && c < size.chunks && w.cut[c] >= 0 &&
-        walk_last<ROWS>(w, size, w.cut[c]) - c > WALK_HUB)
+    if (thread < PARTITION_LOOK && c < size.chunks && e.cut[c] >= 0 &&
+        partition_last_chunk<ROWS>(e, size, e.cut[c]) - c > PARTITION_HUB)
       found[atomicAdd(&count[0], 1)] = (int32_t)c;
     __syncthreads();
     const int hubs = count[0];
     for (int h = 0; h < hubs; h++) {
-      const int64_t row = w.cut[found[h]];
-      walk_hub(p, row, found[h], walk_last<ROWS>(w, size, row), sums);
+      const int64_t row = e.cut[found[h]];
+      add_hub_parts(p, row, found[h], partition_last_chunk<ROWS>(e, size, row), sums);
     }
     __syncthreads(); /* before `count` and `found` are written again */
   }
@@ -275,15 +314,15 @@ template <class P, bool ROWS> static __global__ void walk_hubs_kernel(P p, tkg_w
 /* ---- launcher ---- */
 
 template <class P, bool ROWS>
-static void walk_launch(const P &p, const tkg_walk &w, cudaStream_t stream) {
-  const tkg_shape groups = tkg_tile(w.size.chunks, p.cols);
-  tkg_launch(walk_chunks_kernel<P, ROWS>, groups, stream, p, w);
-  if (p.cols == 0 || w.size.chunks < 2) return;
-  tkg_launch(walk_rows_kernel<P, ROWS>, groups, stream, p, w);
-  if (w.size.chunks > WALK_HUB + 1)
-    tkg_launch(walk_hubs_kernel<P, ROWS>,
-               {dim3(tkg_blocks(tkg_ceil(w.size.chunks, WALK_LOOK))), groups.block, 0}, stream, p,
-               w);
+static void sum_partition(const P &p, const tkg_edge_partition &e, cudaStream_t stream) {
+  const tkg_shape groups = tkg_tile(e.size.chunks, p.cols);
+  tkg_launch(sum_chunks_kernel<P, ROWS>, groups, stream, p, e);
+  if (p.cols == 0 || e.size.chunks < 2) return;
+  tkg_launch(add_parts_kernel<P, ROWS>, groups, stream, p, e);
+  if (e.size.chunks > PARTITION_HUB + 1)
+    tkg_launch(add_hub_parts_kernel<P, ROWS>,
+               {dim3(tkg_blocks(tkg_ceil(e.size.chunks, PARTITION_LOOK))), groups.block, 0}, stream,
+               p, e);
 }
 
 #endif

@@ -10,6 +10,11 @@
 #include "vec8.cuh"
 #include "view.h"
 
+/* A kernel was registered for an op that formulas.h does not have. */
+static int no_formula(const tkg_call *c) {
+  return tkg__fail(TKG_E_UNSUPPORTED, "%s: no formula", tkg__ops[c->node->op].name);
+}
+
 /* ---- one input ---- */
 
 /* The first 4 * quads elements by four, the others one by one. `out` may be `x`. */
@@ -29,7 +34,7 @@ static __global__ void unary_kernel(int64_t n, int64_t quads, const float *x, fl
 
 /* Quads of an array of n that all the given arrays can be read by. */
 static int64_t quads_of(int64_t n, const void *a, const void *b, const void *c) {
-  return tkg_by_four(a, 0) && tkg_by_four(b, 0) && tkg_by_four(c, 0) ? n / 4 : 0;
+  return tkg_vec4_aligned(a, 0) && tkg_vec4_aligned(b, 0) && tkg_vec4_aligned(c, 0) ? n / 4 : 0;
 }
 
 /* A thread a quad, or an element where there are none. */
@@ -42,11 +47,15 @@ template <int OP> static void unary_launch(const tkg_call *c, cudaStream_t strea
 }
 
 static int unary_run(const tkg_call *c, cudaStream_t stream) {
-#define X(name)                                                                                    \
+#define X(name, ...)                                                                               \
   case TKG_OP_##name:                                                                              \
     unary_launch<TKG_OP_##name>(c, stream);                                                        \
     break;
-  switch (c->node->op) { UNARY_OPS(X) }
+  switch (c->node->op) {
+    UNARY_OPS(X)
+  default:
+    return no_formula(c);
+  }
 #undef X
   return TKG_OK;
 }
@@ -106,11 +115,15 @@ template <int OP> static void binary_launch(const tkg_call *c, cudaStream_t stre
 }
 
 static int binary_run(const tkg_call *c, cudaStream_t stream) {
-#define X(name)                                                                                    \
+#define X(name, ...)                                                                               \
   case TKG_OP_##name:                                                                              \
     binary_launch<TKG_OP_##name>(c, stream);                                                       \
     break;
-  switch (c->node->op) { BINARY_OPS(X) }
+  switch (c->node->op) {
+    BINARY_OPS(X)
+  default:
+    return no_formula(c);
+  }
 #undef X
   return TKG_OK;
 }
@@ -162,11 +175,15 @@ static int grad_run(const tkg_call *c, cudaStream_t stream) {
     masked_launch(c, stream);
     return TKG_OK;
   }
-#define X(name)                                                                                    \
+#define X(name, ...)                                                                               \
   case TKG_OP_##name:                                                                              \
     grad_launch<TKG_OP_##name>(c, stream);                                                         \
     break;
-  switch (c->node->op) { GRAD_OPS(X) }
+  switch (c->node->op) {
+    GRAD_OPS(X)
+  default:
+    return no_formula(c);
+  }
 #undef X
   return TKG_OK;
 }
@@ -177,16 +194,16 @@ static int grad_run(const tkg_call *c, cudaStream_t stream) {
  * u = (number + 1/2) / 65,536 >= p: where number >= threshold. */
 static __global__ void dropout_kernel(int64_t n, bool aligned, tkg_noise noise, const float *x,
                                       float *out, uint32_t threshold, float scale) {
-  for (int64_t b = tkg_first(); b * EIGHT < n; b += tkg_stride()) {
-    const int count = n - b * EIGHT < EIGHT ? (int)(n - b * EIGHT) : EIGHT;
-    const bool whole = aligned && count == EIGHT;
+  for (int64_t b = tkg_first(); b * VEC8 < n; b += tkg_stride()) {
+    const int count = n - b * VEC8 < VEC8 ? (int)(n - b * VEC8) : VEC8;
+    const bool whole = aligned && count == VEC8;
     uint32_t words[4];
-    float v[EIGHT];
-    load_eight(x + b * EIGHT, whole, count, v);
+    float v[VEC8];
+    load_vec8(x + b * VEC8, whole, count, v);
     tkg_draw(noise, (uint64_t)b, words);
     TKG_UNROLL
-    for (int k = 0; k < EIGHT; k++) v[k] = tkg_half(words, k) >= threshold ? v[k] * scale : 0.0F;
-    store_eight(out + b * EIGHT, whole, count, v);
+    for (int k = 0; k < VEC8; k++) v[k] = tkg_half(words, k) >= threshold ? v[k] * scale : 0.0F;
+    store_vec8(out + b * VEC8, whole, count, v);
   }
 }
 
@@ -196,27 +213,27 @@ static __global__ void dropout_kernel(int64_t n, bool aligned, tkg_noise noise, 
 static __global__ void dropout_rows_kernel(int64_t rows, int64_t cols, bool aligned,
                                            tkg_noise noise, const float *x, const int32_t *ids,
                                            float *out, uint32_t threshold, float scale,
-                                           tkg_fault fault) {
-  const int64_t eights = (cols + EIGHT - 1) / EIGHT;
-  for (int64_t i = tkg_first(); i < rows * eights; i += tkg_stride()) {
-    const int64_t r = i / eights, e = i - r * eights, left = cols - e * EIGHT;
-    const int count = left < EIGHT ? (int)left : EIGHT;
-    const bool whole = aligned && count == EIGHT;
-    if (!tkg_id_ok(ids[r], (int64_t)INT32_MAX + 1, r, fault, e == 0)) continue;
-    const uint64_t number = (uint64_t)(ids[r] * cols + e * EIGHT);
-    const int skip = (int)(number % EIGHT);
+                                           tkg_error_slot error) {
+  const int64_t vec8s = (cols + VEC8 - 1) / VEC8;
+  for (int64_t i = tkg_first(); i < rows * vec8s; i += tkg_stride()) {
+    const int64_t r = i / vec8s, e = i - r * vec8s, left = cols - e * VEC8;
+    const int count = left < VEC8 ? (int)left : VEC8;
+    const bool whole = aligned && count == VEC8;
+    if (!tkg_check_id(ids[r], (int64_t)INT32_MAX + 1, r, error, e == 0)) continue;
+    const uint64_t number = (uint64_t)(ids[r] * cols + e * VEC8);
+    const int skip = (int)(number % VEC8);
     uint32_t words[8] = {0, 0, 0, 0, 0, 0, 0, 0};
-    float v[EIGHT];
-    load_eight(x + r * cols + e * EIGHT, whole, count, v);
-    tkg_draw(noise, number / EIGHT, words);
-    if (skip) tkg_draw(noise, number / EIGHT + 1, words + 4);
+    float v[VEC8];
+    load_vec8(x + r * cols + e * VEC8, whole, count, v);
+    tkg_draw(noise, number / VEC8, words);
+    if (skip) tkg_draw(noise, number / VEC8 + 1, words + 4);
     for (int k = 0; k < skip; k++) { /* the noise moves down by a number */
       TKG_UNROLL
       for (int w = 0; w < 8; w++) words[w] = words[w] >> 16 | (w < 7 ? words[w + 1] << 16 : 0u);
     }
     TKG_UNROLL
-    for (int k = 0; k < EIGHT; k++) v[k] = tkg_half(words, k) >= threshold ? v[k] * scale : 0.0F;
-    store_eight(out + r * cols + e * EIGHT, whole, count, v);
+    for (int k = 0; k < VEC8; k++) v[k] = tkg_half(words, k) >= threshold ? v[k] * scale : 0.0F;
+    store_vec8(out + r * cols + e * VEC8, whole, count, v);
   }
 }
 
@@ -227,38 +244,28 @@ static int dropout_run(const tkg_call *c, cudaStream_t stream) {
   const float scale = (float)(1.0 / (1.0 - p));
   const tkg_noise noise = tkg_noise_of(c, c->node->i[0]);
   const bool rows_too = c->data[1] != NULL;
-  const bool aligned =
-      tkg_by_four(c->data[0], rows_too ? cols : 0) && tkg_by_four(c->out, rows_too ? cols : 0);
+  const bool aligned = tkg_vec4_aligned(c->data[0], rows_too ? cols : 0) &&
+                       tkg_vec4_aligned(c->out, rows_too ? cols : 0);
   if (rows_too)
-    tkg_launch(dropout_rows_kernel, tkg_flat(rows * tkg_ceil(cols, EIGHT)), stream, rows, cols,
+    tkg_launch(dropout_rows_kernel, tkg_flat(rows * tkg_ceil(cols, VEC8)), stream, rows, cols,
                aligned, noise, tkg_in<float>(c, 0), tkg_in<int32_t>(c, 1), tkg_out<float>(c),
-               threshold, scale, tkg__fault_ids(c, (int64_t)INT32_MAX + 1));
+               threshold, scale, tkg__error_slot_ids(c, (int64_t)INT32_MAX + 1));
   else
-    tkg_launch(dropout_kernel, tkg_flat(tkg_ceil(n, EIGHT)), stream, n, aligned, noise,
+    tkg_launch(dropout_kernel, tkg_flat(tkg_ceil(n, VEC8)), stream, n, aligned, noise,
                tkg_in<float>(c, 0), tkg_out<float>(c), threshold, scale);
   return TKG_OK;
 }
 
+#define UNARY(name, ...) {TKG_OP_##name, unary_run, NULL},
+#define BINARY(name, ...) {TKG_OP_##name, binary_run, NULL},
+#define GRAD(name, ...) {TKG_OP_##name, grad_run, NULL},
+
+/* clang-format off */
 const tkg_cuda_op tkg__cuda_elementwise[] = {
     {TKG_OP_FULL, full_run, NULL},
-    {TKG_OP_AFFINE, unary_run, NULL},
-    {TKG_OP_ADD, binary_run, NULL},
-    {TKG_OP_SUB, binary_run, NULL},
-    {TKG_OP_MUL, binary_run, NULL},
-    {TKG_OP_DIV, binary_run, NULL},
-    {TKG_OP_LEAKY_RELU, unary_run, NULL},
-    {TKG_OP_LEAKY_RELU_GRAD, grad_run, NULL},
-    {TKG_OP_SIGMOID, unary_run, NULL},
-    {TKG_OP_SIGMOID_GRAD, grad_run, NULL},
-    {TKG_OP_TANH, unary_run, NULL},
-    {TKG_OP_TANH_GRAD, grad_run, NULL},
-    {TKG_OP_SOFTPLUS, unary_run, NULL},
-    {TKG_OP_EXP, unary_run, NULL},
-    {TKG_OP_LOG, unary_run, NULL},
-    {TKG_OP_SQRT, unary_run, NULL},
-    {TKG_OP_SQUARE, unary_run, NULL},
-    {TKG_OP_CLAMP, unary_run, NULL},
-    {TKG_OP_CLAMP_GRAD, grad_run, NULL},
+    UNARY_OPS(UNARY)
+    BINARY_OPS(BINARY)
+    GRAD_OPS(GRAD)
     {TKG_OP_DROPOUT, dropout_run, NULL},
     {0, NULL, NULL},
 };

@@ -1,94 +1,86 @@
-/* Rows by id: GATHER, TAKE, which fetches single elements of each row, and LOOKUP, which fetches
- * those of a sparse matrix.
+/* Rows and elements by id:
  *
- * Elements are 4 bytes of either type and only copied. A row of ids that a batch asks for lies
- * anywhere, so nothing helps but asking for many rows at once: one group of threads per row, 16
- * bytes per thread, and as many rows in flight as there are threads. */
+ *   gather  out[i] = x[ids[i]], rows
+ *   take    out[b,j] = x[b, ids[b,j]], single elements
+ *   lookup  out[b,j] = the value at (rows[b], ids[b,j]) of a sparse matrix, else f0
+ *
+ * Elements are 4 bytes of either type and only copied: each is read and written once. The rows of a
+ * batch lie anywhere in a table, and only many loads at once hide that latency: one group of
+ * threads per row, 16 bytes per thread. Take and lookup use one thread per output element. */
 #include "csr_rows.cuh"
 #include "device_errors.h"
 #include "family.h"
 #include "launch.h"
 
-/* Elements of a row: a vector is a table whose rows are single elements. */
-static int64_t width_of(const tkg_node *table) {
-  int64_t d = 1;
-  for (int k = 1; k < table->rank; k++) d *= table->shape[k];
-  return d;
-}
-
 /* ---- gather ---- */
 
-/* T is an element or a quad of them; rows are `cols` of T long. */
+/* T is uint32_t or uint4; a row has `cols` of them. */
 template <class T>
 static __global__ void gather_kernel(int64_t count, int64_t cols, int64_t rows, const T *x,
-                                     const int32_t *ids, T *out, tkg_fault fault) {
+                                     const int32_t *ids, T *out, tkg_error_slot error) {
   for (int64_t i = tkg_first_row(); i < count; i += tkg_row_stride()) {
     const int32_t id = ids[i];
-    if (!tkg_id_ok(id, rows, i, fault, threadIdx.x == 0)) continue;
+    if (!tkg_check_id(id, rows, i, error, threadIdx.x == 0)) continue;
     for (int64_t j = threadIdx.x; j < cols; j += blockDim.x) out[i * cols + j] = x[id * cols + j];
   }
 }
 
 template <class T>
-static void gather_launch(const tkg_call *c, int64_t cols, tkg_fault fault, cudaStream_t stream) {
+static void gather_launch(const tkg_call *c, int64_t cols, tkg_error_slot error,
+                          cudaStream_t stream) {
   const int64_t count = tkg__count(c->in[1]);
   tkg_launch(gather_kernel<T>, tkg_tile(count, cols), stream, count, cols, c->in[0]->shape[0],
-             tkg_in<T>(c, 0), tkg_in<int32_t>(c, 1), tkg_out<T>(c), fault);
+             tkg_in<T>(c, 0), tkg_in<int32_t>(c, 1), tkg_out<T>(c), error);
 }
 
 static int gather_run(const tkg_call *c, cudaStream_t stream) {
-  const int64_t rows = c->in[0]->shape[0], d = width_of(c->in[0]);
-  const tkg_fault fault = tkg__fault_ids(c, rows);
+  const int64_t rows = c->in[0]->shape[0], d = tkg__run_length(c->in[0], 1);
+  const tkg_error_slot error = tkg__error_slot_ids(c, rows);
   if (d == 0)
-    tkg__fault_check(tkg_in<int32_t>(c, 1), tkg__count(c->in[1]), rows, fault, stream);
-  else if (tkg_by_four(c->data[0], d) && tkg_by_four(c->out, d))
-    gather_launch<uint4>(c, d / 4, fault, stream);
+    tkg__check_ids(tkg_in<int32_t>(c, 1), tkg__count(c->in[1]), rows, error, stream);
+  else if (tkg_vec4_aligned(c->data[0], d) && tkg_vec4_aligned(c->out, d))
+    gather_launch<uint4>(c, d / 4, error, stream);
   else
-    gather_launch<uint32_t>(c, d, fault, stream);
+    gather_launch<uint32_t>(c, d, error, stream);
   return TKG_OK;
 }
 
 /* ---- take: x[b,r], ids[b,j] -> x[b, ids[b,j]] ---- */
 
 static __global__ void take_kernel(int64_t count, int64_t j, int64_t r, const uint32_t *x,
-                                   const int32_t *ids, uint32_t *out, tkg_fault fault) {
+                                   const int32_t *ids, uint32_t *out, tkg_error_slot error) {
   for (int64_t i = tkg_first(); i < count; i += tkg_stride()) {
     const int32_t id = ids[i];
-    if (tkg_id_ok(id, r, i, fault, true)) out[i] = x[i / j * r + id];
+    if (tkg_check_id(id, r, i, error, true)) out[i] = x[i / j * r + id];
   }
 }
 
 static int take_run(const tkg_call *c, cudaStream_t stream) {
   const int64_t r = tkg__cols(c->in[0]), j = tkg__cols(c->in[1]), count = tkg__count(c->in[1]);
   tkg_launch(take_kernel, tkg_flat(count), stream, count, j, r, tkg_in<uint32_t>(c, 0),
-             tkg_in<int32_t>(c, 1), tkg_out<uint32_t>(c), tkg__fault_ids(c, r));
+             tkg_in<int32_t>(c, 1), tkg_out<uint32_t>(c), tkg__error_slot_ids(c, r));
   return TKG_OK;
 }
 
 /* ---- lookup: the value at (rows[b], ids[b,j]) of a sparse matrix, else `none` ---- */
 
-static __global__ void lookup_kernel(int64_t count, int64_t j, table t, const int32_t *rows,
+static __global__ void lookup_kernel(int64_t count, int64_t j, csr_table t, const int32_t *rows,
                                      const int32_t *ids, const float *values, float none,
-                                     float *out, tkg_fault bad_row, tkg_fault bad_span) {
+                                     float *out) {
   for (int64_t i = tkg_first(); i < count; i += tkg_stride()) {
     const int64_t b = i / j;
     int64_t first, entries;
-    if (!tkg_id_ok(rows[b], t.rows, b, bad_row, true)) continue;
-    if (!find_span(t, rows[b], b, bad_span, &first, &entries)) continue;
-    const int64_t place = place_in_span(t.entries + first, entries, ids[i]);
-    const bool found = place < entries && t.entries[first + place] == ids[i];
-    out[i] = found ? values[first + place] : none;
+    if (!find_csr_row(t, rows[b], b, &first, &entries)) continue;
+    const int64_t at = tkg__find_sorted(t.entries + first, entries, ids[i]);
+    out[i] = at < 0 ? none : values[first + at];
   }
 }
 
 static int lookup_run(const tkg_call *c, cudaStream_t stream) {
-  const table t = table_of(c);
   const int64_t count = tkg__count(c->node), j = tkg__cols(c->node);
-  const tkg_fault bad_row = tkg__fault_ids(c, t.rows);
-  const tkg_fault bad_span = tkg__fault_spans(c, t.offsets, t.count);
-  tkg_launch(lookup_kernel, tkg_flat(count), stream, count, j, t, tkg_in<int32_t>(c, 2),
-             tkg_in<int32_t>(c, 3), tkg_in<float>(c, 4), (float)c->node->f[0], tkg_out<float>(c),
-             bad_row, bad_span);
+  tkg_launch(lookup_kernel, tkg_flat(count), stream, count, j, csr_table_of(c),
+             tkg_in<int32_t>(c, 2), tkg_in<int32_t>(c, 3), tkg_in<float>(c, 4),
+             (float)c->node->f[0], tkg_out<float>(c));
   return TKG_OK;
 }
 

@@ -1,28 +1,32 @@
-/* Rows through matrices of their own kind: GROUPED_MATMUL and GROUPED_OUTER (TransR's projections,
- * RippleNet's relations).
+/* Rows through the matrix of their kind (TransR's projections, RippleNet's relations):
  *
- * Gathering one matrix per row reads as much as the product computes. Instead rows are brought into
- * the order of their kinds (argsort_ids.h), and a block takes a chunk of neighbouring rows: those
- * of one kind meet that kind's matrix in shared memory. How many rows a kind has is never known on
- * the host, so chunks have equal lengths and the kinds in a chunk are found on the way. In an outer
- * product the rows of a kind may lie in several chunks: the first writes its sum to the output,
- * others leave parts in scratch, which are added in order. */
+ *   GROUPED_MATMUL  out[i] = x[i] w[ids[i]]
+ *   GROUPED_OUTER   out[r] = sum of x[i]^T y[i] over the rows with ids[i] = r
+ *
+ * Fetching one matrix per row would read as much as the product computes. Instead rows are sorted
+ * by kind (argsort_ids.h). One block takes a chunk of neighbouring rows; the rows of one kind in it
+ * meet that kind's matrix in shared memory. The host never knows how many rows a kind has, so
+ * chunks have equal lengths, and a block finds the kinds in its chunk by binary search.
+ *
+ * In an outer product the rows of a kind may lie in several chunks. The first stores its sum in the
+ * output, the others leave parts in scratch, which a second kernel adds in order: results repeat
+ * bit for bit. */
 #include "argsort_ids.h"
 #include "family.h"
 #include "launch.h"
 
-/* Threads are 16 x 16; a thread has several rows and columns of a block's result, 16 apart. */
+/* A block has 16 x 16 threads. A thread computes several rows and columns of its result. */
 enum { SIDE = 16, ROWS = 64, DEPTH = 32 };
 
 typedef struct grouped {
   int64_t n, kinds, d, k;
-  int64_t length, chunks; /* rows a chunk */
+  int64_t length, chunks; /* rows per chunk */
   const float *x, *y;     /* y: the matrices, or the other side of an outer product */
   const uint32_t *keys, *places;
   float *out, *parts;
 } grouped;
 
-/* Where the rows of the kind at `at` end, `end` at most. */
+/* The position after the last row of the kind at `at`, at most `end`. */
 static __device__ __forceinline__ int64_t kind_end(const uint32_t *keys, int64_t at, int64_t end) {
   const uint32_t key = keys[at];
   int64_t low = at + 1, high = end;
@@ -38,8 +42,9 @@ static __device__ __forceinline__ int64_t kind_end(const uint32_t *keys, int64_t
 
 /* ---- matmul: x[i] w[kind] ---- */
 
-/* Rows first..last-1 of the chunk that begins at `base`, all of one kind. C: columns a thread. A
- * row's DEPTH elements are read four at a time, all lanes of a warp the same or one of two rows. */
+/* Multiplies rows first..last-1 of the chunk that begins at `base`, all of one kind. C: columns per
+ * thread. The DEPTH elements of a row in shared memory are read four at a time; the lanes of a warp
+ * read one or two rows, which are broadcast. */
 template <int C, bool TRANSPOSED>
 static __device__ void multiply(const grouped &s, int64_t base, int64_t first, int64_t last,
                                 int64_t column, float4 (*left)[DEPTH / 4 + 1],
@@ -50,7 +55,7 @@ static __device__ void multiply(const grouped &s, int64_t base, int64_t first, i
   const float *w = s.y + (int64_t)s.keys[first] * s.d * s.k;
   float sum[4][C] = {};
   for (int64_t depth = 0; depth < s.d; depth += DEPTH) {
-    __syncthreads(); /* what was there is used */
+    __syncthreads(); /* the tiles before are used up */
     for (int64_t i = first - base + thread / DEPTH; i < last - base; i += SIDE * SIDE / DEPTH) {
       const int64_t at = depth + thread % DEPTH;
       reinterpret_cast<float *>(left[i])[thread % DEPTH] =
@@ -115,7 +120,7 @@ static __device__ __forceinline__ bool goes_on(const grouped &s, int64_t first) 
   return first > 0 && first % s.length == 0 && s.keys[first - 1] == s.keys[first];
 }
 
-/* C x C elements a thread of the sum over rows first..last-1 of chunk `chunk`. */
+/* Sums over rows first..last-1 of a chunk; a thread has C x C elements. */
 template <int C>
 static __device__ void add_outer(const grouped &s, int64_t chunk, int64_t first, int64_t last,
                                  int64_t row, int64_t column, float (*left)[SIDE * C + 1],
@@ -125,7 +130,7 @@ static __device__ void add_outer(const grouped &s, int64_t chunk, int64_t first,
   const bool has_left = row + own < s.d, has_right = column + own < s.k;
   float sum[C][C] = {};
   for (int64_t at = first; at < last; at += SIDE) {
-    __syncthreads(); /* what was there is used */
+    __syncthreads(); /* the tiles before are used up */
     for (int line = thread / (SIDE * C); line < SIDE; line += SIDE / C) {
       const bool exists = at + line < last;
       const int64_t place = exists ? s.places[at + line] : 0;
@@ -176,8 +181,8 @@ static __global__ void __launch_bounds__(TKG_THREADS, 2) outer_kernel(grouped s,
 
 enum { PARTS_AHEAD = 8 };
 
-/* Adds the parts of the run that begins in a chunk and goes on behind it. A thread an element;
- * blockIdx.y takes TKG_THREADS of them at a time. */
+/* Adds the parts of the kind that begins in a chunk and goes on after it. One thread per element;
+ * blockIdx.y takes TKG_THREADS of them. */
 static __global__ void parts_kernel(grouped s) {
   const int64_t size = s.d * s.k, j = (int64_t)blockIdx.y * TKG_THREADS + threadIdx.x;
   for (int64_t c = blockIdx.x; c < s.chunks; c += gridDim.x) {
@@ -225,7 +230,7 @@ template <int C> static void outer_launch(const grouped &s, cudaStream_t stream)
 
 /* ---- entries ---- */
 
-/* A grid has 65,535 blocks in y. */
+/* A grid has at most 65,535 blocks in y. */
 static int check_tiles(const tkg_call *c, int64_t tiles) {
   if (tiles <= 65535) return TKG_OK;
   return tkg__fail(TKG_E_UNSUPPORTED, "%s: matrices of %" PRId64 " x %" PRId64 " are too large",
@@ -242,14 +247,14 @@ static int matmul_run(const tkg_call *c, cudaStream_t stream) {
   s.x = tkg_in<float>(c, 0);
   s.y = tkg_in<float>(c, 1);
   s.out = tkg_out<float>(c);
-  const tkg_fault fault = tkg__fault_ids(c, s.kinds);
-  const tkg_order o = tkg__order_of(s.n, s.kinds);
+  const tkg_error_slot error = tkg__error_slot_ids(c, s.kinds);
+  const tkg_argsort o = tkg__argsort_plan(s.n, s.kinds);
   if (s.n == 0) return TKG_OK;
   int status = check_tiles(c, tkg_ceil(s.k, SIDE));
-  if (!status) status = tkg__order_ids(c, &o, tkg_in<int32_t>(c, 2), fault, stream);
+  if (!status) status = tkg__argsort_ids(c, &o, tkg_in<int32_t>(c, 2), error, stream);
   if (status) return status;
-  s.keys = tkg_order_piece(c, o.keys);
-  s.places = tkg_order_piece(c, o.places);
+  s.keys = tkg_argsort_part(c, o.keys);
+  s.places = tkg_argsort_part(c, o.places);
   if (s.k <= SIDE)
     matmul_launch<1>(s, c->node->i[0], stream);
   else if (s.k <= 2 * SIDE)
@@ -260,7 +265,7 @@ static int matmul_run(const tkg_call *c, cudaStream_t stream) {
 }
 
 static int64_t matmul_scratch(const tkg_node *, const tkg_node *const *in) {
-  return tkg__order_of(in[0]->shape[0], in[1]->shape[0]).bytes;
+  return tkg__argsort_plan(in[0]->shape[0], in[1]->shape[0]).bytes;
 }
 
 /* Rows per chunk, so that parts, one matrix per chunk, stay in bounds. */
@@ -282,17 +287,17 @@ static int outer_run(const tkg_call *c, cudaStream_t stream) {
   s.x = tkg_in<float>(c, 0);
   s.y = tkg_in<float>(c, 1);
   s.out = tkg_out<float>(c);
-  const tkg_fault fault = tkg__fault_ids(c, s.kinds);
-  const tkg_order o = tkg__order_of(s.n, s.kinds);
+  const tkg_error_slot error = tkg__error_slot_ids(c, s.kinds);
+  const tkg_argsort o = tkg__argsort_plan(s.n, s.kinds);
   const int64_t count = tkg__count(c->node), wide = s.d > s.k ? s.d : s.k;
   if (count > 0) cudaMemsetAsync(c->out, 0, (size_t)count * sizeof(float), stream);
   if (s.n == 0) return TKG_OK;
   int status = check_tiles(c, tkg_ceil(s.d, SIDE) * tkg_ceil(s.k, SIDE));
-  if (!status) status = tkg__order_ids(c, &o, tkg_in<int32_t>(c, 2), fault, stream);
+  if (!status) status = tkg__argsort_ids(c, &o, tkg_in<int32_t>(c, 2), error, stream);
   if (status || count == 0) return status;
-  s.keys = tkg_order_piece(c, o.keys);
-  s.places = tkg_order_piece(c, o.places);
-  s.parts = reinterpret_cast<float *>(tkg_order_piece(c, o.bytes));
+  s.keys = tkg_argsort_part(c, o.keys);
+  s.places = tkg_argsort_part(c, o.places);
+  s.parts = reinterpret_cast<float *>(tkg_argsort_part(c, o.bytes));
   if (wide <= SIDE)
     outer_launch<1>(s, stream);
   else if (wide <= 2 * SIDE)
@@ -305,7 +310,7 @@ static int outer_run(const tkg_call *c, cudaStream_t stream) {
 static int64_t outer_scratch(const tkg_node *node, const tkg_node *const *in) {
   const int64_t n = in[0]->shape[0], size = node->shape[1] * node->shape[2];
   const int64_t chunks = tkg_ceil(n, length_of(n, size));
-  return tkg__order_of(n, node->shape[0]).bytes + 4 * chunks * size;
+  return tkg__argsort_plan(n, node->shape[0]).bytes + 4 * chunks * size;
 }
 
 const tkg_cuda_op tkg__cuda_grouped[] = {

@@ -1,24 +1,20 @@
-/* Layout: CONCAT, NARROW, PAD, TRANSPOSE. All elements are 4 bytes, of either type, and only
- * copied.
+/* Layout: CONCAT, NARROW, PAD, TRANSPOSE. Elements are 4 bytes of either type and only copied: each
+ * is read and written once.
  *
- * Around dimension `dim` a tensor is [outer, run]: `run` elements lie together, those of dimension
- * dim and of all behind it. Concatenating, narrowing and padding then are copies of equal pieces
- * of runs, from one place in each run to another. */
+ * Around dimension `dim` a tensor is [outer, run]: the elements of dimension dim and of all later
+ * ones lie together in a run. Concatenating, narrowing and padding copy equal pieces from one place
+ * of each run to another; one row of threads takes a piece. TRANSPOSE goes through squares in
+ * shared memory, so that both sides are accessed by rows. */
 #include "family.h"
 #include "launch.h"
 
-static int64_t run_length(const tkg_node *n, int64_t dim) {
-  int64_t run = 1;
-  for (int64_t d = dim; d < n->rank; d++) run *= n->shape[d];
-  return run;
-}
-
 /* ---- pieces of runs ---- */
 
-/* A few long pieces would be the work of a few rows of threads: pieces are cut in parts. */
+/* Pieces are cut into parts of so many elements, so that a few long pieces occupy the device too.
+ */
 enum { PART = 256 };
 
-/* `pieces` times `length` elements, `from_run` and `to_run` apart; a row of threads a part. */
+/* `pieces` times `length` elements, `from_run` and `to_run` apart; one row of threads per part. */
 template <class T>
 static __global__ void copy_pieces(int64_t pieces, int64_t parts, int64_t length, const T *from,
                                    int64_t from_run, T *to, int64_t to_run) {
@@ -40,7 +36,8 @@ static void copy_launch(int64_t pieces, int64_t length, const T *from, int64_t f
 
 static void copy_runs(int64_t pieces, int64_t length, const uint32_t *from, int64_t from_run,
                       uint32_t *to, int64_t to_run, cudaStream_t stream) {
-  const bool four = length % 4 == 0 && tkg_by_four(from, from_run) && tkg_by_four(to, to_run);
+  const bool four =
+      length % 4 == 0 && tkg_vec4_aligned(from, from_run) && tkg_vec4_aligned(to, to_run);
   if (four)
     copy_launch(pieces, length / 4, reinterpret_cast<const uint4 *>(from), from_run / 4,
                 reinterpret_cast<uint4 *>(to), to_run / 4, stream);
@@ -48,16 +45,16 @@ static void copy_runs(int64_t pieces, int64_t length, const uint32_t *from, int6
     copy_launch(pieces, length, from, from_run, to, to_run, stream);
 }
 
-/* Runs of a tensor. Called where the tensor has elements. */
+/* The number of runs of a tensor that has elements. */
 static int64_t runs_of(const tkg_node *n, int64_t dim) {
-  return tkg__count(n) / run_length(n, dim);
+  return tkg__count(n) / tkg__run_length(n, dim);
 }
 
 static int concat_run(const tkg_call *c, cudaStream_t stream) {
-  const int64_t dim = c->node->i[0], run = run_length(c->node, dim);
+  const int64_t dim = c->node->i[0], run = tkg__run_length(c->node, dim);
   uint32_t *to = tkg_out<uint32_t>(c);
   for (int k = 0; k < c->node->inputs; k++) {
-    const int64_t part = run_length(c->in[k], dim);
+    const int64_t part = tkg__run_length(c->in[k], dim);
     if (tkg__count(c->in[k]) > 0)
       copy_runs(runs_of(c->in[k], dim), part, tkg_in<uint32_t>(c, k), part, to, run, stream);
     to += part;
@@ -65,17 +62,12 @@ static int concat_run(const tkg_call *c, cudaStream_t stream) {
   return TKG_OK;
 }
 
-/* Elements of a run before the first one that narrow takes, or that pad fills. */
-static int64_t skipped(const tkg_node *node) {
-  return node->i[1] * run_length(node, node->i[0] + 1);
-}
-
 static int narrow_run(const tkg_call *c, cudaStream_t stream) {
   const int64_t dim = c->node->i[0];
   if (tkg__count(c->node) == 0) return TKG_OK;
-  const int64_t run = run_length(c->node, dim);
-  copy_runs(runs_of(c->node, dim), run, tkg_in<uint32_t>(c, 0) + skipped(c->node),
-            run_length(c->in[0], dim), tkg_out<uint32_t>(c), run, stream);
+  const int64_t run = tkg__run_length(c->node, dim);
+  copy_runs(runs_of(c->node, dim), run, tkg_in<uint32_t>(c, 0) + tkg__skipped(c->node),
+            tkg__run_length(c->in[0], dim), tkg_out<uint32_t>(c), run, stream);
   return TKG_OK;
 }
 
@@ -84,9 +76,9 @@ static int pad_run(const tkg_call *c, cudaStream_t stream) {
   if (n == 0) return TKG_OK;
   cudaMemsetAsync(c->out, 0, (size_t)n * sizeof(float), stream);
   if (tkg__count(c->in[0]) == 0) return TKG_OK;
-  const int64_t part = run_length(c->in[0], dim);
+  const int64_t part = tkg__run_length(c->in[0], dim);
   copy_runs(runs_of(c->in[0], dim), part, tkg_in<uint32_t>(c, 0), part,
-            tkg_out<uint32_t>(c) + skipped(c->node), run_length(c->node, dim), stream);
+            tkg_out<uint32_t>(c) + tkg__skipped(c->node), tkg__run_length(c->node, dim), stream);
   return TKG_OK;
 }
 
@@ -94,8 +86,8 @@ static int pad_run(const tkg_call *c, cudaStream_t stream) {
 
 enum { SQUARE = 32, SQUARE_ROWS = 8 };
 
-/* A square at a time through shared memory, so that both sides are read and written by rows. The
- * odd row length of the square keeps a column from lying in one bank. */
+/* One block per square. The odd row length of the square spreads a column over all banks of shared
+ * memory. */
 static __global__ void transpose_kernel(int64_t rows, int64_t cols, const uint32_t *x,
                                         uint32_t *out) {
   TKG_SHARED(uint32_t, square, [SQUARE][SQUARE + 1]);

@@ -1,8 +1,9 @@
-/* MATMUL: out[m,n] = op(a) op(b), by cuBLAS; on the emulation by a plain loop.
+/* MATMUL: out[m,n] = op(a) op(b) by cuBLAS; on the emulation by a plain loop.
  *
- * cuBLAS counts in columns: a row-major matrix is its transpose there. out^T = op(b)^T op(a)^T, so
- * the operands change places and nothing is transposed. Sums are formed in float, never in TF32
- * (10 bits of fraction), unless the run asks for it. */
+ * cuBLAS takes matrices by columns, where a row-major matrix is its transpose. out^T = op(b)^T
+ * op(a)^T, so the operands change places and nothing is transposed. Sums are formed in float, and
+ * in TF32 (10 bits of fraction) only if the run asks for it. Atomics are switched off, so that
+ * results repeat bit for bit. */
 #include "family.h"
 #include "launch.h"
 #include "pool.h"
@@ -32,8 +33,8 @@ static product product_of(const tkg_call *c) {
 static cublasHandle_t handle;
 static int tf32_now = -1;
 
-/* What cuBLAS itself takes on a Hopper device. Its own would be allocated when it is first needed,
- * which a recording forbids. */
+/* As large as cuBLAS's own on a Hopper device, which it would allocate at its first use; a capture
+ * forbids that. */
 #define WORKSPACE ((int64_t)32 << 20)
 
 static int failed(cublasStatus_t status) {
@@ -56,7 +57,7 @@ static int open_library(cudaStream_t stream) {
   return failed(status);
 }
 
-/* The default mode has at least float's fraction throughout. */
+/* The default mode computes in float. */
 static int set_precision(bool tf32) {
   if (tf32_now == tf32) return TKG_OK;
   tf32_now = tf32;

@@ -1,100 +1,103 @@
-/* Neighbourhoods of K neighbours a row: weighted sums of their rows, and the dot products that are
- * their gradients. (MIX_SCATTER, the other gradient, is in scatter.cu.)
+/* Neighbourhoods of K neighbours per row; x[k] is row ids[i,k] of a table, or row i K + k:
  *
- * Rows of neighbours lie anywhere, and each is used once: as in gather, what counts is how many
- * reads are under way. A group of threads takes an output row, 16 bytes of columns a thread, and
- * asks for several neighbours before it adds the first. */
+ *   MIX        out[i] = sum over k of w[i,k] x[k]
+ *   MIX_DOT    out[i,k] = g[i] . x[k], the gradient of w; EDGE_DOT is the same with given ids
+ *   MIX_OUTER  out[i K + k] = w[i,k] g[i], the gradient of x (MIX_SCATTER, by id, is in scatter.cu)
+ *
+ * The rows of neighbours lie anywhere and each is read once: as in gather, the number of loads
+ * under way decides. MIX: one group of threads per output row, 16 bytes of columns per thread,
+ * several neighbours loaded before the first is added. Dots: one group of lanes per output element.
+ * Neighbours and columns are added in a fixed order: results repeat bit for bit. */
 #include "device_errors.h"
 #include "family.h"
 #include "launch.h"
 #include "vec4.cuh"
 #include "warp.cuh"
 
-/* Rows that ids name; or, without ids, the rows in order. */
+/* Rows named by ids; without ids, the rows in order. */
 typedef struct neighbours {
   const int32_t *ids;
   int64_t rows; /* of the table */
 } neighbours;
 
 static __device__ __forceinline__ int64_t neighbour(const neighbours &h, int64_t at,
-                                                    tkg_fault fault, bool notes) {
+                                                    tkg_error_slot error, bool reports) {
   if (!h.ids) return at;
   const int32_t id = h.ids[at];
-  return tkg_id_ok(id, h.rows, at, fault, notes) ? id : -1;
+  return tkg_check_id(id, h.rows, at, error, reports) ? id : -1;
 }
 
 /* ---- mix: out[i] = sum over k of w[i,k] x[k] ---- */
 
-enum { AHEAD = 4 }; /* neighbours asked for at a time */
+enum { AHEAD = 4 }; /* neighbours loaded at a time */
 
 template <class T>
 static __global__ void mix_kernel(int64_t n, int64_t k, int64_t cols, const float *w, const T *x,
-                                  neighbours h, T *out, tkg_fault fault) {
+                                  neighbours h, T *out, tkg_error_slot error) {
   for (int64_t i = tkg_first_row(); i < n; i += tkg_row_stride())
     for (int64_t j = threadIdx.x; j < cols; j += blockDim.x) {
       T sum;
-      quad_clear(&sum);
+      vec4_clear(&sum);
       for (int64_t first = 0; first < k; first += AHEAD) {
         T row[AHEAD];
         TKG_UNROLL
         for (int a = 0; a < AHEAD; a++) {
           const int64_t at = i * k + first + a;
-          const int64_t id = first + a < k ? neighbour(h, at, fault, j == 0) : -1;
-          quad_clear(&row[a]);
+          const int64_t id = first + a < k ? neighbour(h, at, error, j == 0) : -1;
+          vec4_clear(&row[a]);
           if (id >= 0) row[a] = x[id * cols + j];
         }
         TKG_UNROLL
         for (int a = 0; a < AHEAD; a++)
-          if (first + a < k) sum = quad_plus(sum, quad_scaled(w[i * k + first + a], row[a]));
+          if (first + a < k) sum = vec4_add(sum, vec4_scale(w[i * k + first + a], row[a]));
       }
       out[i * cols + j] = sum;
     }
 }
 
 template <class T>
-static void mix_launch(const tkg_call *c, int64_t cols, const neighbours &h, tkg_fault fault,
+static void mix_launch(const tkg_call *c, int64_t cols, const neighbours &h, tkg_error_slot error,
                        cudaStream_t stream) {
   const int64_t n = tkg__rows(c->node), k = tkg__cols(c->in[0]);
   tkg_launch(mix_kernel<T>, tkg_tile(n, cols), stream, n, k, cols, tkg_in<float>(c, 0),
-             tkg_in<T>(c, 1), h, tkg_out<T>(c), fault);
+             tkg_in<T>(c, 1), h, tkg_out<T>(c), error);
 }
 
-/* Of MIX, MIX_DOT and EDGE_DOT: x is input 1, ids input 2. */
+/* For MIX, MIX_DOT and EDGE_DOT: x is input 1, ids input 2. */
 static neighbours neighbours_of(const tkg_call *c) {
   return {tkg_in<int32_t>(c, 2), tkg__rows(c->in[1])};
 }
 
-static tkg_fault fault_of(const tkg_call *c, const neighbours &h) {
-  return h.ids ? tkg__fault_ids(c, h.rows) : tkg_fault{NULL, NULL};
+static tkg_error_slot error_of(const tkg_call *c, const neighbours &h) {
+  return h.ids ? tkg__error_slot_ids(c, h.rows) : tkg_error_slot{NULL, NULL};
 }
 
 static int mix_run(const tkg_call *c, cudaStream_t stream) {
   const neighbours h = neighbours_of(c);
   const int64_t d = tkg__cols(c->in[1]);
-  const tkg_fault fault = fault_of(c, h);
+  const tkg_error_slot error = error_of(c, h);
   if (d == 0 && h.ids)
-    tkg__fault_check(h.ids, tkg__count(c->in[2]), h.rows, fault, stream);
-  else if (tkg_by_four(c->data[1], d) && tkg_by_four(c->out, d))
-    mix_launch<float4>(c, d / 4, h, fault, stream);
+    tkg__check_ids(h.ids, tkg__count(c->in[2]), h.rows, error, stream);
+  else if (tkg_vec4_aligned(c->data[1], d) && tkg_vec4_aligned(c->out, d))
+    mix_launch<float4>(c, d / 4, h, error, stream);
   else
-    mix_launch<float>(c, d, h, fault, stream);
+    mix_launch<float>(c, d, h, error, stream);
   return TKG_OK;
 }
 
 /* ---- mix_dot, edge_dot: out[i,k] = g[i] . x[k] ---- */
 
-/* A group of lanes an output element; g's row is read again for each k, from cache. */
+/* The row of g is read again for each k, from cache. */
 template <class T>
 static __global__ void dot_kernel(int64_t n, int64_t k, int64_t cols, int width, const T *g,
-                                  const T *x, neighbours h, float *out, tkg_fault fault) {
-  const tkg_group group = tkg_group_of(n, width);
-  int64_t e = group.row;
-  for (int64_t round = 0; round < group.rounds; round++, e += group.stride) {
-    const int64_t id = e < n ? neighbour(h, e, fault, group.lane == 0) : -1;
+                                  const T *x, neighbours h, float *out, tkg_error_slot error) {
+  const tkg_group group = tkg_group_of(width);
+  for (int64_t e = group.row; tkg_any_row(e, n); e += group.stride) {
+    const int64_t id = e < n ? neighbour(h, e, error, group.lane == 0) : -1;
     float sum = 0;
     if (id >= 0)
       for (int64_t j = group.lane; j < cols; j += width)
-        sum += quad_dot(g[e / k * cols + j], x[id * cols + j]);
+        sum += vec4_dot(g[e / k * cols + j], x[id * cols + j]);
     sum = tkg_group_sum(sum, width);
     if (e < n && group.lane == 0) out[e] = sum;
   }
@@ -103,15 +106,15 @@ static __global__ void dot_kernel(int64_t n, int64_t k, int64_t cols, int width,
 template <class T>
 static void dot_launch(const tkg_call *c, int64_t cols, const neighbours &h, cudaStream_t stream) {
   const int64_t n = tkg__count(c->node), k = tkg__cols(c->node);
-  const int width = tkg_power(cols, TKG_WARP);
+  const int width = tkg_group_width(cols);
   tkg_launch(dot_kernel<T>, tkg_groups(n, width), stream, n, k, cols, width, tkg_in<T>(c, 0),
-             tkg_in<T>(c, 1), h, tkg_out<float>(c), fault_of(c, h));
+             tkg_in<T>(c, 1), h, tkg_out<float>(c), error_of(c, h));
 }
 
 static int dot_run(const tkg_call *c, cudaStream_t stream) {
   const neighbours h = neighbours_of(c);
   const int64_t d = tkg__cols(c->in[1]);
-  if (tkg_by_four(c->data[0], d) && tkg_by_four(c->data[1], d))
+  if (tkg_vec4_aligned(c->data[0], d) && tkg_vec4_aligned(c->data[1], d))
     dot_launch<float4>(c, d / 4, h, stream);
   else
     dot_launch<float>(c, d, h, stream);
@@ -125,7 +128,7 @@ static __global__ void outer_kernel(int64_t n, int64_t k, int64_t cols, const fl
                                     T *out) {
   for (int64_t i = tkg_first_row(); i < n; i += tkg_row_stride())
     for (int64_t j = threadIdx.x; j < cols; j += blockDim.x)
-      out[i * cols + j] = quad_scaled(w[i], g[i / k * cols + j]);
+      out[i * cols + j] = vec4_scale(w[i], g[i / k * cols + j]);
 }
 
 template <class T> static void outer_launch(const tkg_call *c, int64_t cols, cudaStream_t stream) {
@@ -136,14 +139,14 @@ template <class T> static void outer_launch(const tkg_call *c, int64_t cols, cud
 
 static int outer_run(const tkg_call *c, cudaStream_t stream) {
   const int64_t d = tkg__cols(c->in[1]);
-  if (tkg_by_four(c->data[1], d) && tkg_by_four(c->out, d))
+  if (tkg_vec4_aligned(c->data[1], d) && tkg_vec4_aligned(c->out, d))
     outer_launch<float4>(c, d / 4, stream);
   else
     outer_launch<float>(c, d, stream);
   return TKG_OK;
 }
 
-const tkg_cuda_op tkg__cuda_mix[] = {
+const tkg_cuda_op tkg__cuda_neighbor_sum[] = {
     {TKG_OP_EDGE_DOT, dot_run, NULL},
     {TKG_OP_MIX, mix_run, NULL},
     {TKG_OP_MIX_DOT, dot_run, NULL},

@@ -1,26 +1,27 @@
-/* Optimizer updates: parameter and state change in place. Weight decay is an L2 penalty: decay * p
- * joins the gradient.
+/* Optimizer updates, in place: SGD p -= lr g, with momentum; Adam; Adagrad. Weight decay is an L2
+ * penalty: g becomes g + decay p.
  *
- * An update reads and writes up to seven arrays and computes next to nothing, so all that counts is
- * the width of the accesses: four elements a thread, neighbouring threads beside each other. What
- * a rule does to one element is a function; one kernel applies any of them.
+ * An update reads and writes up to seven arrays of the parameter's size and computes next to
+ * nothing, so only the width of the accesses counts: four elements (16 bytes) per thread, and
+ * neighbouring threads at neighbouring addresses. Elements are independent, so results repeat bit
+ * for bit. A rule is a function of one element; one kernel applies any of them.
  *
- * The learning rate differs from run to run, so kernels read it from the run's values.
- *
- * An update cannot be taken back, so none is made once a kernel of the run has met a bad id: what
- * came out of that kernel is no gradient. */
+ * The learning rate differs from run to run, so kernels read it from the run's parameters. An
+ * update cannot be undone, so none is made once a kernel of the run has reported an error: its
+ * output is no gradient. */
 #include "adam.cuh"
 #include "device_errors.h"
 #include "family.h"
 #include "launch.h"
+#include "vec4.cuh"
 
-/* ---- rules: the new p; STATES arrays of state beside it change too ---- */
+/* ---- rules: `step` returns the new p and updates STATES numbers of state ---- */
 
 struct sgd_plain {
   enum { STATES = 0 };
   float decay, lr = 0;
 
-  __device__ __forceinline__ void read(const tkg_run_values *run) { lr = run->lr; }
+  __device__ __forceinline__ void read(const tkg_run_params *run) { lr = run->lr; }
   __device__ __forceinline__ float step(float p, float g, float *, float *) const {
     return p - lr * (g + decay * p);
   }
@@ -31,7 +32,7 @@ struct sgd_momentum {
   enum { STATES = 1 };
   float momentum, decay, lr = 0;
 
-  __device__ __forceinline__ void read(const tkg_run_values *run) { lr = run->lr; }
+  __device__ __forceinline__ void read(const tkg_run_params *run) { lr = run->lr; }
   __device__ __forceinline__ float step(float p, float g, float *buffer, float *) const {
     const float gradient = g + decay * p;
     *buffer = momentum * *buffer + gradient;
@@ -39,12 +40,12 @@ struct sgd_momentum {
   }
 };
 
-/* Duchi, Hazan, Singer 2011, diagonal form. */
+/* Duchi, Hazan and Singer, JMLR 2011, diagonal form. */
 struct adagrad {
   enum { STATES = 1 };
   float eps, decay, lr = 0;
 
-  __device__ __forceinline__ void read(const tkg_run_values *run) { lr = run->lr; }
+  __device__ __forceinline__ void read(const tkg_run_params *run) { lr = run->lr; }
   __device__ __forceinline__ float step(float p, float g, float *sum, float *) const {
     const float gradient = g + decay * p;
     *sum += gradient * gradient;
@@ -59,41 +60,30 @@ struct update_arrays {
   const float *g;
 };
 
-static __device__ __forceinline__ float4 load_four(const float *x, int64_t quad) {
-  return reinterpret_cast<const float4 *>(x)[quad];
-}
-static __device__ __forceinline__ void store_four(float *x, int64_t quad, float4 v) {
-  reinterpret_cast<float4 *>(x)[quad] = v;
-}
-
-template <class RULE>
-static __device__ __forceinline__ void update_four(const update_arrays &x, int64_t quad,
+/* Elements V i .. V i + V - 1. */
+template <int V, class RULE>
+static __device__ __forceinline__ void update_unit(const update_arrays &x, int64_t i,
                                                    const RULE &rule) {
-  const float4 none = make_float4(0, 0, 0, 0), g = load_four(x.g, quad);
-  float4 p = load_four(x.p, quad);
-  float4 m = RULE::STATES > 0 ? load_four(x.m, quad) : none;
-  float4 v = RULE::STATES > 1 ? load_four(x.v, quad) : none;
-  p.x = rule.step(p.x, g.x, &m.x, &v.x);
-  p.y = rule.step(p.y, g.y, &m.y, &v.y);
-  p.z = rule.step(p.z, g.z, &m.z, &v.z);
-  p.w = rule.step(p.w, g.w, &m.w, &v.w);
-  store_four(x.p, quad, p);
-  if (RULE::STATES > 0) store_four(x.m, quad, m);
-  if (RULE::STATES > 1) store_four(x.v, quad, v);
+  float p[V], g[V], m[V] = {}, v[V] = {};
+  load_unit(p, x.p + i * V);
+  load_unit(g, x.g + i * V);
+  if (RULE::STATES > 0) load_unit(m, x.m + i * V);
+  if (RULE::STATES > 1) load_unit(v, x.v + i * V);
+  TKG_UNROLL
+  for (int k = 0; k < V; k++) p[k] = rule.step(p[k], g[k], &m[k], &v[k]);
+  store_unit(p, x.p + i * V);
+  if (RULE::STATES > 0) store_unit(m, x.m + i * V);
+  if (RULE::STATES > 1) store_unit(v, x.v + i * V);
 }
 
-/* The first 4 * quads elements by four, the others one by one. */
+/* The first 4 * n4 elements by four, the others one by one. */
 template <class RULE>
-static __global__ void update_kernel(int64_t n, int64_t quads, update_arrays x, RULE rule,
-                                     const tkg_run_values *run, const unsigned *failed) {
+static __global__ void update_kernel(int64_t n, int64_t n4, update_arrays x, RULE rule,
+                                     const tkg_run_params *run, const unsigned *failed) {
   if (*failed) return;
   rule.read(run);
-  for (int64_t i = tkg_first(); i < quads; i += tkg_stride()) update_four(x, i, rule);
-  for (int64_t i = 4 * quads + tkg_first(); i < n; i += tkg_stride()) {
-    float none = 0;
-    x.p[i] = rule.step(x.p[i], x.g[i], RULE::STATES > 0 ? x.m + i : &none,
-                       RULE::STATES > 1 ? x.v + i : &none);
-  }
+  for (int64_t i = tkg_first(); i < n4; i += tkg_stride()) update_unit<4>(x, i, rule);
+  for (int64_t i = 4 * n4 + tkg_first(); i < n; i += tkg_stride()) update_unit<1>(x, i, rule);
 }
 
 /* ---- launcher ---- */
@@ -102,12 +92,12 @@ template <class RULE> static int update(const tkg_call *c, const RULE &rule, cud
   const int64_t n = tkg__count(c->node);
   const update_arrays x = {static_cast<float *>(c->data[0]), static_cast<float *>(c->data[2]),
                            static_cast<float *>(c->data[3]), tkg_in<float>(c, 1)};
-  bool four = tkg_by_four(x.p, 0) && tkg_by_four(x.g, 0);
-  if (RULE::STATES > 0) four = four && tkg_by_four(x.m, 0);
-  if (RULE::STATES > 1) four = four && tkg_by_four(x.v, 0);
-  const int64_t quads = four ? n / 4 : 0;
-  tkg_launch(update_kernel<RULE>, tkg_flat(quads > 0 ? quads : n), stream, n, quads, x, rule,
-             tkg__values(), tkg__fault_failed());
+  bool four = tkg_vec4_aligned(x.p, 0) && tkg_vec4_aligned(x.g, 0);
+  if (RULE::STATES > 0) four = four && tkg_vec4_aligned(x.m, 0);
+  if (RULE::STATES > 1) four = four && tkg_vec4_aligned(x.v, 0);
+  const int64_t n4 = four ? n / 4 : 0;
+  tkg_launch(update_kernel<RULE>, tkg_flat(n4 > 0 ? n4 : n), stream, n, n4, x, rule,
+             tkg__run_params(), tkg__run_failed());
   return TKG_OK;
 }
 

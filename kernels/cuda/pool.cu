@@ -3,81 +3,79 @@
 #include <stdlib.h>
 
 static const int64_t GRAIN = 512;
-/* Bytes that may lie idle: an arena that grew is no loss. */
-#define MOST_KEPT ((int64_t)256 << 20)
+#define MOST_IDLE ((int64_t)256 << 20) /* bytes of free blocks that are idle */
 
-typedef struct piece {
+typedef struct block {
   char *memory;
-  int64_t bytes, asked; /* of the block; of its owner, 0 while nobody has it */
+  int64_t bytes;
   bool free;
-} piece;
+} block;
 
 static struct {
-  piece *pieces;
+  block *blocks;
   int64_t n, capacity;
-  int64_t held, kept, most; /* bytes; idle of them; most ever not idle */
+  int64_t held, idle, peak; /* bytes: of all blocks, of free ones, peak ever in use */
 } pool;
 
 /* ---- the list of blocks ---- */
 
-static bool grow(void) {
+static bool grow_list(void) {
   if (pool.n < pool.capacity) return true;
   const int64_t capacity = pool.capacity ? 2 * pool.capacity : 256;
-  piece *pieces = (piece *)realloc(pool.pieces, (size_t)capacity * sizeof *pieces);
-  if (!pieces) return false;
-  pool.pieces = pieces;
+  block *blocks = (block *)realloc(pool.blocks, (size_t)capacity * sizeof *blocks);
+  if (!blocks) return false;
+  pool.blocks = blocks;
   pool.capacity = capacity;
   return true;
 }
 
-static void drop(int64_t i) {
-  tkg_unfence(pool.pieces[i].memory, (size_t)pool.pieces[i].bytes);
-  cudaFree(pool.pieces[i].memory);
-  pool.held -= pool.pieces[i].bytes;
-  pool.pieces[i] = pool.pieces[--pool.n];
+static void free_block(int64_t i) {
+  tkg_unfence(pool.blocks[i].memory, (size_t)pool.blocks[i].bytes);
+  cudaFree(pool.blocks[i].memory);
+  pool.held -= pool.blocks[i].bytes;
+  pool.blocks[i] = pool.blocks[--pool.n];
 }
 
-/* The smallest free block that is large enough and not an eighth too large, or -1. */
-static int64_t find(int64_t bytes) {
+/* The smallest free block that is large enough, but by no more than an eighth, or -1. */
+static int64_t find_free(int64_t bytes) {
   int64_t best = -1;
   for (int64_t i = 0; i < pool.n; i++) {
-    const piece *p = &pool.pieces[i];
+    const block *p = &pool.blocks[i];
     if (!p->free || p->bytes < bytes || p->bytes > bytes + bytes / 8) continue;
-    if (best < 0 || p->bytes < pool.pieces[best].bytes) best = i;
+    if (best < 0 || p->bytes < pool.blocks[best].bytes) best = i;
   }
   return best;
 }
 
-static char *fresh(int64_t bytes) {
+static char *allocate_block(int64_t bytes) {
   void *memory = NULL;
   if (cudaMalloc(&memory, (size_t)bytes) == cudaSuccess) return (char *)memory;
-  cudaGetLastError(); /* it is reported by the NULL, not by the next launch */
+  cudaGetLastError(); /* the caller gets NULL; the next launch must not report it */
   tkg__pool_trim();
   if (cudaMalloc(&memory, (size_t)bytes) == cudaSuccess) return (char *)memory;
   cudaGetLastError();
   return NULL;
 }
 
-/* ---- giving out and taking back ---- */
+/* ---- allocating and freeing ---- */
 
 void *tkg__pool_allocate(int64_t asked) {
-  if (asked < 0 || asked > INT64_MAX - GRAIN || !grow()) return NULL;
+  if (asked < 0 || asked > INT64_MAX - GRAIN || !grow_list()) return NULL;
   const int64_t bytes = asked > 0 ? (asked + GRAIN - 1) / GRAIN * GRAIN : GRAIN;
-  int64_t at = find(bytes);
+  int64_t at = find_free(bytes);
   if (at >= 0) {
-    pool.kept -= pool.pieces[at].bytes;
-    tkg_unfence(pool.pieces[at].memory, (size_t)pool.pieces[at].bytes);
+    pool.idle -= pool.blocks[at].bytes;
+    tkg_unfence(pool.blocks[at].memory, (size_t)pool.blocks[at].bytes);
   } else {
-    char *memory = fresh(bytes);
+    char *memory = allocate_block(bytes);
     if (!memory) return NULL;
     at = pool.n++;
-    pool.pieces[at].memory = memory;
-    pool.pieces[at].bytes = bytes;
+    pool.blocks[at].memory = memory;
+    pool.blocks[at].bytes = bytes;
     pool.held += bytes;
   }
-  if (pool.held - pool.kept > pool.most) pool.most = pool.held - pool.kept;
-  piece *p = &pool.pieces[at];
-  p->asked = asked;
+  if (pool.held - pool.idle > pool.peak) pool.peak = pool.held - pool.idle;
+  block *p = &pool.blocks[at];
   p->free = false;
   tkg_fence(p->memory + asked, (size_t)(p->bytes - asked));
   return p->memory;
@@ -86,14 +84,14 @@ void *tkg__pool_allocate(int64_t asked) {
 void tkg__pool_release(void *memory) {
   if (!memory) return;
   for (int64_t i = pool.n; i-- > 0;) {
-    piece *p = &pool.pieces[i];
+    block *p = &pool.blocks[i];
     if (p->memory != memory) continue;
-    if (pool.kept + p->bytes > MOST_KEPT) {
-      drop(i);
+    if (pool.idle + p->bytes > MOST_IDLE) {
+      free_block(i);
       return;
     }
     p->free = true;
-    pool.kept += p->bytes;
+    pool.idle += p->bytes;
     tkg_fence(p->memory, (size_t)p->bytes);
     return;
   }
@@ -101,14 +99,14 @@ void tkg__pool_release(void *memory) {
 
 void tkg__pool_trim(void) {
   for (int64_t i = pool.n; i-- > 0;)
-    if (pool.pieces[i].free) drop(i);
-  pool.kept = 0;
+    if (pool.blocks[i].free) free_block(i);
+  pool.idle = 0;
 }
 
 void tkg__pool_figures(int64_t bytes[TKG_MEMORY_COUNT], bool reset_peak) {
-  const int64_t used = pool.held - pool.kept;
-  if (reset_peak) pool.most = used;
+  const int64_t used = pool.held - pool.idle;
+  if (reset_peak) pool.peak = used;
   bytes[TKG_MEMORY_HELD] = pool.held;
   bytes[TKG_MEMORY_USED] = used;
-  bytes[TKG_MEMORY_PEAK] = pool.most;
+  bytes[TKG_MEMORY_PEAK] = pool.peak;
 }

@@ -1,17 +1,17 @@
-/* Device memory: cudaMalloc and cudaFree wait for the device, so blocks that were given back are
- * kept and given out again. The stream orders who used a block before and who uses it next. */
+/* Device memory. cudaMalloc and cudaFree wait for the device, so freed blocks are kept and
+ * allocated again. The stream orders the uses of a block: one ends before the next begins. */
 #ifndef TKG_CUDA_POOL_H
 #define TKG_CUDA_POOL_H
 
 #include "cuda.h"
 
-/* At least so many bytes, at a multiple of 256; NULL when the device has no more, even after what
- * is kept was freed. */
+/* Allocates at least so many bytes, at a multiple of 256. NULL when the device has no more, even
+ * after the free blocks were returned to it. */
 void *tkg__pool_allocate(int64_t bytes);
-void tkg__pool_release(void *memory); /* NULL: nothing */
-void tkg__pool_trim(void);            /* frees what is kept */
+void tkg__pool_release(void *memory); /* NULL is ignored */
+void tkg__pool_trim(void);            /* returns the free blocks to the device */
 
-/* Bytes held, used and used at most, into the backend's places for them. */
+/* Writes the bytes held, used and used at most to the backend's table. */
 void tkg__pool_figures(int64_t bytes[TKG_MEMORY_COUNT], bool reset_peak);
 
 #endif

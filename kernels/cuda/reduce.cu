@@ -1,42 +1,38 @@
-/* Sums, row-wise maxima and dot products, and the sum's opposite.
+/* SUM, ARGMAX and DOT over dimensions of a tensor, and BROADCAST, the opposite of a sum.
  *
- * A sum reads its input as [outer, t1, middle, t2, inner] where t1 and t2 are summed; neighbouring
- * dimensions of a kind are merged, so four dimensions always fit. What is the best way to read
- * depends on where the terms lie and on how many outputs there are:
+ * A sum reads its input as [outer, t1, middle, t2, inner] and adds over t1 and t2. Neighbouring
+ * dimensions of a kind are merged, so four dimensions always fit. How best to read depends on where
+ * the terms lie and on how many outputs there are:
  *
- *   SHORT_ROWS  terms lie together and are few: a few lanes a row, as in rows.cu
- *   LONG_ROWS   terms lie together and are many: a block a row, or several with a part each
- *   FEW_TERMS   terms lie apart and are few (the neighbours of a node), or outputs are plenty: a
- *               thread an output, neighbouring threads at neighbouring addresses
- *   MANY_TERMS  the rest, as a bias's gradient: a block takes some columns and a part of the terms
+ *   SHORT_ROWS  terms lie together and are few: a few lanes per row
+ *   LONG_ROWS   terms lie together and are many: one block per row, or per part of a row
+ *   FEW_TERMS   terms lie apart and are few (the neighbours of a node), or outputs are plenty: one
+ *               thread per output, neighbouring threads at neighbouring addresses
+ *   MANY_TERMS  the rest, as a bias's gradient: one block per some columns and part of the terms
  *
- * Parts leave doubles in scratch, and a second kernel adds them. Parts are cut by the shapes alone
- * and every order is fixed: results repeat bit for bit. Within a thread floats are added, a few
- * dozen at most before they join a double: sums of many millions keep float's precision. */
+ * Each term is read once. Parts leave doubles in scratch, and a second kernel adds them. Parts
+ * depend on the shapes alone and every order is fixed: results repeat bit for bit. A thread adds a
+ * few dozen floats at most before they join a double, so sums of many millions keep float's
+ * precision. */
 #include "family.h"
 #include "launch.h"
+#include "vec4.cuh"
 #include "view.h"
 #include "warp.cuh"
 
 enum {
-  SHORT = 1024,          /* elements of a row that is the work of lanes of one warp */
-  FEW = 32,              /* terms that a thread adds alone, however few outputs there are */
-  PLENTY = 1 << 19,      /* outputs, where any number of terms may be a thread's */
+  SHORT = 1024,          /* elements of the longest row that lanes of one warp take */
+  FEW = 32,              /* terms that one thread adds, however few outputs there are */
+  PLENTY = 1 << 19,      /* outputs from which one thread adds any number of terms */
   FLOATS = 64,           /* terms added in float before they join a double */
   LEAST_ROW_PART = 8192, /* elements of a part of a long row */
-  LEAST_PART = 16,       /* terms of a part, a thread */
-  BLOCKS = 512           /* with so many blocks of work there is no need of parts */
+  LEAST_PART = 16,       /* terms per thread of a part */
+  BLOCKS = 512           /* so many blocks fill the device without parts */
 };
 
-/* ---- accesses: V neighbouring elements ---- */
+/* ---- units: V neighbouring elements, which are one access (vec4.cuh) ---- */
 
-static __device__ __forceinline__ void load_unit(float (&v)[1], const float *from) { v[0] = *from; }
-static __device__ __forceinline__ void load_unit(float (&v)[4], const float *from) {
-  const float4 q = *reinterpret_cast<const float4 *>(from);
-  v[0] = q.x, v[1] = q.y, v[2] = q.z, v[3] = q.w;
-}
-
-/* Sum of a unit, or of the products of two. */
+/* The sum of a unit, or of the products of two. */
 static __device__ __forceinline__ float unit_sum(const float (&v)[1]) { return v[0]; }
 static __device__ __forceinline__ float unit_sum(const float (&v)[4]) {
   return (v[0] + v[2]) + (v[1] + v[3]);
@@ -54,9 +50,10 @@ static __device__ __forceinline__ float read_unit(const float *a, const float *b
   return unit_sum(v);
 }
 
-/* ---- rows: sums of what lies together, and dot products ---- */
+/* ---- sums of rows whose terms lie together, and dot products of rows ---- */
 
-/* Units lane, lane + lanes, ... below `units`, four under way; added in S, float for short rows. */
+/* Adds units lane, lane + lanes, ... below `units`, four loads at a time, in S: float for short
+ * rows. */
 template <class S, bool PRODUCT, int V>
 static __device__ __forceinline__ S lane_sum(const float *a, const float *b, int64_t units,
                                              int lane, int lanes) {
@@ -73,23 +70,21 @@ static __device__ __forceinline__ S lane_sum(const float *a, const float *b, int
   return sum;
 }
 
-/* 2^shift lanes a row. All of a warp go on while one has a row: shuffles name all of them. */
+/* One group per row. */
 template <bool PRODUCT, int V>
-static __global__ void short_rows(int64_t rows, int64_t units, int shift, const float *a,
+static __global__ void short_rows(int64_t rows, int64_t units, int width, const float *a,
                                   const float *b, float *out) {
-  const int width = 1 << shift, lane = (int)threadIdx.x & (width - 1);
-  const int in_warp = (int)(threadIdx.x % TKG_WARP) >> shift;
-  const int64_t stride = tkg_stride() >> shift;
-  for (int64_t r = tkg_first() >> shift; r - in_warp < rows; r += stride) {
+  const tkg_group g = tkg_group_of(width);
+  for (int64_t r = g.row; tkg_any_row(r, rows); r += g.stride) {
     const int64_t at = r < rows ? r * units * V : 0;
     float sum = lane_sum<float, PRODUCT, V>(a + at, PRODUCT ? b + at : b, r < rows ? units : 0,
-                                            lane, width);
+                                            g.lane, width);
     sum = tkg_group_sum(sum, width);
-    if (r < rows && lane == 0) out[r] = sum;
+    if (r < rows && g.lane == 0) out[r] = sum;
   }
 }
 
-/* A block a part of a row. One of partial, as [row, part], and out is written. */
+/* One block per part of a row. Writes to partial, as [row, part], or without it to out. */
 template <bool PRODUCT, int V>
 static __global__ void long_rows(int64_t rows, int64_t units, int64_t parts, const float *a,
                                  const float *b, double *partial, float *out) {
@@ -108,16 +103,15 @@ static __global__ void long_rows(int64_t rows, int64_t units, int64_t parts, con
   }
 }
 
-/* A warp adds the parts of an output. */
+/* One warp per output adds its parts. */
 static __global__ void combine_kernel(int64_t outputs, int64_t parts, const double *partial,
                                       float *out) {
-  const int lane = (int)(threadIdx.x % TKG_WARP);
-  const int64_t stride = tkg_stride() / TKG_WARP;
-  for (int64_t i = tkg_first() / TKG_WARP; i < outputs; i += stride) {
+  const tkg_group g = tkg_group_of(TKG_WARP);
+  for (int64_t i = g.row; i < outputs; i += g.stride) {
     double sum = 0;
-    for (int64_t k = lane; k < parts; k += TKG_WARP) sum += partial[i * parts + k];
+    for (int64_t k = g.lane; k < parts; k += TKG_WARP) sum += partial[i * parts + k];
     sum = tkg_group_sum(sum, TKG_WARP);
-    if (lane == 0) out[i] = (float)sum;
+    if (g.lane == 0) out[i] = (float)sum;
   }
 }
 
@@ -132,17 +126,10 @@ static int64_t partial_bytes(int64_t outputs, int64_t parts) {
   return parts > 1 ? outputs * parts * (int64_t)sizeof(double) : 0;
 }
 
-/* Lanes a row, as a power of two. */
-static int shift_of(int64_t lanes) {
-  int shift = 0;
-  while (shift < 5 && (int64_t)1 << shift < lanes) shift++;
-  return shift;
-}
-
 template <bool PRODUCT, int V>
 static void short_launch(const tkg_call *c, int64_t rows, int64_t units, cudaStream_t stream) {
-  const int shift = shift_of(V == 4 ? units : tkg_ceil(units, 4)); /* 16 bytes a lane */
-  tkg_launch(short_rows<PRODUCT, V>, tkg_groups(rows, 1 << shift), stream, rows, units, shift,
+  const int width = tkg_group_width(V == 4 ? units : tkg_ceil(units, 4)); /* 16 bytes per lane */
+  tkg_launch(short_rows<PRODUCT, V>, tkg_groups(rows, width), stream, rows, units, width,
              tkg_in<float>(c, 0), tkg_in<float>(c, 1), tkg_out<float>(c));
 }
 
@@ -160,8 +147,8 @@ static void long_launch(const tkg_call *c, int64_t rows, int64_t units, cudaStre
 
 template <bool PRODUCT>
 static void rows_launch(const tkg_call *c, int64_t rows, int64_t cols, cudaStream_t stream) {
-  bool four = tkg_by_four(c->data[0], cols);
-  if (PRODUCT) four = four && tkg_by_four(c->data[1], cols);
+  bool four = tkg_vec4_aligned(c->data[0], cols);
+  if (PRODUCT) four = four && tkg_vec4_aligned(c->data[1], cols);
   if (cols <= SHORT && four)
     short_launch<PRODUCT, 4>(c, rows, cols / 4, stream);
   else if (cols <= SHORT)
@@ -189,13 +176,14 @@ enum sum_way { SHORT_OR_LONG_ROWS, FEW_TERMS, MANY_TERMS };
 typedef struct sum_plan {
   int64_t outer, t1, middle, t2, inner;
   int64_t terms, groups, parts; /* t1 t2; outer middle; of the terms */
-  /* Term t lies t * step + t / t2 * jump behind the first; `jumps`: the second is not always 0. */
+  /* Term t lies t * step + t / t2 * jump after the first; `jumps`: jump is not 0. */
   int64_t step, jump;
   bool jumps;
   enum sum_way way;
 } sum_plan;
 
-/* Extents from the last dimension to the first; even places are kept, odd ones summed. */
+/* Collects extents from the last dimension to the first: at even places those that stay, at odd
+ * places those that are summed. */
 static sum_plan sum_extents(const tkg_node *node, const tkg_node *x) {
   int64_t extent[5] = {1, 1, 1, 1, 1};
   int place = 0;
@@ -214,7 +202,7 @@ static sum_plan sum_extents(const tkg_node *node, const tkg_node *x) {
   return p;
 }
 
-/* Of a block of MANY_TERMS: units across, threads that share a column. */
+/* A block of MANY_TERMS: x runs over units, y over the threads that share a column. */
 static dim3 columns_block(int64_t units) {
   const int x = tkg_power(units, TKG_WARP);
   return dim3((unsigned)x, (unsigned)(TKG_THREADS / x));
@@ -255,7 +243,7 @@ static int64_t sum_scratch(const tkg_node *node, const tkg_node *const *in) {
 
 /* ---- sum: terms that lie apart ---- */
 
-/* Where term 0 of a group lies. */
+/* The offset of term 0 of a group. */
 static __device__ __forceinline__ int64_t group_start(const sum_plan &p, int64_t group) {
   const int64_t o = p.outer == 1 ? 0 : group / p.middle, m = group - o * p.middle;
   return (o * p.t1 * p.middle + m) * p.t2 * p.inner;
@@ -265,7 +253,8 @@ static __device__ __forceinline__ int64_t term_offset(const sum_plan &p, int64_t
   return t * p.step + (p.jumps ? t / p.t2 * p.jump : 0);
 }
 
-/* Terms first, first + stride, ... below last, of the V columns at x; AHEAD loads under way. */
+/* Adds terms first, first + stride, ... below last, of the V columns at x, AHEAD loads at a time.
+ */
 template <int V>
 static __device__ __forceinline__ void sum_terms(const sum_plan &p, const float *x, int64_t first,
                                                  int64_t last, int64_t stride, double (&sum)[V]) {
@@ -290,7 +279,8 @@ static __device__ __forceinline__ void sum_terms(const sum_plan &p, const float 
   }
 }
 
-/* A thread V outputs; `all` of them in units. Divisions of 64 bits are slow, and seldom needed. */
+/* One thread per V outputs, of which there are `all`. A division of 64 bits is slow and seldom
+ * needed. */
 template <int V>
 static __global__ void few_terms(sum_plan p, int64_t units, int64_t all, const float *x,
                                  float *out) {
@@ -304,7 +294,7 @@ static __global__ void few_terms(sum_plan p, int64_t units, int64_t all, const f
   }
 }
 
-/* Adds what the threads of a column found: y = 0 has the sum. */
+/* Adds the sums of the threads of a column; the thread with y = 0 has the result. */
 template <int V> static __device__ __forceinline__ void fold_block(double (&sum)[V]) {
   TKG_SHARED(double, fold, [V][TKG_THREADS]);
   const unsigned at = threadIdx.y * blockDim.x + threadIdx.x;
@@ -319,7 +309,8 @@ template <int V> static __device__ __forceinline__ void fold_block(double (&sum)
   }
 }
 
-/* A block a part of blockDim.x units. One of partial, as [output, part], and out is written. */
+/* One block per part of blockDim.x units. Writes to partial, as [output, part], or without it to
+ * out. */
 template <int V>
 static __global__ void many_terms(sum_plan p, int64_t units, const float *x, double *partial,
                                   float *out) {
@@ -365,7 +356,7 @@ static void many_launch(const tkg_call *c, const sum_plan &p, cudaStream_t strea
 
 static int sum_run(const tkg_call *c, cudaStream_t stream) {
   const sum_plan p = sum_plan_of(c->node, c->in);
-  const bool four = tkg_by_four(c->data[0], p.inner);
+  const bool four = tkg_vec4_aligned(c->data[0], p.inner);
   if (p.groups * p.inner == 0) return TKG_OK;
   if (p.way == SHORT_OR_LONG_ROWS)
     rows_launch<false>(c, p.groups, p.t2, stream);
@@ -388,7 +379,7 @@ static __device__ __forceinline__ void spread(const uint32_t *from, uint4 *to) {
   *to = make_uint4(*from, *from, *from, *from);
 }
 
-/* To is an element or four of them; From is an element also where it is repeated four times. */
+/* To is an element or four of them. From is To, or an element that is repeated four times. */
 template <class From, class To, class Index>
 static __global__ void broadcast_kernel(Index n, tkg_view v, const From *x, To *out) {
   for (int64_t i = tkg_first(); i < (int64_t)n; i += tkg_stride()) {
@@ -408,8 +399,8 @@ static void broadcast_launch(const tkg_call *c, const tkg_view &v, int64_t n, cu
                tkg_in<From>(c, 0), tkg_out<To>(c));
 }
 
-/* The view in units of four output elements. Strides of a copy count units too: where the last
- * dimension is not repeated, all others are multiples of its extent. */
+/* The view in units of four output elements. If the last dimension is not repeated, the input is
+ * read in units too: its other strides are multiples of that dimension's extent. */
 static tkg_view by_four(tkg_view v) {
   const bool copies = v.stride[0][0] != 0;
   v.shape[0] /= 4;
@@ -420,10 +411,10 @@ static tkg_view by_four(tkg_view v) {
 static int broadcast_run(const tkg_call *c, cudaStream_t stream) {
   const int64_t n = tkg__count(c->node);
   const tkg_view v = tkg__view(c->node, c->in[0], c->in[0]);
-  const bool repeats = v.stride[0][0] == 0, four = tkg_by_four(c->out, v.shape[0]);
+  const bool repeats = v.stride[0][0] == 0, four = tkg_vec4_aligned(c->out, v.shape[0]);
   if (four && repeats)
     broadcast_launch<uint32_t, uint4>(c, by_four(v), n / 4, stream);
-  else if (four && tkg_by_four(c->data[0], 0))
+  else if (four && tkg_vec4_aligned(c->data[0], 0))
     broadcast_launch<uint4, uint4>(c, by_four(v), n / 4, stream);
   else
     broadcast_launch<uint32_t, uint32_t>(c, v, n, stream);
@@ -432,15 +423,15 @@ static int broadcast_run(const tkg_call *c, cudaStream_t stream) {
 
 /* ---- argmax ---- */
 
-/* Element and position in one number whose largest is the answer: first floats as integers of the
- * same order, with -0 as 0 and NaN above all; then earlier positions above later ones. */
+/* Element and position in one number, the largest of which is the answer: the float as an integer
+ * of the same order, with -0 as 0 and NaN above all; below it the position, earlier ones larger. */
 static __device__ __forceinline__ unsigned long long rank_of(float x, uint32_t position) {
   const uint32_t bits = v_bits(x == 0.0F ? 0.0F : x);
   const uint32_t order = bits >> 31 ? ~bits : bits | 0x80000000u;
   return (unsigned long long)(x == x ? order : UINT32_MAX) << 32 | (UINT32_MAX - position);
 }
 
-/* A row without elements has rank 0 << 32 | UINT32_MAX: position 0. */
+/* The largest rank among a lane's elements. A row without elements gives position 0. */
 static __device__ __forceinline__ unsigned long long best_of(const float *x, int64_t cols, int lane,
                                                              int lanes) {
   unsigned long long best = UINT32_MAX;
@@ -457,16 +448,15 @@ static __device__ __forceinline__ unsigned long long best_of(const float *x, int
   return best;
 }
 
-static __global__ void short_argmax(int64_t rows, int64_t cols, int shift, const float *x,
+static __global__ void short_argmax(int64_t rows, int64_t cols, int width, const float *x,
                                     int32_t *out) {
-  const int width = 1 << shift, lane = (int)threadIdx.x & (width - 1);
-  const int in_warp = (int)(threadIdx.x % TKG_WARP) >> shift;
-  const int64_t stride = tkg_stride() >> shift;
-  for (int64_t r = tkg_first() >> shift; r - in_warp < rows; r += stride) {
+  const tkg_group g = tkg_group_of(width);
+  for (int64_t r = g.row; tkg_any_row(r, rows); r += g.stride) {
     const bool exists = r < rows;
-    unsigned long long best = best_of(x + (exists ? r * cols : 0), exists ? cols : 0, lane, width);
+    unsigned long long best =
+        best_of(x + (exists ? r * cols : 0), exists ? cols : 0, g.lane, width);
     best = tkg_group_max(best, width);
-    if (exists && lane == 0) out[r] = (int32_t)(UINT32_MAX - (uint32_t)best);
+    if (exists && g.lane == 0) out[r] = (int32_t)(UINT32_MAX - (uint32_t)best);
   }
 }
 
@@ -482,12 +472,12 @@ static int argmax_run(const tkg_call *c, cudaStream_t stream) {
   const int64_t rows = tkg__rows(c->in[0]), cols = tkg__cols(c->in[0]);
   const float *x = tkg_in<float>(c, 0);
   int32_t *out = tkg_out<int32_t>(c);
-  const int shift = shift_of(tkg_ceil(cols, 4));
+  const int width = tkg_group_width(tkg_ceil(cols, 4));
   const tkg_shape blocks = {dim3(tkg_blocks(rows)), dim3(TKG_THREADS), 0};
   if (cols > SHORT)
     tkg_launch(long_argmax, blocks, stream, rows, cols, x, out);
   else
-    tkg_launch(short_argmax, tkg_groups(rows, 1 << shift), stream, rows, cols, shift, x, out);
+    tkg_launch(short_argmax, tkg_groups(rows, width), stream, rows, cols, width, x, out);
   return TKG_OK;
 }
 

@@ -1,13 +1,15 @@
-/* Sums by relation, gradients of relation vectors: AGGREGATE_RELATION and AGGREGATE_RELATION_ROWS.
- * out[relation] is the sum of w a[head] b[tail] over the edges of that relation.
+/* Sums by relation, which are the gradients of relation vectors: AGGREGATE_RELATION and
+ * AGGREGATE_RELATION_ROWS. out[r] = sum of w a[head] b[tail] over the edges of relation r.
  *
- * There are few relations and millions of edges, in an order that has nothing to do with relations.
- * Sorting edges by relation would cost 16 bytes an edge of scratch. Instead each group of threads
+ * There are few relations and millions of edges, whose order has nothing to do with relations.
+ * Sorting them by relation would take 16 bytes of scratch per edge. Instead each group of threads
  * has a table of all relations in shared memory, of which a thread owns a column: it adds without
- * asking anybody. Relations are cut in tiles so that a block has at least two warps of groups; the
- * other tiles' edges are passed over at the price of reading their relation. The tables of a block
- * are added up and written to scratch, where a second kernel adds those of all blocks, all in
- * order. */
+ * atomics. Relations are cut into tiles, so that a block has at least two warps of groups; a group
+ * skips the edges of other tiles after reading their relation. A block adds its tables up and
+ * writes the sum to scratch; a second kernel adds those of all blocks. Edges are cut by their
+ * number alone and all sums have a fixed order: results repeat bit for bit.
+ *
+ * Traffic: a row of b per edge, the row of a from cache, and one relation per edge and tile. */
 #include "edge_partition.cuh"
 #include "family.h"
 #include "vec4.cuh"
@@ -15,44 +17,45 @@
 enum { SHARED_BYTES = 48 << 10, LEAST_THREADS = 64, AHEAD = 4 };
 enum { MOST_TABLES = 512, LEAST_TABLES = 8, TABLE_BYTES = 8 << 20 };
 
-/* T is an element or a quad of them. */
+/* T is float or float4. */
 template <class T> struct pairs {
   int64_t cols, k;
   const T *a, *b;
   const float *w; /* by edge, or NULL */
   const int32_t *ids, *relations, *order;
-  int64_t tile, tiles; /* relations a tile; tiles of relations */
+  int64_t tile, tiles; /* relations per tile; tiles */
   T *tables;           /* [blocks, k, cols] */
-  tkg_fault bad_relation;
+  tkg_error_slot bad_relation;
 };
 
 /* ---- kernels ---- */
 
-/* Goes through edges of the walk in order. */
+/* Visits the edges of a partition in order. */
 template <bool ROWS> struct cursor {
-  const tkg_walk &w;
+  const tkg_edge_partition &e;
   int64_t row, shift;
 
-  __device__ __forceinline__ cursor(const tkg_walk &walk, int64_t v) : w(walk) {
-    row = walk_row<ROWS>(w, v);
-    shift = walk_shift<ROWS>(w, row);
+  __device__ __forceinline__ cursor(const tkg_edge_partition &edges, int64_t v) : e(edges) {
+    row = partition_find_row<ROWS>(e, v);
+    shift = partition_shift<ROWS>(e, row);
   }
   __device__ __forceinline__ int64_t place_of(int64_t v) {
-    if (walk_begin<ROWS>(w, row + 1) <= v) {
-      while (walk_begin<ROWS>(w, row + 1) <= v) row++;
-      shift = walk_shift<ROWS>(w, row);
+    if (partition_row_start<ROWS>(e, row + 1) <= v) {
+      while (partition_row_start<ROWS>(e, row + 1) <= v) row++;
+      shift = partition_shift<ROWS>(e, row);
     }
     return v + shift;
   }
 };
 
-/* Edges first..last-1, of the relations first_relation.., to the thread's column of a table. */
+/* Adds those of the edges first..last-1 whose relation is in the tile to the thread's column of its
+ * table. */
 template <class T, bool ROWS>
-static __device__ __forceinline__ void add_edges(const pairs<T> &s, const tkg_walk &w,
+static __device__ __forceinline__ void add_edges(const pairs<T> &s, const tkg_edge_partition &e,
                                                  int64_t first, int64_t last, int64_t tile,
-                                                 int64_t j, bool notes, T *table, int64_t width) {
+                                                 int64_t j, bool reports, T *table, int64_t width) {
   if (first >= last) return;
-  cursor<ROWS> at(w, first);
+  cursor<ROWS> at(e, first);
   for (int64_t v = first; v < last; v += AHEAD) {
     int64_t to[AHEAD];
     T a[AHEAD], b[AHEAD];
@@ -63,7 +66,7 @@ static __device__ __forceinline__ void add_edges(const pairs<T> &s, const tkg_wa
       if (v + k >= last) continue;
       const int64_t place = at.place_of(v + k);
       const int32_t relation = s.relations[place];
-      if (!tkg_id_ok(relation, s.k, place, s.bad_relation, notes)) continue;
+      if (!tkg_check_id(relation, s.k, place, s.bad_relation, reports)) continue;
       const int64_t own = relation - tile * s.tile;
       if (own < 0 || own >= s.tile) continue;
       to[k] = own * width;
@@ -74,11 +77,11 @@ static __device__ __forceinline__ void add_edges(const pairs<T> &s, const tkg_wa
     TKG_UNROLL
     for (int k = 0; k < AHEAD; k++)
       if (to[k] >= 0)
-        table[to[k]] = quad_plus(table[to[k]], quad_scaled(weight[k], quad_times(a[k], b[k])));
+        table[to[k]] = vec4_add(table[to[k]], vec4_scale(weight[k], vec4_mul(a[k], b[k])));
   }
 }
 
-/* The sums of a block's tables, to the block's table in scratch. */
+/* Adds a block's tables up, in order, and stores the sum in scratch. */
 template <class T>
 static __device__ __forceinline__ void put_tables(const pairs<T> &s, const T *tables, int64_t tile,
                                                   int64_t first_column, int64_t width) {
@@ -87,26 +90,26 @@ static __device__ __forceinline__ void put_tables(const pairs<T> &s, const T *ta
   for (int64_t i = threadIdx.y * blockDim.x + threadIdx.x; i < size; i += threads) {
     const int64_t relation = tile * s.tile + i / width, j = first_column + i % width;
     T sum = tables[i];
-    for (unsigned y = 1; y < blockDim.y; y++) sum = quad_plus(sum, tables[y * size + i]);
+    for (unsigned y = 1; y < blockDim.y; y++) sum = vec4_add(sum, tables[y * size + i]);
     if (relation < s.k && j < s.cols) s.tables[(blockIdx.x * s.k + relation) * s.cols + j] = sum;
   }
 }
 
-/* Blocks: x takes a piece of the edges, y a tile of relations and columns. Shared memory: a table
- * [tile, width] a group. */
+/* blockIdx.x: a piece of the edges for each group; blockIdx.y: a tile of relations and columns.
+ * Shared memory: one table [tile, width] per group. */
 template <class T, bool ROWS>
-static __global__ void relation_kernel(pairs<T> s, tkg_walk w, int64_t width) {
+static __global__ void relation_kernel(pairs<T> s, tkg_edge_partition e, int64_t width) {
   TKG_DYNAMIC_SHARED(T, tables);
   const int64_t tile = blockIdx.y % s.tiles, first_column = blockIdx.y / s.tiles * width;
   const int64_t j = first_column + threadIdx.x;
-  const int64_t edges = walk_size<ROWS>(w).edges, groups = (int64_t)gridDim.x * blockDim.y;
+  const int64_t edges = partition_size<ROWS>(e).edges, groups = (int64_t)gridDim.x * blockDim.y;
   const int64_t length = (edges + groups - 1) / groups;
   const int64_t first = ((int64_t)blockIdx.x * blockDim.y + threadIdx.y) * length;
   const int64_t last = first + length < edges ? first + length : edges;
   T *own = tables + threadIdx.y * s.tile * width + threadIdx.x;
   if (threadIdx.x < width) {
-    for (int64_t k = 0; k < s.tile; k++) quad_clear(&own[k * width]);
-    if (j < s.cols) add_edges<T, ROWS>(s, w, first, last, tile, j, j == 0 && tile == 0, own, width);
+    for (int64_t k = 0; k < s.tile; k++) vec4_clear(&own[k * width]);
+    if (j < s.cols) add_edges<T, ROWS>(s, e, first, last, tile, j, j == 0 && tile == 0, own, width);
   }
   __syncthreads();
   put_tables(s, tables, tile, first_column, width);
@@ -114,7 +117,7 @@ static __global__ void relation_kernel(pairs<T> s, tkg_walk w, int64_t width) {
 
 enum { COLUMNS = 32, SLICES = 8 };
 
-/* out[i]: the sum of element i of all tables; SLICES threads share it. */
+/* out[i] = the sum of element i of all tables, by SLICES threads. */
 static __global__ void tables_kernel(int64_t count, int64_t blocks, const float *tables,
                                      float *out) {
   TKG_SHARED(float, part, [SLICES][COLUMNS]);
@@ -134,27 +137,27 @@ static __global__ void tables_kernel(int64_t count, int64_t blocks, const float 
   }
 }
 
-/* A look at the relations of the edges of some rows, or of all (NULL): for sums without elements,
- * for which nobody else reads them. */
+/* Checks the relations of the edges of `rows`, or of all rows (NULL), for outputs without elements:
+ * no other kernel reads them then. */
 static __global__ void check_kernel(tkg_graph g, const int32_t *rows, int64_t n, int64_t k,
-                                    tkg_fault bad) {
+                                    tkg_error_slot bad) {
   for (int64_t i = tkg_first(); i < n; i += tkg_stride()) {
     const int64_t row = rows ? rows[i] : i;
     if (row < 0 || row >= g.n) continue;
     for (int64_t p = g.offsets[row]; p < g.offsets[row + 1]; p++)
-      tkg_id_ok(g.relations[p], k, p, bad, true);
+      tkg_check_id(g.relations[p], k, p, bad, true);
   }
 }
 
 /* ---- launchers ---- */
 
-/* As many tables as there may be, of a size that scratch has room for. */
+/* One table per block, as many as scratch has room for. */
 static int64_t blocks_of(const tkg_node *node) {
   return tkg_between(TABLE_BYTES / (4 * (tkg__count(node) + 1)), LEAST_TABLES, MOST_TABLES);
 }
 
 template <class T, bool ROWS>
-static void launch(pairs<T> s, const tkg_walk &w, int64_t blocks, cudaStream_t stream) {
+static void launch(pairs<T> s, const tkg_edge_partition &e, int64_t blocks, cudaStream_t stream) {
   const int lanes = tkg_power(s.cols, TKG_WARP);
   const int64_t width = s.cols < lanes ? s.cols : lanes, line = width * (int64_t)sizeof(T);
   const int64_t least = LEAST_THREADS / lanes;
@@ -164,47 +167,48 @@ static void launch(pairs<T> s, const tkg_walk &w, int64_t blocks, cudaStream_t s
   const dim3 grid((unsigned)blocks, (unsigned)(s.tiles * tkg_ceil(s.cols, width)));
   tkg_launch(relation_kernel<T, ROWS>,
              {grid, dim3((unsigned)lanes, (unsigned)groups), (size_t)(groups * s.tile * line)},
-             stream, s, w, width);
+             stream, s, e, width);
 }
 
 /* ---- entries ---- */
 
 static bool by_rows(int op) { return op == TKG_OP_AGGREGATE_RELATION_ROWS; }
 
-static int64_t walked(const tkg_node *node, const tkg_node *const *in) {
+static int64_t partitioned_rows(const tkg_node *node, const tkg_node *const *in) {
   return by_rows(node->op) ? tkg__count(in[3]) : node->i[node->i[3] & TKG_GRAPH_BACKWARD ? 1 : 0];
 }
 
-static int64_t walk_bytes(const tkg_node *node, const tkg_node *const *in) {
-  const int64_t n = walked(node, in);
+static int64_t partition_bytes(const tkg_node *node, const tkg_node *const *in) {
+  const int64_t n = partitioned_rows(node, in);
   const int64_t steps = by_rows(node->op) ? -1 : n + node->i[2];
-  return tkg__walk_bytes(n, tkg__walk_chunks(steps, tkg__cols(node)), by_rows(node->op));
+  return tkg__edge_partition_bytes(n, tkg__edge_partition_chunks(steps, tkg__cols(node)),
+                                   by_rows(node->op));
 }
 
 static int64_t relation_scratch(const tkg_node *node, const tkg_node *const *in) {
-  return walk_bytes(node, in) + 4 * blocks_of(node) * tkg__count(node);
+  return partition_bytes(node, in) + 4 * blocks_of(node) * tkg__count(node);
 }
 
 template <class T>
-static void relation_launch(const tkg_call *c, const tkg_graph &g, const tkg_walk &w,
+static void relation_launch(const tkg_call *c, const tkg_graph &g, const tkg_edge_partition &e,
                             cudaStream_t stream) {
   const int64_t blocks = blocks_of(c->node), count = tkg__count(c->node);
-  char *tables = static_cast<char *>(c->scratch) + walk_bytes(c->node, c->in);
+  char *tables = static_cast<char *>(c->scratch) + partition_bytes(c->node, c->in);
   pairs<T> s = {};
   s.cols = tkg__cols(c->node) * (int64_t)sizeof(float) / (int64_t)sizeof(T);
   s.k = tkg__rows(c->node);
   s.a = tkg_in<T>(c, 1);
   s.b = tkg_in<T>(c, 2);
-  s.w = tkg_in<float>(c, w.rows ? 4 : 3);
+  s.w = tkg_in<float>(c, e.rows ? 4 : 3);
   s.ids = g.ids;
   s.relations = g.relations;
   s.order = g.order;
   s.tables = reinterpret_cast<T *>(tables);
-  s.bad_relation = tkg__fault_ids(c, s.k);
-  if (w.rows)
-    launch<T, true>(s, w, blocks, stream);
+  s.bad_relation = tkg__error_slot_ids(c, s.k);
+  if (e.rows)
+    launch<T, true>(s, e, blocks, stream);
   else
-    launch<T, false>(s, w, blocks, stream);
+    launch<T, false>(s, e, blocks, stream);
   tkg_launch(tables_kernel, {dim3(tkg_blocks(tkg_ceil(count, COLUMNS))), dim3(COLUMNS, SLICES), 0},
              stream, count, blocks, reinterpret_cast<const float *>(tables), tkg_out<float>(c));
 }
@@ -212,26 +216,27 @@ static void relation_launch(const tkg_call *c, const tkg_graph &g, const tkg_wal
 static int relation_run(const tkg_call *c, cudaStream_t stream) {
   const bool rows = by_rows(c->node->op);
   const tkg_graph g = tkg__graph_of(tkg_in<int32_t>(c, 0), c->node->i);
-  const int64_t n = walked(c->node, c->in), d = tkg__cols(c->node), count = tkg__count(c->node);
+  const int64_t n = partitioned_rows(c->node, c->in), d = tkg__cols(c->node),
+                count = tkg__count(c->node);
   if (!g.relations)
     return tkg__fail(TKG_E_ARGUMENT, "%s: this graph has no relations", tkg__ops[c->node->op].name);
-  const tkg_fault bad_row = rows ? tkg__fault_ids(c, g.n) : tkg_fault{NULL, NULL};
+  const tkg_error_slot bad_row = rows ? tkg__error_slot_ids(c, g.n) : tkg_error_slot{NULL, NULL};
   if (n == 0 || g.e == 0 || count == 0) {
     const int32_t *heads = rows ? tkg_in<int32_t>(c, 3) : NULL;
-    if (rows) tkg__fault_check(heads, n, g.n, bad_row, stream);
+    if (rows) tkg__check_ids(heads, n, g.n, bad_row, stream);
     if (n > 0 && g.e > 0) {
       const int64_t k = tkg__rows(c->node);
-      tkg_launch(check_kernel, tkg_flat(n), stream, g, heads, n, k, tkg__fault_ids(c, k));
+      tkg_launch(check_kernel, tkg_flat(n), stream, g, heads, n, k, tkg__error_slot_ids(c, k));
     }
     if (count > 0) cudaMemsetAsync(c->out, 0, (size_t)count * sizeof(float), stream);
     return TKG_OK;
   }
-  const tkg_walk w =
-      tkg__walk_make(&g, rows ? tkg_in<int32_t>(c, 3) : NULL, n, d, c->scratch, bad_row, stream);
-  if (tkg_by_four(c->data[1], d) && tkg_by_four(c->data[2], d))
-    relation_launch<float4>(c, g, w, stream);
+  const tkg_edge_partition e = tkg__partition_edges(&g, rows ? tkg_in<int32_t>(c, 3) : NULL, n, d,
+                                                    c->scratch, bad_row, stream);
+  if (tkg_vec4_aligned(c->data[1], d) && tkg_vec4_aligned(c->data[2], d))
+    relation_launch<float4>(c, g, e, stream);
   else
-    relation_launch<float>(c, g, w, stream);
+    relation_launch<float>(c, g, e, stream);
   return TKG_OK;
 }
 

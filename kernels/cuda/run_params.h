@@ -1,24 +1,24 @@
-/* What differs between two runs of one plan: seed, step, learning rate, count of updates. It lies
- * in device memory and is written when a run begins, so that a run can be queued again as it was
- * (cuda_graph.h): a kernel's arguments are frozen there. */
+/* What differs between two runs of one plan: seed, step, learning rate, number of updates. They lie
+ * in device memory, and a run begins by writing them. Kernels get their address, so that a captured
+ * run, whose arguments are fixed, can be launched again (cuda_graph.h). */
 #ifndef TKG_CUDA_RUN_PARAMS_H
 #define TKG_CUDA_RUN_PARAMS_H
 
 #include "cuda.h"
 
-typedef struct tkg_run_values {
+typedef struct tkg_run_params {
   uint64_t seed;
   uint32_t step, update; /* update: the optimizer's t */
   float lr;
-  float rate;  /* lr / (1 - beta1^t), Adam's */
-  float scale; /* 1 / sqrt(1 - beta2^t) */
-} tkg_run_values;
+  float rate;  /* Adam's lr / (1 - beta1^t) */
+  float scale; /* Adam's 1 / sqrt(1 - beta2^t) */
+} tkg_run_params;
 
-/* Host: queues the values of a run that begins; a status. `open` makes their place, once. */
-int tkg__values_open(void);
-int tkg__values_begin(const tkg_run_context *context, cudaStream_t stream);
+/* Host, both return a status: allocates the parameters, once; queues their upload. */
+int tkg__run_params_open(void);
+int tkg__run_params_upload(const tkg_run_context *context, cudaStream_t stream);
 
-/* Device memory, for a kernel's argument. */
-const tkg_run_values *tkg__values(void);
+/* Their address on the device. */
+const tkg_run_params *tkg__run_params(void);
 
 #endif

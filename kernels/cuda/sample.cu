@@ -1,52 +1,31 @@
-/* Sampling: which neighbours, which negatives, which tails. What is drawn from which random number
- * is written down in cpu/sample.c, and the draws here are the same: a thread does the work of a row
- * (or of an element), with the same counters. */
+/* Sampling from CSR tables: SAMPLE_NEIGHBORS, SAMPLE_NEGATIVES, SAMPLE_TAILS. shared/sample.h says
+ * what is drawn; both backends run that code, so they draw the same.
+ *
+ * One thread per row draws a node's neighbours (a draw depends on those before it); one thread per
+ * output element draws a negative or a tail. A draw is a few dozen integer operations and a binary
+ * search in the row, whose reads are scattered: many threads hide their latency. */
 #include "csr_rows.cuh"
 #include "device_errors.h"
 #include "family.h"
 #include "launch.h"
 #include "philox.cuh"
 
-/* ---- neighbours ---- */
-
-static __device__ __forceinline__ bool contains(const int32_t *chosen, int64_t count,
-                                                int32_t value) {
-  for (int64_t j = 0; j < count; j++)
-    if (chosen[j] == value) return true;
-  return false;
+static __device__ __forceinline__ tkg_sampler sampler_of(tkg_noise n) {
+  return {__ldg(&n.run->seed), __ldg(&n.run->step), n.stream};
 }
 
-/* k positions in 0..degree-1 for row r: each as often as k / degree rounds allow, then distinct
- * ones for what is left (Floyd). */
-static __device__ void draw_positions(tkg_noise noise, int64_t r, int64_t k, int64_t degree,
-                                      int32_t *chosen) {
-  uint32_t words[4] = {0, 0, 0, 0};
-  uint64_t block = (uint64_t)(r * ((k + 3) / 4));
-  const int64_t rounds = k / degree * degree, rest = k - rounds;
-  for (int64_t j = 0; j < rounds; j++) chosen[j] = (int32_t)(j % degree);
-  chosen += rounds;
-  for (int64_t j = 0; j < rest; j++) {
-    const int at_word = (int)(j % 4);
-    if (at_word == 0) tkg_draw(noise, block++, words);
-    const uint32_t low = at_word % 2 ? words[1] : words[0],
-                   high = at_word % 2 ? words[3] : words[2];
-    const int64_t last = degree - rest + j;
-    const int32_t at = (int32_t)tkg__below(at_word / 2 ? high : low, (uint32_t)last + 1);
-    chosen[j] = contains(chosen, j, at) ? (int32_t)last : at;
-  }
-}
+/* ---- neighbours: offsets, tails, relations, ids[m] -> tails and relations, [2,m,k] ---- */
 
-/* A thread a row. The positions drawn wait in the output for the tails that replace them. */
-static __global__ void neighbors_kernel(int64_t m, int64_t k, table t, const int32_t *relations,
+/* The drawn positions wait in the output until the tails replace them. */
+static __global__ void neighbors_kernel(int64_t m, int64_t k, csr_table t, const int32_t *relations,
                                         const int32_t *ids, int32_t none, tkg_noise noise,
-                                        int32_t *out, tkg_fault bad_id, tkg_fault bad_span) {
+                                        int32_t *out) {
   for (int64_t r = tkg_first(); r < m; r += tkg_stride()) {
     int32_t *tails = out + r * k, *kinds = out + (m + r) * k;
     const int32_t node = ids[r];
     int64_t first, degree;
-    if (!tkg_id_ok(node, t.rows, r, bad_id, true)) continue;
-    if (!find_span(t, node, r, bad_span, &first, &degree)) continue;
-    if (degree > 0) draw_positions(noise, r, k, degree, tails);
+    if (!find_csr_row(t, node, r, &first, &degree)) continue;
+    if (degree > 0) tkg__sample_positions(sampler_of(noise), r, k, degree, tails);
     for (int64_t j = 0; j < k; j++) {
       kinds[j] = degree ? relations[first + tails[j]] : none;
       tails[j] = degree ? t.entries[first + tails[j]] : node;
@@ -55,73 +34,38 @@ static __global__ void neighbors_kernel(int64_t m, int64_t k, table t, const int
 }
 
 static int neighbors_run(const tkg_call *c, cudaStream_t stream) {
-  const table t = table_of(c);
   const int64_t m = tkg__count(c->in[3]);
-  const tkg_fault bad_id = tkg__fault_ids(c, t.rows);
-  const tkg_fault bad_span = tkg__fault_spans(c, t.offsets, t.count);
-  tkg_launch(neighbors_kernel, tkg_flat(m), stream, m, c->node->i[0], t, tkg_in<int32_t>(c, 2),
-             tkg_in<int32_t>(c, 3), (int32_t)c->node->i[2], tkg_noise_of(c, c->node->i[1]),
-             tkg_out<int32_t>(c), bad_id, bad_span);
+  tkg_launch(neighbors_kernel, tkg_flat(m), stream, m, c->node->i[0], csr_table_of(c),
+             tkg_in<int32_t>(c, 2), tkg_in<int32_t>(c, 3), (int32_t)c->node->i[2],
+             tkg_noise_of(c, c->node->i[1]), tkg_out<int32_t>(c));
   return TKG_OK;
 }
 
-/* ---- negatives ---- */
+/* ---- negatives and tails: `per_row` items for each row, outside of that row of a table ---- */
 
-enum { MOST_TRIES = 64 };
+/* relations: NULL, or by entry, with the relation asked for in each row. */
+typedef struct outside {
+  int64_t per_row;
+  const int32_t *rows, *relations, *asked;
+  tkg_items all;
+} outside;
 
-/* Items to draw from: all alike, or after an alias table. */
-typedef struct items {
-  int64_t count;
-  const float *probability;
-  const int32_t *alias; /* NULL: all alike */
-} items;
-
-static __device__ __forceinline__ bool knows(const int32_t *known, int64_t count, int32_t item) {
-  const int64_t at = place_in_span(known, count, item);
-  return at < count && known[at] == item;
-}
-
-static __device__ __forceinline__ int32_t draw_item(const items &all, uint32_t word,
-                                                    uint32_t coin) {
-  const uint32_t slot = tkg__below(word, (uint32_t)all.count);
-  return !all.alias || tkg__unit(coin) < all.probability[slot] ? (int32_t)slot : all.alias[slot];
-}
-
-/* The next item in cyclic order that is not known; `item` if all are. */
-static __device__ int32_t walk(const int32_t *known, int64_t count, int32_t item, int64_t all) {
-  int32_t next = item;
-  for (int64_t step = 1; step < all; step++) {
-    next = next + 1 < all ? next + 1 : 0;
-    if (!knows(known, count, next)) return next;
-  }
-  return item;
-}
-
-/* Element e of the output, for a user whose `count` known items are these. */
-static __device__ int32_t draw_negative(const items &all, tkg_noise noise, int64_t e,
-                                        const int32_t *known, int64_t count) {
-  uint32_t words[4];
-  int32_t item = 0;
-  for (int t = 0; t < MOST_TRIES; t += 2) {
-    tkg_draw(noise, (uint64_t)e * (MOST_TRIES / 2) + (uint64_t)t / 2, words);
-    item = draw_item(all, words[0], words[1]);
-    if (!knows(known, count, item)) return item;
-    item = draw_item(all, words[2], words[3]);
-    if (!knows(known, count, item)) return item;
-  }
-  return walk(known, count, item, all.count);
-}
-
-static __global__ void negatives_kernel(int64_t n, int64_t per_row, table t, const int32_t *ids,
-                                        items all, tkg_noise noise, int32_t *out, tkg_fault bad_id,
-                                        tkg_fault bad_span) {
+static __global__ void outside_kernel(int64_t n, outside s, csr_table t, tkg_noise noise,
+                                      int32_t *out) {
   for (int64_t e = tkg_first(); e < n; e += tkg_stride()) {
-    const int64_t r = e / per_row;
+    const int64_t r = e / s.per_row;
     int64_t first, count;
-    if (!tkg_id_ok(ids[r], t.rows, r, bad_id, true)) continue;
-    if (!find_span(t, ids[r], r, bad_span, &first, &count)) continue;
-    out[e] = draw_negative(all, noise, e, t.entries + first, count);
+    if (!find_csr_row(t, s.rows[r], r, &first, &count)) continue;
+    const tkg_excluded x = {t.entries + first, s.relations ? s.relations + first : NULL, count,
+                            s.relations ? s.asked[r] : 0};
+    out[e] = tkg__sample_outside(sampler_of(noise), e, &s.all, &x);
   }
+}
+
+static void outside_launch(const tkg_call *c, const outside &s, cudaStream_t stream) {
+  const int64_t n = tkg__count(c->node);
+  tkg_launch(outside_kernel, tkg_flat(n), stream, n, s, csr_table_of(c),
+             tkg_noise_of(c, c->node->i[1]), tkg_out<int32_t>(c));
 }
 
 static int check_items(const tkg_call *c, int64_t count) {
@@ -138,82 +82,19 @@ static int check_items(const tkg_call *c, int64_t count) {
 }
 
 static int negatives_run(const tkg_call *c, cudaStream_t stream) {
-  const table t = table_of(c);
-  const items all = {c->node->i[2], tkg_in<float>(c, 3), tkg_in<int32_t>(c, 4)};
-  const int64_t per_row = c->node->i[0], n = tkg__count(c->in[2]) * per_row;
+  const tkg_items all = {c->node->i[2], tkg_in<float>(c, 3), tkg_in<int32_t>(c, 4)};
   const int status = check_items(c, all.count);
-  if (status) return status;
-  const tkg_fault bad_id = tkg__fault_ids(c, t.rows);
-  const tkg_fault bad_span = tkg__fault_spans(c, t.offsets, t.count);
-  tkg_launch(negatives_kernel, tkg_flat(n), stream, n, per_row, t, tkg_in<int32_t>(c, 2), all,
-             tkg_noise_of(c, c->node->i[1]), tkg_out<int32_t>(c), bad_id, bad_span);
-  return TKG_OK;
-}
-
-/* ---- tails ---- */
-
-/* The edges of a head, and the relation asked for. */
-typedef struct fan {
-  const int32_t *tails, *relations;
-  int64_t count;
-  int32_t relation;
-} fan;
-
-/* Equal tails lie together, one for each relation. */
-static __device__ __forceinline__ bool has_tail(const fan &f, int32_t tail) {
-  for (int64_t at = place_in_span(f.tails, f.count, tail); at < f.count && f.tails[at] == tail;
-       at++)
-    if (f.relations[at] == f.relation) return true;
-  return false;
-}
-
-/* The next node in cyclic order that makes no triple; `tail` if all do. */
-static __device__ int32_t walk_tails(const fan &f, int32_t tail, int64_t all) {
-  int32_t next = tail;
-  for (int64_t step = 1; step < all; step++) {
-    next = next + 1 < all ? next + 1 : 0;
-    if (!has_tail(f, next)) return next;
-  }
-  return tail;
-}
-
-/* Element e of the output. */
-static __device__ int32_t draw_tail(int64_t all, tkg_noise noise, int64_t e, const fan &f) {
-  uint32_t words[4];
-  int32_t tail = 0;
-  for (int t = 0; t < MOST_TRIES; t += 2) {
-    tkg_draw(noise, (uint64_t)e * (MOST_TRIES / 2) + (uint64_t)t / 2, words);
-    tail = (int32_t)tkg__below(words[0], (uint32_t)all);
-    if (!has_tail(f, tail)) return tail;
-    tail = (int32_t)tkg__below(words[2], (uint32_t)all);
-    if (!has_tail(f, tail)) return tail;
-  }
-  return walk_tails(f, tail, all);
-}
-
-static __global__ void tails_kernel(int64_t n, int64_t per_row, table t, const int32_t *relations,
-                                    const int32_t *heads, const int32_t *asked, int64_t all,
-                                    tkg_noise noise, int32_t *out, tkg_fault bad_id,
-                                    tkg_fault bad_span) {
-  for (int64_t e = tkg_first(); e < n; e += tkg_stride()) {
-    const int64_t r = e / per_row;
-    int64_t first, count;
-    if (!tkg_id_ok(heads[r], t.rows, r, bad_id, true)) continue;
-    if (!find_span(t, heads[r], r, bad_span, &first, &count)) continue;
-    out[e] = draw_tail(all, noise, e, {t.entries + first, relations + first, count, asked[r]});
-  }
+  if (!status) outside_launch(c, {c->node->i[0], tkg_in<int32_t>(c, 2), NULL, NULL, all}, stream);
+  return status;
 }
 
 static int tails_run(const tkg_call *c, cudaStream_t stream) {
-  const table t = table_of(c);
-  const int64_t per_row = c->node->i[0], n = tkg__count(c->node), all = c->node->i[2];
-  if (all > INT32_MAX)
-    return tkg__fail(TKG_E_ARGUMENT, "sample_tails: %" PRId64 " nodes to draw from", all);
-  const tkg_fault bad_id = tkg__fault_ids(c, t.rows);
-  const tkg_fault bad_span = tkg__fault_spans(c, t.offsets, t.count);
-  tkg_launch(tails_kernel, tkg_flat(n), stream, n, per_row, t, tkg_in<int32_t>(c, 2),
-             tkg_in<int32_t>(c, 3), tkg_in<int32_t>(c, 4), all, tkg_noise_of(c, c->node->i[1]),
-             tkg_out<int32_t>(c), bad_id, bad_span);
+  const tkg_items all = {c->node->i[2], NULL, NULL};
+  if (all.count > INT32_MAX)
+    return tkg__fail(TKG_E_ARGUMENT, "sample_tails: %" PRId64 " nodes to draw from", all.count);
+  const outside s = {c->node->i[0], tkg_in<int32_t>(c, 3), tkg_in<int32_t>(c, 2),
+                     tkg_in<int32_t>(c, 4), all};
+  outside_launch(c, s, stream);
   return TKG_OK;
 }
 

@@ -1,11 +1,13 @@
-/* Kept copies: rows of floats as 8, 4, 2 or 1 bits an element (codec.h has the format and the
- * reasons), and signs as a bit each.
+/* Saved tensors: ENCODE and DECODE, rows of floats as 8, 4, 2 or 1 bits per element (shared/codec.h
+ * has the format and the reasons), and SIGN_MASK, one bit per element.
  *
- * Encoding reads a row once: a lane holds eight neighbouring elements, which is one Philox block of
- * noise and `bits` bytes of codes. Shuffles give the row's ends to all its lanes, each lane chooses
- * the same pair from them, and the codes are written in the same pass. Only rows of more than 256
- * elements are read a second time, from cache. Codes are integers and single float operations in a
- * fixed order (no fused multiply-add: see build.mk), so the bytes are those of the CPU. */
+ * Encoding reads a row once: a lane holds eight neighbouring elements, which are one Philox block
+ * of noise and `bits` bytes of codes. Shuffles give the smallest and largest element to all lanes
+ * of the row, each lane chooses the same scale from them, and the codes are written in the same
+ * pass. Only rows of more than 256 elements are read a second time, from cache. Decoding takes one
+ * thread per eight elements, as a row shares nothing but its scale. Traffic: 4 bytes plus `bits`
+ * bits per element. Codes are integers and single float operations in a fixed order (no fused
+ * multiply-add, see build.mk), so the bytes are those of the CPU. */
 #include "codes.cuh"
 #include "family.h"
 #include "launch.h"
@@ -34,36 +36,31 @@ static __device__ __forceinline__ void store_codes(uint8_t *to, bool whole, int 
 
 /* ---- encode ---- */
 
-/* Floats as integers of the same order: -NaN < -inf < ... < -0 < 0 < ... < inf < NaN, so that the
- * ends of a row tell of NaN and infinities too. */
-static __device__ __forceinline__ int32_t order_of(int32_t bits) {
-  return bits ^ ((bits >> 31) & INT32_MAX);
-}
-
-static __device__ __forceinline__ void widen(const float v[EIGHT], int count, int32_t *low,
+static __device__ __forceinline__ void widen(const float v[VEC8], int count, int32_t *low,
                                              int32_t *high) {
   TKG_UNROLL
-  for (int k = 0; k < EIGHT; k++) {
-    const int32_t order = order_of((int32_t)tkg__float_bits(v[k]));
+  for (int k = 0; k < VEC8; k++) {
+    const int32_t order = tkg__float_order((int32_t)v_bits(v[k]));
     if (k < count && order < *low) *low = order;
     if (k < count && order > *high) *high = order;
   }
 }
 
-/* v = (x - zero) / step with 16 fractional bits is not negative, as zero <= x; rounding can take it
- * past the top code, which would spill into the neighbour's bits. */
+/* v = (x - zero) / step with 16 fractional bits is not negative, as zero <= x. Rounding can take it
+ * past the top code, which would change the neighbour's bits, so it is clamped. */
 template <int BITS>
-static __device__ __forceinline__ uint64_t quantize(const float x[EIGHT], int count,
+static __device__ __forceinline__ uint64_t quantize(const float x[VEC8], int count,
                                                     tkg__codec_pair pair, tkg_noise noise,
                                                     uint64_t block, int rounding) {
   const int32_t top = ((1 << BITS) - 1) << 16;
   const float scale = pair.step > 0 ? 65536.0F / pair.step : 0.0F;
-  uint32_t words[4] = {0x80008000u, 0x80008000u, 0x80008000u, 0x80008000u}; /* always a half */
+  uint32_t words[4] = {0x80008000u, 0x80008000u, 0x80008000u,
+                       0x80008000u}; /* to nearest: always a half */
   uint64_t codes = 0;
   if (!(pair.step == pair.step)) return 0;
   if (rounding != TKG_ROUND_NEAREST) tkg_draw(noise, block, words);
   TKG_UNROLL
-  for (int k = 0; k < EIGHT; k++) {
+  for (int k = 0; k < VEC8; k++) {
     int32_t v = (int32_t)((x[k] - pair.zero) * scale + 0.5F);
     v = v < top ? v : top;
     const uint64_t code = (uint64_t)((uint32_t)(v + (int32_t)tkg_half(words, k)) >> 16);
@@ -72,30 +69,31 @@ static __device__ __forceinline__ uint64_t quantize(const float x[EIGHT], int co
   return codes;
 }
 
-/* The ends of a row, in all lanes of its group; the last eight elements read stay in v. */
+/* Finds the smallest and largest element of a row, in all lanes of its group. The last eight
+ * elements that were read stay in v. */
 static __device__ __forceinline__ void find_range(const packed_layout &l, const float *row,
-                                                  bool exists, const tkg_group &g, float v[EIGHT],
+                                                  bool exists, const tkg_group &g, float v[VEC8],
                                                   float *min, float *max) {
   int32_t low = INT32_MAX, high = INT32_MIN;
-  for (int64_t e = g.lane; exists && e < l.eights; e += g.width) {
+  for (int64_t e = g.lane; exists && e < l.vec8s; e += g.width) {
     const int count = columns_of(l, e);
-    load_eight(row + e * EIGHT, l.whole, count, v);
+    load_vec8(row + e * VEC8, l.whole, count, v);
     widen(v, count, &low, &high);
   }
   low = tkg_group_min(low, g.width);
   high = tkg_group_max(high, g.width);
-  *min = tkg__bits_float((uint32_t)order_of(low));
-  *max = tkg__bits_float((uint32_t)order_of(high));
+  *min = v_float((uint32_t)tkg__float_order(low));
+  *max = v_float((uint32_t)tkg__float_order(high));
 }
 
 template <int BITS>
 static __device__ __forceinline__ void
-write_row(const packed_layout &l, const float *row, int64_t r, const tkg_group &g, float v[EIGHT],
+write_row(const packed_layout &l, const float *row, int64_t r, const tkg_group &g, float v[VEC8],
           tkg__codec_pair pair, tkg_noise noise, int rounding, uint8_t *packed) {
-  for (int64_t e = g.lane; e < l.eights; e += g.width) {
+  for (int64_t e = g.lane; e < l.vec8s; e += g.width) {
     const int count = columns_of(l, e);
-    if (l.eights > g.width) load_eight(row + e * EIGHT, l.whole, count, v);
-    const uint64_t block = (uint64_t)(r * l.eights + e);
+    if (l.vec8s > g.width) load_vec8(row + e * VEC8, l.whole, count, v);
+    const uint64_t block = (uint64_t)(r * l.vec8s + e);
     store_codes<BITS>(packed + r * l.row_bytes + e * BITS, l.whole, count,
                       quantize<BITS>(v, count, pair, noise, block, rounding));
   }
@@ -104,10 +102,9 @@ write_row(const packed_layout &l, const float *row, int64_t r, const tkg_group &
 template <int BITS>
 static __global__ void encode_kernel(packed_layout l, int width, tkg_noise noise, int rounding,
                                      const float *x, uint8_t *packed) {
-  const tkg_group g = tkg_group_of(l.rows, width);
-  int64_t r = g.row;
-  for (int64_t round = 0; round < g.rounds; round++, r += g.stride) {
-    float v[EIGHT] = {}, min, max;
+  const tkg_group g = tkg_group_of(width);
+  for (int64_t r = g.row; tkg_any_row(r, l.rows); r += g.stride) {
+    float v[VEC8] = {}, min, max;
     const bool exists = r < l.rows;
     const float *row = x + (exists ? r : 0) * l.cols;
     find_range(l, row, exists, g, v, &min, &max);
@@ -123,31 +120,31 @@ static __global__ void encode_kernel(packed_layout l, int width, tkg_noise noise
 template <int BITS> static void encode_launch(const tkg_call *c, cudaStream_t stream) {
   const float *x = tkg_in<float>(c, 0);
   const packed_layout l = layout_of(BITS, tkg__rows(c->in[0]), tkg__cols(c->in[0]), x);
-  const int width = tkg_power(l.eights, TKG_WARP);
+  const int width = tkg_group_width(l.vec8s);
   tkg_launch(encode_kernel<BITS>, tkg_groups(l.rows, width), stream, l, width,
              tkg_noise_of(c, c->node->i[2]), (int)c->node->i[1], x, tkg_out<uint8_t>(c));
 }
 
-/* ---- decode: a thread an eight, as nothing is shared but the pair ---- */
+/* ---- decode ---- */
 
 template <int BITS>
 static __global__ void decode_kernel(packed_layout l, tkg_noise noise, bool dither,
                                      const uint8_t *packed, float *x) {
   const uint32_t *pairs = reinterpret_cast<const uint32_t *>(packed + l.pair_offset);
-  for (int64_t i = tkg_first(); i < l.rows * l.eights; i += tkg_stride()) {
-    const int64_t r = i / l.eights, e = i - r * l.eights;
+  for (int64_t i = tkg_first(); i < l.rows * l.vec8s; i += tkg_stride()) {
+    const int64_t r = i / l.vec8s, e = i - r * l.vec8s;
     const int count = columns_of(l, e);
     const tkg__codec_pair pair = tkg__codec_pair_of(pairs[r]);
-    float v[EIGHT];
-    decode_eight<BITS>(l, packed, r, e, pair, noise, dither, v);
-    store_eight(x + r * l.cols + e * EIGHT, l.whole, count, v);
+    float v[VEC8];
+    decode_vec8<BITS>(l, packed, r, e, pair, noise, dither, v);
+    store_vec8(x + r * l.cols + e * VEC8, l.whole, count, v);
   }
 }
 
 template <int BITS> static void decode_launch(const tkg_call *c, cudaStream_t stream) {
   float *x = tkg_out<float>(c);
   const packed_layout l = layout_of(BITS, tkg__rows(c->node), tkg__cols(c->node), x);
-  tkg_launch(decode_kernel<BITS>, tkg_flat(l.rows * l.eights), stream, l,
+  tkg_launch(decode_kernel<BITS>, tkg_flat(l.rows * l.vec8s), stream, l,
              tkg_noise_of(c, c->node->i[2]), c->node->i[1] == TKG_ROUND_DITHER,
              tkg_in<uint8_t>(c, 0), x);
 }
@@ -155,43 +152,19 @@ template <int BITS> static void decode_launch(const tkg_call *c, cudaStream_t st
 /* ---- entries ---- */
 
 static int encode_run(const tkg_call *c, cudaStream_t stream) {
-  switch (c->node->i[0]) {
-  case 8:
-    encode_launch<8>(c, stream);
-    break;
-  case 4:
-    encode_launch<4>(c, stream);
-    break;
-  case 2:
-    encode_launch<2>(c, stream);
-    break;
-  default:
-    encode_launch<1>(c, stream);
-  }
+  tkg_with_bits(c->node->i[0], [=](auto bits) { encode_launch<bits()>(c, stream); });
   return TKG_OK;
 }
 
 static int decode_run(const tkg_call *c, cudaStream_t stream) {
-  switch (c->node->i[0]) {
-  case 8:
-    decode_launch<8>(c, stream);
-    break;
-  case 4:
-    decode_launch<4>(c, stream);
-    break;
-  case 2:
-    decode_launch<2>(c, stream);
-    break;
-  default:
-    decode_launch<1>(c, stream);
-  }
+  tkg_with_bits(c->node->i[0], [=](auto bits) { decode_launch<bits()>(c, stream); });
   return TKG_OK;
 }
 
 /* ---- sign_mask ---- */
 
-/* A warp's ballot over 32 neighbouring elements is a word of the mask; WORDS of them at a time, so
- * that as many reads are under way. */
+/* A warp's ballot over 32 neighbouring elements is a word of the mask. A warp makes WORDS of them
+ * at a time, so that as many loads are under way. */
 enum { WORDS = 4 };
 
 static __global__ void sign_mask_kernel(int64_t n, const float *x, uint8_t *mask) {
@@ -226,7 +199,7 @@ static int sign_mask_run(const tkg_call *c, cudaStream_t stream) {
   return TKG_OK;
 }
 
-const tkg_cuda_op tkg__cuda_kept[] = {
+const tkg_cuda_op tkg__cuda_saved[] = {
     {TKG_OP_ENCODE, encode_run, NULL},
     {TKG_OP_DECODE, decode_run, NULL},
     {TKG_OP_SIGN_MASK, sign_mask_run, NULL},

@@ -1,20 +1,19 @@
-/* Adding rows into a table by id: SCATTER_ADD and MIX_SCATTER, and TAKE_GRAD, which adds elements
- * within each row.
+/* Adding rows into a table by id: SCATTER_ADD, out[ids[p]] += g[p], and MIX_SCATTER,
+ * out[ids[i,k]] += w[i,k] g[i]. TAKE_GRAD adds elements within each row.
  *
  * Float atomics would be the short way, but sums would then depend on timing. Instead ids are
- * sorted together with their positions (a stable radix sort), so that the rows of one destination
- * follow each other, in order of position. The sorted list is cut in chunks of equal length, a
- * group of threads a chunk, whatever the ids are: a hub that 60,000 rows are added to is the work
- * of a thousand groups and does not serialise.
+ * sorted together with their positions (argsort_ids.h), so that the rows of one destination follow
+ * each other, in order of position. The sorted list is cut into chunks of equal length, one group
+ * of threads per chunk: a hub that 60,000 rows are added to is the work of a thousand groups.
  *
  *   sorted ids   3 3 3 5 | 5 5 5 5 | 5 7 7 9
- *   chunk 0 adds 3 to its row, and leaves its part of 5 (the run's beginning) in `parts`
+ *   chunk 0 adds 3 to its row, and leaves its part of 5 (the beginning of its run) in `parts`
  *   chunk 1 leaves its part of 5 as well; so does chunk 2, which adds 7 and 9
  *   then the chunk in which a cut run begins adds the parts up, in order, and adds them to 5's row
  *
- * A hub's parts would be a long chain for one group: a block takes them, each of its groups every
- * so-manieth part. All orders are fixed by positions, chunk length and columns: the same bits in
- * every run. */
+ * The parts of a hub would be a long chain for one group: one block takes them, each of its groups
+ * every so-manieth part. Each row of g is read once, each destination read and written once. All
+ * orders depend on positions, chunk length and columns alone: results repeat bit for bit. */
 #include "argsort_ids.h"
 #include "device_errors.h"
 #include "family.h"
@@ -22,7 +21,7 @@
 #include "vec4.cuh"
 
 enum { CHUNK = 64, AHEAD = 4, PARTS_AHEAD = 8 };
-enum { HUB = 32 }; /* chunks behind its first that make a run a hub's */
+enum { HUB = 32 }; /* a run with more chunks after its first is a hub's */
 
 /* out[ids[p]] += w[p] g[p / k] for p in 0..count-1; out is [n,d] and begins as base. */
 typedef struct scatter {
@@ -33,28 +32,23 @@ typedef struct scatter {
   float *out;
 } scatter;
 
-static int64_t width_of(const tkg_node *table) {
-  int64_t d = 1;
-  for (int k = 1; k < table->rank; k++) d *= table->shape[k];
-  return d;
-}
-
 static int64_t scratch_of(int64_t count, int64_t n, int64_t d) {
-  return tkg__order_of(count, n).bytes + 4 * 2 * tkg_ceil(count, CHUNK) * d;
+  return tkg__argsort_plan(count, n).bytes + 4 * 2 * tkg_ceil(count, CHUNK) * d;
 }
 
 /* ---- kernels ---- */
 
-/* What the kernels below read; T is an element or a quad. */
+/* The sorted list as kernels read it. T is float or float4. */
 template <class T> struct sorted {
   int64_t count, k, n, cols, chunks;
   const uint32_t *keys, *places;
   const T *g;
   const float *w;
-  T *parts, *out; /* parts: of a run that goes on from the chunk before; that begins in a chunk */
+  T *parts, *out; /* parts, two per chunk: of the run that goes on from the chunk before, and
+                   * of the run that begins in it and goes on */
 };
 
-/* The run's sum is known: its row, if the run lies in this chunk as a whole, or a part. */
+/* Adds a run's sum to its row, if the whole run lies in this chunk, or stores it as a part. */
 template <class T>
 static __device__ __forceinline__ void put_run(const sorted<T> &s, int64_t chunk, int64_t first,
                                                int64_t last, int64_t j, T sum) {
@@ -67,25 +61,25 @@ static __device__ __forceinline__ void put_run(const sorted<T> &s, int64_t chunk
     return;
   }
   T *to = &s.out[(int64_t)key * s.cols + j];
-  *to = quad_plus(*to, sum);
+  *to = vec4_add(*to, sum);
 }
 
-/* Rows are asked for a few at a time, then added in order. */
+/* Sums column j of a chunk, run by run: loads a few rows, then adds them in order. */
 template <class T>
 static __device__ __forceinline__ void sum_chunk(const sorted<T> &s, int64_t chunk, int64_t j) {
   const int64_t end = (chunk + 1) * CHUNK < s.count ? (chunk + 1) * CHUNK : s.count;
   int64_t run = chunk * CHUNK;
   T sum;
-  quad_clear(&sum);
+  vec4_clear(&sum);
   for (int64_t first = run; first < end; first += AHEAD) {
     T row[AHEAD];
     TKG_UNROLL
     for (int a = 0; a < AHEAD; a++) {
-      quad_clear(&row[a]);
+      vec4_clear(&row[a]);
       if (first + a >= end) continue;
       const int64_t place = s.places[first + a];
       row[a] = s.g[(s.k == 1 ? place : place / s.k) * s.cols + j];
-      if (s.w) row[a] = quad_scaled(s.w[place], row[a]);
+      if (s.w) row[a] = vec4_scale(s.w[place], row[a]);
     }
     TKG_UNROLL
     for (int a = 0; a < AHEAD; a++) {
@@ -93,9 +87,9 @@ static __device__ __forceinline__ void sum_chunk(const sorted<T> &s, int64_t chu
       if (s.keys[first + a] != s.keys[run]) {
         put_run(s, chunk, run, first + a, j, sum);
         run = first + a;
-        quad_clear(&sum);
+        vec4_clear(&sum);
       }
-      sum = quad_plus(sum, row[a]);
+      sum = vec4_add(sum, row[a]);
     }
   }
   put_run(s, chunk, run, end, j, sum);
@@ -116,8 +110,8 @@ static __device__ __forceinline__ bool begins_run(const sorted<T> &s, int64_t ch
   return s.keys[first] != key || first == 0 || s.keys[first - 1] != key;
 }
 
-/* The run goes on in all chunks that begin with its key: whether there are more than HUB of them.
- */
+/* Whether a run that begins in this chunk goes on in more than HUB others. They are the chunks that
+ * begin with its key. */
 template <class T>
 static __device__ __forceinline__ bool begins_hub(const sorted<T> &s, int64_t chunk) {
   const int64_t far = chunk + 1 + HUB;
@@ -125,35 +119,35 @@ static __device__ __forceinline__ bool begins_hub(const sorted<T> &s, int64_t ch
          s.keys[far * CHUNK] == s.keys[chunk * CHUNK + CHUNK - 1];
 }
 
-/* The run's parts in chunks first, first + step, and so on. */
+/* The sum of a run's parts in chunks first, first + step, ... */
 template <class T>
 static __device__ __forceinline__ T sum_parts(const sorted<T> &s, uint32_t key, int64_t first,
                                               int64_t step, int64_t j) {
   T sum;
-  quad_clear(&sum);
+  vec4_clear(&sum);
   for (int64_t c = first; c < s.chunks && s.keys[c * CHUNK] == key; c += PARTS_AHEAD * step) {
     T part[PARTS_AHEAD];
     TKG_UNROLL
     for (int a = 0; a < PARTS_AHEAD; a++) {
       const int64_t at = c + a * step;
-      quad_clear(&part[a]);
+      vec4_clear(&part[a]);
       if (at < s.chunks && s.keys[at * CHUNK] == key) part[a] = s.parts[2 * at * s.cols + j];
     }
     TKG_UNROLL
-    for (int a = 0; a < PARTS_AHEAD; a++) sum = quad_plus(sum, part[a]);
+    for (int a = 0; a < PARTS_AHEAD; a++) sum = vec4_add(sum, part[a]);
   }
   return sum;
 }
 
-/* Adds a run's beginning, in `chunk`, and the sum of its other parts to its row. */
+/* Adds a run's first part, of `chunk`, and the sum of its other parts to its row. */
 template <class T>
 static __device__ __forceinline__ void add_run(const sorted<T> &s, uint32_t key, int64_t chunk,
                                                int64_t j, T others) {
   T *to = &s.out[(int64_t)key * s.cols + j];
-  *to = quad_plus(*to, quad_plus(s.parts[(2 * chunk + 1) * s.cols + j], others));
+  *to = vec4_add(*to, vec4_add(s.parts[(2 * chunk + 1) * s.cols + j], others));
 }
 
-/* A group a run. */
+/* One group per run that was cut and is no hub's. */
 template <class T> static __global__ void runs_kernel(sorted<T> s) {
   for (int64_t c = tkg_first_row(); c < s.chunks; c += tkg_row_stride()) {
     if (!begins_run(s, c) || begins_hub(s, c)) continue;
@@ -163,7 +157,7 @@ template <class T> static __global__ void runs_kernel(sorted<T> s) {
   }
 }
 
-/* A block a hub's run: the sums of its groups meet in shared memory. */
+/* One block per hub's run. The sums of its groups are added in shared memory, in order. */
 template <class T> static __global__ void hubs_kernel(sorted<T> s) {
   TKG_SHARED(T, sums, [TKG_THREADS]);
   for (int64_t c = blockIdx.x; c < s.chunks; c += gridDim.x) {
@@ -178,7 +172,7 @@ template <class T> static __global__ void hubs_kernel(sorted<T> s) {
       if (threadIdx.y == 0 && j < s.cols) {
         T sum = sums[threadIdx.x];
         for (unsigned y = 1; y < blockDim.y; y++)
-          sum = quad_plus(sum, sums[y * blockDim.x + threadIdx.x]);
+          sum = vec4_add(sum, sums[y * blockDim.x + threadIdx.x]);
         add_run(s, key, c, j, sum);
       }
       __syncthreads(); /* before the next columns' sums are written */
@@ -189,7 +183,7 @@ template <class T> static __global__ void hubs_kernel(sorted<T> s) {
 /* ---- launchers ---- */
 
 template <class T>
-static void add_launch(const tkg_call *c, const scatter &z, const tkg_order &o,
+static void add_launch(const tkg_call *c, const scatter &z, const tkg_argsort &o,
                        cudaStream_t stream) {
   const int64_t cols = z.d * (int64_t)sizeof(float) / (int64_t)sizeof(T);
   sorted<T> s;
@@ -198,11 +192,11 @@ static void add_launch(const tkg_call *c, const scatter &z, const tkg_order &o,
   s.n = z.n;
   s.cols = cols;
   s.chunks = z.chunks;
-  s.keys = tkg_order_piece(c, o.keys);
-  s.places = tkg_order_piece(c, o.places);
+  s.keys = tkg_argsort_part(c, o.keys);
+  s.places = tkg_argsort_part(c, o.places);
   s.g = reinterpret_cast<const T *>(z.g);
   s.w = z.w;
-  s.parts = reinterpret_cast<T *>(tkg_order_piece(c, o.bytes));
+  s.parts = reinterpret_cast<T *>(tkg_argsort_part(c, o.bytes));
   s.out = reinterpret_cast<T *>(z.out);
   const tkg_shape groups = tkg_tile(z.chunks, cols);
   tkg_launch(chunks_kernel<T>, groups, stream, s);
@@ -222,18 +216,18 @@ static void begin(const scatter &z, cudaStream_t stream) {
 /* ---- entries ---- */
 
 static int scatter_rows(const tkg_call *c, scatter z, cudaStream_t stream) {
-  const tkg_fault fault = tkg__fault_ids(c, z.n);
+  const tkg_error_slot error = tkg__error_slot_ids(c, z.n);
   if (z.n == 0 || z.d == 0) {
-    tkg__fault_check(z.ids, z.count, z.n, fault, stream);
+    tkg__check_ids(z.ids, z.count, z.n, error, stream);
     return TKG_OK;
   }
   begin(z, stream);
   if (z.count == 0) return TKG_OK;
   z.chunks = tkg_ceil(z.count, CHUNK);
-  const tkg_order o = tkg__order_of(z.count, z.n);
-  const int status = tkg__order_ids(c, &o, z.ids, fault, stream);
+  const tkg_argsort o = tkg__argsort_plan(z.count, z.n);
+  const int status = tkg__argsort_ids(c, &o, z.ids, error, stream);
   if (status) return status;
-  if (tkg_by_four(z.g, z.d) && tkg_by_four(z.out, z.d))
+  if (tkg_vec4_aligned(z.g, z.d) && tkg_vec4_aligned(z.out, z.d))
     add_launch<float4>(c, z, o, stream);
   else
     add_launch<float>(c, z, o, stream);
@@ -245,7 +239,7 @@ static int scatter_add_run(const tkg_call *c, cudaStream_t stream) {
   z.count = tkg__count(c->in[1]);
   z.k = 1;
   z.n = c->node->shape[0];
-  z.d = width_of(c->node);
+  z.d = tkg__run_length(c->node, 1);
   z.g = tkg_in<float>(c, 0);
   z.ids = tkg_in<int32_t>(c, 1);
   z.base = tkg_in<float>(c, 2);
@@ -254,7 +248,7 @@ static int scatter_add_run(const tkg_call *c, cudaStream_t stream) {
 }
 
 static int64_t scatter_add_scratch(const tkg_node *node, const tkg_node *const *in) {
-  return scratch_of(tkg__count(in[1]), node->shape[0], width_of(node));
+  return scratch_of(tkg__count(in[1]), node->shape[0], tkg__run_length(node, 1));
 }
 
 static int mix_scatter_run(const tkg_call *c, cudaStream_t stream) {
@@ -277,27 +271,27 @@ static int64_t mix_scatter_scratch(const tkg_node *node, const tkg_node *const *
 
 /* ---- take_grad: g[b,j], ids[b,j] -> out[b,r] ---- */
 
-/* A thread an element of the output: it looks through the row's few ids for its own. Neighbouring
- * threads look at the same ids, which are then read once for all of them. */
+/* One thread per element of the output looks for its own id among the few of the row. Neighbouring
+ * threads read the same ids, which are broadcast. */
 static __global__ void take_grad_kernel(int64_t rows, int64_t r, int64_t j, const float *g,
-                                        const int32_t *ids, float *out, tkg_fault fault) {
+                                        const int32_t *ids, float *out, tkg_error_slot error) {
   for (int64_t b = tkg_first_row(); b < rows; b += tkg_row_stride())
     for (int64_t q = threadIdx.x; q < r; q += blockDim.x) {
       float sum = 0;
       for (int64_t k = b * j; k < (b + 1) * j; k++)
-        if (tkg_id_ok(ids[k], r, k, fault, q == 0) && ids[k] == q) sum += g[k];
+        if (tkg_check_id(ids[k], r, k, error, q == 0) && ids[k] == q) sum += g[k];
       out[b * r + q] = sum;
     }
 }
 
 static int take_grad_run(const tkg_call *c, cudaStream_t stream) {
   const int64_t rows = tkg__rows(c->node), r = tkg__cols(c->node), j = tkg__cols(c->in[1]);
-  const tkg_fault fault = tkg__fault_ids(c, r);
+  const tkg_error_slot error = tkg__error_slot_ids(c, r);
   if (r == 0)
-    tkg__fault_check(tkg_in<int32_t>(c, 1), rows * j, r, fault, stream);
+    tkg__check_ids(tkg_in<int32_t>(c, 1), rows * j, r, error, stream);
   else
     tkg_launch(take_grad_kernel, tkg_tile(rows, r), stream, rows, r, j, tkg_in<float>(c, 0),
-               tkg_in<int32_t>(c, 1), tkg_out<float>(c), fault);
+               tkg_in<int32_t>(c, 1), tkg_out<float>(c), error);
   return TKG_OK;
 }
 

@@ -1,6 +1,6 @@
 /* A batch is a few kilobytes that the recipe's next line may overwrite. A copy from ordinary memory
- * would make the host wait for the device; a copy from pinned memory does not, so batches are first
- * copied to one of a few pinned buffers, used in turn. */
+ * makes the host wait for the device, one from pinned memory does not. So batches are first copied
+ * to pinned buffers, which take turns. */
 #include "staging.h"
 
 enum { BUFFERS = 4 };

@@ -4,8 +4,8 @@
 
 #include "cuda.h"
 
-/* Both return CUDA's error. Upload copies `from` before it returns and does not wait for the
- * device unless all of its pinned buffers are in flight; download waits. */
+/* Both return CUDA's error. `upload` has copied `from` when it returns, and waits for the device
+ * only if all of its buffers are in flight. `download` waits for the copy. */
 cudaError_t tkg__upload(void *to, const void *from, int64_t bytes, cudaStream_t stream);
 cudaError_t tkg__download(void *to, const void *from, int64_t bytes, cudaStream_t stream);
 

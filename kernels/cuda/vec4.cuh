@@ -1,30 +1,46 @@
-/* Arithmetic that reads the same for an element and for four of them at once. */
+/* Four floats at a time: accesses of 16 bytes, the widest there are, and arithmetic that reads the
+ * same for float and float4, so that one template serves rows that are aligned and rows that are
+ * not. */
 #ifndef TKG_CUDA_VEC4_H
 #define TKG_CUDA_VEC4_H
 
 #include "cuda.h"
 
-static __device__ __forceinline__ void quad_clear(float *v) { *v = 0; }
-static __device__ __forceinline__ void quad_clear(float4 *v) { *v = make_float4(0, 0, 0, 0); }
+/* ---- a unit of V neighbouring elements as an array ---- */
 
-static __device__ __forceinline__ float quad_scaled(float w, float x) { return w * x; }
-static __device__ __forceinline__ float4 quad_scaled(float w, float4 x) {
+static __device__ __forceinline__ void load_unit(float (&v)[1], const float *from) { v[0] = *from; }
+static __device__ __forceinline__ void load_unit(float (&v)[4], const float *from) {
+  const float4 q = *reinterpret_cast<const float4 *>(from);
+  v[0] = q.x, v[1] = q.y, v[2] = q.z, v[3] = q.w;
+}
+static __device__ __forceinline__ void store_unit(const float (&v)[1], float *to) { *to = v[0]; }
+static __device__ __forceinline__ void store_unit(const float (&v)[4], float *to) {
+  *reinterpret_cast<float4 *>(to) = make_float4(v[0], v[1], v[2], v[3]);
+}
+
+/* ---- arithmetic on float or float4 ---- */
+
+static __device__ __forceinline__ void vec4_clear(float *v) { *v = 0; }
+static __device__ __forceinline__ void vec4_clear(float4 *v) { *v = make_float4(0, 0, 0, 0); }
+
+static __device__ __forceinline__ float vec4_scale(float w, float x) { return w * x; }
+static __device__ __forceinline__ float4 vec4_scale(float w, float4 x) {
   return make_float4(w * x.x, w * x.y, w * x.z, w * x.w);
 }
 
-static __device__ __forceinline__ float quad_plus(float a, float b) { return a + b; }
-static __device__ __forceinline__ float4 quad_plus(float4 a, float4 b) {
+static __device__ __forceinline__ float vec4_add(float a, float b) { return a + b; }
+static __device__ __forceinline__ float4 vec4_add(float4 a, float4 b) {
   return make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w);
 }
 
-static __device__ __forceinline__ float quad_times(float a, float b) { return a * b; }
-static __device__ __forceinline__ float4 quad_times(float4 a, float4 b) {
+static __device__ __forceinline__ float vec4_mul(float a, float b) { return a * b; }
+static __device__ __forceinline__ float4 vec4_mul(float4 a, float4 b) {
   return make_float4(a.x * b.x, a.y * b.y, a.z * b.z, a.w * b.w);
 }
 
-/* The part of a dot product. */
-static __device__ __forceinline__ float quad_dot(float a, float b) { return a * b; }
-static __device__ __forceinline__ float quad_dot(float4 a, float4 b) {
+/* The sum of the products. */
+static __device__ __forceinline__ float vec4_dot(float a, float b) { return a * b; }
+static __device__ __forceinline__ float vec4_dot(float4 a, float4 b) {
   return (a.x * b.x + a.z * b.z) + (a.y * b.y + a.w * b.w);
 }
 

@@ -1,14 +1,16 @@
-/* Eight neighbouring floats of a row: what one Philox block has noise for. */
+/* Eight neighbouring floats of a row: the elements that one Philox block has noise for, and two
+ * accesses of 16 bytes. */
 #ifndef TKG_CUDA_VEC8_H
 #define TKG_CUDA_VEC8_H
 
 #include "cuda.h"
 
-enum { EIGHT = 8 };
+enum { VEC8 = 8 };
 
-/* `whole`: x is a multiple of 16 bytes and all eight are there; else the first `count` are. */
-static __device__ __forceinline__ void load_eight(const float *x, bool whole, int count,
-                                                  float v[EIGHT]) {
+/* Both: with `whole`, x is aligned to 16 bytes and all eight elements exist; otherwise the first
+ * `count` exist, and loads give 0 for the others. */
+static __device__ __forceinline__ void load_vec8(const float *x, bool whole, int count,
+                                                 float v[VEC8]) {
   if (whole) {
     const float4 a = reinterpret_cast<const float4 *>(x)[0];
     const float4 b = reinterpret_cast<const float4 *>(x)[1];
@@ -17,18 +19,18 @@ static __device__ __forceinline__ void load_eight(const float *x, bool whole, in
     return;
   }
   TKG_UNROLL
-  for (int k = 0; k < EIGHT; k++) v[k] = k < count ? x[k] : 0.0F;
+  for (int k = 0; k < VEC8; k++) v[k] = k < count ? x[k] : 0.0F;
 }
 
-static __device__ __forceinline__ void store_eight(float *x, bool whole, int count,
-                                                   const float v[EIGHT]) {
+static __device__ __forceinline__ void store_vec8(float *x, bool whole, int count,
+                                                  const float v[VEC8]) {
   if (whole) {
     reinterpret_cast<float4 *>(x)[0] = make_float4(v[0], v[1], v[2], v[3]);
     reinterpret_cast<float4 *>(x)[1] = make_float4(v[4], v[5], v[6], v[7]);
     return;
   }
   TKG_UNROLL
-  for (int k = 0; k < EIGHT; k++)
+  for (int k = 0; k < VEC8; k++)
     if (k < count) x[k] = v[k];
 }
 

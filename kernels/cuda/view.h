@@ -1,21 +1,11 @@
-/* Broadcasting: an output and one or two inputs whose dimensions are equal or 1, counted from the
- * last. Dimensions that all inputs run through alike are merged, so that equal shapes become one
- * dimension and a row or a column vector two. */
+/* Broadcasting in kernels (shared/shapes.h has the view that the host makes). */
 #ifndef TKG_CUDA_VIEW_H
 #define TKG_CUDA_VIEW_H
 
 #include "cuda.h"
 
-/* Innermost dimension first. A stride of 0 repeats. */
-typedef struct tkg_view {
-  int rank;
-  int64_t shape[TKG_MAX_RANK], stride[TKG_MAX_RANK][2];
-} tkg_view;
-
-tkg_view tkg__view(const tkg_node *out, const tkg_node *a, const tkg_node *b);
-
-/* Where in both inputs the element lies that goes to flat position `at` of the output. Index is
- * uint32_t where the count allows: divisions of 64 bits cost several times as much. */
+/* Computes where the elements of both inputs lie that belong to flat position `at` of the output.
+ * Index is uint32_t where the count allows: a division of 64 bits costs several times as much. */
 template <class Index>
 static __device__ __forceinline__ void tkg_view_at(const tkg_view &v, Index at, int64_t offset[2]) {
   offset[0] = offset[1] = 0;

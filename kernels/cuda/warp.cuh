@@ -1,8 +1,8 @@
 /* Reductions over the lanes that share a row.
  *
- * A row is worked on by a *group*: `width` neighbouring lanes of a warp (a power of two), so that
- * a warp takes 32 / width short rows at once. A butterfly of shuffles leaves the result in every
- * lane, always added in the same order: results do not depend on timing. */
+ * A row is worked on by a group: `width` neighbouring lanes of a warp, a power of two, so that a
+ * warp takes 32 / width short rows at once. A butterfly of log2(width) shuffles leaves the result
+ * in every lane. It always adds in the same order, so results repeat bit for bit. */
 #ifndef TKG_CUDA_WARP_H
 #define TKG_CUDA_WARP_H
 
@@ -29,7 +29,7 @@ template <class T> static __device__ __forceinline__ T tkg_group_min(T value, in
   return value;
 }
 
-/* Sum over all threads of a block, in every thread; blockDim.x is a multiple of 32. */
+/* The sum over all threads of a block, in every thread. blockDim.x is a multiple of 32. */
 template <class T> static __device__ T tkg_block_sum(T value) {
   TKG_SHARED(T, part, [TKG_WARP]);
   value = tkg_group_sum(value, TKG_WARP);
@@ -54,26 +54,31 @@ template <class T> static __device__ T tkg_block_max(T value) {
 
 /* ---- groups in a grid ---- */
 
-/* Groups of `width` lanes, one a row; all lanes of a warp go through the same number of rounds, so
- * that shuffles may name all of them. */
+/* One group of `width` lanes per row. */
 static inline tkg_shape tkg_groups(int64_t rows, int width) {
   return {dim3(tkg_blocks(tkg_ceil(rows, TKG_THREADS / width))), dim3(TKG_THREADS), 0};
 }
 
+/* Lanes for rows of so many pieces of work. */
+static inline int tkg_group_width(int64_t pieces) { return tkg_power(pieces, TKG_WARP); }
+
+/* A thread's group, which takes the rows row, row + stride, ... below `rows`. Shuffles name all
+ * lanes of a warp, so all groups of a warp go on while one of them has a row:
+ *
+ *   for (int64_t r = g.row; tkg_any_row(r, rows); r += g.stride)
+ */
 struct tkg_group {
-  int64_t row, stride; /* this group's first row, and rows between its rounds */
-  int64_t rounds;      /* the same for all groups of the grid */
+  int64_t row, stride;
   int lane, width;
 };
 
-static __device__ __forceinline__ tkg_group tkg_group_of(int64_t rows, int width) {
-  tkg_group g;
-  g.row = tkg_first() / width;
-  g.stride = tkg_stride() / width;
-  g.rounds = (rows + g.stride - 1) / g.stride;
-  g.lane = (int)(threadIdx.x % (unsigned)width);
-  g.width = width;
-  return g;
+static __device__ __forceinline__ tkg_group tkg_group_of(int width) {
+  const int shift = __ffs(width) - 1;
+  return {tkg_first() >> shift, tkg_stride() >> shift, (int)threadIdx.x & (width - 1), width};
+}
+
+static __device__ __forceinline__ bool tkg_any_row(int64_t row, int64_t rows) {
+  return __any_sync(TKG_ALL_LANES, row < rows);
 }
 
 #endif

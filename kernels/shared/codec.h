@@ -32,7 +32,8 @@
 #include <float.h>
 #include <math.h>
 #include <stdint.h>
-#include <string.h>
+
+#include "vmath.h"
 
 enum tkg_rounding { TKG_ROUND_DITHER = 0, TKG_ROUND_STOCHASTIC = 1, TKG_ROUND_NEAREST = 2 };
 
@@ -61,25 +62,18 @@ typedef struct tkg__codec_pair {
   float zero, step; /* both are bf16 numbers, or both NaN */
 } tkg__codec_pair;
 
-static inline uint32_t tkg__float_bits(float value) {
-  uint32_t bits;
-  memcpy(&bits, &value, 4);
-  return bits;
-}
-static inline float tkg__bits_float(uint32_t bits) {
-  float value;
-  memcpy(&value, &bits, 4);
-  return value;
-}
+/* The bits of a float as an integer of the same order, and back: -NaN < -inf < ... < -0 < 0 < ...
+ * < inf < NaN. The ends of a row in this order tell of its NaN and infinities too. */
+static inline int32_t tkg__float_order(int32_t bits) { return bits ^ ((bits >> 31) & INT32_MAX); }
 
 /* The nearest bf16 number not above; not below, for what is not negative. Beyond the largest finite
  * one: an infinity. */
 static inline float tkg__bf16_down(float value) {
-  uint32_t bits = tkg__float_bits(value);
-  return tkg__bits_float((bits + (bits >> 31) * 0xFFFFu) & 0xFFFF0000u);
+  uint32_t bits = v_bits(value);
+  return v_float((bits + (bits >> 31) * 0xFFFFu) & 0xFFFF0000u);
 }
 static inline float tkg__bf16_up(float value) {
-  return tkg__bits_float((tkg__float_bits(value) + 0xFFFFu) & 0xFFFF0000u);
+  return v_float((v_bits(value) + 0xFFFFu) & 0xFFFF0000u);
 }
 
 /* The smallest step: its reciprocal and its 2^-17th part are still normal floats. */
@@ -94,16 +88,16 @@ static inline uint32_t tkg__codec_choose(int bits, float min, float max) {
   float zero = tkg__bf16_down(min);
   float step = tkg__bf16_up((max - zero) / top);
   step = step > 0 && step < TKG__CODEC_MIN_STEP ? TKG__CODEC_MIN_STEP : step;
-  float next = tkg__bits_float(tkg__float_bits(step) + 0x10000u);
+  float next = v_float(v_bits(step) + 0x10000u);
   step = zero + top * step < max ? next : step;
-  uint32_t pair = tkg__float_bits(zero) >> 16 | (tkg__float_bits(step) & 0xFFFF0000u);
+  uint32_t pair = v_bits(zero) >> 16 | (v_bits(step) & 0xFFFF0000u);
   float beyond = zero + (top + 1) * step;
   int finite = (fabsf(min) <= FLT_MAX) & (fabsf(max) <= FLT_MAX) & (fabsf(beyond) <= FLT_MAX);
   return finite ? pair : 0x7FC07FC0u;
 }
 
 static inline tkg__codec_pair tkg__codec_pair_of(uint32_t word) {
-  return (tkg__codec_pair){tkg__bits_float(word << 16), tkg__bits_float(word & 0xFFFF0000u)};
+  return (tkg__codec_pair){v_float(word << 16), v_float(word & 0xFFFF0000u)};
 }
 
 /* Rows row_begin..row_end-1 of a rows_total x cols matrix. `x` and `packed` are the starts of the

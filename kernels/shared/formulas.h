@@ -1,13 +1,12 @@
-/* What one element becomes, for each elementwise op: the one definition that the CPU's loops and
- * the GPU's kernels share. `op` is a constant where they are called, so the switches vanish. */
+/* What one element becomes, for each elementwise op: the one definition that the CPU's loops, the
+ * GPU's kernels and their tests share. A line is X(NAME, work, formula); `work` says what an
+ * element costs, in reads and writes of one float. `op` is a constant where these functions are
+ * called, so their switches vanish. */
 #ifndef TKG_FORMULAS_H
 #define TKG_FORMULAS_H
 
 #include "base/op.h"
 #include "vmath.h"
-
-#define UNARY_OPS(X)                                                                               \
-  X(AFFINE) X(LEAKY_RELU) X(SIGMOID) X(TANH) X(SOFTPLUS) X(EXP) X(LOG) X(SQRT) X(SQUARE) X(CLAMP)
 
 /* With relu's slope of 0 an infinity below zero gives 0, not 0 * inf. */
 TKG_INLINE float leaky(float x, float slope) {
@@ -15,62 +14,69 @@ TKG_INLINE float leaky(float x, float slope) {
   return x <= 0.0F ? below : x;
 }
 
-TKG_INLINE float unary(int op, float x, float f0, float f1) {
-  switch (op) {
-  case TKG_OP_AFFINE:
-    return f0 * x + f1;
-  case TKG_OP_LEAKY_RELU:
-    return leaky(x, f0);
-  case TKG_OP_SIGMOID:
-    return v_sigmoid(x);
-  case TKG_OP_TANH:
-    return v_tanh(x);
-  case TKG_OP_SOFTPLUS:
-    return v_softplus(x);
-  case TKG_OP_EXP:
-    return v_exp(x);
-  case TKG_OP_LOG:
-    return v_log(x);
-  case TKG_OP_SQRT:
-    return sqrtf(x);
-  case TKG_OP_SQUARE:
-    return x * x;
-  default:
-    x = x < f0 ? f0 : x;
-    return x > f1 ? f1 : x;
-  }
+TKG_INLINE float leaky_grad(float g, float y, float slope) {
+  float scaled = slope * g; /* in both cases, so that a choice remains, which vectorises */
+  return y > 0.0F ? g : scaled;
 }
 
-#define BINARY_OPS(X) X(ADD) X(SUB) X(MUL) X(DIV)
+TKG_INLINE float clamped(float x, float low, float high) {
+  x = x < low ? low : x;
+  return x > high ? high : x;
+}
+
+/* The formatter takes a product for a pointer. */
+/* clang-format off */
+
+/* Of x, f0 and f1. */
+#define UNARY_OPS(X)                                                                               \
+  X(AFFINE, 1, f0 * x + f1)                                                                        \
+  X(LEAKY_RELU, 1, leaky(x, f0))                                                                   \
+  X(SIGMOID, 4, v_sigmoid(x))                                                                      \
+  X(TANH, 4, v_tanh(x))                                                                            \
+  X(SOFTPLUS, 8, v_softplus(x))                                                                    \
+  X(EXP, 4, v_exp(x))                                                                              \
+  X(LOG, 4, v_log(x))                                                                              \
+  X(SQRT, 1, sqrtf(x))                                                                             \
+  X(SQUARE, 1, x * x)                                                                              \
+  X(CLAMP, 1, clamped(x, f0, f1))
+
+/* Of a and b, which broadcast. */
+#define BINARY_OPS(X)                                                                              \
+  X(ADD, 1, a + b)                                                                                 \
+  X(SUB, 1, a - b)                                                                                 \
+  X(MUL, 1, a * b)                                                                                 \
+  X(DIV, 1, a / b)
+
+/* Gradients: of g, what forward saw, f0 and f1. */
+#define GRAD_OPS(X)                                                                                \
+  X(LEAKY_RELU_GRAD, 1, leaky_grad(g, y, f0))                                                      \
+  X(SIGMOID_GRAD, 1, g * (y * (1.0F - y)))                                                         \
+  X(TANH_GRAD, 1, g * (1.0F - y * y))                                                              \
+  X(CLAMP_GRAD, 1, y >= f0 && y <= f1 ? g : 0.0F)
+
+/* clang-format on */
+
+#define X(name, work, formula)                                                                     \
+  case TKG_OP_##name:                                                                              \
+    return formula;
+
+TKG_INLINE float unary(int op, float x, float f0, float f1) {
+  (void)f0, (void)f1;
+  switch (op) { UNARY_OPS(X) }
+  __builtin_trap();
+}
 
 TKG_INLINE float binary(int op, float a, float b) {
-  switch (op) {
-  case TKG_OP_ADD:
-    return a + b;
-  case TKG_OP_SUB:
-    return a - b;
-  case TKG_OP_MUL:
-    return a * b;
-  default:
-    return a / b;
-  }
+  switch (op) { BINARY_OPS(X) }
+  __builtin_trap();
 }
-
-/* Gradients: g, and what forward saw. */
-#define GRAD_OPS(X) X(LEAKY_RELU_GRAD) X(SIGMOID_GRAD) X(TANH_GRAD) X(CLAMP_GRAD)
 
 TKG_INLINE float grad(int op, float g, float y, float f0, float f1) {
-  float scaled = f0 * g;
-  switch (op) {
-  case TKG_OP_LEAKY_RELU_GRAD:
-    return y > 0.0F ? g : scaled;
-  case TKG_OP_SIGMOID_GRAD:
-    return g * (y * (1.0F - y));
-  case TKG_OP_TANH_GRAD:
-    return g * (1.0F - y * y);
-  default:
-    return y >= f0 && y <= f1 ? g : 0.0F;
-  }
+  (void)f0, (void)f1;
+  switch (op) { GRAD_OPS(X) }
+  __builtin_trap();
 }
+
+#undef X
 
 #endif

@@ -78,17 +78,17 @@ static inline uint32_t tkg__moments_noise(uint32_t bits) {
 
 /* Codes of moments in units, and back. Of what is not finite they are arbitrary. */
 static inline int16_t tkg__moments_encode(float m, float v, uint32_t noise) {
-  uint32_t first = (tkg__float_bits(fabsf(m) + 1.0F) + noise) >> 19;
+  uint32_t first = (v_bits(fabsf(m) + 1.0F) + noise) >> 19;
   v = v > TKG_SECOND_LEAST ? v : TKG_SECOND_LEAST;
-  uint32_t second = (tkg__float_bits(v) + noise) >> 11 & 0xff00u;
-  return (int16_t)(second | (tkg__float_bits(m) >> 24 & 128u) | first);
+  uint32_t second = (v_bits(v) + noise) >> 11 & 0xff00u;
+  return (int16_t)(second | (v_bits(m) >> 24 & 128u) | first);
 }
 static inline float tkg__moments_first(int16_t codes) {
-  float size = tkg__bits_float(TKG__FLOAT_ONE + (((uint32_t)codes & 127u) << 19)) - 1.0F;
-  return tkg__bits_float(tkg__float_bits(size) | ((uint32_t)codes & 128u) << 24);
+  float size = v_float(TKG__FLOAT_ONE + (((uint32_t)codes & 127u) << 19)) - 1.0F;
+  return v_float(v_bits(size) | ((uint32_t)codes & 128u) << 24);
 }
 static inline float tkg__moments_second(int16_t codes) {
-  return tkg__bits_float(TKG__FLOAT_ONE + (((uint32_t)codes & ~255u) << 11));
+  return v_float(TKG__FLOAT_ONE + (((uint32_t)codes & ~255u) << 11));
 }
 
 #endif

@@ -133,12 +133,12 @@ static void fail(const tkg_node *n, const char *message) {
 }
 
 /* Seconds of `times` runs of a call in one go, from the start of the work to its end. */
-static double seconds(const tkg_call *c, tkg_recording *recording, int times) {
+static double seconds(const tkg_call *c, tkg_capture *capture, int times) {
   char message[512] = "";
   int status = device->begin(&context);
   const double start = now();
-  if (recording)
-    status |= device->replay(recording);
+  if (capture)
+    status |= device->replay(capture);
   else
     for (int k = 0; k < times; k++) status |= device->run(c);
   status |= device->finish(message, sizeof message);
@@ -146,16 +146,16 @@ static double seconds(const tkg_call *c, tkg_recording *recording, int times) {
   return now() - start;
 }
 
-static tkg_recording *record(const tkg_call *c, int times) {
+static tkg_capture *capture_run(const tkg_call *c, int times) {
   char message[512];
   device->begin(&context);
-  tkg_recording *recording = NULL;
-  if (device->record()) {
+  tkg_capture *capture = NULL;
+  if (device->capture_begin()) {
     for (int k = 0; k < times; k++) device->run(c);
-    recording = device->recorded();
+    capture = device->capture_end();
   }
   device->finish(message, sizeof message);
-  return recording;
+  return capture;
 }
 
 static double median(std::vector<double> list) {
@@ -168,10 +168,10 @@ static double measure(const tkg_call *c) {
   seconds(c, NULL, 1);
   const double once = seconds(c, NULL, 1);
   const int times = quick ? 2 : (int)std::min(200.0, std::max(4.0, 0.01 / once));
-  tkg_recording *recording = record(c, times);
+  tkg_capture *capture = capture_run(c, times);
   std::vector<double> rounds;
-  for (int k = 0; k < (quick ? 1 : 7); k++) rounds.push_back(seconds(c, recording, times) / times);
-  if (recording) device->forget(recording);
+  for (int k = 0; k < (quick ? 1 : 7); k++) rounds.push_back(seconds(c, capture, times) / times);
+  if (capture) device->capture_free(capture);
   return median(rounds);
 }
 

@@ -10,6 +10,7 @@
 #include "ops.h"
 #include "ops_graph.h"
 #include "ops_sample.h"
+#include "shared/formulas.h"
 
 /* ---- cases, by family ---- */
 
@@ -23,11 +24,10 @@ static dims some_shape(void) {
 }
 
 static void elementwise(void) {
-  static const int unary[] = {TKG_OP_AFFINE,   TKG_OP_LEAKY_RELU, TKG_OP_SIGMOID, TKG_OP_TANH,
-                              TKG_OP_SOFTPLUS, TKG_OP_EXP,        TKG_OP_LOG,     TKG_OP_SQRT,
-                              TKG_OP_SQUARE,   TKG_OP_CLAMP,      TKG_OP_DROPOUT, TKG_OP_FULL};
-  static const int gradients[] = {TKG_OP_LEAKY_RELU_GRAD, TKG_OP_SIGMOID_GRAD, TKG_OP_TANH_GRAD,
-                                  TKG_OP_CLAMP_GRAD};
+#define X(name, ...) TKG_OP_##name,
+  static const int unary[] = {UNARY_OPS(X) TKG_OP_DROPOUT, TKG_OP_FULL};
+  static const int gradients[] = {GRAD_OPS(X)};
+#undef X
   const dims shape = {some_rows(), some_cols()};
   for (int op : unary) {
     tkg_node n = node_of(op, TKG_F32, shape);

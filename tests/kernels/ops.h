@@ -150,13 +150,13 @@ static std::vector<char> fetch(const tkg_backend *b, const void *from, int64_t b
 /* Runs the op, or has it recorded, which must not run it, and played back. */
 static int run_call(const tkg_backend *b, const tkg_call *c, bool recorded) {
   const std::vector<char> before = fetch(b, c->out, bytes_of(c->node));
-  if (!recorded || !b->record()) return b->run(c);
+  if (!recorded || !b->capture_begin()) return b->run(c);
   int status = b->run(c);
-  tkg_recording *recording = b->recorded();
-  if (!status && (!recording || fetch(b, c->out, bytes_of(c->node)) != before))
+  tkg_capture *capture = b->capture_end();
+  if (!status && (!capture || fetch(b, c->out, bytes_of(c->node)) != before))
     status = TKG_E_UNSUPPORTED;
-  if (!status) status = b->replay(recording);
-  if (recording) b->forget(recording);
+  if (!status) status = b->replay(capture);
+  if (capture) b->capture_free(capture);
   return status;
 }
 

@@ -63,6 +63,27 @@ function datasets.train(recipe, data, given, bits)
   return losses, result
 end
 
+--- Trains on the small demo set, labelled and to rank: fails unless the last epoch's loss is below
+--- `most` of the first one's, and the test AUC of labelled data above `least`.
+---@param given table options of the recipe, epochs among them ---@param least? number
+function datasets.learns_demo(recipe, bits, given, most, least)
+  for _, data in ipairs{datasets.demo(), datasets.demo_ranking()} do
+    local losses, result = datasets.train(recipe, data, given, bits)
+    assert(losses[given.epochs] < most * losses[1], table.concat(losses, ' '))
+    if least and result.test.auc then assert(result.test.auc > least, result.test.auc) end
+  end
+end
+
+--- Trains on both odd sets: fails on a loss that is NaN or 10 or more, and where rank and score
+--- differ.
+function datasets.bears_odd_data(recipe, given)
+  for _, data in ipairs{datasets.ranking(), datasets.labelled()} do
+    local losses, result = datasets.train(recipe, data, given)
+    for _, loss in ipairs(losses) do assert(math.abs(loss) < 10, loss) end
+    assert(datasets.rank_error(result.model, data) < 1e-5)
+  end
+end
+
 --- The largest difference between rank and score, over all users and items.
 function datasets.rank_error(model, data)
   local users, worst = {}, 0

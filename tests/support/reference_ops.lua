@@ -313,12 +313,13 @@ function reference.f32(x)
   return tonumber(cell[0])
 end
 
---- A generator (Park and Miller 1988): uniform in [0, 1), the same on every machine.
+--- A generator (Park and Miller 1988), the same on every machine: floats in [0, 1), or integers
+--- below n if it is called with n.
 function reference.random(seed)
   local state = seed % 2147483646 + 1
-  return function()
+  return function(n)
     state = state * 16807 % 2147483647
-    return state / 2147483647
+    return n and state % n or state / 2147483647
   end
 end
 

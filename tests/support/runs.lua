@@ -1,8 +1,10 @@
---- Run folders compared: what they hold but for what a clock says.
+--- Run folders for specs: making them, and comparing what they hold but for what a clock says.
 
 local assert = require 'luassert'
 local ffi = require 'ffi'
+local fixtures = require 'tests.support.fixtures'
 local json = require 'tinykg.base.json'
+local shell = require 'tests.support.shell'
 local tk = require 'tinykg'
 
 local runs = {}
@@ -53,6 +55,31 @@ function runs.same(a, b)
   for _, kind in ipairs{'parameter', 'optimizer', 'kept_exact', 'kept_quantized', 'transient'} do
     assert.equal(one.memory[kind], other.memory[kind], kind)
   end
+end
+
+--- The command of a short run: a format of data set, epochs, folder and further options.
+runs.COMMAND =
+  'run recipes/bpr-mf.lua --quiet --data %s --set epochs=%d --set patience=0 --out %s %s'
+
+--- Trains one of 4 epochs; returns its folder.
+function runs.trained(data, out, more)
+  shell.prints(runs.COMMAND:format(data, 4, out, more or ''))
+  return out
+end
+
+--- Makes a safetensors file one of an older version, which wrote no checksums.
+function runs.without_checksums(path)
+  local text = fixtures.bytes(path)
+  local length = text:byte(1) + 256 * text:byte(2) + 65536 * text:byte(3)
+  local entries = json.decode(text:sub(9, 8 + length))
+  entries.__metadata__['checksum.header'], entries.__metadata__['checksum.tensors'] = nil, nil
+  for key, entry in pairs(entries) do
+    if key ~= '__metadata__' then json.array(entry.shape) end
+  end
+  local head = json.encode(entries)
+  head = head .. (' '):rep(-#head % 8)
+  fixtures.write(path, string.char(#head % 256, math.floor(#head / 256) % 256,
+    math.floor(#head / 65536), 0, 0, 0, 0, 0) .. head .. text:sub(9 + length))
 end
 
 return runs

@@ -59,4 +59,20 @@ function sets.triples(set)
   return list
 end
 
+--- Interactions of 6 users with 5 items each, in order or backwards.
+function sets.rows(backwards)
+  local list = {}
+  for u = 1, 6 do
+    for i = 1, 5 do list[#list + 1] = ('u%d,a%d'):format(u, (u * 3 + i * i) % 11) end
+  end
+  if backwards then table.sort(list, function(a, b) return a > b end) end
+  table.insert(list, 1, 'user,item')
+  return list
+end
+
+--- A folder of interactions and of a graph, that above by default.
+function sets.folder(interactions, kg)
+  return fixtures.dir{['interactions.csv'] = interactions, ['kg.csv'] = kg or sets.kg}
+end
+
 return sets

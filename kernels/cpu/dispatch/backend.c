@@ -121,6 +121,8 @@ static bool supports(int op) { return kernel_of(op) != NULL; }
 
 static int64_t scratch_bytes(const tkg_node *node, const tkg_node *const *in) {
   const tkg_cpu_op *k = kernel_of(node->op);
+  int parts = tkg__row_parts(node, in);
+  if (parts > 0) return parts * tkg__bytes(node);
   return k && k->scratch ? k->scratch(node, in) : 0;
 }
 
@@ -151,10 +153,56 @@ static int run_parallel(const tkg_cpu_op *k, const tkg_call *c, int64_t units, i
   return status ? status : tkg__no_gemm();
 }
 
+/* ---- sums over rows, in the parts that op.h prescribes ---- */
+
+/* The rows first..last-1 of one part, added to `part`. */
+static int add_rows(const tkg_cpu_op *k, const tkg_call *c, float *part, int64_t first,
+                    int64_t last, bool begins) {
+  for (int64_t r = first; r < last; r += TKG_PART_STEP, begins = false) {
+    int64_t end = r + TKG_PART_STEP < last ? r + TKG_PART_STEP : last;
+    int status = k->accumulate(c, r, end, part, begins);
+    if (status) return status;
+  }
+  return TKG_OK;
+}
+
+static void add_parts(const tkg_call *c, int parts) {
+  int64_t count = tkg__count(c->node);
+  const float *restrict part = c->scratch;
+  float *restrict out = c->out;
+  for (int64_t j = 0; j < count; j++) {
+    double sum = 0;
+    for (int p = 0; p < parts; p++) sum += (double)part[p * count + j];
+    out[j] = (float)sum;
+  }
+}
+
+static int run_part(const tkg_cpu_op *k, const tkg_call *c, int parts, int part) {
+  int64_t rows = c->in[0]->shape[0];
+  return add_rows(k, c, (float *)c->scratch + part * tkg__count(c->node),
+                  tkg__part_begin(rows, parts, part), tkg__part_begin(rows, parts, part + 1), true);
+}
+
+static int run_row_sum(const tkg_cpu_op *k, const tkg_call *c) {
+  int parts = tkg__row_parts(c->node, c->in), failed = parts;
+#pragma omp parallel for num_threads((int)threads_for(k, c, parts)) schedule(static, 1)            \
+    reduction(min                                                                                  \
+              : failed)
+  for (int p = 0; p < parts; p++)
+    if (run_part(k, c, parts, p) && p < failed) failed = p;
+  if (failed < parts) { /* for its message */
+    int status = run_part(k, c, parts, failed);
+    return status ? status : tkg__no_gemm();
+  }
+  add_parts(c, parts);
+  return TKG_OK;
+}
+
 static int run(const tkg_call *c) {
   const tkg_cpu_op *k = kernel_of(c->node->op);
   if (!k)
     return tkg__fail(TKG_E_UNSUPPORTED, "%s: no kernel on the cpu", tkg__ops[c->node->op].name);
+  if (tkg__row_parts(c->node, c->in) > 0) return run_row_sum(k, c);
   int64_t units = k->units ? k->units(c->node, c->in) : tkg__rows(c->node);
   int64_t threads = threads_for(k, c, units);
   int status = TKG_OK;
@@ -192,34 +240,23 @@ static int run_in_tile(const tkg_tile_call *t, char *memory, int chunk, int64_t 
     if (t->in_tile >> i & 1) c.data[i] = whole_of(memory, c.data[i], c.in[i], first);
   if (t->out_in_tile) c.out = whole_of(memory, c.out, c.node, first);
   if (!t->reduces) return run_rows(k, &c, first, last);
-  return k->accumulate(&c, first, last, (float *)c.scratch + chunk * tkg__count(c.node), begins);
+  return add_rows(k, &c, (float *)c.scratch + chunk * tkg__count(c.node), first, last, begins);
 }
 
 /* The tiles of one chunk, one after the other. */
 static int run_chunk(const tkg_tile_call *calls, int n, const tkg_tiling *t, int chunk,
                      char *memory) {
-  int64_t tiles = (t->rows + t->tile - 1) / t->tile;
-  int64_t begin = tiles * chunk / t->chunks, end = tiles * (chunk + 1) / t->chunks;
-  for (int64_t tile = begin; tile < end; tile++) {
-    int64_t first = tile * t->tile, last = first + t->tile < t->rows ? first + t->tile : t->rows;
+  const int64_t begin = tkg__part_begin(t->rows, t->chunks, chunk);
+  const int64_t end = tkg__part_begin(t->rows, t->chunks, chunk + 1);
+  for (int64_t first = begin; first < end; first += t->tile) {
+    int64_t last = first + t->tile < end ? first + t->tile : end;
     for (int i = 0; i < n; i++) {
-      int status = run_in_tile(&calls[i], memory, chunk, first, last, tile == begin);
+      int status = run_in_tile(&calls[i], memory, chunk, first, last, first == begin);
       const char *where = calls[i].call.where;
       if (status) return where ? tkg__fail_at(status, "%s", where) : status;
     }
   }
   return TKG_OK;
-}
-
-static void add_partials(const tkg_tile_call *t, int chunks) {
-  int64_t count = tkg__count(t->call.node);
-  const float *restrict part = t->call.scratch;
-  float *restrict out = t->call.out;
-  for (int64_t j = 0; j < count; j++) {
-    double sum = 0;
-    for (int c = 0; c < chunks; c++) sum += (double)part[c * count + j];
-    out[j] = (float)sum;
-  }
 }
 
 static int threads_for_tiles(const tkg_tile_call *calls, const tkg_tiling *t) {
@@ -242,7 +279,7 @@ static int run_tiles(const tkg_tile_call *calls, int n, const tkg_tiling *t) {
     return status ? status : tkg__no_gemm();
   }
   for (int i = 0; i < n; i++)
-    if (calls[i].reduces) add_partials(&calls[i], t->chunks);
+    if (calls[i].reduces) add_parts(&calls[i].call, t->chunks);
   return TKG_OK;
 }
 

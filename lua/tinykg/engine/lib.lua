@@ -18,8 +18,8 @@ local function declarations(name)
   return part
 end
 
-for _, header in ipairs{'tinykg.h', 'data/table.h', 'data/csr.h', 'data/graph.h',
-                        'data/metrics.h', 'base/checksum.h', 'base/sha256.h'} do
+for _, header in ipairs{'tinykg.h', 'data/string_table.h', 'data/table.h', 'data/csr.h',
+                        'data/graph.h', 'data/metrics.h', 'base/checksum.h', 'base/sha256.h'} do
   ffi.cdef(declarations(header))
 end
 

@@ -29,18 +29,19 @@ local function create(options)
   check(C.tkg_step_set(c, 'bits', options.bits or 32))
   check(C.tkg_step_set(c, 'rounding', ROUNDING[rounding]))
   if options.small then check(C.tkg_step_set(c, 'small', options.small)) end
-  if options.save == false then check(C.tkg_step_set(c, 'save', 0)) end
-  if options.rows == false then check(C.tkg_step_set(c, 'rows', 0)) end
-  if options.tiles == false then check(C.tkg_step_set(c, 'tiles', 0)) end
+  for _, pass in ipairs{'save', 'fuse', 'rows', 'tiles'} do
+    if options[pass] == false then check(C.tkg_step_set(c, pass, 0)) end
+  end
   check(C.tkg_step_set(c, 'check', is_checked(options) and 1 or 0))
   return c
 end
 
 local KNOWN = {optimizer = 'table', bits = 'number', rounding = 'string', small = 'number',
-               save = 'boolean', rows = 'boolean', tiles = 'boolean', check = 'boolean'}
+               save = 'boolean', fuse = 'boolean', rows = 'boolean', tiles = 'boolean',
+               check = 'boolean'}
 
 local function check_options(options)
-  runtime.options('step', options, 'optimizer bits rounding small save rows tiles check')
+  runtime.options('step', options, 'optimizer bits rounding small save fuse rows tiles check')
   for key, value in pairs(options) do
     if type(value) ~= KNOWN[key] then
       runtime.fail('step: %s is a %s, expected a %s', key, type(value), KNOWN[key])
@@ -70,6 +71,7 @@ end
 ---   check      looks at each value: the first NaN or infinity stops the step with its recipe
 ---              line, op and place, and no parameter is updated. Results are the same bits, in
 ---              more memory and time
+---   fuse       false: sums over neighbours read gathered copies of rows instead of their table
 ---   rows       false: computes all rows of a layer, even if only some are gathered
 ---   tiles      false: runs one op after another, each over all rows
 ---   save       false: saves all that backward reads exactly

@@ -11,6 +11,7 @@ local program = require 'tests.faults.programs.program'
 local random = require 'tests.faults.programs.random'
 local source = require 'tests.faults.programs.source'
 local ways = require 'tests.faults.programs.ways'
+local emulation = require 'tests.support.emulation'
 
 local run = {}
 
@@ -22,11 +23,6 @@ local APART = 1000003 -- seeds of programs whose gradients are averaged begin so
 
 --- The date as a number, 20260131.
 function run.seed_of_today() return tonumber(os.date '!%Y%m%d') end
-
-local function emulator() return pcall(function()
-  tk.device 'emu'
-  tk.device 'cpu'
-end) end
 
 --- What kind of program a seed is.
 local function kind_of(seed, with_emu)
@@ -95,12 +91,12 @@ end
 
 --- Runs programs of seeds `seed`, `seed` + 1, ...
 ---@param o table programs, means (how many), seed, print, progress(result, done), form (one that
---- each program begins with), keep_going(), emu (false: without)
+--- each program begins with), keep_going()
 function run.all(o)
   local self = setmetatable({
     seed = o.seed, print = o.print or function() end, form = o.form, coverage = coverage.new(),
     failures = 0, failed_ways = {}, means = 0, averaged = 0, of_width = {},
-    with_emu = o.emu ~= false and emulator(),
+    with_emu = emulation.is_there(),
     totals = {programs = 0, nodes = 0, runs = 0, empty = 0, failures = 0},
   }, Result)
   local threads, going = tk.threads(), o.keep_going or function() return true end

@@ -29,5 +29,6 @@ fi
 echo '  ok   none is seen in what is right'
 
 LUAJIT="$folder/host" tests/tools/test.sh ${SPEC:-tests/faults/races/*_spec.lua tests/spec/engine/ops_*spec.lua \
-  tests/spec/engine/gradient_spec.lua tests/spec/engine/step_spec.lua tests/spec/engine/metrics_spec.lua} || bad=1
+  tests/spec/engine/gradient_spec.lua tests/spec/engine/step_spec.lua tests/spec/engine/metrics_spec.lua \
+  tests/spec/engine/metrics_ranking_spec.lua} || bad=1
 exit $bad

@@ -36,7 +36,7 @@ local function make(target, dest, more)
 end
 
 local function version()
-  return fixtures.bytes(home .. '/engine/base/engine.c'):match('tkg_version.-"(.-)"')
+  return fixtures.bytes(home .. '/engine/tinykg.h'):match('TKG_VERSION "(.-)"')
 end
 
 describe('make install', function()
@@ -150,6 +150,16 @@ describe('make install', function()
     elseif fixtures.has_tool('man') then
       assert.equal('', succeeds(elsewhere, 'man --warnings -l -E UTF-8 ' .. page .. ' >/dev/null'))
     end
+  end)
+
+  it('has one version: the header\'s in the rockspec and the changelog', function()
+    local name = 'tinykg-' .. version()
+    local rockspec = fixtures.bytes(('%s/lua/%s-1.rockspec'):format(home, name))
+    assert.equal(version() .. '-1', rockspec:match("version = '(.-)'"))
+    assert.equal(name .. '.tar.gz', rockspec:match("url = '(.-)'"))
+    assert.equal(version(), fixtures.bytes(home .. '/.github/CHANGELOG.md'):match('\n## ([%d.]+)'))
+    assert.matches('\nVersion: ' .. version():gsub('%p', '%%%0') .. '\n',
+      fixtures.bytes(dest .. '/usr/lib/pkgconfig/tinykg.pc'))
   end)
 
   it('is undone by make uninstall', function()

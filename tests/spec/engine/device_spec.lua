@@ -1,6 +1,7 @@
 -- A GPU as training meets it: the CPU's losses, memory as planned, no driver. TINYKG_DEVICE says
 -- which one ('cuda' in make test-gpu); the emulated one by default.
 local tk = require 'tinykg'
+local emulation = require 'tests.support.emulation'
 local fixtures = require 'tests.support.fixtures'
 local tensors = require 'tests.support.tensors'
 
@@ -12,7 +13,7 @@ local before = tk.device()
 local function fresh()
   collectgarbage()
   collectgarbage()
-  local ok, message = pcall(tk.device, DEVICE)
+  local ok, message = emulation.open(DEVICE)
   if not ok then pending(tostring(message)) end
   tk.seed(1)
   return ok

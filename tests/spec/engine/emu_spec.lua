@@ -1,11 +1,7 @@
 -- The GPU kernels on a CPU: the harness itself, planted bugs that it must catch, and each op
 -- against the CPU backend on random shapes. tests/kernels/README.md says how it
 -- works; device_spec trains on it.
-local function exists(path)
-  local file = io.open(path)
-  if file then file:close() end
-  return file ~= nil
-end
+local emulation = require 'tests.support.emulation'
 
 describe('the emulated GPU', function()
   local folder = (os.getenv('TINYKG_LIB') or 'build/libtinykg.so'):match('^(.*)/')
@@ -14,7 +10,7 @@ describe('the emulated GPU', function()
     if os.getenv('TINYKG_CHECK') then
       return pending('has checkers of its own: make check-emu-asan, check-emu-tsan')
     end
-    if not exists(folder .. '/emu/harness') then return pending('not built: make emu-tests') end
+    if not emulation.is_there() then return pending('not built: make emu-tests') end
     local pipe = io.popen(string.format(
       "tests/kernels/check.sh plain '%s/emu' '%s/libtinykg_emu.so' '%s/libtinykg.so' 2>&1; echo $?",
       folder, folder, folder))

@@ -47,11 +47,8 @@ describe('the arena', function()
   end)
 
   it('holds values of many sizes without overlaps', function()
-    local random, w = 7, {}
-    local function draw(n)
-      random = (random * 16807) % 2147483647
-      return random % n + 1
-    end
+    local random, w = require('tests.support.reference_ops').random(6), {}
+    local function draw(n) return random(n) + 1 end
     for _ = 1, 20 do
       local widths = {}
       for i = 1, 7 do widths[i] = 8 * draw(12) end

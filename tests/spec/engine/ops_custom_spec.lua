@@ -2,6 +2,7 @@
 local tk = require 'tinykg'
 local reference = require 'tests.support.reference_ops'
 local tensors = require 'tests.support.tensors'
+local message = require('tests.support.fixtures').message
 
 local random = reference.random(31)
 local drawn = tensors.drawn_from(random)
@@ -30,12 +31,6 @@ local function gradients(fn, parameters, options)
   local list = {}
   for i, p in ipairs(parameters) do list[i] = p.grad and p.grad:clone() or false end
   return list
-end
-
-local function message(fn, ...)
-  local ok, text = pcall(fn, ...)
-  assert.is_false(ok)
-  return tostring(text)
 end
 
 local function rows_of(step, op)

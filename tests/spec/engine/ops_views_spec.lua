@@ -15,15 +15,17 @@ end
 
 local function put(a) return tk.zeros(a.shape):write({unpack(a)}) end
 
---- Ops with flag P, and the number of their inputs, as ops.def lists them.
+--- Ops that may write over input 0, and the number of their inputs, as ops.def lists them.
 local function in_place()
   local list, home = {}, os.getenv('TINYKG_HOME') or '.'
-  for line in io.lines(home .. '/engine/base/ops.def') do
-    local name, reads, flags = line:match('^X%([%u%d_]+, "([%l%d_]+)", "(.-)", "(.-)"%)')
-    if flags and flags:find('P') then
+  local file = assert(io.open(home .. '/engine/base/ops.def'))
+  for name, reads, flags in file:read('*a'):gmatch(
+    'X%([%u%d_]+, "([%l%d_]+)", "(.-)", ".-", ([^,]+)') do
+    if flags:find 'TKG_INPLACE' then
       list[#list + 1] = {name = name, n = #reads:match('^[^|]*')}
     end
   end
+  file:close()
   return list
 end
 

@@ -24,6 +24,13 @@ local graph = (function()
   return tk.graph{head = h, relation = r, tail = t, nodes = N, relations = 3}
 end)()
 
+--- For each row of X, three of its columns or relations.
+local THREE_PER_ROW = (function()
+  local list = {}
+  for k = 1, 3 * N do list[k] = (k * k) % 3 end
+  return tk.ids(list):reshape(N, 3)
+end)()
+
 --- Loss and gradients of fn, with the pass or without; and the step.
 local function run(fn, rows, options)
   local o = {rows = rows, small = 0}
@@ -78,6 +85,8 @@ local CHAINS = {
   mean = function() return graph:aggregate(X, {reduce = 'mean', relation = R}):gather(IDS) end,
   inner = function() return (X * 3):gather(tk.ids{5, 4, 3, 2, 1, 5, 9, 8, 7, 6, 0, 1, 2, 3, 4, 5})
     :square():gather(tk.ids{15, 0, 3}) end,
+  take = function() return (X * 2):take(THREE_PER_ROW):tanh():gather(IDS) end,
+  edge_dot = function() return tk.relation_score(X * Y, R, THREE_PER_ROW):gather(IDS) end,
   matrix_of_ids = function() return (X * Y):gather(IDS:reshape(2, 4)) end,
 }
 

@@ -6,11 +6,12 @@ local C = require 'tinykg.engine.lib'
 local session = require 'tinykg.engine.runtime'
 local tensors = require 'tests.support.tensors'
 local fixtures = require 'tests.support.fixtures'
+local emulation = require 'tests.support.emulation'
 
 local DEVICES = os.getenv('TINYKG_DEVICE') and {os.getenv('TINYKG_DEVICE')} or {'emu', 'cpu'}
 
 local function open(device)
-  local ok, message = pcall(tk.device, device)
+  local ok, message = emulation.open(device)
   if not ok then pending(tostring(message)) end
   return ok
 end

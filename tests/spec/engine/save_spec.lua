@@ -1,56 +1,19 @@
--- What is kept for backward, and how: a rule a value, its bytes, and where noise may not go.
+-- What is saved for backward, and how: one rule per value, its bytes; bias_spec has the noise.
 local tk = require 'tinykg'
-local reference = require 'tests.support.reference_ops'
 local flat = require('tests.support.tensors').flat
+local saved = require 'tests.support.saved'
 
-local random = reference.random(11)
-
-local function data(rows, cols)
-  local t = tk.zeros(rows, cols)
-  local list = {}
-  for i = 1, rows * cols do list[i] = random() * 2 - 1 end
-  return t:write(list)
-end
-
-local function parameter(rows, cols) return tk.parameter(data(rows, cols)) end
+local data, parameter, planned = saved.data, saved.parameter, saved.planned
+local rows_of, only, gradients = saved.rows_of, saved.only, saved.gradients
 
 --- Bytes of a packed matrix, from the codec's definition: rows of whole bytes, then 4 a row.
 local function packed(rows, cols, bits)
   return math.ceil(rows * math.ceil(cols * bits / 8) / 4) * 4 + 4 * rows
 end
 
-local function planned(fn, options)
-  return tk.step(fn, options):plan()
-end
-
---- The rows of one op (and rule, where named).
-local function rows_of(step, op, rule)
-  local list = {}
-  for _, row in ipairs(step:kept()) do
-    if row.op == op and (not rule or row.rule == rule) then list[#list + 1] = row end
-  end
-  return list
-end
-
-local function only(step, op, rule)
-  local list = rows_of(step, op, rule)
-  assert.equal(1, #list, op .. ' ' .. (rule or '') .. ' in\n' .. step:report())
-  return list[1]
-end
-
 local function count(step, op)
   local _, n = step:program():gsub('\n?%a +%d+  ' .. op .. ' ', '')
   return n
-end
-
---- The gradients of one run, flat, parameter by parameter.
-local function gradients(step, parameters)
-  step()
-  local all = {}
-  for _, p in ipairs(parameters) do
-    for _, v in ipairs(flat(p.grad)) do all[#all + 1] = v end
-  end
-  return all
 end
 
 local X, W, V, U = data(40, 17), parameter(17, 37), parameter(37, 24), parameter(37, 24)
@@ -312,127 +275,6 @@ describe('the recipe decides', function()
   end)
 end)
 
--- ---- noise ----
-
---- Mean of n noisy gradients against the exact ones, in standard errors; elements without noise may
--- differ by single-precision rounding. Returns the largest.
-local function worst(fn, parameters, n, options)
-  local exact = gradients(tk.step(fn, {save = false}), parameters)
-  local step, sum, square = tk.step(fn, options), {}, {}
-  for i = 1, #exact do sum[i], square[i] = 0, 0 end
-  for _ = 1, n do
-    for i, g in ipairs(gradients(step, parameters)) do
-      local d = g - exact[i]
-      sum[i], square[i] = sum[i] + d, square[i] + d * d
-    end
-  end
-  local most, scale = 0, 0
-  for i = 1, #exact do scale = math.max(scale, math.abs(exact[i])) end
-  for i = 1, #exact do
-    local mean = sum[i] / n
-    local se = math.sqrt(math.max(square[i] / n - mean * mean, 0) / n) + 1e-6 * scale
-    most = math.max(most, math.abs(mean) / se)
-  end
-  return most, #exact
-end
-
--- At most 5 standard errors over some 3,000 elements: 5.7e-7 each, two in a thousand for all.
-local function check_unbiased(fn, parameters)
-  for _, rounding in ipairs {'dither', 'stochastic'} do
-    local most = worst(fn, parameters, 400, {bits = 1, small = 0, rounding = rounding})
-    assert.is_true(most < 5, rounding .. ': ' .. most .. ' standard errors off')
-  end
-end
-
-describe('noise that would meet itself', function()
-  local D = parameter(37, 37)
-  local cases = {
-    {'a product with itself, computed again', 'h exact', {W, V}, function()
-      local h = X:matmul(W)
-      return (h * h):matmul(V):sum()
-    end},
-    {'a square, which is a value of its own', 'h noisy', {W, V}, function()
-      return X:matmul(W):square():matmul(V):sum()
-    end},
-    {'y = (x W) * x', 'h exact', {W, D, V}, function()
-      local h = X:matmul(W)
-      return (h:matmul(D) * h):matmul(V):sum()
-    end},
-    {'y = sigmoid(x) x: linear in x, not in sigmoid(x)', 'h noisy', {W, V}, function()
-      local h = X:matmul(W)
-      return (h:sigmoid() * h):matmul(V):sum()
-    end},
-    {'x / (1 + x^2), by division', 'h exact', {W, V}, function()
-      local h = X:matmul(W)
-      return (h / (h * h + 1)):matmul(V):sum()
-    end},
-    {'row-wise x . x', 'h noisy', {W}, function()
-      local h = X:matmul(W)
-      return tk.dot(h, h):sum()
-    end},
-    {'(x . x) x', 'h exact', {W, V}, function()
-      local h = X:matmul(W)
-      return (tk.dot(h, h):reshape(40, 1) * h):matmul(V):sum()
-    end},
-  }
-  for _, case in ipairs(cases) do
-    local name, how, parameters, fn = unpack(case)
-    it('is seen: ' .. name, function()
-      local step = planned(fn, {bits = 2, small = 0})
-      local h = rows_of(step, 'matmul')[1]
-      assert.same({40, 37}, h.shape)
-      assert.equal(how == 'h exact' and 'exact' or 'quantize', h.rule, step:report())
-      check_unbiased(fn, parameters)
-    end)
-  end
-
-  it('and comes by a few rows gathered once more: they are exact, not the whole', function()
-    local ids, half, most = tk.ids{3, 1, 20}, {}, {}
-    for i = 1, 20 do half[i] = 2 * i - 1 end
-    for i = 1, 21 do most[i] = i end
-    local function loss(of)
-      local h = X:matmul(W)
-      local rows = h:gather(of)
-      return h:matmul(V):sum() + (rows:matmul(D) * rows):sum()
-    end
-    local step = planned(function() return loss(ids) end, {bits = 2, small = 0})
-    assert.equal('quantize', rows_of(step, 'matmul')[1].rule, step:report())
-    assert.equal('exact', only(step, 'gather').rule)
-    check_unbiased(function() return loss(ids) end, {W, D, V})
-    step = planned(function() return loss(tk.ids(half)) end, {bits = 2, small = 0})
-    assert.equal('quantize', rows_of(step, 'matmul')[1].rule, step:report())
-    assert.equal('exact', only(step, 'gather').rule)
-    step = planned(function() return loss(tk.ids(most)) end, {bits = 2, small = 0})
-    assert.equal('exact', rows_of(step, 'matmul')[1].rule)
-    assert.equal('recompute', only(step, 'gather').rule)
-  end)
-
-  it('is kept out even where the recipe asks for it', function()
-    local step = planned(function()
-      local h = X:matmul(W):saved_as 'quantize'
-      return (h * h):matmul(V):sum()
-    end, {bits = 2})
-    assert.equal('exact', only(step, 'matmul').rule)
-  end)
-
-  it('does not reach what is independent of it', function()
-    -- two noisy copies of different values may be multiplied: E[a b] = E[a] E[b]
-    local A, B = parameter(17, 37), parameter(17, 37)
-    local function product()
-      local a, b = X:matmul(A), X:matmul(B)
-      return (a * b):matmul(V):sum()
-    end
-    local step = planned(product, {bits = 2, small = 0})
-    assert.equal(2, #rows_of(step, 'matmul', 'quantize'))
-    assert.equal('recompute', only(step, 'mul').rule)
-    check_unbiased(product, {A, B, V})
-  end)
-
-  it('would show in this test: nearest rounding at 1 bit is biased', function()
-    assert.is_true(worst(two_layers, {V}, 2, {bits = 1, small = 0, rounding = 'nearest'}) > 100)
-  end)
-end)
-
 describe('zeros behind a ReLU', function()
   it('stay zeros with dither: a unit that never fires has a gradient of 0', function()
     local Z = tk.zeros(40, 37) -- pushes every fifth unit below zero
@@ -448,52 +290,6 @@ describe('zeros behind a ReLU', function()
       for j = 1, 24 do sum = sum + math.abs(g[unit + 1][j]) end
       assert.equal(unit % 5 == 0, sum == 0, 'unit ' .. unit)
     end
-  end)
-end)
-
--- ---- figures ----
-
-describe('reference_bytes', function()
-  it('is what an op-by-op tape keeps: a network with a ReLU, by hand', function()
-    local b, O = parameter(1, 37), parameter(37, 1)
-    local labels = tk.zeros(40, 1)
-    local step = planned(function()
-      return tk.loss.bce((X:matmul(W) + b):relu():matmul(O), labels)
-    end)
-    -- relu's result (read by the next product as well), the logits for softplus
-    assert.equal(4 * (40 * 37 + 40), step:figure 'reference_bytes')
-  end)
-
-  it('is what an op-by-op tape keeps: embeddings, by hand', function()
-    local E, R = parameter(30, 16), parameter(5, 16)
-    local heads, relations = tk.ids{1, 2, 3, 4, 5, 6, 7, 8}, tk.ids{0, 1, 2, 3, 4, 0, 1, 2}
-    local step = planned(function()
-      local h, r = E:gather(heads), R:gather(relations)
-      return (h * r):tanh():dropout(0.5):matmul(parameter(16, 9)):sigmoid():sum()
-    end)
-    -- both factors, tanh's result, dropout's mask, its result for the product, sigmoid's result
-    assert.equal(4 * (5 * 8 * 16 + 8 * 9), step:figure 'reference_bytes')
-    -- of which tanh's and sigmoid's results are all that is needed
-    assert.equal(4 * (8 * 16 + 8 * 9), step:figure 'stored_bytes')
-  end)
-
-  it('counts neighbours as gathered rows and their weighted copies', function()
-    local E, u = parameter(30, 16), parameter(6, 4)
-    local ids = {}
-    for i = 1, 24 do ids[i] = i % 30 end
-    local gathered = tk.ids(ids)
-    local step = planned(function()
-      return tk.neighbor_sum(u:softmax(), E:gather(gathered)):sum()
-    end)
-    assert.equal(4 * (24 + 24 * 16 * 2), step:figure 'reference_bytes')
-    assert.equal(4 * 24, step:figure 'stored_bytes') -- the softmax
-  end)
-
-  it('leaves out what no gradient passes', function()
-    local step = planned(function()
-      return (X:tanh():sigmoid():matmul(W)):sum()
-    end)
-    assert.equal(4 * 40 * 17, step:figure 'reference_bytes') -- the product's left side alone
   end)
 end)
 

@@ -243,23 +243,15 @@ describe('KGIN', function()
 
   for _, bits in ipairs{32, 2} do
     it('learns the demo set at ' .. bits .. ' bits', function()
-      for _, data in ipairs{datasets.demo(), datasets.demo_ranking()} do
-        local losses, result = datasets.train(recipe, data, {epochs = 6, lr = 0.01, dim = 16,
-                                                             batch_size = 128}, bits)
-        assert.is_true(losses[6] < 0.9 * losses[1], table.concat(losses, ' '))
-        if result.test.auc then assert.is_true(result.test.auc > 0.6) end
-      end
+      local options = {epochs = 6, lr = 0.01, dim = 16, batch_size = 128}
+      datasets.learns_demo(recipe, bits, options, 0.9, 0.6)
     end)
   end
 
   it('trains on odd data, without a NaN whatever is dropped', function()
-    for _, data in ipairs{datasets.ranking(), datasets.labelled()} do
-      for _, kind in ipairs{'distance', 'cosine', 'mi'} do
-        local losses, result = datasets.train(recipe, data, {epochs = 30, eval_every = 30, dim = 4,
-          lr = 0.01, sim_kind = kind, negatives = 2})
-        for _, loss in ipairs(losses) do assert.is_true(loss == loss and loss < 10) end
-        assert.is_true(datasets.rank_error(result.model, data) < 1e-5)
-      end
+    for _, kind in ipairs{'distance', 'cosine', 'mi'} do
+      datasets.bears_odd_data(recipe, {epochs = 30, eval_every = 30, dim = 4, lr = 0.01,
+                                       sim_kind = kind, negatives = 2})
     end
   end)
 

@@ -1,23 +1,25 @@
-/* Row-local ops over the last dimension; results may be written over input 0.
+/* Softmax over the last dimension, its logarithm, and the gradients of both. A result may be
+ * written over input 0.
  *
- * All four are one pattern. With a row of input 0, `a`, and of input 1, `b`:
+ * All four are one pattern. With a row a of input 0 and a row b of input 1:
  *
- *     a'  = prepare(a, largest a)       softmax's shift; the identity for most
+ *     a'  = prepare(a, largest a)       softmax's shift; the identity for gradients
  *     s   = sums over the row of terms(a', b)
  *     out = result(a', b, settle(s))
  *
- * so an op is those functions, and how a row is read is written once. The naive kernel reads the
- * row for each of the three steps. Here a *short* row is read once and stays in registers: a group
- * of lanes takes it, shuffles add what the lanes found, and all accesses of a lane are under way
- * before the first is used. Softmax over a node's neighbours has hundreds of thousands of rows of 4
- * to 16 numbers: a row of 8 is two lanes of 16 bytes each, and a warp takes 16 rows at a time,
- * without a gap in what it reads.
+ * So an op is those four functions, and how a row is read is written once. The naive kernel reads
+ * the row for each of the three steps. Here a *short* row is read once and stays in registers: one
+ * group of lanes takes it, each lane loads all its elements before it uses the first, and shuffles
+ * add what the lanes found. Softmax over a node's neighbours has hundreds of thousands of rows of 4
+ * to 16 numbers: a row of 8 is two lanes of 16 bytes each, and a warp reads 16 rows at a time
+ * without a gap.
  *
- * A *long* row (logits over a catalogue of items) does not fit: a block takes it and reads it once
- * a step, the second time from L2. An element is always read and written by the same lane, so that
- * `out` may be `a`. */
+ * A *long* row (logits over a catalogue of items) does not fit: one block takes it and reads it
+ * once per step, the second time from L2. An element is always read and written by the same lane,
+ * so that `out` may be `a`. Sums have a fixed order: results repeat bit for bit. */
 #include "family.h"
 #include "launch.h"
+#include "vec4.cuh"
 #include "warp.cuh"
 
 enum { SHORT = 1024, LONG_THREADS = 512 }; /* elements of the longest short row */
@@ -33,7 +35,7 @@ struct softmax_op {
   static __device__ __forceinline__ float result(float a, float, float s) { return a * s; }
 };
 
-/* x - max - log(sum e^(x - max)); the largest term of the sum is 1. */
+/* x - max - log(sum of e^(x - max)). The largest term of the sum is 1. */
 struct log_softmax_op {
   enum { INPUTS = 1, SHIFTS = 1 };
   static __device__ __forceinline__ float prepare(float a, float most) { return a - most; }
@@ -42,7 +44,7 @@ struct log_softmax_op {
   static __device__ __forceinline__ float result(float a, float, float s) { return a - s; }
 };
 
-/* Of g and y: y (g - sum g y). */
+/* a = g, b = y: y (g - sum of g y). */
 struct softmax_grad_op {
   enum { INPUTS = 2, SHIFTS = 0 };
   static __device__ __forceinline__ float prepare(float a, float) { return a; }
@@ -51,7 +53,7 @@ struct softmax_grad_op {
   static __device__ __forceinline__ float result(float g, float y, float s) { return y * (g - s); }
 };
 
-/* Of g and y: g - e^y sum g. */
+/* a = g, b = y: g - e^y (sum of g). */
 struct log_softmax_grad_op {
   enum { INPUTS = 2, SHIFTS = 0 };
   static __device__ __forceinline__ float prepare(float a, float) { return a; }
@@ -64,19 +66,7 @@ struct log_softmax_grad_op {
 
 /* ---- tiles: what a lane holds of a row ---- */
 
-/* An access: V neighbouring elements. */
-static __device__ __forceinline__ void load_unit(float (&v)[1], const float *from) { v[0] = *from; }
-static __device__ __forceinline__ void load_unit(float (&v)[4], const float *from) {
-  const float4 q = *reinterpret_cast<const float4 *>(from);
-  v[0] = q.x, v[1] = q.y, v[2] = q.z, v[3] = q.w;
-}
-static __device__ __forceinline__ void store_unit(const float (&v)[1], float *to) { *to = v[0]; }
-static __device__ __forceinline__ void store_unit(const float (&v)[4], float *to) {
-  *reinterpret_cast<float4 *>(to) = make_float4(v[0], v[1], v[2], v[3]);
-}
-
-/* Lanes take the units of a tile in turn: lane l has units l, l + lanes, and so on, below `left`.
- */
+/* Lane l has units l, l + lanes, ... below `left` of a tile. */
 struct tile_lanes {
   int lane, lanes, left;
   __device__ __forceinline__ int unit(int k) const { return lane + k * lanes; }
@@ -91,7 +81,7 @@ template <class OP, int V, int N> struct tile {
     return OP::INPUTS == 2 ? b[OP::INPUTS == 2 ? k : 0][v] : 0.0F;
   }
 
-  /* Both inputs' units of a lane, all asked for before one is used. */
+  /* Loads a lane's units of both inputs, all of them before one is used. */
   __device__ __forceinline__ void load(const float *from_a, const float *from_b, tile_lanes l) {
     TKG_UNROLL
     for (int k = 0; k < N; k++) {
@@ -102,7 +92,7 @@ template <class OP, int V, int N> struct tile {
     }
   }
 
-  /* Largest number that is not NaN. */
+  /* The largest number, NaN aside, of m and the tile. */
   __device__ __forceinline__ float most(float m, tile_lanes l) const {
     TKG_UNROLL
     for (int k = 0; k < N; k++) {
@@ -142,17 +132,14 @@ template <class OP, int V, int N> struct tile {
   }
 };
 
-/* ---- short rows: a group of 2^shift lanes a row ---- */
+/* ---- short rows: one group of lanes per row ---- */
 
-/* Lanes of a warp stay together also where some have no row left: shuffles name all of them. */
 template <class OP, int V, int N>
 static __global__ void __launch_bounds__(TKG_THREADS)
-    short_rows(int64_t rows, int units, int shift, const float *a, const float *b, float *out) {
-  const int width = 1 << shift, lane = (int)threadIdx.x & (width - 1);
-  const int in_warp = (int)(threadIdx.x % TKG_WARP) >> shift;
-  const int64_t stride = tkg_stride() >> shift;
-  for (int64_t r = tkg_first() >> shift; r - in_warp < rows; r += stride) {
-    const tile_lanes l = {lane, width, r < rows ? units : 0};
+    short_rows(int64_t rows, int units, int width, const float *a, const float *b, float *out) {
+  const tkg_group g = tkg_group_of(width);
+  for (int64_t r = g.row; tkg_any_row(r, rows); r += g.stride) {
+    const tile_lanes l = {g.lane, width, r < rows ? units : 0};
     const int64_t at = r < rows ? r * units * V : 0;
     tile<OP, V, N> t = {};
     float s = 0;
@@ -165,9 +152,9 @@ static __global__ void __launch_bounds__(TKG_THREADS)
   }
 }
 
-/* ---- long rows: a block a row ---- */
+/* ---- long rows: one block per row ---- */
 
-/* A tile of the row after the other; floats are added within a tile, doubles from tile to tile. */
+/* Visits the tiles of a row in order. Sums within a tile are floats, sums of tiles doubles. */
 template <class OP, int V, int N> struct long_row {
   int64_t units;
   const float *a, *b;
@@ -228,14 +215,12 @@ static __global__ void __launch_bounds__(LONG_THREADS)
 
 /* ---- launchers ---- */
 
-/* Lanes a row so that N units each are enough for it. */
+/* As many lanes per row as hold it in N units each. */
 template <class OP, int V, int N>
 static void launch_short(const tkg_call *c, int64_t rows, int64_t cols, cudaStream_t stream) {
   const int64_t units = cols / V;
-  const int width = tkg_power(tkg_ceil(units, N), TKG_WARP);
-  int shift = 0;
-  while (1 << shift < width) shift++;
-  tkg_launch(short_rows<OP, V, N>, tkg_groups(rows, width), stream, rows, (int)units, shift,
+  const int width = tkg_group_width(tkg_ceil(units, N));
+  tkg_launch(short_rows<OP, V, N>, tkg_groups(rows, width), stream, rows, (int)units, width,
              tkg_in<float>(c, 0), tkg_in<float>(c, 1), tkg_out<float>(c));
 }
 
@@ -247,7 +232,7 @@ static void launch_long(const tkg_call *c, int64_t rows, int64_t cols, cudaStrea
 
 /* ---- entries ---- */
 
-/* Sixteen bytes at a time. Few units a lane keep its registers few, many save shuffles. */
+/* Accesses of 16 bytes. Few units per lane take few registers, many save shuffles. */
 template <class OP>
 static void run_by_four(const tkg_call *c, int64_t rows, int64_t cols, cudaStream_t stream) {
   if (cols <= 32)
@@ -260,8 +245,8 @@ static void run_by_four(const tkg_call *c, int64_t rows, int64_t cols, cudaStrea
     launch_long<OP, 4, 4>(c, rows, cols, stream);
 }
 
-/* Rows that start anywhere: several single accesses a lane make up for their size. With more than
- * eight some devices run out of registers, so rows are long sooner. */
+/* Rows that are not aligned: several single accesses per lane make up for their size. With more
+ * than eight some devices run out of registers, so shorter rows count as long. */
 template <class OP>
 static void run_by_one(const tkg_call *c, int64_t rows, int64_t cols, cudaStream_t stream) {
   if (cols <= 4 * TKG_WARP)
@@ -272,10 +257,10 @@ static void run_by_one(const tkg_call *c, int64_t rows, int64_t cols, cudaStream
     launch_long<OP, 1, 4>(c, rows, cols, stream);
 }
 
-template <class OP> static int rows_run(const tkg_call *c, cudaStream_t stream) {
+template <class OP> static int softmax_run(const tkg_call *c, cudaStream_t stream) {
   const int64_t rows = tkg__rows(c->node), cols = tkg__cols(c->node);
-  bool four = tkg_by_four(c->data[0], cols) && tkg_by_four(c->out, cols);
-  if (OP::INPUTS == 2) four = four && tkg_by_four(c->data[1], cols);
+  bool four = tkg_vec4_aligned(c->data[0], cols) && tkg_vec4_aligned(c->out, cols);
+  if (OP::INPUTS == 2) four = four && tkg_vec4_aligned(c->data[1], cols);
   if (rows == 0 || cols == 0) return TKG_OK;
   if (four)
     run_by_four<OP>(c, rows, cols, stream);
@@ -284,10 +269,10 @@ template <class OP> static int rows_run(const tkg_call *c, cudaStream_t stream) 
   return TKG_OK;
 }
 
-const tkg_cuda_op tkg__cuda_rows[] = {
-    {TKG_OP_SOFTMAX, rows_run<softmax_op>, NULL},
-    {TKG_OP_SOFTMAX_GRAD, rows_run<softmax_grad_op>, NULL},
-    {TKG_OP_LOG_SOFTMAX, rows_run<log_softmax_op>, NULL},
-    {TKG_OP_LOG_SOFTMAX_GRAD, rows_run<log_softmax_grad_op>, NULL},
+const tkg_cuda_op tkg__cuda_softmax[] = {
+    {TKG_OP_SOFTMAX, softmax_run<softmax_op>, NULL},
+    {TKG_OP_SOFTMAX_GRAD, softmax_run<softmax_grad_op>, NULL},
+    {TKG_OP_LOG_SOFTMAX, softmax_run<log_softmax_op>, NULL},
+    {TKG_OP_LOG_SOFTMAX_GRAD, softmax_run<log_softmax_grad_op>, NULL},
     {0, NULL, NULL},
 };

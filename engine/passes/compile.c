@@ -1,0 +1,128 @@
+#include "compile.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "autodiff/grad.h"
+#include "base/error.h"
+#include "fuse_gather.h"
+#include "remove_aliases.h"
+#include "tape/alias.h"
+
+/* ---- the part of the tape that is needed ---- */
+
+/* Copies the marked nodes; map[i] is then the copy of node i or, without gradients, of the value
+ * that an alias stands for. */
+static int copy_marked(const tkg_tape *tape, const bool *marks, bool gradients, tkg_tape *to,
+                       int32_t *map) {
+  for (int i = 0; i < tape->n; i++) {
+    int value = gradients ? i : tkg__resolve_alias(tape, i);
+    map[i] = value < i ? map[value] : -1;
+    if (!marks[i] || value < i) continue;
+    tkg_node node = tape->nodes[i];
+    for (int k = 0; k < node.inputs; k++) node.in[k] = map[node.in[k]];
+    int at = map[i] = tkg__append(to, &node, tape->side[i].where);
+    if (at < 0) return TKG_E_MEMORY;
+    if (!tape->side[i].tensor) continue;
+    to->side[at].tensor = tkg_tensor_retain(tape->side[i].tensor);
+    to->side[at].origin = i + 1;
+  }
+  return TKG_OK;
+}
+
+/* Begins the program with the forward nodes; *loss is the loss's node in it, or -1. */
+static int add_forward(tkg_program *p, const tkg_tape *tape, const tkg_request *request,
+                       int *loss) {
+  bool gradients = request->loss >= 0;
+  bool *marks = calloc((size_t)tape->n + 1, sizeof *marks);
+  int32_t *map = malloc(((size_t)tape->n + 1) * sizeof *map);
+  p->outputs = calloc((size_t)request->n + 1, sizeof *p->outputs);
+  int status = tkg_tape_create(tape->engine, &p->tape);
+  if (!marks || !map || !p->outputs) status = tkg__fail(TKG_E_MEMORY, "plan: no memory");
+  if (!status) {
+    tkg__reach(tape, &request->loss, 1, gradients, marks);
+    tkg__reach(tape, request->outputs, request->n, gradients, marks);
+    status = copy_marked(tape, marks, gradients, p->tape, map);
+  }
+  if (!status) {
+    *loss = gradients ? map[request->loss] : -1;
+    for (int i = 0; i < request->n; i++) p->outputs[p->output_count++] = map[request->outputs[i]];
+    p->forward = p->tape->n;
+  }
+  free(marks);
+  free(map);
+  return status;
+}
+
+/* ---- backward and updates ---- */
+
+static int add_backward(tkg_program *p, int loss) {
+  int forward = p->forward;
+  int32_t *gradient = malloc(3 * ((size_t)forward + 1) * sizeof *gradient);
+  if (!gradient) return tkg__fail(TKG_E_MEMORY, "backward: no memory");
+  int status = tkg__grad(p->tape, loss, gradient);
+  p->leaf_of = gradient; /* owns the block; pairs are packed to its front below */
+  p->gradient_of = gradient + 2 * forward;
+  int32_t *leaf = gradient + forward;
+  for (int i = 0; i < forward && !status; i++) {
+    if (gradient[i] < 0) continue;
+    leaf[p->gradient_count] = i;
+    p->gradient_of[p->gradient_count++] = gradient[i];
+  }
+  memcpy(p->leaf_of, leaf, (size_t)p->gradient_count * sizeof *leaf);
+  return status;
+}
+
+static int add_updates(tkg_program *p, tkg_optimizer *optimizer) {
+  p->updates = true;
+  for (int i = 0; i < p->gradient_count; i++) {
+    int leaf = p->leaf_of[i];
+    if (tkg__optimizer_record(optimizer, p->tape, p->tape->side[leaf].tensor, leaf,
+                              p->gradient_of[i]) < 0)
+      return TKG_E_SHAPE;
+  }
+  return TKG_OK;
+}
+
+/* Releases the first batch's tensors, since each run binds its own. Parameters that the program
+ * updates stay bound: the optimizer state in it is theirs. */
+static void unbind(const tkg_program *p) {
+  for (int i = 0; i < p->tape->n; i++) {
+    tkg_side *side = &p->tape->side[i];
+    if (side->origin == 0 || (p->updates && p->tape->nodes[i].parameter)) continue;
+    tkg_tensor_release(side->tensor);
+    side->tensor = NULL;
+  }
+}
+
+/* ---- the passes ---- */
+
+int tkg__compile(const tkg_tape *tape, const tkg_request *request, const tkg_policy *policy,
+                 tkg_program *p) {
+  int loss = -1, status = add_forward(p, tape, request, &loss);
+  if (!status && loss >= 0) p->reference_bytes = tkg__fp32_baseline_bytes(p, loss);
+  if (!status && policy->fuse) tkg__fuse_gather(p);
+  if (!status && policy->rows) status = tkg__prune_rows(p, &loss);
+  if (!status && loss >= 0) {
+    status = add_backward(p, loss);
+    if (!status && request->optimizer) status = add_updates(p, request->optimizer);
+    if (!status) tkg__remove_aliases(p);
+    if (!status) status = tkg__save(p, policy);
+  }
+  p->tiled = policy->tiles;
+  p->checked = policy->check;
+  if (!status) status = tkg__plan(p);
+  if (!status) unbind(p);
+  return status;
+}
+
+void tkg__program_free(tkg_program *p) {
+  tkg_tape_release(p->tape);
+  free(p->outputs);
+  free(p->leaf_of);
+  free(p->kept);
+  free(p->order);
+  free(p->offset);
+  free(p->groups);
+  free(p->in_tile);
+}

@@ -1,0 +1,109 @@
+/* AGGREGATE_DOT, a sampled dense-dense matrix product (SDDMM): out[e] = a[head] . (b[tail]
+ * r[relation]) for each edge e of a graph; r is optional.
+ *
+ * One group of lanes takes CHUNK neighbouring edges, AHEAD of them at a time: each lane loads its
+ * columns of AHEAD rows of b, which lie anywhere, before it uses the first. The row of a is mostly
+ * that of the edge before, and comes from cache. Traffic is one row of b per edge. Shuffles add the
+ * columns in a fixed order: results repeat bit for bit. */
+#include "device_errors.h"
+#include "family.h"
+#include "launch.h"
+#include "vec4.cuh"
+#include "warp.cuh"
+
+enum { CHUNK = 32, AHEAD = 4 };
+
+template <class T> struct products {
+  tkg_graph g;
+  int64_t cols, r_rows;
+  const T *a, *b, *r; /* r: relation vectors, or NULL */
+  float *out;
+  tkg_error_slot bad_relation;
+};
+
+/* The rows of an edge. `exists` is false behind the last edge and for a bad relation. */
+struct dot_edge {
+  int64_t head, tail, relation;
+  bool exists;
+};
+
+template <class T>
+static __device__ __forceinline__ dot_edge find_edge(const products<T> &s, int64_t p, int64_t *head,
+                                                     bool reports) {
+  if (p >= s.g.e) return {0, 0, 0, false};
+  while (s.g.offsets[*head + 1] <= p) ++*head;
+  const int32_t relation = s.r ? s.g.relations[p] : 0;
+  const bool exists = !s.r || tkg_check_id(relation, s.r_rows, p, s.bad_relation, reports);
+  return {*head, s.g.ids[p], relation, exists};
+}
+
+/* Edges first .. first + AHEAD - 1; *head is the row of the first and advances with them. */
+template <class T>
+static __device__ __forceinline__ void dot_edges(const products<T> &s, int64_t first, int64_t *head,
+                                                 const tkg_group &group) {
+  dot_edge edge[AHEAD];
+  float sum[AHEAD];
+  TKG_UNROLL
+  for (int k = 0; k < AHEAD; k++) {
+    edge[k] = find_edge(s, first + k, head, group.lane == 0);
+    sum[k] = 0;
+  }
+  for (int64_t j = group.lane; j < s.cols; j += group.width) {
+    T tail[AHEAD];
+    TKG_UNROLL
+    for (int k = 0; k < AHEAD; k++)
+      if (edge[k].exists) tail[k] = s.b[edge[k].tail * s.cols + j];
+    TKG_UNROLL
+    for (int k = 0; k < AHEAD; k++) {
+      if (!edge[k].exists) continue;
+      if (s.r) tail[k] = vec4_mul(tail[k], s.r[edge[k].relation * s.cols + j]);
+      sum[k] += vec4_dot(s.a[edge[k].head * s.cols + j], tail[k]);
+    }
+  }
+  TKG_UNROLL
+  for (int k = 0; k < AHEAD; k++) sum[k] = tkg_group_sum(sum[k], group.width);
+  TKG_UNROLL
+  for (int k = 0; k < AHEAD; k++)
+    if (group.lane == 0 && first + k < s.g.e)
+      s.out[s.g.order ? s.g.order[first + k] : first + k] = sum[k];
+}
+
+template <class T> static __global__ void dot_kernel(products<T> s, int width) {
+  const tkg_group group = tkg_group_of(width);
+  const int64_t chunks = (s.g.e + CHUNK - 1) / CHUNK;
+  for (int64_t c = group.row; tkg_any_row(c, chunks); c += group.stride) {
+    const int64_t first = c * CHUNK;
+    int64_t head =
+        first < s.g.e ? tkg__lower_bound(s.g.offsets + 1, s.g.n - 1, (int32_t)(first + 1)) : 0;
+    for (int k = 0; k < CHUNK; k += AHEAD) dot_edges(s, first + k, &head, group);
+  }
+}
+
+template <class T> static void dot_launch(const tkg_call *c, cudaStream_t stream) {
+  products<T> s = {};
+  s.g = tkg__graph_of(tkg_in<int32_t>(c, 0), c->node->i);
+  s.cols = tkg__cols(c->in[1]) * (int64_t)sizeof(float) / (int64_t)sizeof(T);
+  s.a = tkg_in<T>(c, 1);
+  s.b = tkg_in<T>(c, 2);
+  s.r = tkg_in<T>(c, 3);
+  s.r_rows = s.r ? tkg__rows(c->in[3]) : 0;
+  s.bad_relation = s.r ? tkg__error_slot_ids(c, s.r_rows) : tkg_error_slot{NULL, NULL};
+  s.out = tkg_out<float>(c);
+  const int width = tkg_group_width(s.cols);
+  tkg_launch(dot_kernel<T>, tkg_groups(tkg_ceil(s.g.e, CHUNK), width), stream, s, width);
+}
+
+static int dot_run(const tkg_call *c, cudaStream_t stream) {
+  const int64_t d = tkg__cols(c->in[1]);
+  if (tkg_vec4_aligned(c->data[1], d) && tkg_vec4_aligned(c->data[2], d) &&
+      tkg_vec4_aligned(c->data[3], d))
+    dot_launch<float4>(c, stream);
+  else
+    dot_launch<float>(c, stream);
+  return TKG_OK;
+}
+
+const tkg_cuda_op tkg__cuda_sddmm[] = {
+    {TKG_OP_AGGREGATE_DOT, dot_run, NULL},
+    {0, NULL, NULL},
+};

@@ -1,0 +1,49 @@
+--- What steps save for backward, for specs: matrices of random numbers, and a step's saved values.
+local assert = require 'luassert'
+local tk = require 'tinykg'
+local reference = require 'tests.support.reference_ops'
+local flat = require('tests.support.tensors').flat
+
+local saved = {}
+
+local random = reference.random(11)
+
+--- Random numbers in (-1, 1).
+function saved.data(rows, cols)
+  local t = tk.zeros(rows, cols)
+  local list = {}
+  for i = 1, rows * cols do list[i] = random() * 2 - 1 end
+  return t:write(list)
+end
+
+function saved.parameter(rows, cols) return tk.parameter(saved.data(rows, cols)) end
+
+function saved.planned(fn, options) return tk.step(fn, options):plan() end
+
+--- The saved values of one op, and of one rule if it is named.
+function saved.rows_of(step, op, rule)
+  local list = {}
+  for _, row in ipairs(step:kept()) do
+    if row.op == op and (not rule or row.rule == rule) then list[#list + 1] = row end
+  end
+  return list
+end
+
+--- The only one of them.
+function saved.only(step, op, rule)
+  local list = saved.rows_of(step, op, rule)
+  assert.equal(1, #list, op .. ' ' .. (rule or '') .. ' in\n' .. step:report())
+  return list[1]
+end
+
+--- The gradients of one run, flat, parameter by parameter.
+function saved.gradients(step, parameters)
+  step()
+  local all = {}
+  for _, p in ipairs(parameters) do
+    for _, v in ipairs(flat(p.grad)) do all[#all + 1] = v end
+  end
+  return all
+end
+
+return saved
