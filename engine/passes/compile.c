@@ -120,7 +120,7 @@ void tkg__program_free(tkg_program *p) {
   tkg_tape_release(p->tape);
   free(p->outputs);
   free(p->leaf_of);
-  free(p->kept);
+  free(p->saved);
   free(p->order);
   free(p->offset);
   free(p->groups);
