@@ -188,6 +188,23 @@ describe('attention', function()
   end)
 end)
 
+describe('self loops of a graph', function()
+  it('are added, left as given, or left out', function()
+    local triples = {head = {0, 1, 1}, relation = {0, 0, 0}, tail = {1, 1, 0}, nodes = 2,
+                     relations = 1}
+    local function edges_with(loops)
+      triples.self_loops = loops
+      return tk.graph(triples).edges
+    end
+    assert.equal(3, edges_with(nil))
+    assert.equal(3, edges_with('given'))
+    assert.equal(5, edges_with(true))
+    assert.equal(2, edges_with(false))
+    assert.matches("self_loops is none, expected true, false or 'given'",
+                   fixtures.message(edges_with, 'none'))
+  end)
+end)
+
 describe('sampled triples', function()
   local random, graph, edges, heads
   setup(function()

@@ -45,6 +45,19 @@ describe('a ranker', function()
     end
   end)
 
+  it('has the loss of a batch, with L2 of its rows per interaction', function()
+    for _, case in ipairs(models()) do
+      local model = case[1]
+      local batch = {users = tk.ids{2, 0}, items = tk.ids{3, 1}, negatives = tk.ids{{0}, {2}}}
+      local u, i, j = model:batch_embeddings(batch)
+      local want = tk.loss.interactions(u, i, j) + tk.loss.l2(u, i, j) * (0.5 / 2)
+      assert.near(want:item(), model:interaction_loss(batch, 0.5):item(), 1e-6)
+      batch.negatives, batch.labels = nil, tk.tensor{1, 0}
+      want = tk.loss.interactions(u, i, nil, batch.labels) + tk.loss.l2(u, i) * (0.5 / 2)
+      assert.near(want:item(), model:interaction_loss(batch, 0.5):item(), 1e-6)
+    end
+  end)
+
   it('says what it lacks', function()
     local users = tk.ids{0}
     local nothing = setmetatable({}, tk.nn.class('Nothing', tk.nn.Ranker))
