@@ -169,7 +169,7 @@ describe('the tutorial', function()
     mistaken('batch.negatives', 'batch.negative', "attempt to index field 'negative' (a nil value)")
     mistaken('self.users(batch', 'self.user(batch', "attempt to call field 'user' (a nil value)")
     mistaken('interactions(u, i, j)', 'interactions(u, i)',
-             'loss.interactions: neither rows of drawn items nor labels',
+             'loss.interactions: neither rows of sampled items nor labels',
              'function Films:loss')
     mistaken('return tk.loss.interactions(u, i, j)', 'return tk.dot(u, i)',
              'backward: a loss is one number, not f32 [1024]: take its mean() or sum()',

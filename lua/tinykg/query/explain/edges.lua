@@ -76,20 +76,23 @@ function edges.plausible(graph, relations, distance)
   return {rule = 'product', what = 'plausibility', {graph = graph, weights = weights}}
 end
 
---- Attention of a user over an item's sampled neighbours, hop by hop, for models with a
---- receptive_field(u, items) such as KGCN's, which returns ids by hop and attention / neighbors. A
---- node that is met twice counts once; a neighbour that was sampled twice for a node counts twice.
----@param model Module with users, neighbors, neighbor_relations and receptive_field
+--- Attention of a user over the neighbours sampled for an item, hop by hop, of models with a
+--- receptive_field(u, items) such as KGCN's: ids by hop, and weights that are 1 / neighbors of the
+--- attention. A node that is met twice counts once, a neighbour sampled twice for a node twice.
+---@param model Module with users, receptive_field and `field`, of graph:receptive_field
 ---@param users Tensor int32 [1] ---@param items Tensor int32 [1]
 function edges.sampled(model, users, items)
   if not model.receptive_field then
     runtime.fail('edges.sampled: the model has no receptive_field')
   end
   local ids, weights = model:receptive_field(model.users(users), items)
-  local seen, k, found = {}, model.neighbors, {heads = {}, relations = {}, tails = {}, weights = {}}
+  -- Recipes of the version before have both in the model itself.
+  local k = (model.field or model).neighbors
+  local by = model.field and model.field.relations or model.neighbor_relations
+  local seen, found = {}, {heads = {}, relations = {}, tails = {}, weights = {}}
   for hop = 1, #weights do
     local heads, n = ids[hop]:values()
-    local relations = model.neighbor_relations:gather(ids[hop]):values()
+    local relations = by:gather(ids[hop]):values()
     local tails, shares = ids[hop + 1]:values(), weights[hop]:values()
     for i = 0, n - 1 do
       for j = i * k, seen[heads[i]] and -1 or i * k + k - 1 do
