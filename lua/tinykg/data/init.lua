@@ -304,7 +304,7 @@ local function assemble(raw, source, dir, task)
   end
   local graph = raw.graph
   return setmetatable({
-    source = source.name,
+    format = source.name,
     name = raw.name or files.basename(dir),
     task = task,
     users = raw.users,
