@@ -40,6 +40,8 @@ struct parse {
   tkg__reader *reader;
   tkg_table *table;
   tkg_names *const *names;
+  int (*parse_line)(struct parse *p, char *line, size_t length);
+  int64_t skip; /* lines before the first row */
   int separator;
   int rest;     /* the column of kind S, or -1 */
   int64_t line; /* where the record that is being parsed begins */
@@ -322,42 +324,38 @@ static int parse_ragged_line(struct parse *p, char *line, size_t length) {
   }
 }
 
-/* Reads every line with one of the two parsers above. */
-static int read_lines(struct parse *p, int64_t skip,
-                      int (*line_parser)(struct parse *, char *, size_t)) {
+/* Parses every line that is not skipped or blank. */
+static int read_lines(struct parse *p) {
   char *line;
   size_t length;
   for (;;) {
     int status = tkg__reader_line(p->reader, &line, &length);
     if (status || !line) return status;
     p->line = tkg__reader_number(p->reader);
-    if (p->line <= skip) continue;
-    if (strspn(line, " \t") == length) continue;
-    status = line_parser(p, line, length);
+    if (p->line <= p->skip || strspn(line, " \t") == length) continue;
+    status = p->parse_line(p, line, length);
     if (status) return status;
   }
 }
 
 /* Opens the file, makes the table and reads it. */
-static int read_opened(struct parse *p, const char *path, const char *kinds, int64_t skip,
-                       int (*line_parser)(struct parse *, char *, size_t)) {
+static int read_opened(struct parse *p, const char *path, const char *kinds) {
   int status = tkg__reader_open(&p->reader, path);
   if (status) return status;
   status = table_new(&p->table, tkg__reader_path(p->reader), kinds);
   if (status) return status;
   p->most = p->table->columns + MORE_FIELDS;
   p->field = malloc((size_t)p->most * sizeof *p->field);
-  return p->field ? read_lines(p, skip, line_parser) : no_memory(path);
+  return p->field ? read_lines(p) : no_memory(path);
 }
 
 /* Reads a file in the C locale, so that numbers have a point. Unlike setlocale, uselocale concerns
  * this thread alone. */
-static int read_file(tkg_table **out, const char *path, const char *kinds, struct parse *p,
-                     int64_t skip, int (*line_parser)(struct parse *, char *, size_t)) {
+static int read_file(tkg_table **out, const char *path, const char *kinds, struct parse *p) {
   locale_t plain = newlocale(LC_ALL_MASK, "C", (locale_t)0);
   locale_t before = plain ? uselocale(plain) : (locale_t)0;
   *out = NULL;
-  int status = plain ? read_opened(p, path, kinds, skip, line_parser) : no_memory(path);
+  int status = plain ? read_opened(p, path, kinds) : no_memory(path);
   if (plain) {
     uselocale(before);
     freelocale(plain);
@@ -374,7 +372,7 @@ static int read_file(tkg_table **out, const char *path, const char *kinds, struc
 int tkg_table_read(tkg_table **out, const char *path, const char *kinds, int separator,
                    int64_t skip, tkg_names *const *names) {
   const char *rest = strchr(kinds, 'S');
-  struct parse p = {.names = names, .separator = separator};
+  struct parse p = {.names = names, .parse_line = parse_line, .skip = skip, .separator = separator};
   p.rest = rest ? (int)(rest - kinds) : -1;
   *out = NULL;
   if (rest && strchr(rest + 1, 'S'))
@@ -382,12 +380,12 @@ int tkg_table_read(tkg_table **out, const char *path, const char *kinds, int sep
   for (size_t i = 0; kinds[i]; i++)
     if (strchr("seS", kinds[i]) && (i >= MOST_COLUMNS || !names || !names[i]))
       return tkg__fail(TKG_E_ARGUMENT, "table: column %d of '%s' needs names", (int)i + 1, kinds);
-  return read_file(out, path, kinds, &p, skip, parse_line);
+  return read_file(out, path, kinds, &p);
 }
 
 int tkg_table_read_ragged(tkg_table **out, const char *path) {
-  struct parse p = {.separator = ' ', .rest = -1};
-  return read_file(out, path, "ii", &p, 0, parse_ragged_line);
+  struct parse p = {.parse_line = parse_ragged_line, .separator = ' ', .rest = -1};
+  return read_file(out, path, "ii", &p);
 }
 
 int tkg_file_line(const char *path, int64_t number, char *buffer, size_t size, int *found) {

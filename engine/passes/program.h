@@ -5,12 +5,12 @@
 
 #include "tape/tape.h"
 
-/* How backward's operands are kept (ARCHITECTURE section 3). */
+/* How backward's operands are saved (ARCHITECTURE section 3). */
 typedef struct tkg_policy {
   int bits;      /* 32, 8, 4, 2, 1 */
   int rounding;  /* tkg_rounding */
-  int64_t small; /* values of at most so many bytes are kept exactly */
-  bool save;     /* false: whatever backward reads is kept exactly */
+  int64_t small; /* values of at most so many bytes are saved exactly */
+  bool save;     /* false: whatever backward reads is saved exactly */
   bool fuse;     /* false: gathered rows are made also where a sum could read their table */
   bool tiles;    /* false: node after node */
   bool rows;     /* false: whole values are computed where some rows of them are gathered */
@@ -18,14 +18,14 @@ typedef struct tkg_policy {
 } tkg_policy;
 
 /* One forward value that backward reads, for the report. */
-typedef struct tkg_kept_value {
+typedef struct tkg_saved_value {
   int node; /* of the tape before the save pass */
   tkg_node shape;
   const char *where;
   uint8_t op, rule;
   int bits;
-  int64_t exact_bytes, kept_bytes;
-} tkg_kept_value;
+  int64_t exact_bytes, saved_bytes;
+} tkg_saved_value;
 
 /* Nodes that run a tile of rows at a time; see tile.c. */
 typedef struct tkg_group {
@@ -46,8 +46,8 @@ typedef struct tkg_program {
   int32_t *gradient_of;
   int gradient_count;
   bool updates; /* gradients are used up by an optimizer */
-  tkg_kept_value *kept;
-  int kept_count;
+  tkg_saved_value *saved;
+  int saved_count;
   int64_t reference_bytes;
 
   /* the plan */
@@ -75,7 +75,7 @@ int64_t tkg__fp32_baseline_bytes(const tkg_program *p, int loss);
 /* Computes only the rows that are gathered; `loss` is renumbered, -1 stays. */
 int tkg__prune_rows(tkg_program *p, int *loss);
 
-/* Rewrites backward's reads of forward values to kept copies. */
+/* Rewrites backward's reads of forward values to saved copies. */
 int tkg__save(tkg_program *p, const tkg_policy *policy);
 
 /* Order, liveness, offsets. */

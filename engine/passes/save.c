@@ -189,7 +189,7 @@ static int emit(save *s, const tkg_node *node, const char *where) {
   return tkg__append(s->fresh, node, where);
 }
 
-static int emit_kept(save *s, int op, int input, int v, int dtype) {
+static int emit_saved(save *s, int op, int input, int v, int dtype) {
   tkg_node node = s->old->nodes[v];
   memset(node.in, 0, sizeof node.in);
   memset(node.f, 0, sizeof node.f);
@@ -216,11 +216,11 @@ static int emit_forward(save *s, int v) {
   if (tensor) s->fresh->side[at].tensor = tkg_tensor_retain(tensor);
   s->fresh->side[at].origin = s->old->side[v].origin;
   if (s->rule[v] == TKG_RULE_QUANTIZE) {
-    s->code[v] = emit_kept(s, TKG_OP_ENCODE, at, v, TKG_CODES);
+    s->code[v] = emit_saved(s, TKG_OP_ENCODE, at, v, TKG_CODES);
     if (s->code[v] < 0) return TKG_E_MEMORY;
     s->source[s->code[v]] = v;
   }
-  if (wants_mask(s, v)) s->mask[v] = emit_kept(s, TKG_OP_SIGN_MASK, at, v, TKG_MASK);
+  if (wants_mask(s, v)) s->mask[v] = emit_saved(s, TKG_OP_SIGN_MASK, at, v, TKG_MASK);
   return TKG_OK;
 }
 
@@ -242,7 +242,7 @@ static int backward_copy(save *s, int v) {
   if (s->copy[v] >= 0) return s->copy[v];
   const tkg_node *n = &s->old->nodes[v];
   if (s->rule[v] == TKG_RULE_QUANTIZE) {
-    int decoded = emit_kept(s, TKG_OP_DECODE, s->code[v], v, TKG_F32);
+    int decoded = emit_saved(s, TKG_OP_DECODE, s->code[v], v, TKG_F32);
     if (decoded < 0) return -1;
     return s->copy[v] = restore_zeros(s, v, decoded);
   }
@@ -289,7 +289,7 @@ static int rewrite(save *s, int *forward) {
 
 /* ---- 4. the report ---- */
 
-static int64_t kept_bytes(const save *s, int v) {
+static int64_t saved_bytes(const save *s, int v) {
   switch (s->rule[v]) {
   case TKG_RULE_EXACT:
     return tkg__bytes(&s->old->nodes[v]);
@@ -303,24 +303,24 @@ static int64_t kept_bytes(const save *s, int v) {
 static void line(save *s, int v, int rule, int64_t bytes) {
   const tkg_node *n = &s->old->nodes[v];
   bool packed = rule == TKG_RULE_QUANTIZE;
-  s->p->kept[s->p->kept_count++] = (tkg_kept_value){v,
-                                                    *n,
-                                                    s->fresh->side[s->map[v]].where,
-                                                    n->op,
-                                                    (uint8_t)rule,
-                                                    packed                  ? width(s, v)
-                                                    : rule == TKG_RULE_MASK ? 1
-                                                                            : 32,
-                                                    tkg__bytes(n),
-                                                    bytes};
+  s->p->saved[s->p->saved_count++] = (tkg_saved_value){v,
+                                                       *n,
+                                                       s->fresh->side[s->map[v]].where,
+                                                       n->op,
+                                                       (uint8_t)rule,
+                                                       packed                  ? width(s, v)
+                                                       : rule == TKG_RULE_MASK ? 1
+                                                                               : 32,
+                                                       tkg__bytes(n),
+                                                       bytes};
 }
 
 static int report(save *s) {
-  s->p->kept = calloc(2 * (size_t)s->forward + 1, sizeof *s->p->kept);
-  if (!s->p->kept) return tkg__fail(TKG_E_MEMORY, "save: no memory for the report");
+  s->p->saved = calloc(2 * (size_t)s->forward + 1, sizeof *s->p->saved);
+  if (!s->p->saved) return tkg__fail(TKG_E_MEMORY, "save: no memory for the report");
   for (int v = 0; v < s->forward; v++) {
     bool view = s->old->nodes[v].op == TKG_OP_RESHAPE;
-    if (s->need_value[v] && s->rule[v] && !view) line(s, v, s->rule[v], kept_bytes(s, v));
+    if (s->need_value[v] && s->rule[v] && !view) line(s, v, s->rule[v], saved_bytes(s, v));
     if (s->mask[v] >= 0) line(s, v, TKG_RULE_MASK, tkg__bytes(&s->fresh->nodes[s->mask[v]]));
   }
   return TKG_OK;

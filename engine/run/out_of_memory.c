@@ -10,13 +10,13 @@ static const char *megabytes(int64_t bytes, char out[32]) {
 }
 
 /* The saved value with the most bytes after the `skip` largest; NULL: there are no more. */
-static const tkg_kept_value *largest(const tkg_program *p, int skip) {
-  const tkg_kept_value *best = NULL, *before = skip ? largest(p, skip - 1) : NULL;
-  for (int i = 0; i < p->kept_count; i++) {
-    const tkg_kept_value *v = &p->kept[i];
-    bool smaller = !before || v->kept_bytes < before->kept_bytes ||
-                   (v->kept_bytes == before->kept_bytes && v > before);
-    if (smaller && v->kept_bytes > 0 && (!best || v->kept_bytes > best->kept_bytes)) best = v;
+static const tkg_saved_value *largest(const tkg_program *p, int skip) {
+  const tkg_saved_value *best = NULL, *before = skip ? largest(p, skip - 1) : NULL;
+  for (int i = 0; i < p->saved_count; i++) {
+    const tkg_saved_value *v = &p->saved[i];
+    bool smaller = !before || v->saved_bytes < before->saved_bytes ||
+                   (v->saved_bytes == before->saved_bytes && v > before);
+    if (smaller && v->saved_bytes > 0 && (!best || v->saved_bytes > best->saved_bytes)) best = v;
   }
   return best;
 }
@@ -24,11 +24,11 @@ static const tkg_kept_value *largest(const tkg_program *p, int skip) {
 static void add_largest(tkg_text *text, const tkg_program *p) {
   char shape[TKG_SHAPE_TEXT], size[32];
   for (int k = 0; k < 3; k++) {
-    const tkg_kept_value *v = largest(p, k);
+    const tkg_saved_value *v = largest(p, k);
     if (!v) return;
     tkg__text_add(text, "%s%s %s %s%s%s",
                   k ? ", " : "; largest kept for backward: ", tkg__ops[v->op].name,
-                  tkg__shape_text(&v->shape, shape), megabytes(v->kept_bytes, size),
+                  tkg__shape_text(&v->shape, shape), megabytes(v->saved_bytes, size),
                   v->where ? " from " : "", v->where ? v->where : "");
   }
 }

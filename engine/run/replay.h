@@ -6,7 +6,7 @@
 
 #include "base/backend.h"
 
-/* Of a plan; all zero to begin with. */
+/* The replay state of a plan, zeros at the beginning. */
 typedef struct tkg_replay {
   tkg_capture *capture; /* NULL: no valid one */
   const void **bound;   /* what the last run was bound to */
@@ -14,11 +14,12 @@ typedef struct tkg_replay {
   bool refused; /* the device could not capture it: it is run op by op from now on */
 } tkg_replay;
 
-/* What the coming run is bound to: `bound` is malloc'd and taken over. Returns whether the last run
- * was bound to the same; if not, the capture is freed. */
+/* Sets the addresses that the next run is bound to; `bound` is malloc'd and becomes the state's.
+ * Returns whether the last run was bound to the same; if not, frees the capture. */
 bool tkg__replay_bind(tkg_replay *replay, const tkg_backend *backend, const void **bound,
                       int count);
 
+/* Frees the capture and the addresses. */
 void tkg__replay_forget(tkg_replay *replay, const tkg_backend *backend);
 
 #endif

@@ -23,10 +23,10 @@ static const tkg_program *largest(const tkg_step *step) {
   return best;
 }
 
-static int64_t kept_sum(const tkg_program *p, bool exact) {
+static int64_t saved_sum(const tkg_program *p, bool exact) {
   int64_t sum = 0;
-  for (int i = 0; i < p->kept_count; i++)
-    sum += exact ? p->kept[i].exact_bytes : p->kept[i].kept_bytes;
+  for (int i = 0; i < p->saved_count; i++)
+    sum += exact ? p->saved[i].exact_bytes : p->saved[i].saved_bytes;
   return sum;
 }
 
@@ -38,8 +38,8 @@ double tkg_step_figure(const tkg_step *step, const char *name) {
     const char *name;
     int64_t value;
   } figures[] = {{"reference_bytes", p->reference_bytes},
-                 {"stored_bytes", kept_sum(p, false)},
-                 {"exact_bytes", kept_sum(p, true)},
+                 {"stored_bytes", saved_sum(p, false)},
+                 {"exact_bytes", saved_sum(p, true)},
                  {"arena_bytes", p->arena_bytes},
                  {"kept_exact", p->at_peak[TKG_KIND_KEPT_EXACT]},
                  {"kept_quantized", p->at_peak[TKG_KIND_KEPT_QUANTIZED]},
@@ -48,7 +48,7 @@ double tkg_step_figure(const tkg_step *step, const char *name) {
                  {"nodes", p->order_count},
                  {"plans", (int64_t)step->cache.made},
                  {"replayed", (int64_t)step->replayed},
-                 {"values", p->kept_count}};
+                 {"values", p->saved_count}};
   for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
     if (strcmp(figures[i].name, name) == 0) return (double)figures[i].value;
   return -1;
@@ -63,14 +63,14 @@ static const char *rule_name(int rule) {
 int tkg_step_kept(const tkg_step *step, int index, tkg_kept *out) {
   TKG__NEEDS(step && out, TKG_E_ARGUMENT);
   const tkg_program *p = largest(step);
-  if (!p || index < 0 || index >= p->kept_count)
-    return tkg__fail(TKG_E_RANGE, "kept value %d: the step has %d", index, p ? p->kept_count : 0);
-  const tkg_kept_value *v = &p->kept[index];
+  if (!p || index < 0 || index >= p->saved_count)
+    return tkg__fail(TKG_E_RANGE, "kept value %d: the step has %d", index, p ? p->saved_count : 0);
+  const tkg_saved_value *v = &p->saved[index];
   *out = (tkg_kept){v->where,
                     tkg__ops[v->op].name,
                     rule_name(v->rule),
                     (double)v->exact_bytes,
-                    (double)v->kept_bytes,
+                    (double)v->saved_bytes,
                     v->bits,
                     v->shape.dtype,
                     v->shape.rank,
@@ -98,7 +98,8 @@ static void add_place(tkg_text *text, const tkg_program *p, int i) {
 
 int64_t tkg_step_print(const tkg_step *step, char *text, int64_t size) {
   TKG__NEEDS(step, 0);
-  tkg_text w = {text, size, 0};
+  tkg_text w = {.size = size};
+  w.memory = text;
   const tkg_program *p = largest(step);
   char shape[TKG_SHAPE_TEXT];
   tkg__text_add(&w, "%s", "");

@@ -222,7 +222,8 @@ static int queue_all(const run *r) {
 
 /* ---- playing a run back ---- */
 
-/* What the ops of this run are bound to, beside the plan's own offsets. */
+/* Returns the addresses that this run's ops use beside the plan's own offsets, malloc'd; NULL if
+ * there is no memory. */
 static const void **bound_to(const run *r, int *count) {
   const tkg_engine *engine = r->step->engine;
   const void **bound = malloc((2 * (size_t)r->p->tape->n + 2) * sizeof *bound);
@@ -236,7 +237,8 @@ static const void **bound_to(const run *r, int *count) {
   return bound;
 }
 
-/* Nothing runs yet, so whatever goes wrong is met again, and reported, when the ops are queued. */
+/* Captures the run. Nothing runs yet, so an error is reported only when the ops are queued again.
+ */
 static void capture(const run *r) {
   const tkg_backend *backend = r->step->engine->backend;
   if (!backend->capture_begin()) return;

@@ -289,7 +289,8 @@ int tkg_tape_compact(tkg_tape *tape, const int32_t *live, int n, int32_t *renumb
 int64_t tkg_tape_print(const tkg_tape *tape, char *text, int64_t size) {
   TKG__NEEDS(tape, 0);
   char shape[TKG_SHAPE_TEXT];
-  tkg_text w = {text, size, 0};
+  tkg_text w = {.size = size};
+  w.memory = text;
   tkg__text_add(&w, "%s", "");
   for (int i = 0; i < tape->n; i++) {
     const tkg_node *n = &tape->nodes[i];

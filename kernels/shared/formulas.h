@@ -8,6 +8,7 @@
 #include "base/op.h"
 #include "vmath.h"
 
+/* An op without a formula: no list below has it. */
 #ifdef __CUDA_ARCH__
 #define TKG_TRAP() __trap()
 #else

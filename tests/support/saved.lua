@@ -2,21 +2,10 @@
 local assert = require 'luassert'
 local tk = require 'tinykg'
 local reference = require 'tests.support.reference_ops'
-local flat = require('tests.support.tensors').flat
+local tensors = require 'tests.support.tensors'
 
-local saved = {}
-
-local random = reference.random(11)
-
---- Random numbers in (-1, 1).
-function saved.data(rows, cols)
-  local t = tk.zeros(rows, cols)
-  local list = {}
-  for i = 1, rows * cols do list[i] = random() * 2 - 1 end
-  return t:write(list)
-end
-
-function saved.parameter(rows, cols) return tk.parameter(saved.data(rows, cols)) end
+local drawn = tensors.drawn_from(reference.random(11))
+local saved = {data = drawn.noise, parameter = drawn.parameter}
 
 function saved.planned(fn, options) return tk.step(fn, options):plan() end
 
@@ -41,7 +30,7 @@ function saved.gradients(step, parameters)
   step()
   local all = {}
   for _, p in ipairs(parameters) do
-    for _, v in ipairs(flat(p.grad)) do all[#all + 1] = v end
+    for _, v in ipairs(tensors.flat(p.grad)) do all[#all + 1] = v end
   end
   return all
 end

@@ -35,10 +35,12 @@ local function larger(a, b)
   return out
 end
 
---- Garbage counts as live memory until its finalizers have run.
+--- Frees garbage, which counts as live memory until its finalizers have run. While a width is
+--- planned Lua's collector runs here only, so that no figure depends on when it would run.
 local function collect()
   collectgarbage()
   collectgarbage()
+  collectgarbage('stop') -- a full collection starts it again
 end
 
 --- Two epochs, of each phase's first and last step: what a model does before an epoch may begin
@@ -107,8 +109,12 @@ function plan.of(recipe, data, o, settings, widths, enough)
   local line, out = progress.line(settings.quiet), {}
   for _, bits in ipairs(widths or plan.WIDTHS) do
     line.update(function() return string.format('planning with %d bits', bits) end)
-    out[bits] = session.apart(of_width, recipe, data, o, settings, bits)
+    collect()
+    local ok, width = pcall(session.apart, of_width, recipe, data, o, settings, bits)
     collect() -- the model goes, and with it the engine
+    collectgarbage('restart')
+    if not ok then error(width, 0) end
+    out[bits] = width
     if C.tkg_interrupted(0) ~= 0 then error(session.interrupted, 0) end
     if enough and enough(out[bits]) then break end
   end

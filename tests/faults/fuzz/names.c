@@ -4,8 +4,8 @@
  * Holds: a name has the id that it got first, ids count up, and the bytes come back. */
 #include <string.h>
 
-#include "input.h"
 #include "data/table.h"
+#include "input.h"
 
 static void add(tkg_names *names, const char *name, size_t length) {
   double before = tkg_names_count(names);

@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "data/csr.h"
-#include "input.h"
 #include "data/table.h"
+#include "input.h"
 
 static void check_rows(int64_t n, const int32_t *rows, const int32_t *ids, int64_t total) {
   int32_t *offsets = malloc((size_t)(total + 1) * sizeof *offsets);

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "input.h"
 #include "data/table.h"
+#include "input.h"
 
 enum { MOST_COLUMNS = 100 };
 

@@ -63,6 +63,32 @@ describe('tinykg memory', function()
     agrees('recipes/kgin.lua --bits 2 --set batch_size=192 --set dim=16' .. on)
   end)
 
+  it('does not depend on when Lua collects garbage', function()
+    local recipe = dir .. '/waste.lua'
+    fixtures.write(recipe, [[
+local tk = require 'tinykg'
+local mf = dofile 'recipes/bpr-mf.lua'
+local build, waste = mf.build, tonumber(os.getenv 'WASTE')
+function mf.build(data, o)
+  local model = build(data, o)
+  local loss = getmetatable(model).loss
+  function model:loss(batch)
+    for _ = 1, 100 do tk.zeros(5000) end
+    local text = ''
+    for k = 1, waste do text = text .. k end
+    return loss(self, batch)
+  end
+  return model
+end
+return mf]])
+    local function data_of(waste)
+      local text = shell.prints('memory ' .. recipe .. ' --json --bits 32 --data ' .. data,
+                                'WASTE=' .. waste)
+      return json.decode(text).memory.data
+    end
+    assert.equal(data_of(1), data_of(10000))
+  end)
+
   it('counts parameters and moments as multiplied by hand', function()
     local plan = planned('recipes/bpr-mf.lua --set dim=24 --data ' .. data)
     assert.equal(4 * 24 * (90 + 120), plan.memory.parameter)

@@ -33,11 +33,7 @@ local function gradients(fn, parameters, options)
   return list
 end
 
-local function rows_of(step, op)
-  local list = {}
-  for _, row in ipairs(step:kept()) do if row.op == op then list[#list + 1] = row end end
-  return list
-end
+local rows_of = require('tests.support.saved').rows_of
 
 local function swish_of(h) return h * h:sigmoid() end
 local swish = tk.custom{
