@@ -1,12 +1,12 @@
 --- BPR-MF: matrix factorisation with Bayesian personalised ranking; the baseline without a graph.
---- No program's in particular: L2 is of all parameters, where the one in KGAT's repository
---- (xiangwang1223/knowledge_graph_attention_network Model/BPRMF.py:77-82) has it of the batch's
---- rows, as a sum, and RecBole (recbole/model/general_recommender/bpr.py) has none.
+--- It follows no program: L2 is of all parameters, where the one in KGAT's repository
+--- (xiangwang1223/knowledge_graph_attention_network Model/BPRMF.py:77-82) sums it over the batch's
+--- rows, and RecBole (recbole/model/general_recommender/bpr.py) has none.
 local tk = require 'tinykg'
 
 local Model = tk.nn.class('BPR-MF')
 
---- Pairwise ranking of a known item above a drawn one; on labelled data, cross-entropy.
+--- Pairwise ranking of a known item above a sampled one; on labelled data, cross-entropy.
 function Model:loss(batch)
   local u, i = self.users(batch.users), self.items(batch.items)
   if batch.labels then return tk.loss.bce(tk.dot(u, i), batch.labels) end
@@ -32,11 +32,7 @@ return tk.recipe{
   source = 'Rendle et al., BPR: Bayesian Personalized Ranking from Implicit Feedback, UAI 2009',
   options = {
     {'dim', 64, 'size of embeddings'},
-    {'lr', 0.001, 'learning rate of Adam'},
-    {'l2', 1e-5, 'weight of 1/2 |parameters|^2'},
-    {'batch_size', 2048, 'interactions a step'},
-    {'epochs', 100, 'passes over the training interactions, at most'},
-    {'patience', 10, 'epochs without improvement before training stops; 0 = never'},
+    {'l2', 1e-5}, {'lr', 0.001}, {'batch_size', 2048}, {'epochs', 100}, {'patience', 10},
   },
   build = function(data, o)
     return setmetatable({

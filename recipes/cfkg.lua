@@ -1,9 +1,9 @@
---- CFKG: taking an item is one more relation of the knowledge graph, with users among its nodes. A
+--- CFKG: users are nodes of the knowledge graph, and taking an item is one more of its relations. A
 --- translation embeds that graph: a user plus "takes" is near the items of the user. This is
 --- RecBole's (recbole/model/knowledge_aware_recommender/cfkg.py), whose two tables of nodes are one
---- here. By distance = l1 or l2 near is what it is in the program of KGAT's repository
---- (xiangwang1223/knowledge_graph_attention_network Model/CFKG.py:118-129), whose default is l1, by
---- SGD (:142) where this is trained by Adam.
+--- here. Distances l1 and l2 are those of the program in KGAT's repository
+--- (xiangwang1223/knowledge_graph_attention_network Model/CFKG.py:118-129), whose default is l1,
+--- trained by SGD (:142) where this is trained by Adam.
 local tk = require 'tinykg'
 
 local CFKG = tk.nn.class('CFKG')
@@ -17,10 +17,10 @@ local APART = {
 
 function CFKG:apart(h, r, t) return APART[self.distance](h + r, t) end
 
---- Of each triple: a true tail is near and a drawn one is not (cfkg.py:128-134), or it is nearer by
---- a margin.
-function CFKG:losses(h, r, t, drawn)
-  local near, far = self:apart(h, r, t), self:apart(h, r, drawn)
+--- Per triple: a true tail is near and a sampled one is not (cfkg.py:128-134), or it is nearer by a
+--- margin.
+function CFKG:losses(h, r, t, sampled)
+  local near, far = self:apart(h, r, t), self:apart(h, r, sampled)
   if self.distance == 'inner' then return near:softplus() + (-far):softplus() end
   return (near - far + self.margin):relu()
 end
@@ -28,9 +28,9 @@ end
 --- The row of "takes", behind those of the graph's relations.
 function CFKG:takes() return self.relations.weight:rows(self.relations.n, self.relations.n) end
 
---- Of each interaction; labelled ones are to be near, or within the margin, or not.
+--- Per interaction; labelled ones are to be near, or within the margin, or not.
 function CFKG:cf_losses(batch)
-  local u, i, j = tk.feed.rows(self.nodes.weight, batch, self.user_nodes)
+  local u, i, j = tk.loader.rows(self.nodes.weight, batch, self.user_nodes)
   if j then return self:losses(u, self:takes(), i, j) end
   local d, y = self:apart(u, self:takes(), i), batch.labels
   if self.distance == 'inner' then return d:softplus() - (1 - y) * d end
@@ -41,14 +41,14 @@ end
 function CFKG:loss(batch)
   local losses, nodes = self:cf_losses(batch), self.nodes
   if self.kg.edges == 0 then return losses:mean() end
-  local kg = self.kg:draw(self.kg_batch_size, 'triples')
+  local kg = self.kg:sample_triples(self.kg_batch_size, 'triples')
   return tk.cat{losses, self:losses(nodes(kg.heads), self.relations(kg.relations), nodes(kg.tails),
                                     nodes(kg.negatives))}:mean()
 end
 
 --- Logits of pairs, [n]: above 0 where they are near, or within the margin.
 function CFKG:score(users, items)
-  local u, i = tk.feed.rows(self.nodes.weight, {users = users, items = items}, self.user_nodes)
+  local u, i = tk.loader.rows(self.nodes.weight, {users = users, items = items}, self.user_nodes)
   local near = -self:apart(u, self:takes(), i)
   return self.distance == 'inner' and near or near + self.margin
 end
@@ -76,23 +76,17 @@ return tk.recipe{
     .. 'Recommendation, Algorithms 2018; defaults of RecBole',
   options = {
     {'dim', 64, 'size of embeddings'},
-    {'distance', 'inner', 'of h + r and t: inner (product), l1 or l2 (squared)'},
+    {'distance', 'inner', 'of h + r and t; l2 is squared', {'inner', 'l1', 'l2'}},
     {'margin', 1, 'by which a true triple should be nearer; l1 and l2'},
-    {'lr', 1e-3, 'learning rate of Adam'},
-    {'batch_size', 2048, 'interactions a step'},
-    {'kg_batch_size', 2048, 'triples a step'},
-    {'epochs', 300, 'passes over the training interactions, at most'},
-    {'patience', 10, 'epochs without improvement before training stops; 0 = never'},
+    {'kg_batch_size', 2048, 'triples per step'},
+    {'lr', 1e-3}, {'batch_size', 2048}, {'epochs', 300}, {'patience', 10},
   },
   build = function(data, o)
-    if not APART[o.distance] then
-      error('option distance: ' .. o.distance .. ' is not inner, l1 or l2', 0)
-    end
     local nodes, relations = data.entities + data.users, data.relations + 1
     return setmetatable({
       kg = tk.graph(data), kg_batch_size = o.kg_batch_size, margin = o.margin, items = data.items,
       distance = o.distance, rank = o.distance ~= 'l1' and CFKG.rank, -- by pairs
-      user_nodes = tk.feed.user_nodes(data.users, data.entities),
+      user_nodes = tk.loader.user_nodes(data.users, data.entities),
       -- Xavier normal (recbole/model/init.py:20-44)
       nodes = tk.nn.Embedding(nodes, o.dim, math.sqrt(2 / (nodes + o.dim))),
       relations = tk.nn.Embedding(relations, o.dim, math.sqrt(2 / (relations + o.dim))),

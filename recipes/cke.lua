@@ -1,10 +1,10 @@
---- CKE, the structural part: an item is its own vector and its entity's, which TransR learns from
---- the knowledge graph in the same step. Without texts and images, as the program in KGAT's
+--- CKE, the structural part: an item is its own vector plus its entity's, which TransR learns from
+--- the knowledge graph in the same step. It has no texts and images, like the program in KGAT's
 --- repository (xiangwang1223/knowledge_graph_attention_network, files below Model/), whose
 --- computation this is.
 local tk = require 'tinykg'
 
-local CKE = tk.nn.class('CKE')
+local CKE = tk.nn.class('CKE', tk.nn.Ranker)
 
 --- Item vectors: the part that interactions teach and the part that the graph does.
 function CKE:item(ids) return self.items(ids) + self.entities(ids) end
@@ -19,8 +19,8 @@ function CKE:distances(heads, relations, ...)
   return unpack(out)
 end
 
---- Smaller for a true tail than for a drawn one. (The program's L2 of unit vectors, CKE.py:144, is
---- a constant.)
+--- Smaller for a true tail than for a sampled one. (The program's L2 of unit vectors, CKE.py:144,
+--- is a constant.)
 function CKE:kg_loss(batch)
   local near, far = self:distances(batch.heads, batch.relations, batch.tails, batch.negatives)
   return (near - far):softplus():mean()
@@ -32,18 +32,12 @@ function CKE:loss(batch)
   local j = batch.negatives and self:item(batch.negatives:reshape(-1))
   local loss = tk.loss.interactions(u, i, j, batch.labels) + tk.loss.l2(u, i, j) * self.l2
   if self.kg.edges == 0 then return loss end
-  return loss + self:kg_loss(self.kg:draw(self.kg_batch_size))
+  return loss + self:kg_loss(self.kg:sample_triples(self.kg_batch_size))
 end
 
---- Vectors of all items, computed once for a whole evaluation.
-function CKE:prepare() return self.items.weight + self.entities.weight:rows(1, self.items.n) end
-
---- Logits of pairs, [n].
-function CKE:score(users, items) return tk.dot(self.users(users), self:item(items)) end
-
---- Scores of all items for each user, [n, items].
-function CKE:rank(users, items)
-  return self.users(users):matmul(items or self:prepare(), {transpose_b = true})
+--- Vectors of all users and items.
+function CKE:node_embeddings()
+  return self.users.weight, self.items.weight + self.entities.weight:rows(1, self.items.n)
 end
 
 --- How near the ends of each triple are.
@@ -60,18 +54,13 @@ return tk.recipe{
   options = {
     {'dim', 64, 'size of embeddings'},
     {'relation_dim', 64, 'size of relation vectors, to which entities are projected'},
-    {'lr', 1e-4, 'learning rate of Adam'},
     {'l2', 1e-5, 'weight of 1/2 |rows|^2 of the batch, summed'},
-    {'draw', 'distinct_users', 'no user twice in a batch, a positive each'},
-    {'batch_size', 1024, 'interactions a step'},
-    {'kg_batch_size', 'auto', 'triples a step; auto: an epoch has as many as the graph'},
-    {'epochs', 100, 'passes over the training interactions, at most'}, -- parser.py:24
-    {'eval_every', 10, 'epochs from one validation to the next'}, -- Main.py:286, 324
-    {'patience', 10, 'validations without improvement before training stops; 0 = never'},
+    {'kg_batch_size', 'auto', 'triples per step; auto: an epoch has as many as the graph'},
+    {'draw', 'distinct_users'}, {'lr', 1e-4}, {'batch_size', 1024}, {'patience', 10},
+    {'epochs', 100}, {'eval_every', 10}, -- parser.py:24; Main.py:286, 324
   },
-  optimizer = function(o) -- TensorFlow 1's (CKE.py:97); L2 is in the loss
-    return tk.optim.adam{lr = o.lr, eps_hat = 1e-8, bits = o.optimizer_bits}
-  end,
+  l2 = 'in loss',
+  optimizer = {eps_hat = 1e-8}, -- TensorFlow 1's Adam (CKE.py:97)
   build = function(data, o)
     local kg = tk.graph(data)
     -- utility/load_data.py:38

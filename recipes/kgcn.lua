@@ -1,23 +1,19 @@
---- KGCN: an item is what its neighbourhood in the knowledge graph is, weighted by what this user
---- cares about. Equation numbers are the paper's; files are hwwang55/KGCN's below src/, whose
---- computation this is. AUC and F1 are of a whole part here, there means over its full batches
---- (train.py:74-83); data without labels is not known there.
+--- KGCN: an item is made of its neighbourhood in the knowledge graph, weighted by how much the user
+--- cares for each relation. Equation numbers are the paper's; files are hwwang55/KGCN's below src/,
+--- whose computation this is. AUC and F1 are those of a whole part; there they are means over its
+--- full batches (train.py:74-83). The program does not read data without labels.
 local tk = require 'tinykg'
 
 local KGCN = tk.nn.class('KGCN')
 
---- Ids h steps away, and each user's weight of the edges there: softmax over k of
+--- Ids h steps away, and each user's attention to the edges there: softmax over k of
 --- g(u, r) = mean(u * r) (eq. 1, 2), divided by k since the program means over neighbours (eq. 3;
 --- aggregators.py:47-54).
 function KGCN:receptive_field(u, items)
-  local ids, attention = {items}, {}
-  for h = 1, self.hops do
-    local relations = self.neighbor_relations:gather(ids[h]):reshape(u:size(1), -1)
-    local pi = tk.edge_dot(u, self.relations.weight, relations) / self.dim
-    attention[h] = pi:reshape(-1, self.neighbors):softmax() / self.neighbors
-    ids[h + 1] = self.neighbor_tails:gather(ids[h]):reshape(-1)
-  end
-  return ids, attention
+  return self.field:expand(items, self.hops, function(relations)
+    local g = tk.relation_score(u, self.relations.weight, relations) / self.dim
+    return g:reshape(-1, self.neighbors):softmax() / self.neighbors
+  end)
 end
 
 --- agg(v, v_S(v)): eq. 4 (sum), 5 (concat), 6 (neighbor).
@@ -36,7 +32,7 @@ function KGCN:vectors(users, items)
   for i = 1, self.hops do
     local last, nearer = i == self.hops, {}
     for h = 1, self.hops - i + 1 do
-      local around = tk.mix(attention[h], v[h + 1])
+      local around = tk.neighbor_sum(attention[h], v[h + 1])
       local x = self:aggregate(self.layers[i], v[h], around)
       nearer[h] = last and x:tanh() or x:relu()
     end
@@ -48,17 +44,15 @@ end
 --- Logits of pairs, [n] (eq. 7; the sigmoid is in the loss).
 function KGCN:score(users, items) return tk.dot(self:vectors(users, items)) end
 
---- Cross-entropy of labels; without labels, of known items (1) plus of drawn ones (0) (eq. 8).
+--- Cross-entropy of labels; without labels, of known items (1) plus of sampled ones (0) (eq. 8).
 function KGCN:loss(batch)
   return tk.loss.pointwise(batch, function(users, items, labels)
     return tk.loss.bce(self:score(users, items), labels)
   end)
 end
 
---- Attention of the user over the item's neighbourhood.
+--- Attention of the user to the item's neighbourhood.
 function KGCN:explain(users, items) return tk.edges.sampled(self, users, items) end
-
-local AGGREGATORS = {sum = 1, concat = 2, neighbor = 1}
 
 return tk.recipe{
   name = 'KGCN',
@@ -66,44 +60,34 @@ return tk.recipe{
     .. 'defaults of its program for music',
   options = {
     {'dim', 16, 'size of embeddings'},
-    {'neighbors', 8, 'neighbours drawn for each entity'},
+    {'neighbors', 8, 'sampled neighbours of each entity'},
     {'replacement', true, 'entities of fewer: with replacement; false: each equally often'},
     {'hops', 1, 'depth of the receptive field'},
-    {'aggregator', 'sum', 'sum, concat or neighbor'},
+    {'aggregator', 'sum', 'of an entity and its neighbours', {'sum', 'concat', 'neighbor'}},
     {'dropout', 0, 'of the aggregators\' inputs, while training'},
-    {'lr', 5e-4, 'learning rate of Adam'},
     {'l2', 1e-4, 'weight of 1/2 |parameters|^2'},
-    {'l2_biases', false, 'whether l2 covers biases'},
-    {'batch_size', 128, 'interactions a step'},
-    {'drop_last', true, 'leave out an epoch\'s last batch where it is not full'},
-    {'epochs', 10, 'passes over the training interactions'},
-    {'patience', 0, 'epochs without improvement before training stops; 0 = never'},
+    {'l2_biases', false, 'whether l2 covers biases'}, -- the program: false (model.py:106-109)
+    {'drop_last', true}, {'lr', 5e-4}, {'batch_size', 128}, {'epochs', 10}, {'patience', 0},
   },
   presets = { -- main.py:38-50, 24-36 (3 hops, where the paper has 1), 12-22
     music = {},
     book = {dim = 64, neighbors = 8, hops = 3, batch_size = 256, l2 = 2e-5, lr = 2e-4},
     movie = {dim = 32, neighbors = 4, hops = 2, batch_size = 65536, l2 = 1e-7, lr = 2e-2},
   },
-  optimizer = function(o) -- TensorFlow 1's (model.py:112); biases have no L2 there (:106-109)
-    return tk.optim.adam{lr = o.lr, eps_hat = 1e-8, weight_decay = o.l2,
-                         decay_rank = o.l2_biases and 0 or 2, bits = o.optimizer_bits}
-  end,
+  optimizer = {eps_hat = 1e-8}, -- TensorFlow 1's Adam (model.py:112)
   build = function(data, o)
-    local inputs = AGGREGATORS[o.aggregator]
-    if not inputs then
-      error('option aggregator: ' .. o.aggregator .. ' is not sum, concat or neighbor', 0)
-    end
     local graph = tk.graph(data, {undirected = true, one_way = true})
-    local tails, relations = graph:neighborhood(o.neighbors, {replacement = o.replacement})
     local self = setmetatable({
       dim = o.dim, hops = o.hops, neighbors = o.neighbors, aggregator = o.aggregator, layers = {},
-      neighbor_tails = tails, neighbor_relations = relations, -- drawn once (data_loader.py:90-106)
+      -- sampled once (data_loader.py:90-106)
+      field = graph:receptive_field(o.neighbors, {replacement = o.replacement}),
       users = tk.nn.Embedding(data.users, o.dim),
       entities = tk.nn.Embedding(data.entities, o.dim),
       relations = tk.nn.Embedding(data.relations + 1, o.dim), -- + 1: entities without an edge
       drop = tk.nn.Dropout(o.dropout),
     }, KGCN)
-    for i = 1, o.hops do self.layers[i] = tk.nn.Linear(inputs * o.dim, o.dim) end
+    local inputs = o.aggregator == 'concat' and 2 * o.dim or o.dim
+    for i = 1, o.hops do self.layers[i] = tk.nn.Linear(inputs, o.dim) end
     return self
   end,
 }

@@ -1,17 +1,17 @@
---- KGIN: why a user takes an item is an intent, a mixture of the graph's relations; what an entity
---- is comes along relational paths. Equation numbers are the paper's; where it differs, this is
---- what huangtinglin/Knowledge_Graph_based_Intent_Network computes (its files are named below).
+--- KGIN: a user takes an item for intents, each a mixture of the graph's relations; an entity is
+--- what comes along relational paths. Equation numbers are the paper's. Where the two differ, this
+--- is what huangtinglin/Knowledge_Graph_based_Intent_Network computes; files below are its.
 local tk = require 'tinykg'
 
-local KGIN = tk.nn.class('KGIN')
+local KGIN = tk.nn.class('KGIN', tk.nn.Ranker)
 
 --- e_p = sum over relations of alpha(r, p) e_r, alpha = softmax of w (eq. 1, 2): [intents, d].
 function KGIN:intents() return self.mixture:softmax():matmul(self.relations.weight) end
 
 --- Final rows of users and of entities: e^0 + e^1 + ... (eq. 13). A hop reads the normalised rows
---- of the one before (modules/KGIN.py:189-203). In training each step sees another part of the
---- edges: each is left out by node_dropout, where the program leaves out exactly a half (:85-90).
-function KGIN:vectors()
+--- of the one before (modules/KGIN.py:189-203). A training step sees a part of the edges: each is
+--- left out by node_dropout, where the program leaves out exactly a half (:85-90).
+function KGIN:node_embeddings()
   local kg, taken, intents = self.kg, self.taken, self:intents()
   if self.training then
     kg, taken = kg:dropout(self.node_dropout), taken:dropout(self.node_dropout)
@@ -21,7 +21,7 @@ function KGIN:vectors()
   for _ = 1, self.hops do
     -- what a user took, through the lens of each intent (eq. 8); beta: eq. 9
     local beta = u:matmul(self.latent.weight, {transpose_b = true}):softmax()
-    u = taken:aggregate(e:rows(1, self.items)) * (beta:matmul(intents) + 1)
+    u = taken:aggregate(e:rows(1, self.item_count)) * (beta:matmul(intents) + 1)
     -- (1 / |N_v|) sum of e_r * e_t over the triples (v, r, t) (eq. 10, 11)
     e = kg:aggregate(e, {message = 'mul', reduce = 'mean', relation = self.relations.weight})
     u, e = self.drop(u):normalize(), self.drop(e):normalize()
@@ -33,32 +33,12 @@ end
 --- BPR (labelled data: cross-entropy), L2 of the batch's final rows, and how alike the intents'
 --- mixtures are (eq. 3 to 5, 14, 15).
 function KGIN:loss(batch)
-  local users, entities = self:vectors()
-  local n, drawn, j = batch.users:size(1), batch.negatives, nil
-  local u = users:gather(batch.users)
-  local i = entities:gather(drawn and tk.cat{batch.items, drawn:reshape(-1)} or batch.items)
-  if drawn then i, j = i:rows(1, n), i:rows(n + 1, i:size(1)) end
-  local loss = tk.loss.interactions(u, i, j, batch.labels) + tk.loss.l2(u, i, j) * (self.l2 / n)
+  local loss = self:interaction_loss(batch, self.l2)
   if self.sim_weight == 0 then return loss end
-  return loss + tk.loss.independence(self.mixture, self.sim_kind) * self.sim_weight
+  return loss + tk.loss.intent_regularizer(self.mixture, self.sim_kind) * self.sim_weight
 end
 
---- Final rows, computed once for a whole evaluation.
-function KGIN:prepare() return {self:vectors()} end
-
---- Scores of pairs, [n].
-function KGIN:score(users, items, prepared)
-  local u, e = unpack(prepared or {self:vectors()})
-  return tk.dot(u:gather(users), e:gather(items))
-end
-
---- Scores of all items for each user, [n, items].
-function KGIN:rank(users, prepared)
-  local u, e = unpack(prepared or {self:vectors()})
-  return u:gather(users):matmul(e:rows(1, self.items), {transpose_b = true})
-end
-
---- What of the score hangs on each edge, and the user's intents: beta, and alpha of each.
+--- The part of the score that depends on each edge, and the user's intents: beta, alpha of each.
 function KGIN:explain(users, items)
   local why = tk.edges.gradient(self, {'kg', 'taken'}, users, items)
   local beta = self.users(users):matmul(self.latent.weight, {transpose_b = true}):softmax()
@@ -66,8 +46,6 @@ function KGIN:explain(users, items)
   why.note = 'rows are normalized, so the edges of a node weigh against each other'
   return why
 end
-
-local KINDS = {distance = true, cosine = true, mi = true}
 
 return tk.recipe{
   name = 'KGIN',
@@ -78,39 +56,31 @@ return tk.recipe{
     {'hops', 3, 'length of relational paths'},
     {'intents', 4, 'intents behind interactions'},
     {'sim_weight', 1e-4, 'weight of the intents\' independence in the loss'},
-    {'sim_kind', 'distance', 'independence by: distance, cosine or mi'},
+    {'sim_kind', 'distance', 'independence by', {'distance', 'cosine', 'mi'}},
     {'node_dropout', 0.5, 'share of edges and of interactions left out of a step'},
     {'dropout', 0.1, 'of what a hop gathered, while training'},
-    {'lr', 1e-4, 'learning rate of Adam'},
     {'l2', 1e-5, 'weight of 1/2 |final rows of the batch|^2'},
-    {'batch_size', 1024, 'interactions a step'},
-    {'drop_last', true, 'leave out an epoch\'s last batch where it is not full'}, -- main.py:100
-    {'epochs', 1000, 'passes over the training interactions, at most'},
-    {'eval_every', 10, 'epochs from one validation to the next'},
-    {'patience', 10, 'validations without improvement before training stops; 0 = never'},
+    {'drop_last', true}, -- main.py:100
+    {'lr', 1e-4}, {'batch_size', 1024}, {'epochs', 1000}, {'eval_every', 10}, {'patience', 10},
   },
   -- README.md:51, 57, 63; it stops by the test set's recall (main.py:117-136), here by validation
   presets = {['last-fm'] = {}, ['amazon-book'] = {sim_weight = 1e-5}, ['alibaba-ifashion'] = {}},
-  -- L2 is in the loss
-  optimizer = function(o) return tk.optim.adam{lr = o.lr, bits = o.optimizer_bits} end,
+  l2 = 'in loss',
   build = function(data, o)
-    if not KINDS[o.sim_kind] then
-      error('option sim_kind: ' .. o.sim_kind .. ' is not distance, cosine or mi', 0)
-    end
     local relations = math.max(2 * data.relations, 1)
-    local self = setmetatable({hops = o.hops, items = data.items, l2 = o.l2,
-                               sim_weight = o.sim_weight, sim_kind = o.sim_kind,
-                               node_dropout = o.node_dropout}, KGIN)
-    self.kg = tk.graph(data, {inverse = true})
-    self.taken = tk.graph(data, {of = 'interactions'}):normalized('row')
     -- e^0: as parts of one Xavier table of users and entities (modules/KGIN.py:243)
     local start = {bound = math.sqrt(6 / (data.users + data.entities + o.dim))}
-    self.users = tk.nn.Embedding(data.users, o.dim, start)
-    self.entities = tk.nn.Embedding(data.entities, o.dim, start)
-    self.relations = tk.nn.Embedding(relations, o.dim)
-    self.latent = tk.nn.Embedding(o.intents, o.dim)
-    self.mixture = tk.parameter(tk.xavier(o.intents, relations))
-    self.drop = tk.nn.Dropout(o.dropout)
-    return self
+    return setmetatable({
+      hops = o.hops, item_count = data.items, l2 = o.l2, sim_weight = o.sim_weight,
+      sim_kind = o.sim_kind, node_dropout = o.node_dropout,
+      kg = tk.graph(data, {inverse = true}),
+      taken = tk.graph(data, {of = 'interactions'}):normalized('row'),
+      users = tk.nn.Embedding(data.users, o.dim, start),
+      entities = tk.nn.Embedding(data.entities, o.dim, start),
+      relations = tk.nn.Embedding(relations, o.dim),
+      latent = tk.nn.Embedding(o.intents, o.dim),
+      mixture = tk.parameter(tk.xavier(o.intents, relations)),
+      drop = tk.nn.Dropout(o.dropout),
+    }, KGIN)
   end,
 }

@@ -1,7 +1,7 @@
---- KGNN-LS: KGCN with label smoothness: what a user thinks of items spreads along the same weighted
---- edges, and must foretell what the user thinks of the one held out. Equation numbers are the
---- paper's; files are hwwang55/KGNN-LS's below src/, whose computation this is, evaluation apart
---- (AUC and F1 of a whole part; train.py:91-100: means over full batches).
+--- KGNN-LS: KGCN with label smoothness: a user's labels of items spread along the same weighted
+--- edges, and are to predict the one that is held out. Equation numbers are the paper's; files are
+--- hwwang55/KGNN-LS's below src/, whose computation this is, except for evaluation (AUC and F1 are
+--- those of a whole part; train.py:91-100 has means over full batches).
 local tk = require 'tinykg'
 
 local KGNNLS = tk.nn.class('KGNN-LS')
@@ -9,14 +9,10 @@ local KGNNLS = tk.nn.class('KGNN-LS')
 --- Ids h steps away, and each user's weights of the edges there (eq. 1): softmax over k of
 --- mean(u * r), divided by k since the program means over neighbours (aggregators.py:48-55).
 function KGNNLS:receptive_field(u, items)
-  local ids, weights = {items}, {}
-  for h = 1, self.hops do
-    local relations = self.neighbor_relations:gather(ids[h]):reshape(u:size(1), -1)
-    local s = tk.edge_dot(u, self.relations.weight, relations) / self.dim
-    weights[h] = s:reshape(-1, self.neighbors):softmax() / self.neighbors
-    ids[h + 1] = self.neighbor_tails:gather(ids[h]):reshape(-1)
-  end
-  return ids, weights
+  return self.field:expand(items, self.hops, function(relations)
+    local s = tk.relation_score(u, self.relations.weight, relations) / self.dim
+    return s:reshape(-1, self.neighbors):softmax() / self.neighbors
+  end)
 end
 
 --- The item as this user sees it (eq. 3, 4), [n, d].
@@ -25,15 +21,15 @@ function KGNNLS:embed(ids, weights)
   for h = 1, self.hops + 1 do v[h] = self.entities(ids[h]) end
   for i = 1, self.hops do
     for h = 1, self.hops - i + 1 do -- each in turn reads what is one step further out
-      local x = self.layers[i](v[h] + tk.mix(weights[h], v[h + 1]))
+      local x = self.layers[i](v[h] + tk.neighbor_sum(weights[h], v[h + 1]))
       v[h] = i == self.hops and x:tanh() or x:relu()
     end
   end
   return v[1]
 end
 
---- The label that spreads to each item from those around it, its own held out wherever it appears
---- (eq. 8, 9; model.py:105-150), [n]: known labels stay as they are, others start at 1/2.
+--- The label that spreads to each item from those around it, [n]. Its own is held out wherever it
+--- appears (eq. 8, 9; model.py:105-150). Known labels stay as they are, others start at 1/2.
 function KGNNLS:propagate(users, ids, weights)
   local y, known, n = {}, {}, users:size(1)
   for h = 1, self.hops + 1 do
@@ -50,19 +46,16 @@ function KGNNLS:propagate(users, ids, weights)
   return y[1]:reshape(-1)
 end
 
---- Cross-entropy of scores and, by ls_weight, of propagated labels, taken as logits as the
---- program does (eq. 10; model.py:165).
-function KGNNLS:loss_of(users, items, labels)
-  local u = self.users(users)
-  local ids, weights = self:receptive_field(u, items)
-  local loss = tk.loss.bce(tk.dot(u, self:embed(ids, weights)), labels)
-  if self.ls_weight == 0 then return loss end
-  return loss + tk.loss.bce(self:propagate(users, ids, weights), labels) * self.ls_weight
-end
-
---- Over labels; without labels, over known items (1) and over drawn ones (0).
+--- Cross-entropy of scores and, by ls_weight, of propagated labels, taken as logits as the program
+--- does (eq. 10; model.py:165); without labels, of known items (1) plus of sampled ones (0).
 function KGNNLS:loss(batch)
-  return tk.loss.pointwise(batch, function(...) return self:loss_of(...) end)
+  return tk.loss.pointwise(batch, function(users, items, labels)
+    local u = self.users(users)
+    local ids, weights = self:receptive_field(u, items)
+    local loss = tk.loss.bce(tk.dot(u, self:embed(ids, weights)), labels)
+    if self.ls_weight == 0 then return loss end
+    return loss + tk.loss.bce(self:propagate(users, ids, weights), labels) * self.ls_weight
+  end)
 end
 
 --- Logits of pairs, [n].
@@ -71,7 +64,7 @@ function KGNNLS:score(users, items)
   return tk.dot(u, self:embed(self:receptive_field(u, items)))
 end
 
---- Attention of the user over the item's neighbourhood.
+--- Attention of the user to the item's neighbourhood.
 function KGNNLS:explain(users, items) return tk.edges.sampled(self, users, items) end
 
 return tk.recipe{
@@ -80,17 +73,13 @@ return tk.recipe{
     .. 'Regularization for Recommender Systems, KDD 2019; defaults of its program for music',
   options = {
     {'dim', 16, 'size of embeddings'},
-    {'neighbors', 8, 'neighbours drawn for each entity'},
+    {'neighbors', 8, 'sampled neighbours of each entity'},
     {'replacement', true, 'entities of fewer: with replacement; false: each equally often'},
     {'hops', 1, 'depth of the receptive field'},
     {'ls_weight', 0.1, 'weight of label smoothness in the loss'},
-    {'lr', 5e-4, 'learning rate of Adam'},
     {'l2', 1e-4, 'weight of 1/2 |parameters|^2'},
-    {'l2_biases', false, 'whether l2 covers biases'},
-    {'batch_size', 128, 'interactions a step'},
-    {'drop_last', true, 'leave out an epoch\'s last batch where it is not full'},
-    {'epochs', 10, 'passes over the training interactions'},
-    {'patience', 0, 'epochs without improvement before training stops; 0 = never'},
+    {'l2_biases', false, 'whether l2 covers biases'}, -- the program: false (model.py:158-161)
+    {'drop_last', true}, {'lr', 5e-4}, {'batch_size', 128}, {'epochs', 10}, {'patience', 0},
   },
   presets = { -- main.py:38-47, 13-21, 26-34, 51-60
     music = {},
@@ -99,17 +88,14 @@ return tk.recipe{
     restaurant = {dim = 8, neighbors = 4, hops = 2, batch_size = 65536, l2 = 1e-7, ls_weight = 0.5,
                   lr = 2e-2},
   },
-  optimizer = function(o) -- TensorFlow 1's (model.py:169); biases have no L2 there (:158-161)
-    return tk.optim.adam{lr = o.lr, eps_hat = 1e-8, weight_decay = o.l2,
-                         decay_rank = o.l2_biases and 0 or 2, bits = o.optimizer_bits}
-  end,
+  optimizer = {eps_hat = 1e-8}, -- TensorFlow 1's Adam (model.py:169)
   build = function(data, o)
     local graph = tk.graph(data, {undirected = true, one_way = true})
-    local tails, relations = graph:neighborhood(o.neighbors, {replacement = o.replacement})
     local self = setmetatable({
       dim = o.dim, hops = o.hops, neighbors = o.neighbors, ls_weight = o.ls_weight, layers = {},
-      labels = tk.graph(data, {of = 'labels'}), -- drawn where the data has none
-      neighbor_tails = tails, neighbor_relations = relations, -- drawn once (data_loader.py:88-104)
+      -- sampled once (data_loader.py:88-104)
+      field = graph:receptive_field(o.neighbors, {replacement = o.replacement}),
+      labels = tk.graph(data, {of = 'labels'}), -- sampled where the data has none
       users = tk.nn.Embedding(data.users, o.dim),
       entities = tk.nn.Embedding(data.entities, o.dim),
       relations = tk.nn.Embedding(data.relations + 1, o.dim), -- + 1: entities without an edge

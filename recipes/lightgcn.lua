@@ -2,11 +2,10 @@
 --- Equation numbers are the paper's; files and lines are gusye1234/LightGCN-PyTorch's.
 local tk = require 'tinykg'
 
-local LightGCN = tk.nn.class('LightGCN')
+local LightGCN = tk.nn.class('LightGCN', tk.nn.Ranker) -- eq. 5
 
---- Final rows: the mean of the embeddings and of what each layer makes of them (eq. 3, 4, 6, 8;
---- code/model.py:140-172).
-function LightGCN:all()
+--- The mean of the embeddings and of each layer's output (eq. 3, 4, 6, 8; code/model.py:140-172).
+function LightGCN:node_embeddings()
   local graph, x = self.graph, self.nodes.weight
   if self.training then graph = graph:dropout(self.dropout) end
   local sum = x
@@ -19,17 +18,12 @@ end
 
 --- BPR of the batch; L2 of its embeddings, not of its final rows (eq. 15; code/model.py:191-204).
 function LightGCN:loss(batch)
-  local u, i, j = tk.feed.rows(self:all(), batch, self.user_nodes)
+  local u, i, j = self:batch_embeddings(batch)
   return tk.loss.interactions(u, i, j, batch.labels)
-    + tk.loss.l2(tk.feed.rows(self.nodes.weight, batch, self.user_nodes)) * (self.l2 / u:size(1))
+    + tk.loss.l2(self:batch_embeddings(batch, self.nodes.weight)) * (self.l2 / u:size(1))
 end
 
---- Final rows, computed once for a whole evaluation.
-function LightGCN:prepare() return self:all() end
-
-tk.feed.scores_by_rows(LightGCN) -- eq. 5
-
---- What of the score hangs on each interaction.
+--- The part of the score that depends on each interaction: its weight x gradient.
 function LightGCN:explain(users, items) return tk.edges.gradient(self, {'graph'}, users, items) end
 
 return tk.recipe{
@@ -38,26 +32,23 @@ return tk.recipe{
     .. 'Recommendation, SIGIR 2020; defaults of gusye1234/LightGCN-PyTorch code/parse.py',
   options = {
     {'dim', 64, 'size of embeddings'},
-    {'layers', 3, 'how far embeddings are spread'},
+    {'layers', 3, 'steps that embeddings are spread'},
     {'dropout', 0, 'share of interactions left out of a step'},
-    {'lr', 1e-3, 'learning rate of Adam'},
     {'l2', 1e-4, 'weight of 1/2 |embeddings|^2 of the batch'},
-    {'draw', 'users', 'uniformly, a positive each'}, -- code/utils.py:72-92
-    {'batch_size', 2048, 'users or interactions a step'},
-    {'epochs', 1000, 'as many draws as there are training interactions, at most'},
+    {'draw', 'users', 'uniformly, one positive of each'}, -- code/utils.py:72-92
+    {'epochs', 1000, 'as many samples as there are training interactions, at most'},
     {'eval_every', 10, 'epochs from one validation to the next'}, -- code/main.py:43
-    {'patience', 0, 'validations without improvement before training stops; 0 = never'},
+    {'lr', 1e-3}, {'batch_size', 2048}, {'patience', 0},
   },
   -- kuandeng/LightGCN README.md, the authors' TensorFlow program
   presets = {['amazon-book'] = {layers = 4, batch_size = 1024, epochs = 200}},
-  -- L2 is in the loss
-  optimizer = function(o) return tk.optim.adam{lr = o.lr, bits = o.optimizer_bits} end,
+  l2 = 'in loss',
   build = function(data, o)
     local graph = tk.graph(data, {of = 'interactions', merged = true, undirected = true})
     return setmetatable({
-      items = data.items, layers = o.layers, dropout = o.dropout, l2 = o.l2,
+      item_count = data.items, layers = o.layers, dropout = o.dropout, l2 = o.l2,
       graph = graph:normalized('symmetric'),
-      user_nodes = tk.feed.user_nodes(data.users, graph.first_user),
+      user_nodes = tk.loader.user_nodes(data.users, graph.first_user),
       nodes = tk.nn.Embedding(graph.nodes, o.dim, 0.1), -- normal: code/model.py:108
     }, LightGCN)
   end,

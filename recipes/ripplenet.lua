@@ -1,22 +1,18 @@
---- RippleNet: a user is what spreads from the items in the history along the knowledge graph, seen
---- from the item that is asked about. Equation numbers are the paper's; files are
---- hwwang55/RippleNet's below src/, whose computation this is. Users without a positive item, whom
---- it leaves out of all parts (data_loader.py:54-56), stay here; AUC is of a whole part, and F1
---- where it has the accuracy (train.py:49-58).
+--- RippleNet: a user is what spreads from the items in the history along the knowledge graph, as
+--- seen from the item in question. Equation numbers are the paper's; files are hwwang55/RippleNet's
+--- below src/, whose computation this is. Users without a positive item, whom it leaves out of all
+--- parts (data_loader.py:54-56), stay here; AUC is of a whole part, and F1 takes the place of
+--- accuracy (train.py:49-58).
 local tk = require 'tinykg'
 
 local RippleNet = tk.nn.class('RippleNet')
 
---- A user's ripple sets, hop by hop: R h and t of `memory` triples (h, r, t), and what the KGE term
---- and L2 need of them.
+--- The ripple sets of users, hop by hop: `memory` triples (h, r, t) each, and R h of them.
 function RippleNet:ripples_of(users)
   local hops = {}
-  for k, set in ipairs(self.ripples) do
-    local r = set.relations:gather(users):reshape(-1)
-    local h = self.entities(set.heads:gather(users):reshape(-1))
-    local t = self.entities(set.tails:gather(users):reshape(-1))
-    hops[k] = {h = h, r = r, t = t,
-               rh = tk.grouped_matmul(h, self.relations, r, {transpose = true})}
+  for k, hop in self.ripples:gather(users, self.entities) do
+    hop.rh = tk.grouped_matmul(hop.h, self.relations, hop.r, {transpose = true})
+    hops[k] = hop
   end
   return hops
 end
@@ -29,22 +25,22 @@ local UPDATE = {
   replace = function(_, o) return o end,
 }
 
---- Logits of users, by their ripple sets, and items, [n]: row k is of user k, or of user who[k].
---- What the hops' triples weigh is left in hop.p.
-function RippleNet:logits(hops, items, who)
+--- Logits, [n], of items and the users of the ripple sets: item k with user k, or with user row[k].
+--- The weights of a hop's triples are left in hop.weights.
+function RippleNet:logits(hops, items, row)
   local v, u, m, d = self.entities(items), nil, self.memory, self.entities.d
   for _, hop in ipairs(hops) do
     local p, o
-    if who then -- many rows a user: a user's triples are a matrix
-      p = tk.grouped_matmul(v, hop.rh:reshape(-1, m, d), who, {transpose = true}):softmax()
-      o = tk.grouped_matmul(p, hop.t:reshape(-1, m, d), who)
+    if row then -- many items per user: a user's triples are a matrix
+      p = tk.grouped_matmul(v, hop.rh:reshape(-1, m, d), row, {transpose = true}):softmax()
+      o = tk.grouped_matmul(p, hop.t:reshape(-1, m, d), row)
     else
-      p = tk.mix_dot(v, hop.rh, m):softmax() -- softmax of v R h (eq. 4)
-      o = tk.mix(p, hop.t)                   -- eq. 5
+      p = tk.neighbor_dot(v, hop.rh, m):softmax() -- softmax of v R h (eq. 4)
+      o = tk.neighbor_sum(p, hop.t)               -- eq. 5
     end
-    hop.p = p
+    hop.weights = p
     v = UPDATE[self.item_update](v, o, self.transform)
-    u = u and self.all_hops and u + o or o   -- eq. 6
+    u = u and self.all_hops and u + o or o        -- eq. 6
   end
   return tk.dot(u, v)
 end
@@ -52,16 +48,11 @@ end
 --- Logits of pairs, [n] (eq. 7; the sigmoid is in the loss).
 function RippleNet:score(users, items) return self:logits(self:ripples_of(users), items) end
 
---- Scores of all items for each user, [n, items]: some users at once, R h of each made once.
+--- Scores of all items for each user, [n, items]: R h of each user is computed once.
 function RippleNet:rank(users)
-  local n, parts = users:size(1), {}
-  local some = math.max(1, math.floor(2 ^ 21 / (self.items * self.memory)))
-  for first = 1, n, some do
-    local part = users:rows(first, math.min(first + some - 1, n))
-    local who, items = tk.feed.pairs(part:size(1), self.items)
-    parts[#parts + 1] = self:logits(self:ripples_of(part), items, who)
-  end
-  return tk.cat(parts):reshape(n, -1)
+  return tk.loader.rank_pairs(users, self.items, self.memory, function(some, items, row)
+    return self:logits(self:ripples_of(some), items, row)
+  end)
 end
 
 --- - kge_weight * mean sigmoid(h R t), and L2 of the triples of the batch: a sum without a half
@@ -78,28 +69,19 @@ function RippleNet:regularizers(hops)
   return all
 end
 
---- Cross-entropy of labels; without labels, of known items (1) and drawn ones (0) (eq. 13).
+--- Cross-entropy of labels; without labels, of known items (1) and sampled ones (0) (eq. 13).
 function RippleNet:loss(batch)
   local hops = self:ripples_of(batch.users)
   local logits, rest = self:logits(hops, batch.items), self:regularizers(hops)
-  if batch.labels then return tk.loss.bce(logits, batch.labels) + rest end
-  local count, loss = batch.negatives:size(2), (-logits):softplus():mean()
-  for k = 1, count do
-    local drawn = self:logits(hops, batch.negatives:narrow(2, k, 1):reshape(-1))
-    loss = loss + drawn:softplus():mean() / count
-  end
-  return loss + rest
+  return tk.loss.sampled_bce(logits, batch, function(i) return self:logits(hops, i) end) + rest
 end
 
 --- The weight of each triple of the user's ripple sets.
 function RippleNet:explain(users, items)
-  local hops, why = self:ripples_of(users), {what = 'attention'}
+  local hops = self:ripples_of(users)
   self:logits(hops, items)
-  for k, set in ipairs(self.ripples) do
-    why[k] = {heads = set.heads:gather(users), relations = set.relations:gather(users),
-              tails = set.tails:gather(users), weights = hops[k].p}
-  end
-  return why
+  hops.what = 'attention'
+  return hops
 end
 
 return tk.recipe{
@@ -109,33 +91,26 @@ return tk.recipe{
   options = {
     {'dim', 16, 'size of entities; relations are dim x dim'},
     {'hops', 2, 'how far preferences spread'},
-    {'memory', 32, 'triples drawn for each user and hop'},
+    {'memory', 32, 'sampled triples of each user and hop'},
     {'replacement', true, 'of fewer: with replacement; false: each at least once'},
     {'kge_weight', 0.01, 'weight of the triples\' own likelihood'},
-    {'item_update', 'plus_transform', 'plus_transform, replace_transform, plus or replace'},
+    {'item_update', 'plus_transform', 'of the item\'s vector by the response',
+     {'plus_transform', 'replace_transform', 'plus', 'replace'}},
     {'all_hops', true, 'the response is the sum of all hops\', else the last one\'s'},
-    {'lr', 0.02, 'learning rate of Adam'},
     {'l2', 1e-7, 'weight of |h|^2 + |t|^2 + |R|^2, summed over the ripple sets of the batch'},
-    {'batch_size', 1024, 'interactions a step'},
-    {'epochs', 10, 'passes over the training interactions'},
-    {'patience', 0, 'epochs without improvement before training stops; 0 = never'},
+    {'lr', 0.02}, {'batch_size', 1024}, {'epochs', 10}, {'patience', 0},
   },
   -- main.py:9-20, 26-38 (2 hops, where the paper has 3)
   presets = {movie = {}, book = {dim = 4, hops = 2, l2 = 1e-5, lr = 1e-3}},
-  optimizer = function(o) -- TensorFlow 1's (model.py:150); L2 is in the loss
-    return tk.optim.adam{lr = o.lr, eps_hat = 1e-8, bits = o.optimizer_bits}
-  end,
+  l2 = 'in loss',
+  optimizer = {eps_hat = 1e-8}, -- TensorFlow 1's Adam (model.py:150)
   build = function(data, o)
-    if not UPDATE[o.item_update] then
-      error('option item_update: ' .. o.item_update
-            .. ' is not plus_transform, replace_transform, plus or replace', 0)
-    end
     local graph = tk.graph(data, {one_way = true})
     return setmetatable({
       items = data.items, memory = o.memory, item_update = o.item_update, all_hops = o.all_hops,
       kge_weight = o.kge_weight, l2 = o.l2,
-      -- Drawn once (data_loader.py:93-128). Users whose history leads nowhere start from triples of
-      -- the whole graph; items without links are entities that no ripple reaches.
+      -- Sampled once (data_loader.py:93-128). Users whose history leads nowhere start from triples
+      -- of the whole graph; items without links are entities that no ripple reaches.
       ripples = graph:ripples(data:known(), o.hops, o.memory, {replacement = o.replacement}),
       entities = tk.nn.Embedding(data.entities, o.dim),
       relations = tk.parameter(tk.xavier(data.relations, o.dim, o.dim)),

@@ -213,6 +213,10 @@ int tkg__vjp_leaky_relu(tkg_vjp *v) {
 int tkg__vjp_sigmoid(tkg_vjp *v) { return accumulate_one(v, TKG_OP_SIGMOID_GRAD, v->self, 0, 0); }
 int tkg__vjp_tanh(tkg_vjp *v) { return accumulate_one(v, TKG_OP_TANH_GRAD, v->self, 0, 0); }
 
+int tkg__vjp_elu(tkg_vjp *v) {
+  return accumulate_one(v, TKG_OP_ELU_GRAD, v->self, self(v)->f[0], 0);
+}
+
 static int times_g(tkg_vjp *v, int factor) {
   return accumulate(v, 0, factor < 0 ? -1 : two(v, TKG_OP_MUL, v->g, factor));
 }

@@ -4,7 +4,7 @@
 
 #include "tape/alias.h"
 
-/* `kept_as` of an alias is meant for the value. */
+/* `saved_as` of an alias is meant for the value. */
 static void pass_rule_on(const tkg_tape *tape, int i) {
   tkg_node *value = &tape->nodes[tkg__resolve_alias(tape, i)];
   if (value->rule == TKG_RULE_DEFAULT) value->rule = tape->nodes[i].rule;

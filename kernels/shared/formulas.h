@@ -21,6 +21,12 @@ TKG_INLINE float leaky(float x, float slope) {
   return x <= 0.0F ? below : x;
 }
 
+/* e^x - 1 = 2 t / (1 - t) with t = tanh(x / 2): no digits are lost near 0. */
+TKG_INLINE float elu(float x, float scale) {
+  float t = v_tanh(0.5F * (x > 0.0F ? 0.0F : x)), below = scale * (2.0F * t / (1.0F - t));
+  return x > 0.0F ? x : below;
+}
+
 TKG_INLINE float leaky_grad(float g, float y, float slope) {
   float scaled = slope * g; /* in both cases, so that a choice remains, which vectorises */
   return y > 0.0F ? g : scaled;
@@ -40,6 +46,7 @@ TKG_INLINE float clamped(float x, float low, float high) {
   X(LEAKY_RELU, 1, leaky(x, f0))                                                                   \
   X(SIGMOID, 4, v_sigmoid(x))                                                                      \
   X(TANH, 4, v_tanh(x))                                                                            \
+  X(ELU, 4, elu(x, f0))                                                                            \
   X(SOFTPLUS, 8, v_softplus(x))                                                                    \
   X(EXP, 4, v_exp(x))                                                                              \
   X(LOG, 4, v_log(x))                                                                              \
@@ -59,6 +66,7 @@ TKG_INLINE float clamped(float x, float low, float high) {
   X(LEAKY_RELU_GRAD, 1, leaky_grad(g, y, f0))                                                      \
   X(SIGMOID_GRAD, 1, g * (y * (1.0F - y)))                                                         \
   X(TANH_GRAD, 1, g * (1.0F - y * y))                                                              \
+  X(ELU_GRAD, 1, y > 0.0F ? g : g * (y + f0))                                                      \
   X(CLAMP_GRAD, 1, y >= f0 && y <= f1 ? g : 0.0F)
 
 /* clang-format on */

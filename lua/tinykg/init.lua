@@ -3,18 +3,20 @@
 local ffi = require 'ffi'
 local C = require 'tinykg.engine.lib'
 local arguments = require 'tinykg.base.arguments'
-local session = require 'tinykg.engine.runtime'
+local renamed = require 'tinykg.base.arguments.renamed'
+local runtime = require 'tinykg.engine.runtime'
+local sorted_keys = require 'tinykg.base.sorted_keys'
 local tensor = require 'tinykg.engine.tensor'
 local ops = require 'tinykg.engine.ops'
 local step = require 'tinykg.engine.step'
 local nn = require 'tinykg.nn'
-local check, fail = session.check, session.fail
+local check, fail = runtime.check, runtime.fail
 
 local tk = {
   version = ffi.string(C.tkg_version()),
   tensor = tensor.from, ids = tensor.ids, is_tensor = tensor.is,
-  cat = ops.cat, dot = ops.dot, mix = ops.mix, mix_dot = ops.mix_dot,
-  edge_dot = ops.edge_dot, grouped_matmul = ops.grouped_matmul, equal = ops.equal,
+  cat = ops.cat, dot = ops.dot, neighbor_sum = ops.neighbor_sum, neighbor_dot = ops.neighbor_dot,
+  relation_score = ops.relation_score, grouped_matmul = ops.grouped_matmul, equal = ops.equal,
   parameter = require 'tinykg.engine.parameter',
   nn = nn, xavier = nn.xavier,
   optim = require 'tinykg.engine.optim',
@@ -26,9 +28,8 @@ local tk = {
 
 -- ---- making tensors ----
 
-
---- f32 zeros of a shape of up to 4 dimensions, given as numbers or as one list; without any, a
---- single number. ---@param ... integer|integer[] the shape ---@return Tensor
+--- f32 zeros of a shape of at most 4 dimensions, given as numbers or as one list. Without any
+--- dimension it is a single number. ---@param ... integer|integer[] the shape ---@return Tensor
 function tk.zeros(...) return tensor.create(tensor.F32, tensor.shape(...)) end
 --- f32 `value` everywhere.
 ---@param value number ---@param ... integer|integer[] the shape ---@return Tensor
@@ -40,27 +41,27 @@ end
 --- f32 ones. ---@param ... integer|integer[] the shape ---@return Tensor
 function tk.ones(...) return tk.full(1, ...) end
 
---- Standard normal, drawn from the session's seed (tk.seed) by Philox (Salmon et al. 2011): the
---- same numbers for any number of threads.
+--- Standard normal numbers of the seed (tk.seed), by Philox (Salmon et al. 2011). They do not
+--- depend on the number of threads.
 ---@param ... integer|integer[] the shape ---@return Tensor f32
 function tk.randn(...)
   local t = tk.zeros(...)
-  check(C.tkg_tensor_normal(t.kept, 0, 1, session.stream()))
+  check(C.tkg_tensor_normal(t.kept, 0, 1, runtime.stream()))
   return t
 end
 
---- Uniform in [0, 1), drawn as randn's numbers are.
+--- Uniform numbers in [0, 1), made like randn's.
 ---@param ... integer|integer[] the shape ---@return Tensor f32
 function tk.rand(...)
   local t = tk.zeros(...)
-  check(C.tkg_tensor_uniform(t.kept, 0, 1, session.stream()))
+  check(C.tkg_tensor_uniform(t.kept, 0, 1, runtime.stream()))
   return t
 end
 
 -- ---- settings ----
 
---- Sets the seed of everything random from here on (1 at first); returns it when called without.
---- What is drawn afterwards is what a new session would draw.
+--- Sets the seed of all random numbers from here on; it is 1 at first. Random numbers are then
+--- those of a new process with this seed. Without an argument: returns the seed.
 ---
 ---   tk.seed(7)
 ---   local first = tk.rand(1):item()
@@ -68,111 +69,113 @@ end
 ---   print(first == tk.rand(1):item())        --> true
 ---@param seed? integer from 0 ---@return integer?
 function tk.seed(seed)
-  if seed == nil then return session.seed end
+  if seed == nil then return runtime.seed end
   if seed < 0 then fail('seed: %d is not a whole number >= 0', seed) end
-  session.set_seed(seed)
+  runtime.set_seed(seed)
 end
 
 --- Sets the device: 'auto', 'cpu', 'cuda', 'cuda:N', or 'emu' (the GPU kernels on the CPU, for
---- tests); tensors made before stay on theirs. Called without: its name, and why 'auto' took the
---- CPU. Raises where the device does not work.
+--- tests). Tensors made before stay on their device. Errors: the device does not work. Without an
+--- argument: returns its name, and why 'auto' took the CPU.
 ---@param name? string ---@return string? name, string? note
 function tk.device(name)
   if name == nil then
-    local note = ffi.string(C.tkg_engine_note(session.engine))
-    return ffi.string(C.tkg_engine_device(session.engine)), note ~= '' and note or nil
+    local note = ffi.string(C.tkg_engine_note(runtime.engine))
+    return ffi.string(C.tkg_engine_device(runtime.engine)), note ~= '' and note or nil
   end
-  local ok, message = pcall(session.open, name)
+  local ok, message = pcall(runtime.open, name)
   if not ok then fail('%s', tostring(message)) end
 end
 
---- Sets the number of threads (0: one per core); returns it when called without. Results do not
---- depend on it. ---@param n? integer ---@return integer?
+--- Sets the number of threads; 0: one per core. Results do not depend on it. Without an argument:
+--- returns it. ---@param n? integer ---@return integer?
 function tk.threads(n)
-  if n == nil then return C.tkg_engine_threads(session.engine) end
-  check(C.tkg_engine_set_threads(session.engine, math.max(-1, math.min(n, 2 ^ 31 - 1))))
+  if n == nil then return C.tkg_engine_threads(runtime.engine) end
+  check(C.tkg_engine_set_threads(runtime.engine, math.max(-1, math.min(n, 2 ^ 31 - 1))))
 end
 
---- Sets how matrix products are computed on a GPU: 'float32' (the default: exact), or 'tf32', which
---- rounds what is multiplied to 10 bits of fraction and is several times faster where the GPU has
---- it. Everything else is float32 always. Called without a name: the setting. The CPU computes in
---- float32 whatever is asked for, and a note says so.
+--- Sets how a GPU computes matrix products: 'float32' (the default), or 'tf32', which rounds the
+--- factors to 10 bits of fraction and is several times faster on GPUs that have it. All else is
+--- float32. The CPU always computes in float32; the note says so. Without a name: returns the
+--- setting.
 ---@param name? string 'float32' or 'tf32'
 ---@return string name, string? note
 function tk.precision(name)
   if name ~= nil then
-    check(C.tkg_engine_set_precision(session.engine, name))
+    check(C.tkg_engine_set_precision(runtime.engine, name))
   end
-  local now, device = ffi.string(C.tkg_engine_precision(session.engine)), tk.device()
+  local now, device = ffi.string(C.tkg_engine_precision(runtime.engine)), tk.device()
   if now == 'tf32' and not device:match('^cuda') then
     return now, device .. ' computes in float32: nothing changes'
   end
   return now
 end
 
---- Whether a GPU is given a step as a whole once it has seen it twice (default true), which saves
---- the time of launching its kernels one by one. The results are the same bits; off is for looking
---- for errors. Called without: the setting.
+--- Whether a GPU runs a step as one CUDA graph once it has run twice (default true), which saves
+--- the time of launching its kernels one by one. Results are the same bits; false helps to find
+--- errors. Without an argument: returns the setting.
 ---@param on? boolean
 function tk.replay(on)
-  if on == nil then return C.tkg_engine_replay(session.engine) ~= 0 end
-  C.tkg_engine_set_replay(session.engine, on and 1 or 0)
+  if on == nil then return C.tkg_engine_replay(runtime.engine) ~= 0 end
+  C.tkg_engine_set_replay(runtime.engine, on and 1 or 0)
 end
 
---- As text: a line a kind.
+--- As text: one line per kind.
 local memory_table = {__tostring = function(m)
-  local names, lines = {}, {string.format('%-16s %14s %14s', 'bytes', 'live', 'peak')}
-  for name in pairs(m.live) do names[#names + 1] = name ~= 'total' and name or nil end
-  table.sort(names)
-  names[#names + 1] = 'total'
-  for _, name in ipairs(names) do
+  local lines = {string.format('%-16s %14s %14s', 'bytes', 'live', 'peak')}
+  local function add(name)
     lines[#lines + 1] = string.format('%-16s %14.0f %14.0f', name, m.live[name], m.peak[name])
   end
+  for _, name in ipairs(sorted_keys(m.live)) do
+    if name ~= 'total' then add(name) end
+  end
+  add 'total'
   return table.concat(lines, '\n')
 end}
 
 --- Live and peak bytes by kind, and their totals: {live = {...}, peak = {...}}. On a GPU also
---- `device`: bytes held (taken from it), used (of those), peak (most used), free and total (of it).
---- Kinds: parameter gradient optimizer kept_exact kept_quantized transient graph data. Printed, it
---- is a line a kind. ---@return {live: table<string, number>, peak: table<string, number>}
+--- `device`: bytes held (taken from it), used (of those), peak (most used), free and total.
+--- Kinds: parameter gradient optimizer kept_exact kept_quantized transient graph data. print shows
+--- one line per kind. ---@return {live: table<string, number>, peak: table<string, number>}
 function tk.memory()
   local out = setmetatable({live = {}, peak = {}}, memory_table)
   for k = 0, C.tkg_memory_kinds() - 1 do
     local name = ffi.string(C.tkg_memory_kind(k))
-    out.live[name] = C.tkg_memory_live(session.engine, k)
-    out.peak[name] = C.tkg_memory_peak(session.engine, k)
+    out.live[name] = C.tkg_memory_live(runtime.engine, k)
+    out.peak[name] = C.tkg_memory_peak(runtime.engine, k)
   end
-  out.live.total = C.tkg_memory_live(session.engine, -1)
-  out.peak.total = C.tkg_memory_peak(session.engine, -1)
-  if C.tkg_memory_device(session.engine, 'held') >= 0 then
+  out.live.total = C.tkg_memory_live(runtime.engine, -1)
+  out.peak.total = C.tkg_memory_peak(runtime.engine, -1)
+  if C.tkg_memory_device(runtime.engine, 'held') >= 0 then
     out.device = {}
     for _, name in ipairs{'held', 'used', 'peak', 'free', 'total'} do
-      out.device[name] = C.tkg_memory_device(session.engine, name)
+      out.device[name] = C.tkg_memory_device(runtime.engine, name)
     end
   end
   return out
 end
 
--- ---- parts that few scripts need: loaded when named ----
+-- ---- parts that few scripts need: loaded at their first use ----
 
-local late = {data = 'tinykg.data', feed = 'tinykg.data.loader', metrics = 'tinykg.train.metrics',
+local late = {data = 'tinykg.data', loader = 'tinykg.data.loader', metrics = 'tinykg.train.metrics',
               recipe = 'tinykg.train.recipe', plot = 'tinykg.train.plot',
               attention = 'tinykg.graph.attention',
               load = 'tinykg.store', save = 'tinykg.store', open = 'tinykg.run.open',
               recommend = 'tinykg.query.recommend', explain = 'tinykg.query.explain',
               edges = 'tinykg.query.explain.edges'}
 
--- ---- what they are called with ----
+-- ---- checks of arguments ----
 
 arguments.check(tk, '')
 for _, name in ipairs{'nn', 'optim', 'loss'} do arguments.check(tk[name], name .. '.') end
 arguments.check(nn.Module, '', 'Module')
+arguments.check(nn.Ranker, '', 'Module')
 arguments.check(tensor.methods, '', 'Tensor')
 
-local names = {} -- the prompt lists them
-for name in pairs(late) do names[#names + 1] = name end
-
-setmetatable(tk, {__fields = names, __index = function(_, key)
+-- __fields is for the prompt's completion.
+setmetatable(tk, {__fields = sorted_keys(late), __index = function(_, key)
+  local new = not late[key] and renamed.current('tk.' .. tostring(key))
+  if new then return tk[new] end
   if not late[key] then return nil end
   local module = require(late[key])
   local value = late[key] == 'tinykg.store' and module[key] or module

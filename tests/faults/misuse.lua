@@ -65,6 +65,11 @@ local VALUES = {
 local triples = {head = {0, 0, 1}, relation = {0, 1, 0}, tail = {1, 2, 2}, nodes = 3, relations = 2}
 local function new_graph() return tk.graph(triples) end
 local function module() return tk.nn.Linear(3, 2) end
+local Rows = tk.nn.class('Rows', tk.nn.Ranker)
+function Rows:node_embeddings() return self.users.weight, self.items.weight end
+local function ranker()
+  return setmetatable({users = tk.nn.Embedding(3, 2), items = tk.nn.Embedding(4, 2)}, Rows)
+end
 local function names()
   return require('tinykg.data.names').new(3)
 end
@@ -86,6 +91,8 @@ local OWNERS = {
   ['attention:'] = function() return tk.attention.new(new_graph()) end,
   ['step:'] = function() return tk.step(function(x) return (x or tk.ones(1)):sum() end) end,
   ['optimizer:'] = function() return tk.optim.adam() end, ['module:'] = module,
+  ['model:'] = ranker, ['field:'] = function() return new_graph():receptive_field(2) end,
+  ['sets:'] = function() return new_graph():ripples(data_set:known(), 2, 3) end,
   ['recipe:'] = function() return tk.recipe{name = 'x', build = module} end,
   ['data:'] = function() return data_set end, ['data.names.users:'] = names,
   ['tk.'] = function() return tk end,

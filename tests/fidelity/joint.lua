@@ -5,12 +5,12 @@ local tk = require 'tinykg'
 local COLUMNS = {'heads', 'relations', 'tails', 'negatives'}
 
 --- One part, over interactions and the triples that model.kg would have drawn.
----@param by string as of graph:draw
+---@param by string as of graph:sample_triples
 ---@return fun(model, data, o, interactions): table[]
 return function(by)
   return function(model, data, o, interactions)
     local kg, draw, given = model.kg, interactions(data, o), {}
-    model.kg = {edges = kg.edges, draw = function(_, _, how)
+    model.kg = {edges = kg.edges, sample_triples = function(_, _, how)
       assert((how or 'heads') == by, 'this model draws triples in another way')
       return given
     end}
@@ -20,7 +20,7 @@ return function(by)
     end, draw = function()
       local batch = draw()
       batch.kg_heads, batch.kg_relations, batch.kg_tails, batch.kg_negatives = tk.no_grad(function()
-        local drawn = kg:draw(model.kg_batch_size, by)
+        local drawn = kg:sample_triples(model.kg_batch_size, by)
         return drawn.heads, drawn.relations, drawn.tails, drawn.negatives
       end)
       return batch

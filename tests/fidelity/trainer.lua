@@ -60,7 +60,9 @@ local function counts_of(data)
           relations = data.relations, train = data.train.n, task = data.task}
 end
 
-local function save_json(path, value) assert(json.write(path, value, {indent = 2})) end
+local function save_json(path, value)
+  assert(atomic.write(path, json.encode(value, {indent = 2}) .. '\n'))
+end
 
 -- ---- lock-step ----
 
@@ -86,11 +88,6 @@ local function default_parts(model, data, o, draws)
   return {{name = 'loss', loss = model.loss, draw = draws(data, o)}}
 end
 
-local function optimizer_of(recipe, o)
-  if recipe.optimizer then return recipe.optimizer(o) end
-  return tk.optim.adam{lr = o.lr, weight_decay = o.l2}
-end
-
 local function lockstep(a, data, out, o, steps)
   local model = train.build(a.recipe, data, o)
   local start, batches, losses = {}, {}, {}
@@ -101,7 +98,7 @@ local function lockstep(a, data, out, o, steps)
   local parts = (a.parts or default_parts)(model, data, o, interactions)
   for _, part in ipairs(parts) do
     part.step = tk.step(function(batch) return part.loss(model, batch) end,
-                        {optimizer = part.optimizer or optimizer_of(a.recipe, o)})
+                        {optimizer = part.optimizer or a.recipe.optimizer(o)})
   end
   for k = 1, steps do
     losses[k] = {}

@@ -62,6 +62,13 @@ ops.leaky_relu = unary(function(x, a)
                        function(_, x, y) return away_from(0, x[1], y[1]) end)
 ops.sigmoid = unary(sigmoid, function(_, y) return y * (1 - y) end, nil, {'$1:sigmoid()'})
 ops.tanh = unary(tanh, function(_, y) return 1 - y * y end, nil, {'$1:tanh()'})
+ops.elu = unary(function(x, a)
+                  local e = abs(x) < 1e-3 and x * (1 + x * (0.5 + x / 6)) or exp(x) - 1
+                  return x > 0 and x or a.slope * e
+                end,
+                function(x, y, a) return x > 0 and 1 or y + a.slope end,
+                function(_, x, y) return away_from(0, x[1], y[1]) end,
+                {'$1:elu(0.75)', {slope = 0.75}})
 ops.softplus = unary(scalars.softplus, sigmoid, nil, {'$1:softplus()'})
 ops.exp = unary(exp, function(_, y) return y end)
 ops.log = unary(function(x) return log(x) end, function(x) return 1 / x end)

@@ -1,6 +1,7 @@
 --- Writes lua/REFERENCE.md, below its marker, from the comments in the sources.
 --   ./tinykg tests/tools/manual.lua [--check]       --check: only says whether it is up to date
 local docs = require 'tinykg.base.arguments.comments'
+local renamed = require 'tinykg.base.arguments.renamed'
 local tk = require 'tinykg'
 
 local PAGE = 'lua/REFERENCE.md'
@@ -48,9 +49,13 @@ local SECTIONS = {
   {'Tensors', 'tk.', tk, 'tensor ids zeros ones full randn rand xavier parameter is_tensor'},
   {'Methods of tensors', 't:', require('tinykg.engine.tensor').methods, about = OPERATORS},
   {'Ops on several tensors', 'tk.', tk,
-   'cat dot mix mix_dot edge_dot grouped_matmul equal custom'},
+   'cat dot neighbor_sum neighbor_dot relation_score grouped_matmul equal custom'},
   {'Graphs', 'tk.', tk, 'graph'},
   {'Methods of graphs', 'graph:', getmetatable(graph), fields = {'graph/init', 'Graph'}},
+  {'Methods of receptive fields', 'field:', getmetatable(graph:receptive_field(1)),
+   fields = {'graph/receptive_field', 'ReceptiveField'}},
+  {'Methods of ripple sets', 'sets:',
+   getmetatable(graph:ripples(require('tinykg.engine.arrays').csr(0, nil, nil, 1), 1, 1))},
   {'tk.attention', 'tk.attention.', tk.attention},
   {'Methods of attention', 'attention:', getmetatable(tk.attention.new(graph)),
    fields = {'graph/attention', 'Attention'}},
@@ -62,6 +67,7 @@ local SECTIONS = {
    fields = {'engine/optim', 'Optimizer'}},
   {'tk.nn', 'tk.nn.', tk.nn},
   {'Methods of modules', 'module:', tk.nn.Module},
+  {'Methods of rankers', 'model:', tk.nn.Ranker, about = docs.of_file('lua/tinykg/nn/ranker.lua')},
   {'Recipes', 'tk.', tk, 'recipe'},
   {'Methods of recipes', 'recipe:', getmetatable(recipe), fields = {'train/recipe', 'Recipe'}},
   {'tk.data', 'tk.data.', tk.data},
@@ -69,7 +75,7 @@ local SECTIONS = {
    fields = {'data/init', 'tinykg.Data'}},
   {'Names in a data set', 'data.names.users:', hidden(names.new, 'Names'),
    fields = {'data/names', 'tinykg.Names'}},
-  {'tk.feed', 'tk.feed.', tk.feed},
+  {'tk.loader', 'tk.loader.', tk.loader},
   {'tk.metrics', 'tk.metrics.', tk.metrics,
    classes = {'train/metrics', 'tinykg.RankingOptions', 'tinykg.TopkOptions', 'tinykg.Csr'}},
   {'Files', 'tk.', tk, 'load save'},
@@ -162,7 +168,7 @@ end
 
 local function section_text(s)
   local out, list = {'### ' .. s[1], ''}, functions_of(s[3], s[4])
-  if s.about then out[#out + 1] = s.about .. '\n' end
+  if s.about then out[#out + 1] = prose(s.about) .. '\n' end
   if not s[4] and s[2]:find('^tk%.') then
     local path = docs.of(list[#list][2]).source:match('^(.*):') -- not what it takes from others
     out[#out + 1] = prose(docs.of_file(path) or '') .. '\n'
@@ -175,6 +181,16 @@ local function section_text(s)
   return table.concat(out, '\n')
 end
 
+--- The names that changed, as a table.
+local function renamed_text()
+  local out = {'### Renamed\n', prose(docs.of_file('lua/tinykg/base/arguments/renamed.lua')),
+               '\n| old | new |\n|---|---|'}
+  for _, pair in ipairs(renamed.names) do
+    out[#out + 1] = ('| %s | %s |'):format(code(pair[1]), code(pair[2]))
+  end
+  return table.concat(out, '\n') .. '\n'
+end
+
 local function reference()
   add_the_rest(SECTIONS)
   local contents, parts = {}, {}
@@ -185,6 +201,8 @@ local function reference()
       parts[#parts + 1] = section_text(s)
     end
   end
+  contents[#contents + 1] = '[Renamed](#renamed)'
+  parts[#parts + 1] = renamed_text()
   return '\n' .. table.concat(contents, ' |\n') .. '\n\n' .. table.concat(parts, '\n')
 end
 

@@ -12,6 +12,9 @@ local IGNORED = {
   where = true, meaning = true,
 }
 
+-- Tensors that have another name since.
+local RENAMED = {['held.pi'] = 'held.attention.weights'}
+
 -- These vary from run to run of one program: Lua's garbage collector decides when the ids of past
 -- batches are freed. The planned bytes, in memory.json, must be equal.
 local MEASURED = {'%.memory$', '%.memory%.data$', '%.memory%.peak$'}
@@ -56,7 +59,7 @@ local function add_safetensors(found, name, bytes)
     local tensor = header[key]
     local from, to = tensor.data_offsets[1], tensor.data_offsets[2]
     found[#found + 1] = {
-      name = name .. ' ' .. key, dtype = tensor.dtype,
+      name = name .. ' ' .. (RENAMED[key] or key), dtype = tensor.dtype,
       type = tensor.dtype .. ' ' .. table.concat(tensor.shape, 'x'),
       value = bytes:sub(9 + size + from, 8 + size + to),
     }

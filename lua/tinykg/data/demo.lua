@@ -1,8 +1,8 @@
---- A made-up film data set whose graph explains what people watch, in the format of KGCN with name
--- lists. Films have a genre, decade, director, actors, some a series; directors have a country.
--- A user likes two things ("westerns", "the 1970s", "films by directors from India") and watches
--- some of the films that fit, any of them alike: there are no blockbusters to fall back on, and the
--- graph says more than other users do (KGCN beats BPR-MF; popularity is worth nothing).
+--- A generated film data set whose graph explains what people watch, in the format of KGCN with
+-- name lists. Films have a genre, decade, director, actors, some a series; directors have a
+-- country. A user likes two things ("westerns", "the 1970s", "films by directors from India") and
+-- watches some of the films that fit, all equally likely: popularity says nothing, and the graph
+-- says more than other users do (KGCN beats BPR-MF).
 
 local lfs = require 'lfs'
 local atomic = require 'tinykg.base.atomic_file'
@@ -83,7 +83,7 @@ local function make_graph(films, options)
 end
 
 -- Films by taste: 'genre:war', 'decade:1950s' or 'country:India' -> list of films. The country is
--- the director's: two steps away in the graph.
+-- the director's, two steps away in the graph.
 local function films_by_taste(films, options)
   local found, order = {}, {}
   for film = 0, options.items - 1 do
@@ -99,7 +99,7 @@ local function films_by_taste(films, options)
   return found, order
 end
 
--- Takes up to `wanted` of a list at random, without those seen; marks and returns them.
+-- Returns up to `wanted` random members of a list that are not seen, and marks them as seen.
 local function take(generator, list, wanted, seen)
   local left, taken = {}, {}
   for _, film in ipairs(list) do
@@ -182,7 +182,7 @@ end
 local FILES = {['ratings_final.txt'] = true, ['kg_final.txt'] = true, ['user_list.txt'] = true,
   ['item_list.txt'] = true, ['entity_list.txt'] = true, ['relation_list.txt'] = true}
 
--- Refuses a folder in which there is anything but an earlier data set made here.
+-- Errors: a folder that has other files than an earlier demo data set.
 local function check_folder(dir)
   if lfs.attributes(dir, 'mode') ~= 'directory' then return end
   local users, found = io.open(dir .. '/user_list.txt'), false
@@ -194,10 +194,8 @@ local function check_folder(dir)
   if found then error(dir .. ': there are other files in this folder: name a new one', 0) end
 end
 
---- Writes the data set into a folder, which is made where it is missing: the same files for the
--- same options on every machine.
--- Options: users (600), items (800), interactions (14, mean a user), noise (.08, share watched by
--- chance), directors (80), actors (200), series (40), seed (1).
+--- Writes the data set to a folder, which it makes. The files are the same for the same options on
+-- every machine.
 ---@param dir string
 ---@param options table?
 ---@return table made { users, items, entities, relations, triples, positives, tastes[user] }
@@ -209,7 +207,7 @@ function demo.write(dir, options)
   local ratings, tastes, positives = make_ratings(generator, films, options)
   check_folder(dir)
   must(atomic.mkdirs(dir))
-  -- The first tells that the others are ours, should one not get written.
+  -- The first marks the others as ours, should writing fail midway.
   write_list(dir .. '/user_list.txt', options.users, function(id) return 'user ' .. id end)
   write_lines(dir .. '/ratings_final.txt', ratings)
   write_lines(dir .. '/kg_final.txt', triples)

@@ -1,11 +1,11 @@
---- Filters: rating threshold, k-core, and the renumbering that follows what a k-core drops.
+--- Filters: rating threshold and k-core, and the renumbering after a k-core.
 
-local columns = require 'tinykg.engine.arrays'
+local arrays = require 'tinykg.engine.arrays'
 local rows = require 'tinykg.data.rows'
 
 local filter = {}
 
---- Without ratings below a threshold.
+--- Removes ratings below a threshold.
 ---@param all table
 ---@param threshold number
 ---@return table kept
@@ -16,9 +16,9 @@ function filter.threshold(all, threshold)
   return rows.filter(all, function(i) return ratings[i] >= threshold end)
 end
 
--- Drops users and items below their limit until all that are left have it. alive arrays: 0 or 1.
+-- Removes users and items below their limit until none is. alive arrays: 0 or 1.
 local function peel(parts, alive_users, alive_items, users, items, user_core, item_core)
-  local user_count, item_count = columns.ints(users), columns.ints(items)
+  local user_count, item_count = arrays.ints(users), arrays.ints(items)
   repeat
     for u = 0, users - 1 do user_count[u] = 0 end
     for i = 0, items - 1 do item_count[i] = 0 end
@@ -45,9 +45,9 @@ local function peel(parts, alive_users, alive_items, users, items, user_core, it
   until not changed
 end
 
--- New ids for those alive: new_of[old] (-1: gone), old_of[new], how many.
+-- New ids of those alive: new_of[old] (-1: removed), old_of[new], how many.
 local function renumber(alive, n)
-  local new_of, old_of, count = columns.ints(n), columns.ints(n), 0
+  local new_of, old_of, count = arrays.ints(n), arrays.ints(n), 0
   for old = 0, n - 1 do
     new_of[old] = -1
     if alive[old] == 1 then
@@ -58,14 +58,14 @@ local function renumber(alive, n)
   return new_of, old_of, count
 end
 
--- Entities after items went: items left first, then every other entity. A former item stays in the
--- graph as an ordinary entity where it has a triple, and goes otherwise.
+-- Entities after items were removed: the items left, then all other entities. A removed item with a
+-- triple stays in the graph as an entity.
 local function renumber_entities(raw, new_item, item_count)
-  local graph, used = raw.graph, columns.ints(raw.entities)
+  local graph, used = raw.graph, arrays.ints(raw.entities)
   for i = 0, graph.n - 1 do
     used[graph.heads[i]], used[graph.tails[i]] = 1, 1
   end
-  local new_of, old_of, count = columns.ints(raw.entities), columns.ints(raw.entities), item_count
+  local new_of, old_of, count = arrays.ints(raw.entities), arrays.ints(raw.entities), item_count
   for old = 0, raw.entities - 1 do
     local item = old < raw.items and new_item[old] or -1
     if item >= 0 then
@@ -82,7 +82,7 @@ local function renumber_entities(raw, new_item, item_count)
 end
 
 --- Keeps users and items with at least so many positives among those kept, over all parts, and
--- numbers what is left anew. Changes raw's counts, names and graph.
+-- renumbers them. Changes raw's counts, names and graph.
 ---@param raw table
 ---@param parts table[]
 ---@param user_core number
@@ -90,7 +90,7 @@ end
 ---@return table[] kept
 ---@return {users: number, items: number, interactions: number} dropped
 function filter.kcore(raw, parts, user_core, item_core)
-  local alive_users, alive_items = columns.ints(raw.users), columns.ints(raw.items)
+  local alive_users, alive_items = arrays.ints(raw.users), arrays.ints(raw.items)
   for u = 0, raw.users - 1 do alive_users[u] = 1 end
   for i = 0, raw.items - 1 do alive_items[i] = 1 end
   peel(parts, alive_users, alive_items, raw.users, raw.items, user_core, item_core)

@@ -1,12 +1,12 @@
---- Users and items by what people call them: a name of the data set, an item's title, or a number;
---- and what they may have meant where there is no such name.
-local printable = require 'tinykg.base.printable'
+--- Finds users and items by a name of the data set, an item's title or a number, and similar names
+--- if there is none.
+local format = require 'tinykg.base.format'
 
 local find = {}
 
---- Edit distance of two texts, at most `most`: characters put in, left out, changed or exchanged
+--- Edit distance of two texts, at most `most`: characters inserted, deleted, replaced or exchanged
 --- with their neighbour (optimal string alignment; Damerau 1964).
----@return integer? distance nil where it is more
+---@return integer? distance nil if it is more
 function find.distance(a, b, most)
   if math.abs(#a - #b) > most then return nil end
   local before, last, row = {}, {}, {}
@@ -29,8 +29,8 @@ function find.distance(a, b, most)
   return last[#b] <= most and last[#b] or nil
 end
 
---- How far a name is from what was asked for, both in lower case; nil: too far. A name in which it
---- is a word, or that has three letters of it or more, is nearer than a misspelling of two.
+--- How far a name is from the text asked for, both in lower case; nil: too far. A name that has it
+--- as a word, or as a part of at least three letters, is nearer than a misspelling of two.
 local function apart(text, name)
   local d = find.distance(text, name, math.max(1, math.floor(#text / 4)))
   local first, last = name:find(text, 1, true)
@@ -62,7 +62,7 @@ function find.close(names, text, count)
   return list
 end
 
---- The id whose title is this text, or whose label, where there is only one.
+--- The id with this title or label, if there is only one.
 local function by_title(names, text)
   local found
   for id, title in pairs(names.titles or {}) do
@@ -74,7 +74,7 @@ local function by_title(names, text)
   return found
 end
 
---- The id of what is called exactly so, or titled so; nil where there is none.
+--- The id of this exact name, or of this title; nil if there is none.
 ---@param names tinykg.Names ---@param text string
 ---@return integer?
 function find.exact(names, text) return names:id(text) or by_title(names, text) end
@@ -119,7 +119,7 @@ function find.id(names, what, text)
   local close = find.close(names, text)
   local hint = #close > 0 and '; close: ' .. table.concat(close, ', ')
     or names.count > 0 and ('; they are called %s, ...'):format(names:label(0)) or ''
-  return nil, printable.line(("no %s '%s' in the data set%s"):format(what, text, hint))
+  return nil, format.line(("no %s '%s' in the data set%s"):format(what, text, hint))
 end
 
 return find

@@ -1,8 +1,7 @@
---- What a data set is, in a few words: counts, and hashes of 64 bits that change when it does.
--- Those of names, interactions, split and graph do not depend on the order of rows: they tell what
--- differs. `numbering`, `order` and `graph_order` are of the arrays as they are: only where these
--- are the same do a model's numbers stand for the same things, and does training go on as it would
--- have.
+--- The fingerprint of a data set: counts, and hashes of 64 bits. Those of names, interactions,
+-- split and graph do not depend on the order of rows and tell what differs. `numbering`, `order`
+-- and `graph_order` depend on the order of the arrays: if they are equal too, a model's rows belong
+-- to the same names, and training continues bit for bit.
 
 local ffi = require 'ffi'
 local lib = require 'tinykg.engine.lib'
@@ -10,7 +9,7 @@ local split = require 'tinykg.data.split'
 
 local fingerprint = {}
 
---- What has names, as data.names has them.
+--- The kinds of names, as in data.names.
 fingerprint.kinds = { 'users', 'items', 'entities', 'relations' }
 
 local word = ffi.typeof('uint64_t')
@@ -46,7 +45,7 @@ local function hash_rows(n, hashes, ids, values)
   return sum[0]
 end
 
--- Of a list of hashes, one that depends on their order; `from` begins.
+-- The hash of a list of hashes, which depends on their order, after hash `from`.
 local function chained(from, hashes, n)
   return lib.tkg_hash_text(ffi.cast('const char *', hashes), 8 * n) + from * 31ULL
 end
@@ -67,7 +66,7 @@ end
 ---@return string
 function fingerprint.of_names(all) return (of_names(all)) end
 
--- Of rows in any order: (user, item, label), (head, relation, tail), or one name.
+-- The hash of rows in any order: (user, item, label), (head, relation, tail), or one name.
 local function of_rows(part, hashes)
   return hash_rows(part.n, { hashes.users, hashes.items }, { part.users, part.items }, part.labels)
 end
@@ -83,7 +82,7 @@ local function of_set(hashes, n)
   return hash_rows(n, { hashes }, { ids })
 end
 
---- Of int32 arrays as they are: { array, n } each.
+--- The hash of int32 arrays in their order: { array, n } each.
 local function of_arrays(list)
   local sum = word(0)
   for _, array in ipairs(list) do
@@ -138,14 +137,14 @@ local function counts_that_differ(was, is)
   return list
 end
 
---- Whether a model's numbers stand for the same things, and the parts are the same, in whatever
---- order. ---@param was table ---@param is table
+--- Whether ids have the same names, and the parts the same rows, in any order.
+---@param was table ---@param is table
 function fingerprint.same_numbers(was, is)
   return was.numbering == is.numbering and was.split == is.split
     and was.graph_order == is.graph_order and was.graph == is.graph
 end
 
---- What has changed from one fingerprint to another, as a clause; nil: nothing.
+--- A clause that says what changed from one fingerprint to another; nil: nothing.
 ---@param was table ---@param is table
 ---@return string?
 function fingerprint.difference(was, is)

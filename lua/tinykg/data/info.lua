@@ -1,14 +1,14 @@
---- What a loaded data set is: counts, density, degrees, what was dropped, warnings.
+--- Describes a loaded data set: counts, density, degrees, removed rows, warnings.
 
-local columns = require 'tinykg.engine.arrays'
-local printable = require 'tinykg.base.printable'
+local arrays = require 'tinykg.engine.arrays'
+local format = require 'tinykg.base.format'
 
 local info = {}
 
 -- Least, median, mean and largest of counts[0 .. n), and how many are zero.
 local function spread(counts, n)
   if n == 0 then return { min = 0, median = 0, mean = 0, max = 0, none = 0 } end
-  local csr = columns.csr(n, columns.ints(n), counts, 1)
+  local csr = arrays.csr(n, arrays.ints(n), counts, 1)
   local sum, none = 0, 0
   for i = 0, n - 1 do
     sum = sum + counts[i]
@@ -19,7 +19,7 @@ local function spread(counts, n)
     none = none }
 end
 
--- Adds to counts[id] for each row that is no negative.
+-- Counts the rows of each id that are no negatives, in counts[id].
 local function count_rows(counts, part, ids)
   for i = 0, part.n - 1 do
     if not part.labels or part.labels[i] ~= 0 then counts[ids[i]] = counts[ids[i]] + 1 end
@@ -34,7 +34,7 @@ local function positives(part)
 end
 
 local function degrees(graph)
-  local counts = columns.ints(graph.nodes)
+  local counts = arrays.ints(graph.nodes)
   for i = 0, graph.n - 1 do
     counts[graph.heads[i]] = counts[graph.heads[i]] + 1
     counts[graph.tails[i]] = counts[graph.tails[i]] + 1
@@ -79,7 +79,7 @@ function Info:__tostring()
   for _, text in ipairs(self.warnings) do
     lines[#lines + 1] = ('%-14s %s'):format('warning', text)
   end
-  for i, line in ipairs(lines) do lines[i] = printable.line(line) end
+  for i, line in ipairs(lines) do lines[i] = format.line(line) end
   return table.concat(lines, '\n')
 end
 
@@ -90,7 +90,7 @@ end
 ---@param data tinykg.Data
 ---@return table
 function info.of(data)
-  local users, items, found, all = columns.ints(data.users), columns.ints(data.items), 0, 0
+  local users, items, found, all = arrays.ints(data.users), arrays.ints(data.items), 0, 0
   for _, part in ipairs { data.train, data.valid, data.test } do
     count_rows(users, part, part.users)
     count_rows(items, part, part.items)

@@ -1,22 +1,23 @@
 --- Data sets: interactions of users with items, and a knowledge graph whose first entities are the
 -- items. `data.load` reads every format of the README into the same shape.
 --
--- Each format (formats/NAME.lua) has name, looked_for, score(dir) and load(dir, options).
--- It gives { users, items, entities, relations (counts), names, graph = { n, heads, relations,
+-- Each format (formats/NAME.lua) has name, looked_for, score(dir) and load(dir, options), which
+-- returns { users, items, entities, relations (counts), names, graph = { n, heads, relations,
 -- tails }, notes, warnings, and either `all` (rows to be split; `read` to name their lines) or
 -- train, test [, valid]; split, ratios, task, threshold where the format has its own defaults }.
 
 local arguments = require 'tinykg.base.arguments'
 local choose = require 'tinykg.data.formats'
-local columns = require 'tinykg.engine.arrays'
-local doubts = require 'tinykg.data.warnings'
+local arrays = require 'tinykg.engine.arrays'
+local add_warnings = require 'tinykg.data.warnings'
 local files = require 'tinykg.data.formats.files'
 local filter = require 'tinykg.data.filter'
 local info = require 'tinykg.data.info'
 local negatives = require 'tinykg.data.negatives'
 local order = require 'tinykg.data.order'
-local printable = require 'tinykg.base.printable'
+local format = require 'tinykg.base.format'
 local rows = require 'tinykg.data.rows'
+local sorted_keys = require 'tinykg.base.sorted_keys'
 local split = require 'tinykg.data.split'
 
 local data = {}
@@ -69,7 +70,7 @@ end
 local FIELDS = { user = true, item = true, rating = true, label = true, timestamp = true,
   split = true, head = true, relation = true, tail = true }
 
--- False and, of a table, the field that is wrong.
+-- Returns false and, for a table, the wrong field.
 local function is_columns(value)
   for field, column in pairs(type(value) == 'table' and value or {}) do
     local fits = type(column) == 'string' or is_number(1, 1e6, true)(column)
@@ -78,12 +79,7 @@ local function is_columns(value)
   return type(value) == 'table'
 end
 
-local function keys(map)
-  local list = {}
-  for key in pairs(map) do list[#list + 1] = key end
-  table.sort(list)
-  return table.concat(list, ', ')
-end
+local function keys(map) return table.concat(sorted_keys(map), ', ') end
 
 local formats = choose.formats
 
@@ -95,7 +91,7 @@ local function is_attributes(value)
   return #value > 0
 end
 
--- What each option may be: a test, and words for the message.
+-- Tests of the options' values, with words for the message.
 local known_options = {
   format = { function(v) return formats[v] ~= nil end, 'one of ' .. keys(formats) },
   split = { function(v) return split.methods[v] ~= nil end, 'one of ' .. keys(split.methods) },
@@ -111,7 +107,7 @@ local known_options = {
   columns = { is_columns, 'field:column with a field of ' .. keys(FIELDS) },
 }
 
--- A value as the command line takes it.
+-- A value as text, as on the command line.
 local function shown(value)
   if type(value) ~= 'table' then return tostring(value) end
   local list, named = {}, {}
@@ -137,9 +133,9 @@ local function check_options(options)
 end
 
 ---------------------------------------------------------------------------------------------------
--- The steps of loading. `raw` is what a loader gave; each step changes it.
+-- The steps of loading. `raw` is what a format's load returned; each step changes it.
 
-local function warn(raw, format, ...) raw.warnings[#raw.warnings + 1] = format:format(...) end
+local function warn(raw, text, ...) raw.warnings[#raw.warnings + 1] = text:format(...) end
 
 local function check_labels(raw)
   local all = raw.all
@@ -151,7 +147,8 @@ local function check_labels(raw)
   end
 end
 
--- Every pair once, of several rows the latest; given parts without what an earlier one has.
+-- Removes repeated pairs: of several rows the latest stays. Removes from given parts the pairs of
+-- earlier ones.
 local function drop_repeats(raw)
   local dropped, contradictions = raw.dropped, 0
   for _, name in ipairs { 'all', 'train', 'valid', 'test' } do
@@ -166,7 +163,7 @@ local function drop_repeats(raw)
     warn(raw, '%d interactions have label 1 and label 0: the latest counts', contradictions)
   end
   local graph, n = raw.graph, raw.graph.n
-  graph.n = columns.unique_triples(n, graph.heads, graph.relations, graph.tails)
+  graph.n = arrays.unique_triples(n, graph.heads, graph.relations, graph.tails)
   dropped.triples = n - graph.n
 end
 
@@ -186,7 +183,7 @@ local function drop_overlaps(raw)
   end
 end
 
--- Applies to the parts that there are, as a list; apply returns as many.
+-- Replaces the parts by apply(list of parts), which returns as many.
 local function each_part(raw, apply)
   local list, where = {}, {}
   for _, name in ipairs { 'all', 'train', 'valid', 'test' } do
@@ -197,9 +194,9 @@ local function each_part(raw, apply)
   for i, part in ipairs(apply(list)) do raw[where[i]] = part end
 end
 
--- Before repeats are looked for: of several ratings the low ones go, whatever their order.
+-- Removes low ratings before repeated pairs, whatever their order.
 local function apply_threshold(raw, options)
-  -- What somebody rated low is no positive, but not a negative to draw either.
+  -- A low rating is no positive, but not to be sampled as a negative either.
   raw.watched = raw.all and not raw.all.labels and raw.all
   local threshold = options.rating_threshold or raw.threshold
   if threshold then
@@ -242,7 +239,7 @@ local function add_negatives(raw, seed)
   end
 end
 
--- A split that came with the rows, unless another is asked for.
+-- The split that came with the rows, unless options have another.
 local function take_parts(raw, options)
   local all = raw.all
   if not all or not all.parts then return end
@@ -250,7 +247,7 @@ local function take_parts(raw, options)
     all.parts = nil
     return
   end
-  -- As where validation has a file of its own, a ratio says that it is to be drawn.
+  -- A ratio says that validation is to be split off, even if the rows have one.
   for i = 0, options.valid_ratio and all.n - 1 or -1 do
     if all.parts[i] == 1 then all.parts[i] = 0 end
   end
@@ -260,7 +257,7 @@ local function take_parts(raw, options)
   raw.all, raw.split_name = nil, 'given'
 end
 
--- What took the interactions of a set in which none is left.
+-- Says which options removed all interactions.
 local function none_left(raw, options)
   local dropped, went = raw.dropped, {}
   local function say(...) went[#went + 1] = string.format(...) end
@@ -299,7 +296,7 @@ local function make_split(raw, options)
   end
 end
 
-local function assemble(raw, loader, dir, task)
+local function assemble(raw, source, dir, task)
   local function part(rows_or_nil)
     local from = rows_or_nil or rows.none()
     return { n = from.n, users = from.users, items = from.items, labels = from.labels,
@@ -307,7 +304,7 @@ local function assemble(raw, loader, dir, task)
   end
   local graph = raw.graph
   return setmetatable({
-    format = loader.name,
+    source = source.name,
     name = raw.name or files.basename(dir),
     task = task,
     users = raw.users,
@@ -327,18 +324,18 @@ local function assemble(raw, loader, dir, task)
   }, Data)
 end
 
---- The format of the data set in a folder. Raises a message where none is found.
+--- The format of the data set in a folder. Errors: none is found.
 ---@param dir string
 ---@return string
-function data.format_of(dir) return (choose.loader(dir)).name end
+function data.format_of(dir) return (choose.of_folder(dir)).name end
 
 local function build(dir, options)
-  local loader, several = choose.loader(dir, options.format)
-  if options.attributes and not loader.has_attributes then
-    error(('option attributes: %s has no table of items'):format(loader.name), 0)
+  local source, warning = choose.of_folder(dir, options.format)
+  if options.attributes and not source.has_attributes then
+    error(('option attributes: %s has no table of items'):format(source.name), 0)
   end
-  local raw = loader.load(dir, options)
-  raw.warnings[#raw.warnings + 1] = several
+  local raw = source.load(dir, options)
+  raw.warnings[#raw.warnings + 1] = warning
   raw.dropped = { duplicates = 0, triples = 0, overlap = 0, ratings = 0 }
   raw.seed = options.seed or defaults.seed
   check_labels(raw)
@@ -348,45 +345,45 @@ local function build(dir, options)
   apply_filters(raw, options)
   local labelled = raw.all and raw.all.labels
   local task = options.task or raw.task or (labelled and 'ctr' or 'ranking')
-  local draw = task == 'ctr' and not labelled
+  local needs_negatives = task == 'ctr' and not labelled
   take_parts(raw, options)
-  -- Negatives belong to the rows that are split; given parts get theirs once validation is out.
-  if draw and raw.all then add_negatives(raw, raw.seed) end
+  -- Negatives are added before the split; given parts get theirs after validation is split off.
+  if needs_negatives and raw.all then add_negatives(raw, raw.seed) end
   make_split(raw, options)
-  if draw and not raw.all then add_negatives(raw, raw.seed) end
-  doubts(raw)
+  if needs_negatives and not raw.all then add_negatives(raw, raw.seed) end
+  add_warnings(raw)
   if options.order == 'degree' then order.by_degree(raw) end
   if raw.dropped.duplicates > 0 then
     warn(raw, '%d repeated interactions dropped', raw.dropped.duplicates)
   end
   if raw.dropped.triples > 0 then warn(raw, '%d repeated triples dropped', raw.dropped.triples) end
-  return assemble(raw, loader, dir, task)
+  return assemble(raw, source, dir, task)
 end
 
---- Loads the data set of a folder; its format is recognised by its files. Raises a message that
--- names the file, and the line where there is one.
+--- Loads the data set of a folder. Its files tell the format. Errors name the file, and the line if
+-- there is one.
 --
 -- Options, as `--data-set name=value` on the command line:
 --   format            'kgat', 'kgcn', 'recbole' or 'plain'
 --   columns           of plain tables, {user = 'reader', item = 3}: by name, or by number from 1
 --   attributes        {'author', 'genre'}: columns of items.csv (or X.item of RecBole) that become
 --                     relations of the graph; several values are separated by | or ;
---   ids               'given' or 'compact': whether ids with gaps are numbered anew (kgat, kgcn);
---                     else they are where fewer than one in a thousand is used
---   rating_threshold  lower ratings are dropped; then, of several rows of a user and an item, the
+--   ids               'given' or 'compact': whether ids with gaps are renumbered (kgat, kgcn); by
+--                     default they are if fewer than one in a thousand is used
+--   rating_threshold  lower ratings are removed; then, of several rows of a user and an item, the
 --                     latest counts (by time, else the last in the file)
---   task              'ranking' takes only the positives of labelled data, 'ctr' draws a negative
+--   task              'ranking' takes only the positives of labelled data, 'ctr' samples a negative
 --                     for each positive of other data
---   kcore             n, or {user =, item =}: users and items with fewer positives are dropped,
---                     again and again
+--   kcore             n, or {user =, item =}: users and items with fewer positives are removed,
+--                     until none is left
 --   split             'ratio' (of each user's), 'ratio_global', 'leave_one_out', 'time' (each
 --                     user's last) or 'time_global', for sets without a given split, or instead
 --                     of the one that plain and RecBole files may name
 --   ratios            {0.8, 0.1, 0.1}: train, valid, test
---   valid_ratio       of train for validation where only train and test are given: 0.1
---   order             'given', or 'degree': numbers by falling degree, for speed where the given
---                     ones are far from it (random ids cost sums over a graph twice the time)
---   seed              of everything drawn here: 0
+--   valid_ratio       of train for validation if only train and test are given: 0.1
+--   order             'given', or 'degree': ids by falling degree, which is faster (random ids make
+--                     sums over a graph take twice the time)
+--   seed              of all random numbers here: 0
 ---@param dir string
 ---@param options table?
 ---@return tinykg.Data
@@ -406,7 +403,7 @@ end
 
 ---------------------------------------------------------------------------------------------------
 
---- Counts, density, degrees, what was dropped, warnings. tostring() gives a summary.
+--- Counts, density, degrees, removed rows, warnings. tostring() of it is a summary.
 ---@return table
 function Data:info() return info.of(self) end
 
@@ -431,12 +428,11 @@ function Data:positives(part)
   return rows.csr(rows.positives(self[part]), self.users)
 end
 
---- One epoch of batches of a part, as tensors: { n, users, items [, labels] [, negatives] }.
--- negatives = k draws k items for each row that its user does not know (labelled rows then count by
--- their positives only). The tensors are refilled by the next batch. Other options as
--- tinykg.data.batches: size (1024), shuffle (true), seed, epoch, split ('train'), drop_last, draw
--- ('interactions': each once; 'users' drawn with replacement, or 'distinct_users', none twice in a
--- batch: one positive of each).
+--- An iterator over one epoch of batches of a part, as tensors: { n, users, items [, labels] [,
+-- negatives] }. negatives = k samples k items per row that its user does not know (of labelled rows
+-- then only positives count). The next batch refills the tensors. Other options: size (1024),
+-- shuffle (true), seed, epoch, split ('train'), drop_last, draw ('interactions': each once; 'users'
+-- sampled with replacement, or 'distinct_users', none twice in a batch: one positive of each).
 ---@param options table?
 ---@return fun(): table?
 ---@return number count
@@ -450,22 +446,24 @@ function Data:batches(options)
   if name ~= 'train' and name ~= 'valid' and name ~= 'test' then
     error(("batches: split '%s': train, valid or test"):format(tostring(name)), 2)
   end
-  local feed = require 'tinykg.data.loader' -- needs the engine, which loading does not
+  local loader = require 'tinykg.data.loader' -- needs the engine, which loading does not
   local k = given.negatives
-  if not k then return feed.batches(self[name], given) end
+  if not k then return loader.batches(self[name], given) end
   if type(k) ~= 'number' or k < 1 or k % 1 ~= 0 then
     error(('batches: negatives %s: a positive integer'):format(tostring(k)), 2)
   end
   given.task = 'ranking'
-  return feed.batches(self[name], given, feed.sampler(self, given.negatives, given.sampling))
+  return loader.batches(self[name], given, loader.sampler(self, given.negatives, given.sampling))
 end
 
 arguments.class(Data, 'tinykg.Data', 'a data set')
 
 function Data:__tostring()
-  return ('data %s (%s): %d users, %d items, %d entities, %d relations, %d triples'):format(
-    printable.line(self.name), self.format, self.users, self.items, self.entities, self.relations,
-    self.graph.n)
+  local count = format.count
+  return ('data %s (%s): %s, %s, %s, %s, %s'):format(
+    format.line(self.name), self.format, count(self.users, 'user'), count(self.items, 'item'),
+    count(self.entities, 'entity', 'entities'), count(self.relations, 'relation'),
+    count(self.graph.n, 'triple'))
 end
 
 return data

@@ -1,7 +1,7 @@
 --- Names of users, items, entities or relations: id to name and back.
 
 local arguments = require 'tinykg.base.arguments'
-local columns = require 'tinykg.engine.arrays'
+local arrays = require 'tinykg.engine.arrays'
 
 ---@class tinykg.Names
 ---@field count number
@@ -10,8 +10,8 @@ Names.__index = Names
 
 local names = {}
 
---- Names out of a dictionary. `source[id]` is the id's place in it (-1: none); nil: they agree.
---- Without a dictionary a name is the decimal number of the place.
+--- Makes names of a dictionary. `source[id]` is the id's place in it (-1: none); nil: they are
+--- equal. Without a dictionary a name is the decimal number of the place.
 ---@param count number
 ---@param dictionary tinykg.Dictionary?
 ---@param source ffi.cdata*? int32[count]
@@ -20,7 +20,7 @@ function names.new(count, dictionary, source)
   return setmetatable({ count = count, dictionary = dictionary, source = source }, Names)
 end
 
---- The name of an id; its decimal number where the data set has none; nil where out of range.
+--- The name of an id; its decimal number if the data set has none; nil if out of range.
 ---@param id number
 ---@return string?
 function Names:name(id)
@@ -31,7 +31,7 @@ function Names:name(id)
   return ('%d'):format((self.dictionary or place < 0) and id or place)
 end
 
---- The name and, where the data set has one, the title: '242 (Kolya)'.
+--- The name and, if the data set has one, the title: '242 (Kolya)'.
 ---@param id number
 ---@return string?
 function Names:label(id)
@@ -40,7 +40,7 @@ function Names:label(id)
   return title and ('%s (%s)'):format(name, title) or name
 end
 
--- Places in the dictionary to ids, made when first asked for.
+-- Ids by places in the dictionary; made once.
 local function places(self)
   if self.place_to_id then return self.place_to_id end
   local map = {}
@@ -57,7 +57,7 @@ function Names:id(name)
   local place = self.dictionary and self.dictionary:find(name)
   if not place then
     local number = name:match('^%d+$') and tonumber(name)
-    -- Only an id that shows as its number may be asked for by it.
+    -- A number finds only an id whose name is that number.
     if self.dictionary then
       return number and self:name(number) == name and number or nil
     end
@@ -73,7 +73,7 @@ end
 ---@param old_ids ffi.cdata* int32[count]
 ---@return tinykg.Names
 function Names:renumbered(count, old_ids)
-  local source = columns.ints(count)
+  local source = arrays.ints(count)
   for id = 0, count - 1 do
     source[id] = self.source and self.source[old_ids[id]] or old_ids[id]
   end

@@ -1,7 +1,7 @@
---- Negatives for click-through data that has only positives: per user as many items not watched as
--- watched, drawn once without replacement, as the preprocessing of KGCN and RippleNet does.
+--- Samples negatives for click-through data that has only positives: per user as many items not
+-- watched as watched, once, without replacement, as the preprocessing of KGCN and RippleNet does.
 
-local columns = require 'tinykg.engine.arrays'
+local arrays = require 'tinykg.engine.arrays'
 local random = require 'tinykg.base.random'
 local rows = require 'tinykg.data.rows'
 
@@ -9,7 +9,7 @@ local negatives = {}
 
 local STREAM = 0x4E454731
 
--- A random item of 0 .. items - 1 that was not marked for the user; marks it.
+-- A random item of 0 .. items - 1 that is not marked for the user; marks it.
 local function draw(generator, marks, user, items)
   local item
   repeat item = generator:below(items) until marks[item] ~= user + 1
@@ -19,14 +19,14 @@ end
 
 -- How many rows of a part each user has.
 local function counts(part, users)
-  local count = columns.ints(users)
+  local count = arrays.ints(users)
   for i = 0, part.n - 1 do count[part.users[i]] = count[part.users[i]] + 1 end
   return count
 end
 
---- Adds negatives to each part (a set of rows, all of them positive), with labels 1 and 0. An item
--- is never drawn for a user who has it in `watched`, nor twice for one user in whatever part. A
--- user who watched more than half of the items gets all the others, first parts first.
+--- Adds negatives to each part (rows that are all positive), with labels 1 and 0. An item is not
+-- sampled for a user who has it in `watched`, nor twice for one user in any part. A user who
+-- watched more than half of the items gets all others, first parts first.
 ---@param parts table[]
 ---@param watched tinykg.Csr every pair that is no negative
 ---@param items number
@@ -35,10 +35,10 @@ end
 ---@return number missing negatives that could not be had
 function negatives.add(parts, watched, items, seed)
   local generator, users = random.new(seed, STREAM), watched.rows
-  local marks, wanted, made, total, missing = columns.ints(items), {}, {}, 0, 0
+  local marks, wanted, made, total, missing = arrays.ints(items), {}, {}, 0, 0
   for k, part in ipairs(parts) do
     wanted[k] = counts(part, users)
-    made[k] = { n = 0, users = columns.ints(part.n), items = columns.ints(part.n) }
+    made[k] = { n = 0, users = arrays.ints(part.n), items = arrays.ints(part.n) }
   end
   for user = 0, users - 1 do
     for i = watched.offsets[user], watched.offsets[user + 1] - 1 do
@@ -62,7 +62,7 @@ function negatives.add(parts, watched, items, seed)
       { n = part.n, users = part.users, items = part.items },
       made[k],
     }
-    both.labels = columns.floats(both.n)
+    both.labels = arrays.floats(both.n)
     for i = 0, part.n - 1 do both.labels[i] = 1 end
     labelled[k] = both
   end

@@ -1,11 +1,11 @@
---- Numbering for locality: the most connected first, so that the rows that most edges lead to lie
---- together and stay in cache. Users, items and other entities each keep to their own range.
+--- Renumbers for locality: the most connected first, so that the rows that most edges read lie
+--- together and stay in cache. Users, items and other entities stay in their own ranges.
 
-local columns = require 'tinykg.engine.arrays'
+local arrays = require 'tinykg.engine.arrays'
 
 local order = {}
 
--- New ids in a range first .. last-1, by falling degree; of equals the earlier one first.
+-- New ids in a range first .. last - 1 by falling degree; equal ones stay in order.
 local function by_degree(degree, first, last, new_of, old_of)
   local list = {}
   for id = first, last - 1 do list[#list + 1] = id end
@@ -19,7 +19,7 @@ local function by_degree(degree, first, last, new_of, old_of)
 end
 
 local function mapping(n)
-  return { degree = columns.ints(n), new_of = columns.ints(n), old_of = columns.ints(n) }
+  return { degree = arrays.ints(n), new_of = arrays.ints(n), old_of = arrays.ints(n) }
 end
 
 --- Renumbers users, items and entities of a data set being loaded, by their degrees in train and

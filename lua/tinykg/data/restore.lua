@@ -1,9 +1,9 @@
---- A data set whose rows come in another order than they did, numbered and split as it was: so that
--- a model's numbers stand for the same things.
+--- Restores the ids and the split of a data set whose rows were loaded in another order, so that a
+-- model's rows belong to the same names.
 
 local ffi = require 'ffi'
 local bit = require 'bit'
-local columns = require 'tinykg.engine.arrays'
+local arrays = require 'tinykg.engine.arrays'
 local fingerprint = require 'tinykg.data.fingerprint'
 local rows = require 'tinykg.data.rows'
 local split = require 'tinykg.data.split'
@@ -14,7 +14,7 @@ local restore = {}
 
 --- The rows of all parts, the part of each (0, 1, 2), and their places by user and item.
 local function together(data)
-  local list, part, at = {}, columns.ints(data.train.n + data.valid.n + data.test.n), 0
+  local list, part, at = {}, arrays.ints(data.train.n + data.valid.n + data.test.n), 0
   for k, name in ipairs(split.parts) do
     local from = data[name]
     if from.n > 0 then list[#list + 1] = from end
@@ -41,7 +41,7 @@ end
 --- Parts of rows by the bytes of split_of.
 local function parts_of(all, users, codes)
   local order, lists, counts = rows.csr(all, users).order, {}, {0, 0, 0}
-  for k = 1, 3 do lists[k] = columns.ints(all.n) end
+  for k = 1, 3 do lists[k] = arrays.ints(all.n) end
   for k = 0, all.n - 1 do
     local part = bit.band(bit.rshift(codes:byte(bit.rshift(k, 2) + 1), 2 * bit.band(k, 3)), 3) + 1
     if part > 3 then return nil end
@@ -54,9 +54,9 @@ end
 
 -- ---- numbers ----
 
---- The ids that names had, by the ids that they have; nil where they are not the same names.
+--- The old ids of names by their new ids; nil if the names differ.
 local function numbers_of(had, have)
-  local ids, taken = columns.ints(have.count), columns.ints(have.count)
+  local ids, taken = arrays.ints(have.count), arrays.ints(have.count)
   for id = 0, have.count - 1 do
     local old = had:id(have:name(id))
     if not old or taken[old] == 1 then return nil end
@@ -76,7 +76,7 @@ local function all_numbers(names, data)
 end
 
 local function mapped(from, n, ids)
-  local to = columns.ints(n)
+  local to = arrays.ints(n)
   for i = 0, n - 1 do to[i] = ids[from[i]] end
   return to
 end
@@ -87,8 +87,8 @@ local function titles_of(names, ids)
   return names.titles and titles
 end
 
---- The data set with the numbers of `names` and the split of `codes`; nil where its names or its
---- number of interactions are not the same. Whether it is what it was, its fingerprint tells.
+--- The data set with the ids of `names` and the split of `codes`; nil if its names or its number of
+--- interactions differ. Its fingerprint tells whether the rest is equal.
 ---@param data tinykg.Data ---@param names table<string, tinykg.Names> by kind
 ---@param codes string of split_of ---@return tinykg.Data?
 function restore.of(data, names, codes)

@@ -1,17 +1,17 @@
 --- Interactions as parallel columns: { n, users, items [, labels, ratings, times] [, parts] },
 --- parts being 0, 1, 2 for train, validation, test while a set that has a split is being loaded.
 
-local columns = require 'tinykg.engine.arrays'
+local arrays = require 'tinykg.engine.arrays'
 
 local rows = {}
 
 local makers = {
-  users = columns.ints,
-  items = columns.ints,
-  labels = columns.floats,
-  ratings = columns.floats,
-  times = columns.doubles,
-  parts = columns.ints,
+  users = arrays.ints,
+  items = arrays.ints,
+  labels = arrays.floats,
+  ratings = arrays.floats,
+  times = arrays.doubles,
+  parts = arrays.ints,
 }
 
 --- The rows at n positions, in that order.
@@ -38,7 +38,7 @@ end
 ---@return table kept
 ---@return number dropped
 function rows.filter(from, keep)
-  local positions, n = columns.ints(from.n), 0
+  local positions, n = arrays.ints(from.n), 0
   for i = 0, from.n - 1 do
     if keep(i) then
       positions[n] = i
@@ -53,13 +53,13 @@ end
 ---@param from table
 ---@param users number
 ---@return tinykg.Csr
-function rows.csr(from, users) return columns.csr(from.n, from.users, from.items, users) end
+function rows.csr(from, users) return arrays.csr(from.n, from.users, from.items, users) end
 
--- The position of the row that counts among those of a pair, order[first .. last]: the latest.
+-- The position of the latest row of a pair, order[first .. last].
 local function latest(from, order, first, last)
   local times, best = from.times, order[last]
   for i = times and first or last, last do
-    -- Of equal times the later row.
+    -- The later row of equal times.
     if times and times[order[i]] >= times[best] then best = order[i] end
   end
   return best
@@ -73,7 +73,7 @@ local function contradict(labels, order, first, last)
   return false
 end
 
---- Without repeated pairs of user and item. Each stays where it is first, with the label, rating
+--- Removes repeated pairs of user and item. A pair stays at its first position, with label, rating
 --- and time of its latest row: by time, else by position.
 ---@param from table
 ---@param users number
@@ -82,7 +82,7 @@ end
 ---@return number contradictions pairs with both labels
 function rows.distinct(from, users)
   local csr, contradictions = rows.csr(from, users), 0
-  local positions, source, n = columns.ints(from.n), columns.ints(from.n), 0
+  local positions, source, n = arrays.ints(from.n), arrays.ints(from.n), 0
   for user = 0, users - 1 do
     local first, stop = csr.offsets[user], csr.offsets[user + 1]
     while first < stop do
@@ -109,7 +109,7 @@ function rows.distinct(from, users)
   return kept, from.n - n, contradictions
 end
 
---- The label that all rows have; nil where there are two, or none.
+--- The label that all rows have; nil if there are two, or none.
 ---@param from table
 ---@return number?
 function rows.only_label(from)
@@ -121,7 +121,7 @@ function rows.only_label(from)
   return labels[0]
 end
 
---- Only what is watched: rows with label 1, without their labels.
+--- The rows with label 1, without their labels.
 ---@param from table
 ---@return table
 function rows.positives(from)
@@ -134,7 +134,7 @@ function rows.positives(from)
   return bare
 end
 
---- Several sets of rows, one after the other. Columns that one of them lacks are left out.
+--- Joins sets of rows. Columns that one of them lacks are left out.
 ---@param list table[]
 ---@return table
 function rows.concat(list)
@@ -159,6 +159,6 @@ end
 
 --- A set without rows.
 ---@return table
-function rows.none() return { n = 0, users = columns.ints(0), items = columns.ints(0) } end
+function rows.none() return { n = 0, users = arrays.ints(0), items = arrays.ints(0) } end
 
 return rows

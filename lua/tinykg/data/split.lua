@@ -1,7 +1,7 @@
---- Splits of interactions into train, validation and test. Each is a function of the rows, the
--- options and the seed alone.
+--- Splits interactions into train, validation and test. A split depends on the rows, the options
+-- and the seed alone.
 
-local columns = require 'tinykg.engine.arrays'
+local arrays = require 'tinykg.engine.arrays'
 local rows = require 'tinykg.data.rows'
 
 local split = {}
@@ -12,8 +12,8 @@ split.parts = { 'train', 'valid', 'test' }
 local STREAM = 0x53504C31
 local VALID_STREAM = 0x53504C32
 
--- How many of n rows go to validation and to test. Train gets what rounding down leaves, but where
--- a share is less than one row and train has another, one row goes to test, then to validation
+-- How many of n rows go to validation and to test. Train gets what rounding down leaves. But if a
+-- share is less than one row and train has more than one, one row goes to test, then to validation
 -- (as in RecBole).
 local function shares(n, ratios)
   local valid, test = math.floor(ratios[2] * n), math.floor(ratios[3] * n)
@@ -42,22 +42,23 @@ end
 
 -- rank[i]: the place of row i in a random order.
 local function random_rank(n, seed, stream)
-  local order, rank = columns.permutation(n, seed, 0, stream), columns.ints(n)
+  local order, rank = arrays.permutation(n, seed, 0, stream), arrays.ints(n)
   for i = 0, n - 1 do rank[order[i]] = i end
   return rank
 end
 
 local function time_rank(all)
   if not all.times then error("split by time: the interactions have no times", 0) end
-  local order, rank = columns.argsort(all.n, all.times), columns.ints(all.n)
+  local order, rank = arrays.argsort(all.n, all.times), arrays.ints(all.n)
   for i = 0, all.n - 1 do rank[order[i]] = i end
   return rank
 end
 
--- Marks inside each user's rows, in the order of their ranks; count(n) gives validation and test.
+-- Marks each user's rows in the order of their ranks; count(n) returns how many go to validation
+-- and test.
 local function per_user(all, users, rank, count)
-  local part = columns.ints(all.n)
-  local csr = columns.csr(all.n, all.users, rank, users)
+  local part = arrays.ints(all.n)
+  local csr = arrays.csr(all.n, all.users, rank, users)
   for user = 0, users - 1 do
     local first, last = csr.offsets[user], csr.offsets[user + 1]
     local valid, test = count(last - first)
@@ -67,7 +68,7 @@ local function per_user(all, users, rank, count)
 end
 
 local function whole(all, rank, ratios)
-  local part, order = columns.ints(all.n), columns.ints(all.n)
+  local part, order = arrays.ints(all.n), arrays.ints(all.n)
   for i = 0, all.n - 1 do order[rank[i]] = i end
   local valid, test = shares(all.n, ratios)
   mark(part, order, 0, all.n, valid, test)
@@ -108,7 +109,7 @@ function methods.time_global(all, _, ratios) return whole(all, time_rank(all), r
 --  time_global    of all rows, the latest for test
 split.methods = methods
 
---- The methods that look at times.
+--- The methods that need times.
 split.by_time = { time = true, time_global = true, leave_one_out = true }
 
 --- Splits rows by a method.
@@ -122,7 +123,7 @@ function split.apply(all, users, method, ratios, seed)
   return methods[method](all, users, ratios, seed)
 end
 
---- The parts that the rows themselves name.
+--- The parts that the rows name.
 ---@param all table with the column parts
 ---@return table train, table valid, table test
 function split.given(all)
@@ -131,7 +132,7 @@ function split.given(all)
   return separate(all, parts)
 end
 
---- Takes a share of each user's rows out of train, rounded to the nearest; at least one stays.
+--- Splits a share of each user's rows off train, rounded to the nearest; at least one stays.
 ---@param train table
 ---@param users number
 ---@param ratio number

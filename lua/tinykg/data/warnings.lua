@@ -1,10 +1,10 @@
---- What is worth a warning of a data set that was read without an error.
+--- Warnings about data sets that were read without an error.
 local rows = require 'tinykg.data.rows'
 local utf8 = require 'tinykg.base.utf8'
 
 local FIRST = 10000 -- names of a kind that are looked at: a file in another encoding shows early
 
--- A graph in which no item occurs helps no recommendation; mostly the names differ.
+-- A graph without any item is no help to recommendation; mostly the names differ.
 local function is_linked(raw)
   local graph = raw.graph
   for p = 0, graph.n - 1 do
@@ -13,7 +13,7 @@ local function is_linked(raw)
   return graph.n == 0
 end
 
--- The first name of a kind that is not UTF-8, in which the command line and files ask for it.
+-- The first name of a kind that is not UTF-8, which the command line and files expect.
 local function foreign(names)
   for id = 0, math.min(names.count, FIRST) - 1 do
     local name = names:name(id)
@@ -21,7 +21,7 @@ local function foreign(names)
   end
 end
 
--- What programs write where there is nothing.
+-- Texts that programs write for missing values.
 local NOTHING = { 'nan', 'NaN', 'NAN', 'None', 'none', 'NULL', 'null', 'nil', 'NA', 'N/A', '<NA>',
   'undefined' }
 
@@ -35,7 +35,7 @@ local function named_nothing(names)
   return found
 end
 
--- Entities, but for items, that are called as users are; numbers may be alike by chance.
+-- Entities that are no items but have users' names; numbers may be equal by chance.
 local function called_like_users(raw)
   local users, entities, count, first = raw.names.users, raw.names.entities, 0, nil
   if not (users.dictionary and entities.dictionary) then return 0 end
@@ -68,7 +68,7 @@ local function warn_labels(raw, warn)
 end
 
 --- Adds warnings.
----@param raw table what a loader gave (tinykg.data)
+---@param raw table what a format's load returned (tinykg.data)
 return function(raw)
   local function warn(...) raw.warnings[#raw.warnings + 1] = string.format(...) end
   if not is_linked(raw) then

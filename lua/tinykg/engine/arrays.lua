@@ -1,15 +1,11 @@
---- Typed columns: the engine's text parser, dictionaries and sorted pairs, with arrays that live
--- outside Lua's collector. Ids are 0-based int32, as everywhere in data.
+--- Arrays outside of Lua's heap, and the engine's work on them: parsed columns of text, names to
+--- ids, sorted pairs. Ids are 0-based int32.
 
 local ffi = require 'ffi'
 local lib = require 'tinykg.engine.lib'
+local libc = require('tinykg.base.posix').libc
 
-ffi.cdef [[
-void *calloc(size_t count, size_t size);
-void free(void *block);
-]]
-
-local columns = {}
+local arrays = {}
 
 local pointer_to = {
   int32_t = ffi.typeof('int32_t *'),
@@ -24,30 +20,30 @@ local id_out = ffi.typeof('int32_t[1]')
 local int_out = ffi.typeof('int[1]')
 local count_out = ffi.typeof('int64_t[1]')
 local text_buffer = ffi.typeof('char[?]')
-local LONGEST_LINE = 2 ^ 26 -- of those that are wanted as a text
+local LONGEST_LINE = 2 ^ 26 -- that arrays.line returns
 
 local function message() return ffi.string(lib.tkg_error()) end
 
 local function array(kind, n)
-  local block = ffi.C.calloc(math.max(n, 1), width[kind])
+  local block = libc.calloc(math.max(n, 1), width[kind])
   if block == nil then error(('out of memory for %d numbers'):format(n), 0) end
-  return ffi.gc(ffi.cast(pointer_to[kind], block), ffi.C.free)
+  return ffi.gc(ffi.cast(pointer_to[kind], block), libc.free)
 end
 
---- n zeroed int32 numbers, freed with the last reference to the array itself.
+--- n zeroed int32 numbers; freed with the last reference to the array. Errors: out of memory.
 ---@param n number
 ---@return ffi.cdata*
-function columns.ints(n) return array('int32_t', n) end
+function arrays.ints(n) return array('int32_t', n) end
 
 --- n zeroed float32 numbers.
 ---@param n number
 ---@return ffi.cdata*
-function columns.floats(n) return array('float', n) end
+function arrays.floats(n) return array('float', n) end
 
 --- n zeroed float64 numbers.
 ---@param n number
 ---@return ffi.cdata*
-function columns.doubles(n) return array('double', n) end
+function arrays.doubles(n) return array('double', n) end
 
 ---------------------------------------------------------------------------------------------------
 
@@ -57,7 +53,7 @@ Dictionary.__index = Dictionary
 
 --- An empty dictionary: names to ids by order of first appearance.
 ---@return tinykg.Dictionary
-function columns.dictionary()
+function arrays.dictionary()
   local out = names_out()
   if lib.tkg_names_new(out) ~= 0 then error(message(), 0) end
   return setmetatable({ c = ffi.gc(out[0], lib.tkg_names_free) }, Dictionary)
@@ -80,8 +76,8 @@ function Dictionary:find(name)
   if id >= 0 then return id end
 end
 
---- The id of a name, which is added where it is new.
----@param name string|ffi.cdata* ---@param n? integer how many bytes it has, of a cdata
+--- The id of a name. Adds a new one.
+---@param name string|ffi.cdata* ---@param n? integer bytes, of a cdata
 function Dictionary:add(name, n)
   local id = id_out()
   if lib.tkg_names_add(self.c, name, n or #name, id) ~= 0 then error(message(), 0) end
@@ -116,7 +112,7 @@ end
 ---@param spec {kinds: string, separator: string?, skip: number?, names: table?}
 ---@return tinykg.Columns? columns
 ---@return string? message
-function columns.read(path, spec)
+function arrays.read(path, spec)
   local kinds, out = spec.kinds, table_out()
   local names = names_list(#kinds)
   for i, dictionary in pairs(spec.names or {}) do names[i - 1] = dictionary.c end
@@ -131,18 +127,18 @@ end
 ---@param path string
 ---@return tinykg.Columns? columns
 ---@return string? message
-function columns.ragged(path)
+function arrays.ragged(path)
   local out = table_out()
   if lib.tkg_table_read_ragged(out, path) ~= 0 then return nil, message() end
   return wrap(out)
 end
 
---- Line `number` of a file; false where the file is shorter.
+--- Line `number` of a file; false if the file is shorter. Errors: a line longer than 64 MiB.
 ---@param path string
 ---@param number number? from 1, the default
 ---@return string|false|nil line
 ---@return string? message
-function columns.line(path, number)
+function arrays.line(path, number)
   local size, found = 1024, int_out()
   repeat
     size = 4 * size
@@ -165,7 +161,7 @@ function Columns:ids(column)
   return copied('int32_t', lib.tkg_table_ids(self.c, column - 1), self.n)
 end
 
---- Why a column of kind F or T was given up: a message; nil where it was read.
+--- Why a column of kind F or T was not read: a message; nil if it was.
 ---@param column number
 ---@return string?
 function Columns:unread(column)
@@ -173,19 +169,19 @@ function Columns:unread(column)
   if why ~= nil then return ffi.string(why) end
 end
 
---- A copy of a column of numbers, as float64 or with 'float' as float32; nil where it was given up.
+--- A copy of a column of numbers, as float64 or with 'float' as float32; nil if it was not read.
 ---@param column number
 ---@param kind string?
 function Columns:numbers(column, kind)
   local from = lib.tkg_table_numbers(self.c, column - 1)
   if self:unread(column) then return nil end
   if kind ~= 'float' then return copied('double', from, self.n) end
-  local to = columns.floats(self.n)
+  local to = arrays.floats(self.n)
   for i = 0, self.n - 1 do to[i] = from[i] end
   return to
 end
 
---- Which rows have the largest id of a column: 'file:line' of the first of them.
+--- 'file:line' of the first row with the largest id of a column.
 ---@param column number
 function Columns:where_largest(column)
   local ids, largest = lib.tkg_table_ids(self.c, column - 1), self:extent(column) - 1
@@ -201,7 +197,7 @@ function Columns:extent(column) return lib.tkg_table_extent(self.c, column - 1) 
 --- 'file:line' of a row (from 0).
 function Columns:where(row) return ('%s:%d'):format(self.path, lib.tkg_table_line(self.c, row)) end
 
---- Gives the memory back at once.
+--- Frees the memory now.
 function Columns:free()
   lib.tkg_table_free(ffi.gc(self.c, nil))
   self.c = nil
@@ -214,7 +210,7 @@ end
 ---@field rows number
 ---@field offsets ffi.cdata* int32[rows + 1]
 ---@field items ffi.cdata* int32[n], ascending inside a row
----@field order ffi.cdata* int32[n], where each pair came from
+---@field order ffi.cdata* int32[n], the position that each pair had
 local Csr = {}
 Csr.__index = Csr
 
@@ -224,15 +220,15 @@ Csr.__index = Csr
 ---@param cols ffi.cdata*
 ---@param total number of rows
 ---@return tinykg.Csr
-function columns.csr(n, rows, cols, total)
-  local offsets, items, order = columns.ints(total + 1), columns.ints(n), columns.ints(n)
+function arrays.csr(n, rows, cols, total)
+  local offsets, items, order = arrays.ints(total + 1), arrays.ints(n), arrays.ints(n)
   if lib.tkg_csr_build(n, rows, cols, total, offsets, items, order) ~= 0 then
     error(message(), 0)
   end
   return setmetatable({ n = n, rows = total, offsets = offsets, items = items, order = order }, Csr)
 end
 
---- Drops repeated pairs in place; of equal ones the first in source order stays.
+--- Removes repeated pairs in place; the first in the order given stays.
 ---@return tinykg.Csr self
 function Csr:unique()
   if lib.tkg_csr_unique(self.rows, self.offsets, self.items, self.order) ~= 0 then
@@ -255,9 +251,9 @@ end
 ---@param row number
 function Csr:count(row) return self.offsets[row + 1] - self.offsets[row] end
 
---- Drops repeated triples in place.
----@return number kept
-function columns.unique_triples(n, heads, relations, tails)
+--- Removes repeated triples in place.
+---@return number how many are left
+function arrays.unique_triples(n, heads, relations, tails)
   local kept = count_out()
   if lib.tkg_triples_unique(n, heads, relations, tails, kept) ~= 0 then error(message(), 0) end
   return tonumber(kept[0])
@@ -269,8 +265,8 @@ end
 ---@param epoch number?
 ---@param stream number?
 ---@return ffi.cdata*
-function columns.permutation(n, seed, epoch, stream)
-  local out = columns.ints(n)
+function arrays.permutation(n, seed, epoch, stream)
+  local out = arrays.ints(n)
   if lib.tkg_shuffle(out, n, seed, epoch or 0, stream or 0) ~= 0 then error(message(), 0) end
   return out
 end
@@ -291,25 +287,25 @@ local function digits(cell, number)
   return top, rest, low % 1048576
 end
 
---- Positions of numbers in ascending order; equal ones keep theirs.
+--- Positions of numbers in ascending order; equal ones stay in order.
 ---@param n number
 ---@param numbers ffi.cdata* float64
 ---@return ffi.cdata* int32
-function columns.argsort(n, numbers)
-  local cell, keys, order = bits_of(), {}, columns.ints(n)
-  for k = 1, 3 do keys[k] = columns.ints(n) end
+function arrays.argsort(n, numbers)
+  local cell, keys, order = bits_of(), {}, arrays.ints(n)
+  for k = 1, 3 do keys[k] = arrays.ints(n) end
   for i = 0, n - 1 do
     keys[1][i], keys[2][i], keys[3][i] = digits(cell, numbers[i])
     order[i] = i
   end
-  local row, key, sorted = columns.ints(n), columns.ints(n), columns.ints(n)
+  local row, key, sorted = arrays.ints(n), arrays.ints(n), arrays.ints(n)
   for k = 3, 1, -1 do
     for i = 0, n - 1 do key[i] = keys[k][order[i]] end
-    local pass = columns.csr(n, row, key, 1)
+    local pass = arrays.csr(n, row, key, 1)
     for i = 0, n - 1 do sorted[i] = order[pass.order[i]] end
     order, sorted = sorted, order
   end
   return order
 end
 
-return columns
+return arrays

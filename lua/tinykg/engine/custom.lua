@@ -1,18 +1,19 @@
---- Ops that a recipe composes and gives a gradient of its own: PyTorch's autograd.Function.
--- Both functions are recorded once a call, backward right behind forward, with a stand-in for the
--- gradient that will arrive (engine/autodiff/custom_vjp.c). Nothing is called back
--- when a step runs; what backward computes is planned, saved in few bits and printed like the rest.
-local session = require 'tinykg.engine.runtime'
+--- Ops that a recipe composes of others and gives its own gradient, like PyTorch's
+--- autograd.Function.
+-- Each call records both functions, backward right behind forward, with a placeholder for the
+-- incoming gradient (engine/autodiff/custom_vjp.c). A running step calls neither: what backward
+-- computes is planned, saved and printed like all other nodes.
+local runtime = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'
 
 local FIELDS = {name = 'string', forward = 'function', backward = 'function'}
 
 local function check_spec(spec)
-  session.options('custom', spec, 'name forward backward')
-  if spec == nil then session.fail('custom: expected {name, forward, backward}') end
+  runtime.options('custom', spec, 'name forward backward')
+  if spec == nil then runtime.fail('custom: expected {name, forward, backward}') end
   for field, wanted in pairs(FIELDS) do
     if type(spec[field]) ~= wanted then
-      session.fail('custom: %s is a %s, expected a %s', field, type(spec[field]), wanted)
+      runtime.fail('custom: %s is a %s, expected a %s', field, type(spec[field]), wanted)
     end
   end
 end
@@ -24,15 +25,15 @@ end
 
 local function is_float(x) return tensor.is(x) and x:dtype() == 'f32' end
 
---- Fails unless `dx` can be the gradient of argument k.
+--- Errors: `dx` cannot be the gradient of argument k.
 local function check_gradient(name, k, x, dx)
   if not is_float(x) then
-    session.fail('%s: backward returned a gradient for argument %d, which is %s and has none: ' ..
+    runtime.fail('%s: backward returned a gradient for argument %d, which is %s and has none: ' ..
                  'return nil there', name, k, text_of(x))
   end
   local fits = is_float(dx) and table.concat(x:size(), ' ') == table.concat(dx:size(), ' ')
   if not fits then
-    session.fail('%s: backward returned %s as the gradient of argument %d, which is %s', name,
+    runtime.fail('%s: backward returned %s as the gradient of argument %d, which is %s', name,
                  text_of(dx), k, text_of(x))
   end
 end
@@ -44,7 +45,7 @@ local function apply(spec, ...)
   local made = pack(spec.forward(ctx, ...))
   local y = made[1]
   if made.n ~= 1 or not is_float(y) then
-    session.fail('%s: forward must return one f32 tensor, not %s', spec.name,
+    runtime.fail('%s: forward must return one f32 tensor, not %s', spec.name,
                  made.n == 1 and text_of(y) or made.n .. ' values')
   end
   tensor.attribute()
@@ -55,7 +56,7 @@ local function apply(spec, ...)
     local x, dx = (select(k, ...)), gradients[k]
     if dx ~= nil then
       if k > n then
-        session.fail('%s: backward returned %d gradients for %d arguments', spec.name, k, n)
+        runtime.fail('%s: backward returned %d gradients for %d arguments', spec.name, k, n)
       end
       check_gradient(spec.name, k, x, dx)
       out = tensor.record('custom_vjp', nil, out, upstream, x, dx:detach())
@@ -64,7 +65,7 @@ local function apply(spec, ...)
   return out
 end
 
---- An op composed of others, with a gradient of its own instead of the composition's:
+--- Makes an op that is composed of others, with its own gradient instead of the composition's:
 ---
 ---     local swish = tk.custom{
 ---       name = 'swish',
@@ -76,16 +77,15 @@ end
 ---     }
 ---     local y = swish(tk.randn(3))
 ---
---- forward(ctx, ...) is called with what the op is called with and returns one f32 tensor. `ctx`
---- is an empty table, new for each call, to hand anything over to backward. backward(ctx, dy) is
---- called with the gradient of that tensor and returns a gradient for each argument, in their order
---- and of their shapes; nil for an argument without one: ids, numbers, tables.
+--- forward(ctx, ...) gets the op's arguments and returns one f32 tensor. `ctx` is a table, new for
+--- each call, for values that backward needs. backward(ctx, dy) gets the gradient of that tensor
+--- and returns a gradient for each argument, in their order and of their shapes; nil for an
+--- argument without one: ids, numbers, tables.
 ---
---- Inside and outside of steps alike. No gradient goes through forward in any other way: a
---- parameter that it does not take as an argument gets none. What backward reads of forward's
---- values is kept for it as the step's `bits` say, kept_as() included; what is computed inside
---- backward is computed in backward. `dy` has no numbers yet when backward is called, so it cannot
---- be looked at.
+--- It works inside and outside of steps. No gradient goes through forward in any other way: a
+--- parameter that is no argument gets none. Values of forward that backward reads are saved as the
+--- step's `bits` and saved_as() say; the rest is computed in backward. `dy` has no numbers yet when
+--- backward is called, so it cannot be printed.
 ---@param spec {name: string, forward: function, backward: function}
 ---@return fun(...): Tensor
 return function(spec)

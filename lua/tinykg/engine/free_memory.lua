@@ -1,13 +1,13 @@
---- Memory that is free for training: on a GPU the device's, else what the machine and the limits of
+--- Memory that is free for training: the GPU's, or on the CPU what the machine and the limits of
 --- this process's control groups leave.
-local session = require 'tinykg.engine.runtime'
+local runtime = require 'tinykg.engine.runtime'
 local C = require 'tinykg.engine.lib'
 local read_file = require 'tinykg.base.read_file'
 
 local function number_of(path) return tonumber((read_file(path) or ''):match('^%d+')) end
 
---- What a control group may still take; nil without a limit. Pages of files that the kernel drops
---- when memory is short do not count as taken.
+--- Bytes that a control group may still allocate; nil without a limit. Pages of files, which the
+--- kernel drops when memory is short, count as free.
 local function left_in(folder, limit, usage, inactive)
   local most, taken = number_of(folder .. limit), number_of(folder .. usage)
   if not most or not taken then return nil end
@@ -17,7 +17,7 @@ local function left_in(folder, limit, usage, inactive)
   return math.max(0, most - taken + math.min(files, taken))
 end
 
---- The least of what a group and those above it may still take.
+--- The least that a group and those above it may still allocate.
 local function least(root, group, ...)
   local best = math.huge
   while true do
@@ -27,7 +27,7 @@ local function least(root, group, ...)
   end
 end
 
---- `root`: where the file system begins; tests have one of their own.
+--- Free bytes of the machine; nil if unknown. `root`: where the file system begins, for tests.
 local function of_machine(root)
   local bytes = math.huge
   local kib = (read_file(root .. '/proc/meminfo') or ''):match('MemAvailable:%s+(%d+) kB')
@@ -47,15 +47,15 @@ local function of_machine(root)
   return bytes < math.huge and bytes or nil
 end
 
---- Bytes that are free on the device that computes; nil where nobody says.
----@param root? string the machine's files under another folder
+--- Bytes that are free on the device that computes; nil if unknown.
+---@param root? string a folder with the machine's files, for tests
 ---@return number? bytes
-local function available(root)
-  local function device(what) return C.tkg_memory_device(session.engine, what) end
+local function free_memory(root)
+  local function device(what) return C.tkg_memory_device(runtime.engine, what) end
   if not root and device('total') > 0 then
     return device('free') + device('held') - device('used')
   end
   return of_machine(root or '')
 end
 
-return available
+return free_memory

@@ -1,8 +1,8 @@
---- The ops as tensor methods and operators. Each records one node or composes a few.
-local session = require 'tinykg.engine.runtime'
+--- Ops as tensor methods and operators. Each records one node or a few.
+local runtime = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'
 local record, attribute, set_shape, fail = tensor.record, tensor.attribute, tensor.set_shape,
-  session.fail
+  runtime.fail
 local types = require 'tinykg.base.arguments.types'
 local Tensor, methods = tensor.Tensor, tensor.methods
 
@@ -16,9 +16,10 @@ end
 
 -- ---- arithmetic ----
 
---- scale * x + shift, for numbers on either side of an operator.
+--- scale * x + shift: an operator with a number on either side.
 local function affine(x, scale, shift) return scalar('affine', scale, shift, x) end
 
+--- x if it is a number, nil if it is a tensor. Errors: other types.
 local function operand(x)
   if type(x) == 'number' then return x end
   if not tensor.is(x) then fail('arithmetic on a tensor and %s', types.described(x)) end
@@ -50,7 +51,7 @@ end
 
 function Tensor.__unm(a) return affine(a, -1, 0) end
 
---- A value everywhere, as a node: takes no memory until it is read.
+--- A node with one value everywhere.
 function ops.full(value, ...)
   local a = set_shape{...}
   a.f[0] = value
@@ -63,6 +64,12 @@ end
 function methods:sigmoid() return record('sigmoid', nil, self) end
 --- Hyperbolic tangent. ---@return Tensor of the same shape
 function methods:tanh() return record('tanh', nil, self) end
+--- x where x > 0, else scale * (exp(x) - 1): Clevert et al., ELU, ICLR 2016.
+---@param scale? number above 0; 1 by default ---@return Tensor of the same shape
+function methods:elu(scale)
+  if scale and (scale <= 0 or scale ~= scale) then fail('elu: scale %g is not above 0', scale) end
+  return scalar('elu', scale or 1, 0, self)
+end
 --- log(1 + exp(x)), without overflow. ---@return Tensor of the same shape
 function methods:softplus() return record('softplus', nil, self) end
 --- e to the power of x. ---@return Tensor of the same shape
@@ -78,7 +85,7 @@ function methods:relu() return scalar('leaky_relu', 0, 0, self) end
 --- x where x > 0, else slope * x. Backward reads the sign alone.
 ---@param slope? number .01 by default ---@return Tensor of the same shape
 function methods:leaky_relu(slope) return scalar('leaky_relu', slope or 0.01, 0, self) end
---- |x|; its derivative at 0 is taken as -1. ---@return Tensor of the same shape
+--- |x|; the derivative at 0 is -1. ---@return Tensor of the same shape
 function methods:abs() return scalar('leaky_relu', -1, 0, self) end
 --- min(max(x, low), high); the gradient is 0 outside.
 ---@param low? number ---@param high? number ---@return Tensor of the same shape
@@ -86,7 +93,7 @@ function methods:clamp(low, high)
   return scalar('clamp', low or -math.huge, high or math.huge, self)
 end
 
---- x / (1 - p) with probability 1 - p, else 0. Nothing is kept: the mask is drawn again.
+--- x / (1 - p) with probability 1 - p, else 0. Saves nothing: backward draws the mask again.
 ---@param p number probability of a zero, 0 <= p < 1 ---@return Tensor of the same shape
 function methods:dropout(p)
   if not (p >= 0 and p < 1) then fail('dropout: %s is not in [0, 1)', tostring(p)) end
@@ -98,7 +105,7 @@ end
 function methods:detach()
   if self:dtype() == 'i32' then return self end
   local t = record('detach', nil, self)
-  t.cut, t.derived = nil, nil -- a constant is meant, so one that was looked at will do
+  t.cut, t.derived = nil, nil -- a constant is meant, so it may have been read
   return t
 end
 
@@ -128,8 +135,8 @@ function methods:mean(dim)
   return affine(reduce(self, dim), 1 / n, 0)
 end
 
---- The largest of all, or along the last dimension (or the first, of a matrix). Of equals the
---- first; the gradient goes to it alone.
+--- The largest element of all, or along the last dimension, or along the first of a matrix. The
+--- first of equal ones; the gradient goes to it alone.
 ---@param dim? integer ---@return Tensor values, Tensor positions 0-based int32
 function methods:max(dim)
   local rank = self:rank()
@@ -154,20 +161,20 @@ function ops.dot(a, b) return record('dot', nil, a, b) end
 
 -- ---- matrices and layout ----
 
---- Matrix product [n, k] x [k, m]. Without transpose_a the first may have more dimensions: its last
---- counts as columns.
+--- Matrix product [n, k] x [k, m]. Without transpose_a the first factor may have more dimensions;
+--- its last one is the columns.
 ---@param b Tensor a matrix ---@param options? {transpose_a: boolean, transpose_b: boolean}
 ---@return Tensor [n, m]
 function methods:matmul(b, options)
   local a = attribute()
   if options then
-    session.options('matmul', options, 'transpose_a transpose_b')
+    runtime.options('matmul', options, 'transpose_a transpose_b')
     a.i[0], a.i[1] = options.transpose_a and 1 or 0, options.transpose_b and 1 or 0
   end
   return record('matmul', a, self, b)
 end
 
---- The same elements in another shape; one dimension may be -1. Without numbers: a tensor without
+--- The same elements in another shape; one dimension may be -1. Without arguments: a tensor without
 --- dimensions. ---@param ... integer|integer[] the shape ---@return Tensor sharing the memory
 function methods:reshape(...)
   return record('reshape', set_shape(tensor.shape(...)), self)
@@ -194,7 +201,7 @@ function methods:rows(first, last) return self:narrow(1, first, last - first + 1
 
 local MOST = 6 -- inputs of one op
 
---- Tensors one behind the other along a dimension; the others must be equal.
+--- Joins tensors along a dimension; their other dimensions must be equal.
 ---
 ---   print(table.concat(tk.cat({tk.ones(2, 3), tk.zeros(2, 1)}, 2):size(), ' x '))    --> 2 x 4
 ---@param list Tensor[] ---@param dim? integer 1 by default ---@return Tensor
@@ -206,7 +213,7 @@ function ops.cat(list, dim)
     end
   end
   if #list == 1 then return list[1] end
-  if #list > MOST then -- a tree of them
+  if #list > MOST then -- a tree of nodes
     local size, parts = math.ceil(#list / MOST), {}
     for first = 1, #list, size do
       parts[#parts + 1] = ops.cat({unpack(list, first, math.min(first + size - 1, #list))}, dim)
@@ -220,8 +227,8 @@ end
 
 -- ---- rows by id ----
 
---- Rows of a matrix (or elements of a vector) by 0-based ids; the ids' shape comes first. An id
---- that is no row raises when the step runs.
+--- Rows of a matrix, or elements of a vector, by 0-based ids. Errors, when the step runs: an id
+--- that is no row.
 ---@param ids Tensor int32 [...] ---@return Tensor [..., d] of a matrix [n, d]
 function methods:gather(ids) return record('gather', nil, self, ids) end
 
@@ -229,16 +236,16 @@ function methods:gather(ids) return record('gather', nil, self, ids) end
 ---@param ids Tensor int32 [b, j] ---@return Tensor [b, j]
 function methods:take(ids) return record('take', nil, self, ids) end
 
---- The opposite of gather: adds row i of this to row ids[i] of a matrix with `n` rows of zeros.
----@param ids Tensor int32, one a row ---@param n integer ---@return Tensor [n, d]
+--- Adds row i of this to row ids[i] of a matrix with `n` rows of zeros.
+---@param ids Tensor int32, one per row ---@param n integer ---@return Tensor [n, d]
 function methods:scatter_add(ids, n)
   return record('scatter_add', set_shape{n, self:size(-1)}, self, ids)
 end
 
 --- 0, 1, ... n as kept ids, made once.
 local function counting(n)
-  local cache = session.cache.counting or {}
-  session.cache.counting = cache
+  local cache = runtime.cache.counting or {}
+  runtime.cache.counting = cache
   if not cache[n] then
     local list = {}
     for i = 0, n do list[i + 1] = i end
@@ -247,7 +254,7 @@ local function counting(n)
   return cache[n]
 end
 
---- 1 where ids[b, j] is column[b], else 0: a lookup in a matrix with one entry a row.
+--- 1 where ids[b, j] is column[b], else 0.
 ---@param ids Tensor int32 [b, j] ---@param column Tensor int32 [b]
 ---@return Tensor f32 [b, j]
 function ops.equal(ids, column)
@@ -259,8 +266,7 @@ end
 
 -- ---- rows ----
 
---- Each row, over the last dimension, divided by its Euclidean norm, or by eps where that is
---- larger.
+--- Divides each row (the last dimension) by its Euclidean norm, or by eps if that is larger.
 ---@param eps? number 1e-12, as PyTorch's normalize ---@return Tensor of the same shape
 function methods:normalize(eps)
   local a = attribute()
@@ -275,35 +281,36 @@ function methods:log_softmax() return record('log_softmax', nil, self) end
 
 -- ---- neighbourhoods ----
 
---- u[b] . r[ids[b, j]] for each row b: scores of edges by relation vector.
+--- u[b] . r[ids[b, j]]: scores of each row's edges by their relation vectors, as in KGCN (Wang et
+--- al., WWW 2019, eq. 1).
 ---@param u Tensor [b, d] ---@param r Tensor [m, d] ---@param ids Tensor int32 [b, j]
 ---@return Tensor [b, j]
-function ops.edge_dot(u, r, ids) return record('edge_dot', nil, u, r, ids) end
+function ops.relation_score(u, r, ids) return record('edge_dot', nil, u, r, ids) end
 
---- Sum over neighbours: out[i] = sum_k w[i, k] x[i k]. When x was gathered, the gathered rows are
---- never made.
+--- Weighted sum over neighbours: out[i] = sum_j w[i, j] x[i k + j]. If x was gathered, the gathered
+--- rows take no memory.
 ---
----   print(tk.mix(tk.tensor{{1, 2}}, tk.tensor{{1, 0}, {0, 1}}):totable()[1][2])      --> 2
+---   print(tk.neighbor_sum(tk.tensor{{1, 2}}, tk.tensor{{1, 0}, {0, 1}}):totable()[1][2])  --> 2
 ---@param w Tensor [n, k] ---@param x Tensor [n k, d] ---@return Tensor [n, d]
-function ops.mix(w, x) return record('mix', nil, w, x) end
+function ops.neighbor_sum(w, x) return record('mix', nil, w, x) end
 
---- Row i of x times the matrix that ids[i] names: relations with matrices of their own (TransR,
---- RippleNet). Rows are grouped by matrix; a matrix per row is never made.
+--- Row i of x times matrix ids[i]: relations with their own matrices (TransR, RippleNet). Rows are
+--- grouped by matrix; there is no copy of a matrix per row.
 ---@param x Tensor [n, d] ---@param w Tensor [kinds, d, k], or [kinds, k, d] to be transposed
 ---@param ids Tensor int32 [n] ---@param options? {transpose: boolean} of the matrices
 ---@return Tensor [n, k]
 function ops.grouped_matmul(x, w, ids, options)
   local a = attribute()
   if options then
-    session.options('grouped_matmul', options, 'transpose')
+    runtime.options('grouped_matmul', options, 'transpose')
     a.i[0] = options.transpose and 1 or 0
   end
   return record('grouped_matmul', a, x, w, ids)
 end
 
---- g[i] . x[i k + j], for each row of g and the k rows of x that belong to it.
+--- g[i] . x[i k + j]: dot products of each row of g with the k rows of x that belong to it.
 ---@param g Tensor [n, d] ---@param x Tensor [n k, d] ---@param k integer ---@return Tensor [n, k]
-function ops.mix_dot(g, x, k)
+function ops.neighbor_dot(g, x, k)
   local a = attribute()
   a.i[0] = k
   return record('mix_dot', a, g, x)

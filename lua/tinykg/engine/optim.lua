@@ -2,14 +2,14 @@
 local ffi = require 'ffi'
 local C = require 'tinykg.engine.lib'
 local arguments = require 'tinykg.base.arguments'
-local session = require 'tinykg.engine.runtime'
+local runtime = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'
-local check = session.check
+local check = runtime.check
 
 local optim = {}
-local parameters = setmetatable({}, {__mode = 'k'}) -- every parameter made, while it lives
+local parameters = setmetatable({}, {__mode = 'k'}) -- all that live
 
---- From here on update() looks for a gradient of this tensor, too. ---@param t Tensor
+--- Makes update() look for a gradient of this tensor. ---@param t Tensor
 function optim.register(t) parameters[t] = true end
 
 ---@class Optimizer
@@ -23,7 +23,7 @@ local number = ffi.new('double[1]')
 
 local function set(c, kind, key, value)
   if type(value) ~= 'number' then
-    session.fail('optim.%s: %s is a %s, expected a number', kind, key, type(value))
+    runtime.fail('optim.%s: %s is a %s, expected a number', kind, key, type(value))
   end
   check(C.tkg_optimizer_set(c, key, value))
 end
@@ -33,7 +33,8 @@ local function get(self, name)
   return number[0]
 end
 
---- Applies the gradients of the last loss:backward() and drops them.
+--- Applies the gradients of the last loss:backward() and frees them. Errors: no parameter has one.
+---@return Optimizer self
 function methods:update()
   local list = {}
   for t in pairs(parameters) do
@@ -44,14 +45,14 @@ function methods:update()
     end
   end
   if #list == 0 then
-    session.fail('update: no parameter has a gradient; call loss:backward() first')
+    runtime.fail('update: no parameter has a gradient; call loss:backward() first')
   end
   local pointers = ffi.new('tkg_tensor *[?]', #list, list)
   check(C.tkg_optimizer_update(self.c, pointers, #list))
   return self
 end
 
---- State tensors of a parameter, for checkpoints: a list of Tensors sharing the memory.
+--- State tensors of a parameter, for checkpoints. They share the optimizer's memory.
 ---@param parameter Tensor ---@return Tensor[]
 function methods:state(parameter)
   local list, slot, kept = {}, 0, tensor.realize(parameter)
@@ -63,7 +64,7 @@ function methods:state(parameter)
   end
 end
 
---- Whether it holds state of a parameter, which state() would otherwise make.
+--- Whether there is state of a parameter. (state() makes it.)
 ---@param parameter Tensor ---@return boolean
 function methods:knows(parameter)
   return C.tkg_optimizer_knows(self.c, tensor.realize(parameter)) ~= 0
@@ -76,7 +77,7 @@ end
 
 function Optimizer.__newindex(self, key, value)
   if key ~= 'lr' and key ~= 't' then
-    session.fail('an optimizer has no field %s to set', tostring(key))
+    runtime.fail('an optimizer has no field %s to set', tostring(key))
   end
   set(self.c, rawget(self, 'kind'), key, value)
 end
@@ -88,50 +89,48 @@ end
 arguments.class(Optimizer, 'Optimizer', 'an optimizer of tk.optim', methods)
 
 local function set_betas(c, kind, betas)
-  if type(betas) ~= 'table' then session.fail('optim.%s: betas are {beta1, beta2}', kind) end
+  if type(betas) ~= 'table' then runtime.fail('optim.%s: betas are {beta1, beta2}', kind) end
   for k = 1, 2 do
     local beta = betas[k]
     if type(beta) ~= 'number' or not (beta >= 0 and beta < 1) then
-      session.fail('optim.%s: beta%d is %s, expected a number in [0, 1)', kind, k, tostring(beta))
+      runtime.fail('optim.%s: beta%d is %s, expected a number in [0, 1)', kind, k, tostring(beta))
     end
     set(c, kind, 'beta' .. k, beta)
   end
 end
 
---- `allowed`: the options it has, in one text.
+--- `allowed`: names of the options, separated by spaces.
 local function create(kind, options, allowed)
-  session.options('optim.' .. kind, options, allowed)
-  local out = ffi.new('tkg_optimizer *[1]')
-  check(C.tkg_optimizer_create(session.engine, kind, out))
-  local c = ffi.gc(out[0], C.tkg_optimizer_release)
+  runtime.options('optim.' .. kind, options, allowed)
+  local c = runtime.create('optimizer', kind)
   for key, value in pairs(options or {}) do
     if key == 'betas' then set_betas(c, kind, value) else set(c, kind, key, value) end
   end
   return setmetatable({c = c, kind = kind}, Optimizer)
 end
 
---- Stochastic gradient descent, with momentum. weight_decay is L2, added to the gradient; of
---- parameters of less than decay_rank dimensions there is none: 2 leaves out biases.
+--- Stochastic gradient descent, with momentum. weight_decay is L2, added to the gradient of
+--- parameters with at least decay_rank dimensions: 2 leaves out biases.
 ---@param options? {lr: number, momentum: number, weight_decay: number, decay_rank: integer}
 ---  lr .01, decay_rank 0
 function optim.sgd(options)
   return create('sgd', options, 'lr momentum weight_decay decay_rank')
 end
 
---- Kingma & Ba 2015. eps is that of their algorithm 1, as in PyTorch; eps_hat, given instead, that
---- of their section 2, as in TensorFlow 1: larger in the first steps. weight_decay and decay_rank
---- as in sgd. With bits = 8 the moments of parameters of 4,096 elements or more take a quarter of
---- the memory: block-wise as Dettmers et al.
---- (8-bit Optimizers via Block-wise Quantization, ICLR 2022), in codes that are floats of 8 bits
---- relative to the largest of their row, rounded up or down at random such that they are right on
---- average. optimizer:state(parameter) is then {codes, int32 [ceil(n / 2)]; scales, [blocks, 2]}.
+--- Adam (Kingma & Ba 2015). eps is that of their algorithm 1, as in PyTorch. eps_hat, given
+--- instead, is that of their section 2, as in TensorFlow 1: larger in the first steps. weight_decay
+--- and decay_rank as in sgd. With bits = 8 the moments of parameters of at least 4,096 elements
+--- take a quarter of the memory: block-wise (Dettmers et al., 8-bit Optimizers via Block-wise
+--- Quantization, ICLR 2022), in floats of 8 bits relative to the largest of their row, rounded at
+--- random so that they are right on average. optimizer:state(parameter) is then {codes, int32
+--- [ceil(n / 2)]; scales, [blocks, 2]}.
 ---@param options? {lr: number, betas: number[], eps: number, eps_hat: number,
 ---  weight_decay: number, decay_rank: integer, bits: 32|8} lr .001, eps 1e-8, bits 32
 function optim.adam(options)
   return create('adam', options, 'lr betas eps eps_hat weight_decay decay_rank bits')
 end
 
---- Duchi et al. 2011. ---@param options? {lr: number, eps: number, weight_decay: number,
+--- Adagrad (Duchi et al. 2011). ---@param options? {lr: number, eps: number, weight_decay: number,
 ---  decay_rank: integer} lr .01
 function optim.adagrad(options)
   return create('adagrad', options, 'lr eps weight_decay decay_rank')

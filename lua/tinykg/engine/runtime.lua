@@ -1,47 +1,48 @@
---- The engine of this Lua state, the tape that records now, and how errors are raised.
+--- The engine of this Lua state, the tape that records now, and errors.
 local ffi = require 'ffi'
 local C = require 'tinykg.engine.lib'
-local blame = require 'tinykg.base.source_line'
+local source_line = require 'tinykg.base.source_line'
 
-local session = {}
+local runtime = {}
 
---- The nearest line outside the library, "file:line": where the recipe is.
-session.where = blame.short
+--- The nearest line outside the library, "file:line": the recipe's.
+runtime.where = source_line.short
 
---- Raises an error that blames the recipe's line.
-function session.fail(message, ...)
+--- Raises an error with the recipe's line.
+function runtime.fail(message, ...)
   if select('#', ...) > 0 then message = message:format(...) end
-  error(blame.message(message), 0)
+  error(source_line.message(message), 0)
 end
 
---- Fails unless `given` is nil or a table with no other keys than those of `allowed`, one text.
-function session.options(what, given, allowed)
+--- Checks a table of options. Errors: `given` is neither nil nor a table, or has a key that is not
+--- among `allowed`, names separated by spaces.
+function runtime.options(what, given, allowed)
   if given == nil then return end
   if type(given) ~= 'table' then
-    session.fail('%s: expected a table of options, got a %s', what, type(given))
+    runtime.fail('%s: expected a table of options, got a %s', what, type(given))
   end
   for key in pairs(given) do
     if not (' ' .. allowed .. ' '):find(' ' .. tostring(key) .. ' ', 1, true) then
-      session.fail('%s: unknown option %s; it has: %s', what, tostring(key), allowed)
+      runtime.fail('%s: unknown option %s; it has: %s', what, tostring(key), allowed)
     end
   end
 end
 
---- What a step raises when Ctrl-C stopped it.
-session.interrupted = setmetatable({}, {__tostring = function() return 'interrupted' end})
+--- The error of a step that Ctrl-C stopped.
+runtime.interrupted = setmetatable({}, {__tostring = function() return 'interrupted' end})
 
 local INTERRUPTED
 for code = 0, 32 do
   if ffi.string(C.tkg_status_text(code)) == 'stopped by Ctrl-C' then INTERRUPTED = code end
 end
 
---- Raises the engine's message when `status` is a failure.
-function session.check(status)
+--- Raises the engine's message if `status` is a failure.
+function runtime.check(status)
   if status == 0 then return end
-  if status == INTERRUPTED then error(session.interrupted, 0) end
+  if status == INTERRUPTED then error(runtime.interrupted, 0) end
   local message = ffi.string(C.tkg_error())
   if message:match('^[^:]+:%d+: ') then error(message, 0) end -- where the op was recorded
-  error(blame.message(message), 0)
+  error(source_line.message(message), 0)
 end
 
 local function create(device)
@@ -51,68 +52,75 @@ local function create(device)
   return ffi.gc(out[0], C.tkg_engine_release)
 end
 
-session.engine = create(os.getenv('TINYKG_DEVICE') or 'auto')
-session.seed = 1
-session.checked = false -- each value is looked at: tk.check
-session.cache = {} -- of other modules, for this engine: dropped when another takes over
-C.tkg_engine_set_seed(session.engine, 1)
+runtime.engine = create(os.getenv('TINYKG_DEVICE') or 'auto')
+runtime.seed = 1
+runtime.checked = false -- tk.check
+runtime.cache = {} -- other modules' objects of this engine; runtime.open empties it
+C.tkg_engine_set_seed(runtime.engine, 1)
 
---- A tape with its Lua side. `step` is true for a tape that is emptied with each step.
+--- Creates an engine object, whose finalizer releases it.
+---@param kind string 'tape', 'step' or 'optimizer' ---@param name? string of an optimizer
+function runtime.create(kind, name)
+  local out, call = ffi.new('tkg_' .. kind .. ' *[1]'), C['tkg_' .. kind .. '_create']
+  runtime.check(name and call(runtime.engine, name, out) or not name and call(runtime.engine, out))
+  return ffi.gc(out[0], C['tkg_' .. kind .. '_release'])
+end
+
+--- Makes a tape with its Lua side. `step`: each run of a step empties it.
 local function new_tape(step)
-  local out = ffi.new('tkg_tape *[1]')
-  session.check(C.tkg_tape_create(session.engine, out))
-  return {c = ffi.gc(out[0], C.tkg_tape_release), generation = 0, step = step,
+  return {c = runtime.create('tape'), generation = 0, step = step,
           live = not step and setmetatable({}, {__mode = 'k'}) or nil}
 end
 
-session.new_tape = new_tape
-session.ambient = new_tape(false)
-session.tape = session.ambient
-session.capture = true -- note the recipe's line of each op
+runtime.new_tape = new_tape
+runtime.ambient = new_tape(false)
+runtime.tape = runtime.ambient
+runtime.capture = true -- note the recipe's line of each op
 
---- Calls fn as xpcall does. A coroutine that yields in there might never be resumed, and the
---- session would be left where it is: so within a coroutine fn has one of its own, and a yield is
---- an error.
----@param what string for the message ---@return boolean ok, any ...
-function session.call(what, fn, ...)
+--- Calls fn as xpcall does. A coroutine that yields inside fn might never be resumed, and would
+--- leave the runtime in the middle of a step. So within a coroutine fn gets one of its own, and a
+--- yield is an error.
+---@param what string names fn in that error ---@return boolean ok, any ...
+function runtime.call(what, fn, ...)
   local outer, is_main = coroutine.running()
-  if not outer or is_main then return xpcall(fn, blame.handler, ...) end
-  local inner = coroutine.create(function(...) return xpcall(fn, blame.handler, ...) end)
+  if not outer or is_main then return xpcall(fn, source_line.handler, ...) end
+  local inner = coroutine.create(function(...) return xpcall(fn, source_line.handler, ...) end)
   local results = {coroutine.resume(inner, ...)}
   if coroutine.status(inner) ~= 'suspended' then
     return unpack(results, 2, math.max(2, table.maxn(results)))
   end
-  return false, blame.message(what .. ': its function cannot yield')
+  return false, source_line.message(what .. ': its function cannot yield')
 end
 
---- Goes on with another device. What was made before stays where it was and cannot be mixed in.
-function session.open(device)
-  local old = session.engine
+--- Switches to another device. Tensors made before stay on their device and cannot be used with new
+--- ones. Errors: the device does not work.
+function runtime.open(device)
+  local old = runtime.engine
   local threads = C.tkg_engine_threads(old)
-  session.engine, session.cache = create(device), {}
-  session.check(C.tkg_engine_set_precision(session.engine, C.tkg_engine_precision(old)))
-  C.tkg_engine_set_replay(session.engine, C.tkg_engine_replay(old))
-  C.tkg_engine_set_seed(session.engine, session.seed)
-  session.check(C.tkg_engine_set_threads(session.engine, threads))
-  session.ambient = new_tape(false)
-  session.tape = session.ambient
+  runtime.engine, runtime.cache = create(device), {}
+  runtime.check(C.tkg_engine_set_precision(runtime.engine, C.tkg_engine_precision(old)))
+  C.tkg_engine_set_replay(runtime.engine, C.tkg_engine_replay(old))
+  C.tkg_engine_set_seed(runtime.engine, runtime.seed)
+  runtime.check(C.tkg_engine_set_threads(runtime.engine, threads))
+  runtime.ambient = new_tape(false)
+  runtime.tape = runtime.ambient
 end
 
---- Back to outside of steps, from wherever an error or Ctrl-C has left: for the prompt.
-function session.reset()
-  session.tape, session.capture = session.ambient, true
-  C.tkg_tape_set_bits(session.ambient.c, 0)
-  session.ambient.bits = 0
-  blame.leave(nil)
+--- Leaves any step that an error or Ctrl-C interrupted: for the prompt.
+function runtime.reset()
+  runtime.tape, runtime.capture = runtime.ambient, true
+  C.tkg_tape_set_bits(runtime.ambient.c, 0)
+  runtime.ambient.bits = 0
+  source_line.leave(nil)
 end
 
 local COMPACT_AT = 4096
 local compact_at = COMPACT_AT
 
---- Drops what no Lua value needs any more from the ambient tape, when it has grown long.
----@param now? boolean however short it is
-function session.compact(now)
-  local ambient = session.ambient
+--- Removes nodes that no Lua value needs from the ambient tape, if it is long.
+---@param now? boolean even if it is short
+function runtime.compact(now)
+  local ambient = runtime.ambient
   local n = C.tkg_tape_length(ambient.c)
   if n == 0 or (n < compact_at and not now) then return end
   local handles, count = {}, 0
@@ -124,7 +132,7 @@ function session.compact(now)
   end
   local live, renumber = ffi.new('int32_t[?]', count + 1), ffi.new('int32_t[?]', n)
   for i = 1, count do live[i - 1] = handles[i].node end
-  session.check(C.tkg_tape_compact(ambient.c, live, count, renumber))
+  runtime.check(C.tkg_tape_compact(ambient.c, live, count, renumber))
   for i = 1, count do handles[i].node = renumber[handles[i].node] end
   compact_at = math.max(COMPACT_AT, 2 * C.tkg_tape_length(ambient.c))
 end
@@ -132,56 +140,57 @@ end
 local COLLECT_AFTER = 2 ^ 28
 local allocated = 0
 
---- Notes a new tensor. Lua's collector sees none of these bytes and would let gigabytes of garbage
---- pile up at the prompt, so it is called after so many of them.
-function session.allocated(bytes)
+--- Counts a new tensor's bytes and calls Lua's collector after every COLLECT_AFTER. The collector
+--- does not see these bytes, and would let gigabytes of garbage pile up at the prompt.
+function runtime.allocated(bytes)
   allocated = allocated + bytes
   if allocated < COLLECT_AFTER then return end
   allocated = 0
   collectgarbage()
-  session.compact(true)
+  runtime.compact(true)
 end
 
---- Streams of the random number generator that Lua hands out, away from those of tapes.
+--- Returns a new stream of the random number generator. Tapes use streams below these.
 local next_stream = 16777216
-function session.stream()
+function runtime.stream()
   next_stream = next_stream + 1
   return next_stream
 end
 
---- The first number of a step object's steps: each object draws from numbers of its own.
+--- Returns the first number of a new step object's steps: the numbers, and so the random numbers,
+--- of two objects differ.
 local STEPS_APART, step_objects = 2 ^ 26, 0
-function session.draws()
+function runtime.draws()
   step_objects = step_objects + 1
   return (step_objects - 1) % 64 * STEPS_APART
 end
 
---- From here on everything is drawn as by a session that has just begun: outside of steps streams
---- count on along the ambient tape, and no_grad's draws along its step, so both begin anew.
-function session.set_seed(seed)
-  session.seed = seed
+--- Makes all random numbers those of a new process. Outside of steps they depend on the ambient
+--- tape's length, in no_grad on how often it has run, so both begin anew.
+function runtime.set_seed(seed)
+  runtime.seed = seed
   next_stream, step_objects = 16777216, 0
-  C.tkg_engine_set_seed(session.engine, seed)
-  session.cache.forward = nil
-  if session.tape ~= session.ambient then return end -- in a step
-  session.ambient = new_tape(false) -- values of the old one keep it
-  session.tape = session.ambient
+  C.tkg_engine_set_seed(runtime.engine, seed)
+  runtime.cache.forward = nil
+  if runtime.tape ~= runtime.ambient then return end -- in a step
+  runtime.ambient = new_tape(false) -- values of the old one keep it
+  runtime.tape = runtime.ambient
 end
 
---- Calls fn with another engine of the same device and settings, whose memory is counted apart.
---- Restores the engine afterwards, with the random stream where it was.
+--- Calls fn with another engine of the same device and settings, which counts memory of its own.
+--- Restores the engine and the random streams afterwards.
 ---@return any what fn returns; its errors are raised again
-function session.apart(fn, ...)
-  if session.tape ~= session.ambient then session.fail('an engine apart: not inside a step') end
-  local was = {engine = session.engine, cache = session.cache, ambient = session.ambient}
+function runtime.apart(fn, ...)
+  if runtime.tape ~= runtime.ambient then runtime.fail('an engine apart: not inside a step') end
+  local was = {engine = runtime.engine, cache = runtime.cache, ambient = runtime.ambient}
   local stream, objects = next_stream, step_objects
-  session.open(ffi.string(C.tkg_engine_device(session.engine)))
-  local results = {session.call('an engine apart', fn, ...)}
-  session.engine, session.cache = was.engine, was.cache
-  session.ambient, session.tape = was.ambient, was.ambient
+  runtime.open(ffi.string(C.tkg_engine_device(runtime.engine)))
+  local results = {runtime.call('an engine apart', fn, ...)}
+  runtime.engine, runtime.cache = was.engine, was.cache
+  runtime.ambient, runtime.tape = was.ambient, was.ambient
   next_stream, step_objects = stream, objects
   if not results[1] then error(results[2], 0) end
   return unpack(results, 2, table.maxn(results))
 end
 
-return session
+return runtime

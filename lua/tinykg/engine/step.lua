@@ -2,31 +2,29 @@
 local ffi = require 'ffi'
 local C = require 'tinykg.engine.lib'
 local arguments = require 'tinykg.base.arguments'
-local blame = require 'tinykg.base.source_line'
-local session = require 'tinykg.engine.runtime'
+local source_line = require 'tinykg.base.source_line'
+local runtime = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'
-local check = session.check
+local check = runtime.check
 
 local ROUNDING = {dither = 0, stochastic = 1, nearest = 2}
 
 ---@class Step
----@field number integer steps run so far; part of every random draw
+---@field number integer steps run so far; random numbers depend on it
 local Step = {}
 local methods = {}
 Step.__index = methods
 
 local function is_checked(options)
-  if options.check == nil then return session.checked end
+  if options.check == nil then return runtime.checked end
   return options.check
 end
 
 local function create(options)
-  local out = ffi.new('tkg_step *[1]')
-  check(C.tkg_step_create(session.engine, out))
-  local c = ffi.gc(out[0], C.tkg_step_release)
+  local c = runtime.create('step')
   local rounding = options.rounding or 'dither'
   if not ROUNDING[rounding] then
-    session.fail("rounding '%s' is not one of dither, stochastic, nearest", tostring(rounding))
+    runtime.fail("rounding '%s' is not one of dither, stochastic, nearest", tostring(rounding))
   end
   check(C.tkg_step_set(c, 'bits', options.bits or 32))
   check(C.tkg_step_set(c, 'rounding', ROUNDING[rounding]))
@@ -43,19 +41,19 @@ local KNOWN = {optimizer = 'table', bits = 'number', rounding = 'string', small 
                check = 'boolean'}
 
 local function check_options(options)
-  session.options('step', options, 'optimizer bits rounding small save fuse rows tiles check')
+  runtime.options('step', options, 'optimizer bits rounding small save fuse rows tiles check')
   for key, value in pairs(options) do
     if type(value) ~= KNOWN[key] then
-      session.fail('step: %s is a %s, expected a %s', key, type(value), KNOWN[key])
+      runtime.fail('step: %s is a %s, expected a %s', key, type(value), KNOWN[key])
     end
   end
   if options.optimizer and not options.optimizer.update then
-    session.fail('step: optimizer is not one of tk.optim')
+    runtime.fail('step: optimizer is not one of tk.optim')
   end
 end
 
---- A step: forward, backward and update as one plan. Called with what `fn` takes, it returns the
---- loss as a number, then what else `fn` returned, as tensors.
+--- Makes a step: forward, backward and update as one plan. A call takes the arguments of `fn` and
+--- returns the loss as a number, then the other results of `fn` as tensors.
 ---
 ---   local w = tk.parameter(tk.zeros(2, 1))
 ---   local step = tk.step(function(x, y) return (x:matmul(w) - y):square():mean() end,
@@ -67,68 +65,68 @@ end
 ---
 --- Options:
 ---   optimizer  one of tk.optim, applied by the step; without it gradients are left in .grad
----   bits       how kept values are stored: 32 (exact, the default), 8, 4, 2 or 1
+---   bits       of saved values: 32 (exact, the default), 8, 4, 2 or 1
 ---   rounding   'dither' (default), 'stochastic' (both unbiased) or 'nearest'
----   small      values of at most so many bytes are kept exactly (4096)
----   check      each value is looked at when it was computed: the first NaN or infinity stops the
----              step with its recipe line, op and place, and no parameter is updated. The results
----              are the same bits, in more memory and time
+---   small      values of at most so many bytes are saved exactly (4096)
+---   check      looks at each value: the first NaN or infinity stops the step with its recipe
+---              line, op and place, and no parameter is updated. Results are the same bits, in
+---              more memory and time
 ---   fuse       false: sums over neighbours read gathered copies of rows instead of their table
----   rows       false: layers are computed whole where only some of their rows are gathered
----   tiles      false: op after op, each over all rows
----   save       false: whatever backward reads is kept, exactly
+---   rows       false: computes all rows of a layer, even if only some are gathered
+---   tiles      false: runs one op after another, each over all rows
+---   save       false: saves all that backward reads exactly
 ---@param fn fun(...): Tensor, ... records the loss
----@param options? table
----@return Step
+---@param options? table as above ---@return Step
 local function new_step(fn, options)
   options = options or {}
   check_options(options)
   return setmetatable({name = 'step', fn = fn, c = create(options), number = 0,
-                       first = session.draws(), tape = session.new_tape(true),
+                       first = runtime.draws(), tape = runtime.new_tape(true),
                        bits = options.bits or 32, optimizer = options.optimizer,
                        checked = is_checked(options)}, Step)
 end
 
---- Records fn on the step's tape; returns what it returned.
+--- Records fn on the step's tape. Returns a list: true, then fn's results.
 local function record(self, ...)
-  if session.tape ~= session.ambient then session.fail('a step cannot run inside another') end
+  if runtime.tape ~= runtime.ambient then runtime.fail('a step cannot run inside another') end
   local tape = self.tape
   C.tkg_tape_begin(tape.c)
   C.tkg_tape_set_bits(tape.c, 0)
   tape.bits = 0
   tape.generation = tape.generation + 1
   tape.wanted = {}
-  session.tape = tape
-  session.capture = not self.seen or self.checked -- later steps have the same lines
-  local outer = blame.enter(self.fn)
-  local results = {session.call(self.name, self.fn, ...)}
-  blame.leave(outer)
-  session.tape, session.capture = session.ambient, true
+  runtime.tape = tape
+  runtime.capture = not self.seen or self.checked -- later steps have the same lines
+  local outer = source_line.enter(self.fn)
+  local results = {runtime.call(self.name, self.fn, ...)}
+  source_line.leave(outer)
+  runtime.tape, runtime.capture = runtime.ambient, true
   if not results[1] then error(results[2], 0) end
   self.seen = true
   for i = 2, table.maxn(results) do
     if not tensor.is(results[i]) then
-      session.fail('%s: the function must return tensors%s, not a %s', self.name,
+      runtime.fail('%s: the function must return tensors%s, not a %s', self.name,
                    self.name == 'step' and ' (the loss first)' or '', type(results[i]))
     end
   end
   if not results[2] and self.name == 'step' then
-    session.fail('step: the function must return the loss')
+    runtime.fail('step: the function must return the loss')
   end
   return results
 end
 
---- Nodes asked for: the loss, what else was returned, what was promoted by keep().
-local function roots_of(self, results)
+--- The outputs: the loss, the other results, values that keep() asked for. Returns a list of them
+--- and their nodes.
+local function outputs_of(self, results)
   local asked, tape = {}, self.tape
   for i = 2, #results do asked[#asked + 1] = results[i] end
   for _, t in ipairs(tape.wanted) do asked[#asked + 1] = t end
   local nodes = ffi.new('int32_t[?]', #asked)
-  session.tape = tape
+  runtime.tape = tape
   local ok, message = pcall(function()
     for i, t in ipairs(asked) do nodes[i - 1] = tensor.node_of(t) end
   end)
-  session.tape = session.ambient
+  runtime.tape = runtime.ambient
   if not ok then error(message, 0) end
   return asked, nodes
 end
@@ -142,38 +140,38 @@ end
 
 local function optimizer_of(self)
   if not self.optimizer then return nil end
-  return self.optimizer.c or session.fail('step: its optimizer has lost its state')
+  return self.optimizer.c or runtime.fail('step: its optimizer has lost its state')
 end
 
 function Step.__call(self, ...)
   local results = record(self, ...)
-  local asked, nodes = roots_of(self, results)
+  local asked, nodes = outputs_of(self, results)
   local outputs = ffi.new('tkg_tensor *[?]', #asked)
   check(C.tkg_step_set(self.c, 'number', self.first + self.number + 1))
   check(C.tkg_step_run(self.c, self.tape.c, nodes[0], optimizer_of(self), nodes, #asked, outputs))
   self.number = self.number + 1 -- one that fails or is interrupted has not happened
   keep_results(asked, outputs)
-  local loss = ffi.new('float[1]') -- as it was before the update, even where it is a parameter
+  local loss = ffi.new('float[1]') -- its value before the update, even if it is a parameter
   check(C.tkg_tensor_read(outputs[0], loss, 0, 1))
   return loss[0], unpack(results, 3)
 end
 
---- Plans as a call would, runs nothing: figures and reports are there afterwards.
----@param ... any what the function takes ---@return Step self
+--- Plans the step for these arguments but does not run it. figure(), kept() and report() then work.
+---@param ... any the function's arguments ---@return Step self
 function methods:plan(...)
   local results = record(self, ...)
-  local asked, nodes = roots_of(self, results)
+  local asked, nodes = outputs_of(self, results)
   check(C.tkg_step_plan(self.c, self.tape.c, nodes[0], optimizer_of(self), nodes, #asked))
   return self
 end
 
 --- A figure of the largest plan: reference_bytes stored_bytes exact_bytes arena_bytes kept_exact
 --- kept_quantized gradient transient nodes values; plans made, steps replayed (tk.replay).
----@param name string ---@return number bytes or a count; -1 where there is no such figure
+---@param name string ---@return number bytes or a count; -1 if there is no such figure
 function methods:figure(name) return C.tkg_step_figure(self.c, name) end
 
---- What is kept for backward: a list of {where, op, rule, shape, bits, exact_bytes, kept_bytes}.
---- `where` is the recipe's line, `rule` as of kept_as, or 'resident' (a parameter or an input).
+--- Values saved for backward: a list of {where, op, rule, shape, bits, exact_bytes, kept_bytes}.
+--- `where` is the recipe's line, `rule` as of saved_as, or 'resident' (a parameter or an input).
 ---@return table[]
 function methods:kept()
   local list, row = {}, ffi.new('tkg_kept')
@@ -190,7 +188,7 @@ function methods:kept()
   return list
 end
 
---- The same as text, one line a value, with totals beside an op-by-op FP32 tape's.
+--- The same as text, one line per value, with totals beside those of an op-by-op FP32 tape.
 ---@return string
 function methods:report()
   if self:figure('nodes') < 0 then return 'step: not run yet' end
@@ -217,9 +215,9 @@ local function text_of(print_function, c)
   return ffi.string(buffer)
 end
 
---- The program after all passes, node by node in the order it runs. ---@return string
+--- The program after all passes, node by node in the order of running. ---@return string
 function methods:program() return text_of(C.tkg_step_print, self.c) end
---- The tape as recorded last. ---@return string
+--- The tape of the last recording. ---@return string
 function methods:recorded() return text_of(C.tkg_tape_print, self.tape.c) end
 
 arguments.class(Step, 'Step', 'a step', methods)
@@ -230,35 +228,35 @@ end
 
 -- ---- forward only ----
 
---- Runs fn once, forward only, and returns its tensors computed. Plans are cached, so calling it
---- again with other data of the same shapes is cheap. Inside a step it only calls fn.
----@param fn fun(...): Tensor, ... ---@param ... any what fn takes ---@return Tensor ...
+--- Runs fn forward only and returns its tensors, computed. Plans are cached, so another call with
+--- data of the same shapes is cheap. Inside a step it only calls fn.
+---@param fn fun(...): Tensor, ... ---@param ... any its arguments ---@return Tensor ...
 local function no_grad(fn, ...)
-  if session.tape ~= session.ambient then return fn(...) end
-  local forward = session.cache.forward or new_step(fn)
-  session.cache.forward, forward.fn, forward.name = forward, fn, 'no_grad'
+  if runtime.tape ~= runtime.ambient then return fn(...) end
+  local forward = runtime.cache.forward or new_step(fn)
+  runtime.cache.forward, forward.fn, forward.name = forward, fn, 'no_grad'
   forward.seen = false -- each function has lines of its own
   local results = record(forward, ...)
-  local asked, nodes = roots_of(forward, results)
+  local asked, nodes = outputs_of(forward, results)
   local outputs = ffi.new('tkg_tensor *[?]', #asked)
   forward.number = forward.number + 1
   check(C.tkg_step_set(forward.c, 'number', forward.first + forward.number))
   check(C.tkg_step_run(forward.c, forward.tape.c, -1, nil, nodes, #asked, outputs))
   keep_results(asked, outputs)
-  forward.fn = nil -- neither the function nor the tape keeps tensors alive until the next call
+  forward.fn = nil -- so that neither it nor the tape keeps tensors alive until the next call
   C.tkg_tape_begin(forward.tape.c)
   return unpack(results, 2)
 end
 
---- Whether values computed outside of steps, and in steps made from here on without an option
---- `check` of their own, are looked at one by one (default false): the first NaN or infinity is
---- then an error that names its recipe line, op and place. Called without: the setting.
+--- Sets whether each value is checked (default false): the first NaN or infinity is then an error
+--- that names its recipe line, op and place. It holds outside of steps, and in steps made from here
+--- on without an option `check`. Without an argument: returns the setting.
 ---@param on? boolean
 ---@return boolean
 local function set_check(on)
-  if on == nil then return session.checked end
-  session.checked = on
-  local cache = session.cache
+  if on == nil then return runtime.checked end
+  runtime.checked = on
+  local cache = runtime.cache
   for _, c in ipairs{cache.ambient_step or false, cache.exact_step or false,
                      cache.forward and cache.forward.c or false} do
     if c then check(C.tkg_step_set(c, 'check', on and 1 or 0)) end
@@ -269,24 +267,24 @@ end
 
 -- ---- backward outside of steps ----
 
---- Computes the gradients of all parameters this loss depends on; they are then in .grad, in place
---- of what was there.
---- Everything backward reads is kept exactly; use tk.step to train in little memory.
+--- Computes the gradients of all parameters that this loss depends on; they replace those in .grad.
+--- All that backward reads is saved exactly: use tk.step to train in little memory. Errors: inside
+--- a step; the value was computed before.
 ---
 ---   local w = tk.parameter(tk.tensor{1, 2, 3})
 ---   w:square():sum():backward()
 ---   print(w.grad:totable()[3])        --> 6
 function tensor.methods:backward()
-  if self.kept then session.fail('backward: this value has been computed and forgotten how; ' ..
+  if self.kept then runtime.fail('backward: this value has been computed and forgotten how; ' ..
                                  'call backward before looking at it') end
   tensor.check_generation(self)
-  if self.tape.step then session.fail('backward: inside tk.step it is done for you') end
+  if self.tape.step then runtime.fail('backward: inside tk.step it is done for you') end
   if self.cut then
-    session.fail('backward: a value that this one is made of was looked at before, which makes ' ..
+    runtime.fail('backward: a value that this one is made of was looked at before, which makes ' ..
                  'it a constant: call backward first, or use its clone() if a constant is meant')
   end
-  local exact_step = session.cache.exact_step or create{}
-  session.cache.exact_step = exact_step
+  local exact_step = runtime.cache.exact_step or create{}
+  runtime.cache.exact_step = exact_step
   local node, outputs = ffi.new('int32_t[1]', self.node), ffi.new('tkg_tensor *[1]')
   check(C.tkg_step_run(exact_step, self.tape.c, self.node, nil, node, 1, outputs))
   self.kept = ffi.gc(outputs[0], C.tkg_tensor_release)
@@ -295,29 +293,29 @@ function tensor.methods:backward()
   return self
 end
 
---- Runs fn with kept activations of another width: for what is recorded inside.
+--- Runs fn; values recorded inside are saved in so many bits, whatever the step's are.
 ---@param bits 32|8|4|2|1 ---@param fn fun(): ... ---@return any what fn returns
 local function with_bits(bits, fn)
-  local tape = session.tape
+  local tape = runtime.tape
   local outside = tape.bits or 0
   check(C.tkg_tape_set_bits(tape.c, bits))
   tape.bits = bits
-  local results = {session.call('bits', fn)}
+  local results = {runtime.call('bits', fn)}
   tape.bits = outside
   C.tkg_tape_set_bits(tape.c, outside)
   if not results[1] then error(results[2], 0) end
   return unpack(results, 2)
 end
 
---- How often no_grad has run: random draws inside it depend on that. Given a number, it goes on
+--- How often no_grad has run; random numbers inside it depend on that. With an argument: continues
 --- from there, as a resumed run must.
 ---@param n? integer
 ---@return integer
 local function draws(n)
-  local forward = session.cache.forward
+  local forward = runtime.cache.forward
   if n and n > 0 and not forward then
     forward = new_step(function() end)
-    session.cache.forward = forward
+    runtime.cache.forward = forward
   end
   if n and forward then forward.number = n end
   return forward and forward.number or 0

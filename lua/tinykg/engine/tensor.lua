@@ -1,21 +1,22 @@
 --- Tensors: lazy values on a tape, or kept ones with memory of their own.
--- Recording checks shapes at once and blames the recipe's line; numbers are computed when somebody
--- looks at them or when a step runs.
+-- Recording checks shapes at once; errors name the recipe's line. Numbers are computed when they
+-- are read, or when a step runs.
 local ffi = require 'ffi'
-local arrays = require 'tinykg.base.pointers'
+local pointers = require 'tinykg.base.pointers'
+local renamed = require 'tinykg.base.arguments.renamed'
 local C = require 'tinykg.engine.lib'
-local session = require 'tinykg.engine.runtime'
+local runtime = require 'tinykg.engine.runtime'
 local tensor_text = require 'tinykg.engine.tensor_text'
 local types = require 'tinykg.base.arguments.types'
-local check, fail = session.check, session.fail
+local check, fail = runtime.check, runtime.fail
 
 local F32, I32 = 0, 1
 local KIND = {}
 for k = 0, C.tkg_memory_kinds() - 1 do KIND[ffi.string(C.tkg_memory_kind(k))] = k end
 
 ---@class Tensor
-local methods = {}
-local Tensor = {__methods = methods, __fields = {'grad'}} -- what __index finds: the prompt lists it
+local methods = renamed.add({}, 'tensor:')
+local Tensor = {__methods = methods, __fields = {'grad'}} -- for the prompt's completion
 
 local op_code = {}
 for op = 0, C.tkg_op_count() - 1 do op_code[ffi.string(C.tkg_op_name(op))] = op end
@@ -29,7 +30,7 @@ types.declare_class('Tensor', Tensor, 'a tensor')
 
 -- ---- handles ----
 
---- Wraps an engine tensor; the handle owns the reference.
+--- Wraps an engine tensor and takes over the reference.
 local function wrap(pointer)
   return setmetatable({kept = ffi.gc(pointer, C.tkg_tensor_release)}, Tensor)
 end
@@ -42,22 +43,21 @@ local function lazy(tape, node)
 end
 
 local out_tensor = ffi.new('tkg_tensor *[1]')
-local roots = ffi.new('int32_t[1]')
+local output_node = ffi.new('int32_t[1]')
 local function get_ambient_step()
-  local cache = session.cache
+  local cache = runtime.cache
   if not cache.ambient_step then
-    local out = ffi.new('tkg_step *[1]')
-    check(C.tkg_step_create(session.engine, out))
-    cache.ambient_step = ffi.gc(out[0], C.tkg_step_release)
-    check(C.tkg_step_set(cache.ambient_step, 'check', session.checked and 1 or 0))
+    cache.ambient_step = runtime.create('step')
+    check(C.tkg_step_set(cache.ambient_step, 'check', runtime.checked and 1 or 0))
   end
   return cache.ambient_step
 end
 
 local FREED = {generation = -1} -- the tape of freed tensors
 
+--- Errors: a freed tensor, or a value of a step that is over.
 local function check_generation(t)
-  if t.tape == FREED then fail('this tensor was given back by free()') end
+  if t.tape == FREED then fail('this tensor was freed by free()') end
   if not t.tape then fail('this tensor has lost what it is: was a field of it set?') end
   if t.generation ~= t.tape.generation then
     fail('this value belongs to a step that is over: call :keep() on it inside the step, ' ..
@@ -67,7 +67,8 @@ end
 
 tensor.check_generation = check_generation
 
---- Computes a lazy value outside of steps; afterwards it is a kept one.
+--- Computes a lazy value outside of steps, which makes it a kept one. Returns the engine's tensor.
+--- Errors: a value of a step.
 local function realize(t)
   if t.kept then return t.kept end
   check_generation(t)
@@ -75,20 +76,20 @@ local function realize(t)
     fail('a value of a step has no numbers before the step has run: ' ..
          'return it from the step function, or call :keep() and look at it afterwards')
   end
-  roots[0] = t.node
-  check(C.tkg_step_run(get_ambient_step(), t.tape.c, -1, nil, roots, 1, out_tensor))
+  output_node[0] = t.node
+  check(C.tkg_step_run(get_ambient_step(), t.tape.c, -1, nil, output_node, 1, out_tensor))
   t.kept = ffi.gc(out_tensor[0], C.tkg_tensor_release)
   t.tape.live[t] = nil
   t.tape, t.node = nil, nil
   t.cut, t.derived = t.derived, nil
-  session.allocated(4 * C.tkg_tensor_size(t.kept, -1))
+  runtime.allocated(4 * C.tkg_tensor_size(t.kept, -1))
   return t.kept
 end
 tensor.realize = realize
 
---- The node of a value on the tape that records now.
+--- The node of a value on the tape that records now. A value of the ambient tape is computed first.
 local function node_of(t)
-  local tape = session.tape
+  local tape = runtime.tape
   if t.kept then
     local node = C.tkg_tape_leaf(tape.c, t.kept)
     if node < 0 then fail('%s', ffi.string(C.tkg_error())) end
@@ -97,10 +98,10 @@ local function node_of(t)
   check_generation(t)
   if t.tape == tape then return t.node end
   if t.tape.step then fail('a value of another step cannot be used here') end
-  local saved = session.tape
-  session.tape = t.tape
+  local saved = runtime.tape
+  runtime.tape = t.tape
   realize(t)
-  session.tape = saved
+  runtime.tape = saved
   return C.tkg_tape_leaf(tape.c, t.kept)
 end
 tensor.node_of = node_of
@@ -108,7 +109,7 @@ tensor.node_of = node_of
 local inputs = ffi.new('int32_t[8]')
 local attributes = ffi.new('tkg_attributes')
 
---- Clears and returns the attributes of the op about to be recorded.
+--- Clears and returns the attributes of the op to be recorded next.
 local function attribute()
   ffi.fill(attributes, ffi.sizeof(attributes))
   return attributes
@@ -117,7 +118,7 @@ tensor.attribute = attribute
 
 local MOST_DIMENSIONS, MOST_ELEMENTS = 4, 2 ^ 48
 
---- Fails unless the engine accepts these dimensions.
+--- Errors: dimensions that the engine does not accept.
 local function check_shape(shape, n)
   if n > MOST_DIMENSIONS then fail('%d dimensions asked for, at most 4 are possible', n) end
   for d = 1, n do
@@ -132,7 +133,7 @@ local function check_shape(shape, n)
   return shape
 end
 
---- A shape given as numbers or as one table.
+--- A shape, given as numbers or as one table, checked.
 function tensor.shape(...)
   local one = select('#', ...) == 1 and type((...)) == 'table'
   local shape = one and (...) or {...}
@@ -147,9 +148,9 @@ local function set_shape(shape)
 end
 tensor.set_shape = set_shape
 
---- A value made of parameters that was looked at is a number from then on: a gradient would stop
---- there unnoticed. So outside of steps it is noted what a value is made of: `derived` from
---- parameters, and `cut` where one of them was looked at.
+--- Notes what a value outside of steps is made of. Reading a value that was made of parameters
+--- makes it a constant, where a gradient would stop unnoticed. So `derived` says that a value
+--- depends on parameters, and `cut` that it does so through a value that was read.
 local function note_origin(t, from)
   if from.kept and C.tkg_tensor_is_parameter(from.kept) ~= 0 then
     t.derived = true
@@ -160,9 +161,10 @@ local function note_origin(t, from)
   end
 end
 
---- Records op `name`; attributes set by attribute() before are used when `with` is given.
+--- Records an op. `with`: attributes from attribute(), or nil. Errors: shapes and types that do not
+--- fit.
 local function record(name, with, ...)
-  local tape = session.tape
+  local tape = runtime.tape
   local n = select('#', ...)
   for k = 1, n do
     local t = select(k, ...)
@@ -171,19 +173,19 @@ local function record(name, with, ...)
     end
     inputs[k - 1] = node_of(t)
   end
-  local where = session.capture and session.where() or nil
+  local where = runtime.capture and runtime.where() or nil
   local node = C.tkg_tape_record(tape.c, op_code[name], inputs, n, with, where)
   if node < 0 then fail('%s', ffi.string(C.tkg_error())) end
   local t = lazy(tape, node)
   if tape.live then
     for k = 1, n do note_origin(t, (select(k, ...))) end
-    session.compact()
+    runtime.compact()
   end
   return t
 end
 tensor.record = record
 
--- ---- looking ----
+-- ---- reading ----
 
 local function rank_of(t)
   if t.kept then return C.tkg_tensor_rank(t.kept) end
@@ -203,7 +205,7 @@ local function dtype_of(t)
   return C.tkg_tape_dtype(t.tape.c, t.node)
 end
 
---- Shape as a list, or the length of dimension `dim` (from 1; negative from the last).
+--- Shape as a list, or the length of dimension `dim`, from 1; negative ones count from the last.
 ---@param dim? integer ---@return integer[]|integer
 function methods:size(dim)
   local rank = rank_of(self)
@@ -224,9 +226,9 @@ function methods:count() return size_of(self, -1) end
 --- Type of the numbers. ---@return string 'f32' or 'i32'
 function methods:dtype() return dtype_of(self) == I32 and 'i32' or 'f32' end
 
---- The numbers as an FFI array (a copy, row-major) and how many there are. Computes a lazy value;
---- one of a step that has not run raises. FFI arrays are as in C: nobody stops who reads or writes
---- beyond their ends.
+--- The numbers as an FFI array (a copy, row-major) and how many there are. Computes a lazy value.
+--- Errors: a value of a step that has not run. FFI arrays are as in C: reading or writing beyond
+--- their ends is not checked.
 ---@return ffi.cdata* values, integer count
 function methods:values()
   local kept = realize(self)
@@ -253,7 +255,7 @@ function methods:totable()
   return build(1)
 end
 
---- The one number of a tensor with one element; raises for others. ---@return number
+--- The number of a tensor with one element. Errors: other tensors. ---@return number
 function methods:item()
   if self:count() ~= 1 then
     fail('item: a tensor of %d elements is not one number', self:count())
@@ -265,7 +267,8 @@ local FLOAT, INT = ffi.typeof('float[?]'), ffi.typeof('int32_t[?]')
 
 local function is_int32(x) return x % 1 == 0 and x >= -2147483648 and x <= 2147483647 end
 
---- An FFI array of a type (F32, I32) with the first `n` numbers of a list.
+--- An FFI array of a type (F32, I32) with the first `n` numbers of a list. Errors: no number, or no
+--- int32.
 local function array_of(dtype, list, n)
   local out = (dtype == I32 and INT or FLOAT)(math.max(n, 1))
   for i = 1, n do
@@ -279,10 +282,10 @@ local function array_of(dtype, list, n)
   return out
 end
 
---- Fails unless an FFI array has `count` elements (all of it: nil) of a type. A pointer's C type
---- does not know how many there are: that is left to the caller. Returns how many.
+--- Checks that an FFI array has `count` elements of a type; nil: all of them. A pointer must come
+--- with a count, which the caller answers for. Returns the count.
 local function check_array(dtype, array, count)
-  local element, length = arrays.type(array)
+  local element, length = pointers.type(array)
   local wanted = dtype == I32 and 'int' or 'float'
   if element ~= wanted then
     fail('%s is no FFI array of %s', tostring(ffi.typeof(array)), wanted)
@@ -296,7 +299,7 @@ local function check_array(dtype, array, count)
   return count
 end
 
---- What write is given, as an FFI array and how many of its numbers are meant.
+--- The argument of write as an FFI array, and how many of its numbers are to be written.
 local function source(dtype, all, from, count)
   if is_tensor(from) then
     if dtype_of(from) ~= dtype then fail('write: a tensor of another type') end
@@ -311,10 +314,9 @@ end
 
 --- Copies numbers, row-major, into this kept tensor.
 ---@param from number[]|Tensor|ffi.cdata* a flat list, or a tensor or an FFI array of the same type;
----  what an FFI pointer points to must be as long as is said
+---  an FFI pointer must point to as many numbers as `count` says
 ---@param first? integer the first element written, from 0
----@param count? integer how many: by default all of a list or tensor, of FFI arrays as many as this
----  tensor has
+---@param count? integer by default all of a list or tensor; of an FFI array this tensor's count
 ---@return Tensor self
 function methods:write(from, first, count)
   local kept = realize(self)
@@ -338,7 +340,7 @@ function methods:clone()
   return copy
 end
 
---- Promotes a value of a step: it can be looked at when the step has run. Outside of steps it
+--- Makes a value of a step an output, which can be read when the step has run. Outside of steps:
 --- computes the value now. ---@return Tensor self
 function methods:keep()
   if self.kept then return self end
@@ -351,27 +353,26 @@ function methods:keep()
   return self
 end
 
---- Gives the memory back now instead of when Lua finds out that nobody needs it. The tensor must
---- not be used afterwards.
+--- Frees the memory now, instead of when Lua's garbage collector does. Using the tensor afterwards
+--- is an error.
 function methods:free()
   if self.kept then
     ffi.gc(self.kept, nil)
     C.tkg_tensor_release(self.kept)
     self.kept = nil
     self.tape, self.generation = FREED, 0
-    session.ambient.live[self] = nil
-    session.compact(true) -- the tape may be holding it too
+    runtime.ambient.live[self] = nil
+    runtime.compact(true) -- the tape may be holding it too
   end
 end
 
---- How this value of a step is kept for backward: 'default' (the engine chooses), 'recompute' (made
---- again where it can be), 'mask' (a bit an element, where only its sign is read), 'exact',
---- 'quantize' (codes, unless gradients would be biased by that). Errors: an unknown rule; a kept
---- tensor.
+--- Sets how this value of a step is saved for backward: 'default' (the engine chooses), 'recompute'
+--- (computed again if possible), 'mask' (one bit per element, if only the sign is read), 'exact',
+--- 'quantize' (codes, unless they would bias gradients). Errors: an unknown rule; a kept tensor.
 ---@param rule string ---@return Tensor self
-function methods:kept_as(rule)
+function methods:saved_as(rule)
   if self.kept then
-    fail('kept_as: a parameter or input is resident; there is nothing to choose')
+    fail('saved_as: a parameter or input is resident; there is nothing to choose')
   end
   check_generation(self)
   check(C.tkg_tape_set_rule(self.tape.c, self.node, rule))
@@ -400,7 +401,7 @@ function Tensor.__index(t, key)
   end
 end
 
---- Numbers put in like that would be in no tensor.
+--- Errors: t[i] = x, which would not reach the tensor's numbers.
 function Tensor.__newindex(t, key, value)
   if type(key) == 'number' then
     fail('a tensor has no [%s] to set: write(list, first, count) puts numbers into it', key)
@@ -414,21 +415,27 @@ tensor.Tensor = Tensor
 
 local dims = ffi.new('int64_t[4]')
 
---- A kept tensor of zeros. ---@param kind? string a memory kind; 'data' by default
+--- A kept tensor of zeros. ---@param kind? string of memory; 'data' by default
 local function create(dtype, shape, kind)
   check_shape(shape, #shape)
   for d = 1, #shape do dims[d - 1] = shape[d] end
-  check(C.tkg_tensor_create(session.engine, dtype, #shape, dims, KIND[kind or 'data'], out_tensor))
+  check(C.tkg_tensor_create(runtime.engine, dtype, #shape, dims, KIND[kind or 'data'], out_tensor))
   local t = wrap(out_tensor[0])
-  session.allocated(4 * C.tkg_tensor_size(t.kept, -1))
+  runtime.allocated(4 * C.tkg_tensor_size(t.kept, -1))
   return t
 end
 tensor.create = create
 tensor.F32, tensor.I32 = F32, I32
 
+--- A kept tensor of kind 'graph' with the numbers of an FFI array or a list, row-major.
+function tensor.constant(dtype, shape, values)
+  local t = create(dtype, shape, 'graph')
+  return t:write(values, 0, size_of(t, -1))
+end
+
 function tensor.zeros_like(t) return create(dtype_of(t), t:size()) end
 
---- Shape and flat numbers of nested tables; every row must be as long as the first.
+--- Shape and flat numbers of nested tables. Errors: rows that differ in length.
 local function flatten(list)
   local shape, flat = {}, {}
   local level = list
@@ -437,7 +444,7 @@ local function flatten(list)
     shape[#shape + 1] = #level
     level = level[1]
   end
-  local function walk(x, d)
+  local function add(x, d)
     if d > #shape then
       if type(x) ~= 'number' then fail('expected a number, found %s', type(x)) end
       flat[#flat + 1] = x
@@ -447,14 +454,14 @@ local function flatten(list)
       fail('rows differ in length: expected %d, found %s', shape[d],
            type(x) == 'table' and #x or type(x))
     end
-    for i = 1, #x do walk(x[i], d + 1) end
+    for i = 1, #x do add(x[i], d + 1) end
   end
-  walk(list, 1)
+  add(list, 1)
   return shape, flat
 end
 
---- A kept f32 tensor from a number or nested tables whose rows are equally long; a tensor is
---- copied.
+--- A kept f32 tensor of a number, of nested tables with rows of equal length, or a copy of a
+--- tensor.
 ---
 ---   local a = tk.tensor{{1, 2}, {3, 4}}
 ---   print((a * a + 1):sum(2):totable()[1])       --> 7
@@ -469,12 +476,12 @@ function tensor.from(list)
 end
 
 --- A kept int32 tensor of ids from a table, nested for more dimensions, or from an FFI int32 array
---- and its length. Ids count from 0, as rows of tables do.
+--- and its length. Ids count from 0.
 ---
 ---   local rows = tk.tensor{{1, 2}, {3, 4}, {5, 6}}
 ---   print(rows:gather(tk.ids{2, 0}):totable()[1][1])    --> 5
----@param list table|Tensor|ffi.cdata* ---@param n? integer of an FFI array: all of it by default
----@return Tensor int32; a tensor given is itself the result
+---@param list table|Tensor|ffi.cdata* ---@param n? integer of an FFI array; all of it by default
+---@return Tensor int32; a tensor is returned itself
 function tensor.ids(list, n)
   if is_tensor(list) then return list end
   if type(list) == 'cdata' then

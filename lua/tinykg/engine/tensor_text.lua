@@ -1,5 +1,5 @@
---- A tensor as people read it: a line of shape, device and statistics, then at most 3 + 3 rows and
---- columns of its numbers.
+--- A tensor as text: a line of shape, device and statistics, then at most 3 + 3 rows and columns of
+--- its numbers.
 local ffi = require 'ffi'
 local C = require 'tinykg.engine.lib'
 

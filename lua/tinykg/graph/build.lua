@@ -1,18 +1,18 @@
---- Edges of a graph: from triples or from a data set, with inverses and self loops, packed for the
---- engine (engine/data/graph.h).
+--- Makes the edges of a graph from triples or from a data set, adds inverses and self loops, packs
+--- them for the engine (engine/data/graph.h).
 local bit = require 'bit'
 local ffi = require 'ffi'
 local C = require 'tinykg.engine.lib'
-local columns = require 'tinykg.engine.arrays'
-local session = require 'tinykg.engine.runtime'
+local arrays = require 'tinykg.engine.arrays'
+local runtime = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'
-local check, fail = session.check, session.fail
+local check, fail = runtime.check, runtime.fail
 
 local build = {}
 
 local RELATIONS, ONE_WAY = C.TKG_GRAPH_RELATIONS, C.TKG_GRAPH_ONE_WAY
 
---- Growing lists of heads, relations, tails as FFI arrays.
+--- Growing FFI arrays of heads, relations and tails.
 ---@class Edges
 ---@field n integer ---@field heads ffi.cdata*
 ---@field relations ffi.cdata* ---@field tails ffi.cdata*
@@ -26,9 +26,10 @@ local function add(e, head, relation, tail)
   e.n = e.n + 1
 end
 
--- ---- triples as a user gives them ----
+-- ---- edges from triples ----
 
-local function column(x, n, what)
+--- Ids as an FFI array and their count. Errors: none given, no ids.
+local function ids_of(x, n, what)
   if x == nil then fail('graph: no %s given', what) end
   if tensor.is(x) then
     if x:dtype() ~= 'i32' then fail('graph: %s must be ids', what) end
@@ -59,12 +60,12 @@ local function check_ids(e, heads, tails, relations)
   end
 end
 
---- What `tk.graph{...}` was given, checked: edges and counts.
+--- The arguments of `tk.graph{...}`, checked: edges and counts.
 function build.of_triples(o)
-  local heads, n = column(o.head, o.n, 'head')
-  local tails, n_tails = column(o.tail, o.n, 'tail')
+  local heads, n = ids_of(o.head, o.n, 'head')
+  local tails, n_tails = ids_of(o.tail, o.n, 'tail')
   local relations, n_relations = nil, n
-  if o.relation then relations, n_relations = column(o.relation, o.n, 'relation') end
+  if o.relation then relations, n_relations = ids_of(o.relation, o.n, 'relation') end
   if n ~= n_relations or n ~= n_tails then
     fail('graph: %d heads, %d relations, %d tails', n, n_relations, n_tails)
   end
@@ -80,7 +81,7 @@ end
 -- ---- edges from a data set ----
 
 --- The knowledge graph, the interactions of train, or both, as edges between entities (item i is
---- entity i) and users (behind the entities, where they are nodes of the same graph).
+--- entity i) and users, which follow the entities if they are nodes of the same graph.
 ---@param data table a data set ---@param of string 'kg', 'interactions' or 'both'
 ---@param merged boolean users and items are nodes of one graph
 function build.of_data(data, of, merged)
@@ -108,7 +109,7 @@ end
 
 -- ---- both directions, loops ----
 
---- Without the edges that lead from a node to itself.
+--- The edges without those from a node to itself.
 local function loopless(g)
   local e = edges(g.n)
   for i = 0, g.n - 1 do
@@ -122,17 +123,22 @@ local function loopless(g)
   return e
 end
 
---- Adds what was asked for: `undirected` each edge back under the same relation, right behind it;
+--- Adds edges: `undirected` each edge back under the same relation, right behind it;
 --- `inverse` each edge back under relation id + relations; `self_loops` each node to itself under
---- an id of its own, the last.
+--- an id of its own, the last; `self_loops = false` leaves out the given ones.
 function build.extended(g, o)
   local back, relations = o.undirected or o.inverse, g.relation_count
-  if (back or o.self_loops) and g.nodes ~= g.tail_nodes then
+  local loops = o.self_loops
+  if loops ~= nil and type(loops) ~= 'boolean' and loops ~= 'given' then
+    fail("graph: self_loops is %s, expected true, false or 'given'", tostring(loops))
+  end
+  local add_loops = loops == true
+  if (back or add_loops) and g.nodes ~= g.tail_nodes then
     fail('graph: heads and tails are not the same nodes, so edges cannot go both ways')
   end
-  if o.self_loops == false and g.nodes == g.tail_nodes then g = loopless(g) end
-  if not back and not o.self_loops then return g end
-  local e = edges((back and 2 or 1) * g.n + (o.self_loops and g.nodes or 0))
+  if loops == false and g.nodes == g.tail_nodes then g = loopless(g) end
+  if not back and not add_loops then return g end
+  local e = edges((back and 2 or 1) * g.n + (add_loops and g.nodes or 0))
   local shift = o.inverse and relations or 0
   for i = 0, g.n - 1 do
     local r = relations and g.relations[i] or 0
@@ -143,7 +149,7 @@ function build.extended(g, o)
     add(e, g.tails[i], (relations and g.relations[i] or 0) + shift, g.heads[i])
   end
   local total = relations and relations + shift or nil
-  if o.self_loops then
+  if add_loops then
     for v = 0, g.nodes - 1 do add(e, v, total or 0, v) end
     total = total and total + 1
   end
@@ -154,20 +160,18 @@ end
 
 -- ---- packing ----
 
---- The packed graph as a kept tensor, with its layout. ---@param one_way? boolean
+--- Packs a graph. Returns a kept tensor and its layout. ---@param one_way? boolean
 ---@return Tensor packed, integer layout
 function build.pack(g, one_way)
   local layout = bit.bor(g.relation_count and RELATIONS or 0, one_way and ONE_WAY or 0)
   local room = tonumber(C.tkg_graph_length(g.nodes, g.tail_nodes, g.n, layout))
-  local packed, found = columns.ints(room + 1), ffi.new('int64_t[1]')
+  local packed, found = arrays.ints(room + 1), ffi.new('int64_t[1]')
   local relations = g.relation_count and g.relations or nil
   check(C.tkg_graph_pack(g.nodes, g.tail_nodes, g.n, g.heads, relations, g.tails, layout, packed,
                          found, nil))
   layout = tonumber(found[0])
   local length = tonumber(C.tkg_graph_length(g.nodes, g.tail_nodes, g.n, layout))
-  local t = tensor.create(tensor.I32, {length}, 'graph')
-  check(C.tkg_tensor_write(t.kept, packed, 0, length))
-  return t, layout
+  return tensor.constant(tensor.I32, {length}, packed), layout
 end
 
 return build

@@ -1,7 +1,7 @@
---- 1 / (edges of its head by its relation) of each edge of a graph.
+--- Weights of edges: 1 / (edges of its head by its relation).
 local ffi = require 'ffi'
 
---- Of edges by head: a head's are counted, and forgotten, one after the other.
+--- Edges sorted by head: counts one head's relations at a time.
 local function by_head(edges, kinds, offsets, weights)
   local relations, count, at = edges.relations, ffi.new('int32_t[?]', kinds + 1), 0
   for h = 0, math.huge do
@@ -14,7 +14,7 @@ local function by_head(edges, kinds, offsets, weights)
   end
 end
 
---- Of edges in any order.
+--- Edges in any order.
 local function anywhere(edges, kinds, weights)
   local count = {}
   for p = 0, edges.n - 1 do
@@ -25,8 +25,8 @@ local function anywhere(edges, kinds, weights)
 end
 
 ---@param edges table as a graph's triples() ---@param kinds integer relations
----@param offsets? ffi.cdata* where each head's edges begin, if they lie by head
----@param weights ffi.cdata* float, one an edge, to be filled
+---@param offsets? ffi.cdata* where each head's edges begin, if they are sorted by head
+---@param weights ffi.cdata* float, one per edge, to be filled
 return function(edges, kinds, offsets, weights)
   if offsets then by_head(edges, kinds, offsets, weights) else anywhere(edges, kinds, weights) end
 end

@@ -1,19 +1,22 @@
---- Graphs: edges (head, relation, tail) packed once in both orientations, and the ops on them.
+--- Graphs: edges (head, relation, tail), packed once in both orientations, and the ops on them.
 --
--- Edge values (weights, scores, what dot and softmax give) are vectors [edges] in the graph's own
--- order: by head, then by tail. triples() says which edge is where.
+-- Edge values (weights, scores, results of dot and softmax) are vectors [edges] in the graph's own
+-- order: by head, then by tail. triples() returns the edges in that order.
 local bit = require 'bit'
 local ffi = require 'ffi'
 local C = require 'tinykg.engine.lib'
 local arguments = require 'tinykg.base.arguments'
 local build = require 'tinykg.graph.build'
 local by_relation = require 'tinykg.graph.by_relation'
-local draw = require 'tinykg.graph.sample_triples'
+local format = require 'tinykg.base.format'
 local ops = require 'tinykg.engine.ops'
 local parallel = require 'tinykg.graph.parallel'
-local session = require 'tinykg.engine.runtime'
+local renamed = require 'tinykg.base.arguments.renamed'
+local runtime = require 'tinykg.engine.runtime'
+local sampling = require 'tinykg.graph.sampling'
 local tensor = require 'tinykg.engine.tensor'
-local check, fail, record = session.check, session.fail, tensor.record
+local check, fail, record = runtime.check, runtime.fail, tensor.record
+local is_transposed, refuse_transposed = sampling.is_transposed, sampling.refuse_transposed
 
 local BACKWARD = C.TKG_GRAPH_BACKWARD
 
@@ -21,9 +24,9 @@ local make
 
 ---@class Graph
 ---@field nodes integer heads (and tails, unless the graph is from one kind of node to another)
----@field tail_nodes integer tails, where they are nodes of another kind; else as many as nodes
----@field relations integer? relation ids, inverses and loops included; an isolated node's sampled
----  neighbour is itself by relation id `relations`, so tables for them need `relations + 1` rows
+---@field tail_nodes integer tails, if they are nodes of another kind; else as many as nodes
+---@field relations integer? relation ids, inverses and loops included. The sampled neighbour of a
+---  node without edges is itself, by relation id `relations`: tables then need `relations + 1` rows
 ---@field edges integer with inverses and loops
 ---@field of string? of a graph of a data set: 'kg', 'interactions' or 'both'
 ---@field first_user integer? the node of user 0, in a graph of a data set with users
@@ -40,19 +43,11 @@ local function copy(self, changes)
   return new(fields)
 end
 
---- Ids of one part of the packed array: a view, whose memory is the graph's.
+--- Ids of one part of the packed array: a view that shares the graph's memory.
 local function part(self, first, count) return self.packed:narrow(1, first + 1, count) end
 
-local function is_transposed(self) return bit.band(self.layout, BACKWARD) ~= 0 end
-
---- What reads edges by head, in the graph's order, cannot do so by tail.
-local function refuse_transposed(self, name)
-  if is_transposed(self) then
-    fail('%s: of the graph itself, not transposed: make one with heads and tails exchanged', name)
-  end
-end
-
---- Heads, tails and edges of the packed array, which is read by them; the fields are for looking.
+--- Heads, tails and edges of the packed array. Errors: the fields, which are for reading only, were
+--- set.
 local function sizes(self)
   local c = self.counts
   local back = is_transposed(self)
@@ -63,13 +58,13 @@ local function sizes(self)
   return c.heads, c.tails, c.edges
 end
 
---- [heads + 1] places where the edges of each head begin. ---@return Tensor
+--- The place where each head's edges begin [heads + 1]. ---@return Tensor
 function Graph:offsets()
   refuse_transposed(self, 'offsets')
   return part(self, 0, (sizes(self)) + 1)
 end
 
---- Tail of each edge as it is packed.
+--- Tail of each edge of the packed array.
 local function packed_tails(self)
   local heads, _, e = sizes(self)
   return part(self, heads + 1, e)
@@ -82,7 +77,7 @@ function Graph:edge_relations()
   return part(self, heads + 1 + e, e)
 end
 
---- Head of each edge as it is packed: made when first asked for.
+--- Head of each edge of the packed array; made once.
 local function packed_heads(self)
   if not self.shared.heads then
     local n, _, e = sizes(self)
@@ -90,7 +85,7 @@ local function packed_heads(self)
     for h = 0, n - 1 do
       for p = offsets[h], offsets[h + 1] - 1 do heads[p] = h end
     end
-    self.shared.heads = tensor.create(tensor.I32, {e}, 'graph'):write(heads, 0, e)
+    self.shared.heads = tensor.constant(tensor.I32, {e}, heads)
   end
   return self.shared.heads
 end
@@ -126,7 +121,7 @@ end
 
 local function op(self, name, ...) return record(name, on(self), self.packed, ...) end
 
---- A column of ones, a tail each: aggregating it counts edges. Made once.
+--- Ones [tails, 1]: their aggregate counts edges. Made once.
 local function ones(self)
   local shared = self.shared
   if not shared.ones or shared.ones:size(1) ~= self.tail_nodes then
@@ -136,7 +131,7 @@ local function ones(self)
   return shared.ones
 end
 
---- Edges of each head, or of each tail: FFI doubles.
+--- How many edges each head, or each tail, has: FFI doubles.
 local function degrees(self, of_tails)
   local heads, tails, e = sizes(self)
   local packed, out = self.packed:values(), ffi.new('double[?]', math.max(heads, tails) + 1)
@@ -145,15 +140,14 @@ local function degrees(self, of_tails)
   return out
 end
 
---- 1 / (edges of each head), 0 without any, as a column. Made once.
+--- 1 / (edges of each head), 0 without edges, as [nodes, 1]. Made once.
 local function inverse_degrees(self)
   local back = is_transposed(self)
   local key = back and 'by_tail' or 'by_head'
   if not self.shared[key] then
     local degree, inverse = degrees(self, back), ffi.new('float[?]', self.nodes + 1)
     for h = 0, self.nodes - 1 do inverse[h] = degree[h] > 0 and 1 / degree[h] or 0 end
-    self.shared[key] = tensor.create(tensor.F32, {self.nodes, 1}, 'graph')
-      :write(inverse, 0, self.nodes)
+    self.shared[key] = tensor.constant(tensor.F32, {self.nodes, 1}, inverse)
   end
   return self.shared[key]
 end
@@ -172,7 +166,7 @@ local function summed(self, x, relation, w)
   return op(self, 'aggregate', x)
 end
 
---- The graph from the nodes to the relations of their edges. Made once, and once more transposed.
+--- The graph from nodes to the relations of their edges. Made once per orientation.
 local function relations_of(self)
   local key = is_transposed(self) and 'relations_by_tail' or 'relations_by_head'
   if not self.relations then fail('aggregate: this graph has no relations') end
@@ -187,15 +181,15 @@ local function relations_of(self)
   return self.shared[key]
 end
 
---- Sum over edges of r[relation]: relation vectors summed as tails would be.
+--- Sum over edges of r[relation], as a sum over the graph from nodes to relations.
 local function summed_relations(self, r, w)
   if w then fail('aggregate: add and sub take no weight; use mul or copy') end
   return op(relations_of(self), 'aggregate', r)
 end
 
---- The mean: by how many edges there are, or by how many of a sample are left. What is left weighs
---- 1 / (1 - p), at least 1: a head without any is 0 whatever divides it, and 1 passes its gradient
---- on (which may be large already behind normalize) unharmed.
+--- Divides a sum by the number of edges, or after dropout by the number of edges left. An edge left
+--- weighs 1 / (1 - p), so the divisor is 0 or at least 1. A head without edges has the sum 0, and
+--- is divided by 1 so that its gradient, which may be large before normalize, does not grow.
 local function averaged(self, sum)
   if not self.left then return sum * inverse_degrees(self) end
   self.left_count = self.left_count
@@ -205,6 +199,7 @@ end
 
 local MESSAGES = {copy = true, mul = true, add = true, sub = true}
 
+--- The largest element of the tails' rows, column by column.
 local function largest(self, x, o, w)
   if o.message and o.message ~= 'copy' or w then
     fail('aggregate: max takes the message copy, without weights')
@@ -212,26 +207,7 @@ local function largest(self, x, o, w)
   return op(self, 'aggregate_pick', x, op(self, 'aggregate_argmax', x))
 end
 
---- out[h] = reduce over edges (h, r, t) of weight * message(x[t], relation[r]); 0 where h has none.
---- Nothing is made or kept an edge and column.
----
----   reduce    'sum' (default), 'mean' or 'max' (of copies without weights)
----   message   'copy' (default), 'mul' (default with relation), 'add' or 'sub' (x - relation)
----   relation  [relations, d]: a vector for each relation id
----   weight    [edges], with 'copy' and 'mul'; multiplied with the graph's own
----
---- An example:
----
----   local g = tk.graph{head = {0, 0}, tail = {1, 2}, nodes = 3}
----   local x = tk.tensor{{1}, {2}, {4}}
----   print(g:aggregate(x):totable()[1][1])                      --> 6
----   print(g:aggregate(x, {reduce = 'mean'}):totable()[1][1])   --> 3
----@param x Tensor [tail nodes, d]
----@param o? {reduce: string, message: string, relation: Tensor, weight: Tensor}
----@return Tensor [heads, d]
-function Graph:aggregate(x, o)
-  session.options('aggregate', o, 'reduce message relation weight')
-  o = o or {}
+local function aggregated(self, x, o)
   local reduce, message = o.reduce or 'sum', o.message or (o.relation and 'mul' or 'copy')
   if not MESSAGES[message] then
     fail("aggregate: message '%s' is not one of copy, mul, add, sub", tostring(message))
@@ -255,6 +231,32 @@ function Graph:aggregate(x, o)
   return reduce == 'mean' and averaged(self, sum) or sum
 end
 
+--- out[h] = reduce over edges (h, r, t) of weight * message(x[t], relation[r]); 0 if h has no
+--- edges. No memory is needed per edge and column.
+---
+---   reduce    'sum' (default), 'mean' or 'max' (of copies without weights)
+---   message   'copy' (default), 'mul' (default with relation), 'add' or 'sub' (x - relation)
+---   relation  [relations, d]: a vector for each relation id
+---   weight    [edges], with 'copy' and 'mul'; multiplied with the graph's own
+---   recompute true: backward computes the result again instead of saving it
+---
+--- An example:
+---
+---   local g = tk.graph{head = {0, 0}, tail = {1, 2}, nodes = 3}
+---   local x = tk.tensor{{1}, {2}, {4}}
+---   print(g:aggregate(x):totable()[1][1])                      --> 6
+---   print(g:aggregate(x, {reduce = 'mean'}):totable()[1][1])   --> 3
+---@param x Tensor [tail nodes, d]
+---@param o? {reduce: string, message: string, relation: Tensor, weight: Tensor,
+---  recompute: boolean}
+---@return Tensor [heads, d]
+function Graph:aggregate(x, o)
+  runtime.options('aggregate', o, 'reduce message relation weight recompute')
+  local y = aggregated(self, x, o or {})
+  if o and o.recompute then y:saved_as('recompute') end
+  return y
+end
+
 --- a[head] . b[tail] for each edge, or a[head] . (b[tail] r[relation]).
 ---@param a Tensor [heads, d] ---@param b Tensor [tails, d] ---@param r? Tensor [relations, d]
 ---@return Tensor [edges]
@@ -270,29 +272,30 @@ end
 ---  theirs (as torch.sparse.softmax takes them); each has an equal share of its weight
 ---@return Tensor [edges]
 function Graph:softmax(scores, o)
-  session.options('softmax', o, 'merged')
+  runtime.options('softmax', o, 'merged')
   if o and o.merged then scores = parallel(make, self, scores) end
   return op(self, 'edge_softmax', scores)
 end
 
 -- ---- other graphs of the same edges ----
 
---- Tails and heads exchanged; shares the memory. Edge values keep their order. Nothing is drawn or
---- looked up in it: that needs the edges by head. ---@return Graph
+--- Exchanges heads and tails; edge values keep their order. Sampling and lookup, which read edges
+--- by head, are errors.
+---@return Graph
 function Graph:transpose()
   return copy(self, {layout = bit.bxor(self.layout, BACKWARD), nodes = self.tail_nodes,
                      tail_nodes = self.nodes, left_count = false})
 end
 
---- With edge weights that aggregate multiplies with.
+--- The graph with weights, which aggregate multiplies with.
 ---@param weights Tensor [edges] ---@return Graph sharing the memory
 function Graph:weighted(weights) return copy(self, {weights = weights}) end
 
 local NORMALIZED = {row = true, symmetric = true, relation = true}
 
---- With weights 1 / degree of the head ('row'); 1 / sqrt(degree of head x degree of tail)
+--- The graph with weights 1 / degree of the head ('row'); 1 / sqrt(degree of head x degree of tail)
 --- ('symmetric': Kipf & Welling 2017, without the self loops); 1 / edges of the head by the same
---- relation ('relation': KGAT's before its first attention).
+--- relation ('relation': KGAT's first attention).
 ---@param kind string 'row', 'symmetric' or 'relation' ---@return Graph sharing the memory
 function Graph:normalized(kind)
   if not NORMALIZED[kind] then
@@ -309,11 +312,12 @@ function Graph:normalized(kind)
     weights[p] = kind == 'row' and 1 / by_head[e.heads[p]]
       or 1 / math.sqrt(by_head[e.heads[p]] * by_tail[e.tails[p]])
   end
-  return self:weighted(tensor.create(tensor.F32, {e.n}, 'graph'):write(weights, 0, e.n))
+  return self:weighted(tensor.constant(tensor.F32, {e.n}, weights))
 end
 
---- In a step: this graph with edges dropped at random, each with probability p, the others' weights
---- divided by 1 - p. Means are over the edges that are left. Drawn again for backward, not kept.
+--- In a step: the graph without edges dropped at random, each with probability p; weights of the
+--- others are divided by 1 - p. Means are over the edges left. Saves nothing: backward draws the
+--- mask again.
 ---@param p number 0 <= p < 1 ---@return Graph sharing the memory
 function Graph:dropout(p)
   if p == 0 then return self end
@@ -321,8 +325,8 @@ function Graph:dropout(p)
   return copy(self, {weights = self.weights and self.weights * left or left, left = left})
 end
 
---- In a step: this graph without the edges that lead to nodes dropped at random, weights of the
---- others divided by 1 - p (node dropout: Berg et al. 2017, NGCF).
+--- In a step: the graph without edges to nodes dropped at random, each with probability p; weights
+--- of the others are divided by 1 - p (node dropout: Berg et al. 2017, NGCF).
 ---@param p number 0 <= p < 1 ---@return Graph sharing the memory
 function Graph:node_dropout(p)
   if p == 0 then return self end
@@ -330,95 +334,17 @@ function Graph:node_dropout(p)
   return copy(self, {weights = self.weights and self.weights * left or left, left = left})
 end
 
--- ---- sampling ----
-
---- `k` neighbours of each node of `ids`: distinct where a node has at least k; where it has fewer,
---- each equally often, up to one (KGCN's code draws with replacement and misses some); the node
---- itself by relation id `relations` where it has none.
----@param ids Tensor int32 [n] ---@param k integer
----@return Tensor tails int32 [n, k], Tensor relations int32 [n, k]
-function Graph:sample(ids, k)
-  if k < 1 then fail('sample: %d neighbours asked for, expected 1 or more', k) end
-  refuse_transposed(self, 'sample')
-  local offsets, tails, relations = self:offsets(), self:tails(), self:edge_relations()
-  local a = tensor.attribute()
-  a.i[0], a.i[2] = k, self.relations
-  local pair = record('sample_neighbors', a, offsets, tails, relations, ids)
-  local n = ids:count()
-  return pair:rows(1, 1):reshape(n, k), pair:rows(2, 2):reshape(n, k)
-end
-
---- A fixed number of neighbours of every node, drawn once: what KGCN reads. They last, and take 8 k
---- bytes a node. Nodes of fewer than k have each equally often, as `sample` draws, or, with
---- replacement, some of them more often than others, as KGCN's program draws.
----@param k integer ---@param o? {replacement: boolean} false
----@return Tensor tails int32 [nodes, k], Tensor relations int32 [nodes, k]
-function Graph:neighborhood(k, o)
-  session.options('neighborhood', o, 'replacement')
-  refuse_transposed(self, 'neighborhood')
-  if o and o.replacement then return require('tinykg.graph.neighborhood')(self, k) end
-  local ids = ffi.new('int32_t[?]', self.nodes + 1)
-  for i = 0, self.nodes - 1 do ids[i] = i end
-  local tails, relations = self:sample(tensor.ids(ids, self.nodes), k)
-  return tails:keep(), relations:keep()
-end
-
---- Tails that make no edge with these heads and relations: negative triples.
----@param heads Tensor int32 [n] ---@param relations Tensor int32 [n] ---@param count? integer 1
----@return Tensor int32 [n, count]
-function Graph:negatives(heads, relations, count)
-  refuse_transposed(self, 'negatives')
-  local offsets, tails, by = self:offsets(), self:tails(), self:edge_relations()
-  local a = tensor.attribute()
-  a.i[0], a.i[2] = count or 1, self.tail_nodes
-  return record('sample_tails', a, offsets, tails, by, heads, relations)
-end
-
---- What the edge (rows[b], ids[b, j]) weighs (1 in a graph without weights), `default` where there
---- is none: entries of a sparse matrix. Of edges given twice, any. No gradient.
----@param rows Tensor int32 [b] heads ---@param ids Tensor int32 [b, j] tails, or ids that are none
----@param default? number 0
----@return Tensor [b, j]
-function Graph:lookup(rows, ids, default)
-  refuse_transposed(self, 'lookup')
-  local offsets, tails = self:offsets(), self:tails()
-  local values = self.weights or ops.full(1, self.edges)
-  local a = tensor.attribute()
-  a.f[0] = default or 0
-  return record('lookup', a, offsets, tails, rows, ids, values)
-end
-
---- Ripple sets (Wang et al. 2018) of lists of nodes: see tinykg.graph.ripple.
----@param seeds {rows: integer, offsets: ffi.cdata*, items: ffi.cdata*} a list of nodes a row, as a
----  data set's known() is ---@param hops integer ---@param size integer
----@param o? {replacement: boolean} false: of fewer triples than that, each is there at least once
----@return {heads: Tensor, relations: Tensor, tails: Tensor}[] by hop, each int32 [rows, size]
-function Graph:ripples(seeds, hops, size, o)
-  session.options('ripples', o, 'replacement')
-  refuse_transposed(self, 'ripples')
-  return require('tinykg.graph.ripple')(self, seeds, hops, size, o and o.replacement)
-end
-
---- A batch of triples with negatives, drawn (in a step, by its plan): see graph/draw.lua.
----@param n integer
----@param by? string 'heads' (default): a head as often as another; 'triples': a triple as another
----@return {heads: Tensor, relations: Tensor, tails: Tensor, negatives: Tensor} int32 [n] each
-function Graph:draw(n, by)
-  refuse_transposed(self, 'draw')
-  return draw(self, n, by)
-end
-
--- ---- looking ----
+-- ---- information ----
 
 local Info = {__tostring = function(i)
-  return string.format(
-    'graph: %s nodes, %d relations, %d edges; degree mean %.1f max %d, %d isolated',
-    i.tail_nodes and i.nodes .. ' x ' .. i.tail_nodes or i.nodes, i.relations, i.edges,
-    i.mean_degree, i.max_degree, i.isolated)
+  return ('graph: %s, %s, %s; degree mean %.1f max %d, %d isolated'):format(
+    i.tail_nodes and i.nodes .. ' x ' .. i.tail_nodes .. ' nodes' or format.count(i.nodes, 'node'),
+    format.count(i.relations, 'relation'), format.count(i.edges, 'edge'), i.mean_degree,
+    i.max_degree, i.isolated)
 end}
 
---- Counts and degrees of heads: {nodes, relations, edges, isolated, mean_degree, max_degree}.
---- Printed, it is a line. ---@return table
+--- Counts and degrees of heads: {nodes, relations, edges, isolated, mean_degree, max_degree}; print
+--- shows a line. ---@return table
 function Graph:info()
   local _, _, e = sizes(self)
   local heads, tails, degree = self.nodes, self.tail_nodes, degrees(self, is_transposed(self))
@@ -448,7 +374,7 @@ end
 local KINDS = {kg = true, interactions = true, both = true, labels = true}
 
 local function from_data(data, o)
-  session.options('graph', o, 'of merged undirected inverse self_loops one_way')
+  runtime.options('graph', o, 'of merged undirected inverse self_loops one_way')
   o = o or {}
   local of = o.of or 'kg'
   if not KINDS[of] then fail("graph: of = '%s': kg, interactions, both or labels", tostring(of)) end
@@ -458,22 +384,25 @@ local function from_data(data, o)
   return graph
 end
 
---- A graph of triples, or of a data set's train part.
+--- Makes a graph of triples, or of a data set's train part.
 ---
---- tk.graph{head =, relation =, tail =, nodes =, relations =}: ids 0-based, as int32 tensors,
---- lists, or FFI arrays with their length `n`. Without relation the edges are all of one kind.
---- nodes may be {heads, tails} for edges from one kind of node to another.
+--- tk.graph{head =, relation =, tail =, nodes =, relations =}: 0-based ids, as int32 tensors,
+--- lists, or FFI arrays with their length `n`. Without relation all edges are of one kind. nodes
+--- may be {heads, tails}: edges from one kind of node to another.
 ---
---- tk.graph(data, {of = 'kg' | 'interactions' | 'both', merged =}): entities; users x items, or,
---- with merged = true, one graph in which user u is node items + u; entities and, behind them,
---- users, interactions by a relation of their own, the last. of = 'labels': users x items, an edge
---- a label of train, weighing 1 or 0; of data without labels, what users took (1) and as many items
---- that they did not, drawn (0). Options of the others:
+--- tk.graph(data, {of =, merged =}):
+---   'kg'            entities; the default
+---   'interactions'  users x items; with merged = true one graph, where user u is node items + u
+---   'both'          entities, then users; interactions have a relation of their own, the last
+---   'labels'        users x items, one edge per label of train with weight 1 or 0; of data without
+---                   labels, items that users took (1) and as many sampled others (0)
+---
+--- Options of all but 'labels':
 ---   undirected  each edge also back, under the same relation (KGCN)
 ---   inverse     each edge also back, under relation id + number of relations (KGAT)
----   self_loops  true: each node to itself, under the last relation id; false: without the edges
----               given that lead from a node to itself, so that values summed over the graph can be
----               kept in few bits where they meet their neighbours' (engine/passes/bias.c)
+---   self_loops  true: each node to itself, under the last relation id; 'given' (default): those
+---               that are given; false: none, so that values summed over the graph can be saved in
+---               few bits where they meet their neighbours' (engine/passes/bias.c)
 ---   one_way     no gradient to what is aggregated, and half the memory
 --- Edges that are given twice count twice; self loops and nodes without edges are fine.
 ---
@@ -486,11 +415,13 @@ function make(o, more)
     fail('graph: expected {head = ids, relation = ids, tail = ids, ...} or a data set')
   end
   if type(o.known) == 'function' then return from_data(o, more) end
-  session.options('graph', o,
+  runtime.options('graph', o,
                   'head relation tail nodes relations n undirected inverse self_loops one_way')
   return finish(build.of_triples(o), o)
 end
 
+for name, method in pairs(sampling.methods) do Graph[name] = method end
 arguments.class(Graph, 'Graph', 'a graph')
+renamed.add(Graph, 'graph:')
 
 return make

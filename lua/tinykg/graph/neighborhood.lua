@@ -1,16 +1,16 @@
---- A fixed number of edges of every node, drawn on the host as KGCN's program draws them
---- (hwwang55/KGCN src/data_loader.py:96-104): distinct ones where a node has so many, else with
---- replacement, which misses some. Drawn once, before training.
+--- Samples a fixed number of edges of every node on the host, as KGCN's program does
+--- (hwwang55/KGCN src/data_loader.py:96-104): distinct ones if a node has enough, else with
+--- replacement, which misses some.
 local ffi = require 'ffi'
 local random = require 'tinykg.base.random'
-local session = require 'tinykg.engine.runtime'
+local runtime = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'
 
---- A node without edges is its own neighbour by relation id `relations`.
+--- A node without edges is its own neighbour, by relation id `relations`.
 ---@param graph Graph ---@param k integer
 ---@return Tensor tails int32 [nodes, k], Tensor relations int32 [nodes, k]
 return function(graph, k)
-  local generator = random.new(session.seed, session.stream())
+  local generator = random.new(runtime.seed, runtime.stream())
   local edges, offsets, nodes = graph:triples(), graph.packed:values(), graph.nodes
   local tails = ffi.new('int32_t[?]', nodes * k + 1)
   local relations = ffi.new('int32_t[?]', nodes * k + 1)
@@ -24,8 +24,6 @@ return function(graph, k)
       relations[node * k + j] = at and edges.relations[at] or graph.relations
     end
   end
-  local function table_of(ids)
-    return tensor.create(tensor.I32, {nodes, k}, 'graph'):write(ids, 0, nodes * k)
-  end
-  return table_of(tails), table_of(relations)
+  return tensor.constant(tensor.I32, {nodes, k}, tails),
+    tensor.constant(tensor.I32, {nodes, k}, relations)
 end

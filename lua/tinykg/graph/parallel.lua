@@ -1,12 +1,12 @@
---- Parallel edges (of one head and tail, by several relations) taken as one in a softmax: their
---- scores are added, the sum competes with those of other tails, and each has an equal share of the
---- weight. What a head gathers is then what one weight a pair would give.
+--- Parallel edges (of one head and tail, by several relations) as one edge in a softmax: its score
+--- is the sum of theirs, and each gets an equal share of its weight. A head's sum over edges is
+--- then that of one weight per pair of nodes.
 local ffi = require 'ffi'
 local ops = require 'tinykg.engine.ops'
 local tensor = require 'tinykg.engine.tensor'
 
---- Calls fn(first, last) with the places of each run of parallel edges: they lie side by side.
-local function runs(graph, fn)
+--- Calls fn(first, last) with the places of each group of parallel edges, which are neighbours.
+local function each_group(graph, fn)
   local e, first = graph:triples(), 0
   for p = 1, e.n do
     if p == e.n or e.heads[p] ~= e.heads[first] or e.tails[p] ~= e.tails[first] then
@@ -16,14 +16,14 @@ local function runs(graph, fn)
   end
 end
 
---- Of the n edges that have parallel ones: {edges = [n], log_count = [n], others: a graph of each
---- with those beside it, place = [all edges]: 1 to n, or 0 for one alone}. False where there are
+--- The n edges that have parallel ones: {edges = [n], log_count = [n], others: a graph from each to
+--- those parallel to it, place = [all edges]: 1 to n, or 0 for an edge without}. False if there are
 --- none. Made once.
 local function parallel(make, graph)
   local shared = graph.shared
   if shared.parallel ~= nil then return shared.parallel end
   local n, links = 0, 0
-  runs(graph, function(first, last)
+  each_group(graph, function(first, last)
     local m = last - first + 1
     n, links = n + m, links + m * (m - 1)
   end)
@@ -32,7 +32,7 @@ local function parallel(make, graph)
   local place, edges = ffi.new('int32_t[?]', graph.edges), ffi.new('int32_t[?]', n)
   local heads, tails = ffi.new('int32_t[?]', links), ffi.new('int32_t[?]', links)
   local log_count, at, link = ffi.new('float[?]', n), 0, 0
-  runs(graph, function(first, last)
+  each_group(graph, function(first, last)
     local begin, m = at, last - first + 1
     for p = first, last do
       for other = begin, begin + m - 1 do
@@ -45,17 +45,15 @@ local function parallel(make, graph)
       at = at + 1
     end
   end)
-  local function kept(kind, count, values)
-    return tensor.create(kind, {count}, 'graph'):write(values, 0, count)
-  end
   shared.parallel = {
-    place = kept(tensor.I32, graph.edges, place), edges = kept(tensor.I32, n, edges),
-    log_count = kept(tensor.F32, n, log_count),
+    place = tensor.constant(tensor.I32, {graph.edges}, place),
+    edges = tensor.constant(tensor.I32, {n}, edges),
+    log_count = tensor.constant(tensor.F32, {n}, log_count),
     others = make{head = heads, tail = tails, n = links, nodes = n}}
   return shared.parallel
 end
 
---- Scores of which a softmax over all edges is one over pairs.
+--- Scores whose softmax over edges is that of the merged edges, shared equally.
 ---@param make function tk.graph ---@param graph Graph ---@param scores Tensor [edges]
 ---@return Tensor [edges]
 return function(make, graph, scores)

@@ -1,11 +1,39 @@
---- Ripple sets (Wang et al., RippleNet, CIKM 2018): for a list of nodes, triples that begin at
---- them, triples that begin at the tails of those, and so on. Drawn once, before training.
+--- Ripple sets (Wang et al., RippleNet, CIKM 2018): of a list of nodes, sampled triples that begin
+--- at them, triples that begin at the tails of those, and so on.
 local ffi = require 'ffi'
+local arguments = require 'tinykg.base.arguments'
 local random = require 'tinykg.base.random'
-local session = require 'tinykg.engine.runtime'
+local runtime = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'
 
---- Running sums of the degrees of nodes[0 .. n - 1] into sums; their total.
+--- By hop {heads, relations, tails}: int32 tensors [rows, size].
+---@class RippleSets
+local RippleSets = {}
+RippleSets.__index = RippleSets
+
+--- Iterates over the hops of some rows: number from 1, and the hop's triples.
+---@param rows Tensor int32 [n] ---@param embedding Module called with int32 ids
+---@return fun(): integer?, table? heads, relations, tails: int32 [n, size]; of these, one after the
+---  other, relation ids `r` [n size] and rows `h` and `t` [n size, d] of the embedding
+function RippleSets:gather(rows, embedding)
+  local k = 0
+  return function()
+    k = k + 1
+    local set, hop = self[k], {}
+    if not set then return nil end
+    local function flat(name)
+      hop[name] = set[name]:gather(rows)
+      return hop[name]:reshape(-1)
+    end
+    hop.r = flat('relations')
+    hop.h, hop.t = embedding(flat('heads')), embedding(flat('tails'))
+    return k, hop
+  end
+end
+
+arguments.class(RippleSets, 'RippleSets', 'ripple sets: graph:ripples')
+
+--- Writes running sums of the degrees of nodes[0 .. n - 1] to sums. Returns their total.
 local function sum_degrees(offsets, nodes, n, sums)
   local total = 0
   for i = 0, n - 1 do
@@ -15,7 +43,7 @@ local function sum_degrees(offsets, nodes, n, sums)
   return total
 end
 
---- The edge that is number `at` of those of nodes, one node's after the other's.
+--- Edge number `at` of the edges of all nodes, in the order of the nodes.
 local function edge_of(offsets, nodes, n, sums, at)
   local low, high = 0, n - 1
   while low < high do
@@ -29,14 +57,14 @@ local MOST_HOPS = 1000
 
 local function check(graph, seeds, hops, size)
   if seeds.rows * size >= 2 ^ 31 or hops > MOST_HOPS then
-    session.fail('ripples: %d hops of %d sets of %d are too many', hops, seeds.rows, size)
+    runtime.fail('ripples: %d hops of %d sets of %d are too many', hops, seeds.rows, size)
   end
   for name, value in pairs{hops = hops, size = size} do
-    if value < 1 then session.fail('ripples: %s is %d, expected 1 or more', name, value) end
+    if value < 1 then runtime.fail('ripples: %s is %d, expected 1 or more', name, value) end
   end
-  if not graph.relations then session.fail('ripples: this graph has no relations') end
+  if not graph.relations then runtime.fail('ripples: this graph has no relations') end
   if graph.edges == 0 then
-    session.fail('ripples: the graph has no edges: there is nothing to spread along')
+    runtime.fail('ripples: the graph has no edges: there is nothing to spread along')
   end
 end
 
@@ -48,17 +76,17 @@ local function longest(seeds)
   return most
 end
 
---- Hop 1 of row r: `size` of the triples whose head is one of r's seeds; hop k: of those whose head
---- is a tail of hop k - 1, tails drawn twice counting twice. Without replacement where there are
---- enough; else each at least once or, with `replacement`, as it falls. A hop with no triples is
---- that before it again; a row whose seeds have none (or without seeds) starts with triples drawn
---- from the whole graph, which say nothing in particular.
+--- Hop 1 of row r has `size` triples whose head is one of r's seeds; hop k has triples whose head
+--- is a tail of hop k - 1, where a tail sampled twice counts twice. They are distinct if there are
+--- enough; else each is there at least once or, with `replacement`, at random. A hop without
+--- triples repeats the hop before. A row whose seeds have none (or without seeds) gets triples of
+--- the whole graph. Errors: no relations, no edges, counts below 1.
 ---@param graph Graph ---@param seeds tinykg.Csr ---@param hops integer ---@param size integer
 ---@param replacement? boolean
----@return table[] by hop {heads, relations, tails}: int32 tensors [rows, size]
+---@return RippleSets
 return function(graph, seeds, hops, size, replacement)
   check(graph, seeds, hops, size)
-  local generator = random.new(session.seed, session.stream())
+  local generator = random.new(runtime.seed, runtime.stream())
   local triples, offsets = graph:triples(), graph.packed:values()
   local room = math.max(longest(seeds), size)
   local sums, picked = ffi.new('double[?]', room + 1), ffi.new('double[?]', size)
@@ -91,9 +119,9 @@ return function(graph, seeds, hops, size, replacement)
   local function column(k, from)
     local ids = ffi.new('int32_t[?]', count + 1)
     for i = 0, count - 1 do ids[i] = from[edges[k][i]] end
-    return tensor.create(tensor.I32, {seeds.rows, size}, 'graph'):write(ids, 0, count)
+    return tensor.constant(tensor.I32, {seeds.rows, size}, ids)
   end
-  local sets = {}
+  local sets = setmetatable({}, RippleSets)
   for k = 1, hops do
     sets[k] = {heads = column(k, triples.heads), relations = column(k, triples.relations),
                tails = column(k, triples.tails)}

@@ -1,77 +1,68 @@
---- Drawing triples of a graph to train on, each with a tail with which head and relation make no
---- edge. By heads, as the programs of KGAT and CKE do: distinct heads, uniformly among the nodes
---- with edges, and one of each head's edges. By triples, as RecBole does: distinct ones, uniformly.
---- Each equally often where there are fewer.
+--- Samples triples of a graph to train on, each with a tail that makes no edge with its head and
+--- relation. By heads, as the programs of KGAT and CKE do: distinct heads, uniformly among those
+--- with edges, and one edge of each. By triples, as RecBole does: distinct ones, uniformly. Each is
+--- sampled equally often if there are fewer.
 local ffi = require 'ffi'
-local session = require 'tinykg.engine.runtime'
+local runtime = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'
 
---- The nodes with edges as one row of a table: {offsets, nodes, row}. Made once.
+--- The table of one row that the engine samples from: the n ids of an FFI array.
+local function one_row(ids, n)
+  return {offsets = tensor.constant(tensor.I32, {2}, {0, n}),
+          ids = tensor.constant(tensor.I32, {n}, ids),
+          row = tensor.create(tensor.I32, {1}, 'graph')}
+end
+
 local function nodes_with_edges(graph)
-  local shared = graph.shared
-  if not shared.with_edges then
-    local offsets = graph.packed:values() -- they come first
-    local nodes, n = ffi.new('int32_t[?]', graph.nodes + 1), 0
-    for v = 0, graph.nodes - 1 do
-      if offsets[v + 1] > offsets[v] then
-        nodes[n] = v
-        n = n + 1
-      end
+  local offsets = graph.packed:values() -- the packed array begins with them
+  local nodes, n = ffi.new('int32_t[?]', graph.nodes + 1), 0
+  for v = 0, graph.nodes - 1 do
+    if offsets[v + 1] > offsets[v] then
+      nodes[n] = v
+      n = n + 1
     end
-    if n == 0 then session.fail('draw: this graph has no edges') end
-    shared.with_edges = {
-      offsets = tensor.create(tensor.I32, {2}, 'graph'):write{0, n},
-      nodes = tensor.create(tensor.I32, {n}, 'graph'):write(nodes, 0, n),
-      row = tensor.create(tensor.I32, {1}, 'graph'),
-    }
   end
-  return shared.with_edges
+  return one_row(nodes, n)
 end
 
---- The numbers of all edges as one row of a table, as above.
 local function all_edges(graph)
-  local shared, n = graph.shared, graph.edges
-  if n == 0 then session.fail('draw: this graph has no edges') end
-  if not shared.all_edges then
-    local numbers = ffi.new('int32_t[?]', n)
-    for p = 0, n - 1 do numbers[p] = p end
-    shared.all_edges = {
-      offsets = tensor.create(tensor.I32, {2}, 'graph'):write{0, n},
-      nodes = tensor.create(tensor.I32, {n}, 'graph'):write(numbers, 0, n),
-      row = tensor.create(tensor.I32, {1}, 'graph'),
-    }
-  end
-  return shared.all_edges
+  local numbers = ffi.new('int32_t[?]', graph.edges)
+  for p = 0, graph.edges - 1 do numbers[p] = p end
+  return one_row(numbers, graph.edges)
 end
 
---- n of the ids in such a table, distinct where there are so many.
-local function some(from, n)
-  local a = tensor.attribute()
+--- Records n of the ids that `make` lists, distinct if there are as many. The list is made once.
+local function sample(graph, make, n)
+  local shared = graph.shared
+  shared[make] = shared[make] or make(graph)
+  local from, a = shared[make], tensor.attribute()
   a.i[0] = n
-  return tensor.record('sample_neighbors', a, from.offsets, from.nodes, from.nodes, from.row)
+  return tensor.record('sample_neighbors', a, from.offsets, from.ids, from.ids, from.row)
     :rows(1, 1):reshape(-1)
 end
 
 local by = {}
 
 function by.heads(graph, n)
-  local heads = some(nodes_with_edges(graph), n)
+  local heads = sample(graph, nodes_with_edges, n)
   local tails, relations = graph:sample(heads, 1)
   return heads, relations:reshape(-1), tails:reshape(-1)
 end
 
 function by.triples(graph, n)
-  local at = some(all_edges(graph), n)
+  local at = sample(graph, all_edges, n)
   return graph:heads():gather(at), graph:edge_relations():gather(at), graph:tails():gather(at)
 end
 
 return function(graph, n, what)
+  local fail = runtime.fail
   if type(n) ~= 'number' or n < 1 or n % 1 ~= 0 then
-    session.fail('draw: %s triples asked for, expected a whole number from 1', tostring(n))
+    fail('sample_triples: %s triples asked for, expected a whole number from 1', tostring(n))
   end
-  local draw = by[what or 'heads']
-  if not draw then session.fail("draw: by '%s': heads or triples", tostring(what)) end
-  local heads, relations, tails = draw(graph, n)
+  local sample_by = by[what or 'heads']
+  if not sample_by then fail("sample_triples: by '%s': heads or triples", tostring(what)) end
+  if graph.edges == 0 then fail('sample_triples: this graph has no edges') end
+  local heads, relations, tails = sample_by(graph, n)
   return {heads = heads, relations = relations, tails = tails,
           negatives = graph:negatives(heads, relations, 1):reshape(-1)}
 end

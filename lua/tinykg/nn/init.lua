@@ -1,42 +1,16 @@
---- Modules: named parameters and a forward function.
-local session = require 'tinykg.engine.runtime'
-local tensor = require 'tinykg.engine.tensor'
-local arguments = require 'tinykg.base.arguments'
-local types = require 'tinykg.base.arguments.types'
+--- Layers: modules with named parameters and a function forward.
 local C = require 'tinykg.engine.lib'
+local arguments = require 'tinykg.base.arguments'
+local module = require 'tinykg.nn.module'
+local runtime = require 'tinykg.engine.runtime'
+local tensor = require 'tinykg.engine.tensor'
+local types = require 'tinykg.base.arguments.types'
 
-local nn = {}
+local nn = {class = module.class, Module = module.Module, Ranker = require 'tinykg.nn.ranker'}
 
----@class Module
-local Module = {}
-Module.__index = Module
-nn.Module = Module
-types.declare('Module', function(x)
-  return type(x) == 'table' and type(x.named_parameters) == 'function'
-end, 'a module')
-
---- A new module class; its instances (setmetatable({...}, class)) have the methods of modules and
---- are called like functions, which calls their `forward`.
----
----   local Twice = tk.nn.class('Twice')
----   function Twice:forward(x) return self.inner(x) * 2 end
----   print(setmetatable({inner = tk.nn.Linear(3, 2)}, Twice))
----       --> Twice(inner.bias 2, inner.weight 2x3)
----@param name string ---@return table class
-function nn.class(name)
-  local class = setmetatable({name = name}, {__index = Module})
-  class.__index = class
-  class.__call = function(self, ...)
-    if not self.forward then session.fail('%s has no function forward', self.name or name) end
-    return self:forward(...)
-  end
-  class.__tostring = function(self) return self:describe() end
-  return class
-end
-
---- Uniform in +-sqrt(6 / (rows + cols)) (Glorot & Bengio 2010), as a kept tensor [rows, cols]. With
---- three numbers: a stack [n, rows, cols] in +-sqrt(6 / (n (rows + cols))), as TensorFlow counts,
---- or with 'torch' behind them in +-sqrt(6 / (cols (n + rows))), as PyTorch does.
+--- A kept tensor [rows, cols], uniform in +-sqrt(6 / (rows + cols)) (Glorot & Bengio 2010). With
+--- three numbers: [n, rows, cols] in +-sqrt(6 / (n (rows + cols))), as in TensorFlow, or with
+--- 'torch' behind them in +-sqrt(6 / (cols (n + rows))), as in PyTorch.
 ---@param ... integer|integer[]|string the shape ---@return Tensor
 function nn.xavier(...)
   local sizes, count = {...}, select('#', ...)
@@ -44,87 +18,18 @@ function nn.xavier(...)
   if as_torch then sizes[count] = nil end
   local shape = tensor.shape(unpack(sizes))
   local rank = #shape
-  if rank ~= 2 and rank ~= 3 then session.fail('xavier: of 2 or 3 dimensions, not %d', rank) end
+  if rank ~= 2 and rank ~= 3 then runtime.fail('xavier: of 2 or 3 dimensions, not %d', rank) end
   local t = tensor.create(tensor.F32, shape, 'parameter')
   local n, rows, cols = rank == 3 and shape[1] or 1, shape[rank - 1], shape[rank]
   local fans = rank == 3 and as_torch and cols * (n + rows) or n * (rows + cols)
   local bound = math.sqrt(6 / fans)
-  session.check(C.tkg_tensor_uniform(t.kept, -bound, bound, session.stream()))
+  runtime.check(C.tkg_tensor_uniform(t.kept, -bound, bound, runtime.stream()))
   return t
-end
-
-local function sorted_fields(self)
-  local keys = {}
-  for key in pairs(self) do keys[#keys + 1] = key end
-  table.sort(keys, function(a, b)
-    if type(a) == type(b) then return a < b end
-    return type(a) == 'number'
-  end)
-  return keys
-end
-
-local function collect(self, prefix, out, seen)
-  for _, key in ipairs(sorted_fields(self)) do
-    local value, name = self[key], prefix .. tostring(key)
-    if tensor.is(value) then
-      if value.kept and C.tkg_tensor_is_parameter(value.kept) ~= 0 then
-        out[#out + 1] = {name = name, tensor = value}
-      end
-    elseif type(value) == 'table' and not seen[value] then
-      seen[value] = true
-      collect(value, name .. '.', out, seen)
-    end
-  end
-  return out
-end
-
---- Parameters of this module and those inside, as {name, tensor}, in a fixed order. Names are the
---- fields that lead there, 'layers.1.weight'. ---@return {name: string, tensor: Tensor}[]
-function Module:named_parameters() return collect(self, '', {}, {[self] = true}) end
-
---- Parameters of this module and those inside, in a fixed order. ---@return Tensor[]
-function Module:parameters()
-  local list = {}
-  for i, p in ipairs(self:named_parameters()) do list[i] = p.tensor end
-  return list
-end
-
---- Parameters by name, for tk.save. The tensors are shared, not copied.
----@return table<string, Tensor>
-function Module:state()
-  local state = {}
-  for _, p in ipairs(self:named_parameters()) do state[p.name] = p.tensor end
-  return state
-end
-
-local function set_mode(self, training, seen)
-  if type(self.eval) == 'function' then self.training = training end -- a module, not a list of them
-  for _, value in pairs(self) do
-    if type(value) == 'table' and not tensor.is(value) and not seen[value] then
-      seen[value] = true
-      set_mode(value, training, seen)
-    end
-  end
-end
-
---- Training: dropout is on, here and in all modules inside (field `training`).
----@return Module self
-function Module:train() set_mode(self, true, {[self] = true}) return self end
---- Evaluation: dropout is off, here and in all modules inside. ---@return Module self
-function Module:eval() set_mode(self, false, {[self] = true}) return self end
-
---- One line for print: its name and its parameters with their shapes.
-function Module:describe()
-  local parts = {}
-  for _, p in ipairs(self:named_parameters()) do
-    parts[#parts + 1] = p.name .. ' ' .. table.concat(p.tensor:size(), 'x')
-  end
-  return (self.name or 'Module') .. '(' .. table.concat(parts, ', ') .. ')'
 end
 
 -- ---- layers ----
 
---- An option such as '64,32,16' as a list of whole numbers from 1.
+--- Reads an option such as '64,32,16'. Errors: no list of whole numbers from 1.
 ---@param text string|number ---@return integer[]
 function nn.sizes(text)
   local list = {}
@@ -140,15 +45,15 @@ end
 
 local Linear = nn.class('nn.Linear')
 
---- x W^T + b. W: Xavier, [outputs, inputs]; b: zeros, or uniform in +-1 / sqrt(inputs) (PyTorch).
---- Takes [..., inputs], gives [..., outputs]. Parameters: weight, bias.
+--- A layer x W^T + b, from [..., inputs] to [..., outputs]. Parameters: weight [outputs, inputs],
+--- Xavier; bias [outputs], zeros, or uniform in +-1 / sqrt(inputs) as in PyTorch.
 ---@param inputs integer ---@param outputs integer
 ---@param bias? boolean|string true (zeros) by default, false for none, or 'zeros', 'uniform'
 function nn.Linear(inputs, outputs, bias)
   tensor.shape(inputs, outputs)
   local parameter = require('tinykg.engine.parameter')
   if type(bias) == 'string' and bias ~= 'zeros' and bias ~= 'uniform' then
-    session.fail("nn.Linear: bias '%s' is not zeros or uniform", bias)
+    runtime.fail("nn.Linear: bias '%s' is not zeros or uniform", bias)
   end
   local self = setmetatable({inputs = inputs, outputs = outputs}, Linear)
   self.weight = parameter(nn.xavier(outputs, inputs))
@@ -157,7 +62,7 @@ function nn.Linear(inputs, outputs, bias)
   end
   if bias == 'uniform' then
     local bound = 1 / math.sqrt(inputs)
-    session.check(C.tkg_tensor_uniform(self.bias.kept, -bound, bound, session.stream()))
+    runtime.check(C.tkg_tensor_uniform(self.bias.kept, -bound, bound, runtime.stream()))
   end
   return self
 end
@@ -174,9 +79,8 @@ end
 
 local Embedding = nn.class('nn.Embedding')
 
---- A table of `n` rows of `d` (parameter `weight`); called with int32 ids [...] it gathers rows
---- [..., d]. Xavier; or normal with the given standard deviation; or, given {bound = x}, uniform in
---- +-x.
+--- A table [n, d] (parameter `weight`). Called with int32 ids [...] it gathers rows [..., d]. It
+--- starts as Xavier, or normal with a standard deviation `start`, or uniform in +-start.bound.
 ---@param n integer ---@param d integer ---@param start? number|{bound: number}
 function nn.Embedding(n, d, start)
   tensor.shape(n, d)
@@ -185,30 +89,30 @@ function nn.Embedding(n, d, start)
     weight = tensor.create(tensor.F32, {n, d}, 'parameter')
     local draw, low, high = C.tkg_tensor_normal, 0, start
     if type(start) == 'table' then
-      session.options('nn.Embedding', start, 'bound')
+      runtime.options('nn.Embedding', start, 'bound')
       if type(start.bound) ~= 'number' then
-        session.fail('nn.Embedding: start.bound is %s, expected a number',
+        runtime.fail('nn.Embedding: start.bound is %s, expected a number',
                      types.described(start.bound))
       end
       draw, low, high = C.tkg_tensor_uniform, -start.bound, start.bound
     end
-    session.check(draw(weight.kept, low, high, session.stream()))
+    runtime.check(draw(weight.kept, low, high, runtime.stream()))
   end
   return setmetatable({n = n, d = d, weight = parameter(weight or nn.xavier(n, d))}, Embedding)
 end
 
---- What comes out of a file begins a training: NaN would show up much later, and far away.
+--- Errors: NaN or infinity in a file, which training would show much later.
 local function check_finite(path, name, values, n, d)
   for i = 0, n * d - 1 do
     if values[i] - values[i] ~= 0 then
-      session.fail('%s: %s has %g in row %d', path, name, values[i], math.floor(i / d))
+      runtime.fail('%s: %s has %g in row %d', path, name, values[i], math.floor(i / d))
     end
   end
 end
 
---- Reads rows first .. first + n - 1 (from 0) out of tensor `name` of a file, as a run leaves it.
---- With a data set for n, rows go by name: row first + id is that of the user (or item, by kind)
---- who is called so in the run whose folder the file lies in.
+--- Reads rows first .. first + n - 1 (from 0) from tensor `name` of a file. With a data set for n,
+--- rows go by name: row first + id is that of the user or item of the same name in the run whose
+--- folder has the file. Errors: no such tensor, another shape, NaN, unknown names.
 ---@param path string ---@param name string ---@param first integer
 ---@param n integer|tinykg.Data ---@param kind? string 'users' or 'items' of the data set
 ---@return Module self
@@ -221,12 +125,24 @@ function Embedding:load(path, name, first, n, kind)
   count = count or n
   local from = require('tinykg.store').load(path)[name]
   if not from or from:rank() ~= 2 or from:size(1) ~= count or from:size(2) ~= self.d then
-    session.fail('%s: it has no %s [%d, %d]%s', path, name, count, self.d,
+    runtime.fail('%s: it has no %s [%d, %d]%s', path, name, count, self.d,
                  from and ' but one [' .. table.concat(from:size(), ', ') .. ']' or '')
   end
   check_finite(path, name, from:values(), count, self.d)
   if rows then from = from:gather(tensor.ids(rows, n)) end
   self.weight:write(from:values(), first * self.d, n * self.d)
+  return self
+end
+
+--- Reads the rows of users and items from another model's parameters users.weight and items.weight,
+--- such as bpr-mf.lua's.
+---@param path string the file, best.safetensors of a run; '': nothing is read
+---@param data tinykg.Data ---@param first {users: integer, items: integer} the rows of user 0 and
+---  of item 0 ---@return Module self
+function Embedding:load_pretrained(path, data, first)
+  for _, kind in ipairs(path ~= '' and {'users', 'items'} or {}) do
+    self:load(path, kind .. '.weight', first[kind], data, kind)
+  end
   return self
 end
 
@@ -236,10 +152,10 @@ function Embedding:describe() return string.format('nn.Embedding(%d, %d)', self.
 
 local Dropout = nn.class('nn.Dropout')
 
---- Dropout while training, nothing in eval().
+--- Dropout while training; after eval() it returns its input.
 ---@param p number probability of a zero, 0 <= p < 1
 function nn.Dropout(p)
-  if not (p >= 0 and p < 1) then session.fail('nn.Dropout: %g is not in [0, 1)', p) end
+  if not (p >= 0 and p < 1) then runtime.fail('nn.Dropout: %g is not in [0, 1)', p) end
   return setmetatable({p = p, training = true}, Dropout)
 end
 ---@param x Tensor
@@ -248,13 +164,13 @@ function Dropout:describe() return string.format('nn.Dropout(%g)', self.p) end
 
 local Sequential = nn.class('nn.Sequential')
 
---- Modules (or functions) one behind the other. ---@param ... Module|fun(x: Tensor): Tensor
+--- Calls modules or functions one after another. ---@param ... Module|fun(x: Tensor): Tensor
 function nn.Sequential(...) return setmetatable({...}, Sequential) end
 
 function Sequential:forward(x)
   for i, layer in ipairs(self) do
     if type(layer) ~= 'table' and type(layer) ~= 'function' then
-      session.fail('nn.Sequential: layer %d is a %s', i, type(layer))
+      runtime.fail('nn.Sequential: layer %d is a %s', i, type(layer))
     end
     x = layer(x)
   end

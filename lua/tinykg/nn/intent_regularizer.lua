@@ -1,15 +1,15 @@
---- How alike the rows of a matrix are, summed over their pairs: what KGIN keeps its intents apart
---- by (Wang et al., WWW 2021, section 4.1.2).
+--- How alike the rows of a matrix are, summed over pairs of rows. KGIN makes its intents
+--- independent by it (Wang et al., WWW 2021, section 4.1.2).
 local ops = require 'tinykg.engine.ops'
-local session = require 'tinykg.engine.runtime'
+local runtime = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'
 
 local kinds = {}
 
---- 1 above the diagonal of [n, n]: each pair once.
+--- [n, n] with 1 above the diagonal, else 0: each pair once.
 local function above_diagonal(n)
-  local cache = session.cache.above_diagonal or {}
-  session.cache.above_diagonal = cache
+  local cache = runtime.cache.above_diagonal or {}
+  runtime.cache.above_diagonal = cache
   if not cache[n] then
     local list = {}
     for p = 1, n do
@@ -43,20 +43,21 @@ function kinds.cosine(w)
   return (gram(w:normalize()):square() * above_diagonal(w:size(1))):sum()
 end
 
---- (The authors' code leaves out a normalisation and gets |sum of columns|^2; this is the paper's.)
+--- Mutual information (InfoNCE), as in the paper. The authors' code leaves out a normalisation and
+--- gets |sum of columns|^2.
 function kinds.mi(w)
   local unit = w:normalize()
   return ((gram(unit) / 0.2):exp():sum(2):log() - ops.dot(unit, unit) / 0.2):sum()
 end
 
---- 0 or little where rows are independent. ---@param w Tensor [rows, n]
+--- Near 0 if the rows are independent. ---@param w Tensor [rows, n]
 ---@param kind string 'distance', 'cosine' or 'mi' ---@return Tensor a number
 return function(w, kind)
   if not kinds[kind] then
-    session.fail("loss.independence: '%s' is not distance, cosine or mi", tostring(kind))
+    runtime.fail("loss.intent_regularizer: '%s' is not distance, cosine or mi", tostring(kind))
   end
   if w:rank() ~= 2 then
-    session.fail('loss.independence: a matrix is needed')
+    runtime.fail('loss.intent_regularizer: a matrix is needed')
   end
   return kinds[kind](w)
 end

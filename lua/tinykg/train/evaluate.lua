@@ -1,11 +1,11 @@
 --- Metrics of a model on a part of a data set.
 local ffi = require 'ffi'
-local blame = require 'tinykg.base.source_line'
-local columns = require 'tinykg.engine.arrays'
+local source_line = require 'tinykg.base.source_line'
+local arrays = require 'tinykg.engine.arrays'
 local metrics = require 'tinykg.train.metrics'
-local feed = require 'tinykg.data.loader'
+local loader = require 'tinykg.data.loader'
 local rows = require 'tinykg.data.rows'
-local session = require 'tinykg.engine.runtime'
+local runtime = require 'tinykg.engine.runtime'
 local step = require 'tinykg.engine.step'
 local tensor = require 'tinykg.engine.tensor'
 local C = require 'tinykg.engine.lib'
@@ -14,16 +14,16 @@ local evaluate = {}
 
 local function check_count(name, t, n)
   if t:count() == n then return t end
-  session.fail('%s: returned [%s], expected %d scores', name, table.concat(t:size(), ', '), n)
+  runtime.fail('%s: returned [%s], expected %d scores', name, table.concat(t:size(), ', '), n)
 end
 
---- What model:prepare() returns, computed: a tensor or a table of tensors, which score and rank
---- get behind their own arguments. Returns that, and a function that gives the tensors back.
+--- Computes what model:prepare() returns: a tensor or a table of tensors, the last argument of
+--- score and rank. Returns it, and a function that frees the tensors.
 ---@param model Module in eval mode
 ---@return Tensor|table|nil prepared, fun() release
 function evaluate.prepare(model)
   if not model.prepare then return nil, function() end end
-  local outer, prepared, made = blame.enter(model.prepare), nil, {}
+  local outer, prepared, made = source_line.enter(model.prepare), nil, {}
   step.no_grad(function()
     prepared = model:prepare()
     for _, t in pairs(tensor.is(prepared) and {prepared} or prepared or {}) do
@@ -31,13 +31,13 @@ function evaluate.prepare(model)
     end
     return unpack(made)
   end)
-  blame.leave(outer)
+  source_line.leave(outer)
   return prepared, function()
     for _, t in ipairs(made) do t:free() end
   end
 end
 
---- Logits of pairs, one for each.
+--- Logits of pairs. Errors: score did not return one per pair.
 local function score(model, prepared, users, items)
   return check_count('score', step.no_grad(model.score, model, users, items, prepared),
                      users:count())
@@ -49,7 +49,7 @@ local UNDEFINED = 0 / 0 -- null in JSON, - in tables
 local function ctr(model, prepared, part, size)
   local scores, labels = ffi.new('float[?]', part.n), ffi.new('float[?]', part.n)
   local at = 0
-  for batch in feed.batches(part, {size = size, shuffle = false}) do
+  for batch in loader.batches(part, {size = size, shuffle = false}) do
     local logits = score(model, prepared, batch.users, batch.items)
     local values, labels_of_batch = logits:values(), batch.labels:values()
     ffi.copy(scores + at, values, 4 * batch.n)
@@ -64,9 +64,9 @@ end
 
 local CUT = 256 -- rows after which the engine cuts a product of matrices
 
---- Scores of all items for some users through a model that scores pairs, about `size` at once.
---- Which pairs are multiplied together depends on the items alone: a score is the same bits whoever
---- else is scored and whatever the size.
+--- Scores of all items for some users by a model that scores pairs, about `size` at once. Which
+--- pairs are computed together depends on the items alone, so that a score has the same bits
+--- whatever the size and the other users are.
 local function rank_by_pairs(model, prepared, data, users, count, size, out)
   size = math.max(CUT, size - size % CUT)
   local user_ids, item_ids = ffi.new('int32_t[?]', size), ffi.new('int32_t[?]', size)
@@ -76,7 +76,7 @@ local function rank_by_pairs(model, prepared, data, users, count, size, out)
       for i = 0, n - 1 do user_ids[i], item_ids[i] = users[row], first + i end
       local a, b = tensor.ids(user_ids, n), tensor.ids(item_ids, n)
       local scores = score(model, prepared, a, b)
-      session.check(C.tkg_tensor_read(scores.kept, out + row * data.items + first, 0, n))
+      runtime.check(C.tkg_tensor_read(scores.kept, out + row * data.items + first, 0, n))
       for _, t in ipairs{scores, a, b} do t:free() end
     end
   end
@@ -86,15 +86,15 @@ local function rank_at_once(model, prepared, data, users, count, out)
   local ids = tensor.ids(users, count)
   local scores = check_count('rank', step.no_grad(model.rank, model, ids, prepared),
                              count * data.items)
-  session.check(C.tkg_tensor_read(scores.kept, out, 0, scores:count()))
+  runtime.check(C.tkg_tensor_read(scores.kept, out, 0, scores:count()))
   scores:free()
   ids:free()
 end
 
---- A function that scores all items for users ids[0 .. count - 1], at most `block` of them: it
---- returns floats [count, items], the same buffer each time.
+--- Returns a function that scores all items for users ids[0 .. count - 1], at most `block` of them.
+--- It returns floats [count, items], each time in the same buffer.
 local function scorer(model, prepared, data, block, size)
-  local out = columns.floats(block * data.items)
+  local out = arrays.floats(block * data.items)
   return function(ids, count)
     if model.rank then rank_at_once(model, prepared, data, ids, count, out)
     else rank_by_pairs(model, prepared, data, ids, count, size, out) end
@@ -106,7 +106,7 @@ end
 local function as_model(scores, data)
   local users, items = unpack(scores:size())
   if users ~= data.users or items ~= data.items then
-    session.fail('ranking: scores [%s] for %d users and %d items',
+    runtime.fail('ranking: scores [%s] for %d users and %d items',
                  table.concat(scores:size(), ', '), data.users, data.items)
   end
   return {rank = function(_, ids) return scores:gather(ids) end}
@@ -130,8 +130,8 @@ local function users_of(positives, all)
   return users, n
 end
 
---- What users know when a part is ranked, by user: train, and for test the validation part too.
---- Before train there is nothing.
+--- The items by user that are not ranked: those of train, and for test those of valid too. No items
+--- for train itself.
 ---@param data tinykg.Data ---@param part string ---@return tinykg.Csr?
 function evaluate.known(data, part)
   if part == 'train' then return nil end
@@ -139,9 +139,9 @@ function evaluate.known(data, part)
   return rows.csr(rows.concat{rows.positives(data.train), rows.positives(data.valid)}, data.users)
 end
 
---- Users in the order in which they are scored, in blocks of block_of(data): those with items in
---- `test`, then, from a block of their own on, the others. A product of matrices may add up its
---- last rows in another order: the scores of a model's `rank` are the same bits in the same block.
+--- Users in the order of scoring, in blocks of block_of(data): those with items in `test`, then,
+--- from a block of their own on, the others. A matrix product may add up its last rows in another
+--- order: scores of a model's `rank` have the same bits only in the same block.
 ---@param data tinykg.Data ---@param test tinykg.Csr
 ---@return ffi.cdata* ids int32 [users] ---@return integer n how many have items there
 function evaluate.order(data, test)
@@ -156,7 +156,7 @@ function evaluate.order(data, test)
   return ids, evaluated
 end
 
---- Full ranking: every item the user does not know already, in blocks of users.
+--- Full ranking of all items that a user does not know, in blocks of users.
 local function ranking(model, prepared, data, part, k, size, progress)
   local test, known = data:positives(part), evaluate.known(data, part)
   local users, n = users_of(test, data.users)
@@ -172,29 +172,29 @@ end
 
 local PARTS = {train = true, valid = true, test = true}
 
---- Calls fn, which evaluates by the model's function `by`, with dropout off and what the model
---- prepares. Training steps and evaluations do not pay for each other's memory.
+--- Calls fn in eval mode with what the model prepares. Frees other memory before and after, so that
+--- training and evaluation do not add up.
 local function in_eval(model, by, fn, ...)
-  local training, outer = model.training, blame.enter(by)
+  local training, outer = model.training, source_line.enter(by)
   if model.eval then model:eval() end
-  C.tkg_engine_trim(session.engine)
+  C.tkg_engine_trim(runtime.engine)
   local results = {pcall(function(...)
     local prepared, release = evaluate.prepare(model)
     local result = fn(model, prepared, ...)
     release()
     return result
   end, ...)}
-  blame.leave(outer)
-  C.tkg_engine_trim(session.engine)
+  source_line.leave(outer)
+  C.tkg_engine_trim(runtime.engine)
   if model.train and training ~= false then model:train() end
   if not results[1] then error(results[2], 0) end
   return results[2]
 end
 
---- Scores one block as an evaluation would, and forgets the scores.
+--- Scores one block as an evaluation does and frees the scores.
 local function one_block(model, prepared, data, part, size)
   if data.task == 'ctr' then
-    local batch = feed.batches(data[part], {size = size, shuffle = false})()
+    local batch = loader.batches(data[part], {size = size, shuffle = false})()
     score(model, prepared, batch.users, batch.items):free()
     return
   end
@@ -203,8 +203,8 @@ local function one_block(model, prepared, data, part, size)
   if count > 0 then scorer(model, prepared, data, count, size)(users, count) end
 end
 
---- Prepares and scores one block as an evaluation does. On a plan-only engine nothing is computed;
---- the counters then say how much memory evaluation needs.
+--- Prepares and scores one block as an evaluation does. A plan-only engine computes nothing, but
+--- counts the memory that evaluation needs.
 ---@param model Module ---@param data tinykg.Data ---@param part string
 ---@param size integer interactions scored at once
 function evaluate.block(model, data, part, size)
@@ -212,40 +212,39 @@ function evaluate.block(model, data, part, size)
   in_eval(model, model.rank or model.score, one_block, data, part, size)
 end
 
---- Full ranking by a model or by a tensor of scores [users, items]: what metrics.ranking does with
---- a data set.
+--- Full ranking by a model or by a tensor of scores [users, items]: metrics.ranking of a data set.
 ---@param model Module|Tensor ---@param data tinykg.Data
 ---@param o? {k: integer[], part: string, size: integer, progress: function} part 'test'
 function evaluate.ranking(model, data, o)
-  session.options('ranking', o, 'k part size progress')
+  runtime.options('ranking', o, 'k part size progress')
   o = o or {}
   local part = o.part or 'test'
   if type(data) ~= 'table' or not data.positives then
-    session.fail('ranking: expected a data set of tk.data.load, got a %s', type(data))
+    runtime.fail('ranking: expected a data set of tk.data.load, got a %s', type(data))
   end
   if not PARTS[part] then
-    session.fail("ranking: part '%s': train, valid or test", tostring(part))
+    runtime.fail("ranking: part '%s': train, valid or test", tostring(part))
   end
   if tensor.is(model) then model = as_model(model, data) end
   if type(model) ~= 'table' or not (model.rank or model.score) then
-    session.fail('ranking: expected a model with score or rank, or scores [users, items]')
+    runtime.fail('ranking: expected a model with score or rank, or scores [users, items]')
   end
   return in_eval(model, model.rank or model.score, ranking, data, part, o.k or {10, 20},
                  o.size or 1024, o.progress)
 end
 
---- A function score(ids, count) that returns the scores evaluation ranks by, floats [count, items]
---- in one buffer that each call fills again, for the users ids[0 .. count - 1] (int32 FFI array).
+--- Returns a function score(ids, count) for users ids[0 .. count - 1] (int32 FFI array): the scores
+--- that evaluation ranks by, floats [count, items], each time in the same buffer.
 ---@param model Module in eval mode ---@param data tinykg.Data
 ---@param o? {size: integer} pairs scored at once, 1024; of users, at most block_of(data) a call
----@return fun(ids: ffi.cdata*, count: integer): ffi.cdata* score, fun() release gives back memory
+---@return fun(ids: ffi.cdata*, count: integer): ffi.cdata* score, fun() release frees memory
 function evaluate.scorer(model, data, o)
   local prepared, release = evaluate.prepare(model)
   return scorer(model, prepared, data, block_of(data), o and o.size or 1024), release
 end
 
---- AUC (NaN where all labels are alike) and F1 of labelled data; recall, ndcg and others at each
---- k of data to rank.
+--- AUC (NaN if all labels are equal) and F1 of labelled data; recall, ndcg and others at each k of
+--- data to rank.
 ---@param model Module ---@param data table ---@param part string 'valid' or 'test'
 ---@param o? {k: integer[], size: integer, progress: function} k {10, 20}; size: interactions scored
 ---  at once, 1024: evaluating should not take more memory than training

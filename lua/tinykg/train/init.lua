@@ -1,15 +1,16 @@
 --- Trains a recipe's model: epochs of its phases, validation, early stopping, the best parameters,
 --- figures.
 local C = require 'tinykg.engine.lib'
-local blame = require 'tinykg.base.source_line'
+local source_line = require 'tinykg.base.source_line'
 local clock = require 'tinykg.base.clock'
 local evaluate = require 'tinykg.train.evaluate'
+local format = require 'tinykg.base.format'
 local metrics = require 'tinykg.train.metrics'
 local phases = require 'tinykg.train.phases'
 local progress = require 'tinykg.base.progress'
 local rows = require 'tinykg.data.rows'
 local schedule = require 'tinykg.train.schedule'
-local session = require 'tinykg.engine.runtime'
+local runtime = require 'tinykg.engine.runtime'
 local step = require 'tinykg.engine.step'
 local tensor = require 'tinykg.engine.tensor'
 
@@ -17,7 +18,7 @@ local train = {}
 
 -- ---- parts of a run ----
 
---- Keeps the best parameters in memory; a run with a folder has them in a file instead.
+--- Keeps the best parameters in memory; a run with a folder keeps them in a file instead.
 local function in_memory()
   local copies
   return {
@@ -33,7 +34,7 @@ end
 
 local CUTS = {10, 20}
 
---- The metric that early stopping watches, of those that are measured.
+--- The metric that early stopping watches. Errors: it is not measured, or not defined.
 local function watched(o, data, cuts)
   local names = {'auc', 'f1'}
   if data.task ~= 'ctr' then
@@ -57,18 +58,18 @@ local function watched(o, data, cuts)
                       table.concat(names, ' ')), 0)
 end
 
---- What a recipe's build gives, checked, ready to train.
+--- Builds a recipe's model, ready to train. Errors: build did not return a model.
 ---@return Module
 function train.build(recipe, data, o)
-  local outer = blame.enter(recipe.build)
+  local outer = source_line.enter(recipe.build)
   local model = recipe.build(data, o)
   local found = type(model) == 'table' and type(model.train) == 'function'
     and (model.loss or model.phases) and (model.score or model.rank and data.task ~= 'ctr')
   if not found then
-    session.fail('recipe %s: build must return a module (of a tk.nn.class) with functions loss ' ..
+    runtime.fail('recipe %s: build must return a module (of a tk.nn.class) with functions loss ' ..
                  'and score', recipe.name)
   end
-  blame.leave(outer)
+  source_line.leave(outer)
   return model:train()
 end
 
@@ -77,10 +78,10 @@ end
 ---@class Run
 ---@field model Module
 ---@field phases Phase[]
----@field at table where it stands: `epoch` that is trained now, `phase` of it (0: not begun; one
----  more than there are: all done), steps `done` of the phase and the sum `total` of their losses,
----  `losses` of the phases before, `seconds`, `draws`, which no_grad's random numbers hang on, and
----  `beginning` while the model's begin_epoch is at it
+---@field at table the position: the `epoch`, its `phase` (0: not begun; one more than there are:
+---  all done), the phase's steps `done` and the sum `total` of their losses, `losses` of the phases
+---  before, `seconds`, `draws`, on which no_grad's random numbers depend, and `beginning` while the
+---  model's begin_epoch runs
 ---@field best {epoch: integer?, value: number?, metrics: table?} of the epochs validated so far
 ---@field epoch_times number[] seconds
 ---@field eval_times number[] seconds
@@ -92,12 +93,12 @@ local function beginning_of(epoch)
           draws = step.draws()}
 end
 
---- A run that has not begun: model and phases of a recipe.
+--- Makes a run at its beginning: model and phases of a recipe.
 ---@param recipe Recipe ---@param data tinykg.Data ---@param o table the recipe's options
 ---@param settings table as train.run's
 ---@return Run
 function train.new(recipe, data, o, settings)
-  C.tkg_memory_reset_peak(session.engine)
+  C.tkg_memory_reset_peak(runtime.engine)
   if data.train.n == 0 then error('the data set has no training interactions', 0) end
   schedule.check(o)
   local self = setmetatable({recipe = recipe, data = data, o = o, settings = settings}, Run)
@@ -111,26 +112,26 @@ function train.new(recipe, data, o, settings)
   return self
 end
 
---- The progress line of an epoch's phase. `each`: seconds a step.
+--- Shows the progress of a phase. `each`: seconds per step.
 local function show(self, phase, done, count, loss, each)
   self.line.update(function()
     return string.format('epoch %d/%d  %s%3.0f %%  loss %.4f  %.0f steps/s  left %s  %s',
       self.at.epoch, self.o.epochs, phase.label, 100 * done / count, loss, 1 / each,
-      progress.duration((count - done) * each),
-      progress.bytes(C.tkg_memory_live(session.engine, -1)))
+      format.duration((count - done) * each),
+      format.bytes(C.tkg_memory_live(runtime.engine, -1)))
   end)
 end
 
---- What a model does before an epoch, forward only: KGAT's attention is computed anew.
+--- Calls the model's begin_epoch, forward only: KGAT's attention is updated.
 local function begin_epoch(self, epoch)
   local model = self.model
   if not model.begin_epoch then return end
-  local outer = blame.enter(model.begin_epoch)
+  local outer = source_line.enter(model.begin_epoch)
   step.no_grad(model.begin_epoch, model, epoch)
-  blame.leave(outer)
+  source_line.leave(outer)
 end
 
---- What is left of this epoch: each phase once, in order.
+--- Trains the rest of this epoch: each phase once, in order.
 local function train_epoch(self)
   local at, started = self.at, clock.now()
   local before = at.seconds
@@ -152,14 +153,14 @@ local function train_epoch(self)
   self.line.clear()
 end
 
---- Interactions that are scored at once: about as many as a step trains on.
+--- How many interactions are scored at once: about as many as a step trains on.
 function train.evaluation_size(o) return math.max(256, math.min(o.batch_size, 8192)) end
 
 function Run:evaluate(part)
   local started = clock.now()
   local function progressed(done, all)
     self.line.update(function() return string.format('%s: %d of %d users', part, done, all) end)
-    if C.tkg_interrupted(0) ~= 0 then error(session.interrupted, 0) end
+    if C.tkg_interrupted(0) ~= 0 then error(runtime.interrupted, 0) end
   end
   local ok, result = pcall(evaluate.model, self.model, self.data, part, {
     k = self.settings.k or CUTS, progress = progressed,
@@ -181,20 +182,20 @@ local function mean(list)
   return #list > 0 and sum / #list or 0
 end
 
---- Bytes by kind as the engine counted them, and the total at its peak; of a resumed run, of the
---- parts before as well.
+--- Peak bytes by kind as the engine counted them, and of all; of a resumed run, including the parts
+--- before.
 function Run:memory()
-  local out = {peak = C.tkg_memory_peak(session.engine, -1)}
-  for name, kind in pairs(tensor.kinds) do out[name] = C.tkg_memory_peak(session.engine, kind) end
+  local out = {peak = C.tkg_memory_peak(runtime.engine, -1)}
+  for name, kind in pairs(tensor.kinds) do out[name] = C.tkg_memory_peak(runtime.engine, kind) end
   for name, bytes in pairs(self.peaks) do out[name] = math.max(out[name] or 0, bytes) end
   return out
 end
 
---- Steps made so far, of all phases.
+--- Steps of all phases so far.
 function Run:steps() return phases.steps(self.phases) end
 
 local function figures(self)
-  -- A run that went on may have met nothing but the small rest of an epoch.
+  -- A resumed run may have seen only the small rest of an epoch.
   for _, phase in ipairs(self.resumed and self.phases or {}) do phase:plan() end
   local step_ms, each = phases.step_ms(self.phases)
   return {
@@ -204,7 +205,7 @@ local function figures(self)
   }
 end
 
---- Validation after an epoch: remembers the best parameters.
+--- Validates after an epoch and keeps the best parameters.
 ---@return table? metrics, boolean better
 local function validate(self, epoch)
   local result, best = self:evaluate('valid'), self.best
@@ -215,7 +216,7 @@ local function validate(self, epoch)
   return result, true
 end
 
---- Whether training is over: all epochs, or none better for too long.
+--- Whether training is over: all epochs are done, or none was better for too long.
 local function over(self)
   local o, done = self.o, self.at.epoch - 1
   if done >= o.epochs then return true end
@@ -223,7 +224,7 @@ local function over(self)
   return validated and o.patience > 0 and done - self.best.epoch >= o.patience * o.eval_every
 end
 
---- What is left of an epoch, its validation, its record.
+--- Trains the rest of an epoch, validates, reports the epoch.
 local function run_epoch(self)
   local at, epoch = self.at, self.at.epoch
   if at.phase <= #self.phases then
@@ -238,12 +239,12 @@ local function run_epoch(self)
   local record = {epoch = epoch, step = self:steps(), valid = valid,
                   loss = at.losses[self.phases[1].name], seconds = at.seconds,
                   losses = #self.phases > 1 and at.losses or nil,
-                  memory = C.tkg_memory_live(session.engine, -1)}
+                  memory = C.tkg_memory_live(runtime.engine, -1)}
   self.at = beginning_of(epoch + 1)
   if self.settings.on_epoch then self.settings.on_epoch(record, better, self) end
 end
 
---- Trains from where the run stands, and measures the best parameters on test.
+--- Trains to the end, then evaluates the best parameters on test.
 ---@return table result {epochs, best_epoch, valid, test, memory, kept, time, model, phases}
 function Run:train()
   while not over(self) do run_epoch(self) end
@@ -258,10 +259,10 @@ function Run:train()
   return result
 end
 
---- Trains. settings: bits, rounding, small, quiet, steps (a limit of each phase, an epoch), k, and
---- on_epoch(record, better, run), called after each epoch; on_step(run), called every few steps;
---- on_end(run), before the best parameters take the place of the last; best
---- {save(model, epoch), load(model)}: where the best parameters are kept, else in memory.
+--- Trains a recipe. settings: bits, rounding, small, quiet, steps (at most, per phase and epoch),
+--- k, and on_epoch(record, better, run), called after each epoch; on_step(run), called every few
+--- steps; on_end(run), called before the best parameters replace the last; best {save(model,
+--- epoch), load(model)}, which keeps the best parameters, by default in memory.
 ---@return table result as Run:train
 function train.run(recipe, data, o, settings)
   return train.new(recipe, data, o, settings):train()

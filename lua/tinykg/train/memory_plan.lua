@@ -1,23 +1,24 @@
---- What a run will take, known before it starts: its model is built and its first steps and a block
---- of its evaluation are planned on a plan-only engine, which counts memory as a run does, by
---- the same code, but computes nothing.
+--- Plans the memory of a run before it starts: builds the model and plans its first steps and a
+--- block of evaluation on a plan-only engine, which counts memory as a run does, by the same code,
+--- but computes nothing.
 local C = require 'tinykg.engine.lib'
-local available = require 'tinykg.engine.free_memory'
-local blame = require 'tinykg.base.source_line'
+local free_memory = require 'tinykg.engine.free_memory'
+local source_line = require 'tinykg.base.source_line'
 local evaluate = require 'tinykg.train.evaluate'
+local format = require 'tinykg.base.format'
 local phases = require 'tinykg.train.phases'
 local progress = require 'tinykg.base.progress'
-local session = require 'tinykg.engine.runtime'
+local runtime = require 'tinykg.engine.runtime'
 local step = require 'tinykg.engine.step'
 local train = require 'tinykg.train'
 
 local plan = {}
 
---- Widths, the most exact first.
+--- Bits of saved values, the most exact first.
 plan.WIDTHS = {32, 8, 4, 2, 1}
 
---- Of the memory that is free a run may take so much: what is not a tensor (interactions, the lists
---- of an evaluation, the file of the best parameters on its way to disk) needs some too.
+--- The share of free memory that tensors may take. Interactions, the lists of an evaluation, and
+--- the file of the best parameters need some too.
 plan.SHARE = 0.9
 
 ---@class WidthPlan
@@ -43,15 +44,15 @@ local function collect()
   collectgarbage('stop') -- a full collection starts it again
 end
 
---- Two epochs, of each phase's first and last step: what a model does before an epoch may begin
---- with the second.
+--- Plans two epochs, of each phase's first and last step. Two, since begin_epoch may do more from
+--- the second epoch on.
 local function rehearse_steps(run)
   local model = run.model
   for epoch = 1, math.min(2, run.o.epochs) do
     if model.begin_epoch then
-      local outer = blame.enter(model.begin_epoch)
+      local outer = source_line.enter(model.begin_epoch)
       step.no_grad(model.begin_epoch, model, epoch)
-      blame.leave(outer)
+      source_line.leave(outer)
     end
     for _, phase in ipairs(run.phases) do
       phase:epoch{epoch = epoch, done = 0, total = 0}
@@ -68,7 +69,7 @@ local function rehearse_evaluation(run)
   end
 end
 
---- What each phase keeps, as kept.json has it.
+--- The saved values of each phase, as in kept.json.
 local function kept_of(list)
   local out = {}
   for i, phase in ipairs(list) do
@@ -78,16 +79,17 @@ local function kept_of(list)
   return out
 end
 
---- On an engine of its own. A run changes its model (KGAT's attention), so each width has its own.
+--- Plans a run, on an engine of its own. Each width has its own model, since a run changes it
+--- (KGAT's attention).
 ---@return WidthPlan
 local function of_width(recipe, data, o, settings, bits)
-  session.set_seed(session.seed)
+  runtime.set_seed(runtime.seed)
   local run = train.new(recipe, data, o, {bits = bits, rounding = settings.rounding, steps = 1,
                                           small = settings.small, quiet = true, best = {}})
   local built = run:memory()
-  C.tkg_engine_set_plan_only(session.engine, 1)
+  C.tkg_engine_set_plan_only(runtime.engine, 1)
   collect()
-  C.tkg_memory_reset_peak(session.engine)
+  C.tkg_memory_reset_peak(runtime.engine)
   rehearse_steps(run)
   local of_steps = run:memory()
   rehearse_evaluation(run)
@@ -97,8 +99,8 @@ end
 
 -- ---- all of them ----
 
---- Plans a recipe's training at some widths. What is drawn, trained and counted afterwards is as if
---- that had not been.
+--- Plans a recipe's training at some widths. Random numbers, training and memory counts afterwards
+--- are as without it.
 ---@param recipe Recipe ---@param data tinykg.Data ---@param o table the recipe's options
 ---@param settings? {rounding: string, small: integer, quiet: boolean}
 ---@param widths? integer[] plan.WIDTHS without
@@ -110,12 +112,12 @@ function plan.of(recipe, data, o, settings, widths, enough)
   for _, bits in ipairs(widths or plan.WIDTHS) do
     line.update(function() return string.format('planning with %d bits', bits) end)
     collect()
-    local ok, width = pcall(session.apart, of_width, recipe, data, o, settings, bits)
+    local ok, width = pcall(runtime.apart, of_width, recipe, data, o, settings, bits)
     collect() -- the model goes, and with it the engine
     collectgarbage('restart')
     if not ok then error(width, 0) end
     out[bits] = width
-    if C.tkg_interrupted(0) ~= 0 then error(session.interrupted, 0) end
+    if C.tkg_interrupted(0) ~= 0 then error(runtime.interrupted, 0) end
     if enough and enough(out[bits]) then break end
   end
   line.clear()
@@ -124,23 +126,21 @@ end
 
 -- ---- choosing ----
 
---- Bytes that a run may take: a budget, or what is free but for a tenth; nil where the machine does
---- not say.
+--- Bytes that a run may take: the budget, or nine tenths of what is free; nil if that is unknown.
 ---@param budget? number bytes
 ---@return number? bytes
 function plan.limit(budget)
   if budget then return budget end
-  local free = available()
+  local free = free_memory()
   return free and plan.SHARE * free
 end
 
---- What is held against the limit: a budget is for training steps, but what is free has to do for
---- evaluations as well.
+--- The bytes that the limit is for: a budget limits training steps, free memory also evaluations.
 ---@param width WidthPlan ---@param budget? number
 ---@return number bytes
 function plan.takes(width, budget) return budget and width.step.peak or width.memory.peak end
 
---- The largest of batch_size / 2, / 4, ... whose run stays within the limit; nil without one.
+--- The largest of batch_size / 2, / 4, ... whose run stays within the limit; nil if there is none.
 ---@param bits integer ---@param budget? number bytes
 ---@return integer?
 function plan.batch_size(recipe, data, o, settings, bits, budget)
@@ -158,8 +158,8 @@ end
 local function text_of(widths, budget)
   local parts = {}
   for _, bits in ipairs(plan.WIDTHS) do
-    parts[#parts + 1] = widths[bits] and string.format('%d bit%s %s', bits, bits > 1 and 's' or '',
-      progress.bytes(plan.takes(widths[bits], budget)))
+    parts[#parts + 1] = widths[bits] and format.count(bits, 'bit') .. ' '
+      .. format.bytes(plan.takes(widths[bits], budget))
   end
   return table.concat(parts, ', ')
 end
@@ -173,22 +173,22 @@ local function too_large(recipe, widths, bits, limit, budget)
     end
   end
   return string.format('%s: %s takes more than %s%s: %s; %s', recipe.name,
-    budget and 'a step' or 'the run', progress.bytes(limit),
+    budget and 'a step' or 'the run', format.bytes(limit),
     budget and ' (--budget)' or ', nine tenths of what is free', text_of(widths, budget), advice)
 end
 
---- What to say of a run that was chosen by a budget which its evaluations do not keep to.
+--- A note for a run whose evaluations take more than the budget; nil otherwise.
 local function note_of(width, budget)
   if not budget or width.memory.peak <= budget then return nil end
   return string.format('evaluating takes %s, more than the budget for a step, %s',
-                       progress.bytes(width.memory.peak), progress.bytes(budget))
+                       format.bytes(width.memory.peak), format.bytes(budget))
 end
 
---- The bits that kept values may have for a step to stay within a budget: the most that do, or with
---- fixed bits those.
+--- Chooses the bits of saved values for a run to stay within a budget: the most that do, or checks
+--- the given ones.
 ---@param settings {bits: integer|'auto', rounding: string, small: integer, quiet: boolean}
 ---@param budget? number bytes; without, the whole run has to do with what is free (plan.limit)
----@return integer? bits nil where nothing fits
+---@return integer? bits nil if nothing fits
 ---@return table|string widths the plans that were made, by bits; or why nothing fits, in one line
 ---@return string? note that evaluations take more than the budget
 function plan.choose(recipe, data, o, settings, budget)

@@ -1,9 +1,9 @@
---- Evaluation metrics. Ids (users, items) are 0-based data, as everywhere in integer tensors.
--- Definitions and sources of the ranking metrics: engine/data/metrics.h.
+--- Evaluation metrics. Ids of users and items are 0-based. Definitions and sources of the ranking
+-- metrics: engine/data/metrics.h.
 
 local ffi = require 'ffi'
-local arrays = require 'tinykg.base.pointers'
-local blame = require 'tinykg.base.source_line'
+local pointers = require 'tinykg.base.pointers'
+local source_line = require 'tinykg.base.source_line'
 local lib = require 'tinykg.engine.lib'
 
 local metrics = {}
@@ -30,17 +30,17 @@ local function flatten(into, value, depth)
   return into
 end
 
--- A table of numbers, nested or not, from a Lua table or an object with totable; else nil.
+-- A table of numbers, nested or not, of a Lua table or an object with totable; else nil.
 local function numbers(value)
   local found, totable = pcall(function() return value.totable end)
   if found and totable then value = totable(value) end
   return type(value) == 'table' and flatten({}, value, 1) or nil
 end
 
--- An FFI array of `new`'s element type and its length. Arrays of that type are used in place.
+-- An FFI array of `new`'s element type and its length. Arrays of that type are not copied.
 local function to_array(value, n, new, type_name, what)
   if n and n < 0 then error(('%s: length %d asked for'):format(what, n), 0) end
-  local element, known = arrays.type(value)
+  local element, known = pointers.type(value)
   if element then
     n = n or known
     if not n then error(what .. ': a pointer needs its length', 0) end
@@ -72,10 +72,10 @@ local function check(status)
   if status ~= 0 then error(ffi.string(lib.tkg_error()), 0) end
 end
 
--- Calls fn and blames whoever called the public function for what it raises.
+-- Calls fn; its errors name the line that called the public function.
 local function blaming_caller(fn, ...)
   local ok, result, extra = pcall(fn, ...)
-  if not ok then error(type(result) == 'string' and blame.message(result) or result, 0) end
+  if not ok then error(type(result) == 'string' and source_line.message(result) or result, 0) end
   return result, extra
 end
 
@@ -95,14 +95,14 @@ local function auc(scores, labels, n)
   return out[0]
 end
 
---- Area under the ROC curve, a tie between the classes counting one half.
--- Any increasing function of the score gives the same value: logits and probabilities both do.
+--- Area under the ROC curve; a tie between the classes counts one half. Any increasing function of
+-- the score gives the same value, so logits and probabilities both do.
 --
 --   print(tk.metrics.auc({0.1, 0.8, 0.4}, {0, 1, 0}))      --> 1
 ---@param scores table|ffi.cdata* numbers: Lua table, float array, or an object with :totable()
 ---@param labels table|ffi.cdata* as many labels, 0 or 1
 ---@param n? integer how many, needed only for FFI pointers
----@return number auc in 0..1; raises on NaN and where one class is absent
+---@return number auc in 0..1. Errors: NaN, or a class is absent
 function metrics.auc(scores, labels, n)
   return (blaming_caller(auc, scores, labels, n))
 end
@@ -127,8 +127,8 @@ local function confusion(name, scores, labels, threshold, n)
   return { tp = tp, fp = fp, fn = fn, tn = tn, n = count }
 end
 
---- F1 of the positive class: 2 tp / (2 tp + fp + fn), 0 where nothing is positive or predicted so.
--- KGCN and its relatives report it on probabilities (after the sigmoid) cut at 0.5.
+--- F1 of the positive class: 2 tp / (2 tp + fp + fn); 0 if nothing is positive or predicted so.
+-- KGCN and its relatives report it for probabilities (after the sigmoid) cut at 0.5.
 ---@param scores table|ffi.cdata* probabilities; a score at the threshold counts as positive
 ---@param labels table|ffi.cdata* as many labels, 0 or 1
 ---@param threshold? number 0.5; give 0 for logits
@@ -150,8 +150,8 @@ function metrics.accuracy(scores, labels, threshold, n)
   return (c.tp + c.tn) / c.n
 end
 
--- Offsets and items of a CSR by user as int32 arrays, checked: offsets ascend from 0 or more, items
--- lie in 0..n_items-1. `csr.n` is the number of users where offsets is a pointer.
+-- Offsets and items of a CSR by user as int32 arrays. Errors: offsets do not ascend from 0 or more,
+-- items outside 0..n_items-1. `csr.n` is the number of users if offsets is a pointer.
 local function to_csr(csr, n_items, what)
   if type(csr) ~= 'table' or csr.offsets == nil or csr.items == nil then
     error(what .. ': expected { offsets = , items = }', 0)
@@ -159,7 +159,7 @@ local function to_csr(csr, n_items, what)
   local offsets, length =
     to_array(csr.offsets, csr.n and csr.n + 1, int32s, 'int', what .. '.offsets')
   if length < 1 then error(what .. '.offsets: empty; n users need n + 1 offsets', 0) end
-  local n_items_given = arrays.type(csr.items) and offsets[length - 1] or nil
+  local n_items_given = pointers.type(csr.items) and offsets[length - 1] or nil
   local items, n = to_array(csr.items, n_items_given, int32s, 'int', what .. '.items')
   if offsets[0] < 0 or offsets[length - 1] > n then
     error(('%s: offsets %d..%d, but %d items'):format(what, offsets[0], offsets[length - 1], n), 0)
@@ -178,7 +178,7 @@ local function to_csr(csr, n_items, what)
   return { offsets = offsets, items = items, users = length - 1 }
 end
 
--- The users that have a test item, as an int32 array: the others would be scored for nothing.
+-- The users with a test item, as an int32 array; the others are not scored.
 local function users_to_rank(users, n, test, known)
   local kept, count = int32s(math.max(n, 1)), 0
   for i = 0, n - 1 do
@@ -236,7 +236,7 @@ local function prepare(options)
   return o
 end
 
--- Sums over all users; `score` is called outside any pcall, so that its errors keep their place.
+-- Sums over all users. `score` is called outside of any pcall, so that its errors keep their line.
 local function sum_blocks(o)
   local k_max = o.k[#o.k]
   local top = int32s(math.min(o.block, o.n) * k_max)
@@ -246,7 +246,7 @@ local function sum_blocks(o)
   for first = 0, o.n - 1, o.block do
     local count = math.min(o.block, o.n - first)
     local scores = o.score(o.users, first, count)
-    local element, length = arrays.type(scores)
+    local element, length = pointers.type(scores)
     if element ~= 'float' or (length and length < count * o.items) then
       error(('ranking: score returned %s, expected a buffer of %d x %d floats'):format(
         element and tostring(ffi.typeof(scores)) or type(scores), count, o.items), 0)
@@ -263,7 +263,7 @@ end
 ---@class tinykg.Csr items by user: those of user u are items[offsets[u] .. offsets[u + 1] - 1]
 ---@field offsets table|ffi.cdata* int32, one more than there are users
 ---@field items table|ffi.cdata* int32
----@field n? integer how many users, needed only where offsets is an FFI pointer
+---@field n? integer how many users, needed only if offsets is an FFI pointer
 
 ---@class tinykg.RankingOptions
 ---@field users table|ffi.cdata* int32 ids of the users to evaluate
@@ -277,17 +277,17 @@ end
 ---@field progress? fun(done: integer, total: integer) called after each block
 
 --- Full ranking of all items for each user, in blocks of users.
--- `score(users, first, count)` returns a buffer of count x items floats, row-major, with the scores
--- of users[first] .. users[first + count - 1]; it may return the same buffer each time, and the
--- known items in it are overwritten with -inf. Users without a test item are neither scored nor
--- counted. Equal scores rank by lower item id. The result does not depend on block or threads.
+-- `score(users, first, count)` returns a buffer of count x items floats, row-major, the scores of
+-- users[first] .. users[first + count - 1]. It may return the same buffer each time; known items in
+-- it are overwritten with -inf. Users without a test item are neither scored nor counted. Equal
+-- scores rank by lower item id. The result does not depend on block or threads.
 --
 -- `ndcg` has min(k, test items) hits in its ideal list (Järvelin and Kekäläinen 2002; KGIN's and
 -- RecBole's). `ndcg_kgat` is KGAT's: the ideal list is made of the hits retrieved among the largest
 -- k asked for. It is never lower and must not be compared with the former.
 --
 -- ranking(model, data, {k = {10, 20}, part = 'test'}) ranks all items but the known ones for every
--- user of a part of a data set; instead of a model, a tensor of scores [users, items] will do.
+-- user of a part of a data set. Instead of a model it takes a tensor of scores [users, items].
 ---@param options tinykg.RankingOptions|Module|Tensor
 ---@param data? tinykg.Data with a model or scores
 ---@param more? {k: integer|integer[], part: string, size: integer, progress: function}

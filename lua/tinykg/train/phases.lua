@@ -1,22 +1,22 @@
---- The phases of a model's training: what alternates within an epoch, each with a step of its own.
+--- The phases of a model's training, which alternate within an epoch. Each is a step of its own.
 --
--- A model without a function `phases` has one, over its `loss`. Otherwise model:phases(data, o)
--- returns a list of {name, loss [, steps [, draw]] [, bits] [, optimizer]}:
+-- A model without a function `phases` has one phase, with its `loss`. Otherwise model:phases(data,
+-- o) returns a list of {name, loss [, steps [, sample]] [, bits] [, optimizer]}:
 --   name       what it is called in logs
 --   loss       fun(model, batch): Tensor
---   steps      how many an epoch; without it, one for each batch of the training interactions
---   draw       fun(model): batch, recorded in the step, for a phase with steps ({} without)
---   bits       how its kept values are stored, whatever the run's --bits say: 32 for a small batch
---   optimizer  one of tk.optim, which phases may share; without it the phase gets the recipe's
---              (or Adam with lr and l2), with moments of its own
+--   steps      per epoch; without it, one for each batch of the training interactions
+--   sample     fun(model): batch, recorded in the step, for a phase with steps ({} without)
+--   bits       of its saved values, instead of the run's --bits: 32 for a small batch
+--   optimizer  one of tk.optim, which phases may share; without it the phase gets one of the
+--              recipe's, with moments of its own
 local C = require 'tinykg.engine.lib'
 local batches = require 'tinykg.data.loader.batches'
-local blame = require 'tinykg.base.source_line'
+local source_line = require 'tinykg.base.source_line'
 local clock = require 'tinykg.base.clock'
-local feed = require 'tinykg.data.loader'
-local optim = require 'tinykg.engine.optim'
+local loader = require 'tinykg.data.loader'
+local renamed = require 'tinykg.base.arguments.renamed'
 local schedule = require 'tinykg.train.schedule'
-local session = require 'tinykg.engine.runtime'
+local runtime = require 'tinykg.engine.runtime'
 local step_of = require 'tinykg.engine.step'
 
 local phases = {}
@@ -26,85 +26,83 @@ local phases = {}
 ---@field step Step
 ---@field optimizer Optimizer
 ---@field times number[] seconds of each step
----@field count integer steps an epoch has, known when one has begun
+---@field count integer steps per epoch, known when one has begun
 local Phase = {}
 Phase.__index = Phase
 
 -- ---- what a model declares ----
 
-local FIELDS = {name = 'string', loss = 'function', steps = 'number', draw = 'function',
+local FIELDS = {name = 'string', loss = 'function', steps = 'number', sample = 'function',
                 optimizer = 'table', bits = 'number'}
 
 local function check_phase(recipe, i, p)
   if type(p) ~= 'table' then
-    session.fail('recipe %s: phase %d is a %s, expected a table', recipe.name, i, type(p))
+    runtime.fail('recipe %s: phase %d is a %s, expected a table', recipe.name, i, type(p))
+  end
+  if p.draw then
+    p[renamed.current('phase.draw')], p.draw = p.draw, nil
   end
   for key, value in pairs(p) do
     if not FIELDS[key] then
-      session.fail('recipe %s: phase %d: no field %s; it has: name loss steps draw bits optimizer',
-                   recipe.name, i, tostring(key))
+      runtime.fail('recipe %s: phase %d: no field %s; it has: name loss steps sample bits ' ..
+                   'optimizer', recipe.name, i, tostring(key))
     elseif type(value) ~= FIELDS[key] then
-      session.fail('recipe %s: phase %d: %s is a %s, expected a %s', recipe.name, i, key,
+      runtime.fail('recipe %s: phase %d: %s is a %s, expected a %s', recipe.name, i, key,
                    type(value), FIELDS[key])
     end
   end
   if not p.name or not p.loss then
-    session.fail('recipe %s: phase %d: it needs a name and a loss', recipe.name, i)
+    runtime.fail('recipe %s: phase %d: it needs a name and a loss', recipe.name, i)
   end
   if p.steps and (p.steps < 1 or p.steps % 1 ~= 0) then
-    session.fail('recipe %s: phase %s: %g steps, expected a whole number >= 1', recipe.name,
+    runtime.fail('recipe %s: phase %s: %g steps, expected a whole number >= 1', recipe.name,
                  p.name, p.steps)
   end
-  if p.draw and not p.steps then
-    session.fail('recipe %s: phase %s: it draws its batches, so steps must say how many an epoch',
-                 recipe.name, p.name)
+  if p.sample and not p.steps then
+    runtime.fail('recipe %s: phase %s: it samples its batches, so steps must say how many per ' ..
+                 'epoch', recipe.name, p.name)
   end
   if p.optimizer and not p.optimizer.update then
-    session.fail('recipe %s: phase %s: optimizer is not one of tk.optim', recipe.name, p.name)
+    runtime.fail('recipe %s: phase %s: optimizer is not one of tk.optim', recipe.name, p.name)
   end
 end
 
 local function declared(recipe, model, data, o)
   if not model.phases then return {{name = 'loss', loss = model.loss}} end
-  local outer = blame.enter(model.phases)
+  local outer = source_line.enter(model.phases)
   local list, seen = model:phases(data, o), {}
   if type(list) ~= 'table' or #list == 0 then
-    session.fail('recipe %s: phases must return a list of phases', recipe.name)
+    runtime.fail('recipe %s: phases must return a list of phases', recipe.name)
   end
   for i, p in ipairs(list) do
     check_phase(recipe, i, p)
     if seen[p.name] then
-      session.fail('recipe %s: there are two phases %s', recipe.name, p.name)
+      runtime.fail('recipe %s: there are two phases %s', recipe.name, p.name)
     end
     seen[p.name] = true
   end
-  blame.leave(outer)
+  source_line.leave(outer)
   return list
 end
 
 -- ---- making them ----
 
-local function default_optimizer(recipe, o)
-  if recipe.optimizer then return recipe.optimizer(o) end
-  return optim.adam{lr = o.lr, weight_decay = o.l2, bits = o.optimizer_bits}
-end
-
---- What is recorded for a batch: of interactions with negatives drawn by the step, or what the
---- phase draws.
+--- The function that records a step: of a batch of interactions with negatives sampled by the step,
+--- or of what the phase samples.
 local function step_function(self, p, model, data, o)
   if p.steps then
-    return function() return p.loss(model, p.draw and p.draw(model) or {}) end
+    return function() return p.loss(model, p.sample and p.sample(model) or {}) end
   end
-  local sampler = data.task ~= 'ctr' and feed.sampler(data, o.negatives, o.negative_sampling)
+  local sampler = data.task ~= 'ctr' and loader.sampler(data, o.negatives, o.negative_sampling)
   self.part = data.train
   return function(batch)
-    batch.negatives = sampler and sampler(batch.users) or nil -- drawn by the step itself
+    batch.negatives = sampler and sampler(batch.users) or nil -- sampled by the step
     return p.loss(model, batch)
   end
 end
 
---- Labelled rows are walked through: a recipe's own default of drawing users gives way and is no
---- option of the run, but is refused where it was asked for.
+--- Labelled data are taken row by row: sets a recipe's own default of `draw` aside. Errors: `draw`
+--- was given.
 local function settle_draw(data, o)
   if data.task ~= 'ctr' or (o.draw or 'interactions') == 'interactions' then return end
   local meta = getmetatable(o)
@@ -112,7 +110,8 @@ local function settle_draw(data, o)
   o.draw = nil
 end
 
---- The phases of a model, ready to run. ---@param settings {bits, rounding, small, steps, check}
+--- Makes the phases of a model, ready to run.
+---@param settings {bits, rounding, small, steps, check}
 ---@return Phase[]
 function phases.of(recipe, model, data, o, settings)
   settle_draw(data, o)
@@ -120,7 +119,7 @@ function phases.of(recipe, model, data, o, settings)
   for i, p in ipairs(declared(recipe, model, data, o)) do
     local self = setmetatable({name = p.name, loss = p.loss, steps = p.steps, o = o,
                                recipe = recipe, limit = settings.steps, times = {}}, Phase)
-    self.optimizer = p.optimizer or default_optimizer(recipe, o)
+    self.optimizer = p.optimizer or recipe.optimizer(o)
     self.lr = self.optimizer.lr
     self.step = step_of.new(step_function(self, p, model, data, o), {
       optimizer = self.optimizer, bits = p.bits or settings.bits, rounding = settings.rounding,
@@ -141,31 +140,31 @@ local function check_loss(self, loss, epoch)
     self.recipe.name, self.label, tostring(loss), self.step.number, epoch, self.optimizer.lr), 0)
 end
 
---- What an epoch's steps are called with, one after the other, from the step behind `done`, and how
---- many there are in all.
+--- An iterator over the arguments of an epoch's steps, from the step after `done`, and how many
+--- steps the epoch has.
 local function batches_of(self, epoch, done)
   if not self.part then
     return function() return true end, self.steps
   end
-  return feed.batches(self.part, {size = self.o.batch_size, seed = session.seed, epoch = epoch,
+  return loader.batches(self.part, {size = self.o.batch_size, seed = runtime.seed, epoch = epoch,
                                   drop_last = self.o.drop_last, draw = self.o.draw,
                                   skip = done})
 end
 
---- Plans the step for a full batch, for its figures; runs nothing.
+--- Plans the step for a full batch, for its figures. Runs nothing.
 function Phase:plan()
-  local outer = blame.enter(self.loss)
+  local outer = source_line.enter(self.loss)
   self.step:plan((batches_of(self, 1, 0)()))
-  blame.leave(outer)
+  source_line.leave(outer)
 end
 
---- What is left of an epoch of this phase; the epoch's mean loss.
----@param at {epoch: integer, done: integer, total: number} where it stands, kept up to date: steps
+--- Runs the rest of an epoch of this phase. Returns the epoch's mean loss.
+---@param at {epoch: integer, done: integer, total: number} the position, which it updates: steps
 ---  done and the sum of their losses
 ---@param progressed? fun(phase: Phase, done: integer, count: integer, mean: number)
 ---@return number
 function Phase:epoch(at, progressed)
-  local outer = blame.enter(self.loss)
+  local outer = source_line.enter(self.loss)
   local next_batch, count = batches_of(self, at.epoch, at.done)
   self.count = count
   if self.limit then count = math.min(self.limit, count) end
@@ -177,20 +176,20 @@ function Phase:epoch(at, progressed)
     check_loss(self, loss, at.epoch)
     at.total, at.done = at.total + loss, at.done + 1
     if progressed and at.done % 8 == 0 then progressed(self, at.done, count, at.total / at.done) end
-    if C.tkg_interrupted(0) ~= 0 then error(session.interrupted, 0) end
+    if C.tkg_interrupted(0) ~= 0 then error(runtime.interrupted, 0) end
   end
-  blame.leave(outer)
+  source_line.leave(outer)
   return at.total / math.max(at.done, 1)
 end
 
---- The last step of an epoch that was begun, whose batch may be a short one: its memory is not
---- less by rule, since other ops may run where few rows are read. For plans of a run.
+--- Runs the last step of an epoch, whose batch may be a short one. That need not take less memory,
+--- since other ops may run if few rows are read. For memory plans.
 ---@param epoch integer
 function Phase:last(epoch)
   if not self.part or self.count < 2 then return end
-  local outer = blame.enter(self.loss)
+  local outer = source_line.enter(self.loss)
   self.step((batches_of(self, epoch, self.count - 1)()))
-  blame.leave(outer)
+  source_line.leave(outer)
 end
 
 -- ---- figures ----
@@ -205,8 +204,8 @@ function Phase:median()
   return sorted[math.floor((#sorted + 1) / 2)] or 0
 end
 
---- Bytes kept for backward: of the phase that keeps most, since phases run one at a time; with
---- several, `phases` has each one's.
+--- Bytes saved for backward: of the phase that saves most, since phases run one at a time. With
+--- several phases, `phases` has those of each.
 ---@return {reference_bytes: number, stored_bytes: number, phases: table?}
 function phases.kept(list)
   local most, each
@@ -221,7 +220,8 @@ function phases.kept(list)
           phases = #list > 1 and each or nil}
 end
 
---- Median milliseconds of a step of the first phase; with several, `phases` has each one's.
+--- Median milliseconds of a step of the first phase. With several phases, `phases` has those of
+--- each.
 ---@return number step_ms, table<string, number>? phases
 function phases.step_ms(list)
   local each = {}

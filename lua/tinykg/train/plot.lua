@@ -1,15 +1,9 @@
 --- Curves, drawn by gnuplot as text in the terminal or into an .svg or .png file.
-local ffi = require 'ffi'
+local posix = require 'tinykg.base.posix'
 local read_file = require 'tinykg.base.read_file'
-local session = require 'tinykg.engine.runtime'
+local runtime = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'
-local fail = session.fail
-
-ffi.cdef [[
-typedef struct tkg_window { unsigned short rows, columns, width, height; } tkg_window;
-int ioctl(int file, unsigned long request, ...);
-]]
-local GET_WINDOW = ffi.os == 'OSX' and 0x40087468 or 0x5413 -- TIOCGWINSZ
+local fail = runtime.fail
 
 local FORMATS = {
   svg = "set terminal svg noenhanced size 800,500 background 'white'",
@@ -17,7 +11,7 @@ local FORMATS = {
 }
 local LOGS = {x = 'x', y = 'y', xy = 'xy', [true] = 'y'}
 
--- ---- what is to be drawn ----
+-- ---- arguments ----
 
 --- A list of numbers, or a tensor that is a vector, as a Lua list.
 local function numbers(what, values)
@@ -86,7 +80,7 @@ local function quoted(text)
   return "'" .. tostring(text):gsub('[%c]', ' '):gsub("'", "''") .. "'"
 end
 
---- gnuplot complains of a range without width.
+--- Sets a range if all values are equal, which gnuplot would complain about.
 local function range_of(axis, all, k)
   local low, high = math.huge, -math.huge
   for _, s in ipairs(all) do
@@ -99,11 +93,11 @@ local function range_of(axis, all, k)
   return ('set %srange [%.9g:%.9g]\n'):format(axis, low - by, high + by)
 end
 
---- The terminal's size, as far as it is known.
+--- The terminal's size; 79 x 24 if unknown.
 local function window()
-  local w = ffi.new('tkg_window')
-  if ffi.C.ioctl(1, GET_WINDOW, w) ~= 0 or w.columns < 20 or w.rows < 10 then return 79, 24 end
-  return w.columns - 1, w.rows - 3
+  local rows, columns = posix.window(1)
+  if not rows or columns < 20 or rows < 10 then return 79, 24 end
+  return columns - 1, rows - 3
 end
 
 local function program(all, o, output)
@@ -132,7 +126,8 @@ local function program(all, o, output)
   return table.concat(text, '\n') .. '\n'
 end
 
---- What gnuplot makes of a program. Names of temporary files are all that a shell gets to see.
+--- Runs gnuplot on a program and returns its output. The shell sees names of temporary files only.
+--- Errors: gnuplot is not installed, or its message.
 local function drawn(all, o)
   local script, output, errors = os.tmpname(), os.tmpname(), os.tmpname()
   local file = assert(io.open(script, 'w'))
@@ -149,7 +144,7 @@ local function drawn(all, o)
 end
 
 local function check_options(o)
-  session.options('plot', o, 'title x y file log')
+  runtime.options('plot', o, 'title x y file log')
   if o.log and not LOGS[o.log] then
     fail("plot: log is %s, expected 'x', 'y' or 'xy'", tostring(o.log))
   end
@@ -163,7 +158,7 @@ end
 --- Draws ys over xs as a line: tk.plot(xs, ys, options), or tk.plot(ys, options) over 1, 2, 3...
 --- ys may be several series by name: tk.plot{train = {...}, valid = {...}}. Numbers that are not
 --- finite, and those that a logarithm does not take, leave gaps, and a note says how many.
----@param xs Tensor|number[] or ys, where there are no xs
+---@param xs Tensor|number[] or ys, if there are no xs
 ---@param ys? Tensor|number[]|table<string, Tensor|number[]>
 ---@param options? {title: string, x: string, y: string, file: string, log: string} names of the
 ---  axes; a file *.svg or *.png instead of the terminal; log 'x', 'y' or 'xy'

@@ -1,45 +1,51 @@
 --- Recipes: a model, its options with defaults and help, presets of published settings.
 local arguments = require 'tinykg.base.arguments'
-local session = require 'tinykg.engine.runtime'
+local optim = require 'tinykg.engine.optim'
+local runtime = require 'tinykg.engine.runtime'
+local sorted_keys = require 'tinykg.base.sorted_keys'
 
 ---@class Recipe
 ---@field name string
 ---@field source string the paper and code that the defaults come from
----@field options table list of {name, default, help}
+---@field options table list of {name, default, help, choices}
 ---@field presets table<string, table> published settings by name
+---@field optimizer fun(options): Optimizer
 ---@field build fun(data, options): Module a model: loss(batch), score(users, items) [, rank(users)]
 local Recipe = {}
 Recipe.__index = Recipe
 
---- Options every recipe has; its own come first and may give other defaults.
+--- Options that every recipe has. Its own come first and may give these other defaults.
 local COMMON = {
   {'lr', 0.001, 'learning rate'},
-  {'schedule', 'constant', 'of lr: constant, cosine (to 0 over all epochs), exponential'},
-  {'decay', 0.95, 'exponential: what lr is multiplied with after each epoch'},
-  {'optimizer_bits', 32, "of Adam's moments: 32, or 8 for a quarter of their memory"},
+  {'schedule', 'constant', 'of lr; cosine: to 0 over all epochs',
+   {'constant', 'cosine', 'exponential'}},
+  {'decay', 0.95, 'exponential: factor of lr after each epoch'},
+  {'optimizer_bits', 32, "of Adam's moments; 8: a quarter of their memory", {32, 8}},
   {'l2', 0, 'weight of 1/2 |parameters|^2 in the loss (as weight decay)'},
-  {'batch_size', 1024, 'interactions a step'},
-  {'drop_last', false, "leave out an epoch's last batch where it is not full"},
-  {'draw', 'interactions', 'each once in an epoch; users and distinct_users: a positive each',
+  {'batch_size', 1024, 'interactions or users per step'},
+  {'drop_last', false, "leave out an epoch's last batch if it is not full"},
+  {'draw', 'interactions', 'each once per epoch; or users, with a positive of each',
    {'interactions', 'users', 'distinct_users'}},
   {'epochs', 20, 'passes over the training interactions, at most'},
-  {'negatives', 1, 'items drawn for each positive, where the data has no labels'},
-  {'negative_sampling', 'uniform', 'uniform or popularity'},
-  {'metric', 'auto', 'what early stopping watches: auc, or recall@20, ndcg@10, ...'},
-  {'patience', 5, 'epochs without improvement before training stops; 0 = never'},
+  {'negatives', 1, 'items sampled for each positive, if the data has no labels'},
+  {'negative_sampling', 'uniform', 'how they are sampled', {'uniform', 'popularity'}},
+  {'metric', 'auto', 'for early stopping: auc, or recall@20, ndcg@10, ...'},
+  {'patience', 5, 'validations without improvement before training stops; 0 = never'},
   {'eval_every', 1, 'epochs from one validation to the next'},
 }
+
+local COMMON_BY_NAME = {}
+for _, o in ipairs(COMMON) do COMMON_BY_NAME[o[1]] = o end
 
 local function merge(own)
   local list, seen = {}, {}
   for _, group in ipairs{own, COMMON} do
     for _, o in ipairs(group) do
-      local known = seen[o[1]]
-      if not known then
-        seen[o[1]] = {name = o[1], default = o[2], help = o[3], choices = o[4]}
-        list[#list + 1] = seen[o[1]]
-      else
-        known.choices = known.choices or o[4]
+      local common = COMMON_BY_NAME[o[1]] or {}
+      if not seen[o[1]] then
+        list[#list + 1] = {name = o[1], default = o[2], help = o[3] or common[3],
+                           choices = o[4] or common[4]}
+        seen[o[1]] = true
       end
     end
   end
@@ -47,46 +53,74 @@ local function merge(own)
 end
 
 local FIELDS = {name = 'string', build = 'function', source = 'string', options = 'table',
-                presets = 'table', optimizer = 'function'}
+                presets = 'table', l2 = 'string', optimizer = 'function or table'}
 
 local function check_fields(r)
-  if type(r.name) ~= 'string' then session.fail('recipe: it needs a name') end
+  if type(r.name) ~= 'string' then runtime.fail('recipe: it needs a name') end
   if not r.name:match('^%w[%w_.+-]*$') then -- folders are named after it
-    session.fail("recipe: the name '%s' is not made of letters, digits and _ . + -", r.name)
+    runtime.fail("recipe: the name '%s' is not made of letters, digits and _ . + -", r.name)
   end
   for field, value in pairs(r) do
     if not FIELDS[field] then
-      session.fail('recipe %s: no field %s; it has: name source options presets build optimizer',
-                   r.name, tostring(field))
-    elseif type(value) ~= FIELDS[field] then
-      session.fail('recipe %s: %s is a %s, expected a %s', r.name, field, type(value),
+      runtime.fail('recipe %s: no field %s; it has: name source options presets l2 optimizer ' ..
+                   'build', r.name, tostring(field))
+    elseif not FIELDS[field]:find(type(value), 1, true) then
+      runtime.fail('recipe %s: %s is a %s, expected a %s', r.name, field, type(value),
                    FIELDS[field])
     end
   end
-  if not r.build then session.fail('recipe %s: it needs a function build', r.name) end
+  if not r.build then runtime.fail('recipe %s: it needs a function build', r.name) end
+  if r.l2 and r.l2 ~= 'in loss' then
+    runtime.fail("recipe %s: l2 is '%s', expected 'in loss' or nothing", r.name, r.l2)
+  end
 end
 
---- Checks and completes a recipe: {name, build [, source, options, presets, optimizer]}. Misuse
---- blames the recipe's line. What build gives and what a model may have: recipes/README.md.
----@param r table options: a list of {'name', default, 'a line of help'}; presets: options by
----  preset's name; build: fun(data, options): Module; optimizer: fun(options): Optimizer, else Adam
----  with lr, l2
+--- A function of a recipe's options that makes its Adam. l2 is its weight decay unless the loss has
+--- it, without that of biases if there is an option l2_biases and it is false.
+local function adam(r)
+  return function(o)
+    local settings = {lr = o.lr, bits = o.optimizer_bits}
+    for key, value in pairs(r.optimizer or {}) do settings[key] = value end
+    if r.l2 ~= 'in loss' then
+      settings.weight_decay, settings.decay_rank = o.l2, o.l2_biases == false and 2 or nil
+    end
+    return optim.adam(settings)
+  end
+end
+
+local function is_option(o)
+  if type(o) ~= 'table' or type(o[1]) ~= 'string' or o[2] == nil then return false end
+  local has_help = type(o[3]) == 'string' or o[3] == nil and COMMON_BY_NAME[o[1]]
+  return has_help and (o[4] == nil or type(o[4]) == 'table')
+end
+
+--- Checks and completes a recipe. Errors name its line. What a model has: recipes/README.md.
+---
+---   name       of letters and digits; folders are named after it
+---   source     the paper, and the program that the defaults come from
+---   options    a list of {'name', default, 'a line of help' [, all values that there are]}, or
+---              {'name', default} of an option that all recipes have
+---   presets    published settings: options by preset's name
+---   build      fun(data, options): Module, the model
+---   l2         'in loss' if the model's loss has it; else it is weight decay of the optimizer
+---   optimizer  more options for its tk.optim.adam, or fun(options): Optimizer
+---@param r table
 ---@return Recipe
 local function new_recipe(r)
-  if type(r) ~= 'table' then session.fail('recipe: expected a table, got a %s', type(r)) end
+  if type(r) ~= 'table' then runtime.fail('recipe: expected a table, got a %s', type(r)) end
   check_fields(r)
   for i, o in ipairs(r.options or {}) do
-    if type(o) ~= 'table' or type(o[1]) ~= 'string' or o[2] == nil or type(o[3]) ~= 'string'
-       or o[4] ~= nil and type(o[4]) ~= 'table' then
-      session.fail("recipe %s: option %d is not {'name', default, 'help'}", r.name, i)
+    if not is_option(o) then
+      runtime.fail("recipe %s: option %d is not {'name', default, 'help'}", r.name, i)
     end
   end
   local recipe = setmetatable({name = r.name, source = r.source or '', build = r.build,
-                               presets = r.presets or {}, optimizer = r.optimizer}, Recipe)
+                               presets = r.presets or {}}, Recipe)
+  recipe.optimizer = type(r.optimizer) == 'function' and r.optimizer or adam(r)
   recipe.options = merge(r.options or {})
   for name, preset in pairs(recipe.presets) do
     local ok, message = pcall(recipe.complete, recipe, preset)
-    if not ok then session.fail('recipe %s: preset %s: %s', r.name, name, message) end
+    if not ok then runtime.fail('recipe %s: preset %s: %s', r.name, name, message) end
   end
   return recipe
 end
@@ -103,7 +137,7 @@ local function names(self)
   return table.concat(list, ' ')
 end
 
---- A value given as text, as the type of the option's default.
+--- A value, or its text converted to the type of the option's default. Errors: another type.
 local function convert(o, value)
   if type(value) == type(o.default) then return value end
   if type(o.default) == 'number' and tonumber(value) then return tonumber(value) end
@@ -113,7 +147,7 @@ local function convert(o, value)
   error(string.format('option %s: %s is not a %s', o.name, tostring(value), type(o.default)), 0)
 end
 
---- One of the values that an option may have, where it says which.
+--- Errors: a value that is not among the option's choices.
 local function check_choice(option, value)
   local list = option.choices
   if not list then return end
@@ -128,8 +162,9 @@ local WHOLE = {dim = 1, batch_size = 1, epochs = 1, negatives = 1, neighbors = 1
                intents = 1, memory = 1, eval_every = 1, patience = 0, layers = 0,
                relation_dim = 1, kg_batch_size = 1}
 
---- All options: defaults, then the preset, then what was given. Which were given is remembered
---- beside them (metatable's `asked`), for defaults that only some data can have.
+--- Completes options: defaults, then the preset, then those given. The metatable's `asked` has the
+--- names of the last two, for defaults that only some data can have. Errors: unknown names and
+--- presets, wrong values.
 ---@param given table<string, any> values, or text to convert; `preset` names a preset
 ---@return table options
 function Recipe:complete(given)
@@ -137,9 +172,7 @@ function Recipe:complete(given)
   local o, preset = setmetatable({}, {asked = asked}), given.preset
   for _, option in ipairs(self.options) do o[option.name] = option.default end
   if preset and not self.presets[preset] then
-    local list = {}
-    for name in pairs(self.presets) do list[#list + 1] = name end
-    table.sort(list)
+    local list = sorted_keys(self.presets)
     error(string.format('recipe %s has no preset %s; it has: %s', self.name, preset,
                         #list > 0 and table.concat(list, ' ') or 'none'), 0)
   end
@@ -154,9 +187,6 @@ function Recipe:complete(given)
     end
   end
   for _, option in ipairs(self.options) do check_choice(option, o[option.name]) end
-  if o.optimizer_bits ~= 32 and o.optimizer_bits ~= 8 then
-    error(string.format('option optimizer_bits: %s is not 32 or 8', o.optimizer_bits), 0)
-  end
   for name, least in pairs(WHOLE) do
     local value = o[name]
     if type(value) == 'number' and (value % 1 ~= 0 or value < least) then
@@ -166,7 +196,7 @@ function Recipe:complete(given)
   return o
 end
 
---- What `tinykg run RECIPE --help` prints. ---@return string
+--- The text of `tinykg run RECIPE --help`. ---@return string
 function Recipe:help()
   local lines = {self.name .. (self.source ~= '' and ': ' .. self.source or ''), '',
                  'Options (--set name=value):'}
@@ -175,18 +205,15 @@ function Recipe:help()
     lines[#lines + 1] = string.format('  %-18s %-10s %s', o.name, tostring(o.default),
                                       o.help .. choices)
   end
-  local presets = {}
-  for name in pairs(self.presets) do presets[#presets + 1] = name end
-  table.sort(presets)
+  local presets = sorted_keys(self.presets)
   if #presets > 0 then
     lines[#lines + 1] = ''
     lines[#lines + 1] = 'Presets (--set preset=name), the published settings:'
     for _, name in ipairs(presets) do
       local values = {}
-      for key, value in pairs(self.presets[name]) do
-        values[#values + 1] = key .. '=' .. tostring(value)
+      for i, key in ipairs(sorted_keys(self.presets[name])) do
+        values[i] = key .. '=' .. tostring(self.presets[name][key])
       end
-      table.sort(values)
       lines[#lines + 1] = string.format('  %-10s %s', name, table.concat(values, ' '))
     end
   end

@@ -1,16 +1,16 @@
---- Recipes from files.
+--- Loads recipes from files.
 local lfs = require 'lfs'
-local blame = require 'tinykg.base.source_line'
+local source_line = require 'tinykg.base.source_line'
 local read_file = require 'tinykg.base.read_file'
 local search_path = require 'tinykg.base.search_path'
 
 local recipe_file = {}
 
---- The path of a recipe that came along, recipes/kgcn.lua for instance, wherever one is.
+--- The path of a recipe of tinykg's own, such as recipes/kgcn.lua, from any folder.
 ---@param path string ---@return string path
 function recipe_file.along(path) return (os.getenv('TINYKG_HOME') or '.') .. '/' .. path end
 
---- A recipe that is not here may be one that came along: recipes/kgcn.lua works anywhere.
+--- The path of a recipe, or of tinykg's own of that name: recipes/kgcn.lua works in any folder.
 ---@param path string
 ---@return string path
 function recipe_file.locate(path)
@@ -18,7 +18,7 @@ function recipe_file.locate(path)
   return not lfs.attributes(path, 'mode') and lfs.attributes(along, 'mode') and along or path
 end
 
---- What to say of a recipe that is not there: 'kgcn' may be recipes/kgcn.lua.
+--- The message for a missing recipe: 'kgcn' may be meant as recipes/kgcn.lua.
 local function missing(path)
   local along = 'recipes/' .. path:lower():gsub('%.lua$', '') .. '.lua'
   local is_there = path ~= along and lfs.attributes(recipe_file.locate(along), 'mode') == 'file'
@@ -31,9 +31,9 @@ local function text_of(path)
   return text
 end
 
---- The recipe that a Lua file returns. Errors in it name its lines. Modules beside it are found.
+--- Loads the recipe that a Lua file returns. Errors name its lines. Modules beside it are found.
 ---@param given string path of the file
----@param shown? string the path that errors name, where the file is a copy
+---@param shown? string the path that errors name, if the file is a copy
 ---@return Recipe recipe, string text of the file
 function recipe_file.load(given, shown)
   local path = recipe_file.locate(given)
@@ -41,9 +41,9 @@ function recipe_file.load(given, shown)
   local chunk, message = loadstring(text, '@' .. (shown or path))
   if not chunk then error(message, 0) end
   search_path.add_folder_of(shown or path)
-  local outer = blame.enter(chunk)
+  local outer = source_line.enter(chunk)
   local recipe = chunk()
-  blame.leave(outer)
+  source_line.leave(outer)
   if type(recipe) ~= 'table' or not recipe.complete then
     error(path .. ': a recipe returns tk.recipe{...}', 0)
   end

@@ -1,7 +1,7 @@
---- Learning rates by epoch: what the option `schedule` names.
+--- Learning rates by epoch: option `schedule`.
 local schedule = {}
 
--- Share of lr in epoch e of n.
+-- Factors of lr in epoch e of n.
 local SHARES = {
   constant = function() return 1 end,
   --- Half a cosine, from 1 towards 0 (Loshchilov & Hutter 2017, without restarts).
@@ -9,20 +9,16 @@ local SHARES = {
   exponential = function(e, _, decay) return decay ^ (e - 1) end,
 }
 
---- Checks the options schedule and decay.
----@param o {schedule: string, decay: number}
+--- Checks the option decay.
+---@param o {decay: number}
 function schedule.check(o)
-  if not SHARES[o.schedule] then
-    error(string.format('option schedule: %s is not constant, cosine or exponential', o.schedule),
-          0)
-  end
   if not (o.decay > 0 and o.decay <= 1) then
     error(string.format('option decay: %g is not above 0 and at most 1', o.decay), 0)
   end
 end
 
---- What lr is multiplied with in an epoch: a function of the epoch alone, so that a run may stop
---- and go on anywhere.
+--- The factor of lr in an epoch. It depends on the epoch alone, so that a run can be resumed
+--- anywhere.
 ---@param o {schedule: string, decay: number, epochs: integer}
 ---@param epoch integer from 1
 ---@return number

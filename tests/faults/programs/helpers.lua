@@ -40,7 +40,7 @@ end
 
 --- Says how a value is kept, unless it is an input after all.
 function H.keep(x, rule)
-  if not x.kept then x:kept_as(rule) end
+  if not x.kept then x:saved_as(rule) end
 end
 
 -- ---- ops with a gradient of their own ----

@@ -7,7 +7,7 @@ return {
   constants = function(model, data)
     local labels = {}
     for i = 0, data.train.n - 1 do labels[i + 1] = data.train.labels[i] end
-    return {tails = model.neighbor_tails, relations = model.neighbor_relations,
+    return {tails = model.field.tails, relations = model.field.relations,
             users = tk.ids(data.train.users, data.train.n),
             items = tk.ids(data.train.items, data.train.n), labels = tk.tensor(labels)}
   end,

@@ -6,20 +6,11 @@ local json = require 'tinykg.base.json'
 
 local tinykg, refuses = shell.tinykg, shell.refuses
 
-local function read_json(path)
-  local file = assert(io.open(path))
-  local value = json.decode(file:read('*a'))
-  file:close()
-  return value
-end
+local function read_json(path) return assert(json.read(path)) end
 
 describe('the command line', function()
   local dir, data
-  setup(function()
-    dir = fixtures.dir()
-    data = dir .. '/data'
-    assert.equal(0, (tinykg('data demo ' .. data .. ' --users 60 --items 80')))
-  end)
+  setup(function() dir, data = shell.demo(60, 80) end)
   teardown(fixtures.clean)
 
   it('shows help, its own and each command\'s', function()
@@ -174,6 +165,10 @@ describe('the command line', function()
             'dim: 2.5 is not a whole')
     refuses('run recipes/kgcn.lua --data ' .. data .. ' --set optimizer_bits=16', 2,
             'optimizer_bits: 16 is not 32 or 8')
+    local max = dir .. '/max'
+    refuses('run recipes/kgcn.lua --quiet --data ' .. data .. ' --set aggregator=max --out ' .. max,
+            2, 'max is not sum')
+    assert.is_nil(io.open(max)) -- nothing was begun
     refuses('run recipes/kgcn.lua --data ' .. data .. ' --seed one', 2, "'one' is not a number")
   end)
 
@@ -183,10 +178,6 @@ describe('the command line', function()
     refuses('run kgcn --data ' .. data, 1, 'kgcn: no such recipe: recipes/kgcn.lua is one')
     refuses(('run recipes/kgcn.lua --data %s --out %s/unread'):format(dir, dir), 1, 'no data set')
     assert.is_nil(lfs.attributes(dir .. '/unread', 'mode'))
-    local max = dir .. '/max'
-    refuses('run recipes/kgcn.lua --quiet --data ' .. data .. ' --set aggregator=max --out ' .. max,
-            1, 'max is not sum')
-    assert.is_nil(io.open(max)) -- nothing was begun
     refuses('data info ' .. dir, 1, 'no data set found')
     refuses('run recipes/kgcn.lua --quiet --data ' .. data .. ' --out /proc/nowhere/run', 1,
             '/proc/nowhere')

@@ -1,12 +1,12 @@
 -- Sorted pairs, distinct pairs and triples, argsort: against plain Lua.
 local fixtures = require 'tests.support.fixtures'
-local columns = require 'tinykg.engine.arrays'
+local arrays = require 'tinykg.engine.arrays'
 local random_from = require('tests.support.reference_ops').random
 
 local list = fixtures.list
 
 local function ints(values)
-  local array = columns.ints(#values)
+  local array = arrays.ints(#values)
   for i, value in ipairs(values) do array[i - 1] = value end
   return array
 end
@@ -32,7 +32,7 @@ describe('csr', function()
         if a[2] ~= b[2] then return a[2] < b[2] end
         return a[3] < b[3]
       end)
-      local csr = columns.csr(n, ints(u), ints(i), users)
+      local csr = arrays.csr(n, ints(u), ints(i), users)
       assert.equal(0, csr.offsets[0])
       assert.equal(n, csr.offsets[users])
       local at = 0
@@ -48,7 +48,7 @@ describe('csr', function()
 
   it('finds what is there and only that', function()
     local u, i = random_pairs(400, 9, 60, 5)
-    local csr, has = columns.csr(400, ints(u), ints(i), 9), {}
+    local csr, has = arrays.csr(400, ints(u), ints(i), 9), {}
     for k = 1, 400 do has[u[k] * 100 + i[k]] = true end
     for row = 0, 8 do
       for col = 0, 61 do assert.equal(has[row * 100 + col] or false, csr:contains(row, col)) end
@@ -59,7 +59,7 @@ describe('csr', function()
 
   it('keeps the first of equal pairs', function()
     local users, items = ints { 2, 0, 2, 0, 2, 2, 0 }, ints { 5, 1, 5, 0, 3, 5, 1 }
-    local csr = columns.csr(7, users, items, 4):unique()
+    local csr = arrays.csr(7, users, items, 4):unique()
     assert.equal(4, csr.n)
     assert.same({ 0, 2, 2, 4, 4 }, list(csr.offsets, 5))
     assert.same({ 0, 1, 3, 5 }, list(csr.items, 4))
@@ -67,7 +67,7 @@ describe('csr', function()
   end)
 
   it('refuses ids out of range, saying which', function()
-    local function build(u, i) return fixtures.message(columns.csr, #u, ints(u), ints(i), 3) end
+    local function build(u, i) return fixtures.message(arrays.csr, #u, ints(u), ints(i), 3) end
     assert.equal('csr: row 3 at position 1 is not in 0 .. 2', build({ 0, 3 }, { 0, 0 }))
     assert.equal('csr: row -1 at position 0 is not in 0 .. 2', build({ -1 }, { 0 }))
     assert.equal('csr: column -7 at position 1 is negative', build({ 0, 1 }, { 0, -7 }))
@@ -77,7 +77,7 @@ end)
 describe('unique_triples', function()
   it('drops repeats in place and keeps the order', function()
     local h, r, t = ints { 1, 0, 1, 1, 0, 1 }, ints { 2, 2, 2, 1, 2, 2 }, ints { 3, 3, 3, 3, 3, 4 }
-    local n = columns.unique_triples(6, h, r, t)
+    local n = arrays.unique_triples(6, h, r, t)
     assert.equal(4, n)
     assert.same({ 1, 0, 1, 1 }, list(h, n))
     assert.same({ 2, 2, 1, 2 }, list(r, n))
@@ -95,12 +95,12 @@ describe('unique_triples', function()
       end
     end
     local hs, rs, ts = ints(h), ints(r), ints(t)
-    local n = columns.unique_triples(5000, hs, rs, ts)
+    local n = arrays.unique_triples(5000, hs, rs, ts)
     assert.same(want, fixtures.triples_of { n = n, heads = hs, relations = rs, tails = ts })
   end)
 
   it('refuses negative ids', function()
-    assert.equal('triple 1 has the negative id -2', fixtures.message(columns.unique_triples, 2,
+    assert.equal('triple 1 has the negative id -2', fixtures.message(arrays.unique_triples, 2,
       ints { 0, 0 }, ints { 0, -2 }, ints { 0, 0 }))
   end)
 end)
@@ -108,7 +108,7 @@ end)
 describe('argsort and permutation', function()
   it('orders doubles of either sign, equal ones as they came', function()
     local values = { 3, -1e-300, 0, 1e300, -5.5, 3, 881250949.25, -0.0, 881250949, -1e300, 1e-310 }
-    local array = columns.doubles(#values)
+    local array = arrays.doubles(#values)
     for i, value in ipairs(values) do array[i - 1] = value end
     local want = {}
     for i = 1, #values do want[i] = i - 1 end
@@ -117,14 +117,14 @@ describe('argsort and permutation', function()
       if x ~= y then return x < y end
       return a < b
     end)
-    assert.same(want, list(columns.argsort(#values, array), #values))
+    assert.same(want, list(arrays.argsort(#values, array), #values))
   end)
 
   it('permutes, the same for the same seed and epoch only', function()
-    local a, b = columns.permutation(100, 1, 2, 3), columns.permutation(100, 1, 2, 3)
+    local a, b = arrays.permutation(100, 1, 2, 3), arrays.permutation(100, 1, 2, 3)
     assert.same(list(a, 100), list(b, 100))
     for _, other in ipairs { { 2, 2, 3 }, { 1, 3, 3 }, { 1, 2, 4 } } do
-      assert.are_not.same(list(a, 100), list(columns.permutation(100, unpack(other)), 100))
+      assert.are_not.same(list(a, 100), list(arrays.permutation(100, unpack(other)), 100))
     end
     local sorted = list(a, 100)
     table.sort(sorted)

@@ -1,6 +1,6 @@
 -- Splits, filters, batches, the demo and what a data set says of itself.
 local fixtures = require 'tests.support.fixtures'
-local columns = require 'tinykg.engine.arrays'
+local arrays = require 'tinykg.engine.arrays'
 local data = require 'tinykg.data'
 local demo = require 'tinykg.data.demo'
 
@@ -397,7 +397,7 @@ describe('negatives', function()
 
   it('are never watched, never twice, as many as positives in each part', function()
     local function part(first, last)
-      local n, rows = 0, { users = columns.ints(900), items = columns.ints(900) }
+      local n, rows = 0, { users = arrays.ints(900), items = arrays.ints(900) }
       for user = 0, 99 do
         for item = first, last do
           rows.users[n], rows.items[n] = user, (user + item) % 12
@@ -409,7 +409,7 @@ describe('negatives', function()
     end
     local watched = part(0, 4)
     local labelled, missing = negatives.add({ part(0, 2), part(3, 4) },
-      columns.csr(watched.n, watched.users, watched.items, 100), 12, 1)
+      arrays.csr(watched.n, watched.users, watched.items, 100), 12, 1)
     assert.equal(0, missing)
     assert.same({ 600, 400 }, { labelled[1].n, labelled[2].n })
     local seen = {}
@@ -428,9 +428,9 @@ describe('negatives', function()
 
   it('draws every unwatched item alike', function()
     local n, items, drawn = 4000, 12, {}
-    local part = { n = n, users = columns.ints(n), items = columns.ints(n) }
+    local part = { n = n, users = arrays.ints(n), items = arrays.ints(n) }
     for user = 0, n - 1 do part.users[user], part.items[user] = user, 3 end
-    local watched = columns.csr(n, part.users, part.items, n)
+    local watched = arrays.csr(n, part.users, part.items, n)
     local labelled, missing = negatives.add({ part }, watched, items, 9)
     assert.equal(0, missing)
     assert.equal(2 * n, labelled[1].n)

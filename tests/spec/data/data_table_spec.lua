@@ -1,31 +1,31 @@
 -- The engine's text parser through lua/tinykg/engine/arrays.lua.
 local fixtures = require 'tests.support.fixtures'
 local shell = require 'tests.support.shell'
-local columns = require 'tinykg.engine.arrays'
+local arrays = require 'tinykg.engine.arrays'
 
 local list = fixtures.list
 
-describe('columns.read', function()
+describe('arrays.read', function()
   after_each(fixtures.clean)
 
   local function file(text) return fixtures.dir { ['t.txt'] = text } .. '/t.txt' end
 
   local function read(text, spec)
     local path = file(text)
-    return assert(columns.read(path, spec))
+    return assert(arrays.read(path, spec))
   end
 
   -- The message for a file, with its folder taken off.
   local function fails(text, spec)
     local path = file(text)
-    local table_read, message = columns.read(path, spec)
+    local table_read, message = arrays.read(path, spec)
     assert.is_nil(table_read)
     return (message:gsub('^.*/t%.txt', 't.txt'))
   end
 
   it('reads ids, numbers and names, and skips', function()
     local t = read('h\th\th\th\n7\t1.5\tab\tx\n0\t-2e-3\tc\ty\n3\t4\tab\tz\n',
-      { kinds = 'ifs-', separator = '\t', skip = 1, names = { [3] = columns.dictionary() } })
+      { kinds = 'ifs-', separator = '\t', skip = 1, names = { [3] = arrays.dictionary() } })
     assert.same({ 7, 0, 3 }, list(t:ids(1), t.n))
     assert.same({ 1.5, -2e-3, 4 }, list(t:numbers(2), t.n))
     assert.same({ 0, 1, 0 }, list(t:ids(3), t.n))
@@ -50,9 +50,9 @@ describe('columns.read', function()
   end)
 
   it('shares a dictionary between columns, in order of first appearance', function()
-    local nodes = columns.dictionary()
+    local nodes = arrays.dictionary()
     local t = read('b r a\na r c\nc q b\n', {
-      kinds = 'sss', names = { nodes, columns.dictionary(), nodes },
+      kinds = 'sss', names = { nodes, arrays.dictionary(), nodes },
     })
     assert.same({ 0, 1, 2 }, list(t:ids(1), 3))
     assert.same({ 1, 2, 0 }, list(t:ids(3), 3))
@@ -65,7 +65,7 @@ describe('columns.read', function()
   end)
 
   it('keeps many names apart', function()
-    local lines, names = {}, columns.dictionary()
+    local lines, names = {}, arrays.dictionary()
     for i = 1, 20000 do lines[i] = ('name %d'):format(i % 10000) end
     local t = read(table.concat(lines, '\n'), { kinds = 's', separator = '\t', names = { names } })
     local ids = t:ids(1)
@@ -74,7 +74,7 @@ describe('columns.read', function()
   end)
 
   it('unquotes commas, quotes and ids', function()
-    local names = columns.dictionary()
+    local names = arrays.dictionary()
     local t = read('"a, b",1\n"say ""hi""","22"\nplain,3\n"",4\n',
       { kinds = 'Si', separator = ',', names = { names } })
     assert.equal('a, b', names:at(0))
@@ -84,7 +84,7 @@ describe('columns.read', function()
   end)
 
   it('gives a name of kind S what the other columns leave', function()
-    local names = columns.dictionary()
+    local names = arrays.dictionary()
     read('one 1 x\ntwo words 2 x\n 3 x\n', { kinds = 'Si-', names = { names } })
     assert.equal('one', names:at(0))
     assert.equal('two words', names:at(1))
@@ -125,9 +125,9 @@ describe('columns.read', function()
     assert.equal("t.txt:1: '1.2.3' is not a finite number, column 1",
       fails('1.2.3\n', { kinds = 'f' }))
     assert.equal("t.txt:1: '' is not a name (it is empty), column 1",
-      fails('\t1\n', { kinds = 'si', separator = '\t', names = { columns.dictionary() } }))
+      fails('\t1\n', { kinds = 'si', separator = '\t', names = { arrays.dictionary() } }))
     assert.matches('^t%.txt:1: .* is not closed by a quote, column 1',
-      fails('"a,1\n', { kinds = 'si', separator = ',', names = { columns.dictionary() } }))
+      fails('"a,1\n', { kinds = 'si', separator = ',', names = { arrays.dictionary() } }))
     assert.equal('t.txt:2: a NUL byte: this is not UTF-8 text', fails('1 2\n3\0 4\n', ids))
     assert.equal('t.txt:1: more than 66 columns separated by spaces, expected 2',
       fails(('1 '):rep(70), ids))
@@ -136,32 +136,32 @@ describe('columns.read', function()
   it('refuses kinds it does not know', function()
     local path = file('1\n')
     for _, kinds in ipairs { '', 'x', 'SS', 's', ('i'):rep(2 ^ 20 + 1) } do
-      local read_table, message = columns.read(path, { kinds = kinds })
+      local read_table, message = arrays.read(path, { kinds = kinds })
       assert.is_nil(read_table)
       assert.matches('^table: column', message)
     end
   end)
 
   it('says that there is no such file', function()
-    local _, message = columns.read('/nowhere/x.txt', { kinds = 'i' })
+    local _, message = arrays.read('/nowhere/x.txt', { kinds = 'i' })
     assert.equal('/nowhere/x.txt: no such file (nor with .gz or .xz after it)', message)
-    _, message = columns.read(fixtures.dir(), { kinds = 'i' })
+    _, message = arrays.read(fixtures.dir(), { kinds = 'i' })
     assert.matches('directory', message)
   end)
 
   it('reads the first lines', function()
     local path = file('one\r\ntwo\n')
-    assert.equal('one', columns.line(path))
-    assert.equal('two', columns.line(path, 2))
-    assert.is_false(columns.line(path, 3))
+    assert.equal('one', arrays.line(path))
+    assert.equal('two', arrays.line(path, 2))
+    assert.is_false(arrays.line(path, 3))
   end)
 end)
 
-describe('columns.ragged', function()
+describe('arrays.ragged', function()
   after_each(fixtures.clean)
 
   it('reads users with any number of items', function()
-    local t = assert(columns.ragged(fixtures.dir { t = '0 5 6 5\n\n7\n2\t1 \n9 \r\n3 4' } .. '/t'))
+    local t = assert(arrays.ragged(fixtures.dir { t = '0 5 6 5\n\n7\n2\t1 \n9 \r\n3 4' } .. '/t'))
     assert.same({ 0, 0, 0, 2, 3 }, list(t:ids(1), t.n))
     assert.same({ 5, 6, 5, 1, 4 }, list(t:ids(2), t.n))
     assert.equal(10, t:extent(1))
@@ -170,7 +170,7 @@ describe('columns.ragged', function()
 
   it('names what is wrong', function()
     local function message(text)
-      local _, said = columns.ragged(fixtures.dir { t = text } .. '/t')
+      local _, said = arrays.ragged(fixtures.dir { t = text } .. '/t')
       return (said:gsub('^.*/', ''))
     end
     assert.equal("t:2: 'x' is not an id (a non-negative integer), column 3",
@@ -181,25 +181,25 @@ describe('columns.ragged', function()
   end)
 end)
 
-describe('columns.read: as people write', function()
+describe('arrays.read: as people write', function()
   after_each(fixtures.clean)
 
   local function read(text, spec)
-    return assert(columns.read(fixtures.dir { ['t.txt'] = text } .. '/t.txt', spec))
+    return assert(arrays.read(fixtures.dir { ['t.txt'] = text } .. '/t.txt', spec))
   end
 
   local function fails(text, spec)
-    local none, message = columns.read(fixtures.dir { ['t.txt'] = text } .. '/t.txt', spec)
+    local none, message = arrays.read(fixtures.dir { ['t.txt'] = text } .. '/t.txt', spec)
     assert.is_nil(none)
     return (message:gsub('^.*/t%.txt', 't.txt'))
   end
 
   -- The names of a column as texts, and the numbers of another.
   local function texts(text, kinds, separator, column)
-    local names = columns.dictionary()
+    local names = arrays.dictionary()
     local taken = {}
     for i = 1, #kinds do
-      if kinds:sub(i, i):find('[seS]') then taken[i] = columns.dictionary() end
+      if kinds:sub(i, i):find('[seS]') then taken[i] = arrays.dictionary() end
     end
     taken[column] = names
     local t, found = read(text, { kinds = kinds, separator = separator, names = taken }), {}
@@ -226,7 +226,7 @@ describe('columns.read: as people write', function()
   end)
 
   it('says where a quote is open, and does not swallow the rows behind a careless one', function()
-    local spec = { kinds = 'si', separator = ',', names = { columns.dictionary() } }
+    local spec = { kinds = 'si', separator = ',', names = { arrays.dictionary() } }
     assert.matches('^t%.txt:2: .* is not closed by a quote, column 1',
       fails('a,1\n"b,2\nc,3\n', spec))
     assert.matches('^t%.txt:1: .* is not closed by a quote, column 1', fails('"b,2\n"c",3\n', spec))
@@ -318,13 +318,13 @@ describe('columns.read: as people write', function()
   end)
 
   it('N-Triples', function()
-    local names = columns.dictionary()
+    local names = arrays.dictionary()
     local t = read(table.concat({
       '# a comment', '<http://x/a> <http://x/p> <http://x/b> .', '',
       '_:b1 <http://x/p> "two \\"words\\"\\n"@en . # why',
       '<http://x/a> <http://x/p> "1984"^^<http://x/year>.',
       '<http://x/\\u00e9> <p> "\\U0001F600" .', '_:b1\t<p>\t"" .' }, '\n'),
-      { kinds = 'sss', separator = '<', names = { names, columns.dictionary(), names } })
+      { kinds = 'sss', separator = '<', names = { names, arrays.dictionary(), names } })
     local heads, tails, found = t:ids(1), t:ids(3), {}
     for i = 0, t.n - 1 do found[i + 1] = names:at(heads[i]) .. ' ' .. names:at(tails[i]) end
     assert.same({ 'http://x/a http://x/b', '_:b1 two "words"\n', 'http://x/a 1984',
@@ -334,7 +334,7 @@ describe('columns.read: as people write', function()
 
   it('what is wrong in N-Triples', function()
     local function says(line)
-      local names = columns.dictionary()
+      local names = arrays.dictionary()
       return fails(line .. '\n',
         { kinds = 'sss', separator = '<', names = { names, names, names } })
     end
@@ -373,7 +373,7 @@ for tool, damaged in pairs { gzip = 'gzip', xz = 'xz' } do
       local lines = many()
       local path, packed = compressed(lines)
       if not packed then return end
-      local t = assert(columns.read(path, { kinds = 'ii' }))
+      local t = assert(arrays.read(path, { kinds = 'ii' }))
       assert.equal(60000, t.n)
       assert.equal(packed, t.path)
       local ids = t:ids(2)
@@ -386,7 +386,7 @@ for tool, damaged in pairs { gzip = 'gzip', xz = 'xz' } do
       local _, packed = compressed('1 2\n')
       if not packed then return end
       local odd = fixtures.write(packed .. '.data', fixtures.bytes(packed))
-      assert.equal(1, assert(columns.read(odd, { kinds = 'ii' })).n)
+      assert.equal(1, assert(arrays.read(odd, { kinds = 'ii' })).n)
     end)
 
     it('may be several streams in one file', function()
@@ -394,11 +394,11 @@ for tool, damaged in pairs { gzip = 'gzip', xz = 'xz' } do
       if not packed then return end
       local _, other = compressed('4\n5 6\n')
       local both = fixtures.write(packed .. '2', fixtures.bytes(packed) .. fixtures.bytes(other))
-      local t = assert(columns.read(both, { kinds = 'ii' }))
+      local t = assert(arrays.read(both, { kinds = 'ii' }))
       assert.same({ 2, 4, 6 }, list(t:ids(2), t.n))
       local _, long = compressed(many())
       both = fixtures.write(packed .. '3', fixtures.bytes(long) .. fixtures.bytes(long))
-      assert.equal(120000, assert(columns.read(both, { kinds = 'ii' })).n)
+      assert.equal(120000, assert(arrays.read(both, { kinds = 'ii' })).n)
     end)
 
     it('is an error where it is truncated', function()
@@ -407,7 +407,7 @@ for tool, damaged in pairs { gzip = 'gzip', xz = 'xz' } do
       local whole = fixtures.bytes(packed)
       for _, size in ipairs { #whole - 1, #whole - 9, math.floor(#whole / 2), 100, 12 } do
         fixtures.write(packed, whole:sub(1, size))
-        local t, message = columns.read(packed, { kinds = 'ii' })
+        local t, message = arrays.read(packed, { kinds = 'ii' })
         assert.is_nil(t)
         assert.equal(packed .. ': ends in the middle of its ' .. damaged .. ' data (truncated?)',
           message)
@@ -419,7 +419,7 @@ for tool, damaged in pairs { gzip = 'gzip', xz = 'xz' } do
       if not packed then return end
       local whole, middle = fixtures.bytes(packed), 5000
       fixtures.write(packed, whole:sub(1, middle) .. ('\255'):rep(64) .. whole:sub(middle + 65))
-      local t, message = columns.read(packed, { kinds = 'ii' })
+      local t, message = arrays.read(packed, { kinds = 'ii' })
       assert.is_nil(t)
       assert.is_truthy(message:find('damaged', 1, true) or message:find('t%.%a+:%d+:')
         or message:find('NUL', 1, true))

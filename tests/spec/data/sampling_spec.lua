@@ -1,4 +1,4 @@
--- Batches whose users are drawn: distributions, epochs, where an epoch goes on, what is refused.
+-- Batches of sampled users: distributions, epochs, resuming within an epoch, errors.
 local fixtures = require 'tests.support.fixtures'
 local json = require 'tinykg.base.json'
 local shell = require 'tests.support.shell'
@@ -25,10 +25,10 @@ local function drawn(part, options)
 end
 
 local function ints(values)
-  local columns = require 'tinykg.engine.arrays'
+  local arrays = require 'tinykg.engine.arrays'
   local n = 0
   while values[n] do n = n + 1 end
-  local array = columns.ints(n)
+  local array = arrays.ints(n)
   for i = 0, n - 1 do array[i] = values[i] end
   return array
 end
@@ -50,7 +50,24 @@ local function uniform(counts, keys, what)
   end
 end
 
-describe('drawn users', function()
+describe('loader.rank_pairs', function()
+  it('scores all items for each user, as many users at once as fit', function()
+    for floats, parts in pairs{[1] = 1, [2 ^ 18] = 3, [2 ^ 21] = 5} do
+      local function score(users, items, row)
+        local list, ids, at = {}, users:totable(), row:totable()
+        for k, item in ipairs(items:totable()) do list[k] = 10 * ids[at[k] + 1] + item end
+        parts = parts - 1
+        return tk.tensor(list)
+      end
+      local scores = tk.loader.rank_pairs(tk.ids{7, 3, 5, 0, 2}, 3, floats, score)
+      assert.same({{70, 71, 72}, {30, 31, 32}, {50, 51, 52}, {0, 1, 2}, {20, 21, 22}},
+                  scores:totable())
+      assert.equal(0, parts)
+    end
+  end)
+end)
+
+describe('sampled users', function()
   after_each(fixtures.clean)
 
   local WITH_ITEMS = {1, 2, 3, 5, 6}
@@ -68,7 +85,7 @@ describe('drawn users', function()
   end
 
   for _, case in ipairs{{'users', 16}, {'distinct_users', 4}, {'distinct_users', 16}} do
-    it(('come equally often, and so do their items: %s, %d a batch'):format(case[1], case[2]),
+    it(('come equally often, and so do their items: %s, %d per batch'):format(case[1], case[2]),
        function()
       local users, items = tally(case[1], case[2])
       assert.is_nil(users[0])
@@ -97,7 +114,7 @@ describe('drawn users', function()
     uniform(pairs_, keys, 'pair')
   end)
 
-  it('that are distinct come once a batch, in every order', function()
+  it('that are distinct come once per batch, in every order', function()
     local part, orders, keys = plain_part(), {}, {}
     for epoch = 1, 500 do
       local rows, sizes = drawn(part, {draw = 'distinct_users', size = 4, seed = 2, epoch = epoch})
@@ -140,7 +157,7 @@ describe('drawn users', function()
     assert.same({}, (drawn({n = 0, users = ints{}, items = ints{}}, {draw = 'distinct_users'})))
   end)
 
-  it('are a function of seed, epoch and place: an epoch goes on anywhere', function()
+  it('depend on seed, epoch and place: an epoch is resumed anywhere', function()
     local part = plain_part()
     for _, draw in ipairs{'users', 'distinct_users'} do
       local function rows(more)
@@ -175,7 +192,7 @@ describe('drawn users', function()
   end)
 end)
 
-describe('a recipe that draws users', function()
+describe('a recipe that samples users', function()
   local dir, labelled
   setup(function()
     dir = fixtures.dir()
@@ -186,7 +203,7 @@ describe('a recipe that draws users', function()
 
   local function options_of(run) return assert(json.read(run .. '/config.json')).options end
 
-  it('walks through labelled data, unless it is asked to', function()
+  it('takes labelled data row by row, and refuses to sample its users', function()
     local out = dir .. '/labelled'
     local begin = ('run recipes/kgat.lua --quiet --data %s --set dim=8 --set epochs=1 --set ' ..
                    'kg_batch_size=64 --set layers=8 '):format(labelled)
@@ -202,7 +219,7 @@ describe('a recipe that draws users', function()
                   'option draw: some is not interactions, users or distinct_users')
   end)
 
-  it('draws as its program does, and each can draw as the others', function()
+  it('samples as its program does, and each can sample as the others', function()
     local ranked = '--data-set task=ranking --quiet --data ' .. labelled .. ' --set epochs=1 ' ..
       '--set dim=8 --set batch_size=32 --out ' .. dir
     for recipe, draw in pairs{lightgcn = 'users', cke = 'distinct_users', kgat = 'distinct_users',

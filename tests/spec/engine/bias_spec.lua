@@ -103,7 +103,7 @@ describe('noise that would meet itself', function()
 
   it('is kept out even where the recipe asks for it', function()
     local step = planned(function()
-      local h = X:matmul(W):kept_as 'quantize'
+      local h = X:matmul(W):saved_as 'quantize'
       return (h * h):matmul(V):sum()
     end, {bits = 2})
     assert.equal('exact', only(step, 'matmul').rule)

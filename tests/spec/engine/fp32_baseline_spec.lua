@@ -34,7 +34,9 @@ describe('reference_bytes', function()
     local ids = {}
     for i = 1, 24 do ids[i] = i % 30 end
     local gathered = tk.ids(ids)
-    local step = planned(function() return tk.mix(u:softmax(), E:gather(gathered)):sum() end)
+    local step = planned(function()
+      return tk.neighbor_sum(u:softmax(), E:gather(gathered)):sum()
+    end)
     assert.equal(4 * (24 + 24 * 16 * 2), step:figure 'reference_bytes')
     assert.equal(4 * 24, step:figure 'stored_bytes') -- the softmax
   end)

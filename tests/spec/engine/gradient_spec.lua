@@ -35,13 +35,13 @@ for i = 1, B do labels[i] = i % 2 end
 labels = tk.tensor(labels)
 
 local function layer(own, weights, others, W, b)
-  return (own + tk.mix(weights, others)):matmul(W) + b
+  return (own + tk.neighbor_sum(weights, others)):matmul(W) + b
 end
 
 local function kgcn()
   local u = U:gather(users)
-  local near_weights = tk.edge_dot(u, R, near_by):softmax()
-  local far_weights = tk.edge_dot(U:gather(users_of_near), R, far_by):softmax()
+  local near_weights = tk.relation_score(u, R, near_by):softmax()
+  local far_weights = tk.relation_score(U:gather(users_of_near), R, far_by):softmax()
   local own, others = E:gather(items), E:gather(near)
   local h = layer(own, near_weights, others, W1, b1):relu()
   local h_near = layer(others, far_weights, E:gather(far), W1, b1):relu()

@@ -317,9 +317,9 @@ describe('a custom op\'s plan', function()
     assert.equal(3 * 4 * 13 * 9, step:figure 'reference_bytes') -- h, s, y
   end)
 
-  it('heeds kept_as of its result', function()
+  it('heeds saved_as of its result', function()
     local step = tk.step(function()
-      local y = swish(X:matmul(W)):kept_as('exact')
+      local y = swish(X:matmul(W)):saved_as('exact')
       return (y * y:detach()):matmul(V):sum()
     end, {bits = 2, small = 0}):plan()
     assert.equal('exact', rows_of(step, 'mul')[1].rule)

@@ -65,7 +65,7 @@ describe('loss', function()
     end
   end)
 
-  it('bce takes one label for all; pointwise adds known and drawn items', function()
+  it('bce takes one label for all; pointwise adds known and sampled items', function()
     local x = noise(6)
     for y = 0, 1 do
       local want = mean(6, function(i) return softplus(y == 1 and -x[i] or x[i]) end)
@@ -86,7 +86,21 @@ describe('loss', function()
     assert.near((softplus(1) + softplus(-4)) / 2, tk.loss.pointwise(batch, of):item(), 1e-6)
     batch.labels, batch.negatives = nil, nil
     assert.error_matches(function() tk.loss.pointwise(batch, of) end,
-                         'loss.pointwise: neither labels nor drawn items')
+                         'loss.pointwise: neither labels nor sampled items')
+  end)
+
+  it('sampled_bce takes known items for 1, sampled ones for 0, or the labels', function()
+    local logits, sampled = tk.tensor{1, 4}, tk.tensor{2, 3, -1, 0} -- the latter by item
+    local batch = {negatives = tk.ids{{0, 1}, {2, 3}}}
+    local function of(items) return sampled:gather(items) end
+    local want = (softplus(-1) + softplus(-4)) / 2
+      + (softplus(2) + softplus(3) + softplus(-1) + softplus(0)) / 4
+    assert.near(want, tk.loss.sampled_bce(logits, batch, of):item(), 1e-6)
+    batch.labels = tk.tensor{0, 1}
+    assert.near((softplus(1) + softplus(-4)) / 2, tk.loss.sampled_bce(logits, batch, of):item(),
+                1e-6)
+    assert.error_matches(function() tk.loss.sampled_bce(logits, {}, of) end,
+                         'loss.sampled_bce: neither labels nor sampled items')
   end)
 
   it('softmax is -log of the softmax at the label', function()

@@ -96,7 +96,7 @@ describe('a transposed graph', function()
       sample = function() back:sample(ids, 1) end,
       negatives = function() back:negatives(ids, ids) end,
       lookup = function() back:lookup(ids, tk.ids{{0}}) end,
-      draw = function() back:draw(1) end,
+      sample_triples = function() back:sample_triples(1) end,
       ripples = function() back:ripples({rows = 0, offsets = none, items = none}, 1, 1) end,
       neighborhood = function() back:neighborhood(1, {replacement = true}) end,
       offsets = function() back:offsets() end,

@@ -43,8 +43,8 @@ end
 
 local function kgcn(batch)
   local u = U:gather(batch.users)
-  local weights = tk.edge_dot(u, R, batch.by):softmax()
-  local sum = E:gather(batch.items) + tk.mix(weights, E:gather(batch.near))
+  local weights = tk.relation_score(u, R, batch.by):softmax()
+  local sum = E:gather(batch.items) + tk.neighbor_sum(weights, E:gather(batch.near))
   local out = (sum:dropout(0.1):matmul(W) + b):relu():matmul(W):tanh()
   return tk.loss.bce(tk.dot(u, out), batch.labels) + 1e-3 * W:square():sum()
 end

@@ -212,22 +212,38 @@ end)
 
 describe('the recipe decides', function()
   local function forced(rule, options)
-    return planned(function() return X:matmul(W):relu():kept_as(rule):matmul(V):sum() end, options)
+    return planned(function() return X:matmul(W):relu():saved_as(rule):matmul(V):sum() end, options)
   end
 
-  it('with kept_as', function()
+  it('with saved_as', function()
     assert.equal(4 * 40 * 37, forced('exact', {bits = 2}):figure 'stored_bytes')
     assert.equal(packed(40, 37, 2) + 185,
                  forced('quantize', {bits = 2, small = 1e9}):figure 'stored_bytes')
     assert.equal(packed(40, 37, 2) + 185, forced('default', {bits = 2}):figure 'stored_bytes')
-    local sum = planned(function() return (W + 1):kept_as 'quantize':matmul(V):sum() end,
+    local sum = planned(function() return (W + 1):saved_as 'quantize':matmul(V):sum() end,
                         {bits = 8})
     assert.equal(packed(17, 37, 8), sum:figure 'stored_bytes') -- not computed again
   end)
 
-  it('with kept_as, and is told what cannot be', function()
-    assert.has_error(function() W:kept_as 'exact' end)
-    local ok, message = pcall(function() return X:matmul(W):kept_as 'twice' end)
+  it('with aggregate{recompute = true}', function()
+    local graph = tk.graph{head = {0, 0, 1}, tail = {1, 2, 0}, nodes = 3}
+    local x, w = tk.parameter(tk.randn(3, 64)), tk.parameter(tk.randn(64, 64))
+    for recompute, rule in pairs{[true] = 'recompute', [false] = 'quantize'} do
+      local seen
+      local step = tk.step(function()
+        return graph:aggregate(x, {recompute = recompute}):matmul(w):sum()
+      end, {small = 0, bits = 2})
+      step()
+      for _, v in ipairs(step:kept()) do
+        if v.op == 'aggregate' then seen = v.rule end
+      end
+      assert.equal(rule, seen)
+    end
+  end)
+
+  it('with saved_as, and is told what cannot be', function()
+    assert.has_error(function() W:saved_as 'exact' end)
+    local ok, message = pcall(function() return X:matmul(W):saved_as 'twice' end)
     assert.is_false(ok)
     assert.matches("save_spec.lua:%d+: rule 'twice' is not one of default, recompute", message)
   end)

@@ -1,4 +1,4 @@
--- Scores of edges through one matrix per relation, and triples that are drawn: against plain loops.
+-- Scores of edges by one matrix per relation, and sampled triples, against plain loops.
 local tk = require 'tinykg'
 local fixtures = require 'tests.support.fixtures'
 local generator = require 'tinykg.base.random'
@@ -164,7 +164,23 @@ describe('attention', function()
     assert.same({0}, tk.attention.new(none):scores(x, w, r):size())
   end)
 
-  it('begins with edges sharing what their relation weighs', function()
+  it('updates constant weights, unless they are fixed', function()
+    local function first() return tk.ones(e.n) end
+    local attention = tk.attention.new(graph, {weights = first(), merged = true, one_way = true})
+    assert.same(first():totable(), attention.weights:totable())
+    local want = graph:softmax(tk.attention.new(graph):scores(x, w, r), {merged = true}):totable()
+    for _ = 1, 2 do
+      local before = attention.weights
+      attention:update(x, w, r)
+      assert.same(want, attention.weights:totable())
+      assert.error_matches(function() return before:totable() end, 'free')
+    end
+    local fixed = tk.attention.new(graph, {weights = first(), fixed = true})
+    assert.same(first():totable(), fixed:update(x, w, r).weights:totable())
+    assert.matches('it is fixed and has no scores', fixtures.message(fixed.scores, fixed, x, w, r))
+  end)
+
+  it('starts with edges that share the weight of their relation', function()
     local got, count = graph:normalized('relation').weights:totable(), {}
     local function key(p) return e.heads[p] * RELATIONS + e.relations[p] end
     for p = 0, e.n - 1 do count[key(p)] = (count[key(p)] or 0) + 1 end
@@ -172,7 +188,24 @@ describe('attention', function()
   end)
 end)
 
-describe('drawn triples', function()
+describe('self loops of a graph', function()
+  it('are added, left as given, or left out', function()
+    local triples = {head = {0, 1, 1}, relation = {0, 0, 0}, tail = {1, 1, 0}, nodes = 2,
+                     relations = 1}
+    local function edges_with(loops)
+      triples.self_loops = loops
+      return tk.graph(triples).edges
+    end
+    assert.equal(3, edges_with(nil))
+    assert.equal(3, edges_with('given'))
+    assert.equal(5, edges_with(true))
+    assert.equal(2, edges_with(false))
+    assert.matches("self_loops is none, expected true, false or 'given'",
+                   fixtures.message(edges_with, 'none'))
+  end)
+end)
+
+describe('sampled triples', function()
   local random, graph, edges, heads
   setup(function()
     random = generator.new(7, 1)
@@ -189,7 +222,7 @@ describe('drawn triples', function()
   local function draw(n)
     local keys = {'heads', 'relations', 'tails', 'negatives'}
     local out = {tk.no_grad(function()
-      local b, list = graph:draw(n), {}
+      local b, list = graph:sample_triples(n), {}
       for i, key in ipairs(keys) do list[i] = b[key] end
       return unpack(list)
     end)}
@@ -210,13 +243,13 @@ describe('drawn triples', function()
     end
   end)
 
-  it('take each head equally often where more are asked for', function()
+  it('take each head equally often if more are asked for', function()
     local b, count = draw(3 * #heads + 2), {}
     for _, h in ipairs(b.heads) do count[h] = (count[h] or 0) + 1 end
     for _, h in ipairs(heads) do assert.is_true(count[h] == 3 or count[h] == 4) end
   end)
 
-  it('are other ones each time, any head as likely', function()
+  it('differ each time, with equally likely heads', function()
     local count, rounds = {}, 400
     for _ = 1, rounds do
       for _, h in ipairs(draw(5).heads) do count[h] = (count[h] or 0) + 1 end
@@ -229,7 +262,8 @@ describe('drawn triples', function()
 
   it('need edges and a number', function()
     local none = tk.graph{head = {}, relation = {}, tail = {}, nodes = 3, relations = 2}
-    assert.matches('draw: this graph has no edges', fixtures.message(none.draw, none, 2))
-    assert.matches('draw: 0 triples', fixtures.message(graph.draw, graph, 0))
+    assert.matches('sample_triples: this graph has no edges',
+                   fixtures.message(none.sample_triples, none, 2))
+    assert.matches('sample_triples: 0 triples', fixtures.message(graph.sample_triples, graph, 0))
   end)
 end)

@@ -154,13 +154,13 @@ describe('explanations', function()
     local model, graph = run.model, run.model.graph
     local triples = graph:triples()
     local function removed(user, item, gone)
-      local whole, w = model.pi, (model.pi:values())
+      local whole, w = model.attention.weights, (model.attention.weights:values())
       for p = 0, graph.edges - 1 do
         if gone(triples.heads[p], triples.tails[p], p) then w[p] = 0 end
       end
-      model.pi = tk.zeros(graph.edges):write(w, 0, graph.edges)
+      model.attention.weights = tk.zeros(graph.edges):write(w, 0, graph.edges)
       local score = tk.no_grad(model.score, model, tk.ids{user}, tk.ids{item}):item()
-      model.pi = whole
+      model.attention.weights = whole
       return score
     end
     local first, rest, random = losses(run, 40, function(user, item, what)

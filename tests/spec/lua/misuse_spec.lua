@@ -146,10 +146,10 @@ describe('a handle that is gone', function()
     t:free()
     t:free()
     for _, use in ipairs{'sum', 'totable', 'size', 'values', 'clone', 'rank', 'backward', 'keep'} do
-      refuses('given back by free()', function() t[use](t) end)
+      refuses('freed by free()', function() t[use](t) end)
     end
-    refuses('given back by free()', function() return tk.optim.adam():state(t) end)
-    refuses('given back by free()', function() return t + 1 end)
+    refuses('freed by free()', function() return tk.optim.adam():state(t) end)
+    refuses('freed by free()', function() return t + 1 end)
   end)
 
   it('of a lazy tensor is made where it is needed: state of what becomes a parameter', function()

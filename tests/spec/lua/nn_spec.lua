@@ -1,4 +1,4 @@
--- Modules: shapes, parameters and modes, and that what is built of them learns.
+-- Modules: shapes, parameters and modes, and that networks of them learn.
 local tk = require 'tinykg'
 local nn = tk.nn
 
@@ -30,7 +30,7 @@ local function near(want, got, tolerance)
   end
 end
 
-describe('rows out of a file', function()
+describe('rows of a file', function()
   local fixtures = require 'tests.support.fixtures'
   after_each(fixtures.clean)
 
@@ -74,7 +74,7 @@ describe('nn.Linear', function()
     near(linear_by_hand(layer, {{1, 2, 3}}), layer(tk.tensor{{1, 2, 3}}):totable(), 1e-5)
   end)
 
-  it('starts within the Glorot bound, other numbers each time', function()
+  it('starts within the Glorot bound, with other numbers each time', function()
     local a, b = nn.Linear(40, 60), nn.Linear(40, 60)
     local bound, most = math.sqrt(6 / 100), 0
     local values, n = a.weight:values()
@@ -139,14 +139,14 @@ describe('nn.Dropout', function()
     assert.not_same(seen[1], seen[2])
   end)
 
-  it('refuses what is no probability', function()
+  it('refuses numbers that are no probability', function()
     assert.has_error(function() return nn.Dropout(1)(tk.ones(2)) end)
     assert.has_error(function() return nn.Dropout(-0.1)(tk.ones(2)) end)
   end)
 end)
 
 describe('nn.Sequential', function()
-  it('calls one behind the other, functions too', function()
+  it('calls modules and functions one after another', function()
     local a, b = nn.Linear(3, 4), nn.Linear(4, 2)
     local net = nn.Sequential(a, function(x) return x:relu() end, b)
     local x = {{1, -2, 3}, {0.1, 0.2, 0.3}}
@@ -171,7 +171,7 @@ describe('a module', function()
   end
   function Model:forward(u, i) return self.net(self.users(u) * self.items(i)) * self.scale end
 
-  it('lists its parameters once, in an order of names', function()
+  it('lists its parameters once, in the order of names', function()
     local model, names = Model.new(), {}
     for i, p in ipairs(model:named_parameters()) do names[i] = p.name end
     assert.same({'items.weight', 'net.1.bias', 'net.1.weight', 'net.3.weight', 'scale',
@@ -208,7 +208,7 @@ describe('a module', function()
     assert.is_true(model.net[2].training)
   end)
 
-  it('prints as what it is made of', function()
+  it('prints its parameters', function()
     assert.equal('Model(items.weight 5x3, net.1.bias 2, net.1.weight 2x3, net.3.weight 1x2, '
       .. 'scale 1, shared.weight 4x3)', tostring(Model.new()))
   end)
@@ -261,7 +261,7 @@ describe('a network of modules learns exclusive or', function()
   it('with adam', function() check(train(tk.optim.adam{lr = 0.02}, 300)) end)
   it('with adagrad', function() check(train(tk.optim.adagrad{lr = 0.1}, 500)) end)
 
-  it('with kept values of 8, 4 and 2 bits', function()
+  it('with saved values of 8, 4 and 2 bits', function()
     for _, bits in ipairs {8, 4, 2} do
       local loss, net, step = train(tk.optim.adam{lr = 0.02}, 400, {bits = bits, small = 0})
       check(loss, net)
@@ -271,7 +271,7 @@ describe('a network of modules learns exclusive or', function()
     end
   end)
 
-  it('with a width of its own for one layer', function()
+  it('with other bits for one layer', function()
     local loss, net, step = train(tk.optim.adam{lr = 0.02}, 300, {bits = 1, small = 0}, 8)
     check(loss, net)
     for _, row in ipairs(step:kept()) do
@@ -313,7 +313,7 @@ describe('a model', function()
     end
   end)
 
-  it('draws tables as asked and loads rows of them', function()
+  it('initializes tables as asked and loads rows of them', function()
     local xavier, normal = tk.nn.Embedding(400, 8), tk.nn.Embedding(400, 8, 0.1)
     local most, square = 0, 0
     for _, row in ipairs(xavier.weight:totable()) do
@@ -339,7 +339,7 @@ describe('a model', function()
     end
   end)
 
-  it('is in training mode, and what merely lies in it is not', function()
+  it('is in training mode, but not the tables in it', function()
     local M = tk.nn.class('M')
     local graph = tk.graph{head = {0}, tail = {1}, nodes = 2}
     local m = setmetatable({list = {tk.nn.Dropout(0.5)}, graph = graph}, M):eval()

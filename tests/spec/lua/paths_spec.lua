@@ -1,6 +1,6 @@
 -- The graph that explanations walk on, its weights, and the search for paths, against walking
 -- everywhere.
-local columns = require 'tinykg.engine.arrays'
+local arrays = require 'tinykg.engine.arrays'
 local find = require 'tinykg.data.find'
 local paths = require 'tinykg.query.explain.paths'
 local union = require 'tinykg.query.explain.explanation_graph'
@@ -91,11 +91,11 @@ describe('paths', function()
       local u = union.new(data)
       check(u:weigh({}, 'product'), 'product', true)
       local kg = tk.graph(data, {inverse = true})
-      local weights = columns.floats(kg.edges)
+      local weights = arrays.floats(kg.edges)
       for p = 0, kg.edges - 1 do weights[p] = math.random() end
       check(u:weigh({{graph = kg, weights = weights}}, 'product'), 'product', false)
       local both = tk.graph(data, {of = 'both', inverse = true, self_loops = false})
-      weights = columns.floats(both.edges)
+      weights = arrays.floats(both.edges)
       for p = 0, both.edges - 1 do weights[p] = math.random() - 0.3 end
       check(u:weigh({{graph = both, weights = weights}}, 'least'), 'least', false)
     end
@@ -151,7 +151,7 @@ describe('weights of edges', function()
 
   it('of both ways are joined', function()
     local kg = tk.graph(data, {inverse = true})
-    local e, w = kg:triples(), columns.floats(kg.edges)
+    local e, w = kg:triples(), arrays.floats(kg.edges)
     for p = 0, kg.edges - 1 do w[p] = e.heads[p] + 1 + 10 * e.relations[p] end
     local part = {{graph = kg, weights = w}}
     u:weigh(part, 'product')
@@ -166,7 +166,7 @@ describe('weights of edges', function()
   it('are taken from graphs of users and items, merged or not, and from lists', function()
     for _, merged in ipairs{true, false} do
       local taken = tk.graph(data, {of = 'interactions', merged = merged, undirected = merged})
-      local e, w = taken:triples(), columns.floats(taken.edges)
+      local e, w = taken:triples(), arrays.floats(taken.edges)
       for p = 0, taken.edges - 1 do
         local h, t = e.heads[p], e.tails[p]
         w[p] = merged and math.min(h, t) + 1 or t + 1

@@ -1,8 +1,8 @@
--- Tensors as a script sees them: made, looked at, printed, given back. Ops have specs of their own.
+-- Tensors as a script sees them: made, read, printed, freed. Ops have specs of their own.
 local ffi = require 'ffi'
 local tk = require 'tinykg'
 local C = require 'tinykg.engine.lib'
-local session = require 'tinykg.engine.runtime'
+local runtime = require 'tinykg.engine.runtime'
 local reference = require 'tests.support.reference_ops'
 
 local function message_of(fn, ...)
@@ -68,7 +68,7 @@ describe('a tensor', function()
     assert.same({4, 5}, tk.ids(ffi.new('int32_t[3]', {4, 5, 6}), 2):totable())
   end)
 
-  it('drawn by ops outside of steps follows the seed too, whatever was drawn before', function()
+  it('of random ops outside of steps follows the seed too, whatever ran before', function()
     local function drop() return tk.ones(64):dropout(0.5) end
     for _, draw in ipairs{drop, function() return (tk.no_grad(drop)) end} do
       tk.seed(3)
@@ -126,7 +126,7 @@ describe('a tensor', function()
     assert.is_false(tk.is_tensor{1, 2})
   end)
 
-  it('takes another shape, -1 standing for what is left', function()
+  it('takes another shape; -1 stands for the rest', function()
     local t = tk.tensor{{1, 2, 3}, {4, 5, 6}}
     assert.same({{1, 2}, {3, 4}, {5, 6}}, t:reshape(-1, 2):totable())
     assert.same({{1, 2}, {3, 4}, {5, 6}}, t:reshape{3, -1}:totable())
@@ -180,7 +180,7 @@ describe('a tensor', function()
 end)
 
 describe('a value', function()
-  it('is computed when somebody looks, once', function()
+  it('is computed once, when it is read', function()
     local x = tk.tensor{1, 2}
     local y = x * 2 + 1
     assert.is_nil(rawget(y, 'kept'))
@@ -200,7 +200,7 @@ describe('a value', function()
       if i % 1000 == 0 then many[#many + 1] = y end
       if i % 50 == 0 then chain = chain + 1 end
       if i % 2000 == 0 then collectgarbage() end
-      longest = math.max(longest, C.tkg_tape_length(session.ambient.c))
+      longest = math.max(longest, C.tkg_tape_length(runtime.ambient.c))
     end
     assert.is_true(longest < 9000, 'the tape grew to ' .. longest)
     for i, y in ipairs(many) do assert.same({1000 * i + 1, 1000 * i + 2}, y:totable()) end
@@ -270,7 +270,7 @@ describe('printing', function()
   end)
 end)
 
-describe('errors blame the line of the recipe', function()
+describe('errors name the line of the recipe', function()
   local a = tk.ones(2, 3)
 
   it('when tensors are made', function()
@@ -317,12 +317,12 @@ describe('memory', function()
   local function settled()
     for _ = 1, 3 do
       collectgarbage()
-      session.compact(true)
+      runtime.compact(true)
     end
     return tk.memory().live
   end
 
-  it('is given back by the collector', function()
+  it('is freed by the collector', function()
     local before = settled()
     do
       local kept = {}
@@ -345,7 +345,7 @@ describe('memory', function()
     end
   end)
 
-  it('is given back by free(), at once', function()
+  it('is freed by free(), at once', function()
     settled()
     collectgarbage 'stop'
     local before = tk.memory().live.data
@@ -364,7 +364,7 @@ describe('memory', function()
       size = function() x:size() end, dtype = function() x:dtype() end,
       print = function() tostring(y) end, clone = function() y:clone() end,
     } do
-      assert.matches('^%S*tensor_spec.lua:%d+: this tensor was given back by free%(%)$',
+      assert.matches('^%S*tensor_spec.lua:%d+: this tensor was freed by free%(%)$',
                      message_of(use), name)
     end
     local loss = (tk.parameter(tk.ones(2)) * 2):sum()
@@ -373,14 +373,14 @@ describe('memory', function()
     for i = 1, 5000 do local _ = tk.ones(1) + i end -- the tape forgets them without harm
   end)
 
-  it('is not given back while a value still needs it', function()
+  it('is not freed while a value still needs it', function()
     local x = tk.tensor{1, 2}
     local y = x + 1
     x:free()
     assert.same({2, 3}, y:totable())
   end)
 
-  it('of what a loop leaves behind is collected without being asked', function()
+  it('of garbage of a loop is freed without being asked', function()
     settled()
     local x, most = tk.zeros(1000, 1000), 0
     for i = 1, 200 do -- 800 MB
@@ -393,7 +393,7 @@ describe('memory', function()
 
   it('peak and live are counted by kind', function()
     settled()
-    C.tkg_memory_reset_peak(session.engine)
+    C.tkg_memory_reset_peak(runtime.engine)
     local start = tk.memory()
     assert.same(start.live, start.peak)
     local p = tk.parameter(tk.zeros(1000))

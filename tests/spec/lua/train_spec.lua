@@ -1,5 +1,5 @@
--- Training: phases that alternate, what a model may do before an epoch and before an evaluation,
--- learning rates, early stopping, what the log says.
+-- Training: alternating phases, a model's begin_epoch and prepare, learning rates, early stopping,
+-- the log.
 local cjson = require 'cjson'
 local tk = require 'tinykg'
 local evaluate = require 'tinykg.train.evaluate'
@@ -95,7 +95,7 @@ describe('training', function()
     assert.same({'loss', 'loss', 'shrink', 'shrink'}, result.model.calls)
   end)
 
-  it('has one phase without being told, and then no losses by name', function()
+  it('has one phase by default, and then no losses by name', function()
     local record
     local result = trained(data, build, nil, {on_epoch = function(r) record = r end})
     assert.is_nil(record.losses)
@@ -118,10 +118,10 @@ describe('training', function()
     assert.is_true(result.phases[1].optimizer ~= result.phases[2].optimizer)
   end)
 
-  it('draws what a phase asks for, in its step', function()
+  it('samples the batches of a phase in its step', function()
     local graph, drawn = tk.graph(data, {of = 'both'}), {}
     trained(data, with{phases = function()
-      return {{name = 'kg', steps = 4, draw = function() return graph:draw(3) end,
+      return {{name = 'kg', steps = 4, sample = function() return graph:sample_triples(3) end,
                loss = function(m, b)
                  drawn[#drawn + 1] = b.heads:keep()
                  return tk.loss.l2(m.items.weight)
@@ -145,7 +145,7 @@ describe('training', function()
     {function(m) return {{name = 'a', loss = m.loss, stesp = 3}} end, 'phase 1: no field stesp'},
     {function(m) return {{name = 'a', loss = m.loss, steps = 0}} end, 'phase a: 0 steps'},
     {function(m) return {{name = 'a', loss = m.loss, steps = 'x'}} end, 'steps is a string'},
-    {function(m) return {{name = 'a', loss = m.loss, draw = m.loss}} end, 'steps must say how'},
+    {function(m) return {{name = 'a', loss = m.loss, sample = m.loss}} end, 'steps must say how'},
     {function(m) return {{name = 'a', loss = m.loss, optimizer = {}}} end, 'optimizer is not one'},
     {function(m) return {{name = 'a', loss = m.loss}, {name = 'a', loss = m.loss}} end,
      'there are two phases a'},
@@ -159,7 +159,7 @@ describe('training', function()
     end
   end)
 
-  it('names the phase whose loss is lost', function()
+  it('names the phase whose loss is NaN', function()
     local function phases(self)
       local list = two_phases(self)
       list[2].loss = function(m) return m.users.weight:sum() / 0 end
@@ -167,6 +167,45 @@ describe('training', function()
     end
     assert.matches('Test: the shrink loss became %S+ at step 1 %(epoch 1%)',
                    fixtures.message(trained, data, with{phases = phases}))
+  end)
+
+  it('makes the optimizer that a recipe asks for', function()
+    local function settings_of(fields, options)
+      local recipe = tk.recipe{name = 'Test', build = build, l2 = fields.l2,
+                               optimizer = fields.optimizer, options = fields.options}
+      local given, adam = nil, tk.optim.adam
+      tk.optim.adam = function(o)
+        given = o
+        return adam(o)
+      end
+      local ok, message = pcall(recipe.optimizer, recipe:complete(options or {}))
+      tk.optim.adam = adam
+      assert(ok, message)
+      return given
+    end
+    local o = {lr = 0.5, l2 = 0.25}
+    assert.same({lr = 0.5, weight_decay = 0.25, bits = 32}, settings_of({}, o))
+    assert.same({lr = 0.5, bits = 32, eps_hat = 1e-8},
+                settings_of({l2 = 'in loss', optimizer = {eps_hat = 1e-8}}, o))
+    local biases = {{'l2_biases', false, 'whether l2 covers biases'}}
+    assert.same({lr = 0.5, weight_decay = 0.25, bits = 32, decay_rank = 2},
+                settings_of({options = biases}, o))
+    assert.same({lr = 0.001, weight_decay = 0, bits = 32},
+                settings_of({options = biases}, {l2_biases = true}))
+    assert.matches("l2 is 'in the loss', expected 'in loss'",
+                   fixtures.message(trained, data, build, nil, nil, {l2 = 'in the loss'}))
+  end)
+
+  it('has choices of options, and names of common ones alone', function()
+    local r = tk.recipe{name = 'Test', build = build,
+                        options = {{'lr', 0.5}, {'kind', 'a', 'of x', {'a', 'b'}}}}
+    assert.equal(0.5, r:complete{}.lr)
+    assert.matches('lr +0.5 +learning rate\n', r:help())
+    assert.matches('kind +a +of x %(a, b%)\n', r:help())
+    assert.matches('option kind: c is not a or b', fixtures.message(r.complete, r, {kind = 'c'}))
+    assert.matches("option 1 is not {'name', default, 'help'}",
+                   fixtures.message(tk.recipe, {name = 'Test', build = build,
+                                                options = {{'no', 1}}}))
   end)
 
   it('tells the model when an epoch begins', function()
@@ -208,7 +247,7 @@ describe('training', function()
     assert.equal(1, schedule.share({schedule = 'cosine', epochs = 1}, 1))
   end)
 
-  it('refuses schedules that there are not', function()
+  it('refuses unknown schedules', function()
     assert.matches('option schedule: linear is not constant, cosine or exponential',
                    fixtures.message(trained, data, build, {schedule = 'linear'}))
     assert.matches('option decay: 1.5 is not',
@@ -237,7 +276,7 @@ describe('training', function()
     }, count
   end
 
-  it('prepares once an evaluation, ranks and scores by that, gives it back', function()
+  it('prepares once per evaluation, ranks and scores by that, frees it', function()
     local make, count = preparing()
     local model = make(data):train()
     tk.metrics.ranking(model, data)

@@ -1,4 +1,4 @@
--- KGAT against numbers of a float64 program of our own (tests/golden/kgat.json): attention, final
+-- KGAT against numbers of the project's float64 program (tests/golden/kgat.json): attention, final
 -- rows, scores, every loss term and every gradient, for three aggregators.
 local cjson = require 'cjson'
 local tk = require 'tinykg'
@@ -126,23 +126,24 @@ describe('KGAT', function()
 
   it('has the golden graph and attention', function()
     local model = model_of('gcn')
-    compare_edges(golden.attention.initial, model, model.pi, 'first weights')
+    compare_edges(golden.attention.initial, model, model.attention.weights, 'first weights')
     compare_edges(golden.attention.scores, model, tk.no_grad(function()
       return model.attention:scores(model.nodes.weight, model.projections, model.relations.weight)
     end), 'scores')
-    tk.no_grad(model.refresh, model)
-    compare_pairs(golden.attention.merged, model, model.pi, 'attention')
+    tk.no_grad(model.update_attention, model)
+    compare_pairs(golden.attention.merged, model, model.attention.weights, 'attention')
     model = model_of('gcn', 'apart')
-    tk.no_grad(model.refresh, model)
-    compare_edges(golden.attention.apart, model, model.pi, 'attention, each edge for itself')
+    tk.no_grad(model.update_attention, model)
+    compare_edges(golden.attention.apart, model, model.attention.weights,
+                  'attention, each edge for itself')
     assert.matches('option parallel: both is not merged or apart',
                    fixtures.message(model_of, 'gcn', 'both'))
   end)
 
-  it('gives edges of one head and tail equal shares of what they weigh', function()
+  it('gives edges of one head and tail equal shares of their weight', function()
     local model = model_of('gcn')
-    tk.no_grad(model.refresh, model)
-    local e, pi, seen = model.graph:triples(), model.pi:values(), 0
+    tk.no_grad(model.update_attention, model)
+    local e, pi, seen = model.graph:triples(), model.attention.weights:values(), 0
     for p = 1, e.n - 1 do
       if e.heads[p] == e.heads[p - 1] and e.tails[p] == e.tails[p - 1] then
         assert.near(pi[p - 1], pi[p], 1e-6)
@@ -176,10 +177,10 @@ describe('KGAT', function()
       for _, stage in ipairs{'initial', 'merged', 'apart'} do
         local model = model_of(case, stage ~= 'initial' and stage or nil)
         local want = golden.cases[case].results[stage]
-        if stage ~= 'initial' then tk.no_grad(model.refresh, model) end
+        if stage ~= 'initial' then tk.no_grad(model.update_attention, model) end
         local rows = flat(want.representations.entities)
         flat(want.representations.users, rows)
-        near(rows, tk.no_grad(model.all, model):totable(), stage .. ': final rows')
+        near(rows, tk.no_grad(model.node_embeddings, model):totable(), stage .. ': final rows')
         local everyone = tk.ids{0, 1, 2, 3, 4}
         near(want.scores, tk.no_grad(model.rank, model, everyone):totable(), 'scores')
         for _, bits in ipairs{32, 2} do
@@ -210,7 +211,7 @@ describe('KGAT', function()
     gradients(model, golden.kg.ranking.gradients, 'ranking')
   end)
 
-  it('begins as KGAT-pytorch does', function()
+  it('initializes as KGAT-pytorch does', function()
     local model = recipe.build(data, recipe:complete{layers = '50', dim = 40, relation_dim = 30})
     local function bounds(t, bound, what)
       local largest, sum, list = 0, 0, flat(t:totable())
@@ -229,7 +230,7 @@ describe('KGAT', function()
     bounds(model.layers[1].sum.bias, 1 / math.sqrt(40), 'biases')
   end)
 
-  it('begins where BPR-MF ended', function()
+  it('starts from a trained BPR-MF', function()
     local mf = dofile('recipes/bpr-mf.lua')
     local from = mf.build(data, mf:complete{dim = 6})
     local path = fixtures.dir() .. '/best.safetensors'

@@ -1,5 +1,5 @@
--- KGIN: the numbers of an independent program in double precision (tests/golden), the independence
--- losses against loops, training, odd data.
+-- KGIN against numbers of an independent program in double precision (tests/golden), its intent
+-- regularizers against loops, training, odd data.
 local tk = require 'tinykg'
 local fixtures = require 'tests.support.fixtures'
 local json = require 'tinykg.base.json'
@@ -82,7 +82,7 @@ describe('KGIN follows the golden numbers', function()
   for name, case in pairs(golden.cases) do
     it('forward: ' .. name, function()
       local model = golden_model(case)
-      local u, e = model:vectors()
+      local u, e = model:node_embeddings()
       near(case.intents, model:intents():totable(), 'intents')
       near(case.representations.users, u:totable(), 'users')
       near(case.representations.entities, e:totable(), 'entities')
@@ -109,7 +109,7 @@ describe('KGIN follows the golden numbers', function()
       it(kind .. ', alone and in all: ' .. name, function()
         local model, p = golden_model(case, {l2 = golden.sizes.l2_weight, sim_kind = kind,
                                              sim_weight = golden.sizes.sim_weight})
-        local alone = tk.loss.independence(p.weights, kind)
+        local alone = tk.loss.intent_regularizer(p.weights, kind)
         alone:backward()
         local want = case.losses[theirs]
         assert.near(want.loss, alone:item(), 1e-4 * math.abs(want.loss))
@@ -124,7 +124,7 @@ describe('KGIN follows the golden numbers', function()
   end
 end)
 
--- ---- independence by loops ----
+-- ---- intent regularizers by loops ----
 
 local loops = {}
 
@@ -192,12 +192,12 @@ function loops.mi(w)
   return sum
 end
 
-describe('loss.independence', function()
+describe('loss.intent_regularizer', function()
   for kind, by_loops in pairs(loops) do
     for _, shape in ipairs{{1, 5}, {2, 2}, {3, 7}, {5, 33}} do
       it(('%s of %d x %d: value and gradient'):format(kind, shape[1], shape[2]), function()
         local w = tk.parameter(tk.randn(unpack(shape)))
-        local at, loss = w:totable(), tk.loss.independence(w, kind)
+        local at, loss = w:totable(), tk.loss.intent_regularizer(w, kind)
         loss:backward()
         local got = w.grad:totable()
         assert.near(by_loops(at), loss:item(), 2e-5 * math.max(1, math.abs(by_loops(at))))
@@ -220,7 +220,7 @@ describe('loss.independence', function()
     for kind in pairs(loops) do
       for _, w in ipairs{tk.tensor{{1}, {2}}, tk.tensor{{1, 2, 3}, {1, 2, 3}}, tk.zeros(2, 3)} do
         local p = tk.parameter(w)
-        tk.loss.independence(p, kind):backward()
+        tk.loss.intent_regularizer(p, kind):backward()
         for _, row in ipairs(p.grad:totable()) do
           for _, x in ipairs(row) do assert.is_true(math.abs(x) < 1e6) end
         end
@@ -228,10 +228,10 @@ describe('loss.independence', function()
     end
   end)
 
-  it('says what it takes', function()
-    local message = fixtures.message(tk.loss.independence, tk.ones(2, 2), 'rank')
+  it('refuses other kinds, and vectors', function()
+    local message = fixtures.message(tk.loss.intent_regularizer, tk.ones(2, 2), 'rank')
     assert.truthy(message:find("'rank' is not distance, cosine or mi", 1, true))
-    message = fixtures.message(tk.loss.independence, tk.ones(2), 'mi')
+    message = fixtures.message(tk.loss.intent_regularizer, tk.ones(2), 'mi')
     assert.truthy(message:find('a matrix is needed', 1, true))
   end)
 end)
@@ -242,20 +242,20 @@ describe('KGIN', function()
   teardown(fixtures.clean)
 
   for _, bits in ipairs{32, 2} do
-    it('learns the demo set, kept in ' .. bits .. ' bits', function()
+    it('learns the demo set at ' .. bits .. ' bits', function()
       local options = {epochs = 6, lr = 0.01, dim = 16, batch_size = 128}
       datasets.learns_demo(recipe, bits, options, 0.9, 0.6)
     end)
   end
 
-  it('bears odd data, without a NaN whatever is dropped', function()
+  it('trains on odd data, without a NaN whatever is dropped', function()
     for _, kind in ipairs{'distance', 'cosine', 'mi'} do
       datasets.bears_odd_data(recipe, {epochs = 30, eval_every = 30, dim = 4, lr = 0.01,
                                        sim_kind = kind, negatives = 2})
     end
   end)
 
-  it('takes one hop, one intent, no independence', function()
+  it('takes one hop, one intent, no regularizer', function()
     local losses = datasets.train(recipe, datasets.ranking(), {epochs = 2, dim = 3, hops = 1,
       intents = 1, sim_weight = 0, node_dropout = 0, dropout = 0})
     assert.equal(2, #losses)
@@ -264,14 +264,14 @@ describe('KGIN', function()
   it('drops other edges in each step, none when it scores', function()
     local data = datasets.demo()
     local model = recipe.build(data, recipe:complete{dim = 4}):train()
-    local step = tk.step(function() return (model:vectors()):sum() end)
+    local step = tk.step(function() return (model:node_embeddings()):sum() end)
     assert.not_equal(step(), step())
     model:eval()
-    step = tk.step(function() return (model:vectors()):sum() end)
+    step = tk.step(function() return (model:node_embeddings()):sum() end)
     assert.equal(step(), step())
   end)
 
-  it('keeps layers in codes and exact rows of the batch: gradients are unbiased', function()
+  it('saves layers in codes and rows of the batch exactly: gradients are unbiased', function()
     local data, runs = datasets.demo(), 300
     local o = recipe:complete{dim = 16, node_dropout = 0, dropout = 0}
     local model = recipe.build(data, o):train()
@@ -318,11 +318,11 @@ describe('KGIN', function()
     assert.equal(2, packed)
   end)
 
-  it('scores by what it prepared as without', function()
+  it('scores the same with and without prepare', function()
     local data = datasets.demo()
     local model = recipe.build(data, recipe:complete{dim = 4}):eval()
     local users, items = tk.ids{0, 5, 7}, tk.ids{3, 3, 1}
-    local u, e = tk.no_grad(model.vectors, model)
+    local u, e = tk.no_grad(model.node_embeddings, model)
     near({tk.no_grad(model.score, model, users, items):totable()},
          {tk.no_grad(model.score, model, users, items, {u, e}):totable()}, 'scores')
     near(tk.no_grad(model.rank, model, users):totable(),
@@ -330,8 +330,7 @@ describe('KGIN', function()
   end)
 
   it('refuses another kind of independence', function()
-    local o = recipe:complete{sim_kind = 'rank'}
-    local message = fixtures.message(recipe.build, datasets.demo(), o)
+    local message = fixtures.message(recipe.complete, recipe, {sim_kind = 'rank'})
     assert.truthy(message:find('option sim_kind: rank is not distance, cosine or mi', 1, true))
   end)
 end)

@@ -6,7 +6,7 @@ local datasets = require 'tests.support.odd_datasets'
 local recipe = datasets.recipe('kgnn-ls')
 
 describe('tk.equal', function()
-  it('is 1 where an id is the one of its row', function()
+  it('is 1 if an id is that of its row', function()
     local ids = tk.ids{{3, 1, 3, -1}, {0, 0, 7, 2}, {5, 4, 6, 1}}
     assert.same({{1, 0, 1, 0}, {0, 0, 0, 1}, {0, 0, 0, 0}},
                 tk.equal(ids, tk.ids{3, 2, 0}):totable())
@@ -16,10 +16,43 @@ describe('tk.equal', function()
   end)
 end)
 
+describe('a receptive field', function()
+  it('has the sampled neighbours of each hop, and their weights', function()
+    local graph = tk.graph{head = {0, 0, 1, 2}, relation = {0, 1, 2, 0}, tail = {1, 2, 3, 0},
+                           nodes = 4, relations = 3}
+    local field, seen = graph:receptive_field(2), {}
+    local tails, relations = field.tails:totable(), field.relations:totable()
+    local ids, weights = field:expand(tk.ids{0, 3}, 2, function(r)
+      seen[#seen + 1] = r:totable()
+      return r:size(2)
+    end)
+    assert.same({4 / 2, 8 / 2}, weights)
+    local at = {0, 3}
+    for h = 1, 3 do
+      assert.same(at, ids[h]:totable())
+      local next_ids, by = {}, {}
+      for _, node in ipairs(at) do
+        for k = 1, 2 do
+          next_ids[#next_ids + 1] = tails[node + 1][k]
+          by[#by + 1] = relations[node + 1][k]
+        end
+      end
+      if seen[h] then
+        local flat = {}
+        for _, row in ipairs(seen[h]) do
+          for _, r in ipairs(row) do flat[#flat + 1] = r end
+        end
+        assert.same(by, flat)
+      end
+      at = next_ids
+    end
+  end)
+end)
+
 describe('Graph:lookup', function()
   local graph = tk.graph{head = {0, 0, 2}, tail = {4, 1, 0}, nodes = {3, 5}}
 
-  it('is 1, or what the edge weighs, and the default elsewhere', function()
+  it('is 1 or the weight of the edge, and the default without an edge', function()
     local rows, ids = tk.ids{2, 0, 1}, tk.ids{{0, 1, 9}, {4, 1, 0}, {0, 1, 4}}
     assert.same({{1, 0, 0}, {1, 1, 0}, {0, 0, 0}}, graph:lookup(rows, ids):totable())
     local weighted = graph:weighted(tk.tensor{0.25, 2, -3}) -- by head, then by tail
@@ -44,7 +77,7 @@ describe('the graph of labels', function()
     end
   end)
 
-  it('of data without labels has as many drawn 0 as known 1, none of them known', function()
+  it('of data without labels has as many sampled 0 as known 1, none of them known', function()
     local data = datasets.demo_ranking()
     local labels, known = tk.graph(data, {of = 'labels'}), data:known()
     local all = {}
@@ -76,7 +109,7 @@ end)
 
 --- Of one user and item: the propagated label (eq. 8, held-out item at 1/2) and the logit.
 local function by_loops(model, data)
-  local tails, relations = model.neighbor_tails:totable(), model.neighbor_relations:totable()
+  local tails, relations = model.field.tails:totable(), model.field.relations:totable()
   local users, r = model.users.weight:totable(), model.relations.weight:totable()
   local entities, K, labels = model.entities.weight:totable(), model.neighbors, {}
   for i = 0, data.train.n - 1 do
@@ -138,7 +171,7 @@ end
 
 local function cross_entropy(x, y) return math.log(1 + math.exp(x)) - x * y end
 
-describe('KGNN-LS is what loops make of it:', function()
+describe('KGNN-LS computes what loops do:', function()
   teardown(fixtures.clean)
 
   for hops = 1, 3 do
@@ -194,13 +227,13 @@ describe('KGNN-LS', function()
   teardown(fixtures.clean)
 
   for _, bits in ipairs{32, 2} do
-    it('learns the demo set, kept in ' .. bits .. ' bits', function()
+    it('learns the demo set at ' .. bits .. ' bits', function()
       local options = {epochs = 10, lr = 0.01, hops = 2, neighbors = 4, l2 = 1e-5}
       datasets.learns_demo(recipe, bits, options, 0.9)
     end)
   end
 
-  it('bears odd data', function()
+  it('trains on odd data', function()
     for _, data in ipairs{datasets.ranking(), datasets.labelled()} do
       local losses = datasets.train(recipe, data, {epochs = 10, eval_every = 10, dim = 3, lr = 0.05,
                                                    hops = 2, neighbors = 3, negatives = 2})

@@ -1,5 +1,4 @@
--- RippleNet: ripple sets are what the paper says; logits and losses against loops; training; odd
--- data.
+-- RippleNet: ripple sets as in the paper; logits and losses against loops; training; odd data.
 local tk = require 'tinykg'
 local fixtures = require 'tests.support.fixtures'
 local datasets = require 'tests.support.odd_datasets'
@@ -76,7 +75,7 @@ describe('ripple sets', function()
     end
   end)
 
-  it('draw without replacement where there are enough, each equally often', function()
+  it('are sampled without replacement if there are enough, each equally often', function()
     local tails = {}
     for k = 1, 12 do tails[k] = k end
     local graph = tk.graph{head = {0, 0, 0, 0, 0, 0, 0, 1, 1, 2, 2, 2}, tail = tails,
@@ -100,7 +99,7 @@ describe('ripple sets', function()
     assert.same(tails, all)
   end)
 
-  it('repeat what there is where there is too little', function()
+  it('repeat triples if there are too few', function()
     local graph = tk.graph{head = {0}, relation = {3}, tail = {1}, nodes = 3, relations = 4}
     local sets = graph:ripples(csr{{0}}, 2, 3)
     for hop = 1, 2 do -- 1 leads nowhere: hop 2 is hop 1 again
@@ -110,14 +109,14 @@ describe('ripple sets', function()
     end
   end)
 
-  it('start anywhere for rows that lead nowhere', function()
+  it('start anywhere for rows without triples', function()
     local graph = random_graph()
     local facts = facts_of(graph)
     local h, r, t = row_of(graph:ripples(csr{{}, {31, 32}}, 1, 20)[1], 2)
     for k = 1, 20 do assert.is_true(facts[('%d %d %d'):format(h[k], r[k], t[k])]) end
   end)
 
-  it('are those of the seed', function()
+  it('depend on the seed', function()
     local graph = random_graph()
     local function drawn(seed)
       tk.seed(seed)
@@ -125,6 +124,23 @@ describe('ripple sets', function()
     end
     assert.same(drawn(3), drawn(3))
     assert.not_same(drawn(3), drawn(4))
+  end)
+
+  it('are gathered by row, with rows of an embedding', function()
+    local graph = random_graph()
+    local sets, table_ = graph:ripples(csr{{0, 1}, {2}, {29}}, 2, 3), tk.nn.Embedding(40, 2)
+    local hops = {}
+    for k, hop in sets:gather(tk.ids{2, 0}, table_) do
+      hops[k] = hop
+      for _, name in ipairs{'heads', 'relations', 'tails'} do
+        local all = sets[k][name]:totable()
+        assert.same({all[3], all[1]}, hop[name]:totable())
+      end
+      assert.same(hop.relations:reshape(-1):totable(), hop.r:totable())
+      assert.same(table_(hop.heads:reshape(-1)):totable(), hop.h:totable())
+      assert.same(table_(hop.tails:reshape(-1)):totable(), hop.t:totable())
+    end
+    assert.equal(2, #hops)
   end)
 
   it('need triples, and whole numbers', function()
@@ -219,7 +235,7 @@ end
 
 local function softplus(x) return math.log(1 + math.exp(x)) end
 
-describe('RippleNet is what loops make of it:', function()
+describe('RippleNet computes what loops do:', function()
   teardown(fixtures.clean)
 
   for item_update in pairs(UPDATE) do
@@ -247,7 +263,7 @@ describe('RippleNet is what loops make of it:', function()
     end
   end
 
-  it('several drawn items for each known one', function()
+  it('several sampled items for each known one', function()
     local data = datasets.demo_ranking()
     local o = recipe:complete{dim = 4, memory = 5, l2 = 0, kge_weight = 0}
     local model = recipe.build(data, o):train()
@@ -267,19 +283,18 @@ describe('RippleNet', function()
   teardown(fixtures.clean)
 
   for _, bits in ipairs{32, 2} do
-    it('learns the demo set, kept in ' .. bits .. ' bits', function()
+    it('learns the demo set at ' .. bits .. ' bits', function()
       datasets.learns_demo(recipe, bits, {epochs = 8, batch_size = 128}, 0.7, 0.55)
     end)
   end
 
-  it('bears odd data', function()
+  it('trains on odd data', function()
     datasets.bears_odd_data(recipe, {epochs = 10, eval_every = 10, dim = 3, lr = 0.05, hops = 3,
                                      memory = 4, negatives = 2})
   end)
 
   it('refuses another item update', function()
-    local o = recipe:complete{item_update = 'x'}
-    local message = fixtures.message(recipe.build, datasets.demo(), o)
+    local message = fixtures.message(recipe.complete, recipe, {item_update = 'x'})
     assert.truthy(message:find('option item_update: x is not plus_transform', 1, true))
   end)
 end)

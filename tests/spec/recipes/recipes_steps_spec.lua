@@ -1,8 +1,8 @@
 -- Recipes beside the published programs: 30 training steps, optimizer and all, give the losses that
--- the programs' transcriptions have in double precision (tests/golden/steps.py); and what is drawn
--- before training is drawn as they draw it.
+-- the programs' transcriptions have in double precision (tests/golden/steps.py). What is sampled
+-- before training is sampled as in the programs.
 local tk = require 'tinykg'
-local columns = require 'tinykg.engine.arrays'
+local arrays = require 'tinykg.engine.arrays'
 local fixtures = require 'tests.support.fixtures'
 local json = require 'tinykg.base.json'
 local datasets = require 'tests.support.odd_datasets'
@@ -31,8 +31,8 @@ local function label(data)
       users[#users + 1], items[#items + 1], labels[#labels + 1] = u, list[2][k], value
     end
   end
-  local rows = {n = #users, users = columns.ints(#users), items = columns.ints(#users),
-                labels = columns.floats(#users)}
+  local rows = {n = #users, users = arrays.ints(#users), items = arrays.ints(#users),
+                labels = arrays.floats(#users)}
   for k = 1, #users do
     rows.users[k - 1], rows.items[k - 1], rows.labels[k - 1] = users[k], items[k], labels[k]
   end
@@ -65,7 +65,7 @@ end
 local given = {}
 
 function given.kgcn(model, drawn)
-  model.neighbor_tails, model.neighbor_relations = tk.ids(drawn.tails), tk.ids(drawn.relations)
+  model.field.tails, model.field.relations = tk.ids(drawn.tails), tk.ids(drawn.relations)
 end
 given['kgnn-ls'] = given.kgcn
 
@@ -77,12 +77,12 @@ end
 
 --- Batches of triples come with those of interactions.
 function given.cke(model)
-  model.kg = {edges = model.kg.edges, draw = function() return model.given end}
+  model.kg = {edges = model.kg.edges, sample_triples = function() return model.given end}
 end
 given.cfkg = given.cke
 
 --- KGAT's attention is of the parameters from the first step on.
-function given.kgat(model) tk.no_grad(model.refresh, model) end
+function given.kgat(model) tk.no_grad(model.update_attention, model) end
 
 --- What alternates in a step, by the order of a list of losses.
 local function losses_of(recipe, model)
@@ -100,8 +100,7 @@ local function golden_model(case)
   if given[case.recipe] then given[case.recipe](model, case.drawn) end
   local steps = losses_of(case.recipe, model)
   for k, loss in ipairs(steps) do
-    steps[k] = tk.step(loss, {optimizer = recipe.optimizer and recipe.optimizer(options)
-      or tk.optim.adam{lr = options.lr, weight_decay = options.l2}})
+    steps[k] = tk.step(loss, {optimizer = recipe.optimizer(options)})
   end
   return model, steps
 end
@@ -137,7 +136,7 @@ describe('steps of a recipe have the losses of the published program:', function
   end
 end)
 
--- ---- what is drawn before training ----
+-- ---- samples before training ----
 
 local function most(t)
   local largest = 0
@@ -187,7 +186,7 @@ local function chi(counts, expected)
   return sum
 end
 
-describe('draws as in the published program:', function()
+describe('samples as in the published program:', function()
   teardown(fixtures.clean)
 
   --- Node v has edges to 1000 v + 1 ... 1000 v + degree.
@@ -202,7 +201,7 @@ describe('draws as in the published program:', function()
                     relations = degree}
   end
 
-  it('neighbours with replacement where there are fewer, distinct ones where not', function()
+  it('neighbours with replacement if there are fewer, else distinct ones', function()
     local nodes, k = 3000, 4
     for degree = 1, 6 do
       local tails, relations = stars(degree, nodes):neighborhood(k, {replacement = true})
@@ -230,10 +229,10 @@ describe('draws as in the published program:', function()
     end
   end)
 
-  it('ripple sets with replacement where there are fewer', function()
+  it('ripple sets with replacement if there are fewer', function()
     local graph, rows = stars(2, 1), 3000
-    local seeds = {rows = rows, n = rows, offsets = columns.ints(rows + 1),
-                   items = columns.ints(rows)}
+    local seeds = {rows = rows, n = rows, offsets = arrays.ints(rows + 1),
+                   items = arrays.ints(rows)}
     for r = 0, rows do seeds.offsets[r] = r end
     local sets, same = graph:ripples(seeds, 1, 4, {replacement = true})[1], 0
     for _, row in ipairs(sets.relations:totable()) do
@@ -257,17 +256,18 @@ describe('draws as in the published program:', function()
     for _, by in ipairs{'triples', 'heads'} do
       counts[by] = {0, 0}
       for _ = 1, 1000 do
-        local head = tk.no_grad(function() return graph:draw(1, by).heads end):totable()[1]
+        local sampled = tk.no_grad(function() return graph:sample_triples(1, by).heads end)
+        local head = sampled:item()
         counts[by][head + 1] = counts[by][head + 1] + 1
       end
     end
     assert.is_true(chi(counts.triples, {900, 100}) < 11)
     assert.is_true(chi(counts.heads, {500, 500}) < 11)
-    assert.matches("draw: by 'edges': heads or triples",
-                   fixtures.message(graph.draw, graph, 1, 'edges'))
+    assert.matches("sample_triples: by 'edges': heads or triples",
+                   fixtures.message(graph.sample_triples, graph, 1, 'edges'))
   end)
 
-  it('an epoch without the last batch, where the program leaves it out', function()
+  it('an epoch without the last batch, if the program leaves it out', function()
     local data = datasets.demo()
     local n = data.train.n
     for name, dropped in pairs{kgcn = true, ['kgnn-ls'] = true, kgin = true, ripplenet = false} do

@@ -1,12 +1,12 @@
 --- Columns of a table of items as relations of the graph: `a1,Woolf,"novel|essay"` under the header
 --- `item,author,genre` is a1 - author - Woolf, a1 - genre - novel, a1 - genre - essay.
 
-local columns = require 'tinykg.engine.arrays'
+local arrays = require 'tinykg.engine.arrays'
 local link = require 'tinykg.data.formats.link'
 
 local attributes = {}
 
---- The names that the option attributes gives.
+--- The names in option attributes.
 ---@param options table
 ---@return string[]
 function attributes.list(options)
@@ -16,7 +16,7 @@ function attributes.list(options)
   return list
 end
 
--- The values in a field: separated by |, else by ;, else (a sequence of RecBole) by blanks.
+-- The values in a field, separated by |, else by ;, else by blanks (a sequence of RecBole).
 local function values_of(text, sequence)
   local separator = text:find('|', 1, true) and '|' or text:find(';', 1, true) and ';'
   if not separator and not sequence then return text:find('%S') and { text } or {} end
@@ -28,8 +28,8 @@ local function values_of(text, sequence)
   return list
 end
 
--- Values as entities. One that the graph knows, and that is no item, is meant; others are called
--- 'attribute:value', so that a year, a page count and an item's number stay apart.
+-- Values as entities. A value that is an entity of the graph, and no item, is that entity. Others
+-- are called 'attribute:value', so that a year, a page count and an item's number differ.
 local function entity_finder(tokens, links)
   local known = tokens:count()
   return function(name, value)
@@ -55,7 +55,7 @@ end
 local function longer(graph, more)
   local longest = { n = graph.n + more }
   for _, name in ipairs { 'heads', 'relations', 'tails' } do
-    longest[name] = columns.ints(longest.n)
+    longest[name] = arrays.ints(longest.n)
     for i = 0, graph.n - 1 do longest[name][i] = graph[name][i] end
   end
   return longest

@@ -1,12 +1,13 @@
---- Finding the files of a data set, and their first lines.
+--- Finds the files of a data set and reads their first lines.
 
 local lfs = require 'lfs'
-local columns = require 'tinykg.engine.arrays'
+local arrays = require 'tinykg.engine.arrays'
 local entries = require 'tinykg.base.folder_entries'
 
 local files = {}
 
---- Returns its first argument, or raises the second: for calls that give `nil, message`.
+--- Returns its first argument, or raises the second as an error: for calls that return `nil,
+--- message`.
 function files.check(value, message)
   if value == nil then error(message, 0) end
   return value
@@ -48,8 +49,8 @@ function files.count(folders, names)
   return count
 end
 
---- The names, of several, under which there is a file in a folder, compressed ones with their
---- endings: more than one, and it is open which is meant.
+--- Those of several names under which a folder has a file, compressed ones with their endings. More
+--- than one is ambiguous.
 ---@param dir string
 ---@param names string[]
 ---@return string[]
@@ -77,7 +78,7 @@ function files.basename(path)
   return full:match('[^/]+$') or full
 end
 
---- Names in a folder that end so, compressed or not, without ending, sorted.
+--- Names in a folder with an ending, compressed or not, without the ending, sorted.
 ---@param dir string
 ---@param ending string
 ---@return string[]
@@ -99,23 +100,23 @@ end
 ---@param path string
 ---@return string
 function files.first_line(path)
-  local line = files.check(columns.line(path))
+  local line = files.check(arrays.line(path))
   if not line then error(('%s: the file is empty'):format(path), 0) end
   return line
 end
 
--- Whether two colons separate fields, and are no part of a name among blanks or commas.
+-- Whether two colons separate fields, rather than being part of a name between blanks or commas.
 local function has_colons(line)
   return line:find('::.+::') or (line:find('::', 1, true) and not line:find('[ ,]'))
 end
 
---- What separates the fields of this line: tabs, else two colons, else commas, else blanks.
+--- The separator of a line's fields: tabs, else two colons, else commas, else blanks.
 function files.separator_of(line)
   return line:find('\t', 1, true) and '\t' or has_colons(line) and '::'
     or line:find(',', 1, true) and ',' or ' '
 end
 
--- Where the field in quotes that begins at `at` ends, and its text.
+-- The end and the text of the field in quotes that begins at `at`.
 local function quoted(line, at, separator)
   local from = at + 1
   while true do
@@ -147,22 +148,19 @@ function files.fields(line, separator)
   return found
 end
 
---- Whether a file has any line.
-function files.is_empty(path) return not files.check(columns.line(path)) end
-
---- Reads a file and raises what is wrong with it. An empty file is an error, unless allowed.
+--- Reads a file. Errors: its mistakes; an empty file, unless allowed.
 ---@param path string
----@param spec table as of columns.read
+---@param spec table as of arrays.read
 ---@return tinykg.Columns
 function files.read(path, spec)
-  local read = files.check(columns.read(path, spec))
+  local read = files.check(arrays.read(path, spec))
   if read.n == 0 and not spec.may_be_empty then
     error(('%s: no rows: the file is empty'):format(read.path), 0)
   end
   return read
 end
 
---- Warns of columns of numbers that were given up, since something else is in them.
+--- Warns of columns of numbers that were not read, since they have other texts.
 ---@param raw table with warnings
 ---@param read tinykg.Columns
 ---@param at table<string, number> fields and their columns

@@ -1,10 +1,10 @@
---- The columns of a table by its first line: which is what, which are not read, what stands in two.
+--- Finds the columns of a table by its first line, those that are not read, and names given twice.
 
 local files = require 'tinykg.data.formats.files'
 
 local header = {}
 
--- Columns by their names: in lower case too, and how often each name is there.
+-- Columns by name, in lower case too, and how often each name occurs.
 local function by_name(list)
   local at, count = {}, {}
   for i, name in ipairs(list) do
@@ -27,7 +27,7 @@ local function locate(path, field, given, at, count)
   return at[name]
 end
 
--- Of a file without a header, what its columns are by their place.
+-- Columns by place, of a file without a header.
 local function by_place(names, wanted, places)
   local found = {}
   for position, field in ipairs(places) do
@@ -45,7 +45,7 @@ local function find_all(path, names, wanted, given)
       error(('%s:1: no column %s for %s (has %s)'):format(path, given[field], field,
         table.concat(names, ', ')), 0)
     end
-    -- What has only numbers given has no header to find anything else in.
+    -- If all columns are given by number, there is no header to find others in.
     named = named or position ~= nil and type(given[field]) ~= 'number'
     found[field] = position
   end
@@ -69,8 +69,7 @@ end
 ---@field skip number lines of the header
 ---@field unread string[] names of the columns that are not read
 
---- Where the fields of a table are. Raises a message where a required one is missing, or two
---- columns have its name.
+--- Finds the fields of a table. Errors: a required one is missing, or two columns have its name.
 ---@param path string
 ---@param names string[] the fields of the first line
 ---@param wanted table<string, string> the kind of each field

@@ -1,20 +1,20 @@
---- Which format a folder is in: of those whose files are all there, the one with most files.
+--- Recognises the format of a folder: of those whose files are all there, the one with most files.
 
 local lfs = require 'lfs'
 
 local choose = {}
 
--- Of equal ones the first.
-local loaders = {
+-- The first one counts if several have as many files.
+local formats = {
   require 'tinykg.data.formats.recbole',
   require 'tinykg.data.formats.kgcn',
   require 'tinykg.data.formats.kgat',
   require 'tinykg.data.formats.plain',
 }
 
---- The loaders by name.
+--- The formats by name.
 choose.formats = {}
-for _, loader in ipairs(loaders) do choose.formats[loader.name] = loader end
+for _, format in ipairs(formats) do choose.formats[format.name] = format end
 
 local function check_folder(dir)
   local mode = lfs.attributes(dir, 'mode')
@@ -24,25 +24,25 @@ end
 
 local function nothing_found(dir)
   local looked_for = {}
-  for i, loader in ipairs(loaders) do
-    looked_for[i] = ('%s (%s)'):format(loader.looked_for, loader.name)
+  for i, format in ipairs(formats) do
+    looked_for[i] = ('%s (%s)'):format(format.looked_for, format.name)
   end
   error(('%s: no data set found: looked for %s'):format(dir, table.concat(looked_for, ', ')), 0)
 end
 
---- The loader for a folder. Raises a message where there is none.
+--- The format of a folder. Errors: none is found.
 ---@param dir string
----@param format string? the one that is asked for
----@return table loader
----@return string? warning where there are files of another format too
-function choose.loader(dir, format)
+---@param name string? the format asked for
+---@return table format
+---@return string? warning if there are files of another format too
+function choose.of_folder(dir, name)
   check_folder(dir)
-  if format then return choose.formats[format] end
+  if name then return choose.formats[name] end
   local best, most, others = nil, 0, {}
-  for _, loader in ipairs(loaders) do
-    local score = loader.score(dir)
-    if score > most then best, most = loader, score end
-    if score >= 1 then others[#others + 1] = loader.name end
+  for _, format in ipairs(formats) do
+    local score = format.score(dir)
+    if score > most then best, most = format, score end
+    if score >= 1 then others[#others + 1] = format.name end
   end
   if not best then nothing_found(dir) end
   if #others < 2 then return best end

@@ -2,14 +2,14 @@
 -- name lists. Item i is entity i; users are numbered apart.
 -- Wang et al., "KGAT: Knowledge Graph Attention Network for Recommendation", KDD 2019.
 
-local columns = require 'tinykg.engine.arrays'
+local arrays = require 'tinykg.engine.arrays'
 local files = require 'tinykg.data.formats.files'
 local lists = require 'tinykg.data.formats.lists'
 local sparse = require 'tinykg.data.formats.sparse'
 
 local kgat = { name = 'kgat', looked_for = 'train.txt + test.txt' }
 
--- The folder of the split: derived/ has a re-split that is meant to be used instead.
+-- The folder of the split: derived/, if there is one, has a new split that is to be used.
 local function folder_of(dir)
   for _, folder in ipairs { dir .. '/derived', dir } do
     if files.find(folder, 'train.txt') and files.find(folder, 'test.txt') then return folder end
@@ -19,17 +19,17 @@ end
 local FILES = { 'train.txt', 'test.txt', 'kg_final.txt', 'user_list.txt', 'item_list.txt',
   'entity_list.txt', 'relation_list.txt' }
 
---- How many files of this format a folder has, the two of the split counting as one: other formats
---- have one of interactions. 0 where it has no split.
+--- How many files of this format a folder has, the two of the split counting as one, since other
+--- formats have one of interactions. 0 without a split.
 ---@param dir string
 ---@return number
 function kgat.score(dir)
   return folder_of(dir) and files.count({ dir .. '/derived', dir }, FILES) - 1 or 0
 end
 
--- Lines of a user and items, whose columns join those of `spaces`.
+-- Reads lines of a user and items. Their columns are added to those of `spaces`.
 local function read_lines(path, spaces)
-  local read = files.check(columns.ragged(path))
+  local read = files.check(arrays.ragged(path))
   local users, items = sparse.column(read, 1), sparse.column(read, 2)
   spaces.users[#spaces.users + 1], spaces.items[#spaces.items + 1] = users, items
   local found = { n = read.n, users = users.ids, items = items.ids }
@@ -41,12 +41,12 @@ local function read_graph(dir, folder, raw, spaces)
   local path = files.find(folder, 'kg_final.txt') or files.find(dir, 'kg_final.txt')
   if not path then
     raw.warnings[#raw.warnings + 1] = 'no kg_final.txt: the graph has no triples'
-    return { n = 0, heads = columns.ints(0), relations = columns.ints(0), tails = columns.ints(0) }
+    return { n = 0, heads = arrays.ints(0), relations = arrays.ints(0), tails = arrays.ints(0) }
   end
   return lists.triples(path, spaces)
 end
 
--- valid.txt, or the valid1.txt of KGAT-pytorch, which is a part of train.txt.
+-- valid.txt, or valid1.txt of KGAT-pytorch, which is a part of train.txt.
 local function read_valid(folder, options, raw, spaces)
   if options.valid_ratio then return end
   local path = files.find(folder, 'valid.txt', 'valid1.txt')
@@ -63,7 +63,7 @@ local function find_folder(dir)
   return folder
 end
 
---- Reads the set; what is returned is described in tinykg.data.
+--- Reads the set. tinykg.data describes what it returns.
 ---@param dir string
 ---@param options table
 ---@return table raw

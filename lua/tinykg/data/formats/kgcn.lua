@@ -6,7 +6,7 @@
 -- item_index2entity_id.txt and entity i; other entities and relations follow in the order of
 -- kg.txt, users in the order of their first positive rating.
 
-local columns = require 'tinykg.engine.arrays'
+local arrays = require 'tinykg.engine.arrays'
 local files = require 'tinykg.data.formats.files'
 local header = require 'tinykg.data.formats.header'
 local lists = require 'tinykg.data.formats.lists'
@@ -32,8 +32,8 @@ local graph_files = {
 local FINAL = { 'ratings_final.txt', 'kg_final.txt', 'user_list.txt', 'item_list.txt',
   'entity_list.txt', 'relation_list.txt' }
 
---- How many of the final files a folder has; 1 where it has the raw ones, which other formats may
---- have beside theirs; less where ratings are missing.
+--- How many of the final files a folder has; 1 if it has the raw ones, which other formats may have
+--- beside theirs; less without ratings.
 ---@param dir string
 ---@return number
 function kgcn.score(dir)
@@ -49,15 +49,16 @@ end
 ---------------------------------------------------------------------------------------------------
 -- Raw files.
 
--- item_index2entity_id: the items' own names, and the dictionary of entities that they begin.
+-- Reads item_index2entity_id: the items' names, and the dictionary of entities, which begins with
+-- items.
 local function read_items(dir)
   local path = files.find(dir, item_files[1], item_files[2])
   if not path then return nil end
-  local raw_items, tokens = columns.dictionary(), columns.dictionary()
+  local raw_items, tokens = arrays.dictionary(), arrays.dictionary()
   local read = files.read(path, { kinds = 'ss', separator = files.separator_of(
     files.first_line(path)), names = { raw_items, tokens } })
   local ids, entities = read:ids(1), read:ids(2)
-  local to_item, source = columns.ints(raw_items:count()), columns.ints(tokens:count())
+  local to_item, source = arrays.ints(raw_items:count()), arrays.ints(tokens:count())
   for i = read.n - 1, 0, -1 do
     to_item[ids[i]], source[entities[i]] = entities[i], ids[i]
   end
@@ -66,9 +67,9 @@ local function read_items(dir)
     count = tokens:count(), tokens = tokens }
 end
 
--- kg.txt, through the entities that items began: triples, and the dictionaries filled.
+-- Reads kg.txt: triples. Adds to the dictionary of entities and fills that of relations.
 local function read_raw_graph(dir, tokens)
-  local relations = columns.dictionary()
+  local relations = arrays.dictionary()
   for _, group in ipairs(graph_files) do
     local parts, n = {}, 0
     for i, name in ipairs(group) do
@@ -84,7 +85,7 @@ local function read_raw_graph(dir, tokens)
     if #parts == #group then
       local graph = { n = n, relation_names = relations }
       for column, name in ipairs { 'heads', 'relations', 'tails' } do
-        local target, at = columns.ints(n), 0
+        local target, at = arrays.ints(n), 0
         for _, part in ipairs(parts) do
           local ids = part:ids(column)
           for i = 0, part.n - 1 do target[at + i] = ids[i] end
@@ -97,7 +98,7 @@ local function read_raw_graph(dir, tokens)
   end
 end
 
--- A ratings file as columns: users and items by name, ratings.
+-- Reads a ratings file: columns of users and items by name, and ratings.
 local function read_rating_file(path, form, users, seen, raw)
   local first = files.fields(files.first_line(path), form.separator)
   local unread = {}
@@ -111,14 +112,15 @@ local function read_rating_file(path, form, users, seen, raw)
   return all
 end
 
--- The raw ratings of known items: rows, the dictionary of users, the threshold, how many left out.
+-- The raw ratings of known items: rows, the dictionary of users, the threshold, how many were left
+-- out.
 local function read_raw_ratings(dir, items, raw)
   for _, form in ipairs(rating_files) do
     local path = files.find(dir, form.file)
     if path then
-      local users, seen = columns.dictionary(), columns.dictionary()
+      local users, seen = arrays.dictionary(), arrays.dictionary()
       local all = read_rating_file(path, form, users, seen, raw)
-      local item_of = columns.ints(seen:count())
+      local item_of = arrays.ints(seen:count())
       for i = 0, seen:count() - 1 do
         local place = items.dictionary:find(seen:at(i))
         item_of[i] = place and items.to_item[place] or -1
@@ -131,10 +133,10 @@ local function read_raw_ratings(dir, items, raw)
   end
 end
 
--- Numbers users by their first rating that counts as positive; others have no rows afterwards.
+-- Numbers users by their first positive rating; others have no rows afterwards.
 local function number_users(ratings, threshold)
   local all, count = ratings.all, ratings.users:count()
-  local id_of, source, users = columns.ints(count), columns.ints(count), 0
+  local id_of, source, users = arrays.ints(count), arrays.ints(count), 0
   for i = 0, count - 1 do id_of[i] = -1 end
   for i = 0, all.n - 1 do
     if id_of[all.users[i]] < 0 and not (threshold and all.ratings[i] < threshold) then
@@ -184,7 +186,7 @@ local function same_positives(final, raw_rows, raw_users, users)
   return true
 end
 
--- The users' own names, where the raw ratings are those that the final file was made of.
+-- The users' names, if the final file was made of the raw ratings.
 local function recover_users(dir, raw, items)
   local ratings = read_raw_ratings(dir, items)
   if not ratings then return end
@@ -197,7 +199,7 @@ local function recover_users(dir, raw, items)
   end
 end
 
--- Names that lists do not give, from the raw files beside the final ones if they agree.
+-- Names that lists do not have, from the raw files beside the final ones if they agree.
 local function recover_names(dir, raw, items, raw_graph)
   if not items or items.count > raw.items then return end
   if items.count == raw.items then
@@ -217,7 +219,7 @@ end
 
 local function empty_graph(raw)
   raw.warnings[#raw.warnings + 1] = 'no kg_final.txt or kg.txt: the graph has no triples'
-  return { n = 0, heads = columns.ints(0), relations = columns.ints(0), tails = columns.ints(0) }
+  return { n = 0, heads = arrays.ints(0), relations = arrays.ints(0), tails = arrays.ints(0) }
 end
 
 -- The triples of kg_final.txt, else those of kg.txt.
@@ -279,7 +281,7 @@ local function load_raw(dir, options, raw)
   raw.names.relations = names.new(raw.relations, raw.graph.relation_names)
 end
 
---- Reads the set; what is returned is described in tinykg.data.
+--- Reads the set. tinykg.data describes what it returns.
 ---@param dir string
 ---@param options table
 ---@return table raw

@@ -1,21 +1,21 @@
---- Items and the entities that they are, where both have names of their own. Items come first among
---- the entities: item i is entity i.
+--- Links items to entities that have other names. Items come first among the entities: item i is
+--- entity i.
 
-local columns = require 'tinykg.engine.arrays'
+local arrays = require 'tinykg.engine.arrays'
 local names = require 'tinykg.data.names'
 
 local link = {}
 
---- No links yet: for each item the place of its entity's name, -1.
+--- Makes links without any: for each item the place of its entity's name, -1.
 ---@param items number
 ---@return {places: ffi.cdata*, taken: table, twice: number}
 function link.none(items)
-  local places = columns.ints(items)
+  local places = arrays.ints(items)
   for i = 0, items - 1 do places[i] = -1 end
   return { places = places, taken = {}, twice = 0 }
 end
 
---- Links an item, unless it or its entity is linked already: then it is counted in `twice`.
+--- Links an item. If it or its entity is linked already, it is counted in `twice` instead.
 function link.add(links, item, place)
   if links.places[item] == place then return end
   if links.places[item] >= 0 or links.taken[place] then
@@ -25,7 +25,7 @@ function link.add(links, item, place)
   end
 end
 
---- Gives an item without a link an entity of its own.
+--- Makes an entity for an item without a link.
 ---@param tokens tinykg.Dictionary
 ---@param name string the item's
 ---@return number place
@@ -41,7 +41,7 @@ end
 ---@return number alone items without a link
 function link.arrange(raw, items, tokens, links)
   local found = tokens:count() -- before items without a link get tokens of their own
-  local id_of, source = columns.ints(found), columns.ints(found + raw.items)
+  local id_of, source = arrays.ints(found), arrays.ints(found + raw.items)
   for place = 0, found - 1 do id_of[place] = -1 end
   local alone = 0
   for item = 0, raw.items - 1 do

@@ -1,8 +1,8 @@
---- Name lists of the KGAT family: a header with org_id and remap_id, then a name and an id a line.
---- Without a header the id is the last number of the first line; what comes before it, or else
---- behind it, is the name. Names may hold blanks.
+--- Name lists of the KGAT family: a header with org_id and remap_id, then a name and an id per
+--- line. Without a header the id is the last number of the first line, and the name is what stands
+--- before it, or else behind it. Names may have blanks.
 
-local columns = require 'tinykg.engine.arrays'
+local arrays = require 'tinykg.engine.arrays'
 local files = require 'tinykg.data.formats.files'
 local header = require 'tinykg.data.formats.header'
 local names = require 'tinykg.data.names'
@@ -12,8 +12,8 @@ local lists = {}
 
 local function is_id(field) return field:find('^%d+$') ~= nil end
 
--- Kinds of the columns of a list without a header, by its first line: nil where there is no id in
--- it. A name of several words is one column.
+-- Kinds of the columns of a list without a header, by its first line; nil if that has no id. A name
+-- of several words is one column.
 local function kinds_by_place(fields)
   local last = #fields
   if last < 2 then return nil end
@@ -55,7 +55,7 @@ function lists.read(path, raw)
   local separator = files.separator_of(line)
   if separator == '::' then separator = ' ' end
   local kinds, name_column, id_column, skip = layout(path, line, separator, raw)
-  local dictionary = columns.dictionary()
+  local dictionary = arrays.dictionary()
   local read = files.read(path, {
     kinds = kinds,
     separator = separator,
@@ -82,9 +82,9 @@ function lists.find(raw, ...)
   return found
 end
 
--- Where the name of each id is, -1 where it has none.
+-- The place of the name of each id, -1 if it has none.
 local function places_by_id(list, count)
-  local source = columns.ints(count)
+  local source = arrays.ints(count)
   for id = 0, count - 1 do source[id] = -1 end
   for i = 0, list.ids.n - 1 do
     local id = list.ids.ids[i]
@@ -96,8 +96,7 @@ local function places_by_id(list, count)
   return source
 end
 
---- Names of `count` ids out of a list, or their decimal numbers: the old ones, where they were
---- numbered anew.
+--- Names of `count` ids from a list, or their decimal numbers: those before renumbering.
 ---@param list tinykg.NameList? may not be used afterwards
 ---@param count number
 ---@param old_of ffi.cdata*? of tinykg.data.sparse
@@ -112,7 +111,7 @@ function lists.names(list, count, old_of)
   return names.new(count, list.dictionary, source)
 end
 
---- The triples of a kg_final.txt; their columns join those of `spaces`.
+--- Reads the triples of a kg_final.txt. Their columns are added to those of `spaces`.
 ---@param path string
 ---@param spaces table as of tinykg.data.sparse
 ---@return table graph
@@ -127,7 +126,7 @@ function lists.triples(path, spaces)
   return { n = read.n, heads = heads.ids, relations = relations.ids, tails = tails.ids }
 end
 
---- Counts of a set and names out of its lists, its ids numbered anew where they are sparse.
+--- Sets the counts of a set and the names from its lists; renumbers sparse ids.
 ---@param raw table
 ---@param named table<string, tinykg.NameList> of lists.find
 ---@param spaces table the columns of ids, as of tinykg.data.sparse

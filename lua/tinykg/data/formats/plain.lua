@@ -1,18 +1,17 @@
---- Plain tables: interactions.{tsv,csv,txt} with user, item [, rating or label][, timestamp]
--- [, split: train, valid or test], and kg.{tsv,csv,txt} or triples.* with head, relation, tail, or
--- kg.nt in N-Triples. Everything is a name; an entity that is called like an item is that item. Two
--- more files may say what those do not: items.* with item [, entity: what it is called in kg]
--- [, title], and users.* with user. Option `attributes` names more columns of items.* that become
--- relations of the graph.
+--- Plain tables: interactions.{tsv,csv,txt} with user, item [, rating or label][, timestamp] [,
+-- split: train, valid or test], and kg.{tsv,csv,txt} or triples.* with head, relation, tail, or
+-- kg.nt in N-Triples. All are names; an entity with the name of an item is that item. Two more
+-- files are optional: items.* with item [, entity: its name in kg] [, title], and users.* with
+-- user. Option `attributes` names more columns of items.* that become relations of the graph.
 --
--- Option `columns` says where other files have them, by name or by number (from 1):
+-- Option `columns` says which columns other files have, by name or by number (from 1):
 --   columns = { user = 'uid', item = 'isbn', rating = 3, head = 1, relation = 2, tail = 3 }
--- Where all columns used of a file are numbers, the file has no header. A .csv is separated by
--- commas, or by semicolons where its first line has no comma. Interactions separated by '::' need
--- no header: user, item, rating, timestamp, as MovieLens has them.
+-- If all columns used of a file are given by number, it has no header. A .csv is separated by
+-- commas, or by semicolons if its first line has no comma. Interactions separated by '::' need no
+-- header: user, item, rating, timestamp, as in MovieLens.
 
 local attributes = require 'tinykg.data.formats.attributes'
-local columns = require 'tinykg.engine.arrays'
+local arrays = require 'tinykg.engine.arrays'
 local files = require 'tinykg.data.formats.files'
 local header = require 'tinykg.data.formats.header'
 local link = require 'tinykg.data.formats.link'
@@ -22,7 +21,7 @@ local split = require 'tinykg.data.split'
 local plain = { name = 'plain', looked_for = 'interactions.{tsv,csv,txt}', has_attributes = true }
 
 local ENDINGS = { '.tsv', '.csv', '.txt' }
--- What a graph may lie in, too, and what is not read.
+-- Files of graphs in formats that are not read.
 local TRIPLES = '.nt'
 local OTHER_GRAPHS = { '.ttl', '.rdf', '.owl', '.nq', '.trig', '.jsonld' }
 
@@ -40,7 +39,7 @@ for _, name in ipairs(with_endings({ 'kg', 'triples' }, { TRIPLES })) do
   GRAPHS[#GRAPHS + 1] = name
 end
 
--- The first of several files that is there; the others are named in a warning.
+-- The first of several files that exists; a warning names the others.
 local function path_of(dir, candidates, raw)
   local found = files.all(dir, candidates)
   if #found > 1 then
@@ -50,7 +49,7 @@ local function path_of(dir, candidates, raw)
   return files.find(dir, unpack(candidates))
 end
 
---- How many files of this format a folder has; 0 where it has no interactions.
+--- How many files of this format a folder has; 0 without interactions.
 ---@param dir string
 ---@return number
 function plain.score(dir)
@@ -62,7 +61,7 @@ function plain.score(dir)
   return score
 end
 
--- What separates the fields. Spreadsheets of languages with a decimal comma write CSV with
+-- The separator of fields. Spreadsheets of languages with a decimal comma write CSV with
 -- semicolons.
 local function separator_of(path, line)
   if path:match('%.tsv') then return '\t' end
@@ -71,7 +70,7 @@ local function separator_of(path, line)
   return line:find(';', 1, true) and not line:find('[,\t]') and ';' or ','
 end
 
--- The layout of a file, as header.layout, and what separates its fields.
+-- The layout of a file, as of header.layout, and its separator.
 local function layout(path, wanted, o)
   local line = files.first_line(path)
   local separator = separator_of(path, line)
@@ -80,7 +79,7 @@ local function layout(path, wanted, o)
     { required = o.required, given = o.given, places = places }), separator
 end
 
--- Reads the wanted fields. Returns what was read and where each field is.
+-- Reads the wanted fields. Returns the table and the column of each field.
 local function read_table(path, wanted, dictionaries, o)
   local found, separator = layout(path, wanted, o)
   local taken = {}
@@ -94,7 +93,7 @@ local function read_table(path, wanted, dictionaries, o)
   return read, found.at, found.unread
 end
 
--- Says that there is a graph in a format that is not read.
+-- Warns of a graph in a format that is not read.
 local function warn_other_graphs(dir, raw)
   local others = files.all(dir, with_endings({ 'kg', 'triples' }, OTHER_GRAPHS))
   if #others == 0 then return false end
@@ -121,7 +120,7 @@ local function read_graph(dir, given, tokens, relations, raw)
   local path, others = path_of(dir, GRAPHS, raw), warn_other_graphs(dir, raw)
   if not path then
     if not others then raw.no_graph = 'no kg.{tsv,csv,txt,nt}: the graph has no triples' end
-    return { n = 0, heads = columns.ints(0), relations = columns.ints(0), tails = columns.ints(0) }
+    return { n = 0, heads = arrays.ints(0), relations = arrays.ints(0), tails = arrays.ints(0) }
   end
   local read, at = read_graph_file(path, given, tokens, relations, raw)
   local graph = { n = read.n, heads = read:ids(at.head), relations = read:ids(at.relation),
@@ -130,8 +129,8 @@ local function read_graph(dir, given, tokens, relations, raw)
   return graph
 end
 
--- Adds the names of a file of users or items that no interaction has. Returns what was read and
--- where; nil where there is no such file, or none with that column.
+-- Adds the names of a file of users or items that no interaction has. Returns the table and its
+-- columns; nil without such a file or column.
 local function read_side(dir, stem, wanted, dictionaries, raw, hint)
   local field = stem:sub(1, -2)
   local path = path_of(dir, with_endings({ stem }, ENDINGS), raw)
@@ -142,7 +141,7 @@ local function read_side(dir, stem, wanted, dictionaries, raw, hint)
   return read, at, path
 end
 
--- The columns of items.* that the option attributes names.
+-- The columns of items.* that option attributes names.
 local function check_attributes(wanted, at, path)
   for _, name in ipairs(wanted) do
     if not at or not at[name] then
@@ -158,11 +157,11 @@ end
 
 -- Reads items.*: the entity of each item, its title, the columns that are attributes.
 local function read_items_file(dir, items, tokens, raw, wanted_attributes)
-  local entities, titles = columns.dictionary(), columns.dictionary()
+  local entities, titles = arrays.dictionary(), arrays.dictionary()
   local wanted = { item = 's', entity = 's', title = 'S' }
   local dictionaries = { item = items, entity = entities, title = titles }
   for _, name in ipairs(wanted_attributes) do
-    wanted[name], dictionaries[name] = 'e', columns.dictionary()
+    wanted[name], dictionaries[name] = 'e', arrays.dictionary()
   end
   local read, at, path = read_side(dir, 'items', wanted, dictionaries, raw, attributes_hint)
   check_attributes(wanted_attributes, at, path)
@@ -185,7 +184,7 @@ local function read_items_file(dir, items, tokens, raw, wanted_attributes)
   return links, found
 end
 
--- Which entity each item is: as items.* says, else the one of its name.
+-- The entity of each item: by items.*, else the one of its name.
 local function read_items(dir, items, tokens, raw, wanted_attributes)
   local links, found = read_items_file(dir, items, tokens, raw, wanted_attributes)
   for item = 0, items:count() - 1 do
@@ -202,7 +201,7 @@ end
 local PART_OF = {}
 for number, name in ipairs(split.parts) do PART_OF[name] = number - 1 end
 
--- The part of each row, out of the column split.
+-- The part of each row, from column split.
 local function parts_of(read, column, dictionary)
   local parts, number_of = read:ids(column), {}
   for id = 0, dictionary:count() - 1 do number_of[id] = PART_OF[dictionary:at(id)] end
@@ -218,7 +217,7 @@ local function parts_of(read, column, dictionary)
 end
 
 -- The letters of the columns of numbers. A column that was not asked for, or a time that no split
--- needs, is given up where it holds something else.
+-- needs, is not read if it has other texts.
 local function number_kinds(options)
   local given = options.columns or {}
   local chosen = given.user or given.item
@@ -230,7 +229,7 @@ local function number_kinds(options)
 end
 
 local function read_interactions(path, options, users, items, raw)
-  local parts = not (options.split or options.ratios) and columns.dictionary() or nil
+  local parts = not (options.split or options.ratios) and arrays.dictionary() or nil
   local wanted = { user = 's', item = 's', split = parts and 's' }
   wanted.rating, wanted.label, wanted.timestamp = number_kinds(options)
   local read, at, unread = read_table(path, wanted, { user = users, item = items, split = parts },
@@ -246,7 +245,7 @@ local function read_interactions(path, options, users, items, raw)
   return all, read
 end
 
---- Reads the set; what is returned is described in tinykg.data.
+--- Reads the set. tinykg.data describes what it returns.
 ---@param dir string
 ---@param options table
 ---@return table raw
@@ -254,8 +253,8 @@ function plain.load(dir, options)
   local raw = { notes = {}, warnings = {}, names = {}, split = 'ratio' }
   local path = path_of(dir, with_endings({ 'interactions' }, ENDINGS), raw)
   if not path then error(('%s/%s: no such file'):format(dir, plain.looked_for), 0) end
-  local users, items = columns.dictionary(), columns.dictionary()
-  local tokens, relations = columns.dictionary(), columns.dictionary()
+  local users, items = arrays.dictionary(), arrays.dictionary()
+  local tokens, relations = arrays.dictionary(), arrays.dictionary()
   raw.all, raw.read = read_interactions(path, options, users, items, raw)
   read_side(dir, 'users', { user = 's' }, { user = users }, raw)
   raw.graph = read_graph(dir, options.columns or {}, tokens, relations, raw)

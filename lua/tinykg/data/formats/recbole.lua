@@ -4,7 +4,7 @@
 -- without a link gets an entity of its own. https://recbole.io/atomic_files.html
 
 local attributes = require 'tinykg.data.formats.attributes'
-local columns = require 'tinykg.engine.arrays'
+local arrays = require 'tinykg.engine.arrays'
 local files = require 'tinykg.data.formats.files'
 local header = require 'tinykg.data.formats.header'
 local link = require 'tinykg.data.formats.link'
@@ -14,7 +14,7 @@ local split = require 'tinykg.data.split'
 
 local recbole = { name = 'recbole', looked_for = '*.inter', has_attributes = true }
 
---- How many files of this format a folder has; 0 where it has no interactions.
+--- How many files of this format a folder has; 0 without interactions.
 ---@param dir string
 ---@return number
 function recbole.score(dir)
@@ -25,7 +25,7 @@ function recbole.score(dir)
   return score
 end
 
--- The columns of a file: their names, their types by name, what separates them.
+-- The columns of a file: names, types by name, separator.
 local function header_of(path)
   local line = files.first_line(path)
   local found = { names = {}, types = {}, path = path }
@@ -90,16 +90,16 @@ local function titles_of(read, ids, column, texts)
   return titles
 end
 
--- Adds the names of X.item or X.user that no interaction has; returns what was read of the titles
--- and of the columns that are attributes.
+-- Adds the names of X.item or X.user that no interaction has. Returns the titles and the columns
+-- that are attributes.
 local function read_side(path, field, dictionary, raw, wanted_attributes)
   if not path then return end
   local found = header_of(path)
   local want, dictionaries, title = { [field] = 's' }, { [field] = dictionary }, title_of(found)
-  if title then want[title], dictionaries[title] = 'S', columns.dictionary() end
+  if title then want[title], dictionaries[title] = 'S', arrays.dictionary() end
   for _, name in ipairs(wanted_attributes) do
     want[name] = want[name] or 'e'
-    dictionaries[name] = dictionaries[name] or columns.dictionary()
+    dictionaries[name] = dictionaries[name] or arrays.dictionary()
   end
   local read, at = read_columns(path, want, { field }, dictionaries, raw, true)
   local ids, list = read:ids(at[field]), {}
@@ -138,7 +138,7 @@ end
 local function read_links(path, items, count, tokens, raw)
   local links = link.none(count)
   if not path then return links end
-  local everything = columns.dictionary() -- links may name items that the set does not have
+  local everything = arrays.dictionary() -- links may name items that the set does not have
   local read, at = read_columns(path, { item_id = 's', entity_id = 's' },
     { 'item_id', 'entity_id' }, { item_id = everything, entity_id = tokens }, raw, true)
   local ids, places = read:ids(at.item_id), read:ids(at.entity_id)
@@ -155,8 +155,8 @@ local function read_links(path, items, count, tokens, raw)
 end
 
 local function read_triples(path, tokens, relations, raw)
-  local graph = { n = 0, heads = columns.ints(0), relations = columns.ints(0),
-    tails = columns.ints(0) }
+  local graph = { n = 0, heads = arrays.ints(0), relations = arrays.ints(0),
+    tails = arrays.ints(0) }
   if not path then return graph end
   local read, at = read_columns(path, { head_id = 's', relation_id = 's', tail_id = 's' },
     { 'head_id', 'relation_id', 'tail_id' },
@@ -203,7 +203,7 @@ local function read_all(dir, stem, options, users, items, raw)
     local path = files.find(dir, ('%s.%s.inter'):format(stem, name))
     if path then
       local part, read = read_interactions(path, options, users, items, raw)
-      part.parts = columns.ints(part.n)
+      part.parts = arrays.ints(part.n)
       for i = 0, part.n - 1 do part.parts[i] = number - 1 end
       parts[#parts + 1], reads[#reads + 1] = part, read
     end
@@ -215,15 +215,15 @@ local function read_all(dir, stem, options, users, items, raw)
   end }
 end
 
---- Reads the set; what is returned is described in tinykg.data.
+--- Reads the set. tinykg.data describes what it returns.
 ---@param dir string
 ---@param options table
 ---@return table raw
 function recbole.load(dir, options)
   local stem, wanted = stem_of(dir), attributes.list(options)
   local function path(ending) return files.find(dir, stem .. ending) end
-  local users, items = columns.dictionary(), columns.dictionary()
-  local tokens, relations = columns.dictionary(), columns.dictionary()
+  local users, items = arrays.dictionary(), arrays.dictionary()
+  local tokens, relations = arrays.dictionary(), arrays.dictionary()
   local raw = { name = stem, notes = {}, warnings = {}, names = {}, split = 'ratio' }
   raw.all, raw.read = read_all(dir, stem, options, users, items, raw)
   read_side(path '.user', 'user_id', users, raw, {})

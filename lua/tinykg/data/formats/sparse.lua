@@ -1,8 +1,8 @@
---- Ids with gaps: a file of four items that has an item 300000000 would ask for 300,000,001 rows of
---- everything. Where far fewer ids are used than there would be, they are numbered anew, in their
---- order, and keep the old number as their name.
+--- Ids with gaps: a file of four items, one of them 300000000, would need tables of 300,000,001
+--- rows. If far fewer ids are used, they are renumbered in their order and keep the old number as
+--- their name.
 
-local columns = require 'tinykg.engine.arrays'
+local arrays = require 'tinykg.engine.arrays'
 
 local sparse = {}
 
@@ -16,7 +16,7 @@ local MANY = 10
 ---@field extent number one more than the largest
 ---@field where string? 'file:line' of the largest, where it may matter
 
---- A column of ids out of a file.
+--- A column of ids of a file.
 ---@param read tinykg.Columns
 ---@param column number from 1
 ---@return tinykg.IdColumn
@@ -26,11 +26,11 @@ function sparse.column(read, column)
     where = extent > math.max(read.n, FEW) and read:where_largest(column) or nil }
 end
 
---- All ids below n, as if a file had named them.
+--- All ids below n, as if a file had them.
 ---@param n number
 ---@return tinykg.IdColumn
 function sparse.range(n)
-  local ids = columns.ints(n)
+  local ids = arrays.ints(n)
   for id = 0, n - 1 do ids[id] = id end
   return { ids = ids, n = n, extent = n }
 end
@@ -47,15 +47,15 @@ end
 local function sorted(list)
   local n, at = 0, 0
   for _, column in ipairs(list) do n = n + column.n end
-  local all = columns.ints(n)
+  local all = arrays.ints(n)
   for _, column in ipairs(list) do
     for i = 0, column.n - 1 do all[at + i] = column.ids[i] end
     at = at + column.n
   end
-  return columns.csr(n, columns.ints(n), all, 1)
+  return arrays.csr(n, arrays.ints(n), all, 1)
 end
 
--- Whether fewer than `enough` ids are used; stops at those.
+-- Whether fewer than `enough` ids are used; stops when there are as many.
 local function fewer(list, enough)
   local seen, count = {}, 0
   for _, column in ipairs(list) do
@@ -76,7 +76,7 @@ local function is_sparse(list, extent, mode)
   return sorted(list):unique().n < extent / MANY
 end
 
--- Calls each(first, last) for the positions of every id in what is sorted.
+-- Calls each(first, last) with the positions of every id in a sorted list.
 local function each_id(csr, each)
   local first = 0
   while first < csr.n do
@@ -87,11 +87,11 @@ local function each_id(csr, each)
   end
 end
 
--- Numbers ids anew, those first for which is_first(csr, first, last) holds. Ids below `kept` stay.
+-- Renumbers ids, those first for which is_first(csr, first, last) holds. Ids below `kept` stay.
 -- Changes the columns. Returns old_of[new], how many there are, how many of them are first ones.
 local function renumber(list, kept, is_first)
   local csr = sorted(list)
-  local new, old_of, count = columns.ints(csr.n), columns.ints(csr.n + kept), kept
+  local new, old_of, count = arrays.ints(csr.n), arrays.ints(csr.n + kept), kept
   for id = 0, kept - 1 do old_of[id] = id end
   local function number(wanted)
     each_id(csr, function(first, last)
@@ -123,7 +123,7 @@ local function warn(raw, what, most, used)
       most.where and (' (the largest: %s)'):format(most.where) or '')
 end
 
--- Users or relations.
+-- Renumbers users or relations.
 local function compact(raw, what, list, mode)
   local extent = largest(list).extent
   if not is_sparse(list, extent, mode) then return extent end
@@ -139,8 +139,8 @@ local function joined(a, b)
   return list
 end
 
--- Items, and the entities that come after them. Of sparse items those are items that interactions
--- or a list name; what else was numbered among them is another entity.
+-- Renumbers items, and the entities after them. Of sparse items only those of interactions or of a
+-- list are items; the others become entities.
 local function compact_entities(raw, items, entities, mode)
   local all = joined(items, entities)
   local item_extent = largest(items).extent
@@ -162,7 +162,7 @@ local function compact_entities(raw, items, entities, mode)
   return firsts, count, old_of
 end
 
---- Numbers the ids of a set anew where they are sparse, and says so. Sets raw's counts.
+--- Renumbers sparse ids of a set, with a note. Sets raw's counts.
 ---@param raw table
 ---@param spaces table users, items, entities, relations: the columns of each; items are entities
 ---  too

@@ -1,9 +1,9 @@
---- Batches of interactions: an order drawn by the engine, cut into pieces, or users drawn, with a
--- positive each (draws.lua). Copied into buffers made once. Negatives of a ranking loss are drawn
--- by the engine, not here.
+--- Batches of interactions: slices of a random order, or users sampled with one positive each
+-- (sampling.lua), copied into buffers made once. The engine samples the negatives of a ranking
+-- loss.
 
-local columns = require 'tinykg.engine.arrays'
-local draws = require 'tinykg.data.loader.sampling'
+local arrays = require 'tinykg.engine.arrays'
+local sampling = require 'tinykg.data.loader.sampling'
 
 local batches = {}
 
@@ -13,9 +13,9 @@ local known_options = {
   drop_last = true, negatives = true, sampling = true, skip = true, draw = true,
 }
 
--- Positions of the rows that take part: all of them (nil), or those with label 1.
+-- Positions of the rows with label 1, and how many there are.
 local function positive_positions(part)
-  local positions, n = columns.ints(part.n), 0
+  local positions, n = arrays.ints(part.n), 0
   for i = 0, part.n - 1 do
     if part.labels[i] == 1 then
       positions[n] = i
@@ -25,12 +25,12 @@ local function positive_positions(part)
   return positions, n
 end
 
--- Each row once, in an order of seed and epoch.
+-- Each row once, in an order that depends on seed and epoch.
 local function interactions(part, options, labelled)
   local positions, n = nil, part.n
   if part.labels and not labelled then positions, n = positive_positions(part) end
   local order = options.shuffle ~= false
-    and columns.permutation(n, options.seed or 0, options.epoch or 0, STREAM) or nil
+    and arrays.permutation(n, options.seed or 0, options.epoch or 0, STREAM) or nil
   return { n = n, size = math.min(options.size, n), fill = function(batch, first)
     for i = 0, batch.n - 1 do
       local at = order and order[first + i] or first + i
@@ -52,7 +52,7 @@ local function completed(options)
   if type(o.size) ~= 'number' or o.size < 1 or o.size % 1 ~= 0 then
     error(('batches: size %s: a positive integer'):format(tostring(o.size)), 4)
   end
-  if not draws.KINDS[o.draw] then
+  if not sampling.KINDS[o.draw] then
     error(('batches: draw %s: interactions, users or distinct_users'):format(tostring(o.draw)), 4)
   end
   if o.draw ~= 'interactions' and o.shuffle == false then
@@ -62,7 +62,7 @@ local function completed(options)
   return o
 end
 
---- One clear line where labelled rows are to be drawn by users, of whom only positives are known.
+--- The message for labelled rows that are to be sampled by users, who have only positives.
 ---@param draw string
 ---@return string
 function batches.labelled(draw)
@@ -71,12 +71,13 @@ function batches.labelled(draw)
 end
 
 --- An iterator over one epoch of batches: { n, users, items [, labels], number }, the arrays int32,
--- int32 and float32. Each call gives the same table and arrays again: copy what must stay.
+-- int32 and float32. Each call refills and returns the same table: copy what must stay. Errors: a
+-- wrong option.
 ---@param part table rows: users, items, labels
 ---@param options {size: number, shuffle: boolean?, seed: number?, epoch: number?, task: string?,
 --- draw: string?, drop_last: boolean?, skip: integer?} shuffled unless shuffle is false; task
 --- 'ranking' takes only positives; draw: 'interactions' (each once), 'users' or 'distinct_users'
---- (tinykg.data.draws); skip: so many batches are left out, where an epoch goes on
+--- (loader/sampling.lua); skip: leaves out so many batches, to resume an epoch
 ---@return fun(): table?
 ---@return number count how many batches there are
 function batches.iterate(part, options)
@@ -85,12 +86,12 @@ function batches.iterate(part, options)
   if labelled and o.draw ~= 'interactions' then
     error('batches: ' .. batches.labelled(o.draw), 3)
   end
-  local source = (draws[o.draw] or interactions)(part, o, labelled)
+  local source = (sampling[o.draw] or interactions)(part, o, labelled)
   local n, size = source.n, math.max(source.size, 1)
   local batch = {
-    users = columns.ints(size),
-    items = columns.ints(size),
-    labels = labelled and columns.floats(size) or nil,
+    users = arrays.ints(size),
+    items = arrays.ints(size),
+    labels = labelled and arrays.floats(size) or nil,
     number = o.skip or 0,
   }
   local first, last = (o.skip or 0) * size, o.drop_last and n - n % size or n

@@ -1,17 +1,18 @@
---- Batches as engine tensors: what a step function receives.
-local C = require 'tinykg.engine.lib'
+--- Batches as tensors, for step functions.
+local Ranker = require('tinykg.nn').Ranker
+local arrays = require 'tinykg.engine.arrays'
 local batches = require 'tinykg.data.loader.batches'
-local columns = require 'tinykg.engine.arrays'
 local ops = require 'tinykg.engine.ops'
-local session = require 'tinykg.engine.runtime'
+local renamed = require 'tinykg.base.arguments.renamed'
+local runtime = require 'tinykg.engine.runtime'
 local step = require 'tinykg.engine.step'
 local tensor = require 'tinykg.engine.tensor'
 
-local feed = {}
+local loader = {}
 
---- A number of ids, checked.
+--- Errors: more ids than int32 has.
 local function count_of(name, n)
-  if n < 0 or n >= 2 ^ 31 then session.fail('feed.%s: there cannot be %.0f ids', name, n) end
+  if n < 0 or n >= 2 ^ 31 then runtime.fail('loader.%s: there cannot be %.0f ids', name, n) end
   return n
 end
 
@@ -34,8 +35,8 @@ local function fill(b, raw)
   return b
 end
 
---- Puts drawn ids where those of the last batch were: a step that finds its data in the same
---- places each time can be replayed.
+--- Copies sampled ids over those of the last batch: a step whose data stay in the same places can
+--- be replayed.
 local function refill(old, drawn)
   return old and old:copy(drawn) or drawn
 end
@@ -43,10 +44,10 @@ end
 --- An iterator over one epoch of a part: {n, users, items [, labels]} with int32 and f32 tensors.
 --- The tensors are refilled by the next batch.
 ---@param part {n: integer, users: ffi.cdata*, items: ffi.cdata*} rows of a data set
----@param options table as tinykg.data.batches
----@param sampler? fun(users: Tensor): Tensor draws negatives for each batch
+---@param options table as of loader/batches.lua
+---@param sampler? fun(users: Tensor): Tensor samples negatives of each batch
 ---@return fun(): table?, integer count
-function feed.batches(part, options, sampler)
+function loader.batches(part, options, sampler)
   local cache = {}
   local iterate, count = batches.iterate(part, options)
   return function()
@@ -60,70 +61,58 @@ function feed.batches(part, options, sampler)
   end, count
 end
 
---- Rows of users, items and drawn items of a batch, out of one table of all nodes: gathered once,
---- so that the engine computes those rows of the table and no others.
+local OneTable = {__index = Ranker} -- a model whose users and items are nodes of one graph
+
+--- Rows of a batch's users, items and sampled items out of one table of all nodes, gathered by one
+--- op: see nn.Ranker's batch_embeddings.
 ---@param all Tensor [nodes, d]; item i is row i
 ---@param batch {users: Tensor, items: Tensor, negatives: Tensor?}
 ---@param user_nodes Tensor int32 [users]: the row of each user
 ---@return Tensor u [n, d], Tensor i [n, d], Tensor? j [n k, d]
-function feed.rows(all, batch, user_nodes)
-  local n, drawn = batch.users:size(1), batch.negatives
-  local ids = {user_nodes:gather(batch.users), batch.items, drawn and drawn:reshape(-1)}
-  local rows = all:gather(ops.cat(ids, 1))
-  return rows:rows(1, n), rows:rows(n + 1, 2 * n), drawn and rows:rows(2 * n + 1, rows:size(1))
+function loader.rows(all, batch, user_nodes)
+  return setmetatable({user_nodes = user_nodes}, OneTable):batch_embeddings(batch, all)
 end
 
---- The rows of users that are nodes behind others.
+--- The rows of users in a table of all nodes, where they follow other nodes.
 ---@param users integer how many ---@param first integer the row of user 0
 ---@return Tensor int32 [users]
-function feed.user_nodes(users, first)
-  local ids = columns.ints(count_of('user_nodes', users))
+function loader.user_nodes(users, first)
+  local ids = arrays.ints(count_of('user_nodes', users))
   for u = 0, users - 1 do ids[u] = first + u end
-  return tensor.create(tensor.I32, {users}, 'graph'):write(ids, 0, users)
+  return tensor.constant(tensor.I32, {users}, ids)
 end
 
---- Gives a model whose users and items are nodes of one graph its `score` and `rank`: dot products
---- of final rows. The model has `all()`, rows of all nodes, `items`, how many, and `user_nodes`.
----@param model table a class of tk.nn.class
-function feed.scores_by_rows(model)
-  --- Logits of pairs, [n]. `all`: what prepare gave.
-  function model:score(users, items, all)
-    return ops.dot(feed.rows(all or self:all(), {users = users, items = items}, self.user_nodes))
-  end
-
-  --- Scores of all items for each user, [n, items].
+--- Until the next version: nn.Ranker for a class whose models have all() and `items`, a count.
+local function scores_by_rows(model)
+  model.batch_embeddings, model.score = Ranker.batch_embeddings, Ranker.score
+  function model:node_embeddings() return self:all() end
   function model:rank(users, all)
-    all = all or self:all()
-    return all:gather(self.user_nodes:gather(users))
-      :matmul(all:rows(1, self.items), {transpose_b = true})
+    local counted = setmetatable({item_count = self.items}, {__index = self})
+    return Ranker.rank(counted, users, all)
   end
 end
 
---- A CSR of ids by user as tensors, for sample_negatives.
----@param csr {n: integer, rows: integer, offsets: ffi.cdata*, items: ffi.cdata*} as a data set's
----  known() is ---@param users integer ---@return {offsets: Tensor, items: Tensor}
-function feed.known(csr, users)
-  local function ids(array, n)
-    local t = tensor.create(tensor.I32, {n}, 'graph')
-    session.check(C.tkg_tensor_write(t.kept, array, 0, n))
-    return t
-  end
+--- A CSR of ids by user as tensors, for sampling negatives.
+---@param csr {n: integer, rows: integer, offsets: ffi.cdata*, items: ffi.cdata*} as
+---  data:known() returns ---@param users integer ---@return {offsets: Tensor, items: Tensor}
+function loader.known(csr, users)
+  local function ids(array, n) return tensor.constant(tensor.I32, {n}, array) end
   if users < 0 or users > csr.rows then
-    session.fail('feed.known: %d users, but the lists are of %d', users, csr.rows)
+    runtime.fail('loader.known: %d users, but the lists are of %d', users, csr.rows)
   end
   return {offsets = ids(csr.offsets, users + 1), items = ids(csr.items, csr.n)}
 end
 
---- Adds a table for drawing items by popularity ^ `power` (Vose 1991's alias method).
----@param known table of feed.known
+--- Adds a table for sampling items by popularity ^ `power` (the alias method: Vose 1991).
+---@param known table of loader.known
 ---@param csr {n: integer, rows: integer, offsets: ffi.cdata*, items: ffi.cdata*} the same
 ---@param items integer ---@param power? number 1 ---@return table known
-function feed.by_popularity(known, csr, items, power)
-  local weight, sum = columns.doubles(count_of('by_popularity', items)), 0
+function loader.by_popularity(known, csr, items, power)
+  local weight, sum = arrays.doubles(count_of('by_popularity', items)), 0
   for i = 0, csr.n - 1 do
     local item = csr.items[i]
     if item < 0 or item >= items then
-      session.fail('feed.by_popularity: item %d, but there are %d', item, items)
+      runtime.fail('loader.by_popularity: item %d, but there are %d', item, items)
     end
     weight[item] = weight[item] + 1
   end
@@ -131,7 +120,7 @@ function feed.by_popularity(known, csr, items, power)
     weight[i] = weight[i] ^ (power or 1)
     sum = sum + weight[i]
   end
-  local probability, alias = columns.floats(items), columns.ints(items)
+  local probability, alias = arrays.floats(items), arrays.ints(items)
   local small, large = {}, {}
   for i = 0, items - 1 do
     weight[i], alias[i] = weight[i] * items / sum, i
@@ -150,20 +139,20 @@ function feed.by_popularity(known, csr, items, power)
   for _, list in ipairs{small, large} do
     for _, i in ipairs(list) do probability[i] = 1 end
   end
-  known.probability = tensor.create(tensor.F32, {items}, 'graph'):write(probability, 0, items)
-  known.alias = tensor.create(tensor.I32, {items}, 'graph'):write(alias, 0, items)
+  known.probability = tensor.constant(tensor.F32, {items}, probability)
+  known.alias = tensor.constant(tensor.I32, {items}, alias)
   return known
 end
 
---- A function that draws `count` items a user that the user does not know. Inside a step it
---- records the draw, so that the step's plan does it.
+--- Returns a function that samples `count` items per user that the user does not know. Inside a
+--- step the step's plan samples anew in each run.
 ---@param data tinykg.Data ---@param count integer
 ---@param by? string 'uniform' (default) or 'popularity'
 ---@return fun(users: Tensor): Tensor int32 [n, count]
-function feed.sampler(data, count, by)
+function loader.sampler(data, count, by)
   local csr = data:known()
-  local known = feed.known(csr, data.users)
-  if by == 'popularity' then feed.by_popularity(known, csr, data.items)
+  local known = loader.known(csr, data.users)
+  if by == 'popularity' then loader.by_popularity(known, csr, data.items)
   elseif by and by ~= 'uniform' then
     error(("negative sampling: '%s' is not uniform or popularity"):format(tostring(by)), 0)
   end
@@ -178,20 +167,39 @@ function feed.sampler(data, count, by)
   end
 end
 
---- Each of `n` rows with each of `m`: int32 [n m] positions of rows, and of columns. Made once.
+--- All pairs of 0 .. n - 1 and 0 .. m - 1, int32 [n m]. Made once.
 ---@param n integer ---@param m integer
 ---@return Tensor rows 0, 0, ... 1, 1, ... ---@return Tensor columns 0, 1, ... 0, 1, ...
-function feed.pairs(n, m)
-  local made, key = session.cache.pairs or {}, n .. ' ' .. m
-  session.cache.pairs = made
+function loader.pairs(n, m)
+  local made, key = runtime.cache.pairs or {}, n .. ' ' .. m
+  runtime.cache.pairs = made
   if not made[key] then
     count_of('pairs', math.min(n, m))
     local count = count_of('pairs', n * m)
-    local rows, cols = columns.ints(count), columns.ints(count)
+    local rows, cols = arrays.ints(count), arrays.ints(count)
     for i = 0, n * m - 1 do rows[i], cols[i] = math.floor(i / m), i % m end
     made[key] = {tensor.ids(rows, n * m), tensor.ids(cols, n * m)}
   end
   return unpack(made[key])
 end
 
-return feed
+local AT_ONCE = 2 ^ 21 -- floats that rank_pairs makes
+
+--- Scores of all items for each user by a function of pairs, for as many users at once as fit.
+---@param users Tensor int32 [n] ---@param items integer how many
+---@param floats integer numbers that score makes per pair
+---@param score fun(users: Tensor, items: Tensor, row: Tensor): Tensor users int32 [m]; pair k,
+---  of all m x items, is of users[row[k]] and items[k]; it returns [m items]
+---@return Tensor [n, items]
+function loader.rank_pairs(users, items, floats, score)
+  local n, parts = users:size(1), {}
+  local size = math.max(1, math.floor(AT_ONCE / (items * floats)))
+  for first = 1, n, size do
+    local part = users:rows(first, math.min(first + size - 1, n))
+    local row, item = loader.pairs(part:size(1), items)
+    parts[#parts + 1] = score(part, item, row)
+  end
+  return ops.cat(parts):reshape(n, -1)
+end
+
+return renamed.add(loader, 'tk.loader.', {scores_by_rows = scores_by_rows})

@@ -1,20 +1,20 @@
---- Drawn batches: users first, then a positive of each. What is drawn is a function of seed, epoch
--- and place alone, so that an epoch may begin anywhere.
+--- Sampled batches: users first, then a positive of each. A sample depends on seed, epoch and place
+-- alone, so that an epoch can be resumed anywhere.
 
 local ffi = require 'ffi'
 local C = require 'tinykg.engine.lib'
-local columns = require 'tinykg.engine.arrays'
+local arrays = require 'tinykg.engine.arrays'
 local rows = require 'tinykg.data.rows'
 
-local draws = {}
+local sampling = {}
 
---- The ways to draw, for messages and checks.
-draws.KINDS = { interactions = true, users = true, distinct_users = true }
+--- The values of option `draw`.
+sampling.KINDS = { interactions = true, users = true, distinct_users = true }
 
 local STREAM = 0x44524157
 local words = ffi.new 'uint32_t[4]'
 
--- Philox words of a place; words[0] is for the user, words[2] for the positive.
+-- Computes the Philox words of a place: words[0] chooses the user, words[2] the positive.
 local function draw_words(options, place)
   C.tkg_philox(options.seed or 0, place, options.epoch or 0, STREAM, words)
 end
@@ -24,13 +24,14 @@ local function below(word, n) return math.floor(word / 4294967296 * n) end
 
 local found = setmetatable({}, { __mode = 'k' })
 
--- The positives of a part by user: { n, users that have any, how many, offsets, items }. Made once.
+-- The positives of a part by user: { n, users with any, count of these, offsets, items }. Made
+-- once.
 local function taken(part)
   if found[part] then return found[part] end
   local positives, most = rows.positives(part), 0
   for i = 0, positives.n - 1 do most = math.max(most, positives.users[i] + 1) end
   local csr = rows.csr(positives, most)
-  local users, count = columns.ints(most), 0
+  local users, count = arrays.ints(most), 0
   for u = 0, most - 1 do
     if csr:count(u) > 0 then
       users[count] = u
@@ -42,19 +43,19 @@ local function taken(part)
   return found[part]
 end
 
--- Puts a user, and one of its positives as the words say, into row i of a batch.
+-- Writes a user, and the positive that the words choose, to row i of a batch.
 local function put(batch, i, of, user)
   local first = of.offsets[user]
   batch.users[i] = user
   batch.items[i] = of.items[first + below(words[2], of.offsets[user + 1] - first)]
 end
 
---- Each row a user drawn uniformly, with replacement; an epoch has as many rows as the part has
--- positives (LightGCN-PyTorch code/utils.py:72-92, whose rows without positives are left out).
+--- Users sampled uniformly, with replacement; an epoch has as many rows as the part has positives
+-- (LightGCN-PyTorch code/utils.py:72-92, without its rows without positives).
 ---@param part table rows of a data set
 ---@param options {size: number, seed: number?, epoch: number?}
 ---@return table source { n: rows of an epoch, size: of a batch, fill: fun(batch, first) }
-function draws.users(part, options)
+function sampling.users(part, options)
   local of = taken(part)
   return {
     n = of.n,
@@ -68,8 +69,8 @@ function draws.users(part, options)
   }
 end
 
--- The first n of `order` become distinct members of it (Fisher and Yates), are put, and order is as
--- it was: other batches do not depend on whether this one was drawn.
+-- Samples distinct members of `order` (Fisher and Yates), writes them, and restores `order`:
+-- batches do not depend on each other.
 local function fill_distinct(batch, first, of, order, swapped, options)
   for i = 0, batch.n - 1 do
     draw_words(options, first + i)
@@ -80,22 +81,22 @@ local function fill_distinct(batch, first, of, order, swapped, options)
   for i = batch.n - 1, 0, -1 do order[i], order[swapped[i]] = order[swapped[i]], order[i] end
 end
 
---- No user twice in a batch; n // size + 1 batches an epoch, all of them whole (KGAT-pytorch
+--- No user twice in a batch; n // size + 1 full batches per epoch (KGAT-pytorch
 -- data_loader/loader_base.py:99-114 and main_kgat.py:112; CKE: knowledge_graph_attention_network
 -- Model/utility/load_data.py:97-131 and Model/Main.py:231). A batch of more users than there are is
--- drawn with replacement, as in both.
+-- sampled with replacement, as in both.
 ---@param part table rows of a data set
 ---@param options {size: number, seed: number?, epoch: number?}
----@return table source as draws.users
-function draws.distinct_users(part, options)
+---@return table source as sampling.users
+function sampling.distinct_users(part, options)
   local of, size = taken(part), options.size
-  local source = draws.users(part, options)
+  local source = sampling.users(part, options)
   source.size, source.n = size, of.n > 0 and (math.floor(of.n / size) + 1) * size or 0
   if size > of.count then return source end
-  local order, swapped = columns.ints(of.count), columns.ints(size)
+  local order, swapped = arrays.ints(of.count), arrays.ints(size)
   for i = 0, of.count - 1 do order[i] = of.users[i] end
   source.fill = function(batch, first) fill_distinct(batch, first, of, order, swapped, options) end
   return source
 end
 
-return draws
+return sampling

@@ -1,9 +1,10 @@
---- The folder that a data set is written to. Files go to a folder beside it, and take their places
---- when all of them are whole.
+--- The folder that a data set is written to. Files are written to a folder beside it, and moved
+--- when all are whole.
 
 local lfs = require 'lfs'
 local atomic = require 'tinykg.base.atomic_file'
 local entries = require 'tinykg.base.folder_entries'
+local size_text = require('tinykg.base.format').bytes
 local progress = require 'tinykg.base.progress'
 
 local folder = {}
@@ -24,7 +25,7 @@ local function stripped(dir) return dir:match('^(.-)/*$') == '' and '/' or dir:m
 
 local function is_folder(dir) return lfs.attributes(dir, 'mode') == 'directory' end
 
---- Refuses a place where a data set must not be written: a file, or a folder with anything in it.
+--- Errors: the place is a file, or a folder with other files.
 ---@param dir string
 ---@param force boolean? other files are no reason
 function folder.check(dir, force)
@@ -47,7 +48,7 @@ local function compressor()
   return zlib.deflate(zlib.BEST_SPEED + 5, 15 + 16) -- + 16: gzip's header and checksum
 end
 
---- Begins to write a data set that is to be at `dir`.
+--- Begins to write a data set to `dir`.
 ---@param dir string
 ---@param options {gzip: boolean?}
 ---@return tinykg.Out
@@ -59,10 +60,10 @@ function folder.begin(dir, options)
   return self
 end
 
---- Notes what the reader of the data set should know, one line.
+--- Adds a note for the user, one line.
 function Out:say(format, ...) self.lines[#self.lines + 1] = format:format(...) end
 
--- Ctrl-C, where the command line watches for it.
+-- Stops at Ctrl-C, if the command line watches for it.
 local function check_interrupted()
   if require('tinykg.engine.lib').tkg_interrupted(1) ~= 0 then
     error(require('tinykg.engine.runtime').interrupted, 0)
@@ -81,7 +82,7 @@ function Out:file(name, fill)
       check_interrupted()
       local text = table.concat(texts, '', 1, count)
       count, bytes = 0, bytes + #text
-      self.line.update(function() return ('writing %s: %s'):format(name, progress.bytes(bytes)) end)
+      self.line.update(function() return ('writing %s: %s'):format(name, size_text(bytes)) end)
       if deflate then text = deflate(text, last and 'finish' or nil) end
       local ok, why = file:write(text)
       must(ok, ('%s/%s: cannot be written: %s'):format(self.dir, name, tostring(why)))
@@ -95,14 +96,14 @@ function Out:file(name, fill)
   end))
 end
 
--- A data set left there before: its files, those that now are not written included.
+-- The files of an earlier data set there, including those that are not written now.
 local function remove_old(dir, owned)
   for _, name in ipairs(owned) do
     for _, ending in ipairs(COMPRESSED) do os.remove(dir .. '/' .. name .. ending) end
   end
 end
 
---- Puts the files into their places.
+--- Moves the files to their places.
 ---@param owned string[] names of the files that the format may have
 function Out:finish(owned)
   self.line.clear()
@@ -117,7 +118,7 @@ function Out:finish(owned)
   lfs.rmdir(self.beside)
 end
 
---- Gives up: nothing is left of what was written.
+--- Removes all that was written.
 function Out:abandon()
   self.line.clear()
   if not is_folder(self.beside) then return end

@@ -1,6 +1,5 @@
---- Writing a data set in any of the formats that data.load reads: one file per format. What
---- is written is what was loaded: its split, its filters, the negatives that were drawn. What a
---- format has no place for is left out, and said.
+--- Writes a data set in any of the formats that data.load reads. It writes the data set as loaded:
+--- split, filters, sampled negatives. A note names what a format has no place for.
 
 local folder = require 'tinykg.data.write.folder'
 
@@ -14,8 +13,7 @@ write.formats = {
   recbole = require 'tinykg.data.write.recbole',
 }
 
---- Writes a data set into a new or empty folder. Its files are whole or not there; raises a message
---- where they cannot be written.
+--- Writes a data set to a new or empty folder: all files or none. Errors: they cannot be written.
 ---@param data tinykg.Data
 ---@param dir string
 ---@param options {format: string, gzip: boolean?, force: boolean?, whole: boolean?} force: into a

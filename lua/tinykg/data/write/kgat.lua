@@ -1,6 +1,6 @@
 --- KGAT and KGIN: train.txt, test.txt and valid.txt (user item item ...), kg_final.txt, name lists.
---- A user's items ascend. valid.txt is a part of train.txt, as in KGAT-pytorch: what does not know
---- it trains on all that there is to train on.
+--- A user's items ascend. valid.txt is a part of train.txt, as in KGAT-pytorch: programs without
+--- validation train on all.
 
 local lists = require 'tinykg.data.write.lists'
 local rows = require 'tinykg.data.rows'
@@ -29,7 +29,7 @@ local function write_part(out, file, csr)
   end)
 end
 
---- Writes the set. Labels, ratings and times are left out, which is said.
+--- Writes the set. A note names labels, ratings and times, which are left out.
 ---@param data tinykg.Data
 ---@param out tinykg.Out
 function kgat.write(data, out)

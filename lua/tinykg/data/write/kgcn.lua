@@ -14,7 +14,7 @@ function kgcn.files()
   return names
 end
 
---- Writes the set. The split, ratings and times are left out, which is said.
+--- Writes the set. A note names the split, ratings and times, which are left out.
 ---@param data tinykg.Data
 ---@param out tinykg.Out
 function kgcn.write(data, out)

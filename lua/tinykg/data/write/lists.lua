@@ -10,7 +10,7 @@ end
 
 local function one_line(name) return (name:gsub('[\r\n]+', ' ')) end
 
--- A list of names and ids; `more` are the third column.
+-- Writes a list of names and ids; `more` is the third column.
 local function list(out, file, names, more)
   local gap, tabs = ' ', any_name(names, '%s') or (more and any_name(more, '%s'))
   if tabs then
@@ -32,7 +32,7 @@ end
 lists.files = { 'user_list.txt', 'item_list.txt', 'entity_list.txt', 'relation_list.txt',
   'kg_final.txt' }
 
---- user_list.txt, item_list.txt, entity_list.txt and relation_list.txt.
+--- Writes user_list.txt, item_list.txt, entity_list.txt and relation_list.txt.
 ---@param data tinykg.Data
 ---@param out tinykg.Out
 ---@param with_entities boolean? the items' entities in item_list.txt too, as KGAT has them
@@ -47,7 +47,7 @@ function lists.write(data, out, with_entities)
   end
 end
 
---- kg_final.txt: head, relation and tail by their ids; nothing where there is no triple.
+--- Writes kg_final.txt: ids of head, relation and tail; no file without triples.
 ---@param data tinykg.Data
 ---@param out tinykg.Out
 ---@param gap string

@@ -1,6 +1,6 @@
---- Plain CSV: interactions.csv with user, item, what is known of each (label, rating, timestamp)
---- and its part (split); kg.csv with head, relation, tail; items.csv and users.csv where these two
---- do not say everything. Names with commas or quotes are in quotes.
+--- Plain CSV: interactions.csv with user, item, label, rating and timestamp if known, and split;
+--- kg.csv with head, relation, tail; items.csv and users.csv if these two do not have everything.
+--- Names with commas or quotes are in quotes.
 
 local tables = require 'tinykg.data.write.tables'
 local texts = require 'tinykg.data.write.texts'
@@ -19,7 +19,7 @@ function plain.files()
   return names
 end
 
--- With quotes where the name would otherwise be read as another.
+-- A name in quotes if it would be read as another without.
 local function quoted(name)
   local misread = name:find('[",\r\n]') or name:find('^[ \t]') or name:find('[ \t]$')
   return misread and '"' .. name:gsub('"', '""') .. '"' or name
@@ -40,8 +40,8 @@ local function write_interactions(out, data, names, whole)
   end)
 end
 
--- Whether items.csv has anything to say: an item without a row, with a title, or with an entity of
--- another name.
+-- Whether items.csv is needed: an item without a row, with a title, or with an entity of another
+-- name.
 local function items_needed(data, names, without_rows)
   if without_rows > 0 or data.names.items.titles then return true end
   for item = 0, data.items - 1 do
@@ -60,7 +60,7 @@ local function write_items(out, data, names)
   end)
 end
 
---- Writes the set. Entities and relations without a triple are left out, which is said.
+--- Writes the set. A note names entities and relations without a triple, which are left out.
 ---@param data tinykg.Data
 ---@param out tinykg.Out
 ---@param options {whole: boolean?} whole: no column with the split

@@ -1,6 +1,6 @@
 --- RecBole's atomic files: X.train.inter, X.valid.inter and X.test.inter (or X.inter, whole), X.kg,
---- X.link, and X.item and X.user where there is more to say than the interactions do. X is the name
---- of the folder.
+--- X.link, and X.item and X.user if the interactions do not have everything. X is the name of the
+--- folder.
 
 local files = require 'tinykg.data.formats.files'
 local tables = require 'tinykg.data.write.tables'
@@ -73,7 +73,7 @@ local function write_names(out, file, field, names, titles)
   end)
 end
 
---- Writes the set. Entities and relations without a triple are left out, which is said.
+--- Writes the set. A note names entities and relations without a triple, which are left out.
 ---@param data tinykg.Data
 ---@param out tinykg.Out
 ---@param options {whole: boolean?} whole: one file of interactions

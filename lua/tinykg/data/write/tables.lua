@@ -1,10 +1,10 @@
---- Interactions and triples as tables of names, which RecBole's files and plain ones share.
+--- Writes interactions and triples as tables of names, for RecBole's and plain files.
 
 local texts = require 'tinykg.data.write.texts'
 
 local tables = {}
 
---- What a table of interactions has beside user and item.
+--- Columns of a table of interactions beside user and item.
 ---@param has table<string, boolean>
 ---@param heads table<string, string> names of the columns in the file
 ---@return string[] head
@@ -21,7 +21,7 @@ function tables.columns(has, heads)
   return head, cells
 end
 
---- Puts rows of interactions; `last` is what ends each line.
+--- Writes rows of interactions; `last` ends each line.
 ---@param put fun(text: string)
 ---@param rows table
 ---@param names {users: table, items: table}
@@ -36,7 +36,7 @@ function tables.put_rows(put, rows, names, cells, gap, last)
   end
 end
 
---- Writes the triples, below a first line; nothing where there are none.
+--- Writes the triples, below a first line; no file without triples.
 ---@param out tinykg.Out
 ---@param file string
 ---@param head string[]
@@ -54,7 +54,7 @@ function tables.triples(out, file, head, graph, names, gap)
   end)
 end
 
---- How many users and items no row of the parts has.
+--- How many users and items have no row in the parts.
 ---@param data tinykg.Data
 ---@param parts table[]
 ---@return number users

@@ -1,7 +1,7 @@
---- How names, numbers and parts stand in files.
+--- Names, numbers and parts as texts in files.
 
 local ffi = require 'ffi'
-local columns = require 'tinykg.engine.arrays'
+local arrays = require 'tinykg.engine.arrays'
 local rows = require 'tinykg.data.rows'
 local split = require 'tinykg.data.split'
 
@@ -22,8 +22,8 @@ function texts.number(x, is_single)
   end
 end
 
---- The names of all ids, through `clean`, so that no two are alike: of those that would be, all
---- but the first get their id behind them.
+--- The names of all ids after `clean`, made distinct: of equal ones all but the first get their id
+--- appended.
 ---@param names tinykg.Names
 ---@param clean fun(name: string): string
 ---@return table<number, string> by id
@@ -46,7 +46,7 @@ function texts.distinct(names, clean)
   return list, changed
 end
 
---- Distinct names of users, items, entities and relations, what was changed being said.
+--- Distinct names of users, items, entities and relations, with a note about those that changed.
 ---@param data tinykg.Data
 ---@param out tinykg.Out
 ---@param clean fun(name: string): string
@@ -64,7 +64,7 @@ function texts.all_names(data, out, clean)
   return all
 end
 
---- The parts that have rows: { name, rows }, and which of labels, ratings, times all of them have.
+--- The parts with rows: { name, rows }, and which of labels, ratings, times all of them have.
 ---@param data tinykg.Data
 ---@return table[] parts
 ---@return table<string, boolean> has
@@ -90,14 +90,14 @@ function texts.whole(parts, users)
   return rows.take(all, rows.csr(all, users).order, all.n)
 end
 
---- How many of 0 .. n - 1 no array of ids names; calls each(id) with those.
+--- How many of 0 .. n - 1 are in no array of ids; calls each(id) with those.
 ---@param n number
----@param arrays {ids: ffi.cdata*, n: number}[]
+---@param used_in {ids: ffi.cdata*, n: number}[]
 ---@param each fun(id: number)?
 ---@return number
-function texts.unused(n, arrays, each)
-  local used, count = columns.ints(n), 0
-  for _, array in ipairs(arrays) do
+function texts.unused(n, used_in, each)
+  local used, count = arrays.ints(n), 0
+  for _, array in ipairs(used_in) do
     for i = 0, array.n - 1 do used[array.ids[i]] = 1 end
   end
   for id = 0, n - 1 do
@@ -109,7 +109,8 @@ function texts.unused(n, arrays, each)
   return count
 end
 
---- Says how many entities (but for items) and relations a format without lists of them leaves out.
+--- Adds a note of how many entities (without items) and relations a format without lists of them
+--- leaves out.
 ---@param data tinykg.Data
 ---@param out tinykg.Out
 function texts.say_unused(data, out)
@@ -123,7 +124,7 @@ function texts.say_unused(data, out)
   if relations > 0 then out:say('%d relations without a triple are left out', relations) end
 end
 
---- Says what a format without a column leaves out.
+--- Adds a note of columns that a format does not have.
 ---@param has table<string, boolean>
 ---@param out tinykg.Out
 ---@param format string

@@ -1,0 +1,108 @@
+--- Methods of graphs that sample neighbours and triples, or look edges up.
+local bit = require 'bit'
+local ffi = require 'ffi'
+local C = require 'tinykg.engine.lib'
+local ops = require 'tinykg.engine.ops'
+local runtime = require 'tinykg.engine.runtime'
+local sample_triples = require 'tinykg.graph.sample_triples'
+local tensor = require 'tinykg.engine.tensor'
+local fail, record = runtime.fail, tensor.record
+
+local methods = {}
+
+local function is_transposed(graph) return bit.band(graph.layout, C.TKG_GRAPH_BACKWARD) ~= 0 end
+
+--- Errors: the graph is transposed. `name`: a function that reads edges by head.
+local function refuse_transposed(graph, name)
+  if is_transposed(graph) then
+    fail('%s: of the graph itself, not transposed: make one with heads and tails exchanged', name)
+  end
+end
+
+--- Samples k neighbours of each node of `ids`. They are distinct if a node has at least k; if it
+--- has fewer, each is there equally often, up to one (KGCN's program samples with replacement and
+--- misses some). A node without neighbours gets itself, by relation id `relations`.
+---@param ids Tensor int32 [n] ---@param k integer
+---@return Tensor tails int32 [n, k], Tensor relations int32 [n, k]
+function methods:sample(ids, k)
+  if k < 1 then fail('sample: %d neighbours asked for, expected 1 or more', k) end
+  refuse_transposed(self, 'sample')
+  local offsets, tails, relations = self:offsets(), self:tails(), self:edge_relations()
+  local a = tensor.attribute()
+  a.i[0], a.i[2] = k, self.relations
+  local pair = record('sample_neighbors', a, offsets, tails, relations, ids)
+  local n = ids:count()
+  return pair:rows(1, 1):reshape(n, k), pair:rows(2, 2):reshape(n, k)
+end
+
+--- Samples k neighbours of every node once, for KGCN. They take 8 k bytes per node. A node of
+--- fewer than k has each equally often, as by `sample`, or, with replacement, some more often
+--- than others, as in KGCN's program.
+---@param k integer ---@param o? {replacement: boolean} false
+---@return Tensor tails int32 [nodes, k], Tensor relations int32 [nodes, k]
+function methods:neighborhood(k, o)
+  runtime.options('neighborhood', o, 'replacement')
+  refuse_transposed(self, 'neighborhood')
+  if o and o.replacement then return require('tinykg.graph.neighborhood')(self, k) end
+  local ids = ffi.new('int32_t[?]', self.nodes + 1)
+  for i = 0, self.nodes - 1 do ids[i] = i end
+  local tails, relations = self:sample(tensor.ids(ids, self.nodes), k)
+  return tails:keep(), relations:keep()
+end
+
+--- The same neighbours as an object that follows them hop by hop, for KGCN and KGNN-LS.
+---@param k integer ---@param o? {replacement: boolean} as of neighborhood
+---@return ReceptiveField
+function methods:receptive_field(k, o)
+  return require('tinykg.graph.receptive_field')(k, self:neighborhood(k, o))
+end
+
+--- Samples tails that make no edge with these heads and relations: negative triples.
+---@param heads Tensor int32 [n] ---@param relations Tensor int32 [n] ---@param count? integer 1
+---@return Tensor int32 [n, count]
+function methods:negatives(heads, relations, count)
+  refuse_transposed(self, 'negatives')
+  local offsets, tails, by = self:offsets(), self:tails(), self:edge_relations()
+  local a = tensor.attribute()
+  a.i[0], a.i[2] = count or 1, self.tail_nodes
+  return record('sample_tails', a, offsets, tails, by, heads, relations)
+end
+
+--- The weight of edge (rows[b], ids[b, j]), 1 in a graph without weights, `default` if there is
+--- no edge: entries of a sparse matrix. Of edges given twice, any. No gradient.
+---@param rows Tensor int32 [b] heads ---@param ids Tensor int32 [b, j] tails, or other ids
+---@param default? number 0
+---@return Tensor [b, j]
+function methods:lookup(rows, ids, default)
+  refuse_transposed(self, 'lookup')
+  local offsets, tails = self:offsets(), self:tails()
+  local values = self.weights or ops.full(1, self.edges)
+  local a = tensor.attribute()
+  a.f[0] = default or 0
+  return record('lookup', a, offsets, tails, rows, ids, values)
+end
+
+--- Ripple sets (Wang et al. 2018) of lists of nodes: see tinykg.graph.ripple.
+---@param seeds {rows: integer, offsets: ffi.cdata*, items: ffi.cdata*} a list of nodes per row,
+---  as data:known() returns ---@param hops integer ---@param size integer triples per row and hop
+---@param o? {replacement: boolean} false: of fewer triples, each is there at least once
+---@return RippleSets by hop {heads, relations, tails}, each int32 [rows, size]
+function methods:ripples(seeds, hops, size, o)
+  runtime.options('ripples', o, 'replacement')
+  refuse_transposed(self, 'ripples')
+  return require('tinykg.graph.ripple')(self, seeds, hops, size, o and o.replacement)
+end
+
+--- Samples a batch of triples, each with a negative tail: one that makes no edge with its head
+--- and relation. A step's plan samples anew in each run.
+---@param n integer
+---@param by? string 'heads' (default): heads uniformly, then one edge of each, as KGAT's program;
+---  'triples': triples uniformly, as RecBole. Distinct ones if there are as many
+---@return {heads: Tensor, relations: Tensor, tails: Tensor, negatives: Tensor} int32 [n] each
+function methods:sample_triples(n, by)
+  refuse_transposed(self, 'sample_triples')
+  return sample_triples(self, n, by)
+end
+
+return {methods = methods, is_transposed = is_transposed,
+        refuse_transposed = refuse_transposed}
