@@ -6,11 +6,11 @@ CXX  ?= g++
 ifeq ($(origin NVCC),undefined)
   NVCC := $(or $(shell command -v nvcc 2>/dev/null),$(wildcard /usr/local/cuda/bin/nvcc))
 endif
-# Compute capabilities to compile for; newer devices take the PTX of the last one. A toolkit is asked
-# only for those it knows.
+# Compute capabilities to compile for, as far as the toolkit knows them. Newer devices take the PTX of
+# the last one.
 CUDA_ARCHS ?= 75 80 86 89 90 100 120
 
-# For what runs here and now: machine code for the device of this machine, where it says which.
+# For runs on this machine: code for its device alone, if the driver names it.
 HERE_CAP   = $(shell nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | sort -u | tr -d .)
 HERE_ARCHS = $(if $(filter file default,$(origin CUDA_ARCHS)),$(if $(HERE_CAP),CUDA_ARCHS='$(HERE_CAP)'))
 
@@ -18,7 +18,7 @@ KERNELS      := $(sort $(wildcard kernels/cuda/*.cu))
 KERNEL_HEADS := $(wildcard kernels/cuda/*.h kernels/cuda/*.cuh kernels/shared/*.h engine/base/*.h engine/base/*.def engine/data/*.h)
 EMU_HEADS    := kernels/emu/emu.h kernels/emu/runtime.h
 EMU          := emu runtime
-# What op.c and error.c define is each library's own: nothing is shared with the engine but the table.
+# Each library has a copy of op.c and error.c; it shares nothing with the engine but the table.
 SHARED_C     := op error
 
 # --- CUDA ----------------------------------------------------------------------------------------
@@ -28,15 +28,15 @@ ifneq ($(NVCC),)
   ARCHS      := $(or $(filter $(NVCC_KNOWS),$(CUDA_ARCHS)),$(lastword $(NVCC_KNOWS)))
   CUDA_LIB   := $(wildcard $(patsubst %/bin/,%/lib64,$(dir $(realpath $(NVCC)))))
 endif
-# -fmad=false: one rounding an operation, as on the CPU; codes and noise are the same bits. A kernel of
-# ours that spills registers does not compile; CUB's may.
+# -fmad=false: one rounding per operation, as on the CPU, so that codes and noise are the same bits. A
+# kernel that spills registers does not compile, but for CUB's.
 NVCC_FLAGS = -std=c++17 -O3 -fmad=false -Iengine -Ikernels $(if $(WERROR),-Werror all-warnings) \
   $(if $(filter kernels/cuda/argsort_ids.cu,$<),,-Xptxas -warn-spills) -Xcompiler -fPIC,-fvisibility=hidden,-Wall,-Wextra \
   $(foreach a,$(ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) \
   -gencode arch=compute_$(lastword $(ARCHS)),code=compute_$(lastword $(ARCHS))
 CUDA_OBJS  := $(KERNELS:kernels/cuda/%.cu=$(BUILD)/cuda/%.o) $(SHARED_C:%=$(BUILD)/shared/%.o)
 
-# Other devices or flags: everything is compiled again.
+# With other devices or flags everything is compiled again.
 nvcc_line = $(NVCC) $(ARCHS) $(WERROR)
 $(BUILD)/cuda.flags: FORCE
 	$(call keep_line,$(nvcc_line))
@@ -49,8 +49,8 @@ spills: $(KERNELS:kernels/cuda/%.cu=$(BUILD)/cuda/%.o)
 cuda: $(if $(NVCC),$(BUILD)/libtinykg_cuda.so)
 	@$(if $(NVCC),:,echo 'no nvcc: libtinykg_cuda.so is not built (NVCC=path names one)')
 
-# libcudart is linked statically, so that the library loads, and says what is missing, without a
-# driver. cuBLAS is found where the toolkit is.
+# libcudart is linked statically, so that without a driver the library still loads and says what is
+# missing. cuBLAS is found where the toolkit is.
 $(BUILD)/libtinykg_cuda.so: $(CUDA_OBJS)
 	$(call say,NVLD,$@)
 	$(Q)$(NVCC) -shared -o $@.new $^ -Xlinker -z,defs,-z,nodelete \
@@ -74,8 +74,8 @@ EMU_FLAGS = -std=c++17 -g -fPIC -ffp-contract=off -fvisibility=hidden -Iengine -
 
 emu: $(BUILD)/libtinykg_emu.so
 
-# $(1): folder of the library; $(2): of objects; $(3): flags of kernels; $(4): of the runtime.
-# OpenMP and the race detector do not know each other: blocks then run one after the other.
+# $(1): folder of the library; $(2): of objects; $(3): flags of kernels; $(4): of the runtime. The race
+# detector does not know OpenMP, so with it blocks run one after the other.
 define emu_rules
 $(2)/%.o: kernels/cuda/%.cu $(KERNEL_HEADS) $(EMU_HEADS)
 	$$(call say,CXX,$$< (emu))
@@ -110,7 +110,7 @@ check-emu-tsan: $(BUILD)/emu-tsan/libtinykg_emu.so $(call emu_tools,$(BUILD)/emu
 	@ROUNDS=$${ROUNDS:-2} tests/kernels/check.sh tsan '$(BUILD)/emu-tsan' \
 	  '$(BUILD)/emu-tsan/libtinykg_emu.so' '$(LIB)'
 
-# What times kernels through the backend's table, for tests/bench/gpu.lua.
+# Times kernels through the backend's table, for tests/bench/gpu.lua.
 $(BUILD)/bench/kernels: tests/bench/kernels.cpp $(KERNEL_HEADS)
 	$(call say,CXX,$@)
 	$(Q)mkdir -p $(@D) && $(CXX) -std=c++17 -O2 -g -Iengine -Ikernels -Wall -Wextra $(WERROR) $< -o $@ -ldl

@@ -143,17 +143,17 @@ static void normalizing(void) {
   compare(&y, in, SUMS, below(2) ? -1 : 0);
   const array exact = {node_of(TKG_OP_LEAF, TKG_F32, {rows, cols}), run_on(cpu, &y, in, -1).out};
   for (int bits : widths) {
-    array kept = exact;
+    array y_saved = exact;
     if (bits < 32) {
       tkg_node codes = node_of(TKG_OP_ENCODE, TKG_CODES, {rows, cols});
       codes.i[0] = bits;
       codes.i[2] = 1 << 20;
       in = {exact};
-      kept = {codes, run_on(cpu, &codes, in, -1).out};
+      y_saved = {codes, run_on(cpu, &codes, in, -1).out};
     }
     n = node_of(TKG_OP_NORMALIZE_GRAD, TKG_F32, {rows, cols});
     n.f[0] = y.f[0];
-    in = {floats({rows, cols}), kept, norm};
+    in = {floats({rows, cols}), y_saved, norm};
     compare(&n, in, SUMS, below(2) ? -1 : 0);
   }
 }
@@ -317,7 +317,7 @@ static void neighbourhoods(void) {
   compare(&o, in, sums_of(d), -1);
 }
 
-static void kept(void) {
+static void saved(void) {
   static const int widths[] = {8, 4, 2, 1};
   const dims shape = {some_rows(), below(10) ? some_cols() : 0};
   for (int bits : widths) {
@@ -424,7 +424,7 @@ int main(int argc, char **argv) {
   const int rounds = argc > 5 ? atoi(argv[5]) : 40;
   void (*const families[])(void) = {elementwise, broadcasts,    sums,           by_row,
                                     updates,     update_8_bits, products,       layouts,
-                                    sampling,    rows_by_id,    neighbourhoods, kept,
+                                    sampling,    rows_by_id,    neighbourhoods, saved,
                                     normalizing, graphs,        grouped,        tails_and_values};
   for (int r = 0; r < rounds; r++)
     for (auto family : families) family();
