@@ -16,7 +16,8 @@ HERE_ARCHS = $(if $(filter file default,$(origin CUDA_ARCHS)),$(if $(HERE_CAP),C
 
 KERNELS      := $(sort $(wildcard kernels/cuda/*.cu))
 KERNEL_HEADS := $(wildcard kernels/cuda/*.h kernels/cuda/*.cuh kernels/shared/*.h engine/base/*.h engine/base/*.def engine/data/*.h)
-EMU_HEADS    := kernels/emu/emu.h
+EMU_HEADS    := kernels/emu/emu.h kernels/emu/runtime.h
+EMU          := emu runtime
 # What op.c and error.c define is each library's own: nothing is shared with the engine but the table.
 SHARED_C     := op error
 
@@ -79,15 +80,15 @@ define emu_rules
 $(2)/%.o: kernels/cuda/%.cu $(KERNEL_HEADS) $(EMU_HEADS)
 	$$(call say,CXX,$$< (emu))
 	$$(Q)mkdir -p $$(@D) && $(CXX) $$(EMU_FLAGS) $(3) -x c++ -c -o $$@ $$<
-$(2)/runtime.o: kernels/emu/emu.cpp $(EMU_HEADS)
+$(EMU:%=$(2)/emu/%.o): $(2)/emu/%.o: kernels/emu/%.cpp $(EMU_HEADS)
 	$$(call say,CXX,$$<)
 	$$(Q)mkdir -p $$(@D) && $(CXX) $$(EMU_FLAGS) -O2 $(4) -c -o $$@ $$<
-$(1)/libtinykg_emu.so: $(KERNELS:kernels/cuda/%.cu=$(2)/%.o) $(2)/runtime.o $(SHARED_O)
+$(1)/libtinykg_emu.so: $(KERNELS:kernels/cuda/%.cu=$(2)/%.o) $(EMU:%=$(2)/emu/%.o) $(SHARED_O)
 	$$(call say,LD,$$@)
 	$$(Q)$(CXX) -shared $(3) -Wl,-z,nodelete -o $$@.new $$^ -lpthread && mv -f $$@.new $$@
-$(2)/harness $(2)/bugs: $(2)/%: tests/kernels/%.cu $(2)/runtime.o $(KERNEL_HEADS)
+$(2)/harness $(2)/bugs: $(2)/%: tests/kernels/%.cu $(EMU:%=$(2)/emu/%.o) $(KERNEL_HEADS)
 	$$(call say,CXX,$$@)
-	$$(Q)$(CXX) $$(EMU_FLAGS) $(3) -x c++ $$< -x none $(2)/runtime.o -o $$@ -lpthread
+	$$(Q)$(CXX) $$(EMU_FLAGS) $(3) -x c++ $$< -x none $(EMU:%=$(2)/emu/%.o) -o $$@ -lpthread
 $(2)/ops: tests/kernels/ops.cpp $$(wildcard tests/kernels/*.h) $(KERNEL_HEADS)
 	$$(call say,CXX,$$@)
 	$$(Q)mkdir -p $$(@D) && $(CXX) -std=c++17 -O1 -g -Iengine -Ikernels -Wall -Wextra $(WERROR) $(3) $$< -o $$@ -ldl

@@ -162,11 +162,16 @@ int tkg__vjp_edge_dot(tkg_vjp *v) {
 int tkg__vjp_mix(tkg_vjp *v) {
   bool ids = self(v)->inputs > 2;
   int w = in(v, 0), x = in(v, 1), by = ids ? in(v, 2) : -1, status = TKG_OK;
-  if (wants(v, 0))
-    status = accumulate(
-        v, 0, record(v, (tkg_node){.i = {node_of(v, w)->shape[1]}}, TKG_OP_MIX_DOT, v->g, x, by));
+  if (wants(v, 0)) {
+    tkg_node node = {.i = {node_of(v, w)->shape[1]}};
+    int rows = as_matrix(v, x);
+    status = accumulate(v, 0, rows < 0 ? -1 : record(v, node, TKG_OP_MIX_DOT, v->g, rows, by));
+  }
   if (status || !wants(v, 1)) return status;
-  if (!ids) return accumulate(v, 1, two(v, TKG_OP_MIX_OUTER, w, v->g));
+  if (!ids) {
+    int outer = two(v, TKG_OP_MIX_OUTER, w, v->g);
+    return accumulate(v, 1, outer < 0 ? -1 : reshaped(v, outer, node_of(v, x)));
+  }
   return accumulate(v, 1, record(v, shaped(node_of(v, x)), TKG_OP_MIX_SCATTER, w, v->g, by));
 }
 
@@ -207,6 +212,10 @@ int tkg__vjp_leaky_relu(tkg_vjp *v) {
 
 int tkg__vjp_sigmoid(tkg_vjp *v) { return accumulate_one(v, TKG_OP_SIGMOID_GRAD, v->self, 0, 0); }
 int tkg__vjp_tanh(tkg_vjp *v) { return accumulate_one(v, TKG_OP_TANH_GRAD, v->self, 0, 0); }
+
+int tkg__vjp_elu(tkg_vjp *v) {
+  return accumulate_one(v, TKG_OP_ELU_GRAD, v->self, self(v)->f[0], 0);
+}
 
 static int times_g(tkg_vjp *v, int factor) {
   return accumulate(v, 0, factor < 0 ? -1 : two(v, TKG_OP_MUL, v->g, factor));

@@ -1,7 +1,8 @@
-#include "shared/philox.h"
+#include "random.h"
 
 #include <math.h>
 
+#include "shared/philox.h"
 #include "tinykg.h"
 
 void tkg_philox(uint64_t seed, uint64_t block, uint32_t step, uint32_t stream, uint32_t out[4]) {

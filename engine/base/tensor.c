@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "error.h"
-#include "shared/philox.h"
+#include "random.h"
 
 int tkg__tensor_like(tkg_engine *engine, const tkg_node *shape, int kind, tkg_tensor **out) {
   char text[TKG_SHAPE_TEXT];

@@ -105,6 +105,7 @@ int tkg__compile(const tkg_tape *tape, const tkg_request *request, const tkg_pol
   if (!status && policy->rows) status = tkg__prune_rows(p, &loss);
   if (!status && loss >= 0) {
     status = add_backward(p, loss);
+    if (!status && policy->fuse) tkg__fuse_gather(p); /* of what backward sums */
     if (!status && request->optimizer) status = add_updates(p, request->optimizer);
     if (!status) tkg__remove_aliases(p);
     if (!status) status = tkg__save(p, policy);

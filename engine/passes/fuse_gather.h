@@ -3,7 +3,7 @@
 
 #include "program.h"
 
-/* Run on forward nodes, before the grad pass. */
+/* Run before the grad pass, whose nodes follow from what it fused, and again after it. */
 void tkg__fuse_gather(const tkg_program *p);
 
 #endif

@@ -235,12 +235,13 @@ int tkg__shape_mix(tkg_inference *s) {
   const tkg_node *w = s->in[0], *x = s->in[1];
   if (w->rank != 2)
     return tkg__unfit(s, 0, "weights are a matrix: a row a node, a column a neighbour");
-  if (x->rank != 2) return tkg__unfit(s, 1, "values are a matrix");
-  if (s->out->inputs > 2 && tkg__count(s->in[2]) != tkg__count(w))
+  bool ids = s->out->inputs > 2;
+  if (x->rank < 2 || (ids && x->rank > 2)) return tkg__unfit(s, 1, "values are a matrix");
+  if (ids && tkg__count(s->in[2]) != tkg__count(w))
     return tkg__misfit(s, 0, 2, "one id a weight is needed");
-  if (s->out->inputs == 2 && x->shape[0] != tkg__count(w))
+  if (!ids && tkg__rows(x) != tkg__count(w))
     return tkg__misfit(s, 0, 1, "without ids the values need a row for each weight");
-  tkg__set_matrix(s->out, w->shape[0], x->shape[1]);
+  tkg__set_matrix(s->out, w->shape[0], tkg__cols(x));
   return TKG_OK;
 }
 

@@ -1,4 +1,4 @@
-/* Adam's constants in a run, for its update in 32 and in 8 bits. */
+/* Adam's constants in a run, for moments in 32 and in 8 bits. */
 #ifndef TKG_CPU_ADAM_H
 #define TKG_CPU_ADAM_H
 
@@ -13,7 +13,8 @@ typedef struct adam {
   float scale; /* 1 / sqrt(1 - beta2^t) */
 } adam;
 
-/* (sqrt(v) + eps hat) scale = sqrt(v) scale + eps: node i0 says which of the two is given. */
+/* With i0 the node's eps is added to sqrt(v) before v is corrected: (sqrt(v) + eps) scale. It is
+ * multiplied by `scale` here, so that both forms are sqrt(v) scale + eps. */
 static inline adam adam_of(const tkg_call *c) {
   const double *f = c->node->f, scale = 1.0 / sqrt(1.0 - pow(f[1], c->context->t));
   return (adam){

@@ -1,12 +1,13 @@
-/* AGGREGATE and its kin: sums over the edges of each row of a graph. A term is a row of x by the
- * edge's tail, times the edge's weight where there are weights, times the vector of its relation
- * where there are relation vectors.
+/* AGGREGATE and its kin: out[i] = sum over the edges i -> t of w x[t] r[relation], where w and r
+ * are optional. AGGREGATE_ROWS computes the rows i of a list; AGGREGATE_SLOTS reads row slots[t] of
+ * x in place of t and skips an edge whose slot is -1.
  *
- * A layer of a graph network spends its time here, waiting for rows of x to come from memory: what
- * counts is to ask for them early and to keep sums in registers. So the edges of a row are taken in
- * blocks. Opening a block finds out where each term's parts lie, whatever the kind of op; the loops
- * that add know nothing but those places, and a second pass over a block (for further columns)
- * finds its rows in the first cache. Sums have the order of the edges on every instruction set. */
+ * A layer of a graph network spends its time here, waiting for rows of x, which lie anywhere. So
+ * rows are prefetched some edges ahead, and sums stay in registers: the edges of a row are taken in
+ * blocks; opening a block finds the addresses of each term's operands, whatever the kind of op, and
+ * the loops that add know nothing but those addresses. A second pass over a block, for further
+ * columns, finds its rows in the first cache. Units are slices of edges (edges.h). Each sum has the
+ * order of the row's edges, on every instruction set and for every number of threads. */
 #include "edges.h"
 #include "ids.h"
 #include "isa.h"
@@ -14,7 +15,7 @@
 #include "wide.h"
 
 enum { BLOCK = 64 };            /* edges */
-enum { WEIGHTED = 1, MUL = 2 }; /* kinds of terms, constants where loops are inlined */
+enum { WEIGHTED = 1, MUL = 2 }; /* the kind of a term, a constant where loops are inlined */
 
 typedef struct sum {
   tkg_graph g;
@@ -22,10 +23,10 @@ typedef struct sum {
   const float *x;
   const float *r;      /* relation vectors, or NULL */
   const float *w;      /* by edge, or NULL */
-  const int32_t *list; /* rows asked for, or slots by tail */
+  const int32_t *list; /* the rows to compute, or slots by tail */
   float *out;
   int64_t d, vectors; /* columns; rows of r */
-  int64_t ahead_end;  /* edges before this one are asked for ahead */
+  int64_t ahead_end;  /* prefetch up to this edge */
   int kind;
 } sum;
 
@@ -100,14 +101,14 @@ TKG_INLINE void add_block(float *out, const block *b, int64_t d, int kind) {
 
 /* ---- rows of a graph ---- */
 
-/* Edge p is entry i of the block. */
+/* Makes edge p entry i of the block. */
 TKG_INLINE void open_edge(const sum *s, int64_t p, int64_t row_of_x, block *b, int i, int kind) {
   b->x[i] = s->x + row_of_x * s->d;
   if (kind & MUL) b->r[i] = s->r + s->g.relations[p] * s->d;
   if (kind & WEIGHTED) b->w[i] = s->w[edges_number(&s->g, p)];
 }
 
-/* Asks for what edge p will need. */
+/* Prefetches what edge p will need. */
 TKG_PREFETCH void prefetch_edge(const sum *s, int64_t p, int kind) {
   if (p >= s->ahead_end) return;
   prefetch_row(s->x + s->g.ids[p] * s->d, s->d);
@@ -129,14 +130,14 @@ TKG_INLINE void sum_row(const sum *s, int64_t row, float *out, int kind) {
   }
 }
 
-/* Rows first..last-1, whose edges follow each other. */
+/* Sums rows first..last-1, whose edges follow each other. */
 TKG_INLINE void sum_rows(const sum *s, int64_t first, int64_t last, int kind) {
   sum ahead = *s;
   ahead.ahead_end = s->g.offsets[last];
   for (int64_t r = first; r < last; r++) sum_row(&ahead, r, s->out + r * s->d, kind);
 }
 
-/* Rows by id: the first edges of the next one are asked for while this one is summed. */
+/* Sums rows by id. The first edges of the next row are prefetched before a row is summed. */
 TKG_INLINE void sum_listed(const sum *s, int64_t begin, int64_t end, int kind) {
   for (int64_t b = begin; b < end; b++) {
     sum here = *s, next = *s;
@@ -152,8 +153,8 @@ TKG_INLINE void sum_listed(const sum *s, int64_t begin, int64_t end, int kind) {
 
 /* ---- rows of a graph, few of whose tails have a row of x ---- */
 
-/* A bit a tail, of its last eighteen bits, which fit the first cache: edges whose tail has no slot
- * are passed over without a look at the slots. */
+/* One bit per tail, by the tail's low eighteen bits: the filter fits the first cache, and most
+ * edges whose tail has no slot are skipped without reading the slots. */
 enum { FILTER_BITS = 1 << 18 };
 
 typedef struct filter {
@@ -170,7 +171,7 @@ static int open_filter(const sum *s, int64_t rows_of_x, filter *f) {
   return TKG_OK;
 }
 
-/* Writes to `at` which of the edges p..p+count-1 may have a row of x, in order; returns how many.
+/* Writes to `at` which of the edges p..p+count-1 may have a slot, in order. Returns their number.
  */
 static int select_edges(const sum *s, const filter *f, int64_t p, int count,
                         int16_t at[IDS_BLOCK]) {
@@ -183,8 +184,8 @@ static int select_edges(const sum *s, const filter *f, int64_t p, int count,
   return found;
 }
 
-/* Adds those of the edges p + at[0..found) that lie before edge `last`, all of one row; returns how
- * many were used up. */
+/* Adds those of the edges p + at[0..found) that lie before edge `last`, all of one row. Returns
+ * their number. */
 TKG_INLINE int add_selected(const sum *s, int64_t p, const int16_t *at, int found, int64_t last,
                             float *out, int kind) {
   int used = 0;
@@ -200,8 +201,7 @@ TKG_INLINE int add_selected(const sum *s, int64_t p, const int16_t *at, int foun
   return used;
 }
 
-/* What the edges p + at[0..found) need lies anywhere: first asks where, then for all of it at once.
- */
+/* Prefetches what the edges p + at[0..found) need: first the places, then the rows at them. */
 TKG_PREFETCH void prefetch_selected(const sum *s, int64_t p, const int16_t *at, int found,
                                     int kind) {
   for (int i = 0; i < found; i++) {
@@ -216,7 +216,8 @@ TKG_PREFETCH void prefetch_selected(const sum *s, int64_t p, const int16_t *at, 
   }
 }
 
-/* Rows become zero just before they are added to, while they stay in cache. */
+/* Clears output rows from..to-1 just before they are added to, so that they are in cache. Returns
+ * the first row that is not cleared yet. */
 static int64_t clear_rows(const sum *s, int64_t from, int64_t to) {
   if (to > from) memset(s->out + from * s->d, 0, (size_t)((to - from) * s->d) * sizeof *s->out);
   return to > from ? to : from;
@@ -261,7 +262,7 @@ static sum sum_of(const tkg_call *c) {
   return s;
 }
 
-/* That a graph has relations without a vector is not seen from shapes. */
+/* Whether each relation has a vector cannot be seen from shapes. */
 static int check_relations(const sum *s, int64_t first, int64_t last) {
   if (!s->r) return TKG_OK;
   return check_ids(s->op, s->g.relations, s->g.offsets[first], s->g.offsets[last], s->vectors);
@@ -325,7 +326,7 @@ static int64_t work(const tkg_node *node, const tkg_node *const *in) {
   return (node->i[2] + edges_rows(node)) * tkg__cols(node);
 }
 
-/* As if the rows asked for had as many edges as others. */
+/* An estimate: rows of the list have as many edges as others. */
 static int64_t rows_work(const tkg_node *node, const tkg_node *const *in) {
   (void)in;
   int64_t rows = edges_rows(node), edges_a_row = rows ? node->i[2] / rows : 0;
@@ -337,7 +338,7 @@ static int64_t slots_work(const tkg_node *node, const tkg_node *const *in) {
   return tkg__count(node) + 2 * node->i[2];
 }
 
-const tkg_cpu_op TKG_ISA_NAME(tkg__cpu_graph)[] = {
+const tkg_cpu_op TKG_ISA_NAME(tkg__cpu_aggregate)[] = {
     {.op = TKG_OP_AGGREGATE,
      .run = aggregate,
      .units = edges_units,

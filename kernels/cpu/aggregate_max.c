@@ -1,5 +1,10 @@
-/* The largest over a row's edges, column by column: which edge has it (AGGREGATE_ARGMAX), its value
- * (AGGREGATE_PICK) and the gradient of that (AGGREGATE_PICK_GRAD). Also SLOTS. */
+/* The largest neighbour in each column: AGGREGATE_ARGMAX finds the edge, AGGREGATE_PICK reads its
+ * tail, and AGGREGATE_PICK_GRAD adds gradients up by tail. Also SLOTS, the inverse of a list of
+ * ids. cuda/aggregate_max.cu has the formulas.
+ *
+ * Argmax keeps the largest values and their edges of some columns in vector registers while it goes
+ * through the edges of a row. Pick_grad sums over the edges of each tail, so that no two threads
+ * add to one row. Both prefetch rows some edges ahead. */
 #include <string.h>
 
 #include "edges.h"
@@ -14,7 +19,7 @@
 typedef int32_t wide_ids __attribute__((vector_size(4 * WIDTH)));
 typedef int32_t wide_ids_loose __attribute__((vector_size(4 * WIDTH), aligned(4), may_alias));
 
-/* What is largest so far, and the edge that has it. */
+/* The largest values so far, and their edges. */
 typedef struct best {
   wide most;
   wide_ids at;
@@ -27,11 +32,11 @@ TKG_INLINE best larger(best b, wide value, int32_t edge) {
   return b;
 }
 
-/* Where the edges of a row lead. */
+/* The edges of one row. */
 typedef struct choice {
   const tkg_graph *g;
   const float *x;
-  int64_t d, first, last, ahead_end; /* edges; those before ahead_end are asked for ahead */
+  int64_t d, first, last, ahead_end; /* edges; prefetch up to ahead_end */
 } choice;
 
 TKG_INLINE best best_of_first(const choice *c, int64_t j) {
@@ -40,7 +45,7 @@ TKG_INLINE best best_of_first(const choice *c, int64_t j) {
                 none + (int32_t)edges_number(c->g, c->first)};
 }
 
-/* Columns j..j+2*WIDTH-1 of a row that has edges. */
+/* Finds columns j..j+2*WIDTH-1 of a row that has edges. */
 static void argmax_wide(const choice *c, int64_t j, int32_t *at) {
   best b0 = best_of_first(c, j), b1 = best_of_first(c, j + WIDTH);
   for (int64_t p = c->first + 1; p < c->last; p++) {
@@ -97,7 +102,7 @@ static int aggregate_pick(const tkg_call *c, int64_t begin, int64_t end) {
   for (int64_t row = begin; row < end; row++)
     for (int64_t j = 0; j < d; j++) {
       const int32_t edge = edges[row * d + j];
-      const int64_t place = edge < 0 ? -1 : tkg__edge_place(&g, row, edge);
+      const int64_t place = edge < 0 ? -1 : tkg__edge_place(g.offsets, g.order, row, edge);
       if (edge >= 0 && place < 0)
         return tkg__fail(TKG_E_RANGE, "aggregate_pick: row %" PRId64 " has no edge %" PRId32, row,
                          edge);
@@ -106,7 +111,7 @@ static int aggregate_pick(const tkg_call *c, int64_t begin, int64_t end) {
   return TKG_OK;
 }
 
-/* Units are tails, so no two threads add to a row: each looks at its edges from the other side. */
+/* Units are tails. */
 static int64_t tail_units(const tkg_node *node, const tkg_node *const *in) {
   (void)in;
   return node->shape[0];
@@ -154,7 +159,7 @@ static int slots(const tkg_call *c, int64_t begin, int64_t end) {
   return TKG_OK;
 }
 
-const tkg_cpu_op TKG_ISA_NAME(tkg__cpu_pick)[] = {
+const tkg_cpu_op TKG_ISA_NAME(tkg__cpu_aggregate_max)[] = {
     {.op = TKG_OP_AGGREGATE_ARGMAX,
      .run = aggregate_argmax,
      .units = edges_units,

@@ -1,15 +1,14 @@
-/* The codec's kernels: see ../codec.h for the format.
+/* The codec's kernels; shared/codec.h has the format and the reasons.
  *
- * A matrix is worked through in tiles of at most TILE numbers, which stay in the first cache:
- * several rows, or a piece of a long one. For a tile, all noise is drawn at once, as the Philox
- * blocks of consecutive rows follow each other; then each row is quantized to one byte a code; then
- * the bytes are packed. Everything but the choice of a row's pair is integer arithmetic or single
- * float operations in a fixed order, so every ISA gives the same bytes. */
-#include "shared/codec.h"
+ * A matrix is worked through in tiles of at most TILE elements, which stay in the first cache:
+ * several rows, or a piece of a long one. All noise of a tile is drawn at once, as the Philox
+ * blocks of consecutive rows follow each other; then each row is quantized to one byte per code;
+ * then the bytes are packed. Choosing a row's pair takes a few float operations in a fixed order,
+ * all else is integers: every instruction set writes the same bytes. */
+#include "codec.h"
 
 #include <string.h>
 
-#include "isa.h"
 #include "philox_fill.h"
 
 enum { TILE = 2048 };
@@ -17,7 +16,7 @@ enum { TILE = 2048 };
 typedef struct tile {
   int64_t row, rows; /* several rows only if they are whole */
   int64_t col, cols;
-  int64_t stride; /* cols rounded up to 8: a row's noise and codes start at a multiple of it */
+  int64_t stride; /* cols rounded up to 8; a row's noise and codes start at a multiple of it */
 } tile;
 
 typedef struct tile_data {
@@ -29,7 +28,7 @@ typedef struct tile_data {
 static inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t padded(int64_t cols) { return (cols + 7) / 8 * 8; }
 
-/* Rows that share a tile; 1 if a row is longer than a tile. */
+/* The number of rows in a tile; 1 if a row is longer. */
 static inline int64_t rows_per_tile(int64_t cols) {
   return cols > TILE / 2 ? 1 : TILE / (cols ? padded(cols) : 8);
 }
@@ -64,10 +63,10 @@ static void choose_pairs(int bits, const float *x, int64_t rows, int64_t cols, u
   for (int64_t r = 0; r < rows; r++) pairs[r] = tkg__codec_choose(bits, min[r], max[r]);
 }
 
-/* --- codes, one a byte --- */
+/* --- codes, one per byte --- */
 
-/* v = (x - zero) / step with 16 fractional bits is not negative, as zero <= x; rounding can take it
- * past the top code, which would spill into the neighbour's bits. */
+/* v = (x - zero) / step with 16 fractional bits is not negative, as zero <= x. Rounding can take it
+ * past the top code, which would change the neighbour's bits, so it is clamped. */
 static inline void quantize(const float *restrict x, int64_t cols, int bits, tkg__codec_pair pair,
                             const uint16_t *restrict noise, uint8_t *restrict codes) {
   const int32_t top = ((1 << bits) - 1) << 16;
@@ -92,7 +91,7 @@ static inline void restore(const uint8_t *restrict codes, const uint16_t *restri
   }
 }
 
-/* --- packing: `bytes` packed bytes from, or to, 8 / bits times as many codes --- */
+/* --- packing `bytes` bytes from 8 / bits times as many codes, and back --- */
 
 static inline void pack4(const uint8_t *restrict codes, int64_t bytes, uint8_t *restrict packed) {
   for (int64_t i = 0; i < bytes; i++) {
@@ -179,7 +178,7 @@ static void unpack(int bits, const uint8_t *packed, int64_t bytes, uint8_t *code
   }
 }
 
-/* Rows whose packed bytes follow each other as their codes do are packed in one go. */
+/* Rows are packed at once if their packed bytes lie as close as their codes. */
 static void pack_tile(int bits, const tile *t, int64_t row_bytes, const uint8_t *codes,
                       uint8_t *packed) {
   int64_t bytes = tkg__codec_row_bytes(bits, t->cols);

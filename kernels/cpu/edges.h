@@ -1,8 +1,8 @@
-/* A graph's rows as threads share them: cut by edges, for a hub has as many as thousands of others.
+/* Slices of a graph's rows for threads, cut by edges: a hub has as many as thousands of other rows.
  *
- * Row r begins at edge offsets[r]; offsets[r] + r grows from row to row, also where rows have no
- * edges, and counts a row like an edge, which is about what writing it costs. Equal slices of that
- * number are the units of ops on graphs. How many there are depends on the graph alone. */
+ * Row r begins at edge offsets[r]. The number offsets[r] + r grows from row to row, also where rows
+ * have no edges, and counts a row like an edge, which is about what writing it costs. Equal slices
+ * of it are the units of ops on graphs. Their number depends on the graph alone. */
 #ifndef TKG_CPU_EDGES_H
 #define TKG_CPU_EDGES_H
 
@@ -11,8 +11,8 @@
 #include "kernel.h"
 
 enum {
-  EDGES_A_UNIT = 256,
-  EDGES_AHEAD = 16, /* how many edges ahead rows are asked for; measured, flat from 16 to 24 */
+  EDGES_PER_UNIT = 256,
+  EDGES_AHEAD = 16, /* prefetch rows so many edges ahead; 16 to 24 measured the same */
 };
 
 static inline int64_t edges_rows(const tkg_node *node) {
@@ -21,15 +21,15 @@ static inline int64_t edges_rows(const tkg_node *node) {
 
 static inline int64_t edges_units(const tkg_node *node, const tkg_node *const *in) {
   (void)in;
-  return (edges_rows(node) + node->i[2] + EDGES_A_UNIT - 1) / EDGES_A_UNIT;
+  return (edges_rows(node) + node->i[2] + EDGES_PER_UNIT - 1) / EDGES_PER_UNIT;
 }
 
-/* The graph as this op goes through it; its array is input 0. */
+/* The graph of an op, input 0, in the orientation of the op. */
 static inline tkg_graph edges_graph(const tkg_call *c) {
   return tkg__graph_of(c->data[0], c->node->i);
 }
 
-/* First row of slice `slice` of `slices`: n for the slice behind the last. */
+/* The first row of slice `slice` of `slices`; n for slice `slices`. */
 static inline int64_t edges_first_row(const tkg_graph *g, int64_t slice, int64_t slices) {
   int64_t low = 0, high = g->n;
   if (slice == slices) return g->n;
@@ -52,7 +52,7 @@ static inline void edges_range(const tkg_call *c, const tkg_graph *g, int64_t be
   *last = edges_first_row(g, end, units);
 }
 
-/* The number of the edge at a place: where its values lie. */
+/* The number of the edge at a place, by which its values are stored. */
 static inline int64_t edges_number(const tkg_graph *g, int64_t place) {
   return g->order ? g->order[place] : place;
 }

@@ -1,4 +1,6 @@
-/* Elementwise ops. A unit is a block of 1,024 elements of the output's flat array. */
+/* Elementwise ops: out[i] = a formula of shared/formulas.h of element i of each input, which may
+ * broadcast, and DROPOUT. A unit is a block of 1,024 elements of the output's flat array. Loops are
+ * vectorised; elements are independent, so the split over threads does not change a result. */
 #include <math.h>
 
 #include "base/error.h"
@@ -46,7 +48,7 @@ static int full_run(const tkg_call *c, int64_t begin, int64_t end) {
 
 /* --- two inputs that broadcast -----------------------------------------------------------------*/
 
-/* One run along the innermost dimension; steps are 0 or 1, not both 0. */
+/* One run along the innermost dimension. Steps are 0 or 1, not both 0. */
 TKG_INLINE void binary_loop(int op, float *out, const float *a, int64_t step_a, const float *b,
                             int64_t step_b, int64_t n) {
   if (step_a && step_b) {
@@ -63,9 +65,9 @@ TKG_INLINE void binary_loop(int op, float *out, const float *a, int64_t step_a, 
   }
 }
 
-TKG_INLINE void binary_walk(int op, const tkg_call *c, int64_t first, int64_t last) {
-  const flat_view v = flat_view_of(c->node, c->in[0], c->in[1]);
-  flat_walk w = flat_start(&v, first);
+TKG_INLINE void binary_broadcast(int op, const tkg_call *c, int64_t first, int64_t last) {
+  const tkg_view v = tkg__view(c->node, c->in[0], c->in[1]);
+  flat_iterator w = flat_start(&v, first);
   const float *a = c->data[0], *b = c->data[1];
   float *out = c->out;
   while (first < last) {
@@ -81,7 +83,7 @@ static int binary_run(const tkg_call *c, int64_t begin, int64_t end) {
   int64_t first = flat_at(c, begin), last = flat_at(c, end);
 #define X(name, ...)                                                                               \
   case TKG_OP_##name:                                                                              \
-    binary_walk(TKG_OP_##name, c, first, last);                                                    \
+    binary_broadcast(TKG_OP_##name, c, first, last);                                               \
     break;
   switch (c->node->op) {
     BINARY_OPS(X)
@@ -144,7 +146,7 @@ static int grad_run(const tkg_call *c, int64_t begin, int64_t end) {
 
 enum { NOISE_BLOCKS = FLAT_BLOCK / 8 };
 
-/* Numbers of 16 bits, eight a Philox block, low half of a word first. */
+/* Draws numbers of 16 bits, eight per Philox block, the low half of a word first. */
 static void draw(uint32_t noise[NOISE_BLOCKS][4], uint64_t block, const tkg_call *c) {
   const uint64_t seed = c->context->seed;
   const uint32_t step = c->context->step, stream = (uint32_t)c->node->i[0];
@@ -153,7 +155,7 @@ static void draw(uint32_t noise[NOISE_BLOCKS][4], uint64_t block, const tkg_call
     tkg__philox_block(seed, block + (uint64_t)k, step, stream, noise[k]);
 }
 
-/* An element stays where u = (number + 1/2) / 65,536 >= p: where number >= threshold. */
+/* Keeps an element if u = (number + 1/2) / 65,536 >= p, which is number >= threshold. */
 static void drop(float *out, const float *x, uint32_t noise[NOISE_BLOCKS][4], int64_t n,
                  int32_t threshold, float scale) {
   const uint32_t *word = noise[0];
@@ -182,7 +184,7 @@ static int dropout_flat(const tkg_call *c, int64_t begin, int64_t end) {
   return TKG_OK;
 }
 
-/* Row k of x as row ids[k] of a larger matrix: there, element (k, j) would be number
+/* With ids, row k is dropped as row ids[k] of a larger matrix: element (k, j) uses number
  * ids[k] cols + j. Units are rows. */
 static void drop_row(const tkg_call *c, int64_t number, const float *x, int64_t cols, float *out,
                      int32_t threshold, float scale) {

@@ -1,19 +1,19 @@
-/* Two ways over a tensor's elements: blocks of its flat array, which are the units of elementwise
- * ops, and a walk that follows up to two broadcast inputs along. */
+/* Two ways over the elements of a tensor: blocks of its flat array, which are the units of
+ * elementwise ops, and an iterator that keeps the offsets in up to two inputs that broadcast. */
 #ifndef TKG_CPU_FLAT_H
 #define TKG_CPU_FLAT_H
 
 #include "kernel.h"
 #include "shared/shapes.h"
 
-enum { FLAT_BLOCK = 1024 }; /* a multiple of 8: a unit begins on a whole byte of a bit mask */
+enum { FLAT_BLOCK = 1024 }; /* a multiple of 8: a unit begins at a whole byte of a bit mask */
 
 static inline int64_t flat_units(const tkg_node *node, const tkg_node *const *in) {
   (void)in;
   return (tkg__count(node) + FLAT_BLOCK - 1) / FLAT_BLOCK;
 }
 
-/* First element behind the units before `unit`. */
+/* The first element of a unit; the element count for units past the end. */
 static inline int64_t flat_at(const tkg_call *c, int64_t unit) {
   int64_t count = tkg__count(c->node);
   return unit * FLAT_BLOCK < count ? unit * FLAT_BLOCK : count;
@@ -35,18 +35,13 @@ static inline int64_t flat_work_8(const tkg_node *node, const tkg_node *const *i
   return 8 * tkg__count(node);
 }
 
-typedef tkg_view flat_view;
-static inline flat_view flat_view_of(const tkg_node *out, const tkg_node *a, const tkg_node *b) {
-  return tkg__view(out, a, b);
-}
-
-typedef struct flat_walk {
+typedef struct flat_iterator {
   int64_t at[TKG_MAX_RANK], offset[2];
-} flat_walk;
+} flat_iterator;
 
-/* The walk at a flat position of the output. */
-static inline flat_walk flat_start(const flat_view *v, int64_t position) {
-  flat_walk w = {0};
+/* The iterator at a flat position of the output. */
+static inline flat_iterator flat_start(const tkg_view *v, int64_t position) {
+  flat_iterator w = {0};
   for (int d = 0; d < v->rank; d++) {
     w.at[d] = position % v->shape[d];
     position /= v->shape[d];
@@ -55,13 +50,13 @@ static inline flat_walk flat_start(const flat_view *v, int64_t position) {
   return w;
 }
 
-/* Elements to the end of the innermost dimension, `most` at most. */
-static inline int64_t flat_run(const flat_view *v, const flat_walk *w, int64_t most) {
+/* The number of elements to the end of the innermost dimension, at most `most`. */
+static inline int64_t flat_run(const tkg_view *v, const flat_iterator *w, int64_t most) {
   int64_t left = v->shape[0] - w->at[0];
   return left < most ? left : most;
 }
 
-static inline void flat_advance(const flat_view *v, flat_walk *w, int64_t n) {
+static inline void flat_advance(const tkg_view *v, flat_iterator *w, int64_t n) {
   w->at[0] += n;
   for (int k = 0; k < 2; k++) w->offset[k] += n * v->stride[0][k];
   for (int d = 0; d + 1 < v->rank && w->at[d] == v->shape[d]; d++) {

@@ -1,9 +1,12 @@
-/* Rows through matrices of their own kind: GROUPED_MATMUL and GROUPED_OUTER (TransR's projections,
- * RippleNet's relations).
+/* Rows through the matrix of their kind (TransR's projections, RippleNet's relations):
  *
- * Rows of one kind are brought together, so that each kind takes one matrix product. Both ops first
- * sort positions by id; a block of rows (matmul) or a range of kinds (outer) has its own part of
- * scratch. Sorting keeps the order of equal ids, so a sum does not depend on the split. */
+ *   GROUPED_MATMUL  out[i] = x[i] w[ids[i]]
+ *   GROUPED_OUTER   out[r] = sum of x[i]^T y[i] over the rows with ids[i] = r
+ *
+ * Rows of one kind are gathered side by side, so that each kind takes one matrix product. Both ops
+ * first sort positions by id; a block of rows (matmul) or a range of kinds (outer) has its own part
+ * of scratch. Sorting keeps the order of equal ids, so a sum does not depend on the split over
+ * threads. */
 #include <string.h>
 
 #include "cpu/dispatch/gemm.h"
@@ -17,18 +20,18 @@ typedef struct grouped {
   const char *op;
   const float *x, *y; /* y: the matrices, or the other side of an outer product */
   const int32_t *ids;
-  int64_t n, kinds, d,
-      k; /* rows; matrices; columns of a row of x, and of a row of the other side */
+  int64_t n, kinds, d, k; /* rows; matrices; columns of x; columns of the other side */
   bool transposed;
   int32_t *order, *spare;
-  float *left, *right; /* sorted rows: of x, and of what is made from them or met by them */
+  float *left, *right; /* sorted rows of x, and of the product or the other side */
 } grouped;
 
-static int64_t lines(int64_t bytes) { return (bytes + 63) / 64 * 64; }
+/* Bytes rounded up to whole cache lines. */
+static int64_t cache_lines(int64_t bytes) { return (bytes + 63) / 64 * 64; }
 
 /* Two lists of positions, two matrices of rows. */
 static int64_t scratch_of(int64_t n, int64_t d, int64_t k) {
-  return 2 * lines(4 * n) + lines(4 * n * d) + lines(4 * n * k);
+  return 2 * cache_lines(4 * n) + cache_lines(4 * n * d) + cache_lines(4 * n * k);
 }
 
 static grouped grouped_of(const tkg_call *c) {
@@ -44,13 +47,13 @@ static grouped grouped_of(const tkg_call *c) {
                .transposed = !outer && c->node->i[0]};
   char *at = c->scratch;
   s.order = (int32_t *)(void *)at;
-  s.spare = (int32_t *)(void *)(at += lines(4 * s.n));
-  s.left = (float *)(void *)(at += lines(4 * s.n));
-  s.right = (float *)(void *)(at + lines(4 * s.n * s.d));
+  s.spare = (int32_t *)(void *)(at += cache_lines(4 * s.n));
+  s.left = (float *)(void *)(at += cache_lines(4 * s.n));
+  s.right = (float *)(void *)(at + cache_lines(4 * s.n * s.d));
   return s;
 }
 
-/* Sorts positions order[0..n) by their ids, digit by digit of 8 bits, in the order they are in. */
+/* Sorts positions order[0..n) by their ids: a stable radix sort with digits of 8 bits. */
 static void sort_positions(const int32_t *ids, int64_t kinds, int64_t n, int32_t *order,
                            int32_t *spare) {
   for (int shift = 0; shift == 0 || (shift < 32 && (kinds - 1) >> shift); shift += 8) {
@@ -62,23 +65,22 @@ static void sort_positions(const int32_t *ids, int64_t kinds, int64_t n, int32_t
   }
 }
 
-/* Rows from[order[i]] one behind the other. */
-static void bring_together(const float *from, const int32_t *order, int64_t n, int64_t d,
-                           float *to) {
+/* Copies rows from[order[i]] to consecutive rows of `to`. */
+static void gather_rows(const float *from, const int32_t *order, int64_t n, int64_t d, float *to) {
   for (int64_t i = 0; i < n; i++) {
     if (i + ROWS_AHEAD < n) prefetch_row(from + order[i + ROWS_AHEAD] * d, d);
     memcpy(to + i * d, from + order[i] * d, (size_t)d * sizeof *to);
   }
 }
 
-/* Where the rows of the kind at `i` end. */
+/* The position after the last row of the kind at `i`. */
 static int64_t group_end(const grouped *s, const int32_t *order, int64_t i, int64_t n) {
   const int32_t kind = s->ids[order[i]];
   while (i < n && s->ids[order[i]] == kind) i++;
   return i;
 }
 
-/* The library counts in 32 bits. */
+/* CBLAS counts in 32 bits. */
 static int check_sizes(const grouped *s) {
   if (s->n <= INT32_MAX && s->d <= INT32_MAX && s->k <= INT32_MAX) return TKG_OK;
   return tkg__fail(TKG_E_UNSUPPORTED, "%s: a dimension of 2^31 or more", s->op);
@@ -101,7 +103,7 @@ static int multiply_block(const grouped *s, int64_t first, int64_t n, float *out
   float *left = s->left + first * s->d, *right = s->right + first * s->k;
   for (int64_t i = 0; i < n; i++) order[i] = (int32_t)(first + i);
   sort_positions(s->ids, s->kinds, n, order, s->spare + first);
-  bring_together(s->x, order, n, s->d, left);
+  gather_rows(s->x, order, n, s->d, left);
   for (int64_t i = 0, end; i < n; i = end) {
     end = group_end(s, order, i, n);
     int status = multiply(s, left + i * s->d, end - i, s->ids[order[i]], right + i * s->k);
@@ -137,8 +139,8 @@ static int64_t matmul_scratch(const tkg_node *node, const tkg_node *const *in) {
 
 /* ---- grouped_outer: units are kinds ---- */
 
-/* Positions of rows of kinds begin..end-1, sorted; `*first` is how many rows have a kind before
- * those, which is where their part of scratch begins. */
+/* Sorts the positions of rows of kinds begin..end-1 and returns their number. *first is the number
+ * of rows with a smaller kind, at which their part of scratch begins. */
 static int64_t own_positions(const grouped *s, int64_t begin, int64_t end, int64_t *first) {
   int64_t n = 0;
   *first = 0;
@@ -163,8 +165,8 @@ static int grouped_outer(const tkg_call *c, int64_t begin, int64_t end) {
   const int d = (int)s.d, k = (int)s.k;
   memset(out + begin * s.d * s.k, 0, (size_t)((end - begin) * s.d * s.k) * sizeof *out);
   if (n == 0 || d == 0 || k == 0) return TKG_OK;
-  bring_together(s.x, order, n, s.d, left);
-  bring_together(s.y, order, n, s.k, right);
+  gather_rows(s.x, order, n, s.d, left);
+  gather_rows(s.y, order, n, s.k, right);
   for (int64_t i = 0, last; i < n && !status; i = last) {
     last = group_end(&s, order, i, n);
     const tkg_gemm g = {d, k, (int)(last - i), true, false, d, k, false};

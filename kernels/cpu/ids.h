@@ -1,5 +1,5 @@
-/* Ids of rows, as kernels meet them: data of the user, so checked before anything is read or
- * written with them. Ids are 0-based, and so are the positions that messages name. */
+/* Ids of rows as kernels meet them: data of the user, so they are checked before anything is read
+ * or written with them. Ids are 0-based, and so are the positions in messages. */
 #ifndef TKG_CPU_IDS_H
 #define TKG_CPU_IDS_H
 
@@ -9,7 +9,7 @@
 
 #include "base/error.h"
 
-/* All of ids[begin..end) are in 0..rows-1, or TKG_E_RANGE naming the first that is not. */
+/* TKG_E_RANGE, naming the first bad id, unless all of ids[begin..end) lie in 0..rows-1. */
 static inline int check_ids(const char *op, const int32_t *ids, int64_t begin, int64_t end,
                             int64_t rows) {
   const uint32_t limit = rows <= INT32_MAX ? (uint32_t)rows : UINT32_C(1) << 31;
@@ -26,12 +26,11 @@ static inline int check_ids(const char *op, const int32_t *ids, int64_t begin, i
                    op, ids[at], at, rows - 1);
 }
 
-/* Ids are looked at in blocks of this many when a thread picks those of its own rows. */
+/* Ids per block where a thread selects those of its own rows. */
 enum { IDS_BLOCK = 512 };
 
-/* Writes to `at` the positions of those of ids[0..count) that lie in begin..end-1, in order, and
- * returns how many. No branch depends on an id: which rows are a thread's own is not predictable.
- */
+/* Writes to `at` the positions of those of ids[0..count) that lie in begin..end-1, in order.
+ * Returns their number. No branch depends on an id, as none could be predicted. */
 static inline int select_ids(const int32_t *ids, int count, int64_t begin, int64_t end,
                              int16_t at[IDS_BLOCK]) {
   int found = 0;
@@ -42,16 +41,15 @@ static inline int select_ids(const int32_t *ids, int count, int64_t begin, int64
   return found;
 }
 
-/* Of every function that only asks for memory: gcc takes it for one without an effect and drops
- * calls of it, unless it is inlined before it is looked at. */
+/* For functions that only prefetch: gcc thinks that they have no effect and drops calls of them,
+ * unless they are inlined first. */
 #define TKG_PREFETCH static inline __attribute__((always_inline))
 
-/* Asks for a row of d floats that will be needed soon: rows by id are what no hardware foresees. */
+/* Prefetches a row of d floats; hardware cannot foresee rows by id. */
 TKG_PREFETCH void prefetch_row(const float *row, int64_t d) {
   for (int64_t j = 0; j < d; j += 16) __builtin_prefetch(row + j);
 }
 
-/* How many rows ahead that is worth doing. */
-enum { ROWS_AHEAD = 8 };
+enum { ROWS_AHEAD = 8 }; /* prefetch so many rows ahead */
 
 #endif

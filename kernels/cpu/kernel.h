@@ -1,10 +1,10 @@
-/* What a CPU kernel is. Each op has one entry in the table of its family; each family is one
- * file, compiled once per instruction set.
+/* CPU kernels. A family of ops (shared/families.h) is one file with a table, one entry per op, and
+ * is compiled once per instruction set.
  *
  * A kernel computes `begin..end` of its op's *units*: rows of the output unless `units` says
  * otherwise. Units are independent, so any split over threads gives the same bits. A reduction
- * over rows makes a fixed number of partial results in scratch (one a unit), which `combine`
- * adds in order: the same bits again, whatever the thread count. */
+ * over rows makes a fixed number of partial results in scratch, one per unit, which `combine`
+ * adds in order: the same bits again. */
 #ifndef TKG_CPU_KERNEL_H
 #define TKG_CPU_KERNEL_H
 
@@ -23,8 +23,8 @@ typedef struct tkg_cpu_op {
   /* Rows first..last-1 of the output alone, for tiles (tile.c); NULL: by units, of `tkg_tile_unit`
    * elements or rows. */
   int (*rows)(const tkg_call *c, int64_t first, int64_t last);
-  /* Of a sum over rows: that of input rows first..last-1, added to `part`, or its beginning.
-   * Returns a status. */
+  /* For a sum over rows: adds the sum of input rows first..last-1 to `part`, or begins it. Returns
+   * a status. */
   int (*accumulate)(const tkg_call *c, int64_t first, int64_t last, float *part, bool begins);
 } tkg_cpu_op;
 

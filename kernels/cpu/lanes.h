@@ -1,5 +1,5 @@
 /* Sums in sixteen lanes that are folded in a fixed order: vector code, and the same bits on each
- * instruction set. Short sums (a row) stay in float; long ones add blocks in double. */
+ * instruction set. Sums of a row stay in float; long ones add blocks in double. */
 #ifndef TKG_CPU_LANES_H
 #define TKG_CPU_LANES_H
 
@@ -10,7 +10,7 @@
 
 enum { LANES = 16, LANES_BLOCK = 2048 };
 
-/* Four floats, a register on every machine, and the same in memory at any address of a float. */
+/* Four floats: a register on every machine; in memory at any address of a float. */
 typedef float lanes4 __attribute__((vector_size(16)));
 typedef float lanes4_at __attribute__((vector_size(16), aligned(4), may_alias));
 typedef int32_t lanes4_mask __attribute__((vector_size(16)));
@@ -21,7 +21,7 @@ TKG_INLINE lanes4 lanes_terms(const float *a, const float *b, int64_t i) {
   return b ? x * *(const lanes4_at *)(b + i) : x;
 }
 
-/* Sum of a[i] b[i], or of a[i] where b is NULL. Lanes first, then what is left over. */
+/* The sum of a[i] b[i], or of a[i] where b is NULL: lanes first, then the elements left over. */
 TKG_INLINE float lanes_dot(const float *a, const float *b, int64_t n) {
   float left = 0;
   int64_t i = 0;
@@ -54,8 +54,8 @@ TKG_INLINE lanes4 lanes_larger(lanes4 a, lanes4 b) {
   return (lanes4)(((lanes4_mask)a & first) | ((lanes4_mask)b & ~first));
 }
 
-/* Largest number of a row of at least one. With NaN in the row: any of its numbers. The last eight
- * numbers may be looked at twice. */
+/* The largest number of a row that has one; any number of it if one is NaN. The last eight elements
+ * may be read twice. */
 TKG_INLINE float lanes_max(const float *x, int64_t n) {
   float most = x[0];
   if (n < 8) {

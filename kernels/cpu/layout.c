@@ -1,9 +1,8 @@
-/* Layout: CONCAT, NARROW, PAD, TRANSPOSE. All elements are 4 bytes, of either type, and only
- * copied.
+/* Layout: CONCAT, NARROW, PAD, TRANSPOSE. Elements are 4 bytes of either type and only copied.
  *
- * Around dimension `dim` a tensor is [outer, run]: `run` elements lie together, those of dimension
- * dim and of all behind it. Concatenating, narrowing and padding then copy pieces of runs. The
- * range of output rows asked for may begin and end anywhere in a run. */
+ * Around dimension `dim` a tensor is [outer, run]: the elements of dimension dim and of all later
+ * ones lie together in a run. Concatenating, narrowing and padding copy pieces of runs. The range
+ * of output rows of a call may begin and end anywhere in a run. */
 #include <string.h>
 
 #include "base/error.h"
@@ -12,7 +11,7 @@
 #include "kernel.h"
 #include "shared/shapes.h"
 
-/* Output elements being written: those of the rows of a call. */
+/* The output elements of a call: those of its rows. */
 typedef struct window {
   uint32_t *out;
   int64_t begin, end;
@@ -23,7 +22,7 @@ static window window_of(const tkg_call *c, int64_t begin, int64_t end) {
   return (window){c->out, begin * cols, end * cols};
 }
 
-/* Copies `count` elements of `from` (NULL: zeros) to output position `to`, as far as it lies in
+/* Copies `count` elements of `from` (NULL: zeros) to output position `to`, as far as they lie in
  * the window. */
 static void put(const window *w, int64_t to, const uint32_t *from, int64_t count) {
   int64_t begin = to > w->begin ? to : w->begin;
@@ -76,8 +75,7 @@ static int pad(const tkg_call *c, int64_t begin, int64_t end) {
   return TKG_OK;
 }
 
-/* In squares, so that a cache line that is read is used whole before it is evicted. */
-enum { SQUARE = 16 };
+enum { SQUARE = 16 }; /* elements; a cache line is used whole before it is evicted */
 
 static int transpose(const tkg_call *c, int64_t begin, int64_t end) {
   int64_t rows = tkg__rows(c->in[0]), cols = tkg__cols(c->in[0]);

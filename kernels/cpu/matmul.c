@@ -1,8 +1,9 @@
-/* MATMUL: out[m,n] = op(a) op(b) by the CBLAS, which is told to use one thread: the split is ours.
+/* MATMUL: out[m,n] = op(a) op(b) by the CBLAS in one thread; the work is split here.
  *
  * How a product is cut depends on its shape alone, so that a sum is always formed in the same
- * order: blocks of output rows; for a transposed a (weight gradients: few outputs, a sum over all
- * rows of a batch or graph) partial sums over ranges of k, added in order at the end. */
+ * order: into blocks of output rows; or, for a transposed a (weight gradients: few outputs, a sum
+ * over all rows of a batch or graph), into partial sums over ranges of k, which are added in order
+ * at the end. */
 #include <stdbool.h>
 #include <string.h>
 
@@ -13,7 +14,7 @@
 #include "kernel.h"
 
 enum {
-  BLOCK_ROWS = 256,   /* output rows a unit */
+  BLOCK_ROWS = 256,   /* output rows per unit */
   PART_LENGTH = 2048, /* least k of a partial sum */
   MOST_PARTS = 16,
   MOST_PART_ELEMENTS = 1 << 22, /* of all partial sums together: 16 MiB */
@@ -60,7 +61,7 @@ static int64_t scratch(const tkg_node *node, const tkg_node *const *in) {
   return p.parts > 1 ? p.parts * p.m * p.n * (int64_t)sizeof(float) : 0;
 }
 
-/* The same sums as the library's, for matrices too small to be worth its setting up. */
+/* For matrices so small that a call of the library takes longer than the product. */
 static void multiply_tiny(const product *p, const float *a, const float *b, float *out) {
   for (int64_t i = 0; i < p->m; i++)
     for (int64_t j = 0; j < p->n; j++) {
@@ -72,7 +73,7 @@ static void multiply_tiny(const product *p, const float *a, const float *b, floa
     }
 }
 
-/* p's m and k are those of the block, a and b point to it. */
+/* Multiplies a block: p's m and k are the block's, a and b its first elements. */
 static int multiply(const product *p, const float *a, const float *b, float *out) {
   const tkg_gemm whole = {(int)p->m, (int)p->n,   (int)p->k,   p->ta,
                           p->tb,     (int)p->lda, (int)p->ldb, false};
@@ -103,7 +104,7 @@ static int block_of_rows(const product *p, const tkg_call *c, int64_t u) {
                   (float *)c->out + first * p->n);
 }
 
-/* The library counts rows and columns of a block in 32 bits. */
+/* Whether CBLAS, which counts in 32 bits, can take a block. */
 static bool countable(const product *p) {
   int64_t k = p->ta ? p->k / p->parts + 1 : p->k;
   return p->n <= INT32_MAX && k <= INT32_MAX && p->lda <= INT32_MAX && p->ldb <= INT32_MAX;
@@ -137,7 +138,7 @@ static int rows(const tkg_call *c, int64_t first, int64_t last) {
   return matmul(c, first / BLOCK_ROWS, (last + BLOCK_ROWS - 1) / BLOCK_ROWS);
 }
 
-/* A^T B of some rows of both. */
+/* Adds A^T B of rows first..last-1 of both to `part`, or begins it. */
 static int accumulate(const tkg_call *c, int64_t first, int64_t last, float *part, bool begins) {
   product p = product_of(c->node, c->in);
   const tkg_gemm some = {(int)p.m, (int)p.n,   (int)(last - first), true,

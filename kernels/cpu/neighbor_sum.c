@@ -1,13 +1,13 @@
-/* Neighbourhoods of K neighbours a row: weighted sums of their rows, the dot products that are
- * their gradients, and KGCN's relation scores.
+/* Neighbourhoods of K neighbours per row; cuda/neighbor_sum.cu has the formulas: MIX, weighted sums
+ * of their rows; MIX_DOT and MIX_OUTER, its gradients; EDGE_DOT, KGCN's relation scores.
+ * (MIX_SCATTER is in scatter.c.)
  *
- * These are the loops that a step of KGCN, KGNN-LS or RippleNet spends its time in. Per row there
- * is little arithmetic, so what counts is to ask for rows early and to keep sums in registers. */
-#include "base/op.h"
+ * A step of KGCN, KGNN-LS or RippleNet spends its time in these loops. There is little arithmetic
+ * per row, so rows are prefetched, and sums stay in registers. Units are output rows, and a sum has
+ * the order of the neighbours: the same bits for any number of threads. */
 #include "ids.h"
 #include "isa.h"
 #include "kernel.h"
-#include "scatter.h"
 #include "wide.h"
 
 /* The K neighbours of each row: rows `ids[i K + k]` of x, or without ids rows `i K + k`. */
@@ -21,7 +21,8 @@ static inline const float *neighbour(const neighbours *h, int64_t at) {
   return h->x + (h->ids ? h->ids[at] : at) * h->d;
 }
 
-/* Of MIX and MIX_DOT: x is input 1, the optional ids input 2. Checks the ids of rows begin..end. */
+/* For MIX and MIX_DOT: x is input 1, the optional ids input 2. Checks the ids of rows begin..end-1.
+ */
 static int open_neighbours(const tkg_call *c, int64_t k, int64_t begin, int64_t end,
                            neighbours *h) {
   *h = (neighbours){c->data[1], c->data[2], k, tkg__cols(c->in[1])};
@@ -29,7 +30,7 @@ static int open_neighbours(const tkg_call *c, int64_t k, int64_t begin, int64_t 
   return check_ids(tkg__ops[c->node->op].name, h->ids, begin * k, end * k, tkg__rows(c->in[1]));
 }
 
-/* Asks for the neighbours of the row after the one at `at`; `last` is where the ids end. */
+/* Prefetches the neighbours of the row after the one at `at`; the ids end at `last`. */
 TKG_PREFETCH void prefetch_next(const neighbours *h, int64_t at, int64_t last) {
   if (!h->ids) return;
   int64_t end = at + 2 * h->k < last ? at + 2 * h->k : last;
@@ -38,7 +39,7 @@ TKG_PREFETCH void prefetch_next(const neighbours *h, int64_t at, int64_t last) {
 
 /* ---- mix: out[i] = sum over k of w[i,k] x[k] ---- */
 
-/* One row's sums, four registers of columns at a time. */
+/* The sums of one row, four registers of columns at a time. */
 static void mix_row(float *out, const float *w, const neighbours *h, int64_t at) {
   int64_t j = 0;
   for (; j + 4 * WIDTH <= h->d; j += 4 * WIDTH) {
@@ -127,34 +128,10 @@ static int mix_outer(const tkg_call *c, int64_t begin, int64_t end) {
   return TKG_OK;
 }
 
-/* ---- mix_scatter: out[ids[i,k]] (+ base) += w[i,k] g[i] ---- */
-
-static int64_t scatter_units(const tkg_node *node, const tkg_node *const *in) {
-  (void)in;
-  return scatter_count_units(node->shape[0]);
-}
-
-static int64_t scatter_work(const tkg_node *node, const tkg_node *const *in) {
-  return tkg__count(in[0]) * tkg__cols(in[1]) + tkg__count(node) / 2;
-}
-
-static int mix_scatter(const tkg_call *c, int64_t begin, int64_t end) {
-  scatter s = {.out = c->out,
-               .base = c->data[3],
-               .g = c->data[1],
-               .w = c->data[0],
-               .ids = c->data[2],
-               .count = tkg__count(c->in[2]),
-               .k = tkg__cols(c->in[0]),
-               .n = c->node->shape[0],
-               .d = tkg__cols(c->node)};
-  return scatter_run("mix_scatter", &s, begin, end);
-}
-
 /* ---- edge_dot: out[b,j] = u[b] . r[ids[b,j]] ---- */
 
-/* With no more relations than neighbours a row, each relation's score is computed once and then
- * looked up; this many fit beside the row in the first cache. */
+/* With no more relations than neighbours per row, each relation's score is computed once and then
+ * looked up. So many scores fit beside the row in the first cache. */
 enum { MOST_SCORES = 1024 };
 
 static int edge_dot(const tkg_call *c, int64_t begin, int64_t end) {
@@ -178,11 +155,10 @@ static int64_t edge_dot_work(const tkg_node *node, const tkg_node *const *in) {
   return tkg__rows(node) * (k + (m < k ? m : k) * tkg__cols(in[0]));
 }
 
-const tkg_cpu_op TKG_ISA_NAME(tkg__cpu_mix)[] = {
+const tkg_cpu_op TKG_ISA_NAME(tkg__cpu_neighbor_sum)[] = {
     {.op = TKG_OP_EDGE_DOT, .run = edge_dot, .work = edge_dot_work},
     {.op = TKG_OP_MIX, .run = mix, .work = mix_work},
     {.op = TKG_OP_MIX_DOT, .run = mix_dot, .work = mix_dot_work},
     {.op = TKG_OP_MIX_OUTER, .run = mix_outer, .units = rows_of_weights},
-    {.op = TKG_OP_MIX_SCATTER, .run = mix_scatter, .units = scatter_units, .work = scatter_work},
     {0},
 };

@@ -1,5 +1,5 @@
-/* Optimizer updates: parameter and state change in place. A unit is a block of 1,024 elements.
- * Weight decay is an L2 penalty: decay * p joins the gradient. */
+/* Optimizer updates, in place: SGD, with momentum; Adam; Adagrad. A unit is a block of 1,024
+ * elements. Weight decay is an L2 penalty: g becomes g + decay p. */
 #include <math.h>
 
 #include "adam.h"
@@ -36,7 +36,7 @@ static int sgd_run(const tkg_call *c, int64_t begin, int64_t end) {
   return TKG_OK;
 }
 
-/* Kingma and Ba 2015, algorithm 1: m and v are corrected for their start at zero. */
+/* Kingma and Ba, ICLR 2015, algorithm 1: m and v are corrected for their start at zero. */
 static void adam_update(float *p, const float *g, float *m, float *v, int64_t n, const adam a) {
 #pragma omp simd
   for (int64_t i = 0; i < n; i++) {
@@ -54,7 +54,7 @@ static int adam_run(const tkg_call *c, int64_t begin, int64_t end) {
   return TKG_OK;
 }
 
-/* Duchi, Hazan, Singer 2011, diagonal form. */
+/* Duchi, Hazan and Singer, JMLR 2011, diagonal form. */
 static void adagrad_update(float *p, const float *g, float *sum, int64_t n, float lr, float eps,
                            float decay) {
 #pragma omp simd

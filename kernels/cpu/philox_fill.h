@@ -1,8 +1,8 @@
-/* Many Philox blocks at once: the numbers of ../philox.h, a vector of blocks at a time.
+/* Many Philox blocks at once: the numbers of shared/philox.h, one vector of blocks at a time.
  *
- * Each of a block's four words lies in the low half of a 64-bit lane. One widening multiplication
- * (of low halves, whatever the high ones hold) then gives the product, whose low half is already
- * where the next round wants it: 8 instructions a round for a vector of blocks. */
+ * Each of a block's four words lies in the low half of a 64-bit lane. One widening multiplication,
+ * which reads the low halves alone, gives the product, whose low half is already where the next
+ * round wants it: 8 instructions per round for a vector of blocks. */
 #ifndef TKG_CPU_PHILOX_FILL_H
 #define TKG_CPU_PHILOX_FILL_H
 
@@ -26,8 +26,8 @@
 
 typedef uint64_t tkg__words __attribute__((vector_size(8 * TKG__BLOCKS)));
 
-/* The product of the lanes' low halves; first and second: the 64-bit pieces of `a` and `b` in turn,
- * within each 16 bytes (a0 b0 a2 b2 ..., a1 b1 a3 b3 ...). */
+/* times: the products of the lanes' low halves. first, second: the 64-bit lanes of `a` and `b` in
+ * turn, within each 16 bytes (a0 b0 a2 b2 ..., a1 b1 a3 b3 ...). */
 #if defined(__AVX512F__)
 static inline tkg__words tkg__times(tkg__words a, uint32_t m) {
   return (tkg__words)_mm512_mul_epu32((__m512i)a, _mm512_set1_epi64(m));

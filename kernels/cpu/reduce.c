@@ -1,9 +1,10 @@
-/* Sums, row-wise maxima and dot products, and the sum's opposite.
+/* SUM, ARGMAX and DOT over dimensions of a tensor, and BROADCAST, the opposite of a sum.
  *
- * A sum reads its input as [outer, t1, middle, t2, inner] where t1 and t2 are summed; neighbouring
- * dimensions of a kind are merged, so four dimensions always fit. Terms t1 t2 are cut in a number
- * of parts that depends on the shapes alone; each part of each output block is a unit that leaves
- * doubles in scratch, and `combine` adds the parts in order. */
+ * A sum reads its input as [outer, t1, middle, t2, inner] and adds over t1 and t2. Neighbouring
+ * dimensions of a kind are merged, so four dimensions always fit. The terms t1 t2 are cut into
+ * parts whose number depends on the shapes alone. Each part of each block of outputs is a unit that
+ * leaves doubles in scratch, and `combine` adds the parts in order: the same bits for any number of
+ * threads. */
 #include <math.h>
 
 #include "base/error.h"
@@ -14,10 +15,10 @@
 /* --- sum: the plan -----------------------------------------------------------------------------*/
 
 enum {
-  SUM_COLUMNS = 256,     /* columns of a unit that sums rows of `inner` elements */
+  SUM_COLUMNS = 256,     /* most columns per unit, where rows have `inner` elements */
   SUM_ROWS = 64,         /* rows added in float before they join the double */
-  SUM_PARTS = 64,        /* parts at most */
-  SUM_PART_BYTES = 32768 /* a part is at least about this much to read */
+  SUM_PARTS = 64,        /* most parts */
+  SUM_PART_BYTES = 32768 /* a part reads about as much, or more */
 };
 
 typedef struct sum_plan {
@@ -25,7 +26,8 @@ typedef struct sum_plan {
   int64_t parts, blocks; /* of the terms; of the inner columns */
 } sum_plan;
 
-/* Extents from the last dimension to the first; even places are kept, odd ones summed. */
+/* Collects extents from the last dimension to the first: at even places those that stay, at odd
+ * places those that are summed. */
 static sum_plan sum_extents(const tkg_node *node, const tkg_node *x) {
   int64_t extent[5] = {1, 1, 1, 1, 1};
   int place = 0;
@@ -78,7 +80,7 @@ typedef struct sum_unit {
   int64_t column, columns, first, last;
 } sum_unit;
 
-/* `rows` rows `stride` apart are added to sum[0..columns). */
+/* Adds `rows` rows, `stride` apart, to sum[0..columns). */
 static void add_rows(double *restrict sum, const float *restrict x, int64_t rows, int64_t stride,
                      int64_t columns) {
   float part[SUM_COLUMNS];
@@ -140,7 +142,7 @@ static void sum_write(const tkg_call *c, const sum_plan *p, const sum_unit *u, c
   for (int64_t j = 0; j < u->columns; j++) out[j] = (float)sum[j];
 }
 
-/* Sums of the last dimension alone: one run a row. */
+/* Sums over the last dimension alone: one run per row. */
 static int sum_rows(const tkg_call *c, int64_t begin, int64_t end, int64_t cols) {
   const float *x = c->data[0];
   float *out = c->out;
@@ -195,9 +197,9 @@ static int sum_accumulate(const tkg_call *c, int64_t first, int64_t last, float 
 /* --- broadcast ---------------------------------------------------------------------------------*/
 
 static int broadcast_run(const tkg_call *c, int64_t begin, int64_t end) {
-  const flat_view v = flat_view_of(c->node, c->in[0], c->in[0]);
+  const tkg_view v = tkg__view(c->node, c->in[0], c->in[0]);
   int64_t first = flat_at(c, begin), last = flat_at(c, end);
-  flat_walk w = flat_start(&v, first);
+  flat_iterator w = flat_start(&v, first);
   while (first < last) {
     int64_t n = flat_run(&v, &w, last - first), step = v.stride[0][0];
     float *out = (float *)c->out + first;
@@ -224,7 +226,7 @@ static int64_t input_work(const tkg_node *node, const tkg_node *const *in) {
   return tkg__count(in[0]);
 }
 
-/* The first of equal ones; NaN counts as largest. 0 for a row of none. */
+/* The first of equal ones. NaN counts as largest. 0 for a row without elements. */
 static int32_t argmax(const float *x, int64_t n) {
   int64_t best = 0;
   for (int64_t j = 1; j < n && !isnan(x[best]); j++)

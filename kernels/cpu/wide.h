@@ -1,13 +1,15 @@
-/* One vector register of floats, at any address, and the dot product of two rows.
+/* One vector register of floats, read from any address, and dot products of rows.
  *
- * Compilers do not keep an array of partial sums in registers reliably; a vector type leaves them
- * no choice. Sums have sixteen lanes on every instruction set, folded in halves, so the bits do not
- * depend on the register's width. */
+ * Compilers do not reliably keep an array of partial sums in registers; a vector type leaves them
+ * no choice. Sums have sixteen lanes on every instruction set and are folded in halves, so the bits
+ * do not depend on the width of a register. */
 #ifndef TKG_CPU_WIDE_H
 #define TKG_CPU_WIDE_H
 
+#include <stddef.h>
 #include <stdint.h>
-#include <string.h>
+
+#include "shared/vmath.h"
 
 #if defined(__AVX512F__)
 enum { WIDTH = 16 };
@@ -18,36 +20,42 @@ enum { WIDTH = 4 };
 #endif
 typedef float wide __attribute__((vector_size(4 * WIDTH)));
 typedef float wide_loose __attribute__((vector_size(4 * WIDTH), aligned(4), may_alias));
-typedef float wide_quad __attribute__((vector_size(16)));
-typedef float wide_quad_loose __attribute__((vector_size(16), aligned(4), may_alias));
+typedef float wide_vec4 __attribute__((vector_size(16), aligned(4), may_alias));
 
 static inline wide wide_load(const float *p) { return *(const wide_loose *)p; }
 static inline void wide_store(float *p, wide v) { *(wide_loose *)p = v; }
 
-/* Sum of sixteen: halves are added until one is left. */
+/* The sum of sixteen lanes: halves are added until one lane is left. */
 static inline float wide_fold(const float lane[16]) {
-  const wide_quad_loose *q = (const wide_quad_loose *)lane;
-  wide_quad s = (q[0] + q[2]) + (q[1] + q[3]);
+  const wide_vec4 *v = (const wide_vec4 *)lane;
+  const wide_vec4 s = (v[0] + v[2]) + (v[1] + v[3]);
   return (s[0] + s[2]) + (s[1] + s[3]);
 }
 
-/* Sum of a[i] b[i]. */
-static inline float wide_dot(const float *a, const float *b, int64_t n) {
+/* The sum of a[i] (b[i] r[i]), or of a[i] b[i] where r is NULL, which callers know. */
+TKG_INLINE float wide_dot3(const float *a, const float *b, const float *r, int64_t n) {
   enum { REGISTERS = 16 / WIDTH };
   wide s[REGISTERS] = {{0}};
   float lane[16];
   int64_t i = 0;
   if (n < 16) {
     float sum = 0;
-    for (; i < n; i++) sum += a[i] * b[i];
+    for (; i < n; i++) sum += a[i] * (r ? b[i] * r[i] : b[i]);
     return sum;
   }
   for (; i + 16 <= n; i += 16)
-    for (int r = 0; r < REGISTERS; r++)
-      s[r] += wide_load(a + i + r * WIDTH) * wide_load(b + i + r * WIDTH);
-  for (int r = 0; r < REGISTERS; r++) wide_store(lane + r * WIDTH, s[r]);
-  for (int j = 0; i < n; i++, j++) lane[j] += a[i] * b[i];
+    for (int k = 0; k < REGISTERS; k++) {
+      const int64_t j = i + k * WIDTH;
+      const wide right = wide_load(b + j);
+      s[k] += wide_load(a + j) * (r ? right * wide_load(r + j) : right);
+    }
+  for (int k = 0; k < REGISTERS; k++) wide_store(lane + k * WIDTH, s[k]);
+  for (int j = 0; i < n; i++, j++) lane[j] += a[i] * (r ? b[i] * r[i] : b[i]);
   return wide_fold(lane);
+}
+
+static inline float wide_dot(const float *a, const float *b, int64_t n) {
+  return wide_dot3(a, b, NULL, n);
 }
 
 #endif

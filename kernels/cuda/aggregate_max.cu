@@ -94,7 +94,7 @@ static __global__ void pick_kernel(int64_t cols, tkg_graph g, const float *x, co
   for (int64_t row = tkg_first_row(); row < g.n; row += tkg_row_stride())
     for (int64_t j = threadIdx.x; j < cols; j += blockDim.x) {
       const int32_t edge = edges[row * cols + j];
-      const int64_t place = edge < 0 ? -1 : tkg__edge_place(&g, row, edge);
+      const int64_t place = edge < 0 ? -1 : tkg__edge_place(g.offsets, g.order, row, edge);
       if (edge >= 0 && place < 0) tkg_report_error(error, row, edge);
       out[row * cols + j] = place < 0 ? 0.0F : x[(int64_t)g.ids[place] * cols + j];
     }

@@ -33,11 +33,6 @@ static struct {
 
 int tkg__processors(void) { return device.processors; }
 
-/* codec.c defines it for the engine; op.c, which this library has a copy of, calls it. */
-extern "C" int64_t tkg__codec_bytes(int bits, int64_t rows, int64_t cols) {
-  return tkg__codec_pair_offset(bits, rows, cols) + 4 * rows;
-}
-
 /* CUDA's current device belongs to a thread, and any thread may use an engine. */
 static void lock_device(void) {
   pthread_mutex_lock(&device.lock);

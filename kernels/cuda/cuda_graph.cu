@@ -34,7 +34,7 @@ static cudaGraphExec_t end_capture(cudaStream_t stream) {
 }
 
 tkg_capture *tkg__capture_end(cudaStream_t stream) {
-  const cudaGraphExec_t graph = end_capture(stream);
+  cudaGraphExec_t graph = end_capture(stream);
   tkg_error_slots *slots = tkg__error_slots_save();
   tkg_capture *capture = static_cast<tkg_capture *>(malloc(sizeof *capture));
   if (graph && slots && capture) {

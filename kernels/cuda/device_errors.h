@@ -44,8 +44,9 @@ void tkg__error_slots_restore(const tkg_error_slots *saved);
 
 static __device__ __forceinline__ void tkg_report_error(tkg_error_slot error, int64_t position,
                                                         int32_t id) {
-  const uint64_t at = position < 0xffffffff ? (uint64_t)position : 0xffffffffu;
-  atomicMin(error.first, (unsigned long long)(at << 32 | (uint32_t)id));
+  const uint32_t at = position < UINT32_MAX ? (uint32_t)position : UINT32_MAX;
+  /* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): it is unsigned */
+  atomicMin(error.first, (unsigned long long)at << 32 | (uint32_t)id);
   atomicExch(error.failed, 1u);
 }
 

@@ -1,8 +1,10 @@
-/* Elementwise ops: an element of the output from the same element of each input.
+/* Elementwise ops: out[i] = a formula of shared/formulas.h of element i of each input, which may
+ * broadcast, and DROPOUT.
  *
- * All of them wait for memory and for nothing else, so what counts is how it is read: four floats
- * (16 bytes) a thread and access, neighbouring threads at neighbouring addresses. What an op
- * computes is a function of its number, known to the compiler in each kernel. */
+ * They all wait for memory alone: each input is read and the output written once. So only the width
+ * of the accesses counts: four floats (16 bytes) per thread, neighbouring threads at neighbouring
+ * addresses. The op's number is a template argument, so a kernel is one formula. Elements are
+ * independent: results repeat bit for bit. */
 #include "device_errors.h"
 #include "family.h"
 #include "launch.h"
@@ -17,32 +19,31 @@ static int no_formula(const tkg_call *c) {
 
 /* ---- one input ---- */
 
-/* The first 4 * quads elements by four, the others one by one. `out` may be `x`. */
+/* The first 4 * n4 elements by four, the others one by one. `out` may be `x`. */
 template <int OP>
-static __global__ void unary_kernel(int64_t n, int64_t quads, const float *x, float *out, float f0,
+static __global__ void unary_kernel(int64_t n, int64_t n4, const float *x, float *out, float f0,
                                     float f1) {
   const float4 *x4 = reinterpret_cast<const float4 *>(x);
-  for (int64_t i = tkg_first(); i < quads; i += tkg_stride()) {
+  for (int64_t i = tkg_first(); i < n4; i += tkg_stride()) {
     const float4 v = x4[i];
     reinterpret_cast<float4 *>(out)[i] =
         make_float4(unary(OP, v.x, f0, f1), unary(OP, v.y, f0, f1), unary(OP, v.z, f0, f1),
                     unary(OP, v.w, f0, f1));
   }
-  for (int64_t i = 4 * quads + tkg_first(); i < n; i += tkg_stride())
-    out[i] = unary(OP, x[i], f0, f1);
+  for (int64_t i = 4 * n4 + tkg_first(); i < n; i += tkg_stride()) out[i] = unary(OP, x[i], f0, f1);
 }
 
-/* Quads of an array of n that all the given arrays can be read by. */
-static int64_t quads_of(int64_t n, const void *a, const void *b, const void *c) {
+/* Groups of four among n elements if all the arrays are aligned for them, else 0. */
+static int64_t vec4_count(int64_t n, const void *a, const void *b, const void *c) {
   return tkg_vec4_aligned(a, 0) && tkg_vec4_aligned(b, 0) && tkg_vec4_aligned(c, 0) ? n / 4 : 0;
 }
 
-/* A thread a quad, or an element where there are none. */
-static tkg_shape quad_shape(int64_t n, int64_t quads) { return tkg_flat(quads > 0 ? quads : n); }
+/* One thread per group of four, or per element without groups. */
+static tkg_shape vec4_shape(int64_t n, int64_t n4) { return tkg_flat(n4 > 0 ? n4 : n); }
 
 template <int OP> static void unary_launch(const tkg_call *c, cudaStream_t stream) {
-  const int64_t n = tkg__count(c->node), quads = quads_of(n, c->data[0], c->out, NULL);
-  tkg_launch(unary_kernel<OP>, quad_shape(n, quads), stream, n, quads, tkg_in<float>(c, 0),
+  const int64_t n = tkg__count(c->node), n4 = vec4_count(n, c->data[0], c->out, NULL);
+  tkg_launch(unary_kernel<OP>, vec4_shape(n, n4), stream, n, n4, tkg_in<float>(c, 0),
              tkg_out<float>(c), (float)c->node->f[0], (float)c->node->f[1]);
 }
 
@@ -74,18 +75,17 @@ static int full_run(const tkg_call *c, cudaStream_t stream) {
 
 /* ---- two inputs that broadcast ---- */
 
-/* Equal shapes: no element has a position of its own to find. */
+/* Equal shapes: positions need no computation. */
 template <int OP>
-static __global__ void binary_flat(int64_t n, int64_t quads, const float *a, const float *b,
+static __global__ void binary_flat(int64_t n, int64_t n4, const float *a, const float *b,
                                    float *out) {
   const float4 *a4 = reinterpret_cast<const float4 *>(a), *b4 = reinterpret_cast<const float4 *>(b);
-  for (int64_t i = tkg_first(); i < quads; i += tkg_stride()) {
+  for (int64_t i = tkg_first(); i < n4; i += tkg_stride()) {
     const float4 v = a4[i], w = b4[i];
     reinterpret_cast<float4 *>(out)[i] = make_float4(binary(OP, v.x, w.x), binary(OP, v.y, w.y),
                                                      binary(OP, v.z, w.z), binary(OP, v.w, w.w));
   }
-  for (int64_t i = 4 * quads + tkg_first(); i < n; i += tkg_stride())
-    out[i] = binary(OP, a[i], b[i]);
+  for (int64_t i = 4 * n4 + tkg_first(); i < n; i += tkg_stride()) out[i] = binary(OP, a[i], b[i]);
 }
 
 template <int OP, class Index>
@@ -103,8 +103,8 @@ template <int OP> static void binary_launch(const tkg_call *c, cudaStream_t stre
   const tkg_view v = tkg__view(c->node, c->in[0], c->in[1]);
   const float *a = tkg_in<float>(c, 0), *b = tkg_in<float>(c, 1);
   if (v.rank == 1 && v.stride[0][0] && v.stride[0][1]) {
-    const int64_t quads = quads_of(n, a, b, c->out);
-    tkg_launch(binary_flat<OP>, quad_shape(n, quads), stream, n, quads, a, b, tkg_out<float>(c));
+    const int64_t n4 = vec4_count(n, a, b, c->out);
+    tkg_launch(binary_flat<OP>, vec4_shape(n, n4), stream, n, n4, a, b, tkg_out<float>(c));
   } else if (n <= UINT32_MAX) {
     tkg_launch(binary_view<OP, uint32_t>, tkg_flat(n), stream, (uint32_t)n, v, a, b,
                tkg_out<float>(c));
@@ -131,42 +131,42 @@ static int binary_run(const tkg_call *c, cudaStream_t stream) {
 /* ---- gradients: g and what forward saw ---- */
 
 template <int OP>
-static __global__ void grad_kernel(int64_t n, int64_t quads, const float *g, const float *y,
+static __global__ void grad_kernel(int64_t n, int64_t n4, const float *g, const float *y,
                                    float *out, float f0, float f1) {
   const float4 *g4 = reinterpret_cast<const float4 *>(g), *y4 = reinterpret_cast<const float4 *>(y);
-  for (int64_t i = tkg_first(); i < quads; i += tkg_stride()) {
+  for (int64_t i = tkg_first(); i < n4; i += tkg_stride()) {
     const float4 v = g4[i], w = y4[i];
     reinterpret_cast<float4 *>(out)[i] =
         make_float4(grad(OP, v.x, w.x, f0, f1), grad(OP, v.y, w.y, f0, f1),
                     grad(OP, v.z, w.z, f0, f1), grad(OP, v.w, w.w, f0, f1));
   }
-  for (int64_t i = 4 * quads + tkg_first(); i < n; i += tkg_stride())
+  for (int64_t i = 4 * n4 + tkg_first(); i < n; i += tkg_stride())
     out[i] = grad(OP, g[i], y[i], f0, f1);
 }
 
-/* On a kept sign mask: bit i % 8 of byte i / 8 is x[i] > 0. */
-static __global__ void masked_grad(int64_t n, int64_t quads, const float *g, const uint8_t *mask,
+/* The gradient of LEAKY_RELU from a saved sign mask: bit i % 8 of byte i / 8 is x[i] > 0. */
+static __global__ void masked_grad(int64_t n, int64_t n4, const float *g, const uint8_t *mask,
                                    float *out, float slope) {
-  for (int64_t i = tkg_first(); i < quads; i += tkg_stride()) {
+  for (int64_t i = tkg_first(); i < n4; i += tkg_stride()) {
     const float4 v = reinterpret_cast<const float4 *>(g)[i];
     const unsigned bits = (unsigned)mask[i / 2] >> 4 * (i % 2);
     reinterpret_cast<float4 *>(out)[i] =
         make_float4(bits & 1 ? v.x : slope * v.x, bits & 2 ? v.y : slope * v.y,
                     bits & 4 ? v.z : slope * v.z, bits & 8 ? v.w : slope * v.w);
   }
-  for (int64_t i = 4 * quads + tkg_first(); i < n; i += tkg_stride())
+  for (int64_t i = 4 * n4 + tkg_first(); i < n; i += tkg_stride())
     out[i] = mask[i / 8] >> i % 8 & 1 ? g[i] : slope * g[i];
 }
 
 template <int OP> static void grad_launch(const tkg_call *c, cudaStream_t stream) {
-  const int64_t n = tkg__count(c->node), quads = quads_of(n, c->data[0], c->data[1], c->out);
-  tkg_launch(grad_kernel<OP>, quad_shape(n, quads), stream, n, quads, tkg_in<float>(c, 0),
+  const int64_t n = tkg__count(c->node), n4 = vec4_count(n, c->data[0], c->data[1], c->out);
+  tkg_launch(grad_kernel<OP>, vec4_shape(n, n4), stream, n, n4, tkg_in<float>(c, 0),
              tkg_in<float>(c, 1), tkg_out<float>(c), (float)c->node->f[0], (float)c->node->f[1]);
 }
 
 static void masked_launch(const tkg_call *c, cudaStream_t stream) {
-  const int64_t n = tkg__count(c->node), quads = quads_of(n, c->data[0], NULL, c->out);
-  tkg_launch(masked_grad, quad_shape(n, quads), stream, n, quads, tkg_in<float>(c, 0),
+  const int64_t n = tkg__count(c->node), n4 = vec4_count(n, c->data[0], NULL, c->out);
+  tkg_launch(masked_grad, vec4_shape(n, n4), stream, n, n4, tkg_in<float>(c, 0),
              tkg_in<uint8_t>(c, 1), tkg_out<float>(c), (float)c->node->f[0]);
 }
 
@@ -190,8 +190,8 @@ static int grad_run(const tkg_call *c, cudaStream_t stream) {
 
 /* ---- dropout ---- */
 
-/* A thread draws one Philox block and decides on its eight elements. An element stays where
- * u = (number + 1/2) / 65,536 >= p: where number >= threshold. */
+/* One thread per Philox block and its eight elements. An element is kept if u = (number + 1/2) /
+ * 65,536 >= p, which is number >= threshold. */
 static __global__ void dropout_kernel(int64_t n, bool aligned, tkg_noise noise, const float *x,
                                       float *out, uint32_t threshold, float scale) {
   for (int64_t b = tkg_first(); b * VEC8 < n; b += tkg_stride()) {
@@ -207,9 +207,9 @@ static __global__ void dropout_kernel(int64_t n, bool aligned, tkg_noise noise, 
   }
 }
 
-/* Row k as row ids[k] of a larger matrix: there its element j would be number ids[k] cols + j. A
- * thread has eight elements of a row, whose numbers lie in one block of noise, or in two where rows
- * are no multiple of eight. */
+/* With ids, row k is dropped as row ids[k] of a larger matrix: element (k, j) uses number
+ * ids[k] cols + j. One thread per eight elements of a row; their numbers lie in one Philox block,
+ * or in two if rows are no multiple of eight. */
 static __global__ void dropout_rows_kernel(int64_t rows, int64_t cols, bool aligned,
                                            tkg_noise noise, const float *x, const int32_t *ids,
                                            float *out, uint32_t threshold, float scale,
@@ -227,7 +227,7 @@ static __global__ void dropout_rows_kernel(int64_t rows, int64_t cols, bool alig
     load_vec8(x + r * cols + e * VEC8, whole, count, v);
     tkg_draw(noise, number / VEC8, words);
     if (skip) tkg_draw(noise, number / VEC8 + 1, words + 4);
-    for (int k = 0; k < skip; k++) { /* the noise moves down by a number */
+    for (int k = 0; k < skip; k++) { /* shift the noise down by one number */
       TKG_UNROLL
       for (int w = 0; w < 8; w++) words[w] = words[w] >> 16 | (w < 7 ? words[w + 1] << 16 : 0u);
     }

@@ -61,6 +61,7 @@ static __device__ __forceinline__ uint64_t quantize(const float x[VEC8], int cou
   if (rounding != TKG_ROUND_NEAREST) tkg_draw(noise, block, words);
   TKG_UNROLL
   for (int k = 0; k < VEC8; k++) {
+    /* NOLINTNEXTLINE(bugprone-incorrect-roundings): it is not negative */
     int32_t v = (int32_t)((x[k] - pair.zero) * scale + 0.5F);
     v = v < top ? v : top;
     const uint64_t code = (uint64_t)((uint32_t)(v + (int32_t)tkg_half(words, k)) >> 16);

@@ -202,6 +202,7 @@ template <class OP, int V, int N> struct long_row {
 
 template <class OP, int V, int N>
 static __global__ void __launch_bounds__(LONG_THREADS)
+    /* NOLINTNEXTLINE(readability-non-const-parameter): a template writes to it */
     long_rows(int64_t rows, int64_t units, const float *a, const float *b, float *out) {
   for (int64_t r = blockIdx.x; r < rows; r += gridDim.x) {
     const int64_t at = r * units * V;

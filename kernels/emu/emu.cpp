@@ -1,21 +1,17 @@
 /* The emulation's runtime: fibers, the scheduler of a block, barriers and warp collectives.
  *
- * This file is compiled without instrumentation also where kernels are sanitized: the emulation
- * stays out of the race detector's sight, and tells it in so many words (RELEASE, ACQUIRE) of the
- * order that CUDA gives to threads: a launch comes before its threads and ends after them, those
- * that meet at a barrier or collective leave it after all have come. Blocks of a launch have no
- * order. Under -DEMU_TSAN each CUDA thread runs on a fiber of its own, another one in each block:
- * thread 0 of two blocks would otherwise look like one thread. Under -DEMU_ASAN the sanitizer is
- * told of each change of stacks. */
+ * This file is compiled without instrumentation also where kernels are sanitized. The race detector
+ * does not see the emulation; RELEASE and ACQUIRE tell it the order that CUDA gives to threads: a
+ * launch comes before its threads and ends after them; threads that meet at a barrier or collective
+ * leave it after all have arrived; blocks of a launch have no order. Under -DEMU_TSAN each CUDA
+ * thread runs on a fiber of its own, another one in each block, as thread 0 of two blocks would
+ * otherwise look like one thread. Under -DEMU_ASAN the sanitizer is told of each change of stacks.
+ */
 #include "emu.h"
 
 #include <stddef.h>
 #include <stdio.h>
 #include <sys/mman.h>
-#include <unistd.h>
-
-#include <utility>
-#include <vector>
 
 #if defined(EMU_ASAN)
 #include <sanitizer/asan_interface.h>
@@ -95,7 +91,7 @@ struct fiber {
 
 /* ---- a block ---- */
 
-struct lane { /* what a waiting thread brought, and what it gets */
+struct lane { /* a thread: what it brought to a collective and what it gets */
   fiber *on;
   dim3 thread;
   uint64_t in, out;
@@ -109,12 +105,12 @@ struct warp {
   unsigned left;    /* lanes that are done */
 };
 
-/* What a block has to itself. Freed at the end of the launch where the race detector watches, so
- * that no address means two things in one launch. */
-struct belongings {
-  belongings *older;
-  /* Addresses to hang happens-before on; two of each, as a lane may arrive at the next wait while
-   * another has yet to leave this one. */
+/* The memory of one block. Under the race detector it is freed at the end of the launch, so that no
+ * address means two things in one launch. */
+struct block_memory {
+  block_memory *older;
+  /* Addresses for RELEASE and ACQUIRE; two of each, as a lane may arrive at the next wait before
+   * another has left this one. */
   uint64_t barrier[2], warp[MOST_WARPS][2];
   const void *site[MOST_SITES]; /* of each shared array, and where it lies */
   size_t offset[MOST_SITES], used;
@@ -124,7 +120,7 @@ struct belongings {
 
 struct block {
   emu_view view;
-  belongings *own;
+  block_memory *own;
   int64_t number;
   int threads, next, done, at_barrier;
   void (*call)(const void *);
@@ -153,8 +149,7 @@ void set_running(int t) {
 }
 
 [[noreturn]] void die(const char *what) {
-  static const char *const names[] = {"-",    "__syncthreads", "__syncwarp",
-                                      "shfl", "ballot",        "match_any"};
+  static const char *const names[] = {"-", "__syncthreads", "__syncwarp", "shfl", "ballot"};
   const dim3 at = now->view.block;
   fprintf(stderr, "emu: %s in block (%u,%u,%u)\n", what, at.x, at.y, at.z);
   int shown = 0;
@@ -167,7 +162,7 @@ void set_running(int t) {
   abort();
 }
 
-/* Runs first in whoever was switched to. */
+/* The first call of a fiber after a switch to it. */
 void arrive(void *fake) {
   (void)fake;
 #if defined(EMU_ASAN)
@@ -226,8 +221,7 @@ fiber *fiber_get(void) {
 #endif
 }
 
-/* Switches to a waiting thread whose wait is over, looking from warp `w` on. False: there is none.
- */
+/* Switches to a thread whose wait is over, looking from warp `w` on. False if there is none. */
 bool resume_one(int w) {
   const int warps = warps_of(now);
   for (int i = 0; i < warps; i++, w = w + 1 == warps ? 0 : w + 1) {
@@ -241,7 +235,7 @@ bool resume_one(int w) {
   return false;
 }
 
-/* The running thread must wait: lets others run until it is resumed. */
+/* Makes the running thread wait: others run until it is resumed. */
 void wait_here(int t) {
   const int w = t / WARP;
   if (!now->warps[w].ready && now->next < now->threads)
@@ -272,16 +266,12 @@ uint64_t answer(const lane *lanes, int l, unsigned mask) {
     for (unsigned m = mask; m; m &= m - 1)
       if (lanes[__builtin_ctz(m)].in) votes |= m & -m;
     return votes;
-  case EMU_MATCH:
-    for (unsigned m = mask; m; m &= m - 1)
-      if (lanes[__builtin_ctz(m)].in == lanes[l].in) votes |= m & -m;
-    return votes;
   default:
     return 0;
   }
 }
 
-/* All lanes of the mask have arrived: each gets its answer and may go on. */
+/* Called when all lanes of the mask have arrived: gives each its answer and makes it ready. */
 void complete(block *b, int w, unsigned mask) {
   lane *lanes = b->lanes + w * WARP;
   const enum emu_wait wait = lanes[__builtin_ctz(mask)].wait;
@@ -298,8 +288,8 @@ void complete(block *b, int w, unsigned mask) {
   b->collectives[w]++;
 }
 
-/* A thread that is done may be the last that others waited for. CUDA leaves a lane that exited but
- * stands in a mask undefined; here it no longer counts. */
+/* Counts a thread as done, which may complete a wait of others. CUDA does not define what happens
+ * to a mask that names a lane that exited; here that lane no longer counts. */
 void leave(block *b, int t) {
   const int w = t / WARP;
   b->done++;
@@ -323,7 +313,7 @@ void run_threads(void) {
     RELEASE(&now->order_end);
     leave(now, t);
 #if defined(EMU_TSAN)
-    return; /* a fiber a CUDA thread, or it would order them */
+    return; /* one fiber per CUDA thread: a shared one would order them */
 #endif
   }
 }
@@ -338,7 +328,7 @@ void fiber_main(void) {
       continue;
     }
 #else
-    spare[spares++] = current; /* nobody takes it before it is switched away from */
+    spare[spares++] = current; /* it is not taken before the switch away from it */
 #endif
     if (resume_one(0)) continue;
     if (now->done != now->threads) die("deadlock");
@@ -346,8 +336,8 @@ void fiber_main(void) {
   }
 }
 
-/* A piece of the block's shared memory, with a fence behind it. */
-char *take_shared(belongings *own, size_t bytes) {
+/* Allocates some of the block's shared memory, with a fence behind it. */
+char *take_shared(block_memory *own, size_t bytes) {
   char *memory = own->shared + own->used;
   if (bytes + GAP > SHARED - own->used) die("more shared memory than a block has");
   own->used += (bytes + GAP + GAP - 1) / GAP * GAP;
@@ -357,9 +347,9 @@ char *take_shared(belongings *own, size_t bytes) {
 
 void start_block(block *b, size_t dynamic_bytes) {
   void *memory = nullptr;
-  if (posix_memalign(&memory, GAP, sizeof(belongings))) abort();
-  belongings *own = (belongings *)memory;
-  memset(own, 0, offsetof(belongings, shared));
+  if (posix_memalign(&memory, GAP, sizeof(block_memory))) abort();
+  block_memory *own = (block_memory *)memory;
+  memset(own, 0, offsetof(block_memory, shared));
   memset(own->shared, 0xff, SHARED); /* NaN: no kernel may count on zeros */
   emu_fence(own->shared, SHARED);
   own->older = b->own;
@@ -367,9 +357,9 @@ void start_block(block *b, size_t dynamic_bytes) {
   b->view.dynamic_shared = dynamic_bytes ? take_shared(own, dynamic_bytes) : nullptr;
 }
 
-void drop_belongings(block *b) {
+void free_memory(block *b) {
   while (b->own) {
-    belongings *older = b->own->older;
+    block_memory *older = b->own->older;
     emu_unfence(b->own->shared, SHARED);
     free(b->own);
     b->own = older;
@@ -394,7 +384,7 @@ void run_block(block *b, size_t dynamic_bytes) {
   RELEASE(&b->order_start);
   switch_to(fiber_get());
 #if !defined(EMU_TSAN)
-  drop_belongings(b);
+  free_memory(b);
 #endif
 }
 
@@ -451,7 +441,7 @@ uint64_t emu_collective(enum emu_wait wait, unsigned mask, uint64_t in, unsigned
 }
 
 void *emu_shared(const void *site, size_t bytes) {
-  belongings *own = now->own;
+  block_memory *own = now->own;
   int k = 0;
   while (k < own->sites && own->site[k] != site) k++;
   if (k == own->sites) {
@@ -486,117 +476,9 @@ void emu_run(dim3 grid, dim3 size, size_t dynamic_bytes, void (*call)(const void
       run_block(b, dynamic_bytes);
     }
     ACQUIRE(&b->order_end);
-    drop_belongings(b);
+    free_memory(b);
     free(b);
   }
-}
-
-/* ---- graphs ---- */
-
-struct emu_graph {
-  std::vector<std::function<void()>> work;
-  bool spoilt;
-};
-
-static emu_graph *capturing;
-
-bool emu_capturing(void) { return capturing != nullptr; }
-void emu_note(std::function<void()> work) { capturing->work.push_back(std::move(work)); }
-
-/* For calls that a device refuses while it captures. */
-static bool refused(void) {
-  if (capturing) capturing->spoilt = true;
-  return capturing != nullptr;
-}
-
-cudaError_t cudaStreamBeginCapture(cudaStream_t, cudaStreamCaptureMode) {
-  if (refused()) return cudaErrorStreamCaptureUnsupported;
-  capturing = new emu_graph();
-  return cudaSuccess;
-}
-
-cudaError_t cudaStreamEndCapture(cudaStream_t, cudaGraph_t *out) {
-  emu_graph *graph = capturing;
-  *out = capturing = nullptr;
-  if (!graph) return cudaErrorInvalidValue;
-  if (!graph->spoilt) return *out = graph, cudaSuccess;
-  delete graph;
-  return cudaErrorStreamCaptureInvalidated;
-}
-
-cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t graph, unsigned long long) {
-  *out = new emu_graph(*graph);
-  return cudaSuccess;
-}
-
-cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t) {
-  for (const auto &work : graph->work) work();
-  return cudaSuccess;
-}
-
-cudaError_t cudaGraphDestroy(cudaGraph_t graph) { return delete graph, cudaSuccess; }
-cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph) { return delete graph, cudaSuccess; }
-
-/* ---- the rest of the runtime API ---- */
-
-cudaError_t cudaMalloc(void **out, size_t bytes) {
-  *out = nullptr;
-  if (refused()) return cudaErrorStreamCaptureUnsupported;
-  if (posix_memalign(out, 256, bytes ? bytes : 1)) return cudaErrorMemoryAllocation;
-  memset(*out, 0xff, bytes);
-  return cudaSuccess;
-}
-
-cudaError_t cudaFree(void *memory) {
-  if (refused()) return cudaErrorStreamCaptureUnsupported;
-  free(memory);
-  return cudaSuccess;
-}
-
-cudaError_t cudaMallocHost(void **out, size_t bytes) { return cudaMalloc(out, bytes); }
-
-cudaError_t cudaStreamSynchronize(cudaStream_t) {
-  return refused() ? cudaErrorStreamCaptureUnsupported : cudaSuccess;
-}
-
-cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaStreamSynchronize(nullptr); }
-
-cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind,
-                            cudaStream_t) {
-  if (kind != cudaMemcpyDeviceToDevice && refused()) return cudaErrorStreamCaptureUnsupported;
-  emu_queue([=] {
-    if (bytes) memmove(to, from, bytes);
-  });
-  return cudaSuccess;
-}
-
-cudaError_t cudaMemsetAsync(void *memory, int value, size_t bytes, cudaStream_t) {
-  emu_queue([=] {
-    if (bytes) memset(memory, value, bytes);
-  });
-  return cudaSuccess;
-}
-
-cudaError_t cudaGetDeviceProperties(cudaDeviceProp *out, int) {
-  memset(out, 0, sizeof *out);
-  strcpy(out->name, "CUDA on a CPU");
-  out->multiProcessorCount = 4; /* few, so that grids wrap around in tests too */
-  out->major = 9;
-  return cudaMemGetInfo(&out->totalGlobalMem, &out->totalGlobalMem);
-}
-
-cudaError_t cudaMemGetInfo(size_t *left, size_t *total) {
-  *total = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
-  *left = (size_t)sysconf(_SC_AVPHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
-  return cudaSuccess;
-}
-
-const char *cudaGetErrorString(cudaError_t error) {
-  return error == cudaErrorMemoryAllocation           ? "out of memory"
-         : error == cudaErrorStreamCaptureUnsupported ? "operation not permitted while capturing"
-         : error == cudaErrorStreamCaptureInvalidated ? "operation failed due to an earlier capture"
-         : error                                      ? "invalid value"
-                                                      : "no error";
 }
 
 void emu_fence(void *memory, size_t bytes) {

@@ -1,5 +1,5 @@
-/* The codec: matrices of floats kept as 8, 4, 2 or 1 bits an element plus 4 bytes a row, so that
- * what is read back is right on average. A row h with B = 2^bits - 1 is coded as
+/* The codec: matrices of floats saved as 8, 4, 2 or 1 bits per element plus 4 bytes per row, so
+ * that the decoded values are right on average. A row h with B = 2^bits - 1 is coded as
  *
  *   Z    = min h, rounded down to bf16
  *   step = (max h - Z) / B, rounded up to bf16 until Z + B step >= max h
@@ -15,13 +15,13 @@
  *
  * TinyKG (Chen et al., RecSys 2022) and ActNN (Chen et al., ICML 2021) round stochastically.
  *
- * Special rows. Constant: step is 0 if the value is a bf16 number, and it comes back exactly;
- * otherwise it is a row like others. A row with a NaN or an infinity, or whose range overflows a
- * float, decodes to NaN everywhere. Steps below 2^-100 are raised to it.
+ * Special rows. A constant row whose value is a bf16 number has step 0 and comes back exactly; any
+ * other is a row like others. A row with a NaN or an infinity, or whose range overflows a float,
+ * decodes to NaN everywhere. Steps below 2^-100 are raised to it.
  *
- * Layout. A plane of codes, each row starting at a byte; element c of a row takes the bits from
+ * Layout. A plane of codes, each row starting at a byte: element c of a row takes the bits from
  * (c bits) % 8 of byte c bits / 8, low bits first. Then, at the next multiple of 4 bytes, a plane
- * of pairs: Z and step, 2 bytes each, a row. Padding bits and bytes are zero.
+ * of pairs, Z and step, 2 bytes each, one pair per row. Padding bits and bytes are zero.
  *
  * Noise. Element (r, c) uses number c % 8 of Philox block r * ceil(cols / 8) + c / 8: a block is 8
  * numbers n of 16 bits, low half of each word first. v is rounded to 16 fractional bits, so
@@ -44,14 +44,16 @@ typedef struct tkg_codec {
   uint32_t step, stream; /* the same at encoding and decoding */
 } tkg_codec;
 
-/* Bytes of a row's codes, of the codes' plane with its padding, of the whole packed matrix. */
+/* Bytes of a row of codes; of the plane of codes with its padding; of the whole packed matrix. */
 static inline int64_t tkg__codec_row_bytes(int bits, int64_t cols) {
   return cols / 8 * bits + (cols % 8 * bits + 7) / 8;
 }
 static inline int64_t tkg__codec_pair_offset(int bits, int64_t rows, int64_t cols) {
   return (rows * tkg__codec_row_bytes(bits, cols) + 3) / 4 * 4;
 }
-int64_t tkg__codec_bytes(int bits, int64_t rows, int64_t cols);
+static inline int64_t tkg__codec_bytes(int bits, int64_t rows, int64_t cols) {
+  return tkg__codec_pair_offset(bits, rows, cols) + 4 * rows;
+}
 
 /* The Philox block of the noise of element (row, col). */
 static inline uint64_t tkg__codec_block(int64_t cols, int64_t row, int64_t col) {
@@ -66,8 +68,8 @@ typedef struct tkg__codec_pair {
  * < inf < NaN. The ends of a row in this order tell of its NaN and infinities too. */
 static inline int32_t tkg__float_order(int32_t bits) { return bits ^ ((bits >> 31) & INT32_MAX); }
 
-/* The nearest bf16 number not above; not below, for what is not negative. Beyond the largest finite
- * one: an infinity. */
+/* The nearest bf16 number not above the value; not below it, for a value that is not negative.
+ * Infinity beyond the largest finite one. */
 static inline float tkg__bf16_down(float value) {
   uint32_t bits = v_bits(value);
   return v_float((bits + (bits >> 31) * 0xFFFFu) & 0xFFFF0000u);
@@ -79,10 +81,10 @@ static inline float tkg__bf16_up(float value) {
 /* The smallest step: its reciprocal and its 2^-17th part are still normal floats. */
 #define TKG__CODEC_MIN_STEP 0x1p-100f
 
-/* The pair of a row whose smallest and largest values are these, as it is stored: Z's upper half in
- * the low half of a word, the step's in the high one. Both NaN if either value is not finite or if
- * one half a step beyond the ends, as dither makes, would not be. No branches: the kernels choose
- * the pairs of many rows at once. */
+/* Chooses the pair of a row from its smallest and largest value, as it is stored: the upper half of
+ * Z in the low half of a word, that of the step in the high half. Both are NaN if either value is
+ * not finite, or if half a step beyond the ends, which dither reaches, is not. There are no
+ * branches, as the kernels choose the pairs of many rows at once. */
 static inline uint32_t tkg__codec_choose(int bits, float min, float max) {
   const float top = (float)((1 << bits) - 1);
   float zero = tkg__bf16_down(min);
@@ -99,29 +101,5 @@ static inline uint32_t tkg__codec_choose(int bits, float min, float max) {
 static inline tkg__codec_pair tkg__codec_pair_of(uint32_t word) {
   return (tkg__codec_pair){v_float(word << 16), v_float(word & 0xFFFF0000u)};
 }
-
-/* Rows row_begin..row_end-1 of a rows_total x cols matrix. `x` and `packed` are the starts of the
- * whole matrices; of decode, `x` is where row row_begin goes. Calls on disjoint rows may run at
- * once and give the bytes of one call on all. */
-typedef struct tkg__codec_kernels {
-  void (*encode)(const tkg_codec *codec, const float *x, int64_t cols, int64_t rows_total,
-                 int64_t row_begin, int64_t row_end, uint8_t *packed);
-  void (*decode)(const tkg_codec *codec, const uint8_t *packed, int64_t cols, int64_t rows_total,
-                 int64_t row_begin, int64_t row_end, float *x);
-  /* Bit i, low bit first in each byte, is x[i] > 0. n_begin is a multiple of 8; the bits of the
-   * last byte beyond n_end are zero. */
-  void (*sign_mask)(const float *x, int64_t n_begin, int64_t n_end, uint8_t *mask);
-} tkg__codec_kernels;
-
-/* The kernels for the instruction set in use. */
-const tkg__codec_kernels *tkg__codec(void);
-
-/* Whole matrices, with checks: TKG_E_ARGUMENT for bits, rounding or sizes that cannot be. `packed`
- * has tkg_codec_bytes(bits, rows, cols) bytes (-1: impossible arguments). */
-int64_t tkg_codec_bytes(int bits, int64_t rows, int64_t cols);
-int tkg_codec_encode(int bits, int rounding, uint64_t seed, uint32_t step, uint32_t stream,
-                     const float *x, int64_t rows, int64_t cols, uint8_t *packed);
-int tkg_codec_decode(int bits, int rounding, uint64_t seed, uint32_t step, uint32_t stream,
-                     const uint8_t *packed, int64_t rows, int64_t cols, float *x);
 
 #endif

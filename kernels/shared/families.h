@@ -3,9 +3,11 @@
 #ifndef TKG_FAMILIES_H
 #define TKG_FAMILIES_H
 
+/* clang-format off */
 #define TKG_FAMILIES(X)                                                                            \
   X(elementwise) X(reduce) X(softmax) X(normalize) X(optim) X(adam8) X(matmul) X(grouped)          \
   X(layout) X(gather) X(scatter) X(neighbor_sum) X(aggregate) X(aggregate_max) X(sddmm)            \
   X(relation) X(edge_softmax) X(sample) X(saved)
+/* clang-format on */
 
 #endif

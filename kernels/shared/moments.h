@@ -1,35 +1,34 @@
 /* Adam's moments in 8 bits: the format, and its arithmetic for the CPU's loops and the GPU's
- * kernels alike.
+ * kernels.
  *
- * As in Dettmers et al., 8-bit Optimizers via Block-wise Quantization, ICLR 2022, numbers are coded
- * relative to the largest of their block, in steps that grow with them. Their codes index a table
- * ("dynamic tree"); ours are the upper bits of a float, so that shifts take the place of a search.
- * F(q) is the float whose bits are those of 1 plus 2^19 q: 16 steps from a power of two to the
- * next.
+ * Numbers are coded relative to the largest of their block, in steps that grow with them, as in
+ * Dettmers et al., "8-bit optimizers via block-wise quantization", ICLR 2022. Their codes index a
+ * table ("dynamic tree"); ours are the upper bits of a float, so that shifts replace a search. F(q)
+ * is the float whose bits are those of 1 plus 2^19 q: 16 steps from a power of two to the next.
  *
  *   m = M / (F(127) - 1) (F(q) - 1), q in 0..127, and a sign     M = largest |m| of the block
  *   v = V / F(127) F(q), q in -128..127                          V = largest v
  *
- * So m goes down to zero, by even steps of M / 3952 at last, and v to V / 63488, but not to zero: m
- * over the root of a v that was rounded to zero would be a huge step.
+ * So m goes down to zero, at last by even steps of M / 3952. v goes down to V / 63488, but not to
+ * zero: m over the root of a v that was rounded to zero would be a huge step.
  *
  * Rounding. An update moves v by a thousandth, far less than the step to the next code: rounded to
  * the nearest, most codes would never move. So noise is added below the last bit that is kept, and
- * the rest cut off: on average m and v are right, and with them the running means they stand for.
+ * the rest is cut off: m and v are right on average, and so are the running means that they hold.
  *
- * Blocks. A block is a row of the parameter where rows have 32 to 256 numbers, otherwise 64 numbers
- * of the flat array. Rows of an embedding table differ by orders of magnitude in how often they get
- * a gradient. Each has a scale of its own, so a busy row costs a rare one no precision, and a row
- * without a gradient keeps its codes, bit by bit, while its scale decays. (Narrower rows share one:
- * 8 bytes a row would be felt, in memory and in time.)
+ * Blocks. A block is a row of the parameter where rows have 32 to 256 elements, otherwise 64
+ * elements of the flat array. Rows of an embedding table differ by orders of magnitude in how often
+ * they get a gradient. Each has a scale of its own, so a busy row costs a rare one no precision,
+ * and a row without a gradient keeps its codes bit by bit while its scale decays. (For narrower
+ * rows, 8 bytes per row would cost too much memory and time.)
  *
  * State tensors: both codes of an element in 16 bits (m's in the lower 7, then its sign; v's in the
- * upper 8), two elements an int32; then f32 [blocks, 2]: M / (F(127) - 1) and V / F(127). Zeros
+ * upper 8), two elements per int32; then f32 [blocks, 2]: M / (F(127) - 1) and V / F(127). Zeros
  * stand for m = v = 0.
  *
  * Noise. Element c of block b uses number c % 8 of Philox block b ceil(length / 16) + c / 16, taken
  * from 65535 if c % 16 >= 8, for both moments. The Philox step is the number of the update, so that
- * what resumes goes on with the same bits. */
+ * a resumed run continues with the same bits. */
 #ifndef TKG_MOMENTS_H
 #define TKG_MOMENTS_H
 
@@ -46,9 +45,9 @@ enum {
 #define TKG_SECOND_LEAST 0x1p-8F /* F(-128) */
 
 typedef struct tkg_moments {
-  int64_t length, blocks; /* of a parameter's blocks; the last one may be shorter */
-  int64_t words;          /* int32 that hold the codes of two elements */
-  int64_t draws;          /* Philox blocks a block */
+  int64_t length, blocks; /* of the blocks, the last of which may be shorter; their number */
+  int64_t words;          /* int32 for the codes, two elements each */
+  int64_t draws;          /* Philox blocks per block */
 } tkg_moments;
 
 static inline tkg_moments tkg__moments_of(int64_t count, int64_t cols) {
@@ -60,8 +59,8 @@ static inline tkg_moments tkg__moments_of(int64_t count, int64_t cols) {
   return s;
 }
 
-/* A block's scale, and what its moments are multiplied with to be in units of it. Where the largest
- * is next to nothing the block is zero: nothing is divided by a subnormal number. */
+/* The scale of a block, and the factor that gives its moments in units of it. A block whose largest
+ * is next to nothing counts as zero, so that nothing is divided by a subnormal number. */
 static inline float tkg__moments_scale(float largest, float top) {
   return largest > 1e-33F ? largest * (1.0F / top) : 0.0F;
 }
@@ -69,14 +68,14 @@ static inline float tkg__moments_units(float largest, float top) {
   return largest > 1e-33F ? top / largest : 0.0F;
 }
 
-/* What is added to the bits of a number in units before they are cut off: 15 bits of noise, each as
- * the middle of what it stands for, less the bits of 1. It is at least 8 and at most 2^19 - 8 of
- * the 2^19 from code to code, so rounding in the last bits of a float moves no code up or down. */
+/* The noise that is added to the bits of a number in units before the lower ones are cut off: 15
+ * random bits, plus one half, less the bits of 1. It is at least 8 and at most 2^19 - 8 of the 2^19
+ * from code to code, so the rounding of the last bits of a float moves no code up or down. */
 static inline uint32_t tkg__moments_noise(uint32_t bits) {
   return (bits >> 1 << 4) + 8 - TKG__FLOAT_ONE;
 }
 
-/* Codes of moments in units, and back. Of what is not finite they are arbitrary. */
+/* The codes of moments in units, and back. Codes of what is not finite are arbitrary. */
 static inline int16_t tkg__moments_encode(float m, float v, uint32_t noise) {
   uint32_t first = (v_bits(fabsf(m) + 1.0F) + noise) >> 19;
   v = v > TKG_SECOND_LEAST ? v : TKG_SECOND_LEAST;

@@ -1,7 +1,7 @@
 /* Philox4x32-10: random numbers as a function of a counter (Salmon, Moraes, Dror, Shaw, "Parallel
  * random numbers: as easy as 1, 2, 3", SC 2011).
  *
- * Layout everywhere in tinykg, on every device:
+ * Everywhere in tinykg, on every device:
  *   key     = the 64-bit seed, low word first
  *   counter = { block low, block high, step, stream }
  * A block is a group of 4 words of 32 bits (or 8 of 16 bits); number i of a sequence lies in block
@@ -55,24 +55,9 @@ static inline uint32_t tkg__below(uint32_t word, uint32_t n) {
   return (uint32_t)(((uint64_t)word * n) >> 32);
 }
 
-/* The same from 64 bits, for n below 2^32 where 2^-32 would be felt (a shuffle of millions). */
+/* The same from 64 bits, where 2^-32 matters (a shuffle of millions). */
 static inline uint32_t tkg__below64(uint32_t low, uint32_t high, uint32_t n) {
   return (uint32_t)(((uint64_t)high * n + (((uint64_t)low * n) >> 32)) >> 32);
 }
-
-/* A plain function of the above, for tests; tkg_philox is in tinykg.h. */
-void tkg_philox_raw(const uint32_t counter[4], const uint32_t key[2], uint32_t out[4]);
-
-/* out[i] uniform in [lo, hi], from number i of the sequence. hi itself comes only by rounding. */
-void tkg__fill_uniform(float *out, int64_t n, float lo, float hi, uint64_t seed, uint32_t step,
-                       uint32_t stream);
-
-/* out[i] normal with that mean and standard deviation (Box and Muller 1958), at most 6.7 deviations
- * from the mean. The same bits on one machine always; the last bit depends on its libm. */
-void tkg__fill_normal(float *out, int64_t n, float mean, float sd, uint64_t seed, uint32_t step,
-                      uint32_t stream);
-
-/* out[0..n-1] becomes a random order of 0..n-1 (Fisher and Yates). n <= 2^31. */
-void tkg__permutation(int32_t *out, int64_t n, uint64_t seed, uint32_t step, uint32_t stream);
 
 #endif

@@ -5,8 +5,6 @@
 
 #include <stdint.h>
 
-#include "data/graph.h"
-
 /* How many of `count` values are less than `value`. */
 static inline int64_t tkg__lower_bound(const int32_t *values, int64_t count, int32_t value) {
   int64_t low = 0, high = count;
@@ -26,12 +24,13 @@ static inline int64_t tkg__find_sorted(const int32_t *values, int64_t count, int
   return at < count && values[at] == value ? at : -1;
 }
 
-/* The place of the edge with this number among the edges of a row, or -1. Numbers ascend within a
- * row in both orientations. */
-static inline int64_t tkg__edge_place(const tkg_graph *g, int64_t row, int32_t edge) {
-  const int64_t first = g->offsets[row], last = g->offsets[row + 1];
-  if (!g->order) return edge >= first && edge < last ? edge : -1;
-  const int64_t at = tkg__find_sorted(g->order + first, last - first, edge);
+/* The place of the edge with this number among the edges of a row, or -1. `offsets` and `order` are
+ * those of a packed graph, whose numbers ascend within a row in both orientations. */
+static inline int64_t tkg__edge_place(const int32_t *offsets, const int32_t *order, int64_t row,
+                                      int32_t edge) {
+  const int64_t first = offsets[row], last = offsets[row + 1];
+  if (!order) return edge >= first && edge < last ? edge : -1;
+  const int64_t at = tkg__find_sorted(order + first, last - first, edge);
   return at < 0 ? -1 : first + at;
 }
 

@@ -3,7 +3,7 @@
  * Within 2.5 ulp of the exact value where that is a normal number; NaN in, NaN out. (gcc needs
  * -fno-trapping-math to see that both sides of a `?:` may be computed; that changes no value.)
  *
- * Polynomials are minimax fits (Remez exchange) made for this file; the interval and the weight
+ * Polynomials are minimax fits (Remez exchange) made for this file; their intervals and errors
  * stand beside them. Range reduction follows Muller, Elementary Functions, 3rd ed., ch. 11. */
 #ifndef TKG_VMATH_H
 #define TKG_VMATH_H
@@ -79,7 +79,7 @@ TKG_INLINE float v_log(float x) {
   return x > 0.0F ? y : outside;
 }
 
-/* log(1 + u) for 0 <= u <= 1, with what was lost in rounding 1 + u put back. */
+/* log(1 + u) for 0 <= u <= 1; the rounding error of 1 + u is added back. */
 TKG_INLINE float v_log1p(float u) {
   float w = 1.0F + u;
   return v_log_normal(w, 0.0F) + (u - (w - 1.0F)) / w;

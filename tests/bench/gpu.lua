@@ -15,7 +15,7 @@ for _, word in ipairs(arg) do
 end
 local DEVICE = os.getenv('TINYKG_DEVICE') or 'cuda'
 local home = os.getenv('TINYKG_HOME') or '.'
-local steps = require 'tinykg.bench.steps'
+local step_timer = require 'tinykg.bench.step_timer'
 local lines = {}
 local started = clock.now()
 local LIMIT = 440 -- seconds: what comes late is left out
@@ -84,7 +84,8 @@ local SETTINGS = {
 }
 
 local function trainer(setting, data, bits)
-  return steps.trainer(home .. '/recipes/' .. setting.recipe .. '.lua', setting.options, data, bits)
+  return step_timer.trainer(home .. '/recipes/' .. setting.recipe .. '.lua', setting.options, data,
+                            bits)
 end
 
 local STEP = '%-34s %5s %10s %10s %8s %10s %14s'
@@ -112,9 +113,9 @@ local function step_times(setting, dir)
   by_op.suffix = ', op by op'
   print(STEP:format('step', 'bits', 'median ms', 'min ms', 'x 32', 'replayed', 'kept bytes'))
   for k, phase in ipairs(runs[1].phases) do
-    steps.time_phase(runs, k, {rounds = quick and 3 or 60})
+    step_timer.time_phase(runs, k, {rounds = quick and 3 or 60})
     tk.replay(false)
-    steps.time_phase({by_op}, k, {rounds = quick and 3 or 20})
+    step_timer.time_phase({by_op}, k, {rounds = quick and 3 or 20})
     tk.replay(true)
     runs[6] = by_op
     local median_32 = print_steps(setting.name .. (phase.label ~= '' and ', ' .. phase.name or ''),

@@ -169,8 +169,8 @@ static double measure(const tkg_call *c) {
   const double once = seconds(c, NULL, 1);
   const int times = quick ? 2 : (int)std::min(200.0, std::max(4.0, 0.01 / once));
   tkg_capture *capture = capture_run(c, times);
-  std::vector<double> rounds;
-  for (int k = 0; k < (quick ? 1 : 7); k++) rounds.push_back(seconds(c, capture, times) / times);
+  std::vector<double> rounds(quick ? 1 : 7);
+  for (double &round : rounds) round = seconds(c, capture, times) / times;
   if (capture) device->capture_free(capture);
   return median(rounds);
 }

@@ -60,7 +60,9 @@ local function counts_of(data)
           relations = data.relations, train = data.train.n, task = data.task}
 end
 
-local function save_json(path, value) assert(json.write(path, value, {indent = 2})) end
+local function save_json(path, value)
+  assert(atomic.write(path, json.encode(value, {indent = 2}) .. '\n'))
+end
 
 -- ---- lock-step ----
 

@@ -1,4 +1,4 @@
-/* Planted bugs: each must be caught by the checker named beside it. A checker that finds nothing
+/* Planted bugs: each must be caught by the checker named above it. A checker that finds nothing
  * here finds nothing in the kernels either. `bugs NAME` runs one. */
 #include "cuda/cuda.h"
 
@@ -9,7 +9,7 @@
 
 /* ---- AddressSanitizer ---- */
 
-/* `>` for `>=`: the one thread past the end reads and writes. */
+/* `>` for `>=`: one thread reads and writes past the end. */
 static __global__ void off_by_one(unsigned n, const float *x, float *out) {
   const unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
   if (i > n) return;
@@ -28,7 +28,7 @@ static __global__ void beside_shared(float *out) {
 
 static __global__ void plain_sum(float *out, const float *x) { out[0] += x[threadIdx.x]; }
 
-/* Lanes of a warp were in step before sm_70; they no longer are. */
+/* The lanes of a warp are in step before sm_70 only. */
 static __global__ void warp_in_step(float *out, const float *x) {
   TKG_SHARED(float, s, [32]);
   const unsigned lane = threadIdx.x;
@@ -44,7 +44,7 @@ static __global__ void no_barrier(float *out, const float *x) {
   out[threadIdx.x] = s[63 - threadIdx.x];
 }
 
-/* The second round writes what a slow thread still reads. */
+/* The second round overwrites what a slow thread still reads. */
 static __global__ void one_barrier_short(float *out, const float *x) {
   TKG_SHARED(float, s, [64]);
   float sum = 0;
@@ -56,7 +56,7 @@ static __global__ void one_barrier_short(float *out, const float *x) {
   out[threadIdx.x] = sum;
 }
 
-/* One thread a block, and all blocks at one cell. */
+/* One thread per block; all blocks write one cell. */
 static __global__ void between_blocks(float *out, const float *x) { out[0] = x[blockIdx.x]; }
 
 /* ---- the emulation itself ---- */
@@ -75,7 +75,7 @@ static __global__ void mixed_collectives(float *out, const float *x) {
     out[threadIdx.x] = (float)__ballot_sync(0xffffffffu, x[threadIdx.x] > 0);
 }
 
-/* A lane that its own mask does not name. */
+/* A lane that its own mask lacks. */
 static __global__ void not_in_mask(float *out, const float *x) {
   out[threadIdx.x] = __shfl_sync(0x0000ffffu, x[threadIdx.x], 0);
 }

@@ -1,15 +1,16 @@
 #!/bin/sh
 # The emulation and the kernels on it, under a checker:
 #   check.sh plain|asan|tsan DIR LIBTINYKG_EMU LIBTINYKG
-# DIR holds what kernels/build.mk made for it: harness, bugs, ops. Prints a line a test;
-# status 1 when one failed. SEED and ROUNDS: of the op check, which has the day's seed beside 1.
+# DIR holds harness, bugs and ops, built by kernels/build.mk. Prints one line per test. Exit status
+# 1 if one failed. SEED and ROUNDS are those of the op check, which by default runs with seed 1 and
+# with the date.
 set -u
 mode=$1 dir=$2 kernels=$3 engine=$4
 failed=0
 log=$(mktemp) || exit 1
 trap 'rm -f "$log"' EXIT
 
-# A leak of the process under test is not what is looked for here.
+# Leaks of the process under test are not checked here.
 export ASAN_OPTIONS=detect_leaks=0 TSAN_OPTIONS=halt_on_error=1
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-2}"
 
@@ -23,7 +24,7 @@ passes() {
   fi
 }
 
-# caught BUG TEXT: the planted bug must end the program with a report that has TEXT in it
+# caught BUG TEXT: the planted bug must end the program with a report that contains TEXT
 caught() {
   if "$dir/bugs" "$1" >"$log" 2>&1; then
     printf '  FAIL %-22s was not caught\n' "$1"; failed=1

@@ -1,12 +1,13 @@
-/* Every op of a backend against the CPU backend, through the vtable that the engine uses.
+/* Every op of a backend against the CPU backend, through the table of functions that the engine
+ * uses.
  *
  *   ops LIBTINYKG BACKEND [DEVICE] [SEED] [ROUNDS]
  *
- * Random shapes with the awkward ones among them (0, 1, 31, 32, 33, odd widths, a hub row), values
- * with zeros of both signs, NaN and infinities where an op promises something about them. Copies,
- * noise, codes and sampled ids must be equal bit for bit, sums within rounding. Each array has its
- * own allocation, so that AddressSanitizer sees what is read or written beside it; without one,
- * words behind the output are watched. A backend of a real device is tested in the same way. */
+ * Shapes are random, with awkward ones among them (0, 1, 31, 32, 33, odd widths, a hub row); values
+ * include zeros of both signs, and NaN and infinities where an op promises something about them.
+ * Copies, noise, codes and sampled ids must be equal bit for bit, sums within rounding. Each array
+ * is an allocation of its own, so that AddressSanitizer sees accesses beside it; without that,
+ * words past the output are watched. A backend of a real device is tested in the same way. */
 #include "ops.h"
 #include "ops_graph.h"
 #include "ops_sample.h"
@@ -99,7 +100,7 @@ static void sums(void) {
   n = node_of(TKG_OP_SUM, TKG_F32, kept);
   n.i[0] = which;
   std::vector<array> in = {floats(shape)};
-  /* Terms of both signs cancel, the roundings of the partial sums do not. */
+  /* Terms of both signs cancel; the roundings of the partial sums do not. */
   compare(&n, in, sums_of(count_of(&in[0].node) / (count_of(&n) ? count_of(&n) : 1)), -1);
 }
 
@@ -124,7 +125,7 @@ static void by_row(void) {
   }
 }
 
-/* Rows by their lengths, some at the floor; the gradient reads them exactly, or from codes. */
+/* Some rows are at the floor. The gradient reads y as floats and from codes. */
 static void normalizing(void) {
   static const int widths[] = {32, 8, 4, 2, 1};
   const int64_t rows = some_rows(), cols = below(12) ? some_cols() : 600;
@@ -164,8 +165,8 @@ static void updates(void) {
   } ops[] = {{TKG_OP_SGD, 2}, {TKG_OP_SGD, 3}, {TKG_OP_ADAM, 4}, {TKG_OP_ADAGRAD, 3}};
   for (auto o : ops) {
     tkg_node n = node_of(o.op, TKG_F32, shape);
-    std::vector<array> in;
-    for (int k = 0; k < o.inputs; k++) in.push_back(floats(shape, k >= 2 ? 0 : -1, 1));
+    std::vector<array> in((size_t)o.inputs);
+    for (int k = 0; k < o.inputs; k++) in[(size_t)k] = floats(shape, k >= 2 ? 0 : -1, 1);
     n.f[0] = o.op == TKG_OP_ADAGRAD ? 1e-8 : 0.9;
     n.f[1] = o.op == TKG_OP_ADAM ? 0.999 : 0.01;
     n.f[2] = 1e-8;
@@ -174,7 +175,7 @@ static void updates(void) {
   }
 }
 
-/* State as a first update leaves it, updated again. */
+/* Updates three times: the state is that of the update before. */
 static void update_8_bits(void) {
   static const int64_t widths[] = {1, 5, 31, 32, 33, 64, 100, 256, 257, 300};
   const dims shape = {some_rows(), widths[below(10)]};
@@ -347,7 +348,7 @@ static void kept(void) {
   compare(&n, in, 0, -1);
 }
 
-/* A hub that 60,000 rows are added to, among others; not in every round. */
+/* A hub that 60,000 rows are added to. Runs once. */
 static void hub(void) {
   array by = ids({70000}, 40);
   for (int64_t p = 0; p < 60000; p++) by.i()[p + below(10000)] = 17;
@@ -357,8 +358,8 @@ static void hub(void) {
   compare(&n, in, sums_of(most_equal(by)), -1);
 }
 
-/* A bad id in one op: a parameter updated later in the same run must stay as it was. */
-static void no_update_after_a_fault(void) {
+/* After a bad id in one op, a parameter that is updated later in the run must not change. */
+static void no_update_after_an_error(void) {
   std::vector<array> in = {floats({4, 4}), list({1, 9})};
   array p = floats({8}), g = floats({8});
   tkg_node gather = node_of(TKG_OP_GATHER, TKG_F32, {2, 4});
@@ -379,11 +380,11 @@ static void no_update_after_a_fault(void) {
   device->read(after.data(), b.out, 32);
   if (status || found != TKG_E_RANGE || after != p.bytes ||
       strcmp(message, "recipe.lua:12: gather: id 9 at position 1 is outside 0..3") != 0)
-    failures++, printf("FAIL after a fault: status %d %d '%s'\n", status, found, message);
+    failures++, printf("FAIL after an error: status %d %d '%s'\n", status, found, message);
   status = device->begin(&context) | device->run(&b);
   status |= device->finish(message, sizeof message);
   device->read(after.data(), b.out, 32);
-  if (status || after == p.bytes) failures++, printf("FAIL: a fault outlives its run\n");
+  if (status || after == p.bytes) failures++, printf("FAIL: an error outlives its run\n");
   void *const memory[] = {a.data[0], a.data[1], a.out, b.data[0], b.data[1]};
   for (void *m : memory) device->release(m);
 }
@@ -428,7 +429,7 @@ int main(int argc, char **argv) {
   for (int r = 0; r < rounds; r++)
     for (auto family : families) family();
   if (rounds >= 10) hub(), hub_of_a_graph();
-  no_update_after_a_fault();
+  no_update_after_an_error();
   for (int op = 0; op < TKG_OP_COUNT; op++) {
     if (device->supports(op) && !seen[op]) failures++, printf("FAIL %s: no case\n", infos[op].name);
     if (cpu->supports(op) && !device->supports(op))

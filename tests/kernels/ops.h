@@ -1,5 +1,6 @@
-/* The op check's tools: random arrays, a run on a backend, the comparison of two. A backend's op is
- * run as it is and recorded and played back; its results are compared with the CPU's. */
+/* The op check's tools: random arrays, a run on a backend, the comparison of two. An op of a
+ * backend is run once as it is and once captured and replayed; its results are compared with the
+ * CPU's. */
 #ifndef TKG_OPS_H
 #define TKG_OPS_H
 
@@ -147,10 +148,10 @@ static std::vector<char> fetch(const tkg_backend *b, const void *from, int64_t b
   return to;
 }
 
-/* Runs the op, or has it recorded, which must not run it, and played back. */
-static int run_call(const tkg_backend *b, const tkg_call *c, bool recorded) {
+/* Runs the op, or captures it, which must not run it, and replays it. */
+static int run_call(const tkg_backend *b, const tkg_call *c, bool captured) {
   const std::vector<char> before = fetch(b, c->out, bytes_of(c->node));
-  if (!recorded || !b->capture_begin()) return b->run(c);
+  if (!captured || !b->capture_begin()) return b->run(c);
   int status = b->run(c);
   tkg_capture *capture = b->capture_end();
   if (!status && (!capture || fetch(b, c->out, bytes_of(c->node)) != before))
@@ -162,7 +163,7 @@ static int run_call(const tkg_backend *b, const tkg_call *c, bool recorded) {
 
 /* `over`: the input whose memory takes the result, or -1. */
 static result run_on(const tkg_backend *b, const tkg_node *node, std::vector<array> &in, int over,
-                     bool recorded = false) {
+                     bool captured = false) {
   tkg_call c = {};
   result r = {};
   c.node = node;
@@ -178,7 +179,7 @@ static result run_on(const tkg_backend *b, const tkg_node *node, std::vector<arr
   if (scratch > 0) c.scratch = b->allocate(scratch);
   char message[1024] = "";
   if (b->begin) b->begin(&context);
-  r.status = run_call(b, &c, recorded);
+  r.status = run_call(b, &c, captured);
   if (r.status) r.message = b->error ? b->error() : cpu_error();
   if (b->finish) {
     const int status = b->finish(message, sizeof message);
@@ -218,15 +219,15 @@ static void fail(const tkg_node *node, const std::vector<array> &in, const char 
   printf(" i %d %d f %g %g: %s\n", (int)node->i[0], (int)node->i[1], node->f[0], node->f[1], what);
 }
 
-/* The first element of 4 bytes that differs. */
+/* The index of the first element of 4 bytes that differs. */
 static int64_t first_difference(const std::vector<char> &a, const std::vector<char> &b) {
   size_t k = 0;
   while (k + 4 <= a.size() && k + 4 <= b.size() && memcmp(&a[k], &b[k], 4) == 0) k += 4;
   return (int64_t)k / 4;
 }
 
-/* Largest difference of two float arrays in units of the larger of 1 and the reference's largest
- * value; infinity where one has a NaN or an infinity that the other has not. */
+/* The largest difference of two float arrays, in units of the larger of 1 and the reference's
+ * largest value. Infinity where one has a NaN or an infinity that the other has not. */
 static double distance(const std::vector<char> &a, const std::vector<char> &ref) {
   double most = 0, scale = 1;
   const float *x = (const float *)a.data(), *y = (const float *)ref.data();
@@ -241,14 +242,14 @@ static double distance(const std::vector<char> &a, const std::vector<char> &ref)
   return most / scale;
 }
 
-/* Equal bits, or both NaN. */
+/* Whether all elements have equal bits or are both NaN. */
 static bool same(const std::vector<char> &a, const std::vector<char> &b, int dtype) {
   if (a.size() != b.size()) return false;
   if (a.empty() || memcmp(a.data(), b.data(), a.size()) == 0) return true;
   if (dtype != TKG_F32) return false;
   const float *x = (const float *)a.data(), *y = (const float *)b.data();
   for (size_t k = 0; k < a.size() / 4; k++)
-    if (memcmp(&x[k], &y[k], 4) != 0 && !(isnan(x[k]) && isnan(y[k]))) return false;
+    if (memcmp(&a[4 * k], &b[4 * k], 4) != 0 && !(isnan(x[k]) && isnan(y[k]))) return false;
   return true;
 }
 
@@ -269,7 +270,7 @@ static void compare(const tkg_node *node, std::vector<array> &in, double toleran
     fail(node, in, text);
     return;
   }
-  if (!got.guards) fail(node, in, "wrote behind its output");
+  if (!got.guards) fail(node, in, "wrote past its output");
   if (got.status) return;
   if (!close(got.out, want.out, node->dtype, tolerance)) {
     snprintf(text, sizeof text, "differs by %g, allowed %g; first at %d",
@@ -282,17 +283,17 @@ static void compare(const tkg_node *node, std::vector<array> &in, double toleran
       fail(node, in, "an input differs afterwards");
   const result replayed = run_on(device, node, in, over, true);
   if (replayed.status || !same(replayed.out, got.out, node->dtype))
-    fail(node, in, "played back it gives other bits");
+    fail(node, in, "replayed it gives other bits");
 }
 
 /* ---- for cases ---- */
 
 static const double SUMS = 1e-5;
 
-/* The same for sums of so many terms: roundings add up like their square root. */
+/* The tolerance of sums of so many terms: roundings add up like the square root of their number. */
 static double sums_of(int64_t terms) { return SUMS * fmax(1, sqrt((double)terms) / 16); }
 
-/* How often the id is met that is met most. */
+/* How often the most frequent id occurs. */
 static int64_t most_equal(const array &ids) {
   std::vector<int32_t> sorted((size_t)count_of(&ids.node));
   if (!sorted.empty()) memcpy(sorted.data(), ids.bytes.data(), sorted.size() * 4);
@@ -305,7 +306,7 @@ static int64_t most_equal(const array &ids) {
   return (int64_t)most;
 }
 
-/* Now and then an id that is none: both backends must say the same of it. */
+/* Writes bad ids now and then; both backends must report the same one. */
 static void spoil(array &a, int64_t limit) {
   const int64_t n = count_of(&a.node);
   if (n == 0 || below(10)) return;

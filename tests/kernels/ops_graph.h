@@ -1,5 +1,5 @@
-/* Cases of the ops on whole graphs and of those by matrices of a kind: nodes without edges, hubs,
- * self loops, edges that are there twice, graphs that are stored once for both ways, one way only.
+/* Cases of the ops on whole graphs and on rows of several kinds: nodes without edges, hubs, self
+ * loops, repeated edges, symmetric graphs, which are stored once, and graphs with one orientation.
  */
 #ifndef TKG_OPS_GRAPH_H
 #define TKG_OPS_GRAPH_H
@@ -17,7 +17,7 @@ static int (*graph_pack)(int64_t n, int64_t m, int64_t e, const int32_t *heads,
                          int32_t *packed, int64_t *found, int32_t *place);
 
 struct graph {
-  int64_t n, m, e; /* as it is gone through */
+  int64_t n, m, e; /* in the orientation of the op */
   int64_t relations;
   int64_t i[4];
   array packed;
@@ -32,7 +32,7 @@ struct edges {
   }
 };
 
-/* Ids are mostly of a part of the nodes, so that the others have no edge. */
+/* Most ids are of some of the nodes, so that the others have no edge. */
 static edges random_edges(int64_t n, int64_t m, int64_t e, int64_t relations) {
   edges all;
   const int64_t hub = below(n), popular = below(m), some = 1 + below(n), which = below(4);
@@ -93,7 +93,7 @@ static int64_t some_edges(void) {
   return counts[below(6)];
 }
 
-/* Relation vectors, now and then one too few. */
+/* Relation vectors; now and then one too few. */
 static array vectors(const graph &g, int64_t d, bool may_lack) {
   const bool lacks = may_lack && g.relations > 1 && below(10) == 0;
   return floats({g.relations - lacks, d});
@@ -105,7 +105,7 @@ static void weigh(std::vector<array> &in, tkg_node *node, const graph &g) {
   node->inputs = (uint8_t)in.size();
 }
 
-/* Terms of both signs cancel, their roundings do not. */
+/* The tolerance of sums over edges: terms of both signs cancel, their roundings do not. */
 static double sums_of(const graph &g, int64_t times = 1) {
   return SUMS * fmax(1, sqrt((double)(g.e * times)) / 8);
 }
@@ -134,7 +134,7 @@ static void sums_by_rows(const graph &g, int64_t d) {
   }
 }
 
-/* A slot that is none belongs to a tail with an edge: others are not looked at. */
+/* A bad slot belongs to a tail with an edge: other slots are not read. */
 static void sums_by_slots(const graph &g, int64_t d) {
   const int64_t b = some_rows();
   for (int mul = 0; mul < 2; mul++) {
@@ -215,7 +215,7 @@ static void graphs(void) {
   compare(&node, in, 0, -1);
 }
 
-/* A hub whose edges fill more chunks than a group adds up, both ways; not in every round. */
+/* A hub whose edges fill more chunks than one group adds up, in both orientations. Runs once. */
 static void hub_of_a_graph(void) {
   edges all;
   for (int64_t k = 0; k < 9000; k++) {

@@ -1,4 +1,4 @@
-/* Cases of the ops that draw from sparse tables or look into them. */
+/* Cases of the ops that sample from sparse tables or look values up in them. */
 #ifndef TKG_OPS_SAMPLE_H
 #define TKG_OPS_SAMPLE_H
 
@@ -46,7 +46,7 @@ static void sampling(void) {
   compare(&n, in, 0, -1);
 }
 
-/* Tails of a head that has some of them by several relations. */
+/* Heads that have some tails by several relations. */
 static void tails_and_values(void) {
   const int64_t rows = 1 + below(50), m = some_rows(), k = 1 + below(9), limit = 2 + below(60);
   std::vector<int32_t> offsets, entries;

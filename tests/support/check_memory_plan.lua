@@ -54,14 +54,10 @@ local function with_last_readers(list, by_id)
   end
 end
 
--- Ops that may write over an input, and which: from the contract in ops.def.
+-- Ops that may write over an input, and which.
 local OVER = {scatter_add = 3, mix_scatter = 4}
-for _, op in ipairs {'affine', 'add', 'sub', 'mul', 'div', 'leaky_relu', 'leaky_relu_grad',
-                     'sigmoid', 'sigmoid_grad', 'tanh', 'tanh_grad', 'softplus', 'exp', 'log',
-                     'sqrt', 'square', 'clamp', 'clamp_grad', 'dropout', 'normalize',
-                     'normalize_grad', 'softmax', 'softmax_grad', 'log_softmax',
-                     'log_softmax_grad'} do
-  OVER[op] = 1
+for _, op in ipairs(require 'tests.support.op_table') do
+  if op.flags:find 'TKG_INPLACE' then OVER[op.name] = 1 end
 end
 
 local function output_in_place(by_id, node, other)

@@ -205,6 +205,7 @@ return {
   leaky_relu_grad = each(SHAPES, 2, {f = {0.25}}),
   sigmoid = each(SHAPES, 1, {}), sigmoid_grad = each(SHAPES, 2, {}),
   tanh = each(SHAPES, 1, {}), tanh_grad = each(SHAPES, 2, {}),
+  elu = each(SHAPES, 1, {f = {0.75}}), elu_grad = each(SHAPES, 2, {f = {0.75}}),
   softplus = each(SHAPES, 1, {}), exp = each(SHAPES, 1, {}),
   log = each(SHAPES, 1, {}, 'positive'), sqrt = each(SHAPES, 1, {}, 'positive'),
   square = each(SHAPES, 1, {}),

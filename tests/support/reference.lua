@@ -7,6 +7,9 @@
 --   margin(a, x, y)    returns false if an input is so near a kink that rounding decides the
 --                      result; y are the inputs, perturbed
 --   exact              the op moves numbers and rounds nothing
+--   elementwise        of one input
+--   call               how random programs write it and with which attributes, for ops of one input
+--                      that need no form of their own (tests/faults/programs/forms.lua)
 local arrays = require 'tests.support.arrays'
 local scalars = require 'tests.support.scalars'
 local new, around, matrix, with = arrays.new, arrays.around, arrays.matrix, arrays.with
@@ -19,9 +22,12 @@ local ops = {}
 -- ---- elementwise ----
 
 --- f(x, a) and its derivative d(x, y, a).
-local function unary(f, d, margin)
+local function unary(f, d, margin, call)
   return {
+    elementwise = true,
+    derivative = d,
     margin = margin,
+    call = call,
     forward = function(a, x)
       local p, o = x[1].v, new(x[1].shape)
       local v = o.v
@@ -54,13 +60,21 @@ ops.leaky_relu = unary(function(x, a)
                        end,
                        function(x, _, a) return x > 0 and 1 or a.slope end,
                        function(_, x, y) return away_from(0, x[1], y[1]) end)
-ops.sigmoid = unary(sigmoid, function(_, y) return y * (1 - y) end)
-ops.tanh = unary(tanh, function(_, y) return 1 - y * y end)
-ops.softplus = unary(scalars.softplus, sigmoid)
+ops.sigmoid = unary(sigmoid, function(_, y) return y * (1 - y) end, nil, {'$1:sigmoid()'})
+ops.tanh = unary(tanh, function(_, y) return 1 - y * y end, nil, {'$1:tanh()'})
+ops.elu = unary(function(x, a)
+                  local e = abs(x) < 1e-3 and x * (1 + x * (0.5 + x / 6)) or exp(x) - 1
+                  return x > 0 and x or a.slope * e
+                end,
+                function(x, y, a) return x > 0 and 1 or y + a.slope end,
+                function(_, x, y) return away_from(0, x[1], y[1]) end,
+                {'$1:elu(0.75)', {slope = 0.75}})
+ops.softplus = unary(scalars.softplus, sigmoid, nil, {'$1:softplus()'})
 ops.exp = unary(exp, function(_, y) return y end)
 ops.log = unary(function(x) return log(x) end, function(x) return 1 / x end)
 ops.sqrt = unary(sqrt, function(_, y) return 0.5 / y end)
-ops.square = unary(function(x) return x * x end, function(x) return 2 * x end)
+ops.square = unary(function(x) return x * x end, function(x) return 2 * x end, nil,
+                   {'$1:square()'})
 ops.over = unary(function(x, a) return a.number / x end, function(x, y) return -y / x end)
 ops.clamp = unary(function(x, a) return x < a.low and a.low or x > a.high and a.high or x end,
                   function(x, _, a) return x >= a.low and x <= a.high and 1 or 0 end,
@@ -72,10 +86,10 @@ ops.clamp = unary(function(x, a) return x < a.low and a.low or x > a.high and a.
 ops.swish = unary(function(x) return x * sigmoid(x) end, function(x)
   local s = sigmoid(x)
   return s + x * s * (1 - s)
-end)
+end, nil, {'H.swish($1)'})
 ops.straight = unary(function(x) return max(-0.5, math.min(x, 0.5)) end,
-                     function() return 0.75 end)
-ops.wrong = ops.tanh -- the engine's gradient is wrong on purpose
+                     function() return 0.75 end, nil, {'H.straight($1)'})
+ops.wrong = unary(tanh, ops.tanh.derivative) -- the engine's is wrong on purpose
 
 --- f(p, q) with derivatives d1(p, q, y), d2(p, q, y), broadcast as NumPy does.
 local function binary(f, d1, d2)

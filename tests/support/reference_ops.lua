@@ -64,16 +64,26 @@ local function named(a)
   return {scale = f0, shift = f1, slope = f0, low = f0, high = f1, eps = f0}
 end
 
-for name in ([[affine leaky_relu sigmoid tanh softplus exp log sqrt square clamp add sub mul div dot
-               transpose softmax log_softmax]]):gmatch '%S+' do
+local function add_forward(name)
   ops[name] = function(inputs, a) return (forward(name, named(a), inputs)) end
 end
 
 --- g, y (or x, where the gradient is a function of it) and a number per row
-for name in ('leaky_relu sigmoid tanh clamp softmax log_softmax normalize'):gmatch '%S+' do
+local function add_gradient(name)
   ops[name .. '_grad'] = function(inputs, a)
     local g, y, number = unpack(inputs)
     return backward(name, named(a), g, {y}, 1, y, number)
+  end
+end
+
+for name in ('add sub mul div dot transpose softmax log_softmax'):gmatch '%S+' do
+  add_forward(name)
+end
+for name in ('softmax log_softmax normalize'):gmatch '%S+' do add_gradient(name) end
+for name, formula in pairs(formulas) do
+  if type(formula) == 'table' and formula.elementwise then
+    add_forward(name)
+    add_gradient(name)
   end
 end
 

@@ -1,13 +1,13 @@
 --- Running the command line from specs.
 
+local fixtures = require 'tests.support.fixtures'
+
 local shell = {}
 
 local home = os.getenv('TINYKG_HOME') or '.'
 
 local function take(path)
-  local file = assert(io.open(path))
-  local text = file:read('*a')
-  file:close()
+  local text = fixtures.bytes(path)
   os.remove(path)
   return text
 end
@@ -23,13 +23,13 @@ function shell.tinykg(arguments, through)
   return code, take(out), take(err)
 end
 
---- Runs a command line in the repository; both outputs are one text.
+--- Runs a command line in a folder, the repository by default; both outputs are one text.
 ---@return number code ---@return string text
-function shell.sh(command)
-  local pipe = io.popen(('cd %s && { %s; } 2>&1; echo $?'):format(home, command))
+function shell.sh(command, dir)
+  local pipe = io.popen(('cd %s && { %s; } 2>&1; echo "[$?]"'):format(dir or home, command))
   local text = pipe:read('*a')
   pipe:close()
-  local out, code = text:match('^(.-)(%d+)\n$')
+  local out, code = text:match('^(.*)%[(%d+)%]\n$')
   return tonumber(code), out
 end
 
@@ -38,6 +38,13 @@ function shell.prints(arguments, through)
   local code, out, err = shell.tinykg(arguments, through)
   assert(code == 0, ('tinykg %s: status %s: %s'):format(arguments, code, err))
   return out
+end
+
+--- Makes a folder and in it the demo data set. ---@return string dir ---@return string data
+function shell.demo(users, items)
+  local dir = fixtures.dir()
+  shell.prints(('data demo %s/data --users %d --items %d'):format(dir, users, items))
+  return dir, dir .. '/data'
 end
 
 --- Wants one clear line on standard error and nothing else there.

@@ -5,13 +5,15 @@ set -uo pipefail
 shopt -s nullglob
 cd "$(dirname "$0")/../.." || exit 1
 CPPFLAGS=${CPPFLAGS:--std=c17 -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE -Iengine -Ikernels -fopenmp}
+CXXFLAGS='-x c++ -std=c++17 -fopenmp -Iengine -Ikernels -Ikernels/emu -Wall -Wextra'
 ISA=${ISA:-sse2}
 MAX_FUNCTION=70 MAX_FILE=500
 core=(engine/{base,data,tape,autodiff,passes,run}/*.c kernels/cpu/dispatch/*.c) cpu=(kernels/cpu/*.c)
 headers=(engine/*.h engine/*/*.h kernels/{shared,cpu,cpu/dispatch}/*.h)
 examples=(engine/example/*.c tests/faults/*/*.[ch])
-cxx=(kernels/cuda/* kernels/emu/* tests/kernels/*.cu tests/kernels/*.cpp tests/kernels/*.h
+cxx_sources=(kernels/cuda/*.cu kernels/emu/*.cpp tests/kernels/*.cu tests/kernels/*.cpp
   tests/bench/*.cpp)
+cxx=("${cxx_sources[@]}" {kernels/{cuda,emu},tests/kernels}/*.h kernels/cuda/*.cuh)
 lua=(.busted .luacheckrc) sized=(engine kernels)
 for d in lua recipes tests; do [ -d $d ] && lua+=("$d"); done
 for d in lua recipes; do [ -d $d ] && sized+=("$d"); done
@@ -53,26 +55,32 @@ spills() {
   make --no-print-directory BUILD=build/lint CUDA_ARCHS=90 spills
 }
 
-# tidy FLAG FILE...: a process a file (14 confuses va_lists of several); the path to each
-# complaint only with V=1
+# tidy FLAGS FILE...: one process per file (clang-tidy 14 confuses the va_lists of several). V=1 shows
+# the path to each complaint. Two underscores in a name are reserved in C++ alone, so they are
+# allowed in what .cu files share with C.
 tidy() {
-  local flag=$1 out; shift
+  local flags=$1 out checks=; shift
+  case $flags in *c++*) checks=-bugprone-reserved-identifier ;; esac
   [ $# -gt 0 ] || return 0
   # shellcheck disable=SC2086
   out=$(printf '%s\n' "$@" | xargs -P "$(nproc)" -n 1 sh -c \
-    'flags=$1; shift; clang-tidy --quiet "$@" -- $flags' tidy "$CPPFLAGS $flag" 2>/dev/null) && return
+    'flags=$1 checks=$2; shift 2; clang-tidy --quiet --checks="$checks" "$@" -- $flags' \
+    tidy "$flags" "$checks" 2>/dev/null) && return
   [ -n "${V:-}" ] || out=$(printf '%s\n' "$out" | grep -E ' (error|warning): ')
   printf '%s\n' "$out"
   return 1
 }
 
-# Tensors hold int32 or float by design; gcc and clang both shift signed numbers arithmetically.
+# cpp_check LANGUAGE STANDARD FILE...: tensors hold int32 or float by design; gcc and clang both shift
+# signed numbers arithmetically.
 cpp_check() {
-  cppcheck -q -j "$(nproc)" --std=c11 --language=c --enable=warning,performance,portability \
+  local language=$1 standard=$2; shift 2
+  cppcheck -q -j "$(nproc)" --std="$standard" --language="$language" \
+    --enable=warning,performance,portability \
     --inline-suppr --suppress=missingIncludeSystem --suppress=unmatchedSuppression \
     --suppress=invalidPointerCast --suppress=shiftNegativeLHS --suppress=shiftTooManyBitsSigned \
     --check-level=exhaustive --error-exitcode=1 "-DTKG_ISA=$ISA" "-D__$(uname -m)__=1" -D__GNUC__=12 \
-    -Iengine -Ikernels "$@"
+    -Iengine -Ikernels -Ikernels/emu "$@"
 }
 # Older releases know no levels.
 cppcheck --help 2>/dev/null | grep -q -- --check-level ||
@@ -88,8 +96,8 @@ function_sizes() {
 }
 
 file_sizes() {
-  find "${sized[@]}" -type f \( -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' -o -name '*.lua' \
-    -o -name '*.def' \) \
+  find "${sized[@]}" -type f \( -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' -o -name '*.cpp' \
+    -o -name '*.lua' -o -name '*.def' \) \
     -exec wc -l {} + | awk -v max=$MAX_FILE '$2 != "total" && $1 > max {
       print $2 " has " $1 " lines, at most " max; bad = 1 } END { exit bad }'
 }
@@ -99,12 +107,14 @@ step 'format kernels' format_cxx
 step luacheck luacheck -q "${lua[@]}"
 step functions function_sizes
 step files file_sizes
-step cppcheck cpp_check "${core[@]}" "${cpu[@]}"
-step clang-tidy tidy '' "${core[@]}"
+step cppcheck cpp_check c c11 "${core[@]}" "${cpu[@]}"
+step 'cppcheck cxx' cpp_check c++ c++17 "${cxx_sources[@]}"
+step clang-tidy tidy "$CPPFLAGS" "${core[@]}"
 if [ -n "${NVCC:-}" ]; then
   step 'spills' spills
 else
   echo '  skip spills: no nvcc'
 fi
-step 'clang-tidy cpu' tidy "-DTKG_ISA=$ISA" "${cpu[@]}"
+step 'clang-tidy cpu' tidy "$CPPFLAGS -DTKG_ISA=$ISA" "${cpu[@]}"
+step 'clang-tidy cxx' tidy "$CXXFLAGS" "${cxx_sources[@]}"
 exit $bad

@@ -1,4 +1,5 @@
-/* The CPU backend: memory, the table of kernels, and the split of a node over threads. */
+/* The CPU backend: memory, the table of kernels, the split of a node over threads, and groups of
+ * nodes that run in tiles of rows. */
 #include <omp.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -12,14 +13,15 @@
 #include "cpu/flat.h"
 #include "gemm.h"
 #include "isa.h"
+#include "shared/families.h"
 
 /* ---- memory ---- */
 
 enum { LINE = 64, HUGE_PAGE = 2 << 20 };
 
-/* Linux promises more memory than there is, and kills a process that touches too much of it without
- * a word. So an allocation this large is held against what is free, and refused where it can be
- * said what it was for. */
+/* Linux promises more memory than there is, and kills a process that touches too much of it. So an
+ * allocation this large is compared with what is free, and refused here, where a message can say
+ * what it was for. */
 #define WORTH_ASKING ((int64_t)256 << 20)
 
 /* The number of KiB in a line of /proc/meminfo of this name; 0 in others. */
@@ -39,8 +41,8 @@ static bool is_free(int64_t bytes) {
   return kib == 0 || bytes / 1024 <= kib;
 }
 
-/* Large tables are read by random row, and a TLB does not reach far in pages of 4 KiB: ask for
- * large pages where the system hands them out on request. */
+/* Large tables are read by random row, and a TLB does not reach far in pages of 4 KiB: large
+ * allocations ask for huge pages. */
 static void *allocate(int64_t bytes) {
   void *memory = NULL;
   if (bytes < 0 || !is_free(bytes)) return NULL;
@@ -67,21 +69,9 @@ static void zero(void *memory, int64_t bytes) {
 
 /* ---- the table of kernels ---- */
 
-TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_elementwise);
-TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_reduce);
-TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_rows);
-TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_optim);
-TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_adam8);
-TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_matmul);
-TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_layout);
-TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_gather);
-TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_mix);
-TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_sample);
-TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_kept);
-TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_graph);
-TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_edge);
-TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_pick);
-TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_grouped);
+#define X(family) TKG__DECLARE_ARRAYS(tkg_cpu_op, tkg__cpu_##family);
+TKG_FAMILIES(X)
+#undef X
 
 enum { ISAS = 3 };
 
@@ -90,16 +80,9 @@ static atomic_bool ready[ISAS];
 static pthread_mutex_t building = PTHREAD_MUTEX_INITIALIZER;
 
 static void build(int isa) {
-  const tkg_cpu_op *families[] = {
-      TKG__PICK_ARRAY(tkg__cpu_elementwise), TKG__PICK_ARRAY(tkg__cpu_reduce),
-      TKG__PICK_ARRAY(tkg__cpu_rows),        TKG__PICK_ARRAY(tkg__cpu_optim),
-      TKG__PICK_ARRAY(tkg__cpu_matmul),      TKG__PICK_ARRAY(tkg__cpu_layout),
-      TKG__PICK_ARRAY(tkg__cpu_gather),      TKG__PICK_ARRAY(tkg__cpu_mix),
-      TKG__PICK_ARRAY(tkg__cpu_sample),      TKG__PICK_ARRAY(tkg__cpu_kept),
-      TKG__PICK_ARRAY(tkg__cpu_graph),       TKG__PICK_ARRAY(tkg__cpu_edge),
-      TKG__PICK_ARRAY(tkg__cpu_pick),        TKG__PICK_ARRAY(tkg__cpu_grouped),
-      TKG__PICK_ARRAY(tkg__cpu_adam8),
-  };
+#define X(family) TKG__PICK_ARRAY(tkg__cpu_##family),
+  const tkg_cpu_op *families[] = {TKG_FAMILIES(X)};
+#undef X
   for (size_t f = 0; f < sizeof families / sizeof *families; f++)
     for (const tkg_cpu_op *k = families[f]; k->run; k++) kernels[isa][k->op] = k;
 }
@@ -140,9 +123,8 @@ static int64_t threads_for(const tkg_cpu_op *k, const tkg_call *c, int64_t units
   return threads < 1 ? 1 : threads;
 }
 
-/* Runs `chunks` equal parts of the units at once. Messages are kept per thread, so the first part
- * that failed fails once more here, on the caller's; alone it may find the memory that it lacked.
- */
+/* Runs `chunks` equal parts of the units at once. Messages belong to a thread, so the first part
+ * that failed is run again on the caller's; it may then succeed, if what it lacked was memory. */
 static int run_parallel(const tkg_cpu_op *k, const tkg_call *c, int64_t units, int64_t chunks) {
   int64_t failed = chunks;
 #pragma omp parallel for num_threads((int)chunks) schedule(static, 1) reduction(min : failed)
@@ -155,7 +137,7 @@ static int run_parallel(const tkg_cpu_op *k, const tkg_call *c, int64_t units, i
 
 /* ---- sums over rows, in the parts that op.h prescribes ---- */
 
-/* The rows first..last-1 of one part, added to `part`. */
+/* Adds rows first..last-1 of one part to `part`, or begins it. */
 static int add_rows(const tkg_cpu_op *k, const tkg_call *c, float *part, int64_t first,
                     int64_t last, bool begins) {
   for (int64_t r = first; r < last; r += TKG_PART_STEP, begins = false) {
@@ -190,7 +172,7 @@ static int run_row_sum(const tkg_cpu_op *k, const tkg_call *c) {
               : failed)
   for (int p = 0; p < parts; p++)
     if (run_part(k, c, parts, p) && p < failed) failed = p;
-  if (failed < parts) { /* for its message */
+  if (failed < parts) { /* run it again for its message */
     int status = run_part(k, c, parts, failed);
     return status ? status : tkg__no_gemm();
   }
@@ -216,8 +198,8 @@ static int run(const tkg_call *c) {
 
 /* ---- running a group in tiles ---- */
 
-/* Rows first..last-1 of one node. Flat kernels have units of FLAT_BLOCK elements, of which a tile
- * is a whole number; others a unit a row. */
+/* Computes rows first..last-1 of one node. Flat kernels have units of FLAT_BLOCK elements, of which
+ * a tile is a whole number; units of other kernels are rows. */
 static int run_rows(const tkg_cpu_op *k, const tkg_call *c, int64_t first, int64_t last) {
   if (k->rows) return k->rows(c, first, last);
   int64_t rows = tkg__rows(c->node), units = k->units ? k->units(c->node, c->in) : rows;
@@ -226,8 +208,8 @@ static int run_rows(const tkg_cpu_op *k, const tkg_call *c, int64_t first, int64
   return k->run(c, first * cols / FLAT_BLOCK, (last * cols + FLAT_BLOCK - 1) / FLAT_BLOCK);
 }
 
-/* Where row 0 of a value would lie whose row `first` lies at `offset` of a tile's memory: kernels
- * count rows from the beginning of the whole. */
+/* Kernels count rows from the first of the whole value: the address of row 0 of a value whose row
+ * `first` lies at `offset` of a tile's memory. */
 static void *whole_of(char *memory, const void *offset, const tkg_node *n, int64_t first) {
   return memory + (intptr_t)offset - first * tkg__cols(n) * (int64_t)sizeof(float);
 }
@@ -243,7 +225,7 @@ static int run_in_tile(const tkg_tile_call *t, char *memory, int chunk, int64_t 
   return add_rows(k, &c, (float *)c.scratch + chunk * tkg__count(c.node), first, last, begins);
 }
 
-/* The tiles of one chunk, one after the other. */
+/* Runs the tiles of one chunk, one after the other. */
 static int run_chunk(const tkg_tile_call *calls, int n, const tkg_tiling *t, int chunk,
                      char *memory) {
   const int64_t begin = tkg__part_begin(t->rows, t->chunks, chunk);
@@ -264,7 +246,7 @@ static int threads_for_tiles(const tkg_tile_call *calls, const tkg_tiling *t) {
   return threads < t->memories ? threads : t->memories;
 }
 
-/* Threads take chunks as they come: what a chunk computes does not depend on who does. */
+/* Threads take chunks as they become free; a chunk computes the same on any thread. */
 static int run_tiles(const tkg_tile_call *calls, int n, const tkg_tiling *t) {
   int failed = t->chunks;
 #pragma omp parallel for num_threads(threads_for_tiles(calls, t)) schedule(dynamic, 1)             \
@@ -274,7 +256,7 @@ static int run_tiles(const tkg_tile_call *calls, int n, const tkg_tiling *t) {
     char *memory = t->memory + omp_get_thread_num() * t->tile_bytes;
     if (run_chunk(calls, n, t, chunk, memory) && chunk < failed) failed = chunk;
   }
-  if (failed < t->chunks) { /* for its message */
+  if (failed < t->chunks) { /* run it again for its message */
     int status = run_chunk(calls, n, t, failed, t->memory);
     return status ? status : tkg__no_gemm();
   }

@@ -1,4 +1,4 @@
-#include "shared/codec.h"
+#include "codec.h"
 
 #include <inttypes.h>
 
@@ -8,10 +8,6 @@
 TKG__DECLARE_TABLES(tkg__codec_kernels, tkg__cpu_codec);
 
 const tkg__codec_kernels *tkg__codec(void) { return TKG__PICK(tkg__cpu_codec); }
-
-int64_t tkg__codec_bytes(int bits, int64_t rows, int64_t cols) {
-  return tkg__codec_pair_offset(bits, rows, cols) + 4 * rows;
-}
 
 int64_t tkg_codec_bytes(int bits, int64_t rows, int64_t cols) {
   if ((bits != 8 && bits != 4 && bits != 2 && bits != 1) || rows < 0 || cols < 0) return -1;

@@ -1,6 +1,6 @@
-/* OpenBLAS takes a buffer of 128 MiB of address space for each product that runs beside others,
- * when there are more of them at once than ever before, and where it gets none it asks again for
- * ever. So whoever makes them more asks for that memory first, and gives it back. */
+/* OpenBLAS takes a buffer of 128 MiB of address space for each product that runs beside others, at
+ * the first time that so many run at once. Where it gets none, it asks again forever. So before
+ * that happens the caller maps as much memory, which fails in an orderly way, and unmaps it. */
 #define _GNU_SOURCE // MAP_ANONYMOUS; NOLINT(bugprone-reserved-identifier)
 #include "gemm.h"
 
@@ -13,9 +13,9 @@
 
 static const size_t BUFFER = ((size_t)128 << 20) + ((size_t)64 << 10);
 
-static atomic_int running; /* products at this moment */
-static atomic_int buffers; /* the most there have been: so many buffers the library has */
-static int asked_for;      /* buffers that are looked for now, and may not be taken yet */
+static atomic_int running; /* products that run now */
+static atomic_int buffers; /* the most that ever ran at once: the library has so many buffers */
+static int asked_for; /* buffers found to be available that the library may not have taken yet */
 static pthread_mutex_t asking = PTHREAD_MUTEX_INITIALIZER;
 
 int tkg__no_gemm(void) {
@@ -24,30 +24,31 @@ int tkg__no_gemm(void) {
                    "each thread; fewer threads take less");
 }
 
-/* OpenBLAS's own, where it is the CBLAS in use. Rows are split here; threads of its own would be in
- * the way, and the order of its sums would depend on how many there are. It takes a buffer, too. */
+/* Defined where OpenBLAS is the CBLAS in use. Kernels split rows over threads themselves; threads
+ * of OpenBLAS would compete, and the order of its sums would depend on their number. The call takes
+ * a buffer, too. */
 extern void openblas_set_num_threads(int threads) __attribute__((weak)); /* NOLINT: as cblas.h */
 
-static bool is_there(size_t bytes) {
+static bool can_map(size_t bytes) {
   void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) return false;
   munmap(memory, bytes);
   return true;
 }
 
-/* One buffer more, beside those that others are about to take. */
+/* Checks that there is memory for one more buffer, beside those that others are about to take. */
 static int ask_for_buffer(void) {
   static bool is_told; /* to use one thread */
   pthread_mutex_lock(&asking);
-  const bool there = is_there((size_t)(asked_for + (is_told ? 1 : 2)) * BUFFER);
-  if (there && !is_told && openblas_set_num_threads) openblas_set_num_threads(1);
-  if (there) {
+  const bool available = can_map((size_t)(asked_for + (is_told ? 1 : 2)) * BUFFER);
+  if (available && !is_told && openblas_set_num_threads) openblas_set_num_threads(1);
+  if (available) {
     is_told = true;
     asked_for++;
     atomic_fetch_add(&buffers, 1);
   }
   pthread_mutex_unlock(&asking);
-  return there ? TKG_OK : tkg__no_gemm();
+  return available ? TKG_OK : tkg__no_gemm();
 }
 
 static void has_buffer(void) {

@@ -9,14 +9,14 @@ typedef struct tkg_gemm {
   int m, n, k;
   bool ta, tb; /* a, b transposed */
   int lda, ldb;
-  bool adds; /* to what is in `out`, else in its place */
+  bool adds; /* adds to `out` instead of overwriting it */
 } tkg_gemm;
 
-/* out[m, n] = op(a) op(b) in one thread. TKG_E_MEMORY: the library would find no memory for its
- * buffers. */
+/* Computes out[m, n] = op(a) op(b) in one thread. TKG_E_MEMORY if the library would find no memory
+ * for its buffers. */
 int tkg__gemm(const tkg_gemm *g, const float *a, const float *b, float *out);
 
-/* Fails like that, for who has heard of it from another thread. */
+/* Returns that status with its message, for a caller whose other thread failed. */
 int tkg__no_gemm(void);
 
 #endif

@@ -1,111 +1,80 @@
---- Files that are whole or not there: written beside, synced, then renamed into place.
+--- Writes files so that they are whole or not there: into a temporary file that is synced, then
+--- renamed.
 local ffi = require 'ffi'
 local lfs = require 'lfs'
+local posix = require 'tinykg.base.posix'
+local libc = posix.libc
 
-ffi.cdef [[
-int fileno(void *file);
-int ferror(void *file);
-int fsync(int descriptor);
-int open(const char *path, int flags, ...);
-int close(int descriptor);
-int dup2(int from, int to);
-int getentropy(void *to, size_t size);
-char *strerror(int code);
-char *realpath(const char *path, char *resolved);
-void free(void *memory);
-]]
+local atomic_file = {}
 
-local atomic = {}
-local libc = ffi.C
+--- Syncs a file. One of a kind that has nothing to sync is as good as synced.
+local function sync(descriptor)
+  local ok, why, code = posix.fsync(descriptor)
+  return ok or code == posix.EINVAL, why
+end
 
-local EINVAL = 22 -- from fsync: this kind of file has nothing to sync (Linux and the BSDs agree)
-
---- What the last failed call of the C library said.
-local function reason() return ffi.string(libc.strerror(ffi.errno())) end
-atomic.reason = reason
-
-local function synced(descriptor) return libc.fsync(descriptor) == 0 or ffi.errno() == EINVAL end
-
---- Makes a rename in this folder last. A folder that cannot be opened is left to the system.
+--- Syncs a folder after a rename in it; one that cannot be opened is skipped.
 local function sync_folder(path)
-  local descriptor = libc.open(path, 0)
-  if descriptor < 0 then return true end
-  local ok = synced(descriptor)
-  local why = not ok and reason() or nil
-  libc.close(descriptor)
+  local descriptor = posix.open(path)
+  if not descriptor then return true end
+  local ok, why = sync(descriptor)
+  posix.close(descriptor)
   return ok, why
 end
 
---- The file a path leads to through symbolic links, so that a link stays one.
-local function resolve(path)
-  local resolved = libc.realpath(path, nil)
-  if resolved == nil then return path end
-  local text = ffi.string(resolved)
-  libc.free(resolved)
-  return text
-end
+-- ---- creating files ----
 
--- ---- files that nobody prepared ----
-
-local MACOS = ffi.os == 'OSX'
-local O_WRONLY, O_RDWR = 1, 2
-local O_CREAT, O_EXCL, O_APPEND = MACOS and 0x200 or 0x40, MACOS and 0x800 or 0x80,
-                                  MACOS and 8 or 0x400
--- Linux numbers two of its flags by architecture.
-local O_NOFOLLOW = MACOS and 0x100 or (ffi.arch == 'arm64' or ffi.arch == 'arm') and 0x8000
-  or 0x20000
-
---- A Lua file of what is at a path, opened with these flags. Lua's own io.open has no say in them,
---- so a file on /dev/null changes its descriptor.
+--- Opens a Lua file with flags of open(2), and refuses links. Lua's io.open takes no flags, so the
+--- descriptor of a file on /dev/null is replaced.
 ---@return file*|nil file ---@return string? why
 local function open(path, flags)
   local file, message = io.open('/dev/null', 'wb')
   if not file then return nil, message end
-  local descriptor = libc.open(path, flags, ffi.cast('int', 438)) -- 0666, less the umask
-  local why = descriptor < 0 and reason() or nil
-  if not why then
-    if libc.dup2(descriptor, libc.fileno(file)) < 0 then why = reason() end
-    libc.close(descriptor)
+  local descriptor, why = posix.open(path, flags + posix.O_NOFOLLOW)
+  local ok = descriptor
+  if descriptor then
+    ok, why = posix.dup2(descriptor, posix.fileno(file))
+    posix.close(descriptor)
   end
-  if not why then return file end
+  if ok then return file end
   file:close()
   return nil, why
 end
 
---- A name next to `path` that cannot be foreseen.
+--- A random name for a temporary file next to `path`, which nobody can predict.
 local function name_beside(path)
   local bytes = ffi.new('uint8_t[8]')
-  if libc.getentropy(bytes, 8) ~= 0 then return nil, reason() end
+  if libc.getentropy(bytes, 8) ~= 0 then return nil, posix.reason() end
   local digits = ffi.string(bytes, 8):gsub('.', function(c) return ('%02x'):format(c:byte()) end)
   return path .. '.tmp.' .. digits
 end
 
---- Whether a file of this name is what a write that was killed had begun.
+--- Whether a name is that of a temporary file, which a killed write leaves behind.
 ---@param name string
-function atomic.is_unfinished(name) return name:find('%.tmp%.%x+$') ~= nil end
+function atomic_file.is_unfinished(name) return name:find('%.tmp%.%x+$') ~= nil end
 
---- Makes a file. What is there already, a link above all, is not opened.
+--- Creates a file. Fails if anything, such as a link, has that name already.
 ---@param path string ---@return file*|nil file ---@return string? why
-function atomic.create(path) return open(path, O_RDWR + O_CREAT + O_EXCL + O_NOFOLLOW) end
+function atomic_file.create(path) return open(path, posix.O_CREATE) end
 
---- Makes a folder next to `path`, to be filled before it takes that name, or to be removed.
+--- Makes a temporary folder next to `path`, which the caller renames or removes.
 ---@param path string ---@return string|nil folder ---@return string? message "PATH: WHY"
-function atomic.folder_beside(path)
+function atomic_file.folder_beside(path)
   local beside, why = name_beside(path)
   if not beside then return nil, path .. ': ' .. why end
   local parent = path:match('^(.*[^/])/+[^/]+$')
   local ok, message = true, nil
-  if parent then ok, message = atomic.mkdirs(parent) end
+  if parent then ok, message = atomic_file.mkdirs(parent) end
   if not ok then return nil, message end
   ok, why = lfs.mkdir(beside)
   if ok then return beside end
   return nil, ('%s: cannot be made: %s'):format(beside, (why:gsub('^.*: ', '')))
 end
 
---- Opens a file to add to it, through no link.
+--- Opens a file to append to it; refuses a link.
 ---@param path string ---@return file*|nil file ---@return string? message "PATH: WHY"
-function atomic.append(path)
-  local file, why = open(path, O_WRONLY + O_CREAT + O_APPEND + O_NOFOLLOW)
+function atomic_file.append(path)
+  local file, why = open(path, posix.O_APPEND)
   if not file then return nil, ('%s: cannot be written: %s'):format(path, why) end
   return file
 end
@@ -125,15 +94,15 @@ local function fill(file, content)
   end
   local ok, message = file:flush()
   if not ok then return nil, message end
-  -- A write of the function whose result nobody looked at.
+  -- The function may have ignored the result of a write.
   if libc.ferror(file) ~= 0 then return nil, 'a write failed' end
   return true
 end
 
 --- Fills a file and closes it. Returns ok, why (without the path), and whether an error was raised.
-local function write_file(file, content, sync)
+local function write_file(file, content, is_synced)
   local called, ok, why = pcall(fill, file, content)
-  if called and ok and sync and not synced(libc.fileno(file)) then ok, why = nil, reason() end
+  if called and ok and is_synced then ok, why = sync(posix.fileno(file)) end
   if io.type(file) == 'file' then
     local closed, close_message = file:close()
     if called and ok and not closed then ok, why = nil, close_message end
@@ -154,7 +123,7 @@ local function replace(path, content)
   local file, ok, why, raised
   local beside, unnamed = name_beside(path)
   if not beside then return nil, unnamed end
-  file, why = atomic.create(beside)
+  file, why = atomic_file.create(beside)
   if not file then return nil, why end
   ok, why, raised = write_file(file, content, true)
   if ok then
@@ -167,16 +136,16 @@ local function replace(path, content)
 end
 
 --- Writes a file such that readers see the old one or the whole new one, also after a crash.
--- The content goes to a new file PATH.tmp.DIGITS, is synced, and takes the place of PATH by a
--- rename. What is not a plain file (a terminal, a pipe, /dev/stdout) is written directly.
+-- The content goes to a new file PATH.tmp.DIGITS, which is synced and renamed to PATH. A terminal,
+-- a pipe or another path that is no plain file is written directly.
 ---@param path string a symbolic link stays; the file it leads to is replaced
 ---@param content string|string[]|fun(file: file*) the bytes; a function may return nil, message
---- to give up, and an error it raises is raised again, both without a trace in the folder
----@param o? {links: boolean} links = false: what is there, a link or a pipe, is not gone into but
---- replaced, as in a folder that may have come from somebody else
+--- to give up, and an error that it raises is raised again; both leave the folder as it was
+---@param o? {links: boolean} links = false: a link or pipe at PATH is replaced instead of written
+--- through, as for a folder that may have come from somebody else
 ---@return true|nil ok
 ---@return string? message "PATH: cannot be written: WHY"
-function atomic.write(path, content, o)
+function atomic_file.write(path, content, o)
   local kind = type(content)
   if type(path) ~= 'string' or path == '' then error('atomic.write: expected a path', 2) end
   if kind ~= 'string' and kind ~= 'table' and kind ~= 'function' then
@@ -187,7 +156,7 @@ function atomic.write(path, content, o)
   if mode == 'directory' then return nil, path .. ': cannot be written: it is a folder' end
   local ok, why, raised
   if follow and mode and mode ~= 'file' then ok, why, raised = write_directly(path, content)
-  else ok, why, raised = replace(follow and mode and resolve(path) or path, content) end
+  else ok, why, raised = replace(follow and mode and posix.realpath(path) or path, content) end
   if ok then return true end
   if raised then error(why, 0) end
   return nil, ('%s: cannot be written: %s'):format(path, tostring(why))
@@ -211,9 +180,9 @@ end
 ---@param path string
 ---@return true|nil ok
 ---@return string? message
-function atomic.mkdirs(path)
+function atomic_file.mkdirs(path)
   if type(path) ~= 'string' or path == '' then error('atomic.mkdirs: expected a path', 2) end
   return make_folder(path:match('^(.-)/*$') == '' and '/' or path:match('^(.-)/*$'))
 end
 
-return atomic
+return atomic_file

@@ -1,4 +1,3 @@
---- What lies in a folder.
 local lfs = require 'lfs'
 
 --- The names in a folder, sorted, without those of itself and of the one above. Raises one line

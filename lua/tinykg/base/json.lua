@@ -1,7 +1,7 @@
---- JSON: cjson reads; written here, because people read, compare and diff what is written.
--- Keys come sorted, and numbers survive the way back (cjson prints 14 digits).
+--- JSON: read by cjson, written here, with sorted keys for readers and diffs, and with as many
+--- digits as a number needs (cjson prints 14).
 local cjson = require 'cjson'
-local atomic = require 'tinykg.base.atomic_file'
+local format = require 'tinykg.base.format'
 local read_file = require 'tinykg.base.read_file'
 local utf8 = require 'tinykg.base.utf8'
 
@@ -30,13 +30,7 @@ end
 
 local function number_text(x)
   if x ~= x or x == math.huge or x == -math.huge then return 'null' end
-  if x % 1 == 0 and math.abs(x) < 2 ^ 53 then return ('%.0f'):format(x) end
-  local text
-  for digits = 15, 17 do
-    text = ('%.' .. digits .. 'g'):format(x)
-    if tonumber(text) == x then break end
-  end
-  return text
+  return x % 1 == 0 and math.abs(x) < 2 ^ 53 and ('%.0f'):format(x) or format.number(x)
 end
 
 local function is_array(t)
@@ -58,7 +52,7 @@ local function refuse(at, what)
   error({refused = ('json: cannot write %s%s'):format(what, at ~= '' and ' at ' .. at or '')}, 0)
 end
 
-local function sorted_keys(t, at)
+local function keys_of(t, at)
   local keys, from = {}, {}
   for key in pairs(t) do
     local kind = type(key)
@@ -77,11 +71,11 @@ local function holds_table(list)
   end
 end
 
--- With indent, a list of plain values stays on its line.
+-- With an indent, a list of plain values stays on one line.
 local function write_table(out, value, pad, step, at)
   local array = is_array(value)
   local keys, from
-  if not array then keys, from = sorted_keys(value, at) end
+  if not array then keys, from = keys_of(value, at) end
   local n = array and #value or #keys
   if array and not holds_table(value) then pad = nil end
   local inner = pad and pad .. step
@@ -115,7 +109,7 @@ end
 --- The JSON text of a value. A table with the keys 1..n is an array; an empty one an object unless
 --- json.array() marked it; number keys of an object become strings. NaN and infinities: null.
 ---@param value any
----@param options? {indent: integer} spaces a level; all on one line without
+---@param options? {indent: integer} spaces per level; without it, all is on one line
 ---@return string
 function json.encode(value, options)
   local indent = options and options.indent
@@ -123,14 +117,6 @@ function json.encode(value, options)
   local ok, message = pcall(write, out, value, indent and '\n', (' '):rep(indent or 0), '')
   if ok then return table.concat(out) end
   error(type(message) == 'table' and message.refused or message, 2)
-end
-
---- Writes a value and a line end to a file, whole or not at all.
----@param options? table of encode and of atomic.write
----@return true|nil ok
----@return string? message
-function json.write(path, value, options)
-  return atomic.write(path, json.encode(value, options) .. '\n', options)
 end
 
 -- ---- reading ----
@@ -144,7 +130,7 @@ function json.decode(text, name)
   name = name or 'text'
   if type(text) ~= 'string' then error('json.decode: expected a string, got ' .. type(text), 2) end
   if not text:find('%S') then return nil, name .. ': not JSON: it is empty' end
-  local nul = text:find('\0', 1, true) -- where the reader would stop, and say nothing of the rest
+  local nul = text:find('\0', 1, true) -- cjson would ignore the rest
   if nul then return nil, ('%s: not JSON: byte %d is NUL'):format(name, nul) end
   local ok, value = pcall(reader.decode, text)
   if ok then return value end

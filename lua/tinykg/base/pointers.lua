@@ -1,12 +1,12 @@
---- FFI arrays and pointers that somebody else has made.
+--- Element types of FFI arrays and pointers that a caller hands in.
 local ffi = require 'ffi'
 
-local arrays = {}
+local pointers = {}
 
 --- Element type of an FFI array or pointer, such as 'int' (int32_t) or 'float', and how many
 --- elements there are where its C type knows; nil for anything else.
 ---@return string? element, integer? length
-function arrays.type(value)
+function pointers.type(value)
   if type(value) ~= 'cdata' then return nil end
   local element, kind = tostring(ffi.typeof(value)):match('^ctype<([%w_ ]-) ?(%*?[%[%]%d?]*)>$')
   if not element or kind == '' then return nil end
@@ -17,4 +17,4 @@ function arrays.type(value)
   return element, length
 end
 
-return arrays
+return pointers

@@ -1,24 +1,11 @@
---- The progress line of long work: redrawn in place on a terminal, silent in a pipe. A batch reads
---- its members' lines through the file that TINYKG_PROGRESS names.
+--- The progress line of long work: redrawn in place on a terminal, silent in a pipe. A sweep reads
+--- the lines of its jobs through the file that TINYKG_PROGRESS names.
 local clock = require 'tinykg.base.clock'
-local printable = require 'tinykg.base.printable'
+local format = require 'tinykg.base.format'
+local must = require 'tinykg.base.must'
+local posix = require 'tinykg.base.posix'
 
 local progress = {}
-
---- 1234567 -> '1.2 MiB'
-function progress.bytes(n)
-  local units = {'B', 'KiB', 'MiB', 'GiB', 'TiB'}
-  local u = 1
-  while n >= 1024 and u < #units do n, u = n / 1024, u + 1 end
-  return string.format(u == 1 and '%.0f %s' or '%.1f %s', n, units[u])
-end
-
---- 3725 -> '1:02:05'
-function progress.duration(seconds)
-  local s = math.floor(seconds + 0.5)
-  if s >= 3600 then return string.format('%d:%02d:%02d', s / 3600, s % 3600 / 60, s % 60) end
-  return string.format('%d:%02d', s / 60, s % 60)
-end
 
 local channel = os.getenv('TINYKG_PROGRESS')
 channel = channel and io.open(channel, 'w')
@@ -26,15 +13,15 @@ channel = channel and io.open(channel, 'w')
 ---@param quiet boolean
 function progress.line(quiet)
   local drawn, last = 0, -1
-  local on = not quiet and (channel or clock.terminal())
+  local on = not quiet and (channel or posix.is_terminal(2))
   return {
-    --- Shows text made by fn(), at most ten times a second.
+    --- Shows the text that fn() returns, at most ten times a second.
     update = function(fn)
       if not on then return end
       local now = clock.now()
       if now - last < 0.1 then return end
       last = now
-      local text = printable.line(fn())
+      local text = format.line(fn())
       if channel then
         channel:write(text, '\n')
         channel:flush()
@@ -49,6 +36,16 @@ function progress.line(quiet)
       drawn = 0
     end,
   }
+end
+
+--- Calls fn(update), where update is that of a progress line. The line is cleared when fn returns
+--- or raises an error. ---@return any result of fn
+function progress.during(fn)
+  local line = progress.line()
+  local ok, result = pcall(fn, line.update)
+  line.clear()
+  must(ok, result)
+  return result
 end
 
 return progress

@@ -1,8 +1,6 @@
---- A small generator for what is drawn once while data are made or loaded: negatives and the demo.
--- (Everything drawn in training comes from the engine's Philox.)
--- sfc32 of Chris Doty-Humphrey's PractRand: 128 bits of state; additions, shifts and rotations
--- only, so that every machine draws the same numbers.
-
+--- A random generator for loading and generating data; training draws from the engine's Philox.
+-- sfc32 of Chris Doty-Humphrey's PractRand: 128 bits of state, and integer operations only, so that
+-- every machine draws the same numbers.
 local bit = require 'bit'
 
 local tobit, bxor, rol, rshift, lshift = bit.tobit, bit.bxor, bit.rol, bit.rshift, bit.lshift
@@ -48,8 +46,8 @@ function Random:below(n)
   return math.min(math.floor(self:word() * n / 4294967296), n - 1)
 end
 
---- `size` integers of 0 .. total - 1 into out[0 .. size - 1]: distinct ones where there are so
---- many (Floyd's algorithm), else any: each at least once, unless `replacement`.
+--- Draws `size` integers of 0 .. total - 1 into out[0 .. size - 1]: distinct ones if size <= total
+--- (Floyd's algorithm), else each at least once, or freely with `replacement`.
 ---@param total number ---@param size integer ---@param out ffi.cdata*
 ---@param replacement? boolean
 function Random:some(total, size, out, replacement)

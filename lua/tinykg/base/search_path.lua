@@ -1,10 +1,10 @@
---- Where `require` looks for modules. A relative entry of package.path, such as the ./?.lua that
---- Lua begins with, means whichever folder one is in: often one that somebody else filled.
+--- Where `require` looks for modules. A relative entry of package.path, such as Lua's own ./?.lua,
+--- means the current folder, which may hold somebody else's files.
 local search_path = {}
 
 local function is_absolute(entry) return entry:sub(1, 1) == '/' end
 
---- The absolute entries of a path, and the relative ones.
+--- Splits a path into its absolute and its relative entries.
 local function parted(path)
   local absolute, relative = {}, {}
   for entry in path:gmatch('[^;]+') do
@@ -14,7 +14,8 @@ local function parted(path)
   return table.concat(absolute, ';'), table.concat(relative, ';')
 end
 
---- Removes the relative entries, those of LUA_PATH and LUA_CPATH too: for a program of our own.
+--- Removes the relative entries, also those of LUA_PATH and LUA_CPATH, for a program of the
+--- project.
 ---@return string path, string cpath the entries removed
 function search_path.only_absolute()
   local path, cpath
@@ -23,10 +24,8 @@ function search_path.only_absolute()
   return path, cpath
 end
 
--- ---- what is looked at last ----
-
--- Entries of package.path are looked at before all of package.cpath, so one behind the others would
--- still hide a C library of the system; a searcher behind the others does not.
+-- All of package.path is searched before package.cpath, so an entry at its end could still hide a C
+-- library of the system. A searcher at the end of package.loaders cannot.
 local last = {path = '', cpath = ''}
 
 local function searcher(name)
@@ -43,7 +42,7 @@ local function searcher(name)
   error(("error loading module '%s' from file '%s':\n\t%s"):format(name, file, why), 0)
 end
 
---- Adds entries that are looked at when nothing else has the module.
+--- Adds entries that are searched when no other place has the module.
 local function add_last(key, entries)
   if not last.added then
     last.added = true
@@ -53,15 +52,15 @@ local function add_last(key, entries)
   last[key] = last[key] .. (last[key] ~= '' and entries ~= '' and ';' or '') .. entries
 end
 
---- Makes the relative entries those that are looked at last: for a program of the user's, whose
---- modules may lie where it is run, but in which ours, and those that ours need, are the system's.
+--- Moves the relative entries to the end, for a program of the user's: its modules may lie in the
+--- current folder, but cannot take the place of the library's or of those that the library needs.
 function search_path.relative_last()
   local path, cpath = search_path.only_absolute()
   add_last('path', path)
   add_last('cpath', cpath)
 end
 
---- Adds the folder of a Lua file that the user named, as the last: its modules lie beside it.
+--- Adds the folder of a Lua file at the end, for modules that lie beside it.
 ---@param file string
 function search_path.add_folder_of(file)
   local folder = file:match('^(.*)/[^/]*$') or '.'

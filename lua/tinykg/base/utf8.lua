@@ -1,4 +1,4 @@
---- UTF-8: what is well formed, and what takes the place of the rest. Names come from any file.
+--- UTF-8. Names come from files of any encoding.
 local utf8 = {}
 
 -- The well-formed sequences (RFC 3629, section 4), each anchored at a position.

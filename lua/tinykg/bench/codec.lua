@@ -1,5 +1,5 @@
---- The codec of kept values on one thread of the CPU: nanoseconds an element at each width and
---- rounding, and how many times as long as copying the same floats takes.
+--- The codec of saved tensors on one thread of the CPU: nanoseconds per element at each width and
+--- rounding, and the ratio to copying the same floats.
 local ffi = require 'ffi'
 local C = require 'tinykg.engine.lib'
 local measure = require 'tinykg.bench.measure'
@@ -51,7 +51,7 @@ return function(o, out)
       encode_x_copy = encode.min / copy, decode_ns = 1e6 * decode.min / n,
       decode_x_copy = decode.min / copy, copy_ns = 1e6 * copy / n, rows = rows, columns = COLS}
   end
-  out:heading('codec of kept values, %d x %d floats, one thread of the CPU; copying: %.3f ns an '
+  out:heading('codec of kept values, %d x %d floats, one thread of the CPU; copying: %.3f ns per '
     .. 'element; minima', rows, COLS, 1e6 * copy / n)
   out:table('codec', COLUMNS, records)
 end

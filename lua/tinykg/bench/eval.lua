@@ -1,7 +1,8 @@
---- Ranking all items for every user with a test item, against the product that makes the scores.
-local tk = require 'tinykg'
+--- Ranks all items for every user with a test item, compared with computing the scores alone.
+local format = require 'tinykg.base.format'
 local inputs = require 'tinykg.bench.inputs'
 local measure = require 'tinykg.bench.measure'
+local tk = require 'tinykg'
 
 local COLUMNS = {{'what', 'what'}, {'min_ms', 'min ms', '%.1f'}, {'median_ms', 'median', '%.1f'},
   {'users_s', 'users/s', '%.0f'}, {'x_scores', 'x scores', '%.2f'}}
@@ -36,6 +37,7 @@ return function(o, out)
     records[k] = {what = case.what, min_ms = case.min, median_ms = case.median, items = data.items,
       users = ranked, users_s = 1e3 * ranked / case.min, x_scores = case.min / cases[1].min}
   end
-  out:heading('ranking %d items for %d users, d = %d', data.items, ranked, DIM)
+  out:heading('ranking %s for %s, d = %d', format.count(data.items, 'item'),
+    format.count(ranked, 'user'), DIM)
   out:table('eval', COLUMNS, records)
 end

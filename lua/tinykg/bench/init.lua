@@ -1,29 +1,30 @@
---- Speed on this machine, as ratios within one run: what is compared is measured in turns.
+--- Speed on this machine, as ratios within one run: cases that are compared are timed in turns.
+local format = require 'tinykg.base.format'
 local inputs = require 'tinykg.bench.inputs'
-local machine = require 'tinykg.bench.system_info'
 local output = require 'tinykg.bench.output'
+local system_info = require 'tinykg.bench.system_info'
 
 local bench = {}
 
 --- The parts, in the order in which `all` runs them.
 bench.parts = {'ops', 'codec', 'step', 'load', 'eval'}
 
-local SECONDS = {ops = 14, codec = 5, step = 6, load = 6, eval = 4} -- of measuring; step: a phase
+local SECONDS = {ops = 14, codec = 5, step = 6, load = 6, eval = 4} -- of timing; step: per phase
 local QUICK = 0.4
 
 local function print_machine(out)
-  local m = machine.describe()
-  out:heading('tinykg %s, device %s%s, %d thread%s, vector code %s', m.version, m.device,
-    m.gpu and m.device ~= 'cpu' and ' (' .. m.gpu .. ')' or '', m.threads,
-    m.threads == 1 and '' or 's', m.vector_code)
+  local m = system_info.describe()
+  out:heading('tinykg %s, device %s%s, %s, vector code %s', m.version, m.device,
+    m.gpu and m.device ~= 'cpu' and ' (' .. m.gpu .. ')' or '', format.count(m.threads, 'thread'),
+    m.vector_code)
   if out.json then out:table('machine', {}, {m}) end
 end
 
---- Runs parts and prints what they measure.
+--- Runs parts and prints their results.
 ---@param parts string[] of bench.parts
 ---@param o {json: boolean?, quick: boolean?, data: string?, recipe: string[]?, set: table?,
 ---  bits: integer[], steps: integer?} data: a folder instead of generated data; quick: tiny sizes;
----  recipe, set, bits, steps: of the part step
+---  recipe, set, bits, steps: for the part step
 function bench.run(parts, o)
   local out = output(o.json)
   print_machine(out)

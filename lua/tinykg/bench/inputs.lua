@@ -1,30 +1,30 @@
---- What benchmarks run on where the user names nothing: made here, in a folder that is removed.
+--- Generated inputs of benchmarks, in a temporary folder.
 local lfs = require 'lfs'
-local atomic = require 'tinykg.base.atomic_file'
-local entries = require 'tinykg.base.folder_entries'
+local atomic_file = require 'tinykg.base.atomic_file'
+local folder_entries = require 'tinykg.base.folder_entries'
+local must = require 'tinykg.base.must'
 
 local inputs = {}
 
 local function remove(path)
   if lfs.symlinkattributes(path, 'mode') == 'directory' then
-    for _, name in ipairs(entries(path)) do remove(path .. '/' .. name) end
+    for _, name in ipairs(folder_entries(path)) do remove(path .. '/' .. name) end
   end
   os.remove(path)
 end
 
---- Calls fn(folder) with a new folder for temporary files, and removes it whatever happens.
+--- Calls fn(folder) with a new temporary folder, and removes that in any case.
 function inputs.with_folder(fn)
-  local folder, message = atomic.folder_beside((os.getenv('TMPDIR') or '/tmp') .. '/tinykg-bench')
-  if not folder then error(message, 0) end
+  local folder = must(atomic_file.folder_beside((os.getenv('TMPDIR') or '/tmp') .. '/tinykg-bench'))
   local ok, result = pcall(fn, folder)
   remove(folder)
-  if not ok then error(result, 0) end
+  must(ok, result)
   return result
 end
 
---- The data set of --data, else a generated one, loaded.
+--- Loads the data set of --data, or a generated one.
 ---@param o table options of a benchmark
----@param options table of data.load
+---@param options table options of data.load
 ---@return tinykg.Data
 function inputs.data(o, options)
   local data = require 'tinykg.data'

@@ -1,15 +1,16 @@
---- Reading text: files of ids and of names, and a whole data set, against reading their bytes.
+--- Reads text files of ids and of names, and a data set, compared with reading their bytes.
 local lfs = require 'lfs'
-local columns = require 'tinykg.engine.arrays'
-local entries = require 'tinykg.base.folder_entries'
+local arrays = require 'tinykg.engine.arrays'
+local folder_entries = require 'tinykg.base.folder_entries'
 local inputs = require 'tinykg.bench.inputs'
 local measure = require 'tinykg.bench.measure'
+local must = require 'tinykg.base.must'
 local random = require 'tinykg.base.random'
 
 local COLUMNS = {{'what', 'what'}, {'megabytes', 'MB', '%.1f'}, {'min_ms', 'min ms', '%.1f'},
   {'median_ms', 'median', '%.1f'}, {'mb_s', 'MB/s', '%.0f'}, {'x_read', 'x read', '%.1f'}}
 
--- Writes n lines; line(generator) makes one.
+-- Writes a file of n lines; line(generator) returns one.
 local function made_file(path, n, line)
   local generator, file = random.new(1, 0x42454E43), assert(io.open(path, 'wb'))
   for _ = 1, n do file:write(line(generator)) end
@@ -23,14 +24,9 @@ local function read_bytes(path)
   file:close()
 end
 
-local function must(read, message)
-  if not read then error(message, 0) end
-  read:free()
-end
-
--- Files in a folder, and one below it, that are no folders.
+-- Files in a folder and in the folders in it.
 local function files_below(dir, list, deep)
-  for _, name in ipairs(entries(dir)) do
+  for _, name in ipairs(folder_entries(dir)) do
     local path = dir .. '/' .. name
     local mode = lfs.attributes(path, 'mode')
     if mode == 'file' then list[#list + 1] = path
@@ -41,8 +37,8 @@ local function files_below(dir, list, deep)
   return list
 end
 
--- A case and the one that reads its bytes.
-local function pair(cases, what, paths, run)
+-- Adds a case, and before it one that reads the same bytes.
+local function add_pair(cases, what, paths, run)
   local bytes = 0
   for _, path in ipairs(paths) do bytes = bytes + lfs.attributes(path, 'size') end
   cases[#cases + 1] = {run = function()
@@ -63,14 +59,16 @@ local function generated(o, cases)
   local named = made_file(o.folder .. '/names.tsv', n, function(g)
     return ('m.%05x\tfilm.r%d\tm.%05x\n'):format(g:below(100000), g:below(40), g:below(100000))
   end)
-  pair(cases, 'triples of ids', {triples}, function()
-    must(columns.read(triples, {kinds = 'iii'}))
+  add_pair(cases, 'triples of ids', {triples}, function()
+    must(arrays.read(triples, {kinds = 'iii'})):free()
   end)
-  pair(cases, 'users and their items', {ragged}, function() must(columns.ragged(ragged)) end)
-  pair(cases, 'triples of names', {named}, function()
-    local nodes = columns.dictionary()
-    must(columns.read(named, {kinds = 'sss', separator = '\t',
-                              names = {nodes, columns.dictionary(), nodes}}))
+  add_pair(cases, 'users and their items', {ragged}, function()
+    must(arrays.ragged(ragged)):free()
+  end)
+  add_pair(cases, 'triples of names', {named}, function()
+    local nodes = arrays.dictionary()
+    must(arrays.read(named, {kinds = 'sss', separator = '\t',
+                              names = {nodes, arrays.dictionary(), nodes}})):free()
   end)
 end
 
@@ -82,7 +80,7 @@ return function(o, out)
   generated(o, cases)
   local set = inputs.data(o, {seed = 0})
   local dir = o.data or o.folder .. '/demo'
-  pair(cases, 'data set ' .. set.name .. ', split and checked', files_below(dir, {}),
+  add_pair(cases, 'data set ' .. set.name .. ', split and checked', files_below(dir, {}),
        function() data.load(dir, {seed = 0}) end)
   measure.turns(cases, {seconds = o.seconds})
   local records = {}
@@ -92,6 +90,6 @@ return function(o, out)
       median_ms = case.median, mb_s = case.bytes / 1e3 / case.min,
       x_read = case.min / cases[k - 1].min}
   end
-  out:heading('reading text; x read: of reading the same bytes and doing nothing, minima')
+  out:heading('reading text; x read: ratio to reading the same bytes, minima')
   out:table('load', COLUMNS, records)
 end

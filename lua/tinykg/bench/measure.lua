@@ -1,29 +1,29 @@
---- Times of several things, taken in turns: a machine that is busy for a while slows all alike, and
---- ratios stay true.
+--- Times several cases in turns, so that a machine that is busy for a while slows all of them and
+--- ratios stay right.
 local C = require 'tinykg.engine.lib'
 local clock = require 'tinykg.base.clock'
-local session = require 'tinykg.engine.runtime'
+local runtime = require 'tinykg.engine.runtime'
 
 local measure = {}
 
 local WARM, LEAST, MOST = 2, 3, 1000
 
---- Sorts the list. ---@param list number[] ---@return number
+--- The median. Sorts the list. ---@param list number[] ---@return number
 function measure.median(list)
   table.sort(list)
   return list[math.ceil(#list / 2)]
 end
 
 local function timed(case)
-  if C.tkg_interrupted(1) ~= 0 then error(session.interrupted, 0) end
+  if C.tkg_interrupted(1) ~= 0 then error(runtime.interrupted, 0) end
   local from = clock.now()
   case.run()
   return 1000 * (clock.now() - from)
 end
 
---- Runs each case once a round, after two rounds that do not count, until `seconds` are over (three
---- rounds at least) or `rounds` are done. Leaves in each case `times`, sorted, and `min` and
---- `median`, all in milliseconds.
+--- Runs each case once per round, after two warm-up rounds, until `seconds` are over (at least
+--- three rounds) or `rounds` are done. Sets `times`, sorted, `min` and `median` of each case, in
+--- milliseconds.
 ---@param cases {run: fun()}[]
 ---@param o {seconds: number?, rounds: integer?, before: fun()?} before: called before each round
 ---@return table[] cases

@@ -1,33 +1,34 @@
---- Ops over the edges of a graph and over the rows of a matrix, beside copying a matrix with a row
---- a node and beside multiplying it with a square one.
+--- Ops over the edges of a graph and over the rows of a matrix, compared with copying a matrix with
+--- one row per node and with multiplying it by a square one.
 local ffi = require 'ffi'
-local tk = require 'tinykg'
 local C = require 'tinykg.engine.lib'
-local edges = require 'tinykg.bench.edges'
+local bench_graph = require 'tinykg.bench.graph'
+local format = require 'tinykg.base.format'
 local inputs = require 'tinykg.bench.inputs'
 local measure = require 'tinykg.bench.measure'
-local session = require 'tinykg.engine.runtime'
+local runtime = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'
+local tk = require 'tinykg'
 
 local COLUMNS = {{'op', 'op'}, {'min_ms', 'min ms', '%.3f'}, {'median_ms', 'median', '%.3f'},
   {'x_copy', 'x copy', '%.2f'}, {'x_matmul', 'x matmul', '%.2f'}}
 local DIM = 64
 
---- Calls fn in a step that only goes forward; one number of the result is looked at.
+--- A case that runs fn forward only and reads one number of the result.
 local function forward(op, fn)
   return {op = op, run = function() tk.no_grad(function() return fn():narrow(1, 1, 1) end) end}
 end
 
---- Copying on the device, until the last number is there.
+--- A case that copies on the device and reads the last number.
 local function copying(x, y)
   local number, last = ffi.new('float[1]'), x:count() - 1
   return {op = 'copy', run = function()
-    session.check(C.tkg_tensor_copy(y.kept, x.kept))
-    session.check(C.tkg_tensor_read(y.kept, number, last, 1))
+    runtime.check(C.tkg_tensor_copy(y.kept, x.kept))
+    runtime.check(C.tkg_tensor_read(y.kept, number, last, 1))
   end}
 end
 
---- Ops on the rows of matrices; the first two are what others are compared with.
+--- Ops on the rows of matrices; the first two are the references of the ratios.
 local function dense(n)
   local x, y = tk.randn(n, DIM):keep(), tk.randn(n, DIM):keep()
   local w, ids = tk.randn(DIM, DIM):keep(), ffi.new('int32_t[?]', n)
@@ -43,15 +44,15 @@ local function dense(n)
   }, x, y
 end
 
---- Ops on edges: the engine's own, those of backward among them.
+--- Ops on edges, including those of backward.
 local function sparse(g, cases, x, y)
   local r, w = tk.randn(g.kinds, DIM):keep(), tk.randn(g.e):keep()
   local count = math.min(3072, math.floor(g.n / 4))
-  local few, rows, slots, found = tk.randn(count, DIM):keep(), edges.some(g, count)
+  local few, rows, slots, found = tk.randn(count, DIM):keep(), bench_graph.some(g, count)
   local function add(what, shape, ...)
     local name, backward, given = what:match('^[%w_]+'), what:find('backward'), {...}
     cases[#cases + 1] = forward(what, function()
-      local a = edges.attributes(g, backward)
+      local a = bench_graph.attributes(g, backward)
       if shape then tensor.set_shape(shape) end
       return tensor.record(name, a, g.packed, unpack(given))
     end)
@@ -78,7 +79,7 @@ end
 ---@param out tinykg.BenchOutput
 return function(o, out)
   out:doing('ops')
-  local g = edges.graph(o.data and inputs.data(o, {valid_ratio = 0}), o.quick)
+  local g = bench_graph.new(o.data and inputs.data(o, {valid_ratio = 0}), o.quick)
   local cases, x, y = dense(g.n)
   local count, found = sparse(g, cases, x, y)
   measure.turns(cases, {seconds = o.seconds})
@@ -88,7 +89,8 @@ return function(o, out)
       x_copy = case.min / copy, x_matmul = case.min / matmul, nodes = g.n, edges = g.e,
       relations = g.kinds, columns = DIM}
   end
-  out:heading('ops, %d x %d floats; %d edges, %d relations; _rows, _slots: %d nodes with %d edges; '
-    .. 'x: by minima', g.n, DIM, g.e, g.kinds, count, found)
+  out:heading('ops, %d x %d floats; %s, %s; _rows, _slots: %s with %s; x: by minima', g.n, DIM,
+    format.count(g.e, 'edge'), format.count(g.kinds, 'relation'), format.count(count, 'node'),
+    format.count(found, 'edge'))
   out:table('ops', COLUMNS, records)
 end

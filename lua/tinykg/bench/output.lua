@@ -1,7 +1,6 @@
---- What a benchmark prints: tables to read, or a JSON object a line.
-local aligned = require 'tinykg.base.text_table'
+--- The output of benchmarks: tables, or one JSON object per line.
+local format = require 'tinykg.base.format'
 local json = require 'tinykg.base.json'
-local printable = require 'tinykg.base.printable'
 
 ---@class tinykg.BenchOutput
 local Output = {}
@@ -12,9 +11,9 @@ local function cell(value, form)
   return type(value) == 'number' and form:format(value) or tostring(value)
 end
 
---- Prints a line above a table; nothing as JSON.
+--- Prints a line above a table; nothing with JSON output.
 function Output:heading(...)
-  if not self.json then print('\n' .. printable.line((...):format(select(2, ...)))) end
+  if not self.json then print('\n' .. format.line((...):format(select(2, ...)))) end
 end
 
 local function print_table(columns, records)
@@ -25,10 +24,10 @@ local function print_table(columns, records)
     for k, column in ipairs(columns) do line[k] = cell(record[column[1]], column[3] or '%s') end
     lines[#lines + 1] = line
   end
-  print(aligned(lines, function(k) return not columns[k][3] end)) -- numbers to the right
+  print(format.table(lines, function(k) return not columns[k][3] end)) -- numbers to the right
 end
 
--- Times and ratios are known to six digits at best.
+-- Six digits are more than times and ratios have.
 local function rounded(record)
   for key, value in pairs(record) do
     if type(value) == 'number' and value % 1 ~= 0 then
@@ -38,9 +37,9 @@ local function rounded(record)
   return record
 end
 
---- Prints records. As JSON lines they have all their fields, and `part`.
+--- Prints records: the columns, or as JSON all fields and `part`.
 ---@param part string
----@param columns string[][] {field, heading, form of its number; none for texts}
+---@param columns string[][] {field, heading, format of a number; nil for texts}
 ---@param records table[]
 function Output:table(part, columns, records)
   if not self.json then return print_table(columns, records) end
@@ -51,7 +50,7 @@ function Output:table(part, columns, records)
   io.stdout:flush()
 end
 
---- Says what is being measured: on standard error, while that is a terminal.
+--- Shows what is being timed, if standard error is a terminal.
 function Output:doing(text)
   self.line.update(function() return text end)
 end

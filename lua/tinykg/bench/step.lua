@@ -1,7 +1,7 @@
---- Steps of training at several widths: forward, backward and update, and what they keep.
+--- Times steps of training at several widths: forward, backward and update, and the bytes kept.
 local inputs = require 'tinykg.bench.inputs'
 local recipe_file = require 'tinykg.train.recipe_file'
-local steps = require 'tinykg.bench.steps'
+local step_timer = require 'tinykg.bench.step_timer'
 
 local COLUMNS = {{'step', 'step'}, {'bits', 'bits', '%d'}, {'min_ms', 'min ms', '%.2f'},
   {'median_ms', 'median', '%.2f'}, {'x_first', 'x first', '%.2f'},
@@ -39,14 +39,14 @@ return function(o, out)
     out:doing('steps of ' .. recipe.path)
     local runs = {}
     for i, bits in ipairs(o.bits) do
-      runs[i] = steps.trainer(recipe.path, o.quick and recipe.quick or recipe.set, data, bits)
+      runs[i] = step_timer.trainer(recipe.path, o.quick and recipe.quick or recipe.set, data, bits)
     end
     for k = 1, #runs[1].phases do
-      steps.time_phase(runs, k, {rounds = o.steps, seconds = not o.steps and o.seconds or nil})
+      step_timer.time_phase(runs, k, {rounds = o.steps, seconds = not o.steps and o.seconds or nil})
       for _, run in ipairs(runs) do records[#records + 1] = record(run, k, runs[1]) end
     end
   end
-  out:heading('steps on %s: forward, backward, update; x first: of the first width\'s minimum',
-              data.name)
+  out:heading('steps on %s: forward, backward, update; x first: ratio to the first width\'s '
+    .. 'minimum', data.name)
   out:table('step', COLUMNS, records)
 end

@@ -1,6 +1,4 @@
---- Before the engine watches Ctrl-C, LuaJIT does, and raises an error wherever Lua is.
-
---- Whether that is what an error says.
+--- Whether an error is LuaJIT's own on Ctrl-C, which it raises until the engine watches for Ctrl-C.
 ---@param message any ---@return boolean
 return function(message)
   return type(message) == 'string' and message:find('interrupted!', -12, true) ~= nil

@@ -2,10 +2,10 @@
 --- SIGTERM).
 
 local COMMANDS = {
-  {'run', 'RECIPE.lua... --data DIR', 'train and evaluate; several recipes or seeds: a batch'},
-  {'memory', 'RECIPE.lua --data DIR', 'plan a step and say what memory it takes; train nothing'},
+  {'run', 'RECIPE.lua... --data DIR', 'train and evaluate; several recipes or seeds: a sweep'},
+  {'memory', 'RECIPE.lua --data DIR', 'plan a step and show what memory it takes; train nothing'},
   {'eval', 'RUN', 'metrics of a finished or interrupted run'},
-  {'check', 'RUN', 'are a run\'s files whole, and do they fit each other and their data set?'},
+  {'check', 'RUN', 'check that a run\'s files are whole and fit each other and their data set'},
   {'recommend', 'RUN --user U', 'the best items for a user, by name'},
   {'explain', 'RUN --user U --item I', 'the paths in the graph that carried a score'},
   {'export', 'RUN --to FILE', 'parameters as .safetensors, .npz or .tsv'},
@@ -23,23 +23,23 @@ local function usage()
   local function add(...) lines[#lines + 1] = string.format('  tinykg %-29s %s', ...) end
   for _, c in ipairs(COMMANDS) do add(c[1] .. ' ' .. c[2], c[3]) end
   add('FILE.lua args...', 'run a Lua file with the engine loaded')
-  add('-e CODE', "run a line of Lua; 'tk' is there already")
-  add('[-i FILE.lua|-e CODE]', 'the prompt, for trying things; -i runs something first')
+  add('-e CODE', "run a line of Lua; 'tk' is loaded")
+  add('[-i FILE.lua|-e CODE]', 'the prompt; -i runs something first')
   lines[#lines + 1] = ''
   lines[#lines + 1] = 'Example: tinykg run recipes/kgcn.lua --data DIR --bits 2'
   lines[#lines + 1] = 'Each command has --help.'
   return table.concat(lines, '\n')
 end
 
---- Places of errors become the recipe's. At the top of this file nothing is required: Ctrl-C while
---- a module loads is an error like others, and is caught.
+--- Adds the recipe's line to errors. This file requires no module at its top, so that Ctrl-C while
+--- a module loads is caught like any other error.
 local function handler(e) return require('tinykg.base.source_line').handler(e) end
 
---- What there is to say, and the exit status. `message` may be the interrupt sentinel of a step, or
---- what LuaJIT raises (tinykg.cli.ctrl_c).
-local function verdict_on(message)
-  local session = package.loaded['tinykg.engine.runtime']
-  if session and message == session.interrupted then
+--- The text and the exit status for an error, which may be runtime.interrupted or LuaJIT's own
+--- error on Ctrl-C (tinykg.cli.ctrl_c).
+local function text_and_status(message)
+  local runtime = package.loaded['tinykg.engine.runtime']
+  if runtime and message == runtime.interrupted then
     local signal = require('tinykg.engine.lib').tkg_interrupted(0)
     return 'interrupted', 128 + (signal ~= 0 and signal or 2)
   elseif type(message) == 'table' and message.usage then
@@ -55,17 +55,17 @@ local function say(text) io.stderr:write('tinykg: ', text, '\n') end
 --- Prints one message and leaves.
 local function leave(message, trace)
   local ok, status = pcall(function()
-    local text, code = verdict_on(message)
+    local text, code = text_and_status(message)
     if code == 1 and trace then text = text .. '\n' .. trace end
-    io.stdout:flush() -- what was printed comes first
-    say(require('tinykg.base.printable').lines(text))
+    io.stdout:flush() -- before standard error
+    say(require('tinykg.base.format').lines(text))
     return code
   end)
-  if not ok then say('interrupted') end -- Ctrl-C just now
+  if not ok then say('interrupted') end -- Ctrl-C in the call above
   os.exit(ok and status or 130, true)
 end
 
---- The command that was meant by a word that is none.
+--- A hint with the command that is closest to a wrong one.
 local function close_to(word)
   local best, least
   for _, c in ipairs(COMMANDS) do
@@ -82,8 +82,7 @@ local function is_command(name)
   end
 end
 
---- Somebody's Lua, and what it returns. Where several of their calls led to an error, they are
---- listed.
+--- Runs a user's Lua and returns its result. An error is printed with the stack of their calls.
 local function run_lua(chunk, ...)
   local trace, result
   local ok, message = xpcall(function(...)
@@ -116,25 +115,26 @@ local function prompt(chunk, ...)
   if not ok then leave(message, trace) end
 end
 
-local function code(text, ...)
+--- Compiles the argument of -e.
+local function compile(load, text)
   if not text then leave{usage = '-e needs a line of Lua: tinykg -e \'print(1)\''} end
-  local chunk, message = loadstring('local tk = require "tinykg"; ' .. text, '=(command line)')
-  if not chunk then leave(message) end
-  if ... ~= '-i' then return run_lua(chunk, ...) end
-  prompt(require('tinykg.repl.chunk').load(text, '=(command line)'), select(2, ...))
+  local chunk, message = load(text, '=(command line)')
+  return chunk or leave(message)
 end
 
---- -i: what follows, then the prompt.
+local function code(text, ...)
+  run_lua(compile(loadstring, text and 'local tk = require "tinykg"; ' .. text), ...)
+end
+
+--- -i: runs a file or -e CODE, then the prompt.
 local function interactive(first, ...)
   if not first then return prompt() end
-  if first == '-e' then
-    local text = ...
-    return code(text, '-i', select(2, ...))
-  end
+  local repl_chunk = require 'tinykg.repl.chunk'
+  if first == '-e' then return prompt(compile(repl_chunk.load, (...)), select(2, ...)) end
   if not first:match('%.lua$') then
     leave{usage = '-i: ' .. first .. ' is neither -e CODE nor a file named *.lua'}
   end
-  local chunk, message = require('tinykg.repl.chunk').of_file(first)
+  local chunk, message = repl_chunk.of_file(first)
   if not chunk then leave(message) end
   require('tinykg.base.search_path').add_folder_of(first)
   _G.arg = {[0] = first, ...}
@@ -169,12 +169,10 @@ local function main(command, ...)
   end
 end
 
---- Raises a message where what was printed did not arrive.
+--- Raises a message if standard output could not be written.
 local function check_output()
-  local ffi = require 'ffi'
-  ffi.cdef 'int ferror(void *file);'
   local written, why = io.stdout:flush()
-  if not written or ffi.C.ferror(io.stdout) ~= 0 then
+  if not written or require('tinykg.base.posix').libc.ferror(io.stdout) ~= 0 then
     error('standard output: ' .. (why or 'not all of it could be written'), 0)
   end
 end

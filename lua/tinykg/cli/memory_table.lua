@@ -1,80 +1,66 @@
---- The plans of a run's memory as text: a column a width; rows by kind, then by kept value.
-local plan = require 'tinykg.train.memory_plan'
-local progress = require 'tinykg.base.progress'
+--- The planned memory of a run as text: a column per width; rows by kind, then by kept value.
+local format = require 'tinykg.base.format'
+local memory_plan = require 'tinykg.train.memory_plan'
 
 local KINDS = {'parameter', 'gradient', 'optimizer', 'kept_exact', 'kept_quantized', 'transient',
                'graph', 'data'}
-local LABEL = 46 -- characters of a row's name
-local MOST = 10 -- kept values that are listed
+local MOST = 10 -- kept values in the list
 
-local function row(label, widths, cell)
-  local parts = {label .. (' '):rep(LABEL - #label)}
-  for _, bits in ipairs(plan.WIDTHS) do
-    if widths[bits] then parts[#parts + 1] = string.format(' %10s', cell(widths[bits])) end
+--- A table in the making: add(label, cell) adds a row with cell(width) per planned width.
+local function new_table(widths, title)
+  local rows = {}
+  local function add(label, cell)
+    local row = {label}
+    for _, bits in ipairs(memory_plan.WIDTHS) do
+      if widths[bits] then row[#row + 1] = cell(widths[bits]) end
+    end
+    rows[#rows + 1] = row
+    return row
   end
-  return table.concat(parts)
+  add(title, function(width) return format.count(width.bits, 'bit') end)
+  return rows, add
 end
 
-local function heading(text, widths)
-  return row(text, widths, function(width)
-    return string.format('%d bit%s', width.bits, width.bits > 1 and 's' or '')
-  end)
-end
-
--- ---- by kind ----
-
-local function of_kept(widths, lines)
-  lines[#lines + 1] = row('kept for backward', widths, function(width)
-    return progress.bytes(width.kept.stored_bytes)
-  end)
-  lines[#lines + 1] = row('times less than an op-by-op FP32 tape', widths, function(width)
-    local stored = width.kept.stored_bytes
-    return stored > 0 and string.format('%.1f', width.kept.reference_bytes / stored) or '-'
-  end)
-end
-
---- What a step takes by kind, and beside it what evaluating does to the peak.
+--- The memory of a step by kind, its peak without and with evaluations, and the bytes kept.
 ---@param widths table<integer, WidthPlan>
 ---@return string
 local function by_kind(widths)
-  local lines = {heading('a training step at its peak', widths)}
+  local rows, add = new_table(widths, 'a training step at its peak')
   for _, kind in ipairs(KINDS) do
-    lines[#lines + 1] = row('  ' .. kind, widths, function(width)
-      return progress.bytes(width.step[kind])
-    end)
+    add('  ' .. kind, function(width) return format.bytes(width.step[kind]) end)
   end
-  lines[#lines + 1] = row('  all at once', widths, function(width)
-    return progress.bytes(width.step.peak)
+  add('  all at once', function(width) return format.bytes(width.step.peak) end)
+  add('the whole run, evaluations included', function(width)
+    return format.bytes(width.memory.peak)
   end)
-  lines[#lines + 1] = row('the whole run, evaluations included', widths, function(width)
-    return progress.bytes(width.memory.peak)
+  add('kept for backward', function(width) return format.bytes(width.kept.stored_bytes) end)
+  add('times less than an op-by-op FP32 tape', function(width)
+    local stored = width.kept.stored_bytes
+    return stored > 0 and ('%.1f'):format(width.kept.reference_bytes / stored) or '-'
   end)
-  of_kept(widths, lines)
-  return table.concat(lines, '\n')
+  return format.table(rows)
 end
 
--- ---- by value ----
-
---- Name of a kept value: phase, recipe line, op and shape; of several of one name, the n-th, which
---- in a model that is written as a loop is the n-th layer's.
+--- Name of a kept value: phase, recipe line, op and shape. Equal names get a number, which in a
+--- model with a loop over layers is that of the layer.
 local function name_of(value, phase, seen)
-  local name = string.format('  %s%s %s %s%s', phase and phase .. ' ' or '', value.where or '-',
+  local name = ('  %s%s %s %s%s'):format(phase and phase .. ' ' or '', value.where or '-',
     value.op, table.concat(value.shape, 'x'), value.rule == 'mask' and ' sign' or '')
   seen[name] = (seen[name] or 0) + 1
   return seen[name] > 1 and name .. ' #' .. seen[name] or name
 end
 
---- Kept bytes by name of value and bits, and the rule by name at `focus` bits.
+--- Kept values, the largest at `focus` bits first: {name, bytes by bits, rule at `focus` bits}.
 local function values_of(widths, focus)
-  local rows, by_name = {}, {}
-  for _, bits in ipairs(plan.WIDTHS) do
+  local values, by_name = {}, {}
+  for _, bits in ipairs(memory_plan.WIDTHS) do
     for _, phase in ipairs(widths[bits] and widths[bits].phases or {}) do
       local seen = {}
       for _, value in ipairs(phase.values) do
         local name = name_of(value, #widths[bits].phases > 1 and phase.name, seen)
         if value.kept_bytes > 0 then
-          local known = by_name[name] or {name = name, bytes = {}}
-          if not by_name[name] then by_name[name], rows[#rows + 1] = known, known end
+          local known = by_name[name] or {name = name, bytes = {}, rule = '-', place = #values}
+          if not by_name[name] then by_name[name], values[#values + 1] = known, known end
           known.bytes[bits] = value.kept_bytes
           if bits == focus then
             known.rule = value.rule == 'quantize' and 'INT' .. value.bits or value.rule
@@ -83,38 +69,40 @@ local function values_of(widths, focus)
       end
     end
   end
-  for i, r in ipairs(rows) do r.place = i end
-  table.sort(rows, function(a, b)
+  table.sort(values, function(a, b)
     local x, y = a.bytes[focus] or 0, b.bytes[focus] or 0
     if x ~= y then return x > y end
     return a.place < b.place
   end)
-  return rows
+  return values
 end
 
---- What is kept, value by value, the largest first.
+--- The kept values, the largest first.
 ---@param widths table<integer, WidthPlan>
----@param focus integer the width that says how each is kept and by which they are in order
----@param all boolean all of them, not only the ten largest
+---@param focus integer the bits whose rules are shown and whose bytes give the order
+---@param all boolean all values, not only the ten largest
 ---@return string
 local function by_value(widths, focus, all)
-  local rows = values_of(widths, focus)
-  local lines, rest = {heading('kept for backward, by line of the recipe', widths)
-                       .. string.format('  at %d', focus)}, {}
-  for i, r in ipairs(rows) do
+  local values, rest = values_of(widths, focus), {}
+  local rows, add = new_table(widths, 'kept for backward, by line of the recipe')
+  table.insert(rows[1], 'at ' .. focus)
+  local last = #rows[1]
+  for i, value in ipairs(values) do
     if all or i <= MOST then
-      lines[#lines + 1] = row(r.name, widths, function(width)
-        return progress.bytes(r.bytes[width.bits] or 0)
-      end) .. '  ' .. (r.rule or '-')
+      local row = add(value.name, function(width)
+        return format.bytes(value.bytes[width.bits] or 0)
+      end)
+      row[last] = value.rule
     else
-      for bits, bytes in pairs(r.bytes) do rest[bits] = (rest[bits] or 0) + bytes end
+      for bits, bytes in pairs(value.bytes) do rest[bits] = (rest[bits] or 0) + bytes end
     end
   end
-  if not all and #rows > MOST then
-    lines[#lines + 1] = row(string.format('  %d more (--all)', #rows - MOST), widths,
-                            function(width) return progress.bytes(rest[width.bits] or 0) end)
+  if not all and #values > MOST then
+    add(('  %d more (--all)'):format(#values - MOST), function(width)
+      return format.bytes(rest[width.bits] or 0)
+    end)
   end
-  return table.concat(lines, '\n')
+  return format.table(rows, function(column) return column == 1 or column == last end)
 end
 
 return {by_kind = by_kind, by_value = by_value}

@@ -1,14 +1,24 @@
---- argparse with the project's manners: one line for wrong usage, exit status 2, and an example at
---- the end of each --help.
+--- argparse with one line for wrong usage, exit status 2, and an example at the end of each --help.
 local argparse = require 'argparse'
 local ctrl_c = require 'tinykg.cli.ctrl_c'
 
 local options = {}
 
-local takes_value = setmetatable({}, {__mode = 'k'}) -- names of options of a parser that do
+-- For each parser, the names of its options that take a value.
+local takes_value = setmetatable({}, {__mode = 'k'})
+
+--- Raises wrong usage: the command prints the message and leaves with status 2.
+function options.usage(...) error({usage = string.format(...)}, 0) end
+
+--- The result of fn; an error that it raises is wrong usage.
+function options.usage_of(fn, ...)
+  local ok, result = pcall(fn, ...)
+  if not ok then options.usage('%s', tostring(result)) end
+  return result
+end
 
 --- Makes a parser refuse an option with a value that is given twice; argparse would take the last.
---- A flag that is given twice says the same.
+--- A flag may be given twice.
 local function strict(p, names)
   local option, command, flag = p.option, p.command, p.flag
   takes_value[p] = names
@@ -37,7 +47,7 @@ function options.add_list(p, name, description)
   end)
 end
 
---- What a recipe is trained on, and its options.
+--- Adds --data, --data-set and --set.
 function options.add_data(p)
   p:option('--data', 'a data set; its format is recognised')
   p:option('--set', 'an option of the recipe, key=value; repeatable'):count('*')
@@ -47,12 +57,18 @@ function options.add_data(p)
     :count('*'):argname('KEY=VALUE')
 end
 
---- For commands that run what a run's folder holds.
-function options.add_trust(p)
-  p:flag('--trust', "run the recipe of the folder, which is a program, whosever it is")
+--- Adds --device and --threads.
+function options.add_engine(p)
+  p:option('--device', 'auto, cpu, cuda or cuda:N', 'auto')
+  p:option('--threads', '0 = one per core', '0')
 end
 
---- What to write instead, where a value was taken for an option as it begins with a dash.
+--- Adds --trust, for commands that run the recipe in a run's folder.
+function options.add_trust(p)
+  p:flag('--trust', 'run the recipe of the folder, which is a program, whoever owns it')
+end
+
+--- A hint for a value that begins with a dash and was therefore taken for an option; else nil.
 local function dash_hint(message, words, names)
   for i, word in ipairs(words) do
     local value = words[i + 1]
@@ -65,7 +81,7 @@ local function dash_hint(message, words, names)
   end
 end
 
---- What argparse says, on one line.
+--- argparse's message as one line.
 local function clear(message, words, names)
   local twice = message:match("^option '(.-)' must be used .*1 time")
   if twice then return twice .. ' is given twice; see --help' end
@@ -84,15 +100,24 @@ function options.parse(parser, ...)
   error({usage = clear(message, {...}, takes_value[parser])}, 0)
 end
 
+--- The value of an option as a whole number of `least` to `most`.
+---@param most? number 2^31 - 1
+function options.whole(text, name, least, most)
+  local n = tonumber(text)
+  if n and n % 1 == 0 and n >= least and n <= (most or 2 ^ 31 - 1) then return n end
+  local range = most and ('%d to %.0f'):format(least, most) or ('%d on'):format(least)
+  options.usage("%s: '%s' is not a whole number from %s", name, tostring(text), range)
+end
+
 --- 'a,b,c' as a list of numbers. ---@param what string for the message
 function options.numbers(text, what)
   local list = {}
   for part in text:gmatch('[^,]+') do
     local n = tonumber(part)
-    if not n then error({usage = string.format("%s: '%s' is not a number", what, part)}, 0) end
+    if not n then options.usage("%s: '%s' is not a number", what, part) end
     list[#list + 1] = n
   end
-  if #list == 0 then error({usage = what .. ': no number given'}, 0) end
+  if #list == 0 then options.usage('%s: no number given', what) end
   return list
 end
 
@@ -105,9 +130,8 @@ function options.bytes(text, what)
   local number, unit = text:match('^%s*(%d*%.?%d*)%s*(%a*)%s*$')
   local bytes = tonumber(number) and UNITS[unit:upper()] and tonumber(number) * UNITS[unit:upper()]
   if bytes and bytes >= 1 then return math.floor(bytes) end
-  error({usage = string.format(
-    "%s: '%s' is no size: a number and B, KB, MB, GB (thousands) or KiB, MiB, GiB (1024s)", what,
-    text)}, 0)
+  options.usage("%s: '%s' is no size: a number and B, KB, MB, GB (thousands) or KiB, MiB, GiB "
+                  .. '(1024s)', what, text)
 end
 
 --- The value of an option of a data set: a number, a text, a list '0.8,0.1,0.1' of numbers or
@@ -128,15 +152,13 @@ end
 --- The key and the text of 'key=value'.
 local function pair_of(item, what)
   local key, value = item:match('^([%w_]+)=(.*)$')
-  if not key then error({usage = string.format("%s: '%s' is not key=value", what, item)}, 0) end
+  if not key then options.usage("%s: '%s' is not key=value", what, item) end
   return key, value
 end
 
-local function given_twice(what, key)
-  error({usage = ('%s: %s is given twice'):format(what, key)}, 0)
-end
+local function given_twice(what, key) options.usage('%s: %s is given twice', what, key) end
 
---- {'a=1', 'b=2'} as a table of texts. A key that is there twice is refused.
+--- {'a=1', 'b=2'} as a table of texts. Refuses a key that is there twice.
 function options.pairs(list, what)
   local out = {}
   for _, item in ipairs(list) do
@@ -147,7 +169,7 @@ function options.pairs(list, what)
   return out
 end
 
---- Options of a data set from the command line. Maps, as of columns, may be given piece by piece.
+--- The value of --data-set as a table. A map, such as columns, may be given in several items.
 function options.of_data(list)
   local out, what = {}, '--data-set'
   for _, item in ipairs(list) do
@@ -167,8 +189,8 @@ function options.of_data(list)
   return out
 end
 
---- Pairs 'key=value' that are known, each key once (the last counts), but for those of `given`,
---- which take their place.
+--- Items 'key=value' of `given`, and of `known` where `given` lacks the key. The last of equal keys
+--- in `known` counts.
 ---@param known string[] ---@param given string[] ---@param what string
 ---@return string[]
 function options.overridden(known, given, what)
@@ -186,7 +208,7 @@ local DEVICES = {auto = true, cpu = true, cuda = true, emu = true}
 --- The name of a device, checked.
 function options.device(text)
   if DEVICES[text] or text:match('^cuda:%d+$') or text:match('^emu:%d+$') then return text end
-  error({usage = '--device: ' .. text .. ' is not auto, cpu, cuda or cuda:N'}, 0)
+  options.usage('--device: %s is not auto, cpu, cuda or cuda:N', text)
 end
 
 return options

@@ -1,62 +1,53 @@
---- What the commands that ask a trained model have in common: options, opening runs.
+--- Arguments that the commands on a trained model share, and opening its run.
+local format = require 'tinykg.base.format'
 local options = require 'tinykg.cli.options'
 local progress = require 'tinykg.base.progress'
 
-local opened = {}
+local run_args = {}
 
 --- Adds --data, --trust, --device, --threads and --json to a parser.
-function opened.add_options(p)
+function run_args.add_options(p)
   p:option('--data', 'where the data set of the run is now, if it has moved'):argname('DIR')
   options.add_trust(p)
-  p:option('--device', 'auto, cpu, cuda or cuda:N', 'auto')
-  p:option('--threads', '0 = one per core', '0')
+  options.add_engine(p)
   p:flag('--json', 'print JSON')
 end
 
---- The value of an option as a whole number of at least `least`.
-function opened.whole(text, name, least, most)
-  local n = tonumber(text)
-  if n and n % 1 == 0 and n >= least and n <= (most or 2 ^ 31 - 1) then return n end
-  local range = most and ('%d to %d'):format(least, most) or ('%d on'):format(least)
-  error({usage = ("%s: '%s' is not a whole number from %s"):format(name, text, range)}, 0)
-end
-
---- Sets device and threads as asked for, and lets Ctrl-C stop what follows.
-function opened.engine(a)
+--- Sets device and threads from the arguments, and lets Ctrl-C stop what follows.
+---@param watch? integer how: the argument of tkg_interrupt_watch; 1
+function run_args.set_engine(a, watch)
   local device = options.device(a.device)
-  local threads = opened.whole(a.threads, '--threads', 0)
+  local threads = options.whole(a.threads, '--threads', 0)
   local tk = require 'tinykg'
-  require('tinykg.engine.lib').tkg_interrupt_watch(1)
+  require('tinykg.engine.lib').tkg_interrupt_watch(watch or 1)
   if device ~= 'auto' then tk.device(device) end
   tk.threads(threads)
 end
 
---- Says something that is no part of the answer. ---@param text string?
-function opened.note(text)
-  if text then io.stderr:write('note: ', text, '\n') end
+--- Prints a note on standard error. ---@param text string?
+function run_args.note(text)
+  if text then io.stderr:write('note: ', format.line(text), '\n') end
 end
 
---- Opens a run; a line on a terminal says so meanwhile.
+--- Opens a run.
 ---@return OpenRun
-function opened.run(path, a)
-  local line = progress.line()
-  line.update(function() return path .. ': opening' end)
-  local ok, run = pcall(require('tinykg.run.open'), path, {data = a.data, trust = a.trust})
-  line.clear()
-  if ok then
-    opened.note(run.note)
-    return run
+function run_args.open(path, a)
+  local ok, run = pcall(progress.during, function(update)
+    update(function() return path .. ': opening' end)
+    return require('tinykg.run.open')(path, {data = a.data, trust = a.trust})
+  end)
+  if not ok then
+    local moved = type(run) == 'string' and not a.data and run:match(': no such folder$')
+    error(moved and run .. ' (--data DIR says where the data set is now)' or run, 0)
   end
-  if type(run) == 'string' and not a.data and run:match(': no such folder$') then
-    run = run .. ' (--data DIR says where the data set is now)'
-  end
-  error(run, 0)
+  run_args.note(run.note)
+  return run
 end
 
---- Raises what a step raises when Ctrl-C was pressed since.
-function opened.check_interrupt()
+--- Raises runtime.interrupted after Ctrl-C.
+function run_args.check_interrupt()
   if require('tinykg.engine.lib').tkg_interrupted(0) == 0 then return end
   error(require('tinykg.engine.runtime').interrupted, 0)
 end
 
-return opened
+return run_args

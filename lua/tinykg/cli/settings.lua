@@ -1,24 +1,13 @@
---- The settings of `tinykg run`, checked before anything is loaded. With --resume, what the command
---- line does not say is what the folder says.
-local options = require 'tinykg.cli.options'
+--- The settings of `tinykg run`, checked before anything is loaded. With --resume, settings that
+--- are not on the command line come from the folder.
 local folder = require 'tinykg.run.folder'
-local texts = require 'tinykg.run.format_options'
+local format_options = require 'tinykg.run.format_options'
+local options = require 'tinykg.cli.options'
 local trust = require 'tinykg.run.trust'
+local usage, whole = options.usage, options.whole
 
 local BITS = {auto = true, [32] = true, [8] = true, [4] = true, [2] = true, [1] = true}
 local ROUNDING = {dither = true, stochastic = true, nearest = true}
-
-local function usage(...) error({usage = string.format(...)}, 0) end
-
-local function number(text, what, check)
-  local n = tonumber(text)
-  if not n or (check and not check(n)) then usage("%s: '%s' is not valid", what, tostring(text)) end
-  return n
-end
-
-local function whole(n) return n % 1 == 0 and n >= 0 and n <= 2 ^ 53 end
-local function positive(n) return whole(n) and n > 0 end
-local function not_negative(n) return n >= 0 end
 
 --- A width as a number, or 'auto'.
 local function width_of(text, what)
@@ -27,10 +16,16 @@ local function width_of(text, what)
   return bits
 end
 
+local function minutes(text)
+  local n = tonumber(text)
+  if not n or n < 0 then usage("--checkpoint: '%s' is not a number of minutes", text) end
+  return n
+end
+
 local function seeds_of(text)
   local seeds, seen = options.numbers(text, '--seed'), {}
   for _, s in ipairs(seeds) do
-    number(s, '--seed', whole)
+    whole(s, '--seed', 0, 2 ^ 53)
     if seen[s] then usage('--seed: %d is given twice', s) end
     seen[s] = true
   end
@@ -53,8 +48,9 @@ local function values_of(text)
   return list
 end
 
---- All points of a grid: a list of {label, options, bits, rounding}; one without options for none.
----@param taken table<string, any> keys that are given otherwise
+--- The points of a grid: a list of {label, options, bits, rounding}, one without options if there
+--- is no grid.
+---@param taken table<string, any> keys that other options give
 local function grid_of(given, taken)
   local points, seen = {{label = '', options = {}}}, {}
   for _, item in ipairs(given) do
@@ -80,24 +76,24 @@ local function grid_of(given, taken)
   return points
 end
 
---- What the points of a grid must not give again.
+--- Keys that the points of a grid must not give again.
 local function taken_of(a, set)
   local taken = {bits = a.bits, rounding = a.rounding}
   for key in pairs(set) do taken[key] = true end
   return taken
 end
 
--- ---- what a folder says ----
+-- ---- settings of a folder ----
 
---- The arguments that a run or a batch was begun with. Its recipe is to be run: may it?
+--- The arguments that a run or a sweep was begun with. Refuses a recipe that is not trusted.
 local function arguments_of(path, trusted)
-  local batch = folder.read(path, 'batch.json')
-  if batch then
-    trust.batch(path, trusted)
-    return batch
+  local sweep = folder.read(path, folder.SWEEP)
+  if sweep then
+    trust.sweep(path, trusted)
+    return sweep
   end
   local c = folder.config(path)
-  local set, data_set = texts(c.options), texts(c.data_options or {})
+  local set, data_set = format_options(c.options), format_options(c.data_options or {})
   return {recipe = {trust.recipe(path, c, trusted)},
           shown = c.recipe_file, data = c.data, set = set, data_set = data_set, grid = {},
           bits = tostring(c.bits_asked or c.bits), rounding = c.rounding,
@@ -109,16 +105,16 @@ end
 
 local FROM = {last = true, ['last-1'] = true}
 
-local function check_how_it_begins(a)
+local function check_resume(a)
   if a.resume and a.force then usage('--resume goes on, --force begins anew: take one') end
+  if a.resume and not a.out then usage('--resume: --out says which run or sweep goes on') end
   if a.from and not a.resume then usage('--from: it is for --resume') end
   if a.from and not FROM[a.from] then usage('--from: %s is not last or last-1', a.from) end
 end
 
---- Fills in what was not given.
+--- Fills in settings that were not given.
 local function complete(a)
-  check_how_it_begins(a)
-  if a.resume and not a.out then usage('--resume: --out says which run or batch goes on') end
+  check_resume(a)
   if not a.resume or #a.recipe > 0 then return a end
   local known = arguments_of(a.out, a.trust)
   for key, value in pairs(known) do
@@ -129,11 +125,11 @@ local function complete(a)
   return a
 end
 
---- Settings of runs from parsed arguments.
----@param a table of cli/run.lua's parser
+--- The settings for parsed arguments.
+---@param a table from the parser of cli/commands/run.lua
 ---@return table settings {recipes, data, data_options, options, grid, bits, budget (bytes),
 ---  rounding, device, seeds, threads, jobs, steps, checkpoint (seconds), out, resume, from, force,
----  quiet, report, tensorboard, check, member, arguments}
+---  quiet, report, tensorboard, check, of_sweep, arguments}
 return function(a)
   a = complete(a)
   if #a.recipe == 0 then
@@ -152,11 +148,11 @@ return function(a)
     bits = width_of(a.bits or '32', '--bits (32, 8, 4, 2, 1, auto)'),
     budget = a.budget and options.bytes(a.budget, '--budget'),
     rounding = rounding_of(a.rounding or 'dither'), device = options.device(a.device or 'auto'),
-    threads = number(a.threads or '0', '--threads', whole),
-    jobs = number(a.jobs or '1', '--jobs', positive),
-    steps = a.steps and number(a.steps, '--steps', positive),
-    checkpoint = a.checkpoint and 60 * number(a.checkpoint, '--checkpoint', not_negative),
+    threads = whole(a.threads or '0', '--threads', 0),
+    jobs = whole(a.jobs or '1', '--jobs', 1),
+    steps = a.steps and whole(a.steps, '--steps', 1),
+    checkpoint = a.checkpoint and 60 * minutes(a.checkpoint),
     quiet = a.quiet, report = a.report, tensorboard = a.tensorboard,
-    check = a.check, member = a.member, arguments = a,
+    check = a.check, of_sweep = a.of_sweep, arguments = a,
   }
 end

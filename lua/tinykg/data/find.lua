@@ -1,6 +1,6 @@
 --- Finds users and items by a name of the data set, an item's title or a number, and similar names
 --- if there is none.
-local printable = require 'tinykg.base.printable'
+local format = require 'tinykg.base.format'
 
 local find = {}
 
@@ -119,7 +119,7 @@ function find.id(names, what, text)
   local close = find.close(names, text)
   local hint = #close > 0 and '; close: ' .. table.concat(close, ', ')
     or names.count > 0 and ('; they are called %s, ...'):format(names:label(0)) or ''
-  return nil, printable.line(("no %s '%s' in the data set%s"):format(what, text, hint))
+  return nil, format.line(("no %s '%s' in the data set%s"):format(what, text, hint))
 end
 
 return find

@@ -1,7 +1,7 @@
 --- Describes a loaded data set: counts, density, degrees, removed rows, warnings.
 
 local arrays = require 'tinykg.engine.arrays'
-local printable = require 'tinykg.base.printable'
+local format = require 'tinykg.base.format'
 
 local info = {}
 
@@ -79,7 +79,7 @@ function Info:__tostring()
   for _, text in ipairs(self.warnings) do
     lines[#lines + 1] = ('%-14s %s'):format('warning', text)
   end
-  for i, line in ipairs(lines) do lines[i] = printable.line(line) end
+  for i, line in ipairs(lines) do lines[i] = format.line(line) end
   return table.concat(lines, '\n')
 end
 

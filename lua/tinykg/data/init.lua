@@ -15,7 +15,7 @@ local filter = require 'tinykg.data.filter'
 local info = require 'tinykg.data.info'
 local negatives = require 'tinykg.data.negatives'
 local order = require 'tinykg.data.order'
-local printable = require 'tinykg.base.printable'
+local format = require 'tinykg.base.format'
 local rows = require 'tinykg.data.rows'
 local sorted_keys = require 'tinykg.base.sorted_keys'
 local split = require 'tinykg.data.split'
@@ -135,7 +135,7 @@ end
 ---------------------------------------------------------------------------------------------------
 -- The steps of loading. `raw` is what a format's load returned; each step changes it.
 
-local function warn(raw, format, ...) raw.warnings[#raw.warnings + 1] = format:format(...) end
+local function warn(raw, text, ...) raw.warnings[#raw.warnings + 1] = text:format(...) end
 
 local function check_labels(raw)
   local all = raw.all
@@ -296,7 +296,7 @@ local function make_split(raw, options)
   end
 end
 
-local function assemble(raw, format, dir, task)
+local function assemble(raw, format_name, dir, task)
   local function part(rows_or_nil)
     local from = rows_or_nil or rows.none()
     return { n = from.n, users = from.users, items = from.items, labels = from.labels,
@@ -304,7 +304,7 @@ local function assemble(raw, format, dir, task)
   end
   local graph = raw.graph
   return setmetatable({
-    format = format.name,
+    format = format_name,
     name = raw.name or files.basename(dir),
     task = task,
     users = raw.users,
@@ -330,11 +330,11 @@ end
 function data.format_of(dir) return (choose.of_folder(dir)).name end
 
 local function build(dir, options)
-  local format, warning = choose.of_folder(dir, options.format)
-  if options.attributes and not format.has_attributes then
-    error(('option attributes: %s has no table of items'):format(format.name), 0)
+  local reader, warning = choose.of_folder(dir, options.format)
+  if options.attributes and not reader.has_attributes then
+    error(('option attributes: %s has no table of items'):format(reader.name), 0)
   end
-  local raw = format.load(dir, options)
+  local raw = reader.load(dir, options)
   raw.warnings[#raw.warnings + 1] = warning
   raw.dropped = { duplicates = 0, triples = 0, overlap = 0, ratings = 0 }
   raw.seed = options.seed or defaults.seed
@@ -357,7 +357,7 @@ local function build(dir, options)
     warn(raw, '%d repeated interactions dropped', raw.dropped.duplicates)
   end
   if raw.dropped.triples > 0 then warn(raw, '%d repeated triples dropped', raw.dropped.triples) end
-  return assemble(raw, format, dir, task)
+  return assemble(raw, reader.name, dir, task)
 end
 
 --- Loads the data set of a folder. Its files tell the format. Errors name the file, and the line if
@@ -459,9 +459,11 @@ end
 arguments.class(Data, 'tinykg.Data', 'a data set')
 
 function Data:__tostring()
-  return ('data %s (%s): %d users, %d items, %d entities, %d relations, %d triples'):format(
-    printable.line(self.name), self.format, self.users, self.items, self.entities, self.relations,
-    self.graph.n)
+  local count = format.count
+  return ('data %s (%s): %s, %s, %s, %s, %s'):format(
+    format.line(self.name), self.format, count(self.users, 'user'), count(self.items, 'item'),
+    count(self.entities, 'entity', 'entities'), count(self.relations, 'relation'),
+    count(self.graph.n, 'triple'))
 end
 
 return data

@@ -3,11 +3,7 @@
 
 local ffi = require 'ffi'
 local lib = require 'tinykg.engine.lib'
-
-ffi.cdef [[
-void *calloc(size_t count, size_t size);
-void free(void *block);
-]]
+local libc = require('tinykg.base.posix').libc
 
 local arrays = {}
 
@@ -29,9 +25,9 @@ local LONGEST_LINE = 2 ^ 26 -- that arrays.line returns
 local function message() return ffi.string(lib.tkg_error()) end
 
 local function array(kind, n)
-  local block = ffi.C.calloc(math.max(n, 1), width[kind])
+  local block = libc.calloc(math.max(n, 1), width[kind])
   if block == nil then error(('out of memory for %d numbers'):format(n), 0) end
-  return ffi.gc(ffi.cast(pointer_to[kind], block), ffi.C.free)
+  return ffi.gc(ffi.cast(pointer_to[kind], block), libc.free)
 end
 
 --- n zeroed int32 numbers; freed with the last reference to the array. Errors: out of memory.

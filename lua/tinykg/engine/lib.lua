@@ -1,6 +1,7 @@
 --- Loads the engine: declarations from its headers, code from libtinykg.so. Returns the FFI
 --- library. Errors: one line that says what to do.
 local ffi = require 'ffi'
+local posix = require 'tinykg.base.posix'
 local read_file = require 'tinykg.base.read_file'
 
 local ABI = 1
@@ -25,9 +26,8 @@ end
 
 -- Makes waiting OpenMP threads spin for a short while only: on busy cores, long spinning makes two
 -- threads up to 15 times slower than one (measured). The OpenMP library reads this when it loads.
-ffi.cdef 'int setenv(const char *name, const char *value, int overwrite);'
-ffi.C.setenv('GOMP_SPINCOUNT', '2000', 0)
-ffi.C.setenv('KMP_BLOCKTIME', '0', 0)
+posix.setenv('GOMP_SPINCOUNT', '2000', false) -- unless it is set
+posix.setenv('KMP_BLOCKTIME', '0', false)
 
 local function load()
   local named = os.getenv('TINYKG_LIB')

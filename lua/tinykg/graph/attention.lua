@@ -7,6 +7,7 @@ local ffi = require 'ffi'
 local arguments = require 'tinykg.base.arguments'
 local build = require 'tinykg.graph.build'
 local arrays = require 'tinykg.engine.arrays'
+local count = require('tinykg.base.format').count
 local ops = require 'tinykg.engine.ops'
 local runtime = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'
@@ -146,7 +147,8 @@ end
 arguments.class(Attention, 'Attention', 'attention: tk.attention.new')
 
 function Attention:__tostring()
-  return string.format('attention: %d edges by %d relations', self.graph.edges, #self.parts)
+  return ('attention: %s by %s'):format(count(self.graph.edges, 'edge'),
+                                        count(#self.parts, 'relation'))
 end
 
 return attention

@@ -8,6 +8,7 @@ local C = require 'tinykg.engine.lib'
 local arguments = require 'tinykg.base.arguments'
 local build = require 'tinykg.graph.build'
 local by_relation = require 'tinykg.graph.by_relation'
+local format = require 'tinykg.base.format'
 local ops = require 'tinykg.engine.ops'
 local parallel = require 'tinykg.graph.parallel'
 local renamed = require 'tinykg.base.arguments.renamed'
@@ -336,10 +337,10 @@ end
 -- ---- information ----
 
 local Info = {__tostring = function(i)
-  return string.format(
-    'graph: %s nodes, %d relations, %d edges; degree mean %.1f max %d, %d isolated',
-    i.tail_nodes and i.nodes .. ' x ' .. i.tail_nodes or i.nodes, i.relations, i.edges,
-    i.mean_degree, i.max_degree, i.isolated)
+  return ('graph: %s, %s, %s; degree mean %.1f max %d, %d isolated'):format(
+    i.tail_nodes and i.nodes .. ' x ' .. i.tail_nodes .. ' nodes' or format.count(i.nodes, 'node'),
+    format.count(i.relations, 'relation'), format.count(i.edges, 'edge'), i.mean_degree,
+    i.max_degree, i.isolated)
 end}
 
 --- Counts and degrees of heads: {nodes, relations, edges, isolated, mean_degree, max_degree}; print

@@ -1,9 +1,7 @@
---- The best items for a user.
-local find = require 'tinykg.data.find'
 local recommender = require 'tinykg.query.recommender'
-local session = require 'tinykg.engine.runtime'
+local runtime = require 'tinykg.engine.runtime'
 
---- Words for how a list came about.
+--- A note on a list that is not the model's own for the user, or nil.
 local function note_of(result, likes, peers)
   if result.by == 'alike' then
     return ("somebody new: mean of the model's scores for the %d users most alike by items taken")
@@ -16,23 +14,21 @@ local function note_of(result, likes, peers)
 end
 
 --- The best items for one user.
----@param run OpenRun of tinykg.run.open
+---@param run OpenRun from tinykg.run.open
 ---@param user string|number|nil a name of the data set, or a number (from 0); nil: somebody new
----@param o? {k: integer, exclude: table, likes: table, all: boolean} k 20; exclude: items never
----  listed; likes: items that somebody new likes; all: items of train and validation too.
----  Items are names or numbers.
+---@param o? {k: integer, exclude: table, likes: table, all: boolean} k: 20; exclude: items not to
+---  list; likes: items that somebody new likes; all: list items of train and validation too. Items
+---  are names or numbers.
 ---@return {user: integer?, name: string?, by: string, note: string?, items: table[]} items: {id,
----  name, score, taken} each; by: 'model', 'popularity' or 'alike', of which `note` tells more
+---  name, score, taken} each; by: 'model', 'popularity' or 'alike', which `note` explains
 return function(run, user, o)
-  session.options('recommend', o, 'k exclude all likes')
+  runtime.options('recommend', o, 'k exclude all likes')
   local data, self = run.data, recommender.new(run, o)
-  local id, message = nil, nil
-  if user ~= nil then id, message = find.id(data.names.users, 'user', user) end
-  if message then session.fail('%s', message) end
+  local id = user ~= nil and recommender.id_of(data.names.users, 'user', user) or nil
   local likes = o and o.likes and #o.likes > 0 and recommender.items_of(data, o.likes)
   local result, peers = {user = id, name = id and data.names.users:name(id), by = 'model'}, nil
   if id and likes and not self:is_cold(id) then
-    session.fail('likes: they are for somebody new: %s has interactions', result.name)
+    runtime.fail('likes: they are for somebody new: %s has interactions', result.name)
   elseif id and not likes then
     result.items, result.by = self:list(id), self:is_cold(id) and 'popularity' or 'model'
   else

@@ -1,36 +1,37 @@
---- Lists of the best items for users, by the scores that evaluation ranks by; for users without
---- interactions in train by popularity, and for somebody new who names items that he likes by what
---- the model has for the users most like them. Equal scores: the lower item number first.
+--- Lists of the best items for users, by the scores that evaluation ranks by. Users without
+--- interactions in train get the most popular items. Somebody new who names items gets the mean
+--- scores of the users most alike. Equal scores are in the order of item numbers.
 local ffi = require 'ffi'
-local columns = require 'tinykg.engine.arrays'
+local arrays = require 'tinykg.engine.arrays'
 local evaluate = require 'tinykg.train.evaluate'
 local find = require 'tinykg.data.find'
 local metrics = require 'tinykg.train.metrics'
-local session = require 'tinykg.engine.runtime'
+local runtime = require 'tinykg.engine.runtime'
 
-local PEERS = 50 -- users most alike whose scores stand for somebody new
+local PEERS = 50 -- most alike users whose scores are averaged for somebody new
 
 ---@class Recommender
 ---@field known tinykg.Csr train and validation
 local Recommender = {}
 Recommender.__index = Recommender
 
---- Raises what went wrong as the caller's mistake; else returns the value.
-local function must(value, message)
-  if value == nil then session.fail('%s', message) end
-  return value
+--- The id of a name or number. Raises a message, with the caller's line, when there is none.
+local function id_of(names, what, text)
+  local id, message = find.id(names, what, text)
+  if not id then runtime.fail('%s', message) end
+  return id
 end
 
 --- Ids of a list of items (names or numbers).
 local function items_of(data, list)
   local ids = {}
-  for i, item in ipairs(list or {}) do ids[i] = must(find.id(data.names.items, 'item', item)) end
+  for i, item in ipairs(list or {}) do ids[i] = id_of(data.names.items, 'item', item) end
   return ids
 end
 
---- What lists are made with. Give it back with :release().
----@param run OpenRun ---@param o? {k: integer, exclude: (string|number)[], all: boolean} k 20;
----  exclude: items never listed; all: items of train and validation are listed too
+--- Makes a recommender; release() frees its memory.
+---@param run OpenRun ---@param o? {k: integer, exclude: (string|number)[], all: boolean} k: 20;
+---  exclude: items not to list; all: list items of train and validation too
 ---@return Recommender
 local function new(run, o)
   o = o or {}
@@ -40,27 +41,28 @@ local function new(run, o)
                              known = evaluate.known(data, 'test'), trained = data:known(),
                              held_out = data:positives('test')}, Recommender)
   self.order, self.evaluated = evaluate.order(data, self.held_out)
-  self.place = columns.ints(data.users)
+  self.place = arrays.ints(data.users)
   for p = 0, data.users - 1 do self.place[self.order[p]] = p end
   return self
 end
 
---- The model's scores of all items for ids[0 .. n - 1]: floats [n, items], refilled by each call.
+--- The model's scores of all items for ids[0 .. n - 1]: floats [n, items], overwritten by the next
+--- call.
 function Recommender:scores(ids, n)
   if not self.score then
-    self.score, self.give_back = evaluate.scorer(self.run.model, self.data)
+    self.score, self.free = evaluate.scorer(self.run.model, self.data)
   end
   return self.score(ids, n)
 end
 
 function Recommender:release()
-  if self.give_back then self.give_back() end
-  self.score, self.give_back = nil, nil
+  if self.free then self.free() end
+  self.score, self.free = nil, nil
 end
 
---- The users that evaluation scores together with one: ids, how many, and the place among them. Of
---- a model that scores pairs nobody else is scored.
-local function company(self, user)
+--- The block of users that evaluation scores together with a user: ids, how many, and the user's
+--- place among them. A model that scores pairs scores the user alone.
+local function block_with(self, user)
   if not self.run.model.rank then return ffi.new('int32_t[1]', user), 1, 0 end
   local place = self.place[user]
   local first, last = 0, self.evaluated
@@ -70,10 +72,10 @@ local function company(self, user)
   return self.order + first, math.min(block, last - first), place - first
 end
 
---- The scores of all items for a user by which evaluation ranks them.
+--- The scores of all items for a user, the same bits as in evaluation.
 ---@return ffi.cdata* floats [items], overwritten by the next call
 function Recommender:row(user)
-  local ids, n, at = company(self, user)
+  local ids, n, at = block_with(self, user)
   if self.first ~= ids[0] or n == 1 or not self.score then
     self.block, self.first = self:scores(ids, n), ids[0]
   end
@@ -96,8 +98,8 @@ function Recommender:taken(user, item)
   return contains(self.held_out, user, item) and 'test' or nil
 end
 
---- The best of a row of scores: ids and scores, FFI arrays [k], ids -1 where there are no more.
---- Masks the scores in place. ---@param user integer? ---@param likes integer[]?
+--- The best items of a row of scores: FFI arrays [k] of ids, -1 behind the last, and of scores.
+--- Masks the row in place. ---@param user integer? ---@param likes integer[]?
 local function best_of(self, scores, user, likes)
   for _, hidden in ipairs{self.exclude, likes or {}} do
     for _, item in ipairs(hidden) do scores[item] = -math.huge end
@@ -110,7 +112,7 @@ local function best_of(self, scores, user, likes)
   return metrics.topk{scores = scores, items = self.data.items, k = self.k}
 end
 
---- A list {id, score, taken} out of arrays of k ids and scores.
+--- A list of {id, score, taken} from arrays of k ids and scores.
 local function listed(self, ids, scores, user)
   local list = {}
   for i = 0, self.k - 1 do
@@ -120,7 +122,7 @@ local function listed(self, ids, scores, user)
   return list
 end
 
---- How many users took each item in train: floats [items], a copy.
+--- A new array of how many users took each item in train: floats [items].
 local function popularity(self)
   local items = self.data.items
   if not self.counts then
@@ -135,7 +137,7 @@ local function popularity(self)
   return copy
 end
 
---- Whose list is by popularity: who took nothing in train, of whom the model learned nothing.
+--- Whether a user took nothing in train, so that the list is by popularity.
 function Recommender:is_cold(user)
   return self.trained.offsets[user] == self.trained.offsets[user + 1]
 end
@@ -144,21 +146,21 @@ local function best_for(self, user)
   return best_of(self, self:is_cold(user) and popularity(self) or self:row(user), user)
 end
 
---- The list of a user: {id, score, taken} each, the best first.
+--- The list of a user, the best first: {id, score, taken} each.
 function Recommender:list(user)
   local ids, scores = best_for(self, user)
   return listed(self, ids, scores, user)
 end
 
---- Lists of many users, ids[0 .. n - 1]. Users whom evaluation scores together are scored together;
---- kept are k ids and scores of each.
+--- Lists of many users, ids[0 .. n - 1], scored in evaluation's blocks. Takes memory for k ids and
+--- scores per user.
 ---@param ids ffi.cdata* int32 ---@param progress? fun(done: integer, n: integer)
 ---@return fun(i: integer): table list of ids[i]
 function Recommender:lists(ids, n, progress)
-  local keys, k = columns.doubles(n), self.k
+  local keys, k = arrays.doubles(n), self.k
   for i = 0, n - 1 do keys[i] = self.place[ids[i]] end
-  local order = columns.argsort(n, keys)
-  local top, best = columns.ints(n * k), columns.floats(n * k)
+  local order = arrays.argsort(n, keys)
+  local top, best = arrays.ints(n * k), arrays.floats(n * k)
   for done = 0, n - 1 do
     local i = order[done]
     local items, scores = best_for(self, ids[i])
@@ -193,8 +195,9 @@ local function peers_of(self, likes)
   return found
 end
 
---- The list of somebody who is not in the data and likes these items (ids): the mean of the model's
---- scores for the users most alike, weighed by how alike they are; without any, popularity.
+--- The list of somebody who is not in the data and likes some items (ids), by the mean of the
+--- model's scores for the users most alike, weighted by their likeness; by popularity if there are
+--- none.
 ---@param likes integer[]
 ---@return table list, string by 'alike' or 'popularity' ---@return integer peers
 function Recommender:newcomer(likes)
@@ -210,4 +213,4 @@ function Recommender:newcomer(likes)
   return listed(self, ids, scores), n > 0 and 'alike' or 'popularity', n
 end
 
-return {new = new, items_of = items_of}
+return {new = new, items_of = items_of, id_of = id_of}

@@ -1,22 +1,22 @@
---- What is typed, as Lua: whether it is whole, what to say where it is wrong, and running it.
-local blame = require 'tinykg.base.source_line'
-local read_file = require 'tinykg.base.read_file'
+--- Compiles and runs what is typed: tells incomplete input from wrong input.
 local interrupt = require 'tinykg.repl.interrupt'
-local session = require 'tinykg.engine.runtime'
+local read_file = require 'tinykg.base.read_file'
+local runtime = require 'tinykg.engine.runtime'
+local source_line = require 'tinykg.base.source_line'
 
 local chunk = {}
 
-local KEEP_LOCALS = "\ndo require 'tinykg.repl.locals'() end"
+local KEEP_LOCALS = "\ndo require 'tinykg.repl.keep_locals'() end"
 
---- Behind a `return` nothing can stand, so of such a text no locals are kept.
+--- Compiles a text so that its locals become globals. Nil if it cannot, as behind a `return`.
 local function with_locals(text, name)
   return text:find('%f[%w_]local%f[^%w_]') and loadstring(text .. KEEP_LOCALS, name)
 end
 
 local function is_cut_short(message) return message:find("near '?<eof>'?$") ~= nil end
 
---- Of two messages that of the reading that came farther: a statement's is about the first word
---- where what was typed is an expression.
+--- Chooses between the messages for a text as expression and as statement: the statement's is only
+--- about the first word if the text is an expression.
 local function choose(text, as_expression, as_statement)
   local first = text:match('^%s*([%w_]+)') or text:match('^%s*(%S)')
   if first and as_statement:sub(-#first - 8) == " near '" .. first .. "'" then
@@ -27,16 +27,16 @@ end
 
 --- Compiles a text that may be an expression.
 ---@param text string
----@param line? integer the number of its first line, 1
----@return function? chunk which returns true and the values of an expression, or nothing
----@return boolean|string shown whether they are to be shown; or what is wrong
----@return boolean? incomplete nothing is wrong so far: there must be more to come
+---@param line? integer the number of its first line; 1
+---@return function? chunk returns true and the values of an expression, or nothing
+---@return boolean|string shown whether to show the values; or what is wrong
+---@return boolean? incomplete true if more lines can make the text right
 function chunk.compile(text, line)
   local name, above = '=stdin', ('\n'):rep((line or 1) - 1)
-  text = text:gsub('^%s*=', '') -- as Lua's own prompt has it
-  -- With a value before it, it is no tail call, which would leave no line to blame.
+  text = text:gsub('^%s*=', '') -- as Lua's own prompt allows
+  -- `true, ` prevents a tail call, which would drop the line of an error.
   local expression, wrong = loadstring(above .. 'return true, ' .. text, name)
-  if expression then -- `x;` is one too; behind its `;` no other can stand
+  if expression then -- `x;` compiles too, but not with another `;` behind it
     return expression, loadstring('return ' .. text .. '\n;', name) ~= nil
   end
   local statement, message = loadstring(above .. text, name)
@@ -44,7 +44,7 @@ function chunk.compile(text, line)
   return nil, choose(text, wrong, message), is_cut_short(wrong) or is_cut_short(message)
 end
 
---- Compiles a text that is whole. ---@return function? chunk, string? message
+--- Compiles a complete text. ---@return function? chunk, string? message
 function chunk.load(text, name)
   local fn, message = loadstring(text, name)
   if not fn then return nil, message end
@@ -58,20 +58,20 @@ function chunk.of_file(path)
   return chunk.load(text:gsub('^#', '--#'), '@' .. path)
 end
 
---- Runs fn. What goes wrong is returned, not raised.
+--- Runs fn and returns its error instead of raising it.
 ---@return boolean ok
----@return any message session.interrupted after Ctrl-C; or what fn returns, and more of it
----@return string? trace the calls that led to it, where they say more than the message
+---@return any message the error, runtime.interrupted after Ctrl-C; or the results of fn
+---@return string? trace the calls that led to the error, if they tell more than the message
 function chunk.run(fn, ...)
   local trace
   local function finish(ok, ...)
     if ok then return ok, ... end
-    session.reset()
+    runtime.reset()
     return false, (...), trace
   end
   return finish(interrupt.during(xpcall, fn, function(e)
-    if type(e) == 'string' then trace = blame.trace() end
-    return blame.handler(e)
+    if type(e) == 'string' then trace = source_line.trace() end
+    return source_line.handler(e)
   end, ...))
 end
 

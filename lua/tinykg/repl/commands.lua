@@ -1,8 +1,10 @@
---- What begins with a colon at the prompt.
+--- The commands of the prompt, which begin with a colon.
 local chunk = require 'tinykg.repl.chunk'
 local clock = require 'tinykg.base.clock'
-local progress = require 'tinykg.base.progress'
+local format = require 'tinykg.base.format'
+local must = require 'tinykg.base.must'
 local show = require 'tinykg.repl.show'
+local sorted_keys = require 'tinykg.base.sorted_keys'
 local tensor = require 'tinykg.engine.tensor'
 
 local commands = {all = {}}
@@ -17,14 +19,14 @@ Lua at the prompt; `tk` is the engine. Some things to begin with:
 Keys: Tab completes, arrows and Ctrl-R find earlier lines, Ctrl-C stops what runs, Ctrl-D quits.
 Commands:]]
 
---- Whether the user made this global: those that were there are noted when the prompt begins.
+-- Globals that were there when the prompt began; the others are the user's.
 local before = {}
 function commands.begin()
   for name in pairs(_G) do before[name] = true end
 end
 
---- Each command is called with the rest of the line and raises a message where it fails. Those that
---- return true end the session.
+-- A command is called with the rest of the line, and raises a message when it fails. One that
+-- returns true ends the session.
 
 function commands.all.help()
   print(GENERAL)
@@ -42,8 +44,7 @@ local function computed(...)
 end
 
 function commands.all.time(text)
-  local fn, shown = chunk.compile(text)
-  if not fn then error(shown, 0) end
+  local fn, shown = must(chunk.compile(text))
   local function finish(start, ...)
     local seconds = clock.now() - start
     if shown then show.all(2, ...) end
@@ -54,29 +55,28 @@ end
 
 function commands.all.mem()
   print(require('tinykg').memory())
-  print(('Lua itself: %s'):format(progress.bytes(collectgarbage('count') * 1024)))
+  print(('Lua itself: %s'):format(format.bytes(collectgarbage('count') * 1024)))
 end
 
 local function bytes_of(value)
-  if tensor.is(value) then return progress.bytes(4 * value:count()) end
+  if tensor.is(value) then return format.bytes(4 * value:count()) end
   if type(value) == 'table' and type(value.parameters) == 'function' then
     local n = 0
     for _, p in ipairs(value:parameters()) do n = n + 4 * p:count() end
-    return progress.bytes(n)
+    return format.bytes(n)
   end
   return ''
 end
 
 function commands.all.who()
   local names = {}
-  for name in pairs(_G) do
+  for _, name in ipairs(sorted_keys(_G)) do
     local library = package.loaded[name] ~= nil
     if not before[name] and not library and type(name) == 'string' then
       names[#names + 1] = name
     end
   end
   if #names == 0 then return print('no names yet: x = tk.randn(3, 4) makes one') end
-  table.sort(names)
   for _, name in ipairs(names) do
     local ok, bytes = pcall(bytes_of, _G[name])
     local kind = show.kind(_G[name])
@@ -87,9 +87,7 @@ end
 
 function commands.all.load(path)
   if path == '' then error(':load needs the name of a file: :load recipes/kgat.lua', 0) end
-  local fn, message = chunk.of_file(path)
-  if not fn then error(message, 0) end
-  show.all(1, fn())
+  show.all(1, must(chunk.of_file(path))())
 end
 
 local ABOUT = {
@@ -101,17 +99,17 @@ local ABOUT = {
   who = {'', 'names that you made, with sizes'},
 }
 
---- A line a command, sorted. ---@return string[]
+--- A line per command, sorted. ---@return string[]
 function commands.list()
   local lines = {}
-  for name, about in pairs(ABOUT) do
-    lines[#lines + 1] = ('  %-30s %s'):format((':' .. name .. ' ' .. about[1]), about[2])
+  for i, name in ipairs(sorted_keys(ABOUT)) do
+    local about = ABOUT[name]
+    lines[i] = ('  %-30s %s'):format((':' .. name .. ' ' .. about[1]), about[2])
   end
-  table.sort(lines)
   return lines
 end
 
---- Runs a line such as ':time f(x)'; any beginning of a name will do that is no other's.
+--- Runs a line such as ':time f(x)'. A name can be shortened as long as it is unique.
 ---@param line string
 ---@return boolean? quit whether the session is over
 function commands.run(line)
@@ -121,10 +119,8 @@ function commands.run(line)
     if known:sub(1, #name) == name then found[#found + 1] = known end
   end
   if name == '' or #found ~= 1 then
-    local names = {}
-    for known in pairs(commands.all) do names[#names + 1] = ':' .. known end
-    table.sort(names)
-    error(('no command :%s; there are %s'):format(name, table.concat(names, ' ')), 0)
+    error(('no command :%s; there are :%s'):format(
+      name, table.concat(sorted_keys(commands.all), ' :')), 0)
   end
   return commands.all[found[1]](rest)
 end

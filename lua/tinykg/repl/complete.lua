@@ -1,7 +1,8 @@
 --- Completion: names, fields, methods, commands, and files within strings.
 local commands = require 'tinykg.repl.commands'
-local names_of = require 'tinykg.repl.names'
-local sorted = require 'tinykg.base.sorted_keys'
+local member_names = require 'tinykg.repl.member_names'
+local sorted_keys = require 'tinykg.base.sorted_keys'
+local types = require 'tinykg.base.arguments.types'
 
 local KEYWORDS = {}
 for word in ([[and break do else elseif end false for function goto if in local nil not or repeat
@@ -9,17 +10,14 @@ for word in ([[and break do else elseif end false for function goto if in local 
   KEYWORDS[#KEYWORDS + 1] = word
 end
 
-local function is_callable(value)
-  return type(value) == 'function'
-    or type(value) == 'table' and (getmetatable(value) or {}).__call ~= nil
-end
+local function begins(name, start) return name:sub(1, #start) == start end
 
---- Names of a value that begin with `start`: behind a colon methods only.
+--- Names of a value's members that begin with `start`; behind a colon only functions.
 local function names(value, start, colon)
   local found = {}
-  for name, field in pairs(names_of(value)) do
+  for name, field in pairs(member_names(value)) do
     local hidden = name:find('^_') and not start:find('^_')
-    if name:sub(1, #start) == start and not hidden and (not colon or is_callable(field)) then
+    if begins(name, start) and not hidden and (not colon or types.is_callable(field)) then
       found[name] = true
     end
   end
@@ -45,7 +43,7 @@ end
 local function of_global(start)
   local found = names(_G, start, false)
   for _, word in ipairs(KEYWORDS) do
-    if start ~= '' and word:sub(1, #start) == start then found[word] = true end
+    if start ~= '' and begins(word, start) then found[word] = true end
   end
   return found
 end
@@ -60,7 +58,7 @@ local function of_file(start)
   if not ok then return found end
   for entry in iterate, state do
     local hidden = entry:find('^%.') and not name:find('^%.')
-    if entry:sub(1, #name) == name and not hidden and entry ~= '.' and entry ~= '..' then
+    if begins(entry, name) and not hidden and entry ~= '.' and entry ~= '..' then
       local is_folder = lfs.attributes(folder .. entry, 'mode') == 'directory'
       found[folder .. entry .. (is_folder and '/' or '')] = true
     end
@@ -68,7 +66,7 @@ local function of_file(start)
   return found
 end
 
---- Where the string begins that is open at the end of the text, if one is.
+--- The position of a string that is open at the end of the text, or nil.
 local function open_string(text)
   local quote, from, i = nil, nil, 1
   while i <= #text do
@@ -85,15 +83,8 @@ local function open_string(text)
   return quote and from
 end
 
-local function of_command(start)
-  local found = {}
-  for name in pairs(commands.all) do
-    if name:sub(1, #start) == start then found[name] = true end
-  end
-  return found
-end
-
---- A name and the fields and numbers behind it, a dot or colon, and what is typed of the next.
+--- Splits the end of a text into a chain of names and numbers, a dot or colon, and the beginning of
+--- the next name; nil if there is no chain.
 local function chain(text)
   local before, path, mark, typed =
     text:gsub('%[(%d+)%]', '.%1'):match('(.?)%f[%w_]([%a_][%w_.]*)([.:])([%w_]*)$')
@@ -101,21 +92,21 @@ local function chain(text)
   return path, mark, typed
 end
 
---- What the end of a text may go on as.
+--- Completes the end of a text.
 ---@param text string the line up to the cursor
 ---@return string[] candidates sorted
----@return integer start where in the text they begin: they take the place of what is there
+---@return integer start the position from which a candidate replaces the text
 return function(text)
   local at, typed = text:match('^%s*:()(%a*)$')
-  if at then return sorted(of_command(typed)), at end
+  if at then return sorted_keys(names(commands.all, typed)), at end
   at, typed = text:match('^%s*:load%s+()(.*)$')
-  if at then return sorted(of_file(typed)), at end
+  if at then return sorted_keys(of_file(typed)), at end
   at = open_string(text)
-  if at then return sorted(of_file(text:sub(at))), at end
+  if at then return sorted_keys(of_file(text:sub(at))), at end
   local path, mark, field = chain(text)
-  if path then return sorted(of_field(path, mark == ':', field)), #text - #field + 1 end
+  if path then return sorted_keys(of_field(path, mark == ':', field)), #text - #field + 1 end
   at, typed = text:match('()([%a_]?[%w_]*)$')
   local before = text:sub(at - 1, at - 1)
   if before == '.' or before == ':' then return {}, at end -- of a call's result: unknown
-  return sorted(of_global(typed)), at
+  return sorted_keys(of_global(typed)), at
 end

@@ -1,11 +1,12 @@
---- `? x`: what the comments in the source say about a function, or what a value is and can do.
-local docs = require 'tinykg.base.arguments.comments'
-local names_of = require 'tinykg.repl.names'
+--- `? x`: shows the comment of a function, or the kind and the methods of a value.
+local comments = require 'tinykg.base.arguments.comments'
+local member_names = require 'tinykg.repl.member_names'
 local show = require 'tinykg.repl.show'
+local sorted_keys = require 'tinykg.base.sorted_keys'
 
 local help = {}
 
-local WIDTH, NAMES = 78, 20 -- columns in all, and of what something is called by
+local WIDTH, NAMES = 78, 20 -- columns of a line, and of the name at its beginning
 
 local function indented(text, by)
   return ((by .. text:gsub('\n', '\n' .. by)):gsub('[ \t]+\n', '\n'))
@@ -30,7 +31,7 @@ local function tag_lines(doc)
 end
 
 local function of_function(fn, name)
-  local doc = docs.of(fn, name)
+  local doc = comments.of(fn, name)
   if not doc then
     return (name or 'this') .. ": a function of Lua's own, see www.lua.org/manual/5.1, or of C"
   end
@@ -41,25 +42,25 @@ local function of_function(fn, name)
   return table.concat(lines, '\n')
 end
 
---- The file that most of a module's functions come from, by its comment at the top.
+--- The comment at the top of the file that most of a module's functions come from.
 local function file_comment(module)
   local count, best = {}, nil
   for _, fn in pairs(module) do
-    local info = type(fn) == 'function' and debug.getinfo(docs.origin(fn), 'S')
+    local info = type(fn) == 'function' and debug.getinfo(comments.origin(fn), 'S')
     local path = info and info.source:match('^@(.*)')
     if path then
       count[path] = (count[path] or 0) + 1
       if not best or count[path] > count[best] then best = path end
     end
   end
-  return best and docs.of_file(best)
+  return best and comments.of_file(best)
 end
 
 local function is_module(value) return type(value) == 'table' and not getmetatable(value) end
 
---- A line or two for something of a module or an object: how it is called, and what it does.
+--- One or two lines about a function or module: its signature and its first sentence.
 local function entry(prefix, name, value)
-  local doc = docs.of(value, name)
+  local doc = comments.of(value, name)
   local call = prefix .. (doc and doc.signature or name)
   local text = doc and doc.text or is_module(value) and file_comment(value) or ''
   if #call > NAMES then call = call .. '\n' .. (' '):rep(NAMES + 2) end
@@ -67,16 +68,15 @@ local function entry(prefix, name, value)
   return (line:gsub('%s+$', ''))
 end
 
---- An entry for each function, and for each module within a module.
+--- An entry per function and, with_modules, per module within a module.
 local function listing(value, prefix, with_modules)
-  local sorted, lines, found = {}, {}, names_of(value)
-  for name, what in pairs(found) do
+  local lines, found = {}, member_names(value)
+  for _, name in ipairs(sorted_keys(found)) do
+    local what = found[name]
     if what == true then what = value[name] end
     local is_listed = type(what) == 'function' or with_modules and is_module(what)
-    if is_listed and not name:find('^_') then sorted[#sorted + 1] = {name, what} end
+    if is_listed and not name:find('^_') then lines[#lines + 1] = entry(prefix, name, what) end
   end
-  table.sort(sorted, function(a, b) return a[1] < b[1] end)
-  for i, one in ipairs(sorted) do lines[i] = entry(prefix, one[1], one[2]) end
   return table.concat(lines, '\n')
 end
 
@@ -94,14 +94,14 @@ local function of_value(value, name)
 end
 
 --- Help on a function or any other value.
----@param value any ---@param name? string what it was asked for as
+---@param value any ---@param name? string as the user typed it
 ---@return string
 function help.of(value, name)
   if type(value) == 'function' then return of_function(value, name) end
   return of_value(value, name)
 end
 
---- Help on what an expression gives; behind a colon a method: `x:relu`.
+--- Help on the value of an expression, which may be a method: `x:relu`.
 ---@param expression string
 ---@return string? text
 ---@return string? message

@@ -1,8 +1,11 @@
---- The lines typed so far, in $XDG_STATE_HOME/tinykg/history. Each is written when it is typed, so
+--- The history of the prompt, in $XDG_STATE_HOME/tinykg/history. Each line is written at once, so
 -- that none is lost and several sessions can share the file.
+local atomic_file = require 'tinykg.base.atomic_file'
+local read_file = require 'tinykg.base.read_file'
+
 local history = {}
 
-local KEPT, ROOM = 1000, 1500 -- lines; the file is cut to KEPT when it has more than ROOM
+local KEPT, ROOM = 1000, 1500 -- a file of more than ROOM lines is cut to KEPT
 
 local function state_folder()
   local state, home = os.getenv('XDG_STATE_HOME'), os.getenv('HOME')
@@ -10,25 +13,13 @@ local function state_folder()
   return home and home ~= '' and home .. '/.local/state' or nil
 end
 
---- Makes a folder and those above it.
-local function make_folder(path)
-  local lfs = require 'lfs'
-  if lfs.attributes(path, 'mode') == 'directory' then return true end
-  local parent = path:match('^(.+)/[^/]+$')
-  if parent then
-    local ok, why = make_folder(parent)
-    if not ok then return nil, why end
-  end
-  return lfs.mkdir(path)
-end
-
 --- Cuts the file to KEPT lines; returns the last one.
 local function shorten(path)
   local lines = {}
-  for line in io.lines(path) do lines[#lines + 1] = line end
+  for line in (read_file(path) or ''):gmatch('[^\n]+') do lines[#lines + 1] = line end
   if #lines > ROOM then
     local text = table.concat(lines, '\n', #lines - KEPT + 1) .. '\n'
-    require('tinykg.base.atomic_file').write(path, text)
+    atomic_file.write(path, text)
   end
   return lines[#lines]
 end
@@ -39,14 +30,12 @@ function history.open()
   local state = state_folder()
   if not state then return nil, 'HOME is not set' end
   local folder = state .. '/tinykg'
-  local ok, why = make_folder(folder)
-  if not ok then return nil, folder .. ': ' .. why end
+  local ok, why = atomic_file.mkdirs(folder)
+  if not ok then return nil, why end
   local path = folder .. '/history'
+  local last = shorten(path)
   local file, message = io.open(path, 'a')
   if not file then return nil, message end
-  file:close()
-  local last = shorten(path)
-  file = io.open(path, 'a')
   return {path = path, last = last, add = function(_, line)
     file:write(line, '\n')
     file:flush()

@@ -1,11 +1,12 @@
---- The prompt: reads Lua, shows what it gives, goes on.
+--- The prompt: reads Lua, runs it, shows its values.
 local chunk = require 'tinykg.repl.chunk'
 local commands = require 'tinykg.repl.commands'
 local complete = require 'tinykg.repl.complete'
+local format = require 'tinykg.base.format'
 local help = require 'tinykg.repl.help'
 local interrupt = require 'tinykg.repl.interrupt'
-local lines = require 'tinykg.repl.lines'
-local printable = require 'tinykg.base.printable'
+local line_reader = require 'tinykg.repl.line_reader'
+local must = require 'tinykg.base.must'
 local show = require 'tinykg.repl.show'
 local tk = require 'tinykg'
 
@@ -14,52 +15,50 @@ local repl = {}
 local PROMPT, MORE = 'tk> ', '  > '
 
 local function banner()
-  print(('tinykg %s on %s, %d thread%s, %s'):format(tk.version, tk.device(), tk.threads(),
-        tk.threads() == 1 and '' or 's', jit.version))
+  print(('tinykg %s on %s, %s, %s'):format(tk.version, tk.device(),
+                                          format.count(tk.threads(), 'thread'), jit.version))
   print('? for help, Tab completes, Ctrl-D quits')
 end
 
---- What went wrong, as text.
-local function report(message, trace)
+--- An error as text.
+local function error_text(message, trace)
   if type(message) == 'table' and message.usage then message = message.usage end
   message = type(message) == 'string' and message or show.value(message)
-  return printable.lines(trace and message .. '\n' .. trace or message)
+  return format.lines(trace and message .. '\n' .. trace or message)
 end
 
 local function explain(topic)
   if topic == '' then return commands.all.help() end
-  local text, message = help.on(topic)
-  if not text then error(message, 0) end
-  print(text)
+  print((must(help.on(topic))))
 end
 
---- What people type at any prompt, unless the user has something of that name.
-local function wish(text)
+--- The command for words such as `help` and `quit`, unless the user has a global of that name.
+local function word_command(text)
   local word = text:match('^%s*(%a+)%s*%(?%s*%)?%s*$')
   if word == 'help' and _G.help == repl.help then return 'help' end
   if (word == 'exit' or word == 'quit') and _G[word] == nil then return 'quit' end
 end
 
---- One line that is not Lua: done here. ---@return boolean? handled, boolean? quit
+--- Runs a line that is not Lua. ---@return boolean? handled ---@return boolean? quit
 local function special(text)
   local topic = text:match('^%s*%?%s*(.-)%s*$')
   if topic then return true, explain(topic) end
   if text:find('^%s*:[^:]') or text:find('^%s*:$') then return true, commands.run(text) end
-  local name = wish(text)
+  local name = word_command(text)
   if name then return true, commands.all[name]() end
 end
 
---- Prints help on a function or another value, as `?` does: a global at the prompt.
+--- Prints help on a function or another value, as `?` does. The global `help` of the prompt.
 function repl.help(value) print(help.of(value)) end
 
 ---@class tinykg.Prompt
----@field pending string what was typed so far of something that is not whole yet
+---@field pending string the lines of an incomplete text
 ---@field line integer number of the last line read
 ---@field first integer number of the first line of pending
 local Prompt = {}
 Prompt.__index = Prompt
 
---- Takes one more line. ---@return string? what 'failed', 'quit' or nil
+--- Runs one line. ---@return string? what 'quit' or nil
 function Prompt:take(line)
   self.line = self.line + 1
   local handled, quit
@@ -86,10 +85,10 @@ end
 function Prompt:failed(message, trace)
   io.stdout:flush()
   if not self.interactive then error({prompt = true, message = message, trace = trace}, 0) end
-  io.stderr:write(report(message, trace), '\n')
+  io.stderr:write(error_text(message, trace), '\n')
 end
 
---- What was begun and not ended, when there are no more lines.
+--- Reports a text that is incomplete when there are no more lines.
 function Prompt:finish()
   if self.pending == '' then return end
   local _, wrong = chunk.compile(self.pending:sub(1, -2), self.first)
@@ -111,15 +110,15 @@ function Prompt:loop(reader)
   end
 end
 
---- Reads from standard input until it ends, or `:quit`. In a pipe nothing is shown but values, and
---- the first error ends it.
----@param first? fun() what to run before, as if it had been typed
+--- Runs the prompt on standard input until that ends, or `:quit`. In a pipe only values are shown,
+--- and the first error ends it.
+---@param first? fun() runs before, as if it had been typed
 ---@return boolean ok
----@return any message what went wrong in a pipe ---@return string? trace
+---@return any message the error, in a pipe ---@return string? trace
 function repl.run(first)
   _G.tk, _G.help = tk, repl.help
-  require 'tinykg.repl.locals' -- notes which names are Lua's own
-  local reader, terminal = lines.open(complete), lines.is_terminal()
+  require 'tinykg.repl.keep_locals' -- notes Lua's own names
+  local reader, terminal = line_reader.open(complete), line_reader.is_terminal()
   commands.begin()
   local prompt = setmetatable({pending = '', line = 0, interactive = terminal,
                                counts = not terminal}, Prompt)

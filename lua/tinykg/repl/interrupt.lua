@@ -1,10 +1,10 @@
---- Ctrl-C at the prompt: what runs ends soon, the session goes on.
+--- Ctrl-C at the prompt stops what runs, and the session goes on.
 --
--- The engine's signal handler sets a flag, which runs of the engine look at between ops. Loops in
--- Lua look at it by a hook every so many instructions. Compiled code runs no hooks, so what is
--- typed or loaded from the prompt is interpreted; the library stays compiled.
+-- The engine's signal handler sets a flag, which the engine checks between ops. Lua code checks it
+-- in a hook every EVERY instructions. Compiled code runs no hooks, so code that is typed or loaded
+-- at the prompt is interpreted; the library stays compiled.
 local C = require 'tinykg.engine.lib'
-local session = require 'tinykg.engine.runtime'
+local runtime = require 'tinykg.engine.runtime'
 
 local interrupt = {}
 
@@ -13,19 +13,19 @@ local EVERY = 10000 -- instructions; well below a tenth of a second
 
 local function is_ours(source) return source:sub(1, #here) == here end
 
---- Not within the library, which may be between two things that belong together: then soon after.
+--- Raises runtime.interrupted after Ctrl-C, but not inside the library, whose state may be
+--- inconsistent there: then the hook runs at each instruction until the library returns.
 local function hook()
   if C.tkg_interrupted(0) == 0 then return end
   if is_ours(debug.getinfo(2, 'S').source) then
     debug.sethook(hook, '', 1)
   else
     debug.sethook(hook, '', EVERY)
-    error(session.interrupted, 0)
+    error(runtime.interrupted, 0)
   end
 end
 
---- Watches Ctrl-C from here on. Where the session is to survive it, what is loaded from here on is
---- left to the interpreter.
+--- Watches for Ctrl-C. If the session is to survive it, code that is loaded later is not compiled.
 ---@param survive boolean
 function interrupt.watch(survive)
   C.tkg_interrupt_watch(1)
@@ -37,7 +37,7 @@ function interrupt.watch(survive)
   end, 'bc')
 end
 
---- Whether Ctrl-C was pressed since this was asked last. ---@return boolean
+--- Whether Ctrl-C was pressed since the last call. ---@return boolean
 function interrupt.pressed() return C.tkg_interrupted(1) ~= 0 end
 
 local function done(...)
@@ -46,8 +46,8 @@ local function done(...)
   return ...
 end
 
---- Calls fn, which raises no errors of its own. What it leads to answers Ctrl-C by raising
---- session.interrupted.
+--- Calls fn such that Ctrl-C raises runtime.interrupted in the code that it runs. fn itself must
+--- not raise errors.
 function interrupt.during(fn, ...)
   debug.sethook(hook, '', EVERY)
   return done(fn(...))

@@ -1,11 +1,11 @@
---- Values as text, for people: tables with sorted keys, a level or two deep, long ones cut.
-local docs = require 'tinykg.base.arguments.comments'
-local printable = require 'tinykg.base.printable'
+--- Values as text: tables with sorted keys, two levels deep, long ones cut.
+local comments = require 'tinykg.base.arguments.comments'
+local format = require 'tinykg.base.format'
 local tensor = require 'tinykg.engine.tensor'
 
 local show = {}
 
-local DEPTH = 2    -- tables within tables that are opened
+local DEPTH = 2    -- levels of tables that are shown
 local ITEMS = 40   -- entries of one table
 local WIDTH = 78   -- columns
 local STRING = 60  -- characters of a string within a table
@@ -25,7 +25,7 @@ local function number(x)
 end
 
 local function described_function(fn)
-  local doc = docs.of(fn)
+  local doc = comments.of(fn)
   return doc and 'function ' .. doc.signature:gsub('^function%(', '('), doc and doc.source
 end
 
@@ -41,7 +41,7 @@ local function brief(value)
   elseif tensor.is(value) then
     return show.kind(value)
   end
-  local line = printable.lines(tostring(value)):match('^[^\n]*')
+  local line = format.lines(tostring(value)):match('^[^\n]*')
   return #line > WIDTH and line:sub(1, WIDTH - 3) .. '...' or line
 end
 
@@ -59,7 +59,8 @@ local function key_text(key)
   return '[' .. brief(key) .. ']'
 end
 
---- Lines of at most WIDTH columns: entries of the list share them, those with keys have their own.
+--- Entries on lines of at most WIDTH columns: list entries share lines, those with keys have their
+--- own.
 local function laid_out(items, listed, indent)
   local all = '{' .. table.concat(items, ', ') .. '}'
   if #all + #indent <= WIDTH and not all:find('\n', 1, true) then return all end
@@ -113,7 +114,7 @@ local function table_text(t, depth, indent, above)
   return laid_out(items, shown, indent)
 end
 
---- What a value is, in a few words: 'f32 [2, 3]', 'table of 5', 'string of 12 bytes'.
+--- The kind of a value: 'f32 [2, 3]', 'table of 5', 'string of 12 bytes'.
 ---@return string
 function show.kind(value)
   if tensor.is(value) then
@@ -123,7 +124,7 @@ function show.kind(value)
     for _ in pairs(value) do n = n + 1 end
     return 'table of ' .. n
   elseif type(value) == 'string' then
-    return ('string of %d byte%s'):format(#value, #value == 1 and '' or 's')
+    return 'string of ' .. format.count(#value, 'byte')
   elseif type(value) == 'table' or type(value) == 'number' or type(value) == 'boolean' then
     return (tostring(value):match('^[^\n]*'))
   end
@@ -141,10 +142,10 @@ function show.value(value)
   if type(value) == 'table' and not (getmetatable(value) or {}).__tostring then
     return table_text(value, DEPTH, '', {})
   end
-  return printable.lines(tostring(value))
+  return format.lines(tostring(value))
 end
 
---- Prints each value, from the `first` on. Values of tensors are computed now.
+--- Prints each value, from the `first` on. Computes tensors.
 function show.all(first, ...)
   for i = first, select('#', ...) do print(show.value((select(i, ...)))) end
 end

@@ -1,14 +1,15 @@
---- The comparison of a section: a row a group, what differs, test metrics, memory, time.
+--- The comparison table of a section: a row per group with settings that differ, test metrics,
+--- memory and time.
 local format = require 'tinykg.report.format'
-local grid = require 'tinykg.report.grid'
 local html = require 'tinykg.report.html'
+local html_table = require 'tinykg.report.html_table'
 local statistics = require 'tinykg.sweep.statistics'
 
 local comparison = {}
 
 -- ---- cells ----
 
---- 'mean +- deviation', the deviation small; the title says of how many runs.
+--- A cell 'mean +- deviation' whose title has the number of runs.
 local function cell(stat, show, class)
   if not stat then return html.td{class = 'n', format.none} end
   return html.td{
@@ -17,7 +18,7 @@ local function cell(stat, show, class)
     stat.sd and html.span{class = 'sd', ' \194\177 ', show(stat.sd)}}
 end
 
---- The mean only; the title has the deviation.
+--- A cell with the mean; its title has the deviation.
 local function plain(stat, show)
   if not stat then return html.td{class = 'n', format.none} end
   return html.td{class = 'n', title = stat.sd and format.deviation(stat, show), show(stat.mean)}
@@ -30,15 +31,13 @@ local function times_less(group)
   return html.td{class = 'n', both and format.times(reference.mean / stored.mean) or format.none}
 end
 
---- '3', or how many of them have finished.
+--- The number of runs, and of finished ones where that is less.
 local function runs_cell(group)
-  local seeds, text = {}, tostring(#group.finished)
+  local seeds, all = {}, #group.finished == #group.runs
   for i, run in ipairs(group.runs) do seeds[i] = format.setting(run.config.seed) end
-  if #group.finished < #group.runs then
-    text = ('%d of %d'):format(#group.finished, #group.runs)
-  end
-  return html.td{class = #group.finished < #group.runs and 'n warn' or 'n',
-                 title = (#seeds == 1 and 'seed ' or 'seeds ') .. table.concat(seeds, ', '), text}
+  return html.td{class = all and 'n' or 'n warn',
+                 title = (#seeds == 1 and 'seed ' or 'seeds ') .. table.concat(seeds, ', '),
+                 #group.finished, not all and ' of ' .. #group.runs}
 end
 
 local function epoch_cell(group)
@@ -50,7 +49,7 @@ end
 
 local function head(section, metrics)
   local cells = {html.th{'recipe'}}
-  local function add(...) cells[#cells + 1] = grid.number(...) end
+  local function add(...) cells[#cells + 1] = html_table.number(...) end
   for _, column in ipairs(section.columns) do cells[#cells + 1] = html.th{column.name} end
   add('runs', nil, 'how many seeds')
   for _, name in ipairs(metrics) do add(name, nil, 'on the test split; higher is better') end
@@ -63,24 +62,28 @@ local function head(section, metrics)
   return cells
 end
 
-local function row(group, section, metrics, marks, index)
-  local cells = {grid.name(group.recipe)}
-  for _, column in ipairs(section.columns) do
-    cells[#cells + 1] = html.td{group.settings[column.key] or format.none}
-  end
-  cells[#cells + 1] = runs_cell(group)
+local function add_metrics(cells, group, metrics, marks, index)
   for _, name in ipairs(metrics) do
     cells[#cells + 1] = cell(statistics.of_summary(group, 'test', name), format.metric,
                              marks[name][index] and 'n best')
   end
+end
+
+local function row(group, section, metrics, marks, index)
+  local cells = {html_table.name(group.recipe)}
+  for _, column in ipairs(section.columns) do
+    cells[#cells + 1] = html.td{group.settings[column.key] or format.none}
+  end
+  cells[#cells + 1] = runs_cell(group)
+  add_metrics(cells, group, metrics, marks, index)
   local function mean(show, ...) return plain(statistics.of_summary(group, ...), show) end
   return html.tr{
     cells, epoch_cell(group), mean(format.bytes, 'kept', 'stored_bytes'), times_less(group),
-    mean(format.bytes, 'memory', 'peak'), mean(format.number, 'time', 'step_ms'),
-    mean(format.number, 'time', 'epoch_s')}
+    mean(format.bytes, 'memory', 'peak'), mean(format.significant, 'time', 'step_ms'),
+    mean(format.significant, 'time', 'epoch_s')}
 end
 
---- Which groups to mark for each metric.
+--- By metric: the groups to mark.
 local function marks_of(section, metrics)
   local marks = {}
   for _, name in ipairs(metrics) do
@@ -93,71 +96,46 @@ local function marks_of(section, metrics)
   return marks
 end
 
---- How many metrics have marks, of how many.
-local function count_marks(marks)
-  local marked, all = 0, 0
-  for _, set in pairs(marks) do
-    all = all + 1
-    if next(set) then marked = marked + 1 end
-  end
-  return marked, all
-end
-
---- How many groups have several finished runs, and how many have one.
-local function count_groups(section)
-  local several, single = 0, 0
+--- Notes on how to read the figures and the marks.
+local function reading(section, marks)
+  local several, single, marked, unmarked = 0, 0, false, false
   for _, group in ipairs(section.groups) do
     if #group.finished > 1 then several = several + 1 end
     if #group.finished == 1 then single = single + 1 end
   end
-  return several, single
-end
-
---- How to read the figures and the marks, as far as there are any.
-local function reading(section, marks)
-  local several, single = count_groups(section)
-  local marked, all = count_marks(marks)
+  for _, set in pairs(marks) do
+    if next(set) then marked = true else unmarked = true end
+  end
   local parts = {}
-  local function say(condition, text)
+  local function add(condition, text)
     if condition then parts[#parts + 1] = text end
   end
-  say(several > 0, 'Mean and standard deviation over seeds.')
-  say(marked > 0 and several > 0, 'Marked: the highest mean, and what is no further below it ' ..
+  add(several > 0, 'Mean and standard deviation over seeds.')
+  add(marked and several > 0, 'Marked: the highest mean, and what is no further below it ' ..
     'than the larger of the two deviations: those are not told apart.')
-  say(marked > 0 and several == 0, 'Marked: the highest of each metric.')
-  say(marked < all and several + single > 1, 'Metrics without a mark tell none apart.')
-  say(marked > 0 and single > 0, 'Of one run nobody knows the deviation: a mark there says ' ..
+  add(marked and several == 0, 'Marked: the highest of each metric.')
+  add(unmarked and several + single > 1, 'Metrics without a mark tell none apart.')
+  add(marked and single > 0, 'The deviation of a single run is not known: a mark there means ' ..
     'higher, not better.')
   return table.concat(parts, ' ')
 end
 
-local function whole_table(section, metrics, marks)
-  local rows = {}
-  for i, group in ipairs(section.groups) do
-    rows[i] = row(group, section, metrics, marks, i)
-  end
-  return grid.of(head(section, metrics), rows)
-end
-
---- A table of the metrics that the first leaves out, folded.
+--- A folded table of the metrics that the first table leaves out.
 local function rest_table(section, rest)
   if #rest == 0 then return nil end
   local marks, names, rows = marks_of(section, rest), {html.th{''}}, {}
-  for _, name in ipairs(rest) do names[#names + 1] = grid.number(name) end
+  for _, name in ipairs(rest) do names[#names + 1] = html_table.number(name) end
   for i, group in ipairs(section.groups) do
-    local cells = {grid.name(group.label)}
-    for _, name in ipairs(rest) do
-      cells[#cells + 1] = cell(statistics.of_summary(group, 'test', name), format.metric,
-                               marks[name][i] and 'n best')
-    end
+    local cells = {html_table.name(group.label)}
+    add_metrics(cells, group, rest, marks, i)
     rows[i] = html.tr{cells}
   end
   return html.details{
-    html.summary{('%d more test metrics'):format(#rest)},
-    grid.of(names, rows)}
+    html.summary{format.count(#rest, 'more test metric')},
+    html_table.of(names, rows)}
 end
 
---- How all runs of the section were run, in a line.
+--- A line with the settings that all runs of the section share.
 local function common(section)
   local parts, first = {}, section.groups[1].settings
   local differs = {}
@@ -172,18 +150,17 @@ local function common(section)
   add('rounding', 'rounding %s')
   add('device', 'device %s')
   add('threads', first['run threads'] == '1' and '%s thread' or '%s threads')
-  add('steps', 'at most %s steps an epoch')
+  add('steps', 'at most %s steps per epoch')
   add('version', 'tinykg %s')
   return #parts > 0 and html.p{class = 'quiet', table.concat(parts, ', ')}
 end
 
 --- ---@param section ReportSection
 function comparison.render(section)
-  local all, is_main = statistics.metrics(section)
-  local main, rest = {}, {}
-  for _, name in ipairs(all) do table.insert(is_main[name] and main or rest, name) end
-  local marks = marks_of(section, main)
-  return {common(section), whole_table(section, main, marks),
+  local main, rest = statistics.metrics(section)
+  local marks, rows = marks_of(section, main), {}
+  for i, group in ipairs(section.groups) do rows[i] = row(group, section, main, marks, i) end
+  return {common(section), html_table.of(head(section, main), rows),
           html.p{class = 'quiet', reading(section, marks)}, rest_table(section, rest)}
 end
 

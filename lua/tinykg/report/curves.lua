@@ -1,7 +1,8 @@
---- Learning curves of a section: loss and validation metrics, a line a group.
+--- Learning curves of a section: loss and validation metrics, a line per group.
 local format = require 'tinykg.report.format'
 local html = require 'tinykg.report.html'
 local lines = require 'tinykg.report.chart.lines'
+local sorted_keys = require 'tinykg.base.sorted_keys'
 local statistics = require 'tinykg.sweep.statistics'
 
 local curves = {}
@@ -10,8 +11,8 @@ local MOST_COLOURED = 12
 
 -- ---- from runs to lines ----
 
---- What a run's log says at each epoch: {x, y} with y nil where the value is null (a NaN); an epoch
---- without the key, one without evaluation, is no point.
+--- A point {x, y} per epoch of a run's log. y is nil where the value is null (a NaN); an epoch
+--- without the value, such as one without evaluation, has no point.
 local function points_of(run, get)
   local points = {}
   for _, record in ipairs(run.log) do
@@ -27,7 +28,7 @@ local function by_epoch(points)
   return map
 end
 
---- Mean and deviation at each epoch that all runs have.
+--- Mean and deviation at each epoch that all runs have, as points of a line.
 local function mean_points(runs, label)
   local maps, mean = {}, {}
   for i, points in ipairs(runs) do maps[i] = by_epoch(points) end
@@ -46,7 +47,7 @@ local function mean_points(runs, label)
   return mean
 end
 
---- The rest of one run's points, from epoch `from` on, where the mean has ended.
+--- The points of one run from epoch `from` on.
 local function tail_of(points, from)
   local tail = {}
   for _, p in ipairs(points) do
@@ -55,8 +56,8 @@ local function tail_of(points, from)
   return tail
 end
 
---- The lines of a group: the mean as far as all its finished runs go, then each by itself, thin; so
---- is a run that did not finish beside others that did.
+--- The lines of a group: the mean up to the last epoch that all finished runs have, then a thin
+--- line per run. A run that did not finish beside others that did gets a thin line of its own.
 local function lines_of(group, get, look)
   local together, apart, list = {}, {}, {}
   for _, run in ipairs(group.runs) do
@@ -79,9 +80,10 @@ local function lines_of(group, get, look)
   return list
 end
 
--- ---- which groups, in which colours ----
+-- ---- colours ----
 
---- The groups to colour: all, or the best dozen by the first metric; the others are background.
+--- The groups to colour: all, or the best dozen by the first metric. Returns how many others there
+--- are, too.
 local function coloured(section, metric)
   local order = {}
   for i, group in ipairs(section.groups) do
@@ -89,42 +91,34 @@ local function coloured(section, metric)
                              or statistics.of_summary(group, 'valid', metric))
     order[i] = {group = group, value = stat and stat.mean or -math.huge, place = i}
   end
-  if #order > MOST_COLOURED then
-    table.sort(order, function(a, b)
-      if a.value ~= b.value then return a.value > b.value end
-      return a.place < b.place
-    end)
-  end
+  table.sort(order, function(a, b)
+    if a.value ~= b.value then return a.value > b.value end
+    return a.place < b.place
+  end)
   local set = {}
   for i = 1, math.min(#order, MOST_COLOURED) do set[order[i].group] = true end
   return set, #order - MOST_COLOURED
 end
 
---- A colour a recipe and a dash a group of it, where several recipes have few groups each;
---- otherwise a colour a group.
+--- One colour per recipe and one dash per group of it, if several recipes have few groups each;
+--- else one colour per group.
 local function looks_of(section, set)
-  local recipes, count, most, most_of_one = {}, 0, 0, {}
-  for _, group in ipairs(section.groups) do
-    if set[group] then
-      if not recipes[group.recipe] then
-        count = count + 1
-        recipes[group.recipe] = count
-      end
-      most_of_one[group.recipe] = (most_of_one[group.recipe] or 0) + 1
-      most = math.max(most, most_of_one[group.recipe])
+  local shown, most = {}, 0
+  for _, of_recipe in ipairs(section.recipes) do
+    local list = {}
+    for _, group in ipairs(of_recipe) do
+      if set[group] then list[#list + 1] = group end
     end
+    shown[#shown + 1] = #list > 0 and list or nil
+    most = math.max(most, #list)
   end
-  local per_recipe = count > 1 and count <= lines.COLOURS and most <= lines.DASHES
-  local looks, n, used = {}, 0, {}
-  for _, group in ipairs(section.groups) do
-    if not set[group] then
-      looks[group] = {colour = 0, dash = 1}
-    elseif per_recipe then
-      used[group.recipe] = (used[group.recipe] or 0) + 1
-      looks[group] = {colour = recipes[group.recipe], dash = used[group.recipe]}
-    else
-      looks[group] = {colour = n % lines.COLOURS + 1,
-                      dash = math.floor(n / lines.COLOURS) % lines.DASHES + 1}
+  local per_recipe = #shown > 1 and #shown <= lines.COLOURS and most <= lines.DASHES
+  local looks, n = {}, 0
+  for _, group in ipairs(section.groups) do looks[group] = {colour = 0, dash = 1} end
+  for colour, list in ipairs(shown) do
+    for dash, group in ipairs(list) do
+      looks[group] = per_recipe and {colour = colour, dash = dash}
+        or {colour = n % lines.COLOURS + 1, dash = math.floor(n / lines.COLOURS) % lines.DASHES + 1}
       n = n + 1
     end
   end
@@ -160,21 +154,18 @@ local function chart(section, looks, title, get, options)
   return drawn and html.figure{style = 'margin:0', drawn}
 end
 
---- Names of phases that log a loss of their own beside the first one's, which is `loss`.
+--- Names of the phases after the first, whose loss is `loss`; the others log their own.
 local function other_phases(section)
-  local seen, names = {}, {}
+  local names = {}
   for _, group in ipairs(section.groups) do
     for _, run in ipairs(group.runs) do
       local record = run.log[1] or {}
       for name, value in pairs(record.losses or {}) do
-        if value ~= record.loss and not seen[name] then
-          seen[name], names[#names + 1] = true, name
-        end
+        if value ~= record.loss then names[name] = true end
       end
     end
   end
-  table.sort(names)
-  return names
+  return sorted_keys(names)
 end
 
 local function metric_charts(section, looks, names)
@@ -202,50 +193,37 @@ local function loss_charts(section, looks)
   return charts
 end
 
-local function recipes(section)
-  local seen, n = {}, 0
+--- Whether a group has several runs, and whether a run has a log.
+local function contents(section)
+  local several_seeds, has_log = false, false
   for _, group in ipairs(section.groups) do
-    if not seen[group.recipe] then seen[group.recipe], n = true, n + 1 end
+    several_seeds = several_seeds or #group.runs > 1
+    for _, run in ipairs(group.runs) do has_log = has_log or run.log[1] ~= nil end
   end
-  return n
-end
-
-local function several_seeds(section)
-  for _, group in ipairs(section.groups) do
-    if #group.runs > 1 then return true end
-  end
-end
-
-local function has_log(section)
-  for _, group in ipairs(section.groups) do
-    for _, run in ipairs(group.runs) do
-      if run.log[1] then return true end
-    end
-  end
+  return several_seeds, has_log
 end
 
 --- ---@param section ReportSection
 function curves.render(section)
-  if not has_log(section) then
+  local several_seeds, has_log = contents(section)
+  if not has_log then
     return {html.h3{'Learning curves'}, html.p{'No run has finished an epoch.'}}
   end
-  local names, is_main = statistics.metrics(section)
-  local main, rest = {}, {}
-  for _, name in ipairs(names) do table.insert(is_main[name] and main or rest, name) end
+  local main, rest = statistics.metrics(section)
   local set, hidden = coloured(section, main[1])
   local looks = looks_of(section, set)
   local more = metric_charts(section, looks, rest)
   return {
     html.h3{'Learning curves'},
     html.p{class = 'quiet',
-           several_seeds(section) and 'Lines are means over seeds with a band of one standard ' ..
+           several_seeds and 'Lines are means over seeds with a band of one standard ' ..
              'deviation, as far as all seeds go; beyond, thin, each seed by itself. ',
-           recipes(section) > 1 and 'Losses of different recipes are different functions: ' ..
+           #section.recipes > 1 and 'Losses of different recipes are different functions: ' ..
              'compare their course, not their height.'},
     legend(section, looks, set, hidden),
     html.div{class = 'charts', loss_charts(section, looks), metric_charts(section, looks, main)},
     #more > 0 and html.details{
-      html.summary{('%d more validation metrics'):format(#more)},
+      html.summary{format.count(#more, 'more validation metric')},
       html.div{class = 'charts', more}},
   }
 end

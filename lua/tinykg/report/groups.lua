@@ -1,4 +1,4 @@
---- What a report compares: runs of one data set, in groups that differ only by seed.
+--- Sorts the runs of a report into sections, one per data set, and groups that differ only by seed.
 local format = require 'tinykg.report.format'
 local sorted_keys = require 'tinykg.base.sorted_keys'
 
@@ -6,12 +6,12 @@ local groups = {}
 
 ---@class ReportGroup
 ---@field recipe string
----@field label string recipe and what tells this group from the others of its section
----@field settings table<string, any> of its runs, by 'option NAME' or 'run NAME'
+---@field label string recipe, and settings that tell this group from the others of its section
+---@field settings table<string, any> the settings of its runs, by 'option NAME' or 'run NAME'
 ---@field runs ReportRun[] ---@field finished ReportRun[] those that have a summary
 ---@class ReportSection
 ---@field label string the data set ---@field path string
----@field groups ReportGroup[]
+---@field groups ReportGroup[] ---@field recipes ReportGroup[][] the groups of each recipe
 ---@field columns {key: string, name: string}[] settings that tell groups apart
 ---@field others {key: string, name: string}[] settings that differ between recipes, but not within
 
@@ -30,7 +30,7 @@ local function settings_of(config)
   return settings
 end
 
---- One text for a table of settings: equal for equal tables.
+--- A text that is equal for equal settings.
 local function identity(settings)
   local parts = {}
   for _, key in ipairs(sorted_keys(settings)) do
@@ -41,8 +41,8 @@ end
 
 -- ---- sections and groups ----
 
---- A data set's name and its options. How its columns are called is left out: it tells no data
---- sets apart, and is among the settings of each run; so is the usual seed of the split.
+--- A data set's name and options, without the names of its columns, which tell no data sets apart,
+--- and without the default seed of the split.
 local function data_label(config)
   local path = tostring(config.data or '?')
   local parts = {}
@@ -56,8 +56,8 @@ local function data_label(config)
   return name .. (#parts > 0 and ' (' .. table.concat(parts, ', ') .. ')' or '')
 end
 
---- Puts a run into a section's group. A second run of one seed begins a group of its own: counted
---- twice, a seed would make the deviation too small.
+--- Adds a run to its group. A second run with the same seed begins a new group: a seed that is
+--- counted twice would make the deviation too small.
 local function add(section, run)
   local settings = settings_of(run.config)
   local recipe = tostring(run.config.recipe or '?')
@@ -81,9 +81,9 @@ local function add(section, run)
   if run.summary then group.finished[#group.finished + 1] = run end
 end
 
--- ---- what tells groups apart ----
+-- ---- settings that tell groups apart ----
 
---- Keys whose values differ among some groups, where a recipe without such an option says nothing.
+--- Keys whose values differ among groups; groups without the key do not count.
 local function differing(list)
   local first, found = {}, {}
   for _, group in ipairs(list) do
@@ -96,13 +96,16 @@ local function differing(list)
 end
 
 local function by_recipe(list)
-  local lists, order = {}, {}
+  local lists, found = {}, {}
   for _, group in ipairs(list) do
-    if not lists[group.recipe] then order[#order + 1] = group.recipe end
-    lists[group.recipe] = lists[group.recipe] or {}
-    table.insert(lists[group.recipe], group)
+    local of_recipe = found[group.recipe]
+    if not of_recipe then
+      of_recipe = {}
+      found[group.recipe], lists[#lists + 1] = of_recipe, of_recipe
+    end
+    of_recipe[#of_recipe + 1] = group
   end
-  return lists, order
+  return lists
 end
 
 local function as_columns(keys)
@@ -110,7 +113,7 @@ local function as_columns(keys)
   for _, key in ipairs(sorted_keys(keys)) do
     columns[#columns + 1] = {key = key, name = key:match(' (.*)')}
   end
-  table.sort(columns, function(a, b) -- how things were run, bits first, then options
+  table.sort(columns, function(a, b) -- bits, other settings of runs, then options
     if (a.name == 'bits') ~= (b.name == 'bits') then return a.name == 'bits' end
     local run_a, run_b = a.key:match('^run'), b.key:match('^run')
     if run_a ~= run_b then return run_a ~= nil end
@@ -119,11 +122,11 @@ local function as_columns(keys)
   return columns
 end
 
---- Columns: what differs within a recipe, and how things were run. The rest, mostly defaults of
---- different recipes, is `others`.
+--- Sets the columns, settings that differ within a recipe or say how a run was made, and `others`,
+--- settings that differ only between recipes.
 local function find_columns(section)
-  local lists, columns, others = by_recipe(section.groups), {}, differing(section.groups)
-  for _, list in pairs(lists) do
+  local columns, others = {}, differing(section.groups)
+  for _, list in ipairs(by_recipe(section.groups)) do
     for key in pairs(differing(list)) do columns[key] = true end
   end
   for key in pairs(others) do
@@ -140,7 +143,7 @@ local function words(name, value)
   return name .. ' ' .. value
 end
 
---- The recipe of some groups and those of the settings in `columns` that they share.
+--- The recipe of some groups, and the settings in `columns` that they share.
 function groups.label(list, columns)
   local parts, shared = {list[1].recipe}, list[1].settings
   for _, column in ipairs(columns) do
@@ -153,12 +156,6 @@ function groups.label(list, columns)
   return table.concat(parts, ', ')
 end
 
-local function name_groups(section)
-  for _, group in ipairs(section.groups) do
-    group.label = groups.label({group}, section.columns)
-  end
-end
-
 --- Whether value a comes before b: numbers by size, the exact width first.
 local function before(name, a, b)
   local x, y = tonumber(a), tonumber(b)
@@ -167,7 +164,7 @@ local function before(name, a, b)
   return x < y
 end
 
---- Recipes as they came; within one, by what differs.
+--- Sorts groups by recipe, in the order of the runs, then by the settings that differ.
 local function sort_groups(section)
   local place = {}
   for i, group in ipairs(section.groups) do
@@ -184,8 +181,8 @@ local function sort_groups(section)
   end)
 end
 
---- Sections of a report, one a data set (with its options), in the order of the runs. Runs without
---- a config.json belong to none.
+--- The sections of a report, one per data set with its options, in the order of the runs. Runs
+--- without a config.json are in none.
 ---@param runs ReportRun[]
 ---@return ReportSection[]
 function groups.sections(runs)
@@ -204,7 +201,10 @@ function groups.sections(runs)
   for _, section in ipairs(sections) do
     find_columns(section)
     sort_groups(section)
-    name_groups(section)
+    section.recipes = by_recipe(section.groups)
+    for _, group in ipairs(section.groups) do
+      group.label = groups.label({group}, section.columns)
+    end
   end
   return sections
 end

@@ -1,6 +1,7 @@
---- HTML and SVG as values: html.td{class = 'n', 'text', html.b{'more'}} is an element. A text, of a
---- child or an attribute, is always escaped, so nothing that comes from a file can become markup.
---- What is written is well-formed XML too: each element is closed.
+--- HTML and SVG as values: html.td{class = 'n', 'text', html.b{'more'}} is an element. Texts of
+--- children and attributes are always escaped, so nothing from a file can become markup. The output
+--- is well-formed XML too.
+local sorted_keys = require 'tinykg.base.sorted_keys'
 local utf8 = require 'tinykg.base.utf8'
 
 local html = {}
@@ -10,8 +11,7 @@ local Element = {}
 local ESCAPES = {['&'] = '&amp;', ['<'] = '&lt;', ['>'] = '&gt;', ['"'] = '&quot;',
                  ["'"] = '&#39;'}
 
---- The text as markup shows it. What no page may hold, control characters and bytes that are not
---- UTF-8, becomes U+FFFD.
+--- Escapes a text. Control characters and bytes that are not UTF-8 become U+FFFD.
 ---@param text string|number
 ---@return string
 function html.escape(text)
@@ -24,15 +24,12 @@ local function attribute_text(value)
 end
 
 local function open(element, out)
-  local names = {}
-  for name, value in pairs(element) do
-    if type(name) == 'string' and name ~= 'element' and value then names[#names + 1] = name end
-  end
-  table.sort(names)
   out[#out + 1] = '<' .. element.element
-  for _, name in ipairs(names) do
+  for _, name in ipairs(sorted_keys(element)) do
     local value = element[name]
-    out[#out + 1] = (' %s="%s"'):format(name, value == true and name or attribute_text(value))
+    if type(name) == 'string' and name ~= 'element' and value then
+      out[#out + 1] = (' %s="%s"'):format(name, value == true and name or attribute_text(value))
+    end
   end
 end
 
@@ -68,8 +65,8 @@ function html.page(root)
   return table.concat(out)
 end
 
---- html.NAME{...}: names are attributes (true: without a value of its own; false: left out),
---- the list are children: texts, numbers, elements, lists of those; nil and false are nothing.
+--- html.NAME{...}: named fields are attributes (true: the name as value; false: left out), list
+--- entries are children: texts, numbers, elements, lists of them; nil and false are left out.
 return setmetatable(html, {__index = function(_, name)
   return function(element)
     element.element = name

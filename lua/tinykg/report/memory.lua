@@ -1,10 +1,11 @@
---- The memory of a section: what is kept for backward, and the peak by kind.
+--- The memory of a section: values kept for backward, and the peak by kind.
 local bars = require 'tinykg.report.chart.bars'
 local format = require 'tinykg.report.format'
 local groups = require 'tinykg.report.groups'
-local grid = require 'tinykg.report.grid'
 local html = require 'tinykg.report.html'
-local kept = require 'tinykg.report.kept'
+local html_table = require 'tinykg.report.html_table'
+local saved = require 'tinykg.report.saved'
+local sorted_keys = require 'tinykg.base.sorted_keys'
 local statistics = require 'tinykg.sweep.statistics'
 
 local memory = {}
@@ -12,17 +13,17 @@ local memory = {}
 local KINDS = {{'parameter', 'c1'}, {'gradient', 'c6'}, {'optimizer', 'c4'}, {'kept_exact', 'c2'},
                {'kept_quantized', 'c3'}, {'transient', 'c5'}, {'graph', 'c7'}, {'data', 'c8'}}
 
--- ---- what there is to show ----
+-- ---- groups with the same memory ----
 
---- A group's run that says most about memory: with kept.json, else with a summary.
-local function telling_run(group)
+--- The run that stands for a group: one with kept.json, else one with a summary.
+local function example_run(group)
   for _, run in ipairs(group.runs) do
     if run.kept then return run end
   end
   return group.finished[1]
 end
 
---- Equal for groups whose memory is the same, whatever the learning rate.
+--- A text that is equal for groups with the same memory, whatever the learning rate.
 local function identity(group, run)
   local function bytes(...) return statistics.number(run.summary, ...) or run.folder end
   return table.concat({group.recipe, group.settings['run bits'] or '',
@@ -30,8 +31,8 @@ local function identity(group, run)
                        bytes('memory', 'optimizer')}, '\1')
 end
 
---- A name for each picture: what its groups have in common, or, where another has the same name,
---- that of its first group.
+--- Names each picture by what its groups have in common, or by its first group if that is not
+--- unique.
 local function name_pictures(pictures, section)
   local count = {}
   for _, p in ipairs(pictures) do
@@ -44,13 +45,13 @@ local function name_pictures(pictures, section)
   return pictures
 end
 
---- What differs in memory: groups of, say, a grid over a learning rate share a picture.
+--- The groups that differ in memory. Groups of, say, a grid over the learning rate share a picture.
 ---@param section ReportSection
 ---@return {label: string, groups: ReportGroup[], run: ReportRun, kept: table?}[]
 function memory.pictures(section)
   local pictures, by_key = {}, {}
   for _, group in ipairs(section.groups) do
-    local run = telling_run(group)
+    local run = example_run(group)
     local key = run and identity(group, run)
     if run and not by_key[key] then
       by_key[key] = {groups = {}, run = run, kept = run.kept}
@@ -63,7 +64,7 @@ end
 
 -- ---- peak by kind ----
 
---- Kinds that take memory somewhere, ours first, then what else a summary names.
+--- Kinds with memory in a summary, in the order of KINDS, then others that a summary names.
 local function kinds_of(pictures)
   local present, known, list = {}, {peak = true}, {}
   for _, p in ipairs(pictures) do
@@ -75,18 +76,15 @@ local function kinds_of(pictures)
     known[kind[1]] = true
     if present[kind[1]] then list[#list + 1] = kind end
   end
-  local others = {}
-  for name in pairs(present) do
-    if not known[name] then others[#others + 1] = {name, 'c0'} end
+  for _, name in ipairs(sorted_keys(present)) do
+    if not known[name] then list[#list + 1] = {name, 'c0'} end
   end
-  table.sort(others, function(a, b) return a[1] < b[1] end)
-  for _, kind in ipairs(others) do list[#list + 1] = kind end
   return list
 end
 
 local function words(kind) return (kind:gsub('_', ' ')) end
 
---- Over all finished runs of a picture's groups.
+--- The statistic of a kind's peak over all finished runs of a picture's groups.
 local function peak_of(p, name)
   local list = {}
   for _, group in ipairs(p.groups) do
@@ -117,10 +115,10 @@ end
 
 local function kind_table(pictures, kinds)
   local head, rows = {html.th{''}}, {}
-  for _, kind in ipairs(kinds) do head[#head + 1] = grid.number(words(kind[1])) end
-  head[#head + 1] = grid.number('peak')
+  for _, kind in ipairs(kinds) do head[#head + 1] = html_table.number(words(kind[1])) end
+  head[#head + 1] = html_table.number('peak')
   for i, p in ipairs(pictures) do
-    local cells = {grid.name(p.label)}
+    local cells = {html_table.name(p.label)}
     local function add(name)
       local stat = peak_of(p, name)
       cells[#cells + 1] = html.td{class = 'n', stat and format.bytes(stat.mean) or format.none}
@@ -129,7 +127,7 @@ local function kind_table(pictures, kinds)
     add('peak')
     rows[i] = html.tr{cells}
   end
-  return grid.of(head, rows)
+  return html_table.of(head, rows)
 end
 
 local function peaks(pictures)
@@ -152,7 +150,7 @@ function memory.render(section)
   if #pictures == 0 then
     return {html.h3{'Memory'}, html.p{'No run has finished: summary.json would say.'}}
   end
-  return {kept.render(pictures), peaks(pictures)}
+  return {saved.render(pictures), peaks(pictures)}
 end
 
 return memory

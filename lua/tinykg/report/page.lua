@@ -1,4 +1,4 @@
---- The report: one page, complete in itself, of a list of runs.
+--- The report: one self-contained page about a list of runs.
 local comparison = require 'tinykg.report.comparison'
 local curves = require 'tinykg.report.curves'
 local format = require 'tinykg.report.format'
@@ -32,7 +32,7 @@ local function title_of(runs, sections)
   return list_of(names, 'recipe') .. ' on ' .. list_of(data, 'data set')
 end
 
---- '2026-11-25 19:03' or the first and the last of several days or minutes.
+--- '2026-11-25 19:03', or the first and the last of several times.
 local function times(runs)
   local first, last = math.huge, 0
   for _, run in ipairs(runs) do
@@ -43,7 +43,7 @@ local function times(runs)
   return from .. ' to ' .. (from:sub(1, 10) == to:sub(1, 10) and to:sub(12) or to)
 end
 
---- '18 runs', and how many of them went wrong, which leads to where it says why.
+--- '18 runs', and how many are not finished or failed, with a link to the reasons.
 local function counts(runs)
   local n = {}
   for _, run in ipairs(runs) do n[run.state] = (n[run.state] or 0) + 1 end
@@ -54,7 +54,7 @@ local function counts(runs)
           wrong('failed', ' failed')}
 end
 
---- Of one data set; its name is a heading where there are several.
+--- The part about one data set; its name is the heading if there are several.
 local function section_part(section, several)
   return {
     html.h2{several and section.label or 'Comparison'},
@@ -63,7 +63,7 @@ local function section_part(section, several)
   }
 end
 
---- The page's text.
+--- The page as HTML.
 ---@param runs ReportRun[]
 ---@return string
 function page.render(runs)

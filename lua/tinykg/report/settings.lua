@@ -1,40 +1,36 @@
---- The settings of runs: what differs between recipes, and everything of each run, folded; what is
---- missing of a run and why one failed.
+--- The settings of runs: those that differ between recipes, and all settings of each run, with
+--- notes on missing files and failures.
 local format = require 'tinykg.report.format'
-local grid = require 'tinykg.report.grid'
 local html = require 'tinykg.report.html'
-local sorted = require 'tinykg.base.sorted_keys'
+local html_table = require 'tinykg.report.html_table'
+local sorted_keys = require 'tinykg.base.sorted_keys'
 
 local settings = {}
 
---- A table of what differs between recipes only: mostly their defaults.
+--- A table of the settings that differ between recipes only, mostly their defaults.
 ---@param section ReportSection
 function settings.between_recipes(section)
   if #section.others == 0 then return nil end
-  local first, seen, head, rows = {}, {}, {html.th{''}}, {}
-  for _, group in ipairs(section.groups) do
-    if not seen[group.recipe] then
-      seen[group.recipe] = true
-      first[#first + 1] = group
-      head[#head + 1] = html.th{group.recipe}
-    end
+  local head, rows = {html.th{''}}, {}
+  for _, of_recipe in ipairs(section.recipes) do
+    head[#head + 1] = html.th{of_recipe[1].recipe}
   end
   for i, column in ipairs(section.others) do
-    local cells = {grid.name(column.name)}
-    for _, group in ipairs(first) do
-      cells[#cells + 1] = html.td{group.settings[column.key] or format.none}
+    local cells = {html_table.name(column.name)}
+    for _, of_recipe in ipairs(section.recipes) do
+      cells[#cells + 1] = html.td{of_recipe[1].settings[column.key] or format.none}
     end
     rows[i] = html.tr{cells}
   end
   return html.details{
     html.summary{'Settings that differ between the recipes'},
-    grid.of(head, rows)}
+    html_table.of(head, rows)}
 end
 
 local function add_rows(rows, map, prefix)
-  for _, name in ipairs(sorted(map)) do
+  for _, name in ipairs(sorted_keys(map)) do
     if name ~= 'options' and name ~= 'data_options' and name ~= 'data_set' then
-      rows[#rows + 1] = html.tr{grid.name(prefix .. name),
+      rows[#rows + 1] = html.tr{html_table.name(prefix .. name),
                                 html.td{html.code{format.setting(map[name])}}}
     end
   end
@@ -45,10 +41,10 @@ local function config_table(config)
   add_rows(rows, config, '')
   add_rows(rows, config.data_options or {}, 'data option ')
   add_rows(rows, config.options or {}, 'option ')
-  return grid.of(nil, rows)
+  return html_table.of(nil, rows)
 end
 
---- What became of a run without a summary, and how far it went.
+--- Why a run has no summary, and its last epoch; nil for a finished run.
 local function state_of(run)
   if run.state == 'finished' then return nil end
   local last = run.log[#run.log]

@@ -1,5 +1,5 @@
---- How the page looks: light, dark and on paper. Colours of lines and bars: Okabe and Ito's, which
--- colour-blind readers tell apart (jfly.uni-koeln.de/color), lighter where the page is dark.
+--- The style sheet: light, dark and for paper. Lines and bars have Okabe and Ito's colours, which
+-- colour-blind readers can tell apart (jfly.uni-koeln.de/color), lighter on the dark page.
 return [[
 :root { color-scheme: light dark; --page: #fff; --ink: #1b1d21; --quiet: #5c626b; --rule: #dfe2e6;
   --shade: #f4f5f7; --good: #e3f1ea; --warn: #9a4a00; --outline: #d9dde2;
@@ -17,7 +17,7 @@ h2 { font-size: 20px; margin: 32px 0 6px; padding-top: 10px; border-top: 2px sol
   overflow-wrap: anywhere; }
 h3 { font-size: 16px; margin: 26px 0 4px; }
 p { margin: 4px 0 8px; max-width: 110ch; }
-.quiet, caption, figcaption { color: var(--quiet); font-size: 13px; }
+.quiet { color: var(--quiet); font-size: 13px; }
 .warn { color: var(--warn); }
 code, pre { font: 13px/1.45 ui-monospace, DejaVu Sans Mono, Menlo, Consolas, monospace; }
 code { overflow-wrap: anywhere; }
@@ -31,14 +31,12 @@ tbody th { vertical-align: top; }
 th.long { white-space: normal; max-width: 34ch; overflow-wrap: break-word; }
 thead th { border-bottom: 1px solid var(--ink); }
 tbody tr + tr td, tbody tr + tr th { border-top: 1px solid var(--rule); }
-th.n, td.n { text-align: right; white-space: nowrap; padding-left: 5px;
-  padding-right: 7px; }
+th.n, td.n { text-align: right; white-space: nowrap; padding-left: 5px; padding-right: 7px; }
 td.best { background: var(--good); font-weight: 600; }
 td .sd { color: var(--quiet); font-size: 12px; font-weight: 400; }
 th .unit { color: var(--quiet); font-weight: 400; }
-.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(340px, 1fr)); gap: 14px
-  20px;
-  margin: 10px 0; }
+.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(340px, 1fr));
+  gap: 14px 20px; margin: 10px 0; }
 svg { display: block; width: 100%; height: auto; }
 svg.wide { min-width: 760px; max-width: 980px; }
 svg text { fill: var(--quiet); font-size: 12px; font-family: inherit; }
@@ -56,14 +54,11 @@ svg .target:hover { opacity: 1; }
 svg g:hover .line { stroke-width: 3; }
 svg .segment { fill: currentColor; }
 svg .outline { fill: var(--outline); }
-.c0 { color: var(--c0); } .c1 { color: var(--c1); } .c2 { color: var(--c2); } .c3 { color:
-  var(--c3); }
-.c4 { color: var(--c4); } .c5 { color: var(--c5); } .c6 { color: var(--c6); } .c7 { color:
-  var(--c7); }
-.c8 { color: var(--c8); }
-ul.legend { list-style: none; display: flex; flex-wrap: wrap; gap: 2px 20px; padding: 0; margin:
-  8px 0;
-  font-size: 13px; }
+.c0 { color: var(--c0); } .c1 { color: var(--c1); } .c2 { color: var(--c2); }
+.c3 { color: var(--c3); } .c4 { color: var(--c4); } .c5 { color: var(--c5); }
+.c6 { color: var(--c6); } .c7 { color: var(--c7); } .c8 { color: var(--c8); }
+ul.legend { list-style: none; display: flex; flex-wrap: wrap; gap: 2px 20px; padding: 0;
+  margin: 8px 0; font-size: 13px; }
 ul.legend svg { display: inline-block; width: auto; vertical-align: -1px; }
 ul.notes { margin: 4px 0; padding-left: 20px; font-size: 13px; }
 .meter { position: relative; width: 150px; height: 10px; margin-top: 6px; background: none; }
@@ -74,9 +69,8 @@ summary { cursor: pointer; }
 summary:hover { color: var(--c1); }
 details p, details .scroll, details pre, details ul { margin-left: 18px; }
 @media print {
-  :root { color-scheme: light; --page: #fff; --ink: #000; --quiet: #444; --rule: #ccc; --shade:
-  #f4f4f4;
-    --good: #e8f3ee; --outline: #ddd; }
+  :root { color-scheme: light; --page: #fff; --ink: #000; --quiet: #444; --rule: #ccc;
+    --shade: #f4f4f4; --good: #e8f3ee; --outline: #ddd; }
   body { max-width: none; padding: 0; font-size: 11pt; }
   svg, tr, figure { break-inside: avoid; }
   h2, h3, summary { break-after: avoid; }

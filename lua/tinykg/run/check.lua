@@ -1,24 +1,24 @@
---- Whether the files of a run's folder are whole and fit each other and their data set. Runs none
--- of the recipe's code.
+--- Checks that the files of a run's folder are whole and fit each other and their data set, without
+-- running the recipe's code.
 local lfs = require 'lfs'
 local checkpoint = require 'tinykg.run.folder.checkpoint'
+local count = require('tinykg.base.format').count
+local data_set = require 'tinykg.run.data_set'
 local folder = require 'tinykg.run.folder'
+local json_checksum = require 'tinykg.run.folder.json_checksum'
 local names = require 'tinykg.run.folder.names'
-local of_run = require 'tinykg.run.data'
 local restore = require 'tinykg.data.restore'
-local seal = require 'tinykg.run.folder.seal'
 local sha256 = require 'tinykg.engine.sha256'
 local store = require 'tinykg.store'
 
 ---@class Finding
----@field name string of a file, or 'data set'
+---@field name string a file, or 'data set'
 ---@field wrong boolean
----@field text string 'ok, and what it is', or what is wrong
+---@field text string what the file holds, or what is wrong
 
---- Raises what is wrong with a file.
 local function wrong(...) error(string.format(...), 0) end
 
---- The message without the file's path, which is named beside it.
+--- A message without the path of the file, whose name is printed beside it.
 local function without_path(path, name, message)
   local prefix = path .. '/' .. name .. ': '
   return message:sub(1, #prefix) == prefix and message:sub(#prefix + 1) or message
@@ -26,19 +26,19 @@ end
 
 local function shape_of(t) return t:dtype() .. ' [' .. table.concat(t:size(), ', ') .. ']' end
 
---- Parameters by name as texts of their shapes; frees the tensors.
+--- Shapes as texts, by parameter name, and their number. Frees the tensors.
 local function shapes_of(tensors, prefix)
-  local shapes, count = {}, 0
+  local shapes, n = {}, 0
   for name, t in pairs(tensors) do
     if name:sub(1, #prefix) == prefix then
-      shapes[name:sub(#prefix + 1)], count = shape_of(t), count + 1
+      shapes[name:sub(#prefix + 1)], n = shape_of(t), n + 1
     end
     t:free()
   end
-  return shapes, count
+  return shapes, n
 end
 
---- Compares with the parameters of the file that was looked at before.
+--- Compares shapes with those of the file that was checked before.
 local function check_shapes(self, shapes, what)
   for name, shape in pairs(shapes) do
     local other = self.shapes and self.shapes[name]
@@ -53,7 +53,7 @@ local function sums_text(checked)
   return checked and 'checksums right' or 'no checksums: of an older version'
 end
 
--- ---- a check per file: returns what to say where all is well ----
+-- ---- one check per file: returns the text of the finding, or raises what is wrong ----
 
 local checks = {}
 
@@ -63,7 +63,7 @@ end
 
 checks['recipe.lua'] = function(self)
   local text = folder.text(self.path, 'recipe.lua')
-  local chunk, message = loadstring(text, '=recipe.lua', 't') -- as text: bytecode is not looked at
+  local chunk, message = loadstring(text, '=recipe.lua', 't') -- text only, no bytecode
   if not chunk then wrong('%s', message) end
   local hash = self.config.recipe_sha256
   if hash and hash ~= sha256(text) then wrong('not the recipe that the run began with') end
@@ -74,24 +74,25 @@ checks['names.tsv'] = function(self)
   local was = self.config.data_set
   if not was then wrong('config.json has no hash of it') end
   names.read(self.path, self.config)
-  return ('%d users, %d items, %d entities, %d relations'):format(was.users, was.items,
-    was.entities, was.relations)
+  return table.concat({count(was.users, 'user'), count(was.items, 'item'),
+    count(was.entities, 'entity', 'entities'), count(was.relations, 'relation')}, ', ')
 end
 
 checks['split.bin'] = function(self)
   local was, text = self.config.data_set, folder.text(self.path, 'split.bin')
   local n = was and was.train + was.valid + was.test
   if n and #text ~= math.ceil(n / 4) then
-    wrong('%d bytes, expected %d for %d interactions', #text, math.ceil(n / 4), n)
+    wrong('%s, expected %d for %s', count(#text, 'byte'), math.ceil(n / 4),
+          count(n, 'interaction'))
   end
-  return ('of %s interactions'):format(n or '?')
+  return 'of ' .. (n and count(n, 'interaction') or '? interactions')
 end
 
 checks['log.jsonl'] = function(self)
   local n, last = 0, 0
   local text = folder.text(self.path, 'log.jsonl')
   for line, ending in text:gmatch('([^\n]+)(\n?)') do
-    local record = seal.line(line, ending ~= '', 'line ' .. n + 1)
+    local record = json_checksum.line(line, ending ~= '', 'line ' .. n + 1)
     if record or ending ~= '' then
       n = n + 1
       if type(record) ~= 'table' or type(record.epoch) ~= 'number' or record.epoch <= last then
@@ -101,20 +102,20 @@ checks['log.jsonl'] = function(self)
     end
   end
   self.logged = last
-  return ('%d epochs%s'):format(n, text:find('[^\n]$') and '; its last line is cut off' or '')
+  return count(n, 'epoch') .. (text:find('[^\n]$') and '; its last line is cut off' or '')
 end
 
 checks['best.safetensors'] = function(self)
   local all, metadata, checked = store.read(self.path .. '/best.safetensors')
   if not all then wrong('%s', metadata) end
-  local shapes, count = shapes_of(all, '')
+  local shapes, n = shapes_of(all, '')
   check_shapes(self, shapes, 'best.safetensors')
   if metadata.recipe ~= self.config.recipe then
     wrong('of recipe %s, the run is of %s', tostring(metadata.recipe), self.config.recipe)
   end
   self.best_epoch = tonumber(metadata.epoch)
-  return ('%d parameters of epoch %s, %s'):format(count, tostring(metadata.epoch),
-                                                  sums_text(checked))
+  return ('%s of epoch %s, %s'):format(count(n, 'parameter'), tostring(metadata.epoch),
+                                       sums_text(checked))
 end
 
 local function check_checkpoint(self, name)
@@ -129,7 +130,7 @@ for _, name in ipairs{'last.safetensors', 'last-1.safetensors'} do
 end
 
 checks['kept.json'] = function(self)
-  return ('%d phases'):format(#folder.read(self.path, 'kept.json').phases)
+  return count(#folder.read(self.path, 'kept.json').phases, 'phase')
 end
 
 checks['summary.json'] = function(self)
@@ -140,28 +141,24 @@ checks['summary.json'] = function(self)
     wrong('its best epoch is %d, best.safetensors is of epoch %d', summary.best_epoch,
           self.best_epoch)
   elseif self.logged and summary.epochs ~= self.logged then
-    wrong('of %d epochs, log.jsonl has %d', summary.epochs, self.logged)
+    wrong('of %s, log.jsonl has %d', count(summary.epochs, 'epoch'), self.logged)
   end
-  return ('finished after %d epochs, the best is %d'):format(summary.epochs, summary.best_epoch)
+  return ('finished after %s, the best is %d'):format(count(summary.epochs, 'epoch'),
+                                                       summary.best_epoch)
 end
 
 local function check_data(self, dir)
-  local found, note = of_run.unchanged(self.path, self.config, dir)
+  local found, note = data_set.unchanged(self.path, self.config, dir)
   local codes = folder.text(self.path, 'split.bin')
   if codes and codes ~= restore.split_of(found) then wrong('split.bin: another split') end
   return note and without_path(self.path, '', note) or 'as it was'
 end
 
--- ---- all of them ----
+-- ---- all files ----
 
--- In this order: what is looked at first says what the others are compared with.
-local ORDER = {'config.json', 'recipe.lua', 'names.tsv', 'split.bin', 'log.jsonl',
-               'best.safetensors', 'last.safetensors', 'last-1.safetensors', 'kept.json',
-               'summary.json'}
-
---- What must be there, given what is.
+--- Findings about files that are missing, given those that are there.
 local function missing(self)
-  local has = function(name) return folder.has(self.path, name) end
+  local function has(name) return folder.has(self.path, name) end
   local list = {}
   local function need(name, why)
     if not has(name) then
@@ -184,10 +181,9 @@ local function missing(self)
   return list
 end
 
---- Looks at all files of a run. Raises one line where the folder is none's or its config.json does
---- not say what it is.
+--- Checks all files of a run. Raises one line for a folder without a config.json that can be read.
 ---@param path string ---@param o {data: string?, no_data: boolean?, progress: fun(name: string)?}
----@return Finding[] list, integer count of those that are wrong
+---@return Finding[] list, integer bad how many are wrong
 return function(path, o)
   local self, list, bad = {path = path, config = folder.config(path)}, {}, 0
   local function add(name, check, ...)
@@ -198,7 +194,8 @@ return function(path, o)
     text = ok and 'ok: ' .. text or without_path(path, name, text)
     list[#list + 1] = {name = name, wrong = not ok, text = text}
   end
-  for _, name in ipairs(ORDER) do
+  -- config.json is last in FILES, and first here: the other checks read it.
+  for _, name in ipairs{'config.json', unpack(folder.FILES, 1, #folder.FILES - 1)} do
     if folder.has(path, name) then
       add(name, checks[name], self)
     elseif lfs.symlinkattributes(path .. '/' .. name, 'mode') then

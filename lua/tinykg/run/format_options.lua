@@ -1,16 +1,8 @@
---- Options as text: what the command line takes, and what people read.
-
---- The shortest text that is this number again.
-local function number_text(x)
-  for digits = 14, 16 do
-    local text = string.format('%.' .. digits .. 'g', x)
-    if tonumber(text) == x then return text end
-  end
-  return string.format('%.17g', x)
-end
+--- Options as text, as the command line takes them.
+local format = require 'tinykg.base.format'
 
 local function text_of(value)
-  if type(value) == 'number' then return number_text(value) end
+  if type(value) == 'number' then return format.number(value) end
   if type(value) ~= 'table' then return tostring(value) end
   local parts = {}
   for _, item in ipairs(value) do parts[#parts + 1] = text_of(item) end

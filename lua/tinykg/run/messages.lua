@@ -1,57 +1,57 @@
---- What a run prints.
-local progress = require 'tinykg.base.progress'
+--- Texts that a run prints.
+local format = require 'tinykg.base.format'
+local sorted_keys = require 'tinykg.base.sorted_keys'
 
-local text = {}
+local messages = {}
 
 --- The metrics that are shown, in order.
-text.metric_names = {'auc', 'f1', 'recall@10', 'recall@20', 'ndcg@10', 'ndcg@20'}
+messages.metric_names = {'auc', 'f1', 'recall@10', 'recall@20', 'ndcg@10', 'ndcg@20'}
 
 --- '0.7123', or '-' for a metric that is not defined. ---@param value any NaN or null then
-function text.metric(value)
+function messages.metric(value)
   return type(value) == 'number' and value == value and string.format('%.4f', value) or '-'
 end
 
 --- 'auc 0.7123  f1 0.6543' ---@param m? table metrics
-function text.metrics(m)
+function messages.metrics(m)
   if not m then return 'no rows' end
   local parts = {}
-  for _, key in ipairs(text.metric_names) do
-    if m[key] then parts[#parts + 1] = key .. ' ' .. text.metric(m[key]) end
+  for _, key in ipairs(messages.metric_names) do
+    if m[key] then parts[#parts + 1] = key .. ' ' .. messages.metric(m[key]) end
   end
   return table.concat(parts, '  ')
 end
 
 --- 'loss 0.1234', or with several phases 'cf 0.1234  kg 0.5678'. ---@param record table of the log
-function text.losses(record)
+function messages.losses(record)
   if not record.losses then return string.format('loss %.4f', record.loss) end
-  local names, parts = {}, {}
-  for name in pairs(record.losses) do names[#names + 1] = name end
-  table.sort(names)
-  for i, name in ipairs(names) do
+  local parts = {}
+  for i, name in ipairs(sorted_keys(record.losses)) do
     parts[i] = string.format('%s %.4f', name, record.losses[name])
   end
   return table.concat(parts, '  ')
 end
 
---- A line for an epoch; `better`: the best so far.
-function text.epoch(record, better)
-  return string.format('epoch %3d  %s  %s  %s%s', record.epoch, text.losses(record),
-    record.valid and 'valid ' .. text.metrics(record.valid) or '',
-    progress.duration(record.seconds), better and '  *' or '')
+--- The line of an epoch; a star marks the best so far.
+function messages.epoch(record, better)
+  return string.format('epoch %3d  %s  %s  %s%s', record.epoch, messages.losses(record),
+    record.valid and 'valid ' .. messages.metrics(record.valid) or '',
+    format.duration(record.seconds), better and '  *' or '')
 end
 
---- What came out, and what it took. ---@param summary table summary.json ---@param folder string
-function text.result(summary, folder)
+--- The result of a run: metrics, memory and time. ---@param summary table summary.json ---@param
+--- folder string
+function messages.result(summary, folder)
   local kept = summary.kept
   local times = kept.reference_bytes / kept.stored_bytes
   local less = kept.stored_bytes > 0 and string.format(', %.1fx less than', times) or ' instead of'
   return table.concat({
-    string.format('test: %s  (best epoch %d)', text.metrics(summary.test), summary.best_epoch),
+    string.format('test: %s  (best epoch %d)', messages.metrics(summary.test), summary.best_epoch),
     string.format('kept for backward: %s%s op-by-op FP32 (%s); peak %s; step %.2f ms',
-      progress.bytes(kept.stored_bytes), less, progress.bytes(kept.reference_bytes),
-      progress.bytes(summary.memory.peak), summary.time.step_ms),
+      format.bytes(kept.stored_bytes), less, format.bytes(kept.reference_bytes),
+      format.bytes(summary.memory.peak), summary.time.step_ms),
     'run folder: ' .. folder,
   }, '\n')
 end
 
-return text
+return messages

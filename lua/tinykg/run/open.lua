@@ -1,6 +1,6 @@
---- Opens the folder of a run: its recipe, its data and its model as training left it.
+--- Opens the folder of a run: loads its recipe, its data and its trained model.
+local data_set = require 'tinykg.run.data_set'
 local folder = require 'tinykg.run.folder'
-local of_run = require 'tinykg.run.data'
 local parameters = require 'tinykg.run.folder.parameters'
 local recipe_file = require 'tinykg.train.recipe_file'
 local train = require 'tinykg.train'
@@ -10,19 +10,19 @@ local tk = require 'tinykg'
 ---@class OpenRun
 ---@field folder string
 ---@field config table config.json
----@field summary table? summary.json, of a finished run
+---@field summary table? summary.json of a finished run
 ---@field recipe Recipe
 ---@field options table of the recipe
 ---@field data tinykg.Data
 ---@field model Module with the parameters of best.safetensors, in eval mode
 ---@field best_epoch integer? the epoch they are of
----@field note string? what is not known of its data set
+---@field note string? a note about its data set
 
---- Opens a finished or interrupted run that has parameters. Raises one line where its data set is
---- not what it was: its numbers would stand for other names.
+--- Opens a finished or interrupted run that has parameters. Raises one line when its data set has
+--- changed: row numbers would stand for other names.
 ---@param path string the run's folder
 ---@param o? {data: string, trust: boolean} data: where the data set is now, if it has moved;
----  trust: the folder's recipe, which is a program, is run whosever it is
+---  trust: run the folder's recipe, which is a program, whoever owns it
 ---@return OpenRun
 local function open(path, o)
   path = path:gsub('(.)/+$', '%1')
@@ -30,9 +30,9 @@ local function open(path, o)
   if not folder.has(path, 'best.safetensors') then
     error(path .. ': no epoch of this run was finished: it has no best.safetensors', 0)
   end
-  tk.seed(config.seed) -- what the model draws once, it draws again
+  tk.seed(config.seed) -- for random constants of the model, such as KGCN's neighbours
   local recipe = recipe_file.load(trust.recipe(path, config, o and o.trust), config.recipe_file)
-  local data, note = of_run.unchanged(path, config, o and o.data)
+  local data, note = data_set.unchanged(path, config, o and o.data)
   local options = recipe:complete(config.options)
   local model = train.build(recipe, data, options)
   local metadata = parameters.read(path .. '/best.safetensors', model)

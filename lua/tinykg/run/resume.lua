@@ -1,10 +1,11 @@
---- Whether the run in a folder is the one that is asked for, so that it may go on.
+--- Decides whether the run in a folder may go on with a given configuration.
 local folder = require 'tinykg.run.folder'
 local sha256 = require 'tinykg.engine.sha256'
+local sorted_keys = require 'tinykg.base.sorted_keys'
 
 local resume = {}
 
--- What may differ: a run may be given more time, other threads, another device.
+-- Options that may differ. Threads and device may differ too; they are not compared.
 local FREE = {epochs = true, patience = true}
 
 local function text_of(value)
@@ -16,16 +17,13 @@ local function text_of(value)
   return '{' .. table.concat(parts, ' ') .. '}'
 end
 
---- 'bits was 2 and is 8 now', for the first difference of two tables; nil if there is none.
+--- The first difference of two tables, 'bits was 2 and is 8 now', or nil.
 local function difference_of(was, is, prefix)
   local keys = {}
   for _, t in ipairs{was, is} do
     for key in pairs(t) do keys[key] = true end
   end
-  local names = {}
-  for key in pairs(keys) do names[#names + 1] = key end
-  table.sort(names, function(a, b) return tostring(a) < tostring(b) end)
-  for _, key in ipairs(names) do
+  for _, key in ipairs(sorted_keys(keys)) do
     local before, now = text_of(was[key]), text_of(is[key])
     if not FREE[key] and before ~= now then
       return ('%s%s was %s and is %s now'):format(prefix, key, before, now)
@@ -33,7 +31,7 @@ local function difference_of(was, is, prefix)
   end
 end
 
---- The same for settings, options of the recipe and of the data among them.
+--- The first difference of two settings, including options of the recipe and of the data, or nil.
 ---@param was table ---@param is table
 ---@return string?
 function resume.difference(was, is)
@@ -49,25 +47,25 @@ function resume.difference(was, is)
     or difference_of(plain(was), plain(is), '')
 end
 
---- Whether the run of a folder began with another recipe. Where the recipe is gone, its hash tells.
+--- Whether the run of a folder began with another recipe; by hash if recipe.lua is gone.
 local function was_other(path, config, text)
   local was = folder.text(path, 'recipe.lua')
   if was then return was ~= text end
   return config.recipe_sha256 and config.recipe_sha256 ~= sha256(text)
 end
 
---- What keeps the run of a folder from being continued with a configuration: a clause, or nil.
---- Where the folder says what its data set was, that is looked at when it is loaded, and may lie
---- elsewhere.
----@param path string ---@param config table as config.json will say
----@param text string of the recipe ---@param recipe Recipe
+--- Says why the run of a folder cannot go on with a configuration, as a clause, or nil. The data
+--- set is compared later, when it is loaded, and may have moved; only runs of older versions, which
+--- have no fingerprint of it, need the same path.
+---@param path string ---@param config table the future config.json
+---@param text string the recipe's source ---@param recipe Recipe
 ---@return string? why
 function resume.differs(path, config, text, recipe)
   local was = folder.config(path)
   if was.recipe ~= config.recipe then
     return ('the recipe was %s and is %s now'):format(was.recipe, config.recipe)
   end
-  -- options that came after a run began are, by default, what the run did
+  -- Options that are newer than the run get their defaults, which are what the run did.
   local known, completed = pcall(recipe.complete, recipe, was.options or {})
   was.options = known and completed or was.options
   local function fixed(c)

@@ -1,8 +1,8 @@
---- Event files for TensorBoard: curves and texts of a run, without any library.
+--- Writes event files for TensorBoard: curves and texts of a run, without any library.
 --
---     local board = assert(tensorboard.open('runs/1'))
---     assert(board:scalar('loss', 0.25, 100))
---     assert(board:close())
+--     local events = assert(tensorboard.open('runs/1'))
+--     assert(events:scalar('loss', 0.25, 100))
+--     assert(events:close())
 --
 -- A file is a sequence of records: length, masked CRC-32C of the length, data, masked CRC-32C of
 -- the data (TFRecord: tensorflow/core/lib/io/record_writer.cc). The data of each is an Event in
@@ -11,16 +11,12 @@
 local bit = require 'bit'
 local ffi = require 'ffi'
 local lfs = require 'lfs'
-local atomic = require 'tinykg.base.atomic_file'
+local atomic_file = require 'tinykg.base.atomic_file'
 local clock = require 'tinykg.base.clock'
 local pack = require('tinykg.store.bytes').pack
+local posix = require 'tinykg.base.posix'
+local uname = require('posix.sys.utsname').uname
 local utf8 = require 'tinykg.base.utf8'
-
-ffi.cdef [[
-int gethostname(char *name, size_t size);
-int getpid(void);
-int ferror(void *file);
-]]
 
 local tensorboard = {}
 
@@ -50,7 +46,7 @@ function tensorboard.crc32c(text)
   return bit.bnot(crc) % 2 ^ 32
 end
 
---- TFRecord does not store the CRC itself: data that hold CRCs would make poor ones.
+--- The CRC as TFRecord stores it: masked, because CRCs of data that contain CRCs are poor.
 local function masked(text)
   local crc = tensorboard.crc32c(text)
   return pack((bit.ror(bit.tobit(crc), 15) + 0xa282ead8) % 2 ^ 32, 4)
@@ -65,7 +61,7 @@ end
 
 local VARINT, DOUBLE, BYTES, FLOAT = 0, 1, 2, 5 -- wire types
 
---- A whole number of 0 .. 2^53, seven bits a byte, lowest first.
+--- A whole number of 0 .. 2^53 as seven bits per byte, lowest first.
 local function varint(x)
   local out = {}
   while x >= 128 do
@@ -85,7 +81,7 @@ end
 local function double(number, x) return real(number, DOUBLE, 'double[1]', 8, x) end
 local function float(number, x) return real(number, FLOAT, 'float[1]', 4, x) end
 
---- An Event. `what`: the field that says what happened.
+--- An Event. `what`: its content as a field.
 local function event(wall_time, step, what)
   return record(double(1, wall_time) .. (step and integer(2, step) or '') .. what)
 end
@@ -98,22 +94,22 @@ local function string_tensor(value)
   return text(8, integer(1, 7) .. text(2, text(2, integer(1, 1))) .. text(8, value))
 end
 
--- ---- boards ----
+-- ---- event files ----
 
----@class Board an event file that is being written
+---@class EventFile an event file that is being written
 ---@field path string
-local Board = {}
-Board.__index = Board
+local EventFile = {}
+EventFile.__index = EventFile
 
 local function cannot(path, why)
   return ('%s: cannot be written: %s'):format(path, (tostring(why):gsub('^.*: ', '')))
 end
 
---- What a write or flush of the file gave, as a call of the board returns it. After a failure
---- nothing more goes into the file, and every call says the same. ferror is asked besides: compiled
---- code repeats a write that failed, and the second one may find room in the buffer.
+--- The result of a write or flush, as the methods return it. After a failure nothing more is
+--- written, and every call returns the same message. ferror is checked too: compiled code repeats a
+--- write that failed, and the second one may find room in the buffer.
 local function outcome(self, ok, why)
-  if ok and ffi.C.ferror(self.file) ~= 0 then ok, why = nil, atomic.reason() end
+  if ok and posix.libc.ferror(self.file) ~= 0 then ok, why = nil, posix.reason() end
   if ok then return true end
   self.failure = cannot(self.path, why)
   self.file:close()
@@ -138,14 +134,14 @@ local function check(what, tag, step)
   end
 end
 
---- A point of a curve. Kept as a 32-bit float; NaN and infinities are shown as such.
+--- Writes a point of a curve, as a 32-bit float; NaN and infinities are allowed.
 ---@param tag string the curve's name; 'valid/auc' groups it under valid
 ---@param value number
 ---@param step integer
 ---@param wall_time? number seconds since 1970; now
 ---@return true|nil ok
 ---@return string? message "PATH: cannot be written: WHY"
-function Board:scalar(tag, value, step, wall_time)
+function EventFile:scalar(tag, value, step, wall_time)
   check('scalar', tag, step)
   if type(value) ~= 'number' then
     error(('tensorboard: %s: expected a number, got a %s'):format(tag, type(value)), 2)
@@ -154,20 +150,20 @@ function Board:scalar(tag, value, step, wall_time)
   return put(self, event(wall_time or clock.wall(), step, summary(content)))
 end
 
---- A text, shown as Markdown.
+--- Writes a text, shown as Markdown.
 ---@param tag string ---@param value string ---@param step integer ---@param wall_time? number
 ---@return true|nil ok
 ---@return string? message
-function Board:text(tag, value, step, wall_time)
+function EventFile:text(tag, value, step, wall_time)
   check('text', tag, step)
   local content = text(1, utf8.valid(tag)) .. string_tensor(utf8.valid(value)) .. TEXT_PLUGIN
   return put(self, event(wall_time or clock.wall(), step, summary(content)))
 end
 
---- Makes what was written so far visible to readers.
+--- Flushes the file, so that readers see all that was written.
 ---@return true|nil ok
 ---@return string? message
-function Board:flush()
+function EventFile:flush()
   if not self.file then return closed(self) end
   return outcome(self, self.file:flush())
 end
@@ -175,7 +171,7 @@ end
 --- Ends the file. A second call does nothing.
 ---@return true|nil ok
 ---@return string? message
-function Board:close()
+function EventFile:close()
   if not self.file then return not self.failure or nil, self.failure end
   local ok, message = self:flush()
   if not ok then return nil, message end
@@ -187,15 +183,10 @@ function Board:close()
   return nil, self.failure
 end
 
-local function host()
-  local name = ffi.new('char[256]')
-  if ffi.C.gethostname(name, 255) ~= 0 then return 'localhost' end
-  return (ffi.string(name):gsub('[^%w.-]', '_'))
-end
-
---- A name in the folder that nobody has: TensorBoard reads every file with 'tfevents' in its name.
+--- A new name in the folder. TensorBoard reads every file with 'tfevents' in its name.
 local function new_path(folder, now)
-  local base = ('%s/events.out.tfevents.%010d.%s.%d'):format(folder, now, host(), ffi.C.getpid())
+  local host = uname().nodename:gsub('[^%w.-]', '_')
+  local base = ('%s/events.out.tfevents.%010d.%s.%d'):format(folder, now, host, posix.getpid())
   local path, n = base, 0
   while lfs.symlinkattributes(path, 'mode') do
     n = n + 1
@@ -204,30 +195,30 @@ local function new_path(folder, now)
   return path
 end
 
---- Begins an event file in a folder, which is made where it is missing. TensorBoard reads all event
---- files of a folder as one run, so a resumed run opens a new one; with purge_step, what earlier
---- files say of that step and later ones no longer counts.
+--- Begins an event file in a folder, which is made if it is missing. TensorBoard reads all event
+--- files of a folder as one run, so a resumed run opens a new one; with purge_step, TensorBoard
+--- drops that step and later ones of the earlier files.
 ---@param folder string
 ---@param options? {purge_step: integer}
----@return Board|nil
+---@return EventFile|nil
 ---@return string? message
 function tensorboard.open(folder, options)
   local purge = options and options.purge_step
   if purge then check('open', 'purge_step', purge) end
-  local made, message = atomic.mkdirs(folder)
+  local made, message = atomic_file.mkdirs(folder)
   if not made then return nil, message end
   local now = clock.wall()
   local path = new_path((folder:gsub('(.)/+$', '%1')), now)
-  local file, why = atomic.create(path)
+  local file, why = atomic_file.create(path)
   if not file then return nil, cannot(path, why) end
-  local board = setmetatable({path = path, file = file}, Board)
-  local ok, failure = put(board, event(now, nil, text(3, 'brain.Event:2')))
+  local events = setmetatable({path = path, file = file}, EventFile)
+  local ok, failure = put(events, event(now, nil, text(3, 'brain.Event:2')))
   if ok and purge then -- SessionLog with status START
-    ok, failure = put(board, event(now, purge, text(7, integer(1, 1))))
+    ok, failure = put(events, event(now, purge, text(7, integer(1, 1))))
   end
-  if ok then ok, failure = board:flush() end
+  if ok then ok, failure = events:flush() end
   if not ok then return nil, failure end
-  return board
+  return events
 end
 
 return tensorboard

@@ -1,26 +1,24 @@
---- A run's folder holds a recipe, which is a program. Whether it may be run is decided here: where
---- the folder belongs to the user, and the recipe is the one that the run began with.
-local ffi = require 'ffi'
+--- Decides whether the recipe in a run's folder, which is a program, may be run: if the folder
+--- belongs to the user.
 local lfs = require 'lfs'
-local read_file = require 'tinykg.base.read_file'
 local folder = require 'tinykg.run.folder'
+local posix = require 'tinykg.base.posix'
+local read_file = require 'tinykg.base.read_file'
 local sha256 = require 'tinykg.engine.sha256'
-
-ffi.cdef 'unsigned geteuid(void);'
 
 local trust = {}
 
 local function refuse(...) error((...):format(select(2, ...)), 0) end
 
---- Whether what belongs to a user is as good as one's own. Root can do what it likes anyway; one
---- who became root by sudo still has files.
+--- Whether files of a user are trusted: the own ones and root's, and for root under sudo also those
+--- of the user who called it.
 local function is_own(user)
-  local me = ffi.C.geteuid()
+  local me = posix.geteuid()
   return user == me or user == 0 or me == 0 and user == tonumber(os.getenv('SUDO_UID'))
 end
 
---- Refuses a folder that belongs to another user, and links in the place of files that say what is
---- run. ---@param path string ---@param names string[] files in it, which may be missing
+--- Refuses a folder that belongs to another user, and links in the place of files that decide what
+--- is run. ---@param path string ---@param names string[] files in it, which may be missing
 local function check_owners(path, names)
   local owner = lfs.attributes(path, 'uid')
   for _, name in ipairs(names) do
@@ -38,15 +36,13 @@ local function check_owners(path, names)
   end
 end
 
---- The same of the folder of a batch, whose batch.json names recipes.
+--- The same for the folder of a sweep, whose settings name recipes.
 ---@param path string ---@param trusted? boolean
-function trust.batch(path, trusted)
-  if not trusted then check_owners(path, {'batch.json'}) end
+function trust.sweep(path, trusted)
+  if not trusted then check_owners(path, {folder.SWEEP}) end
 end
 
-local function note(...) io.stderr:write('note: ', (...):format(select(2, ...)), '\n') end
-
---- What stands in for a recipe.lua that is missing: the file that it was copied from.
+--- The file that a missing recipe.lua was copied from. Raises a message when it cannot be trusted.
 local function original(path, config, trusted)
   local file = config.recipe_file
   local text = type(file) == 'string' and read_file(file)
@@ -58,17 +54,17 @@ local function original(path, config, trusted)
   return file
 end
 
---- The recipe of a run's folder. A changed one is said on standard error; what may be another's
---- raises a message.
+--- The recipe of a run's folder. Notes a changed one on standard error; raises a message when it
+--- may be somebody else's.
 ---@param path string the folder ---@param config table its config.json
----@param trusted? boolean --trust: whatever is there
----@return string file to be run
+---@param trusted? boolean --trust: no checks
+---@return string file
 function trust.recipe(path, config, trusted)
   if not trusted then check_owners(path, {'config.json', 'recipe.lua'}) end
   local text = folder.text(path, 'recipe.lua')
   if not text then return original(path, config, trusted) end
   if config.recipe_sha256 and sha256(text) ~= config.recipe_sha256 then
-    note('%s/recipe.lua has changed since the run began', path)
+    io.stderr:write('note: ', path, '/recipe.lua has changed since the run began\n')
   end
   return path .. '/recipe.lua'
 end

@@ -1,29 +1,22 @@
---- Bytes of a file, in and out, without Lua strings of a tensor's size; and how a file is refused.
+--- Reads and writes bytes of a file without Lua strings of a tensor's size, and refuses bad files.
 -- A source has `left`, the bytes not read yet, and source:read(to, n). A sink has `at`, the bytes
--- written so far, and sink:write(from, n). All numbers are little-endian, as the machines we build
--- for are.
+-- written so far, and sink:write(from, n). All numbers are little-endian, as on all machines that
+-- the project is built for.
 local ffi = require 'ffi'
-
-ffi.cdef [[
-size_t fread(void *to, size_t size, size_t count, void *file);
-size_t fwrite(const void *from, size_t size, size_t count, void *file);
-char *strerror(int code);
-]]
+local posix = require 'tinykg.base.posix'
+local libc = posix.libc
 
 local bytes = {CHUNK = 1048576}
-local libc = ffi.C
-
--- ---- refusing ----
 
 local Refusal = {__tostring = function(refusal) return refusal.message end}
 
---- Gives up on the file at hand. The message lacks the path: guard() puts it in front.
+--- Refuses the current file. The message is without the path, which guard() puts in front.
 function bytes.refuse(message, ...)
   if select('#', ...) > 0 then message = message:format(...) end
   error(setmetatable({message = message}, Refusal), 0)
 end
 
---- What fn returns; or nil, "PATH: message" when it refused. Other errors pass through.
+--- Returns the results of fn, or nil, "PATH: message" when it refused. Other errors pass through.
 function bytes.guard(path, fn, ...)
   local function caught(ok, first, ...)
     if ok then return first, ... end
@@ -32,10 +25,6 @@ function bytes.guard(path, fn, ...)
   end
   return caught(pcall(fn, ...))
 end
-
-local function why() return ffi.string(libc.strerror(ffi.errno())) end
-
--- ---- numbers in strings ----
 
 --- `x` as `size` bytes, lowest first. ---@return string
 function bytes.pack(x, size)
@@ -54,8 +43,6 @@ function bytes.unpack(text, at, size)
   return x
 end
 
--- ---- sources ----
-
 local Source = {}
 Source.__index = Source
 
@@ -70,7 +57,7 @@ function Source:read(to, n)
   end
 end
 
---- The next n bytes of any source as a string: for headers. ---@return string
+--- The next n bytes of a source as a string, for headers. ---@return string
 function bytes.text(source, n)
   local buffer = ffi.new('uint8_t[?]', math.max(1, math.min(n, source.left)))
   source:read(buffer, n)
@@ -78,18 +65,18 @@ function bytes.text(source, n)
 end
 Source.text = bytes.text
 
---- Goes to a place in the file; `left` counts from there to `stop`.
+--- Moves to a position in the file; `left` then counts from there to `stop`.
 function Source:seek(at, stop)
   self.file:seek('set', at)
   self.left = math.max(0, (stop or self.size) - at)
 end
 
---- Opens a file, calls fn(source) and returns what it returns; closes the file in any case.
+--- Opens a file, returns the results of fn(source), and closes the file in any case.
 function bytes.reading(path, fn)
   local file, message = io.open(path, 'rb')
   if not file then bytes.refuse('cannot be read: %s', (message:gsub('^.*: ', ''))) end
   local size = file:seek('end')
-  -- A folder opens too, and says that it is endless.
+  -- A folder opens too, and its size is 2^63 - 1.
   if not size or size >= 2 ^ 53 or not file:seek('set', 0) or (size > 0 and not file:read(0)) then
     file:close()
     bytes.refuse('cannot be read: it is not a plain file')
@@ -104,8 +91,6 @@ function bytes.reading(path, fn)
   return closed(pcall(fn, source))
 end
 
--- ---- sinks ----
-
 local Sink = {}
 Sink.__index = Sink
 
@@ -113,7 +98,7 @@ Sink.__index = Sink
 function Sink:write(from, n)
   n = n or #from
   if n > 0 and tonumber(libc.fwrite(from, 1, n, self.file)) ~= n then
-    bytes.refuse('cannot be written: %s', why())
+    bytes.refuse('cannot be written: %s', posix.reason())
   end
   self.at = self.at + n
 end

@@ -1,6 +1,6 @@
---- Checksums of a safetensors file, in its metadata: of the header, which seals itself, and of each
--- tensor's bytes. Both are there or neither, as in files of other programs: whichever bit of the
--- file changes, one of them tells, or the other is missing.
+--- CRC-32 checksums in the metadata of a safetensors file: one of the header and one of each
+-- tensor's bytes. A file has both or, as files of other programs, neither, so that a change of any
+-- bit is noticed: a checksum differs, or one of the two is missing.
 local C = require 'tinykg.engine.lib'
 local bytes = require 'tinykg.store.bytes'
 local elements = require 'tinykg.store.elements'
@@ -13,13 +13,11 @@ local MARK, NONE = '"checksum.header": "crc32:', '00000000'
 
 local function hex(crc) return ('%08x'):format(crc) end
 
---- The checksum of a text, as it stands in files.
+--- The checksum of a text as eight digits.
 function checksums.of_text(text) return hex(C.tkg_crc32(0, text, #text)) end
 
---- Whether a key of the metadata is for checksums alone.
+--- Whether a key of the metadata is reserved for checksums.
 function checksums.is_reserved(key) return key == HEADER or key == TENSORS end
-
--- ---- writing ----
 
 local function of_tensor(t)
   local crc = 0
@@ -38,36 +36,41 @@ function checksums.added(order, tensors, metadata)
   return all
 end
 
---- Where a header's own checksum stands in its text: the first and last of its digits, or nil.
+--- The position of a header's own checksum in its text, or nil.
 local function place_of(text)
   local _, last = text:find(MARK, 1, true)
-  if last then return last + 1, last + #NONE end
+  return last and last + 1
 end
 
---- The header with its own checksum, which is that of the header with zeros in its place.
----@param text string ---@return string
-function checksums.sealed(text)
-  local first, last = place_of(text)
-  return text:sub(1, first - 1) .. checksums.of_text(text) .. text:sub(last + 1)
+--- Puts the checksum of a text into the text, in the place of eight zeros.
+---@param first integer position of the zeros ---@return string
+function checksums.fill(text, first)
+  return text:sub(1, first - 1) .. checksums.of_text(text) .. text:sub(first + #NONE)
 end
 
--- ---- reading ----
+--- Whether the eight digits in a text are its checksum, computed with zeros in their place.
+---@param first integer position of the digits ---@return boolean
+function checksums.is_right(text, first)
+  local zeroed = text:sub(1, first - 1) .. NONE .. text:sub(first + #NONE)
+  return checksums.of_text(zeroed) == text:sub(first, first + #NONE - 1)
+end
 
---- Refuses a header that is not as it was written.
+--- The header with its own checksum. ---@param text string ---@return string
+function checksums.sealed(text) return checksums.fill(text, place_of(text)) end
+
+--- Refuses a header whose checksum is wrong.
 function checksums.check_header(text)
-  local first, last = place_of(text)
-  if not first then return end
-  local found = text:sub(first, last)
-  if found ~= checksums.of_text(text:sub(1, first - 1) .. NONE .. text:sub(last + 1)) then
+  local first = place_of(text)
+  if first and not checksums.is_right(text, first) then
     bytes.refuse('damaged: the header is not what its checksum is of (a program that changes such '
                    .. 'a file has to leave out the metadata checksum.*)')
   end
 end
 
---- Takes the checksums out of metadata.
+--- Removes the checksums from metadata.
 ---@param text string the header ---@param metadata table<string, string>
----@return table<string, string>? each of the tensors' by name; nil: the file has none
-function checksums.taken(text, metadata)
+---@return table<string, string>? sums by tensor name; nil for a file without checksums
+function checksums.remove(text, metadata)
   local header, each = metadata[HEADER], metadata[TENSORS]
   if not header and not each then return nil end
   each = each and json.decode(each)
@@ -78,11 +81,11 @@ function checksums.taken(text, metadata)
   return each
 end
 
---- A function that takes the bytes of a tensor in pieces and returns another, which refuses them
---- where they are not what was written.
+--- Two functions: one takes the bytes of a tensor in pieces, the other refuses a tensor whose bytes
+--- do not have the expected checksum.
 ---@param name string ---@param expected string?
----@return (fun(memory: ffi.cdata*, n: integer))? take, fun() finish
-function checksums.watch(name, expected)
+---@return fun(memory: ffi.cdata*, n: integer) take, fun() finish
+function checksums.verifier(name, expected)
   local crc = 0
   return function(memory, n) crc = C.tkg_crc32(crc, memory, n) end, function()
     if hex(crc) ~= expected then

@@ -1,14 +1,14 @@
---- The numbers of tensors as they lie in files: types, conversion, streaming.
+--- Elements of tensors in files: types, conversion, streaming.
 local ffi = require 'ffi'
 local C = require 'tinykg.engine.lib'
-local session = require 'tinykg.engine.runtime'
-local tensor = require 'tinykg.engine.tensor'
 local bytes = require 'tinykg.store.bytes'
+local runtime = require 'tinykg.engine.runtime'
+local tensor = require 'tinykg.engine.tensor'
 local refuse = bytes.refuse
 
 local elements = {}
 
--- What rounds to a finite f32: below half a step beyond the largest.
+-- Doubles below this round to a finite f32: half a step beyond the largest.
 local F32_END = 2 ^ 128 - 2 ^ 103
 
 local function fits_f32(x)
@@ -17,8 +17,8 @@ end
 
 local function fits_i32(x) return x >= -2147483648 and x <= 2147483647 end
 
---- The types of files that can be read: bytes of an element, type in memory, and, where the
---- engine has no such type, the one it becomes and which values it can hold.
+--- Types of elements that can be read: size in bytes, C type, dtype of the tensor, and, where that
+--- holds fewer values, which of them fit.
 local types = {
   f32 = {size = 4, memory = ffi.typeof 'float[?]', dtype = tensor.F32},
   i32 = {size = 4, memory = ffi.typeof 'int32_t[?]', dtype = tensor.I32},
@@ -30,7 +30,7 @@ local types = {
 elements.types = types
 
 local LARGEST = 2 ^ 48 -- elements of a tensor
-local SHOWN = 8 -- dimensions: a file may claim any number
+local SHOWN = 8 -- dimensions in messages; a file may claim any number
 
 --- A shape as people write it: [2, 3].
 function elements.shape_text(shape)
@@ -38,10 +38,10 @@ function elements.shape_text(shape)
   return '[' .. table.concat(shape, ', ', 1, math.min(#shape, SHOWN)) .. cut .. ']'
 end
 
---- Number of elements of a shape that came from a file; refuses what no tensor can have.
+--- Number of elements of a shape from a file; refuses shapes that no tensor can have.
 ---@param what string the tensor's name, for messages
 function elements.count(shape, what)
-  local n, of_others = 1, 1 -- of_others: as if no dimension were 0; no product is to overflow
+  local n, of_others = 1, 1 -- of_others: the product without zeros, which must not overflow either
   for d = 1, #shape do
     local size = shape[d]
     if type(size) ~= 'number' or size < 0 or size % 1 ~= 0
@@ -62,8 +62,8 @@ end
 
 local words_of = ffi.typeof 'uint32_t *'
 
--- LuaJIT takes a double for any of its values, a pointer included, where it is a NaN with other
--- bits than the usual ones: a file's bits are looked at before they are read as numbers.
+-- LuaJIT encodes its other values, pointers included, as NaNs with certain bits. So the bits of
+-- doubles from a file are checked before they are read as numbers.
 local function replace_nans(doubles, n)
   local words = ffi.cast(words_of, doubles)
   for i = 0, n - 1 do
@@ -91,9 +91,9 @@ local out_memory = {[tensor.F32] = types.f32.memory, [tensor.I32] = types.i32.me
 ---@param name string a key of elements.types
 ---@param shape integer[]
 ---@param what string
----@param watch? fun(memory: ffi.cdata*, n: integer) sees the bytes as they lie in the file
+---@param take? fun(memory: ffi.cdata*, n: integer) gets the bytes of the file, piece by piece
 ---@return Tensor
-function elements.read(source, name, shape, what, watch)
+function elements.read(source, name, shape, what, take)
   local kind = types[name]
   local count = elements.count(shape, what)
   if count * kind.size > source.left then
@@ -108,14 +108,14 @@ function elements.read(source, name, shape, what, watch)
   for first = 0, count - 1, step do
     local n = math.min(step, count - first)
     source:read(from, n * kind.size)
-    if watch then watch(from, n * kind.size) end
+    if take then take(from, n * kind.size) end
     if not same then convert(from, to, n, first, kind, what) end
-    session.check(C.tkg_tensor_write(t.kept, to, first, n))
+    runtime.check(C.tkg_tensor_write(t.kept, to, first, n))
   end
   return t
 end
 
---- Calls put(memory, bytes) with the elements of a tensor, a chunk at a time, in row-major order.
+--- Calls put(memory, bytes) with chunks of a tensor's elements, in row-major order.
 ---@param t Tensor
 ---@param put fun(memory: ffi.cdata*, n: integer)
 function elements.each_chunk(t, put)
@@ -124,7 +124,7 @@ function elements.each_chunk(t, put)
   local memory = types[t:dtype()].memory(step)
   for first = 0, count - 1, step do
     local n = math.min(step, count - first)
-    session.check(C.tkg_tensor_read(kept, memory, first, n))
+    runtime.check(C.tkg_tensor_read(kept, memory, first, n))
     put(memory, n * 4)
   end
 end

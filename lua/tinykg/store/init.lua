@@ -1,20 +1,20 @@
---- Tensors in files: tk.save and tk.load. The ending of the path says which format.
+--- Tensors in files: tk.save and tk.load. The ending of the path selects the format.
 --   .npy          one tensor, NumPy's
 --   .npz          named tensors, NumPy's; read also when compressed
---   .safetensors  named tensors and a few strings about them (metadata); written with checksums of
---                 header and tensors, which are looked at when the file is read
--- Tensors are f32 or i32. Files with f64, i64, u8 or bool are read and converted; a value that the
--- type of here cannot hold is an error.
-local session = require 'tinykg.engine.runtime'
-local tensor = require 'tinykg.engine.tensor'
-local atomic = require 'tinykg.base.atomic_file'
+--   .safetensors  named tensors and strings about them (metadata); written with checksums of header
+--                 and tensors, which reading verifies
+-- Tensors are f32 or i32. Elements of type f64, i64, u8 and bool are converted; a value that does
+-- not fit is an error.
+local atomic_file = require 'tinykg.base.atomic_file'
 local bytes = require 'tinykg.store.bytes'
 local checksums = require 'tinykg.store.checksums'
 local npy = require 'tinykg.store.npy'
 local npz = require 'tinykg.store.npz'
+local runtime = require 'tinykg.engine.runtime'
 local safetensors = require 'tinykg.store.safetensors'
+local tensor = require 'tinykg.engine.tensor'
 local utf8 = require 'tinykg.base.utf8'
-local fail = session.fail
+local fail = runtime.fail
 
 local store = {}
 
@@ -39,15 +39,15 @@ local function format_of(call, path)
   return format
 end
 
-local LONGEST_NAME = 65000 -- bytes: what an .npz has room for
+local LONGEST_NAME = 65000 -- bytes, the limit of .npz
 
---- Refuses a text that no file can hold as it is: names that differ in other bytes would be one.
+--- Refuses a text that is not UTF-8: replacing its bad bytes could make two names equal.
 local function check_utf8(path, what, text)
   if utf8.valid(text) == text then return end
   fail('save: %s: %s %s is not UTF-8', path, what, utf8.valid(text))
 end
 
---- Checks named tensors; computes them, so that no file is begun in vain. Returns sorted names.
+--- Checks and computes named tensors before a file is begun. Returns their names, sorted.
 local function names_of(path, tensors)
   local order = {}
   for name, t in pairs(tensors) do
@@ -86,7 +86,7 @@ local function check_metadata(path, format, metadata)
   end
 end
 
---- A function that writes to a sink what save was given.
+--- Checks the arguments of save. Returns a function that writes them to a sink.
 local function writer(path, what, metadata)
   local format = format_of('save', path)
   check_metadata(path, format, metadata)
@@ -108,26 +108,26 @@ local function writer(path, what, metadata)
   return function(sink) format.write(sink, order, what, metadata) end
 end
 
---- As tk.save, but a file that cannot be written gives nil, message.
----@param o? {links: boolean} of atomic.write
+--- As tk.save, but returns nil, message when the file cannot be written.
+---@param o? {links: boolean} options of atomic_file.write
 ---@return true|nil ok
 ---@return string? message "PATH: WHY"
 function store.write(path, what, metadata, o)
   local write = writer(path, what, metadata)
-  return bytes.guard(path, atomic.write, path, function(file) write(bytes.sink(file)) end, o)
+  return bytes.guard(path, atomic_file.write, path, function(file) write(bytes.sink(file)) end, o)
 end
 
---- As tk.load, but a file that cannot be read gives nil, message.
+--- As tk.load, but returns nil, message when the file cannot be read.
 ---@return Tensor|table<string, Tensor>|nil
 ---@return table<string, string>|string|nil metadata, or the message "PATH: WHY"
----@return boolean? checked of a .safetensors file: whether it has checksums, which are right
+---@return boolean? checked whether a .safetensors file has checksums; wrong ones are refused
 function store.read(path)
   local format = format_of('load', path)
   return bytes.guard(path, bytes.reading, path, format.read)
 end
 
---- Saves a tensor (.npy) or tensors by name (.npz, .safetensors); the ending says which. The file
---- is whole or not there, and an old one stays until the new one is.
+--- Saves a tensor (.npy) or tensors by name (.npz, .safetensors), as the ending says. An old file
+--- is replaced when the new one is complete.
 ---
 ---   local path = os.tmpname()
 ---   tk.save(path .. '.npz', {w = tk.ones(2)})
@@ -142,9 +142,9 @@ function store.save(path, what, metadata)
   if not ok then fail('%s', message) end
 end
 
---- Loads what an .npy, .npz or .safetensors file holds.
+--- Loads the tensors of an .npy, .npz or .safetensors file.
 ---@param path string
----@return Tensor|table<string, Tensor> the tensor of an .npy, else tensors by name
+---@return Tensor|table<string, Tensor> tensors one tensor for .npy, else tensors by name
 ---@return table<string, string>? metadata of a .safetensors file
 function store.load(path)
   local result, more = store.read(path)

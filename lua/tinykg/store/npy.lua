@@ -13,7 +13,7 @@ local names = {['<f4'] = 'f32', ['<i4'] = 'i32', ['<f8'] = 'f64', ['<i8'] = 'i64
                ['|b1'] = 'bool'}
 local descr = {f32 = '<f4', i32 = '<i4'}
 
---- All that comes before the elements of a tensor. ---@return string
+--- The file up to the elements of a tensor. ---@return string
 function npy.header(t)
   local shape = t:size()
   local tuple = '(' .. table.concat(shape, ', ') .. (#shape == 1 and ',)' or ')')

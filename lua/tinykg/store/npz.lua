@@ -6,8 +6,8 @@ local zip = require 'tinykg.store.zip'
 
 local npz = {}
 
--- The checksum comes before the elements, so they are gone through twice: a file that is written
--- from front to end can be a pipe too.
+-- The checksum comes before the elements, so they are read twice. Going back in the file to fill it
+-- in would not work for a pipe.
 local function checksum(head, t)
   local crc = zip.crc32(0, head, #head)
   elements.each_chunk(t, function(memory, n) crc = zip.crc32(crc, memory, n) end)

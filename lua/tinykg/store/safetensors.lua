@@ -1,11 +1,11 @@
 --- Named tensors in the safetensors format: the header's length in 8 bytes, a JSON header, the
 -- elements of all tensors without gaps.
 -- Source: the format's description in github.com/huggingface/safetensors (README, "Format").
-local json = require 'tinykg.base.json'
 local bytes = require 'tinykg.store.bytes'
 local checksums = require 'tinykg.store.checksums'
+local duplicate_key = require 'tinykg.store.duplicate_key'
 local elements = require 'tinykg.store.elements'
-local twice_in = require 'tinykg.base.json_keys'
+local json = require 'tinykg.base.json'
 local utf8 = require 'tinykg.base.utf8'
 local refuse = bytes.refuse
 
@@ -68,7 +68,7 @@ local function read_header(source)
   local entries, message = json.decode(text, 'header')
   if type(entries) ~= 'table' then refuse('not a safetensors file: %s', message) end
   if utf8.valid(text) ~= text then refuse('not a safetensors file: its header is not UTF-8') end
-  local twice = twice_in(text)
+  local twice = duplicate_key(text)
   if twice then refuse("damaged: '%s' is in the header twice", twice) end
   return entries, text
 end
@@ -82,7 +82,7 @@ end
 
 local function whole(x) return type(x) == 'number' and x >= 0 and x % 1 == 0 end
 
---- Checks one entry of the header. Returns what to read: name, kind, shape, from, to.
+--- Checks one entry of the header. ---@return table {name, kind, shape, from, to}
 local function checked(name, entry)
   if type(entry) ~= 'table' or type(entry.dtype) ~= 'string' or not is_list(entry.shape)
     or not is_list(entry.data_offsets) or #entry.data_offsets ~= 2 then
@@ -102,8 +102,8 @@ local function checked(name, entry)
   return {name = name, kind = kind, shape = entry.shape, from = from, to = to}
 end
 
---- The entries by place; they must cover the data without gaps or overlaps.
-local function layout(entries, size)
+--- The entries in the order of their offsets, which must leave no gaps or overlaps.
+local function in_order(entries, size)
   local list = {}
   for name, entry in pairs(entries) do
     if name ~= METADATA then list[#list + 1] = checked(name, entry) end
@@ -142,15 +142,15 @@ end
 --- Reads all tensors of a source.
 ---@return table<string, Tensor> tensors
 ---@return table<string, string> metadata empty when there is none
----@return boolean checked whether the file has checksums, which then were right
+---@return boolean checked whether the file has checksums; wrong ones are refused
 function safetensors.read(source)
   local entries, text = read_header(source)
   local metadata = checked_metadata(entries[METADATA])
-  local sums, tensors = checksums.taken(text, metadata), {}
-  for _, e in ipairs(layout(entries, source.left)) do
-    local watch, finish = nil, nil
-    if sums then watch, finish = checksums.watch(e.name, sums[e.name]) end
-    tensors[e.name] = elements.read(source, e.kind, e.shape, e.name, watch)
+  local sums, tensors = checksums.remove(text, metadata), {}
+  for _, e in ipairs(in_order(entries, source.left)) do
+    local take, finish = nil, nil
+    if sums then take, finish = checksums.verifier(e.name, sums[e.name]) end
+    tensors[e.name] = elements.read(source, e.kind, e.shape, e.name, take)
     if finish then finish() end
   end
   return tensors, metadata, sums ~= nil

@@ -1,4 +1,4 @@
---- ZIP archives as far as .npz needs them: written with stored entries, read stored or deflated.
+--- The part of ZIP that .npz needs: writes stored entries, reads stored and deflated ones.
 -- Source: PKWARE's APPNOTE.TXT, sections 4.3 and 4.4. Without ZIP64: up to 4 GiB.
 local ffi = require 'ffi'
 local C = require 'tinykg.engine.lib'
@@ -30,14 +30,14 @@ local LOCAL, CENTRAL, LAST = 'PK\3\4', 'PK\1\2', 'PK\5\6'
 local LIMIT, MOST_ENTRIES = 2 ^ 32 - 1, 65535
 local VERSION = 20               -- 2.0: deflate
 local UTF8, SIZES_LATER, ENCRYPTED = 2048, 8, 1 -- flags
-local DATE = 33                  -- 1980-01-01: the same tensors make the same file
+local DATE = 33                  -- 1980-01-01, so that equal tensors make equal files
 
---- crc32 goes on over n bytes of memory; 0 to begin. ---@return number
+--- Continues a CRC-32, 0 at the beginning, over n bytes of memory. ---@return number
 function zip.crc32(crc, from, n) return tonumber(C.crc32(crc, from, n)) end
 
 -- ---- writing ----
 
--- What the local header and the central directory say alike (4.4.2 to 4.4.11).
+-- The fields that the local header and the central directory share (4.4.2 to 4.4.11).
 local function common(entry)
   local flags = entry.name:find('[\128-\255]') and UTF8 or 0
   return pack(VERSION, 2) .. pack(flags, 2) .. pack(0, 2) .. pack(0, 2) .. pack(DATE, 2)
@@ -45,13 +45,17 @@ local function common(entry)
     .. pack(0, 2)
 end
 
---- Begins an entry; its `size` bytes must follow in the sink, then the next entry or finish().
----@param entries table[] what was written so far; begins empty
----@param entry {name: string, size: number, crc: number}
-function zip.begin_entry(sink, entries, entry)
-  if sink.at + entry.size > LIMIT then
+local function check_size(bytes_written)
+  if bytes_written > LIMIT then
     refuse('cannot be written: more than 4 GiB do not fit an .npz: save as .safetensors')
   end
+end
+
+--- Begins an entry; its `size` bytes must follow in the sink, then the next entry or finish().
+---@param entries table[] the entries so far; begins empty
+---@param entry {name: string, size: number, crc: number}
+function zip.begin_entry(sink, entries, entry)
+  check_size(sink.at + entry.size)
   if #entries == MOST_ENTRIES then
     refuse('cannot be written: more than %d tensors do not fit an .npz: save as .safetensors',
            MOST_ENTRIES)
@@ -68,16 +72,14 @@ function zip.finish(sink, entries)
     sink:write(CENTRAL .. pack(VERSION, 2) .. common(entry) .. pack(0, 2) .. pack(0, 2)
       .. pack(0, 2) .. pack(0, 4) .. pack(entry.at, 4) .. entry.name)
   end
-  if sink.at > LIMIT then
-    refuse('cannot be written: more than 4 GiB do not fit an .npz: save as .safetensors')
-  end
+  check_size(sink.at)
   sink:write(LAST .. pack(0, 2) .. pack(0, 2) .. pack(#entries, 2) .. pack(#entries, 2)
     .. pack(sink.at - start, 4) .. pack(start, 4) .. pack(0, 2))
 end
 
 -- ---- reading the directory ----
 
---- The end record: after it comes only its comment.
+--- Finds the end record, which only its comment follows. ---@return string record, number position
 local function find_end(source)
   local n = math.min(source.size, 22 + 65535)
   source:seek(source.size - n)
@@ -110,7 +112,7 @@ local function check_entry(e)
   if e.size == LIMIT or e.stored == LIMIT then
     refuse('%s: more than 4 GiB (ZIP64) is not supported: save as .safetensors', e.name)
   end
-  -- Deflate makes at most 1032 bytes of one: a directory that claims more asks for memory only.
+  -- Deflate expands a byte to at most 1032.
   if e.method == 0 and e.size ~= e.stored or e.size > 1032 * e.stored + 64 then
     refuse('damaged: %s has impossible sizes', e.name)
   end
@@ -128,8 +130,8 @@ local function long_sizes(extra)
   end
 end
 
---- Reads an entry's local header, which must say what the directory says (4.3.7), and notes where
---- the entry's bytes begin and end.
+--- Reads an entry's local header, which must agree with the directory (4.3.7), and sets where the
+--- entry's bytes begin and end.
 local function check_local(source, e)
   source:seek(e.at)
   local head = source:text(math.min(30, source.left))
@@ -148,18 +150,18 @@ local function check_local(source, e)
   e.last = e.first + e.stored
 end
 
---- Checks where entries lie: one behind the other, before the directory, which begins at `stop`.
---- Several that share bytes would ask for any amount of memory (CVE-2024-0450).
-local function check_places(source, entries, stop)
-  local by_place = {}
+--- Checks that entries lie one behind the other before the directory, which begins at `stop`.
+--- Entries that share bytes could claim any amount of memory (CVE-2024-0450).
+local function check_offsets(source, entries, stop)
+  local by_offset = {}
   for k, e in ipairs(entries) do
     check_entry(e)
     check_local(source, e)
-    by_place[k] = e
+    by_offset[k] = e
   end
-  table.sort(by_place, function(a, b) return a.at < b.at end)
-  for k, e in ipairs(by_place) do
-    local after = by_place[k + 1]
+  table.sort(by_offset, function(a, b) return a.at < b.at end)
+  for k, e in ipairs(by_offset) do
+    local after = by_offset[k + 1]
     if e.last > (after and after.at or stop) then
       refuse('damaged: %s and %s overlap', e.name, after and after.name or 'the directory')
     end
@@ -179,17 +181,17 @@ function zip.entries(source)
   local entries, at = {}, 1
   for k = 1, count do entries[k], at = parse_entry(text, at) end
   if at ~= #text + 1 then refuse('damaged: bad central directory of the ZIP archive') end
-  check_places(source, entries, start)
+  check_offsets(source, entries, start)
   return entries
 end
 
--- ---- reading an entry: a source of its own ----
+-- ---- an entry as a source ----
 
 local Entry = {}
 Entry.__index = Entry
 Entry.text = bytes.text
 
---- Inflates until `to` has n bytes, or the stream ends, or its bytes do. Returns how many it has.
+--- Inflates up to n bytes into `to`. Returns how many; fewer at the end of the stream or entry.
 function Entry:inflate(to, n)
   local z = self.stream
   z.next_out, z.avail_out = ffi.cast(Bytes, to), n
@@ -207,7 +209,7 @@ function Entry:inflate(to, n)
   return n - z.avail_out
 end
 
---- Refuses an entry that has more in it than the directory says.
+--- Refuses an entry that is longer than the directory says.
 function Entry:check_end()
   if self:inflate(ffi.new('uint8_t[1]'), 1) > 0 or self.stream.avail_in + self.packed > 0 then
     refuse('damaged: %s has more in it than the directory says', self.name)
@@ -233,7 +235,8 @@ local function inflating(entry)
   entry.buffer = ffi.new('uint8_t[?]', math.max(1, math.min(entry.packed, bytes.CHUNK)))
 end
 
---- Calls fn(entry_source), checks that all was read and the checksum; returns what fn returned.
+--- Returns the result of fn(entry_source). Refuses an entry that fn did not read to its end or
+--- whose checksum is wrong.
 ---@param e table from zip.entries
 function zip.with_entry(source, e, fn)
   source:seek(e.first, e.last)

@@ -1,60 +1,59 @@
---- What is seen of a batch while it runs: on a terminal one table, redrawn in place; in a pipe a
---- line for each member that is over.
+--- Shows a sweep while it runs: on a terminal one table, redrawn in place; in a pipe a line per job
+--- that has ended.
 local clock = require 'tinykg.base.clock'
-local printable = require 'tinykg.base.printable'
-local progress = require 'tinykg.base.progress'
-local text = require 'tinykg.run.messages'
+local format = require 'tinykg.base.format'
+local messages = require 'tinykg.run.messages'
+local posix = require 'tinykg.base.posix'
 
 local display = {}
 
---- What there is to say of a member.
-local function news(member)
-  if member.state == 'running' then return member.line or 'loading' end
-  if member.summary then return text.metrics(member.summary.test) end
-  return member.message or ''
+local function status_text(job)
+  if job.state == 'running' then return job.line or 'loading' end
+  if job.summary then return messages.metrics(job.summary.test) end
+  return job.message or ''
 end
 
-local function width_of(members)
+local function width_of(jobs)
   local width = 0
-  for _, m in ipairs(members) do width = math.max(width, #m.name) end
+  for _, m in ipairs(jobs) do width = math.max(width, #m.name) end
   return width
 end
 
-local function line_of(member, width)
-  local took = member.seconds and progress.duration(member.seconds) or ''
-  return printable.line(('%-' .. width .. 's  %-8s %8s  %s')
-    :format(member.name, member.state, took, news(member)))
+local function line_of(job, width)
+  local took = job.seconds and format.duration(job.seconds) or ''
+  return format.line(('%-' .. width .. 's  %-8s %8s  %s')
+    :format(job.name, job.state, took, status_text(job)))
 end
 
 local STATES = {'done', 'before', 'running', 'waiting', 'failed', 'diverged', 'stopped'}
 
-local function head_of(members, started)
+local function head_of(jobs, started)
   local count, parts = {}, {}
-  for _, m in ipairs(members) do count[m.state] = (count[m.state] or 0) + 1 end
+  for _, m in ipairs(jobs) do count[m.state] = (count[m.state] or 0) + 1 end
   for _, state in ipairs(STATES) do
     if count[state] then parts[#parts + 1] = ('%d %s'):format(count[state], state) end
   end
-  return ('%d runs: %s  %s'):format(#members, table.concat(parts, ', '),
-                                    progress.duration(clock.now() - started))
+  return ('%s: %s  %s'):format(format.count(#jobs, 'run'), table.concat(parts, ', '),
+                                    format.duration(clock.now() - started))
 end
 
---- The members that fit: those that run, then those around them.
-local function chosen(members, room)
-  if #members <= room then return members end
+--- The jobs that fit on the screen: those that run, then those around them.
+local function chosen(jobs, room)
+  if #jobs <= room then return jobs end
   local first = 1
-  for i, m in ipairs(members) do
+  for i, m in ipairs(jobs) do
     if m.state == 'running' then
-      first = math.max(1, math.min(i - math.floor(room / 3), #members - room + 1))
+      first = math.max(1, math.min(i - math.floor(room / 3), #jobs - room + 1))
       break
     end
   end
   local list = {}
-  for i = first, math.min(#members, first + room - 1) do list[#list + 1] = members[i] end
+  for i = first, math.min(#jobs, first + room - 1) do list[#list + 1] = jobs[i] end
   return list
 end
 
-local function on_terminal(members)
-  local drawn, last, started, width = 0, -1, clock.now(), width_of(members)
+local function on_terminal(jobs)
+  local drawn, last, started, width = 0, -1, clock.now(), width_of(jobs)
   local show = {}
   function show.clear()
     if drawn > 0 then io.stderr:write(('\27[%dA\27[J'):format(drawn)) end
@@ -64,11 +63,13 @@ local function on_terminal(members)
     local now = clock.now()
     if now - last < 0.2 then return end
     last = now
-    local rows, columns = clock.window()
-    local lines = {head_of(members, started)}
-    for _, m in ipairs(chosen(members, rows - 3)) do lines[#lines + 1] = line_of(m, width) end
+    local rows, columns = posix.window(2)
+    local lines = {head_of(jobs, started)}
+    for _, m in ipairs(chosen(jobs, (rows or 24) - 3)) do
+      lines[#lines + 1] = line_of(m, width)
+    end
     show.clear()
-    for i, line in ipairs(lines) do lines[i] = line:sub(1, columns - 1) end
+    for i, line in ipairs(lines) do lines[i] = line:sub(1, (columns or 80) - 1) end
     io.stderr:write(table.concat(lines, '\n'), '\n')
     io.stderr:flush()
     drawn = #lines
@@ -78,16 +79,16 @@ end
 
 local function nothing() end
 
---- How a batch is shown. ---@param members Member[] ---@param quiet boolean
----@return table show {update(), finished(member), clear()}
-function display.new(members, quiet)
+---@param jobs Job[] ---@param quiet boolean
+---@return table show {update(), finished(job), clear()}
+function display.new(jobs, quiet)
   local show = {update = nothing, clear = nothing, finished = nothing}
   if quiet then return show end
-  if clock.terminal() then show = on_terminal(members) end
-  local width = width_of(members)
-  function show.finished(member)
+  if posix.is_terminal(2) then show = on_terminal(jobs) end
+  local width = width_of(jobs)
+  function show.finished(job)
     show.clear()
-    print(line_of(member, width))
+    print(line_of(job, width))
     io.stdout:flush()
   end
   return show

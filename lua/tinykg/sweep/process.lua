@@ -1,10 +1,10 @@
---- Processes: started with their output in a file, watched without waiting.
+--- Processes: started with their output in a file, polled without waiting.
 local fcntl = require 'posix.fcntl'
 local poll = require 'posix.poll'
 local signal = require 'posix.signal'
 local stdlib = require 'posix.stdlib'
 local unistd = require 'posix.unistd'
-local wait = require 'posix.sys.wait'
+local sys_wait = require 'posix.sys.wait'
 
 local process = {}
 
@@ -16,8 +16,8 @@ Process.__index = Process
 
 local CHANNEL = 3
 
---- What the new process does before it becomes another program. It has no end to read from: a
---- member whose batch was killed must end at its next word, not wait for ever to be heard.
+--- The new process, which becomes another program. It closes the reading end of the pipe, so that a
+--- job whose sweep was killed ends when it next writes, instead of waiting for a reader.
 local function become(argv, output, from, channel)
   unistd.close(from)
   os.remove(output) -- it may be a link
@@ -55,7 +55,7 @@ function process.start(argv, output)
   return setmetatable({pid = pid, channel = from, rest = ''}, Process)
 end
 
---- Takes in what it has said since. Once closed, the channel is no longer listened to.
+--- Reads what the process has written to its channel, without waiting.
 function Process:listen()
   while self.channel do
     local text = unistd.read(self.channel, 4096)
@@ -73,7 +73,7 @@ end
 --- Whether it has ended, and how.
 ---@return string? how 'exited' or 'killed', nil while it runs; integer? status or signal
 function Process:ended()
-  local pid, how, status = wait.wait(self.pid, wait.WNOHANG)
+  local pid, how, status = sys_wait.wait(self.pid, sys_wait.WNOHANG)
   if pid ~= self.pid or how == 'running' then return nil end
   self:listen()
   if self.channel then unistd.close(self.channel) end
@@ -83,11 +83,12 @@ end
 
 function Process:interrupt() signal.kill(self.pid, signal.SIGINT) end
 
---- Waits until one of the processes says something, at most so many seconds.
-function process.sleep(list, seconds)
+--- Waits until the process of a job writes to its channel, at most so many seconds.
+---@param jobs {process: Process}[]
+function process.wait(jobs, seconds)
   local fds = {}
-  for _, p in ipairs(list) do
-    if p.channel then fds[p.channel] = {events = {IN = true}} end
+  for _, job in ipairs(jobs) do
+    if job.process.channel then fds[job.process.channel] = {events = {IN = true}} end
   end
   poll.poll(fds, math.floor(seconds * 1000))
 end

@@ -1,5 +1,7 @@
---- Figures of groups of runs: means and deviations over seeds, which metrics there are, which group
---- is best as far as one can tell.
+--- Statistics of groups of runs: means and deviations over seeds, the metrics that were measured,
+--- and the groups that cannot be told from the best.
+local sorted_keys = require 'tinykg.base.sorted_keys'
+
 local statistics = {}
 
 --- Mean and sample standard deviation (n - 1) of numbers; sd is nil for one, all nil for none.
@@ -12,7 +14,7 @@ function statistics.of(list)
   return {n = n, mean = mean, sd = n > 1 and math.sqrt(square / (n - 1)) or nil}
 end
 
---- The number at a path in a table, such as test, recall@20; nil if there is none.
+--- The number at a path of keys in a table; nil if there is none.
 function statistics.number(tree, ...)
   for _, key in ipairs{...} do
     tree = type(tree) == 'table' and tree[key] or nil
@@ -20,15 +22,13 @@ function statistics.number(tree, ...)
   return type(tree) == 'number' and tree or nil
 end
 
---- The statistic of what summary.json says there, over a group's finished runs.
+--- The statistic of a number in summary.json over a group's finished runs.
 ---@param group ReportGroup ---@param ... string keys, outermost first
 function statistics.of_summary(group, ...)
   local list = {}
   for _, run in ipairs(group.finished) do list[#list + 1] = statistics.number(run.summary, ...) end
   return statistics.of(list)
 end
-
--- ---- metrics ----
 
 local ORDER = {auc = 1, f1 = 2, recall = 3, ndcg = 4, ndcg_kgat = 5, hit = 6, precision = 7,
                mrr = 8, map = 9}
@@ -48,11 +48,11 @@ end
 
 local MOST_MAIN = 4
 
---- Names of the metrics measured in a section, the longest list first. `main` are those to show at
---- once: all where there are few, otherwise recall and NDCG and what early stopping watched.
----@return string[] all, table<string, boolean> main
+--- Names of the metrics measured in a section, those of the longest lists first, in two parts:
+--- `main` are all if they are few, else recall, NDCG, AUC and the metric of early stopping.
+---@return string[] main, string[] rest
 function statistics.metrics(section)
-  local seen, all, main = {}, {}, {}
+  local seen, watched, main, rest = {}, {}, {}, {}
   local function take(measured)
     for name, value in pairs(measured or {}) do
       if name ~= 'users' and type(value) == 'number' then seen[name] = true end
@@ -63,21 +63,22 @@ function statistics.metrics(section)
       if run.summary then take(run.summary.test) end
       for _, record in ipairs(run.log) do take(record.valid) end
     end
-    main[group.settings['option metric'] or ''] = true
+    watched[group.settings['option metric'] or ''] = true
   end
-  for name in pairs(seen) do all[#all + 1] = name end
+  local all = sorted_keys(seen)
   table.sort(all, metric_before)
   for _, name in ipairs(all) do
-    local usual = name:match('^recall@') or name:match('^ndcg@') or name == 'auc'
-    if #all <= MOST_MAIN or usual then main[name] = true end
+    local is_main = #all <= MOST_MAIN or watched[name] or name:match('^recall@')
+      or name:match('^ndcg@') or name == 'auc'
+    table.insert(is_main and main or rest, name)
   end
-  return all, main
+  return main, rest
 end
 
---- The groups not to be told from the best in a list of statistics (nil: not measured), higher
---- being better: the highest mean, and each that is no further below it than the larger of the two
---- standard deviations. None when that is everybody, or when there is one only.
----@param stats table<integer, {mean: number, sd: number?}> ---@param n integer how many
+--- The best groups in a list of statistics (nil: not measured), higher being better: the highest
+--- mean, and all means that are no further below it than the larger of the two standard deviations.
+--- None if that is every group.
+---@param stats table<integer, {mean: number, sd: number?}> ---@param n integer number of groups
 ---@return table<integer, boolean>
 function statistics.best(stats, n)
   local best, marked, count, measured = nil, {}, 0, 0

@@ -1,62 +1,59 @@
---- What came out of a batch: a row for each group of seeds.
-local aligned = require 'tinykg.base.text_table'
-local progress = require 'tinykg.base.progress'
+--- The results of a sweep: a row per group of seeds.
+local format = require 'tinykg.base.format'
+local messages = require 'tinykg.run.messages'
 local statistics = require 'tinykg.sweep.statistics'
-local text = require 'tinykg.run.messages'
 
 local summary = {}
 
---- How many members are in a state.
-function summary.count(members, state)
+--- The number of jobs in a state.
+function summary.count(jobs, state)
   local n = 0
-  for _, m in ipairs(members) do n = n + (m.state == state and 1 or 0) end
+  for _, m in ipairs(jobs) do n = n + (m.state == state and 1 or 0) end
   return n
 end
 
---- Groups in order, each with those of its members that have a summary.
-local function groups_of(members)
+--- Groups in order of their first job: {name, all (number of jobs), finished (jobs with a
+--- summary)}.
+local function groups_of(jobs)
   local list, by_name = {}, {}
-  for _, m in ipairs(members) do
+  for _, m in ipairs(jobs) do
     local g = by_name[m.group]
     if not g then
-      g = {name = m.group, all = 0, runs = {}}
+      g = {name = m.group, all = 0, finished = {}}
       by_name[m.group], list[#list + 1] = g, g
     end
     g.all = g.all + 1
-    if m.summary then table.insert(g.runs, m) end
+    if m.summary then table.insert(g.finished, m) end
   end
   return list
 end
 
---- The statistic of a group there, as statistics.of_summary's.
-local function spread(group, ...) return statistics.of_summary({finished = group.runs}, ...) end
-
---- '-' where it was measured and is not defined.
+--- '-' for a metric that was measured and is not defined, such as the AUC of one class.
 local function metric_cell(group, key)
-  local s, first = spread(group, 'test', key), group.runs[1]
+  local s, first = statistics.of_summary(group, 'test', key), group.finished[1]
   local test = first and first.summary.test
   if not s then return type(test) == 'table' and test[key] ~= nil and '-' or '' end
   return s.sd and ('%.4f +- %.4f'):format(s.mean, s.sd) or ('%.4f'):format(s.mean)
 end
 
 local function mean_cell(group, show, ...)
-  local s = spread(group, ...)
+  local s = statistics.of_summary(group, ...)
   return s and show(s.mean) or ''
 end
 
 local function row_of(group, metrics)
-  local n = #group.runs
+  local n = #group.finished
   local row = {group.name, n == group.all and tostring(n) or ('%d of %d'):format(n, group.all)}
   for _, key in ipairs(metrics) do row[#row + 1] = metric_cell(group, key) end
-  row[#row + 1] = mean_cell(group, progress.bytes, 'kept', 'stored_bytes')
-  row[#row + 1] = mean_cell(group, progress.bytes, 'memory', 'peak')
+  row[#row + 1] = mean_cell(group, format.bytes, 'kept', 'stored_bytes')
+  row[#row + 1] = mean_cell(group, format.bytes, 'memory', 'peak')
   row[#row + 1] = mean_cell(group, function(x) return ('%.2f'):format(x) end, 'time', 'step_ms')
   return row
 end
 
 local function measured(groups)
   local list = {}
-  for _, key in ipairs(text.metric_names) do
+  for _, key in ipairs(messages.metric_names) do
     for _, g in ipairs(groups) do
       if metric_cell(g, key) ~= '' then
         list[#list + 1] = key
@@ -69,17 +66,17 @@ end
 
 --- The table, as text: test metrics as mean +- standard deviation over seeds; kept and peak bytes
 --- and milliseconds a step as means.
----@param members {group: string, summary: table?}[] such as a batch's
+---@param jobs {group: string, summary: table?}[]
 ---@return string
-function summary.text(members)
-  local groups = groups_of(members)
+function summary.text(jobs)
+  local groups = groups_of(jobs)
   local metrics = measured(groups)
   local head = {'test, mean +- sd', 'seeds'}
   for _, key in ipairs(metrics) do head[#head + 1] = key end
   for _, key in ipairs{'kept', 'peak', 'step ms'} do head[#head + 1] = key end
   local rows = {head}
   for _, g in ipairs(groups) do rows[#rows + 1] = row_of(g, metrics) end
-  return aligned(rows)
+  return format.table(rows)
 end
 
 return summary

@@ -4,6 +4,7 @@ local C = require 'tinykg.engine.lib'
 local source_line = require 'tinykg.base.source_line'
 local clock = require 'tinykg.base.clock'
 local evaluate = require 'tinykg.train.evaluate'
+local format = require 'tinykg.base.format'
 local metrics = require 'tinykg.train.metrics'
 local phases = require 'tinykg.train.phases'
 local progress = require 'tinykg.base.progress'
@@ -116,8 +117,8 @@ local function show(self, phase, done, count, loss, each)
   self.line.update(function()
     return string.format('epoch %d/%d  %s%3.0f %%  loss %.4f  %.0f steps/s  left %s  %s',
       self.at.epoch, self.o.epochs, phase.label, 100 * done / count, loss, 1 / each,
-      progress.duration((count - done) * each),
-      progress.bytes(C.tkg_memory_live(runtime.engine, -1)))
+      format.duration((count - done) * each),
+      format.bytes(C.tkg_memory_live(runtime.engine, -1)))
   end)
 end
 

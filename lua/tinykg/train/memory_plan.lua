@@ -5,6 +5,7 @@ local C = require 'tinykg.engine.lib'
 local free_memory = require 'tinykg.engine.free_memory'
 local source_line = require 'tinykg.base.source_line'
 local evaluate = require 'tinykg.train.evaluate'
+local format = require 'tinykg.base.format'
 local phases = require 'tinykg.train.phases'
 local progress = require 'tinykg.base.progress'
 local runtime = require 'tinykg.engine.runtime'
@@ -157,8 +158,8 @@ end
 local function text_of(widths, budget)
   local parts = {}
   for _, bits in ipairs(plan.WIDTHS) do
-    parts[#parts + 1] = widths[bits] and string.format('%d bit%s %s', bits, bits > 1 and 's' or '',
-      progress.bytes(plan.takes(widths[bits], budget)))
+    parts[#parts + 1] = widths[bits] and format.count(bits, 'bit') .. ' '
+      .. format.bytes(plan.takes(widths[bits], budget))
   end
   return table.concat(parts, ', ')
 end
@@ -172,7 +173,7 @@ local function too_large(recipe, widths, bits, limit, budget)
     end
   end
   return string.format('%s: %s takes more than %s%s: %s; %s', recipe.name,
-    budget and 'a step' or 'the run', progress.bytes(limit),
+    budget and 'a step' or 'the run', format.bytes(limit),
     budget and ' (--budget)' or ', nine tenths of what is free', text_of(widths, budget), advice)
 end
 
@@ -180,7 +181,7 @@ end
 local function note_of(width, budget)
   if not budget or width.memory.peak <= budget then return nil end
   return string.format('evaluating takes %s, more than the budget for a step, %s',
-                       progress.bytes(width.memory.peak), progress.bytes(budget))
+                       format.bytes(width.memory.peak), format.bytes(budget))
 end
 
 --- Chooses the bits of saved values for a run to stay within a budget: the most that do, or checks

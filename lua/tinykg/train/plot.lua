@@ -1,15 +1,9 @@
 --- Curves, drawn by gnuplot as text in the terminal or into an .svg or .png file.
-local ffi = require 'ffi'
+local posix = require 'tinykg.base.posix'
 local read_file = require 'tinykg.base.read_file'
 local runtime = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'
 local fail = runtime.fail
-
-ffi.cdef [[
-typedef struct tkg_window { unsigned short rows, columns, width, height; } tkg_window;
-int ioctl(int file, unsigned long request, ...);
-]]
-local GET_WINDOW = ffi.os == 'OSX' and 0x40087468 or 0x5413 -- TIOCGWINSZ
 
 local FORMATS = {
   svg = "set terminal svg noenhanced size 800,500 background 'white'",
@@ -101,9 +95,9 @@ end
 
 --- The terminal's size; 79 x 24 if unknown.
 local function window()
-  local w = ffi.new('tkg_window')
-  if ffi.C.ioctl(1, GET_WINDOW, w) ~= 0 or w.columns < 20 or w.rows < 10 then return 79, 24 end
-  return w.columns - 1, w.rows - 3
+  local rows, columns = posix.window(1)
+  if not rows or columns < 20 or rows < 10 then return 79, 24 end
+  return columns - 1, rows - 3
 end
 
 local function program(all, o, output)

@@ -1,5 +1,7 @@
 --- Forms of ops: each adds one or a few nodes to a program. A list of {name, weight, make}.
 local arrays = require 'tests.support.arrays'
+local reference = require 'tests.support.reference'
+local sorted_keys = require 'tinykg.base.sorted_keys'
 
 local forms = {}
 
@@ -10,11 +12,11 @@ forms.add = form
 
 -- ---- elementwise, one input ----
 
-for _, name in ipairs{'sigmoid', 'tanh', 'softplus', 'square', 'swish', 'straight'} do
-  local own = name == 'swish' or name == 'straight'
-  form(name, own and 0.7 or 1, function(g)
-    return g:add(name, {g:any()}, own and ('H.%s($1)'):format(name) or ('$1:%s()'):format(name))
-  end)
+for _, name in ipairs(sorted_keys(reference)) do
+  local call = type(reference[name]) == 'table' and reference[name].call
+  if call then
+    form(name, 1, function(g) return g:add(name, {g:any()}, call[1], call[2]) end)
+  end
 end
 
 local AFFINE = {{'$1 * 1.5 - 0.25', 1.5, -0.25}, {'-$1', -1, 0}, {'1 - $1', -1, 1},

@@ -22,11 +22,7 @@ end
 describe('bench', function()
   local dir, set
 
-  setup(function()
-    dir = fixtures.dir {}
-    set = dir .. '/set'
-    shell.prints('data demo ' .. set .. ' --users 60 --items 80')
-  end)
+  setup(function() dir, set = shell.demo(60, 80) end)
   teardown(fixtures.clean)
 
   it('says what it runs on', function()
@@ -93,7 +89,7 @@ describe('bench', function()
     for _, name in ipairs(fixtures.names(set)) do
       bytes = bytes + #fixtures.bytes(set .. '/' .. name)
     end
-    assert.matches('^data set set,', last.what)
+    assert.matches('^data set data,', last.what)
     near(bytes / 1e6, last.megabytes)
     near(last.megabytes * 1e3 / last.min_ms, last.mb_s)
     local data, users = require('tinykg.data').load(set, { task = 'ranking' }), {}

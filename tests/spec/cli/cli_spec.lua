@@ -6,20 +6,11 @@ local json = require 'tinykg.base.json'
 
 local tinykg, refuses = shell.tinykg, shell.refuses
 
-local function read_json(path)
-  local file = assert(io.open(path))
-  local value = json.decode(file:read('*a'))
-  file:close()
-  return value
-end
+local function read_json(path) return assert(json.read(path)) end
 
 describe('the command line', function()
   local dir, data
-  setup(function()
-    dir = fixtures.dir()
-    data = dir .. '/data'
-    assert.equal(0, (tinykg('data demo ' .. data .. ' --users 60 --items 80')))
-  end)
+  setup(function() dir, data = shell.demo(60, 80) end)
   teardown(fixtures.clean)
 
   it('shows help, its own and each command\'s', function()

@@ -1,10 +1,10 @@
 -- Mistakes that users make, in Lua and in recipes: each gives one message, which names their line.
 local tk = require 'tinykg'
-local blame = require 'tinykg.base.source_line'
+local source_line = require 'tinykg.base.source_line'
 local fixtures = require 'tests.support.fixtures'
+local sh = require('tests.support.shell').sh
 local library = require 'tinykg.engine.tensor' -- what is not public is not checked
 
-local home = os.getenv('TINYKG_HOME') or '.'
 local x23, x32 = tk.ones(2, 3), tk.ones(3, 2)
 local w = tk.parameter(tk.ones(3, 1))
 local g = tk.graph{head = {0}, relation = {0}, tail = {1}, nodes = 2, relations = 1}
@@ -81,8 +81,8 @@ describe('a mistake', function()
   end)
 
   it('that Lua notices inside the library is the line of the caller', function()
-    local line = debug.getinfo(1, 'l').currentline + 1
-    local ok, message = xpcall(function() local y = library.create(2) return y end, blame.handler)
+    local handler, line = source_line.handler, debug.getinfo(1, 'l').currentline + 1
+    local ok, message = xpcall(function() local y = library.create(2) return y end, handler)
     assert.is_false(ok)
     assert.matches('error_messages_spec.lua:' .. line .. ": attempt to get length .* " ..
                    '%(tinykg/engine/tensor.lua:%d+%)$', message)
@@ -112,7 +112,7 @@ end)
 describe('looking', function()
   it('gives words, not addresses', function()
     assert.matches('bytes +live +peak\n.*\ntotal +%d+ +%d+$', tostring(tk.memory()))
-    assert.matches('^graph: 2 nodes, 1 relations, 1 edges; degree mean 0.5', tostring(g:info()))
+    assert.matches('^graph: 2 nodes, 1 relation, 1 edge; degree mean 0.5', tostring(g:info()))
     assert.equal(tostring(g), tostring(g:info()))
   end)
 
@@ -165,12 +165,7 @@ local RECIPES = {
    'bad.lua:9: rank: returned ['},
 }
 
-local function tinykg(arguments)
-  local pipe = io.popen('cd ' .. home .. ' && { ./tinykg ' .. arguments .. '; echo "[$?]"; } 2>&1')
-  local text = pipe:read('*a')
-  pipe:close()
-  return tonumber(text:match('%[(%d+)%]\n$')), (text:gsub('%[%d+%]\n$', ''))
-end
+local function tinykg(arguments) return sh('./tinykg ' .. arguments) end
 
 describe('a user\'s own', function()
   local dir, rows

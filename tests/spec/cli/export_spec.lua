@@ -162,11 +162,11 @@ print(json.dumps({n: [list(x.shape), x.dtype.str, x.ravel().tolist()] for n, x i
     assert.equal(0, os.execute(('cp -r %s %s'):format(run, moved)))
     local config = json.read(moved .. '/config.json')
     config.data, config.checksum = '/nowhere/set', nil
-    json.write(moved .. '/config.json', config)
+    fixtures.write(moved .. '/config.json', json.encode(config))
     shell.prints(('export %s --to %s/x.tsv'):format(moved, dir))
     assert.equal('ann', table_of(dir .. '/x.tsv')[#table_of(dir .. '/x.tsv') - 2][4])
     config.data_set = nil
-    json.write(moved .. '/config.json', config)
+    fixtures.write(moved .. '/config.json', json.encode(config))
     shell.refuses(('export %s --to %s/x.tsv'):format(moved, dir), 1,
       '/nowhere/set: no such folder %(%-%-data DIR')
     shell.prints(('export %s --to %s/x.npz'):format(moved, dir))

@@ -1,6 +1,7 @@
 -- make install and uninstall, through DESTDIR: what is installed works without the checkout.
 local fixtures = require 'tests.support.fixtures'
 local lfs = require 'lfs'
+local shell = require 'tests.support.shell'
 
 local home = os.getenv('TINYKG_HOME') or lfs.currentdir()
 local library = os.getenv('TINYKG_LIB') or home .. '/build/libtinykg.so'
@@ -8,11 +9,8 @@ local build = library:match('^(.*)/') or '.'
 
 --- Runs a command in a folder with nothing of ours in the environment; status, all it printed.
 local function sh(dir, command)
-  local pipe = io.popen(('cd %s && { env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS -u TINYKG_LIB ' ..
-    '-u TINYKG_HOME -u LUA_PATH %s; } 2>&1; echo "[$?]"'):format(dir, command))
-  local text = pipe:read('*a')
-  pipe:close()
-  return tonumber(text:match('%[(%d+)%]\n$')), (text:gsub('%[%d+%]\n$', ''))
+  return shell.sh('env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS -u TINYKG_LIB -u TINYKG_HOME ' ..
+                  '-u LUA_PATH ' .. command, dir)
 end
 
 local function succeeds(dir, command)

@@ -1,19 +1,16 @@
 -- The reference page is what the sources say, and its head names every module.
-local docs = require 'tinykg.base.arguments.comments'
+local comments = require 'tinykg.base.arguments.comments'
 local fixtures = require 'tests.support.fixtures'
 local lfs = require 'lfs'
+local sh = require('tests.support.shell').sh
 local tk = require 'tinykg'
 
 local home = os.getenv('TINYKG_HOME') or lfs.currentdir()
 
 --- Runs the generator in a folder with a copy of what it reads; its exit status and what it says.
 local function check(dir)
-  local pipe = io.popen(('cd %s && { LUA_PATH="lua/?.lua;lua/?/init.lua;;" TINYKG_LIB=%s luajit ' ..
-    'manual.lua --check; } 2>&1; echo "[$?]"'):format(dir, os.getenv('TINYKG_LIB') or
-    home .. '/build/libtinykg.so'))
-  local text = pipe:read('*a')
-  pipe:close()
-  return tonumber(text:match('%[(%d+)%]\n$')), text
+  return sh(('LUA_PATH="lua/?.lua;lua/?/init.lua;;" TINYKG_LIB=%s luajit manual.lua --check')
+    :format(os.getenv('TINYKG_LIB') or home .. '/build/libtinykg.so'), dir)
 end
 
 local function edit(path, from, to)
@@ -84,7 +81,7 @@ describe('lua/REFERENCE.md', function()
   end)
 end)
 
-describe('docs.fields', function()
+describe('comments.fields', function()
   teardown(fixtures.clean)
 
   it('lists the fields of a class, one or several a line', function()
@@ -94,8 +91,8 @@ describe('docs.fields', function()
       '---@class A.B', '---@field other number'})
     assert.same({{name = 'x', optional = false, type = 'number', text = 'the first, and more'},
                  {name = 'y', optional = true, type = '{a: number}'},
-                 {name = 'z', optional = true, type = 'string'}}, docs.fields(path, 'A'))
-    assert.equal('other', docs.fields(path, 'A.B')[1].name)
-    assert.same({}, docs.fields(path, 'C'))
+                 {name = 'z', optional = true, type = 'string'}}, comments.fields(path, 'A'))
+    assert.equal('other', comments.fields(path, 'A.B')[1].name)
+    assert.same({}, comments.fields(path, 'C'))
   end)
 end)

@@ -181,7 +181,7 @@ describe('tinykg recommend', function()
     assert.same(ids(answer('recommend ' .. run .. " --likes 'The Waves,Emma'")),
                 ids(answer('recommend ' .. run .. " --likes 'The Waves' --likes Emma")))
     local text = prints('recommend ' .. run .. ' --user ann --user bob -k 1')
-    assert.matches('ann: the best 1 items.*\n\n[^\n]*bob: the best 1 items', text)
+    assert.matches('ann: the best 1 item.*\n\n[^\n]*bob: the best 1 item', text)
     local first, second = prints('recommend ' .. run .. ' --json --user ann --user bob')
       :match('^([^\n]+)\n([^\n]+)\n$')
     assert.equal('ann', json.decode(first).name)
@@ -229,11 +229,7 @@ end)
 
 describe('tinykg eval', function()
   local dir, data
-  setup(function()
-    dir = fixtures.dir()
-    data = dir .. '/data'
-    prints('data demo ' .. data .. ' --users 60 --items 80')
-  end)
+  setup(function() dir, data = shell.demo(60, 80) end)
   teardown(fixtures.clean)
 
   local function trained(recipe, name, more)

@@ -3,24 +3,10 @@
 local cjson = require 'cjson'
 local fixtures = require 'tests.support.fixtures'
 local markup = require 'tests.support.markup'
+local shell = require 'tests.support.shell'
 
-local home = os.getenv('TINYKG_HOME') or '.'
+local tinykg, refuses = shell.tinykg, shell.refuses
 local dir
-
---- Runs tinykg; returns exit code, standard output, standard error.
-local function tinykg(arguments)
-  local out, err = dir .. '/stdout', dir .. '/stderr'
-  local code = os.execute(('cd %s && ./tinykg %s >%s 2>%s'):format(home, arguments, out, err))
-  return code > 255 and code / 256 or code, fixtures.bytes(out), fixtures.bytes(err)
-end
-
-local function refuses(arguments, code, pattern)
-  local got, out, err = tinykg(arguments)
-  assert.equal(code, got, err)
-  assert.matches(pattern, err)
-  assert.equal(1, select(2, err:gsub('\n', '')), err)
-  assert.equal('', out)
-end
 
 --- The page of some folders, parsed, and its text.
 local function report(folders)
@@ -340,7 +326,7 @@ describe('tinykg report', function()
     run('batch/early', false)
     fixtures.write(dir .. '/batch/early/output.txt', 'loading \255\27[1m\ntinykg: no data\n')
     fixtures.write(dir .. '/batch/batch.json', '{}')
-    fixtures.write(dir .. '/elsewhere/output.txt', 'not of a batch')
+    fixtures.write(dir .. '/elsewhere/output.txt', 'not of a sweep')
     local page = report(dir)
     local text = markup.text(page)
     assert.matches('4 runs, 1 not finished, 2 failed', text, 1, true)

@@ -12,11 +12,7 @@ local function read(path) return assert(json.read(path)) end
 
 describe('a run that goes on', function()
   local dir, data
-  setup(function()
-    dir = fixtures.dir()
-    data = dir .. '/data'
-    assert.equal(0, (sh('./tinykg data demo ' .. data .. ' --users 300 --items 150')))
-  end)
+  setup(function() dir, data = shell.demo(300, 150) end)
   teardown(fixtures.clean)
 
   --- Runs, and kills it each time after it has saved its state twice, until it comes to its end.
@@ -105,7 +101,7 @@ describe('a run that goes on', function()
     assert.equal(0, (sh(begin .. '--set epochs=4 --out ' .. whole)))
     local config = read(out .. '/config.json')
     config.options.draw, config.checksum = nil, nil
-    assert(json.write(out .. '/config.json', config))
+    fixtures.write(out .. '/config.json', json.encode(config))
     local code, text = sh(begin .. '--set epochs=4 --set draw=users --resume --out ' .. out)
     assert.equal(1, code)
     assert.matches('option draw', text)

@@ -3,6 +3,7 @@
 local lfs = require 'lfs'
 local fixtures = require 'tests.support.fixtures'
 local json = require 'tinykg.base.json'
+local shell = require 'tests.support.shell'
 
 local home = os.getenv('TINYKG_HOME') or lfs.currentdir()
 
@@ -10,7 +11,8 @@ local ROWS = 'user,item\na,x\na,y\na,z\na,w\nb,x\nb,y\nb,z\nb,v\n'
 
 -- What the program looks for, and what it might.
 local MODULES = {'lfs', 'cjson', 'argparse', 'posix', 'posix/stdlib', 'posix/poll', 'posix/errno',
-  'posix/fcntl', 'posix/signal', 'posix/unistd', 'posix/sys/wait', 'zlib', 'readline', 'yaml',
+  'posix/fcntl', 'posix/signal', 'posix/stdio', 'posix/time', 'posix/unistd', 'posix/sys/utsname',
+  'posix/sys/wait', 'zlib', 'readline', 'yaml',
   'C-readline', 'tinykg', 'tinykg/lib', 'tinykg/init', 'term', 'system', 'ffi', 'bit', 'jit/util',
   'socket'}
 
@@ -38,11 +40,7 @@ end
 
 --- Runs a command line in a folder: status, all it printed.
 local function sh(dir, command)
-  local pipe = io.popen(('cd %s && { env -u LUA_PATH -u LUA_CPATH %s; } 2>&1; echo "[$?]"')
-    :format(dir, command))
-  local text = pipe:read('*a')
-  pipe:close()
-  return tonumber(text:match('%[(%d+)%]\n$')), (text:gsub('%[%d+%]\n$', ''))
+  return shell.sh('env -u LUA_PATH -u LUA_CPATH ' .. command, dir)
 end
 
 local function tinykg(dir, command) return sh(dir, home .. '/tinykg ' .. command) end

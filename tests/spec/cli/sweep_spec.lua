@@ -1,4 +1,4 @@
--- Batches: several recipes, seeds and grid points, each in a process of its own.
+-- Sweeps: several recipes, seeds and grid points, each in a process of its own.
 local fixtures = require 'tests.support.fixtures'
 local json = require 'tinykg.base.json'
 local shell = require 'tests.support.shell'
@@ -8,13 +8,9 @@ local sh = shell.sh
 local function read(path) return assert(json.read(path)) end
 local function exists(path) return os.execute('test -e ' .. path) == 0 end
 
-describe('a batch', function()
+describe('a sweep', function()
   local dir, data
-  setup(function()
-    dir = fixtures.dir()
-    data = dir .. '/data'
-    assert.equal(0, (sh('./tinykg data demo ' .. data .. ' --users 60 --items 80')))
-  end)
+  setup(function() dir, data = shell.demo(60, 80) end)
   teardown(fixtures.clean)
 
   --- Columns of the summary's row for a group, split at two blanks.
@@ -31,7 +27,7 @@ describe('a batch', function()
     error('no row ' .. group .. ' in\n' .. text)
   end
 
-  it('has a folder a member and says mean and deviation over seeds', function()
+  it('has a folder per job and says mean and deviation over seeds', function()
     local out = dir .. '/grid'
     local code, text = sh('./tinykg run recipes/bpr-mf.lua recipes/kgcn.lua --data ' .. data ..
       ' --seed 1,2,5 --set epochs=1 --grid dim=4,8 --grid bits=32,2 --jobs 3 --out ' .. out)
@@ -57,7 +53,7 @@ describe('a batch', function()
     assert.equal(24, select(2, text:gsub('%-seed%d +done ', '')))
   end)
 
-  it('gives each member what it has alone', function()
+  it('gives each job what it has alone', function()
     local alone = dir .. '/alone'
     assert.equal(0, (sh('./tinykg run recipes/kgcn.lua --quiet --data ' .. data ..
       ' --seed 2 --set epochs=1 --set dim=8 --bits 2 --out ' .. alone)))
@@ -83,7 +79,7 @@ describe('a batch', function()
     assert.equal(2, select(2, text:gsub('before ', '')))
     code, text = sh(begin .. ' --set epochs=1 --set dim=8')
     assert.equal(1, code)
-    assert.matches('^tinykg: %S+/again: holds a batch with other settings: option dim was nil ' ..
+    assert.matches('^tinykg: %S+/again: holds a sweep with other settings: option dim was nil ' ..
                    'and is 8 now: [^\n]+\n$', text)
     assert.equal(before, fixtures.bytes(path))
     code, text = sh(begin .. ' --set epochs=1 --set dim=8 --force')
@@ -93,7 +89,7 @@ describe('a batch', function()
     assert.equal(8, read(out .. '/BPR-MF-seed1/config.json').options.dim)
   end)
 
-  it('goes on when members crash, diverge or are killed', function()
+  it('goes on when jobs crash, diverge or are killed', function()
     local out = dir .. '/crash'
     fixtures.write(dir .. '/crash.lua', [[
 local tk = require 'tinykg'
@@ -122,7 +118,7 @@ end}
     assert.matches('no such luck', fixtures.bytes(out .. '/Crash-seed2/output.txt'))
   end)
 
-  it('does not mind how much a member prints', function()
+  it('does not mind how much a job prints', function()
     fixtures.write(dir .. '/wordy.lua', [[
 local tk = require 'tinykg'
 local M = tk.nn.class('M')
@@ -141,7 +137,7 @@ end}
     assert.equal(2, select(2, text:gsub('%-seed%d +failed [^\n]-wordy%.lua:5: enough\n', '')), text)
   end)
 
-  it('that is killed takes its members along', function()
+  it('that is killed takes its jobs along', function()
     local code, text = sh(([[
       ./tinykg run recipes/bpr-mf.lua --data %s --seed 1,2 --jobs 2 --threads 1 --out %s \
         --set epochs=100000 --set patience=0 --set batch_size=16 --set lr=1e-9 >/dev/null & pid=$!
@@ -174,17 +170,17 @@ end}
     local run = './tinykg run recipes/bpr-mf.lua --quiet --set epochs=1 --data ' .. data
     local code, text = sh(run .. ' --out ' .. dir .. '/grid')
     assert.equal(1, code)
-    assert.matches('/grid: holds a batch; a run needs a folder of its own\n$', text)
+    assert.matches('/grid: holds a sweep; a run needs a folder of its own\n$', text)
     code, text = sh(run .. ' --seed 1,2 --out ' .. dir .. '/alone')
     assert.equal(1, code)
-    assert.matches('/alone: holds a run; a batch needs a folder of its own\n$', text)
+    assert.matches('/alone: holds a run; a sweep needs a folder of its own\n$', text)
   end)
 
   it('refuses what cannot be, before anything runs', function()
     for _, case in ipairs{
       {'--grid dims=1,2', 'KGCN has no option dims'}, {'--grid dim', "'dim' is not key=a,b,c"},
       {'--grid bits=3,2', "bits: '3' is not valid"}, {'--grid dim=a,b', 'dim: a is not a number'},
-      {'--seed 1,2 --jobs 0', "jobs: '0' is not valid"},
+      {'--seed 1,2 --jobs 0', "jobs: '0' is not a whole number from 1 on"},
     } do
       local out = dir .. '/never'
       local code, text = sh(('./tinykg run recipes/kgcn.lua --data %s %s --out %s'):format(data,

@@ -1,9 +1,9 @@
--- A batch on a terminal: one table, redrawn in place.
+-- A sweep on a terminal: one table, redrawn in place.
 local fixtures = require 'tests.support.fixtures'
 local shell = require 'tests.support.shell'
 local terminal = require 'tests.support.terminal'
 
-describe('a batch on a terminal', function()
+describe('a sweep on a terminal', function()
   it('shows one table, redrawn in place, then what came out', function()
     local dir = fixtures.dir()
     shell.prints('data demo ' .. dir .. '/data --users 60 --items 80')
@@ -16,7 +16,7 @@ describe('a batch on a terminal', function()
     t:see('loss 0.')
     t:see('KGCN-seed3  waiting')
     t:see('test, mean +- sd')
-    assert.matches('^ +3 +0%.%d+ %+%- 0%.%d+', t:see('batch folder'):match('\nKGCN([^\n]*)'))
+    assert.matches('^ +3 +0%.%d+ %+%- 0%.%d+', t:see('sweep folder'):match('\nKGCN([^\n]*)'))
     assert.equal(0, t:ended())
     assert.matches('\27%[4A\27%[J3 runs: ', t.seen) -- four lines up, and drawn anew
     t:close()

@@ -40,9 +40,7 @@ end)
 describe('the folder of a run', function()
   local dir, data, made
   setup(function()
-    dir = fixtures.dir()
-    data = dir .. '/data'
-    shell.prints('data demo ' .. data .. ' --users 30 --items 30')
+    dir, data = shell.demo(30, 30)
     made = dir .. '/made'
     shell.prints(('run %s --data %s --quiet --set epochs=1 --set dim=4 --out %s')
       :format(RECIPE, data, made))
@@ -66,7 +64,7 @@ describe('the folder of a run', function()
     local c = assert(json.read(run .. '/config.json'))
     c.checksum = nil -- as somebody who changes it by hand
     change(c)
-    assert(json.write(run .. '/config.json', c))
+    fixtures.write(run .. '/config.json', json.encode(c))
   end
 
   it('notes its recipe by its hash', function()
@@ -148,7 +146,7 @@ describe('the folder of a run', function()
     end
   end)
 
-  it('of a batch wants --trust as well', function()
+  it('of a sweep wants --trust as well', function()
     local out = dir .. '/batch'
     shell.prints(('run %s --data %s --quiet --set epochs=1 --seed 1,2 --out %s')
       :format(RECIPE, data, out))

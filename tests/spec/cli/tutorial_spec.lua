@@ -3,6 +3,7 @@
 -- `text` must be printed here.
 local fixtures = require 'tests.support.fixtures'
 local lfs = require 'lfs'
+local sh = require('tests.support.shell').sh
 
 local home = os.getenv('TINYKG_HOME') or lfs.currentdir()
 local page = home .. '/recipes/README.md'
@@ -61,13 +62,6 @@ local function changed(file, change)
   return table.concat(out)
 end
 
-local function sh(dir, command)
-  local pipe = io.popen(('cd %s && { %s; } 2>&1; echo "[$?]"'):format(dir, command))
-  local text = pipe:read('*a')
-  pipe:close()
-  return tonumber(text:match('%[(%d+)%]\n$')), (text:gsub('%[%d+%]\n$', ''))
-end
-
 --- A line without the spaces at its ends, and what is short of a width: they are not the point.
 local function plain(line) return (line:gsub('^%s+', ''):gsub('%s+$', ''):gsub('%s+', ' ')) end
 
@@ -100,7 +94,7 @@ local function follow(dir, block, printed)
   local all = {}
   for command in block.text:gmatch('[^\n]+') do
     local quick = command:match('tinykg run') and not command:match('%-%-help')
-    local code, text = sh(dir, command .. (quick and QUICK or ''))
+    local code, text = sh(command .. (quick and QUICK or ''), dir)
     assert(code == 0, ('line %d: %s\n%s'):format(block.line, command, text))
     all[#all + 1] = text
   end
@@ -134,7 +128,7 @@ describe('the first page', function()
 
   it('names every command', function()
     local text = fixtures.bytes(home .. '/README.md')
-    local _, help = sh(home, './tinykg help')
+    local _, help = sh('./tinykg help')
     for name in help:gmatch('\n  tinykg (%l+)') do
       assert(name == 'help' or text:find('`tinykg ' .. name .. '[ `]'), name)
     end
@@ -162,7 +156,7 @@ describe('the tutorial', function()
     local line = select(2, recipe:sub(1, at):gsub('\n', '')) + 1
     local place = 'films/wrong.lua:' .. (at > 0 and line .. ':' or '')
     fixtures.write(dir .. '/films/wrong.lua', recipe)
-    local code, text = sh(dir, './tinykg run films/wrong.lua --data films --quiet --out wrong')
+    local code, text = sh('./tinykg run films/wrong.lua --data films --quiet --out wrong', dir)
     assert.equal(1, code, text)
     assert.equal(('tinykg: %s %s\n'):format(place, said), text)
     assert(fixtures.bytes(page):find('`' .. said .. '`', 1, true), 'not on the page: ' .. said)

@@ -12,7 +12,7 @@ local rows, set, trained = sets.rows, sets.folder, runs.trained
 local KG = sets.kg
 
 local function read(path) return assert(json.read(path)) end
-local function write(path, value) assert(json.write(path, value)) end
+local function write(path, value) fixtures.write(path, json.encode(value)) end
 
 --- Makes a run's folder one of an older version.
 local function made_old(run)
@@ -143,7 +143,7 @@ describe('a run and its data set', function()
                  'u4,a3'}
     local run = trained(set(odd, {KG[1], 'a1,"in\\of",z', 'a2,is,y'}), dir .. '/odd')
     prints('check ' .. run)
-    local data = require('tinykg.run.data').load(require('tinykg.run.folder').config(run))
+    local data = require('tinykg.run.data_set').load(require('tinykg.run.folder').config(run))
     local names = require('tinykg.run.folder.names').read(run, read(run .. '/config.json'))
     for _, kind in ipairs{'users', 'items', 'entities', 'relations'} do
       assert.equal(data[kind], names[kind].count)

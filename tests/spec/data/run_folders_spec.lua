@@ -13,7 +13,7 @@ local prints, refuses = shell.prints, shell.refuses
 local rows, set, trained = sets.rows, sets.folder, runs.trained
 
 local function read(path) return assert(json.read(path)) end
-local function write(path, value) assert(json.write(path, value)) end
+local function write(path, value) fixtures.write(path, json.encode(value)) end
 
 describe('folders of runs', function()
   local dir, data
@@ -50,16 +50,16 @@ int mkdir(const char *path, mode_t mode) {
   end)
 
   it('have names that tell settings apart, of bounded length', function()
-    local place = require 'tinykg.run.place'
-    assert.equal('-dim=8-layers=64,32', place.settings{layers = '64,32', dim = 8})
+    local output_folder = require 'tinykg.run.output_folder'
+    assert.equal('-dim=8-layers=64,32', output_folder.settings{layers = '64,32', dim = 8})
     assert.equal('-pretrain=runs_mf_best.safetensors',
-                 place.settings{pretrain = 'runs/mf/best.safetensors'})
+                 output_folder.settings{pretrain = 'runs/mf/best.safetensors'})
     local long, other = {}, {}
     for k = 1, 50 do long['option' .. k], other['option' .. k] = k, k == 50 and 0 or k end
-    assert.is_true(#place.settings(long) <= 100)
-    assert.not_equal(place.settings(long), place.settings(other))
-    assert.equal('films', place.data_name('a/films//'))
-    assert.not_equal('.', place.data_name('.'))
+    assert.is_true(#output_folder.settings(long) <= 100)
+    assert.not_equal(output_folder.settings(long), output_folder.settings(other))
+    assert.equal('films', output_folder.data_name('a/films//'))
+    assert.not_equal('.', output_folder.data_name('.'))
   end)
 
   it('can be begun anew or gone on with, wherever a start was stopped', function()
@@ -178,12 +178,12 @@ describe('checkpoints', function()
 
   it('and the other files are as they were written, or refused', function()
     local to, folder = copy(), require 'tinykg.run.folder'
-    local check, report = require 'tinykg.run.check', require 'tinykg.report.read'
+    local check, report = require 'tinykg.run.check', require 'tinykg.report.read_runs'
     local function look()
       local _, bad = check(to, {no_data = true})
       return {folder.config(to), folder.log(to), folder.read(to, 'summary.json'),
-              folder.read(to, 'kept.json'), report.runs{to}[1].config, report.runs{to}[1].log,
-              report.runs{to}[1].notes, bad}
+              folder.read(to, 'kept.json'), report{to}[1].config, report{to}[1].log,
+              report{to}[1].notes, bad}
     end
     local before, refused, tried = look(), 0, 0
     assert.equal(0, before[8])

@@ -35,6 +35,26 @@ describe('fuse_gather', function()
     assert.equal(whole:figure 'reference_bytes', fused:figure 'reference_bytes')
   end)
 
+  it('reads the table in backward, too', function()
+    local function dots(x, w)
+      return tk.neighbor_dot(w:matmul(tk.ones(k, d)), x, k):square():mean()
+    end
+    local loss, step, _, weights = run(dots, true)
+    local want, _, _, want_weights = run(dots, false)
+    assert.equal(want, loss)
+    tensors.same(want_weights, weights, 'gradient of the weights')
+    assert.is_truthy(step:program():find 'b +%d+  mix  +%d+ %d+ %d+ ') -- weights, table, ids
+  end)
+
+  it('takes neighbours as a cube, gathered or not', function()
+    local function cube(x, w) return sum(x:reshape(n, k, d), w) end
+    local want, _, table_, weights = run(sum, false)
+    local loss, _, got_table, got_weights = run(cube, true)
+    assert.equal(want, loss)
+    tensors.same(table_, got_table, 'gradient of the table')
+    tensors.same(weights, got_weights, 'gradient of the weights')
+  end)
+
   it('leaves a gather to its other readers', function()
     local _, step = run(function(x, w) return sum(x, w) + x:abs():mean() end, true)
     assert.is_true(gathers(step))

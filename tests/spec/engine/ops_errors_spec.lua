@@ -75,7 +75,7 @@ local RECORDING = {
   {function() return (tk.neighbor_sum(a34, a35)) end, 'mix: f32 [3, 4] and f32 [3, 5] do not fit'},
   {function() return (tk.neighbor_sum(v3, a35)) end, 'mix: f32 [3] does not fit'},
   {function() return (tk.neighbor_sum(a34, a35:gather(i33))) end,
-   'mix: f32 [3, 4] and i32 [3, 3] do not fit'},
+   'mix: f32 [3, 4] and f32 [3, 3, 5] do not fit'},
   {function() return (tk.relation_score(a34, a35, i32)) end, 'edge_dot: f32 [3, 4] and f32 [3, 5]'},
   {function() return (tk.relation_score(a34, a34, i3)) end, 'edge_dot: f32 [3, 4] and i32 [3] do'},
   {function() return (a34:size(3)) end, 'size: dimension 3 of a tensor with 2'},

@@ -35,15 +35,12 @@ local function generate(case, random)
   return inputs
 end
 
---- What these record has no gradient, and says so.
+--- What these record has no gradient, and says so; and what has no floats that could have one.
 local NO_GRADIENT = {}
-for name in ([[leaky_relu_grad sigmoid_grad tanh_grad clamp_grad mix_outer mix_scatter row_norm
-               normalize_grad softmax_grad log_softmax_grad grouped_outer aggregate_slots
-               aggregate_mul_slots aggregate_relation aggregate_relation_rows edge_softmax_grad
-               aggregate_pick_grad lookup]]):gmatch '%S+' do
-  NO_GRADIENT[name] = true
-end
 local NO_FLOATS = {full = true, argmax = true, aggregate_argmax = true, slots = true}
+for _, op in ipairs(require 'tests.support.op_table') do
+  NO_GRADIENT[op.name] = op.vjp == 'none' and CASES[op.name] and not NO_FLOATS[op.name] or nil
+end
 
 -- ---- running a case ----
 

@@ -1,5 +1,5 @@
 -- What is known of functions from the comments above them.
-local docs = require 'tinykg.base.arguments.comments'
+local comments = require 'tinykg.base.arguments.comments'
 local fixtures = require 'tests.support.fixtures'
 local tk = require 'tinykg'
 
@@ -19,7 +19,7 @@ describe('docs', function()
       '---  and more about it',
       '---@param b? {x: number, y: number} the other ---@return number sum, string why',
       'function m.add(a, b, ...) return a, b, ... end', '', 'return m'}
-    local d = docs.of(m.add)
+    local d = comments.of(m.add)
     assert.equal('add', d.name)
     assert.equal('add(a, b, ...)', d.signature)
     assert.equal('Adds. Says so\nin two lines.', d.text)
@@ -29,32 +29,32 @@ describe('docs', function()
                 d.params[2])
     assert.same({{type = 'number', text = 'sum, string why'}}, d.returns)
     assert.matches('/sample%.lua:10$', d.source)
-    assert.equal('plus(a, b, ...)', docs.of(m.add, 'plus').signature)
+    assert.equal('plus(a, b, ...)', comments.of(m.add, 'plus').signature)
   end)
 
   it('takes the comment right above, nothing farther away', function()
     local m = functions_of{'local m = {}', '--- Of nobody.', '', 'function m.bare(x) return x end',
       '-- ---- a ruler ----', 'm.other = function(y) return y end',
       '--- A method.', 'function m:go(z) return z end', 'return m'}
-    assert.is_nil(docs.of(m.bare).text)
-    assert.is_nil(docs.of(m.other).text)
-    assert.equal('other(y)', docs.of(m.other).signature)
-    assert.equal('A method.', docs.of(m.go).text)
-    assert.is_true(docs.of(m.go).method)
-    assert.equal('go(z)', docs.of(m.go).signature)
+    assert.is_nil(comments.of(m.bare).text)
+    assert.is_nil(comments.of(m.other).text)
+    assert.equal('other(y)', comments.of(m.other).signature)
+    assert.equal('A method.', comments.of(m.go).text)
+    assert.is_true(comments.of(m.go).method)
+    assert.equal('go(z)', comments.of(m.go).signature)
   end)
 
   it('knows a file that returns a function by its first comment', function()
     local f = functions_of{'--- Does it all.', '', 'return function(what) return what end'}
-    local d = docs.of(f)
+    local d = comments.of(f)
     assert.equal('sample(what)', d.signature)
     assert.equal('Does it all.', d.text)
   end)
 
   it('knows nothing of functions of C, and where others are', function()
-    assert.is_nil(docs.of(print))
-    assert.is_nil(docs.of(nil))
-    local d = docs.of(loadstring('return function(x) end', '=typed')())
+    assert.is_nil(comments.of(print))
+    assert.is_nil(comments.of(nil))
+    local d = comments.of(loadstring('return function(x) end', '=typed')())
     assert.is_nil(d.text)
     assert.equal('typed:1', d.source)
   end)
@@ -66,7 +66,7 @@ describe('docs', function()
       for key, value in pairs(t) do
         local path = name .. '.' .. tostring(key)
         if type(value) == 'function' and not path:find('__') then
-          local d = docs.of(value)
+          local d = comments.of(value)
           if d and not d.text then bare[#bare + 1] = path .. ' ' .. d.source end
         elseif type(value) == 'table' and type(key) == 'string' and not seen[value] then
           look(path, value, seen)
@@ -80,6 +80,7 @@ describe('docs', function()
     look('graph', getmetatable(graph), {})
     look('step', getmetatable(step).__index, {})
     assert.same({}, bare)
-    assert.equal('lua/tinykg/engine/optim.lua', docs.of(tk.optim.adam).source:match('^(.*):%d+$'))
+    assert.equal('lua/tinykg/engine/optim.lua',
+                 comments.of(tk.optim.adam).source:match('^(.*):%d+$'))
   end)
 end)

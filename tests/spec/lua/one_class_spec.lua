@@ -36,7 +36,7 @@ describe('labels of one class', function()
     assert.matches('^%S+: 1 run', shell.prints(('report %s -o %s/r.html'):format(run, dir)))
   end)
 
-  it('in a batch are a dash too', function()
+  it('in a sweep are a dash too', function()
     local dir = set_dir()
     assert.matches('KGCN +2 +%- +%d%.%d+ %+%-', shell.prints(RUN .. dir .. ' --seed 1,2 --out '
                                                               .. dir .. '/runs'))

@@ -96,18 +96,22 @@ end)
 
 -- A harness that finds nothing must be able to.
 describe('a planted fault is found:', function()
-  --- How many of the first programs that begin with `form` fail in the plain way, and one of them.
+  --- How many of the first programs that begin with `form` fail in the plain way, and the shortest
+  --- of them.
   local function failing(form, n)
-    local count, tried, one = 0, 0, nil
+    local count, tried, shortest = 0, 0, nil
     for seed = 1, n do
       local p = make(seed, {form = form})
       if p and source.of(p):find('H.wrong', 1, true) then
         tried = tried + 1
         local wrong = check.fails(p, ways.plain)
-        if wrong then count, one = count + 1, one or p end
+        if wrong then
+          count = count + 1
+          if not shortest or #p.nodes < #shortest.nodes then shortest = p end
+        end
       end
     end
-    return count, tried, one
+    return count, tried, shortest
   end
 
   it('a wrong derivative, made a small program to paste', function()

@@ -41,7 +41,7 @@ describe('the prompt', function()
     assert.equal('', t:ask('x = tk.tensor{{1, 2}, {3, 4}}'))
     assert.matches('^f32 %[2, 2%] cpu  mean 2%.5 .*\n +1 +2\n +3 +4$', t:ask('x'))
     assert.equal('10', t:ask('x:sum():item()'))
-    assert.matches('^graph: 3 nodes, 1 relations, 2 edges; degree mean 0%.7 max 2, 2 isolated$',
+    assert.matches('^graph: 3 nodes, 1 relation, 2 edges; degree mean 0%.7 max 2, 2 isolated$',
       t:ask('tk.graph{head = {0, 0}, relation = {0, 0}, tail = {1, 2}, nodes = 3, relations = 1}'))
   end)
 

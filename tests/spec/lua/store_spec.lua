@@ -13,14 +13,7 @@ ffi.cdef 'int compress(void *to, unsigned long *room, const void *from, unsigned
 
 local python = os.getenv 'PYTHON' or 'python3'
 
-local function content(path)
-  local file = assert(io.open(path, 'rb'))
-  local text = file:read('*a')
-  file:close()
-  return text
-end
-
-local names = fixtures.names
+local content, names = fixtures.bytes, fixtures.names
 
 --- A tensor of the shape whose elements all differ; for f32 also values that need every bit.
 local function sample(shape, dtype)

@@ -1,29 +1,29 @@
---- What the source says about a function: the comment above its definition, as the prompt's `?` and
---- the reference page show it. Nothing is registered: a function knows its file and line.
+--- Reads the comment above a function's definition, for the prompt's `?`, the reference page and
+--- the checks of arguments. A function's file and line come from Lua's debug library.
 local read_file = require 'tinykg.base.read_file'
 
-local docs = {}
+local comments = {}
 
 local here = debug.getinfo(1, 'S').source:match('^@(.*)lua/tinykg/base/arguments/comments%.lua$')
 
-local kept = {} -- texts of files, as they were when they were loaded
+local texts = {} -- by path: files as they were when they were loaded
 
 local function lines_of(path)
-  local text, lines = kept[path] or read_file(path), {}
+  local text, lines = texts[path] or read_file(path), {}
   if not text then return nil end
   for line in text:gmatch('([^\n]*)\n') do lines[#lines + 1] = line end
   return lines
 end
 
---- Keeps the source of a function as it is now, when it was just loaded: what is said of its lines
---- later is then true, though the file may have been replaced. ---@param fn function
-function docs.keep(fn)
+--- Keeps the source file of a function that was just loaded, so that its line numbers stay right if
+--- the file is replaced later. ---@param fn function
+function comments.keep(fn)
   local path = debug.getinfo(fn, 'S').source:match('^@(.*)')
-  if path and not kept[path] then kept[path] = read_file(path) end
+  if path and not texts[path] then texts[path] = read_file(path) end
 end
 
---- 'number by how much' -> 'number', 'by how much': a type goes on behind ':', ',' and '|' and
---- within brackets.
+--- 'number by how much' -> 'number', 'by how much'. A blank ends a type, except within brackets and
+--- behind ':', ',' or '|'.
 local function split_type(text)
   local depth, from = 0, 1
   while true do
@@ -38,16 +38,24 @@ local function split_type(text)
   end
 end
 
+--- `fields` is by class; `last` in it has those of the class whose tag came last.
+local function new_doc() return {params = {}, returns = {}, fields = {}, method = false} end
+
 local function add_tag(doc, tag)
   local kind, rest = tag:match('^@(%w+)%s*(.-)%s*$')
-  if kind == 'param' then
+  if kind == 'class' then
+    doc.fields[rest:match('^[%w_.]+')] = {}
+    doc.fields.last = doc.fields[rest:match('^[%w_.]+')]
+  elseif kind == 'param' or kind == 'field' then
     local name, optional, after = rest:match('^([%w_.]+)(%??)%s*(.*)$')
     if not name then return nil end
+    local list = kind == 'param' and doc.params or doc.fields.last or {}
     local type_name, text = split_type(after)
-    if type_name:find('[%w}]%?$') then type_name, optional = type_name:sub(1, -2), '?' end
-    doc.params[#doc.params + 1] = {name = name, optional = optional == '?', type = type_name,
-                                   text = text}
-    return doc.params[#doc.params]
+    if type_name:find(kind == 'param' and '[%w}]%?$' or '%?$') then
+      type_name, optional = type_name:sub(1, -2), '?'
+    end
+    list[#list + 1] = {name = name, optional = optional == '?', type = type_name, text = text}
+    return list[#list]
   elseif kind == 'return' then
     local type_name, text = split_type(rest)
     doc.returns[#doc.returns + 1] = {type = type_name, text = text}
@@ -89,14 +97,14 @@ local function comment_above(lines, n)
   return comment
 end
 
---- The name that the line of a definition gives it, and whether it is one that takes self.
+--- The name that a definition's line gives the function, and whether it is a method.
 local function name_on(line)
   local name = line:match('function%s+([%w_.:]+)%s*%(') or line:match('([%w_.]+)%s*=%s*function')
   if not name then return nil, false end
   return name:match('[%w_]+$'), name:find(':', 1, true) ~= nil
 end
 
---- The names of its arguments, as between the brackets of its definition.
+--- The names of a function's arguments, separated by commas.
 local function arguments_of(fn, method)
   local info, names = debug.getinfo(fn, 'u'), {}
   for i = method and 2 or 1, info.nparams do names[#names + 1] = debug.getlocal(fn, i) end
@@ -111,38 +119,37 @@ end
 
 local stands_for = setmetatable({}, {__mode = 'k'})
 
---- From here on `other` is documented as fn is: it checks what it is called with, and calls it.
-function docs.stands_for(other, fn)
+--- Documents `other`, which checks its arguments and calls fn, as fn.
+function comments.stands_for(other, fn)
   if other ~= fn then stands_for[other] = fn end
 end
 
---- The function that is documented, of one that stands for it. ---@param fn function
+--- The function that fn stands for, or fn itself. ---@param fn function
 ---@return function
-function docs.origin(fn) return stands_for[fn] or fn end
+function comments.origin(fn) return stands_for[fn] or fn end
 
---- What is known of a Lua function: {name, method, signature, text, params, returns, source}.
---- `text` is the comment above it without the tags of LuaLS, and nil where there is none; params a
---- list of {name, optional, type, text}, returns one of {type, text}, as its tags say; `method` is
---- whether it takes self (then not among the arguments of the signature); source 'path:line', and
---- 'lua/tinykg/...' for the library's own.
+--- Describes a Lua function: {name, method, signature, text, params, returns, source}. `text` is
+--- its comment without LuaLS tags (nil: none), params a list of {name, optional, type, text},
+--- returns a list of {type, text}. A method's signature is without self. `source` is 'path:line',
+--- where the library's paths begin with lua/tinykg.
 ---@param fn function
----@param as? string the name for the signature, where it is known by another than its definition's
+---@param as? string a name for the signature instead of the definition's
 ---@return table? doc nil for a function that is not written in Lua
-function docs.of(fn, as)
+function comments.of(fn, as)
   if type(fn) ~= 'function' then return nil end
-  fn = docs.origin(fn)
+  fn = comments.origin(fn)
   local info = debug.getinfo(fn, 'S')
   if info.what == 'C' or info.source:find('^=%[builtin') then return nil end
-  local doc, lines = {params = {}, returns = {}, method = false}, nil
+  local doc, lines = new_doc(), nil
   local path = info.source:match('^@(.*)')
   if path then lines = lines_of(path) end
   if lines and lines[info.linedefined] then
     local line = lines[info.linedefined]
     doc.name, doc.method = name_on(line)
     parse(doc, comment_above(lines, info.linedefined))
-    if line:find('^return function') then -- what the file is all about
+    if line:find('^return function') then -- the module is the function
       doc.name = path:match('([^/]*)%.lua$')
-      doc.text = doc.text or docs.of_file(path)
+      doc.text = doc.text or comments.of_file(path)
     end
   end
   doc.signature = (as or doc.name or 'function') .. '(' .. arguments_of(fn, doc.method) .. ')'
@@ -150,40 +157,27 @@ function docs.of(fn, as)
   return doc
 end
 
---- What a file says about itself: the comment it begins with, or nil. ---@param path string
+--- The comment that a file begins with, or nil. ---@param path string
 ---@return string?
-function docs.of_file(path)
+function comments.of_file(path)
   local lines = lines_of(path)
   if not lines then return nil end
   local n = 1
   while lines[n] and lines[n]:find('^%-%-') and not is_ruler(lines[n]) do n = n + 1 end
-  local doc = {params = {}, returns = {}}
+  local doc = new_doc()
   parse(doc, comment_above(lines, n))
   return doc.text
 end
 
---- The fields that a class declares in a file, by its tags: a list of {name, optional, type, text}.
----@param path string ---@param class string as after its tag `class`
-function docs.fields(path, class)
-  local list, inside, last = {}, false, nil
+--- The `field` tags of a class in a file: a list of {name, optional, type, text}.
+---@param path string ---@param class string the class by its name
+function comments.fields(path, class)
+  local doc, comment = new_doc(), {}
   for _, line in ipairs(lines_of(path) or {}) do
-    local body = line:match('^%-%-%-(.*)')
-    if not body then inside = false end
-    if body and body:match('^@class ([%w_.]+)') == class then
-      inside = true
-    elseif inside and body:find('^  ') and last then
-      last.text = (last.text and last.text .. ' ' or '') .. body:match('^%s*(.-)%s*$')
-    elseif inside then
-      for field in (body .. '---@'):gmatch('@field (.-)%s*%-%-%-%f[@]') do
-        local name, optional, after = field:match('^([%w_]+)(%??)%s*(.*)$')
-        local type_name, text = split_type(after)
-        if type_name:find('%?$') then type_name, optional = type_name:sub(1, -2), '?' end
-        last = {name = name, optional = optional == '?', type = type_name, text = text}
-        list[#list + 1] = last
-      end
-    end
+    if line:find('^%-%-%-') then comment[#comment + 1] = line end
   end
-  return list
+  parse(doc, comment)
+  return doc.fields[class] or {}
 end
 
-return docs
+return comments

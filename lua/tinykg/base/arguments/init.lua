@@ -1,14 +1,13 @@
---- Checks what public functions are called with, by what their comments say: one line that names
---- the function, the argument and the type it has to be of. A comment is read when its function is
---- first called, from the source as it was loaded. Calls within the library that do not go through
---- the public table are not checked.
-local blame = require 'tinykg.base.source_line'
-local docs = require 'tinykg.base.arguments.comments'
+--- Checks the arguments of public functions against the types in their comments. An error is one
+--- line that names the function, the argument and the expected type. A comment is read when its
+--- function is first called. Calls within the library that bypass the public table are not checked.
+local comments = require 'tinykg.base.arguments.comments'
+local source_line = require 'tinykg.base.source_line'
 local types = require 'tinykg.base.arguments.types'
 
 local arguments = {}
 
-local SOURCE = debug.getinfo(1, 'S').source -- of checks, too: no error is theirs
+local SOURCE = debug.getinfo(1, 'S').source -- checks have it too, so no error is on their line
 
 -- Classes of plain tables, and the file that lists their fields.
 local RECORDS = {['tinykg.Csr'] = 'train/metrics', ['tinykg.RankingOptions'] = 'train/metrics',
@@ -17,17 +16,17 @@ local RECORDS = {['tinykg.Csr'] = 'train/metrics', ['tinykg.RankingOptions'] = '
 local function declare_records()
   local folder = SOURCE:match('^@(.*)base/arguments/init%.lua$')
   for name, file in pairs(RECORDS) do
-    types.declare_record(name, docs.fields(folder .. file .. '.lua', name))
+    types.declare_record(name, comments.fields(folder .. file .. '.lua', name))
   end
   declare_records = function() end
 end
 
 local function refuse(name, argument, x, check)
-  error(blame.message(('%s: %s is %s, expected %s'):format(name, argument, types.described(x),
+  error(source_line.message(('%s: %s is %s, expected %s'):format(name, argument, types.described(x),
                                                            check.text)), 0)
 end
 
---- Fields of a record that are not what they have to be. Of options none is `required`.
+--- Refuses fields of a record that have the wrong type, and missing ones where they are `required`.
 local function check_fields(name, argument, x, fields, required)
   for key, check in pairs(fields) do
     local value = x[key]
@@ -40,7 +39,7 @@ local function check_fields(name, argument, x, fields, required)
   end
 end
 
---- The parameters of a function in their order: {name, check, optional}; and of those behind `...`.
+--- A function's parameters in order, {name, check, optional} each, and the one for `...` or nil.
 local function signature_of(fn, doc, class)
   declare_records()
   local by_name, info, list = {}, debug.getinfo(fn, 'u'), {}
@@ -60,7 +59,7 @@ local function signature_of(fn, doc, class)
   return list, info.isvararg and (rest or {check = types.of('any')}) or nil
 end
 
---- The Lua of one check, of argument `a<i>`; `c<i>`, `n<i>` are its question and name.
+--- Lua code that checks argument `a<i>`.
 local function question(i, p)
   local x = 'a' .. i
   local fails = 'not ' .. (p.check.inline and '(' .. p.check.inline:gsub('%f[%w]x%f[%W]', x) .. ')'
@@ -80,7 +79,7 @@ for i = 1, select('#', ...) do
   if not rest(x) then refuse(%d + i, x, true) end
 end]]
 
---- Lua that checks, then calls: no more is done where all is well than asking.
+--- Lua code that checks all arguments, then calls the function; nil if no argument needs a check.
 local function code_of(list, rest)
   local names, lines = {}, {}
   for i, p in ipairs(list) do
@@ -101,7 +100,7 @@ local function code_of(list, rest)
 end
 
 local function compile(fn, name, class)
-  local list, rest = signature_of(fn, docs.of(fn), class)
+  local list, rest = signature_of(fn, comments.of(fn), class)
   local code, is, class_of = code_of(list, rest), {}, {}
   if not code then return fn end
   for i, p in ipairs(list) do is[i], class_of[i] = p.check.is, p.check.class end
@@ -115,29 +114,29 @@ local function compile(fn, name, class)
   return loadstring(code, SOURCE)(fn, is, class_of, refused, fields, rest and rest.check.is)
 end
 
---- fn with its checks.
----@param fn function ---@param name string as messages have it
----@param class? string the type of what its methods are called on
----@param made? fun(checked: function) called with the checked one when it is made
+--- Wraps fn with checks of its arguments.
+---@param fn function ---@param name string in messages
+---@param class? string the type of self
+---@param made? fun(checked: function) called with the wrapped function when it is made
 ---@return function
 function arguments.checked(fn, name, class, made)
   local checked
-  docs.keep(fn)
+  comments.keep(fn)
   local function first(...)
     if not checked then
       checked = compile(fn, name, class)
-      docs.stands_for(checked, fn)
+      comments.stands_for(checked, fn)
       if made then made(checked) end
     end
     return checked(...)
   end
-  docs.stands_for(first, fn)
+  comments.stands_for(first, fn)
   return first
 end
 
---- Puts checks before the functions of a table; those that begin with _ are nobody's business.
+--- Replaces the functions of a table by checked ones, except those whose names begin with _.
 ---@param functions table ---@param prefix string before their names in messages: 'loss.'
----@param class? string of methods ---@return table functions
+---@param class? string the type of self ---@return table functions
 function arguments.check(functions, prefix, class)
   for name, fn in pairs(functions) do
     if type(fn) == 'function' and type(name) == 'string' and not name:find('^_') then
@@ -149,9 +148,9 @@ function arguments.check(functions, prefix, class)
   return functions
 end
 
---- The same for the methods of a class; from here on comments may name it.
----@param class table the metatable of its instances ---@param name string as comments have it
----@param text string as messages have it: 'a graph' ---@param methods? table the class by default
+--- Checks the methods of a class, and makes the class a type that comments can name.
+---@param class table the metatable of its instances ---@param name string in comments
+---@param text string in messages: 'a graph' ---@param methods? table the class by default
 function arguments.class(class, name, text, methods)
   types.declare_class(name, class, text)
   arguments.check(methods or class, '', name)

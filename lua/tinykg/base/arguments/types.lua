@@ -1,22 +1,23 @@
---- The types that comments name (LuaLS: 'integer', 'Tensor[]', 'fun(x): Tensor', '{k: integer}'),
---- as questions that can be asked of values.
+--- Types that comments name (LuaLS: 'integer', 'Tensor[]', 'fun(x): Tensor', '{k: integer}') as
+--- checks of values.
 local types = {}
 
 ---@class TypeCheck
 ---@field is fun(x): boolean
 ---@field text string what is expected: 'a whole number'
----@field inline? string the same question as Lua, of a value `x`; `class` is this field:
----@field class? table the metatable of all that are
----@field fields? table<string, TypeCheck> of a record
----@field required? boolean of a field: nil is no answer
+---@field inline? string the same check as a Lua expression in `x` and `class`, the next field
+---@field class? table the metatable of all values of the type
+---@field fields? table<string, TypeCheck> the fields of a record
+---@field required? boolean for a field: nil is refused
 
-local MOST = 2 ^ 53 -- whole numbers beyond are not told apart
+local MOST = 2 ^ 53 -- beyond, doubles skip whole numbers
 
 local function is_whole(x)
   return type(x) == 'number' and x % 1 == 0 and x <= MOST and x >= -MOST
 end
 
-local function is_callable(x)
+--- Whether a value can be called.
+function types.is_callable(x)
   local meta = type(x) == 'table' and getmetatable(x)
   return type(x) == 'function' or type(meta) == 'table' and meta.__call ~= nil
 end
@@ -27,7 +28,7 @@ local function of_lua(name, text)
 end
 
 local ANY = {is = function() return true end, text = 'anything', inline = 'true'}
-local TABLE, FUNCTION = of_lua('table', 'a table'), {is = is_callable, text = 'a function'}
+local TABLE, FUNCTION = of_lua('table', 'a table'), {is = types.is_callable, text = 'a function'}
 
 local known = {
   any = ANY, table = TABLE, ['function'] = FUNCTION,
@@ -37,23 +38,23 @@ local known = {
   ['ffi.cdata*'] = of_lua('cdata', 'an FFI array'),
 }
 
---- Makes a class known by the name that comments have for it.
+--- Declares a type by the name that comments have for it.
 ---@param name string ---@param is fun(x): boolean ---@param text string
 function types.declare(name, is, text) known[name] = {is = is, text = text} end
 
---- The same for what has a metatable of its own.
+--- Declares the type of values with a metatable.
 function types.declare_class(name, class, text)
   known[name] = {is = function(x) return getmetatable(x) == class end, text = text, class = class,
                  inline = 'getmetatable(x) == class'}
 end
 
---- A field's question.
+--- The check of a field.
 function types.field(text, optional)
   local of = types.of(text)
   return {is = of.is, text = of.text, fields = of.fields, required = not optional}
 end
 
---- Of plain tables with certain fields, as a class of comments lists them.
+--- Declares the type of plain tables with certain fields.
 ---@param name string ---@param fields {name: string, optional: boolean, type: string}[]
 function types.declare_record(name, fields)
   local check = {is = TABLE.is, text = TABLE.text, inline = TABLE.inline, fields = {}}
@@ -118,7 +119,7 @@ local function union(parts)
   end}
 end
 
---- What a type asks of a value. A class that is not declared may be anything.
+--- The check for a type. A class that is not declared may be anything.
 ---@param text string ---@return TypeCheck
 function types.of(text)
   if text:find('^fun%(') then return FUNCTION end -- its results may have a | of their own
@@ -126,12 +127,12 @@ function types.of(text)
   return #parts == 1 and single(text) or union(parts)
 end
 
---- The same question, to which nil is an answer too.
+--- The same check, which nil passes too.
 function types.optional(check)
   return {is = function(x) return x == nil or check.is(x) end, text = check.text}
 end
 
---- A value as messages name it: 'nil', '1.5', 'a table'; of a number beside `wanted`, it.
+--- A value as messages name it: 'nil', '1.5', 'a table'.
 function types.described(x)
   if type(x) == 'number' or x == nil then return tostring(x) end
   return 'a ' .. type(x)

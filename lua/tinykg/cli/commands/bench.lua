@@ -1,16 +1,16 @@
 --- tinykg bench: speed on this machine, as ratios.
-local opened = require 'tinykg.cli.run_args'
 local options = require 'tinykg.cli.options'
+local run_args = require 'tinykg.cli.run_args'
 
 local HELP = [[
 Speed on this machine, as ratios within one run.
-  ops     sums over a graph, softmax of its edges, ops on rows, beside copying and multiplying
-  codec   packing kept values into few bits, beside copying them
-  step    steps of training at several widths, and what they keep
-  load    reading text, beside reading its bytes
-  eval    ranking, beside the product that makes the scores
-  all     all of it, about a minute (the default)
-Minimum and median of several runs, after two to warm up. Without --data on generated data.]]
+  ops     sums over a graph, softmax over edges, ops on rows, compared with copying and matmul
+  codec   packing kept values into few bits, compared with copying them
+  step    steps of training at several widths, and the bytes they keep
+  load    reading text, compared with reading its bytes
+  eval    ranking, compared with computing the scores alone
+  all     all parts, about a minute (the default)
+Minimum and median of several runs, after two to warm up. Without --data, on generated data.]]
 
 local PARTS = {'ops', 'codec', 'step', 'load', 'eval', 'all'}
 local BITS = {[32] = true, [8] = true, [4] = true, [2] = true, [1] = true}
@@ -19,10 +19,9 @@ local function parser()
   local p = options.parser('tinykg bench', HELP, 'tinykg bench ops codec --quick')
   p:argument('part', 'what to measure'):args('*'):choices(PARTS)
   p:flag('--quick', 'tiny sizes, a few seconds: to try it out')
-  p:flag('--json', 'print JSON, an object a line')
+  p:flag('--json', 'print JSON, one object per line')
   p:option('--data', 'measure on this data set'):argname('DIR')
-  p:option('--device', 'auto, cpu, cuda or cuda:N', 'auto')
-  p:option('--threads', '0 = one per core', '0')
+  options.add_engine(p)
   p:option('--recipe', 'step: a recipe (KGCN and KGAT); repeatable'):count('*')
   p:option('--set', 'step: an option of the recipe, key=value; repeatable'):count('*')
     :argname('KEY=VALUE')
@@ -31,17 +30,15 @@ local function parser()
   return p
 end
 
-local function usage(...) error({usage = (...):format(select(2, ...))}, 0) end
-
 local function settings_of(a)
   local bits = options.numbers(a.bits or '32,8,2,1', '--bits')
   for _, width in ipairs(bits) do
-    if not BITS[width] then usage('--bits: %g is not 32, 8, 4, 2 or 1', width) end
+    if not BITS[width] then options.usage('--bits: %g is not 32, 8, 4, 2 or 1', width) end
   end
-  if #a.set > 0 and #a.recipe == 0 then usage('--set: --recipe says of which recipe') end
+  if #a.set > 0 and #a.recipe == 0 then options.usage('--set: --recipe says of which recipe') end
   return {quick = a.quick, json = a.json, data = a.data, bits = bits,
           recipe = #a.recipe > 0 and a.recipe or nil, set = options.pairs(a.set, '--set'),
-          steps = a.steps and opened.whole(a.steps, '--steps', 1)}
+          steps = a.steps and options.whole(a.steps, '--steps', 1)}
 end
 
 local function parts_of(given)
@@ -56,6 +53,6 @@ end
 return function(...)
   local a = options.parse(parser(), ...)
   local settings = settings_of(a)
-  opened.engine(a)
+  run_args.set_engine(a)
   require('tinykg.bench').run(parts_of(a.part), settings)
 end

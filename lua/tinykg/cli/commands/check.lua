@@ -1,52 +1,52 @@
---- tinykg check: are the files of runs whole, and do they fit each other and their data set?
+--- tinykg check: checks that the files of runs are whole and fit each other and their data set.
+local format = require 'tinykg.base.format'
 local options = require 'tinykg.cli.options'
-local printable = require 'tinykg.base.printable'
 
 local HELP = [[
-Looks at each file of a run: whether it is whole (checksums; a damaged tensor is named) and fits
-the others, and whether the data set is what it was when the run began. Changes nothing, and runs
-none of the recipe's code. Exit status 0: all is well; 1: something is not.]]
+Checks each file of a run: whether it is whole (checksums; a damaged tensor is named) and fits the
+others, and whether the data set is what it was when the run began. Changes nothing and runs none of
+the recipe's code. Exit status 0: all is well; 1: something is not.]]
 
 local function parser()
   local p = options.parser('tinykg check', HELP, 'tinykg check runs/kgcn')
-  p:argument('run', 'the folder of a run, or of a batch: each of its runs'):args('+')
+  p:argument('run', 'the folder of a run, or of a sweep: each of its runs'):args('+')
   p:option('--data', 'where the data set of the run is now, if it has moved'):argname('DIR')
   p:flag('--no-data', 'do not load the data set')
   p:flag('--json', 'print an object per run')
   return p
 end
 
---- The runs of a folder: itself, or the members of a batch.
+--- The folder of a run itself, or those of the jobs of a sweep.
 local function runs_of(path)
-  local folder, entries = require 'tinykg.run.folder', require 'tinykg.base.folder_entries'
-  if not folder.has(path, 'batch.json') then return {path} end
+  local folder = require 'tinykg.run.folder'
+  if not folder.has(path, folder.SWEEP) then return {path} end
   local list = {}
-  for _, name in ipairs(entries(path)) do
+  for _, name in ipairs(require 'tinykg.base.folder_entries'(path)) do
     if folder.has(path .. '/' .. name, 'config.json') then list[#list + 1] = path .. '/' .. name end
   end
-  if #list == 0 then error(path .. ': a batch without runs', 0) end
+  if #list == 0 then error(path .. ': a sweep without runs', 0) end
   return list
 end
 
---- Looks at one run and prints what was found. ---@return integer count of what is wrong
+--- Checks one run and prints the findings. ---@return integer bad how many are wrong
 local function check(path, a)
-  local json, line = require 'tinykg.base.json', require('tinykg.base.progress').line()
-  local ok, list, bad = pcall(require 'tinykg.run.check', path, {
-    data = a.data, no_data = a.no_data,
-    progress = function(name)
-      line.update(function() return path .. ': ' .. name end)
-      require('tinykg.cli.run_args').check_interrupt()
-    end})
-  line.clear()
-  if not ok then error(list, 0) end
+  local json, list, bad = require 'tinykg.base.json', nil, nil
+  require('tinykg.base.progress').during(function(update)
+    list, bad = require 'tinykg.run.check'(path, {
+      data = a.data, no_data = a.no_data,
+      progress = function(name)
+        update(function() return path .. ': ' .. name end)
+        require('tinykg.cli.run_args').check_interrupt()
+      end})
+  end)
   if a.json then
     print(json.encode{run = path, wrong = bad, files = json.array(list)})
     return bad
   end
-  printable.print(path)
+  format.print(path)
   for _, found in ipairs(list) do
     local text = (found.wrong and 'NOT ok: ' or '') .. found.text
-    printable.print(('  %-20s %s'):format(found.name, text))
+    format.print(('  %-20s %s'):format(found.name, text))
   end
   return bad
 end
@@ -62,6 +62,6 @@ return function(...)
     end
   end
   if bad > 0 then
-    error(('%s: %d thing%s not ok'):format(table.concat(of, ', '), bad, bad == 1 and '' or 's'), 0)
+    error(('%s: %s not ok'):format(table.concat(of, ', '), format.count(bad, 'thing')), 0)
   end
 end

@@ -1,6 +1,6 @@
---- tinykg data: look at a data set, write it in another format, or generate one.
+--- tinykg data: describes a data set, writes it in another format, or generates one.
+local format = require 'tinykg.base.format'
 local options = require 'tinykg.cli.options'
-local printable = require 'tinykg.base.printable'
 
 local function data_set_option(command)
   command:option('--data-set',
@@ -9,7 +9,7 @@ local function data_set_option(command)
 end
 
 local function add_info(p)
-  local info = p:command('info', 'counts, density, degrees, splits, what was dropped')
+  local info = p:command('info', 'counts, density, degrees, splits, dropped rows')
     :epilog('Example: tinykg data info DIR')
   info:argument('dir', 'a data set in any known format')
   data_set_option(info)
@@ -17,18 +17,18 @@ end
 
 local function add_convert(p)
   local convert = p:command('convert', 'write a data set in another format')
-    :epilog('Written is what loading gives, as data info shows it: its split, what --data-set\n'
-      .. 'asks for, drawn negatives. What the format has no place for is left out, and said.\n\n'
+    :epilog('Writes the data set as it is loaded and as data info shows it: with its split, the\n'
+      .. 'options of --data-set and drawn negatives. Notes say what the format cannot hold.\n\n'
       .. 'Example: tinykg data convert DIR NEW --to recbole')
-  convert:argument('folders', 'a data set in any known format, and the folder to write: new or '
-    .. 'empty; with --of the latter alone'):args('1-2'):argname({'FROM', 'TO'})
-  convert:option('--of', 'the data set of a run as it was loaded for it: its options, its split')
+  convert:argument('folders', 'a data set in any known format, and the folder to write, new or '
+    .. 'empty; with --of only the latter'):args('1-2'):argname({'FROM', 'TO'})
+  convert:option('--of', 'the data set of a run as it was loaded, with its options and split')
     :argname('RUN')
   convert:option('--to', 'kgat (KGIN reads it too), kgcn (RippleNet too), recbole or plain (CSV)')
     :target('format'):argname('FORMAT'):choices{'kgat', 'kgcn', 'recbole', 'plain'}:count(1)
   convert:flag('--gzip', 'compress each file')
   convert:flag('--whole', 'one file of interactions without the split (recbole, plain)')
-  convert:flag('--force', 'write though there are other files in the folder')
+  convert:flag('--force', 'write even if the folder has other files')
   data_set_option(convert)
 end
 
@@ -38,7 +38,7 @@ local function add_demo(p)
   demo:argument('dir', 'the folder to write')
   demo:option('--users', 'how many users'):convert(tonumber)
   demo:option('--items', 'how many items'):convert(tonumber)
-  demo:option('--seed', 'of everything drawn'):convert(tonumber)
+  demo:option('--seed', 'the seed'):convert(tonumber)
 end
 
 local function parser()
@@ -55,28 +55,28 @@ local function info(a)
   print(require('tinykg.data').load(a.dir, options.of_data(a.data_set)):info())
 end
 
---- KGCN's programs need negatives: where there are none they are drawn, as if asked for.
+--- KGCN's programs need negatives: they are drawn as with task=ctr if the data have none.
 local function load_options(a)
   local given = options.of_data(a.data_set)
   if a.format == 'kgcn' and given.task == nil then given.task = 'ctr' end
   return given
 end
 
---- The data set to write, and where. ---@return fun(): tinykg.Data load ---@return string to
+--- Checks the arguments of convert. ---@return fun(): tinykg.Data load ---@return string to
 local function source(a)
   local first, second = a.folders[1], a.folders[2]
   if not a.of then
-    if not second then error({usage = 'data convert: two folders are needed: FROM and TO'}, 0) end
+    if not second then options.usage('data convert: two folders are needed: FROM and TO') end
     local from = load_options(a)
     return function() return require('tinykg.data').load(first, from) end, second
   end
-  if second then error({usage = 'data convert: --of RUN is the data set: name TO alone'}, 0) end
+  if second then options.usage('data convert: --of RUN is the data set: name TO alone') end
   if #a.data_set > 0 then
-    error({usage = 'data convert: --data-set: with --of the options are those of the run'}, 0)
+    options.usage('data convert: --data-set: with --of the options are those of the run')
   end
   local config = require('tinykg.run.folder').config(a.of)
   return function()
-    local set, note = require('tinykg.run.data').unchanged(a.of, config)
+    local set, note = require('tinykg.run.data_set').unchanged(a.of, config)
     if note then table.insert(set.warnings, note) end
     return set
   end, first
@@ -84,7 +84,7 @@ end
 
 local function convert(a)
   if a.whole and a.format == 'kgat' then
-    error({usage = 'data convert: --whole: kgat has train.txt and test.txt: a split'}, 0)
+    options.usage('data convert: --whole: kgat has train.txt and test.txt: a split')
   end
   local data, folder = require 'tinykg.data', require 'tinykg.data.write.folder'
   local load, to = source(a)
@@ -94,7 +94,7 @@ local function convert(a)
   local lines = require('tinykg.data.write').write(set, to,
     {format = a.format, gzip = a.gzip, force = a.force, whole = a.whole})
   for _, list in ipairs{set.notes, set.warnings, lines} do
-    for _, text in ipairs(list) do printable.print('note: ' .. text) end
+    for _, text in ipairs(list) do format.print('note: ' .. text) end
   end
   if data.format_of(to) ~= a.format then
     print(('note: %s has files of another format too: load it with --data-set format=%s'):format(

@@ -1,11 +1,11 @@
---- tinykg demo: a data set with known structure, KGCN at 32 and at 2 bits, side by side.
+--- tinykg demo: trains KGCN at 32 and at 2 bits on a data set with known structure.
 local lfs = require 'lfs'
 local options = require 'tinykg.cli.options'
 local recipe_file = require 'tinykg.train.recipe_file'
 
 local SEEDS = {1, 2, 3}
---- Small and quick; the neighbor aggregator, since here a film is what the graph says it is, and
---- each neighbour drawn: with replacement, as the published program draws, many are missed.
+--- Small and quick. The neighbor aggregator suits data in which the graph alone explains the items.
+--- Neighbours are sampled without replacement; the published program's replacement misses many.
 local SETTINGS = {aggregator = 'neighbor', dim = 32, neighbors = 8, hops = 1, batch_size = 256,
                   lr = 0.03, l2 = 1e-5, epochs = 15, replacement = false}
 local BASELINE = {dim = 32, batch_size = 256, lr = 5e-3, l2 = 1e-4, epochs = 20, patience = 0}
@@ -17,9 +17,9 @@ local function parser()
   return p
 end
 
---- Trains with each seed; the group's members, as of a batch.
+--- Trains with each seed. ---@return table[] jobs as sweep.summary takes them
 local function train_all(group, file, set, bits, dir)
-  local run, members = require 'tinykg.run', {}
+  local run, jobs = require 'tinykg.run', {}
   local path = recipe_file.along('recipes/' .. file)
   local recipe, text = recipe_file.load(path)
   local o = recipe:complete(set)
@@ -30,32 +30,33 @@ local function train_all(group, file, set, bits, dir)
     io.stdout:write(string.format('  %-7s %2d bits, seed %d: test AUC %.4f\n', recipe.name, bits,
                                   seed, summary.test.auc))
     io.stdout:flush()
-    members[#members + 1] = {group = group, summary = summary}
+    jobs[#jobs + 1] = {group = group, summary = summary}
   end
-  return members
+  return jobs
 end
 
 return function(...)
   local a = options.parse(parser(), ...)
-  local tk, progress = require 'tinykg', require 'tinykg.base.progress'
+  local tk, format = require 'tinykg', require 'tinykg.base.format'
   require('tinykg.engine.lib').tkg_interrupt_watch(1)
   local dir = a.dir or 'runs/demo-data'
   require('tinykg.data.demo').write(dir)
   print(tk.data.load(dir):info())
-  print(string.format('device         %s, %d threads (no GPU is used)', tk.device(), tk.threads()))
+  print(('device         %s, %s (no GPU is used)'):format(tk.device(),
+                                                         format.count(tk.threads(), 'thread')))
   print()
   print('Training BPR-MF, which sees no graph, and KGCN with exact and with 2-bit activations:')
-  local members = {}
+  local jobs = {}
   for _, group in ipairs{train_all('BPR-MF, 32 bits', 'bpr-mf.lua', BASELINE, 32, dir),
                          train_all('KGCN, 32 bits', 'kgcn.lua', SETTINGS, 32, dir),
                          train_all('KGCN, 2 bits', 'kgcn.lua', SETTINGS, 2, dir)} do
-    for _, member in ipairs(group) do members[#members + 1] = member end
+    for _, job in ipairs(group) do jobs[#jobs + 1] = job end
   end
   print()
-  print(require('tinykg.sweep.summary').text(members))
-  local kept = members[#members].summary.kept
+  print(require('tinykg.sweep.summary').text(jobs))
+  local kept = jobs[#jobs].summary.kept
   print(string.format('op-by-op FP32 autograd would keep %s: %.0fx what the 2-bit step keeps',
-    progress.bytes(kept.reference_bytes), kept.reference_bytes / kept.stored_bytes))
+    format.bytes(kept.reference_bytes), kept.reference_bytes / kept.stored_bytes))
   print()
   local tinykg = lfs.attributes('tinykg', 'mode') == 'file' and './tinykg' or 'tinykg'
   print('Next:')

@@ -1,13 +1,14 @@
---- tinykg doctor: what this machine has, what is missing, how to get it.
+--- tinykg doctor: lists what this machine has, what is missing, and how to get it.
 local ffi = require 'ffi'
 local ctrl_c = require 'tinykg.cli.ctrl_c'
-local machine = require 'tinykg.bench.system_info'
+local format = require 'tinykg.base.format'
+local system_info = require 'tinykg.bench.system_info'
 
 local PACKAGES = {
   {'argparse', 'lua-argparse', 'the command line'},
   {'cjson', 'lua-cjson', 'run folders'},
   {'lfs', 'lua-filesystem', 'data sets and run folders'},
-  {'posix', 'lua-posix', 'batches'},
+  {'posix', 'lua-posix', 'files, processes, terminals'},
   {'readline', 'lua-readline', 'editing at the prompt'},
 }
 
@@ -28,7 +29,7 @@ end
 
 local DEVICES = {'cpu', 'cuda', 'emu'}
 
---- Engines of the devices that open; why the others do not is printed.
+--- Engines of the devices that can be opened; prints why the others cannot.
 local function open_all(C)
   local engines = {}
   for _, name in ipairs(DEVICES) do
@@ -39,22 +40,23 @@ local function open_all(C)
   return engines
 end
 
---- Which op has a kernel on which device.
+--- Prints which op has a kernel on which device.
 local function op_table()
   local C = require 'tinykg.engine.lib'
-  local engines, row = open_all(C), '%-20s %-6s %-6s %-6s'
-  print(row:format('op', unpack(DEVICES)))
+  local engines, rows = open_all(C), {{'op', unpack(DEVICES)}}
   for op = 1, C.tkg_op_count() - 1 do -- 0 is a leaf
-    local cells, name = {}, ffi.string(C.tkg_op_name(op))
+    local name = ffi.string(C.tkg_op_name(op))
+    local row = {name}
     for i, device in ipairs(DEVICES) do
       local engine = engines[device]
-      cells[i] = not engine and '?' or name == 'reshape' and 'view'
+      row[i + 1] = not engine and '?' or name == 'reshape' and 'view'
         or C.tkg_engine_supports(engine, op) ~= 0 and 'yes' or 'NO'
     end
-    print(row:format(name, unpack(cells)))
+    rows[#rows + 1] = row
   end
+  print(format.table(rows, function() return true end))
   for _, engine in pairs(engines) do C.tkg_engine_release(engine) end
-  print('?: not to be opened here. make test tests each op on cpu and emu, make test-gpu on cuda.')
+  print('?: cannot be opened here. make test tests each op on cpu and emu, make test-gpu on cuda.')
 end
 
 return function(...)
@@ -66,19 +68,22 @@ return function(...)
   end
   if ... == '--ops' then return op_table() end
   if ... then error({usage = 'doctor takes --ops or nothing; see --help'}, 0) end
-  local m = machine.describe()
-  print('tinykg ' .. m.version)
-  print('  Lua            ' .. m.lua)
-  print('  library        ' .. m.library)
-  print('  device         ' .. device_line(m))
-  print('  vector code    ' .. m.vector_code)
-  print('  threads        ' .. m.threads)
+  local ok, m = pcall(system_info.describe)
+  if ok then
+    print('tinykg ' .. m.version)
+    print('  Lua            ' .. m.lua)
+    print('  library        ' .. m.library)
+    print('  device         ' .. device_line(m))
+    print('  vector code    ' .. m.vector_code)
+    print('  threads        ' .. m.threads)
+  end
   local missing = lua_modules()
-  print('  gnuplot        ' .. (machine.first_line('gnuplot --version')
+  print('  gnuplot        ' .. (system_info.first_line('gnuplot --version')
         or 'not found; only tk.plot needs it: apt-get install gnuplot-nox'))
   if #missing > 0 then
     print('to get what is missing: apt-get install ' .. table.concat(missing, ' '))
     error('doctor: something is missing', 0)
   end
+  if not ok then error(m, 0) end
   print('all there')
 end

@@ -1,20 +1,20 @@
 --- tinykg eval: metrics of finished or interrupted runs.
+local format = require 'tinykg.base.format'
 local json = require 'tinykg.base.json'
-local opened = require 'tinykg.cli.run_args'
+local messages = require 'tinykg.run.messages'
 local options = require 'tinykg.cli.options'
-local printable = require 'tinykg.base.printable'
 local progress = require 'tinykg.base.progress'
-local shown = require('tinykg.run.messages').metric
+local run_args = require 'tinykg.cli.run_args'
 
 local function parser()
   local p = options.parser('tinykg eval', 'Metrics of finished or interrupted runs, with the ' ..
     'parameters of their best epoch.\nData to rank: recall, precision, hit, mrr, map, ndcg and ' ..
-    'f1 at each k (several runs: a column each).\nLabelled data: auc and f1.',
+    'f1 at each k (a column per run).\nLabelled data: auc and f1.',
     'tinykg eval RUN --k 10,20,50')
   p:argument('run', 'the folder of a run'):args('+')
   p:option('--part', 'test, valid or train', 'test')
   options.add_list(p, '--k', 'lengths of the list of recommended items (default: 10,20)')
-  opened.add_options(p)
+  run_args.add_options(p)
   return p
 end
 
@@ -22,26 +22,25 @@ local PARTS = {train = true, valid = true, test = true}
 
 local function cuts_of(text)
   local list = options.numbers(text, '--k')
-  for i, k in ipairs(list) do list[i] = opened.whole(k, '--k', 1) end
+  for i, k in ipairs(list) do list[i] = options.whole(k, '--k', 1) end
   table.sort(list)
   return list
 end
 
---- Metrics of one run, with what is needed to tell what they are of.
+--- Metrics of one run, and what they are of.
 local function measure(path, a, cuts)
   local evaluate = require 'tinykg.train.evaluate'
-  local run, line = opened.run(path, a), progress.line()
-  local ok, metrics = pcall(evaluate.model, run.model, run.data, a.part, {
-    k = cuts, size = require('tinykg.train').evaluation_size(run.options),
-    progress = function(done, all)
-      line.update(function() return ('%s: %d of %d users'):format(path, done, all) end)
-      opened.check_interrupt()
-    end})
-  line.clear()
-  if not ok then error(metrics, 0) end
+  local run = run_args.open(path, a)
+  local metrics = progress.during(function(update)
+    return evaluate.model(run.model, run.data, a.part, {
+      k = cuts, size = require('tinykg.train').evaluation_size(run.options),
+      progress = function(done, all)
+        update(function() return ('%s: %d of %s'):format(path, done, format.count(all, 'user')) end)
+        run_args.check_interrupt()
+      end})
+  end)
   if metrics and metrics.auc and a.k then
-    io.stderr:write(printable.line(('note: --k says nothing of %s: its data are labelled')
-      :format(path)), '\n')
+    run_args.note(('--k says nothing of %s: its data are labelled'):format(path))
   end
   if not metrics then
     error(('%s: the data set has no %s interactions to measure by'):format(path, a.part), 0)
@@ -51,7 +50,7 @@ local function measure(path, a, cuts)
           metrics = metrics}
 end
 
---- Names of metrics in the order of the engine's, by k; `users`, a count, last.
+--- Names of the measured metrics: auc, f1, then by k in the engine's order, then the count `users`.
 local function names_of(results, cuts)
   local all, list = {}, {}
   for _, result in ipairs(results) do
@@ -77,34 +76,35 @@ end
 
 local function print_table(results, cuts)
   for i, result in ipairs(results) do
-    printable.print(#results > 1 and ('%d  %s'):format(i, title(result)) or title(result))
+    format.print(#results > 1 and ('%d  %s'):format(i, title(result)) or title(result))
   end
+  local rows = {}
   if #results > 1 then
-    io.write(('%-16s'):format(''))
-    for i in ipairs(results) do io.write(('%10d'):format(i)) end
-    io.write('\n')
+    rows[1] = {''}
+    for i in ipairs(results) do rows[1][i + 1] = tostring(i) end
   end
   for _, name in ipairs(names_of(results, cuts)) do
-    io.write(('%-16s'):format(name))
+    local row = {name}
     for _, result in ipairs(results) do
       local value = result.metrics[name]
-      io.write(('%10s'):format(name == 'users' and value or shown(value)))
+      row[#row + 1] = tostring(name == 'users' and value or messages.metric(value))
     end
-    io.write('\n')
+    rows[#rows + 1] = row
   end
+  print(format.table(rows))
 end
 
 return function(...)
   local a = options.parse(parser(), ...)
   if not PARTS[a.part] then
-    error({usage = '--part: ' .. a.part .. ' is not test, valid or train'}, 0)
+    options.usage('--part: %s is not test, valid or train', a.part)
   end
   local cuts = cuts_of(a.k or '10,20')
-  opened.engine(a)
+  run_args.set_engine(a)
   local results = {}
   for i, path in ipairs(a.run) do
     results[i] = measure(path, a, cuts)
-    collectgarbage() -- the next run need not pay for the memory of this one
+    collectgarbage() -- frees this run's tensors before the next run
     require('tinykg.engine.runtime').compact(true)
     if a.json then print(json.encode(results[i])) end
   end

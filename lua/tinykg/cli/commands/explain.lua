@@ -1,14 +1,16 @@
---- tinykg explain: the paths in the graph that carried a score.
+--- tinykg explain: prints the paths in the graph that carried a score.
 local find = require 'tinykg.data.find'
+local format = require 'tinykg.base.format'
 local json = require 'tinykg.base.json'
-local opened = require 'tinykg.cli.run_args'
+local must = require 'tinykg.base.must'
 local options = require 'tinykg.cli.options'
-local say = require('tinykg.base.printable').print
+local run_args = require 'tinykg.cli.run_args'
+local say = format.print
 
 local HELP = [[
-The paths in the graph from a user to an item that carried its score: what the user took, the
-entities that lead from there to the item, the relations between. Each edge and path has a weight,
-which is attention, part of the score or plausibility, as the model has it: the output says which.]]
+Shows the paths in the graph from a user to an item that carried its score: items that the user
+took, entities that lead from there to the item, and relations between them. Each edge and path
+has a weight, which is attention, part of the score or plausibility, depending on the model.]]
 
 local function parser()
   local p = options.parser('tinykg explain', HELP,
@@ -18,23 +20,19 @@ local function parser()
   p:option('--item', 'the item, by its name or title'):argname('I')
   p:option('--paths', 'how many paths', '10')
   p:option('--length', 'edges of a path, at most: 2, 3 or 4', '4')
-  p:flag('--id', 'user and item are given by number, from 0')
-  opened.add_options(p)
+  p:flag('--id', 'user and item are numbers, from 0')
+  run_args.add_options(p)
   return p
 end
 
 local function id_of(names, a, option)
   local text = a[option]
-  if not text then error({usage = ('explain: --%s is needed'):format(option)}, 0) end
   local number = a.id and tonumber(text)
-  if a.id and not number then
-    error({usage = ("--%s: '%s' is not a number (--id)"):format(option, text)}, 0)
-  end
-  local id, message = find.id(names, option, number or text)
-  return id or error(message, 0)
+  if a.id and not number then options.usage("--%s: '%s' is not a number (--id)", option, text) end
+  return (must(find.id(names, option, number or text)))
 end
 
---- The last part of a relation that is an address, which is what tells it from others.
+--- A relation's name; of an address, the last part.
 local function short(relation)
   return relation:match('^%a+://.*[/#]([^/#]+)$') or relation
 end
@@ -45,7 +43,7 @@ local function arrow(edge)
     :format(short(edge.relation), edge.weight)
 end
 
---- A node's name; one that is a number says of what.
+--- A node's name, with its kind if the name is a number.
 local function called(node)
   return node.name:match('^%d+$') and node.kind .. ' ' .. node.name or node.name
 end
@@ -72,7 +70,7 @@ local TAKEN = {train = 'in train: the model learned from it (that edge is no pat
                valid = 'in validation',
                test = 'in test: held out, so this was to be foretold'}
 
---- Why there is nothing to show.
+--- Why there is no path.
 local function nothing_text(run, e, length)
   local known = run.data:known()
   if known.offsets[e.user.id] == known.offsets[e.user.id + 1] then
@@ -95,8 +93,8 @@ end
 local function print_all(run, e, length)
   say(('%s on %s: %s and %s')
     :format(run.recipe.name, run.data.name, called(e.user), called(e.item)))
-  print(('score %.6g, place %d of %d items, without others taken before')
-    :format(e.score, e.rank, e.of))
+  print(('score %.6g, place %d of %s, without others taken before')
+    :format(e.score, e.rank, format.count(e.of, 'item')))
   if e.taken then say(('%s took it, %s'):format(called(e.user), TAKEN[e.taken])) end
   print('weights: ' .. e.meaning)
   if e.what ~= 'nothing' and has_unread(e.paths) then
@@ -115,13 +113,13 @@ end
 
 return function(...)
   local a = options.parse(parser(), ...)
-  local paths = opened.whole(a.paths, '--paths', 1, 10000)
-  local length = opened.whole(a.length, '--length', 2, 4)
+  local paths = options.whole(a.paths, '--paths', 1, 10000)
+  local length = options.whole(a.length, '--length', 2, 4)
   for _, option in ipairs{'user', 'item'} do
-    if not a[option] then error({usage = ('explain: --%s is needed'):format(option)}, 0) end
+    if not a[option] then options.usage('explain: --%s is needed', option) end
   end
-  opened.engine(a)
-  local run = opened.run(a.run, a)
+  run_args.set_engine(a)
+  local run = run_args.open(a.run, a)
   local names = run.data.names
   local e = require('tinykg.query.explain')(run, id_of(names.users, a, 'user'),
                                       id_of(names.items, a, 'item'),

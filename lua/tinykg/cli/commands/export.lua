@@ -1,13 +1,15 @@
---- tinykg export: the parameters of a run for other programs.
+--- tinykg export: writes the parameters of a run for other programs.
+local format = require 'tinykg.base.format'
+local must = require 'tinykg.base.must'
 local options = require 'tinykg.cli.options'
 
 local HELP = [[
-Writes the parameters of a run for other programs: what was learned, not what is scored by, which
-most models compute from them with the graph. The ending of FILE says how:
+Writes the parameters of a run for other programs. These were learned; most models compute the
+vectors that they score by from them and the graph. The ending of FILE selects the format:
   .safetensors, .npz   tensors by name: safetensors.numpy.load_file, numpy.load
   .tsv                 a table: tensor, kind, row, name, v1, v2, ...; a line is a row of a
                        parameter. Rows of users, items, entities and relations have the data
-                       set's own names where parameter and count say whose they are.
+                       set's names if the parameter's name and size tell what they are.
 pandas.read_csv(FILE, sep='\t') and R's read.delim(FILE) read it.]]
 
 local function parser()
@@ -21,18 +23,18 @@ local function parser()
     :argname('PATTERN')
   p:option('--data', 'where the data set is now, for runs of older versions: these lack its names')
     :argname('DIR')
-  p:flag('--no-names', 'numbers of rows only')
+  p:flag('--no-names', 'row numbers only')
   return p
 end
 
 local function ending_of(path)
   local ending = (path:match('%.(%w+)$') or ''):lower()
   if ending == 'safetensors' or ending == 'npz' or ending == 'tsv' then return ending end
-  error({usage = ('--to: %s: the file must end in .safetensors, .npz or .tsv'):format(path)}, 0)
+  options.usage('--to: %s: the file must end in .safetensors, .npz or .tsv', path)
 end
 
---- What export.rows needs to name rows: counts and names, as the run noted them; of a run of an
---- older version the data set, which may have changed.
+--- Counts and names for export.rows, as the run noted them. A run of an older version did not: then
+--- the data set itself, which may have changed.
 local function named(path, a, config)
   if a.no_names then return nil end
   local all = require('tinykg.run.folder.names').read(path, config)
@@ -41,7 +43,7 @@ local function named(path, a, config)
     return {users = was.users, items = was.items, entities = was.entities,
             relations = was.relations, names = all}
   end
-  local ok, data, note = pcall(require('tinykg.run.data').unchanged, path, config, a.data)
+  local ok, data, note = pcall(require('tinykg.run.data_set').unchanged, path, config, a.data)
   if not ok then
     error(data .. ' (--data DIR says where the data set is, --no-names does without)', 0)
   end
@@ -50,22 +52,19 @@ local function named(path, a, config)
 end
 
 local function write_tsv(path, a, config, order, tensors)
-  local line, data = require('tinykg.base.progress').line(), named(path, a, config)
-  local ok, message = pcall(require('tinykg.query.export.tsv').write, a.to, order, tensors, data,
-    function(done, total)
-      line.update(function() return ('%s: row %d of %d'):format(a.to, done, total) end)
+  local data = named(path, a, config)
+  require('tinykg.base.progress').during(function(update)
+    require('tinykg.query.export.tsv').write(a.to, order, tensors, data, function(done, total)
+      update(function() return ('%s: row %d of %d'):format(a.to, done, total) end)
     end)
-  line.clear()
-  if not ok then error(message, 0) end
+  end)
 end
 
 local function write_tensors(a, ending, order, tensors, metadata)
   local chosen = {}
   for _, name in ipairs(order) do chosen[name] = tensors[name] end
   local about = {recipe = metadata.recipe, epoch = metadata.epoch}
-  local ok, message = require('tinykg.store').write(a.to, chosen,
-    ending == 'safetensors' and about or nil)
-  if not ok then error(message, 0) end
+  must(require('tinykg.store').write(a.to, chosen, ending == 'safetensors' and about or nil))
 end
 
 return function(...)
@@ -78,8 +77,7 @@ return function(...)
   local order = export.select(tensors, a.only)
   if ending == 'tsv' then write_tsv(path, a, config, order, tensors)
   else write_tensors(a, ending, order, tensors, metadata) end
-  print(('written: %s (%d parameter%s of %s)'):format(a.to, #order, #order == 1 and '' or 's',
-    config.recipe))
+  print(('written: %s (%s of %s)'):format(a.to, format.count(#order, 'parameter'), config.recipe))
   print('note: these are the parameters that were learned. Most models score by vectors computed '
         .. 'from them and the graph: products of these rank otherwise than tinykg recommend')
 end

@@ -1,14 +1,16 @@
---- tinykg memory: what a training step would take, by kind and by kept value. Trains nothing.
+--- tinykg memory: plans a training step and prints its memory by kind and by kept value.
+local format = require 'tinykg.base.format'
 local options = require 'tinykg.cli.options'
 local recipe_file = require 'tinykg.train.recipe_file'
-local settings_of = require 'tinykg.cli.settings'
+local run_args = require 'tinykg.cli.run_args'
+local settings = require 'tinykg.cli.settings'
 
-local FOCUS = 2 -- whose kept values are listed, where several widths are shown
+local FOCUS = 2 -- the bits whose kept values are listed if several widths are shown
 
 local function parser()
   local p = options.parser('tinykg memory',
-    'Plan a step of a recipe at 32, 8, 4, 2 and 1 bits, say what memory it takes and whether that '
-    .. 'is free; nothing is trained.',
+    'Plan a step of a recipe at 32, 8, 4, 2 and 1 bits and show what memory it takes and whether '
+    .. 'that is free. Nothing is trained.',
     'tinykg memory recipes/kgcn.lua --data DIR --set dim=64')
   p:argument('recipe', 'a recipe: a Lua file that returns tk.recipe{...}')
   options.add_data(p)
@@ -16,40 +18,31 @@ local function parser()
   p:option('--budget', 'what a step may take: 2GiB, 500MB, ... (without: a run has nine tenths ' ..
            'of what is free)')
   p:option('--rounding', 'dither, stochastic or nearest', 'dither')
-  p:option('--device', 'auto, cpu, cuda or cuda:N', 'auto')
-  p:option('--threads', '0 = one per core', '0')
-  p:option('--seed', 'of what is drawn while the model is built', '1')
+  options.add_engine(p)
+  p:option('--seed', 'seed of the model\'s random constants', '1')
   p:flag('--all', 'list all kept values, not only the largest')
   p:flag('--json', 'print an object with memory and kept as in summary.json, and all widths')
   return p
 end
 
---- Checked settings of a run that would do the same.
+--- The settings of a run with the same arguments, checked.
 local function settings_from(a)
   if not a.data then
-    error({usage = 'memory: --data DIR is needed (tinykg data demo DIR makes one)'}, 0)
+    options.usage('memory: --data DIR is needed (tinykg data demo DIR makes one)')
   end
-  local s = settings_of{recipe = {a.recipe}, data = a.data, set = a.set, data_set = a.data_set,
-                        grid = {}, bits = a.bits, budget = a.budget, seed = a.seed,
-                        rounding = a.rounding, device = a.device, threads = a.threads}
+  local s = settings{recipe = {a.recipe}, data = a.data, set = a.set, data_set = a.data_set,
+                     grid = {}, bits = a.bits, budget = a.budget, seed = a.seed,
+                     rounding = a.rounding, device = a.device, threads = a.threads}
   s.auto, s.one_width = a.bits == 'auto', a.bits and a.bits ~= 'auto'
   return s
 end
 
-local function complete(recipe, given)
-  local ok, o = pcall(recipe.complete, recipe, given)
-  if not ok then error({usage = tostring(o)}, 0) end
-  return o
-end
-
--- ---- whether it fits ----
-
---- The widths that fit, and the most exact of them.
-local function fitting(plan, found)
+--- The widths that fit, the most exact first.
+local function fitting(memory_plan, found)
   local list = {}
-  for _, bits in ipairs(plan.WIDTHS) do
+  for _, bits in ipairs(memory_plan.WIDTHS) do
     local width = found.widths[bits]
-    if width and found.limit and plan.takes(width, found.budget) <= found.limit then
+    if width and found.limit and memory_plan.takes(width, found.budget) <= found.limit then
       list[#list + 1] = bits
     end
   end
@@ -57,16 +50,15 @@ local function fitting(plan, found)
 end
 
 local function fit_text(found)
-  local progress = require 'tinykg.base.progress'
   if not found.limit then return 'how much memory is free here is not known' end
   local room = (found.budget and 'the budget of ' or 'nine tenths of what is free, ')
-    .. progress.bytes(found.limit)
+    .. format.bytes(found.limit)
   local what = found.budget and 'a step' or 'the run'
   if #found.fits > 0 then
     local whole = found.widths[found.fits[1]].memory.peak
     return string.format('%s fits in %s, with bits: %s%s', what, room,
       table.concat(found.fits, ', '), whole > found.limit
-      and string.format('; evaluating takes more: %s', progress.bytes(whole)) or '')
+      and string.format('; evaluating takes more: %s', format.bytes(whole)) or '')
   end
   local smaller = found.batch_size
   return string.format('%s does not fit in %s%s', what, room, smaller
@@ -74,30 +66,28 @@ local function fit_text(found)
     or '')
 end
 
---- Plans, and sees which widths fit; where none does, with which batch size the last one would.
+--- Plans the widths and finds those that fit, or the batch size with which the smallest would.
 local function find(recipe, data, o, s)
-  local plan = require 'tinykg.train.memory_plan'
-  local found = {budget = s.budget, limit = plan.limit(s.budget),
-                 widths = plan.of(recipe, data, o, s, s.one_width and {s.bits} or nil),
+  local memory_plan = require 'tinykg.train.memory_plan'
+  local found = {budget = s.budget, limit = memory_plan.limit(s.budget),
+                 widths = memory_plan.of(recipe, data, o, s, s.one_width and {s.bits} or nil),
                  smallest = s.one_width and s.bits or 1}
   local most
-  found.fits, most = fitting(plan, found)
+  found.fits, most = fitting(memory_plan, found)
   found.bits = s.auto and (most or 1) or s.bits
   if not most and found.limit then
-    found.batch_size = plan.batch_size(recipe, data, o, s, found.smallest, s.budget)
+    found.batch_size = memory_plan.batch_size(recipe, data, o, s, found.smallest, s.budget)
   end
   return found
 end
 
--- ---- what is printed ----
-
---- `memory` and `kept` are what summary.json of such a run has; `step` is memory without
---- evaluations; `widths` has all that were planned, with the kept values of each phase.
+--- `memory` and `kept` are those of summary.json of such a run; `step` is memory without
+--- evaluations; `widths` has all planned widths, with the kept values of each phase.
 local function print_json(recipe, data, s, found)
   local json, tk = require 'tinykg.base.json', require 'tinykg'
-  local plan = require 'tinykg.train.memory_plan'
+  local memory_plan = require 'tinykg.train.memory_plan'
   local chosen, widths = found.widths[found.bits], {}
-  for _, bits in ipairs(plan.WIDTHS) do
+  for _, bits in ipairs(memory_plan.WIDTHS) do
     local width = found.widths[bits]
     if width then
       for _, phase in ipairs(width.phases) do json.array(phase.values) end
@@ -113,8 +103,8 @@ end
 
 local function print_text(recipe, data, s, found, all)
   local tk, tables = require 'tinykg', require 'tinykg.cli.memory_table'
-  print(string.format('%s on %s, %s, %d threads', recipe.name, tostring(data), tk.device(),
-                      tk.threads()))
+  print(('%s on %s, %s, %s'):format(recipe.name, tostring(data), tk.device(),
+                                    format.count(tk.threads(), 'thread')))
   print()
   print(tables.by_kind(found.widths))
   print()
@@ -127,12 +117,10 @@ return function(...)
   local a = options.parse(parser(), ...)
   local s = settings_from(a)
   local tk = require 'tinykg'
-  require('tinykg.engine.lib').tkg_interrupt_watch(1)
-  if s.device ~= 'auto' then tk.device(s.device) end
-  tk.threads(s.threads)
+  run_args.set_engine(s)
   tk.seed(s.seeds[1])
   local recipe = recipe_file.load(s.recipes[1])
-  local o = complete(recipe, s.options)
+  local o = options.usage_of(recipe.complete, recipe, s.options)
   local data = tk.data.load(s.data, s.data_options)
   local found = find(recipe, data, o, s)
   if a.json then return print_json(recipe, data, s, found) end

@@ -1,40 +1,40 @@
---- tinykg recommend: the best items for a user, for somebody new, or for many users into a file.
+--- tinykg recommend: the best items for a user, for somebody new, or for many users as a table.
 local ffi = require 'ffi'
-local atomic = require 'tinykg.base.atomic_file'
-local clock = require 'tinykg.base.clock'
+local atomic_file = require 'tinykg.base.atomic_file'
 local find = require 'tinykg.data.find'
+local format = require 'tinykg.base.format'
 local json = require 'tinykg.base.json'
+local must = require 'tinykg.base.must'
 local name_list = require 'tinykg.cli.name_list'
-local opened = require 'tinykg.cli.run_args'
 local options = require 'tinykg.cli.options'
-local printable = require 'tinykg.base.printable'
+local posix = require 'tinykg.base.posix'
 local progress = require 'tinykg.base.progress'
+local run_args = require 'tinykg.cli.run_args'
+local usage = options.usage
 
 local HELP = [[
-The best items for a user, by the model's scores; items of train and validation are left out.
-A user who took nothing in train gets the most popular items; somebody new (--new, --likes)
-those too, or what the model has for the users most like them. Equal scores: by item number.]]
+Lists the best items for a user by the model's scores, without items of train and validation.
+A user who took nothing in train gets the most popular items; somebody new (--new, --likes) gets
+those too, or the mean scores of the users most alike. Equal scores: by item number.]]
 
 local function parser()
   local p = options.parser('tinykg recommend', HELP, 'tinykg recommend RUN --user \'user 7\' -k 10')
   p:argument('run', 'the folder of a run')
   p:option('--user', "the user, by the data set's own name; repeatable"):count('*'):argname('U')
-  p:flag('--new', 'for somebody who is not in the data set')
+  p:flag('--new', 'a list for somebody who is not in the data set')
   p:option('--likes', 'items that somebody new likes (FILE: one per line); repeatable'):count('*')
     :argname('ITEM,ITEM|@FILE')
-  p:option('--users', 'for many: all, or a file with a user a line (-: standard input); prints ' ..
-           'TSV. Those who are not in the data set are said, and the exit status is 1')
+  p:option('--users', 'many users: all, or a file with one per line (-: standard input); prints ' ..
+           'TSV. Names that are not in the data set are reported, and the exit status is 1')
     :argname('all|FILE')
   p:option('-k', 'how many items', '20')
   p:option('--exclude', 'items not to list; repeatable'):count('*'):argname('ITEM,ITEM|@FILE')
   p:flag('--all', 'list items of train and validation too, marked')
-  p:flag('--id', 'users and items are given by number, from 0')
+  p:flag('--id', 'users and items are numbers, from 0')
   p:option('-o', 'with --users: the file to write'):argname('FILE')
-  opened.add_options(p)
+  run_args.add_options(p)
   return p
 end
-
-local function usage(...) error({usage = (...):format(select(2, ...))}, 0) end
 
 local function check(a)
   local one, new = #a.user > 0, a.new or #a.likes > 0
@@ -44,25 +44,25 @@ local function check(a)
     usage('recommend: --user, --users and --new are three ways to ask: take one')
   end
   if a.o and not a.users then usage('-o: it is for --users') end
-  return opened.whole(a.k, '-k', 1)
+  return options.whole(a.k, '-k', 1)
 end
 
---- A name as it is or, with --id, a number.
+--- A name, or with --id a number.
 local function named(a, text, where)
   if not a.id then return text end
-  return tonumber(text) or error({usage = ("%s'%s' is not a number: --id"):format(where, text)}, 0)
+  return tonumber(text) or usage("%s'%s' is not a number: --id", where, text)
 end
 
 -- ---- items ----
 
---- The lists 'a,b,c' or '@file' as one of names or numbers; nil where there is none.
+--- Lists 'a,b,c' or '@file' as one list of names or numbers; nil if there are none.
 local function list_of(names, a, texts, option)
   if #texts == 0 then return nil end
   local list = {}
   local function add(text, where) list[#list + 1] = named(a, text, where) end
   for _, text in ipairs(texts) do
     local path = text:match('^@(.+)')
-    for _, line in ipairs(path and name_list.lines(path) or {}) do add(line.text, line.where) end
+    for _, line in ipairs(path and name_list(path) or {}) do add(line.text, line.where) end
     for _, name in ipairs(path and {} or find.listed(names, text)) do add(name, option .. ': ') end
   end
   if #list == 0 then usage('%s: no item given', option) end
@@ -71,19 +71,19 @@ end
 
 -- ---- users ----
 
---- The users asked for by name: {text, where} each; nil: all of them.
+--- The requested users, {text, where} each; nil: all users.
 local function asked_for(a)
-  if a.users then return a.users ~= 'all' and name_list.lines(a.users) or nil end
+  if a.users then return a.users ~= 'all' and name_list(a.users) or nil end
   local list = {}
   for i, text in ipairs(a.user) do list[i] = {text = text, where = ''} end
   return list
 end
 
-local SAID = 10 -- names that are not there, each with those that are close
+local MOST = 10 -- names that are not there, each with names that are close
 
---- The ids of those that are in the data set. The others are said on standard error, so that one
---- of them does not cost the rest; with none left there is nothing to answer.
----@return integer[] ids, string? message what the command ends with
+--- The ids of the users that are in the data set. The others are reported on standard error; raises
+--- a message if all are missing.
+---@return integer[] ids ---@return string? message the command's error at its end
 local function known(a, names, asked)
   local ids, missing = {}, 0
   for _, one in ipairs(asked) do
@@ -94,34 +94,36 @@ local function known(a, names, asked)
       ids[#ids + 1] = id
     else
       missing = missing + 1
-      if missing <= SAID then message = select(2, find.id(names, 'user', name)) end
+      if missing <= MOST then message = select(2, find.id(names, 'user', name)) end
       if #asked == 1 then
         error(one.where .. message .. ' (for somebody new: --new, or --likes ITEM,...)', 0)
       end
-      if message then io.stderr:write(printable.line(one.where .. message), '\n') end
+      if message then io.stderr:write(format.line(one.where .. message), '\n') end
     end
   end
-  if missing > SAID then io.stderr:write(('... and %d more\n'):format(missing - SAID)) end
-  local summary = ('%d of %d users are not in the data set'):format(missing, #asked)
+  if missing > MOST then io.stderr:write(('... and %d more\n'):format(missing - MOST)) end
+  local summary = ('%d of %s not in the data set'):format(
+    missing, format.count(#asked, 'user is', 'users are'))
   if #ids == 0 and missing > 0 then error(summary, 0) end
   return ids, missing > 0 and summary or nil
 end
 
--- ---- answers for one ----
+-- ---- the list of one user ----
 
 local function print_one(run, result, k)
-  printable.print(('%s on %s, %s: the best %d items%s'):format(
-    run.recipe.name, run.data.name, result.name or 'somebody new', #result.items,
+  format.print(('%s on %s, %s: the best %s%s'):format(
+    run.recipe.name, run.data.name, result.name or 'somebody new',
+    format.count(#result.items, 'item'),
     #result.items < k and ': there are no more' or ''))
-  if result.note then printable.print('note: ' .. result.note) end
+  if result.note then format.print('note: ' .. result.note) end
   print(('%4s  %12s  %s'):format('rank', 'score', 'item'))
   for rank, item in ipairs(result.items) do
-    print(('%4d  %12.6g  %s%s'):format(rank, item.score, printable.line(item.name),
+    print(('%4d  %12.6g  %s%s'):format(rank, item.score, format.line(item.name),
                                        item.taken and '  (' .. item.taken .. ')' or ''))
   end
 end
 
-local function answer(run, a, k, user)
+local function recommend_one(run, a, k, user)
   local items = run.data.names.items
   local result = require('tinykg.query.recommend')(run, user, {
     k = k, all = a.all, exclude = list_of(items, a, a.exclude, '--exclude'),
@@ -131,21 +133,21 @@ local function answer(run, a, k, user)
   print(json.encode(result))
 end
 
---- Answers for those named, one after the other, or for somebody new.
----@return string? message what the command ends with
-local function each(run, a, k)
-  if #a.user == 0 then return answer(run, a, k, nil) end
+--- Prints a list for each named user, or for somebody new.
+---@return string? message the command's error at its end
+local function recommend_each(run, a, k)
+  if #a.user == 0 then return recommend_one(run, a, k, nil) end
   local ids, message = known(a, run.data.names.users, asked_for(a))
   for i, id in ipairs(ids) do
     if i > 1 and not a.json then print() end
-    answer(run, a, k, id)
+    recommend_one(run, a, k, id)
   end
   return message
 end
 
--- ---- answers for many ----
+-- ---- lists of many users ----
 
---- Ids of the users asked for: an FFI array and its length, and what the command ends with.
+--- Ids of the requested users: an FFI array, its length, and the command's error at its end.
 local function users_of(data, a)
   local asked = asked_for(a)
   if not asked then
@@ -160,8 +162,8 @@ end
 --- A name as a field of TSV.
 local function field(text) return (text:gsub('[\t\r\n]', ' ')) end
 
---- A line of TSV an item, or an object of JSON a user.
----@param shown fun(text: string): string a name as a field
+--- A line of TSV per item, or one JSON object per user.
+---@param shown fun(text: string): string makes a field of a name
 local function text_of(data, user, list, by, as_json, shown)
   local name, lines = data.names.users:name(user), {}
   for rank, item in ipairs(list) do
@@ -173,44 +175,45 @@ local function text_of(data, user, list, by, as_json, shown)
   return json.encode{user = user, name = name, by = by, items = json.array(list)} .. '\n'
 end
 
---- Some users after the others, so that memory does not grow with their number.
----@return string? message what the command ends with
-local function many(run, a, k)
+--- Writes the lists of ids[0 .. n - 1], in blocks of users, so that memory does not grow with n.
+local function write_lists(file, recommender, ids, n, a, update)
+  local shown = (a.o or not posix.is_terminal(1)) and field or format.line
+  local block = math.max(256, math.floor(2 ^ 22 / recommender.k))
+  if not a.json then file:write('user\trank\titem\tscore\tby\ttaken\n') end
+  for first = 0, n - 1, block do
+    local count = math.min(block, n - first)
+    local list_at = recommender:lists(ids + first, count, function(done)
+      update(function() return ('%d of %s'):format(first + done, format.count(n, 'user')) end)
+      run_args.check_interrupt()
+    end)
+    for i = 0, count - 1 do
+      local user = ids[first + i]
+      file:write(text_of(recommender.data, user, list_at(i),
+                         recommender:is_cold(user) and 'popularity' or 'model', a.json, shown))
+    end
+  end
+end
+
+--- Writes lists for many users. ---@return string? message the command's error at its end
+local function recommend_many(run, a, k)
   local data = run.data
   local ids, n, message = users_of(data, a)
   local recommender = require('tinykg.query.recommender').new(run, {
     k = k, all = a.all, exclude = list_of(data.names.items, a, a.exclude, '--exclude')})
-  local shown = (a.o or not clock.is_terminal(1)) and field or printable.line
-  local line, some = progress.line(), math.max(256, math.floor(2 ^ 22 / k))
-  local function write(file)
-    if not a.json then file:write('user\trank\titem\tscore\tby\ttaken\n') end
-    for first = 0, n - 1, some do
-      local count = math.min(some, n - first)
-      local list_at = recommender:lists(ids + first, count, function(done)
-        line.update(function() return ('%d of %d users'):format(first + done, n) end)
-        opened.check_interrupt()
-      end)
-      for i = 0, count - 1 do
-        local user = ids[first + i]
-        file:write(text_of(data, user, list_at(i),
-                           recommender:is_cold(user) and 'popularity' or 'model', a.json, shown))
-      end
-    end
-  end
-  local ok, why = true, nil
-  if a.o then ok, why = atomic.write(a.o, write) else write(io.stdout) end
-  line.clear()
+  progress.during(function(update)
+    local function write(file) write_lists(file, recommender, ids, n, a, update) end
+    if a.o then must(atomic_file.write(a.o, write)) else write(io.stdout) end
+  end)
   recommender:release()
-  if not ok then error(why, 0) end
-  if a.o then print(('written: %s: %d users'):format(a.o, n)) end
+  if a.o then print(('written: %s: %s'):format(a.o, format.count(n, 'user'))) end
   return message
 end
 
 return function(...)
   local a = options.parse(parser(), ...)
   local k = check(a)
-  opened.engine(a)
-  local run = opened.run(a.run, a)
-  local message = (a.users and many or each)(run, a, k)
+  run_args.set_engine(a)
+  local run = run_args.open(a.run, a)
+  local message = (a.users and recommend_many or recommend_each)(run, a, k)
   if message then error(message, 0) end
 end

@@ -5,7 +5,7 @@ local function parser()
   local p = options.parser('tinykg report', 'Compare runs on one self-contained page: metrics, ' ..
                            'learning curves, memory, settings.',
                            'tinykg report runs -o report.html')
-  p:argument('run', "a run's folder, or one that holds run folders, such as a batch's"):args('+')
+  p:argument('run', "a run's folder, or one that holds run folders, such as a sweep's"):args('+')
   p:option('-o --output', 'the page to write (report.html)'):argname('FILE')
   p:flag('--json', 'print the comparison as JSON; without -o, write no page')
   return p
@@ -13,18 +13,18 @@ end
 
 local function write_page(path, runs)
   local page = require('tinykg.report.page').render(runs)
-  local ok, message = require('tinykg.base.atomic_file').write(path, page)
-  if not ok then error(message, 0) end
+  require('tinykg.base.must')(require('tinykg.base.atomic_file').write(path, page))
 end
 
 return function(...)
   local a = options.parse(parser(), ...)
-  if a.output == '' then error({usage = '-o: a file is needed'}, 0) end
-  local runs = require('tinykg.report.read').runs(a.run)
+  if a.output == '' then options.usage('-o: a file is needed') end
+  local runs = require('tinykg.report.read_runs')(a.run)
   local path = a.output or not a.json and 'report.html'
   if path then write_page(path, runs) end
   if a.json then
-    print(require('tinykg.base.json').encode(require('tinykg.report.figures')(runs), {indent = 2}))
+    local comparison = require('tinykg.report.comparison_json')(runs)
+    print(require('tinykg.base.json').encode(comparison, {indent = 2}))
   else
     print(('%s: %s'):format(path, require('tinykg.report.format').count(#runs, 'run')))
   end

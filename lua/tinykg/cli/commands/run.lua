@@ -1,12 +1,13 @@
---- tinykg run: trains a recipe on a data set; several recipes, seeds or grid points are a batch.
+--- tinykg run: trains a recipe on a data set; several recipes, seeds or grid points are a sweep.
 local options = require 'tinykg.cli.options'
 local recipe_file = require 'tinykg.train.recipe_file'
-local settings_of = require 'tinykg.cli.settings'
+local run_args = require 'tinykg.cli.run_args'
+local settings = require 'tinykg.cli.settings'
 
 local function parser()
   local p = options.parser('tinykg run',
-    'Train a recipe and evaluate it. Several recipes, seeds or grid points make a batch: each ' ..
-    'in a process and folder of its own; what is done already is not done again.',
+    'Train a recipe and evaluate it. Several recipes, seeds or grid points make a sweep, ' ..
+    'each run in a process and folder of its own. Finished runs are not repeated.',
     'tinykg run recipes/kgcn.lua --data DIR --bits 2 --seed 0,1,2 --jobs 2')
   p:argument('recipe', 'a recipe: a Lua file that returns tk.recipe{...}'):args('*')
   options.add_data(p)
@@ -18,24 +19,24 @@ local function parser()
            'bits fit in nine tenths of what is free')
   p:option('--rounding', 'dither, stochastic or nearest (default: dither)')
   p:option('--device', 'auto, cpu, cuda or cuda:N (default: auto)')
-  options.add_list(p, '--seed', 'of training: one seed or several, separated by commas ' ..
-                   '(default: 1); that of the split is --data-set seed= (default: 0)')
+  options.add_list(p, '--seed', 'seeds of training, separated by commas (default: 1); the seed ' ..
+                   'of the split is --data-set seed= (default: 0)')
   p:option('--threads', '0 = one per core (default: 0)')
-  p:option('--jobs', 'how many runs of a batch at a time (default: 1)')
+  p:option('--jobs', 'how many runs of a sweep at a time (default: 1)')
   p:option('--out', 'folder of the run (default: runs/RECIPE-DATA-BITS-SEED-SETTINGS) or of the ' ..
-           'batch')
+           'sweep')
   p:option('--checkpoint', 'minutes from one checkpoint to the next within an epoch (default: 5)')
-  p:flag('--resume', 'go on with the run or the batch in --out; the rest of the command is known')
+  p:flag('--resume', 'go on with the run or the sweep in --out, with its settings')
   p:option('--from', 'with --resume: last, or last-1, the checkpoint before it (default: last)')
     :argname('last|last-1')
-  p:flag('--force', 'begin anew in --out, though another run is there: it moves to previous/')
+  p:flag('--force', 'begin anew in --out; files of a run that is there move to previous/')
   options.add_trust(p)
-  p:option('--steps', 'stop each epoch after so many steps: a quick look')
-  p:flag('--check', 'look at each value computed and stop at the first NaN or infinity (slow)')
+  p:option('--steps', 'stop each epoch after this many steps, for a quick look')
+  p:flag('--check', 'check each value and stop at the first NaN or infinity (slow)')
   p:flag('--tensorboard', 'write event files for TensorBoard into the folder of the run')
   p:flag('--quiet', 'print the result only')
   p:flag('--report', 'print what the step keeps for backward')
-  p:flag('--member', 'one of a batch'):hidden(true)
+  p:flag('--of-sweep', 'a job of a sweep'):hidden(true)
   return p
 end
 
@@ -52,30 +53,22 @@ local function recipe_help(...)
   end
 end
 
-local function usage_of(fn, ...)
-  local ok, result = pcall(fn, ...)
-  if not ok then error({usage = tostring(result)}, 0) end
-  return result
-end
-
 local function run_one(s)
-  local tk, run = require 'tinykg', require 'tinykg.run'
-  require('tinykg.engine.lib').tkg_interrupt_watch(2)
-  if s.device ~= 'auto' then tk.device(s.device) end
-  tk.threads(s.threads)
+  local run = require 'tinykg.run'
+  run_args.set_engine(s, 2)
   io.stdout:setvbuf('line') -- each epoch is seen when it ends, through a pipe too
   local recipe, text = recipe_file.load(s.recipes[1], s.shown)
   run{recipe = recipe, text = text, path = s.shown or recipe_file.locate(s.recipes[1]),
       data = s.data, data_options = s.data_options,
-      options = usage_of(recipe.complete, recipe, s.options), seed = s.seeds[1], settings = s,
-      given = s.options, data_given = s.data_options, out = s.out, from = s.from, force = s.force,
-      resume = s.member and 'if the same' or s.resume}
+      options = options.usage_of(recipe.complete, recipe, s.options), seed = s.seeds[1],
+      settings = s, given = s.options, data_given = s.data_options, out = s.out, from = s.from,
+      force = s.force, resume = s.of_sweep and 'if the same' or s.resume}
 end
 
 return function(...)
   if recipe_help(...) then return end
-  local s = settings_of(options.parse(parser(), ...))
+  local s = settings(options.parse(parser(), ...))
   if #s.recipes * #s.seeds * #s.grid == 1 then return run_one(s) end
-  if s.from then error({usage = '--from: it is for one run, not for a batch'}, 0) end
+  if s.from then options.usage('--from: it is for one run, not for a sweep') end
   return require('tinykg.sweep')(s)
 end

@@ -4,6 +4,8 @@
 local lfs = require 'lfs'
 local atomic = require 'tinykg.base.atomic_file'
 local entries = require 'tinykg.base.folder_entries'
+local size_text = require('tinykg.base.format').bytes
+local must = require 'tinykg.base.must'
 local progress = require 'tinykg.base.progress'
 
 local folder = {}
@@ -14,11 +16,6 @@ local COMPRESSED = { '', '.gz', '.xz' }
 ---@class tinykg.Out
 local Out = {}
 Out.__index = Out
-
-local function must(ok, message)
-  if not ok then error(message, 0) end
-  return ok
-end
 
 local function stripped(dir) return dir:match('^(.-)/*$') == '' and '/' or dir:match('^(.-)/*$') end
 
@@ -81,7 +78,7 @@ function Out:file(name, fill)
       check_interrupted()
       local text = table.concat(texts, '', 1, count)
       count, bytes = 0, bytes + #text
-      self.line.update(function() return ('writing %s: %s'):format(name, progress.bytes(bytes)) end)
+      self.line.update(function() return ('writing %s: %s'):format(name, size_text(bytes)) end)
       if deflate then text = deflate(text, last and 'finish' or nil) end
       local ok, why = file:write(text)
       must(ok, ('%s/%s: cannot be written: %s'):format(self.dir, name, tostring(why)))

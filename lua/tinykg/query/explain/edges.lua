@@ -1,26 +1,26 @@
---- What edges weigh, for models' explain (tinykg.explain says what that returns).
+--- Weights of edges for the function explain of models (tinykg.query.explain).
 local ffi = require 'ffi'
-local blame = require 'tinykg.base.source_line'
+local C = require 'tinykg.engine.lib'
 local parameter = require 'tinykg.engine.parameter'
-local session = require 'tinykg.engine.runtime'
+local runtime = require 'tinykg.engine.runtime'
+local source_line = require 'tinykg.base.source_line'
 local tensor = require 'tinykg.engine.tensor'
 local types = require 'tinykg.base.arguments.types'
-local C = require 'tinykg.engine.lib'
 
 local edges = {}
 
---- Edge x gradient: to first order, what of the score is lost without an edge. Scores the pair with
---- each graph's weights as parameters.
+--- Edge x gradient: to first order, the part of the score that is lost without an edge. Scores the
+--- pair with each graph's weights as parameters.
 ---@param model Module whose score reads graphs through aggregate
----@param fields string[] names of the model's fields that are those graphs, of data sets
+---@param fields string[] names of the model's fields that hold those graphs, made by tk.graph(data)
 ---@param users Tensor int32 [1] ---@param items Tensor int32 [1]
 function edges.gradient(model, fields, users, items)
-  if not model.score then session.fail('edges.gradient: the model has no function score') end
+  if not model.score then runtime.fail('edges.gradient: the model has no function score') end
   local graphs, parts = {}, {rule = 'least', what = 'gradient'}
   for i, field in ipairs(fields) do
     local graph = model[field]
     if not types.of('Graph').is(graph) then
-      session.fail("edges.gradient: the model's %s is no graph", tostring(field))
+      runtime.fail("edges.gradient: the model's %s is no graph", tostring(field))
     end
     local w = tensor.create(tensor.F32, {graph.edges})
     if graph.weights then w:copy(graph.weights) else C.tkg_tensor_fill(w.kept, 1) end
@@ -29,7 +29,7 @@ function edges.gradient(model, fields, users, items)
   end
   local ok, message = xpcall(function()
     model:score(users, items):sum():backward()
-  end, blame.handler)
+  end, source_line.handler)
   for field, graph in pairs(graphs) do model[field] = graph end
   if not ok then error(message, 0) end
   for _, part in ipairs(parts) do
@@ -42,10 +42,10 @@ function edges.gradient(model, fields, users, items)
   return parts
 end
 
-local CHUNK = 65536 -- triples at once
+local CHUNK = 65536 -- triples per call of distance
 
---- Plausibility: exp(-distance) of the triples of a graph, as models do that embed it by distance.
----@param graph Graph of a data set ---@param relations integer those with an id below count
+--- Plausibility: exp(-distance) of the triples of a graph, for models that embed it by distance.
+---@param graph Graph of a data set ---@param relations integer larger relation ids are left out
 ---@param distance fun(heads: Tensor, relations: Tensor, tails: Tensor): Tensor [n], 0 or more
 function edges.plausible(graph, relations, distance)
   local e, nodes = graph:triples(), {n = 0}
@@ -59,14 +59,14 @@ function edges.plausible(graph, relations, distance)
     end
   end
   local weights = ffi.new('float[?]', e.n + 1)
-  for p = 0, e.n - 1 do weights[p] = 0 / 0 end -- says nothing of the others
+  for p = 0, e.n - 1 do weights[p] = 0 / 0 end -- edges that are left out have no weight
   for first = 0, nodes.n - 1, CHUNK do
     local n = math.min(CHUNK, nodes.n - first)
     local ids = {tensor.ids(heads + first, n), tensor.ids(by + first, n),
                  tensor.ids(tails + first, n)}
     local d = distance(unpack(ids))
     if not tensor.is(d) or d:count() ~= n then
-      session.fail('edges.plausible: distance did not return a number for each of %d triples', n)
+      runtime.fail('edges.plausible: distance did not return a number for each of %d triples', n)
     end
     local values = d:values()
     for i = 0, n - 1 do weights[place[first + i]] = math.exp(-values[i]) end
@@ -76,14 +76,14 @@ function edges.plausible(graph, relations, distance)
   return {rule = 'product', what = 'plausibility', {graph = graph, weights = weights}}
 end
 
---- Attention of a user over the neighbours sampled for an item, hop by hop, of models with a
---- receptive_field(u, items) such as KGCN's: ids by hop, and weights that are 1 / neighbors of the
---- attention. A node that is met twice counts once, a neighbour sampled twice for a node twice.
+--- Attention of a user over an item's sampled neighbours, hop by hop, for models with a
+--- receptive_field(u, items) such as KGCN's, which returns ids by hop and attention / neighbors. A
+--- node that is met twice counts once; a neighbour that was sampled twice for a node counts twice.
 ---@param model Module with users, receptive_field and `field`, of graph:receptive_field
 ---@param users Tensor int32 [1] ---@param items Tensor int32 [1]
 function edges.sampled(model, users, items)
   if not model.receptive_field then
-    session.fail('edges.sampled: the model has no receptive_field')
+    runtime.fail('edges.sampled: the model has no receptive_field')
   end
   local ids, weights = model:receptive_field(model.users(users), items)
   -- Recipes of the version before have both in the model itself.

@@ -1,28 +1,29 @@
---- The graph that explanations walk on: entities and, behind them, users; triples of the knowledge
---- graph and interactions of train, each in both directions; and what its edges weigh.
+--- The graph that explanations search for paths, and the weights of its edges. Its nodes are the
+--- entities, then the users; its edges are the triples of the knowledge graph and the interactions
+--- of train, each in both directions.
 --
--- A place is where an edge from a node to a neighbour is in the arrays. Relations are numbered as
--- in tk.graph(data, {of = 'both', inverse = true}): those of the data, "took", then the inverses.
+-- A place is the position of an edge in the arrays. Relations are numbered as in tk.graph(data,
+-- {of = 'both', inverse = true}): those of the data, "took", then the inverses.
 local ffi = require 'ffi'
-local session = require 'tinykg.engine.runtime'
+local runtime = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'
 
-local NAN = 0 / 0 -- the only one that may be read from memory: LuaJIT takes others for its own
+local NAN = 0 / 0 -- LuaJIT must not read NaNs with other bits from memory
 
----@class Union
+---@class ExplanationGraph
 ---@field graph Graph
 ---@field nodes integer ---@field edges integer ---@field entities integer
----@field base integer relations without their inverses: "took" is base - 1
+---@field base integer number of relations without inverses; "took" is base - 1
 ---@field offsets ffi.cdata* int32 [nodes + 1]
 ---@field tails ffi.cdata* int32 [edges] ---@field relations ffi.cdata* int32 [edges]
----@field weight ffi.cdata*? float [edges] what an edge weighs, whichever way it is walked; NaN: it
----  is never walked. After Union:weigh.
+---@field weight ffi.cdata*? float [edges] set by weigh; equal for both directions of an edge;
+---  NaN: no path has the edge
 ---@field read ffi.cdata*? bool [edges] whether the model reads the edge
-local Union = {}
-Union.__index = Union
+local ExplanationGraph = {}
+ExplanationGraph.__index = ExplanationGraph
 
---- The graph of a data set. ---@param data tinykg.Data
----@return Union
+--- Makes the graph of a data set. ---@param data tinykg.Data
+---@return ExplanationGraph
 local function new(data)
   local graph = require('tinykg.graph')(data, {of = 'both', inverse = true, self_loops = false,
                                                one_way = true})
@@ -30,12 +31,12 @@ local function new(data)
   return setmetatable({graph = graph, data = data, keep = packed, nodes = graph.nodes,
                        edges = graph.edges, entities = data.entities, base = data.relations + 1,
                        offsets = packed, tails = packed + graph.nodes + 1,
-                       relations = packed + graph.nodes + 1 + graph.edges}, Union)
+                       relations = packed + graph.nodes + 1 + graph.edges}, ExplanationGraph)
 end
 
-function Union:degree(node) return self.offsets[node + 1] - self.offsets[node] end
+function ExplanationGraph:degree(node) return self.offsets[node + 1] - self.offsets[node] end
 
---- The first place of an edge from head to tail, or where it would be.
+--- The first place of an edge from head to tail, or the place where it would be.
 local function first_place(self, head, tail)
   local low, high = self.offsets[head], self.offsets[head + 1]
   while low < high do
@@ -45,19 +46,18 @@ local function first_place(self, head, tail)
   return low
 end
 
---- Adds a weight, unless it is NaN, to edges from head to tail by a relation, whichever way they
---- are in the data.
-local function add(self, said, head, relation, tail, weight)
+--- Adds a weight, unless it is NaN, to the edges from head to tail with a relation or its inverse.
+local function add(self, given, head, relation, tail, weight)
   for p = first_place(self, head, tail), self.offsets[head + 1] - 1 do
     if self.tails[p] ~= tail then return end
     if self.relations[p] % self.base == relation and weight == weight then
-      said[p] = (said[p] == said[p] and said[p] or 0) + weight
+      given[p] = (given[p] == given[p] and given[p] or 0) + weight
     end
   end
 end
 
---- The place of the same edge walked the other way.
-local function back(self, head, p)
+--- The place of the same edge in the other direction.
+local function inverse_place(self, head, p)
   local tail, relation = self.tails[p], (self.relations[p] + self.base) % (2 * self.base)
   for q = first_place(self, tail, head), self.offsets[tail + 1] - 1 do
     if self.relations[q] == relation then return q end
@@ -66,10 +66,11 @@ end
 
 local function floats(t) return tensor.is(t) and t:values() or t end
 
---- Weights of a graph of the data set: same edges in the same order, or edge by edge.
-local function add_graph(self, said, graph, weights)
+--- Adds the weights of a graph of the data set: all at once if it has the same edges in the same
+--- order, else edge by edge.
+local function add_graph(self, given, graph, weights)
   if graph.of == 'both' and graph.edges == self.edges and graph.relations == 2 * self.base then
-    for p = 0, self.edges - 1 do said[p] = weights[p] end
+    for p = 0, self.edges - 1 do given[p] = weights[p] end
     return
   end
   local e, base, users = graph:triples(), self.base, self.entities
@@ -82,16 +83,16 @@ local function add_graph(self, said, graph, weights)
     local h, t = node(e.heads[p], two_kinds), node(e.tails[p])
     local r = graph.of == 'interactions' and base - 1 or e.relations[p]
     if graph.of == 'kg' then r = r % (base - 1) else r = r % base end
-    if h ~= t then add(self, said, h, r, t, weights[p]) end
+    if h ~= t then add(self, given, h, r, t, weights[p]) end
   end
 end
 
---- Weights of a list of triples of entities.
-local function add_list(self, said, part, weights)
+--- Adds the weights of a list of triples of entities.
+local function add_list(self, given, part, weights)
   local heads, n = part.heads:values()
   local relations, tails = part.relations:values(), part.tails:values()
   for i = 0, n - 1 do
-    if heads[i] ~= tails[i] then add(self, said, heads[i], relations[i], tails[i], weights[i]) end
+    if heads[i] ~= tails[i] then add(self, given, heads[i], relations[i], tails[i], weights[i]) end
   end
 end
 
@@ -100,11 +101,12 @@ local function checked(part, i)
     if part.graph and part.graph.of then return part end
     if part.heads and part.relations and part.tails then return part end
   end
-  session.fail('explain: part %d is not {graph = tk.graph(data, ...), weights =} or {heads =, ' ..
+  runtime.fail('explain: part %d is not {graph = tk.graph(data, ...), weights =} or {heads =, ' ..
                'relations =, tails =, weights =}', i)
 end
 
---- What an edge between a and b weighs of which x and y are said (NaN: nothing), one for each way.
+--- The weight of an edge between a and b from the given weights x and y of its two directions; NaN
+--- where none is given.
 local function joined(self, rule, a, b, x, y)
   local has_x, has_y = x == x, y == y
   if rule == 'least' then
@@ -116,52 +118,53 @@ local function joined(self, rule, a, b, x, y)
   return 1 / math.sqrt(self:degree(a) * self:degree(b))
 end
 
---- Edges from a node of which nothing is said weigh as much as the heaviest of all: never the
---- weakest of a path.
-local function begin_at(self, from)
+--- Gives the edges from a node that have no weight the weight of the heaviest edge, so that they
+--- are never the weakest of a path.
+local function weigh_first_edges(self, from)
   local most = -math.huge
   for p = 0, self.edges - 1 do
     if self.read[p] and self.weight[p] > most then most = self.weight[p] end
   end
   for p = self.offsets[from], self.offsets[from + 1] - 1 do
     if not self.read[p] then
-      self.weight[p], self.weight[back(self, from, p)] = most, most
+      self.weight[p], self.weight[inverse_place(self, from, p)] = most, most
     end
   end
 end
 
---- Sets what edges weigh. Parts as a model's explain gives them say it for each way of an edge.
---- Rule 'product': shares. An edge weighs the geometric mean of both ways where both are given,
---- else what is given; one that the model does not read weighs 1 / sqrt(neighbours of one end x of
---- the other): a link between nodes that have few others says more.
---- Rule 'least': parts of the score. An edge weighs the sum of both ways; edges on which the score
---- does not depend are not walked, but for those from `from` that no part says anything of: what a
---- user took is where their paths begin, whatever graph the model reads.
+--- Sets the weights of edges from the parts of a model's explain, which has a weight for each
+--- direction of an edge.
+--- Rule 'product': weights are shares. An edge weighs the geometric mean of its directions, or the
+--- one that is given. An edge that the model does not read weighs 1 / sqrt(degree of one end x
+--- degree of the other): a link between nodes with few others tells more.
+--- Rule 'least': weights are parts of the score. An edge weighs the sum of its directions. No path
+--- has edges on which the score does not depend, except the user's own interactions, where paths
+--- begin even if the model does not read them.
 ---@param parts table[] ---@param rule string 'product' or 'least'
----@param from? integer the node that paths begin at
----@return Union self
-function Union:weigh(parts, rule, from)
-  local said = ffi.new('float[?]', self.edges + 1)
-  for p = 0, self.edges - 1 do said[p] = NAN end
+---@param from? integer the node where paths begin
+---@return ExplanationGraph self
+function ExplanationGraph:weigh(parts, rule, from)
+  local given = ffi.new('float[?]', self.edges + 1)
+  for p = 0, self.edges - 1 do given[p] = NAN end
   for i, part in ipairs(parts) do
     local weights = floats(checked(part, i).weights)
-    if part.graph then add_graph(self, said, part.graph, weights)
-    else add_list(self, said, part, weights) end
+    if part.graph then add_graph(self, given, part.graph, weights)
+    else add_list(self, given, part, weights) end
   end
   local weight, read = ffi.new('float[?]', self.edges + 1), ffi.new('bool[?]', self.edges + 1)
   for a = 0, self.nodes - 1 do
     for p = self.offsets[a], self.offsets[a + 1] - 1 do
       local b = self.tails[p]
       if a < b then
-        local q = back(self, a, p)
-        weight[p] = joined(self, rule, a, b, said[p], said[q])
-        read[p] = said[p] == said[p] or said[q] == said[q]
+        local q = inverse_place(self, a, p)
+        weight[p] = joined(self, rule, a, b, given[p], given[q])
+        read[p] = given[p] == given[p] or given[q] == given[q]
         weight[q], read[q] = weight[p], read[p]
       end
     end
   end
   self.weight, self.read = weight, read
-  if rule == 'least' and from then begin_at(self, from) end
+  if rule == 'least' and from then weigh_first_edges(self, from) end
   return self
 end
 

@@ -1,31 +1,30 @@
---- Why a user is offered an item: the paths from one to the other in the graph of interactions and
---- knowledge, and what the model makes of their edges.
+--- Explains why a user is offered an item: paths from one to the other in the graph of interactions
+--- and knowledge, weighted by the model.
 --
--- A model may have a function explain(users, items, graph), which says what edges weigh when it
--- scores one pair: users and items are int32 [1]; `graph` is the whole graph, as tk.graph(data,
--- {of = 'both', inverse = true}): entities, behind them users; relations of the data, "took", then
--- the inverses. It is called in eval mode, after prepare (if the model has that), outside of steps,
--- and returns
+-- A model may have a function explain(users, items, graph), which weighs edges for the score of one
+-- pair: users and items are int32 [1]; `graph` is the whole graph, as tk.graph(data, {of = 'both',
+-- inverse = true}): entities, then users; relations of the data, "took", then the inverses. It is
+-- called in eval mode, after prepare (if the model has that), outside of steps, and returns
 --
 --     {rule = 'product' or 'least', note = text?,
 --      what = 'attention', 'gradient', 'plausibility' or 'nothing',
 --      intents = {weights = Tensor [1, k], relations = Tensor [k, relations]}?,
 --      {graph = g, weights = w}, {heads =, relations =, tails =, weights =}, ...}
 --
--- where each part is a graph of the data set (of tk.graph(data, ...)) with a weight for each of its
--- edges, or a list of triples of entities: int32 tensors and a float tensor, any shape. Edges that
--- are given more than once add up. By the rule 'product' weights are shares (0 to 1) and a path
--- weighs their product; by 'least' they are parts of the score and a path weighs its weakest edge,
--- not counting what the user took where the model does not read that.
--- tinykg.explain.union says how both ways of an edge are made one, and what an edge weighs that the
--- model does not read. tk.edges (tinykg.explain.edges) has what recipes need.
-local blame = require 'tinykg.base.source_line'
-local find = require 'tinykg.data.find'
+-- where each part is a graph made by tk.graph(data, ...) with a weight per edge, or a list of
+-- triples of entities: int32 tensors and a float tensor, any shape. Weights of an edge that is
+-- given more than once add up. With the rule 'product' weights are shares (0 to 1), and a path
+-- weighs their product; with 'least' they are parts of the score, and a path weighs its weakest
+-- edge, not counting the user's interactions if the model does not read them. explanation_graph.lua
+-- combines the two directions of an edge and weighs edges that the model does not read. tk.edges
+-- has functions for recipes.
+local explanation_graph = require 'tinykg.query.explain.explanation_graph'
+local must = require 'tinykg.base.must'
 local paths = require 'tinykg.query.explain.paths'
 local recommender = require 'tinykg.query.recommender'
-local session = require 'tinykg.engine.runtime'
+local runtime = require 'tinykg.engine.runtime'
+local source_line = require 'tinykg.base.source_line'
 local tensor = require 'tinykg.engine.tensor'
-local union = require 'tinykg.query.explain.explanation_graph'
 
 local MEANING = {
   attention = 'attention, the share of a node that comes over an edge (known for both ends: the '
@@ -39,26 +38,26 @@ local MEANING = {
     .. 'paths say what links the item to what the user took, not why it was scored so.',
 }
 
---- What the model says of the pair, with defaults.
-local function ask(model, recipe, user, item, graph)
+--- Calls the model's explain, with defaults for what it may leave out.
+local function explain(model, recipe, user, item, graph)
   if not model.explain then
     return {rule = 'product', what = 'nothing',
             note = 'recipe ' .. recipe.name .. ' has no function explain'}
   end
-  local outer = blame.enter(model.explain)
+  local outer = source_line.enter(model.explain)
   local users, items = tensor.ids{user}, tensor.ids{item}
-  local ok, why = xpcall(model.explain, blame.handler, model, users, items, graph)
-  if not ok then error(why, 0) end
+  local _, why = must(xpcall(model.explain, source_line.handler, model, users, items, graph))
   if type(why) ~= 'table' or not MEANING[why.what] then
-    session.fail("explain: what it returns must say what = 'attention', 'gradient', " ..
+    runtime.fail("explain: what it returns must say what = 'attention', 'gradient', " ..
                  "'plausibility' or 'nothing'")
   end
-  blame.leave(outer)
+  source_line.leave(outer)
   why.rule = why.rule or 'product'
   return why
 end
 
---- The score of an item and its place among those that could be offered to the user.
+--- The score of an item, its rank among the items that can be offered to the user, and their
+--- number.
 local function place_of(ranker, user, item)
   local scores = ranker:row(user)
   local own, rank, of = scores[item], 1, 1
@@ -72,7 +71,7 @@ local function place_of(ranker, user, item)
   return own, rank, of
 end
 
---- A node as people know it: {kind, id, name}.
+--- Describes a node: {kind, id, name}.
 local function node_of(data, node)
   local names = data.names
   if node >= data.entities then
@@ -84,7 +83,7 @@ local function node_of(data, node)
   return {kind = 'entity', id = node, name = names.entities:label(node)}
 end
 
---- A relation's name, and whether it is walked against its direction.
+--- A relation's name, and whether it is an inverse.
 local function relation_of(data, relation)
   local base = data.relations + 1
   local id, inverse = relation % base, relation >= base
@@ -104,7 +103,15 @@ local function described(data, u, path, rule)
   return {weight = path.weight, nodes = nodes, edges = edges}
 end
 
---- The strongest intents (KGIN): {weight, relations = {{name, inverse, weight}, ...}} each.
+local function sort_by_weight(list, tie)
+  table.sort(list, function(a, b)
+    if a.weight ~= b.weight then return a.weight > b.weight end
+    return a[tie] < b[tie]
+  end)
+  return list
+end
+
+--- Intents (KGIN), the strongest first: {weight, relations = {{name, inverse, weight}, ...}} each.
 local function intents_of(data, intents)
   if not intents then return nil end
   local weights, k = intents.weights:values()
@@ -117,45 +124,33 @@ local function intents_of(data, intents)
       named[r + 1] = {name = relation_of(data, r % math.max(data.relations, 1)), inverse = inverse,
                       weight = shares[i * relations + r], id = r}
     end
-    table.sort(named, function(a, b)
-      if a.weight ~= b.weight then return a.weight > b.weight end
-      return a.id < b.id
-    end)
+    sort_by_weight(named, 'id')
     list[i + 1] = {intent = i + 1, weight = weights[i], relations = {unpack(named, 1, 3)}}
   end
-  table.sort(list, function(a, b)
-    if a.weight ~= b.weight then return a.weight > b.weight end
-    return a.intent < b.intent
-  end)
-  return list
-end
-
-local function id_of(names, what, text)
-  local id, message = find.id(names, what, text)
-  if not id then session.fail('%s', message) end
-  return id
+  return sort_by_weight(list, 'intent')
 end
 
 --- Explains the score of a pair.
----@param run OpenRun of tinykg.run.open ---@param user string|number a name, or a number (from 0)
+---@param run OpenRun from tinykg.run.open ---@param user string|number a name, or a number (from 0)
 ---@param item string|number ---@param o? {paths: integer, length: integer} 10 paths of at most 4
 ---  edges (2 to 4)
----@return table {user, item: {kind, id, name}; score; rank, of: its place among `of` items that the
+---@return table {user, item: {kind, id, name}; score; rank, of: its rank among `of` items that the
 ---  user has not taken; taken: 'train', 'valid', 'test' or nil; what, rule, meaning, note, intents;
 ---  paths: {weight, nodes: {kind, id, name}[], edges: {relation, inverse, read, weight}[]}[]}
 return function(run, user, item, o)
-  session.options('explain', o, 'paths length')
+  runtime.options('explain', o, 'paths length')
   o = o or {}
   local length, count = o.length or 4, o.paths or 10
   if length ~= 2 and length ~= 3 and length ~= 4 then
-    session.fail('explain: length %s is not 2, 3 or 4', tostring(length))
+    runtime.fail('explain: length %s is not 2, 3 or 4', tostring(length))
   end
   local data = run.data
-  local u, i = id_of(data.names.users, 'user', user), id_of(data.names.items, 'item', item)
+  local u = recommender.id_of(data.names.users, 'user', user)
+  local i = recommender.id_of(data.names.items, 'item', item)
   local ranker = recommender.new(run)
   local score, rank, of = place_of(ranker, u, i)
-  local whole = union.new(data)
-  local why = ask(run.model, run.recipe, u, i, whole.graph)
+  local whole = explanation_graph.new(data)
+  local why = explain(run.model, run.recipe, u, i, whole.graph)
   whole:weigh(why, why.rule, data.entities + u)
   local found = paths(whole, data.entities + u, i, {
     length = length, count = count, rule = why.rule, all = #why == 0})

@@ -1,12 +1,12 @@
---- The heaviest paths of at most four edges between two nodes, exactly: from one end all ways of
---- two edges, from the other end one edge or two to meet them. No node twice.
+--- Finds the heaviest paths of at most four edges between two nodes, exactly: all walks of two
+--- edges from one end are joined with those of up to two edges from the other. No node comes twice.
 local ffi = require 'ffi'
-local columns = require 'tinykg.engine.arrays'
+local arrays = require 'tinykg.engine.arrays'
 
 ---@class Path
 ---@field weight number ---@field sum number of its edges' weights
----@field nodes integer[] ---@field places integer[] of its edges in the union
----@field reversed boolean[] whether that place is of the edge walked from the further node
+---@field nodes integer[] ---@field places integer[] of its edges in the explanation graph
+---@field reversed boolean[] whether the edge at that place begins at the further node
 
 --- Whether path a comes before b: by weight, then sum, fewer edges, lower node numbers, places.
 local function before(a, b)
@@ -36,15 +36,15 @@ local function new_best(count)
   return best
 end
 
---- All ways of two edges from a node, other than through or to `avoid`: columns first (the node
---- between), p1, p2, weight, sum, read; those that end at a node are linked: head[node], next.
+--- All walks of two edges from a node that avoid another: columns first (the node between), p1, p2,
+--- weight, sum, read. Walks that end at the same node are a linked list: head[node], next.
 local function two_steps(u, from, avoid, join)
   local n = 0
   for p = u.offsets[from], u.offsets[from + 1] - 1 do n = n + u:degree(u.tails[p]) end
-  local s = {n = 0, first = columns.ints(n), p1 = columns.ints(n), p2 = columns.ints(n),
-             weight = columns.doubles(n), sum = columns.doubles(n), next = columns.ints(n),
-             read = ffi.new('bool[?]', n + 1), head = columns.ints(u.nodes),
-             best = columns.doubles(u.nodes)}
+  local s = {n = 0, first = arrays.ints(n), p1 = arrays.ints(n), p2 = arrays.ints(n),
+             weight = arrays.doubles(n), sum = arrays.doubles(n), next = arrays.ints(n),
+             read = ffi.new('bool[?]', n + 1), head = arrays.ints(u.nodes),
+             best = arrays.doubles(u.nodes)}
   for v = 0, u.nodes - 1 do s.head[v], s.best[v] = -1, -math.huge end
   for p1 = u.offsets[from], u.offsets[from + 1] - 1 do
     local a, w1 = u.tails[p1], u.weight[p1]
@@ -66,9 +66,9 @@ local JOIN = {
   product = function(a, b) return a * b end,
   least = function(a, b) return a < b and a or b end,
 }
-local WHOLE = {product = 1, least = math.huge} -- what no edge at all weighs
+local EMPTY = {product = 1, least = math.huge} -- the weight of a path without edges
 
---- The two-edge way i, to x, and the edges behind it: p3 (walked from y) if any, p4 (from `to`).
+--- The path of walk i, which ends at x, and of the edges behind it: p3 (at y) if any, p4 (at `to`).
 local function path_of(s, i, from, x, y, to, p3, p4, weight, sum)
   local path = {weight = weight, sum = sum, nodes = {from, s.first[i], x},
                 places = {s.p1[i], s.p2[i]}, reversed = {false, false}}
@@ -83,15 +83,15 @@ local function path_of(s, i, from, x, y, to, p3, p4, weight, sum)
 end
 
 --- The heaviest paths from `from` to `to` of two edges up to `length`.
----@param u Union weighed ---@param from integer ---@param to integer
----@param o {length: integer, count: integer, rule: string, all: boolean} length 2 to 4; rule:
----  'product' of the weights or the 'least'; all: also paths of which the model reads no edge
+---@param u ExplanationGraph after weigh ---@param from integer ---@param to integer
+---@param o {length: integer, count: integer, rule: string, all: boolean} length: 2 to 4; rule:
+---  'product' of the weights or the 'least'; all: also paths without an edge that the model reads
 ---@return Path[] the heaviest first
 return function(u, from, to, o)
   local join, best = JOIN[o.rule], new_best(o.count)
   local s = two_steps(u, from, to, join)
 
-  --- Every two-edge way to x, with what is behind it.
+  --- Adds the paths of all walks to x and given edges behind x.
   local function meet(x, w, sum, read, y, p3, p4)
     local i = s.head[x]
     if i < 0 or join(s.best[x], w) < best.least then return end
@@ -105,7 +105,7 @@ return function(u, from, to, o)
   end
 
   local first, last = u.offsets[to], u.offsets[to + 1] - 1
-  meet(to, WHOLE[o.rule], 0, false)
+  meet(to, EMPTY[o.rule], 0, false)
   for p4 = first, o.length >= 3 and last or -1 do
     local w4 = u.weight[p4]
     if w4 == w4 and u.tails[p4] ~= from then

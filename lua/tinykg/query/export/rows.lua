@@ -1,17 +1,16 @@
---- Whose row a row of a parameter is. A recipe does not say, so two things must agree: the
---- parameter's name has the word (users.weight, item_table, relation_weights), and it has as many
---- rows as the data set has of them. Nodes and relations are as tk.graph numbers them: entities (or
---- items), perhaps then users; the data set's relations, then, without a name here, those that
---- interactions, inverses, loops and isolated nodes add. What does not agree has no names.
+--- Names the rows of a parameter. Its name must contain the kind (users.weight, item_table,
+--- relation_weights), and its number of rows must be that of the data set. Nodes and relations are
+--- numbered as by tk.graph: entities or items, then possibly users; the data set's relations, then
+--- those that interactions, inverses, loops and isolated nodes add, which have no names.
 
 local rows = {}
 
--- A word of a parameter's name, and what it stands for.
+-- Words in parameters' names, and their kinds.
 local WORDS = { { 'user', 'users' }, { 'item', 'items' }, { 'entit', 'entities' },
   { 'relation', 'relations' }, { 'node', 'nodes' } }
 
--- Where the users of n nodes begin, if there are any: nodes are entities or items, alone or with
--- the users behind them. nil where n is none of that, or two of them.
+-- The number of nodes before the users, where n nodes are entities or items, with or without users
+-- behind them. nil if n fits none of these, or two.
 local function first_user_of(data, n)
   local found
   for _, first in ipairs { data.entities, data.items } do
@@ -23,20 +22,20 @@ local function first_user_of(data, n)
   return found
 end
 
--- What tk.graph makes of r relations: perhaps one more for interactions, each perhaps both ways,
--- and perhaps one for loops or isolated nodes.
+-- Whether tk.graph may make n relations of r: possibly one more for interactions, all doubled by
+-- inverses, and one each for loops and isolated nodes.
 local function relations_fit(r, n)
   return r > 0 and (n == r or n == r + 1 or n == r + 2 or (n >= 2 * r and n <= 2 * r + 3))
 end
 
--- The first node that is a user, for nodes; true for another kind; false where the counts differ.
+-- The first node that is a user, for nodes; true for other kinds; false if the counts differ.
 local function agrees(kind, data, n)
   if kind == 'nodes' then return first_user_of(data, n) or false end
   if kind == 'relations' then return relations_fit(data.relations, n) end
   return n == data[kind]
 end
 
--- Kind and name of entity i: an item goes by its own name.
+-- Kind and name of entity i; an item has its own name.
 local function entity(data, i)
   if i < data.items then return 'item', data.names.items:name(i) end
   return 'entity', data.names.entities:name(i)
@@ -53,8 +52,8 @@ local namers = {
   end,
 }
 
---- A function of a row (from 0) that gives what it is of ('user', 'item', 'entity', 'relation')
---- and its name; nil where that is not certain.
+--- Returns a function from a row (from 0) to its kind ('user', 'item', 'entity', 'relation') and
+--- name; nil if that is not certain.
 ---@param parameter string its name
 ---@param n integer its rows
 ---@param data tinykg.Data
@@ -63,7 +62,7 @@ function rows.namer(parameter, n, data)
   local found, first_user
   for _, word in ipairs(WORDS) do
     local fits = parameter:lower():find(word[1], 1, true) and agrees(word[2], data, n)
-    if fits and found then return nil end -- of users or of items?
+    if fits and found then return nil end -- ambiguous
     if fits then found, first_user = word[2], fits end
   end
   local name = found and namers[found]

@@ -1,12 +1,12 @@
---- Parameters as one table of text: tensor, kind, row, name, v1, v2, ... A line is a row of a
---- parameter; a vector is one row; of a stack of matrices the rows follow one another. Lines are as
---- long as the widest parameter's, with empty cells at the end of the others'.
-
+--- Writes parameters as a table: tensor, kind, row, name, v1, v2, ... A line is a row of a
+--- parameter; a vector is one row; the rows of a stack of matrices follow one another. All lines
+--- have as many cells as the widest parameter needs.
 local ffi = require 'ffi'
 local C = require 'tinykg.engine.lib'
-local atomic = require 'tinykg.base.atomic_file'
+local atomic_file = require 'tinykg.base.atomic_file'
+local must = require 'tinykg.base.must'
 local rows = require 'tinykg.query.export.rows'
-local session = require 'tinykg.engine.runtime'
+local runtime = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'
 
 local tsv = {}
@@ -14,15 +14,15 @@ local tsv = {}
 local floats, ints = ffi.typeof('float[?]'), ffi.typeof('int32_t[?]')
 local single = floats(1)
 
--- A float32 with the 9 digits that it needs, or 8 where they do: .1 stays .1.
+-- A float32 with 8 digits if they are enough, as for .1, else 9.
 local function number(x)
   local text = ('%.8g'):format(x)
   single[0] = tonumber(text)
   return single[0] == x and text or ('%.9g'):format(x)
 end
 
--- Rows, columns, and how many rows belong to one entry of the first dimension.
-local function layout(t)
+-- Rows, columns, and rows per entry of the first dimension.
+local function dimensions(t)
   local shape = t:size()
   if #shape < 2 then return 1, t:count(), 1 end
   local columns = shape[#shape]
@@ -32,37 +32,37 @@ end
 
 local function widest(order, tensors)
   local most = 0
-  for _, name in ipairs(order) do most = math.max(most, (select(2, layout(tensors[name])))) end
+  for _, name in ipairs(order) do most = math.max(most, (select(2, dimensions(tensors[name])))) end
   return most
 end
 
--- A name as a cell; one with quotation marks is quoted, as readers of such tables expect.
+-- A name as a cell. One with quotation marks is quoted, as in CSV.
 local function cell(name)
   name = name:gsub('[\t\r\n]', ' ')
   return name:find('"', 1, true) and '"' .. name:gsub('"', '""') .. '"' or name
 end
 
--- Puts the lines of one parameter; tick(lines) after each few. Returns nil, message on failure.
+-- Writes the lines of one parameter; calls tick() after each. Returns nil, message on failure.
 local function put_tensor(file, name, t, data, width, tick)
-  local n, columns, each = layout(t)
+  local n, columns, each = dimensions(t)
   local namer = data and t:rank() >= 2 and rows.namer(name, n / each, data)
   local kept = tensor.realize(t)
   local memory = (t:dtype() == 'f32' and floats or ints)(math.max(columns, 1))
   local rest, cells = ('\t'):rep(width - columns), {}
   for row = 0, n - 1 do
-    session.check(C.tkg_tensor_read(kept, memory, row * columns, columns))
+    runtime.check(C.tkg_tensor_read(kept, memory, row * columns, columns))
     local kind, called = '', ''
     if namer then kind, called = namer(math.floor(row / each)) end
     for k = 1, columns do cells[k] = number(memory[k - 1]) end
     local ok, why = file:write(name, '\t', kind, '\t', ('%d'):format(row), '\t', cell(called),
       '\t', table.concat(cells, '\t', 1, columns), rest, '\n')
     if not ok then return nil, why end
-    tick(1)
+    tick()
   end
   return true
 end
 
---- Writes the parameters, whole or not at all. Raises a message where that cannot be.
+--- Writes the parameters, whole or not at all. Raises a message on failure.
 ---@param path string
 ---@param order string[] their names, in the order wanted
 ---@param tensors table<string, Tensor>
@@ -70,15 +70,15 @@ end
 ---@param progress? fun(done: integer, total: integer) lines
 function tsv.write(path, order, tensors, data, progress)
   local width, total, done = widest(order, tensors), 0, 0
-  for _, name in ipairs(order) do total = total + layout(tensors[name]) end
-  local function tick(lines)
-    done = done + lines
+  for _, name in ipairs(order) do total = total + dimensions(tensors[name]) end
+  local function tick()
+    done = done + 1
     if done % 256 == 0 then
-      if C.tkg_interrupted(1) ~= 0 then error(session.interrupted, 0) end
+      if C.tkg_interrupted(1) ~= 0 then error(runtime.interrupted, 0) end
       if progress then progress(done, total) end
     end
   end
-  local ok, message = atomic.write(path, function(file)
+  must(atomic_file.write(path, function(file)
     local head = { 'tensor', 'kind', 'row', 'name' }
     for k = 1, width do head[#head + 1] = 'v' .. k end
     local written, why = file:write(table.concat(head, '\t'), '\n')
@@ -87,8 +87,7 @@ function tsv.write(path, order, tensors, data, progress)
       written, why = put_tensor(file, name, tensors[name], data, width, tick)
     end
     return written, why
-  end)
-  if not ok then error(message, 0) end
+  end))
 end
 
 return tsv

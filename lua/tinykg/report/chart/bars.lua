@@ -1,21 +1,21 @@
---- Horizontal bars as SVG: a row a thing, in segments, with a text behind each bar.
+--- Horizontal bars as SVG, in segments, with a label before and a text behind each bar.
 local html = require 'tinykg.report.html'
 local scale = require 'tinykg.report.chart.scale'
 
 local bars = {}
 
 local WIDTH, ROW, BAR, TEXT = 920, 24, 13, 215
-local LETTER = 6.4 -- about the width of one, in pixels
-local LONGEST = 44
+local LETTER = 6.4 -- average width in pixels
+local LONGEST = 44 -- letters of a label
 
 ---@class Bar
 ---@field label string
 ---@field segments {value: number, class: string, title: string?}[] one behind the other
----@field outline number? a second bar around them, to compare with
----@field title string? of that
+---@field outline number? a second bar around them, for comparison
+---@field title string? of the outline
 ---@field text string behind the bar
 
---- At most LONGEST letters of a label. What comes behind a colon, its phase, stays.
+--- A label cut to LONGEST letters, and its length. The phase, behind a colon, stays.
 local function shortened(text)
   local letters = {}
   for letter in text:gmatch('[%z\1-\127\194-\255][\128-\191]*') do

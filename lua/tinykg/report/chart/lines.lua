@@ -1,4 +1,4 @@
---- Line charts as SVG: a line a group, a band of its deviation, values under the pointer.
+--- Line charts as SVG: a line per group, a band of its deviation, values under the pointer.
 local html = require 'tinykg.report.html'
 local scale = require 'tinykg.report.chart.scale'
 
@@ -7,7 +7,7 @@ local lines = {}
 local WIDTH, HEIGHT = 372, 226
 local LEFT, RIGHT, TOP, BOTTOM = 44, 362, 28, 192
 local DASHES = {false, '6 3', '2 3', '9 3 2 3'}
-local MANY_POINTS = 60 -- with more, not each epoch answers to the pointer
+local MANY_POINTS = 60 -- with more, not every epoch shows its value
 
 ---@class LinePoint
 ---@field x number ---@field y number? nil breaks the line
@@ -19,7 +19,7 @@ local MANY_POINTS = 60 -- with more, not each epoch answers to the pointer
 ---@field points LinePoint[] by rising x
 ---@field thin boolean? a single seed's
 
---- How many colours and dashes there are.
+--- Number of colours and of dashes.
 lines.COLOURS, lines.DASHES = 8, #DASHES
 
 local function extent(series)
@@ -36,7 +36,7 @@ local function extent(series)
   return box
 end
 
---- x and y in the picture.
+--- Functions from values to x and y in the picture.
 local function placer(x, y, logarithmic)
   return function(px) return LEFT + x.place(px) * (RIGHT - LEFT) end,
     function(py)
@@ -61,7 +61,7 @@ local function axes(x, y, X, Y)
   return parts
 end
 
---- The points as pieces without gaps.
+--- Splits points at gaps.
 local function pieces(points)
   local list, piece = {}, nil
   for _, p in ipairs(points) do
@@ -99,7 +99,8 @@ local function has_band(points)
   end
 end
 
---- What answers to the pointer: a circle a point, seen only there or where it stands alone.
+--- A circle per point that shows its value under the pointer. It is visible there, and for a point
+--- without neighbours.
 local function targets(line, X, Y)
   local parts, step = {}, math.ceil(#line.points / MANY_POINTS)
   for i, p in ipairs(line.points) do
@@ -127,12 +128,12 @@ local function draw(line, X, Y)
   return html.g{class = 'c' .. line.colour, parts}
 end
 
---- Whether an axis of powers of ten shows more: positive values more than 30 times apart.
+--- Whether a logarithmic axis suits: positive values more than 30 times apart.
 local function logarithmic_suits(box) return box.y0 > 0 and box.y1 > 30 * box.y0 end
 
 --- A chart over epochs; nil where no line has a value.
 ---@param title string ---@param series Line[]
----@param options? {logarithmic: boolean} where that shows more
+---@param options? {logarithmic: boolean} allow a logarithmic axis
 function lines.chart(title, series, options)
   local box = extent(series)
   if box.y0 > box.y1 then return nil end

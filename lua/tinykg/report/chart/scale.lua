@@ -1,4 +1,4 @@
---- Axes: where the ticks of a range go and what they say.
+--- Axes: positions and labels of the ticks for a range.
 ---@class Scale
 ---@field low number ---@field high number
 ---@field ticks {at: number, label: string}[]
@@ -14,7 +14,7 @@ local function nice(x)
   return 10 * power
 end
 
---- '%.2f' with the decimals that tell multiples of step apart.
+--- A format such as '%.2f' with as many decimals as multiples of `step` need.
 local function decimals(step)
   return ('%%.%df'):format(math.max(0, -math.floor(math.log10(step) + 1e-9)))
 end
@@ -32,8 +32,8 @@ local function linear(low, high, step, label)
           place = function(x) return (x - low) / (high - low) end}
 end
 
---- Of measured values: the range with a little air, about so many ticks (5).
----@param options? {ticks: integer, whole: boolean} whole: only whole numbers get a tick, no air
+--- The axis of measured values: the range with a margin and about `ticks` (5) ticks.
+---@param options? {ticks: integer, whole: boolean} whole: ticks at whole numbers only, no margin
 ---@return Scale
 function scale.values(low, high, options)
   options = options or {}
@@ -50,7 +50,7 @@ function scale.values(low, high, options)
   return linear(low, high, step, function(x) return text:format(x == 0 and 0 or x) end)
 end
 
---- Of positive values that span powers of ten.
+--- The logarithmic axis of positive values.
 ---@return Scale
 function scale.logarithmic(low, high)
   local first, last = math.log10(low) - 0.04, math.log10(high) + 0.04
@@ -69,7 +69,7 @@ end
 
 local UNITS = {'B', 'KiB', 'MiB', 'GiB', 'TiB'}
 
---- Of bytes, from 0: steps are round in the unit that fits.
+--- The axis of bytes, from 0, with round steps in a unit that fits.
 ---@return Scale
 function scale.bytes(high)
   high = math.max(high, 1)

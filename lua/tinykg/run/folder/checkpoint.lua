@@ -1,19 +1,21 @@
---- Checkpoints: everything that a run needs to go on as if it had not stopped, in one file.
+--- Checkpoints: the whole state of a run in one file, so that it can go on bit for bit.
 --
 -- Random numbers, the order of batches and learning rates are functions of seed, epoch and step, so
--- beside tensors a few counters suffice. last.safetensors holds
+-- a few counters beside the tensors suffice. last.safetensors holds
 --   model.NAME            parameters
---   held.PATH             tensors that the model made since it was built (KGAT's attention)
+--   held.PATH             tensors that the model has made since it was built (KGAT's attention)
 --   optimizer.K.NAME.S    state S of a parameter in the K-th optimizer
--- and, as metadata, `state`: where training stands, as JSON. last-1.safetensors is the checkpoint
--- before; it is read only when that is asked for.
+-- and, as metadata, `state`: counters, metrics and times, as JSON. last-1.safetensors is the
+-- checkpoint before; it is read only on demand.
 local lfs = require 'lfs'
 local C = require 'tinykg.engine.lib'
 local folder = require 'tinykg.run.folder'
-local form = require 'tinykg.run.folder.form'
 local json = require 'tinykg.base.json'
+local must = require 'tinykg.base.must'
 local parameters = require 'tinykg.run.folder.parameters'
-local session = require 'tinykg.engine.runtime'
+local runtime = require 'tinykg.engine.runtime'
+local schema = require 'tinykg.run.folder.schema'
+local sorted_keys = require 'tinykg.base.sorted_keys'
 local step = require 'tinykg.engine.step'
 local store = require 'tinykg.store'
 local tensor = require 'tinykg.engine.tensor'
@@ -22,53 +24,44 @@ local checkpoint = {}
 
 local FORMAT = 'tinykg checkpoint 1'
 
--- ---- what a model holds beside parameters ----
+-- ---- tensors and scalars of a model that are no parameters ----
 
---- A key as a part of a path, between dots.
+--- A key as a part of a path; paths have dots between keys.
 local function part_of(key) return (tostring(key):gsub('[%%.]', {['%'] = '%25', ['.'] = '%2e'})) end
-
-local function sorted_keys(t)
-  local keys = {}
-  for key in pairs(t) do
-    if type(key) == 'string' or type(key) == 'number' then keys[#keys + 1] = key end
-  end
-  table.sort(keys, function(a, b) return tostring(a) < tostring(b) end)
-  return keys
-end
 
 local function is_scalar(value)
   local kind = type(value)
   return kind == 'number' or kind == 'boolean' or kind == 'string'
 end
 
---- A graph is a constant, with values of its own that it makes when they are first needed.
+--- Whether a value is a graph, a constant whose own fields are not visited.
 local function is_graph(value) return rawget(value, 'packed') and rawget(value, 'counts') end
 
 --- Calls visit(path, value) for each tensor, graph and scalar within a model.
-local function walk(container, prefix, visit, seen)
+local function visit_all(container, prefix, visit, seen)
   seen[container] = true
   for _, key in ipairs(sorted_keys(container)) do
     local value, path = container[key], prefix .. part_of(key)
     if tensor.is(value) or is_scalar(value) or type(value) == 'table' and is_graph(value) then
       visit(path, value)
     elseif type(value) == 'table' and not seen[value] then
-      walk(value, path .. '.', visit, seen)
+      visit_all(value, path .. '.', visit, seen)
     end
   end
 end
 
 local function version_of(t) return tensor.is(t) and t.kept and C.tkg_tensor_version(t.kept) end
 
---- What a model holds now, to be compared with later on. Keeps nothing alive.
+--- Notes what a model holds, for comparison by `write`. Keeps nothing alive.
 ---@param model Module just built
----@return table marks
+---@return table baseline
 function checkpoint.baseline(model)
-  local marks = {objects = setmetatable({}, {__mode = 'v'}), versions = {}, scalars = {}}
-  walk(model, '', function(path, value)
-    if is_scalar(value) then marks.scalars[path] = value
-    else marks.objects[path], marks.versions[path] = value, version_of(value) end
+  local baseline = {objects = setmetatable({}, {__mode = 'v'}), versions = {}, scalars = {}}
+  visit_all(model, '', function(path, value)
+    if is_scalar(value) then baseline.scalars[path] = value
+    else baseline.objects[path], baseline.versions[path] = value, version_of(value) end
   end, {})
-  return marks
+  return baseline
 end
 
 local function is_parameter(t) return C.tkg_tensor_is_parameter(t.kept) ~= 0 end
@@ -89,29 +82,30 @@ local function place_of(model, path, make)
   return container, key
 end
 
---- What JSON has no number for is written as a list of its name.
+--- NaN and infinities, which JSON lacks, are written as a list of their name.
 local function packed(x) return type(x) == 'number' and x - x ~= 0 and {tostring(x)} or x end
 local function unpacked(x) return type(x) == 'table' and tonumber(x[1]) or x end
 
---- What it holds now that it did not then.
----@return table<string, Tensor> tensors by path, table<string, any> scalars, string[] gone paths of
----  what it holds no longer, string? graph a path
-local function held_since(model, marks)
+--- Compares a model with its baseline.
+---@return table<string, Tensor> tensors new ones by path ---@return table<string, any> scalars
+---@return string[] gone paths that the model no longer has
+---@return string? graph the path of a new graph
+local function held_since(model, baseline)
   local tensors, scalars, gone, found, graph = {}, {}, {}, {}, nil
-  walk(model, '', function(path, value)
+  visit_all(model, '', function(path, value)
     found[path] = true
     if is_scalar(value) then
-      if value ~= marks.scalars[path] then scalars[path] = packed(value) end
+      if value ~= baseline.scalars[path] then scalars[path] = packed(value) end
       return
     end
-    local same = value == marks.objects[path] and version_of(value) == marks.versions[path]
+    local same = value == baseline.objects[path] and version_of(value) == baseline.versions[path]
     if same or not tensor.is(value) then
       graph = graph or not same and path or nil
     elseif value.kept and not is_parameter(value) then
       tensors[path] = value
     end
   end, {})
-  for _, list in ipairs{marks.scalars, marks.versions} do
+  for _, list in ipairs{baseline.scalars, baseline.versions} do
     for path in pairs(list) do
       local container, key = place_of(model, path)
       local elsewhere = container and rawget(container, key) ~= nil -- reached by another path
@@ -121,7 +115,7 @@ local function held_since(model, marks)
   return tensors, scalars, gone, graph
 end
 
---- Puts them back.
+--- Restores in a model what held_since found.
 local function hold(model, tensors, scalars, gone)
   local function put(path, value)
     local container, key = place_of(model, path, value ~= nil)
@@ -134,7 +128,7 @@ end
 
 -- ---- optimizers ----
 
---- The optimizers of a run's phases, each once.
+--- The distinct optimizers of a run's phases.
 local function optimizers_of(run)
   local list, seen = {}, {}
   for _, phase in ipairs(run.phases) do
@@ -144,6 +138,21 @@ local function optimizers_of(run)
     end
   end
   return list
+end
+
+--- Calls visit(name, tensor) for each parameter, and for the optimizer states of those for which
+--- has_state(optimizer, parameter, prefix of the states' names) is true.
+local function each_tensor(run, has_state, visit)
+  for _, p in ipairs(run.model:named_parameters()) do
+    visit('model.' .. p.name, p.tensor)
+    for k, optimizer in ipairs(optimizers_of(run)) do
+      local prefix = ('optimizer.%d.%s.'):format(k, p.name)
+      for slot, t in ipairs(has_state(optimizer, p.tensor, prefix)
+                            and optimizer:state(p.tensor) or {}) do
+        visit(prefix .. slot, t)
+      end
+    end
+  end
 end
 
 -- ---- writing ----
@@ -159,63 +168,38 @@ local function state_of(run, scalars, gone)
           epoch_times = json.array(run.epoch_times), eval_times = json.array(run.eval_times)}
 end
 
---- Puts a new checkpoint into its place, and the one that was there into the older's. At each
---- moment last.safetensors is there and whole, but for file systems without hard links.
-local function take_places(path, written)
+--- Renames a new checkpoint to last.safetensors and the old one to last-1.safetensors. With hard
+--- links, last.safetensors is there and whole at each moment.
+local function rotate(path, written)
   local last, older = path .. '/last.safetensors', path .. '/last-1.safetensors'
   local beside = older .. '.tmp.0'
   os.remove(beside)
   if lfs.link(last, beside) then os.rename(beside, older) else os.rename(last, older) end
-  os.remove(beside) -- a rename leaves it where both are the same file
-  local ok, message = os.rename(written, last)
-  if not ok then error(message, 0) end
+  os.remove(beside) -- a rename leaves it if both names are of one file
+  must(os.rename(written, last))
 end
 
---- Writes a checkpoint, whole or not at all. A graph that a model makes before each epoch is not
---- saved, so that such a model has checkpoints between epochs only.
----@param path string the run's folder ---@param run Run ---@param marks table of
+--- Writes a checkpoint, whole or not at all. Graphs are not saved: a model that makes one before
+--- each epoch has checkpoints between epochs only.
+---@param path string the run's folder ---@param run Run ---@param baseline table from
 ---  checkpoint.baseline
 ---@return boolean written
-function checkpoint.write(path, run, marks)
-  local tensors, scalars, gone, graph = held_since(run.model, marks)
+function checkpoint.write(path, run, baseline)
+  local tensors, scalars, gone, graph = held_since(run.model, baseline)
   if graph and run.at.phase > 0 then return false end
   local all = {}
   for name, t in pairs(tensors) do all['held.' .. name] = t end
-  for _, p in ipairs(run.model:named_parameters()) do
-    all['model.' .. p.name] = p.tensor
-    for k, optimizer in ipairs(optimizers_of(run)) do
-      if optimizer:knows(p.tensor) then
-        for slot, t in ipairs(optimizer:state(p.tensor)) do
-          all[('optimizer.%d.%s.%d'):format(k, p.name, slot)] = t
-        end
-      end
-    end
-  end
+  each_tensor(run, function(optimizer, t) return optimizer:knows(t) end,
+              function(name, t) all[name] = t end)
   local written = path .. '/' .. folder.NEXT
-  local ok, message = store.write(written, all, {
+  must(store.write(written, all, {
     format = FORMAT, recipe = run.recipe.name, state = json.encode(state_of(run, scalars, gone))},
-    {links = false})
-  if not ok then error(message, 0) end
-  take_places(path, written)
+    {links = false}))
+  rotate(path, written)
   return true
 end
 
 -- ---- reading ----
-
-local function take_tensors(path, run, all)
-  for _, p in ipairs(run.model:named_parameters()) do
-    local name = 'model.' .. p.name
-    parameters.copy(path, name, all[name], p.tensor)
-    for k, optimizer in ipairs(optimizers_of(run)) do
-      if all[('optimizer.%d.%s.1'):format(k, p.name)] then
-        for slot, t in ipairs(optimizer:state(p.tensor)) do
-          name = ('optimizer.%d.%s.%d'):format(k, p.name, slot)
-          parameters.copy(path, name, all[name], t)
-        end
-      end
-    end
-  end
-end
 
 local function held_in(all)
   local tensors = {}
@@ -226,8 +210,8 @@ local function held_in(all)
   return tensors
 end
 
---- What a checkpoint holds; nil and one line where it is damaged or none.
----@param file string ---@param phases? integer how many are expected ---@param optimizers? integer
+--- Reads a checkpoint; nil and one line when it is damaged or is no checkpoint.
+---@param file string ---@param phases? integer expected number ---@param optimizers? integer
 ---@return table<string, Tensor>? tensors ---@return table|string state or the message
 ---@return boolean? checked whether it has checksums
 function checkpoint.load(file, phases, optimizers)
@@ -236,7 +220,7 @@ function checkpoint.load(file, phases, optimizers)
   local state, why = nil, 'not a checkpoint of this version of tinykg'
   if metadata.format == FORMAT then
     state, why = json.decode(metadata.state, 'its state')
-    why = state == nil and why or form.wrong(state, form.state(phases, optimizers), 'state')
+    why = state == nil and why or schema.mismatch(state, schema.state(phases, optimizers), 'state')
   end
   if not why then return all, state, checked end
   for _, t in pairs(all) do t:free() end
@@ -244,21 +228,21 @@ function checkpoint.load(file, phases, optimizers)
 end
 
 local function restore(run, file, all, state)
-  take_tensors(file, run, all)
+  each_tensor(run, function(_, _, prefix) return all[prefix .. '1'] end,
+              function(name, t) parameters.copy(file, name, all[name], t) end)
   hold(run.model, held_in(all), state.held, state.gone or {})
   for i, phase in ipairs(run.phases) do
     phase.step.number = state.steps[i]
-    phase.times[1] = state.times[i] > 0 and state.times[i] or nil -- one for all before
+    phase.times[1] = state.times[i] > 0 and state.times[i] or nil -- the median so far
   end
   for i, optimizer in ipairs(optimizers_of(run)) do optimizer.t = state.updates[i] end
   step.draws(state.at.draws)
   run.at, run.best, run.peaks, run.resumed = state.at, state.best, state.memory, true
   run.epoch_times, run.eval_times = state.epoch_times, state.eval_times
-  C.tkg_memory_reset_peak(session.engine) -- the file's copies are no part of training
+  C.tkg_memory_reset_peak(runtime.engine) -- the copies in memory are no part of training
 end
 
---- What to do about a checkpoint that cannot be read: how to go on from the one before, if that is
---- whole.
+--- Advice on a checkpoint that cannot be read: how to go on from the one before, if that is whole.
 local function advice(path)
   local all = checkpoint.load(path .. '/last-1.safetensors')
   if not all then return ' (there is no older one that is whole: --force begins anew)' end
@@ -266,18 +250,17 @@ local function advice(path)
   return (' (the one before it is whole: tinykg run --resume --from last-1 --out %s)'):format(path)
 end
 
---- Sets a run that has just been made (train.new) to where a checkpoint's stood. Raises one line
---- where that cannot be read.
+--- Restores the state of a checkpoint in a run that has just been made (train.new). Raises one line
+--- when it cannot be read.
 ---@param path string the run's folder ---@param run Run
----@param from? 'last'|'last-1' the older one then takes the place of the other
+---@param from? 'last'|'last-1' last-1 is then renamed to last
 function checkpoint.read(path, run, from)
   local file = ('%s/%s.safetensors'):format(path, from or 'last')
   local all, state = checkpoint.load(file, #run.phases, #optimizers_of(run))
   if not all then error(state .. (from == 'last-1' and '' or advice(path)), 0) end
   restore(run, file, all, state)
   if from ~= 'last-1' then return end
-  local ok, message = os.rename(file, path .. '/last.safetensors')
-  if not ok then error(message, 0) end
+  must(os.rename(file, path .. '/last.safetensors'))
 end
 
 return checkpoint

@@ -1,84 +1,80 @@
---- The folder of a run: what its files are called, reading and writing them.
+--- The folder of a run: names of its files, reading and writing them.
 --   recipe.lua          the recipe as it was
 --   names.tsv           users, items, entities and relations as the model numbers them
 --   split.bin           the part of each interaction (tinykg.data.restore)
---   config.json         every option, seed, version, device, and what the data set was (data_set, a
---                       fingerprint): written behind these, it makes the folder a run's
---   log.jsonl           one object an epoch
+--   config.json         every option, seed, version, device, and a fingerprint of the data set;
+--                       written after the files above, it makes the folder a run's
+--   log.jsonl           one object per epoch
 --   best.safetensors    parameters of the best epoch
---   last.safetensors    all that is needed to go on (tinykg.run.checkpoint)
---   last-1.safetensors  the same of the time before, for when that is damaged
---   kept.json           what each phase's step keeps for backward, value by value
---   summary.json        metrics, memory, kept bytes, times: there when the run is finished
---   previous/           what --force moved out of the way; then previous-2/, ...
-local ffi = require 'ffi'
+--   last.safetensors    all that is needed to go on (tinykg.run.folder.checkpoint)
+--   last-1.safetensors  the checkpoint before it, in case it is damaged
+--   kept.json           the values that each phase's step keeps for backward
+--   summary.json        metrics, memory, kept bytes, times; written when the run is finished
+--   previous/           files that --force moved away; then previous-2/, ...
 local lfs = require 'lfs'
-local atomic = require 'tinykg.base.atomic_file'
+local atomic_file = require 'tinykg.base.atomic_file'
 local clock = require 'tinykg.base.clock'
-local entries = require 'tinykg.base.folder_entries'
+local folder_entries = require 'tinykg.base.folder_entries'
+local json_checksum = require 'tinykg.run.folder.json_checksum'
+local must = require 'tinykg.base.must'
+local posix = require 'tinykg.base.posix'
 local read_file = require 'tinykg.base.read_file'
-local form = require 'tinykg.run.folder.form'
-local seal = require 'tinykg.run.folder.seal'
+local schema = require 'tinykg.run.folder.schema'
 
 local folder = {}
 
---- In the order in which a run first writes them, but for config.json: with it a folder is a run's.
 folder.NEXT = 'next.safetensors' -- a checkpoint that is not last.safetensors yet
+folder.SWEEP = 'batch.json' -- the settings of a sweep, in its folder
+--- In the order in which a run first writes them; config.json is last because it makes the folder a
+--- run's.
 folder.FILES = {'recipe.lua', 'names.tsv', 'split.bin', 'log.jsonl', 'best.safetensors',
                 'last.safetensors', 'last-1.safetensors', 'kept.json', 'summary.json',
                 'config.json'}
 
-local function must(ok, message)
-  if not ok then error(message, 0) end
-  return ok
-end
-
---- Whether a file of the run is there.
 function folder.has(path, name) return lfs.attributes(path .. '/' .. name, 'mode') == 'file' end
 
---- The text of a file; nil where there is none.
+--- The text of a file; nil if there is none.
 function folder.text(path, name) return (read_file(path .. '/' .. name)) end
 
-local MOST_SAID = 4000
+local MOST_OUTPUT = 4000 -- bytes
 
---- The end of what a member of a batch printed, which may be any amount, and its last line.
----@return string text ---@return string line ---@return boolean whole whether that is all
-function folder.said(path)
+--- The end of what a job of a sweep printed, its last line, and whether it printed no more.
+---@return string text ---@return string line ---@return boolean whole
+function folder.output(path)
   local file = io.open(path .. '/output.txt', 'rb')
   if not file then return '', '', true end
   local size = file:seek('end')
-  file:seek('set', math.max(0, size - MOST_SAID))
+  file:seek('set', math.max(0, size - MOST_OUTPUT))
   local text = file:read('*a')
   file:close()
-  return text, ('\n' .. text):match('.*\n([^\n]+)') or '', size <= MOST_SAID
+  return text, ('\n' .. text):match('.*\n([^\n]+)') or '', size <= MOST_OUTPUT
 end
 
--- The folder may have come from somebody else: a link in it, which may lead to any file of the
--- user's, is replaced, not followed.
+--- Writes a file. A link is replaced, not followed: the folder may have come from somebody else.
 function folder.write_text(path, name, text)
-  must(atomic.write(path .. '/' .. name, text, {links = false}))
+  must(atomic_file.write(path .. '/' .. name, text, {links = false}))
 end
 
---- Writes an object as JSON, with a checksum of its own.
+--- Writes an object as JSON with a checksum.
 function folder.write(path, name, value)
-  folder.write_text(path, name, seal.encode(value, {indent = 2}) .. '\n')
+  folder.write_text(path, name, json_checksum.encode(value, {indent = 2}) .. '\n')
 end
 
-local FORMS = {['config.json'] = form.CONFIG, ['summary.json'] = form.SUMMARY,
-               ['kept.json'] = form.KEPT}
+local SCHEMAS = {['config.json'] = schema.CONFIG, ['summary.json'] = schema.SUMMARY,
+               ['kept.json'] = schema.KEPT}
 
---- A JSON file of the run; nil where there is none. Raises a message that names a broken one.
+--- The value of a JSON file of the run; nil if there is none. Raises one line for a broken one.
 function folder.read(path, name)
   if not folder.has(path, name) then return nil end
-  local value, message = seal.decode(folder.text(path, name), path .. '/' .. name)
+  local value, message = json_checksum.decode(folder.text(path, name), path .. '/' .. name)
   if value == nil then error(message, 0) end
-  local why = FORMS[name] and form.wrong(value, FORMS[name])
+  local why = SCHEMAS[name] and schema.mismatch(value, SCHEMAS[name])
   if why then error(('%s/%s: not as a run writes it: %s'):format(path, name, why), 0) end
   return value
 end
 
---- The configuration of a run's folder. Raises a message where it is none. Older versions took the
---- seed of the run for its split, too, unless another was given; now it is always named.
+--- The configuration of a run's folder. Raises one line if there is none. Older versions named the
+--- seed of the split only where it was not the run's.
 function folder.config(path)
   if not lfs.attributes(path, 'mode') then error(path .. ': no such run', 0) end
   local config = folder.read(path, 'config.json')
@@ -88,11 +84,11 @@ function folder.config(path)
   return config
 end
 
--- ---- where a new run goes ----
+-- ---- the folder of a new run ----
 
---- Makes a folder that was not there, whoever else does so just now: `base`, or base-2, base-3, ...
+--- Makes a new folder: `base`, or base-2, base-3, ... if other processes have made those.
 function folder.claim(base)
-  must(atomic.mkdirs(base:match('^(.*)/[^/]*$') or '.'))
+  must(atomic_file.mkdirs(base:match('^(.*)/[^/]*$') or '.'))
   local path, n = base, 1
   while true do
     local ok, why = lfs.mkdir(path)
@@ -105,10 +101,10 @@ function folder.claim(base)
   end
 end
 
---- All of FILES that are there, and event files: TensorBoard takes a folder's for one run's.
+--- Names of FILES that are there, and of event files: TensorBoard takes all of a folder as one run.
 local function files_of(path)
   local list = {}
-  for _, name in ipairs(entries(path)) do
+  for _, name in ipairs(folder_entries(path)) do
     if name:find('tfevents', 1, true) then list[#list + 1] = name end
   end
   for _, name in ipairs(folder.FILES) do
@@ -117,10 +113,9 @@ local function files_of(path)
   return list
 end
 
---- Makes the folder ready for a new run: what an earlier one left there goes to previous/, so that
---- nothing of it is read as this run's, and nothing is lost.
+--- Prepares the folder for a new run: moves the files of an earlier one to previous/.
 function folder.fresh(path)
-  must(atomic.mkdirs(path))
+  must(atomic_file.mkdirs(path))
   local files = files_of(path)
   if #files == 0 then return end
   local aside = folder.claim(path .. '/previous')
@@ -129,67 +124,64 @@ end
 
 -- ---- one writer at a time ----
 
-ffi.cdef 'int flock(int descriptor, int operation);'
-local CLOSE_ON_EXEC = ffi.os == 'OSX' and 0x1000000 or 0x80000
-local EXCLUSIVE, HELD = 2 + 4, ffi.os == 'OSX' and 35 or 11 -- LOCK_EX | LOCK_NB; EWOULDBLOCK
-local PATIENCE = 3 -- seconds: a member outlives its batch, when that is killed, for a moment
+local PATIENCE = 3 -- seconds: a job outlives its sweep, when that is killed, for a moment
 
---- Keeps other processes from writing into a folder until this one ends, however it ends, or calls
---- what is returned. Raises a message when another is at it.
----@param path string a folder that is there
----@return fun() release
+--- Locks a folder against other processes until this process ends or calls the result. Raises one
+--- line when another process has the lock.
+---@param path string an existing folder
+---@return fun() unlock
 function folder.lock(path)
   local until_then = clock.now() + PATIENCE
-  local descriptor = ffi.C.open(path, CLOSE_ON_EXEC)
-  while descriptor >= 0 and ffi.C.flock(descriptor, EXCLUSIVE) ~= 0 do
-    if ffi.errno() ~= HELD then break end -- a file system without locks
+  local descriptor = posix.open(path, posix.O_CLOEXEC)
+  while descriptor and posix.lock(descriptor) == false do
     if clock.now() > until_then then
-      ffi.C.close(descriptor)
+      posix.close(descriptor)
       error(path .. ': another process is writing there', 0)
     end
     clock.sleep(0.05)
   end
-  return function() if descriptor >= 0 then ffi.C.close(descriptor) end end
+  return function() if descriptor then posix.close(descriptor) end end
 end
 
---- Removes what a run that was killed had begun to write (tinykg.atomic).
+--- Removes unfinished files of a run that was killed.
 function folder.tidy(path)
-  for _, name in ipairs(entries(path)) do
-    local begun = atomic.is_unfinished(name) or name == folder.NEXT
-    if begun then os.remove(path .. '/' .. name) end
+  for _, name in ipairs(folder_entries(path)) do
+    if atomic_file.is_unfinished(name) or name == folder.NEXT then
+      os.remove(path .. '/' .. name)
+    end
   end
 end
 
---- The epochs logged, as a list of records. A line that a crash cut off is left out; raises one
---- line where another is damaged.
+--- The records of log.jsonl. A line that a crash cut off is left out; raises one line for a damaged
+--- one.
 function folder.log(path)
   local list, number = {}, 0
   for line, ending in (folder.text(path, 'log.jsonl') or ''):gmatch('([^\n]+)(\n?)') do
     number = number + 1
-    local record = seal.line(line, ending ~= '', ('%s/log.jsonl:%d'):format(path, number))
+    local record = json_checksum.line(line, ending ~= '', ('%s/log.jsonl:%d'):format(path, number))
     if type(record) == 'table' and record.epoch then list[#list + 1] = record end
   end
   return list
 end
 
---- A function that adds a record to log.jsonl. Of what is there, epochs up to `epoch` stay: later
---- ones belong to work that was lost.
----@param epoch? integer
+--- A function that adds a record to log.jsonl. Records of later epochs than `epoch` are removed:
+--- that work was lost.
+---@param epoch? integer nil: all records are removed
 function folder.logger(path, epoch)
   local lines, name = {}, path .. '/log.jsonl'
   for _, record in ipairs(epoch and folder.log(path) or {}) do
-    if record.epoch <= epoch then lines[#lines + 1] = seal.encode(record) .. '\n' end
+    if record.epoch <= epoch then lines[#lines + 1] = json_checksum.encode(record) .. '\n' end
   end
   folder.write_text(path, 'log.jsonl', table.concat(lines))
-  local file = must(atomic.append(name))
+  local file = must(atomic_file.append(name))
   return function(record)
-    local done, why = file:write(seal.encode(record), '\n')
+    local done, why = file:write(json_checksum.encode(record), '\n')
     if done then done, why = file:flush() end
     if not done then error(name .. ': ' .. tostring(why), 0) end
   end
 end
 
---- A path that means the same from everywhere.
+--- The absolute path.
 function folder.absolute(path)
   return path:match('^/') and path or lfs.currentdir() .. '/' .. path
 end

@@ -1,20 +1,20 @@
---- Names of users, items, entities and relations in a run's folder, as its model numbers them:
--- names.tsv, a table of kind and name: line k of a kind is its row k, from 0. Names that are the
--- numbers themselves are left out.
+--- names.tsv in a run's folder: names of users, items, entities and relations in the order of the
+-- model's rows. A table of kind and name; line k of a kind is row k, from 0. Names that equal their
+-- row numbers are left out.
 local ffi = require 'ffi'
-local atomic = require 'tinykg.base.atomic_file'
-local columns = require 'tinykg.engine.arrays'
+local arrays = require 'tinykg.engine.arrays'
+local atomic_file = require 'tinykg.base.atomic_file'
 local fingerprint = require 'tinykg.data.fingerprint'
 local folder = require 'tinykg.run.folder'
+local libc = require('tinykg.base.posix').libc
+local must = require 'tinykg.base.must'
 local names = require 'tinykg.data.names'
-
-ffi.cdef 'void *memchr(const void *from, int byte, size_t n);'
 
 local run_names = {}
 
 local FILE, HEAD = 'names.tsv', 'kind\tname\n'
 local KINDS = {users = 'user', items = 'item', entities = 'entity', relations = 'relation'}
-local AT_ONCE = 4096 -- lines that are joined before they are written
+local AT_ONCE = 4096 -- lines per write
 
 local ESCAPED = {['\\'] = '\\\\', ['\t'] = '\\t', ['\n'] = '\\n', ['\r'] = '\\r'}
 local MEANT = {['\\'] = '\\', t = '\t', n = '\n', r = '\r'}
@@ -38,22 +38,21 @@ end
 --- Writes the names of a data set.
 ---@param path string the run's folder ---@param data tinykg.Data
 function run_names.write(path, data)
-  local ok, message = atomic.write(path .. '/' .. FILE, function(file)
+  must(atomic_file.write(path .. '/' .. FILE, function(file)
     local done, why = file:write(HEAD)
     for _, kind in ipairs(fingerprint.kinds) do
       local all = data.names[kind]
       if done and not fingerprint.are_numbers(all) then done, why = put_kind(file, all, kind) end
     end
     return done, why
-  end, {links = false})
-  if not ok then error(message, 0) end
+  end, {links = false}))
 end
 
 local function damaged(path, why) error(('%s/%s: damaged: %s'):format(path, FILE, why), 0) end
 
---- Adds a name, as it stands in the file, to a dictionary; its place there.
+--- Adds an escaped name to a dictionary; returns its id.
 local function added(dictionary, from, n)
-  if ffi.C.memchr(from, 92, n) ~= nil then -- a backslash
+  if libc.memchr(from, 92, n) ~= nil then -- a backslash
     return dictionary:add((ffi.string(from, n):gsub('\\(.)', MEANT)))
   end
   return dictionary:add(from, n)
@@ -63,13 +62,13 @@ end
 local function parsed(path, text)
   local found, bytes, at, number = {}, ffi.cast('const char *', text), #HEAD, 1
   while at < #text do
-    local stop = ffi.C.memchr(bytes + at, 10, #text - at)
-    local tab = stop ~= nil and ffi.C.memchr(bytes + at, 9, #text - at)
+    local stop = libc.memchr(bytes + at, 10, #text - at)
+    local tab = stop ~= nil and libc.memchr(bytes + at, 9, #text - at)
     number = number + 1
     if not tab or tab == nil or tab >= stop then damaged(path, 'line ' .. number) end
     local first = ffi.cast('const char *', tab) + 1
     local word = ffi.string(bytes + at, first - 1 - (bytes + at))
-    local of = found[word] or {n = 0, dictionary = columns.dictionary(), places = {}}
+    local of = found[word] or {n = 0, dictionary = arrays.dictionary(), places = {}}
     found[word], of.n = of, of.n + 1
     of.places[of.n] = added(of.dictionary, first, ffi.cast('const char *', stop) - first)
     at = tonumber(ffi.cast('const char *', stop) - bytes) + 1
@@ -89,7 +88,7 @@ function run_names.read(path, config)
   for _, kind in ipairs(fingerprint.kinds) do
     local of, source = found[KINDS[kind]], nil
     if of then
-      source = columns.ints(of.n)
+      source = arrays.ints(of.n)
       for id = 0, of.n - 1 do source[id] = of.places[id + 1] end
     end
     all[kind] = names.new(of and of.n or was[kind], of and of.dictionary, source)

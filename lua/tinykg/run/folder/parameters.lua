@@ -1,4 +1,5 @@
---- The parameters of a model in a file, and back.
+--- Writes the parameters of a model to a file and reads them.
+local must = require 'tinykg.base.must'
 local store = require 'tinykg.store'
 
 local parameters = {}
@@ -7,8 +8,7 @@ local function shape(t) return '[' .. table.concat(t:size(), ', ') .. ']' end
 
 --- Writes a model's parameters by name. ---@param metadata table<string, string>
 function parameters.write(path, model, metadata)
-  local ok, message = store.write(path, model:state(), metadata, {links = false})
-  if not ok then error(message, 0) end
+  must(store.write(path, model:state(), metadata, {links = false}))
 end
 
 --- Copies `from` into `to`. Raises a message that names the file where the shapes differ.
@@ -23,18 +23,15 @@ function parameters.copy(path, name, from, to)
   to:copy(from)
 end
 
---- Raises one line where a file is not whole.
+--- Raises one line for a file that is not whole.
 function parameters.check(path)
-  local state, message = store.read(path)
-  if not state then error(message, 0) end
-  for _, t in pairs(state) do t:free() end
+  for _, t in pairs(must(store.read(path))) do t:free() end
 end
 
---- Gives a model the parameters of a file that `write` made. Names and shapes must agree.
+--- Sets a model's parameters from a file that `write` made. Names and shapes must agree.
 ---@return table<string, string> metadata
 function parameters.read(path, model)
-  local state, metadata = store.read(path)
-  if not state then error(metadata, 0) end
+  local state, metadata = must(store.read(path))
   for name, parameter in pairs(model:state()) do
     parameters.copy(path, name, state[name], parameter)
   end

@@ -1,5 +1,5 @@
---- Called at the end of what was typed or loaded: its locals would vanish, so they become globals.
--- Names of Lua's own are left alone: much would break with another `string` or `next`.
+--- Called at the end of a chunk that was typed or loaded: makes its locals globals, so that they do
+-- not vanish. Lua's own names, such as `string`, are not replaced.
 
 local standard = {}
 for name in pairs(_G) do standard[name] = true end

@@ -1,9 +1,9 @@
---- The comparison as a table to be written as JSON: for scripts, what the page shows to people.
+--- The comparison of the page as a table for JSON.
 local groups = require 'tinykg.report.groups'
 local json = require 'tinykg.base.json'
 local statistics = require 'tinykg.sweep.statistics'
 
---- {mean, sd, n} of each number of a part of summary.json, such as 'test'.
+--- The statistic of each number in a part of summary.json, such as 'test'.
 local function part_of(group, part)
   local names, out = {}, {}
   for _, run in ipairs(group.finished) do
@@ -13,7 +13,7 @@ local function part_of(group, part)
   return out
 end
 
---- The settings that tell a group from others, as config.json has them.
+--- The settings that tell a group from others, with the values of config.json.
 local function settings_of(group, columns)
   local out, config = {}, group.runs[1].config
   for _, column in ipairs(columns) do

@@ -1,14 +1,14 @@
---- Whether an object of a JSON text has a key twice. Parsers silently take one of the two, not all
---- the same one, so that a file could be one thing here and another elsewhere.
+--- Finds a key that an object of a JSON text has twice. Parsers silently take one of the two, not
+--- all the same one, so the file would mean different things to different programs.
 local json = require 'tinykg.base.json'
 
---- Where the string ends whose quote is at `first`.
+--- The position of the closing quote of the string whose opening quote is at `first`.
 local function end_of(text, first)
   local at = first + 1
   while true do
     local stop = text:find('["\\]', at)
     if text:byte(stop) == 34 then return stop end
-    at = stop + 2 -- behind what is escaped
+    at = stop + 2 -- behind the escaped character
   end
 end
 
@@ -17,7 +17,7 @@ local function key_at(text, first, last)
   return key:find('\\', 1, true) and json.decode('["' .. key .. '"]')[1] or key
 end
 
---- The first key that its object has twice, or nil.
+--- Returns the first such key, or nil.
 ---@param text string JSON, well formed
 ---@return string?
 return function(text)

@@ -1,16 +1,18 @@
---- What steps keep for backward: beside an op-by-op tape, by rule, by line of the recipe.
+--- The values that steps keep for backward: compared with an op-by-op tape, by rule, and by line of
+--- the recipe.
 local bars = require 'tinykg.report.chart.bars'
 local format = require 'tinykg.report.format'
-local grid = require 'tinykg.report.grid'
 local html = require 'tinykg.report.html'
+local html_table = require 'tinykg.report.html_table'
+local sorted_keys = require 'tinykg.base.sorted_keys'
 local statistics = require 'tinykg.sweep.statistics'
 
-local kept = {}
+local saved = {}
 
 local RULES = {
   {'exact', 'c2', 'kept as it is'},
   {'quantize', 'c1', 'kept in few bits'},
-  {'mask', 'c3', 'one bit an element, such as a sign'},
+  {'mask', 'c3', 'one bit per element, such as a sign'},
   {'recompute', 'c5', 'computed again in backward'},
   {'resident', 'c8', 'a parameter, an input or the graph: there anyway'},
 }
@@ -19,7 +21,7 @@ local MOST_LINES = 12
 
 -- ---- figures ----
 
---- {rule = {count, exact, kept}} of a phase's values.
+--- Sums of a phase's values: {rule = {count, exact, kept}}, in bytes.
 local function by_rule(phase)
   local sums = {}
   for _, value in ipairs(phase.values) do
@@ -38,16 +40,16 @@ end
 local function phases_of(picture)
   if picture.kept and #picture.kept.phases > 0 then return picture.kept.phases end
   local summary, phases = picture.run.summary and picture.run.summary.kept or {}, {}
-  for name, figures in pairs(type(summary.phases) == 'table' and summary.phases or {}) do
-    phases[#phases + 1] = {name = name, reference_bytes = figures.reference_bytes,
-                           stored_bytes = figures.stored_bytes}
+  local by_name = type(summary.phases) == 'table' and summary.phases or {}
+  for i, name in ipairs(sorted_keys(by_name)) do
+    phases[i] = {name = name, reference_bytes = by_name[name].reference_bytes,
+                 stored_bytes = by_name[name].stored_bytes}
   end
-  table.sort(phases, function(a, b) return a.name < b.name end)
   if #phases == 0 and summary.stored_bytes then phases[1] = summary end
   return phases
 end
 
---- A row a picture and phase: {label, phase, reference, stored}.
+--- A row per picture and phase: {label, phase, reference, stored}.
 local function rows_of(pictures)
   local rows = {}
   for _, picture in ipairs(pictures) do
@@ -109,7 +111,7 @@ end
 
 -- ---- tables ----
 
---- A bar of exact bytes with the kept ones on it; `whole` is the longest in the table.
+--- A bar of exact bytes with the kept bytes on it; `whole` is the longest bar of the table.
 local function meter(exact, stored, whole)
   local function width(x) return ('width:%.1f%%'):format(100 * x / math.max(whole, 1)) end
   return html.td{html.div{class = 'meter', html.i{style = width(exact)},
@@ -123,7 +125,7 @@ local NUMBERS = {values = true, exact = true, kept = true, value = true}
 local function heading(...)
   local cells = {}
   for i, name in ipairs{...} do
-    cells[i] = NUMBERS[name] and grid.number(name) or html.th{name}
+    cells[i] = NUMBERS[name] and html_table.number(name) or html.th{name}
   end
   return cells
 end
@@ -135,15 +137,16 @@ local function rule_table(phase)
     local sum = sums[rule[1]]
     if sum then
       rows[#rows + 1] = html.tr{
-        grid.name(rule[1]), html.td{rule[3]},
+        html_table.name(rule[1]), html.td{rule[3]},
         html.td{class = 'n', sum.count}, bytes_cell(sum.exact), bytes_cell(sum.kept),
         meter(sum.exact, sum.kept, whole)}
     end
   end
-  return grid.of(heading('rule', 'what becomes of a value', 'values', 'exact', 'kept', ''), rows)
+  return html_table.of(heading('rule', 'what becomes of a value', 'values', 'exact', 'kept', ''),
+                       rows)
 end
 
---- Values that take memory, the largest first; each knows which of its line's it is.
+--- Values that take memory, the largest first: {value, nth (of the values of its line), of, ...}.
 local function costly(phase)
   local list, count = {}, {}
   for i, value in ipairs(phase.values) do
@@ -190,7 +193,7 @@ local function line_table(phase)
   for i = 1, math.min(#list, MOST_LINES) do rows[i] = line_row(list[i], whole) end
   if #list > MOST_LINES then rows[#rows + 1] = rest_row(list, whole) end
   if #rows == 0 then return nil end
-  return grid.of(heading('line', 'op', 'value', 'shape', 'as', 'exact', 'kept', ''), rows)
+  return html_table.of(heading('line', 'op', 'value', 'shape', 'as', 'exact', 'kept', ''), rows)
 end
 
 local function phase_details(row, open)
@@ -201,7 +204,7 @@ local function phase_details(row, open)
 end
 
 --- ---@param pictures table[] of memory.pictures
-function kept.render(pictures)
+function saved.render(pictures)
   local rows = rows_of(pictures)
   if #rows == 0 then return nil end
   local details, missing = {}, {}
@@ -224,4 +227,4 @@ function kept.render(pictures)
   }
 end
 
-return kept
+return saved

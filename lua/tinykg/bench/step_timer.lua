@@ -1,16 +1,16 @@
---- Timing a recipe's steps as its training runs them.
-local tk = require 'tinykg'
-local feed = require 'tinykg.data.loader'
+--- Times a recipe's steps as its training runs them.
+local loader = require 'tinykg.data.loader'
 local measure = require 'tinykg.bench.measure'
 local phases = require 'tinykg.train.phases'
 local recipe_file = require 'tinykg.train.recipe_file'
 local train = require 'tinykg.train'
+local tk = require 'tinykg'
 
-local steps = {}
+local step_timer = {}
 
---- A recipe's phases at so many bits: what its training alternates between, a step each.
----@param path string of the recipe ---@param options table as given to the recipe
-function steps.trainer(path, options, data, bits)
+--- A recipe's phases, each with its step, at a number of bits.
+---@param path string the recipe ---@param options table given options of the recipe
+function step_timer.trainer(path, options, data, bits)
   local recipe = recipe_file.load(path)
   local o = recipe:complete(options)
   tk.seed(0)
@@ -20,7 +20,7 @@ function steps.trainer(path, options, data, bits)
           phases = phases.of(recipe, model, data, o, {bits = bits})}
 end
 
---- What the steps of a phase are called with, without end.
+--- An endless iterator over the arguments of a phase's step.
 local function batches_of(phase, o)
   local epoch, iterate = 0, nil
   return function()
@@ -28,7 +28,7 @@ local function batches_of(phase, o)
     local batch = iterate and iterate()
     if not batch then
       epoch = epoch + 1
-      iterate = feed.batches(phase.part, {size = o.batch_size, draw = o.draw, drop_last = true,
+      iterate = loader.batches(phase.part, {size = o.batch_size, draw = o.draw, drop_last = true,
                                           seed = 1, epoch = epoch})
       batch = iterate()
     end
@@ -36,10 +36,10 @@ local function batches_of(phase, o)
   end
 end
 
---- Times of steps of phase k of each run, in turns, on the same batches. A step ends when its loss
---- is on the host. Leaves `times`, `min` and `median` (milliseconds) in each run.
+--- Times the steps of phase k of each run in turns, on the same batches, until the loss is on the
+--- host. Sets `times`, `min` and `median` (milliseconds) of each run.
 ---@param limits {rounds: integer?, seconds: number?}
-function steps.time_phase(runs, k, limits)
+function step_timer.time_phase(runs, k, limits)
   local next_batch, batch = batches_of(runs[1].phases[k], runs[1].o), nil
   for _, run in ipairs(runs) do
     run.run = function() run.phases[k].step(batch) end
@@ -48,4 +48,4 @@ function steps.time_phase(runs, k, limits)
                        before = function() batch = next_batch() end})
 end
 
-return steps
+return step_timer

@@ -1,25 +1,24 @@
---- Where a run writes: a folder of its own, in which nothing of another run is lost.
+--- Chooses and opens the folder that a run writes to, so that no other run is overwritten.
 local lfs = require 'lfs'
-local atomic = require 'tinykg.base.atomic_file'
+local atomic_file = require 'tinykg.base.atomic_file'
 local checksums = require 'tinykg.store.checksums'
 local folder = require 'tinykg.run.folder'
+local format_options = require 'tinykg.run.format_options'
+local must = require 'tinykg.base.must'
 local resume = require 'tinykg.run.resume'
-local texts = require 'tinykg.run.format_options'
 
-local place = {}
+local output_folder = {}
 
-local LONGEST = 100 -- bytes of the settings in a folder's name
+local LONGEST = 100 -- bytes of settings in a folder's name
 
--- ---- names ----
-
---- Settings as they stand in the name of a folder, '-dim=8-lr=0.003': what was given, so that runs
---- that differ are told apart. A long list is cut, and a checksum stands for the rest.
+--- Given settings as a part of a folder's name, '-dim=8-lr=0.003', so that runs that differ have
+--- folders that differ. A long list is cut and gets a checksum of the whole.
 ---@param ... table<string, any>
 ---@return string
-function place.settings(...)
+function output_folder.settings(...)
   local parts = {}
   for _, given in ipairs{...} do
-    for _, text in ipairs(texts(given)) do
+    for _, text in ipairs(format_options(given)) do
       parts[#parts + 1] = '-' .. text:gsub('[^%w%.,=+_-]', '_')
     end
   end
@@ -29,7 +28,7 @@ function place.settings(...)
 end
 
 --- The last part of a data set's path. ---@param path string
-function place.data_name(path)
+function output_folder.data_name(path)
   local name = path:gsub('/+$', ''):match('[^/]*$')
   if name == '.' or name == '' then name = lfs.currentdir():match('[^/]*$') end
   return name
@@ -38,29 +37,28 @@ end
 local function default_name(o)
   local s = o.settings
   local more = {rounding = s.rounding ~= 'dither' and s.rounding or nil, steps = s.steps}
-  return ('runs/%s-%s-%sbit-seed%.0f%s'):format(o.recipe.name:lower(), place.data_name(o.data),
-    s.bits, o.seed, place.settings(o.given or {}, o.data_given or {}, more))
+  return ('runs/%s-%s-%sbit-seed%.0f%s'):format(o.recipe.name:lower(),
+    output_folder.data_name(o.data), s.bits, o.seed,
+    output_folder.settings(o.given or {}, o.data_given or {}, more))
 end
 
--- ---- what is there ----
-
---- Whether a folder that is no run's holds files that a run would write.
+--- The name of a file that a run would overwrite in a folder that is not a run's, or nil.
 local function stray(path, text)
   for _, name in ipairs(folder.FILES) do
     local same = name == 'recipe.lua' and folder.text(path, name) == text or name == 'names.tsv'
       or name == 'split.bin'
-    if not same and folder.has(path, name) then return name end -- a start may have been stopped
+    if not same and folder.has(path, name) then return name end -- a killed start leaves equal files
   end
 end
 
---- Why a folder must not be begun in: a clause, or nil.
+--- Says why a run must not begin in a folder, as a clause, or nil.
 local function occupied(path, config, text, recipe)
   if not folder.has(path, 'config.json') then
     local name = stray(path, text)
     return name and ('there is a %s, but no config.json, so it is not a run\'s folder: name '
       .. 'another --out, or --force moves it to previous/'):format(name)
   end
-  folder.config(path) -- of a run, not of another program
+  folder.config(path) -- raises an error if another program wrote it
   local finished = folder.has(path, 'summary.json')
   local begun = folder.has(path, 'last.safetensors') or folder.has(path, 'best.safetensors')
   if not finished and not begun then return nil end
@@ -75,16 +73,15 @@ local function occupied(path, config, text, recipe)
     .. 'begins anew'
 end
 
---- Opens the folder of a run, locked.
----@param o table of tinykg.run ---@param config table as config.json will say
----@return string path, boolean going_on, fun() unlock
-function place.open(o, config)
+--- Opens the folder of a run and locks it.
+---@param o table options of tinykg.run ---@param config table the future config.json
+---@return string path, boolean resuming, fun() unlock
+function output_folder.open(o, config)
   local path = o.out or folder.claim(default_name(o))
-  local ok, message = atomic.mkdirs(path)
-  if not ok then error(message, 0) end
+  must(atomic_file.mkdirs(path))
   local unlock = folder.lock(path)
-  if folder.has(path, 'batch.json') then
-    error(path .. ': holds a batch; a run needs a folder of its own', 0)
+  if folder.has(path, folder.SWEEP) then
+    error(path .. ': holds a sweep; a run needs a folder of its own', 0)
   end
   if o.force then return path, false, unlock end
   if o.resume and folder.has(path, 'config.json') then
@@ -101,16 +98,16 @@ function place.open(o, config)
   return path, false, unlock
 end
 
---- The options of a run's data set, with the seed of its split: of the run that goes on, else 0,
---- whatever the seed of training is.
+--- The options of a run's data set with the seed of its split: that of the resumed run, else 0. It
+--- does not depend on the seed of training.
 ---@return table<string, any>
-function place.data_options(o)
+function output_folder.data_options(o)
   local options = {}
   for key, value in pairs(o.data_options or {}) do options[key] = value end
   if options.seed then return options end
-  local goes_on = o.resume and o.out and folder.has(o.out, 'config.json')
-  options.seed = goes_on and folder.config(o.out).data_options.seed or 0
+  local resuming = o.resume and o.out and folder.has(o.out, 'config.json')
+  options.seed = resuming and folder.config(o.out).data_options.seed or 0
   return options
 end
 
-return place
+return output_folder

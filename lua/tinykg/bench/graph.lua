@@ -1,11 +1,12 @@
---- A graph to measure sums over: users and entities as nodes, each triple both ways.
+--- A graph for benchmarks of sums over edges: users and entities as nodes, each triple in both
+--- directions.
 local ffi = require 'ffi'
 local C = require 'tinykg.engine.lib'
 local build = require 'tinykg.graph.build'
 local random = require 'tinykg.base.random'
 local tensor = require 'tinykg.engine.tensor'
 
-local edges = {}
+local bench_graph = {}
 
 local function lists(n) return ffi.new('int32_t[?]', n), ffi.new('int32_t[?]', n),
   ffi.new('int32_t[?]', n) end
@@ -26,7 +27,7 @@ local function merged(data)
           relation_count = 2 * data.relations + 2}
 end
 
---- Popular nodes are popular on a power law, as in such data: about as many as kgat-last-fm has.
+--- A random graph with a power law of degrees and about the size of KGAT's Last-FM.
 local function generated(quick)
   local n, e, relations = 130000, 1776000, 20
   if quick then n, e = 4000, 40000 end
@@ -42,20 +43,20 @@ local function generated(quick)
           relation_count = relations}
 end
 
---- A graph as ops of the engine take it: {n, e, kinds, heads, packed, layout}.
----@param data? tinykg.Data else it is generated
+--- A graph for ops of the engine: {n, e, kinds, heads, packed, layout}.
+---@param data? tinykg.Data nil: a generated graph
 ---@param quick? boolean
-function edges.graph(data, quick)
+function bench_graph.new(data, quick)
   local g = data and merged(data) or generated(quick)
   local packed, layout = build.pack(g)
   return {n = g.nodes, e = g.n, kinds = g.relation_count, heads = g.heads, packed = packed,
           layout = layout}
 end
 
---- Distinct nodes spread evenly, the slot of each, as ids; and how many edges they have.
----@param g table of edges.graph ---@param count integer
+--- Evenly spread nodes, the index of each node among them (-1: none), and their number of edges.
+---@param g table from bench_graph.new ---@param count integer
 ---@return Tensor rows, Tensor slots, integer edges
-function edges.some(g, count)
+function bench_graph.some(g, count)
   local ids, slots, found = ffi.new('int32_t[?]', count), ffi.new('int32_t[?]', g.n), 0
   for t = 0, g.n - 1 do slots[t] = -1 end
   for b = 0, count - 1 do
@@ -66,12 +67,12 @@ function edges.some(g, count)
   return tensor.ids(ids, count), tensor.ids(slots, g.n), found
 end
 
---- Attributes of an op on the graph. ---@param backward? boolean
-function edges.attributes(g, backward)
+--- The attributes of an op on the graph. ---@param backward? boolean
+function bench_graph.attributes(g, backward)
   local a = tensor.attribute()
   a.i[0], a.i[1], a.i[2] = g.n, g.n, g.e
   a.i[3] = g.layout + (backward and C.TKG_GRAPH_BACKWARD or 0)
   return a
 end
 
-return edges
+return bench_graph

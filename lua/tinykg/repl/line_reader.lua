@@ -1,15 +1,17 @@
---- Where the prompt's lines come from: a terminal with lua-readline, one without, or a pipe.
+--- Reads the lines of the prompt from a terminal, with lua-readline or without, or from a pipe.
 --
--- A reader has read(self, prompt), which gives a text; or nil and 'end' or, after Ctrl-C,
+-- A reader has read(self, prompt), which returns a text; or nil and 'end' or, after Ctrl-C,
 -- 'interrupted'.
 local ffi = require 'ffi'
 local history = require 'tinykg.repl.history'
 local interrupt = require 'tinykg.repl.interrupt'
-require 'tinykg.base.clock' -- declares isatty
+local EINTR = require('posix.errno').EINTR
+local poll = require('posix.poll').rpoll
+local posix = require 'tinykg.base.posix'
 
-local lines = {}
+local line_reader = {}
 
-local LOOK_AGAIN = 500 -- ms: Ctrl-C right before waiting for a key is noticed then
+local POLL_MS = 500 -- Ctrl-C just before a wait is noticed after it
 
 local function note(text) io.stderr:write('tinykg: ', text, '\n') end
 
@@ -25,23 +27,22 @@ end
 -- ---- a terminal ----
 
 --- Waits until there is something to read; false after Ctrl-C.
-local function wait(poll)
+local function wait()
   while true do
     if interrupt.pressed() then return false end
-    local ready, message, code = poll(0, LOOK_AGAIN)
-    if not ready and code ~= require('posix.errno').EINTR then return true, message end
-    if ready and ready > 0 then return true end
+    local ready, _, code = poll(0, POLL_MS)
+    if not ready and code ~= EINTR or ready and ready > 0 then return true end
   end
 end
 
---- Without line editing: the terminal's own.
+--- A terminal without lua-readline: it edits lines by itself.
 local plain = {}
 plain.__index = plain
 
-function plain:read(prompt)
+function plain.read(_, prompt)
   io.write(prompt)
   io.flush()
-  if self.poll and not wait(self.poll) then
+  if not wait() then
     io.write('\n')
     return nil, 'interrupted'
   end
@@ -60,7 +61,7 @@ function edited:read(prompt)
   end)
   self.native.fit()
   while not done do
-    if not wait(self.poll) then
+    if not wait() then
       self.native.abandon()
       io.write('^C\n')
       return nil, 'interrupted'
@@ -71,11 +72,11 @@ function edited:read(prompt)
     io.write('\n')
     return nil, 'end'
   end
-  for one in line:gmatch('[^\r\n]+') do self:remember(one) end -- a paste is one text of several
+  for one in line:gmatch('[^\r\n]+') do self:remember(one) end -- a paste may have several lines
   return line
 end
 
---- Into the history, but for blank lines and repetitions.
+--- Adds a line to the history, unless it is blank or repeats the last one.
 function edited:remember(line)
   if line == self.last or not line:find('%S') then return end
   self.last = line
@@ -91,9 +92,10 @@ void rl_deprep_terminal(void);
 local BREAKS = ffi.new('char[64]', ' \t\n"\\\'`@$><=;|&{}()[]+-*/%^~#,.:!?')
 local NONE = ffi.new('char[1]')
 
---- What the Lua module does not hand on of the library that it is linked with. Words end at dots
---- and colons, so that lists of completions are short, and quotes are not closed behind a folder.
----@return table native fit(): to the window's size; abandon(): gives up the line begun
+--- Functions of the readline library that the Lua module lacks. Also sets that words end at dots
+--- and colons, so that lists of completions are short, and that quotes are not closed behind a
+--- folder.
+---@return table native fit(): adapt to the window's size; abandon(): drop the current line
 local function native_parts(readline)
   local ok, library = pcall(function()
     local library = ffi.load(package.searchpath('C-readline', package.cpath))
@@ -101,8 +103,8 @@ local function native_parts(readline)
     library.rl_basic_quote_characters = NONE
     return library
   end)
-  -- handler_remove closes the terminal's stream before the library writes its last to it: without
-  -- rl_deprep_terminal it must not be called, and the next line begins on top of this one.
+  -- handler_remove closes the terminal's stream before the library's last write to it. Without
+  -- rl_deprep_terminal it must not be called, and the next line overwrites this one.
   if not ok then return {fit = function() end, abandon = function() end} end
   return {
     fit = function() library.rl_reset_screen_size() end,
@@ -114,8 +116,8 @@ local function native_parts(readline)
   }
 end
 
---- What the module wants to complete is text[from..to]; completions are of a part of that, or of
---- more, so they are cut to begin where it begins.
+--- The module completes text[from..to]. Our completions may begin before or after `from`, so they
+--- are cut or extended to begin there.
 local function completer(readline, complete)
   readline.set_complete_function(function(text, from, to)
     readline.set_completion_append_character('')
@@ -129,29 +131,27 @@ local function completer(readline, complete)
 end
 
 local function with_editing(complete)
-  local readline, poll = require 'readline', require('posix.poll').rpoll
+  local readline = require 'readline'
   readline.set_readline_name('tinykg')
   local kept, why = history.open()
   if not kept then note('the history is not kept: ' .. why) end
   readline.set_options{histfile = kept and kept.path or '', auto_add = false}
   completer(readline, complete)
-  return setmetatable({readline = readline, poll = poll, history = kept,
-                       last = kept and kept.last,
+  return setmetatable({readline = readline, history = kept, last = kept and kept.last,
                        native = native_parts(readline)}, edited)
 end
 
 --- Whether standard input is a terminal. ---@return boolean
-function lines.is_terminal() return ffi.C.isatty(0) == 1 end
+function line_reader.is_terminal() return posix.is_terminal(0) end
 
 --- The reader that suits standard input.
----@param complete fun(text: string): string[], integer completions of the end of a text, and where
----  in it they begin
-function lines.open(complete)
-  if not lines.is_terminal() then return setmetatable({}, pipe) end
-  local has_poll, poll = pcall(require, 'posix.poll')
-  if has_poll and pcall(require, 'readline') then return with_editing(complete) end
-  note('no line editing, completion and history: apt-get install lua-readline lua-posix')
-  return setmetatable({poll = has_poll and poll.rpoll or nil}, plain)
+---@param complete fun(text: string): string[], integer completions of the end of a text, and their
+---  position in it
+function line_reader.open(complete)
+  if not line_reader.is_terminal() then return setmetatable({}, pipe) end
+  if pcall(require, 'readline') then return with_editing(complete) end
+  note('no line editing, completion and history: apt-get install lua-readline')
+  return setmetatable({}, plain)
 end
 
-return lines
+return line_reader

@@ -1,7 +1,7 @@
---- What a value answers to by name.
+--- Names of the fields and methods of a value.
 --
--- A class whose __index is a function says in its metatable what that finds: __methods, a table
--- with the methods by name, and __fields, a list of names. Its own fields are nobody's business.
+-- A class whose __index is a function lists in its metatable what that finds: __methods, a table of
+-- methods by name, and __fields, a list of names. The fields of its instances are private.
 
 local function is_name(key) return type(key) == 'string' and key:find('^[%a_][%w_]*$') ~= nil end
 
@@ -20,8 +20,8 @@ local function collect(value, add, seen)
   if type(meta.__index) == 'table' then collect(meta.__index, add, seen) end
 end
 
---- Names of a value's fields and methods, and of its classes'.
----@param value any ---@return table names by name: what it is, or true where only asking would tell
+---@param value any
+---@return table members by name; true instead of a value that only indexing would compute
 return function(value)
   local found = {}
   collect(value, function(name, field)

@@ -1,35 +1,34 @@
---- Run folders as a report needs them: what is there, and notes about what is not.
+--- Reads run folders for a report, with notes about what is missing.
 local lfs = require 'lfs'
-local entries = require 'tinykg.base.folder_entries'
-local of_run = require 'tinykg.run.folder'
+local folder_entries = require 'tinykg.base.folder_entries'
 local json = require 'tinykg.base.json'
-local seal = require 'tinykg.run.folder.seal'
-
-local read = {}
+local json_checksum = require 'tinykg.run.folder.json_checksum'
+local run_folder = require 'tinykg.run.folder'
+local schema = require 'tinykg.run.folder.schema'
 
 ---@class ReportRun
----@field folder string as it is shown
+---@field folder string its path, as it is shown
 ---@field state 'finished'|'unfinished'|'failed'
----@field config table? nil where a member of a batch failed before it began
----@field log table[] one record an epoch, epochs rising
+---@field config table? nil for a job of a sweep that failed before it began
+---@field log table[] one record per epoch, in order
 ---@field summary table? nil unless finished
 ---@field kept table? kept.json
----@field output string? the end of what an unfinished member of a batch printed
+---@field output string? the end of what an unfinished job of a sweep printed
 ---@field failure string? the message that it failed with
 ---@field notes string[] what is missing or broken
----@field written number seconds, when config.json was
+---@field written number when config.json was written, seconds since 1970
 
-local LEVELS = 2 -- of folders below one that is named
+local LEVELS = 2 -- how far below a given folder runs are searched
 
 local function exists(path) return lfs.attributes(path, 'mode') == 'file' end
 
---- A member of a batch that failed early has no more than what it printed.
+--- A job of a sweep that failed early left its output only.
 local function is_run(folder)
   return exists(folder .. '/config.json')
-    or exists(folder .. '/output.txt') and exists(folder .. '/../batch.json')
+    or exists(folder .. '/output.txt') and exists(folder .. '/../' .. run_folder.SWEEP)
 end
 
---- JSON without its nulls: what is null is not there.
+--- JSON without its nulls.
 local function without_null(value)
   if value == json.null then return nil end
   if type(value) == 'table' then
@@ -38,19 +37,18 @@ local function without_null(value)
   return value
 end
 
---- An object of a file, or nil and what to note.
+--- The object in a file, or nil and a note.
 local function object(folder, name)
   local path = folder .. '/' .. name
   if not exists(path) then return nil, 'no ' .. name end
-  local value, message, damaged = seal.decode(of_run.text(folder, name), path)
+  local value, message, damaged = json_checksum.decode(run_folder.text(folder, name), path)
   if damaged then error(message, 0) end
   if value == nil then return nil, message end
   if type(value) ~= 'table' then return nil, path .. ': not an object' end
   return without_null(value)
 end
 
---- The tree, without those of the named fields that are no objects: the rest of the report may
---- count on what is there.
+--- The tree without those of the named fields that are no objects.
 local function with_objects(tree, ...)
   for _, name in ipairs{...} do
     local field = tree and tree[name]
@@ -59,36 +57,19 @@ local function with_objects(tree, ...)
   return tree
 end
 
-local function all_tables(list)
-  for _, entry in ipairs(list) do
-    if type(entry) ~= 'table' then return false end
-  end
-  return true
-end
-
---- Whether kept.json has the form that step:kept() gives it.
-local function is_kept(kept)
-  if type(kept.phases) ~= 'table' or not all_tables(kept.phases) then return false end
-  for _, phase in ipairs(kept.phases) do
-    if type(phase.values) ~= 'table' or not all_tables(phase.values) then return false end
-    for _, value in ipairs(phase.values) do
-      if type(value.shape) ~= 'table' or not pcall(table.concat, value.shape) then return false end
-    end
-  end
-  return true
-end
+local KEPT = {phases = {each = {values = {each = {shape = {each = 'number'}}}}}}
 
 local function record_of(line, ended, name)
-  local record = seal.line(line, ended, name)
+  local record = json_checksum.line(line, ended, name)
   record = type(record) == 'table' and without_null(record)
   if not record or type(record.epoch) ~= 'number' then return nil end
   return with_objects(record, 'valid', 'losses')
 end
 
---- The records of log.jsonl. An epoch that a resumed run did again counts as it went last; a line
---- that is cut, as a killed run may leave it, is noted.
+--- The records of log.jsonl. Of an epoch that was done twice, the last record counts. A line that
+--- is cut off, as a killed run may leave it, gets a note.
 local function read_log(folder, notes)
-  local text = of_run.text(folder, 'log.jsonl')
+  local text = run_folder.text(folder, 'log.jsonl')
   if not text then
     notes[#notes + 1] = 'no log.jsonl'
     return {}
@@ -105,18 +86,17 @@ local function read_log(folder, notes)
   return log
 end
 
---- Why a run has no summary, as far as what it printed says: the message of a failed run is its
---- last line.
+--- Sets why a run has no summary, by its output: the last line of a failed run is its message.
 local function explain(run)
-  local output, line, whole = of_run.said(run.folder)
+  local output, line, whole = run_folder.output(run.folder)
   local last = line:match('^tinykg: (.*)')
   run.state = 'unfinished'
   if last and last ~= 'interrupted' then run.state, run.failure = 'failed', last end
   run.output = output ~= '' and (whole and '' or '...') .. output or nil
 end
 
---- One run. A config.json that cannot be read is an error: nothing can be said of such a run. So is
---- a file whose checksum is not its own: what it says is not what the run was.
+--- Reads one run. Raises one line for a config.json that cannot be read, and for a file whose
+--- checksum is wrong.
 ---@return ReportRun
 local function read_run(folder)
   local run = {folder = folder, notes = {}, state = 'finished'}
@@ -132,7 +112,7 @@ local function read_run(folder)
   run.log = read_log(folder, run.notes)
   run.summary = with_objects(optional('summary.json'), 'test', 'valid', 'memory', 'kept', 'time')
   run.kept = optional('kept.json')
-  if run.kept and not is_kept(run.kept) then
+  if run.kept and schema.mismatch(run.kept, KEPT) then
     run.kept, run.notes[#run.notes + 1] = nil, 'kept.json: not a list of phases with their values'
   end
   if not run.summary then explain(run) end
@@ -141,7 +121,7 @@ end
 
 local function sub_folders(folder)
   local list = {}
-  for _, name in ipairs(entries(folder)) do
+  for _, name in ipairs(folder_entries(folder)) do
     local path = folder .. '/' .. name
     if not name:match('^%.') and lfs.attributes(path, 'mode') == 'directory' then
       list[#list + 1] = path
@@ -150,7 +130,7 @@ local function sub_folders(folder)
   return list
 end
 
---- Adds the run folders at and below `folder` to `found`. What is below a run is its own.
+--- Adds the run folders at and below `folder` to `found`; folders below a run are not searched.
 local function find(folder, levels, found)
   if is_run(folder) then
     found[#found + 1] = folder
@@ -160,11 +140,11 @@ local function find(folder, levels, found)
   return found
 end
 
---- The runs of folders: each a run's, or one that holds run folders one or two levels down. A run
---- that is reached twice counts once. Raises one line where a folder holds no run.
+--- The runs of folders: each is a run's, or holds run folders up to two levels down. A run that is
+--- found twice counts once. Raises one line for a folder without runs.
 ---@param folders string[]
 ---@return ReportRun[]
-function read.runs(folders)
+return function(folders)
   local runs, seen = {}, {}
   for _, given in ipairs(folders) do
     local folder = given:match('^(.-)/*$')
@@ -186,5 +166,3 @@ function read.runs(folders)
   end
   return runs
 end
-
-return read

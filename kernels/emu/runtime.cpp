@@ -1,0 +1,117 @@
+#include "runtime.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <utility>
+#include <vector>
+
+/* ---- graphs ---- */
+
+struct emu_graph {
+  std::vector<std::function<void()>> work;
+  bool spoilt;
+};
+
+static emu_graph *capturing;
+
+bool emu_capturing(void) { return capturing != nullptr; }
+void emu_add_work(std::function<void()> work) { capturing->work.push_back(std::move(work)); }
+
+/* Whether the device refuses a call because it captures; the capture is then spoilt. */
+static bool refused(void) {
+  if (capturing) capturing->spoilt = true;
+  return capturing != nullptr;
+}
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t, cudaStreamCaptureMode) {
+  if (refused()) return cudaErrorStreamCaptureUnsupported;
+  capturing = new emu_graph();
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamEndCapture(cudaStream_t, cudaGraph_t *out) {
+  emu_graph *graph = capturing;
+  *out = capturing = nullptr;
+  if (!graph) return cudaErrorInvalidValue;
+  if (!graph->spoilt) return *out = graph, cudaSuccess;
+  delete graph;
+  return cudaErrorStreamCaptureInvalidated;
+}
+
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t graph, unsigned long long) {
+  *out = new emu_graph(*graph);
+  return cudaSuccess;
+}
+
+cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t) {
+  for (const auto &work : graph->work) work();
+  return cudaSuccess;
+}
+
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) { return delete graph, cudaSuccess; }
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph) { return delete graph, cudaSuccess; }
+
+/* ---- memory and the device ---- */
+
+cudaError_t cudaMalloc(void **out, size_t bytes) {
+  *out = nullptr;
+  if (refused()) return cudaErrorStreamCaptureUnsupported;
+  if (posix_memalign(out, 256, bytes ? bytes : 1)) return cudaErrorMemoryAllocation;
+  memset(*out, 0xff, bytes);
+  return cudaSuccess;
+}
+
+cudaError_t cudaFree(void *memory) {
+  if (refused()) return cudaErrorStreamCaptureUnsupported;
+  free(memory);
+  return cudaSuccess;
+}
+
+cudaError_t cudaMallocHost(void **out, size_t bytes) { return cudaMalloc(out, bytes); }
+
+cudaError_t cudaStreamSynchronize(cudaStream_t) {
+  return refused() ? cudaErrorStreamCaptureUnsupported : cudaSuccess;
+}
+
+cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaStreamSynchronize(nullptr); }
+
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t) {
+  if (kind != cudaMemcpyDeviceToDevice && refused()) return cudaErrorStreamCaptureUnsupported;
+  emu_queue([=] {
+    if (bytes) memmove(to, from, bytes);
+  });
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemsetAsync(void *memory, int value, size_t bytes, cudaStream_t) {
+  emu_queue([=] {
+    if (bytes) memset(memory, value, bytes);
+  });
+  return cudaSuccess;
+}
+
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp *out, int) {
+  memset(out, 0, sizeof *out);
+  strcpy(out->name, "CUDA on a CPU");
+  out->multiProcessorCount = 4; /* few, so that grids wrap around in tests too */
+  out->major = 9;
+  return cudaMemGetInfo(&out->totalGlobalMem, &out->totalGlobalMem);
+}
+
+cudaError_t cudaMemGetInfo(size_t *left, size_t *total) {
+  *total = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
+  *left = (size_t)sysconf(_SC_AVPHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
+  return cudaSuccess;
+}
+
+const char *cudaGetErrorString(cudaError_t error) {
+  return error == cudaErrorMemoryAllocation           ? "out of memory"
+         : error == cudaErrorStreamCaptureUnsupported ? "operation not permitted while capturing"
+         : error == cudaErrorStreamCaptureInvalidated ? "operation failed due to an earlier capture"
+         : error                                      ? "invalid value"
+                                                      : "no error";
+}

@@ -1,0 +1,79 @@
+--- Text for people: what a terminal may be shown, tables, sizes, durations and counts.
+--
+-- A terminal obeys control characters: those of ASCII (an escape sets its title, moves in it,
+-- clears it) and, in UTF-8, U+0080 to U+009F. Names, titles and messages with them may come from
+-- other people, so each control character is shown as `?`, and a tab as a blank. Files (--json,
+-- .tsv) have names as they are.
+local utf8 = require 'tinykg.base.utf8'
+
+local format = {}
+
+--- One line that a terminal may be shown.
+---@param text any what is no text is made one
+---@return string
+function format.line(text)
+  return (utf8.valid(tostring(text)):gsub('\194[\128-\159]', '?'):gsub('\t', ' '):gsub('%c', '?'))
+end
+
+--- The same of a text of several lines, which stay lines.
+---@param text any
+---@return string
+function format.lines(text)
+  return (tostring(text):gsub('[^\n]+', format.line))
+end
+
+--- Prints one line.
+function format.print(text) print(format.line(text)) end
+
+--- Rows of texts in columns, two blanks apart.
+---@param rows string[][]
+---@param is_left? fun(column: integer): boolean columns to the left; without it, the first one
+---@return string
+function format.table(rows, is_left)
+  local width, lines = {}, {}
+  for _, row in ipairs(rows) do
+    for c, cell in ipairs(row) do width[c] = math.max(width[c] or 0, #cell) end
+  end
+  for i, row in ipairs(rows) do
+    local cells = {}
+    for c, cell in ipairs(row) do
+      local gap, left = (' '):rep(width[c] - #cell), c == 1
+      if is_left then left = is_left(c) end
+      cells[c] = left and cell .. gap or gap .. cell
+    end
+    lines[i] = format.line(table.concat(cells, '  ')):gsub('%s+$', '')
+  end
+  return table.concat(lines, '\n')
+end
+
+--- The shortest text that is the same number again.
+function format.number(x)
+  for digits = 15, 16 do
+    local text = ('%.' .. digits .. 'g'):format(x)
+    if tonumber(text) == x then return text end
+  end
+  return ('%.17g'):format(x)
+end
+
+--- 1234567 -> '1.2 MiB'
+function format.bytes(n)
+  local units = {'B', 'KiB', 'MiB', 'GiB', 'TiB'}
+  local u = 1
+  while n >= 1024 and u < #units do n, u = n / 1024, u + 1 end
+  return (u == 1 and '%.0f %s' or '%.1f %s'):format(n, units[u])
+end
+
+--- 3725 -> '1:02:05'
+function format.duration(seconds)
+  local s = math.floor(seconds + 0.5)
+  if s >= 3600 then return ('%d:%02d:%02d'):format(s / 3600, s % 3600 / 60, s % 60) end
+  return ('%d:%02d'):format(s / 60, s % 60)
+end
+
+--- A number and what there are so many of: '1 run', '3 runs'.
+---@param n integer ---@param noun string ---@param plural? string noun .. 's' by default
+function format.count(n, noun, plural)
+  return ('%d %s'):format(n, n == 1 and noun or plural or noun .. 's')
+end
+
+return format
