@@ -115,26 +115,23 @@ local function prompt(chunk, ...)
   if not ok then leave(message, trace) end
 end
 
---- Compiles the argument of -e.
-local function compile(load, text)
-  if not text then leave{usage = '-e needs a line of Lua: tinykg -e \'print(1)\''} end
-  local chunk, message = load(text, '=(command line)')
-  return chunk or leave(message)
-end
-
+--- Runs the argument of -e; with -i before or behind it, the prompt follows.
 local function code(text, ...)
-  run_lua(compile(loadstring, text and 'local tk = require "tinykg"; ' .. text), ...)
+  if not text then leave{usage = '-e needs a line of Lua: tinykg -e \'print(1)\''} end
+  local chunk, message = loadstring('local tk = require "tinykg"; ' .. text, '=(command line)')
+  if not chunk then leave(message) end
+  if ... ~= '-i' then return run_lua(chunk, ...) end
+  prompt(require('tinykg.repl.chunk').load(text, '=(command line)'), select(2, ...))
 end
 
 --- -i: runs a file or -e CODE, then the prompt.
 local function interactive(first, ...)
   if not first then return prompt() end
-  local repl_chunk = require 'tinykg.repl.chunk'
-  if first == '-e' then return prompt(compile(repl_chunk.load, (...)), select(2, ...)) end
+  if first == '-e' then return code(..., '-i', select(2, ...)) end
   if not first:match('%.lua$') then
     leave{usage = '-i: ' .. first .. ' is neither -e CODE nor a file named *.lua'}
   end
-  local chunk, message = repl_chunk.of_file(first)
+  local chunk, message = require('tinykg.repl.chunk').of_file(first)
   if not chunk then leave(message) end
   require('tinykg.base.search_path').add_folder_of(first)
   _G.arg = {[0] = first, ...}

@@ -296,7 +296,7 @@ local function make_split(raw, options)
   end
 end
 
-local function assemble(raw, format_name, dir, task)
+local function assemble(raw, source, dir, task)
   local function part(rows_or_nil)
     local from = rows_or_nil or rows.none()
     return { n = from.n, users = from.users, items = from.items, labels = from.labels,
@@ -304,7 +304,7 @@ local function assemble(raw, format_name, dir, task)
   end
   local graph = raw.graph
   return setmetatable({
-    format = format_name,
+    format = source.name,
     name = raw.name or files.basename(dir),
     task = task,
     users = raw.users,
@@ -330,11 +330,11 @@ end
 function data.format_of(dir) return (choose.of_folder(dir)).name end
 
 local function build(dir, options)
-  local reader, warning = choose.of_folder(dir, options.format)
-  if options.attributes and not reader.has_attributes then
-    error(('option attributes: %s has no table of items'):format(reader.name), 0)
+  local source, warning = choose.of_folder(dir, options.format)
+  if options.attributes and not source.has_attributes then
+    error(('option attributes: %s has no table of items'):format(source.name), 0)
   end
-  local raw = reader.load(dir, options)
+  local raw = source.load(dir, options)
   raw.warnings[#raw.warnings + 1] = warning
   raw.dropped = { duplicates = 0, triples = 0, overlap = 0, ratings = 0 }
   raw.seed = options.seed or defaults.seed
@@ -357,7 +357,7 @@ local function build(dir, options)
     warn(raw, '%d repeated interactions dropped', raw.dropped.duplicates)
   end
   if raw.dropped.triples > 0 then warn(raw, '%d repeated triples dropped', raw.dropped.triples) end
-  return assemble(raw, reader.name, dir, task)
+  return assemble(raw, source, dir, task)
 end
 
 --- Loads the data set of a folder. Its files tell the format. Errors name the file, and the line if

@@ -67,9 +67,8 @@ function methods:tanh() return record('tanh', nil, self) end
 --- x where x > 0, else scale * (exp(x) - 1): Clevert et al., ELU, ICLR 2016.
 ---@param scale? number above 0; 1 by default ---@return Tensor of the same shape
 function methods:elu(scale)
-  scale = scale or 1
-  if scale <= 0 or scale ~= scale then fail('elu: scale %g is not above 0', scale) end
-  return scalar('elu', scale, 0, self)
+  if scale and (scale <= 0 or scale ~= scale) then fail('elu: scale %g is not above 0', scale) end
+  return scalar('elu', scale or 1, 0, self)
 end
 --- log(1 + exp(x)), without overflow. ---@return Tensor of the same shape
 function methods:softplus() return record('softplus', nil, self) end

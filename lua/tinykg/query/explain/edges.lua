@@ -76,9 +76,9 @@ function edges.plausible(graph, relations, distance)
   return {rule = 'product', what = 'plausibility', {graph = graph, weights = weights}}
 end
 
---- Attention of a user over an item's sampled neighbours, hop by hop, for models with a
---- receptive_field(u, items) such as KGCN's, which returns ids by hop and attention / neighbors. A
---- node that is met twice counts once; a neighbour that was sampled twice for a node counts twice.
+--- Attention of a user over the neighbours sampled for an item, hop by hop, of models with a
+--- receptive_field(u, items) such as KGCN's: ids by hop, and weights that are 1 / neighbors of the
+--- attention. A node that is met twice counts once, a neighbour sampled twice for a node twice.
 ---@param model Module with users, receptive_field and `field`, of graph:receptive_field
 ---@param users Tensor int32 [1] ---@param items Tensor int32 [1]
 function edges.sampled(model, users, items)
