@@ -7,6 +7,7 @@
 local lfs = require 'lfs'
 local atomic = require 'tinykg.base.atomic_file'
 local entries = require 'tinykg.base.folder_entries'
+local must = require 'tinykg.base.must'
 local random = require 'tinykg.base.random'
 
 local demo = {}
@@ -148,10 +149,6 @@ local function make_ratings(generator, films, options)
     for _, film in ipairs(unwatched) do lines[#lines + 1] = ('%d\t%d\t0'):format(user, film) end
   end
   return lines, liked, positives
-end
-
-local function must(ok, message)
-  if not ok then error(message, 0) end
 end
 
 local function write_lines(path, lines)

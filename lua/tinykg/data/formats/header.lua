@@ -65,7 +65,7 @@ end
 
 ---@class tinykg.Layout
 ---@field at table<string, number> the column (from 1) of each field that there is
----@field kinds string as of columns.read
+---@field kinds string as of arrays.read
 ---@field skip number lines of the header
 ---@field unread string[] names of the columns that are not read
 

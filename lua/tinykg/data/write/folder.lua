@@ -5,6 +5,7 @@ local lfs = require 'lfs'
 local atomic = require 'tinykg.base.atomic_file'
 local entries = require 'tinykg.base.folder_entries'
 local size_text = require('tinykg.base.format').bytes
+local must = require 'tinykg.base.must'
 local progress = require 'tinykg.base.progress'
 
 local folder = {}
@@ -15,11 +16,6 @@ local COMPRESSED = { '', '.gz', '.xz' }
 ---@class tinykg.Out
 local Out = {}
 Out.__index = Out
-
-local function must(ok, message)
-  if not ok then error(message, 0) end
-  return ok
-end
 
 local function stripped(dir) return dir:match('^(.-)/*$') == '' and '/' or dir:match('^(.-)/*$') end
 
