@@ -10,7 +10,7 @@
  * is the gradient being passed on: that one may reach several inputs, and each has its own sum. */
 static bool scatter_into(tkg_tape *tape, int part, int base) {
   tkg_node *n = &tape->nodes[part];
-  int at = n->op == TKG_OP_SCATTER_ADD ? 2 : n->op == TKG_OP_MIX_SCATTER ? 3 : -1;
+  int at = n->op == TKG_OP_SCATTER_ADD ? 2 : n->op == TKG_OP_NEIGHBOR_SCATTER ? 3 : -1;
   if (at < 0 || n->inputs != at || base > part) return false;
   n->in[at] = base;
   n->inputs = (uint8_t)(at + 1);

@@ -148,7 +148,7 @@ int tkg__vjp_take(tkg_vjp *v) { return into_shape(v, TKG_OP_TAKE_GRAD, v->g, in(
 int tkg__vjp_take_grad(tkg_vjp *v) { return accumulate(v, 0, two(v, TKG_OP_TAKE, v->g, in(v, 1))); }
 
 /* u . r[ids]: gradients by relation first (a dense [b, m]), then two small products. */
-int tkg__vjp_edge_dot(tkg_vjp *v) {
+int tkg__vjp_relation_score(tkg_vjp *v) {
   tkg_node by_relation = {.rank = 2};
   by_relation.shape[0] = node_of(v, in(v, 0))->shape[0];
   by_relation.shape[1] = node_of(v, in(v, 1))->shape[0];
@@ -159,30 +159,31 @@ int tkg__vjp_edge_dot(tkg_vjp *v) {
   return status;
 }
 
-int tkg__vjp_mix(tkg_vjp *v) {
+int tkg__vjp_neighbor_sum(tkg_vjp *v) {
   bool ids = self(v)->inputs > 2;
   int w = in(v, 0), x = in(v, 1), by = ids ? in(v, 2) : -1, status = TKG_OK;
   if (wants(v, 0)) {
     tkg_node node = {.i = {node_of(v, w)->shape[1]}};
     int rows = as_matrix(v, x);
-    status = accumulate(v, 0, rows < 0 ? -1 : record(v, node, TKG_OP_MIX_DOT, v->g, rows, by));
+    status = accumulate(v, 0, rows < 0 ? -1 : record(v, node, TKG_OP_NEIGHBOR_DOT, v->g, rows, by));
   }
   if (status || !wants(v, 1)) return status;
   if (!ids) {
-    int outer = two(v, TKG_OP_MIX_OUTER, w, v->g);
+    int outer = two(v, TKG_OP_NEIGHBOR_OUTER, w, v->g);
     return accumulate(v, 1, outer < 0 ? -1 : reshaped(v, outer, node_of(v, x)));
   }
-  return accumulate(v, 1, record(v, shaped(node_of(v, x)), TKG_OP_MIX_SCATTER, w, v->g, by));
+  return accumulate(v, 1, record(v, shaped(node_of(v, x)), TKG_OP_NEIGHBOR_SCATTER, w, v->g, by));
 }
 
 /* The gradient of a sum of rows over k neighbours' weights: its own gradient is a sum again. */
-int tkg__vjp_mix_dot(tkg_vjp *v) {
+int tkg__vjp_neighbor_dot(tkg_vjp *v) {
   bool ids = self(v)->inputs > 2;
   int g = in(v, 0), x = in(v, 1), by = ids ? in(v, 2) : -1, status = TKG_OK;
-  if (wants(v, 0)) status = accumulate(v, 0, record(v, (tkg_node){0}, TKG_OP_MIX, v->g, x, by));
+  if (wants(v, 0))
+    status = accumulate(v, 0, record(v, (tkg_node){0}, TKG_OP_NEIGHBOR_SUM, v->g, x, by));
   if (status || !wants(v, 1)) return status;
-  if (!ids) return accumulate(v, 1, two(v, TKG_OP_MIX_OUTER, v->g, g));
-  return accumulate(v, 1, record(v, shaped(node_of(v, x)), TKG_OP_MIX_SCATTER, v->g, g, by));
+  if (!ids) return accumulate(v, 1, two(v, TKG_OP_NEIGHBOR_OUTER, v->g, g));
+  return accumulate(v, 1, record(v, shaped(node_of(v, x)), TKG_OP_NEIGHBOR_SCATTER, v->g, g, by));
 }
 
 /* Adding rows and fetching them undo each other; so do taking elements and putting them back. */

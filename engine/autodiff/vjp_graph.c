@@ -43,15 +43,15 @@ static sum sum_of(const tkg_vjp *v) {
 static int gathered_back(tkg_vjp *v, const sum *s) {
   tkg_node all = {.rank = 1};
   all.shape[0] = self(v)->i[s->backward ? 1 : 0];
-  int slots = record(v, all, TKG_OP_SLOTS, s->rows, -1, -1);
-  if (slots < 0) return -1;
-  int first = two(v, TKG_OP_GATHER, slots, s->rows);
+  int row_of = record(v, all, TKG_OP_INVERSE_INDEX, s->rows, -1, -1);
+  if (row_of < 0) return -1;
+  int first = two(v, TKG_OP_GATHER, row_of, s->rows);
   if (first < 0) return -1;
   int g = record(v, shaped(node_of(v, v->g)), TKG_OP_SCATTER_ADD, v->g, first, -1);
   if (g < 0) return -1;
   tkg_node node = on_graph(v, TKG_GRAPH_BACKWARD);
-  if (s->r >= 0) return graph_op(v, node, TKG_OP_AGGREGATE_MUL_SLOTS, g, s->r, slots, s->w);
-  return graph_op(v, node, TKG_OP_AGGREGATE_SLOTS, g, slots, s->w, -1);
+  if (s->r >= 0) return graph_op(v, node, TKG_OP_AGGREGATE_MUL_INDEXED, g, s->r, row_of, s->w);
+  return graph_op(v, node, TKG_OP_AGGREGATE_INDEXED, g, row_of, s->w, -1);
 }
 
 static int to_nodes(tkg_vjp *v, const sum *s) {
@@ -92,7 +92,7 @@ static int to_weights(tkg_vjp *v, const sum *s) {
   tkg_node node = on_graph(v, 0);
   node.i[3] &= ~(int64_t)TKG_GRAPH_BACKWARD;
   ends(s, g, &head, &tail);
-  return graph_op(v, node, TKG_OP_AGGREGATE_DOT, head, tail, s->r, -1);
+  return graph_op(v, node, TKG_OP_SDDMM, head, tail, s->r, -1);
 }
 
 int tkg__vjp_aggregate(tkg_vjp *v) {
@@ -105,7 +105,7 @@ int tkg__vjp_aggregate(tkg_vjp *v) {
 }
 
 /* s[e] = a[head] . b[tail] (r[rel]): the gradient of an edge is a weight of it. */
-int tkg__vjp_aggregate_dot(tkg_vjp *v) {
+int tkg__vjp_sddmm(tkg_vjp *v) {
   int a = in(v, 1), b = in(v, 2), r = self(v)->inputs > 3 ? in(v, 3) : -1, status = TKG_OK;
   for (int k = 1; k <= 2 && !status; k++) {
     if (!wants(v, k)) continue;
@@ -127,9 +127,9 @@ int tkg__vjp_edge_softmax(tkg_vjp *v) {
                     graph_op(v, on_graph(v, 0), TKG_OP_EDGE_SOFTMAX_GRAD, v->g, v->self, -1, -1));
 }
 
-int tkg__vjp_aggregate_pick(tkg_vjp *v) {
-  return accumulate(
-      v, 1, graph_op(v, on_graph(v, 0), TKG_OP_AGGREGATE_PICK_GRAD, v->g, in(v, 2), -1, -1));
+int tkg__vjp_aggregate_max(tkg_vjp *v) {
+  return accumulate(v, 1,
+                    graph_op(v, on_graph(v, 0), TKG_OP_AGGREGATE_MAX_GRAD, v->g, in(v, 2), -1, -1));
 }
 
 /* ---- rows through matrices of their own kind ---- */

@@ -116,13 +116,13 @@ static void saved_normalize(counter *c, int i) {
 /* The scaled mask of a dropout. */
 static void saved_mask(counter *c, int i) { c->bytes += tkg__bytes(&c->tape->nodes[i]); }
 
-static void saved_edge_dot(counter *c, int i) {
+static void saved_relation_score(counter *c, int i) {
   saved_input(c, i);
   saved_edges(c, i);
   edges(c, tkg__count(&c->tape->nodes[i]), tkg__cols(&c->tape->nodes[input(c, i, 0)]), true);
 }
 
-static void saved_mix(counter *c, int i) {
+static void saved_neighbor_sum(counter *c, int i) {
   const tkg_node *n = &c->tape->nodes[i];
   bool ids = n->inputs > 2;
   value(c, n->in[0]);
@@ -130,7 +130,7 @@ static void saved_mix(counter *c, int i) {
   edges(c, tkg__count(&c->tape->nodes[n->in[0]]), tkg__cols(n), ids);
 }
 
-static void saved_mix_dot(counter *c, int i) {
+static void saved_neighbor_dot(counter *c, int i) {
   const tkg_node *n = &c->tape->nodes[i];
   bool ids = n->inputs > 2;
   value(c, n->in[0]);
@@ -138,7 +138,7 @@ static void saved_mix_dot(counter *c, int i) {
   edges(c, tkg__count(n), tkg__cols(&c->tape->nodes[n->in[0]]), ids);
 }
 
-static void saved_aggregate_dot(counter *c, int i) {
+static void saved_sddmm(counter *c, int i) {
   edges(c, tkg__count(&c->tape->nodes[i]), tkg__cols(&c->tape->nodes[input(c, i, 1)]), true);
 }
 

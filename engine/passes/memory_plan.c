@@ -57,7 +57,7 @@ static void note_peak(tkg_planner *z) {
 static int replaced_input(const tkg_node *n) {
   if (tkg__op_is(n->op, TKG_INPLACE)) return 0;
   if (n->op == TKG_OP_SCATTER_ADD && n->inputs == 3) return 2;
-  if (n->op == TKG_OP_MIX_SCATTER && n->inputs == 4) return 3;
+  if (n->op == TKG_OP_NEIGHBOR_SCATTER && n->inputs == 4) return 3;
   return -1;
 }
 

@@ -221,7 +221,7 @@ int tkg__shape_take_grad(tkg_inference *s) {
   return TKG_OK;
 }
 
-int tkg__shape_edge_dot(tkg_inference *s) {
+int tkg__shape_relation_score(tkg_inference *s) {
   const tkg_node *u = s->in[0], *r = s->in[1], *ids = s->in[2];
   if (u->rank != 2 || r->rank != 2 || u->shape[1] != r->shape[1])
     return tkg__misfit(s, 0, 1, "two matrices with as many columns are needed");
@@ -231,7 +231,7 @@ int tkg__shape_edge_dot(tkg_inference *s) {
   return TKG_OK;
 }
 
-int tkg__shape_mix(tkg_inference *s) {
+int tkg__shape_neighbor_sum(tkg_inference *s) {
   const tkg_node *w = s->in[0], *x = s->in[1];
   if (w->rank != 2)
     return tkg__unfit(s, 0, "weights are a matrix: a row a node, a column a neighbour");
@@ -245,7 +245,7 @@ int tkg__shape_mix(tkg_inference *s) {
   return TKG_OK;
 }
 
-int tkg__shape_mix_dot(tkg_inference *s) {
+int tkg__shape_neighbor_dot(tkg_inference *s) {
   const tkg_node *g = s->in[0], *x = s->in[1];
   int64_t n = tkg__count(s->in[s->out->inputs > 2 ? 2 : 1]), k = s->out->i[0];
   if (g->rank != 2 || x->rank != 2 || g->shape[1] != x->shape[1])
@@ -258,13 +258,13 @@ int tkg__shape_mix_dot(tkg_inference *s) {
   return TKG_OK;
 }
 
-int tkg__shape_mix_outer(tkg_inference *s) {
+int tkg__shape_neighbor_outer(tkg_inference *s) {
   int status = rows_alike(s); /* weights [n,k], a gradient [n,d] */
   if (!status) tkg__set_matrix(s->out, tkg__count(s->in[0]), s->in[1]->shape[1]);
   return status;
 }
 
-int tkg__shape_mix_scatter(tkg_inference *s) {
+int tkg__shape_neighbor_scatter(tkg_inference *s) {
   int status = rows_alike(s); /* weights [n,k], a gradient [n,d] */
   if (status) return status;
   if (tkg__count(s->in[2]) != tkg__count(s->in[0]))

@@ -6,11 +6,11 @@
 
 /* Where an op on a graph has its operands: their input numbers, -1 for none. */
 typedef struct operands {
-  int x;      /* [m,d], or [b,d] where there are slots: what is summed */
+  int x;      /* [m,d], or [b,d] where there is row_of: what is summed */
   int a;      /* [n,d], or [b,d] where there are rows: what it is compared with */
   int r;      /* [k,d]: relation vectors */
   int rows;   /* int32 [b]: heads */
-  int slots;  /* int32 [m] */
+  int row_of; /* int32 [m] */
   int values; /* [e]: of edges */
 } operands;
 
@@ -20,15 +20,15 @@ static operands operands_of(int op) {
     return (operands){1, -1, -1, -1, -1, 2};
   case TKG_OP_AGGREGATE_ROWS:
     return (operands){1, -1, -1, 2, -1, 3};
-  case TKG_OP_AGGREGATE_SLOTS:
+  case TKG_OP_AGGREGATE_INDEXED:
     return (operands){1, -1, -1, -1, 2, 3};
   case TKG_OP_AGGREGATE_MUL:
     return (operands){1, -1, 2, -1, -1, 3};
   case TKG_OP_AGGREGATE_MUL_ROWS:
     return (operands){1, -1, 2, 3, -1, 4};
-  case TKG_OP_AGGREGATE_MUL_SLOTS:
+  case TKG_OP_AGGREGATE_MUL_INDEXED:
     return (operands){1, -1, 2, -1, 3, 4};
-  case TKG_OP_AGGREGATE_DOT:
+  case TKG_OP_SDDMM:
     return (operands){2, 1, 3, -1, -1, -1};
   case TKG_OP_AGGREGATE_RELATION:
     return (operands){2, 1, -1, -1, -1, 3};
@@ -71,13 +71,13 @@ static int check_vector(const tkg_inference *s, int k, int64_t count, const char
 
 /* All operands against the graph and against the columns of the first. */
 static int check_operands(const tkg_inference *s, const operands *o, const extents *x) {
-  int64_t tails = given(s, o->slots) ? -1 : x->m, status = TKG_OK;
+  int64_t tails = given(s, o->row_of) ? -1 : x->m, status = TKG_OK;
   int64_t heads = given(s, o->rows) ? s->in[o->rows]->shape[0] : x->n;
   status = check_matrix(s, o->x, tails, "a row for each tail is needed");
   if (!status && given(s, o->rows))
     status = check_vector(s, o->rows, -1, "the ids of heads are a vector");
-  if (!status && given(s, o->slots))
-    status = check_vector(s, o->slots, x->m, "a slot for each tail is needed");
+  if (!status && given(s, o->row_of))
+    status = check_vector(s, o->row_of, x->m, "a row or -1 for each tail is needed");
   if (!status && given(s, o->a))
     status = check_matrix(s, o->a, heads, "a row for each head is needed");
   if (!status && given(s, o->r)) {
@@ -109,7 +109,7 @@ int tkg__shape_aggregate(tkg_inference *s) {
   return TKG_OK;
 }
 
-int tkg__shape_aggregate_dot(tkg_inference *s) {
+int tkg__shape_sddmm(tkg_inference *s) {
   operands o;
   extents x;
   int status = check_all(s, &o, &x);
@@ -156,7 +156,7 @@ static int check_picked(const tkg_inference *s, const extents *x, int64_t rows) 
   return status;
 }
 
-int tkg__shape_aggregate_pick(tkg_inference *s) {
+int tkg__shape_aggregate_max(tkg_inference *s) {
   extents x;
   int status = check_graph(s, &x);
   if (!status) status = check_picked(s, &x, x.m);
@@ -165,7 +165,7 @@ int tkg__shape_aggregate_pick(tkg_inference *s) {
 }
 
 /* Goes to tails from their heads. */
-int tkg__shape_aggregate_pick_grad(tkg_inference *s) {
+int tkg__shape_aggregate_max_grad(tkg_inference *s) {
   extents x;
   int status = check_graph(s, &x);
   if (!status && (s->out->i[3] & TKG_GRAPH_ONE_WAY))
@@ -209,7 +209,7 @@ int tkg__shape_grouped_outer(tkg_inference *s) {
   return tkg__misasked(s, 0, "a stack of matrices, columns by columns, is made");
 }
 
-int tkg__shape_slots(tkg_inference *s) {
+int tkg__shape_inverse_index(tkg_inference *s) {
   s->out->dtype = TKG_I32;
   if (s->in[0]->rank != 1) return tkg__unfit(s, 0, "ids are a vector");
   return s->out->rank == 1 ? TKG_OK : tkg__misasked(s, 0, "a vector is made");

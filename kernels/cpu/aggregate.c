@@ -1,6 +1,6 @@
 /* AGGREGATE and its kin: out[i] = sum over the edges i -> t of w x[t] r[relation], where w and r
- * are optional. AGGREGATE_ROWS computes the rows i of a list; AGGREGATE_SLOTS reads row slots[t] of
- * x in place of t and skips an edge whose slot is -1.
+ * are optional. AGGREGATE_ROWS computes the rows i of a list; AGGREGATE_INDEXED reads row row_of[t]
+ * of x in place of t and skips an edge where that is -1.
  *
  * A layer of a graph network spends its time here, waiting for rows of x, which lie anywhere. So
  * rows are prefetched some edges ahead, and sums stay in registers: the edges of a row are taken in
@@ -23,7 +23,7 @@ typedef struct sum {
   const float *x;
   const float *r;      /* relation vectors, or NULL */
   const float *w;      /* by edge, or NULL */
-  const int32_t *list; /* the rows to compute, or slots by tail */
+  const int32_t *list; /* the rows to compute, or row_of by tail */
   float *out;
   int64_t d, vectors; /* columns; rows of r */
   int64_t ahead_end;  /* prefetch up to this edge */
@@ -154,7 +154,7 @@ TKG_INLINE void sum_listed(const sum *s, int64_t begin, int64_t end, int kind) {
 /* ---- rows of a graph, few of whose tails have a row of x ---- */
 
 /* One bit per tail, by the tail's low eighteen bits: the filter fits the first cache, and most
- * edges whose tail has no slot are skipped without reading the slots. */
+ * edges whose tail has no row are skipped without reading row_of. */
 enum { FILTER_BITS = 1 << 18 };
 
 typedef struct filter {
@@ -171,7 +171,7 @@ static int open_filter(const sum *s, int64_t rows_of_x, filter *f) {
   return TKG_OK;
 }
 
-/* Writes to `at` which of the edges p..p+count-1 may have a slot, in order. Returns their number.
+/* Writes to `at` which of the edges p..p+count-1 may have a row, in order. Returns their number.
  */
 static int select_edges(const sum *s, const filter *f, int64_t p, int count,
                         int16_t at[IDS_BLOCK]) {
@@ -193,8 +193,8 @@ TKG_INLINE int add_selected(const sum *s, int64_t p, const int16_t *at, int foun
   while (used < found && p + at[used] < last) {
     b.count = 0;
     for (; b.count < BLOCK && used < found && p + at[used] < last; used++) {
-      const int32_t slot = s->list[s->g.ids[p + at[used]]];
-      if (slot >= 0) open_edge(s, p + at[used], slot, &b, b.count++, kind);
+      const int32_t row = s->list[s->g.ids[p + at[used]]];
+      if (row >= 0) open_edge(s, p + at[used], row, &b, b.count++, kind);
     }
     add_block(out, &b, s->d, kind);
   }
@@ -210,8 +210,8 @@ TKG_PREFETCH void prefetch_selected(const sum *s, int64_t p, const int16_t *at, 
     if (kind & MUL) __builtin_prefetch(s->g.relations + p + at[i]);
   }
   for (int i = 0; i < found; i++) {
-    const int32_t slot = s->list[s->g.ids[p + at[i]]];
-    if (slot >= 0) prefetch_row(s->x + slot * s->d, s->d);
+    const int32_t row = s->list[s->g.ids[p + at[i]]];
+    if (row >= 0) prefetch_row(s->x + row * s->d, s->d);
     if (kind & WEIGHTED) __builtin_prefetch(s->w + edges_number(&s->g, p + at[i]));
   }
 }
@@ -223,7 +223,7 @@ static int64_t clear_rows(const sum *s, int64_t from, int64_t to) {
   return to > from ? to : from;
 }
 
-TKG_INLINE void sum_slots(const sum *s, const filter *f, int64_t first, int64_t last, int kind) {
+TKG_INLINE void sum_indexed(const sum *s, const filter *f, int64_t first, int64_t last, int kind) {
   int16_t at[IDS_BLOCK] = {0};
   int64_t row = first, clear = first;
   const int64_t end = s->g.offsets[last];
@@ -245,10 +245,10 @@ TKG_INLINE void sum_slots(const sum *s, const filter *f, int64_t first, int64_t 
 static sum sum_of(const tkg_call *c) {
   const int op = c->node->op;
   const bool mul = op == TKG_OP_AGGREGATE_MUL || op == TKG_OP_AGGREGATE_MUL_ROWS ||
-                   op == TKG_OP_AGGREGATE_MUL_SLOTS;
+                   op == TKG_OP_AGGREGATE_MUL_INDEXED;
   const bool rows = op == TKG_OP_AGGREGATE_ROWS || op == TKG_OP_AGGREGATE_MUL_ROWS;
-  const bool slots = op == TKG_OP_AGGREGATE_SLOTS || op == TKG_OP_AGGREGATE_MUL_SLOTS;
-  const int list = mul ? 3 : 2, weights = list + (rows || slots);
+  const bool row_of = op == TKG_OP_AGGREGATE_INDEXED || op == TKG_OP_AGGREGATE_MUL_INDEXED;
+  const int list = mul ? 3 : 2, weights = list + (rows || row_of);
   sum s = {.g = edges_graph(c),
            .op = tkg__ops[op].name,
            .x = c->data[1],
@@ -309,7 +309,7 @@ static int aggregate_rows(const tkg_call *c, int64_t begin, int64_t end) {
   return TKG_OK;
 }
 
-static int aggregate_slots(const tkg_call *c, int64_t begin, int64_t end) {
+static int aggregate_indexed(const tkg_call *c, int64_t begin, int64_t end) {
   const sum s = sum_of(c);
   filter f;
   int64_t first, last;
@@ -317,7 +317,7 @@ static int aggregate_slots(const tkg_call *c, int64_t begin, int64_t end) {
   int status = open_filter(&s, tkg__rows(c->in[1]), &f);
   if (!status) status = check_relations(&s, first, last);
   if (status) return status;
-  EACH_KIND(sum_slots, s.kind, &s, &f, first, last)
+  EACH_KIND(sum_indexed, s.kind, &s, &f, first, last)
   return TKG_OK;
 }
 
@@ -333,7 +333,7 @@ static int64_t rows_work(const tkg_node *node, const tkg_node *const *in) {
   return tkg__count(node) * (edges_a_row + 1);
 }
 
-static int64_t slots_work(const tkg_node *node, const tkg_node *const *in) {
+static int64_t indexed_work(const tkg_node *node, const tkg_node *const *in) {
   (void)in;
   return tkg__count(node) + 2 * node->i[2];
 }
@@ -345,19 +345,19 @@ const tkg_cpu_op TKG_ISA_NAME(tkg__cpu_aggregate)[] = {
      .work = work,
      .rows = aggregate_range},
     {.op = TKG_OP_AGGREGATE_ROWS, .run = aggregate_rows, .work = rows_work},
-    {.op = TKG_OP_AGGREGATE_SLOTS,
-     .run = aggregate_slots,
+    {.op = TKG_OP_AGGREGATE_INDEXED,
+     .run = aggregate_indexed,
      .units = edges_units,
-     .work = slots_work},
+     .work = indexed_work},
     {.op = TKG_OP_AGGREGATE_MUL,
      .run = aggregate,
      .units = edges_units,
      .work = work,
      .rows = aggregate_range},
     {.op = TKG_OP_AGGREGATE_MUL_ROWS, .run = aggregate_rows, .work = rows_work},
-    {.op = TKG_OP_AGGREGATE_MUL_SLOTS,
-     .run = aggregate_slots,
+    {.op = TKG_OP_AGGREGATE_MUL_INDEXED,
+     .run = aggregate_indexed,
      .units = edges_units,
-     .work = slots_work},
+     .work = indexed_work},
     {0},
 };

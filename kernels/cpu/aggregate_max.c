@@ -1,6 +1,6 @@
-/* The largest neighbour in each column: AGGREGATE_ARGMAX finds the edge, AGGREGATE_PICK reads its
- * tail, and AGGREGATE_PICK_GRAD adds gradients up by tail. Also SLOTS, the inverse of a list of
- * ids. cuda/aggregate_max.cu has the formulas.
+/* The largest neighbour in each column: AGGREGATE_ARGMAX finds the edge, AGGREGATE_MAX reads its
+ * tail, and AGGREGATE_MAX_GRAD adds gradients up by tail. Also INVERSE_INDEX, the inverse of a list
+ * of ids. cuda/aggregate_max.cu has the formulas.
  *
  * Argmax keeps the largest values and their edges of some columns in vector registers while it goes
  * through the edges of a row. Pick_grad sums over the edges of each tail, so that no two threads
@@ -91,9 +91,9 @@ static int64_t edge_work(const tkg_node *node, const tkg_node *const *in) {
   return (node->i[2] + edges_rows(node)) * tkg__cols(in[1]);
 }
 
-/* ---- aggregate_pick ---- */
+/* ---- aggregate_max ---- */
 
-static int aggregate_pick(const tkg_call *c, int64_t begin, int64_t end) {
+static int aggregate_max(const tkg_call *c, int64_t begin, int64_t end) {
   const tkg_graph g = edges_graph(c);
   const int64_t d = tkg__cols(c->node);
   const float *x = c->data[1];
@@ -104,7 +104,7 @@ static int aggregate_pick(const tkg_call *c, int64_t begin, int64_t end) {
       const int32_t edge = edges[row * d + j];
       const int64_t place = edge < 0 ? -1 : tkg__edge_place(g.offsets, g.order, row, edge);
       if (edge >= 0 && place < 0)
-        return tkg__fail(TKG_E_RANGE, "aggregate_pick: row %" PRId64 " has no edge %" PRId32, row,
+        return tkg__fail(TKG_E_RANGE, "aggregate_max: row %" PRId64 " has no edge %" PRId32, row,
                          edge);
       out[row * d + j] = place < 0 ? 0.0F : x[g.ids[place] * d + j];
     }
@@ -117,7 +117,7 @@ static int64_t tail_units(const tkg_node *node, const tkg_node *const *in) {
   return node->shape[0];
 }
 
-static int aggregate_pick_grad(const tkg_call *c, int64_t begin, int64_t end) {
+static int aggregate_max_grad(const tkg_call *c, int64_t begin, int64_t end) {
   const int64_t *i = c->node->i, d = tkg__cols(c->node);
   const int64_t other_way[4] = {i[0], i[1], i[2], i[3] ^ TKG_GRAPH_BACKWARD};
   const tkg_graph from = tkg__graph_of(c->data[0], other_way);
@@ -140,19 +140,19 @@ static int aggregate_pick_grad(const tkg_call *c, int64_t begin, int64_t end) {
   return TKG_OK;
 }
 
-/* ---- slots ---- */
+/* ---- inverse_index ---- */
 
 static int64_t one_unit(const tkg_node *node, const tkg_node *const *in) {
   (void)node, (void)in;
   return 1;
 }
 
-static int slots(const tkg_call *c, int64_t begin, int64_t end) {
+static int inverse_index(const tkg_call *c, int64_t begin, int64_t end) {
   (void)begin, (void)end;
   const int64_t n = tkg__count(c->node), count = tkg__count(c->in[0]);
   const int32_t *ids = c->data[0];
   int32_t *out = c->out;
-  int status = check_ids("slots", ids, 0, count, n);
+  int status = check_ids("inverse_index", ids, 0, count, n);
   if (status) return status;
   for (int64_t t = 0; t < n; t++) out[t] = -1;
   for (int64_t b = count; b-- > 0;) out[ids[b]] = (int32_t)b;
@@ -164,11 +164,11 @@ const tkg_cpu_op TKG_ISA_NAME(tkg__cpu_aggregate_max)[] = {
      .run = aggregate_argmax,
      .units = edges_units,
      .work = edge_work},
-    {.op = TKG_OP_AGGREGATE_PICK, .run = aggregate_pick},
-    {.op = TKG_OP_AGGREGATE_PICK_GRAD,
-     .run = aggregate_pick_grad,
+    {.op = TKG_OP_AGGREGATE_MAX, .run = aggregate_max},
+    {.op = TKG_OP_AGGREGATE_MAX_GRAD,
+     .run = aggregate_max_grad,
      .units = tail_units,
      .work = edge_work},
-    {.op = TKG_OP_SLOTS, .run = slots, .units = one_unit},
+    {.op = TKG_OP_INVERSE_INDEX, .run = inverse_index, .units = one_unit},
     {0},
 };

@@ -1,6 +1,6 @@
-/* Neighbourhoods of K neighbours per row; cuda/neighbor_sum.cu has the formulas: MIX, weighted sums
- * of their rows; MIX_DOT and MIX_OUTER, its gradients; EDGE_DOT, KGCN's relation scores.
- * (MIX_SCATTER is in scatter.c.)
+/* Neighbourhoods of K neighbours per row; cuda/neighbor_sum.cu has the formulas: NEIGHBOR_SUM,
+ * weighted sums of their rows; NEIGHBOR_DOT and NEIGHBOR_OUTER, its gradients; RELATION_SCORE,
+ * KGCN's relation scores. (NEIGHBOR_SCATTER is in scatter.c.)
  *
  * A step of KGCN, KGNN-LS or RippleNet spends its time in these loops. There is little arithmetic
  * per row, so rows are prefetched, and sums stay in registers. Units are output rows, and a sum has
@@ -21,7 +21,8 @@ static inline const float *neighbour(const neighbours *h, int64_t at) {
   return h->x + (h->ids ? h->ids[at] : at) * h->d;
 }
 
-/* For MIX and MIX_DOT: x is input 1, the optional ids input 2. Checks the ids of rows begin..end-1.
+/* For NEIGHBOR_SUM and NEIGHBOR_DOT: x is input 1, the optional ids input 2. Checks the ids of rows
+ * begin..end-1.
  */
 static int open_neighbours(const tkg_call *c, int64_t k, int64_t begin, int64_t end,
                            neighbours *h) {
@@ -37,10 +38,10 @@ TKG_PREFETCH void prefetch_next(const neighbours *h, int64_t at, int64_t last) {
   for (int64_t next = at + h->k; next < end; next++) prefetch_row(neighbour(h, next), h->d);
 }
 
-/* ---- mix: out[i] = sum over k of w[i,k] x[k] ---- */
+/* ---- neighbor_sum: out[i] = sum over k of w[i,k] x[k] ---- */
 
 /* The sums of one row, four registers of columns at a time. */
-static void mix_row(float *out, const float *w, const neighbours *h, int64_t at) {
+static void sum_row(float *out, const float *w, const neighbours *h, int64_t at) {
   int64_t j = 0;
   for (; j + 4 * WIDTH <= h->d; j += 4 * WIDTH) {
     wide s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0};
@@ -68,7 +69,7 @@ static void mix_row(float *out, const float *w, const neighbours *h, int64_t at)
   }
 }
 
-static int mix(const tkg_call *c, int64_t begin, int64_t end) {
+static int neighbor_sum(const tkg_call *c, int64_t begin, int64_t end) {
   int64_t k = tkg__cols(c->in[0]);
   const float *w = c->data[0];
   float *out = c->out;
@@ -77,19 +78,19 @@ static int mix(const tkg_call *c, int64_t begin, int64_t end) {
   if (status) return status;
   for (int64_t i = begin; i < end; i++) {
     prefetch_next(&h, i * k, end * k);
-    mix_row(out + i * h.d, w + i * k, &h, i * k);
+    sum_row(out + i * h.d, w + i * k, &h, i * k);
   }
   return TKG_OK;
 }
 
-static int64_t mix_work(const tkg_node *node, const tkg_node *const *in) {
+static int64_t sum_work(const tkg_node *node, const tkg_node *const *in) {
   (void)node;
   return tkg__count(in[0]) * tkg__cols(in[1]);
 }
 
-/* ---- mix_dot: out[i,k] = g[i] . x[k] ---- */
+/* ---- neighbor_dot: out[i,k] = g[i] . x[k] ---- */
 
-static int mix_dot(const tkg_call *c, int64_t begin, int64_t end) {
+static int neighbor_dot(const tkg_call *c, int64_t begin, int64_t end) {
   int64_t k = c->node->i[0];
   const float *g = c->data[0];
   float *out = c->out;
@@ -104,18 +105,18 @@ static int mix_dot(const tkg_call *c, int64_t begin, int64_t end) {
   return TKG_OK;
 }
 
-static int64_t mix_dot_work(const tkg_node *node, const tkg_node *const *in) {
+static int64_t neighbor_dot_work(const tkg_node *node, const tkg_node *const *in) {
   return tkg__count(node) * tkg__cols(in[1]);
 }
 
-/* ---- mix_outer: out[i K + k] = w[i,k] g[i]; units are rows of w ---- */
+/* ---- neighbor_outer: out[i K + k] = w[i,k] g[i]; units are rows of w ---- */
 
 static int64_t rows_of_weights(const tkg_node *node, const tkg_node *const *in) {
   (void)node;
   return tkg__rows(in[0]);
 }
 
-static int mix_outer(const tkg_call *c, int64_t begin, int64_t end) {
+static int neighbor_outer(const tkg_call *c, int64_t begin, int64_t end) {
   int64_t k = tkg__cols(c->in[0]), d = tkg__cols(c->in[1]);
   const float *w = c->data[0], *g = c->data[1];
   float *out = c->out;
@@ -128,19 +129,19 @@ static int mix_outer(const tkg_call *c, int64_t begin, int64_t end) {
   return TKG_OK;
 }
 
-/* ---- edge_dot: out[b,j] = u[b] . r[ids[b,j]] ---- */
+/* ---- relation_score: out[b,j] = u[b] . r[ids[b,j]] ---- */
 
 /* With no more relations than neighbours per row, each relation's score is computed once and then
  * looked up. So many scores fit beside the row in the first cache. */
 enum { MOST_SCORES = 1024 };
 
-static int edge_dot(const tkg_call *c, int64_t begin, int64_t end) {
+static int relation_score(const tkg_call *c, int64_t begin, int64_t end) {
   int64_t d = tkg__cols(c->in[0]), m = tkg__rows(c->in[1]), k = tkg__cols(c->in[2]);
   const float *u = c->data[0], *r = c->data[1];
   const int32_t *ids = c->data[2];
   float *out = c->out, scores[MOST_SCORES];
   bool all = m <= k && m <= MOST_SCORES;
-  int status = check_ids("edge_dot", ids, begin * k, end * k, m);
+  int status = check_ids("relation_score", ids, begin * k, end * k, m);
   if (status) return status;
   for (int64_t b = begin; b < end; b++) {
     for (int64_t q = 0; all && q < m; q++) scores[q] = wide_dot(u + b * d, r + q * d, d);
@@ -150,15 +151,15 @@ static int edge_dot(const tkg_call *c, int64_t begin, int64_t end) {
   return TKG_OK;
 }
 
-static int64_t edge_dot_work(const tkg_node *node, const tkg_node *const *in) {
+static int64_t relation_score_work(const tkg_node *node, const tkg_node *const *in) {
   int64_t k = tkg__cols(node), m = tkg__rows(in[1]);
   return tkg__rows(node) * (k + (m < k ? m : k) * tkg__cols(in[0]));
 }
 
 const tkg_cpu_op TKG_ISA_NAME(tkg__cpu_neighbor_sum)[] = {
-    {.op = TKG_OP_EDGE_DOT, .run = edge_dot, .work = edge_dot_work},
-    {.op = TKG_OP_MIX, .run = mix, .work = mix_work},
-    {.op = TKG_OP_MIX_DOT, .run = mix_dot, .work = mix_dot_work},
-    {.op = TKG_OP_MIX_OUTER, .run = mix_outer, .units = rows_of_weights},
+    {.op = TKG_OP_RELATION_SCORE, .run = relation_score, .work = relation_score_work},
+    {.op = TKG_OP_NEIGHBOR_SUM, .run = neighbor_sum, .work = sum_work},
+    {.op = TKG_OP_NEIGHBOR_DOT, .run = neighbor_dot, .work = neighbor_dot_work},
+    {.op = TKG_OP_NEIGHBOR_OUTER, .run = neighbor_outer, .units = rows_of_weights},
     {0},
 };

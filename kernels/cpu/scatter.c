@@ -1,4 +1,4 @@
-/* Adding rows into a table by id: SCATTER_ADD, out[ids[p]] += g[p], and MIX_SCATTER,
+/* Adding rows into a table by id: SCATTER_ADD, out[ids[p]] += g[p], and NEIGHBOR_SCATTER,
  * out[ids[i,k]] += w[i,k] g[i]. TAKE_GRAD adds elements within each row.
  *
  * Rows may meet in one destination, so units are destinations: a thread reads all ids, in order of
@@ -93,9 +93,9 @@ static int64_t scatter_add_work(const tkg_node *node, const tkg_node *const *in)
   return tkg__count(in[0]) + tkg__count(node) / 2;
 }
 
-/* ---- mix_scatter: w[n,k], g[n,d], ids[n,k] (+ base[m,d]) -> [m,d] ---- */
+/* ---- neighbor_scatter: w[n,k], g[n,d], ids[n,k] (+ base[m,d]) -> [m,d] ---- */
 
-static int mix_scatter(const tkg_call *c, int64_t begin, int64_t end) {
+static int neighbor_scatter(const tkg_call *c, int64_t begin, int64_t end) {
   scatter s = {.out = c->out,
                .base = c->data[3],
                .g = c->data[1],
@@ -105,10 +105,10 @@ static int mix_scatter(const tkg_call *c, int64_t begin, int64_t end) {
                .k = tkg__cols(c->in[0]),
                .n = c->node->shape[0],
                .d = tkg__cols(c->node)};
-  return scatter_run("mix_scatter", &s, begin, end);
+  return scatter_run("neighbor_scatter", &s, begin, end);
 }
 
-static int64_t mix_scatter_work(const tkg_node *node, const tkg_node *const *in) {
+static int64_t neighbor_scatter_work(const tkg_node *node, const tkg_node *const *in) {
   return tkg__count(in[0]) * tkg__cols(in[1]) + tkg__count(node) / 2;
 }
 
@@ -137,10 +137,10 @@ const tkg_cpu_op TKG_ISA_NAME(tkg__cpu_scatter)[] = {
      .run = scatter_add,
      .units = scatter_units,
      .work = scatter_add_work},
-    {.op = TKG_OP_MIX_SCATTER,
-     .run = mix_scatter,
+    {.op = TKG_OP_NEIGHBOR_SCATTER,
+     .run = neighbor_scatter,
      .units = scatter_units,
-     .work = mix_scatter_work},
+     .work = neighbor_scatter_work},
     {.op = TKG_OP_TAKE_GRAD, .run = take_grad, .work = take_grad_work},
     {0},
 };

@@ -1,4 +1,4 @@
-/* AGGREGATE_DOT, a sampled dense-dense matrix product (SDDMM): out[e] = a[head] . (b[tail]
+/* SDDMM, a sampled dense-dense matrix product (SDDMM): out[e] = a[head] . (b[tail]
  * r[relation]) for each edge e of a graph; r is optional. Units are slices of edges (edges.h). Rows
  * of b lie anywhere and are prefetched some edges ahead. */
 #include "base/error.h"
@@ -7,7 +7,7 @@
 #include "isa.h"
 #include "wide.h"
 
-static int aggregate_dot(const tkg_call *c, int64_t begin, int64_t end) {
+static int sddmm(const tkg_call *c, int64_t begin, int64_t end) {
   const tkg_graph g = edges_graph(c);
   const int64_t d = tkg__cols(c->in[1]);
   const float *a = c->data[1], *b = c->data[2];
@@ -16,9 +16,8 @@ static int aggregate_dot(const tkg_call *c, int64_t begin, int64_t end) {
   int64_t first, last;
   edges_range(c, &g, begin, end, &first, &last);
   const int64_t edges_end = g.offsets[last];
-  int status =
-      r ? check_ids("aggregate_dot", g.relations, g.offsets[first], edges_end, tkg__rows(c->in[3]))
-        : TKG_OK;
+  int status = r ? check_ids("sddmm", g.relations, g.offsets[first], edges_end, tkg__rows(c->in[3]))
+                 : TKG_OK;
   if (status) return status;
   for (int64_t row = first; row < last; row++)
     for (int64_t p = g.offsets[row]; p < g.offsets[row + 1]; p++) {
@@ -35,6 +34,6 @@ static int64_t dot_work(const tkg_node *node, const tkg_node *const *in) {
 }
 
 const tkg_cpu_op TKG_ISA_NAME(tkg__cpu_sddmm)[] = {
-    {.op = TKG_OP_AGGREGATE_DOT, .run = aggregate_dot, .units = edges_units, .work = dot_work},
+    {.op = TKG_OP_SDDMM, .run = sddmm, .units = edges_units, .work = dot_work},
     {0},
 };

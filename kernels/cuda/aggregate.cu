@@ -1,6 +1,6 @@
 /* AGGREGATE and its kin: out[i] = sum over the edges i -> t of w x[t] r[relation], where w and r
- * are optional. AGGREGATE_ROWS computes the rows i of a list; AGGREGATE_SLOTS reads the row
- * slots[t] of x in place of t and skips an edge whose slot is -1.
+ * are optional. AGGREGATE_ROWS computes the rows i of a list; AGGREGATE_INDEXED reads the row
+ * row_of[t] of x in place of t and skips an edge where that is -1.
  *
  * A layer of a graph network spends its time here, reading rows of x in no order: memory traffic is
  * one row of x per edge, 8 to 12 bytes of ids and weight beside it, and one row per output. The
@@ -25,9 +25,9 @@ template <class T> struct terms : partition_sums<T> {
   const T *x, *r; /* r: relation vectors, or NULL */
   const float *w; /* by edge, or NULL */
   const int32_t *ids, *relations, *order;
-  const int32_t *slots; /* rows of x by tail, below zero for none; NULL: rows are tails */
+  const int32_t *row_of; /* rows of x by tail, below zero for none; NULL: rows are tails */
   int64_t x_rows, r_rows;
-  tkg_error_slot bad_slot, bad_relation;
+  tkg_error_slot bad_entry, bad_relation;
 
   __device__ __forceinline__ item load(int64_t place, int64_t j) const {
     int64_t row = ids[place];
@@ -37,10 +37,10 @@ template <class T> struct terms : partition_sums<T> {
     vec4_clear(&v.x);
     vec4_clear(&v.r);
     v.w = 1;
-    if (slots) {
-      const int32_t slot = slots[row];
-      if (slot < 0 || !tkg_check_id(slot, x_rows, row, bad_slot, j == 0)) return v;
-      row = slot;
+    if (row_of) {
+      const int32_t found = row_of[row];
+      if (found < 0 || !tkg_check_id(found, x_rows, row, bad_entry, j == 0)) return v;
+      row = found;
     }
     if (r) {
       if (!tkg_check_id(relation, r_rows, place, bad_relation, j == 0)) return v;
@@ -62,16 +62,16 @@ template <class T> struct terms : partition_sums<T> {
 /* The inputs of an op. */
 typedef struct operands {
   bool mul;
-  int rows, slots, w; /* input numbers; -1: none */
+  int rows, row_of, w; /* input numbers; -1: none */
 } operands;
 
 static operands operands_of(int op) {
   const bool mul = op == TKG_OP_AGGREGATE_MUL || op == TKG_OP_AGGREGATE_MUL_ROWS ||
-                   op == TKG_OP_AGGREGATE_MUL_SLOTS;
+                   op == TKG_OP_AGGREGATE_MUL_INDEXED;
   const bool rows = op == TKG_OP_AGGREGATE_ROWS || op == TKG_OP_AGGREGATE_MUL_ROWS;
-  const bool slots = op == TKG_OP_AGGREGATE_SLOTS || op == TKG_OP_AGGREGATE_MUL_SLOTS;
+  const bool row_of = op == TKG_OP_AGGREGATE_INDEXED || op == TKG_OP_AGGREGATE_MUL_INDEXED;
   const int list = mul ? 3 : 2;
-  return {mul, rows ? list : -1, slots ? list : -1, list + (rows || slots)};
+  return {mul, rows ? list : -1, row_of ? list : -1, list + (rows || row_of)};
 }
 
 static int64_t chunks_of(const tkg_node *node) {
@@ -88,7 +88,7 @@ static int64_t aggregate_scratch(const tkg_node *node, const tkg_node *const *) 
 
 template <class T>
 static void launch(const tkg_call *c, const operands &o, const tkg_graph &g,
-                   const tkg_edge_partition &e, tkg_error_slot bad_slot, cudaStream_t stream) {
+                   const tkg_edge_partition &e, tkg_error_slot bad_entry, cudaStream_t stream) {
   char *scratch = static_cast<char *>(c->scratch);
   terms<T> p = {};
   p.cols = tkg__cols(c->node) * (int64_t)sizeof(float) / (int64_t)sizeof(T);
@@ -98,10 +98,10 @@ static void launch(const tkg_call *c, const operands &o, const tkg_graph &g,
   p.ids = g.ids;
   p.relations = g.relations;
   p.order = g.order;
-  p.slots = o.slots >= 0 ? tkg_in<int32_t>(c, o.slots) : NULL;
+  p.row_of = o.row_of >= 0 ? tkg_in<int32_t>(c, o.row_of) : NULL;
   p.x_rows = tkg__rows(c->in[1]);
   p.r_rows = o.mul ? tkg__rows(c->in[2]) : 0;
-  p.bad_slot = bad_slot;
+  p.bad_entry = bad_entry;
   p.bad_relation = o.mul ? tkg__error_slot_ids(c, p.r_rows) : tkg_error_slot{NULL, NULL};
   p.out = tkg_out<T>(c);
   p.parts = reinterpret_cast<T *>(
@@ -120,22 +120,22 @@ static int aggregate_run(const tkg_call *c, cudaStream_t stream) {
   const tkg_error_slot bad_row = by ? tkg__error_slot_ids(c, g.n) : tkg_error_slot{NULL, NULL};
   if (rows == 0) return TKG_OK;
   const tkg_edge_partition e = tkg__partition_edges(&g, by, rows, d, c->scratch, bad_row, stream);
-  const tkg_error_slot bad_slot =
-      o.slots >= 0 ? tkg__error_slot_ids(c, tkg__rows(c->in[1])) : tkg_error_slot{NULL, NULL};
+  const tkg_error_slot bad_entry =
+      o.row_of >= 0 ? tkg__error_slot_ids(c, tkg__rows(c->in[1])) : tkg_error_slot{NULL, NULL};
   if (tkg_vec4_aligned(c->data[1], d) && tkg_vec4_aligned(c->out, d) &&
       (!o.mul || tkg_vec4_aligned(c->data[2], d)))
-    launch<float4>(c, o, g, e, bad_slot, stream);
+    launch<float4>(c, o, g, e, bad_entry, stream);
   else
-    launch<float>(c, o, g, e, bad_slot, stream);
+    launch<float>(c, o, g, e, bad_entry, stream);
   return TKG_OK;
 }
 
 const tkg_cuda_op tkg__cuda_aggregate[] = {
     {TKG_OP_AGGREGATE, aggregate_run, aggregate_scratch},
     {TKG_OP_AGGREGATE_ROWS, aggregate_run, aggregate_scratch},
-    {TKG_OP_AGGREGATE_SLOTS, aggregate_run, aggregate_scratch},
+    {TKG_OP_AGGREGATE_INDEXED, aggregate_run, aggregate_scratch},
     {TKG_OP_AGGREGATE_MUL, aggregate_run, aggregate_scratch},
     {TKG_OP_AGGREGATE_MUL_ROWS, aggregate_run, aggregate_scratch},
-    {TKG_OP_AGGREGATE_MUL_SLOTS, aggregate_run, aggregate_scratch},
+    {TKG_OP_AGGREGATE_MUL_INDEXED, aggregate_run, aggregate_scratch},
     {0, NULL, NULL},
 };

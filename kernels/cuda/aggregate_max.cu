@@ -1,6 +1,6 @@
-/* The largest neighbour in each column: AGGREGATE_ARGMAX finds the edge, AGGREGATE_PICK reads its
- * tail, and AGGREGATE_PICK_GRAD adds gradients up by tail. Also SLOTS, the inverse of a list of
- * ids.
+/* The largest neighbour in each column: AGGREGATE_ARGMAX finds the edge, AGGREGATE_MAX reads its
+ * tail, and AGGREGATE_MAX_GRAD adds gradients up by tail. Also INVERSE_INDEX, the inverse of a list
+ * of ids.
  *
  *   argmax     edge[i,j] = the edge i -> t with the largest x[t,j], the first of equal ones
  *   pick       out[i,j] = x[tail of edge[i,j], j]
@@ -8,7 +8,7 @@
  *
  * Argmax is a sum over edges in which "the larger" takes the place of "plus", and pick_grad is a
  * sum over the edges of each tail: both run on edge_partition.cuh, with its traffic and its fixed
- * order. Pick and slots take one thread per element. */
+ * order. Both take one thread per element. */
 #include "edge_partition.cuh"
 #include "family.h"
 #include "vec4.cuh"
@@ -140,28 +140,28 @@ static int pick_grad_run(const tkg_call *c, cudaStream_t stream) {
   return TKG_OK;
 }
 
-/* ---- slots: ids[b] -> position of an id's first occurrence, [n] ---- */
+/* ---- inverse_index: ids[b] -> position of an id's first occurrence, [n] ---- */
 
 /* -1 is the largest unsigned number, so atomicMin keeps the smallest position in any order. */
-static __global__ void slots_kernel(int64_t count, int64_t n, const int32_t *ids, uint32_t *out,
-                                    tkg_error_slot error) {
+static __global__ void inverse_index_kernel(int64_t count, int64_t n, const int32_t *ids,
+                                            uint32_t *out, tkg_error_slot error) {
   for (int64_t i = tkg_first(); i < count; i += tkg_stride())
     if (tkg_check_id(ids[i], n, i, error, true)) atomicMin(&out[ids[i]], (uint32_t)i);
 }
 
-static int slots_run(const tkg_call *c, cudaStream_t stream) {
+static int inverse_index_run(const tkg_call *c, cudaStream_t stream) {
   const int64_t count = tkg__count(c->in[0]), n = c->node->shape[0];
   const tkg_error_slot error = tkg__error_slot_ids(c, n);
   if (n > 0) cudaMemsetAsync(c->out, 0xff, (size_t)n * sizeof(int32_t), stream);
-  tkg_launch(slots_kernel, tkg_flat(count), stream, count, n, tkg_in<int32_t>(c, 0),
+  tkg_launch(inverse_index_kernel, tkg_flat(count), stream, count, n, tkg_in<int32_t>(c, 0),
              tkg_out<uint32_t>(c), error);
   return TKG_OK;
 }
 
 const tkg_cuda_op tkg__cuda_aggregate_max[] = {
     {TKG_OP_AGGREGATE_ARGMAX, argmax_run, partition_scratch},
-    {TKG_OP_AGGREGATE_PICK, pick_run, NULL},
-    {TKG_OP_AGGREGATE_PICK_GRAD, pick_grad_run, partition_scratch},
-    {TKG_OP_SLOTS, slots_run, NULL},
+    {TKG_OP_AGGREGATE_MAX, pick_run, NULL},
+    {TKG_OP_AGGREGATE_MAX_GRAD, pick_grad_run, partition_scratch},
+    {TKG_OP_INVERSE_INDEX, inverse_index_run, NULL},
     {0, NULL, NULL},
 };

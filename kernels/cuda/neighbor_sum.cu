@@ -1,13 +1,14 @@
 /* Neighbourhoods of K neighbours per row; x[k] is row ids[i,k] of a table, or row i K + k:
  *
- *   MIX        out[i] = sum over k of w[i,k] x[k]
- *   MIX_DOT    out[i,k] = g[i] . x[k], the gradient of w; EDGE_DOT is the same with given ids
- *   MIX_OUTER  out[i K + k] = w[i,k] g[i], the gradient of x (MIX_SCATTER, by id, is in scatter.cu)
+ *   NEIGHBOR_SUM        out[i] = sum over k of w[i,k] x[k]
+ *   NEIGHBOR_DOT    out[i,k] = g[i] . x[k], the gradient of w; RELATION_SCORE is the same with
+ * given ids NEIGHBOR_OUTER  out[i K + k] = w[i,k] g[i], the gradient of x (NEIGHBOR_SCATTER, by id,
+ * is in scatter.cu)
  *
  * The rows of neighbours lie anywhere and each is read once: as in gather, the number of loads
- * under way decides. MIX: one group of threads per output row, 16 bytes of columns per thread,
- * several neighbours loaded before the first is added. Dots: one group of lanes per output element.
- * Neighbours and columns are added in a fixed order: results repeat bit for bit. */
+ * under way decides. NEIGHBOR_SUM: one group of threads per output row, 16 bytes of columns per
+ * thread, several neighbours loaded before the first is added. Dots: one group of lanes per output
+ * element. Neighbours and columns are added in a fixed order: results repeat bit for bit. */
 #include "device_errors.h"
 #include "family.h"
 #include "launch.h"
@@ -27,12 +28,12 @@ static __device__ __forceinline__ int64_t neighbour(const neighbours &h, int64_t
   return tkg_check_id(id, h.rows, at, error, reports) ? id : -1;
 }
 
-/* ---- mix: out[i] = sum over k of w[i,k] x[k] ---- */
+/* ---- neighbor_sum: out[i] = sum over k of w[i,k] x[k] ---- */
 
 enum { AHEAD = 4 }; /* neighbours loaded at a time */
 
 template <class T>
-static __global__ void mix_kernel(int64_t n, int64_t k, int64_t cols, const float *w, const T *x,
+static __global__ void sum_kernel(int64_t n, int64_t k, int64_t cols, const float *w, const T *x,
                                   neighbours h, T *out, tkg_error_slot error) {
   for (int64_t i = tkg_first_row(); i < n; i += tkg_row_stride())
     for (int64_t j = threadIdx.x; j < cols; j += blockDim.x) {
@@ -56,14 +57,14 @@ static __global__ void mix_kernel(int64_t n, int64_t k, int64_t cols, const floa
 }
 
 template <class T>
-static void mix_launch(const tkg_call *c, int64_t cols, const neighbours &h, tkg_error_slot error,
+static void sum_launch(const tkg_call *c, int64_t cols, const neighbours &h, tkg_error_slot error,
                        cudaStream_t stream) {
   const int64_t n = tkg__rows(c->node), k = tkg__cols(c->in[0]);
-  tkg_launch(mix_kernel<T>, tkg_tile(n, cols), stream, n, k, cols, tkg_in<float>(c, 0),
+  tkg_launch(sum_kernel<T>, tkg_tile(n, cols), stream, n, k, cols, tkg_in<float>(c, 0),
              tkg_in<T>(c, 1), h, tkg_out<T>(c), error);
 }
 
-/* For MIX, MIX_DOT and EDGE_DOT: x is input 1, ids input 2. */
+/* For NEIGHBOR_SUM, NEIGHBOR_DOT and RELATION_SCORE: x is input 1, ids input 2. */
 static neighbours neighbours_of(const tkg_call *c) {
   return {tkg_in<int32_t>(c, 2), tkg__rows(c->in[1])};
 }
@@ -72,20 +73,20 @@ static tkg_error_slot error_of(const tkg_call *c, const neighbours &h) {
   return h.ids ? tkg__error_slot_ids(c, h.rows) : tkg_error_slot{NULL, NULL};
 }
 
-static int mix_run(const tkg_call *c, cudaStream_t stream) {
+static int sum_run(const tkg_call *c, cudaStream_t stream) {
   const neighbours h = neighbours_of(c);
   const int64_t d = tkg__cols(c->in[1]);
   const tkg_error_slot error = error_of(c, h);
   if (d == 0 && h.ids)
     tkg__check_ids(h.ids, tkg__count(c->in[2]), h.rows, error, stream);
   else if (tkg_vec4_aligned(c->data[1], d) && tkg_vec4_aligned(c->out, d))
-    mix_launch<float4>(c, d / 4, h, error, stream);
+    sum_launch<float4>(c, d / 4, h, error, stream);
   else
-    mix_launch<float>(c, d, h, error, stream);
+    sum_launch<float>(c, d, h, error, stream);
   return TKG_OK;
 }
 
-/* ---- mix_dot, edge_dot: out[i,k] = g[i] . x[k] ---- */
+/* ---- neighbor_dot, relation_score: out[i,k] = g[i] . x[k] ---- */
 
 /* The row of g is read again for each k, from cache. */
 template <class T>
@@ -121,7 +122,7 @@ static int dot_run(const tkg_call *c, cudaStream_t stream) {
   return TKG_OK;
 }
 
-/* ---- mix_outer: out[i K + k] = w[i,k] g[i] ---- */
+/* ---- neighbor_outer: out[i K + k] = w[i,k] g[i] ---- */
 
 template <class T>
 static __global__ void outer_kernel(int64_t n, int64_t k, int64_t cols, const float *w, const T *g,
@@ -147,9 +148,9 @@ static int outer_run(const tkg_call *c, cudaStream_t stream) {
 }
 
 const tkg_cuda_op tkg__cuda_neighbor_sum[] = {
-    {TKG_OP_EDGE_DOT, dot_run, NULL},
-    {TKG_OP_MIX, mix_run, NULL},
-    {TKG_OP_MIX_DOT, dot_run, NULL},
-    {TKG_OP_MIX_OUTER, outer_run, NULL},
+    {TKG_OP_RELATION_SCORE, dot_run, NULL},
+    {TKG_OP_NEIGHBOR_SUM, sum_run, NULL},
+    {TKG_OP_NEIGHBOR_DOT, dot_run, NULL},
+    {TKG_OP_NEIGHBOR_OUTER, outer_run, NULL},
     {0, NULL, NULL},
 };

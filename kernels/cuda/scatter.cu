@@ -1,4 +1,4 @@
-/* Adding rows into a table by id: SCATTER_ADD, out[ids[p]] += g[p], and MIX_SCATTER,
+/* Adding rows into a table by id: SCATTER_ADD, out[ids[p]] += g[p], and NEIGHBOR_SCATTER,
  * out[ids[i,k]] += w[i,k] g[i]. TAKE_GRAD adds elements within each row.
  *
  * Float atomics would be the short way, but sums would then depend on timing. Instead ids are
@@ -251,7 +251,7 @@ static int64_t scatter_add_scratch(const tkg_node *node, const tkg_node *const *
   return scratch_of(tkg__count(in[1]), node->shape[0], tkg__run_length(node, 1));
 }
 
-static int mix_scatter_run(const tkg_call *c, cudaStream_t stream) {
+static int neighbor_scatter_run(const tkg_call *c, cudaStream_t stream) {
   scatter z = {};
   z.count = tkg__count(c->in[2]);
   z.k = tkg__cols(c->in[0]);
@@ -265,7 +265,7 @@ static int mix_scatter_run(const tkg_call *c, cudaStream_t stream) {
   return scatter_rows(c, z, stream);
 }
 
-static int64_t mix_scatter_scratch(const tkg_node *node, const tkg_node *const *in) {
+static int64_t neighbor_scatter_scratch(const tkg_node *node, const tkg_node *const *in) {
   return scratch_of(tkg__count(in[2]), node->shape[0], tkg__cols(node));
 }
 
@@ -297,7 +297,7 @@ static int take_grad_run(const tkg_call *c, cudaStream_t stream) {
 
 const tkg_cuda_op tkg__cuda_scatter[] = {
     {TKG_OP_SCATTER_ADD, scatter_add_run, scatter_add_scratch},
-    {TKG_OP_MIX_SCATTER, mix_scatter_run, mix_scatter_scratch},
+    {TKG_OP_NEIGHBOR_SCATTER, neighbor_scatter_run, neighbor_scatter_scratch},
     {TKG_OP_TAKE_GRAD, take_grad_run, NULL},
     {0, NULL, NULL},
 };

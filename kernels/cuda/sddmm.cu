@@ -1,4 +1,4 @@
-/* AGGREGATE_DOT, a sampled dense-dense matrix product (SDDMM): out[e] = a[head] . (b[tail]
+/* SDDMM, a sampled dense-dense matrix product (SDDMM): out[e] = a[head] . (b[tail]
  * r[relation]) for each edge e of a graph; r is optional.
  *
  * One group of lanes takes CHUNK neighbouring edges, AHEAD of them at a time: each lane loads its
@@ -104,6 +104,6 @@ static int dot_run(const tkg_call *c, cudaStream_t stream) {
 }
 
 const tkg_cuda_op tkg__cuda_sddmm[] = {
-    {TKG_OP_AGGREGATE_DOT, dot_run, NULL},
+    {TKG_OP_SDDMM, dot_run, NULL},
     {0, NULL, NULL},
 };

@@ -346,19 +346,23 @@ static void neighbourhoods(void) {
   const int64_t k = 8, n = N / k, rows = N / 2;
   int64_t used = 0;
   const dims w = {n, k}, few = {n, D}, all = {N, D};
-  bench(TKG_OP_MIX, TKG_F32, few).with(floats(w)).with(floats(all)).go();
+  bench(TKG_OP_NEIGHBOR_SUM, TKG_F32, few).with(floats(w)).with(floats(all)).go();
   array by = ids(w, rows, &used);
-  bench(TKG_OP_MIX, TKG_F32, few)
+  bench(TKG_OP_NEIGHBOR_SUM, TKG_F32, few)
       .with(floats(w))
       .with(floats({rows, D}), (double)(4 * D * used))
       .with(by)
-      .go("mix by ids");
-  bench(TKG_OP_MIX_DOT, TKG_F32, w).i(k).with(floats(few)).with(floats(all)).go();
-  bench(TKG_OP_MIX_OUTER, TKG_F32, all).with(floats(w)).with(floats(few)).go();
+      .go("neighbor_sum by ids");
+  bench(TKG_OP_NEIGHBOR_DOT, TKG_F32, w).i(k).with(floats(few)).with(floats(all)).go();
+  bench(TKG_OP_NEIGHBOR_OUTER, TKG_F32, all).with(floats(w)).with(floats(few)).go();
   by = ids(w, rows);
-  bench(TKG_OP_MIX_SCATTER, TKG_F32, {rows, D}).with(floats(w)).with(floats(few)).with(by).go();
+  bench(TKG_OP_NEIGHBOR_SCATTER, TKG_F32, {rows, D})
+      .with(floats(w))
+      .with(floats(few))
+      .with(by)
+      .go();
   by = ids({n, k}, 64);
-  bench(TKG_OP_EDGE_DOT, TKG_F32, w).with(floats(few)).with(floats({64, D})).with(by).go();
+  bench(TKG_OP_RELATION_SCORE, TKG_F32, w).with(floats(few)).with(floats({64, D})).with(by).go();
 }
 
 static void updates(void) {
@@ -433,7 +437,7 @@ static void graphs(void) {
       .with(floats({RELATIONS, D}))
       .go();
   g = graph(&read);
-  bench(TKG_OP_AGGREGATE_DOT, TKG_F32, {EDGES})
+  bench(TKG_OP_SDDMM, TKG_F32, {EDGES})
       .i(NODES, NODES, EDGES, layout)
       .with(g, read)
       .with(floats(x))

@@ -290,19 +290,19 @@ static void neighbourhoods(void) {
   const array x = floats(with ? dims{m, d} : dims{n * k, d});
   array by = ids({n, k}, m);
   spoil(by, m);
-  tkg_node o = node_of(TKG_OP_MIX, TKG_F32, {n, d});
+  tkg_node o = node_of(TKG_OP_NEIGHBOR_SUM, TKG_F32, {n, d});
   std::vector<array> in = {floats({n, k}), x};
   if (with) in.push_back(by);
   compare(&o, in, SUMS, -1);
-  o = node_of(TKG_OP_MIX_DOT, TKG_F32, {n, k});
+  o = node_of(TKG_OP_NEIGHBOR_DOT, TKG_F32, {n, k});
   o.i[0] = k;
   in = {floats({n, d}), x};
   if (with) in.push_back(by);
   compare(&o, in, SUMS, -1);
-  o = node_of(TKG_OP_MIX_OUTER, TKG_F32, {n * k, d});
+  o = node_of(TKG_OP_NEIGHBOR_OUTER, TKG_F32, {n * k, d});
   in = {floats({n, k}), floats({n, d})};
   compare(&o, in, 0, -1);
-  o = node_of(TKG_OP_MIX_SCATTER, TKG_F32, {m, d});
+  o = node_of(TKG_OP_NEIGHBOR_SCATTER, TKG_F32, {m, d});
   in = {floats({n, k}), floats({n, d}), by};
   int over = -1;
   o.inputs = 3;
@@ -312,7 +312,7 @@ static void neighbourhoods(void) {
     o.inputs = 4;
   }
   compare(&o, in, sums_of(most_equal(by)), over);
-  o = node_of(TKG_OP_EDGE_DOT, TKG_F32, {n, k});
+  o = node_of(TKG_OP_RELATION_SCORE, TKG_F32, {n, k});
   in = {floats({n, d}), floats({m, d}), by};
   compare(&o, in, sums_of(d), -1);
 }

@@ -134,20 +134,20 @@ static void sums_by_rows(const graph &g, int64_t d) {
   }
 }
 
-/* A bad slot belongs to a tail with an edge: other slots are not read. */
-static void sums_by_slots(const graph &g, int64_t d) {
+/* A bad row belongs to a tail with an edge: others are not read. */
+static void sums_indexed(const graph &g, int64_t d) {
   const int64_t b = some_rows();
   for (int mul = 0; mul < 2; mul++) {
-    tkg_node node =
-        graph_op(g, mul ? TKG_OP_AGGREGATE_MUL_SLOTS : TKG_OP_AGGREGATE_SLOTS, TKG_F32, {g.n, d});
+    tkg_node node = graph_op(g, mul ? TKG_OP_AGGREGATE_MUL_INDEXED : TKG_OP_AGGREGATE_INDEXED,
+                             TKG_F32, {g.n, d});
     std::vector<array> in = {g.packed, floats({b, d})};
     if (mul) in.push_back(vectors(g, d, false));
-    array slots = ids({g.m}, b);
+    array row_of = ids({g.m}, b);
     for (int64_t t = 0; t < g.m; t++)
-      if (b == 0 || below(3)) slots.i()[t] = -1;
+      if (b == 0 || below(3)) row_of.i()[t] = -1;
     if (g.e > 0 && below(10) == 0)
-      slots.i()[tkg__graph_of(in[0].i(), g.i).ids[below(g.e)]] = (int32_t)(b + below(3));
-    in.push_back(slots);
+      row_of.i()[tkg__graph_of(in[0].i(), g.i).ids[below(g.e)]] = (int32_t)(b + below(3));
+    in.push_back(row_of);
     weigh(in, &node, g);
     compare(&node, in, sums_of(g), -1);
   }
@@ -168,7 +168,7 @@ static void by_relation(const graph &g, int64_t d) {
 }
 
 static void by_edge(const graph &g, int64_t d) {
-  tkg_node node = graph_op(g, TKG_OP_AGGREGATE_DOT, TKG_F32, {g.e});
+  tkg_node node = graph_op(g, TKG_OP_SDDMM, TKG_F32, {g.e});
   std::vector<array> in = {g.packed, floats({g.n, d}), floats({g.m, d})};
   if (below(2)) in.push_back(vectors(g, d, true));
   node.inputs = (uint8_t)in.size();
@@ -191,11 +191,11 @@ static void largest(const graph &g, int64_t d) {
   array picked = {node_of(TKG_OP_LEAF, TKG_I32, {g.n, d}), run_on(cpu, &node, in, -1).out};
   if (g.e > 0 && g.n * d > 0 && below(5) == 0)
     picked.i()[below(g.n * d)] = (int32_t)(below(2) ? -1 : below(g.e + 3));
-  node = graph_op(g, TKG_OP_AGGREGATE_PICK, TKG_F32, {g.n, d});
+  node = graph_op(g, TKG_OP_AGGREGATE_MAX, TKG_F32, {g.n, d});
   in.push_back(picked);
   compare(&node, in, 0, -1);
   if (g.i[3] & TKG_GRAPH_ONE_WAY) return;
-  node = graph_op(g, TKG_OP_AGGREGATE_PICK_GRAD, TKG_F32, {g.m, d});
+  node = graph_op(g, TKG_OP_AGGREGATE_MAX_GRAD, TKG_F32, {g.m, d});
   in[1] = floats({g.n, d});
   compare(&node, in, sums_of(g), -1);
 }
@@ -204,13 +204,13 @@ static void graphs(void) {
   const graph g = random_graph(some_edges());
   sums_by_head(g, some_width());
   sums_by_rows(g, some_width());
-  sums_by_slots(g, some_width());
+  sums_indexed(g, some_width());
   by_relation(g, some_width());
   by_edge(g, some_width());
   largest(g, some_width());
   array by = ids({some_rows()}, g.n);
   spoil(by, g.n);
-  tkg_node node = node_of(TKG_OP_SLOTS, TKG_I32, {g.n});
+  tkg_node node = node_of(TKG_OP_INVERSE_INDEX, TKG_I32, {g.n});
   std::vector<array> in = {by};
   compare(&node, in, 0, -1);
 }

@@ -55,7 +55,7 @@ local function with_last_readers(list, by_id)
 end
 
 -- Ops that may write over an input, and which.
-local OVER = {scatter_add = 3, mix_scatter = 4}
+local OVER = {scatter_add = 3, neighbor_scatter = 4}
 for _, op in ipairs(require 'tests.support.op_table') do
   if op.flags:find 'TKG_INPLACE' then OVER[op.name] = 1 end
 end

@@ -143,11 +143,11 @@ local function on_relations(make)
   end)
 end
 
---- A slot for about one id in three: places in a matrix of b rows.
-local function slots_of(m, b)
-  local slots = {}
-  for t = 1, m do slots[t] = t * 7 % 3 == 0 and t * 5 % b or -1 end
-  return GIVEN(slots)
+--- A row for about one id in three: places in a matrix of b rows.
+local function rows_by_tail(m, b)
+  local row_of = {}
+  for t = 1, m do row_of[t] = t * 7 % 3 == 0 and t * 5 % b or -1 end
+  return GIVEN(row_of)
 end
 
 --- For each row and column an edge of that row, -1 where it has none and now and then.
@@ -246,17 +246,17 @@ return {
                {F {31, 2}, I({31, 2}, 33), shape = {31, 33}},
                {F {4, 0}, I({4, 0}, 3), shape = {4, 3}},
                {F {4001, 33}, I({4001, 33}, 9), shape = {4001, 9}}},
-  edge_dot = neighbourhoods(function(n, k, d, m)
+  relation_score = neighbourhoods(function(n, k, d, m)
     return {{F {n, d}, F {m, d}, I({n, k}, m)}, {F {n, d}, F {2, d}, I({n, k}, 2)}}
   end),
-  mix = neighbourhoods(function(n, k, d, m)
+  neighbor_sum = neighbourhoods(function(n, k, d, m)
     return {{F {n, k}, F {n * k, d}}, {F {n, k}, F {m, d}, I({n, k}, m)}}
   end),
-  mix_dot = neighbourhoods(function(n, k, d, m)
+  neighbor_dot = neighbourhoods(function(n, k, d, m)
     return {{F {n, d}, F {n * k, d}, i = {k}}, {F {n, d}, F {m, d}, I({n, k}, m), i = {k}}}
   end),
-  mix_outer = neighbourhoods(function(n, k, d) return {{F {n, k}, F {n, d}}} end),
-  mix_scatter = neighbourhoods(function(n, k, d, m)
+  neighbor_outer = neighbourhoods(function(n, k, d) return {{F {n, k}, F {n, d}}} end),
+  neighbor_scatter = neighbourhoods(function(n, k, d, m)
     return {{F {n, k}, F {n, d}, I({n, k}, m), shape = {m, d}},
             {F {n, k}, F {n, d}, I({n, k}, m), F {m, d}, shape = {m, d}}}
   end),
@@ -279,8 +279,8 @@ return {
   aggregate_rows = on_graphs(function(G, d, v, _, b)
     return {{G, F {v.m, d}, I({b}, v.n)}, {G, F {v.m, d}, I({b}, v.n), F {v.e}}}
   end),
-  aggregate_slots = on_graphs(function(G, d, v)
-    return {{G, F {9, d}, slots_of(v.m, 9)}, {G, F {9, d}, slots_of(v.m, 9), F {v.e}}}
+  aggregate_indexed = on_graphs(function(G, d, v)
+    return {{G, F {9, d}, rows_by_tail(v.m, 9)}, {G, F {9, d}, rows_by_tail(v.m, 9), F {v.e}}}
   end),
   aggregate_mul = on_relations(function(G, d, v, k)
     return {{G, F {v.m, d}, F {k, d}}, {G, F {v.m, d}, F {k, d}, F {v.e}}}
@@ -288,11 +288,11 @@ return {
   aggregate_mul_rows = on_relations(function(G, d, v, k, b)
     return {{G, F {v.m, d}, F {k, d}, I({b}, v.n)}, {G, F {v.m, d}, F {k, d}, I({b}, v.n), F {v.e}}}
   end),
-  aggregate_mul_slots = on_relations(function(G, d, v, k)
-    return {{G, F {9, d}, F {k, d}, slots_of(v.m, 9)},
-            {G, F {9, d}, F {k, d}, slots_of(v.m, 9), F {v.e}}}
+  aggregate_mul_indexed = on_relations(function(G, d, v, k)
+    return {{G, F {9, d}, F {k, d}, rows_by_tail(v.m, 9)},
+            {G, F {9, d}, F {k, d}, rows_by_tail(v.m, 9), F {v.e}}}
   end),
-  aggregate_dot = joined(
+  sddmm = joined(
     on_graphs(function(G, d, v) return {{G, F {v.n, d}, F {v.m, d}}} end),
     on_relations(function(G, d, v, k) return {{G, F {v.n, d}, F {v.m, d}, F {k, d}}} end)),
   aggregate_relation = on_relations(function(G, d, v, k)
@@ -306,12 +306,12 @@ return {
   edge_softmax = on_graphs(function(G, _, v) return {{G, F {v.e}}} end),
   edge_softmax_grad = on_graphs(function(G, _, v) return {{G, F {v.e}, F {v.e}}} end),
   aggregate_argmax = on_graphs(function(G, d, v) return {{G, F {v.m, d}}} end),
-  aggregate_pick = on_graphs(function(G, d, v) return {{G, F {v.m, d}, picks_of(v, d)}} end),
-  aggregate_pick_grad = on_graphs(function(G, d, v)
+  aggregate_max = on_graphs(function(G, d, v) return {{G, F {v.m, d}, picks_of(v, d)}} end),
+  aggregate_max_grad = on_graphs(function(G, d, v)
     local one_way = math.floor(G.given.graph.layout / graphs.ONE_WAY) % 2 == 1
     return one_way and {} or {{G, F {v.n, d}, picks_of(v, d)}}
   end),
-  slots = {{I({0}, 1), shape = {0}}, {I({0}, 1), shape = {5}}, {I({9}, 5), shape = {5}},
+  inverse_index = {{I({0}, 1), shape = {0}}, {I({0}, 1), shape = {5}}, {I({9}, 5), shape = {5}},
            {I({31}, 4000), shape = {4000}}},
   lookup = {{GIVEN {0}, GIVEN {}, GIVEN {}, I({0, 3}, 1), F {0}, f = {0}},
             {GIVEN {0, 0, 3, 4}, GIVEN {1, 3, 8, 0}, I({31}, 3), I({31, 5}, 10), F {4},

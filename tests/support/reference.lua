@@ -387,7 +387,7 @@ end, function(a, x, visit)
 end)
 
 --- u[b, d] . r[ids[b, k]] for each id.
-ops.edge_dot = products(given_shape, function(a, x, visit)
+ops.relation_score = products(given_shape, function(a, x, visit)
   local cols, k = x[1].shape[2], a.shape[2]
   for i = 0, a.shape[1] * k - 1 do
     local p, q = floor(i / k) * cols, a.ids[i] * cols
@@ -396,7 +396,9 @@ ops.edge_dot = products(given_shape, function(a, x, visit)
 end)
 
 --- Sums of k rows each: w[n, k] times x[n k, d].
-ops.mix = products(function(_, x) return {x[1].shape[1], x[2].shape[2]} end, function(_, x, visit)
+ops.neighbor_sum = products(function(_, x)
+  return {x[1].shape[1], x[2].shape[2]}
+end, function(_, x, visit)
   local k, cols = x[1].shape[2], x[2].shape[2]
   for i = 0, x[1].n - 1 do
     local to = floor(i / k) * cols
@@ -405,7 +407,7 @@ ops.mix = products(function(_, x) return {x[1].shape[1], x[2].shape[2]} end, fun
 end)
 
 --- u[n, d] . x[n k, d] for k rows each.
-ops.mix_dot = products(function(a, x) return {x[1].shape[1], a.k} end, function(a, x, visit)
+ops.neighbor_dot = products(function(a, x) return {x[1].shape[1], a.k} end, function(a, x, visit)
   local cols, k = x[1].shape[2], a.k
   for i = 0, x[1].shape[1] * k - 1 do
     local p = floor(i / k) * cols

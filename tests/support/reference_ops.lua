@@ -133,7 +133,7 @@ function ops.pad(inputs, a) return (forward('pad', part(a, inputs[1].shape), inp
 
 local function by_id(ids, shape) return {ids = doubles(ids), shape = shape or ids.shape} end
 
-for _, name in ipairs {'gather', 'take', 'edge_dot'} do
+for _, name in ipairs {'gather', 'take', 'relation_score'} do
   ops[name] = function(inputs)
     local ids = inputs[#inputs]
     return (forward(name, by_id(ids), {unpack(inputs, 1, #inputs - 1)}))
@@ -157,20 +157,22 @@ local function rows_of(x, ids)
   return ids and forward('gather', by_id(ids, {#ids}), {x}) or x
 end
 
-function ops.mix(inputs) return (forward('mix', {}, {inputs[1], rows_of(inputs[2], inputs[3])})) end
-
-function ops.mix_dot(inputs, a)
-  return (forward('mix_dot', {k = a.i[1]}, {inputs[1], rows_of(inputs[2], inputs[3])}))
+function ops.neighbor_sum(inputs)
+  return (forward('neighbor_sum', {}, {inputs[1], rows_of(inputs[2], inputs[3])}))
 end
 
-function ops.mix_outer(inputs)
+function ops.neighbor_dot(inputs, a)
+  return (forward('neighbor_dot', {k = a.i[1]}, {inputs[1], rows_of(inputs[2], inputs[3])}))
+end
+
+function ops.neighbor_outer(inputs)
   local w, g = unpack(inputs)
-  return backward('mix', {}, g, {w, array {#w, g.shape[2]}}, 2)
+  return backward('neighbor_sum', {}, g, {w, array {#w, g.shape[2]}}, 2)
 end
 
-function ops.mix_scatter(inputs, a)
+function ops.neighbor_scatter(inputs, a)
   local w, g, ids, base = unpack(inputs)
-  return ops.scatter_add({ops.mix_outer {w, g}, ids, base}, a)
+  return ops.scatter_add({ops.neighbor_outer {w, g}, ids, base}, a)
 end
 
 -- ---- rows through matrices by kind ----
@@ -199,11 +201,11 @@ local function aggregate(inputs, a, x, r, w)
   return (forward('aggregate', on_graph(inputs, a, message), list))
 end
 
---- Row slots[i] of x for each i, zeros for -1.
-local function expanded(x, slots)
+--- Row row_of[i] of x for each i, zeros for -1.
+local function expanded(x, row_of)
   local d = x.shape[2]
-  return array({#slots, d}, function(i)
-    local slot = slots[math.floor((i - 1) / d) + 1]
+  return array({#row_of, d}, function(i)
+    local slot = row_of[math.floor((i - 1) / d) + 1]
     return slot >= 0 and x[slot * d + (i - 1) % d + 1] or 0
   end)
 end
@@ -222,15 +224,15 @@ function ops.aggregate_mul_rows(inputs, a)
   return ops.gather {aggregate(inputs, a, inputs[2], inputs[3], inputs[5]), inputs[4]}
 end
 
-function ops.aggregate_slots(inputs, a)
+function ops.aggregate_indexed(inputs, a)
   return aggregate(inputs, a, expanded(inputs[2], inputs[3]), nil, inputs[4])
 end
 
-function ops.aggregate_mul_slots(inputs, a)
+function ops.aggregate_mul_indexed(inputs, a)
   return aggregate(inputs, a, expanded(inputs[2], inputs[4]), inputs[3], inputs[5])
 end
 
-function ops.aggregate_dot(inputs, a)
+function ops.sddmm(inputs, a)
   return (forward('edge_scores', on_graph(inputs, a), {unpack(inputs, 2)}))
 end
 
@@ -252,7 +254,7 @@ function ops.aggregate_relation_rows(inputs, a)
   return by_relation(inputs, a, g, x, w)
 end
 
-function ops.slots(inputs, a)
+function ops.inverse_index(inputs, a)
   local out = array(a.shape, -1)
   for i = #inputs[1], 1, -1 do out[inputs[1][i] + 1] = i - 1 end
   return out
@@ -271,12 +273,12 @@ function ops.aggregate_argmax(inputs, a)
   return array_of(o.shape, o.edges.v)
 end
 
-function ops.aggregate_pick(inputs, a)
+function ops.aggregate_max(inputs, a)
   local edges = inputs_of {inputs[3]}[1]
   return (forward('aggregate_max', on_graph(inputs, a, {edges = edges}), {inputs[2]}))
 end
 
-function ops.aggregate_pick_grad(inputs, a)
+function ops.aggregate_max_grad(inputs, a)
   local _, g, edges = unpack(inputs)
   local m = a.i[4] % 2 == 1 and inputs[1].graph.nodes or inputs[1].graph.tail_nodes
   return backward('aggregate_max', on_graph(inputs, a, {edges = inputs_of {edges}[1]}), g,

@@ -55,16 +55,16 @@ end
 
 --- Evenly spread nodes, the index of each node among them (-1: none), and their number of edges.
 ---@param g table from bench_graph.new ---@param count integer
----@return Tensor rows, Tensor slots, integer edges
+---@return Tensor rows, Tensor row_of, integer edges
 function bench_graph.some(g, count)
-  local ids, slots, found = ffi.new('int32_t[?]', count), ffi.new('int32_t[?]', g.n), 0
-  for t = 0, g.n - 1 do slots[t] = -1 end
+  local ids, row_of, found = ffi.new('int32_t[?]', count), ffi.new('int32_t[?]', g.n), 0
+  for t = 0, g.n - 1 do row_of[t] = -1 end
   for b = 0, count - 1 do
     ids[b] = math.floor(b * g.n / count)
-    slots[ids[b]] = b
+    row_of[ids[b]] = b
   end
-  for i = 0, g.e - 1 do found = found + (slots[g.heads[i]] >= 0 and 1 or 0) end
-  return tensor.ids(ids, count), tensor.ids(slots, g.n), found
+  for i = 0, g.e - 1 do found = found + (row_of[g.heads[i]] >= 0 and 1 or 0) end
+  return tensor.ids(ids, count), tensor.ids(row_of, g.n), found
 end
 
 --- The attributes of an op on the graph. ---@param backward? boolean

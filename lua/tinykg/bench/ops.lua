@@ -48,7 +48,7 @@ end
 local function sparse(g, cases, x, y)
   local r, w = tk.randn(g.kinds, DIM):keep(), tk.randn(g.e):keep()
   local count = math.min(3072, math.floor(g.n / 4))
-  local few, rows, slots, found = tk.randn(count, DIM):keep(), bench_graph.some(g, count)
+  local few, rows, row_of, found = tk.randn(count, DIM):keep(), bench_graph.some(g, count)
   local function add(what, shape, ...)
     local name, backward, given = what:match('^[%w_]+'), what:find('backward'), {...}
     cases[#cases + 1] = forward(what, function()
@@ -61,13 +61,13 @@ local function sparse(g, cases, x, y)
   add('aggregate, weights', nil, x, w)
   add('aggregate, backward', nil, x, w)
   add('aggregate_rows', nil, x, rows, w)
-  add('aggregate_slots, backward', nil, few, slots, w)
+  add('aggregate_indexed, backward', nil, few, row_of, w)
   add('aggregate_mul', nil, x, r, w)
   add('aggregate_mul, backward', nil, x, r, w)
   add('aggregate_mul_rows', nil, x, r, rows, w)
-  add('aggregate_mul_slots, backward', nil, few, r, slots, w)
-  add('aggregate_dot', nil, x, y)
-  add('aggregate_dot, relations', nil, x, y, r)
+  add('aggregate_mul_indexed, backward', nil, few, r, row_of, w)
+  add('sddmm', nil, x, y)
+  add('sddmm, relations', nil, x, y, r)
   add('aggregate_relation', {g.kinds, DIM}, x, y, w)
   add('edge_softmax', nil, w)
   add('edge_softmax, backward', nil, w)
@@ -89,7 +89,7 @@ return function(o, out)
       x_copy = case.min / copy, x_matmul = case.min / matmul, nodes = g.n, edges = g.e,
       relations = g.kinds, columns = DIM}
   end
-  out:heading('ops, %d x %d floats; %s, %s; _rows, _slots: %s with %s; x: by minima', g.n, DIM,
+  out:heading('ops, %d x %d floats; %s, %s; _rows, _indexed: %s with %s; x: by minima', g.n, DIM,
     format.count(g.e, 'edge'), format.count(g.kinds, 'relation'), format.count(count, 'node'),
     format.count(found, 'edge'))
   out:table('ops', COLUMNS, records)

@@ -285,14 +285,14 @@ function methods:log_softmax() return record('log_softmax', nil, self) end
 --- al., WWW 2019, eq. 1).
 ---@param u Tensor [b, d] ---@param r Tensor [m, d] ---@param ids Tensor int32 [b, j]
 ---@return Tensor [b, j]
-function ops.relation_score(u, r, ids) return record('edge_dot', nil, u, r, ids) end
+function ops.relation_score(u, r, ids) return record('relation_score', nil, u, r, ids) end
 
 --- Weighted sum over neighbours: out[i] = sum_j w[i, j] x[i k + j]. If x was gathered, the gathered
 --- rows take no memory.
 ---
 ---   print(tk.neighbor_sum(tk.tensor{{1, 2}}, tk.tensor{{1, 0}, {0, 1}}):totable()[1][2])  --> 2
 ---@param w Tensor [n, k] ---@param x Tensor [n k, d] ---@return Tensor [n, d]
-function ops.neighbor_sum(w, x) return record('mix', nil, w, x) end
+function ops.neighbor_sum(w, x) return record('neighbor_sum', nil, w, x) end
 
 --- Row i of x times matrix ids[i]: relations with their own matrices (TransR, RippleNet). Rows are
 --- grouped by matrix; there is no copy of a matrix per row.
@@ -313,7 +313,7 @@ end
 function ops.neighbor_dot(g, x, k)
   local a = attribute()
   a.i[0] = k
-  return record('mix_dot', a, g, x)
+  return record('neighbor_dot', a, g, x)
 end
 
 return ops

@@ -113,7 +113,7 @@ end
 local function dot(part, a, b)
   local with = tensor.attribute()
   for k = 1, 4 do with.i[k - 1] = part.sizes[k] end
-  return tensor.record('aggregate_dot', with, part.packed, a, b)
+  return tensor.record('sddmm', with, part.packed, a, b)
 end
 
 --- The score of each edge, in the graph's order. Gradients go to all three, unless one_way.

@@ -204,7 +204,7 @@ local function largest(self, x, o, w)
   if o.message and o.message ~= 'copy' or w then
     fail('aggregate: max takes the message copy, without weights')
   end
-  return op(self, 'aggregate_pick', x, op(self, 'aggregate_argmax', x))
+  return op(self, 'aggregate_max', x, op(self, 'aggregate_argmax', x))
 end
 
 local function aggregated(self, x, o)
@@ -262,8 +262,8 @@ end
 ---@return Tensor [edges]
 function Graph:dot(a, b, r)
   refuse_transposed(self, 'dot')
-  if r then return op(self, 'aggregate_dot', a, b, r) end
-  return op(self, 'aggregate_dot', a, b)
+  if r then return op(self, 'sddmm', a, b, r) end
+  return op(self, 'sddmm', a, b)
 end
 
 --- Softmax of edge scores over the edges of each head.

@@ -296,18 +296,18 @@ end)
 
 -- ---- neighbourhoods, kinds ----
 
-form('edge_dot', 1.5, function(g)
+form('relation_score', 1.5, function(g)
   local i = g:matrix()
   local shape = g:shape(i)
   local j = g:of_cols(shape[2])
   if not j then return nil end
   local by = {shape[1], g.r:from(1, 4)}
   local ids, text = g:ids(by, g:shape(j)[1])
-  return g:add('edge_dot', {i, j}, ('tk.relation_score($1, $2, %s)'):format(text),
+  return g:add('relation_score', {i, j}, ('tk.relation_score($1, $2, %s)'):format(text),
                {ids = ids, shape = by})
 end)
 
-form('mix', 2, function(g) -- of gathered rows, mostly: the gather is then made part of it
+form('neighbor_sum', 2, function(g) -- of gathered rows, mostly: the gather is then made part of it
   local w = g:matrix(function(s) return s[1] * s[2] <= g.most / 2 end)
   if not w then return nil end
   local n = g:shape(w)[1] * g:shape(w)[2]
@@ -317,14 +317,14 @@ form('mix', 2, function(g) -- of gathered rows, mostly: the gather is then made 
     local ids, text = g:ids({n}, g:shape(of)[1])
     i = g:add('gather', {of}, ('$1:gather(%s)'):format(text), {ids = ids, shape = {n}})
   end
-  return i and g:add('mix', {w, i}, 'tk.neighbor_sum($1, $2)')
+  return i and g:add('neighbor_sum', {w, i}, 'tk.neighbor_sum($1, $2)')
 end)
 
-form('mix_dot', 1, function(g)
+form('neighbor_dot', 1, function(g)
   local i = g:matrix()
   local shape, k = g:shape(i), g.r:from(1, 3)
   local j = g:like{shape[1] * k, shape[2]}
-  return j and g:add('mix_dot', {i, j}, ('tk.neighbor_dot($1, $2, %d)'):format(k), {k = k})
+  return j and g:add('neighbor_dot', {i, j}, ('tk.neighbor_dot($1, $2, %d)'):format(k), {k = k})
 end)
 
 form('grouped_matmul', 2, function(g)

@@ -139,18 +139,18 @@ describe('a graph with a hub of 60,000 edges', function()
   end)
 end)
 
-describe('slots', function()
+describe('inverse_index', function()
   it('are told apart where ids agree in their last 18 bits', function()
     local M, D = 2 ^ 19 + 9, 3
-    local edges, slots = {}, {ids = true, shape = {M}}
+    local edges, row_of = {}, {ids = true, shape = {M}}
     for i = 0, 11 do edges[i + 1] = {i % 4, (i * 5) % 9 + 2 ^ 18 * (i % 3)} end
-    for t = 1, M do slots[t] = -1 end
-    for t = 0, 8 do slots[t + 2 ^ 18 * (t % 2) + 1] = t end
+    for t = 1, M do row_of[t] = -1 end
+    for t = 0, 8 do row_of[t + 2 ^ 18 * (t % 2) + 1] = t end
     local packed, x = graphs.pack(4, M, edges, graphs.ONE_WAY), noise {9, D}
     local a = {i = {4, M, 12, packed.graph.layout}}
-    near(reference.ops.aggregate_slots({packed, x, slots}, a),
-         with_threads(function() return op('aggregate_slots', a, {packed, x, slots}) end), 1e-6,
-         'aggregate_slots')
+    near(reference.ops.aggregate_indexed({packed, x, row_of}, a),
+         with_threads(function() return op('aggregate_indexed', a, {packed, x, row_of}) end), 1e-6,
+         'aggregate_indexed')
   end)
 end)
 

@@ -145,8 +145,8 @@ describe('gradients that meet', function()
     function(o, x) return o.op('gather', {}, x, o.ids) end,
     function(o, x) return o.op('scatter_add', {shape = {N, D}}, x, o.ids) end,
     function(o, x, y)
-      local w = o.op('edge_dot', {}, x, y, o.pairs)
-      return o.op('mix', {}, o.op('softmax', {}, w), y, o.pairs)
+      local w = o.op('relation_score', {}, x, y, o.pairs)
+      return o.op('neighbor_sum', {}, o.op('softmax', {}, w), y, o.pairs)
     end,
     function(o, x, y) return o.op('matmul', {}, o.op('matmul', {i = {0, 1}}, x, y), x) end,
     function(o, x, y) return o.op('mul', {}, x, o.op('sum', {i = {1, 1}}, y)) end,
@@ -231,18 +231,20 @@ describe('a row with 60,000 edges', function()
     near(want, with_threads(function() return gt:scatter_add(it, 100) end), 2e-3, 'scatter_add')
   end)
 
-  it('is read by mix and gets its gradient', function()
+  it('is read by neighbor_sum and gets its gradient', function()
     local w, x, ids = noise {EDGES / 4, 4}, noise {100, D}, hub_ids({EDGES / 4, 4}, 7, 90)
     local g = noise {EDGES / 4, D}
     local wt, xt, it, gt = to_tensor(w), tk.parameter(to_tensor(x)), to_ids(ids), to_tensor(g)
-    near(reference.ops.mix({w, x, ids}, {}),
-         with_threads(function() return tensor.record('mix', nil, wt, xt, it) end), 1e-5, 'mix')
+    near(reference.ops.neighbor_sum({w, x, ids}, {}),
+         with_threads(function() return tensor.record('neighbor_sum', nil, wt, xt, it) end),
+         1e-5, 'neighbor_sum')
     local gradient = with_threads(function()
       local loss = (tk.neighbor_sum(wt, xt:gather(it:reshape(EDGES))) * gt):sum()
       loss:backward()
       return xt.grad
     end)
-    near(reference.ops.mix_scatter({w, g, ids}, {shape = {100, D}}), gradient, 2e-3, 'gradient')
+    near(reference.ops.neighbor_scatter({w, g, ids}, {shape = {100, D}}), gradient, 2e-3,
+         'gradient')
     for i = 90 * D + 1, 100 * D do assert.equal(0, gradient[i]) end -- rows that nobody reads
   end)
 end)

@@ -95,13 +95,13 @@ local METHODS = {
   normalize = {function() return x:normalize() end, unary('normalize', 1e-12)},
   softmax = {function() return x:softmax() end, unary 'softmax'},
   log_softmax = {function() return x:log_softmax() end, unary 'log_softmax'},
-  edge_dot = {function() return tk.relation_score(x, y, tk.ids {{0, 2}, {1, 1}, {2, 0}}) end,
-              ops.edge_dot {X, Y, {0, 2, 1, 1, 2, 0, shape = {3, 2}}}},
-  mix = {function() return tk.neighbor_sum(y, cube:reshape(-1, 2)) end,
-         ops.mix {Y, ops.reshape({CUBE}, {shape = {12, 2}})}},
-  ['mix of gathered rows'] = {
+  relation_score = {function() return tk.relation_score(x, y, tk.ids {{0, 2}, {1, 1}, {2, 0}}) end,
+              ops.relation_score {X, Y, {0, 2, 1, 1, 2, 0, shape = {3, 2}}}},
+  neighbor_sum = {function() return tk.neighbor_sum(y, cube:reshape(-1, 2)) end,
+         ops.neighbor_sum {Y, ops.reshape({CUBE}, {shape = {12, 2}})}},
+  ['neighbor_sum of gathered rows'] = {
     function() return tk.neighbor_sum(y, x:gather(tk.ids {0, 1, 2, 0, 2, 2, 1, 0, 0, 1, 1, 2})) end,
-    ops.mix {Y, X, {0, 1, 2, 0, 2, 2, 1, 0, 0, 1, 1, 2, shape = {3, 4}}}},
+    ops.neighbor_sum {Y, X, {0, 1, 2, 0, 2, 2, 1, 0, 0, 1, 1, 2, shape = {3, 4}}}},
 }
 
 describe('method', function()

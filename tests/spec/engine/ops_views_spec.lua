@@ -172,7 +172,7 @@ describe('sums that begin with a value', function()
   local base, rows = tk.tensor{{1, 2}, {3, 4}, {5, 6}}, tk.tensor{{10, 20}, {30, 40}}
   local w, g = tk.tensor{{1, 2}, {3, 4}}, tk.tensor{{1, 1}, {2, 2}}
 
-  --- scatter_add and mix_scatter write over their last input.
+  --- scatter_add and neighbor_scatter write over their last input.
   local function scatter(x, make)
     local a = tensor.attribute()
     tensor.set_shape{3, 2}
@@ -182,7 +182,9 @@ describe('sums that begin with a value', function()
   it('leave it as it was where it is a view, or read again', function()
     for _, make in ipairs{
       function(a, x) return tensor.record('scatter_add', a, rows, tk.ids{0, 2}, x) end,
-      function(a, x) return tensor.record('mix_scatter', a, w, g, tk.ids{{0, 1}, {2, 2}}, x) end,
+      function(a, x)
+        return tensor.record('neighbor_scatter', a, w, g, tk.ids{{0, 1}, {2, 2}}, x)
+      end,
     } do
       local alone = scatter(base, make):totable()
       for _, view in ipairs{
@@ -203,7 +205,7 @@ describe('sums that begin with a value', function()
       return tensor.record('scatter_add', a, rows, tk.ids{0, 2}, x)
     end):totable())
     assert.same({{2, 3}, {5, 6}, {19, 20}}, scatter(base, function(a, x)
-      return tensor.record('mix_scatter', a, w, g, tk.ids{{0, 1}, {2, 2}}, x)
+      return tensor.record('neighbor_scatter', a, w, g, tk.ids{{0, 1}, {2, 2}}, x)
     end):totable())
   end)
 end)

@@ -86,7 +86,7 @@ local CHAINS = {
   inner = function() return (X * 3):gather(tk.ids{5, 4, 3, 2, 1, 5, 9, 8, 7, 6, 0, 1, 2, 3, 4, 5})
     :square():gather(tk.ids{15, 0, 3}) end,
   take = function() return (X * 2):take(THREE_PER_ROW):tanh():gather(IDS) end,
-  edge_dot = function() return tk.relation_score(X * Y, R, THREE_PER_ROW):gather(IDS) end,
+  relation_score = function() return tk.relation_score(X * Y, R, THREE_PER_ROW):gather(IDS) end,
   matrix_of_ids = function() return (X * Y):gather(IDS:reshape(2, 4)) end,
 }
 
