@@ -5,8 +5,8 @@ local graphs = require 'tests.support.graphs'
 
 local a34, a35, v3, scalar = tk.ones(3, 4), tk.ones(3, 5), tk.ones(3), tensor.create(tensor.F32, {})
 local cube, i3, i32, i33 = tk.ones(2, 3, 4), tk.ids {0, 1, 2}, tk.ids {{0, 1}, {1, 2}, {2, 0}},
-local o32 = tk.ones(3, 2)
   tk.ids {{0, 1, 2}, {0, 1, 2}, {0, 1, 2}}
+local o32 = tk.ones(3, 2)
 local empty, p34 = tk.ids {}, tk.parameter(tk.ones(3, 4))
 
 --- Records op `name`, which the list of `with` gives integer attributes and a shape.
