@@ -19,7 +19,8 @@ typedef struct counter {
   int64_t bytes;
 } counter;
 
-/* A value counts once, whatever reads it; views count as what they view; leaves are free. */
+/* Counts a value once, whoever reads it. A view counts as the value it views; leaves are not
+ * counted. */
 static void value(counter *c, int v) {
   while (tkg__op_is(c->tape->nodes[v].op, TKG_ALIAS)) v = c->tape->nodes[v].in[0];
   const tkg_node *n = &c->tape->nodes[v];
@@ -30,7 +31,8 @@ static void value(counter *c, int v) {
 
 static int input(const counter *c, int i, int k) { return c->tape->nodes[i].in[k]; }
 
-/* Rows that the op-by-op chain gathers and multiplies before it sums: e edges of d columns. */
+/* Counts the rows that an op-by-op chain gathers, and multiplies, before it sums: e edges of d
+ * columns. */
 static void edges(counter *c, int64_t e, int64_t d, bool gathered) {
   c->bytes += 4 * e * d * (gathered ? 2 : 1);
 }

@@ -1,8 +1,8 @@
-/* The plan pass: which nodes run, in which order, and where each value lies (memory_plan.c).
+/* The plan pass decides which nodes run, in which order, and where each value lies (memory_plan.c).
  *
- * Liveness is known before anything runs: updates are moved forward to the first moment at which
- * nothing reads the old parameter any more, so that gradients die early. A group of nodes that run
- * in tiles is one moment. */
+ * Liveness is known before anything runs. An update moves forward to the first place in the order
+ * behind which nothing reads the old parameter, so gradients die early. A group of nodes that run
+ * in tiles counts as one place. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -27,7 +27,7 @@ static int mark_needed(tkg_planner *z) {
   return TKG_OK;
 }
 
-/* A view: its memory is input 0's. Returns whether it is, and where in it. */
+/* Returns whether the node is a view, which has the memory of input 0, and its offset there. */
 static bool view_of(const tkg_tape *tape, const tkg_node *n, int64_t *shift) {
   *shift = 0;
   if (n->op == TKG_OP_RESHAPE) return true;
@@ -56,7 +56,7 @@ static void find_storage(tkg_planner *z) {
   }
 }
 
-/* Insertion sort: all but the updates, which stand last, are in order already. */
+/* Sorts by insertion, as only the updates, which come last, are not in order yet. */
 static void sort_by_key(int32_t *order, int n, const int64_t *key) {
   for (int a = 1; a < n; a++) {
     int32_t node = order[a];
@@ -66,7 +66,7 @@ static void sort_by_key(int32_t *order, int n, const int64_t *key) {
   }
 }
 
-/* All but the updates, in the order they were recorded. */
+/* Puts all needed nodes but leaves and updates in the order of recording. */
 static void list_nodes(tkg_planner *z) {
   tkg_program *p = z->p;
   for (int i = 0; i < z->tape->n; i++) {
@@ -79,15 +79,15 @@ static void list_nodes(tkg_planner *z) {
   }
 }
 
-/* The node behind which a reader of node i can stand: itself, or the last of its group. */
+/* Returns the node behind which a reader of node i can run: itself, or the last of its group. */
 static int end_of(const tkg_planner *z, int i) {
   const tkg_program *p = z->p;
   int group = i < 0 ? -1 : p->group_of[i];
   return group < 0 ? i : p->groups[group].last;
 }
 
-/* An update goes right behind the last reader of its parameter and the last of its inputs; in a
- * checked step, where any gradient may turn out to be bad, behind everything. */
+/* Puts each update right behind the last reader of its parameter and the last of its inputs. In a
+ * checked step, in which any gradient may turn out not to be finite, it comes behind everything. */
 static void add_updates(tkg_planner *z) {
   tkg_program *p = z->p;
   for (int i = 0; i < z->tape->n; i++) {
@@ -107,8 +107,8 @@ static void add_updates(tkg_planner *z) {
 
 /* ---- late gradients ---- */
 
-/* Whether a gradient can wait for its first reader without holding up more memory than it takes, or
- * reading a parameter that has been updated meanwhile. */
+/* Whether a gradient can be computed as late as its first reader: its inputs take less memory than
+ * it does, and none is a parameter, which could be updated before. */
 static bool may_wait(const tkg_planner *z, int i) {
   const tkg_program *p = z->p;
   const tkg_node *n = &z->tape->nodes[i];
@@ -139,8 +139,8 @@ static int64_t first_read(const tkg_planner *z, int i) {
   return first < INT64_MAX ? first : z->key[i];
 }
 
-/* A gradient that is larger than what it is made of, as that of few rows in a whole matrix, is made
- * when it is about to be read. */
+/* Moves a gradient that is larger than its inputs, such as few rows scattered into a whole matrix,
+ * to the place right before its first reader. */
 static void make_late(tkg_planner *z) {
   for (int i = z->tape->n; i-- > z->p->forward;)
     if (may_wait(z, i)) {
@@ -149,7 +149,7 @@ static void make_late(tkg_planner *z) {
     }
 }
 
-/* The first and last nodes of each. */
+/* Finds the first and last node of each group. */
 static void end_groups(tkg_program *p) {
   for (int o = 0; o < p->order_count; o++) {
     int group = p->group_of[p->order[o]];
@@ -161,7 +161,7 @@ static void end_groups(tkg_program *p) {
   }
 }
 
-/* From nodes to places in the final order. */
+/* Turns the first and last node of each group into places in the final order. */
 static void place_groups(tkg_program *p) {
   for (int g = 0; g < p->group_count; g++) p->groups[g].first = -1;
   for (int o = 0; o < p->order_count; o++) {
@@ -188,8 +188,8 @@ static int put_in_order(tkg_planner *z) {
 /* ---- results ---- */
 
 /* Large outputs of a forward pass are computed in the tensor that is returned. Small ones are
- * copied: a device that replays runs needs the same addresses each time, and a new tensor rarely
- * has them. */
+ * copied, since a replayed run needs the same addresses each time, which a new tensor rarely has.
+ */
 enum { LARGE_RESULT = 1 << 20 };
 
 static void find_outputs_in_place(tkg_planner *z) {

@@ -1,5 +1,5 @@
-/* The tile pass: which nodes run a block of rows at a time, one after the other, before the next
- * block.
+/* The tile pass finds groups of nodes that run a block of rows at a time: all of them for one
+ * block, then all of them for the next.
  *
  * Most of a graph network's layer depends row by row on its inputs. Run node by node, each of its
  * values is written to memory as a whole and read again; run in tiles of a few hundred rows, they
@@ -43,7 +43,7 @@ static int64_t rows_of(const tkg_tape *tape, const tkg_node *n, enum tkg_part pa
   return part == TKG_PART_REDUCES ? tape->nodes[n->in[0]].shape[0] : n->shape[0];
 }
 
-/* Rows such that a tile of the node is a whole number of flat blocks. */
+/* Returns the least rows such that a tile of the node is a whole number of flat blocks. */
 static int64_t tile_for(const tkg_node *n, enum tkg_part part) {
   int64_t tile = TILE;
   while (part == TKG_PART_ROWS && tile < LARGEST_TILE && tile * tkg__cols(n) % LARGEST_TILE)
@@ -74,7 +74,7 @@ static void close_group(grouping *z, int end) {
   z->nodes = 0;
 }
 
-/* Whether the node can run in the group being made: what it reads of it, it reads row by row. */
+/* Whether the node can run in the group being made: it reads row by row what the group makes. */
 static bool joins(const grouping *z, const tkg_node *n, int64_t rows) {
   if (z->nodes == 0 || rows != z->rows) return false;
   for (int k = 0; k < n->inputs; k++) {
@@ -86,7 +86,7 @@ static bool joins(const grouping *z, const tkg_node *n, int64_t rows) {
   return true;
 }
 
-/* Scratch memory is a node's as a whole, not a tile's. */
+/* Scratch memory belongs to a whole node, not to a tile. */
 static bool needs_scratch(const grouping *z, const tkg_node *n, enum tkg_part part) {
   const tkg_node *in[TKG_MAX_INPUTS];
   tkg__inputs_of(z->tape, n, in);
@@ -113,9 +113,9 @@ static void add_node(grouping *z, int o) {
   if (tile > z->tile) z->tile = tile;
 }
 
-/* ---- what lives in a tile only ---- */
+/* ---- values that exist in tiles only ---- */
 
-/* A value of a group that every reader has in the same group, row by row. */
+/* A value exists in tiles only if all its readers are in its group and read it row by row. */
 static void find_inside(tkg_program *p, const bool *needed) {
   const tkg_tape *tape = p->tape;
   for (int i = 0; i < tape->n; i++)
