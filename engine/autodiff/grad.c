@@ -72,7 +72,7 @@ int tkg__grad(tkg_tape *tape, int loss, int32_t *gradient) {
     status = tkg__fail(TKG_E_MEMORY, "backward: no memory");
   else if (!wanted[loss])
     status = tkg__fail(TKG_E_ARGUMENT, "backward: the loss depends on no parameter (tk.parameter)");
-  tape->bits = 0;
+  tape->bits = 0; /* widths are asked for in forward nodes only */
   if (!status && (gradient[loss] = start(tape, loss)) < 0) status = TKG_E_SHAPE;
   for (int i = loss; i >= 0 && !status; i--) {
     if (gradient[i] < 0 || !wanted[i] || tape->nodes[i].op == TKG_OP_LEAF) continue;

@@ -41,7 +41,7 @@ static int64_t place_all(tkg_block *const *order, int n, tkg_block **placed) {
   return end;
 }
 
-/* ---- orders; equal blocks go by their place in one array ---- */
+/* ---- orders; the array of blocks is in order of time, so addresses tell the time ---- */
 
 static const tkg_block *block_of(const void *element) { return *(tkg_block *const *)element; }
 
@@ -70,7 +70,7 @@ typedef struct search {
 } search;
 
 /* Returns the most bytes that are live at once; that is so where some block begins. */
-static int64_t least(const tkg_block *blocks, int n) {
+static int64_t most_live(const tkg_block *blocks, int n) {
   int64_t most = 0;
   for (int i = 0; i < n; i++) {
     int64_t live = 0;
@@ -103,7 +103,7 @@ static void promote(search *s) {
 static void look_for_best(search *s) {
   static int (*const orders[])(const void *, const void *) = {by_time, by_bytes, by_area};
   enum { ORDERS = sizeof orders / sizeof *orders, ROUNDS = 16 };
-  int64_t bound = least(s->blocks, s->n);
+  int64_t bound = most_live(s->blocks, s->n);
   for (int k = 0; k < ORDERS; k++) {
     for (int i = 0; i < s->n; i++) s->order[i] = &s->blocks[i];
     qsort(s->order, (size_t)s->n, sizeof *s->order, orders[k]);

@@ -66,7 +66,8 @@ static void sort_by_key(int32_t *order, int n, const int64_t *key) {
   }
 }
 
-/* Puts all needed nodes but leaves and updates in the order of recording. */
+/* Puts all needed nodes but leaves and updates in the order of recording. Their keys are even: odd
+ * ones lie between two nodes. */
 static void list_nodes(tkg_planner *z) {
   tkg_program *p = z->p;
   for (int i = 0; i < z->tape->n; i++) {
@@ -79,7 +80,7 @@ static void list_nodes(tkg_planner *z) {
   }
 }
 
-/* Returns the node behind which a reader of node i can run: itself, or the last of its group. */
+/* Returns the node after which a reader of node i can run: i itself, or the last of its group. */
 static int end_of(const tkg_planner *z, int i) {
   const tkg_program *p = z->p;
   int group = i < 0 ? -1 : p->group_of[i];

@@ -23,13 +23,14 @@ typedef struct save {
   tkg_tape *fresh;
   int n, forward;
   bool *need_value, *need_sign, *need_codes, *is_output, *must_be_exact;
-  bool *apart;      /* rows gathered from it are saved by themselves */
-  bool *need_again; /* an input of a needed value that could be computed again */
-  bool *available;  /* backward can have it without saving more than is saved already */
-  bool *exactly;    /* and without noise */
+  bool *rows_apart;        /* rows gathered from it are saved by themselves */
+  bool *need_recomputed;   /* an input of a needed value that could be computed again */
+  bool *available;         /* backward can have it without saving more than is saved already */
+  bool *available_exactly; /* and without noise */
   uint8_t *rule;
-  int32_t *map, *copy, *mask, *code; /* old node -> new node: itself, what backward reads, ... */
-  int32_t *source;                   /* new encode node -> old node */
+  int32_t *map, *copy, *mask,
+      *code;       /* old node -> new: itself, its copy for backward, mask, code */
+  int32_t *source; /* new encode node -> old node */
 } save;
 
 /* ---- 1. what backward reads ---- */
@@ -51,9 +52,9 @@ static void find_needs(save *s) {
     const tkg_node *n = &s->old->nodes[v];
     if (s->need_value[v] && (n->op == TKG_OP_RESHAPE || n->op == TKG_OP_TRANSPOSE))
       s->need_value[n->in[0]] = true;
-    bool made_again = s->need_value[v] || s->need_again[v];
+    bool made_again = s->need_value[v] || s->need_recomputed[v];
     for (int k = 0; k < n->inputs && tkg__op_is(n->op, TKG_CHEAP); k++)
-      if (made_again) s->need_again[n->in[k]] = true;
+      if (made_again) s->need_recomputed[n->in[k]] = true;
   }
 }
 
@@ -62,7 +63,7 @@ static void find_needs(save *s) {
 static bool inputs_exact(const save *s, int v) {
   const tkg_node *n = &s->old->nodes[v];
   for (int k = 0; k < n->inputs; k++)
-    if (!s->exactly[n->in[k]]) return false;
+    if (!s->available_exactly[n->in[k]]) return false;
   return true;
 }
 
@@ -72,7 +73,7 @@ static bool inputs_available(const save *s, int v) {
   if (s->need_codes[v]) return inputs_exact(s, v);
   for (int k = 0; k < n->inputs; k++) {
     bool exact = tkg__op_reads(n->op, k) == 'x';
-    if (!(exact ? s->exactly : s->available)[n->in[k]]) return false;
+    if (!(exact ? s->available_exactly : s->available)[n->in[k]]) return false;
   }
   return true;
 }
@@ -87,8 +88,8 @@ enum { SURE_TIMES = 8, LEAST_TIMES = 2 };
  * themselves, and the whole value would have to be saved exactly for that. */
 static bool few_rows(const save *s, int v) {
   const tkg_node *n = &s->old->nodes[v];
-  if (n->op != TKG_OP_GATHER || s->exactly[n->in[0]]) return false;
-  int times = s->apart[n->in[0]] ? LEAST_TIMES : SURE_TIMES;
+  if (n->op != TKG_OP_GATHER || s->available_exactly[n->in[0]]) return false;
+  int times = s->rows_apart[n->in[0]] ? LEAST_TIMES : SURE_TIMES;
   return times * tkg__count(n) <= tkg__count(&s->old->nodes[n->in[0]]);
 }
 
@@ -151,7 +152,7 @@ static int choose(const save *s, int v) {
 static bool has_rows_gathered(const save *s, int v) {
   for (int i = v + 1; i < s->forward; i++) {
     const tkg_node *n = &s->old->nodes[i];
-    if (n->op == TKG_OP_GATHER && n->in[0] == v && (s->need_value[i] || s->need_again[i]) &&
+    if (n->op == TKG_OP_GATHER && n->in[0] == v && (s->need_value[i] || s->need_recomputed[i]) &&
         LEAST_TIMES * tkg__count(n) <= tkg__count(&s->old->nodes[v]))
       return true;
   }
@@ -162,8 +163,8 @@ static bool has_rows_gathered(const save *s, int v) {
  * are, if that may be enough. */
 static void save_rows_apart(save *s) {
   for (int v = 0; v < s->forward; v++) {
-    if (!s->must_be_exact[v] || s->apart[v] || !has_rows_gathered(s, v)) continue;
-    s->apart[v] = true;
+    if (!s->must_be_exact[v] || s->rows_apart[v] || !has_rows_gathered(s, v)) continue;
+    s->rows_apart[v] = true;
     s->must_be_exact[v] = false;
   }
 }
@@ -171,10 +172,10 @@ static void save_rows_apart(save *s) {
 static void choose_all(save *s) {
   memset(s->rule, 0, (size_t)s->forward);
   for (int v = 0; v < s->forward; v++) {
-    if (s->need_again[v] && few_rows_of_codes(s, v)) s->need_value[v] = true;
+    if (s->need_recomputed[v] && few_rows_of_codes(s, v)) s->need_value[v] = true;
     if (s->need_value[v]) s->rule[v] = (uint8_t)choose(s, v);
     s->available[v] = is_available(s, v);
-    s->exactly[v] = s->available[v] && is_exact(s, v);
+    s->available_exactly[v] = s->available[v] && is_exact(s, v);
   }
 }
 
@@ -345,13 +346,13 @@ static bool allocate(save *s) {
   s->must_be_exact = flags + 3 * n;
   s->available = flags + 4 * n;
   s->need_codes = flags + 5 * n;
-  s->exactly = flags + 6 * n;
-  s->need_again = flags + 7 * n;
-  s->apart = flags + 8 * n;
+  s->available_exactly = flags + 6 * n;
+  s->need_recomputed = flags + 7 * n;
+  s->rows_apart = flags + 8 * n;
   s->copy = s->map + n;
   s->mask = s->map + 2 * n;
   s->code = s->map + 3 * n;
-  s->source = s->map + 4 * n; /* a node becomes at most five */
+  s->source = s->map + 4 * n; /* 6 n: a node becomes at most five */
   return true;
 }
 

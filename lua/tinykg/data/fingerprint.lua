@@ -137,7 +137,8 @@ local function counts_that_differ(was, is)
   return list
 end
 
---- Whether ids have the same names, and the parts the same rows, in any order.
+--- Whether ids have the same names and the parts the same rows, in any order, and the graph the same
+--- triples in the same order.
 ---@param was table ---@param is table
 function fingerprint.same_numbers(was, is)
   return was.numbering == is.numbering and was.split == is.split
@@ -163,7 +164,7 @@ function fingerprint.difference(was, is)
     end
   end
   if #list > 0 then return table.concat(list, '; ') end
-  return 'the same rows in another order, which numbers, split and batches hang on'
+  return 'the same rows in another order, which numbers, split and batches depend on'
 end
 
 return fingerprint

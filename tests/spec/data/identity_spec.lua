@@ -85,7 +85,7 @@ describe('a run and its data set', function()
       assert.matches('data set +ok: [^\n]* in another order', prints('check ' .. run))
       refuses('run --resume --set epochs=9 --out ' .. run, 1, '/' .. case[1] .. ': its data set ' ..
         case[2] .. ' has changed since: the same rows in another order, which numbers, split ' ..
-        'and batches hang on')
+        'and batches depend on')
       fixtures.write(case[2] .. '/kg.csv', {KG[1], KG[4], KG[2], KG[3]})
       refuses('eval ' .. run, 1, 'has changed since: the same rows in another order')
       fixtures.write(case[2] .. '/kg.csv', KG)
