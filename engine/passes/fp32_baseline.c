@@ -5,10 +5,11 @@
  * operand that the other side's gradient needs, ReLU, sigmoid, tanh, exp, sqrt and softmax their
  * result, gathers their ids (counted at 4 bytes; int64 there). Fused ops are counted as the chain
  * they replace: gathered rows, and the product that mean(dim) keeps. */
+#include "fp32_baseline.h"
+
 #include <stdlib.h>
 
 #include "autodiff/custom_vjp.h"
-#include "program.h"
 #include "tape/alias.h"
 
 typedef struct counter {

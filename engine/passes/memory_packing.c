@@ -2,10 +2,11 @@
  * live at the same time do not overlap. The least memory is hard to find (dynamic storage
  * allocation is NP-complete). A few simple orders are tried, each improved a little; the best comes
  * close to the most bytes that are live at once. */
+#include "memory_packing.h"
+
 #include <stdlib.h>
 
 #include "base/error.h"
-#include "plan.h"
 
 static bool overlap(const tkg_block *a, const tkg_block *b) {
   return a->live_from <= b->live_to && b->live_from <= a->live_to;

@@ -5,10 +5,11 @@
  * order: its whole values are live from its beginning to its end, but a value that it reads for the
  * last time, row by row, may become one that it writes. While blocks are collected, the offset of a
  * value is the number of its block; memory_packing.c then places all of them. */
+#include "memory_plan.h"
+
 #include <string.h>
 
 #include "base/error.h"
-#include "plan.h"
 #include "tile.h"
 
 enum { ALIGN = 64 };

@@ -3,11 +3,13 @@
  * Liveness is known before anything runs. An update moves forward to the first place in the order
  * behind which nothing reads the old parameter, so gradients die early. A group of nodes that run
  * in tiles counts as one place. */
+#include "plan.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
-#include "plan.h"
+#include "memory_plan.h"
 #include "tile.h"
 
 /* ---- order ---- */

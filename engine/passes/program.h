@@ -68,17 +68,4 @@ typedef struct tkg_program {
   int64_t at_peak[TKG_KIND_COUNT]; /* bytes by kind where the arena is fullest */
 } tkg_program;
 
-/* Returns the bytes that an op-by-op FP32 autograd tape would save for this program, which ends
- * with its forward nodes (fp32_baseline.c). */
-int64_t tkg__fp32_baseline_bytes(const tkg_program *p, int loss);
-
-/* Makes the program compute only the rows that are gathered; renumbers `loss`, unless it is -1. */
-int tkg__prune_rows(tkg_program *p, int *loss);
-
-/* Makes backward read saved copies of forward values. */
-int tkg__save(tkg_program *p, const tkg_policy *policy);
-
-/* Finds order, lifetimes and offsets. */
-int tkg__plan(tkg_program *p);
-
 #endif

@@ -6,11 +6,12 @@
  * edges of a graph becomes one over the edges of those heads; dropout drops each row as in the
  * whole value. The numbers of these rows are the same; work and saved tensors shrink, and recipes
  * stay as the papers have them. Nodes that nothing reads are dropped. */
+#include "prune_rows.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
-#include "program.h"
 
 typedef struct moved {
   int v, ids, to; /* new node `to` has the rows `ids` (a new node) of old node v */

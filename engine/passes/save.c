@@ -6,12 +6,13 @@
  * No list of ops says which values may be noisy. The bias pass checks it (bias.c): where the noise
  * of a copy would be multiplied with itself or enter a non-linear op, the value is saved exactly.
  */
+#include "save.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
 #include "bias.h"
-#include "program.h"
 #include "shared/codec.h"
 
 enum { STREAM_SAVED = 1 << 20 }; /* of rounding noise; dropout and sampling count from 0 */
