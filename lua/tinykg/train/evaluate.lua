@@ -17,7 +17,8 @@ local function check_count(name, t, n)
   runtime.fail('%s: returned [%s], expected %d scores', name, table.concat(t:size(), ', '), n)
 end
 
---- Computes what model:prepare() returns: a tensor or a table of tensors, the last argument of
+--- Computes what model:prepare() returns: a tensor or a table of tensors (and a list `temporary` of
+--- tensors to free with them), the last argument of
 --- score and rank. Returns it, and a function that frees the tensors.
 ---@param model Module in eval mode
 ---@return Tensor|table|nil prepared, fun() release
@@ -34,6 +35,9 @@ function evaluate.prepare(model)
   source_line.leave(outer)
   return prepared, function()
     for _, t in ipairs(made) do t:free() end
+    for _, t in ipairs(prepared and not tensor.is(prepared) and prepared.temporary or {}) do
+      t:free()
+    end
   end
 end
 
