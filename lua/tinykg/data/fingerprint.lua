@@ -137,7 +137,7 @@ local function counts_that_differ(was, is)
   return list
 end
 
---- Whether ids have the same names and the parts the same rows, in any order, and the graph the same
+--- Whether ids have the same names, the parts the same rows in any order, and the graph the same
 --- triples in the same order.
 ---@param was table ---@param is table
 function fingerprint.same_numbers(was, is)

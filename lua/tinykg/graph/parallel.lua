@@ -53,8 +53,8 @@ local function parallel(make, graph)
   return shared.parallel
 end
 
---- Turns scores of edges into scores whose softmax treats parallel edges (same head and tail) as one:
---- their scores are added, and they share its weight equally.
+--- Turns scores of edges into scores whose softmax treats parallel edges (same head and tail) as
+--- one: their scores are added, and they share its weight equally.
 ---@param make function tk.graph ---@param graph Graph ---@param scores Tensor [edges]
 ---@return Tensor [edges]
 return function(make, graph, scores)

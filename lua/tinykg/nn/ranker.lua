@@ -78,8 +78,8 @@ end
 --- Computes the tables that score and rank read, once for a whole evaluation: rows of users and of
 --- items, gathered where the model has rows of other nodes too, which the engine then leaves out of
 --- its last layer.
----@return {[1]: Tensor, [2]: Tensor, temporary: Tensor[]?} rows of all users, rows of all items, and
----  what can be freed with them
+---@return {[1]: Tensor, [2]: Tensor, temporary: Tensor[]?} rows of all users, rows of all items; what
+---  can be freed with them
 function Ranker:prepare()
   local users, items = tables_of(self)
   if not items then

@@ -259,11 +259,12 @@ describe('a plan of a run', function()
 
   it('reads sizes', function()
     local bytes = require('tinykg.cli.options').bytes
-    for text, expected in pairs{['2GiB'] = 2147483648, ['1.5 MB'] = 1500000, ['300'] = 300,
+    for text, expected in pairs{['2GiB'] = 2147483648, ['1.5 MB'] = 1500000, ['2G'] = 2147483648,
+                                ['3000000'] = 3e6,
                                 ['64 B'] = 64, ['7kb'] = 7000, ['1KiB'] = 1024, ['.5GB'] = 5e8} do
       assert.equal(expected, bytes(text, '--budget'))
     end
-    for _, text in ipairs{'', 'GiB', '-2GiB', '1e3', '2 G iB', '0', '1.2.3MB'} do
+    for _, text in ipairs{'', '8', '300', 'GiB', '-2GiB', '1e3', '2 G iB', '0', '1.2.3MB'} do
       local ok, e = pcall(bytes, text, '--budget')
       assert.is_false(ok, text)
       assert.matches("^%-%-budget: '" .. text:gsub('%W', '%%%0') .. "' is no size", e.usage)
