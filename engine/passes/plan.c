@@ -68,25 +68,34 @@ static void sort_by_key(int32_t *order, int n, const int64_t *key) {
   }
 }
 
-/* Puts all needed nodes but leaves and updates in the order of recording. Their keys are even: odd
- * ones lie between two nodes. */
+/* Puts all needed nodes but leaves and updates in the order of recording. */
 static void list_nodes(tkg_planner *z) {
   tkg_program *p = z->p;
   for (int i = 0; i < z->tape->n; i++) {
     const tkg_node *n = &z->tape->nodes[i];
-    z->key[i] = 2 * (int64_t)i;
-    if (!z->needed[i] || tkg__op_is(n->op, TKG_UPDATE)) continue;
-    for (int k = 0; k < n->inputs; k++) z->last[p->storage[n->in[k]]] = i;
-    z->last[p->storage[i]] = i;
-    if (n->op != TKG_OP_LEAF) p->order[p->order_count++] = i;
+    if (z->needed[i] && !tkg__op_is(n->op, TKG_UPDATE) && n->op != TKG_OP_LEAF)
+      p->order[p->order_count++] = i;
   }
 }
 
-/* Returns the node after which a reader of node i can run: i itself, or the last of its group. */
-static int end_of(const tkg_planner *z, int i) {
+/* Gives the nodes keys by their places in the order, and finds the last reader of each storage.
+ * Keys are even: odd ones lie between two nodes. */
+static void number_nodes(tkg_planner *z) {
   const tkg_program *p = z->p;
-  int group = i < 0 ? -1 : p->group_of[i];
-  return group < 0 ? i : p->groups[group].last;
+  for (int o = 0; o < p->order_count; o++) {
+    int i = p->order[o];
+    z->key[i] = 2 * (int64_t)o;
+    for (int k = 0; k < z->tape->nodes[i].inputs; k++)
+      z->last[p->storage[z->tape->nodes[i].in[k]]] = i;
+    z->last[p->storage[i]] = i;
+  }
+}
+
+/* Returns the key after which a reader of node i can run: that of i, or of the last of its group.
+ */
+static int64_t end_key(const tkg_planner *z, int i) {
+  int group = z->p->group_of[i];
+  return z->key[group < 0 ? i : z->p->groups[group].last];
 }
 
 /* Puts each update right behind the last reader of its parameter and the last of its inputs. In a
@@ -96,13 +105,15 @@ static void add_updates(tkg_planner *z) {
   for (int i = 0; i < z->tape->n; i++) {
     const tkg_node *n = &z->tape->nodes[i];
     if (!z->needed[i] || !tkg__op_is(n->op, TKG_UPDATE)) continue;
-    int at = end_of(z, z->last[p->storage[n->in[0]]]);
+    int reader = z->last[p->storage[n->in[0]]];
+    int64_t at = p->checked ? 2 * (int64_t)z->tape->n : reader < 0 ? -2 : end_key(z, reader);
     for (int k = 1; k < n->inputs; k++) {
-      int v = p->storage[n->in[k]], end = end_of(z, v);
-      if (z->tape->nodes[v].op != TKG_OP_LEAF && end > at) at = end;
-      if (z->tape->nodes[n->in[k]].op != TKG_OP_LEAF && n->in[k] > at) at = n->in[k];
+      int v = p->storage[n->in[k]];
+      if (z->tape->nodes[v].op == TKG_OP_LEAF) continue;
+      if (end_key(z, v) > at) at = end_key(z, v);
+      if (z->key[n->in[k]] > at) at = z->key[n->in[k]];
     }
-    z->key[i] = 2 * (int64_t)(p->checked ? z->tape->n : at) + 1;
+    z->key[i] = at + 1;
     p->order[p->order_count++] = i;
   }
   sort_by_key(p->order, p->order_count, z->key);
@@ -179,9 +190,10 @@ static int put_in_order(tkg_planner *z) {
   tkg_program *p = z->p;
   int status = TKG_OK;
   list_nodes(z);
-  for (int i = 0; i < z->tape->n; i++) p->group_of[i] = -1;
+  for (int i = 0; i < z->tape->n; i++) p->group_of[i] = z->last[i] = -1;
   if (z->tape->engine->backend->run_tiles && p->tiled) status = tkg__tile(p, z->needed);
   end_groups(p);
+  number_nodes(z);
   make_late(z);
   add_updates(z);
   place_groups(p);
