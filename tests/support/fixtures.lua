@@ -36,6 +36,14 @@ function fixtures.write(path, text)
   return path
 end
 
+--- A copy of `base` with the entries of `changes` in it; false takes an entry out.
+function fixtures.merged(base, changes)
+  local all = {}
+  for key, value in pairs(base) do all[key] = value end
+  for key, value in pairs(changes or {}) do all[key] = value or nil end
+  return all
+end
+
 --- Removes what was made.
 function fixtures.clean()
   for _, path in ipairs(made) do fixtures.remove(path) end

@@ -1,12 +1,13 @@
 --- Small graphs for specs: edges of every awkward kind, and packed as kernels read them.
 local ffi = require 'ffi'
+local arrays = require 'tests.support.arrays'
 local C = require 'tinykg.engine.lib'
 
 local graphs = {
   BACKWARD = 1, SYMMETRIC = 2, RELATIONS = 4, ONE_WAY = 8, LOOPLESS = 16,
 }
 
-local function ids_of(list) return ffi.new('int32_t[?]', math.max(#list, 1), list) end
+local function ids_of(list) return arrays.of('int32_t', list) end
 
 --- A packed graph as an array (flat from 1, with `shape`, marked as ids) that knows its edges by
 --- number: `graph` = {n edges, nodes, tail_nodes, heads, tails, relations, layout}, as

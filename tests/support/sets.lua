@@ -16,8 +16,7 @@ end
 --- A set of interactions beside the graph above; `more` are other files.
 function sets.plain(interactions, more, options)
   local contents = { ['interactions.csv'] = interactions, ['kg.csv'] = sets.kg }
-  for name, text in pairs(more or {}) do contents[name] = text or nil end
-  return sets.load(contents, options)
+  return sets.load(fixtures.merged(contents, more), options)
 end
 
 --- The message of a folder that cannot be loaded, with DIR for its name.
@@ -46,6 +45,16 @@ function sets.names_of(names)
     assert(names:id(list[id + 1]) == id, 'another id has the name ' .. list[id + 1])
   end
   return list
+end
+
+--- The lines of a list of KGAT's format: a header, then names with ids from `first`, 0 by default.
+---@param names table|integer texts, or how many there are of x0, x1, ...
+function sets.id_list(names, first)
+  local lines = {'org_id\tremap_id'}
+  for i = 0, (tonumber(names) or #names) - 1 do
+    lines[i + 2] = ('%s\t%d'):format(tonumber(names) and 'x' .. i or names[i + 1], i + (first or 0))
+  end
+  return lines
 end
 
 --- Triples by name, sorted.

@@ -1,5 +1,6 @@
 --- What the Lua text of a random program calls beside tinykg itself.
 local ffi = require 'ffi'
+local arrays = require 'tests.support.arrays'
 local tk = require 'tinykg'
 local feed = require 'tinykg.data.loader'
 local random = require 'tests.faults.programs.random'
@@ -25,15 +26,7 @@ end
 
 --- Draws `count` items that a user does not have, `lists` being the items of each user.
 function H.sampler(lists, items, count, by)
-  local offsets, flat, n = ffi.new('int32_t[?]', #lists + 1), {}, 0
-  for u, list in ipairs(lists) do
-    for _, item in ipairs(list) do
-      n = n + 1
-      flat[n] = item
-    end
-    offsets[u] = n
-  end
-  local csr = {n = n, rows = #lists, offsets = offsets, items = ffi.new('int32_t[?]', n + 1, flat)}
+  local csr = arrays.csr(lists)
   local data = {users = #lists, items = items, known = function() return csr end}
   return feed.sampler(data, count, by)
 end

@@ -1,22 +1,12 @@
 -- RippleNet: ripple sets as in the paper; logits and losses against loops; training; odd data.
 local tk = require 'tinykg'
 local fixtures = require 'tests.support.fixtures'
+local csr = require('tests.support.arrays').csr
 local datasets = require 'tests.support.odd_datasets'
 
 local recipe = datasets.recipe('ripplenet')
 
 -- ---- ripple sets ----
-
-local function csr(lists)
-  local offsets, items = {0}, {}
-  for r, list in ipairs(lists) do
-    for _, x in ipairs(list) do items[#items + 1] = x end
-    offsets[r + 1] = #items
-  end
-  local ffi = require 'ffi'
-  return {rows = #lists, n = #items, offsets = ffi.new('int32_t[?]', #offsets, offsets),
-          items = ffi.new('int32_t[?]', #items + 1, items)}
-end
 
 --- A random graph in which entity 0 has most triples and 30 .. 39 have none.
 local function random_graph()
