@@ -50,9 +50,7 @@ describe('a call that fails', function()
   local dir, data
   setup(function()
     if why_not then return end
-    dir = fixtures.dir()
-    data = dir .. '/data'
-    shell.prints('data demo ' .. data .. ' --users 40 --items 30')
+    dir, data = shell.demo(40, 30)
   end)
   teardown(fixtures.clean)
 

@@ -24,9 +24,7 @@ describe('a run that is killed', function()
   setup(function()
     if why_not then return end
     math.randomseed(full.seed)
-    dir = fixtures.dir()
-    data = dir .. '/data'
-    shell.prints('data demo ' .. data .. ' --users 60 --items 40')
+    dir, data = shell.demo(60, 40)
   end)
   teardown(fixtures.clean)
 

@@ -9,6 +9,11 @@ local tk = require 'tinykg'
 
 local runs = {}
 
+--- The value of a JSON file, which must be readable.
+function runs.read(path) return assert(json.read(path)) end
+
+function runs.write(path, value) fixtures.write(path, json.encode(value)) end
+
 --- The log without what a clock says.
 ---@param run string a folder
 ---@return table[]
@@ -47,8 +52,7 @@ function runs.same(a, b)
     end
     assert.is_nil((next(other)))
   end
-  local one = assert(json.read(a .. '/summary.json'))
-  local other = assert(json.read(b .. '/summary.json'))
+  local one, other = runs.read(a .. '/summary.json'), runs.read(b .. '/summary.json')
   for _, key in ipairs{'valid', 'test', 'epochs', 'best_epoch', 'kept', 'bits', 'seed'} do
     assert.same(one[key], other[key], key)
   end

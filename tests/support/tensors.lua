@@ -1,6 +1,7 @@
 --- Random tensors, and their numbers and bytes, for specs.
 local ffi = require 'ffi'
 local assert = require 'luassert'
+local fixtures = require 'tests.support.fixtures'
 local tensor = require 'tinykg.engine.tensor'
 local tk = require 'tinykg'
 
@@ -33,11 +34,15 @@ function tensors.bytes(t)
   return ffi.string(values, 4 * n)
 end
 
-function tensors.flat(t)
-  local values, n = t:values()
-  local list = {}
-  for i = 1, n do list[i] = values[i - 1] end
+local function flatten(x, list)
+  if type(x) == 'number' then list[#list + 1] = x return list end
+  for _, inner in ipairs(x) do flatten(inner, list) end
   return list
+end
+
+--- The numbers of a tensor, or of lists of lists.
+function tensors.flat(x)
+  return tensor.is(x) and fixtures.list(x:values()) or flatten(x, {})
 end
 
 --- A tensor of an array of reference_ops.lua; ids become int32.
@@ -77,6 +82,13 @@ function tensors.near(want, got, tolerance, what, relative)
       error(('%s: element %d is %.9g, expected %.9g'):format(what, i, got[i], want[i]), 0)
     end
   end
+end
+
+--- Fails unless each number is within `share` of the largest that is expected.
+function tensors.near_largest(want, got, share, what)
+  local largest = 0
+  for _, x in ipairs(want) do largest = math.max(largest, math.abs(x)) end
+  tensors.near(want, got, share * largest + 1e-12, what)
 end
 
 --- Equal to the last bit. Says only that they differ: such texts are not fit to print.

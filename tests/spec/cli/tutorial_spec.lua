@@ -3,7 +3,7 @@
 -- `text` must be printed here.
 local fixtures = require 'tests.support.fixtures'
 local lfs = require 'lfs'
-local sh = require('tests.support.shell').sh
+local shell = require 'tests.support.shell'
 
 local home = os.getenv('TINYKG_HOME') or lfs.currentdir()
 local page = home .. '/recipes/README.md'
@@ -94,9 +94,7 @@ local function follow(dir, block, printed)
   local all = {}
   for command in block.text:gmatch('[^\n]+') do
     local quick = command:match('tinykg run') and not command:match('%-%-help')
-    local code, text = sh(command .. (quick and QUICK or ''), dir)
-    assert(code == 0, ('line %d: %s\n%s'):format(block.line, command, text))
-    all[#all + 1] = text
+    all[#all + 1] = shell.gives(0, command .. (quick and QUICK or ''), nil, dir)
   end
   return table.concat(all)
 end
@@ -128,8 +126,7 @@ describe('the first page', function()
 
   it('names every command', function()
     local text = fixtures.bytes(home .. '/README.md')
-    local _, help = sh('./tinykg help')
-    for name in help:gmatch('\n  tinykg (%l+)') do
+    for name in shell.prints('help'):gmatch('\n  tinykg (%l+)') do
       assert(name == 'help' or text:find('`tinykg ' .. name .. '[ `]'), name)
     end
   end)
@@ -156,9 +153,8 @@ describe('the tutorial', function()
     local line = select(2, recipe:sub(1, at):gsub('\n', '')) + 1
     local place = 'films/wrong.lua:' .. (at > 0 and line .. ':' or '')
     fixtures.write(dir .. '/films/wrong.lua', recipe)
-    local code, text = sh('./tinykg run films/wrong.lua --data films --quiet --out wrong', dir)
-    assert.equal(1, code, text)
-    assert.equal(('tinykg: %s %s\n'):format(place, said), text)
+    assert.equal(('tinykg: %s %s\n'):format(place, said), shell.gives(1,
+      './tinykg run films/wrong.lua --data films --quiet --out wrong', nil, dir))
     assert(fixtures.bytes(page):find('`' .. said .. '`', 1, true), 'not on the page: ' .. said)
   end
 

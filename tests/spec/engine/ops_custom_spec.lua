@@ -11,12 +11,7 @@ local flat, bytes, same = tensors.flat, tensors.bytes, tensors.same
 local WIDTHS = {32, 8, 2}
 
 local function near(want, got, tolerance, what)
-  local a, b, scale = flat(want), flat(got), 0
-  for i = 1, #a do scale = math.max(scale, math.abs(a[i])) end
-  for i = 1, #a do
-    assert(math.abs(a[i] - b[i]) <= tolerance * scale + 1e-12,
-           ('%s: element %d is %.9g, expected %.9g'):format(what or 'gradient', i, b[i], a[i]))
-  end
+  tensors.near_largest(flat(want), flat(got), tolerance, what or 'gradient')
 end
 
 --- Gradients of `parameters` after one run of fn in a step, or by backward() outside of steps.

@@ -1,8 +1,7 @@
 -- Parts of the prompt that need no terminal: what is read from a pipe, completion, values as text.
 local fixtures = require 'tests.support.fixtures'
+local shell = require 'tests.support.shell'
 local tk = require 'tinykg'
-
-local home = os.getenv('TINYKG_HOME') or '.'
 
 describe('a pipe into tinykg', function()
   teardown(fixtures.clean)
@@ -10,10 +9,7 @@ describe('a pipe into tinykg', function()
   --- Runs it; returns exit status, standard output, standard error.
   local function piped(lines, arguments)
     local dir = fixtures.dir{['in.txt'] = lines}
-    local status = os.execute(('%s/tinykg %s <%s/in.txt >%s/out 2>%s/err'):format(
-      home, arguments or '', dir, dir, dir))
-    if status > 255 then status = status / 256 end
-    return status, fixtures.bytes(dir .. '/out'), fixtures.bytes(dir .. '/err')
+    return shell.tinykg(('%s <%s/in.txt'):format(arguments or '', dir))
   end
 
   it('shows values and nothing else', function()
@@ -178,10 +174,7 @@ describe('what watches Ctrl-C', function()
       'while clock.now() < start + 0.6 do end',
       'kill(pid, 2)',
       "print('alive', C.tkg_interrupted(1) ~= 0)"}}
-    local pipe = io.popen(home .. '/tinykg ' .. dir .. '/two.lua 2>/dev/null')
-    local text = pipe:read('*a')
-    pipe:close()
-    return text
+    return (select(2, shell.tinykg(dir .. '/two.lua')))
   end
   teardown(fixtures.clean)
 

@@ -5,6 +5,7 @@ local demo = require 'tinykg.data.demo'
 local evaluate = require 'tinykg.train.evaluate'
 local train = require 'tinykg.train'
 local fixtures = require 'tests.support.fixtures'
+local sets = require 'tests.support.sets'
 
 local RECIPES = {
   ['bpr-mf'] = {lr = 0.01}, kgat = {lr = 0.01, layers = '16,8', relation_dim = 16},
@@ -169,11 +170,7 @@ describe('a recipe works with', function()
     end
   end
 
-  local function listed(n)
-    local lines = {'org_id remap_id'}
-    for i = 0, n - 1 do lines[#lines + 1] = ('x%d %d'):format(i, i) end
-    return lines
-  end
+  local listed = sets.id_list
 
   it('users without items, isolated entities, self loops, repeats, relations without triples',
      function()

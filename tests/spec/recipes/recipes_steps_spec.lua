@@ -2,26 +2,16 @@
 -- the programs' transcriptions have in double precision (tests/golden/steps.py). What is sampled
 -- before training is sampled as in the programs.
 local tk = require 'tinykg'
-local arrays = require 'tinykg.engine.arrays'
+local arrays = require 'tests.support.arrays'
+local files = require 'tests.support.golden'
 local fixtures = require 'tests.support.fixtures'
-local json = require 'tinykg.base.json'
+local flat = require('tests.support.tensors').flat
 local datasets = require 'tests.support.odd_datasets'
 local train = require 'tinykg.train'
 
-local home = os.getenv('TINYKG_HOME') or '.'
-local golden = json.decode(fixtures.bytes(home .. '/tests/golden/steps.json'))
+local golden = files.read('steps')
 
 -- ---- the golden data set ----
-
-local function lines_of(lists)
-  local lines = {}
-  for k = 1, #lists[1] do
-    local words = {}
-    for c, list in ipairs(lists) do words[c] = list[k] end
-    lines[k] = table.concat(words, ' ')
-  end
-  return lines
-end
 
 --- Its rows of train as labelled data: those known, 1, and those disliked, 0.
 local function label(data)
@@ -31,35 +21,19 @@ local function label(data)
       users[#users + 1], items[#items + 1], labels[#labels + 1] = u, list[2][k], value
     end
   end
-  local rows = {n = #users, users = arrays.ints(#users), items = arrays.ints(#users),
-                labels = arrays.floats(#users)}
-  for k = 1, #users do
-    rows.users[k - 1], rows.items[k - 1], rows.labels[k - 1] = users[k], items[k], labels[k]
-  end
-  data.train, data.task = rows, 'ctr'
+  data.train, data.task = {n = #users, users = arrays.of('int32_t', users),
+                           items = arrays.of('int32_t', items),
+                           labels = arrays.of('float', labels)}, 'ctr'
 end
 
 local function golden_data(labelled)
-  local taken, rows = golden.interactions, {}
-  for u = 0, golden.sizes.users - 1 do rows[u + 1] = tostring(u) end
-  for k, u in ipairs(taken[1]) do rows[u + 1] = rows[u + 1] .. ' ' .. taken[2][k] end
-  local data = tk.data.load(fixtures.dir{['train.txt'] = rows, ['test.txt'] = {'4 6'},
-                                         ['kg_final.txt'] = lines_of(golden.triples)},
-                            {valid_ratio = 0})
-  data.entities = golden.sizes.entities -- the last is in no triple: no file knows of it
+  local data = files.data(golden.sizes, golden.interactions[1], golden.interactions[2],
+                          golden.triples, {'4 6'})
   if labelled then label(data) end
   return data
 end
 
 -- ---- a model with the golden start ----
-
-local function flat(list, out)
-  out = out or {}
-  for _, x in ipairs(list) do
-    if type(x) == 'table' then flat(x, out) else out[#out + 1] = x end
-  end
-  return out
-end
 
 --- What each recipe draws once, in the place of what it drew.
 local given = {}
@@ -230,10 +204,9 @@ describe('samples as in the published program:', function()
   end)
 
   it('ripple sets with replacement if there are fewer', function()
-    local graph, rows = stars(2, 1), 3000
-    local seeds = {rows = rows, n = rows, offsets = arrays.ints(rows + 1),
-                   items = arrays.ints(rows)}
-    for r = 0, rows do seeds.offsets[r] = r end
+    local graph, rows, lists = stars(2, 1), 3000, {}
+    for r = 1, rows do lists[r] = {0} end
+    local seeds = arrays.csr(lists)
     local sets, same = graph:ripples(seeds, 1, 4, {replacement = true})[1], 0
     for _, row in ipairs(sets.relations:totable()) do
       local sum = row[1] + row[2] + row[3] + row[4]
