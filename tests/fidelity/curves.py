@@ -11,7 +11,6 @@ when they are apart by at most two standard errors of their difference and by at
 in --out is not made again. Needs torch, numpy.
 """
 
-import argparse
 import json
 import os
 import sys
@@ -95,17 +94,10 @@ def compare(runs, epochs):
 
 
 def main():
-    parser = argparse.ArgumentParser(description='Training curves beside a published program.')
-    parser.add_argument('model')
-    parser.add_argument('--data', default='demo')
-    parser.add_argument('--seeds', default='0,1,2,3,4')
-    parser.add_argument('--epochs', type=int, default=10)
-    parser.add_argument('--set', action='append', default=[])
-    parser.add_argument('--out', help='where to keep what is trained')
-    o = parser.parse_args()
+    o = shared.arguments('Training curves beside a published program.', seeds='0,1,2,3,4',
+                         epochs=10)
     if not hasattr(shared.model_class(o.model), 'start'):
         sys.exit('curves: %s can be compared step by step only (lockstep.py)' % o.model)
-    torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as scratch:
         folder = o.out or scratch
         runs = [both(o.model, o.data, folder, int(seed), o.epochs, o.set)
