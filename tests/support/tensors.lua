@@ -91,6 +91,24 @@ function tensors.near_largest(want, got, share, what)
   tensors.near(want, got, share * largest + 1e-12, what)
 end
 
+--- Compares n samples of noisy numbers with the exact ones, number by number.
+---@param exact number[] ---@param sample fun(): number[]
+---@return number[] off the mean of each less the exact one ---@return number[] error of that mean
+function tensors.deviations(exact, sample, n)
+  local off, error_of_mean = {}, {}
+  for i = 1, #exact do off[i], error_of_mean[i] = 0, 0 end
+  for _ = 1, n do
+    for i, x in ipairs(sample()) do
+      local d = x - exact[i]
+      off[i], error_of_mean[i] = off[i] + d / n, error_of_mean[i] + d * d / n
+    end
+  end
+  for i = 1, #exact do
+    error_of_mean[i] = math.sqrt(math.max(error_of_mean[i] - off[i] ^ 2, 0) / (n - 1))
+  end
+  return off, error_of_mean
+end
+
 --- Equal to the last bit. Says only that they differ: such texts are not fit to print.
 function tensors.same(want, got, what) assert.is_true(want == got, what or 'bits differ') end
 

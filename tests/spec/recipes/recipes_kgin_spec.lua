@@ -4,8 +4,8 @@ local tk = require 'tinykg'
 local files = require 'tests.support.golden'
 local fixtures = require 'tests.support.fixtures'
 local datasets = require 'tests.support.odd_datasets'
-local flat = require('tests.support.tensors').flat
 local saved = require 'tests.support.saved'
+local tensors = require 'tests.support.tensors'
 
 local recipe = datasets.recipe('kgin')
 
@@ -28,7 +28,7 @@ local function golden_model(case, options)
   local p = {users = model.users.weight, entities = model.entities.weight,
              latent = model.latent.weight, relations = model.relations.weight,
              weights = model.mixture}
-  for name, tensor in pairs(p) do tensor:write(flat(case.parameters[name])) end
+  for name, tensor in pairs(p) do tensor:write(tensors.flat(case.parameters[name])) end
   return model, p
 end
 
@@ -197,10 +197,10 @@ describe('loss.intent_regularizer', function()
   end)
 
   it('refuses other kinds, and vectors', function()
-    local message = fixtures.message(tk.loss.intent_regularizer, tk.ones(2, 2), 'rank')
-    assert.truthy(message:find("'rank' is not distance, cosine or mi", 1, true))
-    message = fixtures.message(tk.loss.intent_regularizer, tk.ones(2), 'mi')
-    assert.truthy(message:find('a matrix is needed', 1, true))
+    assert.matches("'rank' is not distance, cosine or mi",
+                   fixtures.message(tk.loss.intent_regularizer, tk.ones(2, 2), 'rank'), 1, true)
+    assert.matches('a matrix is needed',
+                   fixtures.message(tk.loss.intent_regularizer, tk.ones(2), 'mi'), 1, true)
   end)
 end)
 
@@ -240,7 +240,7 @@ describe('KGIN', function()
   end)
 
   it('saves layers in codes and rows of the batch exactly: gradients are unbiased', function()
-    local data, runs = datasets.demo(), 300
+    local data = datasets.demo()
     local o = recipe:complete{dim = 16, node_dropout = 0, dropout = 0}
     local model = recipe.build(data, o):train()
     local batch = {users = tk.ids{0, 1, 2, 3}, items = tk.ids{3, 9, 3, 20},
@@ -249,19 +249,12 @@ describe('KGIN', function()
       return tk.step(function() return model:loss(batch) end, {bits = bits, small = 0})
     end
     local function gradients(step) return saved.gradients(step, model:parameters()) end
-    local exact, step, sum, squares = gradients(step_of(32)), step_of(2), {}, {}
-    for i = 1, #exact do sum[i], squares[i] = 0, 0 end
-    for _ = 1, runs do
-      for i, g in ipairs(gradients(step)) do
-        local off = g - exact[i]
-        sum[i], squares[i] = sum[i] + off / runs, squares[i] + off * off / runs
-      end
-    end
+    local exact, step = gradients(step_of(32)), step_of(2)
+    local off, error_of_mean = tensors.deviations(exact, function() return gradients(step) end, 300)
     local noisy, most, total = 0, 0, 0
     for i = 1, #exact do
-      local error_of_mean = math.sqrt(squares[i] / runs)
-      if error_of_mean > 1e-7 then
-        local z = math.abs(sum[i]) / error_of_mean
+      if error_of_mean[i] > 1e-7 then
+        local z = math.abs(off[i]) / error_of_mean[i]
         noisy, most, total = noisy + 1, math.max(most, z), total + z * z
       end
     end
@@ -290,7 +283,7 @@ describe('KGIN', function()
   end)
 
   it('refuses another kind of independence', function()
-    local message = fixtures.message(recipe.complete, recipe, {sim_kind = 'rank'})
-    assert.truthy(message:find('option sim_kind: rank is not distance, cosine or mi', 1, true))
+    assert.matches('option sim_kind: rank is not distance, cosine or mi',
+                   fixtures.message(recipe.complete, recipe, {sim_kind = 'rank'}), 1, true)
   end)
 end)

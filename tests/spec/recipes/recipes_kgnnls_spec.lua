@@ -11,8 +11,8 @@ describe('tk.equal', function()
     assert.same({{1, 0, 1, 0}, {0, 0, 0, 1}, {0, 0, 0, 0}},
                 tk.equal(ids, tk.ids{3, 2, 0}):totable())
     assert.same({1, 2}, tk.equal(tk.ids{{1, 1}}, tk.ids{1}):size())
-    local message = fixtures.message(tk.equal, ids, 3)
-    assert.truthy(message:find('equal: column is 3, expected a tensor', 1, true))
+    assert.matches('equal: column is 3, expected a tensor',
+                   fixtures.message(tk.equal, ids, 3), 1, true)
   end)
 end)
 
