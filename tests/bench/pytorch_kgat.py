@@ -6,7 +6,7 @@ Op by op, the way a careful PyTorch user would write it, of what LunaBlack/KGAT-
 initialisation. Unlike it, edges are drawn and scored in bulk, not in Python loops.
 
     pytorch_kgat.py train --seed 0 --epochs 3 --batch 10240 --lr 1e-3
-    pytorch_kgat.py step                milliseconds a CF step, a KG step, an attention refresh
+    pytorch_kgat.py step                milliseconds per CF step, KG step, attention refresh
     pytorch_kgat.py kept                bytes autograd keeps for backward
 """
 
@@ -56,9 +56,9 @@ class Graph:
         return 1 / torch.bincount(pair)[pair].float()
 
     def softmax(self, scores, parallel='merged'):
-        """A matrix of weights. merged: scores of one head and tail are added before the softmax over
-        a head's tails (model/KGAT.py:225-228); apart: over edges (equation 5). In doubles, so that
-        one maximum serves all heads."""
+        """A matrix of weights. merged: scores of one head and tail are added before the softmax
+        over a head's tails (model/KGAT.py:225-228); apart: over edges (equation 5). In doubles, so
+        that one maximum serves all heads."""
         pairs = torch.stack([self.head, self.tail])
         if parallel == 'merged':
             added = self.matrix(scores.double())

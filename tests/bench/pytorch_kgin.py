@@ -10,7 +10,7 @@ What autograd keeps depends on how the mean over a head's edges is written: inde
 1.13 holds its source, a third edge matrix each hop; `--mean scatter` does without and is slower.
 
     pytorch_kgin.py train --seed 0 --epochs 2 --batch 10240 --lr 1e-3
-    pytorch_kgin.py step                milliseconds a step
+    pytorch_kgin.py step                milliseconds per step
     pytorch_kgin.py kept                bytes autograd keeps for backward
 """
 

@@ -1,8 +1,8 @@
 """What pytorch_kgat.py and pytorch_kgin.py share: data in KGAT's format, samplers, losses,
 full-ranking metrics, timing, and a count of what autograd keeps. Needs torch and numpy.
 
-The folder holds train.txt, test.txt (a user and its items a line) and kg_final.txt (head relation
-tail), plain or .xz; where it has derived/, train and test are taken from there.
+The folder holds train.txt, test.txt (one user and its items per line) and kg_final.txt (head
+relation tail), plain or .xz; where it has derived/, train and test are taken from there.
 
 Large steps are faster where glibc keeps freed memory: set MALLOC_TRIM_THRESHOLD_ and
 MALLOC_MMAP_THRESHOLD_ to 17179869184 for timings, as run.sh does.

@@ -34,7 +34,7 @@ def replay(name, folder):
 
 
 def report(name, rows, within):
-    """Prints a line a part; whether all losses agree."""
+    """Prints one line per part. Returns whether all losses agree."""
     agree = True
     for part in dict.fromkeys(row[1] for row in rows):
         mine = [row for row in rows if row[1] == part]

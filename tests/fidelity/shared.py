@@ -60,8 +60,8 @@ def below(prefix, tensors):
 
 
 def arguments(description, **more):
-    """What the command line says: model, data, set, out, and the numbers or texts of `more` with
-    their defaults. One thread from here on."""
+    """Parses the command line: model, data, set, out, and the numbers or texts of `more` with
+    their defaults. Limits torch to one thread."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument('model')
     parser.add_argument('--data', default='demo')

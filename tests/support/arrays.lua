@@ -5,11 +5,11 @@ local arrays = {}
 
 arrays.doubles, arrays.ints = ffi.typeof 'double[?]', ffi.typeof 'int32_t[?]'
 
---- An FFI array of the numbers of a list; it is never empty.
+--- Returns an FFI array of the numbers of a list; it is never empty.
 ---@param kind string of an element: 'float', 'double', 'int32_t'
 function arrays.of(kind, list) return ffi.new(kind .. '[?]', math.max(#list, 1), list) end
 
---- {offsets, items}: lists one behind the other, in Lua tables.
+--- Returns {offsets, items}: rows of items in compressed form, as Lua tables.
 function arrays.csr_lists(lists)
   local offsets, items = {0}, {}
   for row, list in ipairs(lists) do
@@ -19,7 +19,7 @@ function arrays.csr_lists(lists)
   return {offsets = offsets, items = items}
 end
 
---- {rows, n, offsets, items}: the same in FFI arrays.
+--- Returns the same as FFI arrays: {rows, n, offsets, items}.
 function arrays.csr(lists)
   local csr = arrays.csr_lists(lists)
   return {rows = #lists, n = #csr.items, offsets = arrays.of('int32_t', csr.offsets),

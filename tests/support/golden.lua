@@ -1,4 +1,4 @@
---- The numbers of tests/golden: their files, their small graph as a data set, their batches.
+--- The golden files of tests/golden: reading, their small graph as a data set, their batches.
 local fixtures = require 'tests.support.fixtures'
 local json = require 'tinykg.base.json'
 local sets = require 'tests.support.sets'
@@ -7,7 +7,7 @@ local tk = require 'tinykg'
 
 local golden = {}
 
---- A golden file by name, without `.json`.
+--- Reads a golden file; the name has no `.json`.
 function golden.read(name)
   local path = (os.getenv('TINYKG_HOME') or '.') .. '/tests/golden/' .. name .. '.json'
   return assert(json.decode(fixtures.bytes(path), path))
@@ -23,7 +23,7 @@ local function words(...)
   return lines
 end
 
---- The small graph as a data set in KGAT's format, all interactions in train.
+--- Loads the small graph as a data set in KGAT's format, with all interactions in train.
 ---@param sizes table of the golden file
 ---@param users integer[] ---@param items integer[] of the interactions
 ---@param triples integer[][] heads, relations, tails
@@ -38,13 +38,13 @@ function golden.data(sizes, users, items, triples, test)
     ['entity_list.txt'] = sets.id_list(sizes.entities)}, {valid_ratio = 0})
 end
 
---- A batch to rank, of lists of users, positives and negatives.
+--- Returns a batch to rank, of lists of users, positives and negatives.
 function golden.batch(b)
   return {users = tk.ids(b.users), items = tk.ids(b.positives),
           negatives = tk.ids(b.negatives):reshape(-1, 1):keep()}
 end
 
---- Equal to 1e-4 of the largest number; both are numbers or lists of lists.
+--- Fails unless both are equal to 1e-4 of the largest number; both are numbers or lists of lists.
 function golden.near(want, got, what)
   tensors.near_largest(tensors.flat(want), tensors.flat(got), 1e-4, what)
 end

@@ -1,4 +1,4 @@
---- Small graphs for specs: edges of every awkward kind, and packed as kernels read them.
+--- Small graphs for specs: odd edges, and graphs packed as kernels read them.
 local ffi = require 'ffi'
 local arrays = require 'tests.support.arrays'
 local C = require 'tinykg.engine.lib'
@@ -37,7 +37,7 @@ function graphs.pack(n, m, edges, layout)
   return out
 end
 
---- Edges at random between some of the nodes: others are isolated. One in `hub` leads from head 0,
+--- Draws edges between some of the nodes; others are isolated. One in `hub` leads from head 0,
 --- one in five repeats the edge before.
 function graphs.random(random, n, m, e, relations, hub)
   local edges = {}
@@ -49,7 +49,7 @@ function graphs.random(random, n, m, e, relations, hub)
   return edges
 end
 
---- The same edges and their opposites, and a loop at every third node.
+--- Returns the edges, their inverses, and a loop at every third node.
 function graphs.both_ways(edges, n)
   local out = {}
   for i, edge in ipairs(edges) do
@@ -59,7 +59,7 @@ function graphs.both_ways(edges, n)
   return out
 end
 
---- What an op with these attributes sees: heads n, tails m, edges e, and the head of each edge.
+--- Returns the graph as an op with these flags reads it: heads n, tails m, edges e, edges' heads.
 ---@return table view {n, m, e, rows}, rows from 0
 function graphs.view(graph, flags)
   local n, m, rows = graph.nodes, graph.tail_nodes, graph.heads

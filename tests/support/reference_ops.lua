@@ -335,7 +335,7 @@ function reference.random(seed)
   end
 end
 
---- A function that makes arrays of numbers in (-scale, scale), 1 by default, in single precision.
+--- Returns a function that draws arrays of numbers in (-scale, scale), 1 by default, as floats.
 function reference.noise(random)
   return function(shape, scale)
     return reference.array(shape, function()

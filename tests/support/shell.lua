@@ -72,7 +72,8 @@ function shell.demo(users, items)
   return dir, dir .. '/data'
 end
 
---- Wants one clear line on standard error and nothing else there.
+--- Runs `tinykg arguments`. Fails unless the status is `code` and standard error is one line that
+--- matches the pattern.
 function shell.refuses(arguments, code, pattern)
   local got, _, err = shell.tinykg(arguments)
   local lines = select(2, err:gsub('\n', ''))

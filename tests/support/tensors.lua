@@ -40,12 +40,12 @@ local function flatten(x, list)
   return list
 end
 
---- The numbers of a tensor, or of lists of lists.
+--- Returns the numbers of a tensor, or of lists of lists, as one list.
 function tensors.flat(x)
   return tensor.is(x) and fixtures.list(x:values()) or flatten(x, {})
 end
 
---- A tensor of an array of reference_ops.lua; ids become int32.
+--- Returns a tensor of an array of reference_ops.lua; ids become int32.
 function tensors.of(x)
   return tensor.create(x.ids and tensor.I32 or tensor.F32, x.shape):write(x)
 end
@@ -59,7 +59,7 @@ function tensors.record(name, given, inputs)
   return tensor.record(name, a, unpack(inputs))
 end
 
---- The values of fn(); fails unless 1, 2 and 4 threads give the same bits.
+--- Returns the values of fn(). Fails unless 1, 2 and 4 threads give the same bits.
 function tensors.with_threads(fn)
   local first
   for _, threads in ipairs {1, 2, 4} do
@@ -109,7 +109,7 @@ function tensors.deviations(exact, sample, n)
   return off, error_of_mean
 end
 
---- Equal to the last bit. Says only that they differ: such texts are not fit to print.
+--- Fails unless two texts of bytes are equal. The message does not show them.
 function tensors.same(want, got, what) assert.is_true(want == got, what or 'bits differ') end
 
 return tensors

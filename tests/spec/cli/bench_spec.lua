@@ -3,7 +3,7 @@ local fixtures = require 'tests.support.fixtures'
 local shell = require 'tests.support.shell'
 local json = require 'tinykg.base.json'
 
--- The JSON lines that a command prints, by part.
+-- Runs a command; returns the JSON lines that it prints, by part.
 local function lines_of(arguments)
   local parts = {}
   for line in shell.prints('bench --json ' .. arguments):gmatch('[^\n]+') do

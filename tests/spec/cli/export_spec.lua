@@ -4,7 +4,7 @@ local shell = require 'tests.support.shell'
 local json = require 'tinykg.base.json'
 local store = require 'tinykg.store'
 
--- The lines of a table: lists of cells.
+-- Reads a table; returns its lines as lists of cells.
 local function table_of(path)
   local lines = {}
   for line in io.lines(path) do

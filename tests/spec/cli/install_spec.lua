@@ -7,7 +7,7 @@ local home = os.getenv('TINYKG_HOME') or lfs.currentdir()
 local library = os.getenv('TINYKG_LIB') or home .. '/build/libtinykg.so'
 local build = library:match('^(.*)/') or '.'
 
---- Runs a command in a folder with nothing of ours in the environment; all that it prints.
+--- Runs a command in a folder without the project's environment variables. Returns what it prints.
 local function succeeds(dir, command)
   return shell.gives(0, 'env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS -u TINYKG_LIB -u TINYKG_HOME ' ..
                      '-u LUA_PATH ' .. command, nil, dir)

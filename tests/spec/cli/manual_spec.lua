@@ -1,4 +1,4 @@
--- The reference page is what the sources say, and its head names every module.
+-- The reference page equals the comments of the sources; lua/README.md names every module.
 local comments = require 'tinykg.base.arguments.comments'
 local fixtures = require 'tests.support.fixtures'
 local lfs = require 'lfs'
@@ -7,7 +7,7 @@ local tk = require 'tinykg'
 
 local home = os.getenv('TINYKG_HOME') or lfs.currentdir()
 
---- Runs the generator in a folder with a copy of what it reads, and wants this status and text.
+--- Runs the generator on a copy of its sources. Fails unless it ends with this status and text.
 local function check(dir, status, pattern)
   gives(status, ('LUA_PATH="lua/?.lua;lua/?/init.lua;;" TINYKG_LIB=%s luajit manual.lua --check')
     :format(os.getenv('TINYKG_LIB') or home .. '/build/libtinykg.so'), pattern, dir)

@@ -1,4 +1,4 @@
--- What a trained run answers: tinykg eval and tinykg recommend, through the command line.
+-- tinykg recommend and tinykg eval, through the command line.
 local fixtures = require 'tests.support.fixtures'
 local json = require 'tinykg.base.json'
 local sets = require 'tests.support.sets'

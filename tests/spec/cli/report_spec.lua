@@ -1,4 +1,4 @@
--- tinykg report, through the command line: what the page says of run folders written here, whose
+-- tinykg report, through the command line: the page for run folders that are written here, whose
 -- figures are worked out by hand.
 local cjson = require 'cjson'
 local fixtures = require 'tests.support.fixtures'
@@ -8,7 +8,7 @@ local shell = require 'tests.support.shell'
 local refuses = shell.refuses
 local dir
 
---- The page of some folders, parsed, and its text.
+--- Makes the report of some folders. Returns the page parsed, its text, and what was printed.
 local function report(folders)
   local page = dir .. '/report.html'
   os.remove(page)
@@ -60,7 +60,7 @@ local function run(folder, config, log, summary, kept)
   return made
 end
 
---- A group of runs with the given test AUCs, a seed each.
+--- Writes a group of runs with these test AUCs, one run per seed.
 local function seeds(folder, config, aucs, f1)
   for seed, auc in ipairs(aucs) do
     run(('%s-%d'):format(folder, seed), merged({seed = seed}, config), log_of{0.7, 0.6},
@@ -157,7 +157,7 @@ describe('tinykg report', function()
 
   -- ---- curves ----
 
-  --- The lines of the chart with a title: lists of {x, y} in the picture, and what points say.
+  --- Finds a chart by its title. Returns its lines as lists of {x, y}, its points' texts, and it.
   local function curves_of(page, title)
     for _, svg in ipairs(markup.all(page, 'svg')) do
       if svg.attributes['aria-label'] == title then

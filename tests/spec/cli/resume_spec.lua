@@ -1,5 +1,5 @@
--- Runs that are killed at any moment and go on: what they end with is, bit for bit, what they would
--- have ended with.
+-- Runs that are killed at any moment and resumed end, bit for bit, as they would have without the
+-- kills.
 local emulation = require 'tests.support.emulation'
 local fixtures = require 'tests.support.fixtures'
 local json = require 'tinykg.base.json'
@@ -13,8 +13,8 @@ describe('a run that goes on', function()
   setup(function() dir, data = shell.demo(300, 150) end)
   teardown(fixtures.clean)
 
-  --- Runs, and kills it each time after it has saved its state twice, until it comes to its end.
-  -- A checkpoint is renamed into place, so that its inode changes.
+  --- Runs a command, killed each time after it has saved its state twice, until it ends.
+  -- A checkpoint is renamed into place: its inode changes.
   local UNTIL_SAVED = [[
     n=0; old=$(stat -c %%i %s/last.safetensors 2>/dev/null)
     ./tinykg %s >%s.txt 2>&1 & pid=$!

@@ -11,7 +11,7 @@ describe('a sweep', function()
   setup(function() dir, data = shell.demo(60, 80) end)
   teardown(fixtures.clean)
 
-  --- Columns of the summary's row for a group, split at two blanks.
+  --- Returns the cells of a group's row in the summary, which two blanks or more separate.
   local function row_of(text, group)
     for line in text:gmatch('[^\n]+') do
       if line:sub(1, #group + 1) == group .. ' ' then

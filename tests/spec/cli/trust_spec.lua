@@ -1,5 +1,5 @@
--- A run's folder holds a recipe, which is a program: whose it is, whether it has changed, and that
--- no link in a folder leads a write elsewhere.
+-- A run's folder holds a recipe, which is a program: its owner and its hash are checked, and links
+-- in the folder are not written through.
 local ffi = require 'ffi'
 local lfs = require 'lfs'
 local fixtures = require 'tests.support.fixtures'
@@ -159,13 +159,13 @@ describe('the folder of a run', function()
         sh('rm -f %s/%s && ln -s %s %s/%s', run, name, precious, run, name)
       end
     end
-    -- One that goes on, where the two files that are read first are themselves.
+    -- A resumed run; the two files that it reads first are no links.
     os.remove(run .. '/summary.json')
     all_links{'log.jsonl', 'kept.json'}
     shell.prints(('run %s --data %s --resume --set epochs=2 --set dim=4 --out %s')
       :format(RECIPE, data, run))
     assert.equal('precious', fixtures.bytes(precious))
-    -- One that begins anew, and puts the last one's files into previous/, which is a link.
+    -- A new run, which moves the files of the last one to previous/, a link.
     os.remove(run .. '/summary.json')
     all_links{'recipe.lua', 'log.jsonl', 'kept.json', 'best.safetensors', 'last.safetensors'}
     sh('ln -s %s %s/previous', elsewhere, run)

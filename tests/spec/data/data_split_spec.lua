@@ -1,4 +1,4 @@
--- Splits, filters, batches, the demo and what a data set says of itself.
+-- Splits, filters, batches, the demo and the summary of a data set.
 local fixtures = require 'tests.support.fixtures'
 local arrays = require 'tinykg.engine.arrays'
 local data = require 'tinykg.data'
@@ -7,7 +7,7 @@ local sets = require 'tests.support.sets'
 
 local pairs_of = fixtures.pairs_of
 
--- Interactions of users with n[user] items each, with times and ratings; as a plain data set.
+-- Makes a plain data set in which each user has counts[user] items, with times and ratings.
 local function plain(counts, extra)
   local lines = { 'user\titem\trating\ttimestamp' }
   for user, n in ipairs(counts) do

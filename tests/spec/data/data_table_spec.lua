@@ -10,7 +10,7 @@ local function file(text) return fixtures.dir { ['t.txt'] = text } .. '/t.txt' e
 
 local function read(text, spec) return assert(arrays.read(file(text), spec)) end
 
--- The message for a file, with its folder taken off.
+-- Returns the message for a file that must be refused, without the file's folder.
 local function fails(text, spec)
   local table_read, message = arrays.read(file(text), spec)
   assert.is_nil(table_read)
@@ -181,7 +181,7 @@ end)
 describe('arrays.read: as people write', function()
   after_each(fixtures.clean)
 
-  -- The names of a column as texts, and the numbers of another.
+  -- Reads a text; returns the names in one of its columns, and the table.
   local function texts(text, kinds, separator, column)
     local names, found = {}, {}
     for i = 1, #kinds do

@@ -1,4 +1,4 @@
--- A run knows its data: where that has changed, nothing is answered under wrong names.
+-- A run notes its data set: where that has changed, commands refuse to use wrong names.
 -- luacheck: globals os.rename os.remove
 local fixtures = require 'tests.support.fixtures'
 local json = require 'tinykg.base.json'
@@ -13,7 +13,7 @@ local KG = sets.kg
 
 local read, write = runs.read, runs.write
 
---- Makes a run's folder one of an older version.
+--- Turns a run's folder into one of an older version.
 local function made_old(run)
   local config = read(run .. '/config.json')
   config.data_set, config.data_options, config.checksum = nil, nil, nil
@@ -30,7 +30,7 @@ describe('a run and its data set', function()
   setup(function() dir = fixtures.dir() end)
   teardown(fixtures.clean)
 
-  --- What a run says, in full.
+  --- Returns the outputs of export, recommend, explain and eval for a run.
   local function answers(run)
     prints(('export %s --to %s/all.tsv'):format(run, dir))
     local item = json.decode(prints('recommend ' .. run .. ' --user u1 -k 1 --json')).items[1].name
@@ -44,7 +44,7 @@ describe('a run and its data set', function()
     return list
   end
 
-  --- 8 users' labels of 12 items, with titles; rows of interactions by a rule of order.
+  --- Makes labels of 12 items by 8 users, sorted by `before` if it is given, and the items' titles.
   local function labelled(before)
     local list, titles = {}, {'item,title'}
     for u = 1, 8 do
@@ -178,7 +178,7 @@ describe('a run and its data set', function()
       for i = 1, 10 do list[#list + 1] = ('u%d,a%d'):format(u, i) end
     end
     local data = set(list)
-    --- The pairs of test, as a run lists them and as convert wrote them.
+    --- Fails unless a run lists the pairs of test that convert wrote.
     local function same(run, folder)
       local found, expected = {}, {}
       for user, item in prints('recommend ' .. run .. ' --users all --all -k 10')

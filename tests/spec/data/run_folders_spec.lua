@@ -93,7 +93,7 @@ describe('checkpoints', function()
   end)
   teardown(fixtures.clean)
 
-  --- A copy of the run, to be spoilt.
+  --- Copies the run's folder, to be damaged.
   local function copy()
     local to = fixtures.dir()
     for _, name in ipairs(fixtures.names(run)) do

@@ -7,7 +7,7 @@ local tk = require 'tinykg'
 
 local function ints(list) return array_of('int32_t', list) end
 
---- A part of 7 users, of whom 0 and 4 have nothing and user u else has 3 u items.
+--- Makes a part of 7 users: users 0 and 4 have no items, every other user u has 3 u.
 local function plain_part()
   local users, items = {}, {}
   for u = 1, 6 do
@@ -16,7 +16,7 @@ local function plain_part()
   return {n = #users, users = ints(users), items = ints(items)}
 end
 
---- All rows of an epoch as {user, item}, the sizes of its batches, and how many it says it has.
+--- Returns the rows of an epoch as {user, item}, the sizes of its batches, and the count given.
 local function drawn(part, options)
   local rows, sizes = {}, {}
   local next_batch, count = require('tinykg.data.loader.batches').iterate(part, options)
@@ -28,7 +28,8 @@ local function drawn(part, options)
 end
 
 
---- Counts by key hold shares of their sum, within 4.5 standard errors of a binomial count.
+--- Fails unless each key has an equal share of the counts, within 4.5 standard errors of a binomial
+--- count.
 local function uniform(counts, keys, what)
   local sum = 0
   for _, key in ipairs(keys) do sum = sum + (counts[key] or 0) end
@@ -62,7 +63,7 @@ describe('sampled users', function()
 
   local WITH_ITEMS = {1, 2, 3, 5, 6}
 
-  --- How often each user, and each user's items, came in many epochs.
+  --- Counts how often each user and each item came in many epochs.
   local function tally(draw, size)
     local part, users, items = plain_part(), {}, {}
     for epoch = 1, 600 do

@@ -9,8 +9,8 @@ local rows_of, only, gradients = saved.rows_of, saved.only, saved.gradients
 
 local X, W, V = saved.data(40, 17), parameter(17, 37), parameter(37, 24)
 
---- Mean of n noisy gradients against the exact ones, in standard errors; elements without noise may
--- differ by single-precision rounding. Returns the largest.
+--- Compares the mean of n noisy gradients with the exact ones, in standard errors; elements without
+--- noise may differ by single-precision rounding. Returns the largest difference.
 local function worst(fn, parameters, n, options)
   local exact = gradients(tk.step(fn, {save = false}), parameters)
   local step, most, scale = tk.step(fn, options), 0, 0

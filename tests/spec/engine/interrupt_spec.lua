@@ -5,7 +5,8 @@ local tk = require 'tinykg'
 
 local WATCH = 'local C = require("tinykg.engine.lib") C.tkg_interrupt_watch(2) '
 
---- The status of Lua code that is sent a SIGTERM after a second, and how long it took.
+--- Runs Lua code and sends it SIGTERM after a second. Returns its status and how many seconds it
+--- took to end.
 local function terminated(code)
   local text = shell.gives(0, ([[
     ./tinykg -e '%s' & pid=$!

@@ -1,5 +1,5 @@
--- The rows pass: where only some rows of a value are gathered, only those are computed, and the
--- numbers are those of the whole.
+-- The pass prune_rows: where only some rows of a value are gathered, only those are computed, and
+-- the numbers are those of the whole.
 local tk = require 'tinykg'
 local reference = require 'tests.support.reference_ops'
 local tensors = require 'tests.support.tensors'
@@ -24,7 +24,7 @@ local graph = (function()
   return tk.graph{head = h, relation = r, tail = t, nodes = N, relations = 3}
 end)()
 
---- For each row of X, three of its columns or relations.
+--- Three ids per row of X, of columns or of relations.
 local THREE_PER_ROW = (function()
   local list = {}
   for k = 1, 3 * N do list[k] = (k * k) % 3 end

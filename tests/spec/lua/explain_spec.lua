@@ -45,7 +45,7 @@ local function books()
     ['relation_list.txt'] = sets.id_list{'written by', 'genre'}}
 end
 
--- What is two edges away, summed; no interactions in its graph.
+-- A recipe that sums over nodes two edges away; its graph has no interactions.
 local TWO_STEPS = [[
 local tk = require 'tinykg'
 local Model = tk.nn.class('TwoSteps')
@@ -78,10 +78,10 @@ describe('tinykg explain', function()
   setup(function() data, dir = books(), fixtures.dir() end)
   teardown(fixtures.clean)
 
-  --- Each neighbour equally often, so that one can say what it weighs.
+  --- Each neighbour is sampled equally often, so that its weight is known.
   local MORE = {kgcn = '--set replacement=false', ['kgnn-ls'] = '--set replacement=false'}
 
-  --- A run of a recipe, trained once.
+  --- Returns the folder of a recipe's run, which is trained once.
   local function run_of(recipe, more)
     if not runs[recipe] then
       runs[recipe] = dir .. '/' .. recipe
@@ -97,7 +97,7 @@ describe('tinykg explain', function()
       :format(run_of(recipe), user, item, more or '')))
   end
 
-  --- Head and tail of a path's edge, users behind the entities.
+  --- Returns head and tail of edge k of a path; users are numbered behind the entities.
   local function ends_of(path, k)
     local ends = {}
     for s = 0, 1 do

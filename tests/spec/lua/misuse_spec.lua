@@ -8,7 +8,7 @@ local shell = require 'tests.support.shell'
 
 local checked = os.getenv('TINYKG_CHECK')
 
--- What is asked for may be gigabytes: there are none. Checkers reserve address space themselves.
+-- Calls may ask for gigabytes: a limit refuses them. Checkers reserve address space themselves.
 local IN_LITTLE_MEMORY = ({
   asan = 'export ASAN_OPTIONS="$ASAN_OPTIONS:max_allocation_size_mb=1000"; ', valgrind = '',
 })[checked or ''] or 'ulimit -v 1500000; '

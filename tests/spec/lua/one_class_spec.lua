@@ -1,4 +1,4 @@
--- Labels of one class: AUC is not defined, which ends nothing.
+-- Labels of one class: AUC is not defined, and training goes on without it.
 local fixtures = require 'tests.support.fixtures'
 local shell = require 'tests.support.shell'
 local json = require 'tinykg.base.json'

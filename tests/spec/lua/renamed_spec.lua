@@ -4,7 +4,7 @@ local renamed = require 'tinykg.base.arguments.renamed'
 local shell = require 'tests.support.shell'
 local tk = require 'tinykg'
 
---- What a program prints to standard output and to standard error.
+--- Runs a program. Returns its standard output and its standard error.
 local function run(program)
   return shell.works(fixtures.dir{['program.lua'] = {program}} .. '/program.lua')
 end

@@ -62,7 +62,7 @@ describe('completion', function()
   after_each(function() _G.thing = nil end)
   teardown(fixtures.clean)
 
-  --- The lines that a line may become.
+  --- Returns the completions of a line, as whole lines.
   local function of(text)
     local list, at = complete(text)
     for i, word in ipairs(list) do list[i] = text:sub(1, at - 1) .. word end
@@ -162,7 +162,7 @@ describe('values as text', function()
 end)
 
 describe('what watches Ctrl-C', function()
-  --- Two signals, 0.6 s apart, with nobody answering the first.
+  --- Sends a program two signals 0.6 s apart; it does not react to the first. Returns its output.
   local function after_two(survive)
     local dir = fixtures.dir{['two.lua'] = {
       "local C, clock = require 'tinykg.engine.lib', require 'tinykg.base.clock'",

@@ -1,5 +1,5 @@
--- Files of tensors that were made to do harm: to ask for any amount of memory, to be one thing to
--- one reader and another to the next.
+-- Files of tensors made to do harm: to ask for any amount of memory, or to mean different things to
+-- different readers.
 local files = require 'tests.support.tensor_files'
 local fixtures = require 'tests.support.fixtures'
 local shell = require 'tests.support.shell'
@@ -10,7 +10,7 @@ local tensors = require 'tests.support.tensors'
 
 local deflated, le, with = files.deflated, files.le, fixtures.merged
 
---- The message of a file that must be refused, without its path.
+--- Returns the message for a file that must be refused, without its path.
 local function refusal(name, text)
   local path = fixtures.dir{[name] = text} .. '/' .. name
   local value, message = store.read(path)

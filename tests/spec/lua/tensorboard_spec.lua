@@ -17,7 +17,7 @@ local function little(text)
   return x
 end
 
---- A stored checksum is right when, unmasked, it is the CRC.
+--- Fails unless a stored checksum, unmasked, is the CRC of the text.
 local function assert_checksum(stored, text)
   local rotated = (little(stored) - 0xa282ead8) % 2 ^ 32
   local low = math.floor(rotated / 2 ^ 17)
@@ -98,7 +98,7 @@ out = {'scalars': {t: [[e.step, e.value, e.wall_time] for e in reader.Scalars(t)
 print(json.dumps(out))
 ]]
 
---- What TensorBoard reads in a folder; nil without TensorBoard.
+--- Returns what TensorBoard reads in a folder; nil without TensorBoard.
 local function read_with_tensorboard(folder)
   local text = shell.python('tensorboard.backend.event_processing', READER, folder)
   return text and assert(json.decode(text:match('[^\n]*\n$'))) -- warnings may stand before it

@@ -9,14 +9,14 @@ local golden, near = files.read('kgat'), files.near
 local recipe = dofile('recipes/kgat.lua')
 local R = golden.sizes.kg_relations
 
---- The golden file's relation as ours: there 0 user -> item, 1 item -> user, 2 + r, 5 + r.
+--- Maps a relation of the golden file (0 user -> item, 1 item -> user, 2 + r, 5 + r) to ours.
 local function ours(relation)
   if relation == 0 then return R end
   if relation == 1 then return 2 * R + 1 end
   return relation < 2 + R and relation - 2 or relation - 2 - R + R + 1
 end
 
---- A table by golden relations in our order.
+--- Reorders rows by golden relations into our order.
 local function by_relation(rows)
   local out = {}
   for i, row in ipairs(rows) do out[ours(i - 1) + 1] = row end
@@ -55,7 +55,7 @@ describe('KGAT', function()
     return model
   end
 
-  --- Values of edges as golden has them: {head relation tail} -> value.
+  --- Compares values of edges with the golden ones, edge by edge.
   local function compare_edges(want, model, got, what)
     local e, index, mine = model.graph:triples(), {}, {}
     assert.equal(#golden.graph.heads, e.n)
@@ -71,7 +71,7 @@ describe('KGAT', function()
     near(want, mine, what)
   end
 
-  --- Weights of pairs of head and tail: what their edges weigh together.
+  --- Compares the summed weights of all edges between a head and a tail with the golden ones.
   local function compare_pairs(want, model, got, what)
     local e, sums, mine = model.graph:triples(), {}, {}
     local values = got:values()
@@ -112,7 +112,7 @@ describe('KGAT', function()
     assert.equal(3, seen) -- (0, 7) and (7, 0); (9, 9) in both directions
   end)
 
-  --- Gradients of every parameter after a step without an optimizer.
+  --- Compares the gradients that a step without an optimizer leaves with the golden ones.
   local function gradients(model, want, what)
     for name, rows in pairs(want) do
       local part, layer, field = name:match('^(%a+)_(%d)%.(%a+)$')

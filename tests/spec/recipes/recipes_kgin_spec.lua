@@ -20,7 +20,7 @@ local function golden_data()
                     {'4 6'})
 end
 
---- The model of a case, with its parameters, without dropout.
+--- Makes the model of a case with the case's parameters, without dropout.
 local function golden_model(case, options)
   local o = recipe:complete{dim = golden.sizes.dim, hops = golden.sizes.hops, dropout = 0,
                             node_dropout = 0, intents = #case.parameters.weights}
@@ -41,7 +41,7 @@ local function gradients_near(want, p, what)
   end
 end
 
---- The golden file's names of what the recipe calls so.
+--- Names of the regularizers in the golden file, by their names in the recipe.
 local TOTALS = {distance = 'distance', cosine = 'cosine', mi = 'mi_rows'}
 
 describe('KGIN follows the golden numbers', function()

@@ -22,7 +22,7 @@ local function options_of(name, more)
   return recipe_of(name):complete(o)
 end
 
---- Trains; the losses of each epoch by phase, and the result.
+--- Trains. Returns the losses of each epoch by phase, and the result.
 local function trained(name, data, bits, more)
   tk.seed(3)
   local losses = {}
@@ -36,7 +36,7 @@ local function finite(metrics)
   for _, value in pairs(metrics) do assert.is_true(value == value and value < math.huge) end
 end
 
---- rank's rows against score of each pair.
+--- Fails unless the rows of rank equal the score of each pair.
 local function same_scores(model, data, name)
   model:eval()
   local prepared, release = evaluate.prepare(model)

@@ -13,7 +13,7 @@ local golden = files.read('steps')
 
 -- ---- the golden data set ----
 
---- Its rows of train as labelled data: those known, 1, and those disliked, 0.
+--- Makes the set labelled data: known items have label 1, disliked ones 0.
 local function label(data)
   local users, items, labels = {}, {}, {}
   for value, list in pairs{[0] = golden.disliked, golden.interactions} do
@@ -35,7 +35,7 @@ end
 
 -- ---- a model with the golden start ----
 
---- What each recipe draws once, in the place of what it drew.
+--- Functions by recipe that replace what it sampled once by the golden samples.
 local given = {}
 
 function given.kgcn(model, drawn)
@@ -55,10 +55,10 @@ function given.cke(model)
 end
 given.cfkg = given.cke
 
---- KGAT's attention is of the parameters from the first step on.
+--- KGAT's attention is computed from the parameters from the first step on.
 function given.kgat(model) tk.no_grad(model.update_attention, model) end
 
---- What alternates in a step, by the order of a list of losses.
+--- Returns the losses that alternate in a recipe's steps, in their order.
 local function losses_of(recipe, model)
   if recipe ~= 'kgat' then return {function(batch) return model:loss(batch) end} end
   return {function(batch) return model:loss(batch) end,
@@ -153,7 +153,7 @@ describe('tables start as in the published program:', function()
   end)
 end)
 
---- chi^2 of counts against what is expected of each.
+--- Returns chi^2 of counts against the expected ones.
 local function chi(counts, expected)
   local sum = 0
   for k, want in ipairs(expected) do sum = sum + ((counts[k] or 0) - want) ^ 2 / want end
@@ -163,7 +163,7 @@ end
 describe('samples as in the published program:', function()
   teardown(fixtures.clean)
 
-  --- Node v has edges to 1000 v + 1 ... 1000 v + degree.
+  --- Makes a graph in which each node has `degree` edges to itself, each of another relation.
   local function stars(degree, nodes)
     local heads, relations, tails = {}, {}, {}
     for v = 0, nodes - 1 do
