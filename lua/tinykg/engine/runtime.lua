@@ -137,6 +137,18 @@ function runtime.compact(now)
   compact_at = math.max(COMPACT_AT, 2 * C.tkg_tape_length(ambient.c))
 end
 
+--- Frees all tensors that no Lua value needs, now. Compiled traces are dropped first: each keeps
+--- the closures it was compiled for, so their tensors too, and which loops LuaJIT has compiled
+--- differs between equal runs. A stopped collector stays stopped.
+function runtime.collect()
+  local running = collectgarbage('isrunning')
+  jit.flush()
+  collectgarbage()
+  runtime.compact(true) -- the tape may hold some
+  collectgarbage()
+  if not running then collectgarbage('stop') end -- a full collection starts it
+end
+
 local COLLECT_AFTER = 2 ^ 28
 local allocated = 0
 
@@ -146,8 +158,7 @@ function runtime.allocated(bytes)
   allocated = allocated + bytes
   if allocated < COLLECT_AFTER then return end
   allocated = 0
-  collectgarbage()
-  runtime.compact(true)
+  runtime.collect()
 end
 
 --- Returns a new stream of the random number generator. Tapes use streams below these.

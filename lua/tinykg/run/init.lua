@@ -255,8 +255,6 @@ end
 ---@return table summary
 return function(o)
   local summary = run_once(o)
-  collectgarbage()
-  runtime.compact(true)
-  collectgarbage()
+  runtime.collect()
   return summary
 end

@@ -36,14 +36,6 @@ local function larger(a, b)
   return out
 end
 
---- Frees garbage, which counts as live memory until its finalizers have run. While a width is
---- planned Lua's collector runs here only, so that no figure depends on when it would run.
-local function collect()
-  collectgarbage()
-  collectgarbage()
-  collectgarbage('stop') -- a full collection starts it again
-end
-
 --- Plans two epochs, of each phase's first and last step. Two, since begin_epoch may do more from
 --- the second epoch on.
 local function rehearse_steps(run)
@@ -58,14 +50,14 @@ local function rehearse_steps(run)
       phase:epoch{epoch = epoch, done = 0, total = 0}
       phase:last(epoch)
     end
-    collect()
+    runtime.collect()
   end
 end
 
 local function rehearse_evaluation(run)
   for _, part in ipairs{'valid', 'test'} do
     evaluate.block(run.model, run.data, part, train.evaluation_size(run.o))
-    collect()
+    runtime.collect()
   end
 end
 
@@ -88,7 +80,7 @@ local function of_width(recipe, data, o, settings, bits)
                                           small = settings.small, quiet = true, best = {}})
   local built = run:memory()
   C.tkg_engine_set_plan_only(runtime.engine, 1)
-  collect()
+  runtime.collect()
   C.tkg_memory_reset_peak(runtime.engine)
   rehearse_steps(run)
   local of_steps = run:memory()
@@ -111,9 +103,10 @@ function plan.of(recipe, data, o, settings, widths, enough)
   local line, out = progress.line(settings.quiet), {}
   for _, bits in ipairs(widths or plan.WIDTHS) do
     line.update(function() return string.format('planning with %d bits', bits) end)
-    collect()
+    collectgarbage('stop') -- no figure may depend on when it would run
+    runtime.collect()
     local ok, width = pcall(runtime.apart, of_width, recipe, data, o, settings, bits)
-    collect() -- the model goes, and with it the engine
+    runtime.collect() -- the model goes, and with it the engine
     collectgarbage('restart')
     if not ok then error(width, 0) end
     out[bits] = width

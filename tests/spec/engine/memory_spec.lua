@@ -89,6 +89,22 @@ return mf]])
     assert.equal(data_of(1), data_of(10000))
   end)
 
+  it('does not depend on which loops LuaJIT compiled', function()
+    local eager = dir .. '/eager'
+    local luajit = os.getenv('LUAJIT') or 'luajit'
+    fixtures.write(eager, ('#!/bin/sh\nexec %s $JIT "$@"\n'):format(luajit))
+    assert.equal(0, (shell.sh('chmod +x ' .. eager)))
+    local function plan_of(recipe, jit)
+      local arguments = ('memory recipes/%s.lua --json --bits 2 --budget 1GiB --data %s'):format(
+        recipe, data)
+      return json.decode(shell.prints(arguments, ('LUAJIT=%s JIT=%s'):format(eager, jit)))
+    end
+    for _, recipe in ipairs{'kgcn', 'kgat', 'lightgcn'} do
+      local interpreted = plan_of(recipe, '-joff')
+      for hot = 1, 6 do assert.same(interpreted, plan_of(recipe, '-Ohotexit=1,hotloop=' .. hot)) end
+    end
+  end)
+
   it('counts parameters and moments as multiplied by hand', function()
     local plan = planned('recipes/bpr-mf.lua --set dim=24 --data ' .. data)
     assert.equal(4 * 24 * (90 + 120), plan.memory.parameter)

@@ -104,8 +104,7 @@ return function(...)
   local results = {}
   for i, path in ipairs(a.run) do
     results[i] = measure(path, a, cuts)
-    collectgarbage() -- frees this run's tensors before the next run
-    require('tinykg.engine.runtime').compact(true)
+    require('tinykg.engine.runtime').collect() -- frees this run's tensors before the next run
     if a.json then print(json.encode(results[i])) end
   end
   if not a.json then print_table(results, cuts) end
