@@ -47,8 +47,8 @@ function runs.same(a, b)
     end
     assert.is_nil((next(other)))
   end
-  local one = assert(json.read(a .. '/summary.json'))
-  local other = assert(json.read(b .. '/summary.json'))
+  local one = assert(fixtures.json(a .. '/summary.json'))
+  local other = assert(fixtures.json(b .. '/summary.json'))
   for _, key in ipairs{'valid', 'test', 'epochs', 'best_epoch', 'kept', 'bits', 'seed'} do
     assert.same(one[key], other[key], key)
   end

@@ -3,13 +3,11 @@
 --- but computes nothing.
 local C = require 'tinykg.engine.lib'
 local free_memory = require 'tinykg.engine.free_memory'
-local source_line = require 'tinykg.base.source_line'
 local evaluate = require 'tinykg.train.evaluate'
 local format = require 'tinykg.base.format'
 local phases = require 'tinykg.train.phases'
 local progress = require 'tinykg.base.progress'
 local runtime = require 'tinykg.engine.runtime'
-local step = require 'tinykg.engine.step'
 local train = require 'tinykg.train'
 
 local plan = {}
@@ -39,13 +37,8 @@ end
 --- Plans two epochs, of each phase's first and last step. Two, since begin_epoch may do more from
 --- the second epoch on.
 local function rehearse_steps(run)
-  local model = run.model
   for epoch = 1, math.min(2, run.o.epochs) do
-    if model.begin_epoch then
-      local outer = source_line.enter(model.begin_epoch)
-      step.no_grad(model.begin_epoch, model, epoch)
-      source_line.leave(outer)
-    end
+    run:begin_epoch(epoch)
     for _, phase in ipairs(run.phases) do
       phase:epoch{epoch = epoch, done = 0, total = 0}
       phase:last(epoch)
@@ -59,16 +52,6 @@ local function rehearse_evaluation(run)
     evaluate.block(run.model, run.data, part, train.evaluation_size(run.o))
     runtime.collect()
   end
-end
-
---- The saved values of each phase, as in kept.json.
-local function kept_of(list)
-  local out = {}
-  for i, phase in ipairs(list) do
-    out[i] = {name = phase.name, reference_bytes = phase.step:figure('reference_bytes'),
-              stored_bytes = phase.step:figure('stored_bytes'), values = phase.step:kept()}
-  end
-  return out
 end
 
 --- Plans a run, on an engine of its own. Each width has its own model, since a run changes it
@@ -86,7 +69,7 @@ local function of_width(recipe, data, o, settings, bits)
   local of_steps = run:memory()
   rehearse_evaluation(run)
   return {bits = bits, step = of_steps, memory = larger(built, run:memory()),
-          kept = phases.kept(run.phases), phases = kept_of(run.phases)}
+          kept = phases.kept(run.phases), phases = phases.saved(run.phases)}
 end
 
 -- ---- all of them ----
@@ -110,7 +93,7 @@ function plan.of(recipe, data, o, settings, widths, enough)
     collectgarbage('restart')
     if not ok then error(width, 0) end
     out[bits] = width
-    if C.tkg_interrupted(0) ~= 0 then error(runtime.interrupted, 0) end
+    runtime.check_interrupt()
     if enough and enough(out[bits]) then break end
   end
   line.clear()

@@ -6,7 +6,7 @@ local json = require 'tinykg.base.json'
 
 local tinykg, refuses = shell.tinykg, shell.refuses
 
-local function read_json(path) return assert(json.read(path)) end
+local function read_json(path) return assert(fixtures.json(path)) end
 
 describe('the command line', function()
   local dir, data

@@ -8,7 +8,7 @@ local shell = require 'tests.support.shell'
 
 local same_run, sh = runs.same, shell.sh
 
-local function read(path) return assert(json.read(path)) end
+local function read(path) return assert(fixtures.json(path)) end
 
 describe('a run that goes on', function()
   local dir, data

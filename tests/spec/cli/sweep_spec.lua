@@ -1,11 +1,10 @@
 -- Sweeps: several recipes, seeds and grid points, each in a process of its own.
 local fixtures = require 'tests.support.fixtures'
-local json = require 'tinykg.base.json'
 local shell = require 'tests.support.shell'
 
 local sh = shell.sh
 
-local function read(path) return assert(json.read(path)) end
+local function read(path) return assert(fixtures.json(path)) end
 local function exists(path) return os.execute('test -e ' .. path) == 0 end
 
 describe('a sweep', function()

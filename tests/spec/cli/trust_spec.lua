@@ -61,7 +61,7 @@ describe('the folder of a run', function()
   end
 
   local function config(change)
-    local c = assert(json.read(run .. '/config.json'))
+    local c = assert(fixtures.json(run .. '/config.json'))
     c.checksum = nil -- as somebody who changes it by hand
     change(c)
     fixtures.write(run .. '/config.json', json.encode(c))
@@ -72,7 +72,7 @@ describe('the folder of a run', function()
     local digits = pipe:read('*a'):match('^%x+')
     pipe:close()
     assert.equal(digits or sha256(fixtures.bytes(run .. '/recipe.lua')),
-                 json.read(run .. '/config.json').recipe_sha256)
+                 fixtures.json(run .. '/config.json').recipe_sha256)
   end)
 
   it('is opened without a word when all is as it was, with or without a hash', function()

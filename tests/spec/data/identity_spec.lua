@@ -11,7 +11,7 @@ local prints, refuses = shell.prints, shell.refuses
 local rows, set, trained = sets.rows, sets.folder, runs.trained
 local KG = sets.kg
 
-local function read(path) return assert(json.read(path)) end
+local function read(path) return assert(fixtures.json(path)) end
 local function write(path, value) fixtures.write(path, json.encode(value)) end
 
 --- Makes a run's folder one of an older version.

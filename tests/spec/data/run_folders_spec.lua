@@ -12,7 +12,7 @@ local home = os.getenv('TINYKG_HOME') or '.'
 local prints, refuses = shell.prints, shell.refuses
 local rows, set, trained = sets.rows, sets.folder, runs.trained
 
-local function read(path) return assert(json.read(path)) end
+local function read(path) return assert(fixtures.json(path)) end
 local function write(path, value) fixtures.write(path, json.encode(value)) end
 
 describe('folders of runs', function()

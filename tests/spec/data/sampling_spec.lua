@@ -201,7 +201,7 @@ describe('a recipe that samples users', function()
   end)
   teardown(fixtures.clean)
 
-  local function options_of(run) return assert(json.read(run .. '/config.json')).options end
+  local function options_of(run) return assert(fixtures.json(run .. '/config.json')).options end
 
   it('takes labelled data row by row, and refuses to sample its users', function()
     local out = dir .. '/labelled'
@@ -211,7 +211,7 @@ describe('a recipe that samples users', function()
     assert.is_nil(options_of(out).draw)
     shell.prints('run --resume --set epochs=2 --out ' .. out)
     shell.prints((begin:gsub('epochs=1', 'epochs=3')) .. '--resume --out ' .. out)
-    assert.equal(3, assert(json.read(out .. '/summary.json')).epochs)
+    assert.equal(3, assert(fixtures.json(out .. '/summary.json')).epochs)
     shell.refuses(begin .. '--set draw=distinct_users --out ' .. dir .. '/asked', 1,
                   'option draw=distinct_users: .*have labels')
     shell.refuses(begin .. '--set draw=users --out ' .. dir .. '/asked', 1, 'option draw=users')

@@ -30,7 +30,7 @@ describe('tinykg memory', function()
     local plan, out = planned(arguments), dir .. '/run'
     local code, _, err = tinykg('run ' .. arguments .. ' --quiet --force --out ' .. out)
     assert.equal(0, code, err)
-    local summary = json.read(out .. '/summary.json')
+    local summary = fixtures.json(out .. '/summary.json')
     for kind, bytes in pairs(summary.memory) do
       local slack = (kind == 'data' or kind == 'peak') and 20000 or 0
       assert.is_true(math.abs(bytes - plan.memory[kind]) <= slack, string.format(
@@ -40,7 +40,7 @@ describe('tinykg memory', function()
     assert.equal(summary.bits, plan.bits)
     assert.is_true(plan.step.peak <= plan.memory.peak)
     assert.equal(1, #plan.widths)
-    local kept = json.read(out .. '/kept.json')
+    local kept = fixtures.json(out .. '/kept.json')
     assert.equal(count or 1, #kept.phases)
     assert.same(kept.phases, plan.widths[1].phases)
   end
@@ -182,11 +182,11 @@ return mf]])
     local run = ('run %s --quiet --set epochs=%%d --budget %d '):format(arguments, peaks[8])
     local out = dir .. '/auto'
     shell.prints(run:format(1) .. '--bits auto --out ' .. out)
-    local config = json.read(out .. '/config.json')
+    local config = fixtures.json(out .. '/config.json')
     assert.same({8, 'auto', peaks[8]}, {config.bits, config.bits_asked, config.budget})
-    assert.equal(8, json.read(out .. '/summary.json').bits)
+    assert.equal(8, fixtures.json(out .. '/summary.json').bits)
     shell.prints('run --resume --set epochs=2 --out ' .. out) -- it keeps the width that it has
-    assert.equal(8, json.read(out .. '/summary.json').bits)
+    assert.equal(8, fixtures.json(out .. '/summary.json').bits)
     shell.refuses(run:format(1) .. '--bits 32 --out ' .. dir .. '/much', 1,
       'LightGCN: a step takes more than .*%(%-%-budget%): 32 bits .*; %-%-bits 8 fits\n$')
   end)
