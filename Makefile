@@ -128,7 +128,7 @@ tinykg: FORCE
 # SPEC=word runs the specs whose path contains it (a whole path names one), FILTER=pattern the tests
 # whose name matches. The library is named, so that another BUILD can be tested.
 ALL_SPECS := $(wildcard tests/spec/*/*_spec.lua tests/faults/*_spec.lua)
-SPECS = $(foreach s,$(SPEC),$(or $(foreach f,$(ALL_SPECS),$(if $(findstring $(s),$(f)),$(f))),$(s)))
+SPECS = $(foreach s,$(SPEC),$(or $(strip $(foreach f,$(ALL_SPECS),$(if $(findstring $(s),$(f)),$(f)))),$(s)))
 RUN_TESTS = LUAJIT='$(LUAJIT)' FILTER='$(FILTER)' TINYKG_LIB='$(abspath $(1))' \
   tests/tools/test.sh $(SPECS)
 

@@ -63,7 +63,7 @@ end
 --- An evaluation uses the attention of the parameters as they are.
 function KGAT:prepare()
   self:update_attention()
-  return self:node_embeddings()
+  return tk.nn.Ranker.prepare(self)
 end
 
 --- Attention, as prepare left it.

@@ -1,6 +1,6 @@
-/* Ops that a recipe composes and gives a gradient of its own, without a call back into Lua.
+/* Ops that a recipe composes and gives its own gradient, without calls from the engine into Lua.
  *
- * Where such an op is used, its backward function is recorded once, behind its forward function:
+ * Each use of such an op records its backward function once, behind its forward function:
  *
  *   y  = forward(x)           ordinary nodes
  *   dy = UPSTREAM             stands for the gradient that will arrive
@@ -8,12 +8,13 @@
  *   z  = DETACH(y)            and for each input with a gradient
  *   z  = CUSTOM_VJP(z, dy, x, dx)
  *
- * When gradient g arrives at z, what dx is made of behind dy is recorded again in backward, with g
- * in place of dy: a copy of these nodes and no more, so whatever may be a step may be a gradient.
- * What they read from before dy are forward values like any others, kept as the save pass decides.
+ * When gradient g arrives at z, the nodes between dy and dx are recorded again in backward, with g
+ * in place of dy. As they are only copied, a gradient may use every op that a step may use. The
+ * values from before dy that they read are forward values like any others, saved as the save pass
+ * decides.
  *
- * Both ops are but names of a value. Once gradients are recorded, readers are given the value
- * itself, and nothing reads dy and dx any more: no later pass, no backend sees any of this. */
+ * Both ops only name a value. Once gradients are recorded, readers read the value itself and
+ * nothing reads dy and dx any more, so later passes and backends see none of this. */
 #include "custom_vjp.h"
 
 #include <stdlib.h>
@@ -35,7 +36,7 @@ void tkg__mark_custom_vjp(const tkg_tape *tape, int upstream, int dx, bool *mark
 
 /* ---- the vjp ---- */
 
-/* The node that stands in backward for what is node i where dx is recorded. */
+/* Returns the node that stands in backward for node i of the recorded dx. */
 static int copy_of(const tkg_vjp *v, int i) {
   const tkg_copies *c = v->copies;
   i = tkg__resolve_alias(v->tape, i);
@@ -43,7 +44,7 @@ static int copy_of(const tkg_vjp *v, int i) {
   return i < c->upstream || v->tape->nodes[i].op == TKG_OP_LEAF ? i : c->of[i];
 }
 
-/* What several gradients of one op have in common is copied once. */
+/* Starts new copies, unless this gradient continues with those of the op's last one. */
 static void begin(tkg_vjp *v, int upstream) {
   tkg_copies *c = v->copies;
   if (c->upstream == upstream && c->g == v->g) return;

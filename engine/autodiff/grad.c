@@ -1,44 +1,47 @@
-/* Reverse accumulation over the tape (Griewank & Walther 2008, ch. 3): from the loss back, each
- * node's vjp records what its inputs' gradients gain. Backward is ordinary nodes. */
+/* Reverse accumulation over the tape (Griewank & Walther 2008, ch. 3): from the loss backward, the
+ * vjp of each node records what it adds to the gradients of its inputs. Backward is ordinary nodes.
+ */
 #include "grad.h"
 
 #include <stdlib.h>
 
 #include "base/error.h"
 
-/* A scatter can add to what is there instead of making a table to be added afterwards. Not when it
- * is the gradient being passed on: that one may reach several inputs, and each has its own sum. */
-static bool scatter_into(tkg_tape *tape, int part, int base) {
-  tkg_node *n = &tape->nodes[part];
+/* Makes a scatter add to the gradient so far instead of making a table to be added afterwards.
+ * Returns whether it could. The gradient that is passed on is not changed so, since it may reach
+ * several inputs, each with its own sum. */
+static bool scatter_into(tkg_tape *tape, int contribution, int base) {
+  tkg_node *n = &tape->nodes[contribution];
   int at = n->op == TKG_OP_SCATTER_ADD ? 2 : n->op == TKG_OP_NEIGHBOR_SCATTER ? 3 : -1;
-  if (at < 0 || n->inputs != at || base > part) return false;
+  if (at < 0 || n->inputs != at || base > contribution) return false;
   n->in[at] = base;
   n->inputs = (uint8_t)(at + 1);
   return true;
 }
 
-bool tkg__accumulate(tkg_vjp *v, int k, int part) {
-  if (part < 0) return false;
+bool tkg__accumulate(tkg_vjp *v, int k, int contribution) {
+  if (contribution < 0) return false;
   int32_t *sum = &v->gradient[v->tape->nodes[v->self].in[k]];
-  if (*sum < 0 || part == v->g || !scatter_into(v->tape, part, *sum)) return tkg__add(v, k, part);
-  *sum = part;
+  if (*sum < 0 || contribution == v->g || !scatter_into(v->tape, contribution, *sum))
+    return tkg__add(v, k, contribution);
+  *sum = contribution;
   return true;
 }
 
-bool tkg__add(tkg_vjp *v, int k, int part) {
-  if (part < 0) return false;
+bool tkg__add(tkg_vjp *v, int k, int contribution) {
+  if (contribution < 0) return false;
   int32_t *sum = &v->gradient[v->tape->nodes[v->self].in[k]];
   if (*sum < 0) {
-    *sum = part;
+    *sum = contribution;
     return true;
   }
   tkg_node node = {0};
-  *sum = tkg__record(v->tape, &node, TKG_OP_ADD, 2, (int32_t[]){*sum, part},
+  *sum = tkg__record(v->tape, &node, TKG_OP_ADD, 2, (int32_t[]){*sum, contribution},
                      v->tape->side[v->self].where);
   return *sum >= 0;
 }
 
-/* wanted[i]: some parameter reaches node i through float inputs. */
+/* Sets wanted[i] where node i depends on a parameter through float inputs. */
 static void find_wanted(const tkg_tape *tape, bool *wanted) {
   for (int i = 0; i < tape->n; i++) {
     const tkg_node *n = &tape->nodes[i];
@@ -69,7 +72,7 @@ int tkg__grad(tkg_tape *tape, int loss, int32_t *gradient) {
     status = tkg__fail(TKG_E_MEMORY, "backward: no memory");
   else if (!wanted[loss])
     status = tkg__fail(TKG_E_ARGUMENT, "backward: the loss depends on no parameter (tk.parameter)");
-  tape->bits = 0;
+  tape->bits = 0; /* widths are asked for in forward nodes only */
   if (!status && (gradient[loss] = start(tape, loss)) < 0) status = TKG_E_SHAPE;
   for (int i = loss; i >= 0 && !status; i--) {
     if (gradient[i] < 0 || !wanted[i] || tape->nodes[i].op == TKG_OP_LEAF) continue;

@@ -1,4 +1,4 @@
-/* The grad pass: extends a tape with its backward. */
+/* The grad pass appends backward to a tape. */
 #ifndef TKG_GRAD_H
 #define TKG_GRAD_H
 
@@ -8,9 +8,9 @@
  * node, -1 for every other node; the array has room for `n_forward` = tape->n at the call. */
 int tkg__grad(tkg_tape *tape, int loss, int32_t *gradient);
 
-/* Copies in backward of what was recorded as the gradient of custom_vjp nodes; see custom_vjp.c. */
+/* Copies in backward of the recorded gradients of custom_vjp nodes; see custom_vjp.c. */
 typedef struct tkg_copies {
-  int32_t upstream, g; /* whose copies they are: what stands for the gradient, and the gradient */
+  int32_t upstream, g; /* the op they are of: its UPSTREAM node, and the gradient that arrived */
   int32_t *of;         /* by forward node; -1: none yet */
 } tkg_copies;
 
@@ -27,10 +27,10 @@ typedef struct tkg_vjp {
 /* Records the contributions of one forward node to the gradients of its inputs. */
 int tkg__vjp(tkg_vjp *v);
 
-/* Adds `part` to the gradient of input `k`; false with a message when recording failed. `part` is
- * recorded for that alone, or the gradient v->g passed on: tkg__add takes what has other readers.
- */
-bool tkg__accumulate(tkg_vjp *v, int k, int part);
-bool tkg__add(tkg_vjp *v, int k, int part);
+/* Adds node `contribution` to the gradient of input `k`. Returns false with a message when
+ * recording failed. The contribution is recorded for that alone, or is the gradient v->g passed on;
+ * tkg__add also takes nodes with other readers. */
+bool tkg__accumulate(tkg_vjp *v, int k, int contribution);
+bool tkg__add(tkg_vjp *v, int k, int contribution);
 
 #endif

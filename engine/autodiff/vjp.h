@@ -43,8 +43,8 @@ static inline int reshaped(tkg_vjp *v, int a, const tkg_node *like) {
   return record(v, shaped(like), TKG_OP_RESHAPE, a, -1, -1);
 }
 
-static inline int accumulate(tkg_vjp *v, int k, int part) {
-  return tkg__accumulate(v, k, part) ? TKG_OK : TKG_E_SHAPE;
+static inline int accumulate(tkg_vjp *v, int k, int contribution) {
+  return tkg__accumulate(v, k, contribution) ? TKG_OK : TKG_E_SHAPE;
 }
 
 /* g times an expression of one input: the common case. */

@@ -102,7 +102,7 @@ static bool sums_rows(const tkg_node *n, const tkg_node *const *in) {
   return n->op == TKG_OP_MATMUL && n->i[0] && !n->i[1] && in[0]->rank == 2 && in[1]->rank == 2;
 }
 
-/* Ids may be a vector beside the rows of a matrix. */
+/* Whether an input has one row per row of the result; a list of ids may have rank 1. */
 static bool has_its_rows(const tkg_node *n, const tkg_node *x, char reads) {
   return (x->rank == 2 || (x->rank == 1 && reads == 'i')) && n->rank > 0 &&
          x->shape[0] == n->shape[0];

@@ -1,17 +1,18 @@
-/* Noise, followed through backward.
+/* The bias pass follows rounding noise through backward.
  *
- * A decoded copy is right on average, so every gradient is, as long as backward is linear in each
+ * A decoded copy is right on average. So is every gradient, as long as backward is linear in each
  * noisy copy and multiplies only copies whose noise is independent (METHOD section 5). `reads` in
- * ops.def says how an op passes noise on. Elements of a copy have noise of their own, so it also
- * counts in which rows it has arrived:
+ * ops.def says how an op passes noise on. The noise of the elements of a copy is independent, so it
+ * also matters which rows it has reached:
  *
  *   same_row   row i has noise of row i alone
  *   neighbour  row i has noise of rows that edges lead to, not of row i: same-row noise after a sum
  *              over a graph without self loops
  *   any_row    row i may have noise of any row
  *
- * Row by row, same-row and neighbour noise of one copy are independent: their product is unbiased.
- * So layers that multiply a value with its neighbours' can still save it in few bits. */
+ * In each row, same-row and neighbour noise of one copy are independent, so their product is
+ * unbiased. Layers that multiply a value with that of its neighbours can therefore save it in few
+ * bits. */
 #include "bias.h"
 
 #include <stdlib.h>
@@ -25,7 +26,7 @@ typedef struct noise {
   const tkg_tape *tape;
   const int32_t *source;
   bool *must_be_exact;
-  int words;       /* of 64 copies each, a kind and node */
+  int words;       /* of 64 copies each, per kind and node */
   uint64_t *bits;  /* [node][kind][word] */
   int32_t *copies; /* node of each copy's source, by bit */
   bool found;

@@ -1,4 +1,4 @@
-/* Where the rounding noise of kept copies goes in backward, and where it must not. */
+/* Which saved copies would bias a gradient by their rounding noise. */
 #ifndef TKG_BIAS_H
 #define TKG_BIAS_H
 

@@ -5,8 +5,12 @@
 
 #include "autodiff/grad.h"
 #include "base/error.h"
+#include "fp32_baseline.h"
 #include "fuse_gather.h"
+#include "plan.h"
+#include "prune_rows.h"
 #include "remove_aliases.h"
+#include "save.h"
 #include "tape/alias.h"
 
 /* ---- the part of the tape that is needed ---- */

@@ -5,10 +5,11 @@
  * operand that the other side's gradient needs, ReLU, sigmoid, tanh, exp, sqrt and softmax their
  * result, gathers their ids (counted at 4 bytes; int64 there). Fused ops are counted as the chain
  * they replace: gathered rows, and the product that mean(dim) keeps. */
+#include "fp32_baseline.h"
+
 #include <stdlib.h>
 
 #include "autodiff/custom_vjp.h"
-#include "program.h"
 #include "tape/alias.h"
 
 typedef struct counter {
@@ -19,7 +20,8 @@ typedef struct counter {
   int64_t bytes;
 } counter;
 
-/* A value counts once, whatever reads it; views count as what they view; leaves are free. */
+/* Counts a value once, whoever reads it. A view counts as the value it views; leaves are not
+ * counted. */
 static void value(counter *c, int v) {
   while (tkg__op_is(c->tape->nodes[v].op, TKG_ALIAS)) v = c->tape->nodes[v].in[0];
   const tkg_node *n = &c->tape->nodes[v];
@@ -30,7 +32,8 @@ static void value(counter *c, int v) {
 
 static int input(const counter *c, int i, int k) { return c->tape->nodes[i].in[k]; }
 
-/* Rows that the op-by-op chain gathers and multiplies before it sums: e edges of d columns. */
+/* Counts the rows that an op-by-op chain gathers, and multiplies, before it sums: e edges of d
+ * columns. */
 static void edges(counter *c, int64_t e, int64_t d, bool gathered) {
   c->bytes += 4 * e * d * (gathered ? 2 : 1);
 }

@@ -1,22 +1,23 @@
-/* Packing: offsets for blocks of memory whose times are known beforehand, so that those that are
- * there at the same time do not overlap. The least memory is hard to find (it is dynamic storage
- * allocation, NP-complete); of a few simple orders, each bettered a little, the best one comes
- * close to what is live at once. */
+/* Packing finds offsets for blocks of memory whose lifetimes are known, so that blocks that are
+ * live at the same time do not overlap. The least memory is hard to find (dynamic storage
+ * allocation is NP-complete). A few simple orders are tried, each improved a little; the best comes
+ * close to the most bytes that are live at once. */
+#include "memory_packing.h"
+
 #include <stdlib.h>
 
 #include "base/error.h"
-#include "plan.h"
 
-static bool meet(const tkg_block *a, const tkg_block *b) {
-  return a->first <= b->last && b->first <= a->last;
+static bool overlap(const tkg_block *a, const tkg_block *b) {
+  return a->live_from <= b->live_to && b->live_from <= a->live_to;
 }
 
-/* The smallest gap between blocks that are placed, in order of their offsets, and there at the same
- * time. */
+/* Returns the offset of the smallest gap that b fits in, between the blocks placed so far that are
+ * live at the same time; these come in the order of their offsets. */
 static int64_t gap_for(const tkg_block *b, tkg_block *const *placed, int n) {
   int64_t best = -1, best_gap = INT64_MAX, end = 0;
   for (int i = 0; i < n; i++) {
-    if (!meet(b, placed[i])) continue;
+    if (!overlap(b, placed[i])) continue;
     int64_t gap = placed[i]->offset - end, above = placed[i]->offset + placed[i]->bytes;
     if (gap >= b->bytes && gap < best_gap) {
       best = end;
@@ -27,7 +28,7 @@ static int64_t gap_for(const tkg_block *b, tkg_block *const *placed, int n) {
   return best >= 0 ? best : end;
 }
 
-/* Places blocks one after the other; returns where the highest ends. */
+/* Places blocks one after another. Returns the end of the highest. */
 static int64_t place_all(tkg_block *const *order, int n, tkg_block **placed) {
   int64_t end = 0;
   for (int i = 0; i < n; i++) {
@@ -41,7 +42,7 @@ static int64_t place_all(tkg_block *const *order, int n, tkg_block **placed) {
   return end;
 }
 
-/* ---- orders; blocks of one array, which tells equal ones apart ---- */
+/* ---- orders; the array of blocks is in order of time, so addresses tell the time ---- */
 
 static const tkg_block *block_of(const void *element) { return *(tkg_block *const *)element; }
 
@@ -56,8 +57,8 @@ static int by_bytes(const void *a, const void *b) {
 
 static int by_area(const void *a, const void *b) {
   const tkg_block *p = block_of(a), *q = block_of(b);
-  double x = (double)p->bytes * (p->last - p->first + 1);
-  double y = (double)q->bytes * (q->last - q->first + 1);
+  double x = (double)p->bytes * (p->live_to - p->live_from + 1);
+  double y = (double)q->bytes * (q->live_to - q->live_from + 1);
   return x != y ? (x < y) - (x > y) : by_time(a, b);
 }
 
@@ -69,13 +70,13 @@ typedef struct search {
   int n;
 } search;
 
-/* What is live at once at the fullest moment, which is when some block begins. */
-static int64_t least(const tkg_block *blocks, int n) {
+/* Returns the most bytes that are live at once; that is so where some block begins. */
+static int64_t most_live(const tkg_block *blocks, int n) {
   int64_t most = 0;
   for (int i = 0; i < n; i++) {
     int64_t live = 0;
     for (int k = 0; k < n; k++)
-      if (blocks[k].first <= blocks[i].first && blocks[k].last >= blocks[i].first)
+      if (blocks[k].live_from <= blocks[i].live_from && blocks[k].live_to >= blocks[i].live_from)
         live += blocks[k].bytes;
     if (live > most) most = live;
   }
@@ -89,7 +90,7 @@ static void attempt(search *s) {
   for (int i = 0; i < s->n; i++) s->offsets[i] = s->blocks[i].offset;
 }
 
-/* What ended highest is placed first. */
+/* Moves the block that ended highest to the front of the order. */
 static void promote(search *s) {
   int top = 0;
   for (int i = 1; i < s->n; i++)
@@ -103,7 +104,7 @@ static void promote(search *s) {
 static void look_for_best(search *s) {
   static int (*const orders[])(const void *, const void *) = {by_time, by_bytes, by_area};
   enum { ORDERS = sizeof orders / sizeof *orders, ROUNDS = 16 };
-  int64_t bound = least(s->blocks, s->n);
+  int64_t bound = most_live(s->blocks, s->n);
   for (int k = 0; k < ORDERS; k++) {
     for (int i = 0; i < s->n; i++) s->order[i] = &s->blocks[i];
     qsort(s->order, (size_t)s->n, sizeof *s->order, orders[k]);

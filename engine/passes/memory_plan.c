@@ -1,14 +1,15 @@
-/* The memory of a plan: where each value lies in the one arena that all steps share.
+/* The memory plan: where each value lies in the one arena that all steps share.
  *
- * A block of memory is there from its maker to its last reader. An op that may write over an input
- * takes over its block. A group of nodes that run in tiles is one moment: all its whole values are
- * there from its beginning to its end, but what it reads for the last time, row by row, may become
- * what it makes. While blocks are collected, a value's offset is the number of its block;
- * memory_packing.c knows all of them when it says where they lie. */
+ * A block of memory is live from the node that writes it to its last reader. An op that may write
+ * over an input takes over its block. A group of nodes that run in tiles counts as one place in the
+ * order: its whole values are live from its beginning to its end, but a value that it reads for the
+ * last time, row by row, may become one that it writes. While blocks are collected, the offset of a
+ * value is the number of its block; memory_packing.c then places all of them. */
+#include "memory_plan.h"
+
 #include <string.h>
 
 #include "base/error.h"
-#include "plan.h"
 #include "tile.h"
 
 enum { ALIGN = 64 };
@@ -28,19 +29,19 @@ static int kind_of(const tkg_planner *z, int i) {
 
 static int64_t aligned_bytes(int64_t bytes) { return (bytes + ALIGN - 1) / ALIGN * ALIGN; }
 
-/* A new block. Returns its number. */
-static int64_t place(tkg_planner *z, int64_t bytes, int first, int last, int kind) {
+/* Adds a block. Returns its number. */
+static int64_t add_block(tkg_planner *z, int64_t bytes, int from, int to, int kind) {
   bytes = aligned_bytes(bytes);
   z->in_use[kind] += bytes;
-  z->arena[z->arena_count] = (tkg_block){0, bytes, first, last, kind, false};
+  z->arena[z->arena_count] = (tkg_block){0, bytes, from, to, kind, false};
   return z->arena_count++;
 }
 
-static void expire(tkg_planner *z, int before) {
+static void end_blocks(tkg_planner *z, int before) {
   for (int b = 0; b < z->arena_count; b++) {
     tkg_block *block = &z->arena[b];
-    if (block->over || block->last >= before) continue;
-    block->over = true;
+    if (block->dead || block->live_to >= before) continue;
+    block->dead = true;
     z->in_use[block->kind] -= block->bytes;
   }
 }
@@ -53,7 +54,7 @@ static void note_peak(tkg_planner *z) {
   memcpy(z->p->at_peak, z->in_use, sizeof z->in_use);
 }
 
-/* The input whose memory the result may take over, or -1. */
+/* Returns the input whose memory the result may take over, -1 if there is none. */
 static int replaced_input(const tkg_node *n) {
   if (tkg__op_is(n->op, TKG_INPLACE)) return 0;
   if (n->op == TKG_OP_SCATTER_ADD && n->inputs == 3) return 2;
@@ -61,15 +62,15 @@ static int replaced_input(const tkg_node *n) {
   return -1;
 }
 
-/* Node i gets the memory of `from`, if that is still a block whose time ends at `last`. */
+/* Gives node i the memory of `from`, if that is a block which is live up to `last`. */
 static bool inherit(tkg_planner *z, int from, int i, int last) {
   tkg_block *block = &z->arena[z->p->offset[from]];
-  if (block->over || block->last != last) return false;
+  if (block->dead || block->live_to != last) return false;
   int kind = kind_of(z, i);
   z->in_use[block->kind] -= block->bytes;
   z->in_use[kind] += block->bytes;
   block->kind = kind;
-  block->last = z->last[i];
+  block->live_to = z->last[i];
   z->p->offset[i] = z->p->offset[from];
   return true;
 }
@@ -81,8 +82,8 @@ static bool take_over(tkg_planner *z, int i, int o) {
   if (k < 0 || tkg__bytes(n) == 0) return false;
   int from = p->storage[n->in[k]];
   if (p->offset[from] < 0 || z->last[from] != o || p->shift[n->in[k]] != 0) return false;
-  /* Both the memory and what is read of it: the first rows of a larger value are broadcast, and the
-     result's first rows would overwrite them while later rows still read them. */
+  /* Both the memory and the part that is read: if the first rows of a larger value are broadcast,
+     the first rows of the result would overwrite them while later rows still read them. */
   if (tkg__bytes(&z->tape->nodes[from]) != tkg__bytes(n)) return false;
   if (tkg__bytes(&z->tape->nodes[n->in[k]]) != tkg__bytes(n)) return false;
   for (int j = 0; j < n->inputs; j++)
@@ -94,7 +95,7 @@ static bool take_over(tkg_planner *z, int i, int o) {
 
 static int64_t row_bytes(const tkg_node *n) { return tkg__cols(n) * (int64_t)sizeof(float); }
 
-/* The last member of the group that reads what node i makes; i itself, when none does. */
+/* Returns the last node of the group that reads node i, i itself if none does. */
 static int last_in_group(const tkg_planner *z, const tkg_group *g, int i) {
   int last = i;
   for (int o = g->first; o <= g->last; o++) {
@@ -105,7 +106,7 @@ static int last_in_group(const tkg_planner *z, const tkg_group *g, int i) {
   return last;
 }
 
-/* Takes over input 0's place in the tile, where this is its last reader. */
+/* Takes over the place of input 0 in the tile, if this node is its last reader. */
 static bool take_over_in_tile(tkg_planner *z, int i, int o, int last) {
   tkg_program *p = z->p;
   const tkg_node *n = &z->tape->nodes[i];
@@ -116,13 +117,13 @@ static bool take_over_in_tile(tkg_planner *z, int i, int o, int last) {
     if (n->in[k] == from) return false;
   if (row_bytes(&z->tape->nodes[from]) != row_bytes(n)) return false;
   tkg_block *block = &z->tile[p->offset[from]];
-  if (block->last != o) return false;
-  block->last = last;
+  if (block->live_to != o) return false;
+  block->live_to = last;
   p->offset[i] = p->offset[from];
   return true;
 }
 
-/* Offsets inside a tile's memory, by the same rules as in the arena. */
+/* Finds offsets inside the memory of a tile, by the same rules as in the arena. */
 static int lay_out_tile(tkg_planner *z, tkg_group *g) {
   tkg_program *p = z->p;
   z->tile_count = 0;
@@ -143,9 +144,9 @@ static int lay_out_tile(tkg_planner *z, tkg_group *g) {
   return status;
 }
 
-/* Whether whole value v is done with in the group when node o writes: all that read it there do so
- * row by row, before o or as o's own first operand, and no member has taken over its memory. */
-static bool done_with(const tkg_planner *z, const tkg_group *g, int v, int o) {
+/* Whether whole value v is dead in the group when node o writes: all its readers there read it row
+ * by row, before o or as the first operand of o, and no node has taken over its memory. */
+static bool is_dead(const tkg_planner *z, const tkg_group *g, int v, int o) {
   for (int r = g->first; r <= g->last; r++) {
     const tkg_node *n = &z->tape->nodes[z->p->order[r]];
     if (r < o && z->p->offset[z->p->order[r]] == z->p->offset[v]) return false;
@@ -158,7 +159,8 @@ static bool done_with(const tkg_planner *z, const tkg_group *g, int v, int o) {
   return true;
 }
 
-/* The memory of a whole value that the group reads for the last time, for one that it makes. */
+/* Gives a value that the group writes the memory of a whole value that it reads for the last time.
+ */
 static bool take_over_in_group(tkg_planner *z, const tkg_group *g, int o) {
   tkg_program *p = z->p;
   int i = p->order[o];
@@ -167,10 +169,10 @@ static bool take_over_in_group(tkg_planner *z, const tkg_group *g, int o) {
     for (int k = 0; k < n->inputs; k++) {
       int v = n->in[k];
       if (p->storage[v] != v || p->offset[v] < 0 || z->last[v] != g->first) continue;
-      if (p->group_of[v] == p->group_of[i]) continue; /* it is made here */
+      if (p->group_of[v] == p->group_of[i]) continue; /* the group writes it */
       bool fits = tkg__bytes(&z->tape->nodes[v]) == tkg__bytes(&z->tape->nodes[i]) &&
                   z->tape->nodes[v].dtype == z->tape->nodes[i].dtype;
-      if (fits && done_with(z, g, v, o) && inherit(z, v, i, g->first)) return true;
+      if (fits && is_dead(z, g, v, o) && inherit(z, v, i, g->first)) return true;
     }
   }
   return false;
@@ -179,20 +181,21 @@ static bool take_over_in_group(tkg_planner *z, const tkg_group *g, int o) {
 static int lay_out_group(tkg_planner *z, tkg_group *g) {
   tkg_program *p = z->p;
   int threads = z->tape->engine->threads;
-  expire(z, g->first);
+  end_blocks(z, g->first);
   for (int o = g->first; o <= g->last; o++) {
     int i = p->order[o];
     const tkg_node *n = &z->tape->nodes[i];
     if (p->storage[i] != i || p->in_tile[i]) continue;
     bool reduces = tkg__part(z->tape, n) == TKG_PART_REDUCES;
     if (!p->output_in_place[i] && (reduces || !take_over_in_group(z, g, o)))
-      p->offset[i] = place(z, tkg__bytes(n), g->first, z->last[i], kind_of(z, i));
+      p->offset[i] = add_block(z, tkg__bytes(n), g->first, z->last[i], kind_of(z, i));
     if (reduces)
-      p->scratch[i] = place(z, g->chunks * tkg__bytes(n), g->first, g->first, TKG_KIND_TRANSIENT);
+      p->scratch[i] =
+          add_block(z, g->chunks * tkg__bytes(n), g->first, g->first, TKG_KIND_TRANSIENT);
   }
   int status = lay_out_tile(z, g);
   g->memories = threads < g->chunks ? threads : g->chunks;
-  g->memory = place(z, g->memories * g->tile_bytes, g->first, g->first, TKG_KIND_TRANSIENT);
+  g->memory = add_block(z, g->memories * g->tile_bytes, g->first, g->first, TKG_KIND_TRANSIENT);
   note_peak(z);
   return status;
 }
@@ -203,16 +206,16 @@ static void lay_out_node(tkg_planner *z, int o) {
   int i = p->order[o];
   const tkg_node *n = &z->tape->nodes[i], *in[TKG_MAX_INPUTS];
   tkg__inputs_of(z->tape, n, in);
-  expire(z, o);
+  end_blocks(z, o);
   if (p->storage[i] == i && !p->output_in_place[i] && !take_over(z, i, o))
-    p->offset[i] = place(z, tkg__bytes(n), o, z->last[i], kind_of(z, i));
+    p->offset[i] = add_block(z, tkg__bytes(n), o, z->last[i], kind_of(z, i));
   int64_t scratch = backend->scratch_bytes(n, in);
-  if (scratch > 0) p->scratch[i] = place(z, scratch, o, o, TKG_KIND_TRANSIENT);
+  if (scratch > 0) p->scratch[i] = add_block(z, scratch, o, o, TKG_KIND_TRANSIENT);
   note_peak(z);
 }
 
-/* From numbers of blocks to offsets. */
-static int put_down(tkg_planner *z) {
+/* Turns numbers of blocks into offsets. */
+static int pack(tkg_planner *z) {
   tkg_program *p = z->p;
   int status = tkg__pack_memory(z->arena, z->arena_count, &p->arena_bytes);
   for (int i = 0; i < z->tape->n && !status; i++) {
@@ -236,5 +239,5 @@ int tkg__lay_out(tkg_planner *z) {
     status = lay_out_group(z, &p->groups[group]);
     o = p->groups[group].last;
   }
-  return status ? status : put_down(z);
+  return status ? status : pack(z);
 }

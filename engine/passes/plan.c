@@ -1,13 +1,15 @@
-/* The plan pass: which nodes run, in which order, and where each value lies (memory_plan.c).
+/* The plan pass decides which nodes run, in which order, and where each value lies (memory_plan.c).
  *
- * Liveness is known before anything runs: updates are moved forward to the first moment at which
- * nothing reads the old parameter any more, so that gradients die early. A group of nodes that run
- * in tiles is one moment. */
+ * Liveness is known before anything runs. An update moves forward to the first place in the order
+ * behind which nothing reads the old parameter, so gradients die early. A group of nodes that run
+ * in tiles counts as one place. */
+#include "plan.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
-#include "plan.h"
+#include "memory_plan.h"
 #include "tile.h"
 
 /* ---- order ---- */
@@ -27,7 +29,7 @@ static int mark_needed(tkg_planner *z) {
   return TKG_OK;
 }
 
-/* A view: its memory is input 0's. Returns whether it is, and where in it. */
+/* Returns whether the node is a view, which has the memory of input 0, and its offset there. */
 static bool view_of(const tkg_tape *tape, const tkg_node *n, int64_t *shift) {
   *shift = 0;
   if (n->op == TKG_OP_RESHAPE) return true;
@@ -56,7 +58,7 @@ static void find_storage(tkg_planner *z) {
   }
 }
 
-/* Insertion sort: all but the updates, which stand last, are in order already. */
+/* Sorts by insertion, as only the updates, which come last, are not in order yet. */
 static void sort_by_key(int32_t *order, int n, const int64_t *key) {
   for (int a = 1; a < n; a++) {
     int32_t node = order[a];
@@ -66,40 +68,52 @@ static void sort_by_key(int32_t *order, int n, const int64_t *key) {
   }
 }
 
-/* All but the updates, in the order they were recorded. */
+/* Puts all needed nodes but leaves and updates in the order of recording. */
 static void list_nodes(tkg_planner *z) {
   tkg_program *p = z->p;
   for (int i = 0; i < z->tape->n; i++) {
     const tkg_node *n = &z->tape->nodes[i];
-    z->key[i] = 2 * (int64_t)i;
-    if (!z->needed[i] || tkg__op_is(n->op, TKG_UPDATE)) continue;
-    for (int k = 0; k < n->inputs; k++) z->last[p->storage[n->in[k]]] = i;
-    z->last[p->storage[i]] = i;
-    if (n->op != TKG_OP_LEAF) p->order[p->order_count++] = i;
+    if (z->needed[i] && !tkg__op_is(n->op, TKG_UPDATE) && n->op != TKG_OP_LEAF)
+      p->order[p->order_count++] = i;
   }
 }
 
-/* The node behind which a reader of node i can stand: itself, or the last of its group. */
-static int end_of(const tkg_planner *z, int i) {
+/* Gives the nodes keys by their places in the order, and finds the last reader of each storage.
+ * Keys are even: odd ones lie between two nodes. */
+static void number_nodes(tkg_planner *z) {
   const tkg_program *p = z->p;
-  int group = i < 0 ? -1 : p->group_of[i];
-  return group < 0 ? i : p->groups[group].last;
+  for (int o = 0; o < p->order_count; o++) {
+    int i = p->order[o];
+    z->key[i] = 2 * (int64_t)o;
+    for (int k = 0; k < z->tape->nodes[i].inputs; k++)
+      z->last[p->storage[z->tape->nodes[i].in[k]]] = i;
+    z->last[p->storage[i]] = i;
+  }
 }
 
-/* An update goes right behind the last reader of its parameter and the last of its inputs; in a
- * checked step, where any gradient may turn out to be bad, behind everything. */
+/* Returns the key after which a reader of node i can run: that of i, or of the last of its group.
+ */
+static int64_t end_key(const tkg_planner *z, int i) {
+  int group = z->p->group_of[i];
+  return z->key[group < 0 ? i : z->p->groups[group].last];
+}
+
+/* Puts each update right behind the last reader of its parameter and the last of its inputs. In a
+ * checked step, in which any gradient may turn out not to be finite, it comes behind everything. */
 static void add_updates(tkg_planner *z) {
   tkg_program *p = z->p;
   for (int i = 0; i < z->tape->n; i++) {
     const tkg_node *n = &z->tape->nodes[i];
     if (!z->needed[i] || !tkg__op_is(n->op, TKG_UPDATE)) continue;
-    int at = end_of(z, z->last[p->storage[n->in[0]]]);
+    int reader = z->last[p->storage[n->in[0]]];
+    int64_t at = p->checked ? 2 * (int64_t)z->tape->n : reader < 0 ? -2 : end_key(z, reader);
     for (int k = 1; k < n->inputs; k++) {
-      int v = p->storage[n->in[k]], end = end_of(z, v);
-      if (z->tape->nodes[v].op != TKG_OP_LEAF && end > at) at = end;
-      if (z->tape->nodes[n->in[k]].op != TKG_OP_LEAF && n->in[k] > at) at = n->in[k];
+      int v = p->storage[n->in[k]];
+      if (z->tape->nodes[v].op == TKG_OP_LEAF) continue;
+      if (end_key(z, v) > at) at = end_key(z, v);
+      if (z->key[n->in[k]] > at) at = z->key[n->in[k]];
     }
-    z->key[i] = 2 * (int64_t)(p->checked ? z->tape->n : at) + 1;
+    z->key[i] = at + 1;
     p->order[p->order_count++] = i;
   }
   sort_by_key(p->order, p->order_count, z->key);
@@ -107,8 +121,8 @@ static void add_updates(tkg_planner *z) {
 
 /* ---- late gradients ---- */
 
-/* Whether a gradient can wait for its first reader without holding up more memory than it takes, or
- * reading a parameter that has been updated meanwhile. */
+/* Whether a gradient can be computed as late as its first reader: its inputs take less memory than
+ * it does, and none is a parameter, which could be updated before. */
 static bool may_wait(const tkg_planner *z, int i) {
   const tkg_program *p = z->p;
   const tkg_node *n = &z->tape->nodes[i];
@@ -139,8 +153,8 @@ static int64_t first_read(const tkg_planner *z, int i) {
   return first < INT64_MAX ? first : z->key[i];
 }
 
-/* A gradient that is larger than what it is made of, as that of few rows in a whole matrix, is made
- * when it is about to be read. */
+/* Moves a gradient that is larger than its inputs, such as few rows scattered into a whole matrix,
+ * to the place right before its first reader. */
 static void make_late(tkg_planner *z) {
   for (int i = z->tape->n; i-- > z->p->forward;)
     if (may_wait(z, i)) {
@@ -149,7 +163,7 @@ static void make_late(tkg_planner *z) {
     }
 }
 
-/* The first and last nodes of each. */
+/* Finds the first and last node of each group. */
 static void end_groups(tkg_program *p) {
   for (int o = 0; o < p->order_count; o++) {
     int group = p->group_of[p->order[o]];
@@ -161,7 +175,7 @@ static void end_groups(tkg_program *p) {
   }
 }
 
-/* From nodes to places in the final order. */
+/* Turns the first and last node of each group into places in the final order. */
 static void place_groups(tkg_program *p) {
   for (int g = 0; g < p->group_count; g++) p->groups[g].first = -1;
   for (int o = 0; o < p->order_count; o++) {
@@ -176,9 +190,10 @@ static int put_in_order(tkg_planner *z) {
   tkg_program *p = z->p;
   int status = TKG_OK;
   list_nodes(z);
-  for (int i = 0; i < z->tape->n; i++) p->group_of[i] = -1;
+  for (int i = 0; i < z->tape->n; i++) p->group_of[i] = z->last[i] = -1;
   if (z->tape->engine->backend->run_tiles && p->tiled) status = tkg__tile(p, z->needed);
   end_groups(p);
+  number_nodes(z);
   make_late(z);
   add_updates(z);
   place_groups(p);
@@ -188,8 +203,8 @@ static int put_in_order(tkg_planner *z) {
 /* ---- results ---- */
 
 /* Large outputs of a forward pass are computed in the tensor that is returned. Small ones are
- * copied: a device that replays runs needs the same addresses each time, and a new tensor rarely
- * has them. */
+ * copied, since a replayed run needs the same addresses each time, which a new tensor rarely has.
+ */
 enum { LARGE_RESULT = 1 << 20 };
 
 static void find_outputs_in_place(tkg_planner *z) {

@@ -1,36 +1,37 @@
-/* The rows pass: of a value that is only gathered from, only the rows asked for are computed.
+/* prune_rows: if only some rows of a value are gathered, only these are computed.
  *
- * A ranking loss reads a few thousand rows of a model's last layer, of a hundred thousand. Where a
- * value is read by nothing but gathers and each of its rows depends on the same row of its inputs,
- * gather(f(x), ids) is f(gather(x, ids)): the gathers are moved up through such ops, a sum over a
- * graph's edges becomes one over the edges of those heads, dropout drops each row as it would have
- * been dropped in the whole. Row for row the numbers are the same; only the work and what is kept
- * for backward shrink. Recipes stay as the papers have them. */
+ * A ranking loss reads a few thousand of the hundred thousand rows of a model's last layer. If only
+ * gathers read a value, and each of its rows depends on the same row of its inputs, then
+ * gather(f(x), ids) = f(gather(x, ids)). The pass moves gathers up through such ops; a sum over the
+ * edges of a graph becomes one over the edges of those heads; dropout drops each row as in the
+ * whole value. The numbers of these rows are the same; work and saved tensors shrink, and recipes
+ * stay as the papers have them. Nodes that nothing reads are dropped. */
+#include "prune_rows.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
-#include "program.h"
 
 typedef struct moved {
-  int v, ids, to; /* rows `ids` (new node) of old value v are new node `to` */
+  int v, ids, to; /* new node `to` has the rows `ids` (a new node) of old node v */
 } moved;
 
 typedef struct rows {
   const tkg_tape *old;
   tkg_tape *fresh;
-  bool *read;   /* something reads the value, or it is asked for */
+  bool *read;   /* some node reads the value, or it is an output */
   bool *whole;  /* some reader needs the whole value */
   int32_t *map; /* old node -> new, of those that are whole */
   moved *memo;
   int memo_count, memo_capacity;
 } rows;
 
-/* ---- which values can be had row by row ---- */
+/* ---- which values can be computed row by row ---- */
 
 static const tkg_node *node_of(const rows *z, int v) { return &z->old->nodes[v]; }
 
-/* A gather of rows of a matrix of floats. */
+/* Whether the node gathers rows of a matrix of floats. */
 static bool gathers_rows(const rows *z, const tkg_node *n) {
   const tkg_node *x = node_of(z, n->in[0]);
   return n->op == TKG_OP_GATHER && x->rank == 2 && x->dtype == TKG_F32;
@@ -45,15 +46,15 @@ static bool row_local(const rows *z, int v) {
   return tkg__rows_apart(n, in);
 }
 
-/* Whether a row-local op needs of input k the same row, and not all of it. */
+/* Whether row i of a row-local op needs row i of input k and no other. */
 static bool aligned(const rows *z, const tkg_node *n, int k) {
   const tkg_node *in[TKG_MAX_INPUTS];
   tkg__inputs_of(z->old, n, in);
   return in[k]->rank == 2 && tkg__row_access(n, in, k) == TKG_ACCESS_ROW;
 }
 
-/* Backward over the tape: a value is needed as a whole unless gathers alone read it. A gather of
- * most rows is no gain. */
+/* Goes backward over the tape: a value is needed as a whole unless only gathers read it, each of at
+ * most half of its rows. */
 static void find_whole(rows *z) {
   for (int i = z->old->n; i-- > 0;) {
     const tkg_node *n = node_of(z, i);

@@ -1,20 +1,21 @@
-/* The save pass: what crosses from forward to backward, and how it is kept.
+/* The save pass decides how each forward value that backward reads is saved.
  *
- * For each forward value that backward reads, the first rule that fits: resident, recompute, mask,
- * small (exact), quantize. Then backward's reads are rewritten: to codes that are decoded, to
- * sign masks, to nodes recorded once more.
+ * It takes the first rule that fits: resident, recompute, mask, small (exact), quantize. Then it
+ * rewrites backward's reads: to codes that are decoded, to sign masks, to nodes recorded once more.
  *
- * Which values may be noisy is not a list of ops but a property that is checked (bias.c): where a
- * copy's noise would meet itself or enter a non-linear op, the value is kept exactly. */
+ * No list of ops says which values may be noisy. The bias pass checks it (bias.c): where the noise
+ * of a copy would be multiplied with itself or enter a non-linear op, the value is saved exactly.
+ */
+#include "save.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
 #include "bias.h"
-#include "program.h"
 #include "shared/codec.h"
 
-enum { STREAM_KEPT = 1 << 20 }; /* rounding noise; dropout and sampling count from 0 */
+enum { STREAM_SAVED = 1 << 20 }; /* of rounding noise; dropout and sampling count from 0 */
 
 typedef struct save {
   tkg_program *p;
@@ -23,13 +24,14 @@ typedef struct save {
   tkg_tape *fresh;
   int n, forward;
   bool *need_value, *need_sign, *need_codes, *is_output, *must_be_exact;
-  bool *apart;      /* rows gathered from it are kept by themselves */
-  bool *need_again; /* what needed values are made of, as far as they could be made again */
-  bool *available;  /* can be had in backward with nothing kept beyond what is kept already */
-  bool *exactly;    /* and without noise */
+  bool *rows_apart;        /* rows gathered from it are saved by themselves */
+  bool *need_recomputed;   /* an input of a needed value that could be computed again */
+  bool *available;         /* backward can have it without saving more than is saved already */
+  bool *available_exactly; /* and without noise */
   uint8_t *rule;
-  int32_t *map, *copy, *mask, *code; /* old node -> new node: itself, as backward reads it, ... */
-  int32_t *source;                   /* new encode node -> old node */
+  int32_t *map, *copy, *mask,
+      *code;       /* old node -> new: itself, its copy for backward, mask, code */
+  int32_t *source; /* new encode node -> old node */
 } save;
 
 /* ---- 1. what backward reads ---- */
@@ -47,57 +49,58 @@ static void find_needs(save *s) {
       if (tkg__op_reads(n->op, k) == 'q') s->need_codes[v] = true;
     }
   }
-  for (int v = s->forward; v-- > 0;) { /* a view is kept as what it views */
+  for (int v = s->forward; v-- > 0;) { /* a view is saved as the value that it views */
     const tkg_node *n = &s->old->nodes[v];
     if (s->need_value[v] && (n->op == TKG_OP_RESHAPE || n->op == TKG_OP_TRANSPOSE))
       s->need_value[n->in[0]] = true;
-    bool made_again = s->need_value[v] || s->need_again[v];
+    bool made_again = s->need_value[v] || s->need_recomputed[v];
     for (int k = 0; k < n->inputs && tkg__op_is(n->op, TKG_CHEAP); k++)
-      if (made_again) s->need_again[n->in[k]] = true;
+      if (made_again) s->need_recomputed[n->in[k]] = true;
   }
 }
 
-/* ---- 2. one rule a value ---- */
+/* ---- 2. one rule per value ---- */
 
 static bool inputs_exact(const save *s, int v) {
   const tkg_node *n = &s->old->nodes[v];
   for (int k = 0; k < n->inputs; k++)
-    if (!s->exactly[n->in[k]]) return false;
+    if (!s->available_exactly[n->in[k]]) return false;
   return true;
 }
 
-/* A norm of noisy rows would not be the norm; and who reads codes cannot read their sums. */
+/* The norm of noisy rows is not the norm, and a reader of codes cannot read a sum of them. */
 static bool inputs_available(const save *s, int v) {
   const tkg_node *n = &s->old->nodes[v];
   if (s->need_codes[v]) return inputs_exact(s, v);
   for (int k = 0; k < n->inputs; k++) {
     bool exact = tkg__op_reads(n->op, k) == 'x';
-    if (!(exact ? s->exactly : s->available)[n->in[k]]) return false;
+    if (!(exact ? s->available_exactly : s->available)[n->in[k]]) return false;
   }
   return true;
 }
 
-/* How many times as large a value is of which gathered rows have a copy of their own: where that
- * costs little in any case, and where else the value would have to be kept exactly. */
+/* Rows gathered from a value get a copy of their own if the value is so many times as large:
+ * SURE_TIMES always, as the copy then costs little; LEAST_TIMES if the value would be saved exactly
+ * without. */
 enum { SURE_TIMES = 8, LEAST_TIMES = 2 };
 
-/* A batch's rows of a much larger value that is not there exactly: fetched from its codes they
- * would bring its noise to the loss, where rows often meet themselves, and all of it would have to
- * be kept exactly for their sake. */
+/* Whether v is a batch's rows of a much larger value that is not available exactly. Gathered from
+ * its codes they would bring its noise to the loss, where rows are often multiplied with
+ * themselves, and the whole value would have to be saved exactly for that. */
 static bool few_rows(const save *s, int v) {
   const tkg_node *n = &s->old->nodes[v];
-  if (n->op != TKG_OP_GATHER || s->exactly[n->in[0]]) return false;
-  int times = s->apart[n->in[0]] ? LEAST_TIMES : SURE_TIMES;
+  if (n->op != TKG_OP_GATHER || s->available_exactly[n->in[0]]) return false;
+  int times = s->rows_apart[n->in[0]] ? LEAST_TIMES : SURE_TIMES;
   return times * tkg__count(n) <= tkg__count(&s->old->nodes[n->in[0]]);
 }
 
-/* What a loss reads has more weight than its share of memory: beside the codes of the whole, an
- * exact copy of a batch's rows costs little. */
+/* The rows that a loss reads matter more than their share of memory: beside the codes of the whole
+ * value, an exact copy of a batch's rows costs little. */
 static bool few_rows_of_codes(const save *s, int v) {
   return few_rows(s, v) && s->rule[s->old->nodes[v].in[0]] == TKG_RULE_QUANTIZE;
 }
 
-/* Cheap to compute again, or asked for by the recipe; random ops are only where R says so. */
+/* Whether v may be computed again: it is cheap, or the recipe asks for it and it is not random. */
 static bool may_recompute(const save *s, int v) {
   const tkg_node *n = &s->old->nodes[v];
   if (few_rows(s, v)) return false;
@@ -110,17 +113,18 @@ static bool is_available(const save *s, int v) {
   return n->op == TKG_OP_LEAF || s->is_output[v] || s->rule[v] || may_recompute(s, v);
 }
 
-/* Of an available value: kept as it is, or made again of such. */
+/* Whether an available value is saved as it is, or computed again from such values. */
 static bool is_exact(const save *s, int v) {
   int rule = s->rule[v];
   if (rule == TKG_RULE_QUANTIZE) return false;
-  bool kept = rule == TKG_RULE_EXACT || rule == TKG_RULE_RESIDENT;
-  return kept || s->old->nodes[v].op == TKG_OP_LEAF || s->is_output[v] || inputs_exact(s, v);
+  bool saved = rule == TKG_RULE_EXACT || rule == TKG_RULE_RESIDENT;
+  return saved || s->old->nodes[v].op == TKG_OP_LEAF || s->is_output[v] || inputs_exact(s, v);
 }
 
-/* A value that is read twice by its codes meets its noise squared, and where a gradient lies along
- * the row, as it does behind a loss of dot products, all but the noise cancels: at one or two bits
- * it has twice as many as others. (KGAT on Last-FM lost 13 % of Recall@20 without that.) */
+/* The bits of a value. A value whose codes are read twice brings its noise squared, and if a
+ * gradient lies along the row, as behind a loss of dot products, all but the noise cancels: instead
+ * of one or two bits it has twice as many. (KGAT on Last-FM lost 13 % of Recall@20 without that.)
+ */
 static int width(const save *s, int v) {
   int recorded = s->old->nodes[v].bits, bits = recorded ? recorded : s->policy->bits;
   return bits <= 2 && s->need_codes[v] ? 2 * bits : bits;
@@ -149,18 +153,19 @@ static int choose(const save *s, int v) {
 static bool has_rows_gathered(const save *s, int v) {
   for (int i = v + 1; i < s->forward; i++) {
     const tkg_node *n = &s->old->nodes[i];
-    if (n->op == TKG_OP_GATHER && n->in[0] == v && (s->need_value[i] || s->need_again[i]) &&
+    if (n->op == TKG_OP_GATHER && n->in[0] == v && (s->need_value[i] || s->need_recomputed[i]) &&
         LEAST_TIMES * tkg__count(n) <= tkg__count(&s->old->nodes[v]))
       return true;
   }
   return false;
 }
 
-/* Values whose noise has met itself: before one is kept exactly, rows gathered from it are. */
-static void keep_rows_apart(save *s) {
+/* Before a value whose noise was multiplied with itself is saved exactly, the rows gathered from it
+ * are, if that may be enough. */
+static void save_rows_apart(save *s) {
   for (int v = 0; v < s->forward; v++) {
-    if (!s->must_be_exact[v] || s->apart[v] || !has_rows_gathered(s, v)) continue;
-    s->apart[v] = true;
+    if (!s->must_be_exact[v] || s->rows_apart[v] || !has_rows_gathered(s, v)) continue;
+    s->rows_apart[v] = true;
     s->must_be_exact[v] = false;
   }
 }
@@ -168,14 +173,14 @@ static void keep_rows_apart(save *s) {
 static void choose_all(save *s) {
   memset(s->rule, 0, (size_t)s->forward);
   for (int v = 0; v < s->forward; v++) {
-    if (s->need_again[v] && few_rows_of_codes(s, v)) s->need_value[v] = true;
+    if (s->need_recomputed[v] && few_rows_of_codes(s, v)) s->need_value[v] = true;
     if (s->need_value[v]) s->rule[v] = (uint8_t)choose(s, v);
     s->available[v] = is_available(s, v);
-    s->exactly[v] = s->available[v] && is_exact(s, v);
+    s->available_exactly[v] = s->available[v] && is_exact(s, v);
   }
 }
 
-/* The sign of a value that is there exactly is there too. */
+/* A value that backward has exactly needs no mask of its sign. */
 static bool wants_mask(const save *s, int v) {
   if (!s->need_sign[v] || s->rule[v] == TKG_RULE_EXACT || s->rule[v] == TKG_RULE_RESIDENT)
     return false;
@@ -200,9 +205,10 @@ static int emit_saved(save *s, int op, int input, int v, int dtype) {
   node.dtype = (uint8_t)dtype;
   if (op != TKG_OP_SIGN_MASK) {
     node.i[0] = width(s, v);
-    /* Who reads the codes themselves corrects for dither's variance, which alone is known. */
+    /* A reader of the codes themselves corrects for the variance, which is known of dither alone.
+     */
     node.i[1] = s->need_codes[v] ? (int)TKG_ROUND_DITHER : s->policy->rounding;
-    node.i[2] = STREAM_KEPT + v;
+    node.i[2] = STREAM_SAVED + v;
   }
   return emit(s, &node, s->old->side[v].where);
 }
@@ -224,7 +230,8 @@ static int emit_forward(save *s, int v) {
   return TKG_OK;
 }
 
-/* Dither gives zeros noise, stochastic rounding does not: behind a ReLU the mask restores them. */
+/* Dither adds noise to zeros, which stochastic rounding does not: the mask of a ReLU restores them.
+ */
 static int restore_zeros(save *s, int v, int decoded) {
   const tkg_node *n = &s->old->nodes[v];
   if (n->op != TKG_OP_LEAKY_RELU || n->f[0] != 0 || s->mask[v] < 0) return decoded;
@@ -237,7 +244,7 @@ static int restore_zeros(save *s, int v, int decoded) {
   return emit(s, &node, s->old->side[v].where);
 }
 
-/* The node that stands for old forward value `v` in backward; -1 on failure. */
+/* Returns the node that stands for old forward value `v` in backward; -1 on failure. */
 static int backward_copy(save *s, int v) {
   if (s->copy[v] >= 0) return s->copy[v];
   const tkg_node *n = &s->old->nodes[v];
@@ -340,13 +347,13 @@ static bool allocate(save *s) {
   s->must_be_exact = flags + 3 * n;
   s->available = flags + 4 * n;
   s->need_codes = flags + 5 * n;
-  s->exactly = flags + 6 * n;
-  s->need_again = flags + 7 * n;
-  s->apart = flags + 8 * n;
+  s->available_exactly = flags + 6 * n;
+  s->need_recomputed = flags + 7 * n;
+  s->rows_apart = flags + 8 * n;
   s->copy = s->map + n;
   s->mask = s->map + 2 * n;
   s->code = s->map + 3 * n;
-  s->source = s->map + 4 * n; /* a node becomes at most five */
+  s->source = s->map + 4 * n; /* 6 n: a node becomes at most five */
   return true;
 }
 
@@ -372,7 +379,7 @@ int tkg__save(tkg_program *p, const tkg_policy *policy) {
     choose_all(&s);
     status = rewrite(&s, &forward);
     if (!status) status = tkg__find_bias(s.fresh, s.source, s.must_be_exact, &again);
-    if (again) keep_rows_apart(&s);
+    if (again) save_rows_apart(&s);
   }
   if (!status) status = report(&s);
   if (!status) {

@@ -1,5 +1,5 @@
-/* The tile pass: which nodes run a block of rows at a time, one after the other, before the next
- * block.
+/* The tile pass finds groups of nodes that run a block of rows at a time: all of them for one
+ * block, then all of them for the next.
  *
  * Most of a graph network's layer depends row by row on its inputs. Run node by node, each of its
  * values is written to memory as a whole and read again; run in tiles of a few hundred rows, they
@@ -43,7 +43,7 @@ static int64_t rows_of(const tkg_tape *tape, const tkg_node *n, enum tkg_part pa
   return part == TKG_PART_REDUCES ? tape->nodes[n->in[0]].shape[0] : n->shape[0];
 }
 
-/* Rows such that a tile of the node is a whole number of flat blocks. */
+/* Returns the least rows such that a tile of the node is a whole number of flat blocks. */
 static int64_t tile_for(const tkg_node *n, enum tkg_part part) {
   int64_t tile = TILE;
   while (part == TKG_PART_ROWS && tile < LARGEST_TILE && tile * tkg__cols(n) % LARGEST_TILE)
@@ -58,7 +58,9 @@ typedef struct grouping {
   const tkg_tape *tape;
   int first, nodes; /* of the group being made: position in the order, members */
   int64_t rows, tile;
-  int32_t *made; /* by node: 1 + position of the group's first node when it was made in one */
+  int32_t *made;  /* by node: 1 + position of the group's first node when it was made in one */
+  bool *early;    /* by node: it runs in the first part of a group that is split */
+  int32_t *later; /* the other nodes of that group */
 } grouping;
 
 static void close_group(grouping *z, int end) {
@@ -74,48 +76,135 @@ static void close_group(grouping *z, int end) {
   z->nodes = 0;
 }
 
-/* Whether the node can run in the group being made: what it reads of it, it reads row by row. */
-static bool joins(const grouping *z, const tkg_node *n, int64_t rows) {
-  if (z->nodes == 0 || rows != z->rows) return false;
-  for (int k = 0; k < n->inputs; k++) {
-    int v = n->in[k], storage = z->p->storage[v];
-    if (z->made[storage] != z->first + 1) continue;
-    bool whole = v != storage || !tkg__aligned(z->tape, n, k);
-    if (whole || tkg__part(z->tape, &z->tape->nodes[v]) == TKG_PART_REDUCES) return false;
-  }
-  return true;
+static bool made_here(const grouping *z, int v) {
+  return z->made[z->p->storage[v]] == z->first + 1;
 }
 
-/* Scratch memory is a node's as a whole, not a tile's. */
+/* Whether the node needs all of its input k, which the group being made makes. */
+static bool needs_whole(const grouping *z, const tkg_node *n, int k) {
+  int v = n->in[k];
+  if (!made_here(z, v)) return false;
+  return v != z->p->storage[v] || !tkg__aligned(z->tape, n, k) ||
+         tkg__part(z->tape, &z->tape->nodes[v]) == TKG_PART_REDUCES;
+}
+
+/* Whether the node can run in the group being made: it reads row by row what the group makes. */
+static bool joins(const grouping *z, const tkg_node *n, int64_t rows) {
+  bool joins = z->nodes > 0 && rows == z->rows;
+  for (int k = 0; joins && k < n->inputs; k++) joins = !needs_whole(z, n, k);
+  return joins;
+}
+
+/* Scratch memory belongs to a whole node, not to a tile. */
 static bool needs_scratch(const grouping *z, const tkg_node *n, enum tkg_part part) {
   const tkg_node *in[TKG_MAX_INPUTS];
   tkg__inputs_of(z->tape, n, in);
   return part == TKG_PART_ROWS && z->tape->engine->backend->scratch_bytes(n, in) > 0;
 }
 
-static void add_node(grouping *z, int o) {
+/* The rows of a node that can run in a group, -1 of one that cannot. */
+static int64_t group_rows(const grouping *z, const tkg_node *n) {
+  enum tkg_part part = tkg__part(z->tape, n);
+  int64_t rows = part == TKG_PART_NONE ? -1 : rows_of(z->tape, n, part);
+  return rows >= LEAST_ROWS && !needs_scratch(z, n, part) ? rows : -1;
+}
+
+/* Adds the node at a place in the order to the group being made, or begins another. */
+static void add_to_group(grouping *z, int o) {
   int i = z->p->order[o];
   const tkg_node *n = &z->tape->nodes[i];
   if (z->p->storage[i] != i) return; /* a view runs nothing */
-  enum tkg_part part = tkg__part(z->tape, n);
-  int64_t rows = part == TKG_PART_NONE ? -1 : rows_of(z->tape, n, part);
-  bool fits = part != TKG_PART_NONE && rows >= LEAST_ROWS && !needs_scratch(z, n, part);
-  if (!fits || !joins(z, n, rows)) {
+  int64_t rows = group_rows(z, n), tile = tile_for(n, tkg__part(z->tape, n));
+  if (rows < 0 || !joins(z, n, rows)) {
     close_group(z, o);
     z->first = o;
     z->rows = rows;
     z->tile = TILE;
   }
-  if (!fits) return;
+  if (rows < 0) return;
   z->nodes++;
   z->made[i] = z->first + 1;
-  int64_t tile = tile_for(n, part);
   if (tile > z->tile) z->tile = tile;
 }
 
-/* ---- what lives in a tile only ---- */
+/* ---- splitting a group ---- */
 
-/* A value of a group that every reader has in the same group, row by row. */
+/* Marks as early what node n needs as a whole of the group, and what that is computed from. */
+static void find_early(grouping *z, int end, const tkg_node *n) {
+  const tkg_program *p = z->p;
+  for (int o = z->first; o < end; o++) z->early[p->order[o]] = false;
+  for (int k = 0; k < n->inputs; k++)
+    if (needs_whole(z, n, k)) z->early[p->storage[n->in[k]]] = true;
+  for (int o = end; o-- > z->first;) {
+    const tkg_node *m = &z->tape->nodes[p->order[o]];
+    for (int k = 0; z->early[p->order[o]] && k < m->inputs; k++)
+      if (made_here(z, m->in[k])) z->early[p->storage[m->in[k]]] = true;
+  }
+}
+
+/* Whether a split makes no further value exist as a whole: the other nodes read no early value but
+ * those that n reads as a whole in any case. */
+static bool worth_splitting(const grouping *z, int end, const tkg_node *n) {
+  const tkg_program *p = z->p;
+  bool others = false;
+  for (int o = z->first; o < end; o++) {
+    int i = p->order[o];
+    const tkg_node *m = &z->tape->nodes[i];
+    if (z->early[p->storage[i]] || p->storage[i] != i) continue;
+    others = true;
+    for (int k = 0; k < m->inputs; k++) {
+      bool whole = false;
+      for (int j = 0; j < n->inputs; j++)
+        whole |= p->storage[n->in[j]] == p->storage[m->in[k]] && needs_whole(z, n, j);
+      if (made_here(z, m->in[k]) && z->early[p->storage[m->in[k]]] && !whole) return false;
+    }
+  }
+  return others;
+}
+
+/* Puts the early nodes of the group, which ends at `end`, before the others. Returns the place of
+ * the first of these. */
+static int sort_early(grouping *z, int end) {
+  tkg_program *p = z->p;
+  int early = z->first, later = 0;
+  for (int o = z->first; o < end; o++) {
+    int i = p->order[o];
+    if (z->early[p->storage[i]])
+      p->order[early++] = i;
+    else
+      z->later[later++] = i;
+  }
+  for (int k = 0; k < later; k++) p->order[early + k] = z->later[k];
+  return early;
+}
+
+/* Node n at place `end` could join the group but for values that it needs as a whole. Only these
+ * are computed before it; the other nodes of the group join n, so that fewer values exist as a
+ * whole. */
+static void split_group(grouping *z, int end, const tkg_node *n) {
+  int first = z->first;
+  find_early(z, end, n);
+  if (!worth_splitting(z, end, n)) return;
+  int later = sort_early(z, end);
+  z->nodes = 0;
+  for (int o = first; o < end; o++) z->made[z->p->order[o]] = 0;
+  for (int o = first; o < end; o++) {
+    if (o == later) close_group(z, o);
+    add_to_group(z, o);
+  }
+}
+
+static void add_node(grouping *z, int o) {
+  const tkg_node *n = &z->tape->nodes[z->p->order[o]];
+  bool view = z->p->storage[z->p->order[o]] != z->p->order[o];
+  if (!view && z->nodes > 1 && group_rows(z, n) == z->rows && !joins(z, n, z->rows))
+    split_group(z, o, n);
+  add_to_group(z, o);
+}
+
+/* ---- values that exist in tiles only ---- */
+
+/* A value exists in tiles only if all its readers are in its group and read it row by row. */
 static void find_inside(tkg_program *p, const bool *needed) {
   const tkg_tape *tape = p->tape;
   for (int i = 0; i < tape->n; i++)
@@ -136,11 +225,16 @@ static void find_inside(tkg_program *p, const bool *needed) {
 
 int tkg__tile(tkg_program *p, const bool *needed) {
   grouping z = {.p = p, .tape = p->tape};
-  z.made = calloc((size_t)p->tape->n + 1, sizeof *z.made);
-  if (!z.made) return tkg__fail(TKG_E_MEMORY, "tile: no memory");
-  for (int o = 0; o < p->order_count; o++) add_node(&z, o);
-  close_group(&z, p->order_count);
-  if (!p->checked) find_inside(p, needed);
+  size_t nodes = (size_t)p->tape->n + 1;
+  z.made = calloc(nodes, sizeof *z.made);
+  z.early = calloc(nodes, sizeof *z.early);
+  z.later = calloc(nodes, sizeof *z.later);
+  bool ok = z.made && z.early && z.later;
+  for (int o = 0; ok && o < p->order_count; o++) add_node(&z, o);
+  if (ok) close_group(&z, p->order_count);
+  if (ok && !p->checked) find_inside(p, needed);
   free(z.made);
-  return TKG_OK;
+  free(z.early);
+  free(z.later);
+  return ok ? TKG_OK : tkg__fail(TKG_E_MEMORY, "tile: no memory");
 }

@@ -9,15 +9,15 @@
  * that run at all. */
 int tkg__tile(tkg_program *p, const bool *needed);
 
-/* What a node can be in a group. */
+/* How a node can run in a group. */
 enum tkg_part {
   TKG_PART_NONE,
   TKG_PART_ROWS,   /* row r of it needs row r of its aligned inputs, and others as a whole */
-  TKG_PART_REDUCES /* it sums over the rows of its inputs; there when the group is done */
+  TKG_PART_REDUCES /* it sums over the rows of its inputs; complete when the group is done */
 };
 enum tkg_part tkg__part(const tkg_tape *tape, const tkg_node *n);
 
-/* Whether input k of such a node is read a row for a row. */
+/* Whether such a node reads its input k row by row. */
 bool tkg__aligned(const tkg_tape *tape, const tkg_node *n, int k);
 
 #endif

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "check_finite.h"
 #include "out_of_memory.h"
+#include "passes/plan.h"
 #include "passes/tile.h"
 #include "shared/codec.h"
 

@@ -6,7 +6,7 @@
 
 bool tkg__is_alias(const tkg_node *n);
 
-/* The node whose value `i` has, behind any number of aliases. */
+/* Returns the node whose value node `i` has, through any number of aliases. */
 int tkg__resolve_alias(const tkg_tape *tape, int i);
 
 #endif

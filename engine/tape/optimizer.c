@@ -1,9 +1,9 @@
 /* SGD with momentum, Adam (Kingma & Ba 2015), Adagrad (Duchi et al. 2011). Weight decay is added to
- * the gradient: it equals the L2 term (decay / 2) |p|^2 in the loss, without its activations; of
- * parameters of less than decay_rank dimensions there is none (2 leaves out biases). Adam's eps is
- * algorithm 1's; eps_hat, where it is set, takes its place and is added before v is corrected for
- * its start at zero (Kingma & Ba, section 2; TensorFlow 1).
- * lr and t change between steps and are read when a plan runs; the rest is structure. */
+ * the gradient: it equals the L2 term (decay / 2) |p|^2 in the loss, without its activations.
+ * Parameters of less than decay_rank dimensions have none (2 leaves out biases). Adam's eps is that
+ * of algorithm 1. If eps_hat is set, it is used instead and added before v is corrected for its
+ * start at zero (Kingma & Ba, section 2; TensorFlow 1). A plan reads lr and t when it runs, as they
+ * change between steps; the rest is part of its structure. */
 #include "optimizer.h"
 
 #include <stdlib.h>
@@ -70,7 +70,7 @@ static double *option(tkg_optimizer *o, const char *name) {
   return NULL;
 }
 
-/* State is made for a width, when a parameter is first updated. */
+/* The width cannot change once a parameter has state, which is created at its first update. */
 static int check_bits(const tkg_optimizer *o, double bits) {
   if (bits != 32 && bits != 8) return tkg__fail(TKG_E_ARGUMENT, "bits: %g is not 32 or 8", bits);
   if (bits == 8 && o->op != TKG_OP_ADAM)
@@ -101,7 +101,7 @@ int tkg_optimizer_get(const tkg_optimizer *o, const char *name, double *value) {
 
 /* ---- state ---- */
 
-/* Whether a parameter's moments are in 8 bits; of a small one they would save next to nothing. */
+/* Whether a parameter's moments are in 8 bits; small parameters would save next to nothing. */
 static bool in_8_bits(const tkg_optimizer *o, const tkg_tensor *parameter) {
   return o->bits == 8 && tkg__count(&parameter->shape) >= TKG_MOMENTS_LEAST;
 }

@@ -1,4 +1,4 @@
-/* Optimizers as nodes: their updates stand on the tape, behind the gradients they use up. */
+/* Optimizers: their updates are nodes on the tape, behind the gradients that they read. */
 #ifndef TKG_OPTIMIZER_H
 #define TKG_OPTIMIZER_H
 
@@ -12,7 +12,7 @@ struct tkg_optimizer {
   tkg_engine *engine;
   int op; /* TKG_OP_SGD, _ADAM, _ADAGRAD */
   double lr, beta1, beta2, eps, weight_decay, momentum;
-  double eps_hat;    /* of Adam, in place of eps where it is not 0 */
+  double eps_hat;    /* of Adam, used instead of eps if it is not 0 */
   double decay_rank; /* least dimensions of a parameter that weight_decay acts on */
   double bits;       /* of Adam's state: 32, or 8 (moments.h) */
   double t;          /* updates made */

@@ -196,7 +196,7 @@ int tkg__shape_scatter_add(tkg_inference *s) {
   if (out->rank == 2 && (g->rank < 1 || tkg__cols(g) != out->shape[1]))
     return tkg__misasked(s, 0, "columns must be equal");
   if (tkg__count(ids) != (out->rank == 2 ? tkg__rows(g) : tkg__count(g)))
-    return tkg__misfit(s, 0, 1, "one id a row is needed");
+    return tkg__misfit(s, 0, 1, "one id per row is needed");
   return base(s, 2);
 }
 
@@ -234,11 +234,11 @@ int tkg__shape_relation_score(tkg_inference *s) {
 int tkg__shape_neighbor_sum(tkg_inference *s) {
   const tkg_node *w = s->in[0], *x = s->in[1];
   if (w->rank != 2)
-    return tkg__unfit(s, 0, "weights are a matrix: a row a node, a column a neighbour");
+    return tkg__unfit(s, 0, "weights are a matrix: one row per node, one column per neighbour");
   bool ids = s->out->inputs > 2;
   if (x->rank < 2 || (ids && x->rank > 2)) return tkg__unfit(s, 1, "values are a matrix");
   if (ids && tkg__count(s->in[2]) != tkg__count(w))
-    return tkg__misfit(s, 0, 2, "one id a weight is needed");
+    return tkg__misfit(s, 0, 2, "one id per weight is needed");
   if (!ids && tkg__rows(x) != tkg__count(w))
     return tkg__misfit(s, 0, 1, "without ids the values need a row for each weight");
   tkg__set_matrix(s->out, w->shape[0], tkg__cols(x));
@@ -253,7 +253,7 @@ int tkg__shape_neighbor_dot(tkg_inference *s) {
   if (s->out->inputs == 2) n = x->shape[0];
   int64_t rows = g->shape[0];
   if (k < 0 || (rows > 0 && k > n / rows) || n != rows * k)
-    return tkg__misfit(s, 0, s->out->inputs - 1, "k values a row are needed");
+    return tkg__misfit(s, 0, s->out->inputs - 1, "k values per row are needed");
   tkg__set_matrix(s->out, g->shape[0], k);
   return TKG_OK;
 }
@@ -268,7 +268,7 @@ int tkg__shape_neighbor_scatter(tkg_inference *s) {
   int status = rows_alike(s); /* weights [n,k], a gradient [n,d] */
   if (status) return status;
   if (tkg__count(s->in[2]) != tkg__count(s->in[0]))
-    return tkg__misfit(s, 0, 2, "one id a weight is needed");
+    return tkg__misfit(s, 0, 2, "one id per weight is needed");
   if (s->out->rank != 2 || s->out->shape[1] != s->in[1]->shape[1])
     return tkg__misasked(s, 1, "columns must be equal");
   return base(s, 3);
@@ -288,7 +288,7 @@ int tkg__shape_normalize(tkg_inference *s) {
   tkg__set_shape(s->out, x);
   if (norm->rank == x->rank && tkg__cols(norm) == 1 && tkg__rows(norm) == tkg__rows(x))
     return TKG_OK;
-  return tkg__misfit(s, 0, s->out->inputs - 1, "one norm a row is needed");
+  return tkg__misfit(s, 0, s->out->inputs - 1, "one norm per row is needed");
 }
 
 int tkg__shape_normalize_grad(tkg_inference *s) {
@@ -302,13 +302,14 @@ int tkg__shape_dropout(tkg_inference *s) {
   tkg__set_shape(s->out, s->in[0]);
   if (s->out->inputs == 1) return TKG_OK;
   if (s->in[0]->rank == 2 && tkg__count(s->in[1]) == s->in[0]->shape[0]) return TKG_OK;
-  return tkg__misfit(s, 0, 1, "one id a row of a matrix is needed");
+  return tkg__misfit(s, 0, 1, "one id per row of a matrix is needed");
 }
 
 /* k samples per row of what has `offsets`. */
 static int check_samples(const tkg_inference *s, int64_t k) {
   if (k < 1)
-    return tkg__fail(TKG_E_ARGUMENT, "%s: %" PRId64 " samples a row asked for", tkg__name_of(s), k);
+    return tkg__fail(TKG_E_ARGUMENT, "%s: %" PRId64 " samples per row asked for", tkg__name_of(s),
+                     k);
   return tkg__count(s->in[0]) < 1 ? tkg__unfit(s, 0, "offsets have one entry more than rows")
                                   : TKG_OK;
 }

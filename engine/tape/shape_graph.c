@@ -181,7 +181,7 @@ static int check_grouped(const tkg_inference *s) {
   const tkg_node *x = s->in[0], *ids = s->in[2];
   if (x->rank != 2) return tkg__unfit(s, 0, "rows of a matrix are needed");
   if (ids->rank != 1 || ids->shape[0] != x->shape[0])
-    return tkg__misfit(s, 0, 2, "one id a row is needed");
+    return tkg__misfit(s, 0, 2, "one id per row is needed");
   return TKG_OK;
 }
 

@@ -1,4 +1,4 @@
-/* Recording. Each call checks its op at once, so that an error has the recipe's own line. */
+/* Records ops. Each call checks its op at once, so an error has the recipe's own line. */
 #include "tape.h"
 
 #include <inttypes.h>
@@ -9,8 +9,8 @@
 
 #include "base/text.h"
 
-/* No two tapes share a generation: a tensor remembers its leaf by it, and another tape may come to
- * lie where the old one was. */
+/* Returns a number that no other tape had. A tensor remembers its leaf by it, since a new tape may
+ * be allocated at the address of an old one. */
 static uint64_t next_generation(void) {
   static atomic_uint_least64_t last;
   return atomic_fetch_add_explicit(&last, 1, memory_order_relaxed) + 1;
@@ -54,7 +54,8 @@ int tkg_tape_length(const tkg_tape *tape) {
   return tape->n;
 }
 
-/* A recipe has few distinct lines, so a short list is enough; the newest are met first. */
+/* Returns the tape's copy of a line. A recipe has few distinct lines, so a list searched from its
+ * end, where the newest are, is enough. */
 static const char *intern(tkg_tape *tape, const char *where) {
   if (!where) return NULL;
   for (int i = tape->line_count; i-- > 0;)
@@ -116,8 +117,8 @@ int tkg__record(tkg_tape *tape, tkg_node *node, int op, int n, const int32_t *in
   return tkg__append(tape, node, where);
 }
 
-/* Only the first recording of a step is told its lines; a node in the same place is of the same
- * line, until the ops become others. */
+/* Returns the line that the node at this place had in an earlier recording, as long as the ops are
+ * the same: only the first recording of a step passes lines. */
 static const char *line_before(tkg_tape *tape, int op) {
   if (tape->n < tape->known && tape->nodes[tape->n].op != op) tape->known = tape->n;
   return tape->n < tape->known ? tape->side[tape->n].where : NULL;
@@ -155,8 +156,9 @@ static void remember_leaf(tkg_tape *tape, tkg_tensor *tensor, int at) {
   tensor->tape_node = at;
 }
 
-/* A tensor that another tape has met since no longer remembers its leaf here. It must be found all
- * the same: gradients are summed by leaf, so a value has one. */
+/* Finds the leaf of a tensor that has been used on another tape since and remembers its leaf there.
+ * A value must have one leaf per tape, as gradients are summed by leaf. Returns -1 if it has none.
+ */
 static int find_leaf(tkg_tape *tape, tkg_tensor *tensor) {
   if (!tensor->tape || tensor->tape == tape) return -1;
   for (int i = tape->n; i-- > 0;)
@@ -251,8 +253,7 @@ void tkg__reach(const tkg_tape *tape, const int32_t *roots, int n, bool vjps, bo
   }
 }
 
-/* A leaf moves from node `from` to `to`, or away (-1): its tensor must not remember the old place.
- */
+/* Tells the tensor of leaf `from` that the leaf is now node `to`, or gone (-1). */
 static void move_leaf(const tkg_tape *tape, tkg_tensor *tensor, int from, int to) {
   if (!tensor || tensor->tape != tape || tensor->tape_generation != tape->generation) return;
   if (tensor->tape_node != from) return;

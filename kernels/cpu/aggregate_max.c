@@ -3,7 +3,7 @@
  * of ids. cuda/aggregate_max.cu has the formulas.
  *
  * Argmax keeps the largest values and their edges of some columns in vector registers while it goes
- * through the edges of a row. Pick_grad sums over the edges of each tail, so that no two threads
+ * through the edges of a row. Max_grad sums over the edges of each tail, so that no two threads
  * add to one row. Both prefetch rows some edges ahead. */
 #include <string.h>
 

@@ -19,7 +19,8 @@ static inline int64_t flat_at(const tkg_call *c, int64_t unit) {
   return unit * FLAT_BLOCK < count ? unit * FLAT_BLOCK : count;
 }
 
-/* Work of ops by what an element costs, in loads and stores of one. */
+/* Cost estimates of 1, 4 or 8 memory accesses per element; they decide how many threads an op gets.
+ */
 static inline int64_t flat_work_1(const tkg_node *node, const tkg_node *const *in) {
   (void)in;
   return tkg__count(node);

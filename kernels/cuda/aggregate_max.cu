@@ -3,10 +3,10 @@
  * of ids.
  *
  *   argmax     edge[i,j] = the edge i -> t with the largest x[t,j], the first of equal ones
- *   pick       out[i,j] = x[tail of edge[i,j], j]
- *   pick_grad  out[t,j] = sum of g[i,j] over the edges i -> t with edge[i,j] = that edge
+ *   max        out[i,j] = x[tail of edge[i,j], j]
+ *   max_grad  out[t,j] = sum of g[i,j] over the edges i -> t with edge[i,j] = that edge
  *
- * Argmax is a sum over edges in which "the larger" takes the place of "plus", and pick_grad is a
+ * Argmax is a sum over edges in which "the larger" takes the place of "plus", and max_grad is a
  * sum over the edges of each tail: both run on edge_partition.cuh, with its traffic and its fixed
  * order. Both take one thread per element. */
 #include "edge_partition.cuh"
@@ -87,10 +87,10 @@ static int argmax_run(const tkg_call *c, cudaStream_t stream) {
   return TKG_OK;
 }
 
-/* ---- pick: x[m,d], edges[n,d] -> x[tail of edges[n,j], j] ---- */
+/* ---- max: x[m,d], edges[n,d] -> x[tail of edges[n,j], j] ---- */
 
-static __global__ void pick_kernel(int64_t cols, tkg_graph g, const float *x, const int32_t *edges,
-                                   float *out, tkg_error_slot error) {
+static __global__ void max_kernel(int64_t cols, tkg_graph g, const float *x, const int32_t *edges,
+                                  float *out, tkg_error_slot error) {
   for (int64_t row = tkg_first_row(); row < g.n; row += tkg_row_stride())
     for (int64_t j = threadIdx.x; j < cols; j += blockDim.x) {
       const int32_t edge = edges[row * cols + j];
@@ -100,15 +100,15 @@ static __global__ void pick_kernel(int64_t cols, tkg_graph g, const float *x, co
     }
 }
 
-static int pick_run(const tkg_call *c, cudaStream_t stream) {
+static int max_run(const tkg_call *c, cudaStream_t stream) {
   const tkg_graph g = graph_of(c, 0);
   const int64_t d = tkg__cols(c->node);
-  tkg_launch(pick_kernel, tkg_tile(g.n, d), stream, d, g, tkg_in<float>(c, 1),
-             tkg_in<int32_t>(c, 2), tkg_out<float>(c), tkg__error_slot_edges(c));
+  tkg_launch(max_kernel, tkg_tile(g.n, d), stream, d, g, tkg_in<float>(c, 1), tkg_in<int32_t>(c, 2),
+             tkg_out<float>(c), tkg__error_slot_edges(c));
   return TKG_OK;
 }
 
-/* ---- pick_grad: g[n,d], edges[n,d] -> [m,d] ---- */
+/* ---- max_grad: g[n,d], edges[n,d] -> [m,d] ---- */
 
 struct picked : partition_sums<float> {
   typedef float item;
@@ -124,7 +124,7 @@ struct picked : partition_sums<float> {
   __device__ __forceinline__ void add(float *s, float v, int64_t) const { *s += v; }
 };
 
-static int pick_grad_run(const tkg_call *c, cudaStream_t stream) {
+static int max_grad_run(const tkg_call *c, cudaStream_t stream) {
   const tkg_graph g = graph_of(c, TKG_GRAPH_BACKWARD);
   const int64_t d = tkg__cols(c->node);
   const tkg_edge_partition e = tkg__partition_edges(&g, NULL, 0, d, c->scratch, no_fault, stream);
@@ -160,8 +160,8 @@ static int inverse_index_run(const tkg_call *c, cudaStream_t stream) {
 
 const tkg_cuda_op tkg__cuda_aggregate_max[] = {
     {TKG_OP_AGGREGATE_ARGMAX, argmax_run, partition_scratch},
-    {TKG_OP_AGGREGATE_MAX, pick_run, NULL},
-    {TKG_OP_AGGREGATE_MAX_GRAD, pick_grad_run, partition_scratch},
+    {TKG_OP_AGGREGATE_MAX, max_run, NULL},
+    {TKG_OP_AGGREGATE_MAX_GRAD, max_grad_run, partition_scratch},
     {TKG_OP_INVERSE_INDEX, inverse_index_run, NULL},
     {0, NULL, NULL},
 };

@@ -55,7 +55,7 @@ static int sort(void *scratch, int64_t, const uint32_t *keys, uint32_t *keys_out
 
 /* ---- ids ---- */
 
-/* Returns the offset of so many more bytes of scratch. */
+/* Reserves bytes of scratch. Returns their offset. */
 static int64_t take_scratch(tkg_argsort *o, int64_t bytes) {
   const int64_t start = o->bytes;
   o->bytes += tkg_ceil(bytes, 256) * 256;
@@ -76,6 +76,7 @@ tkg_argsort tkg__argsort_plan(int64_t count, int64_t n) {
   return o;
 }
 
+/* A bad id is reported and sorts behind all others, as n. */
 static __global__ void prepare_kernel(int64_t count, int64_t n, const int32_t *ids, uint32_t *keys,
                                       uint32_t *places, tkg_error_slot error) {
   for (int64_t i = tkg_first(); i < count; i += tkg_stride()) {

@@ -2,15 +2,15 @@
  * scratch, and the count of edges where rows are named on the device. */
 #include "edge_partition.cuh"
 
-/* A chunk has a part of one row, so more columns mean fewer chunks. Fewer than 64 steps are not
- * worth a group's binary search. */
-enum { LEAST_LENGTH = 64, MOST_CHUNKS = 1 << 16, LEAST_MOST = 1 << 10, PART_BYTES = 8 << 20 };
+/* Scratch holds one row of partial sums per chunk, PART_BYTES at most, so more columns mean fewer
+ * chunks. Fewer than 64 steps are not worth a group's binary search. */
+enum { LEAST_LENGTH = 64, MOST_CHUNKS = 1 << 16, FEWEST_CHUNKS = 1 << 10, PART_BYTES = 8 << 20 };
 
 /* Where the number of steps is unknown: the shortest chunk and the most chunks. */
 enum { ROWS_LENGTH = 32, ROWS_CHUNKS = 1 << 13 };
 
 static int64_t most_chunks(int64_t cols) {
-  return tkg_between(PART_BYTES / (4 * (cols + 1)), LEAST_MOST, MOST_CHUNKS);
+  return tkg_between(PART_BYTES / (4 * (cols + 1)), FEWEST_CHUNKS, MOST_CHUNKS);
 }
 
 static int64_t length_of(int64_t steps, int64_t cols) {

@@ -1,7 +1,9 @@
 /* Softmax over the edges of each row of a graph, and its gradient:
  *
- *   EDGE_SOFTMAX       y[e] = exp(s[e] - m) / sum of exp(s[e'] - m) over the row, m the row's
- * largest EDGE_SOFTMAX_GRAD  out[e] = y[e] (g[e] - sum of g[e'] y[e'] over the row)
+ *   EDGE_SOFTMAX       y[e] = exp(s[e] - m) / sum of exp(s[e'] - m), m = max of s[e']
+ *   EDGE_SOFTMAX_GRAD  out[e] = y[e] (g[e] - sum of g[e'] y[e'])
+ *
+ * The sums and m are over the edges e' of the row of e.
  *
  * One group of lanes takes a row of up to HUB edges, with as many lanes as the graph's rows have
  * edges on average; one block takes a longer row. Values lie in the order of the graph's edges, so

@@ -1,9 +1,11 @@
 /* Neighbourhoods of K neighbours per row; x[k] is row ids[i,k] of a table, or row i K + k:
  *
- *   NEIGHBOR_SUM        out[i] = sum over k of w[i,k] x[k]
- *   NEIGHBOR_DOT    out[i,k] = g[i] . x[k], the gradient of w; RELATION_SCORE is the same with
- * given ids NEIGHBOR_OUTER  out[i K + k] = w[i,k] g[i], the gradient of x (NEIGHBOR_SCATTER, by id,
- * is in scatter.cu)
+ *   NEIGHBOR_SUM    out[i] = sum over k of w[i,k] x[k]
+ *   NEIGHBOR_DOT    out[i,k] = g[i] . x[k], the gradient of w
+ *   NEIGHBOR_OUTER  out[i K + k] = w[i,k] g[i], the gradient of x
+ *   RELATION_SCORE  as NEIGHBOR_DOT, with given ids
+ *
+ * The gradient of x by id, NEIGHBOR_SCATTER, is in scatter.cu.
  *
  * The rows of neighbours lie anywhere and each is read once: as in gather, the number of loads
  * under way decides. NEIGHBOR_SUM: one group of threads per output row, 16 bytes of columns per

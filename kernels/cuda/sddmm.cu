@@ -1,4 +1,4 @@
-/* SDDMM, a sampled dense-dense matrix product (SDDMM): out[e] = a[head] . (b[tail]
+/* SDDMM, a sampled dense-dense matrix product: out[e] = a[head] . (b[tail]
  * r[relation]) for each edge e of a graph; r is optional.
  *
  * One group of lanes takes CHUNK neighbouring edges, AHEAD of them at a time: each lane loads its

@@ -6,7 +6,7 @@ Op by op, the way a careful PyTorch user would write it, of what LunaBlack/KGAT-
 initialisation. Unlike it, edges are drawn and scored in bulk, not in Python loops.
 
     pytorch_kgat.py train --seed 0 --epochs 3 --batch 10240 --lr 1e-3
-    pytorch_kgat.py step                milliseconds a CF step, a KG step, an attention refresh
+    pytorch_kgat.py step                milliseconds per CF step, KG step, attention refresh
     pytorch_kgat.py kept                bytes autograd keeps for backward
 """
 
@@ -56,9 +56,9 @@ class Graph:
         return 1 / torch.bincount(pair)[pair].float()
 
     def softmax(self, scores, parallel='merged'):
-        """A matrix of weights. merged: scores of one head and tail are added before the softmax over
-        a head's tails (model/KGAT.py:225-228); apart: over edges (equation 5). In doubles, so that
-        one maximum serves all heads."""
+        """A matrix of weights. merged: scores of one head and tail are added before the softmax
+        over a head's tails (model/KGAT.py:225-228); apart: over edges (equation 5). In doubles, so
+        that one maximum serves all heads."""
         pairs = torch.stack([self.head, self.tail])
         if parallel == 'merged':
             added = self.matrix(scores.double())
@@ -151,10 +151,6 @@ class KGAT(torch.nn.Module):
         self.matrix = self.graph.softmax(scores, self.parallel)
 
 
-def halves(*rows):
-    return sum(r.pow(2).sum() for r in rows) / (2 * len(rows[0]))
-
-
 class Trainer:
     """Two Adams over the same parameters, as the reference programs have them."""
 
@@ -167,12 +163,14 @@ class Trainer:
         self.optimizers = {name: torch.optim.Adam(self.model.parameters(), lr=options.lr)
                            for name in ('cf', 'kg')}
 
+    def __str__(self):
+        return '%d nodes, %d edges' % (self.graph.nodes, len(self.graph))
+
     def cf_loss(self, batch):
         users, items, negatives = batch
         rows = self.model.rows()
         u, i, j = rows[self.first_user + users], rows[items], rows[negatives]
-        loss = F.softplus((u * j).sum(1) - (u * i).sum(1)).mean()
-        return loss + self.l2 * halves(u, i, j)
+        return ranking.bpr(u, i, j) + self.l2 * ranking.halves(u, i, j)
 
     def kg_loss(self, batch):
         heads, kinds, tails, negatives = batch
@@ -183,7 +181,7 @@ class Trainer:
         r = self.model.relations[kinds]
         positive, negative = (h + r - t).pow(2).sum(1), (h + r - n).pow(2).sum(1)
         loss = F.softplus(positive - negative).mean()
-        return loss + self.kg_l2 * halves(h, r, t, n)
+        return loss + self.kg_l2 * ranking.halves(h, r, t, n)
 
     def step(self, name, batch):
         loss = self.cf_loss(batch) if name == 'cf' else self.kg_loss(batch)
@@ -192,16 +190,8 @@ class Trainer:
         self.optimizers[name].step()
         return loss.item()
 
-    def evaluate(self, data):
-        self.model.eval()
-        with torch.no_grad():
-            rows = self.model.rows()
-        self.model.train()
-        return ranking.rank(data, rows[data.entities:], rows[:data.items])
 
-
-def run_train(trainer, data, options):
-    generator = torch.Generator().manual_seed(options.seed)
+def run_train(trainer, data, options, generator):
     limit = options.steps or None
     for epoch in range(1, options.epochs + 1):
         start = time.perf_counter()
@@ -212,33 +202,28 @@ def run_train(trainer, data, options):
             trainer.graph.batches(options.kg_batch, generator), limit)]
         trainer.model.refresh()
         trained = time.perf_counter()
-        metrics = trainer.evaluate(data)
+        metrics = ranking.evaluate(trainer.model, data,
+                                   lambda rows: (rows[data.entities:], rows))
         print('epoch %2d  loss %.4f kg %.4f  %s  cf %.1f s  kg %.1f s  eval %.1f s' % (
             epoch, statistics.fmean(cf), statistics.fmean(kg), ranking.describe(metrics),
             middle - start, trained - middle, time.perf_counter() - trained), flush=True)
 
 
-def run_step(trainer, data, options):
-    generator = torch.Generator().manual_seed(options.seed)
-    steps, warmup = options.steps or 10, 2
-    repeated = itertools.cycle(
-        list(itertools.islice(ranking.batches(data, options, generator), 3)))
-    ranking.report_times('cf %d' % options.batch, lambda b: trainer.step('cf', b),
-                         itertools.islice(repeated, steps + warmup), warmup)
-    repeated = itertools.cycle(
-        list(itertools.islice(trainer.graph.batches(options.kg_batch, generator), 3)))
-    ranking.report_times('kg %d' % options.kg_batch, lambda b: trainer.step('kg', b),
-                         itertools.islice(repeated, steps + warmup), warmup)
+def run_step(trainer, data, options, generator):
+    ranking.time_steps('cf %d' % options.batch, lambda b: trainer.step('cf', b),
+                       ranking.batches(data, options, generator), options)
+    ranking.time_steps('kg %d' % options.kg_batch, lambda b: trainer.step('kg', b),
+                       trainer.graph.batches(options.kg_batch, generator), options)
     ranking.report_times('refresh', lambda _: trainer.model.refresh(), range(3), 0)
 
 
-def run_kept(trainer, data, options):
-    generator = torch.Generator().manual_seed(options.seed)
-    excluded = list(trainer.model.parameters())
+def run_kept(trainer, data, options, generator):
     cf = next(ranking.batches(data, options, generator))
-    ranking.report_kept('cf, batch %d' % options.batch, lambda: trainer.cf_loss(cf), excluded)
+    ranking.report_kept('cf, batch %d' % options.batch, lambda: trainer.cf_loss(cf),
+                        trainer.model)
     kg = next(trainer.graph.batches(options.kg_batch, generator))
-    ranking.report_kept('kg, batch %d' % options.kg_batch, lambda: trainer.kg_loss(kg), excluded)
+    ranking.report_kept('kg, batch %d' % options.kg_batch, lambda: trainer.kg_loss(kg),
+                        trainer.model)
 
 
 def parse(argv):
@@ -247,25 +232,16 @@ def parse(argv):
     parser.add_argument('--layers', default='64,32,16', help='sizes, comma between')
     parser.add_argument('--aggregator', choices=['bi-interaction', 'gcn', 'graphsage'],
                         default='bi-interaction')
-    parser.add_argument('--dropout', type=float, default=0.1)
     parser.add_argument('--parallel', choices=['merged', 'apart'], default='merged')
     parser.add_argument('--no-loops', action='store_true',
                         help='without triples of an entity with itself, as our recipe')
     parser.add_argument('--kg-batch', type=int, default=2048)
-    parser.add_argument('--l2', type=float, default=1e-5)
     parser.add_argument('--kg-l2', type=float, default=1e-5)
     options = parser.parse_args(argv)
     options.layers = [int(size) for size in options.layers.split(',')]
     return options
 
 
-def main(argv):
-    options = parse(argv)
-    data = ranking.load(options)
-    trainer = Trainer(data, options)
-    print('%d nodes, %d edges' % (trainer.graph.nodes, len(trainer.graph)), flush=True)
-    {'train': run_train, 'step': run_step, 'kept': run_kept}[options.mode](trainer, data, options)
-
-
 if __name__ == '__main__':
-    main(sys.argv[1:])
+    ranking.run(parse(sys.argv[1:]), Trainer,
+                {'train': run_train, 'step': run_step, 'kept': run_kept})

@@ -6,11 +6,11 @@ Recommender Systems, WWW 2019), op by op, the way a careful PyTorch user would w
 kernels, no recomputation, nothing done to save memory. It needs torch and nothing else.
 
 What autograd keeps depends on PyTorch's version: in 1.13 `mean` over a dimension holds its whole
-input, here the two products an edge, about half of all kept bytes (changed upstream in its pull
+input, here the two products per edge, about half of all kept bytes (changed upstream in its pull
 request 109935, September 2023). `--mean sum` shows the tape without them.
 
-    pytorch_kgcn.py train --preset music --seed 0      AUC and F1 an epoch
-    pytorch_kgcn.py step  --preset book --hops 3       milliseconds a training step
+    pytorch_kgcn.py train --preset music --seed 0      AUC and F1 per epoch
+    pytorch_kgcn.py step  --preset book --hops 3       milliseconds per training step
     pytorch_kgcn.py kept  --preset book --hops 3       bytes autograd keeps for backward
 
 The data folder is KGCN's: ratings_final.txt (user item label) and kg_final.txt (head relation
@@ -49,7 +49,7 @@ def read_ints(path, width):
 
 
 def sample_adjacency(triples, entities, k, generator):
-    """K neighbours an entity, drawn once, the graph read in both directions.
+    """Draws K neighbours per entity, once, in the graph with both directions.
 
     Without replacement where an entity has K neighbours or more, with replacement where it has
     fewer. An entity without any is its own neighbour through relation 0.

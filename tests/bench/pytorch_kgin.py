@@ -10,7 +10,7 @@ What autograd keeps depends on how the mean over a head's edges is written: inde
 1.13 holds its source, a third edge matrix each hop; `--mean scatter` does without and is slower.
 
     pytorch_kgin.py train --seed 0 --epochs 2 --batch 10240 --lr 1e-3
-    pytorch_kgin.py step                milliseconds a step
+    pytorch_kgin.py step                milliseconds per step
     pytorch_kgin.py kept                bytes autograd keeps for backward
 """
 
@@ -145,14 +145,16 @@ class Trainer:
         self.model = KGIN(Graph(data), options)
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=options.lr)
 
+    def __str__(self):
+        return '%d edges among entities' % self.model.graph.edges.shape[1]
+
     def terms(self, batch):
         """Ranking, L2 and independence, without their weights."""
         users, items, negatives = batch
         user_rows, entity_rows = self.model.rows()
         u, i, j = user_rows[users], entity_rows[items], entity_rows[negatives]
-        rank = F.softplus((u * j).sum(1) - (u * i).sum(1)).mean()
-        l2 = (u.pow(2).sum() + i.pow(2).sum() + j.pow(2).sum()) / (2 * len(users))
-        return rank, l2, independence(self.model.weights, self.options.independence)
+        return (ranking.bpr(u, i, j), ranking.halves(u, i, j),
+                independence(self.model.weights, self.options.independence))
 
     def loss(self, batch):
         rank, l2, apart = self.terms(batch)
@@ -165,42 +167,29 @@ class Trainer:
         self.optimizer.step()
         return loss.item()
 
-    @torch.no_grad()
-    def evaluate(self, data):
-        self.model.eval()
-        users, entities = self.model.rows()
-        self.model.train()
-        return ranking.rank(data, users, entities[:data.items])
 
-
-def run_train(trainer, data, options):
-    generator = torch.Generator().manual_seed(options.seed)
+def run_train(trainer, data, options, generator):
     for epoch in range(1, options.epochs + 1):
         start = time.perf_counter()
         losses = [trainer.step(batch) for batch in itertools.islice(
             ranking.batches(data, options, generator), options.steps or None)]
         trained = time.perf_counter()
-        metrics = trainer.evaluate(data)
+        metrics = ranking.evaluate(trainer.model, data)
         apart = independence(trainer.model.weights.detach(), options.independence)
         print('epoch %2d  loss %.4f  independence %.4f  %s  steps %d  train %.1f s  eval %.1f s' % (
             epoch, statistics.fmean(losses), apart, ranking.describe(metrics), len(losses),
             trained - start, time.perf_counter() - trained), flush=True)
 
 
-def run_step(trainer, data, options):
-    generator = torch.Generator().manual_seed(options.seed)
-    steps, warmup = options.steps or 10, 2
-    repeated = itertools.cycle(
-        list(itertools.islice(ranking.batches(data, options, generator), 3)))
-    ranking.report_times('step %d' % options.batch, trainer.step,
-                         itertools.islice(repeated, steps + warmup), warmup)
+def run_step(trainer, data, options, generator):
+    ranking.time_steps('step %d' % options.batch, trainer.step,
+                       ranking.batches(data, options, generator), options)
 
 
-def run_kept(trainer, data, options):
-    generator = torch.Generator().manual_seed(options.seed)
+def run_kept(trainer, data, options, generator):
     batch = next(ranking.batches(data, options, generator))
     ranking.report_kept('batch %d' % options.batch, lambda: trainer.loss(batch),
-                        list(trainer.model.parameters()))
+                        trainer.model)
 
 
 def parse(argv):
@@ -208,9 +197,7 @@ def parse(argv):
     ranking.add_options(parser, batch=1024, lr=1e-4, sample='interactions')
     parser.add_argument('--layers', type=int, default=3, help='hops')
     parser.add_argument('--intents', type=int, default=4)
-    parser.add_argument('--dropout', type=float, default=0.1)
     parser.add_argument('--node-dropout', type=float, default=0.5)
-    parser.add_argument('--l2', type=float, default=1e-5)
     parser.add_argument('--sim-weight', type=float, default=1e-4)
     parser.add_argument('--independence', choices=['distance', 'cosine', 'mi'],
                         default='distance')
@@ -221,13 +208,6 @@ def parse(argv):
     return parser.parse_args(argv)
 
 
-def main(argv):
-    options = parse(argv)
-    data = ranking.load(options)
-    trainer = Trainer(data, options)
-    print('%d edges among entities' % trainer.model.graph.edges.shape[1], flush=True)
-    {'train': run_train, 'step': run_step, 'kept': run_kept}[options.mode](trainer, data, options)
-
-
 if __name__ == '__main__':
-    main(sys.argv[1:])
+    ranking.run(parse(sys.argv[1:]), Trainer,
+                {'train': run_train, 'step': run_step, 'kept': run_kept})

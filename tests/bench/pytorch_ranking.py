@@ -1,13 +1,14 @@
-"""What pytorch_kgat.py and pytorch_kgin.py share: data in KGAT's format, samplers, full-ranking
-metrics, timing, and a count of what autograd keeps. Needs torch and numpy.
+"""What pytorch_kgat.py and pytorch_kgin.py share: data in KGAT's format, samplers, losses,
+full-ranking metrics, timing, and a count of what autograd keeps. Needs torch and numpy.
 
-The folder holds train.txt, test.txt (a user and its items a line) and kg_final.txt (head relation
-tail), plain or .xz; where it has derived/, train and test are taken from there.
+The folder holds train.txt, test.txt (one user and its items per line) and kg_final.txt (head
+relation tail), plain or .xz; where it has derived/, train and test are taken from there.
 
 Large steps are faster where glibc keeps freed memory: set MALLOC_TRIM_THRESHOLD_ and
 MALLOC_MMAP_THRESHOLD_ to 17179869184 for timings, as run.sh does.
 """
 
+import itertools
 import lzma
 import os
 import statistics
@@ -16,6 +17,7 @@ import time
 
 import numpy
 import torch
+import torch.nn.functional as F
 
 # ---------------------------------------------------------------- data
 
@@ -168,6 +170,19 @@ def interaction_batches(data, size, generator, drop_last):
         yield with_negatives(data, rows.users[part], rows.items[part], generator)
 
 
+# ---------------------------------------------------------------- losses
+
+
+def bpr(u, i, j):
+    """Mean over rows of -log sigmoid(u . i - u . j)."""
+    return F.softplus((u * j).sum(1) - (u * i).sum(1)).mean()
+
+
+def halves(*rows):
+    """Half the sum of squares, by the rows of the first."""
+    return sum(r.pow(2).sum() for r in rows) / (2 * len(rows[0]))
+
+
 # ---------------------------------------------------------------- metrics
 
 
@@ -200,6 +215,15 @@ def rank(data, user_rows, item_rows, k=20, block=1024):
             for name, rows in parts.items()}
 
 
+def evaluate(model, data, split=lambda rows: rows):
+    """Ranks by the rows of users and of entities that split(model.rows()) gives."""
+    model.eval()
+    with torch.no_grad():
+        users, entities = split(model.rows())
+    model.train()
+    return rank(data, users, entities[:data.items])
+
+
 def describe(metrics):
     return '  '.join('%s recall@20 %.4f ndcg@20 %.4f' % (name, *metrics[name])
                      for name in ('valid', 'test'))
@@ -221,11 +245,17 @@ def report_times(name, step, batches, warmup):
         flush=True)
 
 
-def report_kept(name, forward, excluded):
+def time_steps(name, step, batches, options):
+    """Times options.steps steps, or 10, after two more, on three batches in turn."""
+    repeated = itertools.cycle(list(itertools.islice(batches, 3)))
+    report_times(name, step, itertools.islice(repeated, (options.steps or 10) + 2), 2)
+
+
+def report_kept(name, forward, model):
     """Bytes of the distinct storages that forward() -> loss keeps for backward, without those of
-    the excluded tensors (parameters, graph) and without sparse matrices."""
+    parameters and without sparse matrices."""
     found = {}
-    left_out = {tensor.storage().data_ptr() for tensor in excluded}
+    left_out = {tensor.storage().data_ptr() for tensor in model.parameters()}
 
     def pack(tensor):
         if tensor.layout == torch.strided:
@@ -264,6 +294,8 @@ def add_options(parser, **defaults):
     parser.add_argument('--batch', type=int, default=defaults['batch'])
     parser.add_argument('--lr', type=float, default=defaults['lr'])
     parser.add_argument('--dim', type=int, default=64)
+    parser.add_argument('--dropout', type=float, default=0.1)
+    parser.add_argument('--l2', type=float, default=1e-5)
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--epochs', type=int, default=3)
     parser.add_argument('--threads', type=int, default=1)
@@ -284,6 +316,14 @@ def load(options):
         sys.exit('%s: %s' % (os.path.basename(sys.argv[0]), problem))
     print('%s (%.1f s)' % (data, time.perf_counter() - start), flush=True)
     return data
+
+
+def run(options, trainer_class, modes):
+    """Makes a trainer, prints it, calls modes[options.mode](trainer, data, options, generator)."""
+    data = load(options)
+    trainer = trainer_class(data, options)
+    print(trainer, flush=True)
+    modes[options.mode](trainer, data, options, torch.Generator().manual_seed(options.seed))
 
 
 def batches(data, options, generator):

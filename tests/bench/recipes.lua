@@ -146,7 +146,7 @@ local function kept_text(s)
                        kept.reference_bytes / math.max(kept.stored_bytes, 1))
 end
 
---- A table of each metric, and one of what is kept: a row a recipe, a column a width.
+--- A table of each metric, and one of what is kept: one row per recipe, one column per width.
 local function print_table(o, title, cell)
   local bits = split(o.bits)
   print(string.format('\n| %s | %s bits |', title, table.concat(bits, ' bits | ')))

@@ -11,7 +11,7 @@ local shims = require 'tests.faults.shims'
 local why_not = shims.untrapped()
 local KINDS = {'EIO', 'ENOSPC', 'short'}
 
---- Fails unless the command ended well, or with one clear line that names what lies in the folder.
+--- Fails unless the command ended with status 0, or with one clear line that names the folder.
 local function check_ending(r, folder)
   local what = ('%s: exit %s: %s'):format(tostring(r.hit), tostring(r.code), r.err)
   if r.code == 0 then return end
@@ -50,9 +50,7 @@ describe('a call that fails', function()
   local dir, data
   setup(function()
     if why_not then return end
-    dir = fixtures.dir()
-    data = dir .. '/data'
-    shell.prints('data demo ' .. data .. ' --users 40 --items 30')
+    dir, data = shell.demo(40, 30)
   end)
   teardown(fixtures.clean)
 
@@ -80,7 +78,7 @@ describe('a call that fails', function()
     end)
   end)
 
-  --- A command that writes one file or folder from what is there.
+  --- Disturbs a command that writes one file or folder; `read` returns its contents.
   local function writes(command, out, read)
     shell.prints(command)
     local whole = read()

@@ -1,5 +1,5 @@
--- Runs that are killed, at calls on their files and at moments drawn, and go on until they end.
--- What they leave is, bit for bit, what an undisturbed run leaves.
+-- Runs that are killed, at calls on their files and at random moments, and resumed until they end.
+-- They leave, bit for bit, the files of an undisturbed run.
 local clock = require 'tinykg.base.clock'
 local fixtures = require 'tests.support.fixtures'
 local full = require 'tests.faults.full'
@@ -24,9 +24,7 @@ describe('a run that is killed', function()
   setup(function()
     if why_not then return end
     math.randomseed(full.seed)
-    dir = fixtures.dir()
-    data = dir .. '/data'
-    shell.prints('data demo ' .. data .. ' --users 60 --items 40')
+    dir, data = shell.demo(60, 40)
   end)
   teardown(fixtures.clean)
 
@@ -41,7 +39,7 @@ describe('a run that is killed', function()
     return whole, command, clock.now() - started
   end
 
-  --- The command that goes on with what is there, or begins anew where a kill left nothing.
+  --- Returns the command that resumes the run, or the first one if a kill left no run.
   local function next_command(command, out)
     local config = io.open(out .. '/config.json')
     if not config then return command .. out end
@@ -49,7 +47,7 @@ describe('a run that is killed', function()
     return 'run --resume --quiet --checkpoint 0 --out ' .. out
   end
 
-  --- How many calls on its files the command makes, undisturbed.
+  --- Returns the number of calls on its files that the undisturbed command makes.
   local function calls_of(command, out)
     fixtures.remove(out)
     local r = shims.disturbed(command .. out, out, 'kill')

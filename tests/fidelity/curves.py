@@ -4,14 +4,13 @@
     python3 tests/fidelity/curves.py MODEL --data DIR [--seeds 0,1,2,3,4] [--epochs 10]
                                      [--set option=value ...] [--out DIR]
 
-Both sides have the rows of one split and the recipe's settings; parameters, batches, drawn items and
-neighbours are each side's own, the program's drawn as the program does. A row an epoch: loss, and
-AUC (labelled data) or Recall@20 of `valid`, as mean +- standard error over seeds. Two means agree
-when they are apart by at most two standard errors of their difference and by at most 3 %. What is
-in --out is not made again. Needs torch, numpy.
+Both sides have the rows of one split and the recipe's settings. Each side draws its own
+parameters, batches, items and neighbours; the program draws as published. Prints one row per
+epoch: loss, and AUC (labelled data) or Recall@20 of `valid`, as mean +- standard error over seeds.
+Two means agree when they are apart by at most two standard errors of their difference and by at
+most 3 %. Files that are in --out are used again. Needs torch, numpy.
 """
 
-import argparse
 import json
 import os
 import sys
@@ -43,14 +42,14 @@ def train(name, folder, o, seed, epochs):
 
 
 def ours(folder, seed):
-    """Epochs of tinykg's run, in the same form; and its options."""
+    """Returns the options of tinykg's run, and its epochs in the same form."""
     run = shared.read_json(os.path.join(folder, 'curve-%d.json' % seed))
     return run['options'], [dict({'epoch': e['epoch'], 'loss': e['loss']}, **(e.get('valid') or {}))
                             for e in run['epochs']]
 
 
 def both(name, data, folder, seed, epochs, settings):
-    """The two sides' rows of a seed, made where they are not there yet."""
+    """Returns both sides' rows for a seed; computes those that are missing."""
     if not os.path.exists(os.path.join(folder, 'data.json')):
         shared.trainer('data', name, data, folder)
     if not os.path.exists(os.path.join(folder, 'curve-%d.json' % seed)):
@@ -95,17 +94,10 @@ def compare(runs, epochs):
 
 
 def main():
-    parser = argparse.ArgumentParser(description='Training curves beside a published program.')
-    parser.add_argument('model')
-    parser.add_argument('--data', default='demo')
-    parser.add_argument('--seeds', default='0,1,2,3,4')
-    parser.add_argument('--epochs', type=int, default=10)
-    parser.add_argument('--set', action='append', default=[])
-    parser.add_argument('--out', help='where to keep what is trained')
-    o = parser.parse_args()
+    o = shared.arguments('Training curves beside a published program.', seeds='0,1,2,3,4',
+                         epochs=10)
     if not hasattr(shared.model_class(o.model), 'start'):
         sys.exit('curves: %s can be compared step by step only (lockstep.py)' % o.model)
-    torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as scratch:
         folder = o.out or scratch
         runs = [both(o.model, o.data, folder, int(seed), o.epochs, o.set)

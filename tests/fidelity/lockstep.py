@@ -9,7 +9,6 @@ the program, transcribed into float64 PyTorch from its text (models/MODEL.py), m
 losses of all steps must be equal to `within`, relatively, or the status is 1. Needs torch, numpy.
 """
 
-import argparse
 import os
 import sys
 import tempfile
@@ -35,7 +34,7 @@ def replay(name, folder):
 
 
 def report(name, rows, within):
-    """Prints a line a part; whether all losses agree."""
+    """Prints one line per part. Returns whether all losses agree."""
     agree = True
     for part in dict.fromkeys(row[1] for row in rows):
         mine = [row for row in rows if row[1] == part]
@@ -50,17 +49,8 @@ def report(name, rows, within):
 
 
 def main():
-    parser = argparse.ArgumentParser(description='Lock-step with a published program.')
-    parser.add_argument('model')
-    parser.add_argument('--data', default='demo')
-    parser.add_argument('--steps', type=int, default=30)
-    parser.add_argument('--seed', type=int, default=1)
-    parser.add_argument('--set', action='append', default=[])
-    parser.add_argument('--within', type=float, default=1e-6)
-    parser.add_argument('--out', help='where to leave the files')
-    o = parser.parse_args()
+    o = shared.arguments('Lock-step with a published program.', steps=30, seed=1, within=1e-6)
     torch.set_default_dtype(torch.float64)
-    torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as scratch:
         folder = o.out or scratch
         shared.trainer('lockstep', o.model, o.data, folder, o.seed, o.steps, *o.set)

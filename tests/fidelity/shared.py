@@ -4,6 +4,7 @@ A model is a transcription of a published program's text, with the lines it was 
 PyTorch; models/NAME.py has a class Model(shared.Model), see there.
 """
 
+import argparse
 import importlib
 import json
 import os
@@ -56,6 +57,20 @@ def trainer(*arguments):
 def below(prefix, tensors):
     """Those whose name begins so, without it."""
     return {name[len(prefix):]: t for name, t in tensors.items() if name.startswith(prefix)}
+
+
+def arguments(description, **more):
+    """Parses the command line: model, data, set, out, and the numbers or texts of `more` with
+    their defaults. Limits torch to one thread."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument('model')
+    parser.add_argument('--data', default='demo')
+    for name, default in more.items():
+        parser.add_argument('--' + name, type=type(default), default=default)
+    parser.add_argument('--set', action='append', default=[])
+    parser.add_argument('--out', help='where to keep the files')
+    torch.set_num_threads(1)
+    return parser.parse_args()
 
 
 def model_class(name):

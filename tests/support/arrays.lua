@@ -5,6 +5,27 @@ local arrays = {}
 
 arrays.doubles, arrays.ints = ffi.typeof 'double[?]', ffi.typeof 'int32_t[?]'
 
+--- Returns an FFI array of the numbers of a list; it is never empty.
+---@param kind string of an element: 'float', 'double', 'int32_t'
+function arrays.of(kind, list) return ffi.new(kind .. '[?]', math.max(#list, 1), list) end
+
+--- Returns {offsets, items}: rows of items in compressed form, as Lua tables.
+function arrays.csr_lists(lists)
+  local offsets, items = {0}, {}
+  for row, list in ipairs(lists) do
+    for _, item in ipairs(list) do items[#items + 1] = item end
+    offsets[row + 1] = #items
+  end
+  return {offsets = offsets, items = items}
+end
+
+--- Returns the same as FFI arrays: {rows, n, offsets, items}.
+function arrays.csr(lists)
+  local csr = arrays.csr_lists(lists)
+  return {rows = #lists, n = #csr.items, offsets = arrays.of('int32_t', csr.offsets),
+          items = arrays.of('int32_t', csr.items)}
+end
+
 --- The product of the first `rank` dimensions, of all without a rank.
 local function count(shape, rank)
   local n = 1

@@ -18,7 +18,7 @@ function fixtures.remove(path)
   os.remove(path)
 end
 
---- A new folder; `contents` maps file names (with sub/folders) to text or lists of lines.
+--- Makes a folder; `contents` maps file names (with sub/folders) to text or lists of lines.
 function fixtures.dir(contents)
   local path = os.tmpname()
   os.remove(path)
@@ -38,13 +38,21 @@ function fixtures.write(path, text)
   return path
 end
 
---- Removes what was made.
+--- Copies `base` and puts the entries of `changes` into the copy; false removes an entry.
+function fixtures.merged(base, changes)
+  local all = {}
+  for key, value in pairs(base) do all[key] = value end
+  for key, value in pairs(changes or {}) do all[key] = value or nil end
+  return all
+end
+
+--- Removes all folders that dir made.
 function fixtures.clean()
   for _, path in ipairs(made) do fixtures.remove(path) end
   made = {}
 end
 
---- Whether a command-line tool is there.
+--- Returns whether a command-line tool is installed.
 function fixtures.has_tool(name)
   return os.execute('command -v ' .. name .. ' >/dev/null 2>&1') == 0
 end
@@ -56,7 +64,7 @@ function fixtures.compress(path, tool)
   return path .. (tool == 'xz' and '.xz' or '.gz')
 end
 
---- What is in a folder, sorted.
+--- Returns the names in a folder, sorted.
 function fixtures.names(dir)
   local list = {}
   for entry in lfs.dir(dir) do
@@ -66,7 +74,7 @@ function fixtures.names(dir)
   return list
 end
 
---- The bytes of a file.
+--- Returns the bytes of a file.
 function fixtures.bytes(path)
   local file = assert(io.open(path, 'rb'))
   local text = file:read('*a')
@@ -81,21 +89,21 @@ function fixtures.json(path)
   return json.decode(text, path)
 end
 
---- A list out of an FFI array.
+--- Returns n elements of an FFI array as a list, those from `first` on, 0 by default.
 function fixtures.list(array, n, first)
   local list = {}
   for i = 1, n do list[i] = array[(first or 0) + i - 1] end
   return list
 end
 
---- The message a call raises, as a string.
+--- Returns the message that a call raises, as a string. Fails if it raises none.
 function fixtures.message(call, ...)
   local ok, message = pcall(call, ...)
   assert(not ok, 'expected an error')
   return tostring(message)
 end
 
---- The rows of a part as sorted texts 'user item [label]'.
+--- Returns the rows of a part as sorted texts 'user item [label]'.
 function fixtures.pairs_of(part)
   local list = {}
   for i = 0, part.n - 1 do
@@ -106,7 +114,7 @@ function fixtures.pairs_of(part)
   return list
 end
 
---- The triples of a graph as texts 'head relation tail', in order.
+--- Returns the triples of a graph as texts 'head relation tail', in order.
 function fixtures.triples_of(graph)
   local list = {}
   for i = 0, graph.n - 1 do

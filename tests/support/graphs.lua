@@ -1,12 +1,13 @@
---- Small graphs for specs: edges of every awkward kind, and packed as kernels read them.
+--- Small graphs for specs: odd edges, and graphs packed as kernels read them.
 local ffi = require 'ffi'
+local arrays = require 'tests.support.arrays'
 local C = require 'tinykg.engine.lib'
 
 local graphs = {
   BACKWARD = 1, SYMMETRIC = 2, RELATIONS = 4, ONE_WAY = 8, LOOPLESS = 16,
 }
 
-local function ids_of(list) return ffi.new('int32_t[?]', math.max(#list, 1), list) end
+local function ids_of(list) return arrays.of('int32_t', list) end
 
 --- A packed graph as an array (flat from 1, with `shape`, marked as ids) that knows its edges by
 --- number: `graph` = {n edges, nodes, tail_nodes, heads, tails, relations, layout}, as
@@ -36,7 +37,7 @@ function graphs.pack(n, m, edges, layout)
   return out
 end
 
---- Edges at random between some of the nodes: others are isolated. One in `hub` leads from head 0,
+--- Draws edges between some of the nodes; others are isolated. One in `hub` leads from head 0,
 --- one in five repeats the edge before.
 function graphs.random(random, n, m, e, relations, hub)
   local edges = {}
@@ -48,7 +49,7 @@ function graphs.random(random, n, m, e, relations, hub)
   return edges
 end
 
---- The same edges and their opposites, and a loop at every third node.
+--- Returns the edges, their inverses, and a loop at every third node.
 function graphs.both_ways(edges, n)
   local out = {}
   for i, edge in ipairs(edges) do
@@ -58,7 +59,7 @@ function graphs.both_ways(edges, n)
   return out
 end
 
---- What an op with these attributes sees: heads n, tails m, edges e, and the head of each edge.
+--- Returns the graph as an op with these flags reads it: heads n, tails m, edges e, edges' heads.
 ---@return table view {n, m, e, rows}, rows from 0
 function graphs.view(graph, flags)
   local n, m, rows = graph.nodes, graph.tail_nodes, graph.heads

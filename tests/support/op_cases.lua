@@ -77,13 +77,16 @@ end
 local SIZES = {{0, 3, 4, 2}, {1, 1, 1, 1}, {5, 4, 31, 7}, {7, 8, 32, 5}, {3, 2, 33, 9},
                {4, 3, 131, 6}, {6, 5, 0, 4}, {801, 8, 32, 501}}
 
-local function neighbourhoods(make)
+--- The cases that make(...) gives for each of some sizes.
+local function over_sizes(sizes, make)
   local list = {}
-  for _, s in ipairs(SIZES) do
+  for _, s in ipairs(sizes) do
     for _, case in ipairs(make(unpack(s))) do list[#list + 1] = case end
   end
   return list
 end
+
+local function neighbourhoods(make) return over_sizes(SIZES, make) end
 
 local function scatters()
   local list = {{F {7}, I({7}, 4), shape = {4}}, {F {3, 0}, I({3}, 4), shape = {4, 0}},
@@ -168,13 +171,7 @@ end
 local GROUPS = {{0, 3, 4, 5}, {1, 1, 1, 1}, {33, 4, 31, 7}, {31, 300, 3, 5}, {9, 2, 0, 4},
                 {9, 2, 4, 0}, {2100, 9, 16, 17}, {3000, 70000, 1, 2}}
 
-local function grouped(make)
-  local list = {}
-  for _, s in ipairs(GROUPS) do
-    for _, case in ipairs(make(unpack(s))) do list[#list + 1] = case end
-  end
-  return list
-end
+local function grouped(make) return over_sizes(GROUPS, make) end
 
 local function without_scalar(shapes)
   local list = {}

@@ -335,6 +335,15 @@ function reference.random(seed)
   end
 end
 
+--- Returns a function that draws arrays of numbers in (-scale, scale), 1 by default, as floats.
+function reference.noise(random)
+  return function(shape, scale)
+    return reference.array(shape, function()
+      return reference.f32((random() * 2 - 1) * (scale or 1))
+    end)
+  end
+end
+
 --- Chi-square of observed counts against expected ones, and the most that chance explains: five
 --- standard deviations above the mean of the distribution.
 function reference.chi_square(observed, expected)

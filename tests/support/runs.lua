@@ -1,4 +1,4 @@
---- Run folders for specs: making them, and comparing what they hold but for what a clock says.
+--- Run folders for specs: trains them, reads them, and compares them apart from times.
 
 local assert = require 'luassert'
 local ffi = require 'ffi'
@@ -9,7 +9,12 @@ local tk = require 'tinykg'
 
 local runs = {}
 
---- The log without what a clock says.
+--- Reads a JSON file. Fails if it cannot be read.
+function runs.read(path) return assert(fixtures.json(path)) end
+
+function runs.write(path, value) fixtures.write(path, json.encode(value)) end
+
+--- Returns the log without times and what depends on them.
 ---@param run string a folder
 ---@return table[]
 function runs.log(run)
@@ -22,7 +27,7 @@ function runs.log(run)
   return list
 end
 
---- All tensors of a file as bytes by name.
+--- Returns all tensors of a file, as bytes by name.
 ---@param path string
 ---@return table<string, string>
 function runs.tensors(path)
@@ -35,7 +40,7 @@ function runs.tensors(path)
   return list
 end
 
---- Fails unless two runs ended alike, bit for bit: log, parameters, state, metrics, memory.
+--- Fails unless two runs are equal, bit for bit: log, parameters, state, metrics, memory.
 function runs.same(a, b)
   assert.same(runs.log(a), runs.log(b))
   for _, name in ipairs{'best', 'last'} do
@@ -47,8 +52,7 @@ function runs.same(a, b)
     end
     assert.is_nil((next(other)))
   end
-  local one = assert(fixtures.json(a .. '/summary.json'))
-  local other = assert(fixtures.json(b .. '/summary.json'))
+  local one, other = runs.read(a .. '/summary.json'), runs.read(b .. '/summary.json')
   for _, key in ipairs{'valid', 'test', 'epochs', 'best_epoch', 'kept', 'bits', 'seed'} do
     assert.same(one[key], other[key], key)
   end
@@ -57,17 +61,17 @@ function runs.same(a, b)
   end
 end
 
---- The command of a short run: a format of data set, epochs, folder and further options.
+--- The command of a short run, as a format of data set, epochs, folder and further options.
 runs.COMMAND =
   'run recipes/bpr-mf.lua --quiet --data %s --set epochs=%d --set patience=0 --out %s %s'
 
---- Trains one of 4 epochs; returns its folder.
+--- Makes a run of 4 epochs. Returns its folder.
 function runs.trained(data, out, more)
   shell.prints(runs.COMMAND:format(data, 4, out, more or ''))
   return out
 end
 
---- Makes a safetensors file one of an older version, which wrote no checksums.
+--- Removes the checksums of a safetensors file, as an older version would have written it.
 function runs.without_checksums(path)
   local text = fixtures.bytes(path)
   local length = text:byte(1) + 256 * text:byte(2) + 65536 * text:byte(3)

@@ -1,4 +1,4 @@
---- What steps save for backward, for specs: matrices of random numbers, and a step's saved values.
+--- Values that steps save for backward, for specs: random matrices, and a step's saved values.
 local assert = require 'luassert'
 local tk = require 'tinykg'
 local reference = require 'tests.support.reference_ops'
@@ -9,7 +9,7 @@ local saved = {data = drawn.noise, parameter = drawn.parameter}
 
 function saved.planned(fn, options) return tk.step(fn, options):plan() end
 
---- The saved values of one op, and of one rule if it is named.
+--- Returns the saved values of an op, of one rule if it is given.
 function saved.rows_of(step, op, rule)
   local list = {}
   for _, row in ipairs(step:kept()) do
@@ -18,14 +18,14 @@ function saved.rows_of(step, op, rule)
   return list
 end
 
---- The only one of them.
+--- Returns the only one of them. Fails if there are none or more.
 function saved.only(step, op, rule)
   local list = saved.rows_of(step, op, rule)
   assert.equal(1, #list, op .. ' ' .. (rule or '') .. ' in\n' .. step:report())
   return list[1]
 end
 
---- The gradients of one run, flat, parameter by parameter.
+--- Runs a step once. Returns the gradients as one list, parameter by parameter.
 function saved.gradients(step, parameters)
   step()
   local all = {}

@@ -1,4 +1,4 @@
---- Small data sets written for specs, and what is said of them.
+--- Small data sets for specs, and their names, triples and warnings.
 local fixtures = require 'tests.support.fixtures'
 local data = require 'tinykg.data'
 
@@ -13,21 +13,20 @@ function sets.load(contents, options)
   return data.load(dir, options), dir
 end
 
---- A set of interactions beside the graph above; `more` are other files.
+--- Loads interactions with the graph above; `more` adds files, or removes one by false.
 function sets.plain(interactions, more, options)
   local contents = { ['interactions.csv'] = interactions, ['kg.csv'] = sets.kg }
-  for name, text in pairs(more or {}) do contents[name] = text or nil end
-  return sets.load(contents, options)
+  return sets.load(fixtures.merged(contents, more), options)
 end
 
---- The message of a folder that cannot be loaded, with DIR for its name.
+--- Returns the message for a folder that cannot be loaded, with DIR for its name.
 function sets.fails(contents, options)
   local dir = fixtures.dir(contents)
   local message = fixtures.message(data.load, dir, options)
   return (message:gsub(dir:gsub('%p', '%%%0'), 'DIR'))
 end
 
---- The first of a list of warnings or notes that matches a pattern; raises where none does.
+--- Returns the first of some warnings or notes that matches a pattern. Fails if none does.
 function sets.said(list, pattern)
   for _, text in ipairs(list) do
     if text:find(pattern) then return text end
@@ -35,10 +34,10 @@ function sets.said(list, pattern)
   error(('nothing said that matches %s, only: %s'):format(pattern, table.concat(list, '; ')), 2)
 end
 
---- Interactions of all parts.
+--- Returns the number of interactions in all parts.
 function sets.count(set) return set.train.n + set.valid.n + set.test.n end
 
---- All names, each of which is found again.
+--- Returns all names. Fails unless each is found again.
 function sets.names_of(names)
   local list = {}
   for id = 0, names.count - 1 do
@@ -48,7 +47,17 @@ function sets.names_of(names)
   return list
 end
 
---- Triples by name, sorted.
+--- Returns the lines of a name list in KGAT's format: a header, then names with ids from 0.
+---@param names table|integer texts, or how many there are of x0, x1, ...
+function sets.id_list(names)
+  local lines = {'org_id\tremap_id'}
+  for i = 0, (tonumber(names) or #names) - 1 do
+    lines[i + 2] = ('%s\t%d'):format(tonumber(names) and 'x' .. i or names[i + 1], i)
+  end
+  return lines
+end
+
+--- Returns the triples by names, sorted.
 function sets.triples(set)
   local list, g = {}, set.graph
   for i = 0, g.n - 1 do
@@ -70,7 +79,7 @@ function sets.rows(backwards)
   return list
 end
 
---- A folder of interactions and of a graph, that above by default.
+--- Makes a folder with interactions and a graph, that above by default.
 function sets.folder(interactions, kg)
   return fixtures.dir{['interactions.csv'] = interactions, ['kg.csv'] = kg or sets.kg}
 end

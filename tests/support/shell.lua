@@ -33,11 +33,36 @@ function shell.sh(command, dir)
   return tonumber(code), out
 end
 
---- Runs it and wants status 0; returns what was printed.
-function shell.prints(arguments, through)
+--- Runs a command line as sh does. Fails unless the status is this one and the text matches the
+--- pattern, if there is one. ---@return string text
+function shell.gives(status, command, pattern, dir)
+  local code, text = shell.sh(command, dir)
+  assert(code == status and text:find(pattern or ''), ('%s: status %s, expected %d%s: %s'):format(
+    command, code, status, pattern and ' and ' .. pattern or '', text))
+  return text
+end
+
+--- Runs `tinykg arguments`. Fails unless the status is 0.
+---@return string out ---@return string err
+function shell.works(arguments, through)
   local code, out, err = shell.tinykg(arguments, through)
   assert(code == 0, ('tinykg %s: status %s: %s'):format(arguments, code, err))
-  return out
+  return out, err
+end
+
+--- Does the same; returns the standard output alone.
+function shell.prints(arguments, through) return (shell.works(arguments, through)) end
+
+--- Runs a program's text in Python with further arguments, which are quoted.
+---@param modules string what it imports, commas between
+---@return string? text both outputs, nil where a module is missing ---@return string? why
+function shell.python(modules, program, ...)
+  local python = os.getenv('PYTHON') or 'python3'
+  if os.execute(("'%s' -c 'import %s' >/dev/null 2>&1"):format(python, modules)) ~= 0 then
+    return nil, ('%s has no %s'):format(python, modules)
+  end
+  local words = {fixtures.dir{['x.py'] = program} .. '/x.py', ...}
+  return (select(2, shell.sh(("'%s' '%s'"):format(python, table.concat(words, "' '")))))
 end
 
 --- Makes a folder and in it the demo data set. ---@return string dir ---@return string data
@@ -47,7 +72,8 @@ function shell.demo(users, items)
   return dir, dir .. '/data'
 end
 
---- Wants one clear line on standard error and nothing else there.
+--- Runs `tinykg arguments`. Fails unless the status is `code` and standard error is one line that
+--- matches the pattern.
 function shell.refuses(arguments, code, pattern)
   local got, _, err = shell.tinykg(arguments)
   local lines = select(2, err:gsub('\n', ''))

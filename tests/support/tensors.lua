@@ -1,6 +1,7 @@
 --- Random tensors, and their numbers and bytes, for specs.
 local ffi = require 'ffi'
 local assert = require 'luassert'
+local fixtures = require 'tests.support.fixtures'
 local tensor = require 'tinykg.engine.tensor'
 local tk = require 'tinykg'
 
@@ -33,14 +34,18 @@ function tensors.bytes(t)
   return ffi.string(values, 4 * n)
 end
 
-function tensors.flat(t)
-  local values, n = t:values()
-  local list = {}
-  for i = 1, n do list[i] = values[i - 1] end
+local function flatten(x, list)
+  if type(x) == 'number' then list[#list + 1] = x return list end
+  for _, inner in ipairs(x) do flatten(inner, list) end
   return list
 end
 
---- A tensor of an array of reference_ops.lua; ids become int32.
+--- Returns the numbers of a tensor, or of lists of lists, as one list.
+function tensors.flat(x)
+  return tensor.is(x) and fixtures.list(x:values()) or flatten(x, {})
+end
+
+--- Returns a tensor of an array of reference_ops.lua; ids become int32.
 function tensors.of(x)
   return tensor.create(x.ids and tensor.I32 or tensor.F32, x.shape):write(x)
 end
@@ -54,7 +59,7 @@ function tensors.record(name, given, inputs)
   return tensor.record(name, a, unpack(inputs))
 end
 
---- The values of fn(); fails unless 1, 2 and 4 threads give the same bits.
+--- Returns the values of fn(). Fails unless 1, 2 and 4 threads give the same bits.
 function tensors.with_threads(fn)
   local first
   for _, threads in ipairs {1, 2, 4} do
@@ -79,7 +84,32 @@ function tensors.near(want, got, tolerance, what, relative)
   end
 end
 
---- Equal to the last bit. Says only that they differ: such texts are not fit to print.
+--- Fails unless each number is within `share` of the largest that is expected.
+function tensors.near_largest(want, got, share, what)
+  local largest = 0
+  for _, x in ipairs(want) do largest = math.max(largest, math.abs(x)) end
+  tensors.near(want, got, share * largest + 1e-12, what)
+end
+
+--- Compares n samples of noisy numbers with the exact ones, number by number.
+---@param exact number[] ---@param sample fun(): number[]
+---@return number[] off the mean of each less the exact one ---@return number[] error of that mean
+function tensors.deviations(exact, sample, n)
+  local off, error_of_mean = {}, {}
+  for i = 1, #exact do off[i], error_of_mean[i] = 0, 0 end
+  for _ = 1, n do
+    for i, x in ipairs(sample()) do
+      local d = x - exact[i]
+      off[i], error_of_mean[i] = off[i] + d / n, error_of_mean[i] + d * d / n
+    end
+  end
+  for i = 1, #exact do
+    error_of_mean[i] = math.sqrt(math.max(error_of_mean[i] - off[i] ^ 2, 0) / (n - 1))
+  end
+  return off, error_of_mean
+end
+
+--- Fails unless two texts of bytes are equal. The message does not show them.
 function tensors.same(want, got, what) assert.is_true(want == got, what or 'bits differ') end
 
 return tensors

@@ -13,7 +13,7 @@ local function is_ours(info) return info.source:sub(1, #here) == here end
 
 --- The nearest caller outside the library as "path:line"; without a line for a whole file.
 local function caller()
-  local level = 3
+  local level = 3 -- 1 is this function, 2 the one of this module that calls it
   while true do
     local info = debug.getinfo(level, 'Sl')
     if not info then break end

@@ -123,16 +123,18 @@ function options.numbers(text, what)
 end
 
 local UNITS = {[''] = 1, B = 1, KB = 1e3, MB = 1e6, GB = 1e9, TB = 1e12,
-               KIB = 2 ^ 10, MIB = 2 ^ 20, GIB = 2 ^ 30, TIB = 2 ^ 40}
+               KIB = 2 ^ 10, MIB = 2 ^ 20, GIB = 2 ^ 30, TIB = 2 ^ 40,
+               K = 2 ^ 10, M = 2 ^ 20, G = 2 ^ 30, T = 2 ^ 40}
 
---- '2GiB', '500 MB' or '1073741824' as bytes. ---@param what string for the message
+--- '2GiB', '2G', '500 MB' or '1073741824' as bytes. A number alone must be a million or more: 8 may
+--- stand for 8 GiB. ---@param what string for the message
 ---@return number
 function options.bytes(text, what)
   local number, unit = text:match('^%s*(%d*%.?%d*)%s*(%a*)%s*$')
   local bytes = tonumber(number) and UNITS[unit:upper()] and tonumber(number) * UNITS[unit:upper()]
-  if bytes and bytes >= 1 then return math.floor(bytes) end
-  options.usage("%s: '%s' is no size: a number and B, KB, MB, GB (thousands) or KiB, MiB, GiB "
-                  .. '(1024s)', what, text)
+  if bytes and bytes >= (unit == '' and 1e6 or 1) then return math.floor(bytes) end
+  options.usage("%s: '%s' is no size: a number and B, KB, MB, GB (thousands) or K, M, G, KiB, MiB, "
+                .. 'GiB (1024s)', what, text)
 end
 
 --- The value of an option of a data set: a number, a text, a list '0.8,0.1,0.1' of numbers or

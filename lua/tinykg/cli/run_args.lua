@@ -14,12 +14,12 @@ function run_args.add_options(p)
 end
 
 --- Sets device and threads from the arguments, and lets Ctrl-C stop what follows.
----@param watch? integer how: the argument of tkg_interrupt_watch; 1
-function run_args.set_engine(a, watch)
+---@param signals? integer that stop the call that runs: 1 (default) SIGINT, 2 SIGTERM too, 0 none
+function run_args.set_engine(a, signals)
   local device = options.device(a.device)
   local threads = options.whole(a.threads, '--threads', 0)
   local tk = require 'tinykg'
-  require('tinykg.engine.lib').tkg_interrupt_watch(watch or 1)
+  require('tinykg.engine.lib').tkg_interrupt_watch(signals or 1)
   if device ~= 'auto' then tk.device(device) end
   tk.threads(threads)
 end

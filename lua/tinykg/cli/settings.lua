@@ -96,7 +96,7 @@ local function arguments_of(path, trusted)
           seed = ('%.0f'):format(c.seed), device = c.device, threads = tostring(c.threads),
           steps = c.steps and tostring(c.steps), check = c.check, tensorboard = c.tensorboard,
           checkpoint = c.checkpoint and tostring(c.checkpoint / 60),
-          budget = c.budget and ('%.0f'):format(c.budget)}
+          budget = c.budget and ('%.0fB'):format(c.budget)}
 end
 
 

@@ -134,7 +134,8 @@ local function counts_that_differ(was, is)
   end)
 end
 
---- Whether ids have the same names, and the parts the same rows, in any order.
+--- Whether ids have the same names, the parts the same rows in any order, and the graph the same
+--- triples in the same order.
 ---@param was table ---@param is table
 function fingerprint.same_numbers(was, is)
   return was.numbering == is.numbering and was.split == is.split
@@ -160,7 +161,7 @@ function fingerprint.difference(was, is)
     end
   end
   if #list > 0 then return table.concat(list, '; ') end
-  return 'the same rows in another order, which numbers, split and batches hang on'
+  return 'the same rows in another order, which numbers, split and batches depend on'
 end
 
 return fingerprint

@@ -53,7 +53,8 @@ local function parallel(make, graph)
   return shared.parallel
 end
 
---- Scores whose softmax over edges is that of the merged edges, shared equally.
+--- Turns scores of edges into scores whose softmax treats parallel edges (same head and tail) as
+--- one: their scores are added, and they share its weight equally.
 ---@param make function tk.graph ---@param graph Graph ---@param scores Tensor [edges]
 ---@return Tensor [edges]
 return function(make, graph, scores)

@@ -13,7 +13,7 @@ ReceptiveField.__index = ReceptiveField
 ---@param ids Tensor int32 [n]
 ---@param hops integer
 ---@param weigh fun(relations: Tensor): Tensor of the relations of one hop's edges, int32 [n, edges]
----@return Tensor[] ids at h - 1 steps, int32 [n neighbors^(h - 1)]
+---@return Tensor[] ids at h - 1 steps, int32 [n * neighbors^(h - 1)]
 ---@return Tensor[] weights of the edges of hop h, as `weigh` returns them
 function ReceptiveField:expand(ids, hops, weigh)
   local n, at, weights = ids:size(1), {ids}, {}

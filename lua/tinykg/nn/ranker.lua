@@ -6,6 +6,7 @@
 -- and the fields
 --   item_count  how many items there are, if rows of other nodes follow theirs
 --   user_nodes  int32 [users], if users and items are nodes of one graph
+local arrays = require 'tinykg.engine.arrays'
 local loss = require 'tinykg.nn.loss'
 local module = require 'tinykg.nn.module'
 local ops = require 'tinykg.engine.ops'
@@ -67,11 +68,25 @@ function Ranker:interaction_loss(batch, l2)
   return loss.interactions(u, i, j, batch.labels) + loss.l2(u, i, j) * (l2 / u:size(1))
 end
 
---- Computes the tables that score and rank read, once for a whole evaluation.
----@return Tensor|Tensor[]
+--- The nodes of all items of a model, whose rows come first in their table: 0, 1, ...
+local function item_nodes(self)
+  return tensor.constant(tensor.I32, {self.item_count}, arrays.range(self.item_count))
+end
+
+--- Computes the tables that score and rank read, once for a whole evaluation: rows of users and of
+--- items, gathered where the model has rows of other nodes too, which the engine then leaves out of
+--- its last layer.
+---@return {[1]: Tensor, [2]: Tensor, temporary: Tensor[]?} rows of all users, rows of all items;
+---  what can be freed with them
 function Ranker:prepare()
   local users, items = tables_of(self)
-  return items and {users, items} or users
+  if not items then
+    items = users
+    users = users:gather(self.user_nodes or nodes_of(self))
+  end
+  if not self.item_count or self.item_count == items:size(1) then return {users, items} end
+  local nodes = item_nodes(self)
+  return {users, items:gather(nodes), temporary = {nodes}}
 end
 
 --- Logits of pairs. ---@param users Tensor int32 [n] ---@param items Tensor int32 [n]

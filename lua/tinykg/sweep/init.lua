@@ -59,7 +59,7 @@ local function command_of(s, recipe, point, seed, path)
   for _, item in ipairs(format_options(s.options)) do add('--set', item) end
   for _, item in ipairs(format_options(point.options)) do add('--set', item) end
   for _, item in ipairs(format_options(s.data_options)) do add('--data-set', item) end
-  if s.budget then add('--budget', ('%.0f'):format(s.budget)) end
+  if s.budget then add('--budget', ('%.0fB'):format(s.budget)) end
   if s.steps then add('--steps', tostring(s.steps)) end
   if s.checkpoint then add('--checkpoint', tostring(s.checkpoint / 60)) end
   for _, flag in ipairs{'report', 'tensorboard', 'check', 'force'} do

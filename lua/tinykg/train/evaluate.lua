@@ -17,8 +17,9 @@ local function check_count(name, t, n)
   runtime.fail('%s: returned [%s], expected %d scores', name, table.concat(t:size(), ', '), n)
 end
 
---- Computes what model:prepare() returns: a tensor or a table of tensors, the last argument of
---- score and rank. Returns it, and a function that frees the tensors.
+--- Computes what model:prepare() returns, the last argument of score and rank: a tensor, or a table
+--- of tensors, which may have a list `temporary` of tensors to free with them. Returns it, and a
+--- function that frees the tensors.
 ---@param model Module in eval mode
 ---@return Tensor|table|nil prepared, fun() release
 function evaluate.prepare(model)
@@ -32,8 +33,12 @@ function evaluate.prepare(model)
     return unpack(made)
   end)
   source_line.leave(outer)
+  C.tkg_engine_trim(runtime.engine) -- scoring needs far less than preparing did
   return prepared, function()
     for _, t in ipairs(made) do t:free() end
+    for _, t in ipairs(prepared and not tensor.is(prepared) and prepared.temporary or {}) do
+      t:free()
+    end
   end
 end
 

@@ -1,12 +1,13 @@
---- What the Lua text of a random program calls beside tinykg itself.
+--- Functions that the Lua text of a random program calls.
 local ffi = require 'ffi'
+local arrays = require 'tests.support.arrays'
 local tk = require 'tinykg'
 local feed = require 'tinykg.data.loader'
 local random = require 'tests.faults.programs.random'
 
 local H = {}
 
---- n numbers of [low, high] into `out`: multiples of 2^-20, so that floats hold them exactly.
+--- Writes n numbers of [low, high] into `out`: multiples of 2^-20, which floats hold exactly.
 function H.fill(out, n, seed, low, high)
   local generator = random.new(seed)
   for i = 0, n - 1 do
@@ -23,22 +24,14 @@ function H.numbers(seed, low, high, shape)
   return t:write(values, 0, n)
 end
 
---- Draws `count` items that a user does not have, `lists` being the items of each user.
+--- Makes a sampler of `count` items that a user does not have; `lists` are the items of each user.
 function H.sampler(lists, items, count, by)
-  local offsets, flat, n = ffi.new('int32_t[?]', #lists + 1), {}, 0
-  for u, list in ipairs(lists) do
-    for _, item in ipairs(list) do
-      n = n + 1
-      flat[n] = item
-    end
-    offsets[u] = n
-  end
-  local csr = {n = n, rows = #lists, offsets = offsets, items = ffi.new('int32_t[?]', n + 1, flat)}
+  local csr = arrays.csr(lists)
   local data = {users = #lists, items = items, known = function() return csr end}
   return feed.sampler(data, count, by)
 end
 
---- Says how a value is kept, unless it is an input after all.
+--- Sets how a value is saved, unless it is an input.
 function H.keep(x, rule)
   if not x.kept then x:saved_as(rule) end
 end
@@ -68,7 +61,7 @@ H.mixed = tk.custom{
   end,
 }
 
---- The gradient passes as if nothing had been done: a straight-through estimator.
+--- A straight-through estimator: the gradient passes the clamp, times 0.75.
 H.straight = tk.custom{
   name = 'straight',
   forward = function(_, x) return x:clamp(-0.5, 0.5) end,

@@ -2,11 +2,9 @@
 local lfs = require 'lfs'
 local fixtures = require 'tests.support.fixtures'
 local shell = require 'tests.support.shell'
-local json = require 'tinykg.base.json'
+local runs = require 'tests.support.runs'
 
-local tinykg, refuses = shell.tinykg, shell.refuses
-
-local function read_json(path) return assert(fixtures.json(path)) end
+local prints, refuses, tinykg = shell.prints, shell.refuses, shell.tinykg
 
 describe('the command line', function()
   local dir, data
@@ -14,16 +12,12 @@ describe('the command line', function()
   teardown(fixtures.clean)
 
   it('shows help, its own and each command\'s', function()
-    local code, out = tinykg('help')
-    assert.equal(0, code)
+    local out = prints('help')
     for _, command in ipairs{'run', 'data', 'demo', 'doctor'} do
       assert.matches('tinykg ' .. command, out)
-      local c, text = tinykg(command .. ' --help')
-      assert.equal(0, c)
-      assert.matches('Example: tinykg ' .. command, text)
+      assert.matches('Example: tinykg ' .. command, prints(command .. ' --help'))
     end
-    local c, text = tinykg('run recipes/kgcn.lua --help')
-    assert.equal(0, c)
+    local text = prints('run recipes/kgcn.lua --help')
     assert.matches('neighbors +8', text)
     assert.matches('movie .*batch_size=65536', text)
   end)
@@ -54,10 +48,10 @@ describe('the command line', function()
       refuses(arguments, 2, said)
     end
     local other = fixtures.dir{['interactions.csv'] = {'reader,book,stars', 'a,x,1', 'b,y,2'}}
-    local text = shell.prints('data info ' .. other .. ' --data-set columns=user:reader ' ..
+    local text = prints('data info ' .. other .. ' --data-set columns=user:reader ' ..
                               '--data-set columns=item:2')
     assert.matches('users +2\nitems +2', text)
-    assert.matches('BPR%-MF +5 ', shell.prints(trained .. ' --set epochs=1 --steps 1 --seed 1,2 ' ..
+    assert.matches('BPR%-MF +5 ', prints(trained .. ' --set epochs=1 --steps 1 --seed 1,2 ' ..
       '--seed 3 --seed 4,5 --out ' .. dir .. '/seeds'))
   end)
 
@@ -77,19 +71,17 @@ describe('the command line', function()
   end)
 
   it('says what a data set is', function()
-    local code, out = tinykg('data info ' .. data)
-    assert.equal(0, code)
+    local out = prints('data info ' .. data)
     assert.matches('users +60', out)
     assert.matches('items +80', out)
   end)
 
   it('trains and leaves a run folder', function()
     local run = dir .. '/run'
-    local code, out, err = tinykg('run recipes/kgcn.lua --data ' .. data ..
+    local out = prints('run recipes/kgcn.lua --data ' .. data ..
       ' --bits 2 --seed 3 --set epochs=2 --threads 1 --out ' .. run)
-    assert.equal(0, code, err)
     assert.matches('test: auc 0%.%d+', out)
-    local config, summary = read_json(run .. '/config.json'), read_json(run .. '/summary.json')
+    local config, summary = runs.read(run .. '/config.json'), runs.read(run .. '/summary.json')
     assert.equal(2, config.options.epochs)
     assert.equal(3, summary.seed)
     assert.equal(2, summary.bits)
@@ -104,8 +96,7 @@ describe('the command line', function()
     for _, key in ipairs{'step_ms', 'epoch_s', 'eval_s', 'load_s'} do
       assert.is_number(summary.time[key], key)
     end
-    local log = {}
-    for line in io.lines(run .. '/log.jsonl') do log[#log + 1] = json.decode(line) end
+    local log = runs.log(run)
     assert.equal(2, #log)
     assert.equal(2, log[2].epoch)
     local tk = require 'tinykg'
@@ -118,8 +109,8 @@ describe('the command line', function()
     local results = {}
     for _, threads in ipairs{1, 2, 4} do
       local run = dir .. '/threads' .. threads
-      assert.equal(0, (tinykg('run recipes/kgcn.lua --quiet --data ' .. data ..
-        ' --bits 2 --set epochs=2 --set dim=33 --threads ' .. threads .. ' --out ' .. run)))
+      prints('run recipes/kgcn.lua --quiet --data ' .. data ..
+        ' --bits 2 --set epochs=2 --set dim=33 --threads ' .. threads .. ' --out ' .. run)
       results[#results + 1] = fixtures.bytes(run .. '/best.safetensors')
     end
     assert.is_true(results[1] == results[2], '1 and 2 threads differ')
@@ -131,20 +122,18 @@ describe('the command line', function()
       local bytes = {}
       for _, bits in ipairs{32, 8} do
         local run = ('%s/optimizer-%s-%d'):format(dir, recipe, bits)
-        local code, _, err = tinykg(('run recipes/%s.lua --quiet --data %s --steps 2 --out %s ' ..
+        prints(('run recipes/%s.lua --quiet --data %s --steps 2 --out %s ' ..
           '--set epochs=1 --set dim=96 --set optimizer_bits=%d'):format(recipe, data, run, bits))
-        assert.equal(0, code, err)
-        bytes[bits] = read_json(run .. '/summary.json').memory.optimizer
+        bytes[bits] = runs.read(run .. '/summary.json').memory.optimizer
       end
       assert.is_true(bytes[8] < 0.3 * bytes[32], recipe)
     end
   end)
 
   it('ranks data without labels', function()
-    local code, out, err = tinykg('run recipes/kgcn.lua recipes/bpr-mf.lua --data ' .. data ..
-      ' --data-set task=ranking --set epochs=1 --out ' .. dir .. '/ranking')
-    assert.equal(0, code, err)
-    assert.matches('recall@20 0%.%d+  ndcg@10 0%.%d+', out)
+    assert.matches('recall@20 0%.%d+  ndcg@10 0%.%d+', prints(
+      'run recipes/kgcn.lua recipes/bpr-mf.lua --data ' .. data ..
+      ' --data-set task=ranking --set epochs=1 --out ' .. dir .. '/ranking'))
   end)
 
   it('refuses wrong usage with one line and status 2', function()
@@ -198,8 +187,8 @@ describe('the command line', function()
 
   it('writes event files for TensorBoard', function()
     local run = dir .. '/board'
-    assert.equal(0, (tinykg('run recipes/bpr-mf.lua --quiet --tensorboard --data ' .. data ..
-      ' --set epochs=2 --out ' .. run)))
+    prints('run recipes/bpr-mf.lua --quiet --tensorboard --data ' .. data ..
+      ' --set epochs=2 --out ' .. run)
     local name = fixtures.names(run)[3]
     assert.matches('^events%.out%.tfevents%.%d+%.', name)
     for _, tag in ipairs{'train/loss', 'valid/auc', 'test/auc', 'memory/kept'} do
@@ -208,18 +197,16 @@ describe('the command line', function()
     local function boards(folder)
       return select(2, table.concat(fixtures.names(folder), ' '):gsub('tfevents', ''))
     end
-    assert.equal(0, (tinykg('run --resume --quiet --set epochs=3 --out ' .. run))) -- known there
+    prints('run --resume --quiet --set epochs=3 --out ' .. run) -- known there
     assert.equal(2, boards(run))
-    assert.equal(0, (tinykg('run recipes/bpr-mf.lua --quiet --tensorboard --data ' .. data ..
-      ' --set epochs=1 --force --out ' .. run))) -- another run: another curve
+    prints('run recipes/bpr-mf.lua --quiet --tensorboard --data ' .. data ..
+      ' --set epochs=1 --force --out ' .. run) -- another run: another curve
     assert.equal(1, boards(run))
     assert.equal(2, boards(run .. '/previous'))
   end)
 
   it('runs Lua files and lines, with the recipe\'s line in errors', function()
-    local code, out = tinykg("-e 'print(tk.ones(2, 2):sum():item())'")
-    assert.equal(0, code)
-    assert.equal('4\n', out)
+    assert.equal('4\n', prints("-e 'print(tk.ones(2, 2):sum():item())'"))
     local script = fixtures.dir{['wrong.lua'] = {"local tk = require 'tinykg'", '',
       'print(tk.ones(2, 3):matmul(tk.ones(2, 3)))'}} .. '/wrong.lua'
     local failed, _, err = tinykg(script)
@@ -237,8 +224,6 @@ describe('the command line', function()
   end)
 
   it('answers the doctor', function()
-    local code, out = tinykg('doctor')
-    assert.equal(0, code)
-    assert.matches('vector code +%w+', out)
+    assert.matches('vector code +%w+', prints('doctor'))
   end)
 end)

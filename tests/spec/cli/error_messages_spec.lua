@@ -2,7 +2,7 @@
 local tk = require 'tinykg'
 local source_line = require 'tinykg.base.source_line'
 local fixtures = require 'tests.support.fixtures'
-local sh = require('tests.support.shell').sh
+local gives = require('tests.support.shell').gives
 local library = require 'tinykg.engine.tensor' -- what is not public is not checked
 
 local x23, x32 = tk.ones(2, 3), tk.ones(3, 2)
@@ -165,7 +165,9 @@ local RECIPES = {
    'bad.lua:9: rank: returned ['},
 }
 
-local function tinykg(arguments) return sh('./tinykg ' .. arguments) end
+local function tinykg(status, arguments, pattern)
+  return gives(status, './tinykg ' .. arguments, pattern)
+end
 
 describe('a user\'s own', function()
   local dir, rows
@@ -179,20 +181,19 @@ describe('a user\'s own', function()
   end)
   teardown(fixtures.clean)
 
-  local function run(arguments) return tinykg('run ' .. arguments .. ' --quiet --data ' .. dir) end
+  local function run(status, arguments, pattern)
+    return tinykg(status, 'run ' .. arguments .. ' --quiet --data ' .. dir, pattern)
+  end
 
   it('tables train, ranked', function()
     fixtures.write(dir .. '/good.lua', MODEL .. "return tk.recipe{name = 'X', build = build}")
-    local code, text = run(dir .. '/good.lua --set epochs=2 --out ' .. dir .. '/run')
-    assert.equal(0, code, text)
-    assert.matches('recall@20 %d', text)
+    run(0, dir .. '/good.lua --set epochs=2 --out ' .. dir .. '/run', 'recall@20 %d')
   end)
 
   it('recipe is blamed for its mistakes', function()
     for _, case in ipairs(RECIPES) do
       fixtures.write(dir .. '/bad.lua', MODEL .. case[1])
-      local code, text = run(dir .. '/bad.lua --set epochs=1 --out ' .. dir .. '/bad')
-      assert.equal(1, code, text)
+      local text = run(1, dir .. '/bad.lua --set epochs=1 --out ' .. dir .. '/bad')
       assert(text:find(case[2], 1, true), text .. 'expected ' .. case[2])
       assert.equal(1, select(2, text:gsub('\n', '')), text)
     end
@@ -202,83 +203,67 @@ describe('a user\'s own', function()
     fixtures.write(dir .. '/script.lua', "local tk = require 'tinykg'\n" ..
       "local function inner() local y = require('tinykg.engine.tensor').create(2) return y end\n" ..
       "local function outer() local y = inner() return y end\nouter()\n")
-    local code, text = tinykg(dir .. '/script.lua')
-    assert.equal(1, code)
-    assert.matches('^tinykg: %S+/script.lua:2: attempt to get length [^\n]*\n' ..
-                   '  %S+script.lua:2: in inner\n  %S+script.lua:3: in outer\n' ..
-                   '  %S+script.lua:4\n$', text)
+    tinykg(1, dir .. '/script.lua',
+      '^tinykg: %S+/script.lua:2: attempt to get length [^\n]*\n' ..
+      '  %S+script.lua:2: in inner\n  %S+script.lua:3: in outer\n' ..
+      '  %S+script.lua:4\n$')
   end)
 
   it('earlier run stays when its folder is used again', function()
     local out = dir .. '/again'
     local begin = 'recipes/bpr-mf.lua --set epochs=1 --out ' .. out .. ' --seed '
-    assert.equal(0, (run(begin .. 1)))
+    run(0, begin .. 1)
     local kept = fixtures.bytes(out .. '/summary.json')
-    local code, text = run(begin .. 2)
-    assert.equal(1, code)
-    assert.matches('/again: holds a finished run with other settings: seed was 1 and is 2 now: ' ..
-                   'name another %-%-out, or %-%-force moves it to previous/\n$', text)
-    code, text = run(begin .. 1)
-    assert.equal(1, code)
-    assert.matches('/again: holds this run, finished: %-%-resume shows its result.*%-%-force', text)
+    run(1, begin .. 2,
+      '/again: holds a finished run with other settings: seed was 1 and is 2 now: ' ..
+      'name another %-%-out, or %-%-force moves it to previous/\n$')
+    run(1, begin .. 1, '/again: holds this run, finished: %-%-resume shows its result.*%-%-force')
     assert.equal(kept, fixtures.bytes(out .. '/summary.json'))
     for n, seed in ipairs{2, 3} do -- what --force moves away is never overwritten either
-      assert.equal(0, (run(begin .. seed .. ' --force')))
+      run(0, begin .. seed .. ' --force')
       assert.matches('"seed": ' .. seed, fixtures.bytes(out .. '/summary.json'))
       local aside = out .. '/previous' .. (n == 1 and '' or '-' .. n)
       assert.matches('"seed": ' .. seed - 1, fixtures.bytes(aside .. '/summary.json'))
       assert.is_truthy(io.open(aside .. '/best.safetensors'))
     end
-    code, text = run('recipes/bpr-mf.lua --out ' .. out .. ' --force --resume')
-    assert.equal(2, code)
-    assert.matches('take one', text)
+    run(2, 'recipes/bpr-mf.lua --out ' .. out .. ' --force --resume', 'take one')
   end)
 
   it('folder that is no run\'s is not written over', function()
     local mine = fixtures.dir{['recipe.lua'] = 'return 1', ['notes.txt'] = 'x'}
-    local code, text = run('recipes/bpr-mf.lua --set epochs=1 --out ' .. mine)
-    assert.equal(1, code)
-    assert.matches('there is a recipe.lua, but no config.json', text)
+    run(1, 'recipes/bpr-mf.lua --set epochs=1 --out ' .. mine,
+      'there is a recipe.lua, but no config.json')
     fixtures.write(mine .. '/config.json', '{"hidden_size": 768}') -- another program's
-    code, text = run('recipes/bpr-mf.lua --set epochs=1 --out ' .. mine)
-    assert.equal(1, code)
-    assert.matches('/config.json: not as a run writes it: %w+ is not there, expected', text)
+    run(1, 'recipes/bpr-mf.lua --set epochs=1 --out ' .. mine,
+      '/config.json: not as a run writes it: %w+ is not there, expected')
     assert.equal('return 1', fixtures.bytes(mine .. '/recipe.lua'))
   end)
 
   it('data is not overwritten by the generated set', function()
-    local code, text = tinykg('data demo ' .. dir)
-    assert.equal(1, code)
-    assert.matches('there are other files in this folder', text)
+    tinykg(1, 'data demo ' .. dir, 'there are other files in this folder')
   end)
 
   it('parameters are saved without validation too', function()
     local out = dir .. '/unvalidated'
-    local code, text = run('recipes/bpr-mf.lua --set epochs=1 --data-set ratios=0.8,0,0.2 --out ' ..
+    run(0, 'recipes/bpr-mf.lua --set epochs=1 --data-set ratios=0.8,0,0.2 --out ' ..
                            out)
-    assert.equal(0, code, text)
     assert.is_truthy(io.open(out .. '/best.safetensors'))
   end)
 
   it('columns can be named on the command line', function()
     local other = fixtures.dir{['interactions.csv'] = {'reader,book', 'a,x', 'b,y'}}
-    local code, text = tinykg('data info ' .. other .. ' --data-set columns=user:reader,item:2')
-    assert.equal(0, code, text)
-    assert.matches('users +2', text)
+    tinykg(0, 'data info ' .. other .. ' --data-set columns=user:reader,item:2', 'users +2')
   end)
 
   it('metric is checked before training', function()
-    local code, text = run('recipes/bpr-mf.lua --set metric=recall@50 --out ' .. dir .. '/metric')
-    assert.equal(1, code)
-    assert.matches('option metric: recall@50 is not measured here; there are: recall@10', text)
+    run(1, 'recipes/bpr-mf.lua --set metric=recall@50 --out ' .. dir .. '/metric',
+      'option metric: recall@50 is not measured here; there are: recall@10')
     assert.is_nil(io.open(dir .. '/metric/log.jsonl'))
   end)
 
   it('full disk is noticed on standard output', function()
     if not io.open('/dev/full') then pending('no /dev/full') end
-    local code, text = tinykg('help >/dev/full')
-    assert.equal(1, code)
-    assert.matches('^tinykg: standard output: ', text)
+    tinykg(1, 'help >/dev/full', '^tinykg: standard output: ')
   end)
 
   it('ranking through Lua: a model, its scores and the data set agree', function()

@@ -4,22 +4,7 @@ local shell = require 'tests.support.shell'
 local json = require 'tinykg.base.json'
 local store = require 'tinykg.store'
 
-local python = os.getenv('PYTHON') or 'python3'
-
-local function has(module)
-  return os.execute(("'%s' -c 'import %s' >/dev/null 2>&1"):format(python, module)) == 0
-end
-
--- Runs Python on some paths; what it prints, as JSON.
-local function in_python(code, ...)
-  local script = fixtures.write(fixtures.dir {} .. '/read.py', code)
-  local pipe = io.popen(("'%s' '%s' %s"):format(python, script, table.concat({ ... }, ' ')))
-  local text = pipe:read('*a')
-  pipe:close()
-  return assert(json.decode(text, 'python'))
-end
-
--- The lines of a table: lists of cells.
+-- Reads a table; returns its lines as lists of cells.
 local function table_of(path)
   local lines = {}
   for line in io.lines(path) do
@@ -111,25 +96,26 @@ describe('export', function()
   end)
 
   it('writes files that NumPy and safetensors read', function()
-    if not has('numpy') then return pending(python .. ' has no numpy') end
     local npz, tensors = dir .. '/all.npz', dir .. '/all.safetensors'
     shell.prints(('export %s --to %s'):format(run, npz))
     shell.prints(('export %s --to %s'):format(run, tensors))
-    local read = in_python([[
+    local text, why_not = shell.python('numpy', [[
 import json, sys, numpy
 a = numpy.load(sys.argv[1])
 print(json.dumps({n: [list(a[n].shape), a[n].dtype.str, a[n].ravel().tolist()] for n in a.files}))
 ]], npz)
+    if not text then return pending(why_not) end
+    local read = json.decode(text:match('[^\n]*\n$'), 'python')
     assert.same({ { 3, 3 }, '<f4' }, { read['users.weight'][1], read['users.weight'][2] })
     assert.same({ 0, .125, .25, .375, .5, .625, .75, .875, 1 }, read['users.weight'][3])
-    if not has('safetensors') then return pending(python .. ' has no safetensors') end
-    local other = in_python([[
+    text, why_not = shell.python('safetensors', [[
 import json, sys
 from safetensors.numpy import load_file
 a = load_file(sys.argv[1])
 print(json.dumps({n: [list(x.shape), x.dtype.str, x.ravel().tolist()] for n, x in a.items()}))
 ]], tensors)
-    assert.same(read, other)
+    if not text then return pending(why_not) end
+    assert.same(read, json.decode(text:match('[^\n]*\n$'), 'python'))
   end)
 
   it('names users behind entities, and nothing where that is not certain', function()

@@ -7,24 +7,18 @@ local home = os.getenv('TINYKG_HOME') or lfs.currentdir()
 local library = os.getenv('TINYKG_LIB') or home .. '/build/libtinykg.so'
 local build = library:match('^(.*)/') or '.'
 
---- Runs a command in a folder with nothing of ours in the environment; status, all it printed.
-local function sh(dir, command)
-  return shell.sh('env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS -u TINYKG_LIB -u TINYKG_HOME ' ..
-                  '-u LUA_PATH ' .. command, dir)
-end
-
+--- Runs a command in a folder without the project's environment variables. Returns what it prints.
 local function succeeds(dir, command)
-  local code, text = sh(dir, command)
-  assert.equal(0, code, command .. '\n' .. text)
-  return text
+  return shell.gives(0, 'env -u MAKEFLAGS -u MAKELEVEL -u MFLAGS -u TINYKG_LIB -u TINYKG_HOME ' ..
+                     '-u LUA_PATH ' .. command, nil, dir)
 end
 
 --- Every file and link below a folder, sorted.
 local function all_files(dir)
   local list = {}
-  local pipe = io.popen('cd ' .. dir .. ' && find . -not -type d | sort')
-  for line in pipe:lines() do list[#list + 1] = line end
-  pipe:close()
+  for line in shell.gives(0, 'find . -not -type d | sort', nil, dir):gmatch('[^\n]+') do
+    list[#list + 1] = line
+  end
   return list
 end
 

@@ -1,16 +1,16 @@
--- The reference page is what the sources say, and its head names every module.
+-- The reference page equals the comments of the sources; lua/README.md names every module.
 local comments = require 'tinykg.base.arguments.comments'
 local fixtures = require 'tests.support.fixtures'
 local lfs = require 'lfs'
-local sh = require('tests.support.shell').sh
+local gives = require('tests.support.shell').gives
 local tk = require 'tinykg'
 
 local home = os.getenv('TINYKG_HOME') or lfs.currentdir()
 
---- Runs the generator in a folder with a copy of what it reads; its exit status and what it says.
-local function check(dir)
-  return sh(('LUA_PATH="lua/?.lua;lua/?/init.lua;;" TINYKG_LIB=%s luajit manual.lua --check')
-    :format(os.getenv('TINYKG_LIB') or home .. '/build/libtinykg.so'), dir)
+--- Runs the generator on a copy of its sources. Fails unless it ends with this status and text.
+local function check(dir, status, pattern)
+  gives(status, ('LUA_PATH="lua/?.lua;lua/?/init.lua;;" TINYKG_LIB=%s luajit manual.lua --check')
+    :format(os.getenv('TINYKG_LIB') or home .. '/build/libtinykg.so'), pattern, dir)
 end
 
 local function edit(path, from, to)
@@ -30,19 +30,14 @@ describe('lua/REFERENCE.md', function()
   teardown(fixtures.clean)
 
   it('is what the comments in the sources say: make docs writes it', function()
-    local code, text = check(dir)
-    assert.equal(0, code, text)
+    check(dir, 0)
   end)
 
   it('is found to be stale, and what has no comment is named', function()
     edit(dir .. '/lua/tinykg/nn/loss.lua', 'Half the sum of squares', 'Half the sum of the squares')
-    local code, text = check(dir)
-    assert.equal(1, code)
-    assert.matches('lua/REFERENCE.md is not what the sources say: make docs', text)
+    check(dir, 1, 'lua/REFERENCE.md is not what the sources say: make docs')
     edit(dir .. '/lua/tinykg/engine/ops.lua', '--- Square root.', 'local _ -- Square root.')
-    code, text = check(dir)
-    assert.equal(1, code)
-    assert.matches('t:sqrt: no comment above it: lua/tinykg/engine/ops.lua:%d+', text)
+    check(dir, 1, 't:sqrt: no comment above it: lua/tinykg/engine/ops.lua:%d+')
   end)
 
   it('has examples that print what stands behind them', function()

@@ -1,19 +1,18 @@
--- tinykg report, through the command line: what the page says of run folders written here, whose
+-- tinykg report, through the command line: the page for run folders that are written here, whose
 -- figures are worked out by hand.
 local cjson = require 'cjson'
 local fixtures = require 'tests.support.fixtures'
 local markup = require 'tests.support.markup'
 local shell = require 'tests.support.shell'
 
-local tinykg, refuses = shell.tinykg, shell.refuses
+local refuses = shell.refuses
 local dir
 
---- The page of some folders, parsed, and its text.
+--- Makes the report of some folders. Returns the page parsed, its text, and what was printed.
 local function report(folders)
   local page = dir .. '/report.html'
   os.remove(page)
-  local code, out, err = tinykg(('report %s -o %s'):format(folders, page))
-  assert.equal(0, code, err)
+  local out, err = shell.works(('report %s -o %s'):format(folders, page))
   assert.equal('', err)
   local text = fixtures.bytes(page)
   return markup.parse(text), text, out
@@ -21,22 +20,19 @@ end
 
 -- ---- run folders ----
 
-local function copy(into, from)
-  for key, value in pairs(from or {}) do into[key] = value end
-  return into
-end
+local merged = fixtures.merged
 
 local function config_of(o)
-  return copy({recipe = 'KGCN', recipe_file = 'recipes/kgcn.lua', data = 'sets/films', seed = 1,
-               data_options = {}, bits = 32, rounding = 'dither', device = 'cpu', threads = 2,
-               version = '0.1.0', options = {dim = 16, lr = 0.01, epochs = 2}}, o)
+  return merged({recipe = 'KGCN', recipe_file = 'recipes/kgcn.lua', data = 'sets/films', seed = 1,
+                 data_options = {}, bits = 32, rounding = 'dither', device = 'cpu', threads = 2,
+                 version = '0.1.0', options = {dim = 16, lr = 0.01, epochs = 2}}, o)
 end
 
 local function summary_of(o)
-  return copy({epochs = 2, best_epoch = 2, test = {auc = 0.7, f1 = 0.6},
-               memory = {peak = 3 * 2 ^ 20, parameter = 2 ^ 20, gradient = 0, optimizer = 2 ^ 21},
-               kept = {reference_bytes = 4000000, stored_bytes = 250000},
-               time = {step_ms = 1.25, epoch_s = 2.5, eval_s = 0.1, load_s = 0.2}}, o)
+  return merged({epochs = 2, best_epoch = 2, test = {auc = 0.7, f1 = 0.6},
+                 memory = {peak = 3 * 2 ^ 20, parameter = 2 ^ 20, gradient = 0, optimizer = 2 ^ 21},
+                 kept = {reference_bytes = 4000000, stored_bytes = 250000},
+                 time = {step_ms = 1.25, epoch_s = 2.5, eval_s = 0.1, load_s = 0.2}}, o)
 end
 
 local function log_of(losses, aucs)
@@ -64,10 +60,10 @@ local function run(folder, config, log, summary, kept)
   return made
 end
 
---- A group of runs with the given test AUCs, a seed each.
+--- Writes a group of runs with these test AUCs, one run per seed.
 local function seeds(folder, config, aucs, f1)
   for seed, auc in ipairs(aucs) do
-    run(('%s-%d'):format(folder, seed), copy({seed = seed}, config), log_of{0.7, 0.6},
+    run(('%s-%d'):format(folder, seed), merged({seed = seed}, config), log_of{0.7, 0.6},
         {test = {auc = auc, f1 = f1 or 0.6}})
   end
 end
@@ -161,7 +157,7 @@ describe('tinykg report', function()
 
   -- ---- curves ----
 
-  --- The lines of the chart with a title: lists of {x, y} in the picture, and what points say.
+  --- Finds a chart by its title. Returns its lines as lists of {x, y}, its points' texts, and it.
   local function curves_of(page, title)
     for _, svg in ipairs(markup.all(page, 'svg')) do
       if svg.attributes['aria-label'] == title then
@@ -386,9 +382,7 @@ describe('tinykg report', function()
   it('prints the comparison as JSON', function()
     seeds('a', {bits = 32}, {0.70, 0.72})
     run('b', {bits = 2}, log_of{1}, {})
-    local code, out = tinykg('report ' .. dir .. ' --json')
-    assert.equal(0, code)
-    local found = cjson.decode(out)
+    local found = cjson.decode(shell.prints('report ' .. dir .. ' --json'))
     assert.equal(1, #found)
     local first = found[1].groups[1]
     assert.equal('films', found[1].data)
@@ -406,8 +400,7 @@ describe('tinykg report', function()
     fixtures.write(dir .. '/plain', 'x')
     fixtures.write(dir .. '/broken/config.json', '{"recipe": ')
     require('lfs').mkdir(dir .. '/empty')
-    local _, help = tinykg('report --help')
-    assert.matches('Example: tinykg report runs %-o report%.html', help)
+    assert.matches('Example: tinykg report runs %-o report%.html', shell.prints('report --help'))
     refuses('report', 2, "missing argument 'run'")
     refuses('report ' .. dir .. '/a -o ""', 2, '%-o: a file is needed')
     refuses('report ' .. dir .. '/none', 1, '/none: no such folder')
@@ -442,10 +435,9 @@ describe('tinykg report', function()
   end)
 
   it('shows a run of tinykg run', function()
-    local data, folder = dir .. '/data', dir .. '/run'
-    assert.equal(0, (tinykg('data demo ' .. data .. ' --users 60 --items 80')))
-    assert.equal(0, (tinykg('run recipes/kgcn.lua --quiet --data ' .. data ..
-      ' --bits 2 --set epochs=2 --threads 1 --out ' .. folder)))
+    local folder, _, data = dir .. '/run', shell.demo(60, 80)
+    shell.prints('run recipes/kgcn.lua --quiet --data ' .. data ..
+      ' --bits 2 --set epochs=2 --threads 1 --out ' .. folder)
     local summary = cjson.decode(fixtures.bytes(folder .. '/summary.json'))
     local page = report(folder)
     local row = comparison(page).rows[1]

@@ -1,22 +1,20 @@
--- Runs that are killed at any moment and go on: what they end with is, bit for bit, what they would
--- have ended with.
+-- Runs that are killed at any moment and resumed end, bit for bit, as they would have without the
+-- kills.
 local emulation = require 'tests.support.emulation'
 local fixtures = require 'tests.support.fixtures'
 local json = require 'tinykg.base.json'
 local runs = require 'tests.support.runs'
 local shell = require 'tests.support.shell'
 
-local same_run, sh = runs.same, shell.sh
-
-local function read(path) return assert(fixtures.json(path)) end
+local gives, read, same_run, sh = shell.gives, runs.read, runs.same, shell.sh
 
 describe('a run that goes on', function()
   local dir, data
   setup(function() dir, data = shell.demo(300, 150) end)
   teardown(fixtures.clean)
 
-  --- Runs, and kills it each time after it has saved its state twice, until it comes to its end.
-  -- A checkpoint is renamed into place, so that its inode changes.
+  --- Runs a command, killed each time after it has saved its state twice, until it ends.
+  -- A checkpoint is renamed into place: its inode changes.
   local UNTIL_SAVED = [[
     n=0; old=$(stat -c %%i %s/last.safetensors 2>/dev/null)
     ./tinykg %s >%s.txt 2>&1 & pid=$!
@@ -53,9 +51,8 @@ describe('a run that goes on', function()
       if case[2]:find 'emu' and not emulation.is_there() then return pending 'no emulated GPU' end
       local folder = dir .. '/' .. name:gsub('%W', '')
       local whole, killed = folder .. '-whole', folder .. '-killed'
-      local code, text = sh(('./tinykg run recipes/%s.lua --data %s %s --out %s'):format(case[1],
-        data, case[2], whole))
-      assert.equal(0, code, text)
+      gives(0, ('./tinykg run recipes/%s.lua --data %s %s --out %s'):format(case[1], data, case[2],
+        whole))
       local kills = kill_until_done(('run recipes/%s.lua --data %s %s --checkpoint 0 --out %s')
         :format(case[1], data, case[2], killed), killed)
       assert.is_true(kills >= 2, 'killed only ' .. kills .. ' times')
@@ -66,17 +63,14 @@ describe('a run that goes on', function()
   it('is told how, and goes on, after Ctrl-C', function()
     local out, whole = dir .. '/stopped', dir .. '/not-stopped'
     local options = '--bits 2 --set epochs=40 --set batch_size=16 --set patience=0'
-    assert.equal(0, (sh(('./tinykg run recipes/kgcn.lua --quiet --data %s %s --out %s'):format(data,
-      options, whole))))
-    local code, text = sh(('timeout --preserve-status -s INT 0.6 ./tinykg run recipes/kgcn.lua ' ..
-      '--data %s %s --out %s'):format(data, options, out))
-    assert.equal(130, code, text)
-    assert.matches('to go on: tinykg run %-%-resume %-%-out ' .. out:gsub('%p', '%%%0'), text)
-    code, text = sh('timeout --preserve-status -s TERM 0.3 ./tinykg run --resume --out ' .. out)
-    assert.equal(143, code, text) -- as batch systems do it
-    code, text = sh('./tinykg run --resume --out ' .. out)
-    assert.equal(0, code, text)
-    assert.matches('going on in epoch %d+', text)
+    gives(0, ('./tinykg run recipes/kgcn.lua --quiet --data %s %s --out %s'):format(data,
+      options, whole))
+    gives(130, ('timeout --preserve-status -s INT 0.6 ./tinykg run recipes/kgcn.lua ' ..
+      '--data %s %s --out %s'):format(data, options, out),
+      'to go on: tinykg run %-%-resume %-%-out ' .. out:gsub('%p', '%%%0'))
+    -- as batch systems do it
+    gives(143, 'timeout --preserve-status -s TERM 0.3 ./tinykg run --resume --out ' .. out)
+    gives(0, './tinykg run --resume --out ' .. out, 'going on in epoch %d+')
     same_run(whole, out)
   end)
 
@@ -84,29 +78,23 @@ describe('a run that goes on', function()
     local out, whole = dir .. '/more', dir .. '/all'
     local begin = './tinykg run recipes/lightgcn.lua --quiet --data ' .. data ..
       ' --bits 2 --set eval_every=1 '
-    assert.equal(0, (sh(begin .. '--set epochs=2 --out ' .. out)))
-    assert.equal(0, (sh(begin .. '--set epochs=4 --out ' .. whole)))
-    local code, text = sh('./tinykg run --resume --out ' .. out)
-    assert.equal(0, code)
-    assert.matches('^finished before; nothing to do\ntest: ', text)
-    code, text = sh('./tinykg run --resume --set epochs=4 --out ' .. out)
-    assert.equal(0, code, text)
+    gives(0, begin .. '--set epochs=2 --out ' .. out)
+    gives(0, begin .. '--set epochs=4 --out ' .. whole)
+    gives(0, './tinykg run --resume --out ' .. out, '^finished before; nothing to do\ntest: ')
+    gives(0, './tinykg run --resume --set epochs=4 --out ' .. out)
     same_run(whole, out)
   end)
 
   it('goes on where options have been added since it began', function()
     local out, whole = dir .. '/older', dir .. '/not-older'
     local begin = './tinykg run recipes/bpr-mf.lua --quiet --data ' .. data .. ' --set dim=8 '
-    assert.equal(0, (sh(begin .. '--set epochs=2 --out ' .. out)))
-    assert.equal(0, (sh(begin .. '--set epochs=4 --out ' .. whole)))
+    gives(0, begin .. '--set epochs=2 --out ' .. out)
+    gives(0, begin .. '--set epochs=4 --out ' .. whole)
     local config = read(out .. '/config.json')
     config.options.draw, config.checksum = nil, nil
-    fixtures.write(out .. '/config.json', json.encode(config))
-    local code, text = sh(begin .. '--set epochs=4 --set draw=users --resume --out ' .. out)
-    assert.equal(1, code)
-    assert.matches('option draw', text)
-    code, text = sh(begin .. '--set epochs=4 --resume --out ' .. out)
-    assert.equal(0, code, text)
+    runs.write(out .. '/config.json', config)
+    gives(1, begin .. '--set epochs=4 --set draw=users --resume --out ' .. out, 'option draw')
+    gives(0, begin .. '--set epochs=4 --resume --out ' .. out)
     same_run(whole, out)
   end)
 
@@ -135,10 +123,9 @@ end}
     local out, whole = dir .. '/holds-more', dir .. '/holds'
     local begin = ('./tinykg run %s/holds.lua --quiet --data %s --set batch_size=128 '):format(dir,
       data)
-    assert.equal(0, (sh(begin .. '--set epochs=2 --out ' .. out)))
-    assert.equal(0, (sh(begin .. '--set epochs=4 --out ' .. whole)))
-    local code, text = sh('./tinykg run --resume --quiet --set epochs=4 --out ' .. out)
-    assert.equal(0, code, text)
+    gives(0, begin .. '--set epochs=2 --out ' .. out)
+    gives(0, begin .. '--set epochs=4 --out ' .. whole)
+    gives(0, './tinykg run --resume --quiet --set epochs=4 --out ' .. out)
     same_run(whole, out)
     local command = ('run %s/holds.lua --data %s --set batch_size=128 --set epochs=4 ' ..
       '--checkpoint 0 --out %s/holds-killed'):format(dir, data, dir)
@@ -149,16 +136,15 @@ end}
   it('has its seed, to the last digit, and its budget', function()
     local out, seed = dir .. '/seed', '1234567890123457'
     local begin = './tinykg run recipes/bpr-mf.lua --quiet --data ' .. data .. ' --out ' .. out
-    assert.equal(0, (sh(begin .. ' --set epochs=1 --budget 1GiB --seed ' .. seed)))
+    gives(0, begin .. ' --set epochs=1 --budget 1GiB --seed ' .. seed)
     local half = out .. '/last.safetensors.tmp.77' -- as a kill leaves it
     fixtures.write(half, 'half')
-    assert.equal(0, (sh('./tinykg run --resume --quiet --set epochs=2 --out ' .. out)))
+    gives(0, './tinykg run --resume --quiet --set epochs=2 --out ' .. out)
     assert.is_nil((io.open(half)))
     assert.equal(tonumber(seed), read(out .. '/summary.json').seed)
     assert.equal(2 ^ 30, read(out .. '/config.json').budget)
-    local code, text = sh(begin .. ' --set epochs=3 --resume --seed 1234567890123458')
-    assert.equal(1, code)
-    assert.matches('seed was ' .. seed .. ' and is 1234567890123458 now', text)
+    gives(1, begin .. ' --set epochs=3 --resume --seed 1234567890123458',
+      'seed was ' .. seed .. ' and is 1234567890123458 now')
   end)
 
   it('given fewer epochs than it has begun, ends with the best parameters', function()
@@ -167,55 +153,43 @@ end}
             --set lr=0.05 --out %s & pid=$!
           until [ -e %s/best.safetensors ]; do sleep 0.01; done
           sleep 0.1; kill -TERM $pid; wait $pid]]):format(data, out, out))
-    local code, text = sh('./tinykg run --resume --set epochs=1 --out ' .. out)
-    assert.equal(0, code, text)
-    assert.matches('going on in epoch 2, step %d', text)
+    gives(0, './tinykg run --resume --set epochs=1 --out ' .. out, 'going on in epoch 2, step %d')
     local measured = json.decode(shell.prints('eval --json ' .. out))
     assert.same(measured.metrics, read(out .. '/summary.json').test)
   end)
 
   it('has its folder for itself', function()
     local out = dir .. '/mine'
-    local code, text = sh(([[
+    gives(1, ([[
       timeout 20 ./tinykg run recipes/kgcn.lua --quiet --data %s --set batch_size=16 \
         --set patience=0 --set epochs=100000 --checkpoint 0 --out %s >/dev/null 2>&1 & pid=$!
       until test -e %s/last.safetensors; do sleep 0.01; done
       ./tinykg run --resume --out %s; status=$?; kill $pid; (exit $status)]]):format(data, out, out,
-      out))
-    assert.equal(1, code, text)
-    assert.matches('/mine: another process is writing there\n', text)
+      out), '/mine: another process is writing there\n')
   end)
 
   it('refuses to go on as something else', function()
     local out = dir .. '/else'
     local begin = './tinykg run recipes/bpr-mf.lua --quiet --data ' .. data
-    assert.equal(0, (sh(begin .. ' --set epochs=1 --out ' .. out)))
+    gives(0, begin .. ' --set epochs=1 --out ' .. out)
     for _, case in ipairs{
       {' --bits 8', 'bits was 32 and is 8 now'}, {' --seed 2', 'seed was 1 and is 2 now'},
       {' --set dim=8', 'option dim was 64 and is 8 now'},
       {' --data-set split=time', 'option of the data split was nil and is time now'},
     } do
-      local code, text = sh(begin .. case[1] .. ' --set epochs=2 --resume --out ' .. out)
-      assert.equal(1, code)
-      assert.matches('cannot go on: ' .. case[2] .. ' %(another %-%-out begins anew%)', text)
+      gives(1, begin .. case[1] .. ' --set epochs=2 --resume --out ' .. out,
+        'cannot go on: ' .. case[2] .. ' %(another %-%-out begins anew%)')
     end
-    local code, text = sh('./tinykg run --resume --out ' .. dir .. '/nowhere')
-    assert.equal(1, code)
-    assert.matches('/nowhere: no such run', text)
-    code, text = sh('./tinykg run --resume')
-    assert.equal(2, code)
-    assert.matches('%-%-out says which run', text)
+    gives(1, './tinykg run --resume --out ' .. dir .. '/nowhere', '/nowhere: no such run')
+    gives(2, './tinykg run --resume', '%-%-out says which run')
   end)
 
   it('does not take a broken checkpoint for a good one', function()
     local out = dir .. '/broken'
     local begin = './tinykg run recipes/bpr-mf.lua --quiet --data ' .. data .. ' --out ' .. out
-    assert.equal(0, (sh(begin .. ' --set epochs=1')))
+    gives(0, begin .. ' --set epochs=1')
     local bytes = fixtures.bytes(out .. '/last.safetensors')
     fixtures.write(out .. '/last.safetensors', bytes:sub(1, #bytes - 100))
-    local code, text = sh('./tinykg run --resume --quiet --set epochs=2 --out ' .. out)
-    assert.equal(1, code)
-    assert.matches('last%.safetensors: ', text)
-    assert.equal(1, select(2, text:gsub('\n', '')), text)
+    shell.refuses('run --resume --quiet --set epochs=2 --out ' .. out, 1, 'last%.safetensors: ')
   end)
 end)

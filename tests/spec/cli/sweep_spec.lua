@@ -1,10 +1,9 @@
 -- Sweeps: several recipes, seeds and grid points, each in a process of its own.
 local fixtures = require 'tests.support.fixtures'
+local runs = require 'tests.support.runs'
 local shell = require 'tests.support.shell'
 
-local sh = shell.sh
-
-local function read(path) return assert(fixtures.json(path)) end
+local gives, read = shell.gives, runs.read
 local function exists(path) return os.execute('test -e ' .. path) == 0 end
 
 describe('a sweep', function()
@@ -12,7 +11,7 @@ describe('a sweep', function()
   setup(function() dir, data = shell.demo(60, 80) end)
   teardown(fixtures.clean)
 
-  --- Columns of the summary's row for a group, split at two blanks.
+  --- Returns the cells of a group's row in the summary, which two blanks or more separate.
   local function row_of(text, group)
     for line in text:gmatch('[^\n]+') do
       if line:sub(1, #group + 1) == group .. ' ' then
@@ -28,9 +27,8 @@ describe('a sweep', function()
 
   it('has a folder per job and says mean and deviation over seeds', function()
     local out = dir .. '/grid'
-    local code, text = sh('./tinykg run recipes/bpr-mf.lua recipes/kgcn.lua --data ' .. data ..
+    local text = gives(0, './tinykg run recipes/bpr-mf.lua recipes/kgcn.lua --data ' .. data ..
       ' --seed 1,2,5 --set epochs=1 --grid dim=4,8 --grid bits=32,2 --jobs 3 --out ' .. out)
-    assert.equal(0, code, text)
     for _, group in ipairs{'BPR-MF-dim=4-bits=32', 'BPR-MF-dim=8-bits=2', 'KGCN-dim=8-bits=32',
                            'KGCN-dim=4-bits=2'} do
       local aucs, mean, square = {}, 0, 0
@@ -54,8 +52,8 @@ describe('a sweep', function()
 
   it('gives each job what it has alone', function()
     local alone = dir .. '/alone'
-    assert.equal(0, (sh('./tinykg run recipes/kgcn.lua --quiet --data ' .. data ..
-      ' --seed 2 --set epochs=1 --set dim=8 --bits 2 --out ' .. alone)))
+    gives(0, './tinykg run recipes/kgcn.lua --quiet --data ' .. data ..
+      ' --seed 2 --set epochs=1 --set dim=8 --bits 2 --out ' .. alone)
     assert.equal(fixtures.bytes(alone .. '/best.safetensors'),
                  fixtures.bytes(dir .. '/grid/KGCN-dim=8-bits=2-seed2/best.safetensors'))
   end)
@@ -63,26 +61,21 @@ describe('a sweep', function()
   it('does nothing twice, and what is missing or has changed', function()
     local out = dir .. '/again'
     local begin = './tinykg run recipes/bpr-mf.lua --data ' .. data .. ' --seed 1,2 --out ' .. out
-    assert.equal(0, (sh(begin .. ' --set epochs=1')))
+    gives(0, begin .. ' --set epochs=1')
     local path = out .. '/BPR-MF-seed1/log.jsonl'
     local before = fixtures.bytes(path)
     os.remove(out .. '/BPR-MF-seed2/summary.json')
-    local code, text = sh(begin .. ' --set epochs=1')
-    assert.equal(0, code, text)
-    assert.matches('BPR%-MF%-seed1 +before ', text)
+    local text = gives(0, begin .. ' --set epochs=1', 'BPR%-MF%-seed1 +before ')
     assert.matches('BPR%-MF%-seed2 +done ', text)
     assert.equal(before, fixtures.bytes(path))
     assert.equal('2', row_of(text, 'BPR-MF')[2])
-    code, text = sh('./tinykg run --resume --out ' .. out) -- knows the rest of the command
-    assert.equal(0, code, text)
+    text = gives(0, './tinykg run --resume --out ' .. out) -- knows the rest of the command
     assert.equal(2, select(2, text:gsub('before ', '')))
-    code, text = sh(begin .. ' --set epochs=1 --set dim=8')
-    assert.equal(1, code)
-    assert.matches('^tinykg: %S+/again: holds a sweep with other settings: option dim was nil ' ..
-                   'and is 8 now: [^\n]+\n$', text)
+    gives(1, begin .. ' --set epochs=1 --set dim=8',
+      '^tinykg: %S+/again: holds a sweep with other settings: option dim was nil ' ..
+      'and is 8 now: [^\n]+\n$')
     assert.equal(before, fixtures.bytes(path))
-    code, text = sh(begin .. ' --set epochs=1 --set dim=8 --force')
-    assert.equal(0, code, text)
+    text = gives(0, begin .. ' --set epochs=1 --set dim=8 --force')
     assert.equal(2, select(2, text:gsub('done ', '')))
     assert.equal(64, read(out .. '/BPR-MF-seed1/previous/config.json').options.dim)
     assert.equal(8, read(out .. '/BPR-MF-seed1/config.json').options.dim)
@@ -104,10 +97,8 @@ return tk.recipe{name = 'Crash', build = function(d)
   return setmetatable({u = tk.nn.Embedding(d.users, 4), i = tk.nn.Embedding(d.items, 4)}, M)
 end}
 ]])
-    local code, text = sh(('./tinykg run %s/crash.lua --data %s --seed 1,2,3,4,5 --set epochs=1 ' ..
-      '--out %s'):format(dir, data, out))
-    assert.equal(1, code)
-    assert.matches('Crash%-seed1 +done ', text)
+    local text = gives(1, ('./tinykg run %s/crash.lua --data %s --seed 1,2,3,4,5 --set epochs=1 ' ..
+      '--out %s'):format(dir, data, out), 'Crash%-seed1 +done ')
     assert.matches('Crash%-seed2 +failed .-crash%.lua:4: no such luck\n', text)
     assert.matches('Crash%-seed3 +failed .-killed by signal 11\n', text)
     assert.matches('Crash%-seed4 +diverged .-try a smaller lr', text)
@@ -130,14 +121,13 @@ return tk.recipe{name = 'Wordy', build = function(d)
   return setmetatable({u = tk.nn.Embedding(d.users, 4)}, M)
 end}
 ]])
-    local code, text = sh(('timeout -k 1 20 ./tinykg run %s/wordy.lua --data %s --seed 1,2 ' ..
+    local text = gives(1, ('timeout -k 1 20 ./tinykg run %s/wordy.lua --data %s --seed 1,2 ' ..
       '--out %s/wordy'):format(dir, data, dir))
-    assert.equal(1, code, text)
     assert.equal(2, select(2, text:gsub('%-seed%d +failed [^\n]-wordy%.lua:5: enough\n', '')), text)
   end)
 
   it('that is killed takes its jobs along', function()
-    local code, text = sh(([[
+    local text = gives(0, ([[
       ./tinykg run recipes/bpr-mf.lua --data %s --seed 1,2 --jobs 2 --threads 1 --out %s \
         --set epochs=100000 --set patience=0 --set batch_size=16 --set lr=1e-9 >/dev/null & pid=$!
       until [ -e %s/BPR-MF-seed1/best.safetensors ] && [ -e %s/BPR-MF-seed2/best.safetensors ]; do
@@ -149,16 +139,14 @@ end}
         kill -9 $m 2>/dev/null && echo $m still runs
       done
       true]]):format(data, dir .. '/taken', dir .. '/taken', dir .. '/taken'))
-    assert.equal(0, code)
     assert.not_matches('still runs', text)
   end)
 
   it('stops as a whole on Ctrl-C and goes on later', function()
     local out = dir .. '/stopped'
-    local code, text = sh('timeout --preserve-status -s INT 1 ./tinykg run recipes/kgcn.lua ' ..
+    local text = gives(130, 'timeout --preserve-status -s INT 1 ./tinykg run recipes/kgcn.lua ' ..
       '--data ' .. data .. ' --seed 1,2,3 --set epochs=200 --set patience=0 --set batch_size=4 ' ..
       '--jobs 2 --out ' .. out)
-    assert.equal(130, code, text)
     assert.equal(2, select(2, text:gsub('stopped  ', '')), text)
     assert.matches('to go on: tinykg run %-%-resume %-%-out ', text)
     assert.is_true(exists(out .. '/KGCN-seed1/last.safetensors'))
@@ -167,12 +155,10 @@ end}
 
   it('and a run do not share a folder', function()
     local run = './tinykg run recipes/bpr-mf.lua --quiet --set epochs=1 --data ' .. data
-    local code, text = sh(run .. ' --out ' .. dir .. '/grid')
-    assert.equal(1, code)
-    assert.matches('/grid: holds a sweep; a run needs a folder of its own\n$', text)
-    code, text = sh(run .. ' --seed 1,2 --out ' .. dir .. '/alone')
-    assert.equal(1, code)
-    assert.matches('/alone: holds a run; a sweep needs a folder of its own\n$', text)
+    gives(1, run .. ' --out ' .. dir .. '/grid',
+      '/grid: holds a sweep; a run needs a folder of its own\n$')
+    gives(1, run .. ' --seed 1,2 --out ' .. dir .. '/alone',
+      '/alone: holds a run; a sweep needs a folder of its own\n$')
   end)
 
   it('refuses what cannot be, before anything runs', function()
@@ -182,9 +168,8 @@ end}
       {'--seed 1,2 --jobs 0', "jobs: '0' is not a whole number from 1 on"},
     } do
       local out = dir .. '/never'
-      local code, text = sh(('./tinykg run recipes/kgcn.lua --data %s %s --out %s'):format(data,
+      local text = gives(2, ('./tinykg run recipes/kgcn.lua --data %s %s --out %s'):format(data,
         case[1], out))
-      assert.equal(2, code)
       assert(text:find(case[2], 1, true), text)
       assert.equal(1, select(2, text:gsub('\n', '')), text)
       assert.is_false(exists(out))

@@ -1,9 +1,9 @@
--- A run's folder holds a recipe, which is a program: whose it is, whether it has changed, and that
--- no link in a folder leads a write elsewhere.
+-- A run's folder holds a recipe, which is a program: its owner and its hash are checked, and links
+-- in the folder are not written through.
 local ffi = require 'ffi'
 local lfs = require 'lfs'
 local fixtures = require 'tests.support.fixtures'
-local json = require 'tinykg.base.json'
+local runs = require 'tests.support.runs'
 local sha256 = require 'tinykg.engine.sha256'
 local shell = require 'tests.support.shell'
 
@@ -61,26 +61,22 @@ describe('the folder of a run', function()
   end
 
   local function config(change)
-    local c = assert(fixtures.json(run .. '/config.json'))
+    local c = runs.read(run .. '/config.json')
     c.checksum = nil -- as somebody who changes it by hand
     change(c)
-    fixtures.write(run .. '/config.json', json.encode(c))
+    runs.write(run .. '/config.json', c)
   end
 
   it('notes its recipe by its hash', function()
-    local pipe = io.popen('sha256sum < ' .. run .. '/recipe.lua')
-    local digits = pipe:read('*a'):match('^%x+')
-    pipe:close()
+    local digits = select(2, shell.sh('sha256sum < ' .. run .. '/recipe.lua')):match('^%x+')
     assert.equal(digits or sha256(fixtures.bytes(run .. '/recipe.lua')),
-                 fixtures.json(run .. '/config.json').recipe_sha256)
+                 runs.read(run .. '/config.json').recipe_sha256)
   end)
 
   it('is opened without a word when all is as it was, with or without a hash', function()
     for _ = 1, 2 do
       for _, command in ipairs(commands()) do
-        local code, _, err = shell.tinykg(command)
-        assert.equal(0, code, command .. ': ' .. err)
-        assert.equal('', err)
+        assert.equal('', (select(2, shell.works(command))))
       end
       config(function(c) c.recipe_sha256 = nil end)
     end
@@ -90,13 +86,11 @@ describe('the folder of a run', function()
     local file = assert(io.open(run .. '/recipe.lua', 'a'))
     file:write('-- changed\n')
     file:close()
-    local status, text = shell.tinykg('check ' .. run)
-    assert.equal(1, status)
-    assert.matches('recipe.lua +NOT ok: not the recipe that the run began with', text)
+    shell.gives(1, './tinykg check ' .. run,
+                'recipe.lua +NOT ok: not the recipe that the run began with')
     for _, command in ipairs(commands()) do
-      local code, _, err = shell.tinykg(command)
-      assert.equal(0, code, command .. ': ' .. err)
-      assert.equal('note: ' .. run .. '/recipe.lua has changed since the run began\n', err)
+      assert.equal('note: ' .. run .. '/recipe.lua has changed since the run began\n',
+                   (select(2, shell.works(command))))
     end
   end)
 
@@ -165,13 +159,13 @@ describe('the folder of a run', function()
         sh('rm -f %s/%s && ln -s %s %s/%s', run, name, precious, run, name)
       end
     end
-    -- One that goes on, where the two files that are read first are themselves.
+    -- A resumed run; the two files that it reads first are no links.
     os.remove(run .. '/summary.json')
     all_links{'log.jsonl', 'kept.json'}
     shell.prints(('run %s --data %s --resume --set epochs=2 --set dim=4 --out %s')
       :format(RECIPE, data, run))
     assert.equal('precious', fixtures.bytes(precious))
-    -- One that begins anew, and puts the last one's files into previous/, which is a link.
+    -- A new run, which moves the files of the last one to previous/, a link.
     os.remove(run .. '/summary.json')
     all_links{'recipe.lua', 'log.jsonl', 'kept.json', 'best.safetensors', 'last.safetensors'}
     sh('ln -s %s %s/previous', elsewhere, run)

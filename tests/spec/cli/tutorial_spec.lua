@@ -3,13 +3,13 @@
 -- `text` must be printed here.
 local fixtures = require 'tests.support.fixtures'
 local lfs = require 'lfs'
-local sh = require('tests.support.shell').sh
+local shell = require 'tests.support.shell'
 
 local home = os.getenv('TINYKG_HOME') or lfs.currentdir()
 local page = home .. '/recipes/README.md'
 local QUICK = ' --set epochs=2 --threads 1' -- of every run: what it finds is not looked at
 
---- The fenced blocks of a page: {kind, text, line}.
+--- Returns the fenced blocks of a page: {kind, text, line}.
 local function blocks_of(path)
   local list, block, number = {}, nil, 0
   for line in io.lines(path) do
@@ -28,8 +28,8 @@ local function blocks_of(path)
   return list
 end
 
---- The parts of a Lua file that begin in the first column, each up to an empty line before the
---- next: {name, text}. The name is a function's, or 'return'.
+--- Splits a Lua file at the definitions that begin in the first column:
+--- a list of {name, text}. The name is that of a function, or 'return'.
 local function parts_of(text)
   local parts, part = {}, nil
   for line in text:gmatch('([^\n]*)\n') do
@@ -62,10 +62,10 @@ local function changed(file, change)
   return table.concat(out)
 end
 
---- A line without the spaces at its ends, and what is short of a width: they are not the point.
+--- Returns a line with single spaces between its words and none at its ends.
 local function plain(line) return (line:gsub('^%s+', ''):gsub('%s+$', ''):gsub('%s+', ' ')) end
 
---- The first line of `wanted` that `got` does not have, in order.
+--- Returns the first line of `wanted` that is missing in `got`, in this order; nil if none is.
 local function missing(wanted, got)
   local next_line = got:gmatch('[^\n]+')
   for line in wanted:gmatch('[^\n]+') do
@@ -94,21 +94,19 @@ local function follow(dir, block, printed)
   local all = {}
   for command in block.text:gmatch('[^\n]+') do
     local quick = command:match('tinykg run') and not command:match('%-%-help')
-    local code, text = sh(command .. (quick and QUICK or ''), dir)
-    assert(code == 0, ('line %d: %s\n%s'):format(block.line, command, text))
-    all[#all + 1] = text
+    all[#all + 1] = shell.gives(0, command .. (quick and QUICK or ''), nil, dir)
   end
   return table.concat(all)
 end
 
---- An empty folder with ./tinykg.
+--- Makes an empty folder with ./tinykg.
 local function new_folder()
   local dir = fixtures.dir()
   assert(lfs.link(home .. '/tinykg', dir .. '/tinykg', true))
   return dir
 end
 
---- Follows a whole page; how many blocks of each kind it has.
+--- Follows a whole page. Returns the number of its blocks of each kind.
 local function follow_page(dir, path)
   local printed, kinds = '', {lua = 0, sh = 0, text = 0}
   for _, block in ipairs(blocks_of(path)) do
@@ -128,8 +126,7 @@ describe('the first page', function()
 
   it('names every command', function()
     local text = fixtures.bytes(home .. '/README.md')
-    local _, help = sh('./tinykg help')
-    for name in help:gmatch('\n  tinykg (%l+)') do
+    for name in shell.prints('help'):gmatch('\n  tinykg (%l+)') do
       assert(name == 'help' or text:find('`tinykg ' .. name .. '[ `]'), name)
     end
   end)
@@ -145,8 +142,8 @@ describe('the tutorial', function()
     assert.is_true(kinds.lua > 5 and kinds.sh > 5 and kinds.text > 2)
   end)
 
-  --- The tutorial's first recipe with something wrong: what is said, and of which line: that of
-  --- the text put in, or of the text `by`; false: no line, of the file as a whole. The page has it.
+  --- Replaces `from` by `to` in the tutorial's first recipe. Fails unless the run says `said` with
+  --- the line of `to`, of the text `by`, or of none if by is false; the page must have `said` too.
   local function mistaken(from, to, said, by)
     local recipe = fixtures.bytes(dir .. '/films/mf.lua')
     local first, last = recipe:find(from, 1, true)
@@ -156,9 +153,8 @@ describe('the tutorial', function()
     local line = select(2, recipe:sub(1, at):gsub('\n', '')) + 1
     local place = 'films/wrong.lua:' .. (at > 0 and line .. ':' or '')
     fixtures.write(dir .. '/films/wrong.lua', recipe)
-    local code, text = sh('./tinykg run films/wrong.lua --data films --quiet --out wrong', dir)
-    assert.equal(1, code, text)
-    assert.equal(('tinykg: %s %s\n'):format(place, said), text)
+    assert.equal(('tinykg: %s %s\n'):format(place, said), shell.gives(1,
+      './tinykg run films/wrong.lua --data films --quiet --out wrong', nil, dir))
     assert(fixtures.bytes(page):find('`' .. said .. '`', 1, true), 'not on the page: ' .. said)
   end
 

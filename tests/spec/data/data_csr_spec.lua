@@ -1,15 +1,12 @@
 -- Sorted pairs, distinct pairs and triples, argsort: against plain Lua.
 local fixtures = require 'tests.support.fixtures'
 local arrays = require 'tinykg.engine.arrays'
+local array_of = require('tests.support.arrays').of
 local random_from = require('tests.support.reference_ops').random
 
 local list = fixtures.list
 
-local function ints(values)
-  local array = arrays.ints(#values)
-  for i, value in ipairs(values) do array[i - 1] = value end
-  return array
-end
+local function ints(values) return array_of('int32_t', values) end
 
 local function random_pairs(n, users, items, seed)
   local draw, u, i = random_from(seed - 1), {}, {}
@@ -108,8 +105,6 @@ end)
 describe('argsort and permutation', function()
   it('orders doubles of either sign, equal ones as they came', function()
     local values = { 3, -1e-300, 0, 1e300, -5.5, 3, 881250949.25, -0.0, 881250949, -1e300, 1e-310 }
-    local array = arrays.doubles(#values)
-    for i, value in ipairs(values) do array[i - 1] = value end
     local want = {}
     for i = 1, #values do want[i] = i - 1 end
     table.sort(want, function(a, b)
@@ -117,7 +112,7 @@ describe('argsort and permutation', function()
       if x ~= y then return x < y end
       return a < b
     end)
-    assert.same(want, list(arrays.argsort(#values, array), #values))
+    assert.same(want, list(arrays.argsort(#values, array_of('double', values)), #values))
   end)
 
   it('permutes, the same for the same seed and epoch only', function()

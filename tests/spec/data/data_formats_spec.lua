@@ -1,8 +1,10 @@
 -- Each format from small folders made here, and each message for what is wrong with one.
 local fixtures = require 'tests.support.fixtures'
 local data = require 'tinykg.data'
+local sets = require 'tests.support.sets'
 
-local pairs_of, triples_of = fixtures.pairs_of, fixtures.triples_of
+local pairs_of, triples_of, with = fixtures.pairs_of, fixtures.triples_of, fixtures.merged
+local fails, names_of = sets.fails, sets.names_of
 
 local function all_pairs(set)
   local list = {}
@@ -11,34 +13,6 @@ local function all_pairs(set)
   end
   table.sort(list)
   return list
-end
-
--- The message of a folder that cannot be loaded, the folder's name replaced by 'DIR'.
-local function fails(contents, options)
-  local dir = fixtures.dir(contents)
-  local message = fixtures.message(data.load, dir, options)
-  local first, last = message:find(dir, 1, true)
-  while first do
-    message = message:sub(1, first - 1) .. 'DIR' .. message:sub(last + 1)
-    first, last = message:find(dir, 1, true)
-  end
-  return message
-end
-
-local function names_of(names)
-  local list = {}
-  for id = 0, names.count - 1 do
-    list[id + 1] = names:name(id)
-    assert.equal(id, names:id(names:name(id)))
-  end
-  return list
-end
-
-local function with(base, changes)
-  local new = {}
-  for name, text in pairs(base) do new[name] = text end
-  for name, text in pairs(changes) do new[name] = text or nil end
-  return new
 end
 
 describe('data.load: which format', function()
@@ -131,10 +105,8 @@ describe('data.load: KGAT', function()
     assert.are_not.same(pairs_of(d.valid), pairs_of(data.load(dir, { seed = 5 }).valid))
     d = data.load(dir, { valid_ratio = 0.5 })
     assert.same({ 12, 12 }, { d.train.n, d.valid.n })
-    assert.same({ 24, 0 }, (function()
-      local none = data.load(dir, { valid_ratio = 0 })
-      return { none.train.n, none.valid.n }
-    end)())
+    d = data.load(dir, { valid_ratio = 0 })
+    assert.same({ 24, 0 }, { d.train.n, d.valid.n })
   end)
 
   it('prefers derived/, and uses a validation file that is a part of train', function()

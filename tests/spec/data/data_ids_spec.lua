@@ -11,13 +11,7 @@ describe('a folder of several formats', function()
 
   local kgat = { ['train.txt'] = '0 1 2\n1 0\n', ['test.txt'] = '0 0\n',
     ['kg_final.txt'] = '0 0 3\n' }
-  local function with(more)
-    local all = {}
-    for _, contents in ipairs { kgat, more } do
-      for name, text in pairs(contents) do all[name] = text end
-    end
-    return all
-  end
+  local function with(more) return fixtures.merged(kgat, more) end
 
   it('is what it has most files of', function()
     local set = load(with { ['item_index2entity_id.txt'] = '10\t0\n11\t1\n' })
@@ -53,9 +47,7 @@ describe('name lists', function()
   local function items(list)
     local set = load { ['train.txt'] = '0 0 1\n', ['test.txt'] = '0 2\n',
       ['item_list.txt'] = list }
-    local found = {}
-    for id = 0, set.items - 1 do found[id + 1] = set.names.items:name(id) end
-    return found
+    return names_of(set.names.items)
   end
 
   it('may have titles of several words, and no header', function()
@@ -75,13 +67,7 @@ describe('ids with gaps', function()
   after_each(fixtures.clean)
 
   local base = { ['train.txt'] = '0 1 2\n1 2 3\n', ['test.txt'] = '0 3\n1 1\n' }
-  local function with(changes)
-    local all = {}
-    for _, contents in ipairs { base, changes } do
-      for name, text in pairs(contents) do all[name] = text end
-    end
-    return all
-  end
+  local function with(changes) return fixtures.merged(base, changes) end
 
   it('cost nothing: entities', function()
     local set = load(with { ['kg_final.txt'] = '0 0 1000000000\n' })

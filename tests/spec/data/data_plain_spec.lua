@@ -1,5 +1,6 @@
 -- Plain tables as people have them: semicolons, commas in names, other words for the columns.
 local fixtures = require 'tests.support.fixtures'
+local sets = require 'tests.support.sets'
 local shell = require 'tests.support.shell'
 local tk = require 'tinykg'
 
@@ -10,13 +11,6 @@ local INTERACTIONS = {'Nutzer;Rezept;Wertung', 'Jürgen;"Soße; grün";5', 'Jür
 
 describe('plain tables', function()
   teardown(fixtures.clean)
-
-  local function message(contents, options)
-    local dir = fixtures.dir(contents)
-    local ok, text = pcall(tk.data.load, dir, options)
-    assert.is_false(ok)
-    return (text:gsub(dir, 'DIR', 1, true))
-  end
 
   it('may be separated by semicolons, each file in its own way', function()
     local data = tk.data.load(fixtures.dir{
@@ -33,13 +27,13 @@ describe('plain tables', function()
 
   it('name the line of what is wrong', function()
     assert.equal('DIR/interactions.csv:3: 1 column separated by semicolons, expected 2',
-                 message{['interactions.csv'] = {'user;item', 'a;b', 'c'}})
+                 sets.fails{['interactions.csv'] = {'user;item', 'a;b', 'c'}})
   end)
 
   it('have no other columns than those that are read', function()
     assert.matches('^data: option columns: ratng:stars is not field:column with a field of ' ..
                    'head, item, label, rating, ',
-                   message({}, {columns = {user = 'who', ratng = 'stars'}}))
+                   sets.fails({}, {columns = {user = 'who', ratng = 'stars'}}))
     shell.refuses('data info ' .. fixtures.dir() .. ' --data-set columns=who', 1,
                   'option columns: who is not field:column')
     shell.refuses('data info ' .. fixtures.dir() .. ' --data-set ratios=0.7,0.1', 1,

@@ -1,12 +1,13 @@
--- Splits, filters, batches, the demo and what a data set says of itself.
+-- Splits, filters, batches, the demo and the summary of a data set.
 local fixtures = require 'tests.support.fixtures'
 local arrays = require 'tinykg.engine.arrays'
 local data = require 'tinykg.data'
 local demo = require 'tinykg.data.demo'
+local sets = require 'tests.support.sets'
 
 local pairs_of = fixtures.pairs_of
 
--- Interactions of users with n[user] items each, with times and ratings; as a plain data set.
+-- Makes a plain data set in which each user has counts[user] items, with times and ratings.
 local function plain(counts, extra)
   local lines = { 'user\titem\trating\ttimestamp' }
   for user, n in ipairs(counts) do
@@ -15,9 +16,7 @@ local function plain(counts, extra)
         (item * 7919 + user) % 1000)
     end
   end
-  local contents = { ['interactions.tsv'] = lines }
-  for name, text in pairs(extra or {}) do contents[name] = text end
-  return fixtures.dir(contents)
+  return fixtures.dir(fixtures.merged({ ['interactions.tsv'] = lines }, extra))
 end
 
 local function count_per_user(set, part)
@@ -129,11 +128,7 @@ describe('filters', function()
     assert.equal('y', set.names.items:name(1))
     assert.equal(1, set.names.items:id('y'))
     assert.is_nil(set.names.items:id('z'))
-    assert.same({ 'x', 'y', 'z', 'w', 'e', 'f' }, (function()
-      local list = {}
-      for id = 0, 5 do list[id + 1] = set.names.entities:name(id) end
-      return list
-    end)())
+    assert.same({ 'x', 'y', 'z', 'w', 'e', 'f' }, sets.names_of(set.names.entities))
     -- z and w stay as entities since they have triples; v goes.
     assert.is_nil(set.names.entities:id('v'))
     assert.same({ '2 0 4', '1 0 0', '3 0 5' }, fixtures.triples_of(set.graph))

@@ -2,26 +2,23 @@
 local fixtures = require 'tests.support.fixtures'
 local shell = require 'tests.support.shell'
 local arrays = require 'tinykg.engine.arrays'
+local random_from = require('tests.support.reference_ops').random
 
 local list = fixtures.list
 
+local function file(text) return fixtures.dir { ['t.txt'] = text } .. '/t.txt' end
+
+local function read(text, spec) return assert(arrays.read(file(text), spec)) end
+
+-- Returns the message for a file that must be refused, without the file's folder.
+local function fails(text, spec)
+  local table_read, message = arrays.read(file(text), spec)
+  assert.is_nil(table_read)
+  return (message:gsub('^.*/t%.txt', 't.txt'))
+end
+
 describe('arrays.read', function()
   after_each(fixtures.clean)
-
-  local function file(text) return fixtures.dir { ['t.txt'] = text } .. '/t.txt' end
-
-  local function read(text, spec)
-    local path = file(text)
-    return assert(arrays.read(path, spec))
-  end
-
-  -- The message for a file, with its folder taken off.
-  local function fails(text, spec)
-    local path = file(text)
-    local table_read, message = arrays.read(path, spec)
-    assert.is_nil(table_read)
-    return (message:gsub('^.*/t%.txt', 't.txt'))
-  end
 
   it('reads ids, numbers and names, and skips', function()
     local t = read('h\th\th\th\n7\t1.5\tab\tx\n0\t-2e-3\tc\ty\n3\t4\tab\tz\n',
@@ -184,27 +181,15 @@ end)
 describe('arrays.read: as people write', function()
   after_each(fixtures.clean)
 
-  local function read(text, spec)
-    return assert(arrays.read(fixtures.dir { ['t.txt'] = text } .. '/t.txt', spec))
-  end
-
-  local function fails(text, spec)
-    local none, message = arrays.read(fixtures.dir { ['t.txt'] = text } .. '/t.txt', spec)
-    assert.is_nil(none)
-    return (message:gsub('^.*/t%.txt', 't.txt'))
-  end
-
-  -- The names of a column as texts, and the numbers of another.
+  -- Reads a text; returns the names in one of its columns, and the table.
   local function texts(text, kinds, separator, column)
-    local names = arrays.dictionary()
-    local taken = {}
+    local names, found = {}, {}
     for i = 1, #kinds do
-      if kinds:sub(i, i):find('[seS]') then taken[i] = arrays.dictionary() end
+      if kinds:sub(i, i):find('[seS]') then names[i] = arrays.dictionary() end
     end
-    taken[column] = names
-    local t, found = read(text, { kinds = kinds, separator = separator, names = taken }), {}
+    local t = read(text, { kinds = kinds, separator = separator, names = names })
     local ids = t:ids(column)
-    for i = 0, t.n - 1 do found[i + 1] = names:at(ids[i]) end
+    for i = 0, t.n - 1 do found[i + 1] = names[column]:at(ids[i]) end
     return found, t
   end
 
@@ -348,7 +333,7 @@ describe('arrays.read: as people write', function()
   end)
 end)
 
-for tool, damaged in pairs { gzip = 'gzip', xz = 'xz' } do
+for _, tool in ipairs { 'gzip', 'xz' } do
   describe('a file compressed by ' .. tool, function()
     after_each(fixtures.clean)
 
@@ -361,11 +346,8 @@ for tool, damaged in pairs { gzip = 'gzip', xz = 'xz' } do
 
     -- Incompressible enough that a stream has several blocks of input.
     local function many()
-      local lines, x = {}, 1
-      for i = 1, 60000 do
-        x = (x * 16807) % 2147483647
-        lines[i] = ('%d %d'):format(i - 1, x - 1)
-      end
+      local lines, random = {}, random_from(0)
+      for i = 1, 60000 do lines[i] = ('%d %d'):format(i - 1, random(2 ^ 31 - 1) - 1) end
       return lines
     end
 
@@ -409,7 +391,7 @@ for tool, damaged in pairs { gzip = 'gzip', xz = 'xz' } do
         fixtures.write(packed, whole:sub(1, size))
         local t, message = arrays.read(packed, { kinds = 'ii' })
         assert.is_nil(t)
-        assert.equal(packed .. ': ends in the middle of its ' .. damaged .. ' data (truncated?)',
+        assert.equal(packed .. ': ends in the middle of its ' .. tool .. ' data (truncated?)',
           message)
       end
     end)

@@ -12,8 +12,7 @@ local home = os.getenv('TINYKG_HOME') or '.'
 local prints, refuses = shell.prints, shell.refuses
 local rows, set, trained = sets.rows, sets.folder, runs.trained
 
-local function read(path) return assert(fixtures.json(path)) end
-local function write(path, value) fixtures.write(path, json.encode(value)) end
+local read, write = runs.read, runs.write
 
 describe('folders of runs', function()
   local dir, data
@@ -34,11 +33,10 @@ int mkdir(const char *path, mode_t mode) {
   return ((int (*)(const char *, mode_t))dlsym(RTLD_NEXT, "mkdir"))(path, mode);
 }
 ]])
-    local code, text = shell.sh(([[cc -shared -fPIC -o %s/slow.so %s/slow.c -ldl && cd %s &&
+    shell.gives(0, ([[cc -shared -fPIC -o %s/slow.so %s/slow.c -ldl && cd %s &&
       for lr in 0.001 0.001 0.002; do LD_PRELOAD=%s/slow.so %s/tinykg run recipes/bpr-mf.lua \
         --data %s --threads 1 --set epochs=1 --set lr=$lr --quiet & done; wait]]):format(dir, dir,
       dir, dir, home == '.' and '$OLDPWD' or home, data))
-    assert.equal(0, code, text)
     local base = 'bpr-mf-' .. data:match('[^/]*$') .. '-32bit-seed1-epochs=1-lr=0.00'
     assert.same({base .. '1', base .. '1-2', base .. '2'}, fixtures.names(dir .. '/runs'))
     for _, name in ipairs(fixtures.names(dir .. '/runs')) do
@@ -95,7 +93,7 @@ describe('checkpoints', function()
   end)
   teardown(fixtures.clean)
 
-  --- A copy of the run, to be spoilt.
+  --- Copies the run's folder, to be damaged.
   local function copy()
     local to = fixtures.dir()
     for _, name in ipairs(fixtures.names(run)) do
@@ -294,11 +292,8 @@ describe('checkpoints', function()
     local other = trained(data, dir .. '/other', '--set dim=3')
     fixtures.write(to .. '/last.safetensors', fixtures.bytes(other .. '/last.safetensors'))
     os.remove(to .. '/log.jsonl')
-    local code, text = shell.tinykg('check ' .. to)
-    assert.equal(1, code)
-    assert.matches('last%.safetensors +NOT ok: %w+%.weight is f32 %[%d+, 3%], but f32 %[%d+, ' ..
-                   '64%] ' ..
-                   'in best%.safetensors\n', text)
+    local text = shell.gives(1, './tinykg check ' .. to, 'last%.safetensors +NOT ok: ' ..
+      '%w+%.weight is f32 %[%d+, 3%], but f32 %[%d+, 64%] in best%.safetensors\n')
     assert.matches('log%.jsonl +NOT ok: is not there', text)
     refuses('check ' .. dir .. '/nowhere', 1, 'no such run')
     local found = json.decode(prints('check --json --no-data ' .. run))

@@ -1,19 +1,22 @@
 -- Batches of sampled users: distributions, epochs, resuming within an epoch, errors.
+local array_of = require('tests.support.arrays').of
 local fixtures = require 'tests.support.fixtures'
-local json = require 'tinykg.base.json'
+local runs = require 'tests.support.runs'
 local shell = require 'tests.support.shell'
 local tk = require 'tinykg'
 
---- A part of 7 users, of whom 0 and 4 have nothing and user u else has 3 u items.
-local function part_of_users()
-  local users, items, n = {}, {}, 0
+local function ints(list) return array_of('int32_t', list) end
+
+--- Makes a part of 7 users: users 0 and 4 have no items, every other user u has 3 u.
+local function plain_part()
+  local users, items = {}, {}
   for u = 1, 6 do
-    for k = 1, u ~= 4 and 3 * u or 0 do users[n], items[n], n = u, 100 * u + k, n + 1 end
+    for k = 1, u ~= 4 and 3 * u or 0 do users[#users + 1], items[#items + 1] = u, 100 * u + k end
   end
-  return {n = n, users = users, items = items}
+  return {n = #users, users = ints(users), items = ints(items)}
 end
 
---- All rows of an epoch as {user, item}, the sizes of its batches, and how many it says it has.
+--- Returns the rows of an epoch as {user, item}, the sizes of its batches, and the count given.
 local function drawn(part, options)
   local rows, sizes = {}, {}
   local next_batch, count = require('tinykg.data.loader.batches').iterate(part, options)
@@ -24,21 +27,9 @@ local function drawn(part, options)
   return rows, sizes, count
 end
 
-local function ints(values)
-  local arrays = require 'tinykg.engine.arrays'
-  local n = 0
-  while values[n] do n = n + 1 end
-  local array = arrays.ints(n)
-  for i = 0, n - 1 do array[i] = values[i] end
-  return array
-end
 
-local function plain_part()
-  local p = part_of_users()
-  return {n = p.n, users = ints(p.users), items = ints(p.items)}
-end
-
---- Counts by key hold shares of their sum, within 4.5 standard errors of a binomial count.
+--- Fails unless each key has an equal share of the counts, within 4.5 standard errors of a binomial
+--- count.
 local function uniform(counts, keys, what)
   local sum = 0
   for _, key in ipairs(keys) do sum = sum + (counts[key] or 0) end
@@ -72,7 +63,7 @@ describe('sampled users', function()
 
   local WITH_ITEMS = {1, 2, 3, 5, 6}
 
-  --- How often each user, and each user's items, came in many epochs.
+  --- Counts how often each user and each item came in many epochs.
   local function tally(draw, size)
     local part, users, items = plain_part(), {}, {}
     for epoch = 1, 600 do
@@ -162,8 +153,7 @@ describe('sampled users', function()
     for _, draw in ipairs{'users', 'distinct_users'} do
       local function rows(more)
         local o = {draw = draw, size = 4, seed = 3, epoch = 2}
-        for key, value in pairs(more or {}) do o[key] = value end
-        return (drawn(part, o))
+        return (drawn(part, fixtures.merged(o, more)))
       end
       local whole = rows()
       assert.same(whole, rows())
@@ -194,14 +184,10 @@ end)
 
 describe('a recipe that samples users', function()
   local dir, labelled
-  setup(function()
-    dir = fixtures.dir()
-    labelled = dir .. '/data'
-    assert.equal(0, (shell.sh('./tinykg data demo ' .. labelled .. ' --users 60 --items 40')))
-  end)
+  setup(function() dir, labelled = shell.demo(60, 40) end)
   teardown(fixtures.clean)
 
-  local function options_of(run) return assert(fixtures.json(run .. '/config.json')).options end
+  local function options_of(run) return runs.read(run .. '/config.json').options end
 
   it('takes labelled data row by row, and refuses to sample its users', function()
     local out = dir .. '/labelled'
@@ -211,7 +197,7 @@ describe('a recipe that samples users', function()
     assert.is_nil(options_of(out).draw)
     shell.prints('run --resume --set epochs=2 --out ' .. out)
     shell.prints((begin:gsub('epochs=1', 'epochs=3')) .. '--resume --out ' .. out)
-    assert.equal(3, assert(fixtures.json(out .. '/summary.json')).epochs)
+    assert.equal(3, runs.read(out .. '/summary.json').epochs)
     shell.refuses(begin .. '--set draw=distinct_users --out ' .. dir .. '/asked', 1,
                   'option draw=distinct_users: .*have labels')
     shell.refuses(begin .. '--set draw=users --out ' .. dir .. '/asked', 1, 'option draw=users')
@@ -230,8 +216,7 @@ describe('a recipe that samples users', function()
       assert.equal(draw, options_of(out).draw)
       local n = tk.data.load(labelled, {task = 'ranking'}).train.n
       local steps = draw == 'distinct_users' and math.floor(n / 32) + 1 or math.ceil(n / 32)
-      local record = json.decode(fixtures.bytes(out .. '/log.jsonl'):match('[^\n]+'))
-      if recipe ~= 'kgat' then assert.equal(steps, record.step) end
+      if recipe ~= 'kgat' then assert.equal(steps, runs.log(out)[1].step) end
     end
     shell.prints('run recipes/bpr-mf.lua ' .. ranked .. '/other --set draw=distinct_users')
     assert.equal('distinct_users', options_of(dir .. '/other').draw)

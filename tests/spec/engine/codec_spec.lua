@@ -2,6 +2,7 @@
 -- elsewhere; codec_statistics_spec has its noise.
 local bit = require 'bit'
 local ffi = require 'ffi'
+local arrays = require 'tests.support.arrays'
 local codecs = require 'tests.support.reference_codec'
 
 local lib, kernels, DITHER = codecs.lib, codecs.kernels, codecs.DITHER
@@ -164,9 +165,7 @@ describe('the codec', function()
 
   local function nan(v) return v ~= v end
 
-  local function matrix(values)
-    return ffi.new('float[?]', #values, values)
-  end
+  local function matrix(values) return arrays.of('float', values) end
 
   it('clamps: no code spills into its neighbour', function()
     -- Range = 255 steps exactly, with a step whose rounded reciprocal is too large: the top value

@@ -3,6 +3,7 @@
 local tk = require 'tinykg'
 local emulation = require 'tests.support.emulation'
 local fixtures = require 'tests.support.fixtures'
+local shell = require 'tests.support.shell'
 local tensors = require 'tests.support.tensors'
 
 local DEVICE = os.getenv('TINYKG_DEVICE') or 'emu'
@@ -177,12 +178,9 @@ end)
 describe('without a GPU', function()
   --- Runs a line of Lua in a process that sees no device.
   local function blind(device, line)
-    local pipe = io.popen(
-      ("CUDA_VISIBLE_DEVICES=-1 TINYKG_DEVICE=%s TINYKG_LIB='%s' %s -e \"%s\" 2>&1")
-      :format(device, LIB, arg and arg[-1] or 'luajit', line))
-    local text = pipe:read('*a')
-    pipe:close()
-    return text
+    return (select(2, shell.sh(
+      ("CUDA_VISIBLE_DEVICES=-1 TINYKG_DEVICE=%s TINYKG_LIB='%s' %s -e \"%s\"")
+      :format(device, LIB, arg and arg[-1] or 'luajit', line))))
   end
 
   it('auto takes the CPU and says why', function()

@@ -5,13 +5,13 @@ local tk = require 'tinykg'
 
 local WATCH = 'local C = require("tinykg.engine.lib") C.tkg_interrupt_watch(2) '
 
---- The status of Lua code that is sent a SIGTERM after a second, and how long it took.
+--- Runs Lua code and sends it SIGTERM after a second. Returns its status and how many seconds it
+--- took to end.
 local function terminated(code)
-  local status, text = shell.sh(([[
+  local text = shell.gives(0, ([[
     ./tinykg -e '%s' & pid=$!
     sleep 1; start=$(date +%%s); kill -TERM $pid; wait $pid; status=$?
     echo "status $status after $(($(date +%%s) - start)) s"]]):format(code))
-  assert.equal(0, status, text)
   local ended, seconds = text:match('status (%d+) after (%d+) s')
   return tonumber(ended), tonumber(seconds)
 end

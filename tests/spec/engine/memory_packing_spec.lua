@@ -128,7 +128,7 @@ describe('a large result of a forward pass', function()
   local x, w = tk.randn(4000, 100), tk.randn(100, 90)
   local LARGE = 4 * 4000 * 90
 
-  --- Growth of the books at their fullest while fn runs, and what it returned.
+  --- Returns how far the accounted memory rises while fn runs, and the results of fn.
   local function grown(fn)
     collectgarbage()
     collectgarbage()

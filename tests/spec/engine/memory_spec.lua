@@ -8,19 +8,13 @@ local shell = require 'tests.support.shell'
 local home = os.getenv('TINYKG_HOME') or '.'
 local WIDTHS = {32, 8, 4, 2, 1}
 
-local tinykg = shell.tinykg
-
 local function planned(arguments)
   return json.decode(shell.prints('memory ' .. arguments .. ' --json'), 'memory --json')
 end
 
 describe('tinykg memory', function()
   local dir, data
-  setup(function()
-    dir = fixtures.dir()
-    data = dir .. '/data'
-    assert.equal(0, (tinykg('data demo ' .. data .. ' --users 90 --items 120')))
-  end)
+  setup(function() dir, data = shell.demo(90, 120) end)
   teardown(fixtures.clean)
 
   --- Figures of a plan beside those of an epoch of training: the same. Only `data` may differ, by
@@ -28,8 +22,7 @@ describe('tinykg memory', function()
   local function agrees(arguments, count)
     arguments = arguments .. ' --set epochs=1'
     local plan, out = planned(arguments), dir .. '/run'
-    local code, _, err = tinykg('run ' .. arguments .. ' --quiet --force --out ' .. out)
-    assert.equal(0, code, err)
+    shell.prints('run ' .. arguments .. ' --quiet --force --out ' .. out)
     local summary = fixtures.json(out .. '/summary.json')
     for kind, bytes in pairs(summary.memory) do
       local slack = (kind == 'data' or kind == 'peak') and 20000 or 0
@@ -120,15 +113,14 @@ return mf]])
 
   it('shows widths side by side, by kind and by recipe line', function()
     local arguments = 'memory recipes/lightgcn.lua --data ' .. data
-    local code, out, err = tinykg(arguments)
-    assert.equal(0, code)
+    local out, err = shell.works(arguments)
     assert.equal('', err)
     assert.matches('a training step at its peak +32 bits +8 bits +4 bits +2 bits +1 bit\n', out)
     assert.matches('\n  kept_quantized +0 B +[%d.]+ KiB', out)
     assert.matches('\n  lightgcn%.lua:%d+ %S+ %d+x64 ', out)
     assert.matches('the run fits in nine tenths of what is free, .*: 32, 8, 4, 2, 1\n$', out)
-    local _, more = tinykg('memory recipes/kgat.lua --bits 2 --data ' .. data)
-    local _, all = tinykg('memory recipes/kgat.lua --bits 2 --all --data ' .. data)
+    local more = shell.prints('memory recipes/kgat.lua --bits 2 --data ' .. data)
+    local all = shell.prints('memory recipes/kgat.lua --bits 2 --all --data ' .. data)
     local hidden = tonumber(more:match('\n  (%d+) more'))
     local function rows(text) return select(2, text:gsub('kgat%.lua:%d+', '')) end
     assert.equal(rows(more) + hidden, rows(all))
@@ -138,10 +130,8 @@ return mf]])
   it('trains nothing and writes nothing', function()
     local before = fixtures.names(data)
     local where = fixtures.dir()
-    local pipe = io.popen(string.format('home=$(cd %s && pwd) && cd %s && $home/tinykg memory ' ..
-      'recipes/kgcn.lua --data %s >/dev/null 2>&1; echo $?', home, where, data))
-    assert.equal('0', pipe:read('*l'))
-    pipe:close()
+    shell.gives(0, ('home=$(pwd) && cd %s && $home/tinykg memory recipes/kgcn.lua --data %s')
+      :format(where, data))
     assert.same({}, fixtures.names(where))
     assert.same(before, fixtures.names(data))
   end)
@@ -170,7 +160,7 @@ return mf]])
     end
     assert.is_true(peak_with(smaller.batch_size) <= 200 * 1024)
     assert.is_true(peak_with(2 * smaller.batch_size) > 200 * 1024)
-    local _, text = tinykg('memory ' .. arguments .. ' --budget 200KiB')
+    local text = shell.prints('memory ' .. arguments .. ' --budget 200KiB')
     assert.matches('a step does not fit in the budget of 200.0 KiB; with %-%-bits 2 %-%-set ' ..
                    'batch_size=' .. smaller.batch_size .. ' it would\n$', text)
   end)
@@ -209,12 +199,10 @@ describe('a plan of a run', function()
   local tk = require 'tinykg'
   local train = require 'tinykg.train'
   local recipe_file = require 'tinykg.train.recipe_file'
-  local dir, data, recipe, o
+  local data, recipe, o
 
   setup(function()
-    dir = fixtures.dir()
-    assert.equal(0, (tinykg('data demo ' .. dir .. '/data --users 60 --items 80')))
-    data = tk.data.load(dir .. '/data')
+    data = tk.data.load((select(2, shell.demo(60, 80))))
     recipe = recipe_file.load(home .. '/recipes/lightgcn.lua')
     o = recipe:complete{dim = 128, epochs = 1}
   end)
@@ -275,11 +263,12 @@ describe('a plan of a run', function()
 
   it('reads sizes', function()
     local bytes = require('tinykg.cli.options').bytes
-    for text, expected in pairs{['2GiB'] = 2147483648, ['1.5 MB'] = 1500000, ['300'] = 300,
+    for text, expected in pairs{['2GiB'] = 2147483648, ['1.5 MB'] = 1500000, ['2G'] = 2147483648,
+                                ['3000000'] = 3e6,
                                 ['64 B'] = 64, ['7kb'] = 7000, ['1KiB'] = 1024, ['.5GB'] = 5e8} do
       assert.equal(expected, bytes(text, '--budget'))
     end
-    for _, text in ipairs{'', 'GiB', '-2GiB', '1e3', '2 G iB', '0', '1.2.3MB'} do
+    for _, text in ipairs{'', '8', '300', 'GiB', '-2GiB', '1e3', '2 G iB', '0', '1.2.3MB'} do
       local ok, e = pcall(bytes, text, '--budget')
       assert.is_false(ok, text)
       assert.matches("^%-%-budget: '" .. text:gsub('%W', '%%%0') .. "' is no size", e.usage)

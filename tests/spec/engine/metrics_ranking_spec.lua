@@ -3,8 +3,13 @@
 local ffi = require 'ffi'
 local lib = require 'tinykg.engine.lib'
 local metrics = require 'tinykg.train.metrics'
-local message_of = require('tests.support.fixtures').message
+local arrays = require 'tests.support.arrays'
+local fixtures = require 'tests.support.fixtures'
 local random_from = require('tests.support.reference_ops').random
+
+local csr, message_of = arrays.csr_lists, fixtures.message
+local function floats(list) return arrays.of('float', list) end
+local function ints(list) return arrays.of('int32_t', list) end
 
 -- The OpenMP runtime that the engine is linked with is found through the engine's own handle.
 pcall(ffi.cdef, 'void omp_set_num_threads(int);')
@@ -12,19 +17,6 @@ local function threads(n) lib.omp_set_num_threads(n) end
 
 local function near(expected, got, tolerance)
   assert.near(expected, got, tolerance or 1e-12)
-end
-
-local function floats(list) return ffi.new('float[?]', #list, list) end
-local function ints(list) return ffi.new('int32_t[?]', math.max(#list, 1), list) end
-
--- lists[u + 1] = ascending items of user u.
-local function csr(lists)
-  local offsets, items = { 0 }, {}
-  for u, list in ipairs(lists) do
-    for _, item in ipairs(list) do items[#items + 1] = item end
-    offsets[u + 1] = #items
-  end
-  return { offsets = offsets, items = items }
 end
 
 -- Ids in order of falling score, then rising id; `known` and -inf left out.
@@ -341,8 +333,7 @@ describe('metrics.ranking', function()
         users = { 0, 1 }, items = 4, test = csr { { 1, 2 }, { 3 } }, known = csr { {}, {} }, k = 2,
         score = function() return ffi.new('float[8]') end,
       }
-      for key, value in pairs(change) do options[key] = value end
-      return message_of(metrics.ranking, options)
+      return message_of(metrics.ranking, fixtures.merged(options, change))
     end
     assert.matches('test items of user 0 %(row 0%) must ascend',
       attempt { test = csr { { 2, 1 }, {} } })

@@ -1,6 +1,6 @@
 -- AUC, F1 and accuracy against brute force in double precision and examples worked by hand.
-local ffi = require 'ffi'
 local metrics = require 'tinykg.train.metrics'
+local arrays = require 'tests.support.arrays'
 local message_of = require('tests.support.fixtures').message
 local random_from = require('tests.support.reference_ops').random
 
@@ -8,8 +8,7 @@ local function near(expected, got, tolerance)
   assert.near(expected, got, tolerance or 1e-12)
 end
 
-local function floats(list) return ffi.new('float[?]', #list, list) end
-local function ints(list) return ffi.new('int32_t[?]', math.max(#list, 1), list) end
+local function floats(list) return arrays.of('float', list) end
 
 local function brute_auc(scores, labels)
   local pairs_right, pairs_all = 0, 0
@@ -70,7 +69,7 @@ describe('metrics.auc', function()
     local array = floats(scores)
     near(0.75, metrics.auc(array, floats(labels)))
     near(0.75, metrics.auc(array + 0, floats(labels) + 0, 4))
-    near(0.75, metrics.auc(ffi.new('double[4]', scores), ints(labels)))
+    near(0.75, metrics.auc(arrays.of('double', scores), arrays.of('int32_t', labels)))
     near(0.75, metrics.auc({ totable = function() return scores end },
       { totable = function() return { { 0 }, { 0 }, { 1 }, { 1 } } end }))
     near(0.5, metrics.auc(array, floats(labels), 3)) -- the first three: 1 pair of 2

@@ -107,13 +107,7 @@ local function state_of(opt, w)
   return out
 end
 
-local function near(want, got, tolerance, what)
-  for i = 1, #want do
-    if math.abs(want[i] - got[i]) > tolerance * (1 + math.abs(want[i])) then
-      error(('%s: element %d is %.9g, expected %.9g'):format(what, i, got[i], want[i]), 0)
-    end
-  end
-end
+local function near(want, got, tolerance, what) tensors.near(want, got, tolerance, what, true) end
 
 --- A step whose gradient is c p + d, element by element.
 local function quadratic(w, c, d, opt)

@@ -11,12 +11,7 @@ local flat, bytes, same = tensors.flat, tensors.bytes, tensors.same
 local WIDTHS = {32, 8, 2}
 
 local function near(want, got, tolerance, what)
-  local a, b, scale = flat(want), flat(got), 0
-  for i = 1, #a do scale = math.max(scale, math.abs(a[i])) end
-  for i = 1, #a do
-    assert(math.abs(a[i] - b[i]) <= tolerance * scale + 1e-12,
-           ('%s: element %d is %.9g, expected %.9g'):format(what or 'gradient', i, b[i], a[i]))
-  end
+  tensors.near_largest(flat(want), flat(got), tolerance, what or 'gradient')
 end
 
 --- Gradients of `parameters` after one run of fn in a step, or by backward() outside of steps.
@@ -138,19 +133,15 @@ describe('a custom op with the right gradient', function()
     local function loss() return (swish(X:matmul(W)):matmul(V) * 0.5):tanh():sum() end
     local exact = gradients(loss, {W})[1]
     for _, bits in ipairs{8, 2} do
-      local step, sum, square = tk.step(loss, {bits = bits, small = 0}), {}, {}
-      for _ = 1, 400 do
+      local step, chi = tk.step(loss, {bits = bits, small = 0}), 0
+      local off, error_of_mean = tensors.deviations(flat(exact), function()
         step()
-        for i, v in ipairs(flat(W.grad)) do
-          sum[i], square[i] = (sum[i] or 0) + v, (square[i] or 0) + v * v
-        end
-      end
-      local chi = 0
-      for i, v in ipairs(flat(exact)) do
-        local mean = sum[i] / 400
-        local error = math.sqrt(math.max(square[i] / 400 - mean * mean, 1e-16) / 399)
-        chi = chi + ((mean - v) / error) ^ 2 / #sum
-        assert.is_true(math.abs(mean - v) < 5.5 * error + 1e-5, bits .. ' bits, element ' .. i)
+        return flat(W.grad)
+      end, 400)
+      for i, x in ipairs(off) do
+        local error = math.max(error_of_mean[i], math.sqrt(1e-16 / 399))
+        chi = chi + (x / error) ^ 2 / #off
+        assert.is_true(math.abs(x) < 5.5 * error + 1e-5, bits .. ' bits, element ' .. i)
       end
       assert.is_true(chi < 2.5, chi)
       assert.equal('quantize', rows_of(step, 'matmul')[1].rule)

@@ -11,12 +11,7 @@ local checked = os.getenv 'TINYKG_CHECK'
 local random = reference.random(29)
 local flat, near = tensors.flat, tensors.near
 local to_tensor, with_threads = tensors.of, tensors.with_threads
-
-local function noise(shape, scale)
-  return reference.array(shape, function()
-    return reference.f32((random() * 2 - 1) * (scale or 1))
-  end)
-end
+local noise = reference.noise(random)
 
 local function op(name, a, inputs)
   local list = {}

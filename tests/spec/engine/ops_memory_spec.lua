@@ -8,10 +8,7 @@ local reference = require 'tests.support.reference_ops'
 local tensors = require 'tests.support.tensors'
 
 local random = reference.random(5)
-
-local function noise(shape)
-  return reference.array(shape, function() return reference.f32(random() * 2 - 1) end)
-end
+local noise = reference.noise(random)
 
 local flat, bytes, near = tensors.flat, tensors.bytes, tensors.near
 local to_tensor, with_threads = tensors.of, tensors.with_threads

@@ -4,13 +4,8 @@ local tensor = require 'tinykg.engine.tensor'
 local reference = require 'tests.support.reference_ops'
 local tensors = require 'tests.support.tensors'
 
-local random = reference.random(77)
-
-local function noise(n, scale)
-  return reference.array({n}, function()
-    return reference.f32((random() * 2 - 1) * (scale or 2))
-  end)
-end
+local drawn = reference.noise(reference.random(77))
+local function noise(n, scale) return drawn({n}, scale or 2) end
 
 local function to_parameter(x) return tk.parameter(tensors.of(x)) end
 local to_tensor, flat = tensors.of, tensors.flat
@@ -221,7 +216,7 @@ describe('optimizer', function()
       local first
       for _, threads in ipairs {1, 2, 4} do
         tk.threads(threads)
-        random = reference.random(3)
+        drawn = reference.noise(reference.random(3))
         local w, c = to_parameter(noise(150000)), to_tensor(noise(150000))
         local step = tk.step(function() return (w * w * c):sum() end,
                              {optimizer = tk.optim[kind](list[2])})

@@ -20,11 +20,7 @@ local function pairs_of_graphs()
           {graph({4, 5}):transpose(), graph({5, 4}, true)}}
 end
 
-local function near(a, b, what)
-  a, b = flat(a), flat(b)
-  assert.equal(#a, #b)
-  for i = 1, #a do assert(math.abs(a[i] - b[i]) < 1e-5, ('%s: %g, %g'):format(what, a[i], b[i])) end
-end
+local function near(a, b, what) tensors.near(flat(a), flat(b), 1e-5, what) end
 
 describe('a transposed graph', function()
   local forms = {}

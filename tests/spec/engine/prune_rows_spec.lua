@@ -1,5 +1,5 @@
--- The rows pass: where only some rows of a value are gathered, only those are computed, and the
--- numbers are those of the whole.
+-- The pass prune_rows: where only some rows of a value are gathered, only those are computed, and
+-- the numbers are those of the whole.
 local tk = require 'tinykg'
 local reference = require 'tests.support.reference_ops'
 local tensors = require 'tests.support.tensors'
@@ -24,7 +24,7 @@ local graph = (function()
   return tk.graph{head = h, relation = r, tail = t, nodes = N, relations = 3}
 end)()
 
---- For each row of X, three of its columns or relations.
+--- Three ids per row of X, of columns or of relations.
 local THREE_PER_ROW = (function()
   local list = {}
   for k = 1, 3 * N do list[k] = (k * k) % 3 end
@@ -47,14 +47,7 @@ local function run(fn, rows, options)
   return out, step
 end
 
-local function close(want, got, name)
-  assert.equal(#want, #got, name)
-  for i = 1, #want do
-    local tolerance = 2e-5 * math.max(1, math.abs(want[i]))
-    assert.is_true(math.abs(want[i] - got[i]) <= tolerance,
-      string.format('%s: number %d is %g, without the pass %g', name, i, got[i], want[i]))
-  end
-end
+local function close(want, got, name) tensors.near(want, got, 1e-5, name, true) end
 
 --- Shapes of the values of one op, as texts, in the order they run.
 local function shapes(step, op)
@@ -164,22 +157,15 @@ describe('rows', function()
     local function chain() return (graph:aggregate(X:matmul(W):tanh()) + B):gather(IDS) end
     run(chain, true)
     local exact = flat(W.grad)
-    local sums, squares, rounds = {}, {}, 300
     tk.seed(9)
     local step = tk.step(function()
       local y = chain()
       return (y * y:sigmoid()):sum()
     end, {bits = 2, small = 0})
-    for _ = 1, rounds do
+    local off, error_of_mean = tensors.deviations(exact, function()
       step()
-      for i, v in ipairs(flat(W.grad)) do
-        sums[i], squares[i] = (sums[i] or 0) + v, (squares[i] or 0) + v * v
-      end
-    end
-    for i = 1, D * 6 do
-      local mean = sums[i] / rounds
-      local sd = math.sqrt(math.max(0, squares[i] / rounds - mean * mean) / rounds)
-      assert.is_true(math.abs(mean - exact[i]) <= 4.5 * sd + 1e-4)
-    end
+      return flat(W.grad)
+    end, 300)
+    for i = 1, D * 6 do assert.is_true(math.abs(off[i]) <= 4.5 * error_of_mean[i] + 1e-4) end
   end)
 end)

@@ -10,7 +10,8 @@ ffi.cdef 'int raise(int signal_number); int getpid(void);'
 local SIGINT = 2
 local bytes, same = tensors.bytes, tensors.same
 
---- The message of an error that fn must raise.
+--- The message of an error that fn must raise. Not fixtures.message: a tail call blames the line of
+--- the pcall, which must be in this file.
 local function message_of(fn, ...)
   local ok, message = pcall(fn, ...)
   assert.is_false(ok)

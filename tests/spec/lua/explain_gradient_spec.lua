@@ -37,9 +37,7 @@ end
 describe('explanations', function()
   local dir, data
   setup(function()
-    dir = fixtures.dir()
-    data = dir .. '/data'
-    shell.prints('data demo ' .. data .. ' --users 60 --items 80')
+    dir, data = shell.demo(60, 80)
   end)
   teardown(fixtures.clean)
 

@@ -1,6 +1,7 @@
 -- tinykg explain, through the command line: paths whose answer is known, weights computed by hand.
 local fixtures = require 'tests.support.fixtures'
 local json = require 'tinykg.base.json'
+local sets = require 'tests.support.sets'
 local shell = require 'tests.support.shell'
 local tk = require 'tinykg'
 
@@ -16,9 +17,9 @@ local NOVEL = ENTITIES - 1
 local function liked(u) return u % AUTHORS, (3 * u + 1) % AUTHORS end
 
 local function list(n, name)
-  local lines = {'org_id\tremap_id'}
-  for i = 0, n - 1 do lines[i + 2] = ('%s\t%d'):format(name(i), i) end
-  return lines
+  local names = {}
+  for i = 0, n - 1 do names[i + 1] = name(i) end
+  return sets.id_list(names)
 end
 
 local function book(i) return ('book %d of author %d'):format(i % 3 + 1, math.floor(i / 3)) end
@@ -41,10 +42,10 @@ local function books()
     ['entity_list.txt'] = list(ENTITIES, function(e)
       return e < 3 * AUTHORS and book(e) or e == NOVEL and 'novel' or 'author ' .. e - 3 * AUTHORS
     end),
-    ['relation_list.txt'] = list(2, function(r) return r == 0 and 'written by' or 'genre' end)}
+    ['relation_list.txt'] = sets.id_list{'written by', 'genre'}}
 end
 
--- What is two edges away, summed; no interactions in its graph.
+-- A recipe that sums over nodes two edges away; its graph has no interactions.
 local TWO_STEPS = [[
 local tk = require 'tinykg'
 local Model = tk.nn.class('TwoSteps')
@@ -77,10 +78,10 @@ describe('tinykg explain', function()
   setup(function() data, dir = books(), fixtures.dir() end)
   teardown(fixtures.clean)
 
-  --- Each neighbour equally often, so that one can say what it weighs.
+  --- Each neighbour is sampled equally often, so that its weight is known.
   local MORE = {kgcn = '--set replacement=false', ['kgnn-ls'] = '--set replacement=false'}
 
-  --- A run of a recipe, trained once.
+  --- Returns the folder of a recipe's run, which is trained once.
   local function run_of(recipe, more)
     if not runs[recipe] then
       runs[recipe] = dir .. '/' .. recipe
@@ -94,6 +95,17 @@ describe('tinykg explain', function()
   local function explained(recipe, user, item, more)
     return json.decode(prints(('explain %s --id --user %d --item %d --json %s')
       :format(run_of(recipe), user, item, more or '')))
+  end
+
+  --- Returns head and tail of edge k of a path; users are numbered behind the entities.
+  local function ends_of(path, k)
+    local ends = {}
+    for s = 0, 1 do
+      local node = path.nodes[k + s]
+      ends[s + 1] = node.kind == 'user' and ENTITIES + node.id or node.id
+    end
+    if path.edges[k].inverse then return ends[2], ends[1] end
+    return ends[1], ends[2]
   end
 
   local function parameters(recipe)
@@ -191,12 +203,7 @@ describe('tinykg explain', function()
     for _, path in ipairs(explained('kgat', 3, 11).paths) do
       local product = 1
       for k, edge in ipairs(path.edges) do
-        local ends = {}
-        for s = 0, 1 do
-          local node = path.nodes[k + s]
-          ends[s + 1] = node.kind == 'user' and ENTITIES + node.id or node.id
-        end
-        local h, t = ends[edge.inverse and 2 or 1], ends[edge.inverse and 1 or 2]
+        local h, t = ends_of(path, k)
         local r = ({['written by'] = 0, genre = 1, took = 2})[edge.relation]
         local want = math.sqrt(share(h, r, t) * share(t, r + relations, h))
         assert.near(want, edge.weight, 1e-4 * want)
@@ -234,12 +241,7 @@ describe('tinykg explain', function()
     local p = parameters('cfkg')
     local path = explained('cfkg', 3, 11).paths[1]
     for k, edge in ipairs(path.edges) do
-      local ends = {}
-      for s = 0, 1 do
-        local node = path.nodes[k + s]
-        ends[s + 1] = node.kind == 'user' and ENTITIES + node.id or node.id
-      end
-      local h, t = ends[edge.inverse and 2 or 1], ends[edge.inverse and 1 or 2]
+      local h, t = ends_of(path, k)
       local r = ({['written by'] = 1, genre = 2, took = 3})[edge.relation]
       local score = 0
       for d = 1, 8 do

@@ -1,5 +1,6 @@
 -- Modules: shapes, parameters and modes, and that networks of them learn.
 local tk = require 'tinykg'
+local tensors = require 'tests.support.tensors'
 local nn = tk.nn
 
 local function each_equal(want, t)
@@ -24,10 +25,7 @@ end
 
 local function near(want, got, tolerance)
   assert.equal(#want, #got)
-  for r = 1, #want do
-    assert.equal(#want[r], #got[r])
-    for c = 1, #want[r] do assert.near(want[r][c], got[r][c], tolerance) end
-  end
+  tensors.near(tensors.flat(want), tensors.flat(got), tolerance, 'rows')
 end
 
 describe('rows of a file', function()

@@ -1,17 +1,14 @@
 -- tk.plot: what is drawn, in the terminal and in files; and what is refused.
 local fixtures = require 'tests.support.fixtures'
+local sh = require('tests.support.shell').sh
 local tk = require 'tinykg'
 
-local home = os.getenv('TINYKG_HOME') or '.'
 local test = fixtures.has_tool('gnuplot') and it or pending
 
 --- Runs Lua; returns what it prints, errors included.
 local function printed(code, environment)
   local dir = fixtures.dir{['plot.lua'] = {"local tk = require 'tinykg'", code}}
-  local pipe = io.popen(('%s %s/tinykg %s/plot.lua 2>&1'):format(environment or '', home, dir))
-  local text = pipe:read('*a')
-  pipe:close()
-  return text
+  return (select(2, sh(('%s ./tinykg %s/plot.lua'):format(environment or '', dir))))
 end
 
 --- The x of each point drawn in an svg's only curve, left to right, and the y.

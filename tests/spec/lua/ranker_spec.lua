@@ -45,6 +45,15 @@ describe('a ranker', function()
     end
   end)
 
+  it('prepares rows of users and items, and of no other node', function()
+    for _, case in ipairs(models()) do
+      local model, u, i = unpack(case)
+      local prepared = model:prepare()
+      assert.same({unpack(u, 1, USERS)}, prepared[1]:totable())
+      assert.same({unpack(i, 1, ITEMS)}, prepared[2]:totable())
+    end
+  end)
+
   it('has the loss of a batch, with L2 of its rows per interaction', function()
     for _, case in ipairs(models()) do
       local model = case[1]

@@ -1,15 +1,12 @@
 -- Names that changed: the old ones work, and a process prints one warning.
 local fixtures = require 'tests.support.fixtures'
 local renamed = require 'tinykg.base.arguments.renamed'
+local shell = require 'tests.support.shell'
 local tk = require 'tinykg'
 
---- What a program prints to standard output and to standard error.
+--- Runs a program. Returns its standard output and its standard error.
 local function run(program)
-  local dir = fixtures.dir{['program.lua'] = {program}}
-  local command = ('%s/tinykg %s/program.lua >%s/out 2>%s/err'):format(
-    os.getenv('TINYKG_HOME') or '.', dir, dir, dir)
-  assert.equal(0, os.execute(command), fixtures.bytes(dir .. '/err'))
-  return fixtures.bytes(dir .. '/out'), fixtures.bytes(dir .. '/err')
+  return shell.works(fixtures.dir{['program.lua'] = {program}} .. '/program.lua')
 end
 
 local OLD = [[

@@ -1,8 +1,7 @@
 -- Parts of the prompt that need no terminal: what is read from a pipe, completion, values as text.
 local fixtures = require 'tests.support.fixtures'
+local shell = require 'tests.support.shell'
 local tk = require 'tinykg'
-
-local home = os.getenv('TINYKG_HOME') or '.'
 
 describe('a pipe into tinykg', function()
   teardown(fixtures.clean)
@@ -10,10 +9,7 @@ describe('a pipe into tinykg', function()
   --- Runs it; returns exit status, standard output, standard error.
   local function piped(lines, arguments)
     local dir = fixtures.dir{['in.txt'] = lines}
-    local status = os.execute(('%s/tinykg %s <%s/in.txt >%s/out 2>%s/err'):format(
-      home, arguments or '', dir, dir, dir))
-    if status > 255 then status = status / 256 end
-    return status, fixtures.bytes(dir .. '/out'), fixtures.bytes(dir .. '/err')
+    return shell.tinykg(('%s <%s/in.txt'):format(arguments or '', dir))
   end
 
   it('shows values and nothing else', function()
@@ -66,7 +62,7 @@ describe('completion', function()
   after_each(function() _G.thing = nil end)
   teardown(fixtures.clean)
 
-  --- The lines that a line may become.
+  --- Returns the completions of a line, as whole lines.
   local function of(text)
     local list, at = complete(text)
     for i, word in ipairs(list) do list[i] = text:sub(1, at - 1) .. word end
@@ -166,7 +162,7 @@ describe('values as text', function()
 end)
 
 describe('what watches Ctrl-C', function()
-  --- Two signals, 0.6 s apart, with nobody answering the first.
+  --- Sends a program two signals 0.6 s apart; it does not react to the first. Returns its output.
   local function after_two(survive)
     local dir = fixtures.dir{['two.lua'] = {
       "local C, clock = require 'tinykg.engine.lib', require 'tinykg.base.clock'",
@@ -178,10 +174,7 @@ describe('what watches Ctrl-C', function()
       'while clock.now() < start + 0.6 do end',
       'kill(pid, 2)',
       "print('alive', C.tkg_interrupted(1) ~= 0)"}}
-    local pipe = io.popen(home .. '/tinykg ' .. dir .. '/two.lua 2>/dev/null')
-    local text = pipe:read('*a')
-    pipe:close()
-    return text
+    return (select(2, shell.tinykg(dir .. '/two.lua')))
   end
   teardown(fixtures.clean)
 

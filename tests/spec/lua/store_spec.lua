@@ -4,16 +4,16 @@ local ffi = require 'ffi'
 local lfs = require 'lfs'
 local tk = require 'tinykg'
 local tensor = require 'tinykg.engine.tensor'
-local C = require 'tinykg.engine.lib'
 local store = require 'tinykg.store'
 local json = require 'tinykg.base.json'
+local files = require 'tests.support.tensor_files'
 local fixtures = require 'tests.support.fixtures'
+local shell = require 'tests.support.shell'
 
-ffi.cdef 'int compress(void *to, unsigned long *room, const void *from, unsigned long n);'
-
-local python = os.getenv 'PYTHON' or 'python3'
-
+local bits = require('tests.support.tensors').bytes
 local content, names = fixtures.bytes, fixtures.names
+local le, npy_dict, npy_text = files.le, files.npy_dict, files.npy_text
+local safe_text = files.safetensors
 
 --- A tensor of the shape whose elements all differ; for f32 also values that need every bit.
 local function sample(shape, dtype)
@@ -25,11 +25,6 @@ local function sample(shape, dtype)
   end
   if n > 3 then numbers[4] = dtype == tensor.I32 and -2147483648 or 2 ^ -149 end
   return tensor.create(dtype, shape):write(numbers)
-end
-
-local function bits(t)
-  local values, n = t:values()
-  return ffi.string(values, 4 * n)
 end
 
 local function assert_same(expected, t, what)
@@ -73,31 +68,9 @@ end
 
 -- ---- files by hand ----
 
-local function le(x, size)
-  local out = {}
-  for k = 1, size do out[k], x = string.char(x % 256), math.floor(x / 256) end
-  return table.concat(out)
-end
-
-local function npy_text(dict, data, version)
-  local major = version or 1
-  local length = le(#dict, major == 1 and 2 or 4)
-  return '\147NUMPY' .. string.char(major) .. '\0' .. length .. dict .. data
-end
-
-local function npy_dict(descr, shape, order)
-  return ("{'descr': %s, 'fortran_order': %s, 'shape': %s, }\n")
-    :format(descr, order or 'False', shape)
-end
-
---- A ZIP archive with one deflated entry. zlib is inside the engine; its own format has 2 bytes
---- before and 4 after the deflated data.
+--- A ZIP archive with one deflated entry.
 local function deflated_zip(name, text)
-  local room = ffi.new('unsigned long[1]', #text * 1.1 + 100)
-  local buffer = ffi.new('uint8_t[?]', room[0])
-  assert.equal(0, C.compress(buffer, room, text, #text))
-  local data = ffi.string(buffer + 2, tonumber(room[0]) - 6)
-  local crc = tonumber(C.crc32(0, text, #text))
+  local data, crc = files.deflated(text), files.crc(text)
   local common = le(20, 2) .. le(0, 2) .. le(8, 2) .. le(0, 4) .. le(crc, 4) .. le(#data, 4)
     .. le(#text, 4) .. le(#name, 2) .. le(3, 2)
   local first = 'PK\3\4' .. common .. name .. 'abc' .. data
@@ -105,8 +78,6 @@ local function deflated_zip(name, text)
   return 'junk' .. first .. directory .. 'PK\5\6' .. le(0, 4) .. le(1, 2) .. le(1, 2)
     .. le(#directory, 4) .. le(4 + #first, 4) .. le(7, 2) .. 'comment'
 end
-
-local function safe_text(header, data) return le(#header, 8) .. header .. (data or '') end
 
 local ONE, MINUS_TWO, HALF = '\0\0\128\63', '\0\0\0\192', '\0\0\0\63' -- 1.0, -2.0, 0.5 in IEEE 754
 
@@ -197,17 +168,8 @@ describe('bytes', function()
     assert.truthy(content(path):find("'shape': (), }", 1, true))
   end)
 
-  --- CRC-32 bit by bit (ISO 3309), as hexadecimal digits.
-  local function crc32(data)
-    local crc = -1
-    for k = 1, #data do
-      crc = bit.bxor(crc, data:byte(k))
-      for _ = 1, 8 do
-        crc = bit.bxor(bit.rshift(crc, 1), bit.band(crc, 1) ~= 0 and 0xEDB88320 or 0)
-      end
-    end
-    return bit.tohex(bit.bnot(crc))
-  end
+  --- CRC-32 (ISO 3309), as hexadecimal digits.
+  local function crc32(data) return bit.tohex(files.crc_by_bits(data, 0xEDB88320)) end
 
   it('of a safetensors file', function()
     assert.equal('cbf43926', crc32('123456789'))
@@ -308,14 +270,8 @@ describe('Python', function()
 
   --- Runs a Python script with a folder as argument; its output, or nil when a module is missing.
   local function run(modules, dir, script)
-    local path = fixtures.dir { ['x.py'] = script } .. '/x.py'
-    if os.execute(("%s -c 'import %s' >/dev/null 2>&1"):format(python, modules)) ~= 0 then
-      pending(modules .. ' is not there')
-      return nil
-    end
-    local pipe = io.popen(('%s %s %s 2>&1'):format(python, path, dir))
-    local text = pipe:read('*a')
-    pipe:close()
+    local text, why_not = shell.python(modules, script, dir)
+    if not text then pending(why_not) end
     return text
   end
 
@@ -611,10 +567,8 @@ describe('tk.save', function()
       print(select(2, store.write(path, {w = tk.ones(100000)})))
       print(select(2, pcall(tk.save, path, {w = tk.ones(100000)})))
     ]]):format(path) } .. '/x.lua'
-    local pipe = io.popen(("trap '' XFSZ; ulimit -f 8; LUA_PATH='lua/?.lua;lua/?/init.lua;;' " ..
-      'luajit %s 2>&1'):format(script))
-    local said = pipe:read('*a')
-    pipe:close()
+    local _, said = shell.sh("trap '' XFSZ; ulimit -f 8; LUA_PATH='lua/?.lua;lua/?/init.lua;;' " ..
+      'luajit ' .. script)
     local message = path .. ': cannot be written: File too large\n'
     assert.equal(message .. script .. ':4: ' .. message, said)
     assert.same({ 7 }, tk.load(path).w:totable())

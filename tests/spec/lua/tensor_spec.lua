@@ -3,13 +3,11 @@ local ffi = require 'ffi'
 local tk = require 'tinykg'
 local C = require 'tinykg.engine.lib'
 local runtime = require 'tinykg.engine.runtime'
+local fixtures = require 'tests.support.fixtures'
 local reference = require 'tests.support.reference_ops'
+local shell = require 'tests.support.shell'
 
-local function message_of(fn, ...)
-  local ok, message = pcall(fn, ...)
-  assert.is_false(ok)
-  return tostring(message)
-end
+local message_of = fixtures.message
 
 local function line() return debug.getinfo(2, 'l').currentline end
 
@@ -407,9 +405,7 @@ describe('memory', function()
   end)
 
   it('is handled by finalizers in any order, at the end of a program too', function()
-    local script = os.tmpname()
-    local file = assert(io.open(script, 'w'))
-    file:write [[
+    local script = fixtures.dir{['x.lua'] = [[
       local tk = require 'tinykg'
       local w = tk.parameter(tk.randn(20, 20))
       local step = tk.step(function(x) return (x:matmul(w)):relu():sum() end,
@@ -425,14 +421,9 @@ describe('memory', function()
       collectgarbage()
       collectgarbage()
       io.write('done ', held[3]:count())
-    ]]
-    file:close()
-    local luajit = os.getenv 'LUAJIT' or 'luajit'
-    local run = assert(io.popen(luajit .. ' ' .. script .. ' 2>&1; echo " $?"'))
-    local text = run:read '*a'
-    run:close()
-    os.remove(script)
-    assert.equal('done 1 0\n', text)
+    ]]} .. '/x.lua'
+    assert.equal('done 1', shell.gives(0, (os.getenv 'LUAJIT' or 'luajit') .. ' ' .. script))
+    fixtures.clean()
   end)
 end)
 

@@ -1,13 +1,14 @@
 -- Training: alternating phases, a model's begin_epoch and prepare, learning rates, early stopping,
 -- the log.
-local cjson = require 'cjson'
 local tk = require 'tinykg'
 local evaluate = require 'tinykg.train.evaluate'
 local schedule = require 'tinykg.train.schedule'
 local train = require 'tinykg.train'
 local fixtures = require 'tests.support.fixtures'
+local runs = require 'tests.support.runs'
+local shell = require 'tests.support.shell'
+local tensors = require 'tests.support.tensors'
 
-local home = os.getenv('TINYKG_HOME') or '.'
 local Model = tk.nn.class('Test')
 
 function Model:score(users, items) return tk.dot(self.users(users), self.items(items)) end
@@ -234,10 +235,7 @@ describe('training', function()
     return seen
   end
 
-  local function near(want, got)
-    for k, x in ipairs(want) do assert.near(x, got[k], 1e-12) end
-    assert.equal(#want, #got)
-  end
+  local function near(want, got) tensors.near(want, got, 1e-12, 'rates') end
 
   it('follows a schedule of learning rates', function()
     near({0.5, 0.5, 0.5, 0.5}, rates{})
@@ -335,17 +333,13 @@ return tk.recipe{name = 'Two', build = function(d)
   return setmetatable({u = tk.nn.Embedding(d.users, 4), i = tk.nn.Embedding(d.items, 4)}, M)
 end}
 ]])
-    local pipe = io.popen(('cd %s && ./tinykg run %s/two.lua --data %s --set epochs=2 ' ..
-      '--seed 1 --report --out %s/run 2>&1'):format(home, dir, dir, dir))
-    local text = pipe:read('*a')
-    pipe:close()
-    assert.matches('epoch   1  cf %d.%d+  shrink %d', text)
+    local text = shell.gives(0, ('./tinykg run %s/two.lua --data %s --set epochs=2 --seed 1 ' ..
+      '--report --out %s/run'):format(dir, dir, dir), 'epoch   1  cf %d.%d+  shrink %d')
     assert.matches('phase cf:\nrecipe line.*phase shrink:\nrecipe line', text)
-    local log = fixtures.bytes(dir .. '/run/log.jsonl')
-    local record = cjson.decode(log:match('^[^\n]+'))
+    local record = runs.log(dir .. '/run')[1]
     assert.equal(record.loss, record.losses.cf)
     assert.is_number(record.losses.shrink)
-    local summary = cjson.decode(fixtures.bytes(dir .. '/run/summary.json'))
+    local summary = runs.read(dir .. '/run/summary.json')
     assert.is_number(summary.time.phases.shrink)
     assert.is_number(summary.kept.phases.cf.stored_bytes)
   end)

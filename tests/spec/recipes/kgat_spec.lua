@@ -1,76 +1,35 @@
 -- KGAT against numbers of the project's float64 program (tests/golden/kgat.json): attention, final
 -- rows, scores, every loss term and every gradient, for three aggregators.
-local cjson = require 'cjson'
 local tk = require 'tinykg'
+local files = require 'tests.support.golden'
 local fixtures = require 'tests.support.fixtures'
+local flat = require('tests.support.tensors').flat
 
-local file = assert(io.open('tests/golden/kgat.json'))
-local golden = cjson.decode(file:read('*a'))
-file:close()
-
+local golden, near = files.read('kgat'), files.near
 local recipe = dofile('recipes/kgat.lua')
 local R = golden.sizes.kg_relations
 
---- The golden file's relation as ours: there 0 user -> item, 1 item -> user, 2 + r, 5 + r.
+--- Maps a relation of the golden file (0 user -> item, 1 item -> user, 2 + r, 5 + r) to ours.
 local function ours(relation)
   if relation == 0 then return R end
   if relation == 1 then return 2 * R + 1 end
   return relation < 2 + R and relation - 2 or relation - 2 - R + R + 1
 end
 
-local function flat(x, out)
-  out = out or {}
-  if type(x) ~= 'table' then out[#out + 1] = x else for _, y in ipairs(x) do flat(y, out) end end
-  return out
-end
-
---- A table by golden relations in our order.
+--- Reorders rows by golden relations into our order.
 local function by_relation(rows)
   local out = {}
   for i, row in ipairs(rows) do out[ours(i - 1) + 1] = row end
   return out
 end
 
---- Equal to 1e-4 of the largest number.
-local function near(want, got, what)
-  want, got = flat(want), flat(got)
-  assert.equal(#want, #got, what)
-  local largest, worst = 0, 0
-  for i = 1, #want do
-    largest = math.max(largest, math.abs(want[i]))
-    worst = math.max(worst, math.abs(want[i] - got[i]))
-    assert(got[i] == got[i], what .. ': NaN')
-  end
-  assert(worst <= 1e-4 * largest + 1e-7,
-         ('%s: off by %g where the largest is %g'):format(what, worst, largest))
-end
-
-local function listed(column, n, first)
-  local lines = {'org_id remap_id'}
-  for i = 0, n - 1 do lines[#lines + 1] = column .. i .. ' ' .. (first or 0) + i end
-  return lines
-end
-
---- The golden graph as a data set in KGAT's format.
-local function data_set()
-  local s, train, triples = golden.sizes, {}, {}
-  for u = 0, s.users - 1 do train[u + 1] = tostring(u) end
-  for k, u in ipairs(golden.interactions.users) do
-    train[u + 1] = train[u + 1] .. ' ' .. golden.interactions.items[k]
-  end
-  local g = golden.triples
-  for k, h in ipairs(g.heads) do
-    triples[k] = ('%d %d %d'):format(h, g.relations[k], g.tails[k])
-  end
-  return fixtures.dir{
-    ['train.txt'] = train, ['test.txt'] = {'0 6'}, ['kg_final.txt'] = triples,
-    ['user_list.txt'] = listed('u', s.users), ['item_list.txt'] = listed('i', s.items),
-    ['entity_list.txt'] = listed('e', s.entities)}
-end
-
 describe('KGAT', function()
   local data
-  setup(function() data = tk.data.load(data_set(), {valid_ratio = 0}) end)
+  setup(function()
+    local taken, g = golden.interactions, golden.triples
+    data = files.data(golden.sizes, taken.users, taken.items, {g.heads, g.relations, g.tails},
+                      {'0 6'})
+  end)
   teardown(fixtures.clean)
 
   local AGGREGATORS = {['bi-interaction'] = 'bi', gcn = 'gcn', graphsage = 'graphsage'}
@@ -96,7 +55,7 @@ describe('KGAT', function()
     return model
   end
 
-  --- Values of edges as golden has them: {head relation tail} -> value.
+  --- Compares values of edges with the golden ones, edge by edge.
   local function compare_edges(want, model, got, what)
     local e, index, mine = model.graph:triples(), {}, {}
     assert.equal(#golden.graph.heads, e.n)
@@ -112,7 +71,7 @@ describe('KGAT', function()
     near(want, mine, what)
   end
 
-  --- Weights of pairs of head and tail: what their edges weigh together.
+  --- Compares the summed weights of all edges between a head and a tail with the golden ones.
   local function compare_pairs(want, model, got, what)
     local e, sums, mine = model.graph:triples(), {}, {}
     local values = got:values()
@@ -153,7 +112,7 @@ describe('KGAT', function()
     assert.equal(3, seen) -- (0, 7) and (7, 0); (9, 9) in both directions
   end)
 
-  --- Gradients of every parameter after a step without an optimizer.
+  --- Compares the gradients that a step without an optimizer leaves with the golden ones.
   local function gradients(model, want, what)
     for name, rows in pairs(want) do
       local part, layer, field = name:match('^(%a+)_(%d)%.(%a+)$')
@@ -166,11 +125,7 @@ describe('KGAT', function()
     end
   end
 
-  local function batch()
-    local b = golden.batch
-    return {users = tk.ids(b.users), items = tk.ids(b.positives),
-            negatives = tk.ids(b.negatives):reshape(-1, 1)}
-  end
+  local function batch() return files.batch(golden.batch) end
 
   for case in pairs(AGGREGATORS) do
     it('follows the golden numbers: ' .. case, function()
@@ -178,9 +133,9 @@ describe('KGAT', function()
         local model = model_of(case, stage ~= 'initial' and stage or nil)
         local want = golden.cases[case].results[stage]
         if stage ~= 'initial' then tk.no_grad(model.update_attention, model) end
-        local rows = flat(want.representations.entities)
-        flat(want.representations.users, rows)
-        near(rows, tk.no_grad(model.node_embeddings, model):totable(), stage .. ': final rows')
+        local rows = want.representations
+        near({rows.entities, rows.users}, tk.no_grad(model.node_embeddings, model):totable(),
+             stage .. ': final rows')
         local everyone = tk.ids{0, 1, 2, 3, 4}
         near(want.scores, tk.no_grad(model.rank, model, everyone):totable(), 'scores')
         for _, bits in ipairs{32, 2} do

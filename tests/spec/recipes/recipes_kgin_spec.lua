@@ -1,70 +1,38 @@
 -- KGIN against numbers of an independent program in double precision (tests/golden), its intent
 -- regularizers against loops, training, odd data.
 local tk = require 'tinykg'
+local files = require 'tests.support.golden'
 local fixtures = require 'tests.support.fixtures'
-local json = require 'tinykg.base.json'
 local datasets = require 'tests.support.odd_datasets'
+local saved = require 'tests.support.saved'
+local tensors = require 'tests.support.tensors'
 
-local home = os.getenv('TINYKG_HOME') or '.'
 local recipe = datasets.recipe('kgin')
 
 -- ---- the golden numbers ----
 
-local golden = json.decode(fixtures.bytes(home .. '/tests/golden/kgin.json'))
+local golden, near = files.read('kgin'), files.near
 
---- The golden file's data set, as files. User 4 has no item in train; nobody has item 6.
+--- The golden file's data set. User 4 has no item in train; nobody has item 6.
 local function golden_data()
-  local taken, lines, facts = golden.interactions, {}, {}
-  for u = 0, golden.sizes.users - 1 do lines[u + 1] = tostring(u) end
-  for k, u in ipairs(taken.users) do lines[u + 1] = lines[u + 1] .. ' ' .. taken.items[k] end
-  local t = golden.triples
-  for k, h in ipairs(t.heads) do
-    facts[k] = ('%d %d %d'):format(h, t.relations[k], t.tails[k])
-  end
-  local data = tk.data.load(fixtures.dir{['train.txt'] = lines, ['test.txt'] = {'4 6'},
-                                         ['kg_final.txt'] = facts}, {valid_ratio = 0})
-  data.entities = golden.sizes.entities -- the last is in no triple: no file knows of it
-  return data
+  local taken, t = golden.interactions, golden.triples
+  return files.data(golden.sizes, taken.users, taken.items, {t.heads, t.relations, t.tails},
+                    {'4 6'})
 end
 
---- The model of a case, with its parameters, without dropout.
+--- Makes the model of a case with the case's parameters, without dropout.
 local function golden_model(case, options)
   local o = recipe:complete{dim = golden.sizes.dim, hops = golden.sizes.hops, dropout = 0,
                             node_dropout = 0, intents = #case.parameters.weights}
-  for name, value in pairs(options or {}) do o[name] = value end
-  local model = recipe.build(golden_data(), o)
+  local model = recipe.build(golden_data(), fixtures.merged(o, options))
   local p = {users = model.users.weight, entities = model.entities.weight,
              latent = model.latent.weight, relations = model.relations.weight,
              weights = model.mixture}
-  for name, tensor in pairs(p) do
-    local flat = {}
-    for _, row in ipairs(case.parameters[name]) do
-      for _, x in ipairs(row) do flat[#flat + 1] = x end
-    end
-    tensor:write(flat)
-  end
+  for name, tensor in pairs(p) do tensor:write(tensors.flat(case.parameters[name])) end
   return model, p
 end
 
-local function golden_batch()
-  local b = golden.batch
-  return {users = tk.ids(b.users), items = tk.ids(b.positives),
-          negatives = tk.ids(b.negatives):reshape(-1, 1):keep()}
-end
-
---- Equal to 1e-4 of the largest number.
-local function near(want, got, what)
-  assert.equal(#want, #got, what)
-  local largest = 1e-6
-  for _, row in ipairs(want) do
-    for _, x in ipairs(row) do largest = math.max(largest, math.abs(x)) end
-  end
-  for i, row in ipairs(want) do
-    for j, x in ipairs(row) do
-      assert.near(x, got[i][j], 1e-4 * largest, ('%s %d, %d'):format(what, i, j))
-    end
-  end
-end
+local function golden_batch() return files.batch(golden.batch) end
 
 local function gradients_near(want, p, what)
   for name, tensor in pairs(p) do
@@ -73,7 +41,7 @@ local function gradients_near(want, p, what)
   end
 end
 
---- The golden file's names of what the recipe calls so.
+--- Names of the regularizers in the golden file, by their names in the recipe.
 local TOTALS = {distance = 'distance', cosine = 'cosine', mi = 'mi_rows'}
 
 describe('KGIN follows the golden numbers', function()
@@ -229,10 +197,10 @@ describe('loss.intent_regularizer', function()
   end)
 
   it('refuses other kinds, and vectors', function()
-    local message = fixtures.message(tk.loss.intent_regularizer, tk.ones(2, 2), 'rank')
-    assert.truthy(message:find("'rank' is not distance, cosine or mi", 1, true))
-    message = fixtures.message(tk.loss.intent_regularizer, tk.ones(2), 'mi')
-    assert.truthy(message:find('a matrix is needed', 1, true))
+    assert.matches("'rank' is not distance, cosine or mi",
+                   fixtures.message(tk.loss.intent_regularizer, tk.ones(2, 2), 'rank'), 1, true)
+    assert.matches('a matrix is needed',
+                   fixtures.message(tk.loss.intent_regularizer, tk.ones(2), 'mi'), 1, true)
   end)
 end)
 
@@ -272,7 +240,7 @@ describe('KGIN', function()
   end)
 
   it('saves layers in codes and rows of the batch exactly: gradients are unbiased', function()
-    local data, runs = datasets.demo(), 300
+    local data = datasets.demo()
     local o = recipe:complete{dim = 16, node_dropout = 0, dropout = 0}
     local model = recipe.build(data, o):train()
     local batch = {users = tk.ids{0, 1, 2, 3}, items = tk.ids{3, 9, 3, 20},
@@ -280,28 +248,13 @@ describe('KGIN', function()
     local function step_of(bits)
       return tk.step(function() return model:loss(batch) end, {bits = bits, small = 0})
     end
-    local function gradients(step)
-      step()
-      local all = {}
-      for _, p in ipairs(model:parameters()) do
-        local values, n = p.grad:values()
-        for i = 0, n - 1 do all[#all + 1] = values[i] end
-      end
-      return all
-    end
-    local exact, step, sum, squares = gradients(step_of(32)), step_of(2), {}, {}
-    for i = 1, #exact do sum[i], squares[i] = 0, 0 end
-    for _ = 1, runs do
-      for i, g in ipairs(gradients(step)) do
-        local off = g - exact[i]
-        sum[i], squares[i] = sum[i] + off / runs, squares[i] + off * off / runs
-      end
-    end
+    local function gradients(step) return saved.gradients(step, model:parameters()) end
+    local exact, step = gradients(step_of(32)), step_of(2)
+    local off, error_of_mean = tensors.deviations(exact, function() return gradients(step) end, 300)
     local noisy, most, total = 0, 0, 0
     for i = 1, #exact do
-      local error_of_mean = math.sqrt(squares[i] / runs)
-      if error_of_mean > 1e-7 then
-        local z = math.abs(sum[i]) / error_of_mean
+      if error_of_mean[i] > 1e-7 then
+        local z = math.abs(off[i]) / error_of_mean[i]
         noisy, most, total = noisy + 1, math.max(most, z), total + z * z
       end
     end
@@ -323,14 +276,14 @@ describe('KGIN', function()
     local model = recipe.build(data, recipe:complete{dim = 4}):eval()
     local users, items = tk.ids{0, 5, 7}, tk.ids{3, 3, 1}
     local u, e = tk.no_grad(model.node_embeddings, model)
-    near({tk.no_grad(model.score, model, users, items):totable()},
-         {tk.no_grad(model.score, model, users, items, {u, e}):totable()}, 'scores')
+    near(tk.no_grad(model.score, model, users, items):totable(),
+         tk.no_grad(model.score, model, users, items, {u, e}):totable(), 'scores')
     near(tk.no_grad(model.rank, model, users):totable(),
          tk.no_grad(model.rank, model, users, {u, e}):totable(), 'ranking')
   end)
 
   it('refuses another kind of independence', function()
-    local message = fixtures.message(recipe.complete, recipe, {sim_kind = 'rank'})
-    assert.truthy(message:find('option sim_kind: rank is not distance, cosine or mi', 1, true))
+    assert.matches('option sim_kind: rank is not distance, cosine or mi',
+                   fixtures.message(recipe.complete, recipe, {sim_kind = 'rank'}), 1, true)
   end)
 end)

@@ -11,8 +11,8 @@ describe('tk.equal', function()
     assert.same({{1, 0, 1, 0}, {0, 0, 0, 1}, {0, 0, 0, 0}},
                 tk.equal(ids, tk.ids{3, 2, 0}):totable())
     assert.same({1, 2}, tk.equal(tk.ids{{1, 1}}, tk.ids{1}):size())
-    local message = fixtures.message(tk.equal, ids, 3)
-    assert.truthy(message:find('equal: column is 3, expected a tensor', 1, true))
+    assert.matches('equal: column is 3, expected a tensor',
+                   fixtures.message(tk.equal, ids, 3), 1, true)
   end)
 end)
 
@@ -107,7 +107,7 @@ end)
 
 -- ---- the model by loops ----
 
---- Of one user and item: the propagated label (eq. 8, held-out item at 1/2) and the logit.
+--- Functions of a user and an item: the propagated label (eq. 8, held-out item at 1/2), the logit.
 local function by_loops(model, data)
   local tails, relations = model.field.tails:totable(), model.field.relations:totable()
   local users, r = model.users.weight:totable(), model.relations.weight:totable()
@@ -130,7 +130,7 @@ local function by_loops(model, data)
 
   local self = {}
 
-  --- y of `entity` in the walk from `item`, after `rounds` rounds.
+  --- Returns the label of `entity`, propagated to it in `rounds` rounds, with `item` held out.
   function self.label(user, item, entity, rounds)
     local y = entity ~= item and labels[user .. ' ' .. entity]
     if y then return y end

@@ -1,22 +1,12 @@
 -- RippleNet: ripple sets as in the paper; logits and losses against loops; training; odd data.
 local tk = require 'tinykg'
 local fixtures = require 'tests.support.fixtures'
+local csr = require('tests.support.arrays').csr
 local datasets = require 'tests.support.odd_datasets'
 
 local recipe = datasets.recipe('ripplenet')
 
 -- ---- ripple sets ----
-
-local function csr(lists)
-  local offsets, items = {0}, {}
-  for r, list in ipairs(lists) do
-    for _, x in ipairs(list) do items[#items + 1] = x end
-    offsets[r + 1] = #items
-  end
-  local ffi = require 'ffi'
-  return {rows = #lists, n = #items, offsets = ffi.new('int32_t[?]', #offsets, offsets),
-          items = ffi.new('int32_t[?]', #items + 1, items)}
-end
 
 --- A random graph in which entity 0 has most triples and 30 .. 39 have none.
 local function random_graph()
@@ -147,8 +137,8 @@ describe('ripple sets', function()
     local none = tk.graph{head = {}, relation = {}, tail = {}, nodes = 3, relations = 1}
     assert.truthy(fixtures.message(none.ripples, none, csr{{0}}, 1, 1):find('no edges', 1, true))
     local graph = random_graph()
-    local message = fixtures.message(graph.ripples, graph, csr{{0}}, 0, 1)
-    assert.truthy(message:find('hops is 0, expected 1 or more', 1, true))
+    assert.matches('hops is 0, expected 1 or more',
+                   fixtures.message(graph.ripples, graph, csr{{0}}, 0, 1), 1, true)
     local plain = tk.graph{head = {0}, tail = {1}, nodes = 2}
     assert.truthy(fixtures.message(plain.ripples, plain, csr{{0}}, 1, 1):find('no relations'))
   end)
@@ -294,7 +284,7 @@ describe('RippleNet', function()
   end)
 
   it('refuses another item update', function()
-    local message = fixtures.message(recipe.complete, recipe, {item_update = 'x'})
-    assert.truthy(message:find('option item_update: x is not plus_transform', 1, true))
+    assert.matches('option item_update: x is not plus_transform',
+                   fixtures.message(recipe.complete, recipe, {item_update = 'x'}), 1, true)
   end)
 end)

@@ -5,6 +5,7 @@ local demo = require 'tinykg.data.demo'
 local evaluate = require 'tinykg.train.evaluate'
 local train = require 'tinykg.train'
 local fixtures = require 'tests.support.fixtures'
+local sets = require 'tests.support.sets'
 
 local RECIPES = {
   ['bpr-mf'] = {lr = 0.01}, kgat = {lr = 0.01, layers = '16,8', relation_dim = 16},
@@ -21,7 +22,7 @@ local function options_of(name, more)
   return recipe_of(name):complete(o)
 end
 
---- Trains; the losses of each epoch by phase, and the result.
+--- Trains. Returns the losses of each epoch by phase, and the result.
 local function trained(name, data, bits, more)
   tk.seed(3)
   local losses = {}
@@ -35,7 +36,7 @@ local function finite(metrics)
   for _, value in pairs(metrics) do assert.is_true(value == value and value < math.huge) end
 end
 
---- rank's rows against score of each pair.
+--- Fails unless the rows of rank equal the score of each pair.
 local function same_scores(model, data, name)
   model:eval()
   local prepared, release = evaluate.prepare(model)
@@ -169,11 +170,7 @@ describe('a recipe works with', function()
     end
   end
 
-  local function listed(n)
-    local lines = {'org_id remap_id'}
-    for i = 0, n - 1 do lines[#lines + 1] = ('x%d %d'):format(i, i) end
-    return lines
-  end
+  local listed = sets.id_list
 
   it('users without items, isolated entities, self loops, repeats, relations without triples',
      function()

@@ -2,28 +2,18 @@
 -- the programs' transcriptions have in double precision (tests/golden/steps.py). What is sampled
 -- before training is sampled as in the programs.
 local tk = require 'tinykg'
-local arrays = require 'tinykg.engine.arrays'
+local arrays = require 'tests.support.arrays'
+local files = require 'tests.support.golden'
 local fixtures = require 'tests.support.fixtures'
-local json = require 'tinykg.base.json'
+local flat = require('tests.support.tensors').flat
 local datasets = require 'tests.support.odd_datasets'
 local train = require 'tinykg.train'
 
-local home = os.getenv('TINYKG_HOME') or '.'
-local golden = json.decode(fixtures.bytes(home .. '/tests/golden/steps.json'))
+local golden = files.read('steps')
 
 -- ---- the golden data set ----
 
-local function lines_of(lists)
-  local lines = {}
-  for k = 1, #lists[1] do
-    local words = {}
-    for c, list in ipairs(lists) do words[c] = list[k] end
-    lines[k] = table.concat(words, ' ')
-  end
-  return lines
-end
-
---- Its rows of train as labelled data: those known, 1, and those disliked, 0.
+--- Makes the set labelled data: known items have label 1, disliked ones 0.
 local function label(data)
   local users, items, labels = {}, {}, {}
   for value, list in pairs{[0] = golden.disliked, golden.interactions} do
@@ -31,37 +21,21 @@ local function label(data)
       users[#users + 1], items[#items + 1], labels[#labels + 1] = u, list[2][k], value
     end
   end
-  local rows = {n = #users, users = arrays.ints(#users), items = arrays.ints(#users),
-                labels = arrays.floats(#users)}
-  for k = 1, #users do
-    rows.users[k - 1], rows.items[k - 1], rows.labels[k - 1] = users[k], items[k], labels[k]
-  end
-  data.train, data.task = rows, 'ctr'
+  data.train, data.task = {n = #users, users = arrays.of('int32_t', users),
+                           items = arrays.of('int32_t', items),
+                           labels = arrays.of('float', labels)}, 'ctr'
 end
 
 local function golden_data(labelled)
-  local taken, rows = golden.interactions, {}
-  for u = 0, golden.sizes.users - 1 do rows[u + 1] = tostring(u) end
-  for k, u in ipairs(taken[1]) do rows[u + 1] = rows[u + 1] .. ' ' .. taken[2][k] end
-  local data = tk.data.load(fixtures.dir{['train.txt'] = rows, ['test.txt'] = {'4 6'},
-                                         ['kg_final.txt'] = lines_of(golden.triples)},
-                            {valid_ratio = 0})
-  data.entities = golden.sizes.entities -- the last is in no triple: no file knows of it
+  local data = files.data(golden.sizes, golden.interactions[1], golden.interactions[2],
+                          golden.triples, {'4 6'})
   if labelled then label(data) end
   return data
 end
 
 -- ---- a model with the golden start ----
 
-local function flat(list, out)
-  out = out or {}
-  for _, x in ipairs(list) do
-    if type(x) == 'table' then flat(x, out) else out[#out + 1] = x end
-  end
-  return out
-end
-
---- What each recipe draws once, in the place of what it drew.
+--- Functions by recipe that replace what it sampled once by the golden samples.
 local given = {}
 
 function given.kgcn(model, drawn)
@@ -81,10 +55,10 @@ function given.cke(model)
 end
 given.cfkg = given.cke
 
---- KGAT's attention is of the parameters from the first step on.
+--- KGAT's attention is computed from the parameters from the first step on.
 function given.kgat(model) tk.no_grad(model.update_attention, model) end
 
---- What alternates in a step, by the order of a list of losses.
+--- Returns the losses that alternate in a recipe's steps, in their order.
 local function losses_of(recipe, model)
   if recipe ~= 'kgat' then return {function(batch) return model:loss(batch) end} end
   return {function(batch) return model:loss(batch) end,
@@ -179,7 +153,7 @@ describe('tables start as in the published program:', function()
   end)
 end)
 
---- chi^2 of counts against what is expected of each.
+--- Returns chi^2 of counts against the expected ones.
 local function chi(counts, expected)
   local sum = 0
   for k, want in ipairs(expected) do sum = sum + ((counts[k] or 0) - want) ^ 2 / want end
@@ -189,7 +163,7 @@ end
 describe('samples as in the published program:', function()
   teardown(fixtures.clean)
 
-  --- Node v has edges to 1000 v + 1 ... 1000 v + degree.
+  --- Makes a graph in which each node has `degree` edges to itself, each of another relation.
   local function stars(degree, nodes)
     local heads, relations, tails = {}, {}, {}
     for v = 0, nodes - 1 do
@@ -230,10 +204,9 @@ describe('samples as in the published program:', function()
   end)
 
   it('ripple sets with replacement if there are fewer', function()
-    local graph, rows = stars(2, 1), 3000
-    local seeds = {rows = rows, n = rows, offsets = arrays.ints(rows + 1),
-                   items = arrays.ints(rows)}
-    for r = 0, rows do seeds.offsets[r] = r end
+    local graph, rows, lists = stars(2, 1), 3000, {}
+    for r = 1, rows do lists[r] = {0} end
+    local seeds = arrays.csr(lists)
     local sets, same = graph:ripples(seeds, 1, 4, {replacement = true})[1], 0
     for _, row in ipairs(sets.relations:totable()) do
       local sum = row[1] + row[2] + row[3] + row[4]
