@@ -1,6 +1,8 @@
 --- Temporary folders and files for specs.
 
 local lfs = require 'lfs'
+local json = require 'tinykg.base.json'
+local read_file = require 'tinykg.base.read_file'
 
 local fixtures = {}
 
@@ -78,6 +80,13 @@ function fixtures.bytes(path)
   local text = file:read('*a')
   file:close()
   return text
+end
+
+--- The value of a JSON file; nil and a message if it cannot be read or is not JSON.
+function fixtures.json(path)
+  local text, message = read_file(path)
+  if not text then return nil, message end
+  return json.decode(text, path)
 end
 
 --- Returns n elements of an FFI array as a list, those from `first` on, 0 by default.

@@ -10,7 +10,7 @@ local tk = require 'tinykg'
 local runs = {}
 
 --- Reads a JSON file. Fails if it cannot be read.
-function runs.read(path) return assert(json.read(path)) end
+function runs.read(path) return assert(fixtures.json(path)) end
 
 function runs.write(path, value) fixtures.write(path, json.encode(value)) end
 

@@ -2,7 +2,6 @@
 --- digits as a number needs (cjson prints 14).
 local cjson = require 'cjson'
 local format = require 'tinykg.base.format'
-local read_file = require 'tinykg.base.read_file'
 local utf8 = require 'tinykg.base.utf8'
 
 local reader = cjson.new()
@@ -135,16 +134,6 @@ function json.decode(text, name)
   local ok, value = pcall(reader.decode, text)
   if ok then return value end
   return nil, ('%s: not JSON: %s'):format(name, (tostring(value):gsub('^.-:%d+: ', '')))
-end
-
---- The value in a JSON file.
----@param path string
----@return any|nil value
----@return string? message names the file
-function json.read(path)
-  local text, message = read_file(path)
-  if not text then return nil, message end
-  return json.decode(text, path)
 end
 
 return json

@@ -34,6 +34,17 @@ function source_line.enter(fn)
 end
 function source_line.leave(outer) origin = outer end
 
+--- Calls fn(...) with `owner`, a recipe's function, as the origin. Returns what fn returns. An
+--- error leaves the origin as it is, for its message.
+function source_line.within(owner, fn, ...)
+  local outer = source_line.enter(owner)
+  local function left(...)
+    origin = outer
+    return ...
+  end
+  return left(fn(...))
+end
+
 ---@return string? where "file:line", without folders
 function source_line.short()
   local where = caller()

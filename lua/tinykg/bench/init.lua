@@ -1,5 +1,6 @@
 --- Speed on this machine, as ratios within one run: cases that are compared are timed in turns.
 local format = require 'tinykg.base.format'
+local tables = require 'tinykg.base.tables'
 local inputs = require 'tinykg.bench.inputs'
 local output = require 'tinykg.bench.output'
 local system_info = require 'tinykg.bench.system_info'
@@ -31,8 +32,7 @@ function bench.run(parts, o)
   inputs.with_folder(function(folder)
     for _, part in ipairs(parts) do
       local given = {folder = folder, seconds = o.quick and QUICK or SECONDS[part]}
-      for key, value in pairs(o) do given[key] = value end
-      require('tinykg.bench.' .. part)(given, out)
+      require('tinykg.bench.' .. part)(tables.merged(given, o), out)
       out.line.clear()
       collectgarbage()
     end

@@ -1,6 +1,5 @@
 --- Times several cases in turns, so that a machine that is busy for a while slows all of them and
 --- ratios stay right.
-local C = require 'tinykg.engine.lib'
 local clock = require 'tinykg.base.clock'
 local runtime = require 'tinykg.engine.runtime'
 
@@ -15,7 +14,7 @@ function measure.median(list)
 end
 
 local function timed(case)
-  if C.tkg_interrupted(1) ~= 0 then error(runtime.interrupted, 0) end
+  runtime.check_interrupt(true)
   local from = clock.now()
   case.run()
   return 1000 * (clock.now() - from)

@@ -1,6 +1,8 @@
 --- The command line. Exit status: 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C (143 by
 --- SIGTERM).
 
+local tables = require 'tinykg.base.tables'
+
 local COMMANDS = {
   {'run', 'RECIPE.lua... --data DIR', 'train and evaluate; several recipes or seeds: a sweep'},
   {'memory', 'RECIPE.lua --data DIR', 'plan a step and show what memory it takes; train nothing'},
@@ -77,9 +79,7 @@ local function close_to(word)
 end
 
 local function is_command(name)
-  for _, c in ipairs(COMMANDS) do
-    if c[1] == name then return true end
-  end
+  return tables.any(COMMANDS, function(c) return c[1] == name end)
 end
 
 --- Runs a user's Lua and returns its result. An error is printed with the stack of their calls.

@@ -1,5 +1,6 @@
 --- The planned memory of a run as text: a column per width; rows by kind, then by kept value.
 local format = require 'tinykg.base.format'
+local tables = require 'tinykg.base.tables'
 local memory_plan = require 'tinykg.train.memory_plan'
 
 local KINDS = {'parameter', 'gradient', 'optimizer', 'kept_exact', 'kept_quantized', 'transient',
@@ -10,10 +11,9 @@ local MOST = 10 -- kept values in the list
 local function new_table(widths, title)
   local rows = {}
   local function add(label, cell)
-    local row = {label}
-    for _, bits in ipairs(memory_plan.WIDTHS) do
-      if widths[bits] then row[#row + 1] = cell(widths[bits]) end
-    end
+    local row = tables.append({label}, tables.map(memory_plan.WIDTHS, function(bits)
+      return widths[bits] and cell(widths[bits])
+    end))
     rows[#rows + 1] = row
     return row
   end

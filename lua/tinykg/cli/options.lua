@@ -1,5 +1,6 @@
 --- argparse with one line for wrong usage, exit status 2, and an example at the end of each --help.
 local argparse = require 'argparse'
+local tables = require 'tinykg.base.tables'
 local ctrl_c = require 'tinykg.cli.ctrl_c'
 
 local options = {}
@@ -203,6 +204,13 @@ function options.overridden(known, given, what)
     seen[key] = true
   end
   return list
+end
+
+--- The value, if it is in a list. ---@param text any ---@param list table
+---@param message string the error's, with %s for the value
+function options.choice(text, list, message)
+  if tables.any(list, function(choice) return choice == text end) then return text end
+  options.usage(message, tostring(text))
 end
 
 local DEVICES = {auto = true, cpu = true, cuda = true, emu = true}

@@ -46,8 +46,7 @@ end
 
 --- Raises runtime.interrupted after Ctrl-C.
 function run_args.check_interrupt()
-  if require('tinykg.engine.lib').tkg_interrupted(0) == 0 then return end
-  error(require('tinykg.engine.runtime').interrupted, 0)
+  require('tinykg.engine.runtime').check_interrupt()
 end
 
 return run_args

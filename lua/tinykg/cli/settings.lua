@@ -1,19 +1,17 @@
 --- The settings of `tinykg run`, checked before anything is loaded. With --resume, settings that
 --- are not on the command line come from the folder.
+local tables = require 'tinykg.base.tables'
 local folder = require 'tinykg.run.folder'
 local format_options = require 'tinykg.run.format_options'
 local options = require 'tinykg.cli.options'
 local trust = require 'tinykg.run.trust'
 local usage, whole = options.usage, options.whole
 
-local BITS = {auto = true, [32] = true, [8] = true, [4] = true, [2] = true, [1] = true}
-local ROUNDING = {dither = true, stochastic = true, nearest = true}
+local BITS, ROUNDING = {'auto', 32, 8, 4, 2, 1}, {'dither', 'stochastic', 'nearest'}
 
 --- A width as a number, or 'auto'.
 local function width_of(text, what)
-  local bits = tonumber(text) or text
-  if not BITS[bits] then usage("%s: '%s' is not valid", what, tostring(text)) end
-  return bits
+  return options.choice(tonumber(text) or text, BITS, what .. ": '%s' is not valid")
 end
 
 local function minutes(text)
@@ -33,8 +31,7 @@ local function seeds_of(text)
 end
 
 local function rounding_of(text)
-  if not ROUNDING[text] then usage('--rounding: %s is not dither, stochastic or nearest', text) end
-  return text
+  return options.choice(text, ROUNDING, '--rounding: %s is not dither, stochastic or nearest')
 end
 
 -- ---- grids ----
@@ -62,9 +59,8 @@ local function grid_of(given, taken)
     local more = {}
     for _, point in ipairs(points) do
       for _, value in ipairs(values_of(text)) do
-        local p = {label = ('%s-%s=%s'):format(point.label, key, value), options = {},
-                   bits = point.bits, rounding = point.rounding}
-        for k, v in pairs(point.options) do p.options[k] = v end
+        local p = {label = ('%s-%s=%s'):format(point.label, key, value), bits = point.bits,
+                   options = tables.merged(point.options), rounding = point.rounding}
         if key == 'bits' then p.bits = width_of(value, '--grid bits')
         elseif key == 'rounding' then p.rounding = rounding_of(value)
         else p.options[key] = value end
@@ -103,13 +99,12 @@ local function arguments_of(path, trusted)
           budget = c.budget and ('%.0fB'):format(c.budget)}
 end
 
-local FROM = {last = true, ['last-1'] = true}
 
 local function check_resume(a)
   if a.resume and a.force then usage('--resume goes on, --force begins anew: take one') end
   if a.resume and not a.out then usage('--resume: --out says which run or sweep goes on') end
   if a.from and not a.resume then usage('--from: it is for --resume') end
-  if a.from and not FROM[a.from] then usage('--from: %s is not last or last-1', a.from) end
+  options.choice(a.from or 'last', {'last', 'last-1'}, '--from: %s is not last or last-1')
 end
 
 --- Fills in settings that were not given.

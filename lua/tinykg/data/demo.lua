@@ -9,6 +9,7 @@ local atomic = require 'tinykg.base.atomic_file'
 local entries = require 'tinykg.base.folder_entries'
 local must = require 'tinykg.base.must'
 local random = require 'tinykg.base.random'
+local tables = require 'tinykg.base.tables'
 
 local demo = {}
 
@@ -102,10 +103,7 @@ end
 
 -- Returns up to `wanted` random members of a list that are not seen, and marks them as seen.
 local function take(generator, list, wanted, seen)
-  local left, taken = {}, {}
-  for _, film in ipairs(list) do
-    if not seen[film] then left[#left + 1] = film end
-  end
+  local left, taken = tables.filter(list, function(film) return not seen[film] end), {}
   for i = 1, math.min(wanted, #left) do
     local j = i + generator:below(#left - i + 1)
     left[i], left[j] = left[j], left[i]
@@ -131,9 +129,7 @@ local function watch(generator, fitting, tastes, options, everything)
     if generator:uniform() < options.noise then by_chance = by_chance + 1 end
   end
   local watched = take(generator, pool, by_taste - by_chance, seen)
-  for _, film in ipairs(take(generator, everything, by_chance, seen)) do
-    watched[#watched + 1] = film
-  end
+  tables.append(watched, take(generator, everything, by_chance, seen))
   return watched, take(generator, everything, #watched, seen), liked
 end
 
@@ -212,13 +208,8 @@ function demo.write(dir, options)
   write_list(dir .. '/entity_list.txt', entities, function(id) return entity_names[id] end)
   write_list(dir .. '/relation_list.txt', #relations, function(id) return relations[id + 1] end)
   return {
-    users = options.users,
-    items = options.items,
-    entities = entities,
-    relations = #relations,
-    triples = #triples,
-    positives = positives,
-    tastes = tastes,
+    users = options.users, items = options.items, entities = entities, relations = #relations,
+    triples = #triples, positives = positives, tastes = tastes,
   }
 end
 

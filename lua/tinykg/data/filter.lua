@@ -1,5 +1,6 @@
 --- Filters: rating threshold and k-core, and the renumbering after a k-core.
 
+local ffi = require 'ffi'
 local arrays = require 'tinykg.engine.arrays'
 local rows = require 'tinykg.data.rows'
 
@@ -16,12 +17,21 @@ function filter.threshold(all, threshold)
   return rows.filter(all, function(i) return ratings[i] >= threshold end)
 end
 
+--- Marks what is in fewer than `least` interactions as dead. Returns whether there was such.
+local function drop_below(alive, count, n, least)
+  local changed = false
+  for i = 0, n - 1 do
+    if alive[i] == 1 and count[i] < least then alive[i], changed = 0, true end
+  end
+  return changed
+end
+
 -- Removes users and items below their limit until none is. alive arrays: 0 or 1.
 local function peel(parts, alive_users, alive_items, users, items, user_core, item_core)
   local user_count, item_count = arrays.ints(users), arrays.ints(items)
   repeat
-    for u = 0, users - 1 do user_count[u] = 0 end
-    for i = 0, items - 1 do item_count[i] = 0 end
+    ffi.fill(user_count, 4 * users)
+    ffi.fill(item_count, 4 * items)
     for _, part in ipairs(parts) do
       for i = 0, part.n - 1 do
         local user, item = part.users[i], part.items[i]
@@ -31,18 +41,9 @@ local function peel(parts, alive_users, alive_items, users, items, user_core, it
         end
       end
     end
-    local changed = false
-    for u = 0, users - 1 do
-      if alive_users[u] == 1 and user_count[u] < user_core then
-        alive_users[u], changed = 0, true
-      end
-    end
-    for i = 0, items - 1 do
-      if alive_items[i] == 1 and item_count[i] < item_core then
-        alive_items[i], changed = 0, true
-      end
-    end
-  until not changed
+    local users_went = drop_below(alive_users, user_count, users, user_core)
+    local items_went = drop_below(alive_items, item_count, items, item_core)
+  until not users_went and not items_went
 end
 
 -- New ids of those alive: new_of[old] (-1: removed), old_of[new], how many.
@@ -90,9 +91,7 @@ end
 ---@return table[] kept
 ---@return {users: number, items: number, interactions: number} dropped
 function filter.kcore(raw, parts, user_core, item_core)
-  local alive_users, alive_items = arrays.ints(raw.users), arrays.ints(raw.items)
-  for u = 0, raw.users - 1 do alive_users[u] = 1 end
-  for i = 0, raw.items - 1 do alive_items[i] = 1 end
+  local alive_users, alive_items = arrays.ints(raw.users, 1), arrays.ints(raw.items, 1)
   peel(parts, alive_users, alive_items, raw.users, raw.items, user_core, item_core)
   local new_user, old_user, users = renumber(alive_users, raw.users)
   local new_item, old_item, items = renumber(alive_items, raw.items)

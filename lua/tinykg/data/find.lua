@@ -1,6 +1,7 @@
 --- Finds users and items by a name of the data set, an item's title or a number, and similar names
 --- if there is none.
 local format = require 'tinykg.base.format'
+local tables = require 'tinykg.base.tables'
 
 local find = {}
 
@@ -51,15 +52,10 @@ function find.close(names, text, count)
     local title = names.titles and names.titles[id]
     local by_title = title and apart(lower, title:lower())
     if by_title then d = math.min(d or by_title, by_title) end
-    if d then found[#found + 1] = {id = id, d = d} end
+    if d then found[#found + 1] = {id = id, near = -d} end
   end
-  table.sort(found, function(a, b)
-    if a.d ~= b.d then return a.d < b.d end
-    return a.id < b.id
-  end)
-  local list = {}
-  for i = 1, math.min(count or 3, #found) do list[i] = names:label(found[i].id) end
-  return list
+  tables.sort_largest(found, 'near', 'id')
+  return tables.map({unpack(found, 1, count or 3)}, function(one) return names:label(one.id) end)
 end
 
 --- The id with this title or label, if there is only one.

@@ -4,6 +4,8 @@
 -- to the same names, and training continues bit for bit.
 
 local ffi = require 'ffi'
+local tables = require 'tinykg.base.tables'
+local arrays = require 'tinykg.engine.arrays'
 local lib = require 'tinykg.engine.lib'
 local split = require 'tinykg.data.split'
 
@@ -77,9 +79,7 @@ local function of_graph(graph, hashes)
 end
 
 local function of_set(hashes, n)
-  local ids = ffi.new('int32_t[?]', n + 1)
-  for id = 0, n - 1 do ids[id] = id end
-  return hash_rows(n, { hashes }, { ids })
+  return hash_rows(n, { hashes }, { arrays.range(n) })
 end
 
 --- The hash of int32 arrays in their order: { array, n } each.
@@ -127,14 +127,11 @@ end
 -- ---- comparing ----
 
 local function counts_that_differ(was, is)
-  local list = {}
-  for _, key in ipairs { 'users', 'items', 'entities', 'relations', 'triples', 'train', 'valid',
-    'test' } do
-    if was[key] ~= is[key] then
-      list[#list + 1] = ('%s %s, were %s'):format(key, tostring(is[key]), tostring(was[key]))
-    end
-  end
-  return list
+  local keys = { 'users', 'items', 'entities', 'relations', 'triples', 'train', 'valid', 'test' }
+  return tables.map(keys, function(key)
+    return was[key] ~= is[key]
+      and ('%s %s, were %s'):format(key, tostring(is[key]), tostring(was[key])) or nil
+  end)
 end
 
 --- Whether ids have the same names, the parts the same rows in any order, and the graph the same

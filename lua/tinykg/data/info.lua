@@ -1,5 +1,6 @@
 --- Describes a loaded data set: counts, density, degrees, removed rows, warnings.
 
+local tables = require 'tinykg.base.tables'
 local arrays = require 'tinykg.engine.arrays'
 local format = require 'tinykg.base.format'
 
@@ -79,8 +80,7 @@ function Info:__tostring()
   for _, text in ipairs(self.warnings) do
     lines[#lines + 1] = ('%-14s %s'):format('warning', text)
   end
-  for i, line in ipairs(lines) do lines[i] = format.line(line) end
-  return table.concat(lines, '\n')
+  return table.concat(tables.map(lines, format.line), '\n')
 end
 
 --- Describes a data set. tostring() of the result is a summary of a dozen lines.
@@ -97,27 +97,14 @@ function info.of(data)
     found, all = found + positives(part), all + part.n
   end
   return setmetatable({
-    name = data.name,
-    format = data.format,
-    task = data.task,
-    split = data.split,
-    users = data.users,
-    items = data.items,
-    entities = data.entities,
-    relations = data.relations,
-    triples = data.graph.n,
-    train = data.train.n,
-    valid = data.valid.n,
-    test = data.test.n,
-    positives = found,
-    negatives = all - found,
+    name = data.name, format = data.format, task = data.task, split = data.split,
+    users = data.users, items = data.items, entities = data.entities, relations = data.relations,
+    triples = data.graph.n, train = data.train.n, valid = data.valid.n, test = data.test.n,
+    positives = found, negatives = all - found,
     density = found / math.max(data.users * data.items, 1),
-    per_user = spread(users, data.users),
-    per_item = spread(items, data.items),
+    per_user = spread(users, data.users), per_item = spread(items, data.items),
     degree = degrees(data.graph),
-    dropped = data.dropped,
-    notes = data.notes,
-    warnings = data.warnings,
+    dropped = data.dropped, notes = data.notes, warnings = data.warnings,
   }, Info)
 end
 

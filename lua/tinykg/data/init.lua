@@ -7,6 +7,7 @@
 -- train, test [, valid]; split, ratios, task, threshold where the format has its own defaults }.
 
 local arguments = require 'tinykg.base.arguments'
+local tables = require 'tinykg.base.tables'
 local choose = require 'tinykg.data.formats'
 local arrays = require 'tinykg.engine.arrays'
 local add_warnings = require 'tinykg.data.warnings'
@@ -17,7 +18,6 @@ local negatives = require 'tinykg.data.negatives'
 local order = require 'tinykg.data.order'
 local format = require 'tinykg.base.format'
 local rows = require 'tinykg.data.rows'
-local sorted_keys = require 'tinykg.base.sorted_keys'
 local split = require 'tinykg.data.split'
 
 local data = {}
@@ -79,7 +79,7 @@ local function is_columns(value)
   return type(value) == 'table'
 end
 
-local function keys(map) return table.concat(sorted_keys(map), ', ') end
+local function keys(map) return table.concat(tables.sorted_keys(map), ', ') end
 
 local formats = choose.formats
 
@@ -304,22 +304,12 @@ local function assemble(raw, source, dir, task)
   end
   local graph = raw.graph
   return setmetatable({
-    format = source.name,
-    name = raw.name or files.basename(dir),
-    task = task,
-    users = raw.users,
-    items = raw.items,
-    entities = raw.entities,
-    relations = raw.relations,
-    train = part(raw.train),
-    valid = part(raw.valid),
-    test = part(raw.test),
+    format = source.name, name = raw.name or files.basename(dir), task = task,
+    users = raw.users, items = raw.items, entities = raw.entities, relations = raw.relations,
+    train = part(raw.train), valid = part(raw.valid), test = part(raw.test),
     graph = { n = graph.n, heads = graph.heads, relations = graph.relations, tails = graph.tails,
       nodes = raw.entities, relation_count = raw.relations },
-    names = raw.names,
-    split = raw.split_name,
-    dropped = raw.dropped,
-    notes = raw.notes,
+    names = raw.names, split = raw.split_name, dropped = raw.dropped, notes = raw.notes,
     warnings = raw.warnings,
   }, Data)
 end
@@ -440,8 +430,7 @@ function Data:batches(options)
   if options ~= nil and type(options) ~= 'table' then
     error(('batches: expected options such as {size = 1024}, got a %s'):format(type(options)), 2)
   end
-  local given = {}
-  for key, value in pairs(options or {}) do given[key] = value end
+  local given = tables.merged(options)
   local name = given.split or 'train'
   if name ~= 'train' and name ~= 'valid' and name ~= 'test' then
     error(("batches: split '%s': train, valid or test"):format(tostring(name)), 2)

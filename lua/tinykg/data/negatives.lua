@@ -58,10 +58,7 @@ function negatives.add(parts, watched, items, seed)
   end
   local labelled = {}
   for k, part in ipairs(parts) do
-    local both = rows.concat {
-      { n = part.n, users = part.users, items = part.items },
-      made[k],
-    }
+    local both = rows.concat { { n = part.n, users = part.users, items = part.items }, made[k] }
     both.labels = arrays.floats(both.n)
     for i = 0, part.n - 1 do both.labels[i] = 1 end
     labelled[k] = both

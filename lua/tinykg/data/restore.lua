@@ -3,6 +3,7 @@
 
 local ffi = require 'ffi'
 local bit = require 'bit'
+local tables = require 'tinykg.base.tables'
 local arrays = require 'tinykg.engine.arrays'
 local fingerprint = require 'tinykg.data.fingerprint'
 local rows = require 'tinykg.data.rows'
@@ -95,10 +96,9 @@ function restore.of(data, names, codes)
   local ids, all = all_numbers(names, data), (together(data))
   if not ids or #codes ~= math.ceil(all.n / 4) then return nil end
   all.users, all.items = mapped(all.users, all.n, ids.users), mapped(all.items, all.n, ids.items)
-  local parts, graph, set = parts_of(all, data.users, codes), data.graph, {}
+  local parts, graph = parts_of(all, data.users, codes), data.graph
   if not parts then return nil end
-  for key, value in pairs(data) do set[key] = value end
-  for name, part in pairs(parts) do set[name] = part end
+  local set = tables.merged(data, parts)
   set.graph = { n = graph.n, nodes = graph.nodes, relation_count = graph.relation_count,
     heads = mapped(graph.heads, graph.n, ids.entities),
     relations = mapped(graph.relations, graph.n, ids.relations),

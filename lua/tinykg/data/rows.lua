@@ -1,17 +1,14 @@
 --- Interactions as parallel columns: { n, users, items [, labels, ratings, times] [, parts] },
 --- parts being 0, 1, 2 for train, validation, test while a set that has a split is being loaded.
 
+local tables = require 'tinykg.base.tables'
 local arrays = require 'tinykg.engine.arrays'
 
 local rows = {}
 
 local makers = {
-  users = arrays.ints,
-  items = arrays.ints,
-  labels = arrays.floats,
-  ratings = arrays.floats,
-  times = arrays.doubles,
-  parts = arrays.ints,
+  users = arrays.ints, items = arrays.ints, labels = arrays.floats, ratings = arrays.floats,
+  times = arrays.doubles, parts = arrays.ints,
 }
 
 --- The rows at n positions, in that order.
@@ -127,9 +124,7 @@ end
 function rows.positives(from)
   local labels = from.labels
   if not labels then return from end
-  local kept = rows.filter(from, function(i) return labels[i] == 1 end)
-  local bare = {}
-  for name, column in pairs(kept) do bare[name] = column end
+  local bare = tables.merged((rows.filter(from, function(i) return labels[i] == 1 end)))
   bare.labels = nil
   return bare
 end
@@ -138,13 +133,11 @@ end
 ---@param list table[]
 ---@return table
 function rows.concat(list)
-  local n, all = 0, { n = 0 }
+  local n = 0
   for _, part in ipairs(list) do n = n + part.n end
-  all.n = n
+  local all = { n = n }
   for name, make in pairs(makers) do
-    local everywhere = true
-    for _, part in ipairs(list) do everywhere = everywhere and part[name] end
-    if everywhere then
+    if not tables.any(list, function(part) return not part[name] end) then
       local target, at = make(n), 0
       for _, part in ipairs(list) do
         local source = part[name]

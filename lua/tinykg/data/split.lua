@@ -40,18 +40,21 @@ local function mark(part, order, first, last, valid, test)
   for i = last - test, last - 1 do part[order[i]] = 2 end
 end
 
--- rank[i]: the place of row i in a random order.
-local function random_rank(n, seed, stream)
-  local order, rank = arrays.permutation(n, seed, 0, stream), arrays.ints(n)
+--- The inverse of a permutation.
+local function inverse(order, n)
+  local rank = arrays.ints(n)
   for i = 0, n - 1 do rank[order[i]] = i end
   return rank
 end
 
+-- rank[i]: the place of row i in a random order.
+local function random_rank(n, seed, stream)
+  return inverse(arrays.permutation(n, seed, 0, stream), n)
+end
+
 local function time_rank(all)
   if not all.times then error("split by time: the interactions have no times", 0) end
-  local order, rank = arrays.argsort(all.n, all.times), arrays.ints(all.n)
-  for i = 0, all.n - 1 do rank[order[i]] = i end
-  return rank
+  return inverse(arrays.argsort(all.n, all.times), all.n)
 end
 
 -- Marks each user's rows in the order of their ranks; count(n) returns how many go to validation
@@ -68,8 +71,7 @@ local function per_user(all, users, rank, count)
 end
 
 local function whole(all, rank, ratios)
-  local part, order = arrays.ints(all.n), arrays.ints(all.n)
-  for i = 0, all.n - 1 do order[rank[i]] = i end
+  local part, order = arrays.ints(all.n), inverse(rank, all.n)
   local valid, test = shares(all.n, ratios)
   mark(part, order, 0, all.n, valid, test)
   return separate(all, part)

@@ -1,4 +1,5 @@
 --- Warnings about data sets that were read without an error.
+local tables = require 'tinykg.base.tables'
 local rows = require 'tinykg.data.rows'
 local utf8 = require 'tinykg.base.utf8'
 
@@ -26,13 +27,9 @@ local NOTHING = { 'nan', 'NaN', 'NAN', 'None', 'none', 'NULL', 'null', 'nil', 'N
   'undefined' }
 
 local function named_nothing(names)
-  local found = {}
-  for _, name in ipairs(NOTHING) do
-    if names.dictionary and names.dictionary:find(name) and names:id(name) then
-      found[#found + 1] = name
-    end
-  end
-  return found
+  return tables.filter(NOTHING, function(name)
+    return names.dictionary and names.dictionary:find(name) and names:id(name)
+  end)
 end
 
 -- Entities that are no items but have users' names; numbers may be equal by chance.

@@ -24,16 +24,32 @@ local LONGEST_LINE = 2 ^ 26 -- that arrays.line returns
 
 local function message() return ffi.string(lib.tkg_error()) end
 
+local function check(status)
+  if status ~= 0 then error(message(), 0) end
+end
+
 local function array(kind, n)
   local block = libc.calloc(math.max(n, 1), width[kind])
   if block == nil then error(('out of memory for %d numbers'):format(n), 0) end
   return ffi.gc(ffi.cast(pointer_to[kind], block), libc.free)
 end
 
---- n zeroed int32 numbers; freed with the last reference to the array. Errors: out of memory.
----@param n number
+--- n int32 numbers, all `value`, 0 by default; freed with the last reference to the array. Errors:
+--- out of memory.
+---@param n number ---@param value? integer
 ---@return ffi.cdata*
-function arrays.ints(n) return array('int32_t', n) end
+function arrays.ints(n, value)
+  local ints = array('int32_t', n)
+  for i = 0, value and n - 1 or -1 do ints[i] = value end
+  return ints
+end
+
+--- The int32 numbers 0 .. n - 1. ---@param n number ---@return ffi.cdata*
+function arrays.range(n)
+  local ints = array('int32_t', n)
+  for i = 0, n - 1 do ints[i] = i end
+  return ints
+end
 
 --- n zeroed float32 numbers.
 ---@param n number
@@ -55,7 +71,7 @@ Dictionary.__index = Dictionary
 ---@return tinykg.Dictionary
 function arrays.dictionary()
   local out = names_out()
-  if lib.tkg_names_new(out) ~= 0 then error(message(), 0) end
+  check(lib.tkg_names_new(out))
   return setmetatable({ c = ffi.gc(out[0], lib.tkg_names_free) }, Dictionary)
 end
 
@@ -80,7 +96,7 @@ end
 ---@param name string|ffi.cdata* ---@param n? integer bytes, of a cdata
 function Dictionary:add(name, n)
   local id = id_out()
-  if lib.tkg_names_add(self.c, name, n or #name, id) ~= 0 then error(message(), 0) end
+  check(lib.tkg_names_add(self.c, name, n or #name, id))
   return id[0]
 end
 
@@ -94,11 +110,8 @@ Columns.__index = Columns
 
 local function wrap(out)
   local c = ffi.gc(out[0], lib.tkg_table_free)
-  return setmetatable({
-    c = c,
-    n = lib.tkg_table_rows(c),
-    path = ffi.string(lib.tkg_table_path(c)),
-  }, Columns)
+  return setmetatable({ c = c, n = lib.tkg_table_rows(c),
+    path = ffi.string(lib.tkg_table_path(c)) }, Columns)
 end
 
 -- A separator as the engine takes it: a byte, or the same byte twice.
@@ -222,18 +235,14 @@ Csr.__index = Csr
 ---@return tinykg.Csr
 function arrays.csr(n, rows, cols, total)
   local offsets, items, order = arrays.ints(total + 1), arrays.ints(n), arrays.ints(n)
-  if lib.tkg_csr_build(n, rows, cols, total, offsets, items, order) ~= 0 then
-    error(message(), 0)
-  end
+  check(lib.tkg_csr_build(n, rows, cols, total, offsets, items, order))
   return setmetatable({ n = n, rows = total, offsets = offsets, items = items, order = order }, Csr)
 end
 
 --- Removes repeated pairs in place; the first in the order given stays.
 ---@return tinykg.Csr self
 function Csr:unique()
-  if lib.tkg_csr_unique(self.rows, self.offsets, self.items, self.order) ~= 0 then
-    error(message(), 0)
-  end
+  check(lib.tkg_csr_unique(self.rows, self.offsets, self.items, self.order))
   self.n = self.offsets[self.rows]
   return self
 end
@@ -255,7 +264,7 @@ function Csr:count(row) return self.offsets[row + 1] - self.offsets[row] end
 ---@return number how many are left
 function arrays.unique_triples(n, heads, relations, tails)
   local kept = count_out()
-  if lib.tkg_triples_unique(n, heads, relations, tails, kept) ~= 0 then error(message(), 0) end
+  check(lib.tkg_triples_unique(n, heads, relations, tails, kept))
   return tonumber(kept[0])
 end
 
@@ -267,8 +276,22 @@ end
 ---@return ffi.cdata*
 function arrays.permutation(n, seed, epoch, stream)
   local out = arrays.ints(n)
-  if lib.tkg_shuffle(out, n, seed, epoch or 0, stream or 0) ~= 0 then error(message(), 0) end
+  check(lib.tkg_shuffle(out, n, seed, epoch or 0, stream or 0))
   return out
+end
+
+--- The rows of a CSR that have entries, or those that have none.
+---@param offsets ffi.cdata* int32 [rows + 1] ---@param rows number ---@param empty? boolean
+---@return ffi.cdata* ids int32, room for all rows ---@return number count
+function arrays.filled_rows(offsets, rows, empty)
+  local ids, n = arrays.ints(rows), 0
+  for row = 0, rows - 1 do
+    if (offsets[row + 1] == offsets[row]) == (empty or false) then
+      ids[n] = row
+      n = n + 1
+    end
+  end
+  return ids, n
 end
 
 local bits_of = ffi.typeof('union { double number; struct { uint32_t low, high; } word; }')

@@ -28,8 +28,26 @@ function runtime.options(what, given, allowed)
   end
 end
 
+--- Checks fields of a table. Errors: a field that `kinds` does not have, or of another type.
+---@param what string ---@param given table ---@param names string the fields' names, for the error
+---@param kinds table<string, string> type of each field, 'function or table' for two
+function runtime.fields(what, given, names, kinds)
+  for key, value in pairs(given) do
+    if not kinds[key] then
+      runtime.fail('%s: no field %s; it has: %s', what, tostring(key), names)
+    elseif not kinds[key]:find(type(value), 1, true) then
+      runtime.fail('%s: %s is a %s, expected a %s', what, key, type(value), kinds[key])
+    end
+  end
+end
+
 --- The error of a step that Ctrl-C stopped.
 runtime.interrupted = setmetatable({}, {__tostring = function() return 'interrupted' end})
+
+--- Errors: Ctrl-C was pressed. ---@param forget? boolean that it was
+function runtime.check_interrupt(forget)
+  if C.tkg_interrupted(forget and 1 or 0) ~= 0 then error(runtime.interrupted, 0) end
+end
 
 local INTERRUPTED
 for code = 0, 32 do
@@ -137,6 +155,20 @@ function runtime.compact(now)
   compact_at = math.max(COMPACT_AT, 2 * C.tkg_tape_length(ambient.c))
 end
 
+--- Frees all tensors that no Lua value needs, now. Compiled traces are dropped first: each keeps
+--- the closures it was compiled for, so their tensors too, and which loops LuaJIT has compiled
+--- differs between equal runs. A stopped collector stays stopped.
+---@param compact? boolean also those that only the ambient tape holds. Random numbers outside of
+---  steps depend on its length
+function runtime.collect(compact)
+  local running = collectgarbage('isrunning')
+  jit.flush()
+  collectgarbage()
+  if compact then runtime.compact(true) end
+  collectgarbage()
+  if not running then collectgarbage('stop') end -- a full collection starts it
+end
+
 local COLLECT_AFTER = 2 ^ 28
 local allocated = 0
 
@@ -146,8 +178,7 @@ function runtime.allocated(bytes)
   allocated = allocated + bytes
   if allocated < COLLECT_AFTER then return end
   allocated = 0
-  collectgarbage()
-  runtime.compact(true)
+  runtime.collect(true)
 end
 
 --- Returns a new stream of the random number generator. Tapes use streams below these.

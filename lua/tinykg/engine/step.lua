@@ -1,5 +1,6 @@
 --- Training steps: record, plan once, run. And backward outside of steps.
 local ffi = require 'ffi'
+local tables = require 'tinykg.base.tables'
 local C = require 'tinykg.engine.lib'
 local arguments = require 'tinykg.base.arguments'
 local source_line = require 'tinykg.base.source_line'
@@ -42,11 +43,7 @@ local KNOWN = {optimizer = 'table', bits = 'number', rounding = 'string', small 
 
 local function check_options(options)
   runtime.options('step', options, 'optimizer bits rounding small save fuse rows tiles check')
-  for key, value in pairs(options) do
-    if type(value) ~= KNOWN[key] then
-      runtime.fail('step: %s is a %s, expected a %s', key, type(value), KNOWN[key])
-    end
-  end
+  runtime.fields('step', options, '', KNOWN)
   if options.optimizer and not options.optimizer.update then
     runtime.fail('step: optimizer is not one of tk.optim')
   end
@@ -97,9 +94,7 @@ local function record(self, ...)
   tape.wanted = {}
   runtime.tape = tape
   runtime.capture = not self.seen or self.checked -- later steps have the same lines
-  local outer = source_line.enter(self.fn)
-  local results = {runtime.call(self.name, self.fn, ...)}
-  source_line.leave(outer)
+  local results = {source_line.within(self.fn, runtime.call, self.name, self.fn, ...)}
   runtime.tape, runtime.capture = runtime.ambient, true
   if not results[1] then error(results[2], 0) end
   self.seen = true
@@ -118,9 +113,8 @@ end
 --- The outputs: the loss, the other results, values that keep() asked for. Returns a list of them
 --- and their nodes.
 local function outputs_of(self, results)
-  local asked, tape = {}, self.tape
-  for i = 2, #results do asked[#asked + 1] = results[i] end
-  for _, t in ipairs(tape.wanted) do asked[#asked + 1] = t end
+  local tape = self.tape
+  local asked = tables.append({unpack(results, 2)}, tape.wanted)
   local nodes = ffi.new('int32_t[?]', #asked)
   runtime.tape = tape
   local ok, message = pcall(function()

@@ -4,6 +4,7 @@
 -- order: by head, then by tail. triples() returns the edges in that order.
 local bit = require 'bit'
 local ffi = require 'ffi'
+local tables = require 'tinykg.base.tables'
 local C = require 'tinykg.engine.lib'
 local arguments = require 'tinykg.base.arguments'
 local build = require 'tinykg.graph.build'
@@ -37,10 +38,7 @@ Graph.__index = Graph
 local function new(fields) return setmetatable(fields, Graph) end
 
 local function copy(self, changes)
-  local fields = {}
-  for key, value in pairs(self) do fields[key] = value end
-  for key, value in pairs(changes) do fields[key] = value end
-  return new(fields)
+  return new(tables.merged(self, changes))
 end
 
 --- Ids of one part of the packed array: a view that shares the graph's memory.

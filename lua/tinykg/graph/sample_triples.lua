@@ -2,7 +2,7 @@
 --- relation. By heads, as the programs of KGAT and CKE do: distinct heads, uniformly among those
 --- with edges, and one edge of each. By triples, as RecBole does: distinct ones, uniformly. Each is
 --- sampled equally often if there are fewer.
-local ffi = require 'ffi'
+local arrays = require 'tinykg.engine.arrays'
 local runtime = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'
 
@@ -15,20 +15,11 @@ end
 
 local function nodes_with_edges(graph)
   local offsets = graph.packed:values() -- the packed array begins with them
-  local nodes, n = ffi.new('int32_t[?]', graph.nodes + 1), 0
-  for v = 0, graph.nodes - 1 do
-    if offsets[v + 1] > offsets[v] then
-      nodes[n] = v
-      n = n + 1
-    end
-  end
-  return one_row(nodes, n)
+  return one_row(arrays.filled_rows(offsets, graph.nodes))
 end
 
 local function all_edges(graph)
-  local numbers = ffi.new('int32_t[?]', graph.edges)
-  for p = 0, graph.edges - 1 do numbers[p] = p end
-  return one_row(numbers, graph.edges)
+  return one_row(arrays.range(graph.edges), graph.edges)
 end
 
 --- Records n of the ids that `make` lists, distinct if there are as many. The list is made once.

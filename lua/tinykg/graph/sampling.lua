@@ -1,6 +1,6 @@
 --- Methods of graphs that sample neighbours and triples, or look edges up.
 local bit = require 'bit'
-local ffi = require 'ffi'
+local arrays = require 'tinykg.engine.arrays'
 local C = require 'tinykg.engine.lib'
 local ops = require 'tinykg.engine.ops'
 local runtime = require 'tinykg.engine.runtime'
@@ -44,9 +44,7 @@ function methods:neighborhood(k, o)
   runtime.options('neighborhood', o, 'replacement')
   refuse_transposed(self, 'neighborhood')
   if o and o.replacement then return require('tinykg.graph.neighborhood')(self, k) end
-  local ids = ffi.new('int32_t[?]', self.nodes + 1)
-  for i = 0, self.nodes - 1 do ids[i] = i end
-  local tails, relations = self:sample(tensor.ids(ids, self.nodes), k)
+  local tails, relations = self:sample(tensor.ids(arrays.range(self.nodes), self.nodes), k)
   return tails:keep(), relations:keep()
 end
 

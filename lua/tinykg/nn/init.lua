@@ -1,4 +1,5 @@
 --- Layers: modules with named parameters and a function forward.
+local tables = require 'tinykg.base.tables'
 local C = require 'tinykg.engine.lib'
 local arguments = require 'tinykg.base.arguments'
 local module = require 'tinykg.nn.module'
@@ -178,9 +179,7 @@ function Sequential:forward(x)
 end
 
 function Sequential:describe()
-  local parts = {}
-  for i, layer in ipairs(self) do parts[i] = tostring(layer) end
-  return 'nn.Sequential(' .. table.concat(parts, ', ') .. ')'
+  return 'nn.Sequential(' .. table.concat(tables.map(self, tostring), ', ') .. ')'
 end
 
 for _, class in ipairs{Linear, Embedding, Dropout, Sequential} do

@@ -1,4 +1,5 @@
 --- The class of all modules, and how to make others.
+local tables = require 'tinykg.base.tables'
 local C = require 'tinykg.engine.lib'
 local runtime = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'
@@ -63,9 +64,7 @@ function Module:named_parameters() return collect(self, '', {}, {[self] = true})
 
 --- Parameters of this module and of those inside it, in a fixed order. ---@return Tensor[]
 function Module:parameters()
-  local list = {}
-  for i, p in ipairs(self:named_parameters()) do list[i] = p.tensor end
-  return list
+  return tables.map(self:named_parameters(), function(p) return p.tensor end)
 end
 
 --- Parameters by name, for tk.save; the tensors themselves, no copies.
@@ -95,10 +94,9 @@ function Module:eval() set_mode(self, false, {[self] = true}) return self end
 
 --- The line that print shows: name, parameters, shapes. ---@return string
 function Module:describe()
-  local parts = {}
-  for _, p in ipairs(self:named_parameters()) do
-    parts[#parts + 1] = p.name .. ' ' .. table.concat(p.tensor:size(), 'x')
-  end
+  local parts = tables.map(self:named_parameters(), function(p)
+    return p.name .. ' ' .. table.concat(p.tensor:size(), 'x')
+  end)
   return (self.name or 'Module') .. '(' .. table.concat(parts, ', ') .. ')'
 end
 

@@ -70,16 +70,14 @@ end
 
 --- The nodes of all items of a model, whose rows come first in their table: 0, 1, ...
 local function item_nodes(self)
-  local ids = arrays.ints(self.item_count)
-  for i = 0, self.item_count - 1 do ids[i] = i end
-  return tensor.constant(tensor.I32, {self.item_count}, ids)
+  return tensor.constant(tensor.I32, {self.item_count}, arrays.range(self.item_count))
 end
 
 --- Computes the tables that score and rank read, once for a whole evaluation: rows of users and of
 --- items, gathered where the model has rows of other nodes too, which the engine then leaves out of
 --- its last layer.
----@return {[1]: Tensor, [2]: Tensor, temporary: Tensor[]?} rows of all users, rows of all items; what
----  can be freed with them
+---@return {[1]: Tensor, [2]: Tensor, temporary: Tensor[]?} rows of all users, rows of all items;
+---  what can be freed with them
 function Ranker:prepare()
   local users, items = tables_of(self)
   if not items then

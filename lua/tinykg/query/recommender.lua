@@ -2,6 +2,7 @@
 --- interactions in train get the most popular items. Somebody new who names items gets the mean
 --- scores of the users most alike. Equal scores are in the order of item numbers.
 local ffi = require 'ffi'
+local tables = require 'tinykg.base.tables'
 local arrays = require 'tinykg.engine.arrays'
 local evaluate = require 'tinykg.train.evaluate'
 local find = require 'tinykg.data.find'
@@ -24,9 +25,7 @@ end
 
 --- Ids of a list of items (names or numbers).
 local function items_of(data, list)
-  local ids = {}
-  for i, item in ipairs(list or {}) do ids[i] = id_of(data.names.items, 'item', item) end
-  return ids
+  return tables.map(list or {}, function(item) return id_of(data.names.items, 'item', item) end)
 end
 
 --- Makes a recommender; release() frees its memory.
@@ -188,11 +187,7 @@ local function peers_of(self, likes)
       found[#found + 1] = {id = user, alike = shared / math.sqrt(count * (last - first + 1))}
     end
   end
-  table.sort(found, function(a, b)
-    if a.alike ~= b.alike then return a.alike > b.alike end
-    return a.id < b.id
-  end)
-  return found
+  return tables.sort_largest(found, 'alike', 'id')
 end
 
 --- The list of somebody who is not in the data and likes some items (ids), by the mean of the

@@ -4,7 +4,7 @@ local clock = require 'tinykg.base.clock'
 local format = require 'tinykg.base.format'
 local must = require 'tinykg.base.must'
 local show = require 'tinykg.repl.show'
-local sorted_keys = require 'tinykg.base.sorted_keys'
+local sorted_keys = require('tinykg.base.tables').sorted_keys
 local tensor = require 'tinykg.engine.tensor'
 
 local commands = {all = {}}

@@ -1,7 +1,7 @@
 --- Completion: names, fields, methods, commands, and files within strings.
 local commands = require 'tinykg.repl.commands'
 local member_names = require 'tinykg.repl.member_names'
-local sorted_keys = require 'tinykg.base.sorted_keys'
+local sorted_keys = require('tinykg.base.tables').sorted_keys
 local types = require 'tinykg.base.arguments.types'
 
 local KEYWORDS = {}

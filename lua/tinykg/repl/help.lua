@@ -1,8 +1,8 @@
 --- `? x`: shows the comment of a function, or the kind and the methods of a value.
 local comments = require 'tinykg.base.arguments.comments'
+local tables = require 'tinykg.base.tables'
 local member_names = require 'tinykg.repl.member_names'
 local show = require 'tinykg.repl.show'
-local sorted_keys = require 'tinykg.base.sorted_keys'
 
 local help = {}
 
@@ -37,7 +37,7 @@ local function of_function(fn, name)
   end
   local lines = {doc.signature}
   lines[#lines + 1] = doc.text and indented(doc.text, '  ') or '  (its source has no comment on it)'
-  for _, line in ipairs(tag_lines(doc)) do lines[#lines + 1] = line end
+  tables.append(lines, tag_lines(doc))
   lines[#lines + 1] = '  ' .. doc.source
   return table.concat(lines, '\n')
 end
@@ -71,7 +71,7 @@ end
 --- An entry per function and, with_modules, per module within a module.
 local function listing(value, prefix, with_modules)
   local lines, found = {}, member_names(value)
-  for _, name in ipairs(sorted_keys(found)) do
+  for _, name in ipairs(tables.sorted_keys(found)) do
     local what = found[name]
     if what == true then what = value[name] end
     local is_listed = type(what) == 'function' or with_modules and is_module(what)

@@ -1,5 +1,6 @@
 --- The comparison table of a section: a row per group with settings that differ, test metrics,
 --- memory and time.
+local tables = require 'tinykg.base.tables'
 local format = require 'tinykg.report.format'
 local html = require 'tinykg.report.html'
 local html_table = require 'tinykg.report.html_table'
@@ -33,8 +34,8 @@ end
 
 --- The number of runs, and of finished ones where that is less.
 local function runs_cell(group)
-  local seeds, all = {}, #group.finished == #group.runs
-  for i, run in ipairs(group.runs) do seeds[i] = format.setting(run.config.seed) end
+  local all = #group.finished == #group.runs
+  local seeds = tables.map(group.runs, function(run) return format.setting(run.config.seed) end)
   return html.td{class = all and 'n' or 'n warn',
                  title = (#seeds == 1 and 'seed ' or 'seeds ') .. table.concat(seeds, ', '),
                  #group.finished, not all and ' of ' .. #group.runs}
@@ -123,13 +124,13 @@ end
 --- A folded table of the metrics that the first table leaves out.
 local function rest_table(section, rest)
   if #rest == 0 then return nil end
-  local marks, names, rows = marks_of(section, rest), {html.th{''}}, {}
+  local marks, names = marks_of(section, rest), {html.th{''}}
   for _, name in ipairs(rest) do names[#names + 1] = html_table.number(name) end
-  for i, group in ipairs(section.groups) do
+  local rows = tables.map(section.groups, function(group, i)
     local cells = {html_table.name(group.label)}
     add_metrics(cells, group, rest, marks, i)
-    rows[i] = html.tr{cells}
-  end
+    return html.tr{cells}
+  end)
   return html.details{
     html.summary{format.count(#rest, 'more test metric')},
     html_table.of(names, rows)}
@@ -158,8 +159,10 @@ end
 --- ---@param section ReportSection
 function comparison.render(section)
   local main, rest = statistics.metrics(section)
-  local marks, rows = marks_of(section, main), {}
-  for i, group in ipairs(section.groups) do rows[i] = row(group, section, main, marks, i) end
+  local marks = marks_of(section, main)
+  local rows = tables.map(section.groups, function(group, i)
+    return row(group, section, main, marks, i)
+  end)
   return {common(section), html_table.of(head(section, main), rows),
           html.p{class = 'quiet', reading(section, marks)}, rest_table(section, rest)}
 end

@@ -1,4 +1,5 @@
 --- The comparison of the page as a table for JSON.
+local tables = require 'tinykg.base.tables'
 local groups = require 'tinykg.report.groups'
 local json = require 'tinykg.base.json'
 local statistics = require 'tinykg.sweep.statistics'
@@ -23,12 +24,8 @@ local function settings_of(group, columns)
   return out
 end
 
-local function runs_of(group)
-  local list = {}
-  for i, run in ipairs(group.runs) do
-    list[i] = {folder = run.folder, seed = run.config.seed, state = run.state}
-  end
-  return list
+local function run_of(run)
+  return {folder = run.folder, seed = run.config.seed, state = run.state}
 end
 
 --- A list of data sets, each {data, path, groups}; a group is {name, recipe, settings, runs, test,
@@ -41,7 +38,7 @@ return function(runs)
   for _, section in ipairs(groups.sections(runs)) do
     local list = {}
     for i, group in ipairs(section.groups) do
-      list[i] = {name = group.label, recipe = group.recipe, runs = runs_of(group),
+      list[i] = {name = group.label, recipe = group.recipe, runs = tables.map(group.runs, run_of),
                  settings = settings_of(group, section.columns),
                  best_epoch = statistics.of_summary(group, 'best_epoch')}
       for _, part in ipairs{'test', 'valid', 'kept', 'memory', 'time'} do

@@ -1,8 +1,8 @@
 --- Learning curves of a section: loss and validation metrics, a line per group.
+local tables = require 'tinykg.base.tables'
 local format = require 'tinykg.report.format'
 local html = require 'tinykg.report.html'
 local lines = require 'tinykg.report.chart.lines'
-local sorted_keys = require 'tinykg.base.sorted_keys'
 local statistics = require 'tinykg.sweep.statistics'
 
 local curves = {}
@@ -30,11 +30,9 @@ end
 
 --- Mean and deviation at each epoch that all runs have, as points of a line.
 local function mean_points(runs, label)
-  local maps, mean = {}, {}
-  for i, points in ipairs(runs) do maps[i] = by_epoch(points) end
+  local maps, mean = tables.map(runs, by_epoch), {}
   for _, p in ipairs(runs[1]) do
-    local values = {}
-    for _, map in ipairs(maps) do values[#values + 1] = map[p.x] end
+    local values = tables.map(maps, function(map) return map[p.x] end)
     if #values == #runs then
       local s = statistics.of(values)
       local text = ('%s, epoch %d: '):format(label, p.x) .. format.deviation(s, format.metric)
@@ -45,15 +43,6 @@ local function mean_points(runs, label)
     end
   end
   return mean
-end
-
---- The points of one run from epoch `from` on.
-local function tail_of(points, from)
-  local tail = {}
-  for _, p in ipairs(points) do
-    if p.x >= from then tail[#tail + 1] = p end
-  end
-  return tail
 end
 
 --- The lines of a group: the mean up to the last epoch that all finished runs have, then a thin
@@ -73,7 +62,7 @@ local function lines_of(group, get, look)
   if #mean > 0 then add(mean) end
   local last = #mean > 0 and mean[#mean].x or -math.huge
   for _, points in ipairs(#together > 1 and together or {}) do
-    local tail = tail_of(points, last)
+    local tail = tables.filter(points, function(p) return p.x >= last end)
     if #tail > 1 then add(tail, true) end
   end
   for _, points in ipairs(apart) do add(points, true) end
@@ -85,16 +74,12 @@ end
 --- The groups to colour: all, or the best dozen by the first metric. Returns how many others there
 --- are, too.
 local function coloured(section, metric)
-  local order = {}
-  for i, group in ipairs(section.groups) do
+  local order = tables.map(section.groups, function(group, i)
     local stat = metric and (statistics.of_summary(group, 'test', metric)
                              or statistics.of_summary(group, 'valid', metric))
-    order[i] = {group = group, value = stat and stat.mean or -math.huge, place = i}
-  end
-  table.sort(order, function(a, b)
-    if a.value ~= b.value then return a.value > b.value end
-    return a.place < b.place
+    return {group = group, value = stat and stat.mean or -math.huge, place = i}
   end)
+  tables.sort_largest(order, 'value', 'place')
   local set = {}
   for i = 1, math.min(#order, MOST_COLOURED) do set[order[i].group] = true end
   return set, #order - MOST_COLOURED
@@ -105,10 +90,7 @@ end
 local function looks_of(section, set)
   local shown, most = {}, 0
   for _, of_recipe in ipairs(section.recipes) do
-    local list = {}
-    for _, group in ipairs(of_recipe) do
-      if set[group] then list[#list + 1] = group end
-    end
+    local list = tables.filter(of_recipe, function(group) return set[group] end)
     shown[#shown + 1] = #list > 0 and list or nil
     most = math.max(most, #list)
   end
@@ -149,8 +131,7 @@ local function chart(section, looks, title, get, options)
       table.insert(line.colour == 0 and back or series, line)
     end
   end
-  for _, line in ipairs(back) do series[#series + 1] = line end
-  local drawn = lines.chart(title, series, options)
+  local drawn = lines.chart(title, tables.append(series, back), options)
   return drawn and html.figure{style = 'margin:0', drawn}
 end
 
@@ -165,17 +146,15 @@ local function other_phases(section)
       end
     end
   end
-  return sorted_keys(names)
+  return tables.sorted_keys(names)
 end
 
 local function metric_charts(section, looks, names)
-  local charts = {}
-  for _, name in ipairs(names) do
-    charts[#charts + 1] = chart(section, looks, 'validation ' .. name, function(record)
+  return tables.map(names, function(name)
+    return chart(section, looks, 'validation ' .. name, function(record)
       return statistics.number(record.valid, name), record.valid
     end)
-  end
-  return charts
+  end)
 end
 
 local LOSS = {logarithmic = true}

@@ -1,6 +1,6 @@
 --- Sorts the runs of a report into sections, one per data set, and groups that differ only by seed.
+local tables = require 'tinykg.base.tables'
 local format = require 'tinykg.report.format'
-local sorted_keys = require 'tinykg.base.sorted_keys'
 
 local groups = {}
 
@@ -32,11 +32,9 @@ end
 
 --- A text that is equal for equal settings.
 local function identity(settings)
-  local parts = {}
-  for _, key in ipairs(sorted_keys(settings)) do
-    parts[#parts + 1] = key .. '\1' .. settings[key]
-  end
-  return table.concat(parts, '\2')
+  return table.concat(tables.map(tables.sorted_keys(settings), function(key)
+    return key .. '\1' .. settings[key]
+  end), '\2')
 end
 
 -- ---- sections and groups ----
@@ -46,7 +44,7 @@ end
 local function data_label(config)
   local path = tostring(config.data or '?')
   local parts = {}
-  for _, name in ipairs(sorted_keys(config.data_options or {})) do
+  for _, name in ipairs(tables.sorted_keys(config.data_options or {})) do
     local usual = name == 'columns' or name == 'seed' and config.data_options.seed == 0
     if not usual then
       parts[#parts + 1] = name .. ' ' .. format.setting(config.data_options[name])
@@ -109,10 +107,9 @@ local function by_recipe(list)
 end
 
 local function as_columns(keys)
-  local columns = {}
-  for _, key in ipairs(sorted_keys(keys)) do
-    columns[#columns + 1] = {key = key, name = key:match(' (.*)')}
-  end
+  local columns = tables.map(tables.sorted_keys(keys), function(key)
+    return {key = key, name = key:match(' (.*)')}
+  end)
   table.sort(columns, function(a, b) -- bits, other settings of runs, then options
     if (a.name == 'bits') ~= (b.name == 'bits') then return a.name == 'bits' end
     local run_a, run_b = a.key:match('^run'), b.key:match('^run')

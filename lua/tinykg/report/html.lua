@@ -1,7 +1,7 @@
 --- HTML and SVG as values: html.td{class = 'n', 'text', html.b{'more'}} is an element. Texts of
 --- children and attributes are always escaped, so nothing from a file can become markup. The output
 --- is well-formed XML too.
-local sorted_keys = require 'tinykg.base.sorted_keys'
+local sorted_keys = require('tinykg.base.tables').sorted_keys
 local utf8 = require 'tinykg.base.utf8'
 
 local html = {}

@@ -1,11 +1,11 @@
 --- The memory of a section: values kept for backward, and the peak by kind.
+local tables = require 'tinykg.base.tables'
 local bars = require 'tinykg.report.chart.bars'
 local format = require 'tinykg.report.format'
 local groups = require 'tinykg.report.groups'
 local html = require 'tinykg.report.html'
 local html_table = require 'tinykg.report.html_table'
 local saved = require 'tinykg.report.saved'
-local sorted_keys = require 'tinykg.base.sorted_keys'
 local statistics = require 'tinykg.sweep.statistics'
 
 local memory = {}
@@ -76,7 +76,7 @@ local function kinds_of(pictures)
     known[kind[1]] = true
     if present[kind[1]] then list[#list + 1] = kind end
   end
-  for _, name in ipairs(sorted_keys(present)) do
+  for _, name in ipairs(tables.sorted_keys(present)) do
     if not known[name] then list[#list + 1] = {name, 'c0'} end
   end
   return list
@@ -96,20 +96,19 @@ local function peak_of(p, name)
 end
 
 local function chart(pictures, kinds)
-  local rows, entries = {}, {}
-  for _, p in ipairs(pictures) do
-    local segments, peak = {}, peak_of(p, 'peak')
-    for _, kind in ipairs(kinds) do
+  local rows = tables.map(pictures, function(p)
+    local peak = peak_of(p, 'peak')
+    local segments = tables.map(kinds, function(kind)
       local stat = peak_of(p, kind[1])
-      if stat then
-        segments[#segments + 1] = {value = stat.mean, class = kind[2],
-                                   title = words(kind[1]) .. ': ' .. format.bytes(stat.mean)}
-      end
-    end
-    rows[#rows + 1] = {label = p.label, segments = segments,
-                       text = peak and 'peak ' .. format.bytes(peak.mean) or ''}
-  end
-  for i, kind in ipairs(kinds) do entries[i] = {class = kind[2], label = words(kind[1])} end
+      return stat and {value = stat.mean, class = kind[2],
+                       title = words(kind[1]) .. ': ' .. format.bytes(stat.mean)}
+    end)
+    return {label = p.label, segments = segments,
+            text = peak and 'peak ' .. format.bytes(peak.mean) or ''}
+  end)
+  local entries = tables.map(kinds, function(kind)
+    return {class = kind[2], label = words(kind[1])}
+  end)
   return {bars.legend(entries), bars.chart('peak memory by kind', rows)}
 end
 
@@ -131,10 +130,7 @@ local function kind_table(pictures, kinds)
 end
 
 local function peaks(pictures)
-  local finished = {}
-  for _, p in ipairs(pictures) do
-    if p.run.summary then finished[#finished + 1] = p end
-  end
+  local finished = tables.filter(pictures, function(p) return p.run.summary end)
   local kinds = kinds_of(finished)
   if #kinds == 0 then return nil end
   return {

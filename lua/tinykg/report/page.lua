@@ -1,4 +1,5 @@
 --- The report: one self-contained page about a list of runs.
+local tables = require 'tinykg.base.tables'
 local comparison = require 'tinykg.report.comparison'
 local curves = require 'tinykg.report.curves'
 local format = require 'tinykg.report.format'
@@ -11,12 +12,9 @@ local style = require 'tinykg.report.style'
 local page = {}
 
 local function recipes_of(runs)
-  local names, seen = {}, {}
-  for _, run in ipairs(runs) do
-    local name = run.config and tostring(run.config.recipe or '?')
-    if name and not seen[name] then seen[name], names[#names + 1] = true, name end
-  end
-  return names
+  return tables.unique(tables.map(runs, function(run)
+    return run.config and tostring(run.config.recipe or '?')
+  end))
 end
 
 local MOST_NAMES = 4
@@ -26,8 +24,8 @@ local function list_of(names, noun)
 end
 
 local function title_of(runs, sections)
-  local names, data = recipes_of(runs), {}
-  for i, section in ipairs(sections) do data[i] = section.label end
+  local names = recipes_of(runs)
+  local data = tables.map(sections, function(section) return section.label end)
   if #names == 0 then return 'Runs that failed' end
   return list_of(names, 'recipe') .. ' on ' .. list_of(data, 'data set')
 end

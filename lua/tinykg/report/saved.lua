@@ -1,10 +1,10 @@
 --- The values that steps keep for backward: compared with an op-by-op tape, by rule, and by line of
 --- the recipe.
+local tables = require 'tinykg.base.tables'
 local bars = require 'tinykg.report.chart.bars'
 local format = require 'tinykg.report.format'
 local html = require 'tinykg.report.html'
 local html_table = require 'tinykg.report.html_table'
-local sorted_keys = require 'tinykg.base.sorted_keys'
 local statistics = require 'tinykg.sweep.statistics'
 
 local saved = {}
@@ -41,7 +41,7 @@ local function phases_of(picture)
   if picture.kept and #picture.kept.phases > 0 then return picture.kept.phases end
   local summary, phases = picture.run.summary and picture.run.summary.kept or {}, {}
   local by_name = type(summary.phases) == 'table' and summary.phases or {}
-  for i, name in ipairs(sorted_keys(by_name)) do
+  for i, name in ipairs(tables.sorted_keys(by_name)) do
     phases[i] = {name = name, reference_bytes = by_name[name].reference_bytes,
                  stored_bytes = by_name[name].stored_bytes}
   end
@@ -76,13 +76,12 @@ local function compared(row)
 end
 
 local function reference_chart(rows)
-  local list = {}
-  for i, row in ipairs(rows) do
-    list[i] = {label = row.label, outline = row.reference, text = compared(row),
-               title = 'op-by-op FP32: ' .. format.bytes(row.reference),
-               segments = {{value = row.stored, class = 'c1',
-                            title = 'kept: ' .. format.bytes(row.stored)}}}
-  end
+  local list = tables.map(rows, function(row)
+    return {label = row.label, outline = row.reference, text = compared(row),
+            title = 'op-by-op FP32: ' .. format.bytes(row.reference),
+            segments = {{value = row.stored, class = 'c1',
+                         title = 'kept: ' .. format.bytes(row.stored)}}}
+  end)
   return {bars.legend{{class = 'c1', label = 'kept'},
                       {outline = true, label = 'kept by an op-by-op FP32 tape'}},
           bars.chart('kept for backward, beside an op-by-op FP32 tape', list)}
@@ -123,11 +122,9 @@ local function bytes_cell(n) return html.td{class = 'n', format.bytes(n)} end
 local NUMBERS = {values = true, exact = true, kept = true, value = true}
 
 local function heading(...)
-  local cells = {}
-  for i, name in ipairs{...} do
-    cells[i] = NUMBERS[name] and html_table.number(name) or html.th{name}
-  end
-  return cells
+  return tables.map({...}, function(name)
+    return NUMBERS[name] and html_table.number(name) or html.th{name}
+  end)
 end
 
 local function rule_table(phase)
@@ -160,11 +157,7 @@ local function costly(phase)
     entry.of = count[entry.key]
     if entry.kept > 0 then found[#found + 1] = entry end
   end
-  table.sort(found, function(a, b)
-    if a.kept ~= b.kept then return a.kept > b.kept end
-    return a.place < b.place
-  end)
-  return found
+  return tables.sort_largest(found, 'kept', 'place')
 end
 
 local function line_row(entry, whole)
@@ -207,11 +200,10 @@ end
 function saved.render(pictures)
   local rows = rows_of(pictures)
   if #rows == 0 then return nil end
-  local details, missing = {}, {}
-  for _, row in ipairs(rows) do details[#details + 1] = phase_details(row, #rows <= 2) end
-  for _, picture in ipairs(pictures) do
-    if not picture.kept then missing[#missing + 1] = picture.label end
-  end
+  local details = tables.map(rows, function(row) return phase_details(row, #rows <= 2) end)
+  local missing = tables.map(pictures, function(picture)
+    return not picture.kept and picture.label or nil
+  end)
   return {
     html.h3{'Kept for backward'}, reference_chart(rows), rule_chart(rows),
     #details > 0 and {

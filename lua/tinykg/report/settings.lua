@@ -1,9 +1,9 @@
 --- The settings of runs: those that differ between recipes, and all settings of each run, with
 --- notes on missing files and failures.
+local tables = require 'tinykg.base.tables'
 local format = require 'tinykg.report.format'
 local html = require 'tinykg.report.html'
 local html_table = require 'tinykg.report.html_table'
-local sorted_keys = require 'tinykg.base.sorted_keys'
 
 local settings = {}
 
@@ -11,24 +11,22 @@ local settings = {}
 ---@param section ReportSection
 function settings.between_recipes(section)
   if #section.others == 0 then return nil end
-  local head, rows = {html.th{''}}, {}
-  for _, of_recipe in ipairs(section.recipes) do
-    head[#head + 1] = html.th{of_recipe[1].recipe}
+  local function cells_of(cell)
+    return tables.map(section.recipes, function(of_recipe) return cell(of_recipe[1]) end)
   end
-  for i, column in ipairs(section.others) do
-    local cells = {html_table.name(column.name)}
-    for _, of_recipe in ipairs(section.recipes) do
-      cells[#cells + 1] = html.td{of_recipe[1].settings[column.key] or format.none}
-    end
-    rows[i] = html.tr{cells}
-  end
+  local head = {html.th{''}, cells_of(function(group) return html.th{group.recipe} end)}
+  local rows = tables.map(section.others, function(column)
+    return html.tr{html_table.name(column.name), cells_of(function(group)
+      return html.td{group.settings[column.key] or format.none}
+    end)}
+  end)
   return html.details{
     html.summary{'Settings that differ between the recipes'},
     html_table.of(head, rows)}
 end
 
 local function add_rows(rows, map, prefix)
-  for _, name in ipairs(sorted_keys(map)) do
+  for _, name in ipairs(tables.sorted_keys(map)) do
     if name ~= 'options' and name ~= 'data_options' and name ~= 'data_set' then
       rows[#rows + 1] = html.tr{html_table.name(prefix .. name),
                                 html.td{html.code{format.setting(map[name])}}}
@@ -54,8 +52,7 @@ local function state_of(run)
 end
 
 local function notes_of(run)
-  local items = {}
-  for i, note in ipairs(run.notes) do items[i] = html.li{note} end
+  local items = tables.map(run.notes, function(note) return html.li{note} end)
   return (#items > 1 or run.state ~= 'finished') and #items > 0 and html.ul{class = 'notes', items}
 end
 
@@ -73,9 +70,8 @@ end
 
 --- ---@param runs ReportRun[]
 function settings.render(runs)
-  local list = {}
-  for i, run in ipairs(runs) do list[i] = run_details(run) end
-  return {html.h2{id = 'runs', 'Runs'}, html.p{class = 'quiet', 'Every setting of each run.'}, list}
+  return {html.h2{id = 'runs', 'Runs'}, html.p{class = 'quiet', 'Every setting of each run.'},
+          tables.map(runs, run_details)}
 end
 
 return settings

@@ -1,12 +1,12 @@
 --- A run: trains one recipe with one seed and writes a folder, whose files tinykg.run.folder lists.
 local lfs = require 'lfs'
+local tables = require 'tinykg.base.tables'
 local checkpoint = require 'tinykg.run.folder.checkpoint'
 local clock = require 'tinykg.base.clock'
 local data_set = require 'tinykg.run.data_set'
 local fingerprint = require 'tinykg.data.fingerprint'
 local folder = require 'tinykg.run.folder'
 local format = require 'tinykg.base.format'
-local json = require 'tinykg.base.json'
 local messages = require 'tinykg.run.messages'
 local output_folder = require 'tinykg.run.output_folder'
 local parameters = require 'tinykg.run.folder.parameters'
@@ -16,6 +16,7 @@ local source_line = require 'tinykg.base.source_line'
 local tensorboard_log = require 'tinykg.run.tensorboard_log'
 local train = require 'tinykg.train'
 local tk = require 'tinykg'
+local phases = require 'tinykg.train.phases'
 
 -- ---- config.json, summary.json, kept.json ----
 
@@ -35,17 +36,6 @@ local function summary_of(o, data, result, load_s)
           rounding = o.settings.rounding, device = tk.device(), threads = tk.threads(),
           epochs = result.epochs, best_epoch = result.best_epoch, valid = result.valid,
           test = result.test, memory = result.memory, kept = result.kept, time = result.time}
-end
-
---- kept.json: each phase's kept values.
-local function kept_of(phases)
-  local list = {}
-  for i, phase in ipairs(phases) do
-    list[i] = {name = phase.name, reference_bytes = phase.step:figure('reference_bytes'),
-               stored_bytes = phase.step:figure('stored_bytes'),
-               values = json.array(phase.step:kept())}
-  end
-  return {phases = list}
 end
 
 -- ---- checkpoints ----
@@ -109,10 +99,9 @@ end
 --- has its width.
 ---@return table settings ---@return string? note
 local function fit_budget(o, data, path, resuming)
-  local s, settings = o.settings, {}
+  local s = o.settings
   if s.bits ~= 'auto' and not s.budget then return s end
-  for key, value in pairs(s) do settings[key] = value end
-  settings.bits_asked = s.bits
+  local settings = tables.merged(s, {bits_asked = s.bits})
   if resuming then
     settings.bits = folder.config(path).bits
     return settings
@@ -229,7 +218,7 @@ local function run_once(o)
     end
     local result = train_to_end(o, path, made.run, made.save)
     summary = summary_of(o, made.data, result, made.load_s)
-    folder.write(path, 'kept.json', kept_of(result.phases))
+    folder.write(path, 'kept.json', {phases = phases.saved(result.phases)})
     folder.write(path, 'summary.json', summary)
     made.events.result(summary, made.run:steps())
     o.phases = result.phases
@@ -255,8 +244,6 @@ end
 ---@return table summary
 return function(o)
   local summary = run_once(o)
-  collectgarbage()
-  runtime.compact(true)
-  collectgarbage()
+  runtime.collect(true)
   return summary
 end

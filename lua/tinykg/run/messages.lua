@@ -1,6 +1,6 @@
 --- Texts that a run prints.
 local format = require 'tinykg.base.format'
-local sorted_keys = require 'tinykg.base.sorted_keys'
+local tables = require 'tinykg.base.tables'
 
 local messages = {}
 
@@ -15,21 +15,17 @@ end
 --- 'auc 0.7123  f1 0.6543' ---@param m? table metrics
 function messages.metrics(m)
   if not m then return 'no rows' end
-  local parts = {}
-  for _, key in ipairs(messages.metric_names) do
-    if m[key] then parts[#parts + 1] = key .. ' ' .. messages.metric(m[key]) end
-  end
-  return table.concat(parts, '  ')
+  return table.concat(tables.map(messages.metric_names, function(key)
+    return m[key] and key .. ' ' .. messages.metric(m[key])
+  end), '  ')
 end
 
 --- 'loss 0.1234', or with several phases 'cf 0.1234  kg 0.5678'. ---@param record table of the log
 function messages.losses(record)
   if not record.losses then return string.format('loss %.4f', record.loss) end
-  local parts = {}
-  for i, name in ipairs(sorted_keys(record.losses)) do
-    parts[i] = string.format('%s %.4f', name, record.losses[name])
-  end
-  return table.concat(parts, '  ')
+  return table.concat(tables.map(tables.sorted_keys(record.losses), function(name)
+    return string.format('%s %.4f', name, record.losses[name])
+  end), '  ')
 end
 
 --- The line of an epoch; a star marks the best so far.

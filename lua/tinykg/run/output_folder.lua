@@ -1,6 +1,7 @@
 --- Chooses and opens the folder that a run writes to, so that no other run is overwritten.
 local lfs = require 'lfs'
 local atomic_file = require 'tinykg.base.atomic_file'
+local tables = require 'tinykg.base.tables'
 local checksums = require 'tinykg.store.checksums'
 local folder = require 'tinykg.run.folder'
 local format_options = require 'tinykg.run.format_options'
@@ -102,8 +103,7 @@ end
 --- does not depend on the seed of training.
 ---@return table<string, any>
 function output_folder.data_options(o)
-  local options = {}
-  for key, value in pairs(o.data_options or {}) do options[key] = value end
+  local options = tables.merged(o.data_options)
   if options.seed then return options end
   local resuming = o.resume and o.out and folder.has(o.out, 'config.json')
   options.seed = resuming and folder.config(o.out).data_options.seed or 0

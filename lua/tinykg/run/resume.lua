@@ -1,7 +1,7 @@
 --- Decides whether the run in a folder may go on with a given configuration.
+local tables = require 'tinykg.base.tables'
 local folder = require 'tinykg.run.folder'
 local sha256 = require 'tinykg.engine.sha256'
-local sorted_keys = require 'tinykg.base.sorted_keys'
 
 local resume = {}
 
@@ -19,11 +19,7 @@ end
 
 --- The first difference of two tables, 'bits was 2 and is 8 now', or nil.
 local function difference_of(was, is, prefix)
-  local keys = {}
-  for _, t in ipairs{was, is} do
-    for key in pairs(t) do keys[key] = true end
-  end
-  for _, key in ipairs(sorted_keys(keys)) do
+  for _, key in ipairs(tables.sorted_keys(tables.merged(was, is))) do
     local before, now = text_of(was[key]), text_of(is[key])
     if not FREE[key] and before ~= now then
       return ('%s%s was %s and is %s now'):format(prefix, key, before, now)
@@ -36,10 +32,8 @@ end
 ---@return string?
 function resume.difference(was, is)
   local function plain(t)
-    local rest = {}
-    for key, value in pairs(t) do
-      if key ~= 'options' and key ~= 'data_options' then rest[key] = value end
-    end
+    local rest = tables.merged(t)
+    rest.options, rest.data_options = nil, nil
     return rest
   end
   return difference_of(was.options or {}, is.options or {}, 'option ')

@@ -1,4 +1,5 @@
 --- Writes a run's metrics, losses and options for TensorBoard.
+local tables = require 'tinykg.base.tables'
 local format_options = require 'tinykg.run.format_options'
 local must = require 'tinykg.base.must'
 local tensorboard = require 'tinykg.run.tensorboard'
@@ -20,8 +21,9 @@ local no_log = {epoch = function() end, result = function() end}
 return function(path, config, wanted, from)
   if not wanted then return no_log end
   local events = must(tensorboard.open(path, {purge_step = from > 1 and from or nil}))
-  local lines = {}
-  for _, item in ipairs(format_options(config.options)) do lines[#lines + 1] = '    ' .. item end
+  local lines = tables.map(format_options(config.options), function(item)
+    return '    ' .. item
+  end)
   must(events:text('options', table.concat(lines, '\n'), 0))
   return {
     epoch = function(record)

@@ -1,6 +1,7 @@
 --- CRC-32 checksums in the metadata of a safetensors file: one of the header and one of each
 -- tensor's bytes. A file has both or, as files of other programs, neither, so that a change of any
 -- bit is noticed: a checksum differs, or one of the two is missing.
+local tables = require 'tinykg.base.tables'
 local C = require 'tinykg.engine.lib'
 local bytes = require 'tinykg.store.bytes'
 local elements = require 'tinykg.store.elements'
@@ -29,8 +30,7 @@ end
 ---@param order string[] ---@param tensors table<string, Tensor> ---@param metadata? table
 ---@return table<string, string>
 function checksums.added(order, tensors, metadata)
-  local all, each = {}, {}
-  for key, value in pairs(metadata or {}) do all[key] = value end
+  local all, each = tables.merged(metadata), {}
   for _, name in ipairs(order) do each[name] = of_tensor(tensors[name]) end
   all[HEADER], all[TENSORS] = 'crc32:' .. NONE, json.encode(each)
   return all

@@ -2,6 +2,7 @@
 --- that has ended.
 local clock = require 'tinykg.base.clock'
 local format = require 'tinykg.base.format'
+local tables = require 'tinykg.base.tables'
 local messages = require 'tinykg.run.messages'
 local posix = require 'tinykg.base.posix'
 
@@ -28,11 +29,11 @@ end
 local STATES = {'done', 'before', 'running', 'waiting', 'failed', 'diverged', 'stopped'}
 
 local function head_of(jobs, started)
-  local count, parts = {}, {}
+  local count = {}
   for _, m in ipairs(jobs) do count[m.state] = (count[m.state] or 0) + 1 end
-  for _, state in ipairs(STATES) do
-    if count[state] then parts[#parts + 1] = ('%d %s'):format(count[state], state) end
-  end
+  local parts = tables.map(STATES, function(state)
+    return count[state] and ('%d %s'):format(count[state], state)
+  end)
   return ('%s: %s  %s'):format(format.count(#jobs, 'run'), table.concat(parts, ', '),
                                     format.duration(clock.now() - started))
 end
@@ -47,9 +48,7 @@ local function chosen(jobs, room)
       break
     end
   end
-  local list = {}
-  for i = first, math.min(#jobs, first + room - 1) do list[#list + 1] = jobs[i] end
-  return list
+  return {unpack(jobs, first, math.min(#jobs, first + room - 1))}
 end
 
 local function on_terminal(jobs)

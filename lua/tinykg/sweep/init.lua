@@ -3,6 +3,7 @@
 --- sweep does what is left: finished jobs stay, interrupted ones go on, failed ones start anew.
 local atomic_file = require 'tinykg.base.atomic_file'
 local clock = require 'tinykg.base.clock'
+local tables = require 'tinykg.base.tables'
 local display = require 'tinykg.sweep.display'
 local folder = require 'tinykg.run.folder'
 local format = require 'tinykg.base.format'
@@ -35,11 +36,7 @@ local function load_recipes(s)
   for i, path in ipairs(s.recipes) do
     local recipe = recipe_file.load(path)
     for _, point in ipairs(s.grid) do
-      local given = {}
-      for _, values in ipairs{s.options, point.options} do
-        for key, value in pairs(values) do given[key] = value end
-      end
-      options.usage_of(recipe.complete, recipe, given)
+      options.usage_of(recipe.complete, recipe, tables.merged(s.options, point.options))
     end
     list[i] = {name = recipe.name, path = recipe_file.locate(path)}
   end
@@ -58,9 +55,7 @@ local function command_of(s, recipe, point, seed, path)
                 '--out', path, '--seed', ('%.0f'):format(seed), '--device', s.device,
                 '--bits', tostring(point.bits or s.bits),
                 '--rounding', point.rounding or s.rounding, '--threads', tostring(threads_of(s))}
-  local function add(...)
-    for _, word in ipairs{...} do argv[#argv + 1] = word end
-  end
+  local function add(...) tables.append(argv, {...}) end
   for _, item in ipairs(format_options(s.options)) do add('--set', item) end
   for _, item in ipairs(format_options(point.options)) do add('--set', item) end
   for _, item in ipairs(format_options(s.data_options)) do add('--data-set', item) end
@@ -197,8 +192,9 @@ local function open_folder(s)
   must(atomic_file.mkdirs(out))
   folder.lock(out) -- until this process ends
   check_sweep(out, s)
-  local recipes = {}
-  for i, path in ipairs(s.recipes) do recipes[i] = folder.absolute(recipe_file.locate(path)) end
+  local recipes = tables.map(s.recipes, function(path)
+    return folder.absolute(recipe_file.locate(path))
+  end)
   folder.write(out, folder.SWEEP, {
     recipe = recipes, data = folder.absolute(s.data), set = a.set, data_set = a.data_set,
     grid = a.grid, bits = a.bits, budget = a.budget, rounding = a.rounding, seed = a.seed,

@@ -1,6 +1,6 @@
 --- Statistics of groups of runs: means and deviations over seeds, the metrics that were measured,
 --- and the groups that cannot be told from the best.
-local sorted_keys = require 'tinykg.base.sorted_keys'
+local tables = require 'tinykg.base.tables'
 
 local statistics = {}
 
@@ -25,9 +25,10 @@ end
 --- The statistic of a number in summary.json over a group's finished runs.
 ---@param group ReportGroup ---@param ... string keys, outermost first
 function statistics.of_summary(group, ...)
-  local list = {}
-  for _, run in ipairs(group.finished) do list[#list + 1] = statistics.number(run.summary, ...) end
-  return statistics.of(list)
+  local keys = {...}
+  return statistics.of(tables.map(group.finished, function(run)
+    return statistics.number(run.summary, unpack(keys))
+  end))
 end
 
 local ORDER = {auc = 1, f1 = 2, recall = 3, ndcg = 4, ndcg_kgat = 5, hit = 6, precision = 7,
@@ -65,7 +66,7 @@ function statistics.metrics(section)
     end
     watched[group.settings['option metric'] or ''] = true
   end
-  local all = sorted_keys(seen)
+  local all = tables.sorted_keys(seen)
   table.sort(all, metric_before)
   for _, name in ipairs(all) do
     local is_main = #all <= MOST_MAIN or watched[name] or name:match('^recall@')

@@ -1,5 +1,6 @@
 --- The results of a sweep: a row per group of seeds.
 local format = require 'tinykg.base.format'
+local tables = require 'tinykg.base.tables'
 local messages = require 'tinykg.run.messages'
 local statistics = require 'tinykg.sweep.statistics'
 
@@ -52,16 +53,9 @@ local function row_of(group, metrics)
 end
 
 local function measured(groups)
-  local list = {}
-  for _, key in ipairs(messages.metric_names) do
-    for _, g in ipairs(groups) do
-      if metric_cell(g, key) ~= '' then
-        list[#list + 1] = key
-        break
-      end
-    end
-  end
-  return list
+  return tables.filter(messages.metric_names, function(key)
+    return tables.any(groups, function(g) return metric_cell(g, key) ~= '' end)
+  end)
 end
 
 --- The table, as text: test metrics as mean +- standard deviation over seeds; kept and peak bytes
@@ -71,9 +65,8 @@ end
 function summary.text(jobs)
   local groups = groups_of(jobs)
   local metrics = measured(groups)
-  local head = {'test, mean +- sd', 'seeds'}
-  for _, key in ipairs(metrics) do head[#head + 1] = key end
-  for _, key in ipairs{'kept', 'peak', 'step ms'} do head[#head + 1] = key end
+  local head = tables.append({'test, mean +- sd', 'seeds'}, metrics)
+  tables.append(head, {'kept', 'peak', 'step ms'})
   local rows = {head}
   for _, g in ipairs(groups) do rows[#rows + 1] = row_of(g, metrics) end
   return format.table(rows)

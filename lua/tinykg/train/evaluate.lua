@@ -123,18 +123,6 @@ local function block_of(data)
 end
 evaluate.block_of = block_of
 
---- Users with positives. ---@return ffi.cdata* users, integer n
-local function users_of(positives, all)
-  local users, n = ffi.new('int32_t[?]', all), 0
-  for u = 0, all - 1 do
-    if positives.offsets[u + 1] > positives.offsets[u] then
-      users[n] = u
-      n = n + 1
-    end
-  end
-  return users, n
-end
-
 --- The items by user that are not ranked: those of train, and for test those of valid too. No items
 --- for train itself.
 ---@param data tinykg.Data ---@param part string ---@return tinykg.Csr?
@@ -150,21 +138,16 @@ end
 ---@param data tinykg.Data ---@param test tinykg.Csr
 ---@return ffi.cdata* ids int32 [users] ---@return integer n how many have items there
 function evaluate.order(data, test)
-  local ids, evaluated = users_of(test, data.users)
-  local n = evaluated
-  for u = 0, data.users - 1 do
-    if test.offsets[u + 1] == test.offsets[u] then
-      ids[n] = u
-      n = n + 1
-    end
-  end
+  local ids, evaluated = arrays.filled_rows(test.offsets, data.users)
+  local others, n = arrays.filled_rows(test.offsets, data.users, true)
+  ffi.copy(ids + evaluated, others, 4 * n)
   return ids, evaluated
 end
 
 --- Full ranking of all items that a user does not know, in blocks of users.
 local function ranking(model, prepared, data, part, k, size, progress)
   local test, known = data:positives(part), evaluate.known(data, part)
-  local users, n = users_of(test, data.users)
+  local users, n = arrays.filled_rows(test.offsets, data.users)
   local block = block_of(data)
   local score_all = scorer(model, prepared, data, block, size)
   return metrics.ranking{
@@ -203,7 +186,7 @@ local function one_block(model, prepared, data, part, size)
     score(model, prepared, batch.users, batch.items):free()
     return
   end
-  local users, n = users_of(data:positives(part), data.users)
+  local users, n = arrays.filled_rows(data:positives(part).offsets, data.users)
   local count = math.min(n, model.rank and block_of(data) or 1) -- pairs are scored user by user
   if count > 0 then scorer(model, prepared, data, count, size)(users, count) end
 end

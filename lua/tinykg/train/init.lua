@@ -1,5 +1,6 @@
 --- Trains a recipe's model: epochs of its phases, validation, early stopping, the best parameters,
 --- figures.
+local tables = require 'tinykg.base.tables'
 local C = require 'tinykg.engine.lib'
 local source_line = require 'tinykg.base.source_line'
 local clock = require 'tinykg.base.clock'
@@ -23,8 +24,7 @@ local function in_memory()
   local copies
   return {
     save = function(model)
-      copies = {}
-      for i, p in ipairs(model:parameters()) do copies[i] = p:clone() end
+      copies = tables.map(model:parameters(), function(p) return p:clone() end)
     end,
     load = function(model)
       for i, p in ipairs(model:parameters()) do p:copy(copies[i]) end
@@ -34,15 +34,18 @@ end
 
 local CUTS = {10, 20}
 
+--- 'recall@10', 'precision@10', ... at all cuts. ---@param cuts integer[] ---@return string[]
+function train.metric_names(cuts)
+  local list = {}
+  for _, k in ipairs(cuts) do
+    for _, name in ipairs(metrics.names) do list[#list + 1] = name .. '@' .. k end
+  end
+  return list
+end
+
 --- The metric that early stopping watches. Errors: it is not measured, or not defined.
 local function watched(o, data, cuts)
-  local names = {'auc', 'f1'}
-  if data.task ~= 'ctr' then
-    names = {}
-    for _, k in ipairs(cuts) do
-      for _, name in ipairs(metrics.names) do names[#names + 1] = name .. '@' .. k end
-    end
-  end
+  local names = data.task == 'ctr' and {'auc', 'f1'} or train.metric_names(cuts)
   local label = data.task == 'ctr' and rows.only_label(data.valid)
   if o.metric == 'auto' then
     return data.task ~= 'ctr' and 'recall@' .. cuts[#cuts] or label and 'f1' or 'auc'
@@ -51,9 +54,7 @@ local function watched(o, data, cuts)
     error(string.format('option metric: auc is not defined on the validation part, all %d labels '
                         .. 'are %d: f1 is', data.valid.n, label), 0)
   end
-  for _, name in ipairs(names) do
-    if name == o.metric then return name end
-  end
+  if tables.any(names, function(name) return name == o.metric end) then return o.metric end
   error(string.format('option metric: %s is not measured here; there are: %s', o.metric,
                       table.concat(names, ' ')), 0)
 end
@@ -123,12 +124,10 @@ local function show(self, phase, done, count, loss, each)
 end
 
 --- Calls the model's begin_epoch, forward only: KGAT's attention is updated.
-local function begin_epoch(self, epoch)
+function Run:begin_epoch(epoch)
   local model = self.model
   if not model.begin_epoch then return end
-  local outer = source_line.enter(model.begin_epoch)
-  step.no_grad(model.begin_epoch, model, epoch)
-  source_line.leave(outer)
+  source_line.within(model.begin_epoch, step.no_grad, model.begin_epoch, model, epoch)
 end
 
 --- Trains the rest of this epoch: each phase once, in order.
@@ -137,7 +136,7 @@ local function train_epoch(self)
   local before = at.seconds
   if at.phase == 0 then
     at.beginning = true
-    begin_epoch(self, at.epoch)
+    self:begin_epoch(at.epoch)
     at.phase, at.draws, at.beginning = 1, step.draws(), nil
   end
   while at.phase <= #self.phases do
@@ -160,7 +159,7 @@ function Run:evaluate(part)
   local started = clock.now()
   local function progressed(done, all)
     self.line.update(function() return string.format('%s: %d of %d users', part, done, all) end)
-    if C.tkg_interrupted(0) ~= 0 then error(runtime.interrupted, 0) end
+    runtime.check_interrupt()
   end
   local ok, result = pcall(evaluate.model, self.model, self.data, part, {
     k = self.settings.k or CUTS, progress = progressed,

@@ -3,13 +3,11 @@
 --- but computes nothing.
 local C = require 'tinykg.engine.lib'
 local free_memory = require 'tinykg.engine.free_memory'
-local source_line = require 'tinykg.base.source_line'
 local evaluate = require 'tinykg.train.evaluate'
 local format = require 'tinykg.base.format'
 local phases = require 'tinykg.train.phases'
 local progress = require 'tinykg.base.progress'
 local runtime = require 'tinykg.engine.runtime'
-local step = require 'tinykg.engine.step'
 local train = require 'tinykg.train'
 
 local plan = {}
@@ -36,47 +34,24 @@ local function larger(a, b)
   return out
 end
 
---- Frees garbage, which counts as live memory until its finalizers have run. While a width is
---- planned Lua's collector runs here only, so that no figure depends on when it would run.
-local function collect()
-  collectgarbage()
-  collectgarbage()
-  collectgarbage('stop') -- a full collection starts it again
-end
-
 --- Plans two epochs, of each phase's first and last step. Two, since begin_epoch may do more from
 --- the second epoch on.
 local function rehearse_steps(run)
-  local model = run.model
   for epoch = 1, math.min(2, run.o.epochs) do
-    if model.begin_epoch then
-      local outer = source_line.enter(model.begin_epoch)
-      step.no_grad(model.begin_epoch, model, epoch)
-      source_line.leave(outer)
-    end
+    run:begin_epoch(epoch)
     for _, phase in ipairs(run.phases) do
       phase:epoch{epoch = epoch, done = 0, total = 0}
       phase:last(epoch)
     end
-    collect()
+    runtime.collect()
   end
 end
 
 local function rehearse_evaluation(run)
   for _, part in ipairs{'valid', 'test'} do
     evaluate.block(run.model, run.data, part, train.evaluation_size(run.o))
-    collect()
+    runtime.collect()
   end
-end
-
---- The saved values of each phase, as in kept.json.
-local function kept_of(list)
-  local out = {}
-  for i, phase in ipairs(list) do
-    out[i] = {name = phase.name, reference_bytes = phase.step:figure('reference_bytes'),
-              stored_bytes = phase.step:figure('stored_bytes'), values = phase.step:kept()}
-  end
-  return out
 end
 
 --- Plans a run, on an engine of its own. Each width has its own model, since a run changes it
@@ -88,13 +63,13 @@ local function of_width(recipe, data, o, settings, bits)
                                           small = settings.small, quiet = true, best = {}})
   local built = run:memory()
   C.tkg_engine_set_plan_only(runtime.engine, 1)
-  collect()
+  runtime.collect()
   C.tkg_memory_reset_peak(runtime.engine)
   rehearse_steps(run)
   local of_steps = run:memory()
   rehearse_evaluation(run)
   return {bits = bits, step = of_steps, memory = larger(built, run:memory()),
-          kept = phases.kept(run.phases), phases = kept_of(run.phases)}
+          kept = phases.kept(run.phases), phases = phases.saved(run.phases)}
 end
 
 -- ---- all of them ----
@@ -111,13 +86,14 @@ function plan.of(recipe, data, o, settings, widths, enough)
   local line, out = progress.line(settings.quiet), {}
   for _, bits in ipairs(widths or plan.WIDTHS) do
     line.update(function() return string.format('planning with %d bits', bits) end)
-    collect()
+    collectgarbage('stop') -- no figure may depend on when it would run
+    runtime.collect()
     local ok, width = pcall(runtime.apart, of_width, recipe, data, o, settings, bits)
-    collect() -- the model goes, and with it the engine
+    runtime.collect() -- the model goes, and with it the engine
     collectgarbage('restart')
     if not ok then error(width, 0) end
     out[bits] = width
-    if C.tkg_interrupted(0) ~= 0 then error(runtime.interrupted, 0) end
+    runtime.check_interrupt()
     if enough and enough(out[bits]) then break end
   end
   line.clear()

@@ -9,7 +9,8 @@
 --   bits       of its saved values, instead of the run's --bits: 32 for a small batch
 --   optimizer  one of tk.optim, which phases may share; without it the phase gets one of the
 --              recipe's, with moments of its own
-local C = require 'tinykg.engine.lib'
+local json = require 'tinykg.base.json'
+local tables = require 'tinykg.base.tables'
 local batches = require 'tinykg.data.loader.batches'
 local source_line = require 'tinykg.base.source_line'
 local clock = require 'tinykg.base.clock'
@@ -42,15 +43,8 @@ local function check_phase(recipe, i, p)
   if p.draw then
     p[renamed.current('phase.draw')], p.draw = p.draw, nil
   end
-  for key, value in pairs(p) do
-    if not FIELDS[key] then
-      runtime.fail('recipe %s: phase %d: no field %s; it has: name loss steps sample bits ' ..
-                   'optimizer', recipe.name, i, tostring(key))
-    elseif type(value) ~= FIELDS[key] then
-      runtime.fail('recipe %s: phase %d: %s is a %s, expected a %s', recipe.name, i, key,
-                   type(value), FIELDS[key])
-    end
-  end
+  runtime.fields(('recipe %s: phase %d'):format(recipe.name, i), p,
+                 'name loss steps sample bits optimizer', FIELDS)
   if not p.name or not p.loss then
     runtime.fail('recipe %s: phase %d: it needs a name and a loss', recipe.name, i)
   end
@@ -153,9 +147,7 @@ end
 
 --- Plans the step for a full batch, for its figures. Runs nothing.
 function Phase:plan()
-  local outer = source_line.enter(self.loss)
-  self.step:plan((batches_of(self, 1, 0)()))
-  source_line.leave(outer)
+  source_line.within(self.loss, self.step.plan, self.step, (batches_of(self, 1, 0)()))
 end
 
 --- Runs the rest of an epoch of this phase. Returns the epoch's mean loss.
@@ -176,7 +168,7 @@ function Phase:epoch(at, progressed)
     check_loss(self, loss, at.epoch)
     at.total, at.done = at.total + loss, at.done + 1
     if progressed and at.done % 8 == 0 then progressed(self, at.done, count, at.total / at.done) end
-    if C.tkg_interrupted(0) ~= 0 then error(runtime.interrupted, 0) end
+    runtime.check_interrupt()
   end
   source_line.leave(outer)
   return at.total / math.max(at.done, 1)
@@ -187,9 +179,7 @@ end
 ---@param epoch integer
 function Phase:last(epoch)
   if not self.part or self.count < 2 then return end
-  local outer = source_line.enter(self.loss)
-  self.step((batches_of(self, epoch, self.count - 1)()))
-  source_line.leave(outer)
+  source_line.within(self.loss, self.step, (batches_of(self, epoch, self.count - 1)()))
 end
 
 -- ---- figures ----
@@ -197,11 +187,17 @@ end
 --- Median seconds of a step; 0 before the first.
 ---@return number
 function Phase:median()
-  local list = self.times
-  local sorted = {}
-  for i, x in ipairs(list) do sorted[i] = x end
+  local sorted = tables.append({}, self.times)
   table.sort(sorted)
   return sorted[math.floor((#sorted + 1) / 2)] or 0
+end
+
+--- The saved values of each phase, as in kept.json.
+function phases.saved(list)
+  return tables.map(list, function(p)
+    return {name = p.name, reference_bytes = p.step:figure('reference_bytes'),
+            stored_bytes = p.step:figure('stored_bytes'), values = json.array(p.step:kept())}
+  end)
 end
 
 --- Bytes saved for backward: of the phase that saves most, since phases run one at a time. With

@@ -1,8 +1,8 @@
 --- Recipes: a model, its options with defaults and help, presets of published settings.
 local arguments = require 'tinykg.base.arguments'
+local tables = require 'tinykg.base.tables'
 local optim = require 'tinykg.engine.optim'
 local runtime = require 'tinykg.engine.runtime'
-local sorted_keys = require 'tinykg.base.sorted_keys'
 
 ---@class Recipe
 ---@field name string
@@ -60,15 +60,7 @@ local function check_fields(r)
   if not r.name:match('^%w[%w_.+-]*$') then -- folders are named after it
     runtime.fail("recipe: the name '%s' is not made of letters, digits and _ . + -", r.name)
   end
-  for field, value in pairs(r) do
-    if not FIELDS[field] then
-      runtime.fail('recipe %s: no field %s; it has: name source options presets l2 optimizer ' ..
-                   'build', r.name, tostring(field))
-    elseif not FIELDS[field]:find(type(value), 1, true) then
-      runtime.fail('recipe %s: %s is a %s, expected a %s', r.name, field, type(value),
-                   FIELDS[field])
-    end
-  end
+  runtime.fields('recipe ' .. r.name, r, 'name source options presets l2 optimizer build', FIELDS)
   if not r.build then runtime.fail('recipe %s: it needs a function build', r.name) end
   if r.l2 and r.l2 ~= 'in loss' then
     runtime.fail("recipe %s: l2 is '%s', expected 'in loss' or nothing", r.name, r.l2)
@@ -79,8 +71,7 @@ end
 --- it, without that of biases if there is an option l2_biases and it is false.
 local function adam(r)
   return function(o)
-    local settings = {lr = o.lr, bits = o.optimizer_bits}
-    for key, value in pairs(r.optimizer or {}) do settings[key] = value end
+    local settings = tables.merged({lr = o.lr, bits = o.optimizer_bits}, r.optimizer)
     if r.l2 ~= 'in loss' then
       settings.weight_decay, settings.decay_rank = o.l2, o.l2_biases == false and 2 or nil
     end
@@ -132,9 +123,7 @@ local function find(self, name)
 end
 
 local function names(self)
-  local list = {}
-  for i, o in ipairs(self.options) do list[i] = o.name end
-  return table.concat(list, ' ')
+  return table.concat(tables.map(self.options, function(o) return o.name end), ' ')
 end
 
 --- A value, or its text converted to the type of the option's default. Errors: another type.
@@ -150,10 +139,7 @@ end
 --- Errors: a value that is not among the option's choices.
 local function check_choice(option, value)
   local list = option.choices
-  if not list then return end
-  for _, choice in ipairs(list) do
-    if value == choice then return end
-  end
+  if not list or tables.any(list, function(choice) return value == choice end) then return end
   error(string.format('option %s: %s is not %s or %s', option.name, value,
                       table.concat(list, ', ', 1, #list - 1), list[#list]), 0)
 end
@@ -172,7 +158,7 @@ function Recipe:complete(given)
   local o, preset = setmetatable({}, {asked = asked}), given.preset
   for _, option in ipairs(self.options) do o[option.name] = option.default end
   if preset and not self.presets[preset] then
-    local list = sorted_keys(self.presets)
+    local list = tables.sorted_keys(self.presets)
     error(string.format('recipe %s has no preset %s; it has: %s', self.name, preset,
                         #list > 0 and table.concat(list, ' ') or 'none'), 0)
   end
@@ -205,15 +191,14 @@ function Recipe:help()
     lines[#lines + 1] = string.format('  %-18s %-10s %s', o.name, tostring(o.default),
                                       o.help .. choices)
   end
-  local presets = sorted_keys(self.presets)
+  local presets = tables.sorted_keys(self.presets)
   if #presets > 0 then
     lines[#lines + 1] = ''
     lines[#lines + 1] = 'Presets (--set preset=name), the published settings:'
     for _, name in ipairs(presets) do
-      local values = {}
-      for i, key in ipairs(sorted_keys(self.presets[name])) do
-        values[i] = key .. '=' .. tostring(self.presets[name][key])
-      end
+      local values = tables.map(tables.sorted_keys(self.presets[name]), function(key)
+        return key .. '=' .. tostring(self.presets[name][key])
+      end)
       lines[#lines + 1] = string.format('  %-10s %s', name, table.concat(values, ' '))
     end
   end

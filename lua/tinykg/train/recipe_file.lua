@@ -41,9 +41,7 @@ function recipe_file.load(given, shown)
   local chunk, message = loadstring(text, '@' .. (shown or path))
   if not chunk then error(message, 0) end
   search_path.add_folder_of(shown or path)
-  local outer = source_line.enter(chunk)
-  local recipe = chunk()
-  source_line.leave(outer)
+  local recipe = source_line.within(chunk, chunk)
   if type(recipe) ~= 'table' or not recipe.complete then
     error(path .. ': a recipe returns tk.recipe{...}', 0)
   end

@@ -1,7 +1,7 @@
 --- Forms of ops: each adds one or a few nodes to a program. A list of {name, weight, make}.
 local arrays = require 'tests.support.arrays'
 local reference = require 'tests.support.reference'
-local sorted_keys = require 'tinykg.base.sorted_keys'
+local sorted_keys = require('tinykg.base.tables').sorted_keys
 
 local forms = {}
 

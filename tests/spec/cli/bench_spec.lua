@@ -74,7 +74,7 @@ describe('bench', function()
       local run = ('%s/run%d'):format(dir, bits)
       shell.prints(('run recipes/kgcn.lua --quiet --data %s --out %s --bits %d --set epochs=1 %s')
         :format(set, run, bits, settings))
-      local kept = json.read(run .. '/summary.json').kept
+      local kept = fixtures.json(run .. '/summary.json').kept
       assert.equal(bits, found[k].bits)
       assert.equal(kept.stored_bytes, found[k].kept_bytes)
       assert.equal(kept.reference_bytes, found[k].reference_bytes)

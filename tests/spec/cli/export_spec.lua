@@ -146,7 +146,7 @@ print(json.dumps({n: [list(x.shape), x.dtype.str, x.ravel().tolist()] for n, x i
   it('needs no data set: the run has its names, unless it is of an older version', function()
     local moved = fixtures.dir {} .. '/run'
     assert.equal(0, os.execute(('cp -r %s %s'):format(run, moved)))
-    local config = json.read(moved .. '/config.json')
+    local config = fixtures.json(moved .. '/config.json')
     config.data, config.checksum = '/nowhere/set', nil
     fixtures.write(moved .. '/config.json', json.encode(config))
     shell.prints(('export %s --to %s/x.tsv'):format(moved, dir))

@@ -23,7 +23,7 @@ describe('tinykg memory', function()
     arguments = arguments .. ' --set epochs=1'
     local plan, out = planned(arguments), dir .. '/run'
     shell.prints('run ' .. arguments .. ' --quiet --force --out ' .. out)
-    local summary = json.read(out .. '/summary.json')
+    local summary = fixtures.json(out .. '/summary.json')
     for kind, bytes in pairs(summary.memory) do
       local slack = (kind == 'data' or kind == 'peak') and 20000 or 0
       assert.is_true(math.abs(bytes - plan.memory[kind]) <= slack, string.format(
@@ -33,7 +33,7 @@ describe('tinykg memory', function()
     assert.equal(summary.bits, plan.bits)
     assert.is_true(plan.step.peak <= plan.memory.peak)
     assert.equal(1, #plan.widths)
-    local kept = json.read(out .. '/kept.json')
+    local kept = fixtures.json(out .. '/kept.json')
     assert.equal(count or 1, #kept.phases)
     assert.same(kept.phases, plan.widths[1].phases)
   end
@@ -80,6 +80,22 @@ return mf]])
       return json.decode(text).memory.data
     end
     assert.equal(data_of(1), data_of(10000))
+  end)
+
+  it('does not depend on which loops LuaJIT compiled', function()
+    local eager = dir .. '/eager'
+    local luajit = os.getenv('LUAJIT') or 'luajit'
+    fixtures.write(eager, ('#!/bin/sh\nexec %s $JIT "$@"\n'):format(luajit))
+    assert.equal(0, (shell.sh('chmod +x ' .. eager)))
+    local function plan_of(recipe, jit)
+      local arguments = ('memory recipes/%s.lua --json --bits 2 --budget 1GiB --data %s'):format(
+        recipe, data)
+      return json.decode(shell.prints(arguments, ('LUAJIT=%s JIT=%s'):format(eager, jit)))
+    end
+    for _, recipe in ipairs{'kgcn', 'kgat', 'lightgcn'} do
+      local interpreted = plan_of(recipe, '-joff')
+      for hot = 1, 6 do assert.same(interpreted, plan_of(recipe, '-Ohotexit=1,hotloop=' .. hot)) end
+    end
   end)
 
   it('counts parameters and moments as multiplied by hand', function()
@@ -156,11 +172,11 @@ return mf]])
     local run = ('run %s --quiet --set epochs=%%d --budget %d '):format(arguments, peaks[8])
     local out = dir .. '/auto'
     shell.prints(run:format(1) .. '--bits auto --out ' .. out)
-    local config = json.read(out .. '/config.json')
+    local config = fixtures.json(out .. '/config.json')
     assert.same({8, 'auto', peaks[8]}, {config.bits, config.bits_asked, config.budget})
-    assert.equal(8, json.read(out .. '/summary.json').bits)
+    assert.equal(8, fixtures.json(out .. '/summary.json').bits)
     shell.prints('run --resume --set epochs=2 --out ' .. out) -- it keeps the width that it has
-    assert.equal(8, json.read(out .. '/summary.json').bits)
+    assert.equal(8, fixtures.json(out .. '/summary.json').bits)
     shell.refuses(run:format(1) .. '--bits 32 --out ' .. dir .. '/much', 1,
       'LightGCN: a step takes more than .*%(%-%-budget%): 32 bits .*; %-%-bits 8 fits\n$')
   end)

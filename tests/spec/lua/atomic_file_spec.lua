@@ -229,14 +229,14 @@ describe('json', function()
   it('reads, and names the file that is not JSON', function()
     local dir = fixtures.dir { good = '{"a": [1, null]}', bad = '{"a": [1,', empty = ' \n',
       nan = '[NaN]', two = '1 2' }
-    assert.same({ a = { 1, json.null } }, json.read(dir .. '/good'))
+    assert.same({ a = { 1, json.null } }, fixtures.json(dir .. '/good'))
     for _, name in ipairs { 'bad', 'empty', 'nan', 'two' } do
-      local value, message = json.read(dir .. '/' .. name)
+      local value, message = fixtures.json(dir .. '/' .. name)
       assert.is_nil(value)
       assert.truthy(message:find(dir .. '/' .. name .. ': not JSON: ', 1, true), message)
     end
-    assert.equal(dir .. '/no: No such file or directory', select(2, json.read(dir .. '/no')))
-    assert.equal(dir .. ': cannot be read: Is a directory', select(2, json.read(dir)))
+    assert.equal(dir .. '/no: No such file or directory', select(2, fixtures.json(dir .. '/no')))
+    assert.equal(dir .. ': cannot be read: Is a directory', select(2, fixtures.json(dir)))
     assert.truthy(select(2, json.decode('{', 'log.jsonl:7')):find('^log.jsonl:7: not JSON: '))
     assert.equal('a: not JSON: byte 8 is NUL', select(2, json.decode('{"a":1}\0"b":2', 'a')))
   end)

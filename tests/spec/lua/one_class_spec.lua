@@ -23,7 +23,7 @@ describe('labels of one class', function()
     assert.matches('warning +all labels are 1: should items be ranked',
                    shell.prints('data info ' .. dir))
     assert.matches('test: auc %-  f1 %d%.%d+', shell.prints(RUN .. dir .. ' --out ' .. run))
-    local summary = assert(json.read(run .. '/summary.json'))
+    local summary = assert(fixtures.json(run .. '/summary.json'))
     assert.equal(json.null, summary.test.auc)
     assert.equal(json.null, summary.valid.auc)
     assert.equal('number', type(summary.test.f1))

@@ -1,4 +1,5 @@
 --- tinykg bench: speed on this machine, as ratios.
+local tables = require 'tinykg.base.tables'
 local options = require 'tinykg.cli.options'
 local run_args = require 'tinykg.cli.run_args'
 
@@ -13,7 +14,6 @@ Speed on this machine, as ratios within one run.
 Minimum and median of several runs, after two to warm up. Without --data, on generated data.]]
 
 local PARTS = {'ops', 'codec', 'step', 'load', 'eval', 'all'}
-local BITS = {[32] = true, [8] = true, [4] = true, [2] = true, [1] = true}
 
 local function parser()
   local p = options.parser('tinykg bench', HELP, 'tinykg bench ops codec --quick')
@@ -33,7 +33,7 @@ end
 local function settings_of(a)
   local bits = options.numbers(a.bits or '32,8,2,1', '--bits')
   for _, width in ipairs(bits) do
-    if not BITS[width] then options.usage('--bits: %g is not 32, 8, 4, 2 or 1', width) end
+    options.choice(width, {32, 8, 4, 2, 1}, '--bits: %s is not 32, 8, 4, 2 or 1')
   end
   if #a.set > 0 and #a.recipe == 0 then options.usage('--set: --recipe says of which recipe') end
   return {quick = a.quick, json = a.json, data = a.data, bits = bits,
@@ -42,12 +42,8 @@ local function settings_of(a)
 end
 
 local function parts_of(given)
-  local parts, seen = {}, {}
-  for _, part in ipairs(given) do
-    if part == 'all' then return require('tinykg.bench').parts end
-    if not seen[part] then parts[#parts + 1], seen[part] = part, true end
-  end
-  return #parts > 0 and parts or require('tinykg.bench').parts
+  local all = #given == 0 or tables.any(given, function(part) return part == 'all' end)
+  return all and require('tinykg.bench').parts or tables.unique(given)
 end
 
 return function(...)

@@ -1,5 +1,6 @@
 --- tinykg check: checks that the files of runs are whole and fit each other and their data set.
 local format = require 'tinykg.base.format'
+local tables = require 'tinykg.base.tables'
 local options = require 'tinykg.cli.options'
 
 local HELP = [[
@@ -20,10 +21,9 @@ end
 local function runs_of(path)
   local folder = require 'tinykg.run.folder'
   if not folder.has(path, folder.SWEEP) then return {path} end
-  local list = {}
-  for _, name in ipairs(require 'tinykg.base.folder_entries'(path)) do
-    if folder.has(path .. '/' .. name, 'config.json') then list[#list + 1] = path .. '/' .. name end
-  end
+  local list = tables.map(require 'tinykg.base.folder_entries'(path), function(name)
+    return folder.has(path .. '/' .. name, 'config.json') and path .. '/' .. name or nil
+  end)
   if #list == 0 then error(path .. ': a sweep without runs', 0) end
   return list
 end

@@ -1,5 +1,6 @@
 --- tinykg demo: trains KGCN at 32 and at 2 bits on a data set with known structure.
 local lfs = require 'lfs'
+local tables = require 'tinykg.base.tables'
 local options = require 'tinykg.cli.options'
 local recipe_file = require 'tinykg.train.recipe_file'
 
@@ -50,7 +51,7 @@ return function(...)
   for _, group in ipairs{train_all('BPR-MF, 32 bits', 'bpr-mf.lua', BASELINE, 32, dir),
                          train_all('KGCN, 32 bits', 'kgcn.lua', SETTINGS, 32, dir),
                          train_all('KGCN, 2 bits', 'kgcn.lua', SETTINGS, 2, dir)} do
-    for _, job in ipairs(group) do jobs[#jobs + 1] = job end
+    tables.append(jobs, group)
   end
   print()
   print(require('tinykg.sweep.summary').text(jobs))

@@ -1,6 +1,7 @@
 --- tinykg eval: metrics of finished or interrupted runs.
 local format = require 'tinykg.base.format'
 local json = require 'tinykg.base.json'
+local tables = require 'tinykg.base.tables'
 local messages = require 'tinykg.run.messages'
 local options = require 'tinykg.cli.options'
 local progress = require 'tinykg.base.progress'
@@ -18,7 +19,6 @@ local function parser()
   return p
 end
 
-local PARTS = {train = true, valid = true, test = true}
 
 local function cuts_of(text)
   local list = options.numbers(text, '--k')
@@ -52,20 +52,10 @@ end
 
 --- Names of the measured metrics: auc, f1, then by k in the engine's order, then the count `users`.
 local function names_of(results, cuts)
-  local all, list = {}, {}
-  for _, result in ipairs(results) do
-    for name in pairs(result.metrics) do all[name] = true end
-  end
-  local function add(name)
-    if all[name] then list[#list + 1] = name end
-  end
-  add('auc')
-  add('f1')
-  for _, k in ipairs(cuts) do
-    for _, name in ipairs(require('tinykg.train.metrics').names) do add(name .. '@' .. k) end
-  end
-  add('users')
-  return list
+  local list = tables.append({'auc', 'f1'}, require('tinykg.train').metric_names(cuts))
+  return tables.filter(tables.append(list, {'users'}), function(name)
+    return tables.any(results, function(result) return result.metrics[name] ~= nil end)
+  end)
 end
 
 local function title(result)
@@ -96,16 +86,13 @@ end
 
 return function(...)
   local a = options.parse(parser(), ...)
-  if not PARTS[a.part] then
-    options.usage('--part: %s is not test, valid or train', a.part)
-  end
+  options.choice(a.part, {'test', 'valid', 'train'}, '--part: %s is not test, valid or train')
   local cuts = cuts_of(a.k or '10,20')
   run_args.set_engine(a)
   local results = {}
   for i, path in ipairs(a.run) do
     results[i] = measure(path, a, cuts)
-    collectgarbage() -- frees this run's tensors before the next run
-    require('tinykg.engine.runtime').compact(true)
+    require('tinykg.engine.runtime').collect(true) -- this run's tensors, before the next run
     if a.json then print(json.encode(results[i])) end
   end
   if not a.json then print_table(results, cuts) end

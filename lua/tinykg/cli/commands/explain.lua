@@ -1,4 +1,5 @@
 --- tinykg explain: prints the paths in the graph that carried a score.
+local tables = require 'tinykg.base.tables'
 local find = require 'tinykg.data.find'
 local format = require 'tinykg.base.format'
 local json = require 'tinykg.base.json'
@@ -58,10 +59,9 @@ local function path_text(path)
 end
 
 local function intent_text(intent)
-  local parts = {}
-  for i, r in ipairs(intent.relations) do
-    parts[i] = ('%s%s %.2g'):format(r.inverse and '<- ' or '', short(r.name), r.weight)
-  end
+  local parts = tables.map(intent.relations, function(r)
+    return ('%s%s %.2g'):format(r.inverse and '<- ' or '', short(r.name), r.weight)
+  end)
   return ('intent %d weighs %.2g: %s, ...'):format(intent.intent, intent.weight,
                                                    table.concat(parts, ', '))
 end
@@ -83,11 +83,9 @@ local function nothing_text(run, e, length)
 end
 
 local function has_unread(paths)
-  for _, path in ipairs(paths) do
-    for _, edge in ipairs(path.edges) do
-      if not edge.read then return true end
-    end
-  end
+  return tables.any(paths, function(path)
+    return tables.any(path.edges, function(edge) return not edge.read end)
+  end)
 end
 
 local function print_all(run, e, length)

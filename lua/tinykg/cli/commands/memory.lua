@@ -1,5 +1,6 @@
 --- tinykg memory: plans a training step and prints its memory by kind and by kept value.
 local format = require 'tinykg.base.format'
+local tables = require 'tinykg.base.tables'
 local options = require 'tinykg.cli.options'
 local recipe_file = require 'tinykg.train.recipe_file'
 local run_args = require 'tinykg.cli.run_args'
@@ -39,13 +40,10 @@ end
 
 --- The widths that fit, the most exact first.
 local function fitting(memory_plan, found)
-  local list = {}
-  for _, bits in ipairs(memory_plan.WIDTHS) do
+  local list = tables.filter(memory_plan.WIDTHS, function(bits)
     local width = found.widths[bits]
-    if width and found.limit and memory_plan.takes(width, found.budget) <= found.limit then
-      list[#list + 1] = bits
-    end
-  end
+    return width and found.limit and memory_plan.takes(width, found.budget) <= found.limit
+  end)
   return list, list[1]
 end
 
@@ -86,14 +84,8 @@ end
 local function print_json(recipe, data, s, found)
   local json, tk = require 'tinykg.base.json', require 'tinykg'
   local memory_plan = require 'tinykg.train.memory_plan'
-  local chosen, widths = found.widths[found.bits], {}
-  for _, bits in ipairs(memory_plan.WIDTHS) do
-    local width = found.widths[bits]
-    if width then
-      for _, phase in ipairs(width.phases) do json.array(phase.values) end
-      widths[#widths + 1] = width
-    end
-  end
+  local chosen = found.widths[found.bits]
+  local widths = tables.map(memory_plan.WIDTHS, function(bits) return found.widths[bits] end)
   print(json.encode{
     recipe = recipe.name, data = data.name, device = tk.device(), threads = tk.threads(),
     rounding = s.rounding, bits = found.bits, memory = chosen.memory, kept = chosen.kept,
@@ -102,13 +94,13 @@ local function print_json(recipe, data, s, found)
 end
 
 local function print_text(recipe, data, s, found, all)
-  local tk, tables = require 'tinykg', require 'tinykg.cli.memory_table'
+  local tk, memory_table = require 'tinykg', require 'tinykg.cli.memory_table'
   print(('%s on %s, %s, %s'):format(recipe.name, tostring(data), tk.device(),
                                     format.count(tk.threads(), 'thread')))
   print()
-  print(tables.by_kind(found.widths))
+  print(memory_table.by_kind(found.widths))
   print()
-  print(tables.by_value(found.widths, (s.one_width or s.auto) and found.bits or FOCUS, all))
+  print(memory_table.by_value(found.widths, (s.one_width or s.auto) and found.bits or FOCUS, all))
   print()
   print(fit_text(found))
 end

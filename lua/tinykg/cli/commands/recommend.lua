@@ -1,6 +1,7 @@
 --- tinykg recommend: the best items for a user, for somebody new, or for many users as a table.
 local ffi = require 'ffi'
 local atomic_file = require 'tinykg.base.atomic_file'
+local tables = require 'tinykg.base.tables'
 local find = require 'tinykg.data.find'
 local format = require 'tinykg.base.format'
 local json = require 'tinykg.base.json'
@@ -74,9 +75,7 @@ end
 --- The requested users, {text, where} each; nil: all users.
 local function asked_for(a)
   if a.users then return a.users ~= 'all' and name_list(a.users) or nil end
-  local list = {}
-  for i, text in ipairs(a.user) do list[i] = {text = text, where = ''} end
-  return list
+  return tables.map(a.user, function(text) return {text = text, where = ''} end)
 end
 
 local MOST = 10 -- names that are not there, each with names that are close
@@ -150,11 +149,7 @@ end
 --- Ids of the requested users: an FFI array, its length, and the command's error at its end.
 local function users_of(data, a)
   local asked = asked_for(a)
-  if not asked then
-    local all = ffi.new('int32_t[?]', data.users + 1)
-    for i = 0, data.users - 1 do all[i] = i end
-    return all, data.users
-  end
+  if not asked then return require('tinykg.engine.arrays').range(data.users), data.users end
   local list, message = known(a, data.names.users, asked)
   return ffi.new('int32_t[?]', #list + 1, list), #list, message
 end

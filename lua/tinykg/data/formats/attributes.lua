@@ -1,6 +1,7 @@
 --- Columns of a table of items as relations of the graph: `a1,Woolf,"novel|essay"` under the header
 --- `item,author,genre` is a1 - author - Woolf, a1 - genre - novel, a1 - genre - essay.
 
+local tables = require 'tinykg.base.tables'
 local arrays = require 'tinykg.engine.arrays'
 local link = require 'tinykg.data.formats.link'
 
@@ -10,10 +11,8 @@ local attributes = {}
 ---@param options table
 ---@return string[]
 function attributes.list(options)
-  local given, list = options.attributes or {}, {}
-  if type(given) ~= 'table' then given = { given } end
-  for i, name in ipairs(given) do list[i] = tostring(name) end
-  return list
+  local given = options.attributes or {}
+  return tables.map(type(given) == 'table' and given or { given }, tostring)
 end
 
 -- The values in a field, separated by |, else by ;, else by blanks (a sequence of RecBole).

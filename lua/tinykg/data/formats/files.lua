@@ -160,17 +160,38 @@ function files.read(path, spec)
   return read
 end
 
---- Warns of columns of numbers that were not read, since they have other texts.
+--- The interactions of a table: { n, users, items [, ratings, labels, times] }. Warns of columns of
+--- numbers that were not read, since they have other texts.
 ---@param raw table with warnings
 ---@param read tinykg.Columns
 ---@param at table<string, number> fields and their columns
-function files.warn_given_up(raw, read, at)
+---@param user string the field of users ---@param item string that of items
+---@return table
+function files.interactions(raw, read, at, user, item)
+  local all = { n = read.n, users = read:ids(at[user]), items = read:ids(at[item]) }
+  all.ratings = at.rating and read:numbers(at.rating, 'float')
+  all.labels = at.label and read:numbers(at.label, 'float')
+  all.times = at.timestamp and read:numbers(at.timestamp)
   for _, field in ipairs { 'rating', 'label', 'timestamp' } do
     local why = at[field] and read:unread(at[field])
     if why then
       raw.warnings[#raw.warnings + 1] = ('column %s not read: %s'):format(field, why)
     end
   end
+  return all
+end
+
+--- The triples of a table, which it frees: { n, heads, relations, tails }; none without a table.
+---@param read tinykg.Columns? ---@param head number? the column ---@param relation number?
+---@param tail number? ---@return table
+function files.triples(read, head, relation, tail)
+  if not read then
+    return { n = 0, heads = arrays.ints(0), relations = arrays.ints(0), tails = arrays.ints(0) }
+  end
+  local graph = { n = read.n, heads = read:ids(head), relations = read:ids(relation),
+    tails = read:ids(tail) }
+  read:free()
+  return graph
 end
 
 return files

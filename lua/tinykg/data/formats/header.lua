@@ -1,5 +1,6 @@
 --- Finds the columns of a table by its first line, those that are not read, and names given twice.
 
+local tables = require 'tinykg.base.tables'
 local files = require 'tinykg.data.formats.files'
 
 local header = {}
@@ -53,10 +54,7 @@ local function find_all(path, names, wanted, given)
 end
 
 local function check_required(path, names, found, required)
-  local missing = {}
-  for _, field in ipairs(required) do
-    if not found[field] then missing[#missing + 1] = field end
-  end
+  local missing = tables.filter(required, function(field) return not found[field] end)
   if #missing == 0 then return end
   local columns = table.concat(missing, ':COLUMN,') .. ':COLUMN'
   error(("%s:1: no column '%s': expected a header with %s, or --data-set columns=%s (has %s)")
@@ -82,12 +80,11 @@ function header.layout(path, names, wanted, o)
     found, named = by_place(names, wanted, o.places), false
   end
   check_required(path, names, found, o.required or {})
-  local kinds, unread = {}, {}
-  for i = 1, #names do kinds[i] = '-' end
+  local kinds = tables.map(names, function() return '-' end)
   for field, position in pairs(found) do kinds[position] = wanted[field] end
-  for i, name in ipairs(named and names or {}) do
-    if kinds[i] == '-' then unread[#unread + 1] = name end
-  end
+  local unread = tables.map(named and names or {}, function(name, i)
+    return kinds[i] == '-' and name or nil
+  end)
   return { at = found, kinds = table.concat(kinds), skip = named and 1 or 0, unread = unread }
 end
 

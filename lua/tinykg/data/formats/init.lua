@@ -1,6 +1,7 @@
 --- Recognises the format of a folder: of those whose files are all there, the one with most files.
 
 local lfs = require 'lfs'
+local tables = require 'tinykg.base.tables'
 
 local choose = {}
 
@@ -23,10 +24,9 @@ local function check_folder(dir)
 end
 
 local function nothing_found(dir)
-  local looked_for = {}
-  for i, format in ipairs(formats) do
-    looked_for[i] = ('%s (%s)'):format(format.looked_for, format.name)
-  end
+  local looked_for = tables.map(formats, function(format)
+    return ('%s (%s)'):format(format.looked_for, format.name)
+  end)
   error(('%s: no data set found: looked for %s'):format(dir, table.concat(looked_for, ', ')), 0)
 end
 
@@ -46,9 +46,7 @@ function choose.of_folder(dir, name)
   end
   if not best then nothing_found(dir) end
   if #others < 2 then return best end
-  for i = #others, 1, -1 do
-    if others[i] == best.name then table.remove(others, i) end
-  end
+  others = tables.filter(others, function(other) return other ~= best.name end)
   return best, ('read as %s, though there are files of %s too: --data-set format=%s reads those')
     :format(best.name, table.concat(others, ' and '), others[1])
 end

@@ -41,7 +41,7 @@ local function read_graph(dir, folder, raw, spaces)
   local path = files.find(folder, 'kg_final.txt') or files.find(dir, 'kg_final.txt')
   if not path then
     raw.warnings[#raw.warnings + 1] = 'no kg_final.txt: the graph has no triples'
-    return { n = 0, heads = arrays.ints(0), relations = arrays.ints(0), tails = arrays.ints(0) }
+    return files.triples()
   end
   return lists.triples(path, spaces)
 end

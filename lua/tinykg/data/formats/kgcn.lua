@@ -6,6 +6,7 @@
 -- item_index2entity_id.txt and entity i; other entities and relations follow in the order of
 -- kg.txt, users in the order of their first positive rating.
 
+local tables = require 'tinykg.base.tables'
 local arrays = require 'tinykg.engine.arrays'
 local files = require 'tinykg.data.formats.files'
 local header = require 'tinykg.data.formats.header'
@@ -75,11 +76,8 @@ local function read_raw_graph(dir, tokens)
     for i, name in ipairs(group) do
       local path = files.find(dir, name)
       if not path then break end
-      parts[i] = files.read(path, {
-        kinds = 'sss',
-        separator = files.separator_of(files.first_line(path)),
-        names = { tokens, relations, tokens },
-      })
+      parts[i] = files.read(path, { kinds = 'sss', names = { tokens, relations, tokens },
+        separator = files.separator_of(files.first_line(path)) })
       n = n + parts[i].n
     end
     if #parts == #group then
@@ -136,8 +134,7 @@ end
 -- Numbers users by their first positive rating; others have no rows afterwards.
 local function number_users(ratings, threshold)
   local all, count = ratings.all, ratings.users:count()
-  local id_of, source, users = arrays.ints(count), arrays.ints(count), 0
-  for i = 0, count - 1 do id_of[i] = -1 end
+  local id_of, source, users = arrays.ints(count, -1), arrays.ints(count), 0
   for i = 0, all.n - 1 do
     if id_of[all.users[i]] < 0 and not (threshold and all.ratings[i] < threshold) then
       id_of[all.users[i]], source[users] = users, all.users[i]
@@ -219,7 +216,7 @@ end
 
 local function empty_graph(raw)
   raw.warnings[#raw.warnings + 1] = 'no kg_final.txt or kg.txt: the graph has no triples'
-  return { n = 0, heads = arrays.ints(0), relations = arrays.ints(0), tails = arrays.ints(0) }
+  return files.triples()
 end
 
 -- The triples of kg_final.txt, else those of kg.txt.
@@ -257,8 +254,7 @@ local function load_raw(dir, options, raw)
   local items = read_items(dir)
   local ratings = read_raw_ratings(dir, items, raw)
   if not ratings then
-    local wanted = {}
-    for i, form in ipairs(rating_files) do wanted[i] = form.file end
+    local wanted = tables.map(rating_files, function(form) return form.file end)
     error(('%s: no ratings: looked for ratings_final.txt, %s'):format(dir,
       table.concat(wanted, ', ')), 0)
   end

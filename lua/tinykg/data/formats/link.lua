@@ -10,9 +10,7 @@ local link = {}
 ---@param items number
 ---@return {places: ffi.cdata*, taken: table, twice: number}
 function link.none(items)
-  local places = arrays.ints(items)
-  for i = 0, items - 1 do places[i] = -1 end
-  return { places = places, taken = {}, twice = 0 }
+  return { places = arrays.ints(items, -1), taken = {}, twice = 0 }
 end
 
 --- Links an item. If it or its entity is linked already, it is counted in `twice` instead.
@@ -33,16 +31,21 @@ function link.own_entity(tokens, name)
   return tokens:add(tokens:find(name) and 'item:' .. name or name)
 end
 
---- Numbers entities so that item i is entity i: the counts, triples and entities' names of `raw`.
----@param raw table items is there, graph still has the places of `tokens`
+--- Numbers entities so that item i is entity i: the counts, triples and names of `raw`.
+---@param raw table graph still has the places of `tokens`
+---@param users tinykg.Dictionary
 ---@param items tinykg.Dictionary
 ---@param tokens tinykg.Dictionary names of entities
+---@param relations tinykg.Dictionary
 ---@param links table of link.none
 ---@return number alone items without a link
-function link.arrange(raw, items, tokens, links)
+function link.arrange(raw, users, items, tokens, relations, links)
+  raw.users, raw.items, raw.relations = users:count(), items:count(), relations:count()
+  raw.names.users = names.new(raw.users, users)
+  raw.names.items = names.new(raw.items, items)
+  raw.names.relations = names.new(raw.relations, relations)
   local found = tokens:count() -- before items without a link get tokens of their own
-  local id_of, source = arrays.ints(found), arrays.ints(found + raw.items)
-  for place = 0, found - 1 do id_of[place] = -1 end
+  local id_of, source = arrays.ints(found, -1), arrays.ints(found + raw.items)
   local alone = 0
   for item = 0, raw.items - 1 do
     local place = links.places[item]

@@ -56,13 +56,8 @@ function lists.read(path, raw)
   if separator == '::' then separator = ' ' end
   local kinds, name_column, id_column, skip = layout(path, line, separator, raw)
   local dictionary = arrays.dictionary()
-  local read = files.read(path, {
-    kinds = kinds,
-    separator = separator,
-    skip = skip,
-    names = { [name_column] = dictionary },
-    may_be_empty = true,
-  })
+  local read = files.read(path, { kinds = kinds, separator = separator, skip = skip,
+    names = { [name_column] = dictionary }, may_be_empty = true })
   return { dictionary = dictionary, read = read, ids = sparse.column(read, id_column),
     places = read:ids(name_column) }
 end
@@ -84,8 +79,7 @@ end
 
 -- The place of the name of each id, -1 if it has none.
 local function places_by_id(list, count)
-  local source = arrays.ints(count)
-  for id = 0, count - 1 do source[id] = -1 end
+  local source = arrays.ints(count, -1)
   for i = 0, list.ids.n - 1 do
     local id = list.ids.ids[i]
     if source[id] >= 0 and source[id] ~= list.places[i] then

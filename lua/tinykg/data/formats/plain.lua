@@ -15,7 +15,6 @@ local arrays = require 'tinykg.engine.arrays'
 local files = require 'tinykg.data.formats.files'
 local header = require 'tinykg.data.formats.header'
 local link = require 'tinykg.data.formats.link'
-local names = require 'tinykg.data.names'
 local split = require 'tinykg.data.split'
 
 local plain = { name = 'plain', looked_for = 'interactions.{tsv,csv,txt}', has_attributes = true }
@@ -86,10 +85,8 @@ local function read_table(path, wanted, dictionaries, o)
   for field, dictionary in pairs(dictionaries) do
     if found.at[field] then taken[found.at[field]] = dictionary end
   end
-  local read = files.read(path, {
-    kinds = found.kinds, separator = separator, skip = found.skip, names = taken,
-    may_be_empty = o.may_be_empty,
-  })
+  local read = files.read(path, { kinds = found.kinds, separator = separator, skip = found.skip,
+    names = taken, may_be_empty = o.may_be_empty })
   return read, found.at, found.unread
 end
 
@@ -120,13 +117,10 @@ local function read_graph(dir, given, tokens, relations, raw)
   local path, others = path_of(dir, GRAPHS, raw), warn_other_graphs(dir, raw)
   if not path then
     if not others then raw.no_graph = 'no kg.{tsv,csv,txt,nt}: the graph has no triples' end
-    return { n = 0, heads = arrays.ints(0), relations = arrays.ints(0), tails = arrays.ints(0) }
+    return files.triples()
   end
   local read, at = read_graph_file(path, given, tokens, relations, raw)
-  local graph = { n = read.n, heads = read:ids(at.head), relations = read:ids(at.relation),
-    tails = read:ids(at.tail) }
-  read:free()
-  return graph
+  return files.triples(read, at.head, at.relation, at.tail)
 end
 
 -- Adds the names of a file of users or items that no interaction has. Returns the table and its
@@ -235,13 +229,9 @@ local function read_interactions(path, options, users, items, raw)
   local read, at, unread = read_table(path, wanted, { user = users, item = items, split = parts },
     { required = { 'user', 'item' }, given = options.columns,
       places = { 'user', 'item', 'rating', 'timestamp' } })
-  local all = { n = read.n, users = read:ids(at.user), items = read:ids(at.item) }
-  if at.rating then all.ratings = read:numbers(at.rating, 'float') end
-  if at.label then all.labels = read:numbers(at.label, 'float') end
-  if at.timestamp then all.times = read:numbers(at.timestamp) end
+  local all = files.interactions(raw, read, at, 'user', 'item')
   if at.split then all.parts = parts_of(read, at.split, parts) end
   header.note_unread(raw, path, unread)
-  files.warn_given_up(raw, read, at)
   return all, read
 end
 
@@ -261,12 +251,8 @@ function plain.load(dir, options)
   local links, found = read_items(dir, items, tokens, raw, attributes.list(options))
   attributes.add(raw, found, items, tokens, relations, links)
   if raw.graph.n == 0 then raw.warnings[#raw.warnings + 1] = raw.no_graph end
-  raw.users, raw.items, raw.relations = users:count(), items:count(), relations:count()
-  link.arrange(raw, items, tokens, links)
-  raw.names.users = names.new(raw.users, users)
-  raw.names.items = names.new(raw.items, items)
+  link.arrange(raw, users, items, tokens, relations, links)
   raw.names.items.titles = raw.titles
-  raw.names.relations = names.new(raw.relations, relations)
   return raw
 end
 

@@ -3,12 +3,12 @@
 -- X.test.inter: a split. Items come first among the entities: item i is entity i, and an item
 -- without a link gets an entity of its own. https://recbole.io/atomic_files.html
 
+local tables = require 'tinykg.base.tables'
 local attributes = require 'tinykg.data.formats.attributes'
 local arrays = require 'tinykg.engine.arrays'
 local files = require 'tinykg.data.formats.files'
 local header = require 'tinykg.data.formats.header'
 local link = require 'tinykg.data.formats.link'
-local names = require 'tinykg.data.names'
 local rows = require 'tinykg.data.rows'
 local split = require 'tinykg.data.split'
 
@@ -44,8 +44,9 @@ end
 local function check_needed(found, at, need)
   for _, field in ipairs(need) do
     if not at[field] then
-      local has = {}
-      for i, name in ipairs(found.names) do has[i] = name .. ':' .. found.types[name] end
+      local has = tables.map(found.names, function(name)
+        return name .. ':' .. found.types[name]
+      end)
       error(('%s:1: no column %s:token (has %s)'):format(found.path, field,
         table.concat(has, ', ')), 0)
     end
@@ -58,13 +59,8 @@ local function read_columns(path, want, need, dictionaries, raw, may_be_empty)
   local where = header.layout(path, found.names, want, {})
   check_needed(found, where.at, need)
   for field, at in pairs(where.at) do taken[at] = dictionaries[field] end
-  local read = files.read(path, {
-    kinds = where.kinds,
-    separator = found.separator,
-    skip = 1,
-    names = taken,
-    may_be_empty = may_be_empty,
-  })
+  local read = files.read(path, { kinds = where.kinds, separator = found.separator, skip = 1,
+    names = taken, may_be_empty = may_be_empty })
   header.note_unread(raw, path, where.unread)
   return read, where.at
 end
@@ -127,16 +123,11 @@ local function read_interactions(path, options, users, items, raw)
   local read, at = read_columns(path, {
     user_id = 's', item_id = 's', rating = 'f', label = 'f', timestamp = time,
   }, { 'user_id', 'item_id' }, { user_id = users, item_id = items }, raw)
-  local all = { n = read.n, users = read:ids(at.user_id), items = read:ids(at.item_id) }
-  if at.rating then all.ratings = read:numbers(at.rating, 'float') end
-  if at.label then all.labels = read:numbers(at.label, 'float') end
-  if at.timestamp then all.times = read:numbers(at.timestamp) end
-  files.warn_given_up(raw, read, at)
-  return all, read
+  return files.interactions(raw, read, at, 'user_id', 'item_id'), read
 end
 
-local function read_links(path, items, count, tokens, raw)
-  local links = link.none(count)
+local function read_links(path, items, tokens, raw)
+  local links = link.none(items:count())
   if not path then return links end
   local everything = arrays.dictionary() -- links may name items that the set does not have
   local read, at = read_columns(path, { item_id = 's', entity_id = 's' },
@@ -155,16 +146,11 @@ local function read_links(path, items, count, tokens, raw)
 end
 
 local function read_triples(path, tokens, relations, raw)
-  local graph = { n = 0, heads = arrays.ints(0), relations = arrays.ints(0),
-    tails = arrays.ints(0) }
-  if not path then return graph end
+  if not path then return files.triples() end
   local read, at = read_columns(path, { head_id = 's', relation_id = 's', tail_id = 's' },
     { 'head_id', 'relation_id', 'tail_id' },
     { head_id = tokens, tail_id = tokens, relation_id = relations }, raw, true)
-  graph = { n = read.n, heads = read:ids(at.head_id), relations = read:ids(at.relation_id),
-    tails = read:ids(at.tail_id) }
-  read:free()
-  return graph
+  return files.triples(read, at.head_id, at.relation_id, at.tail_id)
 end
 
 -- X of a file X.inter, or X.train.inter.
@@ -176,12 +162,11 @@ end
 
 -- X of X.inter: the folder's name, or the only one there is.
 local function stem_of(dir)
-  local stems, folder, found = {}, files.basename(dir), {}
-  for _, name in ipairs(files.with_ending(dir, '.inter')) do
-    local stem = stem_of_file(dir, name)
-    if stem == folder then return stem end
-    if not found[stem] then stems[#stems + 1], found[stem] = stem, true end
-  end
+  local folder = files.basename(dir)
+  local stems = tables.unique(tables.map(files.with_ending(dir, '.inter'), function(name)
+    return stem_of_file(dir, name)
+  end))
+  if tables.any(stems, function(stem) return stem == folder end) then return folder end
   if #stems == 0 then error(('%s/*.inter: no such file'):format(dir), 0) end
   if #stems > 1 then
     error(('%s: %s.inter and %s.inter: name the folder as the set to use'):format(dir, stems[1],
@@ -228,22 +213,17 @@ function recbole.load(dir, options)
   raw.all, raw.read = read_all(dir, stem, options, users, items, raw)
   read_side(path '.user', 'user_id', users, raw, {})
   local titles, found = read_side(path '.item', 'item_id', items, raw, wanted)
-  raw.users, raw.items = users:count(), items:count()
   raw.graph = read_triples(path '.kg', tokens, relations, raw)
-  local links = read_links(path '.link', items, raw.items, tokens, raw)
+  local links = read_links(path '.link', items, tokens, raw)
   add_attributes(raw, stem, found, wanted, items, tokens, relations, links)
   if raw.graph.n == 0 then
     raw.warnings[#raw.warnings + 1] = ('no triples in %s.kg: the graph is empty'):format(stem)
   end
-  raw.relations = relations:count()
-  local alone = link.arrange(raw, items, tokens, links)
+  local alone = link.arrange(raw, users, items, tokens, relations, links)
   if alone > 0 then
     raw.notes[#raw.notes + 1] = ('%d items without a link are entities of their own'):format(alone)
   end
-  raw.names.users = names.new(raw.users, users)
-  raw.names.items = names.new(raw.items, items)
   raw.names.items.titles = titles or nil
-  raw.names.relations = names.new(raw.relations, relations)
   return raw
 end
 

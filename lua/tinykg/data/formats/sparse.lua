@@ -2,6 +2,7 @@
 --- rows. If far fewer ids are used, they are renumbered in their order and keep the old number as
 --- their name.
 
+local tables = require 'tinykg.base.tables'
 local arrays = require 'tinykg.engine.arrays'
 
 local sparse = {}
@@ -30,9 +31,7 @@ end
 ---@param n number
 ---@return tinykg.IdColumn
 function sparse.range(n)
-  local ids = arrays.ints(n)
-  for id = 0, n - 1 do ids[id] = id end
-  return { ids = ids, n = n, extent = n }
+  return { ids = arrays.range(n), n = n, extent = n }
 end
 
 local function largest(list)
@@ -132,17 +131,11 @@ local function compact(raw, what, list, mode)
   return count, old_of
 end
 
-local function joined(a, b)
-  local list = {}
-  for _, column in ipairs(a) do list[#list + 1] = column end
-  for _, column in ipairs(b) do list[#list + 1] = column end
-  return list
-end
 
 -- Renumbers items, and the entities after them. Of sparse items only those of interactions or of a
 -- list are items; the others become entities.
 local function compact_entities(raw, items, entities, mode)
-  local all = joined(items, entities)
+  local all = tables.append(tables.append({}, items), entities)
   local item_extent = largest(items).extent
   local extent = math.max(item_extent, largest(entities).extent)
   local few_items = is_sparse(items, item_extent, mode)

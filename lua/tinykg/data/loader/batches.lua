@@ -88,12 +88,8 @@ function batches.iterate(part, options)
   end
   local source = (sampling[o.draw] or interactions)(part, o, labelled)
   local n, size = source.n, math.max(source.size, 1)
-  local batch = {
-    users = arrays.ints(size),
-    items = arrays.ints(size),
-    labels = labelled and arrays.floats(size) or nil,
-    number = o.skip or 0,
-  }
+  local batch = { users = arrays.ints(size), items = arrays.ints(size), number = o.skip or 0,
+    labels = labelled and arrays.floats(size) or nil }
   local first, last = (o.skip or 0) * size, o.drop_last and n - n % size or n
   return function()
     if first >= last then return nil end

@@ -31,13 +31,7 @@ local function taken(part)
   local positives, most = rows.positives(part), 0
   for i = 0, positives.n - 1 do most = math.max(most, positives.users[i] + 1) end
   local csr = rows.csr(positives, most)
-  local users, count = arrays.ints(most), 0
-  for u = 0, most - 1 do
-    if csr:count(u) > 0 then
-      users[count] = u
-      count = count + 1
-    end
-  end
+  local users, count = arrays.filled_rows(csr.offsets, most)
   found[part] = { n = csr.n, users = users, count = count, offsets = csr.offsets,
     items = csr.items }
   return found[part]
@@ -57,16 +51,12 @@ end
 ---@return table source { n: rows of an epoch, size: of a batch, fill: fun(batch, first) }
 function sampling.users(part, options)
   local of = taken(part)
-  return {
-    n = of.n,
-    size = math.min(options.size, of.n),
-    fill = function(batch, first)
-      for i = 0, batch.n - 1 do
-        draw_words(options, first + i)
-        put(batch, i, of, of.users[below(words[0], of.count)])
-      end
-    end,
-  }
+  return { n = of.n, size = math.min(options.size, of.n), fill = function(batch, first)
+    for i = 0, batch.n - 1 do
+      draw_words(options, first + i)
+      put(batch, i, of, of.users[below(words[0], of.count)])
+    end
+  end }
 end
 
 -- Samples distinct members of `order` (Fisher and Yates), writes them, and restores `order`:

@@ -61,9 +61,7 @@ function Out:say(format, ...) self.lines[#self.lines + 1] = format:format(...) e
 
 -- Stops at Ctrl-C, if the command line watches for it.
 local function check_interrupted()
-  if require('tinykg.engine.lib').tkg_interrupted(1) ~= 0 then
-    error(require('tinykg.engine.runtime').interrupted, 0)
-  end
+  require('tinykg.engine.runtime').check_interrupt(true)
 end
 
 --- Writes a file: fill(put) calls put(text) as often as it likes.

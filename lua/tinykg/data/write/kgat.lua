@@ -2,6 +2,7 @@
 --- A user's items ascend. valid.txt is a part of train.txt, as in KGAT-pytorch: programs without
 --- validation train on all.
 
+local tables = require 'tinykg.base.tables'
 local lists = require 'tinykg.data.write.lists'
 local rows = require 'tinykg.data.rows'
 local split = require 'tinykg.data.split'
@@ -12,9 +13,7 @@ local kgat = { name = 'kgat' }
 --- Names of the files that a set of this format may have.
 ---@return string[]
 function kgat.files()
-  local names = { 'train.txt', 'valid.txt', 'valid1.txt', 'test.txt' }
-  for _, name in ipairs(lists.files) do names[#names + 1] = name end
-  return names
+  return tables.append({ 'train.txt', 'valid.txt', 'valid1.txt', 'test.txt' }, lists.files)
 end
 
 local function write_part(out, file, csr)

@@ -1,6 +1,7 @@
 --- KGCN and RippleNet: ratings_final.txt (user item label), kg_final.txt (head relation tail), and
 --- name lists beside them, which those programs do not read.
 
+local tables = require 'tinykg.base.tables'
 local lists = require 'tinykg.data.write.lists'
 local texts = require 'tinykg.data.write.texts'
 
@@ -9,9 +10,7 @@ local kgcn = { name = 'kgcn' }
 --- Names of the files that a set of this format may have.
 ---@return string[]
 function kgcn.files()
-  local names = { 'ratings_final.txt' }
-  for _, name in ipairs(lists.files) do names[#names + 1] = name end
-  return names
+  return tables.append({ 'ratings_final.txt' }, lists.files)
 end
 
 --- Writes the set. A note names the split, ratings and times, which are left out.

@@ -2,6 +2,7 @@
 --- X.link, and X.item and X.user if the interactions do not have everything. X is the name of the
 --- folder.
 
+local map = require('tinykg.base.tables').map
 local files = require 'tinykg.data.formats.files'
 local tables = require 'tinykg.data.write.tables'
 local texts = require 'tinykg.data.write.texts'
@@ -14,12 +15,10 @@ local HEADS = { labels = 'label:float', ratings = 'rating:float', times = 'times
 ---@param dir string
 ---@return string[]
 function recbole.files(dir)
-  local names, stem = {}, files.basename(dir)
-  for _, ending in ipairs { 'inter', 'train.inter', 'valid.inter', 'test.inter', 'kg', 'link',
-    'item', 'user' } do
-    names[#names + 1] = stem .. '.' .. ending
-  end
-  return names
+  local stem = files.basename(dir)
+  local endings = { 'inter', 'train.inter', 'valid.inter', 'test.inter', 'kg', 'link', 'item',
+    'user' }
+  return map(endings, function(ending) return stem .. '.' .. ending end)
 end
 
 local function no_tabs(name) return (name:gsub('[\t\r\n]', ' ')) end

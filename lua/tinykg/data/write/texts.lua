@@ -1,6 +1,7 @@
 --- Names, numbers and parts as texts in files.
 
 local ffi = require 'ffi'
+local tables = require 'tinykg.base.tables'
 local arrays = require 'tinykg.engine.arrays'
 local rows = require 'tinykg.data.rows'
 local split = require 'tinykg.data.split'
@@ -84,9 +85,7 @@ end
 ---@param users number
 ---@return table rows
 function texts.whole(parts, users)
-  local list = {}
-  for k, part in ipairs(parts) do list[k] = part.rows end
-  local all = rows.concat(list)
+  local all = rows.concat(tables.map(parts, function(part) return part.rows end))
   return rows.take(all, rows.csr(all, users).order, all.n)
 end
 

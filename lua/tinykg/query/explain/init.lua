@@ -18,6 +18,7 @@
 -- edge, not counting the user's interactions if the model does not read them. explanation_graph.lua
 -- combines the two directions of an edge and weighs edges that the model does not read. tk.edges
 -- has functions for recipes.
+local tables = require 'tinykg.base.tables'
 local explanation_graph = require 'tinykg.query.explain.explanation_graph'
 local must = require 'tinykg.base.must'
 local paths = require 'tinykg.query.explain.paths'
@@ -93,22 +94,13 @@ local function relation_of(data, relation)
 end
 
 local function described(data, u, path, rule)
-  local nodes, edges = {}, {}
-  for i, node in ipairs(path.nodes) do nodes[i] = node_of(data, node) end
-  for i, p in ipairs(path.places) do
+  local nodes = tables.map(path.nodes, function(node) return node_of(data, node) end)
+  local edges = tables.map(path.places, function(p, i)
     local name, inverse = relation_of(data, u.relations[p])
-    edges[i] = {relation = name, inverse = inverse ~= path.reversed[i], read = u.read[p],
-                weight = (rule == 'product' or u.read[p]) and u.weight[p] or nil}
-  end
-  return {weight = path.weight, nodes = nodes, edges = edges}
-end
-
-local function sort_by_weight(list, tie)
-  table.sort(list, function(a, b)
-    if a.weight ~= b.weight then return a.weight > b.weight end
-    return a[tie] < b[tie]
+    return {relation = name, inverse = inverse ~= path.reversed[i], read = u.read[p],
+            weight = (rule == 'product' or u.read[p]) and u.weight[p] or nil}
   end)
-  return list
+  return {weight = path.weight, nodes = nodes, edges = edges}
 end
 
 --- Intents (KGIN), the strongest first: {weight, relations = {{name, inverse, weight}, ...}} each.
@@ -124,10 +116,10 @@ local function intents_of(data, intents)
       named[r + 1] = {name = relation_of(data, r % math.max(data.relations, 1)), inverse = inverse,
                       weight = shares[i * relations + r], id = r}
     end
-    sort_by_weight(named, 'id')
+    tables.sort_largest(named, 'weight', 'id')
     list[i + 1] = {intent = i + 1, weight = weights[i], relations = {unpack(named, 1, 3)}}
   end
-  return sort_by_weight(list, 'intent')
+  return tables.sort_largest(list, 'weight', 'intent')
 end
 
 --- Explains the score of a pair.

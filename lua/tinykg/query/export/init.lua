@@ -1,7 +1,7 @@
 --- Reads the parameters of a run from its folder: those of the best epoch, or the last ones.
 local folder = require 'tinykg.run.folder'
 local must = require 'tinykg.base.must'
-local sorted_keys = require 'tinykg.base.sorted_keys'
+local sorted_keys = require('tinykg.base.tables').sorted_keys
 local store = require 'tinykg.store'
 
 local export = {}

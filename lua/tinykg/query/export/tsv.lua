@@ -74,7 +74,7 @@ function tsv.write(path, order, tensors, data, progress)
   local function tick()
     done = done + 1
     if done % 256 == 0 then
-      if C.tkg_interrupted(1) ~= 0 then error(runtime.interrupted, 0) end
+      runtime.check_interrupt(true)
       if progress then progress(done, total) end
     end
   end

@@ -1,4 +1,5 @@
 --- Line charts as SVG: a line per group, a band of its deviation, values under the pointer.
+local tables = require 'tinykg.base.tables'
 local html = require 'tinykg.report.html'
 local scale = require 'tinykg.report.chart.scale'
 
@@ -79,11 +80,9 @@ local function pieces(points)
 end
 
 local function path_of(points, X, Y, get)
-  local parts = {}
-  for i, p in ipairs(points) do
-    parts[i] = ('%s%.1f %.1f'):format(i == 1 and 'M' or 'L', X(p.x), Y(get(p)))
-  end
-  return table.concat(parts)
+  return table.concat(tables.map(points, function(p, i)
+    return ('%s%.1f %.1f'):format(i == 1 and 'M' or 'L', X(p.x), Y(get(p)))
+  end))
 end
 
 local function band_of(points, X, Y)
@@ -94,9 +93,7 @@ local function band_of(points, X, Y)
 end
 
 local function has_band(points)
-  for _, p in ipairs(points) do
-    if p.low then return true end
-  end
+  return tables.any(points, function(p) return p.low end)
 end
 
 --- A circle per point that shows its value under the pointer. It is visible there, and for a point

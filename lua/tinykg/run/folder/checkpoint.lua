@@ -8,6 +8,7 @@
 -- and, as metadata, `state`: counters, metrics and times, as JSON. last-1.safetensors is the
 -- checkpoint before; it is read only on demand.
 local lfs = require 'lfs'
+local tables = require 'tinykg.base.tables'
 local C = require 'tinykg.engine.lib'
 local folder = require 'tinykg.run.folder'
 local json = require 'tinykg.base.json'
@@ -15,7 +16,6 @@ local must = require 'tinykg.base.must'
 local parameters = require 'tinykg.run.folder.parameters'
 local runtime = require 'tinykg.engine.runtime'
 local schema = require 'tinykg.run.folder.schema'
-local sorted_keys = require 'tinykg.base.sorted_keys'
 local step = require 'tinykg.engine.step'
 local store = require 'tinykg.store'
 local tensor = require 'tinykg.engine.tensor'
@@ -40,7 +40,7 @@ local function is_graph(value) return rawget(value, 'packed') and rawget(value, 
 --- Calls visit(path, value) for each tensor, graph and scalar within a model.
 local function visit_all(container, prefix, visit, seen)
   seen[container] = true
-  for _, key in ipairs(sorted_keys(container)) do
+  for _, key in ipairs(tables.sorted_keys(container)) do
     local value, path = container[key], prefix .. part_of(key)
     if tensor.is(value) or is_scalar(value) or type(value) == 'table' and is_graph(value) then
       visit(path, value)
@@ -130,14 +130,7 @@ end
 
 --- The distinct optimizers of a run's phases.
 local function optimizers_of(run)
-  local list, seen = {}, {}
-  for _, phase in ipairs(run.phases) do
-    if not seen[phase.optimizer] then
-      seen[phase.optimizer] = true
-      list[#list + 1] = phase.optimizer
-    end
-  end
-  return list
+  return tables.unique(tables.map(run.phases, function(phase) return phase.optimizer end))
 end
 
 --- Calls visit(name, tensor) for each parameter, and for the optimizer states of those for which
@@ -158,11 +151,9 @@ end
 -- ---- writing ----
 
 local function state_of(run, scalars, gone)
-  local steps, updates, times = {}, {}, {}
-  for i, phase in ipairs(run.phases) do
-    steps[i], times[i] = phase.step.number, phase:median()
-  end
-  for i, optimizer in ipairs(optimizers_of(run)) do updates[i] = optimizer.t end
+  local steps = tables.map(run.phases, function(phase) return phase.step.number end)
+  local times = tables.map(run.phases, function(phase) return phase:median() end)
+  local updates = tables.map(optimizers_of(run), function(optimizer) return optimizer.t end)
   return {at = run.at, best = run.best, steps = steps, times = times, updates = updates,
           memory = run:memory(), held = scalars, gone = json.array(gone),
           epoch_times = json.array(run.epoch_times), eval_times = json.array(run.eval_times)}

@@ -15,6 +15,7 @@ local lfs = require 'lfs'
 local atomic_file = require 'tinykg.base.atomic_file'
 local clock = require 'tinykg.base.clock'
 local folder_entries = require 'tinykg.base.folder_entries'
+local tables = require 'tinykg.base.tables'
 local json_checksum = require 'tinykg.run.folder.json_checksum'
 local must = require 'tinykg.base.must'
 local posix = require 'tinykg.base.posix'
@@ -103,14 +104,12 @@ end
 
 --- Names of FILES that are there, and of event files: TensorBoard takes all of a folder as one run.
 local function files_of(path)
-  local list = {}
-  for _, name in ipairs(folder_entries(path)) do
-    if name:find('tfevents', 1, true) then list[#list + 1] = name end
-  end
-  for _, name in ipairs(folder.FILES) do
-    if folder.has(path, name) then list[#list + 1] = name end
-  end
-  return list
+  local logs = tables.filter(folder_entries(path), function(name)
+    return name:find('tfevents', 1, true)
+  end)
+  return tables.append(logs, tables.filter(folder.FILES, function(name)
+    return folder.has(path, name)
+  end))
 end
 
 --- Prepares the folder for a new run: moves the files of an earlier one to previous/.

@@ -2,6 +2,7 @@
 -- whose value is `crc32:` and eight digits, computed with zeros in their place. Reading finds it by
 -- the key or by the value, so that no single change hides it. A text with neither is of an older
 -- version.
+local tables = require 'tinykg.base.tables'
 local checksums = require 'tinykg.store.checksums'
 local json = require 'tinykg.base.json'
 
@@ -12,9 +13,7 @@ local KEY, NONE = 'checksum', '00000000'
 --- The JSON text of an object with its checksum.
 ---@param object table ---@param options? table those of json.encode ---@return string
 function json_checksum.encode(object, options)
-  local copy = {[KEY] = 'crc32:' .. NONE}
-  for key, value in pairs(object) do copy[key] = value end
-  local text = json.encode(copy, options)
+  local text = json.encode(tables.merged({[KEY] = 'crc32:' .. NONE}, object), options)
   local _, before = text:find('"checksum": "crc32:', 1, true)
   return checksums.fill(text, before + 1)
 end

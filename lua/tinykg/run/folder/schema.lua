@@ -1,7 +1,7 @@
 --- Schemas of the JSON files of a run, and checking values against a schema.
 local format = require 'tinykg.base.format'
 local json = require 'tinykg.base.json'
-local sorted_keys = require 'tinykg.base.sorted_keys'
+local sorted_keys = require('tinykg.base.tables').sorted_keys
 
 local schema = {}
 
