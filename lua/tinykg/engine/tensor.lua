@@ -5,6 +5,7 @@ local ffi = require 'ffi'
 local pointers = require 'tinykg.base.pointers'
 local renamed = require 'tinykg.base.arguments.renamed'
 local C = require 'tinykg.engine.lib'
+local flatten = require 'tinykg.engine.nested_list'
 local runtime = require 'tinykg.engine.runtime'
 local tensor_text = require 'tinykg.engine.tensor_text'
 local types = require 'tinykg.base.arguments.types'
@@ -434,31 +435,6 @@ function tensor.constant(dtype, shape, values)
 end
 
 function tensor.zeros_like(t) return create(dtype_of(t), t:size()) end
-
---- Shape and flat numbers of nested tables. Errors: rows that differ in length.
-local function flatten(list)
-  local shape, flat = {}, {}
-  local level = list
-  while type(level) == 'table' do
-    if #shape == MOST_DIMENSIONS then fail('a tensor has at most 4 dimensions') end
-    shape[#shape + 1] = #level
-    level = level[1]
-  end
-  local function add(x, d)
-    if d > #shape then
-      if type(x) ~= 'number' then fail('expected a number, found %s', type(x)) end
-      flat[#flat + 1] = x
-      return
-    end
-    if type(x) ~= 'table' or #x ~= shape[d] then
-      fail('rows differ in length: expected %d, found %s', shape[d],
-           type(x) == 'table' and #x or type(x))
-    end
-    for i = 1, #x do add(x[i], d + 1) end
-  end
-  add(list, 1)
-  return shape, flat
-end
 
 --- A kept f32 tensor of a number, of nested tables with rows of equal length, or a copy of a
 --- tensor.
