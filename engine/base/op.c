@@ -115,10 +115,19 @@ enum tkg_row_access tkg__row_access(const tkg_node *n, const tkg_node *const *in
   return row ? TKG_ACCESS_ROW : TKG_ACCESS_WHOLE;
 }
 
+/* An input that is read by row and has no row per row of the result must be the same for all rows.
+ */
+static bool is_same_for_all_rows(const tkg_node *x) {
+  return x->rank < 2 || (x->rank == 2 && x->shape[0] == 1);
+}
+
 bool tkg__rows_apart(const tkg_node *n, const tkg_node *const *in) {
   if (n->rank != 2 || !*tkg__ops[n->op].rows || !rows_hold(n, in)) return false;
-  for (int k = 0; k < n->inputs; k++)
-    if (tkg__row_access(n, in, k) == TKG_ACCESS_ROW && in[k]->rank != 2) return false;
+  for (int k = 0; k < n->inputs; k++) {
+    bool row = tkg__row_access(n, in, k) == TKG_ACCESS_ROW;
+    if (row && in[k]->rank != 2) return false;
+    if (!row && rows_letter(n->op, k) == 'r' && !is_same_for_all_rows(in[k])) return false;
+  }
   return true;
 }
 

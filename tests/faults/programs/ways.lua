@@ -19,16 +19,17 @@ ways.all = {
   way('3 threads', 'bits', {threads = 3, options = {}}),
   way('no_grad', 'forward', {kind = 'no_grad'}),
   way('outside of steps', 'reference', {kind = 'eager'}),
-  way('tiles off', 'reference', {options = {tiles = false}}),
+  way('tiles off', 'bits', {options = {tiles = false}}),
+  way('fuse off', 'reference', {options = {fuse = false}}),
   way('rows off', 'reference', {options = {rows = false}}),
   way('save off', 'reference', {options = {save = false}}),
-  way('all passes off', 'reference', {options = {save = false, rows = false, tiles = false}}),
+  way('all passes off', 'reference',
+      {options = {save = false, fuse = false, rows = false, tiles = false}}),
   way('8 bits', 'forward', {options = {bits = 8, small = 0}}),
   way('4 bits', 'forward', {options = {bits = 4, small = 0}}),
   way('1 bit', 'forward', {options = {bits = 1, small = 0}}),
   way('2 bits, stochastic', 'forward', {options = {bits = 2, small = 0, rounding = 'stochastic'}}),
   way('2 bits, nearest', 'forward', {options = {bits = 2, small = 0, rounding = 'nearest'}}),
-  way('2 bits, tiles off', 'forward', {options = {bits = 2, small = 0, tiles = false}}),
   way('2 bits of large values', 'forward', {options = {bits = 2}}),
 }
 
@@ -39,6 +40,7 @@ ways.like_packed = {
   way('2 bits, 2 threads', 'bits', {threads = 2, options = {bits = 2, small = 0}}),
   way('2 bits, 3 threads', 'bits', {threads = 3, options = {bits = 2, small = 0}}),
   way('2 bits, checked', 'bits', {options = {bits = 2, small = 0, check = true}}),
+  way('2 bits, tiles off', 'bits', {options = {bits = 2, small = 0, tiles = false}}),
 }
 
 ways.emulated = {
@@ -49,7 +51,7 @@ ways.emulated = {
 --- The options of a way as Lua text.
 function ways.text(way_)
   local list = {}
-  for _, key in ipairs{'bits', 'small', 'rounding', 'save', 'rows', 'tiles', 'check'} do
+  for _, key in ipairs{'bits', 'small', 'rounding', 'save', 'fuse', 'rows', 'tiles', 'check'} do
     local value = way_.options and way_.options[key]
     if value ~= nil then
       list[#list + 1] = type(value) == 'string' and ("%s = '%s'"):format(key, value)

@@ -127,6 +127,20 @@ describe('rows', function()
     assert.same({'[50, 6]'}, shapes(step, 'matmul'))
   end)
 
+  it('leave alone rows that are made of cubes', function()
+    local function cube(x) return x:reshape(N, 2, D / 2) end
+    for name, chain in pairs{
+      dot = function() return tk.dot(cube(X), cube(Y)):gather(IDS) end,
+      sum = function() return cube(X * Y):sum(2):gather(IDS) end,
+      reshape = function() return (cube(X) * 2):reshape(2 * N, D / 2):gather(IDS) end,
+    } do
+      local want, whole = run(chain, false)
+      local got, step = run(chain, true)
+      close(want, got, name)
+      assert.equal(whole:program(), step:program())
+    end
+  end)
+
   it('leave alone what is returned', function()
     local step = tk.step(function()
       local h = X:matmul(W)
