@@ -37,6 +37,7 @@ local RECORDING = {
   {function() return (a34[1]) end, 'a tensor has no [1]: rows(first, last)', 'totable()'},
   {function() a34[2] = 5 end, 'a tensor has no [2] to set: write('},
   {function() return (a34 + {}) end, 'arithmetic on a tensor and a table'},
+  {function() return (a34:elu(-1)) end, 'elu: scale -1 is not above 0'},
   {function() return (i3:sigmoid()) end, 'sigmoid: input 1 is i32 [3], expected f32'},
   {function() return (i3:softmax()) end, 'softmax: input 1 is i32 [3], expected f32'},
   {function() return (a34:matmul(a35)) end, 'matmul: f32 [3, 4] and f32 [3, 5] do not fit'},

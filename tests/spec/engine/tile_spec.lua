@@ -155,6 +155,26 @@ describe('tiles', function()
     assert.is_truthy(tiled:program():find('tile+', 1, true))
   end)
 
+  -- In backward the sum is computed again from rows that are dropped once more and needed as a
+  -- whole. Only these are computed before it; the gradient of relu waits for its readers.
+  it('split before a node that needs a value as a whole', function()
+    local n = 4096
+    local x, w, v = drawn.parameter(n, 16), drawn.parameter(16, 16), drawn.parameter(16, 8)
+    local graph = graph_of(n)
+    local step = tk.step(function()
+      local h = x:matmul(w):tanh():dropout(0.1)
+      local y = graph:aggregate(h, {recompute = true})
+      return graph:aggregate((h * y):matmul(v):relu()):square():mean()
+    end, {bits = 2, small = 0})
+    step()
+    local places = {}
+    for op, place in step:program():gmatch 'b +%d+  (%S+) +[%d ]-  f32 %b[]  (%S+)' do
+      places[op] = places[op] or place
+    end
+    assert.matches('^@', places.dropout)
+    assert.matches('^tile%+', places.leaky_relu_grad)
+  end)
+
   it('say where a bad id is', function()
     local n = 3000
     local x, r = drawn.parameter(n, 8), drawn.parameter(2, 8) -- the graph has three relations
