@@ -57,9 +57,8 @@ static void note_peak(tkg_planner *z) {
 /* Returns the input whose memory the result may take over, -1 if there is none. */
 static int replaced_input(const tkg_node *n) {
   if (tkg__op_is(n->op, TKG_INPLACE)) return 0;
-  if (n->op == TKG_OP_SCATTER_ADD && n->inputs == 3) return 2;
-  if (n->op == TKG_OP_NEIGHBOR_SCATTER && n->inputs == 4) return 3;
-  return -1;
+  int base = tkg__op_base(n->op);
+  return base < n->inputs ? base : -1;
 }
 
 /* Gives node i the memory of `from`, if that is a block which is live up to `last`. */

@@ -78,13 +78,17 @@ static void list_nodes(tkg_planner *z) {
   }
 }
 
-/* Gives the nodes keys by their places in the order, and finds the last reader of each storage.
- * Keys are even: odd ones lie between two nodes. */
+/* Keys that order the nodes: STEP times the place of each. A late gradient comes LATE before its
+ * first reader, an update one behind the last node that it waits for: updates of what was read come
+ * first, which frees its memory. */
+enum { STEP = 4, LATE = 2 };
+
+/* Gives the nodes their keys, and finds the last reader of each storage. */
 static void number_nodes(tkg_planner *z) {
   const tkg_program *p = z->p;
   for (int o = 0; o < p->order_count; o++) {
     int i = p->order[o];
-    z->key[i] = 2 * (int64_t)o;
+    z->key[i] = STEP * (int64_t)o;
     for (int k = 0; k < z->tape->nodes[i].inputs; k++)
       z->last[p->storage[z->tape->nodes[i].in[k]]] = i;
     z->last[p->storage[i]] = i;
@@ -106,7 +110,7 @@ static void add_updates(tkg_planner *z) {
     const tkg_node *n = &z->tape->nodes[i];
     if (!z->needed[i] || !tkg__op_is(n->op, TKG_UPDATE)) continue;
     int reader = z->last[p->storage[n->in[0]]];
-    int64_t at = p->checked ? 2 * (int64_t)z->tape->n : reader < 0 ? -2 : end_key(z, reader);
+    int64_t at = p->checked ? STEP * (int64_t)z->tape->n : reader < 0 ? -STEP : end_key(z, reader);
     for (int k = 1; k < n->inputs; k++) {
       int v = p->storage[n->in[k]];
       if (z->tape->nodes[v].op == TKG_OP_LEAF) continue;
@@ -159,7 +163,7 @@ static void make_late(tkg_planner *z) {
   for (int i = z->tape->n; i-- > z->p->forward;)
     if (may_wait(z, i)) {
       int64_t at = first_read(z, i);
-      if (at > z->key[i]) z->key[i] = at % 2 ? at : at - 1;
+      if (at > z->key[i]) z->key[i] = at % STEP ? at : at - LATE;
     }
 }
 
