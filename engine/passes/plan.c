@@ -204,23 +204,6 @@ static int put_in_order(tkg_planner *z) {
   return status;
 }
 
-/* ---- results ---- */
-
-/* Large outputs of a forward pass are computed in the tensor that is returned. Small ones are
- * copied, since a replayed run needs the same addresses each time, which a new tensor rarely has.
- */
-enum { LARGE_RESULT = 1 << 20 };
-
-static void find_outputs_in_place(tkg_planner *z) {
-  tkg_program *p = z->p;
-  if (p->updates || p->gradient_count) return;
-  for (int i = 0; i < p->output_count; i++) {
-    const tkg_node *n = &z->tape->nodes[p->outputs[i]];
-    p->output_in_place[p->outputs[i]] = p->storage[p->outputs[i]] == p->outputs[i] &&
-                                        n->op != TKG_OP_LEAF && tkg__bytes(n) >= LARGE_RESULT;
-  }
-}
-
 /* ---- liveness ---- */
 
 static void find_last_readers(tkg_planner *z) {
@@ -238,15 +221,39 @@ static void find_last_readers(tkg_planner *z) {
     z->last[p->storage[p->gradient_of[i]]] = p->order_count;
 }
 
+/* ---- results ---- */
+
+/* Large outputs of a forward pass are computed in the tensor that is returned, and so are the
+ * values that they are written over. Small ones are copied, since a replayed run needs the same
+ * addresses each time, which a new tensor rarely has. */
+enum { LARGE_RESULT = 1 << 20 };
+
+static void find_outputs_in_place(tkg_planner *z) {
+  tkg_program *p = z->p;
+  for (int i = 0; i < z->tape->n; i++) p->output_of[i] = -1;
+  if (p->updates || p->gradient_count) return;
+  for (int i = 0; i < p->output_count; i++) {
+    int output = p->outputs[i];
+    const tkg_node *n = &z->tape->nodes[output];
+    if (p->storage[output] == output && n->op != TKG_OP_LEAF && tkg__bytes(n) >= LARGE_RESULT)
+      p->output_of[output] = output;
+  }
+  for (int o = p->order_count; o-- > 0;) {
+    int i = p->order[o], output = p->output_of[i];
+    int from = output < 0 ? -1 : tkg__replaced(z, i, o);
+    if (from >= 0 && p->output_of[from] < 0) p->output_of[from] = output;
+  }
+}
+
 /* ---- the pass ---- */
 
 static bool allocate(tkg_planner *z) {
   tkg_program *p = z->p;
   size_t n = (size_t)p->tape->n + 1;
-  p->order = calloc(3 * n, sizeof *p->order);
+  p->order = calloc(4 * n, sizeof *p->order);
   p->offset = calloc(3 * n, sizeof *p->offset);
   p->groups = calloc(n, sizeof *p->groups);
-  p->in_tile = calloc(2 * n, sizeof *p->in_tile);
+  p->in_tile = calloc(n, sizeof *p->in_tile);
   z->needed = calloc(n, sizeof *z->needed);
   z->time = calloc(2 * n, sizeof *z->time);
   z->key = calloc(n, sizeof *z->key);
@@ -255,9 +262,9 @@ static bool allocate(tkg_planner *z) {
   if (!p->order || !p->offset || !p->groups || !p->in_tile || !z->needed || !z->time || !z->key ||
       !z->arena || !z->tile)
     return false;
-  p->output_in_place = p->in_tile + n;
   p->storage = p->order + n;
   p->group_of = p->order + 2 * n;
+  p->output_of = p->order + 3 * n;
   p->shift = p->offset + n;
   p->scratch = p->offset + 2 * n;
   z->last = z->time + n;
@@ -273,8 +280,8 @@ int tkg__plan(tkg_program *p) {
     status = put_in_order(&z);
   }
   if (!status) {
-    find_outputs_in_place(&z);
     find_last_readers(&z);
+    find_outputs_in_place(&z);
     status = tkg__lay_out(&z);
   }
   free(z.needed);
