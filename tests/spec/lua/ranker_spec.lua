@@ -117,7 +117,7 @@ describe('a ranker', function()
                    fixtures.message(Two.rank, models()[1][1], users, {1, 2}))
     local table = tk.nn.Embedding(2, 2).weight
     local uneven = setmetatable({}, tk.nn.class('Uneven', tk.nn.Ranker))
-    function uneven:node_embeddings() return table, {table, table} end
+    function uneven.node_embeddings() return table, {table, table} end
     assert.matches('Uneven: rows of users are in 1 tensors, those of items in 2',
                    fixtures.message(uneven.rank, uneven, users))
   end)
