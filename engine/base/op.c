@@ -32,6 +32,12 @@ void tkg__op_arity(int op, int *least, int *most) {
   }
 }
 
+int tkg__op_base(int op) {
+  int least, most;
+  tkg__op_arity(op, &least, &most);
+  return tkg__op_is(op, TKG_BASE) ? most - 1 : -1;
+}
+
 bool tkg__passes_gradient(const tkg_node *n, int input) {
   if (n->op == TKG_OP_DETACH || n->dtype != TKG_F32) return false;
   return n->op != TKG_OP_CUSTOM_VJP || input == 0 || input == 2;

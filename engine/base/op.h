@@ -48,6 +48,7 @@ enum tkg_op_flag {
   TKG_UPDATE = 8,
   TKG_RANDOM = 16,
   TKG_TILED = 32,
+  TKG_BASE = 64,
 };
 
 typedef struct tkg_op_info {
@@ -60,6 +61,7 @@ extern const tkg_op_info tkg__ops[TKG_OP_COUNT];
 bool tkg__op_is(int op, enum tkg_op_flag flag);
 char tkg__op_reads(int op, int input); /* letter of an input, 0 if there is none */
 void tkg__op_arity(int op, int *least, int *most);
+int tkg__op_base(int op); /* number of the input that a TKG_BASE op adds to, else -1 */
 bool tkg__passes_gradient(const tkg_node *n, int input); /* to this input, if at all */
 
 /* Whether all dimensions are 0 or more and their product, each taken as 1 at least, is no more than

@@ -89,7 +89,7 @@ static char direction(const tkg_program *p, int i) {
 static void add_place(tkg_text *text, const tkg_program *p, int i) {
   if (p->storage[i] != i)
     tkg__text_add(text, "  in %d", p->storage[i]);
-  else if (p->output_in_place[i])
+  else if (p->output_of[i] >= 0)
     tkg__text_add(text, "  result");
   else
     tkg__text_add(text, "  %s%lld", p->in_tile[i] ? "tile+" : "@", (long long)p->offset[i]);

@@ -120,10 +120,10 @@ static tkg_tensor **output_tensor(const run *r, int node) {
 }
 
 static void *address(const run *r, int node) {
-  int storage = r->p->storage[node];
+  int storage = r->p->storage[node], output = r->p->output_of[storage];
   char *base = r->p->tape->nodes[storage].op == TKG_OP_LEAF ? leaf_tensor(r, storage)->data
-               : r->p->output_in_place[storage]             ? (*output_tensor(r, storage))->data
-                                                : r->step->engine->arena + r->p->offset[storage];
+               : output >= 0                                ? (*output_tensor(r, output))->data
+                             : r->step->engine->arena + r->p->offset[storage];
   return base + r->p->shift[node];
 }
 
@@ -233,7 +233,7 @@ static const void **bound_to(const run *r, int *count) {
   bound[(*count)++] = engine->arena;
   bound[(*count)++] = r->context.tf32 ? engine : NULL;
   for (int i = 0; i < r->p->tape->n; i++)
-    if (r->p->tape->nodes[i].op == TKG_OP_LEAF || r->p->output_in_place[i])
+    if (r->p->tape->nodes[i].op == TKG_OP_LEAF || r->p->output_of[i] >= 0)
       bound[(*count)++] = address(r, i);
   return bound;
 }
@@ -309,8 +309,7 @@ static int copy_value(const run *r, int node, int kind, tkg_tensor **out) {
 static int allocate_outputs(const run *r) {
   int status = TKG_OK;
   for (int i = 0; i < r->p->tape->n && !status; i++)
-    if (r->p->output_in_place[i])
-      status = allocate_output(r, i, TKG_KIND_DATA, output_tensor(r, i));
+    if (r->p->output_of[i] == i) status = allocate_output(r, i, TKG_KIND_DATA, output_tensor(r, i));
   return status;
 }
 

@@ -132,6 +132,13 @@ int tkg__shape_concat(tkg_inference *s) {
   return TKG_OK;
 }
 
+/* What a scatter adds to begins with the shape of the result. */
+static int base(const tkg_inference *s, int k) {
+  if (s->out->inputs > k && !tkg__same_shape(s->in[k], s->out))
+    return tkg__misasked(s, k, "the sums must begin with that shape");
+  return TKG_OK;
+}
+
 /* narrow: `shape` comes in with the count at dimension i0; pad: with the total there. */
 static int part(tkg_inference *s, bool narrow) {
   const tkg_node *x = s->in[0];
@@ -149,7 +156,10 @@ static int part(tkg_inference *s, bool narrow) {
 }
 
 int tkg__shape_narrow(tkg_inference *s) { return part(s, true); }
-int tkg__shape_pad(tkg_inference *s) { return part(s, false); }
+int tkg__shape_pad(tkg_inference *s) {
+  int status = part(s, false);
+  return status ? status : base(s, 1);
+}
 
 /* One dimension may be -1, unless the others leave it open. */
 int tkg__shape_reshape(tkg_inference *s) {
@@ -180,13 +190,6 @@ int tkg__shape_gather(tkg_inference *s) {
   tkg__set_shape(s->out, ids);
   if (x->rank == 2) s->out->shape[s->out->rank++] = x->shape[1];
   s->out->dtype = x->dtype;
-  return TKG_OK;
-}
-
-/* What a scatter adds to begins with the shape of the result. */
-static int base(const tkg_inference *s, int k) {
-  if (s->out->inputs > k && !tkg__same_shape(s->in[k], s->out))
-    return tkg__misasked(s, k, "the sums must begin with that shape");
   return TKG_OK;
 }
 

@@ -60,13 +60,28 @@ static int narrow(const tkg_call *c, int64_t begin, int64_t end) {
   return TKG_OK;
 }
 
+/* Adds `count` floats of x to output position `to`, as far as they lie in the window. */
+static void add(const window *w, int64_t to, const float *x, int64_t count) {
+  int64_t begin = to > w->begin ? to : w->begin;
+  int64_t end = to + count < w->end ? to + count : w->end;
+  float *out = (float *)w->out;
+  for (int64_t i = begin; i < end; i++) out[i] += x[i - to];
+}
+
+/* With a base the output begins as that, in whose memory it may be. */
 static int pad(const tkg_call *c, int64_t begin, int64_t end) {
   int64_t run = tkg__run_length(c->node, c->node->i[0]),
           part = tkg__run_length(c->in[0], c->node->i[0]);
   int64_t before = tkg__skipped(c->node);
-  const uint32_t *x = c->data[0];
+  const uint32_t *x = c->data[0], *base = c->data[1];
   window w = window_of(c, begin, end);
   if (w.begin >= w.end) return TKG_OK;
+  if (base) {
+    if (base != w.out) put(&w, w.begin, base + w.begin, w.end - w.begin);
+    for (int64_t o = w.begin / run; part && o * run < w.end; o++)
+      add(&w, o * run + before, (const float *)x + o * part, part);
+    return TKG_OK;
+  }
   for (int64_t o = w.begin / run; o * run < w.end; o++) {
     put(&w, o * run, NULL, before);
     if (part) put(&w, o * run + before, x + o * part, part);

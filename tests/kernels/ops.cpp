@@ -240,7 +240,12 @@ static void layouts(void) {
   n.i[0] = dim;
   n.i[1] = first;
   in = {floats(inside)};
-  compare(&n, in, 0, -1);
+  n.inputs = 1;
+  if (below(2)) {
+    in.push_back(floats(around));
+    n.inputs = 2;
+  }
+  compare(&n, in, 0, n.inputs > 1 && below(2) ? 1 : -1);
   const int64_t rows = some_rows(), cols = some_cols();
   n = node_of(TKG_OP_TRANSPOSE, TKG_F32, {cols, rows});
   in = {floats({rows, cols})};
