@@ -20,9 +20,15 @@ enum { WIDTH = 4 };
 #endif
 typedef float wide __attribute__((vector_size(4 * WIDTH)));
 typedef float wide_loose __attribute__((vector_size(4 * WIDTH), aligned(4), may_alias));
+typedef uint32_t wide_bits __attribute__((vector_size(4 * WIDTH)));
+typedef uint16_t wide_halves __attribute__((vector_size(2 * WIDTH), aligned(2), may_alias));
 typedef float wide_vec4 __attribute__((vector_size(16), aligned(4), may_alias));
 
 static inline wide wide_load(const float *p) { return *(const wide_loose *)p; }
+/* Of numbers of 16 bits (shared/bf16.h). */
+static inline wide wide_load_halves(const uint16_t *p) {
+  return (wide)(__builtin_convertvector(*(const wide_halves *)p, wide_bits) << 16);
+}
 static inline void wide_store(float *p, wide v) { *(wide_loose *)p = v; }
 
 /* The sum of sixteen lanes: halves are added until one lane is left. */

@@ -17,12 +17,23 @@ template <class T> struct term {
   float w;
 };
 
+/* Elements j of a row of 16-bit numbers: four where T is float4. */
+static __device__ __forceinline__ void load_half(const uint16_t *x, int64_t j, float *v) {
+  *v = tkg__bf16_value(x[j]);
+}
+static __device__ __forceinline__ void load_half(const uint16_t *x, int64_t j, float4 *v) {
+  const uint2 two = reinterpret_cast<const uint2 *>(x)[j];
+  *v = make_float4(v_float(two.x << 16), v_float(two.x & 0xffff0000u), v_float(two.y << 16),
+                   v_float(two.y & 0xffff0000u));
+}
+
 /* T is float or float4. */
 template <class T> struct terms : partition_sums<T> {
   typedef term<T> item;
   typedef T sum;
   using partition_sums<T>::cols;
   const T *x, *r; /* r: relation vectors, or NULL */
+  const uint16_t *half; /* x if it has 16 bits, else NULL */
   const float *w; /* by edge, or NULL */
   const int32_t *ids, *relations, *order;
   const int32_t *row_of; /* rows of x by tail, below zero for none; NULL: rows are tails */
@@ -46,7 +57,10 @@ template <class T> struct terms : partition_sums<T> {
       if (!tkg_check_id(relation, r_rows, place, bad_relation, j == 0)) return v;
       v.r = r[relation * cols + j];
     }
-    v.x = x[row * cols + j];
+    if (half)
+      load_half(half, row * cols + j, &v.x);
+    else
+      v.x = x[row * cols + j];
     if (w) v.w = w[number];
     return v;
   }
@@ -93,6 +107,7 @@ static void launch(const tkg_call *c, const operands &o, const tkg_graph &g,
   terms<T> p = {};
   p.cols = tkg__cols(c->node) * (int64_t)sizeof(float) / (int64_t)sizeof(T);
   p.x = tkg_in<T>(c, 1);
+  p.half = c->in[1]->dtype == TKG_BF16 ? tkg_in<uint16_t>(c, 1) : NULL;
   p.r = o.mul ? tkg_in<T>(c, 2) : NULL;
   p.w = tkg_in<float>(c, o.w);
   p.ids = g.ids;

@@ -71,6 +71,7 @@ function train.build(recipe, data, o)
                  'and score', recipe.name)
   end
   source_line.leave(outer)
+  if o.parameter_bits == 16 then model:halve() end
   return model:train()
 end
 
