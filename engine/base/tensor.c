@@ -312,8 +312,7 @@ static int change_type(tkg_tensor *tensor, int dtype) {
 int tkg_tensor_set_bits(tkg_tensor *tensor, int bits, int number) {
   TKG__NEEDS(tensor, TKG_E_ARGUMENT);
   char text[TKG_SHAPE_TEXT];
-  if (bits != 16 && bits != 32)
-    return tkg__fail(TKG_E_ARGUMENT, "bits: %d is not 32 or 16", bits);
+  if (bits != 16 && bits != 32) return tkg__fail(TKG_E_ARGUMENT, "bits: %d is not 32 or 16", bits);
   if (!tensor->parameter)
     return tkg__fail(TKG_E_ARGUMENT, "bits: %s is no parameter",
                      tkg__shape_text(&tensor->shape, text));

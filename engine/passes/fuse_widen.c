@@ -1,6 +1,7 @@
-/* A parameter of 16 bits is recorded as a leaf and its widened copy, which everything reads. Ops that
- * read rows of it, by id or along edges, decode what they read themselves: the copy, twice as large
- * as the parameter, is made only for others, on the CPU in tiles where they are row by row. */
+/* A parameter of 16 bits is recorded as a leaf and its widened copy, which everything reads. Ops
+ * that read rows of it, by id or along edges, decode what they read themselves: the copy, twice as
+ * large as the parameter, is made only for others, on the CPU in tiles where they are row by row.
+ */
 #include "fuse_widen.h"
 
 void tkg__fuse_widen(const tkg_program *p) {

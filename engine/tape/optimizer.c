@@ -107,8 +107,9 @@ int tkg_optimizer_get(const tkg_optimizer *o, const char *name, double *value) {
 
 /* ---- state ---- */
 
-/* The format of a parameter's moments (moments.h). Small parameters would save next to nothing. Rows
- * that may be updated alone are blocks, unless they are so short that scales take more than codes.
+/* The format of a parameter's moments (moments.h). Small parameters would save next to nothing.
+ * Rows that may be updated alone are blocks, unless they are so short that scales take more than
+ * codes.
  */
 static int format_of(const tkg_optimizer *o, const tkg_tensor *parameter) {
   const tkg_node *p = &parameter->shape;

@@ -193,16 +193,14 @@ static void encode(const operands *u, int64_t at, int64_t n, float *scales, chun
   if (u->rowwise) {
     uint8_t *restrict codes = (uint8_t *)u->first + at;
     for (int64_t j = 0; j < n; j++)
-      codes[j] =
-          (uint8_t)tkg__moments_encode_first(m[j] * units_m, tkg__moments_noise(noise[j]));
+      codes[j] = (uint8_t)tkg__moments_encode_first(m[j] * units_m, tkg__moments_noise(noise[j]));
     return;
   }
   scales[1] = tkg__moments_scale(largest[1], TKG_SECOND_TOP);
   int16_t *restrict codes = (int16_t *)u->first + at;
 #pragma omp simd
   for (int64_t j = 0; j < n; j++)
-    codes[j] =
-        tkg__moments_encode(m[j] * units_m, v[j] * units_v, tkg__moments_noise(noise[j]));
+    codes[j] = tkg__moments_encode(m[j] * units_m, v[j] * units_v, tkg__moments_noise(noise[j]));
 }
 
 static void store(const operands *u, int64_t at, int64_t n, const chunk *x, int64_t i) {

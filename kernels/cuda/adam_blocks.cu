@@ -49,9 +49,7 @@ static __device__ __forceinline__ void load_halves(const void *from, int64_t at,
   const uint32_t words[4] = {four.x, four.y, four.z, four.w};
   TKG_UNROLL
   for (int k = 0; k < VEC8; k++)
-    x[k] = whole       ? (uint16_t)(words[k / 2] >> 16 * (k % 2))
-           : k < count ? source[k]
-                       : (uint16_t)0;
+    x[k] = whole ? (uint16_t)(words[k / 2] >> 16 * (k % 2)) : k < count ? source[k] : (uint16_t)0;
 }
 
 static __device__ __forceinline__ void store_halves(void *to, int64_t at, bool whole, int count,
@@ -60,7 +58,8 @@ static __device__ __forceinline__ void store_halves(void *to, int64_t at, bool w
   uint32_t words[4];
   TKG_UNROLL
   for (int k = 0; k < VEC8; k += 2) words[k / 2] = x[k] | (uint32_t)x[k + 1] << 16;
-  if (whole) *reinterpret_cast<uint4 *>(target) = make_uint4(words[0], words[1], words[2], words[3]);
+  if (whole)
+    *reinterpret_cast<uint4 *>(target) = make_uint4(words[0], words[1], words[2], words[3]);
   TKG_UNROLL
   for (int k = 0; k < VEC8; k++)
     if (!whole && k < count) target[k] = x[k];
@@ -74,9 +73,7 @@ static __device__ __forceinline__ void load_bytes(const void *from, int64_t at, 
   const uint32_t words[2] = {two.x, two.y};
   TKG_UNROLL
   for (int k = 0; k < VEC8; k++)
-    x[k] = whole       ? (uint8_t)(words[k / 4] >> 8 * (k % 4))
-           : k < count ? source[k]
-                       : (uint8_t)0;
+    x[k] = whole ? (uint8_t)(words[k / 4] >> 8 * (k % 4)) : k < count ? source[k] : (uint8_t)0;
 }
 
 static __device__ __forceinline__ void store_bytes(void *to, int64_t at, bool whole, int count,
@@ -139,15 +136,17 @@ static __device__ __forceinline__ void load_moments(const adam_blocks &x, const 
 
 /* ---- updating ---- */
 
-static __device__ __forceinline__ void update_lane(const adam &rule,
-                                                   const float g[VEC8], lane_part *e) {
+static __device__ __forceinline__ void update_lane(const adam &rule, const float g[VEC8],
+                                                   lane_part *e) {
   TKG_UNROLL
   for (int k = 0; k < VEC8; k++) e->p[k] = rule.advance(e->p[k], g[k], &e->m[k], &e->v[k]);
 }
 
-/* All lanes of the group take part; returns the row's new v. */
+/* All lanes of the group take part; returns the row's new v. The old one is read before they meet,
+ * as lane 0 writes the new one. */
 static __device__ __forceinline__ float update_row(const adam_blocks &x, const adam &rule,
                                                    const float g[VEC8], lane_part *e) {
+  const float before = e->exists ? of_block(x, e->block)[x.coded] : 0.0F;
   float square = 0;
   TKG_UNROLL
   for (int k = 0; k < VEC8; k++) {
@@ -156,9 +155,7 @@ static __device__ __forceinline__ float update_row(const adam_blocks &x, const a
     e->m[k] += rule.rest1 * gradient;
   }
   square = tkg_group_sum(square, e->group) / (float)x.s.length;
-  if (!e->exists) return 0;
-  const float v = rule.beta2 * of_block(x, e->block)[x.coded] + rule.rest2 * square;
-  const float step = rule.row_step(v);
+  const float v = rule.beta2 * before + rule.rest2 * square, step = rule.row_step(v);
   TKG_UNROLL
   for (int k = 0; k < VEC8; k++) e->p[k] -= step * e->m[k];
   return v;
@@ -184,9 +181,8 @@ static __device__ __forceinline__ void draw(const adam_blocks &x, const tkg_run_
   for (int k = 0; k < VEC8; k++) noise[k] = tkg_half(words, k) ^ (e->lane % 2 ? 0xffffu : 0u);
 }
 
-static __device__ __forceinline__ void store_parameter(const adam_blocks &x,
-                                                       const tkg_run_params *run,
-                                                       const lane_part *e) {
+static __device__ __forceinline__ void
+store_parameter(const adam_blocks &x, const tkg_run_params *run, const lane_part *e) {
   uint32_t noise[VEC8];
   uint16_t halves[VEC8];
   if (!x.half) {
@@ -200,8 +196,7 @@ static __device__ __forceinline__ void store_parameter(const adam_blocks &x,
 }
 
 static __device__ __forceinline__ void store_codes(const adam_blocks &x, const tkg_run_params *run,
-                                                   const lane_part *e, float most_m,
-                                                   float most_v) {
+                                                   const lane_part *e, float most_m, float most_v) {
   const float units_m = tkg__moments_units(most_m, TKG_FIRST_TOP);
   const float units_v = tkg__moments_units(most_v, TKG_SECOND_TOP);
   uint32_t noise[VEC8];

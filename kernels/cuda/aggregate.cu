@@ -32,9 +32,9 @@ template <class T> struct terms : partition_sums<T> {
   typedef term<T> item;
   typedef T sum;
   using partition_sums<T>::cols;
-  const T *x, *r; /* r: relation vectors, or NULL */
+  const T *x, *r;       /* r: relation vectors, or NULL */
   const uint16_t *half; /* x if it has 16 bits, else NULL */
-  const float *w; /* by edge, or NULL */
+  const float *w;       /* by edge, or NULL */
   const int32_t *ids, *relations, *order;
   const int32_t *row_of; /* rows of x by tail, below zero for none; NULL: rows are tails */
   int64_t x_rows, r_rows;

@@ -26,7 +26,8 @@ static __global__ void gather_kernel(int64_t count, int64_t cols, int64_t rows, 
   for (int64_t i = tkg_first_row(); i < count; i += tkg_row_stride()) {
     const int32_t id = ids[i];
     if (!tkg_check_id(id, rows, i, error, threadIdx.x == 0)) continue;
-    for (int64_t j = threadIdx.x; j < cols; j += blockDim.x) out[i * cols + j] = element(x[id * cols + j]);
+    for (int64_t j = threadIdx.x; j < cols; j += blockDim.x)
+      out[i * cols + j] = element(x[id * cols + j]);
   }
 }
 
@@ -34,8 +35,8 @@ template <class T, class OUT>
 static void gather_launch(const tkg_call *c, int64_t cols, tkg_error_slot error,
                           cudaStream_t stream) {
   const int64_t count = tkg__count(c->in[1]);
-  tkg_launch(gather_kernel<T, OUT>, tkg_tile(count, cols), stream, count, cols,
-             c->in[0]->shape[0], tkg_in<T>(c, 0), tkg_in<int32_t>(c, 1), tkg_out<OUT>(c), error);
+  tkg_launch(gather_kernel<T, OUT>, tkg_tile(count, cols), stream, count, cols, c->in[0]->shape[0],
+             tkg_in<T>(c, 0), tkg_in<int32_t>(c, 1), tkg_out<OUT>(c), error);
 }
 
 static int gather_run(const tkg_call *c, cudaStream_t stream) {

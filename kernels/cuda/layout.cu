@@ -126,10 +126,7 @@ static int widen_run(const tkg_call *c, cudaStream_t stream) {
 }
 
 const tkg_cuda_op tkg__cuda_layout[] = {
-    {TKG_OP_CONCAT, concat_run, NULL},
-    {TKG_OP_NARROW, narrow_run, NULL},
-    {TKG_OP_PAD, pad_run, NULL},
-    {TKG_OP_TRANSPOSE, transpose_run, NULL},
-    {TKG_OP_WIDEN, widen_run, NULL},
-    {0, NULL, NULL},
+    {TKG_OP_CONCAT, concat_run, NULL}, {TKG_OP_NARROW, narrow_run, NULL},
+    {TKG_OP_PAD, pad_run, NULL},       {TKG_OP_TRANSPOSE, transpose_run, NULL},
+    {TKG_OP_WIDEN, widen_run, NULL},   {0, NULL, NULL},
 };

@@ -27,12 +27,11 @@
  * Blocks are then rows, as they are where rows are updated alone.
  *
  * State tensors, by format:
- *   8 bits            both codes of an element in 16 bits (m's in the lower 7, then its sign; v's in
- *                     the upper 8), as int32; f32 [blocks, 2]: M / (F(127) - 1) and V / F(127)
- *   8 bits, row-wise  m's code and sign in 8 bits, as int32; f32 [rows, 2]: M / (F(127) - 1) and v
- *   32 bits, row-wise m, f32 like the parameter; f32 [rows]: v
- *   32 bits           m and v, f32 like the parameter
- * Zeros stand for m = v = 0.
+ *   8 bits            both codes of an element in 16 bits (m's in the lower 7, then its sign; v's
+ * in the upper 8), as int32; f32 [blocks, 2]: M / (F(127) - 1) and V / F(127) 8 bits, row-wise  m's
+ * code and sign in 8 bits, as int32; f32 [rows, 2]: M / (F(127) - 1) and v 32 bits, row-wise m, f32
+ * like the parameter; f32 [rows]: v 32 bits           m and v, f32 like the parameter Zeros stand
+ * for m = v = 0.
  *
  * Noise. Element c of block b uses number c % 8 of Philox block b ceil(length / 16) + c / 16, taken
  * from 65535 if c % 16 >= 8, for both moments, and on another stream for a parameter of 16 bits.
@@ -45,7 +44,7 @@
 #include "codec.h"
 
 enum {
-  TKG_MOMENTS_LEAST = 4096, /* smaller parameters have moments in 32 bits, one per element */
+  TKG_MOMENTS_LEAST = 4096,  /* smaller parameters have moments in 32 bits, one per element */
   TKG_MOMENTS_LONGEST = 256, /* columns of a parameter whose blocks can be its rows */
   TKG_MOMENTS_STREAM = 1 << 23,
   TKG_PARAMETER_STREAM = 1 << 22, /* and the parameter's own number */
