@@ -400,6 +400,9 @@ static int update_one(tkg_optimizer *o, tkg_tape *tape, tkg_tensor *parameter) {
 /* Records the same update nodes as a step would, on a tape of their own, and runs them. */
 int tkg_optimizer_update(tkg_optimizer *optimizer, tkg_tensor *const *parameters, int n) {
   TKG__NEEDS(optimizer, TKG_E_ARGUMENT);
+  if (optimizer->lazy != 0)
+    return tkg__fail(TKG_E_ARGUMENT, "update: lazy updates are made within steps alone, where the "
+                                     "rows of a batch are known: tk.step(loss, {optimizer = ...})");
   tkg_step step = {.engine = optimizer->engine};
   tkg_program p = {.updates = true};
   int status = tkg_tape_create(step.engine, &p.tape);

@@ -138,7 +138,7 @@ describe('the command line', function()
             '--set epochs=2 --set dim=48 --set parameter_bits=16'):format(data, run))
     local test, best = runs.read(run .. '/summary.json').test, run .. '/best.safetensors'
     assert.matches(('%.4f'):format(test['recall@20']), prints('eval ' .. run), 1, true)
-    assert.matches('1%.', prints(('recommend %s --user \'user 0\' -k 3'):format(run)))
+    assert.matches('\n   1 ', prints(('recommend %s --user \'user 0\' -k 3'):format(run)))
     prints(('export %s --to %s/halves.safetensors'):format(run, dir))
     local exported = tk.load(dir .. '/halves.safetensors')
     for name, t in pairs(tk.load(best)) do
