@@ -114,7 +114,7 @@ int tkg__lazy_rows(const tkg_program *p, int leaf, int32_t *gradient, tkg_rows *
   *rows = (tkg_rows){.node = -1};
   find_parts(tape, *gradient, &all);
   if (n == 0 || all.scatters == 0) return TKG_OK;
-  if (all.dense >= 0) return refuse(tape, leaf, all.dense);
+  if (all.dense >= 0) return tkg__is_table(w) ? refuse(tape, leaf, all.dense) : TKG_OK;
   if (w->shape[1] > TKG_MOMENTS_LONGEST)
     return tkg__fail(TKG_E_SHAPE, "lazy: rows of the parameter %s have more than %d elements",
                      tkg__shape_text(w, text), TKG_MOMENTS_LONGEST);

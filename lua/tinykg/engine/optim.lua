@@ -137,7 +137,7 @@ end
 --- With lazy, rows of a matrix that a step's batch does not read are left alone, with their moments,
 --- as PyTorch's SparseAdam does: steps then cost by the rows of the batch instead of by the table,
 --- and no gradient of the whole table is made. Weight decay acts on those rows alone. Parameters
---- that are read otherwise are updated as ever; one that is read both ways is refused, as are
+--- that are read otherwise are updated as ever; a table that is read both ways is refused, as are
 --- updates outside of steps.
 ---@param options? {lr: number, betas: number[], eps: number, eps_hat: number,
 ---  weight_decay: number, decay_rank: integer, bits: 32|8, rowwise: boolean, lazy: boolean}
