@@ -6,7 +6,6 @@
 static void fuse(const tkg_tape *tape, tkg_node *n) {
   const tkg_node *x = &tape->nodes[n->in[1]];
   if (n->op != TKG_OP_NEIGHBOR_SUM || n->inputs != 2 || x->op != TKG_OP_GATHER) return;
-  if (tape->nodes[x->in[0]].op == TKG_OP_WIDEN) return; /* its rows are few, the table is not */
   if (tape->nodes[x->in[0]].rank != 2 || tkg__count(&tape->nodes[x->in[1]]) != tkg__rows(x)) return;
   n->in[1] = x->in[0];
   n->in[2] = x->in[1];

@@ -11,7 +11,6 @@
 #include "edges.h"
 #include "ids.h"
 #include "isa.h"
-#include "shared/bf16.h"
 #include "shared/vmath.h"
 #include "wide.h"
 
@@ -40,12 +39,8 @@ typedef struct block {
 
 /* ---- adding a block ---- */
 
-TKG_INLINE wide load_x(const block *b, int i, int64_t j, int kind) {
-  return kind & HALF ? wide_load_halves((const uint16_t *)b->x[i] + j) : wide_load(b->x[i] + j);
-}
-
 TKG_INLINE wide term(const block *b, int i, int64_t j, int kind) {
-  wide t = load_x(b, i, j, kind);
+  wide t = wide_load_either(b->x[i], j, kind & HALF);
   if (kind & MUL) t *= wide_load(b->r[i] + j);
   if (kind & WEIGHTED) t *= b->w[i];
   return t;
@@ -85,7 +80,7 @@ TKG_INLINE void add_columns_1(float *out, const block *b, int64_t j, int kind) {
 TKG_INLINE void add_column(float *out, const block *b, int64_t j, int kind) {
   float s = out[j];
   for (int i = 0; i < b->count; i++) {
-    float t = kind & HALF ? tkg__bf16_value(((const uint16_t *)b->x[i])[j]) : b->x[i][j];
+    float t = wide_element(b->x[i], j, kind & HALF);
     if (kind & MUL) t *= b->r[i][j];
     if (kind & WEIGHTED) t *= b->w[i];
     s += t;

@@ -17,16 +17,6 @@ template <class T> struct term {
   float w;
 };
 
-/* Elements j of a row of 16-bit numbers: four where T is float4. */
-static __device__ __forceinline__ void load_half(const uint16_t *x, int64_t j, float *v) {
-  *v = tkg__bf16_value(x[j]);
-}
-static __device__ __forceinline__ void load_half(const uint16_t *x, int64_t j, float4 *v) {
-  const uint2 two = reinterpret_cast<const uint2 *>(x)[j];
-  *v = make_float4(v_float(two.x << 16), v_float(two.x & 0xffff0000u), v_float(two.y << 16),
-                   v_float(two.y & 0xffff0000u));
-}
-
 /* T is float or float4. */
 template <class T> struct terms : partition_sums<T> {
   typedef term<T> item;
@@ -57,10 +47,7 @@ template <class T> struct terms : partition_sums<T> {
       if (!tkg_check_id(relation, r_rows, place, bad_relation, j == 0)) return v;
       v.r = r[relation * cols + j];
     }
-    if (half)
-      load_half(half, row * cols + j, &v.x);
-    else
-      v.x = x[row * cols + j];
+    v.x = vec4_either(x, half, row * cols + j);
     if (w) v.w = w[number];
     return v;
   }

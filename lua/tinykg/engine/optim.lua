@@ -134,11 +134,11 @@ end
 --- gradient, as FBGEMM's partial_rowwise_adam. State: {m; v, [rows]}, with bits = 8 {codes, int32
 --- [ceil(n / 4)]; [rows, 2]: m's scale and v}.
 ---
---- With lazy, rows of a matrix that a step's batch does not read are left alone, with their moments,
---- as PyTorch's SparseAdam does: steps then cost by the rows of the batch instead of by the table,
---- and no gradient of the whole table is made. Weight decay acts on those rows alone. Parameters
---- that are read otherwise are updated as ever; a table that is read both ways is refused, as are
---- updates outside of steps.
+--- With lazy, rows of a matrix that a step's batch does not read are left alone, with their
+--- moments, as PyTorch's SparseAdam does: steps then cost by the rows of the batch and not by the
+--- table, and no gradient of the whole table is made. Weight decay acts on those rows alone.
+--- Parameters that are read otherwise are updated as ever; a table that is read both ways is
+--- refused, as are updates outside of steps.
 ---@param options? {lr: number, betas: number[], eps: number, eps_hat: number,
 ---  weight_decay: number, decay_rank: integer, bits: 32|8, rowwise: boolean, lazy: boolean}
 ---  lr .001, eps 1e-8, bits 32

@@ -1,9 +1,9 @@
 --- Makes a tensor a parameter: it gets gradients, and optimizers change it.
 ---
 --- With bits = 16 it is kept in bf16, the upper half of a float: half the memory. Its numbers go on
---- being read and written as f32, rounded to the nearest. Adam rounds its updates at random, so that
---- they are right on average; `number` says with which noise, so parameters should have different
---- ones.
+--- being read and written as f32, rounded to the nearest. Adam rounds its updates at random, so
+--- that they are right on average; `number` says with which noise, so parameters should have
+--- different ones.
 local C = require 'tinykg.engine.lib'
 local optim = require 'tinykg.engine.optim'
 local runtime = require 'tinykg.engine.runtime'

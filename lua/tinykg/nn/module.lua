@@ -69,8 +69,8 @@ function Module:parameters()
 end
 
 --- Keeps the tables among the parameters in 16 bits, which halves their memory (tk.parameter's
---- bits). Tables are matrices of more rows than columns and at least 4,096 elements; weights stay as
---- they are. ---@return Module self
+--- bits). Tables are matrices of more rows than columns and at least 4,096 elements; weights stay
+--- as they are. ---@return Module self
 function Module:halve()
   for number, t in ipairs(self:parameters()) do
     if C.tkg_tensor_is_table(t.kept) ~= 0 then parameter(t, {bits = 16, number = number}) end

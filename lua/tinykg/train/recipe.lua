@@ -74,8 +74,9 @@ end
 --- it, without that of biases if there is an option l2_biases and it is false.
 local function adam(r)
   return function(o)
-    local settings = tables.merged({lr = o.lr, bits = o.optimizer_bits,
-                                    rowwise = o.optimizer_rowwise, lazy = o.optimizer_lazy}, r.optimizer)
+    local settings = tables.merged({
+      lr = o.lr, bits = o.optimizer_bits, rowwise = o.optimizer_rowwise, lazy = o.optimizer_lazy,
+    }, r.optimizer)
     if r.l2 ~= 'in loss' then
       settings.weight_decay, settings.decay_rank = o.l2, o.l2_biases == false and 2 or nil
     end

@@ -101,7 +101,6 @@ describe('the command line', function()
     local log = runs.log(run)
     assert.equal(2, #log)
     assert.equal(2, log[2].epoch)
-    local tk = require 'tinykg'
     local best, metadata = tk.load(run .. '/best.safetensors')
     assert.same({60, 16}, best['users.weight']:size())
     assert.equal('KGCN', metadata.recipe)

@@ -186,8 +186,8 @@ describe('lazy updates', function()
       return table_:gather(ids):sum() + table_:square():sum()
     end, {optimizer = tk.optim.adam{lazy = true}})
     assert.error_matches(function() mixed(tk.ids{1, 2}) end,
-                         'lazy: the gradient of the parameter f32 %[500, 16%] has rows of a batch ' ..
-                         'and, by %l+, a whole matrix')
+                         'lazy: the gradient of the parameter f32 %[500, 16%] has rows of a ' ..
+                         'batch and, by %l+, a whole matrix')
     local long = tk.parameter(tk.randn(500, 300))
     local step_of_long = tk.step(function(ids) return long:gather(ids):sum() end,
                                  {optimizer = tk.optim.adam{lazy = true}})

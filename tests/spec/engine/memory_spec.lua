@@ -54,7 +54,8 @@ describe('tinykg memory', function()
     local on = ' --device emu --threads 2 --data ' .. data
     agrees('recipes/kgcn.lua --bits 4 --set optimizer_lazy=true' .. on)
     agrees('recipes/kgat.lua --bits 2' .. on, 2)
-    agrees('recipes/lightgcn.lua --bits 2 --set optimizer_rowwise=true --set parameter_bits=16' .. on)
+    agrees('recipes/lightgcn.lua --bits 2 --set optimizer_rowwise=true --set parameter_bits=16' ..
+           on)
     -- its last batch, of 48, keeps less than a full one and takes more: it is computed by rows
     agrees('recipes/kgin.lua --bits 2 --set batch_size=192 --set dim=16' .. on)
   end)

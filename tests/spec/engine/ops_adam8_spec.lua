@@ -117,7 +117,7 @@ end
 describe('adam8', function()
   before_each(function() tk.seed(5) end)
 
-  it('adam8 follows its rules, code by code, on blocks of every kind', function()
+  it('adam_blocks follows its rules, code by code, on blocks of every kind', function()
     for _, shape in ipairs {{70, 64}, {129, 32}, {41, 103}, {17, 256}, {16, 300}, {300, 15},
                             {4099}, {3, 30, 48}} do
       for _, decay in ipairs {0, 0.1} do

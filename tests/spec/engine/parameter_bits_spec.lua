@@ -91,7 +91,7 @@ describe('parameter_bits', function()
     assert.is_true(results[1] == results[2])
   end
 
-  it('are read alike by gathers, sums over graphs and neighbours, and everything else', function()
+  it('are read alike by gathers, sums over graphs and neighbours, and others by widen', function()
     local ids = tk.ids{{3, 0}, {7, 3}}
     local graph = tk.graph{head = tk.ids{0, 0, 5, 9}, tail = tk.ids{1, 2, 1, 9},
                            relation = tk.ids{0, 1, 0, 1}, nodes = 50, relations = 2}
@@ -102,6 +102,10 @@ describe('parameter_bits', function()
       function(w) return graph:aggregate(w, {message = 'mul', relation = r}):square():sum() end,
       function(w) return graph:aggregate(w):gather(ids):square():sum() end,
       function(w) return w:matmul(m):sigmoid():sum() end,
+      function(w)
+        local attention = w:gather(tk.ids{5, 6}):rows(1, 2):matmul(m):matmul(tk.ones(5, 3))
+        return tk.neighbor_sum(attention, w:gather(tk.ids{9, 1, 3, 9, 0, 2})):square():sum()
+      end,
       function(w) return (w * w + w:gather(tk.ids{1}):sum()):sum() end,
       function(w) return w:normalize():gather(ids):sum() + graph:aggregate(w):tanh():sum() end,
     } do
