@@ -72,7 +72,7 @@ bool tkg__add(tkg_vjp *v, int k, int contribution) {
 static void find_wanted(const tkg_tape *tape, bool *wanted) {
   for (int i = 0; i < tape->n; i++) {
     const tkg_node *n = &tape->nodes[i];
-    wanted[i] = n->parameter && n->dtype == TKG_F32;
+    wanted[i] = n->parameter && (n->dtype == TKG_F32 || n->dtype == TKG_BF16);
     for (int k = 0; k < n->inputs; k++) wanted[i] |= tkg__passes_gradient(n, k) && wanted[n->in[k]];
   }
 }

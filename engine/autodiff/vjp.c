@@ -203,6 +203,8 @@ int tkg__vjp_scatter_add(tkg_vjp *v) {
 
 /* ---- one input, elementwise or row by row ---- */
 
+int tkg__vjp_widen(tkg_vjp *v) { return accumulate(v, 0, v->g); }
+
 int tkg__vjp_affine(tkg_vjp *v) {
   double factor = self(v)->f[0];
   return accumulate(v, 0, factor == 1 ? v->g : scaled(v, v->g, factor));

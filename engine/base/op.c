@@ -66,12 +66,18 @@ int64_t tkg__rows(const tkg_node *n) {
   return rows;
 }
 
+bool tkg__is_table(const tkg_node *n) {
+  return n->rank == 2 && n->shape[0] > n->shape[1] && tkg__count(n) >= TKG_TABLE_LEAST;
+}
+
 int64_t tkg__bytes(const tkg_node *n) {
   switch (n->dtype) {
   case TKG_CODES:
     return tkg__codec_bytes((int)n->i[0], tkg__rows(n), tkg__cols(n));
   case TKG_MASK:
     return (tkg__count(n) + 7) / 8;
+  case TKG_BF16:
+    return tkg__count(n) * 2;
   default:
     return tkg__count(n) * 4;
   }
@@ -162,7 +168,7 @@ int64_t tkg__part_begin(int64_t rows, int parts, int part) {
 }
 
 char *tkg__shape_text(const tkg_node *n, char out[TKG_SHAPE_TEXT]) {
-  static const char *const names[] = {"f32", "i32", "codes", "mask"};
+  static const char *const names[] = {"f32", "i32", "codes", "mask", "bf16"};
   int at = snprintf(out, TKG_SHAPE_TEXT, "%s [", names[n->dtype]);
   for (int d = 0; d < n->rank; d++)
     at += snprintf(out + at, (size_t)(TKG_SHAPE_TEXT - at), "%s%lld", d ? ", " : "",

@@ -25,7 +25,7 @@ typedef struct counter {
 static void value(counter *c, int v) {
   while (tkg__op_is(c->tape->nodes[v].op, TKG_ALIAS)) v = c->tape->nodes[v].in[0];
   const tkg_node *n = &c->tape->nodes[v];
-  if (c->seen[v] || n->op == TKG_OP_LEAF) return;
+  if (c->seen[v] || n->op == TKG_OP_LEAF || n->op == TKG_OP_WIDEN) return;
   c->seen[v] = true;
   c->bytes += tkg__bytes(n);
 }

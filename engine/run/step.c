@@ -391,14 +391,17 @@ int tkg_step_plan(tkg_step *step, tkg_tape *tape, int loss, tkg_optimizer *optim
 
 static int update_one(tkg_optimizer *o, tkg_tape *tape, tkg_tensor *parameter) {
   if (!parameter->gradient) return TKG_OK;
-  int leaf = tkg_tape_leaf(tape, parameter), gradient = tkg_tape_leaf(tape, parameter->gradient);
+  int leaf = tkg__tape_leaf(tape, parameter), gradient = tkg_tape_leaf(tape, parameter->gradient);
   if (leaf < 0 || gradient < 0) return TKG_E_MEMORY;
-  return tkg__optimizer_record(o, tape, parameter, leaf, gradient) < 0 ? TKG_E_SHAPE : TKG_OK;
+  return tkg__optimizer_record(o, tape, parameter, leaf, gradient, NULL) < 0 ? TKG_E_SHAPE : TKG_OK;
 }
 
 /* Records the same update nodes as a step would, on a tape of their own, and runs them. */
 int tkg_optimizer_update(tkg_optimizer *optimizer, tkg_tensor *const *parameters, int n) {
   TKG__NEEDS(optimizer, TKG_E_ARGUMENT);
+  if (optimizer->lazy != 0)
+    return tkg__fail(TKG_E_ARGUMENT, "update: lazy updates are made within steps alone, where the "
+                                     "rows of a batch are known: tk.step(loss, {optimizer = ...})");
   tkg_step step = {.engine = optimizer->engine};
   tkg_program p = {.updates = true};
   int status = tkg_tape_create(step.engine, &p.tape);

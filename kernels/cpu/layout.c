@@ -7,8 +7,10 @@
 
 #include "base/error.h"
 #include "base/op.h"
+#include "flat.h"
 #include "isa.h"
 #include "kernel.h"
+#include "shared/bf16.h"
 #include "shared/shapes.h"
 
 /* The output elements of a call: those of its rows. */
@@ -106,10 +108,21 @@ static int transpose(const tkg_call *c, int64_t begin, int64_t end) {
   return TKG_OK;
 }
 
+/* ---- widen: numbers of 16 bits as floats ---- */
+
+static int widen(const tkg_call *c, int64_t begin, int64_t end) {
+  const uint16_t *restrict x = c->data[0];
+  float *restrict out = c->out;
+  const int64_t last = flat_at(c, end);
+  for (int64_t i = flat_at(c, begin); i < last; i++) out[i] = tkg__bf16_value(x[i]);
+  return TKG_OK;
+}
+
 const tkg_cpu_op TKG_ISA_NAME(tkg__cpu_layout)[] = {
     {.op = TKG_OP_CONCAT, .run = concat},
     {.op = TKG_OP_NARROW, .run = narrow},
     {.op = TKG_OP_PAD, .run = pad},
     {.op = TKG_OP_TRANSPOSE, .run = transpose},
+    {.op = TKG_OP_WIDEN, .run = widen, .units = flat_units},
     {0},
 };

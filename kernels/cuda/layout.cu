@@ -129,10 +129,20 @@ static int transpose_run(const tkg_call *c, cudaStream_t stream) {
   return TKG_OK;
 }
 
+/* ---- widen: numbers of 16 bits as floats ---- */
+
+static __global__ void widen_kernel(int64_t n, const uint16_t *x, float *out) {
+  for (int64_t i = tkg_first(); i < n; i += tkg_stride()) out[i] = tkg__bf16_value(x[i]);
+}
+
+static int widen_run(const tkg_call *c, cudaStream_t stream) {
+  const int64_t n = tkg__count(c->node);
+  tkg_launch(widen_kernel, tkg_flat(n), stream, n, tkg_in<uint16_t>(c, 0), tkg_out<float>(c));
+  return TKG_OK;
+}
+
 const tkg_cuda_op tkg__cuda_layout[] = {
-    {TKG_OP_CONCAT, concat_run, NULL},
-    {TKG_OP_NARROW, narrow_run, NULL},
-    {TKG_OP_PAD, pad_run, NULL},
-    {TKG_OP_TRANSPOSE, transpose_run, NULL},
-    {0, NULL, NULL},
+    {TKG_OP_CONCAT, concat_run, NULL}, {TKG_OP_NARROW, narrow_run, NULL},
+    {TKG_OP_PAD, pad_run, NULL},       {TKG_OP_TRANSPOSE, transpose_run, NULL},
+    {TKG_OP_WIDEN, widen_run, NULL},   {0, NULL, NULL},
 };
