@@ -208,6 +208,9 @@ int tkg_step_plan(tkg_step *step, tkg_tape *tape, int loss, tkg_optimizer *optim
  * Over all plans: plans (compiled), replayed (runs that were queued as a whole). -1: no such
  * figure. */
 double tkg_step_figure(const tkg_step *step, const char *name);
+/* Returns the bytes that an op-by-op FP32 program with these n steps would hold at its fullest, as
+ * planned so far: parameters, optimizer state, graphs and the largest step. -1: no memory. */
+double tkg_reference_peak(tkg_step *const *steps, int n);
 typedef struct tkg_kept {
   const char *where, *op, *rule;
   double exact_bytes, kept_bytes;

@@ -20,6 +20,9 @@ struct tkg_optimizer {
   int count, capacity;
 };
 
+/* How many arrays of state, each like the parameter, the optimizer has for it at 32 bits. */
+int tkg__optimizer_states(const tkg_optimizer *o);
+
 /* Records the update of `parameter` (leaf node `leaf`) by gradient node `gradient`. */
 int tkg__optimizer_record(tkg_optimizer *o, tkg_tape *tape, tkg_tensor *parameter, int leaf,
                           int gradient);
