@@ -48,15 +48,23 @@ static double share_of_edges(const counter *c, const tkg_node *n, int weight) {
   return share;
 }
 
-/* Sums over a graph. One with constant weights is a sparse product, which keeps nothing; a product
- * an edge, or a weight that learns, has its factors gathered for each edge. */
+bool tkg__fp32_sparse_product(const tkg_fp32_saved *s, const tkg_node *n) {
+  return n->op == TKG_OP_AGGREGATE && (n->inputs < 3 || !s->wanted[n->in[2]]);
+}
+
+/* Sums over a graph. A sparse product keeps nothing; its backward transposes the matrix, and the
+ * product has zeros to start from beside its result. A product per edge, or a weight that learns,
+ * has its factors gathered for each edge. */
 static void saved_aggregate(counter *c, int i) {
   const tkg_node *n = &c->tape->nodes[i];
   bool mul = n->op == TKG_OP_AGGREGATE_MUL;
   int weight = mul ? 3 : 2;
   bool learns = weight < n->inputs && c->wanted[n->in[weight]];
-  double count = (double)n->i[2] * share_of_edges(c, n, weight);
-  if (mul || learns) edges(c, i, (int64_t)count, tkg__cols(n), mul);
+  int64_t count = (int64_t)((double)n->i[2] * share_of_edges(c, n, weight));
+  if (tkg__fp32_sparse_product(c, n))
+    c->scratch[i] = 16 * count + 2 * tkg__bytes(&c->tape->nodes[n->in[1]]);
+  else
+    edges(c, i, count, tkg__cols(n), mul);
   if (learns) value(c, i, n->in[weight]);
 }
 

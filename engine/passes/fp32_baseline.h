@@ -21,6 +21,9 @@ int tkg__fp32_saved(const tkg_program *p, int loss, tkg_fp32_saved *out);
 /* The bytes of all that is saved: `reference_bytes`. */
 int64_t tkg__fp32_saved_bytes(const tkg_fp32_saved *saved);
 
+/* Whether a node is a product with a sparse matrix: a sum over edges whose weights are constant. */
+bool tkg__fp32_sparse_product(const tkg_fp32_saved *saved, const tkg_node *n);
+
 /* The node whose memory a value has: itself, or what it is a view of. */
 int tkg__fp32_storage(const tkg_tape *tape, int v);
 

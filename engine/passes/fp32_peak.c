@@ -1,10 +1,10 @@
 /* What an op-by-op FP32 program holds at its fullest: `reference_peak`, the yardstick of a step's
  * peak, as PyTorch runs the recorded ops one after the other.
  *
- * Held from step to step: parameters and the optimizer's state in FP32; each graph as a list of
- * edges in int64 (head, tail, and relation where there are some) and, if rows are summed over it
- * with constant weights, as a sparse matrix as well (two int64 and a weight per edge); other arrays
- * of a graph with int64 for int32.
+ * Held from step to step: parameters and the optimizer's state in FP32. A graph whose edges have
+ * relations, or messages, as three (two) int64 per edge; one over which rows are summed with
+ * constant weights as a sparse matrix, two int64 and a weight per edge, also beside the former.
+ * Other arrays of a graph with int64 for int32.
  *
  * The work of a step. Forward: an op's result lives until its last reader has run, or, if autograd
  * saves it, until the backward of the first op that saved it. Backward, op by op in reverse: beside
@@ -41,22 +41,19 @@ static bool reads_graph(int op) {
          op == TKG_OP_EDGE_SOFTMAX || op == TKG_OP_AGGREGATE_ARGMAX || op == TKG_OP_AGGREGATE_MAX;
 }
 
-/* Whether a sum over edges is a product with a sparse matrix. */
-static bool is_sparse_product(const tkg_fp32_saved *s, const tkg_node *n) {
-  return n->op == TKG_OP_AGGREGATE && (n->inputs < 3 || !s->wanted[n->in[2]]);
-}
-
-/* Bytes of a graph: the edges, and a matrix where one of its sums is a sparse product. A weight per
- * edge is a tensor of its own where the op has one. */
+/* Bytes of a graph. A weight per edge is a tensor of its own where the op has one. */
 static int64_t graph_bytes(const tkg_fp32_saved *s, int leaf) {
-  int64_t edges = 0, matrix = 0;
+  int64_t list = 0, matrix = 0;
   for (int i = 0; i < s->tape->n; i++) {
     const tkg_node *n = &s->tape->nodes[i];
     if (!reads_graph(n->op) || n->in[0] != leaf) continue;
-    edges = n->i[2] * (n->i[3] & TKG_GRAPH_RELATIONS ? 24 : 16);
-    if (is_sparse_product(s, n)) matrix = n->i[2] * (n->inputs < 3 ? 20 : 16);
+    if (tkg__fp32_sparse_product(s, n))
+      matrix = n->i[2] * (n->inputs < 3 ? 20 : 16);
+    else
+      list = 16 * n->i[2];
+    if (n->i[3] & TKG_GRAPH_RELATIONS) list = 24 * n->i[2];
   }
-  return edges + matrix;
+  return list + matrix;
 }
 
 static void hold_leaves(tkg_program *p, const tkg_fp32_saved *s, const tkg_optimizer *optimizer) {
