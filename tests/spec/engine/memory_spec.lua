@@ -124,7 +124,8 @@ return mf]])
     local hidden = tonumber(more:match('\n  (%d+) more'))
     local function rows(text) return select(2, text:gsub('kgat%.lua:%d+', '')) end
     assert.equal(rows(more) + hidden, rows(all))
-    assert.not_matches('32 bits', all)
+    assert.matches('\n +op%-by%-op FP32 +32 bits +2 bits\nkept for backward ', all)
+    assert.matches('\na training step at its peak +2 bits\n', all)
   end)
 
   it('trains nothing and writes nothing', function()

@@ -92,8 +92,8 @@ local function print_json(recipe, data, s, found)
   print(json.encode{
     recipe = recipe.name, data = data.name, device = tk.device(), threads = tk.threads(),
     rounding = s.rounding, bits = found.bits, memory = chosen.memory, kept = chosen.kept,
-    step = chosen.step, columns = columns, widths = widths, limit = found.limit, fits = json.array(found.fits),
-    batch_size = found.batch_size})
+    step = chosen.step, columns = columns, widths = widths, limit = found.limit,
+    fits = json.array(found.fits), batch_size = found.batch_size})
 end
 
 local function print_text(recipe, data, s, found, all)
