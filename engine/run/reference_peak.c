@@ -37,7 +37,7 @@ static int add_plan(union_of *u, const tkg_program *p) {
   return status;
 }
 
-double tkg_reference_peak(tkg_step *const *steps, int n) {
+double tkg_reference_peak(const tkg_step *const *steps, int n) {
   TKG__NEEDS(steps || n == 0, -1);
   union_of u = {0};
   int status = TKG_OK;

@@ -222,7 +222,7 @@ end
 --- optimizers and graphs, and the largest step (engine/passes/fp32_peak.c). Evaluations take less.
 ---@return number
 function phases.reference_peak(list)
-  local steps = ffi.new('tkg_step *[?]', #list, tables.map(list, function(p) return p.step.c end))
+  local steps = ffi.new('const tkg_step *[?]', #list, tables.map(list, function(p) return p.step.c end))
   return C.tkg_reference_peak(steps, #list)
 end
 

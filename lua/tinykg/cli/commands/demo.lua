@@ -1,5 +1,5 @@
---- tinykg demo: trains KGIN, a model of the whole graph, at 32 and at 2 bits on a data set with known
---- structure, beside two models that do not see the graph.
+--- tinykg demo: trains KGIN, a model of the whole graph, at 32 and at 2 bits on a data set with
+--- known structure, beside two models that do not see the graph.
 local lfs = require 'lfs'
 local tables = require 'tinykg.base.tables'
 local format_options = require 'tinykg.run.format_options'
