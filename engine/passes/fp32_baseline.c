@@ -1,10 +1,10 @@
 /* What an op-by-op FP32 tape would save: the yardstick `reference_bytes`.
  *
- * Counted as PyTorch's autograd was measured to do (tests/bench/pytorch_kgcn.py kept, 1.13 and
- * 2.15): unique storages saved for backward, without parameters. Multiplications and matrix
- * products keep the operand that the other side's gradient needs, ReLU, sigmoid, tanh, exp, sqrt
- * and softmax their result, gathers their ids (counted at 4 bytes; int64 there). Fused ops are
- * counted as the chain they replace: gathered rows, and the product that mean(dim) keeps. */
+ * Counted as PyTorch 2.15's autograd was measured to do (tests/bench/pytorch_*.py kept): unique
+ * storages saved for backward, without parameters. Multiplications and matrix products keep the
+ * operand that the other side's gradient needs, ReLU, sigmoid, tanh, exp, sqrt and softmax their
+ * result, gathers their ids (counted at 4 bytes; int64 there). Fused ops are counted as the chain
+ * they replace: the rows that it gathers. (PyTorch 1.13 also kept what mean(dim) reads.) */
 #include "fp32_baseline.h"
 
 #include <stdlib.h>
@@ -30,10 +30,11 @@ int tkg__fp32_storage(const tkg_tape *tape, int v) {
 
 static int input(const counter *c, int i, int k) { return c->tape->nodes[i].in[k]; }
 
-/* Counts the rows that an op-by-op chain gathers, and multiplies, before it sums: e edges of d
- * columns. Its backward gathers the gradient for each edge and multiplies it by both factors. */
-static void edges(counter *c, int i, int64_t e, int64_t d, bool gathered) {
-  c->extra[i] += 4 * e * d * (gathered ? 2 : 1);
+/* Counts what an op-by-op chain gathers before it multiplies and sums: `factors` arrays of a row of
+ * d columns for each of e edges. Its backward has the gradient of each product beside those of both
+ * factors. */
+static void edges(counter *c, int i, int64_t e, int64_t d, int factors) {
+  c->extra[i] += 4 * e * d * factors;
   c->scratch[i] += 3 * 4 * e * d;
 }
 
@@ -64,7 +65,7 @@ static void saved_aggregate(counter *c, int i) {
   if (tkg__fp32_sparse_product(c, n))
     c->scratch[i] = 16 * count + 2 * tkg__bytes(&c->tape->nodes[n->in[1]]);
   else
-    edges(c, i, count, tkg__cols(n), mul);
+    edges(c, i, count, tkg__cols(n), mul ? 2 : 1);
   if (learns) value(c, i, n->in[weight]);
 }
 
@@ -77,7 +78,7 @@ static void saved_grouped_matmul(counter *c, int i) {
     if (other->op == TKG_OP_GROUPED_MATMUL && other->in[1] == n->in[1] && other->in[2] == n->in[2])
       return;
   }
-  edges(c, i, tkg__rows(n), tkg__cols(n) * tkg__cols(&c->tape->nodes[n->in[0]]), false);
+  edges(c, i, tkg__rows(n), tkg__cols(n) * tkg__cols(&c->tape->nodes[n->in[0]]), 1);
 }
 
 /* A gradient of its own saves what it reads of forward, as autograd.Function does. */
@@ -139,7 +140,7 @@ static void saved_mask(counter *c, int i) { c->extra[i] += tkg__bytes(&c->tape->
 static void saved_relation_score(counter *c, int i) {
   saved_input(c, i);
   saved_edges(c, i);
-  edges(c, i, tkg__count(&c->tape->nodes[i]), tkg__cols(&c->tape->nodes[input(c, i, 0)]), true);
+  edges(c, i, tkg__count(&c->tape->nodes[i]), tkg__cols(&c->tape->nodes[input(c, i, 0)]), 1);
 }
 
 static void saved_neighbor_sum(counter *c, int i) {
@@ -147,7 +148,7 @@ static void saved_neighbor_sum(counter *c, int i) {
   bool ids = n->inputs > 2;
   value(c, i, n->in[0]);
   value(c, i, n->in[ids ? 2 : 1]);
-  edges(c, i, tkg__count(&c->tape->nodes[n->in[0]]), tkg__cols(n), ids);
+  edges(c, i, tkg__count(&c->tape->nodes[n->in[0]]), tkg__cols(n), ids ? 1 : 0);
 }
 
 static void saved_neighbor_dot(counter *c, int i) {
@@ -155,11 +156,11 @@ static void saved_neighbor_dot(counter *c, int i) {
   bool ids = n->inputs > 2;
   value(c, i, n->in[0]);
   if (!ids) value(c, i, n->in[1]);
-  edges(c, i, tkg__count(n), tkg__cols(&c->tape->nodes[n->in[0]]), ids);
+  edges(c, i, tkg__count(n), tkg__cols(&c->tape->nodes[n->in[0]]), ids ? 1 : 0);
 }
 
 static void saved_sddmm(counter *c, int i) {
-  edges(c, i, tkg__count(&c->tape->nodes[i]), tkg__cols(&c->tape->nodes[input(c, i, 1)]), true);
+  edges(c, i, tkg__count(&c->tape->nodes[i]), tkg__cols(&c->tape->nodes[input(c, i, 1)]), 2);
 }
 
 #define X(name, text, reads, rows, flags, shape, vjp, saved) [TKG_OP_##name] = saved_##saved,
