@@ -113,6 +113,12 @@ static void saved_operands(counter *c, int i) {
   if (c->wanted[n->in[1]]) value(c, i, n->in[0]);
 }
 
+/* g * (2 * x^1), step by step. */
+static void saved_square(counter *c, int i) {
+  saved_input(c, i);
+  c->scratch[i] = 3 * tkg__bytes(&c->tape->nodes[i]);
+}
+
 /* The gradient of a quotient a / b, -g * ((a / b) / b), is made in four steps, each as large as the
  * quotient, beside that of a. */
 static void quotient_scratch(counter *c, int i) {

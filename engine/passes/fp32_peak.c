@@ -130,15 +130,15 @@ static void run_forward(walk *w) {
   }
 }
 
-/* Ops that pass a gradient on as it is, or a slice of it, to an input of that many rows and columns
- * of the result. */
+/* Whether the gradient of input k is that of op i's result, a slice of it, or its one value
+ * repeated (a sum's): a view, without memory of its own. */
 static bool passes_on(const walk *w, int i, int k) {
-  const tkg_node *n = node(w, i), *in = node(w, n->in[k]);
-  if (tkg__op_is(n->op, TKG_ALIAS) || n->op == TKG_OP_CONCAT || n->op == TKG_OP_BROADCAST)
-    return true;
+  const tkg_node *n = node(w, i);
+  if (n->op == TKG_OP_CUSTOM_VJP) return k == 0;
+  if (tkg__op_is(n->op, TKG_ALIAS) || n->op == TKG_OP_CONCAT || n->op == TKG_OP_SUM) return true;
   bool adds = n->op == TKG_OP_ADD || (n->op == TKG_OP_SUB && k == 0) ||
               (n->op == TKG_OP_AFFINE && n->f[0] == 1);
-  return adds && tkg__count(in) == tkg__count(n);
+  return adds && tkg__count(node(w, n->in[k])) == tkg__count(n);
 }
 
 static void leave(walk *w, int at) {

@@ -222,8 +222,8 @@ end
 --- optimizers and graphs, and the largest step (engine/passes/fp32_peak.c). Evaluations take less.
 ---@return number
 function phases.reference_peak(list)
-  local steps = ffi.new('const tkg_step *[?]', #list, tables.map(list, function(p) return p.step.c end))
-  return C.tkg_reference_peak(steps, #list)
+  local steps = tables.map(list, function(p) return p.step.c end)
+  return C.tkg_reference_peak(ffi.new('const tkg_step *[?]', #steps, steps), #steps)
 end
 
 --- Median milliseconds of a step of the first phase. With several phases, `phases` has those of
