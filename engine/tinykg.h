@@ -213,9 +213,12 @@ int tkg_step_plan(tkg_step *step, tkg_tape *tape, int loss, tkg_optimizer *optim
                   const int32_t *nodes, int n);
 /* Returns a figure of the largest plan, in bytes: reference_bytes stored_bytes exact_bytes
  * arena_bytes kept_exact kept_quantized gradient transient; or counts: nodes, values (saved ones).
- * Over all plans: plans (compiled), replayed (runs that were queued as a whole). -1: no such
- * figure. */
+ * Over all plans: plans (compiled), replayed (runs that were queued as a whole), reference_peak
+ * (tkg_reference_peak of this step). -1: no such figure. */
 double tkg_step_figure(const tkg_step *step, const char *name);
+/* Returns the bytes that an op-by-op FP32 program with these n steps would hold at its fullest, as
+ * planned so far: parameters, optimizer state, graphs and the largest step. -1: no memory. */
+double tkg_reference_peak(const tkg_step *const *steps, int n);
 typedef struct tkg_kept {
   const char *where, *op, *rule;
   double exact_bytes, kept_bytes;

@@ -5,7 +5,7 @@
 
 #include "autodiff/grad.h"
 #include "base/error.h"
-#include "fp32_baseline.h"
+#include "fp32_peak.h"
 #include "fuse_gather.h"
 #include "fuse_widen.h"
 #include "lazy_rows.h"
@@ -109,7 +109,7 @@ static void unbind(const tkg_program *p) {
 int tkg__compile(const tkg_tape *tape, const tkg_request *request, const tkg_policy *policy,
                  tkg_program *p) {
   int loss = -1, status = add_forward(p, tape, request, &loss);
-  if (!status && loss >= 0) p->reference_bytes = tkg__fp32_baseline_bytes(p, loss);
+  if (!status && loss >= 0) status = tkg__fp32_reference(p, loss, request->optimizer);
   if (!status && policy->fuse) tkg__fuse_gather(p);
   if (!status && policy->rows) status = tkg__prune_rows(p, &loss);
   if (!status && loss >= 0) {
@@ -132,6 +132,7 @@ void tkg__program_free(tkg_program *p) {
   free(p->outputs);
   free(p->leaf_of);
   free(p->saved);
+  free(p->reference_held);
   free(p->order);
   free(p->offset);
   free(p->groups);

@@ -38,6 +38,7 @@ double tkg_step_figure(const tkg_step *step, const char *name) {
     const char *name;
     int64_t value;
   } figures[] = {{"reference_bytes", p->reference_bytes},
+                 {"reference_peak", (int64_t)tkg_reference_peak((const tkg_step *const[]){step}, 1)},
                  {"stored_bytes", saved_sum(p, false)},
                  {"exact_bytes", saved_sum(p, true)},
                  {"arena_bytes", p->arena_bytes},

@@ -123,7 +123,7 @@ static int format_of(const tkg_optimizer *o, const tkg_tensor *parameter) {
          (by_row ? TKG_MOMENTS_BY_ROW : 0);
 }
 
-static int state_count(const tkg_optimizer *o) {
+int tkg__optimizer_states(const tkg_optimizer *o) {
   return o->op == TKG_OP_ADAM ? 2 : o->op == TKG_OP_ADAGRAD ? 1 : o->momentum > 0 ? 1 : 0;
 }
 
@@ -164,7 +164,7 @@ int tkg_optimizer_knows(const tkg_optimizer *o, const tkg_tensor *parameter) {
 
 tkg_tensor *tkg_optimizer_state(tkg_optimizer *o, tkg_tensor *parameter, int slot) {
   TKG__NEEDS(o && parameter, NULL);
-  if (slot < 0 || slot >= state_count(o)) return NULL;
+  if (slot < 0 || slot >= tkg__optimizer_states(o)) return NULL;
   tkg_optimizer_slots *s = slots_of(o, parameter);
   if (!s) return NULL;
   if (!s->state[slot]) create_state(o, parameter, slot, &s->state[slot]);
@@ -208,7 +208,7 @@ int tkg__optimizer_record(tkg_optimizer *o, tkg_tape *tape, tkg_tensor *paramete
                           int gradient, const tkg_rows *rows) {
   int32_t inputs[5] = {leaf, gradient};
   int n = 2;
-  for (int slot = 0; slot < state_count(o); slot++) {
+  for (int slot = 0; slot < tkg__optimizer_states(o); slot++) {
     tkg_tensor *state = tkg_optimizer_state(o, parameter, slot);
     if (!state) return -1;
     inputs[n] = tkg_tape_leaf(tape, state);

@@ -22,6 +22,9 @@ struct tkg_optimizer {
   int count, capacity;
 };
 
+/* How many arrays of state, each like the parameter, the optimizer has for it at 32 bits. */
+int tkg__optimizer_states(const tkg_optimizer *o);
+
 /* The rows that have a gradient: int32 node, by row of the parameter; -1: none. If `compact`, the
  * others are the places of the rows in the gradient, which lacks all others. */
 typedef struct tkg_rows {
