@@ -80,7 +80,7 @@ static void check(noise *z, const tkg_node *n) {
   for (int a = 0; a < n->inputs; a++) {
     char reads = tkg__op_reads(n->op, a);
     bool codes = node_of(z, n->in[a])->dtype == TKG_CODES;
-    bool exact = reads == 'x' || reads == 's' || (reads == 'q' && !codes);
+    bool exact = reads == 'x' || ((reads == 's' || reads == 'q') && !codes);
     for (int w = 0; exact && w < z->words; w++) require_exact(z, w, all_kinds(z, n->in[a], w));
     for (int b = a + 1; multiplied(n->op, a) && b < n->inputs; b++)
       for (int w = 0; multiplied(n->op, b) && w < z->words; w++)
@@ -106,6 +106,7 @@ static bool goes_to_neighbours(const tkg_node *n, int k) {
 static void pass_on(noise *z, int i) {
   const tkg_node *n = node_of(z, i);
   for (int k = 0; k < n->inputs; k++) {
+    if (tkg__op_reads(n->op, k) == 's') continue; /* signs are exact */
     bool near = goes_to_neighbours(n, k);
     bool rows = keeps_rows(z, n, k);
     for (int w = 0; w < z->words; w++) {

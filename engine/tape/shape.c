@@ -7,7 +7,12 @@
 #include "shape.h"
 #include "shared/moments.h"
 
-/* f32 is expected unless the op's letter says ids, codes or (sign) a mask. */
+static bool has_signs(const tkg_node *x) {
+  return x->dtype == TKG_MASK || (x->dtype == TKG_CODES && x->i[3]);
+}
+
+/* f32 is expected unless the op's letter says ids, codes or (sign) a mask. A capital of its letter
+ * lets it read codes too. */
 static int check_types(const tkg_inference *s) {
   char text[TKG_SHAPE_TEXT];
   int op = s->out->op;
@@ -18,9 +23,9 @@ static int check_types(const tkg_inference *s) {
     int dtype = s->in[k]->dtype, wanted = reads == 'i'   ? TKG_I32
                                           : reads == 'k' ? TKG_CODES
                                                          : TKG_F32;
-    if (dtype == wanted || (reads == 's' && dtype == TKG_MASK)) continue;
+    if (dtype == wanted || (reads == 's' && has_signs(s->in[k]))) continue;
     if (op == TKG_OP_ADAM8 && k == 2 && dtype == TKG_I32) continue;
-    if (reads == 'q' && dtype == TKG_CODES) continue;
+    if (dtype == TKG_CODES && tkg__takes_codes(s->out, k, s->in[k])) continue;
     if (any && reads != 'i' && dtype == TKG_I32) continue;
     return tkg__fail(TKG_E_DTYPE, "%s: input %d is %s, expected %s", tkg__name_of(s), k + 1,
                      tkg__shape_text(s->in[k], text),
@@ -179,7 +184,7 @@ int tkg__shape_gather(tkg_inference *s) {
     return tkg__misfit(s, 0, 1, "the result has more than 4 dimensions");
   tkg__set_shape(s->out, ids);
   if (x->rank == 2) s->out->shape[s->out->rank++] = x->shape[1];
-  s->out->dtype = x->dtype;
+  s->out->dtype = x->dtype == TKG_I32 ? TKG_I32 : TKG_F32;
   return TKG_OK;
 }
 

@@ -1,8 +1,9 @@
 /* Rows and elements by id: GATHER, TAKE, and LOOKUP in a sparse matrix; cuda/gather.cu has the
  * formulas. Elements are 4 bytes of either type and only copied. Rows lie anywhere and are
- * prefetched some rows ahead. */
+ * prefetched some rows ahead. GATHER reads codes as well. */
 #include <string.h>
 
+#include "coded_rows.h"
 #include "csr_rows.h"
 #include "ids.h"
 #include "isa.h"
@@ -17,6 +18,15 @@ static int64_t gather_units(const tkg_node *node, const tkg_node *const *in) {
   return tkg__count(in[1]);
 }
 
+static void gather_codes(const tkg_call *c, int64_t begin, int64_t end) {
+  const int64_t d = tkg__cols(c->in[0]);
+  float *out = c->out;
+  coded_rows x;
+  TKG_ISA_NAME(tkg__coded_open)(&x, c, 0, c->data[1]);
+  for (int64_t i = begin; i < end; i++)
+    memcpy(out + i * d, coded_edge(&x, i, end), (size_t)d * sizeof *out);
+}
+
 static int gather(const tkg_call *c, int64_t begin, int64_t end) {
   int64_t n = c->in[0]->shape[0], d = tkg__run_length(c->in[0], 1);
   const float *x = c->data[0];
@@ -24,6 +34,10 @@ static int gather(const tkg_call *c, int64_t begin, int64_t end) {
   float *out = c->out;
   int status = check_ids("gather", ids, begin, end, n);
   if (status) return status;
+  if (c->in[0]->dtype == TKG_CODES) {
+    gather_codes(c, begin, end);
+    return TKG_OK;
+  }
   if (d == 1) {
     for (int64_t i = begin; i < end; i++) memcpy(out + i, x + ids[i], sizeof *out);
     return TKG_OK;

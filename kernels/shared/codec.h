@@ -23,6 +23,10 @@
  * (c bits) % 8 of byte c bits / 8, low bits first. Then, at the next multiple of 4 bytes, a plane
  * of pairs, Z and step, 2 bytes each, one pair per row. Padding bits and bytes are zero.
  *
+ * Signs. Where a value is known not to be negative (the output of a ReLU), its codes may be
+ * followed by a plane of signs: bit i % 8 of byte i / 8 is whether element i of the whole matrix is
+ * above zero. Elements that are not decode to zero, to which dither would add noise.
+ *
  * Noise. Element (r, c) uses number c % 8 of Philox block r * ceil(cols / 8) + c / 8: a block is 8
  * numbers n of 16 bits, low half of each word first. v is rounded to 16 fractional bits, so
  * q = (v 2^16 + n) >> 16 for both kinds of noise, with u = (n + 1/2) / 2^16 - 1/2. */
@@ -44,7 +48,8 @@ typedef struct tkg_codec {
   uint32_t step, stream; /* the same at encoding and decoding */
 } tkg_codec;
 
-/* Bytes of a row of codes; of the plane of codes with its padding; of the whole packed matrix. */
+/* Bytes of a row of codes; of the plane of codes with its padding; of the whole packed matrix, at
+ * the end of which signs begin. */
 static inline int64_t tkg__codec_row_bytes(int bits, int64_t cols) {
   return cols / 8 * bits + (cols % 8 * bits + 7) / 8;
 }
@@ -54,6 +59,10 @@ static inline int64_t tkg__codec_pair_offset(int bits, int64_t rows, int64_t col
 static inline int64_t tkg__codec_bytes(int bits, int64_t rows, int64_t cols) {
   return tkg__codec_pair_offset(bits, rows, cols) + 4 * rows;
 }
+
+/* Whether noise for any row of a matrix costs next to nothing, so that rows can be decoded as often
+ * as they are read. */
+static inline int tkg__codec_rows_are_cheap(int rounding) { return rounding != TKG_ROUND_DITHER_INDEPENDENT; }
 
 /* The Philox block of the noise of element (row, col). */
 static inline uint64_t tkg__codec_block(int64_t cols, int64_t row, int64_t col) {
