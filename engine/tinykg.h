@@ -183,7 +183,7 @@ int tkg_step_create(tkg_engine *engine, tkg_step **out);
 void tkg_step_release(tkg_step *step);
 /* Sets an option; TKG_E_ARGUMENT for another name or value.
  *   bits      32|8|4|2|1: in how many bits values are saved for backward (default 32)
- *   rounding  0 dither, 1 stochastic, 2 nearest
+ *   rounding  0 dither, 1 stochastic, 2 nearest, 3 dither with a random number per element
  *   small     values of at most so many bytes are saved exactly (default 4096)
  *   number    of the step: random numbers depend on it
  *   save      0: save exactly whatever backward reads

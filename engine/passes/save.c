@@ -215,7 +215,7 @@ static int emit_saved(save *s, int op, int input, int v, int dtype) {
     node.i[0] = width(s, v);
     /* A reader of the codes themselves corrects for the variance, which is known of dither alone.
      */
-    node.i[1] = s->need_codes[v] ? (int)TKG_ROUND_DITHER : s->policy->rounding;
+    node.i[1] = s->need_codes[v] ? (int)TKG_ROUND_DITHER_INDEPENDENT : s->policy->rounding;
     node.i[2] = STREAM_SAVED + v;
     node.i[3] = codes_have_signs(s, v);
   }

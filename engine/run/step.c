@@ -55,7 +55,7 @@ int tkg_step_set(tkg_step *step, const char *option, double value) {
     if (bits != 32 && bits != 8 && bits != 4 && bits != 2 && bits != 1)
       return tkg__fail(TKG_E_ARGUMENT, "bits: %g is not one of 32, 8, 4, 2, 1", value);
     p->bits = bits;
-  } else if (strcmp(option, "rounding") == 0 && value >= 0 && value <= 2)
+  } else if (strcmp(option, "rounding") == 0 && value >= 0 && value < TKG_ROUNDINGS)
     p->rounding = (int)value;
   else if (strcmp(option, "small") == 0 && value >= 0)
     p->small = (int64_t)value;

@@ -11,6 +11,7 @@
 #include "ops.h"
 #include "ops_graph.h"
 #include "ops_sample.h"
+#include "shared/codec.h"
 #include "shared/formulas.h"
 
 /* ---- cases, by family ---- */
@@ -147,6 +148,7 @@ static void normalizing(void) {
     if (bits < 32) {
       tkg_node codes = node_of(TKG_OP_ENCODE, TKG_CODES, {rows, cols});
       codes.i[0] = bits;
+      codes.i[1] = below(2) ? TKG_ROUND_DITHER : TKG_ROUND_DITHER_INDEPENDENT;
       codes.i[2] = 1 << 20;
       in = {exact};
       y_saved = {codes, run_on(cpu, &codes, in, -1).out};
@@ -332,7 +334,7 @@ static void saved(void) {
     }
     tkg_node n = node_of(TKG_OP_ENCODE, TKG_CODES, shape);
     n.i[0] = bits;
-    n.i[1] = below(3);
+    n.i[1] = below(TKG_ROUNDINGS);
     n.i[2] = 1 << 20;
     std::vector<array> in = {x};
     compare(&n, in, 0, -1);
