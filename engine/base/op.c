@@ -22,10 +22,11 @@ static char letter(int op, int input) {
 
 char tkg__op_reads(int op, int input) { return (char)tolower(letter(op, input)); }
 
-bool tkg__takes_codes(const tkg_node *n, int input, const tkg_node *x) {
+bool tkg__takes_codes(const tkg_node *n, int input, const tkg_node *codes) {
   const char reads = letter(n->op, input);
-  return reads == 'q' || reads == 'k' ||
-         (isupper(reads) && x->rank == 2 && tkg__cols(x) <= TKG_MOST_CODED_COLS);
+  if (!isupper(reads)) return reads == 'q' || reads == 'k';
+  return codes->rank == 2 && tkg__cols(codes) <= TKG_MOST_CODED_COLS &&
+         codes->i[1] != TKG_ROUND_DITHER_INDEPENDENT;
 }
 
 void tkg__op_arity(int op, int *least, int *most) {

@@ -257,23 +257,13 @@ static int backward_copy(save *s, int v) {
   return s->copy[v] = emit(s, &node, s->old->side[v].where);
 }
 
-/* Whether a reader in backward gets codes: its kernel decodes the rows that it reads. Where noise
- * is drawn per element, that must not be more often than once for each. */
-static bool reads_codes(const save *s, const tkg_node *reader, int k) {
-  int v = reader->in[k];
-  if (s->code[v] < 0 || !tkg__takes_codes(reader, k, &s->old->nodes[v])) return false;
-  bool once =
-      tkg__op_is(reader->op, TKG_CHEAP) && tkg__count(reader) <= tkg__count(&s->old->nodes[v]);
-  return once || tkg__op_reads(reader->op, k) == 'q' ||
-         tkg__codec_rows_are_cheap((int)s->fresh->nodes[s->code[v]].i[1]);
-}
-
 /* Returns the node that input k of an old node, a forward value, is in backward: the sign mask of
  * the value, its codes or its copy. -1 on failure. */
 static int input_of(save *s, const tkg_node *reader, int k) {
   int v = reader->in[k];
   if (tkg__op_reads(reader->op, k) == 's' && s->mask[v] >= 0) return s->mask[v];
-  return reads_codes(s, reader, k) ? s->code[v] : backward_copy(s, v);
+  bool codes = s->code[v] >= 0 && tkg__takes_codes(reader, k, &s->fresh->nodes[s->code[v]]);
+  return codes ? s->code[v] : backward_copy(s, v);
 }
 
 static int emit_backward(save *s, int i) {

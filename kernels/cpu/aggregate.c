@@ -8,22 +8,20 @@
  * the loops that add know nothing but those addresses. A second pass over a block, for further
  * columns, finds its rows in the first cache. Units are slices of edges (edges.h). Each sum has the
  * order of the row's edges, on every instruction set and for every number of threads. */
-#include "coded_rows.h"
+#include "aggregate_codes.h"
 #include "edges.h"
 #include "ids.h"
 #include "isa.h"
 #include "shared/vmath.h"
 #include "wide.h"
 
-enum { BLOCK = 64 }; /* edges */
-/* The kind of a term, a constant where loops are inlined. */
-enum { WEIGHTED = 1, MUL = 2, CODED = 4 };
+enum { BLOCK = 64 };            /* edges */
+enum { WEIGHTED = 1, MUL = 2 }; /* the kind of a term, a constant where loops are inlined */
 
 typedef struct sum {
   tkg_graph g;
   const char *op;
   const float *x;
-  coded_rows *coded;   /* the rows of x, if they are codes */
   const float *r;      /* relation vectors, or NULL */
   const float *w;      /* by edge, or NULL */
   const int32_t *list; /* the rows to compute, or row_of by tail */
@@ -104,9 +102,9 @@ TKG_INLINE void add_block(float *out, const block *b, int64_t d, int kind) {
 
 /* ---- rows of a graph ---- */
 
-/* Makes edge p entry i of the block; x is the row of its tail. */
-TKG_INLINE void open_edge(const sum *s, int64_t p, const float *x, block *b, int i, int kind) {
-  b->x[i] = x;
+/* Makes edge p entry i of the block. */
+TKG_INLINE void open_edge(const sum *s, int64_t p, int64_t row_of_x, block *b, int i, int kind) {
+  b->x[i] = s->x + row_of_x * s->d;
   if (kind & MUL) b->r[i] = s->r + s->g.relations[p] * s->d;
   if (kind & WEIGHTED) b->w[i] = s->w[edges_number(&s->g, p)];
 }
@@ -114,7 +112,7 @@ TKG_INLINE void open_edge(const sum *s, int64_t p, const float *x, block *b, int
 /* Prefetches what edge p will need. */
 TKG_PREFETCH void prefetch_edge(const sum *s, int64_t p, int kind) {
   if (p >= s->ahead_end) return;
-  if (!(kind & CODED)) prefetch_row(s->x + s->g.ids[p] * s->d, s->d);
+  prefetch_row(s->x + s->g.ids[p] * s->d, s->d);
   if (kind & WEIGHTED && s->g.order) __builtin_prefetch(s->w + s->g.order[p]);
 }
 
@@ -124,12 +122,9 @@ TKG_INLINE void sum_row(const sum *s, int64_t row, float *out, int kind) {
   block b;
   memset(out, 0, (size_t)s->d * sizeof *out);
   for (int64_t p = s->g.offsets[row]; p < last; p += b.count) {
-    const float *x = kind & CODED ? coded_edge(s->coded, p, s->ahead_end) : s->x;
-    const int64_t end = kind & CODED && s->coded->end < last ? s->coded->end : last;
-    b.count = end - p < BLOCK ? (int)(end - p) : BLOCK;
+    b.count = last - p < BLOCK ? (int)(last - p) : BLOCK;
     for (int i = 0; i < b.count; i++) {
-      open_edge(s, p + i, kind & CODED ? x + i * s->coded->stride : x + ids[p + i] * s->d, &b, i,
-                kind);
+      open_edge(s, p + i, ids[p + i], &b, i, kind);
       prefetch_edge(s, p + i + EDGES_AHEAD, kind);
     }
     add_block(out, &b, s->d, kind);
@@ -200,7 +195,7 @@ TKG_INLINE int add_selected(const sum *s, int64_t p, const int16_t *at, int foun
     b.count = 0;
     for (; b.count < BLOCK && used < found && p + at[used] < last; used++) {
       const int32_t row = s->list[s->g.ids[p + at[used]]];
-      if (row >= 0) open_edge(s, p + at[used], s->x + row * s->d, &b, b.count++, kind);
+      if (row >= 0) open_edge(s, p + at[used], row, &b, b.count++, kind);
     }
     add_block(out, &b, s->d, kind);
   }
@@ -274,38 +269,30 @@ static int check_relations(const sum *s, int64_t first, int64_t last) {
   return check_ids(s->op, s->g.relations, s->g.offsets[first], s->g.offsets[last], s->vectors);
 }
 
-/* Calls a function that is inlined once for each kind of terms; `codes` is CODED or 0. */
-#define EACH_KIND(function, kind, codes, ...)                                                      \
+/* Calls a function that is inlined once for each kind of terms. */
+#define EACH_KIND(function, kind, ...)                                                             \
   switch (kind) {                                                                                  \
   case 0:                                                                                          \
-    function(__VA_ARGS__, (codes));                                                                \
+    function(__VA_ARGS__, 0);                                                                      \
     break;                                                                                         \
   case WEIGHTED:                                                                                   \
-    function(__VA_ARGS__, (codes) | WEIGHTED);                                                     \
+    function(__VA_ARGS__, WEIGHTED);                                                               \
     break;                                                                                         \
   case MUL:                                                                                        \
-    function(__VA_ARGS__, (codes) | MUL);                                                          \
+    function(__VA_ARGS__, MUL);                                                                    \
     break;                                                                                         \
   default:                                                                                         \
-    function(__VA_ARGS__, (codes) | WEIGHTED | MUL);                                               \
+    function(__VA_ARGS__, WEIGHTED | MUL);                                                         \
   }
 
-static void open_codes(const tkg_call *c, sum *s, coded_rows *rows) {
-  if (c->in[1]->dtype != TKG_CODES) return;
-  TKG_ISA_NAME(tkg__coded_open)(rows, c, 1, s->g.ids);
-  s->coded = rows;
-}
-
 static int aggregate_range(const tkg_call *c, int64_t first, int64_t last) {
-  sum s = sum_of(c);
-  coded_rows rows;
+  const sum s = sum_of(c);
   int status = check_relations(&s, first, last);
   if (status) return status;
-  open_codes(c, &s, &rows);
-  if (s.coded)
-    EACH_KIND(sum_rows, s.kind, CODED, &s, first, last)
+  if (c->in[1]->dtype == TKG_CODES)
+    TKG_ISA_NAME(tkg__aggregate_codes)(c, s.r, s.w, NULL, first, last);
   else
-    EACH_KIND(sum_rows, s.kind, 0, &s, first, last)
+    EACH_KIND(sum_rows, s.kind, &s, first, last)
   return TKG_OK;
 }
 
@@ -317,17 +304,15 @@ static int aggregate(const tkg_call *c, int64_t begin, int64_t end) {
 }
 
 static int aggregate_rows(const tkg_call *c, int64_t begin, int64_t end) {
-  sum s = sum_of(c);
-  coded_rows rows;
+  const sum s = sum_of(c);
   int status = check_ids(s.op, s.list, begin, end, s.g.n);
   for (int64_t b = begin; b < end && !status; b++)
     status = check_relations(&s, s.list[b], s.list[b] + 1);
   if (status) return status;
-  open_codes(c, &s, &rows);
-  if (s.coded)
-    EACH_KIND(sum_listed, s.kind, CODED, &s, begin, end)
+  if (c->in[1]->dtype == TKG_CODES)
+    TKG_ISA_NAME(tkg__aggregate_codes)(c, s.r, s.w, s.list, begin, end);
   else
-    EACH_KIND(sum_listed, s.kind, 0, &s, begin, end)
+    EACH_KIND(sum_listed, s.kind, &s, begin, end)
   return TKG_OK;
 }
 
@@ -339,7 +324,7 @@ static int aggregate_indexed(const tkg_call *c, int64_t begin, int64_t end) {
   int status = open_filter(&s, tkg__rows(c->in[1]), &f);
   if (!status) status = check_relations(&s, first, last);
   if (status) return status;
-  EACH_KIND(sum_indexed, s.kind, 0, &s, &f, first, last)
+  EACH_KIND(sum_indexed, s.kind, &s, &f, first, last)
   return TKG_OK;
 }
 

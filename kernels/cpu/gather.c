@@ -24,7 +24,7 @@ static void gather_codes(const tkg_call *c, int64_t begin, int64_t end) {
   coded_rows x;
   TKG_ISA_NAME(tkg__coded_open)(&x, c, 0, c->data[1]);
   for (int64_t i = begin; i < end; i++)
-    memcpy(out + i * d, coded_edge(&x, i, end), (size_t)d * sizeof *out);
+    memcpy(out + i * d, coded_at(&x, i, end), (size_t)d * sizeof *out);
 }
 
 static int gather(const tkg_call *c, int64_t begin, int64_t end) {

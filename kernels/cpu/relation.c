@@ -52,7 +52,7 @@ static int64_t relation_scratch(const tkg_node *node, const tkg_node *const *in)
 static void add_relations(const terms *s, int64_t row, const float *a, coded_rows *tails,
                           int64_t ahead, float *table) {
   for (int64_t p = s->g.offsets[row]; p < s->g.offsets[row + 1]; p++) {
-    const float *restrict b = coded_edge(tails, p, ahead);
+    const float *restrict b = coded_at(tails, p, ahead);
     const float weight = s->w ? s->w[edges_number(&s->g, p)] : 1.0F;
     float *restrict to = table + s->g.relations[p] * s->d;
 #pragma omp simd

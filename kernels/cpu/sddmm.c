@@ -26,7 +26,7 @@ static int sddmm(const tkg_call *c, int64_t begin, int64_t end) {
     if (g.offsets[row] == g.offsets[row + 1]) continue;
     const float *left = coded_row(&a, row);
     for (int64_t p = g.offsets[row]; p < g.offsets[row + 1]; p++) {
-      const float *right = coded_edge(&b, p, edges_end);
+      const float *right = coded_at(&b, p, edges_end);
       out[edges_number(&g, p)] =
           r ? wide_dot3(left, right, r + g.relations[p] * d, d) : wide_dot(left, right, d);
     }

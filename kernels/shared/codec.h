@@ -79,12 +79,6 @@ static inline int64_t tkg__codec_bytes(int bits, int64_t rows, int64_t cols) {
   return tkg__codec_pair_offset(bits, rows, cols) + 4 * rows;
 }
 
-/* Whether noise for any row of a matrix costs next to nothing, so that rows can be decoded as often
- * as they are read. */
-static inline int tkg__codec_rows_are_cheap(int rounding) {
-  return rounding != TKG_ROUND_DITHER_INDEPENDENT;
-}
-
 /* The Philox block of independent noise of element (row, col): its number col % 8. */
 static inline uint64_t tkg__codec_block(int64_t cols, int64_t row, int64_t col) {
   return (uint64_t)row * (uint64_t)((cols + 7) / 8) + (uint64_t)col / 8;

@@ -14,7 +14,7 @@ local to_tensor, with_threads = tensors.of, tensors.with_threads
 ffi.cdef [[int tkg_set_isa(const char *name);]]
 local engine = ffi.load(os.getenv 'TINYKG_LIB' or './build/libtinykg.so')
 
-local ROUNDINGS = {dither = 0, stochastic = 1, nearest = 2, independent = 3}
+local ROUNDINGS = {dither = 0, stochastic = 1, nearest = 2}
 local N, M, KINDS, ROWS = 40, 50, 4, 30
 
 local function op(name, a, inputs)
@@ -76,7 +76,7 @@ local function check(reader, d, codec)
 end
 
 describe('an op that reads codes gives what it gives for the decoded values', function()
-  local widths = checked and {1, 17, 64} or {1, 3, 8, 16, 17, 31, 64, 65, 130, 2048}
+  local widths = checked and {1, 17, 64} or {1, 8, 16, 31, 64, 130}
   for _, d in ipairs(widths) do
     it(d .. ' columns', function()
       for _, isa in ipairs {'sse2', 'avx2', 'avx512', 'neon'} do
