@@ -49,7 +49,7 @@ void TKG_ISA_NAME(tkg__coded_open)(coded_rows *s, const tkg_call *c, int k, cons
   s->stride = (s->cols + CODE_GROUP - 1) / CODE_GROUP * CODE_GROUP;
   s->packed = packed;
   s->pairs = packed + tkg__codec_pair_offset(s->codec.bits, s->rows, s->cols);
-  s->signs = n->i[3] ? tkg__signs_of(n, packed) : NULL;
+  s->signs = n->i[3] ? packed + tkg__signs_at(n) : NULL;
   s->begin = s->end = 0;
   s->half = tkg__codec_dithers(s->codec.rounding) ? 65535 : 0;
   memset(s->noise, 0, sizeof s->noise);

@@ -120,7 +120,8 @@ static void masked_grad(float *out, const float *g, const uint8_t *mask, int64_t
 static int masked_run(const tkg_call *c, int64_t begin, int64_t end) {
   int64_t first = flat_at(c, begin), n = flat_at(c, end) - first;
   masked_grad((float *)c->out + first, (const float *)c->data[0] + first,
-              tkg__signs_of(c->in[1], c->data[1]) + first / 8, n, (float)c->node->f[0]);
+              (const uint8_t *)c->data[1] + tkg__signs_at(c->in[1]) + first / 8, n,
+              (float)c->node->f[0]);
   return TKG_OK;
 }
 

@@ -21,7 +21,7 @@ static int encode_rows(const tkg_call *c, int64_t first, int64_t last) {
   kernels->encode(&codec, c->data[0], cols, rows, first, last, c->out);
   if (c->node->i[3])
     kernels->sign_mask(c->data[0], first * cols, last * cols,
-                       (uint8_t *)c->out + tkg__codec_bytes(codec.bits, rows, cols));
+                       (uint8_t *)c->out + tkg__signs_at(c->node));
   return TKG_OK;
 }
 
@@ -35,7 +35,8 @@ static void decode_block(const tkg_call *c, const tkg_codec *codec, int64_t firs
   float *x = (float *)c->out + first * cols;
   TKG_ISA_NAME(tkg__cpu_codec).decode(codec, c->data[0], cols, tkg__rows(c->node), first, last, x);
   if (c->node->i[3])
-    restore_zeros(x, tkg__signs_of(c->in[0], c->data[0]), first * cols, (last - first) * cols);
+    restore_zeros(x, (const uint8_t *)c->data[0] + tkg__signs_at(c->in[0]), first * cols,
+                  (last - first) * cols);
 }
 
 /* Zeros are restored in blocks of rows that are still in cache. */

@@ -20,12 +20,11 @@ static inline int64_t tkg__skipped(const tkg_node *node) {
   return node->i[1] * tkg__run_length(node, node->i[0] + 1);
 }
 
-/* Where the signs of a sign mask begin, or those of codes that have some (codec.h). */
-static inline const uint8_t *tkg__signs_of(const tkg_node *n, const void *data) {
+/* The byte at which the signs of a sign mask begin, or those of codes that have some (codec.h). */
+static inline int64_t tkg__signs_at(const tkg_node *n) {
   const int64_t cols = n->rank ? n->shape[n->rank - 1] : 1;
   const int64_t rows = cols ? tkg__run_length(n, 0) / cols : 0;
-  const int64_t codes = n->dtype == TKG_CODES ? tkg__codec_bytes((int)n->i[0], rows, cols) : 0;
-  return (const uint8_t *)data + codes;
+  return n->dtype == TKG_CODES ? tkg__codec_bytes((int)n->i[0], rows, cols) : 0;
 }
 
 /* An output's shape with the strides of two inputs that broadcast to it, innermost dimension first.
