@@ -105,8 +105,12 @@ TKG_INLINE void sum_rows(sum *s, const int32_t *list, int64_t first, int64_t las
 
 void TKG_ISA_NAME(tkg__aggregate_codes)(const tkg_call *c, const float *r, const float *w,
                                         const int32_t *list, int64_t first, int64_t last) {
-  sum s = {.g = edges_graph(c), .r = r, .w = w, .d = tkg__cols(c->node)};
+  sum s;
   float *out = c->out;
+  s.g = edges_graph(c);
+  s.r = r;
+  s.w = w;
+  s.d = tkg__cols(c->node);
   TKG_ISA_NAME(tkg__coded_open)(&s.x, c, 1, s.g.ids);
   const bool mul = r, signs = s.x.signs;
   switch (s.x.codec.bits * 4 + 2 * mul + signs) {
