@@ -1,4 +1,5 @@
 /* The op table as data, and the small questions every pass asks of a node. */
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -13,10 +14,19 @@ const tkg_op_info tkg__ops[TKG_OP_COUNT] = {
 
 bool tkg__op_is(int op, enum tkg_op_flag flag) { return tkg__ops[op].flags & flag; }
 
-char tkg__op_reads(int op, int input) {
+static char letter(int op, int input) {
   for (const char *r = tkg__ops[op].reads; *r; r++)
     if (*r != '|' && input-- == 0) return *r;
   return 0;
+}
+
+char tkg__op_reads(int op, int input) { return (char)tolower(letter(op, input)); }
+
+bool tkg__takes_codes(const tkg_node *n, int input, const tkg_node *codes) {
+  const char reads = letter(n->op, input);
+  if (!isupper(reads)) return reads == 'q' || reads == 'k';
+  return codes->rank == 2 && tkg__cols(codes) <= TKG_MOST_CODED_COLS &&
+         codes->i[1] != TKG_ROUND_DITHER_INDEPENDENT;
 }
 
 void tkg__op_arity(int op, int *least, int *most) {
@@ -72,8 +82,10 @@ bool tkg__is_table(const tkg_node *n) {
 
 int64_t tkg__bytes(const tkg_node *n) {
   switch (n->dtype) {
-  case TKG_CODES:
-    return tkg__codec_bytes((int)n->i[0], tkg__rows(n), tkg__cols(n));
+  case TKG_CODES: {
+    const int64_t signs = n->i[3] ? (tkg__count(n) + 7) / 8 : 0;
+    return tkg__codec_bytes((int)n->i[0], tkg__rows(n), tkg__cols(n)) + signs;
+  }
   case TKG_MASK:
     return (tkg__count(n) + 7) / 8;
   case TKG_BF16:

@@ -61,7 +61,7 @@ typedef struct tkg_op_info {
 extern const tkg_op_info tkg__ops[TKG_OP_COUNT];
 
 bool tkg__op_is(int op, enum tkg_op_flag flag);
-char tkg__op_reads(int op, int input); /* letter of an input, 0 if there is none */
+char tkg__op_reads(int op, int input); /* small letter of an input, 0 if there is none */
 void tkg__op_arity(int op, int *least, int *most);
 int tkg__op_base(int op); /* number of the input that a TKG_BASE op adds to, else -1 */
 bool tkg__passes_gradient(const tkg_node *n, int input); /* to this input, if at all */
@@ -72,6 +72,12 @@ bool tkg__passes_gradient(const tkg_node *n, int input); /* to this input, if at
 enum { TKG_MOST_ELEMENTS_BITS = 48 };
 #define TKG_MOST_ELEMENTS (INT64_C(1) << TKG_MOST_ELEMENTS_BITS)
 bool tkg__shape_fits(const int64_t *shape, int rank);
+
+/* Whether the kernel of a node can read these packed codes as this input. What may read a row many
+ * times decodes it each time: codes have no noise per element then, and kernels hold a row of so
+ * many columns. */
+enum { TKG_MOST_CODED_COLS = 2048 };
+bool tkg__takes_codes(const tkg_node *n, int input, const tkg_node *codes);
 
 /* The matrix view of a node. */
 int64_t tkg__count(const tkg_node *n);

@@ -102,7 +102,7 @@ static bool by_column(const noise *z, const tkg_node *n, int k) {
 static void check_input(noise *z, const tkg_node *n, int k) {
   char reads = tkg__op_reads(n->op, k);
   bool codes = node_of(z, n->in[k])->dtype == TKG_CODES;
-  bool exact = reads == 'x' || reads == 's' || (reads == 'q' && !codes);
+  bool exact = reads == 'x' || ((reads == 's' || reads == 'q') && !codes);
   bool adds_columns = !by_column(z, n, k);
   for (int w = 0; w < z->words; w++) {
     if (exact) require_exact(z, w, all_kinds(z, n->in[k], w));
@@ -151,6 +151,7 @@ static bool goes_to_neighbours(const tkg_node *n, int k) {
 static void pass_on(noise *z, int i) {
   const tkg_node *n = node_of(z, i);
   for (int k = 0; k < n->inputs; k++) {
+    if (tkg__op_reads(n->op, k) == 's') continue; /* signs are exact */
     bool near = goes_to_neighbours(n, k);
     bool rows = keeps_rows(z, n, k);
     for (int w = 0; w < z->words; w++) {

@@ -1,7 +1,8 @@
 /* The save pass decides how each forward value that backward reads is saved.
  *
  * It takes the first rule that fits: resident, recompute, mask, small (exact), quantize. Then it
- * rewrites backward's reads: to codes that are decoded, to sign masks, to nodes recorded once more.
+ * rewrites backward's reads: to codes, which are decoded for the ops that cannot read them, to sign
+ * masks, to nodes recorded once more.
  *
  * No list of ops says which values may be noisy. The bias pass checks it (bias.c): where the noise
  * of a copy would be multiplied with itself or enter a non-linear op, the value is saved exactly.
@@ -191,11 +192,18 @@ static void choose_all(save *s) {
 }
 
 /* A value that backward has exactly needs no mask of its sign. */
-static bool wants_mask(const save *s, int v) {
+static bool wants_sign(const save *s, int v) {
   if (!s->need_sign[v] || s->rule[v] == TKG_RULE_EXACT || s->rule[v] == TKG_RULE_RESIDENT)
     return false;
   if (s->old->nodes[v].op == TKG_OP_LEAF || s->is_output[v]) return false;
   return s->policy->save;
+}
+
+/* Dither adds noise to zeros, which stochastic rounding does not: the signs of a ReLU's output,
+ * which backward needs in any case, lie with its codes and restore them. */
+static bool codes_have_signs(const save *s, int v) {
+  const tkg_node *n = &s->old->nodes[v];
+  return n->op == TKG_OP_LEAKY_RELU && n->f[0] == 0 && wants_sign(s, v);
 }
 
 /* ---- 3. the new tape ---- */
@@ -217,6 +225,7 @@ static int emit_saved(save *s, int op, int input, int v, int dtype) {
     node.i[0] = width(s, v);
     node.i[1] = rounding_of(s, v);
     node.i[2] = STREAM_SAVED + v;
+    node.i[3] = codes_have_signs(s, v);
   }
   return emit(s, &node, s->old->side[v].where);
 }
@@ -234,52 +243,42 @@ static int emit_forward(save *s, int v) {
     if (s->code[v] < 0) return TKG_E_MEMORY;
     s->source[s->code[v]] = v;
   }
-  if (wants_mask(s, v)) s->mask[v] = emit_saved(s, TKG_OP_SIGN_MASK, at, v, TKG_MASK);
-  return TKG_OK;
+  if (!wants_sign(s, v)) return TKG_OK;
+  bool has = s->code[v] >= 0 && codes_have_signs(s, v);
+  s->mask[v] = has ? s->code[v] : emit_saved(s, TKG_OP_SIGN_MASK, at, v, TKG_MASK);
+  return s->mask[v] < 0 ? TKG_E_MEMORY : TKG_OK;
 }
 
-/* Dither adds noise to zeros, which stochastic rounding does not: the mask of a ReLU restores them.
- */
-static int restore_zeros(save *s, int v, int decoded) {
-  const tkg_node *n = &s->old->nodes[v];
-  if (n->op != TKG_OP_LEAKY_RELU || n->f[0] != 0 || s->mask[v] < 0) return decoded;
-  tkg_node node = s->fresh->nodes[decoded];
-  memset(node.i, 0, sizeof node.i);
-  node.op = TKG_OP_LEAKY_RELU_GRAD;
-  node.inputs = 2;
-  node.in[0] = decoded;
-  node.in[1] = s->mask[v];
-  return emit(s, &node, s->old->side[v].where);
-}
+static int input_of(save *s, const tkg_node *reader, int k);
 
 /* Returns the node that stands for old forward value `v` in backward; -1 on failure. */
 static int backward_copy(save *s, int v) {
   if (s->copy[v] >= 0) return s->copy[v];
   const tkg_node *n = &s->old->nodes[v];
-  if (s->rule[v] == TKG_RULE_QUANTIZE) {
-    int decoded = emit_saved(s, TKG_OP_DECODE, s->code[v], v, TKG_F32);
-    if (decoded < 0) return -1;
-    return s->copy[v] = restore_zeros(s, v, decoded);
-  }
+  if (s->rule[v] == TKG_RULE_QUANTIZE)
+    return s->copy[v] = emit_saved(s, TKG_OP_DECODE, s->code[v], v, TKG_F32);
   bool stays = n->op == TKG_OP_LEAF || s->is_output[v] || s->rule[v] == TKG_RULE_EXACT;
   if (stays) return s->copy[v] = s->map[v];
   tkg_node node = *n;
   for (int k = 0; k < node.inputs; k++)
-    if ((node.in[k] = backward_copy(s, n->in[k])) < 0) return -1;
+    if ((node.in[k] = input_of(s, n, k)) < 0) return -1;
   return s->copy[v] = emit(s, &node, s->old->side[v].where);
 }
 
+/* Returns the node that input k of an old node, a forward value, is in backward: the sign mask of
+ * the value, its codes or its copy. -1 on failure. */
+static int input_of(save *s, const tkg_node *reader, int k) {
+  int v = reader->in[k];
+  if (tkg__op_reads(reader->op, k) == 's' && s->mask[v] >= 0) return s->mask[v];
+  bool codes = s->code[v] >= 0 && tkg__takes_codes(reader, k, &s->fresh->nodes[s->code[v]]);
+  return codes ? s->code[v] : backward_copy(s, v);
+}
+
 static int emit_backward(save *s, int i) {
-  tkg_node node = s->old->nodes[i];
+  const tkg_node *old = &s->old->nodes[i];
+  tkg_node node = *old;
   for (int k = 0; k < node.inputs; k++) {
-    int v = node.in[k];
-    char reads = tkg__op_reads(node.op, k);
-    bool sign = reads == 's' && v < s->forward && s->mask[v] >= 0;
-    bool codes = reads == 'q' && v < s->forward && s->code[v] >= 0;
-    node.in[k] = v >= s->forward ? s->map[v]
-                 : sign          ? s->mask[v]
-                 : codes         ? s->code[v]
-                                 : backward_copy(s, v);
+    node.in[k] = old->in[k] < s->forward ? input_of(s, old, k) : s->map[old->in[k]];
     if (node.in[k] < 0) return TKG_E_MEMORY;
   }
   s->map[i] = emit(s, &node, s->old->side[i].where);
@@ -304,18 +303,21 @@ static int rewrite(save *s, int *forward) {
 
 /* ---- 4. the report ---- */
 
-static int64_t saved_bytes(const save *s, int v) {
-  switch (s->rule[v]) {
+static int64_t saved_bytes(const save *s, int v, int rule) {
+  const tkg_node *n = &s->old->nodes[v];
+  switch (rule) {
   case TKG_RULE_EXACT:
-    return tkg__bytes(&s->old->nodes[v]);
+    return tkg__bytes(n);
   case TKG_RULE_QUANTIZE:
-    return tkg__bytes(&s->fresh->nodes[s->code[v]]);
+    return tkg__codec_bytes(width(s, v), tkg__rows(n), tkg__cols(n));
+  case TKG_RULE_MASK:
+    return (tkg__count(n) + 7) / 8;
   default:
     return 0;
   }
 }
 
-static void line(save *s, int v, int rule, int64_t bytes) {
+static void line(save *s, int v, int rule) {
   const tkg_node *n = &s->old->nodes[v];
   bool packed = rule == TKG_RULE_QUANTIZE;
   s->p->saved[s->p->saved_count++] = (tkg_saved_value){v,
@@ -328,7 +330,7 @@ static void line(save *s, int v, int rule, int64_t bytes) {
                                                                                : 32,
                                                        packed ? rounding_of(s, v) : -1,
                                                        tkg__bytes(n),
-                                                       bytes};
+                                                       saved_bytes(s, v, rule)};
 }
 
 static int report(save *s) {
@@ -336,8 +338,8 @@ static int report(save *s) {
   if (!s->p->saved) return tkg__fail(TKG_E_MEMORY, "save: no memory for the report");
   for (int v = 0; v < s->forward; v++) {
     bool view = s->old->nodes[v].op == TKG_OP_RESHAPE;
-    if (s->need_value[v] && s->rule[v] && !view) line(s, v, s->rule[v], saved_bytes(s, v));
-    if (s->mask[v] >= 0) line(s, v, TKG_RULE_MASK, tkg__bytes(&s->fresh->nodes[s->mask[v]]));
+    if (s->need_value[v] && s->rule[v] && !view) line(s, v, s->rule[v]);
+    if (s->mask[v] >= 0) line(s, v, TKG_RULE_MASK);
   }
   return TKG_OK;
 }

@@ -7,6 +7,10 @@
 #include "shape.h"
 #include "shared/moments.h"
 
+static bool has_signs(const tkg_node *x) {
+  return x->dtype == TKG_MASK || (x->dtype == TKG_CODES && x->i[3]);
+}
+
 /* Whether an input may have another type than f32: a parameter of 16 bits, or moments in codes. */
 static bool is_packed(int op, int input, int dtype) {
   if (op == TKG_OP_WIDEN) return dtype == TKG_BF16;
@@ -14,7 +18,8 @@ static bool is_packed(int op, int input, int dtype) {
          ((input == 0 && dtype == TKG_BF16) || (input == 2 && dtype == TKG_I32));
 }
 
-/* f32 is expected unless the op's letter says ids, codes or (sign) a mask. */
+/* f32 is expected unless the op's letter says ids, codes or (sign) a mask. A capital of its letter
+ * lets it read codes too. */
 static int check_types(const tkg_inference *s) {
   char text[TKG_SHAPE_TEXT];
   int op = s->out->op;
@@ -25,9 +30,9 @@ static int check_types(const tkg_inference *s) {
     int dtype = s->in[k]->dtype, wanted = reads == 'i'   ? TKG_I32
                                           : reads == 'k' ? TKG_CODES
                                                          : TKG_F32;
-    if (dtype == wanted || (reads == 's' && dtype == TKG_MASK)) continue;
+    if (dtype == wanted || (reads == 's' && has_signs(s->in[k]))) continue;
     if (is_packed(op, k, dtype)) continue;
-    if (reads == 'q' && dtype == TKG_CODES) continue;
+    if (dtype == TKG_CODES && tkg__takes_codes(s->out, k, s->in[k])) continue;
     if (any && reads != 'i' && dtype == TKG_I32) continue;
     return tkg__fail(TKG_E_DTYPE, "%s: input %d is %s, expected %s", tkg__name_of(s), k + 1,
                      tkg__shape_text(s->in[k], text),
@@ -198,7 +203,7 @@ int tkg__shape_gather(tkg_inference *s) {
     return tkg__misfit(s, 0, 1, "the result has more than 4 dimensions");
   tkg__set_shape(s->out, ids);
   if (x->rank == 2) s->out->shape[s->out->rank++] = x->shape[1];
-  s->out->dtype = x->dtype;
+  s->out->dtype = x->dtype == TKG_I32 ? TKG_I32 : TKG_F32;
   return TKG_OK;
 }
 

@@ -8,6 +8,7 @@
  * the loops that add know nothing but those addresses. A second pass over a block, for further
  * columns, finds its rows in the first cache. Units are slices of edges (edges.h). Each sum has the
  * order of the row's edges, on every instruction set and for every number of threads. */
+#include "aggregate_codes.h"
 #include "edges.h"
 #include "ids.h"
 #include "isa.h"
@@ -294,7 +295,9 @@ static int aggregate_range(const tkg_call *c, int64_t first, int64_t last) {
   const sum s = sum_of(c);
   int status = check_relations(&s, first, last);
   if (status) return status;
-  if (c->in[1]->dtype == TKG_BF16)
+  if (c->in[1]->dtype == TKG_CODES)
+    TKG_ISA_NAME(tkg__aggregate_codes)(c, s.r, s.w, NULL, first, last);
+  else if (c->in[1]->dtype == TKG_BF16)
     EACH_KIND(sum_rows, s.kind, HALF, &s, first, last)
   else
     EACH_KIND(sum_rows, s.kind, 0, &s, first, last)
@@ -314,7 +317,9 @@ static int aggregate_rows(const tkg_call *c, int64_t begin, int64_t end) {
   for (int64_t b = begin; b < end && !status; b++)
     status = check_relations(&s, s.list[b], s.list[b] + 1);
   if (status) return status;
-  if (c->in[1]->dtype == TKG_BF16)
+  if (c->in[1]->dtype == TKG_CODES)
+    TKG_ISA_NAME(tkg__aggregate_codes)(c, s.r, s.w, s.list, begin, end);
+  else if (c->in[1]->dtype == TKG_BF16)
     EACH_KIND(sum_listed, s.kind, HALF, &s, begin, end)
   else
     EACH_KIND(sum_listed, s.kind, 0, &s, begin, end)

@@ -5,6 +5,7 @@
 
 #include <type_traits>
 
+#include "family.h"
 #include "launch.h"
 #include "philox.cuh"
 #include "vec8.cuh"
@@ -93,6 +94,20 @@ static __device__ __forceinline__ void draw_codes_noise(codes_noise &n, const pa
       words[k] = tkg__codec_pairwise(n.columns[k] & 0xFFFFu, b) |
                  tkg__codec_pairwise(n.columns[k] >> 16, b) << 16;
   }
+}
+
+/* Elements first..first+count-1 of a matrix, just decoded: zero where their bit of `signs` is. A
+ * row that is NaN stays so. */
+static __device__ __forceinline__ void restore_zeros(const uint8_t *signs, int64_t first, int count,
+                                                     float v[VEC8]) {
+  TKG_UNROLL
+  for (int k = 0; k < VEC8; k++)
+    if (k < count && !(signs[(first + k) / 8] >> (first + k) % 8 & 1) && v[k] == v[k]) v[k] = 0;
+}
+
+/* Host: the signs of an input that is codes, or NULL. */
+static inline const uint8_t *codes_signs(const tkg_call *c, int k) {
+  return c->in[k]->i[3] ? tkg_in<uint8_t>(c, k) + tkg__signs_at(c->in[k]) : NULL;
 }
 
 /* Decodes group e of row r with the row's pair. */

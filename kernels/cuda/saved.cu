@@ -127,7 +127,7 @@ template <int BITS> static void encode_launch(const tkg_call *c, cudaStream_t st
 
 template <int BITS>
 static __global__ void decode_kernel(packed_layout l, int width, codes_noise noise,
-                                     const uint8_t *packed, float *x) {
+                                     const uint8_t *packed, const uint8_t *signs, float *x) {
   const uint32_t *pairs = reinterpret_cast<const uint32_t *>(packed + l.pair_offset);
   const tkg_group g = tkg_group_of(width);
   for (int64_t r = g.row; r < l.rows; r += g.stride) {
@@ -135,6 +135,7 @@ static __global__ void decode_kernel(packed_layout l, int width, codes_noise noi
     for (int64_t e = g.lane; e < l.vec8s; e += width) {
       float v[VEC8];
       decode_vec8<BITS>(l, packed, r, e, pair, noise, v);
+      if (signs) restore_zeros(signs, r * l.cols + e * VEC8, columns_of(l, e), v);
       store_vec8(x + r * l.cols + e * VEC8, l.whole, columns_of(l, e), v);
     }
   }
@@ -145,19 +146,7 @@ template <int BITS> static void decode_launch(const tkg_call *c, cudaStream_t st
   const packed_layout l = layout_of(BITS, tkg__rows(c->node), tkg__cols(c->node), x);
   const int width = tkg_group_width(l.vec8s);
   tkg_launch(decode_kernel<BITS>, tkg_groups(l.rows, width), stream, l, width,
-             codes_noise_of(c, c->node), tkg_in<uint8_t>(c, 0), x);
-}
-
-/* ---- entries ---- */
-
-static int encode_run(const tkg_call *c, cudaStream_t stream) {
-  tkg_with_bits(c->node->i[0], [=](auto bits) { encode_launch<bits()>(c, stream); });
-  return TKG_OK;
-}
-
-static int decode_run(const tkg_call *c, cudaStream_t stream) {
-  tkg_with_bits(c->node->i[0], [=](auto bits) { decode_launch<bits()>(c, stream); });
-  return TKG_OK;
+             codes_noise_of(c, c->node), tkg_in<uint8_t>(c, 0), codes_signs(c, 0), x);
 }
 
 /* ---- sign_mask ---- */
@@ -191,10 +180,26 @@ static __global__ void sign_mask_kernel(int64_t n, const float *x, uint8_t *mask
   }
 }
 
-static int sign_mask_run(const tkg_call *c, cudaStream_t stream) {
+static void sign_mask_launch(const tkg_call *c, uint8_t *mask, cudaStream_t stream) {
   const int64_t n = tkg__count(c->in[0]);
-  tkg_launch(sign_mask_kernel, tkg_flat(tkg_ceil(n, WORDS)), stream, n, tkg_in<float>(c, 0),
-             tkg_out<uint8_t>(c));
+  tkg_launch(sign_mask_kernel, tkg_flat(tkg_ceil(n, WORDS)), stream, n, tkg_in<float>(c, 0), mask);
+}
+
+/* ---- entries ---- */
+
+static int encode_run(const tkg_call *c, cudaStream_t stream) {
+  tkg_with_bits(c->node->i[0], [=](auto bits) { encode_launch<bits()>(c, stream); });
+  if (c->node->i[3]) sign_mask_launch(c, tkg_out<uint8_t>(c) + tkg__signs_at(c->node), stream);
+  return TKG_OK;
+}
+
+static int decode_run(const tkg_call *c, cudaStream_t stream) {
+  tkg_with_bits(c->node->i[0], [=](auto bits) { decode_launch<bits()>(c, stream); });
+  return TKG_OK;
+}
+
+static int sign_mask_run(const tkg_call *c, cudaStream_t stream) {
+  sign_mask_launch(c, tkg_out<uint8_t>(c), stream);
   return TKG_OK;
 }
 

@@ -25,6 +25,10 @@
  * (c bits) % 8 of byte c bits / 8, low bits first. Then, at the next multiple of 4 bytes, a plane
  * of pairs, Z and step, 2 bytes each, one pair per row. Padding bits and bytes are zero.
  *
+ * Signs. Where a value is known not to be negative (the output of a ReLU), its codes may be
+ * followed by a plane of signs: bit i % 8 of byte i / 8 is whether element i of the whole matrix is
+ * above zero. Elements that are not decode to zero, to which dither would add noise.
+ *
  * Noise. n is a number of 16 bits, a block of Philox 8 of them, low half of each word first. v is
  * rounded to 16 fractional bits, so q = (v 2^16 + n) >> 16 for all noise, with
  * u = (n + 1/2) / 2^16 - 1/2. For element (r, c) n is
@@ -63,7 +67,8 @@ typedef struct tkg_codec {
   uint32_t step, stream; /* the same at encoding and decoding */
 } tkg_codec;
 
-/* Bytes of a row of codes; of the plane of codes with its padding; of the whole packed matrix. */
+/* Bytes of a row of codes; of the plane of codes with its padding; of the whole packed matrix, at
+ * the end of which signs begin. */
 static inline int64_t tkg__codec_row_bytes(int bits, int64_t cols) {
   return cols / 8 * bits + (cols % 8 * bits + 7) / 8;
 }

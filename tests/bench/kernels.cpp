@@ -429,6 +429,18 @@ static void graphs(void) {
       .with(floats(x))
       .with(floats({EDGES}))
       .go("aggregate, weights");
+  for (int bits : {8, 4, 2, 1}) {
+    g = graph(&read);
+    array codes = make(TKG_CODES, x, codec_bytes(bits, NODES, D));
+    codes.node.i[0] = bits;
+    device->zero(codes.data, codes.bytes);
+    bench(TKG_OP_AGGREGATE, TKG_F32, x)
+        .i(NODES, NODES, EDGES, layout)
+        .with(g, read)
+        .with(codes)
+        .with(floats({EDGES}))
+        .go(("aggregate, weights, " + std::to_string(bits) + " bits").c_str());
+  }
   g = graph(&read);
   bench(TKG_OP_AGGREGATE_MUL, TKG_F32, x)
       .i(NODES, NODES, EDGES, layout)

@@ -62,6 +62,8 @@ static void elementwise(void) {
   in[1].bytes.resize((size_t)bytes_of(&in[1].node));
   n.f[0] = 0.1;
   compare(&n, in, 0, below(2) ? -1 : 0);
+  in[1] = coded(floats(shape), true);
+  compare(&n, in, 0, below(2) ? -1 : 0);
 }
 
 /* A shape that broadcasts to the given one. */
@@ -282,7 +284,7 @@ static void rows_by_id(void) {
   const int64_t rows = below(9) ? 1 + below(300) : 1, m = some_rows();
   const int64_t d = below(12) ? some_cols() : 0;
   const bool vector = below(6) == 0, three = below(3) == 0 && m % 2 == 0;
-  std::vector<array> in = {floats(vector ? dims{rows} : dims{rows, d}),
+  std::vector<array> in = {vector ? floats({rows}) : maybe_coded(floats({rows, d})),
                            ids(three ? dims{m / 2, 2} : dims{m}, rows)};
   spoil(in[1], rows);
   dims shape = three ? dims{m / 2, 2} : dims{m};
@@ -371,6 +373,7 @@ static void saved(void) {
     n.i[0] = bits;
     n.i[1] = below(TKG_ROUNDINGS);
     n.i[2] = 1 << 20;
+    n.i[3] = below(2);
     std::vector<array> in = {x};
     compare(&n, in, 0, -1);
     array codes = {n, run_on(cpu, &n, in, -1).out};

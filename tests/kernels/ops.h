@@ -18,6 +18,7 @@
 extern "C" {
 #include "base/backend.h"
 #include "base/error.h"
+#include "shared/codec.h"
 }
 
 /* ---- what is under test ---- */
@@ -70,7 +71,9 @@ static int64_t rows_of(const tkg_node *n) {
   return rows;
 }
 static int64_t bytes_of(const tkg_node *n) {
-  if (n->dtype == TKG_CODES) return codec_bytes((int)n->i[0], rows_of(n), cols_of(n));
+  if (n->dtype == TKG_CODES)
+    return codec_bytes((int)n->i[0], rows_of(n), cols_of(n)) +
+           (n->i[3] ? (count_of(n) + 7) / 8 : 0);
   if (n->dtype == TKG_MASK) return (count_of(n) + 7) / 8;
   return (n->dtype == TKG_BF16 ? 2 : 4) * count_of(n);
 }
@@ -214,6 +217,21 @@ static result run_on(const tkg_backend *b, const tkg_node *node, std::vector<arr
   b->release(c.out);
   return r;
 }
+
+/* A matrix in codes that any op may read. */
+static array coded(array x, bool signs) {
+  static const int widths[] = {8, 4, 2, 1};
+  tkg_node n = node_of(TKG_OP_ENCODE, TKG_CODES, {x.node.shape[0], x.node.shape[1]});
+  n.i[0] = widths[below(4)];
+  n.i[1] = below(TKG_ROUND_DITHER_INDEPENDENT);
+  n.i[2] = 1 << 20;
+  n.i[3] = signs;
+  for (int64_t k = 0; n.i[3] && k < count_of(&n); k++) x.f()[k] = fmaxf(x.f()[k], 0);
+  std::vector<array> in = {x};
+  return {n, run_on(cpu, &n, in, -1).out};
+}
+
+static array maybe_coded(const array &x) { return below(2) ? x : coded(x, below(2)); }
 
 /* ---- comparing ---- */
 
