@@ -106,7 +106,7 @@ describe('a run that goes on', function()
     same_run(whole, out)
   end)
 
-  it('keeps the noise of the version that began it: then dither drew a number per element', function()
+  it('keeps the noise of the version that began it: a random number per element', function()
     local out, whole = dir .. '/old-codes', dir .. '/old-codes-whole'
     local begin = './tinykg run recipes/kgcn.lua --quiet --data ' .. data .. ' --set dim=8 --bits 2'
     local independent = begin .. ' --rounding dither-independent'
