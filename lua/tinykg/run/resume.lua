@@ -64,7 +64,7 @@ function resume.differs(path, config, text, recipe)
   was.options = known and completed or was.options
   local function fixed(c)
     return {recipe = c.recipe, data = not was.data_set and c.data or nil, seed = c.seed,
-            bits = c.bits_asked or c.bits, rounding = c.bits ~= 32 and c.rounding or nil,
+            bits = c.bits_asked or c.bits, rounding = was.bits ~= 32 and c.rounding or nil,
             steps = c.steps,
             options = c.options, data_options = c.data_options}
   end
