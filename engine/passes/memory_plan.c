@@ -171,14 +171,18 @@ static bool replaces_in_group(const tkg_planner *z, const tkg_group *g, int v, i
   return tkg__bytes(from) == tkg__bytes(n) && from->dtype == n->dtype && is_dead(z, g, v, o);
 }
 
-/* The value over which node i, at place o of a group, may be written. */
+/* The value over which node i, at place o of a group, may be written: of several the first that was
+ * made, since all that it was written over then has the same memory. */
 static int replaced_in_group(const tkg_planner *z, const tkg_group *g, int i, int o) {
+  int first = -1;
   for (int r = g->first; r <= o; r++) {
     const tkg_node *n = &z->tape->nodes[z->p->order[r]];
-    for (int k = 0; k < n->inputs; k++)
-      if (replaces_in_group(z, g, n->in[k], i, o)) return n->in[k];
+    for (int k = 0; k < n->inputs; k++) {
+      int v = n->in[k];
+      if ((first < 0 || v < first) && replaces_in_group(z, g, v, i, o)) first = v;
+    }
   }
-  return -1;
+  return first;
 }
 
 int tkg__replaced(const tkg_planner *z, int i, int o) {
