@@ -90,15 +90,14 @@ static float *of_block(const operands *u, int64_t b) {
 /* ---- noise ---- */
 
 /* Draws 16 bits for each element of the chunk, by blocks: their numbers follow each other unless
- * some rows are left alone. */
-static void draw(const operands *u, const tkg_run_context *c, uint32_t stream, chunk *x) {
+ * some rows are left alone. `before`: Philox blocks before those of the first. */
+static void draw(const operands *u, const tkg_run_context *c, uint32_t stream, uint64_t before,
+                 chunk *x) {
   const int64_t draws = u->s.draws;
-  const uint32_t t = (uint32_t)c->t;
-  if (!u->rows)
-    tkg__philox_halves(c->seed, (uint64_t)(x->block[0] * draws), x->blocks * draws, t, stream,
-                       x->drawn);
-  for (int k = 0; k < x->blocks && u->rows; k++)
-    tkg__philox_halves(c->seed, (uint64_t)(x->block[k] * draws), draws, t, stream,
+  const int calls = u->rows ? x->blocks : 1;
+  for (int k = 0; k < calls; k++)
+    tkg__philox_halves(c->seed, before + (uint64_t)(x->block[k] * draws),
+                       u->rows ? draws : x->blocks * draws, (uint32_t)c->t, stream,
                        x->drawn + 8 * k * draws);
   for (int64_t i = 0; i < x->blocks * draws; i++) {
     const uint16_t *from = x->drawn + 8 * i;
@@ -236,12 +235,12 @@ static void update_block(const operands *u, chunk *x, int k) {
  * block. */
 static void update_chunk(const operands *u, const tkg_run_context *c, chunk *x) {
   for (int k = 0; k < x->blocks; k++) update_block(u, x, k);
-  if (u->coded) draw(u, c, TKG_MOMENTS_STREAM, x);
+  if (u->coded) draw(u, c, TKG_MOMENTS_STREAM, 0, x);
   for (int k = 0; k < x->blocks; k++) {
     const int64_t b = x->block[k];
     encode(u, b * u->s.length, length_of(u, b), of_block(u, b), x, k * slot_of(u), x->largest[k]);
   }
-  if (u->half) draw(u, c, u->stream, x);
+  if (u->half) draw(u, c, u->stream, tkg__parameter_blocks(c->step), x);
   for (int k = 0; k < x->blocks && u->half; k++) {
     const int64_t b = x->block[k];
     store(u, b * u->s.length, length_of(u, b), x, k * slot_of(u));
