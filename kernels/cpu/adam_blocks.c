@@ -113,6 +113,7 @@ static void draw(const operands *u, const tkg_run_context *c, uint32_t stream, u
 static float *open_parameter(const operands *u, int64_t at, int64_t n, float *restrict floats) {
   const uint16_t *restrict from = (const uint16_t *)u->p + at;
   if (!u->half) return (float *)u->p + at;
+#pragma omp simd
   for (int64_t j = 0; j < n; j++) floats[j] = tkg__bf16_value(from[j]);
   return floats;
 }
@@ -205,6 +206,7 @@ static void encode(const operands *u, int64_t at, int64_t n, float *scales, chun
 
 static void store(const operands *u, int64_t at, int64_t n, const chunk *x, int64_t i) {
   uint16_t *restrict to = (uint16_t *)u->p + at;
+#pragma omp simd
   for (int64_t j = 0; j < n; j++) to[j] = tkg__bf16_round(x->p[i + j], x->noise[i + j]);
 }
 
