@@ -90,15 +90,14 @@ static float *of_block(const operands *u, int64_t b) {
 /* ---- noise ---- */
 
 /* Draws 16 bits for each element of the chunk, by blocks: their numbers follow each other unless
- * some rows are left alone. */
-static void draw(const operands *u, const tkg_run_context *c, uint32_t stream, chunk *x) {
+ * some rows are left alone. `before`: Philox blocks before those of the first. */
+static void draw(const operands *u, const tkg_run_context *c, uint32_t stream, uint64_t before,
+                 chunk *x) {
   const int64_t draws = u->s.draws;
-  const uint32_t t = (uint32_t)c->t;
-  if (!u->rows)
-    tkg__philox_halves(c->seed, (uint64_t)(x->block[0] * draws), x->blocks * draws, t, stream,
-                       x->drawn);
-  for (int k = 0; k < x->blocks && u->rows; k++)
-    tkg__philox_halves(c->seed, (uint64_t)(x->block[k] * draws), draws, t, stream,
+  const int calls = u->rows ? x->blocks : 1;
+  for (int k = 0; k < calls; k++)
+    tkg__philox_halves(c->seed, before + (uint64_t)(x->block[k] * draws),
+                       u->rows ? draws : x->blocks * draws, (uint32_t)c->t, stream,
                        x->drawn + 8 * k * draws);
   for (int64_t i = 0; i < x->blocks * draws; i++) {
     const uint16_t *from = x->drawn + 8 * i;
@@ -110,18 +109,20 @@ static void draw(const operands *u, const tkg_run_context *c, uint32_t stream, c
 
 /* ---- one block of n elements: at `at` in memory, at `i` in the chunk ---- */
 
-/* Reads p, and the moments multiplied by their betas. */
-static void decode(const operands *u, int64_t at, int64_t n, const float *scales, chunk *x,
-                   int64_t i) {
-  float *restrict p = x->p + i, *restrict m = x->m + i, *restrict v = x->v + i;
+/* p itself, or its numbers as floats. */
+static float *open_parameter(const operands *u, int64_t at, int64_t n, float *restrict floats) {
+  const uint16_t *restrict from = (const uint16_t *)u->p + at;
+  if (!u->half) return (float *)u->p + at;
+#pragma omp simd
+  for (int64_t j = 0; j < n; j++) floats[j] = tkg__bf16_value(from[j]);
+  return floats;
+}
+
+/* Reads m and, unless it is the row's, v, multiplied by their betas. */
+static void decode(const operands *u, int64_t at, int64_t n, const float *scales, float *restrict m,
+                   float *restrict v) {
   const float decayed_m = u->a.beta1 * (u->coded ? scales[0] : 1);
   const float decayed_v = u->a.beta2 * (u->coded ? scales[1] : 1);
-  if (u->half) {
-    const uint16_t *restrict from = (const uint16_t *)u->p + at;
-    for (int64_t j = 0; j < n; j++) p[j] = tkg__bf16_value(from[j]);
-  } else {
-    memcpy(p, (const float *)u->p + at, (size_t)n * sizeof *p);
-  }
   if (u->coded && u->rowwise) {
     const uint8_t *restrict codes = (const uint8_t *)u->first + at;
     for (int64_t j = 0; j < n; j++) m[j] = tkg__moments_first(codes[j]) * decayed_m;
@@ -204,11 +205,8 @@ static void encode(const operands *u, int64_t at, int64_t n, float *scales, chun
 }
 
 static void store(const operands *u, int64_t at, int64_t n, const chunk *x, int64_t i) {
-  if (!u->half) {
-    memcpy((float *)u->p + at, x->p + i, (size_t)n * sizeof *x->p);
-    return;
-  }
   uint16_t *restrict to = (uint16_t *)u->p + at;
+#pragma omp simd
   for (int64_t j = 0; j < n; j++) to[j] = tkg__bf16_round(x->p[i + j], x->noise[i + j]);
 }
 
@@ -224,14 +222,14 @@ static void list_blocks(const operands *u, int64_t first, int64_t last, chunk *x
 static void update_block(const operands *u, chunk *x, int k) {
   const int64_t b = x->block[k], at = b * u->s.length, n = length_of(u, b), i = k * slot_of(u);
   const float *g = u->g + (u->compact ? u->rows[b] * u->s.length : at);
-  float *scales = of_block(u, b);
-  decode(u, at, n, scales, x, i);
+  float *scales = of_block(u, b), *p = open_parameter(u, at, n, x->p + i);
+  decode(u, at, n, scales, x->m + i, x->v + i);
   if (!u->rowwise) {
-    update(u->a, g, n, x->p + i, x->m + i, x->v + i, x->largest[k]);
+    update(u->a, g, n, p, x->m + i, x->v + i, x->largest[k]);
     return;
   }
   float *v_row = scales + u->coded;
-  update_rowwise(u->a, g, n, *v_row, x->p + i, x->m + i, x->v + i, x->largest[k]);
+  update_rowwise(u->a, g, n, *v_row, p, x->m + i, x->v + i, x->largest[k]);
   *v_row = x->largest[k][1];
 }
 
@@ -239,13 +237,13 @@ static void update_block(const operands *u, chunk *x, int k) {
  * block. */
 static void update_chunk(const operands *u, const tkg_run_context *c, chunk *x) {
   for (int k = 0; k < x->blocks; k++) update_block(u, x, k);
-  if (u->coded) draw(u, c, TKG_MOMENTS_STREAM, x);
+  if (u->coded) draw(u, c, TKG_MOMENTS_STREAM, 0, x);
   for (int k = 0; k < x->blocks; k++) {
     const int64_t b = x->block[k];
     encode(u, b * u->s.length, length_of(u, b), of_block(u, b), x, k * slot_of(u), x->largest[k]);
   }
-  if (u->half) draw(u, c, u->stream, x);
-  for (int k = 0; k < x->blocks; k++) {
+  if (u->half) draw(u, c, u->stream, tkg__parameter_blocks(c->step), x);
+  for (int k = 0; k < x->blocks && u->half; k++) {
     const int64_t b = x->block[k];
     store(u, b * u->s.length, length_of(u, b), x, k * slot_of(u));
   }

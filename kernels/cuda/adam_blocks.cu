@@ -172,11 +172,11 @@ static __device__ __forceinline__ float largest_of(const float x[VEC8], int coun
 /* ---- encoding ---- */
 
 static __device__ __forceinline__ void draw(const adam_blocks &x, const tkg_run_params *run,
-                                            uint32_t stream, const lane_part *e,
+                                            uint32_t stream, uint64_t before, const lane_part *e,
                                             uint32_t noise[VEC8]) {
   uint32_t words[4];
-  tkg__philox_block(run->seed, (uint64_t)(e->block * x.s.draws + e->lane / 2), run->update, stream,
-                    words);
+  tkg__philox_block(run->seed, before + (uint64_t)(e->block * x.s.draws + e->lane / 2), run->update,
+                    stream, words);
   TKG_UNROLL
   for (int k = 0; k < VEC8; k++) noise[k] = tkg_half(words, k) ^ (e->lane % 2 ? 0xffffu : 0u);
 }
@@ -189,7 +189,7 @@ store_parameter(const adam_blocks &x, const tkg_run_params *run, const lane_part
     store_vec8(static_cast<float *>(x.p) + e->at, e->whole, e->count, e->p);
     return;
   }
-  draw(x, run, x.stream, e, noise);
+  draw(x, run, x.stream, tkg__parameter_blocks(run->step), e, noise);
   TKG_UNROLL
   for (int k = 0; k < VEC8; k++) halves[k] = tkg__bf16_round(e->p[k], noise[k]);
   store_halves(x.p, e->at, e->whole, e->count, halves);
@@ -202,7 +202,7 @@ static __device__ __forceinline__ void store_codes(const adam_blocks &x, const t
   uint32_t noise[VEC8];
   uint16_t both[VEC8];
   uint8_t first[VEC8];
-  draw(x, run, TKG_MOMENTS_STREAM, e, noise);
+  draw(x, run, TKG_MOMENTS_STREAM, 0, e, noise);
   TKG_UNROLL
   for (int k = 0; k < VEC8; k++) {
     const uint32_t bits = tkg__moments_noise(noise[k]);

@@ -34,9 +34,9 @@
  * for m = v = 0.
  *
  * Noise. Element c of block b uses number c % 8 of Philox block b ceil(length / 16) + c / 16, taken
- * from 65535 if c % 16 >= 8, for both moments, and on another stream for a parameter of 16 bits.
- * The Philox step is the number of the update, so that a resumed run continues with the same bits.
- */
+ * from 65535 if c % 16 >= 8, for both moments. The Philox step is the number of the update, so that
+ * a resumed run continues with the same bits. A parameter of 16 bits uses another stream and adds
+ * 2^32 times the number of the run's step to the Philox block, as two optimizers may update it. */
 #ifndef TKG_MOMENTS_H
 #define TKG_MOMENTS_H
 
@@ -79,6 +79,9 @@ static inline tkg_moments tkg__moments_of(int64_t count, int64_t cols, int forma
   s.draws = (s.length + 15) / 16;
   return s;
 }
+
+/* What is added to the Philox blocks of a parameter's noise. */
+static inline uint64_t tkg__parameter_blocks(uint32_t step) { return (uint64_t)step << 32; }
 
 /* The scale of a block, and the factor that gives its moments in units of it. A block whose largest
  * is next to nothing counts as zero, so that nothing is divided by a subnormal number. */
