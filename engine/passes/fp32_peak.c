@@ -11,7 +11,7 @@
  * what is still saved, the gradients that have arrived and the gradient of each input are there at
  * once, or the op's scratch memory (fp32_baseline.c) where that is more. A second gradient of a
  * value is added in place if nothing else has its memory. Gradients of parameters stay until the
- * update, which takes two more arrays like its largest parameter (Adam's denominator).
+ * update, whose denominator is made beside them (Adam: two arrays like the largest parameter).
  *
  * tests/bench/pytorch_*.py peak measure the same in PyTorch. */
 #include "fp32_peak.h"
@@ -121,12 +121,18 @@ static void free_read(walk *w, int i) {
   }
 }
 
+/* Marks what forward computes: what is asked for, and what is saved. */
+static void find_runs(walk *w, const tkg_program *p, int loss) {
+  for (int v = 0; v < w->s->tape->n; v++) w->runs[v] = w->s->saver[v] >= 0;
+  for (int i = 0; i < p->output_count; i++) w->runs[p->outputs[i]] = true;
+  tkg__reach(w->s->tape, &loss, 1, false, w->runs);
+}
+
 static void run_forward(walk *w) {
   find_last(w);
   for (int i = 0; i < w->s->tape->n; i++) {
-    if (!w->runs[i]) continue;
     take(w, w->s->extra[i] + (has_memory(w, i) ? tkg__bytes(node(w, i)) : 0));
-    free_read(w, i);
+    if (w->runs[i]) free_read(w, i);
   }
 }
 
@@ -214,6 +220,12 @@ static void run_backward(walk *w, int loss) {
   }
 }
 
+/* Arrays like a parameter that its update takes for a moment: a denominator, in two steps for
+ * Adam. */
+static int update_arrays(const tkg_optimizer *o) {
+  return !o ? 0 : o->op == TKG_OP_ADAM ? 2 : o->op == TKG_OP_ADAGRAD ? 1 : 0;
+}
+
 static int64_t largest_parameter(const tkg_fp32_saved *s) {
   int64_t most = 0;
   for (int i = 0; i < s->tape->n; i++) {
@@ -223,7 +235,8 @@ static int64_t largest_parameter(const tkg_fp32_saved *s) {
   return most;
 }
 
-static int measure_work(tkg_program *p, const tkg_fp32_saved *s, int loss, bool updates) {
+static int measure_work(tkg_program *p, const tkg_fp32_saved *s, int loss,
+                        const tkg_optimizer *optimizer) {
   size_t n = (size_t)s->tape->n + 1, most = n * (2 * TKG_MAX_INPUTS + 1);
   walk w = {.s = s, .storages = malloc(most * sizeof *w.storages)};
   w.last = malloc(n * (2 * sizeof *w.last));
@@ -234,11 +247,10 @@ static int measure_work(tkg_program *p, const tkg_fp32_saved *s, int loss, bool 
                    : tkg__fail(TKG_E_MEMORY, "plan: no memory");
   if (!status) {
     w.gradient = memset(w.last + n, -1, n * sizeof *w.gradient);
-    tkg__reach(s->tape, &loss, 1, false, w.runs);
-    tkg__reach(s->tape, p->outputs, p->output_count, false, w.runs);
+    find_runs(&w, p, loss);
     run_forward(&w);
     run_backward(&w, loss);
-    take(&w, updates ? 2 * largest_parameter(s) : 0);
+    take(&w, update_arrays(optimizer) * largest_parameter(s));
     p->reference_work = w.peak;
   }
   free(w.storages);
@@ -256,7 +268,7 @@ int tkg__fp32_reference(tkg_program *p, int loss, const tkg_optimizer *optimizer
   p->reference_held = malloc((2 * (size_t)p->tape->n + 1) * sizeof *p->reference_held);
   if (!p->reference_held) status = tkg__fail(TKG_E_MEMORY, "plan: no memory");
   if (!status) hold_leaves(p, &saved, optimizer);
-  if (!status) status = measure_work(p, &saved, loss, optimizer != NULL);
+  if (!status) status = measure_work(p, &saved, loss, optimizer);
   free(saved.extra);
   return status;
 }
