@@ -36,7 +36,8 @@ describe('reference_peak', function()
     -- the table, its two moments, its gradient, and the two arrays of Adam's denominator
     assert.equal(6 * MATRIX, peak(loss, {optimizer = tk.optim.adam{}}))
     assert.equal(6 * MATRIX, peak(loss, {optimizer = tk.optim.adam{bits = 8}})) -- in FP32
-    assert.equal(2 * MATRIX + 4, peak(loss)) -- without an update: the table, its gradient, the loss's
+    -- without an update: the table, its gradient, and that of the loss
+    assert.equal(2 * MATRIX + 4, peak(loss))
   end)
 
   it('has parameters with momentum once more', function()
