@@ -1,5 +1,5 @@
---- A section's memory in three columns, an op-by-op FP32 program of the same ops, ours
---- at 32 bits, the run itself, each for what is kept for backward and for the peak of the whole run.
+--- A section's memory in three columns, an op-by-op FP32 program of the same ops, ours at 32 bits,
+--- the run itself, each for what is kept for backward and for the peak of the whole run.
 local tables = require 'tinykg.base.tables'
 local format = require 'tinykg.report.format'
 local html = require 'tinykg.report.html'
