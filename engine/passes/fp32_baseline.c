@@ -24,7 +24,8 @@ static void value(counter *c, int i, int v) {
 }
 
 int tkg__fp32_storage(const tkg_tape *tape, int v) {
-  while (tkg__op_is(tape->nodes[v].op, TKG_ALIAS)) v = tape->nodes[v].in[0];
+  while (tkg__op_is(tape->nodes[v].op, TKG_ALIAS) || tape->nodes[v].op == TKG_OP_WIDEN)
+    v = tape->nodes[v].in[0]; /* a parameter of 16 bits is one of 32 there */
   return v;
 }
 

@@ -23,7 +23,7 @@ typedef struct tkg_saved_value {
   tkg_node shape;
   const char *where;
   uint8_t op, rule;
-  int bits;
+  int bits, rounding; /* tkg_rounding; -1: not in codes */
   int64_t exact_bytes, saved_bytes;
 } tkg_saved_value;
 
@@ -66,7 +66,7 @@ typedef struct tkg_program {
   int group_count;
   int32_t *group_of; /* of a node; -1: it runs alone */
   bool *in_tile; /* the value exists one tile at a time; its offset is in the memory of the tile */
-  bool *output_in_place; /* the value is computed in the returned tensor: no memory here */
+  int32_t *output_of; /* the output in whose tensor a value is computed; -1: it is in the arena */
   int64_t arena_bytes;
   int64_t at_peak[TKG_KIND_COUNT]; /* bytes by kind where the arena is fullest */
 } tkg_program;

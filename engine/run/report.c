@@ -73,6 +73,7 @@ int tkg_step_kept(const tkg_step *step, int index, tkg_kept *out) {
                     (double)v->exact_bytes,
                     (double)v->saved_bytes,
                     v->bits,
+                    v->rounding,
                     v->shape.dtype,
                     v->shape.rank,
                     {0}};
@@ -90,7 +91,7 @@ static char direction(const tkg_program *p, int i) {
 static void add_place(tkg_text *text, const tkg_program *p, int i) {
   if (p->storage[i] != i)
     tkg__text_add(text, "  in %d", p->storage[i]);
-  else if (p->output_in_place[i])
+  else if (p->output_of[i] >= 0)
     tkg__text_add(text, "  result");
   else
     tkg__text_add(text, "  %s%lld", p->in_tile[i] ? "tile+" : "@", (long long)p->offset[i]);

@@ -22,8 +22,9 @@ template <class T> struct terms : partition_sums<T> {
   typedef term<T> item;
   typedef T sum;
   using partition_sums<T>::cols;
-  const T *x, *r; /* r: relation vectors, or NULL */
-  const float *w; /* by edge, or NULL */
+  const T *x, *r;       /* r: relation vectors, or NULL */
+  const uint16_t *half; /* x if it has 16 bits, else NULL */
+  const float *w;       /* by edge, or NULL */
   const int32_t *ids, *relations, *order;
   const int32_t *row_of; /* rows of x by tail, below zero for none; NULL: rows are tails */
   int64_t x_rows, r_rows;
@@ -46,7 +47,7 @@ template <class T> struct terms : partition_sums<T> {
       if (!tkg_check_id(relation, r_rows, place, bad_relation, j == 0)) return v;
       v.r = r[relation * cols + j];
     }
-    v.x = x[row * cols + j];
+    v.x = vec4_either(x, half, row * cols + j);
     if (w) v.w = w[number];
     return v;
   }
@@ -93,6 +94,7 @@ static void launch(const tkg_call *c, const operands &o, const tkg_graph &g,
   terms<T> p = {};
   p.cols = tkg__cols(c->node) * (int64_t)sizeof(float) / (int64_t)sizeof(T);
   p.x = tkg_in<T>(c, 1);
+  p.half = c->in[1]->dtype == TKG_BF16 ? tkg_in<uint16_t>(c, 1) : NULL;
   p.r = o.mul ? tkg_in<T>(c, 2) : NULL;
   p.w = tkg_in<float>(c, o.w);
   p.ids = g.ids;

@@ -1,5 +1,5 @@
 /* Rows of codes as kernels read them (shared/codec.h has the format): eight elements at a time,
- * which are one Philox block of noise and `bits` bytes of codes. */
+ * which are `bits` bytes of codes and one Philox block of noise, or of pairwise noise's columns. */
 #ifndef TKG_CUDA_CODES_H
 #define TKG_CUDA_CODES_H
 
@@ -62,16 +62,50 @@ static __device__ __forceinline__ uint64_t load_codes(const uint8_t *from, bool 
   return *from;
 }
 
+/* The noise of a thread's elements. What pairwise noise has drawn for eight columns is kept: a
+ * thread that goes down the rows draws it once. */
+typedef struct codes_noise {
+  tkg_noise from;
+  int rounding;
+  int64_t held; /* the group of columns whose numbers are in `columns`; -1: none */
+  uint32_t columns[4];
+} codes_noise;
+
+static inline codes_noise codes_noise_of(const tkg_call *c, const tkg_node *codes) {
+  return {tkg_noise_of(c, codes->i[2]), (int)codes->i[1], -1, {}};
+}
+
+/* The eight numbers of group e of row r, two per word. To nearest: always a half. */
+static __device__ __forceinline__ void draw_codes_noise(codes_noise &n, const packed_layout &l,
+                                                        int64_t r, int64_t e, uint32_t words[4]) {
+  uint32_t row[4] = {};
+  if (n.rounding == TKG_ROUND_NEAREST) {
+    words[0] = words[1] = words[2] = words[3] = 0x80008000u;
+  } else if (n.rounding != TKG_ROUND_DITHER) {
+    tkg_draw(n.from, tkg__codec_block(l.cols, r, e * VEC8), words);
+  } else {
+    if (n.held != e) tkg_draw(n.from, tkg__codec_col_block(e * VEC8), n.columns);
+    n.held = e;
+    tkg_draw(n.from, tkg__codec_row_block(r), row);
+    const uint32_t b = tkg_half(row, (int)(r % 8));
+    TKG_UNROLL
+    for (int k = 0; k < 4; k++)
+      words[k] = tkg__codec_pairwise(n.columns[k] & 0xFFFFu, b) |
+                 tkg__codec_pairwise(n.columns[k] >> 16, b) << 16;
+  }
+}
+
 /* Decodes group e of row r with the row's pair. */
 template <int BITS>
 static __device__ __forceinline__ void decode_vec8(const packed_layout &l, const uint8_t *packed,
                                                    int64_t r, int64_t e, tkg__codec_pair pair,
-                                                   tkg_noise noise, bool dither, float v[VEC8]) {
+                                                   codes_noise &noise, float v[VEC8]) {
   const float unit = pair.step * 0x1p-17f;
+  const bool dither = tkg__codec_dithers(noise.rounding);
   const uint64_t codes =
       load_codes<BITS>(packed + r * l.row_bytes + e * BITS, l.whole, columns_of(l, e));
   uint32_t words[4];
-  if (dither) tkg_draw(noise, (uint64_t)(r * l.vec8s + e), words);
+  if (dither) draw_codes_noise(noise, l, r, e, words);
   TKG_UNROLL
   for (int k = 0; k < VEC8; k++) {
     int32_t q = (int32_t)(codes >> BITS * k & ((1u << BITS) - 1)) << 17;

@@ -6,9 +6,8 @@ local arguments = require 'tinykg.base.arguments'
 local source_line = require 'tinykg.base.source_line'
 local runtime = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'
+local rounding = require 'tinykg.engine.rounding'
 local check = runtime.check
-
-local ROUNDING = {dither = 0, stochastic = 1, nearest = 2}
 
 ---@class Step
 ---@field number integer steps run so far; random numbers depend on it
@@ -23,12 +22,12 @@ end
 
 local function create(options)
   local c = runtime.create('step')
-  local rounding = options.rounding or 'dither'
-  if not ROUNDING[rounding] then
-    runtime.fail("rounding '%s' is not one of dither, stochastic, nearest", tostring(rounding))
+  local name = options.rounding or 'dither'
+  if not rounding.NUMBERS[name] then
+    runtime.fail("rounding '%s' is not %s", tostring(name), rounding.CHOICES)
   end
   check(C.tkg_step_set(c, 'bits', options.bits or 32))
-  check(C.tkg_step_set(c, 'rounding', ROUNDING[rounding]))
+  check(C.tkg_step_set(c, 'rounding', rounding.NUMBERS[name]))
   if options.small then check(C.tkg_step_set(c, 'small', options.small)) end
   for _, pass in ipairs{'save', 'fuse', 'rows', 'tiles'} do
     if options[pass] == false then check(C.tkg_step_set(c, pass, 0)) end
@@ -63,7 +62,8 @@ end
 --- Options:
 ---   optimizer  one of tk.optim, applied by the step; without it gradients are left in .grad
 ---   bits       of saved values: 32 (exact, the default), 8, 4, 2 or 1
----   rounding   'dither' (default), 'stochastic' (both unbiased) or 'nearest'
+---   rounding   'dither' (default), 'dither-independent' (a random number per element, slower) or
+---              'stochastic', all unbiased; or 'nearest'
 ---   small      values of at most so many bytes are saved exactly (4096)
 ---   check      looks at each value: the first NaN or infinity stops the step with its recipe
 ---              line, op and place, and no parameter is updated. Results are the same bits, in
@@ -165,8 +165,9 @@ end
 ---@param name string ---@return number bytes or a count; -1 if there is no such figure
 function methods:figure(name) return C.tkg_step_figure(self.c, name) end
 
---- Values saved for backward: a list of {where, op, rule, shape, bits, exact_bytes, kept_bytes}.
---- `where` is the recipe's line, `rule` as of saved_as, or 'resident' (a parameter or an input).
+--- Values saved for backward: a list of {where, op, rule, shape, bits, rounding, exact_bytes,
+--- kept_bytes}. `where` is the recipe's line, `rule` as of saved_as, or 'resident' (a parameter or
+--- an input), `rounding` that of codes: a value whose codes are read twice has dither-independent.
 ---@return table[]
 function methods:kept()
   local list, row = {}, ffi.new('tkg_kept')
@@ -177,6 +178,7 @@ function methods:kept()
     list[#list + 1] = {
       where = row.where ~= nil and ffi.string(row.where) or nil, op = ffi.string(row.op),
       rule = ffi.string(row.rule), shape = shape, bits = row.bits,
+      rounding = rounding.BY_NUMBER[row.rounding],
       exact_bytes = row.exact_bytes, kept_bytes = row.kept_bytes,
     }
   end

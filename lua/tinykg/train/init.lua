@@ -71,6 +71,10 @@ function train.build(recipe, data, o)
                  'and score', recipe.name)
   end
   source_line.leave(outer)
+  if o.parameter_bits == 16 then
+    model:halve()
+    C.tkg_memory_reset_peak(runtime.engine) -- not the moment when a table was there in both widths
+  end
   return model:train()
 end
 

@@ -51,13 +51,17 @@ describe('tinykg memory', function()
     agrees('recipes/kgat.lua --bits 32 --data-set task=ranking' .. on, 2)
     agrees('recipes/kgat.lua --bits 2 --data-set task=ranking' .. on, 2)
     agrees('recipes/lightgcn.lua --bits 1' .. on)
+    agrees('recipes/kgat.lua --bits 2 --data-set task=ranking --set optimizer_bits=8 ' ..
+           '--set optimizer_rowwise=true --set parameter_bits=16' .. on, 2)
   end)
 
   it('says what training then counts, with the GPU\'s kernels', function()
     if not emulation.is_there() then return pending('no libtinykg_emu.so') end
     local on = ' --device emu --threads 2 --data ' .. data
-    agrees('recipes/kgcn.lua --bits 4' .. on)
+    agrees('recipes/kgcn.lua --bits 4 --set optimizer_lazy=true' .. on)
     agrees('recipes/kgat.lua --bits 2' .. on, 2)
+    agrees('recipes/lightgcn.lua --bits 2 --set optimizer_rowwise=true --set parameter_bits=16' ..
+           on)
     -- its last batch, of 48, keeps less than a full one and takes more: it is computed by rows
     agrees('recipes/kgin.lua --bits 2 --set batch_size=192 --set dim=16' .. on)
   end)
@@ -102,6 +106,13 @@ return mf]])
       local interpreted = plan_of(recipe, '-joff')
       for hot = 1, 6 do assert.same(interpreted, plan_of(recipe, '-Ohotexit=1,hotloop=' .. hot)) end
     end
+  end)
+
+  it('counts tables of 16 bits and row-wise moments as multiplied by hand', function()
+    local plan = planned('recipes/bpr-mf.lua --set dim=48 --set parameter_bits=16 ' ..
+                         '--set optimizer_rowwise=true --set optimizer_bits=8 --data ' .. data)
+    assert.equal(2 * 48 * (90 + 120), plan.memory.parameter)
+    assert.equal((48 + 8) * (90 + 120), plan.memory.optimizer) -- a code each, two numbers a row
   end)
 
   it('counts parameters and moments as multiplied by hand', function()

@@ -3,6 +3,7 @@ local format = require 'tinykg.base.format'
 local tables = require 'tinykg.base.tables'
 local options = require 'tinykg.cli.options'
 local recipe_file = require 'tinykg.train.recipe_file'
+local rounding = require 'tinykg.engine.rounding'
 local run_args = require 'tinykg.cli.run_args'
 local settings = require 'tinykg.cli.settings'
 
@@ -18,7 +19,7 @@ local function parser()
   p:option('--bits', 'this width only: 32, 8, 4, 2, 1, or auto: the most that fit')
   p:option('--budget', 'what a step may take: 2GiB, 500MB, ... (without: a run has nine tenths ' ..
            'of what is free)')
-  p:option('--rounding', 'dither, stochastic or nearest', 'dither')
+  p:option('--rounding', rounding.CHOICES, 'dither')
   options.add_engine(p)
   p:option('--seed', 'seed of the model\'s random constants', '1')
   p:flag('--all', 'list all kept values, not only the largest')
