@@ -136,12 +136,16 @@ static void run_forward(walk *w) {
   }
 }
 
+/* In FP32, whatever the type of a parameter here. */
+static int64_t gradient_bytes(const walk *w, int i) { return 4 * tkg__count(node(w, i)); }
+
 /* Whether the gradient of input k is that of op i's result, a slice of it, or its one value
  * repeated (a sum's): a view, without memory of its own. */
 static bool passes_on(const walk *w, int i, int k) {
   const tkg_node *n = node(w, i);
   if (n->op == TKG_OP_CUSTOM_VJP) return k == 0;
-  if (tkg__op_is(n->op, TKG_ALIAS) || n->op == TKG_OP_CONCAT || n->op == TKG_OP_SUM) return true;
+  if (tkg__op_is(n->op, TKG_ALIAS) || n->op == TKG_OP_WIDEN) return true;
+  if (n->op == TKG_OP_CONCAT || n->op == TKG_OP_SUM) return true;
   bool adds = n->op == TKG_OP_ADD || (n->op == TKG_OP_SUB && k == 0) ||
               (n->op == TKG_OP_AFFINE && n->f[0] == 1);
   return adds && tkg__count(node(w, n->in[k])) == tkg__count(n);
@@ -164,7 +168,7 @@ static void arrive(walk *w, int v, int at) {
     w->gradient[v] = at;
     return;
   }
-  int64_t bytes = tkg__bytes(node(w, v));
+  int64_t bytes = gradient_bytes(w, v);
   bool in_place = w->storages[before].users == 1 && w->storages[before].bytes == bytes;
   if (!in_place) {
     w->gradient[v] = new_storage(w, bytes);
@@ -176,7 +180,7 @@ static void arrive(walk *w, int v, int at) {
 /* The gradient of a parameter gets memory of its own. */
 static void keep(walk *w, int i) {
   int at = w->gradient[i];
-  int64_t bytes = tkg__bytes(node(w, i));
+  int64_t bytes = gradient_bytes(w, i);
   if (w->storages[at].users == 1 && w->storages[at].bytes == bytes) return;
   w->gradient[i] = new_storage(w, bytes);
   leave(w, at);
@@ -190,7 +194,7 @@ static void run_backward_of(walk *w, int i) {
   for (int k = 0; k < n->inputs; k++) {
     made[k] = -1;
     if (!tkg__passes_gradient(n, k) || !w->s->wanted[n->in[k]]) continue;
-    made[k] = passes_on(w, i, k) ? w->gradient[i] : new_storage(w, tkg__bytes(node(w, n->in[k])));
+    made[k] = passes_on(w, i, k) ? w->gradient[i] : new_storage(w, gradient_bytes(w, n->in[k]));
     if (made[k] == w->gradient[i]) w->storages[made[k]].users++;
   }
   for (int k = 0; k < n->inputs; k++)
@@ -210,7 +214,7 @@ static void find_freed(walk *w) {
 
 static void run_backward(walk *w, int loss) {
   find_freed(w);
-  w->gradient[loss] = new_storage(w, tkg__bytes(node(w, loss)));
+  w->gradient[loss] = new_storage(w, gradient_bytes(w, loss));
   for (int i = w->s->tape->n; i-- > 0;) {
     if (w->gradient[i] >= 0 && node(w, i)->op == TKG_OP_LEAF)
       keep(w, i);
@@ -230,7 +234,7 @@ static int64_t largest_parameter(const tkg_fp32_saved *s) {
   int64_t most = 0;
   for (int i = 0; i < s->tape->n; i++) {
     const tkg_node *n = &s->tape->nodes[i];
-    if (n->parameter && s->reached[i] && tkg__bytes(n) > most) most = tkg__bytes(n);
+    if (n->parameter && s->reached[i] && 4 * tkg__count(n) > most) most = 4 * tkg__count(n);
   }
   return most;
 }

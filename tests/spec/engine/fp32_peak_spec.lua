@@ -100,6 +100,20 @@ describe('reference_peak', function()
     end
   end)
 
+  it('is in FP32, whatever our tables and moments are', function()
+    local function with(bits, adam)
+      local rows, g = tk.parameter(tk.randn(N, D), {bits = bits}), graph()
+      return peak(function()
+        local y = g:aggregate(rows):tanh() + rows
+        return y:gather(tk.ids{1, 2}):square():sum()
+      end, {optimizer = tk.optim.adam(adam)})
+    end
+    local plain = with(32, {})
+    assert.equal(plain, with(16, {}))
+    assert.equal(plain, with(32, {bits = 8}))
+    assert.equal(plain, with(16, {rowwise = true, bits = 8}))
+  end)
+
   it('grows with what an op saves, and is above what is saved', function()
     local x = parameter(N, D)
     local function loss(times)
