@@ -11,7 +11,7 @@
  * what is still saved, the gradients that have arrived and the gradient of each input are there at
  * once, or the op's scratch memory (fp32_baseline.c) where that is more. A second gradient of a
  * value is added in place if nothing else has its memory. Gradients of parameters stay until the
- * update, which takes two more arrays like its largest parameter (Adam's denominator).
+ * update, whose denominator is made beside them (Adam: two arrays like the largest parameter).
  *
  * tests/bench/pytorch_*.py peak measure the same in PyTorch. */
 #include "fp32_peak.h"
@@ -121,21 +121,31 @@ static void free_read(walk *w, int i) {
   }
 }
 
+/* Marks what forward computes: what is asked for, and what is saved. */
+static void find_runs(walk *w, const tkg_program *p, int loss) {
+  for (int v = 0; v < w->s->tape->n; v++) w->runs[v] = w->s->saver[v] >= 0;
+  for (int i = 0; i < p->output_count; i++) w->runs[p->outputs[i]] = true;
+  tkg__reach(w->s->tape, &loss, 1, false, w->runs);
+}
+
 static void run_forward(walk *w) {
   find_last(w);
   for (int i = 0; i < w->s->tape->n; i++) {
-    if (!w->runs[i]) continue;
     take(w, w->s->extra[i] + (has_memory(w, i) ? tkg__bytes(node(w, i)) : 0));
-    free_read(w, i);
+    if (w->runs[i]) free_read(w, i);
   }
 }
+
+/* In FP32, whatever the type of a parameter here. */
+static int64_t gradient_bytes(const walk *w, int i) { return 4 * tkg__count(node(w, i)); }
 
 /* Whether the gradient of input k is that of op i's result, a slice of it, or its one value
  * repeated (a sum's): a view, without memory of its own. */
 static bool passes_on(const walk *w, int i, int k) {
   const tkg_node *n = node(w, i);
   if (n->op == TKG_OP_CUSTOM_VJP) return k == 0;
-  if (tkg__op_is(n->op, TKG_ALIAS) || n->op == TKG_OP_CONCAT || n->op == TKG_OP_SUM) return true;
+  if (tkg__op_is(n->op, TKG_ALIAS) || n->op == TKG_OP_WIDEN) return true;
+  if (n->op == TKG_OP_CONCAT || n->op == TKG_OP_SUM) return true;
   bool adds = n->op == TKG_OP_ADD || (n->op == TKG_OP_SUB && k == 0) ||
               (n->op == TKG_OP_AFFINE && n->f[0] == 1);
   return adds && tkg__count(node(w, n->in[k])) == tkg__count(n);
@@ -158,7 +168,7 @@ static void arrive(walk *w, int v, int at) {
     w->gradient[v] = at;
     return;
   }
-  int64_t bytes = tkg__bytes(node(w, v));
+  int64_t bytes = gradient_bytes(w, v);
   bool in_place = w->storages[before].users == 1 && w->storages[before].bytes == bytes;
   if (!in_place) {
     w->gradient[v] = new_storage(w, bytes);
@@ -170,7 +180,7 @@ static void arrive(walk *w, int v, int at) {
 /* The gradient of a parameter gets memory of its own. */
 static void keep(walk *w, int i) {
   int at = w->gradient[i];
-  int64_t bytes = tkg__bytes(node(w, i));
+  int64_t bytes = gradient_bytes(w, i);
   if (w->storages[at].users == 1 && w->storages[at].bytes == bytes) return;
   w->gradient[i] = new_storage(w, bytes);
   leave(w, at);
@@ -184,7 +194,7 @@ static void run_backward_of(walk *w, int i) {
   for (int k = 0; k < n->inputs; k++) {
     made[k] = -1;
     if (!tkg__passes_gradient(n, k) || !w->s->wanted[n->in[k]]) continue;
-    made[k] = passes_on(w, i, k) ? w->gradient[i] : new_storage(w, tkg__bytes(node(w, n->in[k])));
+    made[k] = passes_on(w, i, k) ? w->gradient[i] : new_storage(w, gradient_bytes(w, n->in[k]));
     if (made[k] == w->gradient[i]) w->storages[made[k]].users++;
   }
   for (int k = 0; k < n->inputs; k++)
@@ -204,7 +214,7 @@ static void find_freed(walk *w) {
 
 static void run_backward(walk *w, int loss) {
   find_freed(w);
-  w->gradient[loss] = new_storage(w, tkg__bytes(node(w, loss)));
+  w->gradient[loss] = new_storage(w, gradient_bytes(w, loss));
   for (int i = w->s->tape->n; i-- > 0;) {
     if (w->gradient[i] >= 0 && node(w, i)->op == TKG_OP_LEAF)
       keep(w, i);
@@ -214,16 +224,23 @@ static void run_backward(walk *w, int loss) {
   }
 }
 
+/* Arrays like a parameter that its update takes for a moment: a denominator, in two steps for
+ * Adam. */
+static int update_arrays(const tkg_optimizer *o) {
+  return !o ? 0 : o->op == TKG_OP_ADAM ? 2 : o->op == TKG_OP_ADAGRAD ? 1 : 0;
+}
+
 static int64_t largest_parameter(const tkg_fp32_saved *s) {
   int64_t most = 0;
   for (int i = 0; i < s->tape->n; i++) {
     const tkg_node *n = &s->tape->nodes[i];
-    if (n->parameter && s->reached[i] && tkg__bytes(n) > most) most = tkg__bytes(n);
+    if (n->parameter && s->reached[i] && 4 * tkg__count(n) > most) most = 4 * tkg__count(n);
   }
   return most;
 }
 
-static int measure_work(tkg_program *p, const tkg_fp32_saved *s, int loss, bool updates) {
+static int measure_work(tkg_program *p, const tkg_fp32_saved *s, int loss,
+                        const tkg_optimizer *optimizer) {
   size_t n = (size_t)s->tape->n + 1, most = n * (2 * TKG_MAX_INPUTS + 1);
   walk w = {.s = s, .storages = malloc(most * sizeof *w.storages)};
   w.last = malloc(n * (2 * sizeof *w.last));
@@ -234,11 +251,10 @@ static int measure_work(tkg_program *p, const tkg_fp32_saved *s, int loss, bool 
                    : tkg__fail(TKG_E_MEMORY, "plan: no memory");
   if (!status) {
     w.gradient = memset(w.last + n, -1, n * sizeof *w.gradient);
-    tkg__reach(s->tape, &loss, 1, false, w.runs);
-    tkg__reach(s->tape, p->outputs, p->output_count, false, w.runs);
+    find_runs(&w, p, loss);
     run_forward(&w);
     run_backward(&w, loss);
-    take(&w, updates ? 2 * largest_parameter(s) : 0);
+    take(&w, update_arrays(optimizer) * largest_parameter(s));
     p->reference_work = w.peak;
   }
   free(w.storages);
@@ -256,7 +272,7 @@ int tkg__fp32_reference(tkg_program *p, int loss, const tkg_optimizer *optimizer
   p->reference_held = malloc((2 * (size_t)p->tape->n + 1) * sizeof *p->reference_held);
   if (!p->reference_held) status = tkg__fail(TKG_E_MEMORY, "plan: no memory");
   if (!status) hold_leaves(p, &saved, optimizer);
-  if (!status) status = measure_work(p, &saved, loss, optimizer != NULL);
+  if (!status) status = measure_work(p, &saved, loss, optimizer);
   free(saved.extra);
   return status;
 }

@@ -410,7 +410,8 @@ def main(argv):
     except OSError as problem:
         sys.exit('pytorch_kgcn: %s' % problem)
     if options.mode == 'peak':
-        return pytorch_peak.report('batch %d' % options.batch, lambda: some_steps(data, options))
+        return pytorch_peak.report('batch %d' % options.batch, lambda: some_steps(data, options),
+                                   options.device)
     trainer = Trainer(data, options)
     if options.mode == 'train':
         run_train(trainer, data, options)

@@ -1,6 +1,7 @@
 """The peak of a PyTorch program on the CPU, measured twice: bytes of tensors, by the profiler's
-records of every allocation, and growth of resident memory. Mode `peak` of the programs beside this
-file; tinykg's model of it is engine/passes/fp32_peak.c (`tinykg memory`, column op-by-op).
+records of every allocation, and growth of resident memory; on a GPU by its allocator. Mode `peak`
+of the programs beside this file (of them pytorch_kgcn.py knows `--device cuda`); tinykg's model of
+it is engine/passes/fp32_peak.c (`tinykg memory`, column op-by-op).
 
 Run with MALLOC_MMAP_THRESHOLD_=65536, so that what is freed leaves the process at once.
 """
@@ -72,8 +73,15 @@ def apart(measure, work):
     return queue.get()
 
 
-def report(name, work):
-    """Prints both peaks of work(), which makes all that the program holds and trains some steps."""
+def report(name, work, device='cpu'):
+    """Prints both peaks of work(), which makes all that the program holds and trains some steps; on
+    a GPU the most that PyTorch had allocated there."""
+    if device != 'cpu':
+        torch.cuda.reset_peak_memory_stats(device)
+        work()
+        print('%s: peak of tensors %d bytes on %s' % (
+            name, torch.cuda.max_memory_allocated(device), torch.cuda.get_device_name(device)))
+        return
     tensors, ops = apart(of_tensors, work)
     resident = apart(of_process, work)
     print('%s: peak of tensors %d bytes (%.1f MiB), resident growth %.1f MiB; fullest in %s' % (

@@ -1,5 +1,6 @@
-"""What pytorch_kgat.py, pytorch_kgin.py and pytorch_lightgcn.py share: data in KGAT's format, samplers, losses,
-full-ranking metrics, timing, and a count of what autograd keeps. Needs torch and numpy.
+"""What pytorch_kgat.py, pytorch_kgin.py and pytorch_lightgcn.py share: data in KGAT's format,
+samplers, losses, full-ranking metrics, timing, and a count of what autograd keeps. Needs torch and
+numpy.
 
 The folder holds train.txt, test.txt (one user and its items per line) and kg_final.txt (head
 relation tail), plain or .xz; where it has derived/, train and test are taken from there.

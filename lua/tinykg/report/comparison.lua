@@ -46,51 +46,18 @@ local function epoch_cell(group)
   return plain(stat, function(x) return ((stat.sd or 0) > 0 and '%.1f' or '%.0f'):format(x) end)
 end
 
--- ---- memory ----
-
---- The columns of a kind of memory, 'kept' or 'peak': op-by-op FP32 and ours at 32 bits, if a run
---- of the section says so, then the run's own.
-local function memory_columns(section, key, title, ...)
-  local own, list = {...}, {}
-  local function add(name, text, ...)
-    local path = {...}
-    local function show(group)
-      return plain(statistics.of_summary(group, unpack(path)), format.bytes)
-    end
-    list[#list + 1] = {name = name, title = text, show = show}
-  end
-  local compared = tables.any(section.groups, function(group)
-    return statistics.of_summary(group, 'columns', 'op_by_op', key)
-  end)
-  if compared then
-    add(key .. ', op-by-op', title .. ', by an op-by-op FP32 program of the same ops', 'columns',
-        'op_by_op', key)
-    add(key .. ', 32 bits', title .. ', by the same run at 32 bits', 'columns', 'bits_32', key)
-  end
-  add(key, title, unpack(own))
-  return list
-end
-
---- All columns about memory.
-local function memory_of(section)
-  local list = memory_columns(section, 'kept', 'bytes kept for backward in a step', 'kept',
-                              'stored_bytes')
-  list[#list + 1] = {name = 'less', show = times_less,
-                     title = 'times less than an op-by-op FP32 tape keeps for the same step'}
-  return tables.append(list, memory_columns(section, 'peak',
-    'most memory that the whole run takes at once', 'memory', 'peak'))
-end
-
 -- ---- the table ----
 
-local function head(section, metrics, memory)
+local function head(section, metrics)
   local cells = {html.th{'recipe'}}
   local function add(...) cells[#cells + 1] = html_table.number(...) end
   for _, column in ipairs(section.columns) do cells[#cells + 1] = html.th{column.name} end
   add('runs', nil, 'how many seeds')
   for _, name in ipairs(metrics) do add(name, nil, 'on the test split; higher is better') end
   add('best epoch')
-  for _, column in ipairs(memory) do add(column.name, nil, column.title) end
+  add('kept', nil, 'bytes kept for backward in a step')
+  add('less', nil, 'times less than an op-by-op FP32 tape keeps for the same step')
+  add('peak', nil, 'most memory that the run took at once')
   add('step', 'ms', 'median, of the first phase')
   add('epoch', 's', 'mean')
   return cells
@@ -103,7 +70,7 @@ local function add_metrics(cells, group, metrics, marks, index)
   end
 end
 
-local function row(group, section, metrics, memory, marks, index)
+local function row(group, section, metrics, marks, index)
   local cells = {html_table.name(group.recipe)}
   for _, column in ipairs(section.columns) do
     cells[#cells + 1] = html.td{group.settings[column.key] or format.none}
@@ -112,8 +79,8 @@ local function row(group, section, metrics, memory, marks, index)
   add_metrics(cells, group, metrics, marks, index)
   local function mean(show, ...) return plain(statistics.of_summary(group, ...), show) end
   return html.tr{
-    cells, epoch_cell(group), tables.map(memory, function(column) return column.show(group) end),
-    mean(format.significant, 'time', 'step_ms'),
+    cells, epoch_cell(group), mean(format.bytes, 'kept', 'stored_bytes'), times_less(group),
+    mean(format.bytes, 'memory', 'peak'), mean(format.significant, 'time', 'step_ms'),
     mean(format.significant, 'time', 'epoch_s')}
 end
 
@@ -192,11 +159,11 @@ end
 --- ---@param section ReportSection
 function comparison.render(section)
   local main, rest = statistics.metrics(section)
-  local marks, memory = marks_of(section, main), memory_of(section)
+  local marks = marks_of(section, main)
   local rows = tables.map(section.groups, function(group, i)
-    return row(group, section, main, memory, marks, i)
+    return row(group, section, main, marks, i)
   end)
-  return {common(section), html_table.of(head(section, main, memory), rows),
+  return {common(section), html_table.of(head(section, main), rows),
           html.p{class = 'quiet', reading(section, marks)}, rest_table(section, rest)}
 end
 

@@ -184,8 +184,8 @@ end
 local function plan_exact(o, data)
   local s = o.settings
   if s.bits == 32 then return nil end
-  local quiet = tables.merged(s, {quiet = s.quiet or s.silent})
-  return memory_plan.of(o.recipe, data, o.options, quiet, {32})[32]
+  local settings = {rounding = s.rounding, small = s.small, quiet = s.quiet or s.silent}
+  return memory_plan.of(o.recipe, data, o.options, settings, {32})[32]
 end
 
 --- Loads the data and makes the run: {run, save, events, data, load_s (seconds), exact (its plan at

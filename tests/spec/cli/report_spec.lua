@@ -172,17 +172,19 @@ describe('tinykg report', function()
   it('has op-by-op FP32 and 32 bits beside the memory of a run', function()
     at_width('a', 32, 1, 0.7, 100, 20)
     at_width('b', 2, 1, 0.7, 50, 2)
-    local t = comparison((report(dir)))
-    assert.same({'recipe', 'bits', 'runs', 'auc', 'best epoch', 'kept, op-by-op',
-                 'kept, 32 bits', 'kept', 'less', 'peak, op-by-op', 'peak, 32 bits', 'peak',
-                 'step ms', 'epoch s'}, t.head)
+    run('old', {bits = 4}, log_of{1}, {}) -- before there were columns
+    local t = markup.tables((report(dir)), 'peak, here')[1]
+    assert.same({'', 'kept, op-by-op', 'kept, 32 bits', 'kept, here', 'less', 'peak, op-by-op',
+                 'peak, 32 bits', 'peak, here', 'less'}, t.head)
+    assert.equal(2, #t.rows)
     local two = t.rows[2]
-    assert.same({'80.0 MiB', '20.0 MiB', '2.0 MiB', '40.0×', '200.0 MiB', '100.0 MiB', '50.0 MiB'},
-                {two['kept, op-by-op'], two['kept, 32 bits'], two.kept, two.less,
-                 two['peak, op-by-op'], two['peak, 32 bits'], two.peak})
+    assert.same({'KGCN, 2 bits', '80.0 MiB', '20.0 MiB', '2.0 MiB', '200.0 MiB', '100.0 MiB',
+                 '50.0 MiB', '4.0×'},
+                {two[''], two['kept, op-by-op'], two['kept, 32 bits'], two['kept, here'],
+                 two['peak, op-by-op'], two['peak, 32 bits'], two['peak, here'], two.less})
     local found = cjson.decode(shell.prints('report ' .. dir .. ' --json'))
-    assert.equal(200 * MIB, found[1].groups[2].columns.op_by_op.peak.mean)
-    assert.equal(20 * MIB, found[1].groups[2].columns.bits_32.kept.mean)
+    assert.equal(200 * MIB, found[1].groups[3].columns.op_by_op.peak.mean)
+    assert.equal(20 * MIB, found[1].groups[3].columns.bits_32.kept.mean)
   end)
 
   --- Points of a chart: {x, y, text under the pointer, label, length of its bar}.

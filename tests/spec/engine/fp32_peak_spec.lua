@@ -36,7 +36,8 @@ describe('reference_peak', function()
     -- the table, its two moments, its gradient, and the two arrays of Adam's denominator
     assert.equal(6 * MATRIX, peak(loss, {optimizer = tk.optim.adam{}}))
     assert.equal(6 * MATRIX, peak(loss, {optimizer = tk.optim.adam{bits = 8}})) -- in FP32
-    assert.equal(2 * MATRIX + 4, peak(loss)) -- without an update: the table, its gradient, the loss's
+    -- without an update: the table, its gradient, and that of the loss
+    assert.equal(2 * MATRIX + 4, peak(loss))
   end)
 
   it('has parameters with momentum once more', function()
@@ -97,6 +98,20 @@ describe('reference_peak', function()
     for _, options in ipairs{{bits = 2}, {fuse = false}, {rows = false}, {tiles = false}} do
       assert.equal(plain, peak(loss, options))
     end
+  end)
+
+  it('is in FP32, whatever our tables and moments are', function()
+    local function with(bits, adam)
+      local rows, g = tk.parameter(tk.randn(N, D), {bits = bits}), graph()
+      return peak(function()
+        local y = g:aggregate(rows):tanh() + rows
+        return y:gather(tk.ids{1, 2}):square():sum()
+      end, {optimizer = tk.optim.adam(adam)})
+    end
+    local plain = with(32, {})
+    assert.equal(plain, with(16, {}))
+    assert.equal(plain, with(32, {bits = 8}))
+    assert.equal(plain, with(16, {rowwise = true, bits = 8}))
   end)
 
   it('grows with what an op saves, and is above what is saved', function()

@@ -47,7 +47,7 @@ local function draw_point(p, X, Y)
   local bar = p.sd and html.path{class = 'line thin', d = ('M%.1f %.1fL%.1f %.1f'):format(
     x, Y(p.y - p.sd), x, Y(p.y + p.sd))}
   return {bar, html.circle{class = 'dot', cx = x, cy = y, r = 4, html.title{p.title}},
-          html.text{x = x + 8, y = y + 4, p.label}}
+          html.text{x = x + 8, y = y - 6, p.label}}
 end
 
 local function draw(s, X, Y)
