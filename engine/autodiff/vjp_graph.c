@@ -127,6 +127,11 @@ int tkg__vjp_edge_softmax(tkg_vjp *v) {
                     graph_op(v, on_graph(v, 0), TKG_OP_EDGE_SOFTMAX_GRAD, v->g, v->self, -1, -1));
 }
 
+/* Edges are parallel to each other: the sum is its own transpose. */
+int tkg__vjp_parallel_sum(tkg_vjp *v) {
+  return accumulate(v, 1, graph_op(v, on_graph(v, 0), TKG_OP_PARALLEL_SUM, v->g, -1, -1, -1));
+}
+
 int tkg__vjp_aggregate_max(tkg_vjp *v) {
   return accumulate(v, 1,
                     graph_op(v, on_graph(v, 0), TKG_OP_AGGREGATE_MAX_GRAD, v->g, in(v, 2), -1, -1));

@@ -1,7 +1,6 @@
 /* SDDMM, a sampled dense-dense matrix product (SDDMM): out[e] = a[head] . (b[tail]
  * r[relation]) for each edge e of a graph; r is optional. Units are slices of edges (edges.h). Rows
  * of b lie anywhere and are prefetched some edges ahead. */
-#include "base/error.h"
 #include "edges.h"
 #include "ids.h"
 #include "isa.h"
@@ -16,15 +15,13 @@ static int sddmm(const tkg_call *c, int64_t begin, int64_t end) {
   int64_t first, last;
   edges_range(c, &g, begin, end, &first, &last);
   const int64_t edges_end = g.offsets[last];
-  int status = r ? check_ids("sddmm", g.relations, g.offsets[first], edges_end, tkg__rows(c->in[3]))
-                 : TKG_OK;
-  if (status) return status;
   for (int64_t row = first; row < last; row++)
     for (int64_t p = g.offsets[row]; p < g.offsets[row + 1]; p++) {
       const float *left = a + row * d, *right = b + g.ids[p] * d;
       if (p + EDGES_AHEAD < edges_end) prefetch_row(b + g.ids[p + EDGES_AHEAD] * d, d);
-      out[edges_number(&g, p)] =
-          r ? wide_dot3(left, right, r + g.relations[p] * d, d) : wide_dot(left, right, d);
+      const int64_t edge = tkg__edge_number(&g, p);
+      out[edge] = r ? wide_dot3(left, right, r + tkg__relation_at(g.relations, edge) * d, d)
+                    : wide_dot(left, right, d);
     }
   return TKG_OK;
 }

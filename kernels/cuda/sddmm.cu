@@ -5,7 +5,6 @@
  * columns of AHEAD rows of b, which lie anywhere, before it uses the first. The row of a is mostly
  * that of the edge before, and comes from cache. Traffic is one row of b per edge. Shuffles add the
  * columns in a fixed order: results repeat bit for bit. */
-#include "device_errors.h"
 #include "family.h"
 #include "launch.h"
 #include "vec4.cuh"
@@ -15,26 +14,24 @@ enum { CHUNK = 32, AHEAD = 4 };
 
 template <class T> struct products {
   tkg_graph g;
-  int64_t cols, r_rows;
+  int64_t cols;
   const T *a, *b, *r; /* r: relation vectors, or NULL */
   float *out;
-  tkg_error_slot bad_relation;
 };
 
-/* The rows of an edge. `exists` is false behind the last edge and for a bad relation. */
+/* The number and the rows of an edge. `exists` is false behind the last edge. */
 struct dot_edge {
-  int64_t head, tail, relation;
+  int64_t number, head, tail, relation;
   bool exists;
 };
 
 template <class T>
-static __device__ __forceinline__ dot_edge find_edge(const products<T> &s, int64_t p, int64_t *head,
-                                                     bool reports) {
-  if (p >= s.g.e) return {0, 0, 0, false};
+static __device__ __forceinline__ dot_edge find_edge(const products<T> &s, int64_t p,
+                                                     int64_t *head) {
+  if (p >= s.g.e) return {0, 0, 0, 0, false};
   while (s.g.offsets[*head + 1] <= p) ++*head;
-  const int32_t relation = s.r ? s.g.relations[p] : 0;
-  const bool exists = !s.r || tkg_check_id(relation, s.r_rows, p, s.bad_relation, reports);
-  return {*head, s.g.ids[p], relation, exists};
+  const int64_t number = tkg__edge_number(&s.g, p);
+  return {number, *head, s.g.ids[p], s.r ? tkg__relation_at(s.g.relations, number) : 0, true};
 }
 
 /* Edges first .. first + AHEAD - 1; *head is the row of the first and advances with them. */
@@ -45,7 +42,7 @@ static __device__ __forceinline__ void dot_edges(const products<T> &s, int64_t f
   float sum[AHEAD];
   TKG_UNROLL
   for (int k = 0; k < AHEAD; k++) {
-    edge[k] = find_edge(s, first + k, head, group.lane == 0);
+    edge[k] = find_edge(s, first + k, head);
     sum[k] = 0;
   }
   for (int64_t j = group.lane; j < s.cols; j += group.width) {
@@ -64,8 +61,7 @@ static __device__ __forceinline__ void dot_edges(const products<T> &s, int64_t f
   for (int k = 0; k < AHEAD; k++) sum[k] = tkg_group_sum(sum[k], group.width);
   TKG_UNROLL
   for (int k = 0; k < AHEAD; k++)
-    if (group.lane == 0 && first + k < s.g.e)
-      s.out[s.g.order ? s.g.order[first + k] : first + k] = sum[k];
+    if (group.lane == 0 && edge[k].exists) s.out[edge[k].number] = sum[k];
 }
 
 template <class T> static __global__ void dot_kernel(products<T> s, int width) {
@@ -73,8 +69,7 @@ template <class T> static __global__ void dot_kernel(products<T> s, int width) {
   const int64_t chunks = (s.g.e + CHUNK - 1) / CHUNK;
   for (int64_t c = group.row; tkg_any_row(c, chunks); c += group.stride) {
     const int64_t first = c * CHUNK;
-    int64_t head =
-        first < s.g.e ? tkg__lower_bound(s.g.offsets + 1, s.g.n - 1, (int32_t)(first + 1)) : 0;
+    int64_t head = first < s.g.e ? tkg__row_of(s.g.offsets, s.g.n, first) : 0;
     for (int k = 0; k < CHUNK; k += AHEAD) dot_edges(s, first + k, &head, group);
   }
 }
@@ -86,8 +81,6 @@ template <class T> static void dot_launch(const tkg_call *c, cudaStream_t stream
   s.a = tkg_in<T>(c, 1);
   s.b = tkg_in<T>(c, 2);
   s.r = tkg_in<T>(c, 3);
-  s.r_rows = s.r ? tkg__rows(c->in[3]) : 0;
-  s.bad_relation = s.r ? tkg__error_slot_ids(c, s.r_rows) : tkg_error_slot{NULL, NULL};
   s.out = tkg_out<float>(c);
   const int width = tkg_group_width(s.cols);
   tkg_launch(dot_kernel<T>, tkg_groups(tkg_ceil(s.g.e, CHUNK), width), stream, s, width);

@@ -2,16 +2,15 @@
 ---   pi(h, r, t) = (e_t W_r) . tanh(e_h W_r + e_r)
 --- A node is projected once per relation of its edges, not once per edge: each relation has a small
 --- graph of its own heads and tails.
-local bit = require 'bit'
 local ffi = require 'ffi'
 local arguments = require 'tinykg.base.arguments'
 local build = require 'tinykg.graph.build'
 local arrays = require 'tinykg.engine.arrays'
 local count = require('tinykg.base.format').count
 local ops = require 'tinykg.engine.ops'
+local packed = require 'tinykg.graph.packed'
 local runtime = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'
-local C = require 'tinykg.engine.lib'
 
 local attention = {}
 
@@ -66,10 +65,10 @@ local function part_of(edges, r, graph, number, one_way)
   local heads, tails
   part.heads, heads = distinct(edges.heads, from, to, number, graph.nodes)
   part.tails, tails = distinct(edges.tails, from, to, number, graph.tail_nodes)
-  local packed, layout = build.pack({n = to - from, heads = edges.heads + from,
+  local array, layout = build.pack({n = to - from, heads = edges.heads + from,
                                      tails = edges.tails + from, nodes = heads,
                                      tail_nodes = tails}, one_way)
-  part.packed, part.sizes = packed, {heads, tails, to - from, layout}
+  part.packed, part.sizes = array, {heads, tails, to - from, layout}
   return part
 end
 
@@ -101,7 +100,7 @@ function attention.new(graph, o)
   runtime.options('attention', o, 'weights merged one_way fixed')
   o = o or {}
   if not graph.relations then runtime.fail('attention: this graph has no relations') end
-  if bit.band(graph.layout, C.TKG_GRAPH_BACKWARD) ~= 0 then
+  if packed.is_backward(graph.layout) then
     runtime.fail('attention: of the graph itself, not transposed')
   end
   local self = setmetatable({graph = graph, parts = {}, weights = o.weights, merged = o.merged},

@@ -1,6 +1,5 @@
 --- Makes the edges of a graph from triples or from a data set, adds inverses and self loops, packs
 --- them for the engine (engine/data/graph.h).
-local bit = require 'bit'
 local ffi = require 'ffi'
 local C = require 'tinykg.engine.lib'
 local arrays = require 'tinykg.engine.arrays'
@@ -163,7 +162,7 @@ end
 --- Packs a graph. Returns a kept tensor and its layout. ---@param one_way? boolean
 ---@return Tensor packed, integer layout
 function build.pack(g, one_way)
-  local layout = bit.bor(g.relation_count and RELATIONS or 0, one_way and ONE_WAY or 0)
+  local layout = (g.relation_count and RELATIONS or 0) + (one_way and ONE_WAY or 0)
   local room = tonumber(C.tkg_graph_length(g.nodes, g.tail_nodes, g.n, layout))
   local packed, found = arrays.ints(room + 1), ffi.new('int64_t[1]')
   local relations = g.relation_count and g.relations or nil
