@@ -30,6 +30,8 @@ static operands operands_of(int op) {
     return (operands){1, -1, 2, -1, 3, 4};
   case TKG_OP_SDDMM:
     return (operands){2, 1, 3, -1, -1, -1};
+  case TKG_OP_SDDMM_RELATION:
+    return (operands){2, 1, -1, 3, -1, 4};
   case TKG_OP_AGGREGATE_RELATION:
     return (operands){2, 1, -1, -1, -1, 3};
   case TKG_OP_AGGREGATE_RELATION_ROWS:
@@ -125,6 +127,20 @@ int tkg__shape_sddmm(tkg_inference *s) {
   s->out->rank = 1;
   s->out->shape[0] = x.e;
   return TKG_OK;
+}
+
+int tkg__shape_sddmm_relation(tkg_inference *s) {
+  operands o;
+  extents x;
+  int status = check_all(s, &o, &x);
+  const double relation = s->out->f[0], kinds = (double)tkg__graph_kinds(s->out->i[3]);
+  if (!status && (s->out->i[3] & TKG_GRAPH_BACKWARD))
+    status = tkg__fail(TKG_E_UNSUPPORTED, "%s: forward only", tkg__name_of(s));
+  if (!status) status = check_relations(s, INT64_MAX);
+  if (!status && !(relation >= 0 && relation < kinds))
+    status = tkg__fail(TKG_E_ARGUMENT, "%s: no edge has relation %g", tkg__name_of(s), relation);
+  if (!status) tkg__set_shape(s->out, s->in[o.values]);
+  return status;
 }
 
 int tkg__shape_aggregate_relation(tkg_inference *s) {

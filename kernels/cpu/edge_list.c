@@ -4,6 +4,7 @@
 #include "ids.h"
 #include "isa.h"
 #include "shared/search.h"
+#include "shared/vmath.h"
 
 /* ---- triples: graph (+ numbers[n]) -> heads, relations and tails, [3,n] ---- */
 
@@ -32,11 +33,12 @@ static int64_t triples_work(const tkg_node *node, const tkg_node *const *in) {
   return 16 * node->shape[1];
 }
 
-/* ---- parallel_sum: graph, s[e] -> [e] ---- */
+/* ---- parallel_sum: graph, s[e] -> [e]; f0 log(number of parallel edges) is added ---- */
 
 static int parallel_sum(const tkg_call *c, int64_t begin, int64_t end) {
   const tkg_graph g = edges_graph(c);
   const float *s = c->data[1];
+  const float by = (float)c->node->f[0];
   float *out = c->out;
   int64_t first, last;
   edges_range(c, &g, begin, end, &first, &last);
@@ -45,6 +47,7 @@ static int parallel_sum(const tkg_call *c, int64_t begin, int64_t end) {
       float sum = s[tkg__edge_number(&g, p)];
       for (next = p + 1; next < g.offsets[row + 1] && g.ids[next] == g.ids[p]; next++)
         sum += s[tkg__edge_number(&g, next)];
+      if (next - p > 1) sum += by * v_log((float)(next - p));
       for (int64_t k = p; k < next; k++) out[tkg__edge_number(&g, k)] = sum;
     }
   return TKG_OK;

@@ -28,9 +28,9 @@ static int triples_run(const tkg_call *c, cudaStream_t stream) {
   return TKG_OK;
 }
 
-/* ---- parallel_sum: graph, s[e] -> [e] ---- */
+/* ---- parallel_sum: graph, s[e] -> [e]; f0 log(number of parallel edges) is added ---- */
 
-static __global__ void parallel_kernel(tkg_graph g, const float *s, float *out) {
+static __global__ void parallel_kernel(tkg_graph g, float by, const float *s, float *out) {
   for (int64_t p = tkg_first(); p < g.e; p += tkg_stride()) {
     const int32_t tail = g.ids[p];
     int64_t first = p, last = p;
@@ -41,13 +41,15 @@ static __global__ void parallel_kernel(tkg_graph g, const float *s, float *out) 
     }
     float sum = s[tkg__edge_number(&g, first)];
     for (int64_t k = first + 1; k <= last; k++) sum += s[tkg__edge_number(&g, k)];
+    if (last > first) sum += by * v_log((float)(last - first + 1));
     out[tkg__edge_number(&g, p)] = sum;
   }
 }
 
 static int parallel_run(const tkg_call *c, cudaStream_t stream) {
   const tkg_graph g = tkg__graph_of(tkg_in<int32_t>(c, 0), c->node->i);
-  tkg_launch(parallel_kernel, tkg_flat(g.e), stream, g, tkg_in<float>(c, 1), tkg_out<float>(c));
+  tkg_launch(parallel_kernel, tkg_flat(g.e), stream, g, (float)c->node->f[0], tkg_in<float>(c, 1),
+             tkg_out<float>(c));
   return TKG_OK;
 }
 

@@ -1,10 +1,13 @@
 /* SDDMM, a sampled dense-dense matrix product: out[e] = a[head] . (b[tail]
- * r[relation]) for each edge e of a graph; r is optional.
+ * r[relation]) for each edge e of a graph; r is optional. SDDMM_RELATION adds a[i] . b[tail] for
+ * the edges of one relation whose head is heads[i]: the kernel goes through all edges, as a byte or
+ * two of most is all that is read, and finds a head among `heads` by a binary search.
  *
  * One group of lanes takes CHUNK neighbouring edges, AHEAD of them at a time: each lane loads its
  * columns of AHEAD rows of b, which lie anywhere, before it uses the first. The row of a is mostly
  * that of the edge before, and comes from cache. Traffic is one row of b per edge. Shuffles add the
  * columns in a fixed order: results repeat bit for bit. */
+#include "device_errors.h"
 #include "family.h"
 #include "launch.h"
 #include "vec4.cuh"
@@ -15,11 +18,15 @@ enum { CHUNK = 32, AHEAD = 4 };
 template <class T> struct products {
   tkg_graph g;
   int64_t cols;
-  const T *a, *b, *r; /* r: relation vectors, or NULL */
+  const T *a, *b, *r;   /* r: relation vectors, or NULL */
+  const int32_t *heads; /* NULL: all edges; else those of `relation` and these heads, which add */
+  int64_t count;        /* of heads */
+  int32_t relation;
   float *out;
 };
 
-/* The number and the rows of an edge. `exists` is false behind the last edge. */
+/* The number of an edge, its rows of a and b, its relation. `exists` is false behind the last edge
+ * and for one that is left out. */
 struct dot_edge {
   int64_t number, head, tail, relation;
   bool exists;
@@ -31,7 +38,11 @@ static __device__ __forceinline__ dot_edge find_edge(const products<T> &s, int64
   if (p >= s.g.e) return {0, 0, 0, 0, false};
   while (s.g.offsets[*head + 1] <= p) ++*head;
   const int64_t number = tkg__edge_number(&s.g, p);
-  return {number, *head, s.g.ids[p], s.r ? tkg__relation_at(s.g.relations, number) : 0, true};
+  const int32_t relation = s.r || s.heads ? tkg__relation_at(s.g.relations, number) : 0;
+  if (!s.heads) return {number, *head, s.g.ids[p], relation, true};
+  const int64_t row =
+      relation == s.relation ? tkg__find_sorted(s.heads, s.count, (int32_t)*head) : -1;
+  return {number, row, s.g.ids[p], relation, row >= 0};
 }
 
 /* Edges first .. first + AHEAD - 1; *head is the row of the first and advances with them. */
@@ -61,7 +72,8 @@ static __device__ __forceinline__ void dot_edges(const products<T> &s, int64_t f
   for (int k = 0; k < AHEAD; k++) sum[k] = tkg_group_sum(sum[k], group.width);
   TKG_UNROLL
   for (int k = 0; k < AHEAD; k++)
-    if (group.lane == 0 && edge[k].exists) s.out[edge[k].number] = sum[k];
+    if (group.lane == 0 && edge[k].exists)
+      s.out[edge[k].number] = s.heads ? s.out[edge[k].number] + sum[k] : sum[k];
 }
 
 template <class T> static __global__ void dot_kernel(products<T> s, int width) {
@@ -80,23 +92,40 @@ template <class T> static void dot_launch(const tkg_call *c, cudaStream_t stream
   s.cols = tkg__cols(c->in[1]) * (int64_t)sizeof(float) / (int64_t)sizeof(T);
   s.a = tkg_in<T>(c, 1);
   s.b = tkg_in<T>(c, 2);
-  s.r = tkg_in<T>(c, 3);
   s.out = tkg_out<float>(c);
+  if (c->node->op == TKG_OP_SDDMM_RELATION) {
+    s.heads = tkg_in<int32_t>(c, 3);
+    s.count = tkg__count(c->in[3]);
+    s.relation = (int32_t)c->node->f[0];
+  } else {
+    s.r = tkg_in<T>(c, 3);
+  }
   const int width = tkg_group_width(s.cols);
   tkg_launch(dot_kernel<T>, tkg_groups(tkg_ceil(s.g.e, CHUNK), width), stream, s, width);
 }
 
 static int dot_run(const tkg_call *c, cudaStream_t stream) {
   const int64_t d = tkg__cols(c->in[1]);
+  const bool vectors = c->node->op == TKG_OP_SDDMM;
   if (tkg_vec4_aligned(c->data[1], d) && tkg_vec4_aligned(c->data[2], d) &&
-      tkg_vec4_aligned(c->data[3], d))
+      (!vectors || tkg_vec4_aligned(c->data[3], d)))
     dot_launch<float4>(c, stream);
   else
     dot_launch<float>(c, stream);
   return TKG_OK;
 }
 
+static int relation_run(const tkg_call *c, cudaStream_t stream) {
+  const int64_t n = c->node->i[0], e = c->node->i[2], count = tkg__count(c->in[3]);
+  tkg__check_ids(tkg_in<int32_t>(c, 3), count, n, tkg__error_slot_ids(c, n), stream);
+  if (c->out != c->data[4] && e > 0)
+    cudaMemcpyAsync(c->out, c->data[4], (size_t)e * sizeof(float), cudaMemcpyDeviceToDevice,
+                    stream);
+  return count > 0 ? dot_run(c, stream) : TKG_OK;
+}
+
 const tkg_cuda_op tkg__cuda_sddmm[] = {
     {TKG_OP_SDDMM, dot_run, NULL},
+    {TKG_OP_SDDMM_RELATION, relation_run, NULL},
     {0, NULL, NULL},
 };

@@ -163,6 +163,20 @@ static void by_relation(const graph &g, int64_t d) {
   compare(&node, in, sums_of(g, b), -1);
 }
 
+/* Some of the heads, ascending; now and then a bad one. */
+static void by_one_relation(const graph &g, int64_t d) {
+  if (g.e == 0) return;
+  std::vector<int32_t> heads;
+  for (int64_t h = 0; h < g.n; h++)
+    if (below(4)) heads.push_back((int32_t)h);
+  if (below(10) == 0) heads.push_back((int32_t)g.n);
+  tkg_node node = graph_op(g, TKG_OP_SDDMM_RELATION, TKG_F32, {g.e});
+  node.f[0] = (double)below(tkg__graph_kinds(g.i[3]));
+  std::vector<array> in = {g.packed, floats({(int64_t)heads.size(), d}), floats({g.m, d}),
+                           list(heads), floats({g.e})};
+  compare(&node, in, SUMS, below(2) ? 4 : -1);
+}
+
 static void by_edge(const graph &g, int64_t d) {
   tkg_node node = graph_op(g, TKG_OP_SDDMM, TKG_F32, {g.e});
   std::vector<array> in = {g.packed, floats({g.n, d}), floats({g.m, d})};
@@ -177,9 +191,11 @@ static void by_edge(const graph &g, int64_t d) {
   in = {g.packed, floats({g.e}), floats({g.e}, 0, 1)};
   compare(&node, in, SUMS, -1);
   node = graph_op(g, TKG_OP_PARALLEL_SUM, TKG_F32, {g.e});
+  node.f[0] = (double)below(3) - 1;
   in = {g.packed, floats({g.e})};
   compare(&node, in, 0, -1);
   if (g.i[3] & TKG_GRAPH_BACKWARD) return;
+  by_one_relation(g, d);
   const bool all = below(2);
   const int64_t n = all ? g.e : some_rows();
   node = graph_op(g, TKG_OP_TRIPLES, TKG_I32, {3, n});

@@ -144,8 +144,8 @@ end
 
 --- The same, of graphs with relations.
 local function on_relations(make)
-  return on_graphs(function(G, d, v, relations, rows)
-    return relations and make(G, d, v, relations, rows) or {}
+  return on_graphs(function(G, d, v, relations, rows, way)
+    return relations and make(G, d, v, relations, rows, way) or {}
   end)
 end
 
@@ -305,7 +305,22 @@ return {
   end),
   edge_softmax = on_graphs(function(G, _, v) return {{G, F {v.e}}} end),
   edge_softmax_grad = on_graphs(function(G, _, v) return {{G, F {v.e}, F {v.e}}} end),
-  parallel_sum = on_graphs(function(G, _, v) return {{G, F {v.e}}} end),
+  parallel_sum = on_graphs(function(G, _, v)
+    return {{G, F {v.e}, f = {0}}, {G, F {v.e}, f = {-1}}}
+  end),
+  sddmm_relation = on_relations(function(G, d, v, _, _, way)
+    if way == 1 or v.e == 0 then return {} end
+    local heads, list = {}, {}
+    for head = 0, v.n - 1 do
+      if head % 4 ~= 1 then heads[#heads + 1] = head end
+    end
+    for _, e in ipairs {0, math.floor(v.e / 2), v.e - 1} do
+      list[#list + 1] = {G, F {#heads, d}, F {v.m, d}, GIVEN(heads), F {v.e},
+                         f = {G.given.graph.relations[e]}}
+    end
+    list[#list + 1] = {G, F {0, d}, F {v.m, d}, GIVEN {}, F {v.e}, f = {0}}
+    return list
+  end),
   triples = on_graphs(function(G, _, v, _, _, way)
     return way == 0 and {{G}, {G, I({v.e > 0 and 33 or 0}, v.e)}} or {}
   end),

@@ -262,8 +262,9 @@ end
 function Graph:softmax(scores, o)
   runtime.options('softmax', o, 'merged')
   if o and o.merged then
-    local several = op(self, 'parallel_sum', ops.full(1, self.edges))
-    scores = op(self, 'parallel_sum', scores) - several:log()
+    local a = on(self)
+    a.f[0] = -1
+    scores = record('parallel_sum', a, self.packed, scores)
   end
   return op(self, 'edge_softmax', scores)
 end
