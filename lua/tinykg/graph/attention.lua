@@ -1,7 +1,7 @@
 --- KGAT's attention (Wang et al., KDD 2019, eq. 4): scores of edges by one matrix per relation,
 ---   pi(h, r, t) = (e_t W_r) . tanh(e_h W_r + e_r) = e_t . (W_r tanh(e_h W_r + e_r)).
---- A head is projected once per relation of its edges, and back: tails are read where they lie. Each
---- relation adds its scores to one array; nothing is kept but the graph itself.
+--- A head is projected once per relation of its edges, and back; tails are read where they lie.
+--- Each relation adds its scores to one array; all that is kept is the graph itself.
 local arguments = require 'tinykg.base.arguments'
 local arrays = require 'tinykg.engine.arrays'
 local count = require('tinykg.base.format').count
@@ -33,6 +33,7 @@ local function each_head(graph, visit)
       end
     end
   end
+  arrays.free(offsets, relations, seen)
 end
 
 local function parts_of(graph)
@@ -55,7 +56,9 @@ local function list_heads(self)
     list[at[r]] = head
     at[r] = at[r] + 1
   end)
-  return tensor.constant(tensor.I32, {self.heads}, list)
+  local heads = tensor.constant(tensor.I32, {self.heads}, list)
+  arrays.free(list, at)
+  return heads
 end
 
 --- Attention over a graph's edges.

@@ -6,6 +6,7 @@ local ffi = require 'ffi'
 local tables = require 'tinykg.base.tables'
 local C = require 'tinykg.engine.lib'
 local arguments = require 'tinykg.base.arguments'
+local arrays = require 'tinykg.engine.arrays'
 local build = require 'tinykg.graph.build'
 local by_relation = require 'tinykg.graph.by_relation'
 local format = require 'tinykg.base.format'
@@ -121,9 +122,11 @@ local function degrees(self, of_tails)
   if of_tails then
     local ids = packed.read(self, 'tails')
     for p = 0, e - 1 do out[ids[p]] = out[ids[p]] + 1 end
+    arrays.free(ids)
   else
     local offsets = packed.read(self, 'offsets')
     for h = 0, heads - 1 do out[h] = offsets[h + 1] - offsets[h] end
+    arrays.free(offsets)
   end
   return out
 end
@@ -162,6 +165,7 @@ local function relations_of(self)
     local e = self:triples()
     local array, layout = build.pack{n = e.n, heads = e.heads, tails = e.relations,
                                      nodes = self.nodes, tail_nodes = self.relations}
+    arrays.free(e.heads, e.relations, e.tails)
     self.shared[key] = new{packed = array, layout = layout, edges = e.n, nodes = self.nodes,
                            tail_nodes = self.relations, shared = {},
                            counts = {heads = self.nodes, tails = self.relations, edges = e.n}}
@@ -294,7 +298,7 @@ function Graph:normalized(kind)
     fail("normalized: '%s' is not row, symmetric or relation", tostring(kind))
   end
   local e, back = self:triples(), is_transposed(self)
-  local weights = ffi.new('float[?]', e.n + 1)
+  local weights = arrays.floats(e.n)
   if kind == 'relation' then
     if not self.relations then fail("normalized: 'relation': this graph has no relations") end
     by_relation(e, self.relations, not back and packed.read(self, 'offsets') or nil, weights)
@@ -304,7 +308,9 @@ function Graph:normalized(kind)
     weights[p] = kind == 'row' and 1 / by_head[e.heads[p]]
       or 1 / math.sqrt(by_head[e.heads[p]] * by_tail[e.tails[p]])
   end
-  return self:weighted(tensor.constant(tensor.F32, {e.n}, weights))
+  local weighted = self:weighted(tensor.constant(tensor.F32, {e.n}, weights))
+  arrays.free(e.heads, e.relations, e.tails, weights)
+  return weighted
 end
 
 --- In a step: the graph without edges dropped at random, each with probability p; weights of the
@@ -357,6 +363,7 @@ function Graph:__tostring() return tostring(self:info()) end
 local function finish(g, o)
   g = build.extended(g, o)
   local array, layout = build.pack(g, o.one_way)
+  build.release(g)
   return new{packed = array, layout = layout, edges = g.n, nodes = g.nodes,
              tail_nodes = g.tail_nodes, relations = g.relation_count, first_user = g.first_user,
              counts = {heads = g.nodes, tails = g.tail_nodes, edges = g.n,

@@ -59,6 +59,7 @@ function packed.read(graph, name)
   if name ~= 'relations' then return stored end
   local ids, out = ffi.cast(relation_type(graph.layout), stored), arrays.ints(edges)
   for p = 0, edges - 1 do out[p] = ids[p] end
+  arrays.free(stored)
   return out
 end
 
@@ -68,6 +69,7 @@ function packed.heads(graph)
   for h = 0, graph.counts.heads - 1 do
     for p = offsets[h], offsets[h + 1] - 1 do heads[p] = h end
   end
+  arrays.free(offsets)
   return heads
 end
 
