@@ -12,6 +12,7 @@
 
 #include "autodiff/custom_vjp.h"
 #include "base/error.h"
+#include "data/graph.h"
 #include "tape/alias.h"
 
 typedef tkg_fp32_saved counter;
@@ -168,6 +169,13 @@ static void saved_neighbor_dot(counter *c, int i) {
 
 static void saved_sddmm(counter *c, int i) {
   edges(c, i, tkg__count(&c->tape->nodes[i]), tkg__cols(&c->tape->nodes[input(c, i, 1)]), 2);
+}
+
+/* How many edges one relation has is not known: as many as others. */
+static void saved_sddmm_relation(counter *c, int i) {
+  const tkg_node *n = &c->tape->nodes[i];
+  int64_t count = tkg__count(n) / tkg__graph_kinds(n->i[3]);
+  edges(c, i, count, tkg__cols(&c->tape->nodes[input(c, i, 1)]), 2);
 }
 
 #define X(name, text, reads, rows, flags, shape, vjp, saved) [TKG_OP_##name] = saved_##saved,

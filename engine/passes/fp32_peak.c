@@ -38,7 +38,8 @@ static void hold(tkg_program *p, const void *owner, const void *tensor, int64_t 
 /* Whether an op reads a packed graph, its first input. */
 static bool reads_graph(int op) {
   return op == TKG_OP_AGGREGATE || op == TKG_OP_AGGREGATE_MUL || op == TKG_OP_SDDMM ||
-         op == TKG_OP_EDGE_SOFTMAX || op == TKG_OP_AGGREGATE_ARGMAX || op == TKG_OP_AGGREGATE_MAX;
+         op == TKG_OP_SDDMM_RELATION || op == TKG_OP_EDGE_SOFTMAX ||
+         op == TKG_OP_AGGREGATE_ARGMAX || op == TKG_OP_AGGREGATE_MAX;
 }
 
 /* Bytes of a graph. A weight per edge is a tensor of its own where the op has one. */
