@@ -211,7 +211,7 @@ double tkg_step_figure(const tkg_step *step, const char *name);
 typedef struct tkg_kept {
   const char *where, *op, *rule;
   double exact_bytes, kept_bytes;
-  int32_t bits, dtype, rank;
+  int32_t bits, rounding, dtype, rank; /* rounding: as the step's option; -1: not in codes */
   int64_t shape[4];
 } tkg_kept;
 /* Describes saved value `index` (0..values-1) of the largest plan; TKG_E_RANGE outside. Its texts

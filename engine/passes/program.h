@@ -23,7 +23,7 @@ typedef struct tkg_saved_value {
   tkg_node shape;
   const char *where;
   uint8_t op, rule;
-  int bits;
+  int bits, rounding; /* tkg_rounding; -1: not in codes */
   int64_t exact_bytes, saved_bytes;
 } tkg_saved_value;
 

@@ -24,8 +24,9 @@ typedef struct save {
   const tkg_tape *old;
   tkg_tape *fresh;
   int n, forward;
-  bool *need_value, *need_sign, *need_codes, *is_output, *must_be_exact;
-  bool *rows_apart;        /* rows gathered from it are saved by themselves */
+  bool *need_value, *need_sign, *need_codes, *is_output;
+  bool *must_be_exact, *needs_independent; /* as the bias pass has found */
+  bool *rows_apart;                        /* rows gathered from it are saved by themselves */
   bool *need_recomputed;   /* an input of a needed value that could be computed again */
   bool *available;         /* backward can have it without saving more than is saved already */
   bool *available_exactly; /* and without noise */
@@ -131,6 +132,15 @@ static int width(const save *s, int v) {
   return bits <= 2 && s->need_codes[v] ? 2 * bits : bits;
 }
 
+/* A reader of the codes themselves corrects for the variance, which is known of dither alone. */
+static int rounding_of(const save *s, int v) {
+  int rounding = s->policy->rounding;
+  if (s->need_codes[v] && !tkg__codec_dithers(rounding)) rounding = TKG_ROUND_DITHER;
+  if (s->needs_independent[v] && rounding == TKG_ROUND_DITHER)
+    rounding = TKG_ROUND_DITHER_INDEPENDENT;
+  return rounding;
+}
+
 static bool worth_packing(const save *s, int v) {
   const tkg_node *n = &s->old->nodes[v];
   if (n->dtype != TKG_F32 || n->rank < 2 || width(s, v) >= 32) return false;
@@ -213,9 +223,7 @@ static int emit_saved(save *s, int op, int input, int v, int dtype) {
   node.dtype = (uint8_t)dtype;
   if (op != TKG_OP_SIGN_MASK) {
     node.i[0] = width(s, v);
-    /* A reader of the codes themselves corrects for the variance, which is known of dither alone.
-     */
-    node.i[1] = s->need_codes[v] ? (int)TKG_ROUND_DITHER_INDEPENDENT : s->policy->rounding;
+    node.i[1] = rounding_of(s, v);
     node.i[2] = STREAM_SAVED + v;
     node.i[3] = codes_have_signs(s, v);
   }
@@ -320,6 +328,7 @@ static void line(save *s, int v, int rule) {
                                                        packed                  ? width(s, v)
                                                        : rule == TKG_RULE_MASK ? 1
                                                                                : 32,
+                                                       packed ? rounding_of(s, v) : -1,
                                                        tkg__bytes(n),
                                                        saved_bytes(s, v, rule)};
 }
@@ -339,7 +348,7 @@ static int report(save *s) {
 
 static bool allocate(save *s) {
   size_t n = (size_t)s->n + 1;
-  bool *flags = calloc(9 * n, sizeof *flags);
+  bool *flags = calloc(10 * n, sizeof *flags);
   s->rule = calloc(n, 1);
   s->map = malloc(10 * n * sizeof *s->map);
   s->need_value = flags;
@@ -352,6 +361,7 @@ static bool allocate(save *s) {
   s->available_exactly = flags + 6 * n;
   s->need_recomputed = flags + 7 * n;
   s->rows_apart = flags + 8 * n;
+  s->needs_independent = flags + 9 * n;
   s->copy = s->map + n;
   s->mask = s->map + 2 * n;
   s->code = s->map + 3 * n;
@@ -380,7 +390,8 @@ int tkg__save(tkg_program *p, const tkg_policy *policy) {
   for (bool again = true; again && !status;) {
     choose_all(&s);
     status = rewrite(&s, &forward);
-    if (!status) status = tkg__find_bias(s.fresh, s.source, s.must_be_exact, &again);
+    const tkg_bias bias = {s.must_be_exact, s.needs_independent};
+    if (!status) status = tkg__find_bias(s.fresh, s.source, bias, &again);
     if (again) save_rows_apart(&s);
   }
   if (!status) status = report(&s);

@@ -72,6 +72,7 @@ int tkg_step_kept(const tkg_step *step, int index, tkg_kept *out) {
                     (double)v->exact_bytes,
                     (double)v->saved_bytes,
                     v->bits,
+                    v->rounding,
                     v->shape.dtype,
                     v->shape.rank,
                     {0}};

@@ -48,9 +48,12 @@ static inline tile piece(int64_t row, int64_t rows, int64_t col, int64_t cols) {
 
 /* --- noise --- */
 
-static void no_noise_yet(tile_data *data) {
-  for (int64_t i = 0; i < TILE; i++) data->lines[i] = 32768; /* nearest: always a half */
-  memset(data->add, 0, sizeof data->add);
+/* What is not drawn: lines of rounding to nearest, always a half, and what independent noise adds.
+ */
+static void begin_noise(const tkg_codec *codec, tile_data *data) {
+  if (codec->rounding == TKG_ROUND_NEAREST)
+    for (int64_t i = 0; i < TILE; i++) data->lines[i] = 32768;
+  if (codec->rounding != TKG_ROUND_DITHER) memset(data->add, 0, sizeof data->add);
   data->first_add = data->add;
   data->line_stride = 0;
   data->lines_at = -1;
@@ -185,9 +188,6 @@ static inline void unpack1(const uint8_t *restrict packed, int64_t bytes, uint8_
 
 static void pack(int bits, const uint8_t *codes, int64_t bytes, uint8_t *packed) {
   switch (bits) {
-  case 8:
-    memcpy(packed, codes, (size_t)bytes);
-    break;
   case 4:
     pack4(codes, bytes, packed);
     break;
@@ -201,9 +201,6 @@ static void pack(int bits, const uint8_t *codes, int64_t bytes, uint8_t *packed)
 
 static void unpack(int bits, const uint8_t *packed, int64_t bytes, uint8_t *codes) {
   switch (bits) {
-  case 8:
-    memcpy(codes, packed, (size_t)bytes);
-    break;
   case 4:
     unpack4(packed, bytes, codes);
     break;
@@ -215,9 +212,11 @@ static void unpack(int bits, const uint8_t *packed, int64_t bytes, uint8_t *code
   }
 }
 
-/* Rows are packed at once if their packed bytes lie as close as their codes. */
+/* Rows are packed at once if their packed bytes lie as close as their codes. Codes of 8 bits are
+ * packed as they are. */
 static void pack_tile(int bits, const tile *t, int64_t row_bytes, const uint8_t *codes,
                       uint8_t *packed) {
+  if (bits == 8) return;
   int64_t bytes = tkg__codec_row_bytes(bits, t->cols);
   if (bytes * 8 == t->stride * bits) {
     pack(bits, codes, t->rows * bytes, packed);
@@ -229,6 +228,7 @@ static void pack_tile(int bits, const tile *t, int64_t row_bytes, const uint8_t 
 
 static void unpack_tile(int bits, const tile *t, int64_t row_bytes, const uint8_t *packed,
                         uint8_t *codes) {
+  if (bits == 8) return;
   int64_t bytes = tkg__codec_row_bytes(bits, t->cols);
   if (bytes * 8 == t->stride * bits) {
     unpack(bits, packed, t->rows * bytes, codes);
@@ -243,19 +243,21 @@ static void unpack_tile(int bits, const tile *t, int64_t row_bytes, const uint8_
 /* `x` and `packed` are those of the tile's first element, data->pairs of its rows. */
 static void encode_tile(const tkg_codec *codec, const tile *t, const float *x, int64_t cols,
                         uint8_t *packed, tile_data *data) {
+  const int bits = codec->bits;
+  const int64_t room = bits == 8 ? t->cols : t->stride; /* of a row's codes */
   draw_noise(codec, t, cols, data);
   for (int64_t r = 0; r < t->rows; r++) {
-    uint8_t *codes = data->codes + r * t->stride;
+    uint8_t *codes = bits == 8 ? packed + r * cols : data->codes + r * t->stride;
     tkg__codec_pair pair = tkg__codec_pair_of(data->pairs[r]);
     if (pair.step == pair.step) {
-      quantize(x + r * cols, t->cols, codec->bits, pair, data->lines + r * data->line_stride,
+      quantize(x + r * cols, t->cols, bits, pair, data->lines + r * data->line_stride,
                data->first_add[r], codes);
-      for (int64_t c = t->cols; c < t->stride; c++) codes[c] = 0;
+      for (int64_t c = t->cols; c < room; c++) codes[c] = 0;
     } else {
-      memset(codes, 0, (size_t)t->stride);
+      memset(codes, 0, (size_t)room);
     }
   }
-  pack_tile(codec->bits, t, tkg__codec_row_bytes(codec->bits, cols), data->codes, packed);
+  pack_tile(bits, t, tkg__codec_row_bytes(bits, cols), data->codes, packed);
 }
 
 static void decode_tile(const tkg_codec *codec, const tile *t, const uint8_t *packed, int64_t cols,
@@ -264,7 +266,7 @@ static void decode_tile(const tkg_codec *codec, const tile *t, const uint8_t *pa
   if (dither) draw_noise(codec, t, cols, data);
   unpack_tile(codec->bits, t, tkg__codec_row_bytes(codec->bits, cols), packed, data->codes);
   for (int64_t r = 0; r < t->rows; r++) {
-    const uint8_t *codes = data->codes + r * t->stride;
+    const uint8_t *codes = codec->bits == 8 ? packed + r * cols : data->codes + r * t->stride;
     const uint16_t *line = data->lines + r * data->line_stride, add = data->first_add[r];
     tkg__codec_pair pair = tkg__codec_pair_of(data->pairs[r]);
     if (dither)
@@ -282,7 +284,7 @@ static void encode(const tkg_codec *codec, const float *x, int64_t cols, int64_t
   const int64_t pair_offset = tkg__codec_pair_offset(codec->bits, rows_total, cols);
   const int64_t step = rows_per_tile(cols);
   tile_data data;
-  no_noise_yet(&data);
+  begin_noise(codec, &data);
   for (int64_t row = row_begin; row < row_end; row += step) {
     int64_t rows = smaller(step, row_end - row);
     choose_pairs(codec->bits, x + row * cols, rows, cols, data.pairs);
@@ -304,7 +306,7 @@ static void decode(const tkg_codec *codec, const uint8_t *packed, int64_t cols, 
   const uint8_t *pairs = packed + tkg__codec_pair_offset(codec->bits, rows_total, cols);
   const int64_t step = rows_per_tile(cols);
   tile_data data;
-  no_noise_yet(&data);
+  begin_noise(codec, &data);
   memset(data.codes, 0, sizeof data.codes);
   for (int64_t row = row_begin; row < row_end; row += step) {
     int64_t rows = smaller(step, row_end - row);

@@ -5,9 +5,10 @@
  * of noise and `bits` bytes of codes. Shuffles give the smallest and largest element to all lanes
  * of the row, each lane chooses the same scale from them, and the codes are written in the same
  * pass. Only rows of more than 256 elements are read a second time, from cache. Decoding has the
- * same groups, so that a thread goes down a column and draws pairwise noise's columns once.
- * Traffic: 4 bytes plus `bits` bits per element. Codes are integers and single float operations in
- * a fixed order (no fused multiply-add, see build.mk), so the bytes are those of the CPU. */
+ * same groups. Pairwise noise is drawn once for the columns and the rows that a block of threads
+ * has. Traffic: 4 bytes plus `bits` bits per element. Codes are integers and single float
+ * operations in a fixed order (no fused multiply-add, see build.mk), so the bytes are those of the
+ * CPU. */
 #include "codes.cuh"
 #include "family.h"
 #include "launch.h"
@@ -100,9 +101,13 @@ write_row(const packed_layout &l, const float *row, int64_t r, const tkg_group &
 template <int BITS>
 static __global__ void encode_kernel(packed_layout l, int width, codes_noise noise, const float *x,
                                      uint8_t *packed) {
+  TKG_SHARED(shared_noise, drawn, [1]);
   const tkg_group g = tkg_group_of(width);
-  for (int64_t r = g.row; tkg_any_row(r, l.rows); r += g.stride) {
+  const int rows = TKG_THREADS / width; /* of a block at a time */
+  for (int64_t first = g.row - g.row % rows; first < l.rows; first += g.stride) {
+    draw_shared_noise(noise, l, first, rows, drawn);
     float v[VEC8] = {}, min, max;
+    const int64_t r = first + g.row % rows;
     const bool exists = r < l.rows;
     const float *row = x + (exists ? r : 0) * l.cols;
     find_range(l, row, exists, g, v, &min, &max);
@@ -129,8 +134,13 @@ template <int BITS>
 static __global__ void decode_kernel(packed_layout l, int width, codes_noise noise,
                                      const uint8_t *packed, const uint8_t *signs, float *x) {
   const uint32_t *pairs = reinterpret_cast<const uint32_t *>(packed + l.pair_offset);
+  TKG_SHARED(shared_noise, drawn, [1]);
   const tkg_group g = tkg_group_of(width);
-  for (int64_t r = g.row; r < l.rows; r += g.stride) {
+  const int rows = TKG_THREADS / width;
+  for (int64_t first = g.row - g.row % rows; first < l.rows; first += g.stride) {
+    draw_shared_noise(noise, l, first, rows, drawn);
+    const int64_t r = first + g.row % rows;
+    if (r >= l.rows) continue;
     const tkg__codec_pair pair = tkg__codec_pair_of(pairs[r]);
     for (int64_t e = g.lane; e < l.vec8s; e += width) {
       float v[VEC8];

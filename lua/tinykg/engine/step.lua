@@ -164,8 +164,9 @@ end
 ---@param name string ---@return number bytes or a count; -1 if there is no such figure
 function methods:figure(name) return C.tkg_step_figure(self.c, name) end
 
---- Values saved for backward: a list of {where, op, rule, shape, bits, exact_bytes, kept_bytes}.
---- `where` is the recipe's line, `rule` as of saved_as, or 'resident' (a parameter or an input).
+--- Values saved for backward: a list of {where, op, rule, shape, bits, rounding, exact_bytes,
+--- kept_bytes}. `where` is the recipe's line, `rule` as of saved_as, or 'resident' (a parameter or
+--- an input), `rounding` that of codes: a value whose codes are read twice has dither-independent.
 ---@return table[]
 function methods:kept()
   local list, row = {}, ffi.new('tkg_kept')
@@ -176,6 +177,7 @@ function methods:kept()
     list[#list + 1] = {
       where = row.where ~= nil and ffi.string(row.where) or nil, op = ffi.string(row.op),
       rule = ffi.string(row.rule), shape = shape, bits = row.bits,
+      rounding = rounding.BY_NUMBER[row.rounding],
       exact_bytes = row.exact_bytes, kept_bytes = row.kept_bytes,
     }
   end

@@ -26,8 +26,8 @@ local function config_of(o)
           recipe_sha256 = sha256(o.text), data = folder.absolute(o.data),
           data_options = o.data_options, data_set = o.data_set, options = o.options, seed = o.seed,
           bits = s.bits, bits_asked = s.bits_asked, budget = s.budget, rounding = s.rounding,
-          device = tk.device(), threads = tk.threads(), version = tk.version, steps = s.steps,
-          checkpoint = s.checkpoint, check = s.check, tensorboard = s.tensorboard}
+          codes = folder.CODES, device = tk.device(), threads = tk.threads(), version = tk.version,
+          steps = s.steps, checkpoint = s.checkpoint, check = s.check, tensorboard = s.tensorboard}
 end
 
 local function summary_of(o, data, result, load_s)

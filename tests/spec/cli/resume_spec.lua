@@ -106,6 +106,29 @@ describe('a run that goes on', function()
     same_run(whole, out)
   end)
 
+  it('keeps the noise of the version that began it: a random number per element', function()
+    local out, whole = dir .. '/old-codes', dir .. '/old-codes-whole'
+    local begin = './tinykg run recipes/kgcn.lua --quiet --data ' .. data .. ' --set dim=8 --bits 2'
+    local independent = begin .. ' --rounding dither-independent'
+    gives(0, independent .. ' --set epochs=2 --out ' .. out)
+    gives(0, independent .. ' --set epochs=4 --out ' .. whole)
+    local config = read(out .. '/config.json')
+    config.rounding, config.codes, config.checksum = 'dither', nil, nil
+    runs.write(out .. '/config.json', config)
+    gives(1, begin .. ' --set epochs=4 --resume --out ' .. out,
+      'rounding was dither%-independent and is dither now')
+    gives(0, './tinykg run --resume --set epochs=4 --out ' .. out)
+    same_run(whole, out)
+    -- 32 bits are not rounded, also where they were chosen
+    local exact = begin:gsub('%-%-bits 2', '--bits auto') .. ' --out ' .. dir .. '/old-exact'
+    gives(0, exact .. ' --set epochs=1')
+    config = read(dir .. '/old-exact/config.json')
+    assert.equal(32, config.bits)
+    config.codes, config.checksum = nil, nil
+    runs.write(dir .. '/old-exact/config.json', config)
+    gives(0, exact .. ' --set epochs=2 --resume', 'test: auc')
+  end)
+
   it('has what its model made, changed and gave up since it was built', function()
     fixtures.write(dir .. '/holds.lua', [[
 local tk = require 'tinykg'
