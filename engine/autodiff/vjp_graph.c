@@ -39,11 +39,16 @@ static sum sum_of(const tkg_vjp *v) {
   return s;
 }
 
+/* The place of each node among `rows`, -1 for none. */
+static int places_of(tkg_vjp *v, int rows, bool backward) {
+  tkg_node all = {.rank = 1};
+  all.shape[0] = self(v)->i[backward ? 1 : 0];
+  return record(v, all, TKG_OP_INVERSE_INDEX, rows, -1, -1);
+}
+
 /* Rows may name a head more than once: their gradients are added first, at its first occurrence. */
 static int gathered_back(tkg_vjp *v, const sum *s) {
-  tkg_node all = {.rank = 1};
-  all.shape[0] = self(v)->i[s->backward ? 1 : 0];
-  int row_of = record(v, all, TKG_OP_INVERSE_INDEX, s->rows, -1, -1);
+  int row_of = places_of(v, s->rows, s->backward);
   if (row_of < 0) return -1;
   int first = two(v, TKG_OP_GATHER, row_of, s->rows);
   if (first < 0) return -1;
@@ -122,9 +127,41 @@ int tkg__vjp_sddmm(tkg_vjp *v) {
   return accumulate(v, 3, graph_op(v, node, TKG_OP_AGGREGATE_RELATION, a, b, v->g, -1));
 }
 
+/* Vectors of relations [kinds,d]: ones for one of them, zeros for the others. */
+static int pick_relation(tkg_vjp *v, int64_t relation, int64_t d) {
+  tkg_node one = {.rank = 2, .f = {1}}, all = {.rank = 2, .i = {0, relation}};
+  one.shape[0] = 1, one.shape[1] = d;
+  all.shape[0] = tkg__graph_kinds(self(v)->i[3]), all.shape[1] = d;
+  int ones = tkg__record(v->tape, &one, TKG_OP_FULL, 0, NULL, v->tape->side[v->self].where);
+  return ones < 0 ? -1 : record(v, all, TKG_OP_PAD, ones, -1, -1);
+}
+
+/* Sums over the same edges, which the relation picks: those of other relations add zero. */
+int tkg__vjp_sddmm_relation(tkg_vjp *v) {
+  int a = in(v, 1), b = in(v, 2), heads = in(v, 3), status = TKG_OK;
+  if (wants(v, 4)) status = accumulate(v, 4, v->g);
+  if (status || !(wants(v, 1) || wants(v, 2))) return status;
+  int r = pick_relation(v, (int64_t)self(v)->f[0], tkg__cols(node_of(v, a)));
+  if (r < 0) return TKG_E_SHAPE;
+  if (wants(v, 1))
+    status =
+        accumulate(v, 1, graph_op(v, on_graph(v, 0), TKG_OP_AGGREGATE_MUL_ROWS, b, r, heads, v->g));
+  if (status || !wants(v, 2)) return status;
+  int row_of = places_of(v, heads, false);
+  if (row_of < 0) return TKG_E_SHAPE;
+  return accumulate(v, 2,
+                    graph_op(v, on_graph(v, TKG_GRAPH_BACKWARD), TKG_OP_AGGREGATE_MUL_INDEXED, a, r,
+                             row_of, v->g));
+}
+
 int tkg__vjp_edge_softmax(tkg_vjp *v) {
   return accumulate(v, 1,
                     graph_op(v, on_graph(v, 0), TKG_OP_EDGE_SOFTMAX_GRAD, v->g, v->self, -1, -1));
+}
+
+/* Edges are parallel to each other: the sum is its own transpose. Its f0 is 0. */
+int tkg__vjp_parallel_sum(tkg_vjp *v) {
+  return accumulate(v, 1, graph_op(v, on_graph(v, 0), TKG_OP_PARALLEL_SUM, v->g, -1, -1, -1));
 }
 
 int tkg__vjp_aggregate_max(tkg_vjp *v) {

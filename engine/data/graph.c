@@ -12,16 +12,16 @@ int64_t tkg_graph_length(int64_t n, int64_t m, int64_t e, int64_t layout) {
   const int64_t sizes[] = {n, m, e};
   for (int k = 0; k < 3; k++)
     if (!tkg__shape_fits(&sizes[k], 1)) return -1;
-  int64_t relations = layout & TKG_GRAPH_RELATIONS ? e : 0, first = n + 1 + e + relations;
+  int64_t first = n + 1 + e + (layout & TKG_GRAPH_RELATIONS ? tkg__relation_words(e, layout) : 0);
   if (layout & TKG_GRAPH_ONE_WAY) return first;
-  int64_t ends = layout & TKG_GRAPH_SYMMETRIC ? 0 : m + 1 + e;
-  return first + ends + relations + e;
+  return first + e + (layout & TKG_GRAPH_SYMMETRIC ? 0 : m + 1 + e);
 }
 
 /* The edges that are packed, and where their parts go. */
 typedef struct packing {
   int64_t n, m, e;
   const int32_t *heads, *relations, *tails;
+  int64_t layout;
   int32_t *at;    /* the next part of the packed array */
   int32_t *order; /* source edge of each place, of the orientation made last */
 } packing;
@@ -40,6 +40,19 @@ static int check_tails(const packing *p) {
   return TKG_OK;
 }
 
+/* Adds KINDS to the layout. */
+static int count_kinds(packing *p) {
+  int64_t kinds = 0;
+  for (int64_t i = 0; p->relations && i < p->e; i++) {
+    if (p->relations[i] < 0)
+      return tkg__fail(TKG_E_RANGE, "graph: relation %d of edge %lld is negative", p->relations[i],
+                       (long long)i);
+    if (p->relations[i] >= kinds) kinds = p->relations[i] + INT64_C(1);
+  }
+  p->layout += kinds * TKG_GRAPH_KINDS;
+  return TKG_OK;
+}
+
 static bool is_loopless(const packing *p) {
   for (int64_t i = 0; i < p->e; i++)
     if (p->heads[i] == p->tails[i]) return false;
@@ -48,8 +61,19 @@ static bool is_loopless(const packing *p) {
 
 static void put_relations(packing *p) {
   if (!p->relations) return;
-  int32_t *to = part(p, p->e);
-  for (int64_t i = 0; i < p->e; i++) to[i] = p->relations[p->order[i]];
+  const int64_t words = tkg__relation_words(p->e, p->layout);
+  const int bytes = tkg__relation_bytes(p->layout);
+  int32_t *to = part(p, words);
+  if (words > 0) to[words - 1] = 0;
+  for (int64_t i = 0; i < p->e; i++) {
+    const int32_t relation = p->relations[p->order[i]];
+    if (bytes == 1)
+      ((uint8_t *)to)[i] = (uint8_t)relation;
+    else if (bytes == 2)
+      ((uint16_t *)to)[i] = (uint16_t)relation;
+    else
+      to[i] = relation;
+  }
 }
 
 static int pack_forward(packing *p, int32_t *place) {
@@ -61,36 +85,34 @@ static int pack_forward(packing *p, int32_t *place) {
   return TKG_OK;
 }
 
-/* Adds the second part behind the first; if both have the same offsets and ids, those are removed
- * again. */
-static int pack_backward(packing *p, const int32_t *packed, const int32_t *place, bool *symmetric) {
-  int32_t *start = p->at, *offsets = part(p, p->m + 1), *ids = part(p, p->e);
+/* Adds the second and third line; if the third has the offsets and ids of the first, the graph is
+ * SYMMETRIC and the third is not counted. */
+static int pack_backward(packing *p, const int32_t *packed, const int32_t *place) {
+  int32_t *order = part(p, p->e), *offsets = part(p, p->m + 1), *ids = part(p, p->e);
   int status = tkg_csr_build(p->e, p->tails, p->heads, p->m, offsets, ids, p->order);
   if (status) return status;
-  *symmetric = p->n == p->m && !memcmp(packed, start, (size_t)(p->n + 1 + p->e) * sizeof *packed);
-  if (*symmetric) p->at = start;
-  put_relations(p);
-  int32_t *order = part(p, p->e);
   for (int64_t i = 0; i < p->e; i++) order[i] = place[p->order[i]];
+  if (p->n == p->m && !memcmp(packed, offsets, (size_t)(p->n + 1 + p->e) * sizeof *packed))
+    p->layout |= TKG_GRAPH_SYMMETRIC;
   return TKG_OK;
 }
 
 int tkg_graph_pack(int64_t n, int64_t m, int64_t e, const int32_t *heads, const int32_t *relations,
                    const int32_t *tails, int64_t layout, int32_t *packed, int64_t *found,
                    int32_t *place) {
-  bool with = layout & TKG_GRAPH_RELATIONS, one_way = layout & TKG_GRAPH_ONE_WAY;
-  bool symmetric = false;
   if (n < 0 || m < 0 || e < 0 || e > INT32_MAX)
     return tkg__fail(TKG_E_RANGE, "graph: %lld edges: at most 2^31 - 1", (long long)e);
   int32_t *spare = malloc((2 * (size_t)e + 1) * sizeof *spare);
   if (!spare) return tkg__fail(TKG_E_MEMORY, "graph: no memory for %lld edges", (long long)e);
-  packing p = {n, m, e, heads, with ? relations : NULL, tails, packed, spare + e};
+  layout &= TKG_GRAPH_RELATIONS | TKG_GRAPH_ONE_WAY;
+  if (!(layout & TKG_GRAPH_RELATIONS)) relations = NULL;
+  packing p = {n, m, e, heads, relations, tails, layout, packed, spare + e};
   int32_t *places = place ? place : spare;
   int status = check_tails(&p);
+  if (!status) status = count_kinds(&p);
   if (!status) status = pack_forward(&p, places);
-  if (!status && !one_way) status = pack_backward(&p, packed, places, &symmetric);
-  *found = (with ? TKG_GRAPH_RELATIONS : 0) | (one_way ? TKG_GRAPH_ONE_WAY : 0) |
-           (symmetric ? TKG_GRAPH_SYMMETRIC : 0) | (is_loopless(&p) ? TKG_GRAPH_LOOPLESS : 0);
+  if (!status && !(layout & TKG_GRAPH_ONE_WAY)) status = pack_backward(&p, packed, places);
+  *found = p.layout | (is_loopless(&p) ? TKG_GRAPH_LOOPLESS : 0);
   free(spare);
   return status;
 }

@@ -1,39 +1,46 @@
 /* A graph as kernels read it: one int32 array with both orientations of its adjacency.
  *
- *   offsets[n + 1]  tails[e]  relations[e]                 edges by head, then by tail
- *   offsets[m + 1]  heads[e]  relations[e]  order[e]       the same edges by tail, then by head;
- *                                                          order: their places among those above
+ *   offsets[n + 1]  tails[e]  relations   edges by head, then by tail
+ *   order[e]                              the same edges by tail, then by head: their places above
+ *   offsets[m + 1]  heads[e]              where each tail's begin, and their heads
  *
- * The edges of head h are at places offsets[h] .. offsets[h + 1] - 1 of the first part. An edge's
- * place there is its number in every tensor of edge values. The layout flags say which parts are
- * left out. */
+ * The edges of head h are at places offsets[h] .. offsets[h + 1] - 1 of the first line. An edge's
+ * place there is its number in every tensor of edge values. Relation ids take 1, 2 or 4 bytes each,
+ * as the largest needs, and fill whole elements. The layout says which parts are left out. Where
+ * the edges lead back and forth between the same nodes, the third line would be the first again:
+ * order[p] is then the number of an edge that leads back along edge p. */
 #ifndef TKG_GRAPH_H
 #define TKG_GRAPH_H
 
 #include <stdint.h>
+
+#include "shared/relations.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
 /* ffi:begin */
+/* A layout is a sum of these. */
 enum {
   TKG_GRAPH_BACKWARD = 1,  /* for an op, not in a layout: sums go from heads to tails */
   TKG_GRAPH_SYMMETRIC = 2, /* both orientations have the same offsets and ids: stored once */
   TKG_GRAPH_RELATIONS = 4, /* edges have relation ids */
-  TKG_GRAPH_ONE_WAY = 8,   /* there is no second part: no op can read it BACKWARD */
-  TKG_GRAPH_LOOPLESS = 16  /* no edge leads from a node to itself */
+  TKG_GRAPH_ONE_WAY = 8,   /* there are no second and third line: no op can read it BACKWARD */
+  TKG_GRAPH_LOOPLESS = 16, /* no edge leads from a node to itself */
+  TKG_GRAPH_KINDS = 256    /* times the largest relation id + 1 */
 };
 
-/* Returns the elements of a packed graph of n heads, m tails and e edges; -1 if one of the counts
- * is negative or larger than a tensor may be. */
+/* Returns the elements of a packed graph of n heads, m tails and e edges, of a layout with or
+ * without BACKWARD; -1 if one of the counts is negative or larger than a tensor may be. A layout
+ * with RELATIONS and no KINDS stands for the largest ids. */
 int64_t tkg_graph_length(int64_t n, int64_t m, int64_t e, int64_t layout);
 
 /* Packs e edges into `packed`, which has room for tkg_graph_length(n, m, e, layout) elements.
  * `layout` says whether there are RELATIONS (else `relations` may be NULL) and whether the graph is
- * ONE_WAY; *found is the resulting layout, with SYMMETRIC and LOOPLESS if they hold. place[i],
- * unless NULL, is the number that edge i received. Edges with equal ends keep their order.
- * TKG_E_RANGE if an id is negative or too large. */
+ * ONE_WAY; *found is the resulting layout, with KINDS, and SYMMETRIC and LOOPLESS if they hold.
+ * place[i], unless NULL, is the number that edge i received. Edges with equal ends keep their
+ * order. TKG_E_RANGE if an id is negative or too large. */
 int tkg_graph_pack(int64_t n, int64_t m, int64_t e, const int32_t *heads, const int32_t *relations,
                    const int32_t *tails, int64_t layout, int32_t *packed, int64_t *found,
                    int32_t *place);
@@ -43,31 +50,47 @@ int tkg_graph_pack(int64_t n, int64_t m, int64_t e, const int32_t *heads, const 
 }
 #endif
 
+/* Returns the largest relation id of a layout + 1. */
+static inline int64_t tkg__graph_kinds(int64_t layout) { return layout / TKG_GRAPH_KINDS; }
+
+/* Returns the bytes of a relation id in a graph of this layout. */
+static inline int tkg__relation_bytes(int64_t layout) {
+  const int64_t kinds = tkg__graph_kinds(layout);
+  return kinds == 0 || kinds > 65536 ? 4 : kinds > 256 ? 2 : 1;
+}
+
+/* Returns the elements that the relation ids of e edges fill. */
+static inline int64_t tkg__relation_words(int64_t e, int64_t layout) {
+  return (e * tkg__relation_bytes(layout) + 3) / 4;
+}
+
 /* One orientation: n rows that sum over edges, m rows that the edges lead to. */
 typedef struct tkg_graph {
   int64_t n, m, e;
   const int32_t *offsets, *ids;
-  const int32_t *relations; /* NULL: there are none */
-  const int32_t *order;     /* NULL: an edge's number is its place */
+  const int32_t *order;    /* NULL: an edge's number is its place */
+  tkg_relations relations; /* by number */
 } tkg_graph;
+
+/* Returns the number of the edge at a place, by which its values and its relation are stored. */
+static inline int64_t tkg__edge_number(const tkg_graph *g, int64_t place) {
+  return g->order ? g->order[place] : place;
+}
 
 /* Returns the orientation that an op reads; `i` has its attributes i0..i3 of ops.def. The array
  * must be what tkg_graph_pack made for them. */
 static inline tkg_graph tkg__graph_of(const int32_t *packed, const int64_t i[4]) {
   const int64_t n = i[0], m = i[1], e = i[2], layout = i[3];
-  const int relations = (layout & TKG_GRAPH_RELATIONS) != 0;
-  const int symmetric = (layout & TKG_GRAPH_SYMMETRIC) != 0;
-  tkg_graph g = {n, m, e, packed, packed + n + 1, relations ? packed + n + 1 + e : 0, 0};
+  const int32_t *relations = packed + n + 1 + e, *order = relations;
+  tkg_graph g = {n, m, e, packed, packed + n + 1, 0, {0, 4}};
+  if (layout & TKG_GRAPH_RELATIONS) {
+    g.relations.ids = relations;
+    g.relations.bytes = tkg__relation_bytes(layout);
+    order += tkg__relation_words(e, layout);
+  }
   if (!(layout & TKG_GRAPH_BACKWARD)) return g;
-  const int32_t *second = packed + n + 1 + e + (relations ? e : 0);
-  const int32_t *behind = symmetric ? second : second + m + 1 + e;
-  tkg_graph b = {m,
-                 n,
-                 e,
-                 symmetric ? packed : second,
-                 symmetric ? packed + n + 1 : second + m + 1,
-                 relations ? behind : 0,
-                 relations ? behind + e : behind};
+  const int32_t *offsets = layout & TKG_GRAPH_SYMMETRIC ? packed : order + e;
+  tkg_graph b = {m, n, e, offsets, offsets + m + 1, order, g.relations};
   return b;
 }
 

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "autodiff/custom_vjp.h"
+#include "data/graph.h"
 #include "tape/alias.h"
 
 typedef struct counter {
@@ -143,6 +144,13 @@ static void saved_neighbor_dot(counter *c, int i) {
 
 static void saved_sddmm(counter *c, int i) {
   edges(c, tkg__count(&c->tape->nodes[i]), tkg__cols(&c->tape->nodes[input(c, i, 1)]), true);
+}
+
+/* How many edges one relation has is not known: as many as others. */
+static void saved_sddmm_relation(counter *c, int i) {
+  const tkg_node *n = &c->tape->nodes[i];
+  int64_t count = tkg__count(n) / tkg__graph_kinds(n->i[3]);
+  edges(c, count, tkg__cols(&c->tape->nodes[input(c, i, 1)]), true);
 }
 
 #define X(name, text, reads, rows, flags, shape, vjp, saved) [TKG_OP_##name] = saved_##saved,

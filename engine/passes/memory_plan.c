@@ -59,6 +59,7 @@ static int replaced_input(const tkg_node *n) {
   if (tkg__op_is(n->op, TKG_INPLACE)) return 0;
   if (n->op == TKG_OP_SCATTER_ADD && n->inputs == 3) return 2;
   if (n->op == TKG_OP_NEIGHBOR_SCATTER && n->inputs == 4) return 3;
+  if (n->op == TKG_OP_SDDMM_RELATION) return 4;
   return -1;
 }
 

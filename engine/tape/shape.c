@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "data/graph.h"
 #include "shape.h"
 #include "shared/moments.h"
 
@@ -310,6 +311,17 @@ int tkg__shape_dropout(tkg_inference *s) {
   return tkg__misfit(s, 0, 1, "one id per row of a matrix is needed");
 }
 
+int tkg__shape_sample(tkg_inference *s) {
+  const int64_t k = s->out->i[0], n = s->out->i[2];
+  if (k < 1 || n < 1 || n > INT32_MAX)
+    return tkg__fail(TKG_E_ARGUMENT, "%s: %" PRId64 " of %" PRId64 " numbers asked for",
+                     tkg__name_of(s), k, n);
+  s->out->dtype = TKG_I32;
+  s->out->rank = 1;
+  s->out->shape[0] = k;
+  return TKG_OK;
+}
+
 /* k samples per row of what has `offsets`. */
 static int check_samples(const tkg_inference *s, int64_t k) {
   if (k < 1)
@@ -329,7 +341,7 @@ int tkg__shape_sample_neighbors(tkg_inference *s) {
   tkg_node *out = s->out;
   int status = check_samples(s, out->i[0]);
   if (status) return status;
-  if (tkg__count(s->in[1]) != tkg__count(s->in[2]))
+  if (tkg__relation_words(tkg__count(s->in[1]), out->i[3]) != tkg__count(s->in[2]))
     return tkg__misfit(s, 1, 2, "tails and relations must be as many");
   tkg__set_matrix(out, 2, tkg__count(s->in[3]));
   out->shape[out->rank++] = out->i[0];

@@ -30,6 +30,8 @@ static operands operands_of(int op) {
     return (operands){1, -1, 2, -1, 3, 4};
   case TKG_OP_SDDMM:
     return (operands){2, 1, 3, -1, -1, -1};
+  case TKG_OP_SDDMM_RELATION:
+    return (operands){2, 1, -1, 3, -1, 4};
   case TKG_OP_AGGREGATE_RELATION:
     return (operands){2, 1, -1, -1, -1, 3};
   case TKG_OP_AGGREGATE_RELATION_ROWS:
@@ -49,8 +51,7 @@ typedef struct extents {
 static int check_graph(const tkg_inference *s, extents *x) {
   const int64_t *i = s->out->i;
   bool back = i[3] & TKG_GRAPH_BACKWARD;
-  if (s->in[0]->rank != 1 ||
-      tkg__count(s->in[0]) != tkg_graph_length(i[0], i[1], i[2], i[3] & ~TKG_GRAPH_BACKWARD))
+  if (s->in[0]->rank != 1 || tkg__count(s->in[0]) != tkg_graph_length(i[0], i[1], i[2], i[3]))
     return tkg__unfit(s, 0, "it is no packed graph with those heads, tails and edges");
   if (back && (i[3] & TKG_GRAPH_ONE_WAY))
     return tkg__fail(TKG_E_UNSUPPORTED, "%s: this graph was made to be gone through one way only",
@@ -69,6 +70,16 @@ static int check_vector(const tkg_inference *s, int k, int64_t count, const char
   return tkg__unfit(s, k, why);
 }
 
+/* `rows` vectors or sums against the relations of the graph. */
+static int check_relations(const tkg_inference *s, int64_t rows) {
+  const int64_t kinds = tkg__graph_kinds(s->out->i[3]);
+  if (!(s->out->i[3] & TKG_GRAPH_RELATIONS))
+    return tkg__fail(TKG_E_ARGUMENT, "%s: this graph has no relations", tkg__name_of(s));
+  if (rows >= kinds) return TKG_OK;
+  return tkg__fail(TKG_E_SHAPE, "%s: %" PRId64 " rows for the relations 0..%" PRId64,
+                   tkg__name_of(s), rows, kinds - 1);
+}
+
 /* All operands against the graph and against the columns of the first. */
 static int check_operands(const tkg_inference *s, const operands *o, const extents *x) {
   int64_t tails = given(s, o->row_of) ? -1 : x->m, status = TKG_OK;
@@ -82,8 +93,7 @@ static int check_operands(const tkg_inference *s, const operands *o, const exten
     status = check_matrix(s, o->a, heads, "a row for each head is needed");
   if (!status && given(s, o->r)) {
     status = check_matrix(s, o->r, -1, "relation vectors are a matrix");
-    if (!status && !(s->out->i[3] & TKG_GRAPH_RELATIONS))
-      status = tkg__fail(TKG_E_ARGUMENT, "%s: this graph has no relations", tkg__name_of(s));
+    if (!status) status = check_relations(s, s->in[o->r]->shape[0]);
   }
   if (!status && given(s, o->values))
     status = check_vector(s, o->values, x->e, "a weight for each edge is needed");
@@ -119,13 +129,28 @@ int tkg__shape_sddmm(tkg_inference *s) {
   return TKG_OK;
 }
 
+int tkg__shape_sddmm_relation(tkg_inference *s) {
+  operands o;
+  extents x;
+  int status = check_all(s, &o, &x);
+  const double relation = s->out->f[0], kinds = (double)tkg__graph_kinds(s->out->i[3]);
+  if (!status && (s->out->i[3] & TKG_GRAPH_BACKWARD))
+    status = tkg__fail(TKG_E_UNSUPPORTED, "%s: forward only", tkg__name_of(s));
+  if (!status) status = check_relations(s, INT64_MAX);
+  if (!status && !(relation >= 0 && relation < kinds))
+    status = tkg__fail(TKG_E_ARGUMENT, "%s: no edge has relation %g", tkg__name_of(s), relation);
+  if (!status) tkg__set_shape(s->out, s->in[o.values]);
+  return status;
+}
+
 int tkg__shape_aggregate_relation(tkg_inference *s) {
   operands o;
   extents x;
   int status = check_all(s, &o, &x);
   if (status) return status;
-  if (s->out->rank == 2 && s->out->shape[1] == tkg__cols(s->in[o.x])) return TKG_OK;
-  return tkg__misasked(s, o.x, "columns must be equal");
+  if (s->out->rank != 2 || s->out->shape[1] != tkg__cols(s->in[o.x]))
+    return tkg__misasked(s, o.x, "columns must be equal");
+  return check_relations(s, s->out->shape[0]);
 }
 
 int tkg__shape_edges(tkg_inference *s) {
@@ -135,6 +160,18 @@ int tkg__shape_edges(tkg_inference *s) {
     status = check_vector(s, k, x.e, "a value for each edge is needed");
   if (!status) tkg__set_shape(s->out, s->in[1]);
   return status;
+}
+
+int tkg__shape_triples(tkg_inference *s) {
+  extents x;
+  int status = check_graph(s, &x);
+  if (!status && (s->out->i[3] & TKG_GRAPH_BACKWARD))
+    status = tkg__fail(TKG_E_UNSUPPORTED, "%s: forward only", tkg__name_of(s));
+  if (!status && given(s, 1)) status = check_vector(s, 1, -1, "numbers of edges are a vector");
+  if (status) return status;
+  s->out->dtype = TKG_I32;
+  tkg__set_matrix(s->out, 3, given(s, 1) ? s->in[1]->shape[0] : x.e);
+  return TKG_OK;
 }
 
 int tkg__shape_aggregate_argmax(tkg_inference *s) {
@@ -231,7 +268,7 @@ int tkg__shape_sample_tails(tkg_inference *s) {
     return tkg__fail(TKG_E_ARGUMENT, "%s: %" PRId64 " of %" PRId64 " nodes asked for",
                      tkg__name_of(s), count, s->out->i[2]);
   if (tkg__count(s->in[0]) < 1) return tkg__unfit(s, 0, "offsets have one entry more than rows");
-  if (tkg__count(s->in[1]) != tkg__count(s->in[2]))
+  if (tkg__relation_words(tkg__count(s->in[1]), s->out->i[3]) != tkg__count(s->in[2]))
     return tkg__misfit(s, 1, 2, "tails and relations must be as many");
   if (tkg__count(s->in[3]) != tkg__count(s->in[4]))
     return tkg__misfit(s, 3, 4, "heads and their relations must be as many");

@@ -26,8 +26,8 @@ typedef struct sum {
   const float *w;      /* by edge, or NULL */
   const int32_t *list; /* the rows to compute, or row_of by tail */
   float *out;
-  int64_t d, vectors; /* columns; rows of r */
-  int64_t ahead_end;  /* prefetch up to this edge */
+  int64_t d;
+  int64_t ahead_end; /* prefetch up to this edge */
   int kind;
 } sum;
 
@@ -105,15 +105,22 @@ TKG_INLINE void add_block(float *out, const block *b, int64_t d, int kind) {
 /* Makes edge p entry i of the block. */
 TKG_INLINE void open_edge(const sum *s, int64_t p, int64_t row_of_x, block *b, int i, int kind) {
   b->x[i] = s->x + row_of_x * s->d;
-  if (kind & MUL) b->r[i] = s->r + s->g.relations[p] * s->d;
-  if (kind & WEIGHTED) b->w[i] = s->w[edges_number(&s->g, p)];
+  const int64_t edge = kind ? tkg__edge_number(&s->g, p) : 0;
+  if (kind & MUL) b->r[i] = s->r + tkg__relation_at(s->g.relations, edge) * s->d;
+  if (kind & WEIGHTED) b->w[i] = s->w[edge];
+}
+
+TKG_PREFETCH void prefetch_relation(const tkg_graph *g, int64_t edge) {
+  __builtin_prefetch((const char *)g->relations.ids + edge * g->relations.bytes);
 }
 
 /* Prefetches what edge p will need. */
 TKG_PREFETCH void prefetch_edge(const sum *s, int64_t p, int kind) {
   if (p >= s->ahead_end) return;
   prefetch_row(s->x + s->g.ids[p] * s->d, s->d);
-  if (kind & WEIGHTED && s->g.order) __builtin_prefetch(s->w + s->g.order[p]);
+  if (!kind || !s->g.order) return;
+  if (kind & WEIGHTED) __builtin_prefetch(s->w + s->g.order[p]);
+  if (kind & MUL) prefetch_relation(&s->g, s->g.order[p]);
 }
 
 TKG_INLINE void sum_row(const sum *s, int64_t row, float *out, int kind) {
@@ -207,13 +214,13 @@ TKG_PREFETCH void prefetch_selected(const sum *s, int64_t p, const int16_t *at, 
                                     int kind) {
   for (int i = 0; i < found; i++) {
     __builtin_prefetch(s->list + s->g.ids[p + at[i]]);
-    if (kind & WEIGHTED && s->g.order) __builtin_prefetch(s->g.order + p + at[i]);
-    if (kind & MUL) __builtin_prefetch(s->g.relations + p + at[i]);
+    if (kind && s->g.order) __builtin_prefetch(s->g.order + p + at[i]);
   }
   for (int i = 0; i < found; i++) {
     const int32_t row = s->list[s->g.ids[p + at[i]]];
     if (row >= 0) prefetch_row(s->x + row * s->d, s->d);
-    if (kind & WEIGHTED) __builtin_prefetch(s->w + edges_number(&s->g, p + at[i]));
+    if (kind & WEIGHTED) __builtin_prefetch(s->w + tkg__edge_number(&s->g, p + at[i]));
+    if (kind & MUL) prefetch_relation(&s->g, tkg__edge_number(&s->g, p + at[i]));
   }
 }
 
@@ -257,16 +264,9 @@ static sum sum_of(const tkg_call *c) {
            .w = c->data[weights],
            .list = c->data[list],
            .out = c->out,
-           .d = tkg__cols(c->node),
-           .vectors = mul ? tkg__rows(c->in[2]) : 0};
+           .d = tkg__cols(c->node)};
   s.kind = (s.w ? WEIGHTED : 0) | (s.r ? MUL : 0);
   return s;
-}
-
-/* Whether each relation has a vector cannot be seen from shapes. */
-static int check_relations(const sum *s, int64_t first, int64_t last) {
-  if (!s->r) return TKG_OK;
-  return check_ids(s->op, s->g.relations, s->g.offsets[first], s->g.offsets[last], s->vectors);
 }
 
 /* Calls a function that is inlined once for each kind of terms. */
@@ -287,8 +287,6 @@ static int check_relations(const sum *s, int64_t first, int64_t last) {
 
 static int aggregate_range(const tkg_call *c, int64_t first, int64_t last) {
   const sum s = sum_of(c);
-  int status = check_relations(&s, first, last);
-  if (status) return status;
   if (c->in[1]->dtype == TKG_CODES)
     TKG_ISA_NAME(tkg__aggregate_codes)(c, s.r, s.w, NULL, first, last);
   else
@@ -305,9 +303,7 @@ static int aggregate(const tkg_call *c, int64_t begin, int64_t end) {
 
 static int aggregate_rows(const tkg_call *c, int64_t begin, int64_t end) {
   const sum s = sum_of(c);
-  int status = check_ids(s.op, s.list, begin, end, s.g.n);
-  for (int64_t b = begin; b < end && !status; b++)
-    status = check_relations(&s, s.list[b], s.list[b] + 1);
+  const int status = check_ids(s.op, s.list, begin, end, s.g.n);
   if (status) return status;
   if (c->in[1]->dtype == TKG_CODES)
     TKG_ISA_NAME(tkg__aggregate_codes)(c, s.r, s.w, s.list, begin, end);
@@ -321,8 +317,7 @@ static int aggregate_indexed(const tkg_call *c, int64_t begin, int64_t end) {
   filter f;
   int64_t first, last;
   edges_range(c, &s.g, begin, end, &first, &last);
-  int status = open_filter(&s, tkg__rows(c->in[1]), &f);
-  if (!status) status = check_relations(&s, first, last);
+  const int status = open_filter(&s, tkg__rows(c->in[1]), &f);
   if (status) return status;
   EACH_KIND(sum_indexed, s.kind, &s, &f, first, last)
   return TKG_OK;

@@ -42,7 +42,7 @@ typedef struct choice {
 TKG_INLINE best best_of_first(const choice *c, int64_t j) {
   const wide_ids none = {0};
   return (best){wide_load(c->x + c->g->ids[c->first] * c->d + j),
-                none + (int32_t)edges_number(c->g, c->first)};
+                none + (int32_t)tkg__edge_number(c->g, c->first)};
 }
 
 /* Finds columns j..j+2*WIDTH-1 of a row that has edges. */
@@ -50,7 +50,7 @@ static void argmax_wide(const choice *c, int64_t j, int32_t *at) {
   best b0 = best_of_first(c, j), b1 = best_of_first(c, j + WIDTH);
   for (int64_t p = c->first + 1; p < c->last; p++) {
     const float *x = c->x + c->g->ids[p] * c->d + j;
-    const int32_t edge = (int32_t)edges_number(c->g, p);
+    const int32_t edge = (int32_t)tkg__edge_number(c->g, p);
     if (j == 0 && p + EDGES_AHEAD < c->ahead_end)
       prefetch_row(c->x + c->g->ids[p + EDGES_AHEAD] * c->d, c->d);
     b0 = larger(b0, wide_load(x), edge);
@@ -67,7 +67,7 @@ static void argmax_narrow(const choice *c, int64_t j, int32_t *at) {
     const float value = c->x[c->g->ids[p] * c->d + j];
     if (value > most) most = value, found = p;
   }
-  at[j] = (int32_t)edges_number(c->g, found);
+  at[j] = (int32_t)tkg__edge_number(c->g, found);
 }
 
 static int aggregate_argmax(const tkg_call *c, int64_t begin, int64_t end) {
@@ -132,7 +132,7 @@ static int aggregate_max_grad(const tkg_call *c, int64_t begin, int64_t end) {
         prefetch_row(g + from.ids[p + EDGES_AHEAD] * d, d);
         prefetch_row((const float *)(edges + from.ids[p + EDGES_AHEAD] * d), d);
       }
-      const int32_t edge = (int32_t)edges_number(&from, p), *picked = edges + head * d;
+      const int32_t edge = (int32_t)tkg__edge_number(&from, p), *picked = edges + head * d;
       float *restrict to = out + tail * d;
 #pragma omp simd
       for (int64_t j = 0; j < d; j++) to[j] += picked[j] == edge ? g[head * d + j] : 0.0F;

@@ -75,7 +75,7 @@ static void softmax_long(const tkg_graph *g, const float *s, float *out, int64_t
     store_values(g, out, p, n, x);
   }
   const float scale = 1.0F / (float)sum;
-  for (int64_t p = first; p < last; p++) out[edges_number(g, p)] *= scale;
+  for (int64_t p = first; p < last; p++) out[tkg__edge_number(g, p)] *= scale;
 }
 
 static void softmax_grad_row(const tkg_graph *graph, const float *g, const float *y, float *out,

@@ -52,9 +52,4 @@ static inline void edges_range(const tkg_call *c, const tkg_graph *g, int64_t be
   *last = edges_first_row(g, end, units);
 }
 
-/* The number of the edge at a place, by which its values are stored. */
-static inline int64_t edges_number(const tkg_graph *g, int64_t place) {
-  return g->order ? g->order[place] : place;
-}
-
 #endif

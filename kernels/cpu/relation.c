@@ -6,7 +6,6 @@
  * prefetched. */
 #include <string.h>
 
-#include "base/error.h"
 #include "coded_rows.h"
 #include "edges.h"
 #include "ids.h"
@@ -53,8 +52,9 @@ static void add_relations(const terms *s, int64_t row, const float *a, coded_row
                           int64_t ahead, float *table) {
   for (int64_t p = s->g.offsets[row]; p < s->g.offsets[row + 1]; p++) {
     const float *restrict b = coded_at(tails, p, ahead);
-    const float weight = s->w ? s->w[edges_number(&s->g, p)] : 1.0F;
-    float *restrict to = table + s->g.relations[p] * s->d;
+    const int64_t edge = tkg__edge_number(&s->g, p);
+    const float weight = s->w ? s->w[edge] : 1.0F;
+    float *restrict to = table + tkg__relation_at(s->g.relations, edge) * s->d;
 #pragma omp simd
     for (int64_t j = 0; j < s->d; j++) to[j] += weight * (a[j] * b[j]);
   }
@@ -67,16 +67,14 @@ static int relation_table(const tkg_call *c, const terms *s, int64_t unit, int64
   const int64_t first = s->list ? listed * unit / units : edges_first_row(&s->g, unit, units);
   const int64_t last =
       s->list ? listed * (unit + 1) / units : edges_first_row(&s->g, unit + 1, units);
-  int status = s->list ? check_ids(s->op, s->list, first, last, s->g.n) : TKG_OK;
+  const int status = s->list ? check_ids(s->op, s->list, first, last, s->g.n) : TKG_OK;
   coded_rows a, b;
   TKG_ISA_NAME(tkg__coded_open)(&a, c, 1, NULL);
   TKG_ISA_NAME(tkg__coded_open)(&b, c, 2, s->g.ids);
   memset(table, 0, (size_t)(k * s->d) * sizeof *table);
   for (int64_t i = first; i < last && !status; i++) {
-    const int64_t row = s->list ? s->list[i] : i;
-    const int64_t begin = s->g.offsets[row], end = s->g.offsets[row + 1];
-    status = check_ids(s->op, s->g.relations, begin, end, k);
-    if (status || begin == end) continue;
+    const int64_t row = s->list ? s->list[i] : i, end = s->g.offsets[row + 1];
+    if (s->g.offsets[row] == end) continue;
     add_relations(s, row, coded_row(&a, i), &b, s->list ? end : s->g.offsets[last], table);
   }
   return status;
@@ -86,8 +84,6 @@ static int aggregate_relation(const tkg_call *c, int64_t begin, int64_t end) {
   const terms s = terms_of(c);
   const int64_t tables = relation_tables(c->node, c->in), count = tkg__count(c->node);
   int status = TKG_OK;
-  if (!(c->node->i[3] & TKG_GRAPH_RELATIONS))
-    return tkg__fail(TKG_E_ARGUMENT, "%s: this graph has no relations", s.op);
   for (int64_t u = begin; u < end && !status; u++)
     status = relation_table(c, &s, u, tables,
                             tables > 1 ? (float *)c->scratch + u * count : (float *)c->out);

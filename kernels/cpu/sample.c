@@ -1,10 +1,11 @@
-/* Sampling from CSR tables: SAMPLE_NEIGHBORS, SAMPLE_NEGATIVES, SAMPLE_TAILS. shared/sample.h says
- * what is drawn. Units are rows of the batch. */
+/* Sampling numbers: SAMPLE; from CSR tables: SAMPLE_NEIGHBORS, SAMPLE_NEGATIVES, SAMPLE_TAILS.
+ * shared/sample.h says what is drawn. Units are rows of the batch. */
 #include "shared/sample.h"
 
 #include <stddef.h>
 
 #include "csr_rows.h"
+#include "data/graph.h"
 #include "ids.h"
 #include "isa.h"
 #include "kernel.h"
@@ -13,20 +14,38 @@ static tkg_sampler sampler_of(const tkg_call *c) {
   return (tkg_sampler){c->context->seed, c->context->step, (uint32_t)c->node->i[1]};
 }
 
+/* ---- numbers: -> int32 [k]; a draw depends on those before it ---- */
+
+static int sample(const tkg_call *c, int64_t begin, int64_t end) {
+  if (begin < end) tkg__sample_positions(sampler_of(c), 0, c->node->i[0], c->node->i[2], c->out);
+  return TKG_OK;
+}
+
+static int64_t one_unit(const tkg_node *node, const tkg_node *const *in) {
+  (void)node, (void)in;
+  return 1;
+}
+
+/* Input 2, in as many bytes as the layout says. */
+static tkg_relations relations_of(const tkg_call *c) {
+  return (tkg_relations){c->data[2], tkg__relation_bytes(c->node->i[3])};
+}
+
 /* ---- neighbours: offsets, tails, relations, ids[m] -> tails and relations, [2,m,k] ---- */
 
 /* The drawn positions wait in `tails` until the tails replace them. */
 static int sample_row(const tkg_call *c, int64_t r, int32_t node, int32_t *tails,
                       int32_t *relations) {
   const int64_t k = c->node->i[0];
-  const int32_t *all_tails = c->data[1], *all_relations = c->data[2];
+  const int32_t *all_tails = c->data[1];
+  const tkg_relations all_relations = relations_of(c);
   csr_row row;
   int status = find_csr_row("sample_neighbors", c->data[0], node, tkg__count(c->in[1]), &row);
   if (status) return status;
   if (row.count > 0) tkg__sample_positions(sampler_of(c), r, k, row.count, tails);
   for (int64_t j = 0; j < k; j++) {
     const int64_t edge = row.first + tails[j];
-    relations[j] = row.count ? all_relations[edge] : (int32_t)c->node->i[2];
+    relations[j] = row.count ? tkg__relation_at(all_relations, edge) : (int32_t)c->node->i[2];
     tails[j] = row.count ? all_tails[edge] : node;
   }
   return TKG_OK;
@@ -54,9 +73,9 @@ static int64_t neighbor_work(const tkg_node *node, const tkg_node *const *in) {
 
 /* ---- negatives and tails: `per_row` items for each row, outside of that row of a table ---- */
 
-/* relations: NULL, or by entry, with the relation asked for in each row. */
+/* asked: NULL, or the relation asked for in each row. */
 static int sample_outside(const char *op, const tkg_call *c, int64_t begin, int64_t end,
-                          const int32_t *rows, const int32_t *relations, const int32_t *asked,
+                          const int32_t *rows, tkg_relations relations, const int32_t *asked,
                           const tkg_items *all) {
   const int64_t per_row = c->node->i[0], entries = tkg__count(c->in[1]);
   int32_t *out = c->out;
@@ -65,9 +84,8 @@ static int sample_outside(const char *op, const tkg_call *c, int64_t begin, int6
     csr_row row;
     status = find_csr_row(op, c->data[0], rows[r], entries, &row);
     if (status) return status;
-    const tkg_excluded x = {(const int32_t *)c->data[1] + row.first,
-                            relations ? relations + row.first : NULL, row.count,
-                            relations ? asked[r] : 0};
+    const tkg_excluded x = {(const int32_t *)c->data[1] + row.first, row.count, row.first,
+                            relations, asked ? asked[r] : 0};
     for (int64_t e = r * per_row; e < (r + 1) * per_row; e++)
       out[e] = tkg__sample_outside(sampler_of(c), e, all, &x);
   }
@@ -91,14 +109,16 @@ static int sample_negatives(const tkg_call *c, int64_t begin, int64_t end) {
   const tkg_items all = {c->node->i[2], c->data[3], c->data[4]};
   const int status = check_items(c, all.count);
   if (status) return status;
-  return sample_outside("sample_negatives", c, begin, end, c->data[2], NULL, NULL, &all);
+  return sample_outside("sample_negatives", c, begin, end, c->data[2], (tkg_relations){0}, NULL,
+                        &all);
 }
 
 static int sample_tails(const tkg_call *c, int64_t begin, int64_t end) {
   const tkg_items all = {c->node->i[2], NULL, NULL};
   if (all.count > INT32_MAX)
     return tkg__fail(TKG_E_ARGUMENT, "sample_tails: %" PRId64 " nodes to draw from", all.count);
-  return sample_outside("sample_tails", c, begin, end, c->data[3], c->data[2], c->data[4], &all);
+  return sample_outside("sample_tails", c, begin, end, c->data[3], relations_of(c), c->data[4],
+                        &all);
 }
 
 static int64_t outside_rows(const tkg_node *node, const tkg_node *const *in) {
@@ -111,6 +131,7 @@ static int64_t outside_work(const tkg_node *node, const tkg_node *const *in) {
 }
 
 const tkg_cpu_op TKG_ISA_NAME(tkg__cpu_sample)[] = {
+    {.op = TKG_OP_SAMPLE, .run = sample, .units = one_unit},
     {.op = TKG_OP_SAMPLE_NEIGHBORS,
      .run = sample_neighbors,
      .units = neighbor_rows,

@@ -1,11 +1,14 @@
-/* SDDMM, a sampled dense-dense matrix product (SDDMM): out[e] = a[head] . (b[tail]
- * r[relation]) for each edge e of a graph; r is optional. Units are slices of edges (edges.h). Rows
- * of b lie anywhere and are prefetched some edges ahead. Both may be codes. */
-#include "base/error.h"
+/* SDDMM, a sampled dense-dense matrix product: out[e] = a[head] . (b[tail] r[relation]) for each
+ * edge e of a graph; r is optional. SDDMM_RELATION adds a[i] . b[tail] for the edges of one
+ * relation whose head is heads[i]. Units are slices of edges (edges.h). Rows of b lie anywhere and
+ * are prefetched some edges ahead. Rows of SDDMM may be codes. */
+#include <string.h>
+
 #include "coded_rows.h"
 #include "edges.h"
 #include "ids.h"
 #include "isa.h"
+#include "shared/search.h"
 #include "wide.h"
 
 static int sddmm(const tkg_call *c, int64_t begin, int64_t end) {
@@ -17,9 +20,6 @@ static int sddmm(const tkg_call *c, int64_t begin, int64_t end) {
   int64_t first, last;
   edges_range(c, &g, begin, end, &first, &last);
   const int64_t edges_end = g.offsets[last];
-  int status = r ? check_ids("sddmm", g.relations, g.offsets[first], edges_end, tkg__rows(c->in[3]))
-                 : TKG_OK;
-  if (status) return status;
   TKG_ISA_NAME(tkg__coded_open)(&a, c, 1, NULL);
   TKG_ISA_NAME(tkg__coded_open)(&b, c, 2, g.ids);
   for (int64_t row = first; row < last; row++) {
@@ -27,8 +27,9 @@ static int sddmm(const tkg_call *c, int64_t begin, int64_t end) {
     const float *left = coded_row(&a, row);
     for (int64_t p = g.offsets[row]; p < g.offsets[row + 1]; p++) {
       const float *right = coded_at(&b, p, edges_end);
-      out[edges_number(&g, p)] =
-          r ? wide_dot3(left, right, r + g.relations[p] * d, d) : wide_dot(left, right, d);
+      const int64_t edge = tkg__edge_number(&g, p);
+      out[edge] = r ? wide_dot3(left, right, r + tkg__relation_at(g.relations, edge) * d, d)
+                    : wide_dot(left, right, d);
     }
   }
   return TKG_OK;
@@ -38,7 +39,70 @@ static int64_t dot_work(const tkg_node *node, const tkg_node *const *in) {
   return node->i[2] * (tkg__cols(in[1]) + 1);
 }
 
+/* ---- one relation ---- */
+
+enum {
+  FOUND = 64
+}; /* edges that are found, and their rows of b fetched, before they are computed */
+
+typedef struct products {
+  tkg_graph g;
+  const float *b;
+  float *out;
+  int64_t d;
+  int count;
+  int64_t edge[FOUND];
+  const float *a[FOUND];
+} products;
+
+static void add_found(products *s) {
+  for (int i = 0; i < s->count; i++)
+    s->out[s->edge[i]] += wide_dot(s->a[i], s->b + s->g.ids[s->edge[i]] * s->d, s->d);
+  s->count = 0;
+}
+
+/* Finds the edges of a row that have the relation. */
+static void find_edges(products *s, int64_t row, int32_t relation, const float *a) {
+  for (int64_t p = s->g.offsets[row]; p < s->g.offsets[row + 1]; p++) {
+    if (tkg__relation_at(s->g.relations, p) != relation) continue;
+    prefetch_row(s->b + s->g.ids[p] * s->d, s->d);
+    s->edge[s->count] = p;
+    s->a[s->count++] = a;
+    if (s->count == FOUND) add_found(s);
+  }
+}
+
+/* The first unit checks all heads. */
+static int sddmm_relation(const tkg_call *c, int64_t begin, int64_t end) {
+  const int32_t *heads = c->data[3];
+  const int64_t count = tkg__count(c->in[3]), d = tkg__cols(c->in[1]);
+  const float *a = c->data[1], *s = c->data[4];
+  products found = {.g = edges_graph(c), .b = c->data[2], .out = c->out, .d = d};
+  const int32_t *offsets = found.g.offsets;
+  int64_t first, last;
+  const int status = begin > 0 ? TKG_OK : check_ids("sddmm_relation", heads, 0, count, found.g.n);
+  if (status) return status;
+  edges_range(c, &found.g, begin, end, &first, &last);
+  if (s != found.out)
+    memcpy(found.out + offsets[first], s + offsets[first],
+           (size_t)(offsets[last] - offsets[first]) * sizeof *s);
+  int64_t i = tkg__lower_bound(heads, count, (int32_t)first);
+  for (; i < count && heads[i] >= first && heads[i] < last; i++)
+    find_edges(&found, heads[i], (int32_t)c->node->f[0], a + i * d);
+  add_found(&found);
+  return TKG_OK;
+}
+
+/* An estimate: a pass over relation ids, and the edges of as many relations as there are. */
+static int64_t relation_work(const tkg_node *node, const tkg_node *const *in) {
+  return node->i[2] + dot_work(node, in) / tkg__graph_kinds(node->i[3]);
+}
+
 const tkg_cpu_op TKG_ISA_NAME(tkg__cpu_sddmm)[] = {
     {.op = TKG_OP_SDDMM, .run = sddmm, .units = edges_units, .work = dot_work},
+    {.op = TKG_OP_SDDMM_RELATION,
+     .run = sddmm_relation,
+     .units = edges_units,
+     .work = relation_work},
     {0},
 };

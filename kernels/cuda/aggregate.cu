@@ -28,15 +28,14 @@ template <class T, class X> struct terms : partition_sums<T> {
   X x;
   const T *r;     /* relation vectors, or NULL */
   const float *w; /* by edge, or NULL */
-  const int32_t *ids, *relations, *order;
+  tkg_graph g;
   const int32_t *row_of; /* rows of x by tail, below zero for none; NULL: rows are tails */
-  int64_t x_rows, r_rows;
-  tkg_error_slot bad_entry, bad_relation;
+  int64_t x_rows;
+  tkg_error_slot bad_entry;
 
   __device__ __forceinline__ item load(int64_t place, int64_t j) const {
-    int64_t row = ids[place];
-    const int32_t relation = r ? relations[place] : 0;
-    const int64_t number = w && order ? order[place] : place;
+    int64_t row = g.ids[place];
+    const int64_t edge = w || r ? tkg__edge_number(&g, place) : 0;
     item v;
     v.x = X::none();
     vec4_clear(&v.r);
@@ -46,12 +45,9 @@ template <class T, class X> struct terms : partition_sums<T> {
       if (found < 0 || !tkg_check_id(found, x_rows, row, bad_entry, j == 0)) return v;
       row = found;
     }
-    if (r) {
-      if (!tkg_check_id(relation, r_rows, place, bad_relation, j == 0)) return v;
-      v.r = r[relation * cols + j];
-    }
+    if (r) v.r = r[tkg__relation_at(g.relations, edge) * cols + j];
     v.x = x.load(row, j);
-    if (w) v.w = w[number];
+    if (w) v.w = w[edge];
     return v;
   }
 
@@ -106,14 +102,10 @@ static void launch(const tkg_call *c, X x, const operands &o, const tkg_graph &g
   p.x = x;
   p.r = o.mul ? tkg_in<T>(c, 2) : NULL;
   p.w = tkg_in<float>(c, o.w);
-  p.ids = g.ids;
-  p.relations = g.relations;
-  p.order = g.order;
+  p.g = g;
   p.row_of = o.row_of >= 0 ? tkg_in<int32_t>(c, o.row_of) : NULL;
   p.x_rows = tkg__rows(c->in[1]);
-  p.r_rows = o.mul ? tkg__rows(c->in[2]) : 0;
   p.bad_entry = bad_entry;
-  p.bad_relation = o.mul ? tkg__error_slot_ids(c, p.r_rows) : tkg_error_slot{NULL, NULL};
   p.out = tkg_out<T>(c);
   p.parts = reinterpret_cast<T *>(
       scratch + tkg__edge_partition_bytes(c->node->shape[0], e.size.chunks, o.rows >= 0));

@@ -32,11 +32,11 @@ struct largest {
   };
   int64_t cols;
   const float *x;
-  const int32_t *ids, *order;
+  tkg_graph g;
   int32_t *out, *parts;
 
   __device__ __forceinline__ float load(int64_t place, int64_t j) const {
-    return x[(int64_t)ids[place] * cols + j];
+    return x[(int64_t)g.ids[place] * cols + j];
   }
   __device__ __forceinline__ void clear(sum *s, bool begins) const {
     *s = {-INFINITY, begins ? NONE : PART};
@@ -51,7 +51,7 @@ struct largest {
     if (other.place >= 0) add(s, other.value, other.place);
   }
   __device__ __forceinline__ void store(int64_t row, int64_t j, sum s, bool whole) const {
-    out[row * cols + j] = whole && order && s.place >= 0 ? order[s.place] : s.place;
+    out[row * cols + j] = whole && s.place >= 0 ? (int32_t)tkg__edge_number(&g, s.place) : s.place;
   }
   __device__ __forceinline__ sum at(int32_t place, int64_t j) const {
     return {place >= 0 ? load(place, j) : -INFINITY, place};
@@ -81,8 +81,8 @@ static int argmax_run(const tkg_call *c, cudaStream_t stream) {
   const tkg_graph g = graph_of(c, 0);
   const int64_t d = tkg__cols(c->node);
   const tkg_edge_partition e = tkg__partition_edges(&g, NULL, 0, d, c->scratch, no_fault, stream);
-  const largest p = {d,       tkg_in<float>(c, 1), g.ids,
-                     g.order, tkg_out<int32_t>(c), reinterpret_cast<int32_t *>(parts_of(c, e))};
+  const largest p = {d, tkg_in<float>(c, 1), g, tkg_out<int32_t>(c),
+                     reinterpret_cast<int32_t *>(parts_of(c, e))};
   sum_partition<largest, false>(p, e, stream);
   return TKG_OK;
 }
@@ -115,11 +115,11 @@ struct picked : partition_sums<float> {
   typedef float sum;
   const float *g;
   const int32_t *edges;
-  const int32_t *ids, *order; /* of the orientation by tail */
+  tkg_graph by_tail;
 
   __device__ __forceinline__ float load(int64_t place, int64_t j) const {
-    const int64_t at = (int64_t)ids[place] * cols + j;
-    return edges[at] == (order ? order[place] : (int32_t)place) ? g[at] : 0.0F;
+    const int64_t at = (int64_t)by_tail.ids[place] * cols + j;
+    return edges[at] == tkg__edge_number(&by_tail, place) ? g[at] : 0.0F;
   }
   __device__ __forceinline__ void add(float *s, float v, int64_t) const { *s += v; }
 };
@@ -132,8 +132,7 @@ static int max_grad_run(const tkg_call *c, cudaStream_t stream) {
   p.cols = d;
   p.g = tkg_in<float>(c, 1);
   p.edges = tkg_in<int32_t>(c, 2);
-  p.ids = g.ids;
-  p.order = g.order;
+  p.by_tail = g;
   p.out = tkg_out<float>(c);
   p.parts = reinterpret_cast<float *>(parts_of(c, e));
   sum_partition<picked, false>(p, e, stream);

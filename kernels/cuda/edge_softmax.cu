@@ -23,7 +23,7 @@ struct edge_values {
   float *out;
 
   __device__ __forceinline__ int64_t number(int64_t place) const {
-    return g.order ? g.order[place] : place;
+    return tkg__edge_number(&g, place);
   }
 };
 

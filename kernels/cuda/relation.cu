@@ -23,10 +23,9 @@ template <class T, class X> struct pairs {
   int64_t cols, k;
   X a, b;
   const float *w; /* by edge, or NULL */
-  const int32_t *ids, *relations, *order;
+  tkg_graph g;
   int64_t tile, tiles; /* relations per tile; tiles */
   T *tables;           /* [blocks, k, cols] */
-  tkg_error_slot bad_relation;
 };
 
 /* ---- kernels ---- */
@@ -54,7 +53,7 @@ template <bool ROWS> struct cursor {
 template <class T, class X, bool ROWS>
 static __device__ __forceinline__ void add_edges(const pairs<T, X> &s, const tkg_edge_partition &e,
                                                  int64_t first, int64_t last, int64_t tile,
-                                                 int64_t j, bool reports, T *table, int64_t width) {
+                                                 int64_t j, T *table, int64_t width) {
   if (first >= last) return;
   cursor<ROWS> at(e, first);
   for (int64_t v = first; v < last; v += AHEAD) {
@@ -66,14 +65,13 @@ static __device__ __forceinline__ void add_edges(const pairs<T, X> &s, const tkg
       to[k] = -1;
       if (v + k >= last) continue;
       const int64_t place = at.place_of(v + k);
-      const int32_t relation = s.relations[place];
-      if (!tkg_check_id(relation, s.k, place, s.bad_relation, reports)) continue;
-      const int64_t own = relation - tile * s.tile;
+      const int64_t edge = tkg__edge_number(&s.g, place);
+      const int64_t own = tkg__relation_at(s.g.relations, edge) - tile * s.tile;
       if (own < 0 || own >= s.tile) continue;
       to[k] = own * width;
       a[k] = s.a.load(at.row, j);
-      b[k] = s.b.load(s.ids[place], j);
-      weight[k] = s.w ? s.w[s.order ? s.order[place] : place] : 1.0F;
+      b[k] = s.b.load(s.g.ids[place], j);
+      weight[k] = s.w ? s.w[edge] : 1.0F;
     }
     TKG_UNROLL
     for (int k = 0; k < AHEAD; k++)
@@ -112,8 +110,7 @@ static __global__ void relation_kernel(pairs<T, X> s, tkg_edge_partition e, int6
   T *own = tables + threadIdx.y * s.tile * width + threadIdx.x;
   if (threadIdx.x < width) {
     for (int64_t k = 0; k < s.tile; k++) vec4_clear(&own[k * width]);
-    if (j < s.cols)
-      add_edges<T, X, ROWS>(s, e, first, last, tile, j, j == 0 && tile == 0, own, width);
+    if (j < s.cols) add_edges<T, X, ROWS>(s, e, first, last, tile, j, own, width);
   }
   __syncthreads();
   put_tables(s, tables, tile, first_column, width);
@@ -138,18 +135,6 @@ static __global__ void tables_kernel(int64_t count, int64_t blocks, const float 
       out[i] = sum;
     }
     __syncthreads(); /* before the next parts are written */
-  }
-}
-
-/* Checks the relations of the edges of `rows`, or of all rows (NULL), for outputs without elements:
- * no other kernel reads them then. */
-static __global__ void check_kernel(tkg_graph g, const int32_t *rows, int64_t n, int64_t k,
-                                    tkg_error_slot bad) {
-  for (int64_t i = tkg_first(); i < n; i += tkg_stride()) {
-    const int64_t row = rows ? rows[i] : i;
-    if (row < 0 || row >= g.n) continue;
-    for (int64_t p = g.offsets[row]; p < g.offsets[row + 1]; p++)
-      tkg_check_id(g.relations[p], k, p, bad, true);
   }
 }
 
@@ -211,11 +196,8 @@ static void relation_launch(const tkg_call *c, X a, X b, const tkg_graph &g,
   s.a = a;
   s.b = b;
   s.w = tkg_in<float>(c, e.rows ? 4 : 3);
-  s.ids = g.ids;
-  s.relations = g.relations;
-  s.order = g.order;
+  s.g = g;
   s.tables = reinterpret_cast<T *>(tables);
-  s.bad_relation = tkg__error_slot_ids(c, s.k);
   if (e.rows)
     launch<T, X, true>(s, e, blocks, stream);
   else
@@ -229,16 +211,9 @@ static int relation_run(const tkg_call *c, cudaStream_t stream) {
   const tkg_graph g = tkg__graph_of(tkg_in<int32_t>(c, 0), c->node->i);
   const int64_t n = partitioned_rows(c->node, c->in), d = tkg__cols(c->node),
                 count = tkg__count(c->node);
-  if (!g.relations)
-    return tkg__fail(TKG_E_ARGUMENT, "%s: this graph has no relations", tkg__ops[c->node->op].name);
   const tkg_error_slot bad_row = rows ? tkg__error_slot_ids(c, g.n) : tkg_error_slot{NULL, NULL};
   if (n == 0 || g.e == 0 || count == 0) {
-    const int32_t *heads = rows ? tkg_in<int32_t>(c, 3) : NULL;
-    if (rows) tkg__check_ids(heads, n, g.n, bad_row, stream);
-    if (n > 0 && g.e > 0) {
-      const int64_t k = tkg__rows(c->node);
-      tkg_launch(check_kernel, tkg_flat(n), stream, g, heads, n, k, tkg__error_slot_ids(c, k));
-    }
+    if (rows) tkg__check_ids(tkg_in<int32_t>(c, 3), n, g.n, bad_row, stream);
     if (count > 0) cudaMemsetAsync(c->out, 0, (size_t)count * sizeof(float), stream);
     return TKG_OK;
   }

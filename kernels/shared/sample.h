@@ -1,6 +1,8 @@
 /* What the sampling ops draw, and from which random numbers. A draw is a function of (seed, step,
  * stream, row, number of the draw) alone (philox.h), so CPU and GPU draw the same.
  *
+ * SAMPLE draws k of n numbers as SAMPLE_NEIGHBORS draws those of row 0's n edges.
+ *
  * SAMPLE_NEIGHBORS draws k edges of a row. Degree >= k: k distinct edges, every set of k equally
  *   likely (Floyd, in Bentley, "Programming pearls: a sample of brilliance", CACM 1987). Degree
  *   1..k-1: every edge k / degree times, then k % degree distinct ones (KGCN's code draws with
@@ -20,6 +22,7 @@
 #include <stdbool.h>
 
 #include "philox.h"
+#include "relations.h"
 #include "search.h"
 
 /* The random numbers of one op in one step. */
@@ -62,15 +65,17 @@ typedef struct tkg_items {
 /* What a draw must not give: a row's entries, ascending; of those, with `relations`, the ones of
  * this relation. */
 typedef struct tkg_excluded {
-  const int32_t *items, *relations;
-  int64_t count;
+  const int32_t *items;
+  int64_t count, first;    /* of the row's entries, the number of the first */
+  tkg_relations relations; /* by entry */
   int32_t relation;
 } tkg_excluded;
 
 static inline bool tkg__is_excluded(const tkg_excluded *x, int32_t item) {
   int64_t at = tkg__lower_bound(x->items, x->count, item);
   for (; at < x->count && x->items[at] == item; at++)
-    if (!x->relations || x->relations[at] == x->relation) return true;
+    if (!x->relations.ids || tkg__relation_at(x->relations, x->first + at) == x->relation)
+      return true;
   return false;
 }
 

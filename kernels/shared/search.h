@@ -24,6 +24,11 @@ static inline int64_t tkg__find_sorted(const int32_t *values, int64_t count, int
   return at < count && values[at] == value ? at : -1;
 }
 
+/* The row of the entry at `place`, where row r has the entries offsets[r] .. offsets[r + 1] - 1. */
+static inline int64_t tkg__row_of(const int32_t *offsets, int64_t rows, int64_t place) {
+  return tkg__lower_bound(offsets + 1, rows, (int32_t)(place + 1));
+}
+
 /* The place of the edge with this number among the edges of a row, or -1. `offsets` and `order` are
  * those of a packed graph, whose numbers ascend within a row in both orientations. */
 static inline int64_t tkg__edge_place(const int32_t *offsets, const int32_t *order, int64_t row,

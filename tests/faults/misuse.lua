@@ -92,7 +92,7 @@ local OWNERS = {
   ['step:'] = function() return tk.step(function(x) return (x or tk.ones(1)):sum() end) end,
   ['optimizer:'] = function() return tk.optim.adam() end, ['module:'] = module,
   ['model:'] = ranker, ['field:'] = function() return new_graph():receptive_field(2) end,
-  ['sets:'] = function() return new_graph():ripples(data_set:known(), 2, 3) end,
+  ['sets:'] = function() return tk.graph(data_set):ripples(data_set:known(), 2, 3) end,
   ['recipe:'] = function() return tk.recipe{name = 'x', build = module} end,
   ['data:'] = function() return data_set end, ['data.names.users:'] = names,
   ['tk.'] = function() return tk end,

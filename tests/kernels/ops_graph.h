@@ -68,7 +68,8 @@ static graph pack(const edges &all, int64_t n, int64_t m, int64_t relations, int
 static graph random_graph(int64_t e) {
   static const int64_t sizes[] = {1, 2, 5, 31, 100, 300};
   const int64_t n = sizes[below(6)], m = below(3) ? sizes[below(6)] : n;
-  const int64_t relations = 1 + below(below(4) ? 6 : 70);
+  static const int64_t kinds[] = {6, 6, 6, 70, 400, 70000}; /* ids of one, two and four bytes */
+  const int64_t relations = 1 + below(kinds[below(6)]);
   edges all = random_edges(n, m, e, relations);
   if (n == m && below(2))
     for (size_t k = 0, count = all.heads.size(); k < count; k++)
@@ -93,11 +94,7 @@ static int64_t some_edges(void) {
   return counts[below(6)];
 }
 
-/* Relation vectors; now and then one too few. */
-static array vectors(const graph &g, int64_t d, bool may_lack) {
-  const bool lacks = may_lack && g.relations > 1 && below(10) == 0;
-  return floats({g.relations - lacks, d});
-}
+static array vectors(const graph &g, int64_t d) { return floats({g.relations, d}); }
 
 /* Optional weights. */
 static void weigh(std::vector<array> &in, tkg_node *node, const graph &g) {
@@ -114,7 +111,7 @@ static void sums_by_head(const graph &g, int64_t d) {
   for (int mul = 0; mul < 2; mul++) {
     tkg_node node = graph_op(g, mul ? TKG_OP_AGGREGATE_MUL : TKG_OP_AGGREGATE, TKG_F32, {g.n, d});
     std::vector<array> in = {g.packed, maybe_coded(floats({g.m, d}))};
-    if (mul) in.push_back(vectors(g, d, true));
+    if (mul) in.push_back(vectors(g, d));
     weigh(in, &node, g);
     compare(&node, in, sums_of(g), -1);
   }
@@ -126,7 +123,7 @@ static void sums_by_rows(const graph &g, int64_t d) {
     tkg_node node =
         graph_op(g, mul ? TKG_OP_AGGREGATE_MUL_ROWS : TKG_OP_AGGREGATE_ROWS, TKG_F32, {b, d});
     std::vector<array> in = {g.packed, maybe_coded(floats({g.m, d}), true)};
-    if (mul) in.push_back(vectors(g, d, false));
+    if (mul) in.push_back(vectors(g, d));
     in.push_back(ids({b}, g.n));
     spoil(in.back(), g.n);
     weigh(in, &node, g);
@@ -141,7 +138,7 @@ static void sums_indexed(const graph &g, int64_t d) {
     tkg_node node = graph_op(g, mul ? TKG_OP_AGGREGATE_MUL_INDEXED : TKG_OP_AGGREGATE_INDEXED,
                              TKG_F32, {g.n, d});
     std::vector<array> in = {g.packed, floats({b, d})};
-    if (mul) in.push_back(vectors(g, d, false));
+    if (mul) in.push_back(vectors(g, d));
     array row_of = ids({g.m}, b);
     for (int64_t t = 0; t < g.m; t++)
       if (b == 0 || below(3)) row_of.i()[t] = -1;
@@ -154,8 +151,7 @@ static void sums_indexed(const graph &g, int64_t d) {
 }
 
 static void by_relation(const graph &g, int64_t d) {
-  tkg_node node = graph_op(g, TKG_OP_AGGREGATE_RELATION, TKG_F32,
-                           {g.relations - (g.relations > 1 && below(10) == 0), d});
+  tkg_node node = graph_op(g, TKG_OP_AGGREGATE_RELATION, TKG_F32, {g.relations, d});
   std::vector<array> in = {g.packed, maybe_coded(floats({g.n, d})), maybe_coded(floats({g.m, d}))};
   weigh(in, &node, g);
   compare(&node, in, sums_of(g), -1);
@@ -167,10 +163,24 @@ static void by_relation(const graph &g, int64_t d) {
   compare(&node, in, sums_of(g, b), -1);
 }
 
+/* Some of the heads, ascending; now and then a bad one. */
+static void by_one_relation(const graph &g, int64_t d) {
+  if (g.e == 0) return;
+  std::vector<int32_t> heads;
+  for (int64_t h = 0; h < g.n; h++)
+    if (below(4)) heads.push_back((int32_t)h);
+  if (below(10) == 0) heads.push_back((int32_t)g.n);
+  tkg_node node = graph_op(g, TKG_OP_SDDMM_RELATION, TKG_F32, {g.e});
+  node.f[0] = (double)below(tkg__graph_kinds(g.i[3]));
+  std::vector<array> in = {g.packed, floats({(int64_t)heads.size(), d}), floats({g.m, d}),
+                           list(heads), floats({g.e})};
+  compare(&node, in, SUMS, below(2) ? 4 : -1);
+}
+
 static void by_edge(const graph &g, int64_t d) {
   tkg_node node = graph_op(g, TKG_OP_SDDMM, TKG_F32, {g.e});
   std::vector<array> in = {g.packed, maybe_coded(floats({g.n, d})), maybe_coded(floats({g.m, d}))};
-  if (below(2)) in.push_back(vectors(g, d, true));
+  if (below(2)) in.push_back(vectors(g, d));
   node.inputs = (uint8_t)in.size();
   compare(&node, in, SUMS, -1);
   node = graph_op(g, TKG_OP_EDGE_SOFTMAX, TKG_F32, {g.e});
@@ -180,6 +190,20 @@ static void by_edge(const graph &g, int64_t d) {
   node = graph_op(g, TKG_OP_EDGE_SOFTMAX_GRAD, TKG_F32, {g.e});
   in = {g.packed, floats({g.e}), floats({g.e}, 0, 1)};
   compare(&node, in, SUMS, -1);
+  node = graph_op(g, TKG_OP_PARALLEL_SUM, TKG_F32, {g.e});
+  node.f[0] = (double)below(3) - 1;
+  in = {g.packed, floats({g.e})};
+  compare(&node, in, 0, -1);
+  if (g.i[3] & TKG_GRAPH_BACKWARD) return;
+  by_one_relation(g, d);
+  const bool all = below(2);
+  const int64_t n = all ? g.e : some_rows();
+  node = graph_op(g, TKG_OP_TRIPLES, TKG_I32, {3, n});
+  in = {g.packed};
+  if (!all) in.push_back(ids({n}, g.e));
+  if (!all) spoil(in[1], g.e);
+  node.inputs = (uint8_t)in.size();
+  compare(&node, in, 0, -1);
 }
 
 static void largest(const graph &g, int64_t d) {

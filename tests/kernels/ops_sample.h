@@ -4,6 +4,10 @@
 
 #include "ops.h"
 
+extern "C" {
+#include "data/graph.h"
+}
+
 /* A random CSR table: empty rows, a hub, entries in ascending order. */
 static void table(int64_t rows, int64_t limit, std::vector<int32_t> &offsets,
                   std::vector<int32_t> &entries) {
@@ -21,18 +25,34 @@ static void table(int64_t rows, int64_t limit, std::vector<int32_t> &offsets,
   }
 }
 
+/* Relation ids 0..2 of one, two or four bytes, as the node is told. */
+static array narrow_ids(tkg_node *node, size_t count) {
+  static const int64_t kinds[] = {3, 300, 70000};
+  node->i[3] = kinds[below(3)] * TKG_GRAPH_KINDS;
+  const int bytes = tkg__relation_bytes(node->i[3]);
+  array words = ids({tkg__relation_words((int64_t)count, node->i[3])}, 1);
+  for (size_t k = 0; k < count; k++) words.bytes[k * (size_t)bytes] = (unsigned char)below(3);
+  return words;
+}
+
 static void sampling(void) {
   const int64_t rows = 1 + below(50), m = some_rows(), k = 1 + below(12), limit = 2 + below(60);
   std::vector<int32_t> offsets, entries;
   table(rows, limit, offsets, entries);
   if (below(8) == 0) offsets[(size_t)below(rows)] = -3; /* a broken table */
-  array relations = ids({(int64_t)entries.size()}, 9), who = ids({m}, rows);
+  array who = ids({m}, rows);
   spoil(who, rows);
   tkg_node n = node_of(TKG_OP_SAMPLE_NEIGHBORS, TKG_I32, {2, m, k});
   n.i[0] = k;
   n.i[1] = 3;
   n.i[2] = 9;
-  std::vector<array> in = {list(offsets), list(entries), relations, who};
+  std::vector<array> in = {list(offsets), list(entries), narrow_ids(&n, entries.size()), who};
+  compare(&n, in, 0, -1);
+  n = node_of(TKG_OP_SAMPLE, TKG_I32, {1 + m});
+  n.i[0] = 1 + m;
+  n.i[1] = 5;
+  n.i[2] = limit;
+  in.clear();
   compare(&n, in, 0, -1);
   n = node_of(TKG_OP_SAMPLE_NEGATIVES, TKG_I32, {m, k});
   n.i[0] = k;
@@ -63,7 +83,7 @@ static void tails_and_values(void) {
   n.i[0] = k;
   n.i[1] = 11;
   n.i[2] = below(3) ? limit : 1 + below(3);
-  std::vector<array> in = {list(offsets), list(entries), ids({(int64_t)entries.size()}, 3), who,
+  std::vector<array> in = {list(offsets), list(entries), narrow_ids(&n, entries.size()), who,
                            ids({m}, 3)};
   compare(&n, in, 0, -1);
   n = node_of(TKG_OP_LOOKUP, TKG_F32, {m, k});

@@ -4,7 +4,7 @@ local arrays = require 'tests.support.arrays'
 local C = require 'tinykg.engine.lib'
 
 local graphs = {
-  BACKWARD = 1, SYMMETRIC = 2, RELATIONS = 4, ONE_WAY = 8, LOOPLESS = 16,
+  BACKWARD = 1, SYMMETRIC = 2, RELATIONS = 4, ONE_WAY = 8, LOOPLESS = 16, KINDS = 256,
 }
 
 local function ids_of(list) return arrays.of('int32_t', list) end

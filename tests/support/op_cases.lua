@@ -113,6 +113,8 @@ local GRAPHS = (function()
   add(1, 1, {{0, 0, 0}}, R, 1, 1, 3)
   add(9, 7, graphs.random(random, 9, 7, 31, 3), R, 31, 3, 12)
   add(7, 9, graphs.random(random, 7, 9, 33), R + ONE, 33, 1, 5)
+  add(9, 8, graphs.random(random, 9, 8, 61, 300), R, 3, 300, 5) -- ids of two bytes, and of four
+  add(8, 8, graphs.both_ways(graphs.random(random, 8, 8, 23, 70000), 8), R, 1, 70000, 4)
   add(5, 5, graphs.random(random, 5, 5, 20), ONE, 0, 1, 2)
   add(11, 11, graphs.both_ways(graphs.random(random, 11, 11, 23, 4), 11), R, 61, 4, 1)
   add(6, 6, graphs.both_ways(graphs.random(random, 6, 6, 9), 6), 0, 127, 1, 6)
@@ -121,7 +123,7 @@ local GRAPHS = (function()
   return list
 end)()
 
---- make(G, flags, d, {n, m, e}, relations or nil, rows) -> cases, for each graph and each way.
+--- make(G, d, {n, m, e}, relations or nil, rows, way) -> cases, for each graph and each way.
 local function on_graphs(make)
   local list = {}
   for _, entry in ipairs(GRAPHS) do
@@ -130,7 +132,8 @@ local function on_graphs(make)
     local function has(flag) return math.floor(g.layout / flag) % 2 == 1 end
     for way = 0, has(graphs.ONE_WAY) and 0 or 1 do
       local v = graphs.view(g, way)
-      for _, case in ipairs(make(GIVEN(packed), d, v, has(graphs.RELATIONS) and relations, rows)) do
+      for _, case in ipairs(make(GIVEN(packed), d, v, has(graphs.RELATIONS) and relations, rows,
+                                 way)) do
         case.i = {g.nodes, g.tail_nodes, g.n, g.layout + way}
         list[#list + 1] = case
       end
@@ -141,8 +144,8 @@ end
 
 --- The same, of graphs with relations.
 local function on_relations(make)
-  return on_graphs(function(G, d, v, relations, rows)
-    return relations and make(G, d, v, relations, rows) or {}
+  return on_graphs(function(G, d, v, relations, rows, way)
+    return relations and make(G, d, v, relations, rows, way) or {}
   end)
 end
 
@@ -302,6 +305,25 @@ return {
   end),
   edge_softmax = on_graphs(function(G, _, v) return {{G, F {v.e}}} end),
   edge_softmax_grad = on_graphs(function(G, _, v) return {{G, F {v.e}, F {v.e}}} end),
+  parallel_sum = on_graphs(function(G, _, v)
+    return {{G, F {v.e}, f = {0}}, {G, F {v.e}, f = {-1}}}
+  end),
+  sddmm_relation = on_relations(function(G, d, v, _, _, way)
+    if way == 1 or v.e == 0 then return {} end
+    local heads, list = {}, {}
+    for head = 0, v.n - 1 do
+      if head % 4 ~= 1 then heads[#heads + 1] = head end
+    end
+    for _, e in ipairs {0, math.floor(v.e / 2), v.e - 1} do
+      list[#list + 1] = {G, F {#heads, d}, F {v.m, d}, GIVEN(heads), F {v.e},
+                         f = {G.given.graph.relations[e]}}
+    end
+    list[#list + 1] = {G, F {0, d}, F {v.m, d}, GIVEN {}, F {v.e}, f = {0}}
+    return list
+  end),
+  triples = on_graphs(function(G, _, v, _, _, way)
+    return way == 0 and {{G}, {G, I({v.e > 0 and 33 or 0}, v.e)}} or {}
+  end),
   aggregate_argmax = on_graphs(function(G, d, v) return {{G, F {v.m, d}}} end),
   aggregate_max = on_graphs(function(G, d, v) return {{G, F {v.m, d}, picks_of(v, d)}} end),
   aggregate_max_grad = on_graphs(function(G, d, v)

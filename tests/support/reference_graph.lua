@@ -209,6 +209,50 @@ ops.edge_softmax = {
   end,
 }
 
+--- The place of (relation r, row i, column c) of projections [kinds, d, k].
+local function of_matrix(w, r, i, c) return (r * w.shape[2] + i) * w.shape[3] + c end
+
+--- (x[tail] w[r]) . tanh(x[head] w[r] + by[r]) for each edge; nodes x, projections w, vectors by.
+ops.attention_scores = {
+  forward = function(a, x)
+    local g, p, w, by = a.graph, x[1], x[2], x[3]
+    local d, k = w.shape[2], w.shape[3]
+    local o = new{g.n}
+    o.tails, o.heads = arrays.doubles(g.n * k + 1), arrays.doubles(g.n * k + 1)
+    for e = 0, g.n - 1 do
+      local r = g.relations[e]
+      for c = 0, k - 1 do
+        local tail, head = 0, by.v[r * k + c]
+        for i = 0, d - 1 do
+          local m = w.v[of_matrix(w, r, i, c)]
+          tail, head = tail + p.v[g.tails[e] * d + i] * m, head + p.v[g.heads[e] * d + i] * m
+        end
+        o.tails[e * k + c], o.heads[e * k + c] = tail, math.tanh(head)
+        o.v[e] = o.v[e] + tail * o.heads[e * k + c]
+      end
+    end
+    return o
+  end,
+  backward = function(a, o, x)
+    local g, p, w, by = a.graph, x[1], x[2], x[3]
+    local d, k = w.shape[2], w.shape[3]
+    for e = 0, g.n - 1 do
+      local r = g.relations[e]
+      for c = 0, k - 1 do
+        local head = o.heads[e * k + c]
+        local to_tail, to_head = o.g[e] * head, o.g[e] * o.tails[e * k + c] * (1 - head * head)
+        by.g[r * k + c] = by.g[r * k + c] + to_head
+        for i = 0, d - 1 do
+          local at, t, h = of_matrix(w, r, i, c), g.tails[e] * d + i, g.heads[e] * d + i
+          w.g[at] = w.g[at] + to_tail * p.v[t] + to_head * p.v[h]
+          p.g[t] = p.g[t] + to_tail * w.v[at]
+          p.g[h] = p.g[h] + to_head * w.v[at]
+        end
+      end
+    end
+  end,
+}
+
 --- Edges of the same head and tail are merged: their scores are added, each gets an equal share.
 local function run_of_edges(a)
   if not a.run then

@@ -268,6 +268,43 @@ function ops.edge_softmax_grad(inputs, a)
   return backward('edge_softmax', on_graph(inputs, a), inputs[2], {inputs[3]}, 1, inputs[3])
 end
 
+--- Sums over edges with the same head and tail, in double precision.
+function ops.parallel_sum(inputs, a)
+  local graph, s = inputs[1].graph, inputs[2]
+  local sums, count = {}, {}
+  local function key(e) return graph.heads[e] * graph.tail_nodes + graph.tails[e] end
+  for e = 0, graph.n - 1 do
+    sums[key(e)], count[key(e)] = (sums[key(e)] or 0) + s[e + 1], (count[key(e)] or 0) + 1
+  end
+  return array({graph.n}, function(i)
+    return sums[key(i - 1)] + (a.f and a.f[1] or 0) * math.log(count[key(i - 1)])
+  end)
+end
+
+--- graph, a, b, heads, s
+function ops.sddmm_relation(inputs, a)
+  local graph, of = inputs[1].graph, {}
+  local left, right, heads, s = unpack(inputs, 2)
+  local d = left.shape[2]
+  for i, head in ipairs(heads) do of[head] = i - 1 end
+  return array({graph.n}, function(e)
+    local row, sum = of[graph.heads[e - 1]], s[e]
+    if not row or graph.relations[e - 1] ~= a.f[1] then return sum end
+    for c = 1, d do sum = sum + left[row * d + c] * right[graph.tails[e - 1] * d + c] end
+    return sum
+  end)
+end
+
+function ops.triples(inputs)
+  local graph, numbers = inputs[1].graph, inputs[2]
+  local n = numbers and #numbers or graph.n
+  local parts = {graph.heads, graph.relations, graph.tails}
+  return array({3, n}, function(i)
+    local at = (i - 1) % n
+    return parts[math.floor((i - 1) / n) + 1][numbers and numbers[at + 1] or at]
+  end)
+end
+
 function ops.aggregate_argmax(inputs, a)
   local _, o = forward('aggregate_max', on_graph(inputs, a), {inputs[2]})
   return array_of(o.shape, o.edges.v)

@@ -26,6 +26,8 @@ local ON_PURPOSE = {
   {'reference_bytes$', 'a gathered value with two readers counts once (fuse_gather is a pass)'},
   {'rounding$', 'each kept value says how it is rounded, and dither is of two kinds'},
   {'memory', 'bytes: evaluations hold rows of users and items alone, traces of LuaJIT no batch'},
+  {'', 'order of a sum: attention is e_t . (W h), was (e_t W) . h', label = '^kgat ', by = 1e-3},
+  {'', 'order of a sum: attention is e_t . (W h), it was (e_t W) . h', label = '^kgat ', by = 1e-3},
 }
 
 local function read(path)
@@ -107,22 +109,21 @@ local function differ(a, b)
   return by ~= by or by > slack_of(a.name)
 end
 
---- Why a value may differ, or nil.
-local function reason_of(name)
-  for _, entry in ipairs(ON_PURPOSE) do
-    if name:find(entry[1]) then return entry[2] end
+--- The largest difference of two F32 tensors of the same type; 0 of others.
+local function largest_difference(a, b)
+  local most = 0
+  if a.dtype == 'F32' then
+    local x, y = ffi.cast('const float *', a.value), ffi.cast('const float *', b.value)
+    for i = 0, #a.value / 4 - 1 do most = math.max(most, math.abs(x[i] - y[i])) end
   end
+  return most
 end
 
 --- By how much two tensors of the same type differ.
 local function tensors_apart(a, b)
-  local bytes, most = 0, 0
+  local bytes, most = 0, largest_difference(a, b)
   for i = 1, #a.value do
     if a.value:byte(i) ~= b.value:byte(i) then bytes = bytes + 1 end
-  end
-  if a.dtype == 'F32' then
-    local x, y = ffi.cast('const float *', a.value), ffi.cast('const float *', b.value)
-    for i = 0, #a.value / 4 - 1 do most = math.max(most, math.abs(x[i] - y[i])) end
   end
   return ('%d of %d bytes differ%s'):format(bytes, #a.value,
     most > 0 and (', by %.3g at most'):format(most) or '')
@@ -149,15 +150,36 @@ local function kind_of(v)
   return 'other values'
 end
 
---- Compares one file: counts its values by kind. Adds what differs to `differences`, or counts it
---- in `purposes` by its reason.
-local function compare(name, before, after, counts, differences, purposes)
-  local function note(value_name, a, b)
-    local reason = (not a or b) and reason_of(value_name)
-    if reason then purposes[reason] = (purposes[reason] or 0) + 1
-    else differences[#differences + 1] = value_name .. ': ' .. apart(a, b) end
+--- Whether two values are there and differ by rounding: `by`, of numbers above 1 relative to them.
+local function are_near(a, b, by)
+  if not a or not b or a.type ~= b.type or type(a.value) ~= type(b.value) then return false end
+  if a.type then return a.dtype == 'F32' and largest_difference(a, b) <= by end
+  return type(a.value) == 'number'
+    and math.abs(a.value - b.value) <= by * math.max(1, math.abs(a.value))
+end
+
+--- Why a value may differ, or nil.
+local function reason_of(label, name, a, b)
+  for _, entry in ipairs(ON_PURPOSE) do
+    if name:find(entry[1]) and (not entry.label or label:find(entry.label))
+       and (not entry.by or are_near(a, b, entry.by)) then
+      return entry[2]
+    end
   end
+end
+
+--- Compares one file: counts its values by kind. Adds what differs to `differences`, or counts it in
+--- `purposes` by its reason.
+local function compare(label, name, before, after, counts, differences, purposes)
   local list, others = values_of(before, name), {}
+  local function note(key, a, b)
+    local reason = (not a or b) and reason_of(label, key, a, b)
+    if reason then
+      purposes[reason] = (purposes[reason] or 0) + 1
+    else
+      differences[#differences + 1] = key .. ': ' .. apart(a, b)
+    end
+  end
   for _, v in ipairs(values_of(after, name)) do others[v.name] = v end
   if #list == 0 then differences[#differences + 1] = name .. ': no values' end
   for _, v in ipairs(list) do
@@ -171,7 +193,7 @@ end
 
 local label, before, after = arg[1], arg[2], arg[3]
 local counts, differences, purposes = {}, {}, {}
-for i = 4, #arg do compare(arg[i], before, after, counts, differences, purposes) end
+for i = 4, #arg do compare(label, arg[i], before, after, counts, differences, purposes) end
 if #differences > 0 then
   print(('FAIL %s: %s; values that differ: %d'):format(label, differences[1], #differences))
   os.exit(1)

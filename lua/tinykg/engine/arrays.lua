@@ -44,6 +44,16 @@ function arrays.ints(n, value)
   return ints
 end
 
+--- Frees arrays of this module now; nothing may read them any more. Lua's collector does not see
+--- how large they are, and would let them lie.
+---@param ... ffi.cdata*?
+function arrays.free(...)
+  for k = 1, select('#', ...) do
+    local block = select(k, ...)
+    if block ~= nil then libc.free(ffi.gc(block, nil)) end
+  end
+end
+
 --- The int32 numbers 0 .. n - 1. ---@param n number ---@return ffi.cdata*
 function arrays.range(n)
   local ints = array('int32_t', n)

@@ -1,98 +1,71 @@
 --- KGAT's attention (Wang et al., KDD 2019, eq. 4): scores of edges by one matrix per relation,
----   pi(h, r, t) = (e_t W_r) . tanh(e_h W_r + e_r)
---- A node is projected once per relation of its edges, not once per edge: each relation has a small
---- graph of its own heads and tails.
-local bit = require 'bit'
-local ffi = require 'ffi'
+---   pi(h, r, t) = (e_t W_r) . tanh(e_h W_r + e_r) = e_t . (W_r tanh(e_h W_r + e_r)).
+--- A head is projected once per relation of its edges, and back; tails are read where they lie.
+--- Each relation adds its scores to one array; all that is kept is the graph itself.
 local arguments = require 'tinykg.base.arguments'
-local build = require 'tinykg.graph.build'
 local arrays = require 'tinykg.engine.arrays'
 local count = require('tinykg.base.format').count
 local ops = require 'tinykg.engine.ops'
+local packed = require 'tinykg.graph.packed'
 local runtime = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'
-local C = require 'tinykg.engine.lib'
 
 local attention = {}
 
 ---@class Attention
 ---@field graph Graph
 ---@field weights Tensor? [edges], of the last update
----@field parts table[] of each relation with edges: {relation, heads, tails, packed, sizes}
----@field place Tensor? [edges] the place of each edge's score among those of all parts
+---@field parts table[]? of each relation with edges: {relation, first, count} of its distinct heads
+---  in a list of those of all relations
 local Attention = {}
 Attention.__index = Attention
 
---- Returns the distinct ids of ids[from .. to - 1], ascending, as a tensor, and their count.
---- Replaces the ids by their positions in it. `number`: -1 for each node, before and after.
-local function distinct(ids, from, to, number, nodes)
-  local found, n = arrays.ints(to - from), 0
-  for p = from, to - 1 do number[ids[p]] = 0 end
-  for v = 0, nodes - 1 do
-    if number[v] == 0 then
-      found[n], number[v] = v, n + 1
-      n = n + 1
+--- Calls visit(relation, head) for each relation of each head, heads in ascending order.
+local function each_head(graph, visit)
+  local offsets, relations = packed.read(graph, 'offsets'), packed.read(graph, 'relations')
+  local seen = arrays.ints(graph.relations, -1)
+  for head = 0, graph.nodes - 1 do
+    for p = offsets[head], offsets[head + 1] - 1 do
+      local r = relations[p]
+      if seen[r] ~= head then
+        seen[r] = head
+        visit(r, head)
+      end
     end
   end
-  for p = from, to - 1 do ids[p] = number[ids[p]] - 1 end
-  local t = tensor.constant(tensor.I32, {n}, found)
-  for i = 0, n - 1 do number[found[i]] = -1 end
-  return t, n
+  arrays.free(offsets, relations, seen)
 end
 
---- Edges sorted by relation, then in the graph's order: {first[relations + 1], heads, tails}, and
---- the place of each edge among them.
-local function by_relation(graph)
-  local e = graph:triples()
-  local first, place = arrays.ints(graph.relations + 1), arrays.ints(e.n)
-  for r = 0, graph.relations do first[r] = 0 end
-  for p = 0, e.n - 1 do first[e.relations[p] + 1] = first[e.relations[p] + 1] + 1 end
-  for r = 1, graph.relations do first[r] = first[r] + first[r - 1] end
-  local at, heads, tails = arrays.ints(graph.relations), arrays.ints(e.n), arrays.ints(e.n)
-  for r = 0, graph.relations - 1 do at[r] = first[r] end
-  for p = 0, e.n - 1 do
-    local to = at[e.relations[p]]
-    heads[to], tails[to], place[p] = e.heads[p], e.tails[p], to
-    at[e.relations[p]] = to + 1
-  end
-  return {n = e.n, first = first, heads = heads, tails = tails, place = place}
-end
-
---- One relation's small graph. Its edges are in the whole graph's order, since local ids ascend
---- with the nodes'.
-local function part_of(edges, r, graph, number, one_way)
-  local from, to = edges.first[r], edges.first[r + 1]
-  local part = {relation = r}
-  local heads, tails
-  part.heads, heads = distinct(edges.heads, from, to, number, graph.nodes)
-  part.tails, tails = distinct(edges.tails, from, to, number, graph.tail_nodes)
-  local packed, layout = build.pack({n = to - from, heads = edges.heads + from,
-                                     tails = edges.tails + from, nodes = heads,
-                                     tail_nodes = tails}, one_way)
-  part.packed, part.sizes = packed, {heads, tails, to - from, layout}
-  return part
-end
-
---- The small graphs of all relations, and the place of each edge's score among theirs.
-local function prepare(self, one_way)
-  local graph = self.graph
-  local edges = by_relation(graph)
-  local most = math.max(graph.nodes, graph.tail_nodes)
-  local number = arrays.ints(most)
-  ffi.fill(number, 4 * most, 0xff) -- -1 everywhere
-  self.place = tensor.constant(tensor.I32, {edges.n}, edges.place)
+local function parts_of(graph)
+  local heads, parts, first = arrays.ints(graph.relations), {}, 0
+  each_head(graph, function(r) heads[r] = heads[r] + 1 end)
   for r = 0, graph.relations - 1 do
-    if edges.first[r + 1] > edges.first[r] then
-      self.parts[#self.parts + 1] = part_of(edges, r, graph, number, one_way)
+    if heads[r] > 0 then
+      parts[#parts + 1] = {relation = r, first = first, count = heads[r]}
+      first = first + heads[r]
     end
   end
+  return parts, first
+end
+
+--- The heads of each relation, ascending, one relation after the other. ---@return Tensor int32
+local function list_heads(self)
+  local list, at = arrays.ints(self.heads), arrays.ints(self.graph.relations)
+  for _, part in ipairs(self.parts) do at[part.relation] = part.first end
+  each_head(self.graph, function(r, head)
+    list[at[r]] = head
+    at[r] = at[r] + 1
+  end)
+  local heads = tensor.constant(tensor.I32, {self.heads}, list)
+  arrays.free(list, at)
+  return heads
 end
 
 --- Attention over a graph's edges.
 ---
 ---   weights  [edges], until the first update
 ---   merged   as of graph:softmax
----   one_way  scores that no gradient goes through, in half the memory
+---   one_way  scores that no gradient goes through: the lists of heads are made for each update
 ---   fixed    the weights stay: update does nothing, and there are no scores
 ---@param graph Graph with relations
 ---@param o? {weights: Tensor, merged: boolean, one_way: boolean, fixed: boolean}
@@ -101,35 +74,44 @@ function attention.new(graph, o)
   runtime.options('attention', o, 'weights merged one_way fixed')
   o = o or {}
   if not graph.relations then runtime.fail('attention: this graph has no relations') end
-  if bit.band(graph.layout, C.TKG_GRAPH_BACKWARD) ~= 0 then
+  if packed.is_backward(graph.layout) then
     runtime.fail('attention: of the graph itself, not transposed')
   end
-  local self = setmetatable({graph = graph, parts = {}, weights = o.weights, merged = o.merged},
-                            Attention)
-  if not o.fixed then prepare(self, o.one_way) end
+  local self = setmetatable({graph = graph, weights = o.weights, merged = o.merged}, Attention)
+  if o.fixed then return self end
+  self.parts, self.heads = parts_of(graph)
+  if not o.one_way then self.list = list_heads(self) end
   return self
 end
 
-local function dot(part, a, b)
-  local with = tensor.attribute()
-  for k = 1, 4 do with.i[k - 1] = part.sizes[k] end
-  return tensor.record('sddmm', with, part.packed, a, b)
+--- Adds a[i] . x[tail] to the scores of a relation's edges from head i of `heads`.
+local function add_scores(self, relation, a, x, heads, scores)
+  local graph, with = self.graph, tensor.attribute()
+  with.i[0], with.i[1], with.i[2] = graph.nodes, graph.tail_nodes, graph.edges
+  with.i[3], with.f[0] = graph.layout, relation
+  return tensor.record('sddmm_relation', with, graph.packed, a, x, heads, scores)
 end
 
---- The score of each edge, in the graph's order. Gradients go to all three, unless one_way.
+--- Scores by a list of heads, which must live until they are computed.
+local function scores_with(self, list, x, w, r)
+  local scores = ops.full(0, self.graph.edges)
+  for _, part in ipairs(self.parts) do
+    local at = part.relation + 1
+    local matrix = w:rows(at, at):reshape(w:size(2), w:size(3))
+    local heads = list:narrow(1, part.first + 1, part.count)
+    local projected = (x:gather(heads):matmul(matrix) + r:rows(at, at)):tanh()
+    local back = projected:matmul(matrix, {transpose_b = true})
+    scores = add_scores(self, part.relation, back, x, heads, scores)
+  end
+  return scores
+end
+
+--- The score of each edge, in the graph's order. Gradients go to all three.
 ---@param x Tensor [nodes, d] ---@param w Tensor [relations, d, k] ---@param r Tensor [relations, k]
 ---@return Tensor [edges]
 function Attention:scores(x, w, r)
-  if not self.place then runtime.fail('attention: it is fixed and has no scores') end
-  local scores = {}
-  for i, part in ipairs(self.parts) do
-    local at = part.relation + 1
-    local matrix = w:rows(at, at):reshape(w:size(2), w:size(3))
-    local heads = x:gather(part.heads):matmul(matrix) + r:rows(at, at)
-    scores[i] = dot(part, heads:tanh(), x:gather(part.tails):matmul(matrix))
-  end
-  if #scores == 0 then return ops.full(0, 0) end
-  return ops.cat(scores, 1):gather(self.place)
+  if not self.parts then runtime.fail('attention: it is fixed and has no scores') end
+  return scores_with(self, self.list or list_heads(self), x, w, r)
 end
 
 --- Makes `weights` the softmax of the scores over the edges of each head. They are constants until
@@ -137,9 +119,11 @@ end
 ---@param x Tensor [nodes, d] ---@param w Tensor [relations, d, k] ---@param r Tensor [relations, k]
 ---@return Attention self
 function Attention:update(x, w, r)
-  if not self.place then return self end
-  local before = self.weights
-  self.weights = self.graph:softmax(self:scores(x, w, r), {merged = self.merged}):keep()
+  if not self.parts then return self end
+  local before, list = self.weights, self.list or list_heads(self)
+  local scores = scores_with(self, list, x, w, r)
+  self.weights = self.graph:softmax(scores, {merged = self.merged}):keep()
+  if list ~= self.list then list:free() end
   if before then before:free() end
   return self
 end
@@ -148,7 +132,7 @@ arguments.class(Attention, 'Attention', 'attention: tk.attention.new')
 
 function Attention:__tostring()
   return ('attention: %s by %s'):format(count(self.graph.edges, 'edge'),
-                                        count(#self.parts, 'relation'))
+                                        count(#(self.parts or {}), 'relation'))
 end
 
 return attention

@@ -1,6 +1,5 @@
 --- Makes the edges of a graph from triples or from a data set, adds inverses and self loops, packs
 --- them for the engine (engine/data/graph.h).
-local bit = require 'bit'
 local ffi = require 'ffi'
 local C = require 'tinykg.engine.lib'
 local arrays = require 'tinykg.engine.arrays'
@@ -12,13 +11,20 @@ local build = {}
 
 local RELATIONS, ONE_WAY = C.TKG_GRAPH_RELATIONS, C.TKG_GRAPH_ONE_WAY
 
---- Growing FFI arrays of heads, relations and tails.
+--- Growing FFI arrays of heads, relations and tails. `own`: the same, to be freed.
 ---@class Edges
 ---@field n integer ---@field heads ffi.cdata*
 ---@field relations ffi.cdata* ---@field tails ffi.cdata*
 local function edges(most)
-  local function ints() return ffi.new('int32_t[?]', most + 1) end
-  return {n = 0, heads = ints(), relations = ints(), tails = ints()}
+  local heads, relations, tails = arrays.ints(most), arrays.ints(most), arrays.ints(most)
+  return {n = 0, heads = heads, relations = relations, tails = tails,
+          own = {heads, relations, tails}}
+end
+
+--- Frees edges that were made here; those of a caller stay.
+function build.release(e)
+  if e.own then arrays.free(unpack(e.own)) end
+  e.own, e.heads, e.relations, e.tails = nil, nil, nil, nil
 end
 
 local function add(e, head, relation, tail)
@@ -123,9 +129,9 @@ local function loopless(g)
   return e
 end
 
---- Adds edges: `undirected` each edge back under the same relation, right behind it;
---- `inverse` each edge back under relation id + relations; `self_loops` each node to itself under
---- an id of its own, the last; `self_loops = false` leaves out the given ones.
+--- Adds edges, and releases those given: `undirected` each edge back under the same relation,
+--- right behind it; `inverse` each edge back under relation id + relations; `self_loops` each node
+--- to itself under an id of its own, the last; `self_loops = false` leaves out the given ones.
 function build.extended(g, o)
   local back, relations = o.undirected or o.inverse, g.relation_count
   local loops = o.self_loops
@@ -136,7 +142,11 @@ function build.extended(g, o)
   if (back or add_loops) and g.nodes ~= g.tail_nodes then
     fail('graph: heads and tails are not the same nodes, so edges cannot go both ways')
   end
-  if loops == false and g.nodes == g.tail_nodes then g = loopless(g) end
+  local given = g
+  if loops == false and g.nodes == g.tail_nodes then
+    g = loopless(given)
+    build.release(given)
+  end
   if not back and not add_loops then return g end
   local e = edges((back and 2 or 1) * g.n + (add_loops and g.nodes or 0))
   local shift = o.inverse and relations or 0
@@ -155,23 +165,26 @@ function build.extended(g, o)
   end
   e.nodes, e.tail_nodes, e.first_user = g.nodes, g.tail_nodes, g.first_user
   e.relation_count = total
+  build.release(g)
   return e
 end
 
 -- ---- packing ----
 
 --- Packs a graph. Returns a kept tensor and its layout. ---@param one_way? boolean
----@return Tensor packed, integer layout
+---@return Tensor array, integer layout
 function build.pack(g, one_way)
-  local layout = bit.bor(g.relation_count and RELATIONS or 0, one_way and ONE_WAY or 0)
+  local layout = (g.relation_count and RELATIONS or 0) + (one_way and ONE_WAY or 0)
   local room = tonumber(C.tkg_graph_length(g.nodes, g.tail_nodes, g.n, layout))
-  local packed, found = arrays.ints(room + 1), ffi.new('int64_t[1]')
+  local array, found = arrays.ints(room + 1), ffi.new('int64_t[1]')
   local relations = g.relation_count and g.relations or nil
-  check(C.tkg_graph_pack(g.nodes, g.tail_nodes, g.n, g.heads, relations, g.tails, layout, packed,
+  check(C.tkg_graph_pack(g.nodes, g.tail_nodes, g.n, g.heads, relations, g.tails, layout, array,
                          found, nil))
   layout = tonumber(found[0])
   local length = tonumber(C.tkg_graph_length(g.nodes, g.tail_nodes, g.n, layout))
-  return tensor.constant(tensor.I32, {length}, packed), layout
+  local packed = tensor.constant(tensor.I32, {length}, array)
+  arrays.free(array)
+  return packed, layout
 end
 
 return build

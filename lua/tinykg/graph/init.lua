@@ -2,24 +2,22 @@
 --
 -- Edge values (weights, scores, results of dot and softmax) are vectors [edges] in the graph's own
 -- order: by head, then by tail. triples() returns the edges in that order.
-local bit = require 'bit'
 local ffi = require 'ffi'
 local tables = require 'tinykg.base.tables'
 local C = require 'tinykg.engine.lib'
 local arguments = require 'tinykg.base.arguments'
+local arrays = require 'tinykg.engine.arrays'
 local build = require 'tinykg.graph.build'
 local by_relation = require 'tinykg.graph.by_relation'
 local format = require 'tinykg.base.format'
 local ops = require 'tinykg.engine.ops'
-local parallel = require 'tinykg.graph.parallel'
+local packed = require 'tinykg.graph.packed'
 local renamed = require 'tinykg.base.arguments.renamed'
 local runtime = require 'tinykg.engine.runtime'
 local sampling = require 'tinykg.graph.sampling'
 local tensor = require 'tinykg.engine.tensor'
 local check, fail, record = runtime.check, runtime.fail, tensor.record
 local is_transposed, refuse_transposed = sampling.is_transposed, sampling.refuse_transposed
-
-local BACKWARD = C.TKG_GRAPH_BACKWARD
 
 local make
 
@@ -41,9 +39,6 @@ local function copy(self, changes)
   return new(tables.merged(self, changes))
 end
 
---- Ids of one part of the packed array: a view that shares the graph's memory.
-local function part(self, first, count) return self.packed:narrow(1, first + 1, count) end
-
 --- Heads, tails and edges of the packed array. Errors: the fields, which are for reading only, were
 --- set.
 local function sizes(self)
@@ -59,33 +54,29 @@ end
 --- The place where each head's edges begin [heads + 1]. ---@return Tensor
 function Graph:offsets()
   refuse_transposed(self, 'offsets')
-  return part(self, 0, (sizes(self)) + 1)
+  sizes(self)
+  return packed.view(self, 'offsets')
 end
 
---- Tail of each edge of the packed array.
-local function packed_tails(self)
-  local heads, _, e = sizes(self)
-  return part(self, heads + 1, e)
+--- Row k of {heads, relations, tails} of the packed array's edges [edges].
+local function ends(self, k)
+  local a = tensor.attribute()
+  a.i[0], a.i[1], a.i[2] = sizes(self)
+  a.i[3] = packed.forward(self.layout)
+  return record('triples', a, self.packed):rows(k, k):reshape(self.edges)
 end
+
+local function packed_tails(self)
+  sizes(self)
+  return packed.view(self, 'tails')
+end
+
+local function packed_heads(self) return ends(self, 1) end
 
 --- Relation of each edge [edges]. ---@return Tensor
 function Graph:edge_relations()
-  local heads, _, e = sizes(self)
   if not self.relations then fail('this graph has no relations') end
-  return part(self, heads + 1 + e, e)
-end
-
---- Head of each edge of the packed array; made once.
-local function packed_heads(self)
-  if not self.shared.heads then
-    local n, _, e = sizes(self)
-    local offsets, heads = self.packed:values(), ffi.new('int32_t[?]', e + 1)
-    for h = 0, n - 1 do
-      for p = offsets[h], offsets[h + 1] - 1 do heads[p] = h end
-    end
-    self.shared.heads = tensor.constant(tensor.I32, {e}, heads)
-  end
-  return self.shared.heads
+  return ends(self, 2)
 end
 
 --- Head of each edge [edges]. ---@return Tensor
@@ -95,15 +86,10 @@ function Graph:tails() return (is_transposed(self) and packed_heads or packed_ta
 
 --- The edges in the graph's order, as FFI arrays: {n, heads, relations, tails}. ---@return table
 function Graph:triples()
-  local n, _, e = sizes(self)
-  local packed = self.packed:values()
-  local out = {n = e, heads = packed_heads(self):values(), tails = ffi.new('int32_t[?]', e + 1)}
-  ffi.copy(out.tails, packed + n + 1, 4 * e)
+  local _, _, e = sizes(self)
+  local out = {n = e, heads = packed.heads(self), tails = packed.read(self, 'tails'),
+               relations = self.relations and packed.read(self, 'relations') or nil}
   if is_transposed(self) then out.heads, out.tails = out.tails, out.heads end
-  if self.relations then
-    out.relations = ffi.new('int32_t[?]', e + 1)
-    ffi.copy(out.relations, packed + n + 1 + e, 4 * e)
-  end
   return out
 end
 
@@ -113,7 +99,7 @@ end
 local function on(self, flip)
   local a = tensor.attribute()
   a.i[0], a.i[1], a.i[2] = sizes(self)
-  a.i[3] = flip and bit.bxor(self.layout, BACKWARD) or self.layout
+  a.i[3] = flip and packed.flipped(self.layout) or self.layout
   return a
 end
 
@@ -132,9 +118,16 @@ end
 --- How many edges each head, or each tail, has: FFI doubles.
 local function degrees(self, of_tails)
   local heads, tails, e = sizes(self)
-  local packed, out = self.packed:values(), ffi.new('double[?]', math.max(heads, tails) + 1)
-  for h = 0, of_tails and -1 or heads - 1 do out[h] = packed[h + 1] - packed[h] end
-  for p = heads + 1, of_tails and heads + e or 0 do out[packed[p]] = out[packed[p]] + 1 end
+  local out = ffi.new('double[?]', math.max(heads, tails) + 1)
+  if of_tails then
+    local ids = packed.read(self, 'tails')
+    for p = 0, e - 1 do out[ids[p]] = out[ids[p]] + 1 end
+    arrays.free(ids)
+  else
+    local offsets = packed.read(self, 'offsets')
+    for h = 0, heads - 1 do out[h] = offsets[h + 1] - offsets[h] end
+    arrays.free(offsets)
+  end
   return out
 end
 
@@ -170,9 +163,10 @@ local function relations_of(self)
   if not self.relations then fail('aggregate: this graph has no relations') end
   if not self.shared[key] then
     local e = self:triples()
-    local packed, layout = build.pack{n = e.n, heads = e.heads, tails = e.relations,
-                                      nodes = self.nodes, tail_nodes = self.relations}
-    self.shared[key] = new{packed = packed, layout = layout, edges = e.n, nodes = self.nodes,
+    local array, layout = build.pack{n = e.n, heads = e.heads, tails = e.relations,
+                                     nodes = self.nodes, tail_nodes = self.relations}
+    arrays.free(e.heads, e.relations, e.tails)
+    self.shared[key] = new{packed = array, layout = layout, edges = e.n, nodes = self.nodes,
                            tail_nodes = self.relations, shared = {},
                            counts = {heads = self.nodes, tails = self.relations, edges = e.n}}
   end
@@ -271,7 +265,11 @@ end
 ---@return Tensor [edges]
 function Graph:softmax(scores, o)
   runtime.options('softmax', o, 'merged')
-  if o and o.merged then scores = parallel(make, self, scores) end
+  if o and o.merged then
+    local a = on(self)
+    a.f[0] = -1
+    scores = record('parallel_sum', a, self.packed, scores)
+  end
   return op(self, 'edge_softmax', scores)
 end
 
@@ -281,7 +279,7 @@ end
 --- by head, are errors.
 ---@return Graph
 function Graph:transpose()
-  return copy(self, {layout = bit.bxor(self.layout, BACKWARD), nodes = self.tail_nodes,
+  return copy(self, {layout = packed.flipped(self.layout), nodes = self.tail_nodes,
                      tail_nodes = self.nodes, left_count = false})
 end
 
@@ -300,17 +298,19 @@ function Graph:normalized(kind)
     fail("normalized: '%s' is not row, symmetric or relation", tostring(kind))
   end
   local e, back = self:triples(), is_transposed(self)
-  local weights = ffi.new('float[?]', e.n + 1)
+  local weights = arrays.floats(e.n)
   if kind == 'relation' then
     if not self.relations then fail("normalized: 'relation': this graph has no relations") end
-    by_relation(e, self.relations, not back and self.packed:values() or nil, weights)
+    by_relation(e, self.relations, not back and packed.read(self, 'offsets') or nil, weights)
   end
   local by_head, by_tail = degrees(self, back), degrees(self, not back)
   for p = 0, kind ~= 'relation' and e.n - 1 or -1 do
     weights[p] = kind == 'row' and 1 / by_head[e.heads[p]]
       or 1 / math.sqrt(by_head[e.heads[p]] * by_tail[e.tails[p]])
   end
-  return self:weighted(tensor.constant(tensor.F32, {e.n}, weights))
+  local weighted = self:weighted(tensor.constant(tensor.F32, {e.n}, weights))
+  arrays.free(e.heads, e.relations, e.tails, weights)
+  return weighted
 end
 
 --- In a step: the graph without edges dropped at random, each with probability p; weights of the
@@ -362,8 +362,9 @@ function Graph:__tostring() return tostring(self:info()) end
 
 local function finish(g, o)
   g = build.extended(g, o)
-  local packed, layout = build.pack(g, o.one_way)
-  return new{packed = packed, layout = layout, edges = g.n, nodes = g.nodes,
+  local array, layout = build.pack(g, o.one_way)
+  build.release(g)
+  return new{packed = array, layout = layout, edges = g.n, nodes = g.nodes,
              tail_nodes = g.tail_nodes, relations = g.relation_count, first_user = g.first_user,
              counts = {heads = g.nodes, tails = g.tail_nodes, edges = g.n,
                        relations = g.relation_count}, shared = {}}

@@ -2,6 +2,7 @@
 --- (hwwang55/KGCN src/data_loader.py:96-104): distinct ones if a node has enough, else with
 --- replacement, which misses some.
 local ffi = require 'ffi'
+local packed = require 'tinykg.graph.packed'
 local random = require 'tinykg.base.random'
 local runtime = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'
@@ -11,7 +12,7 @@ local tensor = require 'tinykg.engine.tensor'
 ---@return Tensor tails int32 [nodes, k], Tensor relations int32 [nodes, k]
 return function(graph, k)
   local generator = random.new(runtime.seed, runtime.stream())
-  local edges, offsets, nodes = graph:triples(), graph.packed:values(), graph.nodes
+  local edges, offsets, nodes = graph:triples(), packed.read(graph, 'offsets'), graph.nodes
   local tails = ffi.new('int32_t[?]', nodes * k + 1)
   local relations = ffi.new('int32_t[?]', nodes * k + 1)
   local picked = ffi.new('double[?]', k)

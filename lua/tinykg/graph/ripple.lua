@@ -2,6 +2,7 @@
 --- at them, triples that begin at the tails of those, and so on.
 local ffi = require 'ffi'
 local arguments = require 'tinykg.base.arguments'
+local packed = require 'tinykg.graph.packed'
 local random = require 'tinykg.base.random'
 local runtime = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'
@@ -66,6 +67,11 @@ local function check(graph, seeds, hops, size)
   if graph.edges == 0 then
     runtime.fail('ripples: the graph has no edges: there is nothing to spread along')
   end
+  for at = seeds.offsets[0], seeds.offsets[seeds.rows] - 1 do
+    if seeds.items[at] < 0 or seeds.items[at] >= graph.nodes then
+      runtime.fail('ripples: seed %d is not a node 0 .. %d', seeds.items[at], graph.nodes - 1)
+    end
+  end
 end
 
 local function longest(seeds)
@@ -80,14 +86,14 @@ end
 --- is a tail of hop k - 1, where a tail sampled twice counts twice. They are distinct if there are
 --- enough; else each is there at least once or, with `replacement`, at random. A hop without
 --- triples repeats the hop before. A row whose seeds have none (or without seeds) gets triples of
---- the whole graph. Errors: no relations, no edges, counts below 1.
+--- the whole graph. Errors: no relations, no edges, counts below 1, seeds that are no nodes.
 ---@param graph Graph ---@param seeds tinykg.Csr ---@param hops integer ---@param size integer
 ---@param replacement? boolean
 ---@return RippleSets
 return function(graph, seeds, hops, size, replacement)
   check(graph, seeds, hops, size)
   local generator = random.new(runtime.seed, runtime.stream())
-  local triples, offsets = graph:triples(), graph.packed:values()
+  local triples, offsets = graph:triples(), packed.read(graph, 'offsets')
   local room = math.max(longest(seeds), size)
   local sums, picked = ffi.new('double[?]', room + 1), ffi.new('double[?]', size)
   local count = seeds.rows * size

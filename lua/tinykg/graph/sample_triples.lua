@@ -3,46 +3,43 @@
 --- with edges, and one edge of each. By triples, as RecBole does: distinct ones, uniformly. Each is
 --- sampled equally often if there are fewer.
 local arrays = require 'tinykg.engine.arrays'
+local packed = require 'tinykg.graph.packed'
 local runtime = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'
 
---- The table of one row that the engine samples from: the n ids of an FFI array.
-local function one_row(ids, n)
-  return {offsets = tensor.constant(tensor.I32, {2}, {0, n}),
-          ids = tensor.constant(tensor.I32, {n}, ids),
-          row = tensor.create(tensor.I32, {1}, 'graph')}
+--- Records k of the numbers 0 .. n - 1, distinct if there are as many.
+local function sample(k, n)
+  local a = tensor.attribute()
+  a.i[0], a.i[2] = k, n
+  return tensor.record('sample', a)
 end
 
+--- The nodes that have edges and their number; nil where all have. Made once.
 local function nodes_with_edges(graph)
-  local offsets = graph.packed:values() -- the packed array begins with them
-  return one_row(arrays.filled_rows(offsets, graph.nodes))
-end
-
-local function all_edges(graph)
-  return one_row(arrays.range(graph.edges), graph.edges)
-end
-
---- Records n of the ids that `make` lists, distinct if there are as many. The list is made once.
-local function sample(graph, make, n)
   local shared = graph.shared
-  shared[make] = shared[make] or make(graph)
-  local from, a = shared[make], tensor.attribute()
-  a.i[0] = n
-  return tensor.record('sample_neighbors', a, from.offsets, from.ids, from.ids, from.row)
-    :rows(1, 1):reshape(-1)
+  if not shared.with_edges then
+    local ids, n = arrays.filled_rows(packed.read(graph, 'offsets'), graph.nodes)
+    shared.with_edges = {n = n, ids = n < graph.nodes and tensor.constant(tensor.I32, {n}, ids)}
+  end
+  return shared.with_edges
 end
 
 local by = {}
 
 function by.heads(graph, n)
-  local heads = sample(graph, nodes_with_edges, n)
+  local among = nodes_with_edges(graph)
+  local heads = sample(n, among.n)
+  if among.ids then heads = among.ids:gather(heads) end
   local tails, relations = graph:sample(heads, 1)
   return heads, relations:reshape(-1), tails:reshape(-1)
 end
 
 function by.triples(graph, n)
-  local at = sample(graph, all_edges, n)
-  return graph:heads():gather(at), graph:edge_relations():gather(at), graph:tails():gather(at)
+  local numbers, a = sample(n, graph.edges), tensor.attribute()
+  a.i[0], a.i[1], a.i[2], a.i[3] = graph.nodes, graph.tail_nodes, graph.edges, graph.layout
+  local triples = tensor.record('triples', a, graph.packed, numbers)
+  local function row(k) return triples:rows(k, k):reshape(n) end
+  return row(1), row(2), row(3)
 end
 
 return function(graph, n, what)

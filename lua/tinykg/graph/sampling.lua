@@ -1,8 +1,7 @@
 --- Methods of graphs that sample neighbours and triples, or look edges up.
-local bit = require 'bit'
 local arrays = require 'tinykg.engine.arrays'
-local C = require 'tinykg.engine.lib'
 local ops = require 'tinykg.engine.ops'
+local packed = require 'tinykg.graph.packed'
 local runtime = require 'tinykg.engine.runtime'
 local sample_triples = require 'tinykg.graph.sample_triples'
 local tensor = require 'tinykg.engine.tensor'
@@ -10,13 +9,19 @@ local fail, record = runtime.fail, tensor.record
 
 local methods = {}
 
-local function is_transposed(graph) return bit.band(graph.layout, C.TKG_GRAPH_BACKWARD) ~= 0 end
+local function is_transposed(graph) return packed.is_backward(graph.layout) end
 
 --- Errors: the graph is transposed. `name`: a function that reads edges by head.
 local function refuse_transposed(graph, name)
   if is_transposed(graph) then
     fail('%s: of the graph itself, not transposed: make one with heads and tails exchanged', name)
   end
+end
+
+--- Offsets, tails and relations, as ops read them with the layout.
+local function rows_of(graph)
+  if not graph.relations then fail('this graph has no relations') end
+  return graph:offsets(), graph:tails(), packed.view(graph, 'relations')
 end
 
 --- Samples k neighbours of each node of `ids`. They are distinct if a node has at least k; if it
@@ -27,9 +32,9 @@ end
 function methods:sample(ids, k)
   if k < 1 then fail('sample: %d neighbours asked for, expected 1 or more', k) end
   refuse_transposed(self, 'sample')
-  local offsets, tails, relations = self:offsets(), self:tails(), self:edge_relations()
+  local offsets, tails, relations = rows_of(self)
   local a = tensor.attribute()
-  a.i[0], a.i[2] = k, self.relations
+  a.i[0], a.i[2], a.i[3] = k, self.relations, self.layout
   local pair = record('sample_neighbors', a, offsets, tails, relations, ids)
   local n = ids:count()
   return pair:rows(1, 1):reshape(n, k), pair:rows(2, 2):reshape(n, k)
@@ -60,9 +65,9 @@ end
 ---@return Tensor int32 [n, count]
 function methods:negatives(heads, relations, count)
   refuse_transposed(self, 'negatives')
-  local offsets, tails, by = self:offsets(), self:tails(), self:edge_relations()
+  local offsets, tails, by = rows_of(self)
   local a = tensor.attribute()
-  a.i[0], a.i[2] = count or 1, self.tail_nodes
+  a.i[0], a.i[2], a.i[3] = count or 1, self.tail_nodes, self.layout
   return record('sample_tails', a, offsets, tails, by, heads, relations)
 end
 

@@ -125,6 +125,18 @@ forms.add('edge_softmax', 2, function(g)
                      {graph = graph, reduce = 'sum', message = 'copy', weighted = true})
 end)
 
+forms.add('attention_scores', 1, function(g)
+  local i = g:matrix(function(s) return s[2] <= 17 end)
+  local nodes, d = g:shape(i)[1], g:shape(i)[2]
+  if d > 17 then return nil end
+  local graph, k = graphs.new(g, nodes, nodes), g.r:of{1, 2, 3, 5}
+  if graph.n == 0 then return nil end -- no gradient
+  local w, by = g:like{graph.kinds, d, k}, g:like{graph.kinds, k}
+  return w and by and g:add('attention_scores', {i, w, by},
+    ('tk.attention.new(%s%s):scores($1, $2, $3)'):format(
+      graph.text, g.r:one_in(2) and ', {one_way = true}' or ''), {graph = graph})
+end)
+
 --- Of equal edges lookup may take any, so the weights are those of a set: one each.
 forms.add('lookup', 0.7, function(g)
   local r, nodes = g.r, g.r:from(2, 9)
@@ -236,6 +248,37 @@ function draws.negatives(g)
           check = function(v) return check_negatives(graph, heads, relations, n, count, v[1]) end}
 end
 
+--- Distinct heads, or distinct edges, as far as there are enough; edges of the graph, and none.
+local function check_triples(graph, n, by, v)
+  local count, of_head, distinct = {}, {}, 0
+  for e = 0, graph.n - 1 do
+    local key = by == 'heads' and graph.heads[e] or
+      ('%d %d %d'):format(graph.heads[e], graph.relations[e], graph.tails[e])
+    if by == 'triples' or not of_head[key] then distinct = distinct + 1 end
+    of_head[key] = by == 'heads' and 1 or (of_head[key] or 0) + 1
+  end
+  for i = 0, n - 1 do
+    local h, r, t = v[1][i], v[2][i], v[3][i]
+    if no_edge(graph, h, r, t) then return ('(%d, %d, %d) is no triple'):format(h, r, t) end
+    local key = by == 'heads' and h or ('%d %d %d'):format(h, r, t)
+    count[key] = (count[key] or 0) + 1
+    if count[key] > of_head[key] * math.ceil(n / distinct) then
+      return ('%s drawn %d times'):format(key, count[key])
+    end
+  end
+  return check_negatives(graph, v[1], v[2], n, 1, v[4])
+end
+
+function draws.triples(g)
+  local nodes = g.r:from(2, 9)
+  local graph = graphs.new(g, nodes, nodes)
+  if graph.n == 0 then return draws.items(g) end
+  local n, by = g.r:from(1, 8), g.r:of{'heads', 'triples'}
+  return {code = ("H.triples(%s, %d, '%s')"):format(graph.text, n, by),
+          streams = by == 'heads' and 3 or 2, below = {nodes, graph.kinds, nodes, nodes},
+          check = function(v) return check_triples(graph, n, by, v) end}
+end
+
 function draws.items(g)
   local users, items, lists, texts = g.r:from(1, 6), g.r:from(4, 12), {}, {}
   for u = 1, users do
@@ -262,7 +305,7 @@ function draws.items(g)
           end}
 end
 
-local KINDS = {'sample', 'negatives', 'items'}
+local KINDS = {'sample', 'negatives', 'triples', 'items'}
 
 --- Adds a draw to the program's prologue; `run` gives the values that a program's draws have.
 function forms.draw(g, run)
@@ -283,7 +326,9 @@ function forms.draw(g, run)
       end
     end
   end
-  local wrong = draw.check{draw.values[1].v, draw.values[2] and draw.values[2].v}
+  local drawn = {}
+  for k, value in ipairs(draw.values) do drawn[k] = value.v end
+  local wrong = draw.check(drawn)
   return wrong and draw.code .. ': ' .. wrong
 end
 

@@ -31,6 +31,12 @@ function H.sampler(lists, items, count, by)
   return feed.sampler(data, count, by)
 end
 
+--- Heads, relations, tails and negatives of sampled triples.
+function H.triples(graph, n, by)
+  local batch = graph:sample_triples(n, by)
+  return batch.heads, batch.relations, batch.tails, batch.negatives
+end
+
 --- Sets how a value is saved, unless it is an input.
 function H.keep(x, rule)
   if not x.kept then x:saved_as(rule) end

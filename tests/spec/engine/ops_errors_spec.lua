@@ -13,6 +13,7 @@ local empty, p34 = tk.ids {}, tk.parameter(tk.ones(3, 4))
 local function op(name, with, ...)
   local a = tensor.attribute()
   for k, v in ipairs(with) do a.i[k - 1] = v end
+  if with.f then a.f[0] = with.f[1] end
   if with.shape then tensor.set_shape(with.shape) end
   return tensor.record(name, a, ...)
 end
@@ -22,8 +23,13 @@ local first = tk.ids {0}
 
 -- Three heads, two tails, five edges: 0-0, 0-1, 2-0, 2-1, 2-1.
 local EDGES = {{0, 0, 0}, {0, 1, 1}, {2, 0, 1}, {2, 1, 0}, {2, 1, 2}}
-local function packed(layout) return tk.ids {unpack(graphs.pack(3, 2, EDGES, layout))} end
-local ONE_WAY, BY_RELATION = packed(graphs.ONE_WAY), packed(graphs.RELATIONS)
+local function packed(layout)
+  local graph = graphs.pack(3, 2, EDGES, layout)
+  return tk.ids {unpack(graph)}, graph.graph.layout
+end
+local ONE_WAY = packed(graphs.ONE_WAY)
+local BY_RELATION, KINDS = packed(graphs.RELATIONS)
+local v5 = tk.ones(5)
 local a24, picks = tk.ones(2, 4), tk.ids {{0, 1, 0, 1}, {-1, -1, 0, -1}, {2, 3, 4, 2}}
 
 --- An error's text must begin with `what`, and contain the rest. Each function is one line, and
@@ -141,6 +147,28 @@ local RECORDING = {
    'aggregate: f32 [3] does not fit', 'a weight for each edge'},
   {function() return (op('aggregate_mul', {3, 2, 5, 8}, ONE_WAY, a24, a34)) end,
    'aggregate_mul: this graph has no relations'},
+  {function() return (op('aggregate_mul', {3, 2, 5, KINDS}, BY_RELATION, a24, a24)) end,
+   'aggregate_mul: 2 rows for the relations 0..2'},
+  {function() return (op('sddmm', {3, 2, 5, KINDS}, BY_RELATION, a34, a24, a24)) end,
+   'sddmm: 2 rows for the relations 0..2'},
+  {function() return (op('aggregate_relation', {3, 2, 5, KINDS, shape = {2, 4}}, BY_RELATION, a34,
+                         a24)) end, 'aggregate_relation: 2 rows for the relations 0..2'},
+  {function() return (op('aggregate_relation', {3, 2, 5, 8, shape = {2, 4}}, ONE_WAY, a34,
+                         a24)) end, 'aggregate_relation: this graph has no relations'},
+  {function() return (op('sddmm_relation', {3, 2, 5, KINDS, f = {3}}, BY_RELATION, a34, a24, i3,
+                         v5)) end, 'sddmm_relation: no edge has relation 3'},
+  {function() return (op('sddmm_relation', {3, 2, 5, KINDS + 1}, BY_RELATION, a24, a34,
+                         tk.ids {0, 1}, v5)) end, 'sddmm_relation: forward only'},
+  {function() return (op('sddmm_relation', {3, 2, 5, 8}, ONE_WAY, a34, a24, i3, v5)) end,
+   'sddmm_relation: this graph has no relations'},
+  {function() return (op('sddmm_relation', {3, 2, 5, KINDS}, BY_RELATION, a24, a24, i3, v5)) end,
+   'sddmm_relation: f32 [2, 4] does not fit: a row for each head is needed'},
+  {function() return (op('triples', {3, 2, 5, KINDS + 1}, BY_RELATION)) end,
+   'triples: forward only'},
+  {function() return (op('triples', {3, 2, 5, KINDS}, BY_RELATION, i32)) end,
+   'triples: i32 [3, 2] does not fit: numbers of edges are a vector'},
+  {function() return (op('sample', {0, 0, 5})) end, 'sample: 0 of 5 numbers asked for'},
+  {function() return (op('sample', {2, 0, 0})) end, 'sample: 2 of 0 numbers asked for'},
   {function() return (op('add', {}, a34)) end, 'add takes 2 to 2 inputs, not 1'},
 }
 
@@ -192,15 +220,13 @@ local RUNNING = {
    end, 'aggregate_rows: id 3 at position 1 is outside 0..2'},
   {function() return (op('aggregate_indexed', {3, 2, 5, 8}, ONE_WAY, a34, beyond):totable()) end,
    'aggregate_indexed: id 9 at position 1 is outside 0..2'},
-  {function() return (op('aggregate_mul', {3, 2, 5, 4}, BY_RELATION, a24, a24):totable()) end,
-   'aggregate_mul: id 2 at position 4 is outside 0..1'},
-  {function() return (op('sddmm', {3, 2, 5, 4}, BY_RELATION, a34, a24, a24):totable()) end,
-   'sddmm: id 2 at position 4 is outside 0..1'},
-  {function() return (op('aggregate_relation', {3, 2, 5, 4, shape = {2, 4}}, BY_RELATION, a34,
-                         a24):totable()) end,
-   'aggregate_relation: id 2 at position 4 is outside 0..1'},
-  {function() return (op('aggregate_relation_rows', {3, 2, 5, 4, shape = {3, 4}}, BY_RELATION, a34,
-                         a24, tk.ids {0, 1, 3}):totable()) end,
+  {function() return (op('sddmm_relation', {3, 2, 5, KINDS}, BY_RELATION, a34, a24,
+                         tk.ids {0, 1, 3}, v5):totable()) end,
+   'sddmm_relation: id 3 at position 2 is outside 0..2'},
+  {function() return (op('triples', {3, 2, 5, KINDS}, BY_RELATION, tk.ids {4, 5}):totable()) end,
+   'triples: id 5 at position 1 is outside 0..4'},
+  {function() return (op('aggregate_relation_rows', {3, 2, 5, KINDS, shape = {3, 4}}, BY_RELATION,
+                         a34, a24, tk.ids {0, 1, 3}):totable()) end,
    'aggregate_relation_rows: id 3 at position 2'},
   {function() return (op('aggregate_max', {3, 2, 5, 8}, ONE_WAY, a24,
                          tk.ids {{0, 1, 0, 2}, {-1, -1, 0, -1}, {2, 3, 4, 2}}):totable()) end,

@@ -39,32 +39,49 @@ describe('a packed graph', function()
     return list
   end
 
+  local function relations_at(packed, first, count, type)
+    return part(ffi.cast(type .. ' *', packed + first), 0, count)
+  end
+
   it('has the edges by head, then by tail, and the places between', function()
     -- edges 0..4: 2-1, 0-1, 2-0, 2-1 (again), 0-0 of 3 heads and 2 tails
     local status, packed, layout, place =
       pack(3, 2, {2, 0, 2, 2, 0}, {5, 6, 7, 8, 9}, {1, 1, 0, 1, 0}, graphs.RELATIONS)
-    assert.same({0, graphs.RELATIONS}, {status, layout})
+    assert.same({0, graphs.RELATIONS + 10 * graphs.KINDS}, {status, layout})
     assert.same({0, 2, 2, 5}, part(packed, 0, 4)) -- offsets
     assert.same({0, 1, 0, 1, 1}, part(packed, 4, 5)) -- tails
-    assert.same({9, 6, 7, 5, 8}, part(packed, 9, 5)) -- relations
-    assert.same({0, 2, 5}, part(packed, 14, 3)) -- the other way: offsets
-    assert.same({0, 2, 0, 2, 2}, part(packed, 17, 5)) -- heads
-    assert.same({9, 7, 6, 5, 8}, part(packed, 22, 5)) -- relations
-    assert.same({0, 2, 1, 3, 4}, part(packed, 27, 5)) -- order
+    assert.same({9, 6, 7, 5, 8}, relations_at(packed, 9, 5, 'uint8_t')) -- in two elements
+    assert.same({0, 2, 1, 3, 4}, part(packed, 11, 5)) -- the other way: order
+    assert.same({0, 2, 5}, part(packed, 16, 3)) -- offsets
+    assert.same({0, 2, 0, 2, 2}, part(packed, 19, 5)) -- heads
     assert.same({3, 1, 2, 4, 0}, part(place, 0, 5))
-    assert.equal(32, tonumber(C.tkg_graph_length(3, 2, 5, graphs.RELATIONS)))
+    assert.equal(24, tonumber(C.tkg_graph_length(3, 2, 5, layout)))
+    assert.equal(27, tonumber(C.tkg_graph_length(3, 2, 5, graphs.RELATIONS))) -- room for any
+  end)
+
+  it('has relation ids of as many bytes as the largest needs', function()
+    for top, width in pairs {[0] = 1, [255] = 1, [256] = 2, [65535] = 2, [65536] = 4,
+                             [2 ^ 31 - 1] = 4} do
+      local status, packed, layout =
+        pack(2, 2, {1, 0, 0}, {top, 0, 7}, {0, 0, 1}, graphs.RELATIONS + graphs.ONE_WAY)
+      assert.equal(0, status)
+      top = math.max(top, 7)
+      assert.equal(graphs.RELATIONS + graphs.ONE_WAY + (top + 1) * graphs.KINDS, layout)
+      local type = ({'uint8_t', 'uint16_t', nil, 'int32_t'})[width]
+      assert.same({0, 7, top == 7 and 0 or top}, relations_at(packed, 6, 3, type))
+      assert.equal(6 + ({1, 2, nil, 3})[width], tonumber(C.tkg_graph_length(2, 2, 3, layout)))
+    end
   end)
 
   it('stores the ends once where both ways are alike', function()
     local heads, tails = {0, 1, 1, 2, 2}, {1, 0, 2, 1, 2}
     local status, packed, layout = pack(3, 3, heads, {3, 4, 5, 6, 7}, tails, graphs.RELATIONS)
-    assert.same({0, graphs.RELATIONS + graphs.SYMMETRIC}, {status, layout})
+    assert.same({0, graphs.RELATIONS + graphs.SYMMETRIC + 8 * graphs.KINDS}, {status, layout})
     assert.same({0, 1, 3, 5}, part(packed, 0, 4))
     assert.same({1, 0, 2, 1, 2}, part(packed, 4, 5))
-    assert.same({3, 4, 5, 6, 7}, part(packed, 9, 5))
-    assert.same({4, 3, 6, 5, 7}, part(packed, 14, 5)) -- relations of the edges that come in
-    assert.same({1, 0, 3, 2, 4}, part(packed, 19, 5))
-    assert.equal(24, tonumber(C.tkg_graph_length(3, 3, 5, layout)))
+    assert.same({3, 4, 5, 6, 7}, relations_at(packed, 9, 5, 'uint8_t'))
+    assert.same({1, 0, 3, 2, 4}, part(packed, 11, 5)) -- numbers of the edges that lead back
+    assert.equal(16, tonumber(C.tkg_graph_length(3, 3, 5, layout)))
     assert.equal(graphs.SYMMETRIC, select(3, pack(3, 3, heads, nil, tails, 0)))
     assert.equal(graphs.LOOPLESS, select(3, pack(3, 3, {0, 1}, nil, {1, 2}, 0)))
     assert.equal(graphs.LOOPLESS + graphs.SYMMETRIC, select(3, pack(3, 3, {0, 1}, nil, {1, 0}, 0)))
@@ -85,6 +102,23 @@ describe('a packed graph', function()
     assert.equal(0, (pack(3, 0, {}, {}, {}, graphs.RELATIONS)))
   end)
 
+  it('pairs parallel edges with those that lead back, one to one', function()
+    -- 0-1 by three relations, 1-0 by three, a repeated loop, 1-2 and 2-1
+    local heads, tails = {0, 0, 0, 1, 1, 1, 2, 2, 1, 2}, {1, 1, 1, 0, 0, 0, 2, 2, 2, 1}
+    local status, packed, layout =
+      pack(3, 3, heads, {5, 0, 5, 1, 1, 9, 4, 4, 2, 3}, tails, graphs.RELATIONS)
+    assert.same({0, graphs.RELATIONS + graphs.SYMMETRIC + 10 * graphs.KINDS}, {status, layout})
+    local offsets, ends = part(packed, 0, 4), part(packed, 4, 10)
+    local back = part(packed, 4 + 10 + 3, 10)
+    for p = 1, 10 do
+      local q = back[p] + 1
+      assert.equal(p, back[q] + 1)
+      local row = ends[p] + 1 -- the edge back begins where this one leads
+      assert.is_true(q > offsets[row] and q <= offsets[row + 1])
+      assert.is_true(p > offsets[ends[q] + 1] and p <= offsets[ends[q] + 2])
+    end
+  end)
+
   it('has no ids out of range', function()
     for _, edge in ipairs {{-1, 0}, {3, 0}, {0, -1}, {0, 2}} do
       local status = pack(3, 2, {0, edge[1]}, nil, {1, edge[2]}, 0)
@@ -92,6 +126,8 @@ describe('a packed graph', function()
       local message, bad = ffi.string(C.tkg_error()), edge[1] == 0 and edge[2] or edge[1]
       assert.truthy(message:find(' ' .. bad .. ' ', 1, true), message)
     end
+    assert.not_equal(0, (pack(3, 2, {0, 1}, {0, -4}, {1, 0}, graphs.RELATIONS)))
+    assert.equal('graph: relation -4 of edge 1 is negative', ffi.string(C.tkg_error()))
     assert.not_equal(0, C.tkg_graph_pack(1, 1, 2 ^ 31, nil, nil, nil, 0, nil, nil, nil))
   end)
 end)

@@ -87,6 +87,43 @@ local function range(n)
   return tk.ids(ids, n)
 end
 
+describe('sample', function()
+  local function sample(k, n)
+    return function()
+      local a = tensor.attribute()
+      a.i[0], a.i[2] = k, n
+      return tensor.record('sample', a)
+    end
+  end
+
+  it('sample gives distinct numbers, or each as evenly as possible', function()
+    for _, size in ipairs {{1, 1}, {5, 5}, {3, 40}, {31, 40}, {97, 40}} do
+      local k, n = unpack(size)
+      local drawn, seen = draw(sample(k, n), 7), {}
+      assert.same({k}, drawn.shape)
+      for i = 1, k do
+        assert.is_true(drawn[i] >= 0 and drawn[i] < n)
+        seen[drawn[i]] = (seen[drawn[i]] or 0) + 1
+      end
+      for x = 0, n - 1 do
+        local times = seen[x] or 0
+        assert.is_true(times == math.floor(k / n) or times == math.ceil(k / n))
+      end
+    end
+  end)
+
+  it('is uniform over numbers', function()
+    local all = {}
+    for number = 1, 300 do
+      local drawn = draw(sample(20, 50), 3, number)
+      for i = 1, 20 do all[#all + 1] = drawn[i] end
+    end
+    distributed(all, 50, function() return 1 end, 'sample')
+  end)
+
+  it('is a function of seed, step and stream', function() is_pure(sample(300, 5000)) end)
+end)
+
 describe('sample_neighbors', function()
   -- Node i has degree i; its edge j leads to 100 i + j, by relation (i + j) % 3.
   local NODES, K = 12, 4
@@ -129,6 +166,27 @@ describe('sample_neighbors', function()
           assert(degree == 0 or times <= math.ceil(k / degree), 'an edge too often')
         end
       end
+    end
+  end)
+
+  it('reads relation ids of one, two and four bytes', function()
+    for _, top in ipairs {2, 300, 70000} do
+      local by = tk.graph {head = {0, 0, 1, 2}, relation = {top, 1, 0, top - 1},
+                           tail = {3, 1, 2, 0}, nodes = 4, relations = top + 1}
+      local expected = {['0 3'] = top, ['0 1'] = 1, ['1 2'] = 0, ['2 0'] = top - 1,
+                        ['3 3'] = top + 1}
+      local tails_of, relations_of = by:sample(range(4), 2)
+      local t, r = tails_of:totable(), relations_of:totable()
+      for node = 0, 3 do
+        for j = 1, 2 do
+          assert.equal(expected[node .. ' ' .. t[node + 1][j]], r[node + 1][j])
+        end
+      end
+      -- the only tail that is excluded is the one by this relation
+      local free = by:negatives(repeated(0, 400), repeated(top, 400)):totable()
+      local seen = {}
+      for i = 1, 400 do seen[free[i][1]] = true end
+      assert.same({[0] = true, [1] = true, [2] = true}, seen)
     end
   end)
 

@@ -37,7 +37,8 @@ end
 
 --- What these record has no gradient, and says so; and what has no floats that could have one.
 local NO_GRADIENT = {}
-local NO_FLOATS = {full = true, argmax = true, aggregate_argmax = true, inverse_index = true}
+local NO_FLOATS = {full = true, argmax = true, aggregate_argmax = true, inverse_index = true,
+                   triples = true}
 for _, op in ipairs(require 'tests.support.op_table') do
   NO_GRADIENT[op.name] = op.vjp == 'none' and CASES[op.name] and not NO_FLOATS[op.name] or nil
 end
@@ -252,8 +253,8 @@ describe('op', function()
     local elsewhere = {
       leaf = 'ops_memory_spec', encode = 'ops_memory_spec', decode = 'ops_memory_spec',
       sign_mask = 'ops_memory_spec', dropout = 'ops_sampling_spec',
-      sample_neighbors = 'ops_sampling_spec', sample_negatives = 'ops_sampling_spec',
-      sample_tails = 'ops_sampling_spec',
+      sample = 'ops_sampling_spec', sample_neighbors = 'ops_sampling_spec',
+      sample_negatives = 'ops_sampling_spec', sample_tails = 'ops_sampling_spec',
       detach = 'ops_custom_spec', upstream = 'ops_custom_spec', custom_vjp = 'ops_custom_spec',
       sgd = 'ops_training_spec', adam = 'ops_training_spec', adagrad = 'ops_training_spec',
       adam8 = 'ops_adam8_spec',

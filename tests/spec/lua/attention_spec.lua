@@ -2,6 +2,7 @@
 local tk = require 'tinykg'
 local fixtures = require 'tests.support.fixtures'
 local generator = require 'tinykg.base.random'
+local runtime = require 'tinykg.engine.runtime'
 
 --- A graph with parallel edges, repeated edges, self loops, isolated nodes and an empty relation.
 local function odd_graph(random, nodes, edges, relations)
@@ -178,6 +179,30 @@ describe('attention', function()
     local fixed = tk.attention.new(graph, {weights = first(), fixed = true})
     assert.same(first():totable(), fixed:update(x, w, r).weights:totable())
     assert.matches('it is fixed and has no scores', fixtures.message(fixed.scores, fixed, x, w, r))
+  end)
+
+  it('and all else of a graph with inverses takes 13 bytes per edge and 4 per node', function()
+    local function live()
+      runtime.collect(true)
+      local memory = tk.memory().live
+      return memory.graph + memory.data -- weights are values that were kept
+    end
+    for relations, id in pairs{[100] = 1, [20000] = 2} do -- bytes of an id, inverses included
+      local before = live()
+      local o = odd_graph(random, 300, 2000, relations)
+      o.inverse = true
+      local g = tk.graph(o)
+      local attention = tk.attention.new(g, {weights = g:normalized('relation').weights,
+                                             merged = true, one_way = true})
+      local nodes, matrices = numbers(random, 300, D), numbers(random, g.relations, D, K)
+      local vectors = numbers(random, g.relations, K)
+      for _ = 1, 2 do
+        attention:update(nodes, matrices, vectors)
+        tk.no_grad(function() return g:sample_triples(50).tails end)
+        local sampled = 4 * 300 + 4 * 50 -- the nodes that have edges, as some have none; the batch
+        assert.is_true(live() - before <= (12 + id) * g.edges + 4 * 301 + 3 + sampled)
+      end
+    end
   end)
 
   it('starts with edges that share the weight of their relation', function()

@@ -139,6 +139,8 @@ describe('ripple sets', function()
     local graph = random_graph()
     assert.matches('hops is 0, expected 1 or more',
                    fixtures.message(graph.ripples, graph, csr{{0}}, 0, 1), 1, true)
+    assert.matches('ripples: seed 99 is not a node 0 .. %d',
+                   fixtures.message(graph.ripples, graph, csr{{0}, {1, 99}}, 1, 1))
     local plain = tk.graph{head = {0}, tail = {1}, nodes = 2}
     assert.truthy(fixtures.message(plain.ripples, plain, csr{{0}}, 1, 1):find('no relations'))
   end)

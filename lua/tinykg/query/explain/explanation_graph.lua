@@ -5,6 +5,7 @@
 -- A place is the position of an edge in the arrays. Relations are numbered as in tk.graph(data,
 -- {of = 'both', inverse = true}): those of the data, "took", then the inverses.
 local ffi = require 'ffi'
+local packed = require 'tinykg.graph.packed'
 local runtime = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'
 
@@ -27,11 +28,10 @@ ExplanationGraph.__index = ExplanationGraph
 local function new(data)
   local graph = require('tinykg.graph')(data, {of = 'both', inverse = true, self_loops = false,
                                                one_way = true})
-  local packed = graph.packed:values()
-  return setmetatable({graph = graph, data = data, keep = packed, nodes = graph.nodes,
-                       edges = graph.edges, entities = data.entities, base = data.relations + 1,
-                       offsets = packed, tails = packed + graph.nodes + 1,
-                       relations = packed + graph.nodes + 1 + graph.edges}, ExplanationGraph)
+  return setmetatable({graph = graph, data = data, nodes = graph.nodes, edges = graph.edges,
+                       entities = data.entities, base = data.relations + 1,
+                       offsets = packed.read(graph, 'offsets'), tails = packed.read(graph, 'tails'),
+                       relations = packed.read(graph, 'relations')}, ExplanationGraph)
 end
 
 function ExplanationGraph:degree(node) return self.offsets[node + 1] - self.offsets[node] end

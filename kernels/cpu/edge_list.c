@@ -1,0 +1,65 @@
+/* Edges by number: TRIPLES, their heads, relations and tails. Edges with the same head and tail,
+ * which are neighbours in a row: PARALLEL_SUM, the sum of their values. */
+#include "edges.h"
+#include "ids.h"
+#include "isa.h"
+#include "shared/search.h"
+#include "shared/vmath.h"
+
+/* ---- triples: graph (+ numbers[n]) -> heads, relations and tails, [3,n] ---- */
+
+static int triples(const tkg_call *c, int64_t begin, int64_t end) {
+  const tkg_graph g = edges_graph(c);
+  const int64_t n = c->node->shape[1];
+  const int32_t *numbers = c->data[1];
+  int32_t *heads = c->out, *relations = heads + n, *tails = relations + n;
+  const int status = numbers ? check_ids("triples", numbers, begin, end, g.e) : TKG_OK;
+  for (int64_t i = begin; i < end && !status; i++) {
+    const int64_t edge = numbers ? numbers[i] : i;
+    heads[i] = (int32_t)tkg__row_of(g.offsets, g.n, edge);
+    relations[i] = g.relations.ids ? tkg__relation_at(g.relations, edge) : 0;
+    tails[i] = g.ids[edge];
+  }
+  return status;
+}
+
+static int64_t triples_units(const tkg_node *node, const tkg_node *const *in) {
+  (void)in;
+  return node->shape[1];
+}
+
+static int64_t triples_work(const tkg_node *node, const tkg_node *const *in) {
+  (void)in;
+  return 16 * node->shape[1];
+}
+
+/* ---- parallel_sum: graph, s[e] -> [e]; f0 log(number of parallel edges) is added ---- */
+
+static int parallel_sum(const tkg_call *c, int64_t begin, int64_t end) {
+  const tkg_graph g = edges_graph(c);
+  const float *s = c->data[1];
+  const float by = (float)c->node->f[0];
+  float *out = c->out;
+  int64_t first, last;
+  edges_range(c, &g, begin, end, &first, &last);
+  for (int64_t row = first; row < last; row++)
+    for (int64_t p = g.offsets[row], next; p < g.offsets[row + 1]; p = next) {
+      float sum = s[tkg__edge_number(&g, p)];
+      for (next = p + 1; next < g.offsets[row + 1] && g.ids[next] == g.ids[p]; next++)
+        sum += s[tkg__edge_number(&g, next)];
+      if (next - p > 1) sum += by * v_log((float)(next - p));
+      for (int64_t k = p; k < next; k++) out[tkg__edge_number(&g, k)] = sum;
+    }
+  return TKG_OK;
+}
+
+static int64_t parallel_work(const tkg_node *node, const tkg_node *const *in) {
+  (void)in;
+  return 2 * node->i[2];
+}
+
+const tkg_cpu_op TKG_ISA_NAME(tkg__cpu_edge_list)[] = {
+    {.op = TKG_OP_TRIPLES, .run = triples, .units = triples_units, .work = triples_work},
+    {.op = TKG_OP_PARALLEL_SUM, .run = parallel_sum, .units = edges_units, .work = parallel_work},
+    {0},
+};

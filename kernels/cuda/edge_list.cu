@@ -1,0 +1,60 @@
+/* Edges by number: TRIPLES, their heads, relations and tails. Edges with the same head and tail,
+ * which are neighbours in a row: PARALLEL_SUM, the sum of their values, in order.
+ *
+ * One thread per edge, which reads 13 to 16 bytes of it; a binary search finds the row of an edge,
+ * for a sum only where the edge's neighbour in the list has the same tail, as few do. */
+#include "device_errors.h"
+#include "family.h"
+#include "launch.h"
+
+/* ---- triples: graph (+ numbers[n]) -> heads, relations and tails, [3,n] ---- */
+
+static __global__ void triples_kernel(int64_t n, tkg_graph g, const int32_t *numbers, int32_t *out,
+                                      tkg_error_slot error) {
+  for (int64_t i = tkg_first(); i < n; i += tkg_stride()) {
+    const int64_t edge = numbers ? numbers[i] : i;
+    if (numbers && !tkg_check_id(numbers[i], g.e, i, error, true)) continue;
+    out[i] = (int32_t)tkg__row_of(g.offsets, g.n, edge);
+    out[n + i] = g.relations.ids ? tkg__relation_at(g.relations, edge) : 0;
+    out[2 * n + i] = g.ids[edge];
+  }
+}
+
+static int triples_run(const tkg_call *c, cudaStream_t stream) {
+  const tkg_graph g = tkg__graph_of(tkg_in<int32_t>(c, 0), c->node->i);
+  const int64_t n = c->node->shape[1];
+  tkg_launch(triples_kernel, tkg_flat(n), stream, n, g, tkg_in<int32_t>(c, 1), tkg_out<int32_t>(c),
+             tkg__error_slot_ids(c, g.e));
+  return TKG_OK;
+}
+
+/* ---- parallel_sum: graph, s[e] -> [e]; f0 log(number of parallel edges) is added ---- */
+
+static __global__ void parallel_kernel(tkg_graph g, float by, const float *s, float *out) {
+  for (int64_t p = tkg_first(); p < g.e; p += tkg_stride()) {
+    const int32_t tail = g.ids[p];
+    int64_t first = p, last = p;
+    if ((p > 0 && g.ids[p - 1] == tail) || (p + 1 < g.e && g.ids[p + 1] == tail)) {
+      const int64_t row = tkg__row_of(g.offsets, g.n, p);
+      while (first > g.offsets[row] && g.ids[first - 1] == tail) first--;
+      while (last + 1 < g.offsets[row + 1] && g.ids[last + 1] == tail) last++;
+    }
+    float sum = s[tkg__edge_number(&g, first)];
+    for (int64_t k = first + 1; k <= last; k++) sum += s[tkg__edge_number(&g, k)];
+    if (last > first) sum += by * v_log((float)(last - first + 1));
+    out[tkg__edge_number(&g, p)] = sum;
+  }
+}
+
+static int parallel_run(const tkg_call *c, cudaStream_t stream) {
+  const tkg_graph g = tkg__graph_of(tkg_in<int32_t>(c, 0), c->node->i);
+  tkg_launch(parallel_kernel, tkg_flat(g.e), stream, g, (float)c->node->f[0], tkg_in<float>(c, 1),
+             tkg_out<float>(c));
+  return TKG_OK;
+}
+
+const tkg_cuda_op tkg__cuda_edge_list[] = {
+    {TKG_OP_TRIPLES, triples_run, NULL},
+    {TKG_OP_PARALLEL_SUM, parallel_run, NULL},
+    {0, NULL, NULL},
+};

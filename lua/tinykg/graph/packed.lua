@@ -1,0 +1,76 @@
+--- How a graph lies in memory (engine/data/graph.h): ways of a layout, parts of the packed array.
+--- Graphs here are {packed, layout, counts = {heads, edges}}.
+local ffi = require 'ffi'
+local C = require 'tinykg.engine.lib'
+local arrays = require 'tinykg.engine.arrays'
+local check = require('tinykg.engine.runtime').check
+
+local packed = {}
+
+local BACKWARD, KINDS = C.TKG_GRAPH_BACKWARD, C.TKG_GRAPH_KINDS
+
+--- Whether ops with this layout go from heads to tails. A layout may have more than 32 bits.
+---@param layout integer ---@return boolean
+function packed.is_backward(layout) return layout % (2 * BACKWARD) >= BACKWARD end
+
+--- The layout to go through the graph itself. ---@param layout integer ---@return integer
+function packed.forward(layout)
+  return packed.is_backward(layout) and layout - BACKWARD or layout
+end
+
+--- The layout to go the other way. ---@param layout integer ---@return integer
+function packed.flipped(layout)
+  return packed.is_backward(layout) and layout - BACKWARD or layout + BACKWARD
+end
+
+--- The type of relation ids and the bytes of each.
+local function relation_type(layout)
+  local kinds = math.floor(layout / KINDS)
+  if kinds == 0 or kinds > 65536 then return 'int32_t *', 4 end
+  if kinds > 256 then return 'uint16_t *', 2 end
+  return 'uint8_t *', 1
+end
+
+--- First element and length of each part of the array.
+local PARTS = {
+  offsets = function(n) return 0, n + 1 end,
+  tails = function(n, e) return n + 1, e end,
+  relations = function(n, e, layout)
+    local _, bytes = relation_type(layout)
+    return n + 1 + e, math.ceil(e * bytes / 4)
+  end,
+}
+
+--- A view that shares the graph's memory. Relation ids are as ops read them, with the layout.
+---@param graph table ---@param name string 'offsets', 'tails' or 'relations' ---@return Tensor
+function packed.view(graph, name)
+  local first, count = PARTS[name](graph.counts.heads, graph.counts.edges, graph.layout)
+  return graph.packed:narrow(1, first + 1, count)
+end
+
+--- A copy of a part, one number per element, row or edge.
+---@param graph table ---@param name string 'offsets', 'tails' or 'relations'
+---@return ffi.cdata* int32
+function packed.read(graph, name)
+  local edges = graph.counts.edges
+  local first, count = PARTS[name](graph.counts.heads, edges, graph.layout)
+  local stored = arrays.ints(count)
+  check(C.tkg_tensor_read(graph.packed.kept, stored, first, count))
+  if name ~= 'relations' then return stored end
+  local ids, out = ffi.cast(relation_type(graph.layout), stored), arrays.ints(edges)
+  for p = 0, edges - 1 do out[p] = ids[p] end
+  arrays.free(stored)
+  return out
+end
+
+--- The head of each edge. ---@param graph table ---@return ffi.cdata* int32 [edges]
+function packed.heads(graph)
+  local offsets, heads = packed.read(graph, 'offsets'), arrays.ints(graph.counts.edges)
+  for h = 0, graph.counts.heads - 1 do
+    for p = offsets[h], offsets[h + 1] - 1 do heads[p] = h end
+  end
+  arrays.free(offsets)
+  return heads
+end
+
+return packed
