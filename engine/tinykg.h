@@ -100,7 +100,8 @@ int tkg_tensor_create(tkg_engine *engine, int dtype, int rank, const int64_t *sh
 tkg_tensor *tkg_tensor_retain(tkg_tensor *tensor);
 void tkg_tensor_release(tkg_tensor *tensor);
 const char *tkg_tensor_device(const tkg_tensor *tensor);
-int tkg_tensor_dtype(const tkg_tensor *tensor);
+int tkg_tensor_dtype(const tkg_tensor *tensor); /* of its numbers: those of 16 bits are f32 */
+int tkg_tensor_bits(const tkg_tensor *tensor);  /* 32, or 16 */
 int tkg_tensor_rank(const tkg_tensor *tensor);
 double tkg_tensor_size(const tkg_tensor *tensor, int dim); /* dim 0..rank-1; -1: element count */
 /* Copy `count` elements of 4 bytes from or to host memory, from element `first` on. TKG_E_RANGE if
@@ -115,6 +116,13 @@ int tkg_tensor_normal(tkg_tensor *tensor, double mean, double deviation, uint32_
 /* Sets whether a tensor gets gradients; its memory is then counted as parameter, else as data. */
 void tkg_tensor_set_parameter(tkg_tensor *tensor, int wanted);
 int tkg_tensor_is_parameter(const tkg_tensor *tensor);
+/* Keeps an f32 parameter in 16 bits (bf16), or in 32 again. Reading and writing it goes on in f32,
+ * rounded to the nearest; adam's updates round at random, with noise that depends on `number`, so
+ * parameters should have different ones (0 to 2^20 - 1). TKG_E_ARGUMENT or TKG_E_MEMORY. */
+int tkg_tensor_set_bits(tkg_tensor *tensor, int bits, int number);
+/* Whether it is a large table rather than a weight: a matrix of more rows than columns and 4,096
+ * elements or more. Such parameters may have 16 bits or row-wise moments. */
+int tkg_tensor_is_table(const tkg_tensor *tensor);
 tkg_tensor *tkg_tensor_gradient(tkg_tensor *tensor); /* a new reference, or NULL */
 double tkg_tensor_version(const tkg_tensor *tensor); /* grows whenever its numbers change */
 /* Writes a random permutation of 0..n-1, n < 2^31, a function of the last three arguments alone. */
@@ -205,9 +213,12 @@ int tkg_step_plan(tkg_step *step, tkg_tape *tape, int loss, tkg_optimizer *optim
                   const int32_t *nodes, int n);
 /* Returns a figure of the largest plan, in bytes: reference_bytes stored_bytes exact_bytes
  * arena_bytes kept_exact kept_quantized gradient transient; or counts: nodes, values (saved ones).
- * Over all plans: plans (compiled), replayed (runs that were queued as a whole). -1: no such
- * figure. */
+ * Over all plans: plans (compiled), replayed (runs that were queued as a whole), reference_peak
+ * (tkg_reference_peak of this step). -1: no such figure. */
 double tkg_step_figure(const tkg_step *step, const char *name);
+/* Returns the bytes that an op-by-op FP32 program with these n steps would hold at its fullest, as
+ * planned so far: parameters, optimizer state, graphs and the largest step. -1: no memory. */
+double tkg_reference_peak(const tkg_step *const *steps, int n);
 typedef struct tkg_kept {
   const char *where, *op, *rule;
   double exact_bytes, kept_bytes;

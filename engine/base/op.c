@@ -49,6 +49,12 @@ void tkg__op_arity(int op, int *least, int *most) {
   }
 }
 
+int tkg__op_base(int op) {
+  int least, most;
+  tkg__op_arity(op, &least, &most);
+  return tkg__op_is(op, TKG_BASE) ? most - 1 : -1;
+}
+
 bool tkg__passes_gradient(const tkg_node *n, int input) {
   if (n->op == TKG_OP_DETACH || n->dtype != TKG_F32) return false;
   return n->op != TKG_OP_CUSTOM_VJP || input == 0 || input == 2;
@@ -77,6 +83,10 @@ int64_t tkg__rows(const tkg_node *n) {
   return rows;
 }
 
+bool tkg__is_table(const tkg_node *n) {
+  return n->rank == 2 && n->shape[0] > n->shape[1] && tkg__count(n) >= TKG_TABLE_LEAST;
+}
+
 int64_t tkg__bytes(const tkg_node *n) {
   switch (n->dtype) {
   case TKG_CODES: {
@@ -85,6 +95,8 @@ int64_t tkg__bytes(const tkg_node *n) {
   }
   case TKG_MASK:
     return (tkg__count(n) + 7) / 8;
+  case TKG_BF16:
+    return tkg__count(n) * 2;
   default:
     return tkg__count(n) * 4;
   }
@@ -175,7 +187,7 @@ int64_t tkg__part_begin(int64_t rows, int parts, int part) {
 }
 
 char *tkg__shape_text(const tkg_node *n, char out[TKG_SHAPE_TEXT]) {
-  static const char *const names[] = {"f32", "i32", "codes", "mask"};
+  static const char *const names[] = {"f32", "i32", "codes", "mask", "bf16"};
   int at = snprintf(out, TKG_SHAPE_TEXT, "%s [", names[n->dtype]);
   for (int d = 0; d < n->rank; d++)
     at += snprintf(out + at, (size_t)(TKG_SHAPE_TEXT - at), "%s%lld", d ? ", " : "",

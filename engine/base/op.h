@@ -15,7 +15,8 @@ enum tkg_op {
 };
 #undef X
 
-enum tkg_dtype { TKG_F32, TKG_I32, TKG_CODES, TKG_MASK };
+/* BF16 is the upper half of a float (bf16.h): parameters may be kept so. */
+enum tkg_dtype { TKG_F32, TKG_I32, TKG_CODES, TKG_MASK, TKG_BF16 };
 
 /* How a value is kept for backward (ARCHITECTURE: the save pass). DEFAULT lets the pass choose. */
 enum tkg_rule {
@@ -48,6 +49,8 @@ enum tkg_op_flag {
   TKG_UPDATE = 8,
   TKG_RANDOM = 16,
   TKG_TILED = 32,
+  TKG_BASE = 64,
+  TKG_HALVES = 128,
 };
 
 typedef struct tkg_op_info {
@@ -60,6 +63,7 @@ extern const tkg_op_info tkg__ops[TKG_OP_COUNT];
 bool tkg__op_is(int op, enum tkg_op_flag flag);
 char tkg__op_reads(int op, int input); /* small letter of an input, 0 if there is none */
 void tkg__op_arity(int op, int *least, int *most);
+int tkg__op_base(int op); /* number of the input that a TKG_BASE op adds to, else -1 */
 bool tkg__passes_gradient(const tkg_node *n, int input); /* to this input, if at all */
 
 /* Whether all dimensions are 0 or more and their product, each taken as 1 at least, is no more than
@@ -81,6 +85,11 @@ int64_t tkg__cols(const tkg_node *n);
 int64_t tkg__rows(const tkg_node *n);
 /* Bytes of a node's value, of any dtype. */
 int64_t tkg__bytes(const tkg_node *n);
+
+/* Whether a parameter of this shape counts as a large table of rows rather than a weight: a matrix
+ * of more rows than columns and at least TKG_TABLE_LEAST elements. */
+enum { TKG_TABLE_LEAST = 4096 };
+bool tkg__is_table(const tkg_node *n);
 
 /* What row i of a result needs of one input. WHOLE, of which nothing more is known, is the answer
  * for an op whose column `rows` is empty. */

@@ -37,18 +37,20 @@ double tkg_step_figure(const tkg_step *step, const char *name) {
   const struct {
     const char *name;
     int64_t value;
-  } figures[] = {{"reference_bytes", p->reference_bytes},
-                 {"stored_bytes", saved_sum(p, false)},
-                 {"exact_bytes", saved_sum(p, true)},
-                 {"arena_bytes", p->arena_bytes},
-                 {"kept_exact", p->at_peak[TKG_KIND_KEPT_EXACT]},
-                 {"kept_quantized", p->at_peak[TKG_KIND_KEPT_QUANTIZED]},
-                 {"gradient", p->at_peak[TKG_KIND_GRADIENT]},
-                 {"transient", p->at_peak[TKG_KIND_TRANSIENT]},
-                 {"nodes", p->order_count},
-                 {"plans", (int64_t)step->cache.made},
-                 {"replayed", (int64_t)step->replayed},
-                 {"values", p->saved_count}};
+  } figures[] = {
+      {"reference_bytes", p->reference_bytes},
+      {"reference_peak", (int64_t)tkg_reference_peak((const tkg_step *const[]){step}, 1)},
+      {"stored_bytes", saved_sum(p, false)},
+      {"exact_bytes", saved_sum(p, true)},
+      {"arena_bytes", p->arena_bytes},
+      {"kept_exact", p->at_peak[TKG_KIND_KEPT_EXACT]},
+      {"kept_quantized", p->at_peak[TKG_KIND_KEPT_QUANTIZED]},
+      {"gradient", p->at_peak[TKG_KIND_GRADIENT]},
+      {"transient", p->at_peak[TKG_KIND_TRANSIENT]},
+      {"nodes", p->order_count},
+      {"plans", (int64_t)step->cache.made},
+      {"replayed", (int64_t)step->replayed},
+      {"values", p->saved_count}};
   for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
     if (strcmp(figures[i].name, name) == 0) return (double)figures[i].value;
   return -1;
@@ -90,7 +92,7 @@ static char direction(const tkg_program *p, int i) {
 static void add_place(tkg_text *text, const tkg_program *p, int i) {
   if (p->storage[i] != i)
     tkg__text_add(text, "  in %d", p->storage[i]);
-  else if (p->output_in_place[i])
+  else if (p->output_of[i] >= 0)
     tkg__text_add(text, "  result");
   else
     tkg__text_add(text, "  %s%lld", p->in_tile[i] ? "tile+" : "@", (long long)p->offset[i]);

@@ -15,8 +15,9 @@
 #include "shared/vmath.h"
 #include "wide.h"
 
-enum { BLOCK = 64 };            /* edges */
-enum { WEIGHTED = 1, MUL = 2 }; /* the kind of a term, a constant where loops are inlined */
+enum { BLOCK = 64 }; /* edges */
+/* The kind of a term, a constant where loops are inlined. HALF: x has 16 bits. */
+enum { WEIGHTED = 1, MUL = 2, HALF = 8 };
 
 typedef struct sum {
   tkg_graph g;
@@ -40,7 +41,7 @@ typedef struct block {
 /* ---- adding a block ---- */
 
 TKG_INLINE wide term(const block *b, int i, int64_t j, int kind) {
-  wide t = wide_load(b->x[i] + j);
+  wide t = wide_load_either(b->x[i], j, kind & HALF);
   if (kind & MUL) t *= wide_load(b->r[i] + j);
   if (kind & WEIGHTED) t *= b->w[i];
   return t;
@@ -80,7 +81,7 @@ TKG_INLINE void add_columns_1(float *out, const block *b, int64_t j, int kind) {
 TKG_INLINE void add_column(float *out, const block *b, int64_t j, int kind) {
   float s = out[j];
   for (int i = 0; i < b->count; i++) {
-    float t = b->x[i][j];
+    float t = wide_element(b->x[i], j, kind & HALF);
     if (kind & MUL) t *= b->r[i][j];
     if (kind & WEIGHTED) t *= b->w[i];
     s += t;
@@ -102,10 +103,15 @@ TKG_INLINE void add_block(float *out, const block *b, int64_t d, int kind) {
 
 /* ---- rows of a graph ---- */
 
-/* Makes edge p entry i of the block. */
-TKG_INLINE void open_edge(const sum *s, int64_t p, int64_t row_of_x, block *b, int i, int kind) {
-  b->x[i] = s->x + row_of_x * s->d;
-  const int64_t edge = kind ? tkg__edge_number(&s->g, p) : 0;
+/* The address of a row of x; it is one of 16-bit numbers if the kind says so. */
+TKG_INLINE const float *row_of_x(const sum *s, int64_t row, int kind) {
+  return kind & HALF ? (const float *)((const uint16_t *)s->x + row * s->d) : s->x + row * s->d;
+}
+
+/* Makes edge p entry i of the block; its tail has that row of x. */
+TKG_INLINE void open_edge(const sum *s, int64_t p, int64_t row, block *b, int i, int kind) {
+  b->x[i] = row_of_x(s, row, kind);
+  const int64_t edge = kind & (MUL | WEIGHTED) ? tkg__edge_number(&s->g, p) : 0;
   if (kind & MUL) b->r[i] = s->r + tkg__relation_at(s->g.relations, edge) * s->d;
   if (kind & WEIGHTED) b->w[i] = s->w[edge];
 }
@@ -117,8 +123,8 @@ TKG_PREFETCH void prefetch_relation(const tkg_graph *g, int64_t edge) {
 /* Prefetches what edge p will need. */
 TKG_PREFETCH void prefetch_edge(const sum *s, int64_t p, int kind) {
   if (p >= s->ahead_end) return;
-  prefetch_row(s->x + s->g.ids[p] * s->d, s->d);
-  if (!kind || !s->g.order) return;
+  prefetch_row(row_of_x(s, s->g.ids[p], kind), kind & HALF ? s->d / 2 : s->d);
+  if (!(kind & (MUL | WEIGHTED)) || !s->g.order) return;
   if (kind & WEIGHTED) __builtin_prefetch(s->w + s->g.order[p]);
   if (kind & MUL) prefetch_relation(&s->g, s->g.order[p]);
 }
@@ -269,28 +275,30 @@ static sum sum_of(const tkg_call *c) {
   return s;
 }
 
-/* Calls a function that is inlined once for each kind of terms. */
-#define EACH_KIND(function, kind, ...)                                                             \
+/* Calls a function that is inlined once for each kind of terms; `packed` is HALF or 0. */
+#define EACH_KIND(function, kind, packed, ...)                                                     \
   switch (kind) {                                                                                  \
   case 0:                                                                                          \
-    function(__VA_ARGS__, 0);                                                                      \
+    function(__VA_ARGS__, (packed));                                                               \
     break;                                                                                         \
   case WEIGHTED:                                                                                   \
-    function(__VA_ARGS__, WEIGHTED);                                                               \
+    function(__VA_ARGS__, (packed) | WEIGHTED);                                                    \
     break;                                                                                         \
   case MUL:                                                                                        \
-    function(__VA_ARGS__, MUL);                                                                    \
+    function(__VA_ARGS__, (packed) | MUL);                                                         \
     break;                                                                                         \
   default:                                                                                         \
-    function(__VA_ARGS__, WEIGHTED | MUL);                                                         \
+    function(__VA_ARGS__, (packed) | WEIGHTED | MUL);                                              \
   }
 
 static int aggregate_range(const tkg_call *c, int64_t first, int64_t last) {
   const sum s = sum_of(c);
   if (c->in[1]->dtype == TKG_CODES)
     TKG_ISA_NAME(tkg__aggregate_codes)(c, s.r, s.w, NULL, first, last);
+  else if (c->in[1]->dtype == TKG_BF16)
+    EACH_KIND(sum_rows, s.kind, HALF, &s, first, last)
   else
-    EACH_KIND(sum_rows, s.kind, &s, first, last)
+    EACH_KIND(sum_rows, s.kind, 0, &s, first, last)
   return TKG_OK;
 }
 
@@ -307,8 +315,10 @@ static int aggregate_rows(const tkg_call *c, int64_t begin, int64_t end) {
   if (status) return status;
   if (c->in[1]->dtype == TKG_CODES)
     TKG_ISA_NAME(tkg__aggregate_codes)(c, s.r, s.w, s.list, begin, end);
+  else if (c->in[1]->dtype == TKG_BF16)
+    EACH_KIND(sum_listed, s.kind, HALF, &s, begin, end)
   else
-    EACH_KIND(sum_listed, s.kind, &s, begin, end)
+    EACH_KIND(sum_listed, s.kind, 0, &s, begin, end)
   return TKG_OK;
 }
 
@@ -319,7 +329,7 @@ static int aggregate_indexed(const tkg_call *c, int64_t begin, int64_t end) {
   edges_range(c, &s.g, begin, end, &first, &last);
   const int status = open_filter(&s, tkg__rows(c->in[1]), &f);
   if (status) return status;
-  EACH_KIND(sum_indexed, s.kind, &s, &f, first, last)
+  EACH_KIND(sum_indexed, s.kind, 0, &s, &f, first, last)
   return TKG_OK;
 }
 

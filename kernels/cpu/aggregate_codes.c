@@ -26,7 +26,7 @@ static void open_window(sum *s, int64_t p, int64_t limit) {
   else
     TKG_ISA_NAME(tkg__coded_window)(&s->x, p, limit, CODED_ROWS);
   for (int i = 0; i < (int)(s->x.end - p); i++) {
-    const int64_t edge = tkg__edge_number(&s->g, p + i);
+    const int64_t edge = s->w || s->r ? tkg__edge_number(&s->g, p + i) : 0;
     s->weight[i] = s->w ? s->w[edge] : 1.0F;
     s->vector[i] = s->r ? s->r + tkg__relation_at(s->g.relations, edge) * s->d : NULL;
   }

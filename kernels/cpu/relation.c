@@ -73,9 +73,10 @@ static int relation_table(const tkg_call *c, const terms *s, int64_t unit, int64
   TKG_ISA_NAME(tkg__coded_open)(&b, c, 2, s->g.ids);
   memset(table, 0, (size_t)(k * s->d) * sizeof *table);
   for (int64_t i = first; i < last && !status; i++) {
-    const int64_t row = s->list ? s->list[i] : i, end = s->g.offsets[row + 1];
-    if (s->g.offsets[row] == end) continue;
-    add_relations(s, row, coded_row(&a, i), &b, s->list ? end : s->g.offsets[last], table);
+    const int64_t row = s->list ? s->list[i] : i;
+    const int64_t begin = s->g.offsets[row], end = s->g.offsets[row + 1];
+    if (begin < end)
+      add_relations(s, row, coded_row(&a, i), &b, s->list ? end : s->g.offsets[last], table);
   }
   return status;
 }

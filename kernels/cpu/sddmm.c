@@ -1,7 +1,7 @@
 /* SDDMM, a sampled dense-dense matrix product: out[e] = a[head] . (b[tail] r[relation]) for each
- * edge e of a graph; r is optional. SDDMM_RELATION adds a[i] . b[tail] for the edges of one
- * relation whose head is heads[i]. Units are slices of edges (edges.h). Rows of b lie anywhere and
- * are prefetched some edges ahead. Rows of SDDMM may be codes. */
+ * edge e of a graph; r is optional, a and b may be codes. SDDMM_RELATION adds a[i] . b[tail] for
+ * the edges of one relation whose head is heads[i]. Units are slices of edges (edges.h). Rows of b
+ * lie anywhere and are prefetched some edges ahead. */
 #include <string.h>
 
 #include "coded_rows.h"

@@ -123,8 +123,7 @@ static void launch_source(const tkg_call *c, const operands &o, const tkg_graph 
     launch<T>(c, coded_rows<T>{tkg__coded_rows(c, 1, c->scratch, stream)}, o, g, e, bad_entry,
               stream);
   else
-    launch<T>(c, float_rows<T>{tkg_in<T>(c, 1), tkg__cols(c->node) / (int64_t)(sizeof(T) / 4)}, o,
-              g, e, bad_entry, stream);
+    launch<T>(c, tkg_float_rows<T>(c, 1), o, g, e, bad_entry, stream);
 }
 
 static int aggregate_run(const tkg_call *c, cudaStream_t stream) {

@@ -23,16 +23,26 @@
 template <class T> struct float_rows {
   typedef T item;
   const T *x;
-  int64_t cols; /* of T */
+  const uint16_t *half; /* x if it has 16 bits, else NULL */
+  int64_t cols;         /* of T */
 
   static __device__ __forceinline__ item none(void) {
     T zeros;
     vec4_clear(&zeros);
     return zeros;
   }
-  __device__ __forceinline__ item load(int64_t row, int64_t j) const { return x[row * cols + j]; }
+  __device__ __forceinline__ item load(int64_t row, int64_t j) const {
+    return vec4_either(x, half, row * cols + j);
+  }
   __device__ __forceinline__ T value(item v) const { return v; }
 };
+
+/* Host: the rows of input k of a call, floats or numbers of 16 bits. */
+template <class T> static float_rows<T> tkg_float_rows(const tkg_call *c, int k) {
+  const int64_t cols = tkg__cols(c->in[k]) / (int64_t)(sizeof(T) / sizeof(float));
+  const bool half = c->in[k]->dtype == TKG_BF16;
+  return {tkg_in<T>(c, k), half ? tkg_in<uint16_t>(c, k) : NULL, cols};
+}
 
 /* Rows of codes as the host describes them. bits = 0: rows of floats. */
 typedef struct tkg_coded_rows {
@@ -129,10 +139,9 @@ template <class T> struct coded_rows {
  * into scratch, at its beginning. */
 template <class T, class F>
 static inline void tkg_with_sources_of(const tkg_call *c, cudaStream_t stream, const F &f) {
-  const int64_t cols = tkg__cols(c->in[1]) / (int64_t)(sizeof(T) / sizeof(float));
   char *scratch = static_cast<char *>(c->scratch);
   if (c->in[1]->dtype != TKG_CODES && c->in[2]->dtype != TKG_CODES)
-    f(T(), float_rows<T>{tkg_in<T>(c, 1), cols}, float_rows<T>{tkg_in<T>(c, 2), cols});
+    f(T(), tkg_float_rows<T>(c, 1), tkg_float_rows<T>(c, 2));
   else
     f(T(), coded_rows<T>{tkg__coded_rows(c, 1, scratch, stream)},
       coded_rows<T>{tkg__coded_rows(c, 2, scratch + tkg__coded_bytes(c->in, 1), stream)});

@@ -4,7 +4,8 @@
  *   take    out[b,j] = x[b, ids[b,j]], single elements
  *   lookup  out[b,j] = the value at (rows[b], ids[b,j]) of a sparse matrix, else f0
  *
- * Elements are 4 bytes of either type and only copied: each is read and written once. The rows of a
+ * Elements are 4 bytes of either type and only copied, or 2 bytes and decoded (shared/bf16.h): each
+ * is read and written once. The rows of a
  * batch lie anywhere in a table, and only many loads at once hide that latency: one group of
  * threads per row, 16 bytes per thread. Take and lookup use one thread per output element. Gather
  * decodes rows of codes, a group of lanes per row. */
@@ -17,23 +18,28 @@
 
 /* ---- gather ---- */
 
-/* T is uint32_t or uint4; a row has `cols` of them. */
-template <class T>
+static __device__ __forceinline__ uint32_t element(uint32_t x) { return x; }
+static __device__ __forceinline__ uint4 element(uint4 x) { return x; }
+static __device__ __forceinline__ uint32_t element(uint16_t x) { return (uint32_t)x << 16; }
+
+/* T is uint32_t or uint4, or uint16_t for halves; a row has `cols` of them. */
+template <class T, class OUT>
 static __global__ void gather_kernel(int64_t count, int64_t cols, int64_t rows, const T *x,
-                                     const int32_t *ids, T *out, tkg_error_slot error) {
+                                     const int32_t *ids, OUT *out, tkg_error_slot error) {
   for (int64_t i = tkg_first_row(); i < count; i += tkg_row_stride()) {
     const int32_t id = ids[i];
     if (!tkg_check_id(id, rows, i, error, threadIdx.x == 0)) continue;
-    for (int64_t j = threadIdx.x; j < cols; j += blockDim.x) out[i * cols + j] = x[id * cols + j];
+    for (int64_t j = threadIdx.x; j < cols; j += blockDim.x)
+      out[i * cols + j] = element(x[id * cols + j]);
   }
 }
 
-template <class T>
+template <class T, class OUT>
 static void gather_launch(const tkg_call *c, int64_t cols, tkg_error_slot error,
                           cudaStream_t stream) {
   const int64_t count = tkg__count(c->in[1]);
-  tkg_launch(gather_kernel<T>, tkg_tile(count, cols), stream, count, cols, c->in[0]->shape[0],
-             tkg_in<T>(c, 0), tkg_in<int32_t>(c, 1), tkg_out<T>(c), error);
+  tkg_launch(gather_kernel<T, OUT>, tkg_tile(count, cols), stream, count, cols, c->in[0]->shape[0],
+             tkg_in<T>(c, 0), tkg_in<int32_t>(c, 1), tkg_out<OUT>(c), error);
 }
 
 /* Row i of the output is row ids[i] of the codes; `l` has their rows. */
@@ -75,10 +81,12 @@ static int gather_run(const tkg_call *c, cudaStream_t stream) {
                   [=](auto bits) { gather_codes_launch<bits()>(c, error, stream); });
   else if (d == 0)
     tkg__check_ids(tkg_in<int32_t>(c, 1), tkg__count(c->in[1]), rows, error, stream);
+  else if (c->in[0]->dtype == TKG_BF16)
+    gather_launch<uint16_t, uint32_t>(c, d, error, stream);
   else if (tkg_vec4_aligned(c->data[0], d) && tkg_vec4_aligned(c->out, d))
-    gather_launch<uint4>(c, d / 4, error, stream);
+    gather_launch<uint4, uint4>(c, d / 4, error, stream);
   else
-    gather_launch<uint32_t>(c, d, error, stream);
+    gather_launch<uint32_t, uint32_t>(c, d, error, stream);
   return TKG_OK;
 }
 

@@ -115,8 +115,9 @@ static int64_t dot_scratch(const tkg_node *, const tkg_node *const *in) {
 
 static int dot_run(const tkg_call *c, cudaStream_t stream) {
   const int64_t d = tkg__cols(c->in[1]);
+  const bool vectors = c->node->op == TKG_OP_SDDMM;
   const bool aligned = tkg_vec4_aligned(c->data[1], d) && tkg_vec4_aligned(c->data[2], d) &&
-                       (c->node->op != TKG_OP_SDDMM || tkg_vec4_aligned(c->data[3], d));
+                       (!vectors || tkg_vec4_aligned(c->data[3], d));
   tkg_with_sources(c, aligned, stream,
                    [=](auto unit, auto a, auto b) { dot_launch<decltype(unit)>(c, a, b, stream); });
   return TKG_OK;
@@ -133,6 +134,6 @@ static int relation_run(const tkg_call *c, cudaStream_t stream) {
 
 const tkg_cuda_op tkg__cuda_sddmm[] = {
     {TKG_OP_SDDMM, dot_run, dot_scratch},
-    {TKG_OP_SDDMM_RELATION, relation_run, NULL},
+    {TKG_OP_SDDMM_RELATION, relation_run, dot_scratch},
     {0, NULL, NULL},
 };

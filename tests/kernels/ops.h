@@ -74,7 +74,8 @@ static int64_t bytes_of(const tkg_node *n) {
   if (n->dtype == TKG_CODES)
     return codec_bytes((int)n->i[0], rows_of(n), cols_of(n)) +
            (n->i[3] ? (count_of(n) + 7) / 8 : 0);
-  return n->dtype == TKG_MASK ? (count_of(n) + 7) / 8 : 4 * count_of(n);
+  if (n->dtype == TKG_MASK) return (count_of(n) + 7) / 8;
+  return (n->dtype == TKG_BF16 ? 2 : 4) * count_of(n);
 }
 
 static tkg_node node_of(int op, int dtype, const dims &shape) {
@@ -91,6 +92,16 @@ static array floats(const dims &shape, float low = -2, float high = 2) {
   a.bytes.resize((size_t)bytes_of(&a.node));
   for (int64_t k = 0; k < count_of(&a.node); k++)
     a.f()[k] = below(16) ? uniform(low, high) : low < 0 ? (below(2) ? 0.0f : -0.0f) : low;
+  return a;
+}
+
+/* The same numbers in 16 bits: the upper halves of the floats. */
+static array halves(array a) {
+  std::vector<char> bytes;
+  for (size_t k = 0; k + 4 <= a.bytes.size(); k += 4)
+    bytes.insert(bytes.end(), {a.bytes[k + 2], a.bytes[k + 3]});
+  a.node.dtype = TKG_BF16;
+  a.bytes = bytes;
   return a;
 }
 
@@ -274,8 +285,17 @@ static bool same(const std::vector<char> &a, const std::vector<char> &b, int dty
   return true;
 }
 
+/* The halves of an array as floats. */
+static std::vector<char> widened(const std::vector<char> &a) {
+  std::vector<char> bytes;
+  for (size_t k = 0; k + 2 <= a.size(); k += 2) bytes.insert(bytes.end(), {0, 0, a[k], a[k + 1]});
+  return bytes;
+}
+
 static bool close(const std::vector<char> &a, const std::vector<char> &ref, int dtype,
                   double tolerance) {
+  if (tolerance > 0 && dtype == TKG_BF16) /* where a last bit differs, it is rounded another way */
+    return a.size() == ref.size() && distance(widened(a), widened(ref)) <= 0x1p-8 + tolerance;
   if (tolerance == 0 || dtype != TKG_F32) return same(a, ref, dtype);
   return a.size() == ref.size() && distance(a, ref) <= tolerance;
 }

@@ -102,6 +102,9 @@ static void weigh(std::vector<array> &in, tkg_node *node, const graph &g) {
   node->inputs = (uint8_t)in.size();
 }
 
+/* Rows of a table, of 32 or 16 bits. */
+static array table(const dims &shape) { return below(3) ? floats(shape) : halves(floats(shape)); }
+
 /* The tolerance of sums over edges: terms of both signs cancel, their roundings do not. */
 static double sums_of(const graph &g, int64_t times = 1) {
   return SUMS * fmax(1, sqrt((double)(g.e * times)) / 8);
@@ -110,7 +113,7 @@ static double sums_of(const graph &g, int64_t times = 1) {
 static void sums_by_head(const graph &g, int64_t d) {
   for (int mul = 0; mul < 2; mul++) {
     tkg_node node = graph_op(g, mul ? TKG_OP_AGGREGATE_MUL : TKG_OP_AGGREGATE, TKG_F32, {g.n, d});
-    std::vector<array> in = {g.packed, maybe_coded(floats({g.m, d}))};
+    std::vector<array> in = {g.packed, below(2) ? maybe_coded(floats({g.m, d})) : table({g.m, d})};
     if (mul) in.push_back(vectors(g, d));
     weigh(in, &node, g);
     compare(&node, in, sums_of(g), -1);
@@ -122,7 +125,8 @@ static void sums_by_rows(const graph &g, int64_t d) {
   for (int mul = 0; mul < 2; mul++) {
     tkg_node node =
         graph_op(g, mul ? TKG_OP_AGGREGATE_MUL_ROWS : TKG_OP_AGGREGATE_ROWS, TKG_F32, {b, d});
-    std::vector<array> in = {g.packed, maybe_coded(floats({g.m, d}), true)};
+    std::vector<array> in = {g.packed,
+                             below(2) ? maybe_coded(floats({g.m, d}), true) : table({g.m, d})};
     if (mul) in.push_back(vectors(g, d));
     in.push_back(ids({b}, g.n));
     spoil(in.back(), g.n);

@@ -160,7 +160,8 @@ function methods:plan(...)
 end
 
 --- A figure of the largest plan: reference_bytes stored_bytes exact_bytes arena_bytes kept_exact
---- kept_quantized gradient transient nodes values; plans made, steps replayed (tk.replay).
+--- kept_quantized gradient transient nodes values; of all: reference_peak (what an op-by-op FP32
+--- program of the same ops holds at its fullest), plans made, steps replayed (tk.replay).
 ---@param name string ---@return number bytes or a count; -1 if there is no such figure
 function methods:figure(name) return C.tkg_step_figure(self.c, name) end
 

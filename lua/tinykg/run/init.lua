@@ -7,6 +7,8 @@ local data_set = require 'tinykg.run.data_set'
 local fingerprint = require 'tinykg.data.fingerprint'
 local folder = require 'tinykg.run.folder'
 local format = require 'tinykg.base.format'
+local memory_columns = require 'tinykg.train.memory_columns'
+local memory_plan = require 'tinykg.train.memory_plan'
 local messages = require 'tinykg.run.messages'
 local output_folder = require 'tinykg.run.output_folder'
 local parameters = require 'tinykg.run.folder.parameters'
@@ -30,12 +32,14 @@ local function config_of(o)
           steps = s.steps, checkpoint = s.checkpoint, check = s.check, tensorboard = s.tensorboard}
 end
 
-local function summary_of(o, data, result, load_s)
-  result.time.load_s = load_s
+--- `exact` is the plan of the same run at 32 bits, nil if that is this run.
+local function summary_of(o, data, result, load_s, exact)
+  result.time.load_s, result.bits = load_s, o.settings.bits
   return {recipe = o.recipe.name, data = data.name, seed = o.seed, bits = o.settings.bits,
           rounding = o.settings.rounding, device = tk.device(), threads = tk.threads(),
           epochs = result.epochs, best_epoch = result.best_epoch, valid = result.valid,
-          test = result.test, memory = result.memory, kept = result.kept, time = result.time}
+          test = result.test, memory = result.memory, kept = result.kept, time = result.time,
+          columns = memory_columns.of(result, exact)}
 end
 
 -- ---- checkpoints ----
@@ -106,8 +110,7 @@ local function fit_budget(o, data, path, resuming)
     settings.bits = folder.config(path).bits
     return settings
   end
-  local bits, why, note = require('tinykg.train.memory_plan').choose(o.recipe, data, o.options, s,
-                                                               s.budget)
+  local bits, why, note = memory_plan.choose(o.recipe, data, o.options, s, s.budget)
   if not bits then error(why, 0) end
   settings.bits = bits
   return settings, note
@@ -177,7 +180,16 @@ local function set_up(o, data, path, resuming)
   return run, save, events
 end
 
---- Loads the data and makes the run: {run, save, events, data, load_s (seconds)}.
+--- The plan of the run at 32 bits, to be compared with; nil if it has 32 bits.
+local function plan_exact(o, data)
+  local s = o.settings
+  if s.bits == 32 then return nil end
+  local settings = {rounding = s.rounding, small = s.small, quiet = s.quiet or s.silent}
+  return memory_plan.of(o.recipe, data, o.options, settings, {32})[32]
+end
+
+--- Loads the data and makes the run: {run, save, events, data, load_s (seconds), exact (its plan at
+--- 32 bits)}.
 local function prepare(o, path, resuming)
   local started = clock.now()
   local data = load_data(o, path, resuming)
@@ -185,8 +197,9 @@ local function prepare(o, path, resuming)
   local settings, note = fit_budget(o, data, path, resuming)
   o.settings = settings
   if not (o.settings.silent or o.settings.quiet) then print_beginning(o, data, note) end
+  local exact = plan_exact(o, data)
   local run, save, events = set_up(o, data, path, resuming)
-  return {run = run, save = save, events = events, data = data, load_s = load_s}
+  return {run = run, save = save, events = events, data = data, load_s = load_s, exact = exact}
 end
 
 --- Trains to the end. After Ctrl-C the state is saved before the error is raised again.
@@ -217,7 +230,7 @@ local function run_once(o)
       error(made, 0)
     end
     local result = train_to_end(o, path, made.run, made.save)
-    summary = summary_of(o, made.data, result, made.load_s)
+    summary = summary_of(o, made.data, result, made.load_s, made.exact)
     folder.write(path, 'kept.json', {phases = phases.saved(result.phases)})
     folder.write(path, 'summary.json', summary)
     made.events.result(summary, made.run:steps())

@@ -24,6 +24,7 @@ plan.SHARE = 0.9
 ---@field memory table bytes by kind and `peak`, as summary.json has them after a run
 ---@field step table the same of training steps alone, without evaluations
 ---@field kept {reference_bytes: number, stored_bytes: number, phases: table?} as in summary.json
+---@field reference_peak number bytes of an op-by-op FP32 program at its fullest
 ---@field phases table[] {name, reference_bytes, stored_bytes, values = Step:kept()} of each phase
 
 -- ---- one width ----
@@ -69,7 +70,8 @@ local function of_width(recipe, data, o, settings, bits)
   local of_steps = run:memory()
   rehearse_evaluation(run)
   return {bits = bits, step = of_steps, memory = larger(built, run:memory()),
-          kept = phases.kept(run.phases), phases = phases.saved(run.phases)}
+          kept = phases.kept(run.phases), phases = phases.saved(run.phases),
+          reference_peak = phases.reference_peak(run.phases)}
 end
 
 -- ---- all of them ----

@@ -23,7 +23,8 @@ local function parser()
   options.add_engine(p)
   p:option('--seed', 'seed of the model\'s random constants', '1')
   p:flag('--all', 'list all kept values, not only the largest')
-  p:flag('--json', 'print an object with memory and kept as in summary.json, and all widths')
+  p:flag('--json', 'print an object with memory, kept and columns as in summary.json, and all ' ..
+         'widths')
   return p
 end
 
@@ -71,6 +72,7 @@ local function find(recipe, data, o, s)
   local found = {budget = s.budget, limit = memory_plan.limit(s.budget),
                  widths = memory_plan.of(recipe, data, o, s, s.one_width and {s.bits} or nil),
                  smallest = s.one_width and s.bits or 1}
+  found.exact = found.widths[32] or memory_plan.of(recipe, data, o, s, {32})[32]
   local most
   found.fits, most = fitting(memory_plan, found)
   found.bits = s.auto and (most or 1) or s.bits
@@ -80,24 +82,27 @@ local function find(recipe, data, o, s)
   return found
 end
 
---- `memory` and `kept` are those of summary.json of such a run; `step` is memory without
+--- `memory`, `kept` and `columns` are those of summary.json of such a run; `step` is memory without
 --- evaluations; `widths` has all planned widths, with the kept values of each phase.
 local function print_json(recipe, data, s, found)
   local json, tk = require 'tinykg.base.json', require 'tinykg'
   local memory_plan = require 'tinykg.train.memory_plan'
+  local columns = require('tinykg.train.memory_columns').of(found.widths[found.bits], found.exact)
   local chosen = found.widths[found.bits]
   local widths = tables.map(memory_plan.WIDTHS, function(bits) return found.widths[bits] end)
   print(json.encode{
     recipe = recipe.name, data = data.name, device = tk.device(), threads = tk.threads(),
     rounding = s.rounding, bits = found.bits, memory = chosen.memory, kept = chosen.kept,
-    step = chosen.step, widths = widths, limit = found.limit, fits = json.array(found.fits),
-    batch_size = found.batch_size})
+    step = chosen.step, columns = columns, widths = widths, limit = found.limit,
+    fits = json.array(found.fits), batch_size = found.batch_size})
 end
 
 local function print_text(recipe, data, s, found, all)
   local tk, memory_table = require 'tinykg', require 'tinykg.cli.memory_table'
   print(('%s on %s, %s, %s'):format(recipe.name, tostring(data), tk.device(),
                                     format.count(tk.threads(), 'thread')))
+  print()
+  print(memory_table.in_all(found.widths, found.exact))
   print()
   print(memory_table.by_kind(found.widths))
   print()
