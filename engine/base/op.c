@@ -22,11 +22,18 @@ static char letter(int op, int input) {
 
 char tkg__op_reads(int op, int input) { return (char)tolower(letter(op, input)); }
 
+/* Whether ids behind an input list the rows that the op reads. */
+static bool lists_rows(int op, int input) {
+  while (letter(op, ++input))
+    if (letter(op, input) == 'i') return true;
+  return false;
+}
+
 bool tkg__takes_codes(const tkg_node *n, int input, const tkg_node *codes) {
   const char reads = letter(n->op, input);
   if (!isupper(reads)) return reads == 'q' || reads == 'k';
   return codes->rank == 2 && tkg__cols(codes) <= TKG_MOST_CODED_COLS &&
-         codes->i[1] != TKG_ROUND_DITHER_INDEPENDENT;
+         (codes->i[1] != TKG_ROUND_DITHER_INDEPENDENT || lists_rows(n->op, input));
 }
 
 void tkg__op_arity(int op, int *least, int *most) {

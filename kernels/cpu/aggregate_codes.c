@@ -21,7 +21,10 @@ typedef struct sum {
 } sum;
 
 static void open_window(sum *s, int64_t p, int64_t limit) {
-  TKG_ISA_NAME(tkg__coded_window)(&s->x, p, limit, CODED_ROWS);
+  if (coded_apart(&s->x))
+    TKG_ISA_NAME(tkg__coded_decode)(&s->x, p, limit);
+  else
+    TKG_ISA_NAME(tkg__coded_window)(&s->x, p, limit, CODED_ROWS);
   for (int i = 0; i < (int)(s->x.end - p); i++) {
     const int64_t edge = s->w || s->r ? tkg__edge_number(&s->g, p + i) : 0;
     s->weight[i] = s->w ? s->w[edge] : 1.0F;
@@ -71,10 +74,23 @@ static void add_column(const sum *s, int i, int end, int64_t c, float *out) {
   out[c] = total;
 }
 
+/* The same for all columns of rows that were decoded when their window was opened. */
+static void add_decoded(const sum *s, int i, int end, float *restrict out) {
+  for (; i < end; i++) {
+    const float *restrict x = s->x.decoded + i * s->x.stride, *restrict r = s->vector[i];
+    const float w = s->weight[i];
+    for (int64_t c = 0; c < s->d; c++) out[c] += (r ? x[c] * r[c] : x[c]) * w;
+  }
+}
+
 TKG_INLINE void add_entries(const sum *s, int i, int end, int bits, bool mul, bool signs,
                             float *out) {
   enum { MOST = 4 / CODE_REGISTERS * CODE_REGISTERS };
   int64_t c = 0;
+  if (coded_apart(&s->x)) {
+    add_decoded(s, i, end, out);
+    return;
+  }
   for (; c + MOST * WIDTH <= s->d; c += MOST * WIDTH)
     add_registers(s, i, end, c, MOST, bits, mul, signs, out);
   for (; c + CODE_GROUP <= s->d; c += CODE_GROUP)

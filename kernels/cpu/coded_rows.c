@@ -61,7 +61,8 @@ TKG_PREFETCH void prefetch_bytes(const uint8_t *at, int64_t bytes) {
   for (int64_t k = 0; k < bytes; k += 64) __builtin_prefetch(at + k);
 }
 
-/* Opens rows by number. Their codes are prefetched, as they are read when all rows are open. */
+/* Opens rows by number. Their codes are prefetched, as they are read when all rows are open; pairs
+ * need no prefetch, as no load of one waits for another. */
 static void open_rows(coded_rows *s, const int32_t *restrict rows, int count) {
   const uint8_t *const packed = s->packed, *const pairs = s->pairs;
   const int64_t row_bytes = s->row_bytes, cols = s->cols;
@@ -88,8 +89,6 @@ static void open_rows(coded_rows *s, const int32_t *restrict rows, int count) {
 void TKG_ISA_NAME(tkg__coded_window)(coded_rows *s, int64_t p, int64_t limit, int most) {
   s->begin = p;
   s->end = p + most < limit ? p + most : limit;
-  for (int64_t next = s->end; next < limit && next < s->end + most; next++)
-    __builtin_prefetch(s->pairs + 4 * (int64_t)s->ids[next]);
   open_rows(s, s->ids + p, (int)(s->end - p));
 }
 
@@ -119,10 +118,15 @@ TKG_INLINE void decode_row(const coded_rows *s, int i, int bits, float *to) {
   }
 }
 
-static void decode_window(coded_rows *s, int count) {
+/* Decodes the rows of the window, whose numbers are `rows`. */
+static void decode_window(coded_rows *s, const int32_t *rows, int count) {
   for (int i = 0; i < count; i++) {
     float *to = s->decoded + i * s->stride;
-    switch (s->codec.bits) {
+    switch (coded_apart(s) ? 0 : s->codec.bits) {
+    case 0:
+      TKG_ISA_NAME(tkg__cpu_codec)
+          .decode(&s->codec, s->packed, s->cols, s->rows, rows[i], (int64_t)rows[i] + 1, to);
+      break;
 #define X(bits)                                                                                    \
   case bits:                                                                                       \
     decode_row(s, i, bits, to);                                                                    \
@@ -137,11 +141,11 @@ static void decode_window(coded_rows *s, int count) {
 void TKG_ISA_NAME(tkg__coded_read)(coded_rows *s, int64_t row) {
   const int32_t rows[1] = {(int32_t)row};
   open_rows(s, rows, 1);
-  decode_window(s, 1);
+  decode_window(s, rows, 1);
 }
 
 void TKG_ISA_NAME(tkg__coded_decode)(coded_rows *s, int64_t p, int64_t limit) {
   const int64_t most = s->stride ? CODED_FLOATS / s->stride : CODED_ROWS;
   TKG_ISA_NAME(tkg__coded_window)(s, p, limit, most < CODED_ROWS ? (int)most : CODED_ROWS);
-  decode_window(s, (int)(s->end - p));
+  decode_window(s, s->ids + p, (int)(s->end - p));
 }

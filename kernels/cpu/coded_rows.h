@@ -45,6 +45,11 @@ void TKG_ISA_NAME(tkg__coded_open)(coded_rows *s, const tkg_call *c, int k, cons
 /* Makes place p the first of as many as there is room for, but of none from `limit` on. */
 void TKG_ISA_NAME(tkg__coded_window)(coded_rows *s, int64_t p, int64_t limit, int most);
 
+/* Whether noise is drawn per element: rows can then be read as a whole alone. */
+static inline bool coded_apart(const coded_rows *s) {
+  return s->codec.rounding == TKG_ROUND_DITHER_INDEPENDENT;
+}
+
 /* Decodes row `row`, or those of the window from place p on. */
 void TKG_ISA_NAME(tkg__coded_read)(coded_rows *s, int64_t row);
 void TKG_ISA_NAME(tkg__coded_decode)(coded_rows *s, int64_t p, int64_t limit);

@@ -2,7 +2,6 @@
 #include "coded_rows.cuh"
 
 #include "family.h"
-#include "philox.cuh"
 #include "shared/codec.h"
 
 static int64_t align(int64_t bytes) { return tkg_ceil(bytes, 256) * 256; }
@@ -45,6 +44,8 @@ tkg_coded_rows tkg__coded_rows(const tkg_call *c, int k, void *scratch, cudaStre
   char *lines = static_cast<char *>(scratch);
   s.bits = (int)x->i[0];
   s.dithers = tkg__codec_dithers((int)x->i[1]);
+  s.independent = x->i[1] == TKG_ROUND_DITHER_INDEPENDENT;
+  s.noise = tkg_noise_of(c, x->i[2]);
   s.row_bytes = tkg__codec_row_bytes(s.bits, cols);
   s.codes = tkg_in<uint8_t>(c, k);
   s.pairs =

@@ -4,6 +4,7 @@
  * that DECODE gives, bit for bit.
  *
  * Pairwise noise is drawn before, for all rows and columns: 2 bytes for each, in scratch.
+ * Independent noise is drawn for each unit that is read.
  *
  * A *source* S of rows of T, float or float4:
  *
@@ -16,6 +17,7 @@
 
 #include "family.h"
 #include "launch.h"
+#include "philox.cuh"
 #include "vec4.cuh"
 
 template <class T> struct float_rows {
@@ -46,7 +48,8 @@ template <class T> static float_rows<T> tkg_float_rows(const tkg_call *c, int k)
 typedef struct tkg_coded_rows {
   int64_t columns, row_bytes;
   int bits;
-  bool dithers;
+  bool dithers, independent;
+  tkg_noise noise; /* independent */
   const float *x;
   const uint8_t *codes, *signs; /* signs: NULL if there are none */
   const uint32_t *pairs;
@@ -84,6 +87,18 @@ template <class T> struct coded_rows {
     return v;
   }
 
+  /* Independent noise of columns c..c+COUNT-1: numbers of one half of a block. */
+  __device__ __forceinline__ void draw(int64_t row, int64_t c, uint32_t noise[COUNT]) const {
+    uint32_t words[4];
+    tkg_draw(s.noise, tkg__codec_block(s.columns, row, c), words);
+    const uint32_t low = c & 4 ? words[2] : words[0], high = c & 4 ? words[3] : words[1];
+    TKG_UNROLL
+    for (int k = 0; k < COUNT; k++) {
+      const int at = (int)(c & 3) + k;
+      noise[k] = (at & 2 ? high : low) >> 16 * (at & 1) & 0xFFFFu;
+    }
+  }
+
   __device__ __forceinline__ item load(int64_t row, int64_t j) const {
     const int64_t c = j * COUNT;
     item v = none();
@@ -95,8 +110,12 @@ template <class T> struct coded_rows {
     v.signs = s.signs ? load_bits(s.signs, row * s.columns + c, COUNT) : 0xFu;
     v.pair = s.pairs[row];
     v.row_noise = s.row_noise ? s.row_noise[row] : 0;
-    TKG_UNROLL
-    for (int k = 0; k < COUNT; k++) v.column_noise[k] = s.row_noise ? s.column_noise[c + k] : 0;
+    if (s.row_noise) {
+      TKG_UNROLL
+      for (int k = 0; k < COUNT; k++) v.column_noise[k] = s.column_noise[c + k];
+    } else if (s.independent) {
+      draw(row, c, v.column_noise);
+    }
     return v;
   }
 

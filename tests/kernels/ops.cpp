@@ -284,7 +284,7 @@ static void rows_by_id(void) {
   const int64_t rows = below(9) ? 1 + below(300) : 1, m = some_rows();
   const int64_t d = below(12) ? some_cols() : 0;
   const bool vector = below(6) == 0, three = below(3) == 0 && m % 2 == 0;
-  std::vector<array> in = {vector ? floats({rows}) : maybe_coded(floats({rows, d})),
+  std::vector<array> in = {vector ? floats({rows}) : maybe_coded(floats({rows, d}), true),
                            ids(three ? dims{m / 2, 2} : dims{m}, rows)};
   spoil(in[1], rows);
   dims shape = three ? dims{m / 2, 2} : dims{m};

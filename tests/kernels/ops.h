@@ -218,12 +218,13 @@ static result run_on(const tkg_backend *b, const tkg_node *node, std::vector<arr
   return r;
 }
 
-/* A matrix in codes that any op may read. */
-static array coded(array x, bool signs) {
+/* A matrix in codes; `listed`: ids list the rows that are read of it, so noise may be independent.
+ */
+static array coded(array x, bool signs, bool listed = false) {
   static const int widths[] = {8, 4, 2, 1};
   tkg_node n = node_of(TKG_OP_ENCODE, TKG_CODES, {x.node.shape[0], x.node.shape[1]});
   n.i[0] = widths[below(4)];
-  n.i[1] = below(TKG_ROUND_DITHER_INDEPENDENT);
+  n.i[1] = below(listed ? TKG_ROUNDINGS : TKG_ROUND_DITHER_INDEPENDENT);
   n.i[2] = 1 << 20;
   n.i[3] = signs;
   for (int64_t k = 0; n.i[3] && k < count_of(&n); k++) x.f()[k] = fmaxf(x.f()[k], 0);
@@ -231,7 +232,9 @@ static array coded(array x, bool signs) {
   return {n, run_on(cpu, &n, in, -1).out};
 }
 
-static array maybe_coded(const array &x) { return below(2) ? x : coded(x, below(2)); }
+static array maybe_coded(const array &x, bool listed = false) {
+  return below(2) ? x : coded(x, below(2), listed);
+}
 
 /* ---- comparing ---- */
 

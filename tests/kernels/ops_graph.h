@@ -125,7 +125,8 @@ static void sums_by_rows(const graph &g, int64_t d) {
   for (int mul = 0; mul < 2; mul++) {
     tkg_node node =
         graph_op(g, mul ? TKG_OP_AGGREGATE_MUL_ROWS : TKG_OP_AGGREGATE_ROWS, TKG_F32, {b, d});
-    std::vector<array> in = {g.packed, below(2) ? maybe_coded(floats({g.m, d})) : table({g.m, d})};
+    std::vector<array> in = {g.packed,
+                             below(2) ? maybe_coded(floats({g.m, d}), true) : table({g.m, d})};
     if (mul) in.push_back(vectors(g, d));
     in.push_back(ids({b}, g.n));
     spoil(in.back(), g.n);
@@ -160,7 +161,7 @@ static void by_relation(const graph &g, int64_t d) {
   compare(&node, in, sums_of(g), -1);
   const int64_t b = some_rows();
   node = graph_op(g, TKG_OP_AGGREGATE_RELATION_ROWS, TKG_F32, {g.relations, d});
-  in = {g.packed, floats({b, d}), maybe_coded(floats({g.m, d})), ids({b}, g.n)};
+  in = {g.packed, floats({b, d}), maybe_coded(floats({g.m, d}), true), ids({b}, g.n)};
   spoil(in.back(), g.n);
   weigh(in, &node, g);
   compare(&node, in, sums_of(g, b), -1);

@@ -173,7 +173,7 @@ end
 local function compare(label, name, before, after, counts, differences, purposes)
   local list, others = values_of(before, name), {}
   local function note(key, a, b)
-    local reason = reason_of(label, key, a, b)
+    local reason = (not a or b) and reason_of(label, key, a, b)
     if reason then
       purposes[reason] = (purposes[reason] or 0) + 1
     else
