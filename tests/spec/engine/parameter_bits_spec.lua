@@ -59,6 +59,7 @@ describe('parameter_bits', function()
     local got = flat(w)
     for i, x in ipairs(list) do assert.equal(nearest(x), got[i]) end
     assert.equal('f32', w:dtype())
+    assert.matches('parameter in 16 bits', tostring(w), 1, true)
     local nan = tk.parameter(tk.tensor{0 / 0}, {bits = 16}):item()
     assert.is_true(nan ~= nan)
   end)
