@@ -133,7 +133,8 @@ describe('parameter_bits', function()
   local words = ffi.new('uint32_t[4]')
   local function noise(seed, t, number, length, i)
     local b, c = math.floor(i / length), i % length
-    C.tkg_philox(seed, 2 ^ 32 + b * math.ceil(length / 16) + math.floor(c / 16), t, 2 ^ 22 + number, words)
+    local block = 2 ^ 32 + b * math.ceil(length / 16) + math.floor(c / 16)
+    C.tkg_philox(seed, block, t, 2 ^ 22 + number, words)
     local word = tonumber(words[math.floor(c % 8 / 2)])
     local n = c % 2 == 0 and word % 65536 or math.floor(word / 65536)
     return c % 16 >= 8 and 65535 - n or n
