@@ -192,6 +192,11 @@ void tkg_step_release(tkg_step *step);
  *   tiles     0: run each node on its own, without tiles of rows
  *   check     1: stop at the first value that is NaN or infinite, before parameters are updated */
 int tkg_step_set(tkg_step *step, const char *option, double value);
+/* Sets in how many bits the value of one op is saved, that is, of the nth op that recipe line
+ * `where` recorded. nth is the same whatever the batch's size; tkg_step_kept returns it. Without it
+ * a value has the step's bits; those of tkg_tape_set_bits come first. TKG_E_ARGUMENT for other
+ * numbers, and once the step has a plan. */
+int tkg_step_set_value(tkg_step *step, const char *where, int nth, int bits);
 /* Runs the part of the tape that `loss` and the n `nodes` need. loss -1: forward only. With an
  * optimizer: forward, backward, update; without one, each parameter gets its gradient
  * (tkg_tensor_gradient). outputs[i] is a new tensor with the value of nodes[i], owned by the
@@ -204,7 +209,8 @@ int tkg_step_run(tkg_step *step, tkg_tape *tape, int loss, tkg_optimizer *optimi
 int tkg_step_plan(tkg_step *step, tkg_tape *tape, int loss, tkg_optimizer *optimizer,
                   const int32_t *nodes, int n);
 /* Returns a figure of the largest plan, in bytes: reference_bytes stored_bytes exact_bytes
- * arena_bytes kept_exact kept_quantized gradient transient; or counts: nodes, values (saved ones).
+ * arena_bytes kept_exact kept_quantized gradient transient moved_bytes (that its ops read and
+ * write, a sum over a graph reading a row per edge); or counts: nodes, values (saved ones).
  * Over all plans: plans (compiled), replayed (runs that were queued as a whole). -1: no such
  * figure. */
 double tkg_step_figure(const tkg_step *step, const char *name);
@@ -212,6 +218,8 @@ typedef struct tkg_kept {
   const char *where, *op, *rule;
   double exact_bytes, kept_bytes;
   int32_t bits, dtype, rank;
+  int32_t nth;     /* its op among those that its line recorded, as of tkg_step_set_value */
+  int32_t readers; /* times that backward reads it; packed codes are read twice */
   int64_t shape[4];
 } tkg_kept;
 /* Describes saved value `index` (0..values-1) of the largest plan; TKG_E_RANGE outside. Its texts

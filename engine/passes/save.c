@@ -307,6 +307,20 @@ static int64_t saved_bytes(const save *s, int v) {
   }
 }
 
+/* How often backward reads the copy of a value: its codes count twice, as their noise enters
+ * squared (column `reads` of ops.def). */
+static int readers(const save *s, int v) {
+  int count = 0;
+  for (int i = s->map[s->forward - 1] + 1; i < s->fresh->n; i++) {
+    const tkg_node *n = &s->fresh->nodes[i];
+    for (int k = 0; k < n->inputs; k++) {
+      if (n->in[k] == s->copy[v]) count++;
+      if (n->in[k] == s->code[v] && n->op != TKG_OP_DECODE) count += 2;
+    }
+  }
+  return count;
+}
+
 static void line(save *s, int v, int rule, int64_t bytes) {
   const tkg_node *n = &s->old->nodes[v];
   bool packed = rule == TKG_RULE_QUANTIZE;
@@ -318,6 +332,7 @@ static void line(save *s, int v, int rule, int64_t bytes) {
                                                        packed                  ? width(s, v)
                                                        : rule == TKG_RULE_MASK ? 1
                                                                                : 32,
+                                                       readers(s, v),
                                                        tkg__bytes(n),
                                                        bytes};
 }

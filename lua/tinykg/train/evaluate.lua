@@ -50,11 +50,20 @@ end
 
 local UNDEFINED = 0 / 0 -- null in JSON, - in tables
 
+--- Frees the tensors of batches, by size.
+local function free_batches(buffers)
+  for _, batch in pairs(buffers) do
+    for _, t in pairs(batch) do
+      if tensor.is(t) then t:free() end
+    end
+  end
+end
+
 --- AUC and F1 (threshold .5 of the sigmoid, as KGCN's code) of labelled rows.
 local function ctr(model, prepared, part, size)
   local scores, labels = ffi.new('float[?]', part.n), ffi.new('float[?]', part.n)
-  local at = 0
-  for batch in loader.batches(part, {size = size, shuffle = false}) do
+  local at, buffers = 0, {}
+  for batch in loader.batches(part, {size = size, shuffle = false}, nil, buffers) do
     local logits = score(model, prepared, batch.users, batch.items)
     local values, labels_of_batch = logits:values(), batch.labels:values()
     ffi.copy(scores + at, values, 4 * batch.n)
@@ -62,6 +71,7 @@ local function ctr(model, prepared, part, size)
     logits:free()
     at = at + batch.n
   end
+  free_batches(buffers)
   local f1 = metrics.f1(scores, labels, 0, part.n) -- first: it looks for NaN whatever the labels
   return {auc = rows.only_label(part) and UNDEFINED or metrics.auc(scores, labels, part.n),
           f1 = f1}
@@ -179,25 +189,34 @@ local function in_eval(model, by, fn, ...)
   return results[2]
 end
 
---- Scores one block as an evaluation does and frees the scores.
-local function one_block(model, prepared, data, part, size)
-  if data.task == 'ctr' then
-    local batch = loader.batches(data[part], {size = size, shuffle = false})()
+--- Scores the first batch of labelled rows and the last, which may be a short one.
+local function ends_of_ctr(model, prepared, part, size)
+  local buffers, count = {}, math.ceil(part.n / size)
+  for _, skip in ipairs{0, count > 1 and count - 1 or nil} do
+    local batch = loader.batches(part, {size = size, shuffle = false, skip = skip}, nil, buffers)()
     score(model, prepared, batch.users, batch.items):free()
-    return
   end
-  local users, n = arrays.filled_rows(data:positives(part).offsets, data.users)
-  local count = math.min(n, model.rank and block_of(data) or 1) -- pairs are scored user by user
-  if count > 0 then scorer(model, prepared, data, count, size)(users, count) end
+  free_batches(buffers)
 end
 
---- Prepares and scores one block as an evaluation does. A plan-only engine computes nothing, but
---- counts the memory that evaluation needs.
+--- Scores the first block of an evaluation and the last as the whole does, and frees the scores.
+local function ends(model, prepared, data, part, size)
+  if data.task == 'ctr' then return ends_of_ctr(model, prepared, data[part], size) end
+  local users, n = arrays.filled_rows(data:positives(part).offsets, data.users)
+  local block = math.min(n, model.rank and block_of(data) or 1) -- pairs are scored user by user
+  if block == 0 then return end
+  local score_all = scorer(model, prepared, data, block, size)
+  score_all(users, block)
+  if n % block > 0 then score_all(users + n - n % block, n % block) end
+end
+
+--- Prepares and scores as an evaluation does, the first and the last block alone. A plan-only
+--- engine computes nothing, but counts the memory that evaluation needs.
 ---@param model Module ---@param data tinykg.Data ---@param part string
 ---@param size integer interactions scored at once
-function evaluate.block(model, data, part, size)
+function evaluate.rehearse(model, data, part, size)
   if data[part].n == 0 then return end
-  in_eval(model, model.rank or model.score, one_block, data, part, size)
+  in_eval(model, model.rank or model.score, ends, data, part, size)
 end
 
 --- Full ranking by a model or by a tensor of scores [users, items]: metrics.ranking of a data set.

@@ -94,18 +94,22 @@ local function beginning_of(epoch)
           draws = step.draws()}
 end
 
+local function build(self)
+  C.tkg_memory_reset_peak(runtime.engine)
+  self.model = train.build(self.recipe, self.data, self.o)
+  self.phases = phases.of(self.recipe, self.model, self.data, self.o, self.settings)
+end
+
 --- Makes a run at its beginning: model and phases of a recipe.
 ---@param recipe Recipe ---@param data tinykg.Data ---@param o table the recipe's options
 ---@param settings table as train.run's
 ---@return Run
 function train.new(recipe, data, o, settings)
-  C.tkg_memory_reset_peak(runtime.engine)
   if data.train.n == 0 then error('the data set has no training interactions', 0) end
   schedule.check(o)
   local self = setmetatable({recipe = recipe, data = data, o = o, settings = settings}, Run)
   self.metric = watched(o, data, settings.k or CUTS)
-  self.model = train.build(recipe, data, o)
-  self.phases = phases.of(recipe, self.model, data, o, settings)
+  runtime.uncollected(build, self)
   self.line = progress.line(settings.quiet)
   self.keeper = settings.best or in_memory()
   self.at, self.best, self.epoch_times, self.eval_times = beginning_of(1), {}, {}, {}
@@ -198,7 +202,7 @@ local function figures(self)
   for _, phase in ipairs(self.resumed and self.phases or {}) do phase:plan() end
   local step_ms, each = phases.step_ms(self.phases)
   return {
-    memory = self:memory(), kept = phases.kept(self.phases),
+    kept = phases.kept(self.phases),
     time = {step_ms = step_ms, phases = each, epoch_s = mean(self.epoch_times),
             eval_s = mean(self.eval_times)},
   }
@@ -249,11 +253,13 @@ function Run:train()
   while not over(self) do run_epoch(self) end
   local epochs = self.at.epoch - 1
   if self.settings.on_end then self.settings.on_end(self) end
-  local result = figures(self) -- without a second copy of the parameters, which reading them takes
+  local result = figures(self)
+  C.tkg_engine_trim(runtime.engine)
   if self.best.epoch then self.keeper.load(self.model) end -- the last may be within an epoch
   result.epochs, result.best_epoch, result.valid = epochs, self.best.epoch or epochs,
     self.best.metrics
   result.test = self:evaluate('test')
+  result.memory = self:memory() -- of all of the run, this evaluation included
   result.model, result.phases = self.model, self.phases
   return result
 end

@@ -49,7 +49,7 @@ end
 
 local function rehearse_evaluation(run)
   for _, part in ipairs{'valid', 'test'} do
-    evaluate.block(run.model, run.data, part, train.evaluation_size(run.o))
+    evaluate.rehearse(run.model, run.data, part, train.evaluation_size(run.o))
     runtime.collect()
   end
 end

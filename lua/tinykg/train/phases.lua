@@ -112,7 +112,8 @@ function phases.of(recipe, model, data, o, settings)
   local list = {}
   for i, p in ipairs(declared(recipe, model, data, o)) do
     local self = setmetatable({name = p.name, loss = p.loss, steps = p.steps, o = o,
-                               recipe = recipe, limit = settings.steps, times = {}}, Phase)
+                               recipe = recipe, limit = settings.steps, times = {}, buffers = {}},
+                              Phase)
     self.optimizer = p.optimizer or recipe.optimizer(o)
     self.lr = self.optimizer.lr
     self.step = step_of.new(step_function(self, p, model, data, o), {
@@ -142,7 +143,7 @@ local function batches_of(self, epoch, done)
   end
   return loader.batches(self.part, {size = self.o.batch_size, seed = runtime.seed, epoch = epoch,
                                   drop_last = self.o.drop_last, draw = self.o.draw,
-                                  skip = done})
+                                  skip = done}, nil, self.buffers)
 end
 
 --- Plans the step for a full batch, for its figures. Runs nothing.
