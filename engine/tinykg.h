@@ -76,6 +76,9 @@ int tkg_memory_kinds(void);            /* how many kinds there are */
 const char *tkg_memory_kind(int kind); /* name, NULL for no kind */
 double tkg_memory_live(const tkg_engine *engine, int kind);
 double tkg_memory_peak(const tkg_engine *engine, int kind);
+/* How many tensors of 1 MiB or more there were at most since the last reset, the memory of steps
+ * being one: a GPU's driver gives each of them whole pages. */
+double tkg_memory_blocks(const tkg_engine *engine);
 void tkg_memory_reset_peak(tkg_engine *engine);
 /* Returns a figure of the device in bytes: "held" (allocated from it, free blocks included),
  * "used", "peak" (of used, since the last reset), "free" and "total" (of the whole device). -1: the

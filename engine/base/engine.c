@@ -116,6 +116,12 @@ void tkg__memory_add(tkg_engine *engine, int kind, int64_t bytes) {
   if (sum > engine->peak_total) engine->peak_total = sum;
 }
 
+void tkg__memory_count(tkg_engine *engine, int kind, int64_t bytes, int times) {
+  tkg__memory_add(engine, kind, times * bytes);
+  if (bytes >= TKG_BLOCK) engine->blocks += times;
+  if (engine->blocks > engine->peak_blocks) engine->peak_blocks = engine->blocks;
+}
+
 /* Counts the arena's bytes by kind; gaps between values count as transient. */
 static void count_arena(tkg_engine *engine, int64_t bytes, const int64_t *kinds) {
   int64_t sum = 0;
@@ -168,6 +174,11 @@ double tkg_memory_peak(const tkg_engine *engine, int kind) {
   return (double)(kind < 0 ? engine->peak_total : kind < TKG_KIND_COUNT ? engine->peak[kind] : 0);
 }
 
+double tkg_memory_blocks(const tkg_engine *engine) {
+  TKG__NEEDS(engine, 0);
+  return engine->peak_blocks + 1;
+}
+
 double tkg_memory_device(const tkg_engine *engine, const char *what) {
   TKG__NEEDS(engine && what, -1);
   static const char *const names[TKG_MEMORY_COUNT] = {"held", "used", "peak", "free", "total"};
@@ -185,4 +196,5 @@ void tkg_memory_reset_peak(tkg_engine *engine) {
   if (engine->backend->memory) engine->backend->memory(bytes, true);
   memcpy(engine->peak, engine->live, sizeof engine->peak);
   engine->peak_total = total(engine);
+  engine->peak_blocks = engine->blocks;
 }

@@ -89,7 +89,9 @@ local function arguments_of(path, trusted)
     return sweep
   end
   local c = folder.config(path)
-  local set, data_set = format_options(c.options), format_options(c.data_options or {})
+  local asked = c.chosen and c.chosen.asked -- options that the run chose to fit its budget
+  local set = format_options(tables.merged(c.options, asked))
+  local data_set = format_options(c.data_options or {})
   return {recipe = {trust.recipe(path, c, trusted)},
           shown = c.recipe_file, data = c.data, set = set, data_set = data_set, grid = {},
           bits = tostring(c.bits_asked or c.bits), rounding = c.rounding,
@@ -140,8 +142,11 @@ return function(a)
     from = a.from, force = a.force,
     data_options = options.of_data(a.data_set), options = set,
     grid = grid_of(a.grid, taken_of(a, set)), seeds = seeds_of(a.seed or '1'),
-    bits = width_of(a.bits or '32', '--bits (32, 8, 4, 2, 1, auto)'),
+    bits = width_of(a.bits or (a.budget or a.device_memory) and 'auto' or '32',
+                    '--bits (32, 8, 4, 2, 1, auto)'),
     budget = a.budget and options.bytes(a.budget, '--budget'),
+    device_memory = a.device_memory and options.bytes(a.device_memory, '--device-memory'),
+    sensitivity = a.sensitivity and require('tinykg.cli.sensitivity')(a.sensitivity),
     rounding = rounding_of(a.rounding or 'dither'), device = options.device(a.device or 'auto'),
     threads = whole(a.threads or '0', '--threads', 0),
     jobs = whole(a.jobs or '1', '--jobs', 1),

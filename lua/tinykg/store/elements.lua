@@ -92,8 +92,8 @@ local out_memory = {[tensor.F32] = types.f32.memory, [tensor.I32] = types.i32.me
 ---@param shape integer[]
 ---@param what string
 ---@param take? fun(memory: ffi.cdata*, n: integer) gets the bytes of the file, piece by piece
----@param place? fun(what: string, dtype: integer, shape: integer[]): Tensor? of this type and shape,
----  into which the elements are read; without one they get a tensor of their own
+---@param place? fun(what: string, dtype: integer, shape: integer[]): Tensor? of this type and
+---  shape, into which the elements are read; without one they get a tensor of their own
 ---@return Tensor
 function elements.read(source, name, shape, what, take, place)
   local kind = types[name]

@@ -171,7 +171,8 @@ end
 local function common_of(a)
   return {data = folder.absolute(a.data), options = options.pairs(a.set, '--set'),
           data_options = options.pairs(a.data_set, '--data-set'),
-          bits = a.bits or '32', rounding = a.rounding or 'dither', steps = a.steps}
+          bits = a.bits or a.budget and 'auto' or '32', rounding = a.rounding or 'dither',
+          steps = a.steps}
 end
 
 --- Refuses a folder whose sweep has other settings: its finished jobs are not jobs of this one.

@@ -155,11 +155,11 @@ function evaluate.order(data, test)
 end
 
 --- Full ranking of all items that a user does not know, in blocks of users.
-local function ranking(model, prepared, data, part, k, size, progress)
+local function ranking(model, prepared, data, part, k, at_once, progress)
   local test, known = data:positives(part), evaluate.known(data, part)
   local users, n = arrays.filled_rows(test.offsets, data.users)
-  local block = block_of(data)
-  local score_all = scorer(model, prepared, data, block, size)
+  local block = at_once.block or block_of(data)
+  local score_all = scorer(model, prepared, data, block, at_once.size)
   return metrics.ranking{
     users = users, n = n, items = data.items, k = k, block = block, progress = progress,
     known = known and {offsets = known.offsets, items = known.items, n = data.users},
@@ -200,12 +200,13 @@ local function ends_of_ctr(model, prepared, part, size)
 end
 
 --- Scores the first block of an evaluation and the last as the whole does, and frees the scores.
-local function ends(model, prepared, data, part, size)
-  if data.task == 'ctr' then return ends_of_ctr(model, prepared, data[part], size) end
+local function ends(model, prepared, data, part, at_once)
+  if data.task == 'ctr' then return ends_of_ctr(model, prepared, data[part], at_once.size) end
   local users, n = arrays.filled_rows(data:positives(part).offsets, data.users)
-  local block = math.min(n, model.rank and block_of(data) or 1) -- pairs are scored user by user
+  local block = model.rank and (at_once.block or block_of(data)) or 1 -- pairs: user by user
+  block = math.min(n, block)
   if block == 0 then return end
-  local score_all = scorer(model, prepared, data, block, size)
+  local score_all = scorer(model, prepared, data, block, at_once.size)
   score_all(users, block)
   if n % block > 0 then score_all(users + n - n % block, n % block) end
 end
@@ -213,17 +214,18 @@ end
 --- Prepares and scores as an evaluation does, the first and the last block alone. A plan-only
 --- engine computes nothing, but counts the memory that evaluation needs.
 ---@param model Module ---@param data tinykg.Data ---@param part string
----@param size integer interactions scored at once
-function evaluate.rehearse(model, data, part, size)
+---@param at_once {size: integer, block: integer?} as of evaluate.ranking
+function evaluate.rehearse(model, data, part, at_once)
   if data[part].n == 0 then return end
-  in_eval(model, model.rank or model.score, ends, data, part, size)
+  in_eval(model, model.rank or model.score, ends, data, part, at_once)
 end
 
 --- Full ranking by a model or by a tensor of scores [users, items]: metrics.ranking of a data set.
 ---@param model Module|Tensor ---@param data tinykg.Data
----@param o? {k: integer[], part: string, size: integer, progress: function} part 'test'
+---@param o? {k: integer[], part: string, size: integer, block: integer, progress: function} part
+---  'test'; size: pairs scored at once, 1024; block: users, block_of(data)
 function evaluate.ranking(model, data, o)
-  runtime.options('ranking', o, 'k part size progress')
+  runtime.options('ranking', o, 'k part size block progress')
   o = o or {}
   local part = o.part or 'test'
   if type(data) ~= 'table' or not data.positives then
@@ -237,7 +239,7 @@ function evaluate.ranking(model, data, o)
     runtime.fail('ranking: expected a model with score or rank, or scores [users, items]')
   end
   return in_eval(model, model.rank or model.score, ranking, data, part, o.k or {10, 20},
-                 o.size or 1024, o.progress)
+                 {size = o.size or 1024, block = o.block}, o.progress)
 end
 
 --- Returns a function score(ids, count) for users ids[0 .. count - 1] (int32 FFI array): the scores
@@ -253,15 +255,17 @@ end
 --- AUC (NaN if all labels are equal) and F1 of labelled data; recall, ndcg and others at each k of
 --- data to rank.
 ---@param model Module ---@param data table ---@param part string 'valid' or 'test'
----@param o? {k: integer[], size: integer, progress: function} k {10, 20}; size: interactions scored
----  at once, 1024: evaluating should not take more memory than training
+---@param o? {k: integer[], size: integer, block: integer, progress: function} k {10, 20}; size:
+---  interactions scored at once, 1024: evaluating should not take more memory than training; block:
+---  users scored at once
 ---@return table<string, number>? metrics; nil when the part has no rows
 function evaluate.model(model, data, part, o)
   o = o or {}
   local size = o.size or 1024
   if data[part].n == 0 then return nil end
   if data.task == 'ctr' then return in_eval(model, model.score, ctr, data[part], size) end
-  return evaluate.ranking(model, data, {k = o.k, part = part, size = size, progress = o.progress})
+  return evaluate.ranking(model, data, {k = o.k, part = part, size = size, block = o.block,
+                                       progress = o.progress})
 end
 
 return evaluate

@@ -156,8 +156,12 @@ local function train_epoch(self)
   self.line.clear()
 end
 
---- How many interactions are scored at once: about as many as a step trains on.
-function train.evaluation_size(o) return math.max(256, math.min(o.batch_size, 8192)) end
+--- What is scored at once: interactions, about as many as a step trains on, and users, nil for as
+--- many as evaluate.block_of says. settings.evaluation sets other numbers.
+---@return {size: integer, block: integer?}
+function train.evaluation_size(o, settings)
+  return settings and settings.evaluation or {size = math.max(256, math.min(o.batch_size, 8192))}
+end
 
 function Run:evaluate(part)
   local started = clock.now()
@@ -165,9 +169,10 @@ function Run:evaluate(part)
     self.line.update(function() return string.format('%s: %d of %d users', part, done, all) end)
     runtime.check_interrupt()
   end
+  local at_once = train.evaluation_size(self.o, self.settings)
   local ok, result = pcall(evaluate.model, self.model, self.data, part, {
-    k = self.settings.k or CUTS, progress = progressed,
-    size = train.evaluation_size(self.o)})
+    k = self.settings.k or CUTS, progress = progressed, size = at_once.size,
+    block = at_once.block})
   if not ok then
     if not tostring(result):find('NaN', 1, true) then error(result, 0) end
     error(string.format('%s: the model scores NaN after step %d: try a smaller lr (it is %g)',

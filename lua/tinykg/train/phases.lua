@@ -105,7 +105,7 @@ local function settle_draw(data, o)
 end
 
 --- Makes the phases of a model, ready to run.
----@param settings {bits, rounding, small, steps, check}
+---@param settings {bits, value_bits, rounding, small, steps, check} value_bits by phase
 ---@return Phase[]
 function phases.of(recipe, model, data, o, settings)
   settle_draw(data, o)
@@ -117,7 +117,9 @@ function phases.of(recipe, model, data, o, settings)
     self.optimizer = p.optimizer or recipe.optimizer(o)
     self.lr = self.optimizer.lr
     self.step = step_of.new(step_function(self, p, model, data, o), {
-      optimizer = self.optimizer, bits = p.bits or settings.bits, rounding = settings.rounding,
+      optimizer = self.optimizer, bits = p.bits or settings.bits,
+      value_bits = not p.bits and (settings.value_bits or {})[p.name] or nil,
+      rounding = settings.rounding,
       small = settings.small, check = settings.check})
     list[i] = self
   end
@@ -215,6 +217,13 @@ function phases.kept(list)
   end
   return {reference_bytes = most.reference_bytes, stored_bytes = most.stored_bytes,
           phases = #list > 1 and each or nil}
+end
+
+--- Bytes that the ops of an epoch's steps read and write, of all phases whose steps are planned.
+function phases.moved(list)
+  local sum = 0
+  for _, p in ipairs(list) do sum = sum + p.count * p.step:figure('moved_bytes') end
+  return sum
 end
 
 --- Median milliseconds of a step of the first phase. With several phases, `phases` has those of
