@@ -56,6 +56,7 @@ end
 
 local function settings_of(self, setup)
   return {rounding = self.settings.rounding, small = self.settings.small, quiet = true,
+          steps = self.settings.steps,
           bits = setup.bits, value_bits = setup.value_bits, evaluation = setup.evaluation}
 end
 

@@ -38,7 +38,7 @@ local function rehearse_epoch(run, epoch)
   run:begin_epoch(epoch)
   for _, phase in ipairs(run.phases) do
     phase:epoch{epoch = epoch, done = 0, total = 0}
-    phase:last(epoch)
+    if phase.count <= (run.settings.most_steps or math.huge) then phase:last(epoch) end
   end
 end
 
@@ -51,7 +51,7 @@ end
 local function rehearse(run)
   local o, out, none = run.o, {blocks = 0}, {}
   local function add(what, fn, ...)
-    C.tkg_engine_trim(runtime.engine) -- the memory of steps before is no part of this
+    if what == 'evaluation' then C.tkg_engine_trim(runtime.engine) end -- as it does itself
     C.tkg_memory_reset_peak(runtime.engine)
     fn(run, ...)
     runtime.collect()
@@ -71,34 +71,40 @@ local function rehearse(run)
   return out
 end
 
+--- A run at these settings, on a plan-only engine: of a new model, or of that of a run before.
+local function run_of(before, recipe, data, o, own)
+  local run = before or train.new(recipe, data, o, own)
+  run.built = run.built or run:memory()
+  if before then
+    run.phases = nil
+    runtime.collect() -- the moments go
+    run.settings, run.phases = own, phases.of(recipe, run.model, data, o, own)
+  end
+  C.tkg_engine_set_plan_only(runtime.engine, 1)
+  return run
+end
+
 --- Calls fn(try) on an engine of its own, with a model built once. try(bits, value_bits) plans a
 --- run of it, value_bits as of tinykg.train.value_bits. A run changes its model, so another one
 --- than the first may differ by some bytes from that of a new model. Random numbers, training and
 --- memory counts afterwards are as without it.
 ---@param recipe Recipe ---@param data tinykg.Data ---@param o table the recipe's options
----@param settings {rounding: string, small: integer?, evaluation: table?}
+---@param settings {rounding: string, small: integer?, evaluation: table?, steps: integer?} steps of
+---  each phase and epoch, at most
 ---@param fn fun(try: fun(bits: integer, value_bits: table?): WidthPlan): any
 ---@return any what fn returns
 function plan.rehearsing(recipe, data, o, settings, fn)
   return runtime.uncollected(runtime.apart, function()
+    local run
     runtime.set_seed(runtime.seed)
-    local run, built
     return fn(function(bits, value_bits)
       runtime.check_interrupt()
-      local own = {bits = bits, value_bits = value_bits, rounding = settings.rounding, steps = 1,
-                   small = settings.small, evaluation = settings.evaluation, quiet = true,
-                   best = {}}
-      if run then
-        run.phases = nil
-        runtime.collect()
-        run.settings, run.phases = own, phases.of(recipe, run.model, data, o, own)
-      else
-        run = train.new(recipe, data, o, own)
-        built = run:memory()
-      end
-      C.tkg_engine_set_plan_only(runtime.engine, 1)
+      run = run_of(run, recipe, data, o, {
+        bits = bits, value_bits = value_bits, rounding = settings.rounding, steps = 1,
+        most_steps = settings.steps, small = settings.small, evaluation = settings.evaluation,
+        quiet = true, best = {}})
       local out = rehearse(run)
-      out.bits, out.memory = bits, larger(larger(built, out.step), out.evaluation)
+      out.bits, out.memory = bits, larger(larger(run.built, out.step), out.evaluation)
       return out
     end)
   end)

@@ -15,8 +15,8 @@ local function parser()
     'tinykg memory recipes/kgcn.lua --data DIR --set dim=64')
   p:argument('recipe', 'a recipe: a Lua file that returns tk.recipe{...}')
   options.add_data(p)
-  p:option('--bits', 'this width only: 32, 8, 4, 2, 1, or auto: the most for each value that ' ..
-           'fit')
+  p:option('--bits', 'this width only: 32, 8, 4, 2, 1; or auto: the most that fit, for each ' ..
+           'kept value')
   options.add_budget(p)
   p:option('--device-memory', 'plan for a GPU with so much memory, which need not be there; what ' ..
            'its driver takes is part of that')
