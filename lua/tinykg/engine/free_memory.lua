@@ -30,6 +30,8 @@ end
 --- Limits of a process, and what it has of each, in /proc/self.
 local OWN = {{'Max address space', 'VmSize'}, {'Max data size', 'VmData'}} -- ulimit -v, -d
 
+local BLAS = 128 * 2 ^ 20 -- what OpenBLAS takes for each thread, at its first product
+
 --- The least that the process's own limits leave.
 local function left_to_process(root)
   local limits = read_file(root .. '/proc/self/limits') or ''
@@ -39,7 +41,7 @@ local function left_to_process(root)
     local taken = tonumber(status:match(pair[2] .. ':%s+(%d+) kB'))
     if most and taken then best = math.min(best, math.max(0, most - 1024 * taken)) end
   end
-  return best
+  return math.max(0, best - BLAS * C.tkg_engine_threads(runtime.engine))
 end
 
 --- Free bytes of the machine; nil if unknown. `root`: where the file system begins, for tests.
