@@ -109,10 +109,20 @@ local function check_resume(a)
   options.choice(a.from or 'last', {'last', 'last-1'}, '--from: %s is not last or last-1')
 end
 
+--- The bits of a run that was begun with a budget are those that it chose, and need not be given.
+local function keep_budget(a)
+  if a.bits or a.budget or not folder.has(a.out, 'config.json') then return a end
+  local config = folder.config(a.out)
+  if not config.budget then return a end
+  a.budget, a.bits = ('%.0fB'):format(config.budget), tostring(config.bits_asked or config.bits)
+  return a
+end
+
 --- Fills in settings that were not given.
 local function complete(a)
   check_resume(a)
-  if not a.resume or #a.recipe > 0 then return a end
+  if not a.resume then return a end
+  if #a.recipe > 0 then return keep_budget(a) end
   local known = arguments_of(a.out, a.trust)
   for key, value in pairs(known) do
     local given = a[key]
