@@ -10,16 +10,16 @@ local FOCUS = 2 -- the bits whose kept values are listed if several widths are s
 
 local function parser()
   local p = options.parser('tinykg memory',
-    'Plan a step of a recipe at 32, 8, 4, 2 and 1 bits and show what memory it takes and whether '
-    .. 'that is free. Nothing is trained.',
+    'Plan a run of a recipe at 32, 8, 4, 2 and 1 bits and show what memory it takes and whether '
+    .. 'that is free, or what would be chosen to fit a budget. Nothing is trained.',
     'tinykg memory recipes/kgcn.lua --data DIR --set dim=64')
   p:argument('recipe', 'a recipe: a Lua file that returns tk.recipe{...}')
   options.add_data(p)
   p:option('--bits', 'this width only: 32, 8, 4, 2, 1; or auto: the most that fit, for each ' ..
            'kept value')
   options.add_budget(p)
-  p:option('--device-memory', 'plan for a GPU with so much memory, which need not be there; what ' ..
-           'its driver takes is part of that')
+  p:option('--device-memory', 'plan for a GPU with so much memory, which need not be there; ' ..
+           'what its driver takes is part of that')
   p:option('--rounding', 'dither, stochastic or nearest', 'dither')
   options.add_engine(p)
   p:option('--seed', 'seed of the model\'s random constants', '1')
