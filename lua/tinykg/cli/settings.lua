@@ -156,7 +156,7 @@ return function(a)
                     '--bits (32, 8, 4, 2, 1, auto)'),
     budget = a.budget and options.bytes(a.budget, '--budget'),
     device_memory = a.device_memory and options.bytes(a.device_memory, '--device-memory'),
-    sensitivity = a.sensitivity and require('tinykg.cli.sensitivity')(a.sensitivity),
+    sensitivity = a.sensitivity and require('tinykg.cli.sensitivity_file')(a.sensitivity),
     rounding = rounding_of(a.rounding or 'dither'), device = options.device(a.device or 'auto'),
     threads = whole(a.threads or '0', '--threads', 0),
     jobs = whole(a.jobs or '1', '--jobs', 1),

@@ -112,8 +112,8 @@ function phases.of(recipe, model, data, o, settings)
   local list = {}
   for i, p in ipairs(declared(recipe, model, data, o)) do
     local self = setmetatable({name = p.name, loss = p.loss, steps = p.steps, o = o,
-                               recipe = recipe, limit = settings.steps, times = {}, buffers = {}},
-                              Phase)
+                               recipe = recipe, limit = settings.steps, times = {}, buffers = {},
+                               rounding = settings.rounding}, Phase)
     self.optimizer = p.optimizer or recipe.optimizer(o)
     self.lr = self.optimizer.lr
     self.step = step_of.new(step_function(self, p, model, data, o), {
@@ -148,9 +148,15 @@ local function batches_of(self, epoch, done)
                                   skip = done}, nil, self.buffers)
 end
 
+--- The argument of step number `at` of the first epoch; of the first if the epoch is over.
+---@param at integer from 1
+function Phase:batch(at)
+  return (batches_of(self, 1, at - 1)() or batches_of(self, 1, 0)())
+end
+
 --- Plans the step for a full batch, for its figures. Runs nothing.
 function Phase:plan()
-  source_line.within(self.loss, self.step.plan, self.step, (batches_of(self, 1, 0)()))
+  source_line.within(self.loss, self.step.plan, self.step, self:batch(1))
 end
 
 --- Runs the rest of an epoch of this phase. Returns the epoch's mean loss.
