@@ -158,15 +158,24 @@ describe('a choice', function()
   end)
 
   it('puts back what a later one makes needless', function()
-    local knobs = peak({optimizer_bits = 8}, 1)
-    local choice = chosen(math.max(knobs, peak({}, 1)), {batch_size = 1024})
-    for _, row in ipairs(choice.rows) do
-      if row.name ~= 'bits of saved values' then
-        local given = tables.merged({batch_size = 1024}, choice.options)
-        given[row.name] = nil
-        assert.is_true(peak(given, choice.bits, choice.value_bits) > choice.room.bytes)
-      end
+    local BALLAST = 4 * 20000
+    local other = recipe_file.load(home .. '/recipes/kgin.lua')
+    table.insert(other.options, {name = 'recompute', default = false, help = 'without ballast'})
+    local build = other.build
+    function other.build(...)
+      local model, o = build(...), select(2, ...)
+      model.ballast = not o.recompute and tk.zeros(BALLAST / 4) or nil
+      return model
     end
+    local o = other:complete{dim = 128, batch_size = 64, epochs = 2}
+    local function options_at(less)
+      local limit = peak({optimizer_bits = 8}, 32) + BALLAST - less
+      local choice = budget.choose(other, data, o, settings(limit))
+      assert.is_true(choice.plan.memory.peak <= limit)
+      return choice.options
+    end
+    assert.same({optimizer_bits = 8}, options_at(0))
+    assert.same({optimizer_bits = 8, recompute = true}, options_at(BALLAST))
   end)
 
   it('says in one line what would fit, and that fits', function()
