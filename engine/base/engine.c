@@ -64,6 +64,17 @@ int tkg_engine_set_threads(tkg_engine *engine, int threads) {
   return TKG_OK;
 }
 
+int tkg_engine_set_tiles(tkg_engine *engine, int tiles) {
+  TKG__NEEDS(engine, TKG_E_ARGUMENT);
+  if (tiles < 0) return tkg__fail(TKG_E_ARGUMENT, "tiles: %d at a time, expected 0 or more", tiles);
+  engine->tiles = tiles;
+  return TKG_OK;
+}
+int tkg_engine_tiles(const tkg_engine *engine) {
+  TKG__NEEDS(engine, 0);
+  return engine->tiles;
+}
+
 int tkg_engine_set_precision(tkg_engine *engine, const char *name) {
   TKG__NEEDS(engine && name, TKG_E_ARGUMENT);
   bool tf32 = strcmp(name, "tf32") == 0;

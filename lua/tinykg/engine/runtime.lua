@@ -118,6 +118,7 @@ function runtime.open(device)
   runtime.engine, runtime.cache = create(device), {}
   runtime.check(C.tkg_engine_set_precision(runtime.engine, C.tkg_engine_precision(old)))
   C.tkg_engine_set_replay(runtime.engine, C.tkg_engine_replay(old))
+  runtime.check(C.tkg_engine_set_tiles(runtime.engine, C.tkg_engine_tiles(old)))
   C.tkg_engine_set_seed(runtime.engine, runtime.seed)
   runtime.check(C.tkg_engine_set_threads(runtime.engine, threads))
   runtime.ambient = new_tape(false)

@@ -2,7 +2,6 @@
 local budget = require 'tinykg.train.budget'
 local format = require 'tinykg.base.format'
 local gpu_memory = require 'tinykg.engine.gpu_memory'
-local tables = require 'tinykg.base.tables'
 
 local budget_table = {}
 
@@ -20,15 +19,20 @@ local function choices(choice)
   return format.table(rows)
 end
 
-local NOTE = 'moved: bytes that the ops of an epoch read and write, an estimate of its time.\n'
+local MOVED = 'moved: bytes that the ops of an epoch read and write, an estimate of its time.\n'
+local TILES = 'Row-wise ops run on %s of %s threads.\n'
 
 local ACCURACY = {optimizer_bits = true, ['bits of saved values'] = true}
 
---- Which choices change the numbers that are learned.
+--- What the choices cost, in time and accuracy.
 local function note_of(choice)
-  local list = tables.map(choice.rows, function(row) return ACCURACY[row.name] and row.name end)
-  if #list == 0 then return NOTE .. 'No choice changes what is learned, but for rounding.' end
-  return NOTE .. 'Only ' .. table.concat(list, ' and ') .. ' may change accuracy.'
+  local list, note = {}, MOVED
+  for _, row in ipairs(choice.rows) do
+    if ACCURACY[row.name] then list[#list + 1] = row.name end
+    if row.name == budget.TILES then note = note .. TILES:format(row.to, row.from) end
+  end
+  if #list == 0 then return note .. 'No choice changes what is learned, but for rounding.' end
+  return note .. 'Only ' .. table.concat(list, ' and ') .. ' may change accuracy.'
 end
 
 --- Values that have other bits than the most have, by phase and name.

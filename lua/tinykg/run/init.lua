@@ -13,6 +13,7 @@ local messages = require 'tinykg.run.messages'
 local output_folder = require 'tinykg.run.output_folder'
 local parameters = require 'tinykg.run.folder.parameters'
 local runtime = require 'tinykg.engine.runtime'
+local C = require 'tinykg.engine.lib'
 local sha256 = require 'tinykg.engine.sha256'
 local source_line = require 'tinykg.base.source_line'
 local tensorboard_log = require 'tinykg.run.tensorboard_log'
@@ -103,7 +104,8 @@ local function chosen_of(choice, o)
   local was = {}
   for name in pairs(choice.options) do was[name] = o.options[name] end
   return {options = choice.options, asked = was, bits = choice.bits,
-          value_bits = choice.value_bits, evaluation = choice.evaluation, rows = choice.rows,
+          value_bits = choice.value_bits, evaluation = choice.evaluation, tiles = choice.tiles,
+          rows = choice.rows,
           peak = choice.plan.memory.peak}
 end
 
@@ -114,6 +116,7 @@ local function apply(o, chosen)
   o.settings = tables.merged(o.settings, {
     bits_asked = o.settings.bits, bits = chosen.bits, value_bits = chosen.value_bits,
     evaluation = chosen.evaluation, chosen = chosen})
+  runtime.check(C.tkg_engine_set_tiles(runtime.engine, chosen.tiles or 0))
 end
 
 --- Holds the run's memory against its budget, or what is free, and makes it fit; a resumed run
@@ -121,6 +124,7 @@ end
 ---@return string? table what was chosen
 local function fit(o, data, path, resuming)
   local s = o.settings
+  runtime.check(C.tkg_engine_set_tiles(runtime.engine, 0))
   if resuming then
     local chosen = folder.config(path).chosen
     if chosen then apply(o, chosen) end

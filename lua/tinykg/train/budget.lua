@@ -9,6 +9,9 @@ local tables = require 'tinykg.base.tables'
 local train = require 'tinykg.train'
 local value_bits = require 'tinykg.train.value_bits'
 
+local runtime = require 'tinykg.engine.runtime'
+local C = require 'tinykg.engine.lib'
+
 local budget = {}
 
 --- The share of free memory that tensors may take. Interactions, the lists of an evaluation, and
@@ -43,8 +46,8 @@ function budget.name_of(room) return room.name .. ', ' .. format.bytes(room.byte
 
 -- ---- a search ----
 
--- A setup is what a run does: {options, evaluation, bits, value_bits}, where `options` are those of
--- the recipe that differ from what was asked. A change is a part of a setup.
+-- A setup is what a run does: {options, evaluation, tiles, bits, value_bits}, where `options` are
+-- those of the recipe that differ from what was asked. A change is a part of a setup.
 
 local Search = {}
 Search.__index = Search
@@ -56,7 +59,7 @@ end
 
 local function settings_of(self, setup)
   return {rounding = self.settings.rounding, small = self.settings.small, quiet = true,
-          steps = self.settings.steps,
+          steps = self.settings.steps, tiles = setup.tiles,
           bits = setup.bits, value_bits = setup.value_bits, evaluation = setup.evaluation}
 end
 
@@ -158,7 +161,18 @@ end
 
 local SMALLEST = {size = 256, block = 16} -- pairs and users scored at once
 
--- In the order of what they cost. The first two are exact and take some time. 8-bit moments and
+budget.TILES = 'tiles of rows at once'
+
+--- The most tiles at a time, of a half of the threads, a quarter, ..., with which the run fits; one
+--- if it does with none.
+local function fewer_tiles(self, setup)
+  local tiles = self.threads
+  repeat tiles = math.floor(tiles / 2)
+  until tiles <= 1 or self:fits(self:plan(changed(setup, {tiles = tiles})))
+  return tiles >= 1 and {tiles = tiles} or nil
+end
+
+-- In the order of what they cost. The first three are exact and take some time. 8-bit moments and
 -- fewer bits of saved values keep the mean of each gradient and update, but scatter them: moments
 -- come first, as all recipes train as well with them. Bits of saved values are lowered last, and
 -- no further than needed.
@@ -174,6 +188,9 @@ local KNOBS = {
     if self.data.task == 'ctr' then return at_once.size .. ' pairs at once' end
     return (at_once.block or self.block) .. ' users at once'
   end},
+  {name = budget.TILES, of = fewer_tiles, value = function(self, setup)
+    return tostring(setup.tiles or self.threads)
+  end},
   option('optimizer_bits', function(value) if value == 32 then return 8 end end),
   {name = 'bits of saved values', of = choose_bits, value = function(_, setup)
     return budget.bits_text(setup.bits, setup.value_bits)
@@ -187,7 +204,9 @@ local function setup_after(first, turned)
   return setup
 end
 
---- Turns one knob after the other until the run fits. A knob that does not lower the peak stays.
+local LEAST = 0.99 -- a knob must lower the peak to this share of it
+
+--- Turns one knob after the other until the run fits. One that lowers the peak by little stays.
 ---@return {knob: table, change: table}[] turned
 local function turn(self, knobs, first)
   local turned = {}
@@ -196,7 +215,8 @@ local function turn(self, knobs, first)
     local width = self:plan(setup)
     if self:fits(width) then break end
     local change = knob.of(self, setup, width)
-    if change and peak_of(self:plan(changed(setup, change))) < peak_of(width) then
+    local after = change and self:plan(changed(setup, change))
+    if after and (self:fits(after) or peak_of(after) <= LEAST * peak_of(width)) then
       turned[#turned + 1] = {knob = knob, change = change}
     end
   end
@@ -271,6 +291,7 @@ end
 ---@field value_bits table<string, table<string, integer>>? of the others, by phase and name
 ---@field options table<string, any> the recipe's options that were changed
 ---@field evaluation {size: integer, block: integer}? what is scored at once, if that was changed
+---@field tiles integer? how many run at a time, if that was changed
 ---@field rows {name: string, from: string, to: string, saved: number, moved: number}[] what was
 ---  changed, the bytes that each saves of the peak and by which share it changes the bytes moved
 ---@field room Room? nil if nothing is given and what is free is not known
@@ -288,6 +309,7 @@ function budget.choose(recipe, data, o, settings)
   local self = setmetatable({recipe = recipe, data = data, o = o, settings = settings, plans = {},
                              room = room or {bytes = math.huge, takes = peak_of},
                              block = require('tinykg.train.evaluate').block_of(data),
+                             threads = C.tkg_engine_threads(runtime.engine),
                              line = progress.line(settings.quiet)}, Search)
   local given = settings.budget or settings.device_memory
   local turned = turn(self, given and KNOBS or BITS, first)

@@ -89,13 +89,15 @@ end
 --- than the first may differ by some bytes from that of a new model. Random numbers, training and
 --- memory counts afterwards are as without it.
 ---@param recipe Recipe ---@param data tinykg.Data ---@param o table the recipe's options
----@param settings {rounding: string, small: integer?, evaluation: table?, steps: integer?} steps of
----  each phase and epoch, at most
+---@param settings {rounding: string, small: integer?, evaluation: table?, tiles: integer?,
+---  steps: integer?} tiles at a time (0: one for each thread); steps of each phase and epoch, at
+---  most
 ---@param fn fun(try: fun(bits: integer, value_bits: table?): WidthPlan): any
 ---@return any what fn returns
 function plan.rehearsing(recipe, data, o, settings, fn)
   return runtime.uncollected(runtime.apart, function()
     local run
+    runtime.check(C.tkg_engine_set_tiles(runtime.engine, settings.tiles or 0))
     runtime.set_seed(runtime.seed)
     return fn(function(bits, value_bits)
       runtime.check_interrupt()

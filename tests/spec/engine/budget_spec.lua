@@ -178,6 +178,20 @@ describe('a choice', function()
     assert.same({optimizer_bits = 8, recompute = true}, options_at(BALLAST))
   end)
 
+  it('runs fewer tiles at a time where threads are many', function()
+    local many = tk.data.load((select(2, shell.demo(20000, 300))))
+    local threads = tk.threads()
+    local o = recipe:complete{dim = 64, epochs = 1, hops = 1}
+    tk.threads(16)
+    local asked = plan.one(recipe, many, o, {bits = 32, rounding = 'dither'})
+    local choice = budget.choose(recipe, many, o, settings(asked.memory.peak - 1))
+    tk.threads(threads)
+    assert.equal(8, choice.tiles)
+    assert.same({'tiles of rows at once', '16', '8'},
+                {choice.rows[1].name, choice.rows[1].from, choice.rows[1].to})
+    assert.equal(1, #choice.rows)
+  end)
+
   it('says in one line what would fit, and that fits', function()
     local choice = chosen(peak({optimizer_bits = 8, batch_size = 64, dim = 64}, 1))
     assert.matches('^KGIN: the run takes at least %S+ %a+, more than the budget, .*dim=%d+',

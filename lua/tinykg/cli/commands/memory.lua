@@ -85,6 +85,7 @@ local function print_json(recipe, data, s, found)
     limit = found.room and found.room.bytes, fits = json.array(found.fits),
     chosen = choice and {options = choice.options, bits = choice.bits,
                          value_bits = choice.value_bits, evaluation = choice.evaluation,
+                         tiles = choice.tiles,
                          rows = json.array(choice.rows)},
     refusal = choice and choice.refusal})
 end
