@@ -107,7 +107,8 @@ int tkg_tensor_create(tkg_engine *engine, int dtype, int rank, const int64_t *sh
 tkg_tensor *tkg_tensor_retain(tkg_tensor *tensor);
 void tkg_tensor_release(tkg_tensor *tensor);
 const char *tkg_tensor_device(const tkg_tensor *tensor);
-int tkg_tensor_dtype(const tkg_tensor *tensor);
+int tkg_tensor_dtype(const tkg_tensor *tensor); /* of its numbers: those of 16 bits are f32 */
+int tkg_tensor_bits(const tkg_tensor *tensor);  /* 32, or 16 */
 int tkg_tensor_rank(const tkg_tensor *tensor);
 double tkg_tensor_size(const tkg_tensor *tensor, int dim); /* dim 0..rank-1; -1: element count */
 /* Copy `count` elements of 4 bytes from or to host memory, from element `first` on. TKG_E_RANGE if
@@ -122,6 +123,13 @@ int tkg_tensor_normal(tkg_tensor *tensor, double mean, double deviation, uint32_
 /* Sets whether a tensor gets gradients; its memory is then counted as parameter, else as data. */
 void tkg_tensor_set_parameter(tkg_tensor *tensor, int wanted);
 int tkg_tensor_is_parameter(const tkg_tensor *tensor);
+/* Keeps an f32 parameter in 16 bits (bf16), or in 32 again. Reading and writing it goes on in f32,
+ * rounded to the nearest; adam's updates round at random, with noise that depends on `number`, so
+ * parameters should have different ones (0 to 2^20 - 1). TKG_E_ARGUMENT or TKG_E_MEMORY. */
+int tkg_tensor_set_bits(tkg_tensor *tensor, int bits, int number);
+/* Whether it is a large table rather than a weight: a matrix of more rows than columns and 4,096
+ * elements or more. Such parameters may have 16 bits or row-wise moments. */
+int tkg_tensor_is_table(const tkg_tensor *tensor);
 tkg_tensor *tkg_tensor_gradient(tkg_tensor *tensor); /* a new reference, or NULL */
 double tkg_tensor_version(const tkg_tensor *tensor); /* grows whenever its numbers change */
 /* Writes a random permutation of 0..n-1, n < 2^31, a function of the last three arguments alone. */
@@ -190,7 +198,7 @@ int tkg_step_create(tkg_engine *engine, tkg_step **out);
 void tkg_step_release(tkg_step *step);
 /* Sets an option; TKG_E_ARGUMENT for another name or value.
  *   bits      32|8|4|2|1: in how many bits values are saved for backward (default 32)
- *   rounding  0 dither, 1 stochastic, 2 nearest
+ *   rounding  0 dither, 1 stochastic, 2 nearest, 3 dither with a random number per element
  *   small     values of at most so many bytes are saved exactly (default 4096)
  *   number    of the step: random numbers depend on it
  *   save      0: save exactly whatever backward reads
@@ -218,13 +226,16 @@ int tkg_step_plan(tkg_step *step, tkg_tape *tape, int loss, tkg_optimizer *optim
 /* Returns a figure of the largest plan, in bytes: reference_bytes stored_bytes exact_bytes
  * arena_bytes kept_exact kept_quantized gradient transient moved_bytes (that its ops read and
  * write, a sum over a graph reading a row per edge); or counts: nodes, values (saved ones).
- * Over all plans: plans (compiled), replayed (runs that were queued as a whole). -1: no such
- * figure. */
+ * Over all plans: plans (compiled), replayed (runs that were queued as a whole), reference_peak
+ * (tkg_reference_peak of this step). -1: no such figure. */
 double tkg_step_figure(const tkg_step *step, const char *name);
+/* Returns the bytes that an op-by-op FP32 program with these n steps would hold at its fullest, as
+ * planned so far: parameters, optimizer state, graphs and the largest step. -1: no memory. */
+double tkg_reference_peak(const tkg_step *const *steps, int n);
 typedef struct tkg_kept {
   const char *where, *op, *rule;
   double exact_bytes, kept_bytes;
-  int32_t bits, dtype, rank;
+  int32_t bits, rounding, dtype, rank; /* rounding: as the step's option; -1: not in codes */
   int32_t nth;     /* its op among those that its line recorded, as of tkg_step_set_value */
   int32_t readers; /* times that backward reads it; packed codes are read twice */
   int64_t shape[4];

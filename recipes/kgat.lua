@@ -34,7 +34,7 @@ function KGAT:node_embeddings()
     x = self.drop(self.aggregator(layer, x, y))
     rows[k + 1] = x:normalize()
   end
-  return tk.cat(rows, 2)
+  return rows
 end
 
 --- BPR (eq. 13; labelled data: cross-entropy) and L2 of the batch's final rows.

@@ -7,22 +7,52 @@
 
 #include "base/error.h"
 
-/* Makes a scatter add to the gradient so far instead of making a table to be added afterwards.
- * Returns whether it could. The gradient that is passed on is not changed so, since it may reach
- * several inputs, each with its own sum. */
-static bool scatter_into(tkg_tape *tape, int contribution, int base) {
+/* ---- sums of contributions ----
+ *
+ * Rows scattered into a value, and a part padded to its shape, are added to the sum of the other
+ * contributions in its own memory (TKG_BASE), not made as wholes, most of it zeros. They come last,
+ * so that no whole value waits for the others. */
+
+/* Gives a contribution without a base the gradient so far as one. Returns whether it could. The
+ * gradient that is passed on is not changed so, since it may reach several inputs, each with its
+ * own sum. */
+static bool set_base(tkg_tape *tape, int contribution, int base) {
   tkg_node *n = &tape->nodes[contribution];
-  int at = n->op == TKG_OP_SCATTER_ADD ? 2 : n->op == TKG_OP_NEIGHBOR_SCATTER ? 3 : -1;
-  if (at < 0 || n->inputs != at || base > contribution) return false;
+  int at = tkg__op_base(n->op);
+  if (n->inputs != at || base > contribution) return false;
   n->in[at] = base;
   n->inputs = (uint8_t)(at + 1);
   return true;
 }
 
+/* Whether the node adds values of at most half of its size, which are held until it runs. */
+static bool adds_few(const tkg_tape *tape, const tkg_node *n) {
+  int64_t held = 0;
+  int base = tkg__op_base(n->op);
+  for (int k = 0; k < base; k++) held += tkg__bytes(&tape->nodes[n->in[k]]);
+  return base >= 0 && 2 * held <= tkg__bytes(n);
+}
+
+/* Records sum + contribution, with what `sum` adds to a base added last. Returns the node, -1 with
+ * a message. */
+static int add_below(tkg_tape *tape, int sum, int contribution, const char *where) {
+  tkg_node node = tape->nodes[sum];
+  if (!adds_few(tape, &node)) {
+    node = (tkg_node){0};
+    return tkg__record(tape, &node, TKG_OP_ADD, 2, (int32_t[]){sum, contribution}, where);
+  }
+  int at = tkg__op_base(node.op);
+  if (node.inputs > at) contribution = add_below(tape, node.in[at], contribution, where);
+  if (contribution < 0) return -1;
+  node.in[at] = contribution;
+  node.inputs = (uint8_t)(at + 1);
+  return tkg__append(tape, &node, tape->side[sum].where);
+}
+
 bool tkg__accumulate(tkg_vjp *v, int k, int contribution) {
   if (contribution < 0) return false;
   int32_t *sum = &v->gradient[v->tape->nodes[v->self].in[k]];
-  if (*sum < 0 || contribution == v->g || !scatter_into(v->tape, contribution, *sum))
+  if (*sum < 0 || contribution == v->g || !set_base(v->tape, contribution, *sum))
     return tkg__add(v, k, contribution);
   *sum = contribution;
   return true;
@@ -31,21 +61,18 @@ bool tkg__accumulate(tkg_vjp *v, int k, int contribution) {
 bool tkg__add(tkg_vjp *v, int k, int contribution) {
   if (contribution < 0) return false;
   int32_t *sum = &v->gradient[v->tape->nodes[v->self].in[k]];
-  if (*sum < 0) {
-    *sum = contribution;
-    return true;
-  }
-  tkg_node node = {0};
-  *sum = tkg__record(v->tape, &node, TKG_OP_ADD, 2, (int32_t[]){*sum, contribution},
-                     v->tape->side[v->self].where);
+  *sum = *sum < 0 ? contribution
+                  : add_below(v->tape, *sum, contribution, v->tape->side[v->self].where);
   return *sum >= 0;
 }
+
+/* ---- the pass ---- */
 
 /* Sets wanted[i] where node i depends on a parameter through float inputs. */
 static void find_wanted(const tkg_tape *tape, bool *wanted) {
   for (int i = 0; i < tape->n; i++) {
     const tkg_node *n = &tape->nodes[i];
-    wanted[i] = n->parameter && n->dtype == TKG_F32;
+    wanted[i] = n->parameter && (n->dtype == TKG_F32 || n->dtype == TKG_BF16);
     for (int k = 0; k < n->inputs; k++) wanted[i] |= tkg__passes_gradient(n, k) && wanted[n->in[k]];
   }
 }

@@ -127,7 +127,11 @@ static int part(tkg_vjp *v, int op) {
 }
 
 int tkg__vjp_narrow(tkg_vjp *v) { return part(v, TKG_OP_PAD); }
-int tkg__vjp_pad(tkg_vjp *v) { return part(v, TKG_OP_NARROW); }
+int tkg__vjp_pad(tkg_vjp *v) {
+  int status = wants(v, 0) ? part(v, TKG_OP_NARROW) : TKG_OK;
+  bool base = self(v)->inputs > 1;
+  return !status && base && wants(v, 1) ? accumulate(v, 1, v->g) : status;
+}
 
 int tkg__vjp_reshape(tkg_vjp *v) {
   return accumulate(v, 0, reshaped(v, v->g, node_of(v, in(v, 0))));
@@ -198,6 +202,8 @@ int tkg__vjp_scatter_add(tkg_vjp *v) {
 }
 
 /* ---- one input, elementwise or row by row ---- */
+
+int tkg__vjp_widen(tkg_vjp *v) { return accumulate(v, 0, v->g); }
 
 int tkg__vjp_affine(tkg_vjp *v) {
   double factor = self(v)->f[0];

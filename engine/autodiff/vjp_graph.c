@@ -95,13 +95,14 @@ static int to_weights(tkg_vjp *v, const sum *s) {
   return graph_op(v, node, TKG_OP_SDDMM, head, tail, s->r, -1);
 }
 
+/* The gradient of x comes last: the copy of x that the others read is then gone before that, which
+ * is as large, is made. */
 int tkg__vjp_aggregate(tkg_vjp *v) {
   const sum s = sum_of(v);
   int status = TKG_OK;
-  if (wants(v, s.x_at)) status = accumulate(v, s.x_at, to_nodes(v, &s));
-  if (!status && s.r >= 0 && wants(v, s.r_at)) status = accumulate(v, s.r_at, to_relations(v, &s));
+  if (s.r >= 0 && wants(v, s.r_at)) status = accumulate(v, s.r_at, to_relations(v, &s));
   if (!status && s.w >= 0 && wants(v, s.w_at)) status = accumulate(v, s.w_at, to_weights(v, &s));
-  return status;
+  return !status && wants(v, s.x_at) ? accumulate(v, s.x_at, to_nodes(v, &s)) : status;
 }
 
 /* s[e] = a[head] . b[tail] (r[rel]): the gradient of an edge is a weight of it. */

@@ -1,4 +1,5 @@
 /* The op table as data, and the small questions every pass asks of a node. */
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -13,10 +14,19 @@ const tkg_op_info tkg__ops[TKG_OP_COUNT] = {
 
 bool tkg__op_is(int op, enum tkg_op_flag flag) { return tkg__ops[op].flags & flag; }
 
-char tkg__op_reads(int op, int input) {
+static char letter(int op, int input) {
   for (const char *r = tkg__ops[op].reads; *r; r++)
     if (*r != '|' && input-- == 0) return *r;
   return 0;
+}
+
+char tkg__op_reads(int op, int input) { return (char)tolower(letter(op, input)); }
+
+bool tkg__takes_codes(const tkg_node *n, int input, const tkg_node *codes) {
+  const char reads = letter(n->op, input);
+  if (!isupper(reads)) return reads == 'q' || reads == 'k';
+  return codes->rank == 2 && tkg__cols(codes) <= TKG_MOST_CODED_COLS &&
+         codes->i[1] != TKG_ROUND_DITHER_INDEPENDENT;
 }
 
 void tkg__op_arity(int op, int *least, int *most) {
@@ -30,6 +40,12 @@ void tkg__op_arity(int op, int *least, int *most) {
     *most += 1;
     if (!optional) *least += 1;
   }
+}
+
+int tkg__op_base(int op) {
+  int least, most;
+  tkg__op_arity(op, &least, &most);
+  return tkg__op_is(op, TKG_BASE) ? most - 1 : -1;
 }
 
 bool tkg__passes_gradient(const tkg_node *n, int input) {
@@ -60,12 +76,20 @@ int64_t tkg__rows(const tkg_node *n) {
   return rows;
 }
 
+bool tkg__is_table(const tkg_node *n) {
+  return n->rank == 2 && n->shape[0] > n->shape[1] && tkg__count(n) >= TKG_TABLE_LEAST;
+}
+
 int64_t tkg__bytes(const tkg_node *n) {
   switch (n->dtype) {
-  case TKG_CODES:
-    return tkg__codec_bytes((int)n->i[0], tkg__rows(n), tkg__cols(n));
+  case TKG_CODES: {
+    const int64_t signs = n->i[3] ? (tkg__count(n) + 7) / 8 : 0;
+    return tkg__codec_bytes((int)n->i[0], tkg__rows(n), tkg__cols(n)) + signs;
+  }
   case TKG_MASK:
     return (tkg__count(n) + 7) / 8;
+  case TKG_BF16:
+    return tkg__count(n) * 2;
   default:
     return tkg__count(n) * 4;
   }
@@ -78,6 +102,8 @@ static char rows_letter(int op, int input) {
     if (r[1] == '*') return *r;
   return *r;
 }
+
+static bool is_by_row(char letter) { return letter == 'r' || letter == 'R'; }
 
 /* Whether the op's attributes and shapes are such that what ops.def says of its rows holds. */
 static bool rows_hold(const tkg_node *n, const tkg_node *const *in) {
@@ -110,9 +136,14 @@ static bool has_its_rows(const tkg_node *n, const tkg_node *x, char reads) {
 
 enum tkg_row_access tkg__row_access(const tkg_node *n, const tkg_node *const *in, int input) {
   if (sums_rows(n, in)) return TKG_ACCESS_REDUCES;
-  bool row = rows_letter(n->op, input) == 'r' && rows_hold(n, in) &&
+  bool row = is_by_row(rows_letter(n->op, input)) && rows_hold(n, in) &&
              has_its_rows(n, in[input], tkg__op_reads(n->op, input));
   return row ? TKG_ACCESS_ROW : TKG_ACCESS_WHOLE;
+}
+
+bool tkg__by_column(const tkg_node *n, const tkg_node *const *in, int input) {
+  char letter = rows_letter(n->op, input);
+  return letter == 'R' || letter == 'W' || sums_rows(n, in);
 }
 
 /* An input that is read by row and has no row per row of the result must be the same for all rows.
@@ -126,7 +157,7 @@ bool tkg__rows_apart(const tkg_node *n, const tkg_node *const *in) {
   for (int k = 0; k < n->inputs; k++) {
     bool row = tkg__row_access(n, in, k) == TKG_ACCESS_ROW;
     if (row && in[k]->rank != 2) return false;
-    if (!row && rows_letter(n->op, k) == 'r' && !is_same_for_all_rows(in[k])) return false;
+    if (!row && is_by_row(rows_letter(n->op, k)) && !is_same_for_all_rows(in[k])) return false;
   }
   return true;
 }
@@ -149,7 +180,7 @@ int64_t tkg__part_begin(int64_t rows, int parts, int part) {
 }
 
 char *tkg__shape_text(const tkg_node *n, char out[TKG_SHAPE_TEXT]) {
-  static const char *const names[] = {"f32", "i32", "codes", "mask"};
+  static const char *const names[] = {"f32", "i32", "codes", "mask", "bf16"};
   int at = snprintf(out, TKG_SHAPE_TEXT, "%s [", names[n->dtype]);
   for (int d = 0; d < n->rank; d++)
     at += snprintf(out + at, (size_t)(TKG_SHAPE_TEXT - at), "%s%lld", d ? ", " : "",

@@ -15,7 +15,8 @@ enum tkg_op {
 };
 #undef X
 
-enum tkg_dtype { TKG_F32, TKG_I32, TKG_CODES, TKG_MASK };
+/* BF16 is the upper half of a float (bf16.h): parameters may be kept so. */
+enum tkg_dtype { TKG_F32, TKG_I32, TKG_CODES, TKG_MASK, TKG_BF16 };
 
 /* How a value is kept for backward (ARCHITECTURE: the save pass). DEFAULT lets the pass choose. */
 enum tkg_rule {
@@ -49,6 +50,8 @@ enum tkg_op_flag {
   TKG_UPDATE = 8,
   TKG_RANDOM = 16,
   TKG_TILED = 32,
+  TKG_BASE = 64,
+  TKG_HALVES = 128,
 };
 
 typedef struct tkg_op_info {
@@ -59,8 +62,9 @@ typedef struct tkg_op_info {
 extern const tkg_op_info tkg__ops[TKG_OP_COUNT];
 
 bool tkg__op_is(int op, enum tkg_op_flag flag);
-char tkg__op_reads(int op, int input); /* letter of an input, 0 if there is none */
+char tkg__op_reads(int op, int input); /* small letter of an input, 0 if there is none */
 void tkg__op_arity(int op, int *least, int *most);
+int tkg__op_base(int op); /* number of the input that a TKG_BASE op adds to, else -1 */
 bool tkg__passes_gradient(const tkg_node *n, int input); /* to this input, if at all */
 
 /* Whether all dimensions are 0 or more and their product, each taken as 1 at least, is no more than
@@ -70,12 +74,23 @@ enum { TKG_MOST_ELEMENTS_BITS = 48 };
 #define TKG_MOST_ELEMENTS (INT64_C(1) << TKG_MOST_ELEMENTS_BITS)
 bool tkg__shape_fits(const int64_t *shape, int rank);
 
+/* Whether the kernel of a node can read these packed codes as this input. What may read a row many
+ * times decodes it each time: codes have no noise per element then, and kernels hold a row of so
+ * many columns. */
+enum { TKG_MOST_CODED_COLS = 2048 };
+bool tkg__takes_codes(const tkg_node *n, int input, const tkg_node *codes);
+
 /* The matrix view of a node. */
 int64_t tkg__count(const tkg_node *n);
 int64_t tkg__cols(const tkg_node *n);
 int64_t tkg__rows(const tkg_node *n);
 /* Bytes of a node's value, of any dtype. */
 int64_t tkg__bytes(const tkg_node *n);
+
+/* Whether a parameter of this shape counts as a large table of rows rather than a weight: a matrix
+ * of more rows than columns and at least TKG_TABLE_LEAST elements. */
+enum { TKG_TABLE_LEAST = 4096 };
+bool tkg__is_table(const tkg_node *n);
 
 /* What row i of a result needs of one input. WHOLE, of which nothing more is known, is the answer
  * for an op whose column `rows` is empty. */
@@ -86,6 +101,10 @@ enum tkg_row_access {
                          of the others that are read so */
 };
 enum tkg_row_access tkg__row_access(const tkg_node *n, const tkg_node *const *in, int input);
+
+/* Whether an element of the result reads of a row of this input one element at most: columns are
+ * not added up. */
+bool tkg__by_column(const tkg_node *n, const tkg_node *const *in, int input);
 
 /* Whether each row of the result, a matrix, can be computed without the others: from row i of the
  * inputs read by ROW, all of them matrices, and from the others as a whole. */

@@ -6,6 +6,7 @@
 
 #include "error.h"
 #include "random.h"
+#include "shared/bf16.h"
 
 int tkg__tensor_like(tkg_engine *engine, const tkg_node *shape, int kind, tkg_tensor **out) {
   char text[TKG_SHAPE_TEXT];
@@ -81,7 +82,11 @@ const char *tkg_tensor_device(const tkg_tensor *tensor) {
 }
 int tkg_tensor_dtype(const tkg_tensor *tensor) {
   TKG__NEEDS(tensor, 0);
-  return tensor->shape.dtype;
+  return tensor->shape.dtype == TKG_BF16 ? TKG_F32 : tensor->shape.dtype;
+}
+int tkg_tensor_bits(const tkg_tensor *tensor) {
+  TKG__NEEDS(tensor, 0);
+  return tensor->shape.dtype == TKG_BF16 ? 16 : 32;
 }
 int tkg_tensor_rank(const tkg_tensor *tensor) {
   TKG__NEEDS(tensor, 0);
@@ -142,13 +147,40 @@ static void write_replaced(const tkg_backend *backend, char *to, const char *fro
   }
 }
 
+/* ---- numbers of 16 bits: floats to whoever reads and writes them ---- */
+
+enum { PIECE = 16384 }; /* numbers converted at once */
+
+static void write_halves(const tkg_backend *backend, uint16_t *to, const float *from,
+                         int64_t count) {
+  uint16_t piece[PIECE];
+  for (int64_t first = 0; first < count; first += PIECE) {
+    int64_t n = count - first < PIECE ? count - first : PIECE;
+    for (int64_t i = 0; i < n; i++) piece[i] = tkg__bf16_nearest(from[first + i]);
+    backend->write(to + first, piece, 2 * n);
+  }
+}
+
+static int read_halves(const tkg_backend *backend, float *to, const uint16_t *from, int64_t count) {
+  uint16_t piece[PIECE];
+  int status = TKG_OK;
+  for (int64_t first = 0; first < count && !status; first += PIECE) {
+    int64_t n = count - first < PIECE ? count - first : PIECE;
+    status = backend->read(piece, from + first, 2 * n);
+    for (int64_t i = 0; i < n && !status; i++) to[first + i] = tkg__bf16_value(piece[i]);
+  }
+  return status;
+}
+
 int tkg_tensor_write(tkg_tensor *tensor, const void *from, int64_t first, int64_t count) {
   TKG__NEEDS(tensor && (from || !count), TKG_E_ARGUMENT);
   int status = check_range(tensor, first, count);
   if (status) return status;
   const tkg_backend *backend = tensor->engine->backend;
   char *to = (char *)tensor->data + 4 * first;
-  if (tensor->shape.dtype == TKG_F32 && count_odd_nans(from, count) > 0)
+  if (tensor->shape.dtype == TKG_BF16)
+    write_halves(backend, (uint16_t *)tensor->data + first, from, count);
+  else if (tensor->shape.dtype == TKG_F32 && count_odd_nans(from, count) > 0)
     write_replaced(backend, to, from, count);
   else
     backend->write(to, from, 4 * count);
@@ -161,20 +193,37 @@ int tkg_tensor_read(const tkg_tensor *tensor, void *to, int64_t first, int64_t c
   int status = check_range(tensor, first, count);
   if (status) return status;
   const tkg_backend *backend = tensor->engine->backend;
-  status = backend->read(to, (const char *)tensor->data + 4 * first, 4 * count);
-  if (!status && tensor->shape.dtype == TKG_F32) replace_odd_nans(to, count);
+  const bool half = tensor->shape.dtype == TKG_BF16;
+  status = half ? read_halves(backend, to, (const uint16_t *)tensor->data + first, count)
+                : backend->read(to, (const char *)tensor->data + 4 * first, 4 * count);
+  if (!status && tensor->shape.dtype != TKG_I32) replace_odd_nans(to, count);
   return tkg__keep_backend_message(backend, status);
+}
+
+/* Copies floats between tensors of 32 and of 16 bits. */
+static int convert(tkg_tensor *to, const tkg_tensor *from) {
+  float piece[PIECE];
+  int64_t all = tkg__count(&to->shape);
+  int status = TKG_OK;
+  for (int64_t first = 0; first < all && !status; first += PIECE) {
+    int64_t n = all - first < PIECE ? all - first : PIECE;
+    status = tkg_tensor_read(from, piece, first, n);
+    if (!status) status = tkg_tensor_write(to, piece, first, n);
+  }
+  return status;
 }
 
 int tkg_tensor_copy(tkg_tensor *to, const tkg_tensor *from) {
   TKG__NEEDS(to && from, TKG_E_ARGUMENT);
   char text[2][TKG_SHAPE_TEXT];
-  if (to->shape.dtype != from->shape.dtype || tkg__count(&to->shape) != tkg__count(&from->shape))
+  const bool alike = tkg_tensor_dtype(to) == tkg_tensor_dtype(from);
+  if (!alike || tkg__count(&to->shape) != tkg__count(&from->shape))
     return tkg__fail(TKG_E_SHAPE, "copy: %s does not fit in %s",
                      tkg__shape_text(&from->shape, text[0]), tkg__shape_text(&to->shape, text[1]));
   if (to->engine->backend != from->engine->backend)
     return tkg__fail(TKG_E_DEVICE, "copy: a tensor of %s to one of %s", from->engine->backend->name,
                      to->engine->backend->name);
+  if (to->shape.dtype != from->shape.dtype) return convert(to, from);
   to->engine->backend->copy(to->data, from->data, tkg__bytes(&to->shape));
   to->version++;
   return TKG_OK;
@@ -182,7 +231,7 @@ int tkg_tensor_copy(tkg_tensor *to, const tkg_tensor *from) {
 
 /* Allocates a copy of a tensor on the host: initial values are computed there and written once. */
 static float *host_copy(const tkg_tensor *tensor) {
-  return malloc((size_t)tkg__bytes(&tensor->shape) + 4);
+  return malloc(4 * (size_t)tkg__count(&tensor->shape) + 4);
 }
 
 static int write_and_free(tkg_tensor *tensor, float *values) {
@@ -208,7 +257,7 @@ typedef void fill_function(float *, int64_t, float, float, uint64_t, uint32_t, u
 static int fill_random(tkg_tensor *tensor, double a, double b, uint32_t stream,
                        fill_function *fill) {
   TKG__NEEDS(tensor, TKG_E_ARGUMENT);
-  if (tensor->shape.dtype != TKG_F32)
+  if (tensor->shape.dtype == TKG_I32)
     return tkg__fail(TKG_E_DTYPE, "random values need an f32 tensor");
   float *host = host_copy(tensor);
   if (!host) return tkg__fail(TKG_E_MEMORY, "random values: no memory for a copy on the host");
@@ -237,6 +286,47 @@ void tkg_tensor_set_parameter(tkg_tensor *tensor, int wanted) {
   tensor->parameter = wanted != 0;
   if (tensor->kind == TKG_KIND_PARAMETER || tensor->kind == TKG_KIND_DATA)
     set_kind(tensor, wanted ? TKG_KIND_PARAMETER : TKG_KIND_DATA);
+}
+
+/* Gives a tensor another type's memory with the same numbers, rounded to the nearest. */
+static int change_type(tkg_tensor *tensor, int dtype) {
+  tkg_tensor *other;
+  tkg_node shape = tensor->shape;
+  shape.dtype = (uint8_t)dtype;
+  int status = tkg__tensor_like(tensor->engine, &shape, tensor->kind, &other);
+  if (status) return status;
+  status = convert(other, tensor);
+  if (!status) {
+    void *data = tensor->data;
+    tensor->data = other->data;
+    other->data = data;
+    other->shape.dtype = tensor->shape.dtype;
+    tensor->shape.dtype = (uint8_t)dtype;
+    tensor->tape = NULL; /* its leaf is another node now */
+    tensor->version++;
+  }
+  tkg_tensor_release(other);
+  return status;
+}
+
+int tkg_tensor_set_bits(tkg_tensor *tensor, int bits, int number) {
+  TKG__NEEDS(tensor, TKG_E_ARGUMENT);
+  char text[TKG_SHAPE_TEXT];
+  if (bits != 16 && bits != 32) return tkg__fail(TKG_E_ARGUMENT, "bits: %d is not 32 or 16", bits);
+  if (!tensor->parameter)
+    return tkg__fail(TKG_E_ARGUMENT, "bits: %s is no parameter",
+                     tkg__shape_text(&tensor->shape, text));
+  if (number < 0 || number >= TKG_MOST_NUMBERED)
+    return tkg__fail(TKG_E_ARGUMENT, "bits: number %d is not in 0..%d", number,
+                     TKG_MOST_NUMBERED - 1);
+  tensor->number = number;
+  int dtype = bits == 16 ? TKG_BF16 : TKG_F32;
+  return dtype == tensor->shape.dtype ? TKG_OK : change_type(tensor, dtype);
+}
+
+int tkg_tensor_is_table(const tkg_tensor *tensor) {
+  TKG__NEEDS(tensor, 0);
+  return tkg__is_table(&tensor->shape);
 }
 
 int tkg_tensor_is_parameter(const tkg_tensor *tensor) {

@@ -7,6 +7,7 @@
 struct tkg_tensor {
   tkg_engine *engine;
   int references, kind, parameter;
+  int number;     /* of a parameter of 16 bits: which noise its updates are rounded with */
   tkg_node shape; /* its dtype, rank and shape; the rest is unused */
   void *data;
   uint64_t version;     /* grows with each change of the contents */
@@ -16,6 +17,8 @@ struct tkg_tensor {
   uint64_t tape_generation;
   int tape_node;
 };
+
+enum { TKG_MOST_NUMBERED = 1 << 20 };
 
 /* Creates a tensor with the dtype and shape of a node, contents undefined. The caller owns *out.
  * Returns TKG_E_MEMORY if there is no memory. */

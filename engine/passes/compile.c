@@ -5,8 +5,10 @@
 
 #include "autodiff/grad.h"
 #include "base/error.h"
-#include "fp32_baseline.h"
+#include "fp32_peak.h"
 #include "fuse_gather.h"
+#include "fuse_widen.h"
+#include "lazy_rows.h"
 #include "plan.h"
 #include "prune_rows.h"
 #include "remove_aliases.h"
@@ -82,8 +84,11 @@ static int add_updates(tkg_program *p, tkg_optimizer *optimizer) {
   p->updates = true;
   for (int i = 0; i < p->gradient_count; i++) {
     int leaf = p->leaf_of[i];
+    tkg_rows rows = {.node = -1};
+    int status = optimizer->lazy != 0 ? tkg__lazy_rows(p, leaf, &p->gradient_of[i], &rows) : TKG_OK;
+    if (status) return status;
     if (tkg__optimizer_record(optimizer, p->tape, p->tape->side[leaf].tensor, leaf,
-                              p->gradient_of[i]) < 0)
+                              p->gradient_of[i], rows.node < 0 ? NULL : &rows) < 0)
       return TKG_E_SHAPE;
   }
   return TKG_OK;
@@ -106,7 +111,7 @@ int tkg__compile(const tkg_tape *tape, const tkg_request *request, const tkg_pol
                  tkg_program *p) {
   int loss = -1, status = add_forward(p, tape, request, &loss);
   if (!status) tkg__set_value_bits(p, policy);
-  if (!status && loss >= 0) p->reference_bytes = tkg__fp32_baseline_bytes(p, loss);
+  if (!status && loss >= 0) status = tkg__fp32_reference(p, loss, request->optimizer);
   if (!status && policy->fuse) tkg__fuse_gather(p);
   if (!status && policy->rows) status = tkg__prune_rows(p, &loss);
   if (!status && loss >= 0) {
@@ -114,8 +119,9 @@ int tkg__compile(const tkg_tape *tape, const tkg_request *request, const tkg_pol
     if (!status && policy->fuse) tkg__fuse_gather(p); /* of what backward sums */
     if (!status && request->optimizer) status = add_updates(p, request->optimizer);
     if (!status) tkg__remove_aliases(p);
-    if (!status) status = tkg__save(p, policy);
   }
+  if (!status && policy->fuse) tkg__fuse_widen(p);
+  if (!status && loss >= 0) status = tkg__save(p, policy);
   p->tiled = policy->tiles;
   p->checked = policy->check;
   if (!status) status = tkg__plan(p);
@@ -128,6 +134,7 @@ void tkg__program_free(tkg_program *p) {
   free(p->outputs);
   free(p->leaf_of);
   free(p->saved);
+  free(p->reference_held);
   free(p->order);
   free(p->offset);
   free(p->groups);

@@ -57,9 +57,8 @@ static void note_peak(tkg_planner *z) {
 /* Returns the input whose memory the result may take over, -1 if there is none. */
 static int replaced_input(const tkg_node *n) {
   if (tkg__op_is(n->op, TKG_INPLACE)) return 0;
-  if (n->op == TKG_OP_SCATTER_ADD && n->inputs == 3) return 2;
-  if (n->op == TKG_OP_NEIGHBOR_SCATTER && n->inputs == 4) return 3;
-  return -1;
+  int base = tkg__op_base(n->op);
+  return base < n->inputs ? base : -1;
 }
 
 /* Gives node i the memory of `from`, if that is a block which is live up to `last`. */
@@ -75,20 +74,22 @@ static bool inherit(tkg_planner *z, int from, int i, int last) {
   return true;
 }
 
-static bool take_over(tkg_planner *z, int i, int o) {
-  tkg_program *p = z->p;
+/* The value whose memory a node that runs alone may take over. */
+static int replaced_by_node(const tkg_planner *z, int i, int o) {
+  const tkg_program *p = z->p;
   const tkg_node *n = &z->tape->nodes[i];
   int k = replaced_input(n);
-  if (k < 0 || tkg__bytes(n) == 0) return false;
+  if (k < 0 || tkg__bytes(n) == 0) return -1;
   int from = p->storage[n->in[k]];
-  if (p->offset[from] < 0 || z->last[from] != o || p->shift[n->in[k]] != 0) return false;
+  if (z->tape->nodes[from].op == TKG_OP_LEAF || p->in_tile[from]) return -1;
+  if (z->last[from] != o || p->shift[n->in[k]] != 0) return -1;
   /* Both the memory and the part that is read: if the first rows of a larger value are broadcast,
      the first rows of the result would overwrite them while later rows still read them. */
-  if (tkg__bytes(&z->tape->nodes[from]) != tkg__bytes(n)) return false;
-  if (tkg__bytes(&z->tape->nodes[n->in[k]]) != tkg__bytes(n)) return false;
+  if (tkg__bytes(&z->tape->nodes[from]) != tkg__bytes(n)) return -1;
+  if (tkg__bytes(&z->tape->nodes[n->in[k]]) != tkg__bytes(n)) return -1;
   for (int j = 0; j < n->inputs; j++)
-    if (j != k && p->storage[n->in[j]] == from) return false;
-  return inherit(z, from, i, o);
+    if (j != k && p->storage[n->in[j]] == from) return -1;
+  return from;
 }
 
 /* ---- memory of a group ---- */
@@ -149,7 +150,8 @@ static int lay_out_tile(tkg_planner *z, tkg_group *g) {
 static bool is_dead(const tkg_planner *z, const tkg_group *g, int v, int o) {
   for (int r = g->first; r <= g->last; r++) {
     const tkg_node *n = &z->tape->nodes[z->p->order[r]];
-    if (r < o && z->p->offset[z->p->order[r]] == z->p->offset[v]) return false;
+    if (r < o && z->p->offset[v] >= 0 && z->p->offset[z->p->order[r]] == z->p->offset[v])
+      return false;
     for (int k = 0; k < n->inputs; k++) {
       if (z->p->storage[n->in[k]] != v) continue;
       bool in_place = r == o && k == 0 && tkg__op_is(n->op, TKG_INPLACE);
@@ -159,23 +161,40 @@ static bool is_dead(const tkg_planner *z, const tkg_group *g, int v, int o) {
   return true;
 }
 
-/* Gives a value that the group writes the memory of a whole value that it reads for the last time.
+/* Whether node i, at place o of a group, may be written over value v, which the group only reads.
  */
-static bool take_over_in_group(tkg_planner *z, const tkg_group *g, int o) {
-  tkg_program *p = z->p;
-  int i = p->order[o];
+static bool replaces_in_group(const tkg_planner *z, const tkg_group *g, int v, int i, int o) {
+  const tkg_program *p = z->p;
+  const tkg_node *from = &z->tape->nodes[v], *n = &z->tape->nodes[i];
+  if (p->storage[v] != v || z->last[v] != g->first || from->op == TKG_OP_LEAF) return false;
+  if (p->group_of[v] == p->group_of[i]) return false; /* the group writes it */
+  return tkg__bytes(from) == tkg__bytes(n) && from->dtype == n->dtype && is_dead(z, g, v, o);
+}
+
+/* The value over which node i, at place o of a group, may be written: of several the first that was
+ * made, since all that it was written over then has the same memory. */
+static int replaced_in_group(const tkg_planner *z, const tkg_group *g, int i, int o) {
+  int first = -1;
   for (int r = g->first; r <= o; r++) {
-    const tkg_node *n = &z->tape->nodes[p->order[r]];
+    const tkg_node *n = &z->tape->nodes[z->p->order[r]];
     for (int k = 0; k < n->inputs; k++) {
       int v = n->in[k];
-      if (p->storage[v] != v || p->offset[v] < 0 || z->last[v] != g->first) continue;
-      if (p->group_of[v] == p->group_of[i]) continue; /* the group writes it */
-      bool fits = tkg__bytes(&z->tape->nodes[v]) == tkg__bytes(&z->tape->nodes[i]) &&
-                  z->tape->nodes[v].dtype == z->tape->nodes[i].dtype;
-      if (fits && is_dead(z, g, v, o) && inherit(z, v, i, g->first)) return true;
+      if ((first < 0 || v < first) && replaces_in_group(z, g, v, i, o)) first = v;
     }
   }
-  return false;
+  return first;
+}
+
+int tkg__replaced(const tkg_planner *z, int i, int o) {
+  int group = z->p->group_of[i];
+  return group < 0 ? replaced_by_node(z, i, o) : replaced_in_group(z, &z->p->groups[group], i, o);
+}
+
+/* Gives the value of node i, at place o, the memory of one that it may take over, if that is in the
+ * arena. */
+static bool take_over(tkg_planner *z, int i, int o) {
+  int from = tkg__replaced(z, i, o);
+  return from >= 0 && z->p->offset[from] >= 0 && inherit(z, from, i, z->time[o]);
 }
 
 static int lay_out_group(tkg_planner *z, tkg_group *g) {
@@ -189,7 +208,7 @@ static int lay_out_group(tkg_planner *z, tkg_group *g) {
     const tkg_node *n = &z->tape->nodes[i];
     if (p->storage[i] != i || p->in_tile[i]) continue;
     bool reduces = tkg__part(z->tape, n) == TKG_PART_REDUCES;
-    if (!p->output_in_place[i] && (reduces || !take_over_in_group(z, g, o)))
+    if (p->output_of[i] < 0 && (reduces || !take_over(z, i, o)))
       p->offset[i] = add_block(z, tkg__bytes(n), g->first, z->last[i], kind_of(z, i));
     if (reduces)
       p->scratch[i] =
@@ -209,7 +228,7 @@ static void lay_out_node(tkg_planner *z, int o) {
   const tkg_node *n = &z->tape->nodes[i], *in[TKG_MAX_INPUTS];
   tkg__inputs_of(z->tape, n, in);
   end_blocks(z, o);
-  if (p->storage[i] == i && !p->output_in_place[i] && !take_over(z, i, o))
+  if (p->storage[i] == i && p->output_of[i] < 0 && !take_over(z, i, o))
     p->offset[i] = add_block(z, tkg__bytes(n), o, z->last[i], kind_of(z, i));
   int64_t scratch = backend->scratch_bytes(n, in);
   if (scratch > 0) p->scratch[i] = add_block(z, scratch, o, o, TKG_KIND_TRANSIENT);

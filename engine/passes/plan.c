@@ -78,13 +78,17 @@ static void list_nodes(tkg_planner *z) {
   }
 }
 
-/* Gives the nodes keys by their places in the order, and finds the last reader of each storage.
- * Keys are even: odd ones lie between two nodes. */
+/* Keys that order the nodes: STEP times the place of each. A late gradient comes LATE before its
+ * first reader, an update one behind the last node that it waits for: updates of what was read come
+ * first, which frees its memory. */
+enum { STEP = 4, LATE = 2 };
+
+/* Gives the nodes their keys, and finds the last reader of each storage. */
 static void number_nodes(tkg_planner *z) {
   const tkg_program *p = z->p;
   for (int o = 0; o < p->order_count; o++) {
     int i = p->order[o];
-    z->key[i] = 2 * (int64_t)o;
+    z->key[i] = STEP * (int64_t)o;
     for (int k = 0; k < z->tape->nodes[i].inputs; k++)
       z->last[p->storage[z->tape->nodes[i].in[k]]] = i;
     z->last[p->storage[i]] = i;
@@ -106,7 +110,7 @@ static void add_updates(tkg_planner *z) {
     const tkg_node *n = &z->tape->nodes[i];
     if (!z->needed[i] || !tkg__op_is(n->op, TKG_UPDATE)) continue;
     int reader = z->last[p->storage[n->in[0]]];
-    int64_t at = p->checked ? 2 * (int64_t)z->tape->n : reader < 0 ? -2 : end_key(z, reader);
+    int64_t at = p->checked ? STEP * (int64_t)z->tape->n : reader < 0 ? -STEP : end_key(z, reader);
     for (int k = 1; k < n->inputs; k++) {
       int v = p->storage[n->in[k]];
       if (z->tape->nodes[v].op == TKG_OP_LEAF) continue;
@@ -159,7 +163,7 @@ static void make_late(tkg_planner *z) {
   for (int i = z->tape->n; i-- > z->p->forward;)
     if (may_wait(z, i)) {
       int64_t at = first_read(z, i);
-      if (at > z->key[i]) z->key[i] = at % 2 ? at : at - 1;
+      if (at > z->key[i]) z->key[i] = at % STEP ? at : at - LATE;
     }
 }
 
@@ -200,23 +204,6 @@ static int put_in_order(tkg_planner *z) {
   return status;
 }
 
-/* ---- results ---- */
-
-/* Large outputs of a forward pass are computed in the tensor that is returned. Small ones are
- * copied, since a replayed run needs the same addresses each time, which a new tensor rarely has.
- */
-enum { LARGE_RESULT = 1 << 20 };
-
-static void find_outputs_in_place(tkg_planner *z) {
-  tkg_program *p = z->p;
-  if (p->updates || p->gradient_count) return;
-  for (int i = 0; i < p->output_count; i++) {
-    const tkg_node *n = &z->tape->nodes[p->outputs[i]];
-    p->output_in_place[p->outputs[i]] = p->storage[p->outputs[i]] == p->outputs[i] &&
-                                        n->op != TKG_OP_LEAF && tkg__bytes(n) >= LARGE_RESULT;
-  }
-}
-
 /* ---- liveness ---- */
 
 static void find_last_readers(tkg_planner *z) {
@@ -234,15 +221,39 @@ static void find_last_readers(tkg_planner *z) {
     z->last[p->storage[p->gradient_of[i]]] = p->order_count;
 }
 
+/* ---- results ---- */
+
+/* Large outputs of a forward pass are computed in the tensor that is returned, and so are the
+ * values that they are written over. Small ones are copied, since a replayed run needs the same
+ * addresses each time, which a new tensor rarely has. */
+enum { LARGE_RESULT = 1 << 20 };
+
+static void find_outputs_in_place(tkg_planner *z) {
+  tkg_program *p = z->p;
+  for (int i = 0; i < z->tape->n; i++) p->output_of[i] = -1;
+  if (p->updates || p->gradient_count) return;
+  for (int i = 0; i < p->output_count; i++) {
+    int output = p->outputs[i];
+    const tkg_node *n = &z->tape->nodes[output];
+    if (p->storage[output] == output && n->op != TKG_OP_LEAF && tkg__bytes(n) >= LARGE_RESULT)
+      p->output_of[output] = output;
+  }
+  for (int o = p->order_count; o-- > 0;) {
+    int i = p->order[o], output = p->output_of[i];
+    int from = output < 0 ? -1 : tkg__replaced(z, i, o);
+    if (from >= 0 && p->output_of[from] < 0) p->output_of[from] = output;
+  }
+}
+
 /* ---- the pass ---- */
 
 static bool allocate(tkg_planner *z) {
   tkg_program *p = z->p;
   size_t n = (size_t)p->tape->n + 1;
-  p->order = calloc(3 * n, sizeof *p->order);
+  p->order = calloc(4 * n, sizeof *p->order);
   p->offset = calloc(3 * n, sizeof *p->offset);
   p->groups = calloc(n, sizeof *p->groups);
-  p->in_tile = calloc(2 * n, sizeof *p->in_tile);
+  p->in_tile = calloc(n, sizeof *p->in_tile);
   z->needed = calloc(n, sizeof *z->needed);
   z->time = calloc(2 * n, sizeof *z->time);
   z->key = calloc(n, sizeof *z->key);
@@ -251,9 +262,9 @@ static bool allocate(tkg_planner *z) {
   if (!p->order || !p->offset || !p->groups || !p->in_tile || !z->needed || !z->time || !z->key ||
       !z->arena || !z->tile)
     return false;
-  p->output_in_place = p->in_tile + n;
   p->storage = p->order + n;
   p->group_of = p->order + 2 * n;
+  p->output_of = p->order + 3 * n;
   p->shift = p->offset + n;
   p->scratch = p->offset + 2 * n;
   z->last = z->time + n;
@@ -269,8 +280,8 @@ int tkg__plan(tkg_program *p) {
     status = put_in_order(&z);
   }
   if (!status) {
-    find_outputs_in_place(&z);
     find_last_readers(&z);
+    find_outputs_in_place(&z);
     status = tkg__lay_out(&z);
   }
   free(z.needed);

@@ -31,8 +31,8 @@ typedef struct tkg_saved_value {
   tkg_node shape;
   const char *where;
   uint8_t op, rule;
-  int bits;
-  int readers; /* times that backward reads the copy; packed codes are read twice */
+  int bits, rounding; /* tkg_rounding; -1: not in codes */
+  int readers;        /* times that backward reads the copy; packed codes are read twice */
   int64_t exact_bytes, saved_bytes;
 } tkg_saved_value;
 
@@ -57,7 +57,10 @@ typedef struct tkg_program {
   bool updates; /* an optimizer consumes the gradients */
   tkg_saved_value *saved;
   int saved_count;
-  int64_t reference_bytes;
+  int64_t reference_bytes;              /* what an op-by-op FP32 tape would save */
+  int64_t reference_work;               /* and hold at its fullest during the step */
+  struct tkg_fp32_held *reference_held; /* and between steps; see fp32_peak.h */
+  int reference_held_count;
 
   /* the plan */
   int32_t *order; /* nodes to run, in this order */
@@ -72,7 +75,7 @@ typedef struct tkg_program {
   int group_count;
   int32_t *group_of; /* of a node; -1: it runs alone */
   bool *in_tile; /* the value exists one tile at a time; its offset is in the memory of the tile */
-  bool *output_in_place; /* the value is computed in the returned tensor: no memory here */
+  int32_t *output_of; /* the output in whose tensor a value is computed; -1: it is in the arena */
   int64_t arena_bytes;
   int64_t at_peak[TKG_KIND_COUNT]; /* bytes by kind where the arena is fullest */
 } tkg_program;

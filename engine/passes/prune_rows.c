@@ -18,6 +18,7 @@ typedef struct moved {
 } moved;
 
 typedef struct rows {
+  bool forward_only;
   const tkg_tape *old;
   tkg_tape *fresh;
   bool *read;   /* some node reads the value, or it is an output */
@@ -42,6 +43,7 @@ static bool row_local(const rows *z, int v) {
   const tkg_node *n = node_of(z, v), *in[TKG_MAX_INPUTS];
   if (n->rank != 2 || n->dtype != TKG_F32 || n->shape[0] < 2) return false;
   if (n->op == TKG_OP_GATHER) return gathers_rows(z, n) && node_of(z, n->in[1])->rank == 1;
+  if (n->op == TKG_OP_WIDEN) return false; /* a gather will read the leaf itself (fuse_widen.c) */
   tkg__inputs_of(z->old, n, in);
   return tkg__rows_apart(n, in);
 }
@@ -169,12 +171,56 @@ static int emit_whole(rows *z, int i) {
   return at;
 }
 
-static int rewrite(rows *z) {
-  for (int i = 0; i < z->old->n; i++) {
-    z->map[i] = z->whole[i] ? emit_whole(z, i) : -1;
-    if (z->whole[i] && z->map[i] < 0) return tkg__fail(TKG_E_MEMORY, "rows: no memory");
+/* Emits node i unless it is there, or its rows alone are. */
+static int emit_once(rows *z, int i) {
+  if (z->map[i] >= 0 || !z->whole[i]) return TKG_OK;
+  z->map[i] = emit_whole(z, i);
+  return z->map[i] < 0 ? tkg__fail(TKG_E_MEMORY, "rows: no memory") : TKG_OK;
+}
+
+/* Whether all that rows of old value v are computed from has been emitted. */
+static bool ready(const rows *z, int v) {
+  if (z->whole[v]) return z->map[v] >= 0;
+  const tkg_node *n = node_of(z, v);
+  for (int k = 0; k < n->inputs; k++)
+    if (!ready(z, n->in[k])) return false;
+  return true;
+}
+
+/* Computes what can be computed of the rows `ids` of old value v, for a later rows_of. */
+static int begin_rows(rows *z, int v, int ids) {
+  const tkg_node *n = node_of(z, v);
+  if (ready(z, v)) return rows_of(z, v, ids) < 0 ? TKG_E_MEMORY : TKG_OK;
+  for (int k = 0; k < n->inputs && !z->whole[v]; k++) {
+    int status = aligned(z, n, k) ? begin_rows(z, n->in[k], ids) : TKG_OK;
+    if (status) return status;
   }
   return TKG_OK;
+}
+
+/* Gathers rows as soon as they can be computed. Nothing is saved of a forward pass alone: a layer
+ * is then dead once its rows are gathered and the next one is there. */
+static int begin_gathers(rows *z, int after) {
+  int status = TKG_OK;
+  for (int i = after + 1; i < z->old->n && !status; i++) {
+    const tkg_node *n = node_of(z, i);
+    if (!z->whole[i] || !gathers_rows(z, n) || z->whole[n->in[0]]) continue;
+    int ids = z->map[n->in[1]];
+    if (ids >= 0 && z->fresh->nodes[ids].rank == 1) status = begin_rows(z, n->in[0], ids);
+  }
+  return status;
+}
+
+static int rewrite(rows *z) {
+  int status = TKG_OK;
+  for (int i = 0; i < z->old->n; i++) z->map[i] = -1;
+  for (int i = 0; i < z->old->n && !status && z->forward_only; i++)
+    if (node_of(z, i)->op == TKG_OP_LEAF) status = emit_once(z, i);
+  for (int i = 0; i < z->old->n && !status; i++) {
+    status = emit_once(z, i);
+    if (!status && z->forward_only) status = begin_gathers(z, i);
+  }
+  return status;
 }
 
 /* ---- the pass ---- */
@@ -205,6 +251,7 @@ int tkg__prune_rows(tkg_program *p, int *loss) {
     for (int i = 0; i < p->output_count; i++) ask_for(&z, p->outputs[i]);
     find_whole(&z);
   }
+  z.forward_only = *loss < 0;
   if (!status && changes(&z)) {
     status = tkg_tape_create(p->tape->engine, &z.fresh);
     if (!status) status = rewrite(&z);

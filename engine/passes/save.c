@@ -1,7 +1,8 @@
 /* The save pass decides how each forward value that backward reads is saved.
  *
  * It takes the first rule that fits: resident, recompute, mask, small (exact), quantize. Then it
- * rewrites backward's reads: to codes that are decoded, to sign masks, to nodes recorded once more.
+ * rewrites backward's reads: to codes, which are decoded for the ops that cannot read them, to sign
+ * masks, to nodes recorded once more.
  *
  * No list of ops says which values may be noisy. The bias pass checks it (bias.c): where the noise
  * of a copy would be multiplied with itself or enter a non-linear op, the value is saved exactly.
@@ -23,8 +24,9 @@ typedef struct save {
   const tkg_tape *old;
   tkg_tape *fresh;
   int n, forward;
-  bool *need_value, *need_sign, *need_codes, *is_output, *must_be_exact;
-  bool *rows_apart;        /* rows gathered from it are saved by themselves */
+  bool *need_value, *need_sign, *need_codes, *is_output;
+  bool *must_be_exact, *needs_independent; /* as the bias pass has found */
+  bool *rows_apart;                        /* rows gathered from it are saved by themselves */
   bool *need_recomputed;   /* an input of a needed value that could be computed again */
   bool *available;         /* backward can have it without saving more than is saved already */
   bool *available_exactly; /* and without noise */
@@ -130,6 +132,15 @@ static int width(const save *s, int v) {
   return bits <= 2 && s->need_codes[v] ? 2 * bits : bits;
 }
 
+/* A reader of the codes themselves corrects for the variance, which is known of dither alone. */
+static int rounding_of(const save *s, int v) {
+  int rounding = s->policy->rounding;
+  if (s->need_codes[v] && !tkg__codec_dithers(rounding)) rounding = TKG_ROUND_DITHER;
+  if (s->needs_independent[v] && rounding == TKG_ROUND_DITHER)
+    rounding = TKG_ROUND_DITHER_INDEPENDENT;
+  return rounding;
+}
+
 static bool worth_packing(const save *s, int v) {
   const tkg_node *n = &s->old->nodes[v];
   if (n->dtype != TKG_F32 || n->rank < 2 || width(s, v) >= 32) return false;
@@ -181,11 +192,18 @@ static void choose_all(save *s) {
 }
 
 /* A value that backward has exactly needs no mask of its sign. */
-static bool wants_mask(const save *s, int v) {
+static bool wants_sign(const save *s, int v) {
   if (!s->need_sign[v] || s->rule[v] == TKG_RULE_EXACT || s->rule[v] == TKG_RULE_RESIDENT)
     return false;
   if (s->old->nodes[v].op == TKG_OP_LEAF || s->is_output[v]) return false;
   return s->policy->save;
+}
+
+/* Dither adds noise to zeros, which stochastic rounding does not: the signs of a ReLU's output,
+ * which backward needs in any case, lie with its codes and restore them. */
+static bool codes_have_signs(const save *s, int v) {
+  const tkg_node *n = &s->old->nodes[v];
+  return n->op == TKG_OP_LEAKY_RELU && n->f[0] == 0 && wants_sign(s, v);
 }
 
 /* ---- 3. the new tape ---- */
@@ -205,10 +223,9 @@ static int emit_saved(save *s, int op, int input, int v, int dtype) {
   node.dtype = (uint8_t)dtype;
   if (op != TKG_OP_SIGN_MASK) {
     node.i[0] = width(s, v);
-    /* A reader of the codes themselves corrects for the variance, which is known of dither alone.
-     */
-    node.i[1] = s->need_codes[v] ? (int)TKG_ROUND_DITHER : s->policy->rounding;
+    node.i[1] = rounding_of(s, v);
     node.i[2] = STREAM_SAVED + v;
+    node.i[3] = codes_have_signs(s, v);
   }
   return emit(s, &node, s->old->side[v].where);
 }
@@ -226,52 +243,42 @@ static int emit_forward(save *s, int v) {
     if (s->code[v] < 0) return TKG_E_MEMORY;
     s->source[s->code[v]] = v;
   }
-  if (wants_mask(s, v)) s->mask[v] = emit_saved(s, TKG_OP_SIGN_MASK, at, v, TKG_MASK);
-  return TKG_OK;
+  if (!wants_sign(s, v)) return TKG_OK;
+  bool has = s->code[v] >= 0 && codes_have_signs(s, v);
+  s->mask[v] = has ? s->code[v] : emit_saved(s, TKG_OP_SIGN_MASK, at, v, TKG_MASK);
+  return s->mask[v] < 0 ? TKG_E_MEMORY : TKG_OK;
 }
 
-/* Dither adds noise to zeros, which stochastic rounding does not: the mask of a ReLU restores them.
- */
-static int restore_zeros(save *s, int v, int decoded) {
-  const tkg_node *n = &s->old->nodes[v];
-  if (n->op != TKG_OP_LEAKY_RELU || n->f[0] != 0 || s->mask[v] < 0) return decoded;
-  tkg_node node = s->fresh->nodes[decoded];
-  memset(node.i, 0, sizeof node.i);
-  node.op = TKG_OP_LEAKY_RELU_GRAD;
-  node.inputs = 2;
-  node.in[0] = decoded;
-  node.in[1] = s->mask[v];
-  return emit(s, &node, s->old->side[v].where);
-}
+static int input_of(save *s, const tkg_node *reader, int k);
 
 /* Returns the node that stands for old forward value `v` in backward; -1 on failure. */
 static int backward_copy(save *s, int v) {
   if (s->copy[v] >= 0) return s->copy[v];
   const tkg_node *n = &s->old->nodes[v];
-  if (s->rule[v] == TKG_RULE_QUANTIZE) {
-    int decoded = emit_saved(s, TKG_OP_DECODE, s->code[v], v, TKG_F32);
-    if (decoded < 0) return -1;
-    return s->copy[v] = restore_zeros(s, v, decoded);
-  }
+  if (s->rule[v] == TKG_RULE_QUANTIZE)
+    return s->copy[v] = emit_saved(s, TKG_OP_DECODE, s->code[v], v, TKG_F32);
   bool stays = n->op == TKG_OP_LEAF || s->is_output[v] || s->rule[v] == TKG_RULE_EXACT;
   if (stays) return s->copy[v] = s->map[v];
   tkg_node node = *n;
   for (int k = 0; k < node.inputs; k++)
-    if ((node.in[k] = backward_copy(s, n->in[k])) < 0) return -1;
+    if ((node.in[k] = input_of(s, n, k)) < 0) return -1;
   return s->copy[v] = emit(s, &node, s->old->side[v].where);
 }
 
+/* Returns the node that input k of an old node, a forward value, is in backward: the sign mask of
+ * the value, its codes or its copy. -1 on failure. */
+static int input_of(save *s, const tkg_node *reader, int k) {
+  int v = reader->in[k];
+  if (tkg__op_reads(reader->op, k) == 's' && s->mask[v] >= 0) return s->mask[v];
+  bool codes = s->code[v] >= 0 && tkg__takes_codes(reader, k, &s->fresh->nodes[s->code[v]]);
+  return codes ? s->code[v] : backward_copy(s, v);
+}
+
 static int emit_backward(save *s, int i) {
-  tkg_node node = s->old->nodes[i];
+  const tkg_node *old = &s->old->nodes[i];
+  tkg_node node = *old;
   for (int k = 0; k < node.inputs; k++) {
-    int v = node.in[k];
-    char reads = tkg__op_reads(node.op, k);
-    bool sign = reads == 's' && v < s->forward && s->mask[v] >= 0;
-    bool codes = reads == 'q' && v < s->forward && s->code[v] >= 0;
-    node.in[k] = v >= s->forward ? s->map[v]
-                 : sign          ? s->mask[v]
-                 : codes         ? s->code[v]
-                                 : backward_copy(s, v);
+    node.in[k] = old->in[k] < s->forward ? input_of(s, old, k) : s->map[old->in[k]];
     if (node.in[k] < 0) return TKG_E_MEMORY;
   }
   s->map[i] = emit(s, &node, s->old->side[i].where);
@@ -296,32 +303,36 @@ static int rewrite(save *s, int *forward) {
 
 /* ---- 4. the report ---- */
 
-static int64_t saved_bytes(const save *s, int v) {
-  switch (s->rule[v]) {
+static int64_t saved_bytes(const save *s, int v, int rule) {
+  const tkg_node *n = &s->old->nodes[v];
+  switch (rule) {
   case TKG_RULE_EXACT:
-    return tkg__bytes(&s->old->nodes[v]);
+    return tkg__bytes(n);
   case TKG_RULE_QUANTIZE:
-    return tkg__bytes(&s->fresh->nodes[s->code[v]]);
+    return tkg__codec_bytes(width(s, v), tkg__rows(n), tkg__cols(n));
+  case TKG_RULE_MASK:
+    return (tkg__count(n) + 7) / 8;
   default:
     return 0;
   }
 }
 
-/* How often backward reads the copy of a value: its codes count twice, as their noise enters
- * squared (column `reads` of ops.def). */
+/* How often backward reads the copy of a value. Codes whose noise enters squared count twice, those
+ * of which only the sign is read not at all (column `reads` of ops.def). */
 static int readers(const save *s, int v) {
   int count = 0;
   for (int i = s->map[s->forward - 1] + 1; i < s->fresh->n; i++) {
     const tkg_node *n = &s->fresh->nodes[i];
     for (int k = 0; k < n->inputs; k++) {
-      if (n->in[k] == s->copy[v]) count++;
-      if (n->in[k] == s->code[v] && n->op != TKG_OP_DECODE) count += 2;
+      char reads = tkg__op_reads(n->op, k);
+      bool codes = n->in[k] == s->code[v] && n->op != TKG_OP_DECODE && reads != 's';
+      if (n->in[k] == s->copy[v] || codes) count += reads == 'q' ? 2 : 1;
     }
   }
   return count;
 }
 
-static void line(save *s, int v, int rule, int64_t bytes) {
+static void line(save *s, int v, int rule) {
   const tkg_node *n = &s->old->nodes[v];
   bool packed = rule == TKG_RULE_QUANTIZE;
   s->p->saved[s->p->saved_count++] = (tkg_saved_value){v,
@@ -332,9 +343,10 @@ static void line(save *s, int v, int rule, int64_t bytes) {
                                                        packed                  ? width(s, v)
                                                        : rule == TKG_RULE_MASK ? 1
                                                                                : 32,
+                                                       packed ? rounding_of(s, v) : -1,
                                                        readers(s, v),
                                                        tkg__bytes(n),
-                                                       bytes};
+                                                       saved_bytes(s, v, rule)};
 }
 
 static int report(save *s) {
@@ -342,8 +354,8 @@ static int report(save *s) {
   if (!s->p->saved) return tkg__fail(TKG_E_MEMORY, "save: no memory for the report");
   for (int v = 0; v < s->forward; v++) {
     bool view = s->old->nodes[v].op == TKG_OP_RESHAPE;
-    if (s->need_value[v] && s->rule[v] && !view) line(s, v, s->rule[v], saved_bytes(s, v));
-    if (s->mask[v] >= 0) line(s, v, TKG_RULE_MASK, tkg__bytes(&s->fresh->nodes[s->mask[v]]));
+    if (s->need_value[v] && s->rule[v] && !view) line(s, v, s->rule[v]);
+    if (s->mask[v] >= 0) line(s, v, TKG_RULE_MASK);
   }
   return TKG_OK;
 }
@@ -352,7 +364,7 @@ static int report(save *s) {
 
 static bool allocate(save *s) {
   size_t n = (size_t)s->n + 1;
-  bool *flags = calloc(9 * n, sizeof *flags);
+  bool *flags = calloc(10 * n, sizeof *flags);
   s->rule = calloc(n, 1);
   s->map = malloc(10 * n * sizeof *s->map);
   s->need_value = flags;
@@ -365,6 +377,7 @@ static bool allocate(save *s) {
   s->available_exactly = flags + 6 * n;
   s->need_recomputed = flags + 7 * n;
   s->rows_apart = flags + 8 * n;
+  s->needs_independent = flags + 9 * n;
   s->copy = s->map + n;
   s->mask = s->map + 2 * n;
   s->code = s->map + 3 * n;
@@ -393,7 +406,8 @@ int tkg__save(tkg_program *p, const tkg_policy *policy) {
   for (bool again = true; again && !status;) {
     choose_all(&s);
     status = rewrite(&s, &forward);
-    if (!status) status = tkg__find_bias(s.fresh, s.source, s.must_be_exact, &again);
+    const tkg_bias bias = {s.must_be_exact, s.needs_independent};
+    if (!status) status = tkg__find_bias(s.fresh, s.source, bias, &again);
     if (again) save_rows_apart(&s);
   }
   if (!status) status = report(&s);

@@ -35,7 +35,7 @@ static int64_t read_bytes(const tkg_tape *tape, const tkg_node *n, int k) {
   const tkg_node *x = &tape->nodes[n->in[k]];
   if (tkg__op_reads(n->op, k) == 'i') return tkg__bytes(x);
   if (n->op == TKG_OP_AGGREGATE || n->op == TKG_OP_AGGREGATE_MUL)
-    return x->rank == 2 && k == 1 ? n->i[2] * tkg__cols(x) * 4 : tkg__bytes(x);
+    return x->rank == 2 && k == 1 ? n->i[2] * (tkg__bytes(x) / tkg__rows(x)) : tkg__bytes(x);
   return n->op == TKG_OP_GATHER ? tkg__bytes(n) : tkg__bytes(x);
 }
 
@@ -58,6 +58,7 @@ double tkg_step_figure(const tkg_step *step, const char *name) {
     const char *name;
     int64_t value;
   } figures[] = {{"reference_bytes", p->reference_bytes},
+                 {"reference_peak", (int64_t)tkg_reference_peak((const tkg_step *const[]){step}, 1)},
                  {"stored_bytes", saved_sum(p, false)},
                  {"exact_bytes", saved_sum(p, true)},
                  {"arena_bytes", p->arena_bytes},
@@ -93,6 +94,7 @@ int tkg_step_kept(const tkg_step *step, int index, tkg_kept *out) {
                     (double)v->exact_bytes,
                     (double)v->saved_bytes,
                     v->bits,
+                    v->rounding,
                     v->shape.dtype,
                     v->shape.rank,
                     v->shape.nth,
@@ -112,7 +114,7 @@ static char direction(const tkg_program *p, int i) {
 static void add_place(tkg_text *text, const tkg_program *p, int i) {
   if (p->storage[i] != i)
     tkg__text_add(text, "  in %d", p->storage[i]);
-  else if (p->output_in_place[i])
+  else if (p->output_of[i] >= 0)
     tkg__text_add(text, "  result");
   else
     tkg__text_add(text, "  %s%lld", p->in_tile[i] ? "tile+" : "@", (long long)p->offset[i]);

@@ -81,7 +81,7 @@ int tkg_step_set(tkg_step *step, const char *option, double value) {
     if (!is_width(bits))
       return tkg__fail(TKG_E_ARGUMENT, "bits: %g is not one of 32, 8, 4, 2, 1", value);
     p->bits = bits;
-  } else if (strcmp(option, "rounding") == 0 && value >= 0 && value <= 2)
+  } else if (strcmp(option, "rounding") == 0 && value >= 0 && value < TKG_ROUNDINGS)
     p->rounding = (int)value;
   else if (strcmp(option, "small") == 0 && value >= 0)
     p->small = (int64_t)value;
@@ -146,10 +146,10 @@ static tkg_tensor **output_tensor(const run *r, int node) {
 }
 
 static void *address(const run *r, int node) {
-  int storage = r->p->storage[node];
+  int storage = r->p->storage[node], output = r->p->output_of[storage];
   char *base = r->p->tape->nodes[storage].op == TKG_OP_LEAF ? leaf_tensor(r, storage)->data
-               : r->p->output_in_place[storage]             ? (*output_tensor(r, storage))->data
-                                                : r->step->engine->arena + r->p->offset[storage];
+               : output >= 0                                ? (*output_tensor(r, output))->data
+                             : r->step->engine->arena + r->p->offset[storage];
   return base + r->p->shift[node];
 }
 
@@ -259,7 +259,7 @@ static const void **bound_to(const run *r, int *count) {
   bound[(*count)++] = engine->arena;
   bound[(*count)++] = r->context.tf32 ? engine : NULL;
   for (int i = 0; i < r->p->tape->n; i++)
-    if (r->p->tape->nodes[i].op == TKG_OP_LEAF || r->p->output_in_place[i])
+    if (r->p->tape->nodes[i].op == TKG_OP_LEAF || r->p->output_of[i] >= 0)
       bound[(*count)++] = address(r, i);
   return bound;
 }
@@ -335,8 +335,7 @@ static int copy_value(const run *r, int node, int kind, tkg_tensor **out) {
 static int allocate_outputs(const run *r) {
   int status = TKG_OK;
   for (int i = 0; i < r->p->tape->n && !status; i++)
-    if (r->p->output_in_place[i])
-      status = allocate_output(r, i, TKG_KIND_DATA, output_tensor(r, i));
+    if (r->p->output_of[i] == i) status = allocate_output(r, i, TKG_KIND_DATA, output_tensor(r, i));
   return status;
 }
 
@@ -418,14 +417,17 @@ int tkg_step_plan(tkg_step *step, tkg_tape *tape, int loss, tkg_optimizer *optim
 
 static int update_one(tkg_optimizer *o, tkg_tape *tape, tkg_tensor *parameter) {
   if (!parameter->gradient) return TKG_OK;
-  int leaf = tkg_tape_leaf(tape, parameter), gradient = tkg_tape_leaf(tape, parameter->gradient);
+  int leaf = tkg__tape_leaf(tape, parameter), gradient = tkg_tape_leaf(tape, parameter->gradient);
   if (leaf < 0 || gradient < 0) return TKG_E_MEMORY;
-  return tkg__optimizer_record(o, tape, parameter, leaf, gradient) < 0 ? TKG_E_SHAPE : TKG_OK;
+  return tkg__optimizer_record(o, tape, parameter, leaf, gradient, NULL) < 0 ? TKG_E_SHAPE : TKG_OK;
 }
 
 /* Records the same update nodes as a step would, on a tape of their own, and runs them. */
 int tkg_optimizer_update(tkg_optimizer *optimizer, tkg_tensor *const *parameters, int n) {
   TKG__NEEDS(optimizer, TKG_E_ARGUMENT);
+  if (optimizer->lazy != 0)
+    return tkg__fail(TKG_E_ARGUMENT, "update: lazy updates are made within steps alone, where the "
+                                     "rows of a batch are known: tk.step(loss, {optimizer = ...})");
   tkg_step step = {.engine = optimizer->engine};
   tkg_program p = {.updates = true};
   int status = tkg_tape_create(step.engine, &p.tape);

@@ -64,19 +64,24 @@ static double *option(tkg_optimizer *o, const char *name) {
              {"weight_decay", &o->weight_decay},
              {"decay_rank", &o->decay_rank},
              {"momentum", &o->momentum},
-             {"bits", &o->bits}};
+             {"bits", &o->bits},
+             {"rowwise", &o->rowwise},
+             {"lazy", &o->lazy}};
   for (size_t i = 0; i < sizeof all / sizeof *all; i++)
     if (strcmp(all[i].name, name) == 0) return all[i].value;
   return NULL;
 }
 
-/* The width cannot change once a parameter has state, which is created at its first update. */
-static int check_bits(const tkg_optimizer *o, double bits) {
-  if (bits != 32 && bits != 8) return tkg__fail(TKG_E_ARGUMENT, "bits: %g is not 32 or 8", bits);
-  if (bits == 8 && o->op != TKG_OP_ADAM)
-    return tkg__fail(TKG_E_ARGUMENT, "bits: only adam keeps its state in 8");
-  if (bits != o->bits && o->count > 0)
-    return tkg__fail(TKG_E_ARGUMENT, "bits: it has state of %g bits already", o->bits);
+/* Options that say what state a parameter has. They cannot change once one has state, which is
+ * created at its first update. */
+static int check_format(const tkg_optimizer *o, const char *name, double before, double value) {
+  if (strcmp(name, "bits") == 0 ? value != 32 && value != 8 : value != 0 && value != 1)
+    return tkg__fail(TKG_E_ARGUMENT, "%s: %g is not %s", name, value,
+                     strcmp(name, "bits") == 0 ? "32 or 8" : "true or false");
+  if (value != before && o->op != TKG_OP_ADAM)
+    return tkg__fail(TKG_E_ARGUMENT, "%s: only adam has it", name);
+  if (value != before && o->count > 0)
+    return tkg__fail(TKG_E_ARGUMENT, "%s: it has state with %s = %g already", name, name, before);
   return TKG_OK;
 }
 
@@ -85,7 +90,8 @@ int tkg_optimizer_set(tkg_optimizer *o, const char *name, double value) {
   double *at = option(o, name);
   if (!at) return tkg__fail(TKG_E_ARGUMENT, "an optimizer has no option '%s'", name);
   if (!(value >= 0)) return tkg__fail(TKG_E_ARGUMENT, "%s: %g is not a number >= 0", name, value);
-  int status = at == &o->bits ? check_bits(o, value) : TKG_OK;
+  const bool format = at == &o->bits || at == &o->rowwise || at == &o->lazy;
+  int status = format ? check_format(o, name, *at, value) : TKG_OK;
   if (!status) *at = value;
   return status;
 }
@@ -101,24 +107,38 @@ int tkg_optimizer_get(const tkg_optimizer *o, const char *name, double *value) {
 
 /* ---- state ---- */
 
-/* Whether a parameter's moments are in 8 bits; small parameters would save next to nothing. */
-static bool in_8_bits(const tkg_optimizer *o, const tkg_tensor *parameter) {
-  return o->bits == 8 && tkg__count(&parameter->shape) >= TKG_MOMENTS_LEAST;
+/* The format of a parameter's moments (moments.h). Small parameters would save next to nothing.
+ * Rows that may be updated alone are blocks, unless they are so short that scales take more than
+ * codes.
+ */
+static int format_of(const tkg_optimizer *o, const tkg_tensor *parameter) {
+  const tkg_node *p = &parameter->shape;
+  const int64_t cols = tkg__cols(p);
+  const bool large = tkg__count(p) >= TKG_MOMENTS_LEAST;
+  const bool wide = cols >= 8 && cols <= TKG_MOMENTS_LONGEST;
+  const bool by_row = p->rank == 2 && cols <= TKG_MOMENTS_LONGEST && o->lazy != 0;
+  const bool coded = large && o->bits == 8 && (!by_row || wide);
+  const bool rowwise = wide && o->rowwise != 0 && tkg__is_table(p);
+  return (coded ? TKG_MOMENTS_8 : 0) | (rowwise ? TKG_MOMENTS_ROWWISE : 0) |
+         (by_row ? TKG_MOMENTS_BY_ROW : 0);
 }
 
-static int state_count(const tkg_optimizer *o) {
+int tkg__optimizer_states(const tkg_optimizer *o) {
   return o->op == TKG_OP_ADAM ? 2 : o->op == TKG_OP_ADAGRAD ? 1 : o->momentum > 0 ? 1 : 0;
 }
 
 static int create_state(const tkg_optimizer *o, const tkg_tensor *parameter, int slot,
                         tkg_tensor **out) {
   const tkg_node *p = &parameter->shape;
-  if (!in_8_bits(o, parameter))
-    return tkg_tensor_create(o->engine, TKG_F32, p->rank, p->shape, TKG_KIND_OPTIMIZER, out);
-  const tkg_moments s = tkg__moments_of(tkg__count(p), tkg__cols(p));
+  const int format = format_of(o, parameter), packed = TKG_MOMENTS_8 | TKG_MOMENTS_ROWWISE;
+  const tkg_moments s = tkg__moments_of(tkg__count(p), tkg__cols(p), format);
   const int64_t scales[2] = {s.blocks, 2};
-  if (slot == 1) return tkg_tensor_create(o->engine, TKG_F32, 2, scales, TKG_KIND_OPTIMIZER, out);
-  return tkg_tensor_create(o->engine, TKG_I32, 1, &s.words, TKG_KIND_OPTIMIZER, out);
+  const bool coded = format & TKG_MOMENTS_8;
+  if (slot == 0 && coded)
+    return tkg_tensor_create(o->engine, TKG_I32, 1, &s.first, TKG_KIND_OPTIMIZER, out);
+  if (slot == 1 && format & packed)
+    return tkg_tensor_create(o->engine, TKG_F32, coded ? 2 : 1, scales, TKG_KIND_OPTIMIZER, out);
+  return tkg_tensor_create(o->engine, TKG_F32, p->rank, p->shape, TKG_KIND_OPTIMIZER, out);
 }
 
 static tkg_optimizer_slots *slots_of(tkg_optimizer *o, tkg_tensor *parameter) {
@@ -144,7 +164,7 @@ int tkg_optimizer_knows(const tkg_optimizer *o, const tkg_tensor *parameter) {
 
 tkg_tensor *tkg_optimizer_state(tkg_optimizer *o, tkg_tensor *parameter, int slot) {
   TKG__NEEDS(o && parameter, NULL);
-  if (slot < 0 || slot >= state_count(o)) return NULL;
+  if (slot < 0 || slot >= tkg__optimizer_states(o)) return NULL;
   tkg_optimizer_slots *s = slots_of(o, parameter);
   if (!s) return NULL;
   if (!s->state[slot]) create_state(o, parameter, slot, &s->state[slot]);
@@ -165,18 +185,38 @@ static void set_constants(const tkg_optimizer *o, const tkg_tensor *parameter, t
   }
 }
 
+/* The op that updates a parameter, and its attributes: blocks where a format or a type asks for
+ * them. Returns -1 for a parameter in 16 bits that no op updates. */
+static int choose_op(const tkg_optimizer *o, const tkg_tensor *parameter, const tkg_rows *rows,
+                     tkg_node *n) {
+  const bool half = parameter->shape.dtype == TKG_BF16;
+  const int format = o->op == TKG_OP_ADAM ? format_of(o, parameter) : 0;
+  char text[TKG_SHAPE_TEXT];
+  if (half && o->op != TKG_OP_ADAM) {
+    tkg__say("%s: a parameter %s is updated by adam alone", tkg__ops[o->op].name,
+             tkg__shape_text(&parameter->shape, text));
+    return -1;
+  }
+  if (!half && !rows && !(format & (TKG_MOMENTS_8 | TKG_MOMENTS_ROWWISE))) return o->op;
+  n->i[1] = format;
+  n->i[2] = parameter->number;
+  n->i[3] = rows && rows->compact;
+  return TKG_OP_ADAM_BLOCKS;
+}
+
 int tkg__optimizer_record(tkg_optimizer *o, tkg_tape *tape, tkg_tensor *parameter, int leaf,
-                          int gradient) {
-  int32_t inputs[4] = {leaf, gradient};
+                          int gradient, const tkg_rows *rows) {
+  int32_t inputs[5] = {leaf, gradient};
   int n = 2;
-  for (int slot = 0; slot < state_count(o); slot++) {
+  for (int slot = 0; slot < tkg__optimizer_states(o); slot++) {
     tkg_tensor *state = tkg_optimizer_state(o, parameter, slot);
     if (!state) return -1;
     inputs[n] = tkg_tape_leaf(tape, state);
     if (inputs[n++] < 0) return -1;
   }
+  if (rows) inputs[n++] = rows->node;
   tkg_node node = {0};
   set_constants(o, parameter, &node);
-  int op = in_8_bits(o, parameter) ? TKG_OP_ADAM8 : o->op;
-  return tkg__record(tape, &node, op, n, inputs, NULL);
+  int op = choose_op(o, parameter, rows, &node);
+  return op < 0 ? -1 : tkg__record(tape, &node, op, n, inputs, NULL);
 }

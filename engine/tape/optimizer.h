@@ -15,13 +15,26 @@ struct tkg_optimizer {
   double eps_hat;    /* of Adam, used instead of eps if it is not 0 */
   double decay_rank; /* least dimensions of a parameter that weight_decay acts on */
   double bits;       /* of Adam's state: 32, or 8 (moments.h) */
+  double rowwise;    /* whether Adam has one second moment per row */
+  double lazy;       /* whether rows without a gradient are left alone */
   double t;          /* updates made */
   tkg_optimizer_slots *slots;
   int count, capacity;
 };
 
-/* Records the update of `parameter` (leaf node `leaf`) by gradient node `gradient`. */
+/* How many arrays of state, each like the parameter, the optimizer has for it at 32 bits. */
+int tkg__optimizer_states(const tkg_optimizer *o);
+
+/* The rows that have a gradient: int32 node, by row of the parameter; -1: none. If `compact`, the
+ * others are the places of the rows in the gradient, which lacks all others. */
+typedef struct tkg_rows {
+  int32_t node;
+  bool compact;
+} tkg_rows;
+
+/* Records the update of `parameter` (leaf node `leaf`) by gradient node `gradient`; with `rows`, of
+ * those alone. Returns a node, or -1 and leaves a message. */
 int tkg__optimizer_record(tkg_optimizer *o, tkg_tape *tape, tkg_tensor *parameter, int leaf,
-                          int gradient);
+                          int gradient, const tkg_rows *rows);
 
 #endif

@@ -7,7 +7,19 @@
 #include "shape.h"
 #include "shared/moments.h"
 
-/* f32 is expected unless the op's letter says ids, codes or (sign) a mask. */
+static bool has_signs(const tkg_node *x) {
+  return x->dtype == TKG_MASK || (x->dtype == TKG_CODES && x->i[3]);
+}
+
+/* Whether an input may have another type than f32: a parameter of 16 bits, or moments in codes. */
+static bool is_packed(int op, int input, int dtype) {
+  if (op == TKG_OP_WIDEN) return dtype == TKG_BF16;
+  return op == TKG_OP_ADAM_BLOCKS &&
+         ((input == 0 && dtype == TKG_BF16) || (input == 2 && dtype == TKG_I32));
+}
+
+/* f32 is expected unless the op's letter says ids, codes or (sign) a mask. A capital of its letter
+ * lets it read codes too. */
 static int check_types(const tkg_inference *s) {
   char text[TKG_SHAPE_TEXT];
   int op = s->out->op;
@@ -18,9 +30,9 @@ static int check_types(const tkg_inference *s) {
     int dtype = s->in[k]->dtype, wanted = reads == 'i'   ? TKG_I32
                                           : reads == 'k' ? TKG_CODES
                                                          : TKG_F32;
-    if (dtype == wanted || (reads == 's' && dtype == TKG_MASK)) continue;
-    if (op == TKG_OP_ADAM8 && k == 2 && dtype == TKG_I32) continue;
-    if (reads == 'q' && dtype == TKG_CODES) continue;
+    if (dtype == wanted || (reads == 's' && has_signs(s->in[k]))) continue;
+    if (is_packed(op, k, dtype)) continue;
+    if (dtype == TKG_CODES && tkg__takes_codes(s->out, k, s->in[k])) continue;
     if (any && reads != 'i' && dtype == TKG_I32) continue;
     return tkg__fail(TKG_E_DTYPE, "%s: input %d is %s, expected %s", tkg__name_of(s), k + 1,
                      tkg__shape_text(s->in[k], text),
@@ -41,6 +53,8 @@ int tkg__shape_same(tkg_inference *s) {
     return tkg__misfit(s, 0, 1, "they must be equal");
   return TKG_OK;
 }
+
+int tkg__shape_widen(tkg_inference *s) { return tkg__shape_same(s); }
 
 int tkg__shape_binary(tkg_inference *s) {
   const tkg_node *a = s->in[0], *b = s->in[1];
@@ -132,6 +146,13 @@ int tkg__shape_concat(tkg_inference *s) {
   return TKG_OK;
 }
 
+/* What a scatter adds to begins with the shape of the result. */
+static int base(const tkg_inference *s, int k) {
+  if (s->out->inputs > k && !tkg__same_shape(s->in[k], s->out))
+    return tkg__misasked(s, k, "the sums must begin with that shape");
+  return TKG_OK;
+}
+
 /* narrow: `shape` comes in with the count at dimension i0; pad: with the total there. */
 static int part(tkg_inference *s, bool narrow) {
   const tkg_node *x = s->in[0];
@@ -149,7 +170,10 @@ static int part(tkg_inference *s, bool narrow) {
 }
 
 int tkg__shape_narrow(tkg_inference *s) { return part(s, true); }
-int tkg__shape_pad(tkg_inference *s) { return part(s, false); }
+int tkg__shape_pad(tkg_inference *s) {
+  int status = part(s, false);
+  return status ? status : base(s, 1);
+}
 
 /* One dimension may be -1, unless the others leave it open. */
 int tkg__shape_reshape(tkg_inference *s) {
@@ -179,14 +203,7 @@ int tkg__shape_gather(tkg_inference *s) {
     return tkg__misfit(s, 0, 1, "the result has more than 4 dimensions");
   tkg__set_shape(s->out, ids);
   if (x->rank == 2) s->out->shape[s->out->rank++] = x->shape[1];
-  s->out->dtype = x->dtype;
-  return TKG_OK;
-}
-
-/* What a scatter adds to begins with the shape of the result. */
-static int base(const tkg_inference *s, int k) {
-  if (s->out->inputs > k && !tkg__same_shape(s->in[k], s->out))
-    return tkg__misasked(s, k, "the sums must begin with that shape");
+  s->out->dtype = x->dtype == TKG_I32 ? TKG_I32 : TKG_F32;
   return TKG_OK;
 }
 
@@ -332,26 +349,30 @@ int tkg__shape_sample_neighbors(tkg_inference *s) {
   return TKG_OK;
 }
 
-/* Inputs 1 to last - 1 have the shape of the parameter. */
-static int alike(tkg_inference *s, int last) {
+/* All inputs have the shape of the parameter. */
+int tkg__shape_update(tkg_inference *s) {
   tkg__set_shape(s->out, s->in[0]);
-  for (int k = 1; k < last; k++)
+  for (int k = 1; k < s->out->inputs; k++)
     if (!tkg__same_shape(s->in[0], s->in[k])) return tkg__misfit(s, 0, k, "they must be equal");
   return TKG_OK;
 }
 
-int tkg__shape_update(tkg_inference *s) { return alike(s, s->out->inputs); }
-
-/* Codes and scales instead of moments. */
-int tkg__shape_adam8(tkg_inference *s) {
-  const tkg_node *p = s->in[0];
-  const tkg_moments state = tkg__moments_of(tkg__count(p), tkg__cols(p));
-  int status = alike(s, 2);
-  if (status) return status;
-  if (tkg__count(s->in[2]) != state.words)
-    return tkg__misfit(s, 0, 2, "codes of two elements are an int32");
-  if (tkg__count(s->in[3]) != 2 * state.blocks)
-    return tkg__misfit(s, 0, 3, "a block has two scales");
+/* The state that the format asks for; with rows, one gradient for each row or for each listed. */
+int tkg__shape_adam_blocks(tkg_inference *s) {
+  const tkg_node *p = s->in[0], *g = s->in[1];
+  const int format = (int)s->out->i[1];
+  const tkg_moments state = tkg__moments_of(tkg__count(p), tkg__cols(p), format);
+  const bool compact = s->out->i[3] != 0;
+  tkg__set_shape(s->out, p);
+  s->out->dtype = p->dtype;
+  if (compact ? tkg__cols(g) != tkg__cols(p) : !tkg__same_shape(p, g))
+    return tkg__misfit(s, 0, 1, "a gradient has the parameter's rows");
+  if ((s->in[2]->dtype == TKG_I32) != (format & TKG_MOMENTS_8) ||
+      tkg__count(s->in[2]) != state.first)
+    return tkg__misfit(s, 0, 2, "it is not the first moment");
+  if (tkg__count(s->in[3]) != state.second) return tkg__misfit(s, 0, 3, "it is not the second");
+  if (s->out->inputs > 4 && (tkg__count(s->in[4]) != state.blocks || state.length != tkg__cols(p)))
+    return tkg__misfit(s, 0, 4, "one number per row is needed");
   return TKG_OK;
 }
 

@@ -168,7 +168,19 @@ static int find_leaf(tkg_tape *tape, tkg_tensor *tensor) {
   return -1;
 }
 
+/* What stands for the leaf of a tensor: of 16 bits its widened copy, which is the next node. */
+static int value_of_leaf(tkg_tape *tape, int at) {
+  if (at < 0 || tape->nodes[at].dtype != TKG_BF16) return at;
+  if (at + 1 < tape->n && tape->nodes[at + 1].op == TKG_OP_WIDEN) return at + 1;
+  tkg_node node = {0};
+  return tkg__record(tape, &node, TKG_OP_WIDEN, 1, (int32_t[]){at}, NULL);
+}
+
 int tkg_tape_leaf(tkg_tape *tape, tkg_tensor *tensor) {
+  return value_of_leaf(tape, tkg__tape_leaf(tape, tensor));
+}
+
+int tkg__tape_leaf(tkg_tape *tape, tkg_tensor *tensor) {
   TKG__NEEDS(tape && tensor, -1);
   if (tensor->engine != tape->engine) {
     tkg__say("a tensor on %s cannot be used on %s: make it anew, or copy it with totable()",

@@ -28,6 +28,9 @@ struct tkg_tape {
 /* Appends a node as it is (no inference); returns its number or -1. */
 int tkg__append(tkg_tape *tape, const tkg_node *node, const char *where);
 
+/* The leaf of a tensor itself, which of a bf16 tensor only its updates and `widen` read. */
+int tkg__tape_leaf(tkg_tape *tape, tkg_tensor *tensor);
+
 /* Records an op inside the engine: attributes in `node`, inputs given; infers and checks the
  * shape. Returns the number or -1 with a message. Used by gradients and passes. */
 int tkg__record(tkg_tape *tape, tkg_node *node, int op, int n, const int32_t *inputs,

@@ -8,14 +8,16 @@
  * the loops that add know nothing but those addresses. A second pass over a block, for further
  * columns, finds its rows in the first cache. Units are slices of edges (edges.h). Each sum has the
  * order of the row's edges, on every instruction set and for every number of threads. */
+#include "aggregate_codes.h"
 #include "edges.h"
 #include "ids.h"
 #include "isa.h"
 #include "shared/vmath.h"
 #include "wide.h"
 
-enum { BLOCK = 64 };            /* edges */
-enum { WEIGHTED = 1, MUL = 2 }; /* the kind of a term, a constant where loops are inlined */
+enum { BLOCK = 64 }; /* edges */
+/* The kind of a term, a constant where loops are inlined. HALF: x has 16 bits. */
+enum { WEIGHTED = 1, MUL = 2, HALF = 8 };
 
 typedef struct sum {
   tkg_graph g;
@@ -39,7 +41,7 @@ typedef struct block {
 /* ---- adding a block ---- */
 
 TKG_INLINE wide term(const block *b, int i, int64_t j, int kind) {
-  wide t = wide_load(b->x[i] + j);
+  wide t = wide_load_either(b->x[i], j, kind & HALF);
   if (kind & MUL) t *= wide_load(b->r[i] + j);
   if (kind & WEIGHTED) t *= b->w[i];
   return t;
@@ -79,7 +81,7 @@ TKG_INLINE void add_columns_1(float *out, const block *b, int64_t j, int kind) {
 TKG_INLINE void add_column(float *out, const block *b, int64_t j, int kind) {
   float s = out[j];
   for (int i = 0; i < b->count; i++) {
-    float t = b->x[i][j];
+    float t = wide_element(b->x[i], j, kind & HALF);
     if (kind & MUL) t *= b->r[i][j];
     if (kind & WEIGHTED) t *= b->w[i];
     s += t;
@@ -101,9 +103,14 @@ TKG_INLINE void add_block(float *out, const block *b, int64_t d, int kind) {
 
 /* ---- rows of a graph ---- */
 
-/* Makes edge p entry i of the block. */
-TKG_INLINE void open_edge(const sum *s, int64_t p, int64_t row_of_x, block *b, int i, int kind) {
-  b->x[i] = s->x + row_of_x * s->d;
+/* The address of a row of x; it is one of 16-bit numbers if the kind says so. */
+TKG_INLINE const float *row_of_x(const sum *s, int64_t row, int kind) {
+  return kind & HALF ? (const float *)((const uint16_t *)s->x + row * s->d) : s->x + row * s->d;
+}
+
+/* Makes edge p entry i of the block; its tail has that row of x. */
+TKG_INLINE void open_edge(const sum *s, int64_t p, int64_t row, block *b, int i, int kind) {
+  b->x[i] = row_of_x(s, row, kind);
   if (kind & MUL) b->r[i] = s->r + s->g.relations[p] * s->d;
   if (kind & WEIGHTED) b->w[i] = s->w[edges_number(&s->g, p)];
 }
@@ -111,7 +118,7 @@ TKG_INLINE void open_edge(const sum *s, int64_t p, int64_t row_of_x, block *b, i
 /* Prefetches what edge p will need. */
 TKG_PREFETCH void prefetch_edge(const sum *s, int64_t p, int kind) {
   if (p >= s->ahead_end) return;
-  prefetch_row(s->x + s->g.ids[p] * s->d, s->d);
+  prefetch_row(row_of_x(s, s->g.ids[p], kind), kind & HALF ? s->d / 2 : s->d);
   if (kind & WEIGHTED && s->g.order) __builtin_prefetch(s->w + s->g.order[p]);
 }
 
@@ -268,27 +275,32 @@ static int check_relations(const sum *s, int64_t first, int64_t last) {
   return check_ids(s->op, s->g.relations, s->g.offsets[first], s->g.offsets[last], s->vectors);
 }
 
-/* Calls a function that is inlined once for each kind of terms. */
-#define EACH_KIND(function, kind, ...)                                                             \
+/* Calls a function that is inlined once for each kind of terms; `packed` is HALF or 0. */
+#define EACH_KIND(function, kind, packed, ...)                                                     \
   switch (kind) {                                                                                  \
   case 0:                                                                                          \
-    function(__VA_ARGS__, 0);                                                                      \
+    function(__VA_ARGS__, (packed));                                                               \
     break;                                                                                         \
   case WEIGHTED:                                                                                   \
-    function(__VA_ARGS__, WEIGHTED);                                                               \
+    function(__VA_ARGS__, (packed) | WEIGHTED);                                                    \
     break;                                                                                         \
   case MUL:                                                                                        \
-    function(__VA_ARGS__, MUL);                                                                    \
+    function(__VA_ARGS__, (packed) | MUL);                                                         \
     break;                                                                                         \
   default:                                                                                         \
-    function(__VA_ARGS__, WEIGHTED | MUL);                                                         \
+    function(__VA_ARGS__, (packed) | WEIGHTED | MUL);                                              \
   }
 
 static int aggregate_range(const tkg_call *c, int64_t first, int64_t last) {
   const sum s = sum_of(c);
   int status = check_relations(&s, first, last);
   if (status) return status;
-  EACH_KIND(sum_rows, s.kind, &s, first, last)
+  if (c->in[1]->dtype == TKG_CODES)
+    TKG_ISA_NAME(tkg__aggregate_codes)(c, s.r, s.w, NULL, first, last);
+  else if (c->in[1]->dtype == TKG_BF16)
+    EACH_KIND(sum_rows, s.kind, HALF, &s, first, last)
+  else
+    EACH_KIND(sum_rows, s.kind, 0, &s, first, last)
   return TKG_OK;
 }
 
@@ -305,7 +317,12 @@ static int aggregate_rows(const tkg_call *c, int64_t begin, int64_t end) {
   for (int64_t b = begin; b < end && !status; b++)
     status = check_relations(&s, s.list[b], s.list[b] + 1);
   if (status) return status;
-  EACH_KIND(sum_listed, s.kind, &s, begin, end)
+  if (c->in[1]->dtype == TKG_CODES)
+    TKG_ISA_NAME(tkg__aggregate_codes)(c, s.r, s.w, s.list, begin, end);
+  else if (c->in[1]->dtype == TKG_BF16)
+    EACH_KIND(sum_listed, s.kind, HALF, &s, begin, end)
+  else
+    EACH_KIND(sum_listed, s.kind, 0, &s, begin, end)
   return TKG_OK;
 }
 
@@ -317,7 +334,7 @@ static int aggregate_indexed(const tkg_call *c, int64_t begin, int64_t end) {
   int status = open_filter(&s, tkg__rows(c->in[1]), &f);
   if (!status) status = check_relations(&s, first, last);
   if (status) return status;
-  EACH_KIND(sum_indexed, s.kind, &s, &f, first, last)
+  EACH_KIND(sum_indexed, s.kind, 0, &s, &f, first, last)
   return TKG_OK;
 }
 

@@ -1,10 +1,12 @@
 /* The codec's kernels; shared/codec.h has the format and the reasons.
  *
  * A matrix is worked through in tiles of at most TILE elements, which stay in the first cache:
- * several rows, or a piece of a long one. All noise of a tile is drawn at once, as the Philox
- * blocks of consecutive rows follow each other; then each row is quantized to one byte per code;
- * then the bytes are packed. Choosing a row's pair takes a few float operations in a fixed order,
- * all else is integers: every instruction set writes the same bytes. */
+ * several rows, or a piece of a long one. The noise of element c of row r is line[c] + add[r] mod
+ * 2^16. Pairwise noise has one line for all rows, drawn once per call; independent noise has a line
+ * per row, drawn at once for a tile, as the Philox blocks of consecutive rows follow each other,
+ * and adds nothing. Each row is quantized to one byte per code; then the bytes are packed. Choosing
+ * a row's pair takes a few float operations in a fixed order, all else is integers: every
+ * instruction set writes the same bytes. */
 #include "codec.h"
 
 #include <string.h>
@@ -19,10 +21,16 @@ typedef struct tile {
   int64_t stride; /* cols rounded up to 8; a row's noise and codes start at a multiple of it */
 } tile;
 
+enum { TILE_ROWS = TILE / 8, DRAWN = 8 * TKG__BLOCKS }; /* DRAWN: numbers in a vector of blocks */
+
 typedef struct tile_data {
-  _Alignas(64) uint16_t noise[TILE];
+  _Alignas(64) uint16_t lines[TILE];
+  _Alignas(64) uint16_t add[TILE_ROWS + 8 + DRAWN];
   _Alignas(64) uint8_t codes[TILE];
-  uint32_t pairs[TILE / 8];
+  uint32_t pairs[TILE_ROWS];
+  const uint16_t *first_add; /* of the tile's first row */
+  int64_t line_stride;       /* from one row's line to the next one's */
+  int64_t lines_at;          /* column of the line that pairwise noise has drawn; -1: none yet */
 } tile_data;
 
 static inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -38,9 +46,40 @@ static inline tile piece(int64_t row, int64_t rows, int64_t col, int64_t cols) {
   return (tile){row, rows, col, width, padded(width)};
 }
 
-static void draw_noise(const tkg_codec *codec, const tile *t, int64_t cols, uint16_t *noise) {
+/* --- noise --- */
+
+/* What is not drawn: lines of rounding to nearest, always a half, and what independent noise adds.
+ */
+static void begin_noise(const tkg_codec *codec, tile_data *data) {
+  if (codec->rounding == TKG_ROUND_NEAREST)
+    for (int64_t i = 0; i < TILE; i++) data->lines[i] = 32768;
+  if (codec->rounding != TKG_ROUND_DITHER) memset(data->add, 0, sizeof data->add);
+  data->first_add = data->add;
+  data->line_stride = 0;
+  data->lines_at = -1;
+}
+
+static void draw_pairwise(const tkg_codec *codec, const tile *t, tile_data *data) {
+  if (data->lines_at != t->col)
+    tkg__philox_halves(codec->seed, tkg__codec_col_block(t->col), t->stride / 8, codec->step,
+                       codec->stream, data->lines);
+  data->lines_at = t->col;
+  tkg__philox_halves(codec->seed, tkg__codec_row_block(t->row), (t->row % 8 + t->rows + 7) / 8,
+                     codec->step, codec->stream, data->add);
+  data->first_add = data->add + t->row % 8;
+}
+
+static void draw_independent(const tkg_codec *codec, const tile *t, int64_t cols, tile_data *data) {
   tkg__philox_halves(codec->seed, tkg__codec_block(cols, t->row, t->col), t->rows * t->stride / 8,
-                     codec->step, codec->stream, noise);
+                     codec->step, codec->stream, data->lines);
+  data->line_stride = t->stride;
+}
+
+static void draw_noise(const tkg_codec *codec, const tile *t, int64_t cols, tile_data *data) {
+  if (codec->rounding == TKG_ROUND_DITHER)
+    draw_pairwise(codec, t, data);
+  else if (codec->rounding != TKG_ROUND_NEAREST)
+    draw_independent(codec, t, cols, data);
 }
 
 /* --- pairs --- */
@@ -58,7 +97,7 @@ static inline void find_range(const float *restrict x, int64_t cols, float *min,
 }
 
 static void choose_pairs(int bits, const float *x, int64_t rows, int64_t cols, uint32_t *pairs) {
-  float min[TILE / 8], max[TILE / 8];
+  float min[TILE_ROWS], max[TILE_ROWS];
   for (int64_t r = 0; r < rows; r++) find_range(x + r * cols, cols, min + r, max + r);
   for (int64_t r = 0; r < rows; r++) pairs[r] = tkg__codec_choose(bits, min[r], max[r]);
 }
@@ -68,25 +107,26 @@ static void choose_pairs(int bits, const float *x, int64_t rows, int64_t cols, u
 /* v = (x - zero) / step with 16 fractional bits is not negative, as zero <= x. Rounding can take it
  * past the top code, which would change the neighbour's bits, so it is clamped. */
 static inline void quantize(const float *restrict x, int64_t cols, int bits, tkg__codec_pair pair,
-                            const uint16_t *restrict noise, uint8_t *restrict codes) {
+                            const uint16_t *restrict line, uint16_t add, uint8_t *restrict codes) {
   const int32_t top = ((1 << bits) - 1) << 16;
   const float zero = pair.zero, scale = pair.step > 0 ? 65536.0f / pair.step : 0.0f;
 #pragma omp simd
   for (int64_t i = 0; i < cols; i++) {
     int32_t v = (int32_t)((x[i] - zero) * scale + 0.5f);
     v = v < top ? v : top;
-    codes[i] = (uint8_t)((v + noise[i]) >> 16);
+    codes[i] = (uint8_t)((v + (uint16_t)(line[i] + add)) >> 16);
   }
 }
 
 /* q - u in units of 2^-17; `dither` is a constant where this is inlined. */
-static inline void restore(const uint8_t *restrict codes, const uint16_t *restrict noise,
-                           int64_t cols, int dither, tkg__codec_pair pair, float *restrict x) {
+static inline void restore(const uint8_t *restrict codes, const uint16_t *restrict line,
+                           uint16_t add, int64_t cols, int dither, tkg__codec_pair pair,
+                           float *restrict x) {
   const float zero = pair.zero, unit = pair.step * 0x1p-17f;
 #pragma omp simd
   for (int64_t i = 0; i < cols; i++) {
     int32_t q = codes[i] << 17;
-    if (dither) q += 65535 - 2 * noise[i];
+    if (dither) q += 65535 - 2 * (uint16_t)(line[i] + add);
     x[i] = zero + (float)q * unit;
   }
 }
@@ -148,9 +188,6 @@ static inline void unpack1(const uint8_t *restrict packed, int64_t bytes, uint8_
 
 static void pack(int bits, const uint8_t *codes, int64_t bytes, uint8_t *packed) {
   switch (bits) {
-  case 8:
-    memcpy(packed, codes, (size_t)bytes);
-    break;
   case 4:
     pack4(codes, bytes, packed);
     break;
@@ -164,9 +201,6 @@ static void pack(int bits, const uint8_t *codes, int64_t bytes, uint8_t *packed)
 
 static void unpack(int bits, const uint8_t *packed, int64_t bytes, uint8_t *codes) {
   switch (bits) {
-  case 8:
-    memcpy(codes, packed, (size_t)bytes);
-    break;
   case 4:
     unpack4(packed, bytes, codes);
     break;
@@ -178,9 +212,11 @@ static void unpack(int bits, const uint8_t *packed, int64_t bytes, uint8_t *code
   }
 }
 
-/* Rows are packed at once if their packed bytes lie as close as their codes. */
+/* Rows are packed at once if their packed bytes lie as close as their codes. Codes of 8 bits are
+ * packed as they are. */
 static void pack_tile(int bits, const tile *t, int64_t row_bytes, const uint8_t *codes,
                       uint8_t *packed) {
+  if (bits == 8) return;
   int64_t bytes = tkg__codec_row_bytes(bits, t->cols);
   if (bytes * 8 == t->stride * bits) {
     pack(bits, codes, t->rows * bytes, packed);
@@ -192,6 +228,7 @@ static void pack_tile(int bits, const tile *t, int64_t row_bytes, const uint8_t 
 
 static void unpack_tile(int bits, const tile *t, int64_t row_bytes, const uint8_t *packed,
                         uint8_t *codes) {
+  if (bits == 8) return;
   int64_t bytes = tkg__codec_row_bytes(bits, t->cols);
   if (bytes * 8 == t->stride * bits) {
     unpack(bits, packed, t->rows * bytes, codes);
@@ -206,33 +243,36 @@ static void unpack_tile(int bits, const tile *t, int64_t row_bytes, const uint8_
 /* `x` and `packed` are those of the tile's first element, data->pairs of its rows. */
 static void encode_tile(const tkg_codec *codec, const tile *t, const float *x, int64_t cols,
                         uint8_t *packed, tile_data *data) {
-  if (codec->rounding != TKG_ROUND_NEAREST) draw_noise(codec, t, cols, data->noise);
+  const int bits = codec->bits;
+  const int64_t room = bits == 8 ? t->cols : t->stride; /* of a row's codes */
+  draw_noise(codec, t, cols, data);
   for (int64_t r = 0; r < t->rows; r++) {
-    uint8_t *codes = data->codes + r * t->stride;
+    uint8_t *codes = bits == 8 ? packed + r * cols : data->codes + r * t->stride;
     tkg__codec_pair pair = tkg__codec_pair_of(data->pairs[r]);
     if (pair.step == pair.step) {
-      quantize(x + r * cols, t->cols, codec->bits, pair, data->noise + r * t->stride, codes);
-      for (int64_t c = t->cols; c < t->stride; c++) codes[c] = 0;
+      quantize(x + r * cols, t->cols, bits, pair, data->lines + r * data->line_stride,
+               data->first_add[r], codes);
+      for (int64_t c = t->cols; c < room; c++) codes[c] = 0;
     } else {
-      memset(codes, 0, (size_t)t->stride);
+      memset(codes, 0, (size_t)room);
     }
   }
-  pack_tile(codec->bits, t, tkg__codec_row_bytes(codec->bits, cols), data->codes, packed);
+  pack_tile(bits, t, tkg__codec_row_bytes(bits, cols), data->codes, packed);
 }
 
 static void decode_tile(const tkg_codec *codec, const tile *t, const uint8_t *packed, int64_t cols,
                         float *x, tile_data *data) {
-  int dither = codec->rounding == TKG_ROUND_DITHER;
-  if (dither) draw_noise(codec, t, cols, data->noise);
+  const int dither = tkg__codec_dithers(codec->rounding);
+  if (dither) draw_noise(codec, t, cols, data);
   unpack_tile(codec->bits, t, tkg__codec_row_bytes(codec->bits, cols), packed, data->codes);
   for (int64_t r = 0; r < t->rows; r++) {
-    const uint8_t *codes = data->codes + r * t->stride;
-    const uint16_t *noise = data->noise + r * t->stride;
+    const uint8_t *codes = codec->bits == 8 ? packed + r * cols : data->codes + r * t->stride;
+    const uint16_t *line = data->lines + r * data->line_stride, add = data->first_add[r];
     tkg__codec_pair pair = tkg__codec_pair_of(data->pairs[r]);
     if (dither)
-      restore(codes, noise, t->cols, 1, pair, x + r * cols);
+      restore(codes, line, add, t->cols, 1, pair, x + r * cols);
     else
-      restore(codes, noise, t->cols, 0, pair, x + r * cols);
+      restore(codes, line, add, t->cols, 0, pair, x + r * cols);
   }
 }
 
@@ -244,7 +284,7 @@ static void encode(const tkg_codec *codec, const float *x, int64_t cols, int64_t
   const int64_t pair_offset = tkg__codec_pair_offset(codec->bits, rows_total, cols);
   const int64_t step = rows_per_tile(cols);
   tile_data data;
-  for (int64_t i = 0; i < TILE; i++) data.noise[i] = 32768; /* nearest: always a half */
+  begin_noise(codec, &data);
   for (int64_t row = row_begin; row < row_end; row += step) {
     int64_t rows = smaller(step, row_end - row);
     choose_pairs(codec->bits, x + row * cols, rows, cols, data.pairs);
@@ -266,6 +306,7 @@ static void decode(const tkg_codec *codec, const uint8_t *packed, int64_t cols, 
   const uint8_t *pairs = packed + tkg__codec_pair_offset(codec->bits, rows_total, cols);
   const int64_t step = rows_per_tile(cols);
   tile_data data;
+  begin_noise(codec, &data);
   memset(data.codes, 0, sizeof data.codes);
   for (int64_t row = row_begin; row < row_end; row += step) {
     int64_t rows = smaller(step, row_end - row);

@@ -18,4 +18,18 @@ static inline tkg_codec codec_of(const tkg_call *c, const tkg_node *node) {
                      .stream = (uint32_t)node->i[2]};
 }
 
+/* Elements first..first+count-1 of a matrix, just decoded: zero where their bit of `signs` is. A
+ * row that is NaN stays so. */
+static inline void restore_zeros(float *x, const uint8_t *signs, int64_t first, int64_t count) {
+  static const uint32_t bit[8] = {1, 2, 4, 8, 16, 32, 64, 128};
+  int64_t i = 0;
+  for (; first % 8 == 0 && i + 8 <= count; i += 8) {
+    const uint32_t byte = signs[(first + i) / 8];
+#pragma omp simd
+    for (int j = 0; j < 8; j++) x[i + j] = byte & bit[j] || x[i + j] != x[i + j] ? x[i + j] : 0.0F;
+  }
+  for (; i < count; i++)
+    if (!(signs[(first + i) / 8] & bit[(first + i) % 8]) && x[i] == x[i]) x[i] = 0.0F;
+}
+
 #endif

@@ -120,12 +120,13 @@ static void masked_grad(float *out, const float *g, const uint8_t *mask, int64_t
 static int masked_run(const tkg_call *c, int64_t begin, int64_t end) {
   int64_t first = flat_at(c, begin), n = flat_at(c, end) - first;
   masked_grad((float *)c->out + first, (const float *)c->data[0] + first,
-              (const uint8_t *)c->data[1] + first / 8, n, (float)c->node->f[0]);
+              (const uint8_t *)c->data[1] + tkg__signs_at(c->in[1]) + first / 8, n,
+              (float)c->node->f[0]);
   return TKG_OK;
 }
 
 static int grad_run(const tkg_call *c, int64_t begin, int64_t end) {
-  if (c->in[1]->dtype == TKG_MASK) return masked_run(c, begin, end);
+  if (c->in[1]->dtype != TKG_F32) return masked_run(c, begin, end);
   int64_t first = flat_at(c, begin), n = flat_at(c, end) - first;
   float *out = (float *)c->out + first, f0 = (float)c->node->f[0], f1 = (float)c->node->f[1];
   const float *g = (const float *)c->data[0] + first, *y = (const float *)c->data[1] + first;

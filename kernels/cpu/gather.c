@@ -1,12 +1,14 @@
 /* Rows and elements by id: GATHER, TAKE, and LOOKUP in a sparse matrix; cuda/gather.cu has the
- * formulas. Elements are 4 bytes of either type and only copied. Rows lie anywhere and are
- * prefetched some rows ahead. */
+ * formulas. Elements are 4 bytes of either type and only copied; GATHER also decodes rows of codes
+ * and of 16-bit numbers. Rows lie anywhere and are prefetched some rows ahead. */
 #include <string.h>
 
+#include "coded_rows.h"
 #include "csr_rows.h"
 #include "ids.h"
 #include "isa.h"
 #include "kernel.h"
+#include "shared/bf16.h"
 #include "shared/search.h"
 #include "shared/shapes.h"
 
@@ -17,6 +19,25 @@ static int64_t gather_units(const tkg_node *node, const tkg_node *const *in) {
   return tkg__count(in[1]);
 }
 
+static void gather_halves(const uint16_t *x, const int32_t *ids, int64_t begin, int64_t end,
+                          int64_t d, float *out) {
+  for (int64_t i = begin; i < end; i++) {
+    const uint16_t *restrict from = x + ids[i] * d;
+    float *restrict to = out + i * d;
+    if (i + ROWS_AHEAD < end) prefetch_row((const float *)(x + ids[i + ROWS_AHEAD] * d), d / 2);
+    for (int64_t j = 0; j < d; j++) to[j] = tkg__bf16_value(from[j]);
+  }
+}
+
+static void gather_codes(const tkg_call *c, int64_t begin, int64_t end) {
+  const int64_t d = tkg__cols(c->in[0]);
+  float *out = c->out;
+  coded_rows x;
+  TKG_ISA_NAME(tkg__coded_open)(&x, c, 0, c->data[1]);
+  for (int64_t i = begin; i < end; i++)
+    memcpy(out + i * d, coded_at(&x, i, end), (size_t)d * sizeof *out);
+}
+
 static int gather(const tkg_call *c, int64_t begin, int64_t end) {
   int64_t n = c->in[0]->shape[0], d = tkg__run_length(c->in[0], 1);
   const float *x = c->data[0];
@@ -24,6 +45,14 @@ static int gather(const tkg_call *c, int64_t begin, int64_t end) {
   float *out = c->out;
   int status = check_ids("gather", ids, begin, end, n);
   if (status) return status;
+  if (c->in[0]->dtype == TKG_BF16) {
+    gather_halves(c->data[0], ids, begin, end, d, out);
+    return TKG_OK;
+  }
+  if (c->in[0]->dtype == TKG_CODES) {
+    gather_codes(c, begin, end);
+    return TKG_OK;
+  }
   if (d == 1) {
     for (int64_t i = begin; i < end; i++) memcpy(out + i, x + ids[i], sizeof *out);
     return TKG_OK;

@@ -7,8 +7,10 @@
 
 #include "base/error.h"
 #include "base/op.h"
+#include "flat.h"
 #include "isa.h"
 #include "kernel.h"
+#include "shared/bf16.h"
 #include "shared/shapes.h"
 
 /* The output elements of a call: those of its rows. */
@@ -60,13 +62,28 @@ static int narrow(const tkg_call *c, int64_t begin, int64_t end) {
   return TKG_OK;
 }
 
+/* Adds `count` floats of x to output position `to`, as far as they lie in the window. */
+static void add(const window *w, int64_t to, const float *x, int64_t count) {
+  int64_t begin = to > w->begin ? to : w->begin;
+  int64_t end = to + count < w->end ? to + count : w->end;
+  float *out = (float *)w->out;
+  for (int64_t i = begin; i < end; i++) out[i] += x[i - to];
+}
+
+/* With a base the output begins as that, in whose memory it may be. */
 static int pad(const tkg_call *c, int64_t begin, int64_t end) {
   int64_t run = tkg__run_length(c->node, c->node->i[0]),
           part = tkg__run_length(c->in[0], c->node->i[0]);
   int64_t before = tkg__skipped(c->node);
-  const uint32_t *x = c->data[0];
+  const uint32_t *x = c->data[0], *base = c->data[1];
   window w = window_of(c, begin, end);
   if (w.begin >= w.end) return TKG_OK;
+  if (base) {
+    if (base != w.out) put(&w, w.begin, base + w.begin, w.end - w.begin);
+    for (int64_t o = w.begin / run; part && o * run < w.end; o++)
+      add(&w, o * run + before, (const float *)x + o * part, part);
+    return TKG_OK;
+  }
   for (int64_t o = w.begin / run; o * run < w.end; o++) {
     put(&w, o * run, NULL, before);
     if (part) put(&w, o * run + before, x + o * part, part);
@@ -91,10 +108,21 @@ static int transpose(const tkg_call *c, int64_t begin, int64_t end) {
   return TKG_OK;
 }
 
+/* ---- widen: numbers of 16 bits as floats ---- */
+
+static int widen(const tkg_call *c, int64_t begin, int64_t end) {
+  const uint16_t *restrict x = c->data[0];
+  float *restrict out = c->out;
+  const int64_t last = flat_at(c, end);
+  for (int64_t i = flat_at(c, begin); i < last; i++) out[i] = tkg__bf16_value(x[i]);
+  return TKG_OK;
+}
+
 const tkg_cpu_op TKG_ISA_NAME(tkg__cpu_layout)[] = {
     {.op = TKG_OP_CONCAT, .run = concat},
     {.op = TKG_OP_NARROW, .run = narrow},
     {.op = TKG_OP_PAD, .run = pad},
     {.op = TKG_OP_TRANSPOSE, .run = transpose},
+    {.op = TKG_OP_WIDEN, .run = widen, .units = flat_units},
     {0},
 };

@@ -10,15 +10,18 @@
 #include "kernel.h"
 #include "wide.h"
 
-/* The K neighbours of each row: rows `ids[i K + k]` of x, or without ids rows `i K + k`. */
+/* The K neighbours of each row: rows `ids[i K + k]` of x, or without ids rows `i K + k`. x has 16
+ * bits if `half`. */
 typedef struct neighbours {
-  const float *x;
+  const void *x;
   const int32_t *ids;
   int64_t k, d;
+  bool half;
 } neighbours;
 
-static inline const float *neighbour(const neighbours *h, int64_t at) {
-  return h->x + (h->ids ? h->ids[at] : at) * h->d;
+TKG_INLINE const void *neighbour(const neighbours *h, int64_t at, bool half) {
+  const int64_t first = (h->ids ? h->ids[at] : at) * h->d;
+  return half ? (const void *)((const uint16_t *)h->x + first) : (const float *)h->x + first;
 }
 
 /* For NEIGHBOR_SUM and NEIGHBOR_DOT: x is input 1, the optional ids input 2. Checks the ids of rows
@@ -26,7 +29,7 @@ static inline const float *neighbour(const neighbours *h, int64_t at) {
  */
 static int open_neighbours(const tkg_call *c, int64_t k, int64_t begin, int64_t end,
                            neighbours *h) {
-  *h = (neighbours){c->data[1], c->data[2], k, tkg__cols(c->in[1])};
+  *h = (neighbours){c->data[1], c->data[2], k, tkg__cols(c->in[1]), c->in[1]->dtype == TKG_BF16};
   if (!h->ids) return TKG_OK;
   return check_ids(tkg__ops[c->node->op].name, h->ids, begin * k, end * k, tkg__rows(c->in[1]));
 }
@@ -35,22 +38,23 @@ static int open_neighbours(const tkg_call *c, int64_t k, int64_t begin, int64_t 
 TKG_PREFETCH void prefetch_next(const neighbours *h, int64_t at, int64_t last) {
   if (!h->ids) return;
   int64_t end = at + 2 * h->k < last ? at + 2 * h->k : last;
-  for (int64_t next = at + h->k; next < end; next++) prefetch_row(neighbour(h, next), h->d);
+  for (int64_t next = at + h->k; next < end; next++)
+    prefetch_row(neighbour(h, next, h->half), h->half ? h->d / 2 : h->d);
 }
 
 /* ---- neighbor_sum: out[i] = sum over k of w[i,k] x[k] ---- */
 
 /* The sums of one row, four registers of columns at a time. */
-static void sum_row(float *out, const float *w, const neighbours *h, int64_t at) {
+TKG_INLINE void sum_row(float *out, const float *w, const neighbours *h, int64_t at, bool half) {
   int64_t j = 0;
   for (; j + 4 * WIDTH <= h->d; j += 4 * WIDTH) {
     wide s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0};
     for (int64_t k = 0; k < h->k; k++) {
-      const float *x = neighbour(h, at + k) + j;
-      s0 += w[k] * wide_load(x);
-      s1 += w[k] * wide_load(x + WIDTH);
-      s2 += w[k] * wide_load(x + 2 * WIDTH);
-      s3 += w[k] * wide_load(x + 3 * WIDTH);
+      const void *x = neighbour(h, at + k, half);
+      s0 += w[k] * wide_load_either(x, j, half);
+      s1 += w[k] * wide_load_either(x, j + WIDTH, half);
+      s2 += w[k] * wide_load_either(x, j + 2 * WIDTH, half);
+      s3 += w[k] * wide_load_either(x, j + 3 * WIDTH, half);
     }
     wide_store(out + j, s0);
     wide_store(out + j + WIDTH, s1);
@@ -59,27 +63,34 @@ static void sum_row(float *out, const float *w, const neighbours *h, int64_t at)
   }
   for (; j + WIDTH <= h->d; j += WIDTH) {
     wide s = {0};
-    for (int64_t k = 0; k < h->k; k++) s += w[k] * wide_load(neighbour(h, at + k) + j);
+    for (int64_t k = 0; k < h->k; k++)
+      s += w[k] * wide_load_either(neighbour(h, at + k, half), j, half);
     wide_store(out + j, s);
   }
   for (; j < h->d; j++) {
     float s = 0;
-    for (int64_t k = 0; k < h->k; k++) s += w[k] * neighbour(h, at + k)[j];
+    for (int64_t k = 0; k < h->k; k++)
+      s += w[k] * wide_element(neighbour(h, at + k, half), j, half);
     out[j] = s;
   }
 }
 
-static int neighbor_sum(const tkg_call *c, int64_t begin, int64_t end) {
-  int64_t k = tkg__cols(c->in[0]);
-  const float *w = c->data[0];
-  float *out = c->out;
-  neighbours h;
-  int status = open_neighbours(c, k, begin, end, &h);
-  if (status) return status;
+TKG_INLINE void sum_rows(float *out, const float *w, const neighbours *h, int64_t begin,
+                         int64_t end, bool half) {
   for (int64_t i = begin; i < end; i++) {
-    prefetch_next(&h, i * k, end * k);
-    sum_row(out + i * h.d, w + i * k, &h, i * k);
+    prefetch_next(h, i * h->k, end * h->k);
+    sum_row(out + i * h->d, w + i * h->k, h, i * h->k, half);
   }
+}
+
+static int neighbor_sum(const tkg_call *c, int64_t begin, int64_t end) {
+  neighbours h;
+  int status = open_neighbours(c, tkg__cols(c->in[0]), begin, end, &h);
+  if (status) return status;
+  if (h.half)
+    sum_rows(c->out, c->data[0], &h, begin, end, true);
+  else
+    sum_rows(c->out, c->data[0], &h, begin, end, false);
   return TKG_OK;
 }
 
@@ -90,18 +101,23 @@ static int64_t sum_work(const tkg_node *node, const tkg_node *const *in) {
 
 /* ---- neighbor_dot: out[i,k] = g[i] . x[k] ---- */
 
-static int neighbor_dot(const tkg_call *c, int64_t begin, int64_t end) {
-  int64_t k = c->node->i[0];
-  const float *g = c->data[0];
-  float *out = c->out;
-  neighbours h;
-  int status = open_neighbours(c, k, begin, end, &h);
-  if (status) return status;
+TKG_INLINE void dot_rows(float *out, const float *g, const neighbours *h, int64_t begin,
+                         int64_t end, bool half) {
   for (int64_t i = begin; i < end; i++) {
-    prefetch_next(&h, i * k, end * k);
-    for (int64_t at = i * k; at < (i + 1) * k; at++)
-      out[at] = wide_dot(g + i * h.d, neighbour(&h, at), h.d);
+    prefetch_next(h, i * h->k, end * h->k);
+    for (int64_t at = i * h->k; at < (i + 1) * h->k; at++)
+      out[at] = wide_dot_of(g + i * h->d, neighbour(h, at, half), NULL, h->d, half);
   }
+}
+
+static int neighbor_dot(const tkg_call *c, int64_t begin, int64_t end) {
+  neighbours h;
+  int status = open_neighbours(c, c->node->i[0], begin, end, &h);
+  if (status) return status;
+  if (h.half)
+    dot_rows(c->out, c->data[0], &h, begin, end, true);
+  else
+    dot_rows(c->out, c->data[0], &h, begin, end, false);
   return TKG_OK;
 }
 

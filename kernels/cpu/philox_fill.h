@@ -74,11 +74,10 @@ static inline tkg__words tkg__second(tkg__words a, tkg__words b) {
 static const tkg__words tkg__order = {0, 1};
 #endif
 
-/* TKG__BLOCKS blocks from `block` on: 4 words each, in order. */
-static inline void tkg__philox_vector(uint64_t seed, uint64_t block, uint32_t step, uint32_t stream,
-                                      void *out) {
-  const tkg__words low = (tkg__words){} + 0xFFFFFFFFu;
-  tkg__words c0 = tkg__order + block, c1 = c0 >> 32;
+/* The words of TKG__BLOCKS blocks, each in the low half of its block's lane. */
+static inline void tkg__philox_words(uint64_t seed, tkg__words block, uint32_t step,
+                                     uint32_t stream, tkg__words out[4]) {
+  tkg__words c0 = block, c1 = c0 >> 32;
   tkg__words c2 = (tkg__words){} + step, c3 = (tkg__words){} + stream;
   uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
   for (int round = 0; round < TKG__PHILOX_ROUNDS; round++) {
@@ -90,7 +89,16 @@ static inline void tkg__philox_vector(uint64_t seed, uint64_t block, uint32_t st
     k0 += TKG__PHILOX_W0;
     k1 += TKG__PHILOX_W1;
   }
-  tkg__words front = (c0 & low) | (c1 << 32), back = (c2 & low) | (c3 << 32);
+  out[0] = c0, out[1] = c1, out[2] = c2, out[3] = c3;
+}
+
+/* TKG__BLOCKS blocks from `block` on: 4 words each, in order. */
+static inline void tkg__philox_vector(uint64_t seed, uint64_t block, uint32_t step, uint32_t stream,
+                                      void *out) {
+  const tkg__words low = (tkg__words){} + 0xFFFFFFFFu;
+  tkg__words w[4];
+  tkg__philox_words(seed, tkg__order + block, step, stream, w);
+  tkg__words front = (w[0] & low) | (w[1] << 32), back = (w[2] & low) | (w[3] << 32);
   tkg__words pieces[2] = {tkg__first(front, back), tkg__second(front, back)};
   memcpy(out, pieces, sizeof pieces);
 }

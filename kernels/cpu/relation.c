@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "coded_rows.h"
 #include "edges.h"
 #include "ids.h"
 #include "isa.h"
@@ -14,8 +15,8 @@
 typedef struct terms {
   tkg_graph g;
   const char *op;
-  const float *a, *b, *w; /* w: by edge, or NULL */
-  const int32_t *list;    /* the rows to sum over, or NULL: all */
+  const float *w;      /* by edge, or NULL */
+  const int32_t *list; /* the rows to sum over, or NULL: all */
   int64_t d;
 } terms;
 
@@ -23,8 +24,6 @@ static terms terms_of(const tkg_call *c) {
   const bool rows = c->node->op == TKG_OP_AGGREGATE_RELATION_ROWS;
   return (terms){.g = edges_graph(c),
                  .op = tkg__ops[c->node->op].name,
-                 .a = c->data[1],
-                 .b = c->data[2],
                  .w = c->data[rows ? 4 : 3],
                  .list = rows ? c->data[3] : NULL,
                  .d = tkg__cols(c->in[1])};
@@ -50,13 +49,12 @@ static int64_t relation_scratch(const tkg_node *node, const tkg_node *const *in)
   return tables > 1 ? tables * tkg__count(node) * (int64_t)sizeof(float) : 0;
 }
 
-static void add_relations(const terms *s, int64_t row, const float *a, int64_t ahead,
-                          float *table) {
+static void add_relations(const terms *s, int64_t row, const float *a, coded_rows *tails,
+                          int64_t ahead, float *table) {
   for (int64_t p = s->g.offsets[row]; p < s->g.offsets[row + 1]; p++) {
-    const float *restrict b = s->b + s->g.ids[p] * s->d;
+    const float *restrict b = coded_at(tails, p, ahead);
     const float weight = s->w ? s->w[edges_number(&s->g, p)] : 1.0F;
     float *restrict to = table + s->g.relations[p] * s->d;
-    if (p + EDGES_AHEAD < ahead) prefetch_row(s->b + s->g.ids[p + EDGES_AHEAD] * s->d, s->d);
 #pragma omp simd
     for (int64_t j = 0; j < s->d; j++) to[j] += weight * (a[j] * b[j]);
   }
@@ -70,12 +68,16 @@ static int relation_table(const tkg_call *c, const terms *s, int64_t unit, int64
   const int64_t last =
       s->list ? listed * (unit + 1) / units : edges_first_row(&s->g, unit + 1, units);
   int status = s->list ? check_ids(s->op, s->list, first, last, s->g.n) : TKG_OK;
+  coded_rows a, b;
+  TKG_ISA_NAME(tkg__coded_open)(&a, c, 1, NULL);
+  TKG_ISA_NAME(tkg__coded_open)(&b, c, 2, s->g.ids);
   memset(table, 0, (size_t)(k * s->d) * sizeof *table);
   for (int64_t i = first; i < last && !status; i++) {
     const int64_t row = s->list ? s->list[i] : i;
     const int64_t begin = s->g.offsets[row], end = s->g.offsets[row + 1];
     status = check_ids(s->op, s->g.relations, begin, end, k);
-    if (!status) add_relations(s, row, s->a + i * s->d, s->list ? end : s->g.offsets[last], table);
+    if (status || begin == end) continue;
+    add_relations(s, row, coded_row(&a, i), &b, s->list ? end : s->g.offsets[last], table);
   }
   return status;
 }

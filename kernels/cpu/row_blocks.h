@@ -13,7 +13,7 @@ static inline int64_t row_units(const tkg_node *node, const tkg_node *const *in)
 }
 
 static inline int64_t rows_per_block(int64_t cols) {
-  return cols < ROW_BLOCK ? ROW_BLOCK / cols : 1;
+  return cols < ROW_BLOCK ? ROW_BLOCK / (cols ? cols : 1) : 1;
 }
 
 #endif

@@ -6,10 +6,11 @@
 #ifndef TKG_CPU_WIDE_H
 #define TKG_CPU_WIDE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#include "shared/vmath.h"
+#include "shared/bf16.h"
 
 #if defined(__AVX512F__)
 enum { WIDTH = 16 };
@@ -20,9 +21,15 @@ enum { WIDTH = 4 };
 #endif
 typedef float wide __attribute__((vector_size(4 * WIDTH)));
 typedef float wide_loose __attribute__((vector_size(4 * WIDTH), aligned(4), may_alias));
+typedef uint32_t wide_bits __attribute__((vector_size(4 * WIDTH)));
+typedef uint16_t wide_halves __attribute__((vector_size(2 * WIDTH), aligned(2), may_alias));
 typedef float wide_vec4 __attribute__((vector_size(16), aligned(4), may_alias));
 
 static inline wide wide_load(const float *p) { return *(const wide_loose *)p; }
+/* Of numbers of 16 bits (shared/bf16.h). */
+static inline wide wide_load_halves(const uint16_t *p) {
+  return (wide)(__builtin_convertvector(*(const wide_halves *)p, wide_bits) << 16);
+}
 static inline void wide_store(float *p, wide v) { *(wide_loose *)p = v; }
 
 /* The sum of sixteen lanes: halves are added until one lane is left. */
@@ -32,26 +39,45 @@ static inline float wide_fold(const float lane[16]) {
   return (s[0] + s[2]) + (s[1] + s[3]);
 }
 
-/* The sum of a[i] (b[i] r[i]), or of a[i] b[i] where r is NULL, which callers know. */
-TKG_INLINE float wide_dot3(const float *a, const float *b, const float *r, int64_t n) {
+/* Of floats, or of numbers of 16 bits if `half`, which callers know. */
+TKG_INLINE wide wide_load_either(const void *p, int64_t j, bool half) {
+  return half ? wide_load_halves((const uint16_t *)p + j) : wide_load((const float *)p + j);
+}
+TKG_INLINE float wide_element(const void *p, int64_t j, bool half) {
+  return half ? tkg__bf16_value(((const uint16_t *)p)[j]) : ((const float *)p)[j];
+}
+
+/* The sum of a[i] (b[i] r[i]), or of a[i] b[i] where r is NULL, which callers know; b may have 16
+ * bits. */
+TKG_INLINE float wide_dot_of(const float *a, const void *b, const float *r, int64_t n, bool half) {
   enum { REGISTERS = 16 / WIDTH };
   wide s[REGISTERS] = {{0}};
   float lane[16];
   int64_t i = 0;
   if (n < 16) {
     float sum = 0;
-    for (; i < n; i++) sum += a[i] * (r ? b[i] * r[i] : b[i]);
+    for (; i < n; i++) {
+      const float x = wide_element(b, i, half);
+      sum += a[i] * (r ? x * r[i] : x);
+    }
     return sum;
   }
   for (; i + 16 <= n; i += 16)
     for (int k = 0; k < REGISTERS; k++) {
       const int64_t j = i + k * WIDTH;
-      const wide right = wide_load(b + j);
+      const wide right = wide_load_either(b, j, half);
       s[k] += wide_load(a + j) * (r ? right * wide_load(r + j) : right);
     }
   for (int k = 0; k < REGISTERS; k++) wide_store(lane + k * WIDTH, s[k]);
-  for (int j = 0; i < n; i++, j++) lane[j] += a[i] * (r ? b[i] * r[i] : b[i]);
+  for (int j = 0; i < n; i++, j++) {
+    const float x = wide_element(b, i, half);
+    lane[j] += a[i] * (r ? x * r[i] : x);
+  }
   return wide_fold(lane);
+}
+
+TKG_INLINE float wide_dot3(const float *a, const float *b, const float *r, int64_t n) {
+  return wide_dot_of(a, b, r, n, false);
 }
 
 static inline float wide_dot(const float *a, const float *b, int64_t n) {

@@ -25,6 +25,10 @@ struct adam {
     *v = *v + rest2 * (gradient * gradient);
     return p - rate * *m / (sqrtf(*v) * scale + eps);
   }
+  /* The same with a row's v, whose root and quotient are computed once. */
+  __device__ __forceinline__ float row_step(float v) const {
+    return rate / (sqrtf(v) * scale + eps);
+  }
   __device__ __forceinline__ float step(float p, float g, float *m, float *v) const {
     *m = beta1 * *m;
     *v = beta2 * *v;

@@ -6,23 +6,27 @@
  * one row of x per edge, 8 to 12 bytes of ids and weight beside it, and one row per output. The
  * naive kernel, one group of threads per row, waits for hubs; edge_partition.cuh cuts the edges
  * evenly and fixes the order of each sum. This file says what is read of an edge and where sums go.
- * One kernel serves all six ops: a missing operand is a branch that all threads take alike. */
+ * One kernel serves all six ops: a missing operand is a branch that all threads take alike. Another
+ * reads rows of codes (coded_rows.cuh). */
+#include "coded_rows.cuh"
 #include "edge_partition.cuh"
 #include "family.h"
 #include "vec4.cuh"
 
 /* What is read of an edge. It is multiplied when it is added, so that no load waits for another. */
-template <class T> struct term {
-  T x, r;
+template <class T, class X> struct term {
+  typename X::item x;
+  T r;
   float w;
 };
 
-/* T is float or float4. */
-template <class T> struct terms : partition_sums<T> {
-  typedef term<T> item;
+/* T is float or float4, X a source of rows. */
+template <class T, class X> struct terms : partition_sums<T> {
+  typedef term<T, X> item;
   typedef T sum;
   using partition_sums<T>::cols;
-  const T *x, *r; /* r: relation vectors, or NULL */
+  X x;
+  const T *r;     /* relation vectors, or NULL */
   const float *w; /* by edge, or NULL */
   const int32_t *ids, *relations, *order;
   const int32_t *row_of; /* rows of x by tail, below zero for none; NULL: rows are tails */
@@ -34,7 +38,7 @@ template <class T> struct terms : partition_sums<T> {
     const int32_t relation = r ? relations[place] : 0;
     const int64_t number = w && order ? order[place] : place;
     item v;
-    vec4_clear(&v.x);
+    v.x = X::none();
     vec4_clear(&v.r);
     v.w = 1;
     if (row_of) {
@@ -46,14 +50,15 @@ template <class T> struct terms : partition_sums<T> {
       if (!tkg_check_id(relation, r_rows, place, bad_relation, j == 0)) return v;
       v.r = r[relation * cols + j];
     }
-    v.x = x[row * cols + j];
+    v.x = x.load(row, j);
     if (w) v.w = w[number];
     return v;
   }
 
   __device__ __forceinline__ void add(T *s, item v, int64_t) const {
-    if (r) v.x = vec4_mul(v.x, v.r);
-    *s = vec4_add(*s, w ? vec4_scale(v.w, v.x) : v.x);
+    T t = x.value(v.x);
+    if (r) t = vec4_mul(t, v.r);
+    *s = vec4_add(*s, w ? vec4_scale(v.w, t) : t);
   }
 };
 
@@ -80,19 +85,25 @@ static int64_t chunks_of(const tkg_node *node) {
   return tkg__edge_partition_chunks(rows ? -1 : n + node->i[2], d);
 }
 
-static int64_t aggregate_scratch(const tkg_node *node, const tkg_node *const *) {
+/* The noise of codes, the partition, the parts. */
+static int64_t aggregate_scratch(const tkg_node *node, const tkg_node *const *in) {
   const int64_t chunks = chunks_of(node);
   const bool rows = operands_of(node->op).rows >= 0;
-  return tkg__edge_partition_bytes(node->shape[0], chunks, rows) + 4 * chunks * tkg__cols(node);
+  return tkg__coded_bytes(in, 1) + tkg__edge_partition_bytes(node->shape[0], chunks, rows) +
+         4 * chunks * tkg__cols(node);
 }
 
-template <class T>
-static void launch(const tkg_call *c, const operands &o, const tkg_graph &g,
+static char *partition_scratch(const tkg_call *c) {
+  return static_cast<char *>(c->scratch) + tkg__coded_bytes(c->in, 1);
+}
+
+template <class T, class X>
+static void launch(const tkg_call *c, X x, const operands &o, const tkg_graph &g,
                    const tkg_edge_partition &e, tkg_error_slot bad_entry, cudaStream_t stream) {
-  char *scratch = static_cast<char *>(c->scratch);
-  terms<T> p = {};
+  char *scratch = partition_scratch(c);
+  terms<T, X> p = {};
   p.cols = tkg__cols(c->node) * (int64_t)sizeof(float) / (int64_t)sizeof(T);
-  p.x = tkg_in<T>(c, 1);
+  p.x = x;
   p.r = o.mul ? tkg_in<T>(c, 2) : NULL;
   p.w = tkg_in<float>(c, o.w);
   p.ids = g.ids;
@@ -107,9 +118,20 @@ static void launch(const tkg_call *c, const operands &o, const tkg_graph &g,
   p.parts = reinterpret_cast<T *>(
       scratch + tkg__edge_partition_bytes(c->node->shape[0], e.size.chunks, o.rows >= 0));
   if (o.rows >= 0)
-    sum_partition<terms<T>, true>(p, e, stream);
+    sum_partition<terms<T, X>, true>(p, e, stream);
   else
-    sum_partition<terms<T>, false>(p, e, stream);
+    sum_partition<terms<T, X>, false>(p, e, stream);
+}
+
+template <class T>
+static void launch_source(const tkg_call *c, const operands &o, const tkg_graph &g,
+                          const tkg_edge_partition &e, tkg_error_slot bad_entry,
+                          cudaStream_t stream) {
+  if (c->in[1]->dtype == TKG_CODES)
+    launch<T>(c, coded_rows<T>{tkg__coded_rows(c, 1, c->scratch, stream)}, o, g, e, bad_entry,
+              stream);
+  else
+    launch<T>(c, tkg_float_rows<T>(c, 1), o, g, e, bad_entry, stream);
 }
 
 static int aggregate_run(const tkg_call *c, cudaStream_t stream) {
@@ -119,14 +141,15 @@ static int aggregate_run(const tkg_call *c, cudaStream_t stream) {
   const int32_t *by = o.rows >= 0 ? tkg_in<int32_t>(c, o.rows) : NULL;
   const tkg_error_slot bad_row = by ? tkg__error_slot_ids(c, g.n) : tkg_error_slot{NULL, NULL};
   if (rows == 0) return TKG_OK;
-  const tkg_edge_partition e = tkg__partition_edges(&g, by, rows, d, c->scratch, bad_row, stream);
+  const tkg_edge_partition e =
+      tkg__partition_edges(&g, by, rows, d, partition_scratch(c), bad_row, stream);
   const tkg_error_slot bad_entry =
       o.row_of >= 0 ? tkg__error_slot_ids(c, tkg__rows(c->in[1])) : tkg_error_slot{NULL, NULL};
   if (tkg_vec4_aligned(c->data[1], d) && tkg_vec4_aligned(c->out, d) &&
       (!o.mul || tkg_vec4_aligned(c->data[2], d)))
-    launch<float4>(c, o, g, e, bad_entry, stream);
+    launch_source<float4>(c, o, g, e, bad_entry, stream);
   else
-    launch<float>(c, o, g, e, bad_entry, stream);
+    launch_source<float>(c, o, g, e, bad_entry, stream);
   return TKG_OK;
 }
 

@@ -1,10 +1,11 @@
 /* Rows of codes as kernels read them (shared/codec.h has the format): eight elements at a time,
- * which are one Philox block of noise and `bits` bytes of codes. */
+ * which are `bits` bytes of codes and one Philox block of noise, or of pairwise noise's columns. */
 #ifndef TKG_CUDA_CODES_H
 #define TKG_CUDA_CODES_H
 
 #include <type_traits>
 
+#include "family.h"
 #include "launch.h"
 #include "philox.cuh"
 #include "vec8.cuh"
@@ -62,16 +63,109 @@ static __device__ __forceinline__ uint64_t load_codes(const uint8_t *from, bool 
   return *from;
 }
 
+/* Pairwise noise that the threads of a block share: of the first columns, and of the rows that the
+ * block is at. */
+typedef struct shared_noise {
+  uint32_t columns[TKG_WARP][4];
+  uint16_t rows[TKG_THREADS];
+} shared_noise;
+
+/* The noise of a thread's elements. What pairwise noise has drawn for eight columns is kept: a
+ * thread that goes down the rows needs it for all of them. */
+typedef struct codes_noise {
+  tkg_noise from;
+  int rounding;
+  int64_t held; /* the group of columns whose numbers are in `columns`; -1: none */
+  uint32_t columns[4];
+  const shared_noise *shared; /* NULL: a thread draws for itself */
+  int64_t first;              /* row of shared->rows[0] */
+} codes_noise;
+
+static inline codes_noise codes_noise_of(const tkg_call *c, const tkg_node *codes) {
+  return {tkg_noise_of(c, codes->i[2]), (int)codes->i[1], -1, {}, NULL, 0};
+}
+
+/* Draws what a block of TKG_THREADS threads shares, if noise is pairwise. It is at `rows` rows from
+ * `first` on, both multiples of eight. All threads of the block call it. */
+static __device__ __forceinline__ void draw_shared_noise(codes_noise &n, const packed_layout &l,
+                                                         int64_t first, int rows,
+                                                         shared_noise *shared) {
+  const int lane = (int)threadIdx.x % TKG_WARP, warp = (int)threadIdx.x / TKG_WARP;
+  if (n.rounding != TKG_ROUND_DITHER) return;
+  __syncthreads(); /* the former rows may still be read */
+  if (warp == 0 && lane * VEC8 < rows) {
+    uint32_t words[4];
+    tkg_draw(n.from, tkg__codec_row_block(first + lane * VEC8), words);
+    TKG_UNROLL
+    for (int k = 0; k < VEC8; k++) shared->rows[lane * VEC8 + k] = (uint16_t)tkg_half(words, k);
+  }
+  if (warp == 1 && !n.shared && lane < l.vec8s)
+    tkg_draw(n.from, tkg__codec_col_block(lane * VEC8), shared->columns[lane]);
+  n.shared = shared;
+  n.first = first;
+  __syncthreads();
+}
+
+static __device__ __forceinline__ void hold_columns(codes_noise &n, int64_t e) {
+  if (n.held == e) return;
+  n.held = e;
+  if (n.shared && e < TKG_WARP) {
+    TKG_UNROLL
+    for (int k = 0; k < 4; k++) n.columns[k] = n.shared->columns[e][k];
+  } else {
+    tkg_draw(n.from, tkg__codec_col_block(e * VEC8), n.columns);
+  }
+}
+
+static __device__ __forceinline__ uint32_t row_number(const codes_noise &n, int64_t r) {
+  uint32_t words[4];
+  if (n.shared) return n.shared->rows[r - n.first];
+  tkg_draw(n.from, tkg__codec_row_block(r), words);
+  return tkg_half(words, (int)(r % VEC8));
+}
+
+/* The eight numbers of group e of row r, two per word. To nearest: always a half. */
+static __device__ __forceinline__ void draw_codes_noise(codes_noise &n, const packed_layout &l,
+                                                        int64_t r, int64_t e, uint32_t words[4]) {
+  if (n.rounding == TKG_ROUND_NEAREST) {
+    words[0] = words[1] = words[2] = words[3] = 0x80008000u;
+  } else if (n.rounding != TKG_ROUND_DITHER) {
+    tkg_draw(n.from, tkg__codec_block(l.cols, r, e * VEC8), words);
+  } else {
+    hold_columns(n, e);
+    const uint32_t b = row_number(n, r);
+    TKG_UNROLL
+    for (int k = 0; k < 4; k++)
+      words[k] = tkg__codec_pairwise(n.columns[k] & 0xFFFFu, b) |
+                 tkg__codec_pairwise(n.columns[k] >> 16, b) << 16;
+  }
+}
+
+/* Elements first..first+count-1 of a matrix, just decoded: zero where their bit of `signs` is. A
+ * row that is NaN stays so. */
+static __device__ __forceinline__ void restore_zeros(const uint8_t *signs, int64_t first, int count,
+                                                     float v[VEC8]) {
+  TKG_UNROLL
+  for (int k = 0; k < VEC8; k++)
+    if (k < count && !(signs[(first + k) / 8] >> (first + k) % 8 & 1) && v[k] == v[k]) v[k] = 0;
+}
+
+/* Host: the signs of an input that is codes, or NULL. */
+static inline const uint8_t *codes_signs(const tkg_call *c, int k) {
+  return c->in[k]->i[3] ? tkg_in<uint8_t>(c, k) + tkg__signs_at(c->in[k]) : NULL;
+}
+
 /* Decodes group e of row r with the row's pair. */
 template <int BITS>
 static __device__ __forceinline__ void decode_vec8(const packed_layout &l, const uint8_t *packed,
                                                    int64_t r, int64_t e, tkg__codec_pair pair,
-                                                   tkg_noise noise, bool dither, float v[VEC8]) {
+                                                   codes_noise &noise, float v[VEC8]) {
   const float unit = pair.step * 0x1p-17f;
+  const bool dither = tkg__codec_dithers(noise.rounding);
   const uint64_t codes =
       load_codes<BITS>(packed + r * l.row_bytes + e * BITS, l.whole, columns_of(l, e));
   uint32_t words[4];
-  if (dither) tkg_draw(noise, (uint64_t)(r * l.vec8s + e), words);
+  if (dither) draw_codes_noise(noise, l, r, e, words);
   TKG_UNROLL
   for (int k = 0; k < VEC8; k++) {
     int32_t q = (int32_t)(codes >> BITS * k & ((1u << BITS) - 1)) << 17;

@@ -70,6 +70,7 @@ extern "C" {
 #define inline __host__ __device__ inline
 #endif
 #include "data/graph.h"
+#include "shared/bf16.h"
 #include "shared/codec.h"
 #include "shared/formulas.h"
 #include "shared/moments.h"

@@ -167,11 +167,12 @@ template <int OP> static void grad_launch(const tkg_call *c, cudaStream_t stream
 static void masked_launch(const tkg_call *c, cudaStream_t stream) {
   const int64_t n = tkg__count(c->node), n4 = vec4_count(n, c->data[0], NULL, c->out);
   tkg_launch(masked_grad, vec4_shape(n, n4), stream, n, n4, tkg_in<float>(c, 0),
-             tkg_in<uint8_t>(c, 1), tkg_out<float>(c), (float)c->node->f[0]);
+             tkg_in<uint8_t>(c, 1) + tkg__signs_at(c->in[1]), tkg_out<float>(c),
+             (float)c->node->f[0]);
 }
 
 static int grad_run(const tkg_call *c, cudaStream_t stream) {
-  if (c->in[1]->dtype == TKG_MASK) {
+  if (c->in[1]->dtype != TKG_F32) {
     masked_launch(c, stream);
     return TKG_OK;
   }

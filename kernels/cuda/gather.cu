@@ -4,44 +4,89 @@
  *   take    out[b,j] = x[b, ids[b,j]], single elements
  *   lookup  out[b,j] = the value at (rows[b], ids[b,j]) of a sparse matrix, else f0
  *
- * Elements are 4 bytes of either type and only copied: each is read and written once. The rows of a
+ * Elements are 4 bytes of either type and only copied, or 2 bytes and decoded (shared/bf16.h): each
+ * is read and written once. The rows of a
  * batch lie anywhere in a table, and only many loads at once hide that latency: one group of
- * threads per row, 16 bytes per thread. Take and lookup use one thread per output element. */
+ * threads per row, 16 bytes per thread. Take and lookup use one thread per output element. Gather
+ * decodes rows of codes, a group of lanes per row. */
+#include "codes.cuh"
 #include "csr_rows.cuh"
 #include "device_errors.h"
 #include "family.h"
 #include "launch.h"
+#include "warp.cuh"
 
 /* ---- gather ---- */
 
-/* T is uint32_t or uint4; a row has `cols` of them. */
-template <class T>
+static __device__ __forceinline__ uint32_t element(uint32_t x) { return x; }
+static __device__ __forceinline__ uint4 element(uint4 x) { return x; }
+static __device__ __forceinline__ uint32_t element(uint16_t x) { return (uint32_t)x << 16; }
+
+/* T is uint32_t or uint4, or uint16_t for halves; a row has `cols` of them. */
+template <class T, class OUT>
 static __global__ void gather_kernel(int64_t count, int64_t cols, int64_t rows, const T *x,
-                                     const int32_t *ids, T *out, tkg_error_slot error) {
+                                     const int32_t *ids, OUT *out, tkg_error_slot error) {
   for (int64_t i = tkg_first_row(); i < count; i += tkg_row_stride()) {
     const int32_t id = ids[i];
     if (!tkg_check_id(id, rows, i, error, threadIdx.x == 0)) continue;
-    for (int64_t j = threadIdx.x; j < cols; j += blockDim.x) out[i * cols + j] = x[id * cols + j];
+    for (int64_t j = threadIdx.x; j < cols; j += blockDim.x)
+      out[i * cols + j] = element(x[id * cols + j]);
   }
 }
 
-template <class T>
+template <class T, class OUT>
 static void gather_launch(const tkg_call *c, int64_t cols, tkg_error_slot error,
                           cudaStream_t stream) {
   const int64_t count = tkg__count(c->in[1]);
-  tkg_launch(gather_kernel<T>, tkg_tile(count, cols), stream, count, cols, c->in[0]->shape[0],
-             tkg_in<T>(c, 0), tkg_in<int32_t>(c, 1), tkg_out<T>(c), error);
+  tkg_launch(gather_kernel<T, OUT>, tkg_tile(count, cols), stream, count, cols, c->in[0]->shape[0],
+             tkg_in<T>(c, 0), tkg_in<int32_t>(c, 1), tkg_out<OUT>(c), error);
+}
+
+/* Row i of the output is row ids[i] of the codes; `l` has their rows. */
+template <int BITS>
+static __global__ void gather_codes(int64_t count, packed_layout l, int width, codes_noise noise,
+                                    const uint8_t *packed, const uint8_t *signs, const int32_t *ids,
+                                    float *out, tkg_error_slot error) {
+  const uint32_t *pairs = reinterpret_cast<const uint32_t *>(packed + l.pair_offset);
+  const tkg_group g = tkg_group_of(width);
+  for (int64_t i = g.row; i < count; i += g.stride) {
+    const int64_t r = ids[i];
+    if (!tkg_check_id(ids[i], l.rows, i, error, g.lane == 0)) continue;
+    const tkg__codec_pair pair = tkg__codec_pair_of(pairs[r]);
+    for (int64_t e = g.lane; e < l.vec8s; e += width) {
+      float v[VEC8];
+      decode_vec8<BITS>(l, packed, r, e, pair, noise, v);
+      if (signs) restore_zeros(signs, r * l.cols + e * VEC8, columns_of(l, e), v);
+      store_vec8(out + i * l.cols + e * VEC8, l.whole, columns_of(l, e), v);
+    }
+  }
+}
+
+template <int BITS>
+static void gather_codes_launch(const tkg_call *c, tkg_error_slot error, cudaStream_t stream) {
+  const int64_t count = tkg__count(c->in[1]);
+  float *out = tkg_out<float>(c);
+  const packed_layout l = layout_of(BITS, tkg__rows(c->in[0]), tkg__cols(c->in[0]), out);
+  const int width = tkg_group_width(l.vec8s);
+  tkg_launch(gather_codes<BITS>, tkg_groups(count, width), stream, count, l, width,
+             codes_noise_of(c, c->in[0]), tkg_in<uint8_t>(c, 0), codes_signs(c, 0),
+             tkg_in<int32_t>(c, 1), out, error);
 }
 
 static int gather_run(const tkg_call *c, cudaStream_t stream) {
   const int64_t rows = c->in[0]->shape[0], d = tkg__run_length(c->in[0], 1);
   const tkg_error_slot error = tkg__error_slot_ids(c, rows);
-  if (d == 0)
+  if (d > 0 && c->in[0]->dtype == TKG_CODES)
+    tkg_with_bits(c->in[0]->i[0],
+                  [=](auto bits) { gather_codes_launch<bits()>(c, error, stream); });
+  else if (d == 0)
     tkg__check_ids(tkg_in<int32_t>(c, 1), tkg__count(c->in[1]), rows, error, stream);
+  else if (c->in[0]->dtype == TKG_BF16)
+    gather_launch<uint16_t, uint32_t>(c, d, error, stream);
   else if (tkg_vec4_aligned(c->data[0], d) && tkg_vec4_aligned(c->out, d))
-    gather_launch<uint4>(c, d / 4, error, stream);
+    gather_launch<uint4, uint4>(c, d / 4, error, stream);
   else
-    gather_launch<uint32_t>(c, d, error, stream);
+    gather_launch<uint32_t, uint32_t>(c, d, error, stream);
   return TKG_OK;
 }
 

@@ -3,8 +3,8 @@
  *
  * Around dimension `dim` a tensor is [outer, run]: the elements of dimension dim and of all later
  * ones lie together in a run. Concatenating, narrowing and padding copy equal pieces from one place
- * of each run to another; one row of threads takes a piece. TRANSPOSE goes through squares in
- * shared memory, so that both sides are accessed by rows. */
+ * of each run to another, or add them there; one row of threads takes a piece. TRANSPOSE goes
+ * through squares in shared memory, so that both sides are accessed by rows. */
 #include "family.h"
 #include "launch.h"
 
@@ -14,24 +14,31 @@
  */
 enum { PART = 256 };
 
+template <class T> struct put {
+  __device__ void operator()(T &to, const T &from) const { to = from; }
+};
+struct add {
+  __device__ void operator()(float &to, float from) const { to += from; }
+};
+
 /* `pieces` times `length` elements, `from_run` and `to_run` apart; one row of threads per part. */
-template <class T>
-static __global__ void copy_pieces(int64_t pieces, int64_t parts, int64_t length, const T *from,
-                                   int64_t from_run, T *to, int64_t to_run) {
+template <class T, class Write>
+static __global__ void write_pieces(int64_t pieces, int64_t parts, int64_t length, const T *from,
+                                    int64_t from_run, T *to, int64_t to_run, Write write) {
   for (int64_t p = tkg_first_row(); p < pieces * parts; p += tkg_row_stride()) {
     const int64_t i = parts == 1 ? p : p / parts, first = (p - i * parts) * PART;
     const int64_t end = length - first < PART ? length : first + PART;
     for (int64_t j = first + threadIdx.x; j < end; j += blockDim.x)
-      to[i * to_run + j] = from[i * from_run + j];
+      write(to[i * to_run + j], from[i * from_run + j]);
   }
 }
 
-template <class T>
-static void copy_launch(int64_t pieces, int64_t length, const T *from, int64_t from_run, T *to,
-                        int64_t to_run, cudaStream_t stream) {
+template <class T, class Write>
+static void write_runs(int64_t pieces, int64_t length, const T *from, int64_t from_run, T *to,
+                       int64_t to_run, Write write, cudaStream_t stream) {
   const int64_t parts = tkg_ceil(length, PART);
-  tkg_launch(copy_pieces<T>, tkg_tile(pieces * parts, length), stream, pieces, parts, length, from,
-             from_run, to, to_run);
+  tkg_launch(write_pieces<T, Write>, tkg_tile(pieces * parts, length), stream, pieces, parts,
+             length, from, from_run, to, to_run, write);
 }
 
 static void copy_runs(int64_t pieces, int64_t length, const uint32_t *from, int64_t from_run,
@@ -39,10 +46,10 @@ static void copy_runs(int64_t pieces, int64_t length, const uint32_t *from, int6
   const bool four =
       length % 4 == 0 && tkg_vec4_aligned(from, from_run) && tkg_vec4_aligned(to, to_run);
   if (four)
-    copy_launch(pieces, length / 4, reinterpret_cast<const uint4 *>(from), from_run / 4,
-                reinterpret_cast<uint4 *>(to), to_run / 4, stream);
+    write_runs(pieces, length / 4, reinterpret_cast<const uint4 *>(from), from_run / 4,
+               reinterpret_cast<uint4 *>(to), to_run / 4, put<uint4>(), stream);
   else
-    copy_launch(pieces, length, from, from_run, to, to_run, stream);
+    write_runs(pieces, length, from, from_run, to, to_run, put<uint32_t>(), stream);
 }
 
 /* The number of runs of a tensor that has elements. */
@@ -73,12 +80,21 @@ static int narrow_run(const tkg_call *c, cudaStream_t stream) {
 
 static int pad_run(const tkg_call *c, cudaStream_t stream) {
   const int64_t dim = c->node->i[0], n = tkg__count(c->node);
+  const float *base = tkg_in<float>(c, 1);
   if (n == 0) return TKG_OK;
-  cudaMemsetAsync(c->out, 0, (size_t)n * sizeof(float), stream);
+  if (!base)
+    cudaMemsetAsync(c->out, 0, (size_t)n * sizeof(float), stream);
+  else if (base != c->out)
+    cudaMemcpyAsync(c->out, base, (size_t)n * sizeof(float), cudaMemcpyDeviceToDevice, stream);
   if (tkg__count(c->in[0]) == 0) return TKG_OK;
-  const int64_t part = tkg__run_length(c->in[0], dim);
-  copy_runs(runs_of(c->in[0], dim), part, tkg_in<uint32_t>(c, 0), part,
-            tkg_out<uint32_t>(c) + tkg__skipped(c->node), tkg__run_length(c->node, dim), stream);
+  const int64_t part = tkg__run_length(c->in[0], dim), pieces = runs_of(c->in[0], dim);
+  const int64_t run = tkg__run_length(c->node, dim), before = tkg__skipped(c->node);
+  if (base)
+    write_runs(pieces, part, tkg_in<float>(c, 0), part, tkg_out<float>(c) + before, run, add(),
+               stream);
+  else
+    copy_runs(pieces, part, tkg_in<uint32_t>(c, 0), part, tkg_out<uint32_t>(c) + before, run,
+              stream);
   return TKG_OK;
 }
 
@@ -113,10 +129,20 @@ static int transpose_run(const tkg_call *c, cudaStream_t stream) {
   return TKG_OK;
 }
 
+/* ---- widen: numbers of 16 bits as floats ---- */
+
+static __global__ void widen_kernel(int64_t n, const uint16_t *x, float *out) {
+  for (int64_t i = tkg_first(); i < n; i += tkg_stride()) out[i] = tkg__bf16_value(x[i]);
+}
+
+static int widen_run(const tkg_call *c, cudaStream_t stream) {
+  const int64_t n = tkg__count(c->node);
+  tkg_launch(widen_kernel, tkg_flat(n), stream, n, tkg_in<uint16_t>(c, 0), tkg_out<float>(c));
+  return TKG_OK;
+}
+
 const tkg_cuda_op tkg__cuda_layout[] = {
-    {TKG_OP_CONCAT, concat_run, NULL},
-    {TKG_OP_NARROW, narrow_run, NULL},
-    {TKG_OP_PAD, pad_run, NULL},
-    {TKG_OP_TRANSPOSE, transpose_run, NULL},
-    {0, NULL, NULL},
+    {TKG_OP_CONCAT, concat_run, NULL}, {TKG_OP_NARROW, narrow_run, NULL},
+    {TKG_OP_PAD, pad_run, NULL},       {TKG_OP_TRANSPOSE, transpose_run, NULL},
+    {TKG_OP_WIDEN, widen_run, NULL},   {0, NULL, NULL},
 };

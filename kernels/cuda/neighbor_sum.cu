@@ -20,7 +20,8 @@
 /* Rows named by ids; without ids, the rows in order. */
 typedef struct neighbours {
   const int32_t *ids;
-  int64_t rows; /* of the table */
+  int64_t rows;         /* of the table */
+  const uint16_t *half; /* the table if it has 16 bits, else NULL */
 } neighbours;
 
 static __device__ __forceinline__ int64_t neighbour(const neighbours &h, int64_t at,
@@ -48,7 +49,7 @@ static __global__ void sum_kernel(int64_t n, int64_t k, int64_t cols, const floa
           const int64_t at = i * k + first + a;
           const int64_t id = first + a < k ? neighbour(h, at, error, j == 0) : -1;
           vec4_clear(&row[a]);
-          if (id >= 0) row[a] = x[id * cols + j];
+          if (id >= 0) row[a] = vec4_either(x, h.half, id * cols + j);
         }
         TKG_UNROLL
         for (int a = 0; a < AHEAD; a++)
@@ -68,7 +69,8 @@ static void sum_launch(const tkg_call *c, int64_t cols, const neighbours &h, tkg
 
 /* For NEIGHBOR_SUM, NEIGHBOR_DOT and RELATION_SCORE: x is input 1, ids input 2. */
 static neighbours neighbours_of(const tkg_call *c) {
-  return {tkg_in<int32_t>(c, 2), tkg__rows(c->in[1])};
+  const bool half = c->in[1]->dtype == TKG_BF16;
+  return {tkg_in<int32_t>(c, 2), tkg__rows(c->in[1]), half ? tkg_in<uint16_t>(c, 1) : NULL};
 }
 
 static tkg_error_slot error_of(const tkg_call *c, const neighbours &h) {
@@ -100,7 +102,7 @@ static __global__ void dot_kernel(int64_t n, int64_t k, int64_t cols, int width,
     float sum = 0;
     if (id >= 0)
       for (int64_t j = group.lane; j < cols; j += width)
-        sum += vec4_dot(g[e / k * cols + j], x[id * cols + j]);
+        sum += vec4_dot(g[e / k * cols + j], vec4_either(x, h.half, id * cols + j));
     sum = tkg_group_sum(sum, width);
     if (e < n && group.lane == 0) out[e] = sum;
   }

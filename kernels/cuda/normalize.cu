@@ -71,8 +71,7 @@ static int normalize_run(const tkg_call *c, cudaStream_t stream) {
 
 typedef struct gradient {
   packed_layout l;
-  tkg_noise noise;
-  bool dither;
+  codes_noise noise;
   float least;
   const float *g, *n;
   const void *y; /* floats, or codes */
@@ -88,8 +87,8 @@ static __device__ __forceinline__ tkg__codec_pair pair_of(const gradient &s, int
 
 /* Loads elements 8 e .. 8 e + 7 of row r of g and of y. */
 template <int BITS>
-static __device__ __forceinline__ void load_both(const gradient &s, int64_t r, int64_t e,
-                                                 tkg__codec_pair pair, float g[VEC8],
+static __device__ __forceinline__ void load_both(const gradient &s, codes_noise &noise, int64_t r,
+                                                 int64_t e, tkg__codec_pair pair, float g[VEC8],
                                                  float y[VEC8]) {
   const int64_t at = r * s.l.cols + e * VEC8;
   const int count = columns_of(s.l, e);
@@ -97,18 +96,19 @@ static __device__ __forceinline__ void load_both(const gradient &s, int64_t r, i
   if (BITS == EXACT)
     load_vec8(static_cast<const float *>(s.y) + at, s.l.whole, count, y);
   else
-    decode_vec8<BITS == EXACT ? 8 : BITS>(s.l, static_cast<const uint8_t *>(s.y), r, e, pair,
-                                          s.noise, s.dither, y);
+    decode_vec8<BITS == EXACT ? 8 : BITS>(s.l, static_cast<const uint8_t *>(s.y), r, e, pair, noise,
+                                          y);
 }
 
 template <int BITS> static __global__ void gradient_kernel(gradient s, int width) {
   const tkg_group group = tkg_group_of(width);
+  codes_noise noise = s.noise;
   for (int64_t r = group.row; tkg_any_row(r, s.l.rows); r += group.stride) {
     const bool exists = r < s.l.rows;
     const tkg__codec_pair pair = pair_of<BITS>(s, exists ? r : 0);
     float g[VEC8], y[VEC8], dot = 0;
     for (int64_t e = group.lane; exists && e < s.l.vec8s; e += width) {
-      load_both<BITS>(s, r, e, pair, g, y);
+      load_both<BITS>(s, noise, r, e, pair, g, y);
       TKG_UNROLL
       for (int k = 0; k < VEC8; k++)
         if (k < columns_of(s.l, e)) dot += g[k] * y[k];
@@ -120,7 +120,7 @@ template <int BITS> static __global__ void gradient_kernel(gradient s, int width
     const float along = floor ? 0.0F : dot;
     const float own = floor ? 1.0F : 1.0F + pair.step * pair.step / 12.0F;
     for (int64_t e = group.lane; e < s.l.vec8s; e += width) {
-      if (s.l.vec8s > width) load_both<BITS>(s, r, e, pair, g, y);
+      if (s.l.vec8s > width) load_both<BITS>(s, noise, r, e, pair, g, y);
       TKG_UNROLL
       for (int k = 0; k < VEC8; k++) g[k] = (own * g[k] - y[k] * along) * scale;
       store_vec8(s.out + r * s.l.cols + e * VEC8, s.l.whole, columns_of(s.l, e), g);
@@ -134,8 +134,7 @@ template <int BITS> static void gradient_launch(const tkg_call *c, cudaStream_t 
   s.l = layout_of(BITS, tkg__rows(c->node), tkg__cols(c->node), tkg_in<float>(c, 0));
   s.l.whole = s.l.whole && tkg_vec4_aligned(c->out, 0) &&
               (BITS != EXACT || tkg_vec4_aligned(c->data[1], 0));
-  s.noise = tkg_noise_of(c, y->i[2]);
-  s.dither = y->i[1] == TKG_ROUND_DITHER;
+  s.noise = codes_noise_of(c, y);
   s.least = (float)c->node->f[0];
   s.g = tkg_in<float>(c, 0);
   s.y = c->data[1];

@@ -10,6 +10,7 @@
  * number alone and all sums have a fixed order: results repeat bit for bit.
  *
  * Traffic: a row of b per edge, the row of a from cache, and one relation per edge and tile. */
+#include "coded_rows.cuh"
 #include "edge_partition.cuh"
 #include "family.h"
 #include "vec4.cuh"
@@ -17,10 +18,10 @@
 enum { SHARED_BYTES = 48 << 10, LEAST_THREADS = 64, AHEAD = 4 };
 enum { MOST_TABLES = 512, LEAST_TABLES = 8, TABLE_BYTES = 8 << 20 };
 
-/* T is float or float4. */
-template <class T> struct pairs {
+/* T is float or float4, X a source of rows (coded_rows.cuh). */
+template <class T, class X> struct pairs {
   int64_t cols, k;
-  const T *a, *b;
+  X a, b;
   const float *w; /* by edge, or NULL */
   const int32_t *ids, *relations, *order;
   int64_t tile, tiles; /* relations per tile; tiles */
@@ -50,15 +51,15 @@ template <bool ROWS> struct cursor {
 
 /* Adds those of the edges first..last-1 whose relation is in the tile to the thread's column of its
  * table. */
-template <class T, bool ROWS>
-static __device__ __forceinline__ void add_edges(const pairs<T> &s, const tkg_edge_partition &e,
+template <class T, class X, bool ROWS>
+static __device__ __forceinline__ void add_edges(const pairs<T, X> &s, const tkg_edge_partition &e,
                                                  int64_t first, int64_t last, int64_t tile,
                                                  int64_t j, bool reports, T *table, int64_t width) {
   if (first >= last) return;
   cursor<ROWS> at(e, first);
   for (int64_t v = first; v < last; v += AHEAD) {
     int64_t to[AHEAD];
-    T a[AHEAD], b[AHEAD];
+    typename X::item a[AHEAD], b[AHEAD];
     float weight[AHEAD];
     TKG_UNROLL
     for (int k = 0; k < AHEAD; k++) {
@@ -70,21 +71,23 @@ static __device__ __forceinline__ void add_edges(const pairs<T> &s, const tkg_ed
       const int64_t own = relation - tile * s.tile;
       if (own < 0 || own >= s.tile) continue;
       to[k] = own * width;
-      a[k] = s.a[at.row * s.cols + j];
-      b[k] = s.b[(int64_t)s.ids[place] * s.cols + j];
+      a[k] = s.a.load(at.row, j);
+      b[k] = s.b.load(s.ids[place], j);
       weight[k] = s.w ? s.w[s.order ? s.order[place] : place] : 1.0F;
     }
     TKG_UNROLL
     for (int k = 0; k < AHEAD; k++)
       if (to[k] >= 0)
-        table[to[k]] = vec4_add(table[to[k]], vec4_scale(weight[k], vec4_mul(a[k], b[k])));
+        table[to[k]] = vec4_add(table[to[k]],
+                                vec4_scale(weight[k], vec4_mul(s.a.value(a[k]), s.b.value(b[k]))));
   }
 }
 
 /* Adds a block's tables up, in order, and stores the sum in scratch. */
-template <class T>
-static __device__ __forceinline__ void put_tables(const pairs<T> &s, const T *tables, int64_t tile,
-                                                  int64_t first_column, int64_t width) {
+template <class T, class X>
+static __device__ __forceinline__ void put_tables(const pairs<T, X> &s, const T *tables,
+                                                  int64_t tile, int64_t first_column,
+                                                  int64_t width) {
   const int64_t size = s.tile * width;
   const int threads = (int)(blockDim.x * blockDim.y);
   for (int64_t i = threadIdx.y * blockDim.x + threadIdx.x; i < size; i += threads) {
@@ -97,8 +100,8 @@ static __device__ __forceinline__ void put_tables(const pairs<T> &s, const T *ta
 
 /* blockIdx.x: a piece of the edges for each group; blockIdx.y: a tile of relations and columns.
  * Shared memory: one table [tile, width] per group. */
-template <class T, bool ROWS>
-static __global__ void relation_kernel(pairs<T> s, tkg_edge_partition e, int64_t width) {
+template <class T, class X, bool ROWS>
+static __global__ void relation_kernel(pairs<T, X> s, tkg_edge_partition e, int64_t width) {
   TKG_DYNAMIC_SHARED(T, tables);
   const int64_t tile = blockIdx.y % s.tiles, first_column = blockIdx.y / s.tiles * width;
   const int64_t j = first_column + threadIdx.x;
@@ -109,7 +112,8 @@ static __global__ void relation_kernel(pairs<T> s, tkg_edge_partition e, int64_t
   T *own = tables + threadIdx.y * s.tile * width + threadIdx.x;
   if (threadIdx.x < width) {
     for (int64_t k = 0; k < s.tile; k++) vec4_clear(&own[k * width]);
-    if (j < s.cols) add_edges<T, ROWS>(s, e, first, last, tile, j, j == 0 && tile == 0, own, width);
+    if (j < s.cols)
+      add_edges<T, X, ROWS>(s, e, first, last, tile, j, j == 0 && tile == 0, own, width);
   }
   __syncthreads();
   put_tables(s, tables, tile, first_column, width);
@@ -156,8 +160,9 @@ static int64_t blocks_of(const tkg_node *node) {
   return tkg_between(TABLE_BYTES / (4 * (tkg__count(node) + 1)), LEAST_TABLES, MOST_TABLES);
 }
 
-template <class T, bool ROWS>
-static void launch(pairs<T> s, const tkg_edge_partition &e, int64_t blocks, cudaStream_t stream) {
+template <class T, class X, bool ROWS>
+static void launch(pairs<T, X> s, const tkg_edge_partition &e, int64_t blocks,
+                   cudaStream_t stream) {
   const int lanes = tkg_power(s.cols, TKG_WARP);
   const int64_t width = s.cols < lanes ? s.cols : lanes, line = width * (int64_t)sizeof(T);
   const int64_t least = LEAST_THREADS / lanes;
@@ -165,7 +170,7 @@ static void launch(pairs<T> s, const tkg_edge_partition &e, int64_t blocks, cuda
   s.tile = tkg_ceil(s.k, s.tiles);
   const int64_t groups = tkg_between(SHARED_BYTES / (line * s.tile), 1, TKG_THREADS / lanes);
   const dim3 grid((unsigned)blocks, (unsigned)(s.tiles * tkg_ceil(s.cols, width)));
-  tkg_launch(relation_kernel<T, ROWS>,
+  tkg_launch(relation_kernel<T, X, ROWS>,
              {grid, dim3((unsigned)lanes, (unsigned)groups), (size_t)(groups * s.tile * line)},
              stream, s, e, width);
 }
@@ -185,20 +190,26 @@ static int64_t partition_bytes(const tkg_node *node, const tkg_node *const *in) 
                                    by_rows(node->op));
 }
 
-static int64_t relation_scratch(const tkg_node *node, const tkg_node *const *in) {
-  return partition_bytes(node, in) + 4 * blocks_of(node) * tkg__count(node);
+/* Of codes. */
+static int64_t noise_bytes(const tkg_node *const *in) {
+  return tkg__coded_bytes(in, 1) + tkg__coded_bytes(in, 2);
 }
 
-template <class T>
-static void relation_launch(const tkg_call *c, const tkg_graph &g, const tkg_edge_partition &e,
-                            cudaStream_t stream) {
+static int64_t relation_scratch(const tkg_node *node, const tkg_node *const *in) {
+  return noise_bytes(in) + partition_bytes(node, in) + 4 * blocks_of(node) * tkg__count(node);
+}
+
+template <class T, class X>
+static void relation_launch(const tkg_call *c, X a, X b, const tkg_graph &g,
+                            const tkg_edge_partition &e, cudaStream_t stream) {
   const int64_t blocks = blocks_of(c->node), count = tkg__count(c->node);
-  char *tables = static_cast<char *>(c->scratch) + partition_bytes(c->node, c->in);
-  pairs<T> s = {};
+  char *tables =
+      static_cast<char *>(c->scratch) + noise_bytes(c->in) + partition_bytes(c->node, c->in);
+  pairs<T, X> s = {};
   s.cols = tkg__cols(c->node) * (int64_t)sizeof(float) / (int64_t)sizeof(T);
   s.k = tkg__rows(c->node);
-  s.a = tkg_in<T>(c, 1);
-  s.b = tkg_in<T>(c, 2);
+  s.a = a;
+  s.b = b;
   s.w = tkg_in<float>(c, e.rows ? 4 : 3);
   s.ids = g.ids;
   s.relations = g.relations;
@@ -206,9 +217,9 @@ static void relation_launch(const tkg_call *c, const tkg_graph &g, const tkg_edg
   s.tables = reinterpret_cast<T *>(tables);
   s.bad_relation = tkg__error_slot_ids(c, s.k);
   if (e.rows)
-    launch<T, true>(s, e, blocks, stream);
+    launch<T, X, true>(s, e, blocks, stream);
   else
-    launch<T, false>(s, e, blocks, stream);
+    launch<T, X, false>(s, e, blocks, stream);
   tkg_launch(tables_kernel, {dim3(tkg_blocks(tkg_ceil(count, COLUMNS))), dim3(COLUMNS, SLICES), 0},
              stream, count, blocks, reinterpret_cast<const float *>(tables), tkg_out<float>(c));
 }
@@ -231,12 +242,12 @@ static int relation_run(const tkg_call *c, cudaStream_t stream) {
     if (count > 0) cudaMemsetAsync(c->out, 0, (size_t)count * sizeof(float), stream);
     return TKG_OK;
   }
-  const tkg_edge_partition e = tkg__partition_edges(&g, rows ? tkg_in<int32_t>(c, 3) : NULL, n, d,
-                                                    c->scratch, bad_row, stream);
-  if (tkg_vec4_aligned(c->data[1], d) && tkg_vec4_aligned(c->data[2], d))
-    relation_launch<float4>(c, g, e, stream);
-  else
-    relation_launch<float>(c, g, e, stream);
+  const tkg_edge_partition e =
+      tkg__partition_edges(&g, rows ? tkg_in<int32_t>(c, 3) : NULL, n, d,
+                           static_cast<char *>(c->scratch) + noise_bytes(c->in), bad_row, stream);
+  tkg_with_sources(
+      c, tkg_vec4_aligned(c->data[1], d) && tkg_vec4_aligned(c->data[2], d), stream,
+      [=](auto unit, auto a, auto b) { relation_launch<decltype(unit)>(c, a, b, g, e, stream); });
   return TKG_OK;
 }
 

@@ -4,10 +4,11 @@
  * Encoding reads a row once: a lane holds eight neighbouring elements, which are one Philox block
  * of noise and `bits` bytes of codes. Shuffles give the smallest and largest element to all lanes
  * of the row, each lane chooses the same scale from them, and the codes are written in the same
- * pass. Only rows of more than 256 elements are read a second time, from cache. Decoding takes one
- * thread per eight elements, as a row shares nothing but its scale. Traffic: 4 bytes plus `bits`
- * bits per element. Codes are integers and single float operations in a fixed order (no fused
- * multiply-add, see build.mk), so the bytes are those of the CPU. */
+ * pass. Only rows of more than 256 elements are read a second time, from cache. Decoding has the
+ * same groups. Pairwise noise is drawn once for the columns and the rows that a block of threads
+ * has. Traffic: 4 bytes plus `bits` bits per element. Codes are integers and single float
+ * operations in a fixed order (no fused multiply-add, see build.mk), so the bytes are those of the
+ * CPU. */
 #include "codes.cuh"
 #include "family.h"
 #include "launch.h"
@@ -50,15 +51,11 @@ static __device__ __forceinline__ void widen(const float v[VEC8], int count, int
  * past the top code, which would change the neighbour's bits, so it is clamped. */
 template <int BITS>
 static __device__ __forceinline__ uint64_t quantize(const float x[VEC8], int count,
-                                                    tkg__codec_pair pair, tkg_noise noise,
-                                                    uint64_t block, int rounding) {
+                                                    tkg__codec_pair pair, const uint32_t words[4]) {
   const int32_t top = ((1 << BITS) - 1) << 16;
   const float scale = pair.step > 0 ? 65536.0F / pair.step : 0.0F;
-  uint32_t words[4] = {0x80008000u, 0x80008000u, 0x80008000u,
-                       0x80008000u}; /* to nearest: always a half */
   uint64_t codes = 0;
   if (!(pair.step == pair.step)) return 0;
-  if (rounding != TKG_ROUND_NEAREST) tkg_draw(noise, block, words);
   TKG_UNROLL
   for (int k = 0; k < VEC8; k++) {
     /* NOLINTNEXTLINE(bugprone-incorrect-roundings): it is not negative */
@@ -90,29 +87,34 @@ static __device__ __forceinline__ void find_range(const packed_layout &l, const 
 template <int BITS>
 static __device__ __forceinline__ void
 write_row(const packed_layout &l, const float *row, int64_t r, const tkg_group &g, float v[VEC8],
-          tkg__codec_pair pair, tkg_noise noise, int rounding, uint8_t *packed) {
+          tkg__codec_pair pair, codes_noise &noise, uint8_t *packed) {
   for (int64_t e = g.lane; e < l.vec8s; e += g.width) {
     const int count = columns_of(l, e);
     if (l.vec8s > g.width) load_vec8(row + e * VEC8, l.whole, count, v);
-    const uint64_t block = (uint64_t)(r * l.vec8s + e);
+    uint32_t words[4];
+    draw_codes_noise(noise, l, r, e, words);
     store_codes<BITS>(packed + r * l.row_bytes + e * BITS, l.whole, count,
-                      quantize<BITS>(v, count, pair, noise, block, rounding));
+                      quantize<BITS>(v, count, pair, words));
   }
 }
 
 template <int BITS>
-static __global__ void encode_kernel(packed_layout l, int width, tkg_noise noise, int rounding,
-                                     const float *x, uint8_t *packed) {
+static __global__ void encode_kernel(packed_layout l, int width, codes_noise noise, const float *x,
+                                     uint8_t *packed) {
+  TKG_SHARED(shared_noise, drawn, [1]);
   const tkg_group g = tkg_group_of(width);
-  for (int64_t r = g.row; tkg_any_row(r, l.rows); r += g.stride) {
+  const int rows = TKG_THREADS / width; /* of a block at a time */
+  for (int64_t first = g.row - g.row % rows; first < l.rows; first += g.stride) {
+    draw_shared_noise(noise, l, first, rows, drawn);
     float v[VEC8] = {}, min, max;
+    const int64_t r = first + g.row % rows;
     const bool exists = r < l.rows;
     const float *row = x + (exists ? r : 0) * l.cols;
     find_range(l, row, exists, g, v, &min, &max);
     if (!exists) continue;
     const uint32_t pair = tkg__codec_choose(BITS, min, max);
     if (g.lane == 0) reinterpret_cast<uint32_t *>(packed + l.pair_offset)[r] = pair;
-    write_row<BITS>(l, row, r, g, v, tkg__codec_pair_of(pair), noise, rounding, packed);
+    write_row<BITS>(l, row, r, g, v, tkg__codec_pair_of(pair), noise, packed);
     if (r + 1 == l.rows && g.lane == 0)
       for (int64_t at = l.rows * l.row_bytes; at < l.pair_offset; at++) packed[at] = 0;
   }
@@ -123,43 +125,38 @@ template <int BITS> static void encode_launch(const tkg_call *c, cudaStream_t st
   const packed_layout l = layout_of(BITS, tkg__rows(c->in[0]), tkg__cols(c->in[0]), x);
   const int width = tkg_group_width(l.vec8s);
   tkg_launch(encode_kernel<BITS>, tkg_groups(l.rows, width), stream, l, width,
-             tkg_noise_of(c, c->node->i[2]), (int)c->node->i[1], x, tkg_out<uint8_t>(c));
+             codes_noise_of(c, c->node), x, tkg_out<uint8_t>(c));
 }
 
 /* ---- decode ---- */
 
 template <int BITS>
-static __global__ void decode_kernel(packed_layout l, tkg_noise noise, bool dither,
-                                     const uint8_t *packed, float *x) {
+static __global__ void decode_kernel(packed_layout l, int width, codes_noise noise,
+                                     const uint8_t *packed, const uint8_t *signs, float *x) {
   const uint32_t *pairs = reinterpret_cast<const uint32_t *>(packed + l.pair_offset);
-  for (int64_t i = tkg_first(); i < l.rows * l.vec8s; i += tkg_stride()) {
-    const int64_t r = i / l.vec8s, e = i - r * l.vec8s;
-    const int count = columns_of(l, e);
+  TKG_SHARED(shared_noise, drawn, [1]);
+  const tkg_group g = tkg_group_of(width);
+  const int rows = TKG_THREADS / width;
+  for (int64_t first = g.row - g.row % rows; first < l.rows; first += g.stride) {
+    draw_shared_noise(noise, l, first, rows, drawn);
+    const int64_t r = first + g.row % rows;
+    if (r >= l.rows) continue;
     const tkg__codec_pair pair = tkg__codec_pair_of(pairs[r]);
-    float v[VEC8];
-    decode_vec8<BITS>(l, packed, r, e, pair, noise, dither, v);
-    store_vec8(x + r * l.cols + e * VEC8, l.whole, count, v);
+    for (int64_t e = g.lane; e < l.vec8s; e += width) {
+      float v[VEC8];
+      decode_vec8<BITS>(l, packed, r, e, pair, noise, v);
+      if (signs) restore_zeros(signs, r * l.cols + e * VEC8, columns_of(l, e), v);
+      store_vec8(x + r * l.cols + e * VEC8, l.whole, columns_of(l, e), v);
+    }
   }
 }
 
 template <int BITS> static void decode_launch(const tkg_call *c, cudaStream_t stream) {
   float *x = tkg_out<float>(c);
   const packed_layout l = layout_of(BITS, tkg__rows(c->node), tkg__cols(c->node), x);
-  tkg_launch(decode_kernel<BITS>, tkg_flat(l.rows * l.vec8s), stream, l,
-             tkg_noise_of(c, c->node->i[2]), c->node->i[1] == TKG_ROUND_DITHER,
-             tkg_in<uint8_t>(c, 0), x);
-}
-
-/* ---- entries ---- */
-
-static int encode_run(const tkg_call *c, cudaStream_t stream) {
-  tkg_with_bits(c->node->i[0], [=](auto bits) { encode_launch<bits()>(c, stream); });
-  return TKG_OK;
-}
-
-static int decode_run(const tkg_call *c, cudaStream_t stream) {
-  tkg_with_bits(c->node->i[0], [=](auto bits) { decode_launch<bits()>(c, stream); });
-  return TKG_OK;
+  const int width = tkg_group_width(l.vec8s);
+  tkg_launch(decode_kernel<BITS>, tkg_groups(l.rows, width), stream, l, width,
+             codes_noise_of(c, c->node), tkg_in<uint8_t>(c, 0), codes_signs(c, 0), x);
 }
 
 /* ---- sign_mask ---- */
@@ -193,10 +190,26 @@ static __global__ void sign_mask_kernel(int64_t n, const float *x, uint8_t *mask
   }
 }
 
-static int sign_mask_run(const tkg_call *c, cudaStream_t stream) {
+static void sign_mask_launch(const tkg_call *c, uint8_t *mask, cudaStream_t stream) {
   const int64_t n = tkg__count(c->in[0]);
-  tkg_launch(sign_mask_kernel, tkg_flat(tkg_ceil(n, WORDS)), stream, n, tkg_in<float>(c, 0),
-             tkg_out<uint8_t>(c));
+  tkg_launch(sign_mask_kernel, tkg_flat(tkg_ceil(n, WORDS)), stream, n, tkg_in<float>(c, 0), mask);
+}
+
+/* ---- entries ---- */
+
+static int encode_run(const tkg_call *c, cudaStream_t stream) {
+  tkg_with_bits(c->node->i[0], [=](auto bits) { encode_launch<bits()>(c, stream); });
+  if (c->node->i[3]) sign_mask_launch(c, tkg_out<uint8_t>(c) + tkg__signs_at(c->node), stream);
+  return TKG_OK;
+}
+
+static int decode_run(const tkg_call *c, cudaStream_t stream) {
+  tkg_with_bits(c->node->i[0], [=](auto bits) { decode_launch<bits()>(c, stream); });
+  return TKG_OK;
+}
+
+static int sign_mask_run(const tkg_call *c, cudaStream_t stream) {
+  sign_mask_launch(c, tkg_out<uint8_t>(c), stream);
   return TKG_OK;
 }
 

@@ -5,6 +5,7 @@
  * columns of AHEAD rows of b, which lie anywhere, before it uses the first. The row of a is mostly
  * that of the edge before, and comes from cache. Traffic is one row of b per edge. Shuffles add the
  * columns in a fixed order: results repeat bit for bit. */
+#include "coded_rows.cuh"
 #include "device_errors.h"
 #include "family.h"
 #include "launch.h"
@@ -13,10 +14,12 @@
 
 enum { CHUNK = 32, AHEAD = 4 };
 
-template <class T> struct products {
+/* T is float or float4, X a source of rows (coded_rows.cuh). */
+template <class T, class X> struct products {
   tkg_graph g;
   int64_t cols, r_rows;
-  const T *a, *b, *r; /* r: relation vectors, or NULL */
+  X a, b;
+  const T *r; /* relation vectors, or NULL */
   float *out;
   tkg_error_slot bad_relation;
 };
@@ -27,9 +30,9 @@ struct dot_edge {
   bool exists;
 };
 
-template <class T>
-static __device__ __forceinline__ dot_edge find_edge(const products<T> &s, int64_t p, int64_t *head,
-                                                     bool reports) {
+template <class T, class X>
+static __device__ __forceinline__ dot_edge find_edge(const products<T, X> &s, int64_t p,
+                                                     int64_t *head, bool reports) {
   if (p >= s.g.e) return {0, 0, 0, false};
   while (s.g.offsets[*head + 1] <= p) ++*head;
   const int32_t relation = s.r ? s.g.relations[p] : 0;
@@ -38,9 +41,9 @@ static __device__ __forceinline__ dot_edge find_edge(const products<T> &s, int64
 }
 
 /* Edges first .. first + AHEAD - 1; *head is the row of the first and advances with them. */
-template <class T>
-static __device__ __forceinline__ void dot_edges(const products<T> &s, int64_t first, int64_t *head,
-                                                 const tkg_group &group) {
+template <class T, class X>
+static __device__ __forceinline__ void dot_edges(const products<T, X> &s, int64_t first,
+                                                 int64_t *head, const tkg_group &group) {
   dot_edge edge[AHEAD];
   float sum[AHEAD];
   TKG_UNROLL
@@ -49,15 +52,16 @@ static __device__ __forceinline__ void dot_edges(const products<T> &s, int64_t f
     sum[k] = 0;
   }
   for (int64_t j = group.lane; j < s.cols; j += group.width) {
-    T tail[AHEAD];
+    typename X::item b[AHEAD];
     TKG_UNROLL
     for (int k = 0; k < AHEAD; k++)
-      if (edge[k].exists) tail[k] = s.b[edge[k].tail * s.cols + j];
+      if (edge[k].exists) b[k] = s.b.load(edge[k].tail, j);
     TKG_UNROLL
     for (int k = 0; k < AHEAD; k++) {
       if (!edge[k].exists) continue;
-      if (s.r) tail[k] = vec4_mul(tail[k], s.r[edge[k].relation * s.cols + j]);
-      sum[k] += vec4_dot(s.a[edge[k].head * s.cols + j], tail[k]);
+      T tail = s.b.value(b[k]);
+      if (s.r) tail = vec4_mul(tail, s.r[edge[k].relation * s.cols + j]);
+      sum[k] += vec4_dot(s.a.value(s.a.load(edge[k].head, j)), tail);
     }
   }
   TKG_UNROLL
@@ -68,7 +72,7 @@ static __device__ __forceinline__ void dot_edges(const products<T> &s, int64_t f
       s.out[s.g.order ? s.g.order[first + k] : first + k] = sum[k];
 }
 
-template <class T> static __global__ void dot_kernel(products<T> s, int width) {
+template <class T, class X> static __global__ void dot_kernel(products<T, X> s, int width) {
   const tkg_group group = tkg_group_of(width);
   const int64_t chunks = (s.g.e + CHUNK - 1) / CHUNK;
   for (int64_t c = group.row; tkg_any_row(c, chunks); c += group.stride) {
@@ -79,31 +83,35 @@ template <class T> static __global__ void dot_kernel(products<T> s, int width) {
   }
 }
 
-template <class T> static void dot_launch(const tkg_call *c, cudaStream_t stream) {
-  products<T> s = {};
+template <class T, class X>
+static void dot_launch(const tkg_call *c, X a, X b, cudaStream_t stream) {
+  products<T, X> s = {};
   s.g = tkg__graph_of(tkg_in<int32_t>(c, 0), c->node->i);
   s.cols = tkg__cols(c->in[1]) * (int64_t)sizeof(float) / (int64_t)sizeof(T);
-  s.a = tkg_in<T>(c, 1);
-  s.b = tkg_in<T>(c, 2);
+  s.a = a;
+  s.b = b;
   s.r = tkg_in<T>(c, 3);
   s.r_rows = s.r ? tkg__rows(c->in[3]) : 0;
   s.bad_relation = s.r ? tkg__error_slot_ids(c, s.r_rows) : tkg_error_slot{NULL, NULL};
   s.out = tkg_out<float>(c);
   const int width = tkg_group_width(s.cols);
-  tkg_launch(dot_kernel<T>, tkg_groups(tkg_ceil(s.g.e, CHUNK), width), stream, s, width);
+  tkg_launch(dot_kernel<T, X>, tkg_groups(tkg_ceil(s.g.e, CHUNK), width), stream, s, width);
+}
+
+static int64_t dot_scratch(const tkg_node *, const tkg_node *const *in) {
+  return tkg__coded_bytes(in, 1) + tkg__coded_bytes(in, 2);
 }
 
 static int dot_run(const tkg_call *c, cudaStream_t stream) {
   const int64_t d = tkg__cols(c->in[1]);
-  if (tkg_vec4_aligned(c->data[1], d) && tkg_vec4_aligned(c->data[2], d) &&
-      tkg_vec4_aligned(c->data[3], d))
-    dot_launch<float4>(c, stream);
-  else
-    dot_launch<float>(c, stream);
+  const bool aligned = tkg_vec4_aligned(c->data[1], d) && tkg_vec4_aligned(c->data[2], d) &&
+                       tkg_vec4_aligned(c->data[3], d);
+  tkg_with_sources(c, aligned, stream,
+                   [=](auto unit, auto a, auto b) { dot_launch<decltype(unit)>(c, a, b, stream); });
   return TKG_OK;
 }
 
 const tkg_cuda_op tkg__cuda_sddmm[] = {
-    {TKG_OP_SDDMM, dot_run, NULL},
+    {TKG_OP_SDDMM, dot_run, dot_scratch},
     {0, NULL, NULL},
 };

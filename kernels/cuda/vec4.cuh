@@ -38,6 +38,20 @@ static __device__ __forceinline__ float4 vec4_mul(float4 a, float4 b) {
   return make_float4(a.x * b.x, a.y * b.y, a.z * b.z, a.w * b.w);
 }
 
+/* ---- element j of x, or of `half` unless it is NULL: numbers of 16 bits ---- */
+
+static __device__ __forceinline__ float vec4_either(const float *x, const uint16_t *half,
+                                                    int64_t j) {
+  return half ? tkg__bf16_value(half[j]) : x[j];
+}
+static __device__ __forceinline__ float4 vec4_either(const float4 *x, const uint16_t *half,
+                                                     int64_t j) {
+  if (!half) return x[j];
+  const uint2 two = reinterpret_cast<const uint2 *>(half)[j];
+  return make_float4(v_float(two.x << 16), v_float(two.x & 0xffff0000u), v_float(two.y << 16),
+                     v_float(two.y & 0xffff0000u));
+}
+
 /* The sum of the products. */
 static __device__ __forceinline__ float vec4_dot(float a, float b) { return a * b; }
 static __device__ __forceinline__ float vec4_dot(float4 a, float4 b) {

@@ -10,7 +10,9 @@
  *
  *   stochastic  up with probability frac; variance step^2 p (1 - p), p = frac
  *   dither      q = round(v + u), h^ = Z + step (q - u), u uniform in [-1/2, 1/2) and drawn again
- *               from the counter at decoding; variance step^2 / 12 whatever h is (Schuchman 1964)
+ *               from the counter at decoding; variance step^2 / 12 whatever h is (Schuchman 1964).
+ *               Pairwise unless said otherwise: u of two elements is independent, but not of four
+ *               that are the corners of a rectangle (METHOD section 3)
  *   nearest     no noise, but a bias
  *
  * TinyKG (Chen et al., RecSys 2022) and ActNN (Chen et al., ICML 2021) round stochastically.
@@ -23,9 +25,19 @@
  * (c bits) % 8 of byte c bits / 8, low bits first. Then, at the next multiple of 4 bytes, a plane
  * of pairs, Z and step, 2 bytes each, one pair per row. Padding bits and bytes are zero.
  *
- * Noise. Element (r, c) uses number c % 8 of Philox block r * ceil(cols / 8) + c / 8: a block is 8
- * numbers n of 16 bits, low half of each word first. v is rounded to 16 fractional bits, so
- * q = (v 2^16 + n) >> 16 for both kinds of noise, with u = (n + 1/2) / 2^16 - 1/2. */
+ * Signs. Where a value is known not to be negative (the output of a ReLU), its codes may be
+ * followed by a plane of signs: bit i % 8 of byte i / 8 is whether element i of the whole matrix is
+ * above zero. Elements that are not decode to zero, to which dither would add noise.
+ *
+ * Noise. n is a number of 16 bits, a block of Philox 8 of them, low half of each word first. v is
+ * rounded to 16 fractional bits, so q = (v 2^16 + n) >> 16 for all noise, with
+ * u = (n + 1/2) / 2^16 - 1/2. For element (r, c) n is
+ *
+ *   pairwise     (a[c] + b[r]) mod 2^16; a[c] is number c % 8 of block c / 8, b[r] number r % 8 of
+ *                block 2^63 + r / 8: rows + cols numbers for the whole matrix
+ *   independent  number c % 8 of block r * ceil(cols / 8) + c / 8: one number per element
+ *
+ * Stochastic rounding draws independent noise too. */
 #ifndef TKG_CODEC_H
 #define TKG_CODEC_H
 
@@ -35,7 +47,18 @@
 
 #include "vmath.h"
 
-enum tkg_rounding { TKG_ROUND_DITHER = 0, TKG_ROUND_STOCHASTIC = 1, TKG_ROUND_NEAREST = 2 };
+enum tkg_rounding {
+  TKG_ROUND_DITHER = 0, /* pairwise */
+  TKG_ROUND_STOCHASTIC = 1,
+  TKG_ROUND_NEAREST = 2,
+  TKG_ROUND_DITHER_INDEPENDENT = 3,
+  TKG_ROUNDINGS
+};
+
+/* Whether decoding subtracts the noise. */
+static inline int tkg__codec_dithers(int rounding) {
+  return rounding == TKG_ROUND_DITHER || rounding == TKG_ROUND_DITHER_INDEPENDENT;
+}
 
 typedef struct tkg_codec {
   int bits; /* 8, 4, 2 or 1 */
@@ -44,7 +67,8 @@ typedef struct tkg_codec {
   uint32_t step, stream; /* the same at encoding and decoding */
 } tkg_codec;
 
-/* Bytes of a row of codes; of the plane of codes with its padding; of the whole packed matrix. */
+/* Bytes of a row of codes; of the plane of codes with its padding; of the whole packed matrix, at
+ * the end of which signs begin. */
 static inline int64_t tkg__codec_row_bytes(int bits, int64_t cols) {
   return cols / 8 * bits + (cols % 8 * bits + 7) / 8;
 }
@@ -55,10 +79,18 @@ static inline int64_t tkg__codec_bytes(int bits, int64_t rows, int64_t cols) {
   return tkg__codec_pair_offset(bits, rows, cols) + 4 * rows;
 }
 
-/* The Philox block of the noise of element (row, col). */
+/* The Philox block of independent noise of element (row, col): its number col % 8. */
 static inline uint64_t tkg__codec_block(int64_t cols, int64_t row, int64_t col) {
   return (uint64_t)row * (uint64_t)((cols + 7) / 8) + (uint64_t)col / 8;
 }
+
+/* Pairwise noise: the blocks of a[col], its number col % 8, and of b[row], its number row % 8; and
+ * the noise of element (row, col) from them. */
+static inline uint64_t tkg__codec_col_block(int64_t col) { return (uint64_t)col / 8; }
+static inline uint64_t tkg__codec_row_block(int64_t row) {
+  return UINT64_C(1) << 63 | (uint64_t)row / 8;
+}
+static inline uint32_t tkg__codec_pairwise(uint32_t a, uint32_t b) { return (a + b) & 0xFFFFu; }
 
 typedef struct tkg__codec_pair {
   float zero, step; /* both are bf16 numbers, or both NaN */

@@ -22,13 +22,21 @@
  * and a row without a gradient keeps its codes bit by bit while its scale decays. (For narrower
  * rows, 8 bytes per row would cost too much memory and time.)
  *
- * State tensors: both codes of an element in 16 bits (m's in the lower 7, then its sign; v's in the
- * upper 8), two elements per int32; then f32 [blocks, 2]: M / (F(127) - 1) and V / F(127). Zeros
- * stand for m = v = 0.
+ * Row-wise, v is one number per row, the running mean of the mean square of the row's gradient
+ * (FBGEMM's partial_rowwise_adam, fbgemm_gpu/codegen/genscript/optimizers.py:1383-1510 at 71d6f8b).
+ * Blocks are then rows, as they are where rows are updated alone.
+ *
+ * State tensors, by format:
+ *   8 bits            both codes of an element in 16 bits (m's in the lower 7, then its sign; v's
+ * in the upper 8), as int32; f32 [blocks, 2]: M / (F(127) - 1) and V / F(127) 8 bits, row-wise  m's
+ * code and sign in 8 bits, as int32; f32 [rows, 2]: M / (F(127) - 1) and v 32 bits, row-wise m, f32
+ * like the parameter; f32 [rows]: v 32 bits           m and v, f32 like the parameter Zeros stand
+ * for m = v = 0.
  *
  * Noise. Element c of block b uses number c % 8 of Philox block b ceil(length / 16) + c / 16, taken
  * from 65535 if c % 16 >= 8, for both moments. The Philox step is the number of the update, so that
- * a resumed run continues with the same bits. */
+ * a resumed run continues with the same bits. A parameter of 16 bits uses another stream and adds
+ * 2^32 times the number of the run's step to the Philox block, as two optimizers may update it. */
 #ifndef TKG_MOMENTS_H
 #define TKG_MOMENTS_H
 
@@ -36,28 +44,44 @@
 #include "codec.h"
 
 enum {
-  TKG_MOMENTS_LEAST = 4096, /* parameters of fewer elements have moments in 32 bits */
+  TKG_MOMENTS_LEAST = 4096,  /* smaller parameters have moments in 32 bits, one per element */
+  TKG_MOMENTS_LONGEST = 256, /* columns of a parameter whose blocks can be its rows */
   TKG_MOMENTS_STREAM = 1 << 23,
-  TKG__FLOAT_ONE = 0x3f800000 /* bits of 1.0f */
+  TKG_PARAMETER_STREAM = 1 << 22, /* and the parameter's own number */
+  TKG__FLOAT_ONE = 0x3f800000     /* bits of 1.0f */
 };
 #define TKG_FIRST_TOP 247.0F     /* F(127) - 1 */
 #define TKG_SECOND_TOP 248.0F    /* F(127) = 31/16 2^7 */
 #define TKG_SECOND_LEAST 0x1p-8F /* F(-128) */
 
+/* The format of a parameter's moments. */
+enum {
+  TKG_MOMENTS_8 = 1,       /* 8 bits instead of 32 */
+  TKG_MOMENTS_ROWWISE = 2, /* one v per row */
+  TKG_MOMENTS_BY_ROW = 4   /* blocks are rows, whatever their length */
+};
+
 typedef struct tkg_moments {
   int64_t length, blocks; /* of the blocks, the last of which may be shorter; their number */
-  int64_t words;          /* int32 for the codes, two elements each */
+  int64_t first, second;  /* numbers of 4 bytes in the two state tensors */
   int64_t draws;          /* Philox blocks per block */
 } tkg_moments;
 
-static inline tkg_moments tkg__moments_of(int64_t count, int64_t cols) {
+static inline tkg_moments tkg__moments_of(int64_t count, int64_t cols, int format) {
+  const int rowwise = format & TKG_MOMENTS_ROWWISE;
   tkg_moments s;
-  s.length = cols >= 32 && cols <= 256 ? cols : 64;
-  s.blocks = (count + s.length - 1) / s.length;
-  s.words = (count + 1) / 2;
+  s.length = format & (TKG_MOMENTS_ROWWISE | TKG_MOMENTS_BY_ROW) || (cols >= 32 && cols <= 256)
+                 ? cols
+                 : 64;
+  s.blocks = s.length ? (count + s.length - 1) / s.length : 0;
+  s.first = format & TKG_MOMENTS_8 ? rowwise ? (count + 3) / 4 : (count + 1) / 2 : count;
+  s.second = format & TKG_MOMENTS_8 ? 2 * s.blocks : rowwise ? s.blocks : count;
   s.draws = (s.length + 15) / 16;
   return s;
 }
+
+/* What is added to the Philox blocks of a parameter's noise. */
+static inline uint64_t tkg__parameter_blocks(uint32_t step) { return (uint64_t)step << 32; }
 
 /* The scale of a block, and the factor that gives its moments in units of it. A block whose largest
  * is next to nothing counts as zero, so that nothing is divided by a subnormal number. */
@@ -76,17 +100,19 @@ static inline uint32_t tkg__moments_noise(uint32_t bits) {
 }
 
 /* The codes of moments in units, and back. Codes of what is not finite are arbitrary. */
+static inline uint32_t tkg__moments_encode_first(float m, uint32_t noise) {
+  return (v_bits(m) >> 24 & 128u) | (v_bits(fabsf(m) + 1.0F) + noise) >> 19;
+}
 static inline int16_t tkg__moments_encode(float m, float v, uint32_t noise) {
-  uint32_t first = (v_bits(fabsf(m) + 1.0F) + noise) >> 19;
   v = v > TKG_SECOND_LEAST ? v : TKG_SECOND_LEAST;
   uint32_t second = (v_bits(v) + noise) >> 11 & 0xff00u;
-  return (int16_t)(second | (v_bits(m) >> 24 & 128u) | first);
+  return (int16_t)(second | tkg__moments_encode_first(m, noise));
 }
-static inline float tkg__moments_first(int16_t codes) {
+static inline float tkg__moments_first(int codes) {
   float size = v_float(TKG__FLOAT_ONE + (((uint32_t)codes & 127u) << 19)) - 1.0F;
   return v_float(v_bits(size) | ((uint32_t)codes & 128u) << 24);
 }
-static inline float tkg__moments_second(int16_t codes) {
+static inline float tkg__moments_second(int codes) {
   return v_float(TKG__FLOAT_ONE + (((uint32_t)codes & ~255u) << 11));
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/op.h"
+#include "shared/codec.h"
 
 /* The product of the extents from dimension `dim` on: so many elements lie together for each index
  * of the dimensions before it. Dimension 1: the elements of a row, also of a table of rank 1. */
@@ -17,6 +18,13 @@ static inline int64_t tkg__run_length(const tkg_node *n, int64_t dim) {
 /* Elements of a run before the first one that narrow takes, or that pad fills. */
 static inline int64_t tkg__skipped(const tkg_node *node) {
   return node->i[1] * tkg__run_length(node, node->i[0] + 1);
+}
+
+/* The byte at which the signs of a sign mask begin, or those of codes that have some (codec.h). */
+static inline int64_t tkg__signs_at(const tkg_node *n) {
+  const int64_t cols = n->rank ? n->shape[n->rank - 1] : 1;
+  const int64_t rows = cols ? tkg__run_length(n, 0) / cols : 0;
+  return n->dtype == TKG_CODES ? tkg__codec_bytes((int)n->i[0], rows, cols) : 0;
 }
 
 /* An output's shape with the strides of two inputs that broadcast to it, innermost dimension first.

@@ -23,6 +23,7 @@ extern "C" {
 #include "base/backend.h"
 #include "base/error.h"
 #include "data/graph.h"
+#include "shared/moments.h"
 }
 
 static const tkg_backend *device;
@@ -382,8 +383,8 @@ static void updates(void) {
     b.bytes += (double)(r.inputs - 2) * (double)b.in[0].bytes; /* state is written as well */
     b.go(r.name);
   }
-  bench b(TKG_OP_ADAM8, TKG_F32, all);
-  b.f(0.9, 0.999, 1e-8).with(floats(all)).with(floats(all));
+  bench b(TKG_OP_ADAM_BLOCKS, TKG_F32, all);
+  b.f(0.9, 0.999, 1e-8).i(0, TKG_MOMENTS_8).with(floats(all)).with(floats(all));
   b.with(make(TKG_I32, {N * D / 2}, 2 * N * D)).with(make(TKG_F32, {N, 2}, 8 * N));
   for (int k = 2; k < 4; k++) device->zero(b.in[k].data, b.in[k].bytes);
   b.in_place = true;
@@ -429,6 +430,18 @@ static void graphs(void) {
       .with(floats(x))
       .with(floats({EDGES}))
       .go("aggregate, weights");
+  for (int bits : {8, 4, 2, 1}) {
+    g = graph(&read);
+    array codes = make(TKG_CODES, x, codec_bytes(bits, NODES, D));
+    codes.node.i[0] = bits;
+    device->zero(codes.data, codes.bytes);
+    bench(TKG_OP_AGGREGATE, TKG_F32, x)
+        .i(NODES, NODES, EDGES, layout)
+        .with(g, read)
+        .with(codes)
+        .with(floats({EDGES}))
+        .go(("aggregate, weights, " + std::to_string(bits) + " bits").c_str());
+  }
   g = graph(&read);
   bench(TKG_OP_AGGREGATE_MUL, TKG_F32, x)
       .i(NODES, NODES, EDGES, layout)

@@ -8,6 +8,7 @@ initialisation. Unlike it, edges are drawn and scored in bulk, not in Python loo
     pytorch_kgat.py train --seed 0 --epochs 3 --batch 10240 --lr 1e-3
     pytorch_kgat.py step                milliseconds per CF step, KG step, attention refresh
     pytorch_kgat.py kept                bytes autograd keeps for backward
+    pytorch_kgat.py peak                the most memory the program holds
 """
 
 import argparse
@@ -184,11 +185,17 @@ class Trainer:
         return loss + self.kg_l2 * ranking.halves(h, r, t, n)
 
     def step(self, name, batch):
+        self.optimizers[name].zero_grad(set_to_none=True)
         loss = self.cf_loss(batch) if name == 'cf' else self.kg_loss(batch)
-        self.optimizers[name].zero_grad()
         loss.backward()
         self.optimizers[name].step()
         return loss.item()
+
+    def some_steps(self, data, options, generator):
+        for batch in itertools.islice(ranking.batches(data, options, generator), 2):
+            self.step('cf', batch)
+        for batch in itertools.islice(self.graph.batches(options.kg_batch, generator), 2):
+            self.step('kg', batch)
 
 
 def run_train(trainer, data, options, generator):

@@ -12,6 +12,7 @@ request 109935, September 2023). `--mean sum` shows the tape without them.
     pytorch_kgcn.py train --preset music --seed 0      AUC and F1 per epoch
     pytorch_kgcn.py step  --preset book --hops 3       milliseconds per training step
     pytorch_kgcn.py kept  --preset book --hops 3       bytes autograd keeps for backward
+    pytorch_kgcn.py peak  --preset book --hops 3       the most memory the program holds
 
 The data folder is KGCN's: ratings_final.txt (user item label) and kg_final.txt (head relation
 tail), there or in derived/, all numbers; items are the first entities.
@@ -26,6 +27,8 @@ from collections import namedtuple
 
 import torch
 import torch.nn.functional as F
+
+import pytorch_peak
 
 # The published settings of the three data sets: hwwang55/KGCN src/main.py:38-50 (music), 24-36
 # (book; the paper has one hop) and 12-22 (movie).
@@ -204,8 +207,8 @@ class Trainer:
         return loss
 
     def step(self, batch):
-        loss = self.loss(batch)
         self.optimizer.zero_grad(set_to_none=True)
+        loss = self.loss(batch)
         loss.backward()
         self.optimizer.step()
         return loss.item()
@@ -347,6 +350,12 @@ def full_batch(data, options):
     return data.train[picks].to(options.device)
 
 
+def some_steps(data, options):
+    trainer = Trainer(data, options)
+    for _ in range(3):
+        trainer.step(full_batch(data, options))
+
+
 def run_step(trainer, data, options):
     generator = torch.Generator().manual_seed(options.seed)
     picks = [torch.randint(len(data.train), (options.batch,), generator=generator)
@@ -368,7 +377,7 @@ def run_step(trainer, data, options):
 
 def parse(argv):
     parser = argparse.ArgumentParser(description='KGCN in plain PyTorch, for comparison.')
-    parser.add_argument('mode', choices=['train', 'step', 'kept'])
+    parser.add_argument('mode', choices=['train', 'step', 'kept', 'peak'])
     parser.add_argument('--preset', choices=sorted(PRESETS), default='music')
     root = os.environ.get('TINYKG_DATA', os.path.join('..', 'shared', 'data'))
     parser.add_argument('--data', default=os.path.join(root, 'kgcn-music'))
@@ -400,6 +409,9 @@ def main(argv):
         data = load(options.data, options.neighbors, options.seed)
     except OSError as problem:
         sys.exit('pytorch_kgcn: %s' % problem)
+    if options.mode == 'peak':
+        return pytorch_peak.report('batch %d' % options.batch, lambda: some_steps(data, options),
+                                   options.device)
     trainer = Trainer(data, options)
     if options.mode == 'train':
         run_train(trainer, data, options)

@@ -12,6 +12,7 @@ What autograd keeps depends on how the mean over a head's edges is written: inde
     pytorch_kgin.py train --seed 0 --epochs 2 --batch 10240 --lr 1e-3
     pytorch_kgin.py step                milliseconds per step
     pytorch_kgin.py kept                bytes autograd keeps for backward
+    pytorch_kgin.py peak                the most memory the program holds
 """
 
 import argparse
@@ -161,8 +162,8 @@ class Trainer:
         return rank + self.options.l2 * l2 + self.options.sim_weight * apart
 
     def step(self, batch):
-        loss = self.loss(batch)
         self.optimizer.zero_grad(set_to_none=True)
+        loss = self.loss(batch)
         loss.backward()
         self.optimizer.step()
         return loss.item()
@@ -179,17 +180,6 @@ def run_train(trainer, data, options, generator):
         print('epoch %2d  loss %.4f  independence %.4f  %s  steps %d  train %.1f s  eval %.1f s' % (
             epoch, statistics.fmean(losses), apart, ranking.describe(metrics), len(losses),
             trained - start, time.perf_counter() - trained), flush=True)
-
-
-def run_step(trainer, data, options, generator):
-    ranking.time_steps('step %d' % options.batch, trainer.step,
-                       ranking.batches(data, options, generator), options)
-
-
-def run_kept(trainer, data, options, generator):
-    batch = next(ranking.batches(data, options, generator))
-    ranking.report_kept('batch %d' % options.batch, lambda: trainer.loss(batch),
-                        trainer.model)
 
 
 def parse(argv):
@@ -210,4 +200,4 @@ def parse(argv):
 
 if __name__ == '__main__':
     ranking.run(parse(sys.argv[1:]), Trainer,
-                {'train': run_train, 'step': run_step, 'kept': run_kept})
+                {'train': run_train, 'step': ranking.run_step, 'kept': ranking.run_kept})

@@ -1,5 +1,6 @@
-"""What pytorch_kgat.py and pytorch_kgin.py share: data in KGAT's format, samplers, losses,
-full-ranking metrics, timing, and a count of what autograd keeps. Needs torch and numpy.
+"""What pytorch_kgat.py, pytorch_kgin.py and pytorch_lightgcn.py share: data in KGAT's format,
+samplers, losses, full-ranking metrics, timing, and a count of what autograd keeps. Needs torch and
+numpy.
 
 The folder holds train.txt, test.txt (one user and its items per line) and kg_final.txt (head
 relation tail), plain or .xz; where it has derived/, train and test are taken from there.
@@ -18,6 +19,8 @@ import time
 import numpy
 import torch
 import torch.nn.functional as F
+
+import pytorch_peak
 
 # ---------------------------------------------------------------- data
 
@@ -287,7 +290,7 @@ def report_kept(name, forward, model):
 def add_options(parser, **defaults):
     """What both scripts understand."""
     root = os.environ.get('TINYKG_DATA', os.path.join('..', 'shared', 'data'))
-    parser.add_argument('mode', choices=['train', 'step', 'kept'])
+    parser.add_argument('mode', choices=['train', 'step', 'kept', 'peak'])
     parser.add_argument('--data', default=os.path.join(root, 'kgat-last-fm'))
     parser.add_argument('--valid', type=float, default=0.1,
                         help='share of each user\'s train items held out for validation')
@@ -319,11 +322,37 @@ def load(options):
 
 
 def run(options, trainer_class, modes):
-    """Makes a trainer, prints it, calls modes[options.mode](trainer, data, options, generator)."""
+    """Makes a trainer, prints it, calls modes[options.mode](trainer, data, options, generator).
+    Mode peak is here: what trainer.epoch, or steps of trainer.step, hold at their fullest."""
     data = load(options)
+    if options.mode == 'peak':
+        return pytorch_peak.report('batch %d' % options.batch,
+                                   lambda: some_steps(trainer_class(data, options), data, options))
+    if options.mode not in modes:
+        sys.exit('%s: there is no mode %s' % (os.path.basename(sys.argv[0]), options.mode))
     trainer = trainer_class(data, options)
     print(trainer, flush=True)
     modes[options.mode](trainer, data, options, torch.Generator().manual_seed(options.seed))
+
+
+def some_steps(trainer, data, options):
+    """Two steps of each kind that the trainer has, twice, as in two short epochs."""
+    generator = torch.Generator().manual_seed(options.seed)
+    for _ in range(2):
+        if hasattr(trainer, 'some_steps'):
+            trainer.some_steps(data, options, generator)
+        else:
+            for batch in itertools.islice(batches(data, options, generator), 2):
+                trainer.step(batch)
+
+
+def run_step(trainer, data, options, generator):
+    time_steps('step %d' % options.batch, trainer.step, batches(data, options, generator), options)
+
+
+def run_kept(trainer, data, options, generator):
+    batch = next(batches(data, options, generator))
+    report_kept('batch %d' % options.batch, lambda: trainer.loss(batch), trainer.model)
 
 
 def batches(data, options, generator):

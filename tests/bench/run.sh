@@ -38,6 +38,13 @@ if [ -d "$last" ]; then
     for threads in 1 2; do steps $recipe "$last" "--threads $threads --steps 6"; done
     in_torch $recipe --data "$last" --steps 4
   done
+  echo "== the peak on $last: planned, and of PyTorch"
+  for recipe in lightgcn kgin kgat; do
+    ./tinykg memory "recipes/$recipe.lua" --data "$last" --bits 2 | sed -n '1p;3,7p'
+    mean=; [ $recipe = kgin ] && mean='--mean scatter'
+    [ $torch = no ] || MALLOC_MMAP_THRESHOLD_=65536 OMP_NUM_THREADS=1 \
+      "$python" "tests/bench/pytorch_$recipe.py" peak --data "$last" $mean
+  done
 fi
 echo "== ops, codec, reading, ranking"
 ./tinykg bench ops codec load eval --threads 1

@@ -42,13 +42,14 @@ local function eager()
   return #tk.cat{w, w}:totable() + w:max(2):sum():item() + tk.rand(3):sum():item()
 end
 
-local function trained(optimizer, bits)
+local function trained(optimizer, bits, halves)
   return function()
     tk.seed(3)
     local g = tk.graph{head = {0, 0, 1, 2, 3}, relation = {0, 1, 0, 1, 0}, tail = {1, 2, 2, 3, 0},
                        nodes = 4, relations = 2}
     local e, l, r = tk.nn.Embedding(4, 8), tk.nn.Linear(8, 8), tk.nn.Embedding(2, 8)
     local u = tk.nn.Embedding(600, 8)
+    if halves then tk.parameter(u.weight, {bits = 16}) end
     local step = tk.step(function(users, i, j)
       local h = l(g:aggregate(e.weight, {relation = r.weight})):relu():dropout(0.1)
       local a = u(users) * h:gather(i) - u(users) * h:gather(j)
@@ -104,10 +105,12 @@ end
 
 local function adam() return tk.optim.adam{lr = 0.1} end
 local function adam8() return tk.optim.adam{lr = 0.1, bits = 8} end
+local function small() return tk.optim.adam{bits = 8, rowwise = true, lazy = true} end
 
 local scenarios = {
   {'a saved npz', saved('npz')}, {'saved safetensors', saved('safetensors')}, {'eager ops', eager},
   {'a step, 2 bits', trained(adam, 2)}, {'a step, 8-bit Adam', trained(adam8, 32)},
+  {'a step, 16-bit rows', trained(small, 32, true)},
   {'Adagrad', trained(tk.optim.adagrad, 4)}, {'a data set', loaded}, {'quoted text', read},
   {'draws', draws}, {'an engine', new_engine}, {'a whole run', run},
 }

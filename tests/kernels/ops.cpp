@@ -11,6 +11,7 @@
 #include "ops.h"
 #include "ops_graph.h"
 #include "ops_sample.h"
+#include "shared/codec.h"
 #include "shared/formulas.h"
 
 /* ---- cases, by family ---- */
@@ -60,6 +61,8 @@ static void elementwise(void) {
   in[1].node.dtype = TKG_MASK;
   in[1].bytes.resize((size_t)bytes_of(&in[1].node));
   n.f[0] = 0.1;
+  compare(&n, in, 0, below(2) ? -1 : 0);
+  in[1] = coded(floats(shape), true);
   compare(&n, in, 0, below(2) ? -1 : 0);
 }
 
@@ -147,6 +150,7 @@ static void normalizing(void) {
     if (bits < 32) {
       tkg_node codes = node_of(TKG_OP_ENCODE, TKG_CODES, {rows, cols});
       codes.i[0] = bits;
+      codes.i[1] = below(2) ? TKG_ROUND_DITHER : TKG_ROUND_DITHER_INDEPENDENT;
       codes.i[2] = 1 << 20;
       in = {exact};
       y_saved = {codes, run_on(cpu, &codes, in, -1).out};
@@ -175,22 +179,46 @@ static void updates(void) {
   }
 }
 
-/* Updates three times: the state is that of the update before. */
-static void update_8_bits(void) {
-  static const int64_t widths[] = {1, 5, 31, 32, 33, 64, 100, 256, 257, 300};
-  const dims shape = {some_rows(), widths[below(10)]};
+/* The rows that have a gradient, in any order: their places in it, which has a row for each. */
+static array some_places(int64_t rows, int64_t *touched) {
+  array a = ids({rows}, 2);
+  *touched = 0;
+  for (int64_t r = 0; r < rows; r++) a.i()[r] = a.i()[r] ? (int32_t)(*touched)++ : -1;
+  return a;
+}
+
+/* Each format of moments, parameters of 32 and 16 bits, all rows and some. Updates three times: the
+ * state is that of the update before. Row-wise a sum's order differs. */
+static void updates_in_blocks(void) {
+  static const int64_t widths[] = {1, 5, 8, 31, 32, 33, 64, 100, 256, 257, 300};
+  const dims shape = {some_rows(), widths[below(11)]};
   const tkg_node like = node_of(TKG_OP_LEAF, TKG_F32, shape);
-  const int64_t cols = shape[1], length = cols >= 32 && cols <= 256 ? cols : 64;
-  const int64_t count = count_of(&like), blocks = (count + length - 1) / length;
-  std::vector<array> in = {floats(shape, -1, 1), floats(shape, -1, 1), ids({(count + 1) / 2}, 1),
-                           floats({blocks, 2}, 0, 0)};
-  tkg_node n = node_of(TKG_OP_ADAM8, TKG_F32, shape);
+  const bool fits = shape[1] <= 256, half = below(2);
+  const int format = (int)(fits ? below(8) : below(2));
+  const bool some = format & 6 && below(2), compact = some && below(2);
+  const int64_t cols = shape[1], count = count_of(&like);
+  const int64_t length = format & 6 || (cols >= 32 && fits) ? cols : 64;
+  const int64_t blocks = (count + length - 1) / length;
+  array p = floats(shape, -1, 1), rows = ids({0}, 1);
+  int64_t touched = shape[0];
+  if (some) rows = some_places(shape[0], &touched);
+  std::vector<array> in = {half ? halves(p) : p,
+                           floats({compact ? touched : shape[0], cols}, -1, 1)};
+  in.push_back(format & 1 ? ids({format & 2 ? (count + 3) / 4 : (count + 1) / 2}, 1)
+                          : floats(shape, -1, 1));
+  in.push_back(floats(format & 1 ? dims{blocks, 2} : format & 2 ? dims{blocks} : shape, 0, 0));
+  if (some) in.push_back(rows);
+  tkg_node n = node_of(TKG_OP_ADAM_BLOCKS, half ? TKG_BF16 : TKG_F32, shape);
+  n.inputs = (uint8_t)in.size();
   n.f[0] = 0.9;
   n.f[1] = 0.999;
   n.f[2] = 1e-8;
   n.f[3] = 0.01;
+  n.i[1] = format;
+  n.i[2] = below(5);
+  n.i[3] = compact;
   for (int round = 0; round < 3; round++) {
-    compare(&n, in, 0, 0);
+    compare(&n, in, format & 2 ? sums_of(cols) : 0, 0);
     const result after = run_on(cpu, &n, in, 0);
     for (size_t k = 2; k < 4; k++) in[k].bytes = after.inputs[k];
     in[0].bytes = after.out;
@@ -240,7 +268,12 @@ static void layouts(void) {
   n.i[0] = dim;
   n.i[1] = first;
   in = {floats(inside)};
-  compare(&n, in, 0, -1);
+  n.inputs = 1;
+  if (below(2)) {
+    in.push_back(floats(around));
+    n.inputs = 2;
+  }
+  compare(&n, in, 0, n.inputs > 1 && below(2) ? 1 : -1);
   const int64_t rows = some_rows(), cols = some_cols();
   n = node_of(TKG_OP_TRANSPOSE, TKG_F32, {cols, rows});
   in = {floats({rows, cols})};
@@ -251,12 +284,17 @@ static void rows_by_id(void) {
   const int64_t rows = below(9) ? 1 + below(300) : 1, m = some_rows();
   const int64_t d = below(12) ? some_cols() : 0;
   const bool vector = below(6) == 0, three = below(3) == 0 && m % 2 == 0;
-  std::vector<array> in = {floats(vector ? dims{rows} : dims{rows, d}),
+  std::vector<array> in = {vector ? floats({rows}) : maybe_coded(floats({rows, d})),
                            ids(three ? dims{m / 2, 2} : dims{m}, rows)};
   spoil(in[1], rows);
   dims shape = three ? dims{m / 2, 2} : dims{m};
   if (!vector) shape.push_back(d);
   tkg_node n = node_of(TKG_OP_GATHER, TKG_F32, shape);
+  compare(&n, in, 0, -1);
+  in[0] = halves(in[0]);
+  compare(&n, in, 0, -1);
+  n = node_of(TKG_OP_WIDEN, TKG_F32, vector ? dims{rows} : dims{rows, d});
+  in = {in[0]};
   compare(&n, in, 0, -1);
 
   const int64_t many = below(3) ? m : 300 + below(2000); /* a hub's run then spans chunks */
@@ -287,7 +325,8 @@ static void neighbourhoods(void) {
   const int64_t n = some_rows(), k = 1 + below(17), d = below(12) ? some_cols() : 0;
   const int64_t m = 1 + below(200);
   const bool with = below(3) != 0;
-  const array x = floats(with ? dims{m, d} : dims{n * k, d});
+  const array exact = floats(with ? dims{m, d} : dims{n * k, d});
+  const array x = below(3) ? exact : halves(exact);
   array by = ids({n, k}, m);
   spoil(by, m);
   tkg_node o = node_of(TKG_OP_NEIGHBOR_SUM, TKG_F32, {n, d});
@@ -332,8 +371,9 @@ static void saved(void) {
     }
     tkg_node n = node_of(TKG_OP_ENCODE, TKG_CODES, shape);
     n.i[0] = bits;
-    n.i[1] = below(3);
+    n.i[1] = below(TKG_ROUNDINGS);
     n.i[2] = 1 << 20;
+    n.i[3] = below(2);
     std::vector<array> in = {x};
     compare(&n, in, 0, -1);
     array codes = {n, run_on(cpu, &n, in, -1).out};
@@ -422,10 +462,10 @@ int main(int argc, char **argv) {
   open_all(argv[1], argv[2], argc > 3 ? argv[3] : "auto");
   state = argc > 4 ? strtoull(argv[4], NULL, 10) : 1;
   const int rounds = argc > 5 ? atoi(argv[5]) : 40;
-  void (*const families[])(void) = {elementwise, broadcasts,    sums,           by_row,
-                                    updates,     update_8_bits, products,       layouts,
-                                    sampling,    rows_by_id,    neighbourhoods, saved,
-                                    normalizing, graphs,        grouped,        tails_and_values};
+  void (*const families[])(void) = {
+      elementwise, broadcasts, sums,     by_row,          updates,        updates_in_blocks,
+      products,    layouts,    sampling, rows_by_id,      neighbourhoods, saved,
+      normalizing, graphs,     grouped,  tails_and_values};
   for (int r = 0; r < rounds; r++)
     for (auto family : families) family();
   if (rounds >= 10) hub(), hub_of_a_graph();

@@ -18,6 +18,7 @@
 extern "C" {
 #include "base/backend.h"
 #include "base/error.h"
+#include "shared/codec.h"
 }
 
 /* ---- what is under test ---- */
@@ -70,8 +71,11 @@ static int64_t rows_of(const tkg_node *n) {
   return rows;
 }
 static int64_t bytes_of(const tkg_node *n) {
-  if (n->dtype == TKG_CODES) return codec_bytes((int)n->i[0], rows_of(n), cols_of(n));
-  return n->dtype == TKG_MASK ? (count_of(n) + 7) / 8 : 4 * count_of(n);
+  if (n->dtype == TKG_CODES)
+    return codec_bytes((int)n->i[0], rows_of(n), cols_of(n)) +
+           (n->i[3] ? (count_of(n) + 7) / 8 : 0);
+  if (n->dtype == TKG_MASK) return (count_of(n) + 7) / 8;
+  return (n->dtype == TKG_BF16 ? 2 : 4) * count_of(n);
 }
 
 static tkg_node node_of(int op, int dtype, const dims &shape) {
@@ -88,6 +92,16 @@ static array floats(const dims &shape, float low = -2, float high = 2) {
   a.bytes.resize((size_t)bytes_of(&a.node));
   for (int64_t k = 0; k < count_of(&a.node); k++)
     a.f()[k] = below(16) ? uniform(low, high) : low < 0 ? (below(2) ? 0.0f : -0.0f) : low;
+  return a;
+}
+
+/* The same numbers in 16 bits: the upper halves of the floats. */
+static array halves(array a) {
+  std::vector<char> bytes;
+  for (size_t k = 0; k + 4 <= a.bytes.size(); k += 4)
+    bytes.insert(bytes.end(), {a.bytes[k + 2], a.bytes[k + 3]});
+  a.node.dtype = TKG_BF16;
+  a.bytes = bytes;
   return a;
 }
 
@@ -204,6 +218,21 @@ static result run_on(const tkg_backend *b, const tkg_node *node, std::vector<arr
   return r;
 }
 
+/* A matrix in codes that any op may read. */
+static array coded(array x, bool signs) {
+  static const int widths[] = {8, 4, 2, 1};
+  tkg_node n = node_of(TKG_OP_ENCODE, TKG_CODES, {x.node.shape[0], x.node.shape[1]});
+  n.i[0] = widths[below(4)];
+  n.i[1] = below(TKG_ROUND_DITHER_INDEPENDENT);
+  n.i[2] = 1 << 20;
+  n.i[3] = signs;
+  for (int64_t k = 0; n.i[3] && k < count_of(&n); k++) x.f()[k] = fmaxf(x.f()[k], 0);
+  std::vector<array> in = {x};
+  return {n, run_on(cpu, &n, in, -1).out};
+}
+
+static array maybe_coded(const array &x) { return below(2) ? x : coded(x, below(2)); }
+
 /* ---- comparing ---- */
 
 static std::string text_of(const tkg_node *n) {
@@ -253,8 +282,17 @@ static bool same(const std::vector<char> &a, const std::vector<char> &b, int dty
   return true;
 }
 
+/* The halves of an array as floats. */
+static std::vector<char> widened(const std::vector<char> &a) {
+  std::vector<char> bytes;
+  for (size_t k = 0; k + 2 <= a.size(); k += 2) bytes.insert(bytes.end(), {0, 0, a[k], a[k + 1]});
+  return bytes;
+}
+
 static bool close(const std::vector<char> &a, const std::vector<char> &ref, int dtype,
                   double tolerance) {
+  if (tolerance > 0 && dtype == TKG_BF16) /* where a last bit differs, it is rounded another way */
+    return a.size() == ref.size() && distance(widened(a), widened(ref)) <= 0x1p-8 + tolerance;
   if (tolerance == 0 || dtype != TKG_F32) return same(a, ref, dtype);
   return a.size() == ref.size() && distance(a, ref) <= tolerance;
 }

@@ -105,6 +105,9 @@ static void weigh(std::vector<array> &in, tkg_node *node, const graph &g) {
   node->inputs = (uint8_t)in.size();
 }
 
+/* Rows of a table, of 32 or 16 bits. */
+static array table(const dims &shape) { return below(3) ? floats(shape) : halves(floats(shape)); }
+
 /* The tolerance of sums over edges: terms of both signs cancel, their roundings do not. */
 static double sums_of(const graph &g, int64_t times = 1) {
   return SUMS * fmax(1, sqrt((double)(g.e * times)) / 8);
@@ -113,7 +116,7 @@ static double sums_of(const graph &g, int64_t times = 1) {
 static void sums_by_head(const graph &g, int64_t d) {
   for (int mul = 0; mul < 2; mul++) {
     tkg_node node = graph_op(g, mul ? TKG_OP_AGGREGATE_MUL : TKG_OP_AGGREGATE, TKG_F32, {g.n, d});
-    std::vector<array> in = {g.packed, floats({g.m, d})};
+    std::vector<array> in = {g.packed, below(2) ? maybe_coded(floats({g.m, d})) : table({g.m, d})};
     if (mul) in.push_back(vectors(g, d, true));
     weigh(in, &node, g);
     compare(&node, in, sums_of(g), -1);
@@ -125,7 +128,7 @@ static void sums_by_rows(const graph &g, int64_t d) {
   for (int mul = 0; mul < 2; mul++) {
     tkg_node node =
         graph_op(g, mul ? TKG_OP_AGGREGATE_MUL_ROWS : TKG_OP_AGGREGATE_ROWS, TKG_F32, {b, d});
-    std::vector<array> in = {g.packed, floats({g.m, d})};
+    std::vector<array> in = {g.packed, below(2) ? maybe_coded(floats({g.m, d})) : table({g.m, d})};
     if (mul) in.push_back(vectors(g, d, false));
     in.push_back(ids({b}, g.n));
     spoil(in.back(), g.n);
@@ -156,12 +159,12 @@ static void sums_indexed(const graph &g, int64_t d) {
 static void by_relation(const graph &g, int64_t d) {
   tkg_node node = graph_op(g, TKG_OP_AGGREGATE_RELATION, TKG_F32,
                            {g.relations - (g.relations > 1 && below(10) == 0), d});
-  std::vector<array> in = {g.packed, floats({g.n, d}), floats({g.m, d})};
+  std::vector<array> in = {g.packed, maybe_coded(floats({g.n, d})), maybe_coded(floats({g.m, d}))};
   weigh(in, &node, g);
   compare(&node, in, sums_of(g), -1);
   const int64_t b = some_rows();
   node = graph_op(g, TKG_OP_AGGREGATE_RELATION_ROWS, TKG_F32, {g.relations, d});
-  in = {g.packed, floats({b, d}), floats({g.m, d}), ids({b}, g.n)};
+  in = {g.packed, floats({b, d}), maybe_coded(floats({g.m, d})), ids({b}, g.n)};
   spoil(in.back(), g.n);
   weigh(in, &node, g);
   compare(&node, in, sums_of(g, b), -1);
@@ -169,7 +172,7 @@ static void by_relation(const graph &g, int64_t d) {
 
 static void by_edge(const graph &g, int64_t d) {
   tkg_node node = graph_op(g, TKG_OP_SDDMM, TKG_F32, {g.e});
-  std::vector<array> in = {g.packed, floats({g.n, d}), floats({g.m, d})};
+  std::vector<array> in = {g.packed, maybe_coded(floats({g.n, d})), maybe_coded(floats({g.m, d}))};
   if (below(2)) in.push_back(vectors(g, d, true));
   node.inputs = (uint8_t)in.size();
   compare(&node, in, SUMS, -1);

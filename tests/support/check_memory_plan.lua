@@ -55,9 +55,10 @@ local function with_last_readers(list, by_id)
 end
 
 -- Ops that may write over an input, and which.
-local OVER = {scatter_add = 3, neighbor_scatter = 4}
+local OVER = {}
 for _, op in ipairs(require 'tests.support.op_table') do
   if op.flags:find 'TKG_INPLACE' then OVER[op.name] = 1 end
+  if op.flags:find 'TKG_BASE' then OVER[op.name] = #op.reads:gsub('|', '') end
 end
 
 local function output_in_place(by_id, node, other)

@@ -32,8 +32,8 @@ int munmap(void *at, size_t bytes);
 local lib = ffi.load(os.getenv 'TINYKG_LIB' or './build/libtinykg.so')
 local kernels = ffi.typeof('const codec_spec_kernels *')
 
-local DITHER, STOCHASTIC, NEAREST = 0, 1, 2
-local WIDTHS = { 1, 3, 5, 7, 8, 16, 17, 31, 33, 64, 100 }
+local DITHER, STOCHASTIC, NEAREST, INDEPENDENT = 0, 1, 2, 3
+local WIDTHS = { 1, 3, 5, 7, 8, 16, 17, 31, 33, 64, 100, 2060 }
 local BITS = { 8, 4, 2, 1 }
 
 -- --- the reference ---
@@ -66,9 +66,9 @@ local function xor(a, b, c)
   return bit.bxor(bit.tobit(a), bit.tobit(b), bit.tobit(c)) % 4294967296
 end
 
--- The 8 numbers of 16 bits of one Philox block.
-local function numbers(codec, block)
-  local c0, c1, c2, c3 = block % 2 ^ 32, math.floor(block / 2 ^ 32), codec.step, codec.stream
+-- The 8 numbers of 16 bits of Philox block `low` + 2^32 `high`.
+local function numbers(codec, low, high)
+  local c0, c1, c2, c3 = low, high, codec.step, codec.stream
   local k0, k1 = codec.seed, 0
   for _ = 1, 10 do
     local hi0, lo0 = mulhilo(0xD2511F53, c0)
@@ -84,15 +84,19 @@ local function numbers(codec, block)
   return out
 end
 
+-- Number i of the sequence that begins at block 2^32 `high`.
+local function number(codec, i, high)
+  local block = math.floor(i / 8)
+  return numbers(codec, block % 2 ^ 32, high + math.floor(block / 2 ^ 32))[i % 8 + 1]
+end
+
 local function noise(codec, row, cols)
-  local out = {}
+  local out, padded = {}, math.ceil(cols / 8) * 8
+  local b = codec.rounding == DITHER and number(codec, row, 2 ^ 31)
   for c = 0, cols - 1 do
-    if codec.rounding == NEAREST then
-      out[c] = 32768
-    else
-      local block = row * math.ceil(cols / 8) + math.floor(c / 8)
-      out[c] = numbers(codec, block)[c % 8 + 1]
-    end
+    out[c] = codec.rounding == NEAREST and 32768 or
+      codec.rounding == DITHER and (number(codec, c, 0) + b) % 65536 or
+      number(codec, row * padded + c, 0)
   end
   return out
 end
@@ -119,7 +123,8 @@ local function reference_row(codec, x, row, cols)
     local place = c * codec.bits
     local i = math.floor(place / 8) + 1
     bytes[i] = bytes[i] + q * 2 ^ (place % 8)
-    local u = codec.rounding == DITHER and (n[c] + 0.5) / 65536 - 0.5 or 0
+    local dither = codec.rounding == DITHER or codec.rounding == INDEPENDENT
+    local u = dither and (n[c] + 0.5) / 65536 - 0.5 or 0
     decoded[c] = f32(zero + f32(f32(q - u) * step))
   end
   return bytes, { half_bits(zero), half_bits(step) }, decoded
@@ -165,7 +170,7 @@ local function random_matrix(rows, cols, seed)
   return x
 end
 
--- The same row again and again: each copy lies in other Philox blocks, so it is another draw.
+-- The same row again and again: each copy has numbers of its own, so it is another draw.
 local function repeated(row, draws)
   local cols = #row
   local x = ffi.new('float[?]', draws * cols)
@@ -195,7 +200,7 @@ end
 
 local function each_setting(fn)
   for _, bits in ipairs(BITS) do
-    for rounding = DITHER, NEAREST do fn(new_codec(bits, rounding)) end
+    for rounding = DITHER, INDEPENDENT do fn(new_codec(bits, rounding)) end
   end
 end
 
@@ -213,6 +218,7 @@ end
 
 return {
   lib = lib, kernels = kernels, DITHER = DITHER, STOCHASTIC = STOCHASTIC, NEAREST = NEAREST,
+  INDEPENDENT = INDEPENDENT,
   WIDTHS = WIDTHS, BITS = BITS, f32 = f32, bf16 = bf16, reference_pair = reference_pair,
   reference_row = reference_row, GUARD = GUARD, new_codec = new_codec, encode = encode,
   decode = decode, round_trip = round_trip, random_matrix = random_matrix, repeated = repeated,

@@ -127,7 +127,11 @@ end
 
 function ops.narrow(inputs, a) return (forward('narrow', part(a, a.shape), inputs)) end
 
-function ops.pad(inputs, a) return (forward('pad', part(a, inputs[1].shape), inputs)) end
+function ops.pad(inputs, a)
+  local x, base = unpack(inputs)
+  local out = forward('pad', part(a, x.shape), {x})
+  return base and ops.add({out, base}, {}) or out
+end
 
 -- ---- rows by id ----
 

@@ -24,6 +24,7 @@ local MEASURED_SLACK = 128 * 1024 -- bytes
 -- that commit losses differ too: it cut sums over 2,048 rows or more by the number of rows alone.)
 local ON_PURPOSE = {
   {'reference_bytes$', 'a gathered value with two readers counts once (fuse_gather is a pass)'},
+  {'rounding$', 'each kept value says how it is rounded, and dither is of two kinds'},
   {'memory', 'bytes: evaluations hold rows of users and items alone, traces of LuaJIT no batch'},
 }
 
@@ -148,9 +149,14 @@ local function kind_of(v)
   return 'other values'
 end
 
---- Compares one file: counts its values by kind. Adds what differs to `differences`, or counts it in
---- `purposes` by its reason.
+--- Compares one file: counts its values by kind. Adds what differs to `differences`, or counts it
+--- in `purposes` by its reason.
 local function compare(name, before, after, counts, differences, purposes)
+  local function note(value_name, a, b)
+    local reason = (not a or b) and reason_of(value_name)
+    if reason then purposes[reason] = (purposes[reason] or 0) + 1
+    else differences[#differences + 1] = value_name .. ': ' .. apart(a, b) end
+  end
   local list, others = values_of(before, name), {}
   for _, v in ipairs(values_of(after, name)) do others[v.name] = v end
   if #list == 0 then differences[#differences + 1] = name .. ': no values' end
@@ -158,15 +164,9 @@ local function compare(name, before, after, counts, differences, purposes)
     local kind, other = kind_of(v), others[v.name]
     counts[kind] = (counts[kind] or 0) + 1
     others[v.name] = nil
-    if other and differ(v, other) and reason_of(v.name) then
-      purposes[reason_of(v.name)] = (purposes[reason_of(v.name)] or 0) + 1
-    elseif not other or differ(v, other) then
-      differences[#differences + 1] = v.name .. ': ' .. apart(v, other)
-    end
+    if not other or differ(v, other) then note(v.name, v, other) end
   end
-  for _, key in ipairs(sorted_keys(others)) do
-    differences[#differences + 1] = key .. ': ' .. apart(nil, others[key])
-  end
+  for _, key in ipairs(sorted_keys(others)) do note(key, nil, others[key]) end
 end
 
 local label, before, after = arg[1], arg[2], arg[3]

@@ -17,7 +17,7 @@ int64_t tkg_codec_bytes(int bits, int64_t rows, int64_t cols) {
 }
 
 static int check(int bits, int rounding, int64_t rows, int64_t cols) {
-  if (rounding < TKG_ROUND_DITHER || rounding > TKG_ROUND_NEAREST)
+  if (rounding < TKG_ROUND_DITHER || rounding >= TKG_ROUNDINGS)
     return tkg__fail(TKG_E_ARGUMENT, "codec: no rounding has the number %d", rounding);
   if (tkg_codec_bytes(bits, rows, cols) < 0)
     return tkg__fail(TKG_E_ARGUMENT,

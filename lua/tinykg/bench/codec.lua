@@ -3,6 +3,7 @@
 local ffi = require 'ffi'
 local C = require 'tinykg.engine.lib'
 local measure = require 'tinykg.bench.measure'
+local rounding = require 'tinykg.engine.rounding'
 
 ffi.cdef [[
 int64_t tkg_codec_bytes(int bits, int64_t rows, int64_t cols);
@@ -17,18 +18,18 @@ void tkg__fill_normal(float *out, int64_t n, float mean, float sd, uint64_t seed
 local COLUMNS = {{'bits', 'bits', '%d'}, {'rounding', 'rounding'}, {'ratio', 'x smaller', '%.2f'},
   {'encode_ns', 'encode ns', '%.3f'}, {'encode_x_copy', 'x copy', '%.2f'},
   {'decode_ns', 'decode ns', '%.3f'}, {'decode_x_copy', 'x copy', '%.2f'}}
-local ROUNDINGS = {[0] = 'dither', 'stochastic', 'nearest'}
 local COLS = 64
 
 local function cases_of(rows, x, y)
   local cases = {{run = function() ffi.copy(y, x, rows * COLS * 4) end}}
   for _, bits in ipairs{8, 4, 2, 1} do
     local packed = ffi.new('uint8_t[?]', tonumber(C.tkg_codec_bytes(bits, rows, COLS)))
-    for rounding = 0, 2 do
-      cases[#cases + 1] = {bits = bits, rounding = rounding, bytes = ffi.sizeof(packed),
-        run = function() C.tkg_codec_encode(bits, rounding, 1, 2, 3, x, rows, COLS, packed) end}
+    for _, name in ipairs(rounding.NAMES) do
+      local number = rounding.NUMBERS[name]
+      cases[#cases + 1] = {bits = bits, rounding = name, bytes = ffi.sizeof(packed),
+        run = function() C.tkg_codec_encode(bits, number, 1, 2, 3, x, rows, COLS, packed) end}
       cases[#cases + 1] = {
-        run = function() C.tkg_codec_decode(bits, rounding, 1, 2, 3, packed, rows, COLS, y) end}
+        run = function() C.tkg_codec_decode(bits, number, 1, 2, 3, packed, rows, COLS, y) end}
     end
   end
   return cases
@@ -46,7 +47,7 @@ return function(o, out)
   local records, copy = {}, cases[1].min
   for k = 2, #cases, 2 do
     local encode, decode = cases[k], cases[k + 1]
-    records[#records + 1] = {bits = encode.bits, rounding = ROUNDINGS[encode.rounding],
+    records[#records + 1] = {bits = encode.bits, rounding = encode.rounding,
       ratio = 4 * n / encode.bytes, encode_ns = 1e6 * encode.min / n,
       encode_x_copy = encode.min / copy, decode_ns = 1e6 * decode.min / n,
       decode_x_copy = decode.min / copy, copy_ns = 1e6 * copy / n, rows = rows, columns = COLS}

@@ -75,6 +75,26 @@ local function sparse(g, cases, x, y)
   return count, found
 end
 
+--- Sums over edges of values that are encoded, and then decoded or read from the codes.
+local function coded(g, cases, x)
+  local w = tk.randn(g.e):keep()
+  for _, bits in ipairs{8, 4, 2, 1} do
+    local function record(op, input)
+      local a = tensor.attribute()
+      a.i[0] = bits
+      return tensor.record(op, a, input)
+    end
+    local function add(how, values)
+      cases[#cases + 1] = forward(('encode (%d), %s, aggregate'):format(bits, how), function()
+        local v = values()
+        return tensor.record('aggregate', bench_graph.attributes(g), g.packed, v, w)
+      end)
+    end
+    add('decode', function() return record('decode', record('encode', x)) end)
+    add('read codes', function() return record('encode', x) end)
+  end
+end
+
 ---@param o table {data, quick, seconds, folder}
 ---@param out tinykg.BenchOutput
 return function(o, out)
@@ -82,6 +102,7 @@ return function(o, out)
   local g = bench_graph.new(o.data and inputs.data(o, {valid_ratio = 0}), o.quick)
   local cases, x, y = dense(g.n)
   local count, found = sparse(g, cases, x, y)
+  coded(g, cases, x)
   measure.turns(cases, {seconds = o.seconds})
   local records, copy, matmul = {}, cases[1].min, cases[2].min
   for k, case in ipairs(cases) do

@@ -15,7 +15,7 @@ local COMMANDS = {
   {'report', 'RUN... -o FILE.html', 'curves, memory and a comparison in one page'},
   {'data', 'info|convert|demo DIR', 'look at a data set, convert or generate one'},
   {'bench', '[PART]', 'speed on this machine, as ratios'},
-  {'demo', '[DIR]', 'generate a data set, train KGCN at 32 and at 2 bits, compare'},
+  {'demo', '[DIR]', 'generate a data set, train KGIN at 32 and at 2 bits, compare'},
   {'doctor', '', 'versions, device, threads, libraries, and what is missing'},
   {'help', '[COMMAND]', 'this page, or a command\'s own'},
 }

@@ -1,6 +1,7 @@
---- The planned memory of a run as text: a column per width; rows by kind, then by kept value.
+--- The planned memory of a run as text: a column per width; rows in all, by kind, by kept value.
 local format = require 'tinykg.base.format'
 local tables = require 'tinykg.base.tables'
+local memory_columns = require 'tinykg.train.memory_columns'
 local memory_plan = require 'tinykg.train.memory_plan'
 
 local KINDS = {'parameter', 'gradient', 'optimizer', 'kept_exact', 'kept_quantized', 'transient',
@@ -21,7 +22,18 @@ local function new_table(widths, title)
   return rows, add
 end
 
---- The memory of a step by kind, its peak without and with evaluations, and the bytes kept.
+--- What is kept for backward and the peak of the whole run, beside an op-by-op FP32 program.
+---@param widths table<integer, WidthPlan> ---@param exact WidthPlan at 32 bits
+---@return string
+local function in_all(widths, exact)
+  local plans = {exact}
+  for _, bits in ipairs(memory_plan.WIDTHS) do
+    if bits ~= 32 then plans[#plans + 1] = widths[bits] end
+  end
+  return memory_columns.of_plans(plans)
+end
+
+--- The memory of a training step by kind, without evaluations.
 ---@param widths table<integer, WidthPlan>
 ---@return string
 local function by_kind(widths)
@@ -30,14 +42,6 @@ local function by_kind(widths)
     add('  ' .. kind, function(width) return format.bytes(width.step[kind]) end)
   end
   add('  all at once', function(width) return format.bytes(width.step.peak) end)
-  add('the whole run, evaluations included', function(width)
-    return format.bytes(width.memory.peak)
-  end)
-  add('kept for backward', function(width) return format.bytes(width.kept.stored_bytes) end)
-  add('times less than an op-by-op FP32 tape', function(width)
-    local stored = width.kept.stored_bytes
-    return stored > 0 and ('%.1f'):format(width.kept.reference_bytes / stored) or '-'
-  end)
   return format.table(rows)
 end
 
@@ -105,4 +109,4 @@ local function by_value(widths, focus, all)
   return format.table(rows, function(column) return column == 1 or column == last end)
 end
 
-return {by_kind = by_kind, by_value = by_value}
+return {in_all = in_all, by_kind = by_kind, by_value = by_value}

@@ -4,10 +4,11 @@ local tables = require 'tinykg.base.tables'
 local folder = require 'tinykg.run.folder'
 local format_options = require 'tinykg.run.format_options'
 local options = require 'tinykg.cli.options'
+local rounding = require 'tinykg.engine.rounding'
 local trust = require 'tinykg.run.trust'
 local usage, whole = options.usage, options.whole
 
-local BITS, ROUNDING = {'auto', 32, 8, 4, 2, 1}, {'dither', 'stochastic', 'nearest'}
+local BITS = {'auto', 32, 8, 4, 2, 1}
 
 --- A width as a number, or 'auto'.
 local function width_of(text, what)
@@ -31,7 +32,7 @@ local function seeds_of(text)
 end
 
 local function rounding_of(text)
-  return options.choice(text, ROUNDING, '--rounding: %s is not dither, stochastic or nearest')
+  return options.choice(text, rounding.NAMES, '--rounding: %s is not ' .. rounding.CHOICES)
 end
 
 -- ---- grids ----

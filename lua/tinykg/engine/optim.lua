@@ -21,7 +21,10 @@ local Optimizer = {__methods = methods, __fields = {'lr', 't', 'bits'}} -- for t
 
 local number = ffi.new('double[1]')
 
+local FLAGS = {rowwise = true, lazy = true}
+
 local function set(c, kind, key, value)
+  if FLAGS[key] and type(value) == 'boolean' then value = value and 1 or 0 end
   if type(value) ~= 'number' then
     runtime.fail('optim.%s: %s is a %s, expected a number', kind, key, type(value))
   end
@@ -119,15 +122,29 @@ end
 
 --- Adam (Kingma & Ba 2015). eps is that of their algorithm 1, as in PyTorch. eps_hat, given
 --- instead, is that of their section 2, as in TensorFlow 1: larger in the first steps. weight_decay
---- and decay_rank as in sgd. With bits = 8 the moments of parameters of at least 4,096 elements
---- take a quarter of the memory: block-wise (Dettmers et al., 8-bit Optimizers via Block-wise
---- Quantization, ICLR 2022), in floats of 8 bits relative to the largest of their row, rounded at
---- random so that they are right on average. optimizer:state(parameter) is then {codes, int32
---- [ceil(n / 2)]; scales, [blocks, 2]}.
+--- and decay_rank as in sgd.
+---
+--- With bits = 8 the moments of parameters of at least 4,096 elements take a quarter of the memory:
+--- block-wise (Dettmers et al., 8-bit Optimizers via Block-wise Quantization, ICLR 2022), in floats
+--- of 8 bits relative to the largest of their row, rounded at random so that they are right on
+--- average. optimizer:state(parameter) is then {codes, int32 [ceil(n / 2)]; scales, [blocks, 2]}.
+---
+--- With rowwise, tables (matrices of more rows than columns, at least 4,096 elements, 8 to 256
+--- columns) have one second moment per row, the running mean of the mean square of the row's
+--- gradient, as FBGEMM's partial_rowwise_adam. State: {m; v, [rows]}, with bits = 8 {codes, int32
+--- [ceil(n / 4)]; [rows, 2]: m's scale and v}.
+---
+--- With lazy, rows of a matrix that a step's batch does not read are left alone, with their
+--- moments, as PyTorch's SparseAdam does: steps then cost by the rows of the batch and not by the
+--- table, and no gradient of the whole table is made. Weight decay acts on those rows alone.
+--- Parameters that are read otherwise are updated as ever; a table that is read both ways is
+--- refused, as are updates outside of steps.
 ---@param options? {lr: number, betas: number[], eps: number, eps_hat: number,
----  weight_decay: number, decay_rank: integer, bits: 32|8} lr .001, eps 1e-8, bits 32
+---  weight_decay: number, decay_rank: integer, bits: 32|8, rowwise: boolean, lazy: boolean}
+---  lr .001, eps 1e-8, bits 32
 function optim.adam(options)
-  return create('adam', options, 'lr betas eps eps_hat weight_decay decay_rank bits')
+  return create('adam', options,
+                'lr betas eps eps_hat weight_decay decay_rank bits rowwise lazy')
 end
 
 --- Adagrad (Duchi et al. 2011). ---@param options? {lr: number, eps: number, weight_decay: number,

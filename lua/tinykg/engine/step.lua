@@ -6,9 +6,8 @@ local arguments = require 'tinykg.base.arguments'
 local source_line = require 'tinykg.base.source_line'
 local runtime = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'
+local rounding = require 'tinykg.engine.rounding'
 local check = runtime.check
-
-local ROUNDING = {dither = 0, stochastic = 1, nearest = 2}
 
 ---@class Step
 ---@field number integer steps run so far; random numbers depend on it
@@ -23,12 +22,12 @@ end
 
 local function create(options)
   local c = runtime.create('step')
-  local rounding = options.rounding or 'dither'
-  if not ROUNDING[rounding] then
-    runtime.fail("rounding '%s' is not one of dither, stochastic, nearest", tostring(rounding))
+  local name = options.rounding or 'dither'
+  if not rounding.NUMBERS[name] then
+    runtime.fail("rounding '%s' is not %s", tostring(name), rounding.CHOICES)
   end
   check(C.tkg_step_set(c, 'bits', options.bits or 32))
-  check(C.tkg_step_set(c, 'rounding', ROUNDING[rounding]))
+  check(C.tkg_step_set(c, 'rounding', rounding.NUMBERS[name]))
   if options.small then check(C.tkg_step_set(c, 'small', options.small)) end
   for _, pass in ipairs{'save', 'fuse', 'rows', 'tiles'} do
     if options[pass] == false then check(C.tkg_step_set(c, pass, 0)) end
@@ -74,7 +73,8 @@ end
 ---   bits       of saved values: 32 (exact, the default), 8, 4, 2 or 1
 ---   value_bits bits of single values instead, by name: {['model.lua:8 #2'] = 4} is that of the
 ---              second op that line 8 of model.lua recorded; kept() has these names
----   rounding   'dither' (default), 'stochastic' (both unbiased) or 'nearest'
+---   rounding   'dither' (default), 'dither-independent' (a random number per element, slower) or
+---              'stochastic', all unbiased; or 'nearest'
 ---   small      values of at most so many bytes are saved exactly (4096)
 ---   check      looks at each value: the first NaN or infinity stops the step with its recipe
 ---              line, op and place, and no parameter is updated. Results are the same bits, in
@@ -180,15 +180,17 @@ function methods:plan(...)
 end
 
 --- A figure of the largest plan: reference_bytes stored_bytes exact_bytes arena_bytes kept_exact
---- kept_quantized gradient transient moved_bytes (read and written by its ops) nodes values; plans
+--- kept_quantized gradient transient moved_bytes (read and written by its ops) nodes values; of
+--- all: reference_peak (what an op-by-op FP32 program of the same ops holds at its fullest), plans
 --- made, steps replayed (tk.replay).
 ---@param name string ---@return number bytes or a count; -1 if there is no such figure
 function methods:figure(name) return C.tkg_step_figure(self.c, name) end
 
---- Values saved for backward: a list of {where, value, op, rule, shape, bits, readers, exact_bytes,
---- kept_bytes}. `where` is the recipe's line, `value` its name for value_bits, `rule` as of
---- saved_as, or 'resident' (a parameter or an input); `readers` says how often backward reads it,
---- twice where codes are read as they are.
+--- Values saved for backward: a list of {where, value, op, rule, shape, bits, rounding, readers,
+--- exact_bytes, kept_bytes}. `where` is the recipe's line, `value` its name for value_bits, `rule`
+--- as of saved_as, or 'resident' (a parameter or an input), `rounding` that of codes: a value whose
+--- codes are read twice has dither-independent; `readers` says how often backward reads it, twice
+--- where codes are read as they are.
 ---@return table[]
 function methods:kept()
   local list, row = {}, ffi.new('tkg_kept')
@@ -200,7 +202,7 @@ function methods:kept()
     list[#list + 1] = {
       where = where, value = row.nth > 0 and ('%s #%d'):format(where, row.nth) or nil,
       op = ffi.string(row.op), rule = ffi.string(row.rule), shape = shape, bits = row.bits,
-      readers = row.readers,
+      rounding = rounding.BY_NUMBER[row.rounding], readers = row.readers,
       exact_bytes = row.exact_bytes, kept_bytes = row.kept_bytes,
     }
   end

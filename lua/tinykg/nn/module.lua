@@ -1,6 +1,7 @@
 --- The class of all modules, and how to make others.
 local tables = require 'tinykg.base.tables'
 local C = require 'tinykg.engine.lib'
+local parameter = require 'tinykg.engine.parameter'
 local runtime = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'
 local types = require 'tinykg.base.arguments.types'
@@ -65,6 +66,16 @@ function Module:named_parameters() return collect(self, '', {}, {[self] = true})
 --- Parameters of this module and of those inside it, in a fixed order. ---@return Tensor[]
 function Module:parameters()
   return tables.map(self:named_parameters(), function(p) return p.tensor end)
+end
+
+--- Keeps the tables among the parameters in 16 bits, which halves their memory (tk.parameter's
+--- bits). Tables are matrices of more rows than columns and at least 4,096 elements; weights stay
+--- as they are. ---@return Module self
+function Module:halve()
+  for number, t in ipairs(self:parameters()) do
+    if C.tkg_tensor_is_table(t.kept) ~= 0 then parameter(t, {bits = 16, number = number}) end
+  end
+  return self
 end
 
 --- Parameters by name, for tk.save; the tensors themselves, no copies.

@@ -3,7 +3,8 @@
 -- A model of nn.class(name, nn.Ranker) has a function node_embeddings(), which returns one of
 --   rows of all users [users, d], rows of all items [items, d]
 --   rows of all nodes [nodes, d]: item i is node i, user u is node user_nodes[u]
--- and the fields
+-- where rows may be a list of tensors whose columns lie side by side, such as one per layer, and
+-- the fields
 --   item_count  how many items there are, if rows of other nodes follow theirs
 --   user_nodes  int32 [users], if users and items are nodes of one graph
 local arrays = require 'tinykg.engine.arrays'
@@ -15,47 +16,74 @@ local tensor = require 'tinykg.engine.tensor'
 
 local Ranker = setmetatable({}, {__index = module.Module})
 
---- Node of each user. Errors: the model has no user_nodes.
+--- Node of each of some users, or of all. Errors: the model has no user_nodes.
 local function nodes_of(self, users)
   if not self.user_nodes then
     runtime.fail('%s: rows of one table are ranked by user_nodes, which it does not have',
                  self.name or 'a model')
   end
-  return self.user_nodes:gather(users)
+  return users and self.user_nodes:gather(users) or self.user_nodes
 end
 
---- The tables of rows: those that prepare returned, else of node_embeddings. Errors: no function,
---- no tensors.
+--- What node_embeddings returned, as a list of tables whose columns lie side by side. Errors: it
+--- is neither a tensor nor a list of tensors.
+local function parts_of(self, t)
+  local parts = tensor.is(t) and {t} or t
+  local fits = type(parts) == 'table' and #parts > 0
+  for _, part in ipairs(fits and parts or {}) do fits = fits and tensor.is(part) end
+  if not fits then
+    runtime.fail('%s: its tables of rows are not tensors or lists of tensors',
+                 self.name or 'a model')
+  end
+  return parts
+end
+
+--- The tables of rows, as lists of parts: those that prepare returned, users' first, else of
+--- node_embeddings. Errors: no function, no tensors.
 local function tables_of(self, prepared)
-  if tensor.is(prepared) then return prepared end
-  if not prepared and not self.node_embeddings then
+  if tensor.is(prepared) then return {prepared} end
+  if prepared and prepared.of_nodes then return prepared end
+  if prepared then
+    local n = #prepared / 2
+    return parts_of(self, {unpack(prepared, 1, n)}), parts_of(self, {unpack(prepared, n + 1)})
+  end
+  if not self.node_embeddings then
     runtime.fail('%s: it has no function node_embeddings', self.name or 'a model')
   end
-  local users, items
-  if prepared then users, items = unpack(prepared) else users, items = self:node_embeddings() end
-  if not tensor.is(users) or items and not tensor.is(items) then
-    runtime.fail('%s: its tables of rows are not one or two tensors', self.name or 'a model')
+  local users, items = self:node_embeddings()
+  users, items = parts_of(self, users), items and parts_of(self, items)
+  if items and #items ~= #users then
+    runtime.fail('%s: rows of users are in %d tensors, those of items in %d',
+                 self.name or 'a model', #users, #items)
   end
   return users, items
+end
+
+--- Rows by id of all parts, side by side.
+local function gather(parts, ids)
+  local rows = {}
+  for k, part in ipairs(parts) do rows[k] = part:gather(ids) end
+  return #rows == 1 and rows[1] or ops.cat(rows, 2)
 end
 
 --- Rows of a batch's users, items and sampled items. All rows of one table are gathered by one
 --- op, so that the engine computes no other rows of a last layer.
 ---@param batch {users: Tensor, items: Tensor, negatives: Tensor?}
----@param users? Tensor rows of all users or of all nodes; without it, node_embeddings()
----@param items? Tensor rows of all items
+---@param users? Tensor|Tensor[] rows of all users or of all nodes; without it, node_embeddings()
+---@param items? Tensor|Tensor[] rows of all items
 ---@return Tensor u [n, d], Tensor i [n, d], Tensor? j [n k, d]
 function Ranker:batch_embeddings(batch, users, items)
   if not users then users, items = tables_of(self) end
+  users, items = parts_of(self, users), items and parts_of(self, items)
   local n, sampled = batch.users:size(1), batch.negatives
   sampled = sampled and sampled:reshape(-1)
   if items then
-    local u = users:gather(batch.users)
-    local rows = items:gather(sampled and ops.cat{batch.items, sampled} or batch.items)
+    local u = gather(users, batch.users)
+    local rows = gather(items, sampled and ops.cat{batch.items, sampled} or batch.items)
     if not sampled then return u, rows end
     return u, rows:rows(1, n), rows:rows(n + 1, rows:size(1))
   end
-  local rows = users:gather(ops.cat{nodes_of(self, batch.users), batch.items, sampled})
+  local rows = gather(users, ops.cat{nodes_of(self, batch.users), batch.items, sampled})
   return rows:rows(1, n), rows:rows(n + 1, 2 * n),
     sampled and rows:rows(2 * n + 1, rows:size(1))
 end
@@ -73,20 +101,30 @@ local function item_nodes(self)
   return tensor.constant(tensor.I32, {self.item_count}, arrays.range(self.item_count))
 end
 
+--- Users and items are so large a share of all nodes that their rows are not worth a copy.
+local MOST = 0.75
+
 --- Computes the tables that score and rank read, once for a whole evaluation: rows of users and of
 --- items, gathered where the model has rows of other nodes too, which the engine then leaves out of
---- its last layer.
----@return {[1]: Tensor, [2]: Tensor, temporary: Tensor[]?} rows of all users, rows of all items;
----  what can be freed with them
+--- its last layer. A parameter is read where it is.
+---@return Tensor[]|{temporary: Tensor[]?} parts of users' rows, then as many of items' rows, or
+---  those of all nodes, with a field `of_nodes`; what can be freed with them
 function Ranker:prepare()
   local users, items = tables_of(self)
-  if not items then
-    items = users
-    users = users:gather(self.user_nodes or nodes_of(self))
+  local all_users = not items and nodes_of(self)
+  local rows = (items or users)[1]:size(1)
+  if all_users and all_users:size(1) + (self.item_count or rows) > MOST * rows then
+    users.of_nodes = true
+    return users
   end
-  if not self.item_count or self.item_count == items:size(1) then return {users, items} end
-  local nodes = item_nodes(self)
-  return {users, items:gather(nodes), temporary = {nodes}}
+  items = items or users
+  local nodes, prepared = self.item_count and self.item_count ~= rows and item_nodes(self), {}
+  for k, part in ipairs(users) do
+    prepared[k] = all_users and part:gather(all_users) or part
+    prepared[#users + k] = nodes and not items[k].kept and items[k]:gather(nodes) or items[k]
+  end
+  prepared.temporary = nodes and {nodes} or nil
+  return prepared
 end
 
 --- Logits of pairs. ---@param users Tensor int32 [n] ---@param items Tensor int32 [n]
@@ -99,11 +137,15 @@ end
 --- Scores of all items for each user. ---@param users Tensor int32 [n]
 ---@param prepared? Tensor|Tensor[] what prepare returned ---@return Tensor [n, items]
 function Ranker:rank(users, prepared)
-  local rows, items = tables_of(self, prepared)
-  local u = rows:gather(items and users or nodes_of(self, users))
-  items = items or rows
-  if self.item_count then items = items:rows(1, self.item_count) end
-  return u:matmul(items, {transpose_b = true})
+  local of_users, of_items = tables_of(self, prepared)
+  local ids, scores = of_items and users or nodes_of(self, users), nil
+  for k, part in ipairs(of_users) do
+    local items = (of_items or of_users)[k]
+    if self.item_count then items = items:rows(1, self.item_count) end
+    local products = part:gather(ids):matmul(items, {transpose_b = true})
+    scores = scores and scores + products or products
+  end
+  return scores
 end
 
 return Ranker

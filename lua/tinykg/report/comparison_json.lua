@@ -14,6 +14,16 @@ local function part_of(group, part)
   return out
 end
 
+--- Kept and peak bytes of an op-by-op FP32 program, and of ours at 32 bits.
+local function columns_of(group)
+  local out = {}
+  for _, column in ipairs{'op_by_op', 'bits_32'} do
+    out[column] = {kept = statistics.of_summary(group, 'columns', column, 'kept'),
+                   peak = statistics.of_summary(group, 'columns', column, 'peak')}
+  end
+  return out
+end
+
 --- The settings that tell a group from others, with the values of config.json.
 local function settings_of(group, columns)
   local out, config = {}, group.runs[1].config
@@ -29,8 +39,8 @@ local function run_of(run)
 end
 
 --- A list of data sets, each {data, path, groups}; a group is {name, recipe, settings, runs, test,
---- valid, kept, memory, time, best_epoch} with {mean, sd, n} for each figure, over its finished
---- runs.
+--- valid, kept, memory, columns, time, best_epoch} with {mean, sd, n} for each figure, over its
+--- finished runs.
 ---@param runs ReportRun[]
 ---@return table[]
 return function(runs)
@@ -39,7 +49,7 @@ return function(runs)
     local list = {}
     for i, group in ipairs(section.groups) do
       list[i] = {name = group.label, recipe = group.recipe, runs = tables.map(group.runs, run_of),
-                 settings = settings_of(group, section.columns),
+                 settings = settings_of(group, section.columns), columns = columns_of(group),
                  best_epoch = statistics.of_summary(group, 'best_epoch')}
       for _, part in ipairs{'test', 'valid', 'kept', 'memory', 'time'} do
         list[i][part] = part_of(group, part)

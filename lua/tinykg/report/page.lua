@@ -1,5 +1,7 @@
 --- The report: one self-contained page about a list of runs.
 local tables = require 'tinykg.base.tables'
+local accuracy_memory = require 'tinykg.report.accuracy_memory'
+local columns = require 'tinykg.report.columns'
 local comparison = require 'tinykg.report.comparison'
 local curves = require 'tinykg.report.curves'
 local format = require 'tinykg.report.format'
@@ -57,6 +59,7 @@ local function section_part(section, several)
   return {
     html.h2{several and section.label or 'Comparison'},
     comparison.render(section), settings.between_recipes(section),
+    columns.render(section), accuracy_memory.render(section),
     curves.render(section), memory.render(section),
   }
 end

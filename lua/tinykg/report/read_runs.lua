@@ -110,7 +110,8 @@ local function read_run(folder)
   run.config = with_objects(optional('config.json'), 'options', 'data_options')
   if first == 'config.json' and not run.config then error(run.notes[1], 0) end
   run.log = read_log(folder, run.notes)
-  run.summary = with_objects(optional('summary.json'), 'test', 'valid', 'memory', 'kept', 'time')
+  run.summary = with_objects(optional('summary.json'), 'test', 'valid', 'memory', 'kept', 'time',
+                             'columns')
   run.kept = optional('kept.json')
   if run.kept and schema.mismatch(run.kept, KEPT) then
     run.kept, run.notes[#run.notes + 1] = nil, 'kept.json: not a list of phases with their values'

@@ -9,6 +9,8 @@ local data_set = require 'tinykg.run.data_set'
 local fingerprint = require 'tinykg.data.fingerprint'
 local folder = require 'tinykg.run.folder'
 local format = require 'tinykg.base.format'
+local memory_columns = require 'tinykg.train.memory_columns'
+local memory_plan = require 'tinykg.train.memory_plan'
 local messages = require 'tinykg.run.messages'
 local output_folder = require 'tinykg.run.output_folder'
 local parameters = require 'tinykg.run.folder.parameters'
@@ -29,17 +31,19 @@ local function config_of(o)
           recipe_sha256 = sha256(o.text), data = folder.absolute(o.data),
           data_options = o.data_options, data_set = o.data_set, options = o.options, seed = o.seed,
           bits = s.bits, bits_asked = s.bits_asked, budget = s.budget, chosen = s.chosen,
-          rounding = s.rounding,
-          device = tk.device(), threads = tk.threads(), version = tk.version, steps = s.steps,
+          rounding = s.rounding, codes = folder.CODES, device = tk.device(),
+          threads = tk.threads(), version = tk.version, steps = s.steps,
           checkpoint = s.checkpoint, check = s.check, tensorboard = s.tensorboard}
 end
 
-local function summary_of(o, data, result, load_s)
-  result.time.load_s = load_s
+--- `exact` is the plan of the same run at 32 bits, nil if that is this run.
+local function summary_of(o, data, result, load_s, exact)
+  result.time.load_s, result.bits = load_s, o.settings.bits
   return {recipe = o.recipe.name, data = data.name, seed = o.seed, bits = o.settings.bits,
           rounding = o.settings.rounding, device = tk.device(), threads = tk.threads(),
           epochs = result.epochs, best_epoch = result.best_epoch, valid = result.valid,
-          test = result.test, memory = result.memory, kept = result.kept, time = result.time}
+          test = result.test, memory = result.memory, kept = result.kept, time = result.time,
+          columns = memory_columns.of(result, exact)}
 end
 
 -- ---- checkpoints ----
@@ -203,15 +207,27 @@ local function set_up(o, data, path, resuming)
   return run, save, events
 end
 
---- Loads the data and makes the run: {run, save, events, data, load_s (seconds)}.
+--- The plan of the run at 32 bits, before anything is chosen, to be compared with; nil if it is to
+--- have 32 bits.
+local function plan_exact(o, data)
+  local s = o.settings
+  if s.bits == 32 then return nil end
+  local settings = {steps = s.steps, rounding = s.rounding, small = s.small,
+                    quiet = s.quiet or s.silent}
+  return memory_plan.of(o.recipe, data, o.options, settings, {32})[32]
+end
+
+--- Loads the data and makes the run: {run, save, events, data, load_s (seconds), exact (its plan at
+--- 32 bits)}.
 local function prepare(o, path, resuming)
   local started = clock.now()
   local data = load_data(o, path, resuming)
   local load_s = clock.now() - started
+  local exact = plan_exact(o, data)
   local text = fit(o, data, path, resuming)
   if not (o.settings.silent or o.settings.quiet) then print_beginning(o, data, text) end
   local run, save, events = set_up(o, data, path, resuming)
-  return {run = run, save = save, events = events, data = data, load_s = load_s}
+  return {run = run, save = save, events = events, data = data, load_s = load_s, exact = exact}
 end
 
 --- Trains to the end. After Ctrl-C the state is saved before the error is raised again.
@@ -242,7 +258,7 @@ local function run_once(o)
       error(made, 0)
     end
     local result = train_to_end(o, path, made.run, made.save)
-    summary = summary_of(o, made.data, result, made.load_s)
+    summary = summary_of(o, made.data, result, made.load_s, made.exact)
     folder.write(path, 'kept.json', {phases = phases.saved(result.phases)})
     folder.write(path, 'summary.json', summary)
     made.events.result(summary, made.run:steps())

@@ -1,5 +1,6 @@
 --- Texts that a run prints.
 local format = require 'tinykg.base.format'
+local memory_columns = require 'tinykg.train.memory_columns'
 local tables = require 'tinykg.base.tables'
 
 local messages = {}
@@ -38,14 +39,11 @@ end
 --- The result of a run: metrics, memory and time. ---@param summary table summary.json ---@param
 --- folder string
 function messages.result(summary, folder)
-  local kept = summary.kept
-  local times = kept.reference_bytes / kept.stored_bytes
-  local less = kept.stored_bytes > 0 and string.format(', %.1fx less than', times) or ' instead of'
   return table.concat({
     string.format('test: %s  (best epoch %d)', messages.metrics(summary.test), summary.best_epoch),
-    string.format('kept for backward: %s%s op-by-op FP32 (%s); peak %s; step %.2f ms',
-      format.bytes(kept.stored_bytes), less, format.bytes(kept.reference_bytes),
-      format.bytes(summary.memory.peak), summary.time.step_ms),
+    summary.columns and memory_columns.text(summary.columns) -- a run of before has none
+      or 'peak of the whole run: ' .. format.bytes(summary.memory.peak),
+    string.format('step %.2f ms', summary.time.step_ms),
     'run folder: ' .. folder,
   }, '\n')
 end

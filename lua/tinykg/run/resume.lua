@@ -65,7 +65,8 @@ function resume.differs(path, config, text, recipe)
   was.options = tables.merged(was.options, was.chosen and was.chosen.asked)
   local function fixed(c)
     return {recipe = c.recipe, data = not was.data_set and c.data or nil, seed = c.seed,
-            bits = c.bits_asked or c.bits, rounding = c.rounding, steps = c.steps,
+            bits = c.bits_asked or c.bits, rounding = was.bits ~= 32 and c.rounding or nil,
+            steps = c.steps,
             options = c.options, data_options = c.data_options}
   end
   local why = resume.difference(fixed(was), fixed(config))

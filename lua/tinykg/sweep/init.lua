@@ -171,8 +171,8 @@ end
 local function common_of(a)
   return {data = folder.absolute(a.data), options = options.pairs(a.set, '--set'),
           data_options = options.pairs(a.data_set, '--data-set'),
-          bits = a.bits or a.budget and 'auto' or '32', rounding = a.rounding or 'dither',
-          steps = a.steps}
+          bits = a.bits or a.budget and 'auto' or '32', steps = a.steps,
+          rounding = (a.bits or a.budget) and a.bits ~= '32' and (a.rounding or 'dither') or nil}
 end
 
 --- Refuses a folder whose sweep has other settings: its finished jobs are not jobs of this one.
@@ -200,7 +200,7 @@ local function open_folder(s)
     recipe = recipes, data = folder.absolute(s.data), set = a.set, data_set = a.data_set,
     grid = a.grid, bits = a.bits, budget = a.budget, rounding = a.rounding, seed = a.seed,
     device = a.device, threads = a.threads, steps = a.steps, jobs = a.jobs,
-    checkpoint = a.checkpoint, check = a.check, tensorboard = a.tensorboard})
+    checkpoint = a.checkpoint, check = a.check, tensorboard = a.tensorboard, codes = folder.CODES})
   return out
 end
 

@@ -71,6 +71,10 @@ function train.build(recipe, data, o)
                  'and score', recipe.name)
   end
   source_line.leave(outer)
+  if o.parameter_bits == 16 then
+    model:halve()
+    C.tkg_memory_reset_peak(runtime.engine) -- not the moment when a table was there in both widths
+  end
   return model:train()
 end
 
@@ -207,7 +211,7 @@ local function figures(self)
   for _, phase in ipairs(self.resumed and self.phases or {}) do phase:plan() end
   local step_ms, each = phases.step_ms(self.phases)
   return {
-    kept = phases.kept(self.phases),
+    kept = phases.kept(self.phases), reference_peak = phases.reference_peak(self.phases),
     time = {step_ms = step_ms, phases = each, epoch_s = mean(self.epoch_times),
             eval_s = mean(self.eval_times)},
   }
@@ -253,7 +257,8 @@ local function run_epoch(self)
 end
 
 --- Trains to the end, then evaluates the best parameters on test.
----@return table result {epochs, best_epoch, valid, test, memory, kept, time, model, phases}
+---@return table result {epochs, best_epoch, valid, test, memory, kept, reference_peak, time, model,
+---  phases}
 function Run:train()
   while not over(self) do run_epoch(self) end
   local epochs = self.at.epoch - 1

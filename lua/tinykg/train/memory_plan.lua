@@ -21,6 +21,7 @@ plan.WIDTHS = {32, 8, 4, 2, 1}
 ---@field step table the same of training steps alone, without evaluations
 ---@field evaluation table the same of evaluations
 ---@field kept {reference_bytes: number, stored_bytes: number, phases: table?} as in summary.json
+---@field reference_peak number bytes of an op-by-op FP32 program at its fullest
 ---@field phases table[] {name, reference_bytes, stored_bytes, values = Step:kept()} of each phase
 ---@field moved number bytes that the ops of an epoch read and write
 ---@field blocks integer tensors of 1 MiB or more at a time, at most
@@ -67,7 +68,7 @@ local function rehearse(run)
   end
   add('evaluation', rehearse_evaluation, 'test')
   out.kept, out.phases = phases.kept(run.phases), phases.saved(run.phases)
-  out.moved = phases.moved(run.phases)
+  out.moved, out.reference_peak = phases.moved(run.phases), phases.reference_peak(run.phases)
   return out
 end
 

@@ -9,8 +9,10 @@
 --   bits       of its saved values, instead of the run's --bits: 32 for a small batch
 --   optimizer  one of tk.optim, which phases may share; without it the phase gets one of the
 --              recipe's, with moments of its own
+local ffi = require 'ffi'
 local json = require 'tinykg.base.json'
 local tables = require 'tinykg.base.tables'
+local C = require 'tinykg.engine.lib'
 local batches = require 'tinykg.data.loader.batches'
 local source_line = require 'tinykg.base.source_line'
 local clock = require 'tinykg.base.clock'
@@ -230,6 +232,14 @@ function phases.moved(list)
   local sum = 0
   for _, p in ipairs(list) do sum = sum + p.count * p.step:figure('moved_bytes') end
   return sum
+end
+
+--- Bytes that an op-by-op FP32 program with these phases would hold at its fullest: its parameters,
+--- optimizers and graphs, and the largest step (engine/passes/fp32_peak.c). Evaluations take less.
+---@return number
+function phases.reference_peak(list)
+  local steps = tables.map(list, function(p) return p.step.c end)
+  return C.tkg_reference_peak(ffi.new('const tkg_step *[?]', #steps, steps), #steps)
 end
 
 --- Median milliseconds of a step of the first phase. With several phases, `phases` has those of

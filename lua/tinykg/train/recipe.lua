@@ -21,6 +21,9 @@ local COMMON = {
    {'constant', 'cosine', 'exponential'}},
   {'decay', 0.95, 'exponential: factor of lr after each epoch'},
   {'optimizer_bits', 32, "of Adam's moments; 8: a quarter of their memory", {32, 8}},
+  {'optimizer_rowwise', false, "whether Adam has one second moment per row of a table"},
+  {'optimizer_lazy', false, "whether rows that a batch does not read are left alone by Adam"},
+  {'parameter_bits', 32, 'of tables; 16: half their memory, updates rounded at random', {32, 16}},
   {'l2', 0, 'weight of 1/2 |parameters|^2 in the loss (as weight decay)'},
   {'batch_size', 1024, 'interactions or users per step'},
   {'drop_last', false, "leave out an epoch's last batch if it is not full"},
@@ -71,7 +74,9 @@ end
 --- it, without that of biases if there is an option l2_biases and it is false.
 local function adam(r)
   return function(o)
-    local settings = tables.merged({lr = o.lr, bits = o.optimizer_bits}, r.optimizer)
+    local settings = tables.merged({
+      lr = o.lr, bits = o.optimizer_bits, rowwise = o.optimizer_rowwise, lazy = o.optimizer_lazy,
+    }, r.optimizer)
     if r.l2 ~= 'in loss' then
       settings.weight_decay, settings.decay_rank = o.l2, o.l2_biases == false and 2 or nil
     end

@@ -3,6 +3,8 @@ local lfs = require 'lfs'
 local fixtures = require 'tests.support.fixtures'
 local shell = require 'tests.support.shell'
 local runs = require 'tests.support.runs'
+local tensors = require 'tests.support.tensors'
+local tk = require 'tinykg'
 
 local prints, refuses, tinykg = shell.prints, shell.refuses, shell.tinykg
 
@@ -99,7 +101,6 @@ describe('the command line', function()
     local log = runs.log(run)
     assert.equal(2, #log)
     assert.equal(2, log[2].epoch)
-    local tk = require 'tinykg'
     local best, metadata = tk.load(run .. '/best.safetensors')
     assert.same({60, 16}, best['users.weight']:size())
     assert.equal('KGCN', metadata.recipe)
@@ -127,6 +128,20 @@ describe('the command line', function()
         bytes[bits] = runs.read(run .. '/summary.json').memory.optimizer
       end
       assert.is_true(bytes[8] < 0.3 * bytes[32], recipe)
+    end
+  end)
+
+  it('answers from a run whose tables have 16 bits as the run did', function()
+    local run = dir .. '/halves'
+    prints(('run recipes/bpr-mf.lua --quiet --data %s --data-set task=ranking --out %s ' ..
+            '--set epochs=2 --set dim=48 --set parameter_bits=16'):format(data, run))
+    local test, best = runs.read(run .. '/summary.json').test, run .. '/best.safetensors'
+    assert.matches(('%.4f'):format(test['recall@20']), prints('eval ' .. run), 1, true)
+    assert.matches('\n   1 ', prints(('recommend %s --user \'user 0\' -k 3'):format(run)))
+    prints(('export %s --to %s/halves.safetensors'):format(run, dir))
+    local exported = tk.load(dir .. '/halves.safetensors')
+    for name, t in pairs(tk.load(best)) do
+      assert.is_true(tensors.bytes(t) == tensors.bytes(exported[name]), name)
     end
   end)
 

@@ -155,6 +155,93 @@ describe('tinykg report', function()
     assert.equal('0.5000', t.rows[1].auc)
   end)
 
+  -- ---- three columns, and accuracy against memory ----
+
+  local MIB = 2 ^ 20
+
+  --- A run at a width: its AUC, the peak and kept bytes of the three columns in MiB.
+  local function at_width(folder, bits, seed, auc, peak, kept)
+    run(folder, {bits = bits, seed = seed}, log_of{0.7, 0.6},
+        {test = {auc = auc}, memory = {peak = peak * MIB},
+         kept = {reference_bytes = 80 * MIB, stored_bytes = kept * MIB},
+         columns = {op_by_op = {kept = 80 * MIB, peak = 200 * MIB},
+                    bits_32 = {kept = 20 * MIB, peak = 100 * MIB},
+                    chosen = {bits = bits, kept = kept * MIB, peak = peak * MIB}}})
+  end
+
+  it('has op-by-op FP32 and 32 bits beside the memory of a run', function()
+    at_width('a', 32, 1, 0.7, 100, 20)
+    at_width('b', 2, 1, 0.7, 50, 2)
+    run('old', {bits = 4}, log_of{1}, {}) -- before there were columns
+    local t = markup.tables((report(dir)), 'peak, here')[1]
+    assert.same({'', 'kept, op-by-op', 'kept, 32 bits', 'kept, here', 'less', 'peak, op-by-op',
+                 'peak, 32 bits', 'peak, here', 'less'}, t.head)
+    assert.equal(2, #t.rows)
+    local two = t.rows[2]
+    assert.same({'KGCN, 2 bits', '80.0 MiB', '20.0 MiB', '2.0 MiB', '200.0 MiB', '100.0 MiB',
+                 '50.0 MiB', '4.0×'},
+                {two[''], two['kept, op-by-op'], two['kept, 32 bits'], two['kept, here'],
+                 two['peak, op-by-op'], two['peak, 32 bits'], two['peak, here'], two.less})
+    local found = cjson.decode(shell.prints('report ' .. dir .. ' --json'))
+    assert.equal(200 * MIB, found[1].groups[3].columns.op_by_op.peak.mean)
+    assert.equal(20 * MIB, found[1].groups[3].columns.bits_32.kept.mean)
+  end)
+
+  --- Points of a chart: {x, y, text under the pointer, label, length of its bar}.
+  local function points_of(page, title)
+    for _, svg in ipairs(markup.all(page, 'svg')) do
+      if svg.attributes['aria-label'] == title then
+        local points, texts = {}, {}
+        for _, text in ipairs(markup.all(svg, 'text')) do
+          texts[#texts + 1] = {x = tonumber(text.attributes.x), text = markup.text(text)}
+        end
+        for i, circle in ipairs(markup.all(svg, 'circle', 'dot')) do
+          local a = circle.attributes
+          points[i] = {x = tonumber(a.cx), y = tonumber(a.cy),
+                       title = markup.text(markup.all(circle, 'title')[1])}
+          for _, t in ipairs(texts) do
+            if math.abs(t.x - points[i].x - 8) < 1e-3 then points[i].label = t.text end
+          end
+        end
+        return points, svg
+      end
+    end
+  end
+
+  it('draws accuracy against memory, a point per width, to scale', function()
+    for seed = 1, 2 do
+      at_width('x' .. seed, 32, seed, 0.70 + 0.02 * seed, 100, 20) -- 0.73, deviation 0.0141
+      at_width('y' .. seed, 8, seed, 0.71 + 0.02 * seed, 75, 5)    -- 0.74
+      at_width('z' .. seed, 2, seed, 0.68 + 0.02 * seed, 50, 2)    -- 0.71
+    end
+    run('other', {bits = 4, options = {dim = 64}}, log_of{1}, {}) -- no other width: no point
+    local page = report(dir)
+    local p, svg = points_of(page, 'auc and peak')
+    assert.equal(3, #p)
+    assert.same({'32', '8', '2'}, {p[1].label, p[2].label, p[3].label})
+    assert.equal('32 bits: auc 0.7300 ± 0.0141, 100.0 MiB', p[1].title)
+    assert.near(p[1].x - p[2].x, p[2].x - p[3].x, 0.01) -- 25 MiB each
+    assert.near(2 * (p[1].y - p[2].y), p[3].y - p[1].y, 0.01) -- 0.01 up, 0.02 down
+    assert.is_true(p[2].y < p[1].y)
+    local bars = {}
+    for _, path in ipairs(markup.all(svg, 'path', 'thin')) do
+      local x0, y0, x1, y1 = path.attributes.d:match('^M([%d.]+) ([%d.]+)L([%d.]+) ([%d.]+)$')
+      if x0 == x1 and x0 then bars[#bars + 1] = y0 - y1 end
+    end
+    assert.equal(3, #bars) -- two deviations long
+    for _, length in ipairs(bars) do
+      assert.near(2 * math.sqrt(2) * 0.01 * (p[1].y - p[2].y) / 0.01, length, 0.15)
+    end
+    local kept = points_of(page, 'auc and kept bytes')
+    assert.near((kept[2].x - kept[3].x) * 6, kept[1].x - kept[3].x, 0.05) -- 3 and 18 MiB
+  end)
+
+  it('draws no such picture where runs differ in more than bits', function()
+    run('a', {bits = 32}, log_of{1}, {})
+    run('b', {bits = 2, options = {dim = 64}}, log_of{1}, {})
+    assert.is_nil(points_of((report(dir)), 'auc and peak'))
+  end)
+
   -- ---- curves ----
 
   --- Finds a chart by its title. Returns its lines as lists of {x, y}, its points' texts, and it.

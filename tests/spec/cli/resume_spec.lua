@@ -45,6 +45,12 @@ describe('a run that goes on', function()
              '--set optimizer_bits=8 --set batch_size=256 --data-set task=ranking'},
     -- the kernels of a GPU, run by the CPU
     {'lightgcn', '--device emu --bits 2 --set epochs=3 --set dim=8 --set batch_size=512'},
+    {'kgat', '--bits 2 --set epochs=2 --set kg_batch_size=256 --set batch_size=256 --set dim=16 ' ..
+             '--set optimizer_rowwise=true --set parameter_bits=16', 'kgat, tables of 16 bits'},
+    {'kgcn', '--bits 2 --set epochs=4 --set batch_size=256 --set optimizer_lazy=true ' ..
+             '--set optimizer_bits=8', 'kgcn, lazy'},
+    {'bpr-mf', '--set epochs=6 --set dim=16 --set batch_size=256 --set optimizer_bits=8 ' ..
+               '--set optimizer_rowwise=true --set parameter_bits=16'},
   } do
     local name = case[3] or case[1]
     it('ends as if it had not been killed: ' .. name, function()
@@ -104,6 +110,29 @@ describe('a run that goes on', function()
     gives(1, begin .. '--set epochs=4 --set draw=users --resume --out ' .. out, 'option draw')
     gives(0, begin .. '--set epochs=4 --resume --out ' .. out)
     same_run(whole, out)
+  end)
+
+  it('keeps the noise of the version that began it: a random number per element', function()
+    local out, whole = dir .. '/old-codes', dir .. '/old-codes-whole'
+    local begin = './tinykg run recipes/kgcn.lua --quiet --data ' .. data .. ' --set dim=8 --bits 2'
+    local independent = begin .. ' --rounding dither-independent'
+    gives(0, independent .. ' --set epochs=2 --out ' .. out)
+    gives(0, independent .. ' --set epochs=4 --out ' .. whole)
+    local config = read(out .. '/config.json')
+    config.rounding, config.codes, config.checksum = 'dither', nil, nil
+    runs.write(out .. '/config.json', config)
+    gives(1, begin .. ' --set epochs=4 --resume --out ' .. out,
+      'rounding was dither%-independent and is dither now')
+    gives(0, './tinykg run --resume --set epochs=4 --out ' .. out)
+    same_run(whole, out)
+    -- 32 bits are not rounded, also where they were chosen
+    local exact = begin:gsub('%-%-bits 2', '--bits auto') .. ' --out ' .. dir .. '/old-exact'
+    gives(0, exact .. ' --set epochs=1')
+    config = read(dir .. '/old-exact/config.json')
+    assert.equal(32, config.bits)
+    config.codes, config.checksum = nil, nil
+    runs.write(dir .. '/old-exact/config.json', config)
+    gives(0, exact .. ' --set epochs=2 --resume', 'test: auc')
   end)
 
   it('has what its model made, changed and gave up since it was built', function()

@@ -89,7 +89,8 @@ describe('a choice', function()
                          more)
   end
   local function options(given)
-    return recipe:complete(tables.merged({dim = 128, batch_size = 64, epochs = 2}, given))
+    return recipe:complete(tables.merged({dim = 128, batch_size = 64, epochs = 2, eval_every = 1},
+                                        given))
   end
   local function chosen(bytes, given, bits, more)
     return budget.choose(recipe, data, options(given), settings(bytes, bits, more))

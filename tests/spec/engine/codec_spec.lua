@@ -41,7 +41,7 @@ describe('the codec\'s format', function()
 
   it('refuses what cannot be', function()
     local x, packed = ffi.new('float[8]'), ffi.new('uint8_t[16]')
-    for _, bad in ipairs { { 3, 0, 1, 8 }, { 0, 0, 1, 8 }, { 16, 0, 1, 8 }, { 2, 3, 1, 8 },
+    for _, bad in ipairs { { 3, 0, 1, 8 }, { 0, 0, 1, 8 }, { 16, 0, 1, 8 }, { 2, 4, 1, 8 },
       { 2, -1, 1, 8 }, { 2, 0, -1, 8 }, { 2, 0, 1, -8 }, { 8, 0, 2 ^ 40, 2 ^ 40 } } do
       local bits, rounding, rows, cols = unpack(bad)
       assert.are_not.equal(0, lib.tkg_codec_encode(bits, rounding, 1, 1, 1, x, rows, cols, packed))
@@ -55,7 +55,7 @@ describe('the codec\'s format', function()
       lib.tkg_set_isa(isa)
       each_setting(function(codec)
         for _, cols in ipairs(WIDTHS) do
-          local rows = 3
+          local rows = cols < 20 and 11 or cols > 1000 and 1 or 3
           local x = random_matrix(rows, cols, cols)
           local packed, total = encode(codec, x, rows, cols)
           local y = decode(codec, packed, rows, cols)

@@ -5,7 +5,7 @@ local tk = require 'tinykg'
 local reference = require 'tests.support.reference_ops'
 
 local random = reference.random(23)
-local ROUNDINGS = {'dither', 'stochastic', 'nearest'}
+local ROUNDINGS = {'dither', 'dither-independent', 'stochastic', 'nearest'}
 -- Under valgrind there is time for few runs, too few for a normal distribution of their mean.
 local FEW = os.getenv 'TINYKG_CHECK' == 'valgrind'
 local RUNS, LIMIT = FEW and 100 or 1000, FEW and 12 or 5.5

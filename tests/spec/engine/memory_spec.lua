@@ -25,6 +25,12 @@ describe('tinykg memory', function()
     local summary = fixtures.json(out .. '/summary.json')
     assert.same(summary.memory, plan.memory)
     assert.same(summary.kept, plan.kept)
+    assert.same(summary.columns.op_by_op, plan.columns.op_by_op)
+    assert.equal(summary.bits, summary.columns.chosen.bits)
+    for _, column in ipairs{'bits_32', 'chosen'} do
+      assert.equal(plan.columns[column].kept, summary.columns[column].kept)
+      assert.equal(plan.columns[column].peak, summary.columns[column].peak)
+    end
     assert.equal(summary.bits, plan.bits)
     assert.is_true(plan.step.peak <= plan.memory.peak)
     assert.equal(1, #plan.widths)
@@ -40,6 +46,8 @@ describe('tinykg memory', function()
     agrees('recipes/kgat.lua --bits 32 --data-set task=ranking' .. on, 2)
     agrees('recipes/kgat.lua --bits 2 --data-set task=ranking' .. on, 2)
     agrees('recipes/lightgcn.lua --bits 1' .. on)
+    agrees('recipes/kgat.lua --bits 2 --data-set task=ranking --set optimizer_bits=8 ' ..
+           '--set optimizer_rowwise=true --set parameter_bits=16' .. on, 2)
     -- graphs that evaluation makes stay, as do attention weights until the next are there
     agrees('recipes/kgat.lua --bits 32' .. on, 2, 3)
     agrees('recipes/kgin.lua --bits 2' .. on, 1, 2)
@@ -52,8 +60,10 @@ describe('tinykg memory', function()
   it('says what training then counts, with the GPU\'s kernels', function()
     if not emulation.is_there() then return pending('no libtinykg_emu.so') end
     local on = ' --device emu --threads 2 --data ' .. data
-    agrees('recipes/kgcn.lua --bits 4' .. on)
+    agrees('recipes/kgcn.lua --bits 4 --set optimizer_lazy=true' .. on)
     agrees('recipes/kgat.lua --bits 2' .. on, 2)
+    agrees('recipes/lightgcn.lua --bits 2 --set optimizer_rowwise=true --set parameter_bits=16' ..
+           on)
     -- its last batch, of 48, keeps less than a full one and takes more: it is computed by rows
     agrees('recipes/kgin.lua --bits 2 --set batch_size=192 --set dim=16' .. on)
   end)
@@ -100,6 +110,13 @@ return mf]])
     end
   end)
 
+  it('counts tables of 16 bits and row-wise moments as multiplied by hand', function()
+    local plan = planned('recipes/bpr-mf.lua --set dim=48 --set parameter_bits=16 ' ..
+                         '--set optimizer_rowwise=true --set optimizer_bits=8 --data ' .. data)
+    assert.equal(2 * 48 * (90 + 120), plan.memory.parameter)
+    assert.equal((48 + 8) * (90 + 120), plan.memory.optimizer) -- a code each, two numbers a row
+  end)
+
   it('counts parameters and moments as multiplied by hand', function()
     local plan = planned('recipes/bpr-mf.lua --set dim=24 --data ' .. data)
     assert.equal(4 * 24 * (90 + 120), plan.memory.parameter)
@@ -111,6 +128,43 @@ return mf]])
     local sum = 0
     for kind, bytes in pairs(width.step) do sum = sum + (kind == 'peak' and 0 or bytes) end
     assert.equal(width.step.peak, sum)
+  end)
+
+  it('shows what is kept and the peak of the run beside op-by-op FP32 and 32 bits', function()
+    local arguments = 'recipes/lightgcn.lua --set dim=128 --data ' .. data
+    local all, two = planned(arguments), planned(arguments .. ' --bits 2')
+    local exact, chosen = all.widths[1], two.widths[1]
+    assert.same({32, 2}, {exact.bits, chosen.bits})
+    local reference = two.columns.op_by_op
+    assert.same({op_by_op = reference, bits_32 = {kept = exact.kept.stored_bytes,
+                                                  peak = exact.memory.peak},
+                 chosen = {bits = 2, kept = chosen.kept.stored_bytes, peak = chosen.memory.peak}},
+                two.columns)
+    assert.same(reference, all.columns.op_by_op) -- whatever our width
+    assert.equal(two.kept.reference_bytes, reference.kept)
+    -- parameters, moments, a gradient and Adam's denominator are less than all of it
+    assert.is_true(reference.peak > 6 * two.memory.parameter)
+    local format = require 'tinykg.base.format'
+    local function row(of, label, ...)
+      local cells = {...}
+      for i, bytes in ipairs(cells) do cells[i] = format.bytes(bytes):gsub('%p', '%%%0') end
+      assert.matches('\n' .. label .. ' +' .. table.concat(cells, ' +') .. '\n', of)
+    end
+    local text = shell.prints('memory ' .. arguments .. ' --bits 2')
+    assert.matches('\n +op%-by%-op FP32 +32 bits +2 bits\n', text)
+    row(text, 'kept for backward', reference.kept, exact.kept.stored_bytes,
+        chosen.kept.stored_bytes)
+    row(text, 'peak of the whole run', reference.peak, exact.memory.peak, chosen.memory.peak)
+    assert.matches(('\n  times less +%%S+ +%.1f\n'):format(reference.peak / chosen.memory.peak),
+                   text)
+    local run = shell.prints('run ' .. arguments .. ' --quiet --set epochs=1 --bits 2 --force ' ..
+                             '--out ' .. dir .. '/three')
+    row(run, 'kept for backward', reference.kept, exact.kept.stored_bytes,
+        chosen.kept.stored_bytes)
+    local exact_run = shell.prints('run ' .. arguments .. ' --quiet --set epochs=1 --force --out '
+                                   .. dir .. '/two')
+    assert.matches('\n +op%-by%-op FP32 +32 bits\n', exact_run)
+    assert.equal(32, fixtures.json(dir .. '/two/summary.json').columns.chosen.bits)
   end)
 
   it('shows widths side by side, by kind and by recipe line', function()
@@ -126,7 +180,8 @@ return mf]])
     local hidden = tonumber(more:match('\n  (%d+) more'))
     local function rows(text) return select(2, text:gsub('kgat%.lua:%d+', '')) end
     assert.equal(rows(more) + hidden, rows(all))
-    assert.not_matches('32 bits', all)
+    assert.matches('\n +op%-by%-op FP32 +32 bits +2 bits\nkept for backward ', all)
+    assert.matches('\na training step at its peak +2 bits\n', all)
   end)
 
   it('trains nothing and writes nothing', function()

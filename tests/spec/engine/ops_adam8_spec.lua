@@ -117,7 +117,7 @@ end
 describe('adam8', function()
   before_each(function() tk.seed(5) end)
 
-  it('adam8 follows its rules, code by code, on blocks of every kind', function()
+  it('adam_blocks follows its rules, code by code, on blocks of every kind', function()
     for _, shape in ipairs {{70, 64}, {129, 32}, {41, 103}, {17, 256}, {16, 300}, {300, 15},
                             {4099}, {3, 30, 48}} do
       for _, decay in ipairs {0, 0.1} do
@@ -307,6 +307,6 @@ describe('adam8', function()
     opt:state(w)
     assert.equal(0, C.tkg_optimizer_set(opt.c, 'bits', 8))
     assert.are_not.equal(0, C.tkg_optimizer_set(opt.c, 'bits', 32))
-    assert.equal('bits: it has state of 8 bits already', ffi.string(C.tkg_error()))
+    assert.equal('bits: it has state with bits = 8 already', ffi.string(C.tkg_error()))
   end)
 end)

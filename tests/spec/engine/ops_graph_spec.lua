@@ -175,13 +175,13 @@ end)
 -- ---- a norm's gradient from codes ----
 
 describe('normalize_grad from codes', function()
-  local DITHER = 0
+  local INDEPENDENT = 3 -- dither with a random number per element, as such codes have
   local function codes_of(y, bits, stream)
-    return op('encode', {i = {bits, DITHER, stream}}, {y})
+    return op('encode', {i = {bits, INDEPENDENT, stream}}, {y})
   end
 
   local function decoded(codes, bits, stream)
-    return op('decode', {i = {bits, DITHER, stream}}, {codes})
+    return op('decode', {i = {bits, INDEPENDENT, stream}}, {codes})
   end
 
   --- Rows of length 1.

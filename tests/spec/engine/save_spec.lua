@@ -293,6 +293,83 @@ describe('zeros behind a ReLU', function()
   end)
 end)
 
+describe('codes in backward', function()
+  local heads, tails = {}, {}
+  for i = 0, 119 do heads[i + 1], tails[i + 1] = i % 40, (i * 7 + 1) % 40 end
+  local graph = tk.graph{head = heads, tail = tails, nodes = 40}
+
+  local weights = tk.parameter(tk.randn(120))
+
+  --- The gradient of the edges' weights needs a ReLU's output by edge.
+  local function weighted() return graph:aggregate(X:matmul(W):relu(), {weight = weights}):sum() end
+
+  --- A ReLU's output whose neighbours are summed again in backward; `push` is added to its input.
+  local function summed(push)
+    local h = X:matmul(W)
+    h = (push and h + push or h):relu()
+    return graph:aggregate(h, {recompute = true}):matmul(V):sum() + h:matmul(U):sum()
+  end
+
+  it('are read by edge: nothing is decoded', function()
+    for _, bits in ipairs{8, 4, 2, 1} do
+      local step = planned(weighted, {bits = bits, small = 0})
+      assert.equal(packed(40, 37, bits), only(step, 'leaky_relu', 'quantize').kept_bytes)
+      assert.equal(185, only(step, 'leaky_relu', 'mask').kept_bytes) -- lies with the codes
+      assert.same({1, 0, 0}, {count(step, 'encode'), count(step, 'decode'),
+                              count(step, 'sign_mask')})
+    end
+  end)
+
+  it('are decoded before where their noise is one number an element', function()
+    local step = planned(weighted, {bits = 2, small = 0, rounding = 'dither-independent'})
+    assert.same({1, 1}, {count(step, 'encode'), count(step, 'decode')})
+  end)
+
+  it('are read by a sum that is made again', function()
+    local step = planned(summed, {bits = 2, small = 0})
+    assert.equal('recompute', only(step, 'aggregate').rule)
+    assert.same({1, 1}, {count(step, 'encode'), count(step, 'decode')}) -- decoded for U
+  end)
+
+  it('are read by rows that are gathered again', function()
+    local ids = {}
+    for i = 1, 60 do ids[i] = i % 40 end
+    local step = planned(function()
+      local h = X:matmul(W)
+      local rows = h:gather(tk.ids(ids)) * parameter(60, 37)
+      return rows:sum() + graph:aggregate(h, {weight = weights}):sum()
+    end, {bits = 2, small = 0})
+    assert.equal('recompute', only(step, 'gather').rule)
+    assert.same({1, 0}, {count(step, 'encode'), count(step, 'decode')})
+  end)
+
+  it('keep the zeros of a ReLU zero in such a sum', function()
+    local push = tk.zeros(40, 37)
+    local list = {}
+    for i = 0, 40 * 37 - 1 do list[i + 1] = i % 37 % 5 == 0 and -100 or 0 end
+    push:write(list)
+    local step = tk.step(function() return summed(push) end, {bits = 1, small = 0})
+    step()
+    local g = V.grad:totable()
+    for unit = 0, 36 do
+      local sum = 0
+      for j = 1, 24 do sum = sum + math.abs(g[unit + 1][j]) end
+      assert.equal(unit % 5 == 0, sum == 0, 'unit ' .. unit)
+    end
+  end)
+
+  it('give, at 8 bits, about what exact values give', function()
+    local function gradient(bits)
+      return gradients(tk.step(weighted, {bits = bits, small = 0}), {W, weights})
+    end
+    local exact, got, most, off = gradient(32), gradient(8), 0, 0
+    for i = 1, #exact do
+      most, off = math.max(most, math.abs(exact[i])), math.max(off, math.abs(exact[i] - got[i]))
+    end
+    assert.is_true(off > 0 and off < 0.02 * most, off / most)
+  end)
+end)
+
 describe('report', function()
   it('names lines, shapes and rules, and adds up', function()
     local step = tk.step(two_layers, {bits = 2})

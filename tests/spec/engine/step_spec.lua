@@ -264,7 +264,7 @@ describe('a step refuses', function()
     local function with(options) return message_of(tk.step, function() end, options) end
     assert.matches('step: unknown option bit', with{bit = 2})
     assert.matches('bits: 3 is not one of 32, 8, 4, 2, 1', with{bits = 3})
-    assert.matches("rounding 'up' is not one of dither", with{rounding = 'up'})
+    assert.matches("rounding 'up' is not dither, .* or nearest", with{rounding = 'up'})
     assert.matches('step: fn is nil, expected a function', message_of(tk.step))
     check_usable()
   end)

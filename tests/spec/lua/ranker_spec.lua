@@ -4,19 +4,49 @@ local tk = require 'tinykg'
 
 local USERS, ITEMS = 3, 4
 local Two, One = tk.nn.class('Two', tk.nn.Ranker), tk.nn.class('One', tk.nn.Ranker)
+local Parts = tk.nn.class('Parts', tk.nn.Ranker)
 
 function Two:node_embeddings() return self.users.weight, self.others.weight end
 
 function One:node_embeddings() return self.nodes.weight end
 
---- Two tables, with a row of another node behind the items'; or one, users behind six other nodes.
+function Parts:node_embeddings() return {self.nodes.weight, self.nodes.weight * 2} end
+
+--- Nodes: items, others, users.
+local function graph_model(others, class)
+  local first_user = ITEMS + others
+  return setmetatable({nodes = tk.nn.Embedding(first_user + USERS, 2), item_count = ITEMS,
+                       user_nodes = tk.loader.user_nodes(USERS, first_user)}, class)
+end
+
+--- Each row beside itself, doubled.
+local function with_double(rows)
+  local out = {}
+  for k, row in ipairs(rows) do out[k] = {row[1], row[2], 2 * row[1], 2 * row[2]} end
+  return out
+end
+
+--- Two tables, with a row of another node behind the items'; or one, with few or many nodes that
+--- are neither users nor items, its columns in one or two parts: {model, rows of users, of items}.
 local function models()
   local two = setmetatable({users = tk.nn.Embedding(USERS, 2), item_count = ITEMS,
                             others = tk.nn.Embedding(ITEMS + 1, 2)}, Two)
-  local one = setmetatable({nodes = tk.nn.Embedding(6 + USERS, 2), item_count = ITEMS,
-                            user_nodes = tk.loader.user_nodes(USERS, 6)}, One)
-  return {{two, two.users.weight:totable(), two.others.weight:totable()},
-          {one, {unpack(one.nodes.weight:totable(), 7)}, one.nodes.weight:totable()}}
+  local list = {{two, two.users.weight:totable(), two.others.weight:totable()}}
+  for _, others in ipairs{2, 20} do
+    for _, class in ipairs{One, Parts} do
+      local model = graph_model(others, class)
+      local nodes = model.nodes.weight:totable()
+      if class == Parts then nodes = with_double(nodes) end
+      list[#list + 1] = {model, {unpack(nodes, ITEMS + others + 1)}, nodes}
+    end
+  end
+  return list
+end
+
+local function dot(a, b)
+  local sum = 0
+  for k, value in ipairs(a) do sum = sum + value * b[k] end
+  return sum
 end
 
 describe('a ranker', function()
@@ -36,7 +66,7 @@ describe('a ranker', function()
         assert.same({2, ITEMS}, all:size())
         for k, user in ipairs(users) do
           for item = 0, ITEMS - 1 do
-            local want = u[user + 1][1] * i[item + 1][1] + u[user + 1][2] * i[item + 1][2]
+            local want = dot(u[user + 1], i[item + 1])
             assert.near(want, all:totable()[k][item + 1], 1e-6)
             if item == items[k] then assert.near(want, scores[k], 1e-6) end
           end
@@ -45,13 +75,21 @@ describe('a ranker', function()
     end
   end)
 
-  it('prepares rows of users and items, and of no other node', function()
-    for _, case in ipairs(models()) do
-      local model, u, i = unpack(case)
-      local prepared = model:prepare()
-      assert.same({unpack(u, 1, USERS)}, prepared[1]:totable())
-      assert.same({unpack(i, 1, ITEMS)}, prepared[2]:totable())
-    end
+  it('prepares rows of users and items, part by part, and copies no parameter', function()
+    local model = graph_model(20, Parts)
+    local nodes, prepared = model.nodes.weight:totable(), model:prepare()
+    assert.equal(4, #prepared)
+    assert.same({unpack(nodes, ITEMS + 21)}, prepared[1]:totable())
+    assert.equal(model.nodes.weight, prepared[3])
+    local of_items = prepared[4]:totable()
+    assert.equal(ITEMS, #of_items)
+    for k, row in ipairs(of_items) do assert.same({2 * nodes[k][1], 2 * nodes[k][2]}, row) end
+  end)
+
+  it('prepares rows of all nodes where few are neither users nor items', function()
+    local prepared = graph_model(2, Parts):prepare()
+    assert.equal(2, #prepared)
+    assert.same({ITEMS + 2 + USERS, 2}, prepared[2]:size())
   end)
 
   it('has the loss of a batch, with L2 of its rows per interaction', function()
@@ -75,7 +113,12 @@ describe('a ranker', function()
     local model = setmetatable({nodes = tk.nn.Embedding(4, 2)}, One)
     assert.matches('One: .*user_nodes, which it does not have',
                    fixtures.message(model.rank, model, users))
-    assert.matches('Two: its tables of rows are not one or two tensors',
+    assert.matches('Two: its tables of rows are not tensors or lists of tensors',
                    fixtures.message(Two.rank, models()[1][1], users, {1, 2}))
+    local table = tk.nn.Embedding(2, 2).weight
+    local uneven = setmetatable({}, tk.nn.class('Uneven', tk.nn.Ranker))
+    function uneven.node_embeddings() return table, {table, table} end
+    assert.matches('Uneven: rows of users are in 1 tensors, those of items in 2',
+                   fixtures.message(uneven.rank, uneven, users))
   end)
 end)

@@ -3,6 +3,7 @@ local format = require 'tinykg.base.format'
 local tables = require 'tinykg.base.tables'
 local options = require 'tinykg.cli.options'
 local recipe_file = require 'tinykg.train.recipe_file'
+local rounding = require 'tinykg.engine.rounding'
 local run_args = require 'tinykg.cli.run_args'
 local settings = require 'tinykg.cli.settings'
 
@@ -20,11 +21,12 @@ local function parser()
   options.add_budget(p)
   p:option('--device-memory', 'plan for a GPU with so much memory, which need not be there; ' ..
            'what its driver takes is part of that')
-  p:option('--rounding', 'dither, stochastic or nearest', 'dither')
+  p:option('--rounding', rounding.CHOICES, 'dither')
   options.add_engine(p)
   p:option('--seed', 'seed of the model\'s random constants', '1')
   p:flag('--all', 'list all kept values, not only the largest')
-  p:flag('--json', 'print an object with memory and kept as in summary.json, and all widths')
+  p:flag('--json', 'print an object with memory, kept and columns as in summary.json, and all ' ..
+         'widths')
   return p
 end
 
@@ -62,6 +64,7 @@ local function find(recipe, data, o, s)
   local memory_plan, budget = require 'tinykg.train.memory_plan', require 'tinykg.train.budget'
   local found = {room = budget.room(s), bits = s.bits,
                  widths = memory_plan.of(recipe, data, o, s, s.one_width and {s.bits} or nil)}
+  found.exact = found.widths[32] or memory_plan.of(recipe, data, o, s, {32})[32]
   found.fits = fitting(found)
   if s.budget or s.device_memory or s.bits == 'auto' or found.room and #found.fits == 0 then
     found.choice = budget.choose(recipe, data, o, s)
@@ -71,22 +74,22 @@ local function find(recipe, data, o, s)
   return found
 end
 
---- `memory` and `kept` are those of summary.json of such a run; `step` is memory without
+--- `memory`, `kept` and `columns` are those of summary.json of such a run; `step` is memory without
 --- evaluations; `widths` has all planned widths, with the kept values of each phase; `chosen` what
 --- was changed to fit a budget.
 local function print_json(recipe, data, s, found)
   local json, tk = require 'tinykg.base.json', require 'tinykg'
   local memory_plan, choice = require 'tinykg.train.memory_plan', found.choice
+  local columns = require('tinykg.train.memory_columns').of(found.chosen, found.exact)
   local widths = tables.map(memory_plan.WIDTHS, function(bits) return found.widths[bits] end)
   print(json.encode{
     recipe = recipe.name, data = data.name, device = tk.device(), threads = tk.threads(),
     rounding = s.rounding, bits = found.bits, memory = found.chosen.memory,
-    kept = found.chosen.kept, step = found.chosen.step, widths = widths,
+    kept = found.chosen.kept, step = found.chosen.step, columns = columns, widths = widths,
     limit = found.room and found.room.bytes, fits = json.array(found.fits),
     chosen = choice and {options = choice.options, bits = choice.bits,
                          value_bits = choice.value_bits, evaluation = choice.evaluation,
-                         tiles = choice.tiles,
-                         rows = json.array(choice.rows)},
+                         tiles = choice.tiles, rows = json.array(choice.rows)},
     refusal = choice and choice.refusal})
 end
 
@@ -94,6 +97,8 @@ local function print_text(recipe, data, s, found, all)
   local tk, memory_table = require 'tinykg', require 'tinykg.cli.memory_table'
   print(('%s on %s, %s, %s'):format(recipe.name, tostring(data), tk.device(),
                                     format.count(tk.threads(), 'thread')))
+  print()
+  print(memory_table.in_all(found.widths, found.exact))
   print()
   print(memory_table.by_kind(found.widths))
   print()

@@ -1,6 +1,7 @@
 --- tinykg run: trains a recipe on a data set; several recipes, seeds or grid points are a sweep.
 local options = require 'tinykg.cli.options'
 local recipe_file = require 'tinykg.train.recipe_file'
+local rounding = require 'tinykg.engine.rounding'
 local run_args = require 'tinykg.cli.run_args'
 local settings = require 'tinykg.cli.settings'
 
@@ -16,7 +17,7 @@ local function parser()
   p:option('--bits', 'how kept activations are stored: 32, 8, 4, 2, 1, or auto: the most for ' ..
            'each value that fit (default: 32; with --budget: auto)')
   options.add_budget(p)
-  p:option('--rounding', 'dither, stochastic or nearest (default: dither)')
+  p:option('--rounding', rounding.CHOICES .. ' (default: dither)')
   p:option('--device', 'auto, cpu, cuda or cuda:N (default: auto)')
   options.add_list(p, '--seed', 'seeds of training, separated by commas (default: 1); the seed ' ..
                    'of the split is --data-set seed= (default: 0)')

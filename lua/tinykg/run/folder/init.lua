@@ -64,6 +64,15 @@ end
 local SCHEMAS = {['config.json'] = schema.CONFIG, ['summary.json'] = schema.SUMMARY,
                ['kept.json'] = schema.KEPT}
 
+folder.CODES = 2 -- the format of codes: since 2 dither is pairwise unless said otherwise
+
+--- Older versions had one kind of dither, now dither-independent.
+local function name_rounding(settings)
+  if not settings.codes and (settings.rounding or 'dither') == 'dither' then
+    settings.rounding = 'dither-independent'
+  end
+end
+
 --- The value of a JSON file of the run; nil if there is none. Raises one line for a broken one.
 function folder.read(path, name)
   if not folder.has(path, name) then return nil end
@@ -71,6 +80,7 @@ function folder.read(path, name)
   if value == nil then error(message, 0) end
   local why = SCHEMAS[name] and schema.mismatch(value, SCHEMAS[name])
   if why then error(('%s/%s: not as a run writes it: %s'):format(path, name, why), 0) end
+  if name == 'config.json' or name == folder.SWEEP then name_rounding(value) end
   return value
 end
 

@@ -1,0 +1,147 @@
+/* Reading rows of codes: a window of rows is opened at a time, so that their noise is drawn several
+ * at a time and what they need is prefetched. Pairwise noise is that of the column, which is drawn
+ * once, and that of the row: drawing it is no slower than a table of all rows, which would have to
+ * be made first and is read at random. */
+#include "coded_rows.h"
+
+#include <string.h>
+
+#include "philox_fill.h"
+#include "shared/shapes.h"
+
+/* ---- noise ---- */
+
+static void draw_columns(coded_rows *s) {
+  uint16_t noise[CODED_FLOATS + 8 * TKG__BLOCKS];
+  tkg__philox_halves(s->codec.seed, tkg__codec_col_block(0), s->stride / 8, s->codec.step,
+                     s->codec.stream, noise);
+  for (int64_t c = 0; c < s->stride; c++) s->column_noise[c] = (uint32_t)noise[c] << 16;
+}
+
+/* The noise of the window's first `count` rows, whose numbers are there: one of the eight numbers
+ * of each row's block. */
+static void draw_rows(coded_rows *s, int count) {
+  for (int i = 0; i < count; i += TKG__BLOCKS) {
+    tkg__words row, w[4];
+    memcpy(&row, s->noise + i, sizeof row);
+    tkg__philox_words(s->codec.seed, tkg__codec_row_block(0) | row >> 3, s->codec.step,
+                      s->codec.stream, w);
+    const tkg__words odd = -(row >> 1 & 1), high = -(row >> 2 & 1);
+    const tkg__words front = (w[0] & ~odd) | (w[1] & odd), back = (w[2] & ~odd) | (w[3] & odd);
+    const tkg__words word = (front & ~high) | (back & high);
+    const tkg__words half = word >> 16 * (row & 1) << 16;
+    memcpy(s->noise + i, &half, sizeof half);
+  }
+}
+
+/* ---- rows ---- */
+
+void TKG_ISA_NAME(tkg__coded_open)(coded_rows *s, const tkg_call *c, int k, const int32_t *ids) {
+  const tkg_node *n = c->in[k];
+  const uint8_t *packed = c->data[k];
+  s->cols = tkg__cols(n);
+  s->ids = ids;
+  s->x = n->dtype == TKG_CODES ? NULL : c->data[k];
+  if (s->x) return;
+  s->codec = codec_of(c, n);
+  s->rows = tkg__rows(n);
+  s->row_bytes = tkg__codec_row_bytes(s->codec.bits, s->cols);
+  s->stride = (s->cols + CODE_GROUP - 1) / CODE_GROUP * CODE_GROUP;
+  s->packed = packed;
+  s->pairs = packed + tkg__codec_pair_offset(s->codec.bits, s->rows, s->cols);
+  s->signs = n->i[3] ? packed + tkg__signs_at(n) : NULL;
+  s->begin = s->end = 0;
+  s->half = tkg__codec_dithers(s->codec.rounding) ? 65535 : 0;
+  memset(s->noise, 0, sizeof s->noise);
+  memset(s->column_noise, 0, (size_t)s->stride * sizeof *s->column_noise);
+  if (s->codec.rounding == TKG_ROUND_DITHER) draw_columns(s);
+}
+
+TKG_PREFETCH void prefetch_bytes(const uint8_t *at, int64_t bytes) {
+  for (int64_t k = 0; k < bytes; k += 64) __builtin_prefetch(at + k);
+}
+
+/* Opens rows by number. Their codes are prefetched, as they are read when all rows are open. */
+static void open_rows(coded_rows *s, const int32_t *restrict rows, int count) {
+  const uint8_t *const packed = s->packed, *const pairs = s->pairs;
+  const int64_t row_bytes = s->row_bytes, cols = s->cols;
+  for (int i = 0; i < count; i++) {
+    const int64_t row = rows[i];
+    uint32_t word;
+    memcpy(&word, pairs + 4 * row, sizeof word);
+    const tkg__codec_pair pair = tkg__codec_pair_of(word);
+    const uint8_t *codes = packed + row * row_bytes;
+    prefetch_bytes(codes, row_bytes);
+    s->codes[i] = codes;
+    s->zero[i] = pair.zero;
+    s->unit[i] = pair.step * 0x1p-17F;
+  }
+  for (int i = 0; s->signs && i < count; i++) {
+    s->first_sign[i] = s->unit[i] == s->unit[i] ? rows[i] * cols : -1;
+    __builtin_prefetch(s->signs + rows[i] * cols / 8);
+  }
+  if (s->codec.rounding != TKG_ROUND_DITHER) return;
+  for (int i = 0; i < count; i++) s->noise[i] = (uint64_t)rows[i];
+  draw_rows(s, count);
+}
+
+void TKG_ISA_NAME(tkg__coded_window)(coded_rows *s, int64_t p, int64_t limit, int most) {
+  s->begin = p;
+  s->end = p + most < limit ? p + most : limit;
+  for (int64_t next = s->end; next < limit && next < s->end + most; next++)
+    __builtin_prefetch(s->pairs + 4 * (int64_t)s->ids[next]);
+  open_rows(s, s->ids + p, (int)(s->end - p));
+}
+
+/* ---- decoding ---- */
+
+TKG_INLINE void decode_group(const coded_rows *s, int i, int64_t c, const uint8_t *at, int bits,
+                             const code_levels *levels, float *to) {
+  for (int first = 0; first < CODE_GROUP; first += WIDTH) {
+    const words noise = words_load(s->column_noise + c + first) + (uint32_t)s->noise[i];
+    wide_store(to + first,
+               s->zero[i] +
+                   code_value(code_load(at, bits, first), bits, levels, noise) * s->unit[i]);
+  }
+}
+
+/* Entry i of the window, into whole groups of floats. */
+TKG_INLINE void decode_row(const coded_rows *s, int i, int bits, float *to) {
+  const code_levels levels = code_levels_of(bits, s->half);
+  const uint8_t *at = s->codes[i];
+  int64_t c = 0;
+  for (; c + CODE_GROUP <= s->cols; c += CODE_GROUP, at += CODE_GROUP / 8 * bits)
+    decode_group(s, i, c, at, bits, &levels, to + c);
+  if (c < s->cols) { /* what lies behind the row's codes may belong to nobody */
+    uint8_t rest[CODE_GROUP] = {0};
+    memcpy(rest, at, (size_t)(s->row_bytes - c / 8 * bits));
+    decode_group(s, i, c, rest, bits, &levels, to + c);
+  }
+}
+
+static void decode_window(coded_rows *s, int count) {
+  for (int i = 0; i < count; i++) {
+    float *to = s->decoded + i * s->stride;
+    switch (s->codec.bits) {
+#define X(bits)                                                                                    \
+  case bits:                                                                                       \
+    decode_row(s, i, bits, to);                                                                    \
+    break;
+      X(8) X(4) X(2) X(1)
+#undef X
+    }
+    if (s->signs && s->first_sign[i] >= 0) restore_zeros(to, s->signs, s->first_sign[i], s->cols);
+  }
+}
+
+void TKG_ISA_NAME(tkg__coded_read)(coded_rows *s, int64_t row) {
+  const int32_t rows[1] = {(int32_t)row};
+  open_rows(s, rows, 1);
+  decode_window(s, 1);
+}
+
+void TKG_ISA_NAME(tkg__coded_decode)(coded_rows *s, int64_t p, int64_t limit) {
+  const int64_t most = s->stride ? CODED_FLOATS / s->stride : CODED_ROWS;
+  TKG_ISA_NAME(tkg__coded_window)(s, p, limit, most < CODED_ROWS ? (int)most : CODED_ROWS);
+  decode_window(s, (int)(s->end - p));
+}

@@ -1,0 +1,82 @@
+/* Rows of a matrix that an op reads in any order: rows of floats, or of packed codes
+ * (shared/codec.h has the format), which are decoded when they are read. So a sum over the edges of
+ * a graph reads a few bytes per edge, and the decoded matrix never exists. Each number is the one
+ * that DECODE gives, bit for bit. */
+#ifndef TKG_CPU_CODED_ROWS_H
+#define TKG_CPU_CODED_ROWS_H
+
+#include "code_lanes.h"
+#include "codec.h"
+#include "edges.h"
+#include "ids.h"
+
+enum {
+  CODED_FLOATS = TKG_MOST_CODED_COLS, /* that are decoded at a time */
+  CODED_ROWS = 64,                    /* at most as many rows */
+};
+
+typedef struct coded_rows {
+  int64_t cols;
+  const float *x; /* rows of floats; NULL: codes, as all that follows */
+  tkg_codec codec;
+  int64_t rows, row_bytes;
+  int64_t stride; /* floats of a decoded row: cols rounded up to groups */
+  const uint8_t *packed, *pairs;
+  const uint8_t *signs; /* NULL: there are none */
+  uint32_t half;        /* code_levels */
+
+  /* Rows begin..end-1 of a list `ids`, such as the tails of edges: where their codes are, what they
+   * stand for, and their pairwise noise, times 2^16. Noise is 0 where decoding needs none. */
+  const int32_t *ids;
+  int64_t begin, end;
+  const uint8_t *codes[CODED_ROWS];
+  float zero[CODED_ROWS], unit[CODED_ROWS];
+  uint64_t noise[CODED_ROWS];
+  int64_t first_sign[CODED_ROWS]; /* below zero: all elements keep their value */
+
+  _Alignas(64) uint32_t column_noise[CODED_FLOATS];
+  _Alignas(64) float decoded[CODED_FLOATS];
+} coded_rows;
+
+/* Prepares to read rows of input k of a call, a matrix, by number or by place in the list `ids`,
+ * which may be NULL. */
+void TKG_ISA_NAME(tkg__coded_open)(coded_rows *s, const tkg_call *c, int k, const int32_t *ids);
+
+/* Makes place p the first of as many as there is room for, but of none from `limit` on. */
+void TKG_ISA_NAME(tkg__coded_window)(coded_rows *s, int64_t p, int64_t limit, int most);
+
+/* Decodes row `row`, or those of the window from place p on. */
+void TKG_ISA_NAME(tkg__coded_read)(coded_rows *s, int64_t row);
+void TKG_ISA_NAME(tkg__coded_decode)(coded_rows *s, int64_t p, int64_t limit);
+
+/* A row by number; valid until another is read. */
+static inline const float *coded_row(coded_rows *s, int64_t row) {
+  if (s->x) return s->x + row * s->cols;
+  TKG_ISA_NAME(tkg__coded_read)(s, row);
+  return s->decoded;
+}
+
+/* The row at place p of the list. Callers go through the list in order, up to `limit`. */
+static inline const float *coded_at(coded_rows *s, int64_t p, int64_t limit) {
+  if (s->x) {
+    if (p + EDGES_AHEAD < limit) prefetch_row(s->x + s->ids[p + EDGES_AHEAD] * s->cols, s->cols);
+    return s->x + s->ids[p] * s->cols;
+  }
+  if (p < s->begin || p >= s->end) TKG_ISA_NAME(tkg__coded_decode)(s, p, limit);
+  return s->decoded + (p - s->begin) * s->stride;
+}
+
+/* The bits of `signs` for columns c..c+count-1, 16 or 1 of them, of window entry i; what bits above
+ * them are is not said. */
+static inline uint32_t coded_signs(const coded_rows *s, int i, int64_t c, int count) {
+  if (s->first_sign[i] < 0) return UINT32_MAX;
+  const int64_t bit = s->first_sign[i] + c;
+  const uint8_t *at = s->signs + bit / 8;
+  const int shift = (int)(bit % 8);
+  if (count == 1) return at[0] >> shift;
+  uint16_t word;
+  memcpy(&word, at, sizeof word);
+  return shift ? ((uint32_t)word | (uint32_t)at[2] << 16) >> shift : word;
+}
+
+#endif

@@ -1,0 +1,140 @@
+/* Rows of a matrix that a kernel reads in any order, one unit of columns at a time: rows of floats,
+ * or of packed codes (shared/codec.h has the format), which are decoded in registers. So a sum over
+ * edges reads a few bytes per edge, and the decoded matrix never exists. Each number is the one
+ * that DECODE gives, bit for bit.
+ *
+ * Pairwise noise is drawn before, for all rows and columns: 2 bytes for each, in scratch.
+ *
+ * A *source* S of rows of T, float or float4:
+ *
+ *   S::item                what is read of a unit; loads do not wait for each other
+ *   s.load(row, j)         unit j of a row
+ *   S::none()              zeros
+ *   s.value(item)          the numbers */
+#ifndef TKG_CUDA_CODED_ROWS_H
+#define TKG_CUDA_CODED_ROWS_H
+
+#include "family.h"
+#include "launch.h"
+#include "vec4.cuh"
+
+template <class T> struct float_rows {
+  typedef T item;
+  const T *x;
+  const uint16_t *half; /* x if it has 16 bits, else NULL */
+  int64_t cols;         /* of T */
+
+  static __device__ __forceinline__ item none(void) {
+    T zeros;
+    vec4_clear(&zeros);
+    return zeros;
+  }
+  __device__ __forceinline__ item load(int64_t row, int64_t j) const {
+    return vec4_either(x, half, row * cols + j);
+  }
+  __device__ __forceinline__ T value(item v) const { return v; }
+};
+
+/* Host: the rows of input k of a call, floats or numbers of 16 bits. */
+template <class T> static float_rows<T> tkg_float_rows(const tkg_call *c, int k) {
+  const int64_t cols = tkg__cols(c->in[k]) / (int64_t)(sizeof(T) / sizeof(float));
+  const bool half = c->in[k]->dtype == TKG_BF16;
+  return {tkg_in<T>(c, k), half ? tkg_in<uint16_t>(c, k) : NULL, cols};
+}
+
+/* Rows of codes as the host describes them. bits = 0: rows of floats. */
+typedef struct tkg_coded_rows {
+  int64_t columns, row_bytes;
+  int bits;
+  bool dithers;
+  const float *x;
+  const uint8_t *codes, *signs; /* signs: NULL if there are none */
+  const uint32_t *pairs;
+  const uint16_t *row_noise, *column_noise; /* NULL: there is none */
+} tkg_coded_rows;
+
+/* Host: bytes of scratch for input k of a node, a multiple of 256. */
+int64_t tkg__coded_bytes(const tkg_node *const *in, int k);
+
+/* Host: the rows of input k of a call, whose noise is drawn into scratch on the stream. */
+tkg_coded_rows tkg__coded_rows(const tkg_call *c, int k, void *scratch, cudaStream_t stream);
+
+/* Rows of codes or of floats, whichever the host found. */
+template <class T> struct coded_rows {
+  enum { COUNT = sizeof(T) / sizeof(float) };
+  struct item {
+    T x;
+    uint32_t codes, signs, pair, row_noise;
+    uint32_t column_noise[COUNT];
+  };
+  tkg_coded_rows s;
+
+  /* Bits first..first+count-1 of an array, of one byte unless they are whole bytes. */
+  static __device__ __forceinline__ uint32_t load_bits(const uint8_t *from, int64_t first,
+                                                       int count) {
+    const uint8_t *at = from + first / 8;
+    if (count == 32) return *reinterpret_cast<const uint32_t *>(at);
+    if (count == 16) return *reinterpret_cast<const uint16_t *>(at);
+    return (uint32_t)*at >> first % 8;
+  }
+
+  static __device__ __forceinline__ item none(void) {
+    item v = {};
+    vec4_clear(&v.x);
+    return v;
+  }
+
+  __device__ __forceinline__ item load(int64_t row, int64_t j) const {
+    const int64_t c = j * COUNT;
+    item v = none();
+    if (s.bits == 0) {
+      v.x = reinterpret_cast<const T *>(s.x)[row * (s.columns / COUNT) + j];
+      return v;
+    }
+    v.codes = load_bits(s.codes + row * s.row_bytes, c * s.bits, s.bits * COUNT);
+    v.signs = s.signs ? load_bits(s.signs, row * s.columns + c, COUNT) : 0xFu;
+    v.pair = s.pairs[row];
+    v.row_noise = s.row_noise ? s.row_noise[row] : 0;
+    TKG_UNROLL
+    for (int k = 0; k < COUNT; k++) v.column_noise[k] = s.row_noise ? s.column_noise[c + k] : 0;
+    return v;
+  }
+
+  __device__ __forceinline__ float one(const item &v, int k) const {
+    const tkg__codec_pair pair = tkg__codec_pair_of(v.pair);
+    int32_t q = (int32_t)(v.codes >> s.bits * k & ((1u << s.bits) - 1)) << 17;
+    if (s.dithers) q += 65535 - 2 * (int32_t)tkg__codec_pairwise(v.column_noise[k], v.row_noise);
+    const float x = pair.zero + (float)q * (pair.step * 0x1p-17f);
+    return (v.signs >> k & 1) || x != x ? x : 0.0F;
+  }
+  __device__ __forceinline__ float values(const item &v, float) const { return one(v, 0); }
+  __device__ __forceinline__ float4 values(const item &v, float4) const {
+    return make_float4(one(v, 0), one(v, 1), one(v, 2), one(v, 3));
+  }
+  __device__ __forceinline__ T value(const item &v) const {
+    return s.bits == 0 ? v.x : values(v, T());
+  }
+};
+
+/* Host: calls f(T(), a, b) with the sources of rows of T that inputs 1 and 2 are. Noise is drawn
+ * into scratch, at its beginning. */
+template <class T, class F>
+static inline void tkg_with_sources_of(const tkg_call *c, cudaStream_t stream, const F &f) {
+  char *scratch = static_cast<char *>(c->scratch);
+  if (c->in[1]->dtype != TKG_CODES && c->in[2]->dtype != TKG_CODES)
+    f(T(), tkg_float_rows<T>(c, 1), tkg_float_rows<T>(c, 2));
+  else
+    f(T(), coded_rows<T>{tkg__coded_rows(c, 1, scratch, stream)},
+      coded_rows<T>{tkg__coded_rows(c, 2, scratch + tkg__coded_bytes(c->in, 1), stream)});
+}
+
+template <class F>
+static inline void tkg_with_sources(const tkg_call *c, bool aligned, cudaStream_t stream,
+                                    const F &f) {
+  if (aligned)
+    tkg_with_sources_of<float4>(c, stream, f);
+  else
+    tkg_with_sources_of<float>(c, stream, f);
+}
+
+#endif

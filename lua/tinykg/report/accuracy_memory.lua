@@ -1,0 +1,90 @@
+--- Accuracy against memory: of runs that differ in bits only, a point per width, with the metric's
+--- mean over seeds beside the peak of the whole run, and beside what is kept for backward.
+local tables = require 'tinykg.base.tables'
+local bars = require 'tinykg.report.chart.bars'
+local format = require 'tinykg.report.format'
+local groups = require 'tinykg.report.groups'
+local html = require 'tinykg.report.html'
+local lines = require 'tinykg.report.chart.lines'
+local points = require 'tinykg.report.chart.points'
+local statistics = require 'tinykg.sweep.statistics'
+
+local accuracy_memory = {}
+
+local function bits_of(group) return tonumber(group.settings['run bits']) end
+
+--- A text that is equal for groups that differ in bits only.
+local function but_for_bits(group)
+  local parts = {group.recipe}
+  for _, key in ipairs(tables.sorted_keys(group.settings)) do
+    if key ~= 'run bits' then parts[#parts + 1] = key .. '\1' .. group.settings[key] end
+  end
+  return table.concat(parts, '\2')
+end
+
+--- Lists of finished groups that differ in bits only, of at least two widths, the most bits first.
+local function widths_of(section)
+  local list, by_key = {}, {}
+  for _, group in ipairs(section.groups) do
+    if #group.finished > 0 and bits_of(group) then
+      local key = but_for_bits(group)
+      if not by_key[key] then
+        by_key[key] = {}
+        list[#list + 1] = by_key[key]
+      end
+      table.insert(by_key[key], group)
+    end
+  end
+  for _, same in ipairs(list) do
+    table.sort(same, function(a, b) return bits_of(a) > bits_of(b) end)
+  end
+  return tables.filter(list, function(same) return bits_of(same[1]) ~= bits_of(same[#same]) end)
+end
+
+--- The point of a group; nil if it has not measured both.
+local function point_of(group, metric, part, field)
+  local y = statistics.of_summary(group, 'test', metric)
+  local x = statistics.of_summary(group, part, field)
+  if not (x and y) then return nil end
+  local bits = format.count(bits_of(group), 'bit')
+  return {x = x.mean, y = y.mean, sd = y.sd, label = tostring(bits_of(group)),
+          title = ('%s: %s %s, %s'):format(bits, metric, format.deviation(y, format.metric),
+                                           format.bytes(x.mean))}
+end
+
+local function series_of(section, lists, metric, part, field)
+  return tables.map(lists, function(same, i)
+    local list = {}
+    for _, group in ipairs(same) do
+      list[#list + 1] = point_of(group, metric, part, field)
+    end
+    return #list > 0 and {label = groups.label(same, section.columns), points = list,
+                          colour = (i - 1) % lines.COLOURS + 1} or nil
+  end)
+end
+
+local function legend(series)
+  if #series < 2 then return nil end
+  return bars.legend(tables.map(series, function(s)
+    return {class = 'c' .. s.colour, label = s.label}
+  end))
+end
+
+--- Nothing where no runs differ in bits only. ---@param section ReportSection
+function accuracy_memory.render(section)
+  local lists, metric = widths_of(section), statistics.metrics(section)[1]
+  if #lists == 0 or not metric then return nil end
+  local peak = series_of(section, lists, metric, 'memory', 'peak')
+  local kept = series_of(section, lists, metric, 'kept', 'stored_bytes')
+  if #peak == 0 then return nil end
+  return {
+    html.h3{'Accuracy against memory'},
+    html.p{class = 'quiet', 'A point per width, in bits; test metric, with its standard deviation '
+      .. 'where there are several seeds.'},
+    legend(peak),
+    html.div{class = 'charts',
+             points.chart(metric .. ' and peak', 'peak of the whole run', peak),
+             points.chart(metric .. ' and kept bytes', 'kept for backward', kept)}}
+end
+
+return accuracy_memory
