@@ -34,8 +34,8 @@ static int64_t saved_sum(const tkg_program *p, bool exact) {
 static int64_t read_bytes(const tkg_tape *tape, const tkg_node *n, int k) {
   const tkg_node *x = &tape->nodes[n->in[k]];
   if (tkg__op_reads(n->op, k) == 'i') return tkg__bytes(x);
-  if (n->op == TKG_OP_AGGREGATE || n->op == TKG_OP_AGGREGATE_MUL)
-    return x->rank == 2 && k == 1 ? n->i[2] * (tkg__bytes(x) / tkg__rows(x)) : tkg__bytes(x);
+  bool by_edge = (n->op == TKG_OP_AGGREGATE || n->op == TKG_OP_AGGREGATE_MUL) && k == 1;
+  if (by_edge && tkg__rows(x) > 0) return n->i[2] * (tkg__bytes(x) / tkg__rows(x));
   return n->op == TKG_OP_GATHER ? tkg__bytes(n) : tkg__bytes(x);
 }
 
@@ -57,20 +57,21 @@ double tkg_step_figure(const tkg_step *step, const char *name) {
   const struct {
     const char *name;
     int64_t value;
-  } figures[] = {{"reference_bytes", p->reference_bytes},
-                 {"reference_peak", (int64_t)tkg_reference_peak((const tkg_step *const[]){step}, 1)},
-                 {"stored_bytes", saved_sum(p, false)},
-                 {"exact_bytes", saved_sum(p, true)},
-                 {"arena_bytes", p->arena_bytes},
-                 {"kept_exact", p->at_peak[TKG_KIND_KEPT_EXACT]},
-                 {"kept_quantized", p->at_peak[TKG_KIND_KEPT_QUANTIZED]},
-                 {"gradient", p->at_peak[TKG_KIND_GRADIENT]},
-                 {"transient", p->at_peak[TKG_KIND_TRANSIENT]},
-                 {"moved_bytes", moved_bytes(p)},
-                 {"nodes", p->order_count},
-                 {"plans", (int64_t)step->cache.made},
-                 {"replayed", (int64_t)step->replayed},
-                 {"values", p->saved_count}};
+  } figures[] = {
+      {"reference_bytes", p->reference_bytes},
+      {"reference_peak", (int64_t)tkg_reference_peak((const tkg_step *const[]){step}, 1)},
+      {"stored_bytes", saved_sum(p, false)},
+      {"exact_bytes", saved_sum(p, true)},
+      {"arena_bytes", p->arena_bytes},
+      {"kept_exact", p->at_peak[TKG_KIND_KEPT_EXACT]},
+      {"kept_quantized", p->at_peak[TKG_KIND_KEPT_QUANTIZED]},
+      {"gradient", p->at_peak[TKG_KIND_GRADIENT]},
+      {"transient", p->at_peak[TKG_KIND_TRANSIENT]},
+      {"moved_bytes", moved_bytes(p)},
+      {"nodes", p->order_count},
+      {"plans", (int64_t)step->cache.made},
+      {"replayed", (int64_t)step->replayed},
+      {"values", p->saved_count}};
   for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
     if (strcmp(figures[i].name, name) == 0) return (double)figures[i].value;
   return -1;
