@@ -54,6 +54,10 @@ int tkg_engine_supports(const tkg_engine *engine, int op); /* 1: the device has 
 void tkg_engine_set_seed(tkg_engine *engine, uint64_t seed);
 int tkg_engine_set_threads(tkg_engine *engine, int threads); /* 0..1024; 0: one per core */
 int tkg_engine_threads(const tkg_engine *engine);
+/* Sets how many tiles of rows plans made from here on run at a time, at most; 0, the default: one for
+ * each thread. Each has memory of its own. The results are the same bits. */
+int tkg_engine_set_tiles(tkg_engine *engine, int tiles);
+int tkg_engine_tiles(const tkg_engine *engine);
 /* Sets how GPUs with TF32 multiply matrices: "float32" is exact and the default; "tf32" rounds the
  * factors to 10 bits of fraction and is several times faster. */
 int tkg_engine_set_precision(tkg_engine *engine, const char *name);
@@ -76,6 +80,9 @@ int tkg_memory_kinds(void);            /* how many kinds there are */
 const char *tkg_memory_kind(int kind); /* name, NULL for no kind */
 double tkg_memory_live(const tkg_engine *engine, int kind);
 double tkg_memory_peak(const tkg_engine *engine, int kind);
+/* How many tensors of 1 MiB or more there were at most since the last reset, the memory of steps
+ * being one: a GPU's driver gives each of them whole pages. */
+double tkg_memory_blocks(const tkg_engine *engine);
 void tkg_memory_reset_peak(tkg_engine *engine);
 /* Returns a figure of the device in bytes: "held" (allocated from it, free blocks included),
  * "used", "peak" (of used, since the last reset), "free" and "total" (of the whole device). -1: the
@@ -200,6 +207,11 @@ void tkg_step_release(tkg_step *step);
  *   tiles     0: run each node on its own, without tiles of rows
  *   check     1: stop at the first value that is NaN or infinite, before parameters are updated */
 int tkg_step_set(tkg_step *step, const char *option, double value);
+/* Sets in how many bits the value of one op is saved, that is, of the nth op that recipe line
+ * `where` recorded. nth is the same whatever the batch's size; tkg_step_kept returns it. Without it
+ * a value has the step's bits; those of tkg_tape_set_bits come first. TKG_E_ARGUMENT for other
+ * numbers, and once the step has a plan. */
+int tkg_step_set_value(tkg_step *step, const char *where, int nth, int bits);
 /* Runs the part of the tape that `loss` and the n `nodes` need. loss -1: forward only. With an
  * optimizer: forward, backward, update; without one, each parameter gets its gradient
  * (tkg_tensor_gradient). outputs[i] is a new tensor with the value of nodes[i], owned by the
@@ -212,7 +224,8 @@ int tkg_step_run(tkg_step *step, tkg_tape *tape, int loss, tkg_optimizer *optimi
 int tkg_step_plan(tkg_step *step, tkg_tape *tape, int loss, tkg_optimizer *optimizer,
                   const int32_t *nodes, int n);
 /* Returns a figure of the largest plan, in bytes: reference_bytes stored_bytes exact_bytes
- * arena_bytes kept_exact kept_quantized gradient transient; or counts: nodes, values (saved ones).
+ * arena_bytes kept_exact kept_quantized gradient transient moved_bytes (that its ops read and
+ * write, a sum over a graph reading a row per edge); or counts: nodes, values (saved ones).
  * Over all plans: plans (compiled), replayed (runs that were queued as a whole), reference_peak
  * (tkg_reference_peak of this step). -1: no such figure. */
 double tkg_step_figure(const tkg_step *step, const char *name);
@@ -223,6 +236,8 @@ typedef struct tkg_kept {
   const char *where, *op, *rule;
   double exact_bytes, kept_bytes;
   int32_t bits, rounding, dtype, rank; /* rounding: as the step's option; -1: not in codes */
+  int32_t nth;     /* its op among those that its line recorded, as of tkg_step_set_value */
+  int32_t readers; /* times that backward reads it; packed codes are read twice */
   int64_t shape[4];
 } tkg_kept;
 /* Describes saved value `index` (0..values-1) of the largest plan; TKG_E_RANGE outside. Its texts

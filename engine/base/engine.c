@@ -64,6 +64,17 @@ int tkg_engine_set_threads(tkg_engine *engine, int threads) {
   return TKG_OK;
 }
 
+int tkg_engine_set_tiles(tkg_engine *engine, int tiles) {
+  TKG__NEEDS(engine, TKG_E_ARGUMENT);
+  if (tiles < 0) return tkg__fail(TKG_E_ARGUMENT, "tiles: %d at a time, expected 0 or more", tiles);
+  engine->tiles = tiles;
+  return TKG_OK;
+}
+int tkg_engine_tiles(const tkg_engine *engine) {
+  TKG__NEEDS(engine, 0);
+  return engine->tiles;
+}
+
 int tkg_engine_set_precision(tkg_engine *engine, const char *name) {
   TKG__NEEDS(engine && name, TKG_E_ARGUMENT);
   bool tf32 = strcmp(name, "tf32") == 0;
@@ -114,6 +125,12 @@ void tkg__memory_add(tkg_engine *engine, int kind, int64_t bytes) {
   if (engine->live[kind] > engine->peak[kind]) engine->peak[kind] = engine->live[kind];
   int64_t sum = total(engine);
   if (sum > engine->peak_total) engine->peak_total = sum;
+}
+
+void tkg__memory_count(tkg_engine *engine, int kind, int64_t bytes, int times) {
+  tkg__memory_add(engine, kind, times * bytes);
+  if (bytes >= TKG_BLOCK) engine->blocks += times;
+  if (engine->blocks > engine->peak_blocks) engine->peak_blocks = engine->blocks;
 }
 
 /* Counts the arena's bytes by kind; gaps between values count as transient. */
@@ -168,6 +185,11 @@ double tkg_memory_peak(const tkg_engine *engine, int kind) {
   return (double)(kind < 0 ? engine->peak_total : kind < TKG_KIND_COUNT ? engine->peak[kind] : 0);
 }
 
+double tkg_memory_blocks(const tkg_engine *engine) {
+  TKG__NEEDS(engine, 0);
+  return engine->peak_blocks + 1;
+}
+
 double tkg_memory_device(const tkg_engine *engine, const char *what) {
   TKG__NEEDS(engine && what, -1);
   static const char *const names[TKG_MEMORY_COUNT] = {"held", "used", "peak", "free", "total"};
@@ -185,4 +207,5 @@ void tkg_memory_reset_peak(tkg_engine *engine) {
   if (engine->backend->memory) engine->backend->memory(bytes, true);
   memcpy(engine->peak, engine->live, sizeof engine->peak);
   engine->peak_total = total(engine);
+  engine->peak_blocks = engine->blocks;
 }

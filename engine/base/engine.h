@@ -17,15 +17,19 @@ enum tkg_kind {
   TKG_KIND_COUNT
 };
 
+enum { TKG_BLOCK = 1 << 20 };
+
 struct tkg_engine {
   int references; /* the caller's, and one per tensor, tape, step and optimizer */
   const tkg_backend *backend;
   char note[TKG_NOTE]; /* why "auto" took the CPU, or empty */
   uint64_t seed;
   int threads;
+  int tiles; /* at a time, at most; 0: one for each thread */
   bool tf32;    /* matrix products may use it, on devices that have it */
   bool replays; /* tkg_engine_set_replay */
   int64_t live[TKG_KIND_COUNT], peak[TKG_KIND_COUNT], peak_total;
+  int blocks, peak_blocks; /* tensors of TKG_BLOCK bytes or more */
   /* Values of the step that runs. Outputs are in tensors of their own when a run ends, so all steps
    * share this memory. */
   char *arena;
@@ -40,6 +44,9 @@ tkg_engine *tkg__engine_retain(tkg_engine *engine);
 
 /* Adds bytes (negative: freed) to the count of a kind, and raises the peaks. */
 void tkg__memory_add(tkg_engine *engine, int kind, int64_t bytes);
+
+/* The same for a tensor that gets memory (times 1) or gives it back (-1). */
+void tkg__memory_count(tkg_engine *engine, int kind, int64_t bytes, int times);
 
 /* Grows the arena to at least `bytes`; `kinds` are its bytes by kind at its fullest. Returns
  * TKG_E_MEMORY without an arena if there is no memory. */

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { TKG_MAX_RANK = 4, TKG_MAX_INPUTS = 6 };
+enum { TKG_MAX_RANK = 4, TKG_MAX_INPUTS = 6, TKG_MOST_NTH = 255 };
 
 #define X(name, ...) TKG_OP_##name,
 enum tkg_op {
@@ -34,7 +34,8 @@ typedef struct tkg_node {
   uint8_t bits;      /* width asked for where it was recorded; 0 = the step's */
   uint8_t rule;      /* tkg_rule asked for by the recipe */
   uint8_t parameter; /* a leaf that wants a gradient */
-  uint8_t unused;
+  uint8_t nth;       /* of a program: among the ops that its recipe line recorded, from 1; 0: of no
+                        line, or beyond TKG_MOST_NTH */
   int32_t in[TKG_MAX_INPUTS];
   int64_t shape[TKG_MAX_RANK];
   double f[4];

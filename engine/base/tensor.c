@@ -26,7 +26,7 @@ int tkg__tensor_like(tkg_engine *engine, const tkg_node *shape, int kind, tkg_te
     return tkg__fail(TKG_E_MEMORY, "no memory for %s: %" PRId64 " bytes",
                      tkg__shape_text(shape, text), bytes);
   }
-  tkg__memory_add(engine, kind, bytes);
+  tkg__memory_count(engine, kind, bytes, 1);
   tkg__engine_retain(engine);
   *out = t;
   return TKG_OK;
@@ -70,7 +70,7 @@ tkg_tensor *tkg_tensor_retain(tkg_tensor *tensor) {
 void tkg_tensor_release(tkg_tensor *tensor) {
   if (!tensor || --tensor->references > 0) return;
   tkg_tensor_release(tensor->gradient);
-  tkg__memory_add(tensor->engine, tensor->kind, -tkg__bytes(&tensor->shape));
+  tkg__memory_count(tensor->engine, tensor->kind, tkg__bytes(&tensor->shape), -1);
   tensor->engine->backend->release(tensor->data);
   tkg_engine_release(tensor->engine);
   free(tensor);

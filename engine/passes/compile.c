@@ -14,6 +14,7 @@
 #include "remove_aliases.h"
 #include "save.h"
 #include "tape/alias.h"
+#include "value_bits.h"
 
 /* ---- the part of the tape that is needed ---- */
 
@@ -109,6 +110,7 @@ static void unbind(const tkg_program *p) {
 int tkg__compile(const tkg_tape *tape, const tkg_request *request, const tkg_policy *policy,
                  tkg_program *p) {
   int loss = -1, status = add_forward(p, tape, request, &loss);
+  if (!status) tkg__set_value_bits(p, policy);
   if (!status && loss >= 0) status = tkg__fp32_reference(p, loss, request->optimizer);
   if (!status && policy->fuse) tkg__fuse_gather(p);
   if (!status && policy->rows) status = tkg__prune_rows(p, &loss);

@@ -199,7 +199,9 @@ static bool take_over(tkg_planner *z, int i, int o) {
 
 static int lay_out_group(tkg_planner *z, tkg_group *g) {
   tkg_program *p = z->p;
-  int threads = z->tape->engine->threads;
+  const tkg_engine *engine = z->tape->engine;
+  int at_once = engine->threads;
+  if (engine->tiles > 0 && engine->tiles < at_once) at_once = engine->tiles;
   end_blocks(z, g->first);
   for (int o = g->first; o <= g->last; o++) {
     int i = p->order[o];
@@ -213,7 +215,7 @@ static int lay_out_group(tkg_planner *z, tkg_group *g) {
           add_block(z, g->chunks * tkg__bytes(n), g->first, g->first, TKG_KIND_TRANSIENT);
   }
   int status = lay_out_tile(z, g);
-  g->memories = threads < g->chunks ? threads : g->chunks;
+  g->memories = at_once < g->chunks ? at_once : g->chunks;
   g->memory = add_block(z, g->memories * g->tile_bytes, g->first, g->first, TKG_KIND_TRANSIENT);
   note_peak(z);
   return status;

@@ -5,9 +5,17 @@
 
 #include "tape/tape.h"
 
+/* In how many bits one value is saved: that of the nth op that a recipe line recorded. */
+typedef struct tkg_value_bits {
+  char *where; /* owned by the step */
+  int nth, bits;
+} tkg_value_bits;
+
 /* How backward's operands are saved (ARCHITECTURE section 3). */
 typedef struct tkg_policy {
-  int bits;      /* 32, 8, 4, 2, 1 */
+  int bits;                     /* 32, 8, 4, 2, 1: of values that have no others */
+  const tkg_value_bits *values; /* of single values; fixed before the first plan is made */
+  int value_count;
   int rounding;  /* tkg_rounding */
   int64_t small; /* values of at most so many bytes are saved exactly */
   bool save;     /* false: all that backward reads is saved exactly */
@@ -24,6 +32,7 @@ typedef struct tkg_saved_value {
   const char *where;
   uint8_t op, rule;
   int bits, rounding; /* tkg_rounding; -1: not in codes */
+  int readers;        /* times that backward reads the copy; packed codes are read twice */
   int64_t exact_bytes, saved_bytes;
 } tkg_saved_value;
 

@@ -92,8 +92,10 @@ static int remember(rows *z, int v, int ids, int to) {
 
 /* A new gather of the rows of new node x, shaped as a row-by-row value. */
 static int emit_gather(rows *z, int x, int ids, const tkg_node *like, int v) {
-  tkg_node node = {.op = TKG_OP_GATHER, .inputs = 2, .rank = 1, .bits = like->bits};
+  tkg_node node = {.op = TKG_OP_GATHER, .inputs = 2, .rank = 1};
   const tkg_node *from = &z->fresh->nodes[x];
+  node.bits = like->bits;
+  node.nth = like->nth;
   node.dtype = from->dtype;
   node.in[0] = x;
   node.in[1] = ids;

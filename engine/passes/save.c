@@ -317,6 +317,21 @@ static int64_t saved_bytes(const save *s, int v, int rule) {
   }
 }
 
+/* How often backward reads the copy of a value. Codes whose noise enters squared count twice, those
+ * of which only the sign is read not at all (column `reads` of ops.def). */
+static int readers(const save *s, int v) {
+  int count = 0;
+  for (int i = s->map[s->forward - 1] + 1; i < s->fresh->n; i++) {
+    const tkg_node *n = &s->fresh->nodes[i];
+    for (int k = 0; k < n->inputs; k++) {
+      char reads = tkg__op_reads(n->op, k);
+      bool codes = n->in[k] == s->code[v] && n->op != TKG_OP_DECODE && reads != 's';
+      if (n->in[k] == s->copy[v] || codes) count += reads == 'q' ? 2 : 1;
+    }
+  }
+  return count;
+}
+
 static void line(save *s, int v, int rule) {
   const tkg_node *n = &s->old->nodes[v];
   bool packed = rule == TKG_RULE_QUANTIZE;
@@ -329,6 +344,7 @@ static void line(save *s, int v, int rule) {
                                                        : rule == TKG_RULE_MASK ? 1
                                                                                : 32,
                                                        packed ? rounding_of(s, v) : -1,
+                                                       readers(s, v),
                                                        tkg__bytes(n),
                                                        saved_bytes(s, v, rule)};
 }

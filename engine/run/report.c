@@ -30,6 +30,26 @@ static int64_t saved_sum(const tkg_program *p, bool exact) {
   return sum;
 }
 
+/* Bytes that a node reads of input k: of a table that it reads by id, only those rows. */
+static int64_t read_bytes(const tkg_tape *tape, const tkg_node *n, int k) {
+  const tkg_node *x = &tape->nodes[n->in[k]];
+  if (tkg__op_reads(n->op, k) == 'i') return tkg__bytes(x);
+  bool by_edge = (n->op == TKG_OP_AGGREGATE || n->op == TKG_OP_AGGREGATE_MUL) && k == 1;
+  if (by_edge && tkg__rows(x) > 0) return n->i[2] * (tkg__bytes(x) / tkg__rows(x));
+  return n->op == TKG_OP_GATHER ? tkg__bytes(n) : tkg__bytes(x);
+}
+
+static int64_t moved_bytes(const tkg_program *p) {
+  int64_t sum = 0;
+  for (int o = 0; o < p->order_count; o++) {
+    const tkg_node *n = &p->tape->nodes[p->order[o]];
+    bool view = p->storage[p->order[o]] != p->order[o] && !tkg__op_is(n->op, TKG_UPDATE);
+    for (int k = 0; k < n->inputs && !view; k++) sum += read_bytes(p->tape, n, k);
+    if (!view) sum += tkg__bytes(n);
+  }
+  return sum;
+}
+
 double tkg_step_figure(const tkg_step *step, const char *name) {
   TKG__NEEDS(step && name, -1);
   const tkg_program *p = largest(step);
@@ -47,6 +67,7 @@ double tkg_step_figure(const tkg_step *step, const char *name) {
       {"kept_quantized", p->at_peak[TKG_KIND_KEPT_QUANTIZED]},
       {"gradient", p->at_peak[TKG_KIND_GRADIENT]},
       {"transient", p->at_peak[TKG_KIND_TRANSIENT]},
+      {"moved_bytes", moved_bytes(p)},
       {"nodes", p->order_count},
       {"plans", (int64_t)step->cache.made},
       {"replayed", (int64_t)step->replayed},
@@ -77,6 +98,8 @@ int tkg_step_kept(const tkg_step *step, int index, tkg_kept *out) {
                     v->rounding,
                     v->shape.dtype,
                     v->shape.rank,
+                    v->shape.nth,
+                    v->readers,
                     {0}};
   memcpy(out->shape, v->shape.shape, sizeof out->shape);
   return TKG_OK;

@@ -30,8 +30,34 @@ int tkg_step_create(tkg_engine *engine, tkg_step **out) {
 void tkg_step_release(tkg_step *step) {
   if (!step) return;
   tkg__plan_cache_free(&step->cache);
+  for (int v = 0; v < step->policy.value_count; v++) free(step->values[v].where);
+  free(step->values);
   tkg_engine_release(step->engine);
   free(step);
+}
+
+static bool is_width(int bits) {
+  return bits == 32 || bits == 8 || bits == 4 || bits == 2 || bits == 1;
+}
+
+int tkg_step_set_value(tkg_step *step, const char *where, int nth, int bits) {
+  TKG__NEEDS(step && where, TKG_E_ARGUMENT);
+  if (!is_width(bits))
+    return tkg__fail(TKG_E_ARGUMENT, "bits of %s #%d: %d is not one of 32, 8, 4, 2, 1", where, nth,
+                     bits);
+  if (nth < 1 || nth > TKG_MOST_NTH)
+    return tkg__fail(TKG_E_ARGUMENT, "bits of %s #%d: a number of 1 to %d is expected", where, nth,
+                     TKG_MOST_NTH);
+  if (step->cache.count)
+    return tkg__fail(TKG_E_ARGUMENT, "bits of %s #%d: the step has a plan already", where, nth);
+  int n = step->policy.value_count;
+  tkg_value_bits *values = realloc(step->values, ((size_t)n + 1) * sizeof *values);
+  if (values) step->policy.values = step->values = values;
+  char *copy = values ? strdup(where) : NULL;
+  if (!copy) return tkg__fail(TKG_E_MEMORY, "no memory for the bits of a value");
+  step->values[n] = (tkg_value_bits){copy, nth, bits};
+  step->policy.value_count = n + 1;
+  return TKG_OK;
 }
 
 int tkg_step_set(tkg_step *step, const char *option, double value) {
@@ -52,7 +78,7 @@ int tkg_step_set(tkg_step *step, const char *option, double value) {
     }
   if (strcmp(option, "bits") == 0) {
     int bits = (int)value;
-    if (bits != 32 && bits != 8 && bits != 4 && bits != 2 && bits != 1)
+    if (!is_width(bits))
       return tkg__fail(TKG_E_ARGUMENT, "bits: %g is not one of 32, 8, 4, 2, 1", value);
     p->bits = bits;
   } else if (strcmp(option, "rounding") == 0 && value >= 0 && value < TKG_ROUNDINGS)

@@ -7,6 +7,7 @@
 struct tkg_step {
   tkg_engine *engine;
   tkg_policy policy;
+  tkg_value_bits *values; /* the policy's */
   uint32_t number;
   tkg_plan_cache cache;
   uint64_t replayed; /* runs that the device was given as a whole */

@@ -138,13 +138,14 @@ end}
 --- Kinds: parameter gradient optimizer kept_exact kept_quantized transient graph data. print shows
 --- one line per kind. ---@return {live: table<string, number>, peak: table<string, number>}
 function tk.memory()
-  local out = setmetatable({live = {}, peak = {}}, memory_table)
+  local out, total = setmetatable({live = {}, peak = {}}, memory_table), 0
   for k = 0, C.tkg_memory_kinds() - 1 do
     local name = ffi.string(C.tkg_memory_kind(k))
     out.live[name] = C.tkg_memory_live(runtime.engine, k)
     out.peak[name] = C.tkg_memory_peak(runtime.engine, k)
+    total = total + out.live[name]
   end
-  out.live.total = C.tkg_memory_live(runtime.engine, -1)
+  out.live.total = total -- their sum, though Lua may collect a tensor between two of them
   out.peak.total = C.tkg_memory_peak(runtime.engine, -1)
   if C.tkg_memory_device(runtime.engine, 'held') >= 0 then
     out.device = {}

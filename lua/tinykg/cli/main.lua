@@ -6,6 +6,7 @@ local tables = require 'tinykg.base.tables'
 local COMMANDS = {
   {'run', 'RECIPE.lua... --data DIR', 'train and evaluate; several recipes or seeds: a sweep'},
   {'memory', 'RECIPE.lua --data DIR', 'plan a step and show what memory it takes; train nothing'},
+  {'sensitivity', 'RUN --to FILE', 'measure which kept values need bits most'},
   {'eval', 'RUN', 'metrics of a finished or interrupted run'},
   {'check', 'RUN', 'check that a run\'s files are whole and fit each other and their data set'},
   {'recommend', 'RUN --user U', 'the best items for a user, by name'},

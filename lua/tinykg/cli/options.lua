@@ -58,6 +58,14 @@ function options.add_data(p)
     :count('*'):argname('KEY=VALUE')
 end
 
+--- Adds --budget and --sensitivity.
+function options.add_budget(p)
+  p:option('--budget', 'most memory that the run may take: 2GiB, 500MB, ...: what was not asked ' ..
+           'for is chosen so that it fits, --bits too (without: nine tenths of what is free)')
+  p:option('--sensitivity', 'how sensitive gradients are to each saved value, for choosing bits')
+    :argname('FILE')
+end
+
 --- Adds --device and --threads.
 function options.add_engine(p)
   p:option('--device', 'auto, cpu, cuda or cuda:N', 'auto')

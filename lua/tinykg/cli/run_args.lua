@@ -24,6 +24,25 @@ function run_args.set_engine(a, signals)
   tk.threads(threads)
 end
 
+--- Sets threads and a device that plans as a GPU does: the GPU, or where there is none, its
+--- emulation, which has the same plan.
+function run_args.set_planned_gpu(s)
+  if s.device == 'cpu' then
+    options.usage('--device-memory: it is of a GPU (--device cuda); --budget is for the CPU')
+  elseif s.budget then
+    options.usage('--device-memory, --budget: take one')
+  end
+  local tk = require 'tinykg'
+  local device = s.device == 'auto' and 'cuda' or s.device
+  local there, why = pcall(tk.device, device)
+  local planned = there or pcall(tk.device, 'emu')
+  if not planned then
+    error(('%s; planning for a GPU that is not there needs libtinykg_emu.so, which make emu builds')
+      :format(format.line(tostring(why))), 0)
+  end
+  tk.threads(s.threads)
+end
+
 --- Prints a note on standard error. ---@param text string?
 function run_args.note(text)
   if text then io.stderr:write('note: ', format.line(text), '\n') end

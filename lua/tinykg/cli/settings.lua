@@ -90,7 +90,9 @@ local function arguments_of(path, trusted)
     return sweep
   end
   local c = folder.config(path)
-  local set, data_set = format_options(c.options), format_options(c.data_options or {})
+  local asked = c.chosen and c.chosen.asked -- options that the run chose to fit its budget
+  local set = format_options(tables.merged(c.options, asked))
+  local data_set = format_options(c.data_options or {})
   return {recipe = {trust.recipe(path, c, trusted)},
           shown = c.recipe_file, data = c.data, set = set, data_set = data_set, grid = {},
           bits = tostring(c.bits_asked or c.bits), rounding = c.rounding,
@@ -108,10 +110,20 @@ local function check_resume(a)
   options.choice(a.from or 'last', {'last', 'last-1'}, '--from: %s is not last or last-1')
 end
 
+--- The bits of a run that was begun with a budget are those that it chose, and need not be given.
+local function keep_budget(a)
+  if a.bits or a.budget or not folder.has(a.out, 'config.json') then return a end
+  local config = folder.config(a.out)
+  if not config.budget then return a end
+  a.budget, a.bits = ('%.0fB'):format(config.budget), tostring(config.bits_asked or config.bits)
+  return a
+end
+
 --- Fills in settings that were not given.
 local function complete(a)
   check_resume(a)
-  if not a.resume or #a.recipe > 0 then return a end
+  if not a.resume then return a end
+  if #a.recipe > 0 then return keep_budget(a) end
   local known = arguments_of(a.out, a.trust)
   for key, value in pairs(known) do
     local given = a[key]
@@ -141,8 +153,11 @@ return function(a)
     from = a.from, force = a.force,
     data_options = options.of_data(a.data_set), options = set,
     grid = grid_of(a.grid, taken_of(a, set)), seeds = seeds_of(a.seed or '1'),
-    bits = width_of(a.bits or '32', '--bits (32, 8, 4, 2, 1, auto)'),
+    bits = width_of(a.bits or (a.budget or a.device_memory) and 'auto' or '32',
+                    '--bits (32, 8, 4, 2, 1, auto)'),
     budget = a.budget and options.bytes(a.budget, '--budget'),
+    device_memory = a.device_memory and options.bytes(a.device_memory, '--device-memory'),
+    sensitivity = a.sensitivity and require('tinykg.cli.sensitivity_file')(a.sensitivity),
     rounding = rounding_of(a.rounding or 'dither'), device = options.device(a.device or 'auto'),
     threads = whole(a.threads or '0', '--threads', 0),
     jobs = whole(a.jobs or '1', '--jobs', 1),

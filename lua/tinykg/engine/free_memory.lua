@@ -1,5 +1,5 @@
---- Memory that is free for training: the GPU's, or on the CPU what the machine and the limits of
---- this process's control groups leave.
+--- Memory that is free for training: the GPU's, or on the CPU what the machine, the limits of this
+--- process's control groups and its own (ulimit) leave.
 local runtime = require 'tinykg.engine.runtime'
 local C = require 'tinykg.engine.lib'
 local read_file = require 'tinykg.base.read_file'
@@ -27,6 +27,23 @@ local function least(root, group, ...)
   end
 end
 
+--- Limits of a process, and what it has of each, in /proc/self.
+local OWN = {{'Max address space', 'VmSize'}, {'Max data size', 'VmData'}} -- ulimit -v, -d
+
+local BLAS = 128 * 2 ^ 20 -- what OpenBLAS takes for each thread, at its first product
+
+--- The least that the process's own limits leave.
+local function left_to_process(root)
+  local limits = read_file(root .. '/proc/self/limits') or ''
+  local status, best = read_file(root .. '/proc/self/status') or '', math.huge
+  for _, pair in ipairs(OWN) do
+    local most = tonumber(limits:match(pair[1] .. ' +(%d+)'))
+    local taken = tonumber(status:match(pair[2] .. ':%s+(%d+) kB'))
+    if most and taken then best = math.min(best, math.max(0, most - 1024 * taken)) end
+  end
+  return math.max(0, best - BLAS * C.tkg_engine_threads(runtime.engine))
+end
+
 --- Free bytes of the machine; nil if unknown. `root`: where the file system begins, for tests.
 local function of_machine(root)
   local bytes = math.huge
@@ -44,6 +61,7 @@ local function of_machine(root)
                                     '/memory.usage_in_bytes', 'total_inactive_file'))
     end
   end
+  bytes = math.min(bytes, left_to_process(root))
   return bytes < math.huge and bytes or nil
 end
 

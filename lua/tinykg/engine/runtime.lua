@@ -118,6 +118,7 @@ function runtime.open(device)
   runtime.engine, runtime.cache = create(device), {}
   runtime.check(C.tkg_engine_set_precision(runtime.engine, C.tkg_engine_precision(old)))
   C.tkg_engine_set_replay(runtime.engine, C.tkg_engine_replay(old))
+  runtime.check(C.tkg_engine_set_tiles(runtime.engine, C.tkg_engine_tiles(old)))
   C.tkg_engine_set_seed(runtime.engine, runtime.seed)
   runtime.check(C.tkg_engine_set_threads(runtime.engine, threads))
   runtime.ambient = new_tape(false)
@@ -179,6 +180,21 @@ function runtime.allocated(bytes)
   if allocated < COLLECT_AFTER then return end
   allocated = 0
   runtime.collect(true)
+end
+
+--- Calls fn with Lua's collector stopped, then frees what nothing needs. What fn allocates is then
+--- counted the same in each run.
+---@return any what fn returns; its errors are raised again
+function runtime.uncollected(fn, ...)
+  local running = collectgarbage('isrunning')
+  allocated = 0
+  runtime.collect()
+  collectgarbage('stop')
+  local results = {pcall(fn, ...)}
+  runtime.collect()
+  if running then collectgarbage('restart') end
+  if not results[1] then error(results[2], 0) end
+  return unpack(results, 2, table.maxn(results))
 end
 
 --- Returns a new stream of the random number generator. Tapes use streams below these.

@@ -32,16 +32,25 @@ local function create(options)
   for _, pass in ipairs{'save', 'fuse', 'rows', 'tiles'} do
     if options[pass] == false then check(C.tkg_step_set(c, pass, 0)) end
   end
+  for value, bits in pairs(options.value_bits or {}) do
+    local where, nth = tostring(value):match('^(.*) #(%d+)$')
+    if not where or type(bits) ~= 'number' then
+      runtime.fail("value_bits: ['%s'] = %s is not ['FILE:LINE #NUMBER'] = bits", tostring(value),
+                   tostring(bits))
+    end
+    check(C.tkg_step_set_value(c, where, tonumber(nth), bits))
+  end
   check(C.tkg_step_set(c, 'check', is_checked(options) and 1 or 0))
   return c
 end
 
 local KNOWN = {optimizer = 'table', bits = 'number', rounding = 'string', small = 'number',
                save = 'boolean', fuse = 'boolean', rows = 'boolean', tiles = 'boolean',
-               check = 'boolean'}
+               check = 'boolean', value_bits = 'table'}
 
 local function check_options(options)
-  runtime.options('step', options, 'optimizer bits rounding small save fuse rows tiles check')
+  runtime.options('step', options,
+                  'optimizer bits value_bits rounding small save fuse rows tiles check')
   runtime.fields('step', options, '', KNOWN)
   if options.optimizer and not options.optimizer.update then
     runtime.fail('step: optimizer is not one of tk.optim')
@@ -62,6 +71,8 @@ end
 --- Options:
 ---   optimizer  one of tk.optim, applied by the step; without it gradients are left in .grad
 ---   bits       of saved values: 32 (exact, the default), 8, 4, 2 or 1
+---   value_bits bits of single values instead, by name: {['model.lua:8 #2'] = 4} is that of the
+---              second op that line 8 of model.lua recorded; kept() has these names
 ---   rounding   'dither' (default), 'dither-independent' (a random number per element, slower) or
 ---              'stochastic', all unbiased; or 'nearest'
 ---   small      values of at most so many bytes are saved exactly (4096)
@@ -125,11 +136,22 @@ local function outputs_of(self, results)
   return asked, nodes
 end
 
-local function keep_results(asked, outputs)
-  for i, t in ipairs(asked) do
-    local kept = ffi.gc(outputs[i - 1], C.tkg_tensor_release)
+--- Gives the results from number `first` on their tensors.
+local function keep_results(asked, outputs, first)
+  for i = first, #asked do
+    local t, kept = asked[i], ffi.gc(outputs[i - 1], C.tkg_tensor_release)
     if not t.kept then t.kept, t.tape, t.node = kept, nil, nil end
   end
+end
+
+--- The number of a loss, its value before the update even if it is a parameter. Frees its tensor:
+--- the bytes of a step must not depend on when Lua's collector runs.
+local function take_loss(output)
+  local loss = ffi.new('float[1]')
+  local status = C.tkg_tensor_read(output, loss, 0, 1)
+  C.tkg_tensor_release(output)
+  check(status)
+  return loss[0]
 end
 
 local function optimizer_of(self)
@@ -144,10 +166,8 @@ function Step.__call(self, ...)
   check(C.tkg_step_set(self.c, 'number', self.first + self.number + 1))
   check(C.tkg_step_run(self.c, self.tape.c, nodes[0], optimizer_of(self), nodes, #asked, outputs))
   self.number = self.number + 1 -- one that fails or is interrupted has not happened
-  keep_results(asked, outputs)
-  local loss = ffi.new('float[1]') -- its value before the update, even if it is a parameter
-  check(C.tkg_tensor_read(outputs[0], loss, 0, 1))
-  return loss[0], unpack(results, 3)
+  keep_results(asked, outputs, 2)
+  return take_loss(outputs[0]), unpack(results, 3)
 end
 
 --- Plans the step for these arguments but does not run it. figure(), kept() and report() then work.
@@ -160,14 +180,17 @@ function methods:plan(...)
 end
 
 --- A figure of the largest plan: reference_bytes stored_bytes exact_bytes arena_bytes kept_exact
---- kept_quantized gradient transient nodes values; of all: reference_peak (what an op-by-op FP32
---- program of the same ops holds at its fullest), plans made, steps replayed (tk.replay).
+--- kept_quantized gradient transient moved_bytes (read and written by its ops) nodes values; of
+--- all: reference_peak (what an op-by-op FP32 program of the same ops holds at its fullest), plans
+--- made, steps replayed (tk.replay).
 ---@param name string ---@return number bytes or a count; -1 if there is no such figure
 function methods:figure(name) return C.tkg_step_figure(self.c, name) end
 
---- Values saved for backward: a list of {where, op, rule, shape, bits, rounding, exact_bytes,
---- kept_bytes}. `where` is the recipe's line, `rule` as of saved_as, or 'resident' (a parameter or
---- an input), `rounding` that of codes: a value whose codes are read twice has dither-independent.
+--- Values saved for backward: a list of {where, value, op, rule, shape, bits, rounding, readers,
+--- exact_bytes, kept_bytes}. `where` is the recipe's line, `value` its name for value_bits, `rule`
+--- as of saved_as, or 'resident' (a parameter or an input), `rounding` that of codes: a value whose
+--- codes are read twice has dither-independent; `readers` says how often backward reads it, twice
+--- where codes are read as they are.
 ---@return table[]
 function methods:kept()
   local list, row = {}, ffi.new('tkg_kept')
@@ -175,10 +198,11 @@ function methods:kept()
     check(C.tkg_step_kept(self.c, i, row))
     local shape = {}
     for d = 1, row.rank do shape[d] = tonumber(row.shape[d - 1]) end
+    local where = row.where ~= nil and ffi.string(row.where) or nil
     list[#list + 1] = {
-      where = row.where ~= nil and ffi.string(row.where) or nil, op = ffi.string(row.op),
-      rule = ffi.string(row.rule), shape = shape, bits = row.bits,
-      rounding = rounding.BY_NUMBER[row.rounding],
+      where = where, value = row.nth > 0 and ('%s #%d'):format(where, row.nth) or nil,
+      op = ffi.string(row.op), rule = ffi.string(row.rule), shape = shape, bits = row.bits,
+      rounding = rounding.BY_NUMBER[row.rounding], readers = row.readers,
       exact_bytes = row.exact_bytes, kept_bytes = row.kept_bytes,
     }
   end
@@ -239,7 +263,7 @@ local function no_grad(fn, ...)
   forward.number = forward.number + 1
   check(C.tkg_step_set(forward.c, 'number', forward.first + forward.number))
   check(C.tkg_step_run(forward.c, forward.tape.c, -1, nil, nodes, #asked, outputs))
-  keep_results(asked, outputs)
+  keep_results(asked, outputs, 1)
   forward.fn = nil -- so that neither it nor the tape keeps tensors alive until the next call
   C.tkg_tape_begin(forward.tape.c)
   return unpack(results, 2)

@@ -17,7 +17,7 @@ local groups = {}
 
 local NOT_SETTINGS = {seed = true, recipe = true, data = true, data_options = true,
                       data_set = true, options = true, bits_asked = true, budget = true,
-                      recipe_sha256 = true}
+                      chosen = true, recipe_sha256 = true}
 
 local function settings_of(config)
   local settings = {}

@@ -1,6 +1,8 @@
 --- A run: trains one recipe with one seed and writes a folder, whose files tinykg.run.folder lists.
 local lfs = require 'lfs'
 local tables = require 'tinykg.base.tables'
+local budget = require 'tinykg.train.budget'
+local budget_table = require 'tinykg.run.budget_table'
 local checkpoint = require 'tinykg.run.folder.checkpoint'
 local clock = require 'tinykg.base.clock'
 local data_set = require 'tinykg.run.data_set'
@@ -13,6 +15,7 @@ local messages = require 'tinykg.run.messages'
 local output_folder = require 'tinykg.run.output_folder'
 local parameters = require 'tinykg.run.folder.parameters'
 local runtime = require 'tinykg.engine.runtime'
+local C = require 'tinykg.engine.lib'
 local sha256 = require 'tinykg.engine.sha256'
 local source_line = require 'tinykg.base.source_line'
 local tensorboard_log = require 'tinykg.run.tensorboard_log'
@@ -27,9 +30,10 @@ local function config_of(o)
   return {recipe = o.recipe.name, recipe_file = folder.absolute(o.path),
           recipe_sha256 = sha256(o.text), data = folder.absolute(o.data),
           data_options = o.data_options, data_set = o.data_set, options = o.options, seed = o.seed,
-          bits = s.bits, bits_asked = s.bits_asked, budget = s.budget, rounding = s.rounding,
-          codes = folder.CODES, device = tk.device(), threads = tk.threads(), version = tk.version,
-          steps = s.steps, checkpoint = s.checkpoint, check = s.check, tensorboard = s.tensorboard}
+          bits = s.bits, bits_asked = s.bits_asked, budget = s.budget, chosen = s.chosen,
+          rounding = s.rounding, codes = folder.CODES, device = tk.device(),
+          threads = tk.threads(), version = tk.version, steps = s.steps,
+          checkpoint = s.checkpoint, check = s.check, tensorboard = s.tensorboard}
 end
 
 --- `exact` is the plan of the same run at 32 bits, nil if that is this run.
@@ -99,21 +103,42 @@ local function summary_if_done(path, o)
   return (not more or stopped_early) and summary or nil
 end
 
---- Checks the run's memory against the budget and chooses the width for --bits auto; a resumed run
---- has its width.
----@return table settings ---@return string? note
-local function fit_budget(o, data, path, resuming)
+--- What a run does to fit, for config.json.
+local function chosen_of(choice, o)
+  local was = {}
+  for name in pairs(choice.options) do was[name] = o.options[name] end
+  return {options = choice.options, asked = was, bits = choice.bits,
+          value_bits = choice.value_bits, evaluation = choice.evaluation, tiles = choice.tiles,
+          rows = choice.rows,
+          peak = choice.plan.memory.peak}
+end
+
+--- Applies a choice, a new one or that of the run that goes on.
+local function apply(o, chosen)
+  local meta = getmetatable(o.options)
+  o.options = setmetatable(tables.merged(o.options, chosen.options), meta)
+  o.settings = tables.merged(o.settings, {
+    bits_asked = o.settings.bits, bits = chosen.bits, value_bits = chosen.value_bits,
+    evaluation = chosen.evaluation, chosen = chosen})
+  runtime.check(C.tkg_engine_set_tiles(runtime.engine, chosen.tiles or 0))
+end
+
+--- Holds the run's memory against its budget, or what is free, and makes it fit; a resumed run
+--- keeps what it began with. Raises one line if it cannot fit.
+---@return string? table what was chosen
+local function fit(o, data, path, resuming)
   local s = o.settings
-  if s.bits ~= 'auto' and not s.budget then return s end
-  local settings = tables.merged(s, {bits_asked = s.bits})
+  runtime.check(C.tkg_engine_set_tiles(runtime.engine, 0))
   if resuming then
-    settings.bits = folder.config(path).bits
-    return settings
+    local chosen = folder.config(path).chosen
+    if chosen then apply(o, chosen) end
+    return nil
   end
-  local bits, why, note = memory_plan.choose(o.recipe, data, o.options, s, s.budget)
-  if not bits then error(why, 0) end
-  settings.bits = bits
-  return settings, note
+  local choice = budget.choose(o.recipe, data, o.options, s)
+  if choice.refusal then error(choice.refusal, 0) end
+  if s.bits ~= 'auto' and not s.budget then return nil end
+  apply(o, chosen_of(choice, o))
+  return choice.room and budget_table.text(choice)
 end
 
 --- Loads the data set and sets its fingerprint. Raises one line if it has changed since the run
@@ -129,11 +154,12 @@ local function load_data(o, path, resuming)
   return data
 end
 
-local function print_beginning(o, data, note)
+local function print_beginning(o, data, text)
   print(('%s on %s, seed %d, %s, %s, %s'):format(o.recipe.name, tostring(data), o.seed,
-    format.count(o.settings.bits, 'bit'), tk.device(), format.count(tk.threads(), 'thread')))
+    budget.bits_text(o.settings.bits, o.settings.value_bits), tk.device(),
+    format.count(tk.threads(), 'thread')))
   for _, warning in ipairs(data.warnings or {}) do format.print('note: ' .. warning) end
-  if note then print('note: ' .. note) end
+  if text then print(text) end
 end
 
 --- Writes the files that describe a run, config.json last.
@@ -161,8 +187,9 @@ end
 local function set_up(o, data, path, resuming)
   local s, save, log, events = o.settings, nil, nil, nil
   local quiet = s.quiet or s.silent
-  local settings = {bits = s.bits, rounding = s.rounding, steps = s.steps, small = s.small,
-                    check = s.check, quiet = quiet, best = keeper(path, o.recipe)}
+  local settings = {bits = s.bits, value_bits = s.value_bits, rounding = s.rounding,
+                    steps = s.steps, small = s.small, evaluation = s.evaluation, check = s.check,
+                    quiet = quiet, best = keeper(path, o.recipe)}
   settings.on_step = function() save.within() end
   settings.on_end = function() save.last() end
   settings.on_epoch = function(record, better)
@@ -180,11 +207,13 @@ local function set_up(o, data, path, resuming)
   return run, save, events
 end
 
---- The plan of the run at 32 bits, to be compared with; nil if it has 32 bits.
+--- The plan of the run at 32 bits, before anything is chosen, to be compared with; nil if it is to
+--- have 32 bits.
 local function plan_exact(o, data)
   local s = o.settings
   if s.bits == 32 then return nil end
-  local settings = {rounding = s.rounding, small = s.small, quiet = s.quiet or s.silent}
+  local settings = {steps = s.steps, rounding = s.rounding, small = s.small,
+                    quiet = s.quiet or s.silent}
   return memory_plan.of(o.recipe, data, o.options, settings, {32})[32]
 end
 
@@ -194,10 +223,9 @@ local function prepare(o, path, resuming)
   local started = clock.now()
   local data = load_data(o, path, resuming)
   local load_s = clock.now() - started
-  local settings, note = fit_budget(o, data, path, resuming)
-  o.settings = settings
-  if not (o.settings.silent or o.settings.quiet) then print_beginning(o, data, note) end
   local exact = plan_exact(o, data)
+  local text = fit(o, data, path, resuming)
+  if not (o.settings.silent or o.settings.quiet) then print_beginning(o, data, text) end
   local run, save, events = set_up(o, data, path, resuming)
   return {run = run, save = save, events = events, data = data, load_s = load_s, exact = exact}
 end

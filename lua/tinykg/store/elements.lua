@@ -92,15 +92,17 @@ local out_memory = {[tensor.F32] = types.f32.memory, [tensor.I32] = types.i32.me
 ---@param shape integer[]
 ---@param what string
 ---@param take? fun(memory: ffi.cdata*, n: integer) gets the bytes of the file, piece by piece
+---@param place? fun(what: string, dtype: integer, shape: integer[]): Tensor? of this type and
+---  shape, into which the elements are read; without one they get a tensor of their own
 ---@return Tensor
-function elements.read(source, name, shape, what, take)
+function elements.read(source, name, shape, what, take, place)
   local kind = types[name]
   local count = elements.count(shape, what)
   if count * kind.size > source.left then
     refuse('truncated: %s %s of %s needs %.0f bytes, %.0f are left', what,
            elements.shape_text(shape), name, count * kind.size, source.left)
   end
-  local t = tensor.create(kind.dtype, shape)
+  local t = place and place(what, kind.dtype, shape) or tensor.create(kind.dtype, shape)
   local step = math.min(math.max(count, 1), bytes.CHUNK / kind.size)
   local from = kind.memory(step)
   local same = kind == types.f32 or kind == types.i32

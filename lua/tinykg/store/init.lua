@@ -118,12 +118,16 @@ function store.write(path, what, metadata, o)
 end
 
 --- As tk.load, but returns nil, message when the file cannot be read.
+---@param place? fun(name: string, dtype: integer, shape: integer[]): Tensor? for .safetensors: the
+---  tensor, of this type and shape, to read an entry into; nil: one of its own
 ---@return Tensor|table<string, Tensor>|nil
 ---@return table<string, string>|string|nil metadata, or the message "PATH: WHY"
 ---@return boolean? checked whether a .safetensors file has checksums; wrong ones are refused
-function store.read(path)
+function store.read(path, place)
   local format = format_of('load', path)
-  return bytes.guard(path, bytes.reading, path, format.read)
+  return bytes.guard(path, bytes.reading, path, function(source)
+    return format.read(source, place)
+  end)
 end
 
 --- Saves a tensor (.npy) or tensors by name (.npz, .safetensors), as the ending says. An old file

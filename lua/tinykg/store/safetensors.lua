@@ -140,17 +140,18 @@ local function checked_metadata(metadata)
 end
 
 --- Reads all tensors of a source.
+---@param place? fun(name: string, dtype: integer, shape: integer[]): Tensor? as of elements.read
 ---@return table<string, Tensor> tensors
 ---@return table<string, string> metadata empty when there is none
 ---@return boolean checked whether the file has checksums; wrong ones are refused
-function safetensors.read(source)
+function safetensors.read(source, place)
   local entries, text = read_header(source)
   local metadata = checked_metadata(entries[METADATA])
   local sums, tensors = checksums.remove(text, metadata), {}
   for _, e in ipairs(in_order(entries, source.left)) do
     local take, finish = nil, nil
     if sums then take, finish = checksums.verifier(e.name, sums[e.name]) end
-    tensors[e.name] = elements.read(source, e.kind, e.shape, e.name, take)
+    tensors[e.name] = elements.read(source, e.kind, e.shape, e.name, take, place)
     if finish then finish() end
   end
   return tensors, metadata, sums ~= nil

@@ -171,8 +171,8 @@ end
 local function common_of(a)
   return {data = folder.absolute(a.data), options = options.pairs(a.set, '--set'),
           data_options = options.pairs(a.data_set, '--data-set'),
-          bits = a.bits or '32', steps = a.steps,
-          rounding = a.bits and a.bits ~= '32' and (a.rounding or 'dither') or nil}
+          bits = a.bits or a.budget and 'auto' or '32', steps = a.steps,
+          rounding = (a.bits or a.budget) and a.bits ~= '32' and (a.rounding or 'dither') or nil}
 end
 
 --- Refuses a folder whose sweep has other settings: its finished jobs are not jobs of this one.

@@ -50,11 +50,20 @@ end
 
 local UNDEFINED = 0 / 0 -- null in JSON, - in tables
 
+--- Frees the tensors of batches, by size.
+local function free_batches(buffers)
+  for _, batch in pairs(buffers) do
+    for _, t in pairs(batch) do
+      if tensor.is(t) then t:free() end
+    end
+  end
+end
+
 --- AUC and F1 (threshold .5 of the sigmoid, as KGCN's code) of labelled rows.
 local function ctr(model, prepared, part, size)
   local scores, labels = ffi.new('float[?]', part.n), ffi.new('float[?]', part.n)
-  local at = 0
-  for batch in loader.batches(part, {size = size, shuffle = false}) do
+  local at, buffers = 0, {}
+  for batch in loader.batches(part, {size = size, shuffle = false}, nil, buffers) do
     local logits = score(model, prepared, batch.users, batch.items)
     local values, labels_of_batch = logits:values(), batch.labels:values()
     ffi.copy(scores + at, values, 4 * batch.n)
@@ -62,6 +71,7 @@ local function ctr(model, prepared, part, size)
     logits:free()
     at = at + batch.n
   end
+  free_batches(buffers)
   local f1 = metrics.f1(scores, labels, 0, part.n) -- first: it looks for NaN whatever the labels
   return {auc = rows.only_label(part) and UNDEFINED or metrics.auc(scores, labels, part.n),
           f1 = f1}
@@ -145,11 +155,11 @@ function evaluate.order(data, test)
 end
 
 --- Full ranking of all items that a user does not know, in blocks of users.
-local function ranking(model, prepared, data, part, k, size, progress)
+local function ranking(model, prepared, data, part, k, at_once, progress)
   local test, known = data:positives(part), evaluate.known(data, part)
   local users, n = arrays.filled_rows(test.offsets, data.users)
-  local block = block_of(data)
-  local score_all = scorer(model, prepared, data, block, size)
+  local block = at_once.block or block_of(data)
+  local score_all = scorer(model, prepared, data, block, at_once.size)
   return metrics.ranking{
     users = users, n = n, items = data.items, k = k, block = block, progress = progress,
     known = known and {offsets = known.offsets, items = known.items, n = data.users},
@@ -179,32 +189,43 @@ local function in_eval(model, by, fn, ...)
   return results[2]
 end
 
---- Scores one block as an evaluation does and frees the scores.
-local function one_block(model, prepared, data, part, size)
-  if data.task == 'ctr' then
-    local batch = loader.batches(data[part], {size = size, shuffle = false})()
+--- Scores the first batch of labelled rows and the last, which may be a short one.
+local function ends_of_ctr(model, prepared, part, size)
+  local buffers, count = {}, math.ceil(part.n / size)
+  for _, skip in ipairs{0, count > 1 and count - 1 or nil} do
+    local batch = loader.batches(part, {size = size, shuffle = false, skip = skip}, nil, buffers)()
     score(model, prepared, batch.users, batch.items):free()
-    return
   end
-  local users, n = arrays.filled_rows(data:positives(part).offsets, data.users)
-  local count = math.min(n, model.rank and block_of(data) or 1) -- pairs are scored user by user
-  if count > 0 then scorer(model, prepared, data, count, size)(users, count) end
+  free_batches(buffers)
 end
 
---- Prepares and scores one block as an evaluation does. A plan-only engine computes nothing, but
---- counts the memory that evaluation needs.
+--- Scores the first block of an evaluation and the last as the whole does, and frees the scores.
+local function ends(model, prepared, data, part, at_once)
+  if data.task == 'ctr' then return ends_of_ctr(model, prepared, data[part], at_once.size) end
+  local users, n = arrays.filled_rows(data:positives(part).offsets, data.users)
+  local block = model.rank and (at_once.block or block_of(data)) or 1 -- pairs: user by user
+  block = math.min(n, block)
+  if block == 0 then return end
+  local score_all = scorer(model, prepared, data, block, at_once.size)
+  score_all(users, block)
+  if n % block > 0 then score_all(users + n - n % block, n % block) end
+end
+
+--- Prepares and scores as an evaluation does, the first and the last block alone. A plan-only
+--- engine computes nothing, but counts the memory that evaluation needs.
 ---@param model Module ---@param data tinykg.Data ---@param part string
----@param size integer interactions scored at once
-function evaluate.block(model, data, part, size)
+---@param at_once {size: integer, block: integer?} as of evaluate.ranking
+function evaluate.rehearse(model, data, part, at_once)
   if data[part].n == 0 then return end
-  in_eval(model, model.rank or model.score, one_block, data, part, size)
+  in_eval(model, model.rank or model.score, ends, data, part, at_once)
 end
 
 --- Full ranking by a model or by a tensor of scores [users, items]: metrics.ranking of a data set.
 ---@param model Module|Tensor ---@param data tinykg.Data
----@param o? {k: integer[], part: string, size: integer, progress: function} part 'test'
+---@param o? {k: integer[], part: string, size: integer, block: integer, progress: function} part
+---  'test'; size: pairs scored at once, 1024; block: users, block_of(data)
 function evaluate.ranking(model, data, o)
-  runtime.options('ranking', o, 'k part size progress')
+  runtime.options('ranking', o, 'k part size block progress')
   o = o or {}
   local part = o.part or 'test'
   if type(data) ~= 'table' or not data.positives then
@@ -218,7 +239,7 @@ function evaluate.ranking(model, data, o)
     runtime.fail('ranking: expected a model with score or rank, or scores [users, items]')
   end
   return in_eval(model, model.rank or model.score, ranking, data, part, o.k or {10, 20},
-                 o.size or 1024, o.progress)
+                 {size = o.size or 1024, block = o.block}, o.progress)
 end
 
 --- Returns a function score(ids, count) for users ids[0 .. count - 1] (int32 FFI array): the scores
@@ -234,15 +255,17 @@ end
 --- AUC (NaN if all labels are equal) and F1 of labelled data; recall, ndcg and others at each k of
 --- data to rank.
 ---@param model Module ---@param data table ---@param part string 'valid' or 'test'
----@param o? {k: integer[], size: integer, progress: function} k {10, 20}; size: interactions scored
----  at once, 1024: evaluating should not take more memory than training
+---@param o? {k: integer[], size: integer, block: integer, progress: function} k {10, 20}; size:
+---  interactions scored at once, 1024: evaluating should not take more memory than training; block:
+---  users scored at once
 ---@return table<string, number>? metrics; nil when the part has no rows
 function evaluate.model(model, data, part, o)
   o = o or {}
   local size = o.size or 1024
   if data[part].n == 0 then return nil end
   if data.task == 'ctr' then return in_eval(model, model.score, ctr, data[part], size) end
-  return evaluate.ranking(model, data, {k = o.k, part = part, size = size, progress = o.progress})
+  return evaluate.ranking(model, data, {k = o.k, part = part, size = size, block = o.block,
+                                       progress = o.progress})
 end
 
 return evaluate

@@ -98,18 +98,22 @@ local function beginning_of(epoch)
           draws = step.draws()}
 end
 
+local function build(self)
+  C.tkg_memory_reset_peak(runtime.engine)
+  self.model = train.build(self.recipe, self.data, self.o)
+  self.phases = phases.of(self.recipe, self.model, self.data, self.o, self.settings)
+end
+
 --- Makes a run at its beginning: model and phases of a recipe.
 ---@param recipe Recipe ---@param data tinykg.Data ---@param o table the recipe's options
 ---@param settings table as train.run's
 ---@return Run
 function train.new(recipe, data, o, settings)
-  C.tkg_memory_reset_peak(runtime.engine)
   if data.train.n == 0 then error('the data set has no training interactions', 0) end
   schedule.check(o)
   local self = setmetatable({recipe = recipe, data = data, o = o, settings = settings}, Run)
   self.metric = watched(o, data, settings.k or CUTS)
-  self.model = train.build(recipe, data, o)
-  self.phases = phases.of(recipe, self.model, data, o, settings)
+  runtime.uncollected(build, self)
   self.line = progress.line(settings.quiet)
   self.keeper = settings.best or in_memory()
   self.at, self.best, self.epoch_times, self.eval_times = beginning_of(1), {}, {}, {}
@@ -156,8 +160,12 @@ local function train_epoch(self)
   self.line.clear()
 end
 
---- How many interactions are scored at once: about as many as a step trains on.
-function train.evaluation_size(o) return math.max(256, math.min(o.batch_size, 8192)) end
+--- What is scored at once: interactions, about as many as a step trains on, and users, nil for as
+--- many as evaluate.block_of says. settings.evaluation sets other numbers.
+---@return {size: integer, block: integer?}
+function train.evaluation_size(o, settings)
+  return settings and settings.evaluation or {size = math.max(256, math.min(o.batch_size, 8192))}
+end
 
 function Run:evaluate(part)
   local started = clock.now()
@@ -165,9 +173,10 @@ function Run:evaluate(part)
     self.line.update(function() return string.format('%s: %d of %d users', part, done, all) end)
     runtime.check_interrupt()
   end
+  local at_once = train.evaluation_size(self.o, self.settings)
   local ok, result = pcall(evaluate.model, self.model, self.data, part, {
-    k = self.settings.k or CUTS, progress = progressed,
-    size = train.evaluation_size(self.o)})
+    k = self.settings.k or CUTS, progress = progressed, size = at_once.size,
+    block = at_once.block})
   if not ok then
     if not tostring(result):find('NaN', 1, true) then error(result, 0) end
     error(string.format('%s: the model scores NaN after step %d: try a smaller lr (it is %g)',
@@ -202,8 +211,7 @@ local function figures(self)
   for _, phase in ipairs(self.resumed and self.phases or {}) do phase:plan() end
   local step_ms, each = phases.step_ms(self.phases)
   return {
-    memory = self:memory(), kept = phases.kept(self.phases),
-    reference_peak = phases.reference_peak(self.phases),
+    kept = phases.kept(self.phases), reference_peak = phases.reference_peak(self.phases),
     time = {step_ms = step_ms, phases = each, epoch_s = mean(self.epoch_times),
             eval_s = mean(self.eval_times)},
   }
@@ -255,11 +263,13 @@ function Run:train()
   while not over(self) do run_epoch(self) end
   local epochs = self.at.epoch - 1
   if self.settings.on_end then self.settings.on_end(self) end
-  local result = figures(self) -- without a second copy of the parameters, which reading them takes
+  local result = figures(self)
+  C.tkg_engine_trim(runtime.engine)
   if self.best.epoch then self.keeper.load(self.model) end -- the last may be within an epoch
   result.epochs, result.best_epoch, result.valid = epochs, self.best.epoch or epochs,
     self.best.metrics
   result.test = self:evaluate('test')
+  result.memory = self:memory() -- of all of the run, this evaluation included
   result.model, result.phases = self.model, self.phases
   return result
 end

@@ -53,7 +53,8 @@ end
 ---@return string
 function columns.text(c)
   local widths = {{bits = 32, kept = c.bits_32.kept, peak = c.bits_32.peak}}
-  if c.chosen.bits ~= 32 then widths[2] = c.chosen end
+  local other = c.chosen.bits ~= 32 or c.chosen.peak ~= c.bits_32.peak -- a budget changes more
+  if other then widths[2] = c.chosen end
   return columns.table(c.op_by_op, widths)
 end
 

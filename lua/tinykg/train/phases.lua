@@ -107,18 +107,21 @@ local function settle_draw(data, o)
 end
 
 --- Makes the phases of a model, ready to run.
----@param settings {bits, rounding, small, steps, check}
+---@param settings {bits, value_bits, rounding, small, steps, check} value_bits by phase
 ---@return Phase[]
 function phases.of(recipe, model, data, o, settings)
   settle_draw(data, o)
   local list = {}
   for i, p in ipairs(declared(recipe, model, data, o)) do
     local self = setmetatable({name = p.name, loss = p.loss, steps = p.steps, o = o,
-                               recipe = recipe, limit = settings.steps, times = {}}, Phase)
+                               recipe = recipe, limit = settings.steps, times = {}, buffers = {},
+                               rounding = settings.rounding}, Phase)
     self.optimizer = p.optimizer or recipe.optimizer(o)
     self.lr = self.optimizer.lr
     self.step = step_of.new(step_function(self, p, model, data, o), {
-      optimizer = self.optimizer, bits = p.bits or settings.bits, rounding = settings.rounding,
+      optimizer = self.optimizer, bits = p.bits or settings.bits,
+      value_bits = not p.bits and (settings.value_bits or {})[p.name] or nil,
+      rounding = settings.rounding,
       small = settings.small, check = settings.check})
     list[i] = self
   end
@@ -144,12 +147,18 @@ local function batches_of(self, epoch, done)
   end
   return loader.batches(self.part, {size = self.o.batch_size, seed = runtime.seed, epoch = epoch,
                                   drop_last = self.o.drop_last, draw = self.o.draw,
-                                  skip = done})
+                                  skip = done}, nil, self.buffers)
+end
+
+--- The argument of step number `at` of the first epoch; of the first if the epoch is over.
+---@param at integer from 1
+function Phase:batch(at)
+  return (batches_of(self, 1, at - 1)() or batches_of(self, 1, 0)())
 end
 
 --- Plans the step for a full batch, for its figures. Runs nothing.
 function Phase:plan()
-  source_line.within(self.loss, self.step.plan, self.step, (batches_of(self, 1, 0)()))
+  source_line.within(self.loss, self.step.plan, self.step, self:batch(1))
 end
 
 --- Runs the rest of an epoch of this phase. Returns the epoch's mean loss.
@@ -216,6 +225,13 @@ function phases.kept(list)
   end
   return {reference_bytes = most.reference_bytes, stored_bytes = most.stored_bytes,
           phases = #list > 1 and each or nil}
+end
+
+--- Bytes that the ops of an epoch's steps read and write, of all phases whose steps are planned.
+function phases.moved(list)
+  local sum = 0
+  for _, p in ipairs(list) do sum = sum + p.count * p.step:figure('moved_bytes') end
+  return sum
 end
 
 --- Bytes that an op-by-op FP32 program with these phases would hold at its fullest: its parameters,

@@ -174,4 +174,33 @@ describe('tiles', function()
     assert.matches('^@', places.dropout)
     assert.matches('^tile%+', places.leaky_relu_grad)
   end)
+
+  it('take the memory of as many as run at a time, whatever that is with the same bits', function()
+    local C, runtime = require 'tinykg.engine.lib', require 'tinykg.engine.runtime'
+    local x, w = drawn.parameter(20000, 32), drawn.parameter(32, 32)
+    local function layers()
+      local h = x
+      for _ = 1, 3 do h = h:matmul(w):tanh() * 0.5 + h end
+      return h:square():mean()
+    end
+    local function at_once(tiles)
+      assert.equal(0, C.tkg_engine_set_tiles(runtime.engine, tiles))
+      local loss, gradients, step = run(layers, {x, w}, {}, 16)
+      C.tkg_engine_set_tiles(runtime.engine, 0)
+      return loss, bytes(gradients[2]), step:figure 'arena_bytes'
+    end
+    local loss, gradient, most = at_once(0)
+    local arenas = {}
+    for _, tiles in ipairs{1, 4, 16, 99} do
+      local other, same_gradient, arena = at_once(tiles)
+      assert.equal(loss, other)
+      assert.equal(gradient, same_gradient)
+      arenas[tiles] = arena
+    end
+    assert.equal(most, arenas[16])
+    assert.equal(most, arenas[99]) -- there are 16 threads
+    local tile = (arenas[4] - arenas[1]) / 3 -- at least one value of 256 rows
+    assert.is_true(tile >= 4 * 256 * 32 and most - arenas[4] == 12 * tile)
+    assert.not_equal(0, C.tkg_engine_set_tiles(runtime.engine, -1))
+  end)
 end)

@@ -33,7 +33,7 @@ local function measure(path, a, cuts)
   local run = run_args.open(path, a)
   local metrics = progress.during(function(update)
     return evaluate.model(run.model, run.data, a.part, {
-      k = cuts, size = require('tinykg.train').evaluation_size(run.options),
+      k = cuts, size = require('tinykg.train').evaluation_size(run.options).size,
       progress = function(done, all)
         update(function() return ('%s: %d of %s'):format(path, done, format.count(all, 'user')) end)
         run_args.check_interrupt()

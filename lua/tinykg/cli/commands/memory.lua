@@ -11,14 +11,16 @@ local FOCUS = 2 -- the bits whose kept values are listed if several widths are s
 
 local function parser()
   local p = options.parser('tinykg memory',
-    'Plan a step of a recipe at 32, 8, 4, 2 and 1 bits and show what memory it takes and whether '
-    .. 'that is free. Nothing is trained.',
+    'Plan a run of a recipe at 32, 8, 4, 2 and 1 bits and show what memory it takes and whether '
+    .. 'that is free, or what would be chosen to fit a budget. Nothing is trained.',
     'tinykg memory recipes/kgcn.lua --data DIR --set dim=64')
   p:argument('recipe', 'a recipe: a Lua file that returns tk.recipe{...}')
   options.add_data(p)
-  p:option('--bits', 'this width only: 32, 8, 4, 2, 1, or auto: the most that fit')
-  p:option('--budget', 'what a step may take: 2GiB, 500MB, ... (without: a run has nine tenths ' ..
-           'of what is free)')
+  p:option('--bits', 'this width only: 32, 8, 4, 2, 1; or auto: the most that fit, for each ' ..
+           'kept value')
+  options.add_budget(p)
+  p:option('--device-memory', 'plan for a GPU with so much memory, which need not be there; ' ..
+           'what its driver takes is part of that')
   p:option('--rounding', rounding.CHOICES, 'dither')
   options.add_engine(p)
   p:option('--seed', 'seed of the model\'s random constants', '1')
@@ -35,66 +37,60 @@ local function settings_from(a)
   end
   local s = settings{recipe = {a.recipe}, data = a.data, set = a.set, data_set = a.data_set,
                      grid = {}, bits = a.bits, budget = a.budget, seed = a.seed,
+                     device_memory = a.device_memory, sensitivity = a.sensitivity,
                      rounding = a.rounding, device = a.device, threads = a.threads}
-  s.auto, s.one_width = a.bits == 'auto', a.bits and a.bits ~= 'auto'
+  s.one_width = a.bits and a.bits ~= 'auto'
   return s
 end
 
---- The widths that fit, the most exact first.
-local function fitting(memory_plan, found)
-  local list = tables.filter(memory_plan.WIDTHS, function(bits)
+--- The widths that fit as they are, the most exact first.
+local function fitting(found)
+  local memory_plan, room = require 'tinykg.train.memory_plan', found.room
+  return tables.filter(memory_plan.WIDTHS, function(bits)
     local width = found.widths[bits]
-    return width and found.limit and memory_plan.takes(width, found.budget) <= found.limit
+    return width and room and room.takes(width) <= room.bytes
   end)
-  return list, list[1]
 end
 
 local function fit_text(found)
-  if not found.limit then return 'how much memory is free here is not known' end
-  local room = (found.budget and 'the budget of ' or 'nine tenths of what is free, ')
-    .. format.bytes(found.limit)
-  local what = found.budget and 'a step' or 'the run'
-  if #found.fits > 0 then
-    local whole = found.widths[found.fits[1]].memory.peak
-    return string.format('%s fits in %s, with bits: %s%s', what, room,
-      table.concat(found.fits, ', '), whole > found.limit
-      and string.format('; evaluating takes more: %s', format.bytes(whole)) or '')
-  end
-  local smaller = found.batch_size
-  return string.format('%s does not fit in %s%s', what, room, smaller
-    and string.format('; with --bits %d --set batch_size=%d it would', found.smallest, smaller)
-    or '')
+  if found.choice then return require('tinykg.run.budget_table').text(found.choice) end
+  if not found.room then return 'how much memory is free here is not known' end
+  return ('the run fits in %s, with bits: %s'):format(
+    require('tinykg.train.budget').name_of(found.room), table.concat(found.fits, ', '))
 end
 
---- Plans the widths and finds those that fit, or the batch size with which the smallest would.
+--- Plans the widths, and makes the run fit if there is a budget, or if nothing fits as it is.
 local function find(recipe, data, o, s)
-  local memory_plan = require 'tinykg.train.memory_plan'
-  local found = {budget = s.budget, limit = memory_plan.limit(s.budget),
-                 widths = memory_plan.of(recipe, data, o, s, s.one_width and {s.bits} or nil),
-                 smallest = s.one_width and s.bits or 1}
+  local memory_plan, budget = require 'tinykg.train.memory_plan', require 'tinykg.train.budget'
+  local found = {room = budget.room(s), bits = s.bits,
+                 widths = memory_plan.of(recipe, data, o, s, s.one_width and {s.bits} or nil)}
   found.exact = found.widths[32] or memory_plan.of(recipe, data, o, s, {32})[32]
-  local most
-  found.fits, most = fitting(memory_plan, found)
-  found.bits = s.auto and (most or 1) or s.bits
-  if not most and found.limit then
-    found.batch_size = memory_plan.batch_size(recipe, data, o, s, found.smallest, s.budget)
+  found.fits = fitting(found)
+  if s.budget or s.device_memory or s.bits == 'auto' or found.room and #found.fits == 0 then
+    found.choice = budget.choose(recipe, data, o, s)
+    found.bits = found.choice.bits
   end
+  found.chosen = found.choice and found.choice.plan or found.widths[found.bits]
   return found
 end
 
 --- `memory`, `kept` and `columns` are those of summary.json of such a run; `step` is memory without
---- evaluations; `widths` has all planned widths, with the kept values of each phase.
+--- evaluations; `widths` has all planned widths, with the kept values of each phase; `chosen` what
+--- was changed to fit a budget.
 local function print_json(recipe, data, s, found)
   local json, tk = require 'tinykg.base.json', require 'tinykg'
-  local memory_plan = require 'tinykg.train.memory_plan'
-  local columns = require('tinykg.train.memory_columns').of(found.widths[found.bits], found.exact)
-  local chosen = found.widths[found.bits]
+  local memory_plan, choice = require 'tinykg.train.memory_plan', found.choice
+  local columns = require('tinykg.train.memory_columns').of(found.chosen, found.exact)
   local widths = tables.map(memory_plan.WIDTHS, function(bits) return found.widths[bits] end)
   print(json.encode{
     recipe = recipe.name, data = data.name, device = tk.device(), threads = tk.threads(),
-    rounding = s.rounding, bits = found.bits, memory = chosen.memory, kept = chosen.kept,
-    step = chosen.step, columns = columns, widths = widths, limit = found.limit,
-    fits = json.array(found.fits), batch_size = found.batch_size})
+    rounding = s.rounding, bits = found.bits, memory = found.chosen.memory,
+    kept = found.chosen.kept, step = found.chosen.step, columns = columns, widths = widths,
+    limit = found.room and found.room.bytes, fits = json.array(found.fits),
+    chosen = choice and {options = choice.options, bits = choice.bits,
+                         value_bits = choice.value_bits, evaluation = choice.evaluation,
+                         tiles = choice.tiles, rows = json.array(choice.rows)},
+    refusal = choice and choice.refusal})
 end
 
 local function print_text(recipe, data, s, found, all)
@@ -106,7 +102,7 @@ local function print_text(recipe, data, s, found, all)
   print()
   print(memory_table.by_kind(found.widths))
   print()
-  print(memory_table.by_value(found.widths, (s.one_width or s.auto) and found.bits or FOCUS, all))
+  print(memory_table.by_value(found.widths, s.one_width and found.bits or FOCUS, all))
   print()
   print(fit_text(found))
 end
@@ -115,7 +111,7 @@ return function(...)
   local a = options.parse(parser(), ...)
   local s = settings_from(a)
   local tk = require 'tinykg'
-  run_args.set_engine(s)
+  if s.device_memory then run_args.set_planned_gpu(s) else run_args.set_engine(s) end
   tk.seed(s.seeds[1])
   local recipe = recipe_file.load(s.recipes[1])
   local o = options.usage_of(recipe.complete, recipe, s.options)

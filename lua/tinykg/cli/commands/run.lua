@@ -14,10 +14,9 @@ local function parser()
   options.add_data(p)
   p:option('--grid', 'several values of an option, or of bits and rounding; repeatable')
     :count('*'):argname('KEY=A,B,C')
-  p:option('--bits', 'how kept activations are stored: 32, 8, 4, 2, 1, or auto: the most that ' ..
-           'fit (default: 32)')
-  p:option('--budget', 'most memory a training step may take: 2GiB, 500MB, ...; without it auto ' ..
-           'bits fit in nine tenths of what is free')
+  p:option('--bits', 'how kept activations are stored: 32, 8, 4, 2, 1, or auto: the most for ' ..
+           'each value that fit (default: 32; with --budget: auto)')
+  options.add_budget(p)
   p:option('--rounding', rounding.CHOICES .. ' (default: dither)')
   p:option('--device', 'auto, cpu, cuda or cuda:N (default: auto)')
   options.add_list(p, '--seed', 'seeds of training, separated by commas (default: 1); the seed ' ..

@@ -46,9 +46,10 @@ end
 ---@param part {n: integer, users: ffi.cdata*, items: ffi.cdata*} rows of a data set
 ---@param options table as of loader/batches.lua
 ---@param sampler? fun(users: Tensor): Tensor samples negatives of each batch
+---@param cache? table the tensors by batch size, for the next epoch to use again; {} at first
 ---@return fun(): table?, integer count
-function loader.batches(part, options, sampler)
-  local cache = {}
+function loader.batches(part, options, sampler, cache)
+  cache = cache or {}
   local iterate, count = batches.iterate(part, options)
   return function()
     local raw = iterate()

@@ -1,10 +1,14 @@
 --- Writes the parameters of a model to a file and reads them.
 local must = require 'tinykg.base.must'
 local store = require 'tinykg.store'
+local tensor = require 'tinykg.engine.tensor'
 
 local parameters = {}
 
-local function shape(t) return '[' .. table.concat(t:size(), ', ') .. ']' end
+local DTYPES = {[tensor.F32] = 'f32', [tensor.I32] = 'i32'}
+
+local function shape_text(size) return '[' .. table.concat(size, ', ') .. ']' end
+local function shape(t) return shape_text(t:size()) end
 
 --- Writes a model's parameters by name. ---@param metadata table<string, string>
 function parameters.write(path, model, metadata)
@@ -28,14 +32,22 @@ function parameters.check(path)
   for _, t in pairs(must(store.read(path))) do t:free() end
 end
 
---- Sets a model's parameters from a file that `write` made. Names and shapes must agree.
+--- Sets a model's parameters from a file that `write` made, without a copy of them in memory. Names
+--- and shapes must agree; the parameters are undefined after an error.
 ---@return table<string, string> metadata
 function parameters.read(path, model)
-  local state, metadata = must(store.read(path))
-  for name, parameter in pairs(model:state()) do
-    parameters.copy(path, name, state[name], parameter)
+  local own = model:state()
+  local state, metadata = must(store.read(path, function(name, dtype, size)
+    local to = own[name]
+    local fits = to and to:dtype() == DTYPES[dtype] and shape(to) == shape_text(size)
+    return fits and to or nil
+  end))
+  for name, parameter in pairs(own) do
+    if state[name] ~= parameter then parameters.copy(path, name, state[name], parameter) end
   end
-  for _, t in pairs(state) do t:free() end
+  for name, t in pairs(state) do
+    if t ~= own[name] then t:free() end
+  end
   return metadata or {}
 end
 

@@ -1,0 +1,21 @@
+--- What a process takes of a GPU beside the bytes that the engine counts.
+local gpu_memory = {}
+
+local MIB = 2 ^ 20
+
+--- The context that the driver makes: 107 MiB on a GeForce RTX 4060 Ti, 555 MiB on an RTX PRO 6000
+--- (measured in github.com/ggml-org/llama.cpp, pull request 23604); it grows with the number of
+--- multiprocessors. The larger is taken for all.
+gpu_memory.CONTEXT = 555 * MIB
+--- The workspace of cuBLAS (kernels/cuda/matmul.cu).
+gpu_memory.WORKSPACE = 32 * MIB
+--- What the driver adds to a large block at most: it gives memory in pages of 2 MiB. (Blocks that
+--- are free in the pool, kernels/cuda/pool.cu, are given back when memory is short.)
+gpu_memory.PAGE = 2 * MIB
+
+--- All of it. ---@param blocks integer tensors of 1 MiB or more ---@return number bytes
+function gpu_memory.beside(blocks)
+  return gpu_memory.CONTEXT + gpu_memory.WORKSPACE + blocks * gpu_memory.PAGE
+end
+
+return gpu_memory
