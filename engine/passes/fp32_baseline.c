@@ -10,7 +10,7 @@
 #include <stdlib.h>
 
 #include "autodiff/custom_vjp.h"
-#include "data/graph.h"
+#include "data/packed_graph.h"
 #include "tape/alias.h"
 
 typedef struct counter {
