@@ -25,8 +25,8 @@ local MEASURED_SLACK = 128 * 1024 -- bytes
 local ON_PURPOSE = {
   {'reference_bytes$', 'a gathered value with two readers counts once (fuse_gather is a pass)'},
   {'memory', 'bytes: evaluations hold rows of users and items alone, traces of LuaJIT no batch'},
+  {'^kept%.json%.phases%.%d+%.values', 'relation ids take a byte, other ops sample triples'},
   {'', 'order of a sum: attention is e_t . (W h), was (e_t W) . h', label = '^kgat ', by = 1e-3},
-  {'', 'order of a sum: attention is e_t . (W h), it was (e_t W) . h', label = '^kgat ', by = 1e-3},
 }
 
 local function read(path)
