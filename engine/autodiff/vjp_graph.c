@@ -1,6 +1,6 @@
 /* Gradients of the ops on whole graphs. A sum over edges is passed back by a sum over the same
  * edges the other way; nothing is made per edge and column. */
-#include "data/graph.h"
+#include "data/packed_graph.h"
 #include "vjp.h"
 
 /* A node on the same graph; with `way` BACKWARD, gone through the other way than the forward op. */

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/op.h"
 #include "csr.h"
+#include "packed_graph.h"
 
 int64_t tkg_graph_length(int64_t n, int64_t m, int64_t e, int64_t layout) {
   const int64_t sizes[] = {n, m, e};

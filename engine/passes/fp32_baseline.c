@@ -12,7 +12,7 @@
 
 #include "autodiff/custom_vjp.h"
 #include "base/error.h"
-#include "data/graph.h"
+#include "data/packed_graph.h"
 #include "tape/alias.h"
 
 typedef tkg_fp32_saved counter;

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "data/graph.h"
+#include "data/packed_graph.h"
 #include "shape.h"
 #include "shared/moments.h"
 

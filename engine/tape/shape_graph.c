@@ -1,7 +1,7 @@
 /* Shapes of the ops on whole graphs, and of products of rows with matrices of their own kind. */
 #include <inttypes.h>
 
-#include "data/graph.h"
+#include "data/packed_graph.h"
 #include "shape.h"
 
 /* Where an op on a graph has its operands: their input numbers, -1 for none. */

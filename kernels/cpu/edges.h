@@ -7,7 +7,7 @@
 #define TKG_CPU_EDGES_H
 
 #include "base/op.h"
-#include "data/graph.h"
+#include "data/packed_graph.h"
 #include "kernel.h"
 
 enum {

@@ -5,7 +5,7 @@
 #include <stddef.h>
 
 #include "csr_rows.h"
-#include "data/graph.h"
+#include "data/packed_graph.h"
 #include "ids.h"
 #include "isa.h"
 #include "kernel.h"

@@ -69,7 +69,7 @@ extern "C" {
 #ifdef __CUDACC__
 #define inline __host__ __device__ inline
 #endif
-#include "data/graph.h"
+#include "data/packed_graph.h"
 #include "shared/bf16.h"
 #include "shared/codec.h"
 #include "shared/formulas.h"

@@ -184,7 +184,6 @@ static result run_on(const tkg_backend *b, const tkg_node *node, std::vector<arr
   c.context = &context;
   for (size_t k = 0; k < in.size(); k++) {
     c.in[k] = &in[k].node;
-    if (in[k].node.unused) continue; /* an optional input that is absent */
     c.data[k] = put(b, in[k].bytes, (int)k == over ? GUARD : 0);
   }
   std::vector<char> filler((size_t)bytes_of(node), (char)0xff), guard(64);
@@ -247,7 +246,7 @@ static std::string text_of(const tkg_node *n) {
 static void fail(const tkg_node *node, const std::vector<array> &in, const char *what) {
   if (++failures > 20) return;
   printf("FAIL %s -> %s", infos[node->op].name, text_of(node).c_str());
-  for (const array &a : in) printf(" %s", a.node.unused ? "-" : text_of(&a.node).c_str());
+  for (const array &a : in) printf(" %s", text_of(&a.node).c_str());
   printf(" i %d %d f %g %g: %s\n", (int)node->i[0], (int)node->i[1], node->f[0], node->f[1], what);
 }
 

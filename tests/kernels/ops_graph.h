@@ -7,7 +7,7 @@
 #include "ops.h"
 
 extern "C" {
-#include "data/graph.h"
+#include "data/packed_graph.h"
 }
 
 /* The engine's, found when it is opened. */

@@ -5,7 +5,7 @@
 #include "ops.h"
 
 extern "C" {
-#include "data/graph.h"
+#include "data/packed_graph.h"
 }
 
 /* A random CSR table: empty rows, a hub, entries in ascending order. */

@@ -26,8 +26,8 @@ local ON_PURPOSE = {
   {'reference_bytes$', 'a gathered value with two readers counts once (fuse_gather is a pass)'},
   {'rounding$', 'each kept value says how it is rounded, and dither is of two kinds'},
   {'memory', 'bytes: evaluations hold rows of users and items alone, traces of LuaJIT no batch'},
+  {'^kept%.json%.phases%.%d+%.values', 'relation ids take a byte, other ops sample triples'},
   {'', 'order of a sum: attention is e_t . (W h), was (e_t W) . h', label = '^kgat ', by = 1e-3},
-  {'', 'order of a sum: attention is e_t . (W h), it was (e_t W) . h', label = '^kgat ', by = 1e-3},
 }
 
 local function read(path)

@@ -112,7 +112,7 @@ end
 ---@return Tensor [edges]
 function Attention:scores(x, w, r)
   if not self.parts then runtime.fail('attention: it is fixed and has no scores') end
-  return scores_with(self, self.list or list_heads(self, 'transient'), x, w, r)
+  return scores_with(self, self.list or list_heads(self, 'data'), x, w, r)
 end
 
 --- Makes `weights` the softmax of the scores over the edges of each head. They are constants until
@@ -121,7 +121,7 @@ end
 ---@return Attention self
 function Attention:update(x, w, r)
   if not self.parts then return self end
-  local before, list = self.weights, self.list or list_heads(self, 'transient')
+  local before, list = self.weights, self.list or list_heads(self, 'data')
   local scores = scores_with(self, list, x, w, r)
   self.weights = self.graph:softmax(scores, {merged = self.merged}):keep()
   if list ~= self.list then list:free() end
