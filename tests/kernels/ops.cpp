@@ -284,14 +284,15 @@ static void rows_by_id(void) {
   const int64_t rows = below(9) ? 1 + below(300) : 1, m = some_rows();
   const int64_t d = below(12) ? some_cols() : 0;
   const bool vector = below(6) == 0, three = below(3) == 0 && m % 2 == 0;
-  std::vector<array> in = {vector ? floats({rows}) : maybe_coded(floats({rows, d}), true),
+  const array x = floats(vector ? dims{rows} : dims{rows, d});
+  std::vector<array> in = {vector ? x : maybe_coded(x, true),
                            ids(three ? dims{m / 2, 2} : dims{m}, rows)};
   spoil(in[1], rows);
   dims shape = three ? dims{m / 2, 2} : dims{m};
   if (!vector) shape.push_back(d);
   tkg_node n = node_of(TKG_OP_GATHER, TKG_F32, shape);
   compare(&n, in, 0, -1);
-  in[0] = halves(in[0]);
+  in[0] = halves(x);
   compare(&n, in, 0, -1);
   n = node_of(TKG_OP_WIDEN, TKG_F32, vector ? dims{rows} : dims{rows, d});
   in = {in[0]};
