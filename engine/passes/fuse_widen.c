@@ -1,15 +1,31 @@
 /* A parameter of 16 bits is recorded as a leaf and its widened copy, which everything reads. Ops
- * that read rows of it, by id or along edges, decode what they read themselves: the copy, twice as
- * large as the parameter, is made only for others, on the CPU in tiles where they are row by row.
- */
+ * that read rows of it, by id or along edges, decode what they read themselves, and of neighbouring
+ * rows only those are widened: the copy, twice as large as the parameter, is made only for other
+ * ops, on the CPU in tiles where they are row by row. */
 #include "fuse_widen.h"
+
+/* Widens the rows that are narrowed to, instead of narrowing what was widened. */
+static void narrow_first(const tkg_tape *tape, tkg_node *n) {
+  const tkg_node *widened = &tape->nodes[n->in[0]];
+  if (n->op != TKG_OP_NARROW || n->i[0] != 0 || widened->op != TKG_OP_WIDEN) return;
+  n->op = TKG_OP_WIDEN;
+  n->i[0] = widened->i[0] + n->i[1] * (tkg__count(widened) / widened->shape[0]);
+  n->i[1] = 0;
+  n->in[0] = widened->in[0];
+}
+
+/* Whether the node is a whole parameter, widened. */
+static bool is_widened(const tkg_tape *tape, const tkg_node *n) {
+  return n->op == TKG_OP_WIDEN && tkg__count(n) == tkg__count(&tape->nodes[n->in[0]]);
+}
 
 void tkg__fuse_widen(const tkg_program *p) {
   const tkg_tape *tape = p->tape;
   for (int i = 0; i < tape->n; i++) {
     tkg_node *n = &tape->nodes[i];
     int32_t *table = &n->in[n->op == TKG_OP_GATHER ? 0 : 1];
-    if (tkg__op_is(n->op, TKG_HALVES) && tape->nodes[*table].op == TKG_OP_WIDEN)
+    if (tkg__op_is(n->op, TKG_HALVES) && is_widened(tape, &tape->nodes[*table]))
       *table = tape->nodes[*table].in[0];
+    if (n->inputs == 1) narrow_first(tape, n);
   }
 }

@@ -107,7 +107,7 @@ static int refuse(const tkg_tape *tape, int leaf, int dense) {
 int tkg__lazy_rows(const tkg_program *p, int leaf, int32_t *gradient, tkg_rows *rows) {
   tkg_tape *tape = p->tape;
   const tkg_node *w = &tape->nodes[leaf];
-  const int64_t n = w->rank == 2 ? w->shape[0] : 0;
+  const int64_t n = w->rank == 2 && w->shape[1] > 0 ? w->shape[0] : 0;
   tkg_node index = {.rank = 1, .shape = {n}};
   parts all = {.dense = -1};
   char text[TKG_SHAPE_TEXT];

@@ -171,7 +171,8 @@ static int find_leaf(tkg_tape *tape, tkg_tensor *tensor) {
 /* What stands for the leaf of a tensor: of 16 bits its widened copy, which is the next node. */
 static int value_of_leaf(tkg_tape *tape, int at) {
   if (at < 0 || tape->nodes[at].dtype != TKG_BF16) return at;
-  if (at + 1 < tape->n && tape->nodes[at + 1].op == TKG_OP_WIDEN) return at + 1;
+  const tkg_node *next = &tape->nodes[at + 1];
+  if (at + 1 < tape->n && next->op == TKG_OP_WIDEN && next->in[0] == at) return at + 1;
   tkg_node node = {0};
   return tkg__record(tape, &node, TKG_OP_WIDEN, 1, (int32_t[]){at}, NULL);
 }

@@ -51,7 +51,7 @@ static int64_t blocks_per_chunk(const tkg_moments *s) { return CHUNK / (16 * s->
 static int64_t chunk_units(const tkg_node *node, const tkg_node *const *in) {
   (void)in;
   const tkg_moments s = moments_of(node);
-  return s.length ? (s.blocks + blocks_per_chunk(&s) - 1) / blocks_per_chunk(&s) : 0;
+  return (s.blocks + blocks_per_chunk(&s) - 1) / blocks_per_chunk(&s);
 }
 
 /* With a row of the gradient per touched row, only those cost much. */

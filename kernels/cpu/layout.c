@@ -111,7 +111,7 @@ static int transpose(const tkg_call *c, int64_t begin, int64_t end) {
 /* ---- widen: numbers of 16 bits as floats ---- */
 
 static int widen(const tkg_call *c, int64_t begin, int64_t end) {
-  const uint16_t *restrict x = c->data[0];
+  const uint16_t *restrict x = (const uint16_t *)c->data[0] + c->node->i[0];
   float *restrict out = c->out;
   const int64_t last = flat_at(c, end);
   for (int64_t i = flat_at(c, begin); i < last; i++) out[i] = tkg__bf16_value(x[i]);

@@ -137,7 +137,8 @@ static __global__ void widen_kernel(int64_t n, const uint16_t *x, float *out) {
 
 static int widen_run(const tkg_call *c, cudaStream_t stream) {
   const int64_t n = tkg__count(c->node);
-  tkg_launch(widen_kernel, tkg_flat(n), stream, n, tkg_in<uint16_t>(c, 0), tkg_out<float>(c));
+  tkg_launch(widen_kernel, tkg_flat(n), stream, n, tkg_in<uint16_t>(c, 0) + c->node->i[0],
+             tkg_out<float>(c));
   return TKG_OK;
 }
 

@@ -69,11 +69,10 @@ typedef struct tkg_moments {
 
 static inline tkg_moments tkg__moments_of(int64_t count, int64_t cols, int format) {
   const int rowwise = format & TKG_MOMENTS_ROWWISE;
+  const int by_row = rowwise || format & TKG_MOMENTS_BY_ROW || (cols >= 32 && cols <= 256);
   tkg_moments s;
-  s.length = format & (TKG_MOMENTS_ROWWISE | TKG_MOMENTS_BY_ROW) || (cols >= 32 && cols <= 256)
-                 ? cols
-                 : 64;
-  s.blocks = s.length ? (count + s.length - 1) / s.length : 0;
+  s.length = by_row && cols > 0 ? cols : 64;
+  s.blocks = (count + s.length - 1) / s.length;
   s.first = format & TKG_MOMENTS_8 ? rowwise ? (count + 3) / 4 : (count + 1) / 2 : count;
   s.second = format & TKG_MOMENTS_8 ? 2 * s.blocks : rowwise ? s.blocks : count;
   s.draws = (s.length + 15) / 16;

@@ -296,6 +296,10 @@ static void rows_by_id(void) {
   n = node_of(TKG_OP_WIDEN, TKG_F32, vector ? dims{rows} : dims{rows, d});
   in = {in[0]};
   compare(&n, in, 0, -1);
+  const int64_t first = below(rows);
+  n = node_of(TKG_OP_WIDEN, TKG_F32, vector ? dims{rows - first} : dims{rows - first, d});
+  n.i[0] = first * (vector ? 1 : d);
+  compare(&n, in, 0, -1);
 
   const int64_t many = below(3) ? m : 300 + below(2000); /* a hub's run then spans chunks */
   n = node_of(TKG_OP_SCATTER_ADD, TKG_F32, vector ? dims{rows} : dims{rows, d});

@@ -168,8 +168,8 @@ local function reason_of(label, name, a, b)
   end
 end
 
---- Compares one file: counts its values by kind. Adds what differs to `differences`, or counts it in
---- `purposes` by its reason.
+--- Compares one file: counts its values by kind. Adds what differs to `differences`, or counts it
+--- in `purposes` by its reason.
 local function compare(label, name, before, after, counts, differences, purposes)
   local list, others = values_of(before, name), {}
   local function note(key, a, b)

@@ -45,6 +45,7 @@ return function(t)
   local head = string.format('%s [%s] %s', t:dtype(), table.concat(shape, ', '),
                              ffi.string(C.tkg_tensor_device(t.kept)))
   if C.tkg_tensor_is_parameter(t.kept) ~= 0 then head = head .. ' parameter' end
+  if C.tkg_tensor_bits(t.kept) == 16 then head = head .. ' in 16 bits' end
   if n > 0 then
     head = head .. string.format('  mean %.4g  sd %.4g  min %.4g  max %.4g', mean, sd, low, high)
     if nans > 0 then head = head .. '  NaN ' .. nans end

@@ -48,15 +48,16 @@ local function parts_of(graph)
   return parts, first
 end
 
---- The heads of each relation, ascending, one relation after the other. ---@return Tensor int32
-local function list_heads(self)
+--- The heads of each relation, ascending, one relation after the other. `kind`: of its memory.
+---@return Tensor int32
+local function list_heads(self, kind)
   local list, at = arrays.ints(self.heads), arrays.ints(self.graph.relations)
   for _, part in ipairs(self.parts) do at[part.relation] = part.first end
   each_head(self.graph, function(r, head)
     list[at[r]] = head
     at[r] = at[r] + 1
   end)
-  local heads = tensor.constant(tensor.I32, {self.heads}, list)
+  local heads = tensor.create(tensor.I32, {self.heads}, kind):write(list, 0, self.heads)
   arrays.free(list, at)
   return heads
 end
@@ -80,7 +81,7 @@ function attention.new(graph, o)
   local self = setmetatable({graph = graph, weights = o.weights, merged = o.merged}, Attention)
   if o.fixed then return self end
   self.parts, self.heads = parts_of(graph)
-  if not o.one_way then self.list = list_heads(self) end
+  if not o.one_way then self.list = list_heads(self, 'graph') end
   return self
 end
 
@@ -111,7 +112,7 @@ end
 ---@return Tensor [edges]
 function Attention:scores(x, w, r)
   if not self.parts then runtime.fail('attention: it is fixed and has no scores') end
-  return scores_with(self, self.list or list_heads(self), x, w, r)
+  return scores_with(self, self.list or list_heads(self, 'transient'), x, w, r)
 end
 
 --- Makes `weights` the softmax of the scores over the edges of each head. They are constants until
@@ -120,7 +121,7 @@ end
 ---@return Attention self
 function Attention:update(x, w, r)
   if not self.parts then return self end
-  local before, list = self.weights, self.list or list_heads(self)
+  local before, list = self.weights, self.list or list_heads(self, 'transient')
   local scores = scores_with(self, list, x, w, r)
   self.weights = self.graph:softmax(scores, {merged = self.merged}):keep()
   if list ~= self.list then list:free() end

@@ -59,6 +59,7 @@ describe('parameter_bits', function()
     local got = flat(w)
     for i, x in ipairs(list) do assert.equal(nearest(x), got[i]) end
     assert.equal('f32', w:dtype())
+    assert.matches('parameter in 16 bits', tostring(w), 1, true)
     local nan = tk.parameter(tk.tensor{0 / 0}, {bits = 16}):item()
     assert.is_true(nan ~= nan)
   end)
@@ -102,6 +103,10 @@ describe('parameter_bits', function()
       function(w) return graph:aggregate(w, {message = 'mul', relation = r}):square():sum() end,
       function(w) return graph:aggregate(w):gather(ids):square():sum() end,
       function(w) return w:matmul(m):sigmoid():sum() end,
+      function(w) return w:rows(3, 30):rows(2, 9):matmul(m):square():sum() end,
+      function(w) return w:rows(3, 30):gather(tk.ids{0, 7, 7}):square():sum() end,
+      function(w) return w:rows(1, 30):gather(tk.ids{0, 7, 7}):square():sum() end,
+      function(w) return w:narrow(2, 3, 5):square():sum() + w:narrow(1, 50, 1):sum() end,
       function(w)
         local attention = w:gather(tk.ids{5, 6}):rows(1, 2):matmul(m):matmul(tk.ones(5, 3))
         return tk.neighbor_sum(attention, w:gather(tk.ids{9, 1, 3, 9, 0, 2})):square():sum()
@@ -124,6 +129,10 @@ describe('parameter_bits', function()
     assert.is_nil(step:program():find('widen', 1, true), step:program())
     -- a batch's rows and the gradient
     assert.is_true(step:figure 'arena_bytes' < 1.1 * 4 * 20000 * 64)
+    local some = tk.step(function() return w:rows(5, 8):square():sum() end)
+    some()
+    assert.matches('widen +%d+  f32 %[4, 64%]', some:program())
+    assert.is_nil(some:program():match('widen +%d+  f32 %[20000'))
   end)
 
   -- Element i of block b: number i % 8 of Philox block b ceil(length / 16) + i / 16, from 65535 if
@@ -132,7 +141,8 @@ describe('parameter_bits', function()
   local words = ffi.new('uint32_t[4]')
   local function noise(seed, t, number, length, i)
     local b, c = math.floor(i / length), i % length
-    C.tkg_philox(seed, 2 ^ 32 + b * math.ceil(length / 16) + math.floor(c / 16), t, 2 ^ 22 + number, words)
+    local block = 2 ^ 32 + b * math.ceil(length / 16) + math.floor(c / 16)
+    C.tkg_philox(seed, block, t, 2 ^ 22 + number, words)
     local word = tonumber(words[math.floor(c % 8 / 2)])
     local n = c % 2 == 0 and word % 65536 or math.floor(word / 65536)
     return c % 16 >= 8 and 65535 - n or n

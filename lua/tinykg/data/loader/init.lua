@@ -96,7 +96,7 @@ end
 ---@param csr {n: integer, rows: integer, offsets: ffi.cdata*, items: ffi.cdata*} as
 ---  data:known() returns ---@param users integer ---@return {offsets: Tensor, items: Tensor}
 function loader.known(csr, users)
-  local function ids(array, n) return tensor.constant(tensor.I32, {n}, array) end
+  local function ids(array, n) return tensor.ids(array, n) end -- data, not part of a graph
   if users < 0 or users > csr.rows then
     runtime.fail('loader.known: %d users, but the lists are of %d', users, csr.rows)
   end
