@@ -42,7 +42,8 @@ typedef struct coded_rows {
  * which may be NULL. */
 void TKG_ISA_NAME(tkg__coded_open)(coded_rows *s, const tkg_call *c, int k, const int32_t *ids);
 
-/* Makes place p the first of as many as there is room for, but of none from `limit` on. */
+/* Opens the window of at most `most` rows, no more than CODED_ROWS, from place p on, but of none
+ * from place `limit` on. */
 void TKG_ISA_NAME(tkg__coded_window)(coded_rows *s, int64_t p, int64_t limit, int most);
 
 /* Whether noise is drawn per element: rows can then be read as a whole alone. */
@@ -50,7 +51,8 @@ static inline bool coded_apart(const coded_rows *s) {
   return s->codec.rounding == TKG_ROUND_DITHER_INDEPENDENT;
 }
 
-/* Decodes row `row`, or those of the window from place p on. */
+/* Decode to `decoded`: one row by number; or as many as there is room for, from place p on, which
+ * become the window. */
 void TKG_ISA_NAME(tkg__coded_read)(coded_rows *s, int64_t row);
 void TKG_ISA_NAME(tkg__coded_decode)(coded_rows *s, int64_t p, int64_t limit);
 
