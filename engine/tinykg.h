@@ -20,7 +20,7 @@
 
 #include <stdint.h>
 
-#define TKG_ABI 1           /* changes when this header does */
+#define TKG_ABI 2           /* changes when this header does */
 #define TKG_VERSION "0.1.0" /* install_spec compares the rockspec and the changelog with it */
 
 #ifdef __cplusplus
@@ -149,6 +149,9 @@ typedef struct tkg_attributes {
 int tkg_tape_create(tkg_engine *engine, tkg_tape **out);
 void tkg_tape_release(tkg_tape *tape);
 void tkg_tape_begin(tkg_tape *tape); /* empties it; node numbers from before are invalid */
+/* Releases the tensors that were recorded, when nothing more of the tape will run: their memory may
+ * be needed before it is begun anew. It can still be printed. */
+void tkg_tape_end(tkg_tape *tape);
 int tkg_tape_length(const tkg_tape *tape);
 /* Ops by name; ops.def, which lies beside this header, has their inputs and attributes. */
 int tkg_op_code(const char *name); /* -1 when there is none */

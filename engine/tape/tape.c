@@ -49,6 +49,15 @@ void tkg_tape_begin(tkg_tape *tape) {
   tape->next_stream = 0;
 }
 
+void tkg_tape_end(tkg_tape *tape) {
+  TKG__NEEDS(tape, );
+  for (int i = 0; i < tape->n; i++) {
+    tkg_tensor_release(tape->side[i].tensor);
+    tape->side[i].tensor = NULL;
+  }
+  tape->generation = next_generation();
+}
+
 int tkg_tape_length(const tkg_tape *tape) {
   TKG__NEEDS(tape, 0);
   return tape->n;

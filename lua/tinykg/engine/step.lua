@@ -94,6 +94,13 @@ local function new_step(fn, options)
                        checked = is_checked(options)}, Step)
 end
 
+--- Lets go of the tensors that a tape has recorded, such as weights of a graph that are made anew
+--- between two steps.
+local function finish(tape)
+  C.tkg_tape_end(tape.c)
+  tape.generation = tape.generation + 1
+end
+
 --- Records fn on the step's tape. Returns a list: true, then fn's results.
 local function record(self, ...)
   if runtime.tape ~= runtime.ambient then runtime.fail('a step cannot run inside another') end
@@ -167,6 +174,7 @@ function Step.__call(self, ...)
   check(C.tkg_step_run(self.c, self.tape.c, nodes[0], optimizer_of(self), nodes, #asked, outputs))
   self.number = self.number + 1 -- one that fails or is interrupted has not happened
   keep_results(asked, outputs, 2)
+  finish(self.tape)
   return take_loss(outputs[0]), unpack(results, 3)
 end
 
@@ -264,8 +272,8 @@ local function no_grad(fn, ...)
   check(C.tkg_step_set(forward.c, 'number', forward.first + forward.number))
   check(C.tkg_step_run(forward.c, forward.tape.c, -1, nil, nodes, #asked, outputs))
   keep_results(asked, outputs, 1)
-  forward.fn = nil -- so that neither it nor the tape keeps tensors alive until the next call
-  C.tkg_tape_begin(forward.tape.c)
+  forward.fn = nil -- what it refers to may go
+  finish(forward.tape)
   return unpack(results, 2)
 end
 

@@ -29,6 +29,7 @@ local make
 ---@field edges integer with inverses and loops
 ---@field of string? of a graph of a data set: 'kg', 'interactions' or 'both'
 ---@field first_user integer? the node of user 0, in a graph of a data set with users
+---@field train tinykg.Csr? what data:known() returned, of a graph with these interactions
 ---@field weights Tensor? [edges]: constants or values that aggregate multiplies with
 local Graph = {}
 Graph.__index = Graph
@@ -380,6 +381,7 @@ local function from_data(data, o)
   if of == 'labels' then return require('tinykg.graph.labels')(make, data) end
   local graph = finish(build.of_data(data, of, of == 'both' or o.merged or false), o)
   graph.of = of
+  graph.train = of ~= 'kg' and data:known() or nil
   return graph
 end
 

@@ -89,7 +89,8 @@ local function step_function(self, p, model, data, o)
   if p.steps then
     return function() return p.loss(model, p.sample and p.sample(model) or {}) end
   end
-  local sampler = data.task ~= 'ctr' and loader.sampler(data, o.negatives, o.negative_sampling)
+  local sampler = data.task ~= 'ctr'
+    and loader.sampler(data, o.negatives, o.negative_sampling, model)
   self.part = data.train
   return function(batch)
     batch.negatives = sampler and sampler(batch.users) or nil -- sampled by the step

@@ -1,6 +1,7 @@
 --- Batches as tensors, for step functions.
 local Ranker = require('tinykg.nn').Ranker
 local arrays = require 'tinykg.engine.arrays'
+local items_of_users = require 'tinykg.graph.items_of_users'
 local batches = require 'tinykg.data.loader.batches'
 local ops = require 'tinykg.engine.ops'
 local renamed = require 'tinykg.base.arguments.renamed'
@@ -149,22 +150,24 @@ end
 --- step the step's plan samples anew in each run.
 ---@param data tinykg.Data ---@param count integer
 ---@param by? string 'uniform' (default) or 'popularity'
+---@param model? Module known items are read in a graph of the model that has them, not copied
 ---@return fun(users: Tensor): Tensor int32 [n, count]
-function loader.sampler(data, count, by)
-  local csr = data:known()
-  local known = loader.known(csr, data.users)
-  if by == 'popularity' then loader.by_popularity(known, csr, data.items)
-  elseif by and by ~= 'uniform' then
+function loader.sampler(data, count, by, model)
+  if by and by ~= 'uniform' and by ~= 'popularity' then
     error(("negative sampling: '%s' is not uniform or popularity"):format(tostring(by)), 0)
   end
+  local csr, popular = data:known(), by == 'popularity'
+  local in_graph = model and not popular and items_of_users(model, csr)
+  local known = not in_graph and loader.known(csr, data.users)
+  if popular then loader.by_popularity(known, csr, data.items) end
   return function(users)
-    local a = tensor.attribute()
+    local a, from = tensor.attribute(), known or in_graph()
     a.i[0], a.i[2] = count, data.items
-    if known.probability then
-      return tensor.record('sample_negatives', a, known.offsets, known.items, users,
-                           known.probability, known.alias)
+    if popular then
+      return tensor.record('sample_negatives', a, from.offsets, from.items, users,
+                           from.probability, from.alias)
     end
-    return tensor.record('sample_negatives', a, known.offsets, known.items, users)
+    return tensor.record('sample_negatives', a, from.offsets, from.items, users)
   end
 end
 
