@@ -44,6 +44,7 @@ static bool row_local(const rows *z, int v) {
   if (n->rank != 2 || n->dtype != TKG_F32 || n->shape[0] < 2) return false;
   if (n->op == TKG_OP_GATHER) return gathers_rows(z, n) && node_of(z, n->in[1])->rank == 1;
   if (n->op == TKG_OP_WIDEN) return false; /* a gather will read the leaf itself (fuse_widen.c) */
+  if (tkg__op_is(n->op, TKG_BASE)) return false; /* it names rows of the whole by number */
   tkg__inputs_of(z->old, n, in);
   return tkg__rows_apart(n, in);
 }

@@ -21,6 +21,7 @@ enum {
   LARGEST_TILE = TKG_PART_UNIT, /* a whole number of flat kernels' blocks of 1,024 elements */
   LEAST_ROWS = TKG_PARTED_ROWS, /* a group with fewer is not worth one */
   LEAST_TILES = 8,              /* nor one with fewer tiles */
+  FEW = 8,                      /* a node with so many times fewer rows may run before a group */
 };
 
 /* ---- what a node can be ---- */
@@ -57,8 +58,9 @@ typedef struct grouping {
   tkg_program *p;
   const tkg_tape *tape;
   int first, nodes; /* of the group being made: position in the order, members */
+  int serial;       /* counts groups that were begun */
   int64_t rows, tile;
-  int32_t *made;  /* by node: 1 + position of the group's first node when it was made in one */
+  int32_t *made;  /* by node: the group that it was made in, by its serial number */
   bool *early;    /* by node: it runs in the first part of a group that is split */
   int32_t *later; /* the other nodes of that group */
 } grouping;
@@ -76,9 +78,7 @@ static void close_group(grouping *z, int end) {
   z->nodes = 0;
 }
 
-static bool made_here(const grouping *z, int v) {
-  return z->made[z->p->storage[v]] == z->first + 1;
-}
+static bool made_here(const grouping *z, int v) { return z->made[z->p->storage[v]] == z->serial; }
 
 /* Whether the node needs all of its input k, which the group being made makes. */
 static bool needs_whole(const grouping *z, const tkg_node *n, int k) {
@@ -88,9 +88,37 @@ static bool needs_whole(const grouping *z, const tkg_node *n, int k) {
          tkg__part(z->tape, &z->tape->nodes[v]) == TKG_PART_REDUCES;
 }
 
-/* Whether the node can run in the group being made: it reads row by row what the group makes. */
-static bool joins(const grouping *z, const tkg_node *n, int64_t rows) {
+static bool read_after(const grouping *z, int v, int o) {
+  for (; o < z->p->order_count; o++) {
+    const tkg_node *n = &z->tape->nodes[z->p->order[o]];
+    for (int k = 0; k < n->inputs; k++)
+      if (z->p->storage[n->in[k]] == v) return true;
+  }
+  return false;
+}
+
+/* Whether the group being made, which ends at `end`, reads as a whole, for the last time, a value
+ * as large as node n: its memory is free once the group has run. */
+static bool frees_as_much(const grouping *z, int end, const tkg_node *n) {
+  for (int o = z->first; o < end; o++) {
+    const tkg_node *m = &z->tape->nodes[z->p->order[o]];
+    for (int k = 0; k < m->inputs; k++) {
+      int v = z->p->storage[m->in[k]];
+      const tkg_node *x = &z->tape->nodes[v];
+      if (x->op == TKG_OP_LEAF || made_here(z, v) || tkg__aligned(z->tape, m, k)) continue;
+      if (tkg__bytes(x) >= tkg__bytes(n) && !read_after(z, v, end)) return true;
+    }
+  }
+  return false;
+}
+
+/* Whether the node, at place o, can run in the group being made: it reads row by row what the group
+ * makes. A group ends where rows are added to a sum over a graph that frees what it read: of the
+ * two matrices that a layer's gradient is passed on by, one is then gone before the next two. */
+static bool joins(const grouping *z, int o, int64_t rows) {
+  const tkg_node *n = &z->tape->nodes[z->p->order[o]];
   bool joins = z->nodes > 0 && rows == z->rows;
+  if (joins && tkg__op_is(n->op, TKG_BASE)) joins = !frees_as_much(z, o, n);
   for (int k = 0; joins && k < n->inputs; k++) joins = !needs_whole(z, n, k);
   return joins;
 }
@@ -115,15 +143,16 @@ static void add_to_group(grouping *z, int o) {
   const tkg_node *n = &z->tape->nodes[i];
   if (z->p->storage[i] != i) return; /* a view runs nothing */
   int64_t rows = group_rows(z, n), tile = tile_for(n, tkg__part(z->tape, n));
-  if (rows < 0 || !joins(z, n, rows)) {
+  if (rows < 0 || !joins(z, o, rows)) {
     close_group(z, o);
     z->first = o;
+    z->serial++;
     z->rows = rows;
     z->tile = TILE;
   }
   if (rows < 0) return;
   z->nodes++;
-  z->made[i] = z->first + 1;
+  z->made[i] = z->serial;
   if (tile > z->tile) z->tile = tile;
 }
 
@@ -194,10 +223,30 @@ static void split_group(grouping *z, int end, const tkg_node *n) {
   }
 }
 
+/* Whether the node has few rows and reads nothing that the group being made makes. */
+static bool may_run_before(const grouping *z, const tkg_node *n) {
+  if (z->nodes == 0 || tkg__op_is(n->op, TKG_TILED) == 0 || FEW * tkg__rows(n) > z->rows)
+    return false;
+  for (int k = 0; k < n->inputs; k++)
+    if (made_here(z, n->in[k])) return false;
+  return true;
+}
+
+/* Moves the node at place o before the group being made. */
+static void move_before(grouping *z, int o) {
+  int32_t *order = z->p->order, node = order[o];
+  for (; o > z->first; o--) order[o] = order[o - 1];
+  order[z->first++] = node;
+}
+
 static void add_node(grouping *z, int o) {
   const tkg_node *n = &z->tape->nodes[z->p->order[o]];
   bool view = z->p->storage[z->p->order[o]] != z->p->order[o];
-  if (!view && z->nodes > 1 && group_rows(z, n) == z->rows && !joins(z, n, z->rows))
+  if (!view && may_run_before(z, n)) {
+    move_before(z, o);
+    return;
+  }
+  if (!view && z->nodes > 1 && group_rows(z, n) == z->rows && !joins(z, o, z->rows))
     split_group(z, o, n);
   add_to_group(z, o);
 }

@@ -1,5 +1,5 @@
---- The items that each user has in train, as they lie in a graph of a model: the tails of the user's
---- edges, ascending. A sampler of negatives reads them there.
+--- The items that each user has in train, as they lie in a graph of a model: the tails of the
+--- user's edges, ascending. A sampler of negatives reads them there.
 local packed = require 'tinykg.graph.packed'
 
 --- A function that records where the edges of each user begin, int32 [users + 1], and the tails of

@@ -45,7 +45,9 @@ local function tables_of(self, prepared)
   if prepared and prepared.of_nodes then return prepared end
   if prepared then
     local n = #prepared / 2
-    return parts_of(self, {unpack(prepared, 1, n)}), parts_of(self, {unpack(prepared, n + 1)})
+    local users = parts_of(self, {unpack(prepared, 1, n)})
+    users.by_node = prepared.by_node
+    return users, parts_of(self, {unpack(prepared, n + 1)})
   end
   if not self.node_embeddings then
     runtime.fail('%s: it has no function node_embeddings', self.name or 'a model')
@@ -66,6 +68,12 @@ local function gather(parts, ids)
   return #rows == 1 and rows[1] or ops.cat(rows, 2)
 end
 
+--- Rows of users of part k; in a parameter that prepare left as it is, rows of their nodes.
+local function rows_of_users(self, parts, k, users)
+  local by_node = parts.by_node and parts.by_node[k]
+  return parts[k]:gather(by_node and nodes_of(self, users) or users)
+end
+
 --- Rows of a batch's users, items and sampled items. All rows of one table are gathered by one
 --- op, so that the engine computes no other rows of a last layer.
 ---@param batch {users: Tensor, items: Tensor, negatives: Tensor?}
@@ -78,7 +86,9 @@ function Ranker:batch_embeddings(batch, users, items)
   local n, sampled = batch.users:size(1), batch.negatives
   sampled = sampled and sampled:reshape(-1)
   if items then
-    local u = gather(users, batch.users)
+    local of_users = {}
+    for k = 1, #users do of_users[k] = rows_of_users(self, users, k, batch.users) end
+    local u = #users == 1 and of_users[1] or ops.cat(of_users, 2)
     local rows = gather(items, sampled and ops.cat{batch.items, sampled} or batch.items)
     if not sampled then return u, rows end
     return u, rows:rows(1, n), rows:rows(n + 1, rows:size(1))
@@ -108,7 +118,8 @@ local MOST = 0.75
 --- items, gathered where the model has rows of other nodes too, which the engine then leaves out of
 --- its last layer. A parameter is read where it is.
 ---@return Tensor[]|{temporary: Tensor[]?} parts of users' rows, then as many of items' rows, or
----  those of all nodes, with a field `of_nodes`; what can be freed with them
+---  those of all nodes, with a field `of_nodes`; what can be freed with them. A user's row in part
+---  k is that of the user's node if by_node[k].
 function Ranker:prepare()
   local users, items = tables_of(self)
   local all_users = not items and nodes_of(self)
@@ -118,9 +129,11 @@ function Ranker:prepare()
     return users
   end
   items = items or users
-  local nodes, prepared = self.item_count and self.item_count ~= rows and item_nodes(self), {}
+  local nodes = self.item_count and self.item_count ~= rows and item_nodes(self)
+  local prepared = {by_node = {}}
   for k, part in ipairs(users) do
-    prepared[k] = all_users and part:gather(all_users) or part
+    prepared.by_node[k] = all_users and part.kept and true
+    prepared[k] = all_users and not part.kept and part:gather(all_users) or part
     prepared[#users + k] = nodes and not items[k].kept and items[k]:gather(nodes) or items[k]
   end
   prepared.temporary = nodes and {nodes} or nil
@@ -138,11 +151,12 @@ end
 ---@param prepared? Tensor|Tensor[] what prepare returned ---@return Tensor [n, items]
 function Ranker:rank(users, prepared)
   local of_users, of_items = tables_of(self, prepared)
-  local ids, scores = of_items and users or nodes_of(self, users), nil
+  local nodes, scores = not of_items and nodes_of(self, users), nil
   for k, part in ipairs(of_users) do
     local items = (of_items or of_users)[k]
     if self.item_count then items = items:rows(1, self.item_count) end
-    local products = part:gather(ids):matmul(items, {transpose_b = true})
+    local u = nodes and part:gather(nodes) or rows_of_users(self, of_users, k, users)
+    local products = u:matmul(items, {transpose_b = true})
     scores = scores and scores + products or products
   end
   return scores
