@@ -57,8 +57,9 @@ static int64_t tile_for(const tkg_node *n, enum tkg_part part) {
 typedef struct grouping {
   tkg_program *p;
   const tkg_tape *tape;
-  int first, nodes; /* of the group being made: position in the order, members */
-  int serial;       /* counts groups that were begun */
+  int first;  /* of the group being made: position in the order */
+  int nodes;  /* its members, but for those that add few rows: they gain nothing from tiles */
+  int serial; /* counts groups that were begun */
   int64_t rows, tile;
   int32_t *made;  /* by node: the group that it was made in, by its serial number */
   bool *early;    /* by node: it runs in the first part of a group that is split */
@@ -151,7 +152,7 @@ static void add_to_group(grouping *z, int o) {
     z->tile = TILE;
   }
   if (rows < 0) return;
-  z->nodes++;
+  z->nodes += !tkg__op_is(n->op, TKG_BASE);
   z->made[i] = z->serial;
   if (tile > z->tile) z->tile = tile;
 }
