@@ -61,12 +61,9 @@ function KGAT:phases(_, o)
 end
 
 --- An evaluation uses the attention of the parameters as they are.
-function KGAT:prepare()
-  self:update_attention()
-  return tk.nn.Ranker.prepare(self)
-end
+function KGAT:begin_evaluation() self:update_attention() end
 
---- Attention, as prepare left it.
+--- Attention, as begin_evaluation left it.
 function KGAT:explain() return {what = 'attention', self.attention} end
 
 return tk.recipe{

@@ -17,12 +17,14 @@ local function check_count(name, t, n)
   runtime.fail('%s: returned [%s], expected %d scores', name, table.concat(t:size(), ', '), n)
 end
 
---- Computes what model:prepare() returns, the last argument of score and rank: a tensor, or a table
---- of tensors, which may have a list `temporary` of tensors to free with them. Returns it, and a
---- function that frees the tensors.
+--- Calls model:begin_evaluation(), and computes what model:prepare() returns, the last argument of
+--- score and rank: a tensor, or a table of tensors, which may have a list `temporary` of tensors to
+--- free with them. Returns it, and a function that frees the tensors.
 ---@param model Module in eval mode
 ---@return Tensor|table|nil prepared, fun() release
 function evaluate.prepare(model)
+  local begin = model.begin_evaluation
+  if begin then source_line.within(begin, step.no_grad, begin, model) end
   if not model.prepare then return nil, function() end end
   local outer, prepared, made = source_line.enter(model.prepare), nil, {}
   step.no_grad(function()
