@@ -54,8 +54,8 @@ int tkg_engine_supports(const tkg_engine *engine, int op); /* 1: the device has 
 void tkg_engine_set_seed(tkg_engine *engine, uint64_t seed);
 int tkg_engine_set_threads(tkg_engine *engine, int threads); /* 0..1024; 0: one per core */
 int tkg_engine_threads(const tkg_engine *engine);
-/* Sets how many tiles of rows plans made from here on run at a time, at most; 0, the default: one for
- * each thread. Each has memory of its own. The results are the same bits. */
+/* Sets how many tiles of rows plans made from here on run at a time, at most; 0, the default: one
+ * for each thread. Each has memory of its own. The results are the same bits. */
 int tkg_engine_set_tiles(tkg_engine *engine, int tiles);
 int tkg_engine_tiles(const tkg_engine *engine);
 /* Sets how GPUs with TF32 multiply matrices: "float32" is exact and the default; "tf32" rounds the

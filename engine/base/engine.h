@@ -25,7 +25,7 @@ struct tkg_engine {
   char note[TKG_NOTE]; /* why "auto" took the CPU, or empty */
   uint64_t seed;
   int threads;
-  int tiles; /* at a time, at most; 0: one for each thread */
+  int tiles;    /* at a time, at most; 0: one for each thread */
   bool tf32;    /* matrix products may use it, on devices that have it */
   bool replays; /* tkg_engine_set_replay */
   int64_t live[TKG_KIND_COUNT], peak[TKG_KIND_COUNT], peak_total;

@@ -74,9 +74,9 @@ enum { TKG_MOST_ELEMENTS_BITS = 48 };
 #define TKG_MOST_ELEMENTS (INT64_C(1) << TKG_MOST_ELEMENTS_BITS)
 bool tkg__shape_fits(const int64_t *shape, int rank);
 
-/* Whether the kernel of a node can read these packed codes as this input. It decodes a row each time
- * that it reads it, and holds a row of so many columns. So codes whose noise is drawn per element
- * are read only where ids list the rows that are needed. */
+/* Whether the kernel of a node can read these packed codes as this input. It decodes a row each
+ * time that it reads it, and holds a row of so many columns. So codes whose noise is drawn per
+ * element are read only where ids list the rows that are needed. */
 enum { TKG_MOST_CODED_COLS = 2048 };
 bool tkg__takes_codes(const tkg_node *n, int input, const tkg_node *codes);
 

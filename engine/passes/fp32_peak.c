@@ -270,7 +270,7 @@ int tkg__fp32_reference(tkg_program *p, int loss, const tkg_optimizer *optimizer
   int status = tkg__fp32_saved(p, loss, &saved);
   if (status) return status;
   p->reference_bytes = tkg__fp32_saved_bytes(&saved);
-  p->reference_held = malloc((2 * (size_t)p->tape->n + 1) * sizeof *p->reference_held);
+  p->reference_held = calloc(2 * (size_t)p->tape->n + 1, sizeof *p->reference_held);
   if (!p->reference_held) status = tkg__fail(TKG_E_MEMORY, "plan: no memory");
   if (!status) hold_leaves(p, &saved, optimizer);
   if (!status) status = measure_work(p, &saved, loss, optimizer);

@@ -57,10 +57,10 @@ typedef struct tkg_program {
   bool updates; /* an optimizer consumes the gradients */
   tkg_saved_value *saved;
   int saved_count;
+  int reference_held_count;
   int64_t reference_bytes;              /* what an op-by-op FP32 tape would save */
   int64_t reference_work;               /* and hold at its fullest during the step */
   struct tkg_fp32_held *reference_held; /* and between steps; see fp32_peak.h */
-  int reference_held_count;
 
   /* the plan */
   int32_t *order; /* nodes to run, in this order */

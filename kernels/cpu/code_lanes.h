@@ -60,10 +60,21 @@ TKG_INLINE code_levels code_levels_of(int bits, uint32_t half) {
   return (code_levels){((code_lanes(0) & ((1U << bits) - 1)) << 17) | half, half};
 }
 
+/* Lane i is lane index[i] of the table. */
+TKG_INLINE words code_look_up(words table, words index) {
+#ifdef __clang__
+  words found;
+  for (int i = 0; i < WIDTH; i++) found[i] = table[index[i] % WIDTH];
+  return found;
+#else
+  return __builtin_shuffle(table, index);
+#endif
+}
+
 /* q - u of a register of codes, in units of 2^-17 (shared/codec.h). `noise`: of the element, times
  * 2^16, modulo 2^32. */
 TKG_INLINE wide code_value(words codes, int bits, const code_levels *l, words noise) {
-  const words level = code_has_table(bits) ? __builtin_shuffle(l->table, codes)
+  const words level = code_has_table(bits) ? code_look_up(l->table, codes)
                                            : ((codes & ((1U << bits) - 1)) << 17) | l->half;
   return __builtin_convertvector((ints)(level - (noise >> 15)), wide);
 }

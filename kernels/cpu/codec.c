@@ -51,8 +51,7 @@ static inline tile piece(int64_t row, int64_t rows, int64_t col, int64_t cols) {
 /* What is not drawn: lines of rounding to nearest, always a half, and what independent noise adds.
  */
 static void begin_noise(const tkg_codec *codec, tile_data *data) {
-  if (codec->rounding == TKG_ROUND_NEAREST)
-    for (int64_t i = 0; i < TILE; i++) data->lines[i] = 32768;
+  for (int64_t i = 0; i < TILE; i++) data->lines[i] = 32768;
   if (codec->rounding != TKG_ROUND_DITHER) memset(data->add, 0, sizeof data->add);
   data->first_add = data->add;
   data->line_stride = 0;

@@ -4,8 +4,8 @@
 -- A model may have a function explain(users, items, graph), which weighs edges for the score of one
 -- pair: users and items are int32 [1]; `graph` is the whole graph, as tk.graph(data, {of = 'both',
 -- inverse = true}): entities, then users; relations of the data, "took", then the inverses. It is
--- called in eval mode, after begin_evaluation and prepare (if the model has them), outside of steps,
--- and returns
+-- called in eval mode, after begin_evaluation and prepare (if the model has them), outside of
+-- steps, and returns
 --
 --     {rule = 'product' or 'least', note = text?,
 --      what = 'attention', 'gradient', 'plausibility' or 'nothing',
