@@ -12,7 +12,7 @@
 /* ---- noise ---- */
 
 static void draw_columns(coded_rows *s) {
-  uint16_t noise[CODED_FLOATS + 8 * TKG__BLOCKS];
+  uint16_t noise[CODED_FLOATS + 8 * TKG__BLOCKS] = {0};
   tkg__philox_halves(s->codec.seed, tkg__codec_col_block(0), s->stride / 8, s->codec.step,
                      s->codec.stream, noise);
   for (int64_t c = 0; c < s->stride; c++) s->column_noise[c] = (uint32_t)noise[c] << 16;
