@@ -63,7 +63,7 @@ static void add_column(const sum *s, int i, int end, int64_t c, float *out) {
   const int bits = x->codec.bits;
   float total = out[c];
   for (; i < end; i++) {
-    const uint32_t q = x->codes[i][c * bits / 8] >> (c * bits % 8) & ((1U << bits) - 1);
+    const uint32_t q = (uint32_t)x->codes[i][c * bits / 8] >> (c * bits % 8) & ((1U << bits) - 1);
     const uint32_t noise = x->column_noise[c] + (uint32_t)x->noise[i];
     const int32_t value = (int32_t)((q << 17 | x->half) - (noise >> 15));
     float t = x->zero[i] + (float)value * x->unit[i];
