@@ -1,11 +1,22 @@
 --- Random tensors, and their numbers and bytes, for specs.
 local ffi = require 'ffi'
 local assert = require 'luassert'
+local C = require 'tinykg.engine.lib'
 local fixtures = require 'tests.support.fixtures'
+local reference = require 'tests.support.reference_ops'
 local tensor = require 'tinykg.engine.tensor'
 local tk = require 'tinykg'
 
+ffi.cdef 'int tkg_set_isa(const char *name);' -- for tests: not in tinykg.h
+
 local tensors = {}
+
+--- n numbers uniform in (-scale, scale), 1 by default, as floats hold them.
+function tensors.numbers(n, seed, scale)
+  local random, list = reference.random(seed), {}
+  for i = 1, n do list[i] = reference.f32((random() * 2 - 1) * (scale or 1)) end
+  return list
+end
 
 --- noise(rows, cols, scale), parameter(rows, cols) and ids(n, below), drawn from `random`.
 function tensors.drawn_from(random)
@@ -70,6 +81,30 @@ function tensors.with_threads(fn)
   end
   tk.threads(0)
   return tensors.flat(first)
+end
+
+--- Calls fn(isa) with each instruction set that the CPU has.
+function tensors.on_every_isa(fn)
+  for _, isa in ipairs {'sse2', 'avx2', 'avx512', 'neon'} do
+    if C.tkg_set_isa(isa) == 0 then fn(isa) end
+  end
+  C.tkg_set_isa(nil)
+end
+
+--- Fails unless fn() returns the same bytes with 1, 2 and 4 threads and each instruction set.
+function tensors.same_everywhere(fn)
+  local first
+  local function run()
+    local now = fn()
+    first = first or now
+    assert.is_true(now == first)
+  end
+  for _, threads in ipairs {1, 2, 4} do
+    tk.threads(threads)
+    run()
+  end
+  tk.threads(0)
+  tensors.on_every_isa(run)
 end
 
 --- Fails unless each number is within `tolerance`, times 1 + its size if `relative` is true.

@@ -1,6 +1,6 @@
 --- Ops that a recipe composes of others and gives its own gradient, like PyTorch's
 --- autograd.Function.
--- Each call records both functions, backward right behind forward, with a placeholder for the
+-- Each call records both functions, backward right behind forward, with a value that stands for the
 -- incoming gradient (engine/autodiff/custom_vjp.c). A running step calls neither: what backward
 -- computes is planned, saved and printed like all other nodes.
 local runtime = require 'tinykg.engine.runtime'

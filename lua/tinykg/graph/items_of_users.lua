@@ -4,7 +4,7 @@ local packed = require 'tinykg.graph.packed'
 
 --- A function that records where the edges of each user begin, int32 [users + 1], and the tails of
 --- all edges, int32 [edges]: views of a graph's memory.
----@param model Module ---@param train tinykg.Csr what data:known() returns
+---@param model table ---@param train tinykg.Csr what data:known() returns
 ---@return nil|fun(): {offsets: Tensor, items: Tensor} nil if no field of the model is a graph with
 ---  these interactions
 return function(model, train)

@@ -12,6 +12,7 @@ local loss = require 'tinykg.nn.loss'
 local module = require 'tinykg.nn.module'
 local ops = require 'tinykg.engine.ops'
 local runtime = require 'tinykg.engine.runtime'
+local tables = require 'tinykg.base.tables'
 local tensor = require 'tinykg.engine.tensor'
 
 local Ranker = setmetatable({}, {__index = module.Module})
@@ -125,8 +126,9 @@ function Ranker:prepare()
   local all_users = not items and nodes_of(self)
   local rows = (items or users)[1]:size(1)
   if all_users and all_users:size(1) + (self.item_count or rows) > MOST * rows then
-    users.of_nodes = true
-    return users
+    local of_nodes = tables.append({}, users)
+    of_nodes.of_nodes = true
+    return of_nodes
   end
   items = items or users
   local nodes = self.item_count and self.item_count ~= rows and item_nodes(self)

@@ -41,6 +41,28 @@ local function uniform(counts, keys, what)
   end
 end
 
+describe('loader.sampler', function()
+  it('draws the same from a graph of the model as from lists of its own', function()
+    local dir = shell.demo(50, 60)
+    local data = tk.data.load(dir .. '/data')
+    local users = tk.ids{0, 7, 7, 31, 49}
+    for _, of in ipairs{{of = 'both', inverse = true}, {of = 'interactions'},
+                        {of = 'interactions', merged = true, undirected = true}} do
+      local model = {graph = tk.graph(data, of)}
+      local own, shared = tk.loader.sampler(data, 8), tk.loader.sampler(data, 8, nil, model)
+      local function drawn_by(sampler)
+        tk.seed(3)
+        return tk.no_grad(sampler, users):totable()
+      end
+      local before = tk.memory().live.data
+      tk.loader.sampler(data, 8, 'uniform', model)
+      assert.equal(before, tk.memory().live.data)
+      assert.same(drawn_by(own), drawn_by(shared))
+    end
+    fixtures.clean()
+  end)
+end)
+
 describe('loader.rank_pairs', function()
   it('scores all items for each user, as many users at once as fit', function()
     for floats, parts in pairs{[1] = 1, [2 ^ 18] = 3, [2 ^ 21] = 5} do

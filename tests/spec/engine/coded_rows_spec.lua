@@ -11,7 +11,6 @@ local random = reference.random(31)
 local noise, bytes = reference.noise(random), tensors.bytes
 local to_tensor, with_threads = tensors.of, tensors.with_threads
 
-ffi.cdef [[int tkg_set_isa(const char *name);]]
 local engine = ffi.load(os.getenv 'TINYKG_LIB' or './build/libtinykg.so')
 
 local DITHER, STOCHASTIC, NEAREST, INDEPENDENT = 0, 1, 2, 3

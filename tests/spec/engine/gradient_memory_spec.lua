@@ -1,5 +1,7 @@
 -- Memory of backward on whole graphs: however many parts a gradient is the sum of, at most two
 -- matrices with a row per node live at once.
+local C = require 'tinykg.engine.lib'
+local runtime = require 'tinykg.engine.runtime'
 local tk = require 'tinykg'
 local reference = require 'tests.support.reference_ops'
 local tensors = require 'tests.support.tensors'
@@ -17,11 +19,54 @@ local function ring()
 end
 
 --- Bytes of the arena in matrices with a row per node, for a step of loss_of.
-local function matrices_of(loss_of)
-  local step = tk.step(loss_of, {optimizer = tk.optim.sgd{lr = 0.1}, bits = 32})
+local function matrices_of(loss_of, bits)
+  local step = tk.step(loss_of, {optimizer = tk.optim.sgd{lr = 0.1}, bits = bits or 32})
   step()
   return step:figure 'arena_bytes' / MATRIX
 end
+
+describe('a forward pass', function()
+  it('computes a sum of layers in the memory of its result, gathered as layers are made', function()
+    local graph, x = ring(), drawn.parameter(NODES, 16 * COLS)
+    local third = drawn.ids(NODES / 4, NODES)
+    tk.no_grad(function()
+      local sum, h = x, x
+      for _ = 1, 2 do
+        h = graph:aggregate(h)
+        sum = sum + h
+      end
+      return sum:gather(third)
+    end):free()
+    C.tkg_engine_trim(runtime.engine)
+    local before = tk.memory().live.total
+    C.tkg_memory_reset_peak(runtime.engine)
+    tk.no_grad(function()
+      local sum, h = x, x
+      for _ = 1, 4 do
+        h = graph:aggregate(h)
+        sum = sum + h
+      end
+      return sum:gather(third)
+    end):free()
+    -- two layers, the result, and rows of one layer that are added to it
+    local matrices = (tk.memory().peak.total - before) / (16 * MATRIX)
+    assert.is_true(matrices <= 2.3, matrices .. ' matrices')
+  end)
+end)
+
+describe('a step that has run', function()
+  it('keeps no tensor alive that it read', function()
+    local w = drawn.parameter(4, 4)
+    local constant = tk.full(1, 1000, 4):keep()
+    local step = tk.step(function() return (constant:matmul(w)):square():sum() end,
+                         {optimizer = tk.optim.sgd{lr = 0.1}})
+    step()
+    local before = tk.memory().live.data
+    constant:free()
+    assert.equal(before - 16000, tk.memory().live.data)
+    assert.matches('matmul', step:recorded())
+  end)
+end)
 
 describe('gradients with a row per node', function()
   local graph, x, rows = ring(), drawn.parameter(NODES, COLS), drawn.ids(ROWS, NODES)
@@ -49,6 +94,44 @@ describe('gradients with a row per node', function()
       return parts[1] + parts[2] + parts[3] + h:gather(rows):square():sum()
     end
     assert.is_true(matrices_of(loss) < 2.2)
+  end)
+
+  it('are two at once in layers of sums and products', function()
+    if tk.device() ~= 'cpu' then return pending('tiles are the CPU backend\'s') end
+    local w = {}
+    for k = 1, 6 do w[k] = drawn.parameter(COLS, COLS) end
+    local function layer(h, k)
+      local y = graph:aggregate(h, {recompute = k < 5})
+      return (h + y):matmul(w[k]):leaky_relu(0.1) + (h * y):matmul(w[k + 1]):leaky_relu(0.1)
+    end
+    local function loss()
+      local h, sum = x, x:gather(rows)
+      for k = 1, 5, 2 do
+        h = layer(h, k)
+        sum = sum + h:normalize():gather(rows)
+      end
+      return sum:square():sum()
+    end
+    assert.is_true(matrices_of(loss, 2) < 2.5) -- a quarter is kept
+  end)
+
+  it('do not exist where the tile that reads them adds the rows of few heads', function()
+    if tk.device() ~= 'cpu' then return pending('tiles are the CPU backend\'s') end
+    local wide, out = drawn.parameter(2 * COLS, COLS), drawn.parameter(COLS, COLS)
+    local y = drawn.parameter(NODES, 2 * COLS)
+    local function loss()
+      local h = y:matmul(wide):tanh()
+      local first = h:normalize():gather(rows)
+      local last = graph:aggregate(h):matmul(out):normalize():gather(rows)
+      return (first + last):square():sum()
+    end
+    local step = tk.step(loss, {optimizer = tk.optim.sgd{lr = 0.1}, bits = 2})
+    step()
+    local tiled = {}
+    for op, place in step:program():gmatch 'b +%d+  (%S+) +[%d ]-  f32 %[40000, 16%]  (%S+)' do
+      if place:find '^tile' then tiled[op] = true end
+    end
+    assert.is_true(tiled.aggregate_indexed and tiled.scatter_add)
   end)
 
   it('are right where rows, parts and wholes are added', function()

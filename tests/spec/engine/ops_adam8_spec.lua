@@ -12,21 +12,14 @@ local fixtures = require 'tests.support.fixtures'
 
 pcall(ffi.cdef, [[
 void tkg_philox(uint64_t seed, uint64_t block, uint32_t step, uint32_t stream, uint32_t out[4]);
-int tkg_set_isa(const char *name);
 ]])
 
-local flat, bytes = tensors.flat, tensors.bytes
+local flat, bytes, drawn = tensors.flat, tensors.bytes, tensors.numbers
 local BETA1, BETA2, EPS, STREAM = 0.9, 0.999, 1e-8, 2 ^ 23
 
 local function count(shape) return reference.count(shape) end
 
 local function to_tensor(list, shape) return tensor.create(tensor.F32, shape):write(list) end
-
-local function drawn(n, seed, scale)
-  local random, list = reference.random(seed), {}
-  for i = 1, n do list[i] = reference.f32((random() * 2 - 1) * (scale or 1)) end
-  return list
-end
 
 -- ---- the format, in doubles ----
 
@@ -217,26 +210,14 @@ describe('adam8', function()
   end)
 
   it('gives the same bits with any number of threads and any instruction set', function()
-    local first
-    local function run()
+    tensors.same_everywhere(function()
       local shape = {1500, 100}
       local w = tk.parameter(to_tensor(drawn(150000, 1), shape))
       local opt = tk.optim.adam{bits = 8, weight_decay = 0.1}
       local step = quadratic(w, to_tensor(drawn(150000, 2), shape), tk.ones(unpack(shape)), opt)
       for _ = 1, 3 do step() end
-      local now = bytes(w) .. bytes(opt:state(w)[1]) .. bytes(opt:state(w)[2])
-      first = first or now
-      assert.is_true(now == first)
-    end
-    for _, threads in ipairs {1, 2, 4} do
-      tk.threads(threads)
-      run()
-    end
-    tk.threads(0)
-    for _, isa in ipairs {'sse2', 'avx2', 'avx512', 'neon'} do
-      if C.tkg_set_isa(isa) == 0 then run() end
-    end
-    C.tkg_set_isa(nil)
+      return bytes(w) .. bytes(opt:state(w)[1]) .. bytes(opt:state(w)[2])
+    end)
   end)
 
   it('goes on bit by bit from saved state', function()

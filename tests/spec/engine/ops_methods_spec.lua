@@ -1,12 +1,10 @@
 -- What a user writes - operators and methods - against the reference, and the values that ops go
 -- wrong at: zeros, infinities, NaN, ties, large logits.
-local ffi = require 'ffi'
 local tk = require 'tinykg'
-local C = require 'tinykg.engine.lib'
 local tensor = require 'tinykg.engine.tensor'
+local tensors = require 'tests.support.tensors'
 local reference = require 'tests.support.reference_ops'
 
-ffi.cdef 'int tkg_set_isa(const char *name);'
 
 local inf, nan = math.huge, 0 / 0
 local ops = reference.ops
@@ -24,13 +22,6 @@ local function equal(want, got, what)
       error(('%s: element %d is %.9g, expected %.9g'):format(what, i, values[i - 1], want[i]), 0)
     end
   end
-end
-
-local function on_every_isa(fn)
-  for _, isa in ipairs {'sse2', 'avx2', 'avx512', 'neon'} do
-    if C.tkg_set_isa(isa) == 0 then fn(isa) end
-  end
-  C.tkg_set_isa(nil)
 end
 
 local X = reference.array({3, 4}, function(i) return (i * 5 % 12 - 5.5) / 4 end)
@@ -155,7 +146,7 @@ local EXPECTED = {
 describe('special values', function()
   it('go through elementwise ops as the mathematics says', function()
     local special = tk.tensor(SPECIAL)
-    on_every_isa(function(isa)
+    tensors.on_every_isa(function(isa)
       for name, f in pairs(EXPECTED) do
         local want = {shape = {#SPECIAL}}
         for i, v in ipairs(SPECIAL) do want[i] = v ~= v and nan or f(v) end
@@ -165,7 +156,7 @@ describe('special values', function()
   end)
 
   it('give no NaN in softmax when logits are large', function()
-    on_every_isa(function(isa)
+    tensors.on_every_isa(function(isa)
       for _, cols in ipairs {2, 3, 31, 33} do
         local logits = reference.array({4, cols}, function(i)
           return ({1e4, -1e4, 3e38, 88})[math.floor((i - 1) / cols) + 1] - (i % cols)

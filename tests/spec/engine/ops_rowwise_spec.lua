@@ -7,16 +7,8 @@ local reference = require 'tests.support.reference_ops'
 local tensors = require 'tests.support.tensors'
 local fixtures = require 'tests.support.fixtures'
 
-pcall(require('ffi').cdef, 'int tkg_set_isa(const char *name);')
-
-local flat, bytes = tensors.flat, tensors.bytes
+local flat, bytes, drawn = tensors.flat, tensors.bytes, tensors.numbers
 local BETA1, BETA2, EPS = 0.9, 0.999, 1e-8
-
-local function drawn(n, seed, scale)
-  local random, list = reference.random(seed), {}
-  for i = 1, n do list[i] = reference.f32((random() * 2 - 1) * (scale or 1)) end
-  return list
-end
 
 local function to_tensor(list, shape) return tk.zeros(unpack(shape)):write(list) end
 
@@ -125,25 +117,13 @@ describe('rowwise', function()
 
   it('gives the same bits with any number of threads and any instruction set', function()
     for _, bits in ipairs{32, 8} do
-      local first
-      local function run()
+      tensors.same_everywhere(function()
         local w = tk.parameter(to_tensor(drawn(150000, 1), {1500, 100}))
         local opt = tk.optim.adam{bits = bits, rowwise = true, weight_decay = 0.1}
         local step = quadratic(w, to_tensor(drawn(150000, 2), {1500, 100}), tk.ones(1500, 100), opt)
         for _ = 1, 3 do step() end
-        local now = bytes(w) .. bytes(opt:state(w)[1]) .. bytes(opt:state(w)[2])
-        first = first or now
-        assert.is_true(now == first)
-      end
-      for _, threads in ipairs {1, 2, 4} do
-        tk.threads(threads)
-        run()
-      end
-      tk.threads(0)
-      for _, isa in ipairs {'sse2', 'avx2', 'avx512', 'neon'} do
-        if C.tkg_set_isa(isa) == 0 then run() end
-      end
-      C.tkg_set_isa(nil)
+        return bytes(w) .. bytes(opt:state(w)[1]) .. bytes(opt:state(w)[2])
+      end)
     end
   end)
 

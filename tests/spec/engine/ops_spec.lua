@@ -9,7 +9,6 @@ local reference = require 'tests.support.reference_ops'
 local engine = require 'tests.support.tensors'
 local CASES = require 'tests.support.op_cases'
 
-ffi.cdef 'int tkg_set_isa(const char *name);'
 
 local to_tensor, flat, bytes_of = engine.of, engine.flat, engine.bytes
 local checked = os.getenv 'TINYKG_CHECK' -- under a checker: the small cases only

@@ -10,10 +10,9 @@ local fixtures = require 'tests.support.fixtures'
 
 pcall(ffi.cdef, [[
 void tkg_philox(uint64_t seed, uint64_t block, uint32_t step, uint32_t stream, uint32_t out[4]);
-int tkg_set_isa(const char *name);
 ]])
 
-local flat, bytes = tensors.flat, tensors.bytes
+local flat, bytes, drawn = tensors.flat, tensors.bytes, tensors.numbers
 local cell = ffi.new('union { float x; uint32_t bits; }')
 
 local function bits_of(x) cell.x = x return cell.bits end
@@ -30,12 +29,6 @@ local function nearest(x)
   local a, b = math.abs(x - lower), math.abs(higher - x)
   if a ~= b then return a < b and lower or higher end
   return bit.band(bits_of(lower), 0x10000) == 0 and lower or higher
-end
-
-local function drawn(n, seed, scale)
-  local random, list = reference.random(seed), {}
-  for i = 1, n do list[i] = reference.f32((random() * 2 - 1) * (scale or 1)) end
-  return list
 end
 
 local function tensor_of(list, shape) return tk.zeros(unpack(shape)):write(list) end
@@ -177,26 +170,15 @@ describe('parameter_bits', function()
   end)
 
   it('are updated alike by any number of threads, with any instruction set', function()
-    local first
-    local function run()
+    tensors.same_everywhere(function()
       tk.seed(5) -- each is the first step
       local w = tk.parameter(tensor_of(drawn(150000, 1), {1500, 100}), {bits = 16, number = 3})
       local c = tensor_of(drawn(150000, 2), {1500, 100})
       local opt = tk.optim.adam{bits = 8, weight_decay = 0.1}
       local step = tk.step(function() return (w * w * c):sum() end, {optimizer = opt})
       for _ = 1, 3 do step() end
-      first = first or bytes(w)
-      assert.is_true(bytes(w) == first)
-    end
-    for _, threads in ipairs {1, 2, 4} do
-      tk.threads(threads)
-      run()
-    end
-    tk.threads(0)
-    for _, isa in ipairs {'sse2', 'avx2', 'avx512', 'neon'} do
-      if C.tkg_set_isa(isa) == 0 then run() end
-    end
-    C.tkg_set_isa(nil)
+      return bytes(w)
+    end)
   end)
 
   it('may be kept so in a module: tables, not weights', function()

@@ -297,6 +297,25 @@ describe('training', function()
     assert.has_error(function() return count.seen[1].users:totable() end)
   end)
 
+  it('calls begin_evaluation before prepare, whatever prepares', function()
+    local model, calls = build(data), {}
+    function model:begin_evaluation()
+      calls[#calls + 1] = 'begin'
+      self.scale = tk.full(3, 1):keep()
+    end
+    function model:prepare()
+      calls[#calls + 1] = 'prepare'
+      return self.users.weight * self.scale
+    end
+    local prepared, release = evaluate.prepare(model)
+    assert.same({'begin', 'prepare'}, calls)
+    assert.near(3 * model.users.weight:totable()[1][1], prepared:totable()[1][1], 1e-6)
+    release()
+    model.prepare = nil
+    evaluate.prepare(model)
+    assert.same({'begin', 'prepare', 'begin'}, calls)
+  end)
+
   it('takes one tensor as well, or nothing', function()
     local model = build(data)
     model.prepare = function(m) return m.users.weight + 1 end

@@ -150,7 +150,7 @@ end
 --- step the step's plan samples anew in each run.
 ---@param data tinykg.Data ---@param count integer
 ---@param by? string 'uniform' (default) or 'popularity'
----@param model? Module known items are read in a graph of the model that has them, not copied
+---@param model? table known items are read in a graph of the model that has them, not copied
 ---@return fun(users: Tensor): Tensor int32 [n, count]
 function loader.sampler(data, count, by, model)
   if by and by ~= 'uniform' and by ~= 'popularity' then

@@ -1,12 +1,14 @@
 --- Line charts as SVG: a line per group, a band of its deviation, values under the pointer.
 local tables = require 'tinykg.base.tables'
 local html = require 'tinykg.report.html'
+local axes = require 'tinykg.report.chart.axes'
 local scale = require 'tinykg.report.chart.scale'
 
 local lines = {}
 
 local WIDTH, HEIGHT = 372, 226
 local LEFT, RIGHT, TOP, BOTTOM = 44, 362, 28, 192
+local BOX = {left = LEFT, right = RIGHT, bottom = BOTTOM}
 local DASHES = {false, '6 3', '2 3', '9 3 2 3'}
 local MANY_POINTS = 60 -- with more, not every epoch shows its value
 
@@ -44,22 +46,6 @@ local function placer(x, y, logarithmic)
       if logarithmic then py = math.max(py, y.low) end -- a band may reach below zero
       return BOTTOM - y.place(py) * (BOTTOM - TOP)
     end
-end
-
-local function axes(x, y, X, Y)
-  local parts = {}
-  for _, tick in ipairs(y.ticks) do
-    local at = Y(tick.at)
-    parts[#parts + 1] = html.line{class = 'grid', x1 = LEFT, x2 = RIGHT, y1 = at, y2 = at}
-    parts[#parts + 1] = html.text{x = LEFT - 6, y = at + 4, ['text-anchor'] = 'end', tick.label}
-  end
-  for _, tick in ipairs(x.ticks) do
-    local at = X(tick.at)
-    parts[#parts + 1] = html.line{class = 'axis', x1 = at, x2 = at, y1 = BOTTOM, y2 = BOTTOM + 4}
-    parts[#parts + 1] = html.text{x = at, y = BOTTOM + 17, ['text-anchor'] = 'middle', tick.label}
-  end
-  parts[#parts + 1] = html.line{class = 'axis', x1 = LEFT, x2 = RIGHT, y1 = BOTTOM, y2 = BOTTOM}
-  return parts
 end
 
 --- Splits points at gaps.
@@ -143,7 +129,7 @@ function lines.chart(title, series, options)
   return html.svg{
     viewBox = ('0 0 %d %d'):format(WIDTH, HEIGHT), role = 'img', ['aria-label'] = title,
     html.text{class = 'title', x = 0, y = 14, title, log and ' (logarithmic)'},
-    axes(x, y, X, Y), drawn,
+    axes(BOX, x, y, X, Y), drawn,
     html.text{x = RIGHT, y = HEIGHT - 3, ['text-anchor'] = 'end', 'epoch'},
   }
 end

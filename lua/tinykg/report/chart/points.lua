@@ -1,12 +1,14 @@
 --- Point charts as SVG: a line per series through labelled points, with bars of their deviation.
 local tables = require 'tinykg.base.tables'
 local html = require 'tinykg.report.html'
+local axes = require 'tinykg.report.chart.axes'
 local scale = require 'tinykg.report.chart.scale'
 
 local points = {}
 
 local WIDTH, HEIGHT = 372, 246
 local LEFT, RIGHT, TOP, BOTTOM = 52, 350, 28, 200
+local BOX = {left = LEFT, right = RIGHT, bottom = BOTTOM}
 
 ---@class ChartPoint
 ---@field x number bytes ---@field y number ---@field sd number? of y
@@ -24,22 +26,6 @@ local function extent(series)
     end
   end
   return most, low, high
-end
-
-local function axes(x, y, X, Y)
-  local parts = {}
-  for _, tick in ipairs(y.ticks) do
-    local at = Y(tick.at)
-    parts[#parts + 1] = html.line{class = 'grid', x1 = LEFT, x2 = RIGHT, y1 = at, y2 = at}
-    parts[#parts + 1] = html.text{x = LEFT - 6, y = at + 4, ['text-anchor'] = 'end', tick.label}
-  end
-  for _, tick in ipairs(x.ticks) do
-    local at = X(tick.at)
-    parts[#parts + 1] = html.line{class = 'axis', x1 = at, x2 = at, y1 = BOTTOM, y2 = BOTTOM + 4}
-    parts[#parts + 1] = html.text{x = at, y = BOTTOM + 17, ['text-anchor'] = 'middle', tick.label}
-  end
-  parts[#parts + 1] = html.line{class = 'axis', x1 = LEFT, x2 = RIGHT, y1 = BOTTOM, y2 = BOTTOM}
-  return parts
 end
 
 local function draw_point(p, X, Y)
@@ -68,7 +54,7 @@ function points.chart(title, x_label, series)
   local function Y(value) return BOTTOM - y.place(value) * (BOTTOM - TOP) end
   return html.svg{
     viewBox = ('0 0 %d %d'):format(WIDTH, HEIGHT), role = 'img', ['aria-label'] = title,
-    html.text{class = 'title', x = 0, y = 14, title}, axes(x, y, X, Y),
+    html.text{class = 'title', x = 0, y = 14, title}, axes(BOX, x, y, X, Y),
     tables.map(series, function(s) return draw(s, X, Y) end),
     html.text{x = RIGHT, y = HEIGHT - 8, ['text-anchor'] = 'end', x_label},
   }
