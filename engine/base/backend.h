@@ -40,11 +40,32 @@ typedef struct tkg_tile_call {
 
 typedef struct tkg_tiling {
   int64_t rows, tile;
-  int chunks;   /* the rows are cut into so many, each a whole number of tiles */
-  char *memory; /* of `memories` tiles, tile_bytes each */
+  int chunks;   /* the rows are cut into so many: the parts of sums over rows */
+  char *memory; /* of `memories` tiles, tile_bytes each, if tiles lie in the arena */
   int64_t tile_bytes;
   int memories;
 } tkg_tiling;
+
+/* Which ops a backend runs in tiles, and how high a tile is. It depends on shapes and on the kind
+ * of the device alone. */
+typedef struct tkg_tile_rules {
+  int64_t tile;  /* rows of the lowest tile */
+  int64_t block; /* a tile of a row-wise op is a whole number of so many elements, or of rows */
+  int64_t least_rows, least_tiles; /* a group with fewer is not worth one */
+  int most_nodes;                  /* of a group */
+  /* Sums over rows have a part for so many rows, but no more than most_parts, which take no more
+   * than so many bytes for each row of the group. 0: any. */
+  int64_t part_rows, most_parts, bytes_per_row;
+  /* Of backends whose tiles have memory of their own. Tiles are made higher up to `tallest` rows
+   * while a group keeps `many` of them and they take no more than `bytes`. The lowest takes no more
+   * than `most_bytes`: values for which there is no room exist as a whole. 0: tiles lie in the
+   * arena, as many as threads run. */
+  int64_t tallest, many, bytes, most_bytes;
+  /* Whether a node that can be computed row by row, or sums over rows, can be so here. */
+  bool (*runs)(const tkg_node *node, const tkg_node *const *in);
+  /* Bytes of scratch memory of a row-wise node of a group; NULL: 0. */
+  int64_t (*scratch_bytes)(const tkg_node *node, const tkg_node *const *in);
+} tkg_tile_rules;
 
 enum tkg_device_memory {
   TKG_MEMORY_HELD,
@@ -69,8 +90,9 @@ typedef struct tkg_backend {
   const char *(*error)(
       void); /* message of this thread's last failed run or read; NULL: tkg_error() */
 
-  /* ---- backends that run groups of nodes a tile of rows at a time; NULL on others ---- */
+  /* ---- groups of nodes, a tile of rows at a time ---- */
 
+  const tkg_tile_rules *tiles;
   /* A status; the message then begins with the failed call's `where`. */
   int (*run_tiles)(const tkg_tile_call *calls, int n, const tkg_tiling *tiling);
 

@@ -124,8 +124,8 @@ static bool take_over_in_tile(tkg_planner *z, int i, int o, int last) {
   return true;
 }
 
-/* Finds offsets inside the memory of a tile, by the same rules as in the arena. */
-static int lay_out_tile(tkg_planner *z, tkg_group *g) {
+/* Finds offsets inside the memory of a tile of so many rows, by the same rules as in the arena. */
+static int pack_tile(tkg_planner *z, tkg_group *g, int64_t rows) {
   tkg_program *p = z->p;
   z->tile_count = 0;
   for (int o = g->first; o <= g->last; o++) {
@@ -133,7 +133,7 @@ static int lay_out_tile(tkg_planner *z, tkg_group *g) {
     if (!p->in_tile[i]) continue;
     int last = last_in_group(z, g, i);
     if (take_over_in_tile(z, i, o, last)) continue;
-    int64_t bytes = aligned_bytes(g->tile * row_bytes(&z->tape->nodes[i]));
+    int64_t bytes = aligned_bytes(rows * row_bytes(&z->tape->nodes[i]));
     z->tile[z->tile_count] = (tkg_block){0, bytes, o, last, TKG_KIND_TRANSIENT, false};
     p->offset[i] = z->tile_count++;
   }
@@ -142,6 +142,33 @@ static int lay_out_tile(tkg_planner *z, tkg_group *g) {
     int i = p->order[o];
     if (p->in_tile[i]) p->offset[i] = z->tile[p->offset[i]].offset;
   }
+  g->tile = rows;
+  return status;
+}
+
+/* Makes the widest of the group's values that live in a tile exist as a whole. */
+static void take_out_widest(tkg_planner *z, const tkg_group *g) {
+  int widest = -1;
+  for (int o = g->first; o <= g->last; o++) {
+    int i = z->p->order[o];
+    if (!z->p->in_tile[i]) continue;
+    if (widest < 0 || tkg__cols(&z->tape->nodes[i]) > tkg__cols(&z->tape->nodes[widest])) widest = i;
+  }
+  z->p->in_tile[widest] = false;
+  z->p->offset[widest] = -1;
+}
+
+/* Finds the height of a tile and the offsets inside it. */
+static int lay_out_tile(tkg_planner *z, tkg_group *g) {
+  const tkg_tile_rules *rules = z->tape->engine->backend->tiles;
+  int status = pack_tile(z, g, g->tile);
+  while (!status && rules->most_bytes > 0 && g->tile_bytes > rules->most_bytes) {
+    take_out_widest(z, g);
+    status = pack_tile(z, g, g->tile);
+  }
+  while (!status && 2 * g->tile <= rules->tallest && 2 * g->tile_bytes <= rules->bytes &&
+         g->rows >= 2 * g->tile * rules->many)
+    status = pack_tile(z, g, 2 * g->tile);
   return status;
 }
 
@@ -197,25 +224,39 @@ static bool take_over(tkg_planner *z, int i, int o) {
   return from >= 0 && z->p->offset[from] >= 0 && inherit(z, from, i, z->time[o]);
 }
 
+/* The number of tiles in the arena. */
+static int memories_of(const tkg_engine *engine, const tkg_group *g) {
+  int at_once = engine->threads;
+  if (engine->backend->tiles->most_bytes > 0) return 0; /* they have memory of their own */
+  if (engine->tiles > 0 && engine->tiles < at_once) at_once = engine->tiles;
+  return at_once < g->chunks ? at_once : g->chunks;
+}
+
+static int64_t scratch_in_group(const tkg_planner *z, const tkg_group *g, const tkg_node *n) {
+  const tkg_tile_rules *rules = z->tape->engine->backend->tiles;
+  const tkg_node *in[TKG_MAX_INPUTS];
+  tkg__inputs_of(z->tape, n, in);
+  if (tkg__part(z->tape, n) == TKG_PART_REDUCES) return g->chunks * tkg__bytes(n);
+  return rules->scratch_bytes ? rules->scratch_bytes(n, in) : 0;
+}
+
 static int lay_out_group(tkg_planner *z, tkg_group *g) {
   tkg_program *p = z->p;
-  const tkg_engine *engine = z->tape->engine;
-  int at_once = engine->threads;
-  if (engine->tiles > 0 && engine->tiles < at_once) at_once = engine->tiles;
+  int status = lay_out_tile(z, g);
   end_blocks(z, g->first);
   for (int o = g->first; o <= g->last; o++) {
     int i = p->order[o];
     const tkg_node *n = &z->tape->nodes[i];
-    if (p->storage[i] != i || p->in_tile[i]) continue;
+    if (p->storage[i] != i) continue;
+    int64_t scratch = scratch_in_group(z, g, n);
+    if (scratch > 0)
+      p->scratch[i] = add_block(z, scratch, g->first, g->first, TKG_KIND_TRANSIENT);
+    if (p->in_tile[i]) continue;
     bool reduces = tkg__part(z->tape, n) == TKG_PART_REDUCES;
     if (p->output_of[i] < 0 && (reduces || !take_over(z, i, o)))
       p->offset[i] = add_block(z, tkg__bytes(n), g->first, z->last[i], kind_of(z, i));
-    if (reduces)
-      p->scratch[i] =
-          add_block(z, g->chunks * tkg__bytes(n), g->first, g->first, TKG_KIND_TRANSIENT);
   }
-  int status = lay_out_tile(z, g);
-  g->memories = at_once < g->chunks ? at_once : g->chunks;
+  g->memories = memories_of(z->tape->engine, g);
   g->memory = add_block(z, g->memories * g->tile_bytes, g->first, g->first, TKG_KIND_TRANSIENT);
   note_peak(z);
   return status;

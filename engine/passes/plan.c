@@ -195,7 +195,7 @@ static int put_in_order(tkg_planner *z) {
   int status = TKG_OK;
   list_nodes(z);
   for (int i = 0; i < z->tape->n; i++) p->group_of[i] = z->last[i] = -1;
-  if (z->tape->engine->backend->run_tiles && p->tiled) status = tkg__tile(p, z->needed);
+  if (z->tape->engine->backend->tiles && p->tiled) status = tkg__tile(p, z->needed);
   end_groups(p);
   number_nodes(z);
   make_late(z);

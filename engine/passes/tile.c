@@ -16,20 +16,18 @@
 
 #include "base/error.h"
 
-enum {
-  TILE = TKG_PART_STEP,         /* rows of the smallest tile: a unit of the CPU's products */
-  LARGEST_TILE = TKG_PART_UNIT, /* a whole number of flat kernels' blocks of 1,024 elements */
-  LEAST_ROWS = TKG_PARTED_ROWS, /* a group with fewer is not worth one */
-  LEAST_TILES = 8,              /* nor one with fewer tiles */
-  FEW = 8,                      /* a node with so many times fewer rows may run before a group */
-};
+enum { FEW = 8 }; /* a node with so many times fewer rows may run before a group */
+enum { MANY_ROWS = 16384 }; /* fewer rows have room for as many parts of sums */
+
+static const tkg_tile_rules *rules_of(const tkg_tape *tape) { return tape->engine->backend->tiles; }
 
 /* ---- what a node can be ---- */
 
 enum tkg_part tkg__part(const tkg_tape *tape, const tkg_node *n) {
   const tkg_node *in[TKG_MAX_INPUTS];
-  if (n->inputs == 0 || n->dtype == TKG_I32 || !tkg__op_is(n->op, TKG_TILED)) return TKG_PART_NONE;
+  if (n->inputs == 0 || n->dtype == TKG_I32) return TKG_PART_NONE;
   tkg__inputs_of(tape, n, in);
+  if (!rules_of(tape)->runs(n, in)) return TKG_PART_NONE;
   if (tkg__row_parts(n, in) > 0) return TKG_PART_REDUCES;
   return tkg__rows_apart(n, in) ? TKG_PART_ROWS : TKG_PART_NONE;
 }
@@ -45,9 +43,9 @@ static int64_t rows_of(const tkg_tape *tape, const tkg_node *n, enum tkg_part pa
 }
 
 /* Returns the least rows such that a tile of the node is a whole number of flat blocks. */
-static int64_t tile_for(const tkg_node *n, enum tkg_part part) {
-  int64_t tile = TILE;
-  while (part == TKG_PART_ROWS && tile < LARGEST_TILE && tile * tkg__cols(n) % LARGEST_TILE)
+static int64_t tile_for(const tkg_tile_rules *rules, const tkg_node *n, enum tkg_part part) {
+  int64_t tile = rules->tile;
+  while (part == TKG_PART_ROWS && tile < rules->block && tile * tkg__cols(n) % rules->block)
     tile *= 2;
   return tile;
 }
@@ -57,7 +55,9 @@ static int64_t tile_for(const tkg_node *n, enum tkg_part part) {
 typedef struct grouping {
   tkg_program *p;
   const tkg_tape *tape;
+  const tkg_tile_rules *rules;
   int first;  /* of the group being made: position in the order */
+  int members;
   int nodes;  /* its members, but for those that add few rows: they gain nothing from tiles */
   int serial; /* counts groups that were begun */
   int64_t rows, tile;
@@ -66,17 +66,31 @@ typedef struct grouping {
   int32_t *later; /* the other nodes of that group */
 } grouping;
 
+/* The number of chunks of the group that ends at `end`: each makes a part of all its sums. */
+static int chunks_of(const grouping *z, int end) {
+  const tkg_tile_rules *rules = z->rules;
+  int64_t chunks = (z->rows + rules->part_rows - 1) / rules->part_rows, bytes = 1;
+  for (int o = z->first; o < end; o++) {
+    const tkg_node *n = &z->tape->nodes[z->p->order[o]];
+    if (tkg__part(z->tape, n) == TKG_PART_REDUCES) bytes += tkg__bytes(n);
+  }
+  int64_t least = MANY_ROWS > z->rows ? MANY_ROWS : z->rows;
+  int64_t most = rules->bytes_per_row > 0 ? rules->bytes_per_row * least / bytes : chunks;
+  if (most > rules->most_parts) most = rules->most_parts;
+  return (int)(chunks < most ? chunks : most < 1 ? 1 : most);
+}
+
 static void close_group(grouping *z, int end) {
   tkg_program *p = z->p;
-  bool worth = z->nodes > 1 && z->rows >= LEAST_TILES * z->tile;
+  bool worth = z->nodes > 1 && z->rows >= z->rules->least_tiles * z->tile;
   if (worth) {
     p->groups[p->group_count] =
-        (tkg_group){.rows = z->rows, .tile = z->tile, .chunks = tkg__parts_of(z->rows)};
+        (tkg_group){.rows = z->rows, .tile = z->tile, .chunks = chunks_of(z, end)};
     for (int o = z->first; o < end; o++)
       if (p->storage[p->order[o]] == p->order[o]) p->group_of[p->order[o]] = p->group_count;
     p->group_count++;
   }
-  z->nodes = 0;
+  z->nodes = z->members = 0;
 }
 
 static bool made_here(const grouping *z, int v) { return z->made[z->p->storage[v]] == z->serial; }
@@ -118,24 +132,17 @@ static bool frees_as_much(const grouping *z, int end, const tkg_node *n) {
  * two matrices that a layer's gradient is passed on by, one is then gone before the next two. */
 static bool joins(const grouping *z, int o, int64_t rows) {
   const tkg_node *n = &z->tape->nodes[z->p->order[o]];
-  bool joins = z->nodes > 0 && rows == z->rows;
+  bool joins = z->nodes > 0 && rows == z->rows && z->members < z->rules->most_nodes;
   if (joins && tkg__op_is(n->op, TKG_BASE)) joins = !frees_as_much(z, o, n);
   for (int k = 0; joins && k < n->inputs; k++) joins = !needs_whole(z, n, k);
   return joins;
-}
-
-/* Scratch memory belongs to a whole node, not to a tile. */
-static bool needs_scratch(const grouping *z, const tkg_node *n, enum tkg_part part) {
-  const tkg_node *in[TKG_MAX_INPUTS];
-  tkg__inputs_of(z->tape, n, in);
-  return part == TKG_PART_ROWS && z->tape->engine->backend->scratch_bytes(n, in) > 0;
 }
 
 /* The rows of a node that can run in a group, -1 of one that cannot. */
 static int64_t group_rows(const grouping *z, const tkg_node *n) {
   enum tkg_part part = tkg__part(z->tape, n);
   int64_t rows = part == TKG_PART_NONE ? -1 : rows_of(z->tape, n, part);
-  return rows >= LEAST_ROWS && !needs_scratch(z, n, part) ? rows : -1;
+  return rows >= z->rules->least_rows ? rows : -1;
 }
 
 /* Adds the node at a place in the order to the group being made, or begins another. */
@@ -143,16 +150,17 @@ static void add_to_group(grouping *z, int o) {
   int i = z->p->order[o];
   const tkg_node *n = &z->tape->nodes[i];
   if (z->p->storage[i] != i) return; /* a view runs nothing */
-  int64_t rows = group_rows(z, n), tile = tile_for(n, tkg__part(z->tape, n));
+  int64_t rows = group_rows(z, n), tile = tile_for(z->rules, n, tkg__part(z->tape, n));
   if (rows < 0 || !joins(z, o, rows)) {
     close_group(z, o);
     z->first = o;
     z->serial++;
     z->rows = rows;
-    z->tile = TILE;
+    z->tile = z->rules->tile;
   }
   if (rows < 0) return;
   z->nodes += !tkg__op_is(n->op, TKG_BASE);
+  z->members++;
   z->made[i] = z->serial;
   if (tile > z->tile) z->tile = tile;
 }
@@ -216,7 +224,7 @@ static void split_group(grouping *z, int end, const tkg_node *n) {
   find_early(z, end, n);
   if (!worth_splitting(z, end, n)) return;
   int later = sort_early(z, end);
-  z->nodes = 0;
+  z->nodes = z->members = 0;
   for (int o = first; o < end; o++) z->made[z->p->order[o]] = 0;
   for (int o = first; o < end; o++) {
     if (o == later) close_group(z, o);
@@ -274,7 +282,7 @@ static void find_inside(tkg_program *p, const bool *needed) {
 }
 
 int tkg__tile(tkg_program *p, const bool *needed) {
-  grouping z = {.p = p, .tape = p->tape};
+  grouping z = {.p = p, .tape = p->tape, .rules = rules_of(p->tape)};
   size_t nodes = (size_t)p->tape->n + 1;
   z.made = calloc(nodes, sizeof *z.made);
   z.early = calloc(nodes, sizeof *z.early);

@@ -8,72 +8,9 @@
  * evenly and fixes the order of each sum. This file says what is read of an edge and where sums go.
  * One kernel serves all six ops: a missing operand is a branch that all threads take alike. Another
  * reads rows of codes (coded_rows.cuh). */
-#include "coded_rows.cuh"
-#include "edge_partition.cuh"
-#include "family.h"
-#include "vec4.cuh"
-
-/* What is read of an edge. It is multiplied when it is added, so that no load waits for another. */
-template <class T, class X> struct term {
-  typename X::item x;
-  T r;
-  float w;
-};
-
-/* T is float or float4, X a source of rows. */
-template <class T, class X> struct terms : partition_sums<T> {
-  typedef term<T, X> item;
-  typedef T sum;
-  using partition_sums<T>::cols;
-  X x;
-  const T *r;     /* relation vectors, or NULL */
-  const float *w; /* by edge, or NULL */
-  tkg_graph g;
-  const int32_t *row_of; /* rows of x by tail, below zero for none; NULL: rows are tails */
-  int64_t x_rows;
-  tkg_error_slot bad_entry;
-
-  __device__ __forceinline__ item load(int64_t place, int64_t j) const {
-    int64_t row = g.ids[place];
-    const int64_t edge = w || r ? tkg__edge_number(&g, place) : 0;
-    item v;
-    v.x = X::none();
-    vec4_clear(&v.r);
-    v.w = 1;
-    if (row_of) {
-      const int32_t found = row_of[row];
-      if (found < 0 || !tkg_check_id(found, x_rows, row, bad_entry, j == 0)) return v;
-      row = found;
-    }
-    if (r) v.r = r[tkg__relation_at(g.relations, edge) * cols + j];
-    v.x = x.load(row, j);
-    if (w) v.w = w[edge];
-    return v;
-  }
-
-  __device__ __forceinline__ void add(T *s, item v, int64_t) const {
-    T t = x.value(v.x);
-    if (r) t = vec4_mul(t, v.r);
-    *s = vec4_add(*s, w ? vec4_scale(v.w, t) : t);
-  }
-};
+#include "aggregate.cuh"
 
 /* ---- entries ---- */
-
-/* The inputs of an op. */
-typedef struct operands {
-  bool mul;
-  int rows, row_of, w; /* input numbers; -1: none */
-} operands;
-
-static operands operands_of(int op) {
-  const bool mul = op == TKG_OP_AGGREGATE_MUL || op == TKG_OP_AGGREGATE_MUL_ROWS ||
-                   op == TKG_OP_AGGREGATE_MUL_INDEXED;
-  const bool rows = op == TKG_OP_AGGREGATE_ROWS || op == TKG_OP_AGGREGATE_MUL_ROWS;
-  const bool row_of = op == TKG_OP_AGGREGATE_INDEXED || op == TKG_OP_AGGREGATE_MUL_INDEXED;
-  const int list = mul ? 3 : 2;
-  return {mul, rows ? list : -1, row_of ? list : -1, list + (rows || row_of)};
-}
 
 static int64_t chunks_of(const tkg_node *node) {
   const bool rows = operands_of(node->op).rows >= 0;
@@ -97,15 +34,7 @@ template <class T, class X>
 static void launch(const tkg_call *c, X x, const operands &o, const tkg_graph &g,
                    const tkg_edge_partition &e, tkg_error_slot bad_entry, cudaStream_t stream) {
   char *scratch = partition_scratch(c);
-  terms<T, X> p = {};
-  p.cols = tkg__cols(c->node) * (int64_t)sizeof(float) / (int64_t)sizeof(T);
-  p.x = x;
-  p.r = o.mul ? tkg_in<T>(c, 2) : NULL;
-  p.w = tkg_in<float>(c, o.w);
-  p.g = g;
-  p.row_of = o.row_of >= 0 ? tkg_in<int32_t>(c, o.row_of) : NULL;
-  p.x_rows = tkg__rows(c->in[1]);
-  p.bad_entry = bad_entry;
+  terms<T, X> p = terms_of<T>(c, x, o, g, bad_entry);
   p.out = tkg_out<T>(c);
   p.parts = reinterpret_cast<T *>(
       scratch + tkg__edge_partition_bytes(c->node->shape[0], e.size.chunks, o.rows >= 0));
@@ -137,8 +66,7 @@ static int aggregate_run(const tkg_call *c, cudaStream_t stream) {
       tkg__partition_edges(&g, by, rows, d, partition_scratch(c), bad_row, stream);
   const tkg_error_slot bad_entry =
       o.row_of >= 0 ? tkg__error_slot_ids(c, tkg__rows(c->in[1])) : tkg_error_slot{NULL, NULL};
-  if (tkg_vec4_aligned(c->data[1], d) && tkg_vec4_aligned(c->out, d) &&
-      (!o.mul || tkg_vec4_aligned(c->data[2], d)))
+  if (terms_by_four(c, o))
     launch_source<float4>(c, o, g, e, bad_entry, stream);
   else
     launch_source<float>(c, o, g, e, bad_entry, stream);

@@ -14,6 +14,7 @@
 #include "pool.h"
 #include "run_params.h"
 #include "staging.h"
+#include "tiles.h"
 
 extern "C" {
 #include "tinykg.h"
@@ -135,6 +136,18 @@ static int run(const tkg_call *c) {
   return status;
 }
 
+static int run_tiles(const tkg_tile_call *calls, int n, const tkg_tiling *tiling) {
+  lock_device();
+  if (!device.first) device.first = "tiles";
+  device.last = "tiles";
+  int status = tkg__run_tiles(calls, n, tiling, device.stream);
+  const cudaError_t error = cudaGetLastError();
+  if (!status && error)
+    status = tkg__fail(TKG_E_DEVICE, "tiles: %s: %s", device.name, cudaGetErrorString(error));
+  unlock_device();
+  return status;
+}
+
 /* ---- a run: the lock is held from `begin` to `finish` ---- */
 
 static int begin(const tkg_run_context *context) {
@@ -187,9 +200,9 @@ static int finish(char *message, int size) {
   return status;
 }
 
-static const tkg_backend backend = {
+static tkg_backend backend = {
     device.name,   allocate,      release, write,        read,  copy,  zero,
-    supports,      scratch_bytes, run,     tkg_error,    NULL,  begin, finish,
+    supports,      scratch_bytes, run,     tkg_error,    NULL,  run_tiles, begin, finish,
     capture_begin, capture_end,   replay,  capture_free, memory};
 
 /* ---- opening ---- */
@@ -223,6 +236,7 @@ static int open_device(int number) {
   join_tables();
   int status = tkg__device_errors_open(device.stream);
   if (!status) status = tkg__run_params_open();
+  if (!status) status = tkg__tiles_open(&properties, &backend.tiles);
   if (status) device.number = -1;
   return status;
 }

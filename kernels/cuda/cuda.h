@@ -28,6 +28,12 @@
   extern __shared__ __align__(16) unsigned char tkg_dynamic_shared[];                              \
   T *name = reinterpret_cast<T *>(tkg_dynamic_shared)
 
+/* A parameter of a kernel that is read where it lies; x y + z, rounded once. */
+#define TKG_CONSTANT const __grid_constant__
+static __device__ __forceinline__ float tkg_multiply_add(float x, float y, float z) {
+  return __fmaf_rn(x, y, z);
+}
+
 template <class... P, class... A>
 static inline void tkg_launch_raw(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared,
                                   cudaStream_t stream, A... arguments) {
@@ -51,6 +57,10 @@ static inline void tkg_unfence(void *, size_t) {}
   name##_type &name =                                                                              \
       *reinterpret_cast<name##_type *>(emu_shared(&name##_site, sizeof(name##_type)))
 #define TKG_DYNAMIC_SHARED(T, name) T *name = reinterpret_cast<T *>(emu_at->dynamic_shared)
+
+#define TKG_CONSTANT const
+/* Rounded twice here, as a machine without the instruction would take a call. */
+static inline float tkg_multiply_add(float x, float y, float z) { return x * y + z; }
 
 template <class... P, class... A>
 static inline void tkg_launch_raw(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared,

@@ -70,6 +70,18 @@ static __device__ __forceinline__ int64_t tkg_first(void) {
 static __device__ __forceinline__ int64_t tkg_stride(void) {
   return (int64_t)gridDim.x * blockDim.x;
 }
+
+/* What a thread takes of the elements of an op: first, first + stride, ... A grid shares them out,
+ * or a block that runs an op on a tile of rows (tiles.cu). */
+typedef struct tkg_span {
+  int64_t first, stride;
+} tkg_span;
+
+static __device__ __forceinline__ tkg_span tkg_in_grid(void) { return {tkg_first(), tkg_stride()}; }
+static __device__ __forceinline__ tkg_span tkg_in_block(void) {
+  return {(int64_t)threadIdx.x, (int64_t)blockDim.x};
+}
+
 /* The same for the rows of a tkg_tile grid. */
 static __device__ __forceinline__ int64_t tkg_first_row(void) {
   return (int64_t)blockIdx.x * blockDim.y + threadIdx.y;

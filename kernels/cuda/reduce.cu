@@ -16,12 +16,10 @@
  * precision. */
 #include "family.h"
 #include "launch.h"
-#include "vec4.cuh"
+#include "reduce.cuh"
 #include "view.h"
-#include "warp.cuh"
 
 enum {
-  SHORT = 1024,          /* elements of the longest row that lanes of one warp take */
   FEW = 32,              /* terms that one thread adds, however few outputs there are */
   PLENTY = 1 << 19,      /* outputs from which one thread adds any number of terms */
   FLOATS = 64,           /* terms added in float before they join a double */
@@ -30,58 +28,12 @@ enum {
   BLOCKS = 512           /* so many blocks fill the device without parts */
 };
 
-/* ---- units: V neighbouring elements, which are one access (vec4.cuh) ---- */
-
-/* The sum of a unit, or of the products of two. */
-static __device__ __forceinline__ float unit_sum(const float (&v)[1]) { return v[0]; }
-static __device__ __forceinline__ float unit_sum(const float (&v)[4]) {
-  return (v[0] + v[2]) + (v[1] + v[3]);
-}
-
-template <bool PRODUCT, int V>
-static __device__ __forceinline__ float read_unit(const float *a, const float *b, int64_t unit) {
-  float v[V], w[V];
-  load_unit(v, a + unit * V);
-  if (PRODUCT) {
-    load_unit(w, b + unit * V);
-    TKG_UNROLL
-    for (int k = 0; k < V; k++) v[k] *= w[k];
-  }
-  return unit_sum(v);
-}
-
 /* ---- sums of rows whose terms lie together, and dot products of rows ---- */
 
-/* Adds units lane, lane + lanes, ... below `units`, four loads at a time, in S: float for short
- * rows. */
-template <class S, bool PRODUCT, int V>
-static __device__ __forceinline__ S lane_sum(const float *a, const float *b, int64_t units,
-                                             int lane, int lanes) {
-  S sum = 0;
-  for (int64_t u = lane; u < units; u += 4 * lanes) {
-    float part[4];
-    TKG_UNROLL
-    for (int k = 0; k < 4; k++) {
-      const int64_t at = u + k * lanes;
-      part[k] = at < units ? read_unit<PRODUCT, V>(a, b, at) : 0.0F;
-    }
-    sum += (S)((part[0] + part[2]) + (part[1] + part[3]));
-  }
-  return sum;
-}
-
-/* One group per row. */
 template <bool PRODUCT, int V>
 static __global__ void short_rows(int64_t rows, int64_t units, int width, const float *a,
                                   const float *b, float *out) {
-  const tkg_group g = tkg_group_of(width);
-  for (int64_t r = g.row; tkg_any_row(r, rows); r += g.stride) {
-    const int64_t at = r < rows ? r * units * V : 0;
-    float sum = lane_sum<float, PRODUCT, V>(a + at, PRODUCT ? b + at : b, r < rows ? units : 0,
-                                            g.lane, width);
-    sum = tkg_group_sum(sum, width);
-    if (r < rows && g.lane == 0) out[r] = sum;
-  }
+  row_sums<PRODUCT, V>(tkg_in_grid(), rows, units, width, a, b, out);
 }
 
 /* One block per part of a row. Writes to partial, as [row, part], or without it to out. */
@@ -118,7 +70,7 @@ static __global__ void combine_kernel(int64_t outputs, int64_t parts, const doub
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 static int64_t row_parts(int64_t rows, int64_t cols) {
-  if (rows == 0 || cols <= SHORT) return 1;
+  if (rows == 0 || cols <= SHORT_ROW) return 1;
   return least(tkg_ceil(cols, LEAST_ROW_PART), tkg_ceil(BLOCKS, rows));
 }
 
@@ -128,7 +80,7 @@ static int64_t partial_bytes(int64_t outputs, int64_t parts) {
 
 template <bool PRODUCT, int V>
 static void short_launch(const tkg_call *c, int64_t rows, int64_t units, cudaStream_t stream) {
-  const int width = tkg_group_width(V == 4 ? units : tkg_ceil(units, 4)); /* 16 bytes per lane */
+  const int width = short_row_width<V>(units);
   tkg_launch(short_rows<PRODUCT, V>, tkg_groups(rows, width), stream, rows, units, width,
              tkg_in<float>(c, 0), tkg_in<float>(c, 1), tkg_out<float>(c));
 }
@@ -149,9 +101,9 @@ template <bool PRODUCT>
 static void rows_launch(const tkg_call *c, int64_t rows, int64_t cols, cudaStream_t stream) {
   bool four = tkg_vec4_aligned(c->data[0], cols);
   if (PRODUCT) four = four && tkg_vec4_aligned(c->data[1], cols);
-  if (cols <= SHORT && four)
+  if (cols <= SHORT_ROW && four)
     short_launch<PRODUCT, 4>(c, rows, cols / 4, stream);
-  else if (cols <= SHORT)
+  else if (cols <= SHORT_ROW)
     short_launch<PRODUCT, 1>(c, rows, cols, stream);
   else if (four)
     long_launch<PRODUCT, 4>(c, rows, cols / 4, stream);
@@ -474,7 +426,7 @@ static int argmax_run(const tkg_call *c, cudaStream_t stream) {
   int32_t *out = tkg_out<int32_t>(c);
   const int width = tkg_group_width(tkg_ceil(cols, 4));
   const tkg_shape blocks = {dim3(tkg_blocks(rows)), dim3(TKG_THREADS), 0};
-  if (cols > SHORT)
+  if (cols > SHORT_ROW)
     tkg_launch(long_argmax, blocks, stream, rows, cols, x, out);
   else
     tkg_launch(short_argmax, tkg_groups(rows, width), stream, rows, cols, width, x, out);

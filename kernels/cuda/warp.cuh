@@ -72,9 +72,12 @@ struct tkg_group {
   int lane, width;
 };
 
-static __device__ __forceinline__ tkg_group tkg_group_of(int width) {
+static __device__ __forceinline__ tkg_group tkg_group_of(int width, tkg_span s) {
   const int shift = __ffs(width) - 1;
-  return {tkg_first() >> shift, tkg_stride() >> shift, (int)threadIdx.x & (width - 1), width};
+  return {s.first >> shift, s.stride >> shift, (int)threadIdx.x & (width - 1), width};
+}
+static __device__ __forceinline__ tkg_group tkg_group_of(int width) {
+  return tkg_group_of(width, tkg_in_grid());
 }
 
 static __device__ __forceinline__ bool tkg_any_row(int64_t row, int64_t rows) {

@@ -32,7 +32,8 @@ namespace {
 
 enum { WARP = 32, MOST_THREADS = 1024, MOST_WARPS = MOST_THREADS / WARP };
 enum { STACK = 64 * 1024, GUARD = 4096 };
-enum { SHARED = 64 * 1024, MOST_SITES = 16, GAP = 64 }; /* bytes of shared memory; its arrays */
+enum { MOST_SITES = 16, GAP = 64 };
+enum { SHARED = 64 * 1024, MOST_DYNAMIC = 227 * 1024 }; /* bytes of shared memory: declared, asked for */
 
 /* ---- switching stacks ---- */
 
@@ -113,9 +114,9 @@ struct block_memory {
    * another has left this one. */
   uint64_t barrier[2], warp[MOST_WARPS][2];
   const void *site[MOST_SITES]; /* of each shared array, and where it lies */
-  size_t offset[MOST_SITES], used;
+  size_t offset[MOST_SITES], used, size;
   int sites;
-  alignas(GAP) char shared[SHARED];
+  alignas(GAP) char shared[];
 };
 
 struct block {
@@ -339,7 +340,7 @@ void fiber_main(void) {
 /* Allocates some of the block's shared memory, with a fence behind it. */
 char *take_shared(block_memory *own, size_t bytes) {
   char *memory = own->shared + own->used;
-  if (bytes + GAP > SHARED - own->used) die("more shared memory than a block has");
+  if (bytes + GAP > own->size - own->used) die("more shared memory than a block has");
   own->used += (bytes + GAP + GAP - 1) / GAP * GAP;
   emu_unfence(memory, bytes);
   return memory;
@@ -347,11 +348,14 @@ char *take_shared(block_memory *own, size_t bytes) {
 
 void start_block(block *b, size_t dynamic_bytes) {
   void *memory = nullptr;
-  if (posix_memalign(&memory, GAP, sizeof(block_memory))) abort();
+  const size_t size = SHARED + (dynamic_bytes + 2 * GAP - 1) / GAP * GAP;
+  if (dynamic_bytes > MOST_DYNAMIC) die("more shared memory than a block has");
+  if (posix_memalign(&memory, GAP, offsetof(block_memory, shared) + size)) abort();
   block_memory *own = (block_memory *)memory;
   memset(own, 0, offsetof(block_memory, shared));
-  memset(own->shared, 0xff, SHARED); /* NaN: no kernel may count on zeros */
-  emu_fence(own->shared, SHARED);
+  own->size = size;
+  memset(own->shared, 0xff, size); /* NaN: no kernel may count on zeros */
+  emu_fence(own->shared, size);
   own->older = b->own;
   b->own = own;
   b->view.dynamic_shared = dynamic_bytes ? take_shared(own, dynamic_bytes) : nullptr;
@@ -360,7 +364,7 @@ void start_block(block *b, size_t dynamic_bytes) {
 void free_memory(block *b) {
   while (b->own) {
     block_memory *older = b->own->older;
-    emu_unfence(b->own->shared, SHARED);
+    emu_unfence(b->own->shared, b->own->size);
     free(b->own);
     b->own = older;
   }

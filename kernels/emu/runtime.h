@@ -38,8 +38,9 @@ enum { cudaStreamNonBlocking = 1, cudaEventDisableTiming = 2 };
 struct cudaDeviceProp {
   char name[256];
   int multiProcessorCount, major, minor;
-  size_t totalGlobalMem;
+  size_t totalGlobalMem, sharedMemPerBlockOptin, sharedMemPerMultiprocessor;
 };
+enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize };
 
 /* Allocates exactly so many bytes and fills them with NaN: a sanitizer sees the end, a test an
  * unwritten value. */
@@ -64,6 +65,9 @@ static inline cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned)
 }
 static inline cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) { return cudaSuccess; }
 cudaError_t cudaEventSynchronize(cudaEvent_t event);
+template <class F> static cudaError_t cudaFuncSetAttribute(F *, cudaFuncAttribute, int) {
+  return cudaSuccess;
+}
 static inline cudaError_t cudaGetLastError(void) { return cudaSuccess; }
 
 /* Between begin and end nothing runs. What a device refuses then (allocating, freeing, waiting,

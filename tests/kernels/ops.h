@@ -299,6 +299,9 @@ static bool close(const std::vector<char> &a, const std::vector<char> &ref, int 
   return a.size() == ref.size() && distance(a, ref) <= tolerance;
 }
 
+static void compare_tiles(const tkg_node *node, std::vector<array> &in, const result &want,
+                          double tolerance); /* ops_tiles.h */
+
 static void compare(const tkg_node *node, std::vector<array> &in, double tolerance, int over) {
   result want = run_on(cpu, node, in, over), got = run_on(device, node, in, over);
   char text[2400];
@@ -311,6 +314,7 @@ static void compare(const tkg_node *node, std::vector<array> &in, double toleran
     return;
   }
   if (!got.guards) fail(node, in, "wrote past its output");
+  if (over < 0) compare_tiles(node, in, want, tolerance);
   if (got.status) return;
   if (!close(got.out, want.out, node->dtype, tolerance)) {
     snprintf(text, sizeof text, "differs by %g, allowed %g; first at %d",

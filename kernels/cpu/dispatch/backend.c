@@ -1,5 +1,6 @@
 /* The CPU backend: memory, the table of kernels, the split of a node over threads, and groups of
  * nodes that run in tiles of rows. */
+#include <limits.h>
 #include <omp.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -198,6 +199,21 @@ static int run(const tkg_call *c) {
 
 /* ---- running a group in tiles ---- */
 
+/* Scratch memory belongs to a whole node, not to a tile. */
+static bool runs_in_tiles(const tkg_node *node, const tkg_node *const *in) {
+  return tkg__op_is(node->op, TKG_TILED) &&
+         (tkg__row_parts(node, in) > 0 || scratch_bytes(node, in) == 0);
+}
+
+static const tkg_tile_rules tile_rules = {.tile = TKG_PART_STEP, /* a unit of products */
+                                          .block = FLAT_BLOCK,
+                                          .least_rows = TKG_PARTED_ROWS,
+                                          .least_tiles = 8,
+                                          .most_nodes = INT_MAX,
+                                          .part_rows = TKG_PART_UNIT,
+                                          .most_parts = TKG_MOST_PARTS,
+                                          .runs = runs_in_tiles};
+
 /* Computes rows first..last-1 of one node. Flat kernels have units of FLAT_BLOCK elements, of which
  * a tile is a whole number; units of other kernels are rows. */
 static int run_rows(const tkg_cpu_op *k, const tkg_call *c, int64_t first, int64_t last) {
@@ -276,5 +292,6 @@ const tkg_backend tkg__cpu_backend = {
     .supports = supports,
     .scratch_bytes = scratch_bytes,
     .run = run,
+    .tiles = &tile_rules,
     .run_tiles = run_tiles,
 };

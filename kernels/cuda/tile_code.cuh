@@ -1,0 +1,507 @@
+/* The ops that run in tiles: tile_code<OP> of each. An op that TILE_OPS lists and that has none does
+ * not compile.
+ *
+ *   runs(node, in)      host: whether this node can
+ *   fill(o, t, stream)  host: what the op needs beside its operands; queues what must run before the
+ *                       tiles; a status
+ *   scratch(node, in)   host: bytes of scratch memory that fill's work takes
+ *   run(o, t)           device: the op on a tile, by all threads of a block
+ *
+ * The loops are those of the kernels that compute a value as a whole, so the numbers are the same,
+ * but for products, whose order is that of tile_product.cuh. */
+#ifndef TKG_CUDA_TILE_CODE_H
+#define TKG_CUDA_TILE_CODE_H
+
+#include "argsort_ids.h"
+#include "normalize.cuh"
+#include "reduce.cuh"
+#include "saved.cuh"
+#include "tile_edges.cuh"
+#include "tile_op.cuh"
+#include "tile_product.cuh"
+
+#define TILE_EDGE_OPS(X)                                                                           \
+  X(AGGREGATE) X(AGGREGATE_INDEXED) X(AGGREGATE_MUL) X(AGGREGATE_MUL_INDEXED)
+#define TILE_OPS(X)                                                                                \
+  UNARY_OPS(X)                                                                                     \
+  BINARY_OPS(X)                                                                                    \
+  GRAD_OPS(X)                                                                                      \
+  X(DROPOUT) X(MATMUL) X(SUM) X(CONCAT) X(GATHER) X(SCATTER_ADD) X(ROW_NORM) X(NORMALIZE)          \
+      X(NORMALIZE_GRAD) X(ENCODE) X(DECODE) X(SIGN_MASK)
+
+template <int OP> struct tile_code;
+
+/* What most ops do. */
+struct tile_plain {
+  static bool runs(const tkg_node *, const tkg_node *const *) { return true; }
+  static int fill(tile_op *, const tkg_tile_call *, cudaStream_t) { return TKG_OK; }
+  static int64_t scratch(const tkg_node *, const tkg_node *const *) { return 0; }
+};
+
+/* Host: whether an address, or an offset in a tile's memory, is a multiple of 16. */
+static inline bool tile_aligned(const void *at) { return reinterpret_cast<uintptr_t>(at) % 16 == 0; }
+
+static __device__ __forceinline__ int64_t tile_elements(const tile_op &o, const tile_rows &t) {
+  return (int64_t)t.rows * o.cols;
+}
+
+/* A value as kernels that count rows from the first of the whole find it. */
+template <class T>
+static __device__ __forceinline__ T *tile_whole(T *rows, const tile_rows &t, int64_t cols) {
+  return rows - t.first * cols;
+}
+
+/* ---- elementwise ---- */
+
+template <int OP> struct tile_unary : tile_plain {
+  static int fill(tile_op *o, const tkg_tile_call *t, cudaStream_t) {
+    o->x.f[0] = (float)t->call.node->f[0];
+    o->x.f[1] = (float)t->call.node->f[1];
+    return TKG_OK;
+  }
+  static __device__ __forceinline__ void run(const tile_op &o, const tile_rows &t) {
+    const int64_t n = tile_elements(o, t);
+    unary_elements<OP>(tkg_in_block(), n, o.four ? n / 4 : 0, t.in<float>(o, 0), t.out<float>(o),
+                       o.x.f[0], o.x.f[1]);
+  }
+};
+
+/* Strides of an input of rank 2 or less in an output of rank 2. */
+static inline tkg_strides tile_strides_of(const tkg_node *in, const tkg_node *out) {
+  const int64_t rows = tkg__extent(in, out, 0), cols = tkg__extent(in, out, 1);
+  return {rows == 1 ? 0 : (int)cols, cols == 1 ? 0 : 1};
+}
+
+template <int OP> struct tile_binary : tile_plain {
+  static int fill(tile_op *o, const tkg_tile_call *t, cudaStream_t) {
+    const tkg_node *n = t->call.node;
+    const tkg_strides a = tile_strides_of(t->call.in[0], n), b = tile_strides_of(t->call.in[1], n);
+    o->x.strides = {a, b, tkg__count(t->call.in[0]) == tkg__count(t->call.in[1])};
+    o->four = tile_aligned(t->call.out) && (!a.column || tile_aligned(t->call.data[0])) &&
+              (!b.column || tile_aligned(t->call.data[1])) &&
+              (o->x.strides.flat || o->cols % 4 == 0);
+    return TKG_OK;
+  }
+  static __device__ __forceinline__ void run(const tile_op &o, const tile_rows &t) {
+    const int64_t n = tile_elements(o, t);
+    const float *a = t.in<float>(o, 0), *b = t.in<float>(o, 1);
+    if (o.x.strides.flat)
+      binary_elements<OP>(tkg_in_block(), n, o.four ? n / 4 : 0, a, b, t.out<float>(o));
+    else
+      binary_rows<OP>(tkg_in_block(), (uint32_t)t.rows, (uint32_t)o.cols, o.four, a, o.x.strides.a,
+                      b, o.x.strides.b, t.out<float>(o));
+  }
+};
+
+/* What forward saw is floats, a mask, or codes with signs. */
+template <int OP> struct tile_grad : tile_unary<OP> {
+  static int fill(tile_op *o, const tkg_tile_call *t, cudaStream_t stream) {
+    const tkg_call *c = &t->call;
+    o->of_codes = c->in[1]->dtype != TKG_F32;
+    if (c->in[1]->dtype == TKG_CODES) {
+      o->in[1] = static_cast<const char *>(c->data[1]) + tkg__signs_at(c->in[1]);
+      o->step[1] = o->cols;
+    }
+    if (o->of_codes) o->four = tile_aligned(c->data[0]) && tile_aligned(c->out);
+    return tile_unary<OP>::fill(o, t, stream);
+  }
+  static __device__ __forceinline__ void run(const tile_op &o, const tile_rows &t) {
+    const int64_t n = tile_elements(o, t), n4 = o.four ? n / 4 : 0;
+    const float *g = t.in<float>(o, 0);
+    if (OP == TKG_OP_LEAKY_RELU_GRAD && o.of_codes)
+      masked_elements(tkg_in_block(), n, n4, g, t.in<uint8_t>(o, 1), t.out<float>(o), o.x.f[0]);
+    else
+      grad_elements<OP>(tkg_in_block(), n, n4, g, t.in<float>(o, 1), t.out<float>(o), o.x.f[0],
+                        o.x.f[1]);
+  }
+};
+
+#define X(name, ...)                                                                               \
+  template <> struct tile_code<TKG_OP_##name> : tile_unary<TKG_OP_##name> {};
+UNARY_OPS(X)
+#undef X
+#define X(name, ...)                                                                               \
+  template <> struct tile_code<TKG_OP_##name> : tile_binary<TKG_OP_##name> {};
+BINARY_OPS(X)
+#undef X
+#define X(name, ...)                                                                               \
+  template <> struct tile_code<TKG_OP_##name> : tile_grad<TKG_OP_##name> {};
+GRAD_OPS(X)
+#undef X
+
+template <> struct tile_code<TKG_OP_DROPOUT> : tile_plain {
+  static int fill(tile_op *o, const tkg_tile_call *t, cudaStream_t) {
+    o->x.dropout = dropout_numbers_of(&t->call);
+    o->four = tile_aligned(t->call.data[0]) && tile_aligned(t->call.out) &&
+              (!t->call.data[1] || o->cols % 4 == 0);
+    return TKG_OK;
+  }
+  static __device__ __forceinline__ void run(const tile_op &o, const tile_rows &t) {
+    const float *x = t.in<float>(o, 0);
+    if (o.inputs > 1)
+      dropout_rows(tkg_in_block(), t.first, t.rows, o.cols, o.four, o.x.dropout, x,
+                   t.in<int32_t>(o, 1), t.out<float>(o));
+    else
+      dropout_elements(tkg_in_block(), tile_elements(o, t), o.four, o.x.dropout,
+                       t.first * o.cols / VEC8, x, t.out<float>(o));
+  }
+};
+
+/* ---- products and sums ---- */
+
+/* Where sums over rows go: the part of this chunk. */
+static __device__ __forceinline__ float *tile_part(const tile_op &o, const tile_rows &t) {
+  return reinterpret_cast<float *>(o.out) + (int64_t)t.chunk * o.count;
+}
+
+template <> struct tile_code<TKG_OP_MATMUL> : tile_plain {
+  enum { MOST_WEIGHT = 1 << 14 }; /* elements; larger products are left to the library */
+
+  static bool runs(const tkg_node *n, const tkg_node *const *in) {
+    if (n->rank != 2) return false;
+    return (n->i[0] ? tkg__count(n) : tkg__count(in[1])) <= MOST_WEIGHT;
+  }
+  static int fill(tile_op *o, const tkg_tile_call *t, cudaStream_t) {
+    const tkg_call *c = &t->call;
+    o->x.product = {(int)tkg__cols(c->node),
+                    (int)(t->reduces ? c->node->shape[0] : tkg__cols(c->in[0])), c->node->i[1] != 0};
+    o->four = o->four && o->x.product.n % 4 == 0 && o->x.product.k % 4 == 0;
+    return TKG_OK;
+  }
+  static __device__ __forceinline__ void run(const tile_op &o, const tile_rows &t) {
+    const tile_product &p = o.x.product;
+    const float *a = t.in<float>(o, 0), *b = t.in<float>(o, 1);
+    if (o.count)
+      sum_tile(o.four, t.rows, p.k, p.n, a, b, t.begins, tile_part(o, t));
+    else
+      multiply_tile(o.four, p.tb, t.rows, p.n, p.k, a, b, t.out<float>(o));
+  }
+};
+
+template <> struct tile_code<TKG_OP_SUM> : tile_plain {
+  static bool runs(const tkg_node *, const tkg_node *const *in) {
+    return in[0]->rank == 2 && tkg__cols(in[0]) <= SHORT_ROW;
+  }
+  static int fill(tile_op *o, const tkg_tile_call *t, cudaStream_t) {
+    o->cols = (int)tkg__cols(t->call.in[0]);
+    o->four = tile_aligned(t->call.data[0]) && o->cols % 4 == 0 &&
+              (!t->reduces || tile_aligned(t->call.scratch));
+    o->width = o->four ? short_row_width<4>(o->cols / 4) : short_row_width<1>(o->cols);
+    return TKG_OK;
+  }
+  static __device__ __forceinline__ void run(const tile_op &o, const tile_rows &t) {
+    const float *x = t.in<float>(o, 0);
+    if (o.count)
+      sum_tile(o.four, t.rows, 1, o.cols, NULL, x, t.begins, tile_part(o, t));
+    else if (o.four)
+      row_sums<false, 4>(tkg_in_block(), t.rows, o.cols / 4, o.width, x, x, t.out<float>(o));
+    else
+      row_sums<false, 1>(tkg_in_block(), t.rows, o.cols, o.width, x, x, t.out<float>(o));
+  }
+};
+
+/* ---- rows side by side, and rows by id ---- */
+
+template <> struct tile_code<TKG_OP_CONCAT> : tile_plain {
+  static bool runs(const tkg_node *n, const tkg_node *const *) { return n->inputs <= TILE_INPUTS; }
+  static int fill(tile_op *o, const tkg_tile_call *t, cudaStream_t) {
+    for (int k = 0; k < TILE_INPUTS; k++)
+      o->x.cols[k] = k < t->call.node->inputs ? (int)tkg__cols(t->call.in[k]) : 0;
+    return TKG_OK;
+  }
+  static __device__ __forceinline__ void run(const tile_op &o, const tile_rows &t) {
+    float *out = t.out<float>(o);
+    for (int k = 0; k < o.inputs; k++) {
+      const float *x = t.in<float>(o, k);
+      const uint32_t cols = (uint32_t)o.x.cols[k], n = (uint32_t)t.rows * cols;
+      for (uint32_t i = threadIdx.x; i < n; i += TKG_THREADS)
+        out[(int64_t)(i / cols) * o.cols + i % cols] = x[i];
+      out += cols;
+    }
+  }
+};
+
+/* Units of T in rows of a tile; f(row, unit). */
+template <class F>
+static __device__ __forceinline__ void tile_units(int rows, int units, const F &f) {
+  for (int i = (int)threadIdx.x; i < rows * units; i += TKG_THREADS) f(i / units, i % units);
+}
+
+template <> struct tile_code<TKG_OP_GATHER> : tile_plain {
+  static bool runs(const tkg_node *n, const tkg_node *const *in) {
+    return n->dtype == TKG_F32 && in[0]->dtype == TKG_F32 && in[0]->rank == 2;
+  }
+  static int fill(tile_op *o, const tkg_tile_call *t, cudaStream_t) {
+    o->four = tile_aligned(t->call.data[0]) && tile_aligned(t->call.out) && o->cols % 4 == 0;
+    o->x.gather = {t->call.in[0]->shape[0],
+                   tkg__error_slot_ids(&t->call, t->call.in[0]->shape[0])};
+    return TKG_OK;
+  }
+  template <class T>
+  static __device__ __forceinline__ void rows(const tile_op &o, const tile_rows &t, int units) {
+    const T *x = t.in<T>(o, 0);
+    const int32_t *ids = t.in<int32_t>(o, 1);
+    T *out = t.out<T>(o);
+    tile_units(t.rows, units, [=](int r, int u) {
+      if (tkg_check_id(ids[r], o.x.gather.rows, t.first + r, o.x.gather.error, u == 0))
+        out[r * units + u] = x[(int64_t)ids[r] * units + u];
+    });
+  }
+  static __device__ __forceinline__ void run(const tile_op &o, const tile_rows &t) {
+    if (o.four)
+      rows<float4>(o, t, o.cols / 4);
+    else
+      rows<float>(o, t, o.cols);
+  }
+};
+
+/* The first place from `low` on, below `high`, whose key is `key` or more. */
+static __device__ __forceinline__ int tile_find_key(const uint32_t *keys, int low, int high,
+                                                    uint32_t key) {
+  while (low < high) {
+    const int middle = (low + high) / 2;
+    if (keys[middle] < key)
+      low = middle + 1;
+    else
+      high = middle;
+  }
+  return low;
+}
+
+/* Ids are sorted before; a tile looks its rows up. */
+template <> struct tile_code<TKG_OP_SCATTER_ADD> : tile_plain {
+  enum { MOST_IDS = 8192 }; /* one group adds all rows of an id */
+
+  static bool runs(const tkg_node *, const tkg_node *const *in) {
+    return tkg__count(in[1]) <= MOST_IDS;
+  }
+  static int64_t scratch(const tkg_node *n, const tkg_node *const *in) {
+    return tkg__argsort_plan(tkg__count(in[1]), n->shape[0]).bytes;
+  }
+  static int fill(tile_op *o, const tkg_tile_call *t, cudaStream_t stream) {
+    const tkg_call *c = &t->call;
+    const tkg_argsort plan = tkg__argsort_plan(tkg__count(c->in[1]), c->node->shape[0]);
+    o->x.sorted = {tkg_argsort_part(c, plan.keys), tkg_argsort_part(c, plan.places),
+                   tkg_in<float>(c, 0), (int)plan.count};
+    o->four = tile_aligned(c->data[0]) && tile_aligned(c->data[2]) && tile_aligned(c->out) &&
+              o->cols % 4 == 0;
+    if (plan.count == 0) return TKG_OK;
+    return tkg__argsort_ids(c, &plan, tkg_in<int32_t>(c, 1),
+                            tkg__error_slot_ids(c, c->node->shape[0]), stream);
+  }
+  template <class T>
+  static __device__ __forceinline__ void rows(const tile_op &o, const tile_rows &t, int units) {
+    const tile_sorted s = o.x.sorted;
+    const T *base = o.inputs > 2 ? t.in<T>(o, 2) : NULL, *g = reinterpret_cast<const T *>(s.g);
+    T *out = t.out<T>(o);
+    const int low = tile_find_key(s.keys, 0, s.count, (uint32_t)t.first);
+    const int high = tile_find_key(s.keys, low, s.count, (uint32_t)t.last());
+    tile_units(t.rows, units, [=](int r, int u) {
+      const uint32_t key = (uint32_t)(t.first + r);
+      T before, sum;
+      vec4_clear(&before);
+      vec4_clear(&sum);
+      if (base) before = base[r * units + u];
+      for (int p = tile_find_key(s.keys, low, high, key); p < high && s.keys[p] == key; p++)
+        sum = vec4_add(sum, g[(int64_t)s.places[p] * units + u]);
+      out[r * units + u] = vec4_add(before, sum);
+    });
+  }
+  static __device__ __forceinline__ void run(const tile_op &o, const tile_rows &t) {
+    if (o.four)
+      rows<float4>(o, t, o.cols / 4);
+    else
+      rows<float>(o, t, o.cols);
+  }
+};
+
+/* ---- lengths of rows ---- */
+
+template <> struct tile_code<TKG_OP_ROW_NORM> : tile_plain {
+  static int fill(tile_op *o, const tkg_tile_call *t, cudaStream_t) {
+    o->x.codes.l = layout_of(EXACT, 0, tkg__cols(t->call.in[0]), tkg_in<float>(&t->call, 0));
+    o->x.codes.least = (float)t->call.node->f[0];
+    o->width = lanes_of(o->x.codes.l);
+    return TKG_OK;
+  }
+  static __device__ __forceinline__ void run(const tile_op &o, const tile_rows &t) {
+    packed_layout l = o.x.codes.l;
+    l.rows = t.rows;
+    row_norm_rows(tkg_in_block(), l, o.width, o.x.codes.least, t.in<float>(o, 0), t.out<float>(o));
+  }
+};
+
+template <> struct tile_code<TKG_OP_NORMALIZE> : tile_plain {
+  static int fill(tile_op *o, const tkg_tile_call *t, cudaStream_t) {
+    o->x.codes.l = layout_of(EXACT, 0, o->cols, tkg_in<float>(&t->call, 0));
+    o->x.codes.l.whole = o->x.codes.l.whole && tile_aligned(t->call.out);
+    return TKG_OK;
+  }
+  static __device__ __forceinline__ void run(const tile_op &o, const tile_rows &t) {
+    packed_layout l = o.x.codes.l;
+    l.rows = t.rows;
+    normalize_rows(tkg_in_block(), l, t.in<float>(o, 0), t.in<float>(o, 1), t.out<float>(o));
+  }
+};
+
+/* ---- codes ---- */
+
+/* Calls f with the bits of a code as a constant. */
+template <class F> static __device__ __forceinline__ void tile_with_bits(int bits, const F &f) {
+  if (bits == 8)
+    f(std::integral_constant<int, 8>());
+  else if (bits == 4)
+    f(std::integral_constant<int, 4>());
+  else if (bits == 2)
+    f(std::integral_constant<int, 2>());
+  else
+    f(std::integral_constant<int, 1>());
+}
+
+/* Host: codes [rows, cols] and the rows of floats at x that they are made of, or that are made. */
+static inline tile_codes tile_codes_of(const tkg_node *codes, const void *data, const float *x) {
+  const tkg_node *n = codes;
+  tile_codes k = {};
+  k.bits = (int)n->i[0];
+  k.l = layout_of(k.bits, tkg__rows(n), tkg__cols(n), x);
+  k.noise = tkg_noise_of(NULL, n->i[2]);
+  k.rounding = (int)n->i[1];
+  k.signs = n->i[3] ? static_cast<const uint8_t *>(data) + tkg__signs_at(n) : NULL;
+  return k;
+}
+
+static __device__ __forceinline__ codes_noise tile_noise(const tile_codes &k) {
+  return {k.noise, k.rounding, -1, {}, NULL, 0};
+}
+
+static __device__ __forceinline__ bool tile_word_aligned(const void *at) {
+  return reinterpret_cast<uintptr_t>(at) % sizeof(uint32_t) == 0;
+}
+
+template <> struct tile_code<TKG_OP_NORMALIZE_GRAD> : tile_plain {
+  static int fill(tile_op *o, const tkg_tile_call *t, cudaStream_t) {
+    const tkg_call *c = &t->call;
+    o->of_codes = c->in[1]->dtype == TKG_CODES;
+    if (o->of_codes)
+      o->x.codes = tile_codes_of(c->in[1], c->data[1], tkg_in<float>(c, 0));
+    else
+      o->x.codes.l = layout_of(EXACT, 0, o->cols, tkg_in<float>(c, 0));
+    o->x.codes.l.whole = o->x.codes.l.whole && tile_aligned(c->out) &&
+                         (o->of_codes || tile_aligned(c->data[1]));
+    o->x.codes.least = (float)c->node->f[0];
+    o->width = lanes_of(o->x.codes.l);
+    return TKG_OK;
+  }
+  template <int BITS>
+  static __device__ __forceinline__ void rows(const tile_op &o, const tile_rows &t) {
+    normalized_gradient s = {};
+    s.l = o.x.codes.l;
+    s.noise = tile_noise(o.x.codes);
+    s.least = o.x.codes.least;
+    s.g = tile_whole(t.in<float>(o, 0), t, o.cols);
+    s.y = BITS == EXACT ? (const void *)tile_whole(t.in<float>(o, 1), t, o.cols) : o.in[1];
+    s.n = tile_whole(t.in<float>(o, 2), t, 1);
+    s.out = tile_whole(t.out<float>(o), t, o.cols);
+    gradient_rows<BITS>(tkg_in_block(), s, o.width, t.first, t.last());
+  }
+  static __device__ __forceinline__ void run(const tile_op &o, const tile_rows &t) {
+    if (!o.of_codes)
+      rows<EXACT>(o, t);
+    else
+      tile_with_bits(o.x.codes.bits, [&](auto bits) { rows<decltype(bits)::value>(o, t); });
+  }
+};
+
+template <> struct tile_code<TKG_OP_ENCODE> : tile_plain {
+  static int fill(tile_op *o, const tkg_tile_call *t, cudaStream_t) {
+    o->x.codes = tile_codes_of(t->call.node, t->call.out, tkg_in<float>(&t->call, 0));
+    o->width = lanes_of(o->x.codes.l);
+    return TKG_OK;
+  }
+  static __device__ __forceinline__ void run(const tile_op &o, const tile_rows &t) {
+    const tile_codes &k = o.x.codes;
+    const float *x = t.in<float>(o, 0);
+    tile_with_bits(k.bits, [&](auto bits) {
+      encode_rows<decltype(bits)::value>(tkg_in_block(), k.l, o.width, tile_noise(k), t.first, t.last(),
+                          tile_whole(x, t, o.cols), reinterpret_cast<uint8_t *>(o.out), t.drawn);
+    });
+    if (!k.signs) return;
+    uint8_t *signs = const_cast<uint8_t *>(k.signs) + t.first / 8 * o.cols;
+    sign_mask_elements(tkg_in_block(), tile_elements(o, t), tile_word_aligned(signs), x, signs);
+  }
+};
+
+template <> struct tile_code<TKG_OP_DECODE> : tile_plain {
+  static int fill(tile_op *o, const tkg_tile_call *t, cudaStream_t) {
+    o->x.codes = tile_codes_of(t->call.in[0], t->call.data[0], tkg_out<float>(&t->call));
+    o->width = lanes_of(o->x.codes.l);
+    return TKG_OK;
+  }
+  static __device__ __forceinline__ void run(const tile_op &o, const tile_rows &t) {
+    const tile_codes &k = o.x.codes;
+    float *out = tile_whole(t.out<float>(o), t, o.cols);
+    tile_with_bits(k.bits, [&](auto bits) {
+      decode_rows<decltype(bits)::value>(tkg_in_block(), k.l, o.width, tile_noise(k), t.first, t.last(),
+                          reinterpret_cast<const uint8_t *>(o.in[0]), k.signs, out, t.drawn);
+    });
+  }
+};
+
+template <> struct tile_code<TKG_OP_SIGN_MASK> : tile_plain {
+  static __device__ __forceinline__ void run(const tile_op &o, const tile_rows &t) {
+    uint8_t *mask = t.out<uint8_t>(o);
+    sign_mask_elements(tkg_in_block(), tile_elements(o, t), tile_word_aligned(mask),
+                       t.in<float>(o, 0), mask);
+  }
+};
+
+/* ---- sums over edges ---- */
+
+struct tile_aggregate : tile_plain {
+  static int64_t scratch(const tkg_node *n, const tkg_node *const *in) {
+    return tkg__coded_bytes(in, 1) + 4 * (n->i[2] / RUN) * tkg__cols(n);
+  }
+
+  template <class T, class X>
+  static void fill_terms(terms<T, X> *to, const tkg_call *c, X x, const operands &w,
+                         cudaStream_t stream) {
+    const tkg_graph g = tkg__graph_of(tkg_in<int32_t>(c, 0), c->node->i);
+    const tkg_error_slot bad_entry =
+        w.row_of >= 0 ? tkg__error_slot_ids(c, tkg__rows(c->in[1])) : tkg_error_slot{NULL, NULL};
+    *to = terms_of<T>(c, x, w, g, bad_entry);
+    to->parts = reinterpret_cast<T *>(static_cast<char *>(c->scratch) + tkg__coded_bytes(c->in, 1));
+    tkg_launch(sum_runs_kernel<terms<T, X>>, tkg_tile(g.e / RUN, to->cols), stream, *to);
+  }
+  static int fill(tile_op *o, const tkg_tile_call *t, cudaStream_t stream) {
+    const tkg_call *c = &t->call;
+    const operands w = operands_of(c->node->op);
+    o->four = terms_by_four(c, w);
+    o->of_codes = c->in[1]->dtype == TKG_CODES;
+    const tkg_coded_rows codes = tkg__coded_rows(c, 1, c->scratch, stream);
+    if (o->of_codes && o->four)
+      fill_terms(&o->x.codes_by_four, c, coded_rows<float4>{codes}, w, stream);
+    else if (o->of_codes)
+      fill_terms(&o->x.codes_by_one, c, coded_rows<float>{codes}, w, stream);
+    else if (o->four)
+      fill_terms(&o->x.floats_by_four, c, tkg_float_rows<float4>(c, 1), w, stream);
+    else
+      fill_terms(&o->x.floats, c, tkg_float_rows<float>(c, 1), w, stream);
+    return TKG_OK;
+  }
+  static __device__ __forceinline__ void run(const tile_op &o, const tile_rows &t) {
+    if (o.of_codes && o.four)
+      sum_edges_of_tile(o.x.codes_by_four, t.first, t.rows, t.out<float4>(o));
+    else if (o.of_codes)
+      sum_edges_of_tile(o.x.codes_by_one, t.first, t.rows, t.out<float>(o));
+    else if (o.four)
+      sum_edges_of_tile(o.x.floats_by_four, t.first, t.rows, t.out<float4>(o));
+    else
+      sum_edges_of_tile(o.x.floats, t.first, t.rows, t.out<float>(o));
+  }
+};
+
+#define X(name) template <> struct tile_code<TKG_OP_##name> : tile_aggregate {};
+TILE_EDGE_OPS(X)
+#undef X
+
+#endif

@@ -1,0 +1,71 @@
+/* Sums over the edges of the rows of a tile: a group of lanes takes a row, a lane a column.
+ *
+ * A hub's edges would keep one group busy for long. So the edges of the whole graph are cut into
+ * runs of RUN, and those runs that lie within one row are summed before the tiles, by as many
+ * groups, into *parts*. A tile adds a row's parts to the edges before and behind them, fewer than
+ * 2 RUN. Each edge is read once. The order of each sum depends on the graph alone. */
+#ifndef TKG_CUDA_TILE_EDGES_H
+#define TKG_CUDA_TILE_EDGES_H
+
+#include "edge_partition.cuh"
+
+enum { RUN = 128, EDGES_AHEAD = 4 };
+
+/* Adds the edges at places first..last-1, column j, in order. */
+template <class P>
+static __device__ __forceinline__ void add_edges(const P &p, int64_t first, int64_t last, int64_t j,
+                                                 typename P::sum *sum) {
+  for (int64_t v = first; v < last; v += EDGES_AHEAD) {
+    typename P::item item[EDGES_AHEAD];
+    TKG_UNROLL
+    for (int a = 0; a < EDGES_AHEAD; a++)
+      if (v + a < last) item[a] = p.load(v + a, j);
+    TKG_UNROLL
+    for (int a = 0; a < EDGES_AHEAD; a++)
+      if (v + a < last) p.add(sum, item[a], v + a);
+  }
+}
+
+/* One group per run that lies within a row. */
+template <class P> static __global__ void sum_runs_kernel(P p) {
+  tkg_edge_partition e = {};
+  e.n = p.g.n;
+  e.offsets = p.g.offsets;
+  for (int64_t c = tkg_first_row(); c < p.g.e / RUN; c += tkg_row_stride()) {
+    const int64_t row = partition_find_row<false>(e, c * RUN);
+    if (e.offsets[row + 1] < (c + 1) * RUN) continue;
+    for (int64_t j = threadIdx.x; j < p.cols; j += blockDim.x) {
+      typename P::sum sum;
+      p.clear(&sum, true);
+      add_edges(p, c * RUN, (c + 1) * RUN, j, &sum);
+      p.store_part(c, j, sum);
+    }
+  }
+}
+
+/* Column j of a row's sum. */
+template <class P>
+static __device__ __forceinline__ typename P::sum sum_row(const P &p, int64_t row, int64_t j) {
+  const int64_t begin = p.g.offsets[row], end = p.g.offsets[row + 1];
+  const int64_t first = (begin + RUN - 1) / RUN, last = end / RUN; /* runs within the row */
+  typename P::sum sum;
+  p.clear(&sum, true);
+  add_edges(p, begin, first < last ? first * RUN : end, j, &sum);
+  if (first < last) {
+    add_parts(p, first, 1, last - 1, j, &sum);
+    add_edges(p, last * RUN, end, j, &sum);
+  }
+  return sum;
+}
+
+/* Rows first..first+rows-1, which go to `out`. */
+template <class T, class P>
+static __device__ void sum_edges_of_tile(const P &p, int64_t first, int rows, T *out) {
+  int width = 1;
+  while (width < p.cols && width < TKG_WARP) width *= 2;
+  const int lane = (int)threadIdx.x & (width - 1);
+  for (int r = (int)threadIdx.x / width; r < rows; r += TKG_THREADS / width)
+    for (int64_t j = lane; j < p.cols; j += width) out[r * p.cols + j] = sum_row(p, first + r, j);
+}
+
+#endif

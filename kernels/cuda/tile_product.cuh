@@ -1,0 +1,171 @@
+/* Products and sums over rows of one tile, by the threads of a block.
+ *
+ * A thread has a piece of 4 x 4 elements of the result in registers. For a product with a weight
+ * it reads four columns of four rows and of the weight at a time: 8 loads of 16 bytes for 64
+ * multiplications. For a sum over rows, a' b, it reads four columns of a row of both. Where there
+ * are fewer pieces than threads, neighbouring lanes share a piece, each every so-manieth row, and
+ * add their sums by shuffles. Each sum has a fixed order. */
+#ifndef TKG_CUDA_TILE_PRODUCT_H
+#define TKG_CUDA_TILE_PRODUCT_H
+
+#include "launch.h"
+#include "vec4.cuh"
+
+enum { PIECE = 4 };
+
+typedef float piece[PIECE][PIECE];
+
+/* Four elements at x, of which `count` exist; the others are 0. */
+template <bool FOUR>
+static __device__ __forceinline__ void load_four(const float *x, int count, float (&v)[PIECE]) {
+  if (FOUR) {
+    load_unit(v, x);
+  } else {
+    TKG_UNROLL
+    for (int k = 0; k < PIECE; k++) v[k] = k < count ? x[k] : 0.0F;
+  }
+}
+
+template <bool FOUR>
+static __device__ __forceinline__ void store_four(float *x, int count, const float (&v)[PIECE]) {
+  if (FOUR) {
+    store_unit(v, x);
+  } else {
+    TKG_UNROLL
+    for (int k = 0; k < PIECE; k++)
+      if (k < count) x[k] = v[k];
+  }
+}
+
+/* ---- x w: rows times a weight ---- */
+
+/* Rows l..l+3 of columns j..j+3 of the weight [k, n], or [n, k] if TB. */
+template <bool FOUR, bool TB>
+static __device__ __forceinline__ void load_weight(const float *w, int n, int k, int l, int j,
+                                                   piece &v) {
+  TKG_UNROLL
+  for (int a = 0; a < PIECE; a++) {
+    float line[PIECE] = {0, 0, 0, 0};
+    if (TB && (FOUR || j + a < n)) load_four<FOUR>(w + (int64_t)(j + a) * k + l, k - l, line);
+    if (!TB && (FOUR || l + a < k)) load_four<FOUR>(w + (int64_t)(l + a) * n + j, n - j, line);
+    TKG_UNROLL
+    for (int b = 0; b < PIECE; b++) v[TB ? b : a][TB ? a : b] = line[b];
+  }
+}
+
+/* FOUR: n and k are multiples of four, and all rows are aligned. */
+template <bool FOUR, bool TB>
+static __device__ void multiply_rows(int rows, int n, int k, const float *x, const float *w,
+                                     float *out) {
+  const int across = (n + PIECE - 1) / PIECE, down = (rows + PIECE - 1) / PIECE;
+  for (int p = (int)threadIdx.x; p < across * down; p += TKG_THREADS) {
+    const int r = p / across * PIECE, j = p % across * PIECE;
+    piece sum = {};
+    for (int l = 0; l < k; l += PIECE) {
+      piece weight;
+      load_weight<FOUR, TB>(w, n, k, l, j, weight);
+      TKG_UNROLL
+      for (int a = 0; a < PIECE; a++) {
+        float v[PIECE];
+        load_four<FOUR>(x + (int64_t)(r + a < rows ? r + a : r) * k + l, k - l, v);
+        TKG_UNROLL
+        for (int b = 0; b < PIECE; b++) {
+          TKG_UNROLL
+          for (int c = 0; c < PIECE; c++) sum[a][c] = tkg_multiply_add(v[b], weight[b][c], sum[a][c]);
+        }
+      }
+    }
+    TKG_UNROLL
+    for (int a = 0; a < PIECE; a++)
+      if (r + a < rows) store_four<FOUR>(out + (int64_t)(r + a) * n + j, n - j, sum[a]);
+  }
+}
+
+static __device__ void multiply_tile(bool four, bool tb, int rows, int n, int k, const float *x,
+                                     const float *w, float *out) {
+  if (four && tb)
+    multiply_rows<true, true>(rows, n, k, x, w, out);
+  else if (four)
+    multiply_rows<true, false>(rows, n, k, x, w, out);
+  else if (tb)
+    multiply_rows<false, true>(rows, n, k, x, w, out);
+  else
+    multiply_rows<false, false>(rows, n, k, x, w, out);
+}
+
+/* ---- a' b, and the sum of b's rows ---- */
+
+/* Lanes that share a piece. */
+static __device__ __forceinline__ int lanes_of_piece(int pieces) {
+  int lanes = 1;
+  while (lanes < TKG_WARP && 2 * lanes * pieces <= TKG_THREADS) lanes *= 2;
+  return lanes;
+}
+
+static __device__ __forceinline__ void add_lanes(piece &sum, int lanes) {
+  for (int o = lanes / 2; o > 0; o /= 2) {
+    TKG_UNROLL
+    for (int a = 0; a < PIECE; a++) {
+      TKG_UNROLL
+      for (int b = 0; b < PIECE; b++)
+        sum[a][b] += __shfl_xor_sync(TKG_ALL_LANES, sum[a][b], o, lanes);
+    }
+  }
+}
+
+/* Adds rows lane, lane + lanes, ... of a piece. ONES: in place of a; m is then 1. */
+template <bool FOUR, bool ONES>
+static __device__ __forceinline__ void add_rows(int rows, int m, int n, int i, int j, int lane,
+                                                int lanes, const float *a, const float *b,
+                                                piece &sum) {
+  for (int r = lane; r < rows; r += lanes) {
+    float v[PIECE] = {1, 0, 0, 0}, w[PIECE];
+    if (!ONES) load_four<FOUR>(a + (int64_t)r * m + i, m - i, v);
+    load_four<FOUR>(b + (int64_t)r * n + j, n - j, w);
+    TKG_UNROLL
+    for (int x = 0; x < (ONES ? 1 : PIECE); x++) {
+      TKG_UNROLL
+      for (int y = 0; y < PIECE; y++) sum[x][y] = tkg_multiply_add(v[x], w[y], sum[x][y]);
+    }
+  }
+}
+
+/* Adds the sum of the rows, [m, n], to `part`, or begins it. All threads of a block call it. */
+template <bool FOUR, bool ONES>
+static __device__ void sum_products(int rows, int m, int n, const float *a, const float *b,
+                                    bool begins, float *part) {
+  const int across = (n + PIECE - 1) / PIECE, pieces = (m + PIECE - 1) / PIECE * across;
+  const int lanes = lanes_of_piece(pieces), lane = (int)threadIdx.x & (lanes - 1);
+  for (int first = 0; first < pieces * lanes; first += TKG_THREADS) {
+    const int p = (first + (int)threadIdx.x) / lanes, i = p / across * PIECE;
+    const int j = p % across * PIECE;
+    piece sum = {};
+    if (p < pieces) add_rows<FOUR, ONES>(rows, m, n, i, j, lane, lanes, a, b, sum);
+    add_lanes(sum, lanes);
+    if (p >= pieces || lane > 0) continue;
+    TKG_UNROLL
+    for (int x = 0; x < (ONES ? 1 : PIECE); x++) {
+      float *to = part + (int64_t)(i + x) * n + j, before[PIECE] = {0, 0, 0, 0};
+      if (i + x >= m) continue;
+      if (!begins) load_four<FOUR>(to, n - j, before);
+      TKG_UNROLL
+      for (int y = 0; y < PIECE; y++) sum[x][y] += before[y];
+      store_four<FOUR>(to, n - j, sum[x]);
+    }
+  }
+}
+
+/* a: NULL for ones. */
+static __device__ void sum_tile(bool four, int rows, int m, int n, const float *a, const float *b,
+                                bool begins, float *part) {
+  if (four && a)
+    sum_products<true, false>(rows, m, n, a, b, begins, part);
+  else if (four)
+    sum_products<true, true>(rows, m, n, a, b, begins, part);
+  else if (a)
+    sum_products<false, false>(rows, m, n, a, b, begins, part);
+  else
+    sum_products<false, true>(rows, m, n, a, b, begins, part);
+}
+
+#endif

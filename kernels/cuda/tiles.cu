@@ -1,0 +1,242 @@
+/* Groups of ops, a tile of rows at a time: an interpreter.
+ *
+ * A block takes a tile: it runs the group's first op on the tile's rows, then the second, and so on.
+ * Values that only the group reads live in shared memory, at the offsets that the plan computed, so
+ * of a layer's many row-wise ops device memory sees what goes in and what comes out. What the ops do
+ * is read from a list in constant memory, once per op and tile; the code of an op (tile_code.cuh)
+ * is a loop over the tile's rows by all threads. Barriers stand between ops.
+ *
+ * Sums over rows (gradients of weights and biases) are cut into parts: a block takes all tiles of a
+ * part, one after the other, and adds each tile's sum to the part in device memory; a second kernel
+ * adds the parts. How rows are cut depends on their number alone: results repeat bit for bit. */
+#include "tiles.h"
+
+#include "family.h"
+#include "tile_code.cuh"
+
+enum {
+  MOST_OPS = 32,     /* of a group */
+  PART_ROWS = 64,    /* rows of a part are a multiple of so many */
+  MOST_PARTS = 256,  /* two blocks for each multiprocessor of an H200 */
+  PART_BYTES = 64,   /* of parts for each row */
+  PRIVATE = 2 << 10, /* shared memory that the kernel takes beside a tile's */
+};
+
+/* A group. Chunk c has the rows from unit_rows * (units * c / chunks) on. */
+typedef struct tile_list {
+  int64_t rows, units;
+  int unit_rows, chunks, tile, count;
+  tile_op op[MOST_OPS];
+} tile_list;
+
+/* ---- the interpreter ---- */
+
+/* EDGES: with the ops that sum over edges, whose code takes more registers. */
+template <bool EDGES>
+static __device__ __forceinline__ void run_op(const tile_op &o, const tile_rows &t) {
+#define X(name, ...)                                                                               \
+  case TKG_OP_##name:                                                                              \
+    return tile_code<TKG_OP_##name>::run(o, t);
+  switch (o.op) { TILE_OPS(X) }
+  if (!EDGES) return;
+  switch (o.op) { TILE_EDGE_OPS(X) }
+#undef X
+}
+
+static __device__ __forceinline__ int64_t chunk_begin(const tile_list &l, int64_t chunk) {
+  const int64_t row = l.units * chunk / l.chunks * l.unit_rows;
+  return row < l.rows ? row : l.rows;
+}
+
+template <bool EDGES>
+static __global__ void __launch_bounds__(TKG_THREADS) tiles_kernel(TKG_CONSTANT tile_list l) {
+  TKG_DYNAMIC_SHARED(char, memory);
+  TKG_SHARED(shared_noise, drawn, [1]);
+  for (int chunk = (int)blockIdx.x; chunk < l.chunks; chunk += (int)gridDim.x) {
+    const int64_t begin = chunk_begin(l, chunk), end = chunk_begin(l, chunk + 1);
+    for (int64_t first = begin; first < end; first += l.tile) {
+      const int rows = (int)(first + l.tile < end ? l.tile : end - first);
+      const tile_rows t = {first, rows, chunk, first == begin, memory, drawn};
+      for (int k = 0; k < l.count; k++) {
+        run_op<EDGES>(l.op[k], t);
+        __syncthreads();
+      }
+    }
+  }
+}
+
+/* ---- adding parts ---- */
+
+typedef struct sums {
+  int chunks, of;
+  struct {
+    const float *parts;
+    float *out;
+    int count;
+  } sum[MOST_OPS];
+} sums;
+
+enum { SLICES = 8 }; /* threads that share an element */
+
+/* One row of blocks per sum. Threads with the same x add every SLICES-th part of an element. */
+static __global__ void add_sums_kernel(TKG_CONSTANT sums s) {
+  TKG_SHARED(double, slice, [SLICES][TKG_WARP]);
+  const float *parts = s.sum[blockIdx.y].parts;
+  const int count = s.sum[blockIdx.y].count;
+  for (int first = (int)blockIdx.x * TKG_WARP; first < count; first += (int)gridDim.x * TKG_WARP) {
+    const int j = first + (int)threadIdx.x;
+    double sum = 0;
+    TKG_UNROLL_4
+    for (int p = (int)threadIdx.y; p < s.chunks; p += SLICES)
+      if (j < count) sum += (double)parts[(int64_t)p * count + j];
+    __syncthreads(); /* the former sums may still be read */
+    slice[threadIdx.y][threadIdx.x] = sum;
+    __syncthreads();
+    if (threadIdx.y > 0 || j >= count) continue;
+    for (int y = 1; y < SLICES; y++) sum += slice[y][threadIdx.x];
+    s.sum[blockIdx.y].out[j] = (float)sum;
+  }
+}
+
+static void add_sums(const tkg_tile_call *calls, int n, int chunks, cudaStream_t stream) {
+  sums s = {};
+  int most = 0;
+  s.chunks = chunks;
+  for (int k = 0; k < n; k++) {
+    if (!calls[k].reduces) continue;
+    const int count = (int)tkg__count(calls[k].call.node);
+    s.sum[s.of++] = {static_cast<const float *>(calls[k].call.scratch),
+                     tkg_out<float>(&calls[k].call), count};
+    if (count > most) most = count;
+  }
+  if (s.of == 0 || most == 0) return;
+  tkg_launch(add_sums_kernel,
+             {dim3(tkg_blocks(tkg_ceil(most, TKG_WARP)), (unsigned)s.of), dim3(TKG_WARP, SLICES), 0},
+             stream, s);
+}
+
+/* ---- the list ---- */
+
+/* Bytes of TILE_ROWS rows of a value; 0 for codes, which are found by the number of the row. */
+static int row_step(const tkg_node *n) {
+  const int64_t length = tkg__run_length(n, 1);
+  const int64_t bits = n->dtype == TKG_MASK ? 1 : n->dtype == TKG_BF16 ? 16 : 32;
+  return n->dtype == TKG_CODES ? 0 : (int)(length * bits * TILE_ROWS / 8);
+}
+
+static void fill_operands(tile_op *o, const tkg_tile_call *t) {
+  const tkg_call *c = &t->call;
+  o->op = c->node->op;
+  o->inputs = c->node->inputs;
+  o->in_tile = t->in_tile | (t->out_in_tile ? 1u << TILE_OUT : 0u);
+  o->cols = (int)tkg__cols(c->node);
+  o->out = static_cast<char *>(t->reduces ? c->scratch : c->out);
+  o->out_step = t->reduces ? 0 : row_step(c->node);
+  o->count = t->reduces ? (int)tkg__count(c->node) : 0;
+  o->four = tile_aligned(o->out);
+  for (int k = 0; k < c->node->inputs && k < TILE_INPUTS; k++) {
+    o->in[k] = static_cast<const char *>(c->data[k]);
+    o->four = o->four && tile_aligned(o->in[k]);
+    if (tkg__row_access(c->node, c->in, k) != TKG_ACCESS_WHOLE) o->step[k] = row_step(c->in[k]);
+  }
+}
+
+static int fill(tile_op *o, const tkg_tile_call *t, cudaStream_t stream) {
+  fill_operands(o, t);
+#define X(name, ...)                                                                               \
+  case TKG_OP_##name:                                                                              \
+    return tile_code<TKG_OP_##name>::fill(o, t, stream);
+  switch (o->op) { TILE_OPS(X) TILE_EDGE_OPS(X) }
+#undef X
+  return tkg__fail(TKG_E_UNSUPPORTED, "%s: not in tiles", tkg__ops[o->op].name);
+}
+
+static bool is_edge_op(int op) {
+#define X(name) op == TKG_OP_##name ||
+  return TILE_EDGE_OPS(X) false;
+#undef X
+}
+
+/* Fills the list. `edges`, `reduces`: whether an op sums over edges, or rows. */
+static int fill_list(tile_list *l, const tkg_tile_call *calls, int n, const tkg_tiling *tiling,
+                     bool *edges, cudaStream_t stream) {
+  bool reduces = false;
+  for (int k = 0; k < n; k++) {
+    const int status = fill(&l->op[k], &calls[k], stream);
+    if (status) return calls[k].call.where ? tkg__fail_at(status, "%s", calls[k].call.where) : status;
+    reduces |= calls[k].reduces;
+    *edges |= is_edge_op(calls[k].call.node->op);
+  }
+  l->count = n;
+  l->rows = tiling->rows;
+  l->tile = (int)tiling->tile;
+  l->unit_rows = reduces ? PART_ROWS : l->tile;
+  l->units = tkg_ceil(l->rows, l->unit_rows);
+  l->chunks = reduces ? tiling->chunks : (int)l->units;
+  return TKG_OK;
+}
+
+int tkg__run_tiles(const tkg_tile_call *calls, int n, const tkg_tiling *tiling,
+                   cudaStream_t stream) {
+  tile_list list = {};
+  bool edges = false;
+  const int status = fill_list(&list, calls, n, tiling, &edges, stream);
+  if (status) return status;
+  const tkg_shape shape = {dim3(tkg_blocks(list.chunks)), dim3(TKG_THREADS),
+                           (size_t)tiling->tile_bytes};
+  if (edges)
+    tkg_launch(tiles_kernel<true>, shape, stream, list);
+  else
+    tkg_launch(tiles_kernel<false>, shape, stream, list);
+  add_sums(calls, n, tiling->chunks, stream);
+  return TKG_OK;
+}
+
+/* ---- rules ---- */
+
+static bool runs(const tkg_node *node, const tkg_node *const *in) {
+  for (int k = 0; k < node->inputs; k++)
+    if (in[k]->dtype == TKG_F32 && tkg__count(in[k]) == 0) return false;
+#define X(name, ...)                                                                               \
+  case TKG_OP_##name:                                                                              \
+    return tkg__count(node) > 0 && tile_code<TKG_OP_##name>::runs(node, in);
+  switch (node->op) { TILE_OPS(X) TILE_EDGE_OPS(X) }
+#undef X
+  return false;
+}
+
+static int64_t scratch_bytes(const tkg_node *node, const tkg_node *const *in) {
+#define X(name, ...)                                                                               \
+  case TKG_OP_##name:                                                                              \
+    return tile_code<TKG_OP_##name>::scratch(node, in);
+  switch (node->op) { TILE_OPS(X) TILE_EDGE_OPS(X) }
+#undef X
+  return 0;
+}
+
+static tkg_tile_rules rules;
+
+int tkg__tiles_open(const cudaDeviceProp *p, const tkg_tile_rules **out) {
+  const int64_t most = (int64_t)p->sharedMemPerBlockOptin - PRIVATE;
+  rules.tile = 16;
+  rules.block = TILE_ROWS;
+  rules.least_rows = 256;
+  rules.least_tiles = 1;
+  rules.most_nodes = MOST_OPS;
+  rules.part_rows = PART_ROWS;
+  rules.most_parts = MOST_PARTS;
+  rules.bytes_per_row = PART_BYTES;
+  rules.tallest = 128;
+  rules.many = 256;
+  rules.bytes = (int64_t)p->sharedMemPerMultiprocessor / 3 - PRIVATE; /* three blocks at a time */
+  rules.most_bytes = most;
+  rules.runs = runs;
+  rules.scratch_bytes = scratch_bytes;
+  *out = &rules;
+  cudaError_t error = cudaFuncSetAttribute(
+      tiles_kernel<false>, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)most);
+  if (!error)
+    error = cudaFuncSetAttribute(tiles_kernel<true>, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                 (int)most);
+  return tkg_cuda_status(error);
+}

@@ -1,0 +1,134 @@
+/* Ops in tiles (tkg_backend.run_tiles): a group of one op, whose operands are whole values; and the
+ * same op between copies, so that its operands and its result live in a tile. Both give what the
+ * CPU gives for the whole. */
+#ifndef TKG_OPS_TILES_H
+#define TKG_OPS_TILES_H
+
+#include <math.h>
+
+#include "ops.h"
+
+static bool (*rows_apart)(const tkg_node *, const tkg_node *const *);
+static enum tkg_row_access (*row_access)(const tkg_node *, const tkg_node *const *, int);
+
+/* A group under construction. */
+struct group {
+  std::vector<tkg_tile_call> calls;
+  std::vector<void *> memory; /* of the device, released at the end */
+  int64_t tile, tile_bytes;
+};
+
+/* Room for a tile of a value; its offset in the tile. */
+static void *room(group *g, const tkg_node *n) {
+  const int64_t at = g->tile_bytes;
+  g->tile_bytes += (g->tile * cols_of(n) * 4 + 63) / 64 * 64;
+  return (void *)at;
+}
+
+/* A copy of a value from or to a tile: no number is outside infinite limits. */
+static void add_copy(group *g, const tkg_node *node, const tkg_node *of, void *from, void *to,
+                     bool into) {
+  tkg_tile_call t = {};
+  t.call.node = node;
+  t.call.context = &context;
+  t.call.in[0] = of;
+  t.call.data[0] = from;
+  t.call.out = to;
+  t.in_tile = into ? 0 : 1;
+  t.out_in_tile = into;
+  g->calls.push_back(t);
+}
+
+static tkg_node copy_of(const tkg_node *n) {
+  tkg_node copy = node_of(TKG_OP_CLAMP, TKG_F32, {n->shape[0], n->shape[1]});
+  copy.inputs = 1;
+  copy.f[0] = -INFINITY;
+  copy.f[1] = INFINITY;
+  return copy;
+}
+
+static void *take(group *g, const std::vector<char> &bytes) {
+  g->memory.push_back(put(device, bytes, 64));
+  return g->memory.back();
+}
+
+static bool sums_rows(const tkg_node *n, const tkg_node *const *in) {
+  if (n->op == TKG_OP_SUM) return in[0]->rank == 2 && n->i[0] == 1;
+  return n->op == TKG_OP_MATMUL && n->i[0] && !n->i[1] && in[0]->rank == 2 && in[1]->rank == 2;
+}
+
+/* `inside`: what can live in a tile does. */
+static result run_in_tiles(const tkg_node *node, std::vector<array> &in, bool inside) {
+  static const int64_t heights[] = {16, 32, 64};
+  group g = {{}, {}, heights[below(3)], 0};
+  tkg_node copies[TKG_MAX_INPUTS + 1];
+  tkg_tile_call t = {};
+  result r = {};
+  t.call.node = node;
+  t.call.context = &context;
+  for (size_t k = 0; k < in.size(); k++) t.call.in[k] = &in[k].node;
+  t.reduces = sums_rows(node, t.call.in);
+  const int64_t rows = t.reduces ? in[0].node.shape[0] : node->shape[0], bytes = bytes_of(node);
+  const int chunks = (int)std::min((rows + 63) / 64, (int64_t)5);
+  for (size_t k = 0; k < in.size(); k++) {
+    t.call.data[k] = take(&g, in[k].bytes);
+    if (!inside || in[k].node.dtype != TKG_F32 || in[k].node.rank != 2 ||
+        row_access(node, t.call.in, (int)k) == TKG_ACCESS_WHOLE)
+      continue;
+    copies[k] = copy_of(&in[k].node);
+    void *to = room(&g, &in[k].node);
+    add_copy(&g, &copies[k], &in[k].node, t.call.data[k], to, true);
+    t.call.data[k] = to;
+    t.in_tile |= 1u << k;
+  }
+  void *out = take(&g, std::vector<char>((size_t)bytes, (char)0xff));
+  t.out_in_tile = inside && !t.reduces && node->dtype == TKG_F32;
+  t.call.out = t.out_in_tile ? room(&g, node) : out;
+  const int64_t scratch =
+      t.reduces ? chunks * bytes : device->tiles->scratch_bytes(node, t.call.in);
+  t.call.scratch = take(&g, std::vector<char>((size_t)scratch, (char)0xff));
+  g.calls.push_back(t);
+  copies[TKG_MAX_INPUTS] = copy_of(node);
+  if (t.out_in_tile) add_copy(&g, &copies[TKG_MAX_INPUTS], node, t.call.out, out, false);
+  const tkg_tiling tiling = {rows, g.tile, chunks, NULL, g.tile_bytes, 0};
+  char message[1024] = "";
+  device->begin(&context);
+  r.status = device->run_tiles(g.calls.data(), (int)g.calls.size(), &tiling);
+  if (r.status) r.message = device->error();
+  const int status = device->finish(message, sizeof message);
+  if (!r.status && status) r.message = message;
+  if (!r.status) r.status = status;
+  r.out = fetch(device, out, bytes);
+  const std::vector<char> behind = fetch(device, (char *)out + bytes, 64);
+  r.guards = true;
+  for (char b : behind) r.guards = r.guards && b == 0x5a;
+  for (void *m : g.memory) device->release(m);
+  return r;
+}
+
+static bool can_tile(const tkg_node *node, const std::vector<array> &in) {
+  const tkg_node *of[TKG_MAX_INPUTS] = {};
+  for (size_t k = 0; k < in.size(); k++) of[k] = &in[k].node;
+  return device->tiles && node->dtype != TKG_I32 && device->tiles->runs(node, of) &&
+         (rows_apart(node, of) || sums_rows(node, of));
+}
+
+/* Compares with the CPU's result. */
+static void compare_tiles(const tkg_node *plain, std::vector<array> &in, const result &want,
+                          double tolerance) {
+  tkg_node node = *plain;
+  node.inputs = (uint8_t)in.size();
+  if (!can_tile(&node, in)) return;
+  for (int inside = 0; inside < 2; inside++) {
+    const result got = run_in_tiles(&node, in, inside);
+    checks++;
+    if (got.status != want.status || got.message != want.message)
+      fail(&node, in, ("in tiles: '" + got.message + "', not '" + want.message + "'").c_str());
+    else if (!got.status && !got.guards)
+      fail(&node, in, "in tiles: wrote past its output");
+    else if (!got.status && !close(got.out, want.out, node.dtype, tolerance))
+      fail(&node, in, inside ? "differs inside a tile" : "differs in tiles");
+  }
+}
+
+#endif
