@@ -159,14 +159,23 @@ static bool is_same_for_all_rows(const tkg_node *x) {
   return x->rank < 2 || (x->rank == 2 && x->shape[0] == 1);
 }
 
-bool tkg__rows_apart(const tkg_node *n, const tkg_node *const *in) {
+static bool rows_apart(const tkg_node *n, const tkg_node *const *in, bool lists) {
   if (n->rank != 2 || !*tkg__ops[n->op].rows || !rows_hold(n, in)) return false;
   for (int k = 0; k < n->inputs; k++) {
     bool row = tkg__row_access(n, in, k) == TKG_ACCESS_ROW;
-    if (row && in[k]->rank != 2) return false;
+    bool list = lists && tkg__op_reads(n->op, k) == 'i';
+    if (row && in[k]->rank != 2 && !list) return false;
     if (!row && is_by_row(rows_letter(n->op, k)) && !is_same_for_all_rows(in[k])) return false;
   }
   return true;
+}
+
+bool tkg__rows_apart(const tkg_node *n, const tkg_node *const *in) {
+  return rows_apart(n, in, false);
+}
+
+bool tkg__rows_apart_by_list(const tkg_node *n, const tkg_node *const *in) {
+  return rows_apart(n, in, true);
 }
 
 static int64_t part_units(int64_t rows) { return (rows + TKG_PART_UNIT - 1) / TKG_PART_UNIT; }

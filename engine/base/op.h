@@ -110,6 +110,9 @@ bool tkg__by_column(const tkg_node *n, const tkg_node *const *in, int input);
  * inputs read by ROW, all of them matrices, and from the others as a whole. */
 bool tkg__rows_apart(const tkg_node *n, const tkg_node *const *in);
 
+/* The same, where an input read by ROW may be a list with an id for each row. */
+bool tkg__rows_apart_by_list(const tkg_node *n, const tkg_node *const *in);
+
 /* Sums over the rows of a matrix: SUM of dimension 1, and MATMUL of a transposed a. From
  * TKG_PARTED_ROWS rows on such a sum is made of partial sums, and how the rows are cut depends on
  * their number alone, so the result has the same bits wherever the sum runs. Partial sum p covers

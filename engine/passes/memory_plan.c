@@ -236,8 +236,10 @@ static int64_t scratch_in_group(const tkg_planner *z, const tkg_group *g, const 
   const tkg_tile_rules *rules = z->tape->engine->backend->tiles;
   const tkg_node *in[TKG_MAX_INPUTS];
   tkg__inputs_of(z->tape, n, in);
-  if (tkg__part(z->tape, n) == TKG_PART_REDUCES) return g->chunks * tkg__bytes(n);
-  return rules->scratch_bytes ? rules->scratch_bytes(n, in) : 0;
+  bool reduces = tkg__part(z->tape, n) == TKG_PART_REDUCES;
+  int64_t bytes = reduces ? tkg__bytes(n) : 0;
+  if (rules->scratch_bytes) bytes = rules->scratch_bytes(n, in);
+  return reduces ? g->chunks * bytes : bytes;
 }
 
 static int lay_out_group(tkg_planner *z, tkg_group *g) {

@@ -13,32 +13,46 @@
 #include "tile.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/error.h"
 
 enum { FEW = 8 }; /* a node with so many times fewer rows may run before a group */
-enum { MANY_ROWS = 16384 }; /* fewer rows have room for as many parts of sums */
+enum { LONGER = 4 };
 
 static const tkg_tile_rules *rules_of(const tkg_tape *tape) { return tape->engine->backend->tiles; }
 
 /* ---- what a node can be ---- */
 
+/* Whether the node makes one number of such: a row of one column. What it costs on a device whose
+ * tiles have memory of their own is that it runs by itself. */
+static bool is_scalar(const tkg_tape *tape, const tkg_node *n) {
+  bool scalar = rules_of(tape)->most_bytes > 0 && n->dtype == TKG_F32 && tkg__count(n) == 1;
+  for (int k = 0; k < n->inputs && scalar; k++) {
+    const tkg_node *x = &tape->nodes[n->in[k]];
+    scalar = x->dtype == TKG_F32 && tkg__count(x) == 1;
+  }
+  return scalar;
+}
+
 enum tkg_part tkg__part(const tkg_tape *tape, const tkg_node *n) {
   const tkg_node *in[TKG_MAX_INPUTS];
-  if (n->inputs == 0 || n->dtype == TKG_I32) return TKG_PART_NONE;
+  if (n->op == TKG_OP_LEAF || n->dtype == TKG_I32) return TKG_PART_NONE;
   tkg__inputs_of(tape, n, in);
   if (!rules_of(tape)->runs(n, in)) return TKG_PART_NONE;
   if (tkg__row_parts(n, in) > 0) return TKG_PART_REDUCES;
-  return tkg__rows_apart(n, in) ? TKG_PART_ROWS : TKG_PART_NONE;
+  if (is_scalar(tape, n)) return TKG_PART_ROWS;
+  return tkg__rows_apart_by_list(n, in) ? TKG_PART_ROWS : TKG_PART_NONE;
 }
 
 bool tkg__aligned(const tkg_tape *tape, const tkg_node *n, int k) {
   const tkg_node *in[TKG_MAX_INPUTS];
   tkg__inputs_of(tape, n, in);
-  return tkg__row_access(n, in, k) != TKG_ACCESS_WHOLE;
+  return is_scalar(tape, n) || tkg__row_access(n, in, k) != TKG_ACCESS_WHOLE;
 }
 
 static int64_t rows_of(const tkg_tape *tape, const tkg_node *n, enum tkg_part part) {
+  if (is_scalar(tape, n)) return 1;
   return part == TKG_PART_REDUCES ? tape->nodes[n->in[0]].shape[0] : n->shape[0];
 }
 
@@ -58,6 +72,7 @@ typedef struct grouping {
   const tkg_tile_rules *rules;
   int first;  /* of the group being made: position in the order */
   int members;
+  bool adds; /* one adds up in an order of its own: it runs so in a group of one as well */
   int nodes;  /* its members, but for those that add few rows: they gain nothing from tiles */
   int serial; /* counts groups that were begun */
   int64_t rows, tile;
@@ -66,31 +81,29 @@ typedef struct grouping {
   int32_t *later; /* the other nodes of that group */
 } grouping;
 
-/* The number of chunks of the group that ends at `end`: each makes a part of all its sums. */
-static int chunks_of(const grouping *z, int end) {
-  const tkg_tile_rules *rules = z->rules;
-  int64_t chunks = (z->rows + rules->part_rows - 1) / rules->part_rows, bytes = 1;
-  for (int o = z->first; o < end; o++) {
-    const tkg_node *n = &z->tape->nodes[z->p->order[o]];
-    if (tkg__part(z->tape, n) == TKG_PART_REDUCES) bytes += tkg__bytes(n);
+/* The number of chunks of so many rows: each makes a part of all sums of a group. Beyond the first
+ * TKG_MOST_PARTS parts are LONGER. */
+static int chunks_of(const tkg_tile_rules *rules, int64_t rows) {
+  int64_t chunks = (rows + rules->part_rows - 1) / rules->part_rows;
+  if (chunks > TKG_MOST_PARTS) {
+    int64_t fewer = (chunks + LONGER - 1) / LONGER;
+    chunks = fewer > TKG_MOST_PARTS ? fewer : TKG_MOST_PARTS;
   }
-  int64_t least = MANY_ROWS > z->rows ? MANY_ROWS : z->rows;
-  int64_t most = rules->bytes_per_row > 0 ? rules->bytes_per_row * least / bytes : chunks;
-  if (most > rules->most_parts) most = rules->most_parts;
-  return (int)(chunks < most ? chunks : most < 1 ? 1 : most);
+  return (int)(chunks < rules->most_parts ? chunks : rules->most_parts);
 }
 
 static void close_group(grouping *z, int end) {
   tkg_program *p = z->p;
-  bool worth = z->nodes > 1 && z->rows >= z->rules->least_tiles * z->tile;
+  bool worth = (z->nodes > 1 || z->adds) && z->rows >= z->rules->least_tiles * z->tile;
   if (worth) {
     p->groups[p->group_count] =
-        (tkg_group){.rows = z->rows, .tile = z->tile, .chunks = chunks_of(z, end)};
+        (tkg_group){.rows = z->rows, .tile = z->tile, .chunks = chunks_of(z->rules, z->rows)};
     for (int o = z->first; o < end; o++)
       if (p->storage[p->order[o]] == p->order[o]) p->group_of[p->order[o]] = p->group_count;
     p->group_count++;
   }
   z->nodes = z->members = 0;
+  z->adds = false;
 }
 
 static bool made_here(const grouping *z, int v) { return z->made[z->p->storage[v]] == z->serial; }
@@ -142,7 +155,14 @@ static bool joins(const grouping *z, int o, int64_t rows) {
 static int64_t group_rows(const grouping *z, const tkg_node *n) {
   enum tkg_part part = tkg__part(z->tape, n);
   int64_t rows = part == TKG_PART_NONE ? -1 : rows_of(z->tape, n, part);
-  return rows >= z->rules->least_rows ? rows : -1;
+  return is_scalar(z->tape, n) || rows >= z->rules->least_rows ? rows : -1;
+}
+
+/* Whether the node adds up what it reads as a whole, or rows. Where tiles have memory of their own
+ * it does so in another order than by itself. */
+static bool adds_up(const grouping *z, const tkg_node *n) {
+  return tkg__part(z->tape, n) == TKG_PART_REDUCES ||
+         (!tkg__op_is(n->op, TKG_BASE) && strpbrk(tkg__ops[n->op].rows, "wW"));
 }
 
 /* Adds the node at a place in the order to the group being made, or begins another. */
@@ -161,6 +181,7 @@ static void add_to_group(grouping *z, int o) {
   if (rows < 0) return;
   z->nodes += !tkg__op_is(n->op, TKG_BASE);
   z->members++;
+  z->adds |= z->rules->most_bytes > 0 && adds_up(z, n);
   z->made[i] = z->serial;
   if (tile > z->tile) z->tile = tile;
 }

@@ -17,21 +17,17 @@ int64_t tkg__coded_bytes(const tkg_node *const *in, int k) {
   return has_noise(in[k]) ? line_bytes(tkg__rows(in[k])) + line_bytes(tkg__cols(in[k])) : 0;
 }
 
-/* One thread per block of eight numbers. */
-static __global__ void noise_kernel(tkg_noise noise, uint64_t first, int64_t blocks, uint4 *to) {
-  for (int64_t i = tkg_first(); i < blocks; i += tkg_stride()) {
+/* One thread per block of eight numbers, of rows, then of columns. */
+static __global__ void noise_kernel(tkg_noise noise, int64_t row_blocks, int64_t column_blocks,
+                                    uint4 *rows, uint4 *columns) {
+  for (int64_t i = tkg_first(); i < row_blocks + column_blocks; i += tkg_stride()) {
+    const int64_t column = i - row_blocks;
     uint32_t words[4];
-    tkg_draw(noise, first + (uint64_t)i, words);
-    to[i] = make_uint4(words[0], words[1], words[2], words[3]);
+    tkg_draw(noise, column < 0 ? tkg__codec_row_block(8 * i) : tkg__codec_col_block(8 * column),
+             words);
+    *(column < 0 ? rows + i : columns + column) =
+        make_uint4(words[0], words[1], words[2], words[3]);
   }
-}
-
-static const uint16_t *draw(const tkg_call *c, const tkg_node *x, uint64_t first, int64_t count,
-                            char *to, cudaStream_t stream) {
-  const int64_t blocks = tkg_ceil(count, 8);
-  tkg_launch(noise_kernel, tkg_flat(blocks), stream, tkg_noise_of(c, x->i[2]), first, blocks,
-             reinterpret_cast<uint4 *>(to));
-  return reinterpret_cast<const uint16_t *>(to);
 }
 
 tkg_coded_rows tkg__coded_rows(const tkg_call *c, int k, void *scratch, cudaStream_t stream) {
@@ -52,7 +48,11 @@ tkg_coded_rows tkg__coded_rows(const tkg_call *c, int k, void *scratch, cudaStre
       reinterpret_cast<const uint32_t *>(s.codes + tkg__codec_pair_offset(s.bits, rows, cols));
   s.signs = x->i[3] ? s.codes + tkg__signs_at(x) : NULL;
   if (!has_noise(x)) return s;
-  s.row_noise = draw(c, x, tkg__codec_row_block(0), rows, lines, stream);
-  s.column_noise = draw(c, x, tkg__codec_col_block(0), cols, lines + line_bytes(rows), stream);
+  char *columns = lines + line_bytes(rows);
+  s.row_noise = reinterpret_cast<const uint16_t *>(lines);
+  s.column_noise = reinterpret_cast<const uint16_t *>(columns);
+  const int64_t row_blocks = tkg_ceil(rows, 8), column_blocks = tkg_ceil(cols, 8);
+  tkg_launch(noise_kernel, tkg_flat(row_blocks + column_blocks), stream, s.noise, row_blocks,
+             column_blocks, reinterpret_cast<uint4 *>(lines), reinterpret_cast<uint4 *>(columns));
   return s;
 }

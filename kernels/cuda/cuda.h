@@ -30,6 +30,7 @@
 
 /* A parameter of a kernel that is read where it lies; x y + z, rounded once. */
 #define TKG_CONSTANT const __grid_constant__
+#define TKG_APART __noinline__ /* a function that is called, not copied into its caller */
 static __device__ __forceinline__ float tkg_multiply_add(float x, float y, float z) {
   return __fmaf_rn(x, y, z);
 }
@@ -59,6 +60,7 @@ static inline void tkg_unfence(void *, size_t) {}
 #define TKG_DYNAMIC_SHARED(T, name) T *name = reinterpret_cast<T *>(emu_at->dynamic_shared)
 
 #define TKG_CONSTANT const
+#define TKG_APART __attribute__((noinline))
 /* Rounded twice here, as a machine without the instruction would take a call. */
 static inline float tkg_multiply_add(float x, float y, float z) { return x * y + z; }
 

@@ -4,7 +4,8 @@
  *   runs(node, in)      host: whether this node can
  *   fill(o, t, stream)  host: what the op needs beside its operands; queues what must run before the
  *                       tiles; a status
- *   scratch(node, in)   host: bytes of scratch memory that fill's work takes
+ *   scratch(node, in)   host: bytes of scratch memory that fill's work takes; of a sum over rows, a
+ *                       part's
  *   run(o, t)           device: the op on a tile, by all threads of a block
  *
  * The loops are those of the kernels that compute a value as a whole, so the numbers are the same,
@@ -16,6 +17,7 @@
 #include "normalize.cuh"
 #include "reduce.cuh"
 #include "saved.cuh"
+#include "softmax.cuh"
 #include "tile_edges.cuh"
 #include "tile_op.cuh"
 #include "tile_product.cuh"
@@ -26,8 +28,9 @@
   UNARY_OPS(X)                                                                                     \
   BINARY_OPS(X)                                                                                    \
   GRAD_OPS(X)                                                                                      \
-  X(DROPOUT) X(MATMUL) X(SUM) X(CONCAT) X(GATHER) X(SCATTER_ADD) X(ROW_NORM) X(NORMALIZE)          \
-      X(NORMALIZE_GRAD) X(ENCODE) X(DECODE) X(SIGN_MASK)
+  X(FULL) X(DROPOUT) X(MATMUL) X(SUM) X(CONCAT) X(NARROW) X(BROADCAST) X(GATHER) X(SCATTER_ADD) X(ROW_NORM) X(NORMALIZE)          \
+      X(NORMALIZE_GRAD) X(SOFTMAX) X(SOFTMAX_GRAD) X(LOG_SOFTMAX) X(LOG_SOFTMAX_GRAD)            \
+          X(ENCODE) X(DECODE) X(SIGN_MASK)
 
 template <int OP> struct tile_code;
 
@@ -68,6 +71,7 @@ template <int OP> struct tile_unary : tile_plain {
 
 /* Strides of an input of rank 2 or less in an output of rank 2. */
 static inline tkg_strides tile_strides_of(const tkg_node *in, const tkg_node *out) {
+  if (out->rank < 2) return {0, 0}; /* of one element */
   const int64_t rows = tkg__extent(in, out, 0), cols = tkg__extent(in, out, 1);
   return {rows == 1 ? 0 : (int)cols, cols == 1 ? 0 : 1};
 }
@@ -77,7 +81,7 @@ template <int OP> struct tile_binary : tile_plain {
     const tkg_node *n = t->call.node;
     const tkg_strides a = tile_strides_of(t->call.in[0], n), b = tile_strides_of(t->call.in[1], n);
     o->x.strides = {a, b, tkg__count(t->call.in[0]) == tkg__count(t->call.in[1])};
-    o->four = tile_aligned(t->call.out) && (!a.column || tile_aligned(t->call.data[0])) &&
+    o->four = tile_aligned(t->call.out) && t->call.node->rank == 2 && (!a.column || tile_aligned(t->call.data[0])) &&
               (!b.column || tile_aligned(t->call.data[1])) &&
               (o->x.strides.flat || o->cols % 4 == 0);
     return TKG_OK;
@@ -129,6 +133,17 @@ BINARY_OPS(X)
 GRAD_OPS(X)
 #undef X
 
+template <> struct tile_code<TKG_OP_FULL> : tile_plain {
+  static int fill(tile_op *o, const tkg_tile_call *t, cudaStream_t) {
+    o->x.f[0] = (float)t->call.node->f[0];
+    return TKG_OK;
+  }
+  static __device__ __forceinline__ void run(const tile_op &o, const tile_rows &t) {
+    float *out = t.out<float>(o);
+    for (int64_t i = threadIdx.x; i < tile_elements(o, t); i += TKG_THREADS) out[i] = o.x.f[0];
+  }
+};
+
 template <> struct tile_code<TKG_OP_DROPOUT> : tile_plain {
   static int fill(tile_op *o, const tkg_tile_call *t, cudaStream_t) {
     o->x.dropout = dropout_numbers_of(&t->call);
@@ -149,14 +164,23 @@ template <> struct tile_code<TKG_OP_DROPOUT> : tile_plain {
 
 /* ---- products and sums ---- */
 
-/* Where sums over rows go: the part of this chunk. */
+/* Slices of a sum over rows of this result, [m, n]. */
+static inline int tile_slices(const tkg_node *n) {
+  const int64_t cols = tkg__cols(n);
+  return cols ? slices_of((int64_t)pieces_of(tkg__count(n) / cols) * pieces_of(cols)) : 1;
+}
+
+/* Where they go: the part of this chunk. */
 static __device__ __forceinline__ float *tile_part(const tile_op &o, const tile_rows &t) {
-  return reinterpret_cast<float *>(o.out) + (int64_t)t.chunk * o.count;
+  return reinterpret_cast<float *>(o.out) + (int64_t)t.chunk * o.width * o.count;
 }
 
 template <> struct tile_code<TKG_OP_MATMUL> : tile_plain {
   enum { MOST_WEIGHT = 1 << 14 }; /* elements; larger products are left to the library */
 
+  static int64_t scratch(const tkg_node *n, const tkg_node *const *) {
+    return n->i[0] ? tile_slices(n) * tkg__bytes(n) : 0;
+  }
   static bool runs(const tkg_node *n, const tkg_node *const *in) {
     if (n->rank != 2) return false;
     return (n->i[0] ? tkg__count(n) : tkg__count(in[1])) <= MOST_WEIGHT;
@@ -166,6 +190,7 @@ template <> struct tile_code<TKG_OP_MATMUL> : tile_plain {
     o->x.product = {(int)tkg__cols(c->node),
                     (int)(t->reduces ? c->node->shape[0] : tkg__cols(c->in[0])), c->node->i[1] != 0};
     o->four = o->four && o->x.product.n % 4 == 0 && o->x.product.k % 4 == 0;
+    o->width = tile_slices(c->node);
     return TKG_OK;
   }
   static __device__ __forceinline__ void run(const tile_op &o, const tile_rows &t) {
@@ -179,6 +204,9 @@ template <> struct tile_code<TKG_OP_MATMUL> : tile_plain {
 };
 
 template <> struct tile_code<TKG_OP_SUM> : tile_plain {
+  static int64_t scratch(const tkg_node *n, const tkg_node *const *) {
+    return n->i[0] == 1 ? tile_slices(n) * tkg__bytes(n) : 0;
+  }
   static bool runs(const tkg_node *, const tkg_node *const *in) {
     return in[0]->rank == 2 && tkg__cols(in[0]) <= SHORT_ROW;
   }
@@ -186,7 +214,9 @@ template <> struct tile_code<TKG_OP_SUM> : tile_plain {
     o->cols = (int)tkg__cols(t->call.in[0]);
     o->four = tile_aligned(t->call.data[0]) && o->cols % 4 == 0 &&
               (!t->reduces || tile_aligned(t->call.scratch));
-    o->width = o->four ? short_row_width<4>(o->cols / 4) : short_row_width<1>(o->cols);
+    o->width = t->reduces ? tile_slices(t->call.node)
+               : o->four  ? short_row_width<4>(o->cols / 4)
+                          : short_row_width<1>(o->cols);
     return TKG_OK;
   }
   static __device__ __forceinline__ void run(const tile_op &o, const tile_rows &t) {
@@ -201,6 +231,12 @@ template <> struct tile_code<TKG_OP_SUM> : tile_plain {
 };
 
 /* ---- rows side by side, and rows by id ---- */
+
+/* Units of T in rows of a tile; f(row, unit). */
+template <class F>
+static __device__ __forceinline__ void tile_units(int rows, int units, const F &f) {
+  for (int i = (int)threadIdx.x; i < rows * units; i += TKG_THREADS) f(i / units, i % units);
+}
 
 template <> struct tile_code<TKG_OP_CONCAT> : tile_plain {
   static bool runs(const tkg_node *n, const tkg_node *const *) { return n->inputs <= TILE_INPUTS; }
@@ -221,11 +257,34 @@ template <> struct tile_code<TKG_OP_CONCAT> : tile_plain {
   }
 };
 
-/* Units of T in rows of a tile; f(row, unit). */
-template <class F>
-static __device__ __forceinline__ void tile_units(int rows, int units, const F &f) {
-  for (int i = (int)threadIdx.x; i < rows * units; i += TKG_THREADS) f(i / units, i % units);
-}
+template <> struct tile_code<TKG_OP_NARROW> : tile_plain {
+  static int fill(tile_op *o, const tkg_tile_call *t, cudaStream_t) {
+    o->x.cols[0] = (int)tkg__cols(t->call.in[0]);
+    o->x.cols[1] = (int)t->call.node->i[1];
+    return TKG_OK;
+  }
+  static __device__ __forceinline__ void run(const tile_op &o, const tile_rows &t) {
+    const float *x = t.in<float>(o, 0) + o.x.cols[1];
+    float *out = t.out<float>(o);
+    const int cols = o.cols, step = o.x.cols[0];
+    tile_units(t.rows, cols, [=](int r, int c) { out[r * cols + c] = x[r * step + c]; });
+  }
+};
+
+template <> struct tile_code<TKG_OP_BROADCAST> : tile_plain {
+  static int fill(tile_op *o, const tkg_tile_call *t, cudaStream_t) {
+    o->x.strides.a = tile_strides_of(t->call.in[0], t->call.node);
+    return TKG_OK;
+  }
+  static __device__ __forceinline__ void run(const tile_op &o, const tile_rows &t) {
+    const float *x = t.in<float>(o, 0);
+    float *out = t.out<float>(o);
+    const tkg_strides s = o.x.strides.a;
+    const int cols = o.cols;
+    tile_units(t.rows, cols,
+               [=](int r, int c) { out[r * cols + c] = x[r * s.row + c * s.column]; });
+  }
+};
 
 template <> struct tile_code<TKG_OP_GATHER> : tile_plain {
   static bool runs(const tkg_node *n, const tkg_node *const *in) {
@@ -343,6 +402,32 @@ template <> struct tile_code<TKG_OP_NORMALIZE> : tile_plain {
     normalize_rows(tkg_in_block(), l, t.in<float>(o, 0), t.in<float>(o, 1), t.out<float>(o));
   }
 };
+
+/* ---- softmax ---- */
+
+template <class OP> struct tile_softmax : tile_plain {
+  enum { MOST_COLS = 128, FEW_COLS = 32 }; /* of one warp; four elements a lane */
+
+  static bool runs(const tkg_node *n, const tkg_node *const *) {
+    return tkg__cols(n) <= MOST_COLS;
+  }
+  static int fill(tile_op *o, const tkg_tile_call *, cudaStream_t) {
+    o->four = o->four && o->cols % 4 == 0 && o->cols <= FEW_COLS;
+    o->width = tkg_group_width(tkg_ceil(o->cols, 4));
+    return TKG_OK;
+  }
+  static __device__ __forceinline__ void run(const tile_op &o, const tile_rows &t) {
+    const float *a = t.in<float>(o, 0), *b = OP::INPUTS == 2 ? t.in<float>(o, 1) : NULL;
+    if (o.four)
+      softmax_rows<OP, 4, 1>(tkg_in_block(), t.rows, o.cols / 4, o.width, a, b, t.out<float>(o));
+    else
+      softmax_rows<OP, 1, 4>(tkg_in_block(), t.rows, o.cols, o.width, a, b, t.out<float>(o));
+  }
+};
+template <> struct tile_code<TKG_OP_SOFTMAX> : tile_softmax<softmax_op> {};
+template <> struct tile_code<TKG_OP_SOFTMAX_GRAD> : tile_softmax<softmax_grad_op> {};
+template <> struct tile_code<TKG_OP_LOG_SOFTMAX> : tile_softmax<log_softmax_op> {};
+template <> struct tile_code<TKG_OP_LOG_SOFTMAX_GRAD> : tile_softmax<log_softmax_grad_op> {};
 
 /* ---- codes ---- */
 

@@ -50,10 +50,10 @@ static __device__ __forceinline__ typename P::sum sum_row(const P &p, int64_t ro
   const int64_t first = (begin + RUN - 1) / RUN, last = end / RUN; /* runs within the row */
   typename P::sum sum;
   p.clear(&sum, true);
-  add_edges(p, begin, first < last ? first * RUN : end, j, &sum);
-  if (first < last) {
-    add_parts(p, first, 1, last - 1, j, &sum);
-    add_edges(p, last * RUN, end, j, &sum);
+  for (int half = 0; half < 2; half++) { /* before the runs and behind them */
+    if (half == 1 && first >= last) break;
+    add_edges(p, half ? last * RUN : begin, half || first >= last ? end : first * RUN, j, &sum);
+    if (half == 0 && first < last) add_parts(p, first, 1, last - 1, j, &sum);
   }
   return sum;
 }

@@ -65,7 +65,7 @@ typedef struct tile_op {
   bool of_codes;         /* an aggregate reads codes */
   int cols;              /* of the result; of a sum over rows, of its input */
   int count;             /* of a sum over rows: elements of the result; 0: of other ops */
-  int width;             /* lanes that share a row */
+  int width;             /* lanes that share a row; slices of a sum over rows */
   const char *in[TILE_INPUTS]; /* offsets, if in the tile's memory */
   char *out;             /* of a sum over rows: the parts */
   int step[TILE_INPUTS], out_step; /* bytes per TILE_ROWS rows; 0: all of it is read, or written */

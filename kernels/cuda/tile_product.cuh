@@ -3,8 +3,9 @@
  * A thread has a piece of 4 x 4 elements of the result in registers. For a product with a weight
  * it reads four columns of four rows and of the weight at a time: 8 loads of 16 bytes for 64
  * multiplications. For a sum over rows, a' b, it reads four columns of a row of both. Where there
- * are fewer pieces than threads, neighbouring lanes share a piece, each every so-manieth row, and
- * add their sums by shuffles. Each sum has a fixed order. */
+ * are fewer pieces than threads, some share a piece: each makes a *slice* of the sum, of every
+ * so-manieth row. A slice goes on where the tile before has left it, so its order, like all others
+ * here, does not depend on the height of tiles. */
 #ifndef TKG_CUDA_TILE_PRODUCT_H
 #define TKG_CUDA_TILE_PRODUCT_H
 
@@ -95,30 +96,23 @@ static __device__ void multiply_tile(bool four, bool tb, int rows, int n, int k,
 
 /* ---- a' b, and the sum of b's rows ---- */
 
-/* Lanes that share a piece. */
-static __device__ __forceinline__ int lanes_of_piece(int pieces) {
-  int lanes = 1;
-  while (lanes < TKG_WARP && 2 * lanes * pieces <= TKG_THREADS) lanes *= 2;
-  return lanes;
+enum { MOST_SLICES = 16 }; /* tiles begin at multiples of so many rows of a chunk */
+
+static inline __host__ __device__ int pieces_of(int64_t n) { return (int)((n + PIECE - 1) / PIECE); }
+
+/* Slices of a sum with so many pieces. */
+static inline __host__ __device__ int slices_of(int64_t pieces) {
+  int slices = 1;
+  while (slices < MOST_SLICES && 2 * slices * pieces <= TKG_THREADS) slices *= 2;
+  return slices;
 }
 
-static __device__ __forceinline__ void add_lanes(piece &sum, int lanes) {
-  for (int o = lanes / 2; o > 0; o /= 2) {
-    TKG_UNROLL
-    for (int a = 0; a < PIECE; a++) {
-      TKG_UNROLL
-      for (int b = 0; b < PIECE; b++)
-        sum[a][b] += __shfl_xor_sync(TKG_ALL_LANES, sum[a][b], o, lanes);
-    }
-  }
-}
-
-/* Adds rows lane, lane + lanes, ... of a piece. ONES: in place of a; m is then 1. */
+/* Adds every so-manieth row to a piece. ONES: in place of a; m is then 1. */
 template <bool FOUR, bool ONES>
-static __device__ __forceinline__ void add_rows(int rows, int m, int n, int i, int j, int lane,
-                                                int lanes, const float *a, const float *b,
+static __device__ __forceinline__ void add_rows(int rows, int m, int n, int i, int j, int slice,
+                                                int slices, const float *a, const float *b,
                                                 piece &sum) {
-  for (int r = lane; r < rows; r += lanes) {
+  for (int r = slice; r < rows; r += slices) {
     float v[PIECE] = {1, 0, 0, 0}, w[PIECE];
     if (!ONES) load_four<FOUR>(a + (int64_t)r * m + i, m - i, v);
     load_four<FOUR>(b + (int64_t)r * n + j, n - j, w);
@@ -130,28 +124,23 @@ static __device__ __forceinline__ void add_rows(int rows, int m, int n, int i, i
   }
 }
 
-/* Adds the sum of the rows, [m, n], to `part`, or begins it. All threads of a block call it. */
+/* Adds the rows to `part`, slices of [m, n], or begins it. */
 template <bool FOUR, bool ONES>
 static __device__ void sum_products(int rows, int m, int n, const float *a, const float *b,
                                     bool begins, float *part) {
-  const int across = (n + PIECE - 1) / PIECE, pieces = (m + PIECE - 1) / PIECE * across;
-  const int lanes = lanes_of_piece(pieces), lane = (int)threadIdx.x & (lanes - 1);
-  for (int first = 0; first < pieces * lanes; first += TKG_THREADS) {
-    const int p = (first + (int)threadIdx.x) / lanes, i = p / across * PIECE;
-    const int j = p % across * PIECE;
+  const int across = pieces_of(n), pieces = pieces_of(m) * across, slices = slices_of(pieces);
+  for (int q = (int)threadIdx.x; q < pieces * slices; q += TKG_THREADS) {
+    const int slice = q / pieces, p = q - slice * pieces;
+    const int i = p / across * PIECE, j = p % across * PIECE;
+    float *to = part + ((int64_t)slice * m + i) * n + j;
     piece sum = {};
-    if (p < pieces) add_rows<FOUR, ONES>(rows, m, n, i, j, lane, lanes, a, b, sum);
-    add_lanes(sum, lanes);
-    if (p >= pieces || lane > 0) continue;
     TKG_UNROLL
-    for (int x = 0; x < (ONES ? 1 : PIECE); x++) {
-      float *to = part + (int64_t)(i + x) * n + j, before[PIECE] = {0, 0, 0, 0};
-      if (i + x >= m) continue;
-      if (!begins) load_four<FOUR>(to, n - j, before);
-      TKG_UNROLL
-      for (int y = 0; y < PIECE; y++) sum[x][y] += before[y];
-      store_four<FOUR>(to, n - j, sum[x]);
-    }
+    for (int x = 0; x < (ONES ? 1 : PIECE); x++)
+      if (!begins && i + x < m) load_four<FOUR>(to + (int64_t)x * n, n - j, sum[x]);
+    add_rows<FOUR, ONES>(rows, m, n, i, j, slice, slices, a, b, sum);
+    TKG_UNROLL
+    for (int x = 0; x < (ONES ? 1 : PIECE); x++)
+      if (i + x < m) store_four<FOUR>(to + (int64_t)x * n, n - j, sum[x]);
   }
 }
 

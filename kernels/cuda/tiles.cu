@@ -18,7 +18,6 @@ enum {
   MOST_OPS = 32,     /* of a group */
   PART_ROWS = 64,    /* rows of a part are a multiple of so many */
   MOST_PARTS = 256,  /* two blocks for each multiprocessor of an H200 */
-  PART_BYTES = 64,   /* of parts for each row */
   PRIVATE = 2 << 10, /* shared memory that the kernel takes beside a tile's */
 };
 
@@ -31,16 +30,20 @@ typedef struct tile_list {
 
 /* ---- the interpreter ---- */
 
+/* A function of its own for each code: one would not have registers for all. */
+template <class CODE> static __device__ TKG_APART void run_apart(const tile_op &o, tile_rows t) {
+  CODE::run(o, t);
+}
+
 /* EDGES: with the ops that sum over edges, whose code takes more registers. */
 template <bool EDGES>
 static __device__ __forceinline__ void run_op(const tile_op &o, const tile_rows &t) {
 #define X(name, ...)                                                                               \
   case TKG_OP_##name:                                                                              \
-    return tile_code<TKG_OP_##name>::run(o, t);
+    return run_apart<tile_code<TKG_OP_##name>>(o, t);
   switch (o.op) { TILE_OPS(X) }
-  if (!EDGES) return;
-  switch (o.op) { TILE_EDGE_OPS(X) }
 #undef X
+  if (EDGES) run_apart<tile_aggregate>(o, t);
 }
 
 static __device__ __forceinline__ int64_t chunk_begin(const tile_list &l, int64_t chunk) {
@@ -68,11 +71,11 @@ static __global__ void __launch_bounds__(TKG_THREADS) tiles_kernel(TKG_CONSTANT 
 /* ---- adding parts ---- */
 
 typedef struct sums {
-  int chunks, of;
+  int of;
   struct {
     const float *parts;
     float *out;
-    int count;
+    int count, number; /* of elements, of parts */
   } sum[MOST_OPS];
 } sums;
 
@@ -82,12 +85,12 @@ enum { SLICES = 8 }; /* threads that share an element */
 static __global__ void add_sums_kernel(TKG_CONSTANT sums s) {
   TKG_SHARED(double, slice, [SLICES][TKG_WARP]);
   const float *parts = s.sum[blockIdx.y].parts;
-  const int count = s.sum[blockIdx.y].count;
+  const int count = s.sum[blockIdx.y].count, number = s.sum[blockIdx.y].number;
   for (int first = (int)blockIdx.x * TKG_WARP; first < count; first += (int)gridDim.x * TKG_WARP) {
     const int j = first + (int)threadIdx.x;
     double sum = 0;
     TKG_UNROLL_4
-    for (int p = (int)threadIdx.y; p < s.chunks; p += SLICES)
+    for (int p = (int)threadIdx.y; p < number; p += SLICES)
       if (j < count) sum += (double)parts[(int64_t)p * count + j];
     __syncthreads(); /* the former sums may still be read */
     slice[threadIdx.y][threadIdx.x] = sum;
@@ -101,12 +104,12 @@ static __global__ void add_sums_kernel(TKG_CONSTANT sums s) {
 static void add_sums(const tkg_tile_call *calls, int n, int chunks, cudaStream_t stream) {
   sums s = {};
   int most = 0;
-  s.chunks = chunks;
   for (int k = 0; k < n; k++) {
     if (!calls[k].reduces) continue;
     const int count = (int)tkg__count(calls[k].call.node);
     s.sum[s.of++] = {static_cast<const float *>(calls[k].call.scratch),
-                     tkg_out<float>(&calls[k].call), count};
+                     tkg_out<float>(&calls[k].call), count,
+                     chunks * tile_slices(calls[k].call.node)};
     if (count > most) most = count;
   }
   if (s.of == 0 || most == 0) return;
@@ -220,15 +223,14 @@ int tkg__tiles_open(const cudaDeviceProp *p, const tkg_tile_rules **out) {
   const int64_t most = (int64_t)p->sharedMemPerBlockOptin - PRIVATE;
   rules.tile = 16;
   rules.block = TILE_ROWS;
-  rules.least_rows = 256;
-  rules.least_tiles = 1;
+  rules.least_rows = 64;
+  rules.least_tiles = 0;
   rules.most_nodes = MOST_OPS;
   rules.part_rows = PART_ROWS;
   rules.most_parts = MOST_PARTS;
-  rules.bytes_per_row = PART_BYTES;
   rules.tallest = 128;
   rules.many = 256;
-  rules.bytes = (int64_t)p->sharedMemPerMultiprocessor / 3 - PRIVATE; /* three blocks at a time */
+  rules.bytes = (int64_t)p->sharedMemPerMultiprocessor / 2 - PRIVATE; /* two blocks at a time */
   rules.most_bytes = most;
   rules.runs = runs;
   rules.scratch_bytes = scratch_bytes;

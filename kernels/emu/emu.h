@@ -76,6 +76,7 @@ void emu_run(dim3 grid, dim3 block, size_t dynamic_bytes, void (*call)(const voi
              const void *closure);
 
 template <class F> static void emu_launch(dim3 grid, dim3 block, size_t dynamic_bytes, const F &f) {
+  emu_count_launch();
   emu_queue([=] {
     emu_run(
         grid, block, dynamic_bytes, [](const void *p) { (*(const F *)p)(); }, &f);

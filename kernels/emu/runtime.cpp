@@ -1,6 +1,7 @@
 #include "runtime.h"
 
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -12,12 +13,16 @@
 
 struct emu_graph {
   std::vector<std::function<void()>> work;
+  int kernels;
   bool spoilt;
 };
 
 static emu_graph *capturing;
 
 bool emu_capturing(void) { return capturing != nullptr; }
+void emu_count_launch(void) {
+  if (capturing) capturing->kernels++;
+}
 void emu_add_work(std::function<void()> work) { capturing->work.push_back(std::move(work)); }
 
 /* Whether the device refuses a call because it captures; the capture is then spoilt. */
@@ -43,6 +48,9 @@ cudaError_t cudaStreamEndCapture(cudaStream_t, cudaGraph_t *out) {
 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t graph, unsigned long long) {
   *out = new emu_graph(*graph);
+  if (getenv("EMU_COUNT"))
+    fprintf(stderr, "emu: a graph of %d kernels and %d others\n", graph->kernels,
+            (int)graph->work.size() - graph->kernels);
   return cudaSuccess;
 }
 

@@ -456,7 +456,7 @@ static void open_all(const char *engine, const char *backend, const char *name) 
   cpu_error = (const char *(*)(void))symbol(e, "tkg_error");
   codec_bytes = (int64_t(*)(int, int64_t, int64_t))symbol(e, "tkg_codec_bytes");
   infos = (const tkg_op_info *)symbol(e, "tkg__ops");
-  rows_apart = (decltype(rows_apart))symbol(e, "tkg__rows_apart");
+  rows_apart = (decltype(rows_apart))symbol(e, "tkg__rows_apart_by_list");
   row_access = (decltype(row_access))symbol(e, "tkg__row_access");
   graph_length = (decltype(graph_length))symbol(e, "tkg_graph_length");
   graph_pack = (decltype(graph_pack))symbol(e, "tkg_graph_pack");

@@ -59,8 +59,8 @@ static bool sums_rows(const tkg_node *n, const tkg_node *const *in) {
 
 /* `inside`: what can live in a tile does. */
 static result run_in_tiles(const tkg_node *node, std::vector<array> &in, bool inside) {
-  static const int64_t heights[] = {16, 32, 64};
-  group g = {{}, {}, heights[below(3)], 0};
+  static const int64_t heights[] = {16, 32};
+  group g = {{}, {}, heights[below(2)], 0};
   tkg_node copies[TKG_MAX_INPUTS + 1];
   tkg_tile_call t = {};
   result r = {};
@@ -85,7 +85,7 @@ static result run_in_tiles(const tkg_node *node, std::vector<array> &in, bool in
   t.out_in_tile = inside && !t.reduces && node->dtype == TKG_F32;
   t.call.out = t.out_in_tile ? room(&g, node) : out;
   const int64_t scratch =
-      t.reduces ? chunks * bytes : device->tiles->scratch_bytes(node, t.call.in);
+      device->tiles->scratch_bytes(node, t.call.in) * (t.reduces ? chunks : 1);
   t.call.scratch = take(&g, std::vector<char>((size_t)scratch, (char)0xff));
   g.calls.push_back(t);
   copies[TKG_MAX_INPUTS] = copy_of(node);

@@ -98,7 +98,7 @@ run_spec() {
 prefix_for
 # A real device also gets what runs on the emulated one by itself.
 specs_of() {
-  echo tests/spec/engine/ops*_spec.lua tests/spec/engine/gradient_spec.lua
+  echo tests/spec/engine/ops*_spec.lua tests/spec/engine/gradient_spec.lua tests/spec/engine/tile_spec.lua
   [ "$1" = emu ] || echo tests/spec/engine/device_spec.lua tests/spec/engine/replay_spec.lua
 }
 

@@ -199,9 +199,9 @@ static int run(const tkg_call *c) {
 
 /* ---- running a group in tiles ---- */
 
-/* Scratch memory belongs to a whole node, not to a tile. */
+/* Scratch memory belongs to a whole node, not to a tile. Dropout by ids counts its rows from 0. */
 static bool runs_in_tiles(const tkg_node *node, const tkg_node *const *in) {
-  return tkg__op_is(node->op, TKG_TILED) &&
+  return tkg__op_is(node->op, TKG_TILED) && !(node->op == TKG_OP_DROPOUT && node->inputs > 1) &&
          (tkg__row_parts(node, in) > 0 || scratch_bytes(node, in) == 0);
 }
 

@@ -1,5 +1,6 @@
 -- Groups of nodes that run in tiles: random layers give what they give node by node, whatever the
--- number of threads, and what lives in a tile is not in the arena.
+-- number of threads, and what lives in a tile is not in the arena. On the CPU results have the same
+-- bits; a GPU sums in another order than node by node, so there they are near.
 local tk = require 'tinykg'
 local reference = require 'tests.support.reference_ops'
 local tensors = require 'tests.support.tensors'
@@ -7,12 +8,23 @@ local tensors = require 'tests.support.tensors'
 local random = reference.random(21)
 local drawn = tensors.drawn_from(random)
 local bytes, same = tensors.bytes, tensors.same
-local LESS = os.getenv 'TINYKG_CHECK' and 4 or 1
+local ON_CPU = tk.device() == 'cpu'
+local LESS = (os.getenv 'TINYKG_CHECK' or not ON_CPU) and 4 or 1
 
-if tk.device() ~= 'cpu' then
-  return describe('tiles', function()
-    it('are the CPU backend\'s', function() pending('not on ' .. tk.device()) end)
-  end)
+--- Compares results of a run in tiles with those node by node.
+local function as_by_node(want, got, what)
+  if ON_CPU then return same(bytes(want), bytes(got), what) end
+  tensors.near_largest(tensors.flat(want), tensors.flat(got), 1e-4, what)
+end
+
+--- The same for losses.
+local function loss_by_node(want, got)
+  if ON_CPU then return assert.equal(want, got) end
+  tensors.near({want}, {got}, 1e-5, 'loss', true)
+end
+
+local function on_cpu(what, fn)
+  it(what, function() return ON_CPU and fn() or pending('not on ' .. tk.device()) end)
 end
 
 local SIZES = {{2049, 8}, {2304, 20}, {2500, 64}, {8200, 3}} -- a tile of odd widths has 1,024 rows
@@ -78,10 +90,10 @@ describe('tiles', function()
         local loss, want = run(fn, parameters, options)
         options.tiles = nil
         local tiled, got, step = run(fn, parameters, options)
-        assert.equal(loss, tiled)
+        loss_by_node(loss, tiled)
         for i = 1, #want do
           assert.equal(not want[i], not got[i])
-          if want[i] then same(bytes(want[i]), bytes(got[i]), 'parameter ' .. i) end
+          if want[i] then as_by_node(want[i], got[i], 'parameter ' .. i) end
         end
         if step:program():find('group', 1, true) then grouped = grouped + 1 end
       end
@@ -90,7 +102,7 @@ describe('tiles', function()
   end)
 
   -- Encoding joins the sum's group at few bits; the sum must not show it.
-  it('give the forward pass the same bits at every width', function()
+  on_cpu('give the forward pass the same bits at every width', function()
     for _, n in ipairs{2048, 4096, 8191, 70000} do
       local x, w = drawn.parameter(n, 8), tk.parameter(drawn.noise(24, 8):reshape(3, 8, 8))
       local v, b = drawn.parameter(n, 8), drawn.parameter(n, 1)
@@ -132,9 +144,9 @@ describe('tiles', function()
       for _, bits in ipairs{32, 2} do
         local loss, want = run(fn, parameters, {bits = bits, small = 0}, 2)
         local again, got = run(fn, parameters, {bits = bits, small = 0, check = true}, 2)
-        assert.equal(loss, again)
+        loss_by_node(loss, again)
         for i = 1, #want do
-          if want[i] then same(bytes(want[i]), bytes(got[i]), 'parameter ' .. i) end
+          if want[i] then as_by_node(want[i], got[i], 'parameter ' .. i) end
         end
       end
     end
@@ -175,7 +187,7 @@ describe('tiles', function()
     assert.matches('^tile%+', places.leaky_relu_grad)
   end)
 
-  it('take the memory of as many as run at a time, whatever that is with the same bits', function()
+  on_cpu('take the memory of as many as run at a time, whatever that is with the same bits', function()
     local C, runtime = require 'tinykg.engine.lib', require 'tinykg.engine.runtime'
     local x, w = drawn.parameter(20000, 32), drawn.parameter(32, 32)
     local function layers()
