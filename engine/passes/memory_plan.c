@@ -94,7 +94,7 @@ static int replaced_by_node(const tkg_planner *z, int i, int o) {
 
 /* ---- memory of a group ---- */
 
-static int64_t row_bytes(const tkg_node *n) { return tkg__cols(n) * (int64_t)sizeof(float); }
+static int64_t row_bytes(const tkg_node *n) { return tkg__tile_cols(n) * (int64_t)sizeof(float); }
 
 /* Returns the last node of the group that reads node i, i itself if none does. */
 static int last_in_group(const tkg_planner *z, const tkg_group *g, int i) {
@@ -152,7 +152,8 @@ static void take_out_widest(tkg_planner *z, const tkg_group *g) {
   for (int o = g->first; o <= g->last; o++) {
     int i = z->p->order[o];
     if (!z->p->in_tile[i]) continue;
-    if (widest < 0 || tkg__cols(&z->tape->nodes[i]) > tkg__cols(&z->tape->nodes[widest])) widest = i;
+    if (widest < 0 || row_bytes(&z->tape->nodes[i]) > row_bytes(&z->tape->nodes[widest]))
+      widest = i;
   }
   z->p->in_tile[widest] = false;
   z->p->offset[widest] = -1;

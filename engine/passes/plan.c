@@ -130,8 +130,10 @@ static void add_updates(tkg_planner *z) {
 static bool may_wait(const tkg_planner *z, int i) {
   const tkg_program *p = z->p;
   const tkg_node *n = &z->tape->nodes[i];
+  const int group = p->group_of[i];
   int64_t held = 0;
-  if (!z->needed[i] || p->storage[i] != i || p->group_of[i] >= 0) return false;
+  if (!z->needed[i] || p->storage[i] != i) return false;
+  if (group >= 0 && p->groups[group].first != p->groups[group].last) return false;
   for (int k = 0; k < n->inputs; k++) {
     const tkg_node *x = &z->tape->nodes[p->storage[n->in[k]]];
     if (x->parameter && x->op == TKG_OP_LEAF) return false;

@@ -24,15 +24,16 @@ static const tkg_tile_rules *rules_of(const tkg_tape *tape) { return tape->engin
 
 /* ---- what a node can be ---- */
 
-/* Whether the node makes one number of such: a row of one column. What it costs on a device whose
- * tiles have memory of their own is that it runs by itself. */
-static bool is_scalar(const tkg_tape *tape, const tkg_node *n) {
-  bool scalar = rules_of(tape)->most_bytes > 0 && n->dtype == TKG_F32 && tkg__count(n) == 1;
-  for (int k = 0; k < n->inputs && scalar; k++) {
+/* Whether the node makes a list of numbers, or one, from such: rows of one column. What it costs on
+ * a device whose tiles have memory of their own is that it runs by itself. */
+static bool is_list(const tkg_tape *tape, const tkg_node *n) {
+  const int64_t count = tkg__count(n);
+  bool list = rules_of(tape)->most_bytes > 0 && n->dtype == TKG_F32 && n->rank < 2;
+  for (int k = 0; k < n->inputs && list; k++) {
     const tkg_node *x = &tape->nodes[n->in[k]];
-    scalar = x->dtype == TKG_F32 && tkg__count(x) == 1;
+    list = x->dtype == TKG_F32 && (tkg__count(x) == 1 || (x->rank < 2 && tkg__count(x) == count));
   }
-  return scalar;
+  return list;
 }
 
 enum tkg_part tkg__part(const tkg_tape *tape, const tkg_node *n) {
@@ -41,25 +42,26 @@ enum tkg_part tkg__part(const tkg_tape *tape, const tkg_node *n) {
   tkg__inputs_of(tape, n, in);
   if (!rules_of(tape)->runs(n, in)) return TKG_PART_NONE;
   if (tkg__row_parts(n, in) > 0) return TKG_PART_REDUCES;
-  if (is_scalar(tape, n)) return TKG_PART_ROWS;
+  if (is_list(tape, n)) return TKG_PART_ROWS;
   return tkg__rows_apart_by_list(n, in) ? TKG_PART_ROWS : TKG_PART_NONE;
 }
 
 bool tkg__aligned(const tkg_tape *tape, const tkg_node *n, int k) {
   const tkg_node *in[TKG_MAX_INPUTS];
   tkg__inputs_of(tape, n, in);
-  return is_scalar(tape, n) || tkg__row_access(n, in, k) != TKG_ACCESS_WHOLE;
+  if (is_list(tape, n)) return tkg__count(in[k]) == tkg__count(n);
+  return tkg__row_access(n, in, k) != TKG_ACCESS_WHOLE;
 }
 
 static int64_t rows_of(const tkg_tape *tape, const tkg_node *n, enum tkg_part part) {
-  if (is_scalar(tape, n)) return 1;
+  if (is_list(tape, n)) return tkg__count(n);
   return part == TKG_PART_REDUCES ? tape->nodes[n->in[0]].shape[0] : n->shape[0];
 }
 
 /* Returns the least rows such that a tile of the node is a whole number of flat blocks. */
 static int64_t tile_for(const tkg_tile_rules *rules, const tkg_node *n, enum tkg_part part) {
   int64_t tile = rules->tile;
-  while (part == TKG_PART_ROWS && tile < rules->block && tile * tkg__cols(n) % rules->block)
+  while (part == TKG_PART_ROWS && tile < rules->block && tile * tkg__tile_cols(n) % rules->block)
     tile *= 2;
   return tile;
 }
@@ -155,7 +157,7 @@ static bool joins(const grouping *z, int o, int64_t rows) {
 static int64_t group_rows(const grouping *z, const tkg_node *n) {
   enum tkg_part part = tkg__part(z->tape, n);
   int64_t rows = part == TKG_PART_NONE ? -1 : rows_of(z->tape, n, part);
-  return is_scalar(z->tape, n) || rows >= z->rules->least_rows ? rows : -1;
+  return (is_list(z->tape, n) && rows == 1) || rows >= z->rules->least_rows ? rows : -1;
 }
 
 /* Whether the node adds up what it reads as a whole, or rows. Where tiles have memory of their own

@@ -17,6 +17,9 @@ enum tkg_part {
 };
 enum tkg_part tkg__part(const tkg_tape *tape, const tkg_node *n);
 
+/* Columns of a value in a tile: a list of numbers has one. */
+static inline int64_t tkg__tile_cols(const tkg_node *n) { return n->rank < 2 ? 1 : tkg__cols(n); }
+
 /* Whether such a node reads its input k row by row. */
 bool tkg__aligned(const tkg_tape *tape, const tkg_node *n, int k);
 

@@ -53,6 +53,47 @@ static int sort(void *scratch, int64_t, const uint32_t *keys, uint32_t *keys_out
 
 #endif
 
+/* ---- few ids: one block sorts them in shared memory ---- */
+
+enum { MOST_FEW = 4096, SORT_THREADS = 1024 };
+
+/* A bitonic network over a power of two of pairs, id << 32 | position: no two are equal, so equal
+ * ids stay in order of position. */
+static __global__ void __launch_bounds__(SORT_THREADS)
+    sort_few_kernel(int count, int power, int64_t n, const int32_t *ids, uint32_t *keys,
+                    uint32_t *places, tkg_error_slot error) {
+  TKG_SHARED(uint64_t, pair, [MOST_FEW]);
+  const int threads = (int)blockDim.x;
+  for (int i = (int)threadIdx.x; i < power; i += threads) {
+    pair[i] = UINT64_MAX;
+    if (i < count)
+      pair[i] = (uint64_t)(tkg_check_id(ids[i], n, i, error, true) ? ids[i] : n) << 32 | (uint32_t)i;
+  }
+  for (int size = 2; size <= power; size *= 2)
+    for (int step = size / 2; step > 0; step /= 2) {
+      __syncthreads();
+      for (int q = (int)threadIdx.x; q < power / 2; q += threads) {
+        const int a = 2 * q - (q & (step - 1)), b = a + step;
+        const uint64_t first = pair[a], second = pair[b];
+        if ((first > second) == ((a & size) == 0)) pair[a] = second, pair[b] = first;
+      }
+    }
+  __syncthreads();
+  for (int i = (int)threadIdx.x; i < count; i += threads) {
+    keys[i] = (uint32_t)(pair[i] >> 32);
+    places[i] = (uint32_t)pair[i];
+  }
+}
+
+static void sort_few(const tkg_call *c, const tkg_argsort *o, const int32_t *ids,
+                     tkg_error_slot error, cudaStream_t stream) {
+  const int power = tkg_power(o->count, MOST_FEW);
+  const int threads = (int)tkg_between(power / 2, TKG_WARP, SORT_THREADS);
+  tkg_launch(sort_few_kernel, {dim3(o->count > 0), dim3((unsigned)threads), 0}, stream,
+             (int)o->count, power, o->n, ids, tkg_argsort_part(c, o->keys),
+             tkg_argsort_part(c, o->places), error);
+}
+
 /* ---- ids ---- */
 
 /* Reserves bytes of scratch. Returns their offset. */
@@ -69,6 +110,7 @@ tkg_argsort tkg__argsort_plan(int64_t count, int64_t n) {
   while (n >> o.bits) o.bits++;
   o.keys = take_scratch(&o, 4 * count);
   o.places = take_scratch(&o, 4 * count);
+  if (count <= MOST_FEW) return o;
   o.unsorted_keys = take_scratch(&o, 4 * count);
   o.unsorted_places = take_scratch(&o, 4 * count);
   o.sort_bytes = sort_bytes(count, o.bits);
@@ -92,6 +134,10 @@ int tkg__argsort_ids(const tkg_call *c, const tkg_argsort *o, const int32_t *ids
   if (o->count > UINT32_MAX)
     return tkg__fail(TKG_E_UNSUPPORTED, "%s: %" PRId64 " ids; at most 2^32 - 1 are sorted at once",
                      tkg__ops[c->node->op].name, o->count);
+  if (o->count <= MOST_FEW) {
+    sort_few(c, o, ids, error, stream);
+    return TKG_OK;
+  }
   tkg_launch(prepare_kernel, tkg_flat(o->count), stream, o->count, o->n, ids, keys, places, error);
   return sort(tkg_argsort_part(c, o->sort), o->sort_bytes, keys, tkg_argsort_part(c, o->keys),
               places, tkg_argsort_part(c, o->places), o->count, o->bits, stream);

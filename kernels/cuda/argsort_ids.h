@@ -1,7 +1,8 @@
 /* Positions of ids sorted by id, equal ids by position: all rows of one id then follow each other,
  * and sums over them can be formed in a fixed order. The host never reads the ids.
  *
- * A radix sort goes through 16 bytes per id about three times for each 8 bits of the largest id. */
+ * Up to 4,096 ids are sorted by one block. A radix sort of more goes through 16 bytes per id about
+ * three times for each 8 bits of the largest id. */
 #ifndef TKG_CUDA_ARGSORT_IDS_H
 #define TKG_CUDA_ARGSORT_IDS_H
 

@@ -71,7 +71,7 @@ template <int OP> struct tile_unary : tile_plain {
 
 /* Strides of an input of rank 2 or less in an output of rank 2. */
 static inline tkg_strides tile_strides_of(const tkg_node *in, const tkg_node *out) {
-  if (out->rank < 2) return {0, 0}; /* of one element */
+  if (out->rank < 2) return {tkg__count(in) == 1 ? 0 : 1, 0}; /* a list */
   const int64_t rows = tkg__extent(in, out, 0), cols = tkg__extent(in, out, 1);
   return {rows == 1 ? 0 : (int)cols, cols == 1 ? 0 : 1};
 }

@@ -132,7 +132,7 @@ static void fill_operands(tile_op *o, const tkg_tile_call *t) {
   o->op = c->node->op;
   o->inputs = c->node->inputs;
   o->in_tile = t->in_tile | (t->out_in_tile ? 1u << TILE_OUT : 0u);
-  o->cols = (int)tkg__cols(c->node);
+  o->cols = c->node->rank < 2 ? 1 : (int)tkg__cols(c->node);
   o->out = static_cast<char *>(t->reduces ? c->scratch : c->out);
   o->out_step = t->reduces ? 0 : row_step(c->node);
   o->count = t->reduces ? (int)tkg__count(c->node) : 0;
@@ -140,7 +140,9 @@ static void fill_operands(tile_op *o, const tkg_tile_call *t) {
   for (int k = 0; k < c->node->inputs && k < TILE_INPUTS; k++) {
     o->in[k] = static_cast<const char *>(c->data[k]);
     o->four = o->four && tile_aligned(o->in[k]);
-    if (tkg__row_access(c->node, c->in, k) != TKG_ACCESS_WHOLE) o->step[k] = row_step(c->in[k]);
+    const bool by_row = c->node->rank < 2 ? tkg__count(c->in[k]) == tkg__count(c->node)
+                                          : tkg__row_access(c->node, c->in, k) != TKG_ACCESS_WHOLE;
+    if (t->reduces || by_row) o->step[k] = row_step(c->in[k]);
   }
 }
 
@@ -197,7 +199,15 @@ int tkg__run_tiles(const tkg_tile_call *calls, int n, const tkg_tiling *tiling,
 
 /* ---- rules ---- */
 
+/* Of lists of numbers: what looks at no other element. */
+static bool is_elementwise(int op) {
+#define X(name, ...) op == TKG_OP_##name ||
+  return UNARY_OPS(X) BINARY_OPS(X) GRAD_OPS(X) X(FULL) X(DROPOUT) op == TKG_OP_BROADCAST;
+#undef X
+}
+
 static bool runs(const tkg_node *node, const tkg_node *const *in) {
+  if (node->rank < 2 && !is_elementwise(node->op)) return false;
   for (int k = 0; k < node->inputs; k++)
     if (in[k]->dtype == TKG_F32 && tkg__count(in[k]) == 0) return false;
 #define X(name, ...)                                                                               \
