@@ -20,6 +20,7 @@
 
 #define TKG_UNROLL _Pragma("unroll")
 #define TKG_UNROLL_4 _Pragma("unroll 4") /* where a full unroll takes too many registers */
+#define TKG_ROLLED _Pragma("unroll 1")   /* where any does */
 
 /* TKG_SHARED(float, tile, [32][33]) declares an array in shared memory; TKG_DYNAMIC_SHARED(T, name)
  * names a launch's dynamic shared memory as an array of T. */
@@ -51,6 +52,7 @@ static inline void tkg_unfence(void *, size_t) {}
 
 #define TKG_UNROLL
 #define TKG_UNROLL_4
+#define TKG_ROLLED
 
 #define TKG_SHARED(T, name, extent)                                                                \
   static const char name##_site = 0;                                                               \

@@ -9,12 +9,14 @@
 
 #include "edge_partition.cuh"
 
-enum { RUN = 128, EDGES_AHEAD = 4 };
+enum { RUN = 128 };
 
 /* Adds the edges at places first..last-1, column j, in order. */
 template <class P>
 static __device__ __forceinline__ void add_edges(const P &p, int64_t first, int64_t last, int64_t j,
                                                  typename P::sum *sum) {
+  enum { EDGES_AHEAD = sizeof(typename P::item) > 48 ? 2 : 4 }; /* codes take more registers */
+  TKG_ROLLED
   for (int64_t v = first; v < last; v += EDGES_AHEAD) {
     typename P::item item[EDGES_AHEAD];
     TKG_UNROLL
@@ -50,6 +52,7 @@ static __device__ __forceinline__ typename P::sum sum_row(const P &p, int64_t ro
   const int64_t first = (begin + RUN - 1) / RUN, last = end / RUN; /* runs within the row */
   typename P::sum sum;
   p.clear(&sum, true);
+  TKG_ROLLED
   for (int half = 0; half < 2; half++) { /* before the runs and behind them */
     if (half == 1 && first >= last) break;
     add_edges(p, half ? last * RUN : begin, half || first >= last ? end : first * RUN, j, &sum);
@@ -64,7 +67,9 @@ static __device__ void sum_edges_of_tile(const P &p, int64_t first, int rows, T 
   int width = 1;
   while (width < p.cols && width < TKG_WARP) width *= 2;
   const int lane = (int)threadIdx.x & (width - 1);
+  TKG_ROLLED
   for (int r = (int)threadIdx.x / width; r < rows; r += TKG_THREADS / width)
+    TKG_ROLLED
     for (int64_t j = lane; j < p.cols; j += width) out[r * p.cols + j] = sum_row(p, first + r, j);
 }
 

@@ -59,9 +59,11 @@ template <bool FOUR, bool TB>
 static __device__ void multiply_rows(int rows, int n, int k, const float *x, const float *w,
                                      float *out) {
   const int across = (n + PIECE - 1) / PIECE, down = (rows + PIECE - 1) / PIECE;
+  TKG_ROLLED
   for (int p = (int)threadIdx.x; p < across * down; p += TKG_THREADS) {
     const int r = p / across * PIECE, j = p % across * PIECE;
     piece sum = {};
+    TKG_ROLLED
     for (int l = 0; l < k; l += PIECE) {
       piece weight;
       load_weight<FOUR, TB>(w, n, k, l, j, weight);
@@ -96,7 +98,7 @@ static __device__ void multiply_tile(bool four, bool tb, int rows, int n, int k,
 
 /* ---- a' b, and the sum of b's rows ---- */
 
-enum { MOST_SLICES = 16 }; /* tiles begin at multiples of so many rows of a chunk */
+enum { MOST_SLICES = 4 }; /* tiles begin at multiples of so many rows of a chunk */
 
 static inline __host__ __device__ int pieces_of(int64_t n) { return (int)((n + PIECE - 1) / PIECE); }
 
@@ -112,6 +114,7 @@ template <bool FOUR, bool ONES>
 static __device__ __forceinline__ void add_rows(int rows, int m, int n, int i, int j, int slice,
                                                 int slices, const float *a, const float *b,
                                                 piece &sum) {
+  TKG_ROLLED
   for (int r = slice; r < rows; r += slices) {
     float v[PIECE] = {1, 0, 0, 0}, w[PIECE];
     if (!ONES) load_four<FOUR>(a + (int64_t)r * m + i, m - i, v);
@@ -129,6 +132,7 @@ template <bool FOUR, bool ONES>
 static __device__ void sum_products(int rows, int m, int n, const float *a, const float *b,
                                     bool begins, float *part) {
   const int across = pieces_of(n), pieces = pieces_of(m) * across, slices = slices_of(pieces);
+  TKG_ROLLED
   for (int q = (int)threadIdx.x; q < pieces * slices; q += TKG_THREADS) {
     const int slice = q / pieces, p = q - slice * pieces;
     const int i = p / across * PIECE, j = p % across * PIECE;

@@ -52,7 +52,7 @@ static __device__ __forceinline__ int64_t chunk_begin(const tile_list &l, int64_
 }
 
 template <bool EDGES>
-static __global__ void __launch_bounds__(TKG_THREADS) tiles_kernel(TKG_CONSTANT tile_list l) {
+static __global__ void __launch_bounds__(TKG_THREADS, 2) tiles_kernel(TKG_CONSTANT tile_list l) {
   TKG_DYNAMIC_SHARED(char, memory);
   TKG_SHARED(shared_noise, drawn, [1]);
   for (int chunk = (int)blockIdx.x; chunk < l.chunks; chunk += (int)gridDim.x) {

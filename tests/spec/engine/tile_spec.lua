@@ -1,6 +1,6 @@
 -- Groups of nodes that run in tiles: random layers give what they give node by node, whatever the
 -- number of threads, and what lives in a tile is not in the arena. On the CPU results have the same
--- bits; a GPU sums in another order than node by node, so there they are near.
+-- bits; on a GPU groups sum in an order of their own, the same in all groups, so there they are near.
 local tk = require 'tinykg'
 local reference = require 'tests.support.reference_ops'
 local tensors = require 'tests.support.tensors'
@@ -102,7 +102,7 @@ describe('tiles', function()
   end)
 
   -- Encoding joins the sum's group at few bits; the sum must not show it.
-  on_cpu('give the forward pass the same bits at every width', function()
+  it('give the forward pass the same bits at every width', function()
     for _, n in ipairs{2048, 4096, 8191, 70000} do
       local x, w = drawn.parameter(n, 8), tk.parameter(drawn.noise(24, 8):reshape(3, 8, 8))
       local v, b = drawn.parameter(n, 8), drawn.parameter(n, 1)
@@ -117,7 +117,9 @@ describe('tiles', function()
         return all:square():sum(), all
       end
       local want
-      for _, options in ipairs{{bits = 32}, {bits = 8}, {bits = 2}, {bits = 2, tiles = false}} do
+      local ways = {{bits = 32}, {bits = 8}, {bits = 2}}
+      if ON_CPU then ways[4] = {bits = 2, tiles = false} end
+      for _, options in ipairs(ways) do
         options.small = 0
         local _, all = tk.step(fn, options)()
         want = want or bytes(all)
