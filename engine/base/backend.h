@@ -53,9 +53,9 @@ typedef struct tkg_tile_rules {
   int64_t block; /* a tile of a row-wise op is a whole number of so many elements, or of rows */
   int64_t least_rows, least_tiles; /* a group with fewer is not worth one */
   int most_nodes;                  /* of a group */
-  /* Sums over rows have a part for so many rows, but no more than most_parts, which take no more
-   * than so many bytes for each row of the group. 0: any. */
-  int64_t part_rows, most_parts, bytes_per_row;
+  /* Sums over rows have a part for so many rows, longer ones where those are many, but no more than
+   * most_parts. */
+  int64_t part_rows, most_parts;
   /* Of backends whose tiles have memory of their own. Tiles are made higher up to `tallest` rows
    * while a group keeps `many` of them and they take no more than `bytes`. The lowest takes no more
    * than `most_bytes`: values for which there is no room exist as a whole. 0: tiles lie in the
@@ -63,7 +63,8 @@ typedef struct tkg_tile_rules {
   int64_t tallest, many, bytes, most_bytes;
   /* Whether a node that can be computed row by row, or sums over rows, can be so here. */
   bool (*runs)(const tkg_node *node, const tkg_node *const *in);
-  /* Bytes of scratch memory of a row-wise node of a group; NULL: 0. */
+  /* Bytes of scratch memory of a row-wise node of a group, or of a part of a sum over rows. NULL:
+   * none, and as many as the result. */
   int64_t (*scratch_bytes)(const tkg_node *node, const tkg_node *const *in);
 } tkg_tile_rules;
 

@@ -252,8 +252,7 @@ static int lay_out_group(tkg_planner *z, tkg_group *g) {
     const tkg_node *n = &z->tape->nodes[i];
     if (p->storage[i] != i) continue;
     int64_t scratch = scratch_in_group(z, g, n);
-    if (scratch > 0)
-      p->scratch[i] = add_block(z, scratch, g->first, g->first, TKG_KIND_TRANSIENT);
+    if (scratch > 0) p->scratch[i] = add_block(z, scratch, g->first, g->first, TKG_KIND_TRANSIENT);
     if (p->in_tile[i]) continue;
     bool reduces = tkg__part(z->tape, n) == TKG_PART_REDUCES;
     if (p->output_of[i] < 0 && (reduces || !take_over(z, i, o)))

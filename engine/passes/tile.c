@@ -72,9 +72,9 @@ typedef struct grouping {
   tkg_program *p;
   const tkg_tape *tape;
   const tkg_tile_rules *rules;
-  int first;  /* of the group being made: position in the order */
+  int first; /* of the group being made: position in the order */
   int members;
-  bool adds; /* one adds up in an order of its own: it runs so in a group of one as well */
+  bool adds;  /* one adds up in an order of its own: it runs so in a group of one as well */
   int nodes;  /* its members, but for those that add few rows: they gain nothing from tiles */
   int serial; /* counts groups that were begun */
   int64_t rows, tile;

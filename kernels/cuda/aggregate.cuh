@@ -1,5 +1,5 @@
-/* What AGGREGATE and its kin add up: the terms of sums over the edges of each row, by a partition of
- * the edges (aggregate.cu), or row by row in a tile (tile_edges.cuh). */
+/* What AGGREGATE and its kin add up: the terms of sums over the edges of each row, by a partition
+ * of the edges (aggregate.cu), or row by row in a tile (tile_edges.cuh). */
 #ifndef TKG_CUDA_AGGREGATE_H
 #define TKG_CUDA_AGGREGATE_H
 

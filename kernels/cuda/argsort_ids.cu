@@ -67,7 +67,8 @@ static __global__ void __launch_bounds__(SORT_THREADS)
   for (int i = (int)threadIdx.x; i < power; i += threads) {
     pair[i] = UINT64_MAX;
     if (i < count)
-      pair[i] = (uint64_t)(tkg_check_id(ids[i], n, i, error, true) ? ids[i] : n) << 32 | (uint32_t)i;
+      pair[i] =
+          (uint64_t)(tkg_check_id(ids[i], n, i, error, true) ? ids[i] : n) << 32 | (uint32_t)i;
   }
   for (int size = 2; size <= power; size *= 2)
     for (int step = size / 2; step > 0; step /= 2) {

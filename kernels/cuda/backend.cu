@@ -200,10 +200,10 @@ static int finish(char *message, int size) {
   return status;
 }
 
-static tkg_backend backend = {
-    device.name,   allocate,      release, write,        read,  copy,  zero,
-    supports,      scratch_bytes, run,     tkg_error,    NULL,  run_tiles, begin, finish,
-    capture_begin, capture_end,   replay,  capture_free, memory};
+static tkg_backend backend = {device.name,   allocate,    release,   write,         read,
+                              copy,          zero,        supports,  scratch_bytes, run,
+                              tkg_error,     NULL,        run_tiles, begin,         finish,
+                              capture_begin, capture_end, replay,    capture_free,  memory};
 
 /* ---- opening ---- */
 

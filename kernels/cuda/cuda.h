@@ -31,7 +31,11 @@
 
 /* A parameter of a kernel that is read where it lies; x y + z, rounded once. */
 #define TKG_CONSTANT const __grid_constant__
-#define TKG_APART __noinline__ /* a function that is called, not copied into its caller */
+/* i, of which the compiler knows nothing: what is read with it is read where it is used. */
+static __device__ __forceinline__ int tkg_opaque(int i) {
+  asm volatile("" : "+r"(i));
+  return i;
+}
 static __device__ __forceinline__ float tkg_multiply_add(float x, float y, float z) {
   return __fmaf_rn(x, y, z);
 }
@@ -62,7 +66,7 @@ static inline void tkg_unfence(void *, size_t) {}
 #define TKG_DYNAMIC_SHARED(T, name) T *name = reinterpret_cast<T *>(emu_at->dynamic_shared)
 
 #define TKG_CONSTANT const
-#define TKG_APART __attribute__((noinline))
+static inline int tkg_opaque(int i) { return i; }
 /* Rounded twice here, as a machine without the instruction would take a call. */
 static inline float tkg_multiply_add(float x, float y, float z) { return x * y + z; }
 

@@ -14,8 +14,8 @@
 
 /* The first 4 * n4 elements by four, the others one by one. `out` may be `x`. */
 template <int OP>
-static __device__ __forceinline__ void unary_elements(tkg_span s, int64_t n, int64_t n4, const float *x, float *out, float f0,
-                                    float f1) {
+static __device__ __forceinline__ void
+unary_elements(tkg_span s, int64_t n, int64_t n4, const float *x, float *out, float f0, float f1) {
   const float4 *x4 = reinterpret_cast<const float4 *>(x);
   for (int64_t i = s.first; i < n4; i += s.stride) {
     const float4 v = x4[i];
@@ -30,8 +30,8 @@ static __device__ __forceinline__ void unary_elements(tkg_span s, int64_t n, int
 
 /* Equal shapes: positions need no computation. */
 template <int OP>
-static __device__ __forceinline__ void binary_elements(tkg_span s, int64_t n, int64_t n4, const float *a, const float *b,
-                                   float *out) {
+static __device__ __forceinline__ void binary_elements(tkg_span s, int64_t n, int64_t n4,
+                                                       const float *a, const float *b, float *out) {
   const float4 *a4 = reinterpret_cast<const float4 *>(a), *b4 = reinterpret_cast<const float4 *>(b);
   for (int64_t i = s.first; i < n4; i += s.stride) {
     const float4 v = a4[i], w = b4[i];
@@ -58,9 +58,9 @@ static __device__ __forceinline__ float4 four_of(const float *x, tkg_strides s, 
 /* Rows of two inputs that broadcast; by four columns if `four`: rows are aligned. There are less
  * than 2^32 elements. */
 template <int OP>
-static __device__ __forceinline__ void
-binary_rows(tkg_span s, uint32_t rows, uint32_t cols, bool four, const float *a, tkg_strides sa,
-            const float *b, tkg_strides sb, float *out) {
+static __device__ __forceinline__ void binary_rows(tkg_span s, uint32_t rows, uint32_t cols,
+                                                   bool four, const float *a, tkg_strides sa,
+                                                   const float *b, tkg_strides sb, float *out) {
   const uint32_t units = four ? cols / 4 : cols;
   for (int64_t i = s.first; i < (int64_t)rows * units; i += s.stride) {
     const uint32_t r = (uint32_t)i / units, c = (uint32_t)i - r * units;
@@ -78,8 +78,9 @@ binary_rows(tkg_span s, uint32_t rows, uint32_t cols, bool four, const float *a,
 /* ---- gradients: g and what forward saw ---- */
 
 template <int OP>
-static __device__ __forceinline__ void grad_elements(tkg_span s, int64_t n, int64_t n4, const float *g, const float *y,
-                                   float *out, float f0, float f1) {
+static __device__ __forceinline__ void grad_elements(tkg_span s, int64_t n, int64_t n4,
+                                                     const float *g, const float *y, float *out,
+                                                     float f0, float f1) {
   const float4 *g4 = reinterpret_cast<const float4 *>(g), *y4 = reinterpret_cast<const float4 *>(y);
   for (int64_t i = s.first; i < n4; i += s.stride) {
     const float4 v = g4[i], w = y4[i];
@@ -87,13 +88,13 @@ static __device__ __forceinline__ void grad_elements(tkg_span s, int64_t n, int6
         make_float4(grad(OP, v.x, w.x, f0, f1), grad(OP, v.y, w.y, f0, f1),
                     grad(OP, v.z, w.z, f0, f1), grad(OP, v.w, w.w, f0, f1));
   }
-  for (int64_t i = 4 * n4 + s.first; i < n; i += s.stride)
-    out[i] = grad(OP, g[i], y[i], f0, f1);
+  for (int64_t i = 4 * n4 + s.first; i < n; i += s.stride) out[i] = grad(OP, g[i], y[i], f0, f1);
 }
 
 /* The gradient of LEAKY_RELU from a saved sign mask: bit i % 8 of byte i / 8 is x[i] > 0. */
-static __device__ __forceinline__ void masked_elements(tkg_span s, int64_t n, int64_t n4, const float *g, const uint8_t *mask,
-                                   float *out, float slope) {
+static __device__ __forceinline__ void masked_elements(tkg_span s, int64_t n, int64_t n4,
+                                                       const float *g, const uint8_t *mask,
+                                                       float *out, float slope) {
   for (int64_t i = s.first; i < n4; i += s.stride) {
     const float4 v = reinterpret_cast<const float4 *>(g)[i];
     const unsigned bits = (unsigned)mask[i / 2] >> 4 * (i % 2);
@@ -127,8 +128,9 @@ static inline dropout_numbers dropout_numbers_of(const tkg_call *c) {
 
 /* One thread per Philox block and its eight elements. An element is kept if u = (number + 1/2) /
  * 65,536 >= p, which is number >= threshold. `before`: blocks before the first element. */
-static __device__ __forceinline__ void dropout_elements(tkg_span s, int64_t n, bool aligned, const dropout_numbers &d, int64_t before, const float *x,
-                                      float *out) {
+static __device__ __forceinline__ void dropout_elements(tkg_span s, int64_t n, bool aligned,
+                                                        const dropout_numbers &d, int64_t before,
+                                                        const float *x, float *out) {
   for (int64_t b = s.first; b * VEC8 < n; b += s.stride) {
     const int count = n - b * VEC8 < VEC8 ? (int)(n - b * VEC8) : VEC8;
     const bool whole = aligned && count == VEC8;
@@ -145,9 +147,10 @@ static __device__ __forceinline__ void dropout_elements(tkg_span s, int64_t n, b
 /* With ids, row k is dropped as row ids[k] of a larger matrix: element (k, j) uses number
  * ids[k] cols + j. One thread per eight elements of a row; their numbers lie in one Philox block,
  * or in two if rows are no multiple of eight. `first` is the number of row 0. */
-static __device__ __forceinline__ void dropout_rows(tkg_span s, int64_t first, int64_t rows, int64_t cols, bool aligned,
-                                           const dropout_numbers &d, const float *x, const int32_t *ids,
-                                           float *out) {
+static __device__ __forceinline__ void dropout_rows(tkg_span s, int64_t first, int64_t rows,
+                                                    int64_t cols, bool aligned,
+                                                    const dropout_numbers &d, const float *x,
+                                                    const int32_t *ids, float *out) {
   const int64_t vec8s = (cols + VEC8 - 1) / VEC8;
   for (int64_t i = s.first; i < rows * vec8s; i += s.stride) {
     const int64_t r = i / vec8s, e = i - r * vec8s, left = cols - e * VEC8;

@@ -13,8 +13,8 @@ static inline int lanes_of(const packed_layout &l) { return tkg_group_width(l.ve
 /* ---- row_norm: max(|x|, f0) ---- */
 
 /* A NaN in the row gives NaN. */
-static __device__ __forceinline__ void row_norm_rows(tkg_span s, packed_layout l, int width, float least, const float *x,
-                                       float *out) {
+static __device__ __forceinline__ void row_norm_rows(tkg_span s, packed_layout l, int width,
+                                                     float least, const float *x, float *out) {
   const tkg_group g = tkg_group_of(width, s);
   for (int64_t r = g.row; tkg_any_row(r, l.rows); r += g.stride) {
     float sum = 0;
@@ -31,8 +31,8 @@ static __device__ __forceinline__ void row_norm_rows(tkg_span s, packed_layout l
 
 /* ---- normalize: x / n; one thread per eight elements ---- */
 
-static __device__ __forceinline__ void normalize_rows(tkg_span s, packed_layout l, const float *x, const float *n,
-                                        float *out) {
+static __device__ __forceinline__ void normalize_rows(tkg_span s, packed_layout l, const float *x,
+                                                      const float *n, float *out) {
   for (int64_t i = s.first; i < l.rows * l.vec8s; i += s.stride) {
     const int64_t r = i / l.vec8s, e = i - r * l.vec8s, at = r * l.cols + e * VEC8;
     const float scale = 1.0F / n[r];
@@ -64,9 +64,9 @@ static __device__ __forceinline__ tkg__codec_pair pair_of(const normalized_gradi
 
 /* Loads elements 8 e .. 8 e + 7 of row r of g and of y. */
 template <int BITS>
-static __device__ __forceinline__ void load_both(const normalized_gradient &s, codes_noise &noise, int64_t r,
-                                                 int64_t e, tkg__codec_pair pair, float g[VEC8],
-                                                 float y[VEC8]) {
+static __device__ __forceinline__ void load_both(const normalized_gradient &s, codes_noise &noise,
+                                                 int64_t r, int64_t e, tkg__codec_pair pair,
+                                                 float g[VEC8], float y[VEC8]) {
   const int64_t at = r * s.l.cols + e * VEC8;
   const int count = columns_of(s.l, e);
   load_vec8(s.g + at, s.l.whole, count, g);
@@ -79,13 +79,16 @@ static __device__ __forceinline__ void load_both(const normalized_gradient &s, c
 
 /* Rows first..last-1. */
 template <int BITS>
-static __device__ __forceinline__ void gradient_rows(tkg_span span, const normalized_gradient &s, int width, int64_t first, int64_t last) {
+static __device__ __forceinline__ void gradient_rows(tkg_span span, const normalized_gradient &s,
+                                                     int width, int64_t first, int64_t last) {
   const tkg_group group = tkg_group_of(width, span);
   codes_noise noise = s.noise;
+  TKG_ROLLED
   for (int64_t r = first + group.row; tkg_any_row(r, last); r += group.stride) {
     const bool exists = r < last;
     const tkg__codec_pair pair = pair_of<BITS>(s, exists ? r : first);
     float g[VEC8], y[VEC8], dot = 0;
+    TKG_ROLLED
     for (int64_t e = group.lane; exists && e < s.l.vec8s; e += width) {
       load_both<BITS>(s, noise, r, e, pair, g, y);
       TKG_UNROLL
@@ -98,6 +101,7 @@ static __device__ __forceinline__ void gradient_rows(tkg_span span, const normal
     const bool floor = n <= s.least;
     const float along = floor ? 0.0F : dot;
     const float own = floor ? 1.0F : 1.0F + pair.step * pair.step / 12.0F;
+    TKG_ROLLED
     for (int64_t e = group.lane; e < s.l.vec8s; e += width) {
       if (s.l.vec8s > width) load_both<BITS>(s, noise, r, e, pair, g, y);
       TKG_UNROLL

@@ -1,5 +1,5 @@
-/* Codes and sign masks, made of the rows or elements that a span gives to a thread: those of a whole
- * value (saved.cu), or of a tile (tiles.cu). */
+/* Codes and sign masks, made of the rows or elements that a span gives to a thread: those of a
+ * whole value (saved.cu), or of a tile (tiles.cu). */
 #ifndef TKG_CUDA_SAVED_H
 #define TKG_CUDA_SAVED_H
 
@@ -65,6 +65,7 @@ static __device__ __forceinline__ void find_range(const packed_layout &l, const 
                                                   bool exists, const tkg_group &g, float v[VEC8],
                                                   float *min, float *max) {
   int32_t low = INT32_MAX, high = INT32_MIN;
+  TKG_ROLLED
   for (int64_t e = g.lane; exists && e < l.vec8s; e += g.width) {
     const int count = columns_of(l, e);
     load_vec8(row + e * VEC8, l.whole, count, v);
@@ -80,6 +81,7 @@ template <int BITS>
 static __device__ __forceinline__ void
 write_row(const packed_layout &l, const float *row, int64_t r, const tkg_group &g, float v[VEC8],
           tkg__codec_pair pair, codes_noise &noise, uint8_t *packed) {
+  TKG_ROLLED
   for (int64_t e = g.lane; e < l.vec8s; e += g.width) {
     const int count = columns_of(l, e);
     if (l.vec8s > g.width) load_vec8(row + e * VEC8, l.whole, count, v);
@@ -93,12 +95,12 @@ write_row(const packed_layout &l, const float *row, int64_t r, const tkg_group &
 /* Rows from..to-1; `from` is a multiple of eight. All threads of a block call it, with the same
  * `drawn` in shared memory. */
 template <int BITS>
-static __device__ __forceinline__ void encode_rows(tkg_span span, const packed_layout &l, int width,
-                                                   codes_noise noise, int64_t from, int64_t to,
-                                                   const float *x, uint8_t *packed,
-                                                   shared_noise *drawn) {
+static __device__ __forceinline__ void
+encode_rows(tkg_span span, const packed_layout &l, int width, codes_noise noise, int64_t from,
+            int64_t to, const float *x, uint8_t *packed, shared_noise *drawn) {
   const tkg_group g = tkg_group_of(width, span);
   const int rows = TKG_THREADS / width; /* of a block at a time */
+  TKG_ROLLED
   for (int64_t first = from + g.row - g.row % rows; first < to; first += g.stride) {
     draw_shared_noise(noise, l, first, rows, drawn);
     float v[VEC8] = {}, min, max;
@@ -119,18 +121,20 @@ static __device__ __forceinline__ void encode_rows(tkg_span span, const packed_l
 
 /* The same. */
 template <int BITS>
-static __device__ __forceinline__ void
-decode_rows(tkg_span span, const packed_layout &l, int width, codes_noise noise, int64_t from,
-            int64_t to, const uint8_t *packed, const uint8_t *signs, float *x,
-            shared_noise *drawn) {
+static __device__ __forceinline__ void decode_rows(tkg_span span, const packed_layout &l, int width,
+                                                   codes_noise noise, int64_t from, int64_t to,
+                                                   const uint8_t *packed, const uint8_t *signs,
+                                                   float *x, shared_noise *drawn) {
   const uint32_t *pairs = reinterpret_cast<const uint32_t *>(packed + l.pair_offset);
   const tkg_group g = tkg_group_of(width, span);
   const int rows = TKG_THREADS / width;
+  TKG_ROLLED
   for (int64_t first = from + g.row - g.row % rows; first < to; first += g.stride) {
     draw_shared_noise(noise, l, first, rows, drawn);
     const int64_t r = first + g.row % rows;
     if (r >= to) continue;
     const tkg__codec_pair pair = tkg__codec_pair_of(pairs[r]);
+    TKG_ROLLED
     for (int64_t e = g.lane; e < l.vec8s; e += width) {
       float v[VEC8];
       decode_vec8<BITS>(l, packed, r, e, pair, noise, v);

@@ -1,12 +1,10 @@
-/* The ops that run in tiles: tile_code<OP> of each. An op that TILE_OPS lists and that has none does
- * not compile.
+/* The ops that run in tiles: tile_code<OP> of each. An op that TILE_OPS lists and that has none
+ * does not compile.
  *
  *   runs(node, in)      host: whether this node can
- *   fill(o, t, stream)  host: what the op needs beside its operands; queues what must run before the
- *                       tiles; a status
- *   scratch(node, in)   host: bytes of scratch memory that fill's work takes; of a sum over rows, a
- *                       part's
- *   run(o, t)           device: the op on a tile, by all threads of a block
+ *   fill(o, t, stream)  host: what the op needs beside its operands; queues what must run before
+ * the tiles; a status scratch(node, in)   host: bytes of scratch memory that fill's work takes; of
+ * a sum over rows, a part's run(o, t)           device: the op on a tile, by all threads of a block
  *
  * The loops are those of the kernels that compute a value as a whole, so the numbers are the same,
  * but for products, whose order is that of tile_product.cuh. */
@@ -22,14 +20,15 @@
 #include "tile_op.cuh"
 #include "tile_product.cuh"
 
-#define TILE_EDGE_OPS(X)                                                                           \
-  X(AGGREGATE) X(AGGREGATE_INDEXED) X(AGGREGATE_MUL) X(AGGREGATE_MUL_INDEXED)
+#define TILE_EDGE_OPS(X) X(AGGREGATE) X(AGGREGATE_INDEXED) X(AGGREGATE_MUL) X(AGGREGATE_MUL_INDEXED)
 #define TILE_OPS(X)                                                                                \
   UNARY_OPS(X)                                                                                     \
   BINARY_OPS(X)                                                                                    \
   GRAD_OPS(X)                                                                                      \
-  X(FULL) X(DROPOUT) X(MATMUL) X(SUM) X(CONCAT) X(NARROW) X(BROADCAST) X(GATHER) X(SCATTER_ADD) X(ROW_NORM) X(NORMALIZE)          \
-      X(NORMALIZE_GRAD) X(SOFTMAX) X(SOFTMAX_GRAD) X(LOG_SOFTMAX) X(LOG_SOFTMAX_GRAD)            \
+  X(FULL)                                                                                          \
+  X(DROPOUT)                                                                                       \
+  X(MATMUL) X(SUM) X(CONCAT) X(NARROW) X(BROADCAST) X(GATHER) X(SCATTER_ADD) X(ROW_NORM)           \
+      X(NORMALIZE) X(NORMALIZE_GRAD) X(SOFTMAX) X(SOFTMAX_GRAD) X(LOG_SOFTMAX) X(LOG_SOFTMAX_GRAD) \
           X(ENCODE) X(DECODE) X(SIGN_MASK)
 
 template <int OP> struct tile_code;
@@ -42,7 +41,9 @@ struct tile_plain {
 };
 
 /* Host: whether an address, or an offset in a tile's memory, is a multiple of 16. */
-static inline bool tile_aligned(const void *at) { return reinterpret_cast<uintptr_t>(at) % 16 == 0; }
+static inline bool tile_aligned(const void *at) {
+  return reinterpret_cast<uintptr_t>(at) % 16 == 0;
+}
 
 static __device__ __forceinline__ int64_t tile_elements(const tile_op &o, const tile_rows &t) {
   return (int64_t)t.rows * o.cols;
@@ -81,7 +82,8 @@ template <int OP> struct tile_binary : tile_plain {
     const tkg_node *n = t->call.node;
     const tkg_strides a = tile_strides_of(t->call.in[0], n), b = tile_strides_of(t->call.in[1], n);
     o->x.strides = {a, b, tkg__count(t->call.in[0]) == tkg__count(t->call.in[1])};
-    o->four = tile_aligned(t->call.out) && t->call.node->rank == 2 && (!a.column || tile_aligned(t->call.data[0])) &&
+    o->four = tile_aligned(t->call.out) && t->call.node->rank == 2 &&
+              (!a.column || tile_aligned(t->call.data[0])) &&
               (!b.column || tile_aligned(t->call.data[1])) &&
               (o->x.strides.flat || o->cols % 4 == 0);
     return TKG_OK;
@@ -171,8 +173,8 @@ static inline int tile_slices(const tkg_node *n) {
 }
 
 /* Where they go: the part of this chunk. */
-static __device__ __forceinline__ float *tile_part(const tile_op &o, const tile_rows &t) {
-  return reinterpret_cast<float *>(o.out) + (int64_t)t.chunk * o.width * o.count;
+static __device__ __forceinline__ float *tile_part(const tile_op &o) {
+  return reinterpret_cast<float *>(o.out) + (int64_t)blockIdx.x * o.width * o.count;
 }
 
 template <> struct tile_code<TKG_OP_MATMUL> : tile_plain {
@@ -188,7 +190,8 @@ template <> struct tile_code<TKG_OP_MATMUL> : tile_plain {
   static int fill(tile_op *o, const tkg_tile_call *t, cudaStream_t) {
     const tkg_call *c = &t->call;
     o->x.product = {(int)tkg__cols(c->node),
-                    (int)(t->reduces ? c->node->shape[0] : tkg__cols(c->in[0])), c->node->i[1] != 0};
+                    (int)(t->reduces ? c->node->shape[0] : tkg__cols(c->in[0])),
+                    c->node->i[1] != 0};
     o->four = o->four && o->x.product.n % 4 == 0 && o->x.product.k % 4 == 0;
     o->width = tile_slices(c->node);
     return TKG_OK;
@@ -197,7 +200,7 @@ template <> struct tile_code<TKG_OP_MATMUL> : tile_plain {
     const tile_product &p = o.x.product;
     const float *a = t.in<float>(o, 0), *b = t.in<float>(o, 1);
     if (o.count)
-      sum_tile(o.four, t.rows, p.k, p.n, a, b, t.begins, tile_part(o, t));
+      sum_tile(o.four, t.rows, p.k, p.n, a, b, t.begins, tile_part(o));
     else
       multiply_tile(o.four, p.tb, t.rows, p.n, p.k, a, b, t.out<float>(o));
   }
@@ -222,7 +225,7 @@ template <> struct tile_code<TKG_OP_SUM> : tile_plain {
   static __device__ __forceinline__ void run(const tile_op &o, const tile_rows &t) {
     const float *x = t.in<float>(o, 0);
     if (o.count)
-      sum_tile(o.four, t.rows, 1, o.cols, NULL, x, t.begins, tile_part(o, t));
+      sum_tile(o.four, t.rows, 1, o.cols, NULL, x, t.begins, tile_part(o));
     else if (o.four)
       row_sums<false, 4>(tkg_in_block(), t.rows, o.cols / 4, o.width, x, x, t.out<float>(o));
     else
@@ -292,8 +295,7 @@ template <> struct tile_code<TKG_OP_GATHER> : tile_plain {
   }
   static int fill(tile_op *o, const tkg_tile_call *t, cudaStream_t) {
     o->four = tile_aligned(t->call.data[0]) && tile_aligned(t->call.out) && o->cols % 4 == 0;
-    o->x.gather = {t->call.in[0]->shape[0],
-                   tkg__error_slot_ids(&t->call, t->call.in[0]->shape[0])};
+    o->x.gather = {t->call.in[0]->shape[0], tkg__error_slot_ids(&t->call, t->call.in[0]->shape[0])};
     return TKG_OK;
   }
   template <class T>
@@ -408,9 +410,7 @@ template <> struct tile_code<TKG_OP_NORMALIZE> : tile_plain {
 template <class OP> struct tile_softmax : tile_plain {
   enum { MOST_COLS = 128, FEW_COLS = 32 }; /* of one warp; four elements a lane */
 
-  static bool runs(const tkg_node *n, const tkg_node *const *) {
-    return tkg__cols(n) <= MOST_COLS;
-  }
+  static bool runs(const tkg_node *n, const tkg_node *const *) { return tkg__cols(n) <= MOST_COLS; }
   static int fill(tile_op *o, const tkg_tile_call *, cudaStream_t) {
     o->four = o->four && o->cols % 4 == 0 && o->cols <= FEW_COLS;
     o->width = tkg_group_width(tkg_ceil(o->cols, 4));
@@ -471,8 +471,8 @@ template <> struct tile_code<TKG_OP_NORMALIZE_GRAD> : tile_plain {
       o->x.codes = tile_codes_of(c->in[1], c->data[1], tkg_in<float>(c, 0));
     else
       o->x.codes.l = layout_of(EXACT, 0, o->cols, tkg_in<float>(c, 0));
-    o->x.codes.l.whole = o->x.codes.l.whole && tile_aligned(c->out) &&
-                         (o->of_codes || tile_aligned(c->data[1]));
+    o->x.codes.l.whole =
+        o->x.codes.l.whole && tile_aligned(c->out) && (o->of_codes || tile_aligned(c->data[1]));
     o->x.codes.least = (float)c->node->f[0];
     o->width = lanes_of(o->x.codes.l);
     return TKG_OK;
@@ -507,8 +507,9 @@ template <> struct tile_code<TKG_OP_ENCODE> : tile_plain {
     const tile_codes &k = o.x.codes;
     const float *x = t.in<float>(o, 0);
     tile_with_bits(k.bits, [&](auto bits) {
-      encode_rows<decltype(bits)::value>(tkg_in_block(), k.l, o.width, tile_noise(k), t.first, t.last(),
-                          tile_whole(x, t, o.cols), reinterpret_cast<uint8_t *>(o.out), t.drawn);
+      encode_rows<decltype(bits)::value>(tkg_in_block(), k.l, o.width, tile_noise(k), t.first,
+                                         t.last(), tile_whole(x, t, o.cols),
+                                         reinterpret_cast<uint8_t *>(o.out), t.drawn);
     });
     if (!k.signs) return;
     uint8_t *signs = const_cast<uint8_t *>(k.signs) + t.first / 8 * o.cols;
@@ -526,8 +527,9 @@ template <> struct tile_code<TKG_OP_DECODE> : tile_plain {
     const tile_codes &k = o.x.codes;
     float *out = tile_whole(t.out<float>(o), t, o.cols);
     tile_with_bits(k.bits, [&](auto bits) {
-      decode_rows<decltype(bits)::value>(tkg_in_block(), k.l, o.width, tile_noise(k), t.first, t.last(),
-                          reinterpret_cast<const uint8_t *>(o.in[0]), k.signs, out, t.drawn);
+      decode_rows<decltype(bits)::value>(tkg_in_block(), k.l, o.width, tile_noise(k), t.first,
+                                         t.last(), reinterpret_cast<const uint8_t *>(o.in[0]),
+                                         k.signs, out, t.drawn);
     });
   }
 };
@@ -573,19 +575,18 @@ struct tile_aggregate : tile_plain {
       fill_terms(&o->x.floats, c, tkg_float_rows<float>(c, 1), w, stream);
     return TKG_OK;
   }
-  static __device__ __forceinline__ void run(const tile_op &o, const tile_rows &t) {
-    if (o.of_codes && o.four)
-      sum_edges_of_tile(o.x.codes_by_four, t.first, t.rows, t.out<float4>(o));
-    else if (o.of_codes)
-      sum_edges_of_tile(o.x.codes_by_one, t.first, t.rows, t.out<float>(o));
-    else if (o.four)
-      sum_edges_of_tile(o.x.floats_by_four, t.first, t.rows, t.out<float4>(o));
-    else
-      sum_edges_of_tile(o.x.floats, t.first, t.rows, t.out<float>(o));
+  /* Which terms the op has. */
+  static __device__ __forceinline__ int way(const tile_op &o) { return 2 * o.of_codes + !o.four; }
+
+  template <class T, class X>
+  static __device__ __forceinline__ void run(const tile_op &o, const tile_rows &t,
+                                             const terms<T, X> &p) {
+    sum_edges_of_tile(p, t.first, t.rows, t.out<T>(o));
   }
 };
 
-#define X(name) template <> struct tile_code<TKG_OP_##name> : tile_aggregate {};
+#define X(name)                                                                                    \
+  template <> struct tile_code<TKG_OP_##name> : tile_aggregate {};
 TILE_EDGE_OPS(X)
 #undef X
 

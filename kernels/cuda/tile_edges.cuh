@@ -68,9 +68,8 @@ static __device__ void sum_edges_of_tile(const P &p, int64_t first, int rows, T 
   while (width < p.cols && width < TKG_WARP) width *= 2;
   const int lane = (int)threadIdx.x & (width - 1);
   TKG_ROLLED
-  for (int r = (int)threadIdx.x / width; r < rows; r += TKG_THREADS / width)
-    TKG_ROLLED
-    for (int64_t j = lane; j < p.cols; j += width) out[r * p.cols + j] = sum_row(p, first + r, j);
+  for (int r = (int)threadIdx.x / width; r < rows; r += TKG_THREADS / width) TKG_ROLLED
+  for (int64_t j = lane; j < p.cols; j += width) out[r * p.cols + j] = sum_row(p, first + r, j);
 }
 
 #endif

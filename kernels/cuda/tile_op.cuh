@@ -1,5 +1,5 @@
-/* An op of a group as the kernel that runs the group in tiles reads it (tiles.cu), and the rows of a
- * tile as the op's code finds them. */
+/* An op of a group as the kernel that runs the group in tiles reads it (tiles.cu), and the rows of
+ * a tile as the op's code finds them. */
 #ifndef TKG_CUDA_TILE_OP_H
 #define TKG_CUDA_TILE_OP_H
 
@@ -9,8 +9,8 @@
 
 enum {
   TILE_INPUTS = 4,
-  TILE_ROWS = 8,  /* operands count bytes by so many rows: as many bits are whole bytes */
-  TILE_OUT = 31,  /* bit of in_tile: the result */
+  TILE_ROWS = 8, /* operands count bytes by so many rows: as many bits are whole bytes */
+  TILE_OUT = 31, /* bit of in_tile: the result */
 };
 
 /* What an op needs beside its operands. */
@@ -20,8 +20,8 @@ typedef struct tile_strides {
 } tile_strides;
 
 typedef struct tile_product {
-  int n, k;    /* a result of n columns, each a sum of k products; of a sum over rows n by k */
-  bool tb;     /* the weight is [n, k] */
+  int n, k; /* a result of n columns, each a sum of k products; of a sum over rows n by k */
+  bool tb;  /* the weight is [n, k] */
 } tile_product;
 
 typedef struct tile_codes {
@@ -59,23 +59,23 @@ union tile_extra {
 };
 
 typedef struct tile_op {
-  int op, inputs;        /* TKG_OP_... */
-  uint32_t in_tile;      /* bit k: input k lies in the tile's memory; bit TILE_OUT: the result */
-  bool four;             /* the op's accesses of 16 bytes are aligned */
-  bool of_codes;         /* an aggregate reads codes */
-  int cols;              /* of the result; of a sum over rows, of its input */
-  int count;             /* of a sum over rows: elements of the result; 0: of other ops */
-  int width;             /* lanes that share a row; slices of a sum over rows */
-  const char *in[TILE_INPUTS]; /* offsets, if in the tile's memory */
-  char *out;             /* of a sum over rows: the parts */
+  int op, inputs;   /* TKG_OP_... */
+  uint32_t in_tile; /* bit k: input k lies in the tile's memory; bit TILE_OUT: the result */
+  bool four;        /* the op's accesses of 16 bytes are aligned */
+  bool of_codes;    /* an aggregate reads codes */
+  int cols;         /* of the result; of a sum over rows, of its input */
+  int count;        /* of a sum over rows: elements of the result; 0: of other ops */
+  int width;        /* lanes that share a row; slices of a sum over rows */
+  const char *in[TILE_INPUTS];     /* offsets, if in the tile's memory */
+  char *out;                       /* of a sum over rows: the parts */
   int step[TILE_INPUTS], out_step; /* bytes per TILE_ROWS rows; 0: all of it is read, or written */
   tile_extra x;
 } tile_op;
 
-/* A tile: rows first..first+rows-1 of a chunk, of which `begins` says that it is the first. */
+/* A tile: rows first..first+rows-1 of the block's chunk. `begins`: it is the first of them. */
 typedef struct tile_rows {
   int64_t first;
-  int rows, chunk;
+  int rows;
   bool begins;
   char *memory;
   shared_noise *drawn;

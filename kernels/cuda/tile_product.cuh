@@ -74,7 +74,8 @@ static __device__ void multiply_rows(int rows, int n, int k, const float *x, con
         TKG_UNROLL
         for (int b = 0; b < PIECE; b++) {
           TKG_UNROLL
-          for (int c = 0; c < PIECE; c++) sum[a][c] = tkg_multiply_add(v[b], weight[b][c], sum[a][c]);
+          for (int c = 0; c < PIECE; c++)
+            sum[a][c] = tkg_multiply_add(v[b], weight[b][c], sum[a][c]);
         }
       }
     }
@@ -100,7 +101,9 @@ static __device__ void multiply_tile(bool four, bool tb, int rows, int n, int k,
 
 enum { MOST_SLICES = 4 }; /* tiles begin at multiples of so many rows of a chunk */
 
-static inline __host__ __device__ int pieces_of(int64_t n) { return (int)((n + PIECE - 1) / PIECE); }
+static inline __host__ __device__ int pieces_of(int64_t n) {
+  return (int)((n + PIECE - 1) / PIECE);
+}
 
 /* Slices of a sum with so many pieces. */
 static inline __host__ __device__ int slices_of(int64_t pieces) {

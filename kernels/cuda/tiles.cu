@@ -1,10 +1,10 @@
 /* Groups of ops, a tile of rows at a time: an interpreter.
  *
- * A block takes a tile: it runs the group's first op on the tile's rows, then the second, and so on.
- * Values that only the group reads live in shared memory, at the offsets that the plan computed, so
- * of a layer's many row-wise ops device memory sees what goes in and what comes out. What the ops do
- * is read from a list in constant memory, once per op and tile; the code of an op (tile_code.cuh)
- * is a loop over the tile's rows by all threads. Barriers stand between ops.
+ * A block takes a tile: it runs the group's first op on the tile's rows, then the second, and so
+ * on. Values that only the group reads live in shared memory, at the offsets that the plan
+ * computed, so of a layer's many row-wise ops device memory sees what goes in and what comes out.
+ * What the ops do is read from a list in constant memory, once per op and tile; the code of an op
+ * (tile_code.cuh) is a loop over the tile's rows by all threads. Barriers stand between ops.
  *
  * Sums over rows (gradients of weights and biases) are cut into parts: a block takes all tiles of a
  * part, one after the other, and adds each tile's sum to the part in device memory; a second kernel
@@ -30,20 +30,26 @@ typedef struct tile_list {
 
 /* ---- the interpreter ---- */
 
-/* A function of its own for each code: one would not have registers for all. */
-template <class CODE> static __device__ TKG_APART void run_apart(const tile_op &o, tile_rows t) {
-  CODE::run(o, t);
-}
-
-/* EDGES: with the ops that sum over edges, whose code takes more registers. */
+/* EDGES: with the ops that sum over edges, whose code takes more registers. Each case reads op k
+ * anew: else the compiler would read for all cases, before the switch, what any of them needs. */
 template <bool EDGES>
-static __device__ __forceinline__ void run_op(const tile_op &o, const tile_rows &t) {
+static __device__ __forceinline__ void run_op(const tile_list &l, int k, const tile_rows &t) {
+  const int op = l.op[k].op;
 #define X(name, ...)                                                                               \
   case TKG_OP_##name:                                                                              \
-    return run_apart<tile_code<TKG_OP_##name>>(o, t);
-  switch (o.op) { TILE_OPS(X) }
+    return tile_code<TKG_OP_##name>::run(l.op[tkg_opaque(k)], t);
+  switch (op) { TILE_OPS(X) }
 #undef X
-  if (EDGES) run_apart<tile_aggregate>(o, t);
+  if (!EDGES) return;
+  const int way = tile_aggregate::way(l.op[k]);
+  if (way == 0)
+    tile_aggregate::run(l.op[tkg_opaque(k)], t, l.op[tkg_opaque(k)].x.floats_by_four);
+  else if (way == 1)
+    tile_aggregate::run(l.op[tkg_opaque(k)], t, l.op[tkg_opaque(k)].x.floats);
+  else if (way == 2)
+    tile_aggregate::run(l.op[tkg_opaque(k)], t, l.op[tkg_opaque(k)].x.codes_by_four);
+  else
+    tile_aggregate::run(l.op[tkg_opaque(k)], t, l.op[tkg_opaque(k)].x.codes_by_one);
 }
 
 static __device__ __forceinline__ int64_t chunk_begin(const tile_list &l, int64_t chunk) {
@@ -55,15 +61,14 @@ template <bool EDGES>
 static __global__ void __launch_bounds__(TKG_THREADS, 2) tiles_kernel(TKG_CONSTANT tile_list l) {
   TKG_DYNAMIC_SHARED(char, memory);
   TKG_SHARED(shared_noise, drawn, [1]);
-  for (int chunk = (int)blockIdx.x; chunk < l.chunks; chunk += (int)gridDim.x) {
-    const int64_t begin = chunk_begin(l, chunk), end = chunk_begin(l, chunk + 1);
-    for (int64_t first = begin; first < end; first += l.tile) {
-      const int rows = (int)(first + l.tile < end ? l.tile : end - first);
-      const tile_rows t = {first, rows, chunk, first == begin, memory, drawn};
-      for (int k = 0; k < l.count; k++) {
-        run_op<EDGES>(l.op[k], t);
-        __syncthreads();
-      }
+  const int64_t begin = chunk_begin(l, blockIdx.x), end = chunk_begin(l, (int64_t)blockIdx.x + 1);
+  for (int64_t first = begin; first < end; first += l.tile) {
+    const int rows = (int)(first + l.tile < end ? l.tile : end - first);
+    const tile_rows t = {first, rows, first == begin, memory, drawn};
+    TKG_ROLLED
+    for (int k = 0; k < l.count; k++) {
+      run_op<EDGES>(l, k, t);
+      __syncthreads();
     }
   }
 }
@@ -113,9 +118,10 @@ static void add_sums(const tkg_tile_call *calls, int n, int chunks, cudaStream_t
     if (count > most) most = count;
   }
   if (s.of == 0 || most == 0) return;
-  tkg_launch(add_sums_kernel,
-             {dim3(tkg_blocks(tkg_ceil(most, TKG_WARP)), (unsigned)s.of), dim3(TKG_WARP, SLICES), 0},
-             stream, s);
+  tkg_launch(
+      add_sums_kernel,
+      {dim3(tkg_blocks(tkg_ceil(most, TKG_WARP)), (unsigned)s.of), dim3(TKG_WARP, SLICES), 0},
+      stream, s);
 }
 
 /* ---- the list ---- */
@@ -168,7 +174,8 @@ static int fill_list(tile_list *l, const tkg_tile_call *calls, int n, const tkg_
   bool reduces = false;
   for (int k = 0; k < n; k++) {
     const int status = fill(&l->op[k], &calls[k], stream);
-    if (status) return calls[k].call.where ? tkg__fail_at(status, "%s", calls[k].call.where) : status;
+    if (status)
+      return calls[k].call.where ? tkg__fail_at(status, "%s", calls[k].call.where) : status;
     reduces |= calls[k].reduces;
     *edges |= is_edge_op(calls[k].call.node->op);
   }
@@ -187,7 +194,7 @@ int tkg__run_tiles(const tkg_tile_call *calls, int n, const tkg_tiling *tiling,
   bool edges = false;
   const int status = fill_list(&list, calls, n, tiling, &edges, stream);
   if (status) return status;
-  const tkg_shape shape = {dim3(tkg_blocks(list.chunks)), dim3(TKG_THREADS),
+  const tkg_shape shape = {dim3((unsigned)list.chunks), dim3(TKG_THREADS),
                            (size_t)tiling->tile_bytes};
   if (edges)
     tkg_launch(tiles_kernel<true>, shape, stream, list);
@@ -245,8 +252,8 @@ int tkg__tiles_open(const cudaDeviceProp *p, const tkg_tile_rules **out) {
   rules.runs = runs;
   rules.scratch_bytes = scratch_bytes;
   *out = &rules;
-  cudaError_t error = cudaFuncSetAttribute(
-      tiles_kernel<false>, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)most);
+  cudaError_t error = cudaFuncSetAttribute(tiles_kernel<false>,
+                                           cudaFuncAttributeMaxDynamicSharedMemorySize, (int)most);
   if (!error)
     error = cudaFuncSetAttribute(tiles_kernel<true>, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                  (int)most);

@@ -33,7 +33,10 @@ namespace {
 enum { WARP = 32, MOST_THREADS = 1024, MOST_WARPS = MOST_THREADS / WARP };
 enum { STACK = 64 * 1024, GUARD = 4096 };
 enum { MOST_SITES = 16, GAP = 64 };
-enum { SHARED = 64 * 1024, MOST_DYNAMIC = 227 * 1024 }; /* bytes of shared memory: declared, asked for */
+enum {
+  SHARED = 64 * 1024,
+  MOST_DYNAMIC = 227 * 1024
+}; /* bytes of shared memory: declared, asked for */
 
 /* ---- switching stacks ---- */
 

@@ -106,7 +106,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *out, int) {
   memset(out, 0, sizeof *out);
   strcpy(out->name, "CUDA on a CPU");
   out->multiProcessorCount = 4; /* few, so that grids wrap around in tests too */
-  out->major = 9; /* of an H200, like its shared memory: */
+  out->major = 9;               /* of an H200, like its shared memory: */
   out->sharedMemPerBlockOptin = 227 << 10;
   out->sharedMemPerMultiprocessor = 228 << 10;
   return cudaMemGetInfo(&out->totalGlobalMem, &out->totalGlobalMem);

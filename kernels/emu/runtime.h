@@ -20,8 +20,8 @@ template <class F> static void emu_queue(const F &work) {
     work();
 }
 
-/* Counts a kernel of a graph. With EMU_COUNT in the environment each graph that is made is reported:
- * its kernels, and the rest: copies, memsets, work of libraries. */
+/* Counts a kernel of a graph. With EMU_COUNT in the environment each graph that is made is
+ * reported: its kernels, and the rest: copies, memsets, work of libraries. */
 void emu_count_launch(void);
 
 /* ---- the API ---- */

@@ -84,8 +84,7 @@ static result run_in_tiles(const tkg_node *node, std::vector<array> &in, bool in
   void *out = take(&g, std::vector<char>((size_t)bytes, (char)0xff));
   t.out_in_tile = inside && !t.reduces && node->dtype == TKG_F32;
   t.call.out = t.out_in_tile ? room(&g, node) : out;
-  const int64_t scratch =
-      device->tiles->scratch_bytes(node, t.call.in) * (t.reduces ? chunks : 1);
+  const int64_t scratch = device->tiles->scratch_bytes(node, t.call.in) * (t.reduces ? chunks : 1);
   t.call.scratch = take(&g, std::vector<char>((size_t)scratch, (char)0xff));
   g.calls.push_back(t);
   copies[TKG_MAX_INPUTS] = copy_of(node);
