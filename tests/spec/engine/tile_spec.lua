@@ -1,6 +1,6 @@
 -- Groups of nodes that run in tiles: random layers give what they give node by node, whatever the
 -- number of threads, and what lives in a tile is not in the arena. On the CPU results have the same
--- bits; on a GPU groups sum in an order of their own, the same in all groups, so there they are near.
+-- bits; on a GPU groups sum in an order of their own, the same in all, so there they are near.
 local tk = require 'tinykg'
 local reference = require 'tests.support.reference_ops'
 local tensors = require 'tests.support.tensors'
@@ -192,7 +192,7 @@ describe('tiles', function()
     assert.matches('^tile%+', places.leaky_relu_grad)
   end)
 
-  on_cpu('take the memory of as many as run at a time, whatever that is with the same bits', function()
+  on_cpu('take the memory of as many as run at a time, always with the same bits', function()
     local C, runtime = require 'tinykg.engine.lib', require 'tinykg.engine.runtime'
     local x, w = drawn.parameter(20000, 32), drawn.parameter(32, 32)
     local function layers()
