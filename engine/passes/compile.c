@@ -8,10 +8,10 @@
 #include "fp32_peak.h"
 #include "fuse_gather.h"
 #include "fuse_widen.h"
-#include "lazy_rows.h"
 #include "plan.h"
 #include "prune_rows.h"
 #include "remove_aliases.h"
+#include "row_gradient.h"
 #include "save.h"
 #include "tape/alias.h"
 #include "value_bits.h"
@@ -84,11 +84,11 @@ static int add_updates(tkg_program *p, tkg_optimizer *optimizer) {
   p->updates = true;
   for (int i = 0; i < p->gradient_count; i++) {
     int leaf = p->leaf_of[i];
-    tkg_rows rows = {.node = -1};
-    int status = optimizer->lazy != 0 ? tkg__lazy_rows(p, leaf, &p->gradient_of[i], &rows) : TKG_OK;
+    tkg_rows rows;
+    int status = tkg__row_gradient(p, optimizer, leaf, &p->gradient_of[i], &rows);
     if (status) return status;
     if (tkg__optimizer_record(optimizer, p->tape, p->tape->side[leaf].tensor, leaf,
-                              p->gradient_of[i], rows.node < 0 ? NULL : &rows) < 0)
+                              p->gradient_of[i], rows.index < 0 && rows.ids < 0 ? NULL : &rows) < 0)
       return TKG_E_SHAPE;
   }
   return TKG_OK;

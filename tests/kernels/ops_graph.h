@@ -241,6 +241,9 @@ static void graphs(void) {
   tkg_node node = node_of(TKG_OP_INVERSE_INDEX, TKG_I32, {g.n});
   std::vector<array> in = {by};
   compare(&node, in, 0, -1);
+  node = node_of(TKG_OP_FIRST_INDEX, TKG_I32, {count_of(&by.node)});
+  node.i[0] = g.n;
+  compare(&node, in, 0, -1);
 }
 
 /* A hub whose edges fill more chunks than one group adds up, in both orientations. Runs once. */
