@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "kernel.h"
+#include "shared/moments.h"
 
 typedef struct adam {
   float beta1, beta2, rest1, rest2; /* rest = 1 - beta */
@@ -35,8 +36,8 @@ static inline void adam_update(float *p, const float *g, float *m, float *v, int
 #pragma omp simd
   for (int64_t i = 0; i < n; i++) {
     float gradient = g[i] + a.decay * p[i];
-    m[i] = a.beta1 * m[i] + a.rest1 * gradient;
-    v[i] = a.beta2 * v[i] + a.rest2 * (gradient * gradient);
+    m[i] = tkg__first_settled(a.beta1 * m[i] + a.rest1 * gradient);
+    v[i] = tkg__second_settled(a.beta2 * v[i] + a.rest2 * (gradient * gradient));
     p[i] -= a.rate * m[i] / (sqrtf(v[i]) * a.scale + a.eps);
   }
 }

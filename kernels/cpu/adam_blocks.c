@@ -155,8 +155,8 @@ static void update(const adam a, const float *restrict g, int64_t n, float *rest
 #pragma omp simd reduction(max : most_m, most_v)
   for (int64_t j = 0; j < n; j++) {
     float gradient = g[j] + a.decay * p[j];
-    m[j] += a.rest1 * gradient;
-    v[j] += a.rest2 * (gradient * gradient);
+    m[j] = tkg__first_settled(m[j] + a.rest1 * gradient);
+    v[j] = tkg__second_settled(v[j] + a.rest2 * (gradient * gradient));
     p[j] -= a.rate * m[j] / (sqrtf(v[j]) * a.scale + a.eps);
     float size = fabsf(m[j]);
     most_m = size > most_m ? size : most_m;
@@ -174,11 +174,11 @@ static void update_rowwise(const adam a, const float *restrict g, int64_t n, flo
   float most_m = 0;
   for (int64_t j = 0; j < n; j++) gradient[j] = g[j] + a.decay * p[j];
   const float square = lanes_dot(gradient, gradient, n) / (float)n;
-  largest[1] = a.beta2 * v_row + a.rest2 * square;
+  largest[1] = tkg__second_settled(a.beta2 * v_row + a.rest2 * square);
   const float step = a.rate / (sqrtf(largest[1]) * a.scale + a.eps);
 #pragma omp simd reduction(max : most_m)
   for (int64_t j = 0; j < n; j++) {
-    m[j] += a.rest1 * gradient[j];
+    m[j] = tkg__first_settled(m[j] + a.rest1 * gradient[j]);
     p[j] -= step * m[j];
     float size = fabsf(m[j]);
     most_m = size > most_m ? size : most_m;

@@ -154,10 +154,11 @@ static __device__ __forceinline__ float update_row(const adam_blocks &x, const a
   for (int k = 0; k < VEC8; k++) {
     const float gradient = k < e->count ? g[k] + rule.decay * e->p[k] : 0.0F;
     square += gradient * gradient;
-    e->m[k] += rule.rest1 * gradient;
+    e->m[k] = tkg__first_settled(e->m[k] + rule.rest1 * gradient);
   }
   square = tkg_group_sum(square, e->group) / (float)x.s.length;
-  const float v = rule.beta2 * before + rule.rest2 * square, step = rule.row_step(v);
+  const float v = tkg__second_settled(rule.beta2 * before + rule.rest2 * square);
+  const float step = rule.row_step(v);
   TKG_UNROLL
   for (int k = 0; k < VEC8; k++) e->p[k] -= step * e->m[k];
   return v;
