@@ -112,7 +112,7 @@ describe('updates of tables', function()
     end
   end)
 
-  -- Reading other rows for nothing adds zeros to gradients, and makes them those of the whole table.
+  -- Reading other rows for nothing adds zeros to gradients, and makes them those of the table.
   it('have the same bits with a gradient of some rows and one of all, in every format', function()
     for _, o in ipairs{{}, {bits = 8}, {rowwise = true}, {bits = 8, rowwise = true}} do
       for _, bits in ipairs{32, 16} do
