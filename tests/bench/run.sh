@@ -31,6 +31,8 @@ done
 if [ -d "$music/derived" ]; then
   in_torch kgcn --preset music --l2-form decay --data "$music"
   in_torch kgcn --preset book --hops 3 --l2-form decay --data "$music" --steps 15
+  steps ripplenet "$music" "--threads 1 --steps 40"
+  in_torch ripplenet --data "$music" --steps 20
 fi
 if [ -d "$last" ]; then
   for recipe in kgat kgin; do
@@ -47,4 +49,4 @@ if [ -d "$last" ]; then
   done
 fi
 echo "== ops, codec, reading, ranking"
-./tinykg bench ops codec load eval --threads 1
+./tinykg bench ops codec overhead load eval --threads 1

@@ -5,15 +5,16 @@ local run_args = require 'tinykg.cli.run_args'
 
 local HELP = [[
 Speed on this machine, as ratios within one run.
-  ops     sums over a graph, softmax over edges, ops on rows, compared with copying and matmul
-  codec   packing kept values into few bits, compared with copying them
-  step    steps of training at several widths, and the bytes they keep
-  load    reading text, compared with reading its bytes
-  eval    ranking, compared with computing the scores alone
-  all     all parts, about a minute (the default)
+  ops       sums over a graph, softmax over edges, ops on rows, compared with copying and matmul
+  codec     packing kept values into few bits, compared with copying them
+  step      steps of training at several widths, and the bytes they keep
+  overhead  what a step and each of its ops cost beside arithmetic
+  load      reading text, compared with reading its bytes
+  eval      ranking, compared with computing the scores alone
+  all       all parts, about a minute (the default)
 Minimum and median of several runs, after two to warm up. Without --data, on generated data.]]
 
-local PARTS = {'ops', 'codec', 'step', 'load', 'eval', 'all'}
+local PARTS = {'ops', 'codec', 'step', 'overhead', 'load', 'eval', 'all'}
 
 local function parser()
   local p = options.parser('tinykg bench', HELP, 'tinykg bench ops codec --quick')
