@@ -10,7 +10,8 @@ local bench = {}
 --- The parts, in the order in which `all` runs them.
 bench.parts = {'ops', 'codec', 'step', 'overhead', 'load', 'eval'}
 
-local SECONDS = {ops = 14, codec = 5, step = 6, overhead = 2, load = 6, eval = 4} -- of timing; step: per phase
+-- Seconds of timing; step: per phase.
+local SECONDS = {ops = 14, codec = 5, step = 6, overhead = 2, load = 6, eval = 4}
 local QUICK = 0.4
 
 local function print_machine(out)
