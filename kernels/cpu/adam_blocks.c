@@ -62,7 +62,9 @@ static int64_t chunk_units(const tkg_node *node, const tkg_node *const *in) {
 }
 
 static int64_t work(const tkg_node *node, const tkg_node *const *in) {
-  return 8 * (is_listed(node) ? tkg__count(in[4]) * tkg__cols(node) : tkg__count(node));
+  const bool floats = in[0]->dtype == TKG_F32 && !(node->i[1] & ~TKG_MOMENTS_BY_ROW);
+  const int64_t count = is_listed(node) ? tkg__count(in[4]) * tkg__cols(node) : tkg__count(node);
+  return (floats ? 4 : 8) * count;
 }
 
 static operands operands_of(const tkg_call *c) {
