@@ -140,11 +140,14 @@ emu-tests: $(BUILD)/libtinykg_emu.so $(call emu_tools,$(BUILD)/emu)
 NEEDS_EMU = $(if $(SPECS),$(filter emu,$(TINYKG_DEVICE))$(shell \
   grep -lE 'support\.emulation|faults\.programs\.run' $(SPECS) 2>/dev/null),yes)
 
-# The specs of ops run a second time on the emulated GPU: its kernels, compiled for the CPU.
+# The specs of ops run a second time on the emulated GPU: its kernels, compiled for the CPU. Where
+# nvcc is, its code is checked too.
+NEEDS_PTX = $(if $(NVCC),$(if $(SPECS),$(findstring ptx_spec,$(SPECS)),yes))
 test:
 	@$(DEPS) run test plot
 	@$(MAKE) build
 	@$(if $(NEEDS_EMU),$(MAKE) $(JOBS) emu-tests)
+	@$(if $(NEEDS_PTX),$(MAKE) $(JOBS) ptx)
 	@DEVICES=emu $(call RUN_TESTS,$(LIB))
 
 test-cpu:
