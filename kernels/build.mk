@@ -18,8 +18,8 @@ KERNELS      := $(sort $(wildcard kernels/cuda/*.cu))
 KERNEL_HEADS := $(wildcard kernels/cuda/*.h kernels/cuda/*.cuh kernels/shared/*.h engine/base/*.h engine/base/*.def engine/data/*.h)
 EMU_HEADS    := kernels/emu/emu.h kernels/emu/runtime.h
 EMU          := emu runtime
-# Each library has a copy of op.c and error.c; it shares nothing with the engine but the table.
-SHARED_C     := op error
+# Each library has copies of these; it shares nothing with the engine but the table.
+SHARED_C     := op error stamp
 
 # --- CUDA ----------------------------------------------------------------------------------------
 

@@ -76,6 +76,9 @@ typedef struct tkg_backend {
 
   /* ---- backends that queue and run behind the caller's back; NULL on others ---- */
 
+  /* Why the device cannot be used any more, after an error that no call recovers from; NULL: it
+   * can. */
+  const char *(*lost)(void);
   /* Before the first op of a run: hands over what differs from run to run. Until `finish` the
    * device is this thread's. A status. */
   int (*begin)(const tkg_run_context *context);
@@ -103,6 +106,10 @@ typedef struct tkg_backend {
 /* What a backend in a library of its own exports: its table, or NULL and one line that says why
  * there is none ("no driver", "no such device"). Devices: "cuda", "cuda:N", "auto"; "emu". */
 typedef const tkg_backend *(*tkg_backend_opener)(const char *device, char *message, int size);
+
+/* It also exports the stamp that it was compiled with (stamp.h), as `tkg_backend_stamp`. The engine
+ * opens no library of another one. */
+typedef uint64_t (*tkg_backend_stamper)(void);
 
 extern const tkg_backend tkg__cpu_backend;
 
