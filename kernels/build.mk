@@ -50,11 +50,12 @@ cuda: $(if $(NVCC),$(BUILD)/libtinykg_cuda.so)
 	@$(if $(NVCC),:,echo 'no nvcc: libtinykg_cuda.so is not built (NVCC=path names one)')
 
 # libcudart is linked statically, so that without a driver the library still loads and says what is
-# missing. cuBLAS is found where the toolkit is.
+# missing. cuBLAS is opened by the first product: the toolkit's, or that of NVIDIA's Python package.
+CUBLAS_FOLDERS = $(CUDA_LIB) $(shell python3 -c 'import glob, sys; print(*sum((glob.glob(p + "/nvidia/*/lib") for p in sys.path), []))' 2>/dev/null)
 $(BUILD)/libtinykg_cuda.so: $(CUDA_OBJS)
 	$(call say,NVLD,$@)
 	$(Q)$(NVCC) -shared -o $@.new $^ -Xlinker -z,defs,-z,nodelete \
-	  $(CUDA_LIB:%=-Xlinker -rpath -Xlinker %) -lcublas && mv -f $@.new $@
+	  $(CUBLAS_FOLDERS:%=-Xlinker -rpath -Xlinker %) -ldl && mv -f $@.new $@
 
 $(BUILD)/cuda/%.o: kernels/cuda/%.cu $(KERNEL_HEADS) $(BUILD)/cuda.flags
 	$(call say,NVCC,$<)
@@ -113,11 +114,11 @@ check-emu-tsan: $(BUILD)/emu-tsan/libtinykg_emu.so $(call emu_tools,$(BUILD)/emu
 # nvcc's own code without a GPU: its host code on a checking runtime, its PTX translated to C++. The
 # devices of check-ptx and check-host are the same library; the latter runs no kernels.
 PTX       := $(BUILD)/ptx
-PTX_CU    := $(filter-out kernels/cuda/radix_sort.cu,$(KERNELS))
+PTX_CU    := $(filter-out %/radix_sort.cu %/cublas.cu,$(KERNELS))
 PTX_PARTS := $(PTX_CU:kernels/cuda/%.cu=$(PTX)/%.o)
 PTX_HEADS := $(wildcard tests/kernels/ptx/*.h) $(EMU_HEADS)
 PTX_RUN   := $(patsubst %,$(PTX)/runtime/%.o,device stream launch library fibers)
-PTX_FLAGS  = -std=c++17 -fPIC -Wall -Wextra $(WERROR) -Itests/kernels/ptx -Ikernels/emu \
+PTX_FLAGS  = -std=c++17 -fPIC -Wall -Wextra $(WERROR) -Itests/kernels/ptx -Ikernels/emu -Ikernels \
   -I$(realpath $(dir $(realpath $(NVCC)))../include)
 
 .PHONY: check-ptx check-host ptx

@@ -230,6 +230,39 @@ static int number_of(const char *name) {
   return *end || end == name + length + 1 || number < 0 || number > 1023 ? -1 : (int)number;
 }
 
+#ifdef __CUDACC__
+
+static __global__ void probe_kernel(void) {}
+
+/* Finds out before the first op whether the library holds code that the device can run. */
+static int check_code(const cudaDeviceProp *p, int number) {
+  cudaFuncAttributes unused;
+  const cudaError_t error = cudaFuncGetAttributes(&unused, probe_kernel);
+  if (error != cudaErrorNoKernelImageForDevice && error != cudaErrorUnsupportedPtxVersion)
+    return tkg_cuda_status(error);
+  cudaGetLastError();
+  return tkg__fail(TKG_E_DEVICE,
+                   "%s:%d: libtinykg_cuda.so has no code for compute capability %d.%d: make cuda "
+                   "CUDA_ARCHS=%d%d builds it",
+                   family_name, number, p->major, p->minor, p->major, p->minor);
+}
+
+static int no_device(const char *name, cudaError_t error) {
+  if (error == cudaErrorInsufficientDriver)
+    return tkg__fail(TKG_E_DEVICE, "device '%s': no NVIDIA driver, or one older than CUDA %d.%d's",
+                     name, CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10);
+  return tkg__fail(TKG_E_DEVICE, "device '%s': %s", name, cudaGetErrorString(error));
+}
+
+#else
+
+static int check_code(const cudaDeviceProp *, int) { return TKG_OK; }
+static int no_device(const char *name, cudaError_t error) {
+  return tkg__fail(TKG_E_DEVICE, "device '%s': %s", name, cudaGetErrorString(error));
+}
+
+#endif
+
 static int open_device(int number) {
   cudaDeviceProp properties;
   cudaError_t error = cudaSetDevice(number);
@@ -237,6 +270,8 @@ static int open_device(int number) {
   if (!error) error = cudaStreamCreateWithFlags(&device.stream, cudaStreamNonBlocking);
   if (error)
     return tkg__fail(TKG_E_DEVICE, "%s:%d: %s", family_name, number, cudaGetErrorString(error));
+  const int code = check_code(&properties, number);
+  if (code) return code;
   device.processors = properties.multiProcessorCount;
   device.number = number;
   snprintf(device.name, sizeof device.name, "%s:%d", family_name, number);
@@ -258,7 +293,7 @@ static int open_locked(const char *name) {
     return tkg__fail(TKG_E_UNSUPPORTED, "device '%s': this process already uses %s", name,
                      device.name);
   const cudaError_t error = cudaGetDeviceCount(&count);
-  if (error) return tkg__fail(TKG_E_DEVICE, "device '%s': %s", name, cudaGetErrorString(error));
+  if (error) return no_device(name, error);
   if (number >= count)
     return tkg__fail(TKG_E_DEVICE, "device '%s': this machine has %d", name, count);
   return open_device(number);

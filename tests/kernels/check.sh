@@ -52,6 +52,16 @@ host_faults() {
   caught asks_for_too_much_shared_memory 'bytes of shared memory'
 }
 
+# says DEVICE TEXT: a device that cannot be used is refused with a line that contains TEXT
+says() {
+  TKG_CHECK_DEVICE=$1 TINYKG_LIB="$dir/libtinykg.so" ./tinykg tests/kernels/ptx/open.lua >"$log" 2>&1
+  if grep -q -- "$2" "$log"; then
+    printf '  ok   %-22s says: %s\n' "$1" "$2"
+  else
+    printf '  FAIL %-22s says\n' "$1"; tail -n 5 "$log"; failed=1
+  fi
+}
+
 kernel_faults() {
   caught loads_a_misaligned_vector 'misaligned access of 16 bytes'
   caught writes_behind_a_block 'no live device memory'
@@ -64,7 +74,9 @@ case $mode in
     bugs=faults
     [ $mode = ptx ] || export TKG_CHECK_RUN=no
     passes 'no fault' "$dir/faults" nothing
-    host_faults ;;
+    host_faults
+    says no_driver 'no NVIDIA driver, or one older than CUDA'
+    says no_code 'no code for compute capability 9.0: make cuda CUDA_ARCHS=90 builds it' ;;
   *) passes harness "$dir/harness" ;;
 esac
 case $mode in

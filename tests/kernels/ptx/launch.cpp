@@ -146,11 +146,22 @@ cudaError_t __cudaLaunchKernel(cudaKernel_t kernel, dim3 grid, dim3 block, void 
   return cudaSuccess;
 }
 
-/* ---- the device ---- */
+/* ---- the device: TKG_CHECK_DEVICE=no_driver or no_code is one that cannot be used ---- */
+
+static bool device_is(const char *what) {
+  const char *asked = getenv("TKG_CHECK_DEVICE");
+  return asked && strcmp(asked, what) == 0;
+}
+
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes *out, const void *) {
+  memset(out, 0, sizeof *out);
+  return device_is("no_code") ? cudaErrorNoKernelImageForDevice : cudaSuccess;
+}
 
 cudaError_t cudaSetDevice(int) { return cudaSuccess; }
 cudaError_t cudaGetDevice(int *out) { return *out = 0, cudaSuccess; }
 cudaError_t cudaGetDeviceCount(int *out) {
+  if (device_is("no_driver")) return cudaErrorInsufficientDriver;
   const char *visible = getenv("CUDA_VISIBLE_DEVICES");
   *out = visible && strcmp(visible, "-1") == 0 ? 0 : 1;
   return *out ? cudaSuccess : cudaErrorNoDevice;

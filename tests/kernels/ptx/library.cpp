@@ -1,10 +1,12 @@
 /* cuBLAS's products and CUB's sort, by plain loops. */
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <algorithm>
 #include <vector>
 
+#include "cuda/cublas.h"
 #include "runtime.h"
 
 static void *workspace;
@@ -23,31 +25,29 @@ static const float *view_of(const float *memory, int64_t leading, int64_t column
   return (const float *)host_view(memory, (size_t)(leading * columns) * sizeof(float), "a product");
 }
 
-extern "C" {
-
-int cublasCreate_v2(void **out) {
+static int create(void **out) {
   not_in_capture("cublasCreate");
   *out = &products;
   return 0;
 }
-int cublasDestroy_v2(void *) { return 0; }
-int cublasSetStream_v2(void *, cudaStream_t stream) {
+static int destroy(void *) { return 0; }
+static int set_stream(void *, void *stream) {
   if (workspace) check_fault("cublasSetStream after cublasSetWorkspace, which it undoes");
-  products = stream;
+  products = (cudaStream_t)stream;
   return 0;
 }
-int cublasSetWorkspace_v2(void *, void *memory, size_t bytes) {
+static int set_workspace(void *, void *memory, size_t bytes) {
   host_view(memory, bytes, "cublasSetWorkspace");
   workspace = memory;
   return 0;
 }
-int cublasSetAtomicsMode(void *, int) { return 0; }
-int cublasSetMathMode(void *, int) { return 0; }
-const char *cublasGetStatusString(int) { return "an error"; }
+static int set_atomics(void *, int) { return 0; }
+static int set_math(void *, int) { return 0; }
+static const char *status_text(int) { return "an error"; }
 
-int cublasSgemm_v2_64(void *, int ta, int tb, int64_t m, int64_t n, int64_t k, const float *alpha,
-                      const float *a, int64_t lda, const float *b, int64_t ldb, const float *beta,
-                      float *c, int64_t ldc) {
+static int sgemm(void *, int ta, int tb, int64_t m, int64_t n, int64_t k, const float *alpha,
+                 const float *a, int64_t lda, const float *b, int64_t ldb, const float *beta,
+                 float *c, int64_t ldc) {
   if (!workspace) check_fault("a product without a workspace allocates one");
   const matrix left = {view_of(a, lda, ta ? m : k), lda, ta != 0};
   const matrix right = {view_of(b, ldb, tb ? k : n), ldb, tb != 0};
@@ -64,6 +64,11 @@ int cublasSgemm_v2_64(void *, int ta, int tb, int64_t m, int64_t n, int64_t k, c
   });
   return 0;
 }
+
+bool tkg__cublas_open(tkg_cublas *f) {
+  const char *asked = getenv("TKG_CUBLAS");
+  *f = {create, destroy, set_stream, set_workspace, set_atomics, set_math, status_text, sgemm};
+  return !asked || strcmp(asked, "no") != 0;
 }
 
 /* ---- kernels/cuda/radix_sort.h ---- */

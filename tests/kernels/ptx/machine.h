@@ -212,6 +212,11 @@ template <class T, class A, class B> static inline T max(const machine &, A a, B
     return x > y ? x : y;
 }
 
+template <class T, class A, class B, class C>
+static inline T fma_rn(const machine &, A a, B b, C c) {
+  return (T)fmaf(as<T>(a), as<T>(b), as<T>(c));
+}
+
 template <class T> struct wide_of;
 template <> struct wide_of<s16> { typedef s32 type; };
 template <> struct wide_of<u16> { typedef u32 type; };

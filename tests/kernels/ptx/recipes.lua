@@ -12,6 +12,7 @@ local tk = require 'tinykg'
 local SMALL = {dim = '16', batch_size = '32', layers = '16,8', kg_batch_size = '32',
                relation_dim = '16', neighbors = '4', memories = '8', hops = '2'}
 local STEPS = 5 -- one op by op, one that is captured, replayed ones
+local KERNELS_RUN = os.getenv('TKG_CHECK_RUN') ~= 'no' -- else losses mean nothing
 local log, folder = os.tmpname(), os.tmpname()
 
 ffi.cdef 'int setenv(const char *name, const char *value, int overwrite);'
@@ -58,7 +59,8 @@ end
 local function largest_difference(expected, got)
   local most = 0
   for k = 1, STEPS do
-    most = math.max(most, math.abs(got[k] - expected[k]) / math.max(1e-3, math.abs(expected[k])))
+    local apart = math.abs(got[k] - expected[k]) / math.max(1e-3, math.abs(expected[k]))
+    most = math.max(most, apart == apart and apart or math.huge)
   end
   return most
 end
@@ -73,12 +75,12 @@ for _, name in ipairs(#arg > 0 and arg or names) do
     local path = ('recipes/%s.lua'):format(name)
     local expected, got = losses(path, 'cpu', bits), losses(path, 'cuda', bits)
     for k, phase in ipairs(got) do
-      local difference = largest_difference(expected[k], phase)
+      local difference = KERNELS_RUN and largest_difference(expected[k], phase) or 0
       failed = failed or difference > 1e-4
-      print(('%-9s %2d bits %-5s %3d kernels, %2d products, %2d sorts, %2d memsets; losses %.1g apart')
-            :format(name, bits, phase.name, phase.launches['a kernel'] or 0,
-                    phase.launches['a product'] or 0, phase.launches['a sort'] or 0,
-                    phase.launches['a memset'] or 0, difference))
+      print(('%-9s %2d bits %-5s %3d kernels, %2d products, %2d sorts, %2d memsets%s'):format(
+        name, bits, phase.name, phase.launches['a kernel'] or 0, phase.launches['a product'] or 0,
+        phase.launches['a sort'] or 0, phase.launches['a memset'] or 0,
+        KERNELS_RUN and ('; losses %.1g apart'):format(difference) or ''))
     end
   end
 end
