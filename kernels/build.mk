@@ -123,7 +123,7 @@ PTX_FLAGS  = -std=c++17 -fPIC -Wall -Wextra $(WERROR) -Itests/kernels/ptx -Ikern
 
 .PHONY: check-ptx check-host ptx
 .SECONDARY: $(PTX_CU:kernels/cuda/%.cu=$(PTX)/%.cpp) $(PTX)/faults.cpp
-ptx: $(if $(NVCC),$(PTX)/libtinykg_cuda.so $(PTX)/libtinykg.so $(PTX)/faults)
+ptx: $(if $(NVCC),$(PTX)/libtinykg_cuda.so $(PTX)/libtinykg.so $(PTX)/faults $(PTX)/bench/kernels)
 check-ptx check-host: ptx $(BUILD)/emu/ops tinykg
 	@$(if $(NVCC),tests/kernels/check.sh $(@:check-%=%) '$(PTX)' '$(PTX)/libtinykg_cuda.so' '$(LIB)',echo 'no nvcc: its code is not checked')
 
@@ -153,6 +153,8 @@ $(PTX)/libtinykg_cuda.so: $(PTX_CU:kernels/cuda/%.cu=$(PTX)/nvcc/%.o) $(PTX_PART
 	$(Q)$(PTX_LINK) -shared && mv -f $@.new $@
 $(PTX)/faults: $(PTX)/nvcc/faults.o $(PTX)/faults.o $(PTX_RUN) $(BUILD)/emu/emu/emu.o
 	$(Q)$(PTX_LINK) && mv -f $@.new $@
+$(PTX)/bench/kernels: $(BUILD)/bench/kernels
+	$(Q)mkdir -p $(@D) && cp $< $@
 # The engine opens the backend that lies beside it.
 $(PTX)/libtinykg.so: $(LIB)
 	$(Q)mkdir -p $(@D) && cp $< $@

@@ -85,7 +85,9 @@ case $mode in
   ptx) kernel_faults
     passes recipes env TINYKG_LIB="$dir/libtinykg.so" ./tinykg tests/kernels/ptx/recipes.lua
     passes 'replayed steps' env TINYKG_LIB="$(readlink -f "$dir")/libtinykg.so" TINYKG_DEVICE=cuda \
-      tests/tools/test.sh tests/spec/engine/replay_spec.lua ;;
+      tests/tools/test.sh tests/spec/engine/replay_spec.lua
+    passes 'bench-gpu, tried out' env TINYKG_LIB="$dir/libtinykg.so" TINYKG_DEVICE=cuda \
+      ./tinykg tests/bench/gpu.lua --quick "$dir" ;;
   plain)
     caught divergent_barrier 'emu: deadlock'
     caught mixed_collectives 'different collectives'
