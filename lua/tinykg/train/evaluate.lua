@@ -18,18 +18,21 @@ local function check_count(name, t, n)
 end
 
 --- Calls model:begin_evaluation(), and computes what model:prepare() returns, the last argument of
---- score and rank: a tensor, or a table of tensors, which may have a list `temporary` of tensors to
---- free with them. Returns it, and a function that frees the tensors.
+--- score and rank: a tensor, or a table with a list of tensors. Returns it, and a function that
+--- frees the tensors.
 ---@param model Module in eval mode
 ---@return Tensor|table|nil prepared, fun() release
 function evaluate.prepare(model)
   local begin = model.begin_evaluation
-  if begin then source_line.within(begin, step.no_grad, begin, model) end
+  if begin then
+    source_line.within(begin, step.no_grad, begin, model)
+    C.tkg_engine_trim(runtime.engine) -- what it took and the rows below do not add up
+  end
   if not model.prepare then return nil, function() end end
   local outer, prepared, made = source_line.enter(model.prepare), nil, {}
   step.no_grad(function()
     prepared = model:prepare()
-    for _, t in pairs(tensor.is(prepared) and {prepared} or prepared or {}) do
+    for _, t in ipairs(tensor.is(prepared) and {prepared} or prepared or {}) do
       if tensor.is(t) and not t.kept then made[#made + 1] = t end -- parameters stay as they are
     end
     return unpack(made)
@@ -38,9 +41,6 @@ function evaluate.prepare(model)
   C.tkg_engine_trim(runtime.engine) -- scoring needs far less than preparing did
   return prepared, function()
     for _, t in ipairs(made) do t:free() end
-    for _, t in ipairs(prepared and not tensor.is(prepared) and prepared.temporary or {}) do
-      t:free()
-    end
   end
 end
 
