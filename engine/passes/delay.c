@@ -38,8 +38,20 @@ static int last_reader(const tkg_planner *z, int v, int o) {
   return last;
 }
 
+/* Whether node i is made of leaves alone, row by row, and read at place o alone: it waits as its
+ * reader does. */
+static bool follows(const tkg_planner *z, int i, int o) {
+  const tkg_node *n = &z->tape->nodes[i];
+  if (tkg__part(z->tape, n) != TKG_PART_ROWS || last_reader(z, i, o) > o) return false;
+  for (int r = 0; r < o; r++)
+    if (reads(z, r, i)) return false;
+  for (int k = 0; k < n->inputs; k++)
+    if (z->tape->nodes[n->in[k]].op != TKG_OP_LEAF) return false;
+  return true;
+}
+
 /* Bytes of the inputs of the node at place o that are read by nothing else from place `to` on, but
- * for columns, which are small. */
+ * for columns, which are small, and for those that follow the node. */
 static int64_t held_until(const tkg_planner *z, int o, int to) {
   const tkg_node *n = &z->tape->nodes[z->p->order[o]];
   int64_t bytes = 0;
@@ -48,7 +60,8 @@ static int64_t held_until(const tkg_planner *z, int o, int to) {
     bool before = false;
     for (int j = 0; j < k; j++) before |= z->p->storage[n->in[j]] == v;
     const tkg_node *x = &z->tape->nodes[v];
-    if (!before && tkg__cols(x) > 1 && last_reader(z, v, o) < to) bytes += tkg__bytes(x);
+    if (before || tkg__cols(x) == 1 || follows(z, v, o)) continue;
+    if (last_reader(z, v, o) < to) bytes += tkg__bytes(x);
   }
   return bytes;
 }
@@ -63,7 +76,7 @@ static bool gains(const tkg_planner *z, int o) {
     int v = z->p->storage[n->in[k]];
     bool row = tkg__aligned(z->tape, n, k), leaf = z->tape->nodes[v].op == TKG_OP_LEAF;
     if (!row && !leaf) return false;
-    later |= row && !leaf && last_reader(z, v, o) > o;
+    later |= row && last_reader(z, v, o) > o;
   }
   return later;
 }

@@ -124,8 +124,8 @@ static bool frees_as_much(const grouping *z, int end, const tkg_node *n) {
   return false;
 }
 
-/* Whether the node, at place o, can be written over its first input once the group being made, which
- * reads that as a whole, has run. */
+/* Whether the node, at place o, can be written over its first input once the group being made,
+ * which reads that as a whole, has run. */
 static bool waits_to_replace(const grouping *z, int o, const tkg_node *n) {
   int v = n->inputs > 0 ? n->in[0] : -1;
   if (v < 0 || !tkg__op_is(n->op, TKG_INPLACE) || !tkg__aligned(z->tape, n, 0)) return false;

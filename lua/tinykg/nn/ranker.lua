@@ -43,7 +43,7 @@ end
 --- tensors.
 local function tables_of(self, prepared)
   if tensor.is(prepared) then return {prepared} end
-  if prepared then return prepared.users, prepared.items end
+  if prepared then return parts_of(self, prepared.users), prepared.items end
   if not self.node_embeddings then
     runtime.fail('%s: it has no function node_embeddings', self.name or 'a model')
   end
@@ -122,6 +122,15 @@ function Ranker:rank(users, prepared)
     scores = scores and scores + products or products
   end
   return scores
+end
+
+--- The tables by whose rows rank scores, for an engine that ranks by them at once (tkg_rank): a
+--- user's score of an item is the sum over parts of products of their rows.
+---@param prepared? Tensor|Tensor[] what prepare returned
+---@return Tensor[] users, Tensor[] items ---@return Tensor? rows of each user in them, int32
+function Ranker:ranked(prepared)
+  local users, items = tables_of(self, prepared)
+  return users, items or users, not items and nodes_of(self) or nil
 end
 
 return Ranker

@@ -5,6 +5,7 @@ local arrays = require 'tinykg.engine.arrays'
 local metrics = require 'tinykg.train.metrics'
 local loader = require 'tinykg.data.loader'
 local rows = require 'tinykg.data.rows'
+local Ranker = require 'tinykg.nn.ranker'
 local runtime = require 'tinykg.engine.runtime'
 local step = require 'tinykg.engine.step'
 local tensor = require 'tinykg.engine.tensor'
@@ -18,8 +19,8 @@ local function check_count(name, t, n)
 end
 
 --- Calls model:begin_evaluation(), and computes what model:prepare() returns, the last argument of
---- score and rank: a tensor, or a table with a list of tensors. Returns it, and a function that
---- frees the tensors.
+--- score and rank: a tensor, or a table of tensors and of other things. Returns it, and a function
+--- that frees the tensors.
 ---@param model Module in eval mode
 ---@return Tensor|table|nil prepared, fun() release
 function evaluate.prepare(model)
@@ -32,7 +33,7 @@ function evaluate.prepare(model)
   local outer, prepared, made = source_line.enter(model.prepare), nil, {}
   step.no_grad(function()
     prepared = model:prepare()
-    for _, t in ipairs(tensor.is(prepared) and {prepared} or prepared or {}) do
+    for _, t in pairs(tensor.is(prepared) and {prepared} or prepared or {}) do
       if tensor.is(t) and not t.kept then made[#made + 1] = t end -- parameters stay as they are
     end
     return unpack(made)
@@ -119,6 +120,29 @@ local function scorer(model, prepared, data, block, size)
   end
 end
 
+--- Users that are ranked by their rows between two looks at Ctrl-C.
+local RANKED = 4096
+
+--- Returns a function that lists the best items for users ids[0 .. count - 1] as metrics.ranking's
+--- `top` does; nil for a model whose rank is its own, and on a device that scores item by item.
+local function ranker(model, prepared, data, known)
+  if not model.ranked or model.rank ~= Ranker.rank or C.tkg_ranks(runtime.engine) == 0 then
+    return nil
+  end
+  local users, items, nodes = model:ranked(prepared)
+  local tables_of_users = ffi.new('const tkg_tensor *[?]', #users)
+  local tables_of_items = ffi.new('const tkg_tensor *[?]', #users)
+  for k = 1, #users do
+    tables_of_users[k - 1], tables_of_items[k - 1] = users[k].kept, items[k].kept
+  end
+  local row_of, rows = nodes and nodes:values(), ffi.new('int32_t[?]', RANKED)
+  return function(ids, count, k, top, scores)
+    for i = 0, count - 1 do rows[i] = row_of and row_of[ids[i]] or ids[i] end
+    runtime.check(C.tkg_rank(runtime.engine, tables_of_users, tables_of_items, #users, data.items,
+      rows, ids, count, known and known.offsets, known and known.items, k, top, scores))
+  end
+end
+
 --- A tensor of scores [users, items] as a model.
 local function as_model(scores, data)
   local users, items = unpack(scores:size())
@@ -160,13 +184,14 @@ end
 local function ranking(model, prepared, data, part, k, at_once, progress)
   local test, known = data:positives(part), evaluate.known(data, part)
   local users, n = arrays.filled_rows(test.offsets, data.users)
-  local block = at_once.block or block_of(data)
-  local score_all = scorer(model, prepared, data, block, at_once.size)
+  local top = ranker(model, prepared, data, known)
+  local block = top and RANKED or at_once.block or block_of(data)
+  local score_all = not top and scorer(model, prepared, data, block, at_once.size)
   return metrics.ranking{
     users = users, n = n, items = data.items, k = k, block = block, progress = progress,
     known = known and {offsets = known.offsets, items = known.items, n = data.users},
-    test = {offsets = test.offsets, items = test.items, n = data.users},
-    score = function(ids, first, count) return score_all(ids + first, count) end,
+    test = {offsets = test.offsets, items = test.items, n = data.users}, top = top,
+    score = score_all and function(ids, first, count) return score_all(ids + first, count) end,
   }
 end
 
@@ -205,6 +230,11 @@ end
 local function ends(model, prepared, data, part, at_once)
   if data.task == 'ctr' then return ends_of_ctr(model, prepared, data[part], at_once.size) end
   local users, n = arrays.filled_rows(data:positives(part).offsets, data.users)
+  local top = ranker(model, prepared, data)
+  if top then
+    n = math.min(n, RANKED)
+    return top(users, n, 1, ffi.new('int32_t[?]', n), ffi.new('float[?]', n))
+  end
   local block = model.rank and (at_once.block or block_of(data)) or 1 -- pairs: user by user
   block = math.min(n, block)
   if block == 0 then return end
