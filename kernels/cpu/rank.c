@@ -9,7 +9,7 @@
 #include "shared/best.h"
 #include "wide.h"
 
-enum { USERS = TKG_RANKED_USERS, ITEMS = 512 };
+enum { USERS = TKG_RANKED_USERS, ITEMS = 1024 };
 
 typedef struct block {
   const tkg_ranking *r;
