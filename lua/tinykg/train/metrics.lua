@@ -237,7 +237,7 @@ local function prepare(options)
   return o
 end
 
--- The best k_max items of users first .. first + count - 1 by `score`, whose errors keep their line.
+-- The best k_max items of users first .. first + count - 1 by `score`.
 local function top_by_scores(o, first, count, k_max, top)
   local known = o.known or {}
   local scores = o.score(o.users, first, count)
@@ -250,7 +250,8 @@ local function top_by_scores(o, first, count, k_max, top)
     k_max, top, nil))
 end
 
--- Sums over all users. `score` and `top` are called outside of any pcall.
+-- Sums over all users. `score` and `top` are called outside of any pcall, so that their errors keep
+-- their line.
 local function sum_blocks(o)
   local k_max, most = o.k[#o.k], math.min(o.block, o.n)
   local top, best = int32s(most * k_max), o.top and floats(most * k_max)
