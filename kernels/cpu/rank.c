@@ -113,6 +113,16 @@ static int mask(const block *b, int64_t u, int64_t item, int64_t n, float *score
   return TKG_OK;
 }
 
+/* Whether all known items of user u were passed: none lies behind the last item. */
+static int check_known(const block *b, int64_t u) {
+  const tkg_ranking *r = b->r;
+  const int32_t user = r->users[b->first + u];
+  if (!r->known_offsets || b->known[u] >= r->known_offsets[user + 1] - r->known_offsets[user])
+    return TKG_OK;
+  return tkg__fail(TKG_E_RANGE, "topk: known item %d of user %d is out of range: %lld items",
+                   r->known_items[r->known_offsets[user] + b->known[u]], user, (long long)r->items);
+}
+
 static tkg_best list_of(const block *b, int64_t u) {
   const tkg_ranking *r = b->r;
   const int64_t at = (b->first + u) * r->k;
@@ -144,6 +154,7 @@ static int rank_block(const tkg_ranking *r, int64_t first, void *memory) {
   for (int64_t u = 0; u < b.n && !status; u++) {
     tkg_best list = list_of(&b, u);
     tkg__best_sort(&list);
+    status = check_known(&b, u);
   }
   return status;
 }

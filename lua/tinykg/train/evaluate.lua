@@ -117,8 +117,8 @@ local function marked(result, mark)
   return out
 end
 
---- The lister of the best items that a device or a sample allows, nil where all are scored; how many
---- users at once.
+--- The lister of the best items that a device or a sample allows, nil where all are scored;
+--- and how many users it takes at once.
 local function lister(model, prepared, data, own, known, at_once)
   if at_once.negatives and at_once.negatives ~= 'full' then
     return scoring.sampled(model, prepared, data, at_once.size, sample.candidates(
