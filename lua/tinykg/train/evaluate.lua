@@ -185,13 +185,14 @@ local function ends(model, prepared, data, part, at_once)
   local users, n = arrays.filled_rows(data:positives(part).offsets, data.users)
   users, n = sample.users(users, n, at_once.users, at_once.seed)
   if n == 0 then return end
-  if at_once.negatives and at_once.negatives ~= 'full' then
-    return scoring.rehearse_pairs(model, prepared, data, at_once.size)
-  end
-  local top = scoring.ranker(model, prepared, data)
+  local top, most = lister(model, prepared, data, data:positives(part),
+                           evaluate.known(data, part), at_once)
   if top then
-    n = math.min(n, scoring.RANKED)
-    return top(users, n, 1, ffi.new('int32_t[?]', n), ffi.new('float[?]', n))
+    most = math.min(n, most)
+    local best, scores = arrays.ints(most), arrays.floats(most)
+    top(users, most, 1, best, scores)
+    if n % most > 0 then top(users + n - n % most, n % most, 1, best, scores) end
+    return
   end
   local block = model.rank and (at_once.block or block_of(data)) or 1 -- pairs: user by user
   block = math.min(n, block)

@@ -181,12 +181,4 @@ function scoring.sampled(model, prepared, data, size, candidates)
   end
 end
 
---- Scores as many pairs as scoring.sampled does at once, and frees the scores.
-function scoring.rehearse_pairs(model, prepared, data, size)
-  size = pairs_at_once(model, prepared, data.items, size)
-  local ids = tensor.ids(arrays.ints(size), size)
-  scoring.pairs(model, prepared, ids, ids):free()
-  ids:free()
-end
-
 return scoring
