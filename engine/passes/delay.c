@@ -88,7 +88,20 @@ static void move_down(tkg_program *p, int o, int to) {
   p->order[to - 1] = node;
 }
 
+/* A sum of a leaf and another value: a result is written over the first operand alone, and a leaf
+ * has to stay. */
+static void put_leaf_last(const tkg_tape *tape, tkg_node *n) {
+  const tkg_node *a = &tape->nodes[n->in[0]], *b = &tape->nodes[n->in[1]];
+  if (n->op != TKG_OP_ADD || a->op != TKG_OP_LEAF || b->op == TKG_OP_LEAF) return;
+  if (tkg__bytes(a) != tkg__bytes(n) || tkg__bytes(b) != tkg__bytes(n)) return;
+  int32_t leaf = n->in[0];
+  n->in[0] = n->in[1];
+  n->in[1] = leaf;
+}
+
 void tkg__delay(tkg_planner *z) {
+  for (int i = 0; i < z->tape->n; i++)
+    if (z->tape->nodes[i].inputs == 2) put_leaf_last(z->tape, &z->p->tape->nodes[i]);
   for (int o = z->p->order_count; o-- > 0;) {
     int i = z->p->order[o];
     if (!gains(z, o)) continue;
