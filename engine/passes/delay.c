@@ -12,6 +12,8 @@
 
 #include "tile.h"
 
+enum { LEAST = 1 << 16 }; /* bytes of a value that is worth moving */
+
 static bool reads(const tkg_planner *z, int o, int v) {
   const tkg_node *n = &z->tape->nodes[z->p->order[o]];
   for (int k = 0; k < n->inputs; k++)
@@ -71,7 +73,7 @@ static bool gains(const tkg_planner *z, int o) {
   const tkg_node *n = &z->tape->nodes[z->p->order[o]];
   bool later = false;
   if (z->p->storage[z->p->order[o]] != z->p->order[o]) return false;
-  if (n->rank != 2 || tkg__part(z->tape, n) != TKG_PART_ROWS) return false;
+  if (n->rank != 2 || tkg__bytes(n) < LEAST || tkg__part(z->tape, n) != TKG_PART_ROWS) return false;
   for (int k = 0; k < n->inputs; k++) {
     int v = z->p->storage[n->in[k]];
     bool row = tkg__aligned(z->tape, n, k), leaf = z->tape->nodes[v].op == TKG_OP_LEAF;

@@ -240,7 +240,8 @@ function evaluate.ranking(model, data, o)
 end
 
 --- Returns a function score(ids, count) for users ids[0 .. count - 1] (int32 FFI array): the scores
---- that evaluation ranks by, floats [count, items], each time in the same buffer.
+--- that evaluation ranks by, up to rounding where it ranks by rows (scoring.ranker), floats [count,
+--- items], each time in the same buffer.
 ---@param model Module in eval mode ---@param data tinykg.Data
 ---@param o? {size: integer} pairs scored at once, 1024; of users, at most block_of(data) a call
 ---@return fun(ids: ffi.cdata*, count: integer): ffi.cdata* score, fun() release frees memory

@@ -66,8 +66,13 @@ describe('a forward pass without gathers', function()
     return (tk.memory().peak.total - before) / (16 * MATRIX), results
   end
 
-  --- Rows of a ring after some sums along it: row v is row v + 7 hops of x.
-  local function row_after(x, v, hops) return x[(v + 7 * hops) % NODES + 1] end
+  --- Row v after some sums along a ring is row v + 7 hops of x; here of length 1.
+  local function unit_after(x, v, hops)
+    local row, square, unit = x[(v + 7 * hops) % NODES + 1], 0, {}
+    for _, value in ipairs(row) do square = square + value * value end
+    for c, value in ipairs(row) do unit[c] = value / math.sqrt(square) end
+    return unit
+  end
 
   on_cpu('adds layers up in the memory of the first, whatever the parameter\'s bits', function()
     local graph = ring()
@@ -76,17 +81,17 @@ describe('a forward pass without gathers', function()
       local most, results = matrices(function()
         local sum, h = x, x
         for _ = 1, 3 do
-          h = graph:aggregate(h)
+          h = graph:aggregate(h):normalize()
           sum = sum + h
         end
         return sum
       end)
-      assert.is_true(most < 2.1, most .. ' matrices')
+      assert.is_true(most < 2.2, most .. ' matrices')
       local from, to = x:totable(), results[1]:totable()
       for _, v in ipairs{0, 1, NODES - 1} do
         for c = 1, 16 * COLS, 37 do
           local want = from[v + 1][c]
-          for hops = 1, 3 do want = want + row_after(from, v, hops)[c] end
+          for hops = 1, 3 do want = want + unit_after(from, v, hops)[c] end
           assert.near(want, to[v + 1][c], 1e-5)
         end
       end
@@ -107,10 +112,8 @@ describe('a forward pass without gathers', function()
     assert.is_true(most < 3.1, most .. ' matrices')
     local from = x:totable()
     for k, rows in ipairs(results) do
-      local row, square = row_after(from, 5, k), 0
-      for _, value in ipairs(row) do square = square + value * value end
-      local got = rows:rows(6, 6):totable()[1]
-      for c = 1, 16 * COLS, 37 do assert.near(row[c] / math.sqrt(square), got[c], 1e-5) end
+      local unit, got = unit_after(from, 5, k), rows:rows(6, 6):totable()[1]
+      for c = 1, 16 * COLS, 37 do assert.near(unit[c], got[c], 1e-5) end
       rows:free()
     end
   end)
