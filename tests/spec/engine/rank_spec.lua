@@ -132,7 +132,7 @@ describe('ranking by products of rows', function()
     end
   end)
 
-  on_cpu('gives the metrics of a model as its scores do', function()
+  it('gives the metrics of a model as its scores do', function()
     local data = require('tests.support.odd_datasets').demo()
     local random = random_from(4)
     local Model = tk.nn.class('Model', tk.nn.Ranker)
