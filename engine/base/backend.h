@@ -3,6 +3,7 @@
 #define TKG_BACKEND_H
 
 #include "op.h"
+#include "ranking.h"
 
 /* What is the same for all nodes of one run. */
 typedef struct tkg_run_context {
@@ -73,6 +74,12 @@ typedef struct tkg_backend {
 
   /* A status; the message then begins with the failed call's `where`. */
   int (*run_tiles)(const tkg_tile_call *calls, int n, const tkg_tiling *tiling);
+
+  /* ---- backends that rank by products of rows without storing all scores; NULL on others ---- */
+
+  /* Bytes of memory that `rank` needs, and a status: each user's k best items (tkg_rank). */
+  int64_t (*rank_bytes)(const tkg_ranking *r);
+  int (*rank)(const tkg_ranking *r, void *memory);
 
   /* ---- backends that queue and run behind the caller's back; NULL on others ---- */
 

@@ -207,10 +207,32 @@ static int finish(char *message, int size) {
   return status;
 }
 
-static const tkg_backend backend = {device.name,   allocate,    release,  write,         read,
-                                    copy,          zero,        supports, scratch_bytes, run,
-                                    tkg_error,     NULL,        lost,     begin,         finish,
-                                    capture_begin, capture_end, replay,   capture_free,  memory};
+/* What is not named here is NULL: what this backend cannot do. */
+static tkg_backend table(void) {
+  tkg_backend b = {};
+  b.name = device.name;
+  b.error = tkg_error;
+  b.allocate = allocate;
+  b.release = release;
+  b.write = write;
+  b.read = read;
+  b.copy = copy;
+  b.zero = zero;
+  b.supports = supports;
+  b.scratch_bytes = scratch_bytes;
+  b.run = run;
+  b.lost = lost;
+  b.begin = begin;
+  b.finish = finish;
+  b.capture_begin = capture_begin;
+  b.capture_end = capture_end;
+  b.replay = replay;
+  b.capture_free = capture_free;
+  b.memory = memory;
+  return b;
+}
+
+static const tkg_backend backend = table();
 
 /* ---- opening ---- */
 
