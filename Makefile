@@ -140,11 +140,14 @@ emu-tests: $(BUILD)/libtinykg_emu.so $(call emu_tools,$(BUILD)/emu)
 NEEDS_EMU = $(if $(SPECS),$(filter emu,$(TINYKG_DEVICE))$(shell \
   grep -lE 'support\.emulation|faults\.programs\.run' $(SPECS) 2>/dev/null),yes)
 
-# The specs of ops run a second time on the emulated GPU: its kernels, compiled for the CPU.
+# The specs of ops run a second time on the emulated GPU: its kernels, compiled for the CPU. Where
+# nvcc is, its code is checked too.
+NEEDS_PTX = $(if $(NVCC),$(if $(SPECS),$(findstring ptx_spec,$(SPECS)),yes))
 test:
 	@$(DEPS) run test plot
 	@$(MAKE) build
 	@$(if $(NEEDS_EMU),$(MAKE) $(JOBS) emu-tests)
+	@$(if $(NEEDS_PTX),$(MAKE) $(JOBS) ptx)
 	@DEVICES=emu $(call RUN_TESTS,$(LIB))
 
 test-cpu:
@@ -153,24 +156,25 @@ test-cpu:
 	@EMULATION=no $(call RUN_TESTS,$(LIB))
 
 # For a machine with a GPU: the same specs on it, with what needs a real one, the op check with random
-# shapes, and a small recipe under compute-sanitizer. Done, one way or the other, in eight minutes.
+# shapes, and, if time is left, a small recipe under compute-sanitizer. Done in five minutes. Another
+# compiler's new warnings stop nothing there.
 NEEDS_NVCC = $(if $(NVCC),:,echo 'no nvcc: the GPU backend cannot be built (NVCC=path names one)'; exit 1)
-GPU_TESTS_END = $$(($$(date +%s) + 420))
+GPU_TESTS_END = $$(($$(date +%s) + 290))
 test-gpu:
 	@$(DEPS) run test
 	@$(NEEDS_NVCC)
-	@end=$(GPU_TESTS_END); $(MAKE) build && $(MAKE) $(JOBS) $(HERE_ARCHS) cuda check-device && \
-	  { DEADLINE=$$((end - 100)) HOST=no DEVICES=cuda $(call RUN_TESTS,$(LIB)); tests=$$?; \
+	@end=$(GPU_TESTS_END); $(MAKE) WERROR= build && $(MAKE) WERROR= $(JOBS) $(HERE_ARCHS) cuda check-device && \
+	  { DEADLINE=$$((end - 50)) HOST=no DEVICES=cuda $(call RUN_TESTS,$(LIB)); tests=$$?; \
 	    DEADLINE=$$end tests/tools/sanitize.sh && [ $$tests = 0 ]; }
 
 # Figures of the GPU: kernels, steps, memory, PyTorch beside them. DEVICE=emu QUICK=1 tries it out.
 bench-gpu:
 	@$(DEPS) run
 	@$(if $(filter emu cpu,$(DEVICE)),:,$(NEEDS_NVCC))
-	@$(MAKE) build
-	@$(MAKE) $(JOBS) $(if $(filter cuda%,$(or $(DEVICE),cuda)),$(HERE_ARCHS) cuda,$(DEVICE:cpu=build)) \
+	@$(MAKE) WERROR= build
+	@$(MAKE) WERROR= $(JOBS) $(if $(filter cuda%,$(or $(DEVICE),cuda)),$(HERE_ARCHS) cuda,$(DEVICE:cpu=build)) \
 	  $(BUILD)/bench/kernels
-	@TINYKG_DEVICE='$(or $(DEVICE),cuda)' timeout 480 ./tinykg tests/bench/gpu.lua \
+	@TINYKG_DEVICE='$(or $(DEVICE),cuda)' timeout 290 ./tinykg tests/bench/gpu.lua \
 	  $(if $(QUICK),--quick) '$(BUILD)'
 
 demo:
@@ -316,6 +320,7 @@ make deps-dev        the same for the tools that lint and the checks use
 make cuda            build the GPU backend (needs nvcc; CUDA_ARCHS='90' chooses devices)
 make test-gpu        specs, op check, compute-sanitizer on a real GPU
 make bench-gpu       kernels, steps and memory of a real GPU, with PyTorch beside them
+make check-ptx       nvcc's code without a GPU, on a checking runtime; check-host: its host code alone
 make check-emu       the GPU kernels on the CPU; check-emu-asan, check-emu-tsan: under sanitizers
 make bench           speed on this machine, as ratios
 make lint            formatting, clang-tidy, cppcheck, luacheck, sizes, kernels that spill registers

@@ -137,6 +137,21 @@ int tkg_shuffle(int32_t *ids, int64_t n, uint64_t seed, uint32_t epoch, uint32_t
 /* Writes 4 words of random bits, a function of these numbers alone (kernels/shared/philox.h). */
 void tkg_philox(uint64_t seed, uint64_t block, uint32_t step, uint32_t stream, uint32_t out[4]);
 
+/* ---- ranking by products of rows ---- */
+
+/* Whether tkg_rank works on the engine's device. */
+int tkg_ranks(const tkg_engine *engine);
+/* Lists for each of n users the k best items, as tkg_metrics_topk does, without a matrix of all
+ * scores. A score is the sum over `parts` tables of the product of a row of users[p] and one of
+ * items[p], of as many columns, of 32 or 16 bits; the first item_count rows are ranked. User i has
+ * row rows[i] in each table, and the known items of user ids[i], which ascend (both NULL: none).
+ * top and top_scores are [n, k]. TKG_E_ARGUMENT for a NaN, TKG_E_RANGE for rows and known items
+ * that are not there, TKG_E_SHAPE, TKG_E_MEMORY, TKG_E_UNSUPPORTED. */
+int tkg_rank(tkg_engine *engine, const tkg_tensor *const *users, const tkg_tensor *const *items,
+             int parts, int64_t item_count, const int32_t *rows, const int32_t *ids, int64_t n,
+             const int32_t *known_offsets, const int32_t *known_items, int k, int32_t *top,
+             float *top_scores);
+
 /* ---- tape: values recorded, not computed ---- */
 
 typedef struct tkg_attributes {

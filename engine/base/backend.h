@@ -3,6 +3,7 @@
 #define TKG_BACKEND_H
 
 #include "op.h"
+#include "ranking.h"
 
 /* What is the same for all nodes of one run. */
 typedef struct tkg_run_context {
@@ -74,8 +75,17 @@ typedef struct tkg_backend {
   /* A status; the message then begins with the failed call's `where`. */
   int (*run_tiles)(const tkg_tile_call *calls, int n, const tkg_tiling *tiling);
 
+  /* ---- backends that rank by products of rows without storing all scores; NULL on others ---- */
+
+  /* Bytes of memory that `rank` needs, and a status: each user's k best items (tkg_rank). */
+  int64_t (*rank_bytes)(const tkg_ranking *r);
+  int (*rank)(const tkg_ranking *r, void *memory);
+
   /* ---- backends that queue and run behind the caller's back; NULL on others ---- */
 
+  /* Why the device cannot be used any more, after an error that no call recovers from; NULL: it
+   * can. */
+  const char *(*lost)(void);
   /* Before the first op of a run: hands over what differs from run to run. Until `finish` the
    * device is this thread's. A status. */
   int (*begin)(const tkg_run_context *context);
@@ -103,6 +113,10 @@ typedef struct tkg_backend {
 /* What a backend in a library of its own exports: its table, or NULL and one line that says why
  * there is none ("no driver", "no such device"). Devices: "cuda", "cuda:N", "auto"; "emu". */
 typedef const tkg_backend *(*tkg_backend_opener)(const char *device, char *message, int size);
+
+/* It also exports the stamp that it was compiled with (stamp.h), as `tkg_backend_stamp`. The engine
+ * opens no library of another one. */
+typedef uint64_t (*tkg_backend_stamper)(void);
 
 extern const tkg_backend tkg__cpu_backend;
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "device.h"
 #include "error.h"
 
 uint32_t tkg_abi(void) { return TKG_ABI; }
@@ -151,7 +152,9 @@ int tkg__arena_reserve(tkg_engine *engine, int64_t bytes, const int64_t kinds[TK
   tkg_engine_trim(engine);
   if (!engine->plan_only) engine->arena = engine->backend->allocate(bytes);
   if (!engine->plan_only && !engine->arena)
-    return tkg__fail(TKG_E_MEMORY, "no memory for a step: it takes %" PRId64 " bytes", bytes);
+    return tkg__no_memory_or_lost(
+        engine->backend,
+        tkg__fail(TKG_E_MEMORY, "no memory for a step: it takes %" PRId64 " bytes", bytes));
   count_arena(engine, bytes, kinds);
   return TKG_OK;
 }

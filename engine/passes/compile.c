@@ -18,6 +18,14 @@
 
 /* ---- the part of the tape that is needed ---- */
 
+/* Without gradients each reader of a parameter of 16 bits gets a widened copy of its own, which
+ * need not exist from the first reader to the last. */
+static int input_of(tkg_tape *to, int input, bool gradients) {
+  if (gradients || to->nodes[input].op != TKG_OP_WIDEN) return input;
+  const tkg_node widen = to->nodes[input];
+  return tkg__append(to, &widen, to->side[input].where);
+}
+
 /* Copies the marked nodes; map[i] is then the copy of node i or, without gradients, of the value
  * that an alias stands for. */
 static int copy_marked(const tkg_tape *tape, const bool *marks, bool gradients, tkg_tape *to,
@@ -27,7 +35,8 @@ static int copy_marked(const tkg_tape *tape, const bool *marks, bool gradients, 
     map[i] = value < i ? map[value] : -1;
     if (!marks[i] || value < i) continue;
     tkg_node node = tape->nodes[i];
-    for (int k = 0; k < node.inputs; k++) node.in[k] = map[node.in[k]];
+    for (int k = 0; k < node.inputs; k++)
+      if ((node.in[k] = input_of(to, map[node.in[k]], gradients)) < 0) return TKG_E_MEMORY;
     int at = map[i] = tkg__append(to, &node, tape->side[i].where);
     if (at < 0) return TKG_E_MEMORY;
     if (!tape->side[i].tensor) continue;

@@ -392,8 +392,8 @@ int tkg_step_run(tkg_step *step, tkg_tape *tape, int loss, tkg_optimizer *optimi
            outputs};
   status = check_leaves(&r);
   for (int i = 0; i < n; i++) outputs[i] = NULL;
-  if (!status && tkg__arena_reserve(step->engine, r.p->arena_bytes, r.p->at_peak))
-    return tkg__step_too_large(step, tape, &request);
+  if (!status) status = tkg__arena_reserve(step->engine, r.p->arena_bytes, r.p->at_peak);
+  if (status == TKG_E_MEMORY) return tkg__step_too_large(step, tape, &request);
   if (!status) status = copy_outputs(&r, true);
   if (!status) status = allocate_outputs(&r);
   if (!status) status = run_all(&r);

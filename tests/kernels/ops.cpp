@@ -256,6 +256,18 @@ static void products(void) {
   }
 }
 
+/* A weight's gradient over so many rows that the sum is made of parts. */
+static void parted_products(void) {
+  const int64_t k = TKG_PARTED_ROWS + below(3000), m = 1 + below(70), n = 1 + below(70);
+  for (int tb = 0; tb < 2; tb++) {
+    tkg_node o = node_of(TKG_OP_MATMUL, TKG_F32, {m, n});
+    o.i[0] = 1;
+    o.i[1] = tb;
+    std::vector<array> in = {floats({k, m}), floats(tb ? dims{n, k} : dims{k, n})};
+    compare(&o, in, sums_of(k), -1);
+  }
+}
+
 static void layouts(void) {
   dims shape = some_shape();
   if (shape.empty()) shape = {5};
@@ -486,9 +498,9 @@ int main(int argc, char **argv) {
   state = argc > 4 ? strtoull(argv[4], NULL, 10) : 1;
   const int rounds = argc > 5 ? atoi(argv[5]) : 40;
   void (*const families[])(void) = {
-      elementwise, broadcasts, sums,     by_row,          updates,        updates_in_blocks,
-      products,    layouts,    sampling, rows_by_id,      neighbourhoods, saved,
-      normalizing, graphs,     grouped,  tails_and_values};
+      elementwise, broadcasts,      sums,    by_row,   updates,         updates_in_blocks,
+      products,    parted_products, layouts, sampling, rows_by_id,      neighbourhoods,
+      saved,       normalizing,     graphs,  grouped,  tails_and_values};
   for (int r = 0; r < rounds; r++)
     for (auto family : families) family();
   if (rounds >= 10) hub(), hub_of_a_graph();

@@ -13,6 +13,7 @@
 #include "cpu/flat.h"
 #include "gemm.h"
 #include "isa.h"
+#include "rank.h"
 #include "shared/families.h"
 
 /* ---- memory ---- */
@@ -277,4 +278,6 @@ const tkg_backend tkg__cpu_backend = {
     .scratch_bytes = scratch_bytes,
     .run = run,
     .run_tiles = run_tiles,
+    .rank_bytes = tkg__rank_bytes,
+    .rank = tkg__rank,
 };
