@@ -188,9 +188,9 @@ static int finish(char *message, int size) {
 }
 
 static const tkg_backend backend = {
-    device.name,   allocate,      release, write,        read,  copy,  zero,
-    supports,      scratch_bytes, run,     tkg_error,    NULL,  begin, finish,
-    capture_begin, capture_end,   replay,  capture_free, memory};
+    device.name,   allocate,      release, write,        read,   copy,  zero,
+    supports,      scratch_bytes, run,     tkg_error,    NULL,   begin, finish,
+    capture_begin, capture_end,   replay,  capture_free, memory, NULL};
 
 /* ---- opening ---- */
 
