@@ -1,5 +1,5 @@
---- make bench-check: compares the ratios of make bench with those kept in ratios.json, and names what
---- fell by more than 15 %. Status 1 if anything did.
+--- make bench-check: compares the ratios of make bench with those kept in ratios.json, and names
+--- what fell by more than 15 %. Status 1 if anything did.
 --   tinykg tests/bench/check.lua [--keep] BENCH.json [RATIOS.json]
 -- Ratios depend on the machine, so they are kept by CPU model, instruction set and size (--quick or
 -- not). On another machine differences are shown and not counted. --keep stores those of BENCH.json

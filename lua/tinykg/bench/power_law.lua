@@ -31,10 +31,17 @@ local function write(dir, name, fill)
   end))
 end
 
+local function make_folder(dir)
+  local ok, why = lfs.mkdir(dir)
+  if not ok then error(('%s: cannot be made: %s'):format(dir, why), 0) end
+end
+
 local function write_triples(dir, o)
   local g = random.new(o.seed, 2)
   write(dir, 'kg_final.txt', function(put)
-    for e = 0, o.entities - 1 do put(('%d %d %d'):format(e, e % o.relations, low(g, o.entities))) end
+    for e = 0, o.entities - 1 do
+      put(('%d %d %d'):format(e, e % o.relations, low(g, o.entities)))
+    end
     for _ = 1, o.triples - o.entities do
       put(('%d %d %d'):format(g:below(o.entities), g:below(o.relations), low(g, o.entities)))
     end
@@ -45,13 +52,15 @@ end
 --- items, popular ones more often; tails of triples likewise.
 ---@param dir string a new folder ---@param o tinykg.PowerLaw
 function power_law.write_kgat(dir, o)
-  must(lfs.mkdir(dir))
+  make_folder(dir)
   local g, each = random.new(o.seed, 1), o.interactions / o.users
   local function rows(name, count, first)
     write(dir, name, function(put)
       for user = 0, o.users - 1 do
         local items = {user}
-        for k = 1, count(user) do items[k + 1] = first and k == 1 and user % o.items or low(g, o.items) end
+        for k = 1, count(user) do
+          items[k + 1] = first and k == 1 and user % o.items or low(g, o.items)
+        end
         put(table.concat(items, ' '))
       end
     end)
@@ -66,7 +75,7 @@ end
 --- KGCN's: ratings_final.txt with as many labels 0 as 1, kg_final.txt.
 ---@param dir string a new folder ---@param o tinykg.PowerLaw
 function power_law.write_kgcn(dir, o)
-  must(lfs.mkdir(dir))
+  make_folder(dir)
   local g = random.new(o.seed, 1)
   write(dir, 'ratings_final.txt', function(put)
     for k = 0, o.interactions - 1 do

@@ -30,8 +30,8 @@ folder.SWEEP = 'batch.json' -- the settings of a sweep, in its folder
 --- In the order in which a run first writes them; config.json is last because it makes the folder a
 --- run's.
 folder.FILES = {'recipe.lua', 'names.tsv', 'split.bin', 'log.jsonl', 'best.safetensors',
-                'last.safetensors', 'last-1.safetensors', 'kept.json', 'profile.json', 'trace.json', 'summary.json',
-                'config.json'}
+                'last.safetensors', 'last-1.safetensors', 'profile.json', 'trace.json', 'kept.json',
+                'summary.json', 'config.json'}
 
 function folder.has(path, name) return lfs.attributes(path .. '/' .. name, 'mode') == 'file' end
 

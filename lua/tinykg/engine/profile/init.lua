@@ -6,6 +6,7 @@ local format = require 'tinykg.base.format'
 local json = require 'tinykg.base.json'
 local must = require 'tinykg.base.must'
 local runtime = require 'tinykg.engine.runtime'
+local trace = require 'tinykg.engine.profile.trace'
 
 ---@class Profile
 ---@field seconds number from begin to end ---@field runs integer steps and other runs
@@ -59,7 +60,8 @@ local function read_peaks(self)
   if not measured[key] then
     local copy, flops = ffi.new('double[1]'), ffi.new('double[1]')
     runtime.check(C.tkg_peaks(self.engine, copy, flops))
-    measured[key] = {copy = copy[0] > 0 and copy[0] or nil, flops = flops[0] > 0 and flops[0] or nil}
+    measured[key] = {copy = copy[0] > 0 and copy[0] or nil,
+                     flops = flops[0] > 0 and flops[0] or nil}
   end
   self.copy, self.flops = measured[key].copy, measured[key].flops
 end
@@ -77,7 +79,7 @@ function profile.begin()
                        threads = C.tkg_engine_threads(runtime.engine)}, Profile)
 end
 
---- Ends it. The first time, what the machine can do is measured, which takes a fraction of a second.
+--- Ends it. The first time, what the machine can do is measured, in a fraction of a second.
 ---@return Profile self with its fields
 function Profile:finish()
   C.tkg_profile_end(self.c)
@@ -147,38 +149,12 @@ function Profile:write(path)
     events_dropped = figure(self, 'dropped')} .. '\n'))
 end
 
---- An event in the form of Chrome's trace viewer (complete events, microseconds).
-local function trace_event(e)
-  local name, args = nil, {}
-  if e.op == C.TKG_PROFILE_RUN then name = 'step ' .. tonumber(e.count)
-  elseif e.op == C.TKG_PROFILE_GROUP then
-    name = ('%d ops in tiles'):format(e.count)
-    args.rows = tonumber(e.rows)
-  else
-    name = ffi.string(C.tkg_op_name(e.op))
-    args.shape = ('%d x %d'):format(tonumber(e.rows), tonumber(e.cols))
-    args.gb_s, args.gflop_s = e.bytes / e.seconds / 1e9, e.flops / e.seconds / 1e9
-    args.where = e.where ~= nil and e.where[0] ~= 0 and ffi.string(e.where) or nil
-  end
-  return {name = name, ph = 'X', pid = 1, tid = 1, ts = 1e6 * e.at, dur = 1e6 * e.seconds,
-          args = next(args) and args or nil}
-end
-
 --- Writes the events as a Chrome trace, for https://ui.perfetto.dev or chrome://tracing: steps,
 --- within them ops and groups, with recipe lines. Of a group each op has one piece, as long as all
 --- of its tiles took. Only the first 131,072 events are there.
 ---@param path string
 function Profile:trace(path)
-  local e = ffi.new('tkg_profile_event')
-  must(atomic_file.write(path, function(file)
-    local ok, why = file:write('{"traceEvents": [\n')
-    for i = 0, figure(self, 'events') - 1 do
-      runtime.check(C.tkg_profile_event_at(self.c, i, e))
-      if ok then ok, why = file:write(i > 0 and ',\n' or '', (json.encode(trace_event(e)))) end
-    end
-    if ok then ok, why = file:write('\n]}\n') end
-    return ok, why
-  end))
+  trace.write(path, self.c, figure(self, 'events'))
 end
 
 return profile
