@@ -59,7 +59,9 @@ end
 local function keep(path, kept, bench)
   local entry = {cpu = bench.machine.cpu, vector_code = bench.machine.vector_code,
                  quick = bench.quick, commit = bench.machine.commit, ratios = by_name(bench)}
-  for name, ratio in pairs(entry.ratios) do entry.ratios[name] = tonumber(('%.4g'):format(ratio)) end
+  for name, ratio in pairs(entry.ratios) do
+    entry.ratios[name] = tonumber(('%.4g'):format(ratio))
+  end
   local was, same = entry_for(kept, bench)
   for k, other in ipairs(kept) do
     if same and other == was then table.remove(kept, k) break end
@@ -77,7 +79,7 @@ local function compare(was, now)
     if not after then missing[#missing + 1] = name
     elseif after > MOST * before then
       fell = fell + 1
-      format.print(('fell   %-60s %.3f -> %.3f (%.2fx)'):format(name, before, after, after / before))
+      format.print(('fell   %-60s %.3f -> %.3f'):format(name, before, after))
     elseif before > MOST * after then
       format.print(('better %-60s %.3f -> %.3f'):format(name, before, after))
     end
@@ -92,8 +94,8 @@ local kept = read_file(kept_path) and read(kept_path) or {}
 if to_keep then return keep(kept_path, kept, bench) end
 local entry, same = entry_for(kept, bench)
 if not entry then
-  return format.print(('nothing to compare with: %s has no ratios of this size; --keep stores these')
-    :format(kept_path))
+  return format.print('nothing to compare with: no ratios of this size in ' .. kept_path ..
+                      '; --keep stores these')
 end
 format.print(('compared with %s, %s, commit %s'):format(entry.cpu, entry.vector_code, entry.commit))
 local fell = compare(entry.ratios, by_name(bench))

@@ -28,7 +28,9 @@ local function ask(self, text)
   self.to:write(text, '\n')
   self.to:flush()
   local found = answer(self)
-  if not found then error(('PyTorch, %s: %s: it ended: %s'):format(self.name, text, self.said), 0) end
+  if not found then
+    error(('PyTorch, %s: %s: it ended: %s'):format(self.name, text, self.said), 0)
+  end
   return found
 end
 
@@ -42,8 +44,9 @@ function pytorch.start(python, name, arguments, folder)
   pipe = folder .. '/' .. pipe:match('[^/]+$')
   assert(stat.mkfifo(pipe, 384)) -- 0600
   local self = setmetatable({name = name, said = ''}, PyTorch)
-  self.to = io.popen(('%s %s %s/tests/bench/pytorch_%s.py serve %s >%s 2>%s.log'):format(ENVIRONMENT,
-    quoted(python), quoted(home), name, arguments, quoted(pipe), quoted(pipe)), 'w')
+  local command = ('%s %s %s/tests/bench/pytorch_%s.py serve %s >%s 2>%s.log'):format(
+    ENVIRONMENT, quoted(python), quoted(home), name, arguments, quoted(pipe), quoted(pipe))
+  self.to = io.popen(command, 'w')
   self.from = assert(io.open(pipe))
   os.remove(pipe)
   local ready = answer(self)

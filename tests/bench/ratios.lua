@@ -1,8 +1,8 @@
 --- make bench: how fast steps, ops and parts are, as ratios within this run: of PyTorch's, of our
 --- own at 32 bits, of copying, of multiply-adds. Lower is better.
 --   tinykg tests/bench/ratios.lua [--quick] [--only WORD] [--out FILE]
--- Writes FILE (build/bench.json) and prints it as a table. Cases that are compared take turns on the
--- same machine, and of each the best turn counts; a ratio of widths is the median over turns. Data:
+-- Prints them, and writes FILE (build/bench.json). Cases that are compared take turns, and of each
+-- the best turn counts; a ratio of widths is the median over turns. Data:
 -- $TINYKG_DATA (../shared/data) where it has the published sets, else generated ones; --quick has
 -- generated ones of tiny sizes. PyTorch: tests/bench/pytorch_venv.sh; PYTHON=none leaves it out.
 local ffi = require 'ffi'
@@ -88,7 +88,8 @@ local MUSIC = {users = 1872, items = 3846, entities = 9366, relations = 60,
 local SMALL = {users = 300, items = 200, entities = 500, relations = 5, interactions = 3000,
                triples = 2000, seed = 1}
 
---- Models, the sets that they are timed on, their steps: {our phase's number, PyTorch's name, ours}.
+--- Models, the sets that they are timed on, their steps: {our phase's number, PyTorch's name, what
+--- is added to the model's}.
 local MODELS = {
   {recipe = 'kgat', set = 'last-fm',
    steps = {{1, 'cf', ' CF'}, {2, 'kg', ' KG'}, {'refresh', 'refresh', ' attention'}}},
@@ -171,7 +172,8 @@ local function some_users(data, most)
     users[n], items[n] = user, data.test.items[i]
   end
   local view = setmetatable(tables.merged(data), getmetatable(data))
-  view.test = {n = n, users = ffi.new('int32_t[?]', n, users), items = ffi.new('int32_t[?]', n, items)}
+  view.test = {n = n, users = ffi.new('int32_t[?]', n, users),
+               items = ffi.new('int32_t[?]', n, items)}
   return view
 end
 

@@ -14,8 +14,8 @@ local tables = require 'tinykg.base.tables'
 local tk = require 'tinykg'
 
 local COLUMNS = {{'model', 'model'}, {'bits', 'bits', '%d'}, {'axis', 'against'},
-  {'at', 'at', '%.0f'}, {'edges', 'edges', '%.0f'}, {'nodes', 'nodes', '%.0f'}, {'ms', 'min ms', '%.1f'},
-  {'bytes', 'bytes at most', '%.0f'}}
+  {'at', 'at', '%.0f'}, {'edges', 'edges', '%.0f'}, {'nodes', 'nodes', '%.0f'},
+  {'ms', 'min ms', '%.1f'}, {'bytes', 'bytes at most', '%.0f'}}
 
 local BASE = {edges = 1e6, nodes = 1e5, width = 64, layers = 3, batch = 1024, threads = 1}
 local AXES = {

@@ -39,8 +39,8 @@ local function settings_of(a)
   end
   if #a.set > 0 and #a.recipe == 0 then options.usage('--set: --recipe says of which recipe') end
   return {quick = a.quick, json = a.json, data = a.data, bits = bits,
-          out = a.out, recipe = #a.recipe > 0 and a.recipe or nil, set = options.pairs(a.set, '--set'),
-          steps = a.steps and options.whole(a.steps, '--steps', 1)}
+          recipe = #a.recipe > 0 and a.recipe or nil, set = options.pairs(a.set, '--set'),
+          out = a.out, steps = a.steps and options.whole(a.steps, '--steps', 1)}
 end
 
 local function parts_of(given)

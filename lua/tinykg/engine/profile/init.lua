@@ -132,7 +132,9 @@ function Profile:__tostring()
   local rows = {{'op', 'calls', 'ms', 'share', 'cache GB/s', 'GB/s', 'of copy', 'GFLOP/s',
                  'of peak'}}
   for _, r in ipairs(self.ops) do rows[#rows + 1] = cells(r) end
-  local function rest(what, seconds) rows[#rows + 1] = {what, '', ('%.2f'):format(1e3 * seconds)} end
+  local function rest(what, seconds)
+    rows[#rows + 1] = {what, '', ('%.2f'):format(1e3 * seconds)}
+  end
   rest('between ops', self.in_runs - self.in_ops)
   rest('outside of steps', self.seconds - self.in_runs)
   return peaks_text(self) .. '\n' .. format.table(rows)
