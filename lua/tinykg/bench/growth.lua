@@ -27,6 +27,7 @@ local AXES = {
   {name = 'threads', at = {1, 2, 4, 8, 16}},
 }
 local SMALLER = {edges = 100, nodes = 100, batch = 16} -- times, with --quick
+local QUICK_POINTS, QUICK_SECONDS = 2, 0.02 -- of an axis; of a point
 local ON_PAPER = 10 -- times the most edges that are run
 local BITS = {32, 2}
 
@@ -79,7 +80,8 @@ end
 --- The points of an axis: BASE with one value changed.
 local function points_of(axis, o)
   local list = {}
-  for _, at in ipairs(axis.at) do
+  for i, at in ipairs(axis.at) do
+    if o.quick and i > QUICK_POINTS then break end
     local p = tables.merged(BASE, {[axis.name] = at})
     for name, by in pairs(o.quick and SMALLER or {}) do p[name] = p[name] / by end
     if p.threads <= o.cores then list[#list + 1] = p end
@@ -91,7 +93,8 @@ local function measure_point(model, axis, p, o, records)
   local data, edges, nodes = data_of(model, p, o.folder)
   tk.threads(p.threads)
   for _, bits in ipairs(BITS) do
-    local name, ms, bytes = measure_step(model, p, data, bits, o.seconds)
+    local name, ms, bytes = measure_step(model, p, data, bits,
+                                         o.quick and QUICK_SECONDS or o.seconds)
     records[#records + 1] = {
       model = name, bits = bits, axis = axis.name, edges = edges, nodes = nodes, ms = ms,
       bytes = bytes,
