@@ -2,9 +2,9 @@
 --- own at 32 bits, of copying, of multiply-adds. Lower is better.
 --   tinykg tests/bench/ratios.lua [--quick] [--only WORD] [--out FILE]
 -- Prints them, and writes FILE (build/bench.json). Cases that are compared take turns, and of each
--- the best turn counts; a ratio of widths is the median over turns. Data:
--- $TINYKG_DATA (../shared/data) where it has the published sets, else generated ones; --quick has
--- generated ones of tiny sizes. PyTorch: tests/bench/pytorch_venv.sh; PYTHON=none leaves it out.
+-- the best time counts. Data: $TINYKG_DATA (../shared/data) where it has the published sets, else
+-- generated ones; --quick has generated ones of tiny sizes. PyTorch: pytorch_venv.sh; PYTHON=none
+-- leaves it out.
 local ffi = require 'ffi'
 local lfs = require 'lfs'
 local tk = require 'tinykg'
@@ -14,7 +14,6 @@ local clock = require 'tinykg.base.clock'
 local format = require 'tinykg.base.format'
 local inputs = require 'tinykg.bench.inputs'
 local json = require 'tinykg.base.json'
-local measure = require 'tinykg.bench.measure'
 local power_law = require 'tinykg.bench.power_law'
 local runtime = require 'tinykg.engine.runtime'
 local step_timer = require 'tinykg.bench.step_timer'
@@ -25,7 +24,7 @@ package.path = home .. '/?.lua;' .. package.path
 local pytorch = require 'tests.bench.pytorch'
 
 local SECONDS, LEAST, MOST = 10, 3, 30 -- of a comparison; its turns
-local TURN = 0.05 -- seconds that a turn takes at least
+local TURN = 0.3 -- seconds that a turn takes at least
 
 -- ---- results ----
 
@@ -44,20 +43,19 @@ local function threads_text(n) return format.count(n, 'thread') end
 -- ---- turns ----
 
 --- Runs cases in turns. Each has some(count), which returns the milliseconds of so many steps, and
---- gets `best`, its least, and `turns`, the least of each turn.
+--- gets `best`, its least.
 local function take_turns(cases, seconds)
   for _, case in ipairs(cases) do
     case.some(1)
     local once = case.some(1)[1]
-    case.count = math.max(1, math.min(50, math.floor(1000 * TURN / once)))
-    case.best, case.turns = math.huge, {}
+    case.count = math.max(1, math.min(100, math.floor(1000 * TURN / once)))
+    case.best = math.huge
   end
   local started, turn = clock.now(), 0
   repeat
     turn = turn + 1
     for _, case in ipairs(cases) do
-      case.turns[turn] = math.min(unpack(case.some(case.count)))
-      case.best = math.min(case.best, case.turns[turn])
+      case.best = math.min(case.best, unpack(case.some(case.count)))
     end
   until turn >= LEAST and clock.now() - started > seconds or turn >= MOST
 end
@@ -71,12 +69,6 @@ local function timed(count, run)
     list[k] = 1000 * (clock.now() - from)
   end
   return list
-end
-
-local function median_ratio(a, b)
-  local list = {}
-  for k = 1, #a.turns do list[k] = a.turns[k] / b.turns[k] end
-  return measure.median(list)
 end
 
 -- ---- steps ----
@@ -156,7 +148,7 @@ local function compare_step(model, step, data, theirs, threads, where, seconds)
     end
   end
   if few then
-    note(name .. ', 2 bits', 'own 32 bits', median_ratio(few, exact),
+    note(name .. ', 2 bits', 'own 32 bits', few.best / exact.best,
          {ours_ms = few.best, other_ms = exact.best})
   end
 end
