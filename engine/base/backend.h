@@ -102,7 +102,7 @@ typedef struct tkg_backend {
   void (*memory)(int64_t bytes[TKG_MEMORY_COUNT], bool reset_peak);
 
   /* Measures, in a fraction of a second, how many bytes a second copying moves (read and written)
-   * and how many flops a second multiply-adds are. NULL, or 0: not known. */
+   * and how many flops a second multiply-adds are; 0: not known. NULL: the engine times `copy`. */
   void (*peaks)(int threads, double *copy, double *flops);
 } tkg_backend;
 

@@ -197,9 +197,34 @@ int tkg_profile_event_at(const tkg_profile *p, int index, tkg_profile_event *out
   return TKG_OK;
 }
 
+/* Bytes a second of copying on a device, read and written: the best of a few tries; 0 without
+ * memory. */
+static double device_copy_rate(const tkg_backend *b) {
+  enum { TRIES = 4, TIMES = 4 };
+  const int64_t bytes = (int64_t)128 << 20; /* more than a GPU's cache */
+  void *from = b->allocate(bytes), *to = from ? b->allocate(bytes) : NULL;
+  float word = 0;
+  double best = 0;
+  if (to) b->zero(from, bytes);
+  for (int i = 0; to && i < TRIES; i++) {
+    if (b->read(&word, from, sizeof word)) break; /* waits for what is queued */
+    const double began = tkg__profile_clock();
+    for (int k = 0; k < TIMES; k++) b->copy(to, from, bytes);
+    if (b->read(&word, to, sizeof word)) break;
+    const double rate = 2.0 * TIMES * (double)bytes / (tkg__profile_clock() - began);
+    if (i > 0 && rate > best) best = rate;
+  }
+  b->release(to);
+  b->release(from);
+  return best;
+}
+
 int tkg_peaks(tkg_engine *engine, double *copy, double *flops) {
   TKG__NEEDS(engine && copy && flops, TKG_E_ARGUMENT);
   *copy = *flops = 0;
-  if (engine->backend->peaks) engine->backend->peaks(engine->threads, copy, flops);
+  if (engine->backend->peaks)
+    engine->backend->peaks(engine->threads, copy, flops);
+  else
+    *copy = device_copy_rate(engine->backend);
   return TKG_OK;
 }

@@ -152,13 +152,14 @@ describe('a profile', function()
   end)
 
   it('compares with copying and multiply-adds of this machine', function()
-    if tk.device() ~= 'cpu' then return pending('peaks are the CPU backend\'s') end
     local x = tk.randn(N, D):keep()
     local profile = tk.profile(function() tk.no_grad(function() return x + x end) end)
     local add = of(profile, 'add')
     assert.is_true(profile.copy > 1e8 and profile.copy < 1e13)
-    assert.is_true(profile.flops > 1e9 and profile.flops < 1e14)
+    assert.truthy(tostring(profile):find('copying %d+'))
     assert.is_true(math.abs(add.of_copy - add.bytes / add.seconds / profile.copy) < 1e-9)
+    if not profile.flops then return assert.not_equal('cpu', tk.device()) end
+    assert.is_true(profile.flops > 1e9 and profile.flops < 1e14)
     assert.is_true(math.abs(add.of_flops - add.flops / add.seconds / profile.flops) < 1e-9)
     assert.truthy(tostring(profile):find('add +1 '))
   end)

@@ -123,9 +123,12 @@ local function cells(r)
 end
 
 local function peaks_text(self)
-  if not self.copy then return self.device .. ': peaks not known' end
-  return ('%s, %s: copying %.1f GB/s, multiply-adds %.0f GFLOP/s'):format(
-    self.device, format.count(self.threads, 'thread'), self.copy / 1e9, (self.flops or 0) / 1e9)
+  local parts = {('%s, %s'):format(self.device, format.count(self.threads, 'thread'))}
+  if self.copy then parts[#parts + 1] = ('copying %.1f GB/s'):format(self.copy / 1e9) end
+  if self.flops then
+    parts[#parts + 1] = ('multiply-adds %.0f GFLOP/s'):format(self.flops / 1e9)
+  end
+  return table.concat(parts, ', ')
 end
 
 function Profile:__tostring()
