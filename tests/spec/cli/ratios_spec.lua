@@ -43,6 +43,20 @@ describe('make bench', function()
     end
   end)
 
+  it('keeps the lower of two ratios with --best', function()
+    local dir = fixtures.dir()
+    local name = 'LightGCN, generated, 1 thread, 2 bits'
+    fixtures.write(dir .. '/bench.json', json.encode{ratios = {
+      {name = name, of = 'own 32 bits', ratio = 1e-9}, {name = 'other', of = 'a copy', ratio = 2}}})
+    local bench = bench_of('PYTHON=none', '--quick --only lightgcn --best', dir)
+    local found = {}
+    for _, r in ipairs(bench.ratios) do found[r.name] = r.ratio end
+    assert.equal(1e-9, found[name])
+    assert.equal(2, found.other)
+    assert.is_true(not found['LightGCN, generated, 2 threads, 2 bits']
+                   or found['LightGCN, generated, 2 threads, 2 bits'] > 0.01)
+  end)
+
   it('compares with PyTorch in turns', function()
     local dir = fixtures.dir{python = STAND_IN}
     shell.gives(0, 'chmod +x ' .. dir .. '/python')
