@@ -69,6 +69,14 @@ describe('what an op moves and computes', function()
           ids + E + 3 * row + 2 * whole, ids + E + 3 * row + E * row + whole, 2 * E * D)
   end)
 
+  it('is the average number of edges for each head that is listed', function()
+    local graph, list = graph_of(), tk.ids{1, 5, 9}
+    local edges = 3 * E / N -- 12, whose rows are all different at the most
+    moves(once('aggregate_rows', function() return graph:aggregate(x):gather(list) end),
+          4 * 4 + 4 * edges + 4 * 3 + edges * row + 3 * row,
+          4 * 4 + 4 * edges + 4 * 3 + edges * row + 3 * row, edges * D)
+  end)
+
   it('is read and written where a parameter is updated', function()
     local p = tk.parameter(tk.randn(N, D))
     local step = tk.step(function() return p:square():sum() end, {optimizer = tk.optim.adam{}})
