@@ -147,5 +147,5 @@ return function(o, out)
   if not o.out then return end
   must(atomic_file.mkdirs(o.out))
   must(atomic_file.write(o.out .. '/growth.json', json.encode(records, {indent = 1}) .. '\n'))
-  require('tinykg.bench.growth_page').write(o.out, records)
+  require('tinykg.bench.growth.page').write(o.out, records)
 end

@@ -7,7 +7,7 @@ local must = require 'tinykg.base.must'
 local style = require 'tinykg.report.style'
 local tables = require 'tinykg.base.tables'
 
-local growth_page = {}
+local page = {}
 
 local FIGURES = {
   {field = 'ms', file = 'time', title = 'ms per step', by = 1, text = '%.1f ms'},
@@ -62,7 +62,7 @@ end
 
 --- Writes DIR/growth.html and a file for each chart.
 ---@param dir string ---@param records table[] of tinykg.bench.growth
-function growth_page.write(dir, records)
+function page.write(dir, records)
   local all = charts(records)
   must(atomic_file.write(dir .. '/growth.html', html.page(html.html{
     html.head{html.meta{charset = 'utf-8'}, html.title{'Growth'}, html.style{style}},
@@ -77,4 +77,4 @@ function growth_page.write(dir, records)
   end
 end
 
-return growth_page
+return page
