@@ -171,5 +171,16 @@ describe('bench growth', function()
     for _, r in ipairs(at.edges) do paper = paper + (r.paper and 1 or 0) end
     assert.equal(4, paper)
     assert.truthy(fixtures.bytes(dir .. '/g/growth.html'):find('</html>', 1, true))
+
+    -- in the report of runs
+    local _, set = shell.demo(40, 40)
+    shell.prints(('run recipes/bpr-mf.lua --data %s --out %s/run --set epochs=1'):format(set, dir))
+    shell.prints(('report %s/run -o %s/report.html --growth %s/g/growth.json')
+      :format(dir, dir, dir))
+    local page = fixtures.bytes(dir .. '/report.html')
+    assert.truthy(page:find('<h2>Growth</h2>', 1, true))
+    assert.truthy(page:find('>LightGCN, 32 bits<', 1, true))
+    shell.gives(1, ('./tinykg report %s/run -o %s/no.html --growth %s/run/summary.json'):format(
+      dir, dir, dir), 'not what tinykg bench growth writes')
   end)
 end)

@@ -1,79 +1,26 @@
---- Pictures of growth: a log-log chart of time and one of memory for each axis, as SVG files and as
---- one page.
+--- Pictures of growth as files: a page, and an SVG for each chart.
 local atomic_file = require 'tinykg.base.atomic_file'
+local growth = require 'tinykg.report.chart.growth'
 local html = require 'tinykg.report.html'
-local lines = require 'tinykg.report.chart.lines'
 local must = require 'tinykg.base.must'
 local style = require 'tinykg.report.style'
-local tables = require 'tinykg.base.tables'
 
 local page = {}
 
-local FIGURES = {
-  {field = 'ms', file = 'time', title = 'ms per step', by = 1, text = '%.1f ms'},
-  {field = 'bytes', file = 'memory', title = 'MiB at most', by = 2 ^ 20, text = '%.0f MiB'},
-}
-
-local function point(r, figure)
-  local y = r[figure.field] / figure.by
-  return {x = r.at, y = y, title = ('%s, %d bits, %s %.0f: '):format(r.model, r.bits, r.axis, r.at)
-    .. figure.text:format(y) .. (r.paper and ', on paper' or '')}
-end
-
---- A line for each model and width, and a thin one to what is on paper.
-local function lines_of(records, figure)
-  local list, of, colours = {}, {}, 0
-  local function line(key, fields)
-    if not of[key] then
-      of[key] = tables.merged(fields, {points = {}})
-      list[#list + 1] = of[key]
-    end
-    return of[key].points
-  end
-  for _, r in ipairs(records) do
-    local key = r.model .. ', ' .. r.bits .. ' bits'
-    if not of[key] then colours = colours + 1 end
-    local points = line(key, {label = key, colour = colours, dash = 1})
-    if not r.paper then points[#points + 1] = point(r, figure)
-    else
-      local further = line(key .. ' on paper', {label = '', colour = of[key].colour, dash = 3,
-                                                thin = true})
-      further[1], further[2] = points[#points], point(r, figure)
-    end
-  end
-  return list
-end
-
---- Charts as {file, element}, in order.
-local function charts(records)
-  local list = {}
-  for _, axis in ipairs(tables.unique(tables.map(records, function(r) return r.axis end))) do
-    local mine = {}
-    for _, r in ipairs(records) do
-      if r.axis == axis then mine[#mine + 1] = r end
-    end
-    for _, figure in ipairs(FIGURES) do
-      list[#list + 1] = {file = ('growth-%s-%s.svg'):format(axis, figure.file),
-                         element = lines.chart(figure.title, lines_of(mine, figure), {over = axis})}
-    end
-  end
-  return list
+local function write_svg(path, svg)
+  svg.xmlns = 'http://www.w3.org/2000/svg'
+  table.insert(svg, 1, html.style{style})
+  must(atomic_file.write(path, html.markup(svg)))
 end
 
 --- Writes DIR/growth.html and a file for each chart.
 ---@param dir string ---@param records table[] of tinykg.bench.growth
 function page.write(dir, records)
-  local all = charts(records)
   must(atomic_file.write(dir .. '/growth.html', html.page(html.html{
     html.head{html.meta{charset = 'utf-8'}, html.title{'Growth'}, html.style{style}},
-    html.body{html.h1{'Growth of steps and of memory'},
-      html.p{'Both axes are logarithmic. Dotted: on paper, from the last two points.'},
-      html.div{class = 'charts', tables.map(all, function(chart) return chart.element end)}}})))
-  for _, chart in ipairs(all) do
-    local svg = chart.element
-    svg.xmlns = 'http://www.w3.org/2000/svg'
-    table.insert(svg, 1, html.style{style})
-    must(atomic_file.write(dir .. '/' .. chart.file, html.markup(svg)))
+    html.body{growth.render(records)}})))
+  for _, chart in ipairs(growth.charts(records)) do
+    write_svg(dir .. '/' .. chart.file, chart.element)
   end
 end
 
