@@ -99,9 +99,9 @@ end
 --- of the group's. On a GPU each op is waited for, which takes time by itself.
 ---
 --- Fields: seconds, runs (steps and others), in_runs and in_ops (seconds within them), copy and
---- flops (per second, of the machine), and ops, most time first: {op, calls, seconds, bytes, cached,
---- flops, share (of in_ops), gb_s, gflop_s, of_copy, of_flops}. trace(FILE) writes the steps with
---- their ops for a trace viewer, write(FILE) the table as JSON.
+--- flops (per second, of the machine), and ops, most time first: {op, calls, seconds, bytes,
+--- cached, flops, share (of in_ops), gb_s, gflop_s, of_copy, of_flops}. trace(FILE) writes the
+--- steps with their ops for a trace viewer, write(FILE) the table as JSON.
 ---
 ---   local x = tk.randn(1000, 64)
 ---   local profile = tk.profile(function() tk.no_grad(function() return x:normalize() end) end)
