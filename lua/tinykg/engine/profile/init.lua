@@ -106,7 +106,6 @@ end
 ---   local x = tk.randn(1000, 64)
 ---   local profile = tk.profile(function() tk.no_grad(function() return x:normalize() end) end)
 ---   print(profile.ops[1].calls)                       --> 1
----   profile:trace('trace.json')                       -- for https://ui.perfetto.dev
 ---@param fn fun(...): ... ---@param ... any its arguments
 ---@return Profile profile, any ... what fn returns
 function profile.of(fn, ...)
