@@ -60,7 +60,7 @@ LINK    = $(CC) -shared -fopenmp -Wl,-z,defs -Wl,-z,nodelete $(CFLAGS) $(LDFLAGS
 JOBS = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc 2>/dev/null || echo 1))
 MAKEFLAGS += --no-print-directory
 
-.PHONY: build test test-cpu test-gpu bench-gpu demo bench deps deps-dev docs lint format install install-built uninstall clean help check-asan \
+.PHONY: build test test-cpu test-gpu bench-gpu demo bench bench-check deps deps-dev docs lint format install install-built uninstall clean help check-asan \
   check-valgrind objects FORCE
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -182,10 +182,20 @@ demo:
 	@$(MAKE) build
 	@./tinykg demo
 
+# Ratios within one run, into $(BUILD)/bench.json; ten minutes, or with QUICK=1 two.
 bench:
 	@$(DEPS) run
 	@$(MAKE) build
-	@if [ -f tests/bench/run.sh ]; then sh tests/bench/run.sh; else ./tinykg bench; fi
+	@./tinykg tests/bench/ratios.lua $(if $(QUICK),--quick) --out '$(BUILD)/bench.json'
+
+# What fell since the ratios in tests/bench/ratios.json were kept; before it counts, all is measured
+# once more. KEEP=1 keeps these in their place; FILE=bench.json compares what make bench has written.
+CHECK_BENCH = ./tinykg tests/bench/check.lua $(if $(KEEP),--keep) '$(or $(FILE),$(BUILD)/bench.json)'
+bench-check:
+	@$(if $(FILE),$(MAKE) build,$(MAKE) bench)
+	@$(CHECK_BENCH) || { [ -z '$(FILE)' ] && echo '== once more' && \
+	  ./tinykg tests/bench/ratios.lua $(if $(QUICK),--quick) --best --out '$(BUILD)/bench.json' && \
+	  $(CHECK_BENCH); }
 
 deps:
 	@$(DEPS) run test plot
@@ -322,7 +332,8 @@ make test-gpu        specs, op check, compute-sanitizer on a real GPU
 make bench-gpu       kernels, steps and memory of a real GPU, with PyTorch beside them
 make check-ptx       nvcc's code without a GPU, on a checking runtime; check-host: its host code alone
 make check-emu       the GPU kernels on the CPU; check-emu-asan, check-emu-tsan: under sanitizers
-make bench           speed on this machine, as ratios
+make bench           speed on this machine, as ratios of PyTorch's, of a copy, of the peak   [QUICK=1]
+make bench-check     the same, and what fell since tests/bench/ratios.json   [FILE=build/bench.json] [KEEP=1]
 make lint            formatting, clang-tidy, cppcheck, luacheck, sizes, kernels that spill registers
 make docs            write lua/REFERENCE.md and the manual page lua/tinykg.1
 make format          let clang-format lay out the engine
