@@ -24,6 +24,19 @@ int32_t tkg_names_find(const tkg_names *names, const char *name, size_t length);
 int tkg_names_add(tkg_names *names, const char *name, size_t length, int32_t *id);
 /* ffi:end */
 
+/* A name to be added, and its id. */
+typedef struct tkg__name {
+  const char *text;
+  size_t length;
+  uint32_t hash; /* by tkg__name_hash */
+  int32_t id;
+} tkg__name;
+
+uint32_t tkg__name_hash(const char *name, size_t length);
+
+/* Adds names in the order of a list, as tkg_names_add does one, and sets their ids. */
+int tkg__names_add(tkg_names *names, tkg__name *list, size_t n);
+
 #ifdef __cplusplus
 }
 #endif

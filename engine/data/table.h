@@ -1,4 +1,5 @@
-/* Reads delimited text into typed columns. */
+/* Reads delimited text into typed columns. Several threads parse blocks of lines; the result does
+ * not depend on how many. */
 #ifndef TKG_TABLE_H
 #define TKG_TABLE_H
 
@@ -42,6 +43,15 @@ int tkg_table_read(tkg_table **out, const char *path, const char *kinds, int sep
 /* Reads lines `row id id ...` of ids into two columns, row and id, with one row of the table per
  * id. A line with a row and no id adds nothing, but counts in tkg_table_extent(table, 0). */
 int tkg_table_read_ragged(tkg_table **out, const char *path);
+
+/* The same in parts, so that the caller can show how far it is: open, then `more` until *more is 0.
+ * The names must live as long. If `more` fails the table may only be freed. */
+int tkg_table_open(tkg_table **out, const char *path, const char *kinds, int separator,
+                   int64_t skip, tkg_names *const *names);
+int tkg_table_open_ragged(tkg_table **out, const char *path);
+int tkg_table_more(tkg_table *table, int *more);
+/* The share of the file that was read, 0 to 1. */
+double tkg_table_share(const tkg_table *table);
 
 void tkg_table_free(tkg_table *table);
 double tkg_table_rows(const tkg_table *table);
