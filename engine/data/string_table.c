@@ -165,7 +165,7 @@ int tkg_names_add(tkg_names *t, const char *name, size_t length, int32_t *id) {
 /* Asks for the memory that adding later names of a list will read: a large dictionary is in no
  * cache, and each name would wait for it three times. */
 static void look_ahead(const tkg_names *t, const tkg__name *list, size_t left) {
-  enum { SLOT = 24, OFFSET = 16, BYTES = 8 };
+  enum { SLOT = 48, OFFSET = 32, BYTES = 16 };
   size_t mask = t->slot_count - 1;
   if (left > SLOT) __builtin_prefetch(&t->slots[list[SLOT].hash & mask]);
   for (int near = OFFSET; near >= BYTES; near -= OFFSET - BYTES) {
