@@ -82,6 +82,16 @@ double *tkg_table_numbers(tkg_table *t, int column) {
   return c && tkg__has_numbers(c) && !c->unread ? c->numbers : NULL;
 }
 
+void *tkg_table_take(tkg_table *t, int column) {
+  tkg__column *c = column_of(t, column);
+  size_t bytes =
+      c ? (size_t)t->columns.rows * (tkg__has_numbers(c) ? sizeof(double) : sizeof(int32_t)) : 0;
+  if (!bytes || !c->values || c->unread) return NULL;
+  void *fitting = realloc(c->values, bytes), *values = fitting ? fitting : c->values;
+  c->values = NULL;
+  return values;
+}
+
 const char *tkg_table_unread(const tkg_table *t, int column) {
   const tkg__column *c = column_of(t, column);
   return c ? c->unread : NULL;

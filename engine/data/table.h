@@ -57,9 +57,13 @@ void tkg_table_free(tkg_table *table);
 double tkg_table_rows(const tkg_table *table);
 /* One more than the largest id in a column of ids or names; 0 if it has none. */
 double tkg_table_extent(const tkg_table *table, int column);
-/* The values of a column, owned by the table; NULL if it has another type or was given up. */
+/* The values of a column, owned by the table; NULL if it has another type, was given up or taken.
+ */
 int32_t *tkg_table_ids(tkg_table *table, int column);
 double *tkg_table_numbers(tkg_table *table, int column);
+/* Takes the values of a column out of the table, which has none there afterwards: the caller calls
+ * free() with them. NULL without rows, and where there are none. */
+void *tkg_table_take(tkg_table *table, int column);
 /* Why a column of kind F or T was given up: the message for its first value that is no number or
  * time. NULL if it was read. Owned by the table. */
 const char *tkg_table_unread(const tkg_table *table, int column);

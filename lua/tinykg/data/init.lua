@@ -170,7 +170,11 @@ end
 -- The rows of `part` that `other` does not have.
 local function without(part, other, users)
   local csr = rows.csr(other, users)
-  return rows.filter(part, function(i) return not csr:contains(part.users[i], part.items[i]) end)
+  local kept, gone = rows.filter(part, function(i)
+    return not csr:contains(part.users[i], part.items[i])
+  end)
+  csr:free()
+  return kept, gone
 end
 
 local function drop_overlaps(raw)
