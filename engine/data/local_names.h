@@ -9,7 +9,7 @@ typedef struct tkg__local_names {
   tkg_names *dictionary;
   tkg__name *list; /* texts are those of the block */
   int32_t count, room;
-  uint64_t *slots; /* as those of tkg_names */
+  uint64_t *slots; /* 0 where free; slot_count is a power of two */
   size_t slot_count;
 } tkg__local_names;
 

@@ -5,16 +5,25 @@
 
 #include "base/error.h"
 
-/* A hash table with open addressing over ids; the names' bytes are in one growing block. A slot
- * has the hash and 1 + id, and is 0 where free; slot_count is a power of two. */
+/* A hash table with open addressing over the names' bytes, which are in one growing block: of each
+ * name a header, the text and a NUL. A slot has where the text begins and the upper bits of its
+ * hash, whose lower bits say where the slot is; it is 0 where free. So a name is found with two
+ * accesses of memory. */
 struct tkg_names {
-  char *bytes; /* all names, each followed by a NUL */
+  char *bytes;
   size_t used, room;
-  size_t *offsets; /* where name i starts; offsets[count] is `used` */
+  size_t *offsets; /* where the text of name i begins */
   int32_t count, capacity;
   uint64_t *slots;
-  size_t slot_count;
+  size_t slot_count; /* a power of two */
 };
+
+struct header {
+  uint32_t length;
+  int32_t id;
+};
+
+static const uint64_t offset_bits = ((uint64_t)1 << 40) - 1;
 
 static int no_memory(void) { return tkg__fail(TKG_E_MEMORY, "out of memory for names"); }
 
@@ -28,7 +37,7 @@ static uint64_t word(const char *p, size_t bytes) {
 }
 
 /* Multiplies words of 8 bytes into a state; the last word may overlap the one before. */
-uint32_t tkg__name_hash(const char *name, size_t length) {
+uint64_t tkg__name_hash(const char *name, size_t length) {
   const uint64_t odd = 0x9E3779B97F4A7C15u;
   uint64_t h = length * odd, last;
   const char *p = name, *end = name + length;
@@ -47,17 +56,25 @@ uint32_t tkg__name_hash(const char *name, size_t length) {
                : 0;
   h = (h ^ last) * odd;
   h = (h ^ h >> 29) * odd;
-  return (uint32_t)(h >> 32);
+  return h ^ h >> 32;
 }
 
+/* The header of the name that a slot has. */
+static struct header header_at(const tkg_names *t, uint64_t slot) {
+  struct header header;
+  memcpy(&header, t->bytes + (slot & offset_bits) - sizeof header, sizeof header);
+  return header;
+}
+
+static uint64_t slot_for(uint64_t hash, size_t offset) { return (hash & ~offset_bits) | offset; }
+
 /* Returns the slot that holds the name, or the free one where it belongs. */
-static size_t slot_of(const tkg_names *t, const char *name, size_t length, uint32_t hash) {
-  size_t mask = t->slot_count - 1, at = hash & mask;
+static size_t slot_of(const tkg_names *t, const tkg__name *n) {
+  size_t mask = t->slot_count - 1, at = n->hash & mask;
   for (; t->slots[at]; at = (at + 1) & mask) {
-    if (t->slots[at] >> 32 != hash) continue;
-    size_t id = (uint32_t)t->slots[at] - 1;
-    if (t->offsets[id + 1] - t->offsets[id] - 1 != length) continue;
-    if (!memcmp(t->bytes + t->offsets[id], name, length)) break;
+    if ((t->slots[at] ^ n->hash) & ~offset_bits) continue;
+    if (header_at(t, t->slots[at]).length != n->length) continue;
+    if (tkg__same_name(t->bytes + (t->slots[at] & offset_bits), n->text, n->length)) break;
   }
   return at;
 }
@@ -66,11 +83,12 @@ static int grow_slots(tkg_names *t) {
   size_t count = 2 * t->slot_count, mask = count - 1;
   uint64_t *slots = calloc(count, sizeof *slots);
   if (!slots) return no_memory();
-  for (size_t from = 0; from < t->slot_count; from++) {
-    if (!t->slots[from]) continue;
-    size_t at = (t->slots[from] >> 32) & mask;
+  for (int32_t id = 0; id < t->count; id++) {
+    size_t offset = t->offsets[id];
+    uint64_t hash = tkg__name_hash(t->bytes + offset, header_at(t, offset).length);
+    size_t at = hash & mask;
     while (slots[at]) at = (at + 1) & mask;
-    slots[at] = t->slots[from];
+    slots[at] = slot_for(hash, offset);
   }
   free(t->slots);
   t->slots = slots;
@@ -81,7 +99,7 @@ static int grow_slots(tkg_names *t) {
 static int grow_ids(tkg_names *t) {
   if (t->capacity > INT32_MAX / 2) return tkg__fail(TKG_E_RANGE, "more than 2^30 names");
   size_t capacity = 2 * (size_t)t->capacity;
-  size_t *offsets = realloc(t->offsets, (capacity + 1) * sizeof *offsets);
+  size_t *offsets = realloc(t->offsets, capacity * sizeof *offsets);
   if (!offsets) return no_memory();
   t->offsets = offsets;
   t->capacity = (int32_t)capacity;
@@ -104,7 +122,7 @@ int tkg_names_new(tkg_names **out) {
   t->slot_count = 128;
   t->room = 1024;
   t->bytes = malloc(t->room);
-  t->offsets = calloc((size_t)t->capacity + 1, sizeof *t->offsets);
+  t->offsets = calloc((size_t)t->capacity, sizeof *t->offsets);
   t->slots = calloc(t->slot_count, sizeof *t->slots);
   if (t->bytes && t->offsets && t->slots) return TKG_OK;
   tkg_names_free(t);
@@ -126,55 +144,63 @@ const char *tkg_names_at(const tkg_names *t, int32_t id) {
   return id >= 0 && id < t->count ? t->bytes + t->offsets[id] : NULL;
 }
 
-int32_t tkg_names_find(const tkg_names *t, const char *name, size_t length) {
-  size_t at = slot_of(t, name, length, tkg__name_hash(name, length));
-  return (int32_t)(uint32_t)t->slots[at] - 1;
+static tkg__name name_of(const char *text, size_t length) {
+  return (tkg__name){text, tkg__name_hash(text, length), (uint32_t)length, -1};
+}
+
+int32_t tkg_names_find(const tkg_names *t, const char *text, size_t length) {
+  tkg__name name = name_of(text, length);
+  uint64_t slot = length > UINT32_MAX ? 0 : t->slots[slot_of(t, &name)];
+  return slot ? header_at(t, slot).id : -1;
 }
 
 /* Adds a name that the dictionary does not have; `at` is its slot. */
 static int add_new(tkg_names *t, const tkg__name *n, size_t at) {
+  const struct header header = {n->length, t->count};
+  const size_t bytes = sizeof header + n->length + 1;
   int status = TKG_OK;
   if (t->count == t->capacity) status = grow_ids(t);
-  if (!status && t->room - t->used < n->length + 1) status = grow_bytes(t, n->length + 1);
-  if (!status && 2 * ((size_t)t->count + 1) > t->slot_count) {
+  if (!status && t->room - t->used < bytes) status = grow_bytes(t, bytes);
+  if (!status && 4 * ((size_t)t->count + 1) > 3 * t->slot_count) {
     status = grow_slots(t);
-    at = slot_of(t, n->text, n->length, n->hash);
+    at = slot_of(t, n);
   }
   if (status) return status;
-  memcpy(t->bytes + t->used, n->text, n->length);
-  t->bytes[t->used + n->length] = '\0';
-  t->used += n->length + 1;
-  t->slots[at] = (uint64_t)n->hash << 32 | (uint32_t)++t->count;
-  t->offsets[t->count] = t->used;
+  char *text = t->bytes + t->used + sizeof header;
+  memcpy(text - sizeof header, &header, sizeof header);
+  memcpy(text, n->text, n->length);
+  text[n->length] = '\0';
+  t->offsets[t->count++] = (size_t)(text - t->bytes);
+  t->slots[at] = slot_for(n->hash, (size_t)(text - t->bytes));
+  t->used += bytes;
   return TKG_OK;
 }
 
 static int add(tkg_names *t, tkg__name *n) {
-  size_t at = slot_of(t, n->text, n->length, n->hash);
-  n->id = t->slots[at] ? (int32_t)(uint32_t)t->slots[at] - 1 : t->count;
+  size_t at = slot_of(t, n);
+  n->id = t->slots[at] ? header_at(t, t->slots[at]).id : t->count;
   return n->id < t->count ? TKG_OK : add_new(t, n, at);
 }
 
-int tkg_names_add(tkg_names *t, const char *name, size_t length, int32_t *id) {
-  tkg__name n = {name, length, tkg__name_hash(name, length), -1};
-  int status = add(t, &n);
-  *id = n.id;
+int tkg_names_add(tkg_names *t, const char *text, size_t length, int32_t *id) {
+  *id = -1;
+  if (length > UINT32_MAX) return tkg__fail(TKG_E_RANGE, "a name of %zu bytes", length);
+  tkg__name name = name_of(text, length);
+  int status = add(t, &name);
+  *id = name.id;
   return status;
 }
 
 /* Asks for the memory that adding later names of a list will read: a large dictionary is in no
- * cache, and each name would wait for it three times. */
+ * cache, and each name would wait for it twice. */
 static void look_ahead(const tkg_names *t, const tkg__name *list, size_t left) {
-  enum { SLOT = 48, OFFSET = 32, BYTES = 16 };
+  enum { SLOT = 32, BYTES = 16 };
   size_t mask = t->slot_count - 1;
   if (left > SLOT) __builtin_prefetch(&t->slots[list[SLOT].hash & mask]);
-  for (int near = OFFSET; near >= BYTES; near -= OFFSET - BYTES) {
-    if (left <= (size_t)near) continue;
-    uint64_t slot = t->slots[list[near].hash & mask];
-    if (!slot || slot >> 32 != list[near].hash) continue;
-    const size_t *offset = &t->offsets[(uint32_t)slot - 1];
-    __builtin_prefetch(near == BYTES ? (const void *)(t->bytes + *offset) : (const void *)offset);
-  }
+  if (left <= BYTES) return;
+  uint64_t slot = t->slots[list[BYTES].hash & mask];
+  if (!((slot ^ list[BYTES].hash) & ~offset_bits))
+    __builtin_prefetch(t->bytes + (slot & offset_bits) - sizeof(struct header));
 }
 
 int tkg__names_add(tkg_names *t, tkg__name *list, size_t n) {

@@ -4,6 +4,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -20,19 +21,34 @@ double tkg_names_count(const tkg_names *names);
 const char *tkg_names_at(const tkg_names *names, int32_t id);
 /* The id of a name of `length` bytes, -1 if it is unknown. */
 int32_t tkg_names_find(const tkg_names *names, const char *name, size_t length);
-/* Gives the id of a name, and adds the name if it is new. TKG_E_RANGE from 2^30 names on. */
+/* Gives the id of a name, and adds the name if it is new. TKG_E_RANGE from 2^30 names on,
+ * and for a name of 2^32 bytes. */
 int tkg_names_add(tkg_names *names, const char *name, size_t length, int32_t *id);
 /* ffi:end */
 
 /* A name to be added, and its id. */
 typedef struct tkg__name {
   const char *text;
-  size_t length;
-  uint32_t hash; /* by tkg__name_hash */
+  uint64_t hash; /* by tkg__name_hash */
+  uint32_t length;
   int32_t id;
 } tkg__name;
 
-uint32_t tkg__name_hash(const char *name, size_t length);
+uint64_t tkg__name_hash(const char *name, size_t length);
+
+/* Whether two names of one length are equal: for short ones faster than a call of memcmp. */
+static inline int tkg__same_name(const char *a, const char *b, size_t length) {
+  size_t at = 0;
+  for (; at + 8 <= length; at += 8) {
+    uint64_t x, y;
+    memcpy(&x, a + at, 8);
+    memcpy(&y, b + at, 8);
+    if (x != y) return 0;
+  }
+  for (; at < length; at++)
+    if (a[at] != b[at]) return 0;
+  return 1;
+}
 
 /* Adds names in the order of a list, as tkg_names_add does one, and sets their ids. */
 int tkg__names_add(tkg_names *names, tkg__name *list, size_t n);

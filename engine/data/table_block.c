@@ -262,8 +262,7 @@ static void note_extents(tkg__columns *c) {
   }
 }
 
-/* Begins a block; what was given up before is not tried again. */
-static int begin_block(tkg__parsed *p, const tkg__columns *known) {
+int tkg__parsed_begin(tkg__parsed *p, const tkg__columns *known) {
   int status = TKG_OK;
   tkg__columns_clear(&p->columns);
   for (int k = 0; k < p->lists; k++) tkg__local_clear(&p->list[k]);
@@ -273,10 +272,9 @@ static int begin_block(tkg__parsed *p, const tkg__columns *known) {
   return status;
 }
 
-void tkg__parse_block(tkg__parsed *p, tkg__lines lines, const tkg__columns *known) {
+void tkg__parse_block(tkg__parsed *p, tkg__lines lines) {
   locale_t before = uselocale(p->format->locale);
-  p->status = begin_block(p, known);
-  if (!p->status) p->status = parse_lines(p, lines);
+  p->status = parse_lines(p, lines);
   if (p->status)
     snprintf(p->message, sizeof p->message, "%s", tkg_error());
   else

@@ -39,8 +39,12 @@ typedef struct tkg__parsed {
 int tkg__parsed_new(tkg__parsed *parsed, const tkg__format *format);
 void tkg__parsed_free(tkg__parsed *parsed);
 
-/* Parses lines, which it changes and which must stay until their names have been added. Columns of
- * kind F and T that `known` has given up are not read. Any thread may call this. */
-void tkg__parse_block(tkg__parsed *parsed, tkg__lines lines, const tkg__columns *known);
+/* Removes what was parsed before. Columns of kind F and T that `known` has given up are not read.
+ * TKG_E_MEMORY. */
+int tkg__parsed_begin(tkg__parsed *parsed, const tkg__columns *known);
+
+/* Parses lines, which it changes and which must stay until their names have been added; then sets
+ * the status. Any thread may call this. */
+void tkg__parse_block(tkg__parsed *parsed, tkg__lines lines);
 
 #endif
