@@ -16,6 +16,7 @@ struct tkg_names {
   int32_t count, capacity;
   uint64_t *slots;
   size_t slot_count; /* a power of two */
+  int borrowed;      /* the memory is another's */
 };
 
 struct header {
@@ -132,10 +133,37 @@ int tkg_names_new(tkg_names **out) {
 
 void tkg_names_free(tkg_names *t) {
   if (!t) return;
-  free(t->bytes);
-  free(t->offsets);
-  free(t->slots);
+  if (!t->borrowed) {
+    free(t->bytes);
+    free(t->offsets);
+    free(t->slots);
+  }
   free(t);
+}
+
+void tkg_names_parts(const tkg_names *t, const void *parts[TKG_NAMES_PARTS],
+                     int64_t bytes[TKG_NAMES_PARTS]) {
+  const void *all[] = {t->bytes, t->offsets, t->slots};
+  const size_t sizes[] = {t->used, (size_t)t->count * sizeof *t->offsets,
+                          t->slot_count * sizeof *t->slots};
+  for (int k = 0; k < TKG_NAMES_PARTS; k++) {
+    parts[k] = all[k];
+    bytes[k] = (int64_t)sizes[k];
+  }
+}
+
+int tkg_names_of_parts(tkg_names **out, void *const parts[TKG_NAMES_PARTS],
+                       const int64_t bytes[TKG_NAMES_PARTS], int32_t count) {
+  tkg_names *t = *out = calloc(1, sizeof *t);
+  if (!t) return no_memory();
+  t->bytes = parts[0];
+  t->offsets = parts[1];
+  t->slots = parts[2];
+  t->used = t->room = (size_t)bytes[0];
+  t->count = t->capacity = count;
+  t->slot_count = (size_t)bytes[2] / sizeof *t->slots;
+  t->borrowed = 1;
+  return TKG_OK;
 }
 
 double tkg_names_count(const tkg_names *t) { return t->count; }
@@ -159,6 +187,7 @@ static int add_new(tkg_names *t, const tkg__name *n, size_t at) {
   const struct header header = {n->length, t->count};
   const size_t bytes = sizeof header + n->length + 1;
   int status = TKG_OK;
+  if (t->borrowed) return tkg__fail(TKG_E_ARGUMENT, "a stored dictionary takes no more names");
   if (t->count == t->capacity) status = grow_ids(t);
   if (!status && t->room - t->used < bytes) status = grow_bytes(t, bytes);
   if (!status && 4 * ((size_t)t->count + 1) > 3 * t->slot_count) {

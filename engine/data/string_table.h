@@ -24,6 +24,16 @@ int32_t tkg_names_find(const tkg_names *names, const char *name, size_t length);
 /* Gives the id of a name, and adds the name if it is new. TKG_E_RANGE from 2^30 names on,
  * and for a name of 2^32 bytes. */
 int tkg_names_add(tkg_names *names, const char *name, size_t length, int32_t *id);
+
+/* The memory of a dictionary in TKG_NAMES_PARTS parts, to be stored: their first bytes, and how
+ * many bytes each has. */
+enum { TKG_NAMES_PARTS = 3 };
+void tkg_names_parts(const tkg_names *names, const void *parts[TKG_NAMES_PARTS],
+                     int64_t bytes[TKG_NAMES_PARTS]);
+/* Makes a dictionary of such parts of one with `count` names. The parts stay the caller's and must
+ * live as long; names cannot be added: TKG_E_ARGUMENT. */
+int tkg_names_of_parts(tkg_names **out, void *const parts[TKG_NAMES_PARTS],
+                       const int64_t bytes[TKG_NAMES_PARTS], int32_t count);
 /* ffi:end */
 
 /* A name to be added, and its id. */

@@ -60,8 +60,8 @@ local function time_rank(all)
   return inverse(arrays.argsort(all.n, all.times), all.n)
 end
 
--- Marks each user's rows in the order of their ranks, which it frees; count(n) returns how many go to
--- validation and test.
+-- Marks each user's rows in the order of their ranks, which it frees; count(n) returns how many go
+-- to validation and test.
 local function per_user(all, users, rank, count)
   local part = arrays.ints(all.n)
   local csr = arrays.csr(all.n, all.users, rank, users)

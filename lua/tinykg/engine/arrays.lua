@@ -85,6 +85,29 @@ function arrays.dictionary()
   return setmetatable({ c = ffi.gc(out[0], lib.tkg_names_free) }, Dictionary)
 end
 
+local PARTS = lib.TKG_NAMES_PARTS
+local part_list, part_bytes = ffi.typeof('void *[?]'), ffi.typeof('int64_t[?]')
+
+--- The memory of the dictionary in parts, to be stored: a list of { pointer, bytes }.
+---@return table[]
+function Dictionary:parts()
+  local parts, bytes, list = ffi.new('const void *[?]', PARTS), part_bytes(PARTS), {}
+  lib.tkg_names_parts(self.c, parts, bytes)
+  for k = 1, PARTS do list[k] = { parts[k - 1], tonumber(bytes[k - 1]) } end
+  return list
+end
+
+--- A dictionary of `count` names of such parts, to which none can be added.
+---@param list table[] { pointer, bytes } each; the dictionary keeps them
+---@param count integer
+---@return tinykg.Dictionary
+function arrays.dictionary_of(list, count)
+  local out, parts, bytes = names_out(), part_list(PARTS), part_bytes(PARTS)
+  for k = 1, PARTS do parts[k - 1], bytes[k - 1] = list[k][1], list[k][2] end
+  check(lib.tkg_names_of_parts(out, parts, bytes, count))
+  return setmetatable({ c = ffi.gc(out[0], lib.tkg_names_free), kept = list }, Dictionary)
+end
+
 --- How many names there are.
 function Dictionary:count() return lib.tkg_names_count(self.c) end
 
@@ -120,8 +143,8 @@ Columns.__index = Columns
 
 local watcher
 
---- Calls fn(path, share) from time to time while a file is read, share being the part of it that was
---- read; nil: no more.
+--- Calls fn(path, share) from time to time while a file is read, share being the part of it that
+--- was read; nil: no more.
 ---@param fn fun(path: string, share: number)?
 function arrays.watch(fn) watcher = fn end
 
@@ -242,8 +265,8 @@ function Columns:extent(column) return lib.tkg_table_extent(self.c, column - 1) 
 --- 'file:line' of a row (from 0).
 function Columns:where(row) return ('%s:%d'):format(self.path, lib.tkg_table_line(self.c, row)) end
 
---- Forgets the values that were asked for, so that they live no longer than who asked. No column may
---- be asked for again; rows keep their lines.
+--- Forgets the values that were asked for, so that they live no longer than who asked. No column
+--- may be asked for again; rows keep their lines.
 function Columns:forget() self.taken = nil end
 
 --- Frees the memory now.

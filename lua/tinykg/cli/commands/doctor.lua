@@ -76,6 +76,7 @@ return function(...)
     print('  device         ' .. device_line(m))
     print('  vector code    ' .. m.vector_code)
     print('  threads        ' .. m.threads)
+    print('  cache          ' .. require('tinykg.data.cache').describe())
   end
   local missing = lua_modules()
   print('  gnuplot        ' .. (system_info.first_line('gnuplot --version')
