@@ -1,7 +1,7 @@
 --- Loaded data sets, kept in $XDG_CACHE_HOME/tinykg (~/.cache/tinykg), so that the next run does
---- not parse the same files again. A set is kept under its folder and options; it is used only while
---- every file of the folder, the program and the options are as they were, and its own bytes are as
---- written. In any other case, and where it cannot be read or written, the files are parsed.
+--- not parse the same files again. A set is kept under its folder and options; it is used only
+--- while every file of the folder, the program and the options are as they were, and its own bytes
+--- are as written. In any other case, and where it cannot be read or written, files are parsed.
 ---
 --- TINYKG_CACHE=off turns it off for a process, TINYKG_CACHE=FOLDER keeps it elsewhere, and option
 --- `cache` of a data set is 'auto' (what took SLOW seconds to load), 'on' or 'off'. Deleting the

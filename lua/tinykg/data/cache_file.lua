@@ -85,7 +85,7 @@ end
 local function packed(value, list, known)
   local kind = type(value)
   if kind == 'number' and value - value ~= 0 then refuse('it has an infinite number') end
-  if kind == 'string' and utf8.valid(value) ~= value then refuse('it has text that is not UTF-8') end
+  if kind == 'string' and utf8.valid(value) ~= value then refuse('it has text in no UTF-8') end
   if type(value) ~= 'table' then return value end
   if getmetatable(value) == names.class then return add_names(list, value, known) end
   local to = {}
