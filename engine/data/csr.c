@@ -123,12 +123,12 @@ static int group(const struct groups *g, int (*finish)(void *, int64_t first, in
   for (int64_t r = 0; r < g->total; r++) g->offsets[r + 1] += g->offsets[r];
   int threads = omp_get_max_threads() < MOST ? omp_get_max_threads() : MOST, good = 1;
   if (g->n / LEAST < threads) threads = (int)(g->n / LEAST) + 1;
-#pragma omp parallel for num_threads(threads) schedule(static, 1) reduction(& : good)
+#pragma omp parallel for num_threads(threads) schedule(static, 1) reduction(min : good)
   for (int k = 0; k < threads; k++) {
     int64_t first = k ? row_after(g, g->n * k / threads) : 0;
     int64_t last = k + 1 < threads ? row_after(g, g->n * (k + 1) / threads) : g->total;
     group_range(g, first, last, next);
-    good = finish(context, first, last);
+    if (!finish(context, first, last)) good = 0;
   }
   free(next);
   return good;
