@@ -39,7 +39,7 @@ int tkg__has_numbers(const tkg__column *c) { return strchr("fFtT", c->kind) != N
 
 int tkg__columns_reserve(tkg__columns *c, int64_t rows) {
   if (rows <= c->room) return TKG_OK;
-  int64_t room = c->room ? c->room : 1024;
+  int64_t room = c->room ? c->room : 64;
   while (room < rows) room *= 2;
   for (int i = 0; i < c->count; i++) {
     tkg__column *column = &c->column[i];
