@@ -192,7 +192,11 @@ int tkg_csr_build(int64_t n, const int32_t *rows, const int32_t *cols, int64_t r
   int status = check_pairs(n, rows, cols, rows_total);
   if (status) return status;
   int32_t *own = order ? NULL : malloc(((size_t)n + 1) * sizeof *own);
-  struct csr c = {{n, rows_total, rows, 0, offsets, order ? order : own}, cols, sorted_cols};
+  struct csr c = {.groups = {.n = n, .total = rows_total, .rows = rows}, .cols = cols};
+  c.groups.offsets = offsets;
+  c.groups.order = order;
+  c.sorted_cols = sorted_cols;
+  if (!order) c.groups.order = own;
   int good = c.groups.order && group(&c.groups, sort_rows, &c);
   free(own);
   return good ? TKG_OK : no_memory(n, "pairs");

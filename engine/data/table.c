@@ -54,9 +54,10 @@ void *tkg_table_take(tkg_table *t, int column) {
   size_t bytes =
       c ? (size_t)t->columns.rows * (tkg__has_numbers(c) ? sizeof(double) : sizeof(int32_t)) : 0;
   if (!bytes || !c->values || c->unread) return NULL;
-  void *fitting = realloc(c->values, bytes), *values = fitting ? fitting : c->values;
+  void *values = c->values;
   c->values = NULL;
-  return values;
+  void *fitting = realloc(values, bytes);
+  return fitting ? fitting : values;
 }
 
 const char *tkg_table_unread(const tkg_table *t, int column) {

@@ -134,7 +134,10 @@ static char *last_end(const tkg__text *t, const tkg__blocks *b) {
 }
 
 static void add_block(const tkg__text *t, tkg__blocks *b, char *at, char *end) {
-  b->block[b->count++] = (tkg__lines){.at = at, .end = end, .newline = t->newline};
+  tkg__lines *block = &b->block[b->count++];
+  block->at = at;
+  block->end = end;
+  block->newline = t->newline;
 }
 
 /* Returns the end of the last block. */
