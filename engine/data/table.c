@@ -54,10 +54,11 @@ void *tkg_table_take(tkg_table *t, int column) {
   size_t bytes =
       c ? (size_t)t->columns.rows * (tkg__has_numbers(c) ? sizeof(double) : sizeof(int32_t)) : 0;
   if (!bytes || !c->values || c->unread) return NULL;
-  void *values = c->values;
+  void *fitting = realloc(c->values, bytes), *values = NULL;
+  if (fitting) c->values = fitting;
+  values = c->values;
   c->values = NULL;
-  void *fitting = realloc(values, bytes);
-  return fitting ? fitting : values;
+  return values;
 }
 
 const char *tkg_table_unread(const tkg_table *t, int column) {
