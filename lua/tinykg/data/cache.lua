@@ -22,7 +22,7 @@ local tables = require 'tinykg.base.tables'
 
 local cache = {
   YOUNG = 2,        -- seconds: a file changed so shortly before may change again unseen
-  SLOW = 0.2,       -- seconds of loading from which on a set is kept
+  SLOW = 0.2,       -- seconds of the processor from which on a set is kept
   UNUSED = 30 * 86400 -- seconds after which a set that nobody reads is deleted
 }
 
@@ -158,7 +158,7 @@ end
 ---@return table set
 function cache.load(dir, options, parse)
   local place, why = place_of(dir, options)
-  local began, set, damage = clock.now(), nil, nil
+  local began, set, damage = os.clock(), nil, nil -- of the processor: a busy machine is not slow
   if place then set, damage = read(place) end
   if set then
     set.cached = 'read from ' .. place.path
@@ -167,7 +167,7 @@ function cache.load(dir, options, parse)
   set = parse()
   collectgarbage() -- what reading needed is outside Lua's heap, so nothing else would start one
   local path
-  if place then path, why = write(place, set, clock.now() - began) end
+  if place then path, why = write(place, set, os.clock() - began) end
   set.cached = (damage and damage .. '; ' or '')
     .. (path and 'kept in ' .. path or 'not kept: ' .. why)
   return set
