@@ -249,7 +249,7 @@ HOMEDIR ?= $(LIBDIR)/tinykg
 
 # The public headers: the whole C API (ops.def, the list of ops, goes with them). lua/tinykg/engine/lib.lua
 # reads its declarations from them.
-HEADERS := $(addprefix engine/,tinykg.h base/ops.def base/checksum.h base/sha256.h data/string_table.h data/table.h data/csr.h data/graph.h \
+HEADERS := $(addprefix engine/,tinykg.h base/ops.def base/checksum.h base/sha256.h base/file_stamp.h data/string_table.h data/table.h data/csr.h data/graph.h \
   data/metrics.h)
 
 # A tree that was moved as a whole, or lies below a DESTDIR, is found from the file that is run or
