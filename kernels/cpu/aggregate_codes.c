@@ -48,8 +48,8 @@ TKG_INLINE void add_registers(const sum *s, int i, int end, int64_t c, int regis
     for (int k = 0; k < registers; k++) {
       const int first = k * WIDTH % CODE_GROUP, group = k * WIDTH / CODE_GROUP;
       const words q = code_load(codes + group * (CODE_GROUP / 8 * bits), bits, first);
-      wide t =
-          x->zero[i] + code_value(q, bits, &levels, noise[k] + (uint32_t)x->noise[i]) * x->unit[i];
+      const words n = code_noise(noise[k], (uint32_t)x->noise[i]);
+      wide t = x->zero[i] + code_value(q, bits, &levels, n) * x->unit[i];
       if (signs) t = code_signed(t, coded_signs(x, i, c + group * CODE_GROUP, CODE_GROUP), first);
       if (mul) t *= wide_load(s->vector[i] + c + k * WIDTH);
       total[k] += t * s->weight[i];
@@ -64,8 +64,8 @@ static void add_column(const sum *s, int i, int end, int64_t c, float *out) {
   float total = out[c];
   for (; i < end; i++) {
     const uint32_t q = (uint32_t)x->codes[i][c * bits / 8] >> (c * bits % 8) & ((1U << bits) - 1);
-    const uint32_t noise = x->column_noise[c] + (uint32_t)x->noise[i];
-    const int32_t value = (int32_t)((q << 17 | x->half) - (noise >> 15));
+    const uint32_t noise = tkg__codec_affine(x->column_noise[c] >> 16, (uint32_t)x->noise[i]);
+    const int32_t value = (int32_t)((q << 17 | x->half) - 2 * noise);
     float t = x->zero[i] + (float)value * x->unit[i];
     if (x->signs && !(coded_signs(x, i, c, 1) & 1)) t = 0;
     if (s->r) t *= s->vector[i][c];

@@ -1,6 +1,6 @@
 /* Reading rows of codes: a window of rows is opened at a time, so that their noise is drawn several
- * at a time and what they need is prefetched. Pairwise noise is that of the column, which is drawn
- * once, and that of the row: drawing it is no slower than a table of all rows, which would have to
+ * at a time and what they need is prefetched. Affine noise has a number per column, which is drawn
+ * once, and a word per row: drawing it is no slower than a table of all rows, which would have to
  * be made first and is read at random. */
 #include "coded_rows.h"
 
@@ -13,24 +13,23 @@
 
 static void draw_columns(coded_rows *s) {
   uint16_t noise[CODED_FLOATS + 8 * TKG__BLOCKS] = {0};
-  tkg__philox_halves(s->codec.seed, tkg__codec_col_block(0), s->stride / 8, s->codec.step,
-                     s->codec.stream, noise);
+  tkg__philox_fill(s->codec.seed, tkg__codec_col_block(0), s->stride / 8, s->codec.step,
+                   s->codec.stream, noise);
   for (int64_t c = 0; c < s->stride; c++) s->column_noise[c] = (uint32_t)noise[c] << 16;
 }
 
-/* The noise of the window's first `count` rows, whose numbers are there: one of the eight numbers
- * of each row's block. */
+/* The words of the window's first `count` rows, whose numbers are there: one of the four of each
+ * row's block. */
 static void draw_rows(coded_rows *s, int count) {
   for (int i = 0; i < count; i += TKG__BLOCKS) {
     tkg__words row, w[4];
     memcpy(&row, s->noise + i, sizeof row);
-    tkg__philox_words(s->codec.seed, tkg__codec_row_block(0) | row >> 3, s->codec.step,
+    tkg__philox_words(s->codec.seed, tkg__codec_row_block(0) | row >> 2, s->codec.step,
                       s->codec.stream, w);
-    const tkg__words odd = -(row >> 1 & 1), high = -(row >> 2 & 1);
+    const tkg__words odd = -(row & 1), high = -(row >> 1 & 1);
     const tkg__words front = (w[0] & ~odd) | (w[1] & odd), back = (w[2] & ~odd) | (w[3] & odd);
     const tkg__words word = (front & ~high) | (back & high);
-    const tkg__words half = word >> 16 * (row & 1) << 16;
-    memcpy(s->noise + i, &half, sizeof half);
+    memcpy(s->noise + i, &word, sizeof word);
   }
 }
 
@@ -97,7 +96,7 @@ void TKG_ISA_NAME(tkg__coded_window)(coded_rows *s, int64_t p, int64_t limit, in
 TKG_INLINE void decode_group(const coded_rows *s, int i, int64_t c, const uint8_t *at, int bits,
                              const code_levels *levels, float *to) {
   for (int first = 0; first < CODE_GROUP; first += WIDTH) {
-    const words noise = words_load(s->column_noise + c + first) + (uint32_t)s->noise[i];
+    const words noise = code_noise(words_load(s->column_noise + c + first), (uint32_t)s->noise[i]);
     wide_store(to + first,
                s->zero[i] +
                    code_value(code_load(at, bits, first), bits, levels, noise) * s->unit[i]);

@@ -26,7 +26,8 @@ typedef struct coded_rows {
   uint32_t half;        /* code_levels */
 
   /* Rows begin..end-1 of a list `ids`, such as the tails of edges: where their codes are, what they
-   * stand for, and their pairwise noise, times 2^16. Noise is 0 where decoding needs none. */
+   * stand for, and the words of their affine noise, in the low halves. Those and the numbers of
+   * columns are 0 where decoding needs no noise. */
   const int32_t *ids;
   int64_t begin, end;
   const uint8_t *codes[CODED_ROWS];
@@ -34,7 +35,7 @@ typedef struct coded_rows {
   uint64_t noise[CODED_ROWS];
   int64_t first_sign[CODED_ROWS]; /* below zero: all elements keep their value */
 
-  _Alignas(64) uint32_t column_noise[CODED_FLOATS];
+  _Alignas(64) uint32_t column_noise[CODED_FLOATS]; /* times 2^16 */
   _Alignas(64) float decoded[CODED_FLOATS];
 } coded_rows;
 

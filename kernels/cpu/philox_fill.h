@@ -103,12 +103,12 @@ static inline void tkg__philox_vector(uint64_t seed, uint64_t block, uint32_t st
   memcpy(out, pieces, sizeof pieces);
 }
 
-/* At least `blocks` blocks of 8 numbers of 16 bits, from block `first` on. `out` has room for that
- * many rounded up to a multiple of TKG__BLOCKS. */
-static inline void tkg__philox_halves(uint64_t seed, uint64_t first, int64_t blocks, uint32_t step,
-                                      uint32_t stream, uint16_t *out) {
+/* At least `blocks` blocks of 4 words, or 8 numbers of 16 bits, from block `first` on. `out` has
+ * room for that many rounded up to a multiple of TKG__BLOCKS. */
+static inline void tkg__philox_fill(uint64_t seed, uint64_t first, int64_t blocks, uint32_t step,
+                                    uint32_t stream, void *out) {
   for (int64_t i = 0; i < blocks; i += TKG__BLOCKS)
-    tkg__philox_vector(seed, first + (uint64_t)i, step, stream, out + 8 * i);
+    tkg__philox_vector(seed, first + (uint64_t)i, step, stream, (char *)out + 16 * i);
 }
 
 #endif
