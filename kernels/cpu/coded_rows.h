@@ -9,6 +9,7 @@
 #include "codec.h"
 #include "edges.h"
 #include "ids.h"
+#include "philox_fill.h"
 
 enum {
   CODED_FLOATS = TKG_MOST_CODED_COLS, /* that are decoded at a time */
@@ -19,6 +20,7 @@ typedef struct coded_rows {
   int64_t cols;
   const float *x; /* rows of floats; NULL: codes, as all that follows */
   tkg_codec codec;
+  tkg__philox_keys keys;
   int64_t rows, row_bytes;
   int64_t stride; /* floats of a decoded row: cols rounded up to groups */
   const uint8_t *packed, *pairs;
