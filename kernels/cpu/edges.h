@@ -8,6 +8,7 @@
 
 #include "base/op.h"
 #include "data/packed_graph.h"
+#include "ids.h"
 #include "kernel.h"
 
 enum {
@@ -52,6 +53,16 @@ static inline void edges_range(const tkg_call *c, const tkg_graph *g, int64_t be
   const int64_t units = edges_units(c->node, c->in);
   *first = edges_first_row(g, begin, units);
   *last = edges_first_row(g, end, units);
+}
+
+/* Prefetches what is stored by number of the edge at a place: its value in w, which may be NULL,
+ * and its relation, if callers read that. Where numbers are places and all are read in turn,
+ * hardware foresees them. */
+TKG_PREFETCH void prefetch_numbered(const tkg_graph *g, int64_t place, const float *w,
+                                    bool relation) {
+  const int64_t edge = tkg__edge_number(g, place);
+  if (w) __builtin_prefetch(w + edge);
+  if (relation) __builtin_prefetch((const char *)g->relations.ids + edge * g->relations.bytes);
 }
 
 #endif

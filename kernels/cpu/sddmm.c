@@ -27,6 +27,7 @@ static int sddmm(const tkg_call *c, int64_t begin, int64_t end) {
     const float *left = coded_row(&a, row);
     for (int64_t p = g.offsets[row]; p < g.offsets[row + 1]; p++) {
       const float *right = coded_at(&b, p, edges_end);
+      if (g.order && p + EDGES_AHEAD < edges_end) prefetch_numbered(&g, p + EDGES_AHEAD, out, r);
       const int64_t edge = tkg__edge_number(&g, p);
       out[edge] = r ? wide_dot3(left, right, r + tkg__relation_at(g.relations, edge) * d, d)
                     : wide_dot(left, right, d);
