@@ -399,8 +399,9 @@ end
 --                     of the one that plain and RecBole files may name
 --   ratios            {0.8, 0.1, 0.1}: train, valid, test
 --   valid_ratio       of train for validation if only train and test are given: 0.1
---   order             'given', or 'degree': ids by falling degree, which is faster (random ids make
---                     sums over a graph take twice the time)
+--   order             'given', or 'degree': ids by falling degree, which is faster where ids are
+--                     random (sums over a graph then take 1.2 to 1.5 times as long; the ids of
+--                     kgat-last-fm and kgat-amazon-book are as good as those by degree)
 --   seed              of all random numbers here: 0
 --   cache             'auto': what took long to load is kept in ~/.cache/tinykg for the next time,
 --                     while its files and options are the same; 'on', 'off' (TINYKG_CACHE=off does
