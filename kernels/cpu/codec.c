@@ -21,6 +21,7 @@ typedef struct tile {
 } tile;
 
 enum { TILE_ROWS = TILE / 8, DRAWN = 4 * TKG__BLOCKS }; /* DRAWN: words in a vector of blocks */
+enum { MIXED = 64 };
 
 typedef struct tile_data {
   _Alignas(64) uint16_t noise[TILE];
@@ -61,7 +62,7 @@ static void draw_columns(const tkg_codec *codec, const tile *t, tile_data *data)
   data->columns_at = t->col;
 }
 
-/* Makes a row's numbers (tkg__codec_affine) in 16 bits, of which a register holds most. */
+/* Makes a row's numbers (tkg__codec_affine) of `count` columns, in 16 bits: a register has 32. */
 static inline void mix(const uint16_t *restrict columns, uint32_t word, int64_t count,
                        uint16_t *restrict noise) {
   const uint16_t factor = (uint16_t)(word | 1), add = (uint16_t)(word >> 16);
@@ -69,12 +70,21 @@ static inline void mix(const uint16_t *restrict columns, uint32_t word, int64_t 
   for (int64_t i = 0; i < count; i++) noise[i] = (uint16_t)((uint32_t)columns[i] * factor + add);
 }
 
+/* Goes down the rows with as many columns as stay in registers. */
+static void mix_rows(const uint16_t *columns, const uint32_t *words, int64_t rows, int64_t stride,
+                     uint16_t *noise) {
+  int64_t c = 0;
+  for (; c + MIXED <= stride; c += MIXED)
+    for (int64_t r = 0; r < rows; r++) mix(columns + c, words[r], MIXED, noise + r * stride + c);
+  for (int64_t r = 0; r < rows && c < stride; r++)
+    mix(columns + c, words[r], stride - c, noise + r * stride + c);
+}
+
 static void draw_affine(const tkg_codec *codec, const tile *t, tile_data *data) {
   draw_columns(codec, t, data);
   tkg__philox_fill(codec->seed, tkg__codec_row_block(t->row), (t->row % 4 + t->rows + 3) / 4,
                    codec->step, codec->stream, data->words);
-  for (int64_t r = 0; r < t->rows; r++)
-    mix(data->columns, data->words[t->row % 4 + r], t->stride, data->noise + r * t->stride);
+  mix_rows(data->columns, data->words + t->row % 4, t->rows, t->stride, data->noise);
   data->noise_stride = t->stride;
 }
 
