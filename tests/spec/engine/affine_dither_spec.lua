@@ -1,7 +1,6 @@
 -- Affine dither, where noise meets noise of the same copy: gradients are right on average and
 -- scatter no more than with a random number per element (METHOD sections 3 to 5). Were the number
--- of an element a sum of one per row and one per column alone, the bias and 6 times the variance
--- would be seen here.
+-- of an element a sum of one per row and one per column, a bias and more variance would be seen.
 local tk = require 'tinykg'
 local saved = require 'tests.support.saved'
 local tensors = require 'tests.support.tensors'

@@ -65,7 +65,7 @@ end
 local SCHEMAS = {['config.json'] = schema.CONFIG, ['summary.json'] = schema.SUMMARY,
                ['kept.json'] = schema.KEPT}
 
-folder.CODES = 2 -- the format of codes: since 2 dither is pairwise unless said otherwise
+folder.CODES = 2 -- the format of codes: since 2 dither is affine unless said otherwise
 
 --- Older versions had one kind of dither, now dither-independent.
 local function name_rounding(settings)
