@@ -24,8 +24,6 @@ CC_VERSION = $(shell $(CC) --version 2>/dev/null | head -n 1)
 ifneq ($(findstring clang,$(CC_VERSION)),)
   BASE_FLAGS += -Wno-pass-failed
 endif
-LIBS := $(CBLAS) -lz -llzma -lm -ldl
-
 MACHINE := $(or $(shell $(CC) -dumpmachine 2>/dev/null),$(shell uname -m))
 ARCH   := $(firstword $(subst -, ,$(MACHINE)))
 ifneq ($(filter x86_64 amd64,$(ARCH)),)
@@ -39,6 +37,18 @@ ISA_FLAGS_sse2   :=
 ISA_FLAGS_avx2   := -mavx2 -mfma -mf16c
 ISA_FLAGS_avx512 := -march=x86-64-v4
 ISA_FLAGS_neon   :=
+# libxsmm makes the kernels of narrow matrix products; without it (XSMM=) they are the CBLAS's. Its
+# symbols stay in the library: where it is a static one, as Debian's, nothing is needed at run time.
+ifeq ($(origin XSMM),undefined)
+  XSMM := $(if $(filter sse2,$(ISAS)),$(if $(findstring 1,$(shell \
+    printf '%s\n' '\#if __has_include(<libxsmm_version.h>)' '\#include <libxsmm_version.h>' \
+    'LIBXSMM_CONFIG_VERSION_MAJOR' '\#endif' | $(CC) -E -P - 2>/dev/null)),-lxsmm -lxsmmnoblas))
+endif
+ifneq ($(XSMM),)
+  BASE_FLAGS += -DTKG_XSMM
+  XSMM_LIBS := -Wl,--exclude-libs,libxsmm.a:libxsmmnoblas.a $(XSMM)
+endif
+LIBS := $(XSMM_LIBS) $(CBLAS) -lz -llzma -lm -ldl
 CORE_OPT := -O2
 CPU_OPT := -O3 -fno-math-errno -fno-trapping-math
 

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 
 #include "base/error.h"
+#include "narrow_gemm.h"
 
 static const size_t BUFFER = ((size_t)128 << 20) + ((size_t)64 << 10);
 
@@ -63,6 +64,7 @@ static void multiply(const tkg_gemm *g, const float *a, const float *b, float *o
 }
 
 int tkg__gemm(const tkg_gemm *g, const float *a, const float *b, float *out) {
+  if (tkg__is_narrow(g)) return tkg__narrow_gemm(g, a, b, out);
   const bool more = atomic_fetch_add(&running, 1) >= atomic_load(&buffers);
   int status = more ? ask_for_buffer() : TKG_OK;
   if (!status) multiply(g, a, b, out);

@@ -1,0 +1,122 @@
+/* libxsmm counts by columns, where a row-major matrix is its transpose: out^T = op(b)^T op(a)^T.
+ *
+ * It makes the kernel of a shape at its first use, in some 100 microseconds, and keeps it, for all
+ * threads. So that few are made, a product is cut, as its shape alone says: into panels of columns,
+ * and along the rows of a (the rows of out, or the terms of the sum if a is transposed) into blocks
+ * of ROWS, then one each of the halves of that which remain. Panels also keep b in the first cache,
+ * and in as many registers as an AVX-512 kernel sums in. */
+#include "narrow_gemm.h"
+
+#include <stddef.h>
+
+#include "base/error.h"
+
+#ifdef TKG_XSMM
+#include <libxsmm.h>
+#include <pthread.h>
+#include <stdio.h>
+
+enum {
+  MOST = 128,  /* columns of each operand; more are the BLAS library's */
+  PANEL = 64,  /* columns of out that a kernel computes */
+  ROWS = 256,  /* rows of a that a kernel reads: tiles are multiples of it */
+  SQUARE = 16, /* columns of b that are transposed at a time */
+};
+
+/* ---- kernels ---- */
+
+/* out[m, n] = op(a)[m, k] b[k, n], or += */
+static libxsmm_smmfunction kernel_of(int m, int n, int k, const tkg_gemm *g, int ldb, bool adds) {
+  const float one = 1, beta = adds ? 1 : 0;
+  const int flags = g->ta ? LIBXSMM_GEMM_FLAG_TRANS_B : LIBXSMM_GEMM_FLAG_NONE;
+  return libxsmm_smmdispatch(n, m, k, &ldb, &g->lda, &g->n, &one, &beta, &flags, NULL);
+}
+
+static char name[64]; /* empty where no kernel can be made */
+
+static void try_one(void) {
+  const tkg_gemm g = {.m = PANEL, .n = PANEL, .k = PANEL, .lda = PANEL, .ldb = PANEL};
+  libxsmm_init();
+  if (kernel_of(PANEL, PANEL, PANEL, &g, PANEL, false))
+    snprintf(name, sizeof name, "libxsmm %s, %s", LIBXSMM_CONFIG_VERSION,
+             libxsmm_get_target_arch());
+}
+
+const char *tkg__narrow_kernels(void) {
+  static pthread_once_t once = PTHREAD_ONCE_INIT;
+  pthread_once(&once, try_one);
+  return *name ? name : NULL;
+}
+
+bool tkg__is_narrow(const tkg_gemm *g) {
+  const int across = g->ta ? g->m : g->k;
+  return !(g->ta && g->tb) && g->k > 0 && across <= MOST && g->n <= MOST && tkg__narrow_kernels();
+}
+
+/* ---- products ---- */
+
+/* Rows of `a` in the next block, of those that are left. */
+static int block_rows(int left) {
+  int rows = ROWS;
+  while (rows > left) rows /= 2;
+  return rows;
+}
+
+/* Computes what `rows` rows of a give. */
+static int multiply_block(const tkg_gemm *g, int rows, const float *a, const float *b, int ldb,
+                          float *out, bool adds) {
+  for (int j = 0; j < g->n; j += PANEL) {
+    const int columns = g->n - j < PANEL ? g->n - j : PANEL;
+    const libxsmm_smmfunction f =
+        kernel_of(g->ta ? g->m : rows, columns, g->ta ? rows : g->k, g, ldb, adds);
+    if (!f) return tkg__fail(TKG_E_MEMORY, "no memory for the kernel of a matrix product");
+    f(b + j, a, out + j);
+  }
+  return TKG_OK;
+}
+
+static int multiply(const tkg_gemm *g, const float *a, const float *b, int ldb, float *out) {
+  const int all = g->ta ? g->k : g->m;
+  for (int first = 0, rows; first < all; first += rows) {
+    rows = block_rows(all - first);
+    const size_t at = (size_t)first;
+    int status = multiply_block(g, rows, a + at * (size_t)g->lda,
+                                g->ta ? b + at * (size_t)ldb : b, ldb,
+                                g->ta ? out : out + at * (size_t)g->n, g->adds || (g->ta && first));
+    if (status) return status;
+  }
+  return TKG_OK;
+}
+
+/* to[k, n] = b^T for b[n, k]. */
+static void transpose(const tkg_gemm *g, const float *b, float *to) {
+  for (int first = 0; first < g->n; first += SQUARE) {
+    const int last = first + SQUARE < g->n ? first + SQUARE : g->n;
+    for (int l = 0; l < g->k; l++)
+      for (int j = first; j < last; j++) to[l * g->n + j] = b[j * g->ldb + l];
+  }
+}
+
+/* libxsmm has no kernels for a transposed b. */
+int tkg__narrow_gemm(const tkg_gemm *g, const float *a, const float *b, float *out) {
+  float transposed[MOST * MOST];
+  if (!g->tb) return multiply(g, a, b, g->ldb, out);
+  transpose(g, b, transposed);
+  return multiply(g, a, transposed, g->n, out);
+}
+
+#else
+
+const char *tkg__narrow_kernels(void) { return NULL; }
+
+bool tkg__is_narrow(const tkg_gemm *g) {
+  (void)g;
+  return false;
+}
+
+int tkg__narrow_gemm(const tkg_gemm *g, const float *a, const float *b, float *out) {
+  (void)g, (void)a, (void)b, (void)out;
+  return TKG_OK;
+}
+
+#endif
