@@ -12,7 +12,7 @@ LDFLAGS ?=
 
 ROOT := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
 LIB  := $(BUILD)/libtinykg.so
-DEPS := CC='$(CC)' CBLAS='$(CBLAS)' LUAJIT='$(LUAJIT)' tests/tools/deps.sh
+DEPS := CC='$(CC)' CBLAS='$(CBLAS)' LUAJIT='$(LUAJIT)' $(if $(filter undefined,$(origin XSMM)),,XSMM='$(XSMM)') tests/tools/deps.sh
 
 # --- flags ---------------------------------------------------------------------------------------
 
@@ -341,7 +341,7 @@ make check-all       all of these checks; hours
 make install         into PREFIX (/usr/local) below DESTDIR (empty); make uninstall takes it away
 make clean           remove what was built
 
-Variables: CC=clang  CFLAGS=-g  BUILD=build  CBLAS=-lopenblas  LUAJIT=luajit  V=1
+Variables: CC=clang  CFLAGS=-g  BUILD=build  CBLAS=-lopenblas  XSMM='-lxsmm -lxsmmnoblas'  LUAJIT=luajit  V=1
 endef
 export HELP_TEXT := $(help_text)
 help:

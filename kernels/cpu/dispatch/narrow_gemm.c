@@ -5,6 +5,7 @@
  * and along the rows of a (the rows of out, or the terms of the sum if a is transposed) into blocks
  * of ROWS, then one each of the halves of that which remain. Panels also keep b in the first cache,
  * and in as many registers as an AVX-512 kernel sums in. */
+#define _GNU_SOURCE // MAP_ANONYMOUS; NOLINT(bugprone-reserved-identifier)
 #include "narrow_gemm.h"
 
 #include <stddef.h>
@@ -15,6 +16,7 @@
 #include <libxsmm.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <sys/mman.h>
 
 enum {
   MOST = 128,  /* columns of each operand; more are the BLAS library's */
@@ -32,10 +34,22 @@ static libxsmm_smmfunction kernel_of(int m, int n, int k, const tkg_gemm *g, int
   return libxsmm_smmdispatch(n, m, k, &ldb, &g->lda, &g->n, &one, &beta, &flags, NULL);
 }
 
+/* Whether memory may become executable. Where it may not, libxsmm gives kernels that crash. */
+static bool can_execute(void) {
+  const size_t bytes = 4096;
+  void *page = mmap(NULL, bytes, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS,
+                    -1, 0);
+  if (page == MAP_FAILED) return false;
+  const bool can = mprotect(page, bytes, PROT_READ | PROT_EXEC) == 0;
+  munmap(page, bytes);
+  return can;
+}
+
 static char name[64]; /* empty where no kernel can be made */
 
 static void try_one(void) {
   const tkg_gemm g = {.m = PANEL, .n = PANEL, .k = PANEL, .lda = PANEL, .ldb = PANEL};
+  if (!can_execute()) return;
   libxsmm_init();
   if (kernel_of(PANEL, PANEL, PANEL, &g, PANEL, false))
     snprintf(name, sizeof name, "libxsmm %s, %s", LIBXSMM_CONFIG_VERSION,
