@@ -31,9 +31,7 @@ int tkg__no_gemm(void) {
 extern void openblas_set_num_threads(int threads) __attribute__((weak)); /* NOLINT: as cblas.h */
 extern char *openblas_get_corename(void) __attribute__((weak));          /* NOLINT */
 
-const char *tkg__gemm_core(void) {
-  return openblas_get_corename ? openblas_get_corename() : NULL;
-}
+const char *tkg__gemm_core(void) { return openblas_get_corename ? openblas_get_corename() : NULL; }
 
 static bool can_map(size_t bytes) {
   void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -37,8 +37,8 @@ static libxsmm_smmfunction kernel_of(int m, int n, int k, const tkg_gemm *g, int
 /* Whether memory may become executable. Where it may not, libxsmm gives kernels that crash. */
 static bool can_execute(void) {
   const size_t bytes = 4096;
-  void *page = mmap(NULL, bytes, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS,
-                    -1, 0);
+  void *page =
+      mmap(NULL, bytes, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (page == MAP_FAILED) return false;
   const bool can = mprotect(page, bytes, PROT_READ | PROT_EXEC) == 0;
   munmap(page, bytes);
@@ -94,9 +94,9 @@ static int multiply(const tkg_gemm *g, const float *a, const float *b, int ldb, 
   for (int first = 0, rows; first < all; first += rows) {
     rows = block_rows(all - first);
     const size_t at = (size_t)first;
-    int status = multiply_block(g, rows, a + at * (size_t)g->lda,
-                                g->ta ? b + at * (size_t)ldb : b, ldb,
-                                g->ta ? out : out + at * (size_t)g->n, g->adds || (g->ta && first));
+    int status =
+        multiply_block(g, rows, a + at * (size_t)g->lda, g->ta ? b + at * (size_t)ldb : b, ldb,
+                       g->ta ? out : out + at * (size_t)g->n, g->adds || (g->ta && first));
     if (status) return status;
   }
   return TKG_OK;
