@@ -16,7 +16,9 @@ local DIM = 64
 
 --- A case that runs fn forward only and reads one number of the result; `flop` of a product.
 local function forward(op, fn, flop)
-  return {op = op, flop = flop, run = function() tk.no_grad(function() return fn():narrow(1, 1, 1) end) end}
+  return {op = op, flop = flop, run = function()
+    tk.no_grad(function() return fn():narrow(1, 1, 1) end)
+  end}
 end
 
 --- A case that copies on the device and reads the last number.
@@ -37,7 +39,9 @@ local function dense(n)
   return {
     copying(x, tk.zeros(n, DIM)),
     forward('matmul, 64 x 64', function() return x:matmul(w) end, flop),
-    forward('matmul, weight gradient', function() return x:matmul(y, {transpose_a = true}) end, flop),
+    forward('matmul, weight gradient', function()
+      return x:matmul(y, {transpose_a = true})
+    end, flop),
     forward('add', function() return x + y end),
     forward('normalize', function() return x:normalize() end),
     forward('softmax', function() return x:softmax() end),

@@ -12,14 +12,28 @@ local function command_line(...)
   return words
 end
 
+--- Loads what knows OpenBLAS's choice; nil where there is no engine. A module that fails to load
+--- would not say why a second time; then whoever needs it gets the reason from here.
+local function load()
+  local ok, result = pcall(require, 'tinykg.engine.blas')
+  if ok then return result end
+  if ctrl_c(result) then error(result, 0) end
+  for name, module in pairs(package.loaded) do
+    local kind = type(module)
+    if name:find('^tinykg') and (kind == 'number' or kind == 'userdata') then -- LuaJIT's mark
+      package.loaded[name] = nil
+      package.preload[name] = function() error(result, 0) end
+    end
+  end
+end
+
 --- Starts this program anew with OPENBLAS_CORETYPE set, if OpenBLAS chose less than the processor
 --- can and the user set nothing. Returns where that is not so, and where there is no engine.
 ---@param ... string the arguments of the program
 return function(...)
   if os.getenv('OPENBLAS_CORETYPE') then return end
-  local ok, blas = pcall(require, 'tinykg.engine.blas')
-  if not ok and ctrl_c(blas) then error(blas, 0) end
-  local core = ok and blas.better_core(blas.core(), blas.vector_code())
+  local blas = load()
+  local core = blas and blas.better_core(blas.core(), blas.vector_code())
   if not core then return end
   require('tinykg.base.posix').setenv('OPENBLAS_CORETYPE', core)
   local words = command_line(...)

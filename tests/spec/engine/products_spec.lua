@@ -113,7 +113,7 @@ describe('the choice of kernels', function()
   end)
 
   it('is told, and warned of, by the doctor', function()
-    if not blas.core() or blas.vector_code() == 'neon' then return pending('no OpenBLAS for x86') end
+    if not blas.core() or blas.vector_code() == 'neon' then return pending('no OpenBLAS') end
     local out = shell.prints('doctor', 'OPENBLAS_CORETYPE=Prescott')
     assert.matches('products +[^\n]*OpenBLAS, Prescott\n', out)
     local best = blas.better_core('Prescott', blas.vector_code())
@@ -139,5 +139,15 @@ describe('the choice of kernels', function()
   it('is made by the program, which starts anew, unless the user made it', function()
     assert.equal('Haswell\ta\tb  c\t\n', seen(''))
     assert.equal('Nehalem\ta\tb  c\t\n', seen('OPENBLAS_CORETYPE=Nehalem'))
+  end)
+
+  it('leaves the reason why there is no engine to who needs it', function()
+    for _, variable in ipairs{'-u OPENBLAS_CORETYPE', 'OPENBLAS_CORETYPE=Haswell'} do
+      local environment = ('env %s TINYKG_LIB=/none.so'):format(variable)
+      local code, _, err = shell.tinykg("-e 'print(1)'", environment)
+      assert.equal(1, code)
+      assert.matches('the engine could not be loaded %(run make%): /none.so', err)
+      assert.matches('Usage', shell.prints('help', environment))
+    end
   end)
 end)
