@@ -22,7 +22,7 @@ end
 ---@return {version: string, lua: string, library: string, device: string, note: string?,
 ---  gpu: string?, vector_code: string, threads: integer, products: string, better_core: string?}
 function system_info.describe()
-  local tk, blas = require 'tinykg', require 'tinykg.engine.blas'
+  local tk, blas = require 'tinykg', require 'tinykg.bench.blas'
   local device, note = tk.device()
   return {
     version = tk.version, lua = jit.version, device = device, note = note, threads = tk.threads(),

@@ -15,7 +15,7 @@ end
 --- Loads what knows OpenBLAS's choice; nil where there is no engine. A module that fails to load
 --- would not say why a second time; then whoever needs it gets the reason from here.
 local function load()
-  local ok, result = pcall(require, 'tinykg.engine.blas')
+  local ok, result = pcall(require, 'tinykg.bench.blas')
   if ok then return result end
   if ctrl_c(result) then error(result, 0) end
   for name, module in pairs(package.loaded) do

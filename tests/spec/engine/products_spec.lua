@@ -1,7 +1,7 @@
 -- Products of matrices: values around the places where they are cut, the same bits for any number
 -- of threads, and which library makes them.
 local tk = require 'tinykg'
-local blas = require 'tinykg.engine.blas'
+local blas = require 'tinykg.bench.blas'
 local fixtures = require 'tests.support.fixtures'
 local reference = require 'tests.support.reference_ops'
 local shell = require 'tests.support.shell'
@@ -90,7 +90,7 @@ describe('a product of matrices', function()
       local ffi = require 'ffi'
       ffi.cdef 'int prctl(int, unsigned long, unsigned long, unsigned long, unsigned long);'
       if ffi.C.prctl(65, 1, 0, 0, 0) ~= 0 then print('none') return end -- PR_SET_MDWE
-      local tk, blas = require 'tinykg', require 'tinykg.engine.blas'
+      local tk, blas = require 'tinykg', require 'tinykg.bench.blas'
       print(blas.narrow(), tk.ones(600, 64):matmul(tk.ones(64, 32)):sum():item())]])
     local text = shell.gives(0, 'luajit -joff ' .. path)
     if text == 'none\n' then return pending('this kernel cannot forbid it') end
@@ -127,7 +127,7 @@ describe('the choice of kernels', function()
   --- What a program sees, with its arguments, where OpenBLAS is said to have chosen a lesser one.
   local function seen(environment)
     local path = fixtures.dir() .. '/stub.lua'
-    fixtures.write(path, [[package.preload['tinykg.engine.blas'] = function()
+    fixtures.write(path, [[package.preload['tinykg.bench.blas'] = function()
       local function x() return 'X' end
       return {core = x, vector_code = x, better_core = function() return 'Haswell' end}
     end]])
