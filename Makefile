@@ -12,7 +12,8 @@ LDFLAGS ?=
 
 ROOT := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
 LIB  := $(BUILD)/libtinykg.so
-DEPS := CC='$(CC)' CBLAS='$(CBLAS)' LUAJIT='$(LUAJIT)' tests/tools/deps.sh
+DEPS := CC='$(CC)' CBLAS='$(CBLAS)' LUAJIT='$(LUAJIT)' \
+  $(if $(filter undefined,$(origin XSMM)),,XSMM='$(XSMM)') tests/tools/deps.sh
 
 # --- flags ---------------------------------------------------------------------------------------
 
@@ -24,8 +25,6 @@ CC_VERSION = $(shell $(CC) --version 2>/dev/null | head -n 1)
 ifneq ($(findstring clang,$(CC_VERSION)),)
   BASE_FLAGS += -Wno-pass-failed
 endif
-LIBS := $(CBLAS) -lz -llzma -lm -ldl
-
 MACHINE := $(or $(shell $(CC) -dumpmachine 2>/dev/null),$(shell uname -m))
 ARCH   := $(firstword $(subst -, ,$(MACHINE)))
 ifneq ($(filter x86_64 amd64,$(ARCH)),)
@@ -39,6 +38,18 @@ ISA_FLAGS_sse2   :=
 ISA_FLAGS_avx2   := -mavx2 -mfma -mf16c
 ISA_FLAGS_avx512 := -march=x86-64-v4
 ISA_FLAGS_neon   :=
+# libxsmm makes the kernels of narrow matrix products; without it (XSMM=) they are the CBLAS's. Its
+# symbols stay in the library: where it is a static one, as Debian's, nothing is needed at run time.
+ifeq ($(origin XSMM),undefined)
+  XSMM := $(if $(filter sse2,$(ISAS)),$(if $(findstring 1,$(shell \
+    printf '%s\n' '\#if __has_include(<libxsmm_version.h>)' '\#include <libxsmm_version.h>' \
+    'LIBXSMM_CONFIG_VERSION_MAJOR' '\#endif' | $(CC) -E -P - 2>/dev/null)),-lxsmm -lxsmmnoblas))
+endif
+ifneq ($(XSMM),)
+  BASE_FLAGS += -DTKG_XSMM
+  XSMM_LIBS := -Wl,--exclude-libs,libxsmm.a:libxsmmnoblas.a $(XSMM)
+endif
+LIBS := $(XSMM_LIBS) $(CBLAS) -lz -llzma -lm -ldl
 CORE_OPT := -O2
 CPU_OPT := -O3 -fno-math-errno -fno-trapping-math
 
@@ -347,7 +358,7 @@ make check-all       all of these checks; hours
 make install         into PREFIX (/usr/local) below DESTDIR (empty); make uninstall takes it away
 make clean           remove what was built
 
-Variables: CC=clang  CFLAGS=-g  BUILD=build  CBLAS=-lopenblas  LUAJIT=luajit  V=1
+Variables: CC=clang  CFLAGS=-g  BUILD=build  CBLAS=-lopenblas  XSMM='-lxsmm -lxsmmnoblas'  LUAJIT=luajit  V=1
 endef
 export HELP_TEXT := $(help_text)
 help:
