@@ -45,6 +45,8 @@ typedef struct tkg_tiling {
   char *memory; /* of `memories` tiles, tile_bytes each */
   int64_t tile_bytes;
   int memories;
+  double *seconds; /* NULL, or [memories, calls] zeros: what each tile memory's calls took is added;
+                      a backend that cannot tell leaves them */
 } tkg_tiling;
 
 enum tkg_device_memory {
@@ -108,6 +110,10 @@ typedef struct tkg_backend {
   /* Bytes: taken from the device, given out by `allocate`, the most that were, free on the device
    * for whoever asks, and of the device altogether. NULL: the machine's memory, nobody counts. */
   void (*memory)(int64_t bytes[TKG_MEMORY_COUNT], bool reset_peak);
+
+  /* Measures, in a fraction of a second, how many bytes a second copying moves (read and written)
+   * and how many flops a second multiply-adds are; 0: not known. NULL: the engine times `copy`. */
+  void (*peaks)(int threads, double *copy, double *flops);
 } tkg_backend;
 
 /* What a backend in a library of its own exports: its table, or NULL and one line that says why

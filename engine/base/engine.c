@@ -62,6 +62,7 @@ int tkg_engine_set_threads(tkg_engine *engine, int threads) {
   if (threads < 0 || threads > 1024)
     return tkg__fail(TKG_E_ARGUMENT, "threads: %d is not in 0..1024 (0 = one per core)", threads);
   engine->threads = threads ? threads : omp_get_num_procs();
+  omp_set_num_threads(engine->threads); /* of what has no engine: reading files, ranking */
   return TKG_OK;
 }
 

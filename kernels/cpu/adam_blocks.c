@@ -106,9 +106,9 @@ static void draw(const operands *u, const tkg_run_context *c, uint32_t stream, u
   const int64_t draws = u->s.draws;
   const int calls = u->ids ? x->blocks : 1;
   for (int k = 0; k < calls; k++)
-    tkg__philox_halves(c->seed, before + (uint64_t)(x->block[k] * draws),
-                       u->ids ? draws : x->blocks * draws, (uint32_t)c->t, stream,
-                       x->drawn + 8 * k * draws);
+    tkg__philox_fill(c->seed, before + (uint64_t)(x->block[k] * draws),
+                     u->ids ? draws : x->blocks * draws, (uint32_t)c->t, stream,
+                     x->drawn + 8 * k * draws);
   for (int64_t i = 0; i < x->blocks * draws; i++) {
     const uint16_t *from = x->drawn + 8 * i;
     uint32_t *to = x->noise + 16 * i;

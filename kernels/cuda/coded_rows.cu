@@ -10,14 +10,17 @@ static bool has_noise(const tkg_node *x) {
   return x->dtype == TKG_CODES && x->i[1] == TKG_ROUND_DITHER;
 }
 
-/* Numbers of rows, or of columns: whole blocks of eight. */
-static int64_t line_bytes(int64_t count) { return align(2 * tkg_ceil(count, 8) * 8); }
+/* Philox blocks of four words of rows, or of eight numbers of columns. */
+static int64_t row_blocks(const tkg_node *x) { return tkg_ceil(tkg__rows(x), 4); }
+static int64_t column_blocks(const tkg_node *x) { return tkg_ceil(tkg__cols(x), 8); }
+static int64_t line_bytes(int64_t blocks) { return align(blocks * (int64_t)sizeof(uint4)); }
 
 int64_t tkg__coded_bytes(const tkg_node *const *in, int k) {
-  return has_noise(in[k]) ? line_bytes(tkg__rows(in[k])) + line_bytes(tkg__cols(in[k])) : 0;
+  if (!has_noise(in[k])) return 0;
+  return line_bytes(row_blocks(in[k])) + line_bytes(column_blocks(in[k]));
 }
 
-/* One thread per block of eight numbers. */
+/* One thread per block. */
 static __global__ void noise_kernel(tkg_noise noise, uint64_t first, int64_t blocks, uint4 *to) {
   for (int64_t i = tkg_first(); i < blocks; i += tkg_stride()) {
     uint32_t words[4];
@@ -26,12 +29,10 @@ static __global__ void noise_kernel(tkg_noise noise, uint64_t first, int64_t blo
   }
 }
 
-static const uint16_t *draw(const tkg_call *c, const tkg_node *x, uint64_t first, int64_t count,
-                            char *to, cudaStream_t stream) {
-  const int64_t blocks = tkg_ceil(count, 8);
+static void draw(const tkg_call *c, const tkg_node *x, uint64_t first, int64_t blocks, char *to,
+                 cudaStream_t stream) {
   tkg_launch(noise_kernel, tkg_flat(blocks), stream, tkg_noise_of(c, x->i[2]), first, blocks,
              reinterpret_cast<uint4 *>(to));
-  return reinterpret_cast<const uint16_t *>(to);
 }
 
 tkg_coded_rows tkg__coded_rows(const tkg_call *c, int k, void *scratch, cudaStream_t stream) {
@@ -41,7 +42,7 @@ tkg_coded_rows tkg__coded_rows(const tkg_call *c, int k, void *scratch, cudaStre
   s.columns = cols;
   s.x = tkg_in<float>(c, k);
   if (x->dtype != TKG_CODES) return s;
-  char *lines = static_cast<char *>(scratch);
+  char *words = static_cast<char *>(scratch), *numbers = words + line_bytes(row_blocks(x));
   s.bits = (int)x->i[0];
   s.dithers = tkg__codec_dithers((int)x->i[1]);
   s.independent = x->i[1] == TKG_ROUND_DITHER_INDEPENDENT;
@@ -52,7 +53,9 @@ tkg_coded_rows tkg__coded_rows(const tkg_call *c, int k, void *scratch, cudaStre
       reinterpret_cast<const uint32_t *>(s.codes + tkg__codec_pair_offset(s.bits, rows, cols));
   s.signs = x->i[3] ? s.codes + tkg__signs_at(x) : NULL;
   if (!has_noise(x)) return s;
-  s.row_noise = draw(c, x, tkg__codec_row_block(0), rows, lines, stream);
-  s.column_noise = draw(c, x, tkg__codec_col_block(0), cols, lines + line_bytes(rows), stream);
+  draw(c, x, tkg__codec_row_block(0), row_blocks(x), words, stream);
+  draw(c, x, tkg__codec_col_block(0), column_blocks(x), numbers, stream);
+  s.row_noise = reinterpret_cast<const uint32_t *>(words);
+  s.column_noise = reinterpret_cast<const uint16_t *>(numbers);
   return s;
 }
