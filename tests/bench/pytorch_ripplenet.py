@@ -25,6 +25,8 @@ from collections import namedtuple
 import torch
 import torch.nn.functional as F
 
+import pytorch_serve
+
 from pytorch_kgcn import read_ints
 
 # hwwang55/RippleNet src/main.py:9-20 (movie), 26-38 (book; 2 hops, where the paper has 3).
@@ -138,19 +140,29 @@ class RippleNet(torch.nn.Module):
 # ---------------------------------------------------------------- mode
 
 
-def run_step(data, options):
+def stepper(data, options):
+    """A function that trains on a batch, and eight batches."""
     torch.manual_seed(options.seed)
     model = RippleNet(data, options)
     optimizer = torch.optim.Adam(model.parameters(), lr=options.lr)
-    parts = [data.ratings[torch.randint(len(data.ratings), (options.batch,))] for _ in range(8)]
+
+    def step(part):
+        optimizer.zero_grad(set_to_none=True)
+        loss = model.loss(*part.unbind(1))
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    return step, [data.ratings[torch.randint(len(data.ratings), (options.batch,))]
+                  for _ in range(8)]
+
+
+def run_step(data, options):
+    step, parts = stepper(data, options)
     times = []
     for i in range(options.warmup + options.steps):
         start = time.perf_counter()
-        optimizer.zero_grad(set_to_none=True)
-        loss = model.loss(*parts[i % len(parts)].unbind(1))
-        loss.backward()
-        optimizer.step()
-        loss.item()
+        step(parts[i % len(parts)])
         times.append((time.perf_counter() - start) * 1e3)
     times = times[options.warmup:]
     print('threads %d  steps %d  min %.3f ms  median %.3f ms' % (
@@ -159,7 +171,7 @@ def run_step(data, options):
 
 def parse(argv):
     parser = argparse.ArgumentParser(description='RippleNet in plain PyTorch, for comparison.')
-    parser.add_argument('mode', choices=['step'])
+    parser.add_argument('mode', choices=['step', 'serve'])
     parser.add_argument('--preset', choices=sorted(PRESETS), default='movie')
     root = os.environ.get('TINYKG_DATA', os.path.join('..', 'shared', 'data'))
     parser.add_argument('--data', default=os.path.join(root, 'kgcn-music'))
@@ -186,6 +198,8 @@ def main(argv):
         data = load(options.data, options)
     except OSError as problem:
         sys.exit('pytorch_ripplenet: %s' % problem)
+    if options.mode == 'serve':
+        return pytorch_serve.serve({'step': stepper(data, options)})
     run_step(data, options)
 
 

@@ -1,4 +1,4 @@
---- Every recipe on the checking runtime: a few steps at 32 and 2 bits have the CPU's losses, whether
+--- Every recipe on the checking runtime: some steps at 32 and 2 bits have the CPU's losses, whether
 --- run op by op, captured or replayed. Prints, for each phase, what its captured step launches.
 ---   tinykg tests/kernels/ptx/recipes.lua [RECIPE ..]
 --- Exit status 1 if losses differ.

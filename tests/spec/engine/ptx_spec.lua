@@ -1,5 +1,5 @@
--- What nvcc made of the GPU kernels, without a GPU: planted faults that the checking runtime must find,
--- every recipe, replayed steps, each op. tests/kernels/README.md says how it works.
+-- What nvcc made of the GPU kernels, without a GPU: planted faults that the checking runtime must
+-- find, every recipe, replayed steps, each op. tests/kernels/README.md says how it works.
 local shell = require 'tests.support.shell'
 
 describe("nvcc's code on the checking runtime", function()
