@@ -12,7 +12,8 @@ LDFLAGS ?=
 
 ROOT := $(patsubst %/,%,$(dir $(abspath $(lastword $(MAKEFILE_LIST)))))
 LIB  := $(BUILD)/libtinykg.so
-DEPS := CC='$(CC)' CBLAS='$(CBLAS)' LUAJIT='$(LUAJIT)' tests/tools/deps.sh
+DEPS := CC='$(CC)' CBLAS='$(CBLAS)' LUAJIT='$(LUAJIT)' \
+  $(if $(filter undefined,$(origin XSMM)),,XSMM='$(XSMM)') tests/tools/deps.sh
 
 # --- flags ---------------------------------------------------------------------------------------
 
@@ -24,8 +25,6 @@ CC_VERSION = $(shell $(CC) --version 2>/dev/null | head -n 1)
 ifneq ($(findstring clang,$(CC_VERSION)),)
   BASE_FLAGS += -Wno-pass-failed
 endif
-LIBS := $(CBLAS) -lz -llzma -lm -ldl
-
 MACHINE := $(or $(shell $(CC) -dumpmachine 2>/dev/null),$(shell uname -m))
 ARCH   := $(firstword $(subst -, ,$(MACHINE)))
 ifneq ($(filter x86_64 amd64,$(ARCH)),)
@@ -39,6 +38,18 @@ ISA_FLAGS_sse2   :=
 ISA_FLAGS_avx2   := -mavx2 -mfma -mf16c
 ISA_FLAGS_avx512 := -march=x86-64-v4
 ISA_FLAGS_neon   :=
+# libxsmm makes the kernels of narrow matrix products; without it (XSMM=) they are the CBLAS's. Its
+# symbols stay in the library: where it is a static one, as Debian's, nothing is needed at run time.
+ifeq ($(origin XSMM),undefined)
+  XSMM := $(if $(filter sse2,$(ISAS)),$(if $(findstring 1,$(shell \
+    printf '%s\n' '\#if __has_include(<libxsmm_version.h>)' '\#include <libxsmm_version.h>' \
+    'LIBXSMM_CONFIG_VERSION_MAJOR' '\#endif' | $(CC) -E -P - 2>/dev/null)),-lxsmm -lxsmmnoblas))
+endif
+ifneq ($(XSMM),)
+  BASE_FLAGS += -DTKG_XSMM
+  XSMM_LIBS := -Wl,--exclude-libs,libxsmm.a:libxsmmnoblas.a $(XSMM)
+endif
+LIBS := $(XSMM_LIBS) $(CBLAS) -lz -llzma -lm -ldl
 CORE_OPT := -O2
 CPU_OPT := -O3 -fno-math-errno -fno-trapping-math
 
@@ -60,7 +71,7 @@ LINK    = $(CC) -shared -fopenmp -Wl,-z,defs -Wl,-z,nodelete $(CFLAGS) $(LDFLAGS
 JOBS = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc 2>/dev/null || echo 1))
 MAKEFLAGS += --no-print-directory
 
-.PHONY: build test test-cpu test-gpu bench-gpu demo bench deps deps-dev docs lint format install install-built uninstall clean help check-asan \
+.PHONY: build test test-cpu test-gpu bench-gpu demo bench bench-check deps deps-dev docs lint format install install-built uninstall clean help check-asan \
   check-valgrind objects FORCE
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -140,11 +151,14 @@ emu-tests: $(BUILD)/libtinykg_emu.so $(call emu_tools,$(BUILD)/emu)
 NEEDS_EMU = $(if $(SPECS),$(filter emu,$(TINYKG_DEVICE))$(shell \
   grep -lE 'support\.emulation|faults\.programs\.run' $(SPECS) 2>/dev/null),yes)
 
-# The specs of ops run a second time on the emulated GPU: its kernels, compiled for the CPU.
+# The specs of ops run a second time on the emulated GPU: its kernels, compiled for the CPU. Where
+# nvcc is, its code is checked too.
+NEEDS_PTX = $(if $(NVCC),$(if $(SPECS),$(findstring ptx_spec,$(SPECS)),yes))
 test:
 	@$(DEPS) run test plot
 	@$(MAKE) build
 	@$(if $(NEEDS_EMU),$(MAKE) $(JOBS) emu-tests)
+	@$(if $(NEEDS_PTX),$(MAKE) $(JOBS) ptx)
 	@DEVICES=emu $(call RUN_TESTS,$(LIB))
 
 test-cpu:
@@ -153,24 +167,25 @@ test-cpu:
 	@EMULATION=no $(call RUN_TESTS,$(LIB))
 
 # For a machine with a GPU: the same specs on it, with what needs a real one, the op check with random
-# shapes, and a small recipe under compute-sanitizer. Done, one way or the other, in eight minutes.
+# shapes, and, if time is left, a small recipe under compute-sanitizer. Done in five minutes. Another
+# compiler's new warnings stop nothing there.
 NEEDS_NVCC = $(if $(NVCC),:,echo 'no nvcc: the GPU backend cannot be built (NVCC=path names one)'; exit 1)
-GPU_TESTS_END = $$(($$(date +%s) + 420))
+GPU_TESTS_END = $$(($$(date +%s) + 290))
 test-gpu:
 	@$(DEPS) run test
 	@$(NEEDS_NVCC)
-	@end=$(GPU_TESTS_END); $(MAKE) build && $(MAKE) $(JOBS) $(HERE_ARCHS) cuda check-device && \
-	  { DEADLINE=$$((end - 100)) HOST=no DEVICES=cuda $(call RUN_TESTS,$(LIB)); tests=$$?; \
+	@end=$(GPU_TESTS_END); $(MAKE) WERROR= build && $(MAKE) WERROR= $(JOBS) $(HERE_ARCHS) cuda check-device && \
+	  { DEADLINE=$$((end - 50)) HOST=no DEVICES=cuda $(call RUN_TESTS,$(LIB)); tests=$$?; \
 	    DEADLINE=$$end tests/tools/sanitize.sh && [ $$tests = 0 ]; }
 
 # Figures of the GPU: kernels, steps, memory, PyTorch beside them. DEVICE=emu QUICK=1 tries it out.
 bench-gpu:
 	@$(DEPS) run
 	@$(if $(filter emu cpu,$(DEVICE)),:,$(NEEDS_NVCC))
-	@$(MAKE) build
-	@$(MAKE) $(JOBS) $(if $(filter cuda%,$(or $(DEVICE),cuda)),$(HERE_ARCHS) cuda,$(DEVICE:cpu=build)) \
+	@$(MAKE) WERROR= build
+	@$(MAKE) WERROR= $(JOBS) $(if $(filter cuda%,$(or $(DEVICE),cuda)),$(HERE_ARCHS) cuda,$(DEVICE:cpu=build)) \
 	  $(BUILD)/bench/kernels
-	@TINYKG_DEVICE='$(or $(DEVICE),cuda)' timeout 480 ./tinykg tests/bench/gpu.lua \
+	@TINYKG_DEVICE='$(or $(DEVICE),cuda)' timeout 290 ./tinykg tests/bench/gpu.lua \
 	  $(if $(QUICK),--quick) '$(BUILD)'
 
 demo:
@@ -178,10 +193,20 @@ demo:
 	@$(MAKE) build
 	@./tinykg demo
 
+# Ratios within one run, into $(BUILD)/bench.json; ten minutes, or with QUICK=1 two.
 bench:
 	@$(DEPS) run
 	@$(MAKE) build
-	@if [ -f tests/bench/run.sh ]; then sh tests/bench/run.sh; else ./tinykg bench; fi
+	@./tinykg tests/bench/ratios.lua $(if $(QUICK),--quick) --out '$(BUILD)/bench.json'
+
+# What fell since the ratios in tests/bench/ratios.json were kept; before it counts, all is measured
+# once more. KEEP=1 keeps these in their place; FILE=bench.json compares what make bench has written.
+CHECK_BENCH = ./tinykg tests/bench/check.lua $(if $(KEEP),--keep) '$(or $(FILE),$(BUILD)/bench.json)'
+bench-check:
+	@$(if $(FILE),$(MAKE) build,$(MAKE) bench)
+	@$(CHECK_BENCH) || { [ -z '$(FILE)' ] && echo '== once more' && \
+	  ./tinykg tests/bench/ratios.lua $(if $(QUICK),--quick) --best --out '$(BUILD)/bench.json' && \
+	  $(CHECK_BENCH); }
 
 deps:
 	@$(DEPS) run test plot
@@ -235,7 +260,7 @@ HOMEDIR ?= $(LIBDIR)/tinykg
 
 # The public headers: the whole C API (ops.def, the list of ops, goes with them). lua/tinykg/engine/lib.lua
 # reads its declarations from them.
-HEADERS := $(addprefix engine/,tinykg.h base/ops.def base/checksum.h base/sha256.h data/string_table.h data/table.h data/csr.h data/graph.h \
+HEADERS := $(addprefix engine/,tinykg.h base/ops.def base/checksum.h base/sha256.h base/file_stamp.h data/string_table.h data/table.h data/csr.h data/graph.h \
   data/metrics.h)
 
 # A tree that was moved as a whole, or lies below a DESTDIR, is found from the file that is run or
@@ -316,8 +341,10 @@ make deps-dev        the same for the tools that lint and the checks use
 make cuda            build the GPU backend (needs nvcc; CUDA_ARCHS='90' chooses devices)
 make test-gpu        specs, op check, compute-sanitizer on a real GPU
 make bench-gpu       kernels, steps and memory of a real GPU, with PyTorch beside them
+make check-ptx       nvcc's code without a GPU, on a checking runtime; check-host: its host code alone
 make check-emu       the GPU kernels on the CPU; check-emu-asan, check-emu-tsan: under sanitizers
-make bench           speed on this machine, as ratios
+make bench           speed on this machine, as ratios of PyTorch's, of a copy, of the peak   [QUICK=1]
+make bench-check     the same, and what fell since tests/bench/ratios.json   [FILE=build/bench.json] [KEEP=1]
 make lint            formatting, clang-tidy, cppcheck, luacheck, sizes, kernels that spill registers
 make docs            write lua/REFERENCE.md and the manual page lua/tinykg.1
 make format          let clang-format lay out the engine
@@ -331,7 +358,7 @@ make check-all       all of these checks; hours
 make install         into PREFIX (/usr/local) below DESTDIR (empty); make uninstall takes it away
 make clean           remove what was built
 
-Variables: CC=clang  CFLAGS=-g  BUILD=build  CBLAS=-lopenblas  LUAJIT=luajit  V=1
+Variables: CC=clang  CFLAGS=-g  BUILD=build  CBLAS=-lopenblas  XSMM='-lxsmm -lxsmmnoblas'  LUAJIT=luajit  V=1
 endef
 export HELP_TEXT := $(help_text)
 help:

@@ -137,6 +137,21 @@ int tkg_shuffle(int32_t *ids, int64_t n, uint64_t seed, uint32_t epoch, uint32_t
 /* Writes 4 words of random bits, a function of these numbers alone (kernels/shared/philox.h). */
 void tkg_philox(uint64_t seed, uint64_t block, uint32_t step, uint32_t stream, uint32_t out[4]);
 
+/* ---- ranking by products of rows ---- */
+
+/* Whether tkg_rank works on the engine's device. */
+int tkg_ranks(const tkg_engine *engine);
+/* Lists for each of n users the k best items, as tkg_metrics_topk does, without a matrix of all
+ * scores. A score is the sum over `parts` tables of the product of a row of users[p] and one of
+ * items[p], of as many columns, of 32 or 16 bits; the first item_count rows are ranked. User i has
+ * row rows[i] in each table, and the known items of user ids[i], which ascend (both NULL: none).
+ * top and top_scores are [n, k]. TKG_E_ARGUMENT for a NaN, TKG_E_RANGE for rows and known items
+ * that are not there, TKG_E_SHAPE, TKG_E_MEMORY, TKG_E_UNSUPPORTED. */
+int tkg_rank(tkg_engine *engine, const tkg_tensor *const *users, const tkg_tensor *const *items,
+             int parts, int64_t item_count, const int32_t *rows, const int32_t *ids, int64_t n,
+             const int32_t *known_offsets, const int32_t *known_items, int k, int32_t *top,
+             float *top_scores);
+
 /* ---- tape: values recorded, not computed ---- */
 
 typedef struct tkg_attributes {
@@ -248,6 +263,42 @@ typedef struct tkg_kept {
 int tkg_step_kept(const tkg_step *step, int index, tkg_kept *out);
 /* Writes the largest plan, one line per node in the order they run; as tkg_tape_print. */
 int64_t tkg_step_print(const tkg_step *step, char *text, int64_t size);
+
+/* ---- profiles: where the time of steps goes ---- */
+
+typedef struct tkg_profile tkg_profile;
+/* Begins a profile of all that the engine runs from here on. Ops are timed one by one (on a GPU
+ * each is waited for, and nothing is replayed), the ops of a group that runs in tiles by their
+ * share of it. Results are the same bits. TKG_E_ARGUMENT inside another profile, TKG_E_MEMORY. */
+int tkg_profile_begin(tkg_engine *engine, tkg_profile **out);
+void tkg_profile_end(tkg_profile *profile); /* it can still be read */
+void tkg_profile_release(tkg_profile *profile);
+/* A figure: seconds (from begin to end), runs, in_runs (seconds within them), events, dropped
+ * (events beyond the first 131,072). -1: there is no such figure. */
+double tkg_profile_figure(const tkg_profile *profile, const char *name);
+/* What an op did altogether. Bytes are those that it cannot do without moving, whatever its kernel
+ * does: through memory, where values that live in a tile do not go; and through the cache, where a
+ * row is read for each edge. */
+typedef struct tkg_profile_op {
+  double calls, seconds, bytes, cached, flops;
+} tkg_profile_op;
+int tkg_profile_of(const tkg_profile *profile, int op, tkg_profile_op *out); /* TKG_E_RANGE */
+enum { TKG_PROFILE_GROUP = -1, TKG_PROFILE_RUN = -2 };
+/* Something that took time, in the order of its end; seconds from the begin of the profile. */
+typedef struct tkg_profile_event {
+  double at, seconds;
+  int32_t op;         /* or GROUP, whose ops follow it one after another; or RUN */
+  double count;       /* ops of a group; number of a run */
+  int64_t rows, cols; /* of the op's result; rows that a group has */
+  double bytes, flops;
+  const char *where; /* the end of the recipe's line, or "" */
+} tkg_profile_event;
+/* Its text is the profile's. TKG_E_RANGE outside 0..events-1. */
+int tkg_profile_event_at(const tkg_profile *profile, int index, tkg_profile_event *out);
+/* Measures the machine, in a fraction of a second, on the engine's threads: bytes a second, read
+ * and written, of copying within memory; flops a second of multiply-adds. 0: the device cannot
+ * tell. */
+int tkg_peaks(tkg_engine *engine, double *copy, double *flops);
 /* ffi:end */
 
 #ifdef __cplusplus

@@ -18,8 +18,8 @@ KERNELS      := $(sort $(wildcard kernels/cuda/*.cu))
 KERNEL_HEADS := $(wildcard kernels/cuda/*.h kernels/cuda/*.cuh kernels/shared/*.h engine/base/*.h engine/base/*.def engine/data/*.h)
 EMU_HEADS    := kernels/emu/emu.h kernels/emu/runtime.h
 EMU          := emu runtime
-# Each library has a copy of op.c and error.c; it shares nothing with the engine but the table.
-SHARED_C     := op error
+# Each library has copies of these; it shares nothing with the engine but the table.
+SHARED_C     := op error stamp
 
 # --- CUDA ----------------------------------------------------------------------------------------
 
@@ -31,7 +31,7 @@ endif
 # -fmad=false: one rounding per operation, as on the CPU, so that codes and noise are the same bits. A
 # kernel that spills registers does not compile, but for CUB's and the interpreter of tiles.
 NVCC_FLAGS = -std=c++17 -O3 -fmad=false -Iengine -Ikernels $(if $(WERROR),-Werror all-warnings) \
-  $(if $(filter kernels/cuda/argsort_ids.cu kernels/cuda/tiles.cu,$<),,-Xptxas -warn-spills) -Xcompiler -fPIC,-fvisibility=hidden,-Wall,-Wextra \
+  $(if $(filter kernels/cuda/radix_sort.cu kernels/cuda/tiles.cu,$<),,-Xptxas -warn-spills) -Xcompiler -fPIC,-fvisibility=hidden,-Wall,-Wextra \
   $(foreach a,$(ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) \
   -gencode arch=compute_$(lastword $(ARCHS)),code=compute_$(lastword $(ARCHS))
 CUDA_OBJS  := $(KERNELS:kernels/cuda/%.cu=$(BUILD)/cuda/%.o) $(SHARED_C:%=$(BUILD)/shared/%.o)
@@ -50,11 +50,12 @@ cuda: $(if $(NVCC),$(BUILD)/libtinykg_cuda.so)
 	@$(if $(NVCC),:,echo 'no nvcc: libtinykg_cuda.so is not built (NVCC=path names one)')
 
 # libcudart is linked statically, so that without a driver the library still loads and says what is
-# missing. cuBLAS is found where the toolkit is.
+# missing. cuBLAS is opened by the first product: the toolkit's, or that of NVIDIA's Python package.
+CUBLAS_FOLDERS = $(CUDA_LIB) $(shell python3 -c 'import glob, sys; print(*sum((glob.glob(p + "/nvidia/*/lib") for p in sys.path), []))' 2>/dev/null)
 $(BUILD)/libtinykg_cuda.so: $(CUDA_OBJS)
 	$(call say,NVLD,$@)
 	$(Q)$(NVCC) -shared -o $@.new $^ -Xlinker -z,defs,-z,nodelete \
-	  $(CUDA_LIB:%=-Xlinker -rpath -Xlinker %) -lcublas && mv -f $@.new $@
+	  $(CUBLAS_FOLDERS:%=-Xlinker -rpath -Xlinker %) -ldl && mv -f $@.new $@
 
 $(BUILD)/cuda/%.o: kernels/cuda/%.cu $(KERNEL_HEADS) $(BUILD)/cuda.flags
 	$(call say,NVCC,$<)
@@ -109,6 +110,54 @@ check-emu-asan: $(BUILD)/emu-asan/libtinykg_emu.so $(call emu_tools,$(BUILD)/emu
 check-emu-tsan: $(BUILD)/emu-tsan/libtinykg_emu.so $(call emu_tools,$(BUILD)/emu-tsan) $(LIB)
 	@ROUNDS=$${ROUNDS:-2} tests/kernels/check.sh tsan '$(BUILD)/emu-tsan' \
 	  '$(BUILD)/emu-tsan/libtinykg_emu.so' '$(LIB)'
+
+# nvcc's own code without a GPU: its host code on a checking runtime, its PTX translated to C++. The
+# devices of check-ptx and check-host are the same library; the latter runs no kernels.
+PTX       := $(BUILD)/ptx
+PTX_CU    := $(filter-out %/radix_sort.cu %/cublas.cu,$(KERNELS))
+PTX_PARTS := $(PTX_CU:kernels/cuda/%.cu=$(PTX)/%.o)
+PTX_HEADS := $(wildcard tests/kernels/ptx/*.h) $(EMU_HEADS)
+PTX_RUN   := $(patsubst %,$(PTX)/runtime/%.o,device stream launch library fibers)
+PTX_FLAGS  = -std=c++17 -fPIC -Wall -Wextra $(WERROR) -Itests/kernels/ptx -Ikernels/emu -Ikernels \
+  -I$(realpath $(dir $(realpath $(NVCC)))../include)
+
+.PHONY: check-ptx check-host ptx
+.SECONDARY: $(PTX_CU:kernels/cuda/%.cu=$(PTX)/%.cpp) $(PTX)/faults.cpp
+ptx: $(if $(NVCC),$(PTX)/libtinykg_cuda.so $(PTX)/libtinykg.so $(PTX)/faults $(PTX)/bench/kernels)
+check-ptx check-host: ptx $(BUILD)/emu/ops tinykg
+	@$(if $(NVCC),tests/kernels/check.sh $(@:check-%=%) '$(PTX)' '$(PTX)/libtinykg_cuda.so' '$(LIB)',echo 'no nvcc: its code is not checked')
+
+# The object, the PTX and the registers of each kernel come from one compilation.
+$(PTX)/nvcc/%.o: kernels/cuda/%.cu $(KERNEL_HEADS)
+	$(call ptx_compile)
+$(PTX)/nvcc/faults.o: tests/kernels/ptx/faults.cu
+	$(call ptx_compile)
+define ptx_compile
+	$(call say,NVCC,$< (PTX))
+	$(Q)mkdir -p $(@:.o=) && $(NVCC) -std=c++17 -O3 -fmad=false -Iengine -Ikernels -Xcompiler -fPIC \
+	  -gencode arch=compute_90,code=sm_90 -Xptxas -v --keep --keep-dir $(@:.o=) -c -o $@ $< 2>$(@:.o=.log) \
+	  || { cat $(@:.o=.log); exit 1; }
+	$(Q)mv $(@:.o=)/$(basename $(notdir $<)).ptx $(@:.o=.ptx) && rm -r $(@:.o=)
+endef
+$(PTX)/%.cpp: $(PTX)/nvcc/%.o tests/kernels/ptx/translate.py
+	$(Q)python3 tests/kernels/ptx/translate.py $(<:.o=.ptx) $(<:.o=.log) >$@.new && mv $@.new $@
+$(PTX)/%.o: $(PTX)/%.cpp $(PTX_HEADS)
+	$(call say,CXX,$<)
+	$(Q)$(CXX) $(PTX_FLAGS) -O1 -ffp-contract=off -w -c -o $@ $<
+$(PTX)/runtime/%.o: tests/kernels/ptx/%.cpp $(PTX_HEADS)
+	$(call say,CXX,$<)
+	$(Q)mkdir -p $(@D) && $(CXX) $(PTX_FLAGS) -O2 -g -c -o $@ $<
+PTX_LINK = $(CXX) -fopenmp -o $@.new $^ -Wl,-z,nodelete,-z,defs -ldl -lpthread
+$(PTX)/libtinykg_cuda.so: $(PTX_CU:kernels/cuda/%.cu=$(PTX)/nvcc/%.o) $(PTX_PARTS) $(PTX_RUN) $(BUILD)/emu/emu/emu.o $(SHARED_O)
+	$(call say,LD,$@)
+	$(Q)$(PTX_LINK) -shared && mv -f $@.new $@
+$(PTX)/faults: $(PTX)/nvcc/faults.o $(PTX)/faults.o $(PTX_RUN) $(BUILD)/emu/emu/emu.o
+	$(Q)$(PTX_LINK) && mv -f $@.new $@
+$(PTX)/bench/kernels: $(BUILD)/bench/kernels
+	$(Q)mkdir -p $(@D) && cp $< $@
+# The engine opens the backend that lies beside it.
+$(PTX)/libtinykg.so: $(LIB)
+	$(Q)mkdir -p $(@D) && cp $< $@
 
 # Times kernels through the backend's table, for tests/bench/gpu.lua.
 $(BUILD)/bench/kernels: tests/bench/kernels.cpp $(KERNEL_HEADS)

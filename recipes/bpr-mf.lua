@@ -4,7 +4,7 @@
 --- rows, and RecBole (recbole/model/general_recommender/bpr.py) has none.
 local tk = require 'tinykg'
 
-local Model = tk.nn.class('BPR-MF')
+local Model = tk.nn.class('BPR-MF', tk.nn.Ranker)
 
 --- Pairwise ranking of a known item above a sampled one; on labelled data, cross-entropy.
 function Model:loss(batch)
@@ -16,13 +16,8 @@ function Model:loss(batch)
   return tk.loss.bpr(tk.dot(u, i):reshape(-1, 1), (u3 * j):sum(3))
 end
 
---- Logits of pairs, [n].
-function Model:score(users, items) return tk.dot(self.users(users), self.items(items)) end
-
---- Scores of all items for each user, [n, items].
-function Model:rank(users)
-  return self.users(users):matmul(self.items.weight, {transpose_b = true})
-end
+--- The rows by whose product a pair is scored.
+function Model:node_embeddings() return self.users.weight, self.items.weight end
 
 --- It does not see the graph.
 function Model.explain() return {what = 'nothing', note = 'BPR-MF does not see the graph'} end

@@ -22,10 +22,12 @@ function KGIN:node_embeddings()
     -- what a user took, through the lens of each intent (eq. 8); beta: eq. 9
     local beta = u:matmul(self.latent.weight, {transpose_b = true}):softmax()
     u = taken:aggregate(e:rows(1, self.item_count)) * (beta:matmul(intents) + 1)
+    u = self.drop(u):normalize()
+    users = users + u
     -- (1 / |N_v|) sum of e_r * e_t over the triples (v, r, t) (eq. 10, 11)
     e = kg:aggregate(e, {message = 'mul', reduce = 'mean', relation = self.relations.weight})
-    u, e = self.drop(u):normalize(), self.drop(e):normalize()
-    users, entities = users + u, entities + e
+    e = self.drop(e):normalize()
+    entities = entities + e
   end
   return users, entities
 end

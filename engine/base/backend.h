@@ -3,6 +3,7 @@
 #define TKG_BACKEND_H
 
 #include "op.h"
+#include "ranking.h"
 
 /* What is the same for all nodes of one run. */
 typedef struct tkg_run_context {
@@ -44,6 +45,8 @@ typedef struct tkg_tiling {
   char *memory; /* of `memories` tiles, tile_bytes each, if tiles lie in the arena */
   int64_t tile_bytes;
   int memories;
+  double *seconds; /* NULL, or [memories, calls] zeros: what each tile memory's calls took is added;
+                      a backend that cannot tell leaves them */
 } tkg_tiling;
 
 /* Which ops a backend runs in tiles, and how high a tile is. It depends on shapes and on the kind
@@ -97,8 +100,17 @@ typedef struct tkg_backend {
   /* A status; the message then begins with the failed call's `where`. */
   int (*run_tiles)(const tkg_tile_call *calls, int n, const tkg_tiling *tiling);
 
+  /* ---- backends that rank by products of rows without storing all scores; NULL on others ---- */
+
+  /* Bytes of memory that `rank` needs, and a status: each user's k best items (tkg_rank). */
+  int64_t (*rank_bytes)(const tkg_ranking *r);
+  int (*rank)(const tkg_ranking *r, void *memory);
+
   /* ---- backends that queue and run behind the caller's back; NULL on others ---- */
 
+  /* Why the device cannot be used any more, after an error that no call recovers from; NULL: it
+   * can. */
+  const char *(*lost)(void);
   /* Before the first op of a run: hands over what differs from run to run. Until `finish` the
    * device is this thread's. A status. */
   int (*begin)(const tkg_run_context *context);
@@ -121,11 +133,19 @@ typedef struct tkg_backend {
   /* Bytes: taken from the device, given out by `allocate`, the most that were, free on the device
    * for whoever asks, and of the device altogether. NULL: the machine's memory, nobody counts. */
   void (*memory)(int64_t bytes[TKG_MEMORY_COUNT], bool reset_peak);
+
+  /* Measures, in a fraction of a second, how many bytes a second copying moves (read and written)
+   * and how many flops a second multiply-adds are; 0: not known. NULL: the engine times `copy`. */
+  void (*peaks)(int threads, double *copy, double *flops);
 } tkg_backend;
 
 /* What a backend in a library of its own exports: its table, or NULL and one line that says why
  * there is none ("no driver", "no such device"). Devices: "cuda", "cuda:N", "auto"; "emu". */
 typedef const tkg_backend *(*tkg_backend_opener)(const char *device, char *message, int size);
+
+/* It also exports the stamp that it was compiled with (stamp.h), as `tkg_backend_stamp`. The engine
+ * opens no library of another one. */
+typedef uint64_t (*tkg_backend_stamper)(void);
 
 extern const tkg_backend tkg__cpu_backend;
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "error.h"
+#include "stamp.h"
 #include "tinykg.h"
 
 /* Writes the folder of this library, with its last slash. */
@@ -17,6 +18,18 @@ static void own_folder(char *out, size_t size) {
   if (dladdr((const void *)tkg_version, &info)) slash = strrchr(info.dli_fname, '/');
   int length = slash ? (int)(slash - info.dli_fname) + 1 : 0;
   snprintf(out, size, "%.*s", length, slash ? info.dli_fname : "");
+}
+
+/* Sets a function pointer, to which ISO C has no cast from a data pointer. */
+static void find(void *library, const char *name, void *function) {
+  void *symbol = dlsym(library, name);
+  memcpy(function, &symbol, sizeof symbol);
+}
+
+static bool same_interface(void *library) {
+  tkg_backend_stamper stamp;
+  find(library, "tkg_backend_stamp", &stamp);
+  return stamp && stamp() == tkg__interface_stamp();
 }
 
 /* Loads libtinykg_FAMILY.so and opens a device of it; NULL with a note if that fails. */
@@ -34,9 +47,15 @@ static const tkg_backend *load(const char *family, const char *name, char note[T
     snprintf(note, TKG_NOTE, "device '%s': %s", family, dlerror());
     return NULL;
   }
+  if (!same_interface(library)) {
+    snprintf(note, TKG_NOTE,
+             "device '%s': libtinykg_%s.so was built from other sources than libtinykg.so: make %s "
+             "builds it again",
+             family, family, family);
+    return NULL;
+  }
   tkg_backend_opener open;
-  void *symbol = dlsym(library, "tkg_backend_open");
-  memcpy(&open, &symbol, sizeof open); /* ISO C has no cast from a data to a function pointer */
+  find(library, "tkg_backend_open", &open);
   if (!open) snprintf(note, TKG_NOTE, "device '%s': %.200s: no tkg_backend_open", family, path);
   return open ? open(name, note, TKG_NOTE) : NULL;
 }
@@ -59,6 +78,13 @@ int tkg__device_open(const char *name, const tkg_backend **out, char note[TKG_NO
                      name);
   if (!*out && (any || strcmp(name, "cpu") == 0)) *out = &tkg__cpu_backend;
   return *out ? TKG_OK : tkg__fail(TKG_E_DEVICE, "%s", note);
+}
+
+int tkg__no_memory_or_lost(const tkg_backend *backend, int status) {
+  const char *why = backend->lost ? backend->lost() : NULL;
+  if (!why) return status;
+  return tkg__fail(TKG_E_DEVICE, "%s is lost to this process (%s): start it again", backend->name,
+                   why);
 }
 
 int tkg__keep_backend_message(const tkg_backend *backend, int status) {

@@ -10,6 +10,10 @@ enum { TKG_NOTE = 256 };
  * TKG_E_DEVICE if the device cannot be opened, TKG_E_ARGUMENT for another name. */
 int tkg__device_open(const char *name, const tkg_backend **out, char note[TKG_NOTE]);
 
+/* For an allocation that failed with `status`, already said: where the device is lost, which is
+ * why, says that instead and returns TKG_E_DEVICE. */
+int tkg__no_memory_or_lost(const tkg_backend *backend, int status);
+
 /* Copies the message of a failed call from a backend in another library to tkg_error(); returns the
  * status of the call. */
 int tkg__keep_backend_message(const tkg_backend *backend, int status);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "device.h"
 #include "error.h"
 
 uint32_t tkg_abi(void) { return TKG_ABI; }
@@ -61,6 +62,7 @@ int tkg_engine_set_threads(tkg_engine *engine, int threads) {
   if (threads < 0 || threads > 1024)
     return tkg__fail(TKG_E_ARGUMENT, "threads: %d is not in 0..1024 (0 = one per core)", threads);
   engine->threads = threads ? threads : omp_get_num_procs();
+  omp_set_num_threads(engine->threads); /* of what has no engine: reading files, ranking */
   return TKG_OK;
 }
 
@@ -151,7 +153,9 @@ int tkg__arena_reserve(tkg_engine *engine, int64_t bytes, const int64_t kinds[TK
   tkg_engine_trim(engine);
   if (!engine->plan_only) engine->arena = engine->backend->allocate(bytes);
   if (!engine->plan_only && !engine->arena)
-    return tkg__fail(TKG_E_MEMORY, "no memory for a step: it takes %" PRId64 " bytes", bytes);
+    return tkg__no_memory_or_lost(
+        engine->backend,
+        tkg__fail(TKG_E_MEMORY, "no memory for a step: it takes %" PRId64 " bytes", bytes));
   count_arena(engine, bytes, kinds);
   return TKG_OK;
 }

@@ -35,6 +35,7 @@ struct tkg_engine {
   char *arena;
   int64_t arena_bytes;
   int64_t arena_kinds[TKG_KIND_COUNT]; /* its bytes by kind, counted in `live` */
+  tkg_profile *profile;                /* of all that runs (run/profile.c), or NULL */
   bool plan_only; /* steps are counted, not run; the arena's real size is kept here: */
   int64_t real_bytes, real_kinds[TKG_KIND_COUNT];
 };

@@ -110,8 +110,6 @@ static char rows_letter(int op, int input) {
   return *r;
 }
 
-static bool is_by_row(char letter) { return letter == 'r' || letter == 'R'; }
-
 /* Whether the op's attributes and shapes are such that what ops.def says of its rows holds. */
 static bool rows_hold(const tkg_node *n, const tkg_node *const *in) {
   switch (n->op) {
@@ -143,14 +141,9 @@ static bool has_its_rows(const tkg_node *n, const tkg_node *x, char reads) {
 
 enum tkg_row_access tkg__row_access(const tkg_node *n, const tkg_node *const *in, int input) {
   if (sums_rows(n, in)) return TKG_ACCESS_REDUCES;
-  bool row = is_by_row(rows_letter(n->op, input)) && rows_hold(n, in) &&
+  bool row = rows_letter(n->op, input) == 'r' && rows_hold(n, in) &&
              has_its_rows(n, in[input], tkg__op_reads(n->op, input));
   return row ? TKG_ACCESS_ROW : TKG_ACCESS_WHOLE;
-}
-
-bool tkg__by_column(const tkg_node *n, const tkg_node *const *in, int input) {
-  char letter = rows_letter(n->op, input);
-  return letter == 'R' || letter == 'W' || sums_rows(n, in);
 }
 
 /* An input that is read by row and has no row per row of the result must be the same for all rows.
@@ -165,7 +158,7 @@ static bool rows_apart(const tkg_node *n, const tkg_node *const *in, bool lists)
     bool row = tkg__row_access(n, in, k) == TKG_ACCESS_ROW;
     bool list = lists && tkg__op_reads(n->op, k) == 'i';
     if (row && in[k]->rank != 2 && !list) return false;
-    if (!row && is_by_row(rows_letter(n->op, k)) && !is_same_for_all_rows(in[k])) return false;
+    if (!row && rows_letter(n->op, k) == 'r' && !is_same_for_all_rows(in[k])) return false;
   }
   return true;
 }

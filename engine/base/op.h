@@ -102,10 +102,6 @@ enum tkg_row_access {
 };
 enum tkg_row_access tkg__row_access(const tkg_node *n, const tkg_node *const *in, int input);
 
-/* Whether an element of the result reads of a row of this input one element at most: columns are
- * not added up. */
-bool tkg__by_column(const tkg_node *n, const tkg_node *const *in, int input);
-
 /* Whether each row of the result, a matrix, can be computed without the others: from row i of the
  * inputs read by ROW, all of them matrices, and from the others as a whole. */
 bool tkg__rows_apart(const tkg_node *n, const tkg_node *const *in);

@@ -49,14 +49,23 @@ void tkg__fill_normal(float *out, int64_t n, float mean, float sd, uint64_t seed
 }
 
 void tkg__permutation(int32_t *out, int64_t n, uint64_t seed, uint32_t step, uint32_t stream) {
+  enum { AHEAD = 64 }; /* places that are drawn, and asked for, before they are exchanged */
+  int64_t place[AHEAD];
+  uint32_t words[4];
   for (int64_t i = 0; i < n; i++) out[i] = (int32_t)i;
-  for (int64_t i = 1; i < n; i++) {
-    uint32_t words[4];
-    tkg__philox_block(seed, (uint64_t)i / 2, step, stream, words);
-    const uint32_t *mine = words + 2 * (i % 2);
-    int64_t j = tkg__below64(mine[0], mine[1], (uint32_t)(i + 1));
-    int32_t swapped = out[i];
-    out[i] = out[j];
-    out[j] = swapped;
+  for (int64_t first = 0; first < n; first += AHEAD) {
+    int64_t count = n - first < AHEAD ? n - first : AHEAD;
+    for (int64_t k = 0; k < count; k++) {
+      uint64_t i = (uint64_t)(first + k);
+      if (i % 2 == 0) tkg__philox_block(seed, i / 2, step, stream, words);
+      const uint32_t *mine = words + 2 * (i % 2);
+      place[k] = tkg__below64(mine[0], mine[1], (uint32_t)(i + 1));
+      __builtin_prefetch(&out[place[k]], 1);
+    }
+    for (int64_t k = 0; k < count; k++) {
+      int32_t swapped = out[first + k];
+      out[first + k] = out[place[k]];
+      out[place[k]] = swapped;
+    }
   }
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "device.h"
 #include "error.h"
 #include "random.h"
 #include "shared/bf16.h"
@@ -23,8 +24,9 @@ int tkg__tensor_like(tkg_engine *engine, const tkg_node *shape, int kind, tkg_te
   t->data = engine->backend->allocate(bytes);
   if (!t->data) {
     free(t);
-    return tkg__fail(TKG_E_MEMORY, "no memory for %s: %" PRId64 " bytes",
-                     tkg__shape_text(shape, text), bytes);
+    return tkg__no_memory_or_lost(engine->backend,
+                                  tkg__fail(TKG_E_MEMORY, "no memory for %s: %" PRId64 " bytes",
+                                            tkg__shape_text(shape, text), bytes));
   }
   tkg__memory_count(engine, kind, bytes, 1);
   tkg__engine_retain(engine);

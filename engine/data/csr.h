@@ -1,5 +1,5 @@
 /* Compressed sparse rows, distinct pairs and distinct triples. Everything takes time linear in the
- * number of pairs (radix sorts), is stable, and does not depend on the number of threads. */
+ * number of pairs and rows, is stable, and does not depend on the number of threads. */
 #ifndef TKG_CSR_H
 #define TKG_CSR_H
 

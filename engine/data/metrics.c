@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "csr.h"
+#include "shared/best.h"
 
 /* ---- AUC ---- */
 
@@ -103,79 +104,6 @@ static struct span user_items(const int32_t *offsets, const int32_t *items, int3
   return (struct span){n > 0 ? items + offsets[user] : NULL, n};
 }
 
-/* Whether item a belongs below item b in the list. */
-static bool ranks_below(const float *scores, int32_t a, int32_t b) {
-  float x = scores[a], y = scores[b];
-  return x < y || (x == y && a > b);
-}
-
-/* A binary heap of item ids has the worst of them at its root, so that one comparison tells whether
- * another item enters. */
-static void sift_down(const float *scores, int32_t *heap, int n) {
-  int32_t id = heap[0];
-  int at = 0;
-  for (int child; (child = 2 * at + 1) < n; at = child) {
-    if (child + 1 < n && ranks_below(scores, heap[child + 1], heap[child])) child++;
-    if (!ranks_below(scores, heap[child], id)) break;
-    heap[at] = heap[child];
-  }
-  heap[at] = id;
-}
-
-static void sift_up(const float *scores, int32_t *heap, int at) {
-  int32_t id = heap[at];
-  for (int parent; at > 0; at = parent) {
-    parent = (at - 1) / 2;
-    if (!ranks_below(scores, id, heap[parent])) break;
-    heap[at] = heap[parent];
-  }
-  heap[at] = id;
-}
-
-/* Sorts a heap, best item first, by moving the root behind the others again and again. */
-static void sort_heap(const float *scores, int32_t *heap, int n) {
-  while (--n > 0) {
-    int32_t last = heap[0];
-    heap[0] = heap[n];
-    heap[n] = last;
-    sift_down(scores, heap, n);
-  }
-}
-
-/* Whether a score exceeds the bound or is NaN. */
-static bool any_above(const float *scores, int64_t n, float bound) {
-  int any = 0;
-#pragma omp simd reduction(| : any)
-  for (int64_t i = 0; i < n; i++) any |= !(scores[i] <= bound);
-  return any != 0;
-}
-
-/* Fills the heap with the k best ids and sets *found to their number; false on a NaN. Most blocks
- * have no score above the k-th best so far, and cost one vector comparison. */
-static bool select_best(const float *scores, int64_t cols, int k, int32_t *heap, int *found) {
-  enum { BLOCK = 128 };
-  float bound = -INFINITY;
-  int n = 0;
-  for (int64_t first = 0; first < cols; first += BLOCK) {
-    int64_t end = first + BLOCK < cols ? first + BLOCK : cols;
-    if (!any_above(scores + first, end - first, bound)) continue;
-    for (int64_t i = first; i < end; i++) {
-      if (scores[i] <= bound) continue; /* ids ascend: an equal score ranks below */
-      if (isnan(scores[i])) return false;
-      if (n < k) {
-        heap[n] = (int32_t)i;
-        sift_up(scores, heap, n++);
-      } else {
-        heap[0] = (int32_t)i;
-        sift_down(scores, heap, k);
-      }
-      if (n == k) bound = scores[heap[0]];
-    }
-  }
-  *found = n;
-  return true;
-}
-
 /* Overwrites the scores of known items with -inf; false on an id out of range or a NaN. */
 static bool mask_items(float *scores, int64_t cols, struct span known) {
   for (int32_t i = 0; i < known.n; i++) {
@@ -188,11 +116,10 @@ static bool mask_items(float *scores, int64_t cols, struct span known) {
 
 static bool topk_row(float *scores, int64_t cols, struct span known, int k, int32_t *top,
                      float *top_scores) {
-  int found = 0;
-  if (!mask_items(scores, cols, known) || !select_best(scores, cols, k, top, &found)) return false;
-  sort_heap(scores, top, found);
-  for (int i = found; i < k; i++) top[i] = -1;
-  for (int i = 0; top_scores && i < k; i++) top_scores[i] = top[i] < 0 ? -INFINITY : scores[top[i]];
+  tkg_best best = {top_scores, top, k, 0};
+  if (!mask_items(scores, cols, known) || tkg__best_offer(&best, scores, cols, 0) >= 0)
+    return false;
+  tkg__best_sort(&best);
   return true;
 }
 
@@ -218,13 +145,16 @@ int tkg_metrics_topk(float *scores, int64_t rows, int64_t cols, const int32_t *u
   if (k < 1) return tkg__fail(TKG_E_ARGUMENT, "topk: k is %d, expected 1 or more", k);
   if (rows < 0 || cols < 0 || cols > INT32_MAX)
     return tkg__fail(TKG_E_SHAPE, "topk: scores of %lld x %lld", (long long)rows, (long long)cols);
+  float *own = top_scores ? NULL : malloc(((size_t)rows * (size_t)k + 1) * sizeof *own);
+  float *best = top_scores ? top_scores : own;
+  if (!best) return tkg__fail(TKG_E_MEMORY, "topk: no memory for %lld lists", (long long)rows);
   int64_t bad = INT64_MAX;
 #pragma omp parallel for schedule(dynamic, 4) reduction(min : bad) if (rows > 1)
   for (int64_t r = 0; r < rows; r++) {
     struct span known = user_items(known_offsets, known_items, row_user(users, r));
-    float *best = top_scores ? top_scores + r * k : NULL;
-    if (!topk_row(scores + r * cols, cols, known, k, top + r * k, best) && r < bad) bad = r;
+    if (!topk_row(scores + r * cols, cols, known, k, top + r * k, best + r * k) && r < bad) bad = r;
   }
+  free(own);
   if (bad == INT64_MAX) return TKG_OK;
   int32_t user = row_user(users, bad);
   return topk_explain(scores + bad * cols, cols, bad, user,

@@ -5,16 +5,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <zlib.h>
 
 #include "base/error.h"
 
-/* Bytes of the buffers at the beginning; fuzz targets set few, so that short inputs fill them. */
-#ifndef TKG__READER_BYTES
-#define TKG__READER_BYTES (1 << 16)
-#endif
-enum { IN_SIZE = TKG__READER_BYTES, LINE_START = 4 * TKG__READER_BYTES };
-static const size_t line_limit = (size_t)1 << 30;
+enum { IN_SIZE = TKG__READER_BYTES };
 
 enum kind { PLAIN, GZIP, XZ };
 
@@ -22,16 +18,12 @@ struct tkg__reader {
   char *path;
   FILE *file;
   enum kind kind;
-  int inner_open, stream_done, end; /* decoder open; its stream complete; no more bytes */
+  int inner_open, stream_done; /* decoder open; its stream complete */
   z_stream gzip;
   lzma_stream xz;
   unsigned char *in; /* compressed bytes not yet decoded: in[in_at .. in_end) */
   size_t in_at, in_end;
-  char *text; /* decoded bytes: text[at .. filled), one byte spare for a NUL */
-  size_t at, filled, capacity;
-  size_t first, stop;     /* the line returned last is text[first .. stop) */
-  char newline, replaced; /* what ends a line; what stood at text[stop] */
-  int64_t number;
+  double size, read; /* bytes of the file, and how many of them were read */
 };
 
 static int bad_stream(const tkg__reader *r, const char *what) {
@@ -51,6 +43,8 @@ static int open_file(tkg__reader *r, const char *path) {
     if (!r->file && errno != ENOENT)
       return tkg__fail(TKG_E_FILE, "%s: %s", r->path, strerror(errno));
   }
+  struct stat found;
+  if (r->file && !fstat(fileno(r->file), &found)) r->size = (double)found.st_size;
   if (r->file) return TKG_OK;
   return tkg__fail(TKG_E_FILE, "%s: no such file (nor with .gz or .xz after it)", path);
 }
@@ -58,6 +52,7 @@ static int open_file(tkg__reader *r, const char *path) {
 /* Reads bytes of the file into dst; *got is 0 only at its end. */
 static int read_bytes(tkg__reader *r, void *dst, size_t size, size_t *got) {
   *got = fread(dst, 1, size, r->file);
+  r->read += (double)*got;
   if (*got == 0 && ferror(r->file))
     return tkg__fail(TKG_E_FILE, "%s: cannot be read: %s", r->path, strerror(errno));
   return TKG_OK;
@@ -156,33 +151,10 @@ static int fill_xz(tkg__reader *r, char *dst, size_t size, size_t *got) {
   return TKG_OK;
 }
 
-/* Decodes more text behind that from r->first on, and makes room for it; sets r->end if there is no
- * more. */
-static int fill(tkg__reader *r) {
-  if (r->first > 0) {
-    memmove(r->text, r->text + r->first, r->filled - r->first);
-    r->filled -= r->first;
-    r->at -= r->first;
-    r->stop -= r->first;
-    r->first = 0;
-  }
-  if (r->filled == r->capacity) {
-    if (r->capacity >= line_limit)
-      return tkg__fail(TKG_E_FORMAT, "%s:%lld: the line is longer than 1 GiB", r->path,
-                       (long long)r->number + 1);
-    char *larger = realloc(r->text, 2 * r->capacity + 1);
-    if (!larger) return tkg__fail(TKG_E_MEMORY, "%s: out of memory", r->path);
-    r->text = larger;
-    r->capacity *= 2;
-  }
-  size_t room = r->capacity - r->filled, got = 0;
-  char *dst = r->text + r->filled;
-  int status = r->kind == GZIP ? fill_gzip(r, dst, room, &got)
-               : r->kind == XZ ? fill_xz(r, dst, room, &got)
-                               : fill_plain(r, dst, room, &got);
-  r->filled += got;
-  r->end = !status && got == 0;
-  return status;
+int tkg__reader_bytes(tkg__reader *r, char *dst, size_t size, size_t *got) {
+  return r->kind == GZIP ? fill_gzip(r, dst, size, got)
+         : r->kind == XZ ? fill_xz(r, dst, size, got)
+                         : fill_plain(r, dst, size, got);
 }
 
 int tkg__reader_open(tkg__reader **out, const char *path) {
@@ -192,9 +164,7 @@ int tkg__reader_open(tkg__reader **out, const char *path) {
   int status = open_file(r, path);
   if (!status) {
     r->in = malloc(IN_SIZE);
-    r->text = malloc(LINE_START + 1);
-    r->capacity = LINE_START;
-    status = r->in && r->text ? start(r) : tkg__fail(TKG_E_MEMORY, "%s: out of memory", path);
+    status = r->in ? start(r) : tkg__fail(TKG_E_MEMORY, "%s: out of memory", path);
   }
   if (status)
     tkg__reader_close(r);
@@ -203,71 +173,9 @@ int tkg__reader_open(tkg__reader **out, const char *path) {
   return status;
 }
 
-/* Sets what ends a line: CR if the text has CR and no LF, as files of old Macs have, else LF. */
-static void choose_newline(tkg__reader *r) {
-  size_t left = r->filled - r->at;
-  const char *text = r->text + r->at;
-  const char *cr = left ? memchr(text, '\r', left - 1) : NULL;
-  r->newline = cr && !memchr(text, '\n', left) ? '\r' : '\n';
-}
-
-/* Finds the line that begins at r->at, zero-terminates it and moves r->at behind it. *found is 0 at
- * the end of the file. */
-static int end_line(tkg__reader *r, int *found) {
-  size_t scanned = 0;
-  char *newline = NULL;
-  for (;;) {
-    size_t left = r->filled - r->at;
-    if (left > scanned) newline = memchr(r->text + r->at + scanned, r->newline, left - scanned);
-    if (newline || r->end) break;
-    scanned = left;
-    int status = fill(r);
-    if (status) return status;
-    if (!r->newline) choose_newline(r);
-  }
-  *found = newline || r->at < r->filled;
-  if (!*found) return TKG_OK;
-  const char *first = r->text + r->at;
-  size_t begin = r->at;
-  r->stop = newline ? (size_t)(newline - r->text) : r->filled;
-  r->at = newline ? r->stop + 1 : r->filled;
-  if (r->stop > begin && r->text[r->stop - 1] == '\r') r->stop--;
-  r->replaced = r->text[r->stop];
-  r->text[r->stop] = '\0';
-  r->number++;
-  if (memchr(first, '\0', r->stop - begin))
-    return tkg__fail(TKG_E_FORMAT, "%s:%lld: a NUL byte: this is not UTF-8 text", r->path,
-                     (long long)r->number);
-  return TKG_OK;
-}
-
-int tkg__reader_line(tkg__reader *r, char **line, size_t *length) {
-  int found = 0;
-  *line = NULL;
-  *length = 0;
-  r->first = r->stop = r->at;
-  int status = end_line(r, &found);
-  if (status || !found) return status;
-  if (r->number == 1 && !strncmp(r->text + r->first, "\xEF\xBB\xBF", 3)) r->first += 3;
-  *line = r->text + r->first;
-  *length = r->stop - r->first;
-  return TKG_OK;
-}
-
-int tkg__reader_more(tkg__reader *r, char **line, size_t *length, int *more) {
-  size_t stop = r->stop - r->first;
-  r->text[r->stop] = r->replaced;
-  int status = end_line(r, more);
-  if (status) return status;
-  if (!*more) r->text[r->first + stop] = '\0';
-  *line = r->text + r->first;
-  *length = *more ? r->stop - r->first : stop;
-  return TKG_OK;
-}
-
-int64_t tkg__reader_number(const tkg__reader *reader) { return reader->number; }
-
 const char *tkg__reader_path(const tkg__reader *reader) { return reader->path; }
+
+double tkg__reader_share(const tkg__reader *r) { return r->read < r->size ? r->read / r->size : 1; }
 
 void tkg__reader_close(tkg__reader *r) {
   if (!r) return;
@@ -276,6 +184,5 @@ void tkg__reader_close(tkg__reader *r) {
   if (r->file) fclose(r->file);
   free(r->path);
   free(r->in);
-  free(r->text);
   free(r);
 }

@@ -1,34 +1,31 @@
-/* Reads the lines of a text file that may be plain, gzip (.gz) or xz (.xz).
+/* Reads the bytes of a text file that may be plain, gzip (.gz) or xz (.xz).
  *
  * The compression is recognised by the first bytes, not by the name. If `path` does not exist,
- * path.gz and path.xz are tried. Memory is one buffer that grows to the longest line. */
+ * path.gz and path.xz are tried. */
 #ifndef TKG_READER_H
 #define TKG_READER_H
 
 #include <stddef.h>
-#include <stdint.h>
+
+/* Bytes of a read; fuzz targets set few, so that short inputs take several. */
+#ifndef TKG__READER_BYTES
+#define TKG__READER_BYTES (1 << 16)
+#endif
 
 typedef struct tkg__reader tkg__reader;
 
 /* Opens a file; the caller closes *out. TKG_E_FILE if there is no such file. */
 int tkg__reader_open(tkg__reader **out, const char *path);
 
-/* Gives the next line without its end (LF, CRLF, or CR if the file's beginning has no LF),
- * zero-terminated in place; the caller may write into its `length` bytes until the next call. At
- * the end of the file *line is NULL and the status TKG_OK. A UTF-8 byte order mark before the first
- * line is dropped. TKG_E_FORMAT for a truncated or damaged stream, a line of more than 1 GiB, or a
- * NUL byte, which means another encoding. */
-int tkg__reader_line(tkg__reader *reader, char **line, size_t *length);
-
-/* Appends a line break and the next line to the line returned last, which must not have been
- * written to: *line and *length are then those of both. *more is 0 if there is no next line. */
-int tkg__reader_more(tkg__reader *reader, char **line, size_t *length, int *more);
-
-/* The number of the line returned last, from 1. */
-int64_t tkg__reader_number(const tkg__reader *reader);
+/* Writes up to `size` decoded bytes to dst; *got is 0 only at the end of the file. TKG_E_FORMAT for
+ * a truncated or damaged stream. */
+int tkg__reader_bytes(tkg__reader *reader, char *dst, size_t size, size_t *got);
 
 /* The name of the file that was opened, with .gz or .xz if that was found. */
 const char *tkg__reader_path(const tkg__reader *reader);
+
+/* The share of the file that was read, 0 to 1. */
+double tkg__reader_share(const tkg__reader *reader);
 
 void tkg__reader_close(tkg__reader *reader);
 

@@ -1,4 +1,5 @@
-/* Reads delimited text into typed columns. */
+/* Reads delimited text into typed columns. Several threads parse blocks of lines; the result does
+ * not depend on how many. */
 #ifndef TKG_TABLE_H
 #define TKG_TABLE_H
 
@@ -43,13 +44,26 @@ int tkg_table_read(tkg_table **out, const char *path, const char *kinds, int sep
  * id. A line with a row and no id adds nothing, but counts in tkg_table_extent(table, 0). */
 int tkg_table_read_ragged(tkg_table **out, const char *path);
 
+/* The same in parts, so that the caller can show how far it is: open, then `more` until *more is 0.
+ * The names must live as long. If `more` fails the table may only be freed. */
+int tkg_table_open(tkg_table **out, const char *path, const char *kinds, int separator,
+                   int64_t skip, tkg_names *const *names);
+int tkg_table_open_ragged(tkg_table **out, const char *path);
+int tkg_table_more(tkg_table *table, int *more);
+/* The share of the file that was read, 0 to 1. */
+double tkg_table_share(const tkg_table *table);
+
 void tkg_table_free(tkg_table *table);
 double tkg_table_rows(const tkg_table *table);
 /* One more than the largest id in a column of ids or names; 0 if it has none. */
 double tkg_table_extent(const tkg_table *table, int column);
-/* The values of a column, owned by the table; NULL if it has another type or was given up. */
+/* The values of a column, owned by the table; NULL if it has another type, was given up or taken.
+ */
 int32_t *tkg_table_ids(tkg_table *table, int column);
 double *tkg_table_numbers(tkg_table *table, int column);
+/* Takes the values of a column out of the table, which has none there afterwards: the caller calls
+ * free() with them. NULL without rows, and where there are none. */
+void *tkg_table_take(tkg_table *table, int column);
 /* Why a column of kind F or T was given up: the message for its first value that is no number or
  * time. NULL if it was read. Owned by the table. */
 const char *tkg_table_unread(const tkg_table *table, int column);

@@ -2,17 +2,10 @@
 
 #include <string.h>
 
+#include "table_record.h"
 #include "table_triple.h"
 
 int tkg__split_quotes(int separator) { return separator == ',' || separator == ';'; }
-
-/* Returns the separator or the end that follows a closing quote; NULL if the quote closes no field,
- * which the files of BookCrossing need. */
-static const char *after_quote(const char *quote, const char *end, char separator) {
-  const char *p = quote + 1;
-  while (p < end && tkg__is_blank(*p)) p++;
-  return p == end || *p == separator ? p : NULL;
-}
 
 /* Removes the quotes of a field that starts with one; inside, "" is one quote. Returns the field's
  * end, NULL if it has none. */
@@ -21,7 +14,7 @@ static char *unquote(tkg__field *field, char *end, char separator) {
   const char *stop = NULL;
   for (; from < end; from++) {
     if (*from == '"') {
-      if ((stop = after_quote(from, end, separator))) break;
+      if ((stop = tkg__after_quote(from, end, separator))) break;
       if (from[1] == '"') from++;
     }
     *to++ = *from;
@@ -121,45 +114,4 @@ int tkg__split_rest(tkg__field *field, int found, int columns, int rest, int sep
   }
   memmove(field + rest + 1, field + rest + 1 + surplus, after);
   return columns;
-}
-
-/* Returns the byte behind a field's opening quote, or the next field if there is no quote. */
-static const char *enter_field(tkg__quotes *q, const char *p, const char *end, int separator) {
-  while (p < end && tkg__is_blank(*p)) p++;
-  if (p < end && *p == '"') {
-    q->open = 1;
-    q->loose = 0;
-    return p + 1;
-  }
-  p = memchr(p, separator, (size_t)(end - p));
-  return p ? p + 1 : end;
-}
-
-/* Returns the byte behind the next quote of an open field, or the next field if that closes it. */
-static const char *pass_quote(tkg__quotes *q, const char *p, const char *end, int separator) {
-  if (!(p = memchr(p, '"', (size_t)(end - p)))) return end;
-  const char *stop = after_quote(p, end, (char)separator);
-  if (stop) {
-    q->open = 0;
-    return stop < end ? stop + 1 : end;
-  }
-  if (p[1] == '"') return p + 2;
-  q->loose = 1;
-  return p + 1;
-}
-
-int tkg__quotes_open(tkg__quotes *q, const char *line, size_t length, int separator) {
-  const char *p = line + q->at, *end = line + length;
-  int spans = q->open;
-  while (p < end) {
-    if (q->open) {
-      p = pass_quote(q, p, end, separator);
-      q->broken |= spans && q->loose;
-    } else {
-      spans = 0;
-      p = enter_field(q, p, end, separator);
-    }
-  }
-  q->at = length;
-  return q->open;
 }

@@ -30,15 +30,4 @@ static inline int tkg__is_blank(char c) { return c == ' ' || c == '\t'; }
 /* Whether fields may be in quotes with this separator. */
 int tkg__split_quotes(int separator);
 
-/* The state of tkg__quotes_open, zeros at the beginning of a line. */
-typedef struct tkg__quotes {
-  size_t at;  /* bytes that have been read */
-  int open;   /* a quoted field continues */
-  int loose;  /* it has a quote inside that is neither doubled nor at its end */
-  int broken; /* a field of several lines had such a quote */
-} tkg__quotes;
-
-/* Reads the bytes of a line that are new since the last call; returns whether it ends in quotes. */
-int tkg__quotes_open(tkg__quotes *quotes, const char *line, size_t length, int separator);
-
 #endif

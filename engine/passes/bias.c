@@ -14,26 +14,21 @@
  * unbiased. Layers that multiply a value with that of its neighbours can therefore save it in few
  * bits.
  *
- * All this holds of pairwise noise too, in which any two elements are independent and so are all of
- * one row, as long as noise is not squared: a value of which an op reads the codes twice needs
- * independent noise. So does one of which products of own and neighbours' noise are added up over
- * columns, not to be unbiased, but because the variance of such a sum grows with its terms:
- *
- *   product    row i may have, in a column, own noise times that of neighbours */
+ * Products have at most two factors of one copy's noise, each of them linear or squared: four
+ * elements, which are as good as independent with affine noise too (METHOD section 3). */
 #include "bias.h"
 
 #include <stdlib.h>
 
 #include "base/error.h"
 #include "data/graph.h"
-#include "shared/codec.h"
 
-enum { SAME_ROW, NEIGHBOUR, ANY_ROW, PRODUCT, KINDS };
+enum { SAME_ROW, NEIGHBOUR, ANY_ROW, KINDS };
 
 typedef struct noise {
   const tkg_tape *tape;
   const int32_t *source;
-  tkg_bias bias;
+  bool *must_be_exact;
   int words;       /* of 64 copies each, per kind and node */
   uint64_t *bits;  /* [node][kind][word] */
   int32_t *copies; /* node of each copy's source, by bit */
@@ -58,16 +53,7 @@ static uint64_t all_kinds(const noise *z, int i, int w) {
 
 static void require_exact(noise *z, int w, uint64_t bits) {
   for (int b = 0; b < 64; b++)
-    if (bits >> b & 1) z->bias.must_be_exact[z->source[z->copies[64 * w + b]]] = z->found = true;
-}
-
-static void require_independent(noise *z, int w, uint64_t bits) {
-  for (int b = 0; b < 64; b++) {
-    if (!(bits >> b & 1)) continue;
-    int encode = z->copies[64 * w + b];
-    if (node_of(z, encode)->i[1] == TKG_ROUND_DITHER)
-      z->bias.needs_independent[z->source[encode]] = z->found = true;
-  }
+    if (bits >> b & 1) z->must_be_exact[z->source[z->copies[64 * w + b]]] = z->found = true;
 }
 
 static bool multiplied(int op, int input) {
@@ -93,43 +79,23 @@ static uint64_t shared(const noise *z, const tkg_node *n, int a, int b, int w) {
          (word(z, y, ANY_ROW, w) & all_kinds(z, x, w));
 }
 
-static bool by_column(const noise *z, const tkg_node *n, int k) {
-  const tkg_node *in[TKG_MAX_INPUTS];
-  tkg__inputs_of(z->tape, n, in);
-  return tkg__by_column(n, in, k);
-}
-
 static void check_input(noise *z, const tkg_node *n, int k) {
   char reads = tkg__op_reads(n->op, k);
   bool codes = node_of(z, n->in[k])->dtype == TKG_CODES;
   bool exact = reads == 'x' || ((reads == 's' || reads == 'q') && !codes);
-  bool adds_columns = !by_column(z, n, k);
-  for (int w = 0; w < z->words; w++) {
-    if (exact) require_exact(z, w, all_kinds(z, n->in[k], w));
-    if (reads == 'q') require_independent(z, w, all_kinds(z, n->in[k], w));
-    if (adds_columns) require_independent(z, w, word(z, n->in[k], PRODUCT, w));
-  }
+  for (int w = 0; exact && w < z->words; w++) require_exact(z, w, all_kinds(z, n->in[k], w));
 }
 
-/* Inputs a and b of node i are multiplied. */
-static void check_product(noise *z, int i, int a, int b) {
-  const tkg_node *n = node_of(z, i);
-  bool adds_columns = !by_column(z, n, a) || !by_column(z, n, b);
-  for (int w = 0; w < z->words; w++) {
-    require_exact(z, w, shared(z, n, a, b, w));
-    uint64_t products = (word(z, n->in[a], SAME_ROW, w) & word(z, n->in[b], NEIGHBOUR, w)) |
-                        (word(z, n->in[a], NEIGHBOUR, w) & word(z, n->in[b], SAME_ROW, w));
-    add_word(z, i, PRODUCT, w, products);
-    if (adds_columns) require_independent(z, w, products);
-  }
+/* Inputs a and b are multiplied. */
+static void check_product(noise *z, const tkg_node *n, int a, int b) {
+  for (int w = 0; w < z->words; w++) require_exact(z, w, shared(z, n, a, b, w));
 }
 
-static void check(noise *z, int i) {
-  const tkg_node *n = node_of(z, i);
+static void check(noise *z, const tkg_node *n) {
   for (int a = 0; a < n->inputs; a++) {
     check_input(z, n, a);
     for (int b = a + 1; b < n->inputs; b++)
-      if (multiplied(n->op, a) && multiplied(n->op, b)) check_product(z, i, a, b);
+      if (multiplied(n->op, a) && multiplied(n->op, b)) check_product(z, n, a, b);
   }
 }
 
@@ -162,17 +128,16 @@ static void pass_on(noise *z, int i) {
                w, word(z, n->in[k], SAME_ROW, w));
       add_word(z, i, rows ? NEIGHBOUR : ANY_ROW, w, word(z, n->in[k], NEIGHBOUR, w));
       add_word(z, i, ANY_ROW, w, word(z, n->in[k], ANY_ROW, w));
-      add_word(z, i, PRODUCT, w, word(z, n->in[k], PRODUCT, w));
     }
   }
 }
 
-int tkg__find_bias(const tkg_tape *tape, const int32_t *source, tkg_bias bias, bool *found) {
+int tkg__find_bias(const tkg_tape *tape, const int32_t *source, bool *must_be_exact, bool *found) {
   int count = 0, at = 0;
   for (int i = 0; i < tape->n; i++) count += source[i] >= 0;
   *found = false;
   if (!count) return TKG_OK;
-  noise z = {.tape = tape, .source = source, .bias = bias};
+  noise z = {.tape = tape, .source = source, .must_be_exact = must_be_exact};
   z.words = (count + 63) / 64;
   z.bits = calloc((size_t)tape->n * KINDS * (size_t)z.words, sizeof *z.bits);
   z.copies = calloc(64 * (size_t)z.words, sizeof *z.copies);
@@ -184,7 +149,7 @@ int tkg__find_bias(const tkg_tape *tape, const int32_t *source, tkg_bias bias, b
       z.copies[at++] = i;
       continue;
     }
-    if (!tkg__op_is(n->op, TKG_UPDATE)) check(&z, i); /* there, gradients have arrived */
+    if (!tkg__op_is(n->op, TKG_UPDATE)) check(&z, n); /* there, gradients have arrived */
     pass_on(&z, i);
   }
   *found = z.found;

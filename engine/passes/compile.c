@@ -8,15 +8,23 @@
 #include "fp32_peak.h"
 #include "fuse_gather.h"
 #include "fuse_widen.h"
-#include "lazy_rows.h"
 #include "plan.h"
 #include "prune_rows.h"
 #include "remove_aliases.h"
+#include "row_gradient.h"
 #include "save.h"
 #include "tape/alias.h"
 #include "value_bits.h"
 
 /* ---- the part of the tape that is needed ---- */
+
+/* Without gradients each reader of a parameter of 16 bits gets a widened copy of its own, which
+ * need not exist from the first reader to the last. */
+static int input_of(tkg_tape *to, int input, bool gradients) {
+  if (gradients || to->nodes[input].op != TKG_OP_WIDEN) return input;
+  const tkg_node widen = to->nodes[input];
+  return tkg__append(to, &widen, to->side[input].where);
+}
 
 /* Copies the marked nodes; map[i] is then the copy of node i or, without gradients, of the value
  * that an alias stands for. */
@@ -27,7 +35,8 @@ static int copy_marked(const tkg_tape *tape, const bool *marks, bool gradients, 
     map[i] = value < i ? map[value] : -1;
     if (!marks[i] || value < i) continue;
     tkg_node node = tape->nodes[i];
-    for (int k = 0; k < node.inputs; k++) node.in[k] = map[node.in[k]];
+    for (int k = 0; k < node.inputs; k++)
+      if ((node.in[k] = input_of(to, map[node.in[k]], gradients)) < 0) return TKG_E_MEMORY;
     int at = map[i] = tkg__append(to, &node, tape->side[i].where);
     if (at < 0) return TKG_E_MEMORY;
     if (!tape->side[i].tensor) continue;
@@ -84,11 +93,11 @@ static int add_updates(tkg_program *p, tkg_optimizer *optimizer) {
   p->updates = true;
   for (int i = 0; i < p->gradient_count; i++) {
     int leaf = p->leaf_of[i];
-    tkg_rows rows = {.node = -1};
-    int status = optimizer->lazy != 0 ? tkg__lazy_rows(p, leaf, &p->gradient_of[i], &rows) : TKG_OK;
+    tkg_rows rows;
+    int status = tkg__row_gradient(p, optimizer, leaf, &p->gradient_of[i], &rows);
     if (status) return status;
     if (tkg__optimizer_record(optimizer, p->tape, p->tape->side[leaf].tensor, leaf,
-                              p->gradient_of[i], rows.node < 0 ? NULL : &rows) < 0)
+                              p->gradient_of[i], rows.index < 0 && rows.ids < 0 ? NULL : &rows) < 0)
       return TKG_E_SHAPE;
   }
   return TKG_OK;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "delay.h"
 #include "memory_plan.h"
 #include "tile.h"
 
@@ -196,6 +197,7 @@ static int put_in_order(tkg_planner *z) {
   tkg_program *p = z->p;
   int status = TKG_OK;
   list_nodes(z);
+  if (tkg__forward_only(p)) tkg__delay(z);
   for (int i = 0; i < z->tape->n; i++) p->group_of[i] = z->last[i] = -1;
   if (z->tape->engine->backend->tiles && p->tiled) status = tkg__tile(p, z->needed);
   end_groups(p);

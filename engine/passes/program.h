@@ -80,4 +80,9 @@ typedef struct tkg_program {
   int64_t at_peak[TKG_KIND_COUNT]; /* bytes by kind where the arena is fullest */
 } tkg_program;
 
+/* Whether the program computes values alone: no gradients, no updates. */
+static inline bool tkg__forward_only(const tkg_program *p) {
+  return p->forward == p->tape->n && p->gradient_count == 0;
+}
+
 #endif

@@ -25,8 +25,8 @@ typedef struct save {
   tkg_tape *fresh;
   int n, forward;
   bool *need_value, *need_sign, *need_codes, *is_output;
-  bool *must_be_exact, *needs_independent; /* as the bias pass has found */
-  bool *rows_apart;                        /* rows gathered from it are saved by themselves */
+  bool *must_be_exact;     /* as the bias pass has found */
+  bool *rows_apart;        /* rows gathered from it are saved by themselves */
   bool *need_recomputed;   /* an input of a needed value that could be computed again */
   bool *available;         /* backward can have it without saving more than is saved already */
   bool *available_exactly; /* and without noise */
@@ -134,11 +134,8 @@ static int width(const save *s, int v) {
 
 /* A reader of the codes themselves corrects for the variance, which is known of dither alone. */
 static int rounding_of(const save *s, int v) {
-  int rounding = s->policy->rounding;
-  if (s->need_codes[v] && !tkg__codec_dithers(rounding)) rounding = TKG_ROUND_DITHER;
-  if (s->needs_independent[v] && rounding == TKG_ROUND_DITHER)
-    rounding = TKG_ROUND_DITHER_INDEPENDENT;
-  return rounding;
+  const int rounding = s->policy->rounding;
+  return s->need_codes[v] && !tkg__codec_dithers(rounding) ? TKG_ROUND_DITHER : rounding;
 }
 
 static bool worth_packing(const save *s, int v) {
@@ -364,7 +361,7 @@ static int report(save *s) {
 
 static bool allocate(save *s) {
   size_t n = (size_t)s->n + 1;
-  bool *flags = calloc(10 * n, sizeof *flags);
+  bool *flags = calloc(9 * n, sizeof *flags);
   s->rule = calloc(n, 1);
   s->map = malloc(10 * n * sizeof *s->map);
   s->need_value = flags;
@@ -377,7 +374,6 @@ static bool allocate(save *s) {
   s->available_exactly = flags + 6 * n;
   s->need_recomputed = flags + 7 * n;
   s->rows_apart = flags + 8 * n;
-  s->needs_independent = flags + 9 * n;
   s->copy = s->map + n;
   s->mask = s->map + 2 * n;
   s->code = s->map + 3 * n;
@@ -406,8 +402,7 @@ int tkg__save(tkg_program *p, const tkg_policy *policy) {
   for (bool again = true; again && !status;) {
     choose_all(&s);
     status = rewrite(&s, &forward);
-    const tkg_bias bias = {s.must_be_exact, s.needs_independent};
-    if (!status) status = tkg__find_bias(s.fresh, s.source, bias, &again);
+    if (!status) status = tkg__find_bias(s.fresh, s.source, s.must_be_exact, &again);
     if (again) save_rows_apart(&s);
   }
   if (!status) status = report(&s);

@@ -127,6 +127,17 @@ static bool read_after(const grouping *z, int v, int o) {
   return false;
 }
 
+/* Whether the group being made, which ends at `end`, reads storage v as a whole. */
+static bool reads_whole(const grouping *z, int v, int end) {
+  for (int o = z->first; o < end; o++) {
+    const tkg_node *m = &z->tape->nodes[z->p->order[o]];
+    for (int k = 0; k < m->inputs; k++)
+      if (z->p->storage[m->in[k]] == v && (v != m->in[k] || !tkg__aligned(z->tape, m, k)))
+        return true;
+  }
+  return false;
+}
+
 /* Whether the group being made, which ends at `end`, reads as a whole, for the last time, a value
  * as large as node n: its memory is free once the group has run. */
 static bool frees_as_much(const grouping *z, int end, const tkg_node *n) {
@@ -142,13 +153,25 @@ static bool frees_as_much(const grouping *z, int end, const tkg_node *n) {
   return false;
 }
 
+/* Whether the node, at place o, can be written over its first input once the group being made,
+ * which reads that as a whole, has run. */
+static bool waits_to_replace(const grouping *z, int o, const tkg_node *n) {
+  int v = n->inputs > 0 ? n->in[0] : -1;
+  if (v < 0 || !tkg__op_is(n->op, TKG_INPLACE) || !tkg__aligned(z->tape, n, 0)) return false;
+  const tkg_node *x = &z->tape->nodes[v];
+  if (x->op == TKG_OP_LEAF || tkg__bytes(x) != tkg__bytes(n) || made_here(z, v)) return false;
+  return reads_whole(z, v, o) && !read_after(z, v, o + 1);
+}
+
 /* Whether the node, at place o, can run in the group being made: it reads row by row what the group
  * makes. A group ends where rows are added to a sum over a graph that frees what it read: of the
- * two matrices that a layer's gradient is passed on by, one is then gone before the next two. */
+ * two matrices that a layer's gradient is passed on by, one is then gone before the next two. In a
+ * forward pass it also ends where a value may be written over one that it reads as a whole. */
 static bool joins(const grouping *z, int o, int64_t rows) {
   const tkg_node *n = &z->tape->nodes[z->p->order[o]];
   bool joins = z->nodes > 0 && rows == z->rows && z->members < z->rules->most_nodes;
   if (joins && tkg__op_is(n->op, TKG_BASE)) joins = !frees_as_much(z, o, n);
+  if (joins && tkg__forward_only(z->p)) joins = !waits_to_replace(z, o, n);
   for (int k = 0; joins && k < n->inputs; k++) joins = !needs_whole(z, n, k);
   return joins;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "passes/traffic.h"
 #include "step.h"
 
 static bool is_larger(const tkg_program *a, const tkg_program *b) {
@@ -30,24 +31,15 @@ static int64_t saved_sum(const tkg_program *p, bool exact) {
   return sum;
 }
 
-/* Bytes that a node reads of input k: of a table that it reads by id, only those rows. */
-static int64_t read_bytes(const tkg_tape *tape, const tkg_node *n, int k) {
-  const tkg_node *x = &tape->nodes[n->in[k]];
-  if (tkg__op_reads(n->op, k) == 'i') return tkg__bytes(x);
-  bool by_edge = (n->op == TKG_OP_AGGREGATE || n->op == TKG_OP_AGGREGATE_MUL) && k == 1;
-  if (by_edge && tkg__rows(x) > 0) return n->i[2] * (tkg__bytes(x) / tkg__rows(x));
-  return n->op == TKG_OP_GATHER ? tkg__bytes(n) : tkg__bytes(x);
-}
-
 static int64_t moved_bytes(const tkg_program *p) {
-  int64_t sum = 0;
+  double sum = 0;
   for (int o = 0; o < p->order_count; o++) {
-    const tkg_node *n = &p->tape->nodes[p->order[o]];
+    const tkg_node *n = &p->tape->nodes[p->order[o]], *in[TKG_MAX_INPUTS];
     bool view = p->storage[p->order[o]] != p->order[o] && !tkg__op_is(n->op, TKG_UPDATE);
-    for (int k = 0; k < n->inputs && !view; k++) sum += read_bytes(p->tape, n, k);
-    if (!view) sum += tkg__bytes(n);
+    for (int k = 0; k < n->inputs; k++) in[k] = &p->tape->nodes[n->in[k]];
+    if (!view) sum += tkg__traffic(n, in).cached;
   }
-  return sum;
+  return (int64_t)sum;
 }
 
 double tkg_step_figure(const tkg_step *step, const char *name) {

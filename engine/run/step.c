@@ -10,6 +10,7 @@
 #include "out_of_memory.h"
 #include "passes/plan.h"
 #include "passes/tile.h"
+#include "profile.h"
 #include "shared/codec.h"
 
 int tkg_step_create(tkg_engine *engine, tkg_step **out) {
@@ -197,7 +198,9 @@ static int check_value(const run *r, int i) {
 static int run_node(const run *r, int i) {
   if (is_view(r->p, i)) return TKG_OK;
   tkg_call call = call_of(r, i);
-  int status = keep_message(r, r->step->engine->backend->run(&call));
+  tkg_engine *engine = r->step->engine;
+  int status = keep_message(r, engine->profile ? tkg__profile_call(engine, &call)
+                                               : engine->backend->run(&call));
   return status ? at_line(r, i, status) : check_value(r, i);
 }
 
@@ -218,15 +221,16 @@ static tkg_tile_call tile_call_of(const run *r, int i) {
 }
 
 static int run_group(const run *r, const tkg_group *g) {
-  const tkg_engine *engine = r->step->engine;
-  const tkg_tiling tiling = {g->rows,       g->tile,    g->chunks, engine->arena + g->memory,
-                             g->tile_bytes, g->memories};
+  tkg_engine *engine = r->step->engine;
+  const tkg_tiling tiling = {g->rows,       g->tile,     g->chunks, engine->arena + g->memory,
+                             g->tile_bytes, g->memories, NULL};
   tkg_tile_call *calls = calloc((size_t)g->last - (size_t)g->first + 1, sizeof *calls);
   int n = 0;
   if (!calls) return tkg__fail(TKG_E_MEMORY, "no memory for a group of ops");
   for (int o = g->first; o <= g->last; o++)
     if (!is_view(r->p, r->p->order[o])) calls[n++] = tile_call_of(r, r->p->order[o]);
-  int status = keep_message(r, engine->backend->run_tiles(calls, n, &tiling));
+  int status = keep_message(r, engine->profile ? tkg__profile_tiles(engine, calls, n, &tiling)
+                                               : engine->backend->run_tiles(calls, n, &tiling));
   free(calls);
   for (int o = g->first; o <= g->last && !status; o++) status = check_value(r, r->p->order[o]);
   return status;
@@ -287,7 +291,7 @@ static int queue_or_replay(const run *r) {
   const void **bound;
   if (!r->replay || r->replay->refused || !engine->replays || !backend->capture_begin)
     return queue_all(r);
-  if (r->p->checked) return queue_all(r);
+  if (r->p->checked || engine->profile) return queue_all(r);
   if (!(bound = bound_to(r, &count))) return queue_all(r);
   bool same = tkg__replay_bind(r->replay, backend, bound, count);
   if (same && !r->replay->capture) capture(r);
@@ -302,10 +306,12 @@ static int run_all(const run *r) {
   char message[512];
   const tkg_backend *backend = r->step->engine->backend;
   if (r->step->engine->plan_only) return TKG_OK;
+  const double began = r->step->engine->profile ? tkg__profile_clock() : 0;
   int status = backend->begin ? keep_message(r, backend->begin(&r->context)) : TKG_OK;
   if (status) return status;
   status = queue_or_replay(r);
   int late = backend->finish ? backend->finish(message, (int)sizeof message) : TKG_OK;
+  if (r->step->engine->profile) tkg__profile_run(r->step->engine, began, r->context.step);
   /* A wrong id explains a NaN: the op that met it may have computed anything. */
   bool later = late && (!status || status == TKG_E_NOT_FINITE);
   return later ? tkg__fail(late, "%s", message) : status;
@@ -392,8 +398,8 @@ int tkg_step_run(tkg_step *step, tkg_tape *tape, int loss, tkg_optimizer *optimi
            outputs};
   status = check_leaves(&r);
   for (int i = 0; i < n; i++) outputs[i] = NULL;
-  if (!status && tkg__arena_reserve(step->engine, r.p->arena_bytes, r.p->at_peak))
-    return tkg__step_too_large(step, tape, &request);
+  if (!status) status = tkg__arena_reserve(step->engine, r.p->arena_bytes, r.p->at_peak);
+  if (status == TKG_E_MEMORY) return tkg__step_too_large(step, tape, &request);
   if (!status) status = copy_outputs(&r, true);
   if (!status) status = allocate_outputs(&r);
   if (!status) status = run_all(&r);

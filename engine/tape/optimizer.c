@@ -123,6 +123,14 @@ static int format_of(const tkg_optimizer *o, const tkg_tensor *parameter) {
          (by_row ? TKG_MOMENTS_BY_ROW : 0);
 }
 
+bool tkg__updates_rows(const tkg_optimizer *o, const tkg_tensor *parameter) {
+  const tkg_node *p = &parameter->shape;
+  const int64_t cols = tkg__cols(p);
+  if (o->op != TKG_OP_ADAM || p->rank != 2 || cols < 1 || cols > TKG_MOMENTS_LONGEST) return false;
+  const int format = format_of(o, parameter);
+  return !(format & TKG_MOMENTS_8) || tkg__moments_of(tkg__count(p), cols, format).length == cols;
+}
+
 int tkg__optimizer_states(const tkg_optimizer *o) {
   return o->op == TKG_OP_ADAM ? 2 : o->op == TKG_OP_ADAGRAD ? 1 : o->momentum > 0 ? 1 : 0;
 }
@@ -198,7 +206,7 @@ static int choose_op(const tkg_optimizer *o, const tkg_tensor *parameter, const 
     return -1;
   }
   if (!half && !rows && !(format & (TKG_MOMENTS_8 | TKG_MOMENTS_ROWWISE))) return o->op;
-  n->i[1] = format;
+  n->i[1] = rows ? format | TKG_MOMENTS_BY_ROW : format;
   n->i[2] = parameter->number;
   n->i[3] = rows && rows->compact;
   return TKG_OP_ADAM_BLOCKS;
@@ -206,7 +214,7 @@ static int choose_op(const tkg_optimizer *o, const tkg_tensor *parameter, const 
 
 int tkg__optimizer_record(tkg_optimizer *o, tkg_tape *tape, tkg_tensor *parameter, int leaf,
                           int gradient, const tkg_rows *rows) {
-  int32_t inputs[5] = {leaf, gradient};
+  int32_t inputs[TKG_MAX_INPUTS] = {leaf, gradient};
   int n = 2;
   for (int slot = 0; slot < tkg__optimizer_states(o); slot++) {
     tkg_tensor *state = tkg_optimizer_state(o, parameter, slot);
@@ -214,7 +222,11 @@ int tkg__optimizer_record(tkg_optimizer *o, tkg_tape *tape, tkg_tensor *paramete
     inputs[n] = tkg_tape_leaf(tape, state);
     if (inputs[n++] < 0) return -1;
   }
-  if (rows) inputs[n++] = rows->node;
+  if (rows && rows->index >= 0) inputs[n++] = rows->index;
+  if (rows && rows->ids >= 0) {
+    inputs[n++] = rows->ids;
+    inputs[n++] = rows->places;
+  }
   tkg_node node = {0};
   set_constants(o, parameter, &node);
   int op = choose_op(o, parameter, rows, &node);

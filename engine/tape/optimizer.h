@@ -25,15 +25,19 @@ struct tkg_optimizer {
 /* How many arrays of state, each like the parameter, the optimizer has for it at 32 bits. */
 int tkg__optimizer_states(const tkg_optimizer *o);
 
-/* The rows that have a gradient: int32 node, by row of the parameter; -1: none. If `compact`, the
- * others are the places of the rows in the gradient, which lacks all others. */
+/* Which rows of a matrix have which row of its gradient, as nodes; see ADAM_BLOCKS in ops.def. With
+ * `index` the rows that it does not name have a gradient of zero, with `ids` they are left alone.
+ * -1: there is none; both: the gradient is of the whole matrix. */
 typedef struct tkg_rows {
-  int32_t node;
+  int32_t index, ids, places;
   bool compact;
 } tkg_rows;
 
-/* Records the update of `parameter` (leaf node `leaf`) by gradient node `gradient`; with `rows`, of
- * those alone. Returns a node, or -1 and leaves a message. */
+/* Whether rows of this parameter can be updated by a gradient that lacks the others. */
+bool tkg__updates_rows(const tkg_optimizer *o, const tkg_tensor *parameter);
+
+/* Records the update of `parameter` (leaf node `leaf`) by gradient node `gradient`, of its `rows`
+ * if that is not NULL. Returns a node, or -1 and leaves a message. */
 int tkg__optimizer_record(tkg_optimizer *o, tkg_tape *tape, tkg_tensor *parameter, int leaf,
                           int gradient, const tkg_rows *rows);
 

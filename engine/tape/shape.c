@@ -369,23 +369,35 @@ int tkg__shape_update(tkg_inference *s) {
   return TKG_OK;
 }
 
-/* The state that the format asks for; with rows, one gradient for each row or for each listed. */
-int tkg__shape_adam_blocks(tkg_inference *s) {
+/* Which rows of an update have which row of the gradient. */
+static int check_rows(const tkg_inference *s, const tkg_moments *state) {
   const tkg_node *p = s->in[0], *g = s->in[1];
-  const int format = (int)s->out->i[1];
-  const tkg_moments state = tkg__moments_of(tkg__count(p), tkg__cols(p), format);
-  const bool compact = s->out->i[3] != 0;
-  tkg__set_shape(s->out, p);
-  s->out->dtype = p->dtype;
+  const bool index = s->out->inputs == 5, listed = s->out->inputs == 6;
+  const bool compact = index || (listed && s->out->i[3] != 0);
   if (compact ? tkg__cols(g) != tkg__cols(p) : !tkg__same_shape(p, g))
     return tkg__misfit(s, 0, 1, "a gradient has the parameter's rows");
+  if ((index && tkg__count(s->in[4]) != state->blocks) ||
+      ((index || listed) && state->length != tkg__cols(p)))
+    return tkg__misfit(s, 0, 4, "one number per row is needed");
+  if (listed && !tkg__same_shape(s->in[4], s->in[5]))
+    return tkg__misfit(s, 4, 5, "one position per id is needed");
+  if (listed && compact && tkg__rows(g) != tkg__count(s->in[4]))
+    return tkg__misfit(s, 1, 4, "one row per id is needed");
+  return TKG_OK;
+}
+
+/* The state that the format asks for. */
+int tkg__shape_adam_blocks(tkg_inference *s) {
+  const tkg_node *p = s->in[0];
+  const int format = (int)s->out->i[1];
+  const tkg_moments state = tkg__moments_of(tkg__count(p), tkg__cols(p), format);
+  tkg__set_shape(s->out, p);
+  s->out->dtype = p->dtype;
   if ((s->in[2]->dtype == TKG_I32) != (format & TKG_MOMENTS_8) ||
       tkg__count(s->in[2]) != state.first)
     return tkg__misfit(s, 0, 2, "it is not the first moment");
   if (tkg__count(s->in[3]) != state.second) return tkg__misfit(s, 0, 3, "it is not the second");
-  if (s->out->inputs > 4 && (tkg__count(s->in[4]) != state.blocks || state.length != tkg__cols(p)))
-    return tkg__misfit(s, 0, 4, "one number per row is needed");
-  return TKG_OK;
+  return check_rows(s, &state);
 }
 
 int tkg__shape_transpose(tkg_inference *s) {

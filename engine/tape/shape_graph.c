@@ -252,6 +252,16 @@ int tkg__shape_inverse_index(tkg_inference *s) {
   return s->out->rank == 1 ? TKG_OK : tkg__misasked(s, 0, "a vector is made");
 }
 
+int tkg__shape_first_index(tkg_inference *s) {
+  const int64_t rows = s->out->i[0];
+  if (s->in[0]->rank != 1) return tkg__unfit(s, 0, "ids are a vector");
+  if (rows < 0)
+    return tkg__fail(TKG_E_ARGUMENT, "%s: ids of %" PRId64 " rows", tkg__name_of(s), rows);
+  tkg__set_shape(s->out, s->in[0]);
+  s->out->dtype = TKG_I32;
+  return TKG_OK;
+}
+
 int tkg__shape_lookup(tkg_inference *s) {
   if (s->in[3]->rank != 2 || tkg__count(s->in[2]) != s->in[3]->shape[0])
     return tkg__misfit(s, 2, 3, "a row of ids for each row is needed");

@@ -1,10 +1,11 @@
-/* Adam's constants in a run, for moments in 32 and in 8 bits. */
+/* Adam: its constants in a run, for moments in 32 and in 8 bits, and its rule in 32 bits. */
 #ifndef TKG_CPU_ADAM_H
 #define TKG_CPU_ADAM_H
 
 #include <math.h>
 
 #include "kernel.h"
+#include "shared/moments.h"
 
 typedef struct adam {
   float beta1, beta2, rest1, rest2; /* rest = 1 - beta */
@@ -27,6 +28,18 @@ static inline adam adam_of(const tkg_call *c) {
       .rate = (float)(c->context->lr / (1.0 - pow(f[0], c->context->t))),
       .scale = (float)scale,
   };
+}
+
+/* Kingma and Ba, ICLR 2015, algorithm 1: m and v are corrected for their start at zero. */
+static inline void adam_update(float *p, const float *g, float *m, float *v, int64_t n,
+                               const adam a) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; i++) {
+    float gradient = g[i] + a.decay * p[i];
+    m[i] = tkg__first_settled(a.beta1 * m[i] + a.rest1 * gradient);
+    v[i] = tkg__second_settled(a.beta2 * v[i] + a.rest2 * (gradient * gradient));
+    p[i] -= a.rate * m[i] / (sqrtf(v[i]) * a.scale + a.eps);
+  }
 }
 
 #endif

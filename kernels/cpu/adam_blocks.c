@@ -1,14 +1,15 @@
 /* ADAM_BLOCKS: Adam for parameters of 16 bits (shared/bf16.h), for moments of 8 bits or one per row
- * (shared/moments.h), and for some rows alone.
+ * (shared/moments.h), for gradients of some rows, and for some rows alone.
  *
  * A unit is a chunk of blocks of at most CHUNK elements. Decoding, updating and encoding go over
  * the chunk one after the other, while its numbers and noise stay in the first cache; memory is
  * gone through once. Inner loops are over 32-bit words alone: a loop that mixes them with bytes is
- * vectorised only for blocks longer than many rows are. Blocks are independent, so the split over
- * threads does not change a result. */
+ * vectorised only for blocks longer than many rows are. Numbers that are all floats are updated in
+ * place. Where rows are listed by id, a unit is as many places of the list instead. Blocks are
+ * independent, so the split over threads does not change a result. */
 #include "adam.h"
 #include "base/error.h"
-#include "flat.h"
+#include "ids.h"
 #include "isa.h"
 #include "lanes.h"
 #include "philox_fill.h"
@@ -20,10 +21,12 @@ enum { CHUNK = 1024, CHUNK_BLOCKS = CHUNK / 16 };
 typedef struct operands {
   void *p;
   const float *g;
-  void *first;         /* m: floats, or codes (and v's) */
-  float *second;       /* v, or scales */
-  const int32_t *rows; /* by block: -1, it is left alone; or the row of g, if `compact` */
-  bool half, compact;  /* p has 16 bits */
+  void *first;                 /* m: floats, or codes (and v's) */
+  float *second;               /* v, or scales */
+  const int32_t *index;        /* by block: the row of g, or -1, that is zero; may be NULL */
+  const int32_t *ids, *places; /* of the blocks to be updated; may be NULL */
+  bool compact;                /* g has a row per listed id */
+  bool half;                   /* p has 16 bits */
   bool coded, rowwise;
   tkg_moments s;
   int64_t count;
@@ -37,6 +40,7 @@ typedef struct chunk {
   _Alignas(64) uint32_t noise[CHUNK];
   _Alignas(64) uint16_t drawn[CHUNK / 2 + 8 * TKG__BLOCKS];
   int64_t block[CHUNK_BLOCKS];
+  const float *g[CHUNK_BLOCKS];
   float largest[CHUNK_BLOCKS][2]; /* of a block's m and v; row-wise the latter is v */
   int blocks;
 } chunk;
@@ -48,15 +52,19 @@ static tkg_moments moments_of(const tkg_node *n) {
 static int64_t slot_of(const operands *u) { return 16 * u->s.draws; }
 static int64_t blocks_per_chunk(const tkg_moments *s) { return CHUNK / (16 * s->draws); }
 
+/* Whether only the rows of a list of ids are updated. */
+static bool is_listed(const tkg_node *node) { return node->inputs == 6; }
+
 static int64_t chunk_units(const tkg_node *node, const tkg_node *const *in) {
-  (void)in;
   const tkg_moments s = moments_of(node);
-  return (s.blocks + blocks_per_chunk(&s) - 1) / blocks_per_chunk(&s);
+  const int64_t n = is_listed(node) ? tkg__count(in[4]) : s.blocks;
+  return (n + blocks_per_chunk(&s) - 1) / blocks_per_chunk(&s);
 }
 
-/* With a row of the gradient per touched row, only those cost much. */
 static int64_t work(const tkg_node *node, const tkg_node *const *in) {
-  return 8 * tkg__count(in[1]) + (node->inputs > 4 ? tkg__rows(node) : 0);
+  const bool floats = in[0]->dtype == TKG_F32 && !(node->i[1] & ~TKG_MOMENTS_BY_ROW);
+  const int64_t count = is_listed(node) ? tkg__count(in[4]) * tkg__cols(node) : tkg__count(node);
+  return (floats ? 4 : 8) * count;
 }
 
 static operands operands_of(const tkg_call *c) {
@@ -65,7 +73,9 @@ static operands operands_of(const tkg_call *c) {
                     .g = c->data[1],
                     .first = c->data[2],
                     .second = c->data[3],
-                    .rows = c->data[4],
+                    .index = is_listed(c->node) ? NULL : c->data[4],
+                    .ids = is_listed(c->node) ? c->data[4] : NULL,
+                    .places = c->data[5],
                     .half = c->in[0]->dtype == TKG_BF16,
                     .compact = i[3] != 0,
                     .coded = i[1] & TKG_MOMENTS_8,
@@ -90,15 +100,15 @@ static float *of_block(const operands *u, int64_t b) {
 /* ---- noise ---- */
 
 /* Draws 16 bits for each element of the chunk, by blocks: their numbers follow each other unless
- * some rows are left alone. `before`: Philox blocks before those of the first. */
+ * they are listed. `before`: Philox blocks before those of the first. */
 static void draw(const operands *u, const tkg_run_context *c, uint32_t stream, uint64_t before,
                  chunk *x) {
   const int64_t draws = u->s.draws;
-  const int calls = u->rows ? x->blocks : 1;
+  const int calls = u->ids ? x->blocks : 1;
   for (int k = 0; k < calls; k++)
-    tkg__philox_halves(c->seed, before + (uint64_t)(x->block[k] * draws),
-                       u->rows ? draws : x->blocks * draws, (uint32_t)c->t, stream,
-                       x->drawn + 8 * k * draws);
+    tkg__philox_fill(c->seed, before + (uint64_t)(x->block[k] * draws),
+                     u->ids ? draws : x->blocks * draws, (uint32_t)c->t, stream,
+                     x->drawn + 8 * k * draws);
   for (int64_t i = 0; i < x->blocks * draws; i++) {
     const uint16_t *from = x->drawn + 8 * i;
     uint32_t *to = x->noise + 16 * i;
@@ -147,8 +157,8 @@ static void update(const adam a, const float *restrict g, int64_t n, float *rest
 #pragma omp simd reduction(max : most_m, most_v)
   for (int64_t j = 0; j < n; j++) {
     float gradient = g[j] + a.decay * p[j];
-    m[j] += a.rest1 * gradient;
-    v[j] += a.rest2 * (gradient * gradient);
+    m[j] = tkg__first_settled(m[j] + a.rest1 * gradient);
+    v[j] = tkg__second_settled(v[j] + a.rest2 * (gradient * gradient));
     p[j] -= a.rate * m[j] / (sqrtf(v[j]) * a.scale + a.eps);
     float size = fabsf(m[j]);
     most_m = size > most_m ? size : most_m;
@@ -166,11 +176,11 @@ static void update_rowwise(const adam a, const float *restrict g, int64_t n, flo
   float most_m = 0;
   for (int64_t j = 0; j < n; j++) gradient[j] = g[j] + a.decay * p[j];
   const float square = lanes_dot(gradient, gradient, n) / (float)n;
-  largest[1] = a.beta2 * v_row + a.rest2 * square;
+  largest[1] = tkg__second_settled(a.beta2 * v_row + a.rest2 * square);
   const float step = a.rate / (sqrtf(largest[1]) * a.scale + a.eps);
 #pragma omp simd reduction(max : most_m)
   for (int64_t j = 0; j < n; j++) {
-    m[j] += a.rest1 * gradient[j];
+    m[j] = tkg__first_settled(m[j] + a.rest1 * gradient[j]);
     p[j] -= step * m[j];
     float size = fabsf(m[j]);
     most_m = size > most_m ? size : most_m;
@@ -212,16 +222,50 @@ static void store(const operands *u, int64_t at, int64_t n, const chunk *x, int6
 
 /* ---- a chunk ---- */
 
-/* Lists the blocks first..last-1 that have a gradient. */
+static const float zeros[CHUNK]; /* the gradient of blocks that have none */
+
+/* Adds block b, whose gradient is block `at` of g; -1: zero. */
+static void add_block(const operands *u, int64_t b, int64_t at, chunk *x) {
+  x->block[x->blocks] = b;
+  x->g[x->blocks++] = at < 0 ? zeros : u->g + at * u->s.length;
+}
+
+/* Lists the blocks first..last-1, or the rows whose ids have their first place there. */
 static void list_blocks(const operands *u, int64_t first, int64_t last, chunk *x) {
   x->blocks = 0;
-  for (int64_t b = first; b < last; b++)
-    if (!u->rows || u->rows[b] >= 0) x->block[x->blocks++] = b;
+  for (int64_t k = first; k < last; k++) {
+    if (!u->ids)
+      add_block(u, k, u->index ? u->index[k] : k, x);
+    else if (u->places[k] == k)
+      add_block(u, u->ids[k], u->compact ? k : u->ids[k], x);
+  }
+}
+
+/* Rows by id lie anywhere, and hardware cannot foresee them. */
+static void prefetch_blocks(const operands *u, const chunk *x) {
+  const int64_t n = u->s.length;
+  for (int k = 0; k < x->blocks; k++) {
+    const int64_t at = x->block[k] * n;
+    prefetch_row((const float *)u->p + (u->half ? at / 2 : at), u->half ? n / 2 : n);
+    prefetch_row((const float *)u->first + (u->coded ? at / 2 : at), u->coded ? n / 2 : n);
+    if (!u->coded && !u->rowwise) prefetch_row(u->second + at, n);
+  }
+}
+
+/* Updates blocks of floats in place, those without a gradient that follow each other at once. */
+static void update_floats(const operands *u, const chunk *x) {
+  const int64_t length = u->s.length;
+  for (int k = 0, next; k < x->blocks; k = next) {
+    const int64_t at = x->block[k] * length;
+    for (next = k + 1; x->g[k] == zeros && next < x->blocks && x->g[next] == zeros;) next++;
+    adam_update((float *)u->p + at, x->g[k], (float *)u->first + at, u->second + at,
+                (next - k) * length, u->a);
+  }
 }
 
 static void update_block(const operands *u, chunk *x, int k) {
   const int64_t b = x->block[k], at = b * u->s.length, n = length_of(u, b), i = k * slot_of(u);
-  const float *g = u->g + (u->compact ? u->rows[b] * u->s.length : at);
+  const float *g = x->g[k];
   float *scales = of_block(u, b), *p = open_parameter(u, at, n, x->p + i);
   decode(u, at, n, scales, x->m + i, x->v + i);
   if (!u->rowwise) {
@@ -252,11 +296,17 @@ static void update_chunk(const operands *u, const tkg_run_context *c, chunk *x) 
 static int adam_blocks_run(const tkg_call *c, int64_t begin, int64_t end) {
   const operands u = operands_of(c);
   const int64_t per_chunk = blocks_per_chunk(&u.s);
+  const int64_t count = u.ids ? tkg__count(c->in[4]) : u.s.blocks;
+  const bool floats = (u.index || u.ids) && !u.half && !u.coded && !u.rowwise;
   chunk x;
   for (int64_t unit = begin; unit < end; unit++) {
     const int64_t first = unit * per_chunk, last = first + per_chunk;
-    list_blocks(&u, first, last < u.s.blocks ? last : u.s.blocks, &x);
-    if (x.blocks) update_chunk(&u, c->context, &x);
+    list_blocks(&u, first, last < count ? last : count, &x);
+    if (u.ids) prefetch_blocks(&u, &x);
+    if (floats)
+      update_floats(&u, &x);
+    else if (x.blocks)
+      update_chunk(&u, c->context, &x);
   }
   return TKG_OK;
 }

@@ -116,17 +116,12 @@ TKG_INLINE void open_edge(const sum *s, int64_t p, int64_t row, block *b, int i,
   if (kind & WEIGHTED) b->w[i] = s->w[edge];
 }
 
-TKG_PREFETCH void prefetch_relation(const tkg_graph *g, int64_t edge) {
-  __builtin_prefetch((const char *)g->relations.ids + edge * g->relations.bytes);
-}
-
 /* Prefetches what edge p will need. */
 TKG_PREFETCH void prefetch_edge(const sum *s, int64_t p, int kind) {
   if (p >= s->ahead_end) return;
   prefetch_row(row_of_x(s, s->g.ids[p], kind), kind & HALF ? s->d / 2 : s->d);
-  if (!(kind & (MUL | WEIGHTED)) || !s->g.order) return;
-  if (kind & WEIGHTED) __builtin_prefetch(s->w + s->g.order[p]);
-  if (kind & MUL) prefetch_relation(&s->g, s->g.order[p]);
+  if (kind & (MUL | WEIGHTED) && s->g.order)
+    prefetch_numbered(&s->g, p, kind & WEIGHTED ? s->w : NULL, kind & MUL);
 }
 
 TKG_INLINE void sum_row(const sum *s, int64_t row, float *out, int kind) {
@@ -225,8 +220,7 @@ TKG_PREFETCH void prefetch_selected(const sum *s, int64_t p, const int16_t *at, 
   for (int i = 0; i < found; i++) {
     const int32_t row = s->list[s->g.ids[p + at[i]]];
     if (row >= 0) prefetch_row(s->x + row * s->d, s->d);
-    if (kind & WEIGHTED) __builtin_prefetch(s->w + tkg__edge_number(&s->g, p + at[i]));
-    if (kind & MUL) prefetch_relation(&s->g, tkg__edge_number(&s->g, p + at[i]));
+    prefetch_numbered(&s->g, p + at[i], kind & WEIGHTED ? s->w : NULL, kind & MUL);
   }
 }
 

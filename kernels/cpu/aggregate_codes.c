@@ -32,15 +32,16 @@ static void open_window(sum *s, int64_t p, int64_t limit) {
   }
 }
 
-/* Adds the terms of window entries i..end-1 to columns c.. of a row, `registers` of them. */
+/* Adds the terms of window entries i..end-1 to columns c.. of a row, `registers` of them; begins:
+ * to zero. */
 TKG_INLINE void add_registers(const sum *s, int i, int end, int64_t c, int registers, int bits,
-                              bool mul, bool signs, float *out) {
+                              bool mul, bool signs, bool begins, float *out) {
   const coded_rows *x = &s->x;
   const code_levels levels = code_levels_of(bits, x->half);
   wide total[4];
   words noise[4];
   for (int k = 0; k < registers; k++) {
-    total[k] = wide_load(out + c + k * WIDTH);
+    total[k] = begins ? (wide){0} : wide_load(out + c + k * WIDTH);
     noise[k] = words_load(x->column_noise + c + k * WIDTH);
   }
   for (; i < end; i++) {
@@ -48,8 +49,8 @@ TKG_INLINE void add_registers(const sum *s, int i, int end, int64_t c, int regis
     for (int k = 0; k < registers; k++) {
       const int first = k * WIDTH % CODE_GROUP, group = k * WIDTH / CODE_GROUP;
       const words q = code_load(codes + group * (CODE_GROUP / 8 * bits), bits, first);
-      wide t =
-          x->zero[i] + code_value(q, bits, &levels, noise[k] + (uint32_t)x->noise[i]) * x->unit[i];
+      const words n = code_noise(noise[k], (uint32_t)x->noise[i]);
+      wide t = x->zero[i] + code_value(q, bits, &levels, n) * x->unit[i];
       if (signs) t = code_signed(t, coded_signs(x, i, c + group * CODE_GROUP, CODE_GROUP), first);
       if (mul) t *= wide_load(s->vector[i] + c + k * WIDTH);
       total[k] += t * s->weight[i];
@@ -58,14 +59,14 @@ TKG_INLINE void add_registers(const sum *s, int i, int end, int64_t c, int regis
   for (int k = 0; k < registers; k++) wide_store(out + c + k * WIDTH, total[k]);
 }
 
-static void add_column(const sum *s, int i, int end, int64_t c, float *out) {
+static void add_column(const sum *s, int i, int end, int64_t c, bool begins, float *out) {
   const coded_rows *x = &s->x;
   const int bits = x->codec.bits;
-  float total = out[c];
+  float total = begins ? 0 : out[c];
   for (; i < end; i++) {
     const uint32_t q = (uint32_t)x->codes[i][c * bits / 8] >> (c * bits % 8) & ((1U << bits) - 1);
-    const uint32_t noise = x->column_noise[c] + (uint32_t)x->noise[i];
-    const int32_t value = (int32_t)((q << 17 | x->half) - (noise >> 15));
+    const uint32_t noise = tkg__codec_affine(x->column_noise[c] >> 16, (uint32_t)x->noise[i]);
+    const int32_t value = (int32_t)((q << 17 | x->half) - 2 * noise);
     float t = x->zero[i] + (float)value * x->unit[i];
     if (x->signs && !(coded_signs(x, i, c, 1) & 1)) t = 0;
     if (s->r) t *= s->vector[i][c];
@@ -75,7 +76,8 @@ static void add_column(const sum *s, int i, int end, int64_t c, float *out) {
 }
 
 /* The same for all columns of rows that were decoded when their window was opened. */
-static void add_decoded(const sum *s, int i, int end, float *restrict out) {
+static void add_decoded(const sum *s, int i, int end, bool begins, float *restrict out) {
+  if (begins) memset(out, 0, (size_t)s->d * sizeof *out);
   for (; i < end; i++) {
     const float *restrict x = s->x.decoded + i * s->x.stride, *restrict r = s->vector[i];
     const float w = s->weight[i];
@@ -84,29 +86,30 @@ static void add_decoded(const sum *s, int i, int end, float *restrict out) {
 }
 
 TKG_INLINE void add_entries(const sum *s, int i, int end, int bits, bool mul, bool signs,
-                            float *out) {
+                            bool begins, float *out) {
   enum { MOST = 4 / CODE_REGISTERS * CODE_REGISTERS };
   int64_t c = 0;
   if (coded_apart(&s->x)) {
-    add_decoded(s, i, end, out);
+    add_decoded(s, i, end, begins, out);
     return;
   }
   for (; c + MOST * WIDTH <= s->d; c += MOST * WIDTH)
-    add_registers(s, i, end, c, MOST, bits, mul, signs, out);
+    add_registers(s, i, end, c, MOST, bits, mul, signs, begins, out);
   for (; c + CODE_GROUP <= s->d; c += CODE_GROUP)
-    add_registers(s, i, end, c, CODE_REGISTERS, bits, mul, signs, out);
-  for (; c < s->d; c++) add_column(s, i, end, c, out);
+    add_registers(s, i, end, c, CODE_REGISTERS, bits, mul, signs, begins, out);
+  for (; c < s->d; c++) add_column(s, i, end, c, begins, out);
 }
 
 /* Sums one row, whose edges are read up to `limit` with those of other rows. */
 TKG_INLINE void sum_row(sum *s, int64_t row, int64_t limit, float *out, int bits, bool mul,
                         bool signs) {
-  const int64_t last = s->g.offsets[row + 1];
-  memset(out, 0, (size_t)s->d * sizeof *out);
-  for (int64_t p = s->g.offsets[row]; p < last;) {
+  const int64_t first = s->g.offsets[row], last = s->g.offsets[row + 1];
+  if (first == last) memset(out, 0, (size_t)s->d * sizeof *out);
+  for (int64_t p = first; p < last;) {
     if (p < s->x.begin || p >= s->x.end) open_window(s, p, limit);
     const int64_t end = last < s->x.end ? last : s->x.end;
-    add_entries(s, (int)(p - s->x.begin), (int)(end - s->x.begin), bits, mul, signs, out);
+    add_entries(s, (int)(p - s->x.begin), (int)(end - s->x.begin), bits, mul, signs, p == first,
+                out);
     p = end;
   }
 }

@@ -1,6 +1,6 @@
 /* The largest neighbour in each column: AGGREGATE_ARGMAX finds the edge, AGGREGATE_MAX reads its
- * tail, and AGGREGATE_MAX_GRAD adds gradients up by tail. Also INVERSE_INDEX, the inverse of a list
- * of ids. cuda/aggregate_max.cu has the formulas.
+ * tail, and AGGREGATE_MAX_GRAD adds gradients up by tail. Also INVERSE_INDEX and FIRST_INDEX of a
+ * list of ids. cuda/aggregate_max.cu has the formulas.
  *
  * Argmax keeps the largest values and their edges of some columns in vector registers while it goes
  * through the edges of a row. Max_grad sums over the edges of each tail, so that no two threads
@@ -159,6 +159,27 @@ static int inverse_index(const tkg_call *c, int64_t begin, int64_t end) {
   return TKG_OK;
 }
 
+/* ---- first_index ---- */
+
+static int64_t index_scratch(const tkg_node *node, const tkg_node *const *in) {
+  (void)in;
+  return node->i[0] * (int64_t)sizeof(int32_t);
+}
+
+/* Of the scratch, a number per row that ids may name, only those that they do name are written and
+ * read: the cost is that of the list. */
+static int first_index(const tkg_call *c, int64_t begin, int64_t end) {
+  (void)begin, (void)end;
+  const int64_t count = tkg__count(c->node);
+  const int32_t *ids = c->data[0];
+  int32_t *out = c->out, *first = c->scratch;
+  int status = check_ids("first_index", ids, 0, count, c->node->i[0]);
+  if (status) return status;
+  for (int64_t b = count; b-- > 0;) first[ids[b]] = (int32_t)b;
+  for (int64_t b = 0; b < count; b++) out[b] = first[ids[b]];
+  return TKG_OK;
+}
+
 const tkg_cpu_op TKG_ISA_NAME(tkg__cpu_aggregate_max)[] = {
     {.op = TKG_OP_AGGREGATE_ARGMAX,
      .run = aggregate_argmax,
@@ -170,5 +191,6 @@ const tkg_cpu_op TKG_ISA_NAME(tkg__cpu_aggregate_max)[] = {
      .units = tail_units,
      .work = edge_work},
     {.op = TKG_OP_INVERSE_INDEX, .run = inverse_index, .units = one_unit},
+    {.op = TKG_OP_FIRST_INDEX, .run = first_index, .units = one_unit, .scratch = index_scratch},
     {0},
 };

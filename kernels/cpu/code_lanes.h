@@ -12,6 +12,7 @@ enum { CODE_GROUP = 16, CODE_REGISTERS = CODE_GROUP / WIDTH };
 
 typedef uint32_t words __attribute__((vector_size(4 * WIDTH)));
 typedef int32_t ints __attribute__((vector_size(4 * WIDTH)));
+typedef uint16_t halves __attribute__((vector_size(4 * WIDTH)));
 typedef uint32_t words_loose __attribute__((vector_size(4 * WIDTH), aligned(4), may_alias));
 
 static inline words words_load(const uint32_t *p) { return *(const words_loose *)p; }
@@ -69,6 +70,13 @@ TKG_INLINE words code_look_up(words table, words index) {
 #else
   return __builtin_shuffle(table, index);
 #endif
+}
+
+/* tkg__codec_affine of columns and a row's word, all times 2^16. (A product of halves: that of
+ * words is slow on many CPUs.) */
+TKG_INLINE words code_noise(words columns, uint32_t word) {
+  const words none = {0}, factor = none + ((word | 1) << 16);
+  return (words)((halves)columns * (halves)factor) + (word & 0xFFFF0000U);
 }
 
 /* q - u of a register of codes, in units of 2^-17 (shared/codec.h). `noise`: of the element, times

@@ -1,12 +1,11 @@
 /* The codec's kernels; shared/codec.h has the format and the reasons.
  *
  * A matrix is worked through in tiles of at most TILE elements, which stay in the first cache:
- * several rows, or a piece of a long one. The noise of element c of row r is line[c] + add[r] mod
- * 2^16. Pairwise noise has one line for all rows, drawn once per call; independent noise has a line
- * per row, drawn at once for a tile, as the Philox blocks of consecutive rows follow each other,
- * and adds nothing. Each row is quantized to one byte per code; then the bytes are packed. Choosing
- * a row's pair takes a few float operations in a fixed order, all else is integers: every
- * instruction set writes the same bytes. */
+ * several rows, or a piece of a long one. The noise of a tile is made at once: affine noise from
+ * the numbers of columns, drawn once per call, and a word per row; of independent noise, the Philox
+ * blocks of consecutive rows follow each other. Each row is quantized to one
+ * byte per code; then the bytes are packed. Choosing a row's pair takes a few float operations in a
+ * fixed order, all else is integers: every instruction set writes the same bytes. */
 #include "codec.h"
 
 #include <string.h>
@@ -21,16 +20,17 @@ typedef struct tile {
   int64_t stride; /* cols rounded up to 8; a row's noise and codes start at a multiple of it */
 } tile;
 
-enum { TILE_ROWS = TILE / 8, DRAWN = 8 * TKG__BLOCKS }; /* DRAWN: numbers in a vector of blocks */
+enum { TILE_ROWS = TILE / 8, DRAWN = 4 * TKG__BLOCKS }; /* DRAWN: words in a vector of blocks */
+enum { MIXED = 64 };
 
 typedef struct tile_data {
-  _Alignas(64) uint16_t lines[TILE];
-  _Alignas(64) uint16_t add[TILE_ROWS + 8 + DRAWN];
+  _Alignas(64) uint16_t noise[TILE];
+  _Alignas(64) uint16_t columns[TILE]; /* affine noise: numbers of columns, words of rows */
+  _Alignas(64) uint32_t words[TILE_ROWS + 4 + DRAWN];
   _Alignas(64) uint8_t codes[TILE];
   uint32_t pairs[TILE_ROWS];
-  const uint16_t *first_add; /* of the tile's first row */
-  int64_t line_stride;       /* from one row's line to the next one's */
-  int64_t lines_at;          /* column of the line that pairwise noise has drawn; -1: none yet */
+  int64_t noise_stride; /* from one row's noise to the next one's; 0: all have the same */
+  int64_t columns_at;   /* the first of them; -1: none yet */
 } tile_data;
 
 static inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -48,35 +48,55 @@ static inline tile piece(int64_t row, int64_t rows, int64_t col, int64_t cols) {
 
 /* --- noise --- */
 
-/* What is not drawn: lines of rounding to nearest, always a half, and what independent noise adds.
- */
+/* Noise of rounding to nearest is not drawn: always a half. */
 static void begin_noise(const tkg_codec *codec, tile_data *data) {
-  for (int64_t i = 0; i < TILE; i++) data->lines[i] = 32768;
-  if (codec->rounding != TKG_ROUND_DITHER) memset(data->add, 0, sizeof data->add);
-  data->first_add = data->add;
-  data->line_stride = 0;
-  data->lines_at = -1;
+  for (int64_t i = 0; i < TILE && codec->rounding == TKG_ROUND_NEAREST; i++) data->noise[i] = 32768;
+  data->noise_stride = 0;
+  data->columns_at = -1;
 }
 
-static void draw_pairwise(const tkg_codec *codec, const tile *t, tile_data *data) {
-  if (data->lines_at != t->col)
-    tkg__philox_halves(codec->seed, tkg__codec_col_block(t->col), t->stride / 8, codec->step,
-                       codec->stream, data->lines);
-  data->lines_at = t->col;
-  tkg__philox_halves(codec->seed, tkg__codec_row_block(t->row), (t->row % 8 + t->rows + 7) / 8,
-                     codec->step, codec->stream, data->add);
-  data->first_add = data->add + t->row % 8;
+static void draw_columns(const tkg_codec *codec, const tile *t, tile_data *data) {
+  if (data->columns_at == t->col) return;
+  tkg__philox_fill(codec->seed, tkg__codec_col_block(t->col), t->stride / 8, codec->step,
+                   codec->stream, data->columns);
+  data->columns_at = t->col;
+}
+
+/* Makes a row's numbers (tkg__codec_affine) of `count` columns, in 16 bits: a register has 32. */
+static inline void mix(const uint16_t *restrict columns, uint32_t word, int64_t count,
+                       uint16_t *restrict noise) {
+  const uint16_t factor = (uint16_t)(word | 1), add = (uint16_t)(word >> 16);
+#pragma omp simd
+  for (int64_t i = 0; i < count; i++) noise[i] = (uint16_t)((uint32_t)columns[i] * factor + add);
+}
+
+/* Goes down the rows with as many columns as stay in registers. */
+static void mix_rows(const uint16_t *columns, const uint32_t *words, int64_t rows, int64_t stride,
+                     uint16_t *noise) {
+  int64_t c = 0;
+  for (; c + MIXED <= stride; c += MIXED)
+    for (int64_t r = 0; r < rows; r++) mix(columns + c, words[r], MIXED, noise + r * stride + c);
+  for (int64_t r = 0; r < rows && c < stride; r++)
+    mix(columns + c, words[r], stride - c, noise + r * stride + c);
+}
+
+static void draw_affine(const tkg_codec *codec, const tile *t, tile_data *data) {
+  draw_columns(codec, t, data);
+  tkg__philox_fill(codec->seed, tkg__codec_row_block(t->row), (t->row % 4 + t->rows + 3) / 4,
+                   codec->step, codec->stream, data->words);
+  mix_rows(data->columns, data->words + t->row % 4, t->rows, t->stride, data->noise);
+  data->noise_stride = t->stride;
 }
 
 static void draw_independent(const tkg_codec *codec, const tile *t, int64_t cols, tile_data *data) {
-  tkg__philox_halves(codec->seed, tkg__codec_block(cols, t->row, t->col), t->rows * t->stride / 8,
-                     codec->step, codec->stream, data->lines);
-  data->line_stride = t->stride;
+  tkg__philox_fill(codec->seed, tkg__codec_block(cols, t->row, t->col), t->rows * t->stride / 8,
+                   codec->step, codec->stream, data->noise);
+  data->noise_stride = t->stride;
 }
 
 static void draw_noise(const tkg_codec *codec, const tile *t, int64_t cols, tile_data *data) {
   if (codec->rounding == TKG_ROUND_DITHER)
-    draw_pairwise(codec, t, data);
+    draw_affine(codec, t, data);
   else if (codec->rounding != TKG_ROUND_NEAREST)
     draw_independent(codec, t, cols, data);
 }
@@ -106,26 +126,25 @@ static void choose_pairs(int bits, const float *x, int64_t rows, int64_t cols, u
 /* v = (x - zero) / step with 16 fractional bits is not negative, as zero <= x. Rounding can take it
  * past the top code, which would change the neighbour's bits, so it is clamped. */
 static inline void quantize(const float *restrict x, int64_t cols, int bits, tkg__codec_pair pair,
-                            const uint16_t *restrict line, uint16_t add, uint8_t *restrict codes) {
+                            const uint16_t *restrict noise, uint8_t *restrict codes) {
   const int32_t top = ((1 << bits) - 1) << 16;
   const float zero = pair.zero, scale = pair.step > 0 ? 65536.0f / pair.step : 0.0f;
 #pragma omp simd
   for (int64_t i = 0; i < cols; i++) {
     int32_t v = (int32_t)((x[i] - zero) * scale + 0.5f);
     v = v < top ? v : top;
-    codes[i] = (uint8_t)((v + (uint16_t)(line[i] + add)) >> 16);
+    codes[i] = (uint8_t)((v + noise[i]) >> 16);
   }
 }
 
 /* q - u in units of 2^-17; `dither` is a constant where this is inlined. */
-static inline void restore(const uint8_t *restrict codes, const uint16_t *restrict line,
-                           uint16_t add, int64_t cols, int dither, tkg__codec_pair pair,
-                           float *restrict x) {
+static inline void restore(const uint8_t *restrict codes, const uint16_t *restrict noise,
+                           int64_t cols, int dither, tkg__codec_pair pair, float *restrict x) {
   const float zero = pair.zero, unit = pair.step * 0x1p-17f;
 #pragma omp simd
   for (int64_t i = 0; i < cols; i++) {
     int32_t q = codes[i] << 17;
-    if (dither) q += 65535 - 2 * (uint16_t)(line[i] + add);
+    if (dither) q += 65535 - 2 * noise[i];
     x[i] = zero + (float)q * unit;
   }
 }
@@ -249,8 +268,7 @@ static void encode_tile(const tkg_codec *codec, const tile *t, const float *x, i
     uint8_t *codes = bits == 8 ? packed + r * cols : data->codes + r * t->stride;
     tkg__codec_pair pair = tkg__codec_pair_of(data->pairs[r]);
     if (pair.step == pair.step) {
-      quantize(x + r * cols, t->cols, bits, pair, data->lines + r * data->line_stride,
-               data->first_add[r], codes);
+      quantize(x + r * cols, t->cols, bits, pair, data->noise + r * data->noise_stride, codes);
       for (int64_t c = t->cols; c < room; c++) codes[c] = 0;
     } else {
       memset(codes, 0, (size_t)room);
@@ -266,12 +284,11 @@ static void decode_tile(const tkg_codec *codec, const tile *t, const uint8_t *pa
   unpack_tile(codec->bits, t, tkg__codec_row_bytes(codec->bits, cols), packed, data->codes);
   for (int64_t r = 0; r < t->rows; r++) {
     const uint8_t *codes = codec->bits == 8 ? packed + r * cols : data->codes + r * t->stride;
-    const uint16_t *line = data->lines + r * data->line_stride, add = data->first_add[r];
     tkg__codec_pair pair = tkg__codec_pair_of(data->pairs[r]);
     if (dither)
-      restore(codes, line, add, t->cols, 1, pair, x + r * cols);
+      restore(codes, data->noise + r * data->noise_stride, t->cols, 1, pair, x + r * cols);
     else
-      restore(codes, line, add, t->cols, 0, pair, x + r * cols);
+      restore(codes, NULL, t->cols, 0, pair, x + r * cols);
   }
 }
 

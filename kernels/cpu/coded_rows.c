@@ -1,36 +1,40 @@
 /* Reading rows of codes: a window of rows is opened at a time, so that their noise is drawn several
- * at a time and what they need is prefetched. Pairwise noise is that of the column, which is drawn
- * once, and that of the row: drawing it is no slower than a table of all rows, which would have to
+ * at a time and what they need is prefetched. Affine noise has a number per column, which is drawn
+ * once, and a word per row: drawing it is no slower than a table of all rows, which would have to
  * be made first and is read at random. */
 #include "coded_rows.h"
 
 #include <string.h>
 
-#include "philox_fill.h"
 #include "shared/shapes.h"
 
 /* ---- noise ---- */
 
 static void draw_columns(coded_rows *s) {
   uint16_t noise[CODED_FLOATS + 8 * TKG__BLOCKS] = {0};
-  tkg__philox_halves(s->codec.seed, tkg__codec_col_block(0), s->stride / 8, s->codec.step,
-                     s->codec.stream, noise);
+  tkg__philox_fill(s->codec.seed, tkg__codec_col_block(0), s->stride / 8, s->codec.step,
+                   s->codec.stream, noise);
   for (int64_t c = 0; c < s->stride; c++) s->column_noise[c] = (uint32_t)noise[c] << 16;
 }
 
-/* The noise of the window's first `count` rows, whose numbers are there: one of the eight numbers
- * of each row's block. */
+/* The word of each row's block that is the row's. */
+static tkg__words own_word(tkg__words row, const tkg__words w[4]) {
+  const tkg__words odd = -(row & 1), high = -(row >> 1 & 1);
+  const tkg__words front = (w[0] & ~odd) | (w[1] & odd), back = (w[2] & ~odd) | (w[3] & odd);
+  return (front & ~high) | (back & high);
+}
+
+/* The words of the window's first `count` rows, whose numbers are there: one of the four of each
+ * row's block. */
 static void draw_rows(coded_rows *s, int count) {
-  for (int i = 0; i < count; i += TKG__BLOCKS) {
-    tkg__words row, w[4];
-    memcpy(&row, s->noise + i, sizeof row);
-    tkg__philox_words(s->codec.seed, tkg__codec_row_block(0) | row >> 3, s->codec.step,
-                      s->codec.stream, w);
-    const tkg__words odd = -(row >> 1 & 1), high = -(row >> 2 & 1);
-    const tkg__words front = (w[0] & ~odd) | (w[1] & odd), back = (w[2] & ~odd) | (w[3] & odd);
-    const tkg__words word = (front & ~high) | (back & high);
-    const tkg__words half = word >> 16 * (row & 1) << 16;
-    memcpy(s->noise + i, &half, sizeof half);
+  for (int i = 0; i < count; i += TKG__ABREAST * TKG__BLOCKS) {
+    tkg__words row[TKG__ABREAST], block[TKG__ABREAST];
+    tkg__philox_out drawn[TKG__ABREAST];
+    memcpy(row, s->noise + i, sizeof row);
+    for (int v = 0; v < TKG__ABREAST; v++) block[v] = tkg__codec_row_block(0) | row[v] >> 2;
+    tkg__philox_words(&s->keys, TKG__ABREAST, block, s->codec.step, s->codec.stream, drawn);
+    for (int v = 0; v < TKG__ABREAST; v++) row[v] = own_word(row[v], drawn[v].w);
+    memcpy(s->noise + i, row, sizeof row);
   }
 }
 
@@ -54,15 +58,23 @@ void TKG_ISA_NAME(tkg__coded_open)(coded_rows *s, const tkg_call *c, int k, cons
   s->half = tkg__codec_dithers(s->codec.rounding) ? 65535 : 0;
   memset(s->noise, 0, sizeof s->noise);
   memset(s->column_noise, 0, (size_t)s->stride * sizeof *s->column_noise);
-  if (s->codec.rounding == TKG_ROUND_DITHER) draw_columns(s);
+  if (s->codec.rounding != TKG_ROUND_DITHER) return;
+  s->keys = tkg__philox_keys_of(s->codec.seed);
+  draw_columns(s);
 }
 
-TKG_PREFETCH void prefetch_bytes(const uint8_t *at, int64_t bytes) {
-  for (int64_t k = 0; k < bytes; k += 64) __builtin_prefetch(at + k);
+/* Prefetches what is read of rows by number: their codes, pairs and signs. */
+TKG_PREFETCH void prefetch_coded(const coded_rows *s, const int32_t *rows, int64_t count) {
+  for (int64_t i = 0; i < count; i++) {
+    const int64_t row = rows[i];
+    const uint8_t *codes = s->packed + row * s->row_bytes;
+    for (int64_t k = 0; k < s->row_bytes; k += 64) __builtin_prefetch(codes + k);
+    __builtin_prefetch(s->pairs + 4 * row);
+    if (s->signs) __builtin_prefetch(s->signs + row * s->cols / 8);
+  }
 }
 
-/* Opens rows by number. Their codes are prefetched, as they are read when all rows are open; pairs
- * need no prefetch, as no load of one waits for another. */
+/* Opens rows by number. */
 static void open_rows(coded_rows *s, const int32_t *restrict rows, int count) {
   const uint8_t *const packed = s->packed, *const pairs = s->pairs;
   const int64_t row_bytes = s->row_bytes, cols = s->cols;
@@ -72,24 +84,25 @@ static void open_rows(coded_rows *s, const int32_t *restrict rows, int count) {
     memcpy(&word, pairs + 4 * row, sizeof word);
     const tkg__codec_pair pair = tkg__codec_pair_of(word);
     const uint8_t *codes = packed + row * row_bytes;
-    prefetch_bytes(codes, row_bytes);
     s->codes[i] = codes;
     s->zero[i] = pair.zero;
     s->unit[i] = pair.step * 0x1p-17F;
   }
-  for (int i = 0; s->signs && i < count; i++) {
+  for (int i = 0; s->signs && i < count; i++)
     s->first_sign[i] = s->unit[i] == s->unit[i] ? rows[i] * cols : -1;
-    __builtin_prefetch(s->signs + rows[i] * cols / 8);
-  }
   if (s->codec.rounding != TKG_ROUND_DITHER) return;
   for (int i = 0; i < count; i++) s->noise[i] = (uint64_t)rows[i];
   draw_rows(s, count);
 }
 
+/* The rows of the next window are on their way while this one is read. */
 void TKG_ISA_NAME(tkg__coded_window)(coded_rows *s, int64_t p, int64_t limit, int most) {
+  const int64_t end = p + most < limit ? p + most : limit;
+  if (p != s->end) prefetch_coded(s, s->ids + p, end - p);
   s->begin = p;
-  s->end = p + most < limit ? p + most : limit;
-  open_rows(s, s->ids + p, (int)(s->end - p));
+  s->end = end;
+  open_rows(s, s->ids + p, (int)(end - p));
+  prefetch_coded(s, s->ids + end, end + most < limit ? most : limit - end);
 }
 
 /* ---- decoding ---- */
@@ -97,7 +110,7 @@ void TKG_ISA_NAME(tkg__coded_window)(coded_rows *s, int64_t p, int64_t limit, in
 TKG_INLINE void decode_group(const coded_rows *s, int i, int64_t c, const uint8_t *at, int bits,
                              const code_levels *levels, float *to) {
   for (int first = 0; first < CODE_GROUP; first += WIDTH) {
-    const words noise = words_load(s->column_noise + c + first) + (uint32_t)s->noise[i];
+    const words noise = code_noise(words_load(s->column_noise + c + first), (uint32_t)s->noise[i]);
     wide_store(to + first,
                s->zero[i] +
                    code_value(code_load(at, bits, first), bits, levels, noise) * s->unit[i]);

@@ -9,6 +9,7 @@
 #include "codec.h"
 #include "edges.h"
 #include "ids.h"
+#include "philox_fill.h"
 
 enum {
   CODED_FLOATS = TKG_MOST_CODED_COLS, /* that are decoded at a time */
@@ -19,6 +20,7 @@ typedef struct coded_rows {
   int64_t cols;
   const float *x; /* rows of floats; NULL: codes, as all that follows */
   tkg_codec codec;
+  tkg__philox_keys keys;
   int64_t rows, row_bytes;
   int64_t stride; /* floats of a decoded row: cols rounded up to groups */
   const uint8_t *packed, *pairs;
@@ -26,7 +28,8 @@ typedef struct coded_rows {
   uint32_t half;        /* code_levels */
 
   /* Rows begin..end-1 of a list `ids`, such as the tails of edges: where their codes are, what they
-   * stand for, and their pairwise noise, times 2^16. Noise is 0 where decoding needs none. */
+   * stand for, and the words of their affine noise, in the low halves. Those and the numbers of
+   * columns are 0 where decoding needs no noise. */
   const int32_t *ids;
   int64_t begin, end;
   const uint8_t *codes[CODED_ROWS];
@@ -34,7 +37,7 @@ typedef struct coded_rows {
   uint64_t noise[CODED_ROWS];
   int64_t first_sign[CODED_ROWS]; /* below zero: all elements keep their value */
 
-  _Alignas(64) uint32_t column_noise[CODED_FLOATS];
+  _Alignas(64) uint32_t column_noise[CODED_FLOATS]; /* times 2^16 */
   _Alignas(64) float decoded[CODED_FLOATS];
 } coded_rows;
 

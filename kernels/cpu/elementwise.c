@@ -193,8 +193,8 @@ static void drop_row(const tkg_call *c, int64_t number, const float *x, int64_t 
   uint16_t noise[PIECE + 8 + 8 * TKG__BLOCKS];
   for (int64_t j = 0; j < cols; j += PIECE) {
     const int64_t n = cols - j < PIECE ? cols - j : PIECE, first = number + j, skip = first % 8;
-    tkg__philox_halves(c->context->seed, (uint64_t)(first / 8), (skip + n + 7) / 8,
-                       c->context->step, (uint32_t)c->node->i[0], noise);
+    tkg__philox_fill(c->context->seed, (uint64_t)(first / 8), (skip + n + 7) / 8, c->context->step,
+                     (uint32_t)c->node->i[0], noise);
 #pragma omp simd
     for (int64_t i = 0; i < n; i++) {
       const float kept = x[j + i] * scale;

@@ -59,7 +59,7 @@ static int gather(const tkg_call *c, int64_t begin, int64_t end) {
   }
   for (int64_t i = begin; i < end; i++) {
     if (i + ROWS_AHEAD < end) prefetch_row(x + ids[i + ROWS_AHEAD] * d, d);
-    memcpy(out + i * d, x + ids[i] * d, (size_t)d * sizeof *out);
+    copy_row(out + i * d, x + ids[i] * d, d);
   }
   return TKG_OK;
 }

@@ -14,7 +14,14 @@
 #include "isa.h"
 #include "kernel.h"
 
-enum { GROUP_ROWS = 1024 }; /* rows of GROUPED_MATMUL that are sorted together */
+/* Rows of GROUPED_MATMUL that are sorted together: as many as leave both sides in the second cache,
+ * so that a kind has many of them. */
+enum { LEAST_ROWS = 1024, MOST_ROWS = 8192, SORTED_FLOATS = 131072 };
+
+static int64_t rows_together(int64_t d, int64_t k) {
+  const int64_t rows = SORTED_FLOATS / (d + k + 1);
+  return rows < LEAST_ROWS ? LEAST_ROWS : rows > MOST_ROWS ? MOST_ROWS : rows;
+}
 
 typedef struct grouped {
   const char *op;
@@ -69,7 +76,7 @@ static void sort_positions(const int32_t *ids, int64_t kinds, int64_t n, int32_t
 static void gather_rows(const float *from, const int32_t *order, int64_t n, int64_t d, float *to) {
   for (int64_t i = 0; i < n; i++) {
     if (i + ROWS_AHEAD < n) prefetch_row(from + order[i + ROWS_AHEAD] * d, d);
-    memcpy(to + i * d, from + order[i] * d, (size_t)d * sizeof *to);
+    copy_row(to + i * d, from + order[i] * d, d);
   }
 }
 
@@ -109,24 +116,23 @@ static int multiply_block(const grouped *s, int64_t first, int64_t n, float *out
     int status = multiply(s, left + i * s->d, end - i, s->ids[order[i]], right + i * s->k);
     if (status) return status;
   }
-  for (int64_t i = 0; i < n; i++)
-    memcpy(out + order[i] * s->k, right + i * s->k, (size_t)s->k * sizeof *out);
+  for (int64_t i = 0; i < n; i++) copy_row(out + order[i] * s->k, right + i * s->k, s->k);
   return TKG_OK;
 }
 
 static int grouped_matmul(const tkg_call *c, int64_t begin, int64_t end) {
   const grouped s = grouped_of(c);
-  const int64_t last = end * GROUP_ROWS < s.n ? end * GROUP_ROWS : s.n;
+  const int64_t rows = rows_together(s.d, s.k), last = end * rows < s.n ? end * rows : s.n;
   int status = check_sizes(&s);
-  if (!status) status = check_ids(s.op, s.ids, begin * GROUP_ROWS, last, s.kinds);
-  for (int64_t i = begin * GROUP_ROWS; i < last && !status; i += GROUP_ROWS)
-    status = multiply_block(&s, i, last - i < GROUP_ROWS ? last - i : GROUP_ROWS, c->out);
+  if (!status) status = check_ids(s.op, s.ids, begin * rows, last, s.kinds);
+  for (int64_t i = begin * rows; i < last && !status; i += rows)
+    status = multiply_block(&s, i, last - i < rows ? last - i : rows, c->out);
   return status;
 }
 
 static int64_t matmul_units(const tkg_node *node, const tkg_node *const *in) {
-  (void)node;
-  return (in[0]->shape[0] + GROUP_ROWS - 1) / GROUP_ROWS;
+  const int64_t rows = rows_together(in[0]->shape[1], node->shape[1]);
+  return (in[0]->shape[0] + rows - 1) / rows;
 }
 
 static int64_t matmul_work(const tkg_node *node, const tkg_node *const *in) {

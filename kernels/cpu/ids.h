@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/error.h"
 
@@ -48,6 +49,17 @@ static inline int select_ids(const int32_t *ids, int count, int64_t begin, int64
 /* Prefetches a row of d floats; hardware cannot foresee rows by id. */
 TKG_PREFETCH void prefetch_row(const float *row, int64_t d) {
   for (int64_t j = 0; j < d; j += 16) __builtin_prefetch(row + j);
+}
+
+/* Copies a row of d elements of four bytes. Rows are short, so a call of memcpy would take as long
+ * as the copy: pieces of a known length are copied without one. */
+static inline void copy_row(void *to, const void *from, int64_t d) {
+  enum { PIECE = 64 };
+  char *out = to;
+  const char *in = from;
+  int64_t bytes = 4 * d;
+  for (; bytes >= PIECE; bytes -= PIECE, in += PIECE, out += PIECE) memcpy(out, in, PIECE);
+  if (bytes) memcpy(out, in, (size_t)bytes);
 }
 
 enum { ROWS_AHEAD = 8 }; /* prefetch so many rows ahead */

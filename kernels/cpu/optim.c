@@ -36,17 +36,6 @@ static int sgd_run(const tkg_call *c, int64_t begin, int64_t end) {
   return TKG_OK;
 }
 
-/* Kingma and Ba, ICLR 2015, algorithm 1: m and v are corrected for their start at zero. */
-static void adam_update(float *p, const float *g, float *m, float *v, int64_t n, const adam a) {
-#pragma omp simd
-  for (int64_t i = 0; i < n; i++) {
-    float gradient = g[i] + a.decay * p[i];
-    m[i] = a.beta1 * m[i] + a.rest1 * gradient;
-    v[i] = a.beta2 * v[i] + a.rest2 * (gradient * gradient);
-    p[i] -= a.rate * m[i] / (sqrtf(v[i]) * a.scale + a.eps);
-  }
-}
-
 static int adam_run(const tkg_call *c, int64_t begin, int64_t end) {
   int64_t first = flat_at(c, begin), n = flat_at(c, end) - first;
   adam_update((float *)c->data[0] + first, (const float *)c->data[1] + first,

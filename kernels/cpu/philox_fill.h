@@ -74,41 +74,77 @@ static inline tkg__words tkg__second(tkg__words a, tkg__words b) {
 static const tkg__words tkg__order = {0, 1};
 #endif
 
-/* The words of TKG__BLOCKS blocks, each in the low half of its block's lane. */
-static inline void tkg__philox_words(uint64_t seed, tkg__words block, uint32_t step,
-                                     uint32_t stream, tkg__words out[4]) {
-  tkg__words c0 = block, c1 = c0 >> 32;
-  tkg__words c2 = (tkg__words){} + step, c3 = (tkg__words){} + stream;
+/* The keys of all rounds, which a vector instruction reads from memory as it is. */
+typedef struct tkg__philox_keys {
+  uint64_t even[TKG__PHILOX_ROUNDS], odd[TKG__PHILOX_ROUNDS];
+} tkg__philox_keys;
+
+static inline tkg__philox_keys tkg__philox_keys_of(uint64_t seed) {
+  tkg__philox_keys keys;
   uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
   for (int round = 0; round < TKG__PHILOX_ROUNDS; round++) {
-    tkg__words p0 = tkg__times(c0, TKG__PHILOX_M0), p1 = tkg__times(c2, TKG__PHILOX_M1);
-    c0 = (p1 >> 32) ^ (c1 ^ k0);
-    c1 = p1;
-    c2 = (p0 >> 32) ^ (c3 ^ k1);
-    c3 = p0;
+    keys.even[round] = k0;
+    keys.odd[round] = k1;
     k0 += TKG__PHILOX_W0;
     k1 += TKG__PHILOX_W1;
   }
-  out[0] = c0, out[1] = c1, out[2] = c2, out[3] = c3;
+  return keys;
 }
 
-/* TKG__BLOCKS blocks from `block` on: 4 words each, in order. */
-static inline void tkg__philox_vector(uint64_t seed, uint64_t block, uint32_t step, uint32_t stream,
-                                      void *out) {
-  const tkg__words low = (tkg__words){} + 0xFFFFFFFFu;
+/* Vectors that go through the rounds side by side, as each round waits for the one before. */
+enum { TKG__ABREAST = 2 };
+
+/* Four vectors of words of TKG__BLOCKS blocks, each in the low half of its block's lane. */
+typedef struct tkg__philox_out {
   tkg__words w[4];
-  tkg__philox_words(seed, tkg__order + block, step, stream, w);
-  tkg__words front = (w[0] & low) | (w[1] << 32), back = (w[2] & low) | (w[3] << 32);
-  tkg__words pieces[2] = {tkg__first(front, back), tkg__second(front, back)};
-  memcpy(out, pieces, sizeof pieces);
+} tkg__philox_out;
+
+/* The words of `n` vectors of blocks. Callers know n. */
+TKG_INLINE void tkg__philox_words(const tkg__philox_keys *keys, int n, const tkg__words *block,
+                                  uint32_t step, uint32_t stream, tkg__philox_out *out) {
+  for (int v = 0; v < n; v++) {
+    const tkg__words none = {0};
+    out[v] = (tkg__philox_out){{block[v], block[v] >> 32, none + step, none + stream}};
+  }
+  for (int round = 0; round < TKG__PHILOX_ROUNDS; round++)
+    for (int v = 0; v < n; v++) {
+      tkg__words *c = out[v].w;
+      const tkg__words p0 = tkg__times(c[0], TKG__PHILOX_M0), p1 = tkg__times(c[2], TKG__PHILOX_M1);
+      c[0] = (p1 >> 32) ^ (c[1] ^ keys->even[round]);
+      c[1] = p1;
+      c[2] = (p0 >> 32) ^ (c[3] ^ keys->odd[round]);
+      c[3] = p0;
+    }
 }
 
-/* At least `blocks` blocks of 8 numbers of 16 bits, from block `first` on. `out` has room for that
- * many rounded up to a multiple of TKG__BLOCKS. */
-static inline void tkg__philox_halves(uint64_t seed, uint64_t first, int64_t blocks, uint32_t step,
-                                      uint32_t stream, uint16_t *out) {
-  for (int64_t i = 0; i < blocks; i += TKG__BLOCKS)
-    tkg__philox_vector(seed, first + (uint64_t)i, step, stream, out + 8 * i);
+/* n vectors of blocks from `block` on: 4 words per block, in order. */
+TKG_INLINE void tkg__philox_vectors(const tkg__philox_keys *keys, int n, uint64_t block,
+                                    uint32_t step, uint32_t stream, char *out) {
+  const tkg__words low = (tkg__words){} + 0xFFFFFFFFu;
+  tkg__words blocks[TKG__ABREAST];
+  tkg__philox_out of[TKG__ABREAST];
+  for (int v = 0; v < n; v++) blocks[v] = tkg__order + (block + (uint64_t)(v * TKG__BLOCKS));
+  tkg__philox_words(keys, n, blocks, step, stream, of);
+  for (int v = 0; v < n; v++) {
+    const tkg__words *w = of[v].w;
+    const tkg__words front = (w[0] & low) | (w[1] << 32), back = (w[2] & low) | (w[3] << 32);
+    const tkg__words pieces[2] = {tkg__first(front, back), tkg__second(front, back)};
+    memcpy(out + v * (int)sizeof pieces, pieces, sizeof pieces);
+  }
+}
+
+/* At least `blocks` blocks of 4 words, or 8 numbers of 16 bits, from block `first` on. `out` has
+ * room for that many rounded up to a multiple of TKG__BLOCKS. */
+static inline void tkg__philox_fill(uint64_t seed, uint64_t first, int64_t blocks, uint32_t step,
+                                    uint32_t stream, void *out) {
+  enum { MOST = TKG__ABREAST * TKG__BLOCKS };
+  const tkg__philox_keys keys = tkg__philox_keys_of(seed);
+  int64_t i = 0;
+  for (; i + MOST - TKG__BLOCKS < blocks; i += MOST)
+    tkg__philox_vectors(&keys, TKG__ABREAST, first + (uint64_t)i, step, stream,
+                        (char *)out + 16 * i);
+  for (; i < blocks; i += TKG__BLOCKS)
+    tkg__philox_vectors(&keys, 1, first + (uint64_t)i, step, stream, (char *)out + 16 * i);
 }
 
 #endif

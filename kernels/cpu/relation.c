@@ -51,6 +51,8 @@ static int64_t relation_scratch(const tkg_node *node, const tkg_node *const *in)
 static void add_relations(const terms *s, int64_t row, const float *a, coded_rows *tails,
                           int64_t ahead, float *table) {
   for (int64_t p = s->g.offsets[row]; p < s->g.offsets[row + 1]; p++) {
+    if (s->g.order && p + EDGES_AHEAD < ahead)
+      prefetch_numbered(&s->g, p + EDGES_AHEAD, s->w, true);
     const float *restrict b = coded_at(tails, p, ahead);
     const int64_t edge = tkg__edge_number(&s->g, p);
     const float weight = s->w ? s->w[edge] : 1.0F;

@@ -3,6 +3,7 @@
 #include "shared/sample.h"
 
 #include <stddef.h>
+#include <string.h>
 
 #include "csr_rows.h"
 #include "data/packed_graph.h"
@@ -16,8 +17,16 @@ static tkg_sampler sampler_of(const tkg_call *c) {
 
 /* ---- numbers: -> int32 [k]; a draw depends on those before it ---- */
 
+static int64_t slots_bytes(const tkg_node *node, const tkg_node *const *in) {
+  (void)in;
+  return tkg__sample_slots(node->i[0]) * (int64_t)sizeof(int32_t);
+}
+
 static int sample(const tkg_call *c, int64_t begin, int64_t end) {
-  if (begin < end) tkg__sample_positions(sampler_of(c), 0, c->node->i[0], c->node->i[2], c->out);
+  const tkg_chosen table = {c->scratch, (uint32_t)tkg__sample_slots(c->node->i[0]) - 1};
+  if (begin == end) return TKG_OK;
+  memset(table.slots, -1, (size_t)slots_bytes(c->node, c->in));
+  tkg__sample_positions(sampler_of(c), 0, c->node->i[0], c->node->i[2], table, c->out);
   return TKG_OK;
 }
 
@@ -42,7 +51,7 @@ static int sample_row(const tkg_call *c, int64_t r, int32_t node, int32_t *tails
   csr_row row;
   int status = find_csr_row("sample_neighbors", c->data[0], node, tkg__count(c->in[1]), &row);
   if (status) return status;
-  if (row.count > 0) tkg__sample_positions(sampler_of(c), r, k, row.count, tails);
+  if (row.count > 0) tkg__sample_positions(sampler_of(c), r, k, row.count, (tkg_chosen){0}, tails);
   for (int64_t j = 0; j < k; j++) {
     const int64_t edge = row.first + tails[j];
     relations[j] = row.count ? tkg__relation_at(all_relations, edge) : (int32_t)c->node->i[2];
@@ -131,7 +140,7 @@ static int64_t outside_work(const tkg_node *node, const tkg_node *const *in) {
 }
 
 const tkg_cpu_op TKG_ISA_NAME(tkg__cpu_sample)[] = {
-    {.op = TKG_OP_SAMPLE, .run = sample, .units = one_unit},
+    {.op = TKG_OP_SAMPLE, .run = sample, .units = one_unit, .scratch = slots_bytes},
     {.op = TKG_OP_SAMPLE_NEIGHBORS,
      .run = sample_neighbors,
      .units = neighbor_rows,

@@ -27,6 +27,7 @@ static int sddmm(const tkg_call *c, int64_t begin, int64_t end) {
     const float *left = coded_row(&a, row);
     for (int64_t p = g.offsets[row]; p < g.offsets[row + 1]; p++) {
       const float *right = coded_at(&b, p, edges_end);
+      if (g.order && p + EDGES_AHEAD < edges_end) prefetch_numbered(&g, p + EDGES_AHEAD, out, r);
       const int64_t edge = tkg__edge_number(&g, p);
       out[edge] = r ? wide_dot3(left, right, r + tkg__relation_at(g.relations, edge) * d, d)
                     : wide_dot(left, right, d);
@@ -42,8 +43,9 @@ static int64_t dot_work(const tkg_node *node, const tkg_node *const *in) {
 /* ---- one relation ---- */
 
 enum {
-  FOUND = 64
-}; /* edges that are found, and their rows of b fetched, before they are computed */
+  FOUND = 64,     /* edges that are found, and their rows of b fetched, before they are computed */
+  HEADS_AHEAD = 8 /* prefetch the edges of a head so many heads ahead, its offsets twice as many */
+};
 
 typedef struct products {
   tkg_graph g;
@@ -51,8 +53,8 @@ typedef struct products {
   float *out;
   int64_t d;
   int count;
-  int64_t edge[FOUND];
-  const float *a[FOUND];
+  int64_t edge[2 * FOUND];
+  const float *a[2 * FOUND];
 } products;
 
 static void add_found(products *s) {
@@ -61,15 +63,41 @@ static void add_found(products *s) {
   s->count = 0;
 }
 
-/* Finds the edges of a row that have the relation. */
+/* Prefetches what find_edges and add_found read and write of an edge that was found. */
+TKG_PREFETCH void prefetch_found(const products *s, int64_t edge) {
+  prefetch_row(s->b + s->g.ids[edge] * s->d, s->d);
+  __builtin_prefetch(s->out + edge, 1);
+}
+
+/* Finds the edges of a row that have the relation. No branch depends on a relation, as none could
+ * be predicted. */
 static void find_edges(products *s, int64_t row, int32_t relation, const float *a) {
-  for (int64_t p = s->g.offsets[row]; p < s->g.offsets[row + 1]; p++) {
-    if (tkg__relation_at(s->g.relations, p) != relation) continue;
-    prefetch_row(s->b + s->g.ids[p] * s->d, s->d);
-    s->edge[s->count] = p;
-    s->a[s->count++] = a;
-    if (s->count == FOUND) add_found(s);
+  const int64_t last = s->g.offsets[row + 1];
+  for (int64_t p = s->g.offsets[row]; p < last;) {
+    const int64_t end = p + FOUND < last ? p + FOUND : last;
+    int found = s->count;
+    for (; p < end; p++) {
+      s->edge[found] = p;
+      found += tkg__relation_at(s->g.relations, p) == relation;
+    }
+    for (; s->count < found; s->count++) {
+      prefetch_found(s, s->edge[s->count]);
+      s->a[s->count] = a;
+    }
+    if (found >= FOUND) add_found(s);
   }
+}
+
+/* Prefetches the offsets of a head that is to come, and the edges of one before it if that is among
+ * rows first..last-1: heads are checked by one thread, which need not be this one. */
+TKG_PREFETCH void prefetch_heads(const tkg_graph *g, const int32_t *heads, int64_t first,
+                                 int64_t last) {
+  const int64_t head = heads[HEADS_AHEAD];
+  __builtin_prefetch(g->offsets + heads[2 * HEADS_AHEAD]);
+  if (head < first || head >= last) return;
+  const int64_t p = g->offsets[head];
+  __builtin_prefetch((const char *)g->relations.ids + p * g->relations.bytes);
+  __builtin_prefetch(g->ids + p);
 }
 
 /* The first unit checks all heads. */
@@ -87,8 +115,10 @@ static int sddmm_relation(const tkg_call *c, int64_t begin, int64_t end) {
     memcpy(found.out + offsets[first], s + offsets[first],
            (size_t)(offsets[last] - offsets[first]) * sizeof *s);
   int64_t i = tkg__lower_bound(heads, count, (int32_t)first);
-  for (; i < count && heads[i] >= first && heads[i] < last; i++)
+  for (; i < count && heads[i] >= first && heads[i] < last; i++) {
+    if (i + 2 * HEADS_AHEAD < count) prefetch_heads(&found.g, heads + i, first, last);
     find_edges(&found, heads[i], (int32_t)c->node->f[0], a + i * d);
+  }
   add_found(&found);
   return TKG_OK;
 }

@@ -21,8 +21,8 @@ struct adam {
   /* m and v come multiplied by their betas. */
   __device__ __forceinline__ float advance(float p, float g, float *m, float *v) const {
     const float gradient = g + decay * p;
-    *m = *m + rest1 * gradient;
-    *v = *v + rest2 * (gradient * gradient);
+    *m = tkg__first_settled(*m + rest1 * gradient);
+    *v = tkg__second_settled(*v + rest2 * (gradient * gradient));
     return p - rate * *m / (sqrtf(*v) * scale + eps);
   }
   /* The same with a row's v, whose root and quotient are computed once. */

@@ -1,5 +1,5 @@
 /* ADAM_BLOCKS: Adam for parameters of 16 bits (shared/bf16.h), for moments of 8 bits or one per row
- * (shared/moments.h), and for some rows alone.
+ * (shared/moments.h), for gradients of some rows, and for some rows alone.
  *
  * One group of lanes takes a block, each lane eight of its elements: p and moments are decoded,
  * updated and encoded in registers. Memory is gone through once: with moments of 8 bits, 4 bytes of
@@ -20,11 +20,13 @@
 struct adam_blocks {
   void *p;
   const float *g;
-  void *first;         /* m: floats, or codes (and v's) */
-  float *second;       /* v, or scales */
-  const int32_t *rows; /* by block: -1, it is left alone; or the row of g, if `compact` */
-  int64_t n;
-  bool half, compact; /* p has 16 bits */
+  void *first;                 /* m: floats, or codes (and v's) */
+  float *second;               /* v, or scales */
+  const int32_t *index;        /* by block: the row of g, or -1, that is zero; may be NULL */
+  const int32_t *ids, *places; /* of the blocks to be updated; may be NULL */
+  int64_t n, units;            /* elements; blocks or ids */
+  bool compact;                /* g has a row per listed id */
+  bool half;                   /* p has 16 bits */
   bool coded, rowwise;
   bool whole; /* each lane's elements are aligned to 16 bytes in each array */
   uint32_t stream;
@@ -35,7 +37,7 @@ struct adam_blocks {
 struct lane_part {
   int64_t block, at, g; /* the first one's place in the arrays, and in the gradient */
   int count, group, lane;
-  bool exists, whole;
+  bool exists, whole, zero; /* zero: the gradient is */
   float p[VEC8], m[VEC8], v[VEC8];
 };
 
@@ -152,10 +154,11 @@ static __device__ __forceinline__ float update_row(const adam_blocks &x, const a
   for (int k = 0; k < VEC8; k++) {
     const float gradient = k < e->count ? g[k] + rule.decay * e->p[k] : 0.0F;
     square += gradient * gradient;
-    e->m[k] += rule.rest1 * gradient;
+    e->m[k] = tkg__first_settled(e->m[k] + rule.rest1 * gradient);
   }
   square = tkg_group_sum(square, e->group) / (float)x.s.length;
-  const float v = rule.beta2 * before + rule.rest2 * square, step = rule.row_step(v);
+  const float v = tkg__second_settled(rule.beta2 * before + rule.rest2 * square);
+  const float step = rule.row_step(v);
   TKG_UNROLL
   for (int k = 0; k < VEC8; k++) e->p[k] -= step * e->m[k];
   return v;
@@ -226,21 +229,24 @@ static __device__ __forceinline__ void store_floats(const adam_blocks &x, const 
 
 /* ---- kernel ---- */
 
-/* The lane's part of block b, which need not exist. */
+/* The lane's part of unit k, which need not exist: of block k, or of the row whose id has its first
+ * place at k. */
 static __device__ __forceinline__ lane_part part_of(const adam_blocks &x, const tkg_group &group,
-                                                    int64_t b) {
+                                                    int64_t k) {
   lane_part e = {};
   const int64_t in_block = (int64_t)group.lane * VEC8;
-  e.block = b;
-  e.at = b * x.s.length + in_block;
+  const bool meant = k < x.units && (!x.ids || x.places[k] == k);
+  e.block = meant && x.ids ? x.ids[k] : k;
+  e.at = e.block * x.s.length + in_block;
   e.group = group.width;
   e.lane = group.lane;
   const int64_t left = x.s.length - in_block < x.n - e.at ? x.s.length - in_block : x.n - e.at;
-  const int32_t row = b < x.s.blocks && x.rows ? x.rows[b] : 0;
-  e.exists = b < x.s.blocks && left > 0 && row >= 0;
+  const int64_t row = meant && x.index ? x.index[k] : x.compact ? k : e.block;
+  e.exists = meant && left > 0;
+  e.zero = row < 0;
   e.count = !e.exists ? 0 : left < VEC8 ? (int)left : VEC8;
   e.whole = x.whole && e.count == VEC8;
-  e.g = x.compact ? row * x.s.length + in_block : e.at;
+  e.g = row * x.s.length + in_block;
   return e;
 }
 
@@ -249,11 +255,11 @@ static __global__ void adam_blocks_kernel(adam_blocks x, int width, adam rule,
   const tkg_group group = tkg_group_of(width);
   if (*failed) return;
   rule.read(run);
-  for (int64_t b = group.row; tkg_any_row(b, x.s.blocks); b += group.stride) {
-    lane_part e = part_of(x, group, b);
+  for (int64_t k = group.row; tkg_any_row(k, x.units); k += group.stride) {
+    lane_part e = part_of(x, group, k);
     float g[VEC8] = {}, v_row = 0;
     if (e.exists) {
-      load_vec8(x.g + e.g, e.whole, e.count, g);
+      if (!e.zero) load_vec8(x.g + e.g, e.whole, e.count, g);
       load_parameter(x, &e);
       load_moments(x, rule, &e);
     }
@@ -269,7 +275,7 @@ static __global__ void adam_blocks_kernel(adam_blocks x, int width, adam rule,
       store_codes(x, run, &e, most_m, most_v);
     else
       store_floats(x, &e);
-    if (x.rowwise && e.lane == 0) of_block(x, b)[x.coded] = v_row;
+    if (x.rowwise && e.lane == 0) of_block(x, e.block)[x.coded] = v_row;
   }
 }
 
@@ -282,7 +288,9 @@ static adam_blocks operands_of(const tkg_call *c) {
   x.g = tkg_in<float>(c, 1);
   x.first = c->data[2];
   x.second = static_cast<float *>(c->data[3]);
-  x.rows = tkg_in<int32_t>(c, 4);
+  const bool listed = c->node->inputs == 6;
+  (listed ? x.ids : x.index) = tkg_in<int32_t>(c, 4);
+  x.places = tkg_in<int32_t>(c, 5);
   x.n = tkg__count(c->node);
   x.half = c->in[0]->dtype == TKG_BF16;
   x.compact = i[3] != 0;
@@ -290,6 +298,7 @@ static adam_blocks operands_of(const tkg_call *c) {
   x.rowwise = i[1] & TKG_MOMENTS_ROWWISE;
   x.stream = (uint32_t)(TKG_PARAMETER_STREAM + i[2]);
   x.s = tkg__moments_of(x.n, tkg__cols(c->node), (int)i[1]);
+  x.units = listed ? tkg__count(c->in[4]) : x.s.blocks;
   x.whole = x.s.length % VEC8 == 0 && tkg_vec4_aligned(x.p, 0) && tkg_vec4_aligned(x.g, 0) &&
             tkg_vec4_aligned(x.first, 0) && tkg_vec4_aligned(x.second, 0);
   return x;
@@ -300,8 +309,8 @@ static int adam_blocks_run(const tkg_call *c, cudaStream_t stream) {
   const int width = tkg_group_width(tkg_ceil(x.s.length, VEC8));
   adam a;
   const int status = adam_of(c, &a);
-  if (!status && x.s.blocks > 0)
-    tkg_launch(adam_blocks_kernel, tkg_groups(x.s.blocks, width), stream, x, width, a,
+  if (!status && x.units > 0)
+    tkg_launch(adam_blocks_kernel, tkg_groups(x.units, width), stream, x, width, a,
                tkg__run_params(), tkg__run_failed());
   return status;
 }

@@ -1,6 +1,6 @@
 /* The largest neighbour in each column: AGGREGATE_ARGMAX finds the edge, AGGREGATE_MAX reads its
- * tail, and AGGREGATE_MAX_GRAD adds gradients up by tail. Also INVERSE_INDEX, the inverse of a list
- * of ids.
+ * tail, and AGGREGATE_MAX_GRAD adds gradients up by tail. Also INVERSE_INDEX and FIRST_INDEX of a
+ * list of ids.
  *
  *   argmax     edge[i,j] = the edge i -> t with the largest x[t,j], the first of equal ones
  *   max        out[i,j] = x[tail of edge[i,j], j]
@@ -157,10 +157,49 @@ static int inverse_index_run(const tkg_call *c, cudaStream_t stream) {
   return TKG_OK;
 }
 
+/* ---- first_index: ids[b] of 0..n-1 -> position of the first occurrence of each one's id ---- */
+
+/* first[id] = the smallest position; only numbers of listed ids are written and read. */
+static __global__ void first_clear(int64_t count, int64_t n, const int32_t *ids, uint32_t *first,
+                                   tkg_error_slot error) {
+  for (int64_t i = tkg_first(); i < count; i += tkg_stride())
+    if (tkg_check_id(ids[i], n, i, error, true)) first[ids[i]] = UINT32_MAX;
+}
+
+static __global__ void first_place(int64_t count, int64_t n, const int32_t *ids, uint32_t *first,
+                                   tkg_error_slot error) {
+  for (int64_t i = tkg_first(); i < count; i += tkg_stride())
+    if (tkg_check_id(ids[i], n, i, error, false)) atomicMin(&first[ids[i]], (uint32_t)i);
+}
+
+static __global__ void first_read(int64_t count, int64_t n, const int32_t *ids,
+                                  const uint32_t *first, uint32_t *out, tkg_error_slot error) {
+  for (int64_t i = tkg_first(); i < count; i += tkg_stride())
+    if (tkg_check_id(ids[i], n, i, error, false)) out[i] = first[ids[i]];
+}
+
+static int first_index_run(const tkg_call *c, cudaStream_t stream) {
+  const int64_t count = tkg__count(c->node), n = c->node->i[0];
+  const tkg_error_slot error = tkg__error_slot_ids(c, n);
+  const int32_t *ids = tkg_in<int32_t>(c, 0);
+  uint32_t *first = static_cast<uint32_t *>(c->scratch);
+  tkg_launch(first_clear, tkg_flat(count), stream, count, n, ids, first, error);
+  tkg_launch(first_place, tkg_flat(count), stream, count, n, ids, first, error);
+  tkg_launch(first_read, tkg_flat(count), stream, count, n, ids, (const uint32_t *)first,
+             tkg_out<uint32_t>(c), error);
+  return TKG_OK;
+}
+
+static int64_t first_index_scratch(const tkg_node *node, const tkg_node *const *in) {
+  (void)in;
+  return node->i[0] * (int64_t)sizeof(uint32_t);
+}
+
 const tkg_cuda_op tkg__cuda_aggregate_max[] = {
     {TKG_OP_AGGREGATE_ARGMAX, argmax_run, partition_scratch},
     {TKG_OP_AGGREGATE_MAX, max_run, NULL},
     {TKG_OP_AGGREGATE_MAX_GRAD, max_grad_run, partition_scratch},
     {TKG_OP_INVERSE_INDEX, inverse_index_run, NULL},
+    {TKG_OP_FIRST_INDEX, first_index_run, first_index_scratch},
     {0, NULL, NULL},
 };

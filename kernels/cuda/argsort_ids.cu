@@ -1,57 +1,7 @@
 #include "argsort_ids.h"
 
 #include "launch.h"
-
-/* ---- a stable sort of pairs by key: CUB's radix sort, which needs a real device; on the
- * emulation a sort of the host ---- */
-
-#ifdef __CUDACC__
-
-#include <cub/device/device_radix_sort.cuh>
-
-static int64_t sort_bytes(int64_t count, int bits) {
-  size_t bytes = 0;
-  const uint32_t *in = NULL;
-  uint32_t *out = NULL;
-  const cudaError_t error =
-      cub::DeviceRadixSort::SortPairs(NULL, bytes, in, out, in, out, count, 0, bits);
-  return error ? 0 : (int64_t)bytes;
-}
-
-static int sort(void *scratch, int64_t scratch_bytes, const uint32_t *keys, uint32_t *keys_out,
-                const uint32_t *values, uint32_t *values_out, int64_t count, int bits,
-                cudaStream_t stream) {
-  size_t bytes = (size_t)scratch_bytes;
-  const cudaError_t error = cub::DeviceRadixSort::SortPairs(scratch, bytes, keys, keys_out, values,
-                                                            values_out, count, 0, bits, stream);
-  return error ? tkg__fail(TKG_E_DEVICE, "sort: %s", cudaGetErrorString(error)) : (int)TKG_OK;
-}
-
-#else
-
-#include <algorithm>
-
-static int64_t sort_bytes(int64_t count, int) { return count * (int64_t)sizeof(uint32_t); }
-
-static void sort_now(uint32_t *position, const uint32_t *keys, uint32_t *keys_out,
-                     const uint32_t *values, uint32_t *values_out, int64_t count) {
-  for (int64_t i = 0; i < count; i++) position[i] = (uint32_t)i;
-  std::stable_sort(position, position + count,
-                   [=](uint32_t a, uint32_t b) { return keys[a] < keys[b]; });
-  for (int64_t i = 0; i < count; i++) {
-    keys_out[i] = keys[position[i]];
-    values_out[i] = values[position[i]];
-  }
-}
-
-static int sort(void *scratch, int64_t, const uint32_t *keys, uint32_t *keys_out,
-                const uint32_t *values, uint32_t *values_out, int64_t count, int, cudaStream_t) {
-  uint32_t *position = static_cast<uint32_t *>(scratch);
-  emu_queue([=] { sort_now(position, keys, keys_out, values, values_out, count); });
-  return TKG_OK;
-}
-
-#endif
+#include "radix_sort.h"
 
 /* ---- few ids: one block sorts them in shared memory ---- */
 
@@ -114,7 +64,7 @@ tkg_argsort tkg__argsort_plan(int64_t count, int64_t n) {
   if (count <= MOST_FEW) return o;
   o.unsorted_keys = take_scratch(&o, 4 * count);
   o.unsorted_places = take_scratch(&o, 4 * count);
-  o.sort_bytes = sort_bytes(count, o.bits);
+  o.sort_bytes = tkg__radix_sort_bytes(count, o.bits);
   o.sort = take_scratch(&o, o.sort_bytes);
   return o;
 }
@@ -140,6 +90,7 @@ int tkg__argsort_ids(const tkg_call *c, const tkg_argsort *o, const int32_t *ids
     return TKG_OK;
   }
   tkg_launch(prepare_kernel, tkg_flat(o->count), stream, o->count, o->n, ids, keys, places, error);
-  return sort(tkg_argsort_part(c, o->sort), o->sort_bytes, keys, tkg_argsort_part(c, o->keys),
-              places, tkg_argsort_part(c, o->places), o->count, o->bits, stream);
+  return tkg__radix_sort(tkg_argsort_part(c, o->sort), o->sort_bytes, keys,
+                         tkg_argsort_part(c, o->keys), places, tkg_argsort_part(c, o->places),
+                         o->count, o->bits, stream);
 }

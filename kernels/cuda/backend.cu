@@ -17,6 +17,7 @@
 #include "tiles.h"
 
 extern "C" {
+#include "base/stamp.h"
 #include "tinykg.h"
 }
 
@@ -28,9 +29,18 @@ static struct {
   char name[32]; /* "cuda:0" */
   const tkg_cuda_op *ops[TKG_OP_COUNT];
   cudaError_t error;        /* the first of a copy or memset since the last `finish` */
+  cudaError_t lost;         /* what ended the device's use for this process */
   const char *first, *last; /* names of the first and last op queued since then, for messages */
-} device = {
-    PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP, -1, 1, NULL, "", {NULL}, cudaSuccess, NULL, NULL};
+} device = {PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP,
+            -1,
+            1,
+            NULL,
+            "",
+            {NULL},
+            cudaSuccess,
+            cudaSuccess,
+            NULL,
+            NULL};
 
 int tkg__processors(void) { return device.processors; }
 
@@ -50,6 +60,8 @@ static void keep_error(cudaError_t error) {
 static void *allocate(int64_t bytes) {
   lock_device();
   void *memory = tkg__pool_allocate(bytes);
+  if (!memory && tkg__pool_error() && tkg__pool_error() != cudaErrorMemoryAllocation)
+    device.lost = tkg__pool_error();
   unlock_device();
   return memory;
 }
@@ -113,7 +125,11 @@ static bool supports(int op) { return op >= 0 && op < TKG_OP_COUNT && device.ops
 
 static int64_t scratch_bytes(const tkg_node *node, const tkg_node *const *in) {
   const tkg_cuda_op *o = device.ops[node->op];
-  return o && o->scratch_bytes ? o->scratch_bytes(node, in) : 0;
+  if (!o || !o->scratch_bytes) return 0;
+  lock_device(); /* CUB asks CUDA's current device */
+  const int64_t bytes = o->scratch_bytes(node, in);
+  unlock_device();
+  return bytes;
 }
 
 static int run_locked(const tkg_call *c) {
@@ -150,9 +166,12 @@ static int run_tiles(const tkg_tile_call *calls, int n, const tkg_tiling *tiling
 
 /* ---- a run: the lock is held from `begin` to `finish` ---- */
 
+static const char *lost(void) { return device.lost ? cudaGetErrorString(device.lost) : NULL; }
+
 static int begin(const tkg_run_context *context) {
   lock_device();
-  const int status = tkg__run_params_upload(context, device.stream);
+  const int status = device.lost ? tkg__fail(TKG_E_DEVICE, "an earlier error: %s", lost())
+                                 : tkg__run_params_upload(context, device.stream);
   if (status) unlock_device();
   return status;
 }
@@ -186,6 +205,7 @@ static int finish_locked(void) {
   cudaError_t error = tkg__device_errors_fetch(device.stream);
   const cudaError_t late = cudaStreamSynchronize(device.stream);
   if (!error) error = late ? late : device.error;
+  if (late) device.lost = late; /* of a kernel: CUDA gives this process nothing more */
   int status = tkg__device_errors_report(device.stream); /* in any case: it frees the slots */
   if (error) status = late_error(error);
   device.error = cudaSuccess;
@@ -200,10 +220,33 @@ static int finish(char *message, int size) {
   return status;
 }
 
-static tkg_backend backend = {device.name,   allocate,    release,   write,         read,
-                              copy,          zero,        supports,  scratch_bytes, run,
-                              tkg_error,     NULL,        run_tiles, begin,         finish,
-                              capture_begin, capture_end, replay,    capture_free,  memory};
+/* What is not named here is NULL: what this backend cannot do. */
+static tkg_backend table(void) {
+  tkg_backend b = {};
+  b.name = device.name;
+  b.error = tkg_error;
+  b.allocate = allocate;
+  b.release = release;
+  b.write = write;
+  b.read = read;
+  b.copy = copy;
+  b.zero = zero;
+  b.supports = supports;
+  b.scratch_bytes = scratch_bytes;
+  b.run = run;
+  b.run_tiles = run_tiles;
+  b.lost = lost;
+  b.begin = begin;
+  b.finish = finish;
+  b.capture_begin = capture_begin;
+  b.capture_end = capture_end;
+  b.replay = replay;
+  b.capture_free = capture_free;
+  b.memory = memory;
+  return b;
+}
+
+static tkg_backend backend = table(); /* the rules of tiles depend on the device */
 
 /* ---- opening ---- */
 
@@ -223,6 +266,39 @@ static int number_of(const char *name) {
   return *end || end == name + length + 1 || number < 0 || number > 1023 ? -1 : (int)number;
 }
 
+#ifdef __CUDACC__
+
+static __global__ void probe_kernel(void) {}
+
+/* Finds out before the first op whether the library holds code that the device can run. */
+static int check_code(const cudaDeviceProp *p, int number) {
+  cudaFuncAttributes unused;
+  const cudaError_t error = cudaFuncGetAttributes(&unused, probe_kernel);
+  if (error != cudaErrorNoKernelImageForDevice && error != cudaErrorUnsupportedPtxVersion)
+    return tkg_cuda_status(error);
+  cudaGetLastError();
+  return tkg__fail(TKG_E_DEVICE,
+                   "%s:%d: libtinykg_cuda.so has no code for compute capability %d.%d: make cuda "
+                   "CUDA_ARCHS=%d%d builds it",
+                   family_name, number, p->major, p->minor, p->major, p->minor);
+}
+
+static int no_device(const char *name, cudaError_t error) {
+  if (error == cudaErrorInsufficientDriver)
+    return tkg__fail(TKG_E_DEVICE, "device '%s': no NVIDIA driver, or one older than CUDA %d.%d's",
+                     name, CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10);
+  return tkg__fail(TKG_E_DEVICE, "device '%s': %s", name, cudaGetErrorString(error));
+}
+
+#else
+
+static int check_code(const cudaDeviceProp *, int) { return TKG_OK; }
+static int no_device(const char *name, cudaError_t error) {
+  return tkg__fail(TKG_E_DEVICE, "device '%s': %s", name, cudaGetErrorString(error));
+}
+
+#endif
+
 static int open_device(int number) {
   cudaDeviceProp properties;
   cudaError_t error = cudaSetDevice(number);
@@ -230,6 +306,8 @@ static int open_device(int number) {
   if (!error) error = cudaStreamCreateWithFlags(&device.stream, cudaStreamNonBlocking);
   if (error)
     return tkg__fail(TKG_E_DEVICE, "%s:%d: %s", family_name, number, cudaGetErrorString(error));
+  const int code = check_code(&properties, number);
+  if (code) return code;
   device.processors = properties.multiProcessorCount;
   device.number = number;
   snprintf(device.name, sizeof device.name, "%s:%d", family_name, number);
@@ -252,13 +330,17 @@ static int open_locked(const char *name) {
     return tkg__fail(TKG_E_UNSUPPORTED, "device '%s': this process already uses %s", name,
                      device.name);
   const cudaError_t error = cudaGetDeviceCount(&count);
-  if (error) return tkg__fail(TKG_E_DEVICE, "device '%s': %s", name, cudaGetErrorString(error));
+  if (error) return no_device(name, error);
   if (number >= count)
     return tkg__fail(TKG_E_DEVICE, "device '%s': this machine has %d", name, count);
   return open_device(number);
 }
 
-/* Called by the engine (tkg_backend_opener in backend.h). */
+/* Called by the engine (tkg_backend_stamper and tkg_backend_opener in backend.h). */
+extern "C" __attribute__((visibility("default"))) uint64_t tkg_backend_stamp(void) {
+  return tkg__interface_stamp();
+}
+
 extern "C" __attribute__((visibility("default"))) const tkg_backend *
 tkg_backend_open(const char *name, char *message, int size) {
   pthread_mutex_lock(&device.lock);

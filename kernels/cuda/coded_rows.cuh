@@ -3,7 +3,7 @@
  * edges reads a few bytes per edge, and the decoded matrix never exists. Each number is the one
  * that DECODE gives, bit for bit.
  *
- * Pairwise noise is drawn before, for all rows and columns: 2 bytes for each, in scratch.
+ * Affine noise is drawn before, for all rows and columns: 4 and 2 bytes for each, in scratch.
  * Independent noise is drawn for each unit that is read.
  *
  * A *source* S of rows of T, float or float4:
@@ -53,7 +53,8 @@ typedef struct tkg_coded_rows {
   const float *x;
   const uint8_t *codes, *signs; /* signs: NULL if there are none */
   const uint32_t *pairs;
-  const uint16_t *row_noise, *column_noise; /* NULL: there is none */
+  const uint32_t *row_noise; /* NULL: there is none, nor of columns */
+  const uint16_t *column_noise;
 } tkg_coded_rows;
 
 /* Host: bytes of scratch for input k of a node, a multiple of 256. */
@@ -122,7 +123,7 @@ template <class T> struct coded_rows {
   __device__ __forceinline__ float one(const item &v, int k) const {
     const tkg__codec_pair pair = tkg__codec_pair_of(v.pair);
     int32_t q = (int32_t)(v.codes >> s.bits * k & ((1u << s.bits) - 1)) << 17;
-    if (s.dithers) q += 65535 - 2 * (int32_t)tkg__codec_pairwise(v.column_noise[k], v.row_noise);
+    if (s.dithers) q += 65535 - 2 * (int32_t)tkg__codec_affine(v.column_noise[k], v.row_noise);
     const float x = pair.zero + (float)q * (pair.step * 0x1p-17f);
     return (v.signs >> k & 1) || x != x ? x : 0.0F;
   }

@@ -1,5 +1,5 @@
 /* Rows of codes as kernels read them (shared/codec.h has the format): eight elements at a time,
- * which are `bits` bytes of codes and one Philox block of noise, or of pairwise noise's columns. */
+ * which are `bits` bytes of codes and one Philox block of noise, or of affine noise's columns. */
 #ifndef TKG_CUDA_CODES_H
 #define TKG_CUDA_CODES_H
 
@@ -63,14 +63,14 @@ static __device__ __forceinline__ uint64_t load_codes(const uint8_t *from, bool 
   return *from;
 }
 
-/* Pairwise noise that the threads of a block share: of the first columns, and of the rows that the
- * block is at. */
+/* Affine noise that the threads of a block share: the numbers of the first columns, and the words
+ * of the rows that the block is at. */
 typedef struct shared_noise {
   uint32_t columns[TKG_WARP][4];
-  uint16_t rows[TKG_THREADS];
+  uint32_t rows[TKG_THREADS];
 } shared_noise;
 
-/* The noise of a thread's elements. What pairwise noise has drawn for eight columns is kept: a
+/* The noise of a thread's elements. What affine noise has drawn for eight columns is kept: a
  * thread that goes down the rows needs it for all of them. */
 typedef struct codes_noise {
   tkg_noise from;
@@ -85,21 +85,18 @@ static inline codes_noise codes_noise_of(const tkg_call *c, const tkg_node *code
   return {tkg_noise_of(c, codes->i[2]), (int)codes->i[1], -1, {}, NULL, 0};
 }
 
-/* Draws what a block of TKG_THREADS threads shares, if noise is pairwise. It is at `rows` rows from
- * `first` on, both multiples of eight. All threads of the block call it. */
+/* Draws what a block of TKG_THREADS threads shares, if noise is affine. It is at `rows` rows from
+ * `first` on, both multiples of four. All threads of the block call it: the last warp draws for
+ * columns, and as many of the first threads as there are blocks of rows' words. */
 static __device__ __forceinline__ void draw_shared_noise(codes_noise &n, const packed_layout &l,
                                                          int64_t first, int rows,
                                                          shared_noise *shared) {
-  const int lane = (int)threadIdx.x % TKG_WARP, warp = (int)threadIdx.x / TKG_WARP;
+  const int thread = (int)threadIdx.x, lane = thread - (TKG_THREADS - TKG_WARP);
   if (n.rounding != TKG_ROUND_DITHER) return;
   __syncthreads(); /* the former rows may still be read */
-  if (warp == 0 && lane * VEC8 < rows) {
-    uint32_t words[4];
-    tkg_draw(n.from, tkg__codec_row_block(first + lane * VEC8), words);
-    TKG_UNROLL
-    for (int k = 0; k < VEC8; k++) shared->rows[lane * VEC8 + k] = (uint16_t)tkg_half(words, k);
-  }
-  if (warp == 1 && !n.shared && lane < l.vec8s)
+  if (thread * 4 < rows)
+    tkg_draw(n.from, tkg__codec_row_block(first + thread * 4), shared->rows + thread * 4);
+  if (lane >= 0 && !n.shared && lane < l.vec8s)
     tkg_draw(n.from, tkg__codec_col_block(lane * VEC8), shared->columns[lane]);
   n.shared = shared;
   n.first = first;
@@ -117,11 +114,11 @@ static __device__ __forceinline__ void hold_columns(codes_noise &n, int64_t e) {
   }
 }
 
-static __device__ __forceinline__ uint32_t row_number(const codes_noise &n, int64_t r) {
+static __device__ __forceinline__ uint32_t row_word(const codes_noise &n, int64_t r) {
   uint32_t words[4];
   if (n.shared) return n.shared->rows[r - n.first];
   tkg_draw(n.from, tkg__codec_row_block(r), words);
-  return tkg_half(words, (int)(r % VEC8));
+  return words[r % 4];
 }
 
 /* The eight numbers of group e of row r, two per word. To nearest: always a half. */
@@ -133,11 +130,11 @@ static __device__ __forceinline__ void draw_codes_noise(codes_noise &n, const pa
     tkg_draw(n.from, tkg__codec_block(l.cols, r, e * VEC8), words);
   } else {
     hold_columns(n, e);
-    const uint32_t b = row_number(n, r);
+    const uint32_t word = row_word(n, r);
     TKG_UNROLL
     for (int k = 0; k < 4; k++)
-      words[k] = tkg__codec_pairwise(n.columns[k] & 0xFFFFu, b) |
-                 tkg__codec_pairwise(n.columns[k] >> 16, b) << 16;
+      words[k] = tkg__codec_affine(n.columns[k], word) | tkg__codec_affine(n.columns[k] >> 16, word)
+                                                             << 16;
   }
 }
 

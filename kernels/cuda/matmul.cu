@@ -1,10 +1,14 @@
-/* MATMUL: out[m,n] = op(a) op(b) by cuBLAS; on the emulation by a plain loop.
+/* MATMUL: out[m,n] = op(a) op(b): sums over many rows, the gradients of weights, by gemm.cu in
+ * parts whose places follow from the shape; others by cuBLAS where it is, else by gemm.cu too. The
+ * emulation has a plain loop in cuBLAS's place, unless TKG_CUBLAS=no.
  *
  * cuBLAS takes matrices by columns, where a row-major matrix is its transpose. out^T = op(b)^T
  * op(a)^T, so the operands change places and nothing is transposed. Sums are formed in float, and
  * in TF32 (10 bits of fraction) only if the run asks for it. Atomics are switched off, so that
  * results repeat bit for bit. */
+#include "cublas.h"
 #include "family.h"
+#include "gemm.h"
 #include "launch.h"
 #include "pool.h"
 
@@ -28,54 +32,71 @@ static product product_of(const tkg_call *c) {
 
 #ifdef __CUDACC__
 
-#include <cublas_v2.h>
+/* cublas_api.h */
+enum { CUBLAS_DEFAULT_MATH = 0, CUBLAS_TF32_TENSOR_OP_MATH = 3, CUBLAS_ATOMICS_NOT_ALLOWED = 0 };
 
-static cublasHandle_t handle;
-static int tf32_now = -1;
+static struct {
+  tkg_cublas call;
+  void *handle;
+  bool looked_for, found;
+  int tf32;
+} cublas = {{}, NULL, false, false, -1};
 
 /* As large as cuBLAS's own on a Hopper device, which it would allocate at its first use; a capture
  * forbids that. */
 #define WORKSPACE ((int64_t)32 << 20)
 
-static int failed(cublasStatus_t status) {
-  if (status == CUBLAS_STATUS_SUCCESS) return TKG_OK;
-  return tkg__fail(TKG_E_DEVICE, "matmul: cuBLAS: %s", cublasGetStatusString(status));
+static int failed(int status) {
+  if (!status) return TKG_OK;
+  return tkg__fail(TKG_E_DEVICE, "matmul: cuBLAS: %s", cublas.call.status_text(status));
 }
 
-static int open_library(cudaStream_t stream) {
-  if (handle) return TKG_OK;
+static bool has_library(void) {
+  if (!cublas.looked_for) cublas.found = tkg__cublas_open(&cublas.call);
+  cublas.looked_for = true;
+  return cublas.found;
+}
+
+static int open_handle(cudaStream_t stream) {
+  const tkg_cublas *f = &cublas.call;
+  if (cublas.handle) return TKG_OK;
   void *workspace = tkg__pool_allocate(WORKSPACE);
   if (!workspace) return tkg__fail(TKG_E_MEMORY, "matmul: no memory for cuBLAS's workspace");
-  cublasStatus_t status = cublasCreate(&handle);
-  if (!status) status = cublasSetStream(handle, stream);
-  if (!status) status = cublasSetWorkspace(handle, workspace, WORKSPACE);
-  if (!status) status = cublasSetAtomicsMode(handle, CUBLAS_ATOMICS_NOT_ALLOWED);
+  int status = f->create(&cublas.handle);
+  if (!status) status = f->set_stream(cublas.handle, stream);
+  if (!status) status = f->set_workspace(cublas.handle, workspace, WORKSPACE);
+  if (!status) status = f->set_atomics(cublas.handle, CUBLAS_ATOMICS_NOT_ALLOWED);
   if (!status) return TKG_OK;
-  if (handle) cublasDestroy(handle); /* the next product tries again */
-  handle = NULL;
+  if (cublas.handle) f->destroy(cublas.handle); /* the next product tries again */
+  cublas.handle = NULL;
   tkg__pool_release(workspace);
   return failed(status);
 }
 
 /* The default mode computes in float. */
 static int set_precision(bool tf32) {
-  if (tf32_now == tf32) return TKG_OK;
-  tf32_now = tf32;
-  return failed(cublasSetMathMode(handle, tf32 ? CUBLAS_TF32_TENSOR_OP_MATH : CUBLAS_DEFAULT_MATH));
+  if (cublas.tf32 == tf32) return TKG_OK;
+  cublas.tf32 = tf32;
+  return failed(
+      cublas.call.set_math(cublas.handle, tf32 ? CUBLAS_TF32_TENSOR_OP_MATH : CUBLAS_DEFAULT_MATH));
 }
 
 static int multiply(const product *p, const float *a, const float *b, float *out, bool tf32,
                     cudaStream_t stream) {
   const float one = 1, none = 0;
-  int status = open_library(stream);
+  int status = open_handle(stream);
   if (!status) status = set_precision(tf32);
   if (status) return status;
-  return failed(cublasSgemm_64(handle, p->tb ? CUBLAS_OP_T : CUBLAS_OP_N,
-                               p->ta ? CUBLAS_OP_T : CUBLAS_OP_N, p->n, p->m, p->k, &one, b, p->ldb,
-                               a, p->lda, &none, out, p->n));
+  return failed(cublas.call.sgemm(cublas.handle, p->tb, p->ta, p->n, p->m, p->k, &one, b, p->ldb, a,
+                                  p->lda, &none, out, p->n));
 }
 
 #else
+
+static bool has_library(void) {
+  const char *asked = getenv("TKG_CUBLAS");
+  return !asked || strcmp(asked, "no") != 0;
+}
 
 static void multiply_now(const product &p, const float *a, const float *b, float *out) {
   for (int64_t i = 0; i < p.m; i++) {
@@ -97,6 +118,31 @@ static int multiply(const product *p, const float *a, const float *b, float *out
 
 #endif
 
+/* Of the sum over k: where tkg__row_parts cuts it, else one part. */
+static tkg_gemm gemm_of(const tkg_call *c, const product *p) {
+  tkg_gemm g = {};
+  const int parts = tkg__row_parts(c->node, c->in);
+  g.m = p->m;
+  g.n = p->n;
+  g.lda = p->lda;
+  g.ldb = p->ldb;
+  g.ta = p->ta;
+  g.tb = p->tb;
+  g.parts = parts > 1 ? parts : 1;
+  for (int k = 0; k <= g.parts; k++)
+    g.cuts[k] = parts > 1 ? tkg__part_begin(p->k, parts, k) : k * p->k;
+  g.a = tkg_in<float>(c, 0);
+  g.b = tkg_in<float>(c, 1);
+  g.out = tkg_out<float>(c);
+  g.partial = static_cast<float *>(c->scratch);
+  return g;
+}
+
+static int64_t matmul_scratch(const tkg_node *node, const tkg_node *const *in) {
+  const int parts = tkg__row_parts(node, in);
+  return parts > 1 ? parts * tkg__count(node) * (int64_t)sizeof(float) : 0;
+}
+
 static int matmul_run(const tkg_call *c, cudaStream_t stream) {
   const product p = product_of(c);
   if (p.m == 0 || p.n == 0) return TKG_OK;
@@ -104,11 +150,16 @@ static int matmul_run(const tkg_call *c, cudaStream_t stream) {
     cudaMemsetAsync(c->out, 0, (size_t)(p.m * p.n) * sizeof(float), stream);
     return TKG_OK;
   }
+  if (tkg__row_parts(c->node, c->in) > 1 || !has_library()) {
+    const tkg_gemm g = gemm_of(c, &p);
+    tkg__gemm(&g, stream);
+    return TKG_OK;
+  }
   return multiply(&p, tkg_in<float>(c, 0), tkg_in<float>(c, 1), tkg_out<float>(c), c->context->tf32,
                   stream);
 }
 
 const tkg_cuda_op tkg__cuda_matmul[] = {
-    {TKG_OP_MATMUL, matmul_run, NULL},
+    {TKG_OP_MATMUL, matmul_run, matmul_scratch},
     {0, NULL, NULL},
 };

@@ -15,6 +15,7 @@ static struct {
   block *blocks;
   int64_t n, capacity;
   int64_t held, idle, peak; /* bytes: of all blocks, of free ones, peak ever in use */
+  cudaError_t error;
 } pool;
 
 /* ---- the list of blocks ---- */
@@ -47,14 +48,21 @@ static int64_t find_free(int64_t bytes) {
   return best;
 }
 
-static char *allocate_block(int64_t bytes) {
+cudaError_t tkg__pool_error(void) { return pool.error; }
+
+static char *try_block(int64_t bytes) {
   void *memory = NULL;
-  if (cudaMalloc(&memory, (size_t)bytes) == cudaSuccess) return (char *)memory;
+  pool.error = cudaMalloc(&memory, (size_t)bytes);
+  if (!pool.error) return (char *)memory;
   cudaGetLastError(); /* the caller gets NULL; the next launch must not report it */
-  tkg__pool_trim();
-  if (cudaMalloc(&memory, (size_t)bytes) == cudaSuccess) return (char *)memory;
-  cudaGetLastError();
   return NULL;
+}
+
+static char *allocate_block(int64_t bytes) {
+  char *memory = try_block(bytes);
+  if (memory || pool.error != cudaErrorMemoryAllocation) return memory;
+  tkg__pool_trim();
+  return try_block(bytes);
 }
 
 /* ---- allocating and freeing ---- */

@@ -8,6 +8,8 @@
 /* Allocates at least so many bytes, at a multiple of 256. NULL when the device has no more, even
  * after the free blocks were returned to it. */
 void *tkg__pool_allocate(int64_t bytes);
+/* Why the last allocation failed: another error than a lack of memory is one of the device. */
+cudaError_t tkg__pool_error(void);
 void tkg__pool_release(void *memory); /* NULL is ignored */
 void tkg__pool_trim(void);            /* returns the free blocks to the device */
 

@@ -17,13 +17,25 @@ static __device__ __forceinline__ tkg_sampler sampler_of(tkg_noise n) {
 
 /* ---- numbers: -> int32 [k] ---- */
 
-static __global__ void sample_kernel(int64_t k, int64_t n, tkg_noise noise, int32_t *out) {
-  if (tkg_first() == 0) tkg__sample_positions(sampler_of(noise), 0, k, n, out);
+static int64_t slots_bytes(const tkg_node *node, const tkg_node *const *) {
+  return tkg__sample_slots(node->i[0]) * (int64_t)sizeof(int32_t);
+}
+
+static __global__ void clear_kernel(int64_t slots, int32_t *table) {
+  for (int64_t i = tkg_first(); i < slots; i += tkg_stride()) table[i] = -1;
+}
+
+static __global__ void sample_kernel(int64_t k, int64_t n, tkg_noise noise, tkg_chosen table,
+                                     int32_t *out) {
+  if (tkg_first() == 0) tkg__sample_positions(sampler_of(noise), 0, k, n, table, out);
 }
 
 static int sample_run(const tkg_call *c, cudaStream_t stream) {
-  tkg_launch(sample_kernel, tkg_flat(1), stream, c->node->i[0], c->node->i[2],
-             tkg_noise_of(c, c->node->i[1]), tkg_out<int32_t>(c));
+  const int64_t k = c->node->i[0], slots = tkg__sample_slots(k);
+  const tkg_chosen table = {(int32_t *)c->scratch, (uint32_t)slots - 1};
+  tkg_launch(clear_kernel, tkg_flat(slots), stream, slots, table.slots);
+  tkg_launch(sample_kernel, tkg_flat(1), stream, k, c->node->i[2], tkg_noise_of(c, c->node->i[1]),
+             table, tkg_out<int32_t>(c));
   return TKG_OK;
 }
 
@@ -43,7 +55,7 @@ static __global__ void neighbors_kernel(int64_t m, int64_t k, csr_table t, tkg_r
     const int32_t node = ids[r];
     int64_t first, degree;
     if (!find_csr_row(t, node, r, &first, &degree)) continue;
-    if (degree > 0) tkg__sample_positions(sampler_of(noise), r, k, degree, tails);
+    if (degree > 0) tkg__sample_positions(sampler_of(noise), r, k, degree, {}, tails);
     for (int64_t j = 0; j < k; j++) {
       kinds[j] = degree ? tkg__relation_at(relations, first + tails[j]) : none;
       tails[j] = degree ? t.entries[first + tails[j]] : node;
@@ -118,7 +130,7 @@ static int tails_run(const tkg_call *c, cudaStream_t stream) {
 }
 
 const tkg_cuda_op tkg__cuda_sample[] = {
-    {TKG_OP_SAMPLE, sample_run, NULL},
+    {TKG_OP_SAMPLE, sample_run, slots_bytes},
     {TKG_OP_SAMPLE_NEIGHBORS, neighbors_run, NULL},
     {TKG_OP_SAMPLE_NEGATIVES, negatives_run, NULL},
     {TKG_OP_SAMPLE_TAILS, tails_run, NULL},

@@ -64,9 +64,12 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph) { return delete graph, c
 
 /* ---- memory and the device ---- */
 
+static bool lost(void) { return getenv("EMU_LOST") != nullptr; }
+
 cudaError_t cudaMalloc(void **out, size_t bytes) {
   *out = nullptr;
   if (refused()) return cudaErrorStreamCaptureUnsupported;
+  if (lost()) return cudaErrorIllegalAddress;
   if (posix_memalign(out, 256, bytes ? bytes : 1)) return cudaErrorMemoryAllocation;
   memset(*out, 0xff, bytes);
   return cudaSuccess;
@@ -81,7 +84,8 @@ cudaError_t cudaFree(void *memory) {
 cudaError_t cudaMallocHost(void **out, size_t bytes) { return cudaMalloc(out, bytes); }
 
 cudaError_t cudaStreamSynchronize(cudaStream_t) {
-  return refused() ? cudaErrorStreamCaptureUnsupported : cudaSuccess;
+  if (refused()) return cudaErrorStreamCaptureUnsupported;
+  return lost() ? cudaErrorIllegalAddress : cudaSuccess;
 }
 
 cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaStreamSynchronize(nullptr); }
@@ -122,6 +126,7 @@ const char *cudaGetErrorString(cudaError_t error) {
   return error == cudaErrorMemoryAllocation           ? "out of memory"
          : error == cudaErrorStreamCaptureUnsupported ? "operation not permitted while capturing"
          : error == cudaErrorStreamCaptureInvalidated ? "operation failed due to an earlier capture"
+         : error == cudaErrorIllegalAddress           ? "an illegal memory access was encountered"
          : error                                      ? "invalid value"
                                                       : "no error";
 }

@@ -33,6 +33,7 @@ enum cudaError_t {
   cudaSuccess = 0,
   cudaErrorInvalidValue = 1,
   cudaErrorMemoryAllocation = 2,
+  cudaErrorIllegalAddress = 700,
   cudaErrorStreamCaptureUnsupported = 900,
   cudaErrorStreamCaptureInvalidated = 901
 };
@@ -45,6 +46,9 @@ struct cudaDeviceProp {
   size_t totalGlobalMem, sharedMemPerBlockOptin, sharedMemPerMultiprocessor;
 };
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize };
+
+/* With EMU_LOST in the environment, from then on the device answers to an allocation and a wait as
+ * one on which a kernel used a bad address. */
 
 /* Allocates exactly so many bytes and fills them with NaN: a sanitizer sees the end, a test an
  * unwritten value. */

@@ -11,8 +11,8 @@
  *   stochastic  up with probability frac; variance step^2 p (1 - p), p = frac
  *   dither      q = round(v + u), h^ = Z + step (q - u), u uniform in [-1/2, 1/2) and drawn again
  *               from the counter at decoding; variance step^2 / 12 whatever h is (Schuchman 1964).
- *               Pairwise unless said otherwise: u of two elements is independent, but not of four
- *               that are the corners of a rectangle (METHOD section 3)
+ *               Affine unless said otherwise: made of two numbers per row and one per column, and
+ *               as good as independent (METHOD section 3)
  *   nearest     no noise, but a bias
  *
  * TinyKG (Chen et al., RecSys 2022) and ActNN (Chen et al., ICML 2021) round stochastically.
@@ -33,8 +33,9 @@
  * rounded to 16 fractional bits, so q = (v 2^16 + n) >> 16 for all noise, with
  * u = (n + 1/2) / 2^16 - 1/2. For element (r, c) n is
  *
- *   pairwise     (a[c] + b[r]) mod 2^16; a[c] is number c % 8 of block c / 8, b[r] number r % 8 of
- *                block 2^63 + r / 8: rows + cols numbers for the whole matrix
+ *   affine       (a[c] m[r] + b[r]) mod 2^16; a[c] is number c % 8 of block c / 8, b[r] the high
+ *                half of word r % 4 of block 2^63 + r / 4, and m[r] its low half, made odd:
+ *                2 rows + cols numbers for the whole matrix
  *   independent  number c % 8 of block r * ceil(cols / 8) + c / 8: one number per element
  *
  * Stochastic rounding draws independent noise too. */
@@ -48,7 +49,7 @@
 #include "vmath.h"
 
 enum tkg_rounding {
-  TKG_ROUND_DITHER = 0, /* pairwise */
+  TKG_ROUND_DITHER = 0, /* affine */
   TKG_ROUND_STOCHASTIC = 1,
   TKG_ROUND_NEAREST = 2,
   TKG_ROUND_DITHER_INDEPENDENT = 3,
@@ -84,13 +85,15 @@ static inline uint64_t tkg__codec_block(int64_t cols, int64_t row, int64_t col) 
   return (uint64_t)row * (uint64_t)((cols + 7) / 8) + (uint64_t)col / 8;
 }
 
-/* Pairwise noise: the blocks of a[col], its number col % 8, and of b[row], its number row % 8; and
- * the noise of element (row, col) from them. */
+/* Affine noise: the blocks of a[col], its number col % 8, and of a row's m and b, its word row % 4;
+ * and the noise of an element from both. The word 0 leaves numbers as they are. */
 static inline uint64_t tkg__codec_col_block(int64_t col) { return (uint64_t)col / 8; }
 static inline uint64_t tkg__codec_row_block(int64_t row) {
-  return UINT64_C(1) << 63 | (uint64_t)row / 8;
+  return UINT64_C(1) << 63 | (uint64_t)row / 4;
 }
-static inline uint32_t tkg__codec_pairwise(uint32_t a, uint32_t b) { return (a + b) & 0xFFFFu; }
+static inline uint32_t tkg__codec_affine(uint32_t a, uint32_t word) {
+  return (a * (word | 1) + (word >> 16)) & 0xFFFFu;
+}
 
 typedef struct tkg__codec_pair {
   float zero, step; /* both are bf16 numbers, or both NaN */

@@ -31,6 +31,29 @@ typedef struct tkg_sampler {
   uint32_t step, stream;
 } tkg_sampler;
 
+/* The positions that were chosen so far: a hash table of `mask` + 1 slots, each -1 at first. */
+typedef struct tkg_chosen {
+  int32_t *slots; /* NULL: the few that there are lie in a list, which is searched */
+  uint32_t mask;
+} tkg_chosen;
+
+/* Returns the slots for k positions, a power of two: at most half of them fill. */
+static inline int64_t tkg__sample_slots(int64_t k) {
+  int64_t slots = 16;
+  while (slots < 2 * k) slots *= 2;
+  return slots;
+}
+
+/* Adds a value to the table, unless it is there. Returns whether it was. */
+static inline bool tkg__choose(tkg_chosen c, int32_t value) {
+  uint32_t at = (uint32_t)value * 0x9E3779B1u;
+  at = (at ^ at >> 15) & c.mask;
+  while (c.slots[at] >= 0 && c.slots[at] != value) at = (at + 1) & c.mask;
+  const bool there = c.slots[at] == value;
+  c.slots[at] = value;
+  return there;
+}
+
 static inline bool tkg__contains(const int32_t *chosen, int64_t count, int32_t value) {
   for (int64_t j = 0; j < count; j++)
     if (chosen[j] == value) return true;
@@ -39,7 +62,7 @@ static inline bool tkg__contains(const int32_t *chosen, int64_t count, int32_t v
 
 /* Writes k positions in 0..degree-1, degree > 0, for row r. */
 static inline void tkg__sample_positions(tkg_sampler s, int64_t r, int64_t k, int64_t degree,
-                                         int32_t *chosen) {
+                                         tkg_chosen table, int32_t *chosen) {
   uint32_t words[4] = {0, 0, 0, 0};
   uint64_t block = (uint64_t)(r * ((k + 3) / 4));
   const int64_t rounds = k / degree * degree, rest = k - rounds;
@@ -51,7 +74,9 @@ static inline void tkg__sample_positions(tkg_sampler s, int64_t r, int64_t k, in
     const uint32_t low = j % 2 ? words[1] : words[0], high = j % 2 ? words[3] : words[2];
     const int64_t last = degree - rest + j;
     const int32_t at = (int32_t)tkg__below(j % 4 < 2 ? low : high, (uint32_t)last + 1);
-    chosen[j] = tkg__contains(chosen, j, at) ? (int32_t)last : at;
+    const bool there = table.slots ? tkg__choose(table, at) : tkg__contains(chosen, j, at);
+    chosen[j] = there ? (int32_t)last : at;
+    if (there && table.slots) tkg__choose(table, (int32_t)last);
   }
 }
 

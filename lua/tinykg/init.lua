@@ -24,6 +24,7 @@ local tk = {
   graph = require 'tinykg.graph',
   custom = require 'tinykg.engine.custom',
   step = step.new, bits = step.bits, no_grad = step.no_grad, check = step.check,
+  profile = require('tinykg.engine.profile').of,
 }
 
 -- ---- making tensors ----

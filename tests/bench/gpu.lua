@@ -18,7 +18,7 @@ local home = os.getenv('TINYKG_HOME') or '.'
 local step_timer = require 'tinykg.bench.step_timer'
 local lines = {}
 local started = clock.now()
-local LIMIT = 440 -- seconds: what comes late is left out
+local LIMIT = 250 -- seconds: what comes late is left out
 
 local function note(record)
   lines[#lines + 1] = json.encode(record)
@@ -30,7 +30,7 @@ local function heading(text) print('\n== ' .. text) end
 --- Whether there is time for one more part.
 local function time_for(what)
   if clock.now() - started < LIMIT then return true end
-  print(what .. ': left out, eight minutes are nearly over')
+  print(what .. ': left out, five minutes are nearly over')
 end
 
 local function command(text)
@@ -48,7 +48,7 @@ local function kernels()
   heading('kernels: compulsory bytes a second, share of what a copy moves')
   print(string.format('%-26s %-40s %10s %9s %7s', 'op', 'inputs', 'us', 'GB/s', 'share'))
   local pipe = io.popen(string.format(
-    "timeout 200 '%s/bench/kernels' '%s/libtinykg.so' '%s/libtinykg_%s.so' %s%s",
+    "timeout 90 '%s/bench/kernels' '%s/libtinykg.so' '%s/libtinykg_%s.so' %s%s",
     build, build, build, family, DEVICE, quick and ' quick' or ''))
   for line in pipe:lines() do
     local ok, k = pcall(json.decode, line)
@@ -205,7 +205,7 @@ local function pytorch(ours)
     or '--preset book --hops 3 --steps 100'
   for _, form in ipairs{'', ' --compile'} do
     local text = command(string.format(
-      "timeout 120 %s '%s/tests/bench/pytorch_kgcn.py' step --l2-form decay %s --device %s " ..
+      "timeout 60 %s '%s/tests/bench/pytorch_kgcn.py' step --l2-form decay %s --device %s " ..
       "--data '%s'%s", python, home, options, where, data_dir(SETTINGS[1].data), form))
     local min, middle = text:match('min ([%d.]+) ms  median ([%d.]+) ms')
     if min then

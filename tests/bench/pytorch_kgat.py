@@ -191,6 +191,12 @@ class Trainer:
         self.optimizers[name].step()
         return loss.item()
 
+    def kinds(self, data, options, generator):
+        return {'cf': (lambda b: self.step('cf', b), ranking.batches(data, options, generator)),
+                'kg': (lambda b: self.step('kg', b),
+                       self.graph.batches(options.kg_batch, generator)),
+                'refresh': (lambda _: self.model.refresh(), itertools.repeat(None))}
+
     def some_steps(self, data, options, generator):
         for batch in itertools.islice(ranking.batches(data, options, generator), 2):
             self.step('cf', batch)

@@ -29,6 +29,7 @@ import torch
 import torch.nn.functional as F
 
 import pytorch_peak
+import pytorch_serve
 
 # The published settings of the three data sets: hwwang55/KGCN src/main.py:38-50 (music), 24-36
 # (book; the paper has one hop) and 12-22 (movie).
@@ -356,11 +357,16 @@ def some_steps(data, options):
         trainer.step(full_batch(data, options))
 
 
-def run_step(trainer, data, options):
+def some_parts(data, options):
+    """Eight batches, drawn with repetition."""
     generator = torch.Generator().manual_seed(options.seed)
     picks = [torch.randint(len(data.train), (options.batch,), generator=generator)
              for _ in range(8)]
-    parts = [data.train[p].to(options.device) for p in picks]
+    return [data.train[p].to(options.device) for p in picks]
+
+
+def run_step(trainer, data, options):
+    parts = some_parts(data, options)
     for i in range(options.warmup):
         trainer.step(parts[i % len(parts)])
     times = []
@@ -377,7 +383,7 @@ def run_step(trainer, data, options):
 
 def parse(argv):
     parser = argparse.ArgumentParser(description='KGCN in plain PyTorch, for comparison.')
-    parser.add_argument('mode', choices=['train', 'step', 'kept', 'peak'])
+    parser.add_argument('mode', choices=['train', 'step', 'serve', 'kept', 'peak'])
     parser.add_argument('--preset', choices=sorted(PRESETS), default='music')
     root = os.environ.get('TINYKG_DATA', os.path.join('..', 'shared', 'data'))
     parser.add_argument('--data', default=os.path.join(root, 'kgcn-music'))
@@ -417,6 +423,8 @@ def main(argv):
         run_train(trainer, data, options)
     elif options.mode == 'step':
         run_step(trainer, data, options)
+    elif options.mode == 'serve':
+        pytorch_serve.serve({'step': (trainer.step, some_parts(data, options))})
     else:
         kept(trainer, full_batch(data, options))
 

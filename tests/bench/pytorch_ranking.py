@@ -1,4 +1,4 @@
-"""What pytorch_kgat.py, pytorch_kgin.py and pytorch_lightgcn.py share: data in KGAT's format,
+"""What pytorch_bpr_mf.py, pytorch_kgat.py, pytorch_kgin.py and pytorch_lightgcn.py share: data in KGAT's format,
 samplers, losses, full-ranking metrics, timing, and a count of what autograd keeps. Needs torch and
 numpy.
 
@@ -6,7 +6,7 @@ The folder holds train.txt, test.txt (one user and its items per line) and kg_fi
 relation tail), plain or .xz; where it has derived/, train and test are taken from there.
 
 Large steps are faster where glibc keeps freed memory: set MALLOC_TRIM_THRESHOLD_ and
-MALLOC_MMAP_THRESHOLD_ to 17179869184 for timings, as run.sh does.
+MALLOC_MMAP_THRESHOLD_ to 17179869184 for timings, as ratios.lua does.
 """
 
 import itertools
@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 
 import pytorch_peak
+import pytorch_serve
 
 # ---------------------------------------------------------------- data
 
@@ -218,6 +219,17 @@ def rank(data, user_rows, item_rows, k=20, block=1024):
             for name, rows in parts.items()}
 
 
+@torch.no_grad()
+def rank_some(data, user_rows, item_rows, users=2048, k=20, block=1024):
+    """Ranks every item outside train for the first users that have test items: (recall, ndcg)."""
+    sums = torch.zeros(2).double()
+    for some in data.test.known[:users].split(block):
+        scores = user_rows[some] @ item_rows.t()
+        scores[data.train.spread(some)] = -numpy.inf
+        sums += top_metrics(scores, some, data.test, k)
+    return sums / min(users, len(data.test.known))
+
+
 def evaluate(model, data, split=lambda rows: rows):
     """Ranks by the rows of users and of entities that split(model.rows()) gives."""
     model.eval()
@@ -290,7 +302,7 @@ def report_kept(name, forward, model):
 def add_options(parser, **defaults):
     """What both scripts understand."""
     root = os.environ.get('TINYKG_DATA', os.path.join('..', 'shared', 'data'))
-    parser.add_argument('mode', choices=['train', 'step', 'kept', 'peak'])
+    parser.add_argument('mode', choices=['train', 'step', 'serve', 'kept', 'peak'])
     parser.add_argument('--data', default=os.path.join(root, 'kgat-last-fm'))
     parser.add_argument('--valid', type=float, default=0.1,
                         help='share of each user\'s train items held out for validation')
@@ -323,16 +335,29 @@ def load(options):
 
 def run(options, trainer_class, modes):
     """Makes a trainer, prints it, calls modes[options.mode](trainer, data, options, generator).
-    Mode peak is here: what trainer.epoch, or steps of trainer.step, hold at their fullest."""
+    Mode serve is pytorch_serve's. Mode peak is here: what trainer.epoch, or steps of trainer.step, hold at their fullest."""
     data = load(options)
     if options.mode == 'peak':
         return pytorch_peak.report('batch %d' % options.batch,
                                    lambda: some_steps(trainer_class(data, options), data, options))
-    if options.mode not in modes:
+    if options.mode not in modes and options.mode != 'serve':
         sys.exit('%s: there is no mode %s' % (os.path.basename(sys.argv[0]), options.mode))
     trainer = trainer_class(data, options)
     print(trainer, flush=True)
+    if options.mode == 'serve':
+        return pytorch_serve.serve(kinds_of(trainer, data, options))
     modes[options.mode](trainer, data, options, torch.Generator().manual_seed(options.seed))
+
+
+def kinds_of(trainer, data, options):
+    """What mode serve times: the trainer's steps, and the ranking of all items for all users."""
+    generator = torch.Generator().manual_seed(options.seed)
+    if hasattr(trainer, 'kinds'):
+        kinds = trainer.kinds(data, options, generator)
+    else:
+        kinds = {'step': (trainer.step, batches(data, options, generator))}
+    tables = [torch.randn(n, options.dim, generator=generator) for n in (data.users, data.items)]
+    return {**kinds, 'rank': (lambda _: rank_some(data, *tables), itertools.repeat(None))}
 
 
 def some_steps(trainer, data, options):

@@ -1,7 +1,8 @@
 #!/bin/sh
 # The emulation and the kernels on it, under a checker:
 #   check.sh plain|asan|tsan DIR LIBTINYKG_EMU LIBTINYKG
-# DIR holds harness, bugs and ops, built by kernels/build.mk. Prints one line per test. Exit status
+#   check.sh ptx|host DIR LIBTINYKG_CUDA LIBTINYKG       nvcc's code on the checking runtime
+# DIR holds harness, bugs and ops, or faults, built by kernels/build.mk. Prints one line per test. Exit status
 # 1 if one failed. SEED and ROUNDS are those of the op check, which by default runs with seed 1 and
 # with the date.
 set -u
@@ -26,7 +27,7 @@ passes() {
 
 # caught BUG TEXT: the planted bug must end the program with a report that contains TEXT
 caught() {
-  if "$dir/bugs" "$1" >"$log" 2>&1; then
+  if "$dir/${bugs:-bugs}" "$1" >"$log" 2>&1; then
     printf '  FAIL %-22s was not caught\n' "$1"; failed=1
   elif grep -q -- "$2" "$log"; then
     printf '  ok   %-22s caught: %s\n' "$1" "$2"
@@ -35,8 +36,58 @@ caught() {
   fi
 }
 
-passes harness "$dir/harness"
+# Faults of the host are found without running kernels.
+host_faults() {
+  caught allocates_in_capture 'check: cudaMalloc while'
+  caught waits_in_capture 'check: cudaStreamSynchronize while'
+  caught uploads_in_capture 'check: a copy from or to the host while'
+  caught frees_twice 'is no block'
+  caught keeps_a_freed_pointer 'is freed device memory'
+  caught passes_host_memory "points to the host's memory"
+  caught changes_a_source 'pinned memory changed'
+  caught copies_too_much 'run over the end'
+  caught reads_on_the_host 'the host touched device memory'
+  caught uses_another_stream 'on another stream'
+  caught asks_for_too_large_a_grid 'a grid of'
+  caught asks_for_too_much_shared_memory 'bytes of shared memory'
+}
+
+# says DEVICE TEXT: a device that cannot be used is refused with a line that contains TEXT
+says() {
+  TKG_CHECK_DEVICE=$1 TINYKG_LIB="$dir/libtinykg.so" ./tinykg tests/kernels/ptx/open.lua >"$log" 2>&1
+  if grep -q -- "$2" "$log"; then
+    printf '  ok   %-22s says: %s\n' "$1" "$2"
+  else
+    printf '  FAIL %-22s says\n' "$1"; tail -n 5 "$log"; failed=1
+  fi
+}
+
+kernel_faults() {
+  caught loads_a_misaligned_vector 'misaligned access of 16 bytes'
+  caught writes_behind_a_block 'no live device memory'
+  caught reads_behind_shared_memory 'shared: beyond the end'
+  caught shuffles_outside_its_mask 'mask lacks it'
+}
+
 case $mode in
+  ptx | host)
+    bugs=faults
+    [ $mode = ptx ] || export TKG_CHECK_RUN=no
+    passes 'no fault' "$dir/faults" nothing
+    host_faults
+    says no_driver 'no NVIDIA driver, or one older than CUDA'
+    says no_code 'no code for compute capability 9.0: make cuda CUDA_ARCHS=90 builds it' ;;
+  *) passes harness "$dir/harness" ;;
+esac
+case $mode in
+  host) passes recipes env TINYKG_LIB="$dir/libtinykg.so" ./tinykg tests/kernels/ptx/recipes.lua
+    exit $failed ;;
+  ptx) kernel_faults
+    passes recipes env TINYKG_LIB="$dir/libtinykg.so" ./tinykg tests/kernels/ptx/recipes.lua
+    passes 'replayed steps' env TINYKG_LIB="$(readlink -f "$dir")/libtinykg.so" TINYKG_DEVICE=cuda \
+      tests/tools/test.sh tests/spec/engine/replay_spec.lua
+    passes 'bench-gpu, tried out' env TINYKG_LIB="$dir/libtinykg.so" TINYKG_DEVICE=cuda \
+      ./tinykg tests/bench/gpu.lua --quick "$dir" ;;
   plain)
     caught divergent_barrier 'emu: deadlock'
     caught mixed_collectives 'different collectives'
@@ -48,9 +99,10 @@ case $mode in
     for bug in plain_sum warp_in_step no_barrier one_barrier_short between_blocks; do
       caught $bug 'data race'
     done ;;
-  *) echo "check.sh: plain, asan or tsan, not '$mode'" >&2; exit 2 ;;
+  *) echo "check.sh: plain, asan, tsan, ptx or host, not '$mode'" >&2; exit 2 ;;
 esac
+case $mode in ptx) device=cuda tools=$dir/../emu ;; *) device=emu tools=$dir ;; esac
 for seed in ${SEED:-1 $(date -u +%Y%m%d)}; do
-  passes "ops, seed $seed" "$dir/ops" "$engine" "$kernels" emu "$seed" "${ROUNDS:-10}"
+  passes "ops, seed $seed" "$tools/ops" "$engine" "$kernels" $device "$seed" "${ROUNDS:-10}"
 done
 exit $failed

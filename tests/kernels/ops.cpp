@@ -188,27 +188,45 @@ static array some_places(int64_t rows, int64_t *touched) {
   return a;
 }
 
-/* Each format of moments, parameters of 32 and 16 bits, all rows and some. Updates three times: the
- * state is that of the update before. Row-wise a sum's order differs. */
+/* Ids of rows with the positions of their first occurrences. */
+static std::vector<array> some_list(int64_t rows) {
+  array list = ids({1 + below(2 * rows)}, rows), first = list;
+  const int64_t n = (int64_t)list.bytes.size() / 4;
+  for (int64_t k = n; k-- > 0;)
+    for (int64_t before = 0; before <= k; before++)
+      if (list.i()[before] == list.i()[k]) {
+        first.i()[k] = (int32_t)before;
+        break;
+      }
+  return {list, first};
+}
+
+/* Each format of moments, parameters of 32 and 16 bits; gradients of all rows, of indexed and of
+ * listed ones. Updates three times: the state is that of the update before. Row-wise a sum's order
+ * differs. */
 static void updates_in_blocks(void) {
   static const int64_t widths[] = {1, 5, 8, 31, 32, 33, 64, 100, 256, 257, 300};
   const dims shape = {some_rows(), widths[below(11)]};
   const tkg_node like = node_of(TKG_OP_LEAF, TKG_F32, shape);
   const bool fits = shape[1] <= 256, half = below(2);
   const int format = (int)(fits ? below(8) : below(2));
-  const bool some = format & 6 && below(2), compact = some && below(2);
   const int64_t cols = shape[1], count = count_of(&like);
   const int64_t length = format & 6 || (cols >= 32 && fits) ? cols : 64;
+  const bool by_row = length == cols && shape[0] > 0;
+  const bool index = by_row && below(3) == 0, listed = by_row && !index && below(2);
+  const bool compact = listed && below(2);
   const int64_t blocks = (count + length - 1) / length;
-  array p = floats(shape, -1, 1), rows = ids({0}, 1);
+  array p = floats(shape, -1, 1);
   int64_t touched = shape[0];
-  if (some) rows = some_places(shape[0], &touched);
-  std::vector<array> in = {half ? halves(p) : p,
-                           floats({compact ? touched : shape[0], cols}, -1, 1)};
+  std::vector<array> rows;
+  if (index) rows = {some_places(shape[0], &touched)};
+  if (listed) rows = some_list(shape[0]);
+  if (compact) touched = (int64_t)rows[0].bytes.size() / 4;
+  std::vector<array> in = {half ? halves(p) : p, floats({touched, cols}, -1, 1)};
   in.push_back(format & 1 ? ids({format & 2 ? (count + 3) / 4 : (count + 1) / 2}, 1)
                           : floats(shape, -1, 1));
   in.push_back(floats(format & 1 ? dims{blocks, 2} : format & 2 ? dims{blocks} : shape, 0, 0));
-  if (some) in.push_back(rows);
+  in.insert(in.end(), rows.begin(), rows.end());
   tkg_node n = node_of(TKG_OP_ADAM_BLOCKS, half ? TKG_BF16 : TKG_F32, shape);
   n.inputs = (uint8_t)in.size();
   n.f[0] = 0.9;
@@ -235,6 +253,18 @@ static void products(void) {
     o.i[1] = tb;
     std::vector<array> in = {floats(ta ? dims{k, m} : dims{m, k}),
                              floats(tb ? dims{n, k} : dims{k, n})};
+    compare(&o, in, sums_of(k), -1);
+  }
+}
+
+/* A weight's gradient over so many rows that the sum is made of parts. */
+static void parted_products(void) {
+  const int64_t k = TKG_PARTED_ROWS + below(3000), m = 1 + below(70), n = 1 + below(70);
+  for (int tb = 0; tb < 2; tb++) {
+    tkg_node o = node_of(TKG_OP_MATMUL, TKG_F32, {m, n});
+    o.i[0] = 1;
+    o.i[1] = tb;
+    std::vector<array> in = {floats({k, m}), floats(tb ? dims{n, k} : dims{k, n})};
     compare(&o, in, sums_of(k), -1);
   }
 }
@@ -471,9 +501,9 @@ int main(int argc, char **argv) {
   state = argc > 4 ? strtoull(argv[4], NULL, 10) : 1;
   const int rounds = argc > 5 ? atoi(argv[5]) : 40;
   void (*const families[])(void) = {
-      elementwise, broadcasts, sums,     by_row,          updates,        updates_in_blocks,
-      products,    layouts,    sampling, rows_by_id,      neighbourhoods, saved,
-      normalizing, graphs,     grouped,  tails_and_values};
+      elementwise, broadcasts,      sums,    by_row,   updates,         updates_in_blocks,
+      products,    parted_products, layouts, sampling, rows_by_id,      neighbourhoods,
+      saved,       normalizing,     graphs,  grouped,  tails_and_values};
   for (int r = 0; r < rounds; r++)
     for (auto family : families) family();
   if (rounds >= 10) hub(), hub_of_a_graph();

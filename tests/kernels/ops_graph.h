@@ -156,7 +156,7 @@ static void sums_indexed(const graph &g, int64_t d) {
 
 static void by_relation(const graph &g, int64_t d) {
   tkg_node node = graph_op(g, TKG_OP_AGGREGATE_RELATION, TKG_F32, {g.relations, d});
-  std::vector<array> in = {g.packed, maybe_coded(floats({g.n, d})), maybe_coded(floats({g.m, d}))};
+  std::vector<array> in = {g.packed, maybe_coded(floats({g.n, d})), floats({g.m, d})};
   weigh(in, &node, g);
   compare(&node, in, sums_of(g), -1);
   const int64_t b = some_rows();
@@ -240,6 +240,9 @@ static void graphs(void) {
   spoil(by, g.n);
   tkg_node node = node_of(TKG_OP_INVERSE_INDEX, TKG_I32, {g.n});
   std::vector<array> in = {by};
+  compare(&node, in, 0, -1);
+  node = node_of(TKG_OP_FIRST_INDEX, TKG_I32, {count_of(&by.node)});
+  node.i[0] = g.n;
   compare(&node, in, 0, -1);
 }
 

@@ -92,10 +92,14 @@ end
 
 local function noise(codec, row, cols)
   local out, padded = {}, math.ceil(cols / 8) * 8
-  local b = codec.rounding == DITHER and number(codec, row, 2 ^ 31)
+  local m, b
+  if codec.rounding == DITHER then
+    m, b = number(codec, 2 * row, 2 ^ 31), number(codec, 2 * row + 1, 2 ^ 31)
+    m = m + 1 - m % 2
+  end
   for c = 0, cols - 1 do
     out[c] = codec.rounding == NEAREST and 32768 or
-      codec.rounding == DITHER and (number(codec, c, 0) + b) % 65536 or
+      codec.rounding == DITHER and (number(codec, c, 0) * m + b) % 65536 or
       number(codec, row * padded + c, 0)
   end
   return out

@@ -264,6 +264,15 @@ function ops.inverse_index(inputs, a)
   return out
 end
 
+function ops.first_index(inputs)
+  local out, first = array(inputs[1].shape, -1), {}
+  for i, id in ipairs(inputs[1]) do
+    first[id] = first[id] or i - 1
+    out[i] = first[id]
+  end
+  return out
+end
+
 function ops.edge_softmax(inputs, a)
   return (forward('edge_softmax', on_graph(inputs, a), {inputs[2]}))
 end

@@ -32,7 +32,7 @@ all_libraries() {
 #include <zlib.h>' -fopenmp; r=$?; links=; return $r
 }
 
-missing= names=
+missing= names= extra=
 # need PACKAGE WHY PROBE...
 need() {
   package=$1 why=$2; shift 2
@@ -40,6 +40,14 @@ need() {
   missing="$missing  $package: $why
 "
   case " $names " in *" $package "*) ;; *) names="${names:+$names }$package" ;; esac
+}
+
+# want PACKAGE WHY PROBE...: without it the build is slower. It is no failure when it cannot be had.
+want() {
+  package=$1 why=$2; shift 2
+  "$@" && return
+  extra="${extra:+$extra }$package"
+  echo "not here: $package: $why" >&2
 }
 
 compiler_package() { case $CC in *clang*) echo clang ;; *) echo gcc ;; esac; }
@@ -58,6 +66,9 @@ build_group() {
   need liblzma-dev 'reads .xz files' library lzma.h -llzma
 }
 
+# What XSMM names, nothing if it is empty, is the user's choice. Debian has libxsmm for x86-64 alone.
+xsmm() { [ "${XSMM+given}" ] || [ "$(uname -m)" != x86_64 ] || compiles '#include <libxsmm.h>'; }
+
 # has_modules NAME...: in one process, the usual case. Without LuaJIT no module can be probed: then
 # all of them are named, and apt skips what it has.
 has_modules() {
@@ -65,6 +76,7 @@ has_modules() {
 }
 run_group() {
   build_group
+  want libxsmm-dev 'faster products of narrow matrices (XSMM= does without)' xsmm
   need luajit 'runs the Lua part' has "$LUAJIT"
   has_modules argparse cjson lfs posix readline && return
   need lua-argparse 'the command line' lua argparse
@@ -109,7 +121,7 @@ attack_group() {
 clang_builds() (CC=clang; compiles "$@")
 
 look() {
-  missing= names=
+  missing= names= extra=
   for group in $groups; do
     case $group in
       build) build_group ;;
@@ -134,10 +146,23 @@ apt_knows() {
     apt-cache show --no-all-versions "$name" >/dev/null 2>&1 || return 1
   done
 }
-apt_install() { apt install -y --no-install-recommends $names; }
+known_extra() {
+  for name in $extra; do
+    apt-cache show --no-all-versions "$name" >/dev/null 2>&1 && echo "$name"
+  done
+}
+apt_install() { apt install -y --no-install-recommends $names $(known_extra); }
+install_extra() {
+  has apt-get && can_be_root && [ -n "$(known_extra)" ] || return
+  echo "installing: $(known_extra)"
+  apt_install >/dev/null 2>&1 || echo "apt-get could not install it; going on without" >&2
+}
 
 look
-[ -z "$names" ] && exit 0
+if [ -z "$names" ]; then
+  install_extra
+  exit 0
+fi
 printf 'missing:\n%s' "$missing" >&2
 if [ $check = yes ]; then
   echo "make deps installs them, or: apt-get install $names" >&2

@@ -9,7 +9,7 @@ set -eu
 folder=${2:-build/packages} root=${3:-/}
 
 NAMES='luajit lua-busted lua-argparse lua-cjson lua-filesystem lua-posix lua-readline lua-lpty libopenblas0-pthread
-  libopenblas-pthread-dev libgfortran5 libquadmath0 zlib1g zlib1g-dev liblzma5 liblzma-dev xz-utils'
+  libreadline8 libtinfo6 libyaml-0-2 make libopenblas-pthread-dev libgfortran5 libquadmath0 zlib1g zlib1g-dev liblzma5 liblzma-dev xz-utils'
 
 # What the Lua packages need of their kind; the rest every system has.
 with_lua_packages() {

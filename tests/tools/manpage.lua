@@ -65,6 +65,13 @@ or
 .Li cuda:N .
 .It Ev TINYKG_LIB
 The engine's library, in place of the one installed.
+.It Ev TINYKG_CACHE
+The folder where data sets that took long to load are kept for the next run, in place of
+.Pa $XDG_CACHE_HOME/tinykg
+or
+.Pa ~/.cache/tinykg ;
+.Li off
+keeps none. The folder may be deleted at any time.
 .It Ev LUAJIT
 The program that runs Lua,
 .Xr luajit 1

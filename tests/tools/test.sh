@@ -18,6 +18,7 @@ trap 'exit 143' TERM
 
 export TINYKG_LIB="${TINYKG_LIB:-$root/build/libtinykg.so}"
 export TINYKG_TALLY="$work/tally" TINYKG_CURRENT="$work/current"
+export TINYKG_CACHE=off # but where a spec says otherwise
 export LUA_PATH="$root/lua/?.lua;$root/lua/?/init.lua;${LUA_PATH:-;}"
 : >"$TINYKG_TALLY"
 

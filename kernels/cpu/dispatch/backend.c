@@ -14,6 +14,8 @@
 #include "cpu/flat.h"
 #include "gemm.h"
 #include "isa.h"
+#include "peaks.h"
+#include "rank.h"
 #include "shared/families.h"
 
 /* ---- memory ---- */
@@ -241,16 +243,19 @@ static int run_in_tile(const tkg_tile_call *t, char *memory, int chunk, int64_t 
   return add_rows(k, &c, (float *)c.scratch + chunk * tkg__count(c.node), first, last, begins);
 }
 
-/* Runs the tiles of one chunk, one after the other. */
-static int run_chunk(const tkg_tile_call *calls, int n, const tkg_tiling *t, int chunk,
-                     char *memory) {
+/* Runs the tiles of one chunk, one after the other, in tile memory number `at`. */
+static int run_chunk(const tkg_tile_call *calls, int n, const tkg_tiling *t, int chunk, int at) {
+  char *memory = t->memory + at * t->tile_bytes;
+  double *seconds = t->seconds ? t->seconds + (int64_t)at * n : NULL;
   const int64_t begin = tkg__part_begin(t->rows, t->chunks, chunk);
   const int64_t end = tkg__part_begin(t->rows, t->chunks, chunk + 1);
   for (int64_t first = begin; first < end; first += t->tile) {
     int64_t last = first + t->tile < end ? first + t->tile : end;
     for (int i = 0; i < n; i++) {
-      int status = run_in_tile(&calls[i], memory, chunk, first, last, first == begin);
       const char *where = calls[i].call.where;
+      const double began = seconds ? omp_get_wtime() : 0;
+      int status = run_in_tile(&calls[i], memory, chunk, first, last, first == begin);
+      if (seconds) seconds[i] += omp_get_wtime() - began;
       if (status) return where ? tkg__fail_at(status, "%s", where) : status;
     }
   }
@@ -269,11 +274,10 @@ static int run_tiles(const tkg_tile_call *calls, int n, const tkg_tiling *t) {
     reduction(min                                                                                  \
               : failed)
   for (int chunk = 0; chunk < t->chunks; chunk++) {
-    char *memory = t->memory + omp_get_thread_num() * t->tile_bytes;
-    if (run_chunk(calls, n, t, chunk, memory) && chunk < failed) failed = chunk;
+    if (run_chunk(calls, n, t, chunk, omp_get_thread_num()) && chunk < failed) failed = chunk;
   }
   if (failed < t->chunks) { /* run it again for its message */
-    int status = run_chunk(calls, n, t, failed, t->memory);
+    int status = run_chunk(calls, n, t, failed, 0);
     return status ? status : tkg__no_gemm();
   }
   for (int i = 0; i < n; i++)
@@ -294,4 +298,7 @@ const tkg_backend tkg__cpu_backend = {
     .run = run,
     .tiles = &tile_rules,
     .run_tiles = run_tiles,
+    .rank_bytes = tkg__rank_bytes,
+    .rank = tkg__rank,
+    .peaks = tkg__cpu_peaks,
 };

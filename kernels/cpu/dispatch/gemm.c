@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 
 #include "base/error.h"
+#include "narrow_gemm.h"
 
 static const size_t BUFFER = ((size_t)128 << 20) + ((size_t)64 << 10);
 
@@ -28,6 +29,9 @@ int tkg__no_gemm(void) {
  * of OpenBLAS would compete, and the order of its sums would depend on their number. The call takes
  * a buffer, too. */
 extern void openblas_set_num_threads(int threads) __attribute__((weak)); /* NOLINT: as cblas.h */
+extern char *openblas_get_corename(void) __attribute__((weak));          /* NOLINT */
+
+const char *tkg__gemm_core(void) { return openblas_get_corename ? openblas_get_corename() : NULL; }
 
 static bool can_map(size_t bytes) {
   void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -63,6 +67,7 @@ static void multiply(const tkg_gemm *g, const float *a, const float *b, float *o
 }
 
 int tkg__gemm(const tkg_gemm *g, const float *a, const float *b, float *out) {
+  if (tkg__is_narrow(g)) return tkg__narrow_gemm(g, a, b, out);
   const bool more = atomic_fetch_add(&running, 1) >= atomic_load(&buffers);
   int status = more ? ask_for_buffer() : TKG_OK;
   if (!status) multiply(g, a, b, out);

@@ -1,4 +1,4 @@
-/* Products of matrices, row-major, by the CBLAS. */
+/* Products of matrices, row-major: narrow ones as narrow_gemm.h says, others by the CBLAS. */
 #ifndef TKG_GEMM_H
 #define TKG_GEMM_H
 
@@ -18,5 +18,8 @@ int tkg__gemm(const tkg_gemm *g, const float *a, const float *b, float *out);
 
 /* Returns that status with its message, for a caller whose other thread failed. */
 int tkg__no_gemm(void);
+
+/* The processor for which OpenBLAS has kernels in use, "Haswell"; NULL with another CBLAS. */
+const char *tkg__gemm_core(void);
 
 #endif

@@ -119,15 +119,16 @@ local function write_directly(path, content)
   return write_file(file, content, false)
 end
 
-local function replace(path, content)
+local function replace(path, content, is_synced)
   local file, ok, why, raised
   local beside, unnamed = name_beside(path)
   if not beside then return nil, unnamed end
   file, why = atomic_file.create(beside)
   if not file then return nil, why end
-  ok, why, raised = write_file(file, content, true)
+  ok, why, raised = write_file(file, content, is_synced)
   if ok then
     local renamed, message = os.rename(beside, path)
+    if renamed and not is_synced then return true end
     if renamed then return sync_folder(path:match('^(.*/)[^/]*$') or '.') end
     ok, why = nil, without_path(message)
   end
@@ -141,7 +142,8 @@ end
 ---@param path string a symbolic link stays; the file it leads to is replaced
 ---@param content string|string[]|fun(file: file*) the bytes; a function may return nil, message
 --- to give up, and an error that it raises is raised again; both leave the folder as it was
----@param o? {links: boolean} links = false: a link or pipe at PATH is replaced instead of written
+---@param o? {links: boolean, sync: boolean} sync = false: the content may be lost or damaged by a
+--- crash of the machine; links = false: a link or pipe at PATH is replaced instead of written
 --- through, as for a folder that may have come from somebody else
 ---@return true|nil ok
 ---@return string? message "PATH: cannot be written: WHY"
@@ -156,7 +158,10 @@ function atomic_file.write(path, content, o)
   if mode == 'directory' then return nil, path .. ': cannot be written: it is a folder' end
   local ok, why, raised
   if follow and mode and mode ~= 'file' then ok, why, raised = write_directly(path, content)
-  else ok, why, raised = replace(follow and mode and posix.realpath(path) or path, content) end
+  else
+    ok, why, raised = replace(follow and mode and posix.realpath(path) or path, content,
+                              not (o and o.sync == false))
+  end
   if ok then return true end
   if raised then error(why, 0) end
   return nil, ('%s: cannot be written: %s'):format(path, tostring(why))

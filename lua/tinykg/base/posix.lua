@@ -18,6 +18,8 @@ size_t fwrite(const void *from, size_t size, size_t count, void *file);
 void *memchr(const void *from, int byte, size_t n);
 void *calloc(size_t count, size_t size);
 void free(void *block);
+void *mmap(void *place, size_t bytes, int protection, int flags, int descriptor, int64_t offset);
+int munmap(void *block, size_t bytes);
 ]]
 
 local libc, macos = ffi.C, ffi.os == 'OSX'
@@ -26,7 +28,7 @@ local libc, macos = ffi.C, ffi.os == 'OSX'
 local posix = {libc = libc, EINVAL = errno.EINVAL, getpid = unistd.getpid,
                geteuid = unistd.geteuid, close = unistd.close,
                setenv = require('posix.stdlib').setenv, realpath = require('posix.stdlib').realpath,
-               fileno = require('posix.stdio').fileno}
+               fileno = require('posix.stdio').fileno, chmod = require('posix.sys.stat').chmod}
 
 --- Why the last call of `libc` failed. ---@return string
 function posix.reason() return (errno.errno(ffi.errno())) end
@@ -56,6 +58,19 @@ function posix.fsync(descriptor) return outcome(unistd.fsync(descriptor)) end
 
 ---@return integer? descriptor ---@return string? reason
 function posix.dup2(from, to) return outcome(unistd.dup2(from, to)) end
+
+local READ_WRITE, PRIVATE = 1 + 2, 2
+local FAILED = ffi.cast('void *', -1)
+
+--- Maps bytes of an open file into memory. What is written there stays in memory. The bytes are
+--- there as long as somebody has the pointer.
+---@param offset integer a multiple of the page size ---@param kind ffi.ctype* of the pointer
+---@return ffi.cdata*? pointer ---@return string? reason
+function posix.map(descriptor, offset, bytes, kind)
+  local block = libc.mmap(nil, bytes, READ_WRITE, PRIVATE, descriptor, offset)
+  if block == FAILED then return nil, posix.reason() end
+  return ffi.gc(ffi.cast(kind, block), function(own) libc.munmap(own, bytes) end)
+end
 
 local LOCK_EX_NB = 2 + 4
 

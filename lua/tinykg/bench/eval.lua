@@ -14,9 +14,9 @@ return function(o, out)
   local data = inputs.data(o, {seed = 0, task = 'ranking'})
   out:doing('ranking')
   local users, items = tk.randn(data.users, DIM):keep(), tk.randn(data.items, DIM):keep()
-  local model = {rank = function(_, ids)
-    return users:gather(ids):matmul(items, {transpose_b = true})
-  end}
+  local Rows = tk.nn.class('Rows', tk.nn.Ranker)
+  function Rows.node_embeddings() return users, items end
+  local model = setmetatable({}, Rows)
   local ranked = tk.metrics.ranking(model, data, {k = {20}}).users
   local cases = {
     {what = 'scores alone', run = function()

@@ -81,7 +81,7 @@ return function(o, out)
   local set = inputs.data(o, {seed = 0})
   local dir = o.data or o.folder .. '/demo'
   add_pair(cases, 'data set ' .. set.name .. ', split and checked', files_below(dir, {}),
-       function() data.load(dir, {seed = 0}) end)
+       function() data.load(dir, {seed = 0, cache = 'off'}) end)
   measure.turns(cases, {seconds = o.seconds})
   local records = {}
   for k = 2, #cases, 2 do

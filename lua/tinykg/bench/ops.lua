@@ -11,12 +11,14 @@ local tensor = require 'tinykg.engine.tensor'
 local tk = require 'tinykg'
 
 local COLUMNS = {{'op', 'op'}, {'min_ms', 'min ms', '%.3f'}, {'median_ms', 'median', '%.3f'},
-  {'x_copy', 'x copy', '%.2f'}, {'x_matmul', 'x matmul', '%.2f'}}
+  {'x_copy', 'x copy', '%.2f'}, {'x_matmul', 'x matmul', '%.2f'}, {'gflops', 'GFLOP/s', '%.1f'}}
 local DIM = 64
 
---- A case that runs fn forward only and reads one number of the result.
-local function forward(op, fn)
-  return {op = op, run = function() tk.no_grad(function() return fn():narrow(1, 1, 1) end) end}
+--- A case that runs fn forward only and reads one number of the result; `flop` of a product.
+local function forward(op, fn, flop)
+  return {op = op, flop = flop, run = function()
+    tk.no_grad(function() return fn():narrow(1, 1, 1) end)
+  end}
 end
 
 --- A case that copies on the device and reads the last number.
@@ -33,10 +35,13 @@ local function dense(n)
   local x, y = tk.randn(n, DIM):keep(), tk.randn(n, DIM):keep()
   local w, ids = tk.randn(DIM, DIM):keep(), ffi.new('int32_t[?]', n)
   for i = 0, n - 1 do ids[i] = i * 7919 % n end
-  local rows = tk.ids(ids, n)
+  local rows, flop = tk.ids(ids, n), 2 * n * DIM * DIM
   return {
     copying(x, tk.zeros(n, DIM)),
-    forward('matmul, 64 x 64', function() return x:matmul(w) end),
+    forward('matmul, 64 x 64', function() return x:matmul(w) end, flop),
+    forward('matmul, weight gradient', function()
+      return x:matmul(y, {transpose_a = true})
+    end, flop),
     forward('add', function() return x + y end),
     forward('normalize', function() return x:normalize() end),
     forward('softmax', function() return x:softmax() end),
@@ -107,7 +112,8 @@ return function(o, out)
   local records, copy, matmul = {}, cases[1].min, cases[2].min
   for k, case in ipairs(cases) do
     records[k] = {op = case.op, min_ms = case.min, median_ms = case.median,
-      x_copy = case.min / copy, x_matmul = case.min / matmul, nodes = g.n, edges = g.e,
+      x_copy = case.min / copy, x_matmul = case.min / matmul,
+      gflops = case.flop and case.flop / case.min / 1e6, nodes = g.n, edges = g.e,
       relations = g.kinds, columns = DIM}
   end
   out:heading('ops, %d x %d floats; %s, %s; _rows, _indexed: %s with %s; x: by minima', g.n, DIM,

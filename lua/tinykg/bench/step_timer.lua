@@ -16,12 +16,12 @@ function step_timer.trainer(path, options, data, bits)
   tk.seed(0)
   local model = train.build(recipe, data, o)
   if model.begin_epoch then tk.no_grad(model.begin_epoch, model, 1) end
-  return {bits = bits, o = o, name = recipe.name,
+  return {bits = bits, o = o, name = recipe.name, model = model,
           phases = phases.of(recipe, model, data, o, {bits = bits})}
 end
 
 --- An endless iterator over the arguments of a phase's step.
-local function batches_of(phase, o)
+function step_timer.batches_of(phase, o)
   local epoch, iterate = 0, nil
   return function()
     if not phase.part then return true end
@@ -40,7 +40,7 @@ end
 --- host. Sets `times`, `min` and `median` (milliseconds) of each run.
 ---@param limits {rounds: integer?, seconds: number?}
 function step_timer.time_phase(runs, k, limits)
-  local next_batch, batch = batches_of(runs[1].phases[k], runs[1].o), nil
+  local next_batch, batch = step_timer.batches_of(runs[1].phases[k], runs[1].o), nil
   for _, run in ipairs(runs) do
     run.run = function() run.phases[k].step(batch) end
   end

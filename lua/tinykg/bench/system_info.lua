@@ -1,8 +1,4 @@
 --- Describes this machine, for doctor and bench.
-local ffi = require 'ffi'
-
-ffi.cdef 'const char *tkg__isa(void);'
-
 local system_info = {}
 
 --- The first line that a command prints; nil if there is none.
@@ -13,17 +9,27 @@ function system_info.first_line(command)
   return line
 end
 
---- Version, library, device (and a note on the choice of 'auto'), GPU, vector code, threads.
+--- What multiplies narrow matrices, and what others.
+local function products(blas)
+  local core = blas.core()
+  local library = core and ('OpenBLAS, %s'):format(core) or 'a CBLAS'
+  local narrow = blas.narrow()
+  return narrow and ('%s; large ones: %s'):format(narrow, library) or library
+end
+
+--- Version, library, device (and a note on the choice of 'auto'), GPU, vector code, threads, what
+--- multiplies matrices and what OPENBLAS_CORETYPE should rather be.
 ---@return {version: string, lua: string, library: string, device: string, note: string?,
----  gpu: string?, vector_code: string, threads: integer}
+---  gpu: string?, vector_code: string, threads: integer, products: string, better_core: string?}
 function system_info.describe()
-  local tk = require 'tinykg'
+  local tk, blas = require 'tinykg', require 'tinykg.bench.blas'
   local device, note = tk.device()
   return {
     version = tk.version, lua = jit.version, device = device, note = note, threads = tk.threads(),
     library = os.getenv('TINYKG_LIB') or 'build/libtinykg.so',
     gpu = (note or device:match('^cuda')) and system_info.first_line('nvidia-smi -L') or nil,
-    vector_code = ffi.string(require('tinykg.engine.lib').tkg__isa()),
+    vector_code = blas.vector_code(),
+    products = products(blas), better_core = blas.better_core(blas.core(), blas.vector_code()),
   }
 end
 

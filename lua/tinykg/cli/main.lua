@@ -176,6 +176,7 @@ local function check_output()
 end
 
 local ok, message = xpcall(function(...)
+  require 'tinykg.cli.blas_core'(...)
   main(...)
   check_output()
 end, handler, ...)

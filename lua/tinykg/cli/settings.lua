@@ -137,7 +137,7 @@ end
 ---@param a table from the parser of cli/commands/run.lua
 ---@return table settings {recipes, data, data_options, options, grid, bits, budget (bytes),
 ---  rounding, device, seeds, threads, jobs, steps, checkpoint (seconds), out, resume, from, force,
----  quiet, report, tensorboard, check, of_sweep, arguments}
+---  quiet, report, profile, tensorboard, check, of_sweep, arguments}
 return function(a)
   a = complete(a)
   if #a.recipe == 0 then
@@ -163,7 +163,7 @@ return function(a)
     jobs = whole(a.jobs or '1', '--jobs', 1),
     steps = a.steps and whole(a.steps, '--steps', 1),
     checkpoint = a.checkpoint and 60 * minutes(a.checkpoint),
-    quiet = a.quiet, report = a.report, tensorboard = a.tensorboard,
-    check = a.check, of_sweep = a.of_sweep, arguments = a,
+    quiet = a.quiet, report = a.report, profile = a.profile,
+    tensorboard = a.tensorboard, check = a.check, of_sweep = a.of_sweep, arguments = a,
   }
 end

@@ -76,6 +76,7 @@ function Info:__tostring()
     spread_line('per item', self.per_item),
     spread_line('graph degree', self.degree),
   }
+  lines[#lines + 1] = ('%-14s %s'):format('cache', self.cached)
   for _, note in ipairs(self.notes) do lines[#lines + 1] = ('%-14s %s'):format('note', note) end
   for _, text in ipairs(self.warnings) do
     lines[#lines + 1] = ('%-14s %s'):format('warning', text)
@@ -86,7 +87,7 @@ end
 --- Describes a data set. tostring() of the result is a summary of a dozen lines.
 --  Fields: name format task split users items entities relations triples train valid test positives
 --  negatives density, per_user per_item degree {min median mean max none}, dropped {...},
---  notes, warnings (lists of lines).
+--  notes, warnings (lists of lines), cached.
 ---@param data tinykg.Data
 ---@return table
 function info.of(data)
@@ -104,7 +105,7 @@ function info.of(data)
     density = found / math.max(data.users * data.items, 1),
     per_user = spread(users, data.users), per_item = spread(items, data.items),
     degree = degrees(data.graph),
-    dropped = data.dropped, notes = data.notes, warnings = data.warnings,
+    dropped = data.dropped, cached = data.cached, notes = data.notes, warnings = data.warnings,
   }, Info)
 end
 

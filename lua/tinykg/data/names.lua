@@ -8,7 +8,7 @@ local arrays = require 'tinykg.engine.arrays'
 local Names = {}
 Names.__index = Names
 
-local names = {}
+local names = { class = Names }
 
 --- Makes names of a dictionary. `source[id]` is the id's place in it (-1: none); nil: they are
 --- equal. Without a dictionary a name is the decimal number of the place.

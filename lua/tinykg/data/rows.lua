@@ -15,11 +15,12 @@ local makers = {
 ---@param from table
 ---@param positions ffi.cdata* int32
 ---@param n number
+---@param only table<string, boolean>? the columns that are taken; nil: all
 ---@return table
-function rows.take(from, positions, n)
+function rows.take(from, positions, n, only)
   local to = { n = n }
   for name, make in pairs(makers) do
-    local source = from[name]
+    local source = (not only or only[name]) and from[name]
     if source then
       local target = make(n)
       for i = 0, n - 1 do target[i] = source[positions[i]] end
@@ -42,8 +43,9 @@ function rows.filter(from, keep)
       n = n + 1
     end
   end
-  if n == from.n then return from, 0 end
-  return rows.take(from, positions, n), from.n - n
+  local kept = n == from.n and from or rows.take(from, positions, n)
+  arrays.free(positions)
+  return kept, from.n - n
 end
 
 --- Pairs sorted by user and item.
@@ -70,6 +72,10 @@ local function contradict(labels, order, first, last)
   return false
 end
 
+-- Columns that a repeated pair has of its first row, and of its latest.
+local PLACE = { users = true, items = true, parts = true }
+local LATEST = { labels = true, ratings = true, times = true }
+
 --- Removes repeated pairs of user and item. A pair stays at its first position, with label, rating
 --- and time of its latest row: by time, else by position.
 ---@param from table
@@ -93,7 +99,11 @@ function rows.distinct(from, users)
       n, first = n + 1, last + 1
     end
   end
-  if n == from.n then return from, 0, 0 end
+  csr:free()
+  if n == from.n then
+    arrays.free(positions, source)
+    return from, 0, 0
+  end
   local count = 0
   for i = 0, from.n - 1 do
     if source[i] > 0 then
@@ -101,8 +111,9 @@ function rows.distinct(from, users)
       count = count + 1
     end
   end
-  local kept, last = rows.take(from, positions, n), rows.take(from, source, n)
-  kept.labels, kept.ratings, kept.times = last.labels, last.ratings, last.times
+  local kept = rows.take(from, positions, n, PLACE)
+  for name, values in pairs(rows.take(from, source, n, LATEST)) do kept[name] = values end
+  arrays.free(positions, source)
   return kept, from.n - n, contradictions
 end
 

@@ -49,7 +49,10 @@ end
 
 -- rank[i]: the place of row i in a random order.
 local function random_rank(n, seed, stream)
-  return inverse(arrays.permutation(n, seed, 0, stream), n)
+  local order = arrays.permutation(n, seed, 0, stream)
+  local rank = inverse(order, n)
+  arrays.free(order)
+  return rank
 end
 
 local function time_rank(all)
@@ -57,8 +60,8 @@ local function time_rank(all)
   return inverse(arrays.argsort(all.n, all.times), all.n)
 end
 
--- Marks each user's rows in the order of their ranks; count(n) returns how many go to validation
--- and test.
+-- Marks each user's rows in the order of their ranks, which it frees; count(n) returns how many go
+-- to validation and test.
 local function per_user(all, users, rank, count)
   local part = arrays.ints(all.n)
   local csr = arrays.csr(all.n, all.users, rank, users)
@@ -67,6 +70,8 @@ local function per_user(all, users, rank, count)
     local valid, test = count(last - first)
     mark(part, csr.order, first, last, valid, test)
   end
+  csr:free()
+  arrays.free(rank)
   return separate(all, part)
 end
 

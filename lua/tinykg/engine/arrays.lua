@@ -85,6 +85,29 @@ function arrays.dictionary()
   return setmetatable({ c = ffi.gc(out[0], lib.tkg_names_free) }, Dictionary)
 end
 
+local PARTS = lib.TKG_NAMES_PARTS
+local part_list, part_bytes = ffi.typeof('void *[?]'), ffi.typeof('int64_t[?]')
+
+--- The memory of the dictionary in parts, to be stored: a list of { pointer, bytes }.
+---@return table[]
+function Dictionary:parts()
+  local parts, bytes, list = ffi.new('const void *[?]', PARTS), part_bytes(PARTS), {}
+  lib.tkg_names_parts(self.c, parts, bytes)
+  for k = 1, PARTS do list[k] = { parts[k - 1], tonumber(bytes[k - 1]) } end
+  return list
+end
+
+--- A dictionary of `count` names of such parts, to which none can be added.
+---@param list table[] { pointer, bytes } each; the dictionary keeps them
+---@param count integer
+---@return tinykg.Dictionary
+function arrays.dictionary_of(list, count)
+  local out, parts, bytes = names_out(), part_list(PARTS), part_bytes(PARTS)
+  for k = 1, PARTS do parts[k - 1], bytes[k - 1] = list[k][1], list[k][2] end
+  check(lib.tkg_names_of_parts(out, parts, bytes, count))
+  return setmetatable({ c = ffi.gc(out[0], lib.tkg_names_free), kept = list }, Dictionary)
+end
+
 --- How many names there are.
 function Dictionary:count() return lib.tkg_names_count(self.c) end
 
@@ -118,10 +141,23 @@ end
 local Columns = {}
 Columns.__index = Columns
 
-local function wrap(out)
-  local c = ffi.gc(out[0], lib.tkg_table_free)
-  return setmetatable({ c = c, n = lib.tkg_table_rows(c),
-    path = ffi.string(lib.tkg_table_path(c)) }, Columns)
+local watcher
+
+--- Calls fn(path, share) from time to time while a file is read, share being the part of it that
+--- was read; nil: no more.
+---@param fn fun(path: string, share: number)?
+function arrays.watch(fn) watcher = fn end
+
+-- Reads the table that was opened.
+local function read_all(status, out)
+  if status ~= 0 then return nil, message() end
+  local c, more = ffi.gc(out[0], lib.tkg_table_free), int_out()
+  local path = ffi.string(lib.tkg_table_path(c))
+  repeat
+    if lib.tkg_table_more(c, more) ~= 0 then return nil, message() end
+    if watcher then watcher(path, lib.tkg_table_share(c)) end
+  until more[0] == 0
+  return setmetatable({ c = c, n = lib.tkg_table_rows(c), path = path, taken = {} }, Columns)
 end
 
 -- A separator as the engine takes it: a byte, or the same byte twice.
@@ -140,10 +176,7 @@ function arrays.read(path, spec)
   local names = names_list(#kinds)
   for i, dictionary in pairs(spec.names or {}) do names[i - 1] = dictionary.c end
   local separator = separator_code(spec.separator or ' ')
-  if lib.tkg_table_read(out, path, kinds, separator, spec.skip or 0, names) ~= 0 then
-    return nil, message()
-  end
-  return wrap(out)
+  return read_all(lib.tkg_table_open(out, path, kinds, separator, spec.skip or 0, names), out)
 end
 
 --- Reads lines `row id id ...` into two columns.
@@ -152,8 +185,7 @@ end
 ---@return string? message
 function arrays.ragged(path)
   local out = table_out()
-  if lib.tkg_table_read_ragged(out, path) ~= 0 then return nil, message() end
-  return wrap(out)
+  return read_all(lib.tkg_table_open_ragged(out, path), out)
 end
 
 --- Line `number` of a file; false if the file is shorter. Errors: a line longer than 64 MiB.
@@ -179,10 +211,21 @@ local function copied(kind, from, n)
   return to
 end
 
---- A copy of a column of ids (from 1), which outlives the table.
-function Columns:ids(column)
-  return copied('int32_t', lib.tkg_table_ids(self.c, column - 1), self.n)
+-- The values of a column: out of the table at first, then copies of them.
+local function values(self, kind, column)
+  local known = self.taken[column]
+  if known then return copied(kind, known, self.n) end
+  local block = lib.tkg_table_take(self.c, column - 1)
+  local taken = block ~= nil and ffi.gc(ffi.cast(pointer_to[kind], block), libc.free)
+    or array(kind, self.n)
+  self.taken[column] = taken
+  return taken
 end
+
+--- The ids of a column (from 1), as an array that outlives the table.
+---@param column number
+---@return ffi.cdata*
+function Columns:ids(column) return values(self, 'int32_t', column) end
 
 --- Why a column of kind F or T was not read: a message; nil if it was.
 ---@param column number
@@ -192,13 +235,14 @@ function Columns:unread(column)
   if why ~= nil then return ffi.string(why) end
 end
 
---- A copy of a column of numbers, as float64 or with 'float' as float32; nil if it was not read.
+--- The numbers of a column, as float64 or with 'float' as float32; nil if it was not read.
 ---@param column number
 ---@param kind string?
+---@return ffi.cdata*?
 function Columns:numbers(column, kind)
-  local from = lib.tkg_table_numbers(self.c, column - 1)
   if self:unread(column) then return nil end
-  if kind ~= 'float' then return copied('double', from, self.n) end
+  local from = values(self, 'double', column)
+  if kind ~= 'float' then return from end
   local to = arrays.floats(self.n)
   for i = 0, self.n - 1 do to[i] = from[i] end
   return to
@@ -206,8 +250,9 @@ end
 
 --- 'file:line' of the first row with the largest id of a column.
 ---@param column number
-function Columns:where_largest(column)
-  local ids, largest = lib.tkg_table_ids(self.c, column - 1), self:extent(column) - 1
+---@param ids ffi.cdata* those of the column
+function Columns:where_largest(column, ids)
+  local largest = self:extent(column) - 1
   for row = 0, self.n - 1 do
     if ids[row] == largest then return self:where(row) end
   end
@@ -220,8 +265,13 @@ function Columns:extent(column) return lib.tkg_table_extent(self.c, column - 1) 
 --- 'file:line' of a row (from 0).
 function Columns:where(row) return ('%s:%d'):format(self.path, lib.tkg_table_line(self.c, row)) end
 
+--- Forgets the values that were asked for, so that they live no longer than who asked. No column
+--- may be asked for again; rows keep their lines.
+function Columns:forget() self.taken = nil end
+
 --- Frees the memory now.
 function Columns:free()
+  self:forget()
   lib.tkg_table_free(ffi.gc(self.c, nil))
   self.c = nil
 end
@@ -247,6 +297,12 @@ function arrays.csr(n, rows, cols, total)
   local offsets, items, order = arrays.ints(total + 1), arrays.ints(n), arrays.ints(n)
   check(lib.tkg_csr_build(n, rows, cols, total, offsets, items, order))
   return setmetatable({ n = n, rows = total, offsets = offsets, items = items, order = order }, Csr)
+end
+
+--- Frees the arrays now; nothing may read them any more.
+function Csr:free()
+  arrays.free(self.offsets, self.items, self.order)
+  self.offsets, self.items, self.order = nil, nil, nil
 end
 
 --- Removes repeated pairs in place; the first in the order given stays.

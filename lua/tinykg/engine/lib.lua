@@ -20,7 +20,8 @@ local function declarations(name)
 end
 
 for _, header in ipairs{'tinykg.h', 'data/string_table.h', 'data/table.h', 'data/csr.h',
-                        'data/graph.h', 'data/metrics.h', 'base/checksum.h', 'base/sha256.h'} do
+                        'data/graph.h', 'data/metrics.h', 'base/checksum.h', 'base/sha256.h',
+                        'base/file_stamp.h'} do
   ffi.cdef(declarations(header))
 end
 

@@ -53,7 +53,8 @@ function Tensor.__unm(a) return affine(a, -1, 0) end
 
 --- A node with one value everywhere.
 function ops.full(value, ...)
-  local a = set_shape{...}
+  local a = attribute()
+  set_shape{...}
   a.f[0] = value
   return record('full', a)
 end
@@ -151,8 +152,7 @@ function methods:max(dim)
   local at = record('argmax', nil, x)
   local shape = self:size()
   shape[rank] = nil
-  local values = record('take', nil, x, at:reshape(-1, 1))
-  return record('reshape', set_shape(shape), values), record('reshape', set_shape(shape), at)
+  return record('take', nil, x, at:reshape(-1, 1)):reshape(shape), at:reshape(shape)
 end
 
 --- Row by row: the sum over the last dimension of a * b.
@@ -177,6 +177,7 @@ end
 --- The same elements in another shape; one dimension may be -1. Without arguments: a tensor without
 --- dimensions. ---@param ... integer|integer[] the shape ---@return Tensor sharing the memory
 function methods:reshape(...)
+  attribute()
   return record('reshape', set_shape(tensor.shape(...)), self)
 end
 
@@ -239,7 +240,9 @@ function methods:take(ids) return record('take', nil, self, ids) end
 --- Adds row i of this to row ids[i] of a matrix with `n` rows of zeros.
 ---@param ids Tensor int32, one per row ---@param n integer ---@return Tensor [n, d]
 function methods:scatter_add(ids, n)
-  return record('scatter_add', set_shape{n, self:size(-1)}, self, ids)
+  local cols = self:size(-1)
+  attribute()
+  return record('scatter_add', set_shape{n, cols}, self, ids)
 end
 
 --- 0, 1, ... n as kept ids, made once.

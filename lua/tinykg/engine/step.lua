@@ -197,7 +197,7 @@ function methods:figure(name) return C.tkg_step_figure(self.c, name) end
 --- Values saved for backward: a list of {where, value, op, rule, shape, bits, rounding, readers,
 --- exact_bytes, kept_bytes}. `where` is the recipe's line, `value` its name for value_bits, `rule`
 --- as of saved_as, or 'resident' (a parameter or an input), `rounding` that of codes: a value whose
---- codes are read twice has dither-independent; `readers` says how often backward reads it, twice
+--- codes are read twice has dither; `readers` says how often backward reads it, twice
 --- where codes are read as they are.
 ---@return table[]
 function methods:kept()

@@ -1,6 +1,7 @@
 --- Tensors: lazy values on a tape, or kept ones with memory of their own.
 -- Recording checks shapes at once; errors name the recipe's line. Numbers are computed when they
--- are read, or when a step runs.
+-- are read, or when a step runs. What every op calls has no loops: LuaJIT does not compile a
+-- function that has one inside of another's, and interpreted it takes several times longer.
 local ffi = require 'ffi'
 local pointers = require 'tinykg.base.pointers'
 local renamed = require 'tinykg.base.arguments.renamed'
@@ -119,18 +120,22 @@ tensor.attribute = attribute
 
 local MOST_DIMENSIONS, MOST_ELEMENTS = 4, 2 ^ 48
 
+local function check_dimension(d, x)
+  if type(x) ~= 'number' or x % 1 ~= 0 then
+    fail('dimension %d is %s, expected a whole number', d, types.described(x))
+  end
+  if math.abs(x) > MOST_ELEMENTS then
+    fail('dimension %d is %g, more than any tensor has elements', d, x)
+  end
+end
+
 --- Errors: dimensions that the engine does not accept.
 local function check_shape(shape, n)
   if n > MOST_DIMENSIONS then fail('%d dimensions asked for, at most 4 are possible', n) end
-  for d = 1, n do
-    local x = shape[d]
-    if type(x) ~= 'number' or x % 1 ~= 0 then
-      fail('dimension %d is %s, expected a whole number', d, types.described(x))
-    end
-    if math.abs(x) > MOST_ELEMENTS then
-      fail('dimension %d is %g, more than any tensor has elements', d, x)
-    end
-  end
+  if n > 0 then check_dimension(1, shape[1]) end
+  if n > 1 then check_dimension(2, shape[2]) end
+  if n > 2 then check_dimension(3, shape[3]) end
+  if n > 3 then check_dimension(4, shape[4]) end
   return shape
 end
 
@@ -141,10 +146,12 @@ function tensor.shape(...)
   return check_shape(shape, one and #shape or select('#', ...))
 end
 
+--- Adds the shape that is asked for to the attributes.
 local function set_shape(shape)
+  local dims = attributes.shape
   check_shape(shape, #shape)
   attributes.rank = #shape
-  for d = 1, #shape do attributes.shape[d - 1] = shape[d] end
+  dims[0], dims[1], dims[2], dims[3] = shape[1] or 0, shape[2] or 0, shape[3] or 0, shape[4] or 0
   return attributes
 end
 tensor.set_shape = set_shape
@@ -162,26 +169,42 @@ local function note_origin(t, from)
   end
 end
 
---- Records an op. `with`: attributes from attribute(), or nil. Errors: shapes and types that do not
---- fit.
-local function record(name, with, ...)
-  local tape = runtime.tape
-  local n = select('#', ...)
-  for k = 1, n do
-    local t = select(k, ...)
-    if not is_tensor(t) then
-      fail('%s: argument %d is %s, expected a tensor', name, k, types.described(t))
-    end
-    inputs[k - 1] = node_of(t)
+local function set_input(name, k, t)
+  if not is_tensor(t) then
+    fail('%s: argument %d is %s, expected a tensor', name, k, types.described(t))
   end
+  inputs[k - 1] = node_of(t)
+end
+
+--- Sets the inputs of an op. Returns their number.
+local function set_inputs(name, a, b, c, d, e, f)
+  local n = f ~= nil and 6 or e ~= nil and 5 or d ~= nil and 4 or c ~= nil and 3 or b ~= nil and 2
+    or a ~= nil and 1 or 0
+  if n > 0 then set_input(name, 1, a) end
+  if n > 1 then set_input(name, 2, b) end
+  if n > 2 then set_input(name, 3, c) end
+  if n > 3 then set_input(name, 4, d) end
+  if n > 4 then set_input(name, 5, e) end
+  if n > 5 then set_input(name, 6, f) end
+  return n
+end
+
+--- Notes what an op outside of steps was made of, the tensors a to f.
+local function note_origins(t, n, a, b, c, d, e, f)
+  local from = {a, b, c, d, e, f}
+  for k = 1, n do note_origin(t, from[k]) end
+  runtime.compact()
+end
+
+--- Records an op of up to six tensors. `with`: attributes from attribute(), or nil. Errors: shapes
+--- and types that do not fit.
+local function record(name, with, a, b, c, d, e, f)
+  local tape, n = runtime.tape, set_inputs(name, a, b, c, d, e, f)
   local where = runtime.capture and runtime.where() or nil
   local node = C.tkg_tape_record(tape.c, op_code[name], inputs, n, with, where)
   if node < 0 then fail('%s', ffi.string(C.tkg_error())) end
   local t = lazy(tape, node)
-  if tape.live then
-    for k = 1, n do note_origin(t, (select(k, ...))) end
-    runtime.compact()
-  end
+  if tape.live then note_origins(t, n, a, b, c, d, e, f) end
   return t
 end
 tensor.record = record
@@ -215,9 +238,8 @@ function methods:size(dim)
     if d < 1 or d > rank then fail('size: dimension %d of a tensor with %d', dim, rank) end
     return size_of(self, d - 1)
   end
-  local shape = {}
-  for d = 1, rank do shape[d] = size_of(self, d - 1) end
-  return shape
+  return {rank > 0 and size_of(self, 0) or nil, rank > 1 and size_of(self, 1) or nil,
+          rank > 2 and size_of(self, 2) or nil, rank > 3 and size_of(self, 3) or nil}
 end
 
 --- Number of dimensions. ---@return integer

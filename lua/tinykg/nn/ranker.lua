@@ -7,7 +7,6 @@
 -- the fields
 --   item_count  how many items there are, if rows of other nodes follow theirs
 --   user_nodes  int32 [users], if users and items are nodes of one graph
-local arrays = require 'tinykg.engine.arrays'
 local loss = require 'tinykg.nn.loss'
 local module = require 'tinykg.nn.module'
 local ops = require 'tinykg.engine.ops'
@@ -40,16 +39,11 @@ local function parts_of(self, t)
 end
 
 --- The tables of rows, as lists of parts: those that prepare returned, users' first, else of
---- node_embeddings. Errors: no function, no tensors.
+--- node_embeddings; no items' if users and items are nodes of one graph. Errors: no function, no
+--- tensors.
 local function tables_of(self, prepared)
   if tensor.is(prepared) then return {prepared} end
-  if prepared and prepared.of_nodes then return prepared end
-  if prepared then
-    local n = #prepared / 2
-    local users = parts_of(self, {unpack(prepared, 1, n)})
-    users.by_node = prepared.by_node
-    return users, parts_of(self, {unpack(prepared, n + 1)})
-  end
+  if prepared then return parts_of(self, prepared.users), prepared.items end
   if not self.node_embeddings then
     runtime.fail('%s: it has no function node_embeddings', self.name or 'a model')
   end
@@ -69,12 +63,6 @@ local function gather(parts, ids)
   return #rows == 1 and rows[1] or ops.cat(rows, 2)
 end
 
---- Rows of users of part k; in a parameter that prepare left as it is, rows of their nodes.
-local function rows_of_users(self, parts, k, users)
-  local by_node = parts.by_node and parts.by_node[k]
-  return parts[k]:gather(by_node and nodes_of(self, users) or users)
-end
-
 --- Rows of a batch's users, items and sampled items. All rows of one table are gathered by one
 --- op, so that the engine computes no other rows of a last layer.
 ---@param batch {users: Tensor, items: Tensor, negatives: Tensor?}
@@ -87,9 +75,7 @@ function Ranker:batch_embeddings(batch, users, items)
   local n, sampled = batch.users:size(1), batch.negatives
   sampled = sampled and sampled:reshape(-1)
   if items then
-    local of_users = {}
-    for k = 1, #users do of_users[k] = rows_of_users(self, users, k, batch.users) end
-    local u = #users == 1 and of_users[1] or ops.cat(of_users, 2)
+    local u = gather(users, batch.users)
     local rows = gather(items, sampled and ops.cat{batch.items, sampled} or batch.items)
     if not sampled then return u, rows end
     return u, rows:rows(1, n), rows:rows(n + 1, rows:size(1))
@@ -107,38 +93,13 @@ function Ranker:interaction_loss(batch, l2)
   return loss.interactions(u, i, j, batch.labels) + loss.l2(u, i, j) * (l2 / u:size(1))
 end
 
---- The nodes of all items of a model, whose rows come first in their table: 0, 1, ...
-local function item_nodes(self)
-  return tensor.constant(tensor.I32, {self.item_count}, arrays.range(self.item_count))
-end
-
---- Users and items are so large a share of all nodes that their rows are not worth a copy.
-local MOST = 0.75
-
---- Computes the tables that score and rank read, once for a whole evaluation: rows of users and of
---- items, gathered where the model has rows of other nodes too, which the engine then leaves out of
---- its last layer. A parameter is read where it is.
----@return Tensor[]|{temporary: Tensor[]?} parts of users' rows, then as many of items' rows, or
----  those of all nodes, with a field `of_nodes`; what can be freed with them. A user's row in part
----  k is that of the user's node if by_node[k].
+--- Computes the tables that score and rank read, once for a whole evaluation: all rows of them,
+--- since a layer then lies where its final rows do. A parameter is read where it is.
+---@return {users: Tensor[], items: Tensor[]?} and all of them as a list
 function Ranker:prepare()
   local users, items = tables_of(self)
-  local all_users = not items and nodes_of(self)
-  local rows = (items or users)[1]:size(1)
-  if all_users and all_users:size(1) + (self.item_count or rows) > MOST * rows then
-    local of_nodes = tables.append({}, users)
-    of_nodes.of_nodes = true
-    return of_nodes
-  end
-  items = items or users
-  local nodes = self.item_count and self.item_count ~= rows and item_nodes(self)
-  local prepared = {by_node = {}}
-  for k, part in ipairs(users) do
-    prepared.by_node[k] = all_users and part.kept and true
-    prepared[k] = all_users and not part.kept and part:gather(all_users) or part
-    prepared[#users + k] = nodes and not items[k].kept and items[k]:gather(nodes) or items[k]
-  end
-  prepared.temporary = nodes and {nodes} or nil
+  local prepared = tables.append(tables.append({}, users), items or {})
+  prepared.users, prepared.items = users, items
   return prepared
 end
 
@@ -153,15 +114,23 @@ end
 ---@param prepared? Tensor|Tensor[] what prepare returned ---@return Tensor [n, items]
 function Ranker:rank(users, prepared)
   local of_users, of_items = tables_of(self, prepared)
-  local nodes, scores = not of_items and nodes_of(self, users), nil
+  local rows, scores = of_items and users or nodes_of(self, users), nil
   for k, part in ipairs(of_users) do
     local items = (of_items or of_users)[k]
     if self.item_count then items = items:rows(1, self.item_count) end
-    local u = nodes and part:gather(nodes) or rows_of_users(self, of_users, k, users)
-    local products = u:matmul(items, {transpose_b = true})
+    local products = part:gather(rows):matmul(items, {transpose_b = true})
     scores = scores and scores + products or products
   end
   return scores
+end
+
+--- The tables by whose rows rank scores, for an engine that ranks by them at once (tkg_rank): a
+--- user's score of an item is the sum over parts of products of their rows.
+---@param prepared? Tensor|Tensor[] what prepare returned
+---@return Tensor[] users, Tensor[] items ---@return Tensor? rows of each user in them, int32
+function Ranker:ranked(prepared)
+  local users, items = tables_of(self, prepared)
+  return users, items or users, not items and nodes_of(self) or nil
 end
 
 return Ranker

@@ -58,12 +58,15 @@ function write(node, out)
   end
 end
 
---- The page of a root element. ---@return string
-function html.page(root)
-  local out = {'<!DOCTYPE html>\n'}
-  write(root, out)
+--- The text of an element. ---@return string
+function html.markup(element)
+  local out = {}
+  write(element, out)
   return table.concat(out)
 end
+
+--- The page of a root element. ---@return string
+function html.page(root) return '<!DOCTYPE html>\n' .. html.markup(root) end
 
 --- html.NAME{...}: named fields are attributes (true: the name as value; false: left out), list
 --- entries are children: texts, numbers, elements, lists of them; nil and false are left out.

@@ -5,6 +5,7 @@ local columns = require 'tinykg.report.columns'
 local comparison = require 'tinykg.report.comparison'
 local curves = require 'tinykg.report.curves'
 local format = require 'tinykg.report.format'
+local growth_charts = require 'tinykg.report.chart.growth'
 local groups = require 'tinykg.report.groups'
 local html = require 'tinykg.report.html'
 local memory = require 'tinykg.report.memory'
@@ -65,9 +66,9 @@ local function section_part(section, several)
 end
 
 --- The page as HTML.
----@param runs ReportRun[]
+---@param runs ReportRun[] ---@param growth? table[] of `tinykg bench growth`
 ---@return string
-function page.render(runs)
+function page.render(runs, growth)
   local sections = groups.sections(runs)
   local title, parts = title_of(runs, sections), {}
   for i, section in ipairs(sections) do parts[i] = section_part(section, #sections > 1) end
@@ -80,7 +81,7 @@ function page.render(runs)
     html.body{
       html.h1{title},
       html.p{class = 'quiet', counts(runs), ', begun ', times(runs)},
-      parts, settings.render(runs)}})
+      parts, growth and growth_charts.render(growth), settings.render(runs)}})
 end
 
 return page

@@ -42,6 +42,7 @@ svg.wide { min-width: 760px; max-width: 980px; }
 svg text { fill: var(--quiet); font-size: 12px; font-family: inherit; }
 svg text.title { fill: var(--ink); font-size: 13px; font-weight: 600; }
 svg text.strong { fill: var(--ink); font-variant-numeric: tabular-nums; }
+svg text.name { fill: currentColor; }
 svg .grid { stroke: var(--rule); stroke-width: 1; }
 svg .axis { stroke: var(--quiet); stroke-width: 1; }
 svg .line { fill: none; stroke: currentColor; stroke-width: 2; stroke-linejoin: round; }

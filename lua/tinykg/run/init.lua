@@ -22,6 +22,7 @@ local tensorboard_log = require 'tinykg.run.tensorboard_log'
 local train = require 'tinykg.train'
 local tk = require 'tinykg'
 local phases = require 'tinykg.train.phases'
+local profile = require 'tinykg.engine.profile'
 
 -- ---- config.json, summary.json, kept.json ----
 
@@ -243,6 +244,15 @@ local function train_to_end(o, path, run, save)
   error(result, 0)
 end
 
+--- Trains to the end with a profile, which it prints and writes to the folder.
+local function train_with_profile(o, path, run, save)
+  local found, result = profile.of(train_to_end, o, path, run, save)
+  found:write(path .. '/profile.json')
+  found:trace(path .. '/trace.json')
+  if not o.settings.silent then print(found) end
+  return result
+end
+
 local function run_once(o)
   tk.seed(o.seed)
   o.data_options = output_folder.data_options(o)
@@ -257,7 +267,8 @@ local function run_once(o)
       lfs.rmdir(path) -- fails unless it is empty
       error(made, 0)
     end
-    local result = train_to_end(o, path, made.run, made.save)
+    local train_all = o.settings.profile and train_with_profile or train_to_end
+    local result = train_all(o, path, made.run, made.save)
     summary = summary_of(o, made.data, result, made.load_s, made.exact)
     folder.write(path, 'kept.json', {phases = phases.saved(result.phases)})
     folder.write(path, 'summary.json', summary)
@@ -277,7 +288,7 @@ end
 --- Runs and returns summary.json. Frees the run's tensors before the next run. Fields of o:
 --- recipe, text and path of its file; data (a folder); data_options (the seed of the split is 0 by
 --- default); options; seed; settings: bits or 'auto', budget in bytes, rounding, quiet, silent,
---- report, steps, tensorboard, check, checkpoint (seconds within an epoch);
+--- report, profile, steps, tensorboard, check, checkpoint (seconds within an epoch);
 --- out: a folder; by default one that is named after `given` and `data_given`, the given options;
 --- resume: true goes on with the run in the folder and raises an error for another configuration;
 --- 'if the same' begins a new run then; from = 'last-1' goes on from the older checkpoint;

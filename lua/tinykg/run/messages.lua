@@ -5,8 +5,19 @@ local tables = require 'tinykg.base.tables'
 
 local messages = {}
 
---- The metrics that are shown, in order.
-messages.metric_names = {'auc', 'f1', 'recall@10', 'recall@20', 'ndcg@10', 'ndcg@20'}
+local SHOWN = {'auc', 'f1', 'recall@10', 'recall@20', 'ndcg@10', 'ndcg@20'}
+
+--- The names of the metrics that are shown, in order: also with a mark of how they were measured.
+---@param measured table<string, any> by name ---@return string[]
+function messages.metric_names(measured)
+  local list = {}
+  for _, shown in ipairs(SHOWN) do
+    for _, name in ipairs(tables.sorted_keys(measured)) do
+      if name == shown or name:sub(1, #shown + 2) == shown .. ' (' then list[#list + 1] = name end
+    end
+  end
+  return list
+end
 
 --- '0.7123', or '-' for a metric that is not defined. ---@param value any NaN or null then
 function messages.metric(value)
@@ -16,8 +27,8 @@ end
 --- 'auc 0.7123  f1 0.6543' ---@param m? table metrics
 function messages.metrics(m)
   if not m then return 'no rows' end
-  return table.concat(tables.map(messages.metric_names, function(key)
-    return m[key] and key .. ' ' .. messages.metric(m[key])
+  return table.concat(tables.map(messages.metric_names(m), function(key)
+    return key .. ' ' .. messages.metric(m[key])
   end), '  ')
 end
 

@@ -35,7 +35,7 @@ local ORDER = {auc = 1, f1 = 2, recall = 3, ndcg = 4, ndcg_kgat = 5, hit = 6, pr
                mrr = 8, map = 9}
 
 local function rank(name)
-  local base, cut = name:match('^(.*)@(%d+)$')
+  local base, cut = name:match('^(.*)@(%d+)') -- a mark of how it was measured may follow
   return tonumber(cut) or 0, ORDER[base or name] or 99, name
 end
 
@@ -64,12 +64,12 @@ function statistics.metrics(section)
       if run.summary then take(run.summary.test) end
       for _, record in ipairs(run.log) do take(record.valid) end
     end
-    watched[group.settings['option metric'] or ''] = true
+    watched[group.settings['option metric'] or ''] = true -- as named without a mark
   end
   local all = tables.sorted_keys(seen)
   table.sort(all, metric_before)
   for _, name in ipairs(all) do
-    local is_main = #all <= MOST_MAIN or watched[name] or name:match('^recall@')
+    local is_main = #all <= MOST_MAIN or watched[name:match('^[^ ]+')] or name:match('^recall@')
       or name:match('^ndcg@') or name == 'auc'
     table.insert(is_main and main or rest, name)
   end

@@ -53,7 +53,15 @@ local function row_of(group, metrics)
 end
 
 local function measured(groups)
-  return tables.filter(messages.metric_names, function(key)
+  local names = {}
+  for _, g in ipairs(groups) do
+    for _, m in ipairs(g.finished) do
+      for name in pairs(type(m.summary.test) == 'table' and m.summary.test or {}) do
+        names[name] = true
+      end
+    end
+  end
+  return tables.filter(messages.metric_names(names), function(key)
     return tables.any(groups, function(g) return metric_cell(g, key) ~= '' end)
   end)
 end

@@ -6,25 +6,26 @@ local metrics = require 'tinykg.train.metrics'
 local loader = require 'tinykg.data.loader'
 local rows = require 'tinykg.data.rows'
 local runtime = require 'tinykg.engine.runtime'
+local sample = require 'tinykg.train.sample_ranking'
+local scoring = require 'tinykg.train.scoring'
 local step = require 'tinykg.engine.step'
+local tables = require 'tinykg.base.tables'
 local tensor = require 'tinykg.engine.tensor'
 local C = require 'tinykg.engine.lib'
 
 local evaluate = {}
 
-local function check_count(name, t, n)
-  if t:count() == n then return t end
-  runtime.fail('%s: returned [%s], expected %d scores', name, table.concat(t:size(), ', '), n)
-end
-
 --- Calls model:begin_evaluation(), and computes what model:prepare() returns, the last argument of
---- score and rank: a tensor, or a table of tensors, which may have a list `temporary` of tensors to
---- free with them. Returns it, and a function that frees the tensors.
+--- score and rank: a tensor, or a table of tensors and of other things. Returns it, and a function
+--- that frees the tensors.
 ---@param model Module in eval mode
 ---@return Tensor|table|nil prepared, fun() release
 function evaluate.prepare(model)
   local begin = model.begin_evaluation
-  if begin then source_line.within(begin, step.no_grad, begin, model) end
+  if begin then
+    source_line.within(begin, step.no_grad, begin, model)
+    C.tkg_engine_trim(runtime.engine) -- what it took and the rows below do not add up
+  end
   if not model.prepare then return nil, function() end end
   local outer, prepared, made = source_line.enter(model.prepare), nil, {}
   step.no_grad(function()
@@ -38,16 +39,7 @@ function evaluate.prepare(model)
   C.tkg_engine_trim(runtime.engine) -- scoring needs far less than preparing did
   return prepared, function()
     for _, t in ipairs(made) do t:free() end
-    for _, t in ipairs(prepared and not tensor.is(prepared) and prepared.temporary or {}) do
-      t:free()
-    end
   end
-end
-
---- Logits of pairs. Errors: score did not return one per pair.
-local function score(model, prepared, users, items)
-  return check_count('score', step.no_grad(model.score, model, users, items, prepared),
-                     users:count())
 end
 
 local UNDEFINED = 0 / 0 -- null in JSON, - in tables
@@ -66,7 +58,7 @@ local function ctr(model, prepared, part, size)
   local scores, labels = ffi.new('float[?]', part.n), ffi.new('float[?]', part.n)
   local at, buffers = 0, {}
   for batch in loader.batches(part, {size = size, shuffle = false}, nil, buffers) do
-    local logits = score(model, prepared, batch.users, batch.items)
+    local logits = scoring.pairs(model, prepared, batch.users, batch.items)
     local values, labels_of_batch = logits:values(), batch.labels:values()
     ffi.copy(scores + at, values, 4 * batch.n)
     ffi.copy(labels + at, labels_of_batch, 4 * batch.n)
@@ -77,46 +69,6 @@ local function ctr(model, prepared, part, size)
   local f1 = metrics.f1(scores, labels, 0, part.n) -- first: it looks for NaN whatever the labels
   return {auc = rows.only_label(part) and UNDEFINED or metrics.auc(scores, labels, part.n),
           f1 = f1}
-end
-
-local CUT = 256 -- rows after which the engine cuts a product of matrices
-
---- Scores of all items for some users by a model that scores pairs, about `size` at once. Which
---- pairs are computed together depends on the items alone, so that a score has the same bits
---- whatever the size and the other users are.
-local function rank_by_pairs(model, prepared, data, users, count, size, out)
-  size = math.max(CUT, size - size % CUT)
-  local user_ids, item_ids = ffi.new('int32_t[?]', size), ffi.new('int32_t[?]', size)
-  for row = 0, count - 1 do
-    for first = 0, data.items - 1, size do
-      local n = math.min(size, data.items - first)
-      for i = 0, n - 1 do user_ids[i], item_ids[i] = users[row], first + i end
-      local a, b = tensor.ids(user_ids, n), tensor.ids(item_ids, n)
-      local scores = score(model, prepared, a, b)
-      runtime.check(C.tkg_tensor_read(scores.kept, out + row * data.items + first, 0, n))
-      for _, t in ipairs{scores, a, b} do t:free() end
-    end
-  end
-end
-
-local function rank_at_once(model, prepared, data, users, count, out)
-  local ids = tensor.ids(users, count)
-  local scores = check_count('rank', step.no_grad(model.rank, model, ids, prepared),
-                             count * data.items)
-  runtime.check(C.tkg_tensor_read(scores.kept, out, 0, scores:count()))
-  scores:free()
-  ids:free()
-end
-
---- Returns a function that scores all items for users ids[0 .. count - 1], at most `block` of them.
---- It returns floats [count, items], each time in the same buffer.
-local function scorer(model, prepared, data, block, size)
-  local out = arrays.floats(block * data.items)
-  return function(ids, count)
-    if model.rank then rank_at_once(model, prepared, data, ids, count, out)
-    else rank_by_pairs(model, prepared, data, ids, count, size, out) end
-    return out
-  end
 end
 
 --- A tensor of scores [users, items] as a model.
@@ -156,18 +108,44 @@ function evaluate.order(data, test)
   return ids, evaluated
 end
 
---- Full ranking of all items that a user does not know, in blocks of users.
+--- Metrics by the names that say how they were measured.
+local function marked(result, mark)
+  local out = {}
+  for name, value in pairs(result) do
+    out[name == 'users' and name or name .. mark] = value
+  end
+  return out
+end
+
+--- The lister of the best items that a device or a sample allows, nil where all are scored;
+--- and how many users it takes at once.
+local function lister(model, prepared, data, own, known, at_once)
+  if at_once.negatives and at_once.negatives ~= 'full' then
+    return scoring.sampled(model, prepared, data, at_once.size, sample.candidates(
+      data, own, known, at_once.negatives, at_once.seed)), scoring.RANKED
+  end
+  local top = scoring.ranker(model, prepared, data, known)
+  return top, top and scoring.RANKED or at_once.block or block_of(data)
+end
+
+--- Ranks what a user does not know, in blocks of users.
 local function ranking(model, prepared, data, part, k, at_once, progress)
   local test, known = data:positives(part), evaluate.known(data, part)
   local users, n = arrays.filled_rows(test.offsets, data.users)
-  local block = at_once.block or block_of(data)
-  local score_all = scorer(model, prepared, data, block, at_once.size)
-  return metrics.ranking{
+  users, n = sample.users(users, n, at_once.users, at_once.seed)
+  local top, block = lister(model, prepared, data, test, known, at_once)
+  local score_all, free
+  if not top then
+    score_all, free = scoring.scorer(model, prepared, data, block, at_once.size, at_once.block)
+  end
+  local result = metrics.ranking{
     users = users, n = n, items = data.items, k = k, block = block, progress = progress,
     known = known and {offsets = known.offsets, items = known.items, n = data.users},
-    test = {offsets = test.offsets, items = test.items, n = data.users},
-    score = function(ids, first, count) return score_all(ids + first, count) end,
+    test = {offsets = test.offsets, items = test.items, n = data.users}, top = top,
+    score = score_all and function(ids, first, count) return score_all(ids + first, count) end,
   }
+  if free then free() end
+  return marked(result, sample.mark(at_once))
 end
 
 local PARTS = {train = true, valid = true, test = true}
@@ -196,7 +174,7 @@ local function ends_of_ctr(model, prepared, part, size)
   local buffers, count = {}, math.ceil(part.n / size)
   for _, skip in ipairs{0, count > 1 and count - 1 or nil} do
     local batch = loader.batches(part, {size = size, shuffle = false, skip = skip}, nil, buffers)()
-    score(model, prepared, batch.users, batch.items):free()
+    scoring.pairs(model, prepared, batch.users, batch.items):free()
   end
   free_batches(buffers)
 end
@@ -205,29 +183,45 @@ end
 local function ends(model, prepared, data, part, at_once)
   if data.task == 'ctr' then return ends_of_ctr(model, prepared, data[part], at_once.size) end
   local users, n = arrays.filled_rows(data:positives(part).offsets, data.users)
+  users, n = sample.users(users, n, at_once.users, at_once.seed)
+  if n == 0 then return end
+  local top, most = lister(model, prepared, data, data:positives(part),
+                           evaluate.known(data, part), at_once)
+  if top then
+    most = math.min(n, most)
+    local best, scores = arrays.ints(most), arrays.floats(most)
+    top(users, most, 1, best, scores)
+    if n % most > 0 then top(users + n - n % most, n % most, 1, best, scores) end
+    return
+  end
   local block = model.rank and (at_once.block or block_of(data)) or 1 -- pairs: user by user
   block = math.min(n, block)
-  if block == 0 then return end
-  local score_all = scorer(model, prepared, data, block, at_once.size)
+  local score_all, free = scoring.scorer(model, prepared, data, block, at_once.size, at_once.block)
   score_all(users, block)
   if n % block > 0 then score_all(users + n - n % block, n % block) end
+  free()
 end
 
 --- Prepares and scores as an evaluation does, the first and the last block alone. A plan-only
 --- engine computes nothing, but counts the memory that evaluation needs.
 ---@param model Module ---@param data tinykg.Data ---@param part string
----@param at_once {size: integer, block: integer?} as of evaluate.ranking
+---@param at_once {size: integer, block: integer?, users: integer?, negatives: string?} as of
+---  evaluate.ranking
 function evaluate.rehearse(model, data, part, at_once)
   if data[part].n == 0 then return end
+  at_once = tables.merged(at_once, {seed = tonumber(runtime.seed)})
   in_eval(model, model.rank or model.score, ends, data, part, at_once)
 end
 
---- Full ranking by a model or by a tensor of scores [users, items]: metrics.ranking of a data set.
+--- Ranking by a model or by a tensor of scores [users, items]: metrics.ranking of a data set. With
+--- `users` or `negatives` of a sample, which the metrics' names then tell (sample_ranking).
 ---@param model Module|Tensor ---@param data tinykg.Data
----@param o? {k: integer[], part: string, size: integer, block: integer, progress: function} part
----  'test'; size: pairs scored at once, 1024; block: users, block_of(data)
+---@param o? {k: integer[], part: string, size: integer, block: integer, users: integer,
+---  negatives: string, seed: integer, progress: function} part 'test'; size: pairs scored at once,
+---  1024; block: users, block_of(data); users: so many, 0 = all; negatives 'full', 'uni100' or
+---  'pop100'; seed: of both, the engine's
 function evaluate.ranking(model, data, o)
-  runtime.options('ranking', o, 'k part size block progress')
+  runtime.options('ranking', o, 'k part size block users negatives seed progress')
   o = o or {}
   local part = o.part or 'test'
   if type(data) ~= 'table' or not data.positives then
@@ -241,25 +235,31 @@ function evaluate.ranking(model, data, o)
     runtime.fail('ranking: expected a model with score or rank, or scores [users, items]')
   end
   return in_eval(model, model.rank or model.score, ranking, data, part, o.k or {10, 20},
-                 {size = o.size or 1024, block = o.block}, o.progress)
+                 {size = o.size or 1024, block = o.block, users = o.users,
+                  negatives = o.negatives, seed = o.seed or tonumber(runtime.seed)}, o.progress)
 end
 
 --- Returns a function score(ids, count) for users ids[0 .. count - 1] (int32 FFI array): the scores
---- that evaluation ranks by, floats [count, items], each time in the same buffer.
+--- that evaluation ranks by, up to rounding where it ranks by rows (scoring.ranker), floats [count,
+--- items], each time in the same buffer.
 ---@param model Module in eval mode ---@param data tinykg.Data
 ---@param o? {size: integer} pairs scored at once, 1024; of users, at most block_of(data) a call
 ---@return fun(ids: ffi.cdata*, count: integer): ffi.cdata* score, fun() release frees memory
 function evaluate.scorer(model, data, o)
   local prepared, release = evaluate.prepare(model)
-  return scorer(model, prepared, data, block_of(data), o and o.size or 1024), release
+  local score, free = scoring.scorer(model, prepared, data, block_of(data), o and o.size or 1024)
+  return score, function()
+    free()
+    release()
+  end
 end
 
 --- AUC (NaN if all labels are equal) and F1 of labelled data; recall, ndcg and others at each k of
 --- data to rank.
 ---@param model Module ---@param data table ---@param part string 'valid' or 'test'
----@param o? {k: integer[], size: integer, block: integer, progress: function} k {10, 20}; size:
----  interactions scored at once, 1024: evaluating should not take more memory than training; block:
----  users scored at once
+---@param o? {k: integer[], size: integer, block: integer, users: integer, negatives: string,
+---  seed: integer, progress: function} k {10, 20}; size: interactions scored at once, 1024:
+---  evaluating should not take more memory than training; others as of evaluate.ranking
 ---@return table<string, number>? metrics; nil when the part has no rows
 function evaluate.model(model, data, part, o)
   o = o or {}
@@ -267,6 +267,7 @@ function evaluate.model(model, data, part, o)
   if data[part].n == 0 then return nil end
   if data.task == 'ctr' then return in_eval(model, model.score, ctr, data[part], size) end
   return evaluate.ranking(model, data, {k = o.k, part = part, size = size, block = o.block,
+                                       users = o.users, negatives = o.negatives, seed = o.seed,
                                        progress = o.progress})
 end
 

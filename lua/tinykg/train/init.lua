@@ -12,6 +12,7 @@ local progress = require 'tinykg.base.progress'
 local rows = require 'tinykg.data.rows'
 local schedule = require 'tinykg.train.schedule'
 local runtime = require 'tinykg.engine.runtime'
+local sample = require 'tinykg.train.sample_ranking'
 local step = require 'tinykg.engine.step'
 local tensor = require 'tinykg.engine.tensor'
 
@@ -34,27 +35,37 @@ end
 
 local CUTS = {10, 20}
 
---- 'recall@10', 'precision@10', ... at all cuts. ---@param cuts integer[] ---@return string[]
-function train.metric_names(cuts)
+--- 'recall@10', 'precision@10', ... at all cuts. ---@param cuts integer[]
+---@param mark? string what stands behind each name (sample_ranking) ---@return string[]
+function train.metric_names(cuts, mark)
   local list = {}
   for _, k in ipairs(cuts) do
-    for _, name in ipairs(metrics.names) do list[#list + 1] = name .. '@' .. k end
+    for _, name in ipairs(metrics.names) do list[#list + 1] = name .. '@' .. k .. (mark or '') end
   end
   return list
 end
 
+--- What the names of a run's metrics end in. Errors: a sample of data that are not ranked.
+local function mark_of(o, data)
+  local mark = sample.mark{users = o.eval_users, negatives = o.eval_negatives}
+  if mark == '' or data.task ~= 'ctr' then return mark end
+  error(string.format("option %s: labelled data are not ranked (task 'ranking' ranks them)",
+                      o.eval_users > 0 and 'eval_users' or 'eval_negatives'), 0)
+end
+
 --- The metric that early stopping watches. Errors: it is not measured, or not defined.
 local function watched(o, data, cuts)
+  local mark = mark_of(o, data)
   local names = data.task == 'ctr' and {'auc', 'f1'} or train.metric_names(cuts)
   local label = data.task == 'ctr' and rows.only_label(data.valid)
   if o.metric == 'auto' then
-    return data.task ~= 'ctr' and 'recall@' .. cuts[#cuts] or label and 'f1' or 'auc'
+    return data.task ~= 'ctr' and 'recall@' .. cuts[#cuts] .. mark or label and 'f1' or 'auc'
   end
   if label and o.metric == 'auc' then
     error(string.format('option metric: auc is not defined on the validation part, all %d labels '
                         .. 'are %d: f1 is', data.valid.n, label), 0)
   end
-  if tables.any(names, function(name) return name == o.metric end) then return o.metric end
+  if tables.any(names, function(name) return name == o.metric end) then return o.metric .. mark end
   error(string.format('option metric: %s is not measured here; there are: %s', o.metric,
                       table.concat(names, ' ')), 0)
 end
@@ -162,9 +173,11 @@ end
 
 --- What is scored at once: interactions, about as many as a step trains on, and users, nil for as
 --- many as evaluate.block_of says. settings.evaluation sets other numbers.
----@return {size: integer, block: integer?}
+---@return {size: integer, block: integer?, users: integer?, negatives: string?}
 function train.evaluation_size(o, settings)
-  return settings and settings.evaluation or {size = math.max(256, math.min(o.batch_size, 8192))}
+  return tables.merged(settings and settings.evaluation
+                         or {size = math.max(256, math.min(o.batch_size, 8192))},
+                       {users = o.eval_users, negatives = o.eval_negatives})
 end
 
 function Run:evaluate(part)
@@ -176,7 +189,7 @@ function Run:evaluate(part)
   local at_once = train.evaluation_size(self.o, self.settings)
   local ok, result = pcall(evaluate.model, self.model, self.data, part, {
     k = self.settings.k or CUTS, progress = progressed, size = at_once.size,
-    block = at_once.block})
+    block = at_once.block, users = at_once.users, negatives = at_once.negatives})
   if not ok then
     if not tostring(result):find('NaN', 1, true) then error(result, 0) end
     error(string.format('%s: the model scores NaN after step %d: try a smaller lr (it is %g)',

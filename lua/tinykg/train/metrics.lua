@@ -223,8 +223,9 @@ local function prepare(options)
   if type(options) ~= 'table' then
     error('ranking: expected a model and a data set, got ' .. type(options), 0)
   end
-  local o = { score = options.score, progress = options.progress or function() end }
-  if type(o.score) ~= 'function' then error('ranking: score must be a function', 0) end
+  local o = { score = options.score, top = options.top,
+              progress = options.progress or function() end }
+  if type(o.score or o.top) ~= 'function' then error('ranking: score must be a function', 0) end
   o.items = whole(options.items, nil, 'ranking: items')
   o.block = whole(options.block, 256, 'ranking: block')
   o.test = to_csr(options.test, o.items, 'ranking: test')
@@ -236,23 +237,32 @@ local function prepare(options)
   return o
 end
 
--- Sums over all users. `score` is called outside of any pcall, so that its errors keep their line.
+-- The best k_max items of users first .. first + count - 1 by `score`.
+local function top_by_scores(o, first, count, k_max, top)
+  local known = o.known or {}
+  local scores = o.score(o.users, first, count)
+  local element, length = pointers.type(scores)
+  if element ~= 'float' or (length and length < count * o.items) then
+    error(('ranking: score returned %s, expected a buffer of %d x %d floats'):format(
+      element and tostring(ffi.typeof(scores)) or type(scores), count, o.items), 0)
+  end
+  check(lib.tkg_metrics_topk(scores, count, o.items, o.users + first, known.offsets, known.items,
+    k_max, top, nil))
+end
+
+-- Sums over all users. `score` and `top` are called outside of any pcall, so that their errors keep
+-- their line.
 local function sum_blocks(o)
-  local k_max = o.k[#o.k]
-  local top = int32s(math.min(o.block, o.n) * k_max)
+  local k_max, most = o.k[#o.k], math.min(o.block, o.n)
+  local top, best = int32s(most * k_max), o.top and floats(most * k_max)
   local sums, counted = doubles(#o.k * #metrics.names), ffi.new('int64_t[1]')
-  local known_offsets, known_items
-  if o.known then known_offsets, known_items = o.known.offsets, o.known.items end
   for first = 0, o.n - 1, o.block do
     local count = math.min(o.block, o.n - first)
-    local scores = o.score(o.users, first, count)
-    local element, length = pointers.type(scores)
-    if element ~= 'float' or (length and length < count * o.items) then
-      error(('ranking: score returned %s, expected a buffer of %d x %d floats'):format(
-        element and tostring(ffi.typeof(scores)) or type(scores), count, o.items), 0)
+    if o.top then
+      o.top(o.users + first, count, k_max, top, best)
+    else
+      top_by_scores(o, first, count, k_max, top)
     end
-    check(lib.tkg_metrics_topk(scores, count, o.items, o.users + first, known_offsets, known_items,
-      k_max, top, nil))
     check(lib.tkg_metrics_ranking(top, count, k_max, o.users + first, o.test.offsets, o.test.items,
       o.ks, #o.k, sums, counted))
     o.progress(first + count, o.n)
@@ -269,7 +279,9 @@ end
 ---@field users table|ffi.cdata* int32 ids of the users to evaluate
 ---@field n? integer how many users, needed only for an FFI pointer
 ---@field items integer how many items, all of which are ranked
----@field score fun(users: ffi.cdata*, first: integer, count: integer): ffi.cdata*
+---@field score? fun(users: ffi.cdata*, first: integer, count: integer): ffi.cdata*
+---@field top? fun(users: ffi.cdata*, count: integer, k: integer, top: ffi.cdata*, best: ffi.cdata*)
+---  instead of score: writes the best k items, none of them known, and their scores
 ---@field known? tinykg.Csr items that are never recommended: the train positives
 ---@field test tinykg.Csr what should have been recommended; each user's items ascend
 ---@field k? integer|integer[] cuts, {10, 20}

@@ -3,6 +3,7 @@ local arguments = require 'tinykg.base.arguments'
 local tables = require 'tinykg.base.tables'
 local optim = require 'tinykg.engine.optim'
 local runtime = require 'tinykg.engine.runtime'
+local sample = require 'tinykg.train.sample_ranking'
 
 ---@class Recipe
 ---@field name string
@@ -35,6 +36,9 @@ local COMMON = {
   {'metric', 'auto', 'for early stopping: auc, or recall@20, ndcg@10, ...'},
   {'patience', 5, 'validations without improvement before training stops; 0 = never'},
   {'eval_every', 1, 'epochs from one validation to the next'},
+  {'eval_users', 0, 'users that are ranked, drawn by the seed; 0: all'},
+  {'eval_negatives', 'full', 'items that are ranked: all, or 100 sampled for each one to be found',
+   sample.CHOICES},
 }
 
 local COMMON_BY_NAME = {}

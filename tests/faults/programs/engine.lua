@@ -55,11 +55,25 @@ local function call_with_others(step, parameters)
   for k, w in ipairs(parameters) do w:copy(numbers[k]) end
 end
 
+--- Calls a step with a profile. Errors: an op without time, or with figures that no op can have.
+local function profiled(step)
+  local results = {tk.profile(step)}
+  for _, r in ipairs(results[1].ops) do
+    local possible = r.seconds > 0 and r.bytes >= 0 and r.cached >= r.bytes and r.flops >= 0
+      and r.cached < 1e12 and r.flops < 1e12
+    if not possible then
+      error(('profile: %s: %g bytes, %g cached, %g flops in %g s'):format(
+        r.op, r.bytes, r.cached, r.flops, r.seconds), 0)
+    end
+  end
+  return unpack(results, 2)
+end
+
 --- One call of a step, or the second one, in which the plan is used again.
 function KINDS.step(f, parameters, way)
   local step = tk.step(f, way.options)
   if way.again then call_with_others(step, parameters) end
-  local results = {step()}
+  local results = way.profiled and {profiled(step)} or {step()}
   local result = read(results[1], {unpack(results, 2)})
   result.gradients, result.step = gradients(parameters), step
   return result

@@ -15,6 +15,7 @@ end
 ways.all = {
   way('the second call', 'bits', {again = true, options = {}}),
   way('checked', 'bits', {options = {check = true}}),
+  way('profiled', 'bits', {profiled = true, options = {}}),
   way('2 threads', 'bits', {threads = 2, options = {}}),
   way('3 threads', 'bits', {threads = 3, options = {}}),
   way('no_grad', 'forward', {kind = 'no_grad'}),
@@ -39,6 +40,7 @@ ways.packed = way('2 bits', 'forward', {options = {bits = 2, small = 0}})
 ways.like_packed = {
   way('2 bits, 2 threads', 'bits', {threads = 2, options = {bits = 2, small = 0}}),
   way('2 bits, 3 threads', 'bits', {threads = 3, options = {bits = 2, small = 0}}),
+  way('2 bits, profiled', 'bits', {profiled = true, options = {bits = 2, small = 0}}),
   way('2 bits, checked', 'bits', {options = {bits = 2, small = 0, check = true}}),
   way('2 bits, tiles off', 'bits', {options = {bits = 2, small = 0, tiles = false}}),
 }

@@ -65,6 +65,18 @@ describe('bench', function()
     end
   end)
 
+  it('says what a step costs beside arithmetic: little', function()
+    local rows = lines_of('overhead --quick --threads 1').overhead
+    assert.equal(4, #rows)
+    for k = 3, 4 do
+      local few, many = rows[k - 2], rows[k]
+      near((many.min_us - few.min_us) / (many.ops - few.ops), many.us_per_op, 1e-3)
+      near(many.min_us, many.us_per_step + many.ops * many.us_per_op, 1e-3)
+    end
+    if os.getenv('TINYKG_CHECK') or os.getenv('TINYKG_DEVICE') then return end
+    assert.is_true(rows[3].us_per_op < 2 and rows[3].us_per_step < 30)
+  end)
+
   it('has the bytes of training', function()
     local settings = '--set dim=32 --set batch_size=256 --set neighbors=8'
     local found = lines_of(('step --data %s --recipe recipes/kgcn.lua --bits 32,2 --steps 3 %s')

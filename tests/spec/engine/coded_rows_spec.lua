@@ -57,7 +57,6 @@ local function readers(d)
     graph_op('aggregate_mul_rows', M, at, nil, function(x) return {packed, x, r, ids} end),
     graph_op('sddmm', M, at, nil, function(x) return {packed, a, x} end),
     graph_op('sddmm', N, at, nil, function(x) return {packed, x, b, r} end),
-    graph_op('aggregate_relation', M, at, vectors, function(x) return {packed, a, x, w} end),
     graph_op('aggregate_relation', N, at, vectors, function(x) return {packed, x, b} end),
     graph_op('aggregate_relation_rows', M, at, vectors,
              function(x) return {packed, few_rows, x, ids, w} end),

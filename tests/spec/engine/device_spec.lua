@@ -175,6 +175,39 @@ describe('TF32 on ' .. DEVICE, function()
   end)
 end)
 
+describe('an emulated GPU', function()
+  local ENGINE = ('TINYKG_LIB=%s/libtinykg.so %s -e "%s"')
+
+  it('that is lost is said to be, not to have no memory, whatever is asked of it then', function()
+    if not emulation.is_there() then return pending('not built: make emu-tests') end
+    local text = shell.gives(0, ([[TINYKG_DEVICE=emu TINYKG_LIB='%s' %s -e "
+      local tk, ffi = require 'tinykg', require 'ffi'
+      ffi.cdef 'int setenv(const char *, const char *, int);'
+      local x = tk.tensor{1, 2}
+      ffi.C.setenv('EMU_LOST', '1', 1)
+      for _, use in ipairs{function() return (x + 1):sum():item() end,
+                           function() return tk.zeros(3) end, function() return (x * 2):sum():item() end} do
+        print(select(2, pcall(use)))
+      end"]]):format(LIB, arg and arg[-1] or 'luajit'))
+    local lines = {}
+    for line in text:gmatch('[^\n]+') do lines[#lines + 1] = line end
+    assert.equal(3, #lines, text)
+    for _, line in ipairs(lines) do assert.matches('illegal memory access', line) end
+    assert.matches('emu:0 is lost to this process', lines[2])
+    assert.is_nil(text:find('no memory', 1, true), text)
+  end)
+
+  it('of other sources than the engine is not opened', function()
+    local dir = fixtures.dir() .. '/stale'
+    shell.gives(0, ("mkdir -p '%s' && cp '%s' '%s/libtinykg.so' && echo 'int tkg_backend_open;' "
+      .. "| ${CC:-cc} -shared -xc -o '%s/libtinykg_emu.so' -"):format(dir, LIB, dir, dir))
+    local text = shell.gives(0, ENGINE:format(dir, arg and arg[-1] or 'luajit',
+      "print(select(2, pcall(require('tinykg').device, 'emu')))"))
+    assert.matches('libtinykg_emu.so was built from other sources than libtinykg.so', text)
+    assert.matches('make emu builds it again', text)
+  end)
+end)
+
 describe('without a GPU', function()
   --- Runs a line of Lua in a process that sees no device.
   local function blind(device, line)

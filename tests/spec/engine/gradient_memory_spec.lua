@@ -54,6 +54,71 @@ describe('a forward pass', function()
   end)
 end)
 
+describe('a forward pass without gathers', function()
+  local on_cpu = tk.device() == 'cpu' and it or pending -- tiles
+
+  --- The most matrices at once while fn runs, beside what lives already, and what fn returns.
+  local function matrices(fn)
+    C.tkg_engine_trim(runtime.engine)
+    local before = tk.memory().live.total
+    C.tkg_memory_reset_peak(runtime.engine)
+    local results = {tk.no_grad(fn)}
+    return (tk.memory().peak.total - before) / (16 * MATRIX), results
+  end
+
+  --- Row v after some sums along a ring is row v + 7 hops of x; here of length 1.
+  local function unit_after(x, v, hops)
+    local row, square, unit = x[(v + 7 * hops) % NODES + 1], 0, {}
+    for _, value in ipairs(row) do square = square + value * value end
+    for c, value in ipairs(row) do unit[c] = value / math.sqrt(square) end
+    return unit
+  end
+
+  on_cpu('adds layers up in the memory of the first, whatever the parameter\'s bits', function()
+    local graph = ring()
+    for _, bits in ipairs{32, 16} do
+      local x = tk.parameter(tk.randn(NODES, 16 * COLS), {bits = bits})
+      local most, results = matrices(function()
+        local sum, h = x, x
+        for _ = 1, 3 do
+          h = graph:aggregate(h):normalize()
+          sum = sum + h
+        end
+        return sum
+      end)
+      assert.is_true(most < 2.2, most .. ' matrices')
+      local from, to = x:totable(), results[1]:totable()
+      for _, v in ipairs{0, 1, NODES - 1} do
+        for c = 1, 16 * COLS, 37 do
+          local want = from[v + 1][c]
+          for hops = 1, 3 do want = want + unit_after(from, v, hops)[c] end
+          assert.near(want, to[v + 1][c], 1e-5)
+        end
+      end
+      results[1]:free()
+    end
+  end)
+
+  on_cpu('normalises each layer where it lies, once the next is made', function()
+    local graph, x = ring(), drawn.parameter(NODES, 16 * COLS)
+    local most, results = matrices(function()
+      local h, rows = x, {}
+      for k = 1, 3 do
+        h = graph:aggregate(h)
+        rows[k] = h:normalize()
+      end
+      return unpack(rows)
+    end)
+    assert.is_true(most < 3.1, most .. ' matrices')
+    local from = x:totable()
+    for k, rows in ipairs(results) do
+      local unit, got = unit_after(from, 5, k), rows:rows(6, 6):totable()[1]
+      for c = 1, 16 * COLS, 37 do assert.near(unit[c], got[c], 1e-5) end
+      rows:free()
+    end
+  end)
+end)
+
 describe('a step that has run', function()
   it('keeps no tensor alive that it read', function()
     local w = drawn.parameter(4, 4)

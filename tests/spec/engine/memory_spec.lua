@@ -51,6 +51,10 @@ describe('tinykg memory', function()
     -- graphs that evaluation makes stay, as do attention weights until the next are there
     agrees('recipes/kgat.lua --bits 32' .. on, 2, 3)
     agrees('recipes/kgin.lua --bits 2' .. on, 1, 2)
+    -- pairs, of which many are scored at once, and a sample of them
+    agrees('recipes/kgcn.lua --bits 2 --data-set task=ranking' .. on)
+    agrees('recipes/kgcn.lua --bits 2 --data-set task=ranking --set eval_negatives=uni100 ' ..
+           '--set eval_users=30' .. on)
     -- lists of pairs that an evaluation scores, of full blocks and of the last
     local _, many_users = shell.demo(300, 60)
     agrees(('recipes/ripplenet.lua --bits 2 --device cpu --data-set task=ranking --data %s'):format(

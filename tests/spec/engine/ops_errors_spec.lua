@@ -216,6 +216,8 @@ local RUNNING = {
    'grouped_outer: id 2 at position 2 is outside 0..1'},
   {function() return (op('inverse_index', {shape = {2}}, i3):totable()) end,
    'inverse_index: id 2 at position 2 is outside 0..1'},
+  {function() return (op('first_index', {2}, i3):totable()) end,
+   'first_index: id 2 at position 2 is outside 0..1'},
   {function() return (op('aggregate_rows', {3, 2, 5, 8}, ONE_WAY, a24, tk.ids {0, 3}):totable())
    end, 'aggregate_rows: id 3 at position 1 is outside 0..2'},
   {function() return (op('aggregate_indexed', {3, 2, 5, 8}, ONE_WAY, a34, beyond):totable()) end,

@@ -285,6 +285,15 @@ describe('order', function()
 end)
 
 describe('a plan', function()
+  it('is found again, whatever was recorded in between', function()
+    local x = tk.parameter(tk.ones(2, 2))
+    local step = tk.step(function() return x:reshape(4):sum() end)
+    step()
+    assert.equal(20, (x * 5):sum():item()) -- attributes that a reshape does not set
+    step()
+    assert.equal(1, step:figure 'plans')
+  end)
+
   it('is made once for equal steps, and once more for a ragged last batch', function()
     local step = tk.step(kgcn, {bits = 2, optimizer = tk.optim.adam()})
     for _ = 1, 100 do step(BATCHES[1]) end

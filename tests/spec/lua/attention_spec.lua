@@ -268,6 +268,21 @@ describe('sampled triples', function()
     end
   end)
 
+  it('have no head twice, be they nearly all of thousands', function()
+    local o = {head = {}, relation = {}, tail = {}, nodes = 2100, relations = 1}
+    for h = 0, 2099 do
+      o.head[h + 1], o.relation[h + 1], o.tail[h + 1] = h, 0, (h + 1) % 2100
+    end
+    local ring = tk.graph(o)
+    local seen, found = {}, 0
+    local sampled = tk.no_grad(function() return ring:sample_triples(2000).heads end)
+    for _, h in ipairs(sampled:totable()) do
+      assert.is_true(h >= 0 and h < 2100)
+      found, seen[h] = found + (seen[h] and 0 or 1), true
+    end
+    assert.equal(2000, found)
+  end)
+
   it('take each head equally often if more are asked for', function()
     local b, count = draw(3 * #heads + 2), {}
     for _, h in ipairs(b.heads) do count[h] = (count[h] or 0) + 1 end

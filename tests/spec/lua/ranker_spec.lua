@@ -75,22 +75,16 @@ describe('a ranker', function()
     end
   end)
 
-  it('prepares rows of users and items, part by part, and copies no parameter', function()
-    local model = graph_model(20, Parts)
-    local nodes, prepared = model.nodes.weight:totable(), model:prepare()
-    assert.equal(4, #prepared)
-    assert.equal(model.nodes.weight, prepared[1])
-    assert.equal(model.nodes.weight, prepared[3])
-    assert.same(with_double({unpack(nodes, ITEMS + 21)})[1][3], prepared[2]:totable()[1][1])
-    local of_items = prepared[4]:totable()
-    assert.equal(ITEMS, #of_items)
-    for k, row in ipairs(of_items) do assert.same({2 * nodes[k][1], 2 * nodes[k][2]}, row) end
-  end)
-
-  it('prepares rows of all nodes where few are neither users nor items', function()
-    local prepared = graph_model(2, Parts):prepare()
-    assert.equal(2, #prepared)
-    assert.same({ITEMS + 2 + USERS, 2}, prepared[2]:size())
+  it('prepares all rows, part by part, and copies no parameter', function()
+    for _, others in ipairs{2, 20} do
+      local model = graph_model(others, Parts)
+      local nodes, prepared = model.nodes.weight:totable(), model:prepare()
+      assert.equal(2, #prepared)
+      assert.equal(model.nodes.weight, prepared[1])
+      for k, row in ipairs(prepared[2]:totable()) do
+        assert.same({2 * nodes[k][1], 2 * nodes[k][2]}, row)
+      end
+    end
   end)
 
   it('has the loss of a batch, with L2 of its rows per interaction', function()

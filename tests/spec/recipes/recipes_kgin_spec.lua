@@ -276,10 +276,11 @@ describe('KGIN', function()
     local model = recipe.build(data, recipe:complete{dim = 4}):eval()
     local users, items = tk.ids{0, 5, 7}, tk.ids{3, 3, 1}
     local u, e = tk.no_grad(model.node_embeddings, model)
+    local prepared = {users = {u}, items = {e}}
     near(tk.no_grad(model.score, model, users, items):totable(),
-         tk.no_grad(model.score, model, users, items, {u, e}):totable(), 'scores')
+         tk.no_grad(model.score, model, users, items, prepared):totable(), 'scores')
     near(tk.no_grad(model.rank, model, users):totable(),
-         tk.no_grad(model.rank, model, users, {u, e}):totable(), 'ranking')
+         tk.no_grad(model.rank, model, users, prepared):totable(), 'ranking')
   end)
 
   it('refuses another kind of independence', function()

@@ -5,15 +5,17 @@ local run_args = require 'tinykg.cli.run_args'
 
 local HELP = [[
 Speed on this machine, as ratios within one run.
-  ops     sums over a graph, softmax over edges, ops on rows, compared with copying and matmul
-  codec   packing kept values into few bits, compared with copying them
-  step    steps of training at several widths, and the bytes they keep
-  load    reading text, compared with reading its bytes
-  eval    ranking, compared with computing the scores alone
-  all     all parts, about a minute (the default)
+  ops       sums over a graph, softmax over edges, ops on rows, compared with copying and matmul
+  codec     packing kept values into few bits, compared with copying them
+  step      steps of training at several widths, and the bytes they keep
+  overhead  what a step and each of its ops cost beside arithmetic
+  load      reading text, compared with reading its bytes
+  eval      ranking, compared with computing the scores alone
+  growth    time and memory of steps against edges, nodes, width, layers, batch, threads: minutes
+  all       all of these but growth, about a minute (the default)
 Minimum and median of several runs, after two to warm up. Without --data, on generated data.]]
 
-local PARTS = {'ops', 'codec', 'step', 'load', 'eval', 'all'}
+local PARTS = {'ops', 'codec', 'step', 'overhead', 'load', 'eval', 'growth', 'all'}
 
 local function parser()
   local p = options.parser('tinykg bench', HELP, 'tinykg bench ops codec --quick')
@@ -27,6 +29,7 @@ local function parser()
     :argname('KEY=VALUE')
   options.add_list(p, '--bits', 'step: widths (default: 32,8,2,1)')
   p:option('--steps', 'step: how many steps are timed (as many as fit in six seconds)')
+  p:option('--out', 'growth: a folder for pictures (SVG), a page and JSON'):argname('DIR')
   return p
 end
 
@@ -38,7 +41,7 @@ local function settings_of(a)
   if #a.set > 0 and #a.recipe == 0 then options.usage('--set: --recipe says of which recipe') end
   return {quick = a.quick, json = a.json, data = a.data, bits = bits,
           recipe = #a.recipe > 0 and a.recipe or nil, set = options.pairs(a.set, '--set'),
-          steps = a.steps and options.whole(a.steps, '--steps', 1)}
+          out = a.out, steps = a.steps and options.whole(a.steps, '--steps', 1)}
 end
 
 local function parts_of(given)

@@ -73,9 +73,15 @@ return function(...)
     print('tinykg ' .. m.version)
     print('  Lua            ' .. m.lua)
     print('  library        ' .. m.library)
+    print('  cache          ' .. require('tinykg.data.cache').describe())
     print('  device         ' .. device_line(m))
     print('  vector code    ' .. m.vector_code)
     print('  threads        ' .. m.threads)
+    print('  products       ' .. m.products)
+    if m.better_core then
+      print('  WARNING        OpenBLAS uses kernels of a lesser processor than this one: set ' ..
+            'OPENBLAS_CORETYPE=' .. m.better_core)
+    end
   end
   local missing = lua_modules()
   print('  gnuplot        ' .. (system_info.first_line('gnuplot --version')

@@ -15,10 +15,12 @@ local function parser()
   p:argument('run', 'the folder of a run'):args('+')
   p:option('--part', 'test, valid or train', 'test')
   options.add_list(p, '--k', 'lengths of the list of recommended items (default: 10,20)')
+  p:option('--users', 'rank so many users only, drawn by the run\'s seed; 0: all', '0')
+  p:option('--negatives', 'full; or uni100, pop100: 100 items sampled for each one to be found',
+           'full')
   run_args.add_options(p)
   return p
 end
-
 
 local function cuts_of(text)
   local list = options.numbers(text, '--k')
@@ -34,6 +36,7 @@ local function measure(path, a, cuts)
   local metrics = progress.during(function(update)
     return evaluate.model(run.model, run.data, a.part, {
       k = cuts, size = require('tinykg.train').evaluation_size(run.options).size,
+      users = a.users, negatives = a.negatives, seed = run.config.seed,
       progress = function(done, all)
         update(function() return ('%s: %d of %s'):format(path, done, format.count(all, 'user')) end)
         run_args.check_interrupt()
@@ -51,8 +54,9 @@ local function measure(path, a, cuts)
 end
 
 --- Names of the measured metrics: auc, f1, then by k in the engine's order, then the count `users`.
-local function names_of(results, cuts)
-  local list = tables.append({'auc', 'f1'}, require('tinykg.train').metric_names(cuts))
+local function names_of(results, cuts, a)
+  local mark = require('tinykg.train.sample_ranking').mark(a)
+  local list = tables.append({'auc', 'f1'}, require('tinykg.train').metric_names(cuts, mark))
   return tables.filter(tables.append(list, {'users'}), function(name)
     return tables.any(results, function(result) return result.metrics[name] ~= nil end)
   end)
@@ -64,7 +68,7 @@ local function title(result)
       :format(result.best_epoch or '?'))
 end
 
-local function print_table(results, cuts)
+local function print_table(results, cuts, a)
   for i, result in ipairs(results) do
     format.print(#results > 1 and ('%d  %s'):format(i, title(result)) or title(result))
   end
@@ -73,7 +77,7 @@ local function print_table(results, cuts)
     rows[1] = {''}
     for i in ipairs(results) do rows[1][i + 1] = tostring(i) end
   end
-  for _, name in ipairs(names_of(results, cuts)) do
+  for _, name in ipairs(names_of(results, cuts, a)) do
     local row = {name}
     for _, result in ipairs(results) do
       local value = result.metrics[name]
@@ -87,6 +91,9 @@ end
 return function(...)
   local a = options.parse(parser(), ...)
   options.choice(a.part, {'test', 'valid', 'train'}, '--part: %s is not test, valid or train')
+  options.choice(a.negatives, require('tinykg.train.sample_ranking').CHOICES,
+                 '--negatives: %s is not full, uni100 or pop100')
+  a.users = options.whole(a.users, '--users', 0)
   local cuts = cuts_of(a.k or '10,20')
   run_args.set_engine(a)
   local results = {}
@@ -95,5 +102,5 @@ return function(...)
     require('tinykg.engine.runtime').collect(true) -- this run's tensors, before the next run
     if a.json then print(json.encode(results[i])) end
   end
-  if not a.json then print_table(results, cuts) end
+  if not a.json then print_table(results, cuts, a) end
 end

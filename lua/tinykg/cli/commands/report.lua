@@ -7,12 +7,25 @@ local function parser()
                            'tinykg report runs -o report.html')
   p:argument('run', "a run's folder, or one that holds run folders, such as a sweep's"):args('+')
   p:option('-o --output', 'the page to write (report.html)'):argname('FILE')
+  p:option('--growth', 'growth.json of tinykg bench growth --out: its charts go on the page')
+    :argname('FILE')
   p:flag('--json', 'print the comparison as JSON; without -o, write no page')
   return p
 end
 
-local function write_page(path, runs)
-  local page = require('tinykg.report.page').render(runs)
+--- The records of growth.json. Raises one line if that is something else.
+local function growth_of(path)
+  local must, json = require 'tinykg.base.must', require 'tinykg.base.json'
+  local records = must(json.decode(must(require('tinykg.base.read_file')(path)), path))
+  local first = type(records) == 'table' and records[1]
+  if type(first) ~= 'table' or not (first.axis and first.ms and first.bytes) then
+    error(path .. ': not what tinykg bench growth writes', 0)
+  end
+  return records
+end
+
+local function write_page(path, runs, growth)
+  local page = require('tinykg.report.page').render(runs, growth and growth_of(growth))
   require('tinykg.base.must')(require('tinykg.base.atomic_file').write(path, page))
 end
 
@@ -21,7 +34,7 @@ return function(...)
   if a.output == '' then options.usage('-o: a file is needed') end
   local runs = require('tinykg.report.read_runs')(a.run)
   local path = a.output or not a.json and 'report.html'
-  if path then write_page(path, runs) end
+  if path then write_page(path, runs, a.growth) end
   if a.json then
     local comparison = require('tinykg.report.comparison_json')(runs)
     print(require('tinykg.base.json').encode(comparison, {indent = 2}))

@@ -33,6 +33,8 @@ local function parser()
   options.add_trust(p)
   p:option('--steps', 'stop each epoch after this many steps, for a quick look')
   p:flag('--check', 'check each value and stop at the first NaN or infinity (slow)')
+  p:flag('--profile', 'print where the time goes, by op, beside what the machine can do; ' ..
+         'profile.json and trace.json (for ui.perfetto.dev) in the folder of the run have more')
   p:flag('--tensorboard', 'write event files for TensorBoard into the folder of the run')
   p:flag('--quiet', 'print the result only')
   p:flag('--report', 'print what the step keeps for backward')
@@ -69,6 +71,8 @@ return function(...)
   if recipe_help(...) then return end
   local s = settings(options.parse(parser(), ...))
   if #s.recipes * #s.seeds * #s.grid == 1 then return run_one(s) end
-  if s.from then options.usage('--from: it is for one run, not for a sweep') end
+  for _, name in ipairs{'from', 'profile'} do
+    if s[name] then options.usage('--%s: it is for one run, not for a sweep', name) end
+  end
   return require('tinykg.sweep')(s)
 end

@@ -160,8 +160,8 @@ function files.read(path, spec)
   return read
 end
 
---- The interactions of a table: { n, users, items [, ratings, labels, times] }. Warns of columns of
---- numbers that were not read, since they have other texts.
+--- The interactions of a table: { n, users, items [, ratings, labels, times] }, whose other columns
+--- it forgets. Warns of columns of numbers that were not read, since they have other texts.
 ---@param raw table with warnings
 ---@param read tinykg.Columns
 ---@param at table<string, number> fields and their columns
@@ -178,6 +178,7 @@ function files.interactions(raw, read, at, user, item)
       raw.warnings[#raw.warnings + 1] = ('column %s not read: %s'):format(field, why)
     end
   end
+  read:forget()
   return all
 end
 

@@ -154,8 +154,10 @@ local function read_final_ratings(path, spaces)
   local read = files.read(path, { kinds = 'iif' })
   local users, items = sparse.column(read, 1), sparse.column(read, 2)
   spaces.users[1], spaces.items[1] = users, items
-  return { n = read.n, users = users.ids, items = items.ids, labels = read:numbers(3, 'float') },
-    read
+  local all = { n = read.n, users = users.ids, items = items.ids,
+    labels = read:numbers(3, 'float') }
+  read:forget()
+  return all, read
 end
 
 local function same_triples(a, b)

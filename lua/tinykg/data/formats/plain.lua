@@ -229,8 +229,9 @@ local function read_interactions(path, options, users, items, raw)
   local read, at, unread = read_table(path, wanted, { user = users, item = items, split = parts },
     { required = { 'user', 'item' }, given = options.columns,
       places = { 'user', 'item', 'rating', 'timestamp' } })
+  local part_of = at.split and parts_of(read, at.split, parts)
   local all = files.interactions(raw, read, at, 'user', 'item')
-  if at.split then all.parts = parts_of(read, at.split, parts) end
+  all.parts = part_of
   header.note_unread(raw, path, unread)
   return all, read
 end

@@ -22,9 +22,9 @@ local MANY = 10
 ---@param column number from 1
 ---@return tinykg.IdColumn
 function sparse.column(read, column)
-  local extent = read:extent(column)
-  return { ids = read:ids(column), n = read.n, extent = extent,
-    where = extent > math.max(read.n, FEW) and read:where_largest(column) or nil }
+  local extent, ids = read:extent(column), read:ids(column)
+  return { ids = ids, n = read.n, extent = extent,
+    where = extent > math.max(read.n, FEW) and read:where_largest(column, ids) or nil }
 end
 
 --- All ids below n, as if a file had them.

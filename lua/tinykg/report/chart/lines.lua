@@ -111,26 +111,51 @@ local function draw(line, X, Y)
   return html.g{class = 'c' .. line.colour, parts}
 end
 
+local LABEL = 12 -- pixels from one label to the next
+
+--- The labels of lines at their last points, moved up where they would overlap.
+local function names_of(series, X, Y)
+  local list, above = {}, math.huge
+  for _, line in ipairs(series) do
+    local last = line.points[#line.points]
+    if line.label ~= '' then
+      list[#list + 1] = {x = X(last.x) - 4, y = Y(last.y) - 6, label = line.label,
+                         colour = line.colour}
+    end
+  end
+  table.sort(list, function(a, b) return a.y > b.y or a.y == b.y and a.label < b.label end)
+  return tables.map(list, function(name)
+    above = math.min(name.y, above - LABEL)
+    return html.g{class = 'c' .. name.colour, html.text{
+      class = 'name', x = name.x, y = above, ['text-anchor'] = 'end', name.label}}
+  end)
+end
+
 --- Whether a logarithmic axis suits: positive values more than 30 times apart.
 local function logarithmic_suits(box) return box.y0 > 0 and box.y1 > 30 * box.y0 end
 
---- A chart over epochs; nil where no line has a value.
+--- A chart over epochs, or with option `over` over something else; nil where no line has a value.
 ---@param title string ---@param series Line[]
----@param options? {logarithmic: boolean} allow a logarithmic axis
+---@param options? {logarithmic: boolean, over: string} logarithmic: allow a logarithmic axis; over:
+---  what x is, which is logarithmic then, as y is; each line has its label at its end
 function lines.chart(title, series, options)
+  options = options or {}
   local box = extent(series)
   if box.y0 > box.y1 then return nil end
-  local log = options and options.logarithmic and logarithmic_suits(box)
-  local x = scale.values(box.x0, box.x1, {ticks = 7, whole = true})
+  local over = options.over
+  local log = over or options.logarithmic and logarithmic_suits(box)
+  local x = over and scale.logarithmic(box.x0, box.x1, 1.5)
+    or scale.values(box.x0, box.x1, {ticks = 7, whole = true})
   local y = log and scale.logarithmic(box.y0, box.y1) or scale.values(box.y0, box.y1)
   local X, Y = placer(x, y, log)
   local drawn = {}
   for i = #series, 1, -1 do drawn[#drawn + 1] = draw(series[i], X, Y) end -- the first on top
   return html.svg{
     viewBox = ('0 0 %d %d'):format(WIDTH, HEIGHT), role = 'img', ['aria-label'] = title,
-    html.text{class = 'title', x = 0, y = 14, title, log and ' (logarithmic)'},
+    html.text{class = 'title', x = 0, y = 14, title, log and not over and ' (logarithmic)'},
     axes(BOX, x, y, X, Y), drawn,
-    html.text{x = RIGHT, y = HEIGHT - 3, ['text-anchor'] = 'end', 'epoch'},
+    over and names_of(series, X, Y),
+    html.text{x = RIGHT, y = HEIGHT - 3, ['text-anchor'] = 'end', over or 'epoch'},
   }
 end
 

@@ -50,16 +50,23 @@ function scale.values(low, high, options)
   return linear(low, high, step, function(x) return text:format(x == 0 and 0 or x) end)
 end
 
---- The logarithmic axis of positive values.
+--- 20000 -> '2e4'
+local function short(x)
+  return ((x < 1e4 and '%g' or '%.0e'):format(x):gsub('e%+?(-?)0*', 'e%1'))
+end
+
+--- The logarithmic axis of positive values, with ticks at 1, 2 and 5 times powers of ten, or over
+--- more than so many of them at the powers alone.
+---@param most? number 3
 ---@return Scale
-function scale.logarithmic(low, high)
+function scale.logarithmic(low, high, most)
   local first, last = math.log10(low) - 0.04, math.log10(high) + 0.04
   local ticks = {}
   for power = math.floor(first), math.ceil(last) do
-    for _, digit in ipairs(last - first > 3 and {1} or {1, 2, 5}) do
+    for _, digit in ipairs(last - first > (most or 3) and {1} or {1, 2, 5}) do
       local at = digit * 10 ^ power
       if math.log10(at) >= first and math.log10(at) <= last then
-        ticks[#ticks + 1] = {at = at, label = ('%g'):format(at)}
+        ticks[#ticks + 1] = {at = at, label = short(at)}
       end
     end
   end

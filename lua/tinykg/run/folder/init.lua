@@ -9,6 +9,7 @@
 --   last.safetensors    all that is needed to go on (tinykg.run.folder.checkpoint)
 --   last-1.safetensors  the checkpoint before it, in case it is damaged
 --   kept.json           the values that each phase's step keeps for backward
+--   profile.json        seconds, bytes and flops by op, of run --profile; trace.json its events
 --   summary.json        metrics, memory, kept bytes, times; written when the run is finished
 --   previous/           files that --force moved away; then previous-2/, ...
 local lfs = require 'lfs'
@@ -29,8 +30,8 @@ folder.SWEEP = 'batch.json' -- the settings of a sweep, in its folder
 --- In the order in which a run first writes them; config.json is last because it makes the folder a
 --- run's.
 folder.FILES = {'recipe.lua', 'names.tsv', 'split.bin', 'log.jsonl', 'best.safetensors',
-                'last.safetensors', 'last-1.safetensors', 'kept.json', 'summary.json',
-                'config.json'}
+                'last.safetensors', 'last-1.safetensors', 'profile.json', 'trace.json', 'kept.json',
+                'summary.json', 'config.json'}
 
 function folder.has(path, name) return lfs.attributes(path .. '/' .. name, 'mode') == 'file' end
 
@@ -64,7 +65,7 @@ end
 local SCHEMAS = {['config.json'] = schema.CONFIG, ['summary.json'] = schema.SUMMARY,
                ['kept.json'] = schema.KEPT}
 
-folder.CODES = 2 -- the format of codes: since 2 dither is pairwise unless said otherwise
+folder.CODES = 2 -- the format of codes: since 2 dither is affine unless said otherwise
 
 --- Older versions had one kind of dither, now dither-independent.
 local function name_rounding(settings)

@@ -1,5 +1,6 @@
--- Pairwise dither: which values may have it, and that gradients scatter no more than with a random
--- number per element (METHOD sections 3 to 5).
+-- Affine dither, where noise meets noise of the same copy: gradients are right on average and
+-- scatter no more than with a random number per element (METHOD sections 3 to 5). Were the number
+-- of an element a sum of one per row and one per column, a bias and more variance would be seen.
 local tk = require 'tinykg'
 local saved = require 'tests.support.saved'
 local tensors = require 'tests.support.tensors'
@@ -37,9 +38,9 @@ local function measured(fn, parameters, options, n)
   return most, variance
 end
 
--- ---- which values ----
+-- ---- how far they are off ----
 
-describe('pairwise dither', function()
+describe('affine dither', function()
   local graph = ring(ROWS)
   local X, W, V = data(ROWS, 17), parameter(17, COLS), parameter(COLS, 24)
   local Z, U = parameter(ROWS, 24), parameter(ROWS, 1)
@@ -56,27 +57,26 @@ describe('pairwise dither', function()
   end
 
   local cases = {
-    {'of a value that is read linearly: pairwise', 'dither', {W, V}, function()
+    {'read linearly', {W, V}, function()
       return X:matmul(W):matmul(V):sum()
     end},
-    {'own times neighbours\' in a column, summed over rows: pairwise', 'dither', {W, V}, function()
+    {'own times neighbours\' in a column, summed over rows', {W, V}, function()
       local x, y = own_and_neighbours()
       return (x * y):matmul(V):sum()
     end},
-    {'their dot product adds up columns: independent', 'dither-independent', {W, U}, function()
+    {'own times neighbours\', added up over columns', {W, U}, function()
       local x, y = own_and_neighbours()
       return (tk.dot(x, y):saved_as('recompute'):reshape(ROWS, 1) * U):sum()
     end},
-    {'so does a matrix that their product meets: independent', 'dither-independent', {W, V, Z},
-      function()
-        local x, y = own_and_neighbours()
-        return ((x * y):matmul(V):saved_as('recompute') * Z):sum()
-      end},
+    {'own times neighbours\', through a matrix', {W, V, Z}, function()
+      local x, y = own_and_neighbours()
+      return ((x * y):matmul(V):saved_as('recompute') * Z):sum()
+    end},
   }
   for _, case in ipairs(cases) do
-    local name, rounding, parameters, fn = unpack(case)
-    it('is the noise ' .. name, function()
-      assert.equal(rounding, rounding_of(fn))
+    local name, parameters, fn = unpack(case)
+    it('biases no gradient: noise that is ' .. name, function()
+      assert.equal('dither', rounding_of(fn))
       assert.equal('dither-independent', rounding_of(fn, 'dither-independent'))
       assert.equal('stochastic', rounding_of(fn, 'stochastic'))
       local most = measured(fn, parameters, {bits = 1, small = 0}, 400)
@@ -84,15 +84,16 @@ describe('pairwise dither', function()
     end)
   end
 
-  it('is not that of codes which are read twice', function()
+  it('is that of codes which are read twice, where stochastic rounding is asked for', function()
     local function rows() return X:matmul(W):normalize():matmul(V):sum() end
-    for _, asked in ipairs{'dither', 'dither-independent', 'stochastic'} do
+    for asked, is in pairs{dither = 'dither', ['dither-independent'] = 'dither-independent',
+                           stochastic = 'dither'} do
       local step = planned(rows, {bits = 2, small = 0, rounding = asked})
-      assert.equal('dither-independent', only(step, 'normalize').rounding)
+      assert.equal(is, only(step, 'normalize').rounding)
     end
   end)
 
-  it('would bias the gradient of a norm times its neighbours\'', function()
+  it('does not bias the gradient of a norm times its neighbours\'', function()
     -- dh_i = N(g)_i * sum over j of N(g)_j, all of whose rows are equal so that no phase hides it
     local LEAST = {f = {1e-12}}
     local met = tk.custom{
@@ -115,7 +116,7 @@ describe('pairwise dither', function()
     local function fn() return (met(one:matmul(row)) * G):sum() end
     local step = planned(fn, {bits = 1, small = 0})
     local y = only(step, 'normalize')
-    assert.same({'quantize', 2, 'dither-independent'}, {y.rule, y.bits, y.rounding})
+    assert.same({'quantize', 2, 'dither'}, {y.rule, y.bits, y.rounding})
     local most = measured(fn, {row}, {bits = 1, small = 0}, 400)
     assert.is_true(most < 5, most .. ' standard errors off')
   end)
@@ -135,9 +136,8 @@ end
 local function other_rows(cols) return data(NODES, cols) end
 
 -- Where rows agree, so do the phases of four elements at the corners of a rectangle, and what ties
--- them adds up over the rows: were the noise in N pairwise, these variances would be up to 6 times
--- as large.
-describe('the variance of gradients with pairwise dither', function()
+-- them adds up over the rows.
+describe('the variance of gradients with affine dither', function()
   local P, W, Q = parameter(FEW, FEW), parameter(FEW, WIDE), parameter(FEW, WIDE)
   local graph = ring(NODES, 0)
   for _, rows in ipairs{'agree', 'do not agree'} do

@@ -1,5 +1,6 @@
--- Lazy updates (engine/passes/lazy_rows.c) against the rule of SparseAdam in double precision: rows
--- that a batch reads are updated as by Adam, all others are left alone, with their moments.
+-- Updates by gradients of some rows (engine/passes/row_gradient.c), in double precision. By the
+-- rule of Adam the other rows have a gradient of zero; lazily, as by SparseAdam, they are left
+-- alone, with their moments.
 local tk = require 'tinykg'
 local reference = require 'tests.support.reference_ops'
 local tensors = require 'tests.support.tensors'
@@ -45,9 +46,14 @@ local function update(s, g, o)
   end
 end
 
---- The gradient of sum over k of |w[ids[k]] - c|^2 + 2 sum over the first half of w[ids[k]].
-local function gradient_of(s, ids, c)
+--- The gradient of sum over k of |w[ids[k]] - c|^2 + 2 sum over the first half of w[ids[k]]: of
+--- the rows that are read, or of all.
+local function gradient_of(s, ids, c, all)
   local g = {}
+  for row = 0, all and #s.p / s.d - 1 or -1 do
+    g[row] = {}
+    for j = 1, s.d do g[row][j] = 0 end
+  end
   for k, row in ipairs(ids) do
     g[row] = g[row] or {}
     for j = 1, s.d do
@@ -60,27 +66,98 @@ end
 
 local function near(want, got, tolerance, what) tensors.near(want, got, tolerance, what, true) end
 
-describe('lazy updates', function()
+--- A table n x d trained for some batches, and what it should be by the formulas.
+local function train(n, d, size, o, bits)
+  local s = {p = drawn(n * d, 1), m = {}, v = {}, t = 0, d = d}
+  for i = 1, n * d do s.m[i], s.v[i] = 0, 0 end
+  local c, w = drawn(d, 2), tk.parameter(to_tensor(s.p, {n, d}), {bits = bits})
+  local opt = tk.optim.adam(o)
+  local ct = to_tensor(c, {1, d})
+  local step = tk.step(function(ids, first)
+    return (w:gather(ids) - ct):square():sum() + w:gather(first):sum() * 2
+  end, {optimizer = opt})
+  for _, ids in ipairs(batches(n, size, 6)) do
+    local first = {}
+    for k = 1, #ids / 2 do first[k] = ids[k] end
+    step(tk.ids(ids), tk.ids(first))
+    update(s, gradient_of(s, ids, c, not o.lazy), o)
+  end
+  return w, opt, s, step
+end
+
+describe('updates of tables', function()
   before_each(function() tk.seed(5) end)
 
-  --- A table n x d trained for some batches, and what it should be by the formulas.
-  local function train(n, d, size, o, bits)
-    local s = {p = drawn(n * d, 1), m = {}, v = {}, t = 0, d = d}
-    for i = 1, n * d do s.m[i], s.v[i] = 0, 0 end
-    local c, w = drawn(d, 2), tk.parameter(to_tensor(s.p, {n, d}), {bits = bits})
-    local opt = tk.optim.adam(o)
-    local ct = to_tensor(c, {1, d})
-    local step = tk.step(function(ids, first)
-      return (w:gather(ids) - ct):square():sum() + w:gather(first):sum() * 2
-    end, {optimizer = opt})
-    for _, ids in ipairs(batches(n, size, 6)) do
-      local first = {}
-      for k = 1, #ids / 2 do first[k] = ids[k] end
-      step(tk.ids(ids), tk.ids(first))
-      update(s, gradient_of(s, ids, c), o)
+  it('follow the rule, where a batch reads few rows and where it reads many', function()
+    for _, size in ipairs{20, 400} do
+      for _, shape in ipairs{{200, 32}, {129, 33}, {900, 5}, {70, 64}} do
+        local o = {lr = 0.01, weight_decay = 0.1}
+        local w, opt, s, step = train(shape[1], shape[2], size, o)
+        local few = 2 * 1.5 * size <= shape[1] -- ids of both gathers
+        assert.is_true(step:program():find(few and ' adam_blocks ' or ' adam ', 1, true) ~= nil)
+        near(s.p, flat(w), 5e-6, 'parameter')
+        near(s.m, flat(opt:state(w)[1]), 5e-6, 'm')
+        near(s.v, flat(opt:state(w)[2]), 5e-6, 'v')
+      end
     end
-    return w, opt, s, step
-  end
+  end)
+
+  it('make no gradient of the whole table if a batch reads few rows', function()
+    for _, bits in ipairs{32, 8} do
+      local w = tk.parameter(tk.randn(50000, 64))
+      local step = tk.step(function(ids) return w:gather(ids):square():sum() end,
+                           {optimizer = tk.optim.adam{bits = bits}})
+      step(tk.ids{5, 49999})
+      assert.is_true(step:figure 'arena_bytes' < 50000 * 4 + 10000) -- a number per row
+    end
+  end)
+
+  -- Reading other rows for nothing adds zeros to gradients, and makes them those of the table.
+  it('have the same bits with a gradient of some rows and one of all, in every format', function()
+    for _, o in ipairs{{}, {bits = 8}, {rowwise = true}, {bits = 8, rowwise = true}} do
+      for _, bits in ipairs{32, 16} do
+        local results = {}
+        o.weight_decay = 0.1
+        for k, others in ipairs{1, 500} do
+          tk.seed(5)
+          local w = tk.parameter(to_tensor(drawn(1000 * 40, 1), {1000, 40}), {bits = bits})
+          local opt, all = tk.optim.adam(o), {}
+          for i = 1, others do all[i] = i end
+          local step = tk.step(function(ids, unread)
+            return w:gather(ids):square():sum() + w:gather(unread):sum() * 0
+          end, {optimizer = opt})
+          for _, ids in ipairs(batches(1000, 80, 5)) do step(tk.ids(ids), tk.ids(all)) end
+          assert.equal(k == 1, step:program():find('inverse_index', 1, true) ~= nil)
+          results[k] = bytes(w) .. bytes(opt:state(w)[1]) .. bytes(opt:state(w)[2])
+        end
+        assert.is_true(results[1] == results[2])
+      end
+    end
+  end)
+end)
+
+describe('moments of rows without a gradient', function()
+  -- Else they would be subnormal numbers from some step on, and those slow each update down.
+  it('become zero once they move no parameter', function()
+    for _, o in ipairs{{}, {rowwise = true}} do
+      tk.seed(5)
+      local w, opt = tk.parameter(to_tensor(drawn(1000 * 16, 1), {1000, 16})), tk.optim.adam(o)
+      local step = tk.step(function(ids) return w:gather(ids):square():sum() end,
+                           {optimizer = opt})
+      step(tk.ids{7})
+      local m = flat(opt:state(w)[1])[7 * 16 + 1]
+      assert.is_true(math.abs(m) > 1e-3)
+      for _ = 1, 500 do step(tk.ids{8}) end
+      local later = flat(opt:state(w)[1])[7 * 16 + 1]
+      assert.near(m * BETA1 ^ 500, later, math.abs(m) * BETA1 ^ 500 * 1e-3)
+      for _ = 1, 400 do step(tk.ids{8}) end
+      assert.equal(0, flat(opt:state(w)[1])[7 * 16 + 1])
+    end
+  end)
+end)
+
+describe('lazy updates', function()
+  before_each(function() tk.seed(5) end)
 
   it('follow the rule, with fewer rows in a batch than in the table and with more', function()
     for _, size in ipairs{10, 64, 400} do

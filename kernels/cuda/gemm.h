@@ -1,0 +1,22 @@
+/* Matrix products by a kernel of our own: where cuBLAS is missing, and for sums over many rows (the
+ * gradients of weights), which cuBLAS would cut by the number of processors. */
+#ifndef TKG_CUDA_GEMM_H
+#define TKG_CUDA_GEMM_H
+
+#include "launch.h"
+
+/* out[m, n] = op(a) op(b), row-major. ta: a is [k, m] with rows of lda, else [m, k]; so b. Part p
+ * of the sum covers k from cuts[p] to cuts[p + 1]; with more than one part, `partial` has m n
+ * floats for each. */
+typedef struct tkg_gemm {
+  int64_t m, n, lda, ldb;
+  bool ta, tb;
+  int parts;
+  int64_t cuts[TKG_MOST_PARTS + 1];
+  const float *a, *b;
+  float *out, *partial;
+} tkg_gemm;
+
+void tkg__gemm(const tkg_gemm *g, cudaStream_t stream);
+
+#endif

@@ -1,0 +1,89 @@
+--- Every recipe on the checking runtime: some steps at 32 and 2 bits have the CPU's losses, whether
+--- run op by op, captured or replayed. Prints, for each phase, what its captured step launches.
+---   tinykg tests/kernels/ptx/recipes.lua [RECIPE ..]
+--- Exit status 1 if losses differ.
+local ffi = require 'ffi'
+local lfs = require 'lfs'
+local demo = require 'tinykg.data.demo'
+local loader = require 'tinykg.data.loader'
+local step_timer = require 'tinykg.bench.step_timer'
+local tk = require 'tinykg'
+
+local SMALL = {dim = '16', batch_size = '32', layers = '16,8', kg_batch_size = '32',
+               relation_dim = '16', neighbors = '4', memories = '8', hops = '2'}
+local STEPS = 5 -- one op by op, one that is captured, replayed ones
+local KERNELS_RUN = os.getenv('TKG_CHECK_RUN') ~= 'no' -- else losses mean nothing
+local log, folder = os.tmpname(), os.tmpname()
+
+ffi.cdef 'int setenv(const char *name, const char *value, int overwrite);'
+ffi.C.setenv('TKG_CHECK_LOG', log, 1)
+
+--- What the first capture since the last call holds: 'a kernel' -> how many.
+local function captured()
+  local counts = {}
+  for line in io.lines(log) do
+    local kind, count = line:match('^(.+) (%d+)$')
+    if kind == 'captured' then break end
+    counts[kind] = tonumber(count)
+  end
+  io.open(log, 'w'):close()
+  return counts
+end
+
+local function options_of(path)
+  local o = {}
+  for _, option in ipairs(dofile(path).options) do
+    local small = SMALL[option.name]
+    o[option.name] = type(option.default) == 'number' and tonumber(small) or small
+  end
+  if not tonumber(o.layers or 1) and path:match 'lightgcn' then o.layers = nil end
+  return o
+end
+
+--- Losses of each phase's first steps, and what a step of it launches.
+local function losses(path, device, bits)
+  tk.device(device)
+  local data = tk.data.load(folder, {seed = 0})
+  local trainer, all = step_timer.trainer(path, options_of(path), data, bits), {}
+  for _, phase in ipairs(trainer.phases) do
+    local next_batch = phase.part and loader.batches(phase.part, {size = trainer.o.batch_size,
+      draw = trainer.o.draw, drop_last = true, seed = 1, epoch = 1})
+    local list = {name = phase.name}
+    for k = 1, STEPS do list[k] = phase.step(next_batch and next_batch() or true) end
+    list.launches = captured()
+    all[#all + 1] = list
+  end
+  return all
+end
+
+local function largest_difference(expected, got)
+  local most = 0
+  for k = 1, STEPS do
+    local apart = math.abs(got[k] - expected[k]) / math.max(1e-3, math.abs(expected[k]))
+    most = math.max(most, apart == apart and apart or math.huge)
+  end
+  return most
+end
+
+os.remove(folder)
+demo.write(folder, {users = 120, items = 60})
+local names, failed = {}, false
+for file in lfs.dir('recipes') do names[#names + 1] = file:match('^(.+)%.lua$') end
+table.sort(names)
+for _, name in ipairs(#arg > 0 and arg or names) do
+  for _, bits in ipairs{32, 2} do
+    local path = ('recipes/%s.lua'):format(name)
+    local expected, got = losses(path, 'cpu', bits), losses(path, 'cuda', bits)
+    for k, phase in ipairs(got) do
+      local difference = KERNELS_RUN and largest_difference(expected[k], phase) or 0
+      failed = failed or difference > 1e-4
+      print(('%-9s %2d bits %-5s %3d kernels, %2d products, %2d sorts, %2d memsets%s'):format(
+        name, bits, phase.name, phase.launches['a kernel'] or 0, phase.launches['a product'] or 0,
+        phase.launches['a sort'] or 0, phase.launches['a memset'] or 0,
+        KERNELS_RUN and ('; losses %.1g apart'):format(difference) or ''))
+    end
+  end
+end
+os.remove(log)
+os.execute(("rm -rf '%s'"):format(folder))
+os.exit(failed and 1 or 0)
