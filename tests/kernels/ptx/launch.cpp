@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -44,14 +45,19 @@ static std::string readable(const std::string &mangled) {
   return name.substr(0, name.find('('));
 }
 
+/* Dynamic shared memory that a kernel may have beyond 48 KiB, after cudaFuncSetAttribute. */
+static const int MOST_SHARED = 227 * 1024;
+static std::map<const void *, int> shared_of;
+
 static void check_limits(const char *name, const translated *k, dim3 grid, dim3 block,
-                         size_t shared) {
+                         size_t shared, int allowed) {
   const unsigned threads = block.x * block.y * block.z, warps = (threads + 31) / 32;
   if (!grid.x || !grid.y || !grid.z || grid.x > INT32_MAX || grid.y > 65535 || grid.z > 65535)
     check_fault("%s: a grid of (%u,%u,%u)", name, grid.x, grid.y, grid.z);
   if (!threads || threads > 1024 || block.z > 64)
     check_fault("%s: a block of (%u,%u,%u)", name, block.x, block.y, block.z);
-  if (shared + (size_t)k->shared > 48 * 1024)
+  const int most = allowed > 48 * 1024 ? MOST_SHARED : 48 * 1024;
+  if (shared + (size_t)k->shared > (size_t)most || (int)shared > std::max(allowed, most * !allowed))
     check_fault("%s: %zu bytes of shared memory", name, shared + (size_t)k->shared);
   /* Registers are given to a warp in groups of 8 per thread. */
   if ((unsigned)(k->registers + 7) / 8 * 8 * 32 * warps > 65536)
@@ -138,7 +144,7 @@ cudaError_t __cudaLaunchKernel(cudaKernel_t kernel, dim3 grid, dim3 block, void 
   const std::string text = readable(name);
   auto found = table().find(name);
   if (found == table().end()) check_fault("no code for kernel %s", text.c_str());
-  check_limits(text.c_str(), found->second, grid, block, shared);
+  check_limits(text.c_str(), found->second, grid, block, shared, shared_of[(const void *)kernel]);
   check_pointers(text.c_str(), found->second, arguments);
   submit(
       stream, "a kernel",
@@ -172,11 +178,20 @@ const char *cudaGetErrorString(cudaError_t error) {
   if (error == cudaErrorMemoryAllocation) return "out of memory";
   return error == cudaErrorNoDevice ? "no CUDA-capable device is detected" : "an error";
 }
+cudaError_t cudaFuncSetAttribute(const void *kernel, cudaFuncAttribute attribute, int value) {
+  if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize) check_fault("an unknown attribute");
+  if (value > MOST_SHARED) check_fault("%d bytes of shared memory are asked for", value);
+  shared_of[kernel] = value;
+  return cudaSuccess;
+}
+
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp *out, int) {
   memset(out, 0, sizeof *out);
   strcpy(out->name, "checking runtime");
   out->multiProcessorCount = 132;
   out->major = 9;
+  out->sharedMemPerBlockOptin = (size_t)MOST_SHARED;
+  out->sharedMemPerMultiprocessor = 228 * 1024;
   size_t left;
   return cudaMemGetInfo(&left, &out->totalGlobalMem);
 }
