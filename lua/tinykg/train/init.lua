@@ -96,17 +96,18 @@ end
 ---@field phases Phase[]
 ---@field at table the position: the `epoch`, its `phase` (0: not begun; one more than there are:
 ---  all done), the phase's steps `done` and the sum `total` of their losses, `losses` of the phases
----  before, `seconds`, `draws`, on which no_grad's random numbers depend, and `beginning` while the
----  model's begin_epoch runs
+---  before, `seconds`, `draws`, on which no_grad's random numbers depend, `beginning` while the
+---  model's begin_epoch runs, and `waits` and `drops` of schedule = plateau
 ---@field best {epoch: integer?, value: number?, metrics: table?} of the epochs validated so far
 ---@field epoch_times number[] seconds
 ---@field eval_times number[] seconds
 local Run = {}
 Run.__index = Run
 
-local function beginning_of(epoch)
+--- The position at the beginning of an epoch, behind the one before if there was one.
+local function beginning_of(epoch, before)
   return {epoch = epoch, phase = 0, done = 0, total = 0, losses = {}, seconds = 0,
-          draws = step.draws()}
+          draws = step.draws(), waits = before and before.waits, drops = before and before.drops}
 end
 
 local function build(self)
@@ -259,13 +260,14 @@ local function run_epoch(self)
   local valid, better
   if epoch % self.o.eval_every == 0 or epoch == self.o.epochs then
     valid, better = validate(self, epoch)
+    if self.o.schedule == 'plateau' then schedule.validated(at, self.o, better) end
   end
   self.epoch_times[#self.epoch_times + 1] = at.seconds
   local record = {epoch = epoch, step = self:steps(), valid = valid,
                   loss = at.losses[self.phases[1].name], seconds = at.seconds,
                   losses = #self.phases > 1 and at.losses or nil,
                   memory = C.tkg_memory_live(runtime.engine, -1)}
-  self.at = beginning_of(epoch + 1)
+  self.at = beginning_of(epoch + 1, at)
   if self.settings.on_epoch then self.settings.on_epoch(record, better, self) end
 end
 

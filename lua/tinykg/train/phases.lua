@@ -163,8 +163,8 @@ function Phase:plan()
 end
 
 --- Runs the rest of an epoch of this phase. Returns the epoch's mean loss.
----@param at {epoch: integer, done: integer, total: number} the position, which it updates: steps
----  done and the sum of their losses
+---@param at {epoch: integer, done: integer, total: number, drops: integer?} the position, which it
+---  updates: steps done and the sum of their losses; drops of lr so far (schedule)
 ---@param progressed? fun(phase: Phase, done: integer, count: integer, mean: number)
 ---@return number
 function Phase:epoch(at, progressed)
@@ -172,8 +172,9 @@ function Phase:epoch(at, progressed)
   local next_batch, count = batches_of(self, at.epoch, at.done)
   self.count = count
   if self.limit then count = math.min(self.limit, count) end
-  self.optimizer.lr = self.lr * schedule.share(self.o, at.epoch)
+  local rate = self.lr * schedule.share(self.o, at.epoch, at.drops)
   while at.done < count do
+    self.optimizer.lr = rate * schedule.warm(self.o, at.epoch, at.done, self.count)
     local batch, before = next_batch(), clock.now()
     local loss = self.step(batch)
     self.times[#self.times + 1] = clock.now() - before

@@ -19,8 +19,13 @@ Recipe.__index = Recipe
 local COMMON = {
   {'lr', 0.001, 'learning rate'},
   {'schedule', 'constant', 'of lr; cosine: to 0 over all epochs',
-   {'constant', 'cosine', 'exponential'}},
-  {'decay', 0.95, 'exponential: factor of lr after each epoch'},
+   {'constant', 'cosine', 'exponential', 'plateau'}},
+  {'decay', 0.95, 'factor of lr: exponential: after each epoch; plateau: after a plateau'},
+  {'plateau', 3, 'how many validations in a row, none of them the best so far, are a plateau'},
+  {'warmup', 0, 'epochs, or a part of one, in which lr grows from 0 step by step'},
+  {'clip', 0, 'most that the norm of all gradients of a step may be; 0: any'},
+  {'optimizer', 'adam', 'adamw: with weight_decay apart from gradients, not l2', {'adam', 'adamw'}},
+  {'weight_decay', 0.01, 'adamw: parameters lose lr times this share at each step'},
   {'optimizer_bits', 32, "of Adam's moments; 8: a quarter of their memory", {32, 8}},
   {'optimizer_rowwise', false, "whether Adam has one second moment per row of a table"},
   {'optimizer_lazy', false, "whether rows that a batch does not read are left alone by Adam"},
@@ -75,16 +80,20 @@ local function check_fields(r)
 end
 
 --- A function of a recipe's options that makes its Adam. l2 is its weight decay unless the loss has
---- it, without that of biases if there is an option l2_biases and it is false.
+--- it; AdamW has the option weight_decay instead. Biases have none if there is an option l2_biases
+--- and it is false.
 local function adam(r)
   return function(o)
     local settings = tables.merged({
       lr = o.lr, bits = o.optimizer_bits, rowwise = o.optimizer_rowwise, lazy = o.optimizer_lazy,
+      clip = o.clip,
     }, r.optimizer)
-    if r.l2 ~= 'in loss' then
-      settings.weight_decay, settings.decay_rank = o.l2, o.l2_biases == false and 2 or nil
+    local decoupled = o.optimizer == 'adamw'
+    if decoupled or r.l2 ~= 'in loss' then
+      settings.weight_decay = decoupled and o.weight_decay or o.l2
+      settings.decay_rank = o.l2_biases == false and 2 or nil
     end
-    return optim.adam(settings)
+    return optim[o.optimizer](settings)
   end
 end
 
@@ -154,7 +163,7 @@ local function check_choice(option, value)
 end
 
 local WHOLE = {dim = 1, batch_size = 1, epochs = 1, negatives = 1, neighbors = 1, hops = 1,
-               intents = 1, memory = 1, eval_every = 1, patience = 0, layers = 0,
+               intents = 1, memory = 1, eval_every = 1, patience = 0, plateau = 1, layers = 0,
                relation_dim = 1, kg_batch_size = 1}
 
 --- Completes options: defaults, then the preset, then those given. The metatable's `asked` has the

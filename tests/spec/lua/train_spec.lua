@@ -186,7 +186,7 @@ describe('training', function()
     end
     local o = {lr = 0.5, l2 = 0.25}
     local function same(want, got)
-      want.bits, want.lazy, want.rowwise = 32, false, false
+      want.bits, want.lazy, want.rowwise, want.clip = 32, false, false, 0
       assert.same(want, got)
     end
     same({lr = 0.5, weight_decay = 0.25}, settings_of({}, o))
@@ -249,8 +249,72 @@ describe('training', function()
     assert.equal(1, schedule.share({schedule = 'cosine', epochs = 1}, 1))
   end)
 
+  --- The learning rate of each step of 4 epochs, and how many steps an epoch has. Nothing changes
+  --- the parameters: the first validation is the best.
+  local function rates_by_step(options)
+    local optimizer, seen = nil, {}
+    options.epochs, options.lr, options.batch_size, options.patience = 4, 0.5, 16, 0
+    trained(data, with{loss = function(m)
+      seen[#seen + 1] = optimizer.lr
+      return m.users.weight:sum() * 0
+    end}, options, {}, {optimizer = function(o)
+      optimizer = tk.optim.sgd{lr = o.lr}
+      return optimizer
+    end})
+    return seen, math.ceil(data.train.n / 16)
+  end
+
+  it('warms up, step by step, for parts of an epoch or several', function()
+    for _, warmup in ipairs{0.5, 1, 2.5} do
+      local seen, count = rates_by_step{warmup = warmup, schedule = 'exponential', decay = 0.5}
+      assert.equal(4 * count, #seen)
+      local want = {}
+      for s = 1, 4 * count do
+        local epoch = math.ceil(s / count)
+        want[s] = 0.5 * 0.5 ^ (epoch - 1) * math.min(1, s / (warmup * count))
+      end
+      near(want, seen)
+    end
+  end)
+
+  it('lowers the rate on a plateau: after so many validations without a best one', function()
+    local seen, count = rates_by_step{schedule = 'plateau', decay = 0.1, plateau = 1}
+    local by_epoch = {}
+    for e = 1, 4 do by_epoch[e] = seen[e * count] end
+    near({0.5, 0.5, 0.05, 0.005}, by_epoch)
+    local at, drops = {}, {}
+    for i, better in ipairs{true, false, false, true, false, false, false, false} do
+      schedule.validated(at, {plateau = 2}, better)
+      drops[i] = at.drops or 0
+    end
+    assert.same({0, 0, 1, 1, 1, 2, 2, 3}, drops)
+    assert.near(0.25, schedule.share({schedule = 'plateau', decay = 0.5}, 9, 2), 0)
+  end)
+
+  it('takes AdamW, whose weight decay is its option, and clips gradients', function()
+    --- Numbers of a user's row and of an item's after one step with the gradients 3 and 0.
+    local function after(options, adam)
+      tk.seed(3)
+      options.epochs, options.batch_size, options.lr = 1, 16, 0.1
+      local model = trained(data, with{loss = function(m)
+        return m.users.weight:sum() * 3 + m.items.weight:sum() * 0
+      end}, options, {steps = 1}, {optimizer = adam}).model
+      return model.users.weight:totable()[1][1], model.items.weight:totable()[1][1]
+    end
+    local _, kept = after{optimizer = 'adamw', weight_decay = 0, l2 = 7}
+    local _, smaller = after{optimizer = 'adamw', weight_decay = 0.5, l2 = 7}
+    assert.near(kept * (1 - 0.1 * 0.5), smaller, 1e-7)
+    local full, clipped = after({}, {eps = 1}), after({clip = 0.5}, {eps = 1})
+    local g = 0.5 / math.sqrt(4 * data.users) -- of each element: 3 before
+    assert.near(0.1 * 3 / 4 - 0.1 * g / (g + 1), clipped - full, 1e-6)
+  end)
+
   it('refuses unknown schedules', function()
-    assert.matches('option schedule: linear is not constant, cosine or exponential',
+    assert.matches('option warmup: %-1 is below 0',
+                   fixtures.message(trained, data, build, {warmup = -1}))
+    assert.matches('option clip: %-1 is below 0',
+                   fixtures.message(trained, data, build, {clip = -1}))
+    assert.matches('option schedule: linear is not constant, cosine, exponential or plateau',
                    fixtures.message(trained, data, build, {schedule = 'linear'}))
     assert.matches('option decay: 1.5 is not',
                    fixtures.message(trained, data, build, {decay = 1.5}))
