@@ -117,9 +117,9 @@ local ADAM = 'lr betas eps eps_hat weight_decay decay_rank clip bits rowwise laz
 --- Stochastic gradient descent, with momentum. weight_decay is L2, added to the gradient of
 --- parameters with at least decay_rank dimensions: 2 leaves out biases.
 ---
---- clip, which every optimizer has, is the most that the norm of all gradients of an update together
---- may be; larger ones are scaled down to it (Pascanu et al., ICML 2013). All gradients then exist at
---- once, which takes more memory. 0: no clipping.
+--- clip, which every optimizer has, is the most that the norm of all gradients together may be in
+--- an update; larger ones are scaled down to it (Pascanu et al., ICML 2013). All gradients then
+--- exist at once, which takes more memory. 0: no clipping.
 ---@param options? {lr: number, momentum: number, weight_decay: number, decay_rank: integer,
 ---  clip: number} lr .01, decay_rank 0, clip 0
 function optim.sgd(options)
@@ -151,7 +151,7 @@ end
 ---  lr .001, eps 1e-8, bits 32
 function optim.adam(options) return create('adam', options, ADAM) end
 
---- AdamW (Loshchilov & Hutter, ICLR 2019), as in PyTorch: Adam whose weight decay is not added to the
+--- AdamW (Loshchilov & Hutter, ICLR 2019), as in PyTorch: Adam whose decay is not added to the
 --- gradient; parameters are multiplied by 1 - lr weight_decay before the step. Options as adam's.
 ---@param options? {lr: number, betas: number[], eps: number, eps_hat: number,
 ---  weight_decay: number, decay_rank: integer, clip: number, bits: 32|8, rowwise: boolean,

@@ -21,7 +21,7 @@ function schedule.check(o)
     error(string.format('option decay: %g is not above 0 and at most 1', o.decay), 0)
   end
   for _, name in ipairs{'warmup', 'clip'} do
-    if not (o[name] >= 0) then error(('option %s: %g is below 0'):format(name, o[name]), 0) end
+    if o[name] < 0 then error(('option %s: %g is below 0'):format(name, o[name]), 0) end
   end
 end
 
@@ -44,9 +44,10 @@ function schedule.warm(o, epoch, done, count)
   return now < steps and now / steps or 1
 end
 
---- Counts a validation for schedule = plateau: the `plateau`-th in a row that is not the best so far
---- is a drop of lr, and counting begins anew.
----@param at {waits: integer?, drops: integer?} ---@param o {plateau: integer} ---@param better boolean
+--- Counts a validation for schedule = plateau: the `plateau`-th in a row that is not the best so
+--- far is a drop of lr, and counting begins anew.
+---@param at {waits: integer?, drops: integer?}
+---@param o {plateau: integer} ---@param better boolean
 function schedule.validated(at, o, better)
   at.waits = better and 0 or (at.waits or 0) + 1
   if at.waits >= o.plateau then at.waits, at.drops = 0, (at.drops or 0) + 1 end
