@@ -47,6 +47,12 @@ local function metric_before(a, b)
   return a < b
 end
 
+local DESCRIBING = {coverage = true, gini = true, novelty = true, popularity = true}
+
+--- Whether a higher value of a metric is a better one: not of those that describe what is
+--- recommended (tinykg.train.exposure). ---@param name string
+function statistics.judges(name) return not DESCRIBING[name:match('^[%w_]+')] end
+
 local MOST_MAIN = 4
 
 --- Names of the metrics measured in a section, those of the longest lists first, in two parts:

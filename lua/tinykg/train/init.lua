@@ -45,12 +45,15 @@ function train.metric_names(cuts, mark)
   return list
 end
 
---- What the names of a run's metrics end in. Errors: a sample of data that are not ranked.
+--- What the names of a run's metrics end in. Errors: options of ranking, of data that are not
+--- ranked.
 local function mark_of(o, data)
   local mark = sample.mark{users = o.eval_users, negatives = o.eval_negatives}
-  if mark == '' or data.task ~= 'ctr' then return mark end
+  local asked = o.eval_users > 0 and 'eval_users' or mark ~= '' and 'eval_negatives'
+    or o.per_user and 'per_user' or o.exposure and 'exposure'
+  if not asked or data.task ~= 'ctr' then return mark end
   error(string.format("option %s: labelled data are not ranked (task 'ranking' ranks them)",
-                      o.eval_users > 0 and 'eval_users' or 'eval_negatives'), 0)
+                      asked), 0)
 end
 
 --- The metric that early stopping watches. Errors: it is not measured, or not defined.
@@ -181,7 +184,10 @@ function train.evaluation_size(o, settings)
                        {users = o.eval_users, negatives = o.eval_negatives})
 end
 
-function Run:evaluate(part)
+--- Evaluates the model on a part. ---@param part string
+---@param each? fun(user: integer, values: table<string, number>) gets the metrics of each user
+---@return table<string, number>? metrics
+function Run:evaluate(part, each)
   local started = clock.now()
   local function progressed(done, all)
     self.line.update(function() return string.format('%s: %d of %d users', part, done, all) end)
@@ -190,7 +196,8 @@ function Run:evaluate(part)
   local at_once = train.evaluation_size(self.o, self.settings)
   local ok, result = pcall(evaluate.model, self.model, self.data, part, {
     k = self.settings.k or CUTS, progress = progressed, size = at_once.size,
-    block = at_once.block, users = at_once.users, negatives = at_once.negatives})
+    block = at_once.block, users = at_once.users, negatives = at_once.negatives,
+    exposure = self.o.exposure, each = each})
   if not ok then
     if not tostring(result):find('NaN', 1, true) then error(result, 0) end
     error(string.format('%s: the model scores NaN after step %d: try a smaller lr (it is %g)',
@@ -273,7 +280,7 @@ end
 
 --- Trains to the end, then evaluates the best parameters on test.
 ---@return table result {epochs, best_epoch, valid, test, memory, kept, reference_peak, time, model,
----  phases}
+---  phases}; with the option per_user also per_user, a list of {user, values} of test
 function Run:train()
   while not over(self) do run_epoch(self) end
   local epochs = self.at.epoch - 1
@@ -283,7 +290,11 @@ function Run:train()
   if self.best.epoch then self.keeper.load(self.model) end -- the last may be within an epoch
   result.epochs, result.best_epoch, result.valid = epochs, self.best.epoch or epochs,
     self.best.metrics
-  result.test = self:evaluate('test')
+  local users = self.o.per_user and {} or nil
+  result.test = self:evaluate('test', users and function(user, values)
+    users[#users + 1] = {user = user, values = values}
+  end)
+  result.per_user = users
   result.memory = self:memory() -- of all of the run, this evaluation included
   result.model, result.phases = self.model, self.phases
   return result

@@ -44,6 +44,8 @@ local COMMON = {
   {'eval_users', 0, 'users that are ranked, drawn by the seed; 0: all'},
   {'eval_negatives', 'full', 'items that are ranked: all, or 100 sampled for each one to be found',
    sample.CHOICES},
+  {'exposure', false, 'whether coverage, gini, novelty and popularity of the lists are measured'},
+  {'per_user', false, 'whether the test metrics of each user are written to per_user.tsv'},
 }
 
 local COMMON_BY_NAME = {}
