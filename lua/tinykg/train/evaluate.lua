@@ -293,4 +293,23 @@ function evaluate.model(model, data, part, o)
                                        each = o.each})
 end
 
+--- A recipe's own metrics of a model in eval mode. Errors: one that is not a number.
+---@param model Module ---@param data tinykg.Data ---@param part string
+---@param list table<string, fun(model, data, part): number>
+---@return table<string, number>
+function evaluate.own(model, data, part, list)
+  local training, out = model.training, {}
+  if model.eval then model:eval() end
+  for _, name in ipairs(tables.sorted_keys(list)) do
+    out[name] = source_line.within(list[name], list[name], model, data, part)
+    local kind = type(out[name])
+    if kind ~= 'number' or out[name] ~= out[name] then
+      error(('metric %s: the recipe returns %s, expected a number'):format(
+        name, kind == 'number' and 'NaN' or 'a ' .. kind), 0)
+    end
+  end
+  if model.train and training ~= false then model:train() end
+  return out
+end
+
 return evaluate

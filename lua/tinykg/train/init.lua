@@ -57,7 +57,7 @@ local function mark_of(o, data)
 end
 
 --- The metric that early stopping watches. Errors: it is not measured, or not defined.
-local function watched(o, data, cuts)
+local function watched(o, data, cuts, own)
   local mark = mark_of(o, data)
   local names = data.task == 'ctr' and {'auc', 'f1'} or train.metric_names(cuts)
   local label = data.task == 'ctr' and rows.only_label(data.valid)
@@ -68,9 +68,10 @@ local function watched(o, data, cuts)
     error(string.format('option metric: auc is not defined on the validation part, all %d labels '
                         .. 'are %d: f1 is', data.valid.n, label), 0)
   end
+  if own[o.metric] then return o.metric end
   if tables.any(names, function(name) return name == o.metric end) then return o.metric .. mark end
   error(string.format('option metric: %s is not measured here; there are: %s', o.metric,
-                      table.concat(names, ' ')), 0)
+                      table.concat(tables.append(names, tables.sorted_keys(own)), ' ')), 0)
 end
 
 --- Builds a recipe's model, ready to train. Errors: build did not return a model.
@@ -100,7 +101,7 @@ end
 ---@field at table the position: the `epoch`, its `phase` (0: not begun; one more than there are:
 ---  all done), the phase's steps `done` and the sum `total` of their losses, `losses` of the phases
 ---  before, `seconds`, `draws`, on which no_grad's random numbers depend, `beginning` while the
----  model's begin_epoch runs, and `waits` and `drops` of schedule = plateau
+---  model's begin_epoch or on_epoch runs, and `waits` and `drops` of schedule = plateau
 ---@field best {epoch: integer?, value: number?, metrics: table?} of the epochs validated so far
 ---@field epoch_times number[] seconds
 ---@field eval_times number[] seconds
@@ -127,7 +128,7 @@ function train.new(recipe, data, o, settings)
   if data.train.n == 0 then error('the data set has no training interactions', 0) end
   schedule.check(o)
   local self = setmetatable({recipe = recipe, data = data, o = o, settings = settings}, Run)
-  self.metric = watched(o, data, settings.k or CUTS)
+  self.metric = watched(o, data, settings.k or CUTS, recipe.metrics)
   runtime.uncollected(build, self)
   self.line = progress.line(settings.quiet)
   self.keeper = settings.best or in_memory()
@@ -204,6 +205,9 @@ function Run:evaluate(part, each)
                         self.recipe.name, self:steps(),
                         self.phases[1].optimizer.lr), 0)
   end
+  if result then
+    result = tables.merged(result, evaluate.own(self.model, self.data, part, self.recipe.metrics))
+  end
   self.line.clear()
   self.eval_times[#self.eval_times + 1] = clock.now() - started
   return result
@@ -257,6 +261,16 @@ local function over(self)
   return validated and o.patience > 0 and done - self.best.epoch >= o.patience * o.eval_every
 end
 
+--- Calls the model's on_epoch. An interrupted one may have done half of its work: the state is not
+--- saved then.
+local function tell(self, record)
+  local hook = self.model.on_epoch
+  if not hook then return end
+  self.at.beginning = true
+  source_line.within(hook, hook, self.model, record)
+  self.at.beginning = nil
+end
+
 --- Trains the rest of an epoch, validates, reports the epoch.
 local function run_epoch(self)
   local at, epoch = self.at, self.at.epoch
@@ -274,6 +288,7 @@ local function run_epoch(self)
                   loss = at.losses[self.phases[1].name], seconds = at.seconds,
                   losses = #self.phases > 1 and at.losses or nil,
                   memory = C.tkg_memory_live(runtime.engine, -1)}
+  tell(self, record)
   self.at = beginning_of(epoch + 1, at)
   if self.settings.on_epoch then self.settings.on_epoch(record, better, self) end
 end

@@ -4,6 +4,7 @@ local tables = require 'tinykg.base.tables'
 local optim = require 'tinykg.engine.optim'
 local runtime = require 'tinykg.engine.runtime'
 local sample = require 'tinykg.train.sample_ranking'
+local statistics = require 'tinykg.sweep.statistics'
 
 ---@class Recipe
 ---@field name string
@@ -11,6 +12,7 @@ local sample = require 'tinykg.train.sample_ranking'
 ---@field options table list of {name, default, help, choices}
 ---@field presets table<string, table> published settings by name
 ---@field optimizer fun(options): Optimizer
+---@field metrics table<string, fun(model, data, part): number> its own, by name
 ---@field build fun(data, options): Module a model: loss(batch), score(users, items) [, rank(users)]
 local Recipe = {}
 Recipe.__index = Recipe
@@ -67,18 +69,34 @@ local function merge(own)
 end
 
 local FIELDS = {name = 'string', build = 'function', source = 'string', options = 'table',
-                presets = 'table', l2 = 'string', optimizer = 'function or table'}
+                presets = 'table', l2 = 'string', optimizer = 'function or table',
+                metrics = 'table'}
+
+--- Checks metrics of a recipe's own. Errors: a name that is taken, or none, or what is no function.
+local function check_metrics(r)
+  for name, fn in pairs(r.metrics or {}) do
+    if type(name) ~= 'string' or not name:match('^%a[%w_]*$') or not statistics.is_own(name) then
+      runtime.fail("recipe %s: metrics: '%s' is not a name of letters, digits and _ that is free",
+                   r.name, tostring(name))
+    end
+    if type(fn) ~= 'function' then
+      runtime.fail('recipe %s: metrics: %s is a %s, expected a function', r.name, name, type(fn))
+    end
+  end
+end
 
 local function check_fields(r)
   if type(r.name) ~= 'string' then runtime.fail('recipe: it needs a name') end
   if not r.name:match('^%w[%w_.+-]*$') then -- folders are named after it
     runtime.fail("recipe: the name '%s' is not made of letters, digits and _ . + -", r.name)
   end
-  runtime.fields('recipe ' .. r.name, r, 'name source options presets l2 optimizer build', FIELDS)
+  runtime.fields('recipe ' .. r.name, r, 'name source options presets l2 optimizer metrics build',
+                 FIELDS)
   if not r.build then runtime.fail('recipe %s: it needs a function build', r.name) end
   if r.l2 and r.l2 ~= 'in loss' then
     runtime.fail("recipe %s: l2 is '%s', expected 'in loss' or nothing", r.name, r.l2)
   end
+  check_metrics(r)
 end
 
 --- A function of a recipe's options that makes its Adam. l2 is its weight decay unless the loss has
@@ -115,6 +133,7 @@ end
 ---   build      fun(data, options): Module, the model
 ---   l2         'in loss' if the model's loss has it; else it is weight decay of the optimizer
 ---   optimizer  more options for its tk.optim.adam, or fun(options): Optimizer
+---   metrics    its own, by name: fun(model, data, part): number, the higher the better
 ---@param r table
 ---@return Recipe
 local function new_recipe(r)
@@ -126,7 +145,7 @@ local function new_recipe(r)
     end
   end
   local recipe = setmetatable({name = r.name, source = r.source or '', build = r.build,
-                               presets = r.presets or {}}, Recipe)
+                               presets = r.presets or {}, metrics = r.metrics or {}}, Recipe)
   recipe.optimizer = type(r.optimizer) == 'function' and r.optimizer or adam(r)
   recipe.options = merge(r.options or {})
   for name, preset in pairs(recipe.presets) do

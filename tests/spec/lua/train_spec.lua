@@ -402,6 +402,51 @@ describe('training', function()
     assert.equal(1, result.best_epoch)
   end)
 
+  it('stops early by a metric of the recipe, which is in its results', function()
+    local asked, values = {}, {1, 3, 2, 2, 9}
+    local records = {}
+    local result = trained(data, build, {epochs = 9, patience = 2, metric = 'spread'}, {
+      on_epoch = function(r) records[#records + 1] = r.valid.spread end}, {metrics = {
+        spread = function(m, d, part)
+          assert.is_false(m.training)
+          assert.equal(data, d)
+          asked[#asked + 1] = part
+          return values[#asked]
+        end}})
+    assert.same({1, 3, 2, 2}, records)
+    assert.equal(2, result.best_epoch)
+    assert.equal(9, result.test.spread)
+    assert.same({'valid', 'valid', 'valid', 'valid', 'test'}, asked)
+    assert.is_true(result.model.training)
+  end)
+
+  it('refuses metrics that are none', function()
+    local function refusal(list, options)
+      return fixtures.message(trained, data, build, options, nil, {metrics = list})
+    end
+    assert.matches("metrics: 'recall' is not a name of letters", refusal{recall = print})
+    assert.matches("metrics: 'a b' is not a name", refusal{['a b'] = print})
+    assert.matches('metrics: spread is a number, expected a function', refusal{spread = 1})
+    assert.matches('metric spread: the recipe returns a nil',
+                   refusal({spread = function() end}, {epochs = 1}))
+    assert.matches('metric spread: the recipe returns NaN',
+                   refusal({spread = function() return 0 / 0 end}, {epochs = 1}))
+    assert.matches('not measured here; there are: .* spread',
+                   refusal({spread = function() return 1 end}, {metric = 'width'}))
+  end)
+
+  it('tells the model of each epoch, and logs what it adds', function()
+    local told, logged = {}, {}
+    trained(data, with{on_epoch = function(m, record)
+      told[#told + 1] = record.epoch
+      record.norm = m.users.weight:square():sum():item()
+      assert.is_number(record.valid['recall@20'])
+    end}, {epochs = 3}, {on_epoch = function(record) logged[#logged + 1] = record.norm end})
+    assert.same({1, 2, 3}, told)
+    assert.equal(3, #logged)
+    assert.is_true(logged[1] > 0 and logged[3] ~= logged[1])
+  end)
+
   -- ---- what a user sees ----
 
   it('runs phases from the command line, logged', function()
