@@ -2,6 +2,7 @@
 --- figures.
 local tables = require 'tinykg.base.tables'
 local C = require 'tinykg.engine.lib'
+local average_of = require 'tinykg.train.average'
 local source_line = require 'tinykg.base.source_line'
 local clock = require 'tinykg.base.clock'
 local evaluate = require 'tinykg.train.evaluate'
@@ -98,10 +99,12 @@ end
 ---@class Run
 ---@field model Module
 ---@field phases Phase[]
+---@field average Average? of the parameters, which is validated and kept in their place
 ---@field at table the position: the `epoch`, its `phase` (0: not begun; one more than there are:
----  all done), the phase's steps `done` and the sum `total` of their losses, `losses` of the phases
----  before, `seconds`, `draws`, on which no_grad's random numbers depend, `beginning` while the
----  model's begin_epoch or on_epoch runs, and `waits` and `drops` of schedule = plateau
+---  all done), the phase's steps `done` and the sum `total` of their losses, `owed` (of
+---  tinykg.train.average), `losses` of the phases before, `seconds`, `draws`, on which no_grad's
+---  random numbers depend, `beginning` while the model's begin_epoch or on_epoch runs, and `waits`
+---  and `drops` of schedule = plateau
 ---@field best {epoch: integer?, value: number?, metrics: table?} of the epochs validated so far
 ---@field epoch_times number[] seconds
 ---@field eval_times number[] seconds
@@ -114,10 +117,18 @@ local function beginning_of(epoch, before)
           draws = step.draws(), waits = before and before.waits, drops = before and before.drops}
 end
 
+--- Makes the phases of the model, with these settings from here on.
+function Run:make_phases(settings)
+  self.settings = settings
+  self.phases = phases.of(self.recipe, self.model, self.data, self.o,
+                          tables.merged(settings, {average = self.average}))
+end
+
 local function build(self)
   C.tkg_memory_reset_peak(runtime.engine)
   self.model = train.build(self.recipe, self.data, self.o)
-  self.phases = phases.of(self.recipe, self.model, self.data, self.o, self.settings)
+  self.average = average_of(self.model, self.o)
+  self:make_phases(self.settings)
 end
 
 --- Makes a run at its beginning: model and phases of a recipe.
@@ -261,6 +272,12 @@ local function over(self)
   return validated and o.patience > 0 and done - self.best.epoch >= o.patience * o.eval_every
 end
 
+--- Calls fn(self, ...) with the averages of the parameters in their place, if they are kept.
+local function averaged(self, fn, ...)
+  if not self.average then return fn(self, ...) end
+  return self.average:within(fn, self, ...)
+end
+
 --- Calls the model's on_epoch. An interrupted one may have done half of its work: the state is not
 --- saved then.
 local function tell(self, record)
@@ -280,7 +297,7 @@ local function run_epoch(self)
   end
   local valid, better
   if epoch % self.o.eval_every == 0 or epoch == self.o.epochs then
-    valid, better = validate(self, epoch)
+    valid, better = averaged(self, validate, epoch)
     if self.o.schedule == 'plateau' then schedule.validated(at, self.o, better) end
   end
   self.epoch_times[#self.epoch_times + 1] = at.seconds

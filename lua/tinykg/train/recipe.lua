@@ -27,6 +27,7 @@ local COMMON = {
   {'warmup', 0, 'epochs, or a part of one, in which lr grows from 0 step by step'},
   {'clip', 0, 'most that the norm of all gradients of a step may be; 0: any'},
   {'optimizer', 'adam', 'adamw: with weight_decay apart from gradients, not l2', {'adam', 'adamw'}},
+  {'ema', 0, 'decay per step of an average of parameters, which is evaluated; 0: none'},
   {'weight_decay', 0.01, 'adamw: parameters lose lr times this share at each step'},
   {'optimizer_bits', 32, "of Adam's moments; 8: a quarter of their memory", {32, 8}},
   {'optimizer_rowwise', false, "whether Adam has one second moment per row of a table"},

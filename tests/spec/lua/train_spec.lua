@@ -309,6 +309,34 @@ describe('training', function()
     assert.near(0.1 * 3 / 4 - 0.1 * g / (g + 1), clipped - full, 1e-6)
   end)
 
+  -- Each step takes 0.1 off each number of the users' rows.
+  it('evaluates and keeps the moving average of parameters', function()
+    local began, validated = {}, {}
+    local function first(m) return m.users.weight:totable()[1][1] end
+    local result = trained(data, with{
+      loss = function(m) return m.users.weight:sum() + m.items.weight:sum() * 0 end,
+      begin_epoch = function(m, epoch) began[epoch] = first(m) end,
+    }, {epochs = 2, batch_size = 4, ema = 0.8, metric = 'first'}, {}, {
+      metrics = {first = function(m)
+        validated[#validated + 1] = first(m)
+        return #validated
+      end}, optimizer = function() return tk.optim.sgd{lr = 0.1} end})
+    local count, distance = math.ceil(data.train.n / 4), 0 -- of the average to the beginning
+    for n = 1, 2 * count do
+      local decay = math.min(0.8, (1 + n) / (10 + n))
+      distance = decay * distance + (1 - decay) * 0.1 * n
+      if n % count == 0 then assert.near(began[1] - distance, validated[n / count], 1e-4) end
+    end
+    assert.near(began[1] - 0.1 * count, began[2], 1e-4) -- training goes on from the parameters
+    assert.equal(2, result.best_epoch)
+    assert.equal(validated[2], validated[3]) -- the test is of the best
+    assert.equal(validated[2], first(result.model))
+    assert.matches('option ema: 1 is not in %[0, 1%)',
+                   fixtures.message(trained, data, build, {ema = 1}))
+    assert.matches('option ema: there are no averages of parameters of 16 bits',
+                   fixtures.message(trained, data, build, {ema = 0.9, parameter_bits = 16}))
+  end)
+
   it('refuses unknown schedules', function()
     assert.matches('option warmup: %-1 is below 0',
                    fixtures.message(trained, data, build, {warmup = -1}))
