@@ -100,12 +100,14 @@ local function row_of(row, metrics)
   return html.tr{cells, html.td{class = 'n', users or format.none}}
 end
 
+local MOST_SHOWN = 2 -- metrics: the page is not wider; `report --json` has the others
+
 --- ---@param section ReportSection
 function significance.render(section)
   local found = significance.of(section)
   if not found then return nil end
-  local head = {html.th{''}}
-  for _, name in ipairs(found.metrics) do
+  local head, shown = {html.th{''}}, {unpack(found.metrics, 1, MOST_SHOWN)}
+  for _, name in ipairs(shown) do
     head[#head + 1] = html_table.number(name, nil, 'mean over users, minus that of the best')
     head[#head + 1] = html_table.number('p, t', nil, 'paired t test over users')
     head[#head + 1] = html_table.number('p, Wilcoxon', nil, 'signed-rank test over users')
@@ -117,7 +119,7 @@ function significance.render(section)
       'each user; p-values are not corrected for the number of comparisons, and say nothing ' ..
       'about other seeds.'},
     html_table.of(head, tables.map(found.rows, function(row)
-      return row_of(row, found.metrics)
+      return row_of(row, shown)
     end))}
 end
 
