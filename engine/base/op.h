@@ -42,6 +42,9 @@ typedef struct tkg_node {
   int64_t i[4];
 } tkg_node;
 
+/* Adam's i0. */
+enum { TKG_ADAM_HAT = 1, TKG_ADAM_DECOUPLED = 2 };
+
 /* What ops.def says of an op; the meaning of letters and flags stands there. */
 enum tkg_op_flag {
   TKG_CHEAP = 1,

@@ -132,7 +132,8 @@ static void pass_on(noise *z, int i) {
   }
 }
 
-int tkg__find_bias(const tkg_tape *tape, const int32_t *source, bool *must_be_exact, bool *found) {
+int tkg__find_bias(const tkg_tape *tape, int arrived, const int32_t *source, bool *must_be_exact,
+                   bool *found) {
   int count = 0, at = 0;
   for (int i = 0; i < tape->n; i++) count += source[i] >= 0;
   *found = false;
@@ -149,7 +150,7 @@ int tkg__find_bias(const tkg_tape *tape, const int32_t *source, bool *must_be_ex
       z.copies[at++] = i;
       continue;
     }
-    if (!tkg__op_is(n->op, TKG_UPDATE)) check(&z, n); /* there, gradients have arrived */
+    if (i < arrived) check(&z, n);
     pass_on(&z, i);
   }
   *found = z.found;

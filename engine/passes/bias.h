@@ -4,8 +4,10 @@
 
 #include "tape/tape.h"
 
-/* source[i] is the value that node i, an ENCODE, makes noisy; -1 for every other node. Sets
- * must_be_exact[value] for those whose noise would bias a gradient, and *found if there are any. */
-int tkg__find_bias(const tkg_tape *tape, const int32_t *source, bool *must_be_exact, bool *found);
+/* Nodes before `arrived` make gradients; noise in what those after it read is no bias. source[i] is
+ * the value that node i, an ENCODE, makes noisy; -1 for every other node. Sets must_be_exact[value]
+ * for those whose noise would bias a gradient, and *found if there are any. */
+int tkg__find_bias(const tkg_tape *tape, int arrived, const int32_t *source, bool *must_be_exact,
+                   bool *found);
 
 #endif

@@ -14,6 +14,7 @@
 #include "row_gradient.h"
 #include "save.h"
 #include "tape/alias.h"
+#include "tape/clip.h"
 #include "value_bits.h"
 
 /* ---- the part of the tape that is needed ---- */
@@ -89,18 +90,31 @@ static int add_backward(tkg_program *p, int loss) {
   return status;
 }
 
+/* Which rows each gradient has, or NULL and a message: the caller frees it. */
+static tkg_rows *find_rows(tkg_program *p, const tkg_optimizer *optimizer, int *status) {
+  tkg_rows *rows = malloc(((size_t)p->gradient_count + 1) * sizeof *rows);
+  *status = rows ? TKG_OK : tkg__fail(TKG_E_MEMORY, "updates: no memory");
+  for (int i = 0; i < p->gradient_count && !*status; i++)
+    *status = tkg__row_gradient(p, optimizer, p->leaf_of[i], &p->gradient_of[i], &rows[i]);
+  return rows;
+}
+
 static int add_updates(tkg_program *p, tkg_optimizer *optimizer) {
+  int status;
+  tkg_rows *rows = find_rows(p, optimizer, &status);
   p->updates = true;
-  for (int i = 0; i < p->gradient_count; i++) {
-    int leaf = p->leaf_of[i];
-    tkg_rows rows;
-    int status = tkg__row_gradient(p, optimizer, leaf, &p->gradient_of[i], &rows);
-    if (status) return status;
+  p->arrived = p->tape->n;
+  if (!status && optimizer->clip > 0)
+    status = tkg__clip(p->tape, p->gradient_of, p->gradient_count, optimizer->clip);
+  for (int i = 0; i < p->gradient_count && !status; i++) {
+    const bool some = rows[i].index >= 0 || rows[i].ids >= 0;
+    const int leaf = p->leaf_of[i];
     if (tkg__optimizer_record(optimizer, p->tape, p->tape->side[leaf].tensor, leaf,
-                              p->gradient_of[i], rows.index < 0 && rows.ids < 0 ? NULL : &rows) < 0)
-      return TKG_E_SHAPE;
+                              p->gradient_of[i], some ? &rows[i] : NULL) < 0)
+      status = TKG_E_SHAPE;
   }
-  return TKG_OK;
+  free(rows);
+  return status;
 }
 
 /* Releases the first batch's tensors, since each run binds its own. Parameters that the program
@@ -126,6 +140,7 @@ int tkg__compile(const tkg_tape *tape, const tkg_request *request, const tkg_pol
   if (!status && loss >= 0) {
     status = add_backward(p, loss);
     if (!status && policy->fuse) tkg__fuse_gather(p); /* of what backward sums */
+    p->arrived = p->tape->n;
     if (!status && request->optimizer) status = add_updates(p, request->optimizer);
     if (!status) tkg__remove_aliases(p);
   }

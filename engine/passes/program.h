@@ -49,6 +49,7 @@ typedef struct tkg_group {
 typedef struct tkg_program {
   tkg_tape *tape;
   int forward;      /* nodes before this one are forward */
+  int arrived;      /* from this one on they read gradients that are complete: clipping, updates */
   int32_t *outputs; /* nodes whose values are returned, in tensors of their own */
   int output_count;
   int32_t *leaf_of; /* parameter leaf and its gradient's node, pair by pair: */

@@ -285,16 +285,19 @@ static int emit_backward(save *s, int i) {
   return TKG_OK;
 }
 
-static int rewrite(save *s, int *forward) {
+/* Writes the fresh tape, and where forward ends and gradients are complete on it. */
+static int rewrite(save *s, int *forward, int *arrived) {
   for (int i = 0; i < s->n; i++) s->map[i] = s->copy[i] = s->mask[i] = s->code[i] = -1;
   for (int i = 0; i < 6 * s->n; i++) s->source[i] = -1;
   tkg__truncate(s->fresh, 0);
   int status = TKG_OK;
   for (int i = 0; i < s->n && !status; i++) {
     if (i == s->forward) *forward = s->fresh->n;
+    if (i == s->p->arrived) *arrived = s->fresh->n;
     status = i < s->forward ? emit_forward(s, i) : emit_backward(s, i);
   }
   if (s->n == s->forward) *forward = s->fresh->n;
+  if (s->n == s->p->arrived) *arrived = s->fresh->n;
   return status;
 }
 
@@ -392,7 +395,7 @@ static void renumber(save *s) {
 
 int tkg__save(tkg_program *p, const tkg_policy *policy) {
   save s = {.p = p, .policy = policy, .old = p->tape, .n = p->tape->n, .forward = p->forward};
-  int forward = 0, status = tkg_tape_create(p->tape->engine, &s.fresh);
+  int forward = 0, arrived = 0, status = tkg_tape_create(p->tape->engine, &s.fresh);
   if (!status && !allocate(&s)) status = tkg__fail(TKG_E_MEMORY, "save: no memory");
   if (!status) {
     find_needs(&s);
@@ -401,8 +404,8 @@ int tkg__save(tkg_program *p, const tkg_policy *policy) {
   }
   for (bool again = true; again && !status;) {
     choose_all(&s);
-    status = rewrite(&s, &forward);
-    if (!status) status = tkg__find_bias(s.fresh, s.source, s.must_be_exact, &again);
+    status = rewrite(&s, &forward, &arrived);
+    if (!status) status = tkg__find_bias(s.fresh, arrived, s.source, s.must_be_exact, &again);
     if (again) save_rows_apart(&s);
   }
   if (!status) status = report(&s);
@@ -411,6 +414,7 @@ int tkg__save(tkg_program *p, const tkg_policy *policy) {
     tkg_tape_release(p->tape);
     p->tape = s.fresh;
     p->forward = forward;
+    p->arrived = arrived;
   } else
     tkg_tape_release(s.fresh);
   free(s.need_value);

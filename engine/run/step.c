@@ -12,6 +12,7 @@
 #include "passes/tile.h"
 #include "profile.h"
 #include "shared/codec.h"
+#include "tape/clip.h"
 
 int tkg_step_create(tkg_engine *engine, tkg_step **out) {
   TKG__NEEDS(engine, TKG_E_ARGUMENT);
@@ -421,14 +422,26 @@ int tkg_step_plan(tkg_step *step, tkg_tape *tape, int loss, tkg_optimizer *optim
 
 /* ---- updates outside a step ---- */
 
-static int update_one(tkg_optimizer *o, tkg_tape *tape, tkg_tensor *parameter) {
-  if (!parameter->gradient) return TKG_OK;
-  int leaf = tkg__tape_leaf(tape, parameter), gradient = tkg_tape_leaf(tape, parameter->gradient);
-  if (leaf < 0 || gradient < 0) return TKG_E_MEMORY;
-  return tkg__optimizer_record(o, tape, parameter, leaf, gradient, NULL) < 0 ? TKG_E_SHAPE : TKG_OK;
+/* Records what a step would behind its gradients, on a tape of their own. */
+static int record_updates(tkg_optimizer *o, tkg_tape *tape, tkg_tensor *const *parameters, int n) {
+  int32_t *leaf = malloc(2 * ((size_t)n + 1) * sizeof *leaf);
+  if (!leaf) return tkg__fail(TKG_E_MEMORY, "update: no memory");
+  int32_t *gradient = leaf + n + 1;
+  int count = 0, status = TKG_OK;
+  for (int i = 0; i < n && !status; i++) {
+    if (!parameters[i]->gradient) continue;
+    leaf[count] = tkg__tape_leaf(tape, parameters[i]);
+    gradient[count] = tkg_tape_leaf(tape, parameters[i]->gradient);
+    if (leaf[count] < 0 || gradient[count++] < 0) status = TKG_E_MEMORY;
+  }
+  if (!status && o->clip > 0) status = tkg__clip(tape, gradient, count, o->clip);
+  for (int i = 0; i < count && !status; i++)
+    if (tkg__optimizer_record(o, tape, tape->side[leaf[i]].tensor, leaf[i], gradient[i], NULL) < 0)
+      status = TKG_E_SHAPE;
+  free(leaf);
+  return status;
 }
 
-/* Records the same update nodes as a step would, on a tape of their own, and runs them. */
 int tkg_optimizer_update(tkg_optimizer *optimizer, tkg_tensor *const *parameters, int n) {
   TKG__NEEDS(optimizer, TKG_E_ARGUMENT);
   if (optimizer->lazy != 0)
@@ -437,7 +450,7 @@ int tkg_optimizer_update(tkg_optimizer *optimizer, tkg_tensor *const *parameters
   tkg_step step = {.engine = optimizer->engine};
   tkg_program p = {.updates = true};
   int status = tkg_tape_create(step.engine, &p.tape);
-  for (int i = 0; i < n && !status; i++) status = update_one(optimizer, p.tape, parameters[i]);
+  if (!status) status = record_updates(optimizer, p.tape, parameters, n);
   if (!status) status = tkg__plan(&p);
   run r = {&step, p.tape, &p, NULL, optimizer, context_of(&step, optimizer), NULL};
   if (!status) status = tkg__arena_reserve(step.engine, p.arena_bytes, p.at_peak);

@@ -1,5 +1,6 @@
-/* SGD with momentum, Adam (Kingma & Ba 2015), Adagrad (Duchi et al. 2011). Weight decay is added to
- * the gradient: it equals the L2 term (decay / 2) |p|^2 in the loss, without its activations.
+/* SGD with momentum, Adam (Kingma & Ba 2015), AdamW (Loshchilov & Hutter 2019), Adagrad (Duchi et
+ * al. 2011). Weight decay is added to the gradient: it equals the L2 term (decay / 2) |p|^2 in the
+ * loss, without its activations. AdamW's is not: it multiplies p by 1 - lr decay before the step.
  * Parameters of less than decay_rank dimensions have none (2 leaves out biases). Adam's eps is that
  * of algorithm 1. If eps_hat is set, it is used instead and added before v is corrected for its
  * start at zero (Kingma & Ba, section 2; TensorFlow 1). A plan reads lr and t when it runs, as they
@@ -17,10 +18,11 @@ int tkg_optimizer_create(tkg_engine *engine, const char *kind, tkg_optimizer **o
   static const struct {
     const char *name;
     int op;
-    double lr, eps;
-  } kinds[] = {{"sgd", TKG_OP_SGD, 0.01, 0},
-               {"adam", TKG_OP_ADAM, 0.001, 1e-8},
-               {"adagrad", TKG_OP_ADAGRAD, 0.01, 1e-10}};
+    double lr, eps, decoupled, decay;
+  } kinds[] = {{"sgd", TKG_OP_SGD, 0.01, 0, 0, 0},
+               {"adam", TKG_OP_ADAM, 0.001, 1e-8, 0, 0},
+               {"adamw", TKG_OP_ADAM, 0.001, 1e-8, 1, 0.01},
+               {"adagrad", TKG_OP_ADAGRAD, 0.01, 1e-10, 0, 0}};
   *out = NULL;
   for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
     if (strcmp(kinds[k].name, kind) != 0) continue;
@@ -32,11 +34,13 @@ int tkg_optimizer_create(tkg_engine *engine, const char *kind, tkg_optimizer **o
                          .beta1 = 0.9,
                          .beta2 = 0.999,
                          .eps = kinds[k].eps,
+                         .decoupled = kinds[k].decoupled,
+                         .weight_decay = kinds[k].decay,
                          .bits = 32};
     *out = o;
     return TKG_OK;
   }
-  return tkg__fail(TKG_E_ARGUMENT, "optimizer '%s' is not one of sgd, adam, adagrad", kind);
+  return tkg__fail(TKG_E_ARGUMENT, "optimizer '%s' is not one of sgd, adam, adamw, adagrad", kind);
 }
 
 void tkg_optimizer_release(tkg_optimizer *o) {
@@ -64,6 +68,7 @@ static double *option(tkg_optimizer *o, const char *name) {
              {"weight_decay", &o->weight_decay},
              {"decay_rank", &o->decay_rank},
              {"momentum", &o->momentum},
+             {"clip", &o->clip},
              {"bits", &o->bits},
              {"rowwise", &o->rowwise},
              {"lazy", &o->lazy}};
@@ -186,7 +191,7 @@ static void set_constants(const tkg_optimizer *o, const tkg_tensor *parameter, t
   if (o->op == TKG_OP_ADAM) {
     const double adam[] = {o->beta1, o->beta2, o->eps_hat > 0 ? o->eps_hat : o->eps, decay};
     memcpy(n->f, adam, sizeof adam);
-    n->i[0] = o->eps_hat > 0;
+    n->i[0] = (o->eps_hat > 0 ? TKG_ADAM_HAT : 0) | (o->decoupled != 0 ? TKG_ADAM_DECOUPLED : 0);
   } else {
     n->f[0] = o->op == TKG_OP_SGD ? o->momentum : o->eps;
     n->f[1] = decay;

@@ -15,6 +15,8 @@ struct tkg_optimizer {
   double eps_hat;    /* of Adam, used instead of eps if it is not 0 */
   double decay_rank; /* least dimensions of a parameter that weight_decay acts on */
   double bits;       /* of Adam's state: 32, or 8 (moments.h) */
+  double decoupled;  /* whether Adam's weight decay shrinks parameters, apart from the gradient */
+  double clip;       /* of the norm of all gradients together; 0: none */
   double rowwise;    /* whether Adam has one second moment per row */
   double lazy;       /* whether rows without a gradient are left alone */
   double t;          /* updates made */

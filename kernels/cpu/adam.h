@@ -10,21 +10,24 @@
 typedef struct adam {
   float beta1, beta2, rest1, rest2; /* rest = 1 - beta */
   float eps, decay;
+  float keep;  /* what is left of p before the step: 1, or 1 - lr decay of AdamW */
   float rate;  /* lr / (1 - beta1^t) */
   float scale; /* 1 / sqrt(1 - beta2^t) */
 } adam;
 
-/* With i0 the node's eps is added to sqrt(v) before v is corrected: (sqrt(v) + eps) scale. It is
- * multiplied by `scale` here, so that both forms are sqrt(v) scale + eps. */
+/* With TKG_ADAM_HAT the node's eps is added to sqrt(v) before v is corrected: (sqrt(v) + eps)
+ * scale. It is multiplied by `scale` here, so that both forms are sqrt(v) scale + eps. */
 static inline adam adam_of(const tkg_call *c) {
   const double *f = c->node->f, scale = 1.0 / sqrt(1.0 - pow(f[1], c->context->t));
+  const bool decoupled = c->node->i[0] & TKG_ADAM_DECOUPLED;
   return (adam){
       .beta1 = (float)f[0],
       .beta2 = (float)f[1],
       .rest1 = (float)(1.0 - f[0]),
       .rest2 = (float)(1.0 - f[1]),
-      .eps = (float)(c->node->i[0] ? f[2] * scale : f[2]),
-      .decay = (float)f[3],
+      .eps = (float)(c->node->i[0] & TKG_ADAM_HAT ? f[2] * scale : f[2]),
+      .decay = decoupled ? 0 : (float)f[3],
+      .keep = decoupled ? (float)(1.0 - c->context->lr * f[3]) : 1,
       .rate = (float)(c->context->lr / (1.0 - pow(f[0], c->context->t))),
       .scale = (float)scale,
   };
@@ -38,7 +41,7 @@ static inline void adam_update(float *p, const float *g, float *m, float *v, int
     float gradient = g[i] + a.decay * p[i];
     m[i] = tkg__first_settled(a.beta1 * m[i] + a.rest1 * gradient);
     v[i] = tkg__second_settled(a.beta2 * v[i] + a.rest2 * (gradient * gradient));
-    p[i] -= a.rate * m[i] / (sqrtf(v[i]) * a.scale + a.eps);
+    p[i] = a.keep * p[i] - a.rate * m[i] / (sqrtf(v[i]) * a.scale + a.eps);
   }
 }
 

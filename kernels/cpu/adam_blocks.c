@@ -159,7 +159,7 @@ static void update(const adam a, const float *restrict g, int64_t n, float *rest
     float gradient = g[j] + a.decay * p[j];
     m[j] = tkg__first_settled(m[j] + a.rest1 * gradient);
     v[j] = tkg__second_settled(v[j] + a.rest2 * (gradient * gradient));
-    p[j] -= a.rate * m[j] / (sqrtf(v[j]) * a.scale + a.eps);
+    p[j] = a.keep * p[j] - a.rate * m[j] / (sqrtf(v[j]) * a.scale + a.eps);
     float size = fabsf(m[j]);
     most_m = size > most_m ? size : most_m;
     most_v = v[j] > most_v ? v[j] : most_v;
@@ -181,7 +181,7 @@ static void update_rowwise(const adam a, const float *restrict g, int64_t n, flo
 #pragma omp simd reduction(max : most_m)
   for (int64_t j = 0; j < n; j++) {
     m[j] = tkg__first_settled(m[j] + a.rest1 * gradient[j]);
-    p[j] -= step * m[j];
+    p[j] = a.keep * p[j] - step * m[j];
     float size = fabsf(m[j]);
     most_m = size > most_m ? size : most_m;
   }

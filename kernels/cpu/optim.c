@@ -1,5 +1,5 @@
 /* Optimizer updates, in place: SGD, with momentum; Adam; Adagrad. A unit is a block of 1,024
- * elements. Weight decay is an L2 penalty: g becomes g + decay p. */
+ * elements. Weight decay is an L2 penalty: g becomes g + decay p; AdamW's is apart (adam.h). */
 #include <math.h>
 
 #include "adam.h"

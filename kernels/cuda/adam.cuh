@@ -9,7 +9,9 @@ struct adam {
   enum { STATES = 2 };
   float beta1, beta2, rest1, rest2; /* rest = 1 - beta */
   float eps, decay;
+  float decoupled; /* AdamW's weight decay; decay is 0 then */
   bool hat;        /* eps is added before v is corrected (section 2 of the paper) */
+  float keep = 1;  /* what is left of p before the step: 1 - lr decoupled */
   float rate = 0;  /* lr / (1 - beta1^t) */
   float scale = 0; /* 1 / sqrt(1 - beta2^t) */
 
@@ -17,13 +19,14 @@ struct adam {
     rate = run->rate;
     scale = run->scale;
     if (hat) eps *= scale;
+    keep = 1 - run->lr * decoupled;
   }
   /* m and v come multiplied by their betas. */
   __device__ __forceinline__ float advance(float p, float g, float *m, float *v) const {
     const float gradient = g + decay * p;
     *m = tkg__first_settled(*m + rest1 * gradient);
     *v = tkg__second_settled(*v + rest2 * (gradient * gradient));
-    return p - rate * *m / (sqrtf(*v) * scale + eps);
+    return keep * p - rate * *m / (sqrtf(*v) * scale + eps);
   }
   /* The same with a row's v, whose root and quotient are computed once. */
   __device__ __forceinline__ float row_step(float v) const {
@@ -48,8 +51,10 @@ static inline int adam_of(const tkg_call *c, adam *a) {
   a->rest1 = (float)(1.0 - f[0]);
   a->rest2 = (float)(1.0 - f[1]);
   a->eps = (float)f[2];
-  a->decay = (float)f[3];
-  a->hat = c->node->i[0] != 0;
+  const bool decoupled = c->node->i[0] & TKG_ADAM_DECOUPLED;
+  a->decay = decoupled ? 0 : (float)f[3];
+  a->decoupled = decoupled ? (float)f[3] : 0;
+  a->hat = c->node->i[0] & TKG_ADAM_HAT;
   return TKG_OK;
 }
 

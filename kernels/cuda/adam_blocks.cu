@@ -160,7 +160,7 @@ static __device__ __forceinline__ float update_row(const adam_blocks &x, const a
   const float v = tkg__second_settled(rule.beta2 * before + rule.rest2 * square);
   const float step = rule.row_step(v);
   TKG_UNROLL
-  for (int k = 0; k < VEC8; k++) e->p[k] -= step * e->m[k];
+  for (int k = 0; k < VEC8; k++) e->p[k] = rule.keep * e->p[k] - step * e->m[k];
   return v;
 }
 

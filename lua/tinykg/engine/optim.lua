@@ -1,4 +1,4 @@
---- Optimizers: SGD, Adam, Adagrad. Inside a step their updates are nodes of the plan.
+--- Optimizers: SGD, Adam, AdamW, Adagrad. Inside a step their updates are nodes of the plan.
 local ffi = require 'ffi'
 local C = require 'tinykg.engine.lib'
 local arguments = require 'tinykg.base.arguments'
@@ -112,12 +112,18 @@ local function create(kind, options, allowed)
   return setmetatable({c = c, kind = kind}, Optimizer)
 end
 
+local ADAM = 'lr betas eps eps_hat weight_decay decay_rank clip bits rowwise lazy'
+
 --- Stochastic gradient descent, with momentum. weight_decay is L2, added to the gradient of
 --- parameters with at least decay_rank dimensions: 2 leaves out biases.
----@param options? {lr: number, momentum: number, weight_decay: number, decay_rank: integer}
----  lr .01, decay_rank 0
+---
+--- clip, which every optimizer has, is the most that the norm of all gradients together may be in
+--- an update; larger ones are scaled down to it (Pascanu et al., ICML 2013). All gradients then
+--- exist at once, which takes more memory. 0: no clipping.
+---@param options? {lr: number, momentum: number, weight_decay: number, decay_rank: integer,
+---  clip: number} lr .01, decay_rank 0, clip 0
 function optim.sgd(options)
-  return create('sgd', options, 'lr momentum weight_decay decay_rank')
+  return create('sgd', options, 'lr momentum weight_decay decay_rank clip')
 end
 
 --- Adam (Kingma & Ba 2015). eps is that of their algorithm 1, as in PyTorch. eps_hat, given
@@ -140,17 +146,23 @@ end
 --- Parameters that are read otherwise are updated as ever; a table that is read both ways is
 --- refused, as are updates outside of steps.
 ---@param options? {lr: number, betas: number[], eps: number, eps_hat: number,
----  weight_decay: number, decay_rank: integer, bits: 32|8, rowwise: boolean, lazy: boolean}
+---  weight_decay: number, decay_rank: integer, clip: number, bits: 32|8, rowwise: boolean,
+---  lazy: boolean}
 ---  lr .001, eps 1e-8, bits 32
-function optim.adam(options)
-  return create('adam', options,
-                'lr betas eps eps_hat weight_decay decay_rank bits rowwise lazy')
-end
+function optim.adam(options) return create('adam', options, ADAM) end
+
+--- AdamW (Loshchilov & Hutter, ICLR 2019), as in PyTorch: Adam whose decay is not added to the
+--- gradient; parameters are multiplied by 1 - lr weight_decay before the step. Options as adam's.
+---@param options? {lr: number, betas: number[], eps: number, eps_hat: number,
+---  weight_decay: number, decay_rank: integer, clip: number, bits: 32|8, rowwise: boolean,
+---  lazy: boolean}
+---  lr .001, eps 1e-8, bits 32, weight_decay .01
+function optim.adamw(options) return create('adamw', options, ADAM) end
 
 --- Adagrad (Duchi et al. 2011). ---@param options? {lr: number, eps: number, weight_decay: number,
----  decay_rank: integer} lr .01
+---  decay_rank: integer, clip: number} lr .01
 function optim.adagrad(options)
-  return create('adagrad', options, 'lr eps weight_decay decay_rank')
+  return create('adagrad', options, 'lr eps weight_decay decay_rank clip')
 end
 
 return optim

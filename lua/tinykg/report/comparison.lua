@@ -4,6 +4,7 @@ local tables = require 'tinykg.base.tables'
 local format = require 'tinykg.report.format'
 local html = require 'tinykg.report.html'
 local html_table = require 'tinykg.report.html_table'
+local significance = require 'tinykg.report.significance'
 local statistics = require 'tinykg.sweep.statistics'
 
 local comparison = {}
@@ -53,7 +54,9 @@ local function head(section, metrics)
   local function add(...) cells[#cells + 1] = html_table.number(...) end
   for _, column in ipairs(section.columns) do cells[#cells + 1] = html.th{column.name} end
   add('runs', nil, 'how many seeds')
-  for _, name in ipairs(metrics) do add(name, nil, 'on the test split; higher is better') end
+  for _, name in ipairs(metrics) do
+    add(name, nil, 'on the test split' .. (statistics.judges(name) and '; higher is better' or ''))
+  end
   add('best epoch')
   add('kept', nil, 'bytes kept for backward in a step')
   add('less', nil, 'times less than an op-by-op FP32 tape keeps for the same step')
@@ -92,7 +95,7 @@ local function marks_of(section, metrics)
     for i, group in ipairs(section.groups) do
       stats[i] = statistics.of_summary(group, 'test', name)
     end
-    marks[name] = statistics.best(stats, #section.groups)
+    marks[name] = statistics.judges(name) and statistics.best(stats, #section.groups) or {}
   end
   return marks
 end
@@ -164,7 +167,8 @@ function comparison.render(section)
     return row(group, section, main, marks, i)
   end)
   return {common(section), html_table.of(head(section, main), rows),
-          html.p{class = 'quiet', reading(section, marks)}, rest_table(section, rest)}
+          html.p{class = 'quiet', reading(section, marks)}, rest_table(section, rest),
+          significance.render(section)}
 end
 
 return comparison

@@ -2,6 +2,7 @@
 local tables = require 'tinykg.base.tables'
 local groups = require 'tinykg.report.groups'
 local json = require 'tinykg.base.json'
+local significance = require 'tinykg.report.significance'
 local statistics = require 'tinykg.sweep.statistics'
 
 --- The statistic of each number in a part of summary.json, such as 'test'.
@@ -38,9 +39,17 @@ local function run_of(run)
   return {folder = run.folder, seed = run.config.seed, state = run.state}
 end
 
---- A list of data sets, each {data, path, groups}; a group is {name, recipe, settings, runs, test,
---- valid, kept, memory, columns, time, best_epoch} with {mean, sd, n} for each figure, over its
---- finished runs.
+--- The paired tests over users, nil where they cannot be made.
+local function tests_of(section)
+  local found = significance.of(section)
+  return found and {best = found.best.label, against = tables.map(found.rows, function(row)
+    return {name = row.group.label, tests = row.tests}
+  end)}
+end
+
+--- A list of data sets, each {data, path, groups, paired_tests}; a group is {name, recipe,
+--- settings, runs, test, valid, kept, memory, columns, time, best_epoch} with {mean, sd, n} for
+--- each figure, over its finished runs.
 ---@param runs ReportRun[]
 ---@return table[]
 return function(runs)
@@ -55,7 +64,8 @@ return function(runs)
         list[i][part] = part_of(group, part)
       end
     end
-    out[#out + 1] = {data = section.label, path = section.path, groups = list}
+    out[#out + 1] = {data = section.label, path = section.path, groups = list,
+                     paired_tests = tests_of(section)}
   end
   return out
 end

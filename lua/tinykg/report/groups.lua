@@ -25,7 +25,7 @@ local function settings_of(config)
     if not NOT_SETTINGS[name] then settings['run ' .. name] = format.setting(value) end
   end
   for name, value in pairs(config.options or {}) do
-    settings['option ' .. name] = format.setting(value)
+    if name ~= 'per_user' then settings['option ' .. name] = format.setting(value) end
   end
   return settings
 end

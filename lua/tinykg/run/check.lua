@@ -7,6 +7,7 @@ local data_set = require 'tinykg.run.data_set'
 local folder = require 'tinykg.run.folder'
 local json_checksum = require 'tinykg.run.folder.json_checksum'
 local names = require 'tinykg.run.folder.names'
+local per_user = require 'tinykg.run.folder.per_user'
 local restore = require 'tinykg.data.restore'
 local sha256 = require 'tinykg.engine.sha256'
 local store = require 'tinykg.store'
@@ -103,6 +104,15 @@ checks['log.jsonl'] = function(self)
   end
   self.logged = last
   return count(n, 'epoch') .. (text:find('[^\n]$') and '; its last line is cut off' or '')
+end
+
+checks['per_user.tsv'] = function(self)
+  local values, why = per_user.read(self.path)
+  if not values then wrong('%s', why) end
+  local _, users = next(values)
+  local n = 0
+  for _ in pairs(users or {}) do n = n + 1 end
+  return 'test metrics of ' .. count(n, 'user')
 end
 
 checks['best.safetensors'] = function(self)

@@ -14,6 +14,7 @@ local memory_plan = require 'tinykg.train.memory_plan'
 local messages = require 'tinykg.run.messages'
 local output_folder = require 'tinykg.run.output_folder'
 local parameters = require 'tinykg.run.folder.parameters'
+local per_user = require 'tinykg.run.folder.per_user'
 local runtime = require 'tinykg.engine.runtime'
 local C = require 'tinykg.engine.lib'
 local sha256 = require 'tinykg.engine.sha256'
@@ -270,6 +271,7 @@ local function run_once(o)
     local train_all = o.settings.profile and train_with_profile or train_to_end
     local result = train_all(o, path, made.run, made.save)
     summary = summary_of(o, made.data, result, made.load_s, made.exact)
+    if result.per_user then per_user.write(path, made.data.names.users, result.per_user) end
     folder.write(path, 'kept.json', {phases = phases.saved(result.phases)})
     folder.write(path, 'summary.json', summary)
     made.events.result(summary, made.run:steps())

@@ -1,13 +1,15 @@
 --- Texts that a run prints.
 local format = require 'tinykg.base.format'
 local memory_columns = require 'tinykg.train.memory_columns'
+local statistics = require 'tinykg.sweep.statistics'
 local tables = require 'tinykg.base.tables'
 
 local messages = {}
 
 local SHOWN = {'auc', 'f1', 'recall@10', 'recall@20', 'ndcg@10', 'ndcg@20'}
 
---- The names of the metrics that are shown, in order: also with a mark of how they were measured.
+--- The names of the metrics that are shown, in order: also with a mark of how they were measured,
+--- and a recipe's own.
 ---@param measured table<string, any> by name ---@return string[]
 function messages.metric_names(measured)
   local list = {}
@@ -16,7 +18,7 @@ function messages.metric_names(measured)
       if name == shown or name:sub(1, #shown + 2) == shown .. ' (' then list[#list + 1] = name end
     end
   end
-  return list
+  return tables.append(list, tables.filter(tables.sorted_keys(measured), statistics.is_own))
 end
 
 --- '0.7123', or '-' for a metric that is not defined. ---@param value any NaN or null then

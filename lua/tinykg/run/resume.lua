@@ -6,7 +6,7 @@ local sha256 = require 'tinykg.engine.sha256'
 local resume = {}
 
 -- Options that may differ. Threads and device may differ too; they are not compared.
-local FREE = {epochs = true, patience = true}
+local FREE = {epochs = true, patience = true, per_user = true}
 
 local function text_of(value)
   if type(value) == 'number' and value % 1 == 0 then return ('%.0f'):format(value) end

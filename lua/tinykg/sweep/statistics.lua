@@ -47,10 +47,23 @@ local function metric_before(a, b)
   return a < b
 end
 
+local DESCRIBING = {coverage = true, gini = true, novelty = true, popularity = true}
+
+--- Whether a higher value of a metric is a better one: not of those that describe what is
+--- recommended (tinykg.train.exposure). ---@param name string
+function statistics.judges(name) return not DESCRIBING[name:match('^[%w_]+')] end
+
+--- Whether a metric is one of a recipe's own. ---@param name string
+function statistics.is_own(name)
+  local base = name:match('^[%w_]+')
+  return not ORDER[base] and not DESCRIBING[base] and base ~= 'users'
+end
+
 local MOST_MAIN = 4
 
 --- Names of the metrics measured in a section, those of the longest lists first, in two parts:
---- `main` are all if they are few, else recall, NDCG, AUC and the metric of early stopping.
+--- `main` are all if they are few, else recall, NDCG, AUC, a recipe's own and the metric of
+--- early stopping.
 ---@return string[] main, string[] rest
 function statistics.metrics(section)
   local seen, watched, main, rest = {}, {}, {}, {}
@@ -70,7 +83,7 @@ function statistics.metrics(section)
   table.sort(all, metric_before)
   for _, name in ipairs(all) do
     local is_main = #all <= MOST_MAIN or watched[name:match('^[^ ]+')] or name:match('^recall@')
-      or name:match('^ndcg@') or name == 'auc'
+      or name:match('^ndcg@') or name == 'auc' or statistics.is_own(name)
     table.insert(is_main and main or rest, name)
   end
   return main, rest

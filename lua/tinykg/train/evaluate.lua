@@ -2,6 +2,7 @@
 local ffi = require 'ffi'
 local source_line = require 'tinykg.base.source_line'
 local arrays = require 'tinykg.engine.arrays'
+local exposure = require 'tinykg.train.exposure'
 local metrics = require 'tinykg.train.metrics'
 local loader = require 'tinykg.data.loader'
 local rows = require 'tinykg.data.rows'
@@ -128,8 +129,21 @@ local function lister(model, prepared, data, own, known, at_once)
   return top, top and scoring.RANKED or at_once.block or block_of(data)
 end
 
+--- What metrics.ranking calls for each user, nil if nobody asks, and what adds the figures of all
+--- lists to its result.
+local function listeners(data, o, mark)
+  local counter = o.exposure and exposure.counter(data, o.k)
+  local function each(user, values, top)
+    if counter then counter.add(top) end
+    if o.each then o.each(user, marked(values, mark)) end
+  end
+  return (counter or o.each) and each, function(result)
+    return counter and tables.merged(result, counter.results()) or result
+  end
+end
+
 --- Ranks what a user does not know, in blocks of users.
-local function ranking(model, prepared, data, part, k, at_once, progress)
+local function ranking(model, prepared, data, part, o, at_once)
   local test, known = data:positives(part), evaluate.known(data, part)
   local users, n = arrays.filled_rows(test.offsets, data.users)
   users, n = sample.users(users, n, at_once.users, at_once.seed)
@@ -138,14 +152,17 @@ local function ranking(model, prepared, data, part, k, at_once, progress)
   if not top then
     score_all, free = scoring.scorer(model, prepared, data, block, at_once.size, at_once.block)
   end
+  local mark = sample.mark(at_once)
+  local each, complete = listeners(data, o, mark)
   local result = metrics.ranking{
-    users = users, n = n, items = data.items, k = k, block = block, progress = progress,
+    users = users, n = n, items = data.items, k = o.k, block = block, progress = o.progress,
+    each = each,
     known = known and {offsets = known.offsets, items = known.items, n = data.users},
     test = {offsets = test.offsets, items = test.items, n = data.users}, top = top,
     score = score_all and function(ids, first, count) return score_all(ids + first, count) end,
   }
   if free then free() end
-  return marked(result, sample.mark(at_once))
+  return marked(complete(result), mark)
 end
 
 local PARTS = {train = true, valid = true, test = true}
@@ -217,11 +234,13 @@ end
 --- `users` or `negatives` of a sample, which the metrics' names then tell (sample_ranking).
 ---@param model Module|Tensor ---@param data tinykg.Data
 ---@param o? {k: integer[], part: string, size: integer, block: integer, users: integer,
----  negatives: string, seed: integer, progress: function} part 'test'; size: pairs scored at once,
----  1024; block: users, block_of(data); users: so many, 0 = all; negatives 'full', 'uni100' or
----  'pop100'; seed: of both, the engine's
+---  negatives: string, seed: integer, progress: function, exposure: boolean,
+---  each: fun(user: integer, values: table<string, number>)} part 'test'; size: pairs scored at
+---  once, 1024; block: users, block_of(data); users: so many, 0 = all; negatives 'full', 'uni100'
+---  or 'pop100'; seed: of both, the engine's; exposure: also coverage, gini, novelty and popularity
+---  of the lists (exposure.lua); each: gets the metrics of each user
 function evaluate.ranking(model, data, o)
-  runtime.options('ranking', o, 'k part size block users negatives seed progress')
+  runtime.options('ranking', o, 'k part size block users negatives seed progress exposure each')
   o = o or {}
   local part = o.part or 'test'
   if type(data) ~= 'table' or not data.positives then
@@ -234,9 +253,10 @@ function evaluate.ranking(model, data, o)
   if type(model) ~= 'table' or not (model.rank or model.score) then
     runtime.fail('ranking: expected a model with score or rank, or scores [users, items]')
   end
-  return in_eval(model, model.rank or model.score, ranking, data, part, o.k or {10, 20},
+  return in_eval(model, model.rank or model.score, ranking, data, part,
+                 {k = o.k or {10, 20}, progress = o.progress, exposure = o.exposure, each = o.each},
                  {size = o.size or 1024, block = o.block, users = o.users,
-                  negatives = o.negatives, seed = o.seed or tonumber(runtime.seed)}, o.progress)
+                  negatives = o.negatives, seed = o.seed or tonumber(runtime.seed)})
 end
 
 --- Returns a function score(ids, count) for users ids[0 .. count - 1] (int32 FFI array): the scores
@@ -258,7 +278,8 @@ end
 --- data to rank.
 ---@param model Module ---@param data table ---@param part string 'valid' or 'test'
 ---@param o? {k: integer[], size: integer, block: integer, users: integer, negatives: string,
----  seed: integer, progress: function} k {10, 20}; size: interactions scored at once, 1024:
+---  seed: integer, progress: function, exposure: boolean, each: function} k {10, 20}; size:
+---  interactions scored at once, 1024:
 ---  evaluating should not take more memory than training; others as of evaluate.ranking
 ---@return table<string, number>? metrics; nil when the part has no rows
 function evaluate.model(model, data, part, o)
@@ -268,7 +289,27 @@ function evaluate.model(model, data, part, o)
   if data.task == 'ctr' then return in_eval(model, model.score, ctr, data[part], size) end
   return evaluate.ranking(model, data, {k = o.k, part = part, size = size, block = o.block,
                                        users = o.users, negatives = o.negatives, seed = o.seed,
-                                       progress = o.progress})
+                                       progress = o.progress, exposure = o.exposure,
+                                       each = o.each})
+end
+
+--- A recipe's own metrics of a model in eval mode. Errors: one that is not a number.
+---@param model Module ---@param data tinykg.Data ---@param part string
+---@param list table<string, fun(model, data, part): number>
+---@return table<string, number>
+function evaluate.own(model, data, part, list)
+  local training, out = model.training, {}
+  if model.eval then model:eval() end
+  for _, name in ipairs(tables.sorted_keys(list)) do
+    out[name] = source_line.within(list[name], list[name], model, data, part)
+    local kind = type(out[name])
+    if kind ~= 'number' or out[name] ~= out[name] then
+      error(('metric %s: the recipe returns %s, expected a number'):format(
+        name, kind == 'number' and 'NaN' or 'a ' .. kind), 0)
+    end
+  end
+  if model.train and training ~= false then model:train() end
+  return out
 end
 
 return evaluate

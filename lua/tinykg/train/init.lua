@@ -2,6 +2,7 @@
 --- figures.
 local tables = require 'tinykg.base.tables'
 local C = require 'tinykg.engine.lib'
+local average_of = require 'tinykg.train.average'
 local source_line = require 'tinykg.base.source_line'
 local clock = require 'tinykg.base.clock'
 local evaluate = require 'tinykg.train.evaluate'
@@ -45,16 +46,19 @@ function train.metric_names(cuts, mark)
   return list
 end
 
---- What the names of a run's metrics end in. Errors: a sample of data that are not ranked.
+--- What the names of a run's metrics end in. Errors: options of ranking, of data that are not
+--- ranked.
 local function mark_of(o, data)
   local mark = sample.mark{users = o.eval_users, negatives = o.eval_negatives}
-  if mark == '' or data.task ~= 'ctr' then return mark end
+  local asked = o.eval_users > 0 and 'eval_users' or mark ~= '' and 'eval_negatives'
+    or o.per_user and 'per_user' or o.exposure and 'exposure'
+  if not asked or data.task ~= 'ctr' then return mark end
   error(string.format("option %s: labelled data are not ranked (task 'ranking' ranks them)",
-                      o.eval_users > 0 and 'eval_users' or 'eval_negatives'), 0)
+                      asked), 0)
 end
 
 --- The metric that early stopping watches. Errors: it is not measured, or not defined.
-local function watched(o, data, cuts)
+local function watched(o, data, cuts, own)
   local mark = mark_of(o, data)
   local names = data.task == 'ctr' and {'auc', 'f1'} or train.metric_names(cuts)
   local label = data.task == 'ctr' and rows.only_label(data.valid)
@@ -65,9 +69,10 @@ local function watched(o, data, cuts)
     error(string.format('option metric: auc is not defined on the validation part, all %d labels '
                         .. 'are %d: f1 is', data.valid.n, label), 0)
   end
+  if own[o.metric] then return o.metric end
   if tables.any(names, function(name) return name == o.metric end) then return o.metric .. mark end
   error(string.format('option metric: %s is not measured here; there are: %s', o.metric,
-                      table.concat(names, ' ')), 0)
+                      table.concat(tables.append(names, tables.sorted_keys(own)), ' ')), 0)
 end
 
 --- Builds a recipe's model, ready to train. Errors: build did not return a model.
@@ -94,25 +99,36 @@ end
 ---@class Run
 ---@field model Module
 ---@field phases Phase[]
+---@field average Average? of the parameters, which is validated and kept in their place
 ---@field at table the position: the `epoch`, its `phase` (0: not begun; one more than there are:
----  all done), the phase's steps `done` and the sum `total` of their losses, `losses` of the phases
----  before, `seconds`, `draws`, on which no_grad's random numbers depend, and `beginning` while the
----  model's begin_epoch runs
+---  all done), the phase's steps `done` and the sum `total` of their losses, `owed` (of
+---  tinykg.train.average), `losses` of the phases before, `seconds`, `draws`, on which no_grad's
+---  random numbers depend, `beginning` while the model's begin_epoch or on_epoch runs, and `waits`
+---  and `drops` of schedule = plateau
 ---@field best {epoch: integer?, value: number?, metrics: table?} of the epochs validated so far
 ---@field epoch_times number[] seconds
 ---@field eval_times number[] seconds
 local Run = {}
 Run.__index = Run
 
-local function beginning_of(epoch)
+--- The position at the beginning of an epoch, behind the one before if there was one.
+local function beginning_of(epoch, before)
   return {epoch = epoch, phase = 0, done = 0, total = 0, losses = {}, seconds = 0,
-          draws = step.draws()}
+          draws = step.draws(), waits = before and before.waits, drops = before and before.drops}
+end
+
+--- Makes the phases of the model, with these settings from here on.
+function Run:make_phases(settings)
+  self.settings = settings
+  self.phases = phases.of(self.recipe, self.model, self.data, self.o,
+                          tables.merged(settings, {average = self.average}))
 end
 
 local function build(self)
   C.tkg_memory_reset_peak(runtime.engine)
   self.model = train.build(self.recipe, self.data, self.o)
-  self.phases = phases.of(self.recipe, self.model, self.data, self.o, self.settings)
+  self.average = average_of(self.model, self.o)
+  self:make_phases(self.settings)
 end
 
 --- Makes a run at its beginning: model and phases of a recipe.
@@ -123,7 +139,7 @@ function train.new(recipe, data, o, settings)
   if data.train.n == 0 then error('the data set has no training interactions', 0) end
   schedule.check(o)
   local self = setmetatable({recipe = recipe, data = data, o = o, settings = settings}, Run)
-  self.metric = watched(o, data, settings.k or CUTS)
+  self.metric = watched(o, data, settings.k or CUTS, recipe.metrics)
   runtime.uncollected(build, self)
   self.line = progress.line(settings.quiet)
   self.keeper = settings.best or in_memory()
@@ -180,7 +196,10 @@ function train.evaluation_size(o, settings)
                        {users = o.eval_users, negatives = o.eval_negatives})
 end
 
-function Run:evaluate(part)
+--- Evaluates the model on a part. ---@param part string
+---@param each? fun(user: integer, values: table<string, number>) gets the metrics of each user
+---@return table<string, number>? metrics
+function Run:evaluate(part, each)
   local started = clock.now()
   local function progressed(done, all)
     self.line.update(function() return string.format('%s: %d of %d users', part, done, all) end)
@@ -189,12 +208,16 @@ function Run:evaluate(part)
   local at_once = train.evaluation_size(self.o, self.settings)
   local ok, result = pcall(evaluate.model, self.model, self.data, part, {
     k = self.settings.k or CUTS, progress = progressed, size = at_once.size,
-    block = at_once.block, users = at_once.users, negatives = at_once.negatives})
+    block = at_once.block, users = at_once.users, negatives = at_once.negatives,
+    exposure = self.o.exposure, each = each})
   if not ok then
     if not tostring(result):find('NaN', 1, true) then error(result, 0) end
     error(string.format('%s: the model scores NaN after step %d: try a smaller lr (it is %g)',
                         self.recipe.name, self:steps(),
                         self.phases[1].optimizer.lr), 0)
+  end
+  if result then
+    result = tables.merged(result, evaluate.own(self.model, self.data, part, self.recipe.metrics))
   end
   self.line.clear()
   self.eval_times[#self.eval_times + 1] = clock.now() - started
@@ -249,6 +272,22 @@ local function over(self)
   return validated and o.patience > 0 and done - self.best.epoch >= o.patience * o.eval_every
 end
 
+--- Calls fn(self, ...) with the averages of the parameters in their place, if they are kept.
+local function averaged(self, fn, ...)
+  if not self.average then return fn(self, ...) end
+  return self.average:within(fn, self, ...)
+end
+
+--- Calls the model's on_epoch. An interrupted one may have done half of its work: the state is not
+--- saved then.
+local function tell(self, record)
+  local hook = self.model.on_epoch
+  if not hook then return end
+  self.at.beginning = true
+  source_line.within(hook, hook, self.model, record)
+  self.at.beginning = nil
+end
+
 --- Trains the rest of an epoch, validates, reports the epoch.
 local function run_epoch(self)
   local at, epoch = self.at, self.at.epoch
@@ -258,20 +297,22 @@ local function run_epoch(self)
   end
   local valid, better
   if epoch % self.o.eval_every == 0 or epoch == self.o.epochs then
-    valid, better = validate(self, epoch)
+    valid, better = averaged(self, validate, epoch)
+    if self.o.schedule == 'plateau' then schedule.validated(at, self.o, better) end
   end
   self.epoch_times[#self.epoch_times + 1] = at.seconds
   local record = {epoch = epoch, step = self:steps(), valid = valid,
                   loss = at.losses[self.phases[1].name], seconds = at.seconds,
                   losses = #self.phases > 1 and at.losses or nil,
                   memory = C.tkg_memory_live(runtime.engine, -1)}
-  self.at = beginning_of(epoch + 1)
+  tell(self, record)
+  self.at = beginning_of(epoch + 1, at)
   if self.settings.on_epoch then self.settings.on_epoch(record, better, self) end
 end
 
 --- Trains to the end, then evaluates the best parameters on test.
 ---@return table result {epochs, best_epoch, valid, test, memory, kept, reference_peak, time, model,
----  phases}
+---  phases}; with the option per_user also per_user, a list of {user, values} of test
 function Run:train()
   while not over(self) do run_epoch(self) end
   local epochs = self.at.epoch - 1
@@ -281,7 +322,11 @@ function Run:train()
   if self.best.epoch then self.keeper.load(self.model) end -- the last may be within an epoch
   result.epochs, result.best_epoch, result.valid = epochs, self.best.epoch or epochs,
     self.best.metrics
-  result.test = self:evaluate('test')
+  local users = self.o.per_user and {} or nil
+  result.test = self:evaluate('test', users and function(user, values)
+    users[#users + 1] = {user = user, values = values}
+  end)
+  result.per_user = users
   result.memory = self:memory() -- of all of the run, this evaluation included
   result.model, result.phases = self.model, self.phases
   return result

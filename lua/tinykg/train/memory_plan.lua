@@ -79,7 +79,7 @@ local function run_of(before, recipe, data, o, own)
   if before then
     run.phases = nil
     runtime.collect() -- the moments go
-    run.settings, run.phases = own, phases.of(recipe, run.model, data, o, own)
+    run:make_phases(own)
   end
   C.tkg_engine_set_plan_only(runtime.engine, 1)
   return run

@@ -223,7 +223,7 @@ local function prepare(options)
   if type(options) ~= 'table' then
     error('ranking: expected a model and a data set, got ' .. type(options), 0)
   end
-  local o = { score = options.score, top = options.top,
+  local o = { score = options.score, top = options.top, each = options.each,
               progress = options.progress or function() end }
   if type(o.score or o.top) ~= 'function' then error('ranking: score must be a function', 0) end
   o.items = whole(options.items, nil, 'ranking: items')
@@ -250,6 +250,28 @@ local function top_by_scores(o, first, count, k_max, top)
     k_max, top, nil))
 end
 
+-- The metrics in an array of the engine, divided by `n`.
+local function by_name(o, values, n)
+  local result = {}
+  for i, k in ipairs(o.k) do
+    for j, name in ipairs(metrics.names) do
+      result[name .. '@' .. k] = values[(i - 1) * #metrics.names + j - 1] / n
+    end
+  end
+  return result
+end
+
+-- Tells o.each the metrics and the list of each user of a block.
+local function tell_each(o, users, count, k_max, top)
+  local values, counted = doubles(#o.k * #metrics.names), ffi.new('int64_t[1]')
+  for r = 0, count - 1 do
+    ffi.fill(values, ffi.sizeof(values))
+    check(lib.tkg_metrics_ranking(top + r * k_max, 1, k_max, users + r, o.test.offsets,
+      o.test.items, o.ks, #o.k, values, counted))
+    o.each(users[r], by_name(o, values, 1), top + r * k_max)
+  end
+end
+
 -- Sums over all users. `score` and `top` are called outside of any pcall, so that their errors keep
 -- their line.
 local function sum_blocks(o)
@@ -265,6 +287,7 @@ local function sum_blocks(o)
     end
     check(lib.tkg_metrics_ranking(top, count, k_max, o.users + first, o.test.offsets, o.test.items,
       o.ks, #o.k, sums, counted))
+    if o.each then tell_each(o, o.users + first, count, k_max, top) end
     o.progress(first + count, o.n)
   end
   return sums, tonumber(counted[0])
@@ -287,6 +310,8 @@ end
 ---@field k? integer|integer[] cuts, {10, 20}
 ---@field block? integer users scored at a time, 256: the memory is block x items floats
 ---@field progress? fun(done: integer, total: integer) called after each block
+---@field each? fun(user: integer, values: table<string, number>, top: ffi.cdata*) called for each
+---  user that is counted, with its metrics and its list of the largest k, padded with -1
 
 --- Full ranking of all items for each user, in blocks of users.
 -- `score(users, first, count)` returns a buffer of count x items floats, row-major, the scores of
@@ -308,12 +333,8 @@ function metrics.ranking(options, data, more)
   if data ~= nil then return require('tinykg.train.evaluate').ranking(options, data, more) end
   local o = blaming_caller(prepare, options)
   local sums, counted = sum_blocks(o)
-  local result = { users = counted }
-  for i, k in ipairs(o.k) do
-    for j, name in ipairs(metrics.names) do
-      result[name .. '@' .. k] = sums[(i - 1) * #metrics.names + j - 1] / counted
-    end
-  end
+  local result = by_name(o, sums, counted)
+  result.users = counted
   return result
 end
 

@@ -108,7 +108,8 @@ local function settle_draw(data, o)
 end
 
 --- Makes the phases of a model, ready to run.
----@param settings {bits, value_bits, rounding, small, steps, check} value_bits by phase
+---@param settings {bits, value_bits, rounding, small, steps, check, average} value_bits by phase;
+---  average: of the parameters, moved after each step (tinykg.train.average)
 ---@return Phase[]
 function phases.of(recipe, model, data, o, settings)
   settle_draw(data, o)
@@ -126,7 +127,12 @@ function phases.of(recipe, model, data, o, settings)
       small = settings.small, check = settings.check})
     list[i] = self
   end
-  for _, self in ipairs(list) do self.label = #list > 1 and self.name .. ' ' or '' end
+  for _, self in ipairs(list) do
+    self.label = #list > 1 and self.name .. ' ' or ''
+    self.average = settings.average and function(at)
+      settings.average:update(phases.steps(list), at)
+    end
+  end
   return list
 end
 
@@ -163,8 +169,8 @@ function Phase:plan()
 end
 
 --- Runs the rest of an epoch of this phase. Returns the epoch's mean loss.
----@param at {epoch: integer, done: integer, total: number} the position, which it updates: steps
----  done and the sum of their losses
+---@param at {epoch: integer, done: integer, total: number, drops: integer?} the position, which it
+---  updates: steps done and the sum of their losses; drops of lr so far (schedule)
 ---@param progressed? fun(phase: Phase, done: integer, count: integer, mean: number)
 ---@return number
 function Phase:epoch(at, progressed)
@@ -172,13 +178,19 @@ function Phase:epoch(at, progressed)
   local next_batch, count = batches_of(self, at.epoch, at.done)
   self.count = count
   if self.limit then count = math.min(self.limit, count) end
-  self.optimizer.lr = self.lr * schedule.share(self.o, at.epoch)
+  local rate = self.lr * schedule.share(self.o, at.epoch, at.drops)
+  if self.average then self.average(at) end -- what an interrupted run left to do
   while at.done < count do
+    self.optimizer.lr = rate * schedule.warm(self.o, at.epoch, at.done, self.count)
     local batch, before = next_batch(), clock.now()
     local loss = self.step(batch)
     self.times[#self.times + 1] = clock.now() - before
     check_loss(self, loss, at.epoch)
     at.total, at.done = at.total + loss, at.done + 1
+    if self.average then
+      at.owed = 1
+      self.average(at)
+    end
     if progressed and at.done % 8 == 0 then progressed(self, at.done, count, at.total / at.done) end
     runtime.check_interrupt()
   end

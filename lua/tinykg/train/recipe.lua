@@ -4,6 +4,7 @@ local tables = require 'tinykg.base.tables'
 local optim = require 'tinykg.engine.optim'
 local runtime = require 'tinykg.engine.runtime'
 local sample = require 'tinykg.train.sample_ranking'
+local statistics = require 'tinykg.sweep.statistics'
 
 ---@class Recipe
 ---@field name string
@@ -11,6 +12,7 @@ local sample = require 'tinykg.train.sample_ranking'
 ---@field options table list of {name, default, help, choices}
 ---@field presets table<string, table> published settings by name
 ---@field optimizer fun(options): Optimizer
+---@field metrics table<string, fun(model, data, part): number> its own, by name
 ---@field build fun(data, options): Module a model: loss(batch), score(users, items) [, rank(users)]
 local Recipe = {}
 Recipe.__index = Recipe
@@ -19,8 +21,14 @@ Recipe.__index = Recipe
 local COMMON = {
   {'lr', 0.001, 'learning rate'},
   {'schedule', 'constant', 'of lr; cosine: to 0 over all epochs',
-   {'constant', 'cosine', 'exponential'}},
-  {'decay', 0.95, 'exponential: factor of lr after each epoch'},
+   {'constant', 'cosine', 'exponential', 'plateau'}},
+  {'decay', 0.95, 'factor of lr: exponential: after each epoch; plateau: after a plateau'},
+  {'plateau', 3, 'how many validations in a row, none of them the best so far, are a plateau'},
+  {'warmup', 0, 'epochs, or a part of one, in which lr grows from 0 step by step'},
+  {'clip', 0, 'most that the norm of all gradients of a step may be; 0: any'},
+  {'optimizer', 'adam', 'adamw: with weight_decay apart from gradients, not l2', {'adam', 'adamw'}},
+  {'ema', 0, 'decay per step of an average of parameters, which is evaluated; 0: none'},
+  {'weight_decay', 0.01, 'adamw: parameters lose lr times this share at each step'},
   {'optimizer_bits', 32, "of Adam's moments; 8: a quarter of their memory", {32, 8}},
   {'optimizer_rowwise', false, "whether Adam has one second moment per row of a table"},
   {'optimizer_lazy', false, "whether rows that a batch does not read are left alone by Adam"},
@@ -39,6 +47,8 @@ local COMMON = {
   {'eval_users', 0, 'users that are ranked, drawn by the seed; 0: all'},
   {'eval_negatives', 'full', 'items that are ranked: all, or 100 sampled for each one to be found',
    sample.CHOICES},
+  {'exposure', false, 'whether coverage, gini, novelty and popularity of the lists are measured'},
+  {'per_user', false, 'whether the test metrics of each user are written to per_user.tsv'},
 }
 
 local COMMON_BY_NAME = {}
@@ -60,31 +70,51 @@ local function merge(own)
 end
 
 local FIELDS = {name = 'string', build = 'function', source = 'string', options = 'table',
-                presets = 'table', l2 = 'string', optimizer = 'function or table'}
+                presets = 'table', l2 = 'string', optimizer = 'function or table',
+                metrics = 'table'}
+
+--- Checks metrics of a recipe's own. Errors: a name that is taken, or none, or what is no function.
+local function check_metrics(r)
+  for name, fn in pairs(r.metrics or {}) do
+    if type(name) ~= 'string' or not name:match('^%a[%w_]*$') or not statistics.is_own(name) then
+      runtime.fail("recipe %s: metrics: '%s' is not a name of letters, digits and _ that is free",
+                   r.name, tostring(name))
+    end
+    if type(fn) ~= 'function' then
+      runtime.fail('recipe %s: metrics: %s is a %s, expected a function', r.name, name, type(fn))
+    end
+  end
+end
 
 local function check_fields(r)
   if type(r.name) ~= 'string' then runtime.fail('recipe: it needs a name') end
   if not r.name:match('^%w[%w_.+-]*$') then -- folders are named after it
     runtime.fail("recipe: the name '%s' is not made of letters, digits and _ . + -", r.name)
   end
-  runtime.fields('recipe ' .. r.name, r, 'name source options presets l2 optimizer build', FIELDS)
+  runtime.fields('recipe ' .. r.name, r, 'name source options presets l2 optimizer metrics build',
+                 FIELDS)
   if not r.build then runtime.fail('recipe %s: it needs a function build', r.name) end
   if r.l2 and r.l2 ~= 'in loss' then
     runtime.fail("recipe %s: l2 is '%s', expected 'in loss' or nothing", r.name, r.l2)
   end
+  check_metrics(r)
 end
 
 --- A function of a recipe's options that makes its Adam. l2 is its weight decay unless the loss has
---- it, without that of biases if there is an option l2_biases and it is false.
+--- it; AdamW has the option weight_decay instead. Biases have none if there is an option l2_biases
+--- and it is false.
 local function adam(r)
   return function(o)
     local settings = tables.merged({
       lr = o.lr, bits = o.optimizer_bits, rowwise = o.optimizer_rowwise, lazy = o.optimizer_lazy,
+      clip = o.clip,
     }, r.optimizer)
-    if r.l2 ~= 'in loss' then
-      settings.weight_decay, settings.decay_rank = o.l2, o.l2_biases == false and 2 or nil
+    local decoupled = o.optimizer == 'adamw'
+    if decoupled or r.l2 ~= 'in loss' then
+      settings.weight_decay = decoupled and o.weight_decay or o.l2
+      settings.decay_rank = o.l2_biases == false and 2 or nil
     end
-    return optim.adam(settings)
+    return optim[o.optimizer](settings)
   end
 end
 
@@ -104,6 +134,7 @@ end
 ---   build      fun(data, options): Module, the model
 ---   l2         'in loss' if the model's loss has it; else it is weight decay of the optimizer
 ---   optimizer  more options for its tk.optim.adam, or fun(options): Optimizer
+---   metrics    its own, by name: fun(model, data, part): number, the higher the better
 ---@param r table
 ---@return Recipe
 local function new_recipe(r)
@@ -115,7 +146,7 @@ local function new_recipe(r)
     end
   end
   local recipe = setmetatable({name = r.name, source = r.source or '', build = r.build,
-                               presets = r.presets or {}}, Recipe)
+                               presets = r.presets or {}, metrics = r.metrics or {}}, Recipe)
   recipe.optimizer = type(r.optimizer) == 'function' and r.optimizer or adam(r)
   recipe.options = merge(r.options or {})
   for name, preset in pairs(recipe.presets) do
@@ -154,7 +185,7 @@ local function check_choice(option, value)
 end
 
 local WHOLE = {dim = 1, batch_size = 1, epochs = 1, negatives = 1, neighbors = 1, hops = 1,
-               intents = 1, memory = 1, eval_every = 1, patience = 0, layers = 0,
+               intents = 1, memory = 1, eval_every = 1, patience = 0, plateau = 1, layers = 0,
                relation_dim = 1, kg_batch_size = 1}
 
 --- Completes options: defaults, then the preset, then those given. The metatable's `asked` has the

@@ -466,6 +466,50 @@ describe('tinykg report', function()
     assert.matches(': 2 runs', out, 1, true)
   end)
 
+  -- Differences of b from the mean of a's two seeds are tied, and two are zero. scipy 1.17.1, of
+  -- them rounded to 9 digits: ttest_1samp 0.02132140213976553, wilcoxon 0.009765625.
+  it('tests groups against the best, over users paired by name', function()
+    local users = {
+      {0.5, 0.25, 0, 1, 0.75, 0.1, 0.3, 0.9, 0.2, 0.4, 0.6, 0.35},
+      {0.4, 0.25, 0.1, 0.8, 0.75, 0.2, 0.35, 0.7, 0.15, 0.45, 0.6, 0.3},
+      {0.35, 0.2, 0.05, 0.5, 0.7, 0.15, 0.2, 0.6, 0.1, 0.3, 0.65, 0.3}}
+    for i, name in ipairs{'a1', 'a2', 'b'} do
+      local sum, lines = 0, {'user\trecall@20\tndcg@20'}
+      for u, x in ipairs(users[i]) do
+        sum = sum + x / 12
+        table.insert(lines, i == 3 and 2 or #lines + 1, ('user %d\t%.9g\t0.5'):format(u, x))
+      end
+      local config = {bits = i == 3 and 2 or 32, seed = i, data_options = {task = 'ranking'}}
+      local test = {['recall@20'] = sum, ['ndcg@20'] = 0.5, users = 12}
+      local made = run(name, config, log_of{1}, {test = test})
+      fixtures.write(made .. '/per_user.tsv', lines)
+    end
+    local page, text = report(dir)
+    local t = markup.tables(page, 'recall@20', 'p, Wilcoxon', 'users')[1]
+    assert.matches('Differences from KGCN, 32 bits', text, 1, true)
+    assert.equal(1, #t.rows)
+    assert.equal('KGCN, 2 bits', t.rows[1][''])
+    assert.equal('-0.0917', t.rows[1]['recall@20'])
+    assert.equal('12', t.rows[1].users)
+    local found = cjson.decode(shell.prints('report ' .. dir .. ' --json'))[1].paired_tests
+    assert.equal('KGCN, 32 bits', found.best)
+    local tests = found.against[1].tests['recall@20']
+    assert.near(0.02132140213976553, tests.p_t, 1e-9)
+    assert.near(0.009765625, tests.p_wilcoxon, 1e-12)
+    assert.near(-0.0916666667, tests.difference, 1e-9)
+    assert.equal(1, found.against[1].tests['ndcg@20'].p_t)
+    fixtures.write(dir .. '/b/per_user.tsv', {'user\trecall@20', 'user 1'})
+    refuses('report ' .. dir .. ' --json', 1, 'per_user.tsv:2: not the metrics of a user')
+  end)
+
+  it('makes no tests without metrics of each user', function()
+    run('a', {}, log_of{1}, {})
+    run('b', {bits = 2}, log_of{1}, {})
+    local _, text = report(dir)
+    assert.is_nil(text:find('Differences from', 1, true))
+    assert.is_nil(cjson.decode(shell.prints('report ' .. dir .. ' --json'))[1].paired_tests)
+  end)
+
   it('prints the comparison as JSON', function()
     seeds('a', {bits = 32}, {0.70, 0.72})
     run('b', {bits = 2}, log_of{1}, {})

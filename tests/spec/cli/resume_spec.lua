@@ -49,6 +49,13 @@ describe('a run that goes on', function()
              '--set optimizer_rowwise=true --set parameter_bits=16', 'kgat, tables of 16 bits'},
     {'kgcn', '--bits 2 --set epochs=4 --set batch_size=256 --set optimizer_lazy=true ' ..
              '--set optimizer_bits=8', 'kgcn, lazy'},
+    {'bpr-mf', '--set epochs=6 --set dim=16 --set batch_size=256 --set schedule=plateau ' ..
+               '--set plateau=1 --set decay=0.5 --set lr=0.3 --set optimizer=adamw ' ..
+               '--set patience=0', 'bpr-mf, plateau'},
+    {'kgat', '--bits 2 --set epochs=3 --set kg_batch_size=256 --set batch_size=256 --set dim=16 ' ..
+             '--set warmup=1.5 --set clip=0.1 --set optimizer=adamw --set optimizer_bits=8 ' ..
+             '--set ema=0.9',
+     'kgat, warm-up'},
     {'bpr-mf', '--set epochs=6 --set dim=16 --set batch_size=256 --set optimizer_bits=8 ' ..
                '--set optimizer_rowwise=true --set parameter_bits=16'},
   } do

@@ -7,6 +7,7 @@ local tensors = require 'tests.support.tensors'
 local drawn = reference.noise(reference.random(77))
 local function noise(n, scale) return drawn({n}, scale or 2) end
 
+local function drawn_tensor(...) return tensors.of(drawn({...}, 1)) end
 local function to_parameter(x) return tk.parameter(tensors.of(x)) end
 local to_tensor, flat = tensors.of, tensors.flat
 
@@ -151,6 +152,12 @@ function update.adam(p, g, s, o)
   return p - o.lr * (s.m / (1 - b1 ^ s.t)) / (math.sqrt(s.v / (1 - b2 ^ s.t)) + o.eps)
 end
 
+function update.adamw(p, g, s, o)
+  local kept = (o.decay_rank or 0) > 1 and p or p * (1 - o.lr * o.weight_decay)
+  local plain = setmetatable({weight_decay = 0}, {__index = o})
+  return kept + (update.adam(p, g, s, plain) - p)
+end
+
 function update.adagrad(p, g, s, o)
   g = decayed(p, g, o)
   s.sum = (s.sum or 0) + g * g
@@ -166,6 +173,10 @@ local SETTINGS = {
           {lr = 0.05, betas = {0.5, 0.9}, eps = 1e-3, weight_decay = 0.1},
           {lr = 0.05, betas = {0.9, 0.999}, eps_hat = 0.03, weight_decay = 0.1, decay_rank = 1},
           {lr = 0.05, betas = {0.9, 0.999}, eps = 1e-8, weight_decay = 0.5, decay_rank = 2}},
+  adamw = {{lr = 0.01, betas = {0.9, 0.999}, eps = 1e-8, weight_decay = 0.01},
+           {lr = 0.05, betas = {0.5, 0.9}, eps = 1e-3, weight_decay = 2},
+           {lr = 0.05, betas = {0.9, 0.999}, eps_hat = 0.03, weight_decay = 0.1, decay_rank = 1},
+           {lr = 0.05, betas = {0.9, 0.999}, eps = 1e-8, weight_decay = 0.5, decay_rank = 2}},
   adagrad = {{lr = 0.1, eps = 1e-10, weight_decay = 0},
              {lr = 0.05, eps = 1e-2, weight_decay = 0.1},
              {lr = 0.05, eps = 1e-2, weight_decay = 0.5, decay_rank = 2}},
@@ -209,7 +220,78 @@ describe('optimizer', function()
 
   it('sgd with momentum and weight decay', function() check_all 'sgd' end)
   it('adam', function() check_all 'adam' end)
+  it('adamw', function() check_all 'adamw' end)
   it('adagrad', function() check_all 'adagrad' end)
+
+  it('adamw gives what PyTorch 2.15 gives', function()
+    local w = tk.parameter(tk.tensor{1, -2, 3})
+    local opt = tk.optim.adamw{lr = 0.1, weight_decay = 0.5}
+    for _, loss in ipairs{function() return w * w * w * (1 / 3) end,
+                          function() return w * w * 0.5 + w end, function() return w end} do
+      loss():sum():backward()
+      opt:update()
+    end
+    near({0.5792937039755169, -1.8999359325398772, 2.319819984632228}, flat(w), 1e-6, 'adamw')
+  end)
+
+  -- Three steps, two of them clipped, by torch.nn.utils.clip_grad_norm_ and SGD of PyTorch 2.15.
+  it('clip gives what PyTorch gives, in steps and outside', function()
+    for _, inside in ipairs{true, false} do
+      local e = tk.parameter(tk.tensor{{1, 2}, {-3, 0.5}, {2, -1}, {0, 4}})
+      local b = tk.parameter(tk.tensor{0.5, -1})
+      local ids = tk.ids{0, 2, 2}
+      local function loss() return (e:gather(ids) + b):square():sum() end
+      for _, most in ipairs{1, 1, 100} do
+        local opt = tk.optim.sgd{lr = 0.1, clip = most}
+        if inside then tk.step(loss, {optimizer = opt})() else
+          loss():backward()
+          opt:update()
+        end
+      end
+      near({0.7021179726668212, 1.7708313760397287, -3, 0.5, 0.9917696060203282,
+            -0.1750673213733712, 0, 4}, flat(e), 2e-6, 'table')
+      near({-0.8061124213128508, -0.40423594533364254}, flat(b), 2e-6, 'bias')
+    end
+  end)
+
+  -- With eps = 1 a first step of Adam is lr g / (|g| + 1): it tells the size of a gradient.
+  it('clip counts each row of a table once, whichever way rows are updated', function()
+    for _, options in ipairs{{}, {lazy = true}, {rowwise = false, bits = 8}} do
+      local table_, scalar = tk.parameter(tk.zeros(1200, 16)), tk.parameter(tk.tensor{{1, 1}})
+      options.lr, options.eps, options.clip = 1, 1, 2.5
+      local ids = tk.ids{7, 3, 7, 999}
+      tk.step(function()
+        return (table_:gather(ids) * 3):sum() + (scalar * 4):sum()
+      end, {optimizer = tk.optim.adam(options)})()
+      local norm = math.sqrt(16 * (3 * 3 + 6 * 6 + 3 * 3) + 2 * 4 * 4)
+      local got = table_:totable()
+      for row, g in pairs{[7] = 6, [3] = 3, [999] = 3, [8] = 0} do
+        g = g * 2.5 / norm
+        for c = 1, 16 do assert.near(-g / (g + 1), got[row + 1][c], 1e-5) end
+      end
+      local g = 4 * 2.5 / norm
+      near({1 - g / (g + 1), 1 - g / (g + 1)}, flat(scalar), 1e-6, 'others')
+    end
+  end)
+
+  it('clip leaves small gradients as they are, and what is saved in codes', function()
+    local found = {}
+    for k, clip in ipairs{0, 1e9} do
+      tk.seed(4)
+      drawn = reference.noise(reference.random(5))
+      local w, v = tk.parameter(drawn_tensor(64, 64)), tk.parameter(drawn_tensor(64, 8))
+      local none, x = to_parameter(noise(0)), drawn_tensor(256, 64)
+      local step = tk.step(function()
+        return tk.loss.bce(x:matmul(w):relu():matmul(v):reshape(-1), 1) + none:sum()
+      end, {optimizer = tk.optim.adam{lr = 0.1, clip = clip}, bits = 2})
+      for _ = 1, 3 do step() end
+      local rules = {}
+      for i, value in ipairs(step:kept()) do rules[i] = value.rule end
+      assert.matches('quantize', table.concat(rules, ' '))
+      found[k] = {flat(w), flat(v), rules}
+    end
+    assert.same(found[1], found[2])
+  end)
 
   it('gives the same bits with any number of threads', function()
     for kind, list in pairs(SETTINGS) do

@@ -186,7 +186,7 @@ describe('training', function()
     end
     local o = {lr = 0.5, l2 = 0.25}
     local function same(want, got)
-      want.bits, want.lazy, want.rowwise = 32, false, false
+      want.bits, want.lazy, want.rowwise, want.clip = 32, false, false, 0
       assert.same(want, got)
     end
     same({lr = 0.5, weight_decay = 0.25}, settings_of({}, o))
@@ -249,8 +249,100 @@ describe('training', function()
     assert.equal(1, schedule.share({schedule = 'cosine', epochs = 1}, 1))
   end)
 
+  --- The learning rate of each step of 4 epochs, and how many steps an epoch has. Nothing changes
+  --- the parameters: the first validation is the best.
+  local function rates_by_step(options)
+    local optimizer, seen = nil, {}
+    options.epochs, options.lr, options.batch_size, options.patience = 4, 0.5, 16, 0
+    trained(data, with{loss = function(m)
+      seen[#seen + 1] = optimizer.lr
+      return m.users.weight:sum() * 0
+    end}, options, {}, {optimizer = function(o)
+      optimizer = tk.optim.sgd{lr = o.lr}
+      return optimizer
+    end})
+    return seen, math.ceil(data.train.n / 16)
+  end
+
+  it('warms up, step by step, for parts of an epoch or several', function()
+    for _, warmup in ipairs{0.5, 1, 2.5} do
+      local seen, count = rates_by_step{warmup = warmup, schedule = 'exponential', decay = 0.5}
+      assert.equal(4 * count, #seen)
+      local want = {}
+      for s = 1, 4 * count do
+        local epoch = math.ceil(s / count)
+        want[s] = 0.5 * 0.5 ^ (epoch - 1) * math.min(1, s / (warmup * count))
+      end
+      near(want, seen)
+    end
+  end)
+
+  it('lowers the rate on a plateau: after so many validations without a best one', function()
+    local seen, count = rates_by_step{schedule = 'plateau', decay = 0.1, plateau = 1}
+    local by_epoch = {}
+    for e = 1, 4 do by_epoch[e] = seen[e * count] end
+    near({0.5, 0.5, 0.05, 0.005}, by_epoch)
+    local at, drops = {}, {}
+    for i, better in ipairs{true, false, false, true, false, false, false, false} do
+      schedule.validated(at, {plateau = 2}, better)
+      drops[i] = at.drops or 0
+    end
+    assert.same({0, 0, 1, 1, 1, 2, 2, 3}, drops)
+    assert.near(0.25, schedule.share({schedule = 'plateau', decay = 0.5}, 9, 2), 0)
+  end)
+
+  it('takes AdamW, whose weight decay is its option, and clips gradients', function()
+    --- Numbers of a user's row and of an item's after one step with the gradients 3 and 0.
+    local function after(options, adam)
+      tk.seed(3)
+      options.epochs, options.batch_size, options.lr = 1, 16, 0.1
+      local model = trained(data, with{loss = function(m)
+        return m.users.weight:sum() * 3 + m.items.weight:sum() * 0
+      end}, options, {steps = 1}, {optimizer = adam}).model
+      return model.users.weight:totable()[1][1], model.items.weight:totable()[1][1]
+    end
+    local _, kept = after{optimizer = 'adamw', weight_decay = 0, l2 = 7}
+    local _, smaller = after{optimizer = 'adamw', weight_decay = 0.5, l2 = 7}
+    assert.near(kept * (1 - 0.1 * 0.5), smaller, 1e-7)
+    local full, clipped = after({}, {eps = 1}), after({clip = 0.5}, {eps = 1})
+    local g = 0.5 / math.sqrt(4 * data.users) -- of each element: 3 before
+    assert.near(0.1 * 3 / 4 - 0.1 * g / (g + 1), clipped - full, 1e-6)
+  end)
+
+  -- Each step takes 0.1 off each number of the users' rows.
+  it('evaluates and keeps the moving average of parameters', function()
+    local began, validated = {}, {}
+    local function first(m) return m.users.weight:totable()[1][1] end
+    local result = trained(data, with{
+      loss = function(m) return m.users.weight:sum() + m.items.weight:sum() * 0 end,
+      begin_epoch = function(m, epoch) began[epoch] = first(m) end,
+    }, {epochs = 2, batch_size = 4, ema = 0.8, metric = 'first'}, {}, {
+      metrics = {first = function(m)
+        validated[#validated + 1] = first(m)
+        return #validated
+      end}, optimizer = function() return tk.optim.sgd{lr = 0.1} end})
+    local count, distance = math.ceil(data.train.n / 4), 0 -- of the average to the beginning
+    for n = 1, 2 * count do
+      local decay = math.min(0.8, (1 + n) / (10 + n))
+      distance = decay * distance + (1 - decay) * 0.1 * n
+      if n % count == 0 then assert.near(began[1] - distance, validated[n / count], 1e-4) end
+    end
+    assert.near(began[1] - 0.1 * count, began[2], 1e-4) -- training goes on from the parameters
+    assert.equal(2, result.best_epoch)
+    assert.equal(validated[2], validated[3]) -- the test is of the best
+    assert.equal(validated[2], first(result.model))
+    assert.matches('option ema: 1 is not in %[0, 1%)',
+                   fixtures.message(trained, data, build, {ema = 1}))
+    assert.matches('option ema: there are no averages of parameters of 16 bits',
+                   fixtures.message(trained, data, build, {ema = 0.9, parameter_bits = 16}))
+  end)
+
   it('refuses unknown schedules', function()
-    assert.matches('option schedule: linear is not constant, cosine or exponential',
+    assert.matches('option warmup: %-1 is below 0',
+                   fixtures.message(trained, data, build, {warmup = -1}))
+    assert.matches('option clip: %-1 is below 0',
+                   fixtures.message(trained, data, build, {clip = -1}))
+    assert.matches('option schedule: linear is not constant, cosine, exponential or plateau',
                    fixtures.message(trained, data, build, {schedule = 'linear'}))
     assert.matches('option decay: 1.5 is not',
                    fixtures.message(trained, data, build, {decay = 1.5}))
@@ -336,6 +428,51 @@ describe('training', function()
     assert.equal(1, best)
     assert.equal(3, kept)
     assert.equal(1, result.best_epoch)
+  end)
+
+  it('stops early by a metric of the recipe, which is in its results', function()
+    local asked, values = {}, {1, 3, 2, 2, 9}
+    local records = {}
+    local result = trained(data, build, {epochs = 9, patience = 2, metric = 'spread'}, {
+      on_epoch = function(r) records[#records + 1] = r.valid.spread end}, {metrics = {
+        spread = function(m, d, part)
+          assert.is_false(m.training)
+          assert.equal(data, d)
+          asked[#asked + 1] = part
+          return values[#asked]
+        end}})
+    assert.same({1, 3, 2, 2}, records)
+    assert.equal(2, result.best_epoch)
+    assert.equal(9, result.test.spread)
+    assert.same({'valid', 'valid', 'valid', 'valid', 'test'}, asked)
+    assert.is_true(result.model.training)
+  end)
+
+  it('refuses metrics that are none', function()
+    local function refusal(list, options)
+      return fixtures.message(trained, data, build, options, nil, {metrics = list})
+    end
+    assert.matches("metrics: 'recall' is not a name of letters", refusal{recall = print})
+    assert.matches("metrics: 'a b' is not a name", refusal{['a b'] = print})
+    assert.matches('metrics: spread is a number, expected a function', refusal{spread = 1})
+    assert.matches('metric spread: the recipe returns a nil',
+                   refusal({spread = function() end}, {epochs = 1}))
+    assert.matches('metric spread: the recipe returns NaN',
+                   refusal({spread = function() return 0 / 0 end}, {epochs = 1}))
+    assert.matches('not measured here; there are: .* spread',
+                   refusal({spread = function() return 1 end}, {metric = 'width'}))
+  end)
+
+  it('tells the model of each epoch, and logs what it adds', function()
+    local told, logged = {}, {}
+    trained(data, with{on_epoch = function(m, record)
+      told[#told + 1] = record.epoch
+      record.norm = m.users.weight:square():sum():item()
+      assert.is_number(record.valid['recall@20'])
+    end}, {epochs = 3}, {on_epoch = function(record) logged[#logged + 1] = record.norm end})
+    assert.same({1, 2, 3}, told)
+    assert.equal(3, #logged)
+    assert.is_true(logged[1] > 0 and logged[3] ~= logged[1])
   end)
 
   -- ---- what a user sees ----

@@ -5,6 +5,7 @@
 --   model.NAME            parameters
 --   held.PATH             tensors that the model has made since it was built (KGAT's attention)
 --   optimizer.K.NAME.S    state S of a parameter in the K-th optimizer
+--   average.NAME          of a parameter, with the option ema
 -- and, as metadata, `state`: counters, metrics and times, as JSON. last-1.safetensors is the
 -- checkpoint before; it is read only on demand.
 local lfs = require 'lfs'
@@ -133,8 +134,8 @@ local function optimizers_of(run)
   return tables.unique(tables.map(run.phases, function(phase) return phase.optimizer end))
 end
 
---- Calls visit(name, tensor) for each parameter, and for the optimizer states of those for which
---- has_state(optimizer, parameter, prefix of the states' names) is true.
+--- Calls visit(name, tensor) for each parameter, for the optimizer states of those for which
+--- has_state(optimizer, parameter, prefix of the states' names) is true, and for the averages.
 local function each_tensor(run, has_state, visit)
   for _, p in ipairs(run.model:named_parameters()) do
     visit('model.' .. p.name, p.tensor)
@@ -145,6 +146,9 @@ local function each_tensor(run, has_state, visit)
         visit(prefix .. slot, t)
       end
     end
+  end
+  for _, pair in ipairs(run.average and run.average.pairs or {}) do
+    visit('average.' .. pair.name, pair.average)
   end
 end
 

@@ -8,6 +8,7 @@
 --   best.safetensors    parameters of the best epoch
 --   last.safetensors    all that is needed to go on (tinykg.run.folder.checkpoint)
 --   last-1.safetensors  the checkpoint before it, in case it is damaged
+--   per_user.tsv        test metrics of each user, with the option per_user
 --   kept.json           the values that each phase's step keeps for backward
 --   profile.json        seconds, bytes and flops by op, of run --profile; trace.json its events
 --   summary.json        metrics, memory, kept bytes, times; written when the run is finished
@@ -30,7 +31,8 @@ folder.SWEEP = 'batch.json' -- the settings of a sweep, in its folder
 --- In the order in which a run first writes them; config.json is last because it makes the folder a
 --- run's.
 folder.FILES = {'recipe.lua', 'names.tsv', 'split.bin', 'log.jsonl', 'best.safetensors',
-                'last.safetensors', 'last-1.safetensors', 'profile.json', 'trace.json', 'kept.json',
+                'last.safetensors', 'last-1.safetensors', 'profile.json', 'trace.json',
+                'per_user.tsv', 'kept.json',
                 'summary.json', 'config.json'}
 
 function folder.has(path, name) return lfs.attributes(path .. '/' .. name, 'mode') == 'file' end

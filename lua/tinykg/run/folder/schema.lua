@@ -65,7 +65,8 @@ schema.KEPT = {phases = {each = {name = 'string', values = 'table'}}}
 --- The schema of a checkpoint's state. ---@param phases? integer ---@param optimizers? integer
 function schema.state(phases, optimizers)
   return {at = {epoch = 'count', phase = 'count', done = 'count', total = 'number',
-                losses = {each = 'number'}, seconds = 'number', draws = 'count'},
+                losses = {each = 'number'}, seconds = 'number', draws = 'count',
+                waits = 'count?', drops = 'count?', owed = 'count?'},
           best = {epoch = 'count?', value = 'number?', metrics = 'table?'},
           steps = {each = 'count', n = phases}, times = {each = 'number', n = phases},
           updates = {each = 'count', n = optimizers}, memory = {each = 'number'}, held = 'table',
