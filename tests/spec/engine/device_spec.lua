@@ -186,7 +186,8 @@ describe('an emulated GPU', function()
       local x = tk.tensor{1, 2}
       ffi.C.setenv('EMU_LOST', '1', 1)
       for _, use in ipairs{function() return (x + 1):sum():item() end,
-                           function() return tk.zeros(3) end, function() return (x * 2):sum():item() end} do
+                           function() return tk.zeros(3) end,
+                           function() return (x * 2):sum():item() end} do
         print(select(2, pcall(use)))
       end"]]):format(LIB, arg and arg[-1] or 'luajit'))
     local lines = {}
