@@ -10,7 +10,8 @@ local function parser()
     'Train a recipe and evaluate it. Several recipes, seeds or grid points make a sweep, ' ..
     'each run in a process and folder of its own. Finished runs are not repeated.',
     'tinykg run recipes/kgcn.lua --data DIR --bits 2 --seed 0,1,2 --jobs 2')
-  p:argument('recipe', 'a recipe: a Lua file that returns tk.recipe{...}'):args('*')
+  p:argument('recipe', 'a recipe: a Lua file that returns tk.recipe{...}, or one of ' ..
+             'tinykg\'s own by name: kgat, kgcn, kgin, ...'):args('*')
   options.add_data(p)
   p:option('--grid', 'several values of an option, or of bits and rounding; repeatable')
     :count('*'):argname('KEY=A,B,C')
@@ -47,7 +48,7 @@ local function recipe_help(...)
   local help, path
   for _, word in ipairs{...} do
     if word == '--help' or word == '-h' then help = true end
-    if word:match('%.lua$') then path = word end
+    if word:match('%.lua$') or recipe_file.of_name(word) then path = word end
   end
   if help and path then
     print(recipe_file.load(path):help())
