@@ -11,7 +11,7 @@ local COMMANDS = {
   {'check', 'RUN', 'check that a run\'s files are whole and fit each other and their data set'},
   {'recommend', 'RUN --user U', 'the best items for a user, by name'},
   {'explain', 'RUN --user U --item I', 'the paths in the graph that carried a score'},
-  {'export', 'RUN --to FILE', 'parameters as .safetensors, .npz or .tsv'},
+  {'export', 'RUN --to FILE', 'parameters or final vectors as .safetensors, .npz, .tsv, ...'},
   {'report', 'RUN... -o FILE.html', 'curves, memory and a comparison in one page'},
   {'data', 'info|convert|demo DIR', 'look at a data set, convert or generate one'},
   {'bench', '[PART]', 'speed on this machine, as ratios'},
