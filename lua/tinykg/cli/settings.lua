@@ -125,7 +125,7 @@ local function complete(a)
   if #a.recipe > 0 and a.out then return keep_budget(a) end
   if not a.out then
     a.out = begun_folder(a)
-    if not a.quiet then print('going on in ' .. a.out) end
+    if not (a.quiet or a.json) then print('going on in ' .. a.out) end
   end
   local known = arguments_of(a.out, a.trust)
   for key, value in pairs(known) do
@@ -166,7 +166,7 @@ return function(a)
     jobs = whole(a.jobs or '1', '--jobs', 1),
     steps = a.steps and whole(a.steps, '--steps', 1),
     checkpoint = a.checkpoint and 60 * minutes(a.checkpoint),
-    quiet = a.quiet, report = a.report, profile = a.profile,
+    quiet = a.quiet, json = a.json, report = a.report, profile = a.profile,
     tensorboard = a.tensorboard, check = a.check, of_sweep = a.of_sweep, arguments = a,
   }
 end

@@ -1,6 +1,7 @@
 -- The command line as a user meets it: exit codes, one-line messages, files written.
 local lfs = require 'lfs'
 local fixtures = require 'tests.support.fixtures'
+local json = require 'tinykg.base.json'
 local shell = require 'tests.support.shell'
 local runs = require 'tests.support.runs'
 local tensors = require 'tests.support.tensors'
@@ -258,7 +259,42 @@ describe('the command line', function()
     assert.is_table(require('tinykg').load(run .. '/best.safetensors'))
   end)
 
+  it('prints data info and doctor as JSON', function()
+    local found = json.decode(prints('data info ' .. data .. ' --json'))
+    local text = prints('data info ' .. data)
+    assert.equal(text:match('users +(%d+)'), tostring(found.users))
+    assert.equal(text:match('triples +([%d,]+)'):gsub(',', ''), tostring(found.triples))
+    assert.equal(tonumber(text:match('per user +median ([%d.]+)')), found.per_user.median)
+    assert.equal('table', type(found.warnings))
+    found = json.decode(prints('doctor --json'))
+    assert.equal(tk.version, found.version)
+    assert.same({true, true}, {found.modules.lfs, found.modules.cjson})
+    assert.same({}, found.missing)
+  end)
+
+  it('prints results of runs as JSON, a line each, alone on standard output', function()
+    local common = 'run bpr-mf --json --data ' .. data .. ' --set epochs=1 --set dim=4 '
+    local out = prints(common .. '--out ' .. dir .. '/json-one')
+    assert.equal(1, select(2, out:gsub('\n', '')))
+    local one, summary = json.decode(out), fixtures.json(dir .. '/json-one/summary.json')
+    assert.same({dir .. '/json-one', 'done'}, {one.folder, one.state})
+    assert.same(summary.test, one.test)
+    assert.equal(summary.memory.peak, one.memory.peak)
+    assert.equal(out, prints(common .. '--resume --out ' .. dir .. '/json-one'))
+    out = prints(common .. '--seed 1,2 --quiet --out ' .. dir .. '/json-two')
+    local seeds = {}
+    for line in out:gmatch('[^\n]+') do seeds[#seeds + 1] = json.decode(line).seed end
+    table.sort(seeds)
+    assert.same({1, 2}, seeds)
+    local code, failed = tinykg('run bpr-mf --json --data ' .. data .. ' --set lr=1e30 ' ..
+                                '--set epochs=3 --seed 1,2 --out ' .. dir .. '/json-bad')
+    assert.equal(1, code)
+    assert.equal('diverged', json.decode(failed:match('[^\n]+')).state)
+    refuses(common .. '--report', 2, 'without %-%-report')
+  end)
+
   it('answers the doctor', function()
     assert.matches('vector code +%w+', prints('doctor'))
+    refuses('doctor --opps', 2, "did you mean '%-%-ops'")
   end)
 end)

@@ -13,6 +13,7 @@ local function add_info(p)
     :epilog('Example: tinykg data info DIR')
   info:argument('dir', 'a data set in any known format')
   data_set_option(info)
+  info:flag('--json', 'print an object with all counts')
 end
 
 local function add_convert(p)
@@ -52,7 +53,11 @@ local function parser()
 end
 
 local function info(a)
-  print(require('tinykg.data').load(a.dir, options.of_data(a.data_set)):info())
+  local found = require('tinykg.data').load(a.dir, options.of_data(a.data_set)):info()
+  if not a.json then return print(found) end
+  local json = require 'tinykg.base.json'
+  for _, name in ipairs{'notes', 'warnings'} do found[name] = json.array(found[name]) end
+  print(json.encode(found))
 end
 
 --- KGCN's programs need negatives: they are drawn as with task=ctr if the data have none.
