@@ -7,6 +7,7 @@ local COMMANDS = {
   {'run', 'RECIPE... --data DIR', 'train and evaluate; several recipes or seeds: a sweep'},
   {'memory', 'RECIPE --data DIR', 'plan a step and show what memory it takes; train nothing'},
   {'sensitivity', 'RUN --to FILE', 'measure which kept values need bits most'},
+  {'runs', '[DIR...]', 'list the runs in runs/, with their results'},
   {'eval', 'RUN', 'metrics of a finished or interrupted run'},
   {'check', 'RUN', 'check that a run\'s files are whole and fit each other and their data set'},
   {'recommend', 'RUN --user U', 'the best items for a user, by name'},
