@@ -14,7 +14,7 @@ local COMMANDS = {
   {'explain', 'RUN --user U --item I', 'the paths in the graph that carried a score'},
   {'export', 'RUN --to FILE', 'parameters or final vectors as .safetensors, .npz, .tsv, ...'},
   {'report', 'RUN... -o FILE.html', 'curves, memory and a comparison in one page'},
-  {'data', 'info|convert|demo DIR', 'look at a data set, convert or generate one'},
+  {'data', 'info|head|user|... DIR', 'look at a data set, convert or generate one'},
   {'bench', '[PART]', 'speed on this machine, as ratios'},
   {'demo', '[DIR]', 'generate a data set, train KGIN at 32 and at 2 bits, compare'},
   {'doctor', '', 'versions, device, threads, libraries, and what is missing'},

@@ -1,4 +1,5 @@
 --- tinykg data: describes a data set, writes it in another format, or generates one.
+local data_look = require 'tinykg.cli.data_look'
 local format = require 'tinykg.base.format'
 local options = require 'tinykg.cli.options'
 
@@ -47,6 +48,7 @@ local function parser()
                            'tinykg data info DIR')
   p:command_target('command')
   add_info(p)
+  data_look.add(p)
   add_convert(p)
   add_demo(p)
   return p
@@ -120,5 +122,6 @@ local COMMANDS = {info = info, convert = convert, demo = demo}
 
 return function(...)
   local a = options.parse(parser(), ...)
+  if data_look.has(a.command) then return data_look.run(a) end
   return COMMANDS[a.command](a)
 end
