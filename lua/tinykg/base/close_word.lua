@@ -39,18 +39,18 @@ end
 
 --- The word of a list that is closest to a text, upper and lower case alike; the first of equals;
 --- nil: none is close.
----@param text string ---@param words string[]
+---@param text any what is no text is made one ---@param words string[]
 ---@return string?
 function close_word.of(text, words)
-  local best, least
+  local lower, best, least = tostring(text):lower(), nil, nil
   for _, word in ipairs(words) do
-    local d = apart(text:lower(), word:lower())
+    local d = apart(lower, word:lower())
     if d and (not least or d < least) then best, least = word, d end
   end
   return best
 end
 
---- ': did you mean WORD?' for a message, or nothing. ---@param text string ---@param words string[]
+--- ': did you mean WORD?' for a message, or nothing. ---@param text any ---@param words string[]
 ---@return string
 function close_word.hint(text, words)
   local word = close_word.of(text, words)
@@ -58,7 +58,7 @@ function close_word.hint(text, words)
 end
 
 --- The end of a message about a name that is not in a list: the closest one, then all.
----@param text string ---@param words string[]
+---@param text any ---@param words string[]
 ---@return string
 function close_word.among(text, words)
   local hint = close_word.hint(text, words)

@@ -130,7 +130,7 @@ local function check_options(options)
   for name, value in pairs(options) do
     local known = known_options[name]
     if not known then
-      local hint = close_word.hint(tostring(name), tables.sorted_keys(known_options))
+      local hint = close_word.hint(name, tables.sorted_keys(known_options))
       error(("data: no option '%s'%s (has %s)"):format(name, hint, keys(known_options)), 0)
     end
     local fits, wrong = known[1](value)

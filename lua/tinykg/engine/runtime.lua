@@ -19,7 +19,7 @@ end
 local function among(key, names)
   local list = {}
   for name in names:gmatch('%S+') do list[#list + 1] = name end
-  return close_word.among(tostring(key), list)
+  return close_word.among(key, list)
 end
 
 --- Checks a table of options. Errors: `given` is neither nil nor a table, or has a key that is not
