@@ -142,7 +142,6 @@ local function interactive(first, ...)
 end
 
 local function main(command, ...)
-  require('tinykg.base.search_path').only_absolute()
   if not command then
     prompt()
   elseif command == '--help' or command == '-h' then
@@ -178,6 +177,7 @@ local function check_output()
 end
 
 local ok, message = xpcall(function(...)
+  require('tinykg.base.search_path').only_absolute()
   require 'tinykg.cli.blas_core'(...)
   main(...)
   check_output()
