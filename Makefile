@@ -243,7 +243,8 @@ format:
 # lua/REFERENCE.md, out of the comments in lua/; the manual page, out of
 # the commands' --help.
 docs: build
-	@./tinykg tests/tools/manual.lua && ./tinykg tests/tools/manpage.lua
+	@./tinykg tests/tools/manual.lua && ./tinykg tests/tools/manpage.lua && \
+	  ./tinykg tests/tools/completion.lua
 
 # --- installing ----------------------------------------------------------------------------------
 
@@ -302,6 +303,11 @@ install-built: export PKG_CONFIG_FILE = $(pkg_config)
 install: build
 	@$(MAKE) install-built
 
+# Where shells look for completions.
+BASH_COMPLETION = $(PREFIX)/share/bash-completion/completions/tinykg
+ZSH_COMPLETION = $(PREFIX)/share/zsh/site-functions/_tinykg
+FISH_COMPLETION = $(PREFIX)/share/fish/vendor_completions.d/tinykg.fish
+
 # What `make install` does once the engine is there.
 TO = $(DESTDIR)$(HOMEDIR)
 install-built:
@@ -315,6 +321,9 @@ install-built:
 	rm -rf '$(TO)/lua' '$(TO)/recipes'
 	find lua recipes -name '*.lua' -exec install -D -m 644 '{}' '$(TO)/{}' ';'
 	install -m 644 lua/tinykg.1 '$(DESTDIR)$(MANDIR)/man1'
+	install -D -m 644 lua/completion/tinykg.bash '$(DESTDIR)$(BASH_COMPLETION)'
+	install -D -m 644 lua/completion/_tinykg '$(DESTDIR)$(ZSH_COMPLETION)'
+	install -D -m 644 lua/completion/tinykg.fish '$(DESTDIR)$(FISH_COMPLETION)'
 	printf '%s\n' "$$PKG_CONFIG_FILE" >'$(DESTDIR)$(LIBDIR)/pkgconfig/tinykg.pc'
 	printf '%s\n' "$$LUA_SHIM" >'$(DESTDIR)$(LUADIR)/tinykg.lua'
 	printf '%s\n' "$$LAUNCHER_INSTALLED" >'$(DESTDIR)$(BINDIR)/tinykg'
@@ -325,6 +334,8 @@ uninstall:
 	rm -f '$(DESTDIR)$(BINDIR)/tinykg' '$(DESTDIR)$(LUADIR)/tinykg.lua' \
 	  '$(DESTDIR)$(LIBDIR)/libtinykg.so' '$(DESTDIR)$(LIBDIR)/libtinykg_cuda.so' \
 	  '$(DESTDIR)$(LIBDIR)/pkgconfig/tinykg.pc' '$(DESTDIR)$(MANDIR)/man1/tinykg.1'
+	rm -f '$(DESTDIR)$(BASH_COMPLETION)' '$(DESTDIR)$(ZSH_COMPLETION)' \
+	  '$(DESTDIR)$(FISH_COMPLETION)'
 	rm -rf '$(TO)' '$(DESTDIR)$(INCDIR)/tinykg'
 
 clean:
@@ -346,7 +357,7 @@ make check-emu       the GPU kernels on the CPU; check-emu-asan, check-emu-tsan:
 make bench           speed on this machine, as ratios of PyTorch's, of a copy, of the peak   [QUICK=1]
 make bench-check     the same, and what fell since tests/bench/ratios.json   [FILE=build/bench.json] [KEEP=1]
 make lint            formatting, clang-tidy, cppcheck, luacheck, sizes, kernels that spill registers
-make docs            write lua/REFERENCE.md and the manual page lua/tinykg.1
+make docs            write lua/REFERENCE.md, the manual page lua/tinykg.1 and lua/completion/
 make format          let clang-format lay out the engine
 make check-asan      the tests under AddressSanitizer and UndefinedBehaviorSanitizer
 make check-valgrind  the tests under valgrind

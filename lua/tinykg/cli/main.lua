@@ -4,16 +4,17 @@
 local tables = require 'tinykg.base.tables'
 
 local COMMANDS = {
-  {'run', 'RECIPE.lua... --data DIR', 'train and evaluate; several recipes or seeds: a sweep'},
-  {'memory', 'RECIPE.lua --data DIR', 'plan a step and show what memory it takes; train nothing'},
+  {'run', 'RECIPE... --data DIR', 'train and evaluate; several recipes or seeds: a sweep'},
+  {'memory', 'RECIPE --data DIR', 'plan a step and show what memory it takes; train nothing'},
   {'sensitivity', 'RUN --to FILE', 'measure which kept values need bits most'},
+  {'runs', '[DIR...]', 'list the runs in runs/, with their results'},
   {'eval', 'RUN', 'metrics of a finished or interrupted run'},
   {'check', 'RUN', 'check that a run\'s files are whole and fit each other and their data set'},
   {'recommend', 'RUN --user U', 'the best items for a user, by name'},
   {'explain', 'RUN --user U --item I', 'the paths in the graph that carried a score'},
-  {'export', 'RUN --to FILE', 'parameters as .safetensors, .npz or .tsv'},
+  {'export', 'RUN --to FILE', 'parameters or final vectors as .safetensors, .npz, .tsv, ...'},
   {'report', 'RUN... -o FILE.html', 'curves, memory and a comparison in one page'},
-  {'data', 'info|convert|demo DIR', 'look at a data set, convert or generate one'},
+  {'data', 'info|head|user|... DIR', 'look at a data set, convert or generate one'},
   {'bench', '[PART]', 'speed on this machine, as ratios'},
   {'demo', '[DIR]', 'generate a data set, train KGIN at 32 and at 2 bits, compare'},
   {'doctor', '', 'versions, device, threads, libraries, and what is missing'},
@@ -29,7 +30,7 @@ local function usage()
   add('-e CODE', "run a line of Lua; 'tk' is loaded")
   add('[-i FILE.lua|-e CODE]', 'the prompt; -i runs something first')
   lines[#lines + 1] = ''
-  lines[#lines + 1] = 'Example: tinykg run recipes/kgcn.lua --data DIR --bits 2'
+  lines[#lines + 1] = 'Example: tinykg run kgcn --data DIR --bits 2'
   lines[#lines + 1] = 'Each command has --help.'
   return table.concat(lines, '\n')
 end
@@ -70,11 +71,12 @@ end
 
 --- A hint with the command that is closest to a wrong one.
 local function close_to(word)
-  local best, least
-  for _, c in ipairs(COMMANDS) do
-    local d = require('tinykg.data.find').distance(word, c[1], 2)
-    if d and d < math.min(#word, least or 3) then best, least = c[1], d end
+  if require('tinykg.train.recipe_file').of_name(word) then
+    return (' (a recipe is run: tinykg run %s --data DIR)'):format(word)
   end
+  local best = require('tinykg.base.close_word').of(word, tables.map(COMMANDS, function(c)
+    return c[1]
+  end))
   return best and (": did you mean '%s'? tinykg help lists them"):format(best)
     or '; tinykg help lists them'
 end
@@ -150,7 +152,7 @@ local function main(command, ...)
     local topic = ...
     if not topic or topic == 'help' then print(usage()) return end
     if not is_command(topic) then
-      leave{usage = 'help: no command ' .. topic .. '; tinykg help lists them'}
+      leave{usage = ('help: no command \'%s\'%s'):format(topic, close_to(topic))}
     end
     return main(topic, '--help')
   elseif command == '-e' then

@@ -1,6 +1,7 @@
 --- The settings of `tinykg run`, checked before anything is loaded. With --resume, settings that
 --- are not on the command line come from the folder.
 local tables = require 'tinykg.base.tables'
+local begun_folder = require 'tinykg.cli.begun_folder'
 local folder = require 'tinykg.run.folder'
 local format_options = require 'tinykg.run.format_options'
 local options = require 'tinykg.cli.options'
@@ -102,10 +103,8 @@ local function arguments_of(path, trusted)
           budget = c.budget and ('%.0fB'):format(c.budget)}
 end
 
-
 local function check_resume(a)
   if a.resume and a.force then usage('--resume goes on, --force begins anew: take one') end
-  if a.resume and not a.out then usage('--resume: --out says which run or sweep goes on') end
   if a.from and not a.resume then usage('--from: it is for --resume') end
   options.choice(a.from or 'last', {'last', 'last-1'}, '--from: %s is not last or last-1')
 end
@@ -123,7 +122,11 @@ end
 local function complete(a)
   check_resume(a)
   if not a.resume then return a end
-  if #a.recipe > 0 then return keep_budget(a) end
+  if #a.recipe > 0 and a.out then return keep_budget(a) end
+  if not a.out then
+    a.out = begun_folder(a)
+    if not (a.quiet or a.json) then print('going on in ' .. a.out) end
+  end
   local known = arguments_of(a.out, a.trust)
   for key, value in pairs(known) do
     local given = a[key]
@@ -163,7 +166,7 @@ return function(a)
     jobs = whole(a.jobs or '1', '--jobs', 1),
     steps = a.steps and whole(a.steps, '--steps', 1),
     checkpoint = a.checkpoint and 60 * minutes(a.checkpoint),
-    quiet = a.quiet, report = a.report, profile = a.profile,
+    quiet = a.quiet, json = a.json, report = a.report, profile = a.profile,
     tensorboard = a.tensorboard, check = a.check, of_sweep = a.of_sweep, arguments = a,
   }
 end

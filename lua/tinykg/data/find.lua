@@ -1,39 +1,15 @@
 --- Finds users and items by a name of the data set, an item's title or a number, and similar names
 --- if there is none.
+local close_word = require 'tinykg.base.close_word'
 local format = require 'tinykg.base.format'
 local tables = require 'tinykg.base.tables'
 
 local find = {}
 
---- Edit distance of two texts, at most `most`: characters inserted, deleted, replaced or exchanged
---- with their neighbour (optimal string alignment; Damerau 1964).
----@return integer? distance nil if it is more
-function find.distance(a, b, most)
-  if math.abs(#a - #b) > most then return nil end
-  local before, last, row = {}, {}, {}
-  for j = 0, #b do last[j] = j end
-  for i = 1, #a do
-    local least = i
-    row[0] = i
-    for j = 1, #b do
-      local same = a:byte(i) == b:byte(j)
-      local d = math.min(last[j] + 1, row[j - 1] + 1, last[j - 1] + (same and 0 or 1))
-      if i > 1 and j > 1 and a:byte(i) == b:byte(j - 1) and a:byte(i - 1) == b:byte(j) then
-        d = math.min(d, before[j - 2] + 1)
-      end
-      row[j] = d
-      least = math.min(least, d)
-    end
-    if least > most then return nil end
-    before, last, row = last, row, before
-  end
-  return last[#b] <= most and last[#b] or nil
-end
-
 --- How far a name is from the text asked for, both in lower case; nil: too far. A name that has it
 --- as a word, or as a part of at least three letters, is nearer than a misspelling of two.
 local function apart(text, name)
-  local d = find.distance(text, name, math.max(1, math.floor(#text / 4)))
+  local d = close_word.distance(text, name, math.max(1, math.floor(#text / 4)))
   local first, last = name:find(text, 1, true)
   if first and (#text >= 3 or not name:sub(first - 1, first - 1):find('%w')
                 and not name:sub(last + 1, last + 1):find('%w')) then

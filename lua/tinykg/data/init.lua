@@ -7,6 +7,7 @@
 -- train, test [, valid]; split, ratios, task, threshold where the format has its own defaults }.
 
 local arguments = require 'tinykg.base.arguments'
+local close_word = require 'tinykg.base.close_word'
 local tables = require 'tinykg.base.tables'
 local choose = require 'tinykg.data.formats'
 local arrays = require 'tinykg.engine.arrays'
@@ -129,7 +130,8 @@ local function check_options(options)
   for name, value in pairs(options) do
     local known = known_options[name]
     if not known then
-      error(("data: no option '%s' (has %s)"):format(name, keys(known_options)), 0)
+      local hint = close_word.hint(name, tables.sorted_keys(known_options))
+      error(("data: no option '%s'%s (has %s)"):format(name, hint, keys(known_options)), 0)
     end
     local fits, wrong = known[1](value)
     if not fits then

@@ -1,6 +1,7 @@
 --- The engine of this Lua state, the tape that records now, and errors.
 local ffi = require 'ffi'
 local C = require 'tinykg.engine.lib'
+local close_word = require 'tinykg.base.close_word'
 local source_line = require 'tinykg.base.source_line'
 
 local runtime = {}
@@ -14,6 +15,13 @@ function runtime.fail(message, ...)
   error(source_line.message(message), 0)
 end
 
+--- The end of a message about a key that is not among `names`, separated by spaces.
+local function among(key, names)
+  local list = {}
+  for name in names:gmatch('%S+') do list[#list + 1] = name end
+  return close_word.among(key, list)
+end
+
 --- Checks a table of options. Errors: `given` is neither nil nor a table, or has a key that is not
 --- among `allowed`, names separated by spaces.
 function runtime.options(what, given, allowed)
@@ -23,7 +31,7 @@ function runtime.options(what, given, allowed)
   end
   for key in pairs(given) do
     if not (' ' .. allowed .. ' '):find(' ' .. tostring(key) .. ' ', 1, true) then
-      runtime.fail('%s: unknown option %s; it has: %s', what, tostring(key), allowed)
+      runtime.fail('%s: unknown option %s%s', what, tostring(key), among(key, allowed))
     end
   end
 end
@@ -34,7 +42,7 @@ end
 function runtime.fields(what, given, names, kinds)
   for key, value in pairs(given) do
     if not kinds[key] then
-      runtime.fail('%s: no field %s; it has: %s', what, tostring(key), names)
+      runtime.fail('%s: no field %s%s', what, tostring(key), among(key, names))
     elseif not kinds[key]:find(type(value), 1, true) then
       runtime.fail('%s: %s is a %s, expected a %s', what, key, type(value), kinds[key])
     end

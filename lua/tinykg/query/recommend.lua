@@ -19,8 +19,9 @@ end
 ---@param o? {k: integer, exclude: table, likes: table, all: boolean} k: 20; exclude: items not to
 ---  list; likes: items that somebody new likes; all: list items of train and validation too. Items
 ---  are names or numbers.
----@return {user: integer?, name: string?, by: string, note: string?, items: table[]} items: {id,
----  name, score, taken} each; by: 'model', 'popularity' or 'alike', which `note` explains
+---@return {user: integer?, name: string?, by: string, note: string?, items: table[]} items: {id
+---  (from 0), item, title, name (both), rank, score, taken} each; by: 'model', 'popularity' or
+---  'alike', which `note` explains
 return function(run, user, o)
   runtime.options('recommend', o, 'k exclude all likes')
   local data, self = run.data, recommender.new(run, o)
@@ -36,6 +37,6 @@ return function(run, user, o)
   end
   result.note = note_of(result, likes, peers)
   self:release()
-  for _, item in ipairs(result.items) do item.name = data.names.items:label(item.id) end
+  recommender.describe(data.names.items, result.items)
   return result
 end

@@ -208,4 +208,14 @@ function Recommender:newcomer(likes)
   return listed(self, ids, scores), n > 0 and 'alike' or 'popularity', n
 end
 
-return {new = new, items_of = items_of, id_of = id_of}
+--- Sets of each entry of a list its rank, from 1, its item (the data set's own name), its title,
+--- where the data set has one, and its name as it is shown, which is both.
+---@param names tinykg.Names of the items
+local function describe(names, list)
+  for rank, one in ipairs(list) do
+    one.rank, one.item = rank, names:name(one.id)
+    one.title, one.name = names.titles and names.titles[one.id], names:label(one.id)
+  end
+end
+
+return {new = new, describe = describe, items_of = items_of, id_of = id_of}

@@ -87,8 +87,10 @@ local function row(group, section, metrics, marks, index)
     mean(format.significant, 'time', 'epoch_s')}
 end
 
---- By metric: the groups to mark.
-local function marks_of(section, metrics)
+--- By metric: the groups to mark, true by place.
+---@param section ReportSection ---@param metrics string[]
+---@return table<string, table<integer, boolean>>
+function comparison.marks(section, metrics)
   local marks = {}
   for _, name in ipairs(metrics) do
     local stats = {}
@@ -127,7 +129,7 @@ end
 --- A folded table of the metrics that the first table leaves out.
 local function rest_table(section, rest)
   if #rest == 0 then return nil end
-  local marks, names = marks_of(section, rest), {html.th{''}}
+  local marks, names = comparison.marks(section, rest), {html.th{''}}
   for _, name in ipairs(rest) do names[#names + 1] = html_table.number(name) end
   local rows = tables.map(section.groups, function(group, i)
     local cells = {html_table.name(group.label)}
@@ -162,7 +164,7 @@ end
 --- ---@param section ReportSection
 function comparison.render(section)
   local main, rest = statistics.metrics(section)
-  local marks = marks_of(section, main)
+  local marks = comparison.marks(section, main)
   local rows = tables.map(section.groups, function(group, i)
     return row(group, section, main, marks, i)
   end)

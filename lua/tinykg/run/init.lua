@@ -284,7 +284,7 @@ local function run_once(o)
   end
   o.phases = nil
   unlock()
-  return summary
+  return summary, path
 end
 
 --- Runs and returns summary.json. Frees the run's tensors before the next run. Fields of o:
@@ -295,9 +295,9 @@ end
 --- resume: true goes on with the run in the folder and raises an error for another configuration;
 --- 'if the same' begins a new run then; from = 'last-1' goes on from the older checkpoint;
 --- force moves the files of another run to previous/; without it another run is an error.
----@return table summary
+---@return table summary, string folder
 return function(o)
-  local summary = run_once(o)
+  local summary, path = run_once(o)
   runtime.collect(true)
-  return summary
+  return summary, path
 end

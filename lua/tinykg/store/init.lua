@@ -1,6 +1,6 @@
 --- Tensors in files: tk.save and tk.load. The ending of the path selects the format.
 --   .npy          one tensor, NumPy's
---   .npz          named tensors, NumPy's; read also when compressed
+--   .npz          named tensors, NumPy's; read also when compressed; arrays of texts become lists
 --   .safetensors  named tensors and strings about them (metadata); written with checksums of header
 --                 and tensors, which reading verifies
 -- Tensors are f32 or i32. Elements of type f64, i64, u8 and bool are converted; a value that does
@@ -24,7 +24,7 @@ local formats = {
     if source.left > 0 then bytes.refuse('%.0f bytes after the array: damaged', source.left) end
     return t
   end, write = npy.write},
-  npz = {read = npz.read, write = npz.write},
+  npz = {texts = true, read = npz.read, write = npz.write},
   safetensors = {metadata = true, read = safetensors.read, write = safetensors.write},
 }
 
@@ -87,7 +87,8 @@ local function check_metadata(path, format, metadata)
 end
 
 --- Checks the arguments of save. Returns a function that writes them to a sink.
-local function writer(path, what, metadata)
+---@param texts? table<string, string[]> .npz only
+local function writer(path, what, metadata, texts)
   local format = format_of('save', path)
   check_metadata(path, format, metadata)
   local one = tensor.is(what)
@@ -105,15 +106,16 @@ local function writer(path, what, metadata)
     return function(sink) format.write(sink, what) end
   end
   local order = names_of(path, what)
-  return function(sink) format.write(sink, order, what, metadata) end
+  return function(sink) format.write(sink, order, what, format.texts and texts or metadata) end
 end
 
 --- As tk.save, but returns nil, message when the file cannot be written.
----@param o? {links: boolean} options of atomic_file.write
+---@param o? {links: boolean, texts: table<string, string[]>} links: of atomic_file.write; texts: of
+---  an .npz, lists of texts by name
 ---@return true|nil ok
 ---@return string? message "PATH: WHY"
 function store.write(path, what, metadata, o)
-  local write = writer(path, what, metadata)
+  local write = writer(path, what, metadata, o and o.texts)
   return bytes.guard(path, atomic_file.write, path, function(file) write(bytes.sink(file)) end, o)
 end
 
@@ -148,7 +150,8 @@ end
 
 --- Loads the tensors of an .npy, .npz or .safetensors file.
 ---@param path string
----@return Tensor|table<string, Tensor> tensors one tensor for .npy, else tensors by name
+---@return Tensor|table<string, Tensor> tensors one tensor for .npy, else tensors by name; an array
+---  of texts is a list of strings
 ---@return table<string, string>? metadata of a .safetensors file
 function store.load(path)
   local result, more = store.read(path)

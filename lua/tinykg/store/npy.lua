@@ -1,7 +1,9 @@
---- One array in NumPy's format: magic, version, length of the header, a Python dict, the elements.
+--- One array in NumPy's format, of numbers or texts: magic, version, length of the header, a Python
+--- dict, the elements.
 -- Source: "A simple file format for NumPy arrays" (numpy.lib.format), versions 1.0 to 3.0.
 local bytes = require 'tinykg.store.bytes'
 local elements = require 'tinykg.store.elements'
+local npy_texts = require 'tinykg.store.npy_texts'
 local refuse = bytes.refuse
 
 local npy = {}
@@ -13,16 +15,25 @@ local names = {['<f4'] = 'f32', ['<i4'] = 'i32', ['<f8'] = 'f64', ['<i8'] = 'i64
                ['|b1'] = 'bool'}
 local descr = {f32 = '<f4', i32 = '<i4'}
 
---- The file up to the elements of a tensor. ---@return string
-function npy.header(t)
-  local shape = t:size()
+--- The file up to the elements. ---@param shape integer[] ---@param dtype string
+local function header(shape, dtype)
   local tuple = '(' .. table.concat(shape, ', ') .. (#shape == 1 and ',)' or ')')
   local dict = ("{'descr': '%s', 'fortran_order': False, 'shape': %s, }")
-    :format(descr[t:dtype()], tuple)
+    :format(dtype, tuple)
   local before = #MAGIC + 4
   local pad = -(before + #dict + 1) % ALIGNMENT
   dict = dict .. (' '):rep(pad) .. '\n'
   return MAGIC .. '\1\0' .. bytes.pack(#dict, 2) .. dict
+end
+
+--- The file up to the elements of a tensor. ---@return string
+function npy.header(t) return header(t:size(), descr[t:dtype()]) end
+
+--- The file of a list of texts: up to its elements, these, and how many bytes they are.
+---@param list string[] ---@return string, ffi.cdata*, integer
+function npy.texts(list)
+  local memory, size, dtype = npy_texts.elements(list)
+  return header({#list}, dtype), memory, size
 end
 
 --- Length of the header: two bytes in version 1, four in 2 and 3.
@@ -61,7 +72,7 @@ end
 --- Reads an array.
 ---@param source table
 ---@param what string its name, for messages
----@return Tensor
+---@return Tensor|string[] texts where the array has those
 function npy.read(source, what)
   local length = header_length(source, what)
   if length > source.left then
@@ -73,12 +84,14 @@ function npy.read(source, what)
   local tuple = dict:match("'shape'%s*:%s*%(([^)]*)%)")
   if not kind and dict:find("'descr'%s*:%s*%[") then kind = 'a record' end
   if not (kind and order and tuple) then refuse('%s: bad header: not a NumPy array', what) end
-  if not names[kind] then
+  local width = kind:match('^<U(%d+)$')
+  if not names[kind] and not width then
     refuse("%s: dtype %s is not supported: convert it, x.astype('float32') or x.astype('int32')",
            what, kind)
   end
   local shape = shape_of(tuple, what)
   check_order(order, shape, what)
+  if width then return npy_texts.read(source, tonumber(width), shape, what) end
   return elements.read(source, names[kind], shape, what)
 end
 

@@ -1,7 +1,8 @@
---- Named tensors in NumPy's .npz: a ZIP archive of NAME.npy entries.
+--- Named tensors and lists of texts in NumPy's .npz: a ZIP archive of NAME.npy entries.
 local bytes = require 'tinykg.store.bytes'
 local elements = require 'tinykg.store.elements'
 local npy = require 'tinykg.store.npy'
+local sorted_keys = require('tinykg.base.tables').sorted_keys
 local zip = require 'tinykg.store.zip'
 
 local npz = {}
@@ -14,8 +15,17 @@ local function checksum(head, t)
   return crc
 end
 
---- Writes tensors in the order of the list `order`.
-function npz.write(sink, order, tensors)
+local function write_texts(sink, entries, name, list)
+  local head, memory, size = npy.texts(list)
+  local crc = zip.crc32(zip.crc32(0, head, #head), memory, size)
+  zip.begin_entry(sink, entries, {name = name .. '.npy', size = #head + size, crc = crc})
+  sink:write(head)
+  sink:write(memory, size)
+end
+
+--- Writes tensors in the order of the list `order`, then lists of texts.
+---@param texts? table<string, string[]> by name
+function npz.write(sink, order, tensors, texts)
   local entries = {}
   for _, name in ipairs(order) do
     local t = tensors[name]
@@ -24,10 +34,13 @@ function npz.write(sink, order, tensors)
                                     crc = checksum(head, t)})
     npy.write(sink, t)
   end
+  for _, name in ipairs(sorted_keys(texts or {})) do
+    write_texts(sink, entries, name, texts[name])
+  end
   zip.finish(sink, entries)
 end
 
---- Reads all arrays of a source. ---@return table<string, Tensor>
+--- Reads all arrays of a source. ---@return table<string, Tensor|string[]>
 function npz.read(source)
   local tensors = {}
   for _, entry in ipairs(zip.entries(source)) do

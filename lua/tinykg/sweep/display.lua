@@ -3,6 +3,7 @@
 local clock = require 'tinykg.base.clock'
 local format = require 'tinykg.base.format'
 local tables = require 'tinykg.base.tables'
+local json_line = require 'tinykg.run.json_line'
 local messages = require 'tinykg.run.messages'
 local posix = require 'tinykg.base.posix'
 
@@ -79,15 +80,17 @@ end
 local function nothing() end
 
 ---@param jobs Job[] ---@param quiet boolean
+---@param as_json boolean a line of JSON per job that has ended, also if quiet
 ---@return table show {update(), finished(job), clear()}
-function display.new(jobs, quiet)
+function display.new(jobs, quiet, as_json)
   local show = {update = nothing, clear = nothing, finished = nothing}
-  if quiet then return show end
-  if posix.is_terminal(2) then show = on_terminal(jobs) end
+  if not quiet and posix.is_terminal(2) then show = on_terminal(jobs) end
+  if quiet and not as_json then return show end
   local width = width_of(jobs)
   function show.finished(job)
     show.clear()
-    print(line_of(job, width))
+    print(as_json and json_line(job.path, job.state, job.summary, job.message)
+          or line_of(job, width))
     io.stdout:flush()
   end
   return show

@@ -211,9 +211,11 @@ return function(s)
   if not require('lfs').attributes(s.data, 'mode') then error(s.data .. ': no such folder', 0) end
   local out = open_folder(s)
   local jobs = jobs_of(s, recipes, out)
-  local stopped = run_all(jobs, s.jobs, display.new(jobs, s.quiet))
-  print(summary.text(jobs))
-  print('sweep folder: ' .. out)
+  local stopped = run_all(jobs, s.jobs, display.new(jobs, s.quiet, s.json))
+  if not s.json then
+    print(summary.text(jobs))
+    print('sweep folder: ' .. out)
+  end
   local failed = summary.count(jobs, 'failed') + summary.count(jobs, 'diverged')
   if stopped then
     io.stderr:write('stopped; to go on: tinykg run --resume --out ', out, '\n')

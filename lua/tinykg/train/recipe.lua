@@ -1,5 +1,6 @@
 --- Recipes: a model, its options with defaults and help, presets of published settings.
 local arguments = require 'tinykg.base.arguments'
+local close_word = require 'tinykg.base.close_word'
 local tables = require 'tinykg.base.tables'
 local optim = require 'tinykg.engine.optim'
 local runtime = require 'tinykg.engine.runtime'
@@ -163,7 +164,7 @@ local function find(self, name)
 end
 
 local function names(self)
-  return table.concat(tables.map(self.options, function(o) return o.name end), ' ')
+  return tables.map(self.options, function(o) return o.name end)
 end
 
 --- A value, or its text converted to the type of the option's default. Errors: another type.
@@ -199,16 +200,16 @@ function Recipe:complete(given)
   for _, option in ipairs(self.options) do o[option.name] = option.default end
   if preset and not self.presets[preset] then
     local list = tables.sorted_keys(self.presets)
-    error(string.format('recipe %s has no preset %s; it has: %s', self.name, preset,
-                        #list > 0 and table.concat(list, ' ') or 'none'), 0)
+    error(string.format('recipe %s has no preset %s%s', self.name, preset,
+                        close_word.among(preset, list)), 0)
   end
   for _, values in ipairs{preset and self.presets[preset] or {}, given} do
     for name, value in pairs(values) do
       local option = find(self, name)
       if option then o[name], asked[name] = convert(option, value), true
       elseif name ~= 'preset' then
-        error(string.format('recipe %s has no option %s; it has: %s', self.name, name,
-                            names(self)), 0)
+        error(string.format('recipe %s has no option %s%s', self.name, name,
+                            close_word.among(name, names(self))), 0)
       end
     end
   end

@@ -1,8 +1,11 @@
 --- Loads recipes from files.
 local lfs = require 'lfs'
+local close_word = require 'tinykg.base.close_word'
+local folder_entries = require 'tinykg.base.folder_entries'
 local source_line = require 'tinykg.base.source_line'
 local read_file = require 'tinykg.base.read_file'
 local search_path = require 'tinykg.base.search_path'
+local tables = require 'tinykg.base.tables'
 
 local recipe_file = {}
 
@@ -10,19 +13,36 @@ local recipe_file = {}
 ---@param path string ---@return string path
 function recipe_file.along(path) return (os.getenv('TINYKG_HOME') or '.') .. '/' .. path end
 
---- The path of a recipe, or of tinykg's own of that name: recipes/kgcn.lua works in any folder.
+local function is_file(path) return lfs.attributes(path, 'mode') == 'file' end
+
+--- The path of tinykg's own recipe that a name without a folder and an ending, such as kgat, stands
+--- for; nil if there is none. ---@param name string ---@return string?
+function recipe_file.of_name(name)
+  local path = recipe_file.along('recipes/' .. name:lower() .. '.lua')
+  return not name:find('[/.]') and is_file(path) and path or nil
+end
+
+--- The path of a recipe, or of tinykg's own of that name: recipes/kgcn.lua and kgcn work in any
+--- folder. A file that is there comes first.
 ---@param path string
 ---@return string path
 function recipe_file.locate(path)
   local along = recipe_file.along(path)
-  return not lfs.attributes(path, 'mode') and lfs.attributes(along, 'mode') and along or path
+  return is_file(path) and path or is_file(along) and along or recipe_file.of_name(path) or path
 end
 
---- The message for a missing recipe: 'kgcn' may be meant as recipes/kgcn.lua.
+--- The names of tinykg's own recipes, sorted.
+local function own_names()
+  local ok, list = pcall(folder_entries, recipe_file.along('recipes'))
+  return tables.map(ok and list or {}, function(file) return file:match('^(.*)%.lua$') end)
+end
+
+--- The message for a missing recipe.
 local function missing(path)
-  local along = 'recipes/' .. path:lower():gsub('%.lua$', '') .. '.lua'
-  local is_there = path ~= along and lfs.attributes(recipe_file.locate(along), 'mode') == 'file'
-  return path .. ': no such recipe' .. (is_there and ': ' .. along .. ' is one' or '')
+  local name = path:match('[^/]*$'):gsub('%.lua$', '')
+  local hint = close_word.hint(name, own_names())
+  return ('%s: no such recipe%s'):format(path, hint ~= '' and hint
+    or '; tinykg has ' .. table.concat(own_names(), ' '))
 end
 
 local function text_of(path)

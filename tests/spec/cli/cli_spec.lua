@@ -1,6 +1,7 @@
 -- The command line as a user meets it: exit codes, one-line messages, files written.
 local lfs = require 'lfs'
 local fixtures = require 'tests.support.fixtures'
+local json = require 'tinykg.base.json'
 local shell = require 'tests.support.shell'
 local runs = require 'tests.support.runs'
 local tensors = require 'tests.support.tensors'
@@ -22,6 +23,19 @@ describe('the command line', function()
     local text = prints('run recipes/kgcn.lua --help')
     assert.matches('neighbors +8', text)
     assert.matches('movie .*batch_size=65536', text)
+  end)
+
+  it('runs its own recipes by name, from any folder; a file of that name comes first', function()
+    local there = fixtures.dir{['bpr-mf/notes.txt'] = 'a folder, not a recipe'}
+    local home = os.getenv('TINYKG_HOME') or lfs.currentdir()
+    local run = (' run %%s --quiet --data %s --set epochs=1 --set dim=4 --out %%s'):format(data)
+    local text = shell.gives(0, home .. '/tinykg' .. run:format('bpr-mf', 'out'), 'auc', there)
+    assert.matches('BPR%-MF', fixtures.bytes(there .. '/out/config.json'))
+    assert.is_nil(text:find('no such recipe'))
+    fixtures.write(there .. '/kgat', 'return tk.recipe{name = "Mine", build = 1}')
+    shell.gives(1, home .. '/tinykg' .. run:format('kgat', 'out2'), 'kgat:1: ', there)
+    assert.matches('^KGIN: ', shell.gives(0, home .. '/tinykg run KGIN --help', nil, there))
+    shell.gives(0, home .. '/tinykg memory kgcn --bits 2 --data ' .. data, 'KGCN on', there)
   end)
 
   it('refuses what is given twice, but for lists', function()
@@ -155,6 +169,8 @@ describe('the command line', function()
     refuses('dance', 2, "no command 'dance'; tinykg help")
     refuses('evla runs', 2, "no command 'evla': did you mean 'eval'%?")
     refuses('data inf x', 2, "unknown command 'inf': did you mean 'info'%? See %-%-help")
+    refuses('help rnu', 2, "no command 'rnu': did you mean 'run'%?")
+    refuses('kgcn', 2, "no command 'kgcn' %(a recipe is run: tinykg run kgcn ")
     refuses('recipes/kgcn.lua', 2, 'recipes/kgcn.lua is a recipe: tinykg run recipes/kgcn.lua')
     refuses('run', 2, 'recipe')
     refuses('run recipes/kgcn.lua', 2, '%-%-data DIR is needed')
@@ -162,7 +178,11 @@ describe('the command line', function()
     refuses('run recipes/kgcn.lua --data ' .. data .. ' --rounding up', 2, 'up is not dither')
     refuses('run recipes/kgcn.lua --data ' .. data .. ' --device tpu', 2, 'tpu is not')
     refuses('run recipes/kgcn.lua --data ' .. data .. ' --colour red', 2, 'colour')
-    refuses('run recipes/kgcn.lua --data ' .. data .. ' --set dims=3', 2, 'no option dims')
+    refuses('run kgcn --data ' .. data .. ' --set dims=3', 2,
+            'no option dims: did you mean dim%? It has')
+    refuses('run kgcn --data ' .. data .. ' --set zzz=3', 2, 'no option zzz; it has: dim')
+    refuses('run kgcn --data ' .. data .. ' --set preset=bok', 2, 'bok: did you mean book%?')
+    refuses('data info ' .. data .. ' --data-set splt=time', 1, "'splt': did you mean split%?")
     refuses('run recipes/kgcn.lua --data ' .. data .. ' --set dim=big', 2,
             'dim: big is not a number')
     refuses('run recipes/kgcn.lua --data ' .. data .. ' --set dim=2.5', 2,
@@ -179,7 +199,8 @@ describe('the command line', function()
   it('refuses what cannot be done with one line and status 1', function()
     refuses('run recipes/kgcn.lua --data /no/such/folder', 1, '/no/such/folder: no such folder')
     refuses('run no-such.lua --data ' .. data, 1, 'no%-such%.lua')
-    refuses('run kgcn --data ' .. data, 1, 'kgcn: no such recipe: recipes/kgcn.lua is one')
+    refuses('run kcgn --data ' .. data, 1, 'kcgn: no such recipe: did you mean kgcn%?')
+    refuses('run mine --data ' .. data, 1, 'mine: no such recipe; tinykg has bpr%-mf .* kgat')
     refuses(('run recipes/kgcn.lua --data %s --out %s/unread'):format(dir, dir), 1, 'no data set')
     assert.is_nil(lfs.attributes(dir .. '/unread', 'mode'))
     refuses('data info ' .. dir, 1, 'no data set found')
@@ -238,7 +259,44 @@ describe('the command line', function()
     assert.is_table(require('tinykg').load(run .. '/best.safetensors'))
   end)
 
+  it('prints data info and doctor as JSON', function()
+    local found = json.decode(prints('data info ' .. data .. ' --json'))
+    local text = prints('data info ' .. data)
+    assert.equal(text:match('users +(%d+)'), tostring(found.users))
+    assert.equal(text:match('triples +([%d,]+)'):gsub(',', ''), tostring(found.triples))
+    assert.equal(tonumber(text:match('per user +median ([%d.]+)')), found.per_user.median)
+    assert.equal('table', type(found.warnings))
+    found = json.decode(prints('doctor --json'))
+    assert.equal(tk.version, found.version)
+    assert.same({true, true}, {found.modules.lfs, found.modules.cjson})
+    assert.same({}, found.missing)
+  end)
+
+  it('prints results of runs as JSON, a line each, alone on standard output', function()
+    local common = 'run bpr-mf --json --data ' .. data .. ' --set epochs=1 --set dim=4 '
+    local out = prints(common .. '--out ' .. dir .. '/json-one')
+    assert.equal(1, select(2, out:gsub('\n', '')))
+    local one, summary = json.decode(out), fixtures.json(dir .. '/json-one/summary.json')
+    assert.same({dir .. '/json-one', 'done'}, {one.folder, one.state})
+    assert.same(summary.test, one.test)
+    assert.equal(summary.memory.peak, one.memory.peak)
+    assert.equal(out, prints(common .. '--resume --out ' .. dir .. '/json-one'))
+    out = prints(common .. '--seed 1,2 --quiet --out ' .. dir .. '/json-two')
+    local seeds = {}
+    for line in out:gmatch('[^\n]+') do seeds[#seeds + 1] = json.decode(line).seed end
+    table.sort(seeds)
+    assert.same({1, 2}, seeds)
+    local code, failed = tinykg('run bpr-mf --json --data ' .. data .. ' --set lr=1e30 ' ..
+                                '--set epochs=3 --seed 1,2 --out ' .. dir .. '/json-bad')
+    assert.equal(1, code)
+    assert.equal('diverged', json.decode(failed:match('[^\n]+')).state)
+    refuses('eval ' .. dir .. '/json-oen', 1, 'no such run: did you mean ' .. dir .. '/json.one%?')
+    refuses('eval ' .. dir .. '/nothing', 1, '/nothing: no such run\n$')
+    refuses(common .. '--report', 2, 'without %-%-report')
+  end)
+
   it('answers the doctor', function()
     assert.matches('vector code +%w+', prints('doctor'))
+    refuses('doctor --opps', 2, "did you mean '%-%-ops'")
   end)
 end)

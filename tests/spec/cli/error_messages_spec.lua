@@ -20,7 +20,7 @@ local MISTAKES = {
   {function() return (x23:size('a')) end, 'size: dim is a string, expected a whole number'},
   {function() return (tk.tensor{{{{{1}}}}}) end, 'a tensor has at most 4 dimensions'},
   {function() return (x23:matmul(x32, {transposea = true})) end,
-   'matmul: unknown option transposea; it has: transpose_a transpose_b'},
+   'matmul: unknown option transposea: did you mean transpose_a? It has: transpose_a transpose_b'},
   {function() return (tk.threads(1.5)) end, 'threads: n is 1.5, expected a whole number'},
   {function() return (tk.loss.bce(tk.ones(2))) end, 'loss.bce: labels is nil, expected a tensor'},
   {function() return (tk.loss.bce(tk.ones(2), tk.ones(2, 1))) end,
@@ -29,7 +29,8 @@ local MISTAKES = {
    'loss.bpr: scores [2] and [2, 1] would be compared each with each'},
   {function() return (tk.loss.softmax(x23)) end, 'loss.softmax: ids is nil, expected a tensor'},
   {function() return (tk.optim.adam(0.1)) end, 'optim.adam: options is 0.1, expected a table'},
-  {function() return (tk.optim.adam{lrr = 1}) end, 'optim.adam: unknown option lrr; it has: lr'},
+  {function() return (tk.optim.adam{lrr = 1}) end,
+   'optim.adam: unknown option lrr: did you mean lr? It has: lr'},
   {function() return (tk.optim.adam{lr = 'a'}) end,
    'optim.adam: options.lr is a string, expected a number'},
   {function() return (tk.optim.adam{betas = 0.9}) end,
@@ -143,7 +144,8 @@ end
 -- {the recipe's line 9, what is said}
 local RECIPES = {
   {"return tk.recipe{name = 'X'}", 'bad.lua: recipe X: it needs a function build'},
-  {"return tk.recipe{name = 'X', biuld = build}", 'bad.lua: recipe X: no field biuld; it has:'},
+  {"return tk.recipe{name = 'X', biuld = build}",
+   'bad.lua: recipe X: no field biuld: did you mean build? It has:'},
   {"return tk.recipe{name = '../x', build = build}", "bad.lua: recipe: the name '../x' is not"},
   {"return tk.recipe{name = 'X', build = build, options = 3}", 'recipe X: options is a number'},
   {"return {name = 'X'}", 'bad.lua: a recipe returns tk.recipe{...}'},

@@ -144,6 +144,31 @@ describe('make install', function()
     end
   end)
 
+  it('installs completions for bash, zsh and fish that know every command', function()
+    assert.equal('', succeeds(home, './tinykg tests/tools/completion.lua --check'))
+    local share = dest .. '/usr/share/'
+    local bash = share .. 'bash-completion/completions/tinykg'
+    for _, path in ipairs{bash, share .. 'zsh/site-functions/_tinykg',
+                          share .. 'fish/vendor_completions.d/tinykg.fish'} do
+      local text = fixtures.bytes(path)
+      assert(text:find('sensitivity', 1, true) and text:find('device-memory', 1, true), path)
+      assert.is_nil(text:find('of-sweep', 1, true)) -- hidden
+    end
+    if not fixtures.has_tool('bash') then return pending('no bash') end
+    local function completed(...)
+      local words = {...}
+      local quoted = "'" .. table.concat(words, "' '") .. "'"
+      fixtures.write(elsewhere .. '/complete.bash', {
+        "source '" .. bash .. "'", 'COMP_WORDS=(' .. quoted .. ')', 'COMP_CWORD=' .. #words - 1,
+        '_tinykg', 'echo "${COMPREPLY[*]}"'})
+      return succeeds(elsewhere, 'bash complete.bash')
+    end
+    assert.equal('run runs\n', completed('tinykg', 'ru'))
+    assert.equal('--tensorboard\n', completed('tinykg', 'run', '--te'))
+    assert.equal('--whole\n', completed('tinykg', 'data', 'convert', '--wh'))
+    assert.equal('users items both\n', completed('tinykg', 'export', '--vectors', ''))
+  end)
+
   it('has one version: the header\'s in the rockspec and the changelog', function()
     local name = 'tinykg-' .. version()
     local rockspec = fixtures.bytes(('%s/lua/%s-1.rockspec'):format(home, name))

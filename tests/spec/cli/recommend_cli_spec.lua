@@ -66,9 +66,12 @@ describe('tinykg recommend', function()
     local want, score = ranked(0, {[0] = true, true, true, true})
     assert.same({4, 5, 6, 7}, want)
     assert.same(want, ids(result))
-    for _, item in ipairs(result.items) do
+    for i, item in ipairs(result.items) do
       assert.equal(score[item.id], item.score)
       assert.equal(BOOKS[item.id + 1], item.name)
+      assert.equal(BOOKS[item.id + 1], item.item)
+      assert.equal(i, item.rank)
+      assert.is_nil(item.title)
     end
     assert.equal('test', result.items[1].taken)
     assert.equal('model', result.by)
@@ -147,6 +150,24 @@ describe('tinykg recommend', function()
     local first, second = text:match('^(.-)\n(.-)\n$')
     assert.equal('cleo', json.decode(first).name)
     assert.same(ids(answer('recommend ' .. run .. ' --user ann -k 1')), ids(json.decode(second)))
+  end)
+
+  it('tells item and title apart', function()
+    local titled = fixtures.dir{
+      ['interactions.csv'] = {'user,item', 'a,978-1', 'a,978-2', 'b,978-2', 'b,978-3', 'c,978-1'},
+      ['items.csv'] = {'item,title', '978-1,"Dune, vol. 1"', '978-2,Emma', '978-3,Kim'}}
+    local out = titled .. '/run'
+    prints(('run bpr-mf --quiet --data %s --set dim=2 --set epochs=1 --out %s'):format(titled, out))
+    local titles = {['978-1'] = 'Dune, vol. 1', ['978-2'] = 'Emma', ['978-3'] = 'Kim'}
+    for _, whom in ipairs{'--user c', '--users all'} do
+      local text = prints(('recommend %s %s --all --json'):format(out, whom)):match('([^\n]+)\n$')
+      local items = json.decode(text).items
+      assert.equal(3, #items)
+      for rank, one in ipairs(items) do
+        assert.equal(rank, one.rank)
+        assert.equal(titles[one.item], one.title)
+      end
+    end
   end)
 
   it('refuses what it cannot do, with names that are close', function()

@@ -95,6 +95,51 @@ describe('tinykg report', function()
     assert.equal('seeds 1, 2, 3', t.cells[1].runs.attributes.title)
   end)
 
+  --- Four groups whose figures are known; a name that CSV, Markdown and LaTeX have to escape.
+  local function tabled(ending)
+    seeds('a', {bits = 32}, {0.70, 0.72, 0.74})
+    seeds('b', {bits = 2}, {0.60, 0.61, 0.62})
+    for _, name in ipairs{'a-1', 'a-2', 'a-3', 'b-1', 'b-2', 'b-3'} do
+      local config = cjson.decode(fixtures.bytes(('%s/%s/config.json'):format(dir, name)))
+      config.data = '/x/big_"films", all'
+      fixtures.write(('%s/%s/config.json'):format(dir, name), cjson.encode(config))
+    end
+    local file = dir .. '/t.' .. ending
+    assert.equal(file .. ': 6 runs\n', shell.prints(('report %s -o %s'):format(dir, file)))
+    return fixtures.bytes(file)
+  end
+
+  it('writes the comparison as CSV, with figures as they are', function()
+    local lines = {}
+    for line in tabled('csv'):gmatch('([^\n]*)\n') do lines[#lines + 1] = line end
+    assert.equal('data,recipe,bits,runs,auc,auc sd,f1,f1 sd,best_epoch,kept_bytes,peak_bytes,' ..
+                 'step_ms,epoch_s', lines[1])
+    assert.equal(3, #lines)
+    local data, auc, sd, rest = lines[2]:match('^(".*"),KGCN,32,3,([%d.]+),([%d.]+),(.*)$')
+    assert.equal('"big_""films"", all"', data)
+    assert.is_true(math.abs(auc - 0.72) < 1e-12 and math.abs(sd - 0.02) < 1e-12)
+    assert.matches('^0.6,0,[%d.]+,250000,', rest:gsub('0.6%d*,[%d.e-]+', '0.6,0', 1)) -- 244.1 KiB
+    assert.matches(',KGCN,2,3,0.61', lines[3], 1, true)
+  end)
+
+  it('writes it as Markdown and LaTeX, the best marked', function()
+    local text = tabled 'md'
+    assert.matches('**big\\_"films", all**', text, 1, true)
+    assert.matches('| recipe | bits | runs | auc | f1 | best epoch | kept | peak | step ms | ' ..
+                   'epoch s |' .. '\n| --- | --- | ---: | ---: |', text, 1, true)
+    assert.matches('| KGCN | 32 | 3 | **0.7200 \194\177 0.0200** | 0.6000 \194\177 0.0000 |', text,
+                   1, true)
+    text = tabled 'tex'
+    assert.matches('\\begin{tabular}{llrrrrrrrr}\n\\hline\nrecipe & bits & runs & auc &', text,
+                   1, true)
+    assert.matches('KGCN & 32 & 3 & \\textbf{0.7200 $\\pm$ 0.0200} & 0.6000 $', text, 1, true)
+    assert.matches(' \\\\\n\\hline\n\\end{tabular}\n', text, 1, true)
+    local escaped = require('tinykg.report.table_file').text('tex', {{
+      label = 'x', columns = {}, groups = {{recipe = 'a_b&c\\^', settings = {}, runs = {},
+                                            finished = {}}}}})
+    assert.matches('a\\_b\\&c\\textbackslash{}\\textasciicircum{} & 0 & ', escaped, 1, true)
+  end)
+
   it('calls no difference within the deviation better', function()
     seeds('a', {bits = 32}, {0.70, 0.72, 0.74})  -- 0.72, deviation 0.02: the highest
     seeds('b', {bits = 8}, {0.705, 0.710, 0.715}) -- 0.71: not told from it
@@ -534,6 +579,7 @@ describe('tinykg report', function()
     assert.matches('Example: tinykg report runs %-o report%.html', shell.prints('report --help'))
     refuses('report', 2, "missing argument 'run'")
     refuses('report ' .. dir .. '/a -o ""', 2, '%-o: a file is needed')
+    refuses('report ' .. dir .. '/a -o x.pdf', 2, 'x.pdf: a page ends in .html, a table in .csv')
     refuses('report ' .. dir .. '/none', 1, '/none: no such folder')
     refuses('report ' .. dir .. '/plain', 1, '/plain: not a folder')
     refuses('report ' .. dir .. '/empty', 1, '/empty: not a run folder: no config.json')

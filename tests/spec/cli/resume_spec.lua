@@ -225,7 +225,33 @@ end}
         'cannot go on: ' .. case[2] .. ' %(another %-%-out begins anew%)')
     end
     gives(1, './tinykg run --resume --out ' .. dir .. '/nowhere', '/nowhere: no such run')
-    gives(2, './tinykg run --resume', '%-%-out says which run')
+  end)
+
+  it('finds its folder without --out: the latest that was begun like that', function()
+    local there = fixtures.dir{}
+    local home = os.getenv('TINYKG_HOME') or require('lfs').currentdir()
+    local function run(arguments, said, status)
+      return gives(status or 0, home .. '/tinykg run ' .. arguments, said, there)
+    end
+    local common = 'bpr-mf --data ' .. data .. ' --set epochs=1 --set batch_size=4096'
+    run(common .. ' --set dim=4')
+    run(common .. ' --set dim=8')
+    run(common .. ' --set dim=6 --seed 3,4 --quiet') -- a sweep
+    for k, name in ipairs(fixtures.names(there .. '/runs')) do -- dim=4, dim=8, the sweep
+      gives(0, ("touch -d '2020-01-0%d' '%s/runs/%s'"):format(k, there, name))
+    end
+    -- the run's own settings, given or not; epochs may be others
+    run('bpr-mf --resume --set dim=4 --set epochs=2', 'going on in runs/[^\n]*dim=4[^\n]*\n.*' ..
+                                                      'epoch   2 ')
+    gives(0, "touch -d '2020-01-01' runs/*dim=4*", nil, there)
+    run('bpr-mf --resume --seed 1 --data ' .. data .. '/',
+        'going on in runs/bpr[^\n]*dim=8[^\n]*\nfinished before')
+    run('bpr-mf --resume --seed 3,4', 'going on in runs/sweep%-[^\n]*\n.*seed4  before')
+    run('--resume', 'going on in runs/sweep')
+    for _, other in ipairs{'kgat', 'bpr-mf --bits 2', 'bpr-mf --set dim=5', '--data /elsewhere',
+                           'bpr-mf --data-set task=ranking', '--seed 5', 'bpr-mf --set preset=x'} do
+      run(other .. ' --resume', 'no run or sweep in runs/ was begun like that', 2)
+    end
   end)
 
   it('does not take a broken checkpoint for a good one', function()

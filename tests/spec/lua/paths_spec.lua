@@ -1,7 +1,7 @@
 -- The graph that explanations walk on, its weights, and the search for paths, against walking
 -- everywhere.
 local arrays = require 'tinykg.engine.arrays'
-local find = require 'tinykg.data.find'
+local close_word = require 'tinykg.base.close_word'
 local paths = require 'tinykg.query.explain.paths'
 local union = require 'tinykg.query.explain.explanation_graph'
 local fixtures = require 'tests.support.fixtures'
@@ -190,14 +190,14 @@ end)
 
 describe('names that are close', function()
   it('are counted in letters put in, left out, changed or exchanged', function()
-    assert.equal(0, find.distance('emma', 'emma', 2))
-    assert.equal(1, find.distance('emma', 'ema', 2))
-    assert.equal(1, find.distance('emma', 'eemma', 2))
-    assert.equal(1, find.distance('emma', 'emna', 2))
-    assert.equal(1, find.distance('emma', 'mema', 2))
-    assert.equal(2, find.distance('emma', 'gamma', 2))
-    assert.is_nil(find.distance('emma', 'dune', 2))
-    assert.is_nil(find.distance('', 'dune', 2))
-    assert.equal(2, find.distance('', 'du', 2))
+    assert.equal(0, close_word.distance('emma', 'emma', 2))
+    assert.equal(1, close_word.distance('emma', 'ema', 2))
+    assert.equal(1, close_word.distance('emma', 'eemma', 2))
+    assert.equal(1, close_word.distance('emma', 'emna', 2))
+    assert.equal(1, close_word.distance('emma', 'mema', 2))
+    assert.equal(2, close_word.distance('emma', 'gamma', 2))
+    assert.is_nil(close_word.distance('emma', 'dune', 2))
+    assert.is_nil(close_word.distance('', 'dune', 2))
+    assert.equal(2, close_word.distance('', 'du', 2))
   end)
 end)

@@ -411,7 +411,7 @@ describe('damaged files', function()
   end)
 
   it('npy: dtype and length', function()
-    for _, dtype in ipairs { "'<f2'", "'>f4'", "'|O'", "'<U3'", "[('a', '<f4')]" } do
+    for _, dtype in ipairs { "'<f2'", "'>f4'", "'|O'", "'>U3'", "[('a', '<f4')]" } do
       refused('is not supported: convert it', 'x.npy', npy_text(npy_dict(dtype, '(1,)'), ONE))
     end
     refused('truncated: array [3] of f32 needs 12 bytes, 8 are left', 'x.npy',
@@ -419,6 +419,22 @@ describe('damaged files', function()
     refused('truncated: array [99999999, 99999999] of f32', 'x.npy',
       npy_text(npy_dict("'<f4'", '(99999999, 99999999)'), ONE))
     refused('4 bytes after the array', 'x.npy', npy_text(npy_dict("'<f4'", '(1,)'), ONE .. ONE))
+  end)
+
+  it('npy: texts', function()
+    local function texts(dtype, shape, ...)
+      return npy_text(npy_dict(dtype, shape), table.concat { ... })
+    end
+    local path = fixtures.dir { ['x.npy'] = texts("'<U2'", '(3,)', le(0xe9, 4), le(0x1f600, 4),
+      le(97, 4), le(0, 4), le(0, 4), le(0, 4)) } .. '/x.npy'
+    assert.same({ '\195\169\240\159\152\128', 'a', '' }, tk.load(path))
+    refused('array: text 1 is not Unicode', 'x.npy', texts("'<U1'", '(1,)', le(0x110000, 4)))
+    refused('array: text 2 is not Unicode', 'x.npy',
+      texts("'<U1'", '(2,)', le(97, 4), le(0xd800, 4)))
+    refused('truncated: array needs 16 bytes, 4 are left', 'x.npy', texts("'<U2'", '(2,)', ONE))
+    refused('truncated: array needs 3999999999999996 bytes', 'x.npy',
+      texts("'<U0'", '(999999999999999,)', ONE))
+    refused('texts in 2 dimensions', 'x.npy', texts("'<U1'", '(1, 1)', le(97, 4)))
   end)
 
   it('values beyond f32 and i32', function()

@@ -1,4 +1,5 @@
 --- tinykg data: describes a data set, writes it in another format, or generates one.
+local data_look = require 'tinykg.cli.data_look'
 local format = require 'tinykg.base.format'
 local options = require 'tinykg.cli.options'
 
@@ -13,6 +14,7 @@ local function add_info(p)
     :epilog('Example: tinykg data info DIR')
   info:argument('dir', 'a data set in any known format')
   data_set_option(info)
+  info:flag('--json', 'print an object with all counts')
 end
 
 local function add_convert(p)
@@ -46,13 +48,18 @@ local function parser()
                            'tinykg data info DIR')
   p:command_target('command')
   add_info(p)
+  data_look.add(p)
   add_convert(p)
   add_demo(p)
   return p
 end
 
 local function info(a)
-  print(require('tinykg.data').load(a.dir, options.of_data(a.data_set)):info())
+  local found = require('tinykg.data').load(a.dir, options.of_data(a.data_set)):info()
+  if not a.json then return print(found) end
+  local json = require 'tinykg.base.json'
+  for _, name in ipairs{'notes', 'warnings'} do found[name] = json.array(found[name]) end
+  print(json.encode(found))
 end
 
 --- KGCN's programs need negatives: they are drawn as with task=ctr if the data have none.
@@ -115,5 +122,6 @@ local COMMANDS = {info = info, convert = convert, demo = demo}
 
 return function(...)
   local a = options.parse(parser(), ...)
+  if data_look.has(a.command) then return data_look.run(a) end
   return COMMANDS[a.command](a)
 end

@@ -12,15 +12,16 @@ local PACKAGES = {
   {'readline', 'lua-readline', 'editing at the prompt'},
 }
 
+--- Which modules are found, by name, and Debian's packages of those that are not.
 local function lua_modules()
-  local missing = {}
+  local found, missing = {}, {}
   for _, p in ipairs(PACKAGES) do
     local ok, why = pcall(require, p[1])
     if ctrl_c(why) then error(why, 0) end
-    print(string.format('  %-14s %s', p[1], ok and 'found' or 'MISSING (' .. p[3] .. ')'))
+    found[p[1]] = ok
     if not ok then missing[#missing + 1] = p[2] end
   end
-  return missing
+  return found, missing
 end
 
 local function device_line(m)
@@ -59,37 +60,72 @@ local function op_table()
   print('?: cannot be opened here. make test tests each op on cpu and emu, make test-gpu on cuda.')
 end
 
-return function(...)
-  if ... == '--help' or ... == '-h' then
-    print('Usage: tinykg doctor [--ops]\n\nPrints versions, device, threads and libraries, what ' ..
-          'is missing and how to get it;\nwith --ops, which op has a kernel on which device.\n\n' ..
-          'Example: tinykg doctor')
-    return
-  end
-  if ... == '--ops' then return op_table() end
-  if ... then error({usage = 'doctor takes --ops or nothing; see --help'}, 0) end
+--- All that is reported: system_info.describe()'s fields, or `error`, why there are none; cache,
+--- modules (found or not, by name), gnuplot (its version), missing (Debian's packages).
+local function examine()
   local ok, m = pcall(system_info.describe)
-  if ok then
-    print('tinykg ' .. m.version)
-    print('  Lua            ' .. m.lua)
-    print('  library        ' .. m.library)
-    print('  cache          ' .. require('tinykg.data.cache').describe())
-    print('  device         ' .. device_line(m))
-    print('  vector code    ' .. m.vector_code)
-    print('  threads        ' .. m.threads)
-    print('  products       ' .. m.products)
-    if m.better_core then
-      print('  WARNING        OpenBLAS uses kernels of a lesser processor than this one: set ' ..
-            'OPENBLAS_CORETYPE=' .. m.better_core)
-    end
+  if not ok then
+    if ctrl_c(m) then error(m, 0) end
+    m = {error = tostring(m)}
+  else
+    m.cache = require('tinykg.data.cache').describe()
   end
-  local missing = lua_modules()
-  print('  gnuplot        ' .. (system_info.first_line('gnuplot --version')
+  m.modules, m.missing = lua_modules()
+  m.gnuplot = system_info.first_line('gnuplot --version')
+  return m
+end
+
+local function print_engine(m)
+  print('tinykg ' .. m.version)
+  print('  Lua            ' .. m.lua)
+  print('  library        ' .. m.library)
+  print('  cache          ' .. m.cache)
+  print('  device         ' .. device_line(m))
+  print('  vector code    ' .. m.vector_code)
+  print('  threads        ' .. m.threads)
+  print('  products       ' .. m.products)
+  if m.better_core then
+    print('  WARNING        OpenBLAS uses kernels of a lesser processor than this one: set ' ..
+          'OPENBLAS_CORETYPE=' .. m.better_core)
+  end
+end
+
+local function print_all(m)
+  if not m.error then print_engine(m) end
+  for _, p in ipairs(PACKAGES) do
+    print(string.format('  %-14s %s', p[1], m.modules[p[1]] and 'found' or
+                        'MISSING (' .. p[3] .. ')'))
+  end
+  print('  gnuplot        ' .. (m.gnuplot
         or 'not found; only tk.plot needs it: apt-get install gnuplot-nox'))
-  if #missing > 0 then
-    print('to get what is missing: apt-get install ' .. table.concat(missing, ' '))
-    error('doctor: something is missing', 0)
+  if #m.missing > 0 then
+    print('to get what is missing: apt-get install ' .. table.concat(m.missing, ' '))
+  elseif not m.error then
+    print('all there')
   end
-  if not ok then error(m, 0) end
-  print('all there')
+end
+
+local function parser()
+  local p = require('tinykg.cli.options').parser('tinykg doctor',
+    'Print versions, device, threads and libraries, what is missing and how to get it.',
+    'tinykg doctor')
+  p:flag('--ops', 'which op has a kernel on which device')
+  p:flag('--json', 'print an object')
+  return p
+end
+
+return function(...)
+  local has_argparse = pcall(require, 'argparse') -- without it the doctor says so
+  local a = has_argparse and require('tinykg.cli.options').parse(parser(), ...) or {}
+  if a.ops then return op_table() end
+  local m = examine()
+  if a.json then
+    local json = require 'tinykg.base.json'
+    m.missing = json.array(m.missing)
+    print(json.encode(m))
+  else
+    print_all(m)
+  end
+  if #m.missing > 0 then error('doctor: something is missing', 0) end
+  if m.error then error(m.error, 0) end
 end

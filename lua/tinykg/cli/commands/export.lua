@@ -1,15 +1,19 @@
---- tinykg export: writes the parameters of a run for other programs.
+--- tinykg export: writes the parameters of a run, or the vectors that it scores by, for other
+--- programs.
 local format = require 'tinykg.base.format'
 local must = require 'tinykg.base.must'
 local options = require 'tinykg.cli.options'
 
 local HELP = [[
 Writes the parameters of a run for other programs. These were learned; most models compute the
-vectors that they score by from them and the graph. The ending of FILE selects the format:
+vectors that they score by from them and the graph: --vectors writes those, if the score is the dot
+product of a user's and an item's. The ending of FILE selects the format:
   .safetensors, .npz   tensors by name: safetensors.numpy.load_file, numpy.load
   .tsv                 a table: tensor, kind, row, name, v1, v2, ...; a line is a row of a
                        parameter. Rows of users, items, entities and relations have the data
                        set's names if the parameter's name and size tell what they are.
+  .txt, .vec           word2vec's text, of vectors of users or items: names, a blank as _
+Vectors have names in .npz (arrays user_names, item_names) and .safetensors (metadata, as JSON) too.
 pandas.read_csv(FILE, sep='\t') and R's read.delim(FILE) read it.]]
 
 local function parser()
@@ -21,16 +25,43 @@ local function parser()
     :choices{'best', 'last'}
   p:option('--only', 'parameters whose names fit, as users.*; repeatable'):count('*')
     :argname('PATTERN')
-  p:option('--data', 'where the data set is now, for runs of older versions: these lack its names')
-    :argname('DIR')
+  p:option('--vectors', 'the final vectors of users, items or both, in place of parameters: a ' ..
+           "score is the dot product of a user's and an item's"):choices{'users', 'items', 'both'}
+  p:option('--data', 'where the data set is now, if it has moved: for --vectors, and for runs ' ..
+           'of older versions, which lack its names'):argname('DIR')
   p:flag('--no-names', 'row numbers only')
+  options.add_trust(p)
+  options.add_engine(p)
   return p
 end
 
-local function ending_of(path)
-  local ending = (path:match('%.(%w+)$') or ''):lower()
-  if ending == 'safetensors' or ending == 'npz' or ending == 'tsv' then return ending end
-  options.usage('--to: %s: the file must end in .safetensors, .npz or .tsv', path)
+local ENDINGS = {safetensors = true, npz = true, tsv = true}
+local WORDS = {txt = true, vec = true}
+
+--- Refuses a file whose ending stands for no format, and word2vec's for more than one table.
+local function ending_of(a)
+  local ending = (a.to:match('%.(%w+)$') or ''):lower()
+  if ENDINGS[ending] or a.vectors and WORDS[ending] and a.vectors ~= 'both' then return ending end
+  options.usage('--to: %s: the file must end in .safetensors, .npz or .tsv%s', a.to,
+                WORDS[ending] and ' (word2vec: --vectors users, or items)' or '')
+end
+
+--- Writes the vectors by which a run scores.
+local function write_vectors(a)
+  if a.which ~= 'best' then options.usage('--which: --vectors are those of the best epoch') end
+  if #a.only > 0 or a.no_names then
+    options.usage('--only, --no-names: they are for parameters, not for --vectors')
+  end
+  local run_args, vectors = require 'tinykg.cli.run_args', require 'tinykg.query.export.vectors'
+  run_args.set_engine(a)
+  local run = run_args.open(a.run, a)
+  local all = vectors.of(run)
+  local kinds = a.vectors == 'both' and {'users', 'items'} or {a.vectors}
+  vectors.write(run, a.to, kinds, all)
+  for _, kind in ipairs(kinds) do
+    print(('written: %s (%s of %s: %s)'):format(a.to, kind, run.recipe.name,
+                                                table.concat(all[kind]:size(), ' x ')))
+  end
 end
 
 --- Counts and names for export.rows, as the run noted them. A run of an older version did not: then
@@ -69,7 +100,8 @@ end
 
 return function(...)
   local a = options.parse(parser(), ...)
-  local ending = ending_of(a.to)
+  local ending = ending_of(a)
+  if a.vectors then return write_vectors(a) end
   local export, path = require 'tinykg.query.export', a.run:gsub('(.)/+$', '%1')
   require('tinykg.engine.lib').tkg_interrupt_watch(1)
   local config = require('tinykg.run.folder').config(path)
@@ -79,5 +111,6 @@ return function(...)
   else write_tensors(a, ending, order, tensors, metadata) end
   print(('written: %s (%s of %s)'):format(a.to, format.count(#order, 'parameter'), config.recipe))
   print('note: these are the parameters that were learned. Most models score by vectors computed '
-        .. 'from them and the graph: products of these rank otherwise than tinykg recommend')
+        .. 'from them and the graph: products of these rank otherwise than tinykg recommend; '
+        .. '--vectors writes those')
 end

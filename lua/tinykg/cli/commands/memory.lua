@@ -14,7 +14,8 @@ local function parser()
     'Plan a run of a recipe at 32, 8, 4, 2 and 1 bits and show what memory it takes and whether '
     .. 'that is free, or what would be chosen to fit a budget. Nothing is trained.',
     'tinykg memory recipes/kgcn.lua --data DIR --set dim=64')
-  p:argument('recipe', 'a recipe: a Lua file that returns tk.recipe{...}')
+  p:argument('recipe', 'a recipe: a Lua file that returns tk.recipe{...}, or one of ' ..
+             'tinykg\'s own by name: kgat, kgcn, kgin, ...')
   options.add_data(p)
   p:option('--bits', 'this width only: 32, 8, 4, 2, 1; or auto: the most that fit, for each ' ..
            'kept value')

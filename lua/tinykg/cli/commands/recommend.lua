@@ -161,10 +161,10 @@ local function field(text) return (text:gsub('[\t\r\n]', ' ')) end
 ---@param shown fun(text: string): string makes a field of a name
 local function text_of(data, user, list, by, as_json, shown)
   local name, lines = data.names.users:name(user), {}
-  for rank, item in ipairs(list) do
-    item.name = data.names.items:name(item.id)
-    lines[rank] = ('%s\t%d\t%s\t%.9g\t%s\t%s\n'):format(shown(name), rank, shown(item.name),
-                                                      item.score, by, item.taken or '')
+  require('tinykg.query.recommender').describe(data.names.items, list)
+  for rank, one in ipairs(list) do
+    lines[rank] = ('%s\t%d\t%s\t%.9g\t%s\t%s\n'):format(shown(name), rank, shown(one.item),
+                                                      one.score, by, one.taken or '')
   end
   if not as_json then return table.concat(lines) end
   return json.encode{user = user, name = name, by = by, items = json.array(list)} .. '\n'

@@ -1,4 +1,5 @@
 --- tinykg run: trains a recipe on a data set; several recipes, seeds or grid points are a sweep.
+local json_line = require 'tinykg.run.json_line'
 local options = require 'tinykg.cli.options'
 local recipe_file = require 'tinykg.train.recipe_file'
 local rounding = require 'tinykg.engine.rounding'
@@ -10,7 +11,8 @@ local function parser()
     'Train a recipe and evaluate it. Several recipes, seeds or grid points make a sweep, ' ..
     'each run in a process and folder of its own. Finished runs are not repeated.',
     'tinykg run recipes/kgcn.lua --data DIR --bits 2 --seed 0,1,2 --jobs 2')
-  p:argument('recipe', 'a recipe: a Lua file that returns tk.recipe{...}'):args('*')
+  p:argument('recipe', 'a recipe: a Lua file that returns tk.recipe{...}, or one of ' ..
+             'tinykg\'s own by name: kgat, kgcn, kgin, ...'):args('*')
   options.add_data(p)
   p:option('--grid', 'several values of an option, or of bits and rounding; repeatable')
     :count('*'):argname('KEY=A,B,C')
@@ -26,7 +28,8 @@ local function parser()
   p:option('--out', 'folder of the run (default: runs/RECIPE-DATA-BITS-SEED-SETTINGS) or of the ' ..
            'sweep')
   p:option('--checkpoint', 'minutes from one checkpoint to the next within an epoch (default: 5)')
-  p:flag('--resume', 'go on with the run or the sweep in --out, with its settings')
+  p:flag('--resume', 'go on with the run or the sweep in --out, with its settings; ' ..
+         'without --out: the latest one in runs/ that was begun with what else is given')
   p:option('--from', 'with --resume: last, or last-1, the checkpoint before it (default: last)')
     :argname('last|last-1')
   p:flag('--force', 'begin anew in --out; files of a run that is there move to previous/')
@@ -37,6 +40,8 @@ local function parser()
          'profile.json and trace.json (for ui.perfetto.dev) in the folder of the run have more')
   p:flag('--tensorboard', 'write event files for TensorBoard into the folder of the run')
   p:flag('--quiet', 'print the result only')
+  p:flag('--json', 'print an object per run when it has ended, alone in its line: what is in ' ..
+         'summary.json, folder and state')
   p:flag('--report', 'print what the step keeps for backward')
   p:flag('--of-sweep', 'a job of a sweep'):hidden(true)
   return p
@@ -47,7 +52,7 @@ local function recipe_help(...)
   local help, path
   for _, word in ipairs{...} do
     if word == '--help' or word == '-h' then help = true end
-    if word:match('%.lua$') then path = word end
+    if word:match('%.lua$') or recipe_file.of_name(word) then path = word end
   end
   if help and path then
     print(recipe_file.load(path):help())
@@ -60,16 +65,22 @@ local function run_one(s)
   run_args.set_engine(s, 2)
   io.stdout:setvbuf('line') -- each epoch is seen when it ends, through a pipe too
   local recipe, text = recipe_file.load(s.recipes[1], s.shown)
-  run{recipe = recipe, text = text, path = s.shown or recipe_file.locate(s.recipes[1]),
+  s.silent = s.json
+  local summary, path = run{
+      recipe = recipe, text = text, path = s.shown or recipe_file.locate(s.recipes[1]),
       data = s.data, data_options = s.data_options,
       options = options.usage_of(recipe.complete, recipe, s.options), seed = s.seeds[1],
       settings = s, given = s.options, data_given = s.data_options, out = s.out, from = s.from,
       force = s.force, resume = s.of_sweep and 'if the same' or s.resume}
+  if s.json then print(json_line(path, 'done', summary)) end
 end
 
 return function(...)
   if recipe_help(...) then return end
   local s = settings(options.parse(parser(), ...))
+  if s.json and (s.report or s.profile) then
+    options.usage('--json: it prints objects alone: without --report and --profile')
+  end
   if #s.recipes * #s.seeds * #s.grid == 1 then return run_one(s) end
   for _, name in ipairs{'from', 'profile'} do
     if s[name] then options.usage('--%s: it is for one run, not for a sweep', name) end

@@ -14,8 +14,8 @@ local tsv = {}
 local floats, ints = ffi.typeof('float[?]'), ffi.typeof('int32_t[?]')
 local single = floats(1)
 
--- A float32 with 8 digits if they are enough, as for .1, else 9.
-local function number(x)
+--- A float32 with 8 digits if they are enough, as for .1, else 9. ---@return string
+function tsv.number(x)
   local text = ('%.8g'):format(x)
   single[0] = tonumber(text)
   return single[0] == x and text or ('%.9g'):format(x)
@@ -53,7 +53,7 @@ local function put_tensor(file, name, t, data, width, tick)
     runtime.check(C.tkg_tensor_read(kept, memory, row * columns, columns))
     local kind, called = '', ''
     if namer then kind, called = namer(math.floor(row / each)) end
-    for k = 1, columns do cells[k] = number(memory[k - 1]) end
+    for k = 1, columns do cells[k] = tsv.number(memory[k - 1]) end
     local ok, why = file:write(name, '\t', kind, '\t', ('%d'):format(row), '\t', cell(called),
       '\t', table.concat(cells, '\t', 1, columns), rest, '\n')
     if not ok then return nil, why end

@@ -16,6 +16,7 @@
 local lfs = require 'lfs'
 local atomic_file = require 'tinykg.base.atomic_file'
 local clock = require 'tinykg.base.clock'
+local close_word = require 'tinykg.base.close_word'
 local folder_entries = require 'tinykg.base.folder_entries'
 local tables = require 'tinykg.base.tables'
 local json_checksum = require 'tinykg.run.folder.json_checksum'
@@ -87,10 +88,19 @@ function folder.read(path, name)
   return value
 end
 
+--- ': did you mean runs/kgat?' where a folder beside one that is missing has a name close to its.
+local function beside(path)
+  local above, name = path:match('^(.*/)([^/]+)/*$')
+  above, name = above or '', name or path
+  local ok, names = pcall(folder_entries, above == '' and '.' or above)
+  local close = ok and close_word.of(name, names)
+  return close and (': did you mean %s%s?'):format(above, close) or ''
+end
+
 --- The configuration of a run's folder. Raises one line if there is none. Older versions named the
 --- seed of the split only where it was not the run's.
 function folder.config(path)
-  if not lfs.attributes(path, 'mode') then error(path .. ': no such run', 0) end
+  if not lfs.attributes(path, 'mode') then error(path .. ': no such run' .. beside(path), 0) end
   local config = folder.read(path, 'config.json')
   if not config then error(path .. ': not the folder of a run (it has no config.json)', 0) end
   config.data_options = config.data_options or {}

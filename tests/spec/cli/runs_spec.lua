@@ -1,0 +1,76 @@
+-- tinykg runs: a line per run, also of those that failed or are damaged.
+local fixtures = require 'tests.support.fixtures'
+local json = require 'tinykg.base.json'
+local shell = require 'tests.support.shell'
+
+describe('tinykg runs', function()
+  local there, home
+  local function gives(status, arguments, pattern)
+    return shell.gives(status, home .. '/tinykg ' .. arguments, pattern, there)
+  end
+  setup(function()
+    home = os.getenv('TINYKG_HOME') or require('lfs').currentdir()
+    there = fixtures.dir{}
+    gives(0, 'data demo films --users 40 --items 30')
+    gives(0, 'run bpr-mf --quiet --data films --set epochs=2 --set dim=4 --bits 8 --out runs/one')
+    gives(0, 'run bpr-mf --quiet --data films --set epochs=1 --data-set task=ranking --seed 2,3 ' ..
+             '--set metric=ndcg@10 --out runs/sweep')
+    -- a sweep's jobs begin within a second of each other
+    for k, path in ipairs{'one', 'sweep/BPR-MF-seed2', 'sweep/BPR-MF-seed3'} do
+      shell.gives(0, ("touch -d '2020-01-0%d 10:0%d' runs/%s/config.json"):format(k, k, path), nil,
+                  there)
+    end
+  end)
+  teardown(fixtures.clean)
+
+  --- The lines behind the head, split at two blanks or more.
+  local function rows(arguments)
+    local list = {}
+    for line in gives(0, 'runs ' .. arguments):gmatch('[^\n]+') do
+      local cells = {}
+      for cell in (line .. '  '):gmatch('(%S.-)%s%s+') do cells[#cells + 1] = cell end
+      list[#list + 1] = cells
+    end
+    assert.equal('folder', table.remove(list, 1)[1])
+    return list
+  end
+
+  it('lists them by date, with the metric of early stopping', function()
+    local list = rows('')
+    assert.equal(3, #list)
+    local auc = fixtures.json(there .. '/runs/one/summary.json').test.auc
+    local ndcg = fixtures.json(there .. '/runs/sweep/BPR-MF-seed3/summary.json').test['ndcg@10']
+    assert.same({'runs/one', 'BPR-MF', 'films', '8', '1', ('auc %.4f'):format(auc),
+                 '2020-01-01 10:01'}, {unpack(list[1], 1, 7)})
+    assert.same({'runs/sweep/BPR-MF-seed3', 'BPR-MF', 'films', '32', '3',
+                 ('ndcg@10 %.4f'):format(ndcg), '2020-01-03 10:03'}, {unpack(list[3], 1, 7)})
+    assert.equal(1, #rows('runs/one'))
+    assert.equal(2, #rows('runs/sweep'))
+  end)
+
+  it('prints JSON, with the size of the folder', function()
+    local lines = {}
+    for line in gives(0, 'runs --json'):gmatch('[^\n]+') do
+      lines[#lines + 1] = json.decode(line)
+    end
+    assert.equal(3, #lines)
+    local bytes = 0
+    for _, name in ipairs(fixtures.names(there .. '/runs/one')) do
+      bytes = bytes + #fixtures.bytes(there .. '/runs/one/' .. name)
+    end
+    assert.equal(bytes, lines[1].bytes)
+    assert.same({'finished', 2, 8}, {lines[1].state, lines[1].epochs, lines[1].bits})
+  end)
+
+  it('shows what is not finished, and a damaged run beside the others', function()
+    shell.gives(0, 'mkdir -p more && cp -r runs/one more/cut && cp -r runs/one more/bad && ' ..
+                'cp -r runs/one more/good && rm more/cut/summary.json && ' ..
+                'echo "{" >more/bad/config.json', nil, there)
+    local text = gives(0, 'runs more')
+    assert.matches('more/cut +BPR%-MF .*unfinished, 2 epochs', text)
+    assert.matches('more/good +BPR%-MF .*auc 0', text)
+    assert.matches('more/bad +%- .*damaged: more/bad/config%.json', text)
+    gives(1, 'runs films', 'films: no runs there')
+    gives(1, 'runs nowhere', 'nowhere: no such folder')
+  end)
+end)

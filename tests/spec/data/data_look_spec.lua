@@ -1,0 +1,67 @@
+-- tinykg data head, user and entity: rows by name, as the files have them.
+local fixtures = require 'tests.support.fixtures'
+local json = require 'tinykg.base.json'
+local shell = require 'tests.support.shell'
+
+local prints, refuses = shell.prints, shell.refuses
+
+describe('looking into a data set', function()
+  local dir
+  setup(function()
+    dir = fixtures.dir{
+      ['interactions.csv'] = {'user,item,split', 'ann,x,train', 'ann,y,test', 'bob,y,train',
+                              'cy,x,train', 'cy,z,valid'},
+      ['items.csv'] = {'item,title', 'x,"Dune, 1"', 'y,Emma'},
+      ['kg.csv'] = {'head,relation,tail', 'x,by,herbert', 'herbert,knows,y', 'herbert,lives,us'}}
+  end)
+  teardown(fixtures.clean)
+
+  it('shows the first rows and how many there are', function()
+    local text = prints('data head ' .. dir)
+    assert.matches('interactions of train: 3\n', text)
+    assert.matches('\n   ann  x %(Dune, 1%)\n', text)
+    assert.matches('triples: 3\n', text)
+    assert.matches('\n   herbert +knows +y %(Emma%)\n', text)
+    text = prints('data head -n 2 ' .. dir)
+    assert.matches('triples: 3\n.*\n%.%.%. and 1 more %(%-n%)\n$', text)
+    assert.is_nil(text:find 'lives')
+    local found = json.decode(prints('data head -n 1 --json ' .. dir))
+    assert.same({1, 1}, {#found.interactions, #found.triples})
+    assert.same({'x', 'Dune, 1'}, {found.triples[1].head.name, found.triples[1].head.title})
+  end)
+
+  it('shows what a user took, with the part', function()
+    assert.equal('cy took: 2\n   x (Dune, 1)  train\n   z            valid\n',
+                 prints('data user ' .. dir .. ' cy'))
+    assert.matches('^ann took: 2\n.*y %(Emma%) +test\n$', prints('data user ' .. dir .. ' ann'))
+    local found = json.decode(prints('data user --json ' .. dir .. ' cy -n 1'))
+    assert.equal(1, #found.history)
+    assert.equal(prints('data user ' .. dir .. ' ann'), prints('data user --id ' .. dir .. ' 0'))
+    refuses('data user ' .. dir .. ' bobb', 1, "no user 'bobb'.*close: bob")
+    refuses('data user --id ' .. dir .. ' x', 2, "'x' is not a number")
+    refuses('data user ' .. dir, 2, 'argument')
+    refuses('data head ' .. dir .. ' -n -1', 2, '%-n')
+  end)
+
+  it('leaves out what a user did not take', function()
+    local labelled = fixtures.dir{['interactions.csv'] = {'user,item,label,split',
+      'ann,x,1,train', 'ann,y,0,train', 'bob,y,1,test', 'bob,x,0,valid'}}
+    assert.equal('ann took: 1\n   x  train\n', prints('data user ' .. labelled .. ' ann'))
+    assert.matches('taken by: 1\n   bob  test\n$', prints('data entity ' .. labelled .. ' y'))
+    assert.matches('\n   ann  y  0\n', prints('data head ' .. labelled))
+  end)
+
+  it('shows what is around an entity, in both directions, and who took an item', function()
+    assert.equal('herbert (entity): triples: 3\n   <-  by     x (Dune, 1)\n' ..
+                 '   ->  knows  y (Emma)\n   ->  lives  us\n',
+                 prints('data entity ' .. dir .. ' herbert'))
+    local text = prints("data entity " .. dir .. " 'Dune, 1'")
+    assert.matches('^x %(Dune, 1%) %(item%): triples: 1\n   %->  by  herbert\ntaken by: 2\n', text)
+    assert.matches('\n   ann  train\n   cy   train\n$', text)
+    local found = json.decode(prints('data entity --json ' .. dir .. ' us'))
+    assert.is_nil(found.takers)
+    assert.same({'lives', true, 'herbert'}, {found.triples[1].relation, found.triples[1].inverse,
+                                             found.triples[1].entity.name})
+    refuses('data entity ' .. dir .. ' herbrt', 1, "no item or entity 'herbrt'.*close: herbert")
+  end)
+end)

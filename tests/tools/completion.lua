@@ -1,0 +1,55 @@
+--- Writes what shells complete `tinykg` by, lua/completion/: for bash, zsh and fish, as argparse
+--- makes it from the commands' own parsers.
+--   ./tinykg tests/tools/completion.lua [--check]      --check: only says whether it is up to date
+local argparse = require 'argparse'
+local options = require 'tinykg.cli.options'
+local tables = require 'tinykg.base.tables'
+
+local FILES = {['lua/completion/tinykg.bash'] = 'get_bash_complete',
+               ['lua/completion/_tinykg'] = 'get_zsh_complete',
+               ['lua/completion/tinykg.fish'] = 'get_fish_complete'}
+
+--- Names of the commands that there are, in the order of `tinykg help`.
+local function commands()
+  local pipe, list = io.popen('./tinykg help'), {}
+  for line in pipe:lines() do
+    local name = line:match('^  tinykg (%l+)')
+    if name then list[#list + 1] = name end
+  end
+  pipe:close()
+  return list
+end
+
+--- A parser of all commands: each command makes its own as a part of that, and then would parse.
+local function whole()
+  local all, DONE = argparse('tinykg', 'train knowledge-graph recommenders'), {}
+  local parse = options.parse
+  options.parse = function() error(DONE, 0) end
+  for _, name in ipairs(commands()) do
+    if name == 'help' then
+      all:command('help', 'the page of a command')
+    else
+      options.parser = function(_, description) return all:command(name, description) end
+      local ok, why = pcall(require('tinykg.cli.commands.' .. name))
+      assert(not ok and why == DONE, why)
+    end
+  end
+  options.parse = parse
+  for _, command in ipairs(all._commands) do -- argparse would offer what --help hides
+    command._options = tables.filter(command._options, function(o) return not o._hidden end)
+  end
+  return all
+end
+
+local parser = whole()
+for path, method in pairs(FILES) do
+  local text = parser[method](parser)
+  local file = io.open(path)
+  local old = file and file:read('*a')
+  if file then file:close() end
+  if arg[1] == '--check' then
+    if old ~= text then error(path .. ' is not what the commands take: make docs', 0) end
+  elseif old ~= text then
+    assert(require('tinykg.base.atomic_file').write(path, text))
+  end
+end
