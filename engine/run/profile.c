@@ -140,7 +140,8 @@ static void note_group(tkg_profile *p, const tkg_tile_call *calls, int n, const 
 int tkg__profile_tiles(tkg_engine *engine, const tkg_tile_call *calls, int n,
                        const tkg_tiling *tiling) {
   tkg_tiling t = *tiling;
-  t.seconds = calloc((size_t)t.memories * (size_t)n, sizeof *t.seconds);
+  const size_t lists = t.memories > 0 ? (size_t)t.memories : 1; /* a GPU's tiles lie elsewhere */
+  t.seconds = calloc(lists * (size_t)n, sizeof *t.seconds);
   const double began = tkg__profile_clock();
   int status = engine->backend->run_tiles(calls, n, &t);
   for (int i = 0; i < n && !status; i++)

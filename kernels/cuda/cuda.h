@@ -30,7 +30,7 @@
   T *name = reinterpret_cast<T *>(tkg_dynamic_shared)
 
 /* A parameter of a kernel that is read where it lies; x y + z, rounded once. */
-#define TKG_CONSTANT const __grid_constant__
+#define TKG_CONSTANT(T) const __grid_constant__ T
 /* i, of which the compiler knows nothing: what is read with it is read where it is used. */
 static __device__ __forceinline__ int tkg_opaque(int i) {
   asm volatile("" : "+r"(i));
@@ -65,7 +65,7 @@ static inline void tkg_unfence(void *, size_t) {}
       *reinterpret_cast<name##_type *>(emu_shared(&name##_site, sizeof(name##_type)))
 #define TKG_DYNAMIC_SHARED(T, name) T *name = reinterpret_cast<T *>(emu_at->dynamic_shared)
 
-#define TKG_CONSTANT const
+#define TKG_CONSTANT(T) const T &
 static inline int tkg_opaque(int i) { return i; }
 /* Rounded twice here, as a machine without the instruction would take a call. */
 static inline float tkg_multiply_add(float x, float y, float z) { return x * y + z; }

@@ -58,7 +58,8 @@ static __device__ __forceinline__ int64_t chunk_begin(const tile_list &l, int64_
 }
 
 template <bool EDGES>
-static __global__ void __launch_bounds__(TKG_THREADS, EDGES ? 1 : 2) tiles_kernel(TKG_CONSTANT tile_list l) {
+static __global__ void __launch_bounds__(TKG_THREADS, EDGES ? 1 : 2)
+    tiles_kernel(TKG_CONSTANT(tile_list) l) {
   TKG_DYNAMIC_SHARED(char, memory);
   TKG_SHARED(shared_noise, drawn, [1]);
   const int64_t begin = chunk_begin(l, blockIdx.x), end = chunk_begin(l, (int64_t)blockIdx.x + 1);
@@ -87,7 +88,7 @@ typedef struct sums {
 enum { SLICES = 8 }; /* threads that share an element */
 
 /* One row of blocks per sum. Threads with the same x add every SLICES-th part of an element. */
-static __global__ void add_sums_kernel(TKG_CONSTANT sums s) {
+static __global__ void add_sums_kernel(TKG_CONSTANT(sums) s) {
   TKG_SHARED(double, slice, [SLICES][TKG_WARP]);
   const float *parts = s.sum[blockIdx.y].parts;
   const int count = s.sum[blockIdx.y].count, number = s.sum[blockIdx.y].number;

@@ -1,8 +1,8 @@
 --- The planned memory of a run as text: a column per width; rows in all, by kind, by kept value.
 local format = require 'tinykg.base.format'
 local tables = require 'tinykg.base.tables'
-local memory_columns = require 'tinykg.train.memory_columns'
-local memory_plan = require 'tinykg.train.memory_plan'
+local memory_columns = require 'tinykg.train.memory.columns'
+local memory_plan = require 'tinykg.train.memory.plan'
 
 local KINDS = {'parameter', 'gradient', 'optimizer', 'kept_exact', 'kept_quantized', 'transient',
                'graph', 'data'}

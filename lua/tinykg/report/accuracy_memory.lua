@@ -4,10 +4,10 @@ local tables = require 'tinykg.base.tables'
 local bars = require 'tinykg.report.chart.bars'
 local format = require 'tinykg.report.format'
 local groups = require 'tinykg.report.groups'
-local html = require 'tinykg.report.html'
+local html = require 'tinykg.report.page.html'
 local lines = require 'tinykg.report.chart.lines'
 local points = require 'tinykg.report.chart.points'
-local statistics = require 'tinykg.sweep.statistics'
+local statistics = require 'tinykg.train.statistics'
 
 local accuracy_memory = {}
 

@@ -2,9 +2,9 @@
 --- the run itself, each for what is kept for backward and for the peak of the whole run.
 local tables = require 'tinykg.base.tables'
 local format = require 'tinykg.report.format'
-local html = require 'tinykg.report.html'
-local html_table = require 'tinykg.report.html_table'
-local statistics = require 'tinykg.sweep.statistics'
+local html = require 'tinykg.report.page.html'
+local html_table = require 'tinykg.report.page.html_table'
+local statistics = require 'tinykg.train.statistics'
 
 local columns = {}
 

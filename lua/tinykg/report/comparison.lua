@@ -2,10 +2,10 @@
 --- memory and time.
 local tables = require 'tinykg.base.tables'
 local format = require 'tinykg.report.format'
-local html = require 'tinykg.report.html'
-local html_table = require 'tinykg.report.html_table'
-local significance = require 'tinykg.report.significance'
-local statistics = require 'tinykg.sweep.statistics'
+local html = require 'tinykg.report.page.html'
+local html_table = require 'tinykg.report.page.html_table'
+local significance = require 'tinykg.report.tests.significance'
+local statistics = require 'tinykg.train.statistics'
 
 local comparison = {}
 

@@ -2,8 +2,8 @@
 local tables = require 'tinykg.base.tables'
 local groups = require 'tinykg.report.groups'
 local json = require 'tinykg.base.json'
-local significance = require 'tinykg.report.significance'
-local statistics = require 'tinykg.sweep.statistics'
+local significance = require 'tinykg.report.tests.significance'
+local statistics = require 'tinykg.train.statistics'
 
 --- The statistic of each number in a part of summary.json, such as 'test'.
 local function part_of(group, part)

@@ -1,9 +1,9 @@
 --- Learning curves of a section: loss and validation metrics, a line per group.
 local tables = require 'tinykg.base.tables'
 local format = require 'tinykg.report.format'
-local html = require 'tinykg.report.html'
+local html = require 'tinykg.report.page.html'
 local lines = require 'tinykg.report.chart.lines'
-local statistics = require 'tinykg.sweep.statistics'
+local statistics = require 'tinykg.train.statistics'
 
 local curves = {}
 

@@ -3,7 +3,7 @@
 local tables = require 'tinykg.base.tables'
 local comparison = require 'tinykg.report.comparison'
 local format = require 'tinykg.report.format'
-local statistics = require 'tinykg.sweep.statistics'
+local statistics = require 'tinykg.train.statistics'
 
 local figures = {}
 

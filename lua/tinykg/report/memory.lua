@@ -3,10 +3,10 @@ local tables = require 'tinykg.base.tables'
 local bars = require 'tinykg.report.chart.bars'
 local format = require 'tinykg.report.format'
 local groups = require 'tinykg.report.groups'
-local html = require 'tinykg.report.html'
-local html_table = require 'tinykg.report.html_table'
+local html = require 'tinykg.report.page.html'
+local html_table = require 'tinykg.report.page.html_table'
 local saved = require 'tinykg.report.saved'
-local statistics = require 'tinykg.sweep.statistics'
+local statistics = require 'tinykg.train.statistics'
 
 local memory = {}
 

@@ -3,9 +3,9 @@
 local tables = require 'tinykg.base.tables'
 local bars = require 'tinykg.report.chart.bars'
 local format = require 'tinykg.report.format'
-local html = require 'tinykg.report.html'
-local html_table = require 'tinykg.report.html_table'
-local statistics = require 'tinykg.sweep.statistics'
+local html = require 'tinykg.report.page.html'
+local html_table = require 'tinykg.report.page.html_table'
+local statistics = require 'tinykg.train.statistics'
 
 local saved = {}
 

@@ -2,8 +2,8 @@
 --- notes on missing files and failures.
 local tables = require 'tinykg.base.tables'
 local format = require 'tinykg.report.format'
-local html = require 'tinykg.report.html'
-local html_table = require 'tinykg.report.html_table'
+local html = require 'tinykg.report.page.html'
+local html_table = require 'tinykg.report.page.html_table'
 
 local settings = {}
 

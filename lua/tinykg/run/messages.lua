@@ -1,7 +1,7 @@
 --- Texts that a run prints.
 local format = require 'tinykg.base.format'
-local memory_columns = require 'tinykg.train.memory_columns'
-local statistics = require 'tinykg.sweep.statistics'
+local memory_columns = require 'tinykg.train.memory.columns'
+local statistics = require 'tinykg.train.statistics'
 local tables = require 'tinykg.base.tables'
 
 local messages = {}

@@ -2,7 +2,7 @@
 local format = require 'tinykg.base.format'
 local tables = require 'tinykg.base.tables'
 local messages = require 'tinykg.run.messages'
-local statistics = require 'tinykg.sweep.statistics'
+local statistics = require 'tinykg.train.statistics'
 
 local summary = {}
 

@@ -5,7 +5,7 @@ local tables = require 'tinykg.base.tables'
 local optim = require 'tinykg.engine.optim'
 local runtime = require 'tinykg.engine.runtime'
 local sample = require 'tinykg.train.sample_ranking'
-local statistics = require 'tinykg.sweep.statistics'
+local statistics = require 'tinykg.train.statistics'
 
 ---@class Recipe
 ---@field name string

@@ -4,11 +4,11 @@ local fixtures = require 'tests.support.fixtures'
 local json = require 'tinykg.base.json'
 local shell = require 'tests.support.shell'
 local budget = require 'tinykg.train.budget'
-local plan = require 'tinykg.train.memory_plan'
+local plan = require 'tinykg.train.memory.plan'
 local recipe_file = require 'tinykg.train.recipe_file'
 local tables = require 'tinykg.base.tables'
 local tk = require 'tinykg'
-local value_bits = require 'tinykg.train.value_bits'
+local value_bits = require 'tinykg.train.memory.value_bits'
 
 local home = os.getenv('TINYKG_HOME') or '.'
 local WIDTHS = {32, 8, 4, 2, 1}

@@ -142,7 +142,7 @@ describe('the op-by-op peak', function()
       if lfs.attributes(dir, 'mode') ~= 'directory' then
         return pending(dir .. ' is not there (TINYKG_DATA names its folder)')
       end
-      local plan = require 'tinykg.train.memory_plan'
+      local plan = require 'tinykg.train.memory.plan'
       local recipe = require('tinykg.train.recipe_file').load('recipes/' .. name .. '.lua')
       local widths = plan.of(recipe, tk.data.load(dir), recipe:complete{}, {quiet = true}, {2})
       local ratio = widths[2].reference_peak / bytes

@@ -221,7 +221,7 @@ return mf]])
 end)
 
 describe('a plan of a run', function()
-  local plan = require 'tinykg.train.memory_plan'
+  local plan = require 'tinykg.train.memory.plan'
   local tk = require 'tinykg'
   local train = require 'tinykg.train'
   local recipe_file = require 'tinykg.train.recipe_file'

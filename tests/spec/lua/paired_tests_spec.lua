@@ -1,5 +1,5 @@
 -- Paired tests: values of scipy 1.17.1 (stats.ttest_1samp and stats.wilcoxon of the differences).
-local paired_tests = require 'tinykg.report.paired_tests'
+local paired_tests = require 'tinykg.report.tests.paired_tests'
 
 --- n numbers in 0..1 of the generator of Park and Miller.
 local function drawn(seed, n)

@@ -1,9 +1,9 @@
 --- Pictures of growth as files: a page, and an SVG for each chart.
 local atomic_file = require 'tinykg.base.atomic_file'
 local growth = require 'tinykg.report.chart.growth'
-local html = require 'tinykg.report.html'
+local html = require 'tinykg.report.page.html'
 local must = require 'tinykg.base.must'
-local style = require 'tinykg.report.style'
+local style = require 'tinykg.report.page.style'
 
 local page = {}
 

@@ -85,7 +85,7 @@ return function(...)
   print(require('tinykg.sweep.summary').text(jobs))
   print()
   print('KGIN\'s memory, beside that of an ordinary FP32 program of the same ops:')
-  print(require('tinykg.train.memory_columns').text(jobs[#jobs].summary.columns))
+  print(require('tinykg.train.memory.columns').text(jobs[#jobs].summary.columns))
   print()
   print_next(dir)
 end

@@ -46,7 +46,7 @@ end
 
 --- The widths that fit as they are, the most exact first.
 local function fitting(found)
-  local memory_plan, room = require 'tinykg.train.memory_plan', found.room
+  local memory_plan, room = require 'tinykg.train.memory.plan', found.room
   return tables.filter(memory_plan.WIDTHS, function(bits)
     local width = found.widths[bits]
     return width and room and room.takes(width) <= room.bytes
@@ -62,7 +62,7 @@ end
 
 --- Plans the widths, and makes the run fit if there is a budget, or if nothing fits as it is.
 local function find(recipe, data, o, s)
-  local memory_plan, budget = require 'tinykg.train.memory_plan', require 'tinykg.train.budget'
+  local memory_plan, budget = require 'tinykg.train.memory.plan', require 'tinykg.train.budget'
   local found = {room = budget.room(s), bits = s.bits,
                  widths = memory_plan.of(recipe, data, o, s, s.one_width and {s.bits} or nil)}
   found.exact = found.widths[32] or memory_plan.of(recipe, data, o, s, {32})[32]
@@ -80,8 +80,8 @@ end
 --- was changed to fit a budget.
 local function print_json(recipe, data, s, found)
   local json, tk = require 'tinykg.base.json', require 'tinykg'
-  local memory_plan, choice = require 'tinykg.train.memory_plan', found.choice
-  local columns = require('tinykg.train.memory_columns').of(found.chosen, found.exact)
+  local memory_plan, choice = require 'tinykg.train.memory.plan', found.choice
+  local columns = require('tinykg.train.memory.columns').of(found.chosen, found.exact)
   local widths = tables.map(memory_plan.WIDTHS, function(bits) return found.widths[bits] end)
   print(json.encode{
     recipe = recipe.name, data = data.name, device = tk.device(), threads = tk.threads(),

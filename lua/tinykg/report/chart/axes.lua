@@ -1,5 +1,5 @@
 --- The axes of a chart as SVG: lines of a grid at the ticks of y, ticks of x on the line below.
-local html = require 'tinykg.report.html'
+local html = require 'tinykg.report.page.html'
 
 ---@param box {left: number, right: number, bottom: number} where the picture is
 ---@param x {ticks: table[]} scale ---@param y {ticks: table[]} scale

@@ -1,5 +1,5 @@
 --- Horizontal bars as SVG, in segments, with a label before and a text behind each bar.
-local html = require 'tinykg.report.html'
+local html = require 'tinykg.report.page.html'
 local scale = require 'tinykg.report.chart.scale'
 
 local bars = {}

@@ -1,5 +1,5 @@
 --- Charts of growth: time of a step and memory of a run against what grew, log-log.
-local html = require 'tinykg.report.html'
+local html = require 'tinykg.report.page.html'
 local lines = require 'tinykg.report.chart.lines'
 local tables = require 'tinykg.base.tables'
 

@@ -1,6 +1,6 @@
 --- Line charts as SVG: a line per group, a band of its deviation, values under the pointer.
 local tables = require 'tinykg.base.tables'
-local html = require 'tinykg.report.html'
+local html = require 'tinykg.report.page.html'
 local axes = require 'tinykg.report.chart.axes'
 local scale = require 'tinykg.report.chart.scale'
 

@@ -1,6 +1,6 @@
 --- Point charts as SVG: a line per series through labelled points, with bars of their deviation.
 local tables = require 'tinykg.base.tables'
-local html = require 'tinykg.report.html'
+local html = require 'tinykg.report.page.html'
 local axes = require 'tinykg.report.chart.axes'
 local scale = require 'tinykg.report.chart.scale'
 

@@ -7,10 +7,10 @@ local curves = require 'tinykg.report.curves'
 local format = require 'tinykg.report.format'
 local growth_charts = require 'tinykg.report.chart.growth'
 local groups = require 'tinykg.report.groups'
-local html = require 'tinykg.report.html'
+local html = require 'tinykg.report.page.html'
 local memory = require 'tinykg.report.memory'
 local settings = require 'tinykg.report.settings'
-local style = require 'tinykg.report.style'
+local style = require 'tinykg.report.page.style'
 
 local page = {}
 

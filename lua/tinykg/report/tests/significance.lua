@@ -2,11 +2,11 @@
 --- runs have metrics of each user (option per_user).
 local tables = require 'tinykg.base.tables'
 local format = require 'tinykg.report.format'
-local html = require 'tinykg.report.html'
-local html_table = require 'tinykg.report.html_table'
-local paired_tests = require 'tinykg.report.paired_tests'
+local html = require 'tinykg.report.page.html'
+local html_table = require 'tinykg.report.page.html_table'
+local paired_tests = require 'tinykg.report.tests.paired_tests'
 local per_user = require 'tinykg.run.folder.per_user'
-local statistics = require 'tinykg.sweep.statistics'
+local statistics = require 'tinykg.train.statistics'
 
 local significance = {}
 

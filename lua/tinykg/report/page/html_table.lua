@@ -1,5 +1,5 @@
 --- Tables of the page: a head, and rows that begin with a name.
-local html = require 'tinykg.report.html'
+local html = require 'tinykg.report.page.html'
 
 local html_table = {}
 
