@@ -74,7 +74,7 @@ local function close_to(word)
   if require('tinykg.train.recipe_file').of_name(word) then
     return (' (a recipe is run: tinykg run %s --data DIR)'):format(word)
   end
-  local best = require('tinykg.base.close_word').of(word, tables.map(COMMANDS, function(c)
+  local best = require('tinykg.base.arguments.close_word').of(word, tables.map(COMMANDS, function(c)
     return c[1]
   end))
   return best and (": did you mean '%s'? tinykg help lists them"):format(best)

@@ -1,6 +1,6 @@
 --- Finds users and items by a name of the data set, an item's title or a number, and similar names
 --- if there is none.
-local close_word = require 'tinykg.base.close_word'
+local close_word = require 'tinykg.base.arguments.close_word'
 local format = require 'tinykg.base.format'
 local tables = require 'tinykg.base.tables'
 

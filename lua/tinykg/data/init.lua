@@ -7,7 +7,7 @@
 -- train, test [, valid]; split, ratios, task, threshold where the format has its own defaults }.
 
 local arguments = require 'tinykg.base.arguments'
-local close_word = require 'tinykg.base.close_word'
+local close_word = require 'tinykg.base.arguments.close_word'
 local tables = require 'tinykg.base.tables'
 local choose = require 'tinykg.data.formats'
 local arrays = require 'tinykg.engine.arrays'

@@ -1,7 +1,7 @@
 --- The engine of this Lua state, the tape that records now, and errors.
 local ffi = require 'ffi'
 local C = require 'tinykg.engine.lib'
-local close_word = require 'tinykg.base.close_word'
+local close_word = require 'tinykg.base.arguments.close_word'
 local source_line = require 'tinykg.base.source_line'
 
 local runtime = {}

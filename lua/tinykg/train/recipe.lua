@@ -1,6 +1,6 @@
 --- Recipes: a model, its options with defaults and help, presets of published settings.
 local arguments = require 'tinykg.base.arguments'
-local close_word = require 'tinykg.base.close_word'
+local close_word = require 'tinykg.base.arguments.close_word'
 local tables = require 'tinykg.base.tables'
 local optim = require 'tinykg.engine.optim'
 local runtime = require 'tinykg.engine.runtime'

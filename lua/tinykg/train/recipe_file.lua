@@ -1,6 +1,6 @@
 --- Loads recipes from files.
 local lfs = require 'lfs'
-local close_word = require 'tinykg.base.close_word'
+local close_word = require 'tinykg.base.arguments.close_word'
 local folder_entries = require 'tinykg.base.folder_entries'
 local source_line = require 'tinykg.base.source_line'
 local read_file = require 'tinykg.base.read_file'

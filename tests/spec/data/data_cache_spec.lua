@@ -3,7 +3,7 @@
 local ffi = require 'ffi'
 local lfs = require 'lfs'
 local cache = require 'tinykg.data.cache'
-local cache_file = require 'tinykg.data.cache_file'
+local cache_file = require 'tinykg.data.cache.file'
 local data = require 'tinykg.data'
 local fixtures = require 'tests.support.fixtures'
 local posix = require 'tinykg.base.posix'

@@ -1,7 +1,7 @@
 -- The graph that explanations walk on, its weights, and the search for paths, against walking
 -- everywhere.
 local arrays = require 'tinykg.engine.arrays'
-local close_word = require 'tinykg.base.close_word'
+local close_word = require 'tinykg.base.arguments.close_word'
 local paths = require 'tinykg.query.explain.paths'
 local union = require 'tinykg.query.explain.explanation_graph'
 local fixtures = require 'tests.support.fixtures'

@@ -16,7 +16,7 @@
 local lfs = require 'lfs'
 local atomic_file = require 'tinykg.base.atomic_file'
 local clock = require 'tinykg.base.clock'
-local close_word = require 'tinykg.base.close_word'
+local close_word = require 'tinykg.base.arguments.close_word'
 local folder_entries = require 'tinykg.base.folder_entries'
 local tables = require 'tinykg.base.tables'
 local json_checksum = require 'tinykg.run.folder.json_checksum'

@@ -10,7 +10,7 @@
 local ffi = require 'ffi'
 local lfs = require 'lfs'
 local atomic_file = require 'tinykg.base.atomic_file'
-local cache_file = require 'tinykg.data.cache_file'
+local cache_file = require 'tinykg.data.cache.file'
 local clock = require 'tinykg.base.clock'
 local entries = require 'tinykg.base.folder_entries'
 local files = require 'tinykg.data.formats.files'
