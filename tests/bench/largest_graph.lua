@@ -3,7 +3,7 @@
 --     [--set 'hops=3 dim=64'] [--folder build/largest] [--within .03] [--threads 1]
 -- Writes sets of the size tried, runs `tinykg run --steps 3` of each under `ulimit -v`, and halves
 -- the gap between the largest that trains and the smallest that does not. Prints a Markdown table.
-local write = dofile('tests/bench/power_law_set.lua')
+local power_law = require 'tinykg.bench.power_law'
 
 local o = {gib = '2,4,8', bits = '32,8,2', recipe = 'recipes/kgin.lua', set = 'hops=3 dim=64',
            folder = 'build/largest', within = '.03', threads = '1'}
@@ -16,8 +16,8 @@ end
 --- A fifth of the nodes are users, a fifth items; 13 directed edges per node, as in kgat-last-fm.
 local function write_set(folder, nodes)
   local users = math.floor(nodes / 5)
-  write(folder, {lists = true, users = users, items = users, entities = nodes - users,
-                 triples = 5 * nodes, relations = 20, per_user = 8})
+  power_law.write_kgat(folder, {users = users, items = users, entities = nodes - users,
+    triples = 5 * nodes, relations = 20, interactions = 8 * users, tested = 100, seed = 1})
 end
 
 local function trains(folder, gib, bits)
@@ -33,6 +33,7 @@ local tried = {} -- [nodes] = the folder of its set is there
 local function trains_with(nodes, gib, bits)
   local folder = ('%s/%d'):format(o.folder, nodes)
   if not tried[nodes] then
+    os.execute(("mkdir -p '%s'"):format(o.folder))
     for other in pairs(tried) do os.execute(('rm -rf %s/%d'):format(o.folder, other)) end
     tried = {[nodes] = true}
     write_set(folder, nodes)

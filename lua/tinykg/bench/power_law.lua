@@ -11,6 +11,7 @@ local power_law = {}
 ---@field users integer ---@field items integer the first entities ---@field entities integer
 ---@field relations integer ---@field interactions integer rows asked for, before repeated ones are
 ---  taken together ---@field triples integer ---@field seed integer
+---@field tested? integer the first users, who have an item to test (default: all)
 
 local POWER = 3 -- the share of the first x of all ids is x^(1/3)
 
@@ -56,7 +57,7 @@ function power_law.write_kgat(dir, o)
   local g, each = random.new(o.seed, 1), o.interactions / o.users
   local function rows(name, count, first)
     write(dir, name, function(put)
-      for user = 0, o.users - 1 do
+      for user = 0, (first and o.users or o.tested or o.users) - 1 do
         local items = {user}
         for k = 1, count(user) do
           items[k + 1] = first and k == 1 and user % o.items or low(g, o.items)
