@@ -24,9 +24,10 @@ int tkg__tensor_like(tkg_engine *engine, const tkg_node *shape, int kind, tkg_te
   t->data = engine->backend->allocate(bytes);
   if (!t->data) {
     free(t);
-    return tkg__no_memory_or_lost(engine->backend,
-                                  tkg__fail(TKG_E_MEMORY, "no memory for %s: %" PRId64 " bytes",
-                                            tkg__shape_text(shape, text), bytes));
+    int status = tkg__fail(TKG_E_MEMORY, "no memory for %s: %" PRId64 " bytes",
+                           tkg__shape_text(shape, text), bytes);
+    status = tkg__no_memory_or_lost(engine->backend, status);
+    return status ? status : TKG_E_MEMORY;
   }
   tkg__memory_count(engine, kind, bytes, 1);
   tkg__engine_retain(engine);

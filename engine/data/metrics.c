@@ -114,8 +114,9 @@ static bool mask_items(float *scores, int64_t cols, struct span known) {
   return known.n >= 0;
 }
 
-static bool topk_row(float *scores, int64_t cols, struct span known, int k, int32_t *top,
-                     float *top_scores) {
+static bool topk_row(float *scores, int64_t cols, struct span known, int k,
+                     int32_t *top,        // NOLINT(readability-non-const-parameter): written
+                     float *top_scores) { // NOLINT(readability-non-const-parameter): written
   tkg_best best = {top_scores, top, k, 0};
   if (!mask_items(scores, cols, known) || tkg__best_offer(&best, scores, cols, 0) >= 0)
     return false;

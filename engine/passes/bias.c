@@ -132,7 +132,9 @@ static void pass_on(noise *z, int i) {
   }
 }
 
-int tkg__find_bias(const tkg_tape *tape, int arrived, const int32_t *source, bool *must_be_exact,
+// must_be_exact is written through the struct that it becomes part of.
+int tkg__find_bias(const tkg_tape *tape, int arrived, const int32_t *source,
+                   bool *must_be_exact, // NOLINT(readability-non-const-parameter)
                    bool *found) {
   int count = 0, at = 0;
   for (int i = 0; i < tape->n; i++) count += source[i] >= 0;

@@ -57,8 +57,9 @@ static int run(tkg_engine *engine, const tkg_ranking *r) {
 
 int tkg_rank(tkg_engine *engine, const tkg_tensor *const *users, const tkg_tensor *const *items,
              int parts, int64_t item_count, const int32_t *rows, const int32_t *ids, int64_t n,
-             const int32_t *known_offsets, const int32_t *known_items, int k, int32_t *top,
-             float *top_scores) {
+             const int32_t *known_offsets, const int32_t *known_items, int k,
+             int32_t *top,        // NOLINT(readability-non-const-parameter): written
+             float *top_scores) { // NOLINT(readability-non-const-parameter): written
   TKG__NEEDS(engine && users && items && top && top_scores && (n == 0 || (rows && ids)),
              TKG_E_ARGUMENT);
   if (!engine->backend->rank)

@@ -41,7 +41,8 @@ TKG_INLINE void add_registers(const sum *s, int i, int end, int64_t c, int regis
   wide total[4];
   words noise[4];
   for (int k = 0; k < registers; k++) {
-    total[k] = begins ? (wide){0} : wide_load(out + c + k * WIDTH);
+    total[k] = (wide){0};
+    if (!begins) total[k] = wide_load(out + c + k * WIDTH);
     noise[k] = words_load(x->column_noise + c + k * WIDTH);
   }
   for (; i < end; i++) {

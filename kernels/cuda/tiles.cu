@@ -13,6 +13,7 @@
 
 #include "family.h"
 #include "tile_code.cuh"
+#include "tile_saved.cuh"
 
 enum {
   MOST_OPS = 32,     /* of a group */

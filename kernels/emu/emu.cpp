@@ -63,7 +63,6 @@ void context_make(context *c, char *stack, void (*entry)(void)) {
 }
 
 #else
-
 #include <ucontext.h>
 
 struct context {
@@ -488,15 +487,13 @@ void emu_run(dim3 grid, dim3 size, size_t dynamic_bytes, void (*call)(const void
   }
 }
 
-void emu_fence(void *memory, size_t bytes) {
-  (void)memory, (void)bytes;
+void emu_fence([[maybe_unused]] void *memory, [[maybe_unused]] size_t bytes) {
 #if defined(EMU_ASAN)
   __asan_poison_memory_region(memory, bytes);
 #endif
 }
 
-void emu_unfence(void *memory, size_t bytes) {
-  (void)memory, (void)bytes;
+void emu_unfence([[maybe_unused]] void *memory, [[maybe_unused]] size_t bytes) {
 #if defined(EMU_ASAN)
   __asan_unpoison_memory_region(memory, bytes);
 #endif

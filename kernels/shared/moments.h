@@ -83,9 +83,9 @@ static inline tkg_moments tkg__moments_of(int64_t count, int64_t cols, int forma
 static inline uint64_t tkg__parameter_blocks(uint32_t step) { return (uint64_t)step << 32; }
 
 /* Moments of a row that has no gradient for long would at last be subnormal numbers, with which
- * CPUs compute several times slower, and rounding would keep m at a few of them for ever. So what is
- * next to nothing becomes zero: m in units of eps moves no parameter, and the root of such a v is
- * nothing beside eps. */
+ * CPUs compute several times slower, and rounding would keep m at a few of them for ever. So what
+ * is next to nothing becomes zero: m in units of eps moves no parameter, and the root of such a v
+ * is nothing beside eps. */
 static inline float tkg__first_settled(float m) { return fabsf(m) < 1e-30F ? 0.0F : m; }
 static inline float tkg__second_settled(float v) { return v < 0x1p-126F ? 0.0F : v; }
 

@@ -22,9 +22,7 @@ local Tensor = {__methods = methods, __fields = {'grad'}} -- for the prompt's co
 
 local op_code = {}
 for op = 0, C.tkg_op_count() - 1 do op_code[ffi.string(C.tkg_op_name(op))] = op end
-
 local tensor = {methods = methods, op_code = op_code, kinds = KIND}
-
 --- Whether x is a tensor. ---@return boolean
 local function is_tensor(x) return getmetatable(x) == Tensor end
 tensor.is = is_tensor
