@@ -47,7 +47,7 @@ describe('a run that goes on', function()
     {'lightgcn', '--device emu --bits 2 --set epochs=3 --set dim=8 --set batch_size=512'},
     {'kgat', '--bits 2 --set epochs=2 --set kg_batch_size=256 --set batch_size=256 --set dim=16 ' ..
              '--set optimizer_rowwise=true --set parameter_bits=16', 'kgat, tables of 16 bits'},
-    {'kgcn', '--bits 2 --set epochs=4 --set batch_size=256 --set optimizer_lazy=true ' ..
+    {'kgcn', '--bits 2 --set epochs=12 --set batch_size=256 --set optimizer_lazy=true ' ..
              '--set optimizer_bits=8', 'kgcn, lazy'},
     {'bpr-mf', '--set epochs=6 --set dim=16 --set batch_size=256 --set schedule=plateau ' ..
                '--set plateau=1 --set decay=0.5 --set lr=0.3 --set optimizer=adamw ' ..
