@@ -26,8 +26,8 @@ enum { MIXED = 64 };
 typedef struct tile_data {
   _Alignas(64) uint16_t noise[TILE];
   _Alignas(64) uint16_t columns[TILE]; /* affine noise: numbers of columns, words of rows */
-  _Alignas(64) uint32_t words[TILE_ROWS + 4 + DRAWN];
   _Alignas(64) uint8_t codes[TILE];
+  _Alignas(64) uint32_t words[TILE_ROWS + 4 + DRAWN];
   uint32_t pairs[TILE_ROWS];
   int64_t noise_stride; /* from one row's noise to the next one's; 0: all have the same */
   int64_t columns_at;   /* the first of them; -1: none yet */

@@ -13,8 +13,7 @@ static __device__ __forceinline__ void store_codes(uint8_t *to, bool whole, int 
                                                    uint64_t codes) {
   if (!whole) {
     const int bytes = (count * BITS + 7) / 8;
-    for (int k = 0; k < BITS; k++)
-      if (k < bytes) to[k] = (uint8_t)(codes >> 8 * k);
+    for (int k = 0; k != bytes; k++) to[k] = (uint8_t)(codes >> 8 * k);
   } else if (BITS == 8) {
     *reinterpret_cast<uint64_t *>(to) = codes;
   } else if (BITS == 4) {

@@ -66,7 +66,10 @@ template <> struct tile_code<TKG_OP_NORMALIZE_GRAD> : tile_plain {
     if (!o.of_codes)
       rows<EXACT>(o, t);
     else
-      tile_with_bits(o.x.codes.bits, [&](auto bits) { rows<decltype(bits)::value>(o, t); });
+      tile_with_bits(o.x.codes.bits, [&](auto bits) {
+        constexpr int BITS = decltype(bits)::value;
+        rows<BITS>(o, t);
+      });
   }
 };
 
@@ -80,9 +83,9 @@ template <> struct tile_code<TKG_OP_ENCODE> : tile_plain {
     const tile_codes &k = o.x.codes;
     const float *x = t.in<float>(o, 0);
     tile_with_bits(k.bits, [&](auto bits) {
-      encode_rows<decltype(bits)::value>(tkg_in_block(), k.l, o.width, tile_noise(k), t.first,
-                                         t.last(), tile_whole(x, t, o.cols),
-                                         reinterpret_cast<uint8_t *>(o.out), t.drawn);
+      constexpr int BITS = decltype(bits)::value;
+      encode_rows<BITS>(tkg_in_block(), k.l, o.width, tile_noise(k), t.first, t.last(),
+                        tile_whole(x, t, o.cols), reinterpret_cast<uint8_t *>(o.out), t.drawn);
     });
     if (!k.signs) return;
     uint8_t *signs = const_cast<uint8_t *>(k.signs) + t.first / 8 * o.cols;
@@ -100,9 +103,9 @@ template <> struct tile_code<TKG_OP_DECODE> : tile_plain {
     const tile_codes &k = o.x.codes;
     float *out = tile_whole(t.out<float>(o), t, o.cols);
     tile_with_bits(k.bits, [&](auto bits) {
-      decode_rows<decltype(bits)::value>(tkg_in_block(), k.l, o.width, tile_noise(k), t.first,
-                                         t.last(), reinterpret_cast<const uint8_t *>(o.in[0]),
-                                         k.signs, out, t.drawn);
+      constexpr int BITS = decltype(bits)::value;
+      decode_rows<BITS>(tkg_in_block(), k.l, o.width, tile_noise(k), t.first, t.last(),
+                        reinterpret_cast<const uint8_t *>(o.in[0]), k.signs, out, t.drawn);
     });
   }
 };

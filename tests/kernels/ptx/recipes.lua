@@ -34,9 +34,9 @@ local function options_of(path)
   local o = {}
   for _, option in ipairs(dofile(path).options) do
     local small = SMALL[option.name]
-    o[option.name] = type(option.default) == 'number' and tonumber(small) or small
+    if type(option.default) == 'number' then small = tonumber(small) end -- LightGCN: 3 layers
+    o[option.name] = small
   end
-  if not tonumber(o.layers or 1) and path:match 'lightgcn' then o.layers = nil end
   return o
 end
 
