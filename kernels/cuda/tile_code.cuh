@@ -30,9 +30,9 @@
   X(MATMUL)                                                                                        \
   X(SUM)                                                                                           \
   X(CONCAT)                                                                                        \
-  X(NARROW) X(BROADCAST) X(GATHER) X(SCATTER_ADD) X(ROW_NORM) X(NORMALIZE) X(NORMALIZE_GRAD)       \
-      X(SOFTMAX) X(SOFTMAX_GRAD) X(LOG_SOFTMAX) X(LOG_SOFTMAX_GRAD) X(ENCODE) X(DECODE)            \
-          X(SIGN_MASK)
+  X(NARROW)                                                                                        \
+  X(BROADCAST) X(GATHER) X(SCATTER_ADD) X(ROW_NORM) X(NORMALIZE) X(NORMALIZE_GRAD) X(SOFTMAX)      \
+      X(SOFTMAX_GRAD) X(LOG_SOFTMAX) X(LOG_SOFTMAX_GRAD) X(ENCODE) X(DECODE) X(SIGN_MASK)
 
 template <int OP> struct tile_code;
 
