@@ -2,6 +2,7 @@
 --- in a folder of its own, so that one that crashes or diverges stops no other. Started again, a
 --- sweep does what is left: finished jobs stay, interrupted ones go on, failed ones start anew.
 local atomic_file = require 'tinykg.base.atomic_file'
+local best_point = require 'tinykg.sweep.best_point'
 local clock = require 'tinykg.base.clock'
 local tables = require 'tinykg.base.tables'
 local display = require 'tinykg.sweep.display'
@@ -16,6 +17,7 @@ local process = require 'tinykg.sweep.process'
 local recipe_file = require 'tinykg.train.recipe_file'
 local resume = require 'tinykg.run.resume'
 local summary = require 'tinykg.sweep.summary'
+local terminal = require 'tinykg.base.terminal'
 
 ---@class Job
 ---@field name string of the job and of its folder, which is in the sweep's
@@ -123,7 +125,7 @@ local function poll(running)
   local still, finished = {}, {}
   for _, job in ipairs(running) do
     job.process:listen()
-    job.line = job.process.line
+    job.share, job.left, job.line = job.process:progress()
     local how, status = job.process:ended()
     if how then finish(job, how, status) end
     table.insert(how and finished or still, job)
@@ -211,9 +213,12 @@ return function(s)
   if not require('lfs').attributes(s.data, 'mode') then error(s.data .. ': no such folder', 0) end
   local out = open_folder(s)
   local jobs = jobs_of(s, recipes, out)
-  local stopped = run_all(jobs, s.jobs, display.new(jobs, s.quiet, s.json))
+  local stopped = run_all(jobs, s.jobs, display.new(jobs, s.quiet, s.jobs, s.json))
+  if stopped then terminal.clear_line(2) end -- the ^C
   if not s.json then
-    print(summary.text(jobs))
+    print(summary.text(jobs, true))
+    local best = best_point(jobs)
+    if best then print(best) end
     print('sweep folder: ' .. out)
   end
   local failed = summary.count(jobs, 'failed') + summary.count(jobs, 'diverged')
