@@ -43,7 +43,8 @@ local function summary_of(o, data, result, load_s, exact)
   result.time.load_s, result.bits = load_s, o.settings.bits
   return {recipe = o.recipe.name, data = data.name, seed = o.seed, bits = o.settings.bits,
           rounding = o.settings.rounding, device = tk.device(), threads = tk.threads(),
-          epochs = result.epochs, best_epoch = result.best_epoch, valid = result.valid,
+          epochs = result.epochs, best_epoch = result.best_epoch, metric = result.metric,
+          valid = result.valid,
           test = result.test, memory = result.memory, kept = result.kept, time = result.time,
           columns = memory_columns.of(result, exact)}
 end

@@ -302,6 +302,7 @@ local function run_epoch(self)
   end
   self.epoch_times[#self.epoch_times + 1] = at.seconds
   local record = {epoch = epoch, step = self:steps(), valid = valid,
+                  metric = valid and self.metric,
                   loss = at.losses[self.phases[1].name], seconds = at.seconds,
                   losses = #self.phases > 1 and at.losses or nil,
                   memory = C.tkg_memory_live(runtime.engine, -1)}
@@ -311,8 +312,8 @@ local function run_epoch(self)
 end
 
 --- Trains to the end, then evaluates the best parameters on test.
----@return table result {epochs, best_epoch, valid, test, memory, kept, reference_peak, time, model,
----  phases}; with the option per_user also per_user, a list of {user, values} of test
+---@return table result {epochs, best_epoch, metric, valid, test, memory, kept, reference_peak,
+---  time, model, phases}; with the option per_user also per_user, a list of {user, values} of test
 function Run:train()
   while not over(self) do run_epoch(self) end
   local epochs = self.at.epoch - 1
@@ -322,6 +323,7 @@ function Run:train()
   if self.best.epoch then self.keeper.load(self.model) end -- the last may be within an epoch
   result.epochs, result.best_epoch, result.valid = epochs, self.best.epoch or epochs,
     self.best.metrics
+  result.metric = self.metric
   local users = self.o.per_user and {} or nil
   result.test = self:evaluate('test', users and function(user, values)
     users[#users + 1] = {user = user, values = values}
