@@ -6,7 +6,9 @@ local format = require 'tinykg.base.format'
 local help = require 'tinykg.repl.help'
 local interrupt = require 'tinykg.repl.interrupt'
 local line_reader = require 'tinykg.repl.line_reader'
+local hints = require 'tinykg.repl.hints'
 local must = require 'tinykg.base.must'
+local screen = require 'tinykg.repl.screen'
 local show = require 'tinykg.repl.show'
 local tk = require 'tinykg'
 
@@ -23,7 +25,7 @@ end
 --- An error as text.
 local function error_text(message, trace)
   if type(message) == 'table' and message.usage then message = message.usage end
-  message = type(message) == 'string' and message or show.value(message)
+  message = type(message) == 'string' and hints.explain(message) or show.value(message)
   return format.lines(trace and message .. '\n' .. trace or message)
 end
 
@@ -70,7 +72,8 @@ function Prompt:take(line)
     local fn, shown, incomplete = chunk.compile(text, self.counts and self.first or 1)
     self.pending = incomplete and text .. '\n' or ''
     if fn and shown then
-      show.all(2, fn())
+      show.all(text, 2, fn())
+      hints.length(text)
     elseif fn then
       fn()
     elseif not incomplete then
@@ -85,7 +88,7 @@ end
 function Prompt:failed(message, trace)
   io.stdout:flush()
   if not self.interactive then error({prompt = true, message = message, trace = trace}, 0) end
-  io.stderr:write(error_text(message, trace), '\n')
+  io.stderr:write(screen.coloured('error', error_text(message, trace), 2), '\n')
 end
 
 --- Reports a text that is incomplete when there are no more lines.
@@ -97,7 +100,7 @@ end
 
 function Prompt:loop(reader)
   while true do
-    local text, why = reader:read(self.pending == '' and PROMPT or MORE)
+    local text, why = reader:read(screen.coloured('prompt', self.pending == '' and PROMPT or MORE))
     if text then
       for line in (text .. '\n'):gmatch('([^\n]*)\n') do
         if self:take(line) == 'quit' then return end
