@@ -4,10 +4,10 @@ local clock = require 'tinykg.base.clock'
 local format = require 'tinykg.base.format'
 local must = require 'tinykg.base.must'
 local reflow = require 'tinykg.repl.reflow'
-local screen = require 'tinykg.repl.screen'
 local show = require 'tinykg.repl.show'
 local sorted_keys = require('tinykg.base.tables').sorted_keys
 local tensor = require 'tinykg.engine.tensor'
+local terminal = require 'tinykg.base.terminal'
 
 local commands = {all = {}}
 
@@ -40,7 +40,7 @@ end
 -- returns true ends the session.
 
 function commands.all.help()
-  local width = screen.width()
+  local width = terminal.room(1)
   print(reflow(GENERAL, width))
   for _, line in ipairs(commands.list()) do print(reflow(line, width)) end
 end

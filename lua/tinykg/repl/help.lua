@@ -1,11 +1,11 @@
 --- `? x`: shows the comment of a function, or the kind and the methods of a value.
 local comments = require 'tinykg.base.arguments.comments'
 local tables = require 'tinykg.base.tables'
+local terminal = require 'tinykg.base.terminal'
 local types = require 'tinykg.base.arguments.types'
 local close_word = require 'tinykg.base.arguments.close_word'
 local member_names = require 'tinykg.repl.member_names'
 local reflow = require 'tinykg.repl.reflow'
-local screen = require 'tinykg.repl.screen'
 local show = require 'tinykg.repl.show'
 
 local help = {}
@@ -39,11 +39,11 @@ local function of_function(fn, name)
   if not doc then
     return (name or 'this') .. ": a function of Lua's own, see www.lua.org/manual/5.1, or of C"
   end
-  local width, lines = screen.width(), {screen.coloured('name', doc.signature)}
+  local width, lines = terminal.room(1), {terminal.paint(doc.signature, 'bold', 1)}
   lines[#lines + 1] = doc.text and indented(reflow(doc.text, width - 2), '  ')
     or '  (its source has no comment on it)'
   for _, line in ipairs(tag_lines(doc)) do lines[#lines + 1] = reflow(line, width) end
-  lines[#lines + 1] = screen.coloured('dim', '  ' .. doc.source)
+  lines[#lines + 1] = terminal.paint('  ' .. doc.source, 'dim', 1)
   return table.concat(lines, '\n')
 end
 
@@ -76,7 +76,7 @@ local function entry(prefix, name, value)
   local call = prefix .. (doc and doc.signature or name)
   local text = doc and doc.text or is_module(value) and file_comment(value) or ''
   if #call > NAMES then call = call .. '\n' .. (' '):rep(NAMES + 2) end
-  local room = screen.width() - NAMES - 3
+  local room = terminal.room(1) - NAMES - 3
   local line = ('  %-' .. NAMES .. 's %s'):format(call, first_sentence(text, room))
   return (line:gsub('%s+$', ''))
 end
@@ -97,7 +97,7 @@ local function of_value(value, name)
   local text, list
   if is_module(value) or value == require 'tinykg' then
     text, list = file_comment(value), listing(value, name and name .. '.' or '', true)
-    text = list ~= '' and text and reflow(text, screen.width()) or nil
+    text = list ~= '' and text and reflow(text, terminal.room(1)) or nil
   else
     list = listing(value, ':')
   end

@@ -1,8 +1,8 @@
 --- Values as text: tables with sorted keys, two levels deep, long ones cut.
 local comments = require 'tinykg.base.arguments.comments'
 local format = require 'tinykg.base.format'
-local screen = require 'tinykg.repl.screen'
 local tensor = require 'tinykg.engine.tensor'
+local terminal = require 'tinykg.base.terminal'
 
 local show = {}
 
@@ -43,7 +43,7 @@ local function brief(value)
     return show.kind(value)
   end
   local line = format.lines(tostring(value)):match('^[^\n]*')
-  local width = screen.width()
+  local width = terminal.room(1)
   return #line > width and line:sub(1, width - 3) .. '...' or line
 end
 
@@ -64,7 +64,7 @@ end
 --- Entries on lines as wide as the screen: list entries share lines, those with keys have their
 --- own.
 local function laid_out(items, listed, indent)
-  local all, width = '{' .. table.concat(items, ', ') .. '}', screen.width()
+  local all, width = '{' .. table.concat(items, ', ') .. '}', terminal.room(1)
   if #all + #indent <= width and not all:find('\n', 1, true) then return all end
   local inner, lines, current = indent .. '  ', {}, nil
   for i, item in ipairs(items) do

@@ -1,7 +1,7 @@
 --- The best point of a sweep by validation, and the command that trains it again.
+local best_point = require 'tinykg.sweep.best_point'
 local folder = require 'tinykg.run.folder'
 local format = require 'tinykg.base.format'
-local format_options = require 'tinykg.run.format_options'
 local statistics = require 'tinykg.train.statistics'
 local tables = require 'tinykg.base.tables'
 
@@ -37,33 +37,6 @@ function best.mean(jobs, epochs)
   return all and sum / #jobs or nil, metric, most
 end
 
-local function shell_word(text)
-  return text:find('^[%w_%./,:=+@%%-]+$') and text or "'" .. text:gsub("'", "'\\''") .. "'"
-end
-
---- The command of one point, in a folder of its own, as it is typed.
----@param s table settings of the sweep ---@param recipe string as it was named
----@param point table {options, bits, rounding}
----@return string
-function best.command(s, recipe, point)
-  local seeds = tables.map(s.seeds, function(seed) return ('%.0f'):format(seed) end)
-  local words = {'tinykg', 'run', recipe, '--data', s.data}
-  local function add(...) tables.append(words, {...}) end
-  for _, item in ipairs(format_options(tables.merged(s.options, point.options))) do
-    add('--set', item)
-  end
-  for _, item in ipairs(format_options(s.data_options)) do add('--data-set', item) end
-  if s.budget then add('--budget', ('%.0fB'):format(s.budget)) end
-  local bits = point.bits or s.bits
-  if bits ~= (s.budget and 'auto' or 32) then add('--bits', tostring(bits)) end
-  local rounding = point.rounding or s.rounding
-  if rounding ~= 'dither' then add('--rounding', rounding) end
-  if s.steps then add('--steps', tostring(s.steps)) end
-  if s.device ~= 'auto' then add('--device', s.device) end
-  add('--seed', table.concat(seeds, ','))
-  return table.concat(tables.map(words, shell_word), ' ')
-end
-
 ---@class Ranked
 ---@field jobs Job[] of a point, one per seed ---@field point Point
 ---@field value number? validation, mean over seeds ---@field metric string?
@@ -90,8 +63,8 @@ end
 local SHOWN = 15 -- points of a table
 
 --- The table of a search by validation and, below it, the best point and its command.
----@param s table settings ---@param ranked Ranked[] ---@return string
-function best.text(s, ranked)
+---@param ranked Ranked[] ---@return string
+function best.text(ranked)
   local first = ranked[1]
   if not (first and first.value) then return 'no point has a validation result' end
   local rows = {{'valid ' .. first.metric, 'epochs', 'settings'}}
@@ -105,16 +78,16 @@ function best.text(s, ranked)
   local test = test_text(first)
   test = test and (', test %s %s'):format(first.metric, test) or ''
   lines[#lines + 1] = 'best by validation: ' .. format.line(first.point.text) .. test
-  lines[#lines + 1] = 'to train it again: ' .. best.command(s, s.recipes[1], first.point)
+  lines[#lines + 1] = 'to train it again: ' .. best_point.command(first.jobs)
   return table.concat(lines, '\n')
 end
 
 --- The same for programs. ---@return table
-function best.object(s, ranked)
+function best.object(ranked)
   local first = ranked[1] or {point = {settings = {}}}
   return {best = {settings = first.point.settings, metric = first.metric, value = first.value,
                   epochs = first.epochs, command = first.value
-                    and best.command(s, s.recipes[1], first.point) or nil}}
+                    and best_point.command(first.jobs) or nil}}
 end
 
 return best

@@ -2,6 +2,7 @@
 --- in a folder of its own, so that one that crashes or diverges stops no other. Started again, a
 --- sweep does what is left: finished jobs stay, interrupted ones go on, failed ones start anew.
 local atomic_file = require 'tinykg.base.atomic_file'
+local best_point = require 'tinykg.sweep.best_point'
 local clock = require 'tinykg.base.clock'
 local tables = require 'tinykg.base.tables'
 local display = require 'tinykg.sweep.display'
@@ -16,6 +17,7 @@ local recipe_file = require 'tinykg.train.recipe_file'
 local resume = require 'tinykg.run.resume'
 local search = require 'tinykg.sweep.search'
 local summary = require 'tinykg.sweep.summary'
+local terminal = require 'tinykg.base.terminal'
 
 ---@class Job
 ---@field name string of the job and of its folder, which is in the sweep's
@@ -64,7 +66,7 @@ local function poll(running)
   local still, finished = {}, {}
   for _, job in ipairs(running) do
     job.process:listen()
-    job.line = job.process.line
+    job.share, job.left, job.line = job.process:progress()
     local how, status = job.process:ended()
     if how then finish(job, how, status) end
     table.insert(how and finished or still, job)
@@ -160,6 +162,7 @@ end
 --- Ends a sweep. Raises a message when a job failed, runtime.interrupted after Ctrl-C. Points of a
 --- search may diverge.
 local function finish_sweep(s, jobs, out, stopped)
+  if stopped then terminal.clear_line(2) end -- the ^C
   local failed = summary.count(jobs, 'failed')
     + (s.search and 0 or summary.count(jobs, 'diverged'))
   if stopped then
@@ -183,9 +186,12 @@ return function(s)
     return finish_sweep(s, jobs, out, stopped)
   end
   local jobs = jobs_of.all(s, recipes, out)
-  local stopped = run_all(jobs, s.jobs, display.new(jobs, s.quiet, s.json), jobs_of.in_order(jobs))
+  local show = display.new(jobs, s.quiet, s.jobs, s.json)
+  local stopped = run_all(jobs, s.jobs, show, jobs_of.in_order(jobs))
   if not s.json then
-    print(summary.text(jobs))
+    print(summary.text(jobs, true))
+    local best = best_point.text(jobs)
+    if best then print(best) end
     print('sweep folder: ' .. out)
   end
   finish_sweep(s, jobs, out, stopped)

@@ -66,7 +66,7 @@ local function answer(s, recipe, out, run_all)
     return jobs[#jobs]
   end
   local source = ask(make, function() return C.tkg_interrupted(0) ~= 0 end)
-  return {}, run_all({}, s.jobs, display.new({}, true), source)
+  return {}, run_all({}, s.jobs, display.new({}, true, s.jobs), source)
 end
 
 ---@param s table settings ---@param recipe {name: string, path: string} ---@param out string
@@ -78,12 +78,15 @@ function search.run(s, recipe, out, run_all)
   local jobs = all_jobs(trials)
   local source = s.search.kind == 'asha' and halving_of(s, recipe, trials)
     or jobs_of.in_order(jobs)
-  local stopped = run_all(jobs, s.jobs, display.new(jobs, s.quiet, s.json), source)
+  local stopped = run_all(jobs, s.jobs, display.new(jobs, s.quiet, s.jobs, s.json), source)
+  for _, job in ipairs(jobs) do -- all epochs, as in a run of its own
+    job.argv = jobs_of.command(s, recipe, job.point, job.seed, job.path)
+  end
   local ranked = best.ranked(trials)
   if s.json then
-    print(json.encode(best.object(s, ranked)))
+    print(json.encode(best.object(ranked)))
   else
-    print(best.text(s, ranked))
+    print(best.text(ranked))
     print('search folder: ' .. out)
   end
   return jobs, stopped
