@@ -306,7 +306,7 @@ local function run_once(o)
   if loud then
     print(messages.result(summary, path))
     if summary.advice then
-      print(terminal.paint(format.wrapped(summary.advice, terminal.width(1), '  '), 'yellow', 1))
+      print(terminal.paint((summary.advice:gsub(': try ', ': try\n  ', 1)), 'yellow', 1))
     end
   end
   for _, phase in ipairs(o.settings.report and o.phases or {}) do
