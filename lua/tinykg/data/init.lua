@@ -24,7 +24,7 @@ local format = require 'tinykg.base.format'
 local must = require 'tinykg.base.must'
 local progress = require 'tinykg.base.progress'
 local rows = require 'tinykg.data.rows'
-local show = require 'tinykg.data.show'
+local show = require 'tinykg.data.look.show'
 local split = require 'tinykg.data.split'
 
 local data = {}

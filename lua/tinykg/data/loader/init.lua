@@ -6,7 +6,7 @@ local batches = require 'tinykg.data.loader.batches'
 local ops = require 'tinykg.engine.ops'
 local renamed = require 'tinykg.base.arguments.renamed'
 local runtime = require 'tinykg.engine.runtime'
-local show = require 'tinykg.data.show'
+local show = require 'tinykg.data.look.show'
 local step = require 'tinykg.engine.step'
 local tensor = require 'tinykg.engine.tensor'
 
