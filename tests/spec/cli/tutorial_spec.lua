@@ -135,7 +135,7 @@ end)
 describe('the guides', function()
   teardown(fixtures.clean)
 
-  for _, name in ipairs{'own-data', 'memory', 'performance'} do
+  for _, name in ipairs{'own-data', 'study', 'memory', 'performance'} do
     it('do what they say: ' .. name, function()
       assert.is_true(follow_page(new_folder(), home .. '/recipes/guides/' .. name .. '.md').sh > 0)
     end)
