@@ -7,9 +7,11 @@ local source_line = require 'tinykg.base.source_line'
 local clock = require 'tinykg.base.clock'
 local evaluate = require 'tinykg.train.evaluate'
 local format = require 'tinykg.base.format'
+local groups = require 'tinykg.train.update.groups'
 local metrics = require 'tinykg.train.metrics'
 local phases = require 'tinykg.train.phases'
 local popularity = require 'tinykg.train.baseline.popularity'
+local pretrained = require 'tinykg.train.start.pretrained'
 local progress = require 'tinykg.base.progress'
 local rows = require 'tinykg.data.rows'
 local schedule = require 'tinykg.train.schedule'
@@ -77,8 +79,9 @@ local function watched(o, data, cuts, own)
 end
 
 --- Builds a recipe's model, ready to train. Errors: build did not return a model.
+---@param settings? {pretrained: boolean} false: without the vectors of option pretrained
 ---@return Module
-function train.build(recipe, data, o)
+function train.build(recipe, data, o, settings)
   local outer = source_line.enter(recipe.build)
   local model = recipe.build(data, o)
   local found = type(model) == 'table' and type(model.train) == 'function'
@@ -92,6 +95,8 @@ function train.build(recipe, data, o)
     model:halve()
     C.tkg_memory_reset_peak(runtime.engine) -- not the moment when a table was there in both widths
   end
+  groups(model, o)
+  if not settings or settings.pretrained ~= false then pretrained(model, data, o.pretrained) end
   return model:train()
 end
 
