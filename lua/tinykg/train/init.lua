@@ -37,7 +37,22 @@ local function in_memory()
   }
 end
 
-local CUTS = {10, 20}
+--- The lengths of lists that are evaluated, ascending. Errors: an option eval_k that lists none.
+---@param o {eval_k: string} ---@param settings? {k: integer[]} of a caller, which come first
+local function cuts_of(o, settings)
+  if settings and settings.k then return settings.k end
+  local list = {}
+  for text in tostring(o.eval_k):gmatch('[^,%s]+') do
+    local k = tonumber(text)
+    if not k or k < 1 or k % 1 ~= 0 then
+      error(("option eval_k: '%s' is not a whole number >= 1"):format(text), 0)
+    end
+    list[#list + 1] = k
+  end
+  if #list == 0 then error('option eval_k: no number given', 0) end
+  table.sort(list)
+  return tables.unique(list)
+end
 
 --- 'recall@10', 'precision@10', ... at all cuts. ---@param cuts integer[]
 ---@param mark? string what stands behind each name (sample_ranking) ---@return string[]
@@ -145,7 +160,7 @@ function train.new(recipe, data, o, settings)
   if data.train.n == 0 then error('the data set has no training interactions', 0) end
   schedule.check(o)
   local self = setmetatable({recipe = recipe, data = data, o = o, settings = settings}, Run)
-  self.metric = watched(o, data, settings.k or CUTS, recipe.metrics)
+  self.metric = watched(o, data, cuts_of(o, settings), recipe.metrics)
   runtime.uncollected(build, self)
   self.line = progress.line(settings.quiet)
   self.keeper = settings.best or in_memory()
@@ -232,7 +247,7 @@ function Run:evaluate(part, each)
   end
   local at_once = train.evaluation_size(self.o, self.settings)
   local ok, result = pcall(evaluate.model, self.model, self.data, part, {
-    k = self.settings.k or CUTS, progress = progressed, size = at_once.size,
+    k = cuts_of(self.o, self.settings), progress = progressed, size = at_once.size,
     block = at_once.block, users = at_once.users, negatives = at_once.negatives,
     exposure = self.o.exposure, each = each})
   if not ok then
@@ -350,7 +365,7 @@ function Run:train()
   result.per_user = users
   result.memory = self:memory() -- of all of the run, this evaluation included
   result.metric, result.popularity = self.metric, popularity(self.data, {
-    k = self.settings.k or CUTS, size = train.evaluation_size(self.o, self.settings).size,
+    k = cuts_of(self.o, self.settings), size = train.evaluation_size(self.o, self.settings).size,
     users = self.o.eval_users, negatives = self.o.eval_negatives})
   result.model, result.phases = self.model, self.phases
   return result

@@ -47,6 +47,7 @@ local COMMON = {
   {'epochs', 20, 'passes over the training interactions, at most'},
   {'negatives', 1, 'items sampled for each positive, if the data has no labels'},
   {'negative_sampling', 'uniform', 'how they are sampled', {'uniform', 'popularity'}},
+  {'eval_k', '10,20', 'lengths of the lists that are evaluated; early stopping looks at the last'},
   {'metric', 'auto', 'for early stopping: auc, or recall@20, ndcg@10, ...'},
   {'patience', 5, 'validations without improvement before training stops; 0 = never'},
   {'eval_every', 1, 'epochs from one validation to the next'},
