@@ -24,6 +24,7 @@ local format = require 'tinykg.base.format'
 local must = require 'tinykg.base.must'
 local progress = require 'tinykg.base.progress'
 local rows = require 'tinykg.data.rows'
+local show = require 'tinykg.data.look.show'
 local split = require 'tinykg.data.split'
 
 local data = {}
@@ -335,6 +336,7 @@ function data.load(dir, options)
   option_list.check(options)
   if options.at then options = tables.merged({ split = 'time' }, options) end
   local loaded = cache.load(dir, options, function() return build_watched(dir, options) end)
+  show.attach(loaded)
   return setmetatable(loaded, Data)
 end
 
@@ -343,6 +345,8 @@ end
 --- Counts, density, degrees, removed rows, warnings. tostring() of it is a summary.
 ---@return table
 function Data:info() return info.of(self) end
+
+for name, method in pairs(show.methods) do Data[name] = method end
 
 --- The positives of train, by user: { n, rows = users, offsets, items }.
 ---@return tinykg.Csr
@@ -383,13 +387,15 @@ function Data:batches(options)
     error(("batches: split '%s': train, valid or test"):format(tostring(name)), 2)
   end
   local loader = require 'tinykg.data.loader' -- needs the engine, which loading does not
+  local function named(iterate, count) return show.named_batches(iterate, self.names), count end
   local k = given.negatives
-  if not k then return loader.batches(self[name], given) end
+  if not k then return named(loader.batches(self[name], given)) end
   if type(k) ~= 'number' or k < 1 or k % 1 ~= 0 then
     error(('batches: negatives %s: a positive integer'):format(tostring(k)), 2)
   end
   given.task = 'ranking'
-  return loader.batches(self[name], given, loader.sampler(self, given.negatives, given.sampling))
+  return named(loader.batches(self[name], given,
+                              loader.sampler(self, given.negatives, given.sampling)))
 end
 
 arguments.class(Data, 'tinykg.Data', 'a data set')

@@ -12,8 +12,11 @@ local function quoted(word)
   return word:find('^[%w_%./,:=+@%%-]+$') and word or "'" .. word:gsub("'", "'\\''") .. "'"
 end
 
+local best_point = {}
+
 --- The command of a group's jobs, for all of their seeds, as it is typed.
-local function command_of(jobs)
+---@param jobs Job[] ---@return string
+function best_point.command(jobs)
   local argv, words, seeds = jobs[1].argv, {'tinykg'}, {}
   local at = 3 -- behind the interpreter and the program
   while at <= #argv do
@@ -36,9 +39,12 @@ end
 
 --- 'best by valid recall@20: NAME' and its command. ---@param jobs Job[]
 ---@return string? nil where there is nothing to choose from
-return function(jobs)
+function best_point.text(jobs)
   local name, metric, groups = summary.best(jobs)
   if not name or groups < 2 then return nil end
   local own = tables.filter(jobs, function(job) return job.group == name end)
-  return ('* best by valid %s: %s\nto train it again: %s'):format(metric, name, command_of(own))
+  return ('* best by valid %s: %s\nto train it again: %s'):format(metric, name,
+                                                                best_point.command(own))
 end
+
+return best_point

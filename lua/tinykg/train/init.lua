@@ -336,6 +336,7 @@ local function run_epoch(self)
   end
   self.epoch_times[#self.epoch_times + 1] = at.seconds
   local record = {epoch = epoch, step = self:steps(), valid = valid,
+                  metric = valid and self.metric,
                   loss = at.losses[self.phases[1].name], seconds = at.seconds,
                   losses = #self.phases > 1 and at.losses or nil,
                   memory = C.tkg_memory_live(runtime.engine, -1)}

@@ -11,6 +11,14 @@ function terminal.width(descriptor)
   return columns or WIDTH
 end
 
+local NARROWEST = 40 -- columns that text is laid out for
+
+--- Columns that a line may take: one less than there are, as a full line would be wrapped.
+---@param descriptor integer 1 or 2 ---@return integer
+function terminal.room(descriptor)
+  return math.max(NARROWEST, terminal.width(descriptor)) - 1
+end
+
 --- Whether a stream takes escape sequences: a terminal that is not dumb.
 ---@param descriptor integer ---@return boolean
 function terminal.takes_escapes(descriptor)
