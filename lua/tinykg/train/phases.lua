@@ -13,6 +13,7 @@ local ffi = require 'ffi'
 local json = require 'tinykg.base.json'
 local tables = require 'tinykg.base.tables'
 local C = require 'tinykg.engine.lib'
+local accumulator = require 'tinykg.train.update.accumulator'
 local batches = require 'tinykg.data.loader.batches'
 local source_line = require 'tinykg.base.source_line'
 local clock = require 'tinykg.base.clock'
@@ -120,8 +121,9 @@ function phases.of(recipe, model, data, o, settings)
                                rounding = settings.rounding}, Phase)
     self.optimizer = p.optimizer or recipe.optimizer(o)
     self.lr = self.optimizer.lr
+    self.accumulator = o.accumulate > 1 and accumulator(model, o, self.optimizer) or nil
     self.step = step_of.new(step_function(self, p, model, data, o), {
-      optimizer = self.optimizer, bits = p.bits or settings.bits,
+      optimizer = not self.accumulator and self.optimizer or nil, bits = p.bits or settings.bits,
       value_bits = not p.bits and (settings.value_bits or {})[p.name] or nil,
       rounding = settings.rounding,
       small = settings.small, check = settings.check})
@@ -187,7 +189,8 @@ function Phase:epoch(at, progressed)
     self.times[#self.times + 1] = clock.now() - before
     check_loss(self, loss, at.epoch)
     at.total, at.done = at.total + loss, at.done + 1
-    if self.average then
+    local updated = not self.accumulator or self.accumulator:take(at.done, at.done == count)
+    if self.average and updated then
       at.owed = 1
       self.average(at)
     end
