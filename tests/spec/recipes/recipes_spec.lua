@@ -9,7 +9,7 @@ local sets = require 'tests.support.sets'
 
 local RECIPES = {
   ['bpr-mf'] = {lr = 0.01}, kgat = {lr = 0.01, layers = '16,8', relation_dim = 16},
-  lightgcn = {lr = 0.05}, cke = {lr = 0.01, relation_dim = 16}, cfkg = {lr = 0.01},
+  lightgcn = {lr = 0.05}, sgl = {lr = 0.05}, cke = {lr = 0.01, relation_dim = 16}, cfkg = {lr = 0.01},
 }
 
 local function recipe_of(name) return dofile('recipes/' .. name .. '.lua') end

@@ -49,11 +49,34 @@ function given.ripplenet(model, drawn)
   end
 end
 
+function given.ckan(model, drawn)
+  for _, of in ipairs{'users', 'items'} do
+    for hop, set in ipairs(model['of_' .. of]) do
+      for column in pairs(set) do
+        set[column] = tk.ids(drawn[('%s.%s.%d'):format(of, column, hop)])
+      end
+    end
+  end
+end
+
 --- Batches of triples come with those of interactions.
 function given.cke(model)
   model.kg = {edges = model.kg.edges, sample_triples = function() return model.given end}
 end
 given.cfkg = given.cke
+
+--- SGL's views: weights of the edges that stay, by the degrees in the view.
+function given.sgl(model, drawn)
+  local heads, tails = model.graph:heads():totable(), model.graph:tails():totable()
+  for v = 1, 2 do
+    local stays, degree, weights = drawn[('view.%d.1'):format(v)], {}, {}
+    for e, x in ipairs(stays) do degree[heads[e]] = (degree[heads[e]] or 0) + x end
+    for e, x in ipairs(stays) do
+      weights[e] = x > 0 and 1 / math.sqrt(degree[heads[e]] * degree[tails[e]]) or 0
+    end
+    model.views[v] = {tk.tensor(weights)}
+  end
+end
 
 --- KGAT's attention is computed from the parameters from the first step on.
 function given.kgat(model) tk.no_grad(model.update_attention, model) end
