@@ -6,7 +6,7 @@ local tk = require 'tinykg'
 
 local CKAN = tk.nn.class('CKAN', tk.nn.Ranker)
 
---- Of each set, the sum of tails as heads and relations weigh them (model.py:13-20, 122-131): [n, d].
+--- Each set's sum of tails as heads and relations weigh them (model.py:13-20, 122-131), [n, d].
 --- The weights are left in set.weights.
 function CKAN:attend(set, size)
   local x = tk.cat({set.h, self.relations(set.r)}, 2)

@@ -1,12 +1,12 @@
---- SGL: LightGCN that also learns to tell nodes apart: a node's rows in two random parts of the graph
---- are to be alike, and unlike those of other nodes. Equation numbers are the paper's; files and
---- lines are wujcan/SGL-Torch's, whose computation this is.
+--- SGL: LightGCN that also learns to tell nodes apart: a node's rows in two random parts of the
+--- graph are to be alike, and unlike those of other nodes. Files and lines are wujcan/SGL-Torch's,
+--- whose computation this is.
 local tk = require 'tinykg'
 
 local SGL = tk.nn.class('SGL', tk.nn.Ranker)
 
---- The mean of the embeddings and of each layer's output, over the graph or a view of it: weights of
---- its edges, for all layers or for each (eq. 1, 2; model/general_recommender/SGL.py:96-110).
+--- The mean of the embeddings and of each layer's output, over the graph or a view of it: weights
+--- of its edges, for all layers or for each (model/general_recommender/SGL.py:96-110).
 function SGL:node_embeddings(view)
   local x = self.nodes
   local sum = x
@@ -18,7 +18,7 @@ function SGL:node_embeddings(view)
   return sum / (self.layers + 1)
 end
 
---- Draws both views anew for an epoch (eq. 7, 8, 9; SGL.py:201-243, 252-263).
+--- Draws both views anew for an epoch (SGL.py:201-243, 252-263).
 function SGL:begin_epoch()
   for _, view in ipairs(self.views) do
     for k = 1, self.augmentation == 'walk' and self.layers or 1 do
@@ -28,8 +28,8 @@ function SGL:begin_epoch()
   end
 end
 
---- InfoNCE of the batch's users and of its items, each among all (eq. 10, 11; SGL.py:84-92, 283-285):
---- means, of users plus of items.
+--- InfoNCE of the batch's users and of its items, each among all (SGL.py:84-92, 283-285): means, of
+--- users plus of items.
 function SGL:contrast(batch)
   local n, items, t = batch.users:size(1), self.item_count, self.temperature
   local ids = tk.cat{self.user_nodes:gather(batch.users), batch.items}
@@ -40,7 +40,7 @@ function SGL:contrast(batch)
     + tk.loss.contrast(one:rows(n + 1, 2 * n), two:rows(1, items), t, {positives = batch.items})
 end
 
---- BPR, InfoNCE and L2 of the batch's embeddings, as sums over the batch (eq. 12; SGL.py:272-287).
+--- BPR, InfoNCE and L2 of the batch's embeddings, as sums over the batch (SGL.py:272-287).
 function SGL:loss(batch)
   local u, i, j = self:batch_embeddings(batch)
   local loss = tk.loss.interactions(u, i, j, batch.labels)

@@ -46,12 +46,13 @@ OPTIONS = {
              'l2': 0.01, 'lr': 0.02},
     'ckan pool': {'dim': 4, 'layers': 2, 'user_triples': 3, 'item_triples': 5,
                   'aggregator': 'pool', 'l2': 0.01, 'lr': 0.02},
+    'mkr': {'dim': 4, 'layers': 2, 'high_layers': 2, 'l2': 0.01, 'lr': 0.02, 'kg_lr': 0.01},
 }
 
-LABELLED = ('kgcn', 'kgnn-ls', 'ripplenet', 'ckan')
+LABELLED = ('kgcn', 'kgnn-ls', 'ripplenet', 'ckan', 'mkr')
 NOTHING_DRAWN = ('kgin', 'lightgcn', 'kgat')
 GIVEN = ('users', 'items', 'labels')  # of the data set, not drawn
-PARTS = {'kgat': ('cf', 'kg')}
+PARTS = {'kgat': ('cf', 'kg'), 'mkr': ('cf', 'kg')}
 
 
 def ids(rows):
@@ -119,7 +120,7 @@ def batches(name, random):
         else:
             batch['negatives'] = [next(j for j in random.permutation(golden.ITEMS).tolist()
                                        if (u, j) not in known) for u in batch['users']]
-        if name in ('cke', 'cfkg', 'kgat'):
+        if name in ('cke', 'cfkg', 'kgat', 'mkr'):
             triples = [golden.TRIPLES[i] for i in random.randint(0, len(golden.TRIPLES), TRIPLES)]
             batch.update(zip(('kg_heads', 'kg_relations', 'kg_tails'), golden.columns(triples)))
             batch['kg_negatives'] = random.randint(0, golden.ENTITIES, TRIPLES).tolist()

@@ -176,11 +176,11 @@ local function train_epoch(self)
   end
   while at.phase <= #self.phases do
     local phase, since, from = self.phases[at.phase], clock.now(), at.done
-    at.losses[phase.name] = phase:epoch(at, function(p, done, count, loss)
+    at.losses[phase.name] = phase:due(at.epoch) and phase:epoch(at, function(p, done, count, loss)
       at.seconds = before + clock.now() - started
       show(self, p, done, count, loss, (clock.now() - since) / (done - from))
       if self.settings.on_step then self.settings.on_step(self) end
-    end)
+    end) or nil
     at.phase, at.done, at.total = at.phase + 1, 0, 0
   end
   at.seconds = before + clock.now() - started

@@ -1,12 +1,14 @@
 --- The phases of a model's training, which alternate within an epoch. Each is a step of its own.
 --
 -- A model without a function `phases` has one phase, with its `loss`. Otherwise model:phases(data,
--- o) returns a list of {name, loss [, steps [, sample]] [, bits] [, optimizer]}:
+-- o) returns a list of {name, loss [, steps [, sample]] [, every] [, bits] [, lr] [, optimizer]}:
 --   name       what it is called in logs
 --   loss       fun(model, batch): Tensor
 --   steps      per epoch; without it, one for each batch of the training interactions
 --   sample     fun(model): batch, recorded in the step, for a phase with steps ({} without)
+--   every      epochs from one in which it runs to the next, the first among them: 3 for 1, 4, 7
 --   bits       of its saved values, instead of the run's --bits: 32 for a small batch
+--   lr         of the recipe's optimizer in this phase, instead of the option's
 --   optimizer  one of tk.optim, which phases may share; without it the phase gets one of the
 --              recipe's, with moments of its own
 local ffi = require 'ffi'
@@ -36,7 +38,7 @@ Phase.__index = Phase
 -- ---- what a model declares ----
 
 local FIELDS = {name = 'string', loss = 'function', steps = 'number', sample = 'function',
-                optimizer = 'table', bits = 'number'}
+                optimizer = 'table', bits = 'number', every = 'number', lr = 'number'}
 
 local function check_phase(recipe, i, p)
   if type(p) ~= 'table' then
@@ -46,13 +48,21 @@ local function check_phase(recipe, i, p)
     p[renamed.current('phase.draw')], p.draw = p.draw, nil
   end
   runtime.fields(('recipe %s: phase %d'):format(recipe.name, i), p,
-                 'name loss steps sample bits optimizer', FIELDS)
+                 'name loss steps sample every bits lr optimizer', FIELDS)
   if not p.name or not p.loss then
     runtime.fail('recipe %s: phase %d: it needs a name and a loss', recipe.name, i)
   end
   if p.steps and (p.steps < 1 or p.steps % 1 ~= 0) then
     runtime.fail('recipe %s: phase %s: %g steps, expected a whole number >= 1', recipe.name,
                  p.name, p.steps)
+  end
+  if p.every and (p.every < 1 or p.every % 1 ~= 0 or i == 1 and p.every > 1) then
+    runtime.fail('recipe %s: phase %s: every %g epochs, expected a whole number >= 1, and 1 of the '
+                 .. 'first phase', recipe.name, p.name, p.every)
+  end
+  if p.lr and p.optimizer then
+    runtime.fail('recipe %s: phase %s: the lr of an optimizer of its own is set there', recipe.name,
+                 p.name)
   end
   if p.sample and not p.steps then
     runtime.fail('recipe %s: phase %s: it samples its batches, so steps must say how many per ' ..
@@ -116,9 +126,10 @@ function phases.of(recipe, model, data, o, settings)
   local list = {}
   for i, p in ipairs(declared(recipe, model, data, o)) do
     local self = setmetatable({name = p.name, loss = p.loss, steps = p.steps, o = o,
+                               every = p.every or 1,
                                recipe = recipe, limit = settings.steps, times = {}, buffers = {},
                                rounding = settings.rounding}, Phase)
-    self.optimizer = p.optimizer or recipe.optimizer(o)
+    self.optimizer = p.optimizer or recipe.optimizer(p.lr and tables.merged(o, {lr = p.lr}) or o)
     self.lr = self.optimizer.lr
     self.step = step_of.new(step_function(self, p, model, data, o), {
       optimizer = self.optimizer, bits = p.bits or settings.bits,
@@ -207,6 +218,9 @@ function Phase:last(epoch)
 end
 
 -- ---- figures ----
+
+--- Whether it runs in an epoch. ---@param epoch integer from 1
+function Phase:due(epoch) return (epoch - 1) % self.every == 0 end
 
 --- Median seconds of a step; 0 before the first.
 ---@return number

@@ -90,6 +90,30 @@ describe('training', function()
     assert.equal(kept.cf.reference_bytes, result.kept.reference_bytes)
   end)
 
+  it('runs a phase in every third epoch only, with a learning rate of its own', function()
+    local function phases(self)
+      local list = two_phases(self)
+      list[2].every, list[2].lr = 3, 0.25
+      return list
+    end
+    local records = {}
+    local result = trained(data, with{phases = phases}, {epochs = 5, batch_size = 1000}, {
+      on_epoch = function(record) records[#records + 1] = record end})
+    local calls, last = {}, nil
+    for _, call in ipairs(result.model.calls) do
+      if call ~= last or call == 'loss' then calls[#calls + 1] = call end
+      last = call
+    end
+    assert.same({'loss', 'shrink', 'loss', 'loss', 'loss', 'shrink', 'loss'}, calls)
+    for epoch, record in ipairs(records) do
+      assert.equal(epoch % 3 == 1, record.losses.shrink ~= nil)
+      assert.is_number(record.losses.cf)
+    end
+    assert.equal(5 + 2 * 3, records[5].step)
+    assert.equal(0.25, result.phases[2].optimizer.lr)
+    assert.not_equal(0.25, result.phases[1].optimizer.lr)
+  end)
+
   it('limits every phase to --steps', function()
     local result = trained(data, with{phases = two_phases}, {epochs = 1, batch_size = 4},
                            {steps = 2})
@@ -147,6 +171,12 @@ describe('training', function()
     {function(m) return {{name = 'a', loss = m.loss, steps = 0}} end, 'phase a: 0 steps'},
     {function(m) return {{name = 'a', loss = m.loss, steps = 'x'}} end, 'steps is a string'},
     {function(m) return {{name = 'a', loss = m.loss, sample = m.loss}} end, 'steps must say how'},
+    {function(m) return {{name = 'a', loss = m.loss, every = 2}} end, 'every 2 epochs'},
+    {function(m) return {{name = 'a', loss = m.loss}, {name = 'b', loss = m.loss, every = 0.5}} end,
+     'phase b: every 0.5 epochs'},
+    {function(m)
+      return {{name = 'a', loss = m.loss, lr = 1, optimizer = tk.optim.sgd{lr = 1}}}
+    end, 'the lr of an optimizer of its own'},
     {function(m) return {{name = 'a', loss = m.loss, optimizer = {}}} end, 'optimizer is not one'},
     {function(m) return {{name = 'a', loss = m.loss}, {name = 'a', loss = m.loss}} end,
      'there are two phases a'},

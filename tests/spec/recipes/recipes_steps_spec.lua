@@ -81,11 +81,14 @@ end
 --- KGAT's attention is computed from the parameters from the first step on.
 function given.kgat(model) tk.no_grad(model.update_attention, model) end
 
---- Returns the losses that alternate in a recipe's steps, in their order.
-local function losses_of(recipe, model)
-  if recipe ~= 'kgat' then return {function(batch) return model:loss(batch) end} end
-  return {function(batch) return model:loss(batch) end,
-          function() return model:kg_loss(model.given) end}
+--- Returns the losses that alternate in a recipe's steps, in their order, and the learning rate of
+--- each, if it is not the option's.
+local function losses_of(recipe, model, o)
+  local list = {{fn = function(batch) return model:loss(batch) end}}
+  if recipe == 'kgat' or recipe == 'mkr' then
+    list[2] = {fn = function() return model:kg_loss(model.given) end, lr = o.kg_lr}
+  end
+  return list
 end
 
 local function golden_model(case)
@@ -95,9 +98,10 @@ local function golden_model(case)
   local state = model:state()
   for name, values in pairs(case.parameters) do state[name]:write(flat(values)) end
   if given[case.recipe] then given[case.recipe](model, case.drawn) end
-  local steps = losses_of(case.recipe, model)
+  local steps = losses_of(case.recipe, model, options)
   for k, loss in ipairs(steps) do
-    steps[k] = tk.step(loss, {optimizer = recipe.optimizer(options)})
+    local o = fixtures.merged(options, {lr = loss.lr})
+    steps[k] = tk.step(loss.fn, {optimizer = recipe.optimizer(o)})
   end
   return model, steps
 end
