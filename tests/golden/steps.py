@@ -47,12 +47,14 @@ OPTIONS = {
     'ckan pool': {'dim': 4, 'layers': 2, 'user_triples': 3, 'item_triples': 5,
                   'aggregator': 'pool', 'l2': 0.01, 'lr': 0.02},
     'mkr': {'dim': 4, 'layers': 2, 'high_layers': 2, 'l2': 0.01, 'lr': 0.02, 'kg_lr': 0.01},
+    'ktup l1': {'dim': 4, 'distance': 'l1', 'margin': 1, 'kg_weight': 0.5, 'clip': 5, 'lr': 0.01},
+    'ktup l2': {'dim': 4, 'distance': 'l2', 'margin': 1, 'kg_weight': 0.5, 'clip': 5, 'lr': 0.01},
 }
 
 LABELLED = ('kgcn', 'kgnn-ls', 'ripplenet', 'ckan', 'mkr')
 NOTHING_DRAWN = ('kgin', 'lightgcn', 'kgat')
 GIVEN = ('users', 'items', 'labels')  # of the data set, not drawn
-PARTS = {'kgat': ('cf', 'kg'), 'mkr': ('cf', 'kg')}
+PARTS = {'kgat': ('cf', 'kg'), 'mkr': ('cf', 'kg'), 'ktup': ('cf', 'kg')}
 
 
 def ids(rows):
@@ -96,6 +98,10 @@ def start(name, o, data, random):
         d, r, c = o['dim'], golden.RELATIONS, views(o, random) if name == 'sgl' else {}
         c.update(zip(('users', 'items'), ids(golden.INTERACTIONS)))
         shapes = {'sgl': {'nodes': (golden.ITEMS + golden.USERS, d)},
+                  'ktup': dict({'users': (golden.USERS, d), 'items': (golden.ITEMS, d),
+                                'entities': (golden.ENTITIES, d)},
+                               **{key: (r, d) for key in ('relations', 'relation_norms',
+                                                          'preferences', 'preference_norms')}),
                   'cke': {'users.weight': (golden.USERS, d), 'items.weight': (golden.ITEMS, d),
                           'entities.weight': (golden.ENTITIES, d),
                           'relations.weight': (r, o.get('relation_dim')),
@@ -120,8 +126,10 @@ def batches(name, random):
         else:
             batch['negatives'] = [next(j for j in random.permutation(golden.ITEMS).tolist()
                                        if (u, j) not in known) for u in batch['users']]
-        if name in ('cke', 'cfkg', 'kgat', 'mkr'):
+        if name in ('cke', 'cfkg', 'kgat', 'mkr', 'ktup'):
             triples = [golden.TRIPLES[i] for i in random.randint(0, len(golden.TRIPLES), TRIPLES)]
+            if name == 'ktup':  # the first three from their tails, by inverse relations
+                triples[:3] = [(t, r + golden.RELATIONS, h) for h, r, t in triples[:3]]
             batch.update(zip(('kg_heads', 'kg_relations', 'kg_tails'), golden.columns(triples)))
             batch['kg_negatives'] = random.randint(0, golden.ENTITIES, TRIPLES).tolist()
         out.append(batch)

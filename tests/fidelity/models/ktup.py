@@ -73,11 +73,13 @@ class Model(shared.Model):
 
     def rank(self, users):
         items = torch.arange(self.counts['items'])
-        return torch.stack([self.scores(u.expand(len(items)), items) for u in torch.as_tensor(users)])
+        users = torch.as_tensor(users)
+        return torch.stack([self.scores(u.expand(len(items)), items) for u in users])
 
     def loss(self, part, batch):
         if part == 'kg':
-            return self.kg_loss(*(batch[k] for k in ('heads', 'relations', 'tails', 'negatives')))
+            columns = ('heads', 'relations', 'tails', 'negatives')
+            return self.kg_loss(*(batch[name].flatten() for name in columns))
         near = self.distances(batch['users'], batch['items'])
         far = self.distances(batch['users'], batch['negatives'].flatten())
         ranking = -F.logsigmoid(-(near - far)).mean()  # utils/loss.py:29-31, target -1

@@ -85,7 +85,7 @@ function given.kgat(model) tk.no_grad(model.update_attention, model) end
 --- each, if it is not the option's.
 local function losses_of(recipe, model, o)
   local list = {{fn = function(batch) return model:loss(batch) end}}
-  if recipe == 'kgat' or recipe == 'mkr' then
+  if model.kg_loss and recipe ~= 'cke' then
     list[2] = {fn = function() return model:kg_loss(model.given) end, lr = o.kg_lr}
   end
   return list
@@ -99,9 +99,11 @@ local function golden_model(case)
   for name, values in pairs(case.parameters) do state[name]:write(flat(values)) end
   if given[case.recipe] then given[case.recipe](model, case.drawn) end
   local steps = losses_of(case.recipe, model, options)
+  local optimizer
   for k, loss in ipairs(steps) do
-    local o = fixtures.merged(options, {lr = loss.lr})
-    steps[k] = tk.step(loss.fn, {optimizer = recipe.optimizer(o)})
+    local shared = case.recipe == 'ktup' and optimizer
+    optimizer = shared or recipe.optimizer(fixtures.merged(options, {lr = loss.lr}))
+    steps[k] = tk.step(loss.fn, {optimizer = optimizer})
   end
   return model, steps
 end
