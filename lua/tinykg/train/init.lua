@@ -198,6 +198,14 @@ local function progress_of(self, phase, done, count, loss)
   }
 end
 
+--- The same while users are ranked.
+local function evaluation_progress(self, part, done, all)
+  local share = part == 'valid' and math.min(self.at.epoch, self.o.epochs) / self.o.epochs or 1
+  local left = part == 'valid' and #self.epoch_times > 0 and time_left(self, 1) or nil
+  return {before = ('%s: %d of %d users'):format(part, done, all), share = share, left = left,
+          after = left and 'left ' .. format.duration(left) or ''}
+end
+
 --- Calls the model's begin_epoch, forward only: KGAT's attention is updated.
 function Run:begin_epoch(epoch)
   local model = self.model
@@ -242,7 +250,7 @@ end
 function Run:evaluate(part, each)
   local started = clock.now()
   local function progressed(done, all)
-    self.line.update(function() return string.format('%s: %d of %d users', part, done, all) end)
+    self.line.update(function() return evaluation_progress(self, part, done, all) end)
     runtime.check_interrupt()
   end
   local at_once = train.evaluation_size(self.o, self.settings)

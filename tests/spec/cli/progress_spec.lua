@@ -78,7 +78,7 @@ describe('a run on a terminal of 80 columns', function()
 
   it('shows a sweep in 80 columns, with its time', function()
     local t = terminal.open({}, 'run', 'bpr-mf', 'kgcn', '--data', data, '--seed', '1,2', '--set',
-      'epochs=60', '--set', 'patience=0', '--data-set', 'task=ranking', '--out', dir .. '/sweep')
+      'epochs=12', '--set', 'batch_size=256', '--data-set', 'task=ranking', '--out', dir .. '/sweep')
     t:see('4 runs: ')
     assert.matches('running, %d waiting  %[[=> ]+%]  %d:%d%d  $', t:see('about '))
     assert.matches('^%d:%d%d$', t:see(' left'))
