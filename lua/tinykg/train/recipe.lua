@@ -11,6 +11,7 @@ local statistics = require 'tinykg.train.statistics'
 ---@field name string
 ---@field source string the paper and code that the defaults come from
 ---@field options table list of {name, default, help, choices}
+---@field own table<string, boolean> names of the options that the recipe lists itself
 ---@field presets table<string, table> published settings by name
 ---@field optimizer fun(options): Optimizer
 ---@field metrics table<string, fun(model, data, part): number> its own, by name
@@ -155,7 +156,8 @@ local function new_recipe(r)
   local recipe = setmetatable({name = r.name, source = r.source or '', build = r.build,
                                presets = r.presets or {}, metrics = r.metrics or {}}, Recipe)
   recipe.optimizer = type(r.optimizer) == 'function' and r.optimizer or adam(r)
-  recipe.options = merge(r.options or {})
+  recipe.options, recipe.own = merge(r.options or {}), {}
+  for _, o in ipairs(r.options or {}) do recipe.own[o[1]] = true end
   for name, preset in pairs(recipe.presets) do
     local ok, message = pcall(recipe.complete, recipe, preset)
     if not ok then runtime.fail('recipe %s: preset %s: %s', r.name, name, message) end
@@ -203,6 +205,7 @@ local WHOLE = {dim = 1, batch_size = 1, epochs = 1, negatives = 1, neighbors = 1
 function Recipe:complete(given)
   local asked = {}
   local o, preset = setmetatable({}, {asked = asked}), given.preset
+  asked.preset = preset ~= nil or nil
   for _, option in ipairs(self.options) do o[option.name] = option.default end
   if preset and not self.presets[preset] then
     local list = tables.sorted_keys(self.presets)
