@@ -123,8 +123,9 @@ end
 ---@field average Average? of the parameters, which is validated and kept in their place
 ---@field at table the position: the `epoch`, its `phase` (0: not begun; one more than there are:
 ---  all done), the phase's steps `done` and the sum `total` of their losses, `owed` (of
----  tinykg.train.average), `losses` of the phases before, `seconds`, `draws`, on which no_grad's
----  random numbers depend, `beginning` while the model's begin_epoch or on_epoch runs, and `waits`
+---  tinykg.train.average), `losses` of the phases that are through, `waiting`: done and total of
+---  those that wait for their next turn, by name, `seconds`, `draws`, on which no_grad's random
+---  numbers depend, `beginning` while the model's begin_epoch or on_epoch runs, and `waits`
 ---  and `drops` of schedule = plateau
 ---@field best {epoch: integer?, value: number?, metrics: table?} of the epochs validated so far
 ---@field epoch_times number[] seconds
@@ -213,7 +214,22 @@ function Run:begin_epoch(epoch)
   source_line.within(model.begin_epoch, step.no_grad, model.begin_epoch, model, epoch)
 end
 
---- Trains the rest of this epoch: each phase once, in order.
+--- Moves the position to the next phase, in a circle, that has steps left in this epoch.
+local function next_phase(self)
+  local at, waiting = self.at, self.at.waiting or {}
+  for k = 1, #self.phases do
+    local i = (at.phase + k - 1) % #self.phases + 1
+    local phase = self.phases[i]
+    if phase:due(at.epoch) and not at.losses[phase.name] then
+      local since = waiting[phase.name] or {done = 0, total = 0}
+      at.phase, at.done, at.total, waiting[phase.name] = i, since.done, since.total, nil
+      return
+    end
+  end
+  at.phase, at.done, at.total, at.waiting = #self.phases + 1, 0, 0, nil
+end
+
+--- Trains the rest of this epoch: each phase once, in order, or in turns.
 local function train_epoch(self)
   local at, started = self.at, clock.now()
   local before = at.seconds
@@ -224,12 +240,18 @@ local function train_epoch(self)
   end
   while at.phase <= #self.phases do
     local phase = self.phases[at.phase]
-    at.losses[phase.name] = phase:epoch(at, function(p, done, count, loss)
+    local mean, finished = phase:epoch(at, function(p, done, count, loss)
       at.seconds = before + clock.now() - started
       self.line.update(function() return progress_of(self, p, done, count, loss) end)
       if self.settings.on_step then self.settings.on_step(self) end
     end)
-    at.phase, at.done, at.total = at.phase + 1, 0, 0
+    if finished then
+      at.losses[phase.name] = mean
+    else
+      at.waiting = at.waiting or {}
+      at.waiting[phase.name] = {done = at.done, total = at.total}
+    end
+    next_phase(self)
   end
   at.seconds = before + clock.now() - started
   self.line.clear()
