@@ -2,6 +2,7 @@
 local arguments = require 'tinykg.base.arguments'
 local close_word = require 'tinykg.base.arguments.close_word'
 local tables = require 'tinykg.base.tables'
+local terminal = require 'tinykg.base.terminal'
 local optim = require 'tinykg.engine.optim'
 local runtime = require 'tinykg.engine.runtime'
 local sample = require 'tinykg.train.sample_ranking'
@@ -234,12 +235,13 @@ end
 
 --- The text of `tinykg run RECIPE --help`. ---@return string
 function Recipe:help()
-  local lines = {self.name .. (self.source ~= '' and ': ' .. self.source or ''), '',
+  local source = self.source ~= '' and self.name .. ': ' .. self.source or self.name
+  local lines = {terminal.listed(1, '', 1, source), '',
                  'Options (--set name=value):'}
   for _, o in ipairs(self.options) do
     local choices = o.choices and ' (' .. table.concat(o.choices, ', ') .. ')' or ''
-    lines[#lines + 1] = string.format('  %-18s %-10s %s', o.name, tostring(o.default),
-                                      o.help .. choices)
+    lines[#lines + 1] = terminal.listed(1, ('  %-18s %-10s'):format(o.name, tostring(o.default)),
+                                        33, o.help .. choices)
   end
   local presets = tables.sorted_keys(self.presets)
   if #presets > 0 then
@@ -249,7 +251,7 @@ function Recipe:help()
       local values = tables.map(tables.sorted_keys(self.presets[name]), function(key)
         return key .. '=' .. tostring(self.presets[name][key])
       end)
-      lines[#lines + 1] = string.format('  %-10s %s', name, table.concat(values, ' '))
+      lines[#lines + 1] = terminal.listed(1, '  ' .. name, 14, table.concat(values, ' '))
     end
   end
   return table.concat(lines, '\n')
