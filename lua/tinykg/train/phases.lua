@@ -236,7 +236,8 @@ function Phase:epoch(at, progressed)
       at.owed = 1
       self.average(at)
     end
-    if progressed and at.done % 8 == 0 then progressed(self, at.done, count, at.total / at.done) end
+    local shown = progressed and (at.done % 8 == 0 or at.done == count)
+    if shown then progressed(self, at.done, count, at.total / at.done) end
     runtime.check_interrupt()
   end
   source_line.leave(outer)
