@@ -14,6 +14,7 @@ local format = require 'tinykg.base.format'
 local memory_columns = require 'tinykg.train.memory.columns'
 local memory_plan = require 'tinykg.train.memory.plan'
 local messages = require 'tinykg.run.messages'
+local origin = require 'tinykg.run.folder.origin'
 local output_folder = require 'tinykg.run.output_folder'
 local parameters = require 'tinykg.run.folder.parameters'
 local per_user = require 'tinykg.run.folder.per_user'
@@ -36,7 +37,7 @@ local function config_of(o)
           data_options = o.data_options, data_set = o.data_set, options = o.options, seed = o.seed,
           bits = s.bits, bits_asked = s.bits_asked, budget = s.budget, chosen = s.chosen,
           rounding = s.rounding, codes = folder.CODES, device = tk.device(),
-          threads = tk.threads(), version = tk.version, steps = s.steps,
+          threads = tk.threads(), version = tk.version, origin = origin.of(), steps = s.steps,
           checkpoint = s.checkpoint, check = s.check, tensorboard = s.tensorboard}
 end
 
