@@ -1,12 +1,13 @@
 #!/bin/sh
 # Makes a Debian package of what is built: $BUILD/tinykg_VERSION-0local1_ARCH.deb. `make deb` calls it.
-# Environment: BUILD, VERSION, MAKE; DEBFULLNAME and DEBEMAIL name the maintainer, as Debian's tools do.
+# Environment: BUILD, VERSION, MAKE; DEBFULLNAME and DEBEMAIL, as for Debian's tools, name the maintainer,
+# by default the author of the last commit.
 #
 # The library is not in the path of shared libraries: tinykg finds its own, and programs in C are
 # linked by the flags of pkg-config, which name the folder for run time too.
 set -eu
 BUILD=${BUILD:-build} MAKE=${MAKE:-make}
-who="${DEBFULLNAME:-tinykg maintainers} <${DEBEMAIL:-maintainers@tinykg.dev}>"
+who="${DEBFULLNAME:-$(git log -1 --format=%an)} <${DEBEMAIL:-$(git log -1 --format=%ae)}>"
 arch=$(dpkg --print-architecture) version=$VERSION-0local1
 top=$BUILD/deb root=$BUILD/deb/root
 rm -rf "$top" && mkdir -p "$root/DEBIAN" "$top/debian"

@@ -2,7 +2,7 @@
 
 .PHONY: dist rock deb
 
-NAME := tinykg-$(VERSION)
+NAME = tinykg-$(VERSION)
 
 # The committed tree; the same bytes for the same commit.
 dist:
