@@ -10,10 +10,10 @@ dist:
 	git archive --format=tar --prefix='$(NAME)/' HEAD | gzip -9n >'$(BUILD)/$(NAME).tar.gz'
 	@echo "$(BUILD)/$(NAME).tar.gz"
 
-# A source rock, which `luarocks install` builds anywhere. Needs luarocks.
+# A source rock, which `luarocks install` builds anywhere: the rockspec and the archive that it names.
 rock: dist
-	@cp 'lua/$(NAME)-1.rockspec' '$(BUILD)' && cd '$(BUILD)' && luarocks --lua-version 5.1 pack \
-	  '$(NAME)-1.rockspec' >/dev/null
+	@cd '$(BUILD)' && rm -f '$(NAME)-1.src.rock' && \
+	  zip -jqX '$(NAME)-1.src.rock' '$(ROOT)/lua/$(NAME)-1.rockspec' '$(NAME).tar.gz'
 	@echo "$(BUILD)/$(NAME)-1.src.rock"
 
 # What is built here, for the release of Debian that this is; lintian looks at it if it is there.

@@ -172,10 +172,11 @@ function summary.text(jobs, marked)
   local first = first_summary(groups)
   local popular = first and first.popularity
   local names, seeds = labels_of(groups, marked and #groups > 1 and best)
+  if type(popular) == 'table' then names[#names + 1] = 'popularity' end
   local room = terminal.width(1) - 1 - width_of(names) - 2 - width_of(seeds)
   local shown, rows = that_fit(columns_of(groups, main, popular), groups, room), {}
-  for i = 1, #groups + (type(popular) == 'table' and 2 or 1) do
-    rows[i] = {names[i] or 'popularity', seeds[i] or ''}
+  for i, name in ipairs(names) do
+    rows[i] = {name, seeds[i] or ''}
     for _, cells in ipairs(shown) do rows[i][#rows[i] + 1] = cells[i] end
   end
   return format.table(rows)
