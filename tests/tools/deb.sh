@@ -1,15 +1,15 @@
 #!/bin/sh
-# Makes a Debian package of what is built: $BUILD/tinykg_VERSION-0local1_ARCH.deb. `make deb` calls it.
-# Environment: BUILD, VERSION, MAKE; DEBFULLNAME and DEBEMAIL, as for Debian's tools, name the maintainer,
-# by default the author of the last commit.
+# Makes a Debian package of what is built, which `make deb` calls: OUT/tinykg_VERSION-0local1_ARCH.deb.
+# Environment: BUILD; OUT (BUILD); LINTIAN=no; VERSION; MAKE; DEBFULLNAME and DEBEMAIL, as for Debian's tools, name
+# the maintainer, by default the author of the last commit.
 #
 # The library is not in the path of shared libraries: tinykg finds its own, and programs in C are
 # linked by the flags of pkg-config, which name the folder for run time too.
 set -eu
-BUILD=${BUILD:-build} MAKE=${MAKE:-make}
+BUILD=${BUILD:-build} OUT=${OUT:-${BUILD:-build}} MAKE=${MAKE:-make}
 who="${DEBFULLNAME:-$(git log -1 --format=%an)} <${DEBEMAIL:-$(git log -1 --format=%ae)}>"
 arch=$(dpkg --print-architecture) version=$VERSION-0local1
-top=$BUILD/deb root=$BUILD/deb/root
+top=$OUT/deb root=$OUT/deb/root
 rm -rf "$top" && mkdir -p "$root/DEBIAN" "$top/debian"
 home=/usr/lib/tinykg doc=$root/usr/share/doc/tinykg
 
@@ -67,7 +67,7 @@ Description: trains knowledge-graph recommenders in a fraction of the memory
 END
 find "$root" -type d -exec chmod 755 '{}' + # whatever the umask was
 (cd "$root" && find usr -type f -print0 | sort -z | xargs -0 md5sum) >"$root/DEBIAN/md5sums"
-file=$BUILD/tinykg_${version}_$arch.deb
+file=$OUT/tinykg_${version}_$arch.deb
 dpkg-deb --root-owner-group -Zxz --build "$root" "$file" >/dev/null
 echo "$file"
-if command -v lintian >/dev/null 2>&1; then lintian --fail-on error,warning "$file"; fi
+if [ "${LINTIAN:-yes}" = yes ] && command -v lintian >/dev/null 2>&1; then lintian --fail-on error,warning "$file"; fi

@@ -179,6 +179,33 @@ describe('make install', function()
       fixtures.bytes(dest .. '/usr/lib/pkgconfig/tinykg.pc'))
   end)
 
+  it('gives the library a name for run time, which is that of its file', function()
+    local abi = fixtures.bytes(home .. '/engine/tinykg.h'):match('#define TKG_ABI (%d+)')
+    local lib = dest .. '/usr/lib/libtinykg.so'
+    assert.equal('libtinykg.so.' .. abi .. '\n', succeeds(elsewhere, 'readlink ' .. lib))
+    if not fixtures.has_tool('readelf') then return pending('no readelf') end
+    assert.matches('soname: [libtinykg.so.' .. abi .. ']', succeeds(elsewhere, 'readelf -d ' ..
+      lib), 1, true)
+  end)
+
+  it('is packed by make deb', function()
+    if os.getenv('TINYKG_CHECK') then return pending('the library needs the checker\'s own') end
+    for _, tool in ipairs{'dpkg-deb', 'dpkg-shlibdeps', 'git'} do
+      if not fixtures.has_tool(tool) then return pending('no ' .. tool) end
+    end
+    local out = fixtures.dir()
+    local text = succeeds(home, ("env LINTIAN=no BUILD='%s' OUT='%s' VERSION=%s tests/tools/deb.sh"):format(
+      build, out, version()))
+    local file = text:match('(%S+%.deb)\n')
+    succeeds(elsewhere, 'dpkg-deb -x ' .. file .. ' ' .. out .. '/root')
+    assert.equal('tinykg ' .. version() .. '\n', succeeds(elsewhere, out ..
+                                                         '/root/usr/bin/tinykg --version'))
+    local depends = succeeds(elsewhere, 'dpkg-deb -f ' .. file .. ' Depends')
+    for _, name in ipairs{'libc6', 'luajit', 'lua-cjson', 'zlib1g'} do
+      assert(depends:find(name, 1, true), depends)
+    end
+  end)
+
   it('is undone by make uninstall', function()
     assert.is_true(#all_files(dest) > 50)
     make('uninstall', dest)
