@@ -1,7 +1,7 @@
 #!/bin/sh
-# Makes a Debian package of what is built, which `make deb` calls: OUT/tinykg_VERSION-0local1_ARCH.deb.
-# Environment: BUILD; OUT (BUILD); LINTIAN=no; VERSION; MAKE; DEBFULLNAME and DEBEMAIL, as for Debian's tools, name
-# the maintainer, by default the author of the last commit.
+# Makes a Debian package of what is built: OUT/tinykg_VERSION-0local1_ARCH.deb. `make deb` calls it.
+# Environment: BUILD; OUT (BUILD); VERSION; MAKE; LINTIAN=no; DEBFULLNAME and DEBEMAIL, as for
+# Debian's tools, name the maintainer, by default the author of the last commit.
 #
 # The library is not in the path of shared libraries: tinykg finds its own, and programs in C are
 # linked by the flags of pkg-config, which name the folder for run time too.
@@ -70,4 +70,6 @@ find "$root" -type d -exec chmod 755 '{}' + # whatever the umask was
 file=$OUT/tinykg_${version}_$arch.deb
 dpkg-deb --root-owner-group -Zxz --build "$root" "$file" >/dev/null
 echo "$file"
-if [ "${LINTIAN:-yes}" = yes ] && command -v lintian >/dev/null 2>&1; then lintian --fail-on error,warning "$file"; fi
+if [ "${LINTIAN:-yes}" = yes ] && command -v lintian >/dev/null 2>&1; then
+  lintian --fail-on error,warning "$file"
+fi
