@@ -15,6 +15,7 @@ local format = require 'tinykg.base.format'
 local memory_columns = require 'tinykg.train.memory.columns'
 local memory_plan = require 'tinykg.train.memory.plan'
 local messages = require 'tinykg.run.messages'
+local origin = require 'tinykg.run.folder.origin'
 local output_folder = require 'tinykg.run.output_folder'
 local parameters = require 'tinykg.run.folder.parameters'
 local per_user = require 'tinykg.run.folder.per_user'
@@ -39,7 +40,7 @@ local function config_of(o)
           scaled = o.scaled, seed = o.seed,
           bits = s.bits, bits_asked = s.bits_asked, budget = s.budget, chosen = s.chosen,
           rounding = s.rounding, codes = folder.CODES, device = tk.device(),
-          threads = tk.threads(), version = tk.version, steps = s.steps,
+          threads = tk.threads(), version = tk.version, origin = origin.of(), steps = s.steps,
           checkpoint = s.checkpoint, check = s.check, tensorboard = s.tensorboard,
           extend = s.extend and folder.absolute(s.extend)}
 end
