@@ -11,7 +11,7 @@ _tinykg() {
         case "$arg" in
             run)
                 cmd="run"
-                opts="$opts -h --help --data --set --data-set --grid --bits --budget --sensitivity --rounding --device --seed --threads --jobs --out --checkpoint --resume --from --force --trust --steps --check --profile --tensorboard --quiet --json --report"
+                opts="$opts -h --help --data --set --data-set --grid --search --bits --budget --sensitivity --rounding --device --seed --threads --jobs --out --checkpoint --resume --from --force --trust --steps --check --profile --tensorboard --quiet --json --report"
                 break
                 ;;
             memory)
@@ -141,6 +141,10 @@ _tinykg() {
                     return 0
                     ;;
                 --grid)
+                    COMPREPLY=($(compgen -f -- "$cur"))
+                    return 0
+                    ;;
+                --search)
                     COMPREPLY=($(compgen -f -- "$cur"))
                     return 0
                     ;;

@@ -62,6 +62,7 @@ local function leave(message, trace)
     local text, code = text_and_status(message)
     if code == 1 and trace then text = text .. '\n' .. trace end
     io.stdout:flush() -- before standard error
+    if text == 'interrupted' then require('tinykg.base.terminal').clear_line(2) end -- the ^C
     say(require('tinykg.base.format').lines(text))
     return code
   end)

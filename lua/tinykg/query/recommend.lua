@@ -1,3 +1,4 @@
+local format = require 'tinykg.base.format'
 local recommender = require 'tinykg.query.recommender'
 local runtime = require 'tinykg.engine.runtime'
 
@@ -13,6 +14,18 @@ local function note_of(result, likes, peers)
   end
 end
 
+local List = {}
+
+--- A line per item: rank, score, name.
+function List:__tostring()
+  local lines = {('for %s:'):format(self.name or 'somebody new'), self.note}
+  for rank, item in ipairs(self.items) do
+    lines[#lines + 1] = ('%4d  %10.5g  %s%s'):format(rank, item.score, item.name,
+                                                   item.taken and '  (' .. item.taken .. ')' or '')
+  end
+  return format.lines(table.concat(lines, '\n'))
+end
+
 --- The best items for one user.
 ---@param run OpenRun from tinykg.run.open
 ---@param user string|number|nil a name of the data set, or a number (from 0); nil: somebody new
@@ -21,7 +34,7 @@ end
 ---  are names or numbers.
 ---@return {user: integer?, name: string?, by: string, note: string?, items: table[]} items: {id
 ---  (from 0), item, title, name (both), rank, score, taken} each; by: 'model', 'popularity' or
----  'alike', which `note` explains
+---  'alike', which `note` explains; print shows a line per item
 return function(run, user, o)
   runtime.options('recommend', o, 'k exclude all likes')
   local data, self = run.data, recommender.new(run, o)
@@ -38,5 +51,5 @@ return function(run, user, o)
   result.note = note_of(result, likes, peers)
   self:release()
   recommender.describe(data.names.items, result.items)
-  return result
+  return setmetatable(result, List)
 end

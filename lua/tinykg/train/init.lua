@@ -9,6 +9,7 @@ local evaluate = require 'tinykg.train.evaluate'
 local format = require 'tinykg.base.format'
 local metrics = require 'tinykg.train.metrics'
 local phases = require 'tinykg.train.phases'
+local popularity = require 'tinykg.train.baseline.popularity'
 local progress = require 'tinykg.base.progress'
 local rows = require 'tinykg.data.rows'
 local schedule = require 'tinykg.train.schedule'
@@ -149,14 +150,45 @@ function train.new(recipe, data, o, settings)
   return self
 end
 
---- Shows the progress of a phase. `each`: seconds per step.
-local function show(self, phase, done, count, loss, each)
-  self.line.update(function()
-    return string.format('epoch %d/%d  %s%3.0f %%  loss %.4f  %.0f steps/s  left %s  %s',
-      self.at.epoch, self.o.epochs, phase.label, 100 * done / count, loss, 1 / each,
-      format.duration((count - done) * each),
-      format.bytes(C.tkg_memory_live(runtime.engine, -1)))
-  end)
+local function mean(list)
+  local sum = 0
+  for _, x in ipairs(list) do sum = sum + x end
+  return #list > 0 and sum / #list or 0
+end
+
+--- Seconds until the run ends if it trains all of its epochs. ---@param share number of this epoch
+local function time_left(self, share)
+  local o, epoch = self.o, self.at.epoch
+  local each = #self.epoch_times > 0 and mean(self.epoch_times) or self.at.seconds / share
+  local evaluation = mean(self.eval_times)
+  local validations = math.floor(o.epochs / o.eval_every) - math.floor((epoch - 1) / o.eval_every)
+  return (o.epochs - epoch + 1 - share) * each + (validations + 1) * evaluation
+end
+
+--- How much of an epoch is through, of 1: its phases weigh the same. `own`: of the one that runs.
+local function share_of(self, own)
+  local at, due, through = self.at, 0, own
+  for _, phase in ipairs(self.phases) do
+    local waits = (at.waiting or {})[phase.name]
+    due = due + (phase:due(at.epoch) and 1 or 0)
+    through = through + (at.losses[phase.name] and 1
+                         or waits and waits.done / (phase.count or math.huge) or 0)
+  end
+  return through / due
+end
+
+--- The progress of a run in a phase: the bar is the run's, the percentage the epoch's.
+local function progress_of(self, phase, done, count, loss)
+  local o, epoch = self.o, self.at.epoch
+  local share = share_of(self, done / count)
+  local left = time_left(self, share)
+  return {
+    before = ('epoch %d/%d  %2.0f %%'):format(epoch, o.epochs, math.floor(100 * share)),
+    share = (epoch - 1 + share) / o.epochs, left = left,
+    after = ('%sloss %.4f  left %s%s  %s'):format(phase.label, loss,
+      o.patience > 0 and '< ' or '', format.duration(left), -- it may stop early
+      format.bytes(C.tkg_memory_live(runtime.engine, -1))),
+  }
 end
 
 --- Calls the model's begin_epoch, forward only: KGAT's attention is updated.
@@ -191,10 +223,10 @@ local function train_epoch(self)
     at.phase, at.draws, at.beginning = 1, step.draws(), nil
   end
   while at.phase <= #self.phases do
-    local phase, since, from = self.phases[at.phase], clock.now(), at.done
+    local phase = self.phases[at.phase]
     local mean, finished = phase:epoch(at, function(p, done, count, loss)
       at.seconds = before + clock.now() - started
-      show(self, p, done, count, loss, (clock.now() - since) / (done - from))
+      self.line.update(function() return progress_of(self, p, done, count, loss) end)
       if self.settings.on_step then self.settings.on_step(self) end
     end)
     if finished then
@@ -244,12 +276,6 @@ function Run:evaluate(part, each)
   self.line.clear()
   self.eval_times[#self.eval_times + 1] = clock.now() - started
   return result
-end
-
-local function mean(list)
-  local sum = 0
-  for _, x in ipairs(list) do sum = sum + x end
-  return #list > 0 and sum / #list or 0
 end
 
 --- Peak bytes by kind as the engine counted them, and of all; of a resumed run, including the parts
@@ -324,6 +350,7 @@ local function run_epoch(self)
   end
   self.epoch_times[#self.epoch_times + 1] = at.seconds
   local record = {epoch = epoch, step = self:steps(), valid = valid,
+                  metric = valid and self.metric,
                   loss = at.losses[self.phases[1].name], seconds = at.seconds,
                   losses = #self.phases > 1 and at.losses or nil,
                   memory = C.tkg_memory_live(runtime.engine, -1)}
@@ -333,8 +360,10 @@ local function run_epoch(self)
 end
 
 --- Trains to the end, then evaluates the best parameters on test.
----@return table result {epochs, best_epoch, valid, test, memory, kept, reference_peak, time, model,
----  phases}; with the option per_user also per_user, a list of {user, values} of test
+---@return table result {epochs, best_epoch, metric, valid, test, popularity, memory, kept,
+---  reference_peak, time, model, phases}; metric: the name of that which decides on the best epoch;
+---  popularity: test metrics of the most popular items; with the option per_user also per_user, a
+---  list of {user, values} of test
 function Run:train()
   while not over(self) do run_epoch(self) end
   local epochs = self.at.epoch - 1
@@ -350,6 +379,9 @@ function Run:train()
   end)
   result.per_user = users
   result.memory = self:memory() -- of all of the run, this evaluation included
+  result.metric, result.popularity = self.metric, popularity(self.data, {
+    k = self.settings.k or CUTS, size = train.evaluation_size(self.o, self.settings).size,
+    users = self.o.eval_users, negatives = self.o.eval_negatives})
   result.model, result.phases = self.model, self.phases
   return result
 end

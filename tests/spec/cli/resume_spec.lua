@@ -106,7 +106,7 @@ describe('a run that goes on', function()
       ' --bits 2 --set eval_every=1 '
     gives(0, begin .. '--set epochs=2 --out ' .. out)
     gives(0, begin .. '--set epochs=4 --out ' .. whole)
-    gives(0, './tinykg run --resume --out ' .. out, '^finished before; nothing to do\ntest: ')
+    gives(0, './tinykg run --resume --out ' .. out, '^finished before; nothing to do\n +test ')
     gives(0, './tinykg run --resume --set epochs=4 --out ' .. out)
     same_run(whole, out)
   end)
@@ -144,7 +144,7 @@ describe('a run that goes on', function()
     assert.equal(32, config.bits)
     config.codes, config.checksum = nil, nil
     runs.write(dir .. '/old-exact/config.json', config)
-    gives(0, exact .. ' --set epochs=2 --resume', 'test: auc')
+    gives(0, exact .. ' --set epochs=2 --resume', '\nauc ')
   end)
 
   it('has what its model made, changed and gave up since it was built', function()

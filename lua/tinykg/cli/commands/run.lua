@@ -14,8 +14,13 @@ local function parser()
   p:argument('recipe', 'a recipe: a Lua file that returns tk.recipe{...}, or one of ' ..
              'tinykg\'s own by name: kgat, kgcn, kgin, ...'):args('*')
   options.add_data(p)
-  p:option('--grid', 'several values of an option, or of bits and rounding; repeatable')
+  p:option('--grid', 'several values of an option, or of bits and rounding; repeatable; with ' ..
+           '--search also a range: KEY=A..B, KEY=A..B:log, KEY=A..B:int')
     :count('*'):argname('KEY=A,B,C')
+  p:option('--search', 'draw points of the grid, the best by validation is printed with its ' ..
+           'command: random=N trains N points (20), asha=N stops bad ones early (successive ' ..
+           'halving), ask takes points from standard input as lines of JSON')
+    :argname('random=N|asha=N|ask')
   p:option('--bits', 'how kept activations are stored: 32, 8, 4, 2, 1, or auto: the most for ' ..
            'each value that fit (default: 32; with --budget: auto)')
   options.add_budget(p)
@@ -81,7 +86,7 @@ return function(...)
   if s.json and (s.report or s.profile) then
     options.usage('--json: it prints objects alone: without --report and --profile')
   end
-  if #s.recipes * #s.seeds * #s.grid == 1 then return run_one(s) end
+  if #s.recipes * #s.seeds * #s.grid == 1 and not s.search then return run_one(s) end
   for _, name in ipairs{'from', 'profile'} do
     if s[name] then options.usage('--%s: it is for one run, not for a sweep', name) end
   end

@@ -6,6 +6,7 @@ local batches = require 'tinykg.data.loader.batches'
 local ops = require 'tinykg.engine.ops'
 local renamed = require 'tinykg.base.arguments.renamed'
 local runtime = require 'tinykg.engine.runtime'
+local show = require 'tinykg.data.look.show'
 local step = require 'tinykg.engine.step'
 local tensor = require 'tinykg.engine.tensor'
 
@@ -21,8 +22,9 @@ end
 local function buffers(cache, n, labelled)
   local b = cache[n]
   if not b then
-    b = {n = n, users = tensor.create(tensor.I32, {n}), items = tensor.create(tensor.I32, {n}),
-         labels = labelled and tensor.create(tensor.F32, {n}) or nil}
+    b = show.batch{n = n, users = tensor.create(tensor.I32, {n}),
+                   items = tensor.create(tensor.I32, {n}),
+                   labels = labelled and tensor.create(tensor.F32, {n}) or nil}
     cache[n] = b
   end
   return b

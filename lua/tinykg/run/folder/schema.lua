@@ -58,7 +58,8 @@ schema.CONFIG = {recipe = 'string', recipe_file = 'string?', data = 'string', op
 
 schema.SUMMARY = {recipe = 'string', epochs = 'count', best_epoch = 'count', valid = 'table?',
                 test = 'table?', kept = {reference_bytes = 'number', stored_bytes = 'number'},
-                memory = {peak = 'number'}, time = {step_ms = 'number'}, columns = 'table?'}
+                memory = {peak = 'number'}, time = {step_ms = 'number'}, columns = 'table?',
+                metric = 'string?', popularity = 'table?', advice = 'string?'}
 
 schema.KEPT = {phases = {each = {name = 'string', values = 'table'}}}
 
