@@ -224,13 +224,13 @@ local function train_epoch(self)
   end
   while at.phase <= #self.phases do
     local phase = self.phases[at.phase]
-    local mean, finished = phase:epoch(at, function(p, done, count, loss)
+    local average, finished = phase:epoch(at, function(p, done, count, loss)
       at.seconds = before + clock.now() - started
       self.line.update(function() return progress_of(self, p, done, count, loss) end)
       if self.settings.on_step then self.settings.on_step(self) end
     end)
     if finished then
-      at.losses[phase.name] = mean
+      at.losses[phase.name] = average
     else
       at.waiting = at.waiting or {}
       at.waiting[phase.name] = {done = at.done, total = at.total}
