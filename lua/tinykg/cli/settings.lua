@@ -117,7 +117,8 @@ local function arguments_of(path, trusted)
           shown = c.recipe_file, data = c.data, set = set, data_set = data_set, grid = {},
           bits = tostring(c.bits_asked or c.bits), rounding = c.rounding,
           seed = ('%.0f'):format(c.seed), device = c.device, threads = tostring(c.threads),
-          steps = c.steps and tostring(c.steps), check = c.check, tensorboard = c.tensorboard,
+          extend = c.extend, steps = c.steps and tostring(c.steps), check = c.check,
+          tensorboard = c.tensorboard,
           checkpoint = c.checkpoint and tostring(c.checkpoint / 60),
           budget = c.budget and ('%.0fB'):format(c.budget)}
 end
@@ -126,6 +127,24 @@ local function check_resume(a)
   if a.resume and a.force then usage('--resume goes on, --force begins anew: take one') end
   if a.from and not a.resume then usage('--from: it is for --resume') end
   options.choice(a.from or 'last', {'last', 'last-1'}, '--from: %s is not last or last-1')
+end
+
+local OF_MODEL = {'recipe', 'shown', 'data', 'data_set', 'bits', 'rounding'}
+
+--- Fills in what --extend takes from the run that is extended: recipe, data set, options.
+local function extend(a)
+  if a.extend == nil then return a end
+  local known = arguments_of(a.extend, a.trust)
+  if type(known.recipe) ~= 'table' or folder.has(a.extend, folder.SWEEP) then
+    usage('--extend: %s is a sweep: name one of its runs', a.extend)
+  end
+  if #a.recipe > 1 then usage('--extend: one recipe, that of the run') end
+  for _, key in ipairs(OF_MODEL) do
+    local given = a[key]
+    if given == nil or type(given) == 'table' and #given == 0 then a[key] = known[key] end
+  end
+  a.set = options.overridden(known.set, a.set, '--set')
+  return a
 end
 
 --- The bits of a run that was begun with a budget are those that it chose, and need not be given.
@@ -140,7 +159,8 @@ end
 --- Fills in settings that were not given.
 local function complete(a)
   check_resume(a)
-  if not a.resume then return a end
+  a.typed = {unpack(a.set)}
+  if not a.resume then return extend(a) end
   if #a.recipe > 0 and a.out then return keep_budget(a) end
   if not a.out then
     a.out = begun_folder(a)
@@ -176,7 +196,8 @@ return function(a)
   return {
     recipes = a.recipe, shown = a.shown, data = a.data, out = a.out, resume = a.resume,
     from = a.from, force = a.force,
-    data_options = options.of_data(a.data_set), options = set,
+    data_options = options.of_data(a.data_set), options = set, extend = a.extend,
+    typed = options.pairs(a.typed or a.set, '--set'), -- without what --extend fills in
     grid = points_of(axes_of(a.grid, taken_of(a, set)), search, seeds[1]), seeds = seeds,
     search = search, point_of = function(settings) return applied(space.point(settings)) end,
     bits = width_of(a.bits or (a.budget or a.device_memory) and 'auto' or '32',

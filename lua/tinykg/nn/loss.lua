@@ -114,23 +114,23 @@ local function positives_of(x, y, positives)
 end
 
 --- Contrastive loss of pairs of rows, InfoNCE (van den Oord et al., 2018), which SGL, KGCL, KGRec
---- and MCCLK train with: for each row x_i the cross-entropy of x_i . y_j / temperature over all rows
---- of y, of which its own is to win; the mean over the rows of x. With `positives` y may be a whole
---- catalogue: then this is the softmax loss over all its items. Rows are taken as they are: most
---- models call `normalize` on both. The [n, m] products are never made: one number per row is saved
---- beside x and y, and backward computes them again in tiles.
+--- and MCCLK train with: for each row x_i the cross-entropy of x_i . y_j / temperature over all
+--- rows y_j, of which its own is to win; the mean over the rows of x. With `positives` y may be a
+--- whole catalogue: then this is the softmax loss over all its items. Rows are taken as they are:
+--- most models call `normalize` on both. The [n, m] products are never made: one number per row is
+--- saved beside x and y, and backward computes them again in tiles.
 ---
 ---   local x, y = tk.tensor{{1, 0}, {0, 1}}, tk.tensor{{1, 0}, {0, 1}}
 ---   print(('%.4f'):format(tk.loss.contrast(x, y, 0.5):item()))             --> 0.1269
----@param x Tensor [n, d] ---@param y Tensor [m, d]; row i belongs to x's row i
+---@param x Tensor [n, d] ---@param y Tensor [m, d]; its row i belongs to row i of x
 ---@param temperature number above 0; .1 and .2 are usual
----@param options? {positives: Tensor?, reduce: string?} positives: int32 [n], the row of y that each
---- row of x belongs to; reduce 'mean', the default, or 'none': the loss of each row
+---@param options? {positives: Tensor?, reduce: string?} positives int32 [n]: the row of y that each
+--- row of x belongs to, instead; reduce 'mean', the default, or 'none': a loss per row
 ---@return Tensor a number, or [n]
 function loss.contrast(x, y, temperature, options)
   runtime.options('loss.contrast', options, 'positives reduce')
   options = options or {}
-  if not (temperature > 0) then
+  if temperature <= 0 or temperature ~= temperature then
     runtime.fail('loss.contrast: temperature %g is not above 0', temperature)
   end
   if x:rank() ~= 2 or y:rank() ~= 2 or x:size(2) ~= y:size(2) then

@@ -61,13 +61,14 @@ local function file_comment(module)
   return best and comments.of_file(best)
 end
 
---- Whether a value is a table of functions: one without a class. Old names of functions are found
---- by a metatable that has nothing else (tinykg.base.arguments.renamed).
+--- Whether a value is a table of functions: one without a class, or a module that is called. Old
+--- names of functions are found by a metatable that has nothing else
+--- (tinykg.base.arguments.renamed).
 local function is_module(value)
   if type(value) ~= 'table' then return false end
   local meta = getmetatable(value)
-  return meta == nil or type(meta) == 'table' and next(meta) == '__index'
-    and next(meta, '__index') == nil
+  return meta == nil or comments.call_of(value) ~= nil
+    or type(meta) == 'table' and next(meta) == '__index' and next(meta, '__index') == nil
 end
 
 --- One or two lines about a function or module: its signature and its first sentence.
@@ -111,6 +112,9 @@ end
 ---@return string
 function help.of(value, name)
   if type(value) == 'function' then return of_function(value, name) end
+  if comments.call_of(value) then
+    return of_function(value, name) .. '\n' .. listing(value, name and name .. '.' or '')
+  end
   return of_value(value, name)
 end
 

@@ -7,6 +7,7 @@ local budget = require 'tinykg.train.budget'
 local budget_table = require 'tinykg.run.budget_table'
 local checkpoint = require 'tinykg.run.folder.checkpoint'
 local clock = require 'tinykg.base.clock'
+local extend = require 'tinykg.run.folder.extend'
 local data_set = require 'tinykg.run.data_set'
 local fingerprint = require 'tinykg.data.fingerprint'
 local folder = require 'tinykg.run.folder'
@@ -37,7 +38,8 @@ local function config_of(o)
           bits = s.bits, bits_asked = s.bits_asked, budget = s.budget, chosen = s.chosen,
           rounding = s.rounding, codes = folder.CODES, device = tk.device(),
           threads = tk.threads(), version = tk.version, steps = s.steps,
-          checkpoint = s.checkpoint, check = s.check, tensorboard = s.tensorboard}
+          checkpoint = s.checkpoint, check = s.check, tensorboard = s.tensorboard,
+          extend = s.extend and folder.absolute(s.extend)}
 end
 
 --- `exact` is the plan of the same run at 32 bits, nil if that is this run.
@@ -226,6 +228,10 @@ local function set_up(o, data, path, resuming)
   local run = train.new(o.recipe, data, o.options, settings)
   save = saver(path, run, s.checkpoint)
   if resuming then restore(o, path, run) else folder.fresh(path) end
+  if s.extend and run.at.phase == 0 and run.at.epoch == 1 then
+    local text = extend(s.extend, run.model, data)
+    if not quiet then print(format.wrapped(text, terminal.width(1), '  ')) end
+  end
   write_description(o, path, data)
   log = folder.logger(path, run.at.epoch - 1)
   events = tensorboard_log(path, config_of(o), s.tensorboard, run:steps() + 1)

@@ -6,18 +6,23 @@ local tables = require 'tinykg.base.tables'
 
 local messages = {}
 
-local SHOWN = {'auc', 'f1', 'recall@10', 'recall@20', 'ndcg@10', 'ndcg@20'}
+local SHOWN = {auc = 1, f1 = 2, recall = 3, ndcg = 4}
 
---- The names of the metrics that are shown, in order: also with a mark of how they were measured,
---- and a recipe's own.
+--- Where a metric stands among those that are shown, nil if it does not: also with a mark of how it
+--- was measured. F1 is that of labels.
+local function place_of(name)
+  local base, k = name:match('^(%a+)@?(%d*)')
+  local place = SHOWN[base]
+  if not place or not name:find('^%a+@?%d*$') and not name:find('^%a+@?%d* %(') then return nil end
+  return (place <= 2) == (k == '') and place * 1e9 + (tonumber(k) or 0) or nil
+end
+
+--- The names of the metrics that are shown, in order: AUC, F1 of labels, recall and NDCG at each k,
+--- also with a mark of how they were measured, and a recipe's own.
 ---@param measured table<string, any> by name ---@return string[]
 function messages.metric_names(measured)
-  local list = {}
-  for _, shown in ipairs(SHOWN) do
-    for _, name in ipairs(tables.sorted_keys(measured)) do
-      if name == shown or name:sub(1, #shown + 2) == shown .. ' (' then list[#list + 1] = name end
-    end
-  end
+  local list = tables.filter(tables.sorted_keys(measured), place_of)
+  table.sort(list, function(a, b) return place_of(a) < place_of(b) end)
   return tables.append(list, tables.filter(tables.sorted_keys(measured), statistics.is_own))
 end
 
@@ -76,7 +81,7 @@ end
 ---@param record table of the log ---@param better boolean? ---@param metric string that decides
 function messages.epoch(record, better, metric)
   local before = ('epoch %3d  %s'):format(record.epoch, messages.losses(record))
-  local after = ('  %s%s'):format(format.duration(record.seconds), better and ' *' or '')
+  local after = ('  %s%s'):format(format.duration(record.seconds), better and record.valid and ' *' or '')
   local valid = record.valid and '  valid' .. that_fit(record.valid, metric,
                                                        WIDTH - #before - #after - 7)
   return before .. (valid or '') .. after

@@ -7,9 +7,11 @@ local source_line = require 'tinykg.base.source_line'
 local clock = require 'tinykg.base.clock'
 local evaluate = require 'tinykg.train.evaluate'
 local format = require 'tinykg.base.format'
+local groups = require 'tinykg.train.update.groups'
 local metrics = require 'tinykg.train.metrics'
 local phases = require 'tinykg.train.phases'
 local popularity = require 'tinykg.train.baseline.popularity'
+local pretrained = require 'tinykg.train.start.pretrained'
 local progress = require 'tinykg.base.progress'
 local rows = require 'tinykg.data.rows'
 local schedule = require 'tinykg.train.schedule'
@@ -35,7 +37,22 @@ local function in_memory()
   }
 end
 
-local CUTS = {10, 20}
+--- The lengths of lists that are evaluated, ascending. Errors: an option eval_k that lists none.
+---@param o {eval_k: string} ---@param settings? {k: integer[]} of a caller, which come first
+local function cuts_of(o, settings)
+  if settings and settings.k then return settings.k end
+  local list = {}
+  for text in tostring(o.eval_k):gmatch('[^,%s]+') do
+    local k = tonumber(text)
+    if not k or k < 1 or k % 1 ~= 0 then
+      error(("option eval_k: '%s' is not a whole number >= 1"):format(text), 0)
+    end
+    list[#list + 1] = k
+  end
+  if #list == 0 then error('option eval_k: no number given', 0) end
+  table.sort(list)
+  return tables.unique(list)
+end
 
 --- 'recall@10', 'precision@10', ... at all cuts. ---@param cuts integer[]
 ---@param mark? string what stands behind each name (sample_ranking) ---@return string[]
@@ -77,8 +94,9 @@ local function watched(o, data, cuts, own)
 end
 
 --- Builds a recipe's model, ready to train. Errors: build did not return a model.
+---@param settings? {pretrained: boolean} false: without the vectors of option pretrained
 ---@return Module
-function train.build(recipe, data, o)
+function train.build(recipe, data, o, settings)
   local outer = source_line.enter(recipe.build)
   local model = recipe.build(data, o)
   local found = type(model) == 'table' and type(model.train) == 'function'
@@ -92,6 +110,8 @@ function train.build(recipe, data, o)
     model:halve()
     C.tkg_memory_reset_peak(runtime.engine) -- not the moment when a table was there in both widths
   end
+  groups(model, o)
+  if not settings or settings.pretrained ~= false then pretrained(model, data, o.pretrained) end
   return model:train()
 end
 
@@ -141,7 +161,7 @@ function train.new(recipe, data, o, settings)
   if data.train.n == 0 then error('the data set has no training interactions', 0) end
   schedule.check(o)
   local self = setmetatable({recipe = recipe, data = data, o = o, settings = settings}, Run)
-  self.metric = watched(o, data, settings.k or CUTS, recipe.metrics)
+  self.metric = watched(o, data, cuts_of(o, settings), recipe.metrics)
   runtime.uncollected(build, self)
   self.line = progress.line(settings.quiet)
   self.keeper = settings.best or in_memory()
@@ -261,7 +281,7 @@ function Run:evaluate(part, each)
   end
   local at_once = train.evaluation_size(self.o, self.settings)
   local ok, result = pcall(evaluate.model, self.model, self.data, part, {
-    k = self.settings.k or CUTS, progress = progressed, size = at_once.size,
+    k = cuts_of(self.o, self.settings), progress = progressed, size = at_once.size,
     block = at_once.block, users = at_once.users, negatives = at_once.negatives,
     exposure = self.o.exposure, each = each})
   if not ok then
@@ -380,7 +400,7 @@ function Run:train()
   result.per_user = users
   result.memory = self:memory() -- of all of the run, this evaluation included
   result.metric, result.popularity = self.metric, popularity(self.data, {
-    k = self.settings.k or CUTS, size = train.evaluation_size(self.o, self.settings).size,
+    k = cuts_of(self.o, self.settings), size = train.evaluation_size(self.o, self.settings).size,
     users = self.o.eval_users, negatives = self.o.eval_negatives})
   result.model, result.phases = self.model, self.phases
   return result

@@ -18,6 +18,7 @@ local ffi = require 'ffi'
 local json = require 'tinykg.base.json'
 local tables = require 'tinykg.base.tables'
 local C = require 'tinykg.engine.lib'
+local accumulator = require 'tinykg.train.update.accumulator'
 local batches = require 'tinykg.data.loader.batches'
 local source_line = require 'tinykg.base.source_line'
 local clock = require 'tinykg.base.clock'
@@ -150,8 +151,9 @@ function phases.of(recipe, model, data, o, settings)
     self.optimizer = optimizer_of(recipe, p, o, optimizers)
     optimizers[p.name] = self.optimizer
     self.lr = self.optimizer.lr
+    self.accumulator = o.accumulate > 1 and accumulator(model, o, self.optimizer) or nil
     self.step = step_of.new(step_function(self, p, model, data, o), {
-      optimizer = self.optimizer, bits = p.bits or settings.bits,
+      optimizer = not self.accumulator and self.optimizer or nil, bits = p.bits or settings.bits,
       value_bits = not p.bits and (settings.value_bits or {})[p.name] or nil,
       rounding = settings.rounding,
       small = settings.small, check = settings.check})
@@ -229,7 +231,8 @@ function Phase:epoch(at, progressed)
     self.times[#self.times + 1] = clock.now() - before
     check_loss(self, loss, at.epoch)
     at.total, at.done = at.total + loss, at.done + 1
-    if self.average then
+    local updated = not self.accumulator or self.accumulator:take(at.done, at.done == count)
+    if self.average and updated then
       at.owed = 1
       self.average(at)
     end

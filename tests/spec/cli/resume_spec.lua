@@ -63,6 +63,10 @@ describe('a run that goes on', function()
      'sgl, views of an epoch'},
     {'bpr-mf', '--set epochs=6 --set dim=16 --set batch_size=256 --set optimizer_bits=8 ' ..
                '--set optimizer_rowwise=true --set parameter_bits=16'},
+    {'kgat', '--bits 2 --set epochs=3 --set kg_batch_size=256 --set batch_size=64 --set dim=16 ' ..
+             '--set accumulate=3 --set frozen=relations --set lr_of=projections:0.5 ' ..
+             '--set decay_of=nodes:0.01 --set ema=0.9',
+     'kgat, several batches per update'},
   } do
     local name = case[3] or case[1]
     it('ends as if it had not been killed: ' .. name, function()
