@@ -221,7 +221,7 @@ function Phase:epoch(at, progressed)
   local next_batch, count = rest_of(self, at)
   self.count = count
   if self.limit then count = math.min(self.limit, count) end
-  local stop = math.min(count, at.done + self.turn)
+  local stop = math.min(count, (math.floor(at.done / self.turn) + 1) * self.turn)
   local rate = self.lr * schedule.share(self.o, at.epoch, at.drops)
   if self.average then self.average(at) end -- what an interrupted run left to do
   while at.done < stop do
