@@ -124,8 +124,9 @@ end
 ---@field at table the position: the `epoch`, its `phase` (0: not begun; one more than there are:
 ---  all done), the phase's steps `done` and the sum `total` of their losses, `owed` (of
 ---  tinykg.train.average), `losses` of the phases that are through, `waiting`: done and total of
----  those that wait for their next turn, by name, `seconds`, `draws`, on which no_grad's random
----  numbers depend, `beginning` while the model's begin_epoch or on_epoch runs, and `waits`
+---  those that wait for their next turn, by name, `from`: done when this turn began, `seconds`,
+---  `draws`, on which no_grad's random numbers depend, `beginning` while the model's begin_epoch or
+---  on_epoch runs, and `waits`
 ---  and `drops` of schedule = plateau
 ---@field best {epoch: integer?, value: number?, metrics: table?} of the epochs validated so far
 ---@field epoch_times number[] seconds
