@@ -124,8 +124,9 @@ end
 ---@field at table the position: the `epoch`, its `phase` (0: not begun; one more than there are:
 ---  all done), the phase's steps `done` and the sum `total` of their losses, `owed` (of
 ---  tinykg.train.average), `losses` of the phases that are through, `waiting`: done and total of
----  those that wait for their next turn, by name, `seconds`, `draws`, on which no_grad's random
----  numbers depend, `beginning` while the model's begin_epoch or on_epoch runs, and `waits`
+---  those that wait for their next turn, by name, `from`: done when this turn began, `seconds`,
+---  `draws`, on which no_grad's random numbers depend, `beginning` while the model's begin_epoch or
+---  on_epoch runs, and `waits`
 ---  and `drops` of schedule = plateau
 ---@field best {epoch: integer?, value: number?, metrics: table?} of the epochs validated so far
 ---@field epoch_times number[] seconds
@@ -185,10 +186,22 @@ local function time_left(self, share)
   return (o.epochs - epoch + 1 - share) * each + (validations + 1) * evaluation
 end
 
+--- How much of an epoch is through, of 1: its phases weigh the same. `own`: of the one that runs.
+local function share_of(self, own)
+  local at, due, through = self.at, 0, own
+  for _, phase in ipairs(self.phases) do
+    local waits = (at.waiting or {})[phase.name]
+    due = due + (phase:due(at.epoch) and 1 or 0)
+    through = through + (at.losses[phase.name] and 1
+                         or waits and waits.done / (phase.count or math.huge) or 0)
+  end
+  return through / due
+end
+
 --- The progress of a run in a phase: the bar is the run's, the percentage the epoch's.
 local function progress_of(self, phase, done, count, loss)
   local o, epoch = self.o, self.at.epoch
-  local share = (self.at.phase - 1 + done / count) / #self.phases
+  local share = share_of(self, done / count)
   local left = time_left(self, share)
   return {
     before = ('epoch %d/%d  %2.0f %%'):format(epoch, o.epochs, math.floor(100 * share)),

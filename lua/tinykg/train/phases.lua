@@ -145,7 +145,7 @@ function phases.of(recipe, model, data, o, settings)
   local list, optimizers = {}, {}
   for i, p in ipairs(declared(recipe, model, data, o)) do
     local self = setmetatable({name = p.name, loss = p.loss, steps = p.steps, o = o,
-                               every = p.every or 1, turn = p.turn or math.huge,
+                               every = p.every or 1, turn = p.turn,
                                recipe = recipe, limit = settings.steps, times = {}, buffers = {},
                                rounding = settings.rounding}, Phase)
     self.optimizer = optimizer_of(recipe, p, o, optimizers)
@@ -221,7 +221,8 @@ function Phase:epoch(at, progressed)
   local next_batch, count = rest_of(self, at)
   self.count = count
   if self.limit then count = math.min(self.limit, count) end
-  local stop = math.min(count, at.done + self.turn)
+  if self.turn then at.from = at.from or at.done end -- where the turn began, also of a resumed one
+  local stop = math.min(count, self.turn and at.from + self.turn or count)
   local rate = self.lr * schedule.share(self.o, at.epoch, at.drops)
   if self.average then self.average(at) end -- what an interrupted run left to do
   while at.done < stop do
@@ -241,6 +242,7 @@ function Phase:epoch(at, progressed)
     runtime.check_interrupt()
   end
   source_line.leave(outer)
+  at.from = nil
   if stop < count then
     self.left = {epoch = at.epoch, done = at.done, next_batch = next_batch, count = self.count}
   end
