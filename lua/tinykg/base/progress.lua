@@ -10,10 +10,15 @@ local progress = {}
 local channel = os.getenv('TINYKG_PROGRESS')
 channel = channel and io.open(channel, 'w')
 
----@param quiet boolean
+local silent = false
+
+--- Makes all lines from now on silent: --quiet, which is read before a data set is loaded.
+function progress.silence() silent = true end
+
+---@param quiet? boolean
 function progress.line(quiet)
   local drawn, last = 0, -1
-  local on = not quiet and (channel or posix.is_terminal(2))
+  local on = not quiet and not silent and (channel or posix.is_terminal(2))
   return {
     --- Shows the text that fn() returns, at most ten times a second.
     update = function(fn)
