@@ -63,7 +63,7 @@ static void has_buffer(void) {
 
 static void multiply(const tkg_gemm *g, const float *a, const float *b, float *out) {
   cblas_sgemm(CblasRowMajor, g->ta ? CblasTrans : CblasNoTrans, g->tb ? CblasTrans : CblasNoTrans,
-              g->m, g->n, g->k, 1, a, g->lda, b, g->ldb, g->adds ? 1 : 0, out, g->n);
+              g->m, g->n, g->k, 1, a, g->lda, b, g->ldb, g->adds ? 1 : 0, out, tkg__gemm_ldc(g));
 }
 
 int tkg__gemm(const tkg_gemm *g, const float *a, const float *b, float *out) {

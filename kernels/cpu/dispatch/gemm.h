@@ -10,7 +10,14 @@ typedef struct tkg_gemm {
   bool ta, tb; /* a, b transposed */
   int lda, ldb;
   bool adds; /* adds to `out` instead of overwriting it */
+  int ldc;   /* 0: n */
 } tkg_gemm;
+
+/* Columns from one row of `out` to the next. */
+static inline int tkg__gemm_ldc(const tkg_gemm *g) { return g->ldc ? g->ldc : g->n; }
+
+/* The most columns of both operands of a product for which there are narrow kernels. */
+enum { TKG_NARROW = 128 };
 
 /* Computes out[m, n] = op(a) op(b) in one thread. TKG_E_MEMORY if the library would find no memory
  * for its buffers. */

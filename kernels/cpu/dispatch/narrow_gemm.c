@@ -22,7 +22,6 @@
 #include <sys/mman.h>
 
 enum {
-  MOST = 128,    /* columns of each operand; more are the BLAS library's */
   PANEL = 64,    /* columns of out that a kernel computes */
   ROWS = 256,    /* rows of a that a kernel reads: tiles are multiples of it */
   SQUARE = 16,   /* columns of b that are transposed at a time */
@@ -133,7 +132,8 @@ const char *tkg__narrow_kernels(void) {
 
 bool tkg__is_narrow(const tkg_gemm *g) {
   const int across = g->ta ? g->m : g->k;
-  return !(g->ta && g->tb) && g->k > 0 && across <= MOST && g->n <= MOST && tkg__narrow_kernels();
+  return !(g->ta && g->tb) && g->k > 0 && across <= TKG_NARROW && g->n <= TKG_NARROW &&
+         tkg__narrow_kernels();
 }
 
 /* ---- products ---- */
@@ -155,7 +155,7 @@ static int multiply_block(const tkg_gemm *g, int rows, const float *a, const flo
                      .k = g->ta ? rows : g->k,
                      .lda = g->lda,
                      .ldb = ldb,
-                     .ldc = g->n,
+                     .ldc = tkg__gemm_ldc(g),
                      .flags = g->ta ? LIBXSMM_GEMM_FLAG_TRANS_B : LIBXSMM_GEMM_FLAG_NONE,
                      .adds = adds};
     const libxsmm_smmfunction f = kernel_of(&s);
@@ -170,9 +170,9 @@ static int multiply(const tkg_gemm *g, const float *a, const float *b, int ldb, 
   for (int first = 0, rows; first < all; first += rows) {
     rows = block_rows(all - first);
     const size_t at = (size_t)first;
-    int status =
-        multiply_block(g, rows, a + at * (size_t)g->lda, g->ta ? b + at * (size_t)ldb : b, ldb,
-                       g->ta ? out : out + at * (size_t)g->n, g->adds || (g->ta && first));
+    int status = multiply_block(g, rows, a + at * (size_t)g->lda, g->ta ? b + at * (size_t)ldb : b,
+                                ldb, g->ta ? out : out + at * (size_t)tkg__gemm_ldc(g),
+                                g->adds || (g->ta && first));
     if (status) return status;
   }
   return TKG_OK;
@@ -189,7 +189,7 @@ static void transpose(const tkg_gemm *g, const float *b, float *to) {
 
 /* libxsmm has no kernels for a transposed b. */
 int tkg__narrow_gemm(const tkg_gemm *g, const float *a, const float *b, float *out) {
-  float transposed[MOST * MOST];
+  float transposed[TKG_NARROW * TKG_NARROW];
   if (!g->tb) return multiply(g, a, b, g->ldb, out);
   transpose(g, b, transposed);
   return multiply(g, a, transposed, g->n, out);
