@@ -100,7 +100,7 @@ static int check_sizes(const grouped *s) {
 static int multiply(const grouped *s, const float *left, int64_t n, int32_t kind, float *right) {
   const float *w = s->y + kind * s->d * s->k;
   const int d = (int)s->d, k = (int)s->k;
-  const tkg_gemm g = {(int)n, k, d, false, s->transposed, d, s->transposed ? d : k, false, 0};
+  const tkg_gemm g = {(int)n, k, d, false, s->transposed, d, s->transposed ? d : k, false};
   if (d > 0 && k > 0) return tkg__gemm(&g, left, w, right);
   memset(right, 0, (size_t)(n * s->k) * sizeof *right);
   return TKG_OK;
@@ -212,7 +212,7 @@ static int grouped_outer(const tkg_call *c, int64_t begin, int64_t end) {
   gather_rows(s.y, order, n, s.k, right);
   for (int64_t i = 0, last; i < n && !status; i = last) {
     last = group_end(&s, order, i, n);
-    const tkg_gemm g = {d, k, (int)(last - i), true, false, d, k, false, 0};
+    const tkg_gemm g = {d, k, (int)(last - i), true, false, d, k, false};
     status = tkg__gemm(&g, left + i * s.d, right + i * s.k, out + s.ids[order[i]] * s.d * s.k);
   }
   return status;

@@ -75,8 +75,8 @@ static void multiply_tiny(const product *p, const float *a, const float *b, floa
 
 /* Multiplies a block: p's m and k are the block's, a and b its first elements. */
 static int multiply(const product *p, const float *a, const float *b, float *out) {
-  const tkg_gemm whole = {(int)p->m,   (int)p->n,   (int)p->k, p->ta, p->tb,
-                          (int)p->lda, (int)p->ldb, false,     0};
+  const tkg_gemm whole = {(int)p->m, (int)p->n,   (int)p->k,   p->ta,
+                          p->tb,     (int)p->lda, (int)p->ldb, false};
   if (p->m == 0 || p->n == 0) return TKG_OK;
   if (p->k > 0 && p->m * p->n * p->k > TINY) return tkg__gemm(&whole, a, b, out);
   if (p->k == 0)
@@ -141,8 +141,8 @@ static int rows(const tkg_call *c, int64_t first, int64_t last) {
 /* Adds A^T B of rows first..last-1 of both to `part`, or begins it. */
 static int accumulate(const tkg_call *c, int64_t first, int64_t last, float *part, bool begins) {
   product p = product_of(c->node, c->in);
-  const tkg_gemm some = {
-      (int)p.m, (int)p.n, (int)(last - first), true, false, (int)p.lda, (int)p.ldb, !begins, 0};
+  const tkg_gemm some = {(int)p.m, (int)p.n,   (int)(last - first), true,
+                         false,    (int)p.lda, (int)p.ldb,          !begins};
   if (p.m == 0 || p.n == 0) return TKG_OK;
   return tkg__gemm(&some, (const float *)c->data[0] + first * p.lda,
                    (const float *)c->data[1] + first * p.ldb, part);

@@ -81,8 +81,8 @@ static int multiply(const block *b, int cols, const float *users, const float *i
                     bool adds) {
   for (int64_t i = 0; i < n; i += TKG_NARROW) {
     const int some = n - i < TKG_NARROW ? (int)(n - i) : TKG_NARROW;
-    const tkg_gemm product = {(int)b->n, some, cols, false, true, cols, cols, adds, (int)n};
-    const int status = tkg__gemm(&product, users, items + i * cols, b->scores + i);
+    const tkg_gemm product = {(int)b->n, some, cols, false, true, cols, cols, adds};
+    const int status = tkg__gemm_columns(&product, users, items + i * cols, b->scores + i, (int)n);
     if (status) return status;
   }
   return TKG_OK;
