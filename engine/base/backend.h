@@ -99,6 +99,10 @@ typedef struct tkg_backend {
   const tkg_tile_rules *tiles;
   /* A status; the message then begins with the failed call's `where`. */
   int (*run_tiles)(const tkg_tile_call *calls, int n, const tkg_tiling *tiling);
+  /* How many pieces of work (kernels, copies, memsets, calls of libraries) `run_tiles` of these
+   * calls queues, or `run` of the only one without a tiling. Addresses tell alignment and are not
+   * read. NULL: one. */
+  int64_t (*launches)(const tkg_tile_call *calls, int n, const tkg_tiling *tiling);
 
   /* ---- backends that rank by products of rows without storing all scores; NULL on others ---- */
 

@@ -233,14 +233,21 @@ static int memories_of(const tkg_engine *engine, const tkg_group *g) {
   return at_once < g->chunks ? at_once : g->chunks;
 }
 
-static int64_t scratch_in_group(const tkg_planner *z, const tkg_group *g, const tkg_node *n) {
-  const tkg_tile_rules *rules = z->tape->engine->backend->tiles;
-  const tkg_node *in[TKG_MAX_INPUTS];
-  tkg__inputs_of(z->tape, n, in);
-  bool reduces = tkg__part(z->tape, n) == TKG_PART_REDUCES;
+static int64_t scratch_in_group(const tkg_program *p, const tkg_group *g, int i) {
+  const tkg_tile_rules *rules = p->tape->engine->backend->tiles;
+  const tkg_node *n = &p->tape->nodes[i], *in[TKG_MAX_INPUTS];
+  tkg__inputs_of(p->tape, n, in);
+  bool reduces = tkg__part(p->tape, n) == TKG_PART_REDUCES;
   int64_t bytes = reduces ? tkg__bytes(n) : 0;
   if (rules->scratch_bytes) bytes = rules->scratch_bytes(n, in);
   return reduces ? g->chunks * bytes : bytes;
+}
+
+int64_t tkg__scratch_bytes(const tkg_program *p, int i) {
+  const tkg_node *n = &p->tape->nodes[i], *in[TKG_MAX_INPUTS];
+  if (p->group_of[i] >= 0) return scratch_in_group(p, &p->groups[p->group_of[i]], i);
+  tkg__inputs_of(p->tape, n, in);
+  return p->tape->engine->backend->scratch_bytes(n, in);
 }
 
 static int lay_out_group(tkg_planner *z, tkg_group *g) {
@@ -251,7 +258,7 @@ static int lay_out_group(tkg_planner *z, tkg_group *g) {
     int i = p->order[o];
     const tkg_node *n = &z->tape->nodes[i];
     if (p->storage[i] != i) continue;
-    int64_t scratch = scratch_in_group(z, g, n);
+    int64_t scratch = scratch_in_group(p, g, i);
     if (scratch > 0) p->scratch[i] = add_block(z, scratch, g->first, g->first, TKG_KIND_TRANSIENT);
     if (p->in_tile[i]) continue;
     bool reduces = tkg__part(z->tape, n) == TKG_PART_REDUCES;
@@ -266,14 +273,12 @@ static int lay_out_group(tkg_planner *z, tkg_group *g) {
 
 static void lay_out_node(tkg_planner *z, int o) {
   tkg_program *p = z->p;
-  const tkg_backend *backend = z->tape->engine->backend;
   int i = p->order[o];
-  const tkg_node *n = &z->tape->nodes[i], *in[TKG_MAX_INPUTS];
-  tkg__inputs_of(z->tape, n, in);
+  const tkg_node *n = &z->tape->nodes[i];
   end_blocks(z, o);
   if (p->storage[i] == i && p->output_of[i] < 0 && !take_over(z, i, o))
     p->offset[i] = add_block(z, tkg__bytes(n), o, z->last[i], kind_of(z, i));
-  int64_t scratch = backend->scratch_bytes(n, in);
+  int64_t scratch = tkg__scratch_bytes(p, i);
   if (scratch > 0) p->scratch[i] = add_block(z, scratch, o, o, TKG_KIND_TRANSIENT);
   note_peak(z);
 }

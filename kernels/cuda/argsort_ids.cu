@@ -90,6 +90,7 @@ int tkg__argsort_ids(const tkg_call *c, const tkg_argsort *o, const int32_t *ids
     return TKG_OK;
   }
   tkg_launch(prepare_kernel, tkg_flat(o->count), stream, o->count, o->n, ids, keys, places, error);
+  if (!tkg__queues()) return TKG_OK;
   return tkg__radix_sort(tkg_argsort_part(c, o->sort), o->sort_bytes, keys,
                          tkg_argsort_part(c, o->keys), places, tkg_argsort_part(c, o->places),
                          o->count, o->bits, stream);

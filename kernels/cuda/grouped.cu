@@ -290,7 +290,7 @@ static int outer_run(const tkg_call *c, cudaStream_t stream) {
   const tkg_error_slot error = tkg__error_slot_ids(c, s.kinds);
   const tkg_argsort o = tkg__argsort_plan(s.n, s.kinds);
   const int64_t count = tkg__count(c->node), wide = s.d > s.k ? s.d : s.k;
-  if (count > 0) cudaMemsetAsync(c->out, 0, (size_t)count * sizeof(float), stream);
+  tkg_set_bytes(c->out, 0, count * (int64_t)sizeof(float), stream);
   if (s.n == 0) return TKG_OK;
   int status = check_tiles(c, tkg_ceil(s.d, SIDE) * tkg_ceil(s.k, SIDE));
   if (!status) status = tkg__argsort_ids(c, &o, tkg_in<int32_t>(c, 2), error, stream);

@@ -206,11 +206,11 @@ static void add_launch(const tkg_call *c, const scatter &z, const tkg_argsort &o
 }
 
 static void begin(const scatter &z, cudaStream_t stream) {
-  const size_t bytes = (size_t)(z.n * z.d) * sizeof(float);
+  const int64_t bytes = z.n * z.d * (int64_t)sizeof(float);
   if (!z.base)
-    cudaMemsetAsync(z.out, 0, bytes, stream);
+    tkg_set_bytes(z.out, 0, bytes, stream);
   else if (z.base != z.out)
-    cudaMemcpyAsync(z.out, z.base, bytes, cudaMemcpyDeviceToDevice, stream);
+    tkg_copy_bytes(z.out, z.base, bytes, stream);
 }
 
 /* ---- entries ---- */
