@@ -306,6 +306,20 @@ static void add_node(grouping *z, int o) {
   add_to_group(z, o);
 }
 
+/* Nodes of few rows that were moved before a group can form groups of their own. */
+static void group_rest(grouping *z) {
+  const tkg_program *p = z->p;
+  for (int o = 0; o < p->order_count; o++) {
+    if (p->group_of[p->order[o]] < 0) {
+      add_to_group(z, o);
+      continue;
+    }
+    close_group(z, o);
+    z->first = o + 1;
+  }
+  close_group(z, p->order_count);
+}
+
 /* ---- values that exist in tiles only ---- */
 
 /* A value exists in tiles only if all its readers are in its group and read it row by row. */
@@ -336,6 +350,7 @@ int tkg__tile(tkg_program *p, const bool *needed) {
   bool ok = z.made && z.early && z.later;
   for (int o = 0; ok && o < p->order_count; o++) add_node(&z, o);
   if (ok) close_group(&z, p->order_count);
+  if (ok) group_rest(&z);
   if (ok && !p->checked) find_inside(p, needed);
   free(z.made);
   free(z.early);
