@@ -40,7 +40,7 @@ typedef struct tkg_tile_call {
 } tkg_tile_call;
 
 typedef struct tkg_tiling {
-  int64_t rows, tile;
+  int64_t rows, tile; /* rows 0: a small group, whose ops are computed as wholes, one by one */
   int chunks;   /* the rows are cut into so many: the parts of sums over rows */
   char *memory; /* of `memories` tiles, tile_bytes each, if tiles lie in the arena */
   int64_t tile_bytes;
@@ -69,6 +69,10 @@ typedef struct tkg_tile_rules {
   /* Bytes of scratch memory of a row-wise node of a group, or of a part of a sum over rows. NULL:
    * none, and as many as the result. */
   int64_t (*scratch_bytes)(const tkg_node *node, const tkg_node *const *in);
+  /* Of backends that run groups of ops on small values: elements of the largest; 0: none do. And
+   * whether a node can be in one: it needs no scratch memory there. */
+  int64_t small;
+  bool (*runs_small)(const tkg_node *node, const tkg_node *const *in);
 } tkg_tile_rules;
 
 enum tkg_device_memory {

@@ -39,7 +39,7 @@ typedef struct tkg_saved_value {
 /* Nodes that run a tile of rows at a time; see tile.c. */
 typedef struct tkg_group {
   int first, last; /* places in the order */
-  int64_t rows, tile;
+  int64_t rows, tile; /* rows 0: a small group (small_groups.c) */
   int chunks;         /* parts of the rows, run in parallel, each with its own partial sums */
   int memories;       /* number of tiles that have memory at a time */
   int64_t tile_bytes; /* of one */

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "small_groups.h"
 
 enum { FEW = 8 }; /* a node with so many times fewer rows may run before a group */
 enum { LONGER = 4 };
@@ -29,6 +30,7 @@ static const tkg_tile_rules *rules_of(const tkg_tape *tape) { return tape->engin
 static bool is_list(const tkg_tape *tape, const tkg_node *n) {
   const int64_t count = tkg__count(n);
   bool list = rules_of(tape)->most_bytes > 0 && n->dtype == TKG_F32 && n->rank < 2;
+  list = list && count > rules_of(tape)->small;
   for (int k = 0; k < n->inputs && list; k++) {
     const tkg_node *x = &tape->nodes[n->in[k]];
     list = x->dtype == TKG_F32 && (tkg__count(x) == 1 || (x->rank < 2 && tkg__count(x) == count));
@@ -51,6 +53,15 @@ bool tkg__aligned(const tkg_tape *tape, const tkg_node *n, int k) {
   tkg__inputs_of(tape, n, in);
   if (is_list(tape, n)) return tkg__count(in[k]) == tkg__count(n);
   return tkg__row_access(n, in, k) != TKG_ACCESS_WHOLE;
+}
+
+bool tkg__in_small_group(const tkg_program *p, int i) {
+  return p->group_of[i] >= 0 && p->groups[p->group_of[i]].rows == 0;
+}
+
+bool tkg__makes_parts(const tkg_program *p, int i) {
+  return p->group_of[i] >= 0 && !tkg__in_small_group(p, i) &&
+         tkg__part(p->tape, &p->tape->nodes[i]) == TKG_PART_REDUCES;
 }
 
 static int64_t rows_of(const tkg_tape *tape, const tkg_node *n, enum tkg_part part) {
@@ -322,17 +333,20 @@ static void group_rest(grouping *z) {
 
 /* ---- values that exist in tiles only ---- */
 
-/* A value exists in tiles only if all its readers are in its group and read it row by row. */
+/* A value exists in tiles only if all its readers are in its group and read it row by row, or as
+ * they like in a small group. */
 static void find_inside(tkg_program *p, const bool *needed) {
   const tkg_tape *tape = p->tape;
   for (int i = 0; i < tape->n; i++)
     p->in_tile[i] = p->group_of[i] >= 0 && tape->nodes[i].dtype == TKG_F32 &&
-                    tkg__part(tape, &tape->nodes[i]) == TKG_PART_ROWS;
+                    (tkg__in_small_group(p, i) ||
+                     tkg__part(tape, &tape->nodes[i]) == TKG_PART_ROWS);
   for (int i = 0; i < tape->n; i++) {
     const tkg_node *n = &tape->nodes[i];
     for (int k = 0; needed[i] && k < n->inputs; k++) {
       int v = n->in[k];
-      if (p->group_of[v] < 0 || p->group_of[i] != p->group_of[v] || !tkg__aligned(tape, n, k))
+      if (p->group_of[v] < 0 || p->group_of[i] != p->group_of[v] ||
+          (!tkg__in_small_group(p, i) && !tkg__aligned(tape, n, k)))
         p->in_tile[p->storage[v]] = false;
     }
   }
@@ -351,6 +365,7 @@ int tkg__tile(tkg_program *p, const bool *needed) {
   for (int o = 0; ok && o < p->order_count; o++) add_node(&z, o);
   if (ok) close_group(&z, p->order_count);
   if (ok) group_rest(&z);
+  if (ok && z.rules->small > 0) tkg__group_small(p, z.later, z.early);
   if (ok && !p->checked) find_inside(p, needed);
   free(z.made);
   free(z.early);

@@ -217,7 +217,7 @@ static tkg_tile_call tile_call_of(const run *r, int i) {
     t.call.data[k] = (void *)(intptr_t)p->offset[n->in[k]];
   }
   if (t.out_in_tile) t.call.out = (void *)(intptr_t)p->offset[i];
-  t.reduces = !t.out_in_tile && tkg__part(p->tape, n) == TKG_PART_REDUCES;
+  t.reduces = !t.out_in_tile && tkg__makes_parts(p, i);
   return t;
 }
 
