@@ -172,8 +172,8 @@ static int lay_out_tile(tkg_planner *z, tkg_group *g) {
     take_out_widest(z, g);
     status = pack_tile(z, g, g->tile);
   }
-  while (!status && g->rows > 0 && 2 * g->tile <= rules->tallest && 2 * g->tile_bytes <= rules->bytes &&
-         g->rows >= 2 * g->tile * rules->many)
+  while (!status && g->rows > 0 && 2 * g->tile <= rules->tallest &&
+         2 * g->tile_bytes <= rules->bytes && g->rows >= 2 * g->tile * rules->many)
     status = pack_tile(z, g, 2 * g->tile);
   return status;
 }
@@ -256,6 +256,45 @@ int64_t tkg__scratch_bytes(const tkg_program *p, int i) {
   return p->tape->engine->backend->scratch_bytes(n, in);
 }
 
+/* ---- orders of ids ---- */
+
+static tkg_ids_order order_of(const tkg_planner *z, int i) {
+  const tkg_backend *backend = z->tape->engine->backend;
+  const tkg_node *n = &z->tape->nodes[i], *in[TKG_MAX_INPUTS];
+  if (!backend->ids_order || z->p->storage[i] != i || tkg__in_small_group(z->p, i))
+    return (tkg_ids_order){0};
+  tkg__inputs_of(z->tape, n, in);
+  return backend->ids_order(n, in);
+}
+
+static bool same_ids(const tkg_planner *z, int a, tkg_ids_order of_a, int b, tkg_ids_order of_b) {
+  const tkg_program *p = z->p;
+  const int v = z->tape->nodes[a].in[of_a.input], w = z->tape->nodes[b].in[of_b.input];
+  return of_a.bytes == of_b.bytes && of_a.n == of_b.n && p->storage[v] == p->storage[w] &&
+         p->shift[v] == p->shift[w];
+}
+
+/* Gives node i, at place o, the order of its ids: that of an earlier node, or memory up to the last
+ * node that can use it. */
+static void lay_out_order(tkg_planner *z, int i, int o) {
+  tkg_program *p = z->p;
+  const tkg_ids_order own = order_of(z, i);
+  if (own.bytes == 0 || p->ids_order[i] >= 0) return;
+  int last = z->time[o];
+  const int block = z->arena_count;
+  for (int r = o; r < p->order_count; r++) {
+    const int other = p->order[r];
+    const tkg_ids_order of = order_of(z, other);
+    if (of.bytes == 0 || !same_ids(z, i, own, other, of)) continue;
+    p->ids_order[other] = block;
+    p->ids_ordered[other] = other != i;
+    last = z->time[r];
+  }
+  add_block(z, own.bytes, z->time[o], last, TKG_KIND_TRANSIENT);
+}
+
+/* ---- nodes and groups ---- */
+
 static int lay_out_group(tkg_planner *z, tkg_group *g) {
   tkg_program *p = z->p;
   int status = lay_out_tile(z, g);
@@ -266,6 +305,7 @@ static int lay_out_group(tkg_planner *z, tkg_group *g) {
     if (p->storage[i] != i) continue;
     int64_t scratch = scratch_in_group(p, g, i);
     if (scratch > 0) p->scratch[i] = add_block(z, scratch, g->first, g->first, TKG_KIND_TRANSIENT);
+    lay_out_order(z, i, o);
     if (p->in_tile[i]) continue;
     bool reduces = tkg__makes_parts(p, i);
     if (p->output_of[i] < 0 && (reduces || !take_over(z, i, o)))
@@ -286,6 +326,7 @@ static void lay_out_node(tkg_planner *z, int o) {
     p->offset[i] = add_block(z, tkg__bytes(n), o, z->last[i], kind_of(z, i));
   int64_t scratch = tkg__scratch_bytes(p, i);
   if (scratch > 0) p->scratch[i] = add_block(z, scratch, o, o, TKG_KIND_TRANSIENT);
+  lay_out_order(z, i, o);
   note_peak(z);
 }
 
@@ -296,6 +337,7 @@ static int pack(tkg_planner *z) {
   for (int i = 0; i < z->tape->n && !status; i++) {
     if (p->offset[i] >= 0 && !p->in_tile[i]) p->offset[i] = z->arena[p->offset[i]].offset;
     if (p->scratch[i] >= 0) p->scratch[i] = z->arena[p->scratch[i]].offset;
+    if (p->ids_order[i] >= 0) p->ids_order[i] = z->arena[p->ids_order[i]].offset;
   }
   for (int g = 0; g < p->group_count && !status; g++)
     p->groups[g].memory = z->arena[p->groups[g].memory].offset;

@@ -126,8 +126,8 @@ static double moved(account *a, int i) {
   for (int k = 0; k < n->inputs; k++) {
     const int s = p->storage[n->in[k]];
     if (p->in_tile[s] || is_again(n, k)) continue;
-    const bool aligned = tkg__in_small_group(p, i) ||
-                         (group && s == n->in[k] && tkg__aligned(a->tape, n, k));
+    const bool aligned =
+        tkg__in_small_group(p, i) || (group && s == n->in[k] && tkg__aligned(a->tape, n, k));
     if (aligned && a->cached[s] == group) continue;
     if (aligned) a->cached[s] = group;
     bytes += t.read[k];
@@ -158,6 +158,8 @@ static tkg_tile_call call_of(const account *a, int i, const tkg_run_context *con
   }
   t.call.out = address(p, i);
   if (p->scratch[i] >= 0) t.call.scratch = (char *)((uintptr_t)1 << 41) + p->scratch[i];
+  if (p->ids_order[i] >= 0) t.call.order = (char *)((uintptr_t)1 << 42) + p->ids_order[i];
+  t.call.ordered = p->ids_ordered[i];
   t.reduces = tkg__makes_parts(p, i);
   return t;
 }

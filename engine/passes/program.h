@@ -70,6 +70,8 @@ typedef struct tkg_program {
   int64_t *offset;  /* in the arena; -1: memory of a leaf or an output */
   int64_t *shift;   /* bytes into the storage, for aliases */
   int64_t *scratch; /* offset of a node's scratch memory, or of a group's partial sums; -1: none */
+  int64_t *ids_order; /* offset of the order of its ids; -1: it needs none */
+  bool *ids_ordered;  /* another node that runs before makes it */
   bool tiled;       /* tile.c forms groups */
   bool checked;     /* each value exists as a whole; all gradients exist before the first update */
   tkg_group *groups;

@@ -93,8 +93,7 @@ void tkg__group_small(tkg_program *p, int32_t *nodes, bool *marks) {
       marks[p->storage[i]] = true;
       continue;
     }
-    while (group >= 0 && last + 1 < p->order_count &&
-           (p->group_of[p->order[last + 1]] == group))
+    while (group >= 0 && last + 1 < p->order_count && (p->group_of[p->order[last + 1]] == group))
       last++;
     place(&w, o, last);
   }

@@ -338,9 +338,9 @@ static void group_rest(grouping *z) {
 static void find_inside(tkg_program *p, const bool *needed) {
   const tkg_tape *tape = p->tape;
   for (int i = 0; i < tape->n; i++)
-    p->in_tile[i] = p->group_of[i] >= 0 && tape->nodes[i].dtype == TKG_F32 &&
-                    (tkg__in_small_group(p, i) ||
-                     tkg__part(tape, &tape->nodes[i]) == TKG_PART_ROWS);
+    p->in_tile[i] =
+        p->group_of[i] >= 0 && tape->nodes[i].dtype == TKG_F32 &&
+        (tkg__in_small_group(p, i) || tkg__part(tape, &tape->nodes[i]) == TKG_PART_ROWS);
   for (int i = 0; i < tape->n; i++) {
     const tkg_node *n = &tape->nodes[i];
     for (int k = 0; needed[i] && k < n->inputs; k++) {

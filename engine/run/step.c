@@ -175,6 +175,8 @@ static tkg_call call_of(const run *r, int i) {
     call.data[k] = address(r, n->in[k]);
   }
   if (p->scratch[i] >= 0) call.scratch = r->step->engine->arena + p->scratch[i];
+  if (p->ids_order[i] >= 0) call.order = r->step->engine->arena + p->ids_order[i];
+  call.ordered = p->ids_ordered[i];
   return call;
 }
 

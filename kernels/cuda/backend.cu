@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "argsort_ids.h"
 #include "cuda_graph.h"
 #include "device_errors.h"
 #include "family.h"
@@ -259,6 +260,7 @@ static tkg_backend table(void) {
   b.zero = zero;
   b.supports = supports;
   b.scratch_bytes = scratch_bytes;
+  b.ids_order = tkg__ids_order;
   b.run = run;
   b.run_tiles = run_tiles;
   b.launches = launches;

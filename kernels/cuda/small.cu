@@ -192,9 +192,13 @@ static void fill_sum(tile_op *o, const tkg_call *c) {
 static void fill_product(tile_op *o, const tkg_call *c) {
   const bool ta = c->node->i[0] != 0, tb = c->node->i[1] != 0;
   const int a = (int)tkg__cols(c->in[0]), b = (int)tkg__cols(c->in[1]);
-  o->x.pair = {(int)tkg__rows(c->node), (int)tkg__cols(c->node),
-                        ta ? (int)tkg__rows(c->in[0]) : a,
-                        ta ? 1 : a, ta ? a : 1, tb ? 1 : b, tb ? b : 1};
+  o->x.pair = {(int)tkg__rows(c->node),
+               (int)tkg__cols(c->node),
+               ta ? (int)tkg__rows(c->in[0]) : a,
+               ta ? 1 : a,
+               ta ? a : 1,
+               tb ? 1 : b,
+               tb ? b : 1};
 }
 
 static void fill_operands(tile_op *o, const tkg_tile_call *t) {
@@ -260,8 +264,9 @@ static int fill(tile_op *o, const tkg_tile_call *t, cudaStream_t stream) {
     return tile_code<TKG_OP_##name>::fill(o, t, stream);
     UNARY_OPS(X)
     GRAD_OPS(X)
-    X(FULL) X(DROPOUT) X(ROW_NORM) X(NORMALIZE) X(NORMALIZE_GRAD) X(SOFTMAX) X(SOFTMAX_GRAD)
-    X(LOG_SOFTMAX) X(LOG_SOFTMAX_GRAD) X(ENCODE) X(DECODE) X(SIGN_MASK)
+    X(FULL)
+    X(DROPOUT) X(ROW_NORM) X(NORMALIZE) X(NORMALIZE_GRAD) X(SOFTMAX) X(SOFTMAX_GRAD) X(LOG_SOFTMAX)
+        X(LOG_SOFTMAX_GRAD) X(ENCODE) X(DECODE) X(SIGN_MASK)
 #undef X
   }
   return tkg__fail(TKG_E_UNSUPPORTED, "%s: not in a small group", tkg__ops[o->op].name);
@@ -311,10 +316,11 @@ static bool runs_op(const tkg_node *n, const tkg_node *const *in) {
     UNARY_OPS(X)
     BINARY_OPS(X)
     GRAD_OPS(X)
-    X(FULL) X(DROPOUT) X(NARROW) X(PAD) X(BROADCAST) X(SUM) X(ROW_NORM) X(NORMALIZE)
-    X(NORMALIZE_GRAD) X(ENCODE) X(DECODE) X(SIGN_MASK)
+    X(FULL)
+    X(DROPOUT) X(NARROW) X(PAD) X(BROADCAST) X(SUM) X(ROW_NORM) X(NORMALIZE) X(NORMALIZE_GRAD)
+        X(ENCODE) X(DECODE) X(SIGN_MASK)
 #undef X
-    return true;
+            return true;
   }
   return false;
 }
