@@ -174,6 +174,22 @@ static bool waits_to_replace(const grouping *z, int o, const tkg_node *n) {
   return reads_whole(z, v, o) && !read_after(z, v, o + 1);
 }
 
+/* Whether the node is a sum over a graph of backward, larger than what it reads, none of it of the
+ * group being made: alone, it can be made as late as its first reader (plan.c). */
+static bool can_be_late(const grouping *z, int i) {
+  const tkg_node *n = &z->tape->nodes[i];
+  int64_t held = 0;
+  if (i < z->p->forward || strncmp(tkg__ops[n->op].rows, "ww", 2) != 0 ||
+      tkg__op_is(n->op, TKG_BASE))
+    return false;
+  for (int k = 0; k < n->inputs; k++) {
+    const tkg_node *x = &z->tape->nodes[z->p->storage[n->in[k]]];
+    if (made_here(z, n->in[k])) return false;
+    if (x->op != TKG_OP_LEAF && x->dtype == TKG_F32) held += tkg__bytes(x);
+  }
+  return held > 0 && 2 * held < tkg__bytes(n);
+}
+
 /* Whether the node, at place o, can run in the group being made: it reads row by row what the group
  * makes. A group ends where rows are added to a sum over a graph that frees what it read: of the
  * two matrices that a layer's gradient is passed on by, one is then gone before the next two. In a
@@ -181,6 +197,7 @@ static bool waits_to_replace(const grouping *z, int o, const tkg_node *n) {
 static bool joins(const grouping *z, int o, int64_t rows) {
   const tkg_node *n = &z->tape->nodes[z->p->order[o]];
   bool joins = z->nodes > 0 && rows == z->rows && z->members < z->rules->most_nodes;
+  if (joins && can_be_late(z, z->p->order[o])) joins = !can_be_late(z, z->p->order[z->first]);
   if (joins && tkg__op_is(n->op, TKG_BASE)) joins = !frees_as_much(z, o, n);
   if (joins && tkg__forward_only(z->p)) joins = !waits_to_replace(z, o, n);
   for (int k = 0; joins && k < n->inputs; k++) joins = !needs_whole(z, n, k);
