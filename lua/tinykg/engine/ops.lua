@@ -200,6 +200,18 @@ end
 ---@param first integer ---@param last integer ---@return Tensor
 function methods:rows(first, last) return self:narrow(1, first, last - first + 1) end
 
+--- Entry i of the first dimension, from 1; negative ones count from the last. `a[i]` is the same.
+---@param i integer ---@return Tensor with one dimension fewer
+function methods:row(i)
+  local shape = self:size()
+  local n = table.remove(shape, 1)
+  if not n or type(i) ~= 'number' or i % 1 ~= 0 or i == 0 or math.abs(i) > n then
+    fail('[%s] of a tensor [%s]: %s', tostring(i), table.concat(self:size(), ', '),
+         n and ('1 to %d, or -1 to -%d from the last'):format(n, n) or 'it has no dimension')
+  end
+  return self:narrow(1, i < 0 and n + 1 + i or i, 1):reshape(shape)
+end
+
 local MOST = 6 -- inputs of one op
 
 --- Joins tensors along a dimension; their other dimensions must be equal.
@@ -281,6 +293,50 @@ end
 function methods:softmax() return record('softmax', nil, self) end
 --- Logarithm of the softmax over the last dimension. ---@return Tensor of the same shape
 function methods:log_softmax() return record('log_softmax', nil, self) end
+
+-- ---- the largest of a row ----
+
+--- A tensor's last dimension as that of a matrix, for ops on its rows.
+local function as_rows(x, what)
+  if x:rank() == 0 then fail('%s: a tensor without dimensions has no rows', what) end
+  return x:rank() == 2 and x or x:reshape(-1, x:size(-1))
+end
+
+--- The k largest elements of each row (the last dimension), largest first, and their positions;
+--- equal ones by position, NaN before all. The gradient goes to the elements picked.
+---
+---   local values, at = tk.tensor{{3, 1, 3}, {0, 5, 7}}:top_k(2)
+---   print(at:totable()[1][1], at:totable()[1][2], values:totable()[2][1])   --> 0       2       7
+---@param k integer 1 or more, at most the columns
+---@return Tensor values [..., k], Tensor positions 0-based int32 [..., k]
+function methods:top_k(k)
+  local x, a, shape = as_rows(self, 'top_k'), attribute(), self:size()
+  a.i[0] = k
+  local at = record('top_k', a, x)
+  shape[#shape] = k
+  return record('take', nil, x, at):reshape(shape), at:reshape(shape)
+end
+
+--- 1 for each of the k largest elements of a row (the last dimension), equal ones by position, 0
+--- for the others; a constant. ---@param x Tensor ---@param k integer
+---@return Tensor of the same shape
+function ops.top_k_mask(x, k)
+  local a = attribute()
+  a.i[0] = k
+  return record('top_k_mask', a, x:detach())
+end
+
+-- ---- rows against all rows of another matrix ----
+
+--- Row by row: the logarithm of the sum of exp(scale * x . y) over all rows y of another matrix.
+--- The products are computed in tiles, forward and backward, and never exist as a whole; one number
+--- per row of x is saved beside x and y (Dao et al., FlashAttention, NeurIPS 2022).
+---@param x Tensor [n, d] ---@param y Tensor [m, d] ---@param scale number ---@return Tensor [n]
+function ops.product_logsumexp(x, y, scale)
+  local a = attribute()
+  a.f[0] = scale
+  return record('product_logsumexp', a, x, y):reshape(-1)
+end
 
 -- ---- neighbourhoods ----
 
