@@ -301,6 +301,18 @@ function phases.moved(list)
   return sum
 end
 
+--- What a step moves and launches (Step:traffic), of the phase that moves most: its field `phase`.
+---@return table
+function phases.traffic(list)
+  local most
+  for _, p in ipairs(list) do
+    local traffic = p.step:traffic()
+    traffic.phase = p.name
+    if not most or traffic.bytes > most.bytes then most = traffic end
+  end
+  return most
+end
+
 --- Bytes that an op-by-op FP32 program with these phases would hold at its fullest: its parameters,
 --- optimizers and graphs, and the largest step (engine/passes/fp32_peak.c). Evaluations take less.
 ---@return number
