@@ -269,6 +269,26 @@ static void parted_products(void) {
   }
 }
 
+/* Rows of one matrix against those of another, both of which may be cut; some rows are NaN. */
+static void contrasts(void) {
+  const int64_t n = some_rows(), m = below(3) ? some_rows() : 700 + below(900);
+  const int64_t d = below(12) ? some_cols() : 0;
+  array x = floats({n, d}), y = floats({m, d});
+  if (n > 3 && d > 0 && below(4) == 0) x.f()[3 * d] = NAN;
+  tkg_node o = node_of(TKG_OP_PRODUCT_LOGSUMEXP, TKG_F32, {n, 1});
+  o.f[0] = below(2) ? 0.3 : -2;
+  std::vector<array> in = {x, y};
+  compare(&o, in, sums_of(d) + sums_of(m), -1);
+  const array sums = {node_of(TKG_OP_LEAF, TKG_F32, {n, 1}), run_on(cpu, &o, in, -1).out};
+  for (int by = 0; by < 2; by++) {
+    tkg_node back = node_of(TKG_OP_PRODUCT_LOGSUMEXP_GRAD, TKG_F32, {by ? m : n, d});
+    back.f[0] = o.f[0];
+    back.i[0] = by;
+    in = {floats({n, 1}), x, y, sums};
+    compare(&back, in, 4 * (sums_of(d) + sums_of(by ? n : m)), -1);
+  }
+}
+
 static void layouts(void) {
   dims shape = some_shape();
   if (shape.empty()) shape = {5};
@@ -502,7 +522,7 @@ int main(int argc, char **argv) {
   const int rounds = argc > 5 ? atoi(argv[5]) : 40;
   void (*const families[])(void) = {
       elementwise, broadcasts,      sums,    by_row,   updates,         updates_in_blocks,
-      products,    parted_products, layouts, sampling, rows_by_id,      neighbourhoods,
+      products,    parted_products, contrasts, layouts, sampling, rows_by_id,      neighbourhoods,
       saved,       normalizing,     graphs,  grouped,  tails_and_values};
   for (int r = 0; r < rounds; r++)
     for (auto family : families) family();

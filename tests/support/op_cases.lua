@@ -5,8 +5,9 @@ local reference = require 'tests.support.reference_ops'
 
 local LARGE = {401, 331} -- enough work for four threads
 
---- Floats: 'plain' in (-2, 2), 'apart' the same but .25 from 0, 'positive' in (.25, 2.25). All are
---- odd multiples of 2^-11, so none is nearer than that to a kink at 0 or at a clamp's bound.
+--- Floats: 'plain' in (-2, 2), 'apart' the same but .25 from 0, 'positive' in (.25, 2.25), 'high'
+--- in (4.25, 6.25). All are odd multiples of 2^-11, so none is nearer than that to a kink at 0 or at
+--- a clamp's bound.
 local function F(shape, kind) return {shape = shape, kind = kind or 'plain'} end
 --- Ids in 0..rows-1.
 local function I(shape, rows) return {shape = shape, rows = rows} end
@@ -176,6 +177,12 @@ local GROUPS = {{0, 3, 4, 5}, {1, 1, 1, 1}, {33, 4, 31, 7}, {31, 300, 3, 5}, {9,
 
 local function grouped(make) return over_sizes(GROUPS, make) end
 
+--- {rows of x, rows of y, columns}: blocks and tiles that end with their rows, and others
+local PAIRS = {{1, 1, 1}, {0, 3, 4}, {3, 2, 0}, {31, 33, 32}, {5, 301, 3}, {257, 129, 33},
+               {64, 128, 131}, {2, 700, 16}, {401, 331, 20}}
+
+local function pairs_of_rows(make) return over_sizes(PAIRS, make) end
+
 local function without_scalar(shapes)
   local list = {}
   for _, shape in ipairs(shapes) do list[#list + 1] = #shape > 0 and shape or nil end
@@ -272,6 +279,13 @@ return {
   normalize_grad = norm_gradients(),
   softmax = each(WIDTHS, 1, {}), softmax_grad = each(WIDTHS, 2, {}),
   log_softmax = each(WIDTHS, 1, {}), log_softmax_grad = each(WIDTHS, 2, {}),
+  product_logsumexp = pairs_of_rows(function(n, m, d)
+    return {{F {n, d}, F {m, d}, f = {0.25}}, {F {n, d}, F {m, d}, f = {-1.5}}}
+  end),
+  product_logsumexp_grad = pairs_of_rows(function(n, m, d)
+    return {{F {n, 1}, F {n, d}, F {m, d}, F({n, 1}, 'high'), f = {0.0625}},
+            {F {n, 1}, F {n, d}, F {m, d}, F({n, 1}, 'high'), f = {0.0625}, i = {1}}}
+  end),
   grouped_matmul = grouped(function(n, r, d, k)
     return {{F {n, d}, F {r, d, k}, I({n}, r)}, {F {n, d}, F {r, k, d}, I({n}, r), i = {1}}}
   end),

@@ -466,6 +466,41 @@ local function dotted(v, g, first, cols)
   return sum
 end
 
+--- The product of row i of p and row j of q.
+local function row_product(p, i, q, j, cols)
+  local sum = 0
+  for c = 0, cols - 1 do sum = sum + p.v[i * cols + c] * q.v[j * cols + c] end
+  return sum
+end
+
+--- log(sum(exp(a.scale * x . y))) over the rows y, for each row of x.
+ops.product_logsumexp = {
+  forward = function(a, x)
+    local p, q = x[1], x[2]
+    local n, m, cols = p.shape[1], q.shape[1], p.shape[2]
+    local o, logits = new{n}, arrays.doubles(m + 1)
+    for i = 0, n - 1 do
+      for j = 0, m - 1 do logits[j] = a.scale * row_product(p, i, q, j, cols) end
+      local most, sum = log_sum(logits, 0, m)
+      o.v[i] = most + sum
+    end
+    return o
+  end,
+  backward = function(a, o, x)
+    local p, q = x[1], x[2]
+    local cols = p.shape[2]
+    for i = 0, p.shape[1] - 1 do
+      for j = 0, q.shape[1] - 1 do
+        local by = o.g[i] * a.scale * exp(a.scale * row_product(p, i, q, j, cols) - o.v[i])
+        for c = 0, cols - 1 do
+          p.g[i * cols + c] = p.g[i * cols + c] + by * q.v[j * cols + c]
+          q.g[j * cols + c] = q.g[j * cols + c] + by * p.v[i * cols + c]
+        end
+      end
+    end
+  end,
+}
+
 ops.softmax = by_row(function(p, v, first, cols)
   local most, sum = log_sum(p, first, cols)
   for i = first, first + cols - 1 do v[i] = exp(p[i] - most - sum) end

@@ -133,6 +133,19 @@ function ops.pad(inputs, a)
   return base and ops.add({out, base}, {}) or out
 end
 
+-- ---- rows against all rows of another matrix ----
+
+function ops.product_logsumexp(inputs, a)
+  local out = forward('product_logsumexp', {scale = a.f[1]}, inputs)
+  return array({#out, 1}, function(i) return out[i] end)
+end
+
+function ops.product_logsumexp_grad(inputs, a)
+  local g, x, y, sums = unpack(inputs)
+  return backward('product_logsumexp', {scale = a.f[1]}, g, {x, y},
+                  a.i and a.i[1] == 1 and 2 or 1, sums)
+end
+
 -- ---- rows by id ----
 
 local function by_id(ids, shape) return {ids = doubles(ids), shape = shape or ids.shape} end

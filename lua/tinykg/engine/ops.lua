@@ -282,6 +282,18 @@ function methods:softmax() return record('softmax', nil, self) end
 --- Logarithm of the softmax over the last dimension. ---@return Tensor of the same shape
 function methods:log_softmax() return record('log_softmax', nil, self) end
 
+-- ---- rows against all rows of another matrix ----
+
+--- Row by row: the logarithm of the sum of exp(scale * x . y) over all rows y of another matrix.
+--- The products are computed in tiles, forward and backward, and never exist as a whole; one number
+--- per row of x is saved beside x and y (Dao et al., FlashAttention, NeurIPS 2022).
+---@param x Tensor [n, d] ---@param y Tensor [m, d] ---@param scale number ---@return Tensor [n]
+function ops.product_logsumexp(x, y, scale)
+  local a = attribute()
+  a.f[0] = scale
+  return record('product_logsumexp', a, x, y):reshape(-1)
+end
+
 -- ---- neighbourhoods ----
 
 --- u[b] . r[ids[b, j]]: scores of each row's edges by their relation vectors, as in KGCN (Wang et
