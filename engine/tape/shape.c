@@ -131,27 +131,6 @@ int tkg__shape_matmul(tkg_inference *s) {
   return TKG_OK;
 }
 
-/* Rows of two matrices, each with each. */
-static int check_products(const tkg_inference *s, int a, int b) {
-  const tkg_node *x = s->in[a], *y = s->in[b];
-  if (x->rank == 2 && y->rank == 2 && x->shape[1] == y->shape[1]) return TKG_OK;
-  return tkg__misfit(s, a, b, "two matrices with as many columns are needed");
-}
-
-int tkg__shape_product_logsumexp(tkg_inference *s) {
-  tkg__set_matrix(s->out, s->in[0]->shape[0], 1);
-  return check_products(s, 0, 1);
-}
-
-int tkg__shape_product_logsumexp_grad(tkg_inference *s) {
-  int status = check_products(s, 1, 2);
-  for (int k = 0; k < 4 && !status; k += 3)
-    if (s->in[k]->rank != 2 || s->in[k]->shape[1] != 1 || s->in[k]->shape[0] != s->in[1]->shape[0])
-      status = tkg__misfit(s, k, 1, "one number per row is needed");
-  if (!status) tkg__set_shape(s->out, s->in[s->out->i[0] ? 2 : 1]);
-  return status;
-}
-
 int tkg__shape_concat(tkg_inference *s) {
   const tkg_node *a = s->in[0];
   int64_t dim = s->out->i[0];

@@ -1,7 +1,7 @@
 /* The logarithm of the sum of exponentials of each row of the logits f0 X Y^T, and its gradients,
- * without the matrix of logits (FlashAttention: Dao et al., NeurIPS 2022): a block of rows meets one
- * tile of columns after the other, which stay in the second cache, and keeps a running maximum and
- * sum. Backward computes the tiles again.
+ * without the matrix of logits (FlashAttention: Dao et al., NeurIPS 2022): a block of rows meets
+ * one tile of columns after the other, which stay in the second cache, and keeps a running maximum
+ * and sum. Backward computes the tiles again.
  *
  * A unit is a block of the result's rows: of X, or of Y for its gradient. Blocks and tiles begin at
  * places that depend on shapes alone, so sums have the same bits whatever the number of threads. */
@@ -79,8 +79,7 @@ static int forward_block(const contrast *k, int64_t first, int rows, float *out)
     const int cols = (int)least(TILE, k->m - c);
     int status = multiply(k, first, rows, c, cols, products);
     if (status) return status;
-    for (int i = 0; i < rows; i++)
-      take_row(products + i * cols, cols, k->scale, &most[i], &sum[i]);
+    for (int i = 0; i < rows; i++) take_row(products + i * cols, cols, k->scale, &most[i], &sum[i]);
   }
   for (int i = 0; i < rows; i++) out[i] = most[i] + v_log(sum[i]);
   return TKG_OK;
@@ -114,8 +113,7 @@ static void weigh_row(float *products, int cols, float scale, float g, float sum
 static void weigh_columns(float *products, int cols, float scale, const float *g,
                           const float *sums) {
 #pragma omp simd
-  for (int j = 0; j < cols; j++)
-    products[j] = g[j] * scale * v_exp(products[j] * scale - sums[j]);
+  for (int j = 0; j < cols; j++) products[j] = g[j] * scale * v_exp(products[j] * scale - sums[j]);
 }
 
 static void weigh(const contrast *k, int64_t r, int rows, int64_t c, int cols, float *products) {

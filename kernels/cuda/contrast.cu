@@ -1,12 +1,12 @@
 /* The logarithm of the sum of exponentials of each row of the logits f0 X Y^T, and its gradients,
  * without the matrix of logits (FlashAttention: Dao et al., NeurIPS 2022).
  *
- * A block takes 64 rows and computes one tile of 64 x 64 logits after the other (gemm.cuh). Forward,
- * each thread keeps a maximum and a sum of exponentials beneath it for each of its four rows, of the
- * columns that it has; lanes of a row join them at the end. Backward, the tile's gradients lie in
- * shared memory, from where they are multiplied with the rows that they belong to. Where there are
- * few rows, the other side is cut into parts, each of which leaves a partial result in scratch. How
- * it is cut depends on shapes alone. */
+ * A block takes 64 rows and computes one tile of 64 x 64 logits after the other (gemm.cuh).
+ * Forward, each thread keeps a maximum and a sum of exponentials beneath it for each of its four
+ * rows, of the columns that it has; lanes of a row join them at the end. Backward, the tile's
+ * gradients lie in shared memory, from where they are multiplied with the rows that they belong to.
+ * Where there are few rows, the other side is cut into parts, each of which leaves a partial result
+ * in scratch. How it is cut depends on shapes alone. */
 #include "family.h"
 #include "gemm.cuh"
 #include "gemm.h"

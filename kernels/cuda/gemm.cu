@@ -33,7 +33,8 @@ static __global__ void __launch_bounds__(TKG_THREADS) gemm_kernel(tkg_gemm g) {
   }
 }
 
-static __global__ void add_parts_kernel(int64_t count, int parts, const float *partial, float *out) {
+static __global__ void add_parts_kernel(int64_t count, int parts, const float *partial,
+                                        float *out) {
   for (int64_t i = tkg_first(); i < count; i += tkg_stride()) {
     float sum = partial[i];
     for (int p = 1; p < parts; p++) sum += partial[p * count + i];

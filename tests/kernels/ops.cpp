@@ -269,6 +269,26 @@ static void parted_products(void) {
   }
 }
 
+/* Few distinct numbers in some rows, and NaN, infinities and zeros of both signs. */
+static void largest(void) {
+  const int64_t rows = some_rows(), cols = below(6) ? some_cols() : 4000 + below(3000);
+  const int64_t k = 1 + (below(2) ? below(cols) : below(cols < 20 ? cols : 20));
+  array x = floats({rows, cols});
+  if (below(2))
+    for (int64_t j = 0; j < rows * cols; j++) x.f()[j] = (float)below(4) - 1;
+  if (rows > 2 && cols > 3) {
+    float *row = x.f() + 2 * cols;
+    row[cols / 2] = row[0] = NAN, row[1] = -INFINITY, row[2] = INFINITY, row[3] = -0.0f;
+  }
+  std::vector<array> in = {x};
+  tkg_node n = node_of(TKG_OP_TOP_K, TKG_I32, {rows, k});
+  n.i[0] = k;
+  compare(&n, in, 0, -1);
+  n = node_of(TKG_OP_TOP_K_MASK, TKG_F32, {rows, cols});
+  n.i[0] = k;
+  compare(&n, in, 0, -1);
+}
+
 /* Rows of one matrix against those of another, both of which may be cut; some rows are NaN. */
 static void contrasts(void) {
   const int64_t n = some_rows(), m = below(3) ? some_rows() : 700 + below(900);
@@ -521,9 +541,10 @@ int main(int argc, char **argv) {
   state = argc > 4 ? strtoull(argv[4], NULL, 10) : 1;
   const int rounds = argc > 5 ? atoi(argv[5]) : 40;
   void (*const families[])(void) = {
-      elementwise, broadcasts,      sums,    by_row,   updates,         updates_in_blocks,
-      products,    parted_products, contrasts, layouts, sampling, rows_by_id,      neighbourhoods,
-      saved,       normalizing,     graphs,  grouped,  tails_and_values};
+      elementwise,     broadcasts,      sums,      by_row,      updates, updates_in_blocks,
+      products,        parted_products, contrasts, largest,     layouts, sampling,
+      rows_by_id,      neighbourhoods,  saved,     normalizing, graphs,  grouped,
+      tails_and_values};
   for (int r = 0; r < rounds; r++)
     for (auto family : families) family();
   if (rounds >= 10) hub(), hub_of_a_graph();

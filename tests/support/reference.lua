@@ -339,6 +339,65 @@ ops.max = {
   end,
 }
 
+--- Places of the n numbers from `first` on, the largest first; of equal ones, the first.
+local function order_of(p, first, n)
+  local places = {}
+  for c = 1, n do places[c] = first + c - 1 end
+  table.sort(places, function(i, j)
+    if p[i] ~= p[j] then return p[i] > p[j] end
+    return i < j
+  end)
+  return places
+end
+
+ops.top_k = {
+  exact = true,
+  forward = function(a, x)
+    local rows, cols = matrix(x[1].shape)
+    local o = new(with(x[1].shape, #x[1].shape, a.k))
+    o.at = arrays.ints(o.n + 1)
+    for r = 0, rows - 1 do
+      local places = order_of(x[1].v, r * cols, cols)
+      for k = 1, a.k do
+        local i = r * a.k + k - 1
+        o.at[i], o.v[i] = places[k], x[1].v[places[k]]
+      end
+    end
+    return o
+  end,
+  backward = function(_, o, x)
+    for i = 0, o.n - 1 do x[1].g[o.at[i]] = x[1].g[o.at[i]] + o.g[i] end
+  end,
+  margin = function(a, x, y) -- no rounding changes the order, up to the first that is left out
+    local rows, cols = matrix(x[1].shape)
+    local p, q, near = x[1].v, y[1].v, 1e-4 * arrays.largest(x[1])
+    for r = 0, rows - 1 do
+      local places = order_of(p, r * cols, cols)
+      for k = 1, math.min(a.k, cols - 1) do
+        local i, j = places[k], places[k + 1]
+        if p[i] - p[j] < near and not (p[i] == p[j] and q[i] == q[j]) then return false end
+      end
+    end
+    return true
+  end,
+}
+
+--- 1 for the largest, 0 for the others: a constant.
+ops.top_k_mask = {
+  exact = true,
+  margin = ops.top_k.margin,
+  backward = nothing,
+  forward = function(a, x)
+    local rows, cols = matrix(x[1].shape)
+    local o = new(x[1].shape)
+    for r = 0, rows - 1 do
+      local places = order_of(x[1].v, r * cols, cols)
+      for k = 1, a.k do o.v[places[k]] = 1 end
+    end
+    return o
+  end,
+}
+
 -- ---- sums of products ----
 
 --- An op that adds products of elements of its inputs, p q or p q r: each(a, x, visit) calls

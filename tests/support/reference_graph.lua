@@ -363,11 +363,12 @@ ops.contrast = {
     local p, q, cols = x[1], x[2], x[1].shape[2]
     local sums = ops.product_logsumexp.forward({scale = 1 / a.temperature}, x)
     local o = new{p.shape[1]}
-    o.sums = sums.v
+    o.sums, o.rough = sums.v, 0
     for i = 0, o.n - 1 do
       local own = 0
       for c = 0, cols - 1 do own = own + p.v[i * cols + c] * q.v[a.ids[i] * cols + c] end
       o.v[i] = sums.v[i] - own / a.temperature
+      o.rough = max(o.rough, math.abs(own) / a.temperature)
     end
     return o
   end,

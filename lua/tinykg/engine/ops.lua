@@ -282,6 +282,38 @@ function methods:softmax() return record('softmax', nil, self) end
 --- Logarithm of the softmax over the last dimension. ---@return Tensor of the same shape
 function methods:log_softmax() return record('log_softmax', nil, self) end
 
+-- ---- the largest of a row ----
+
+--- A tensor's last dimension as that of a matrix, for ops on its rows.
+local function as_rows(x, what)
+  if x:rank() == 0 then fail('%s: a tensor without dimensions has no rows', what) end
+  return x:rank() == 2 and x or x:reshape(-1, x:size(-1))
+end
+
+--- The k largest elements of each row (the last dimension), largest first, and their positions;
+--- equal ones by position, NaN before all. The gradient goes to the elements picked.
+---
+---   local values, at = tk.tensor{{3, 1, 3}, {0, 5, 7}}:top_k(2)
+---   print(at:totable()[1][1], at:totable()[1][2], values:totable()[2][1])   --> 0       2       7
+---@param k integer 1 or more, at most the columns
+---@return Tensor values [..., k], Tensor positions 0-based int32 [..., k]
+function methods:top_k(k)
+  local x, a, shape = as_rows(self, 'top_k'), attribute(), self:size()
+  a.i[0] = k
+  local at = record('top_k', a, x)
+  shape[#shape] = k
+  return record('take', nil, x, at):reshape(shape), at:reshape(shape)
+end
+
+--- 1 for each of the k largest elements of a row (the last dimension), equal ones by position, 0
+--- for the others; a constant. ---@param x Tensor ---@param k integer
+---@return Tensor of the same shape
+function ops.top_k_mask(x, k)
+  local a = attribute()
+  a.i[0] = k
+  return record('top_k_mask', a, x:detach())
+end
+
 -- ---- rows against all rows of another matrix ----
 
 --- Row by row: the logarithm of the sum of exp(scale * x . y) over all rows y of another matrix.

@@ -277,6 +277,25 @@ function Graph:softmax(scores, o)
   return mask and shares * mask:gt(0) or shares
 end
 
+--- A mask of the n edges with the largest scores: 1 for these, 0 for the others; of equal scores
+--- the lower edge number first. A constant: no gradient goes to the scores. With Gumbel noise added
+--- to logarithms of weights, n edges are drawn without replacement, each in proportion to its weight
+--- (Kool et al., ICML 2019):
+---
+---   local mask = g:top_k(scores:log() + tk.random('gumbel', g.edges), n)
+---   local masked, left = mask * values, (1 - mask) * values
+---@param scores Tensor [edges] ---@param n integer 0 or more; more than the edges are all
+---@return Tensor f32 [edges]
+function Graph:top_k(scores, n)
+  local _, _, edges = sizes(self)
+  if scores:rank() ~= 1 or scores:size(1) ~= edges then
+    fail('top_k: scores [%s] of a graph with %d edges', table.concat(scores:size(), ', '), edges)
+  end
+  if n < 0 or n % 1 ~= 0 then fail('top_k: n is %s, expected a number of edges', tostring(n)) end
+  if n == 0 or n >= edges then return ops.full(n == 0 and 0 or 1, edges) end
+  return ops.top_k_mask(scores, n)
+end
+
 -- ---- other graphs of the same edges ----
 
 --- Exchanges heads and tails; edge values keep their order. Sampling and lookup, which read edges

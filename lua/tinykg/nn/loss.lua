@@ -122,10 +122,10 @@ end
 ---
 ---   local x, y = tk.tensor{{1, 0}, {0, 1}}, tk.tensor{{1, 0}, {0, 1}}
 ---   print(('%.4f'):format(tk.loss.contrast(x, y, 0.5):item()))             --> 0.1269
----@param x Tensor [n, d] ---@param y Tensor [m, d]; row i belongs to x's row i
+---@param x Tensor [n, d] ---@param y Tensor [m, d]; its row i belongs to row i of x
 ---@param temperature number above 0; .1 and .2 are usual
----@param options? {positives: Tensor?, reduce: string?} positives: int32 [n], the row of y that each
---- row of x belongs to; reduce 'mean', the default, or 'none': the loss of each row
+---@param options? {positives: Tensor?, reduce: string?} positives int32 [n]: the row of y that each
+--- row of x belongs to, instead; reduce 'mean', the default, or 'none': a loss per row
 ---@return Tensor a number, or [n]
 function loss.contrast(x, y, temperature, options)
   runtime.options('loss.contrast', options, 'positives reduce')

@@ -339,6 +339,14 @@ form('grouped_matmul', 2, function(g)
     text, transposed and ', {transpose = true}' or ''), {ids = ids, transposed = transposed})
 end)
 
+form('top_k', 1, function(g)
+  local i = g:any()
+  local shape = g:shape(i)
+  if #shape == 0 or arrays.count(shape) == 0 then return nil end
+  local k = g.r:from(1, math.min(shape[#shape], 6))
+  return g:add('top_k', {i}, ('$1:top_k(%d)'):format(k), {k = k})
+end)
+
 -- ---- rows against all rows of another matrix ----
 
 form('contrast', 1.5, function(g)

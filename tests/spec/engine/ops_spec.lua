@@ -38,7 +38,7 @@ end
 --- What these record has no gradient, and says so; and what has no floats that could have one.
 local NO_GRADIENT = {}
 local NO_FLOATS = {full = true, argmax = true, aggregate_argmax = true, inverse_index = true,
-                   first_index = true, triples = true}
+                   first_index = true, triples = true, top_k = true}
 for _, op in ipairs(require 'tests.support.op_table') do
   NO_GRADIENT[op.name] = op.vjp == 'none' and CASES[op.name] and not NO_FLOATS[op.name] or nil
 end
