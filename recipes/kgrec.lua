@@ -64,8 +64,8 @@ end
 --- An item's views are to be alike, not each and a random item's other one (contrast.py:30-42).
 function KGRec:contrast(by_users, by_triples)
   local x, y = self.of_users(by_users):normalize(), self.of_triples(by_triples):normalize()
-  local _, other = tk.random('uniform', 1, self.item_count):top_k(self.item_count)
-  x, other = x / self.o.temperature, other:reshape(-1)
+  local _, other = tk.random('uniform', self.item_count):top_k(self.item_count)
+  x = x / self.o.temperature
   local own, one, two = tk.dot(x, y), tk.dot(x, y:gather(other)), tk.dot(y, x:gather(other))
   return ((own:exp() * 2 + one:exp() + two:exp()):log() - own):mean()
 end

@@ -40,21 +40,24 @@ function MCCLK:by_interactions()
 end
 
 --- Finds what is alike, by embeddings and by rows of the graph: D^-1/2 S D^-1/2 of the cosines S of
---- the nearest (117, 136-166). Constants.
+--- the nearest, itself among them (117, 136-166). Constants.
 function MCCLK:begin_epoch()
-  local _, entities = self:by_graph()
-  for k, x in ipairs{self.entities.weight, entities} do
-    local graph = tk.graph.nearest(x, self.o.neighbors, {metric = 'cosine'})
-    self.alike[k] = {graph = graph, scale = ...}
+  local function by_graph() return select(2, self:by_graph()) end
+  for k, rows in ipairs{self.entities.weight, by_graph} do
+    local near, cosines = tk.graph.nearest(rows, self.o.neighbors - 1)
+    near = near:weighted(cosines)
+    self.alike[k] = {near = near, scale = (1 / (near:aggregate(self.ones) + 1):sqrt()):keep()}
   end
 end
-
 function MCCLK:begin_evaluation() self:begin_epoch() end -- by the parameters as they are
 
 --- Rows of items by what is alike (266-269).
 function MCCLK:by_alike()
-  local sum, e = 0, self.entities.weight
-  for _, a in ipairs(self.alike) do sum = sum + a.graph:aggregate(e * a.scale) * a.scale * 0.5 end
+  local sum = 0
+  for _, a in ipairs(self.alike) do
+    local x = self.entities.weight * a.scale
+    sum = sum + (a.near:aggregate(x) + x) * a.scale * 0.5
+  end
   return sum:normalize():rows(1, self.item_count)
 end
 
@@ -114,7 +117,7 @@ return tk.recipe{
     local taken = tk.graph(data, {of = 'rows'}) -- whatever the label (utils/data_loader.py:129)
     return setmetatable({
       o = o, kg = tk.graph(data, {inverse = true}), taken = taken:normalized('row'),
-      item_count = data.items, identity = identity, alike = {}, drop = tk.nn.Dropout(o.dropout),
+      item_count = data.items, identity = identity, alike = {}, ones = tk.ones(data.entities, 1), drop = tk.nn.Dropout(o.dropout),
       users = tk.nn.Embedding(data.users, o.dim, start), spaces = {space(), space(), space()},
       entities = tk.nn.Embedding(data.entities, o.dim, start),
       relations = tk.nn.Embedding(relations, o.dim),

@@ -127,7 +127,7 @@ def random_numbers(random):
 
     return {'some': uniform(edges), 'pairs': uniform(pairs), 'gumbel': gumbel(edges),
             'any': uniform(edges), 'noise1': gumbel(pairs), 'noise2': gumbel(pairs),
-            'order': uniform(1, golden.ITEMS)}
+            'order': uniform(golden.ITEMS)}
 
 
 def batches(name, random):

@@ -8,7 +8,7 @@ local DRAWN = {{'some', 'uniform', 'kg'}, {'pairs', 'uniform', 'taken'}, {'gumbe
 
 local function drawn(model, batch)
   for _, d in ipairs(DRAWN) do
-    if d[3] == 'items' then batch[d[1]] = tk.random(d[2], 1, model.item_count):keep()
+    if d[3] == 'items' then batch[d[1]] = tk.random(d[2], model.item_count):keep()
     else batch[d[1]] = tk.random(d[2], model[d[3]].edges):keep() end
   end
   return batch
