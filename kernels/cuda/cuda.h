@@ -93,6 +93,7 @@ extern "C" {
 #include "shared/formulas.h"
 #include "shared/moments.h"
 #include "shared/philox.h"
+#include "shared/random_numbers.h"
 #include "shared/sample.h"
 #include "shared/search.h"
 #include "shared/shapes.h"
