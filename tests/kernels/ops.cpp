@@ -554,13 +554,10 @@ int main(int argc, char **argv) {
   state = argc > 4 ? strtoull(argv[4], NULL, 10) : 1;
   const int rounds = argc > 5 ? atoi(argv[5]) : 40;
   void (*const families[])(void) = {
-      elementwise,     broadcasts,      sums,      by_row,      updates, updates_in_blocks,
-      products,        parted_products, contrasts, largest,     layouts, sampling,
+      elementwise,     random_numbers, broadcasts,      sums,      by_row,   updates,
+      updates_in_blocks, products, parted_products, contrasts, largest, layouts, sampling,
       rows_by_id,      neighbourhoods,  saved,     normalizing, graphs,  grouped,
       tails_and_values};
-      elementwise,       random_numbers, broadcasts,      sums,    by_row,   updates,
-      updates_in_blocks, products,       parted_products, layouts, sampling, rows_by_id,
-      neighbourhoods,    saved,          normalizing,     graphs,  grouped,  tails_and_values};
   for (int r = 0; r < rounds; r++)
     for (auto family : families) family();
   if (rounds >= 10) hub(), hub_of_a_graph();
