@@ -14,6 +14,7 @@ local arrays = require 'tinykg.engine.arrays'
 local cache = require 'tinykg.data.cache'
 local clock = require 'tinykg.base.clock'
 local add_warnings = require 'tinykg.data.warnings'
+local features = require 'tinykg.data.features'
 local files = require 'tinykg.data.formats.files'
 local filter = require 'tinykg.data.filter'
 local info = require 'tinykg.data.info'
@@ -42,8 +43,13 @@ local data = {}
 ---@field names table users, items, entities, relations: each answers :name(id) and :id(name)
 ---@field split string how the split was made
 ---@field cached string whether the set came from the cache (tinykg.data.cache), or was kept in it
+---@field features Tensor? f32 [items, columns], of features.npy, .npz or .safetensors in the folder
+---  (tinykg.data.features), made when it is first asked for
 local Data = {}
-Data.__index = Data
+function Data:__index(key) return key == 'features' and features.tensor(self) or Data[key] end
+Data.__methods = Data
+Data.__fields = { 'cached', 'dropped', 'entities', 'features', 'format', 'graph', 'items', 'name',
+  'names', 'notes', 'relations', 'split', 'task', 'test', 'train', 'users', 'valid', 'warnings' }
 
 ---------------------------------------------------------------------------------------------------
 -- Options.
@@ -322,7 +328,7 @@ local function assemble(raw, source, dir, task)
     graph = { n = graph.n, heads = graph.heads, relations = graph.relations, tails = graph.tails,
       nodes = raw.entities, relation_count = raw.relations },
     names = raw.names, split = raw.split_name, dropped = raw.dropped, notes = raw.notes,
-    warnings = raw.warnings,
+    warnings = raw.warnings, feature_rows = raw.feature_rows,
   }
 end
 
@@ -355,6 +361,7 @@ local function build(dir, options)
   if needs_negatives and not raw.all then add_negatives(raw, raw.seed) end
   add_warnings(raw)
   if options.order == 'degree' then order.by_degree(raw) end
+  raw.feature_rows = features.read(dir, raw)
   if raw.dropped.duplicates > 0 then
     warn(raw, '%d repeated interactions dropped', raw.dropped.duplicates)
   end

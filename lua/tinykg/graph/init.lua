@@ -279,7 +279,7 @@ end
 
 --- A mask of the n edges with the largest scores: 1 for these, 0 for the others; of equal scores
 --- the lower edge number first. A constant: no gradient goes to the scores. With Gumbel noise added
---- to logarithms of weights, n edges are drawn without replacement, each in proportion to its weight
+--- to logarithms of weights, n edges are drawn without replacement, in proportion to their weights
 --- (Kool et al., ICML 2019):
 ---
 ---   local mask = g:top_k(scores:log() + tk.random('gumbel', g.edges), n)
@@ -383,6 +383,20 @@ function Graph:node_dropout(p)
   if p == 0 then return self end
   local left = ops.full(1, self.tail_nodes):dropout(p):gather(self:tails())
   return copy(self, {weights = self.weights and self.weights * left or left, left = left})
+end
+
+--- Frees the graph's memory now, instead of when Lua's collector does. Using it afterwards, or a
+--- graph that shares it (weighted, transposed), is an error.
+function Graph:free()
+  local function free(value)
+    if type(value) ~= 'table' then return end
+    if tensor.is(value) or getmetatable(value) == Graph then value:free() else free(value.ids) end
+  end
+  for key, value in pairs(self.shared) do
+    free(value)
+    self.shared[key] = nil
+  end
+  self.packed:free()
 end
 
 -- ---- information ----
@@ -490,4 +504,9 @@ for name, method in pairs(sampling.methods) do Graph[name] = method end
 arguments.class(Graph, 'Graph', 'a graph')
 renamed.add(Graph, 'graph:')
 
-return make
+-- tk.graph{...} is a call of the module; `make` is what the reference tells of.
+local nearest = require('tinykg.graph.nearest')(make)
+return setmetatable({nearest = nearest.nearest}, {
+  __call = function(_, ...) return make(...) end,
+  make = make,
+})

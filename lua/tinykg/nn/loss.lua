@@ -114,11 +114,11 @@ local function positives_of(x, y, positives)
 end
 
 --- Contrastive loss of pairs of rows, InfoNCE (van den Oord et al., 2018), which SGL, KGCL, KGRec
---- and MCCLK train with: for each row x_i the cross-entropy of x_i . y_j / temperature over all rows
---- of y, of which its own is to win; the mean over the rows of x. With `positives` y may be a whole
---- catalogue: then this is the softmax loss over all its items. Rows are taken as they are: most
---- models call `normalize` on both. The [n, m] products are never made: one number per row is saved
---- beside x and y, and backward computes them again in tiles.
+--- and MCCLK train with: for each row x_i the cross-entropy of x_i . y_j / temperature over all
+--- rows y_j, of which its own is to win; the mean over the rows of x. With `positives` y may be a
+--- whole catalogue: then this is the softmax loss over all its items. Rows are taken as they are:
+--- most models call `normalize` on both. The [n, m] products are never made: one number per row is
+--- saved beside x and y, and backward computes them again in tiles.
 ---
 ---   local x, y = tk.tensor{{1, 0}, {0, 1}}, tk.tensor{{1, 0}, {0, 1}}
 ---   print(('%.4f'):format(tk.loss.contrast(x, y, 0.5):item()))             --> 0.1269
@@ -130,7 +130,7 @@ end
 function loss.contrast(x, y, temperature, options)
   runtime.options('loss.contrast', options, 'positives reduce')
   options = options or {}
-  if not (temperature > 0) then
+  if temperature <= 0 or temperature ~= temperature then
     runtime.fail('loss.contrast: temperature %g is not above 0', temperature)
   end
   if x:rank() ~= 2 or y:rank() ~= 2 or x:size(2) ~= y:size(2) then

@@ -56,7 +56,9 @@ local function file_comment(module)
   return best and comments.of_file(best)
 end
 
-local function is_module(value) return type(value) == 'table' and not getmetatable(value) end
+local function is_module(value)
+  return type(value) == 'table' and (not getmetatable(value) or comments.call_of(value) ~= nil)
+end
 
 --- One or two lines about a function or module: its signature and its first sentence.
 local function entry(prefix, name, value)
@@ -98,6 +100,9 @@ end
 ---@return string
 function help.of(value, name)
   if type(value) == 'function' then return of_function(value, name) end
+  if comments.call_of(value) then
+    return of_function(value, name) .. '\n' .. listing(value, name and name .. '.' or '')
+  end
   return of_value(value, name)
 end
 

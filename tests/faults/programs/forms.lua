@@ -356,14 +356,14 @@ end)
 
 -- ---- rows against all rows of another matrix ----
 
-form('contrast', 1.5, function(g)
+form('contrast', 2, function(g)
   local x = g:matrix(function(s) return s[1] * s[2] <= 2000 end)
   if not x then return nil end
   local shape, t = g:shape(x), g.r:of{1, 0.5, 2}
   local y = g.r:one_in(3) and x or g:of_cols(shape[2])
   if not y or g:shape(y)[1] * shape[1] * shape[2] > 200000 then return nil end
   local reach = arrays.largest(g.values[x]) * arrays.largest(g.values[y]) * shape[2] / t
-  if reach > 60 then return nil end -- logits so far apart leave nothing but rounding
+  if reach > 80 then return nil end -- logits so far apart leave nothing but rounding
   local ids, text = g:ids({shape[1]}, g:shape(y)[1])
   return g:add('contrast', {x, y}, ("tk.loss.contrast($1, $2, %g, {positives = %s, reduce = '%s'})")
     :format(t, text, 'none'), {ids = ids, temperature = t})
