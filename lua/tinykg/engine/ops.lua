@@ -221,6 +221,18 @@ end
 ---@param first integer ---@param last integer ---@return Tensor
 function methods:rows(first, last) return self:narrow(1, first, last - first + 1) end
 
+--- Entry i of the first dimension, from 1; negative ones count from the last. `a[i]` is the same.
+---@param i integer ---@return Tensor with one dimension fewer
+function methods:row(i)
+  local shape = self:size()
+  local n = table.remove(shape, 1)
+  if not n or type(i) ~= 'number' or i % 1 ~= 0 or i == 0 or math.abs(i) > n then
+    fail('[%s] of a tensor [%s]: %s', tostring(i), table.concat(self:size(), ', '),
+         n and ('1 to %d, or -1 to -%d from the last'):format(n, n) or 'it has no dimension')
+  end
+  return self:narrow(1, i < 0 and n + 1 + i or i, 1):reshape(shape)
+end
+
 local MOST = 6 -- inputs of one op
 
 --- Joins tensors along a dimension; their other dimensions must be equal.

@@ -2,6 +2,7 @@
 local ffi = require 'ffi'
 local tables = require 'tinykg.base.tables'
 local C = require 'tinykg.engine.lib'
+local format = require 'tinykg.base.format'
 local arguments = require 'tinykg.base.arguments'
 local source_line = require 'tinykg.base.source_line'
 local runtime = require 'tinykg.engine.runtime'
@@ -221,20 +222,19 @@ end
 ---@return string
 function methods:report()
   if self:figure('nodes') < 0 then return 'step: not run yet' end
-  local lines = {string.format('%-24s %-12s %-16s %-10s %12s %12s', 'recipe line', 'op', 'shape',
-                               'rule', 'exact bytes', 'kept bytes')}
+  local rows = {{'recipe line', 'op', 'shape', 'rule', 'exact bytes', 'kept bytes'}}
   for _, v in ipairs(self:kept()) do
     if v.rule ~= 'resident' then
-      lines[#lines + 1] = string.format('%-24s %-12s %-16s %-10s %12.0f %12.0f', v.where or '',
-        v.op, table.concat(v.shape, 'x'), v.rule == 'quantize' and 'INT' .. v.bits or v.rule,
-        v.exact_bytes, v.kept_bytes)
+      rows[#rows + 1] = {
+        v.where or '', v.op, table.concat(v.shape, 'x'),
+        v.rule == 'quantize' and 'INT' .. v.bits or v.rule, ('%.0f'):format(v.exact_bytes),
+        ('%.0f'):format(v.kept_bytes)}
     end
   end
   local reference, stored = self:figure('reference_bytes'), self:figure('stored_bytes')
-  lines[#lines + 1] = string.format(
-    'kept for backward: %.0f bytes, %.1f times less than the %.0f of an op-by-op FP32 tape',
+  return format.table(rows, function(column) return column <= 4 end) .. '\n' .. string.format(
+    'kept for backward: %.0f bytes, %.1f times less than the %.0f of op-by-op FP32',
     stored, reference / math.max(stored, 1), reference)
-  return table.concat(lines, '\n')
 end
 
 local function text_of(print_function, c)
