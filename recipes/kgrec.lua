@@ -30,7 +30,7 @@ function KGRec:rationales(kg)
 end
 
 --- A step's triples to see, to hide, and of its view; interactions to see, and of its view (16-100,
---- 210-229). The program's loop over relations misses the last one (44).
+--- 210-229). The program's loop misses the last relation (44).
 function KGRec:draw()
   local kg, taken, kept, keep = self.kg, self.taken, 1 - self.o.node_dropout, 1 - self.o.cl_drop
   local some = tk.random('uniform', kg.edges):ge(self.rates:gather(kg:edge_relations()))
@@ -104,8 +104,7 @@ return tk.recipe{
   l2 = 'in loss',
   build = function(data, o)
     local kg, rates = tk.graph(data, {inverse = true}), {}
-    local relations = math.max(2 * data.relations, 1)
-    local sizes = {o.dim, o.dim, o.dim}
+    local relations, sizes = math.max(2 * data.relations, 1), {o.dim, o.dim, o.dim}
     local start = {bound = math.sqrt(6 / (data.users + data.entities + o.dim))} -- of one table
     for r = 1, relations do rates[r] = r < relations and o.node_dropout or 1 end
     return setmetatable({

@@ -130,11 +130,12 @@ function Attention:update(x, w, r)
 end
 
 --- Sums over tails by scaled dot-product attention of several heads, of an equal part of the columns
---- each, as in KGRec (Yang et al., KDD 2023): the sum over the edges (h, r, t) of a row h of softmax(q_h .
---- (q_t * r) / sqrt(columns)) x_t * r, where q = x W. Nothing is kept per edge and column.
----@param graph Graph with relations
----@param x Tensor [nodes, d]
----@param o {query: Tensor, relation: Tensor, heads: integer} query: W [d, d]; relation: [relations, d]
+--- each, as in KGRec (Yang et al., KDD 2023): the sum over the edges (h, r, t) of a row h of
+--- softmax(q_h . (q_t * r) / sqrt(columns)) x_t * r, where q = x W. Nothing is kept per edge and
+--- column.
+---@param graph Graph with relations ---@param x Tensor [nodes, d]
+---@param o {query: Tensor, relation: Tensor, heads: integer} query: W [d, d]; relation: [relations,
+---  d]; heads that divide d
 ---@return Tensor [nodes, d]
 function attention.multi_head(graph, x, o)
   runtime.options('attention.multi_head', o, 'query relation heads')

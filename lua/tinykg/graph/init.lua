@@ -452,7 +452,9 @@ local function from_data(data, o)
   runtime.options('graph', o, 'of merged undirected inverse self_loops one_way')
   o = o or {}
   local of = o.of or 'kg'
-  if not KINDS[of] then fail("graph: of = '%s': kg, interactions, both, labels or rows", tostring(of)) end
+  if not KINDS[of] then
+    fail("graph: of = '%s': kg, interactions, both, labels or rows", tostring(of))
+  end
   if of == 'labels' then return require('tinykg.graph.labels')(make, data) end
   if of == 'rows' and data.task ~= 'ctr' then of = 'interactions' end
   if of == 'rows' then return rows_of(data) end

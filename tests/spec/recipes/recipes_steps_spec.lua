@@ -301,7 +301,7 @@ describe('samples as in the published program:', function()
     local data = datasets.demo()
     local n = data.train.n
     for name, dropped in pairs{kgcn = true, ['kgnn-ls'] = true, kgin = true, ripplenet = false,
-                               kgcl = true, kgrec = true, mcclk = true} do
+                               kgrec = true, mcclk = true} do
       local recipe, steps = datasets.recipe(name), nil
       local o = recipe:complete{epochs = 1, batch_size = 100, dim = 4, patience = 0}
       tk.seed(1)

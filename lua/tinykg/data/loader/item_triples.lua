@@ -9,9 +9,9 @@ local function constant(kind, shape, array)
   return t
 end
 
---- The data set's triples whose head is an item, in its order: the first k of each item as tables, and
---- all as what tk.graph takes. Places left over in the tables have the item itself as tail, relation 0,
---- and 0 in `known`.
+--- The data set's triples whose head is an item, in its order: the first k of each item as tables,
+--- and all as what tk.graph takes. Places left over in the tables have the item itself as tail,
+--- relation 0, and 0 in `known`.
 ---@param data tinykg.Data ---@param k integer from 1
 ---@return {heads: Tensor, relations: Tensor, tails: Tensor, known: Tensor} first int32 [items, k];
 ---  known f32, 1 or 0
