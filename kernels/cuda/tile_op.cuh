@@ -6,6 +6,7 @@
 #include "aggregate.cuh"
 #include "codes.cuh"
 #include "elementwise.cuh"
+#include "random.cuh"
 
 enum {
   TILE_INPUTS = 4,
@@ -65,6 +66,7 @@ union tile_extra {
   tile_sorted sorted;
   tile_gather gather;
   dropout_numbers dropout;
+  random_stream random;
   terms<float4, float_rows<float4>> floats_by_four;
   terms<float, float_rows<float>> floats;
   terms<float4, coded_rows<float4>> codes_by_four;

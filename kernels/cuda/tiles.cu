@@ -214,7 +214,7 @@ int tkg__run_tiles(const tkg_tile_call *calls, int n, const tkg_tiling *tiling,
 /* Of lists of numbers: what looks at no other element. */
 static bool is_elementwise(int op) {
 #define X(name, ...) op == TKG_OP_##name ||
-  return UNARY_OPS(X) BINARY_OPS(X) GRAD_OPS(X) X(FULL) X(DROPOUT) op == TKG_OP_BROADCAST;
+  return UNARY_OPS(X) BINARY_OPS(X) GRAD_OPS(X) X(FULL) X(RANDOM) X(DROPOUT) op == TKG_OP_BROADCAST;
 #undef X
 }
 
