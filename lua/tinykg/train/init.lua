@@ -212,6 +212,14 @@ local function progress_of(self, phase, done, count, loss)
   }
 end
 
+--- The same while users are ranked.
+local function evaluation_progress(self, part, done, all)
+  local share = part == 'valid' and math.min(self.at.epoch, self.o.epochs) / self.o.epochs or 1
+  local left = part == 'valid' and #self.epoch_times > 0 and time_left(self, 1) or nil
+  return {before = ('%s: %d of %d users'):format(part, done, all), share = share, left = left,
+          after = left and 'left ' .. format.duration(left) or ''}
+end
+
 --- Calls the model's begin_epoch, forward only: KGAT's attention is updated.
 function Run:begin_epoch(epoch)
   local model = self.model
@@ -245,13 +253,13 @@ local function train_epoch(self)
   end
   while at.phase <= #self.phases do
     local phase = self.phases[at.phase]
-    local average, finished = phase:epoch(at, function(p, done, count, loss)
+    local loss_of_phase, finished = phase:epoch(at, function(p, done, count, loss)
       at.seconds = before + clock.now() - started
       self.line.update(function() return progress_of(self, p, done, count, loss) end)
       if self.settings.on_step then self.settings.on_step(self) end
     end)
     if finished then
-      at.losses[phase.name] = average
+      at.losses[phase.name] = loss_of_phase
     else
       at.waiting = at.waiting or {}
       at.waiting[phase.name] = {done = at.done, total = at.total}
@@ -277,7 +285,7 @@ end
 function Run:evaluate(part, each)
   local started = clock.now()
   local function progressed(done, all)
-    self.line.update(function() return string.format('%s: %d of %d users', part, done, all) end)
+    self.line.update(function() return evaluation_progress(self, part, done, all) end)
     runtime.check_interrupt()
   end
   local at_once = train.evaluation_size(self.o, self.settings)

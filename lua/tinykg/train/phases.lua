@@ -237,7 +237,8 @@ function Phase:epoch(at, progressed)
       at.owed = 1
       self.average(at)
     end
-    if progressed and at.done % 8 == 0 then progressed(self, at.done, count, at.total / at.done) end
+    local shown = progressed and (at.done % 8 == 0 or at.done == count)
+    if shown then progressed(self, at.done, count, at.total / at.done) end
     runtime.check_interrupt()
   end
   source_line.leave(outer)
@@ -298,6 +299,18 @@ function phases.moved(list)
   local sum = 0
   for _, p in ipairs(list) do sum = sum + p.count * p.step:figure('moved_bytes') end
   return sum
+end
+
+--- What a step moves and launches (Step:traffic), of the phase that moves most: its field `phase`.
+---@return table
+function phases.traffic(list)
+  local most
+  for _, p in ipairs(list) do
+    local traffic = p.step:traffic()
+    traffic.phase = p.name
+    if not most or traffic.bytes > most.bytes then most = traffic end
+  end
+  return most
 end
 
 --- Bytes that an op-by-op FP32 program with these phases would hold at its fullest: its parameters,
