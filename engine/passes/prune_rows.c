@@ -43,7 +43,8 @@ static bool row_local(const rows *z, int v) {
   const tkg_node *n = node_of(z, v), *in[TKG_MAX_INPUTS];
   if (n->rank != 2 || n->dtype != TKG_F32 || n->shape[0] < 2) return false;
   if (n->op == TKG_OP_GATHER) return gathers_rows(z, n) && node_of(z, n->in[1])->rank == 1;
-  if (n->op == TKG_OP_WIDEN) return false; /* a gather will read the leaf itself (fuse_widen.c) */
+  if (n->op == TKG_OP_WIDEN) return false;  /* a gather will read the leaf itself (fuse_widen.c) */
+  if (n->op == TKG_OP_RANDOM) return false; /* its numbers go by their places in the whole */
   if (tkg__op_is(n->op, TKG_BASE)) return false; /* it names rows of the whole by number */
   tkg__inputs_of(z->old, n, in);
   return tkg__rows_apart(n, in);

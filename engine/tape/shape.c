@@ -47,6 +47,13 @@ int tkg__shape_given(tkg_inference *s) {
   return TKG_OK;
 }
 
+/* As it is asked for, by a kind that is there. */
+int tkg__shape_random(tkg_inference *s) {
+  if (s->out->i[0] >= 0 && s->out->i[0] < TKG_RANDOM_KINDS) return TKG_OK;
+  return tkg__fail(TKG_E_ARGUMENT, "%s: %" PRId64 " is no kind of number", tkg__name_of(s),
+                   s->out->i[0]);
+}
+
 /* As the first input; a second one must be like it. */
 int tkg__shape_same(tkg_inference *s) {
   tkg__set_shape(s->out, s->in[0]);

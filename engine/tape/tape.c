@@ -133,6 +133,12 @@ static const char *line_before(tkg_tape *tape, int op) {
   return tape->n < tape->known ? tape->side[tape->n].where : NULL;
 }
 
+/* Gives a random node the tape's next stream, unless it has one that no tape gives. */
+static void set_stream(tkg_tape *tape, tkg_node *node, int op) {
+  int64_t *stream = &node->i[op == TKG_OP_DROPOUT ? 0 : 1];
+  if (op != TKG_OP_RANDOM || *stream == 0) *stream = tape->next_stream++;
+}
+
 int tkg_tape_record(tkg_tape *tape, int op, const int32_t *inputs, int n,
                     const tkg_attributes *attributes, const char *where) {
   TKG__NEEDS(tape && (inputs || !n), -1);
@@ -152,7 +158,7 @@ int tkg_tape_record(tkg_tape *tape, int op, const int32_t *inputs, int n,
     node.rank = (uint8_t)attributes->rank;
     for (int d = 0; d < attributes->rank; d++) node.shape[d] = attributes->shape[d];
   }
-  if (tkg__op_is(op, TKG_RANDOM)) node.i[op == TKG_OP_DROPOUT ? 0 : 1] = tape->next_stream++;
+  if (tkg__op_is(op, TKG_RANDOM)) set_stream(tape, &node, op);
   const char *before = line_before(tape, op);
   int at = tkg__record(tape, &node, op, n, inputs, where);
   if (at >= 0 && !where) tape->side[at].where = before;

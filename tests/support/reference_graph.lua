@@ -45,6 +45,44 @@ ops.dropout = {
   end,
 }
 
+-- ---- random numbers ----
+
+--- Numbers of each kind from the words of a Philox block, at place k of four, as
+--- random_numbers.h defines them.
+local kinds = {
+  uniform = function(word, k) return math.floor(word[k] / 256) / 2 ^ 24 end,
+  gumbel = function(word, k) return -log(-log((math.floor(word[k] / 512) + 0.5) / 2 ^ 23)) end,
+  normal = function(word, k)
+    local first, second = word[k - k % 2], word[k - k % 2 + 1]
+    local radius, angle = math.sqrt(-2 * log((first + 1) / 2 ^ 32)), 2 * math.pi * second / 2 ^ 32
+    return radius * (k % 2 == 0 and math.cos(angle) or math.sin(angle))
+  end,
+}
+
+--- n numbers of a kind, of a stream at a step.
+function ops.random_numbers(kind, n, seed, step, stream)
+  local out = arrays.doubles(n + 1)
+  for i = 0, n - 1 do
+    if i % 4 == 0 then C.tkg_philox(seed, i / 4, step, stream, words) end
+    local word = {}
+    for k = 0, 3 do word[k] = tonumber(words[k]) end
+    out[i] = kinds[kind](word, i % 4)
+  end
+  return out
+end
+
+--- A constant.
+ops.random = {
+  draws = true,
+  backward = function() end,
+  forward = function(a)
+    local o = new(a.shape)
+    local numbers = ops.random_numbers(a.kind, o.n, a.seed, 1, a.stream)
+    for i = 0, o.n - 1 do o.v[i] = numbers[i] end
+    return o
+  end,
+}
+
 -- ---- sums over edges ----
 
 local function ends(a)

@@ -59,6 +59,27 @@ function ops.full(value, ...)
   return record('full', a)
 end
 
+-- ---- random numbers ----
+
+local RANDOM = {uniform = 0, normal = 1, gumbel = 2}
+
+--- Random numbers without a gradient: 'uniform' in [0, 1), standard 'normal', or 'gumbel',
+--- -log(-log(u)), by Philox (Salmon et al. 2011) from an element's position. In a step each run
+--- draws new ones, by the seed, the step's number and the place among its random ops: a resumed
+--- run draws what it would have drawn. Outside of steps each call does, from tk.seed on. Uniform
+--- numbers have the same bits on all devices.
+---
+---   print(table.concat(tk.random('gumbel', 2, 3):size(), ' x '))    --> 2 x 3
+---@param kind string ---@param ... integer|integer[] the shape ---@return Tensor f32
+function ops.random(kind, ...)
+  if not RANDOM[kind] then fail("random: '%s' is not uniform, normal or gumbel", kind) end
+  local a = attribute()
+  set_shape(tensor.shape(...))
+  a.i[0] = RANDOM[kind]
+  if runtime.tape == runtime.ambient then a.i[1] = runtime.stream() end
+  return record('random', a)
+end
+
 -- ---- elementwise ----
 
 --- 1 / (1 + exp(-x)) ---@return Tensor of the same shape

@@ -78,6 +78,13 @@ form('dropout', 1, function(g)
   return g:add('dropout', {g:any()}, ('$1:dropout(%g)'):format(p), {p = p})
 end)
 
+form('random', 1, function(g)
+  local kind, shape = g.r:of{'uniform', 'normal', 'gumbel'}, g:shape(g:any())
+  local at = g:add('random', {}, ("tk.random('%s', {%s})"):format(kind, table.concat(shape, ', ')),
+                   {kind = kind, shape = shape})
+  return at and g:add('mul', {g:like(shape), at}, '$1 * $2')
+end)
+
 -- ---- elementwise, two inputs ----
 
 --- Some value that broadcasts with i: a part of i itself, another that fits, or a new one with

@@ -260,6 +260,7 @@ describe('op', function()
     local elsewhere = {
       leaf = 'ops_memory_spec', encode = 'ops_memory_spec', decode = 'ops_memory_spec',
       sign_mask = 'ops_memory_spec', dropout = 'ops_sampling_spec',
+      random = 'ops_random_spec',
       sample = 'ops_sampling_spec', sample_neighbors = 'ops_sampling_spec',
       sample_negatives = 'ops_sampling_spec', sample_tails = 'ops_sampling_spec',
       detach = 'ops_custom_spec', upstream = 'ops_custom_spec', custom_vjp = 'ops_custom_spec',
