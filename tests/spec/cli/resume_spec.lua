@@ -60,7 +60,7 @@ describe('a run that goes on', function()
     {'ktup', '--set epochs=3 --set dim=16 --set batch_size=8 --set eval_every=1 ' ..
              '--data-set task=ranking', 'ktup, phases in turns'},
     {'mkr', '--set epochs=5 --set batch_size=64 --set kg_interval=2', 'mkr, a phase now and then'},
-    {'sgl', '--bits 2 --set epochs=3 --set dim=16 --set batch_size=64 --data-set task=ranking',
+    {'sgl', '--bits 2 --set epochs=6 --set dim=16 --set batch_size=256 --data-set task=ranking',
      'sgl, views of an epoch'},
     {'bpr-mf', '--set epochs=6 --set dim=16 --set batch_size=256 --set optimizer_bits=8 ' ..
                '--set optimizer_rowwise=true --set parameter_bits=16'},
