@@ -52,7 +52,7 @@ function MCCLK:begin_evaluation() self:begin_epoch() end -- by the parameters as
 function MCCLK:by_alike() -- rows of items (266-269)
   local sum = 0
   for _, near in ipairs(self.alike) do
-    local scale = 1 / (near:aggregate(self.ones) + 1):sqrt()
+    local scale = 1 / (near:aggregate(self.ones) + 1):clamp(1e-3):sqrt()
     local x = self.entities.weight * scale
     sum = sum + (near:aggregate(x) + x) * scale * 0.5
   end
