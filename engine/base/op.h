@@ -43,12 +43,7 @@ typedef struct tkg_node {
 } tkg_node;
 
 /* RANDOM's i0: [0, 1), standard normal, -log(-log(uniform)). */
-enum tkg_random_kind {
-  TKG_RANDOM_UNIFORM,
-  TKG_RANDOM_NORMAL,
-  TKG_RANDOM_GUMBEL,
-  TKG_RANDOM_KINDS
-};
+enum tkg_random_kind { TKG_RANDOM_UNIFORM, TKG_RANDOM_NORMAL, TKG_RANDOM_GUMBEL, TKG_RANDOM_KINDS };
 
 /* Adam's i0. */
 enum { TKG_ADAM_HAT = 1, TKG_ADAM_DECOUPLED = 2 };

@@ -106,6 +106,7 @@ static void saved_nothing(counter *c, int i) { (void)c, (void)i; }
 static void saved_output(counter *c, int i) { value(c, i, i); }
 static void saved_input(counter *c, int i) { value(c, i, input(c, i, 0)); }
 static void saved_ids(counter *c, int i) { value(c, i, input(c, i, 1)); }
+static void saved_condition(counter *c, int i) { value(c, i, input(c, i, 1)); }
 static void saved_edges(counter *c, int i) { value(c, i, input(c, i, 2)); }
 
 /* Each operand whose counterpart has a gradient. */
