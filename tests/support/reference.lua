@@ -7,6 +7,7 @@
 --   margin(a, x, y)    returns false if an input is so near a kink that rounding decides the
 --                      result; y are the inputs, perturbed
 --   exact              the op moves numbers and rounds nothing
+--   passes             how many inputs, from the first, a gradient goes to; all by default
 --   elementwise        of one input
 --   call               how random programs write it and with which attributes, for ops of one input
 --                      that need no form of their own (tests/faults/programs/forms.lua)
@@ -156,7 +157,7 @@ local function zero() return 0 end
 
 local function comparison(f)
   local op = binary(function(p, q) return f(p, q) and 1 or 0 end, zero, zero)
-  op.margin, op.exact = apart, true
+  op.margin, op.exact, op.passes = apart, true, 0
   return op
 end
 
@@ -169,7 +170,7 @@ ops.not_equal = comparison(function(p, q) return p ~= q end)
 local function choice(wanted)
   local op = binary(function(p, c) return (c > 0) == wanted and p or 0 end,
                     function(_, c) return (c > 0) == wanted and 1 or 0 end, zero)
-  op.exact = true
+  op.exact, op.passes = true, 1
   return op
 end
 
@@ -179,7 +180,7 @@ ops.select, ops.reject = choice(true), choice(false)
 
 local function nothing() end
 
-ops.detach = {exact = true, backward = nothing, forward = function(_, x)
+ops.detach = {exact = true, passes = 0, backward = nothing, forward = function(_, x)
   local o = new(x[1].shape)
   for i = 0, o.n - 1 do o.v[i] = x[1].v[i] end
   return o
