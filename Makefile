@@ -198,6 +198,8 @@ bench:
 	@$(DEPS) run
 	@$(MAKE) build
 	@./tinykg tests/bench/ratios.lua $(if $(QUICK),--quick) --out '$(BUILD)/bench.json'
+	@$(if $(QUICK),:,./tinykg tests/bench/first_screen.lua '$(BUILD)/bench.json' \
+	  $(if $(KEEP),--keep) || :)
 
 # What fell since the ratios in tests/bench/ratios.json were kept; before it counts, all is measured
 # once more. KEEP=1 keeps these in their place; FILE=bench.json compares what make bench has written.

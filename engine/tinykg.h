@@ -123,6 +123,10 @@ int tkg_tensor_normal(tkg_tensor *tensor, double mean, double deviation, uint32_
 /* Sets whether a tensor gets gradients; its memory is then counted as parameter, else as data. */
 void tkg_tensor_set_parameter(tkg_tensor *tensor, int wanted);
 int tkg_tensor_is_parameter(const tkg_tensor *tensor);
+/* Sets how a parameter is updated, before the first step that reads it: "lr" (a factor of the
+ * optimizer's), "weight_decay" (instead of the optimizer's) or "frozen" (1: it gets no gradient and
+ * stays as it is). TKG_E_ARGUMENT for another option or a negative value. */
+int tkg_tensor_set_group(tkg_tensor *tensor, const char *option, double value);
 /* Keeps an f32 parameter in 16 bits (bf16), or in 32 again. Reading and writing it goes on in f32,
  * rounded to the nearest; adam's updates round at random, with noise that depends on `number`, so
  * parameters should have different ones (0 to 2^20 - 1). TKG_E_ARGUMENT or TKG_E_MEMORY. */
@@ -131,6 +135,7 @@ int tkg_tensor_set_bits(tkg_tensor *tensor, int bits, int number);
  * elements or more. Such parameters may have 16 bits or row-wise moments. */
 int tkg_tensor_is_table(const tkg_tensor *tensor);
 tkg_tensor *tkg_tensor_gradient(tkg_tensor *tensor); /* a new reference, or NULL */
+void tkg_tensor_drop_gradient(tkg_tensor *tensor);
 double tkg_tensor_version(const tkg_tensor *tensor); /* grows whenever its numbers change */
 /* Writes a random permutation of 0..n-1, n < 2^31, a function of the last three arguments alone. */
 int tkg_shuffle(int32_t *ids, int64_t n, uint64_t seed, uint32_t epoch, uint32_t stream);

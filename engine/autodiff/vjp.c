@@ -305,6 +305,20 @@ int tkg__vjp_log_softmax(tkg_vjp *v) {
   return accumulate_one(v, TKG_OP_LOG_SOFTMAX_GRAD, v->self, 0, 0);
 }
 
+/* The products are formed again: only the sums are saved beside x and y. */
+int tkg__vjp_product_logsumexp(tkg_vjp *v) {
+  int status = TKG_OK;
+  for (int k = 0; k < 2 && !status; k++) {
+    if (!wants(v, k)) continue;
+    tkg_node node = {.f = {self(v)->f[0]}, .i = {k}};
+    int32_t inputs[] = {v->g, in(v, 0), in(v, 1), v->self};
+    status = accumulate(v, k,
+                        tkg__record(v->tape, &node, TKG_OP_PRODUCT_LOGSUMEXP_GRAD, 4, inputs,
+                                    v->tape->side[v->self].where));
+  }
+  return status;
+}
+
 int tkg__vjp_dropout(tkg_vjp *v) {
   tkg_node node = {.f = {self(v)->f[0]}, .i = {self(v)->i[0]}};
   return accumulate(v, 0,

@@ -121,6 +121,7 @@ static char rows_letter(int op, int input) {
 static bool rows_hold(const tkg_node *n, const tkg_node *const *in) {
   switch (n->op) {
   case TKG_OP_MATMUL:
+  case TKG_OP_PRODUCT_LOGSUMEXP_GRAD:
     return !n->i[0];
   case TKG_OP_CONCAT:
   case TKG_OP_NARROW:

@@ -38,12 +38,15 @@ typedef struct tkg_node {
                         line, or beyond TKG_MOST_NTH */
   int32_t in[TKG_MAX_INPUTS];
   int64_t shape[TKG_MAX_RANK];
-  double f[4];
+  double f[5]; /* recipes set 4; an update has f4 of the enum below */
   int64_t i[4];
 } tkg_node;
 
 /* RANDOM's i0: [0, 1), standard normal, -log(-log(uniform)). */
 enum tkg_random_kind { TKG_RANDOM_UNIFORM, TKG_RANDOM_NORMAL, TKG_RANDOM_GUMBEL, TKG_RANDOM_KINDS };
+
+/* Of an update: the number that multiplies its learning rate, 0 for 1. */
+enum { TKG_UPDATE_RATE = 4 };
 
 /* Adam's i0. */
 enum { TKG_ADAM_HAT = 1, TKG_ADAM_DECOUPLED = 2 };

@@ -332,6 +332,28 @@ int tkg_tensor_is_table(const tkg_tensor *tensor) {
   return tkg__is_table(&tensor->shape);
 }
 
+int tkg_tensor_set_group(tkg_tensor *tensor, const char *option, double value) {
+  TKG__NEEDS(tensor && option, TKG_E_ARGUMENT);
+  char text[TKG_SHAPE_TEXT];
+  if (!tensor->parameter)
+    return tkg__fail(TKG_E_ARGUMENT, "%s: %s is no parameter", option,
+                     tkg__shape_text(&tensor->shape, text));
+  if (!(value >= 0)) return tkg__fail(TKG_E_ARGUMENT, "%s: %g is not a number >= 0", option, value);
+  tensor->tape = NULL; /* its leaf is another node now */
+  if (strcmp(option, "frozen") == 0) {
+    tensor->frozen = value != 0;
+  } else if (strcmp(option, "lr") == 0) {
+    if (value == 0) return tkg__fail(TKG_E_ARGUMENT, "lr: 0 is not above 0: freeze it instead");
+    tensor->rate = value;
+  } else if (strcmp(option, "weight_decay") == 0) {
+    tensor->has_decay = true;
+    tensor->decay = value;
+  } else {
+    return tkg__fail(TKG_E_ARGUMENT, "a parameter has no option '%s'", option);
+  }
+  return TKG_OK;
+}
+
 int tkg_tensor_is_parameter(const tkg_tensor *tensor) {
   TKG__NEEDS(tensor, 0);
   return tensor->parameter;
@@ -340,6 +362,12 @@ int tkg_tensor_is_parameter(const tkg_tensor *tensor) {
 double tkg_tensor_version(const tkg_tensor *tensor) {
   TKG__NEEDS(tensor, 0);
   return (double)tensor->version;
+}
+
+void tkg_tensor_drop_gradient(tkg_tensor *tensor) {
+  TKG__NEEDS(tensor, );
+  tkg_tensor_release(tensor->gradient);
+  tensor->gradient = NULL;
 }
 
 tkg_tensor *tkg_tensor_gradient(tkg_tensor *tensor) {

@@ -7,8 +7,11 @@
 struct tkg_tensor {
   tkg_engine *engine;
   int references, kind, parameter;
-  int number;     /* of a parameter of 16 bits: which noise its updates are rounded with */
-  tkg_node shape; /* its dtype, rank and shape; the rest is unused */
+  bool frozen;        /* a parameter that gets no gradient */
+  bool has_decay;     /* whether decay is used instead of the optimizer's */
+  double rate, decay; /* of a parameter: what multiplies lr, 0 for 1; weight decay */
+  int number;         /* of a parameter of 16 bits: which noise its updates are rounded with */
+  tkg_node shape;     /* its dtype, rank and shape; the rest is unused */
   void *data;
   uint64_t version;     /* grows with each change of the contents */
   tkg_tensor *gradient; /* of the last backward without an optimizer, or NULL */

@@ -142,6 +142,15 @@ static void saved_normalize(counter *c, int i) {
   quotient_scratch(c, i);
 }
 
+/* x y^T, its multiple and a log-softmax of that, which is saved; the gradients of both are made. */
+static void saved_product_logsumexp(counter *c, int i) {
+  const tkg_node *x = &c->tape->nodes[input(c, i, 0)], *y = &c->tape->nodes[input(c, i, 1)];
+  const int64_t logits = 4 * x->shape[0] * y->shape[0];
+  saved_operands(c, i);
+  c->extra[i] += logits;
+  c->scratch[i] = 2 * logits;
+}
+
 /* The scaled mask of a dropout. */
 static void saved_mask(counter *c, int i) { c->extra[i] += tkg__bytes(&c->tape->nodes[i]); }
 

@@ -60,6 +60,13 @@ static void traffic_grouped(counter *c) {
   c->t.flops = c->per * elements(c->in[0]) * other;
 }
 
+/* Flops of each product of two numbers, of every row of x with every row of y. */
+static void each_with_each(counter *c, int x) {
+  c->t.flops = c->per * elements(c->in[x]) * rows(c->in[x + 1]);
+}
+static void traffic_product_logsumexp(counter *c) { each_with_each(c, 0); }
+static void traffic_product_logsumexp_grad(counter *c) { each_with_each(c, 1); }
+
 /* ---- rows by id ---- */
 
 static void traffic_gather(counter *c) { rows_by_id(c, 0, elements(c->in[1])); }

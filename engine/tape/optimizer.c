@@ -187,7 +187,8 @@ tkg_tensor *tkg_optimizer_state(tkg_optimizer *o, tkg_tensor *parameter, int slo
 /* ---- recording ---- */
 
 static void set_constants(const tkg_optimizer *o, const tkg_tensor *parameter, tkg_node *n) {
-  const double decay = parameter->shape.rank < o->decay_rank ? 0 : o->weight_decay;
+  const double usual = parameter->shape.rank < o->decay_rank ? 0 : o->weight_decay;
+  const double decay = parameter->has_decay ? parameter->decay : usual;
   if (o->op == TKG_OP_ADAM) {
     const double adam[] = {o->beta1, o->beta2, o->eps_hat > 0 ? o->eps_hat : o->eps, decay};
     memcpy(n->f, adam, sizeof adam);
@@ -196,6 +197,7 @@ static void set_constants(const tkg_optimizer *o, const tkg_tensor *parameter, t
     n->f[0] = o->op == TKG_OP_SGD ? o->momentum : o->eps;
     n->f[1] = decay;
   }
+  n->f[TKG_UPDATE_RATE] = parameter->rate;
 }
 
 /* The op that updates a parameter, and its attributes: blocks where a format or a type asks for

@@ -148,7 +148,7 @@ int tkg_tape_record(tkg_tape *tape, int op, const int32_t *inputs, int n,
     return -1;
   }
   if (attributes) {
-    memcpy(node.f, attributes->f, sizeof node.f);
+    memcpy(node.f, attributes->f, sizeof attributes->f);
     memcpy(node.i, attributes->i, sizeof node.i);
     if (attributes->rank < 0 || attributes->rank > TKG_MAX_RANK) {
       tkg__say("%s: %d dimensions asked for, at most %d are possible", tkg__ops[op].name,
@@ -178,7 +178,7 @@ static int find_leaf(tkg_tape *tape, tkg_tensor *tensor) {
   if (!tensor->tape || tensor->tape == tape) return -1;
   for (int i = tape->n; i-- > 0;)
     if (tape->side[i].tensor == tensor && tape->side[i].version == tensor->version &&
-        tape->nodes[i].parameter == tensor->parameter)
+        tape->nodes[i].parameter == (tensor->parameter && !tensor->frozen))
       return i;
   return -1;
 }
@@ -213,7 +213,7 @@ int tkg__tape_leaf(tkg_tape *tape, tkg_tensor *tensor) {
   }
   tkg_node node = tensor->shape;
   node.op = TKG_OP_LEAF;
-  node.parameter = (uint8_t)tensor->parameter;
+  node.parameter = (uint8_t)(tensor->parameter && !tensor->frozen);
   int at = tkg__append(tape, &node, NULL);
   if (at < 0) return -1;
   tape->side[at].tensor = tkg_tensor_retain(tensor);

@@ -7,6 +7,12 @@
 #include "kernel.h"
 #include "shared/moments.h"
 
+/* The learning rate of an update: the run's, times the parameter's factor. */
+static inline double update_lr(const tkg_call *c) {
+  const double factor = c->node->f[TKG_UPDATE_RATE];
+  return factor > 0 ? c->context->lr * factor : c->context->lr;
+}
+
 typedef struct adam {
   float beta1, beta2, rest1, rest2; /* rest = 1 - beta */
   float eps, decay;
@@ -20,6 +26,7 @@ typedef struct adam {
 static inline adam adam_of(const tkg_call *c) {
   const double *f = c->node->f, scale = 1.0 / sqrt(1.0 - pow(f[1], c->context->t));
   const bool decoupled = c->node->i[0] & TKG_ADAM_DECOUPLED;
+  const double lr = update_lr(c);
   return (adam){
       .beta1 = (float)f[0],
       .beta2 = (float)f[1],
@@ -27,8 +34,8 @@ static inline adam adam_of(const tkg_call *c) {
       .rest2 = (float)(1.0 - f[1]),
       .eps = (float)(c->node->i[0] & TKG_ADAM_HAT ? f[2] * scale : f[2]),
       .decay = decoupled ? 0 : (float)f[3],
-      .keep = decoupled ? (float)(1.0 - c->context->lr * f[3]) : 1,
-      .rate = (float)(c->context->lr / (1.0 - pow(f[0], c->context->t))),
+      .keep = decoupled ? (float)(1.0 - lr * f[3]) : 1,
+      .rate = (float)(lr / (1.0 - pow(f[0], c->context->t))),
       .scale = (float)scale,
   };
 }

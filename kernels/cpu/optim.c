@@ -28,7 +28,7 @@ static int sgd_run(const tkg_call *c, int64_t begin, int64_t end) {
   int64_t first = flat_at(c, begin), n = flat_at(c, end) - first;
   float *p = (float *)c->data[0] + first, *buffer = c->data[2];
   const float *g = (const float *)c->data[1] + first;
-  float lr = (float)c->context->lr, momentum = (float)c->node->f[0], decay = (float)c->node->f[1];
+  float lr = (float)update_lr(c), momentum = (float)c->node->f[0], decay = (float)c->node->f[1];
   if (buffer)
     sgd_momentum(p, g, buffer + first, n, lr, momentum, decay);
   else
@@ -57,7 +57,7 @@ static void adagrad_update(float *p, const float *g, float *sum, int64_t n, floa
 static int adagrad_run(const tkg_call *c, int64_t begin, int64_t end) {
   int64_t first = flat_at(c, begin), n = flat_at(c, end) - first;
   adagrad_update((float *)c->data[0] + first, (const float *)c->data[1] + first,
-                 (float *)c->data[2] + first, n, (float)c->context->lr, (float)c->node->f[0],
+                 (float *)c->data[2] + first, n, (float)update_lr(c), (float)c->node->f[0],
                  (float)c->node->f[1]);
   return TKG_OK;
 }

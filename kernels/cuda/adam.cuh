@@ -10,16 +10,17 @@ struct adam {
   float beta1, beta2, rest1, rest2; /* rest = 1 - beta */
   float eps, decay;
   float decoupled; /* AdamW's weight decay; decay is 0 then */
+  float factor;    /* of the learning rate */
   bool hat;        /* eps is added before v is corrected (section 2 of the paper) */
   float keep = 1;  /* what is left of p before the step: 1 - lr decoupled */
   float rate = 0;  /* lr / (1 - beta1^t) */
   float scale = 0; /* 1 / sqrt(1 - beta2^t) */
 
   __device__ __forceinline__ void read(const tkg_run_params *run) {
-    rate = run->rate;
+    rate = run->rate * factor;
     scale = run->scale;
     if (hat) eps *= scale;
-    keep = 1 - run->lr * decoupled;
+    keep = 1 - run->lr * factor * decoupled;
   }
   /* m and v come multiplied by their betas. */
   __device__ __forceinline__ float advance(float p, float g, float *m, float *v) const {
@@ -39,6 +40,12 @@ struct adam {
   }
 };
 
+/* What multiplies the learning rate of an update. */
+static inline float tkg_update_factor(const tkg_call *c) {
+  const double factor = c->node->f[TKG_UPDATE_RATE];
+  return factor > 0 ? (float)factor : 1.0F;
+}
+
 /* Reads the rule of a call. TKG_E_ARGUMENT if its betas are not the run's, for which `rate` and
  * `scale` were computed. */
 static inline int adam_of(const tkg_call *c, adam *a) {
@@ -54,6 +61,7 @@ static inline int adam_of(const tkg_call *c, adam *a) {
   const bool decoupled = c->node->i[0] & TKG_ADAM_DECOUPLED;
   a->decay = decoupled ? 0 : (float)f[3];
   a->decoupled = decoupled ? (float)f[3] : 0;
+  a->factor = tkg_update_factor(c);
   a->hat = c->node->i[0] & TKG_ADAM_HAT;
   return TKG_OK;
 }

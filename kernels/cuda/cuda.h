@@ -94,6 +94,7 @@ extern "C" {
 #include "shared/moments.h"
 #include "shared/philox.h"
 #include "shared/random_numbers.h"
+#include "shared/ranks.h"
 #include "shared/sample.h"
 #include "shared/search.h"
 #include "shared/shapes.h"

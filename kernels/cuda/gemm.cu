@@ -1,52 +1,17 @@
-/* A block of 256 threads computes a tile of 64 x 64 of the result, 4 x 4 per thread, from pieces of
- * 64 x 16 of a and of b that it copies to shared memory. Each element is one sum in the order of k,
- * by fused multiply-add, or one per part; a second kernel adds parts in order. */
+/* A block of threads computes a tile of the result (gemm.cuh). Each element is one sum in the order
+ * of k, by fused multiply-add, or one per part; a second kernel adds parts in order. */
 #include "gemm.h"
 
-enum { TILE = 64, DEPTH = 16, EACH = 4, PITCH = TILE + 4, MOST_LAYERS = 65535 };
+#include "gemm.cuh"
 
-/* Copies the piece of 64 lines and 16 steps along k that begins at (line, step) of a matrix; beyond
- * its end are zeros. TURNED: the lines lie along a row of memory, else the steps do. */
-template <bool TURNED>
-static __device__ __forceinline__ void load_piece(const float *x, int64_t ld, int64_t line,
-                                                  int64_t lines, int64_t step, int64_t end,
-                                                  float (*piece)[PITCH]) {
-  const int thread = (int)threadIdx.x;
-  TKG_UNROLL
-  for (int r = 0; r < TILE * DEPTH / TKG_THREADS; r++) {
-    const int e = thread + r * TKG_THREADS;
-    const int i = TURNED ? e % TILE : e / DEPTH, l = TURNED ? e / TILE : e % DEPTH;
-    const int64_t at = line + i, k = step + l;
-    piece[l][i] = at < lines && k < end ? x[TURNED ? k * ld + at : at * ld + k] : 0.0F;
-  }
-}
-
-/* Adds the product of two pieces to a thread's 4 x 4. */
-static __device__ __forceinline__ void multiply_pieces(const float (*left)[PITCH],
-                                                       const float (*right)[PITCH], int row,
-                                                       int col, float (*sum)[EACH]) {
-  TKG_UNROLL_4
-  for (int l = 0; l < DEPTH; l++) {
-    float x[EACH], y[EACH];
-    TKG_UNROLL
-    for (int k = 0; k < EACH; k++) {
-      x[k] = left[l][row + k];
-      y[k] = right[l][col + k];
-    }
-    TKG_UNROLL
-    for (int i = 0; i < EACH; i++) {
-      TKG_UNROLL
-      for (int j = 0; j < EACH; j++) sum[i][j] = fmaf(x[i], y[j], sum[i][j]);
-    }
-  }
-}
+enum { MOST_LAYERS = 65535 };
 
 /* The tiles of one product, or of a part of it, that blocks take along x and y. */
 template <bool TA, bool TB>
 static __device__ __forceinline__ void multiply(const tkg_gemm &g, int part, const float *a,
                                                 const float *b, float *out, float (*left)[PITCH],
                                                 float (*right)[PITCH]) {
-  const int row = EACH * ((int)threadIdx.x / DEPTH), col = EACH * ((int)threadIdx.x % DEPTH);
+  const int row = tile_row(), col = tile_col();
   const int64_t begin = g.cuts[part], end = g.cuts[part + 1];
   const int64_t n0 = (int64_t)blockIdx.y * TILE;
   for (int64_t m0 = (int64_t)blockIdx.x * TILE; m0 < g.m; m0 += (int64_t)gridDim.x * TILE) {
@@ -82,12 +47,18 @@ static __global__ void __launch_bounds__(TKG_THREADS) gemm_kernel(tkg_gemm g) {
     multiply<TA, TB>(g, 0, g.a + p * g.m * k, g.b + p * k * g.n, g.out + p * size, left, right);
 }
 
-static __global__ void add_parts(int64_t count, int parts, const float *partial, float *out) {
+static __global__ void add_parts_kernel(int64_t count, int parts, const float *partial,
+                                        float *out) {
   for (int64_t i = tkg_first(); i < count; i += tkg_stride()) {
     float sum = partial[i];
     for (int p = 1; p < parts; p++) sum += partial[p * count + i];
     out[i] = sum;
   }
+}
+
+void tkg__add_parts(int64_t count, int parts, const float *partial, float *out,
+                    cudaStream_t stream) {
+  tkg_launch(add_parts_kernel, tkg_flat(count), stream, count, parts, partial, out);
 }
 
 template <bool TA> static void launch(const tkg_gemm *g, tkg_shape shape, cudaStream_t stream) {
@@ -107,6 +78,5 @@ void tkg__gemm(const tkg_gemm *g, cudaStream_t stream) {
     launch<true>(g, shape, stream);
   else
     launch<false>(g, shape, stream);
-  if (g->parts > 1)
-    tkg_launch(add_parts, tkg_flat(g->m * g->n), stream, g->m * g->n, g->parts, g->partial, g->out);
+  if (g->parts > 1) tkg__add_parts(g->m * g->n, g->parts, g->partial, g->out, stream);
 }

@@ -20,4 +20,8 @@ typedef struct tkg_gemm {
 
 void tkg__gemm(const tkg_gemm *g, cudaStream_t stream);
 
+/* out[i] = the sum of partial[p count + i] over p, in order. */
+void tkg__add_parts(int64_t count, int parts, const float *partial, float *out,
+                    cudaStream_t stream);
+
 #endif

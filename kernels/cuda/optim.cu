@@ -19,9 +19,9 @@
 
 struct sgd_plain {
   enum { STATES = 0 };
-  float decay, lr = 0;
+  float decay, factor, lr = 0;
 
-  __device__ __forceinline__ void read(const tkg_run_params *run) { lr = run->lr; }
+  __device__ __forceinline__ void read(const tkg_run_params *run) { lr = run->lr * factor; }
   __device__ __forceinline__ float step(float p, float g, float *, float *) const {
     return p - lr * (g + decay * p);
   }
@@ -30,9 +30,9 @@ struct sgd_plain {
 /* buffer = momentum * buffer + g; p -= lr * buffer (as PyTorch: lr outside the buffer). */
 struct sgd_momentum {
   enum { STATES = 1 };
-  float momentum, decay, lr = 0;
+  float momentum, decay, factor, lr = 0;
 
-  __device__ __forceinline__ void read(const tkg_run_params *run) { lr = run->lr; }
+  __device__ __forceinline__ void read(const tkg_run_params *run) { lr = run->lr * factor; }
   __device__ __forceinline__ float step(float p, float g, float *buffer, float *) const {
     const float gradient = g + decay * p;
     *buffer = momentum * *buffer + gradient;
@@ -43,9 +43,9 @@ struct sgd_momentum {
 /* Duchi, Hazan and Singer, JMLR 2011, diagonal form. */
 struct adagrad {
   enum { STATES = 1 };
-  float eps, decay, lr = 0;
+  float eps, decay, factor, lr = 0;
 
-  __device__ __forceinline__ void read(const tkg_run_params *run) { lr = run->lr; }
+  __device__ __forceinline__ void read(const tkg_run_params *run) { lr = run->lr * factor; }
   __device__ __forceinline__ float step(float p, float g, float *sum, float *) const {
     const float gradient = g + decay * p;
     *sum += gradient * gradient;
@@ -105,8 +105,9 @@ template <class RULE> static int update(const tkg_call *c, const RULE &rule, cud
 
 static int sgd_run(const tkg_call *c, cudaStream_t stream) {
   const float momentum = (float)c->node->f[0], decay = (float)c->node->f[1];
-  if (!c->data[2]) return update(c, sgd_plain{decay}, stream);
-  return update(c, sgd_momentum{momentum, decay}, stream);
+  const float factor = tkg_update_factor(c);
+  if (!c->data[2]) return update(c, sgd_plain{decay, factor}, stream);
+  return update(c, sgd_momentum{momentum, decay, factor}, stream);
 }
 
 static int adam_run(const tkg_call *c, cudaStream_t stream) {
@@ -117,7 +118,8 @@ static int adam_run(const tkg_call *c, cudaStream_t stream) {
 
 static int adagrad_run(const tkg_call *c, cudaStream_t stream) {
   const float eps = (float)c->node->f[0], decay = (float)c->node->f[1];
-  return update(c, adagrad{eps, decay}, stream);
+  const float factor = tkg_update_factor(c);
+  return update(c, adagrad{eps, decay, factor}, stream);
 }
 
 const tkg_cuda_op tkg__cuda_optim[] = {

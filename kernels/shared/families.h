@@ -5,9 +5,9 @@
 
 /* clang-format off */
 #define TKG_FAMILIES(X)                                                                            \
-  X(elementwise) X(reduce) X(softmax) X(normalize) X(optim) X(adam_blocks) X(matmul) X(grouped)    \
-  X(layout) X(gather) X(scatter) X(neighbor_sum) X(aggregate) X(aggregate_max) X(sddmm)            \
-  X(relation) X(edge_softmax) X(edge_list) X(random) X(sample) X(saved)
+  X(elementwise) X(reduce) X(softmax) X(normalize) X(optim) X(adam_blocks) X(matmul) X(contrast)   \
+  X(grouped) X(layout) X(top_k) X(gather) X(scatter) X(neighbor_sum) X(aggregate) X(aggregate_max) \
+  X(sddmm) X(relation) X(edge_softmax) X(edge_list) X(random) X(sample) X(saved)
 /* clang-format on */
 
 #endif

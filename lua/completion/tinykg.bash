@@ -11,7 +11,7 @@ _tinykg() {
         case "$arg" in
             run)
                 cmd="run"
-                opts="$opts -h --help --data --set --data-set --grid --bits --budget --sensitivity --rounding --device --seed --threads --jobs --out --checkpoint --resume --from --force --trust --steps --check --profile --tensorboard --quiet --json --report"
+                opts="$opts -h --help --data --set --data-set --grid --search --bits --budget --sensitivity --rounding --device --seed --threads --jobs --out --extend --checkpoint --resume --from --force --trust --steps --check --profile --tensorboard --quiet --json --report"
                 break
                 ;;
             memory)
@@ -41,7 +41,12 @@ _tinykg() {
                 ;;
             recommend)
                 cmd="recommend"
-                opts="$opts -h --help --user --new --likes --users -k --exclude --all --id -o --data --trust --device --threads --json"
+                opts="$opts -h --help --user --new --likes --users -k --exclude --only --all --id -o --data --trust --device --threads --json"
+                break
+                ;;
+            similar)
+                cmd="similar"
+                opts="$opts -h --help --item --user -k --id --data --trust --device --threads --json"
                 break
                 ;;
             explain)
@@ -124,7 +129,7 @@ _tinykg() {
 
     case "$cmd" in
         '')
-            COMPREPLY=($(compgen -W "run memory sensitivity runs eval check recommend explain export report data bench demo doctor help" -- "$cur"))
+            COMPREPLY=($(compgen -W "run memory sensitivity runs eval check recommend similar explain export report data bench demo doctor help" -- "$cur"))
             ;;
         'run')
             case "$prev" in
@@ -141,6 +146,10 @@ _tinykg() {
                     return 0
                     ;;
                 --grid)
+                    COMPREPLY=($(compgen -f -- "$cur"))
+                    return 0
+                    ;;
+                --search)
                     COMPREPLY=($(compgen -f -- "$cur"))
                     return 0
                     ;;
@@ -177,6 +186,10 @@ _tinykg() {
                     return 0
                     ;;
                 --out)
+                    COMPREPLY=($(compgen -f -- "$cur"))
+                    return 0
+                    ;;
+                --extend)
                     COMPREPLY=($(compgen -f -- "$cur"))
                     return 0
                     ;;
@@ -333,7 +346,40 @@ _tinykg() {
                     COMPREPLY=($(compgen -f -- "$cur"))
                     return 0
                     ;;
+                --only)
+                    COMPREPLY=($(compgen -f -- "$cur"))
+                    return 0
+                    ;;
                 -o)
+                    COMPREPLY=($(compgen -f -- "$cur"))
+                    return 0
+                    ;;
+                --data)
+                    COMPREPLY=($(compgen -f -- "$cur"))
+                    return 0
+                    ;;
+                --device)
+                    COMPREPLY=($(compgen -f -- "$cur"))
+                    return 0
+                    ;;
+                --threads)
+                    COMPREPLY=($(compgen -f -- "$cur"))
+                    return 0
+                    ;;
+            esac
+
+            ;;
+        'similar')
+            case "$prev" in
+                --item)
+                    COMPREPLY=($(compgen -f -- "$cur"))
+                    return 0
+                    ;;
+                --user)
+                    COMPREPLY=($(compgen -f -- "$cur"))
+                    return 0
+                    ;;
+                -k)
                     COMPREPLY=($(compgen -f -- "$cur"))
                     return 0
                     ;;

@@ -25,6 +25,9 @@ function __fish_tinykg_print_command
             case recommend
                 set cmd $cmd recommend
                 break
+            case similar
+                set cmd $cmd similar
+                break
             case explain
                 set cmd $cmd explain
                 break
@@ -97,6 +100,7 @@ complete -c tinykg -n '__fish_tinykg_using_command' -xa 'eval' -d 'Metrics of fi
 complete -c tinykg -n '__fish_tinykg_using_command' -xa 'check' -d 'Checks each file of a run: whether it is whole (checksums; a damaged tensor is named) and fits the
 others, and whether the data set is what it was when the run began'
 complete -c tinykg -n '__fish_tinykg_using_command' -xa 'recommend' -d 'Lists the best items for a user by the model\'s scores, without items of train and validation'
+complete -c tinykg -n '__fish_tinykg_using_command' -xa 'similar' -d 'Lists the items most like an item, or the users most like a user, by the cosine of their vectors, or of their scores where a model has no vectors'
 complete -c tinykg -n '__fish_tinykg_using_command' -xa 'explain' -d 'Shows the paths in the graph from a user to an item that carried its score: items that the user
 took, entities that lead from there to the item, and relations between them'
 complete -c tinykg -n '__fish_tinykg_using_command' -xa 'export' -d 'Writes the parameters of a run for other programs'
@@ -111,8 +115,9 @@ complete -c tinykg -s h -l help -d 'Show this help message and exit'
 complete -c tinykg -n '__fish_tinykg_seen_command run' -s h -l help -d 'Show this help message and exit'
 complete -c tinykg -n '__fish_tinykg_seen_command run' -l data -r -d 'a data set; its format is recognised'
 complete -c tinykg -n '__fish_tinykg_seen_command run' -l set -r -d 'an option of the recipe, key=value; repeatable'
-complete -c tinykg -n '__fish_tinykg_seen_command run' -l data-set -r -d 'an option of the data set (split, kcore, rating_threshold, ...); repeatable'
-complete -c tinykg -n '__fish_tinykg_seen_command run' -l grid -r -d 'several values of an option, or of bits and rounding; repeatable'
+complete -c tinykg -n '__fish_tinykg_seen_command run' -l data-set -r -d 'an option of the data set (split, at, kcore, kg, attributes, ...); repeatable'
+complete -c tinykg -n '__fish_tinykg_seen_command run' -l grid -r -d 'several values of an option, or of bits and rounding; repeatable; with --search also a range: KEY=A..B, KEY=A..B:log, KEY=A..B:int'
+complete -c tinykg -n '__fish_tinykg_seen_command run' -l search -r -d 'draw points of the grid, the best by validation is printed with its command: random=N trains N points (20), asha=N stops bad ones early (successive halving), ask takes points from standard input as lines of JSON'
 complete -c tinykg -n '__fish_tinykg_seen_command run' -l bits -r -d 'how kept activations are stored: 32, 8, 4, 2, 1, or auto: the most for each value that fit (default: 32; with --budget: auto)'
 complete -c tinykg -n '__fish_tinykg_seen_command run' -l budget -r -d 'most memory that the run may take: 2GiB, 500MB, ...: what was not asked for is chosen so that it fits, --bits too (without: nine tenths of what is free)'
 complete -c tinykg -n '__fish_tinykg_seen_command run' -l sensitivity -r -d 'how sensitive gradients are to each saved value, for choosing bits'
@@ -122,6 +127,7 @@ complete -c tinykg -n '__fish_tinykg_seen_command run' -l seed -r -d 'seeds of t
 complete -c tinykg -n '__fish_tinykg_seen_command run' -l threads -r -d '0 = one per core (default: 0)'
 complete -c tinykg -n '__fish_tinykg_seen_command run' -l jobs -r -d 'how many runs of a sweep at a time (default: 1)'
 complete -c tinykg -n '__fish_tinykg_seen_command run' -l out -r -d 'folder of the run (default: runs/RECIPE-DATA-BITS-SEED-SETTINGS) or of the sweep'
+complete -c tinykg -n '__fish_tinykg_seen_command run' -l extend -r -d 'begin with the parameters of a trained run, by name: its data set may have got new users, items, entities; recipe and settings are that run\'s unless given'
 complete -c tinykg -n '__fish_tinykg_seen_command run' -l checkpoint -r -d 'minutes from one checkpoint to the next within an epoch (default: 5)'
 complete -c tinykg -n '__fish_tinykg_seen_command run' -l resume -d 'go on with the run or the sweep in --out, with its settings; without --out: the latest one in runs/ that was begun with what else is given'
 complete -c tinykg -n '__fish_tinykg_seen_command run' -l from -r -d 'with --resume: last, or last-1, the checkpoint before it (default: last)'
@@ -138,7 +144,7 @@ complete -c tinykg -n '__fish_tinykg_seen_command run' -l report -d 'print what 
 complete -c tinykg -n '__fish_tinykg_seen_command memory' -s h -l help -d 'Show this help message and exit'
 complete -c tinykg -n '__fish_tinykg_seen_command memory' -l data -r -d 'a data set; its format is recognised'
 complete -c tinykg -n '__fish_tinykg_seen_command memory' -l set -r -d 'an option of the recipe, key=value; repeatable'
-complete -c tinykg -n '__fish_tinykg_seen_command memory' -l data-set -r -d 'an option of the data set (split, kcore, rating_threshold, ...); repeatable'
+complete -c tinykg -n '__fish_tinykg_seen_command memory' -l data-set -r -d 'an option of the data set (split, at, kcore, kg, attributes, ...); repeatable'
 complete -c tinykg -n '__fish_tinykg_seen_command memory' -l bits -r -d 'this width only: 32, 8, 4, 2, 1; or auto: the most that fit, for each kept value'
 complete -c tinykg -n '__fish_tinykg_seen_command memory' -l budget -r -d 'most memory that the run may take: 2GiB, 500MB, ...: what was not asked for is chosen so that it fits, --bits too (without: nine tenths of what is free)'
 complete -c tinykg -n '__fish_tinykg_seen_command memory' -l sensitivity -r -d 'how sensitive gradients are to each saved value, for choosing bits'
@@ -180,10 +186,11 @@ complete -c tinykg -n '__fish_tinykg_seen_command check' -l json -d 'print an ob
 complete -c tinykg -n '__fish_tinykg_seen_command recommend' -s h -l help -d 'Show this help message and exit'
 complete -c tinykg -n '__fish_tinykg_seen_command recommend' -l user -r -d 'the user, by the data set\'s own name; repeatable'
 complete -c tinykg -n '__fish_tinykg_seen_command recommend' -l new -d 'a list for somebody who is not in the data set'
-complete -c tinykg -n '__fish_tinykg_seen_command recommend' -l likes -r -d 'items that somebody new likes (FILE: one per line); repeatable'
+complete -c tinykg -n '__fish_tinykg_seen_command recommend' -l likes -r -d 'items that somebody new likes, or entities of the graph, such as an author (FILE: one per line); repeatable'
 complete -c tinykg -n '__fish_tinykg_seen_command recommend' -l users -r -d 'many users: all, or a file with one per line (-: standard input); prints TSV'
 complete -c tinykg -n '__fish_tinykg_seen_command recommend' -s k -r -d 'how many items (default: 20)'
 complete -c tinykg -n '__fish_tinykg_seen_command recommend' -l exclude -r -d 'items not to list; repeatable'
+complete -c tinykg -n '__fish_tinykg_seen_command recommend' -l only -r -d 'list no other items than these; repeatable'
 complete -c tinykg -n '__fish_tinykg_seen_command recommend' -l all -d 'list items of train and validation too, marked'
 complete -c tinykg -n '__fish_tinykg_seen_command recommend' -l id -d 'users and items are numbers, from 0'
 complete -c tinykg -n '__fish_tinykg_seen_command recommend' -s o -r -d 'with --users: the file to write'
@@ -192,6 +199,17 @@ complete -c tinykg -n '__fish_tinykg_seen_command recommend' -l trust -d 'run th
 complete -c tinykg -n '__fish_tinykg_seen_command recommend' -l device -r -d 'auto, cpu, cuda or cuda:N (default: auto)'
 complete -c tinykg -n '__fish_tinykg_seen_command recommend' -l threads -r -d '0 = one per core (default: 0)'
 complete -c tinykg -n '__fish_tinykg_seen_command recommend' -l json -d 'print JSON'
+
+complete -c tinykg -n '__fish_tinykg_seen_command similar' -s h -l help -d 'Show this help message and exit'
+complete -c tinykg -n '__fish_tinykg_seen_command similar' -l item -r -d 'an item, by name or title'
+complete -c tinykg -n '__fish_tinykg_seen_command similar' -l user -r -d 'a user, by the data set\'s own name'
+complete -c tinykg -n '__fish_tinykg_seen_command similar' -s k -r -d 'how many (default: 20)'
+complete -c tinykg -n '__fish_tinykg_seen_command similar' -l id -d 'the item or user is a number, from 0'
+complete -c tinykg -n '__fish_tinykg_seen_command similar' -l data -r -d 'where the data set of the run is now, if it has moved'
+complete -c tinykg -n '__fish_tinykg_seen_command similar' -l trust -d 'run the recipe of the folder, which is a program, whoever owns it'
+complete -c tinykg -n '__fish_tinykg_seen_command similar' -l device -r -d 'auto, cpu, cuda or cuda:N (default: auto)'
+complete -c tinykg -n '__fish_tinykg_seen_command similar' -l threads -r -d '0 = one per core (default: 0)'
+complete -c tinykg -n '__fish_tinykg_seen_command similar' -l json -d 'print JSON'
 
 complete -c tinykg -n '__fish_tinykg_seen_command explain' -s h -l help -d 'Show this help message and exit'
 complete -c tinykg -n '__fish_tinykg_seen_command explain' -l user -r -d 'the user, by the data set\'s own name'

@@ -170,7 +170,7 @@ local late = {data = 'tinykg.data', loader = 'tinykg.data.loader', metrics = 'ti
 -- ---- checks of arguments ----
 
 arguments.check(tk, '')
-for _, name in ipairs{'nn', 'optim', 'loss'} do arguments.check(tk[name], name .. '.') end
+for _, name in ipairs{'nn', 'optim', 'loss', 'graph'} do arguments.check(tk[name], name .. '.') end
 arguments.check(nn.Module, '', 'Module')
 arguments.check(nn.Ranker, '', 'Module')
 arguments.check(tensor.methods, '', 'Tensor')

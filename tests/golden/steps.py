@@ -40,11 +40,21 @@ OPTIONS = {
     'lightgcn': {'dim': 4, 'layers': 3, 'l2': 0.01, 'lr': 0.02},
     'kgat': {'dim': 4, 'relation_dim': 3, 'layers': '4,3', 'aggregator': 'bi', 'loops': True,
              'l2': 0.01, 'kg_l2': 0.02, 'dropout': 0, 'lr': 1e-3},
+    'sgl': {'dim': 4, 'layers': 3, 'augmentation': 'edges', 'dropout': 0.3, 'ssl_weight': 0.5,
+            'temperature': 0.2, 'l2': 0.01, 'lr': 0.02},
+    'ckan': {'dim': 4, 'layers': 2, 'user_triples': 3, 'item_triples': 5, 'aggregator': 'concat',
+             'l2': 0.01, 'lr': 0.02},
+    'ckan pool': {'dim': 4, 'layers': 2, 'user_triples': 3, 'item_triples': 5,
+                  'aggregator': 'pool', 'l2': 0.01, 'lr': 0.02},
+    'mkr': {'dim': 4, 'layers': 2, 'high_layers': 2, 'l2': 0.01, 'lr': 0.02, 'kg_lr': 0.01},
+    'ktup l1': {'dim': 4, 'distance': 'l1', 'margin': 1, 'kg_weight': 0.5, 'clip': 5, 'lr': 0.01},
+    'ktup l2': {'dim': 4, 'distance': 'l2', 'margin': 1, 'kg_weight': 0.5, 'clip': 5, 'lr': 0.01},
 }
 
-LABELLED = ('kgcn', 'kgnn-ls', 'ripplenet')
+LABELLED = ('kgcn', 'kgnn-ls', 'ripplenet', 'ckan', 'mkr')
 NOTHING_DRAWN = ('kgin', 'lightgcn', 'kgat')
-PARTS = {'kgat': ('cf', 'kg')}
+GIVEN = ('users', 'items', 'labels')  # of the data set, not drawn
+PARTS = {'kgat': ('cf', 'kg'), 'mkr': ('cf', 'kg'), 'ktup': ('cf', 'kg')}
 
 
 def ids(rows):
@@ -60,6 +70,22 @@ def data_of():
                 **{'train.users': users, 'train.items': items, 'train.labels': labels})
 
 
+def views(o, random):
+    """SGL: which edges of the graph of items, then users, two random parts keep, in the order of
+    their heads and tails."""
+    pairs = sorted([(i, golden.ITEMS + u) for u, i in golden.INTERACTIONS]
+                   + [(golden.ITEMS + u, i) for u, i in golden.INTERACTIONS])
+    c = dict(zip(('heads', 'tails'), ids(pairs)))
+    for v in (1, 2):
+        n = len(golden.INTERACTIONS)
+        kept = random.choice(n, int(n * (1 - o['dropout'])), replace=False)
+        stay = {golden.INTERACTIONS[k] for k in kept}
+        c['view.%d.1' % v] = torch.tensor([
+            float((t - golden.ITEMS, h) in stay or (h - golden.ITEMS, t) in stay)
+            for h, t in pairs])
+    return c
+
+
 def start(name, o, data, random):
     """Parameters and what is drawn once. The numbers are float32's."""
     if name in LABELLED:
@@ -69,8 +95,14 @@ def start(name, o, data, random):
         c['users'], c['items'] = ids(golden.INTERACTIONS)
         o.pop('first', None)  # KGAT: with attention from the first step
     else:
-        d, r, c = o['dim'], golden.RELATIONS, {}
-        shapes = {'cke': {'users.weight': (golden.USERS, d), 'items.weight': (golden.ITEMS, d),
+        d, r, c = o['dim'], golden.RELATIONS, views(o, random) if name == 'sgl' else {}
+        c.update(zip(('users', 'items'), ids(golden.INTERACTIONS)))
+        shapes = {'sgl': {'nodes': (golden.ITEMS + golden.USERS, d)},
+                  'ktup': dict({'users': (golden.USERS, d), 'items': (golden.ITEMS, d),
+                                'entities': (golden.ENTITIES, d)},
+                               **{key: (r, d) for key in ('relations', 'relation_norms',
+                                                          'preferences', 'preference_norms')}),
+                  'cke': {'users.weight': (golden.USERS, d), 'items.weight': (golden.ITEMS, d),
                           'entities.weight': (golden.ENTITIES, d),
                           'relations.weight': (r, o.get('relation_dim')),
                           'projections': (r, d, o.get('relation_dim'))},
@@ -94,8 +126,10 @@ def batches(name, random):
         else:
             batch['negatives'] = [next(j for j in random.permutation(golden.ITEMS).tolist()
                                        if (u, j) not in known) for u in batch['users']]
-        if name in ('cke', 'cfkg', 'kgat'):
+        if name in ('cke', 'cfkg', 'kgat', 'mkr', 'ktup'):
             triples = [golden.TRIPLES[i] for i in random.randint(0, len(golden.TRIPLES), TRIPLES)]
+            if name == 'ktup':  # the first three from their tails, by inverse relations
+                triples[:3] = [(t, r + golden.RELATIONS, h) for h, r, t in triples[:3]]
             batch.update(zip(('kg_heads', 'kg_relations', 'kg_tails'), golden.columns(triples)))
             batch['kg_negatives'] = random.randint(0, golden.ENTITIES, TRIPLES).tolist()
         out.append(batch)
@@ -125,7 +159,7 @@ def steps(case, seed):
     losses = [[fidelity.update(model, optimizers, part, given_to(part, batch))
                for part in PARTS.get(name, ('loss',))] for batch in given]
     drawn = {} if name in NOTHING_DRAWN else {key: t for key, t in c.items()
-                                              if key not in ('users', 'items', 'labels')}
+                                              if key not in GIVEN}
     return {'recipe': name, 'options': o, 'parameters': p, 'drawn': drawn, 'batches': given,
             'losses': losses if name in PARTS else [loss for loss, in losses]}
 

@@ -311,6 +311,46 @@ static void parted_products(void) {
   }
 }
 
+/* Few distinct numbers in some rows, and NaN, infinities and zeros of both signs. */
+static void largest(void) {
+  const int64_t rows = some_rows(), cols = below(6) ? some_cols() : 4000 + below(3000);
+  const int64_t k = 1 + (below(2) ? below(cols) : below(cols < 20 ? cols : 20));
+  array x = floats({rows, cols});
+  if (below(2))
+    for (int64_t j = 0; j < rows * cols; j++) x.f()[j] = (float)below(4) - 1;
+  if (rows > 2 && cols > 3) {
+    float *row = x.f() + 2 * cols;
+    row[cols / 2] = row[0] = NAN, row[1] = -INFINITY, row[2] = INFINITY, row[3] = -0.0f;
+  }
+  std::vector<array> in = {x};
+  tkg_node n = node_of(TKG_OP_TOP_K, TKG_I32, {rows, k});
+  n.i[0] = k;
+  compare(&n, in, 0, -1);
+  n = node_of(TKG_OP_TOP_K_MASK, TKG_F32, {rows, cols});
+  n.i[0] = k;
+  compare(&n, in, 0, -1);
+}
+
+/* Rows of one matrix against those of another, both of which may be cut; some rows are NaN. */
+static void contrasts(void) {
+  const int64_t n = some_rows(), m = below(3) ? some_rows() : 700 + below(900);
+  const int64_t d = below(12) ? some_cols() : 0;
+  array x = floats({n, d}), y = floats({m, d});
+  if (n > 3 && d > 0 && below(4) == 0) x.f()[3 * d] = NAN;
+  tkg_node o = node_of(TKG_OP_PRODUCT_LOGSUMEXP, TKG_F32, {n, 1});
+  o.f[0] = below(2) ? 0.3 : -2;
+  std::vector<array> in = {x, y};
+  compare(&o, in, sums_of(d) + sums_of(m), -1);
+  const array sums = {node_of(TKG_OP_LEAF, TKG_F32, {n, 1}), run_on(cpu, &o, in, -1).out};
+  for (int by = 0; by < 2; by++) {
+    tkg_node back = node_of(TKG_OP_PRODUCT_LOGSUMEXP_GRAD, TKG_F32, {by ? m : n, d});
+    back.f[0] = o.f[0];
+    back.i[0] = by;
+    in = {floats({n, 1}), x, y, sums};
+    compare(&back, in, 4 * (sums_of(d) + sums_of(by ? n : m)), -1);
+  }
+}
+
 static void layouts(void) {
   dims shape = some_shape();
   if (shape.empty()) shape = {5};
@@ -552,6 +592,8 @@ int main(int argc, char **argv) {
                                     products,
                                     parted_products,
                                     batched_products,
+                                    contrasts,
+                                    largest,
                                     layouts,
                                     sampling,
                                     rows_by_id,

@@ -5,9 +5,9 @@ local reference = require 'tests.support.reference_ops'
 
 local LARGE = {401, 331} -- enough work for four threads
 
---- Floats: 'plain' in (-2, 2), 'apart' the same but .25 from 0, 'positive' in (.25, 2.25),
---- 'within' in (-.98, .98). All but the last are odd multiples of 2^-11, so none is nearer than
---- that to a kink at 0 or at a clamp's bound.
+--- Floats: 'plain' in (-2, 2), 'apart' the same but .25 from 0, 'positive' in (.25, 2.25), 'high'
+--- in (4.25, 6.25), 'within' in (-.98, .98). All but the last are odd multiples of 2^-11, so none is
+--- nearer than that to a kink at 0 or at a clamp's bound.
 local function F(shape, kind) return {shape = shape, kind = kind or 'plain'} end
 --- Ids in 0..rows-1.
 local function I(shape, rows) return {shape = shape, rows = rows} end
@@ -192,6 +192,20 @@ local GROUPS = {{0, 3, 4, 5}, {1, 1, 1, 1}, {33, 4, 31, 7}, {31, 300, 3, 5}, {9,
 
 local function grouped(make) return over_sizes(GROUPS, make) end
 
+--- {rows of x, rows of y, columns}: blocks and tiles that end with their rows, and others
+local PAIRS = {{1, 1, 1}, {0, 3, 4}, {3, 2, 0}, {31, 33, 32}, {5, 301, 3}, {257, 129, 33},
+               {64, 128, 131}, {2, 700, 16}, {401, 331, 20}}
+
+--- {rows, columns, how many of them}
+local BEST = {{1, 1, 1}, {0, 3, 2}, {31, 33, 5}, {33, 31, 31}, {7, 32, 16}, {3, 5001, 300},
+              {401, 331, 10}}
+
+local function best_of_rows(shape_of)
+  return over_sizes(BEST, function(n, m, k) return {{F(shape_of(n, m)), i = {k}}} end)
+end
+
+local function pairs_of_rows(make) return over_sizes(PAIRS, make) end
+
 local function without_scalar(shapes)
   local list = {}
   for _, shape in ipairs(shapes) do list[#list + 1] = #shape > 0 and shape or nil end
@@ -294,6 +308,16 @@ return {
   normalize_grad = norm_gradients(),
   softmax = each(WIDTHS, 1, {}), softmax_grad = each(WIDTHS, 2, {}),
   log_softmax = each(WIDTHS, 1, {}), log_softmax_grad = each(WIDTHS, 2, {}),
+  top_k = best_of_rows(function(n, m) return {n, m} end),
+  top_k_mask = joined(best_of_rows(function(n, m) return {n, m} end),
+                      {{F {70001}, i = {9001}}, {F {2, 3, 33}, i = {4}}}),
+  product_logsumexp = pairs_of_rows(function(n, m, d)
+    return {{F {n, d}, F {m, d}, f = {0.25}}, {F {n, d}, F {m, d}, f = {-1.5}}}
+  end),
+  product_logsumexp_grad = pairs_of_rows(function(n, m, d)
+    return {{F {n, 1}, F {n, d}, F {m, d}, F({n, 1}, 'high'), f = {0.0625}},
+            {F {n, 1}, F {n, d}, F {m, d}, F({n, 1}, 'high'), f = {0.0625}, i = {1}}}
+  end),
   grouped_matmul = grouped(function(n, r, d, k)
     return {{F {n, d}, F {r, d, k}, I({n}, r)}, {F {n, d}, F {r, k, d}, I({n}, r), i = {1}}}
   end),

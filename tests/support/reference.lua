@@ -384,6 +384,65 @@ ops.max = {
   end,
 }
 
+--- Places of the n numbers from `first` on, the largest first; of equal ones, the first.
+local function order_of(p, first, n)
+  local places = {}
+  for c = 1, n do places[c] = first + c - 1 end
+  table.sort(places, function(i, j)
+    if p[i] ~= p[j] then return p[i] > p[j] end
+    return i < j
+  end)
+  return places
+end
+
+ops.top_k = {
+  exact = true,
+  forward = function(a, x)
+    local rows, cols = matrix(x[1].shape)
+    local o = new(with(x[1].shape, #x[1].shape, a.k))
+    o.at = arrays.ints(o.n + 1)
+    for r = 0, rows - 1 do
+      local places = order_of(x[1].v, r * cols, cols)
+      for k = 1, a.k do
+        local i = r * a.k + k - 1
+        o.at[i], o.v[i] = places[k], x[1].v[places[k]]
+      end
+    end
+    return o
+  end,
+  backward = function(_, o, x)
+    for i = 0, o.n - 1 do x[1].g[o.at[i]] = x[1].g[o.at[i]] + o.g[i] end
+  end,
+  margin = function(a, x, y) -- no rounding changes the order, up to the first that is left out
+    local rows, cols = matrix(x[1].shape)
+    local p, q, near = x[1].v, y[1].v, 1e-4 * arrays.largest(x[1])
+    for r = 0, rows - 1 do
+      local places = order_of(p, r * cols, cols)
+      for k = 1, math.min(a.k, cols - 1) do
+        local i, j = places[k], places[k + 1]
+        if p[i] - p[j] < near and not (p[i] == p[j] and q[i] == q[j]) then return false end
+      end
+    end
+    return true
+  end,
+}
+
+--- 1 for the largest, 0 for the others: a constant.
+ops.top_k_mask = {
+  exact = true,
+  margin = ops.top_k.margin,
+  backward = nothing,
+  forward = function(a, x)
+    local rows, cols = matrix(x[1].shape)
+    local o = new(x[1].shape)
+    for r = 0, rows - 1 do
+      local places = order_of(x[1].v, r * cols, cols)
+      for k = 1, a.k do o.v[places[k]] = 1 end
+    end
+    return o
+  end,
+}
+
 -- ---- sums of products ----
 
 --- An op that adds products of elements of its inputs, p q or p q r: each(a, x, visit) calls
@@ -532,6 +591,41 @@ local function dotted(v, g, first, cols)
   for i = first, first + cols - 1 do sum = sum + v[i] * g[i] end
   return sum
 end
+
+--- The product of row i of p and row j of q.
+local function row_product(p, i, q, j, cols)
+  local sum = 0
+  for c = 0, cols - 1 do sum = sum + p.v[i * cols + c] * q.v[j * cols + c] end
+  return sum
+end
+
+--- log(sum(exp(a.scale * x . y))) over the rows y, for each row of x.
+ops.product_logsumexp = {
+  forward = function(a, x)
+    local p, q = x[1], x[2]
+    local n, m, cols = p.shape[1], q.shape[1], p.shape[2]
+    local o, logits = new{n}, arrays.doubles(m + 1)
+    for i = 0, n - 1 do
+      for j = 0, m - 1 do logits[j] = a.scale * row_product(p, i, q, j, cols) end
+      local most, sum = log_sum(logits, 0, m)
+      o.v[i] = most + sum
+    end
+    return o
+  end,
+  backward = function(a, o, x)
+    local p, q = x[1], x[2]
+    local cols = p.shape[2]
+    for i = 0, p.shape[1] - 1 do
+      for j = 0, q.shape[1] - 1 do
+        local by = o.g[i] * a.scale * exp(a.scale * row_product(p, i, q, j, cols) - o.v[i])
+        for c = 0, cols - 1 do
+          p.g[i * cols + c] = p.g[i * cols + c] + by * q.v[j * cols + c]
+          q.g[j * cols + c] = q.g[j * cols + c] + by * p.v[i * cols + c]
+        end
+      end
+    end
+  end,
+}
 
 ops.softmax = by_row(function(p, v, first, cols)
   local most, sum = log_sum(p, first, cols)

@@ -395,6 +395,34 @@ ops.cross_entropy = {
   end,
 }
 
+--- Per row i of x: log(sum(exp(x . y / temperature))) over the rows y, less the term of row ids[i].
+ops.contrast = {
+  forward = function(a, x)
+    local p, q, cols = x[1], x[2], x[1].shape[2]
+    local sums = ops.product_logsumexp.forward({scale = 1 / a.temperature}, x)
+    local o = new{p.shape[1]}
+    o.sums, o.rough = sums.v, 0
+    for i = 0, o.n - 1 do
+      local own = 0
+      for c = 0, cols - 1 do own = own + p.v[i * cols + c] * q.v[a.ids[i] * cols + c] end
+      o.v[i] = sums.v[i] - own / a.temperature
+      o.rough = max(o.rough, math.abs(own) / a.temperature)
+    end
+    return o
+  end,
+  backward = function(a, o, x)
+    local p, q, cols = x[1], x[2], x[1].shape[2]
+    ops.product_logsumexp.backward({scale = 1 / a.temperature}, {v = o.sums, g = o.g}, x)
+    for i = 0, o.n - 1 do
+      local by = -o.g[i] / a.temperature
+      for c = 0, cols - 1 do
+        local at, to = i * cols + c, a.ids[i] * cols + c
+        p.g[at], q.g[to] = p.g[at] + by * q.v[to], q.g[to] + by * p.v[at]
+      end
+    end
+  end,
+}
+
 --- Pairwise ranking of dot products: rows of users, of items, and of k drawn items per user.
 ops.interactions = {
   forward = function(_, x)

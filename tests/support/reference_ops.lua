@@ -141,6 +141,53 @@ function ops.pad(inputs, a)
   return base and ops.add({out, base}, {}) or out
 end
 
+-- ---- the largest of a row ----
+
+--- Places from 0 of the k largest of row r, in order.
+local function largest(x, r, k)
+  local cols, places = x.shape[#x.shape], {}
+  for c = 0, cols - 1 do places[c + 1] = c end
+  table.sort(places, function(a, b)
+    local p, q = x[r * cols + a + 1], x[r * cols + b + 1]
+    if p ~= q then return p > q end
+    return a < b
+  end)
+  for c = k + 1, cols do places[c] = nil end
+  return places
+end
+
+function ops.top_k(inputs, a)
+  local rows, k = inputs[1].shape[1], a.i[1]
+  local out = {shape = {rows, k}}
+  for r = 0, rows - 1 do
+    for _, place in ipairs(largest(inputs[1], r, k)) do out[#out + 1] = place end
+  end
+  return out
+end
+
+function ops.top_k_mask(inputs, a)
+  local shape = inputs[1].shape
+  local rows, cols = arrays.matrix(shape)
+  local out = array(shape)
+  for r = 0, rows - 1 do
+    for _, place in ipairs(largest(inputs[1], r, a.i[1])) do out[r * cols + place + 1] = 1 end
+  end
+  return out
+end
+
+-- ---- rows against all rows of another matrix ----
+
+function ops.product_logsumexp(inputs, a)
+  local out = forward('product_logsumexp', {scale = a.f[1]}, inputs)
+  return array({#out, 1}, function(i) return out[i] end)
+end
+
+function ops.product_logsumexp_grad(inputs, a)
+  local g, x, y, sums = unpack(inputs)
+  return backward('product_logsumexp', {scale = a.f[1]}, g, {x, y},
+                  a.i and a.i[1] == 1 and 2 or 1, sums)
+end
+
 -- ---- rows by id ----
 
 local function by_id(ids, shape) return {ids = doubles(ids), shape = shape or ids.shape} end

@@ -50,7 +50,8 @@ local SECTIONS = {
   {'Methods of tensors', 't:', require('tinykg.engine.tensor').methods, about = OPERATORS},
   {'Ops on several tensors', 'tk.', tk,
    'cat dot neighbor_sum neighbor_dot relation_score grouped_matmul equal custom'},
-  {'Graphs', 'tk.', tk, 'graph'},
+  {'Graphs', 'tk.', {graph = docs.call_of(tk.graph), ['graph.nearest'] = tk.graph.nearest},
+   'graph graph.nearest'},
   {'Methods of graphs', 'graph:', getmetatable(graph), fields = {'graph/init', 'Graph'}},
   {'Methods of receptive fields', 'field:', getmetatable(graph:receptive_field(1)),
    fields = {'graph/receptive_field', 'ReceptiveField'}},
@@ -88,7 +89,7 @@ local SECTIONS = {
 
 --- What tk has and no section names: tables get one of their own, functions one together.
 local function add_the_rest(sections)
-  local seen, rest, tables = {}, {}, {}
+  local seen, rest, tables = {[tk.graph] = true}, {}, {}
   for _, s in ipairs(sections) do
     seen[s[3]] = true
     for name in (s[3] == tk and s[4] or ''):gmatch('%S+') do seen[name] = true end

@@ -25,6 +25,22 @@ end
 --- Prints one line.
 function format.print(text) print(format.line(text)) end
 
+--- Text in lines of at most so many columns, broken at blanks; a longer word has its own line.
+---@param text any ---@param columns integer ---@param indent? string of all lines but the first
+---@return string
+function format.wrapped(text, columns, indent)
+  local lines, now = {}, nil
+  for word in format.line(text):gmatch('%S+') do
+    if now and #now + 1 + #word > columns then
+      lines[#lines + 1], now = now, (indent or '') .. word
+    else
+      now = now and now .. ' ' .. word or word
+    end
+  end
+  lines[#lines + 1] = now
+  return table.concat(lines, '\n')
+end
+
 --- Rows of texts in columns, two blanks apart.
 ---@param rows string[][]
 ---@param is_left? fun(column: integer): boolean columns to the left; without it, the first one

@@ -69,6 +69,7 @@ local function fits(was, a, path)
   return (#recipes == 0 or same_list(was.recipe, recipes))
     and (not a.data or place_of(was.data) == place_of(a.data))
     and (#a.grid == 0 or same_list(was.grid, a.grid))
+    and (not a.search or was.search == a.search)
     and has_pairs(was.set, a.set, '--set', was.of_run and path)
     and has_pairs(was.data_set, format_options(options.of_data(a.data_set)), '--data-set')
 end

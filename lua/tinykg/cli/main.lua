@@ -11,6 +11,7 @@ local COMMANDS = {
   {'eval', 'RUN', 'metrics of a finished or interrupted run'},
   {'check', 'RUN', 'check that a run\'s files are whole and fit each other and their data set'},
   {'recommend', 'RUN --user U', 'the best items for a user, by name'},
+  {'similar', 'RUN --item I', 'the items most like an item, or users like a user'},
   {'explain', 'RUN --user U --item I', 'the paths in the graph that carried a score'},
   {'export', 'RUN --to FILE', 'parameters or final vectors as .safetensors, .npz, .tsv, ...'},
   {'report', 'RUN... -o FILE.html', 'curves, memory and a comparison in one page'},
@@ -62,6 +63,7 @@ local function leave(message, trace)
     local text, code = text_and_status(message)
     if code == 1 and trace then text = text .. '\n' .. trace end
     io.stdout:flush() -- before standard error
+    if text == 'interrupted' then require('tinykg.base.terminal').clear_line(2) end -- the ^C
     say(require('tinykg.base.format').lines(text))
     return code
   end)

@@ -54,7 +54,7 @@ function options.add_data(p)
   p:option('--set', 'an option of the recipe, key=value; repeatable'):count('*')
     :argname('KEY=VALUE')
   p:option('--data-set',
-           'an option of the data set (split, kcore, rating_threshold, ...); repeatable')
+           'an option of the data set (split, at, kcore, kg, attributes, ...); repeatable')
     :count('*'):argname('KEY=VALUE')
 end
 

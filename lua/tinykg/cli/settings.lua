@@ -6,6 +6,7 @@ local folder = require 'tinykg.run.folder'
 local format_options = require 'tinykg.run.format_options'
 local options = require 'tinykg.cli.options'
 local rounding = require 'tinykg.engine.rounding'
+local space = require 'tinykg.sweep.space'
 local trust = require 'tinykg.run.trust'
 local usage, whole = options.usage, options.whole
 
@@ -36,42 +37,60 @@ local function rounding_of(text)
   return options.choice(text, rounding.NAMES, '--rounding: %s is not ' .. rounding.CHOICES)
 end
 
--- ---- grids ----
+-- ---- grids and searches ----
 
---- 'a,b,c', or 'a;b;c' where the values have commas themselves.
-local function values_of(text)
-  local list = {}
-  for value in text:gmatch(text:find(';', 1, true) and '[^;]+' or '[^,]+') do
-    list[#list + 1] = value
-  end
-  return list
+--- Settings as the options of a recipe, bits and rounding. ---@param point Point ---@return Point
+local function applied(point)
+  point.options = tables.merged(point.settings, {})
+  local o = point.options
+  point.bits = o.bits and width_of(o.bits, '--grid bits')
+  point.rounding = o.rounding and rounding_of(o.rounding)
+  o.bits, o.rounding = nil, nil
+  return point
 end
 
---- The points of a grid: a list of {label, options, bits, rounding}, one without options if there
---- is no grid.
----@param taken table<string, any> keys that other options give
-local function grid_of(given, taken)
-  local points, seen = {{label = '', options = {}}}, {}
-  for _, item in ipairs(given) do
-    local key, text = item:match('^([%w_]+)=(.+)$')
-    if not key then usage("--grid: '%s' is not key=a,b,c", item) end
-    if seen[key] then usage('--grid: %s is given twice', key) end
-    if taken[key] then usage('--grid: %s is given by another option too', key) end
-    seen[key] = true
-    local more = {}
-    for _, point in ipairs(points) do
-      for _, value in ipairs(values_of(text)) do
-        local p = {label = ('%s-%s=%s'):format(point.label, key, value), bits = point.bits,
-                   options = tables.merged(point.options), rounding = point.rounding}
-        if key == 'bits' then p.bits = width_of(value, '--grid bits')
-        elseif key == 'rounding' then p.rounding = rounding_of(value)
-        else p.options[key] = value end
-        more[#more + 1] = p
-      end
-    end
-    points = more
+--- The axes of --grid. ---@param taken table<string, any> keys that other options give
+local function axes_of(given, taken)
+  local seen = {}
+  return tables.map(given, function(item)
+    local axis, message = space.axis(item)
+    if not axis then usage('--grid: %s', message) end
+    if seen[axis.key] then usage('--grid: %s is given twice', axis.key) end
+    if taken[axis.key] then usage('--grid: %s is given by another option too', axis.key) end
+    seen[axis.key] = true
+    return axis
+  end)
+end
+
+local POINTS = 20 -- of a search by default
+
+--- {kind, points} of --search. ---@return table?
+local function search_of(text)
+  if not text then return nil end
+  local kind, count = text:match('^(%l+)=?(.*)$')
+  if kind == 'ask' and count == '' then return {kind = kind} end
+  if kind ~= 'random' and kind ~= 'asha' then
+    usage("--search: '%s' is not random, random=N, asha=N or ask", text)
   end
-  return points
+  return {kind = kind, points = count == '' and POINTS or whole(count, '--search ' .. kind, 1)}
+end
+
+--- The points of a grid, of which there is one without settings if there are no axes, or of a
+--- search.
+local function points_of(axes, search, seed)
+  for _, axis in ipairs(axes) do
+    if not search and axis.low then
+      usage('--grid %s: a range is for --search; a grid is a list: %s=%g,%g', axis.key, axis.key,
+            axis.low, axis.high)
+    end
+  end
+  if search and search.kind == 'ask' then
+    if #axes > 0 then usage('--search ask: points come from standard input, not from --grid') end
+    return {applied(space.point{})}
+  elseif search and #axes == 0 then
+    usage('--search: --grid says among what: --grid lr=1e-4..1e-2:log --grid dim=32,64')
+  end
+  return tables.map(search and space.draw(axes, search.points, seed) or space.grid(axes), applied)
 end
 
 --- Keys that the points of a grid must not give again.
@@ -98,7 +117,8 @@ local function arguments_of(path, trusted)
           shown = c.recipe_file, data = c.data, set = set, data_set = data_set, grid = {},
           bits = tostring(c.bits_asked or c.bits), rounding = c.rounding,
           seed = ('%.0f'):format(c.seed), device = c.device, threads = tostring(c.threads),
-          steps = c.steps and tostring(c.steps), check = c.check, tensorboard = c.tensorboard,
+          extend = c.extend, steps = c.steps and tostring(c.steps), check = c.check,
+          tensorboard = c.tensorboard,
           checkpoint = c.checkpoint and tostring(c.checkpoint / 60),
           budget = c.budget and ('%.0fB'):format(c.budget)}
 end
@@ -107,6 +127,24 @@ local function check_resume(a)
   if a.resume and a.force then usage('--resume goes on, --force begins anew: take one') end
   if a.from and not a.resume then usage('--from: it is for --resume') end
   options.choice(a.from or 'last', {'last', 'last-1'}, '--from: %s is not last or last-1')
+end
+
+local OF_MODEL = {'recipe', 'shown', 'data', 'data_set', 'bits', 'rounding'}
+
+--- Fills in what --extend takes from the run that is extended: recipe, data set, options.
+local function extend(a)
+  if a.extend == nil then return a end
+  local known = arguments_of(a.extend, a.trust)
+  if type(known.recipe) ~= 'table' or folder.has(a.extend, folder.SWEEP) then
+    usage('--extend: %s is a sweep: name one of its runs', a.extend)
+  end
+  if #a.recipe > 1 then usage('--extend: one recipe, that of the run') end
+  for _, key in ipairs(OF_MODEL) do
+    local given = a[key]
+    if given == nil or type(given) == 'table' and #given == 0 then a[key] = known[key] end
+  end
+  a.set = options.overridden(known.set, a.set, '--set')
+  return a
 end
 
 --- The bits of a run that was begun with a budget are those that it chose, and need not be given.
@@ -121,7 +159,8 @@ end
 --- Fills in settings that were not given.
 local function complete(a)
   check_resume(a)
-  if not a.resume then return a end
+  a.typed = {unpack(a.set)}
+  if not a.resume then return extend(a) end
   if #a.recipe > 0 and a.out then return keep_budget(a) end
   if not a.out then
     a.out = begun_folder(a)
@@ -138,7 +177,8 @@ end
 
 --- The settings for parsed arguments.
 ---@param a table from the parser of cli/commands/run.lua
----@return table settings {recipes, data, data_options, options, grid, bits, budget (bytes),
+---@return table settings {recipes, data, data_options, options, grid (points),
+---  search {kind, points}, point_of(settings), bits, budget (bytes),
 ---  rounding, device, seeds, threads, jobs, steps, checkpoint (seconds), out, resume, from, force,
 ---  quiet, report, profile, tensorboard, check, of_sweep, arguments}
 return function(a)
@@ -150,12 +190,16 @@ return function(a)
     usage('run: --data DIR is needed (tinykg data demo DIR makes one)')
   end
   if a.out == '' then usage('--out: a folder is needed') end
-  local set = options.pairs(a.set, '--set')
+  local set, seeds, search = options.pairs(a.set, '--set'), seeds_of(a.seed or '1'),
+    search_of(a.search)
+  if search and #a.recipe > 1 then usage('--search: one recipe at a time') end
   return {
     recipes = a.recipe, shown = a.shown, data = a.data, out = a.out, resume = a.resume,
     from = a.from, force = a.force,
-    data_options = options.of_data(a.data_set), options = set,
-    grid = grid_of(a.grid, taken_of(a, set)), seeds = seeds_of(a.seed or '1'),
+    data_options = options.of_data(a.data_set), options = set, extend = a.extend,
+    typed = options.pairs(a.typed or a.set, '--set'), -- without what --extend fills in
+    grid = points_of(axes_of(a.grid, taken_of(a, set)), search, seeds[1]), seeds = seeds,
+    search = search, point_of = function(settings) return applied(space.point(settings)) end,
     bits = width_of(a.bits or (a.budget or a.device_memory) and 'auto' or '32',
                     '--bits (32, 8, 4, 2, 1, auto)'),
     budget = a.budget and options.bytes(a.budget, '--budget'),

@@ -105,6 +105,17 @@ local function of_graph_order(graph)
     { graph.tails, graph.n } }
 end
 
+--- The hash of the features of items by name, whatever the items' order; nil without features.
+local function of_features(held, hashes)
+  if not held then return nil end
+  local sum, bytes = word(held.columns), 4 * held.columns
+  for id = 0, held.n / held.columns - 1 do
+    local row = lib.tkg_hash_text(ffi.cast('const char *', held.values + id * held.columns), bytes)
+    sum = sum + bit.bxor(row, hashes[id]) * (2ULL * hashes[id] + 1)
+  end
+  return hex(sum)
+end
+
 --- Describes a data set.
 ---@param data tinykg.Data
 ---@return table fingerprint numbers, texts and tables of these
@@ -121,6 +132,7 @@ function fingerprint.of(data)
   found.numbering, found.interactions, found.split = numbering, hex(all), hex(parts)
   found.graph, found.order = hex(of_graph(data.graph, hashes)), hex(of_order(data))
   found.graph_order = hex(of_graph_order(data.graph))
+  found.features = of_features(rawget(data, 'feature_rows'), hashes.items)
   return found
 end
 
@@ -134,12 +146,12 @@ local function counts_that_differ(was, is)
   end)
 end
 
---- Whether ids have the same names, the parts the same rows in any order, and the graph the same
---- triples in the same order.
+--- Whether ids have the same names and features, the parts the same rows in any order, and the
+--- graph the same triples in the same order.
 ---@param was table ---@param is table
 function fingerprint.same_numbers(was, is)
   return was.numbering == is.numbering and was.split == is.split
-    and was.graph_order == is.graph_order and was.graph == is.graph
+    and was.graph_order == is.graph_order and was.graph == is.graph and was.features == is.features
 end
 
 --- A clause that says what changed from one fingerprint to another; nil: nothing.
@@ -159,6 +171,10 @@ function fingerprint.difference(was, is)
     if #list == 0 and was.split ~= is.split and was.numbering == is.numbering then
       list[1] = 'the same interactions in another split'
     end
+  end
+  if was.features ~= is.features then
+    list[#list + 1] = not was.features and 'features of items, which it did not have'
+      or is.features and 'other features of items' or 'no features of items'
   end
   if #list > 0 then return table.concat(list, '; ') end
   return 'the same rows in another order, which numbers, split and batches depend on'

@@ -76,6 +76,9 @@ function Info:__tostring()
     spread_line('per item', self.per_item),
     spread_line('graph degree', self.degree),
   }
+  if self.features then
+    lines[#lines + 1] = ('%-14s %s per item'):format('features', number(self.features))
+  end
   lines[#lines + 1] = ('%-14s %s'):format('cache', self.cached)
   for _, note in ipairs(self.notes) do lines[#lines + 1] = ('%-14s %s'):format('note', note) end
   for _, text in ipairs(self.warnings) do
@@ -86,8 +89,8 @@ end
 
 --- Describes a data set. tostring() of the result is a summary of a dozen lines.
 --  Fields: name format task split users items entities relations triples train valid test positives
---  negatives density, per_user per_item degree {min median mean max none}, dropped {...},
---  notes, warnings (lists of lines), cached.
+--  negatives density, features (columns, if there are some), per_user per_item degree {min median
+--  mean max none}, dropped {...}, notes, warnings (lists of lines), cached.
 ---@param data tinykg.Data
 ---@return table
 function info.of(data)
@@ -105,6 +108,7 @@ function info.of(data)
     density = found / math.max(data.users * data.items, 1),
     per_user = spread(users, data.users), per_item = spread(items, data.items),
     degree = degrees(data.graph),
+    features = rawget(data, 'feature_rows') and data.feature_rows.columns,
     dropped = data.dropped, cached = data.cached, notes = data.notes, warnings = data.warnings,
   }, Info)
 end

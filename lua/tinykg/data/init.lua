@@ -7,22 +7,25 @@
 -- train, test [, valid]; split, ratios, task, threshold where the format has its own defaults }.
 
 local arguments = require 'tinykg.base.arguments'
-local close_word = require 'tinykg.base.arguments.close_word'
 local tables = require 'tinykg.base.tables'
 local choose = require 'tinykg.data.formats'
+local controls = require 'tinykg.data.controls'
 local arrays = require 'tinykg.engine.arrays'
 local cache = require 'tinykg.data.cache'
 local clock = require 'tinykg.base.clock'
 local add_warnings = require 'tinykg.data.warnings'
+local features = require 'tinykg.data.features'
 local files = require 'tinykg.data.formats.files'
 local filter = require 'tinykg.data.filter'
 local info = require 'tinykg.data.info'
 local negatives = require 'tinykg.data.negatives'
+local option_list = require 'tinykg.data.options'
 local order = require 'tinykg.data.order'
 local format = require 'tinykg.base.format'
 local must = require 'tinykg.base.must'
 local progress = require 'tinykg.base.progress'
 local rows = require 'tinykg.data.rows'
+local show = require 'tinykg.data.look.show'
 local split = require 'tinykg.data.split'
 
 local data = {}
@@ -42,103 +45,15 @@ local data = {}
 ---@field names table users, items, entities, relations: each answers :name(id) and :id(name)
 ---@field split string how the split was made
 ---@field cached string whether the set came from the cache (tinykg.data.cache), or was kept in it
+---@field features Tensor? f32 [items, columns], of features.npy, .npz or .safetensors in the folder
+---  (tinykg.data.features), made when it is first asked for
 local Data = {}
-Data.__index = Data
-
----------------------------------------------------------------------------------------------------
--- Options.
+function Data:__index(key) return key == 'features' and features.tensor(self) or Data[key] end
+Data.__methods = Data
+Data.__fields = { 'cached', 'dropped', 'entities', 'features', 'format', 'graph', 'items', 'name',
+  'names', 'notes', 'relations', 'split', 'task', 'test', 'train', 'users', 'valid', 'warnings' }
 
 local defaults = { ratios = { 0.8, 0.1, 0.1 }, valid_ratio = 0.1, seed = 0 }
-
-local function is_number(low, high, whole)
-  return function(value)
-    return type(value) == 'number' and value >= low and value <= high
-      and (not whole or value % 1 == 0)
-  end
-end
-
-local function is_core(value)
-  local count = is_number(0, 2 ^ 31, true)
-  if type(value) ~= 'table' then return count(value) end
-  return count(value.user or 0) and count(value.item or 0)
-end
-
-local function is_ratios(value)
-  if type(value) ~= 'table' or #value ~= 3 then return false end
-  local sum = 0
-  for i = 1, 3 do
-    if type(value[i]) ~= 'number' or value[i] < 0 then return false end
-    sum = sum + value[i]
-  end
-  return math.abs(sum - 1) < 1e-6 and value[1] > 0
-end
-
-local FIELDS = { user = true, item = true, rating = true, label = true, timestamp = true,
-  split = true, head = true, relation = true, tail = true }
-
--- Returns false and, for a table, the wrong field.
-local function is_columns(value)
-  for field, column in pairs(type(value) == 'table' and value or {}) do
-    local fits = type(column) == 'string' or is_number(1, 1e6, true)(column)
-    if not (FIELDS[field] and fits) then return false, ('%s:%s'):format(field, tostring(column)) end
-  end
-  return type(value) == 'table'
-end
-
-local function keys(map) return table.concat(tables.sorted_keys(map), ', ') end
-
-local formats = choose.formats
-
-local function is_attributes(value)
-  if type(value) ~= 'table' then return value ~= '' and value ~= true end
-  for _, name in ipairs(value) do
-    if type(name) == 'table' or name == '' then return false end
-  end
-  return #value > 0
-end
-
--- Tests of the options' values, with words for the message.
-local known_options = {
-  format = { function(v) return formats[v] ~= nil end, 'one of ' .. keys(formats) },
-  split = { function(v) return split.methods[v] ~= nil end, 'one of ' .. keys(split.methods) },
-  ratios = { is_ratios, 'three shares that add up to 1, as {0.8, 0.1, 0.1}' },
-  valid_ratio = { function(v) return is_number(0, 1)(v) and v < 1 end, 'a share of 0 up to 1' },
-  seed = { is_number(0, 2 ^ 53, true), 'an integer from 0' },
-  kcore = { is_core, 'an integer from 0, or { user = n, item = n }' },
-  rating_threshold = { is_number(-math.huge, math.huge), 'a number' },
-  order = { function(v) return v == 'given' or v == 'degree' end, 'given or degree' },
-  task = { function(v) return v == 'ctr' or v == 'ranking' end, 'ctr or ranking' },
-  ids = { function(v) return v == 'given' or v == 'compact' end, 'given or compact' },
-  attributes = { is_attributes, 'columns of the items, as author,genre' },
-  cache = { function(v) return v == 'auto' or v == 'on' or v == 'off' end, 'auto, on or off' },
-  columns = { is_columns, 'field:column with a field of ' .. keys(FIELDS) },
-}
-
--- A value as text, as on the command line.
-local function shown(value)
-  if type(value) ~= 'table' then return tostring(value) end
-  local list, named = {}, {}
-  for key, item in pairs(value) do
-    if type(key) == 'string' then named[#named + 1] = key .. ':' .. tostring(item) end
-  end
-  for i, item in ipairs(value) do list[i] = tostring(item) end
-  table.sort(named)
-  return table.concat(list, ',') .. table.concat(named, ',')
-end
-
-local function check_options(options)
-  for name, value in pairs(options) do
-    local known = known_options[name]
-    if not known then
-      local hint = close_word.hint(name, tables.sorted_keys(known_options))
-      error(("data: no option '%s'%s (has %s)"):format(name, hint, keys(known_options)), 0)
-    end
-    local fits, wrong = known[1](value)
-    if not fits then
-      error(('data: option %s: %s is not %s'):format(name, wrong or shown(value), known[2]), 0)
-    end
-  end
-end
 
 ---------------------------------------------------------------------------------------------------
 -- The steps of loading. `raw` is what a format's load returned; each step changes it.
@@ -278,7 +193,7 @@ local function none_left(raw, options)
   end
   if dropped.duplicates > 0 then say('%d are repeated', dropped.duplicates) end
   if dropped.kcore then
-    say('kcore=%s drops %d', shown(options.kcore), dropped.kcore.interactions)
+    say('kcore=%s drops %d', option_list.shown(options.kcore), dropped.kcore.interactions)
   end
   error('no interactions are left to split' .. (#went > 0 and ': ' or '')
     .. table.concat(went, ', '), 0)
@@ -290,9 +205,9 @@ local function make_split(raw, options)
   if raw.all then
     local method = options.split or raw.split
     local ratios = options.ratios or raw.ratios or defaults.ratios
-    raw.train, raw.valid, raw.test = split.apply(raw.all, raw.users, method, ratios, raw.seed)
-    raw.split_name = method
-    if method ~= 'leave_one_out' then
+    raw.train, raw.valid, raw.test, raw.split_name = split.apply(raw.all, raw.users, method,
+      ratios, raw.seed, options.at)
+    if not raw.split_name then
       raw.split_name = ('%s %g:%g:%g'):format(method, ratios[1], ratios[2], ratios[3])
     end
     return
@@ -322,7 +237,7 @@ local function assemble(raw, source, dir, task)
     graph = { n = graph.n, heads = graph.heads, relations = graph.relations, tails = graph.tails,
       nodes = raw.entities, relation_count = raw.relations },
     names = raw.names, split = raw.split_name, dropped = raw.dropped, notes = raw.notes,
-    warnings = raw.warnings,
+    warnings = raw.warnings, feature_rows = raw.feature_rows,
   }
 end
 
@@ -354,7 +269,9 @@ local function build(dir, options)
   make_split(raw, options)
   if needs_negatives and not raw.all then add_negatives(raw, raw.seed) end
   add_warnings(raw)
+  controls.apply(raw, options.kg or 'given', raw.seed)
   if options.order == 'degree' then order.by_degree(raw) end
+  raw.feature_rows = features.read(dir, raw)
   if raw.dropped.duplicates > 0 then
     warn(raw, '%d repeated interactions dropped', raw.dropped.duplicates)
   end
@@ -399,8 +316,12 @@ end
 --   split             'ratio' (of each user's), 'ratio_global', 'leave_one_out', 'time' (each
 --                     user's last) or 'time_global', for sets without a given split, or instead
 --                     of the one that plain and RecBole files may name
+--   at                '2024-01-31': with split 'time', test is what is of that day or later, and
+--                     validation the last of the rest; of two dates the first is that of validation
 --   ratios            {0.8, 0.1, 0.1}: train, valid, test
 --   valid_ratio       of train for validation if only train and test are given: 0.1
+--   kg                'none' leaves the triples out, 'shuffled' shuffles their tails: controls of
+--                     whether the graph helps
 --   order             'given', or 'degree': ids by falling degree, which is faster where ids are
 --                     random (sums over a graph then take 1.2 to 1.5 times as long; the ids of
 --                     kgat-last-fm and kgat-amazon-book are as good as those by degree)
@@ -419,8 +340,10 @@ function data.load(dir, options)
   if type(options) ~= 'table' then
     error(("data.load: expected options such as {seed = 1}, got a %s"):format(type(options)), 2)
   end
-  check_options(options)
+  option_list.check(options)
+  if options.at then options = tables.merged({ split = 'time' }, options) end
   local loaded = cache.load(dir, options, function() return build_watched(dir, options) end)
+  show.attach(loaded)
   return setmetatable(loaded, Data)
 end
 
@@ -429,6 +352,8 @@ end
 --- Counts, density, degrees, removed rows, warnings. tostring() of it is a summary.
 ---@return table
 function Data:info() return info.of(self) end
+
+for name, method in pairs(show.methods) do Data[name] = method end
 
 --- The positives of train, by user: { n, rows = users, offsets, items }.
 ---@return tinykg.Csr
@@ -469,13 +394,15 @@ function Data:batches(options)
     error(("batches: split '%s': train, valid or test"):format(tostring(name)), 2)
   end
   local loader = require 'tinykg.data.loader' -- needs the engine, which loading does not
+  local function named(iterate, count) return show.named_batches(iterate, self.names), count end
   local k = given.negatives
-  if not k then return loader.batches(self[name], given) end
+  if not k then return named(loader.batches(self[name], given)) end
   if type(k) ~= 'number' or k < 1 or k % 1 ~= 0 then
     error(('batches: negatives %s: a positive integer'):format(tostring(k)), 2)
   end
   given.task = 'ranking'
-  return loader.batches(self[name], given, loader.sampler(self, given.negatives, given.sampling))
+  return named(loader.batches(self[name], given,
+                              loader.sampler(self, given.negatives, given.sampling)))
 end
 
 arguments.class(Data, 'tinykg.Data', 'a data set')

@@ -5,6 +5,7 @@ local ffi = require 'ffi'
 local bit = require 'bit'
 local tables = require 'tinykg.base.tables'
 local arrays = require 'tinykg.engine.arrays'
+local features = require 'tinykg.data.features'
 local fingerprint = require 'tinykg.data.fingerprint'
 local rows = require 'tinykg.data.rows'
 local split = require 'tinykg.data.split'
@@ -104,6 +105,7 @@ function restore.of(data, names, codes)
     relations = mapped(graph.relations, graph.n, ids.relations),
     tails = mapped(graph.tails, graph.n, ids.entities) }
   set.names, set.known_csr = names, nil
+  set.feature_rows = features.renumbered(set.feature_rows, ids.items)
   for _, kind in ipairs(fingerprint.kinds) do
     names[kind].titles = titles_of(data.names[kind], ids[kind])
   end

@@ -102,6 +102,48 @@ function methods.leave_one_out(all, users, _, seed)
   return per_user(all, users, rank, function(n) return n > 2 and 1 or 0, n > 1 and 1 or 0 end)
 end
 
+-- Seconds since 1970 of a date '2024-01-31' (UTC) or a number; nil for what is neither.
+local function seconds_of(date)
+  if type(date) == 'number' then return date end
+  local year, month, day = tostring(date):match('^(%d%d%d%d)%-(%d%d)%-(%d%d)$')
+  if not year then return nil end
+  year, month, day = tonumber(year), tonumber(month), tonumber(day)
+  if month < 1 or month > 12 or day < 1 or day > 31 then return nil end
+  local y = month > 2 and year or year - 1 -- years that begin in March, as leap days end them
+  local days = 365 * y + math.floor(y / 4) - math.floor(y / 100) + math.floor(y / 400)
+    + math.floor((153 * ((month + 9) % 12) + 2) / 5) + day - 1
+  return 86400 * (days - 719468)
+end
+
+local function list_of(dates) return type(dates) == 'table' and dates or { dates } end
+
+--- Whether a value is one date or two, the earlier first. ---@return boolean
+function split.is_dates(value)
+  local list = list_of(value)
+  local first, second = seconds_of(list[1]), seconds_of(list[2])
+  return first ~= nil and #list <= 2 and (#list == 1 or second ~= nil and first < second)
+end
+
+-- Test is what is as late as the last date, validation as the first of two; of one, the latest of
+-- what is earlier, ratios[2] of ratios[1] + ratios[2].
+local function at_dates(all, ratios, at)
+  if not all.times then error('split by time: the interactions have no times', 0) end
+  local list, part, early = list_of(at), arrays.ints(all.n), {}
+  local from, test = seconds_of(list[1]), seconds_of(list[#list])
+  for i = 0, all.n - 1 do
+    part[i] = all.times[i] >= test and 2 or #list == 2 and all.times[i] >= from and 1 or 0
+    if part[i] == 0 then early[#early + 1] = i end
+  end
+  if #list == 1 then
+    table.sort(early, function(a, b)
+      if all.times[a] ~= all.times[b] then return all.times[a] > all.times[b] end
+      return a > b
+    end)
+    for k = 1, math.floor(#early * ratios[2] / (ratios[1] + ratios[2])) do part[early[k]] = 1 end
+  end
+  return separate(all, part)
+end
+
 function methods.time(all, users, ratios)
   return per_user(all, users, time_rank(all), function(n) return shares(n, ratios) end)
 end
@@ -112,7 +154,7 @@ function methods.time_global(all, _, ratios) return whole(all, time_rank(all), r
 --  ratio          of each user's rows, at random
 --  ratio_global   of all rows, at random
 --  leave_one_out  each user's last row for test, the one before for validation
---  time           of each user's rows, the latest for test
+--  time           of each user's rows, the latest for test; or by dates
 --  time_global    of all rows, the latest for test
 split.methods = methods
 
@@ -125,9 +167,21 @@ split.by_time = { time = true, time_global = true, leave_one_out = true }
 ---@param method string
 ---@param ratios number[] train, validation, test
 ---@param seed number
----@return table train, table valid, table test
-function split.apply(all, users, method, ratios, seed)
-  return methods[method](all, users, ratios, seed)
+---@param at? string|number|table a date, or two, of split 'time' ---@return table train, table
+--- valid, table test, string? name of a split that has no shares
+function split.apply(all, users, method, ratios, seed, at)
+  local name = method == 'leave_one_out' and method or nil
+  if not at then
+    local train, valid, test = methods[method](all, users, ratios, seed)
+    return train, valid, test, name
+  end
+  if method ~= 'time' then error("option at: it is for split=time, not " .. method, 0) end
+  local train, valid, test = at_dates(all, ratios, at)
+  name = 'time at ' .. table.concat(list_of(at), ', ')
+  for k, part in ipairs { train, valid, test } do
+    if part.n == 0 then error(('%s: %s has no rows'):format(name, split.parts[k]), 0) end
+  end
+  return train, valid, test, name
 end
 
 --- The parts that the rows name.

@@ -127,14 +127,13 @@ local as_float = ffi.new 'float[1]'
 
 --- x to the power of p, also written x ^ p. NaN for a negative x unless p is whole.
 ---
----   print(tk.tensor{4, 9}:pow(1.5):totable()[2], (tk.tensor{2} ^ -1):item())    --> 27 0.5
+---   print((tk.tensor{9} ^ 1.5):item())    --> 27
 ---@param p number within 2^24 of 0 ---@return Tensor of the same shape
 function methods:pow(p)
   if not (p >= -2 ^ 24 and p <= 2 ^ 24) then fail('pow: %g is not within 2^24 of 0', p) end
   if p == 0 then return ops.full(1, unpack(self:size())) end
   if p == 1 then return self end
-  if p == 2 then return self:square() end
-  if p == 0.5 then return self:sqrt() end
+  if p == 2 or p == 0.5 then return p == 2 and self:square() or self:sqrt() end
   as_float[0] = p
   return scalar('pow', p, p - as_float[0], self)
 end
@@ -171,12 +170,9 @@ function methods:eq(other) return compare('equal', self, other) end
 --- 1 where x differs from other, else 0. ---@param other Tensor|number ---@return Tensor f32
 function methods:ne(other) return compare('not_equal', self, other) end
 
-function Tensor.__lt()
-  fail('a < b or a > b of tensors: write a:lt(b) or a:gt(b), as Lua makes a boolean of either')
-end
-function Tensor.__le()
-  fail('a <= b or a >= b of tensors: write a:le(b) or a:ge(b), as Lua makes a boolean of either')
-end
+local BOOLEAN = 'a %s b or a %s b of tensors: write a:%s(b) or a:%s(b). Lua makes it a boolean'
+function Tensor.__lt() fail(BOOLEAN, '<', '>', 'lt', 'gt') end
+function Tensor.__le() fail(BOOLEAN, '<=', '>=', 'le', 'ge') end
 
 --- a where condition is above 0, else b; all broadcast. What is not chosen gets a gradient of 0,
 --- and no NaN of it is seen. Backward keeps one bit per element of the condition.
@@ -303,6 +299,18 @@ end
 ---@param first integer ---@param last integer ---@return Tensor
 function methods:rows(first, last) return self:narrow(1, first, last - first + 1) end
 
+--- Entry i of the first dimension, from 1; negative ones count from the last. `a[i]` is the same.
+---@param i integer ---@return Tensor with one dimension fewer
+function methods:row(i)
+  local shape = self:size()
+  local n = table.remove(shape, 1)
+  if not n or type(i) ~= 'number' or i % 1 ~= 0 or i == 0 or math.abs(i) > n then
+    fail('[%s] of a tensor [%s]: %s', tostring(i), table.concat(self:size(), ', '),
+         n and ('1 to %d, or -1 to -%d from the last'):format(n, n) or 'it has no dimension')
+  end
+  return self:narrow(1, i < 0 and n + 1 + i or i, 1):reshape(shape)
+end
+
 local MOST = 6 -- inputs of one op
 
 --- Joins tensors along a dimension; their other dimensions must be equal.
@@ -405,6 +413,50 @@ end
 function methods:softmax() return record('softmax', nil, self) end
 --- Logarithm of the softmax over the last dimension. ---@return Tensor of the same shape
 function methods:log_softmax() return record('log_softmax', nil, self) end
+
+-- ---- the largest of a row ----
+
+--- A tensor's last dimension as that of a matrix, for ops on its rows.
+local function as_rows(x, what)
+  if x:rank() == 0 then fail('%s: a tensor without dimensions has no rows', what) end
+  return x:rank() == 2 and x or x:reshape(-1, x:size(-1))
+end
+
+--- The k largest elements of each row (the last dimension), largest first, and their positions;
+--- equal ones by position, NaN before all. The gradient goes to the elements picked.
+---
+---   local values, at = tk.tensor{{3, 1, 3}, {0, 5, 7}}:top_k(2)
+---   print(at:totable()[1][1], at:totable()[1][2], values:totable()[2][1])   --> 0       2       7
+---@param k integer 1 or more, at most the columns
+---@return Tensor values [..., k], Tensor positions 0-based int32 [..., k]
+function methods:top_k(k)
+  local x, a, shape = as_rows(self, 'top_k'), attribute(), self:size()
+  a.i[0] = k
+  local at = record('top_k', a, x)
+  shape[#shape] = k
+  return record('take', nil, x, at):reshape(shape), at:reshape(shape)
+end
+
+--- 1 for each of the k largest elements of a row (the last dimension), equal ones by position, 0
+--- for the others; a constant. ---@param x Tensor ---@param k integer
+---@return Tensor of the same shape
+function ops.top_k_mask(x, k)
+  local a = attribute()
+  a.i[0] = k
+  return record('top_k_mask', a, x:detach())
+end
+
+-- ---- rows against all rows of another matrix ----
+
+--- Row by row: the logarithm of the sum of exp(scale * x . y) over all rows y of another matrix.
+--- The products are computed in tiles, forward and backward, and never exist as a whole; one number
+--- per row of x is saved beside x and y (Dao et al., FlashAttention, NeurIPS 2022).
+---@param x Tensor [n, d] ---@param y Tensor [m, d] ---@param scale number ---@return Tensor [n]
+function ops.product_logsumexp(x, y, scale)
+  local a = attribute()
+  a.f[0] = scale
+  return record('product_logsumexp', a, x, y):reshape(-1)
+end
 
 -- ---- neighbourhoods ----
 

@@ -12,6 +12,25 @@ local parameters = setmetatable({}, {__mode = 'k'}) -- all that live
 --- Makes update() look for a gradient of this tensor. ---@param t Tensor
 function optim.register(t) parameters[t] = true end
 
+local GROUP = {lr = 'number', weight_decay = 'number', frozen = 'boolean'}
+
+--- Sets how parameters are updated, by any optimizer, before the first step that reads them.
+---
+---   local w = tk.parameter(tk.ones(2))
+---   tk.optim.group({w}, {lr = 0.1, weight_decay = 0})
+---@param list Tensor[] parameters
+---@param options table lr, a factor of the optimizer's; weight_decay, instead of the optimizer's;
+---  frozen: true: no gradient, no update
+function optim.group(list, options)
+  runtime.fields('optim.group', options, 'lr weight_decay frozen', GROUP)
+  for _, t in ipairs(list) do
+    for name, value in pairs(options) do
+      if type(value) == 'boolean' then value = value and 1 or 0 end
+      check(C.tkg_tensor_set_group(tensor.realize(t), name, value))
+    end
+  end
+end
+
 ---@class Optimizer
 ---@field lr number learning rate; may be set at any time
 ---@field t number updates made

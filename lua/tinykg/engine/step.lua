@@ -2,6 +2,7 @@
 local ffi = require 'ffi'
 local tables = require 'tinykg.base.tables'
 local C = require 'tinykg.engine.lib'
+local format = require 'tinykg.base.format'
 local arguments = require 'tinykg.base.arguments'
 local source_line = require 'tinykg.base.source_line'
 local runtime = require 'tinykg.engine.runtime'
@@ -221,20 +222,19 @@ end
 ---@return string
 function methods:report()
   if self:figure('nodes') < 0 then return 'step: not run yet' end
-  local lines = {string.format('%-24s %-12s %-16s %-10s %12s %12s', 'recipe line', 'op', 'shape',
-                               'rule', 'exact bytes', 'kept bytes')}
+  local rows = {{'recipe line', 'op', 'shape', 'rule', 'exact bytes', 'kept bytes'}}
   for _, v in ipairs(self:kept()) do
     if v.rule ~= 'resident' then
-      lines[#lines + 1] = string.format('%-24s %-12s %-16s %-10s %12.0f %12.0f', v.where or '',
-        v.op, table.concat(v.shape, 'x'), v.rule == 'quantize' and 'INT' .. v.bits or v.rule,
-        v.exact_bytes, v.kept_bytes)
+      rows[#rows + 1] = {
+        v.where or '', v.op, table.concat(v.shape, 'x'),
+        v.rule == 'quantize' and 'INT' .. v.bits or v.rule, ('%.0f'):format(v.exact_bytes),
+        ('%.0f'):format(v.kept_bytes)}
     end
   end
   local reference, stored = self:figure('reference_bytes'), self:figure('stored_bytes')
-  lines[#lines + 1] = string.format(
-    'kept for backward: %.0f bytes, %.1f times less than the %.0f of an op-by-op FP32 tape',
+  return format.table(rows, function(column) return column <= 4 end) .. '\n' .. string.format(
+    'kept for backward: %.0f bytes, %.1f times less than the %.0f of op-by-op FP32',
     stored, reference / math.max(stored, 1), reference)
-  return table.concat(lines, '\n')
 end
 
 local function text_of(print_function, c)
@@ -257,24 +257,48 @@ end
 
 -- ---- forward only ----
 
---- Runs fn forward only and returns its tensors, computed. Plans are cached, so another call with
---- data of the same shapes is cheap. Inside a step it only calls fn.
----@param fn fun(...): Tensor, ... ---@param ... any its arguments ---@return Tensor ...
-local function no_grad(fn, ...)
-  if runtime.tape ~= runtime.ambient then return fn(...) end
-  local forward = runtime.cache.forward or new_step(fn)
-  runtime.cache.forward, forward.fn, forward.name = forward, fn, 'no_grad'
+--- Runs fn forward only on a step of the cache, made at its first use; both have the random numbers
+--- of no_grad's next run.
+local function run_forward(name, fn, ...)
+  local cache = runtime.cache
+  cache[name] = cache[name] or new_step(fn)
+  local forward, counter = cache[name], cache.forward
+  forward.fn, forward.name = fn, 'no_grad'
   forward.seen = false -- each function has lines of its own
   local results = record(forward, ...)
   local asked, nodes = outputs_of(forward, results)
   local outputs = ffi.new('tkg_tensor *[?]', #asked)
-  forward.number = forward.number + 1
-  check(C.tkg_step_set(forward.c, 'number', forward.first + forward.number))
+  counter.number = counter.number + 1
+  check(C.tkg_step_set(forward.c, 'number', counter.first + counter.number))
   check(C.tkg_step_run(forward.c, forward.tape.c, -1, nil, nodes, #asked, outputs))
   keep_results(asked, outputs, 1)
   forward.fn = nil -- what it refers to may go
   finish(forward.tape)
   return unpack(results, 2)
+end
+
+--- Runs fn forward only and returns its tensors, computed. Plans are cached, so another call with
+--- data of the same shapes is cheap. Inside a step it only calls fn.
+---@param fn fun(...): Tensor, ... ---@param ... any its arguments ---@return Tensor ...
+local function no_grad(fn, ...)
+  if runtime.tape ~= runtime.ambient then return fn(...) end
+  return run_forward('forward', fn, ...)
+end
+
+--- The same, also within a function that no_grad runs, such as a model's begin_epoch, where other
+--- values have no numbers yet. Errors: inside a step that trains.
+---@param fn fun(...): Tensor, ... ---@param ... any its arguments ---@return Tensor ...
+local function compute_now(fn, ...)
+  local tape, capture, forward = runtime.tape, runtime.capture, runtime.cache.forward
+  if tape == runtime.ambient then return run_forward('forward', fn, ...) end
+  if not forward or tape ~= forward.tape then
+    runtime.fail('this cannot be done inside a step: do it before, in begin_epoch for one')
+  end
+  runtime.tape = runtime.ambient
+  local results = {pcall(run_forward, 'forward_within', fn, ...)}
+  runtime.tape, runtime.capture = tape, capture
+  if not results[1] then error(results[2], 0) end
+  return unpack(results, 2, table.maxn(results))
 end
 
 --- Sets whether each value is checked (default false): the first NaN or infinity is then an error
@@ -287,10 +311,13 @@ local function set_check(on)
   runtime.checked = on
   local cache = runtime.cache
   for _, c in ipairs{cache.ambient_step or false, cache.exact_step or false,
-                     cache.forward and cache.forward.c or false} do
+                     cache.forward and cache.forward.c or false,
+                     cache.forward_within and cache.forward_within.c or false} do
     if c then check(C.tkg_step_set(c, 'check', on and 1 or 0)) end
   end
-  if cache.forward then cache.forward.checked = on end
+  for _, name in ipairs{'forward', 'forward_within'} do
+    if cache[name] then cache[name].checked = on end
+  end
   return on
 end
 
@@ -350,4 +377,5 @@ local function draws(n)
   return forward and forward.number or 0
 end
 
-return {new = new_step, bits = with_bits, no_grad = no_grad, draws = draws, check = set_check}
+return {new = new_step, bits = with_bits, no_grad = no_grad, compute_now = compute_now,
+        draws = draws, check = set_check}

@@ -416,10 +416,7 @@ function Tensor.__index(t, key)
     local gradient = C.tkg_tensor_gradient(t.kept)
     return gradient ~= nil and wrap(gradient) or nil
   end
-  if type(key) == 'number' then
-    fail('a tensor has no [%s]: rows(first, last) or narrow are parts of it, totable() its numbers',
-         key)
-  end
+  if type(key) == 'number' then return methods.row(t, key) end
 end
 
 --- Errors: t[i] = x, which would not reach the tensor's numbers.

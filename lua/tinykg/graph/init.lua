@@ -274,6 +274,25 @@ function Graph:softmax(scores, o)
   return op(self, 'edge_softmax', scores)
 end
 
+--- A mask of the n edges with the largest scores: 1 for these, 0 for the others; of equal scores
+--- the lower edge number first. A constant: no gradient goes to the scores. With Gumbel noise added
+--- to logarithms of weights, n edges are drawn without replacement, in proportion to their weights
+--- (Kool et al., ICML 2019):
+---
+---   local mask = g:top_k(scores:log() + tk.random('gumbel', g.edges), n)
+---   local masked, left = mask * values, (1 - mask) * values
+---@param scores Tensor [edges] ---@param n integer 0 or more; more than the edges are all
+---@return Tensor f32 [edges]
+function Graph:top_k(scores, n)
+  local _, _, edges = sizes(self)
+  if scores:rank() ~= 1 or scores:size(1) ~= edges then
+    fail('top_k: scores [%s] of a graph with %d edges', table.concat(scores:size(), ', '), edges)
+  end
+  if n < 0 or n % 1 ~= 0 then fail('top_k: n is %s, expected a number of edges', tostring(n)) end
+  if n == 0 or n >= edges then return ops.full(n == 0 and 0 or 1, edges) end
+  return ops.top_k_mask(scores, n)
+end
+
 -- ---- other graphs of the same edges ----
 
 --- Exchanges heads and tails; edge values keep their order. Sampling and lookup, which read edges
@@ -331,6 +350,20 @@ function Graph:node_dropout(p)
   if p == 0 then return self end
   local left = ops.full(1, self.tail_nodes):dropout(p):gather(self:tails())
   return copy(self, {weights = self.weights and self.weights * left or left, left = left})
+end
+
+--- Frees the graph's memory now, instead of when Lua's collector does. Using it afterwards, or a
+--- graph that shares it (weighted, transposed), is an error.
+function Graph:free()
+  local function free(value)
+    if type(value) ~= 'table' then return end
+    if tensor.is(value) or getmetatable(value) == Graph then value:free() else free(value.ids) end
+  end
+  for key, value in pairs(self.shared) do
+    free(value)
+    self.shared[key] = nil
+  end
+  self.packed:free()
 end
 
 -- ---- information ----
@@ -425,4 +458,9 @@ for name, method in pairs(sampling.methods) do Graph[name] = method end
 arguments.class(Graph, 'Graph', 'a graph')
 renamed.add(Graph, 'graph:')
 
-return make
+-- tk.graph{...} is a call of the module; `make` is what the reference tells of.
+local nearest = require('tinykg.graph.nearest')(make)
+return setmetatable({nearest = nearest.nearest}, {
+  __call = function(_, ...) return make(...) end,
+  make = make,
+})

@@ -107,5 +107,16 @@ function methods:sample_triples(n, by)
   return sample_triples(self, n, by)
 end
 
+--- Draws a part of a graph of interactions (of = 'interactions', merged, undirected), both edges of
+--- an interaction or none. Not inside a step.
+---@param p number share that is left out, 0 <= p < 1
+---@param what string 'edges': of the interactions; 'nodes': of the users and of the items
+---@param before? Tensor weights that these replace: they are freed
+---@return Tensor [edges] 1 / sqrt(degree of head x degree of tail) in the part, 0 of edges left out
+function methods:subgraph_weights(p, what, before)
+  refuse_transposed(self, 'subgraph_weights')
+  return require('tinykg.graph.subgraph')(self, p, what, before)
+end
+
 return {methods = methods, is_transposed = is_transposed,
         refuse_transposed = refuse_transposed}

@@ -96,6 +96,56 @@ function loss.softmax(logits, ids)
   return -logits:log_softmax():take(ids:reshape(-1, 1)):mean()
 end
 
+--- The row of y that each row of x belongs to.
+local function positives_of(x, y, positives)
+  local n, m = x:size(1), y:size(1)
+  if positives then
+    if positives:count() ~= n then
+      runtime.fail('loss.contrast: positives %s of %s: one id per row is needed',
+                   shape(positives), shape(x))
+    end
+    return y:gather(positives:reshape(-1))
+  end
+  if m < n then
+    runtime.fail('loss.contrast: %s and %s: row i of the first belongs to row i of the second, '
+                 .. 'or to the one that positives name', shape(x), shape(y))
+  end
+  return m > n and y:rows(1, n) or y
+end
+
+--- Contrastive loss of pairs of rows, InfoNCE (van den Oord et al., 2018), which SGL, KGCL, KGRec
+--- and MCCLK train with: for each row x_i the cross-entropy of x_i . y_j / temperature over all
+--- rows y_j, of which its own is to win; the mean over the rows of x. With `positives` y may be a
+--- whole catalogue: then this is the softmax loss over all its items. Rows are taken as they are:
+--- most models call `normalize` on both. The [n, m] products are never made: one number per row is
+--- saved beside x and y, and backward computes them again in tiles.
+---
+---   local x, y = tk.tensor{{1, 0}, {0, 1}}, tk.tensor{{1, 0}, {0, 1}}
+---   print(('%.4f'):format(tk.loss.contrast(x, y, 0.5):item()))             --> 0.1269
+---@param x Tensor [n, d] ---@param y Tensor [m, d]; its row i belongs to row i of x
+---@param temperature number above 0; .1 and .2 are usual
+---@param options? {positives: Tensor?, reduce: string?} positives int32 [n]: the row of y that each
+--- row of x belongs to, instead; reduce 'mean', the default, or 'none': a loss per row
+---@return Tensor a number, or [n]
+function loss.contrast(x, y, temperature, options)
+  runtime.options('loss.contrast', options, 'positives reduce')
+  options = options or {}
+  if temperature <= 0 or temperature ~= temperature then
+    runtime.fail('loss.contrast: temperature %g is not above 0', temperature)
+  end
+  if x:rank() ~= 2 or y:rank() ~= 2 or x:size(2) ~= y:size(2) then
+    runtime.fail('loss.contrast: %s and %s: two matrices with as many columns are needed',
+                 shape(x), shape(y))
+  end
+  local reduce = options.reduce or 'mean'
+  if reduce ~= 'mean' and reduce ~= 'none' then
+    runtime.fail("loss.contrast: reduce '%s': expected mean or none", tostring(reduce))
+  end
+  local own = ops.dot(x, positives_of(x, y, options.positives)) / temperature
+  local each = ops.product_logsumexp(x, y, 1 / temperature) - own
+  return reduce == 'mean' and each:mean() or each
+end
+
 loss.intent_regularizer = require 'tinykg.nn.intent_regularizer'
 
 return renamed.add(loss, 'tk.loss.')

@@ -28,15 +28,56 @@ local function items_of(data, list)
   return tables.map(list or {}, function(item) return id_of(data.names.items, 'item', item) end)
 end
 
+--- Ids of the items that no list has: those of `exclude`, and all that `only` lacks.
+local function hidden_of(data, o)
+  local hidden = items_of(data, o.exclude)
+  if not o.only then return hidden end
+  local wanted = {}
+  for _, item in ipairs(items_of(data, o.only)) do wanted[item] = true end
+  for item = 0, data.items - 1 do
+    if not wanted[item] then hidden[#hidden + 1] = item end
+  end
+  return hidden
+end
+
+--- What likes stand for: items are themselves, an entity is the items that share a triple with it.
+--- Errors: a name of neither, an entity without items.
+---@param data tinykg.Data ---@param list (string|number)[] numbers are items
+---@return integer[] liked all of these items ---@return integer[] named those that are named
+local function likes_of(data, list)
+  local liked, named, seen = {}, {}, {}
+  local function add(item)
+    if not seen[item] then liked[#liked + 1], seen[item] = item, true end
+  end
+  for _, text in ipairs(list) do
+    local item = type(text) == 'number' and text or find.exact(data.names.items, text)
+    local entity = not item and data.names.entities:id(text)
+    if item or not entity then
+      named[#named + 1] = id_of(data.names.items, 'item', text) -- or its message
+      add(named[#named])
+    end
+    local before, g = #liked, data.graph
+    for p = 0, entity and g.n - 1 or -1 do
+      local other = g.heads[p] == entity and g.tails[p] or g.tails[p] == entity and g.heads[p]
+      if other and other < data.items then add(other) end
+    end
+    if entity and #liked == before then
+      runtime.fail("likes: no item shares a triple with '%s'", text)
+    end
+  end
+  return liked, named
+end
+
 --- Makes a recommender; release() frees its memory.
----@param run OpenRun ---@param o? {k: integer, exclude: (string|number)[], all: boolean} k: 20;
----  exclude: items not to list; all: list items of train and validation too
+---@param run OpenRun
+---@param o? {k: integer, exclude: (string|number)[], only: (string|number)[], all: boolean} k: 20;
+---  exclude: items not to list; only: no others; all: list items of train and validation too
 ---@return Recommender
 local function new(run, o)
   o = o or {}
   local data = run.data
   local self = setmetatable({run = run, data = data, k = math.min(o.k or 20, data.items),
-                             all = o.all, exclude = items_of(data, o.exclude),
+                             all = o.all, exclude = hidden_of(data, o),
                              known = evaluate.known(data, 'test'), trained = data:known(),
                              held_out = data:positives('test')}, Recommender)
   self.order, self.evaluated = evaluate.order(data, self.held_out)
@@ -193,9 +234,9 @@ end
 --- The list of somebody who is not in the data and likes some items (ids), by the mean of the
 --- model's scores for the users most alike, weighted by their likeness; by popularity if there are
 --- none.
----@param likes integer[]
+---@param likes integer[] ---@param hidden? integer[] items that are not listed, `likes`
 ---@return table list, string by 'alike' or 'popularity' ---@return integer peers
-function Recommender:newcomer(likes)
+function Recommender:newcomer(likes, hidden)
   local peers, items = peers_of(self, likes), self.data.items
   local n, sum, mean = math.min(#peers, PEERS), 0, popularity(self)
   for i = 1, n do sum = sum + peers[i].alike end
@@ -204,7 +245,7 @@ function Recommender:newcomer(likes)
     local scores = self:scores(ffi.new('int32_t[1]', peers[i].id), 1)
     for item = 0, items - 1 do mean[item] = mean[item] + peers[i].alike / sum * scores[item] end
   end
-  local ids, scores = best_of(self, mean, nil, likes)
+  local ids, scores = best_of(self, mean, nil, hidden or likes)
   return listed(self, ids, scores), n > 0 and 'alike' or 'popularity', n
 end
 
@@ -218,4 +259,4 @@ local function describe(names, list)
   end
 end
 
-return {new = new, describe = describe, items_of = items_of, id_of = id_of}
+return {new = new, describe = describe, items_of = items_of, likes_of = likes_of, id_of = id_of}

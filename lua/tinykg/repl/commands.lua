@@ -3,34 +3,46 @@ local chunk = require 'tinykg.repl.chunk'
 local clock = require 'tinykg.base.clock'
 local format = require 'tinykg.base.format'
 local must = require 'tinykg.base.must'
+local reflow = require 'tinykg.repl.reflow'
 local show = require 'tinykg.repl.show'
 local sorted_keys = require('tinykg.base.tables').sorted_keys
 local tensor = require 'tinykg.engine.tensor'
+local terminal = require 'tinykg.base.terminal'
 
 local commands = {all = {}}
 
 local GENERAL = [[
 Lua at the prompt; `tk` is the engine. Some things to begin with:
-  x = tk.randn(3, 4)             a name for a value (`local` is not needed)
-  x:relu():sum()                 the value of an expression is shown, but not with a `;` behind it
-  ? tk.optim.adam                help on a function;  ? x  what x is and can do;  ? tk  all there is
-  data = tk.data.load 'DIR'      a data set
-  tk.plot({1, 4, 9})             draws
+  x = tk.randn(3, 4)      a name for a value (`local` is not needed)
+  x:relu():sum()          the value of an expression is shown, but not with a `;` behind it
+  _                       the last value that was shown
+  ? tk.optim.adam         help on a function
+  ? x                     what x is and can do
+  ? tk                    all there is
+  data = tk.data.load 'DIR'
+  data:head()             its first rows
+  data:user 'ann'         what a user took; data:entity 'Dune' what is around an entity
+  tk.plot({1, 4, 9})      draws
+
 Keys: Tab completes, arrows and Ctrl-R find earlier lines, Ctrl-C stops what runs, Ctrl-D quits.
+
 Commands:]]
 
 -- Globals that were there when the prompt began; the others are the user's.
-local before = {}
+local before, modules = {}, {} -- modules: those that were loaded then
 function commands.begin()
   for name in pairs(_G) do before[name] = true end
+  before._ = true
+  for name in pairs(package.loaded) do modules[name] = true end
 end
 
 -- A command is called with the rest of the line, and raises a message when it fails. One that
 -- returns true ends the session.
 
 function commands.all.help()
-  print(GENERAL)
-  for _, line in ipairs(commands.list()) do print(line) end
+  local width = terminal.room(1)
+  print(reflow(GENERAL, width))
+  for _, line in ipairs(commands.list()) do print(reflow(line, width)) end
 end
 
 function commands.all.quit() return true end
@@ -47,7 +59,7 @@ function commands.all.time(text)
   local fn, shown = must(chunk.compile(text))
   local function finish(start, ...)
     local seconds = clock.now() - start
-    if shown then show.all(2, ...) end
+    if shown then show.all(text, 2, ...) end
     print(seconds < 1 and ('%.3g ms'):format(1000 * seconds) or ('%.3f s'):format(seconds))
   end
   finish(clock.now(), computed(fn()))
@@ -85,14 +97,36 @@ function commands.all.who()
   end
 end
 
+local last_file -- that :load ran
+
 function commands.all.load(path)
   if path == '' then error(':load needs the name of a file: :load recipes/kgat.lua', 0) end
-  show.all(1, must(chunk.of_file(path))())
+  last_file = path
+  require('tinykg.base.search_path').add_folder_of(path)
+  show.all(nil, 1, must(chunk.of_file(path))())
+end
+
+--- Forgets modules that are neither tinykg's nor were there when the prompt began, so that edited
+--- ones are read anew, and runs the last file again.
+function commands.all.reload(path)
+  if path == '' then path = last_file end
+  if not path then error(':reload runs again what :load ran last: nothing yet', 0) end
+  for name in pairs(package.loaded) do
+    if not modules[name] and not tostring(name):find('^tinykg') then package.loaded[name] = nil end
+  end
+  commands.all.load(path)
+end
+
+function commands.all.search(word)
+  if word == '' then error(':search needs a word: :search softmax', 0) end
+  print(require('tinykg.repl.help').search(word))
 end
 
 local ABOUT = {
   help = {'', 'this page'},
   load = {'FILE', 'runs a file of Lua; its names are then known here'},
+  reload = {'', 'runs the last loaded file again, with its modules as they are now'},
+  search = {'WORD', 'functions whose name or help has the word'},
   mem = {'', 'bytes in use, by kind'},
   quit = {'', 'ends the session'},
   time = {'CODE', 'runs it and says how long it took'},
@@ -104,7 +138,7 @@ function commands.list()
   local lines = {}
   for i, name in ipairs(sorted_keys(ABOUT)) do
     local about = ABOUT[name]
-    lines[i] = ('  %-30s %s'):format((':' .. name .. ' ' .. about[1]), about[2])
+    lines[i] = ('  %-15s  %s'):format((':' .. name .. ' ' .. about[1]), about[2])
   end
   return lines
 end

@@ -1,12 +1,16 @@
 --- `? x`: shows the comment of a function, or the kind and the methods of a value.
 local comments = require 'tinykg.base.arguments.comments'
 local tables = require 'tinykg.base.tables'
+local terminal = require 'tinykg.base.terminal'
+local types = require 'tinykg.base.arguments.types'
+local close_word = require 'tinykg.base.arguments.close_word'
 local member_names = require 'tinykg.repl.member_names'
+local reflow = require 'tinykg.repl.reflow'
 local show = require 'tinykg.repl.show'
 
 local help = {}
 
-local WIDTH, NAMES = 78, 20 -- columns of a line, and of the name at its beginning
+local NAMES = 20 -- columns of a name at the beginning of a line
 
 local function indented(text, by)
   return ((by .. text:gsub('\n', '\n' .. by)):gsub('[ \t]+\n', '\n'))
@@ -35,10 +39,11 @@ local function of_function(fn, name)
   if not doc then
     return (name or 'this') .. ": a function of Lua's own, see www.lua.org/manual/5.1, or of C"
   end
-  local lines = {doc.signature}
-  lines[#lines + 1] = doc.text and indented(doc.text, '  ') or '  (its source has no comment on it)'
-  tables.append(lines, tag_lines(doc))
-  lines[#lines + 1] = '  ' .. doc.source
+  local width, lines = terminal.room(1), {terminal.paint(doc.signature, 'bold', 1)}
+  lines[#lines + 1] = doc.text and indented(reflow(doc.text, width - 2), '  ')
+    or '  (its source has no comment on it)'
+  for _, line in ipairs(tag_lines(doc)) do lines[#lines + 1] = reflow(line, width) end
+  lines[#lines + 1] = terminal.paint('  ' .. doc.source, 'dim', 1)
   return table.concat(lines, '\n')
 end
 
@@ -56,7 +61,15 @@ local function file_comment(module)
   return best and comments.of_file(best)
 end
 
-local function is_module(value) return type(value) == 'table' and not getmetatable(value) end
+--- Whether a value is a table of functions: one without a class, or a module that is called. Old
+--- names of functions are found by a metatable that has nothing else
+--- (tinykg.base.arguments.renamed).
+local function is_module(value)
+  if type(value) ~= 'table' then return false end
+  local meta = getmetatable(value)
+  return meta == nil or comments.call_of(value) ~= nil
+    or type(meta) == 'table' and next(meta) == '__index' and next(meta, '__index') == nil
+end
 
 --- One or two lines about a function or module: its signature and its first sentence.
 local function entry(prefix, name, value)
@@ -64,7 +77,8 @@ local function entry(prefix, name, value)
   local call = prefix .. (doc and doc.signature or name)
   local text = doc and doc.text or is_module(value) and file_comment(value) or ''
   if #call > NAMES then call = call .. '\n' .. (' '):rep(NAMES + 2) end
-  local line = ('  %-' .. NAMES .. 's %s'):format(call, first_sentence(text, WIDTH - NAMES - 3))
+  local room = terminal.room(1) - NAMES - 3
+  local line = ('  %-' .. NAMES .. 's %s'):format(call, first_sentence(text, room))
   return (line:gsub('%s+$', ''))
 end
 
@@ -84,7 +98,7 @@ local function of_value(value, name)
   local text, list
   if is_module(value) or value == require 'tinykg' then
     text, list = file_comment(value), listing(value, name and name .. '.' or '', true)
-    if list == '' then text = nil end
+    text = list ~= '' and text and reflow(text, terminal.room(1)) or nil
   else
     list = listing(value, ':')
   end
@@ -98,7 +112,70 @@ end
 ---@return string
 function help.of(value, name)
   if type(value) == 'function' then return of_function(value, name) end
+  if comments.call_of(value) then
+    return of_function(value, name) .. '\n' .. listing(value, name and name .. '.' or '')
+  end
   return of_value(value, name)
+end
+
+--- The message for a name that stands for nothing: `data`, before there is one, is tk.data.
+---@param name string ---@return string
+function help.unknown(name)
+  local tk, hint = require 'tinykg', ''
+  local plain = name:match('^[%a_][%w_]*$')
+  if plain and tk[plain] ~= nil then
+    hint = '; there is tk.' .. plain
+  elseif plain or name:find('^tk%.[%w_]+$') then
+    local close = close_word.of(name:match('[%w_]+$'), tables.sorted_keys(member_names(tk)))
+    hint = close and ': did you mean tk.' .. close .. '?' or '; :search finds words in help'
+  end
+  return ('nothing here is called %s%s'):format(name, hint)
+end
+
+--- Calls visit(path, function) for each function of a module and of its modules, and methods of
+--- tensors and graphs.
+local function each_function(visit)
+  local tk, seen = require 'tinykg', {}
+  local function walk(value, prefix, depth)
+    seen[value] = true
+    for name, field in pairs(member_names(value)) do
+      if field == true then field = value[name] end
+      local is_new = field ~= nil and not seen[field] and not name:find('^_')
+      if type(field) == 'function' and is_new then
+        seen[field] = true
+        visit(prefix .. name, field)
+      elseif is_new and depth > 0 and is_module(field) then
+        walk(field, prefix .. name .. '.', depth - 1)
+      end
+    end
+  end
+  walk(tk, 'tk.', 2)
+  for _, name in ipairs{'Tensor', 'Graph', 'tinykg.Data'} do
+    local class = types.of(name).class
+    walk(class.__methods or class, name:match('%w+$'):lower() .. ':', 0)
+  end
+end
+
+--- A line per function whose name or comment has a word, those named so first.
+---@param word string in any case ---@return string
+function help.search(word)
+  local found, wanted = {}, word:lower()
+  each_function(function(path, fn)
+    local doc = comments.of(fn)
+    local text = doc and doc.text or ''
+    local named = path:lower():find(wanted, 1, true)
+    if named or text:lower():find(wanted, 1, true) then
+      found[#found + 1] = {path = path, fn = fn, rank = named and 1 or 2}
+    end
+  end)
+  table.sort(found, function(a, b)
+    if a.rank ~= b.rank then return a.rank < b.rank end
+    return a.path < b.path
+  end)
+  if #found == 0 then return ('no help has the word %s'):format(word) end
+  return table.concat(tables.map(found, function(one)
+    return entry(one.path:match('^.*[.:]'), one.path:match('[%w_]+$'), one.fn)
+  end), '\n')
 end
 
 --- Help on the value of an expression, which may be a method: `x:relu`.
@@ -110,7 +187,7 @@ function help.on(expression)
   local fn, message = loadstring('return ' .. name:gsub(':([%a_][%w_]*)$', '.%1'), '=?')
   if not fn then return nil, (message:gsub('^%?:1: ', '? ' .. name .. ': ')) end
   local ok, value = pcall(fn)
-  if not ok or value == nil then return nil, ('nothing here is called %s'):format(name) end
+  if not ok or value == nil then return nil, help.unknown(name) end
   return help.of(value, name:find('^[%w_.:]+$') and name or nil)
 end
 

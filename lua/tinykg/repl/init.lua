@@ -6,8 +6,10 @@ local format = require 'tinykg.base.format'
 local help = require 'tinykg.repl.help'
 local interrupt = require 'tinykg.repl.interrupt'
 local line_reader = require 'tinykg.repl.line_reader'
+local hints = require 'tinykg.repl.hints'
 local must = require 'tinykg.base.must'
 local show = require 'tinykg.repl.show'
+local terminal = require 'tinykg.base.terminal'
 local tk = require 'tinykg'
 
 local repl = {}
@@ -23,7 +25,7 @@ end
 --- An error as text.
 local function error_text(message, trace)
   if type(message) == 'table' and message.usage then message = message.usage end
-  message = type(message) == 'string' and message or show.value(message)
+  message = type(message) == 'string' and hints.explain(message) or show.value(message)
   return format.lines(trace and message .. '\n' .. trace or message)
 end
 
@@ -70,7 +72,8 @@ function Prompt:take(line)
     local fn, shown, incomplete = chunk.compile(text, self.counts and self.first or 1)
     self.pending = incomplete and text .. '\n' or ''
     if fn and shown then
-      show.all(2, fn())
+      show.all(text, 2, fn())
+      hints.length(text)
     elseif fn then
       fn()
     elseif not incomplete then
@@ -85,7 +88,7 @@ end
 function Prompt:failed(message, trace)
   io.stdout:flush()
   if not self.interactive then error({prompt = true, message = message, trace = trace}, 0) end
-  io.stderr:write(error_text(message, trace), '\n')
+  io.stderr:write(terminal.paint(error_text(message, trace), 'red', 2), '\n')
 end
 
 --- Reports a text that is incomplete when there are no more lines.
@@ -97,7 +100,7 @@ end
 
 function Prompt:loop(reader)
   while true do
-    local text, why = reader:read(self.pending == '' and PROMPT or MORE)
+    local text, why = reader:read(terminal.paint(self.pending == '' and PROMPT or MORE, 'cyan', 1))
     if text then
       for line in (text .. '\n'):gmatch('([^\n]*)\n') do
         if self:take(line) == 'quit' then return end
@@ -118,12 +121,12 @@ end
 function repl.run(first)
   _G.tk, _G.help = tk, repl.help
   require 'tinykg.repl.keep_locals' -- notes Lua's own names
-  local reader, terminal = line_reader.open(complete), line_reader.is_terminal()
+  local reader, interactive = line_reader.open(complete), line_reader.is_terminal()
   commands.begin()
-  local prompt = setmetatable({pending = '', line = 0, interactive = terminal,
-                               counts = not terminal}, Prompt)
-  interrupt.watch(terminal)
-  if terminal then banner() end
+  local prompt = setmetatable({pending = '', line = 0, interactive = interactive,
+                               counts = not interactive}, Prompt)
+  interrupt.watch(interactive)
+  if interactive then banner() end
   local ok, e = pcall(function()
     if first then
       local done, message, trace = chunk.run(first)

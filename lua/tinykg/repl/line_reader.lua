@@ -55,6 +55,7 @@ edited.__index = edited
 function edited:read(prompt)
   local readline, line, done = self.readline, nil, false
   io.flush()
+  prompt = prompt:gsub('\27%[[%d;]*m', '\1%0\2') -- what takes no column, readline is told
   readline.handler_install(prompt, function(text)
     line, done = text, true
     readline.handler_remove()

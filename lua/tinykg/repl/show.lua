@@ -2,12 +2,12 @@
 local comments = require 'tinykg.base.arguments.comments'
 local format = require 'tinykg.base.format'
 local tensor = require 'tinykg.engine.tensor'
+local terminal = require 'tinykg.base.terminal'
 
 local show = {}
 
 local DEPTH = 2    -- levels of tables that are shown
 local ITEMS = 40   -- entries of one table
-local WIDTH = 78   -- columns
 local STRING = 60  -- characters of a string within a table
 
 local function escaped(bytes)
@@ -24,8 +24,9 @@ local function number(x)
   return ('%.14g'):format(x)
 end
 
-local function described_function(fn)
-  local doc = comments.of(fn)
+---@param name? string as it was typed
+local function described_function(fn, name)
+  local doc = comments.of(fn, name)
   return doc and 'function ' .. doc.signature:gsub('^function%(', '('), doc and doc.source
 end
 
@@ -42,7 +43,8 @@ local function brief(value)
     return show.kind(value)
   end
   local line = format.lines(tostring(value)):match('^[^\n]*')
-  return #line > WIDTH and line:sub(1, WIDTH - 3) .. '...' or line
+  local width = terminal.room(1)
+  return #line > width and line:sub(1, width - 3) .. '...' or line
 end
 
 local function ordered(a, b)
@@ -59,15 +61,15 @@ local function key_text(key)
   return '[' .. brief(key) .. ']'
 end
 
---- Entries on lines of at most WIDTH columns: list entries share lines, those with keys have their
+--- Entries on lines as wide as the screen: list entries share lines, those with keys have their
 --- own.
 local function laid_out(items, listed, indent)
-  local all = '{' .. table.concat(items, ', ') .. '}'
-  if #all + #indent <= WIDTH and not all:find('\n', 1, true) then return all end
+  local all, width = '{' .. table.concat(items, ', ') .. '}', terminal.room(1)
+  if #all + #indent <= width and not all:find('\n', 1, true) then return all end
   local inner, lines, current = indent .. '  ', {}, nil
   for i, item in ipairs(items) do
     local one = i <= listed and not item:find('\n', 1, true)
-    if one and current and #current + #item + 3 <= WIDTH then
+    if one and current and #current + #item + 3 <= width then
       current = current .. ' ' .. item .. ','
     else
       lines[#lines + 1] = current
@@ -131,13 +133,17 @@ function show.kind(value)
   return type(value)
 end
 
---- A value as the prompt prints it. ---@return string
-function show.value(value)
-  if type(value) == 'string' then return quoted(value) end
+--- A value as the prompt prints it. A text of several lines is shown as it is, such as a report.
+---@param name? string of a function, as it was typed
+---@return string
+function show.value(value, name)
+  if type(value) == 'string' then
+    return value:find('\n.*%S') and format.lines((value:gsub('\n$', ''))) or quoted(value)
+  end
   if type(value) == 'number' then return number(value) end
   if type(value) == 'function' then
-    local line, source = described_function(value)
-    return line and line .. '  ' .. source or 'function of Lua\'s own'
+    local line, source = described_function(value, name)
+    return line and line .. '  ' .. source or (name or 'function') .. ": a function of Lua's own"
   end
   if type(value) == 'table' and not (getmetatable(value) or {}).__tostring then
     return table_text(value, DEPTH, '', {})
@@ -145,9 +151,21 @@ function show.value(value)
   return format.lines(tostring(value))
 end
 
---- Prints each value, from the `first` on. Computes tensors.
-function show.all(first, ...)
-  for i = first, select('#', ...) do print(show.value((select(i, ...)))) end
+--- The name that an expression is, such as tk.optim.adam; else nil. ---@return string?
+function show.name_of(expression)
+  return expression and expression:match('^[%s=]*(%a[%w_.:]*)%s*$')
+end
+
+--- Prints each value, from the `first` on, and keeps the first of them as the global `_`. Computes
+--- tensors. ---@param expression? string what was typed
+function show.all(expression, first, ...)
+  if select('#', ...) >= first and select(first, ...) ~= nil then
+    rawset(_G, '_', (select(first, ...)))
+  end
+  for i = first, select('#', ...) do
+    local value = select(i, ...)
+    print(show.value(value, show.name_of(expression)))
+  end
 end
 
 return show

@@ -1,10 +1,13 @@
 --- A run: trains one recipe with one seed and writes a folder, whose files tinykg.run.folder lists.
 local lfs = require 'lfs'
 local tables = require 'tinykg.base.tables'
+local terminal = require 'tinykg.base.terminal'
+local advice = require 'tinykg.run.advice'
 local budget = require 'tinykg.train.budget'
 local budget_table = require 'tinykg.run.budget_table'
 local checkpoint = require 'tinykg.run.folder.checkpoint'
 local clock = require 'tinykg.base.clock'
+local extend = require 'tinykg.run.folder.extend'
 local data_set = require 'tinykg.run.data_set'
 local fingerprint = require 'tinykg.data.fingerprint'
 local folder = require 'tinykg.run.folder'
@@ -35,7 +38,8 @@ local function config_of(o)
           bits = s.bits, bits_asked = s.bits_asked, budget = s.budget, chosen = s.chosen,
           rounding = s.rounding, codes = folder.CODES, device = tk.device(),
           threads = tk.threads(), version = tk.version, steps = s.steps,
-          checkpoint = s.checkpoint, check = s.check, tensorboard = s.tensorboard}
+          checkpoint = s.checkpoint, check = s.check, tensorboard = s.tensorboard,
+          extend = s.extend and folder.absolute(s.extend)}
 end
 
 --- `exact` is the plan of the same run at 32 bits, nil if that is this run.
@@ -43,8 +47,9 @@ local function summary_of(o, data, result, load_s, exact)
   result.time.load_s, result.bits = load_s, o.settings.bits
   return {recipe = o.recipe.name, data = data.name, seed = o.seed, bits = o.settings.bits,
           rounding = o.settings.rounding, device = tk.device(), threads = tk.threads(),
-          epochs = result.epochs, best_epoch = result.best_epoch, valid = result.valid,
-          test = result.test, memory = result.memory, kept = result.kept, time = result.time,
+          epochs = result.epochs, best_epoch = result.best_epoch, metric = result.metric,
+          valid = result.valid, test = result.test, popularity = result.popularity,
+          memory = result.memory, kept = result.kept, time = result.time,
           columns = memory_columns.of(result, exact)}
 end
 
@@ -157,10 +162,11 @@ local function load_data(o, path, resuming)
 end
 
 local function print_beginning(o, data, text)
-  print(('%s on %s, seed %d, %s, %s, %s'):format(o.recipe.name, tostring(data), o.seed,
+  local function say(line) print(format.wrapped(line, terminal.width(1), '  ')) end
+  say(('%s on %s, seed %d, %s, %s, %s'):format(o.recipe.name, tostring(data), o.seed,
     budget.bits_text(o.settings.bits, o.settings.value_bits), tk.device(),
     format.count(tk.threads(), 'thread')))
-  for _, warning in ipairs(data.warnings or {}) do format.print('note: ' .. warning) end
+  for _, warning in ipairs(data.warnings or {}) do say('note: ' .. warning) end
   if text then print(text) end
 end
 
@@ -185,6 +191,24 @@ local function restore(o, path, run)
     at.done > 0 and (', %sstep %d'):format(run.phases[at.phase].label, at.done) or ''))
 end
 
+local SEEN = 60 -- seconds after which an epoch is shown that was not validated
+
+--- Returns a function that prints the line of an epoch that was validated, or that is the first in
+--- a minute: log.jsonl has all. What the star means is said once.
+local function epoch_printer()
+  local last, told = clock.now(), false
+  return function(record, better, metric)
+    if better == nil and clock.now() - last < SEEN then return end
+    last = clock.now()
+    if record.valid and not told then
+      print(messages.star(metric))
+      told = true
+    end
+    local line = messages.epoch(record, better, metric)
+    print(better and terminal.paint(line, 'green', 1) or line)
+  end
+end
+
 --- Makes the run with callbacks that write to its folder.
 local function set_up(o, data, path, resuming)
   local s, save, log, events = o.settings, nil, nil, nil
@@ -194,15 +218,20 @@ local function set_up(o, data, path, resuming)
                     quiet = quiet, best = keeper(path, o.recipe)}
   settings.on_step = function() save.within() end
   settings.on_end = function() save.last() end
-  settings.on_epoch = function(record, better)
+  local show = not quiet and epoch_printer() or function() end
+  settings.on_epoch = function(record, better, run)
     log(record)
     events.epoch(record)
     save.between(better)
-    if not quiet then print(messages.epoch(record, better)) end
+    show(record, better, run.metric)
   end
   local run = train.new(o.recipe, data, o.options, settings)
   save = saver(path, run, s.checkpoint)
   if resuming then restore(o, path, run) else folder.fresh(path) end
+  if s.extend and run.at.phase == 0 and run.at.epoch == 1 then
+    local text = extend(s.extend, run.model, data)
+    if not quiet then print(format.wrapped(text, terminal.width(1), '  ')) end
+  end
   write_description(o, path, data)
   log = folder.logger(path, run.at.epoch - 1)
   events = tensorboard_log(path, config_of(o), s.tensorboard, run:steps() + 1)
@@ -236,7 +265,9 @@ end
 local function train_to_end(o, path, run, save)
   local ok, result = xpcall(run.train, source_line.handler, run)
   if ok then return result end
+  run.line.clear()
   if result == runtime.interrupted then
+    terminal.clear_line(2) -- the ^C
     save.now()
     if not o.settings.silent then
       io.stderr:write('stopped; to go on: tinykg run --resume --out ', path, '\n')
@@ -271,13 +302,19 @@ local function run_once(o)
     local train_all = o.settings.profile and train_with_profile or train_to_end
     local result = train_all(o, path, made.run, made.save)
     summary = summary_of(o, made.data, result, made.load_s, made.exact)
+    summary.advice = advice(summary, o.options, made.data.train.n)
     if result.per_user then per_user.write(path, made.data.names.users, result.per_user) end
     folder.write(path, 'kept.json', {phases = phases.saved(result.phases)})
     folder.write(path, 'summary.json', summary)
     made.events.result(summary, made.run:steps())
     o.phases = result.phases
   end
-  if loud then print(messages.result(summary, path)) end
+  if loud then
+    print(messages.result(summary, path))
+    if summary.advice then
+      print(terminal.paint((summary.advice:gsub(': try ', ': try\n  ', 1)), 'yellow', 1))
+    end
+  end
   for _, phase in ipairs(o.settings.report and o.phases or {}) do
     if #o.phases > 1 then print('phase ' .. phase.name .. ':') end
     print(phase.step:report())

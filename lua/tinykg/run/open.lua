@@ -34,7 +34,7 @@ local function open(path, o)
   local recipe = recipe_file.load(trust.recipe(path, config, o and o.trust), config.recipe_file)
   local data, note = data_set.unchanged(path, config, o and o.data)
   local options = recipe:complete(config.options)
-  local model = train.build(recipe, data, options)
+  local model = train.build(recipe, data, options, {pretrained = false})
   local metadata = parameters.read(path .. '/best.safetensors', model)
   return {folder = path, config = config, summary = folder.read(path, 'summary.json'),
           recipe = recipe, options = options, data = data, note = note, model = model:eval(),

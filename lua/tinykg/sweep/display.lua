@@ -6,12 +6,14 @@ local tables = require 'tinykg.base.tables'
 local json_line = require 'tinykg.run.json_line'
 local messages = require 'tinykg.run.messages'
 local posix = require 'tinykg.base.posix'
+local terminal = require 'tinykg.base.terminal'
+local time_left = require 'tinykg.sweep.time_left'
 
 local display = {}
 
 local function status_text(job)
   if job.state == 'running' then return job.line or 'loading' end
-  if job.summary then return messages.metrics(job.summary.test) end
+  if job.summary then return messages.short(job.summary) end
   return job.message or ''
 end
 
@@ -29,14 +31,27 @@ end
 
 local STATES = {'done', 'before', 'running', 'waiting', 'failed', 'diverged', 'stopped'}
 
-local function head_of(jobs, started)
+--- The first line: how many runs are in which state, a bar, the time so far and the time left.
+local function head_of(jobs, started, at_once, columns)
   local count = {}
   for _, m in ipairs(jobs) do count[m.state] = (count[m.state] or 0) + 1 end
   local parts = tables.map(STATES, function(state)
     return count[state] and ('%d %s'):format(count[state], state)
   end)
-  return ('%s: %s  %s'):format(format.count(#jobs, 'run'), table.concat(parts, ', '),
-                                    format.duration(clock.now() - started))
+  local share, left = time_left(jobs, at_once)
+  local after = format.duration(clock.now() - started)
+    .. (left and '  about ' .. format.duration(left) .. ' left' or '')
+  return terminal.with_bar(('%s: %s'):format(format.count(#jobs, 'run'),
+                                             table.concat(parts, ', ')), share, after, columns)
+end
+
+local COLOURS = {done = 'green', before = 'green', failed = 'red', diverged = 'red',
+                 running = 'cyan'}
+
+--- A line in the colour of its job's state.
+local function painted(line, job, descriptor)
+  local colour = COLOURS[job.state]
+  return colour and terminal.paint(line, colour, descriptor) or line
 end
 
 --- The jobs that fit on the screen: those that run, then those around them.
@@ -52,7 +67,7 @@ local function chosen(jobs, room)
   return {unpack(jobs, first, math.min(#jobs, first + room - 1))}
 end
 
-local function on_terminal(jobs)
+local function on_terminal(jobs, at_once)
   local drawn, last, started, width = 0, -1, clock.now(), width_of(jobs)
   local show = {}
   function show.clear()
@@ -64,12 +79,12 @@ local function on_terminal(jobs)
     if now - last < 0.2 then return end
     last = now
     local rows, columns = posix.window(2)
-    local lines = {head_of(jobs, started)}
+    columns = (columns or 80) - 1
+    local lines = {head_of(jobs, started, at_once, columns)}
     for _, m in ipairs(chosen(jobs, (rows or 24) - 3)) do
-      lines[#lines + 1] = line_of(m, width)
+      lines[#lines + 1] = painted(line_of(m, width):sub(1, columns), m, 2)
     end
     show.clear()
-    for i, line in ipairs(lines) do lines[i] = line:sub(1, (columns or 80) - 1) end
     io.stderr:write(table.concat(lines, '\n'), '\n')
     io.stderr:flush()
     drawn = #lines
@@ -79,18 +94,18 @@ end
 
 local function nothing() end
 
----@param jobs Job[] ---@param quiet boolean
+---@param jobs Job[] ---@param quiet boolean ---@param at_once integer how many run at a time
 ---@param as_json boolean a line of JSON per job that has ended, also if quiet
 ---@return table show {update(), finished(job), clear()}
-function display.new(jobs, quiet, as_json)
+function display.new(jobs, quiet, at_once, as_json)
   local show = {update = nothing, clear = nothing, finished = nothing}
-  if not quiet and posix.is_terminal(2) then show = on_terminal(jobs) end
+  if not quiet and posix.is_terminal(2) then show = on_terminal(jobs, at_once) end
   if quiet and not as_json then return show end
   local width = width_of(jobs)
   function show.finished(job)
     show.clear()
     print(as_json and json_line(job.path, job.state, job.summary, job.message)
-          or line_of(job, width))
+          or painted(line_of(job, width), job, 1))
     io.stdout:flush()
   end
   return show

@@ -4,6 +4,7 @@ local poll = require 'posix.poll'
 local signal = require 'posix.signal'
 local stdlib = require 'posix.stdlib'
 local unistd = require 'posix.unistd'
+local progress = require 'tinykg.base.progress'
 local sys_wait = require 'posix.sys.wait'
 
 local process = {}
@@ -68,6 +69,13 @@ function Process:listen()
     self.line = self.rest:match('([^\n]*)\n[^\n]*$') or self.line
     self.rest = self.rest:match('[^\n]*$')
   end
+end
+
+--- What its progress line says: the share that is done, seconds left, text; nil before the first.
+---@return number? share, number? left, string? text
+function Process:progress()
+  if not self.line then return nil, nil, nil end
+  return progress.parse(self.line)
 end
 
 --- Whether it has ended, and how.

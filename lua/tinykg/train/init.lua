@@ -7,8 +7,11 @@ local source_line = require 'tinykg.base.source_line'
 local clock = require 'tinykg.base.clock'
 local evaluate = require 'tinykg.train.evaluate'
 local format = require 'tinykg.base.format'
+local groups = require 'tinykg.train.update.groups'
 local metrics = require 'tinykg.train.metrics'
 local phases = require 'tinykg.train.phases'
+local popularity = require 'tinykg.train.baseline.popularity'
+local pretrained = require 'tinykg.train.start.pretrained'
 local progress = require 'tinykg.base.progress'
 local rows = require 'tinykg.data.rows'
 local schedule = require 'tinykg.train.schedule'
@@ -34,7 +37,22 @@ local function in_memory()
   }
 end
 
-local CUTS = {10, 20}
+--- The lengths of lists that are evaluated, ascending. Errors: an option eval_k that lists none.
+---@param o {eval_k: string} ---@param settings? {k: integer[]} of a caller, which come first
+local function cuts_of(o, settings)
+  if settings and settings.k then return settings.k end
+  local list = {}
+  for text in tostring(o.eval_k):gmatch('[^,%s]+') do
+    local k = tonumber(text)
+    if not k or k < 1 or k % 1 ~= 0 then
+      error(("option eval_k: '%s' is not a whole number >= 1"):format(text), 0)
+    end
+    list[#list + 1] = k
+  end
+  if #list == 0 then error('option eval_k: no number given', 0) end
+  table.sort(list)
+  return tables.unique(list)
+end
 
 --- 'recall@10', 'precision@10', ... at all cuts. ---@param cuts integer[]
 ---@param mark? string what stands behind each name (sample_ranking) ---@return string[]
@@ -76,8 +94,9 @@ local function watched(o, data, cuts, own)
 end
 
 --- Builds a recipe's model, ready to train. Errors: build did not return a model.
+---@param settings? {pretrained: boolean} false: without the vectors of option pretrained
 ---@return Module
-function train.build(recipe, data, o)
+function train.build(recipe, data, o, settings)
   local outer = source_line.enter(recipe.build)
   local model = recipe.build(data, o)
   local found = type(model) == 'table' and type(model.train) == 'function'
@@ -91,6 +110,8 @@ function train.build(recipe, data, o)
     model:halve()
     C.tkg_memory_reset_peak(runtime.engine) -- not the moment when a table was there in both widths
   end
+  groups(model, o)
+  if not settings or settings.pretrained ~= false then pretrained(model, data, o.pretrained) end
   return model:train()
 end
 
@@ -102,8 +123,9 @@ end
 ---@field average Average? of the parameters, which is validated and kept in their place
 ---@field at table the position: the `epoch`, its `phase` (0: not begun; one more than there are:
 ---  all done), the phase's steps `done` and the sum `total` of their losses, `owed` (of
----  tinykg.train.average), `losses` of the phases before, `seconds`, `draws`, on which no_grad's
----  random numbers depend, `beginning` while the model's begin_epoch or on_epoch runs, and `waits`
+---  tinykg.train.average), `losses` of the phases that are through, `waiting`: done and total of
+---  those that wait for their next turn, by name, `seconds`, `draws`, on which no_grad's random
+---  numbers depend, `beginning` while the model's begin_epoch or on_epoch runs, and `waits`
 ---  and `drops` of schedule = plateau
 ---@field best {epoch: integer?, value: number?, metrics: table?} of the epochs validated so far
 ---@field epoch_times number[] seconds
@@ -139,7 +161,7 @@ function train.new(recipe, data, o, settings)
   if data.train.n == 0 then error('the data set has no training interactions', 0) end
   schedule.check(o)
   local self = setmetatable({recipe = recipe, data = data, o = o, settings = settings}, Run)
-  self.metric = watched(o, data, settings.k or CUTS, recipe.metrics)
+  self.metric = watched(o, data, cuts_of(o, settings), recipe.metrics)
   runtime.uncollected(build, self)
   self.line = progress.line(settings.quiet)
   self.keeper = settings.best or in_memory()
@@ -148,14 +170,33 @@ function train.new(recipe, data, o, settings)
   return self
 end
 
---- Shows the progress of a phase. `each`: seconds per step.
-local function show(self, phase, done, count, loss, each)
-  self.line.update(function()
-    return string.format('epoch %d/%d  %s%3.0f %%  loss %.4f  %.0f steps/s  left %s  %s',
-      self.at.epoch, self.o.epochs, phase.label, 100 * done / count, loss, 1 / each,
-      format.duration((count - done) * each),
-      format.bytes(C.tkg_memory_live(runtime.engine, -1)))
-  end)
+local function mean(list)
+  local sum = 0
+  for _, x in ipairs(list) do sum = sum + x end
+  return #list > 0 and sum / #list or 0
+end
+
+--- Seconds until the run ends if it trains all of its epochs. ---@param share number of this epoch
+local function time_left(self, share)
+  local o, epoch = self.o, self.at.epoch
+  local each = #self.epoch_times > 0 and mean(self.epoch_times) or self.at.seconds / share
+  local evaluation = mean(self.eval_times)
+  local validations = math.floor(o.epochs / o.eval_every) - math.floor((epoch - 1) / o.eval_every)
+  return (o.epochs - epoch + 1 - share) * each + (validations + 1) * evaluation
+end
+
+--- The progress of a run in a phase: the bar is the run's, the percentage the epoch's.
+local function progress_of(self, phase, done, count, loss)
+  local o, epoch = self.o, self.at.epoch
+  local share = (self.at.phase - 1 + done / count) / #self.phases
+  local left = time_left(self, share)
+  return {
+    before = ('epoch %d/%d  %2.0f %%'):format(epoch, o.epochs, math.floor(100 * share)),
+    share = (epoch - 1 + share) / o.epochs, left = left,
+    after = ('%sloss %.4f  left %s%s  %s'):format(phase.label, loss,
+      o.patience > 0 and '< ' or '', format.duration(left), -- it may stop early
+      format.bytes(C.tkg_memory_live(runtime.engine, -1))),
+  }
 end
 
 --- Calls the model's begin_epoch, forward only: KGAT's attention is updated.
@@ -165,7 +206,22 @@ function Run:begin_epoch(epoch)
   source_line.within(model.begin_epoch, step.no_grad, model.begin_epoch, model, epoch)
 end
 
---- Trains the rest of this epoch: each phase once, in order.
+--- Moves the position to the next phase, in a circle, that has steps left in this epoch.
+local function next_phase(self)
+  local at, waiting = self.at, self.at.waiting or {}
+  for k = 1, #self.phases do
+    local i = (at.phase + k - 1) % #self.phases + 1
+    local phase = self.phases[i]
+    if phase:due(at.epoch) and not at.losses[phase.name] then
+      local since = waiting[phase.name] or {done = 0, total = 0}
+      at.phase, at.done, at.total, waiting[phase.name] = i, since.done, since.total, nil
+      return
+    end
+  end
+  at.phase, at.done, at.total, at.waiting = #self.phases + 1, 0, 0, nil
+end
+
+--- Trains the rest of this epoch: each phase once, in order, or in turns.
 local function train_epoch(self)
   local at, started = self.at, clock.now()
   local before = at.seconds
@@ -175,13 +231,19 @@ local function train_epoch(self)
     at.phase, at.draws, at.beginning = 1, step.draws(), nil
   end
   while at.phase <= #self.phases do
-    local phase, since, from = self.phases[at.phase], clock.now(), at.done
-    at.losses[phase.name] = phase:epoch(at, function(p, done, count, loss)
+    local phase = self.phases[at.phase]
+    local mean, finished = phase:epoch(at, function(p, done, count, loss)
       at.seconds = before + clock.now() - started
-      show(self, p, done, count, loss, (clock.now() - since) / (done - from))
+      self.line.update(function() return progress_of(self, p, done, count, loss) end)
       if self.settings.on_step then self.settings.on_step(self) end
     end)
-    at.phase, at.done, at.total = at.phase + 1, 0, 0
+    if finished then
+      at.losses[phase.name] = mean
+    else
+      at.waiting = at.waiting or {}
+      at.waiting[phase.name] = {done = at.done, total = at.total}
+    end
+    next_phase(self)
   end
   at.seconds = before + clock.now() - started
   self.line.clear()
@@ -207,7 +269,7 @@ function Run:evaluate(part, each)
   end
   local at_once = train.evaluation_size(self.o, self.settings)
   local ok, result = pcall(evaluate.model, self.model, self.data, part, {
-    k = self.settings.k or CUTS, progress = progressed, size = at_once.size,
+    k = cuts_of(self.o, self.settings), progress = progressed, size = at_once.size,
     block = at_once.block, users = at_once.users, negatives = at_once.negatives,
     exposure = self.o.exposure, each = each})
   if not ok then
@@ -222,12 +284,6 @@ function Run:evaluate(part, each)
   self.line.clear()
   self.eval_times[#self.eval_times + 1] = clock.now() - started
   return result
-end
-
-local function mean(list)
-  local sum = 0
-  for _, x in ipairs(list) do sum = sum + x end
-  return #list > 0 and sum / #list or 0
 end
 
 --- Peak bytes by kind as the engine counted them, and of all; of a resumed run, including the parts
@@ -302,6 +358,7 @@ local function run_epoch(self)
   end
   self.epoch_times[#self.epoch_times + 1] = at.seconds
   local record = {epoch = epoch, step = self:steps(), valid = valid,
+                  metric = valid and self.metric,
                   loss = at.losses[self.phases[1].name], seconds = at.seconds,
                   losses = #self.phases > 1 and at.losses or nil,
                   memory = C.tkg_memory_live(runtime.engine, -1)}
@@ -311,8 +368,10 @@ local function run_epoch(self)
 end
 
 --- Trains to the end, then evaluates the best parameters on test.
----@return table result {epochs, best_epoch, valid, test, memory, kept, reference_peak, time, model,
----  phases}; with the option per_user also per_user, a list of {user, values} of test
+---@return table result {epochs, best_epoch, metric, valid, test, popularity, memory, kept,
+---  reference_peak, time, model, phases}; metric: the name of that which decides on the best epoch;
+---  popularity: test metrics of the most popular items; with the option per_user also per_user, a
+---  list of {user, values} of test
 function Run:train()
   while not over(self) do run_epoch(self) end
   local epochs = self.at.epoch - 1
@@ -328,6 +387,9 @@ function Run:train()
   end)
   result.per_user = users
   result.memory = self:memory() -- of all of the run, this evaluation included
+  result.metric, result.popularity = self.metric, popularity(self.data, {
+    k = cuts_of(self.o, self.settings), size = train.evaluation_size(self.o, self.settings).size,
+    users = self.o.eval_users, negatives = self.o.eval_negatives})
   result.model, result.phases = self.model, self.phases
   return result
 end

@@ -1,18 +1,24 @@
 --- The phases of a model's training, which alternate within an epoch. Each is a step of its own.
 --
 -- A model without a function `phases` has one phase, with its `loss`. Otherwise model:phases(data,
--- o) returns a list of {name, loss [, steps [, sample]] [, bits] [, optimizer]}:
+-- o) returns a list of {name, loss [, steps [, sample]] [, every] [, turn] [, bits] [, lr]
+-- [, optimizer]}:
 --   name       what it is called in logs
 --   loss       fun(model, batch): Tensor
 --   steps      per epoch; without it, one for each batch of the training interactions
 --   sample     fun(model): batch, recorded in the step, for a phase with steps ({} without)
+--   every      epochs from one in which it runs to the next, the first among them: 3 for 1, 4, 7
+--   turn       steps until the next phase has its turn, round after round: phases that take turns
+--              of 7 and 3 steps alternate so; without it, all steps of the epoch
 --   bits       of its saved values, instead of the run's --bits: 32 for a small batch
---   optimizer  one of tk.optim, which phases may share; without it the phase gets one of the
---              recipe's, with moments of its own
+--   lr         of the recipe's optimizer in this phase, instead of the option's
+--   optimizer  one of tk.optim, which phases may share, or the name of an earlier phase, to share
+--              its; without it the phase gets one of the recipe's, with moments of its own
 local ffi = require 'ffi'
 local json = require 'tinykg.base.json'
 local tables = require 'tinykg.base.tables'
 local C = require 'tinykg.engine.lib'
+local accumulator = require 'tinykg.train.update.accumulator'
 local batches = require 'tinykg.data.loader.batches'
 local source_line = require 'tinykg.base.source_line'
 local clock = require 'tinykg.base.clock'
@@ -36,7 +42,8 @@ Phase.__index = Phase
 -- ---- what a model declares ----
 
 local FIELDS = {name = 'string', loss = 'function', steps = 'number', sample = 'function',
-                optimizer = 'table', bits = 'number'}
+                optimizer = 'table or string', bits = 'number', every = 'number', lr = 'number',
+                turn = 'number'}
 
 local function check_phase(recipe, i, p)
   if type(p) ~= 'table' then
@@ -46,7 +53,7 @@ local function check_phase(recipe, i, p)
     p[renamed.current('phase.draw')], p.draw = p.draw, nil
   end
   runtime.fields(('recipe %s: phase %d'):format(recipe.name, i), p,
-                 'name loss steps sample bits optimizer', FIELDS)
+                 'name loss steps sample every turn bits lr optimizer', FIELDS)
   if not p.name or not p.loss then
     runtime.fail('recipe %s: phase %d: it needs a name and a loss', recipe.name, i)
   end
@@ -54,11 +61,23 @@ local function check_phase(recipe, i, p)
     runtime.fail('recipe %s: phase %s: %g steps, expected a whole number >= 1', recipe.name,
                  p.name, p.steps)
   end
+  if p.every and (p.every < 1 or p.every % 1 ~= 0 or i == 1 and p.every > 1) then
+    runtime.fail('recipe %s: phase %s: every %g epochs, expected a whole number >= 1, and 1 of the '
+                 .. 'first phase', recipe.name, p.name, p.every)
+  end
+  if p.lr and p.optimizer then
+    runtime.fail('recipe %s: phase %s: the lr of an optimizer of its own is set there', recipe.name,
+                 p.name)
+  end
   if p.sample and not p.steps then
     runtime.fail('recipe %s: phase %s: it samples its batches, so steps must say how many per ' ..
                  'epoch', recipe.name, p.name)
   end
-  if p.optimizer and not p.optimizer.update then
+  if p.turn and (p.turn < 1 or p.turn % 1 ~= 0) then
+    runtime.fail('recipe %s: phase %s: a turn of %g steps, expected a whole number >= 1',
+                 recipe.name, p.name, p.turn)
+  end
+  if p.optimizer and type(p.optimizer) ~= 'string' and not p.optimizer.update then
     runtime.fail('recipe %s: phase %s: optimizer is not one of tk.optim', recipe.name, p.name)
   end
 end
@@ -74,6 +93,10 @@ local function declared(recipe, model, data, o)
     check_phase(recipe, i, p)
     if seen[p.name] then
       runtime.fail('recipe %s: there are two phases %s', recipe.name, p.name)
+    end
+    if type(p.optimizer) == 'string' and not seen[p.optimizer] then
+      runtime.fail("recipe %s: phase %s: there is no phase '%s' before it to share an optimizer "
+                   .. 'with', recipe.name, p.name, p.optimizer)
     end
     seen[p.name] = true
   end
@@ -107,21 +130,30 @@ local function settle_draw(data, o)
   o.draw = nil
 end
 
+--- The optimizer of a phase; `others`: those of the phases before, by name.
+local function optimizer_of(recipe, p, o, others)
+  if type(p.optimizer) == 'string' then return others[p.optimizer] end
+  return p.optimizer or recipe.optimizer(p.lr and tables.merged(o, {lr = p.lr}) or o)
+end
+
 --- Makes the phases of a model, ready to run.
 ---@param settings {bits, value_bits, rounding, small, steps, check, average} value_bits by phase;
 ---  average: of the parameters, moved after each step (tinykg.train.average)
 ---@return Phase[]
 function phases.of(recipe, model, data, o, settings)
   settle_draw(data, o)
-  local list = {}
+  local list, optimizers = {}, {}
   for i, p in ipairs(declared(recipe, model, data, o)) do
     local self = setmetatable({name = p.name, loss = p.loss, steps = p.steps, o = o,
+                               every = p.every or 1, turn = p.turn or math.huge,
                                recipe = recipe, limit = settings.steps, times = {}, buffers = {},
                                rounding = settings.rounding}, Phase)
-    self.optimizer = p.optimizer or recipe.optimizer(o)
+    self.optimizer = optimizer_of(recipe, p, o, optimizers)
+    optimizers[p.name] = self.optimizer
     self.lr = self.optimizer.lr
+    self.accumulator = o.accumulate > 1 and accumulator(model, o, self.optimizer) or nil
     self.step = step_of.new(step_function(self, p, model, data, o), {
-      optimizer = self.optimizer, bits = p.bits or settings.bits,
+      optimizer = not self.accumulator and self.optimizer or nil, bits = p.bits or settings.bits,
       value_bits = not p.bits and (settings.value_bits or {})[p.name] or nil,
       rounding = settings.rounding,
       small = settings.small, check = settings.check})
@@ -168,26 +200,39 @@ function Phase:plan()
   source_line.within(self.loss, self.step.plan, self.step, self:batch(1))
 end
 
---- Runs the rest of an epoch of this phase. Returns the epoch's mean loss.
+--- The iterator over the rest of an epoch's steps, and how many steps the epoch has. What the turn
+--- before left goes on.
+local function rest_of(self, at)
+  local left = self.left
+  self.left = nil
+  if left and left.epoch == at.epoch and left.done == at.done then
+    return left.next_batch, left.count
+  end
+  return batches_of(self, at.epoch, at.done)
+end
+
+--- Runs the rest of an epoch of this phase, or one turn of it.
 ---@param at {epoch: integer, done: integer, total: number, drops: integer?} the position, which it
 ---  updates: steps done and the sum of their losses; drops of lr so far (schedule)
 ---@param progressed? fun(phase: Phase, done: integer, count: integer, mean: number)
----@return number
+---@return number loss the mean of the epoch so far ---@return boolean finished
 function Phase:epoch(at, progressed)
   local outer = source_line.enter(self.loss)
-  local next_batch, count = batches_of(self, at.epoch, at.done)
+  local next_batch, count = rest_of(self, at)
   self.count = count
   if self.limit then count = math.min(self.limit, count) end
+  local stop = math.min(count, at.done + self.turn)
   local rate = self.lr * schedule.share(self.o, at.epoch, at.drops)
   if self.average then self.average(at) end -- what an interrupted run left to do
-  while at.done < count do
+  while at.done < stop do
     self.optimizer.lr = rate * schedule.warm(self.o, at.epoch, at.done, self.count)
     local batch, before = next_batch(), clock.now()
     local loss = self.step(batch)
     self.times[#self.times + 1] = clock.now() - before
     check_loss(self, loss, at.epoch)
     at.total, at.done = at.total + loss, at.done + 1
-    if self.average then
+    local updated = not self.accumulator or self.accumulator:take(at.done, at.done == count)
+    if self.average and updated then
       at.owed = 1
       self.average(at)
     end
@@ -195,7 +240,10 @@ function Phase:epoch(at, progressed)
     runtime.check_interrupt()
   end
   source_line.leave(outer)
-  return at.total / math.max(at.done, 1)
+  if stop < count then
+    self.left = {epoch = at.epoch, done = at.done, next_batch = next_batch, count = self.count}
+  end
+  return at.total / math.max(at.done, 1), stop == count
 end
 
 --- Runs the last step of an epoch, whose batch may be a short one. That need not take less memory,
@@ -207,6 +255,9 @@ function Phase:last(epoch)
 end
 
 -- ---- figures ----
+
+--- Whether it runs in an epoch. ---@param epoch integer from 1
+function Phase:due(epoch) return (epoch - 1) % self.every == 0 end
 
 --- Median seconds of a step; 0 before the first.
 ---@return number

@@ -29,6 +29,11 @@ local COMMON = {
   {'clip', 0, 'most that the norm of all gradients of a step may be; 0: any'},
   {'optimizer', 'adam', 'adamw: with weight_decay apart from gradients, not l2', {'adam', 'adamw'}},
   {'ema', 0, 'decay per step of an average of parameters, which is evaluated; 0: none'},
+  {'frozen', '', 'parameters that stay as they are, by name: entities,relations'},
+  {'lr_of', '', 'factors of lr for some parameters: entities:0.1,relations:2'},
+  {'decay_of', '', 'their weight decay, in place of l2 and weight_decay: entities:0'},
+  {'accumulate', 1, 'batches whose gradients are averaged before each update'},
+  {'pretrained', '', 'vectors to begin with, by name: users:FILE,entities:FILE'},
   {'weight_decay', 0.01, 'adamw: parameters lose lr times this share at each step'},
   {'optimizer_bits', 32, "of Adam's moments; 8: a quarter of their memory", {32, 8}},
   {'optimizer_rowwise', false, "whether Adam has one second moment per row of a table"},
@@ -42,6 +47,7 @@ local COMMON = {
   {'epochs', 20, 'passes over the training interactions, at most'},
   {'negatives', 1, 'items sampled for each positive, if the data has no labels'},
   {'negative_sampling', 'uniform', 'how they are sampled', {'uniform', 'popularity'}},
+  {'eval_k', '10,20', 'lengths of the lists that are evaluated; early stopping looks at the last'},
   {'metric', 'auto', 'for early stopping: auc, or recall@20, ndcg@10, ...'},
   {'patience', 5, 'validations without improvement before training stops; 0 = never'},
   {'eval_every', 1, 'epochs from one validation to the next'},
@@ -186,8 +192,8 @@ local function check_choice(option, value)
 end
 
 local WHOLE = {dim = 1, batch_size = 1, epochs = 1, negatives = 1, neighbors = 1, hops = 1,
-               intents = 1, memory = 1, eval_every = 1, patience = 0, plateau = 1, layers = 0,
-               relation_dim = 1, kg_batch_size = 1}
+               intents = 1, memory = 1, eval_every = 1, accumulate = 1, patience = 0,
+               plateau = 1, layers = 0, relation_dim = 1, kg_batch_size = 1}
 
 --- Completes options: defaults, then the preset, then those given. The metatable's `asked` has the
 --- names of the last two, for defaults that only some data can have. Errors: unknown names and

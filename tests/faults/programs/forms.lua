@@ -404,6 +404,29 @@ form('grouped_matmul', 2, function(g)
     text, transposed and ', {transpose = true}' or ''), {ids = ids, transposed = transposed})
 end)
 
+form('top_k', 1, function(g)
+  local i = g:any()
+  local shape = g:shape(i)
+  if #shape == 0 or arrays.count(shape) == 0 then return nil end
+  local k = g.r:from(1, math.min(shape[#shape], 6))
+  return g:add('top_k', {i}, ('$1:top_k(%d)'):format(k), {k = k})
+end)
+
+-- ---- rows against all rows of another matrix ----
+
+form('contrast', 2, function(g)
+  local x = g:matrix(function(s) return s[1] * s[2] <= 2000 end)
+  if not x then return nil end
+  local shape, t = g:shape(x), g.r:of{1, 0.5, 2}
+  local y = g.r:one_in(3) and x or g:of_cols(shape[2])
+  if not y or g:shape(y)[1] * shape[1] * shape[2] > 200000 then return nil end
+  local reach = arrays.largest(g.values[x]) * arrays.largest(g.values[y]) * shape[2] / t
+  if reach > 80 then return nil end -- logits so far apart leave nothing but rounding
+  local ids, text = g:ids({shape[1]}, g:shape(y)[1])
+  return g:add('contrast', {x, y}, ("tk.loss.contrast($1, $2, %g, {positives = %s, reduce = '%s'})")
+    :format(t, text, 'none'), {ids = ids, temperature = t})
+end)
+
 -- ---- losses ----
 
 form('bpr', 0.8, function(g)

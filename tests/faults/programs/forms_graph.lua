@@ -125,6 +125,14 @@ forms.add('edge_softmax', 2, function(g)
                      {graph = graph, reduce = 'sum', message = 'copy', weighted = true})
 end)
 
+--- A mask of the best edges: a constant, though the scores have a gradient.
+forms.add('edge_top_k', 0.8, function(g)
+  local s, graph = scores(g, g.r:one_in(3))
+  if not s or graph.n < 2 then return nil end
+  local k = g.r:from(1, graph.n - 1)
+  return g:add('top_k_mask', {s}, ('%s:top_k($1, %d)'):format(graph.text, k), {k = k})
+end)
+
 forms.add('attention_scores', 1, function(g)
   local i = g:matrix(function(s) return s[2] <= 17 end)
   local nodes, d = g:shape(i)[1], g:shape(i)[2]

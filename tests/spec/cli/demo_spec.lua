@@ -70,7 +70,7 @@ describe('tinykg demo', function()
     near(columns_of(shown), columns_of(again))
     local seed = commands.run:match('%-%-seed (%d+)')
     assert.equal(shown:match('KGIN +2 bits, seed ' .. seed .. ': test recall@20 ([%d.]+)'),
-                 again:match('recall@20 ([%d.]+)'))
+                 again:match('recall@20 +([%d.]+)'))
     assert.matches('report%.html: 12 runs\n', shell.prints(commands.report))
     local page = fixtures.bytes(dir .. '/report.html')
     assert.is_truthy(page:find('Accuracy against memory', 1, true))

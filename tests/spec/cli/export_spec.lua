@@ -119,7 +119,7 @@ print(json.dumps({n: [list(x.shape), x.dtype.str, x.ravel().tolist()] for n, x i
   end)
 
   it('names users behind entities, and nothing where that is not certain', function()
-    local rows = require 'tinykg.query.export.rows'
+    local rows = require 'tinykg.run.folder.row_names'
     local function names(prefix) return { name = function(_, i) return prefix .. i end } end
     local data = { users = 2, items = 2, entities = 3, relations = 1, names = { users = names 'u',
       items = names 'i', entities = names 'e', relations = names 'r' } }

@@ -56,8 +56,17 @@ describe('a run that goes on', function()
              '--set warmup=1.5 --set clip=0.1 --set optimizer=adamw --set optimizer_bits=8 ' ..
              '--set ema=0.9',
      'kgat, warm-up'},
+    {'ktup', '--set epochs=3 --set dim=16 --set batch_size=8 --set eval_every=1 ' ..
+             '--data-set task=ranking', 'ktup, phases in turns'},
+    {'mkr', '--set epochs=5 --set batch_size=64 --set kg_interval=2', 'mkr, a phase now and then'},
+    {'sgl', '--bits 2 --set epochs=3 --set dim=16 --set batch_size=64 --data-set task=ranking',
+     'sgl, views of an epoch'},
     {'bpr-mf', '--set epochs=6 --set dim=16 --set batch_size=256 --set optimizer_bits=8 ' ..
                '--set optimizer_rowwise=true --set parameter_bits=16'},
+    {'kgat', '--bits 2 --set epochs=3 --set kg_batch_size=256 --set batch_size=64 --set dim=16 ' ..
+             '--set accumulate=3 --set frozen=relations --set lr_of=projections:0.5 ' ..
+             '--set decay_of=nodes:0.01 --set ema=0.9',
+     'kgat, several batches per update'},
   } do
     local name = case[3] or case[1]
     it('ends as if it had not been killed: ' .. name, function()
@@ -101,7 +110,7 @@ describe('a run that goes on', function()
       ' --bits 2 --set eval_every=1 '
     gives(0, begin .. '--set epochs=2 --out ' .. out)
     gives(0, begin .. '--set epochs=4 --out ' .. whole)
-    gives(0, './tinykg run --resume --out ' .. out, '^finished before; nothing to do\ntest: ')
+    gives(0, './tinykg run --resume --out ' .. out, '^finished before; nothing to do\n +test ')
     gives(0, './tinykg run --resume --set epochs=4 --out ' .. out)
     same_run(whole, out)
   end)
@@ -139,7 +148,7 @@ describe('a run that goes on', function()
     assert.equal(32, config.bits)
     config.codes, config.checksum = nil, nil
     runs.write(dir .. '/old-exact/config.json', config)
-    gives(0, exact .. ' --set epochs=2 --resume', 'test: auc')
+    gives(0, exact .. ' --set epochs=2 --resume', '\nauc ')
   end)
 
   it('has what its model made, changed and gave up since it was built', function()

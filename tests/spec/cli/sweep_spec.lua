@@ -39,13 +39,13 @@ describe('a sweep', function()
         assert.equal(seed, summary.seed)
         assert.equal(tonumber(group:match('dim=(%d+)')), config.options.dim)
         assert.equal(tonumber(group:match('bits=(%d+)')), summary.bits)
-        assert.matches('test: auc', fixtures.bytes(folder .. '/output.txt'))
+        assert.matches('\nauc +0%.%d+ +0%.%d+ +0%.%d+\n', fixtures.bytes(folder .. '/output.txt'))
       end
       for i = 1, 3 do mean = mean + aucs[i] / 3 end
       for i = 1, 3 do square = square + (aucs[i] - mean) ^ 2 end
       local cells = row_of(text, group)
       assert.equal('3', cells[2])
-      assert.equal(('%.4f +- %.4f'):format(mean, math.sqrt(square / 2)), cells[3])
+      assert.equal(('%.4f +- %.4f'):format(mean, math.sqrt(square / 2)), cells[4])
     end
     assert.equal(24, select(2, text:gsub('%-seed%d +done ', '')))
   end)

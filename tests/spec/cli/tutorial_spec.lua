@@ -132,6 +132,16 @@ describe('the first page', function()
   end)
 end)
 
+describe('the guides', function()
+  teardown(fixtures.clean)
+
+  for _, name in ipairs{'own-data', 'study', 'memory', 'performance'} do
+    it('do what they say: ' .. name, function()
+      assert.is_true(follow_page(new_folder(), home .. '/recipes/guides/' .. name .. '.md').sh > 0)
+    end)
+  end
+end)
+
 describe('the tutorial', function()
   local dir
   setup(function() dir = new_folder() end)

@@ -34,7 +34,7 @@ describe('data.load: which format', function()
 
   it('checks its options', function()
     local function says(options) return fixtures.message(data.load, '.', options) end
-    assert.matches("^data: no option 'sed': did you mean seed%? %(has attributes, .*seed",
+    assert.matches("^data: no option 'sed': did you mean seed%? %(has at, attributes, .*seed",
       says { sed = 1 })
     assert.equal('data: option seed: x is not an integer from 0', says { seed = 'x' })
     assert.matches('option format: nope is not one of kgat, kgcn, plain, recbole',

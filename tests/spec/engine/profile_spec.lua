@@ -228,7 +228,7 @@ describe('run --profile', function()
         :format(set, dir .. '/run' .. #more, more))
     end
     local plain, out = run(''), run('--profile')
-    assert.equal(plain:match('test: [^\n]+'), out:match('test: [^\n]+'))
+    assert.equal(plain:match('\nauc [^\n]+'), out:match('\nauc [^\n]+'))
     assert.truthy(out:find('\nop +calls +ms +share'))
     assert.truthy(out:find('\noutside of steps'))
     local profile = assert(json.decode(fixtures.bytes(dir .. '/run9/profile.json')))

@@ -135,7 +135,10 @@ describe('values as text', function()
     assert.equal('{a = {b = {...}}}', show.value{a = {b = {c = 1}}})
     assert.equal('{}', show.value{})
     assert.equal('{0.1, inf, -inf, nan}', show.value{0.1, 1 / 0, -1 / 0, 0 / 0})
-    assert.equal('"a\\nb\\0\\27"', show.value('a\nb\0\27'))
+    assert.equal('"a\\9b\\0\\27"', show.value('a\tb\0\27'))
+    assert.equal('{"a\\nb"}', show.value{'a\nb'})
+    assert.equal('table  1\n  row? 2', show.value('table  1\n  row\27 2\n'), 'as a report is')
+    assert.equal('"a line\\n"', show.value('a line\n'))
     local ring = {}
     ring.self = ring
     assert.equal('{self = {as above}}', show.value(ring))
@@ -158,6 +161,94 @@ describe('values as text', function()
     assert.matches('^function adam%(options%)  lua/tinykg/engine/optim%.lua:%d+$',
                    show.value(tk.optim.adam))
     assert.equal(tostring(tk.ones(2)), show.value(tk.ones(2)))
+    assert.matches('^function tk%.graph%(', show.value(tk.graph, 'tk.graph'))
+  end)
+end)
+
+describe('help', function()
+  local reflow = require 'tinykg.repl.reflow'
+  local help = require 'tinykg.repl.help'
+
+  it('is laid out for the width of the terminal', function()
+    local text = 'One two three\nfour five.\n\n  name   what it means\n' ..
+      '         and more\n  other  x\n\n   local code = 1\n   print(code)'
+    assert.equal('One two three four five.\n\n  name   what it means and more\n  other  x\n\n' ..
+                 '   local code = 1\n   print(code)', reflow(text, 60))
+    assert.equal('One two three four\nfive.\n\n  name   what it\n         means and\n' ..
+                 '         more\n  other  x\n\n   local code = 1\n   print(code)',
+                 reflow(text, 20))
+    for width = 8, 60 do -- no word is lost
+      assert.equal((text:gsub('%s+', ' ')), (reflow(text, width):gsub('%s+', ' ')))
+    end
+  end)
+
+  it('is found by words', function()
+    local text = help.search('Softmax')
+    assert.matches('^  graph:softmax%(', text)
+    assert.matches('\n  tensor:log_softmax%(%) +Logarithm of the softmax', text)
+    assert.matches('\n  tk%.loss%.softmax%(', text)
+    assert.is_nil(text:find('dropout', 1, true))
+    assert.equal('no help has the word qwert', help.search('qwert'))
+  end)
+
+  it('knows what was meant', function()
+    assert.equal('nothing here is called data; there is tk.data', select(2, help.on 'data'))
+    assert.equal('nothing here is called tk.optm: did you mean tk.optim?',
+                 select(2, help.on 'tk.optm'))
+    assert.equal('nothing here is called qwert; :search finds words in help',
+                 select(2, help.on 'qwert'))
+  end)
+end)
+
+describe('an error at the prompt', function()
+  local hints = require 'tinykg.repl.hints'
+  local tensor = require 'tinykg.engine.tensor'
+
+  it('says what tk has in the place of a misspelt name', function()
+    local function message(text) return hints.explain(select(2, pcall(loadstring(text)))) end
+    _G.tk = tk
+    assert.matches(': did you mean tk%.optim%?$', message('return tk.optm.adam'))
+    assert.matches(': did you mean tk%.randn%?$', message('return tk.rnadn(3)'))
+    assert.is_nil(message('local t = {} return t.qwert.x'):find('did you'))
+    _G.tk = nil
+  end)
+
+  it('points to the comparisons that tensors have', function()
+    local _, message = pcall(function() return tk.ones(2) > 0 end)
+    tensor.methods.gt = tensor.methods.gt or tensor.methods.relu -- whatever: it is named only
+    assert.matches('attempt to compare .*: tensors are compared by a:gt%(b%)',
+                   hints.explain(message))
+  end)
+end)
+
+describe('rows of a data set as text', function()
+  local data
+  setup(function()
+    data = tk.data.load(fixtures.dir{
+      ['interactions.csv'] = {'user,item,split', 'ann,x,train', 'ann,y,test', 'bob,y,train'},
+      ['items.csv'] = {'item,title', 'x,Dune', 'y,Emma'},
+      ['kg.csv'] = {'head,relation,tail', 'x,by,herbert'}})
+  end)
+  teardown(fixtures.clean)
+
+  it('are by name', function()
+    assert.equal('train: 2 rows\nuser  item\nann   x (Dune)\nbob   y (Emma)',
+                 tostring(data.train))
+    assert.equal('1 triple\nhead      relation  tail\nx (Dune)  by        herbert',
+                 tostring(data.graph))
+    assert.matches('^interactions of train: 2\n.*\n%.%.%. and 1 more\ntriples: 1\n',
+                   tostring(data:head(1)))
+    assert.equal('ann took: 2\n   x (Dune)  train\n   y (Emma)  test', tostring(data:user 'ann'))
+    assert.matches('^herbert %(entity%): triples: 1\n   <%-  by  x %(Dune%)$',
+                   tostring(data:entity 'herbert'))
+    assert.has_error(function() data:user 'bobb' end)
+  end)
+
+  it('are of a batch, too', function()
+    for batch in data:batches{size = 8, shuffle = false, negatives = 1} do
+      assert.equal('batch 1: 2 rows\nuser  item      not taken\nann   x (Dune)  y (Emma)\n' ..
+                   'bob   y (Emma)  x (Dune)', tostring(batch))
+    end
   end)
 end)
 

@@ -137,8 +137,8 @@ describe('sampled negatives', function()
     local base = 'recipes/bpr-mf.lua --data ' .. folder .. ' --data-set task=ranking --set epochs=1'
     local text = shell.prints('run ' .. base .. ' --set eval_negatives=pop100 --set eval_users=20 '
                               .. '--out ' .. dir .. '/sampled')
-    assert.matches('valid recall@10 (pop100, 20 users) 0.', text, 1, true)
-    assert.matches('test: recall@10 (pop100, 20 users) 0.', text, 1, true)
+    assert.matches('valid recall@20 (pop100, 20 users) 0.', text, 1, true)
+    assert.matches('recall@10 (pop100, 20 users)  0.', text, 1, true)
     local summary = fixtures.json(dir .. '/sampled/summary.json')
     assert.equal(20, summary.test.users)
     for name in pairs(summary.test) do

@@ -90,6 +90,86 @@ describe('training', function()
     assert.equal(kept.cf.reference_bytes, result.kept.reference_bytes)
   end)
 
+  it('runs a phase in every third epoch only, with a learning rate of its own', function()
+    local function phases(self)
+      local list = two_phases(self)
+      list[2].every, list[2].lr = 3, 0.25
+      return list
+    end
+    local records = {}
+    local result = trained(data, with{phases = phases}, {epochs = 5, batch_size = 1000}, {
+      on_epoch = function(record) records[#records + 1] = record end})
+    local calls, last = {}, nil
+    for _, call in ipairs(result.model.calls) do
+      if call ~= last or call == 'loss' then calls[#calls + 1] = call end
+      last = call
+    end
+    assert.same({'loss', 'shrink', 'loss', 'loss', 'loss', 'shrink', 'loss'}, calls)
+    for epoch, record in ipairs(records) do
+      assert.equal(epoch % 3 == 1, record.losses.shrink ~= nil)
+      assert.is_number(record.losses.cf)
+    end
+    assert.equal(5 + 2 * 3, records[5].step)
+    assert.equal(0.25, result.phases[2].optimizer.lr)
+    assert.not_equal(0.25, result.phases[1].optimizer.lr)
+  end)
+
+  --- What the model's phases called, one letter per step.
+  local function order_of(result)
+    return table.concat(result.model.calls):gsub('loss', 'l'):gsub('shrink', 's')
+  end
+
+  it('alternates phases by turns until each is through', function()
+    local function phases(self)
+      local list = two_phases(self)
+      list[1].turn, list[2].turn, list[2].steps = 2, 1, 5
+      return list
+    end
+    local records, size = {}, math.ceil(data.train.n / 6)
+    assert.equal(6, math.ceil(data.train.n / size))
+    local result = trained(data, with{phases = phases}, {epochs = 2, batch_size = size}, {
+      on_epoch = function(record) records[#records + 1] = record end})
+    assert.equal('llsllsllsss' .. 'llsllsllsss', (order_of(result)))
+    assert.equal(22, records[2].step)
+    assert.is_true(records[1].losses.shrink > records[2].losses.shrink)
+    result = trained(data, with{phases = phases}, {epochs = 1, batch_size = size}, {steps = 3})
+    assert.equal('llslss', (order_of(result)))
+  end)
+
+  it('gives each interaction once per epoch, in turns or not', function()
+    local seen = {}
+    for _, turn in ipairs{1, 3, 1e6} do
+      local list = {}
+      trained(data, with{phases = function(self)
+        return {{name = 'cf', turn = turn, loss = function(m, b)
+          list[#list + 1] = b.users:clone()
+          return m:loss(b)
+        end}, {name = 'other', turn = 1, steps = 4, optimizer = 'cf', loss = function(m)
+          return tk.loss.l2(m.users.weight)
+        end}}
+      end}, {epochs = 1, batch_size = 16})
+      local users = {}
+      for _, t in ipairs(list) do
+        for _, u in ipairs(t:totable()) do users[#users + 1] = u end
+      end
+      table.sort(users)
+      seen[#seen + 1] = users
+    end
+    assert.equal(data.train.n, #seen[1])
+    assert.same(seen[1], seen[2])
+    assert.same(seen[1], seen[3])
+  end)
+
+  it('shares the optimizer of an earlier phase by its name', function()
+    local result = trained(data, with{phases = function(self)
+      local list = two_phases(self)
+      list[2].optimizer = 'cf'
+      return list
+    end})
+    assert.equal(result.phases[1].optimizer, result.phases[2].optimizer)
+    assert.equal(2 * (math.ceil(data.train.n / 16) + 3), result.phases[1].optimizer.t)
+  end)
+
   it('limits every phase to --steps', function()
     local result = trained(data, with{phases = two_phases}, {epochs = 1, batch_size = 4},
                            {steps = 2})
@@ -147,6 +227,15 @@ describe('training', function()
     {function(m) return {{name = 'a', loss = m.loss, steps = 0}} end, 'phase a: 0 steps'},
     {function(m) return {{name = 'a', loss = m.loss, steps = 'x'}} end, 'steps is a string'},
     {function(m) return {{name = 'a', loss = m.loss, sample = m.loss}} end, 'steps must say how'},
+    {function(m) return {{name = 'a', loss = m.loss, every = 2}} end, 'every 2 epochs'},
+    {function(m) return {{name = 'a', loss = m.loss, turn = 0}} end, 'a turn of 0 steps'},
+    {function(m) return {{name = 'a', loss = m.loss, optimizer = 'b'}} end,
+     "there is no phase 'b' before it"},
+    {function(m) return {{name = 'a', loss = m.loss}, {name = 'b', loss = m.loss, every = 0.5}} end,
+     'phase b: every 0.5 epochs'},
+    {function(m)
+      return {{name = 'a', loss = m.loss, lr = 1, optimizer = tk.optim.sgd{lr = 1}}}
+    end, 'the lr of an optimizer of its own'},
     {function(m) return {{name = 'a', loss = m.loss, optimizer = {}}} end, 'optimizer is not one'},
     {function(m) return {{name = 'a', loss = m.loss}, {name = 'a', loss = m.loss}} end,
      'there are two phases a'},

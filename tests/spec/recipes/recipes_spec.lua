@@ -9,7 +9,8 @@ local sets = require 'tests.support.sets'
 
 local RECIPES = {
   ['bpr-mf'] = {lr = 0.01}, kgat = {lr = 0.01, layers = '16,8', relation_dim = 16},
-  lightgcn = {lr = 0.05}, cke = {lr = 0.01, relation_dim = 16}, cfkg = {lr = 0.01},
+  lightgcn = {lr = 0.05}, sgl = {lr = 0.05}, cke = {lr = 0.01, relation_dim = 16},
+  cfkg = {lr = 0.01}, mkr = {lr = 0.05, l2 = 1e-6},
 }
 
 local function recipe_of(name) return dofile('recipes/' .. name .. '.lua') end

@@ -49,20 +49,46 @@ function given.ripplenet(model, drawn)
   end
 end
 
+function given.ckan(model, drawn)
+  for _, of in ipairs{'users', 'items'} do
+    for hop, set in ipairs(model['of_' .. of]) do
+      for column in pairs(set) do
+        set[column] = tk.ids(drawn[('%s.%s.%d'):format(of, column, hop)])
+      end
+    end
+  end
+end
+
 --- Batches of triples come with those of interactions.
 function given.cke(model)
   model.kg = {edges = model.kg.edges, sample_triples = function() return model.given end}
 end
 given.cfkg = given.cke
 
+--- SGL's views: weights of the edges that stay, by the degrees in the view.
+function given.sgl(model, drawn)
+  local heads, tails = model.graph:heads():totable(), model.graph:tails():totable()
+  for v = 1, 2 do
+    local stays, degree, weights = drawn[('view.%d.1'):format(v)], {}, {}
+    for e, x in ipairs(stays) do degree[heads[e]] = (degree[heads[e]] or 0) + x end
+    for e, x in ipairs(stays) do
+      weights[e] = x > 0 and 1 / math.sqrt(degree[heads[e]] * degree[tails[e]]) or 0
+    end
+    model.views[v] = {tk.tensor(weights)}
+  end
+end
+
 --- KGAT's attention is computed from the parameters from the first step on.
 function given.kgat(model) tk.no_grad(model.update_attention, model) end
 
---- Returns the losses that alternate in a recipe's steps, in their order.
-local function losses_of(recipe, model)
-  if recipe ~= 'kgat' then return {function(batch) return model:loss(batch) end} end
-  return {function(batch) return model:loss(batch) end,
-          function() return model:kg_loss(model.given) end}
+--- Returns the losses that alternate in a recipe's steps, in their order, and the learning rate of
+--- each, if it is not the option's.
+local function losses_of(recipe, model, o)
+  local list = {{fn = function(batch) return model:loss(batch) end}}
+  if model.kg_loss and recipe ~= 'cke' then
+    list[2] = {fn = function() return model:kg_loss(model.given) end, lr = o.kg_lr}
+  end
+  return list
 end
 
 local function golden_model(case)
@@ -72,9 +98,12 @@ local function golden_model(case)
   local state = model:state()
   for name, values in pairs(case.parameters) do state[name]:write(flat(values)) end
   if given[case.recipe] then given[case.recipe](model, case.drawn) end
-  local steps = losses_of(case.recipe, model)
+  local steps = losses_of(case.recipe, model, options)
+  local optimizer
   for k, loss in ipairs(steps) do
-    steps[k] = tk.step(loss, {optimizer = recipe.optimizer(options)})
+    local shared = case.recipe == 'ktup' and optimizer
+    optimizer = shared or recipe.optimizer(fixtures.merged(options, {lr = loss.lr}))
+    steps[k] = tk.step(loss.fn, {optimizer = optimizer})
   end
   return model, steps
 end

@@ -128,14 +128,22 @@ end
 ---@return function
 function comments.origin(fn) return stands_for[fn] or fn end
 
+--- The function that a module is when it is called, as tk.graph is: its metatable names it `make`;
+--- nil for other values. ---@param value any ---@return function?
+function comments.call_of(value)
+  local meta = type(value) == 'table' and getmetatable(value)
+  return type(meta) == 'table' and rawget(meta, 'make') or nil
+end
+
 --- Describes a Lua function: {name, method, signature, text, params, returns, source}. `text` is
 --- its comment without LuaLS tags (nil: none), params a list of {name, optional, type, text},
 --- returns a list of {type, text}. A method's signature is without self. `source` is 'path:line',
 --- where the library's paths begin with lua/tinykg.
----@param fn function
+---@param fn function|table or a module that is called (comments.call_of)
 ---@param as? string a name for the signature instead of the definition's
 ---@return table? doc nil for a function that is not written in Lua
 function comments.of(fn, as)
+  fn = comments.call_of(fn) or fn
   if type(fn) ~= 'function' then return nil end
   fn = comments.origin(fn)
   local info = debug.getinfo(fn, 'S')

@@ -78,8 +78,8 @@ return function(...)
   print(('device         %s, %s (no GPU is used)'):format(tk.device(),
                                                          format.count(tk.threads(), 'thread')))
   print()
-  print('Training BPR-MF and LightGCN, which see no graph of the films, and KGIN, which does, with '
-        .. 'exact and\nwith 2-bit activations:')
+  print('Training BPR-MF and LightGCN, which see no graph of the films, and KGIN, which\n' ..
+        'does, with exact and with 2-bit activations:')
   for _, one in ipairs(RUNS) do tables.append(jobs, train_all(one, dir)) end
   print()
   print(require('tinykg.sweep.summary').text(jobs))

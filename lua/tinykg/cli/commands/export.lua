@@ -64,8 +64,8 @@ local function write_vectors(a)
   end
 end
 
---- Counts and names for export.rows, as the run noted them. A run of an older version did not: then
---- the data set itself, which may have changed.
+--- Counts and names for run.folder.row_names, as the run noted them. A run of an older version did
+--- not: then the data set itself, which may have changed.
 local function named(path, a, config)
   if a.no_names then return nil end
   local all = require('tinykg.run.folder.names').read(path, config)

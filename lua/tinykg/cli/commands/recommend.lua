@@ -23,13 +23,15 @@ local function parser()
   p:argument('run', 'the folder of a run')
   p:option('--user', "the user, by the data set's own name; repeatable"):count('*'):argname('U')
   p:flag('--new', 'a list for somebody who is not in the data set')
-  p:option('--likes', 'items that somebody new likes (FILE: one per line); repeatable'):count('*')
-    :argname('ITEM,ITEM|@FILE')
+  p:option('--likes', 'items that somebody new likes, or entities of the graph, such as an ' ..
+           'author (FILE: one per line); repeatable'):count('*'):argname('ITEM,ENTITY|@FILE')
   p:option('--users', 'many users: all, or a file with one per line (-: standard input); prints ' ..
            'TSV. Names that are not in the data set are reported, and the exit status is 1')
     :argname('all|FILE')
   p:option('-k', 'how many items', '20')
   p:option('--exclude', 'items not to list; repeatable'):count('*'):argname('ITEM,ITEM|@FILE')
+  p:option('--only', 'list no other items than these; repeatable'):count('*')
+    :argname('ITEM,ITEM|@FILE')
   p:flag('--all', 'list items of train and validation too, marked')
   p:flag('--id', 'users and items are numbers, from 0')
   p:option('-o', 'with --users: the file to write'):argname('FILE')
@@ -68,6 +70,14 @@ local function list_of(names, a, texts, option)
   end
   if #list == 0 then usage('%s: no item given', option) end
   return list
+end
+
+--- Names of items and, behind them, of entities, for splitting a list at commas.
+local function with_entities(names)
+  local both = {titles = names.items.titles}
+  function both.id(_, text) return names.items:id(text) or names.entities:id(text) end
+  function both.label(_, id) return names.items:label(id) end
+  return both
 end
 
 -- ---- users ----
@@ -126,7 +136,8 @@ local function recommend_one(run, a, k, user)
   local items = run.data.names.items
   local result = require('tinykg.query.recommend')(run, user, {
     k = k, all = a.all, exclude = list_of(items, a, a.exclude, '--exclude'),
-    likes = list_of(items, a, a.likes, '--likes')})
+    only = list_of(items, a, a.only, '--only'),
+    likes = list_of(with_entities(run.data.names), a, a.likes, '--likes')})
   if not a.json then return print_one(run, result, k) end
   result.items = json.array(result.items)
   print(json.encode(result))
@@ -194,7 +205,8 @@ local function recommend_many(run, a, k)
   local data = run.data
   local ids, n, message = users_of(data, a)
   local recommender = require('tinykg.query.recommender').new(run, {
-    k = k, all = a.all, exclude = list_of(data.names.items, a, a.exclude, '--exclude')})
+    k = k, all = a.all, exclude = list_of(data.names.items, a, a.exclude, '--exclude'),
+    only = list_of(data.names.items, a, a.only, '--only')})
   progress.during(function(update)
     local function write(file) write_lists(file, recommender, ids, n, a, update) end
     if a.o then must(atomic_file.write(a.o, write)) else write(io.stdout) end

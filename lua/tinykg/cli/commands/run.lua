@@ -14,8 +14,13 @@ local function parser()
   p:argument('recipe', 'a recipe: a Lua file that returns tk.recipe{...}, or one of ' ..
              'tinykg\'s own by name: kgat, kgcn, kgin, ...'):args('*')
   options.add_data(p)
-  p:option('--grid', 'several values of an option, or of bits and rounding; repeatable')
+  p:option('--grid', 'several values of an option, or of bits and rounding; repeatable; with ' ..
+           '--search also a range: KEY=A..B, KEY=A..B:log, KEY=A..B:int')
     :count('*'):argname('KEY=A,B,C')
+  p:option('--search', 'draw points of the grid, the best by validation is printed with its ' ..
+           'command: random=N trains N points (20), asha=N stops bad ones early (successive ' ..
+           'halving), ask takes points from standard input as lines of JSON')
+    :argname('random=N|asha=N|ask')
   p:option('--bits', 'how kept activations are stored: 32, 8, 4, 2, 1, or auto: the most for ' ..
            'each value that fit (default: 32; with --budget: auto)')
   options.add_budget(p)
@@ -27,6 +32,9 @@ local function parser()
   p:option('--jobs', 'how many runs of a sweep at a time (default: 1)')
   p:option('--out', 'folder of the run (default: runs/RECIPE-DATA-BITS-SEED-SETTINGS) or of the ' ..
            'sweep')
+  p:option('--extend', 'begin with the parameters of a trained run, by name: its data set may ' ..
+           'have got new users, items, entities; recipe and settings are that run\'s unless given')
+    :argname('RUN')
   p:option('--checkpoint', 'minutes from one checkpoint to the next within an epoch (default: 5)')
   p:flag('--resume', 'go on with the run or the sweep in --out, with its settings; ' ..
          'without --out: the latest one in runs/ that was begun with what else is given')
@@ -70,7 +78,7 @@ local function run_one(s)
       recipe = recipe, text = text, path = s.shown or recipe_file.locate(s.recipes[1]),
       data = s.data, data_options = s.data_options,
       options = options.usage_of(recipe.complete, recipe, s.options), seed = s.seeds[1],
-      settings = s, given = s.options, data_given = s.data_options, out = s.out, from = s.from,
+      settings = s, given = s.typed, data_given = s.data_options, out = s.out, from = s.from,
       force = s.force, resume = s.of_sweep and 'if the same' or s.resume}
   if s.json then print(json_line(path, 'done', summary)) end
 end
@@ -81,8 +89,8 @@ return function(...)
   if s.json and (s.report or s.profile) then
     options.usage('--json: it prints objects alone: without --report and --profile')
   end
-  if #s.recipes * #s.seeds * #s.grid == 1 then return run_one(s) end
-  for _, name in ipairs{'from', 'profile'} do
+  if #s.recipes * #s.seeds * #s.grid == 1 and not s.search then return run_one(s) end
+  for _, name in ipairs{'from', 'profile', 'extend'} do
     if s[name] then options.usage('--%s: it is for one run, not for a sweep', name) end
   end
   return require('tinykg.sweep')(s)

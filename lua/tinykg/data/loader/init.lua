@@ -6,6 +6,7 @@ local batches = require 'tinykg.data.loader.batches'
 local ops = require 'tinykg.engine.ops'
 local renamed = require 'tinykg.base.arguments.renamed'
 local runtime = require 'tinykg.engine.runtime'
+local show = require 'tinykg.data.look.show'
 local step = require 'tinykg.engine.step'
 local tensor = require 'tinykg.engine.tensor'
 
@@ -21,8 +22,9 @@ end
 local function buffers(cache, n, labelled)
   local b = cache[n]
   if not b then
-    b = {n = n, users = tensor.create(tensor.I32, {n}), items = tensor.create(tensor.I32, {n}),
-         labels = labelled and tensor.create(tensor.F32, {n}) or nil}
+    b = show.batch{n = n, users = tensor.create(tensor.I32, {n}),
+                   items = tensor.create(tensor.I32, {n}),
+                   labels = labelled and tensor.create(tensor.F32, {n}) or nil}
     cache[n] = b
   end
   return b
@@ -205,5 +207,23 @@ function loader.rank_pairs(users, items, floats, score)
   end
   return ops.cat(parts):reshape(n, -1)
 end
+
+--- Rows of all ids 0 .. n - 1 by a function of ids, for as many at once as fit.
+---@param n integer ---@param floats integer numbers that rows_of makes per id
+---@param rows_of fun(ids: Tensor): Tensor of int32 [m], [m, d]
+---@return Tensor [n, d]
+function loader.all_rows(n, floats, rows_of)
+  local parts, size = {}, math.max(1, math.floor(AT_ONCE / floats))
+  local ids = tensor.ids(arrays.range(n), n)
+  for first = 1, n, size do
+    parts[#parts + 1] = rows_of(ids:rows(first, math.min(first + size - 1, n)))
+  end
+  return ops.cat(parts)
+end
+
+--- For each item, the distinct items that its users know in train, itself among them; for an item
+--- that nobody knows, itself.
+---@param data tinykg.Data ---@return tinykg.Csr a row per item, for graph:ripples
+function loader.collaborators(data) return require('tinykg.data.loader.collaborators')(data) end
 
 return renamed.add(loader, 'tk.loader.', {scores_by_rows = scores_by_rows})

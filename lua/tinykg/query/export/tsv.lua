@@ -5,7 +5,7 @@ local ffi = require 'ffi'
 local C = require 'tinykg.engine.lib'
 local atomic_file = require 'tinykg.base.atomic_file'
 local must = require 'tinykg.base.must'
-local rows = require 'tinykg.query.export.rows'
+local rows = require 'tinykg.run.folder.row_names'
 local runtime = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'
 

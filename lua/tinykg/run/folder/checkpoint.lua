@@ -6,6 +6,7 @@
 --   held.PATH             tensors that the model has made since it was built (KGAT's attention)
 --   optimizer.K.NAME.S    state S of a parameter in the K-th optimizer
 --   average.NAME          of a parameter, with the option ema
+--   sum.PHASE.NAME        of a parameter's gradients, with the option accumulate
 -- and, as metadata, `state`: counters, metrics and times, as JSON. last-1.safetensors is the
 -- checkpoint before; it is read only on demand.
 local lfs = require 'lfs'
@@ -149,6 +150,11 @@ local function each_tensor(run, has_state, visit)
   end
   for _, pair in ipairs(run.average and run.average.pairs or {}) do
     visit('average.' .. pair.name, pair.average)
+  end
+  for _, phase in ipairs(run.phases) do
+    for _, entry in ipairs(phase.accumulator and phase.accumulator.sums or {}) do
+      visit(('sum.%s.%s'):format(phase.name, entry.name), entry.sum)
+    end
   end
 end
 

@@ -58,7 +58,8 @@ schema.CONFIG = {recipe = 'string', recipe_file = 'string?', data = 'string', op
 
 schema.SUMMARY = {recipe = 'string', epochs = 'count', best_epoch = 'count', valid = 'table?',
                 test = 'table?', kept = {reference_bytes = 'number', stored_bytes = 'number'},
-                memory = {peak = 'number'}, time = {step_ms = 'number'}, columns = 'table?'}
+                memory = {peak = 'number'}, time = {step_ms = 'number'}, columns = 'table?',
+                metric = 'string?', popularity = 'table?', advice = 'string?'}
 
 schema.KEPT = {phases = {each = {name = 'string', values = 'table'}}}
 
@@ -66,7 +67,7 @@ schema.KEPT = {phases = {each = {name = 'string', values = 'table'}}}
 function schema.state(phases, optimizers)
   return {at = {epoch = 'count', phase = 'count', done = 'count', total = 'number',
                 losses = {each = 'number'}, seconds = 'number', draws = 'count',
-                waits = 'count?', drops = 'count?', owed = 'count?'},
+                waits = 'count?', drops = 'count?', owed = 'count?', waiting = 'table?'},
           best = {epoch = 'count?', value = 'number?', metrics = 'table?'},
           steps = {each = 'count', n = phases}, times = {each = 'number', n = phases},
           updates = {each = 'count', n = optimizers}, memory = {each = 'number'}, held = 'table',

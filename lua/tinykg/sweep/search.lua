@@ -1,0 +1,95 @@
+--- A search: points of a space are trained, and the best by validation is told with its command.
+local ask = require 'tinykg.sweep.ask'
+local best = require 'tinykg.sweep.best'
+local C = require 'tinykg.engine.lib'
+local display = require 'tinykg.sweep.display'
+local halving = require 'tinykg.sweep.halving'
+local jobs_of = require 'tinykg.sweep.jobs'
+local json = require 'tinykg.base.json'
+local options = require 'tinykg.cli.options'
+local output_folder = require 'tinykg.run.output_folder'
+local recipe_file = require 'tinykg.train.recipe_file'
+local tables = require 'tinykg.base.tables'
+
+local search = {}
+
+--- A point with a job per seed. ---@return Trial
+local function trial_of(s, recipe, point, out)
+  local group = recipe.name .. output_folder.settings(point.settings)
+  return {point = point, jobs = tables.map(s.seeds, function(seed)
+    return jobs_of.one(s, recipe, point, seed, group, out)
+  end)}
+end
+
+--- Jobs of all trials, in order. ---@param trials Trial[] ---@return Job[]
+local function all_jobs(trials)
+  local list = {}
+  for _, trial in ipairs(trials) do tables.append(list, trial.jobs) end
+  return list
+end
+
+--- Refuses options that successive halving cannot have, before anything is written.
+---@param s table settings
+function search.check(s)
+  if s.search.kind ~= 'asha' then return end
+  local recipe = recipe_file.load(s.recipes[1])
+  for _, point in ipairs(s.grid) do
+    if point.settings.epochs then
+      options.usage('--search asha: it chooses epochs, up to those of --set; --grid must not')
+    end
+    local o = recipe:complete(tables.merged(s.options, point.options))
+    if o.schedule == 'cosine' then
+      options.usage('--search asha: a run that goes on cannot have schedule=cosine, which depends '
+                    .. 'on all epochs; --search random can')
+    end
+  end
+end
+
+local function halving_of(s, recipe, trials)
+  local o = recipe_file.load(s.recipes[1]):complete(tables.merged(s.options, s.grid[1].options))
+  return halving(trials, o.epochs, s.jobs, function(job, epochs)
+    local point = tables.merged(job.point, {
+      options = tables.merged(job.point.options, {epochs = ('%.0f'):format(epochs)})})
+    return jobs_of.command(s, recipe, point, job.seed, job.path)
+  end)
+end
+
+--- Trains what standard input asks for.
+local function answer(s, recipe, out, run_all)
+  local loaded, jobs = recipe_file.load(s.recipes[1]), {}
+  local function make(texts_of, settings, seed)
+    local point = s.point_of(texts_of(settings))
+    loaded:complete(tables.merged(s.options, point.options))
+    local group = recipe.name .. output_folder.settings(point.settings)
+    seed = options.whole(seed or s.seeds[1], 'seed', 0, 2 ^ 53)
+    jobs[#jobs + 1] = jobs_of.one(s, recipe, point, seed, group, out)
+    return jobs[#jobs]
+  end
+  local source = ask(make, function() return C.tkg_interrupted(0) ~= 0 end)
+  return {}, run_all({}, s.jobs, display.new({}, true, s.jobs), source)
+end
+
+---@param s table settings ---@param recipe {name: string, path: string} ---@param out string
+---@param run_all fun(jobs: Job[], at_once: integer, show: table, source: table): boolean
+---@return Job[] jobs, boolean stopped
+function search.run(s, recipe, out, run_all)
+  if s.search.kind == 'ask' then return answer(s, recipe, out, run_all) end
+  local trials = tables.map(s.grid, function(point) return trial_of(s, recipe, point, out) end)
+  local jobs = all_jobs(trials)
+  local source = s.search.kind == 'asha' and halving_of(s, recipe, trials)
+    or jobs_of.in_order(jobs)
+  local stopped = run_all(jobs, s.jobs, display.new(jobs, s.quiet, s.jobs, s.json), source)
+  for _, job in ipairs(jobs) do -- all epochs, as in a run of its own
+    job.argv = jobs_of.command(s, recipe, job.point, job.seed, job.path)
+  end
+  local ranked = best.ranked(trials)
+  if s.json then
+    print(json.encode(best.object(ranked)))
+  else
+    print(best.text(ranked))
+    print('search folder: ' .. out)
+  end
+  return jobs, stopped
+end
+
+return search

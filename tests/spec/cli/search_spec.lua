@@ -1,0 +1,253 @@
+-- tinykg run --search: random points, successive halving, points that another program chooses.
+local fixtures = require 'tests.support.fixtures'
+local json = require 'tinykg.base.json'
+local runs = require 'tests.support.runs'
+local shell = require 'tests.support.shell'
+local space = require 'tinykg.sweep.space'
+
+local gives, read = shell.gives, runs.read
+
+local function axes(...)
+  local list = {}
+  for i, item in ipairs{...} do list[i] = assert(space.axis(item)) end
+  return list
+end
+
+describe('a space', function()
+  it('draws numbers of its ranges, uniform or uniform in the logarithm', function()
+    local points = space.draw(axes('lr=1e-4..1e-2:log', 'dropout=0..0.5', 'dim=4..64:int',
+                                   'layers=1,2,3'), 2000, 1)
+    local log, plain, whole, listed = 0, 0, {}, {}
+    for _, point in ipairs(points) do
+      local lr, dropout = tonumber(point.settings.lr), tonumber(point.settings.dropout)
+      assert(lr >= 1e-4 and lr <= 1e-2 and dropout >= 0 and dropout <= 0.5)
+      log, plain = log + (lr < 1e-3 and 1 or 0), plain + (dropout < 0.25 and 1 or 0)
+      whole[tonumber(point.settings.dim)] = true
+      listed[point.settings.layers] = (listed[point.settings.layers] or 0) + 1
+    end
+    -- Half of each: 1000 with a deviation of 22.4.
+    assert(math.abs(log - 1000) < 90 and math.abs(plain - 1000) < 90, log .. ' ' .. plain)
+    for dim = 4, 64 do assert.is_true(whole[dim]) end
+    assert.is_nil(whole[3] or whole[65])
+    for _, n in pairs(listed) do assert(math.abs(n - 667) < 85) end
+  end)
+
+  it('draws the same for a seed, whatever the count and the order of its axes', function()
+    local few = space.draw(axes('lr=0..1', 'dim=4,8'), 3, 7)
+    local many = space.draw(axes('dim=4,8', 'lr=0..1'), 30, 7)
+    for i = 1, 3 do assert.same(few[i], many[i]) end
+    assert.not_same(few, space.draw(axes('lr=0..1', 'dim=4,8'), 3, 8))
+  end)
+
+  it('repeats no point', function()
+    assert.equal(6, #space.draw(axes('dim=4,8', 'layers=1..3:int'), 50, 1))
+  end)
+end)
+
+describe('tinykg run --search', function()
+  local dir, data
+  setup(function() dir, data = shell.demo(60, 80) end)
+  teardown(fixtures.clean)
+
+  local function search(kind, more)
+    return ('./tinykg run recipes/kgcn.lua --data %s --search %s --set patience=0 %s'):format(
+      data, kind, more)
+  end
+
+  --- The best value of validation that a log has in its first epochs.
+  local function valid_of(folder, epochs)
+    local best = -1
+    for _, record in ipairs(runs.log(folder)) do
+      if record.epoch <= (epochs or 1e9) then best = math.max(best, record.valid.auc) end
+    end
+    return best
+  end
+
+  it('random says the best by validation and the command that trains it again', function()
+    local out = dir .. '/random'
+    local text = gives(0, search('random=5', '--set epochs=2 --seed 3,4 --jobs 2 --out ' .. out ..
+      ' --grid lr=1e-3..1e-1:log --grid dim=4,8,16'))
+    local best, label = -1, nil
+    for _, point in ipairs(space.draw(axes('lr=1e-3..1e-1:log', 'dim=4,8,16'), 5, 3)) do
+      local name = out .. '/KGCN' .. point.label
+      local mean = (valid_of(name .. '-seed3') + valid_of(name .. '-seed4')) / 2
+      if mean > best then best, label = mean, point.text end
+    end
+    assert(text:find(('\n%.4f +2  %s\n'):format(best, (label:gsub('%p', '%%%0')))), text)
+    assert(text:find('best by validation: ' .. label .. ', test auc 0.', 1, true), text)
+    local again = text:match('to train it again: tinykg (run [^\n]+)')
+    gives(0, './tinykg ' .. again .. ' --quiet --out ' .. dir .. '/again')
+    for _, seed in ipairs{3, 4} do
+      local name = ('%s/KGCN-%s-seed%d'):format(out, label:gsub(' ', '-'), seed)
+      assert.equal(fixtures.bytes(name .. '/best.safetensors'),
+                   fixtures.bytes(('%s/again/KGCN-seed%d/best.safetensors'):format(dir, seed)))
+    end
+  end)
+
+  local ASHA = '--set epochs=8 --grid lr=1e-3..1e-1:log --jobs 2 --out '
+
+  it('asha trains a quarter of the points further, from where they were', function()
+    local out = dir .. '/asha'
+    local text = gives(0, search('asha=8', ASHA .. out))
+    local points = space.draw(axes('lr=1e-3..1e-1:log'), 8, 1)
+    local full = 0
+    for _, point in ipairs(points) do
+      local epochs = #runs.log(out .. '/KGCN' .. point.label .. '-seed1')
+      assert(epochs == 2 or epochs == 8)
+      full = full + (epochs == 8 and 1 or 0)
+    end
+    assert.equal(2, full)
+    local settings = text:match('best by validation: (%S+),')
+    gives(0, './tinykg ' .. text:match('to train it again: tinykg (run [^\n]+)') ..
+      ' --quiet --out ' .. dir .. '/whole')
+    local found = ('%s/KGCN-%s-seed1'):format(out, settings)
+    local best = 0
+    for _, point in ipairs(points) do
+      best = math.max(best, valid_of(out .. '/KGCN' .. point.label .. '-seed1'))
+    end
+    assert.equal(best, valid_of(found))
+    if #runs.log(found) == 8 then runs.same(found, dir .. '/whole') end
+  end)
+
+  it('asha decides the same when it begins anew and when it goes on', function()
+    local function results(text) return text:match('(valid auc.*)to train it') end
+    local first = results(gives(0, search('asha=8', ASHA .. dir .. '/anew')))
+    assert.equal(first, results(gives(0, search('asha=8', ASHA .. dir .. '/anew2'))))
+    assert.equal(first, results(gives(0, './tinykg run --resume --out ' .. dir .. '/anew')))
+    local stopped = dir .. '/stopped'
+    gives(130, 'timeout --preserve-status -s INT 1 ' .. search('asha=8', ASHA .. stopped ..
+      ' --set batch_size=8'), 'to go on: tinykg run %-%-resume')
+    local whole = results(gives(0, search('asha=8', ASHA .. dir .. '/at_once' ..
+      ' --set batch_size=8')))
+    assert.equal(whole, results(gives(0, './tinykg run --resume --out ' .. stopped)))
+  end)
+
+  it('goes on when a point diverges', function()
+    local text = gives(0, search('random=2', '--set epochs=2 --grid lr=0.01,1e30 --out ' .. dir ..
+      '/diverged'))
+    assert.matches('\ndiverged +%d+  lr=1e30\n', text)
+    assert.matches('best by validation: lr=0.01,', text)
+  end)
+
+  it('prints an object with --json', function()
+    local out = dir .. '/json'
+    local text = gives(0, search('random=2', '--set epochs=1 --grid dim=4,8 --json --out ' .. out))
+    local last = assert(json.decode(text:match('([^\n]+)\n$')))
+    assert.equal(valid_of(('%s/KGCN-dim=%s-seed1'):format(out, last.best.settings.dim)),
+                 last.best.value)
+    assert.equal('auc', last.best.metric)
+  end)
+
+  --- Sends lines to a search that asks. ---@return table[] answers ---@return string text
+  local function ask(lines, more)
+    fixtures.write(dir .. '/lines', table.concat(lines, '\n') .. '\n')
+    local text = gives(0, search('ask', more) .. ' <' .. dir .. '/lines')
+    local list = {}
+    for line in text:gmatch('[^\n]+') do list[#list + 1] = assert(json.decode(line, line)) end
+    return list, text
+  end
+
+  it('ask trains what it is sent and says each validation', function()
+    local out = dir .. '/ask'
+    local list = ask({'{"trial": 1, "settings": {"lr": 0.02, "dim": 8}}',
+                      '{"trial": "b", "settings": {"bits": 2, "lr": 0.02}, "seed": 5}'},
+                     '--set epochs=3 --jobs 2 --out ' .. out)
+    local seen, ends = {}, {}
+    for _, answer in ipairs(list) do
+      if answer.epoch then
+        seen[answer.trial] = (seen[answer.trial] or 0) + 1
+        assert.equal(seen[answer.trial], answer.epoch)
+        assert.equal('auc', answer.metric)
+      else
+        ends[answer.trial] = answer
+      end
+    end
+    assert.same({[1] = 3, b = 3}, seen)
+    for trial, folder in pairs{[1] = 'KGCN-dim=8-lr=0.02-seed1', b = 'KGCN-bits=2-lr=0.02-seed5'} do
+      assert.equal(out .. '/' .. folder, ends[trial].folder)
+      assert.equal(valid_of(out .. '/' .. folder), ends[trial].value)
+      assert.equal('done', ends[trial].state)
+    end
+    assert.equal(2, read(out .. '/KGCN-bits=2-lr=0.02-seed5/config.json').bits)
+  end)
+
+  it('ask refuses what cannot be, and goes on', function()
+    local list = ask({'nothing', '{"settings": {}}', '{"trial": 1, "settings": {"dims": 3}}',
+                      '{"trial": 2, "settings": {"dim": "x"}}', '{"trial": 3, "settings": [3]}',
+                      '{"trial": 4}', '{"trial": 5, "settings": {"bits": 3}}',
+                      '{"trial": 6, "settings": {"dim": 4}}'},
+                     '--set epochs=1 --out ' .. dir .. '/wrong')
+    local why = {}
+    for _, answer in ipairs(list) do
+      if answer.state == 'failed' then why[#why + 1] = answer.message end
+    end
+    for i, text in ipairs{'line: not JSON', 'line: it needs a trial', 'KGCN has no option dims',
+                          'dim: x is not a number', 'settings: 1: expected', 'settings: expected',
+                          "bits: '3' is not valid"} do
+      assert(why[i]:find(text, 1, true), why[i])
+    end
+    assert.equal('done', list[#list].state)
+    assert.equal(6, list[#list].trial)
+  end)
+
+  it('ask stops a trial that is not promising', function()
+    -- The trial is stopped when its second validation is seen.
+    local program = [[
+import json, subprocess, sys
+p = subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+def send(x):
+    p.stdin.write(json.dumps(x) + '\n')
+    p.stdin.flush()
+send({'trial': 1, 'settings': {'lr': 0.01}})
+for line in p.stdout:
+    a = json.loads(line)
+    if a.get('epoch') == 2:
+        send({'trial': 1, 'stop': True})
+        p.stdin.close()
+    if 'state' in a:
+        print(a['state'], a['epochs'] < 1000, a['value'] > 0)
+print(p.wait())
+]]
+    local text, why = shell.python('json', program, './tinykg', 'run', 'recipes/kgcn.lua', '--data',
+      data, '--search', 'ask', '--set', 'epochs=1000', '--set', 'patience=0', '--out',
+      dir .. '/pruned')
+    if not text then return pending(why) end
+    assert.equal('stopped True True\n0\n', text)
+  end)
+
+  it('is led by Optuna', function()
+    local text, why = shell.python('optuna', [[
+import runpy, sys
+sys.argv[0] = 'recipes/search_with_optuna.py'
+runpy.run_path(sys.argv[0], run_name='__main__')
+]], 'kgcn', data, '--trials', '7', '--jobs', '2', '--tinykg', './tinykg', '--set', 'epochs=2',
+      '--out', dir .. '/optuna')
+    if not text then return pending(why) end
+    assert.matches('trial 6 done: 0%.', text)
+    assert.matches('best by validation: trial %d, 0%.%d+\n' ..
+      'to train it again: tinykg run kgcn %-%-data %S+ %-%-set lr=', text)
+  end)
+
+  it('refuses what cannot be, before anything runs', function()
+    for _, case in ipairs{
+      {'random', 'says among what'}, {'radom --grid dim=4,8', "'radom' is not random"},
+      {'random=0 --grid dim=4,8', "'0' is not a whole number"},
+      {'random --grid lr=1e-2..1e-4', 'lr: 1e-2..1e-4: the first number must be less'},
+      {'random --grid lr=0..1:log', 'log needs numbers above 0'},
+      {'random --grid lr=1..2:lin', ':lin is not :log or :int'},
+      {'random --grid dim=4..8', 'is not a whole number'},
+      {'asha --grid epochs=4,8', '--grid must not'},
+      {'asha --grid lr=1..2 --set schedule=cosine', 'cannot have schedule=cosine'},
+      {'ask --grid dim=4,8', 'come from standard input'},
+    } do
+      local out = dir .. '/never'
+      local text = gives(2, search(case[1], '--out ' .. out))
+      assert(text:find(case[2], 1, true), text)
+      assert.equal(1, select(2, text:gsub('\n', '')), text)
+      assert.not_equal(0, os.execute('test -e ' .. out))
+    end
+    gives(2, search('random', 'recipes/kgat.lua --grid dim=4,8'), 'one recipe at a time')
+    gives(2, './tinykg run recipes/kgcn.lua --data ' .. data .. ' --grid lr=1e-4..1e-2',
+      'a range is for %-%-search')
+  end)
+end)
