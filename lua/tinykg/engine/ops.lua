@@ -426,7 +426,7 @@ end
 --- equal ones by position, NaN before all. The gradient goes to the elements picked.
 ---
 ---   local values, at = tk.tensor{{3, 1, 3}, {0, 5, 7}}:top_k(2)
----   print(at:totable()[1][1], at:totable()[1][2], values:totable()[2][1])   --> 0       2       7
+---   print(table.concat(at:totable()[1], ' '))    --> 0 2
 ---@param k integer 1 or more, at most the columns
 ---@return Tensor values [..., k], Tensor positions 0-based int32 [..., k]
 function methods:top_k(k)
