@@ -53,6 +53,9 @@ LIBS := $(XSMM_LIBS) $(CBLAS) -lz -llzma -lm -ldl
 CORE_OPT := -O2
 CPU_OPT := -O3 -fno-math-errno -fno-trapping-math
 
+# The name that programs in C ask for at run time: it changes with the C API.
+SONAME := libtinykg.so.$(shell sed -n 's/^\#define TKG_ABI \([0-9]*\).*/\1/p' $(ROOT)/engine/tinykg.h)
+
 # --- what is built -------------------------------------------------------------------------------
 
 LAYERS   := base data tape autodiff passes run
@@ -83,7 +86,7 @@ objects: $(LIB) tinykg
 
 $(LIB): $(OBJS) $(BUILD)/link.flags
 	$(call say,LD,$@)
-	$(Q)$(LINK) -o $@.new $(OBJS) $(LIBS) && mv -f $@.new $@
+	$(Q)$(LINK) -Wl,-soname,$(SONAME) -o $@.new $(OBJS) $(LIBS) && mv -f $@.new $@
 
 $(BUILD)/obj/%.o: %.c $(BUILD)/compile.flags
 	$(call say,CC,$<)
@@ -101,7 +104,7 @@ $(foreach isa,$(ISAS),$(eval $(call cpu_rule,$(isa))))
 # do, and then everything that depends on them is built again.
 compile_line = $(call COMPILE,$(CORE_OPT),$(foreach i,$(ISAS),$(i): $(CPU_OPT) $(ISA_FLAGS_$(i)))) \
   $(CC_VERSION)
-link_line    = $(LINK) $(OBJS) $(LIBS)
+link_line    = $(LINK) $(SONAME) $(OBJS) $(LIBS)
 keep_line = @mkdir -p $(@D); printf '%s\n' '$(1)' | cmp -s - $@ || \
   { $(2) printf '%s\n' '$(1)' >$@; }
 
@@ -113,6 +116,7 @@ $(BUILD)/link.flags: FORCE
 -include $(OBJS:.o=.d)
 include kernels/build.mk
 include tests/faults/build.mk
+include tests/tools/packages.mk
 
 # --- the launcher --------------------------------------------------------------------------------
 
@@ -315,13 +319,16 @@ TO = $(DESTDIR)$(HOMEDIR)
 install-built:
 	install -d '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(LIBDIR)/pkgconfig' '$(DESTDIR)$(INCDIR)/tinykg' \
 	  '$(DESTDIR)$(MANDIR)/man1' '$(DESTDIR)$(LUADIR)' '$(TO)/build'
-	for lib in $(LIB) $(wildcard $(BUILD)/libtinykg_cuda.so); do name=$${lib##*/}; \
-	  install -m 755 $$lib '$(DESTDIR)$(LIBDIR)' && \
-	  ln -srf '$(DESTDIR)$(LIBDIR)'/$$name '$(TO)/build'/$$name || exit 1; done
+	install -m 755 $(LIB) '$(DESTDIR)$(LIBDIR)/$(SONAME)'
+	ln -sf $(SONAME) '$(DESTDIR)$(LIBDIR)/libtinykg.so'
+	for lib in $(wildcard $(BUILD)/libtinykg_cuda.so); do \
+	  install -m 755 $$lib '$(DESTDIR)$(LIBDIR)' || exit 1; done
+	for lib in libtinykg.so $(notdir $(wildcard $(BUILD)/libtinykg_cuda.so)); do \
+	  ln -srf '$(DESTDIR)$(LIBDIR)'/$$lib '$(TO)/build'/$$lib || exit 1; done
 	install -m 644 $(HEADERS) '$(DESTDIR)$(INCDIR)/tinykg'
 	for header in $(HEADERS); do install -D -m 644 $$header '$(TO)'/$$header || exit 1; done
 	rm -rf '$(TO)/lua' '$(TO)/recipes'
-	find lua recipes -name '*.lua' -exec install -D -m 644 '{}' '$(TO)/{}' ';'
+	find lua recipes \( -name '*.lua' -o -name '*.py' \) -exec install -D -m 644 '{}' '$(TO)/{}' ';'
 	install -m 644 lua/tinykg.1 '$(DESTDIR)$(MANDIR)/man1'
 	install -D -m 644 lua/completion/tinykg.bash '$(DESTDIR)$(BASH_COMPLETION)'
 	install -D -m 644 lua/completion/_tinykg '$(DESTDIR)$(ZSH_COMPLETION)'
@@ -334,7 +341,7 @@ install-built:
 # Takes away what install put there, with the same PREFIX, DESTDIR and folders.
 uninstall:
 	rm -f '$(DESTDIR)$(BINDIR)/tinykg' '$(DESTDIR)$(LUADIR)/tinykg.lua' \
-	  '$(DESTDIR)$(LIBDIR)/libtinykg.so' '$(DESTDIR)$(LIBDIR)/libtinykg_cuda.so' \
+	  '$(DESTDIR)$(LIBDIR)/libtinykg.so' '$(DESTDIR)$(LIBDIR)/$(SONAME)' '$(DESTDIR)$(LIBDIR)/libtinykg_cuda.so' \
 	  '$(DESTDIR)$(LIBDIR)/pkgconfig/tinykg.pc' '$(DESTDIR)$(MANDIR)/man1/tinykg.1'
 	rm -f '$(DESTDIR)$(BASH_COMPLETION)' '$(DESTDIR)$(ZSH_COMPLETION)' \
 	  '$(DESTDIR)$(FISH_COMPLETION)'
@@ -368,6 +375,9 @@ make check-faults    failing disks and allocations, kills, damaged files   [FULL
 make fuzz            readers fuzzed for a minute each   [SECONDS=60] [TARGET=table] [RUNS=10000000]
 make fuzz-programs   random programs over every op   [N=2000] [SEED=date] [MEANS=40]
 make check-all       all of these checks; hours
+make dist            build/tinykg-VERSION.tar.gz, the committed tree
+make rock            a source rock of it, for luarocks install
+make deb             a package for this release of Debian
 make install         into PREFIX (/usr/local) below DESTDIR (empty); make uninstall takes it away
 make clean           remove what was built
 

@@ -267,6 +267,15 @@ typedef struct tkg_kept {
 /* Describes saved value `index` (0..values-1) of the largest plan; TKG_E_RANGE outside. Its texts
  * are valid until the next run. */
 int tkg_step_kept(const tkg_step *step, int index, tkg_kept *out);
+/* What ops move through memory in a step of the plan that moves most. Bytes: of this plan on this
+ * device. Compulsory ones: that no plan of these ops does without, whatever runs in tiles.
+ * Launches: kernels, copies, memsets and calls of libraries that the device is given. */
+typedef struct tkg_moved {
+  double ops, launches, bytes, compulsory; /* ops: how many, or groups */
+} tkg_moved;
+/* Fills rows[0..tkg_op_count()], one per op and at last that of groups that run in tiles, which
+ * has their launches. TKG_E_ARGUMENT if the step has no plan yet; TKG_E_MEMORY. */
+int tkg_step_traffic(const tkg_step *step, tkg_moved *rows);
 /* Writes the largest plan, one line per node in the order they run; as tkg_tape_print. */
 int64_t tkg_step_print(const tkg_step *step, char *text, int64_t size);
 

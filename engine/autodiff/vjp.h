@@ -26,15 +26,35 @@ static inline int two(tkg_vjp *v, int op, int a, int b) {
   return record(v, (tkg_node){0}, op, a, b, -1);
 }
 
-static inline int scaled(tkg_vjp *v, int a, double factor) {
-  return record(v, (tkg_node){.f = {factor}}, TKG_OP_AFFINE, a, -1, -1);
-}
-
 /* A node with the shape of `like`, for ops whose output shape is given. */
 static inline tkg_node shaped(const tkg_node *like) {
   tkg_node node = {.rank = like->rank};
   memcpy(node.shape, like->shape, sizeof node.shape);
   return node;
+}
+
+/* What node a was broadcast from, or -1. The gradient of a sum is one number for many elements,
+ * which vjps need not make as large as those are. */
+static inline int narrow_of(const tkg_vjp *v, int a) {
+  const tkg_node *n = node_of(v, a);
+  return n->op == TKG_OP_BROADCAST ? n->in[0] : -1;
+}
+
+static inline int scaled(tkg_vjp *v, int a, double factor) {
+  const int from = narrow_of(v, a);
+  const tkg_node like = *node_of(v, a);
+  const int out = record(v, (tkg_node){.f = {factor}}, TKG_OP_AFFINE, from >= 0 ? from : a, -1, -1);
+  if (from < 0 || out < 0) return out;
+  return record(v, shaped(&like), TKG_OP_BROADCAST, out, -1, -1);
+}
+
+/* g b for a gradient g of b's shape. */
+static inline int times(tkg_vjp *v, int g, int b) {
+  const int from = narrow_of(v, g);
+  const bool same =
+      from >= 0 && node_of(v, from)->rank == node_of(v, b)->rank &&
+      !memcmp(node_of(v, g)->shape, node_of(v, b)->shape, sizeof node_of(v, b)->shape);
+  return two(v, TKG_OP_MUL, same ? from : g, b);
 }
 
 static inline int reshaped(tkg_vjp *v, int a, const tkg_node *like) {

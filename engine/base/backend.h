@@ -25,6 +25,8 @@ typedef struct tkg_call {
   void *data[TKG_MAX_INPUTS];         /* NULL for an optional input that is absent */
   void *out;                          /* may equal data[0] for ops with flag P or U */
   void *scratch;                      /* scratch_bytes(node, in) bytes, contents undefined */
+  void *order;                        /* ids_order(node, in).bytes bytes */
+  bool ordered; /* an earlier call has written the order there, for the same ids */
   const tkg_run_context *context;
   const char *where; /* the recipe's line, or NULL; valid until finish, or as long as the capture */
 } tkg_call;
@@ -40,9 +42,9 @@ typedef struct tkg_tile_call {
 } tkg_tile_call;
 
 typedef struct tkg_tiling {
-  int64_t rows, tile;
-  int chunks;   /* the rows are cut into so many: the parts of sums over rows */
-  char *memory; /* of `memories` tiles, tile_bytes each, if tiles lie in the arena */
+  int64_t rows, tile; /* rows 0: a small group, whose ops are computed as wholes, one by one */
+  int chunks;         /* the rows are cut into so many: the parts of sums over rows */
+  char *memory;       /* of `memories` tiles, tile_bytes each, if tiles lie in the arena */
   int64_t tile_bytes;
   int memories;
   double *seconds; /* NULL, or [memories, calls] zeros: what each tile memory's calls took is added;
@@ -69,7 +71,22 @@ typedef struct tkg_tile_rules {
   /* Bytes of scratch memory of a row-wise node of a group, or of a part of a sum over rows. NULL:
    * none, and as many as the result. */
   int64_t (*scratch_bytes)(const tkg_node *node, const tkg_node *const *in);
+  /* Of backends that run groups of ops on small values: elements of the largest; 0: none do. And
+   * whether a node can be in one: it needs no scratch memory there. */
+  int64_t small;
+  bool (*runs_small)(const tkg_node *node, const tkg_node *const *in);
+  /* Elements of the largest parameter whose update by Adam can be one of a group with rows = 0,
+   * all of them with the same attributes. */
+  int64_t updates;
 } tkg_tile_rules;
+
+/* The order of the ids of an input, which a kernel makes before it adds rows up by id. Calls that
+ * need the same order share it. */
+typedef struct tkg_ids_order {
+  int64_t bytes; /* 0: the node needs none */
+  int64_t n;     /* ids are below it */
+  int input;
+} tkg_ids_order;
 
 enum tkg_device_memory {
   TKG_MEMORY_HELD,
@@ -90,7 +107,8 @@ typedef struct tkg_backend {
   void (*zero)(void *memory, int64_t bytes);
   bool (*supports)(int op);
   int64_t (*scratch_bytes)(const tkg_node *node, const tkg_node *const *in);
-  int (*run)(const tkg_call *call); /* status */
+  tkg_ids_order (*ids_order)(const tkg_node *node, const tkg_node *const *in); /* NULL: none */
+  int (*run)(const tkg_call *call);                                            /* status */
   const char *(*error)(
       void); /* message of this thread's last failed run or read; NULL: tkg_error() */
 
@@ -99,6 +117,10 @@ typedef struct tkg_backend {
   const tkg_tile_rules *tiles;
   /* A status; the message then begins with the failed call's `where`. */
   int (*run_tiles)(const tkg_tile_call *calls, int n, const tkg_tiling *tiling);
+  /* How many pieces of work (kernels, copies, memsets, calls of libraries) `run_tiles` of these
+   * calls queues, or `run` of the only one without a tiling. Addresses tell alignment and are not
+   * read. NULL: one. */
+  int64_t (*launches)(const tkg_tile_call *calls, int n, const tkg_tiling *tiling);
 
   /* ---- backends that rank by products of rows without storing all scores; NULL on others ---- */
 

@@ -94,7 +94,10 @@ static int replaced_by_node(const tkg_planner *z, int i, int o) {
 
 /* ---- memory of a group ---- */
 
-static int64_t row_bytes(const tkg_node *n) { return tkg__tile_cols(n) * (int64_t)sizeof(float); }
+/* Bytes of a value in a tile of so many rows; of all of it in a small group, of 0 rows. */
+static int64_t bytes_in_tile(const tkg_node *n, int64_t rows) {
+  return rows > 0 ? rows * tkg__tile_cols(n) * (int64_t)sizeof(float) : tkg__bytes(n);
+}
 
 /* Returns the last node of the group that reads node i, i itself if none does. */
 static int last_in_group(const tkg_planner *z, const tkg_group *g, int i) {
@@ -108,7 +111,7 @@ static int last_in_group(const tkg_planner *z, const tkg_group *g, int i) {
 }
 
 /* Takes over the place of input 0 in the tile, if this node is its last reader. */
-static bool take_over_in_tile(tkg_planner *z, int i, int o, int last) {
+static bool take_over_in_tile(tkg_planner *z, int64_t rows, int i, int o, int last) {
   tkg_program *p = z->p;
   const tkg_node *n = &z->tape->nodes[i];
   int from = n->in[0];
@@ -116,7 +119,7 @@ static bool take_over_in_tile(tkg_planner *z, int i, int o, int last) {
     return false;
   for (int k = 1; k < n->inputs; k++)
     if (n->in[k] == from) return false;
-  if (row_bytes(&z->tape->nodes[from]) != row_bytes(n)) return false;
+  if (bytes_in_tile(&z->tape->nodes[from], rows) != bytes_in_tile(n, rows)) return false;
   tkg_block *block = &z->tile[p->offset[from]];
   if (block->live_to != o) return false;
   block->live_to = last;
@@ -132,8 +135,8 @@ static int pack_tile(tkg_planner *z, tkg_group *g, int64_t rows) {
     int i = p->order[o];
     if (!p->in_tile[i]) continue;
     int last = last_in_group(z, g, i);
-    if (take_over_in_tile(z, i, o, last)) continue;
-    int64_t bytes = aligned_bytes(rows * row_bytes(&z->tape->nodes[i]));
+    if (take_over_in_tile(z, rows, i, o, last)) continue;
+    int64_t bytes = aligned_bytes(bytes_in_tile(&z->tape->nodes[i], rows));
     z->tile[z->tile_count] = (tkg_block){0, bytes, o, last, TKG_KIND_TRANSIENT, false};
     p->offset[i] = z->tile_count++;
   }
@@ -149,11 +152,13 @@ static int pack_tile(tkg_planner *z, tkg_group *g, int64_t rows) {
 /* Makes the widest of the group's values that live in a tile exist as a whole. */
 static void take_out_widest(tkg_planner *z, const tkg_group *g) {
   int widest = -1;
+  int64_t most = -1;
   for (int o = g->first; o <= g->last; o++) {
     int i = z->p->order[o];
-    if (!z->p->in_tile[i]) continue;
-    if (widest < 0 || row_bytes(&z->tape->nodes[i]) > row_bytes(&z->tape->nodes[widest]))
-      widest = i;
+    int64_t bytes = bytes_in_tile(&z->tape->nodes[i], g->tile);
+    if (!z->p->in_tile[i] || bytes <= most) continue;
+    most = bytes;
+    widest = i;
   }
   z->p->in_tile[widest] = false;
   z->p->offset[widest] = -1;
@@ -167,8 +172,8 @@ static int lay_out_tile(tkg_planner *z, tkg_group *g) {
     take_out_widest(z, g);
     status = pack_tile(z, g, g->tile);
   }
-  while (!status && 2 * g->tile <= rules->tallest && 2 * g->tile_bytes <= rules->bytes &&
-         g->rows >= 2 * g->tile * rules->many)
+  while (!status && g->rows > 0 && 2 * g->tile <= rules->tallest &&
+         2 * g->tile_bytes <= rules->bytes && g->rows >= 2 * g->tile * rules->many)
     status = pack_tile(z, g, 2 * g->tile);
   return status;
 }
@@ -233,15 +238,62 @@ static int memories_of(const tkg_engine *engine, const tkg_group *g) {
   return at_once < g->chunks ? at_once : g->chunks;
 }
 
-static int64_t scratch_in_group(const tkg_planner *z, const tkg_group *g, const tkg_node *n) {
-  const tkg_tile_rules *rules = z->tape->engine->backend->tiles;
-  const tkg_node *in[TKG_MAX_INPUTS];
-  tkg__inputs_of(z->tape, n, in);
-  bool reduces = tkg__part(z->tape, n) == TKG_PART_REDUCES;
+static int64_t scratch_in_group(const tkg_program *p, const tkg_group *g, int i) {
+  const tkg_tile_rules *rules = p->tape->engine->backend->tiles;
+  const tkg_node *n = &p->tape->nodes[i], *in[TKG_MAX_INPUTS];
+  if (g->rows == 0) return 0;
+  tkg__inputs_of(p->tape, n, in);
+  bool reduces = tkg__makes_parts(p, i);
   int64_t bytes = reduces ? tkg__bytes(n) : 0;
   if (rules->scratch_bytes) bytes = rules->scratch_bytes(n, in);
   return reduces ? g->chunks * bytes : bytes;
 }
+
+int64_t tkg__scratch_bytes(const tkg_program *p, int i) {
+  const tkg_node *n = &p->tape->nodes[i], *in[TKG_MAX_INPUTS];
+  if (p->group_of[i] >= 0) return scratch_in_group(p, &p->groups[p->group_of[i]], i);
+  tkg__inputs_of(p->tape, n, in);
+  return p->tape->engine->backend->scratch_bytes(n, in);
+}
+
+/* ---- orders of ids ---- */
+
+static tkg_ids_order order_of(const tkg_planner *z, int i) {
+  const tkg_backend *backend = z->tape->engine->backend;
+  const tkg_node *n = &z->tape->nodes[i], *in[TKG_MAX_INPUTS];
+  if (!backend->ids_order || z->p->storage[i] != i || tkg__in_small_group(z->p, i))
+    return (tkg_ids_order){0};
+  tkg__inputs_of(z->tape, n, in);
+  return backend->ids_order(n, in);
+}
+
+static bool same_ids(const tkg_planner *z, int a, tkg_ids_order of_a, int b, tkg_ids_order of_b) {
+  const tkg_program *p = z->p;
+  const int v = z->tape->nodes[a].in[of_a.input], w = z->tape->nodes[b].in[of_b.input];
+  return of_a.bytes == of_b.bytes && of_a.n == of_b.n && p->storage[v] == p->storage[w] &&
+         p->shift[v] == p->shift[w];
+}
+
+/* Gives node i, at place o, the order of its ids: that of an earlier node, or memory up to the last
+ * node that can use it. */
+static void lay_out_order(tkg_planner *z, int i, int o) {
+  tkg_program *p = z->p;
+  const tkg_ids_order own = order_of(z, i);
+  if (own.bytes == 0 || p->ids_order[i] >= 0) return;
+  int last = z->time[o];
+  const int block = z->arena_count;
+  for (int r = o; r < p->order_count; r++) {
+    const int other = p->order[r];
+    const tkg_ids_order of = order_of(z, other);
+    if (of.bytes == 0 || !same_ids(z, i, own, other, of)) continue;
+    p->ids_order[other] = block;
+    p->ids_ordered[other] = other != i;
+    last = z->time[r];
+  }
+  add_block(z, own.bytes, z->time[o], last, TKG_KIND_TRANSIENT);
+}
+
+/* ---- nodes and groups ---- */
 
 static int lay_out_group(tkg_planner *z, tkg_group *g) {
   tkg_program *p = z->p;
@@ -251,10 +303,11 @@ static int lay_out_group(tkg_planner *z, tkg_group *g) {
     int i = p->order[o];
     const tkg_node *n = &z->tape->nodes[i];
     if (p->storage[i] != i) continue;
-    int64_t scratch = scratch_in_group(z, g, n);
+    int64_t scratch = scratch_in_group(p, g, i);
     if (scratch > 0) p->scratch[i] = add_block(z, scratch, g->first, g->first, TKG_KIND_TRANSIENT);
+    lay_out_order(z, i, o);
     if (p->in_tile[i]) continue;
-    bool reduces = tkg__part(z->tape, n) == TKG_PART_REDUCES;
+    bool reduces = tkg__makes_parts(p, i);
     if (p->output_of[i] < 0 && (reduces || !take_over(z, i, o)))
       p->offset[i] = add_block(z, tkg__bytes(n), g->first, z->last[i], kind_of(z, i));
   }
@@ -266,15 +319,14 @@ static int lay_out_group(tkg_planner *z, tkg_group *g) {
 
 static void lay_out_node(tkg_planner *z, int o) {
   tkg_program *p = z->p;
-  const tkg_backend *backend = z->tape->engine->backend;
   int i = p->order[o];
-  const tkg_node *n = &z->tape->nodes[i], *in[TKG_MAX_INPUTS];
-  tkg__inputs_of(z->tape, n, in);
+  const tkg_node *n = &z->tape->nodes[i];
   end_blocks(z, o);
   if (p->storage[i] == i && p->output_of[i] < 0 && !take_over(z, i, o))
     p->offset[i] = add_block(z, tkg__bytes(n), o, z->last[i], kind_of(z, i));
-  int64_t scratch = backend->scratch_bytes(n, in);
+  int64_t scratch = tkg__scratch_bytes(p, i);
   if (scratch > 0) p->scratch[i] = add_block(z, scratch, o, o, TKG_KIND_TRANSIENT);
+  lay_out_order(z, i, o);
   note_peak(z);
 }
 
@@ -285,6 +337,7 @@ static int pack(tkg_planner *z) {
   for (int i = 0; i < z->tape->n && !status; i++) {
     if (p->offset[i] >= 0 && !p->in_tile[i]) p->offset[i] = z->arena[p->offset[i]].offset;
     if (p->scratch[i] >= 0) p->scratch[i] = z->arena[p->scratch[i]].offset;
+    if (p->ids_order[i] >= 0) p->ids_order[i] = z->arena[p->ids_order[i]].offset;
   }
   for (int g = 0; g < p->group_count && !status; g++)
     p->groups[g].memory = z->arena[p->groups[g].memory].offset;

@@ -50,7 +50,7 @@ static void find_storage(tkg_planner *z) {
     const tkg_node *n = &z->tape->nodes[i];
     tkg_program *p = z->p;
     p->storage[i] = i;
-    p->offset[i] = p->scratch[i] = -1;
+    p->offset[i] = p->scratch[i] = p->ids_order[i] = -1;
     p->shift[i] = 0;
     bool view = view_of(z->tape, n, &p->shift[i]);
     if (!view && !tkg__op_is(n->op, TKG_UPDATE)) continue;
@@ -103,6 +103,34 @@ static int64_t end_key(const tkg_planner *z, int i) {
   return z->key[group < 0 ? i : z->p->groups[group].last];
 }
 
+/* Whether an update can be one of several that run together, behind everything else: of a parameter
+ * so small that its gradient may live so long. */
+static bool runs_together(const tkg_planner *z, const tkg_node *n) {
+  const tkg_tile_rules *rules = z->tape->engine->backend->tiles;
+  return z->p->tiled && !z->p->checked && rules && n->op == TKG_OP_ADAM &&
+         tkg__count(n) <= rules->updates;
+}
+
+/* Makes groups of the updates at the end of the order that can run together. */
+static void group_updates(tkg_planner *z) {
+  tkg_program *p = z->p;
+  const tkg_node *before = NULL;
+  int members = 0;
+  for (int o = p->order_count; o-- > 0;) {
+    const tkg_node *n = &z->tape->nodes[p->order[o]];
+    if (!tkg__op_is(n->op, TKG_UPDATE) || !runs_together(z, n)) return;
+    const bool same = before && memcmp(before->f, n->f, sizeof n->f) == 0 &&
+                      memcmp(before->i, n->i, sizeof n->i) == 0;
+    if (!same || members == z->tape->engine->backend->tiles->most_nodes) {
+      p->groups[p->group_count++] = (tkg_group){.rows = 0};
+      members = 0;
+    }
+    p->group_of[p->order[o]] = p->group_count - 1;
+    members++;
+    before = n;
+  }
+}
+
 /* Puts each update right behind the last reader of its parameter and the last of its inputs. In a
  * checked step, in which any gradient may turn out not to be finite, it comes behind everything. */
 static void add_updates(tkg_planner *z) {
@@ -111,7 +139,8 @@ static void add_updates(tkg_planner *z) {
     const tkg_node *n = &z->tape->nodes[i];
     if (!z->needed[i] || !tkg__op_is(n->op, TKG_UPDATE)) continue;
     int reader = z->last[p->storage[n->in[0]]];
-    int64_t at = p->checked ? STEP * (int64_t)z->tape->n : reader < 0 ? -STEP : end_key(z, reader);
+    const bool last = p->checked || runs_together(z, n);
+    int64_t at = last ? STEP * (int64_t)z->tape->n : reader < 0 ? -STEP : end_key(z, reader);
     for (int k = 1; k < n->inputs; k++) {
       int v = p->storage[n->in[k]];
       if (z->tape->nodes[v].op == TKG_OP_LEAF) continue;
@@ -122,6 +151,7 @@ static void add_updates(tkg_planner *z) {
     p->order[p->order_count++] = i;
   }
   sort_by_key(p->order, p->order_count, z->key);
+  group_updates(z);
 }
 
 /* ---- late gradients ---- */
@@ -255,13 +285,13 @@ static bool allocate(tkg_planner *z) {
   tkg_program *p = z->p;
   size_t n = (size_t)p->tape->n + 1;
   p->order = calloc(4 * n, sizeof *p->order);
-  p->offset = calloc(3 * n, sizeof *p->offset);
+  p->offset = calloc(4 * n, sizeof *p->offset);
   p->groups = calloc(n, sizeof *p->groups);
-  p->in_tile = calloc(n, sizeof *p->in_tile);
+  p->in_tile = calloc(2 * n, sizeof *p->in_tile);
   z->needed = calloc(n, sizeof *z->needed);
   z->time = calloc(2 * n, sizeof *z->time);
   z->key = calloc(n, sizeof *z->key);
-  z->arena = calloc(3 * n, sizeof *z->arena);
+  z->arena = calloc(4 * n, sizeof *z->arena);
   z->tile = calloc(n, sizeof *z->tile);
   if (!p->order || !p->offset || !p->groups || !p->in_tile || !z->needed || !z->time || !z->key ||
       !z->arena || !z->tile)
@@ -271,6 +301,8 @@ static bool allocate(tkg_planner *z) {
   p->output_of = p->order + 3 * n;
   p->shift = p->offset + n;
   p->scratch = p->offset + 2 * n;
+  p->ids_order = p->offset + 3 * n;
+  p->ids_ordered = p->in_tile + n;
   z->last = z->time + n;
   return true;
 }

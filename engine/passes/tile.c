@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "small_groups.h"
 
 enum { FEW = 8 }; /* a node with so many times fewer rows may run before a group */
 enum { LONGER = 4 };
@@ -29,6 +30,7 @@ static const tkg_tile_rules *rules_of(const tkg_tape *tape) { return tape->engin
 static bool is_list(const tkg_tape *tape, const tkg_node *n) {
   const int64_t count = tkg__count(n);
   bool list = rules_of(tape)->most_bytes > 0 && n->dtype == TKG_F32 && n->rank < 2;
+  list = list && count > rules_of(tape)->small;
   for (int k = 0; k < n->inputs && list; k++) {
     const tkg_node *x = &tape->nodes[n->in[k]];
     list = x->dtype == TKG_F32 && (tkg__count(x) == 1 || (x->rank < 2 && tkg__count(x) == count));
@@ -51,6 +53,15 @@ bool tkg__aligned(const tkg_tape *tape, const tkg_node *n, int k) {
   tkg__inputs_of(tape, n, in);
   if (is_list(tape, n)) return tkg__count(in[k]) == tkg__count(n);
   return tkg__row_access(n, in, k) != TKG_ACCESS_WHOLE;
+}
+
+bool tkg__in_small_group(const tkg_program *p, int i) {
+  return p->group_of[i] >= 0 && p->groups[p->group_of[i]].rows == 0;
+}
+
+bool tkg__makes_parts(const tkg_program *p, int i) {
+  return p->group_of[i] >= 0 && !tkg__in_small_group(p, i) &&
+         tkg__part(p->tape, &p->tape->nodes[i]) == TKG_PART_REDUCES;
 }
 
 static int64_t rows_of(const tkg_tape *tape, const tkg_node *n, enum tkg_part part) {
@@ -163,6 +174,22 @@ static bool waits_to_replace(const grouping *z, int o, const tkg_node *n) {
   return reads_whole(z, v, o) && !read_after(z, v, o + 1);
 }
 
+/* Whether the node is a sum over a graph of backward, larger than what it reads, none of it of the
+ * group being made: alone, it can be made as late as its first reader (plan.c). */
+static bool can_be_late(const grouping *z, int i) {
+  const tkg_node *n = &z->tape->nodes[i];
+  int64_t held = 0;
+  if (i < z->p->forward || strncmp(tkg__ops[n->op].rows, "ww", 2) != 0 ||
+      tkg__op_is(n->op, TKG_BASE))
+    return false;
+  for (int k = 0; k < n->inputs; k++) {
+    const tkg_node *x = &z->tape->nodes[z->p->storage[n->in[k]]];
+    if (made_here(z, n->in[k])) return false;
+    if (x->op != TKG_OP_LEAF && x->dtype == TKG_F32) held += tkg__bytes(x);
+  }
+  return held > 0 && 2 * held < tkg__bytes(n);
+}
+
 /* Whether the node, at place o, can run in the group being made: it reads row by row what the group
  * makes. A group ends where rows are added to a sum over a graph that frees what it read: of the
  * two matrices that a layer's gradient is passed on by, one is then gone before the next two. In a
@@ -170,6 +197,7 @@ static bool waits_to_replace(const grouping *z, int o, const tkg_node *n) {
 static bool joins(const grouping *z, int o, int64_t rows) {
   const tkg_node *n = &z->tape->nodes[z->p->order[o]];
   bool joins = z->nodes > 0 && rows == z->rows && z->members < z->rules->most_nodes;
+  if (joins && can_be_late(z, z->p->order[o])) joins = !can_be_late(z, z->p->order[z->first]);
   if (joins && tkg__op_is(n->op, TKG_BASE)) joins = !frees_as_much(z, o, n);
   if (joins && tkg__forward_only(z->p)) joins = !waits_to_replace(z, o, n);
   for (int k = 0; joins && k < n->inputs; k++) joins = !needs_whole(z, n, k);
@@ -306,19 +334,36 @@ static void add_node(grouping *z, int o) {
   add_to_group(z, o);
 }
 
+/* Nodes of few rows that were moved before a group can form groups of their own. */
+static void group_rest(grouping *z) {
+  const tkg_program *p = z->p;
+  for (int o = 0; o < p->order_count; o++) {
+    if (p->group_of[p->order[o]] < 0) {
+      add_to_group(z, o);
+      continue;
+    }
+    close_group(z, o);
+    z->first = o + 1;
+  }
+  close_group(z, p->order_count);
+}
+
 /* ---- values that exist in tiles only ---- */
 
-/* A value exists in tiles only if all its readers are in its group and read it row by row. */
+/* A value exists in tiles only if all its readers are in its group and read it row by row, or as
+ * they like in a small group. */
 static void find_inside(tkg_program *p, const bool *needed) {
   const tkg_tape *tape = p->tape;
   for (int i = 0; i < tape->n; i++)
-    p->in_tile[i] = p->group_of[i] >= 0 && tape->nodes[i].dtype == TKG_F32 &&
-                    tkg__part(tape, &tape->nodes[i]) == TKG_PART_ROWS;
+    p->in_tile[i] =
+        p->group_of[i] >= 0 && tape->nodes[i].dtype == TKG_F32 &&
+        (tkg__in_small_group(p, i) || tkg__part(tape, &tape->nodes[i]) == TKG_PART_ROWS);
   for (int i = 0; i < tape->n; i++) {
     const tkg_node *n = &tape->nodes[i];
     for (int k = 0; needed[i] && k < n->inputs; k++) {
       int v = n->in[k];
-      if (p->group_of[v] < 0 || p->group_of[i] != p->group_of[v] || !tkg__aligned(tape, n, k))
+      if (p->group_of[v] < 0 || p->group_of[i] != p->group_of[v] ||
+          (!tkg__in_small_group(p, i) && !tkg__aligned(tape, n, k)))
         p->in_tile[p->storage[v]] = false;
     }
   }
@@ -336,6 +381,8 @@ int tkg__tile(tkg_program *p, const bool *needed) {
   bool ok = z.made && z.early && z.later;
   for (int o = 0; ok && o < p->order_count; o++) add_node(&z, o);
   if (ok) close_group(&z, p->order_count);
+  if (ok) group_rest(&z);
+  if (ok && z.rules->small > 0) tkg__group_small(p, z.later, z.early);
   if (ok && !p->checked) find_inside(p, needed);
   free(z.made);
   free(z.early);

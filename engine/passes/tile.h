@@ -20,6 +20,10 @@ enum tkg_part tkg__part(const tkg_tape *tape, const tkg_node *n);
 /* Columns of a value in a tile: a list of numbers has one. */
 static inline int64_t tkg__tile_cols(const tkg_node *n) { return n->rank < 2 ? 1 : tkg__cols(n); }
 
+/* Whether node i of a plan runs in a small group; whether its group makes parts of its sum. */
+bool tkg__in_small_group(const tkg_program *p, int i);
+bool tkg__makes_parts(const tkg_program *p, int i);
+
 /* Whether such a node reads its input k row by row. */
 bool tkg__aligned(const tkg_tape *tape, const tkg_node *n, int k);
 

@@ -4,7 +4,9 @@
  * some of them. */
 #include <string.h>
 
+#include "base/error.h"
 #include "base/text.h"
+#include "passes/plan_traffic.h"
 #include "passes/traffic.h"
 #include "step.h"
 
@@ -94,6 +96,23 @@ int tkg_step_kept(const tkg_step *step, int index, tkg_kept *out) {
                     v->readers,
                     {0}};
   memcpy(out->shape, v->shape.shape, sizeof out->shape);
+  return TKG_OK;
+}
+
+int tkg_step_traffic(const tkg_step *step, tkg_moved *rows) {
+  TKG__NEEDS(step && rows, TKG_E_ARGUMENT);
+  tkg_moved found[TKG_OP_COUNT + 1];
+  double most = -1;
+  if (step->cache.count == 0) return tkg__fail(TKG_E_ARGUMENT, "traffic: the step has no plan yet");
+  for (int k = 0; k < step->cache.count; k++) {
+    const int status = tkg__plan_traffic(&step->cache.plans[k]->program, found);
+    if (status) return status;
+    double bytes = 0;
+    for (int row = 0; row <= TKG_TRAFFIC_TILES; row++) bytes += found[row].bytes;
+    if (bytes <= most) continue;
+    most = bytes;
+    memcpy(rows, found, sizeof found);
+  }
   return TKG_OK;
 }
 

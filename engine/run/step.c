@@ -175,6 +175,8 @@ static tkg_call call_of(const run *r, int i) {
     call.data[k] = address(r, n->in[k]);
   }
   if (p->scratch[i] >= 0) call.scratch = r->step->engine->arena + p->scratch[i];
+  if (p->ids_order[i] >= 0) call.order = r->step->engine->arena + p->ids_order[i];
+  call.ordered = p->ids_ordered[i];
   return call;
 }
 
@@ -217,7 +219,7 @@ static tkg_tile_call tile_call_of(const run *r, int i) {
     t.call.data[k] = (void *)(intptr_t)p->offset[n->in[k]];
   }
   if (t.out_in_tile) t.call.out = (void *)(intptr_t)p->offset[i];
-  t.reduces = !t.out_in_tile && tkg__part(p->tape, n) == TKG_PART_REDUCES;
+  t.reduces = !t.out_in_tile && tkg__makes_parts(p, i);
   return t;
 }
 

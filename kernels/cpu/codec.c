@@ -1,16 +1,21 @@
 /* The codec's kernels; shared/codec.h has the format and the reasons.
  *
  * A matrix is worked through in tiles of at most TILE elements, which stay in the first cache:
- * several rows, or a piece of a long one. The noise of a tile is made at once: affine noise from
- * the numbers of columns, drawn once per call, and a word per row; of independent noise, the Philox
- * blocks of consecutive rows follow each other. Each row is quantized to one
- * byte per code; then the bytes are packed. Choosing a row's pair takes a few float operations in a
- * fixed order, all else is integers: every instruction set writes the same bytes. */
+ * several rows, or a piece of a long one. The noise of a tile is made at once: of affine noise a
+ * word per row, beside the numbers of columns, drawn once per call; of independent noise, the
+ * Philox blocks of consecutive rows follow each other. Each row is quantized to one byte per code;
+ * then the bytes are packed. Choosing a row's pair takes a few float operations in a fixed order,
+ * all else is integers: every instruction set writes the same bytes.
+ *
+ * Rows are short: what is done once per row takes as long as what is done per element. So ends of
+ * rows are found for sixteen columns at a time and folded for many rows at once, and the widths
+ * that models have are constants of the loops. */
 #include "codec.h"
 
 #include <string.h>
 
 #include "philox_fill.h"
+#include "row_range.h"
 
 enum { TILE = 2048 };
 
@@ -21,14 +26,15 @@ typedef struct tile {
 } tile;
 
 enum { TILE_ROWS = TILE / 8, DRAWN = 4 * TKG__BLOCKS }; /* DRAWN: words in a vector of blocks */
-enum { MIXED = 64 };
 
 typedef struct tile_data {
-  _Alignas(64) uint16_t noise[TILE];
-  _Alignas(64) uint16_t columns[TILE]; /* affine noise: numbers of columns, words of rows */
+  _Alignas(64) uint16_t noise[TILE]; /* numbers of elements; of columns alone if it is affine */
   _Alignas(64) uint8_t codes[TILE];
-  _Alignas(64) uint32_t words[TILE_ROWS + 4 + DRAWN];
+  _Alignas(64) uint32_t drawn[TILE_ROWS + 4 + DRAWN];
+  _Alignas(64) int32_t low[RANGE_ENDS * TILE_ROWS], high[RANGE_ENDS * TILE_ROWS];
+  const uint32_t *words; /* by which a row's numbers differ from those of its noise */
   uint32_t pairs[TILE_ROWS];
+  float zero[TILE_ROWS], scale[TILE_ROWS];
   int64_t noise_stride; /* from one row's noise to the next one's; 0: all have the same */
   int64_t columns_at;   /* the first of them; -1: none yet */
 } tile_data;
@@ -51,6 +57,7 @@ static inline tile piece(int64_t row, int64_t rows, int64_t col, int64_t cols) {
 /* Noise of rounding to nearest is not drawn: always a half. */
 static void begin_noise(const tkg_codec *codec, tile_data *data) {
   for (int64_t i = 0; i < TILE && codec->rounding == TKG_ROUND_NEAREST; i++) data->noise[i] = 32768;
+  data->words = NULL;
   data->noise_stride = 0;
   data->columns_at = -1;
 }
@@ -58,34 +65,15 @@ static void begin_noise(const tkg_codec *codec, tile_data *data) {
 static void draw_columns(const tkg_codec *codec, const tile *t, tile_data *data) {
   if (data->columns_at == t->col) return;
   tkg__philox_fill(codec->seed, tkg__codec_col_block(t->col), t->stride / 8, codec->step,
-                   codec->stream, data->columns);
+                   codec->stream, data->noise);
   data->columns_at = t->col;
-}
-
-/* Makes a row's numbers (tkg__codec_affine) of `count` columns, in 16 bits: a register has 32. */
-static inline void mix(const uint16_t *restrict columns, uint32_t word, int64_t count,
-                       uint16_t *restrict noise) {
-  const uint16_t factor = (uint16_t)(word | 1), add = (uint16_t)(word >> 16);
-#pragma omp simd
-  for (int64_t i = 0; i < count; i++) noise[i] = (uint16_t)((uint32_t)columns[i] * factor + add);
-}
-
-/* Goes down the rows with as many columns as stay in registers. */
-static void mix_rows(const uint16_t *columns, const uint32_t *words, int64_t rows, int64_t stride,
-                     uint16_t *noise) {
-  int64_t c = 0;
-  for (; c + MIXED <= stride; c += MIXED)
-    for (int64_t r = 0; r < rows; r++) mix(columns + c, words[r], MIXED, noise + r * stride + c);
-  for (int64_t r = 0; r < rows && c < stride; r++)
-    mix(columns + c, words[r], stride - c, noise + r * stride + c);
 }
 
 static void draw_affine(const tkg_codec *codec, const tile *t, tile_data *data) {
   draw_columns(codec, t, data);
   tkg__philox_fill(codec->seed, tkg__codec_row_block(t->row), (t->row % 4 + t->rows + 3) / 4,
-                   codec->step, codec->stream, data->words);
-  mix_rows(data->columns, data->words + t->row % 4, t->rows, t->stride, data->noise);
-  data->noise_stride = t->stride;
+                   codec->step, codec->stream, data->drawn);
+  data->words = data->drawn + t->row % 4;
 }
 
 static void draw_independent(const tkg_codec *codec, const tile *t, int64_t cols, tile_data *data) {
@@ -101,50 +89,99 @@ static void draw_noise(const tkg_codec *codec, const tile *t, int64_t cols, tile
     draw_independent(codec, t, cols, data);
 }
 
-/* --- pairs --- */
-
-static inline void find_range(const float *restrict x, int64_t cols, float *min, float *max) {
-  int32_t low = INT32_MAX, high = INT32_MIN;
-#pragma omp simd reduction(min : low) reduction(max : high)
-  for (int64_t i = 0; i < cols; i++) {
-    int32_t order = tkg__float_order((int32_t)v_bits(x[i]));
-    low = order < low ? order : low;
-    high = order > high ? order : high;
-  }
-  *min = v_float((uint32_t)tkg__float_order(low));
-  *max = v_float((uint32_t)tkg__float_order(high));
+/* The word of row r that makes numbers of elements; 0 leaves them as they are. */
+TKG_INLINE uint32_t word_of(const tile_data *data, int64_t r) {
+  return data->words ? data->words[r] : 0;
 }
 
-static void choose_pairs(int bits, const float *x, int64_t rows, int64_t cols, uint32_t *pairs) {
+/* The number of an element (tkg__codec_affine), in 16 bits: a register has 32. */
+TKG_INLINE uint16_t number_of(uint16_t noise, uint16_t factor, uint16_t add) {
+  return (uint16_t)((uint32_t)noise * factor + add);
+}
+
+/* --- pairs --- */
+
+TKG_INLINE void choose_pairs(int bits, const float *x, int64_t rows, int64_t cols,
+                             tile_data *data) {
   float min[TILE_ROWS], max[TILE_ROWS];
-  for (int64_t r = 0; r < rows; r++) find_range(x + r * cols, cols, min + r, max + r);
-  for (int64_t r = 0; r < rows; r++) pairs[r] = tkg__codec_choose(bits, min[r], max[r]);
+  for (int64_t r = 0; r < rows; r++)
+    find_range(x + r * cols, cols, data->low + RANGE_ENDS * r, data->high + RANGE_ENDS * r);
+  for (int64_t r = 0; r < rows; r++) {
+    min[r] = range_least(data->low + RANGE_ENDS * r);
+    max[r] = range_most(data->high + RANGE_ENDS * r);
+  }
+  for (int64_t r = 0; r < rows; r++) data->pairs[r] = tkg__codec_choose(bits, min[r], max[r]);
+  for (int64_t r = 0; r < rows; r++) {
+    const tkg__codec_pair pair = tkg__codec_pair_of(data->pairs[r]);
+    data->zero[r] = pair.zero;
+    data->scale[r] = pair.step > 0 ? 65536.0f / pair.step : pair.step;
+  }
 }
 
 /* --- codes, one per byte --- */
 
+/* What quantizing a row takes beside its elements. */
+typedef struct row_code {
+  float zero, scale;
+  uint16_t factor, add; /* from numbers of noise to those of the row */
+  int32_t top;
+} row_code;
+
+TKG_INLINE row_code row_code_of(const tile_data *data, int64_t r, int32_t top) {
+  const uint32_t word = word_of(data, r);
+  return (row_code){data->zero[r], data->scale[r], (uint16_t)(word | 1), (uint16_t)(word >> 16),
+                    top};
+}
+
 /* v = (x - zero) / step with 16 fractional bits is not negative, as zero <= x. Rounding can take it
  * past the top code, which would change the neighbour's bits, so it is clamped. */
-static inline void quantize(const float *restrict x, int64_t cols, int bits, tkg__codec_pair pair,
-                            const uint16_t *restrict noise, uint8_t *restrict codes) {
-  const int32_t top = ((1 << bits) - 1) << 16;
-  const float zero = pair.zero, scale = pair.step > 0 ? 65536.0f / pair.step : 0.0f;
+TKG_INLINE uint8_t quantized(float x, uint16_t noise, const row_code *row) {
+  const int32_t v = (int32_t)((x - row->zero) * row->scale + 0.5F);
+  return (uint8_t)(((v < row->top ? v : row->top) + number_of(noise, row->factor, row->add)) >> 16);
+}
+
+/* The same of a register of columns. */
+TKG_INLINE void quantize_register(const float *x, const uint16_t *noise, const row_code *row,
+                                  uint8_t *codes) {
+  typedef uint8_t bytes __attribute__((vector_size(WIDTH)));
+  const wide v = (wide_load(x) - row->zero) * row->scale + 0.5F;
+  const range_ints q =
+      range_min(__builtin_convertvector(v, range_ints), (range_ints){0} + row->top);
+  const wide_halves n = *(const wide_halves *)noise * row->factor + row->add;
+  const bytes out =
+      __builtin_convertvector((q + __builtin_convertvector(n, range_ints)) >> 16, bytes);
+  memcpy(codes, &out, sizeof out);
+}
+
+/* Compilers turn loops over whole AVX-512 registers of codes into the fewest instructions, and what
+ * is left into poor ones. */
+#if defined(__AVX512F__)
+enum { CODES_AT_ONCE = 64 };
+#else
+enum { CODES_AT_ONCE = 1 };
+#endif
+
+TKG_INLINE void quantize(const float *restrict x, int64_t cols, const row_code *of,
+                         const uint16_t *restrict noise, uint8_t *restrict codes) {
+  const row_code row = *of;
+  const int64_t many = cols / CODES_AT_ONCE * CODES_AT_ONCE;
+  int64_t i = many;
 #pragma omp simd
-  for (int64_t i = 0; i < cols; i++) {
-    int32_t v = (int32_t)((x[i] - zero) * scale + 0.5f);
-    v = v < top ? v : top;
-    codes[i] = (uint8_t)((v + noise[i]) >> 16);
-  }
+  for (int64_t j = 0; j < many; j++) codes[j] = quantized(x[j], noise[j], &row);
+  for (; i + WIDTH <= cols; i += WIDTH) quantize_register(x + i, noise + i, &row, codes + i);
+  for (; i < cols; i++) codes[i] = quantized(x[i], noise[i], &row);
 }
 
 /* q - u in units of 2^-17; `dither` is a constant where this is inlined. */
-static inline void restore(const uint8_t *restrict codes, const uint16_t *restrict noise,
-                           int64_t cols, int dither, tkg__codec_pair pair, float *restrict x) {
+TKG_INLINE void restore(const uint8_t *restrict codes, const uint16_t *restrict noise,
+                        uint32_t word, int64_t cols, int dither, tkg__codec_pair pair,
+                        float *restrict x) {
   const float zero = pair.zero, unit = pair.step * 0x1p-17f;
+  const uint16_t factor = (uint16_t)(word | 1), add = (uint16_t)(word >> 16);
 #pragma omp simd
   for (int64_t i = 0; i < cols; i++) {
     int32_t q = codes[i] << 17;
-    if (dither) q += 65535 - 2 * noise[i];
+    if (dither) q += 65535 - 2 * number_of(noise[i], factor, add);
     x[i] = zero + (float)q * unit;
   }
 }
@@ -259,16 +296,17 @@ static void unpack_tile(int bits, const tile *t, int64_t row_bytes, const uint8_
 /* --- tiles --- */
 
 /* `x` and `packed` are those of the tile's first element, data->pairs of its rows. */
-static void encode_tile(const tkg_codec *codec, const tile *t, const float *x, int64_t cols,
-                        uint8_t *packed, tile_data *data) {
+TKG_INLINE void encode_tile(const tkg_codec *codec, const tile *t, const float *x, int64_t cols,
+                            uint8_t *packed, tile_data *data) {
   const int bits = codec->bits;
+  const int32_t top = ((1 << bits) - 1) << 16;
   const int64_t room = bits == 8 ? t->cols : t->stride; /* of a row's codes */
   draw_noise(codec, t, cols, data);
   for (int64_t r = 0; r < t->rows; r++) {
     uint8_t *codes = bits == 8 ? packed + r * cols : data->codes + r * t->stride;
-    tkg__codec_pair pair = tkg__codec_pair_of(data->pairs[r]);
-    if (pair.step == pair.step) {
-      quantize(x + r * cols, t->cols, bits, pair, data->noise + r * data->noise_stride, codes);
+    if (data->zero[r] == data->zero[r]) {
+      const row_code row = row_code_of(data, r, top);
+      quantize(x + r * cols, t->cols, &row, data->noise + r * data->noise_stride, codes);
       for (int64_t c = t->cols; c < room; c++) codes[c] = 0;
     } else {
       memset(codes, 0, (size_t)room);
@@ -277,25 +315,27 @@ static void encode_tile(const tkg_codec *codec, const tile *t, const float *x, i
   pack_tile(bits, t, tkg__codec_row_bytes(bits, cols), data->codes, packed);
 }
 
-static void decode_tile(const tkg_codec *codec, const tile *t, const uint8_t *packed, int64_t cols,
-                        float *x, tile_data *data) {
+TKG_INLINE void decode_tile(const tkg_codec *codec, const tile *t, const uint8_t *packed,
+                            int64_t cols, float *x, tile_data *data) {
   const int dither = tkg__codec_dithers(codec->rounding);
   if (dither) draw_noise(codec, t, cols, data);
   unpack_tile(codec->bits, t, tkg__codec_row_bytes(codec->bits, cols), packed, data->codes);
   for (int64_t r = 0; r < t->rows; r++) {
     const uint8_t *codes = codec->bits == 8 ? packed + r * cols : data->codes + r * t->stride;
-    tkg__codec_pair pair = tkg__codec_pair_of(data->pairs[r]);
+    const tkg__codec_pair pair = tkg__codec_pair_of(data->pairs[r]);
     if (dither)
-      restore(codes, data->noise + r * data->noise_stride, t->cols, 1, pair, x + r * cols);
+      restore(codes, data->noise + r * data->noise_stride, word_of(data, r), t->cols, 1, pair,
+              x + r * cols);
     else
-      restore(codes, NULL, t->cols, 0, pair, x + r * cols);
+      restore(codes, NULL, 0, t->cols, 0, pair, x + r * cols);
   }
 }
 
 /* --- matrices --- */
 
-static void encode(const tkg_codec *codec, const float *x, int64_t cols, int64_t rows_total,
-                   int64_t row_begin, int64_t row_end, uint8_t *packed) {
+TKG_INLINE void encode_rows(int64_t cols, const tkg_codec *codec, const float *x,
+                            int64_t rows_total, int64_t row_begin, int64_t row_end,
+                            uint8_t *packed) {
   const int64_t row_bytes = tkg__codec_row_bytes(codec->bits, cols);
   const int64_t pair_offset = tkg__codec_pair_offset(codec->bits, rows_total, cols);
   const int64_t step = rows_per_tile(cols);
@@ -303,7 +343,7 @@ static void encode(const tkg_codec *codec, const float *x, int64_t cols, int64_t
   begin_noise(codec, &data);
   for (int64_t row = row_begin; row < row_end; row += step) {
     int64_t rows = smaller(step, row_end - row);
-    choose_pairs(codec->bits, x + row * cols, rows, cols, data.pairs);
+    choose_pairs(codec->bits, x + row * cols, rows, cols, &data);
     memcpy(packed + pair_offset + 4 * row, data.pairs, (size_t)rows * 4);
     for (int64_t col = 0; col < cols; col += TILE) {
       tile t = piece(row, rows, col, cols);
@@ -316,8 +356,8 @@ static void encode(const tkg_codec *codec, const float *x, int64_t cols, int64_t
     memset(packed + end, 0, (size_t)(pair_offset - end));
 }
 
-static void decode(const tkg_codec *codec, const uint8_t *packed, int64_t cols, int64_t rows_total,
-                   int64_t row_begin, int64_t row_end, float *x) {
+TKG_INLINE void decode_rows(int64_t cols, const tkg_codec *codec, const uint8_t *packed,
+                            int64_t rows_total, int64_t row_begin, int64_t row_end, float *x) {
   const int64_t row_bytes = tkg__codec_row_bytes(codec->bits, cols);
   const uint8_t *pairs = packed + tkg__codec_pair_offset(codec->bits, rows_total, cols);
   const int64_t step = rows_per_tile(cols);
@@ -333,6 +373,32 @@ static void decode(const tkg_codec *codec, const uint8_t *packed, int64_t cols, 
                   x + (row - row_begin) * cols + col, &data);
     }
   }
+}
+
+/* Calls a function that is inlined once for each of these widths, and for all others. */
+#define EACH_WIDTH(function, cols, ...)                                                            \
+  switch (cols) {                                                                                  \
+  case 16:                                                                                         \
+    function(16, __VA_ARGS__);                                                                     \
+    break;                                                                                         \
+  case 32:                                                                                         \
+    function(32, __VA_ARGS__);                                                                     \
+    break;                                                                                         \
+  case 64:                                                                                         \
+    function(64, __VA_ARGS__);                                                                     \
+    break;                                                                                         \
+  default:                                                                                         \
+    function(cols, __VA_ARGS__);                                                                   \
+  }
+
+static void encode(const tkg_codec *codec, const float *x, int64_t cols, int64_t rows_total,
+                   int64_t row_begin, int64_t row_end, uint8_t *packed) {
+  EACH_WIDTH(encode_rows, cols, codec, x, rows_total, row_begin, row_end, packed)
+}
+
+static void decode(const tkg_codec *codec, const uint8_t *packed, int64_t cols, int64_t rows_total,
+                   int64_t row_begin, int64_t row_end, float *x) {
+  EACH_WIDTH(decode_rows, cols, codec, packed, rows_total, row_begin, row_end, x)
 }
 
 static void sign_mask(const float *x, int64_t n_begin, int64_t n_end, uint8_t *mask) {

@@ -48,6 +48,8 @@ static int full_run(const tkg_call *c, int64_t begin, int64_t end) {
 
 /* --- two inputs that broadcast -----------------------------------------------------------------*/
 
+enum { SHORT_RUN = 16 }; /* columns that many models have */
+
 /* One run along the innermost dimension. Steps are 0 or 1, not both 0. */
 TKG_INLINE void binary_loop(int op, float *out, const float *a, int64_t step_a, const float *b,
                             int64_t step_b, int64_t n) {
@@ -72,8 +74,12 @@ TKG_INLINE void binary_broadcast(int op, const tkg_call *c, int64_t first, int64
   float *out = c->out;
   while (first < last) {
     int64_t n = flat_run(&v, &w, last - first);
-    binary_loop(op, out + first, a + w.offset[0], v.stride[0][0], b + w.offset[1], v.stride[0][1],
-                n);
+    if (n == SHORT_RUN) /* as a constant: else beginning the loop would take longer than it */
+      binary_loop(op, out + first, a + w.offset[0], v.stride[0][0], b + w.offset[1], v.stride[0][1],
+                  SHORT_RUN);
+    else
+      binary_loop(op, out + first, a + w.offset[0], v.stride[0][0], b + w.offset[1], v.stride[0][1],
+                  n);
     flat_advance(&v, &w, n);
     first += n;
   }

@@ -11,6 +11,7 @@
 
 #include "cpu/dispatch/gemm.h"
 #include "ids.h"
+#include "indexed_gemm.h"
 #include "isa.h"
 #include "kernel.h"
 
@@ -105,11 +106,31 @@ static int multiply(const grouped *s, const float *left, int64_t n, int32_t kind
   return TKG_OK;
 }
 
+/* The same where rows lie; constants are widths that models have. */
+static void multiply_in_place(const grouped *s, const int32_t *order, int64_t n, int32_t kind,
+                              float *out) {
+  float transposed[INDEXED_MOST * INDEXED_MOST];
+  const float *w = s->y + kind * s->d * s->k;
+  for (int64_t l = 0; s->transposed && l < s->d; l++)
+    for (int64_t j = 0; j < s->k; j++) transposed[l * s->k + j] = w[j * s->d + l];
+  if (s->transposed) w = transposed;
+  if (s->d == 16 && s->k == 16)
+    multiply_indexed_rows(s->x, order, n, w, 16, 16, out);
+  else
+    multiply_indexed_rows(s->x, order, n, w, s->d, s->k, out);
+}
+
 static int multiply_block(const grouped *s, int64_t first, int64_t n, float *out) {
   int32_t *order = s->order + first;
   float *left = s->left + first * s->d, *right = s->right + first * s->k;
   for (int64_t i = 0; i < n; i++) order[i] = (int32_t)(first + i);
   sort_positions(s->ids, s->kinds, n, order, s->spare + first);
+  const bool in_place = is_indexed(s->d, s->k);
+  for (int64_t i = 0, end; in_place && i < n; i = end) {
+    end = group_end(s, order, i, n);
+    multiply_in_place(s, order + i, end - i, s->ids[order[i]], out);
+  }
+  if (in_place) return TKG_OK;
   gather_rows(s->x, order, n, s->d, left);
   for (int64_t i = 0, end; i < n; i = end) {
     end = group_end(s, order, i, n);
@@ -158,6 +179,18 @@ static int64_t own_positions(const grouped *s, int64_t begin, int64_t end, int64
   return n;
 }
 
+/* The sums of n sorted positions, of rows where they lie. */
+static void sum_in_place(const grouped *s, const int32_t *order, int64_t n, float *out) {
+  for (int64_t i = 0, end; i < n; i = end) {
+    end = group_end(s, order, i, n);
+    float *of_kind = out + s->ids[order[i]] * s->d * s->k;
+    if (s->d == 16 && s->k == 16)
+      outer_indexed_rows(s->x, s->y, order + i, end - i, 16, 16, of_kind);
+    else
+      outer_indexed_rows(s->x, s->y, order + i, end - i, s->d, s->k, of_kind);
+  }
+}
+
 static int grouped_outer(const tkg_call *c, int64_t begin, int64_t end) {
   const grouped s = grouped_of(c);
   float *out = c->out;
@@ -171,6 +204,10 @@ static int grouped_outer(const tkg_call *c, int64_t begin, int64_t end) {
   const int d = (int)s.d, k = (int)s.k;
   memset(out + begin * s.d * s.k, 0, (size_t)((end - begin) * s.d * s.k) * sizeof *out);
   if (n == 0 || d == 0 || k == 0) return TKG_OK;
+  if (is_indexed(s.d, s.k)) {
+    sum_in_place(&s, order, n, out);
+    return TKG_OK;
+  }
   gather_rows(s.x, order, n, s.d, left);
   gather_rows(s.y, order, n, s.k, right);
   for (int64_t i = 0, last; i < n && !status; i = last) {

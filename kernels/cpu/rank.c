@@ -76,14 +76,25 @@ static const float *items_of(const block *b, const tkg_ranked_part *part, int64_
   return b->items;
 }
 
+/* Products of so few columns need no buffers of the BLAS library, which are large. */
+static int multiply(const block *b, int cols, const float *users, const float *items, int64_t n,
+                    bool adds) {
+  for (int64_t i = 0; i < n; i += TKG_NARROW) {
+    const int some = n - i < TKG_NARROW ? (int)(n - i) : TKG_NARROW;
+    const tkg_gemm product = {(int)b->n, some, cols, false, true, cols, cols, adds};
+    const int status = tkg__gemm_columns(&product, users, items + i * cols, b->scores + i, (int)n);
+    if (status) return status;
+  }
+  return TKG_OK;
+}
+
 /* Computes the scores of n items from `item` on: part by part, added up. */
 static int score(const block *b, int64_t item, int64_t n) {
   const float *users = b->users;
   for (int p = 0; p < b->r->parts; p++) {
     const tkg_ranked_part *part = &b->r->part[p];
     const int cols = (int)part->cols;
-    const tkg_gemm product = {(int)b->n, (int)n, cols, false, true, cols, cols, p > 0};
-    int status = tkg__gemm(&product, users, items_of(b, part, item, n), b->scores);
+    int status = multiply(b, cols, users, items_of(b, part, item, n), n, p > 0);
     if (status) return status;
     users += b->n * cols;
   }

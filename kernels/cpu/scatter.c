@@ -11,6 +11,7 @@
 #include "isa.h"
 #include "kernel.h"
 #include "shared/shapes.h"
+#include "wide.h"
 
 /* out[ids[p]] += w[p] g[p / k] for p in 0..count-1; out is [n,d] and begins as base. */
 typedef struct scatter {
@@ -30,11 +31,14 @@ static void scatter_begin(const scatter *s, int64_t begin, int64_t end) {
     memcpy(to, s->base + begin * s->d, bytes);
 }
 
-static void scatter_row(float *restrict to, const float *restrict g, const float *w, int64_t d) {
-  if (w)
-    for (int64_t j = 0; j < d; j++) to[j] += *w * g[j];
-  else
-    for (int64_t j = 0; j < d; j++) to[j] += g[j];
+/* Rows are short: registers first, as a loop of a compiler's takes longer to begin. */
+static inline void scatter_row(float *restrict to, const float *restrict g, const float *w,
+                               int64_t d) {
+  const float factor = w ? *w : 1;
+  int64_t j = 0;
+  for (; j + WIDTH <= d; j += WIDTH)
+    wide_store(to + j, wide_load(to + j) + factor * wide_load(g + j));
+  for (; j < d; j++) to[j] += factor * g[j];
 }
 
 /* The row of g that is added for a position. */

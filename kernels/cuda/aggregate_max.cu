@@ -151,7 +151,7 @@ static __global__ void inverse_index_kernel(int64_t count, int64_t n, const int3
 static int inverse_index_run(const tkg_call *c, cudaStream_t stream) {
   const int64_t count = tkg__count(c->in[0]), n = c->node->shape[0];
   const tkg_error_slot error = tkg__error_slot_ids(c, n);
-  if (n > 0) cudaMemsetAsync(c->out, 0xff, (size_t)n * sizeof(int32_t), stream);
+  tkg_set_bytes(c->out, 0xff, n * (int64_t)sizeof(int32_t), stream);
   tkg_launch(inverse_index_kernel, tkg_flat(count), stream, count, n, tkg_in<int32_t>(c, 0),
              tkg_out<uint32_t>(c), error);
   return TKG_OK;

@@ -41,8 +41,7 @@ static void sort_few(const tkg_call *c, const tkg_argsort *o, const int32_t *ids
   const int power = tkg_power(o->count, MOST_FEW);
   const int threads = (int)tkg_between(power / 2, TKG_WARP, SORT_THREADS);
   tkg_launch(sort_few_kernel, {dim3(o->count > 0), dim3((unsigned)threads), 0}, stream,
-             (int)o->count, power, o->n, ids, tkg_argsort_part(c, o->keys),
-             tkg_argsort_part(c, o->places), error);
+             (int)o->count, power, o->n, ids, tkg_argsort_keys(c), tkg_argsort_places(c, o), error);
 }
 
 /* ---- ids ---- */
@@ -54,15 +53,17 @@ static int64_t take_scratch(tkg_argsort *o, int64_t bytes) {
   return start;
 }
 
+static int64_t order_bytes(int64_t count) { return 2 * 256 * tkg_ceil(4 * count, 256); }
+
 tkg_argsort tkg__argsort_plan(int64_t count, int64_t n) {
   tkg_argsort o = {};
   o.count = count;
   o.n = n;
   while (n >> o.bits) o.bits++;
-  o.keys = take_scratch(&o, 4 * count);
-  o.places = take_scratch(&o, 4 * count);
+  o.order_bytes = order_bytes(count);
+  o.places = o.order_bytes / 2;
   if (count <= MOST_FEW) return o;
-  o.unsorted_keys = take_scratch(&o, 4 * count);
+  take_scratch(&o, 4 * count); /* unsorted keys, at its begin */
   o.unsorted_places = take_scratch(&o, 4 * count);
   o.sort_bytes = tkg__radix_sort_bytes(count, o.bits);
   o.sort = take_scratch(&o, o.sort_bytes);
@@ -80,8 +81,9 @@ static __global__ void prepare_kernel(int64_t count, int64_t n, const int32_t *i
 
 int tkg__argsort_ids(const tkg_call *c, const tkg_argsort *o, const int32_t *ids,
                      tkg_error_slot error, cudaStream_t stream) {
-  uint32_t *keys = tkg_argsort_part(c, o->unsorted_keys);
+  uint32_t *keys = tkg_argsort_part(c, 0);
   uint32_t *places = tkg_argsort_part(c, o->unsorted_places);
+  if (c->ordered) return TKG_OK;
   if (o->count > UINT32_MAX)
     return tkg__fail(TKG_E_UNSUPPORTED, "%s: %" PRId64 " ids; at most 2^32 - 1 are sorted at once",
                      tkg__ops[c->node->op].name, o->count);
@@ -90,7 +92,26 @@ int tkg__argsort_ids(const tkg_call *c, const tkg_argsort *o, const int32_t *ids
     return TKG_OK;
   }
   tkg_launch(prepare_kernel, tkg_flat(o->count), stream, o->count, o->n, ids, keys, places, error);
-  return tkg__radix_sort(tkg_argsort_part(c, o->sort), o->sort_bytes, keys,
-                         tkg_argsort_part(c, o->keys), places, tkg_argsort_part(c, o->places),
-                         o->count, o->bits, stream);
+  if (!tkg__queues()) return TKG_OK;
+  return tkg__radix_sort(tkg_argsort_part(c, o->sort), o->sort_bytes, keys, tkg_argsort_keys(c),
+                         places, tkg_argsort_places(c, o), o->count, o->bits, stream);
+}
+
+tkg_ids_order tkg__ids_order(const tkg_node *node, const tkg_node *const *in) {
+  tkg_ids_order r = {};
+  switch (node->op) {
+  case TKG_OP_SCATTER_ADD:
+    r.input = 1;
+    break;
+  case TKG_OP_NEIGHBOR_SCATTER:
+  case TKG_OP_GROUPED_MATMUL:
+  case TKG_OP_GROUPED_OUTER:
+    r.input = 2;
+    break;
+  default:
+    return r;
+  }
+  r.n = node->op == TKG_OP_GROUPED_MATMUL ? in[1]->shape[0] : node->shape[0];
+  r.bytes = order_bytes(tkg__count(in[r.input]));
+  return r;
 }

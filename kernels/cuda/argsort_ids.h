@@ -8,25 +8,38 @@
 
 #include "device_errors.h"
 
-/* Offsets of the arrays in scratch, in bytes. A key is an id, or n where that id is bad. */
+/* Where the arrays lie, in bytes: the sorted ones in the call's `order`, the others at the begin of
+ * its scratch. A key is an id, or n where that id is bad. */
 typedef struct tkg_argsort {
   int64_t count, n;
-  int64_t keys, places; /* uint32 [count], sorted */
-  int64_t unsorted_keys, unsorted_places, sort, sort_bytes;
-  int64_t bytes; /* of all arrays, a multiple of 256 */
+  int64_t places, order_bytes; /* keys, uint32 [count], and behind them as many places */
+  int64_t unsorted_places, sort, sort_bytes;
+  int64_t bytes; /* of scratch, a multiple of 256 */
   int bits;      /* of a key */
 } tkg_argsort;
 
 /* The layout for `count` ids in 0..n-1. */
 tkg_argsort tkg__argsort_plan(int64_t count, int64_t n);
 
-/* Queues the check and the sort of ids. A status: TKG_E_UNSUPPORTED for more than 2^32 - 1. */
+/* Queues the check and the sort of ids, unless the call's order is there. A status:
+ * TKG_E_UNSUPPORTED for more than 2^32 - 1. */
 int tkg__argsort_ids(const tkg_call *c, const tkg_argsort *o, const int32_t *ids,
                      tkg_error_slot error, cudaStream_t stream);
+
+/* The sorted keys, and their places. */
+static inline uint32_t *tkg_argsort_keys(const tkg_call *c) {
+  return static_cast<uint32_t *>(c->order);
+}
+static inline uint32_t *tkg_argsort_places(const tkg_call *c, const tkg_argsort *o) {
+  return reinterpret_cast<uint32_t *>(static_cast<char *>(c->order) + o->places);
+}
 
 /* The array at an offset of an op's scratch. */
 static inline uint32_t *tkg_argsort_part(const tkg_call *c, int64_t offset) {
   return reinterpret_cast<uint32_t *>(static_cast<char *>(c->scratch) + offset);
 }
+
+/* Which order a node needs (tkg_backend.ids_order). */
+tkg_ids_order tkg__ids_order(const tkg_node *node, const tkg_node *const *in);
 
 #endif

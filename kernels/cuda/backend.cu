@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "argsort_ids.h"
 #include "cuda_graph.h"
 #include "device_errors.h"
 #include "family.h"
@@ -164,6 +165,32 @@ static int run_tiles(const tkg_tile_call *calls, int n, const tkg_tiling *tiling
   return status;
 }
 
+/* ---- counting ---- */
+
+static struct {
+  int64_t pieces;
+  bool only; /* nothing is queued */
+} count;
+
+bool tkg__queues(void) {
+  count.pieces++;
+  return !count.only;
+}
+
+static int64_t launches(const tkg_tile_call *calls, int n, const tkg_tiling *tiling) {
+  lock_device();
+  count.pieces = 0;
+  count.only = true;
+  if (tiling)
+    (void)tkg__run_tiles(calls, n, tiling, device.stream);
+  else
+    (void)device.ops[calls->call.node->op]->run(&calls->call, device.stream);
+  count.only = false;
+  tkg__error_slots_clear();
+  unlock_device();
+  return count.pieces;
+}
+
 /* ---- a run: the lock is held from `begin` to `finish` ---- */
 
 static const char *lost(void) { return device.lost ? cudaGetErrorString(device.lost) : NULL; }
@@ -233,8 +260,10 @@ static tkg_backend table(void) {
   b.zero = zero;
   b.supports = supports;
   b.scratch_bytes = scratch_bytes;
+  b.ids_order = tkg__ids_order;
   b.run = run;
   b.run_tiles = run_tiles;
+  b.launches = launches;
   b.lost = lost;
   b.begin = begin;
   b.finish = finish;

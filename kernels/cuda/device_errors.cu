@@ -114,6 +114,8 @@ static int report(const slot *s, unsigned long long word, cudaStream_t stream) {
   return s->where ? tkg__fail_at(status, "%s", s->where) : status;
 }
 
+void tkg__error_slots_clear(void) { errors.used = 0; }
+
 cudaError_t tkg__device_errors_fetch(cudaStream_t stream) {
   if (errors.used == 0) return cudaSuccess;
   return cudaMemcpyAsync(errors.found, errors.first, (size_t)errors.used * sizeof *errors.first,

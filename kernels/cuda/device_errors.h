@@ -36,6 +36,9 @@ int tkg__device_errors_open(cudaStream_t stream);
 cudaError_t tkg__device_errors_fetch(cudaStream_t stream);
 int tkg__device_errors_report(cudaStream_t stream);
 
+/* Host: frees the slots of calls that were only counted. */
+void tkg__error_slots_clear(void);
+
 /* Host, for captures: `save` returns the slots claimed since the run began, in memory of malloc
  * (NULL: none left), and frees them; `restore` claims the same slots for a run that is replayed. */
 typedef struct tkg_error_slots tkg_error_slots;

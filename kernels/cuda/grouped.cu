@@ -253,8 +253,8 @@ static int matmul_run(const tkg_call *c, cudaStream_t stream) {
   int status = check_tiles(c, tkg_ceil(s.k, SIDE));
   if (!status) status = tkg__argsort_ids(c, &o, tkg_in<int32_t>(c, 2), error, stream);
   if (status) return status;
-  s.keys = tkg_argsort_part(c, o.keys);
-  s.places = tkg_argsort_part(c, o.places);
+  s.keys = tkg_argsort_keys(c);
+  s.places = tkg_argsort_places(c, &o);
   if (s.k <= SIDE)
     matmul_launch<1>(s, c->node->i[0], stream);
   else if (s.k <= 2 * SIDE)
@@ -290,13 +290,13 @@ static int outer_run(const tkg_call *c, cudaStream_t stream) {
   const tkg_error_slot error = tkg__error_slot_ids(c, s.kinds);
   const tkg_argsort o = tkg__argsort_plan(s.n, s.kinds);
   const int64_t count = tkg__count(c->node), wide = s.d > s.k ? s.d : s.k;
-  if (count > 0) cudaMemsetAsync(c->out, 0, (size_t)count * sizeof(float), stream);
+  tkg_set_bytes(c->out, 0, count * (int64_t)sizeof(float), stream);
   if (s.n == 0) return TKG_OK;
   int status = check_tiles(c, tkg_ceil(s.d, SIDE) * tkg_ceil(s.k, SIDE));
   if (!status) status = tkg__argsort_ids(c, &o, tkg_in<int32_t>(c, 2), error, stream);
   if (status || count == 0) return status;
-  s.keys = tkg_argsort_part(c, o.keys);
-  s.places = tkg_argsort_part(c, o.places);
+  s.keys = tkg_argsort_keys(c);
+  s.places = tkg_argsort_places(c, &o);
   s.parts = reinterpret_cast<float *>(tkg_argsort_part(c, o.bytes));
   if (wide <= SIDE)
     outer_launch<1>(s, stream);

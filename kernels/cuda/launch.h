@@ -18,12 +18,24 @@ typedef struct tkg_shape {
   size_t shared;
 } tkg_shape;
 
-/* The only way to start a kernel. A grid without blocks launches nothing. */
+/* Counts a piece of work. Returns whether it is to be queued: not while it is only counted
+ * (backend.cu). */
+bool tkg__queues(void);
+
+/* The only ways to start a kernel, a memset and a copy within the device. A grid without blocks
+ * launches nothing. */
 template <class... P, class... A>
 static inline void tkg_launch(void (*kernel)(P...), tkg_shape s, cudaStream_t stream,
                               A... arguments) {
-  if (s.grid.x == 0 || s.grid.y == 0) return;
+  if (s.grid.x == 0 || s.grid.y == 0 || !tkg__queues()) return;
   tkg_launch_raw(kernel, s.grid, s.block, s.shared, stream, arguments...);
+}
+static inline void tkg_set_bytes(void *to, int byte, int64_t count, cudaStream_t stream) {
+  if (count > 0 && tkg__queues()) cudaMemsetAsync(to, byte, (size_t)count, stream);
+}
+static inline void tkg_copy_bytes(void *to, const void *from, int64_t count, cudaStream_t stream) {
+  if (count > 0 && tkg__queues())
+    cudaMemcpyAsync(to, from, (size_t)count, cudaMemcpyDeviceToDevice, stream);
 }
 
 static inline int64_t tkg_ceil(int64_t n, int64_t by) { return (n + by - 1) / by; }

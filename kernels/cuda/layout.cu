@@ -83,9 +83,9 @@ static int pad_run(const tkg_call *c, cudaStream_t stream) {
   const float *base = tkg_in<float>(c, 1);
   if (n == 0) return TKG_OK;
   if (!base)
-    cudaMemsetAsync(c->out, 0, (size_t)n * sizeof(float), stream);
+    tkg_set_bytes(c->out, 0, n * (int64_t)sizeof(float), stream);
   else if (base != c->out)
-    cudaMemcpyAsync(c->out, base, (size_t)n * sizeof(float), cudaMemcpyDeviceToDevice, stream);
+    tkg_copy_bytes(c->out, base, n * (int64_t)sizeof(float), stream);
   if (tkg__count(c->in[0]) == 0) return TKG_OK;
   const int64_t part = tkg__run_length(c->in[0], dim), pieces = runs_of(c->in[0], dim);
   const int64_t run = tkg__run_length(c->node, dim), before = tkg__skipped(c->node);

@@ -172,7 +172,7 @@ static int64_t matmul_scratch(const tkg_node *node, const tkg_node *const *in) {
 static int run_product(const tkg_call *c, const product &p, cudaStream_t stream) {
   if (p.m == 0 || p.n == 0 || p.count == 0) return TKG_OK;
   if (p.k == 0) {
-    cudaMemsetAsync(c->out, 0, (size_t)tkg__count(c->node) * sizeof(float), stream);
+    tkg_set_bytes(c->out, 0, tkg__bytes(c->node), stream);
     return TKG_OK;
   }
   if (tkg__row_parts(c->node, c->in) > 1 || !has_library()) {
@@ -180,6 +180,7 @@ static int run_product(const tkg_call *c, const product &p, cudaStream_t stream)
     tkg__gemm(&g, stream);
     return TKG_OK;
   }
+  if (!tkg__queues()) return TKG_OK;
   return multiply(&p, tkg_in<float>(c, 0), tkg_in<float>(c, 1), tkg_out<float>(c), c->context->tf32,
                   stream);
 }

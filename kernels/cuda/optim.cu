@@ -13,6 +13,7 @@
 #include "device_errors.h"
 #include "family.h"
 #include "launch.h"
+#include "small.h"
 #include "vec4.cuh"
 
 /* ---- rules: `step` returns the new p and updates STATES numbers of state ---- */
@@ -120,6 +121,43 @@ static int adagrad_run(const tkg_call *c, cudaStream_t stream) {
   const float eps = (float)c->node->f[0], decay = (float)c->node->f[1];
   const float factor = tkg_update_factor(c);
   return update(c, adagrad{eps, decay, factor}, stream);
+}
+
+/* ---- several small parameters at once ---- */
+
+enum { MOST_UPDATES = 32 };
+
+typedef struct update_list {
+  int64_t n[MOST_UPDATES];
+  update_arrays of[MOST_UPDATES];
+} update_list;
+
+/* One row of blocks per parameter. */
+static __global__ void updates_kernel(TKG_CONSTANT(update_list) l, adam rule,
+                                      const tkg_run_params *run, const unsigned *failed) {
+  if (*failed) return;
+  rule.read(run);
+  for (int64_t i = tkg_first(); i < l.n[blockIdx.y]; i += tkg_stride())
+    update_unit<1>(l.of[blockIdx.y], i, rule);
+}
+
+int tkg__run_updates(const tkg_tile_call *calls, int n, cudaStream_t stream) {
+  update_list l = {};
+  adam a;
+  int64_t most = 0;
+  const int status = adam_of(&calls->call, &a);
+  if (status) return status;
+  for (int k = 0; k < n && k < MOST_UPDATES; k++) {
+    const tkg_call *c = &calls[k].call;
+    l.n[k] = tkg__count(c->node);
+    l.of[k] = {static_cast<float *>(c->data[0]), static_cast<float *>(c->data[2]),
+               static_cast<float *>(c->data[3]), tkg_in<float>(c, 1)};
+    if (l.n[k] > most) most = l.n[k];
+  }
+  tkg_shape shape = tkg_flat(most);
+  shape.grid.y = (unsigned)n;
+  tkg_launch(updates_kernel, shape, stream, l, a, tkg__run_params(), tkg__run_failed());
+  return TKG_OK;
 }
 
 const tkg_cuda_op tkg__cuda_optim[] = {

@@ -214,7 +214,7 @@ static int relation_run(const tkg_call *c, cudaStream_t stream) {
   const tkg_error_slot bad_row = rows ? tkg__error_slot_ids(c, g.n) : tkg_error_slot{NULL, NULL};
   if (n == 0 || g.e == 0 || count == 0) {
     if (rows) tkg__check_ids(tkg_in<int32_t>(c, 3), n, g.n, bad_row, stream);
-    if (count > 0) cudaMemsetAsync(c->out, 0, (size_t)count * sizeof(float), stream);
+    tkg_set_bytes(c->out, 0, count * (int64_t)sizeof(float), stream);
     return TKG_OK;
   }
   const tkg_edge_partition e =

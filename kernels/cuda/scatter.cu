@@ -11,6 +11,8 @@
  *   chunk 1 leaves its part of 5 as well; so does chunk 2, which adds 7 and 9
  *   then the chunk in which a cut run begins adds the parts up, in order, and adds them to 5's row
  *
+ * Few rows need no parts: one kernel sums run by run.
+ *
  * The parts of a hub would be a long chain for one group: one block takes them, each of its groups
  * every so-manieth part. Each row of g is read once, each destination read and written once. All
  * orders depend on positions, chunk length and columns alone: results repeat bit for bit. */
@@ -21,7 +23,8 @@
 #include "vec4.cuh"
 
 enum { CHUNK = 64, AHEAD = 4, PARTS_AHEAD = 8 };
-enum { HUB = 32 }; /* a run with more chunks after its first is a hub's */
+enum { FEW = 4096 }; /* rows that are added without parts */
+enum { HUB = 32 };   /* a run with more chunks after its first is a hub's */
 
 /* out[ids[p]] += w[p] g[p / k] for p in 0..count-1; out is [n,d] and begins as base. */
 typedef struct scatter {
@@ -33,7 +36,8 @@ typedef struct scatter {
 } scatter;
 
 static int64_t scratch_of(int64_t count, int64_t n, int64_t d) {
-  return tkg__argsort_plan(count, n).bytes + 4 * 2 * tkg_ceil(count, CHUNK) * d;
+  const int64_t parts = count > FEW ? 4 * 2 * tkg_ceil(count, CHUNK) * d : 0;
+  return tkg__argsort_plan(count, n).bytes + parts;
 }
 
 /* ---- kernels ---- */
@@ -180,6 +184,86 @@ template <class T> static __global__ void hubs_kernel(sorted<T> s) {
   }
 }
 
+/* ---- few rows: one kernel ---- */
+
+enum { LONG = 32 };
+
+/* The sum of rows first, first + step, ... of the run of `key`, column j, in this order. */
+template <class T>
+static __device__ __forceinline__ T sum_run(const sorted<T> &s, uint32_t key, int64_t first,
+                                            int64_t step, int64_t j) {
+  T sum;
+  vec4_clear(&sum);
+  for (int64_t p = first; p < s.count && s.keys[p] == key; p += AHEAD * step) {
+    T row[AHEAD];
+    TKG_UNROLL
+    for (int a = 0; a < AHEAD; a++) {
+      const int64_t at = p + a * step;
+      vec4_clear(&row[a]);
+      if (at >= s.count || s.keys[at] != key) continue;
+      const int64_t place = s.places[at];
+      row[a] = s.g[(s.k == 1 ? place : place / s.k) * s.cols + j];
+      if (s.w) row[a] = vec4_scale(s.w[place], row[a]);
+    }
+    TKG_UNROLL
+    for (int a = 0; a < AHEAD; a++) sum = vec4_add(sum, row[a]);
+  }
+  return sum;
+}
+
+template <class T>
+static __device__ __forceinline__ void add_to_row(const sorted<T> &s, uint32_t key, int64_t j,
+                                                  T sum) {
+  T *to = &s.out[(int64_t)key * s.cols + j];
+  *to = vec4_add(*to, sum);
+}
+
+/* A run of more than LONG rows, by all groups of a block; their sums are added in order. */
+template <class T> static __device__ void sum_long_run(const sorted<T> &s, int64_t first, T *sums) {
+  const uint32_t key = s.keys[first];
+  for (int64_t j0 = 0; j0 < s.cols; j0 += blockDim.x) {
+    const int64_t j = j0 + threadIdx.x;
+    if (j < s.cols)
+      sums[threadIdx.y * blockDim.x + threadIdx.x] =
+          sum_run(s, key, first + threadIdx.y, blockDim.y, j);
+    __syncthreads();
+    if (threadIdx.y == 0 && j < s.cols) {
+      T sum = sums[threadIdx.x];
+      for (unsigned y = 1; y < blockDim.y; y++)
+        sum = vec4_add(sum, sums[y * blockDim.x + threadIdx.x]);
+      add_to_row(s, key, j, sum);
+    }
+    __syncthreads(); /* before the next sums are written */
+  }
+}
+
+/* One group per place: it sums the run that begins there, or leaves a long one to the block. In
+ * which order long runs are found does not matter. */
+template <class T> static __global__ void few_kernel(sorted<T> s) {
+  TKG_SHARED(T, sums, [TKG_THREADS]);
+  TKG_SHARED(int32_t, found, [TKG_THREADS]);
+  TKG_SHARED(int32_t, number, [1]);
+  for (int64_t first = (int64_t)blockIdx.x * blockDim.y; first < s.count;
+       first += (int64_t)gridDim.x * blockDim.y) {
+    const int64_t p = first + threadIdx.y;
+    if (threadIdx.x == 0 && threadIdx.y == 0) number[0] = 0;
+    __syncthreads();
+    const uint32_t key = p < s.count ? s.keys[p] : (uint32_t)s.n;
+    if (key != (uint32_t)s.n && (p == 0 || s.keys[p - 1] != key)) {
+      if (p + LONG >= s.count || s.keys[p + LONG] != key) {
+        for (int64_t j = threadIdx.x; j < s.cols; j += blockDim.x)
+          add_to_row(s, key, j, sum_run(s, key, p, 1, j));
+      } else if (threadIdx.x == 0) {
+        found[atomicAdd(&number[0], 1)] = (int32_t)p;
+      }
+    }
+    __syncthreads();
+    const int runs = number[0];
+    for (int h = 0; h < runs; h++) sum_long_run(s, found[h], sums);
+    __syncthreads(); /* before `number` is written again */
+  }
+}
+
 /* ---- launchers ---- */
 
 template <class T>
@@ -192,12 +276,16 @@ static void add_launch(const tkg_call *c, const scatter &z, const tkg_argsort &o
   s.n = z.n;
   s.cols = cols;
   s.chunks = z.chunks;
-  s.keys = tkg_argsort_part(c, o.keys);
-  s.places = tkg_argsort_part(c, o.places);
+  s.keys = tkg_argsort_keys(c);
+  s.places = tkg_argsort_places(c, &o);
   s.g = reinterpret_cast<const T *>(z.g);
   s.w = z.w;
   s.parts = reinterpret_cast<T *>(tkg_argsort_part(c, o.bytes));
   s.out = reinterpret_cast<T *>(z.out);
+  if (z.count <= FEW) {
+    tkg_launch(few_kernel<T>, tkg_tile(z.count, cols), stream, s);
+    return;
+  }
   const tkg_shape groups = tkg_tile(z.chunks, cols);
   tkg_launch(chunks_kernel<T>, groups, stream, s);
   tkg_launch(runs_kernel<T>, groups, stream, s);
@@ -206,11 +294,11 @@ static void add_launch(const tkg_call *c, const scatter &z, const tkg_argsort &o
 }
 
 static void begin(const scatter &z, cudaStream_t stream) {
-  const size_t bytes = (size_t)(z.n * z.d) * sizeof(float);
+  const int64_t bytes = z.n * z.d * (int64_t)sizeof(float);
   if (!z.base)
-    cudaMemsetAsync(z.out, 0, bytes, stream);
+    tkg_set_bytes(z.out, 0, bytes, stream);
   else if (z.base != z.out)
-    cudaMemcpyAsync(z.out, z.base, bytes, cudaMemcpyDeviceToDevice, stream);
+    tkg_copy_bytes(z.out, z.base, bytes, stream);
 }
 
 /* ---- entries ---- */

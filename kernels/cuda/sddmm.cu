@@ -126,9 +126,7 @@ static int dot_run(const tkg_call *c, cudaStream_t stream) {
 static int relation_run(const tkg_call *c, cudaStream_t stream) {
   const int64_t n = c->node->i[0], e = c->node->i[2], count = tkg__count(c->in[3]);
   tkg__check_ids(tkg_in<int32_t>(c, 3), count, n, tkg__error_slot_ids(c, n), stream);
-  if (c->out != c->data[4] && e > 0)
-    cudaMemcpyAsync(c->out, c->data[4], (size_t)e * sizeof(float), cudaMemcpyDeviceToDevice,
-                    stream);
+  if (c->out != c->data[4]) tkg_copy_bytes(c->out, c->data[4], e * (int64_t)sizeof(float), stream);
   return count > 0 ? dot_run(c, stream) : TKG_OK;
 }
 

@@ -50,8 +50,21 @@ typedef struct tile_gather {
   tkg_error_slot error;
 } tile_gather;
 
+/* Of a small group (small.cu): where elements lie that do not follow each other. */
+typedef struct small_sum {
+  tkg_view outs, terms; /* strides 0 of both: of the input */
+  int count, number;    /* of outputs, of terms */
+} small_sum;
+
+typedef struct small_product {
+  int m, n, k, a_row, a_column, b_row, b_column; /* steps from one element to the next */
+} small_product;
+
 union tile_extra {
   float f[2];
+  tkg_view view;
+  small_sum sum_of;
+  small_product pair;
   int cols[TILE_INPUTS]; /* of inputs */
   tile_strides strides;
   tile_product product;
@@ -72,6 +85,7 @@ typedef struct tile_op {
   uint32_t in_tile; /* bit k: input k lies in the tile's memory; bit TILE_OUT: the result */
   bool four;        /* the op's accesses of 16 bytes are aligned */
   bool of_codes;    /* an aggregate reads codes */
+  int rows;         /* of the result, in a small group */
   int cols;         /* of the result; of a sum over rows, of its input */
   int count;        /* of a sum over rows: elements of the result; 0: of other ops */
   int width;        /* lanes that share a row; slices of a sum over rows */

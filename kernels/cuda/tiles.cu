@@ -12,6 +12,7 @@
 #include "tiles.h"
 
 #include "family.h"
+#include "small.h"
 #include "tile_code.cuh"
 #include "tile_saved.cuh"
 
@@ -192,6 +193,8 @@ static int fill_list(tile_list *l, const tkg_tile_call *calls, int n, const tkg_
 
 int tkg__run_tiles(const tkg_tile_call *calls, int n, const tkg_tiling *tiling,
                    cudaStream_t stream) {
+  if (tkg__op_is(calls->call.node->op, TKG_UPDATE)) return tkg__run_updates(calls, n, stream);
+  if (tiling->rows == 0) return tkg__run_small(calls, n, tiling->tile_bytes, stream);
   tile_list list = {};
   bool edges = false;
   const int status = fill_list(&list, calls, n, tiling, &edges, stream);
@@ -253,11 +256,15 @@ int tkg__tiles_open(const cudaDeviceProp *p, const tkg_tile_rules **out) {
   rules.most_bytes = most;
   rules.runs = runs;
   rules.scratch_bytes = scratch_bytes;
+  rules.small = TKG_SMALL;
+  rules.runs_small = tkg__runs_small;
+  rules.updates = TKG_SMALL_UPDATE;
   *out = &rules;
   cudaError_t error = cudaFuncSetAttribute(tiles_kernel<false>,
                                            cudaFuncAttributeMaxDynamicSharedMemorySize, (int)most);
   if (!error)
     error = cudaFuncSetAttribute(tiles_kernel<true>, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                  (int)most);
+  if (!error) error = tkg__small_open((int)most);
   return tkg_cuda_status(error);
 }

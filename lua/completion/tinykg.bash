@@ -16,7 +16,7 @@ _tinykg() {
                 ;;
             memory)
                 cmd="memory"
-                opts="$opts -h --help --data --set --data-set --bits --budget --sensitivity --device-memory --rounding --device --threads --seed --all --json"
+                opts="$opts -h --help --data --set --data-set --bits --budget --sensitivity --device-memory --rounding --device --threads --seed --traffic --all --json"
                 break
                 ;;
             sensitivity)
@@ -106,7 +106,7 @@ _tinykg() {
                 ;;
             bench)
                 cmd="bench"
-                opts="$opts -h --help --quick --json --data --device --threads --recipe --set --bits --steps --out"
+                opts="$opts -h --help --quick --json --data --device --threads --recipe --set --bits --traffic --steps --out"
                 break
                 ;;
             demo)

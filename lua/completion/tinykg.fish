@@ -153,6 +153,7 @@ complete -c tinykg -n '__fish_tinykg_seen_command memory' -l rounding -r -d 'dit
 complete -c tinykg -n '__fish_tinykg_seen_command memory' -l device -r -d 'auto, cpu, cuda or cuda:N (default: auto)'
 complete -c tinykg -n '__fish_tinykg_seen_command memory' -l threads -r -d '0 = one per core (default: 0)'
 complete -c tinykg -n '__fish_tinykg_seen_command memory' -l seed -r -d 'seed of the model\'s random constants (default: 1)'
+complete -c tinykg -n '__fish_tinykg_seen_command memory' -l traffic -d 'also, by op, what the step that moves most moves through memory, what no plan of its ops does without, and what it launches'
 complete -c tinykg -n '__fish_tinykg_seen_command memory' -l all -d 'list all kept values, not only the largest'
 complete -c tinykg -n '__fish_tinykg_seen_command memory' -l json -d 'print an object with memory, kept and columns as in summary.json, and all widths'
 
@@ -290,6 +291,7 @@ complete -c tinykg -n '__fish_tinykg_seen_command bench' -l threads -r -d '0 = o
 complete -c tinykg -n '__fish_tinykg_seen_command bench' -l recipe -r -d 'step: a recipe (KGCN and KGAT); repeatable'
 complete -c tinykg -n '__fish_tinykg_seen_command bench' -l set -r -d 'step: an option of the recipe, key=value; repeatable'
 complete -c tinykg -n '__fish_tinykg_seen_command bench' -l bits -r -d 'step: widths (default: 32,8,2,1)'
+complete -c tinykg -n '__fish_tinykg_seen_command bench' -l traffic -d 'step: what steps move through memory and launch, by op; plans them and times nothing'
 complete -c tinykg -n '__fish_tinykg_seen_command bench' -l steps -r -d 'step: how many steps are timed (as many as fit in six seconds)'
 complete -c tinykg -n '__fish_tinykg_seen_command bench' -l out -r -d 'growth: a folder for pictures (SVG), a page and JSON'
 

@@ -15,5 +15,7 @@ study{
     {name = 'kgnn-ls', recipe = 'kgnn-ls', settings = 'preset=music epochs=10 patience=0',
      seconds = 6},
     {name = 'ripplenet', recipe = 'ripplenet', settings = 'epochs=5', seconds = 25},
+    {name = 'mkr', recipe = 'mkr', settings = 'preset=music', seconds = 3},
+    {name = 'ckan', recipe = 'ckan', settings = 'preset=music', seconds = 90},
   },
 }

@@ -31,7 +31,7 @@ def train(name, folder, o, seed, epochs):
     model = kind(o, counts, *kind.start(o, counts, data, random))
     optimizers, rows, every = {}, [], int(o['eval_every'])
     for epoch in range(1, epochs + 1):
-        losses = {}
+        losses = {part: [] for part in getattr(kind, 'parts', ())}  # the first is reported
         for part, batch in model.epoch(data, random):
             losses.setdefault(part, []).append(shared.update(model, optimizers, part, batch))
         row = {'epoch': epoch, 'loss': float(numpy.mean(next(iter(losses.values()))))}

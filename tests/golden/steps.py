@@ -49,12 +49,20 @@ OPTIONS = {
     'mkr': {'dim': 4, 'layers': 2, 'high_layers': 2, 'l2': 0.01, 'lr': 0.02, 'kg_lr': 0.01},
     'ktup l1': {'dim': 4, 'distance': 'l1', 'margin': 1, 'kg_weight': 0.5, 'clip': 5, 'lr': 0.01},
     'ktup l2': {'dim': 4, 'distance': 'l2', 'margin': 1, 'kg_weight': 0.5, 'clip': 5, 'lr': 0.01},
+    'kgcl': {'dim': 4, 'layers': 2, 'neighbors': 2, 'ssl_weight': 0.3, 'temperature': 0.5,
+             'l2': 0.05, 'kg_l2': 0.02, 'dropout': 0, 'node_dropout': 0, 'lr': 0.01},
+    'kgrec': {'dim': 4, 'hops': 2, 'hidden': 2, 'mae_weight': 0.3, 'ssl_weight': 0.2,
+              'temperature': 0.5, 'cl_drop': 0.4, 'node_dropout': 0.2, 'l2': 0.05, 'dropout': 0,
+              'lr': 0.01},
+    'mcclk': {'dim': 4, 'hops': 2, 'layers': 2, 'neighbors': 3, 'ssl_weight': 0.2,
+              'temperature': 0.6, 'l2': 0.05, 'dropout': 0, 'node_dropout': 0, 'lr': 0.01},
 }
 
-LABELLED = ('kgcn', 'kgnn-ls', 'ripplenet', 'ckan', 'mkr')
-NOTHING_DRAWN = ('kgin', 'lightgcn', 'kgat')
+LABELLED = ('kgcn', 'kgnn-ls', 'ripplenet', 'ckan', 'mkr', 'mcclk')
+GRAPHS = ('kgin', 'lightgcn', 'kgat', 'kgcl', 'kgrec', 'mcclk')  # of all interactions
+NOTHING_DRAWN = ('kgin', 'lightgcn', 'kgat', 'kgrec', 'mcclk')
 GIVEN = ('users', 'items', 'labels')  # of the data set, not drawn
-PARTS = {'kgat': ('cf', 'kg'), 'mkr': ('cf', 'kg'), 'ktup': ('cf', 'kg')}
+PARTS = {'kgat': ('cf', 'kg'), 'mkr': ('cf', 'kg'), 'ktup': ('cf', 'kg'), 'kgcl': ('cf', 'kg')}
 
 
 def ids(rows):
@@ -88,12 +96,13 @@ def views(o, random):
 
 def start(name, o, data, random):
     """Parameters and what is drawn once. The numbers are float32's."""
-    if name in LABELLED:
+    if name in GRAPHS:
         p, c = fidelity.model_class(name).start(o, COUNTS, data, random)
-    elif name in NOTHING_DRAWN:
-        p, c = fidelity.model_class(name).start(o, COUNTS, data, random)
-        c['users'], c['items'] = ids(golden.INTERACTIONS)
+        c['users'], c['items'] = ids(golden.INTERACTIONS
+                                     + (DISLIKED if name in LABELLED else []))
         o.pop('first', None)  # KGAT: with attention from the first step
+    elif name in LABELLED:
+        p, c = fidelity.model_class(name).start(o, COUNTS, data, random)
     else:
         d, r, c = o['dim'], golden.RELATIONS, views(o, random) if name == 'sgl' else {}
         c.update(zip(('users', 'items'), ids(golden.INTERACTIONS)))
@@ -114,6 +123,45 @@ def start(name, o, data, random):
     return p, c
 
 
+def draw_views(o, c, random):
+    """KGCL's views, as tinykg keeps them: triples of items, and D^-1/2 of items, then of users."""
+    model = fidelity.model_class('kgcl')(o, COUNTS, {}, c)
+    known = (model.tails != golden.ENTITIES).double()
+    for v in ('1', '2'):
+        c['mask.' + v] = known * torch.tensor(random.random_sample(known.shape) > 0.4)
+        items = torch.tensor(random.random_sample(golden.ITEMS) > 0.2).double()
+        left = torch.cat([items, torch.ones(golden.USERS)])
+        degree = torch.zeros(len(left))
+        for u, i in golden.INTERACTIONS:
+            degree[i] += 1
+            degree[golden.ITEMS + u] += items[i]
+        c['scale.' + v] = (left / degree.clamp(min=1).sqrt())[:, None]
+
+
+def numbered(c):
+    """Edges as tinykg numbers them, by head and then by tail, and interactions (KGRec)."""
+    edges = [(h, t, r) for h, r, t in golden.TRIPLES]
+    edges += [(t, h, r + golden.RELATIONS) for h, t, r in edges]
+    edges.sort()
+    c.update(zip(('edge.heads', 'edge.tails', 'edge.relations'), ids(edges)))
+    c.update(zip(('pair.users', 'pair.items'), ids(golden.INTERACTIONS)))
+
+
+def random_numbers(random):
+    """What KGRec draws in a step: numbers of edges, of interactions, of items."""
+    edges, pairs = 2 * len(golden.TRIPLES), len(golden.INTERACTIONS)
+
+    def uniform(*shape):
+        return numpy.round(random.random_sample(shape) * 2 ** 20) / 2 ** 20
+
+    def gumbel(n):
+        return numpy.round(random.gumbel(size=n) * 2 ** 16) / 2 ** 16
+
+    return {'some': uniform(edges), 'pairs': uniform(pairs), 'gumbel': gumbel(edges),
+            'any': uniform(edges), 'noise1': gumbel(pairs), 'noise2': gumbel(pairs),
+            'order': uniform(golden.ITEMS)}
+
+
 def batches(name, random):
     """Rows of train, drawn items that users do not have, triples with drawn tails."""
     rows = golden.INTERACTIONS + (DISLIKED if name in LABELLED else [])
@@ -126,12 +174,19 @@ def batches(name, random):
         else:
             batch['negatives'] = [next(j for j in random.permutation(golden.ITEMS).tolist()
                                        if (u, j) not in known) for u in batch['users']]
-        if name in ('cke', 'cfkg', 'kgat', 'mkr', 'ktup'):
-            triples = [golden.TRIPLES[i] for i in random.randint(0, len(golden.TRIPLES), TRIPLES)]
+        if name in ('cke', 'cfkg', 'kgat', 'mkr', 'ktup', 'kgcl'):
+            among = [t for t in golden.TRIPLES if name != 'kgcl' or t[0] < golden.ITEMS]
+            triples = [among[i] for i in random.randint(0, len(among), TRIPLES)]
             if name == 'ktup':  # the first three from their tails, by inverse relations
                 triples[:3] = [(t, r + golden.RELATIONS, h) for h, r, t in triples[:3]]
             batch.update(zip(('kg_heads', 'kg_relations', 'kg_tails'), golden.columns(triples)))
             batch['kg_negatives'] = random.randint(0, golden.ENTITIES, TRIPLES).tolist()
+        if name == 'kgcl':
+            ends = {(h, t) for h, _, t in golden.TRIPLES}
+            batch['kg_counts'] = [float((h, t) not in ends) for h, t in
+                                  zip(batch['kg_heads'], batch['kg_negatives'])]
+        if name == 'kgrec':
+            batch.update((key, x.tolist()) for key, x in random_numbers(random).items())
         out.append(batch)
     return out
 
@@ -154,12 +209,17 @@ def steps(case, seed):
     name, o = case.split()[0], OPTIONS[case]
     random, data = numpy.random.RandomState(seed), data_of()
     p, c = start(name, o, data, random)
+    if name == 'kgcl':
+        draw_views(o, c, random)
+    if name == 'kgrec':
+        numbered(c)
     model = fidelity.model_class(name)(o, COUNTS, p, c)
     given, optimizers = batches(name, random), {}
     losses = [[fidelity.update(model, optimizers, part, given_to(part, batch))
                for part in PARTS.get(name, ('loss',))] for batch in given]
+    given_anyway = GIVEN + (('heads', 'relations', 'tails') if name in GRAPHS else ())
     drawn = {} if name in NOTHING_DRAWN else {key: t for key, t in c.items()
-                                              if key not in GIVEN}
+                                              if key not in given_anyway}
     return {'recipe': name, 'options': o, 'parameters': p, 'drawn': drawn, 'batches': given,
             'losses': losses if name in PARTS else [loss for loss, in losses]}
 

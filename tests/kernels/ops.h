@@ -190,6 +190,8 @@ static result run_on(const tkg_backend *b, const tkg_node *node, std::vector<arr
   c.out = over >= 0 ? c.data[over] : put(b, filler, GUARD);
   const int64_t scratch = b->scratch_bytes(node, c.in);
   if (scratch > 0) c.scratch = b->allocate(scratch);
+  const tkg_ids_order order = b->ids_order ? b->ids_order(node, c.in) : tkg_ids_order{0, 0, 0};
+  if (order.bytes > 0) c.order = b->allocate(order.bytes);
   char message[1024] = "";
   if (b->begin) b->begin(&context);
   r.status = run_call(b, &c, captured);
@@ -213,6 +215,7 @@ static result run_on(const tkg_backend *b, const tkg_node *node, std::vector<arr
     if ((int)k != over) b->release(c.data[k]);
   }
   b->release(c.scratch);
+  b->release(c.order);
   b->release(c.out);
   return r;
 }

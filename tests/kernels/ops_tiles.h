@@ -86,6 +86,8 @@ static result run_in_tiles(const tkg_node *node, std::vector<array> &in, bool in
   t.call.out = t.out_in_tile ? room(&g, node) : out;
   const int64_t scratch = device->tiles->scratch_bytes(node, t.call.in) * (t.reduces ? chunks : 1);
   t.call.scratch = take(&g, std::vector<char>((size_t)scratch, (char)0xff));
+  const int64_t order = device->ids_order(node, t.call.in).bytes;
+  if (order > 0) t.call.order = take(&g, std::vector<char>((size_t)order, (char)0xff));
   g.calls.push_back(t);
   copies[TKG_MAX_INPUTS] = copy_of(node);
   if (t.out_in_tile) add_copy(&g, &copies[TKG_MAX_INPUTS], node, t.call.out, out, false);

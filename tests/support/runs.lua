@@ -56,8 +56,18 @@ function runs.same(a, b)
   for _, key in ipairs{'valid', 'test', 'epochs', 'best_epoch', 'kept', 'bits', 'seed'} do
     assert.same(one[key], other[key], key)
   end
-  for _, kind in ipairs{'parameter', 'optimizer', 'kept_exact', 'kept_quantized', 'transient'} do
-    assert.equal(one.memory[kind], other.memory[kind], kind)
+  runs.same_memory(one.memory, other.memory)
+end
+
+--- Fails unless two runs took the same memory. `data` counts what Lua has yet to collect, so of two
+--- moments that are equally full either may be the peak, with other kinds.
+function runs.same_memory(one, other)
+  for _, kind in ipairs{'parameter', 'optimizer'} do assert.equal(one[kind], other[kind], kind) end
+  if one.transient == other.transient then
+    assert.equal(one.kept_exact, other.kept_exact)
+    assert.equal(one.kept_quantized, other.kept_quantized)
+  else
+    assert.near(one.peak, other.peak, 0.05 * one.peak)
   end
 end
 

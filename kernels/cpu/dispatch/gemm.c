@@ -61,17 +61,21 @@ static void has_buffer(void) {
   pthread_mutex_unlock(&asking);
 }
 
-static void multiply(const tkg_gemm *g, const float *a, const float *b, float *out) {
+static void multiply(const tkg_gemm *g, const float *a, const float *b, float *out, int ldc) {
   cblas_sgemm(CblasRowMajor, g->ta ? CblasTrans : CblasNoTrans, g->tb ? CblasTrans : CblasNoTrans,
-              g->m, g->n, g->k, 1, a, g->lda, b, g->ldb, g->adds ? 1 : 0, out, g->n);
+              g->m, g->n, g->k, 1, a, g->lda, b, g->ldb, g->adds ? 1 : 0, out, ldc);
 }
 
-int tkg__gemm(const tkg_gemm *g, const float *a, const float *b, float *out) {
-  if (tkg__is_narrow(g)) return tkg__narrow_gemm(g, a, b, out);
+int tkg__gemm_columns(const tkg_gemm *g, const float *a, const float *b, float *out, int ldc) {
+  if (tkg__is_narrow(g)) return tkg__narrow_gemm(g, a, b, out, ldc);
   const bool more = atomic_fetch_add(&running, 1) >= atomic_load(&buffers);
   int status = more ? ask_for_buffer() : TKG_OK;
-  if (!status) multiply(g, a, b, out);
+  if (!status) multiply(g, a, b, out, ldc);
   if (more && !status) has_buffer();
   atomic_fetch_sub(&running, 1);
   return status;
+}
+
+int tkg__gemm(const tkg_gemm *g, const float *a, const float *b, float *out) {
+  return tkg__gemm_columns(g, a, b, out, g->n);
 }

@@ -12,9 +12,15 @@ typedef struct tkg_gemm {
   bool adds; /* adds to `out` instead of overwriting it */
 } tkg_gemm;
 
+/* The most columns of both operands of a product for which there are narrow kernels. */
+enum { TKG_NARROW = 128 };
+
 /* Computes out[m, n] = op(a) op(b) in one thread. TKG_E_MEMORY if the library would find no memory
  * for its buffers. */
 int tkg__gemm(const tkg_gemm *g, const float *a, const float *b, float *out);
+
+/* The same into some columns of a matrix that has `ldc`. */
+int tkg__gemm_columns(const tkg_gemm *g, const float *a, const float *b, float *out, int ldc);
 
 /* Returns that status with its message, for a caller whose other thread failed. */
 int tkg__no_gemm(void);

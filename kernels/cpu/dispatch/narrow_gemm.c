@@ -22,7 +22,6 @@
 #include <sys/mman.h>
 
 enum {
-  MOST = 128,    /* columns of each operand; more are the BLAS library's */
   PANEL = 64,    /* columns of out that a kernel computes */
   ROWS = 256,    /* rows of a that a kernel reads: tiles are multiples of it */
   SQUARE = 16,   /* columns of b that are transposed at a time */
@@ -133,7 +132,8 @@ const char *tkg__narrow_kernels(void) {
 
 bool tkg__is_narrow(const tkg_gemm *g) {
   const int across = g->ta ? g->m : g->k;
-  return !(g->ta && g->tb) && g->k > 0 && across <= MOST && g->n <= MOST && tkg__narrow_kernels();
+  return !(g->ta && g->tb) && g->k > 0 && across <= TKG_NARROW && g->n <= TKG_NARROW &&
+         tkg__narrow_kernels();
 }
 
 /* ---- products ---- */
@@ -147,7 +147,7 @@ static int block_rows(int left) {
 
 /* Computes what `rows` rows of a give. */
 static int multiply_block(const tkg_gemm *g, int rows, const float *a, const float *b, int ldb,
-                          float *out, bool adds) {
+                          float *out, int ldc, bool adds) {
   for (int j = 0; j < g->n; j += PANEL) {
     const int columns = g->n - j < PANEL ? g->n - j : PANEL;
     const shape s = {.m = g->ta ? g->m : rows,
@@ -155,7 +155,7 @@ static int multiply_block(const tkg_gemm *g, int rows, const float *a, const flo
                      .k = g->ta ? rows : g->k,
                      .lda = g->lda,
                      .ldb = ldb,
-                     .ldc = g->n,
+                     .ldc = ldc,
                      .flags = g->ta ? LIBXSMM_GEMM_FLAG_TRANS_B : LIBXSMM_GEMM_FLAG_NONE,
                      .adds = adds};
     const libxsmm_smmfunction f = kernel_of(&s);
@@ -165,14 +165,15 @@ static int multiply_block(const tkg_gemm *g, int rows, const float *a, const flo
   return TKG_OK;
 }
 
-static int multiply(const tkg_gemm *g, const float *a, const float *b, int ldb, float *out) {
+static int multiply(const tkg_gemm *g, const float *a, const float *b, int ldb, float *out,
+                    int ldc) {
   const int all = g->ta ? g->k : g->m;
   for (int first = 0, rows; first < all; first += rows) {
     rows = block_rows(all - first);
     const size_t at = (size_t)first;
     int status =
         multiply_block(g, rows, a + at * (size_t)g->lda, g->ta ? b + at * (size_t)ldb : b, ldb,
-                       g->ta ? out : out + at * (size_t)g->n, g->adds || (g->ta && first));
+                       g->ta ? out : out + at * (size_t)ldc, ldc, g->adds || (g->ta && first));
     if (status) return status;
   }
   return TKG_OK;
@@ -188,11 +189,11 @@ static void transpose(const tkg_gemm *g, const float *b, float *to) {
 }
 
 /* libxsmm has no kernels for a transposed b. */
-int tkg__narrow_gemm(const tkg_gemm *g, const float *a, const float *b, float *out) {
-  float transposed[MOST * MOST];
-  if (!g->tb) return multiply(g, a, b, g->ldb, out);
+int tkg__narrow_gemm(const tkg_gemm *g, const float *a, const float *b, float *out, int ldc) {
+  float transposed[TKG_NARROW * TKG_NARROW];
+  if (!g->tb) return multiply(g, a, b, g->ldb, out, ldc);
   transpose(g, b, transposed);
-  return multiply(g, a, transposed, g->n, out);
+  return multiply(g, a, transposed, g->n, out, ldc);
 }
 
 #else
@@ -204,8 +205,8 @@ bool tkg__is_narrow(const tkg_gemm *g) {
   return false;
 }
 
-int tkg__narrow_gemm(const tkg_gemm *g, const float *a, const float *b, float *out) {
-  (void)g, (void)a, (void)b, (void)out;
+int tkg__narrow_gemm(const tkg_gemm *g, const float *a, const float *b, float *out, int ldc) {
+  (void)g, (void)a, (void)b, (void)out, (void)ldc;
   return TKG_OK;
 }
 

@@ -9,8 +9,8 @@
  * on this machine at all. */
 bool tkg__is_narrow(const tkg_gemm *g);
 
-/* As tkg__gemm, for a product that is narrow. TKG_E_MEMORY without memory for a kernel. */
-int tkg__narrow_gemm(const tkg_gemm *g, const float *a, const float *b, float *out);
+/* As tkg__gemm_columns, for a product that is narrow. TKG_E_MEMORY without memory for a kernel. */
+int tkg__narrow_gemm(const tkg_gemm *g, const float *a, const float *b, float *out, int ldc);
 
 /* The library and the instruction set that it makes kernels for, "libxsmm 1.17, hsw"; NULL where
  * it can make none. */

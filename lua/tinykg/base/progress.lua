@@ -11,6 +11,11 @@ local progress = {}
 local channel = os.getenv('TINYKG_PROGRESS')
 channel = channel and io.open(channel, 'w')
 
+local silent = false
+
+--- Makes all lines from now on silent: --quiet, which is read before a data set is loaded.
+function progress.silence() silent = true end
+
 ---@class Progress what a line shows, with a bar where there is room
 ---@field before string in front of the bar ---@field after string behind it
 ---@field share number? done so far, 0 to 1 ---@field left number? seconds
@@ -33,10 +38,10 @@ local function text_of(p)
   return format.line(terminal.with_bar(p.before, p.share, p.after, terminal.width(2) - 1))
 end
 
----@param quiet boolean
+---@param quiet? boolean
 function progress.line(quiet)
   local drawn, last = false, -1
-  local on = not quiet and (channel or posix.is_terminal(2))
+  local on = not quiet and not silent and (channel or posix.is_terminal(2))
   return {
     --- Shows what fn() returns, a text or a Progress, at most ten times a second.
     update = function(fn)

@@ -1,6 +1,7 @@
 --- A random generator for loading and generating data; training draws from the engine's Philox.
 -- sfc32 of Chris Doty-Humphrey's PractRand: 128 bits of state, and integer operations only, so that
--- every machine draws the same numbers.
+-- every machine draws the same numbers. Not Philox: neighbours, ripple sets and negatives of runs
+-- that exist were drawn by it, and are drawn again when such a run goes on or is opened.
 local bit = require 'bit'
 
 local tobit, bxor, rol, rshift, lshift = bit.tobit, bit.bxor, bit.rol, bit.rshift, bit.lshift

@@ -25,9 +25,9 @@ end
 --- Runs parts and prints their results.
 ---@param parts string[] of bench.parts
 ---@param o {json: boolean?, quick: boolean?, data: string?, recipe: string[]?, set: table?,
----  bits: integer[], steps: integer?, out: string?} data: a folder instead of generated data;
----  quick: tiny sizes; recipe, set, bits, steps: for the part step; out: a folder for what growth
----  draws
+---  bits: integer[], steps: integer?, traffic: boolean?, out: string?} data: a folder instead of
+---  generated data; quick: tiny sizes; recipe, set, bits, steps, traffic: for the part step; out: a
+---  folder for what growth draws
 function bench.run(parts, o)
   local out = output(o.json)
   print_machine(out)

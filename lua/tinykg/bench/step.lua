@@ -31,9 +31,42 @@ local function record(run, k, first)
           arena_bytes = step:figure('arena_bytes'), replayed = step:figure('replayed')}
 end
 
----@param o table {recipe, set, bits, steps, data, quick, seconds, folder}
+local TRAFFIC = {{'step', 'step'}, {'bits', 'bits', '%d'}, {'op', 'op'}, {'ops', 'times', '%d'},
+  {'launches', 'launches', '%d'}, {'bytes', 'bytes', '%.0f'},
+  {'compulsory', 'compulsory', '%.0f'}}
+
+--- What the ops of a phase's step move and launch, and their sum. Plans the step only.
+local function add_traffic(records, run, phase)
+  phase:plan()
+  local traffic = phase.step:traffic()
+  local function add(op, count, row)
+    records[#records + 1] = {step = run.name .. ' ' .. phase.name, bits = run.bits, op = op,
+                             ops = count, launches = row.launches, bytes = row.bytes,
+                             compulsory = row.compulsory}
+  end
+  for _, row in ipairs(traffic.ops) do add(row.op, row.ops, row) end
+  add('all', nil, traffic)
+end
+
+--- Of each recipe, at each width. Nothing is timed.
+local function traffic(o, out)
+  local data, records = inputs.data(o, {seed = 0}), {}
+  for _, recipe in ipairs(chosen(o)) do
+    out:doing('planning steps of ' .. recipe.path)
+    for _, bits in ipairs(o.bits) do
+      local run = step_timer.trainer(recipe.path, o.quick and recipe.quick or recipe.set, data,
+                                     bits)
+      for _, phase in ipairs(run.phases) do add_traffic(records, run, phase) end
+    end
+  end
+  out:heading('what steps on %s move through memory and launch', data.name)
+  out:table('traffic', TRAFFIC, records)
+end
+
+---@param o table {recipe, set, bits, steps, data, quick, seconds, folder, traffic: boolean?}
 ---@param out tinykg.BenchOutput
 return function(o, out)
+  if o.traffic then return traffic(o, out) end
   local data, records = inputs.data(o, {seed = 0}), {}
   for _, recipe in ipairs(chosen(o)) do
     out:doing('steps of ' .. recipe.path)

@@ -25,7 +25,8 @@ local COMMANDS = {
 local function usage()
   local lines = {'tinykg: train knowledge-graph recommenders in a fraction of the memory', '',
                  'Usage:'}
-  local function add(...) lines[#lines + 1] = string.format('  tinykg %-29s %s', ...) end
+  local listed = require('tinykg.base.terminal').listed
+  local function add(what, text) lines[#lines + 1] = listed(1, '  tinykg ' .. what, 40, text) end
   for _, c in ipairs(COMMANDS) do add(c[1] .. ' ' .. c[2], c[3]) end
   add('FILE.lua args...', 'run a Lua file with the engine loaded')
   add('-e CODE', "run a line of Lua; 'tk' is loaded")
@@ -63,7 +64,8 @@ local function leave(message, trace)
     local text, code = text_and_status(message)
     if code == 1 and trace then text = text .. '\n' .. trace end
     io.stdout:flush() -- before standard error
-    if text == 'interrupted' then require('tinykg.base.terminal').clear_line(2) end -- the ^C
+    local terminal = package.loaded['tinykg.base.terminal']
+    if text == 'interrupted' and terminal then terminal.clear_line(2) end -- the ^C
     say(require('tinykg.base.format').lines(text))
     return code
   end)

@@ -1,6 +1,8 @@
 --- argparse with one line for wrong usage, exit status 2, and an example at the end of each --help.
 local argparse = require 'argparse'
+local posix = require 'tinykg.base.posix'
 local tables = require 'tinykg.base.tables'
+local terminal = require 'tinykg.base.terminal'
 local ctrl_c = require 'tinykg.cli.ctrl_c'
 
 local options = {}
@@ -37,7 +39,9 @@ end
 
 ---@return table parser
 function options.parser(name, description, example)
-  return strict(argparse(name, description):epilog('Example: ' .. example), {})
+  local p = argparse(name, description):epilog('Example: ' .. example)
+  if posix.is_terminal(1) then p:help_max_width(terminal.width(1) - 1) end
+  return strict(p, {})
 end
 
 --- An option with a list 'a,b,c'; given several times, the lists become one.

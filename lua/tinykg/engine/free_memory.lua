@@ -1,5 +1,6 @@
 --- Memory that is free for training: the GPU's, or on the CPU what the machine, the limits of this
 --- process's control groups and its own (ulimit) leave.
+local ffi = require 'ffi'
 local runtime = require 'tinykg.engine.runtime'
 local C = require 'tinykg.engine.lib'
 local read_file = require 'tinykg.base.read_file'
@@ -30,7 +31,15 @@ end
 --- Limits of a process, and what it has of each, in /proc/self.
 local OWN = {{'Max address space', 'VmSize'}, {'Max data size', 'VmData'}} -- ulimit -v, -d
 
+ffi.cdef 'const char *tkg__narrow_kernels(void);'
+
 local BLAS = 128 * 2 ^ 20 -- what OpenBLAS takes for each thread, at its first product
+
+--- What products will take. Where libxsmm makes those of at most 128 columns, as all of most models
+--- and of rankings are, none is left for OpenBLAS; one that is and finds no memory says so.
+local function blas_bytes()
+  return C.tkg__narrow_kernels() == nil and BLAS * C.tkg_engine_threads(runtime.engine) or 0
+end
 
 --- The least that the process's own limits leave.
 local function left_to_process(root)
@@ -41,7 +50,7 @@ local function left_to_process(root)
     local taken = tonumber(status:match(pair[2] .. ':%s+(%d+) kB'))
     if most and taken then best = math.min(best, math.max(0, most - 1024 * taken)) end
   end
-  return math.max(0, best - BLAS * C.tkg_engine_threads(runtime.engine))
+  return math.max(0, best - blas_bytes())
 end
 
 --- Free bytes of the machine; nil if unknown. `root`: where the file system begins, for tests.

@@ -195,6 +195,36 @@ end
 ---@param name string ---@return number bytes or a count; -1 if there is no such figure
 function methods:figure(name) return C.tkg_step_figure(self.c, name) end
 
+--- What a step moves through memory and gives the device to do, of the plan that moves most. Runs
+--- nothing. `bytes` are those of this plan on this device, `compulsory` those that no plan
+--- of the same ops does without, even if all row-wise ops ran in tiles; `launches` counts kernels,
+--- copies, memsets and calls of libraries. `ops` has the same by op, most bytes first; the row
+--- 'tiles' has the launches of groups that run in tiles.
+---@return {launches: number, bytes: number, compulsory: number, ops: table[]} traffic ops: {op, ops
+---  (how many), launches, bytes, compulsory}
+function methods:traffic()
+  local count = C.tkg_op_count()
+  local rows, out = ffi.new('tkg_moved[?]', count + 1), {launches = 0, bytes = 0, compulsory = 0}
+  check(C.tkg_step_traffic(self.c, rows))
+  out.ops = {}
+  for op = 0, count do
+    local row = rows[op]
+    for _, name in ipairs{'launches', 'bytes', 'compulsory'} do
+      out[name] = out[name] + row[name]
+    end
+    if row.ops > 0 then
+      out.ops[#out.ops + 1] = {op = op < count and ffi.string(C.tkg_op_name(op)) or 'tiles',
+                               ops = row.ops, launches = row.launches, bytes = row.bytes,
+                               compulsory = row.compulsory}
+    end
+  end
+  table.sort(out.ops, function(a, b)
+    if a.bytes ~= b.bytes then return a.bytes > b.bytes end
+    return a.op < b.op
+  end)
+  return out
+end
+
 --- Values saved for backward: a list of {where, value, op, rule, shape, bits, rounding, readers,
 --- exact_bytes, kept_bytes}. `where` is the recipe's line, `value` its name for value_bits, `rule`
 --- as of saved_as, or 'resident' (a parameter or an input), `rounding` that of codes: a value whose

@@ -129,6 +129,29 @@ function Attention:update(x, w, r)
   return self
 end
 
+--- Sums over tails by scaled dot-product attention of several heads, of an equal part of the columns
+--- each, as in KGRec (Yang et al., KDD 2023): the sum over the edges (h, r, t) of a row h of
+--- softmax(q_h . (q_t * r) / sqrt(columns)) x_t * r, where q = x W. Nothing is kept per edge and
+--- column.
+---@param graph Graph with relations ---@param x Tensor [nodes, d]
+---@param o {query: Tensor, relation: Tensor, heads: integer} query: W [d, d]; relation: [relations,
+---  d]; heads that divide d
+---@return Tensor [nodes, d]
+function attention.multi_head(graph, x, o)
+  runtime.options('attention.multi_head', o, 'query relation heads')
+  local d, heads, out = x:size(2), o.heads, {}
+  if d % heads ~= 0 then
+    runtime.fail('attention.multi_head: %d columns are not %d equal parts', d, heads)
+  end
+  local q, size = x:matmul(o.query), d / heads
+  for h = 1, heads do
+    local function part(t) return t:narrow(2, (h - 1) * size + 1, size) end
+    local scores = graph:dot(part(q), part(q), part(o.relation)) / math.sqrt(size)
+    out[h] = graph:aggregate(part(x), {relation = part(o.relation), weight = graph:softmax(scores)})
+  end
+  return heads > 1 and ops.cat(out, 2) or out[1]
+end
+
 arguments.class(Attention, 'Attention', 'attention: tk.attention.new')
 
 function Attention:__tostring()

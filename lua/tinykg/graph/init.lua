@@ -263,15 +263,18 @@ end
 ---@param scores Tensor [edges]
 ---@param o? {merged: boolean} merged: edges of one head and tail are one, whose score is the sum of
 ---  theirs (as torch.sparse.softmax takes them); each has an equal share of its weight
----@return Tensor [edges]
+---@return Tensor [edges]; 0 of the edges that masked left out
 function Graph:softmax(scores, o)
   runtime.options('softmax', o, 'merged')
+  local mask = self.mask
+  if mask then scores = ops.where(mask:gt(0), scores, -1e30) end
   if o and o.merged then
     local a = on(self)
     a.f[0] = -1
     scores = record('parallel_sum', a, self.packed, scores)
   end
-  return op(self, 'edge_softmax', scores)
+  local shares = op(self, 'edge_softmax', scores)
+  return mask and shares * mask:gt(0) or shares
 end
 
 --- A mask of the n edges with the largest scores: 1 for these, 0 for the others; of equal scores
@@ -333,6 +336,28 @@ function Graph:normalized(kind)
   return weighted
 end
 
+--- Rows and columns of the graph's matrix A scaled by this are D^-1/2 A D^-1/2 of the part of it
+--- between the nodes that are left (as 'symmetric' of the whole): x -> aggregate(x * s) * s.
+---@param left? Tensor [nodes, 1]: 1, or 0 for nodes that are not there
+---@return Tensor s [nodes, 1] left / sqrt(edges to nodes that are left)
+function Graph:symmetric_scale(left)
+  left = left or ones(self)
+  return left / self:aggregate(left):clamp(1):sqrt()
+end
+
+--- LightGCN's layers: the mean of x, of its aggregate, of that one's, ... (He et al., SIGIR 2020).
+---@param x Tensor [nodes, d] ---@param layers integer
+---@param s? Tensor [nodes, 1] of symmetric_scale: the matrix is scaled by it
+---@return Tensor [nodes, d]
+function Graph:smooth(x, layers, s)
+  local sum = x
+  for _ = 1, layers do
+    x = s and self:aggregate(x * s) * s or self:aggregate(x)
+    sum = sum + x
+  end
+  return sum / (layers + 1)
+end
+
 --- In a step: the graph without edges dropped at random, each with probability p; weights of the
 --- others are divided by 1 - p. Means are over the edges left. Saves nothing: backward draws the
 --- mask again.
@@ -341,6 +366,14 @@ function Graph:dropout(p)
   if p == 0 then return self end
   local left = ops.full(1, self.edges):dropout(p)
   return copy(self, {weights = self.weights and self.weights * left or left, left = left})
+end
+
+--- The graph without the edges where `left` is 0; weights of the others are multiplied by it. Means
+--- and softmax are over these.
+---@param left Tensor [edges] 0, or 1 or more ---@return Graph sharing the memory
+function Graph:masked(left)
+  return copy(self, {weights = self.weights and self.weights * left or left, left = left,
+                     left_count = false, mask = left})
 end
 
 --- In a step: the graph without edges to nodes dropped at random, each with probability p; weights
@@ -404,14 +437,27 @@ local function finish(g, o)
                        relations = g.relation_count}, shared = {}}
 end
 
-local KINDS = {kg = true, interactions = true, both = true, labels = true}
+local KINDS = {kg = true, interactions = true, both = true, labels = true, rows = true}
+
+--- Users x items of all labelled rows.
+local function rows_of(data)
+  local rows = data.train
+  local graph = make{head = rows.users, tail = rows.items, n = rows.n,
+                     nodes = {data.users, data.items}}
+  graph.of = 'interactions'
+  return graph
+end
 
 local function from_data(data, o)
   runtime.options('graph', o, 'of merged undirected inverse self_loops one_way')
   o = o or {}
   local of = o.of or 'kg'
-  if not KINDS[of] then fail("graph: of = '%s': kg, interactions, both or labels", tostring(of)) end
+  if not KINDS[of] then
+    fail("graph: of = '%s': kg, interactions, both, labels or rows", tostring(of))
+  end
   if of == 'labels' then return require('tinykg.graph.labels')(make, data) end
+  if of == 'rows' and data.task ~= 'ctr' then of = 'interactions' end
+  if of == 'rows' then return rows_of(data) end
   local graph = finish(build.of_data(data, of, of == 'both' or o.merged or false), o)
   graph.of = of
   graph.train = of ~= 'kg' and data:known() or nil
@@ -430,6 +476,8 @@ end
 ---   'both'          entities, then users; interactions have a relation of their own, the last
 ---   'labels'        users x items, one edge per label of train with weight 1 or 0; of data without
 ---                   labels, items that users took (1) and as many sampled others (0)
+---   'rows'          users x items, one edge per row of labelled data, whatever the label; of other
+---                   data, interactions
 ---
 --- Options of all but 'labels':
 ---   undirected  each edge also back, under the same relation (KGCN)

@@ -42,15 +42,28 @@ function by.triples(graph, n)
   return row(1), row(2), row(3)
 end
 
-return function(graph, n, what)
+--- Tails of other triples, uniformly, and 0 where these are tails of the head, else 1.
+local function of_others(graph, n, heads)
+  local _, _, tails = by.triples(graph, n)
+  return tails, 1 - graph:lookup(heads, tails:reshape(-1, 1)):reshape(-1)
+end
+
+return function(graph, n, what, o)
   local fail = runtime.fail
+  runtime.options('sample_triples', o, 'negatives')
+  local negatives = o and o.negatives or 'uniform'
   if type(n) ~= 'number' or n < 1 or n % 1 ~= 0 then
     fail('sample_triples: %s triples asked for, expected a whole number from 1', tostring(n))
   end
   local sample_by = by[what or 'heads']
   if not sample_by then fail("sample_triples: by '%s': heads or triples", tostring(what)) end
+  if negatives ~= 'uniform' and negatives ~= 'tails' then
+    fail("sample_triples: negatives '%s': uniform or tails", tostring(negatives))
+  end
   if graph.edges == 0 then fail('sample_triples: this graph has no edges') end
   local heads, relations, tails = sample_by(graph, n)
-  return {heads = heads, relations = relations, tails = tails,
-          negatives = graph:negatives(heads, relations, 1):reshape(-1)}
+  local b = {heads = heads, relations = relations, tails = tails}
+  if negatives == 'tails' then b.negatives, b.counts = of_others(graph, n, heads)
+  else b.negatives = graph:negatives(heads, relations, 1):reshape(-1) end
+  return b
 end

@@ -47,24 +47,28 @@ end
 
 local Linear = nn.class('nn.Linear')
 
+--- Parameters that start as PyTorch's.
+local PYTORCH = {uniform = {'bias'}, torch = {'weight', 'bias'}}
+
 --- A layer x W^T + b, from [..., inputs] to [..., outputs]. Parameters: weight [outputs, inputs],
---- Xavier; bias [outputs], zeros, or uniform in +-1 / sqrt(inputs) as in PyTorch.
+--- Xavier; bias [outputs], zeros. PyTorch's are both uniform in +-1 / sqrt(inputs).
 ---@param inputs integer ---@param outputs integer
----@param bias? boolean|string true (zeros) by default, false for none, or 'zeros', 'uniform'
+---@param bias? boolean|string true (zeros) by default, false for none, or 'zeros'; 'uniform': as
+---  PyTorch's; 'torch': weight and bias as PyTorch's
 function nn.Linear(inputs, outputs, bias)
   tensor.shape(inputs, outputs)
   local parameter = require('tinykg.engine.parameter')
-  if type(bias) == 'string' and bias ~= 'zeros' and bias ~= 'uniform' then
-    runtime.fail("nn.Linear: bias '%s' is not zeros or uniform", bias)
+  if type(bias) == 'string' and bias ~= 'zeros' and not PYTORCH[bias] then
+    runtime.fail("nn.Linear: bias '%s' is not zeros, uniform or torch", bias)
   end
   local self = setmetatable({inputs = inputs, outputs = outputs}, Linear)
   self.weight = parameter(nn.xavier(outputs, inputs))
   if bias ~= false then
     self.bias = parameter(tensor.create(tensor.F32, {outputs}, 'parameter'))
   end
-  if bias == 'uniform' then
-    local bound = 1 / math.sqrt(inputs)
-    runtime.check(C.tkg_tensor_uniform(self.bias.kept, -bound, bound, runtime.stream()))
+  local bound = 1 / math.sqrt(inputs)
+  for _, name in ipairs(PYTORCH[bias] or {}) do
+    runtime.check(C.tkg_tensor_uniform(self[name].kept, -bound, bound, runtime.stream()))
   end
   return self
 end
@@ -230,6 +234,20 @@ end
 
 function Sequential:describe()
   return 'nn.Sequential(' .. table.concat(tables.map(self, tostring), ', ') .. ')'
+end
+
+local function relu(x) return x:relu() end
+
+--- Linear layers with ReLU between them: a Sequential whose layers 1, 3, ... are nn.Linear.
+---@param sizes integer[] of the inputs, of each layer's outputs
+---@param bias? boolean|string of nn.Linear
+function nn.MLP(sizes, bias)
+  local layers = {}
+  for k = 2, #sizes do
+    if k > 2 then layers[#layers + 1] = relu end
+    layers[#layers + 1] = nn.Linear(sizes[k - 1], sizes[k], bias)
+  end
+  return nn.Sequential(unpack(layers))
 end
 
 for _, class in ipairs{Linear, Embedding, Dropout, LayerNorm, Sequential} do

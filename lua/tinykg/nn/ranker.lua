@@ -93,6 +93,21 @@ function Ranker:interaction_loss(batch, l2)
   return loss.interactions(u, i, j, batch.labels) + loss.l2(u, i, j) * (l2 / u:size(1))
 end
 
+--- InfoNCE of a batch's users and of its items: each one's row in one view is to be like its own in
+--- the other, by cosine, and unlike those of all other users, or items. Means, of users plus of
+--- items. Views are rows of all items, then of all users (SGL; KGCL).
+---@param batch {users: Tensor, items: Tensor} ---@param one Tensor [nodes, d]
+---@param two Tensor [nodes, d] ---@param temperature number ---@return Tensor a number
+function Ranker:view_contrast(batch, one, two, temperature)
+  local n, items = batch.users:size(1), self.item_count
+  local rows = one:gather(ops.cat{nodes_of(self, batch.users), batch.items}):normalize()
+  two = two:normalize()
+  return loss.contrast(rows:rows(1, n), two:rows(items + 1, two:size(1)), temperature,
+                       {positives = batch.users})
+    + loss.contrast(rows:rows(n + 1, 2 * n), two:rows(1, items), temperature,
+                    {positives = batch.items})
+end
+
 --- Computes the tables that score and rank read, once for a whole evaluation: all rows of them,
 --- since a layer then lies where its final rows do. A parameter is read where it is.
 ---@return {users: Tensor[], items: Tensor[]?} and all of them as a list

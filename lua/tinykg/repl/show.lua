@@ -141,8 +141,9 @@ function show.value(value, name)
     return value:find('\n.*%S') and format.lines((value:gsub('\n$', ''))) or quoted(value)
   end
   if type(value) == 'number' then return number(value) end
-  if type(value) == 'function' then
-    local line, source = described_function(value, name)
+  local call = type(value) == 'function' and value or comments.call_of(value)
+  if call then
+    local line, source = described_function(call, name)
     return line and line .. '  ' .. source or (name or 'function') .. ": a function of Lua's own"
   end
   if type(value) == 'table' and not (getmetatable(value) or {}).__tostring then

@@ -1,5 +1,5 @@
---- Accuracy against memory: of runs that differ in bits only, a point per width, with the metric's
---- mean over seeds beside the peak of the whole run, and beside what is kept for backward.
+--- Accuracy against memory: a point per group, with the metric's mean over seeds beside the peak of
+--- the whole run, and beside what is kept for backward. Groups that differ in bits only are joined.
 local tables = require 'tinykg.base.tables'
 local bars = require 'tinykg.report.chart.bars'
 local format = require 'tinykg.report.format'
@@ -22,7 +22,9 @@ local function but_for_bits(group)
   return table.concat(parts, '\2')
 end
 
---- Lists of finished groups that differ in bits only, of at least two widths, the most bits first.
+local MOST_COLOURED = 12
+
+--- Lists of finished groups that differ in bits only, the most bits first.
 local function widths_of(section)
   local list, by_key = {}, {}
   for _, group in ipairs(section.groups) do
@@ -38,7 +40,7 @@ local function widths_of(section)
   for _, same in ipairs(list) do
     table.sort(same, function(a, b) return bits_of(a) > bits_of(b) end)
   end
-  return tables.filter(list, function(same) return bits_of(same[1]) ~= bits_of(same[#same]) end)
+  return list
 end
 
 --- The point of a group; nil if it has not measured both.
@@ -59,28 +61,34 @@ local function series_of(section, lists, metric, part, field)
       list[#list + 1] = point_of(group, metric, part, field)
     end
     return #list > 0 and {label = groups.label(same, section.columns), points = list,
-                          colour = (i - 1) % lines.COLOURS + 1} or nil
+                          id = section.id and ('%s-memory-%d'):format(section.id, i),
+                          colour = i > MOST_COLOURED and 0 or (i - 1) % lines.COLOURS + 1} or nil
   end)
 end
 
 local function legend(series)
   if #series < 2 then return nil end
-  return bars.legend(tables.map(series, function(s)
-    return {class = 'c' .. s.colour, label = s.label}
-  end))
+  local coloured = tables.filter(series, function(s) return s.colour ~= 0 end)
+  local entries = tables.map(coloured, function(s)
+    return {class = 'c' .. s.colour, label = s.label, id = s.id}
+  end)
+  if #series > #coloured then
+    entries[#entries + 1] = {class = 'c0', label = format.count(#series - #coloured, 'other')}
+  end
+  return bars.legend(entries)
 end
 
---- Nothing where no runs differ in bits only. ---@param section ReportSection
+--- Nothing where there is one point at most. ---@param section ReportSection
 function accuracy_memory.render(section)
   local lists, metric = widths_of(section), statistics.metrics(section)[1]
-  if #lists == 0 or not metric then return nil end
+  if not metric then return nil end
   local peak = series_of(section, lists, metric, 'memory', 'peak')
   local kept = series_of(section, lists, metric, 'kept', 'stored_bytes')
-  if #peak == 0 then return nil end
+  if #peak < 2 and #(peak[1] or {points = {}}).points < 2 then return nil end
   return {
     html.h3{'Accuracy against memory'},
-    html.p{class = 'quiet', 'A point per width, in bits; test metric, with its standard deviation '
-      .. 'where there are several seeds.'},
+    html.p{class = 'quiet', 'A point per group, with its bits; lines join groups that differ in '
+      .. 'nothing else. Test metric, with its standard deviation where there are several seeds.'},
     legend(peak),
     html.div{class = 'charts',
              points.chart(metric .. ' and peak', 'peak of the whole run', peak),

@@ -138,7 +138,7 @@ local function rest_table(section, rest)
   end)
   return html.details{
     html.summary{format.count(#rest, 'more test metric')},
-    html_table.of(names, rows)}
+    html_table.of(names, rows, true)}
 end
 
 --- A line with the settings that all runs of the section share.
@@ -168,7 +168,7 @@ function comparison.render(section)
   local rows = tables.map(section.groups, function(group, i)
     return row(group, section, main, marks, i)
   end)
-  return {common(section), html_table.of(head(section, main), rows),
+  return {common(section), html_table.of(head(section, main), rows, true),
           html.p{class = 'quiet', reading(section, marks)}, rest_table(section, rest),
           significance.render(section)}
 end

@@ -8,6 +8,7 @@ local statistics = require 'tinykg.train.statistics'
 local curves = {}
 
 local MOST_COLOURED = 12
+local FEW_POINTS = 25 -- of a line in a folded chart, which has no bands
 
 -- ---- from runs to lines ----
 
@@ -28,16 +29,17 @@ local function by_epoch(points)
   return map
 end
 
---- Mean and deviation at each epoch that all runs have, as points of a line.
-local function mean_points(runs, label)
+--- Mean and deviation at each epoch that all runs have, as points of a line; plain: without
+--- deviation.
+local function mean_points(runs, plain)
   local maps, mean = tables.map(runs, by_epoch), {}
   for _, p in ipairs(runs[1]) do
     local values = tables.map(maps, function(map) return map[p.x] end)
     if #values == #runs then
       local s = statistics.of(values)
-      local text = ('%s, epoch %d: '):format(label, p.x) .. format.deviation(s, format.metric)
-      mean[#mean + 1] = {x = p.x, y = s.mean, title = text, low = s.sd and s.mean - s.sd,
-                         high = s.sd and s.mean + s.sd}
+      if plain then s.sd = nil end
+      mean[#mean + 1] = {x = p.x, y = s.mean, text = format.deviation(s, format.metric),
+                         low = s.sd and s.mean - s.sd, high = s.sd and s.mean + s.sd}
     elseif #runs == 1 then
       mean[#mean + 1] = {x = p.x}
     end
@@ -47,7 +49,7 @@ end
 
 --- The lines of a group: the mean up to the last epoch that all finished runs have, then a thin
 --- line per run. A run that did not finish beside others that did gets a thin line of its own.
-local function lines_of(group, get, look)
+local function lines_of(group, get, look, plain)
   local together, apart, list = {}, {}, {}
   for _, run in ipairs(group.runs) do
     local points = points_of(run, get)
@@ -55,10 +57,10 @@ local function lines_of(group, get, look)
     if #points > 0 then table.insert(counts and together or apart, points) end
   end
   local function add(points, thin)
-    list[#list + 1] = {label = group.label, colour = look.colour, dash = look.dash,
+    list[#list + 1] = {label = group.label, id = look.id, colour = look.colour, dash = look.dash,
                        points = points, thin = thin}
   end
-  local mean = #together > 0 and mean_points(together, group.label) or {}
+  local mean = #together > 0 and mean_points(together, plain) or {}
   if #mean > 0 then add(mean) end
   local last = #mean > 0 and mean[#mean].x or -math.huge
   for _, points in ipairs(#together > 1 and together or {}) do
@@ -97,10 +99,13 @@ local function looks_of(section, set)
   local per_recipe = #shown > 1 and #shown <= lines.COLOURS and most <= lines.DASHES
   local looks, n = {}, 0
   for _, group in ipairs(section.groups) do looks[group] = {colour = 0, dash = 1} end
+  local place = {}
+  for i, group in ipairs(section.groups) do place[group] = i end
   for colour, list in ipairs(shown) do
     for dash, group in ipairs(list) do
       looks[group] = per_recipe and {colour = colour, dash = dash}
         or {colour = n % lines.COLOURS + 1, dash = math.floor(n / lines.COLOURS) % lines.DASHES + 1}
+      looks[group].id = ('%s-%d'):format(section.id, place[group])
       n = n + 1
     end
   end
@@ -113,7 +118,8 @@ local function legend(section, looks, set, hidden)
   for _, group in ipairs(section.groups) do
     if set[group] then
       local look = looks[group]
-      items[#items + 1] = html.li{lines.sample(look.colour, look.dash), ' ', group.label}
+      items[#items + 1] = html.li{['data-g'] = look.id, lines.sample(look.colour, look.dash), ' ',
+                                  group.label}
     end
   end
   if hidden > 0 then
@@ -127,7 +133,7 @@ end
 local function chart(section, looks, title, get, options)
   local series, back = {}, {}
   for _, group in ipairs(section.groups) do
-    for _, line in ipairs(lines_of(group, get, looks[group])) do
+    for _, line in ipairs(lines_of(group, get, looks[group], options and options.most)) do
       table.insert(line.colour == 0 and back or series, line)
     end
   end
@@ -149,11 +155,11 @@ local function other_phases(section)
   return tables.sorted_keys(names)
 end
 
-local function metric_charts(section, looks, names)
+local function metric_charts(section, looks, names, options)
   return tables.map(names, function(name)
     return chart(section, looks, 'validation ' .. name, function(record)
       return statistics.number(record.valid, name), record.valid
-    end)
+    end, options)
   end)
 end
 
@@ -191,7 +197,7 @@ function curves.render(section)
   local main, rest = statistics.metrics(section)
   local set, hidden = coloured(section, main[1])
   local looks = looks_of(section, set)
-  local more = metric_charts(section, looks, rest)
+  local more = metric_charts(section, looks, rest, {most = FEW_POINTS})
   return {
     html.h3{'Learning curves'},
     html.p{class = 'quiet',

@@ -1,6 +1,7 @@
 --- Sorts the runs of a report into sections, one per data set, and groups that differ only by seed.
 local tables = require 'tinykg.base.tables'
 local format = require 'tinykg.report.format'
+local statistics = require 'tinykg.train.statistics'
 
 local groups = {}
 
@@ -17,7 +18,7 @@ local groups = {}
 
 local NOT_SETTINGS = {seed = true, recipe = true, data = true, data_options = true,
                       data_set = true, options = true, bits_asked = true, budget = true,
-                      chosen = true, recipe_sha256 = true}
+                      chosen = true, recipe_sha256 = true, origin = true}
 
 local function settings_of(config)
   local settings = {}
@@ -176,6 +177,30 @@ local function sort_groups(section)
     end
     return place[a] < place[b]
   end)
+end
+
+--- The best group of the validated ones first: by the mean of the metric of early stopping, by what
+--- `metric` names on test where runs do not say which that was. The others stay in their order.
+---@param section ReportSection ---@param metric? string
+function groups.best_first(section, metric)
+  local watched, value, place = nil, {}, {}
+  for i, group in ipairs(section.groups) do
+    place[group] = i
+    for _, run in ipairs(group.finished) do
+      watched = watched == nil and (run.summary.metric or false)
+        or watched == run.summary.metric and watched
+    end
+  end
+  for _, group in ipairs(section.groups) do
+    local stat = watched and statistics.of_summary(group, 'valid', watched)
+      or not watched and metric and statistics.of_summary(group, 'test', metric)
+    value[group] = stat and stat.mean or -math.huge
+  end
+  table.sort(section.groups, function(a, b)
+    if value[a] ~= value[b] then return value[a] > value[b] end
+    return place[a] < place[b]
+  end)
+  section.by = watched and 'valid ' .. watched or metric and 'test ' .. metric
 end
 
 --- The sections of a report, one per data set with its options, in the order of the runs. Runs

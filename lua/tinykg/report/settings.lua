@@ -25,21 +25,42 @@ function settings.between_recipes(section)
     html_table.of(head, rows)}
 end
 
-local function add_rows(rows, map, prefix)
-  for _, name in ipairs(tables.sorted_keys(map)) do
-    if name ~= 'options' and name ~= 'data_options' and name ~= 'data_set' then
-      rows[#rows + 1] = html.tr{html_table.name(prefix .. name),
-                                html.td{html.code{format.setting(map[name])}}}
+local NESTED = {options = 'option ', data_options = 'data option ', origin = ''}
+
+--- All settings of a run, flat: texts by name. ---@return table<string, string>
+local function flat(config)
+  local found = {}
+  for name, value in pairs(config) do
+    if type(value) == 'table' and NESTED[name] then
+      for key, inner in pairs(value) do found[NESTED[name] .. key] = format.setting(inner) end
+    elseif name ~= 'data_set' then
+      found[name] = format.setting(value)
     end
   end
+  return found
 end
 
-local function config_table(config)
+--- Those of several runs that all have. ---@param list table<string, string>[]
+local function shared(list)
+  local found = #list > 1 and tables.merged(list[1]) or {}
+  for _, settings_ in ipairs(list) do
+    for name, value in pairs(found) do
+      if settings_[name] ~= value then found[name] = nil end
+    end
+  end
+  return found
+end
+
+--- A table of settings but those that are in another. ---@param but? table<string, string>
+local function settings_table(found, but)
   local rows = {}
-  add_rows(rows, config, '')
-  add_rows(rows, config.data_options or {}, 'data option ')
-  add_rows(rows, config.options or {}, 'option ')
-  return html_table.of(nil, rows)
+  for _, name in ipairs(tables.sorted_keys(found)) do
+    if not (but and but[name]) then
+      rows[#rows + 1] = html.tr{html_table.name(name), html.td{class = 'value',
+                                                               html.code{found[name]}}}
+    end
+  end
+  return #rows > 0 and html_table.of(nil, rows)
 end
 
 --- Why a run has no summary, and its last epoch; nil for a finished run.
@@ -56,7 +77,7 @@ local function notes_of(run)
   return (#items > 1 or run.state ~= 'finished') and #items > 0 and html.ul{class = 'notes', items}
 end
 
-local function run_details(run)
+local function run_details(run, common)
   local config = run.config or {}
   local state = state_of(run)
   return html.details{
@@ -65,13 +86,39 @@ local function run_details(run)
       config.seed and {', seed ', format.setting(config.seed)},
       state and html.span{class = 'warn', ' \194\183 ', state},
       #run.notes > 0 and not state and html.span{class = 'quiet', ' \194\183 ', run.notes[1]}},
-    notes_of(run), run.output and html.pre{run.output}, run.config and config_table(config)}
+    notes_of(run), run.output and html.pre{run.output},
+    run.config and settings_table(flat(config), common)}
+end
+
+--- The settings that all runs of each recipe share, by recipe.
+local function common_of(runs)
+  local lists, names = {}, {}
+  for _, run in ipairs(runs) do
+    local name = run.config and tostring(run.config.recipe)
+    if name and not lists[name] then lists[name], names[#names + 1] = {}, name end
+    if name then table.insert(lists[name], flat(run.config)) end
+  end
+  local common, parts = {}, {}
+  for _, name in ipairs(names) do
+    common[name] = shared(lists[name])
+    if next(common[name]) then
+      parts[#parts + 1] = html.details{
+        html.summary{('What all %d runs of %s share'):format(#lists[name], name)},
+        settings_table(common[name])}
+    end
+  end
+  return common, parts
 end
 
 --- ---@param runs ReportRun[]
 function settings.render(runs)
-  return {html.h2{id = 'runs', 'Runs'}, html.p{class = 'quiet', 'Every setting of each run.'},
-          tables.map(runs, run_details)}
+  local common, parts = common_of(runs)
+  return {html.h2{id = 'runs', 'Runs'},
+          html.p{class = 'quiet',
+                 'Every setting of each run, what all runs of a recipe share once.'},
+          parts, tables.map(runs, function(run)
+    return run_details(run, run.config and common[tostring(run.config.recipe)])
+  end)}
 end
 
 return settings

@@ -15,10 +15,12 @@ local format = require 'tinykg.base.format'
 local memory_columns = require 'tinykg.train.memory.columns'
 local memory_plan = require 'tinykg.train.memory.plan'
 local messages = require 'tinykg.run.messages'
+local origin = require 'tinykg.run.folder.origin'
 local output_folder = require 'tinykg.run.output_folder'
 local parameters = require 'tinykg.run.folder.parameters'
 local per_user = require 'tinykg.run.folder.per_user'
 local runtime = require 'tinykg.engine.runtime'
+local scale = require 'tinykg.train.start.scale'
 local C = require 'tinykg.engine.lib'
 local sha256 = require 'tinykg.engine.sha256'
 local source_line = require 'tinykg.base.source_line'
@@ -34,10 +36,11 @@ local function config_of(o)
   local s = o.settings
   return {recipe = o.recipe.name, recipe_file = folder.absolute(o.path),
           recipe_sha256 = sha256(o.text), data = folder.absolute(o.data),
-          data_options = o.data_options, data_set = o.data_set, options = o.options, seed = o.seed,
+          data_options = o.data_options, data_set = o.data_set, options = o.options,
+          scaled = o.scaled, seed = o.seed,
           bits = s.bits, bits_asked = s.bits_asked, budget = s.budget, chosen = s.chosen,
           rounding = s.rounding, codes = folder.CODES, device = tk.device(),
-          threads = tk.threads(), version = tk.version, steps = s.steps,
+          threads = tk.threads(), version = tk.version, origin = origin.of(), steps = s.steps,
           checkpoint = s.checkpoint, check = s.check, tensorboard = s.tensorboard,
           extend = s.extend and folder.absolute(s.extend)}
 end
@@ -161,12 +164,13 @@ local function load_data(o, path, resuming)
   return data
 end
 
-local function print_beginning(o, data, text)
+local function print_beginning(o, data, text, small)
   local function say(line) print(format.wrapped(line, terminal.width(1), '  ')) end
   say(('%s on %s, seed %d, %s, %s, %s'):format(o.recipe.name, tostring(data), o.seed,
     budget.bits_text(o.settings.bits, o.settings.value_bits), tk.device(),
     format.count(tk.threads(), 'thread')))
   for _, warning in ipairs(data.warnings or {}) do say('note: ' .. warning) end
+  if small then say(small) end
   if text then print(text) end
 end
 
@@ -248,15 +252,49 @@ local function plan_exact(o, data)
   return memory_plan.of(o.recipe, data, o.options, settings, {32})[32]
 end
 
+--- Sets options to new values. ---@param values table<string, any>
+local function change(o, values)
+  o.options = setmetatable(tables.merged(o.options, values), getmetatable(o.options))
+end
+
+--- Takes options that a small data set changed from the run that goes on, unless they are given.
+local function as_it_was(o, path)
+  local was, now = folder.config(path), {}
+  local asked = (getmetatable(o.options) or {}).asked or {}
+  for name in pairs(was.scaled or {}) do
+    if not asked[name] then now[name] = was.options[name] end
+  end
+  o.scaled = was.scaled
+  change(o, now)
+end
+
+--- Lets a small data set have more epochs and patience than by default.
+---@return string? note
+local function scale_to(o, data)
+  if o.settings.steps then return nil end
+  local changed, steps = scale(o.recipe, o.options, data)
+  local texts, was = {}, {}
+  for _, name in ipairs(tables.sorted_keys(changed)) do
+    texts[#texts + 1] = ('%s=%d for %g'):format(name, changed[name], o.options[name])
+    was[name] = o.options[name]
+  end
+  if #texts == 0 then return nil end
+  o.scaled = was
+  change(o, changed)
+  return ('note: a small set, %s per epoch: %s (--set epochs=%d keeps the default)'):format(
+    format.count(steps, 'step'), table.concat(texts, ', '), was.epochs or o.options.epochs)
+end
+
 --- Loads the data and makes the run: {run, save, events, data, load_s (seconds), exact (its plan at
 --- 32 bits)}.
 local function prepare(o, path, resuming)
   local started = clock.now()
   local data = load_data(o, path, resuming)
   local load_s = clock.now() - started
+  local small = not resuming and scale_to(o, data) or nil
   local exact = plan_exact(o, data)
   local text = fit(o, data, path, resuming)
-  if not (o.settings.silent or o.settings.quiet) then print_beginning(o, data, text) end
+  if not (o.settings.silent or o.settings.quiet) then print_beginning(o, data, text, small) end
   local run, save, events = set_up(o, data, path, resuming)
   return {run = run, save = save, events = events, data = data, load_s = load_s, exact = exact}
 end
@@ -290,6 +328,7 @@ local function run_once(o)
   o.data_options = output_folder.data_options(o)
   local path, resuming, unlock = output_folder.open(o, config_of(o))
   local loud = not o.settings.silent
+  if resuming then as_it_was(o, path) end
   local summary = resuming and summary_if_done(path, o)
   if summary then
     if loud then print('finished before; nothing to do') end

@@ -81,7 +81,8 @@ end
 ---@param record table of the log ---@param better boolean? ---@param metric string that decides
 function messages.epoch(record, better, metric)
   local before = ('epoch %3d  %s'):format(record.epoch, messages.losses(record))
-  local after = ('  %s%s'):format(format.duration(record.seconds), better and record.valid and ' *' or '')
+  local star = better and record.valid and ' *' or ''
+  local after = ('  %s%s'):format(format.duration(record.seconds), star)
   local valid = record.valid and '  valid' .. that_fit(record.valid, metric,
                                                        WIDTH - #before - #after - 7)
   return before .. (valid or '') .. after

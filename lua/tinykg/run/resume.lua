@@ -63,6 +63,7 @@ function resume.differs(path, config, text, recipe)
   local known, completed = pcall(recipe.complete, recipe, was.options or {})
   was.options = known and completed or was.options
   was.options = tables.merged(was.options, was.chosen and was.chosen.asked)
+  was.options = tables.merged(was.options, was.scaled) -- of a small data set
   local function fixed(c)
     return {recipe = c.recipe, data = not was.data_set and c.data or nil, seed = c.seed,
             bits = c.bits_asked or c.bits, rounding = was.bits ~= 32 and c.rounding or nil,

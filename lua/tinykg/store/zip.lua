@@ -1,5 +1,7 @@
 --- The part of ZIP that .npz needs: writes stored entries, reads stored and deflated ones.
 -- Source: PKWARE's APPNOTE.TXT, sections 4.3 and 4.4. Without ZIP64: up to 4 GiB.
+-- By hand, not by libzip: that would be one more library on each machine that reads or writes .npz,
+-- and tables of more than 4 GiB have .safetensors.
 local ffi = require 'ffi'
 local C = require 'tinykg.engine.lib'
 local bytes = require 'tinykg.store.bytes'

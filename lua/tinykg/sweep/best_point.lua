@@ -1,4 +1,5 @@
 --- The best point of a sweep by validation, and the command that trains it again.
+local origin = require 'tinykg.run.folder.origin'
 local summary = require 'tinykg.sweep.summary'
 local tables = require 'tinykg.base.tables'
 
@@ -6,11 +7,6 @@ local tables = require 'tinykg.base.tables'
 local LEFT_OUT = {['--out'] = true, ['--seed'] = true, ['--threads'] = '0', ['--device'] = 'auto',
                   ['--bits'] = '32', ['--rounding'] = 'dither'}
 local FLAGS = {['--of-sweep'] = true, ['--force'] = true}
-
---- A word as a shell reads it.
-local function quoted(word)
-  return word:find('^[%w_%./,:=+@%%-]+$') and word or "'" .. word:gsub("'", "'\\''") .. "'"
-end
 
 local best_point = {}
 
@@ -34,7 +30,7 @@ function best_point.command(jobs)
     end
   end
   tables.append(words, {'--seed', table.concat(seeds, ',')})
-  return table.concat(tables.map(words, quoted), ' ')
+  return table.concat(tables.map(words, origin.quoted), ' ')
 end
 
 --- 'best by valid recall@20: NAME' and its command. ---@param jobs Job[]

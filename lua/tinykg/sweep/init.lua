@@ -66,7 +66,9 @@ local function poll(running)
   local still, finished = {}, {}
   for _, job in ipairs(running) do
     job.process:listen()
-    job.share, job.left, job.line = job.process:progress()
+    local _, left, line = job.process:progress()
+    if left and line ~= job.line then job.whole = clock.now() - job.started + left end
+    job.line = line
     local how, status = job.process:ended()
     if how then finish(job, how, status) end
     table.insert(how and finished or still, job)

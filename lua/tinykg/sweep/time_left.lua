@@ -6,8 +6,7 @@ local ENDED = {done = true, failed = true, diverged = true, stopped = true}
 --- Seconds that a job took or will take as a whole, as far as it is known.
 local function whole_of(job)
   if ENDED[job.state] then return job.seconds end
-  if job.state ~= 'running' or not job.left then return nil end
-  return clock.now() - job.started + job.left
+  return job.state == 'running' and job.whole or nil
 end
 
 --- The mean over the jobs of each group, and over all ('').
@@ -25,12 +24,13 @@ end
 
 local function rest_of(job, means)
   if ENDED[job.state] or job.state == 'before' then return 0 end
-  local whole = means[job.group] or means['']
+  local whole = job.whole or means[job.group] or means['']
   if job.state ~= 'running' then return whole end
-  return job.left or math.max(0, whole - (clock.now() - job.started))
+  return math.max(0, whole - (clock.now() - job.started))
 end
 
----@param jobs Job[] running ones with `left`, seconds, or nil ---@param at_once integer
+---@param jobs Job[] running ones with `whole`, seconds that they will take, or nil
+---@param at_once integer
 ---@return number share 0 to 1, by number of jobs until the times are known
 ---@return number? left seconds, when some job's is known
 return function(jobs, at_once)

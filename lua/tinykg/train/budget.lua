@@ -151,9 +151,10 @@ end
 -- ---- what can be chosen ----
 
 --- A knob that changes an option of the recipe, if it has that and it was not asked for.
+---@param change fun(value: any, o: table): any what the option becomes; nil: it stays
 local function option(name, change)
   return {name = name, of = function(self)
-    local meta, to = getmetatable(self.o), change(self.o[name])
+    local meta, to = getmetatable(self.o), change(self.o[name], self.o)
     local asked = meta and meta.asked and meta.asked[name]
     if not asked and to ~= nil then return {options = {[name] = to}} end
   end, value = function(self, setup) return tostring(options_of(self, setup)[name]) end}
@@ -172,10 +173,10 @@ local function fewer_tiles(self, setup)
   return tiles >= 1 and {tiles = tiles} or nil
 end
 
--- In the order of what they cost. The first three are exact and take some time. 8-bit moments and
--- fewer bits of saved values keep the mean of each gradient and update, but scatter them: moments
--- come first, as all recipes train as well with them. Bits of saved values are lowered last, and
--- no further than needed.
+-- In the order of what they cost. The first three are exact and take some time. 8-bit moments,
+-- fewer bits of saved values and tables of 16 bits keep the mean of each gradient and update, but
+-- scatter them: moments come first, as all recipes train as well with them; bits of saved values
+-- are lowered no further than needed. The last two are another optimizer, whose accuracy differs.
 local KNOBS = {
   option('recompute', function(value)
     if type(value) == 'boolean' then return not value end
@@ -195,8 +196,13 @@ local KNOBS = {
   {name = 'bits of saved values', of = choose_bits, value = function(_, setup)
     return budget.bits_text(setup.bits, setup.value_bits)
   end},
+  option('parameter_bits', function(value, o)
+    if value == 32 and o.ema == 0 then return 16 end -- averages of parameters have 32
+  end),
+  option('optimizer_rowwise', function(value) if value == false then return true end end),
+  option('optimizer_lazy', function(value) if value == false then return true end end),
 }
-local BITS = {KNOBS[#KNOBS]}
+local BITS = tables.filter(KNOBS, function(knob) return knob.of == choose_bits end)
 
 local function setup_after(first, turned)
   local setup = first

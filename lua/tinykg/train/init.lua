@@ -124,8 +124,9 @@ end
 ---@field at table the position: the `epoch`, its `phase` (0: not begun; one more than there are:
 ---  all done), the phase's steps `done` and the sum `total` of their losses, `owed` (of
 ---  tinykg.train.average), `losses` of the phases that are through, `waiting`: done and total of
----  those that wait for their next turn, by name, `seconds`, `draws`, on which no_grad's random
----  numbers depend, `beginning` while the model's begin_epoch or on_epoch runs, and `waits`
+---  those that wait for their next turn, by name, `from`: done when this turn began, `seconds`,
+---  `draws`, on which no_grad's random numbers depend, `beginning` while the model's begin_epoch or
+---  on_epoch runs, and `waits`
 ---  and `drops` of schedule = plateau
 ---@field best {epoch: integer?, value: number?, metrics: table?} of the epochs validated so far
 ---@field epoch_times number[] seconds
@@ -185,10 +186,22 @@ local function time_left(self, share)
   return (o.epochs - epoch + 1 - share) * each + (validations + 1) * evaluation
 end
 
+--- How much of an epoch is through, of 1: its phases weigh the same. `own`: of the one that runs.
+local function share_of(self, own)
+  local at, due, through = self.at, 0, own
+  for _, phase in ipairs(self.phases) do
+    local waits = (at.waiting or {})[phase.name]
+    due = due + (phase:due(at.epoch) and 1 or 0)
+    through = through + (at.losses[phase.name] and 1
+                         or waits and waits.done / (phase.count or math.huge) or 0)
+  end
+  return through / due
+end
+
 --- The progress of a run in a phase: the bar is the run's, the percentage the epoch's.
 local function progress_of(self, phase, done, count, loss)
   local o, epoch = self.o, self.at.epoch
-  local share = (self.at.phase - 1 + done / count) / #self.phases
+  local share = share_of(self, done / count)
   local left = time_left(self, share)
   return {
     before = ('epoch %d/%d  %2.0f %%'):format(epoch, o.epochs, math.floor(100 * share)),
@@ -197,6 +210,14 @@ local function progress_of(self, phase, done, count, loss)
       o.patience > 0 and '< ' or '', format.duration(left), -- it may stop early
       format.bytes(C.tkg_memory_live(runtime.engine, -1))),
   }
+end
+
+--- The same while users are ranked.
+local function evaluation_progress(self, part, done, all)
+  local share = part == 'valid' and math.min(self.at.epoch, self.o.epochs) / self.o.epochs or 1
+  local left = part == 'valid' and #self.epoch_times > 0 and time_left(self, 1) or nil
+  return {before = ('%s: %d of %d users'):format(part, done, all), share = share, left = left,
+          after = left and 'left ' .. format.duration(left) or ''}
 end
 
 --- Calls the model's begin_epoch, forward only: KGAT's attention is updated.
@@ -232,13 +253,13 @@ local function train_epoch(self)
   end
   while at.phase <= #self.phases do
     local phase = self.phases[at.phase]
-    local mean, finished = phase:epoch(at, function(p, done, count, loss)
+    local loss_of_phase, finished = phase:epoch(at, function(p, done, count, loss)
       at.seconds = before + clock.now() - started
       self.line.update(function() return progress_of(self, p, done, count, loss) end)
       if self.settings.on_step then self.settings.on_step(self) end
     end)
     if finished then
-      at.losses[phase.name] = mean
+      at.losses[phase.name] = loss_of_phase
     else
       at.waiting = at.waiting or {}
       at.waiting[phase.name] = {done = at.done, total = at.total}
@@ -264,7 +285,7 @@ end
 function Run:evaluate(part, each)
   local started = clock.now()
   local function progressed(done, all)
-    self.line.update(function() return string.format('%s: %d of %d users', part, done, all) end)
+    self.line.update(function() return evaluation_progress(self, part, done, all) end)
     runtime.check_interrupt()
   end
   local at_once = train.evaluation_size(self.o, self.settings)

@@ -145,7 +145,7 @@ function phases.of(recipe, model, data, o, settings)
   local list, optimizers = {}, {}
   for i, p in ipairs(declared(recipe, model, data, o)) do
     local self = setmetatable({name = p.name, loss = p.loss, steps = p.steps, o = o,
-                               every = p.every or 1, turn = p.turn or math.huge,
+                               every = p.every or 1, turn = p.turn,
                                recipe = recipe, limit = settings.steps, times = {}, buffers = {},
                                rounding = settings.rounding}, Phase)
     self.optimizer = optimizer_of(recipe, p, o, optimizers)
@@ -221,7 +221,8 @@ function Phase:epoch(at, progressed)
   local next_batch, count = rest_of(self, at)
   self.count = count
   if self.limit then count = math.min(self.limit, count) end
-  local stop = math.min(count, at.done + self.turn)
+  if self.turn then at.from = at.from or at.done end -- where the turn began, also of a resumed one
+  local stop = math.min(count, self.turn and at.from + self.turn or count)
   local rate = self.lr * schedule.share(self.o, at.epoch, at.drops)
   if self.average then self.average(at) end -- what an interrupted run left to do
   while at.done < stop do
@@ -236,10 +237,12 @@ function Phase:epoch(at, progressed)
       at.owed = 1
       self.average(at)
     end
-    if progressed and at.done % 8 == 0 then progressed(self, at.done, count, at.total / at.done) end
+    local shown = progressed and (at.done % 8 == 0 or at.done == count)
+    if shown then progressed(self, at.done, count, at.total / at.done) end
     runtime.check_interrupt()
   end
   source_line.leave(outer)
+  at.from = nil
   if stop < count then
     self.left = {epoch = at.epoch, done = at.done, next_batch = next_batch, count = self.count}
   end
@@ -296,6 +299,18 @@ function phases.moved(list)
   local sum = 0
   for _, p in ipairs(list) do sum = sum + p.count * p.step:figure('moved_bytes') end
   return sum
+end
+
+--- What a step moves and launches (Step:traffic), of the phase that moves most: its field `phase`.
+---@return table
+function phases.traffic(list)
+  local most
+  for _, p in ipairs(list) do
+    local traffic = p.step:traffic()
+    traffic.phase = p.name
+    if not most or traffic.bytes > most.bytes then most = traffic end
+  end
+  return most
 end
 
 --- Bytes that an op-by-op FP32 program with these phases would hold at its fullest: its parameters,

@@ -2,6 +2,7 @@
 local arguments = require 'tinykg.base.arguments'
 local close_word = require 'tinykg.base.arguments.close_word'
 local tables = require 'tinykg.base.tables'
+local terminal = require 'tinykg.base.terminal'
 local optim = require 'tinykg.engine.optim'
 local runtime = require 'tinykg.engine.runtime'
 local sample = require 'tinykg.train.sample_ranking'
@@ -11,6 +12,7 @@ local statistics = require 'tinykg.train.statistics'
 ---@field name string
 ---@field source string the paper and code that the defaults come from
 ---@field options table list of {name, default, help, choices}
+---@field own table<string, boolean> names of the options that the recipe lists itself
 ---@field presets table<string, table> published settings by name
 ---@field optimizer fun(options): Optimizer
 ---@field metrics table<string, fun(model, data, part): number> its own, by name
@@ -155,7 +157,8 @@ local function new_recipe(r)
   local recipe = setmetatable({name = r.name, source = r.source or '', build = r.build,
                                presets = r.presets or {}, metrics = r.metrics or {}}, Recipe)
   recipe.optimizer = type(r.optimizer) == 'function' and r.optimizer or adam(r)
-  recipe.options = merge(r.options or {})
+  recipe.options, recipe.own = merge(r.options or {}), {}
+  for _, o in ipairs(r.options or {}) do recipe.own[o[1]] = true end
   for name, preset in pairs(recipe.presets) do
     local ok, message = pcall(recipe.complete, recipe, preset)
     if not ok then runtime.fail('recipe %s: preset %s: %s', r.name, name, message) end
@@ -203,6 +206,7 @@ local WHOLE = {dim = 1, batch_size = 1, epochs = 1, negatives = 1, neighbors = 1
 function Recipe:complete(given)
   local asked = {}
   local o, preset = setmetatable({}, {asked = asked}), given.preset
+  asked.preset = preset ~= nil or nil
   for _, option in ipairs(self.options) do o[option.name] = option.default end
   if preset and not self.presets[preset] then
     local list = tables.sorted_keys(self.presets)
@@ -231,12 +235,13 @@ end
 
 --- The text of `tinykg run RECIPE --help`. ---@return string
 function Recipe:help()
-  local lines = {self.name .. (self.source ~= '' and ': ' .. self.source or ''), '',
+  local source = self.source ~= '' and self.name .. ': ' .. self.source or self.name
+  local lines = {terminal.listed(1, '', 1, source), '',
                  'Options (--set name=value):'}
   for _, o in ipairs(self.options) do
     local choices = o.choices and ' (' .. table.concat(o.choices, ', ') .. ')' or ''
-    lines[#lines + 1] = string.format('  %-18s %-10s %s', o.name, tostring(o.default),
-                                      o.help .. choices)
+    lines[#lines + 1] = terminal.listed(1, ('  %-18s %-10s'):format(o.name, tostring(o.default)),
+                                        33, o.help .. choices)
   end
   local presets = tables.sorted_keys(self.presets)
   if #presets > 0 then
@@ -246,7 +251,7 @@ function Recipe:help()
       local values = tables.map(tables.sorted_keys(self.presets[name]), function(key)
         return key .. '=' .. tostring(self.presets[name][key])
       end)
-      lines[#lines + 1] = string.format('  %-10s %s', name, table.concat(values, ' '))
+      lines[#lines + 1] = terminal.listed(1, '  ' .. name, 14, table.concat(values, ' '))
     end
   end
   return table.concat(lines, '\n')

@@ -1,5 +1,5 @@
 --- KTUP: a step of the loss of interactions and one of that of triples, by one Adam. A triple comes
---- from its head, or from its tail by an inverse relation, which the other side tells apart by number.
+--- from its head, or from its tail by an inverse relation, which the other side knows by number.
 --- The lock-step does not begin at unit vectors, where a loss has a kink (max(|e|^2 - 1, 0)).
 local tk = require 'tinykg'
 

@@ -71,6 +71,20 @@ describe('the command line', function()
       '--seed 3 --seed 4,5 --out ' .. dir .. '/seeds'))
   end)
 
+  it('draws no line of progress after --quiet, not while a data set is loaded either', function()
+    local seen = dir .. '/seen'
+    local function lines(first)
+      fixtures.write(seen, '')
+      local code = shell.tinykg(("-e \"local p = require 'tinykg.base.progress'; %s " ..
+        "p.during(function(update) update(function() return 'loading' end) end)\""):format(first),
+        'TINYKG_PROGRESS=' .. seen)
+      assert.equal(0, code)
+      return fixtures.bytes(seen)
+    end
+    assert.matches('loading\n$', lines '')
+    assert.equal('', lines 'p.silence()')
+  end)
+
   it('ends with one word after Ctrl-C, however early', function()
     local words = {[''] = true, ['tinykg: interrupted\n'] = true} -- '': before Lua runs
     local long = 'run recipes/kgcn.lua --quiet --set epochs=1000 --data ' .. data

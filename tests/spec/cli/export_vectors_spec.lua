@@ -83,7 +83,7 @@ describe('export --vectors', function()
   teardown(fixtures.clean)
 
   -- two tables; nodes of one graph, layers side by side; sums of tables
-  for _, recipe in ipairs{'bpr-mf', 'kgat', 'kgin', 'cke'} do
+  for _, recipe in ipairs{'bpr-mf', 'kgat', 'kgin', 'cke', 'kgcl', 'mcclk'} do
     it('writes vectors whose products are the scores, with names: ' .. recipe, function()
       local dir = fixtures.dir{}
       local run = dir .. '/run'

@@ -76,7 +76,7 @@ describe('make install', function()
     local pc = fixtures.bytes(dest .. '/usr/lib/pkgconfig/tinykg.pc')
     assert.matches('^prefix=/usr\n', pc)
     for _, path in ipairs(all_files(dest .. '/usr')) do
-      if not path:match('%.so$') then
+      if not path:match('%.so[%d.]*$') then
         local text = fixtures.bytes(dest .. '/usr/' .. path)
         assert(not text:find(home .. '/', 1, true), path .. ' names the checkout')
         assert(not text:find(dest, 1, true), path .. ' names DESTDIR')
@@ -177,6 +177,33 @@ describe('make install', function()
     assert.equal(version(), fixtures.bytes(home .. '/.github/CHANGELOG.md'):match('\n## ([%d.]+)'))
     assert.matches('\nVersion: ' .. version():gsub('%p', '%%%0') .. '\n',
       fixtures.bytes(dest .. '/usr/lib/pkgconfig/tinykg.pc'))
+  end)
+
+  it('gives the library a name for run time, which is that of its file', function()
+    local abi = fixtures.bytes(home .. '/engine/tinykg.h'):match('#define TKG_ABI (%d+)')
+    local lib = dest .. '/usr/lib/libtinykg.so'
+    assert.equal('libtinykg.so.' .. abi .. '\n', succeeds(elsewhere, 'readlink ' .. lib))
+    if not fixtures.has_tool('readelf') then return pending('no readelf') end
+    assert.matches('soname: [libtinykg.so.' .. abi .. ']', succeeds(elsewhere, 'readelf -d ' ..
+      lib), 1, true)
+  end)
+
+  it('is packed by make deb', function()
+    if os.getenv('TINYKG_CHECK') then return pending('the library needs the checker\'s own') end
+    for _, tool in ipairs{'dpkg-deb', 'dpkg-shlibdeps', 'git'} do
+      if not fixtures.has_tool(tool) then return pending('no ' .. tool) end
+    end
+    local out = fixtures.dir()
+    local text = succeeds(home, ("env LINTIAN=no BUILD='%s' OUT='%s' VERSION=%s tests/tools/deb.sh"):format(
+      build, out, version()))
+    local file = text:match('(%S+%.deb)\n')
+    succeeds(elsewhere, 'dpkg-deb -x ' .. file .. ' ' .. out .. '/root')
+    assert.equal('tinykg ' .. version() .. '\n', succeeds(elsewhere, out ..
+                                                         '/root/usr/bin/tinykg --version'))
+    local depends = succeeds(elsewhere, 'dpkg-deb -f ' .. file .. ' Depends')
+    for _, name in ipairs{'libc6', 'luajit', 'lua-cjson', 'zlib1g'} do
+      assert(depends:find(name, 1, true), depends)
+    end
   end)
 
   it('is undone by make uninstall', function()

@@ -196,8 +196,8 @@ describe('tinykg report', function()
     run('b', {}, log_of{1}, {test = {auc = 0.7}})
     local t = comparison((report(dir)))
     assert.equal(2, #t.rows)
-    assert.equal(dir .. '/a', t.rows[1].folder)
-    assert.equal('0.5000', t.rows[1].auc)
+    assert.equal(dir .. '/b', t.rows[1].folder)
+    assert.equal('0.7000', t.rows[1].auc)
   end)
 
   -- ---- three columns, and accuracy against memory ----
@@ -259,7 +259,6 @@ describe('tinykg report', function()
       at_width('y' .. seed, 8, seed, 0.71 + 0.02 * seed, 75, 5)    -- 0.74
       at_width('z' .. seed, 2, seed, 0.68 + 0.02 * seed, 50, 2)    -- 0.71
     end
-    run('other', {bits = 4, options = {dim = 64}}, log_of{1}, {}) -- no other width: no point
     local page = report(dir)
     local p, svg = points_of(page, 'auc and peak')
     assert.equal(3, #p)
@@ -281,13 +280,37 @@ describe('tinykg report', function()
     assert.near((kept[2].x - kept[3].x) * 6, kept[1].x - kept[3].x, 0.05) -- 3 and 18 MiB
   end)
 
-  it('draws no such picture where runs differ in more than bits', function()
+  it('joins no points of runs that differ in more than bits, and draws no lonely one', function()
     run('a', {bits = 32}, log_of{1}, {})
-    run('b', {bits = 2, options = {dim = 64}}, log_of{1}, {})
     assert.is_nil(points_of((report(dir)), 'auc and peak'))
+    run('b', {bits = 2, options = {dim = 64}}, log_of{1}, {})
+    local p, svg = points_of((report(dir)), 'auc and peak')
+    assert.equal(2, #p)
+    assert.equal(2, #markup.all(svg, 'g'))
   end)
 
   -- ---- curves ----
+
+  --- The points of a path, which begins with a place; the others are relative to the one before.
+  local function places_of(path)
+    local points, x, y = {}, 0, 0
+    for dx, dy in path:gmatch('(%-?%d+) (%-?%d+)') do
+      x, y = x + dx, y + dy
+      points[#points + 1] = {x / 10, y / 10}
+    end
+    return points
+  end
+
+  --- What the script says of the points of a path.
+  local function said_of(attributes)
+    local list, epoch = {}, 0
+    local texts = (attributes['data-v'] .. ';'):gmatch('([^;]*);')
+    for step in attributes['data-x']:gmatch('[^,]+') do
+      epoch = epoch + step
+      list[#list + 1] = ('%s, epoch %d: %s'):format(attributes['data-name'], epoch, texts())
+    end
+    return list
+  end
 
   --- Finds a chart by its title. Returns its lines as lists of {x, y}, its points' texts, and it.
   local function curves_of(page, title)
@@ -295,14 +318,10 @@ describe('tinykg report', function()
       if svg.attributes['aria-label'] == title then
         local lines, says = {}, {}
         for _, path in ipairs(markup.all(svg, 'path', 'line')) do
-          local points = {}
-          for x, y in path.attributes.d:gmatch('(%-?[%d.]+) (%-?[%d.]+)') do
-            points[#points + 1] = {tonumber(x), tonumber(y)}
+          lines[#lines + 1] = places_of(path.attributes.d)
+          for _, text in ipairs(path.attributes['data-x'] and said_of(path.attributes) or {}) do
+            says[#says + 1] = text
           end
-          lines[#lines + 1] = points
-        end
-        for _, circle in ipairs(markup.all(svg, 'circle')) do
-          says[#says + 1] = markup.text(markup.all(circle, 'title')[1])
         end
         return lines, says, svg
       end
@@ -336,7 +355,7 @@ describe('tinykg report', function()
     assert.equal(1, #markup.all(svg, 'path', 'band'))
     local thin = markup.all(svg, 'path', 'thin')
     assert.equal(1, #thin)
-    assert.equal(2, select(2, thin[1].attributes.d:gsub('L', ''))) -- epochs 2, 3 and 4
+    assert.equal(3, #places_of(thin[1].attributes.d)) -- epochs 2, 3 and 4
   end)
 
   it('breaks a line where the loss was no number', function()
@@ -344,7 +363,7 @@ describe('tinykg report', function()
                   '{"epoch": 3, "loss": null}', '{"epoch": 4, "loss": 0.3}'}, {})
     local lines, _, svg = curves_of((report(dir)), 'loss')
     assert.equal(2, #lines)
-    assert.equal(1, #markup.all(svg, 'circle', 'dot')) -- the lonely one can be seen
+    assert.equal(1, #markup.all(svg, 'path', 'dot')) -- the lonely one can be seen
   end)
 
   it('has a curve a phase', function()
@@ -488,6 +507,59 @@ describe('tinykg report', function()
     assert.same({'KGCN, epoch 1: 0.5000', 'KGCN, epoch 2: 0.2500'}, says)
   end)
 
+  it('has the best by validation first, and where it comes from', function()
+    for i, auc in ipairs{0.6, 0.8, 0.7} do -- on test the other way round
+      run('r' .. i, {options = {dim = i}, origin = {
+        command = 'tinykg run kgcn --set dim=' .. i, commit = '0123456789abcdef', machine = 'M'},
+        data_set = {users = 1, items = 20, train = 5, valid = 6, test = 7}}, log_of{1},
+        {metric = 'auc', valid = {auc = auc}, test = {auc = 1 - auc}})
+    end
+    local page = report(dir)
+    local rows = comparison(page).rows
+    assert.same({'2', '3', '1'}, {rows[1].dim, rows[2].dim, rows[3].dim})
+    local text = markup.text(page)
+    assert.matches('1 user, 20 items; interactions: train 5, valid 6, test 7 · M · commit ' ..
+                   '0123456789', text, 1, true)
+    assert.matches('The first row again: tinykg run kgcn --set dim=2', text, 1, true)
+  end)
+
+  it('says each setting that all runs of a recipe have once', function()
+    for seed = 1, 3 do run('r' .. seed, {seed = seed}, log_of{1}, {}) end
+    local _, text = report(dir)
+    assert.equal(1, select(2, text:gsub('>option lr<', '')))
+    assert.equal(3, select(2, text:gsub('>seed<', '')))
+    assert.matches('What all 3 runs of KGCN share', text)
+  end)
+
+  it('draws means that are equal but for rounding', function()
+    for i, auc in ipairs{0.1, 0.2, 0.3, 0.2} do -- the mean of the first three is no 0.2
+      run('r' .. i, {seed = i, bits = i < 4 and 2 or 32}, log_of{1}, {test = {auc = auc}})
+    end
+    assert.equal(2, #points_of((report(dir)), 'auc and peak'))
+  end)
+
+  it('takes at most 300 KB for 30 runs of many epochs', function()
+    local metrics = {}
+    for _, k in ipairs{10, 20} do
+      for _, name in ipairs{'recall', 'ndcg', 'hit', 'precision', 'mrr', 'map'} do
+        metrics[name .. '@' .. k] = 0.123456789
+      end
+    end
+    local options = {}
+    for i = 1, 40 do options['option_' .. i] = i end
+    for i = 1, 30 do
+      local lines = {}
+      for epoch = 1, 700 do
+        lines[epoch] = cjson.encode{epoch = epoch, loss = 1 / (epoch + i), seconds = 1,
+                                    memory = 1000, valid = metrics}
+      end
+      options.dim = math.ceil(i / 3)
+      run('r' .. i, {seed = i, options = options}, lines, {test = metrics, valid = metrics}, KEPT)
+    end
+    local _, text = report(dir)
+    assert(#text <= 300000, #text .. ' bytes')
+  end)
+
   it('escapes what comes from files, and needs nothing from elsewhere', function()
     local bad = '<script>alert("1")</script> & \'so\' <b'
     run('a', {recipe = bad, options = {metric = bad, lr = 0.1}, data = 'x/' .. bad}, log_of{1},
@@ -495,7 +567,10 @@ describe('tinykg report', function()
     run('b', {recipe = bad, options = {metric = '"', lr = 0.2}, data = 'x/' .. bad}, log_of{1}, {})
     local page, text = report(dir) -- and the parser found it well-formed
     assert.matches(bad, markup.text(markup.all(page, 'h1')[1]), 1, true)
-    assert.equal(0, #markup.all(page, 'script'))
+    local scripts = markup.all(page, 'script')
+    assert.equal(1, #scripts)
+    local own = require('tinykg.report.page.script'):gsub('%s+', ' ')
+    assert.equal(own:gsub(' $', ''), (markup.text(scripts[1]):gsub('%s+', ' ')))
     for _, name in ipairs{'link', 'img', 'iframe'} do assert.equal(0, #markup.all(page, name)) end
     assert.is_nil(text:find('https?:'))
     assert.is_nil(text:find('url%('))

@@ -13,22 +13,23 @@ describe('a run that goes on', function()
   setup(function() dir, data = shell.demo(300, 150) end)
   teardown(fixtures.clean)
 
-  --- Runs a command, killed each time after it has saved its state twice, until it ends.
-  -- A checkpoint is renamed into place: its inode changes.
+  --- Runs a command, killed each time after it has saved its state twice or, after many kills, more
+  --- often, until it ends. A checkpoint is renamed into place: its inode changes.
   local UNTIL_SAVED = [[
     n=0; old=$(stat -c %%i %s/last.safetensors 2>/dev/null)
     ./tinykg %s >%s.txt 2>&1 & pid=$!
     while kill -0 $pid 2>/dev/null; do
       new=$(stat -c %%i %s/last.safetensors 2>/dev/null)
       if [ "$new" != "$old" ]; then n=$((n + 1)); old=$new; fi
-      if [ $n = 2 ]; then kill -9 $pid; break; fi
+      if [ $n = %d ]; then kill -9 $pid; break; fi
       sleep 0.005
     done
     wait $pid 2>/dev/null; status=$?; if [ $status != 0 ]; then cat %s.txt; fi; (exit $status)]]
 
   local function kill_until_done(command, out)
     for kills = 0, 60 do
-      local code, text = sh(UNTIL_SAVED:format(out, command, out, out, out))
+      local code, text = sh(UNTIL_SAVED:format(out, command, out, out,
+        math.floor(2 * 1.15 ^ kills), out))
       if code == 0 then return kills end
       assert(code == 137, text)
       command = 'run --resume --checkpoint 0 --out ' .. out
@@ -59,7 +60,7 @@ describe('a run that goes on', function()
     {'ktup', '--set epochs=3 --set dim=16 --set batch_size=8 --set eval_every=1 ' ..
              '--data-set task=ranking', 'ktup, phases in turns'},
     {'mkr', '--set epochs=5 --set batch_size=64 --set kg_interval=2', 'mkr, a phase now and then'},
-    {'sgl', '--bits 2 --set epochs=3 --set dim=16 --set batch_size=64 --data-set task=ranking',
+    {'sgl', '--bits 2 --set epochs=6 --set dim=16 --set batch_size=256 --data-set task=ranking',
      'sgl, views of an epoch'},
     {'bpr-mf', '--set epochs=6 --set dim=16 --set batch_size=256 --set optimizer_bits=8 ' ..
                '--set optimizer_rowwise=true --set parameter_bits=16'},

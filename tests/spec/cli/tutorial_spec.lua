@@ -94,7 +94,8 @@ local function follow(dir, block, printed)
   local all = {}
   for command in block.text:gmatch('[^\n]+') do
     local quick = command:match('tinykg run') and not command:match('%-%-help')
-    all[#all + 1] = shell.gives(0, command .. (quick and QUICK or ''), nil, dir)
+    local short = quick and command:gsub(' %-%-set epochs=%d+', '') .. QUICK or command
+    all[#all + 1] = shell.gives(0, short, nil, dir)
   end
   return table.concat(all)
 end

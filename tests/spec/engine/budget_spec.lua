@@ -146,8 +146,27 @@ describe('a choice', function()
     assert.same(choice.value_bits, chosen(limit, given).value_bits) -- always the same
   end)
 
+  it('takes what changes an update last: 16-bit tables, then one second moment per row', function()
+    local eight, half = {optimizer_bits = 8}, {optimizer_bits = 8, parameter_bits = 16}
+    local rowwise = tables.merged(half, {optimizer_rowwise = true})
+    local function options_at(limit, given)
+      local choice = chosen(limit, given, 32)
+      assert.is_nil(choice.refusal)
+      assert.is_true(choice.plan.memory.peak <= limit)
+      return choice.options
+    end
+    assert.same(eight, options_at(peak(eight, 32)))
+    assert.is_true(peak(half, 32) < peak(eight, 32) and peak(rowwise, 32) < peak(half, 32))
+    assert.same(half, options_at(peak(half, 32)))
+    assert.same(rowwise, options_at(peak(rowwise, 32)))
+    local asked = {parameter_bits = 32, optimizer_rowwise = false, optimizer_lazy = false}
+    assert.is_string(chosen(peak(half, 32), asked, 32).refusal)
+    assert.is_nil(chosen(peak(rowwise, 32), {ema = .9}, 32).options.parameter_bits)
+  end)
+
   it('never changes --bits', function()
-    local given = {optimizer_bits = 32}
+    local given = {optimizer_bits = 32, parameter_bits = 32, optimizer_rowwise = false,
+                   optimizer_lazy = false}
     assert.equal(4, chosen(peak(given, 4), given, 4).bits)
     local choice = chosen(peak(given, 4), given, 32)
     assert.equal(32, choice.bits)
@@ -195,13 +214,15 @@ describe('a choice', function()
   end)
 
   it('says in one line what would fit, and that fits', function()
-    local choice = chosen(peak({optimizer_bits = 8, batch_size = 64, dim = 64}, 1))
+    local least = {optimizer_bits = 8, parameter_bits = 16, optimizer_rowwise = true}
+    local choice = chosen(peak(tables.merged(least, {dim = 64}), 1))
     assert.matches('^KGIN: the run takes at least %S+ %a+, more than the budget, .*dim=%d+',
                    choice.refusal)
     assert.is_nil(choice.refusal:find('\n'))
     local dim = tonumber(choice.refusal:match('dim=(%d+)'))
-    assert.is_true(peak({dim = dim, optimizer_bits = 8}, choice.bits) <= choice.room.bytes)
-    assert.is_true(peak({dim = 2 * dim, optimizer_bits = 8}, choice.bits) > choice.room.bytes)
+    local function smaller(d) return peak(tables.merged(choice.options, {dim = d}), choice.bits) end
+    assert.is_true(smaller(dim) <= choice.room.bytes)
+    assert.is_true(smaller(2 * dim) > choice.room.bytes)
   end)
 
   it('holds a run without a budget against what is free, and changes no option', function()

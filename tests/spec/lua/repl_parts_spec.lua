@@ -162,6 +162,7 @@ describe('values as text', function()
                    show.value(tk.optim.adam))
     assert.equal(tostring(tk.ones(2)), show.value(tk.ones(2)))
     assert.matches('^function tk%.graph%(', show.value(tk.graph, 'tk.graph'))
+    assert.matches('^function tk%.randn%(', show.value(tk.randn, 'tk.randn'))
   end)
 end)
 

@@ -140,7 +140,7 @@ describe('training', function()
     local seen = {}
     for _, turn in ipairs{1, 3, 1e6} do
       local list = {}
-      trained(data, with{phases = function(self)
+      trained(data, with{phases = function()
         return {{name = 'cf', turn = turn, loss = function(m, b)
           list[#list + 1] = b.users:clone()
           return m:loss(b)

@@ -19,6 +19,26 @@ function terminal.room(descriptor)
   return math.max(NARROWEST, terminal.width(descriptor)) - 1
 end
 
+--- A line of a list, 'what' and, from column `at` on, its text, in lines that fit a terminal: what
+--- goes on begins under the text. Elsewhere it is one line. ---@param descriptor integer
+---@param what string ---@param at integer ---@param text string ---@return string
+function terminal.listed(descriptor, what, at, text)
+  local gap = (' '):rep(at - 1)
+  local head = what .. (' '):rep(math.max(at > 1 and 1 or 0, at - 1 - #what))
+  local room = terminal.width(descriptor) - at
+  if not posix.is_terminal(descriptor) or room < 20 then return head .. text end
+  local lines, now = {}, head
+  for word in text:gmatch('%S+') do
+    local blank = now:find('%S$') and ' ' or ''
+    if #now + #blank + #word > at - 1 + room and now ~= head and now ~= gap then
+      lines[#lines + 1], now, blank = now, gap, ''
+    end
+    now = now .. blank .. word
+  end
+  lines[#lines + 1] = now
+  return table.concat(lines, '\n')
+end
+
 --- Whether a stream takes escape sequences: a terminal that is not dumb.
 ---@param descriptor integer ---@return boolean
 function terminal.takes_escapes(descriptor)

@@ -28,6 +28,8 @@ local function parser()
   p:option('--set', 'step: an option of the recipe, key=value; repeatable'):count('*')
     :argname('KEY=VALUE')
   options.add_list(p, '--bits', 'step: widths (default: 32,8,2,1)')
+  p:flag('--traffic', 'step: what steps move through memory and launch, by op; plans them and ' ..
+         'times nothing')
   p:option('--steps', 'step: how many steps are timed (as many as fit in six seconds)')
   p:option('--out', 'growth: a folder for pictures (SVG), a page and JSON'):argname('DIR')
   return p
@@ -39,12 +41,17 @@ local function settings_of(a)
     options.choice(width, {32, 8, 4, 2, 1}, '--bits: %s is not 32, 8, 4, 2 or 1')
   end
   if #a.set > 0 and #a.recipe == 0 then options.usage('--set: --recipe says of which recipe') end
-  return {quick = a.quick, json = a.json, data = a.data, bits = bits,
+  return {quick = a.quick, json = a.json, traffic = a.traffic, data = a.data, bits = bits,
           recipe = #a.recipe > 0 and a.recipe or nil, set = options.pairs(a.set, '--set'),
           out = a.out, steps = a.steps and options.whole(a.steps, '--steps', 1)}
 end
 
-local function parts_of(given)
+local function parts_of(given, traffic)
+  if traffic then
+    local other = tables.any(given, function(part) return part ~= 'step' end)
+    if other then options.usage('--traffic: it is of step') end
+    return {'step'}
+  end
   local all = #given == 0 or tables.any(given, function(part) return part == 'all' end)
   return all and require('tinykg.bench').parts or tables.unique(given)
 end
@@ -53,5 +60,5 @@ return function(...)
   local a = options.parse(parser(), ...)
   local settings = settings_of(a)
   run_args.set_engine(a)
-  require('tinykg.bench').run(parts_of(a.part), settings)
+  require('tinykg.bench').run(parts_of(a.part, a.traffic), settings)
 end

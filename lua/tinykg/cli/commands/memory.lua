@@ -25,6 +25,8 @@ local function parser()
   p:option('--rounding', rounding.CHOICES, 'dither')
   options.add_engine(p)
   p:option('--seed', 'seed of the model\'s random constants', '1')
+  p:flag('--traffic', 'also, by op, what the step that moves most moves through memory, what no ' ..
+         'plan of its ops does without, and what it launches')
   p:flag('--all', 'list all kept values, not only the largest')
   p:flag('--json', 'print an object with memory, kept and columns as in summary.json, and all ' ..
          'widths')
@@ -77,24 +79,27 @@ end
 
 --- `memory`, `kept` and `columns` are those of summary.json of such a run; `step` is memory without
 --- evaluations; `widths` has all planned widths, with the kept values of each phase; `chosen` what
---- was changed to fit a budget.
-local function print_json(recipe, data, s, found)
+--- was changed to fit a budget; with `traffic`, what a step moves and launches.
+local function print_json(recipe, data, s, found, traffic)
   local json, tk = require 'tinykg.base.json', require 'tinykg'
   local memory_plan, choice = require 'tinykg.train.memory.plan', found.choice
   local columns = require('tinykg.train.memory.columns').of(found.chosen, found.exact)
+  local moves = found.chosen.traffic
   local widths = tables.map(memory_plan.WIDTHS, function(bits) return found.widths[bits] end)
+  for _, width in pairs(widths) do width.traffic = nil end
   print(json.encode{
     recipe = recipe.name, data = data.name, device = tk.device(), threads = tk.threads(),
     rounding = s.rounding, bits = found.bits, memory = found.chosen.memory,
     kept = found.chosen.kept, step = found.chosen.step, columns = columns, widths = widths,
     limit = found.room and found.room.bytes, fits = json.array(found.fits),
+    traffic = traffic and moves,
     chosen = choice and {options = choice.options, bits = choice.bits,
                          value_bits = choice.value_bits, evaluation = choice.evaluation,
                          tiles = choice.tiles, rows = json.array(choice.rows)},
     refusal = choice and choice.refusal})
 end
 
-local function print_text(recipe, data, s, found, all)
+local function print_text(recipe, data, s, found, a)
   local tk, memory_table = require 'tinykg', require 'tinykg.cli.memory_table'
   print(('%s on %s, %s, %s'):format(recipe.name, tostring(data), tk.device(),
                                     format.count(tk.threads(), 'thread')))
@@ -103,8 +108,9 @@ local function print_text(recipe, data, s, found, all)
   print()
   print(memory_table.by_kind(found.widths))
   print()
-  print(memory_table.by_value(found.widths, s.one_width and found.bits or FOCUS, all))
+  print(memory_table.by_value(found.widths, s.one_width and found.bits or FOCUS, a.all))
   print()
+  if a.traffic then print(require('tinykg.cli.traffic_table')(found.chosen.traffic) .. '\n') end
   print(fit_text(found))
 end
 
@@ -118,6 +124,6 @@ return function(...)
   local o = options.usage_of(recipe.complete, recipe, s.options)
   local data = tk.data.load(s.data, s.data_options)
   local found = find(recipe, data, o, s)
-  if a.json then return print_json(recipe, data, s, found) end
-  print_text(recipe, data, s, found, a.all)
+  if a.json then return print_json(recipe, data, s, found, a.traffic) end
+  print_text(recipe, data, s, found, a)
 end

@@ -89,6 +89,7 @@ return function(...)
   if s.json and (s.report or s.profile) then
     options.usage('--json: it prints objects alone: without --report and --profile')
   end
+  if s.quiet then require('tinykg.base.progress').silence() end
   if #s.recipes * #s.seeds * #s.grid == 1 and not s.search then return run_one(s) end
   for _, name in ipairs{'from', 'profile', 'extend'} do
     if s[name] then options.usage('--%s: it is for one run, not for a sweep', name) end

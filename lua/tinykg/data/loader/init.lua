@@ -173,6 +173,23 @@ function loader.sampler(data, count, by, model)
   end
 end
 
+--- A batch as pairs with labels, in a step: those of labelled data as they are; without labels, its
+--- interactions with label 1 and each user with the sampled items with label 0.
+---@param batch {users: Tensor, items: Tensor, labels: Tensor?, negatives: Tensor?}
+---@return {users: Tensor, items: Tensor, labels: Tensor}
+function loader.labelled(batch)
+  if batch.labels then return batch end
+  local n, users, items = batch.users:size(1), {batch.users}, {batch.items}
+  for k = 1, batch.negatives:size(2) do
+    users[k + 1], items[k + 1] = batch.users, batch.negatives:narrow(2, k, 1):reshape(-1)
+  end
+  local sampled = ops.full(0, n * (#users - 1))
+  return {users = ops.cat(users), items = ops.cat(items),
+          labels = ops.cat{ops.full(1, n), sampled}}
+end
+
+loader.item_triples = require 'tinykg.data.loader.item_triples'
+
 --- All pairs of 0 .. n - 1 and 0 .. m - 1, int32 [n m]. Made once.
 ---@param n integer ---@param m integer
 ---@return Tensor rows 0, 0, ... 1, 1, ... ---@return Tensor columns 0, 1, ... 0, 1, ...

@@ -84,11 +84,13 @@ function bars.chart(title, rows)
     ['aria-label'] = title, parts}}
 end
 
---- A legend of segments. ---@param entries {class: string, label: string}[]
+--- A legend of segments. ---@param entries {class: string, label: string, id: string?}[]
+--- id: of the series that it hides
 function bars.legend(entries)
   local items = {}
   for i, entry in ipairs(entries) do
     items[i] = html.li{
+      ['data-g'] = entry.id,
       html.svg{class = 'sample', viewBox = '0 0 12 12', width = 12, height = 12,
                html.rect{class = entry.outline and 'outline' or 'segment ' .. entry.class, x = 0.5,
                          y = 0.5, width = 11, height = 11}},

@@ -14,7 +14,7 @@ local BOX = {left = LEFT, right = RIGHT, bottom = BOTTOM}
 ---@field x number bytes ---@field y number ---@field sd number? of y
 ---@field label string beside the point ---@field title string under the pointer
 ---@class PointSeries
----@field label string ---@field colour integer 1..8
+---@field label string ---@field colour integer 1..8 ---@field id string? of its legend entry
 ---@field points ChartPoint[] in the order of the line
 
 local function extent(series)
@@ -40,7 +40,7 @@ local function draw(s, X, Y)
   local line = table.concat(tables.map(s.points, function(p, i)
     return ('%s%.1f %.1f'):format(i == 1 and 'M' or 'L', X(p.x), Y(p.y))
   end))
-  return html.g{class = 'c' .. s.colour, html.path{class = 'line thin', d = line,
+  return html.g{class = 'c' .. s.colour, ['data-g'] = s.id, html.path{class = 'line thin', d = line,
                                                    html.title{s.label}},
                 tables.map(s.points, function(p) return draw_point(p, X, Y) end)}
 end

@@ -38,7 +38,7 @@ end
 function scale.values(low, high, options)
   options = options or {}
   local span = high - low
-  if span <= 0 then
+  if span <= 1e-9 * math.max(math.abs(low), math.abs(high)) then -- equal, but for rounding
     span = options.whole and 1 or math.max(math.abs(low) * 0.1, 1e-3)
     low, high = low - span / 2, high + span / 2
   end

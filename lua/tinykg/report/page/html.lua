@@ -36,6 +36,9 @@ end
 local EMPTY = {meta = true, path = true, rect = true, line = true, circle = true, br = true,
                col = true}
 
+-- Our own text, without < and &, which a parser could take for markup.
+local RAW = {script = true, style = true}
+
 local write
 
 local function write_all(list, out)
@@ -52,7 +55,12 @@ function write(node, out)
     open(node, out)
     if EMPTY[node.element] and #node == 0 then out[#out + 1] = '/>' return end
     out[#out + 1] = '>'
-    write_all(node, out)
+    if RAW[node.element] then
+      assert(not node[1]:find('[<&]'), 'a script or style with < or &')
+      out[#out + 1] = node[1]
+    else
+      write_all(node, out)
+    end
     out[#out + 1] = '</' .. node.element .. '>'
     if node.element:match('^[hdtspu]') and #node.element > 1 then out[#out + 1] = '\n' end
   end

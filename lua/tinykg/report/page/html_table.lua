@@ -16,9 +16,10 @@ function html_table.number(name, unit, title)
 end
 
 --- The whole table, which scrolls if it is too wide. ---@param head? table cells
-function html_table.of(head, rows)
-  return html.div{class = 'scroll',
-                  html.table{head and html.thead{html.tr{head}}, html.tbody{rows}}}
+---@param sorts? boolean whether a click on a head sorts the rows
+function html_table.of(head, rows, sorts)
+  return html.div{class = 'scroll', html.table{
+    class = sorts and 'sorts', head and html.thead{html.tr{head}}, html.tbody{rows}}}
 end
 
 return html_table

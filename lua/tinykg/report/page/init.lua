@@ -9,7 +9,10 @@ local growth_charts = require 'tinykg.report.chart.growth'
 local groups = require 'tinykg.report.groups'
 local html = require 'tinykg.report.page.html'
 local memory = require 'tinykg.report.memory'
+local origins = require 'tinykg.report.page.origins'
+local script = require 'tinykg.report.page.script'
 local settings = require 'tinykg.report.settings'
+local statistics = require 'tinykg.train.statistics'
 local style = require 'tinykg.report.page.style'
 
 local page = {}
@@ -58,7 +61,7 @@ end
 --- The part about one data set; its name is the heading if there are several.
 local function section_part(section, several)
   return {
-    html.h2{several and section.label or 'Comparison'},
+    html.h2{several and section.label or 'Comparison'}, origins.render(section),
     comparison.render(section), settings.between_recipes(section),
     columns.render(section), accuracy_memory.render(section),
     curves.render(section), memory.render(section),
@@ -71,7 +74,11 @@ end
 function page.render(runs, growth)
   local sections = groups.sections(runs)
   local title, parts = title_of(runs, sections), {}
-  for i, section in ipairs(sections) do parts[i] = section_part(section, #sections > 1) end
+  for i, section in ipairs(sections) do
+    section.id = 's' .. i
+    groups.best_first(section, statistics.metrics(section)[1])
+    parts[i] = section_part(section, #sections > 1)
+  end
   return html.page(html.html{
     lang = 'en',
     html.head{
@@ -81,7 +88,8 @@ function page.render(runs, growth)
     html.body{
       html.h1{title},
       html.p{class = 'quiet', counts(runs), ', begun ', times(runs)},
-      parts, growth and growth_charts.render(growth), settings.render(runs)}})
+      parts, growth and growth_charts.render(growth), settings.render(runs),
+      html.script{script}}})
 end
 
 return page

@@ -23,7 +23,18 @@ code, pre { font: 13px/1.45 ui-monospace, DejaVu Sans Mono, Menlo, Consolas, mon
 code { overflow-wrap: anywhere; }
 pre { background: var(--shade); padding: 8px 10px; overflow-x: auto; white-space: pre-wrap;
   overflow-wrap: anywhere; }
-.scroll { overflow-x: auto; margin: 8px 0; }
+/* A table that is too wide scrolls; a shadow at a side says that there is more. */
+.scroll { overflow-x: auto; margin: 8px 0; background:
+  linear-gradient(90deg, var(--page) 30%, transparent) 0 0 / 40px 100% no-repeat local,
+  linear-gradient(270deg, var(--page) 30%, transparent) 100% 0 / 40px 100% no-repeat local,
+  linear-gradient(90deg, #0003, transparent) 0 0 / 12px 100% no-repeat scroll,
+  linear-gradient(270deg, #0003, transparent) 100% 0 / 12px 100% no-repeat scroll; }
+td code { overflow-wrap: normal; white-space: nowrap; }
+td.value code { overflow-wrap: anywhere; white-space: normal; }
+table.sorts thead th { cursor: pointer; }
+table.sorts thead th:hover { color: var(--c1); }
+th[aria-sort=descending]::after { content: ' \25be'; }
+th[aria-sort=ascending]::after { content: ' \25b4'; }
 table { border-collapse: collapse; font-size: 13.5px; font-variant-numeric: tabular-nums; }
 th, td { padding: 4px 10px 4px 0; text-align: left; vertical-align: top; }
 th { font-weight: 600; white-space: nowrap; vertical-align: bottom; }
@@ -50,9 +61,17 @@ svg .thin { stroke-width: 1; opacity: .75; }
 svg .c0 .line { stroke-width: 1; }
 svg .band { fill: currentColor; opacity: .14; }
 svg .dot { fill: currentColor; }
-svg .target { fill: currentColor; opacity: 0; }
-svg .target:hover { opacity: 1; }
+svg .line, svg .band { vector-effect: non-scaling-stroke; }
+svg path.dot { stroke-width: 6; stroke-linecap: round; fill: none; }
 svg g:hover .line { stroke-width: 3; }
+svg .rule { stroke: var(--quiet); stroke-width: 1; stroke-dasharray: 2 2; }
+svg[data-axis] { touch-action: pan-y; }
+g.off { display: none; }
+.tip { position: fixed; z-index: 2; max-width: 92vw; padding: 5px 9px; font-size: 12.5px;
+  background: var(--page); border: 1px solid var(--quiet); border-radius: 4px;
+  box-shadow: 0 2px 8px #0003; pointer-events: none; font-variant-numeric: tabular-nums; }
+.tip[hidden] { display: none; }
+.tip i { font-style: normal; } .tip span { color: var(--ink); }
 svg .segment { fill: currentColor; }
 svg .outline { fill: var(--outline); }
 .c0 { color: var(--c0); } .c1 { color: var(--c1); } .c2 { color: var(--c2); }
@@ -60,6 +79,9 @@ svg .outline { fill: var(--outline); }
 .c6 { color: var(--c6); } .c7 { color: var(--c7); } .c8 { color: var(--c8); }
 ul.legend { list-style: none; display: flex; flex-wrap: wrap; gap: 2px 20px; padding: 0;
   margin: 8px 0; font-size: 13px; }
+ul.legend li[role] { cursor: pointer; user-select: none; }
+ul.legend li[role]:hover { text-decoration: underline; }
+ul.legend li.off { opacity: .4; text-decoration: line-through; }
 ul.legend svg { display: inline-block; width: auto; vertical-align: -1px; }
 ul.notes { margin: 4px 0; padding-left: 20px; font-size: 13px; }
 .meter { position: relative; width: 150px; height: 10px; margin-top: 6px; background: none; }

@@ -67,7 +67,8 @@ schema.KEPT = {phases = {each = {name = 'string', values = 'table'}}}
 function schema.state(phases, optimizers)
   return {at = {epoch = 'count', phase = 'count', done = 'count', total = 'number',
                 losses = {each = 'number'}, seconds = 'number', draws = 'count',
-                waits = 'count?', drops = 'count?', owed = 'count?', waiting = 'table?'},
+                waits = 'count?', drops = 'count?', owed = 'count?', waiting = 'table?',
+                from = 'count?'},
           best = {epoch = 'count?', value = 'number?', metrics = 'table?'},
           steps = {each = 'count', n = phases}, times = {each = 'number', n = phases},
           updates = {each = 'count', n = optimizers}, memory = {each = 'number'}, held = 'table',

@@ -1,0 +1,129 @@
+-- Small groups, updates that run together, and ids that are computed once: the numbers are those of
+-- ops run one by one. The groups are a GPU's, here the emulated one.
+local tk = require 'tinykg'
+local emulation = require 'tests.support.emulation'
+local reference = require 'tests.support.reference_ops'
+local tensors = require 'tests.support.tensors'
+
+local before = tk.device()
+
+local function on_emu(what, fn)
+  it(what, function()
+    if not emulation.open('emu') then return pending('not built: make emu-tests') end
+    finally(function() tk.device(before) end)
+    fn()
+  end)
+end
+
+--- A regularizer over a few rows: each op that runs in small groups, in up to three dimensions.
+local function regularizer(p)
+  local k, d = 4, 18
+  local apart = (p.a:reshape(k, d, 1) - p.a:reshape(k, 1, d)):square() + 1e-3
+  local far = apart:sqrt():sum(3) / d
+  local s = p.a:softmax():matmul(p.b)                      -- [k, 6]
+  local t = s:matmul(s, {transpose_b = true}):clamp(-2, 2) -- [k, k]
+  local u = p.b:matmul(p.b, {transpose_a = true}):tanh()   -- [6, 6]
+  local v = tk.cat({s:normalize(), s:log_softmax()}, 2):narrow(2, 3, 5)
+  local w = tk.cat({p.c, p.c:sigmoid()}, 1):narrow(1, 2, 4)
+  return far:sum() + (t * t:sum(1)):sum() + (u / (u:square() + 1)):mean() + v:leaky_relu(0.2):sum()
+    + tk.dot(s, s:dropout(0.25)):sum() + (w:exp() - w:elu(1)):sum()
+end
+
+--- Loss and gradients after seeding.
+local function run(fn, p, options)
+  tk.seed(4)
+  local step = tk.step(fn, options)
+  local loss, list = step(p), {}
+  for _, name in ipairs{'a', 'b', 'c'} do list[name] = tensors.flat(p[name].grad) end
+  return loss, list, step
+end
+
+local function parameters(seed)
+  local drawn = tensors.drawn_from(reference.random(seed))
+  return {a = drawn.parameter(4, 18), b = drawn.parameter(18, 6),
+          c = tk.parameter(drawn.noise(5, 1):reshape(5))}
+end
+
+describe('small groups', function()
+  on_emu('give what ops give one by one, and launch less', function()
+    for seed = 1, 6 do
+      for _, bits in ipairs{32, 2} do
+        local p = parameters(seed)
+        local options = {bits = bits, small = 0, tiles = false}
+        local want, of, alone = run(regularizer, p, options)
+        options.tiles = nil
+        local got, grads, step = run(regularizer, p, options)
+        tensors.near({want}, {got}, 1e-5, 'loss', true)
+        for name, values in pairs(of) do
+          tensors.near_largest(values, grads[name], 1e-4, name)
+        end
+        assert.is_true(4 * step:traffic().launches < alone:traffic().launches)
+      end
+    end
+  end)
+
+  on_emu('give the same forward bits at every width', function()
+    local p = parameters(9)
+    local exact = run(regularizer, p, {bits = 32, small = 0})
+    for _, bits in ipairs{8, 2, 1} do
+      assert.equal(exact, (run(regularizer, p, {bits = bits, small = 0})))
+    end
+  end)
+
+  on_emu('report a bad id with its line', function()
+    local x, ids = tk.parameter(tk.randn(6, 3)), tk.ids{1, 2, 6}
+    local ok, message = pcall(tk.step(function() return x:gather(ids):square():sum() end))
+    assert.is_false(ok)
+    assert.matches('small_groups_spec.lua:%d+: gather: id 6 at position 2 is outside 0..5', message)
+  end)
+end)
+
+describe('updates of small parameters', function()
+  on_emu('run together, with the bits of updates one by one', function()
+    local function trained(tiles)
+      local p = parameters(3)
+      tk.seed(5)
+      local step = tk.step(function() return (regularizer(p)) end,
+                           {optimizer = tk.optim.adam{lr = 0.05, weight_decay = 1e-3},
+                            tiles = tiles})
+      step()
+      local text = ''
+      for _, name in ipairs{'a', 'b', 'c'} do text = text .. tensors.bytes(p[name]) end
+      return text, step
+    end
+    local _, step = trained()
+    local launches = 0
+    for _, row in ipairs(step:traffic().ops) do
+      if row.op == 'adam' then
+        assert.equal(3, row.ops)
+        launches = row.launches
+      end
+    end
+    assert.equal(0, launches) -- they are those of a group
+    assert.equal((trained()), (trained()))
+  end)
+end)
+
+describe('ids', function()
+  it('that are computed twice from the same ids are computed once', function()
+    local x, rows, list = tk.parameter(tk.randn(50, 4)), tk.ids{3, 1, 4, 1, 5}, {}
+    for k = 1, 40 do list[k] = (k * 7) % 50 end
+    local all = tk.ids(list)
+    local function loss()
+      return x:gather(all:gather(rows)):sum() + x:gather(all:gather(rows)):square():sum()
+    end
+    local function gathers(options)
+      local n = 0
+      for line in tk.step(loss, options):plan():program():gmatch('[^\n]+') do
+        if line:match('^f +%d+ +gather.* i32') then n = n + 1 end
+      end
+      return n
+    end
+    assert.equal(1, gathers())
+    assert.equal(2, gathers{fuse = false})
+    tk.step(loss)()
+    local want = tensors.bytes(x.grad)
+    tk.step(loss, {fuse = false})()
+    assert.equal(want, tensors.bytes(x.grad))
+  end)
+end)
