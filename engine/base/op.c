@@ -179,6 +179,12 @@ bool tkg__rows_apart_by_list(const tkg_node *n, const tkg_node *const *in) {
   return rows_apart(n, in, true);
 }
 
+bool tkg__same_attributes(const tkg_node *a, const tkg_node *b) {
+  for (size_t k = 0; k < sizeof a->f / sizeof a->f[0]; k++)
+    if (a->f[k] != b->f[k]) return false;
+  return memcmp(a->i, b->i, sizeof a->i) == 0;
+}
+
 static int64_t part_units(int64_t rows) { return (rows + TKG_PART_UNIT - 1) / TKG_PART_UNIT; }
 
 int tkg__parts_of(int64_t rows) {

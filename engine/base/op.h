@@ -71,6 +71,9 @@ typedef struct tkg_op_info {
 extern const tkg_op_info tkg__ops[TKG_OP_COUNT];
 
 bool tkg__op_is(int op, enum tkg_op_flag flag);
+
+/* Whether two nodes have the same attributes. */
+bool tkg__same_attributes(const tkg_node *a, const tkg_node *b);
 char tkg__op_reads(int op, int input); /* small letter of an input, 0 if there is none */
 void tkg__op_arity(int op, int *least, int *most);
 int tkg__op_base(int op); /* number of the input that a TKG_BASE op adds to, else -1 */

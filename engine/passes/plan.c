@@ -119,8 +119,7 @@ static void group_updates(tkg_planner *z) {
   for (int o = p->order_count; o-- > 0;) {
     const tkg_node *n = &z->tape->nodes[p->order[o]];
     if (!tkg__op_is(n->op, TKG_UPDATE) || !runs_together(z, n)) return;
-    const bool same = before && memcmp(before->f, n->f, sizeof n->f) == 0 &&
-                      memcmp(before->i, n->i, sizeof n->i) == 0;
+    const bool same = before && tkg__same_attributes(before, n);
     if (!same || members == z->tape->engine->backend->tiles->most_nodes) {
       p->groups[p->group_count++] = (tkg_group){.rows = 0};
       members = 0;

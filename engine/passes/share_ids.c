@@ -5,11 +5,11 @@
 
 #include "base/error.h"
 
-/* Whether two nodes with the same inputs are the same computation. */
+/* Whether two nodes are the same computation, whatever line recorded them. */
 static bool is_same(const tkg_node *a, const tkg_node *b) {
-  tkg_node x = *a, y = *b;
-  x.nth = y.nth = x.bits = y.bits = x.rule = y.rule = 0;
-  return memcmp(&x, &y, sizeof x) == 0;
+  return a->op == b->op && a->dtype == b->dtype && a->rank == b->rank && a->inputs == b->inputs &&
+         memcmp(a->in, b->in, sizeof a->in) == 0 &&
+         memcmp(a->shape, b->shape, sizeof a->shape) == 0 && tkg__same_attributes(a, b);
 }
 
 /* The first node from `first` on that is the same as node i, or i. */
@@ -17,7 +17,7 @@ static int first_of(const tkg_tape *tape, int first, int i) {
   const tkg_node *n = &tape->nodes[i];
   if (n->dtype != TKG_I32 || n->op == TKG_OP_LEAF) return i;
   for (int j = first; j < i; j++)
-    if (tape->nodes[j].op == n->op && is_same(&tape->nodes[j], n)) return j;
+    if (is_same(&tape->nodes[j], n)) return j;
   return i;
 }
 

@@ -82,7 +82,9 @@ static void place(waiting *w, int first, int last) {
   for (int o = first; o <= last; o++) p->order[w->placed++] = p->order[o];
 }
 
-void tkg__group_small(tkg_program *p, int32_t *nodes, bool *marks) {
+void tkg__group_small(tkg_program *p,
+                      int32_t *nodes, // NOLINT(readability-non-const-parameter): written
+                      bool *marks) {  // NOLINT(readability-non-const-parameter): written
   waiting w = {.p = p, .nodes = nodes, .marks = marks};
   memset(marks, 0, (size_t)p->tape->n * sizeof *marks);
   for (int o = 0, last; o < p->order_count; o = last + 1) {

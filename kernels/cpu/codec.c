@@ -145,8 +145,8 @@ TKG_INLINE void quantize_register(const float *x, const uint16_t *noise, const r
                                   uint8_t *codes) {
   typedef uint8_t bytes __attribute__((vector_size(WIDTH)));
   const wide v = (wide_load(x) - row->zero) * row->scale + 0.5F;
-  const range_ints q =
-      range_min(__builtin_convertvector(v, range_ints), (range_ints){0} + row->top);
+  const range_ints none = {0};
+  const range_ints q = range_min(__builtin_convertvector(v, range_ints), none + row->top);
   const wide_halves n = *(const wide_halves *)noise * row->factor + row->add;
   const bytes out =
       __builtin_convertvector((q + __builtin_convertvector(n, range_ints)) >> 16, bytes);

@@ -58,7 +58,7 @@ static int multiply(const contrast *k, int64_t r, int rows, int64_t c, int cols,
 
 /* Takes a row of a tile into its running maximum and sum of exponentials beneath it. */
 static void take_row(const float *products, int cols, float scale, float *most, float *sum) {
-  float logits[TILE];
+  float logits[TILE] = {0};
 #pragma omp simd
   for (int j = 0; j < cols; j++) logits[j] = products[j] * scale;
   const float before = *most, here = lanes_max(logits, cols);

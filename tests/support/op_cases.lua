@@ -6,8 +6,8 @@ local reference = require 'tests.support.reference_ops'
 local LARGE = {401, 331} -- enough work for four threads
 
 --- Floats: 'plain' in (-2, 2), 'apart' the same but .25 from 0, 'positive' in (.25, 2.25), 'high'
---- in (4.25, 6.25), 'within' in (-.98, .98). All but the last are odd multiples of 2^-11, so none is
---- nearer than that to a kink at 0 or at a clamp's bound.
+--- in (4.25, 6.25), 'within' in (-.98, .98). All but the last are odd multiples of 2^-11, so none
+--- is nearer than that to a kink at 0 or at a clamp's bound.
 local function F(shape, kind) return {shape = shape, kind = kind or 'plain'} end
 --- Ids in 0..rows-1.
 local function I(shape, rows) return {shape = shape, rows = rows} end

@@ -15,6 +15,7 @@ local packed = require 'tinykg.graph.packed'
 local renamed = require 'tinykg.base.arguments.renamed'
 local runtime = require 'tinykg.engine.runtime'
 local sampling = require 'tinykg.graph.sampling'
+local smoothing = require 'tinykg.graph.smoothing'
 local tensor = require 'tinykg.engine.tensor'
 local check, fail, record = runtime.check, runtime.fail, tensor.record
 local is_transposed, refuse_transposed = sampling.is_transposed, sampling.refuse_transposed
@@ -336,28 +337,6 @@ function Graph:normalized(kind)
   return weighted
 end
 
---- Rows and columns of the graph's matrix A scaled by this are D^-1/2 A D^-1/2 of the part of it
---- between the nodes that are left (as 'symmetric' of the whole): x -> aggregate(x * s) * s.
----@param left? Tensor [nodes, 1]: 1, or 0 for nodes that are not there
----@return Tensor s [nodes, 1] left / sqrt(edges to nodes that are left)
-function Graph:symmetric_scale(left)
-  left = left or ones(self)
-  return left / self:aggregate(left):clamp(1):sqrt()
-end
-
---- LightGCN's layers: the mean of x, of its aggregate, of that one's, ... (He et al., SIGIR 2020).
----@param x Tensor [nodes, d] ---@param layers integer
----@param s? Tensor [nodes, 1] of symmetric_scale: the matrix is scaled by it
----@return Tensor [nodes, d]
-function Graph:smooth(x, layers, s)
-  local sum = x
-  for _ = 1, layers do
-    x = s and self:aggregate(x * s) * s or self:aggregate(x)
-    sum = sum + x
-  end
-  return sum / (layers + 1)
-end
-
 --- In a step: the graph without edges dropped at random, each with probability p; weights of the
 --- others are divided by 1 - p. Means are over the edges left. Saves nothing: backward draws the
 --- mask again.
@@ -502,7 +481,9 @@ function make(o, more)
   return finish(build.of_triples(o), o)
 end
 
-for name, method in pairs(sampling.methods) do Graph[name] = method end
+for _, part in ipairs{sampling, smoothing} do
+  for name, method in pairs(part.methods) do Graph[name] = method end
+end
 arguments.class(Graph, 'Graph', 'a graph')
 renamed.add(Graph, 'graph:')
 

@@ -194,8 +194,8 @@ describe('make install', function()
       if not fixtures.has_tool(tool) then return pending('no ' .. tool) end
     end
     local out = fixtures.dir()
-    local text = succeeds(home, ("env LINTIAN=no BUILD='%s' OUT='%s' VERSION=%s tests/tools/deb.sh"):format(
-      build, out, version()))
+    local text = succeeds(home, ("env LINTIAN=no BUILD='%s' OUT='%s' VERSION=%s tests/tools/deb.sh")
+      :format(build, out, version()))
     local file = text:match('(%S+%.deb)\n')
     succeeds(elsewhere, 'dpkg-deb -x ' .. file .. ' ' .. out .. '/root')
     assert.equal('tinykg ' .. version() .. '\n', succeeds(elsewhere, out ..

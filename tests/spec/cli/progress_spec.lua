@@ -50,7 +50,7 @@ describe('a run on a terminal of 80 columns', function()
     t:close()
   end)
 
-  it('shows colour where it may, and epochs that were validated, and says what a star is', function()
+  it('shows colour where it may, and validated epochs, and says what a star is', function()
     local t = open({}, 'colour', '--set', 'epochs=20')
     t:see('best epoch 20 of 20, by valid recall@20')
     assert.equal(0, t:ended())
@@ -78,7 +78,8 @@ describe('a run on a terminal of 80 columns', function()
 
   it('shows a sweep in 80 columns, with its time', function()
     local t = terminal.open({}, 'run', 'bpr-mf', 'kgcn', '--data', data, '--seed', '1,2', '--set',
-      'epochs=12', '--set', 'batch_size=256', '--data-set', 'task=ranking', '--out', dir .. '/sweep')
+      'epochs=12', '--set', 'batch_size=256', '--data-set', 'task=ranking', '--out',
+      dir .. '/sweep')
     t:see('4 runs: ')
     assert.matches('running, %d waiting  %[[=> ]+%]  %d:%d%d  $', t:see('about '))
     assert.matches('^%d:%d%d$', t:see(' left'))

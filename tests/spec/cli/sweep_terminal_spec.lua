@@ -16,7 +16,8 @@ describe('a sweep on a terminal', function()
     t:see('loss 0.')
     t:see('KGCN-seed3  waiting')
     t:see('test auc')
-    assert.matches('^ +3 +0%.%d+ %+%- 0%.%d+ +0%.%d+ %+%- 0%.%d+', t:see('sweep folder'):match('\nKGCN([^\n]*)'))
+    assert.matches('^ +3 +0%.%d+ %+%- 0%.%d+ +0%.%d+ %+%- 0%.%d+',
+                   t:see('sweep folder'):match('\nKGCN([^\n]*)'))
     assert.equal(0, t:ended())
     assert.matches('\27%[4A\27%[J3 runs: ', t.seen) -- four lines up, and drawn anew
     t:close()

@@ -36,11 +36,12 @@ local function generate(case, random)
   return inputs
 end
 
---- What these record has no gradient, and says so; and what has no floats that could have one.
+--- What these record has no gradient, and says so; and what has no floats that could have one, or
+--- is a comparison.
 local NO_GRADIENT = {}
 local NO_FLOATS = {full = true, argmax = true, aggregate_argmax = true, inverse_index = true,
                    first_index = true, triples = true, top_k = true, greater = true,
-                   greater_equal = true, equal = true, not_equal = true} -- no gradient passes a comparison
+                   greater_equal = true, equal = true, not_equal = true}
 for _, op in ipairs(require 'tests.support.op_table') do
   NO_GRADIENT[op.name] = op.vjp == 'none' and CASES[op.name] and not NO_FLOATS[op.name] or nil
 end
