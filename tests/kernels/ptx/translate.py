@@ -145,6 +145,9 @@ class Kernel:
 
 def kernels(text):
     file_shared = re.findall(r'^(?:\.extern )?\.(shared) \.align (\d+) \.b8 (\S+?)\[(\d*)\];', text, re.M)
+    # Of an array of few elements nvcc may make single ones.
+    singles = re.findall(r'^\.(shared) \.align (\d+) \.\w(\d+) (\S+?);', text, re.M)
+    file_shared += [(space, align, name, int(bits) // 8) for space, align, bits, name in singles]
     for found in re.finditer(r'\.entry (\S+?)\(\n?(.*?)\)\n(?:\.\S+[^\n]*\n)*\{\n(.*?)\n\}\n', text, re.S):
         yield Kernel(*found.groups(), file_shared)
 
