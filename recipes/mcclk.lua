@@ -43,7 +43,7 @@ end
 function MCCLK:begin_epoch()
   for k, rows in ipairs{self.entities.weight, function() return select(2, self:by_graph()) end} do
     if self.alike[k] then self.alike[k]:free() end
-    local near, cosines = tk.graph.nearest(rows, self.o.neighbors - 1)
+    local near, cosines = tk.graph.nearest(rows, self.most - 1)
     self.alike[k] = near:weighted(cosines)
   end
 end
@@ -52,7 +52,7 @@ function MCCLK:begin_evaluation() self:begin_epoch() end -- by the parameters as
 function MCCLK:by_alike() -- rows of items (266-269)
   local sum = 0
   for _, near in ipairs(self.alike) do
-    local scale = 1 / (near:aggregate(self.ones) + 1):sqrt()
+    local scale = 1 / (near:aggregate(self.ones) + 1):clamp(1e-3):sqrt()
     local x = self.entities.weight * scale
     sum = sum + (near:aggregate(x) + x) * scale * 0.5
   end
@@ -114,7 +114,7 @@ return tk.recipe{
       item_count = data.items, identity = identity, ones = tk.ones(data.entities, 1),
       users = tk.nn.Embedding(data.users, o.dim, start), spaces = {space(), space(), space()},
       entities = tk.nn.Embedding(data.entities, o.dim, start), drop = tk.nn.Dropout(o.dropout),
-      relations = tk.nn.Embedding(relations, o.dim),
+      relations = tk.nn.Embedding(relations, o.dim), most = math.min(o.neighbors, data.entities),
     }, MCCLK)
   end,
 }

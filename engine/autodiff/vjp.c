@@ -50,6 +50,14 @@ int tkg__vjp_div(tkg_vjp *v) {
   return accumulate(v, 1, down < 0 ? -1 : shrunk(v, scaled(v, down, -1), in(v, 1)));
 }
 
+/* What is chosen gains where it was. */
+static int chosen(tkg_vjp *v, int op) {
+  return accumulate(v, 0, shrunk(v, two(v, op, v->g, in(v, 1)), in(v, 0)));
+}
+
+int tkg__vjp_select(tkg_vjp *v) { return chosen(v, TKG_OP_SELECT); }
+int tkg__vjp_reject(tkg_vjp *v) { return chosen(v, TKG_OP_REJECT); }
+
 /* A gradient that lost dimensions gets them back as 1, then broadcasts. */
 int tkg__vjp_sum(tkg_vjp *v) {
   const tkg_node *x = node_of(v, in(v, 0));
@@ -102,6 +110,21 @@ int tkg__vjp_matmul(tkg_vjp *v) {
   if (status || !wants(v, 0)) return status;
   int b = in(v, 1);
   return accumulate(v, 0, ta ? product(v, b, v->g, tb, true) : product(v, v->g, b, false, !tb));
+}
+
+static int batched(tkg_vjp *v, int k, int a, int b, bool ta, bool tb) {
+  return accumulate(v, k, record(v, (tkg_node){.i = {ta, tb}}, TKG_OP_BATCHED_MATMUL, a, b, -1));
+}
+
+/* The same, matrix by matrix. */
+int tkg__vjp_batched_matmul(tkg_vjp *v) {
+  const bool ta = self(v)->i[0], tb = self(v)->i[1];
+  const int a = in(v, 0), b = in(v, 1);
+  int status = TKG_OK;
+  if (wants(v, 1))
+    status = tb ? batched(v, 1, v->g, a, true, ta) : batched(v, 1, a, v->g, !ta, false);
+  if (status || !wants(v, 0)) return status;
+  return ta ? batched(v, 0, b, v->g, tb, true) : batched(v, 0, v->g, b, false, !tb);
 }
 
 int tkg__vjp_concat(tkg_vjp *v) {
@@ -241,6 +264,37 @@ int tkg__vjp_square(tkg_vjp *v) {
   return accumulate(v, 0, times(v, scaled(v, v->g, 2), in(v, 0)));
 }
 
+int tkg__vjp_sin(tkg_vjp *v) { return times_g(v, one(v, TKG_OP_COS, in(v, 0))); }
+
+int tkg__vjp_cos(tkg_vjp *v) {
+  const int sine = one(v, TKG_OP_SIN, in(v, 0));
+  return times_g(v, sine < 0 ? -1 : scaled(v, sine, -1));
+}
+
+/* g / sqrt(1 - x^2) */
+int tkg__vjp_asin(tkg_vjp *v) {
+  const int square = one(v, TKG_OP_SQUARE, in(v, 0));
+  const tkg_node rest = {.f = {-1, 1}};
+  int cosine = square < 0 ? -1 : record(v, rest, TKG_OP_AFFINE, square, -1, -1);
+  if (cosine >= 0) cosine = one(v, TKG_OP_SQRT, cosine);
+  return accumulate(v, 0, cosine < 0 ? -1 : two(v, TKG_OP_DIV, v->g, cosine));
+}
+
+/* Records x to a power, by the cheapest op that has it. */
+static int power_of(tkg_vjp *v, int x, double p) {
+  if (p == 1) return x;
+  if (p == 2) return one(v, TKG_OP_SQUARE, x);
+  if (p == 0.5) return one(v, TKG_OP_SQRT, x);
+  return record(v, (tkg_node){.f = {p, p - (double)(float)p}}, TKG_OP_POW, x, -1, -1);
+}
+
+/* p x^(p - 1) g */
+int tkg__vjp_pow(tkg_vjp *v) {
+  const double p = self(v)->f[0];
+  const int factor = power_of(v, in(v, 0), p - 1);
+  return times_g(v, factor < 0 ? -1 : scaled(v, factor, p));
+}
+
 int tkg__vjp_clamp(tkg_vjp *v) {
   return accumulate_one(v, TKG_OP_CLAMP_GRAD, in(v, 0), self(v)->f[0], self(v)->f[1]);
 }
@@ -271,7 +325,8 @@ int tkg__vjp_dropout(tkg_vjp *v) {
                     record(v, node, TKG_OP_DROPOUT, v->g, self(v)->inputs > 1 ? in(v, 1) : -1, -1));
 }
 
-/* Reads the result and the norms, not the row: the result may be kept in codes. */
+/* Reads the result and the norms, not the row: the result may be kept in codes. With norms of
+ * sqrt(|x|^2 + f0), f0 < 0 here: no norm is at a floor. */
 int tkg__vjp_normalize(tkg_vjp *v) {
   tkg_node node = {.f = {self(v)->f[0]}};
   return accumulate(v, 0, record(v, node, TKG_OP_NORMALIZE_GRAD, v->g, v->self, in(v, 1)));

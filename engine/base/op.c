@@ -55,8 +55,15 @@ int tkg__op_base(int op) {
   return tkg__op_is(op, TKG_BASE) ? most - 1 : -1;
 }
 
+/* Steps have a derivative of 0: a value that is compared stands as a constant in what reads it. */
+static bool is_step(int op) {
+  return op == TKG_OP_GREATER || op == TKG_OP_GREATER_EQUAL || op == TKG_OP_EQUAL ||
+         op == TKG_OP_NOT_EQUAL;
+}
+
 bool tkg__passes_gradient(const tkg_node *n, int input) {
-  if (n->op == TKG_OP_DETACH || n->dtype != TKG_F32) return false;
+  if (n->op == TKG_OP_DETACH || n->dtype != TKG_F32 || is_step(n->op)) return false;
+  if (n->op == TKG_OP_SELECT || n->op == TKG_OP_REJECT) return input == 0;
   return n->op != TKG_OP_CUSTOM_VJP || input == 0 || input == 2;
 }
 

@@ -43,12 +43,8 @@ typedef struct tkg_node {
 } tkg_node;
 
 /* RANDOM's i0: [0, 1), standard normal, -log(-log(uniform)). */
-enum tkg_random_kind {
-  TKG_RANDOM_UNIFORM,
-  TKG_RANDOM_NORMAL,
-  TKG_RANDOM_GUMBEL,
-  TKG_RANDOM_KINDS
-};
+enum tkg_random_kind { TKG_RANDOM_UNIFORM, TKG_RANDOM_NORMAL, TKG_RANDOM_GUMBEL, TKG_RANDOM_KINDS };
+
 /* Of an update: the number that multiplies its learning rate, 0 for 1. */
 enum { TKG_UPDATE_RATE = 4 };
 

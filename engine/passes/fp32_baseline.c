@@ -154,6 +154,18 @@ static void saved_product_logsumexp(counter *c, int i) {
 /* The scaled mask of a dropout. */
 static void saved_mask(counter *c, int i) { c->extra[i] += tkg__bytes(&c->tape->nodes[i]); }
 
+/* A byte per element of what chooses, once for both sides. */
+static void saved_condition(counter *c, int i) {
+  const int by = input(c, i, 1);
+  if (c->tape->nodes[by].op == TKG_OP_LEAF) return;
+  for (int k = by + 1; k < i; k++) {
+    const tkg_node *n = &c->tape->nodes[k];
+    const bool chooses = n->op == TKG_OP_SELECT || n->op == TKG_OP_REJECT;
+    if (chooses && n->in[1] == by && c->extra[k] > 0) return;
+  }
+  c->extra[i] += tkg__count(&c->tape->nodes[by]);
+}
+
 static void saved_relation_score(counter *c, int i) {
   saved_input(c, i);
   saved_edges(c, i);

@@ -48,6 +48,12 @@ static void traffic_matmul(counter *c) {
   c->t.flops = c->per * elements(c->n) * (c->n->i[0] ? rows(a) : cols(a));
 }
 
+static void traffic_batched_matmul(counter *c) {
+  const tkg_node *a = c->in[0];
+  const int64_t inner = a->shape[a->rank - (c->n->i[0] ? 2 : 1)];
+  c->t.flops = c->per * elements(c->n) * (double)inner;
+}
+
 /* The same, of rows through matrices of their own kind. */
 static void traffic_grouped(counter *c) {
   const double other = c->n->op == TKG_OP_GROUPED_MATMUL ? cols(c->n) : cols(c->in[1]);

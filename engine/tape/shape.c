@@ -122,22 +122,6 @@ int tkg__shape_argmax(tkg_inference *s) {
   return tkg__shape_dot(s);
 }
 
-int tkg__shape_matmul(tkg_inference *s) {
-  const tkg_node *a = s->in[0], *b = s->in[1];
-  bool ta = s->out->i[0], tb = s->out->i[1];
-  if (a->rank < 2 || (ta && a->rank != 2)) return tkg__unfit(s, 0, "a matrix is needed");
-  if (b->rank != 2) return tkg__unfit(s, 1, "a matrix is needed");
-  int64_t inner_a = ta ? a->shape[0] : tkg__cols(a), inner_b = tb ? b->shape[1] : b->shape[0];
-  if (inner_a != inner_b)
-    return tkg__misfit(s, 0, 1,
-                       ta || tb ? "inner dimensions differ (with the transposes asked for)"
-                                : "columns of the first must equal rows of the second");
-  tkg__set_shape(s->out, a);
-  if (ta) s->out->shape[0] = a->shape[1];
-  s->out->shape[s->out->rank - 1] = tb ? b->shape[0] : b->shape[1];
-  return TKG_OK;
-}
-
 int tkg__shape_concat(tkg_inference *s) {
   const tkg_node *a = s->in[0];
   int64_t dim = s->out->i[0];

@@ -85,8 +85,34 @@ TKG_INLINE void binary_broadcast(int op, const tkg_call *c, int64_t first, int64
   }
 }
 
+/* SELECT and REJECT by a saved sign mask, or the signs of codes: bit i % 8 of byte i / 8 is c[i] >
+ * 0.
+ */
+static void masked_choice(const tkg_call *c, int64_t first, int64_t last) {
+  const tkg_view v = tkg__view(c->node, c->in[0], c->in[1]);
+  const uint8_t *mask = (const uint8_t *)c->data[1] + tkg__signs_at(c->in[1]);
+  const float *x = c->data[0];
+  float *out = (float *)c->out;
+  const unsigned wanted = c->node->op == TKG_OP_SELECT;
+  flat_iterator w = flat_start(&v, first);
+  while (first < last) {
+    const int64_t n = flat_run(&v, &w, last - first);
+    const int64_t step_x = v.stride[0][0], step_c = v.stride[0][1];
+    for (int64_t i = 0, at = w.offset[1]; i < n; i++, at += step_c) {
+      const unsigned bit = mask[at / 8] >> (at % 8) & 1u;
+      out[first + i] = bit == wanted ? x[w.offset[0] + i * step_x] : 0.0F;
+    }
+    flat_advance(&v, &w, n);
+    first += n;
+  }
+}
+
 static int binary_run(const tkg_call *c, int64_t begin, int64_t end) {
   int64_t first = flat_at(c, begin), last = flat_at(c, end);
+  if (c->in[1]->dtype != TKG_F32) {
+    masked_choice(c, first, last);
+    return TKG_OK;
+  }
 #define X(name, ...)                                                                               \
   case TKG_OP_##name:                                                                              \
     binary_broadcast(TKG_OP_##name, c, first, last);                                               \

@@ -1,4 +1,5 @@
-/* MATMUL: out[m,n] = op(a) op(b) by the CBLAS in one thread; the work is split here.
+/* MATMUL and BATCHED_MATMUL: out[m,n] = op(a) op(b) by the CBLAS in one thread; the work is split
+ * here.
  *
  * How a product is cut depends on its shape alone, so that a sum is always formed in the same
  * order: into blocks of output rows; or, for a transposed a (weight gradients: few outputs, a sum
@@ -148,7 +149,55 @@ static int accumulate(const tkg_call *c, int64_t first, int64_t last, float *par
                    (const float *)c->data[1] + first * p.ldb, part);
 }
 
+/* ---- many products, matrix by matrix: units are blocks of rows of each ---- */
+
+static product each_of(const tkg_node *node, const tkg_node *const *in) {
+  const int row = node->rank - 2, col = node->rank - 1;
+  return (product){.m = node->shape[row],
+                   .n = node->shape[col],
+                   .k = in[0]->shape[node->i[0] ? row : col],
+                   .lda = in[0]->shape[col],
+                   .ldb = in[1]->shape[col],
+                   .ta = node->i[0] != 0,
+                   .tb = node->i[1] != 0,
+                   .parts = 1};
+}
+
+static int64_t blocks_of(const product *p) { return (p->m + BLOCK_ROWS - 1) / BLOCK_ROWS; }
+
+static int64_t batched_units(const tkg_node *node, const tkg_node *const *in) {
+  const product p = each_of(node, in);
+  return p.m ? tkg__rows(node) / p.m * blocks_of(&p) : 0;
+}
+
+static int64_t batched_work(const tkg_node *node, const tkg_node *const *in) {
+  return tkg__count(node) * (each_of(node, in).k / 8 + 1);
+}
+
+static int batched_matmul(const tkg_call *c, int64_t begin, int64_t end) {
+  const product p = each_of(c->node, c->in);
+  const int64_t blocks = blocks_of(&p);
+  int status = TKG_OK;
+  if (!countable(&p) || p.m > INT32_MAX)
+    return tkg__fail(TKG_E_UNSUPPORTED,
+                     "batched_matmul: a matrix with a dimension of 2^31 or more");
+  for (int64_t u = begin; u < end && !status; u++) {
+    const int64_t first = u % blocks * BLOCK_ROWS, at = u / blocks;
+    const float *a = (const float *)c->data[0] + at * p.m * p.k;
+    product block = p;
+    block.m = least(BLOCK_ROWS, p.m - first);
+    status = multiply(&block, a + (p.ta ? first : first * p.lda),
+                      (const float *)c->data[1] + at * p.k * p.n,
+                      (float *)c->out + (at * p.m + first) * p.n);
+  }
+  return status;
+}
+
 const tkg_cpu_op TKG_ISA_NAME(tkg__cpu_matmul)[] = {
+    {.op = TKG_OP_BATCHED_MATMUL,
+     .run = batched_matmul,
+     .units = batched_units,
+     .work = batched_work},
     {.op = TKG_OP_MATMUL,
      .run = matmul,
      .units = units,

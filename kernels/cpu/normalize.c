@@ -11,18 +11,21 @@
 #include "lanes.h"
 #include "row_blocks.h"
 
-/* Euclidean length of a row, at least `least`; NaN if the row has one. Squares are summed in float:
- * exact enough for rows, whose lengths lie far from the square root of float's range. */
-static float length_of(const float *x, int64_t cols, float least) {
-  const float length = sqrtf((float)lanes_dot_long(x, x, cols));
+/* Euclidean length of a row, at least `least`, or of it and one more square, `added`; NaN if the
+ * row has one. Squares are summed in float: exact enough for rows, whose lengths lie far from the
+ * square root of float's range. */
+static float length_of(const float *x, int64_t cols, float least, float added) {
+  const float length = sqrtf((float)lanes_dot_long(x, x, cols) + added);
   return length < least ? least : length;
 }
 
 static int row_norm_run(const tkg_call *c, int64_t begin, int64_t end) {
   const int64_t cols = tkg__cols(c->in[0]);
+  const float f0 = (float)c->node->f[0];
+  const float least = c->node->i[0] ? 0.0F : f0, added = c->node->i[0] ? f0 : 0.0F;
   float *out = c->out;
   for (int64_t r = begin; r < end; r++)
-    out[r] = length_of((const float *)c->data[0] + r * cols, cols, (float)c->node->f[0]);
+    out[r] = length_of((const float *)c->data[0] + r * cols, cols, least, added);
   return TKG_OK;
 }
 

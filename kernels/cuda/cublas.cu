@@ -18,8 +18,9 @@ static void *open_any(void) {
 
 bool tkg__cublas_open(tkg_cublas *f) {
   static const char *const names[] = {
-      "cublasCreate_v2",      "cublasDestroy_v2",  "cublasSetStream_v2",    "cublasSetWorkspace_v2",
-      "cublasSetAtomicsMode", "cublasSetMathMode", "cublasGetStatusString", "cublasSgemm_v2_64"};
+      "cublasCreate_v2",       "cublasDestroy_v2",     "cublasSetStream_v2",
+      "cublasSetWorkspace_v2", "cublasSetAtomicsMode", "cublasSetMathMode",
+      "cublasGetStatusString", "cublasSgemm_v2_64",    "cublasSgemmStridedBatched_64"};
   void **to = reinterpret_cast<void **>(f);
   static_assert(sizeof *f == sizeof names, "a name for each function");
   void *library = open_any();

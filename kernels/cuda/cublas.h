@@ -17,6 +17,10 @@ typedef struct tkg_cublas {
   int (*sgemm)(void *handle, int ta, int tb, int64_t m, int64_t n, int64_t k, const float *alpha,
                const float *a, int64_t lda, const float *b, int64_t ldb, const float *beta,
                float *c, int64_t ldc);
+  int (*sgemm_many)(void *handle, int ta, int tb, int64_t m, int64_t n, int64_t k,
+                    const float *alpha, const float *a, int64_t lda, long long next_a,
+                    const float *b, int64_t ldb, long long next_b, const float *beta, float *c,
+                    int64_t ldc, long long next_c, int64_t count);
 } tkg_cublas;
 
 /* Fills the table, from TKG_CUBLAS in the environment (a library's path; "no": none is used), else

@@ -97,7 +97,31 @@ template <int OP> static void binary_launch(const tkg_call *c, cudaStream_t stre
   }
 }
 
+template <int OP>
+static __global__ void choice_kernel(int64_t n, tkg_view v, const float *x, const uint8_t *mask,
+                                     float *out) {
+  for (int64_t i = tkg_first(); i < n; i += tkg_stride()) {
+    int64_t at[2];
+    tkg_view_at<uint64_t>(v, (uint64_t)i, at);
+    out[i] = masked_choice<OP>(mask, at[1], x[at[0]]);
+  }
+}
+
+template <int OP> static void choice_launch(const tkg_call *c, cudaStream_t stream) {
+  const int64_t n = tkg__count(c->node);
+  tkg_launch(choice_kernel<OP>, tkg_flat(n), stream, n, tkg__view(c->node, c->in[0], c->in[1]),
+             tkg_in<float>(c, 0), tkg_in<uint8_t>(c, 1) + tkg__signs_at(c->in[1]),
+             tkg_out<float>(c));
+}
+
 static int binary_run(const tkg_call *c, cudaStream_t stream) {
+  if (c->in[1]->dtype != TKG_F32) {
+    if (c->node->op == TKG_OP_SELECT)
+      choice_launch<TKG_OP_SELECT>(c, stream);
+    else
+      choice_launch<TKG_OP_REJECT>(c, stream);
+    return TKG_OK;
+  }
 #define X(name, ...)                                                                               \
   case TKG_OP_##name:                                                                              \
     binary_launch<TKG_OP_##name>(c, stream);                                                       \

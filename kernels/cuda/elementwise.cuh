@@ -75,6 +75,23 @@ static __device__ __forceinline__ void binary_rows(tkg_span s, uint32_t rows, ui
   }
 }
 
+/* SELECT or REJECT by a saved sign mask: bit i % 8 of byte i / 8 is c[i] > 0. */
+template <int OP>
+static __device__ __forceinline__ float masked_choice(const uint8_t *mask, int64_t i, float x) {
+  return (mask[i / 8] >> i % 8 & 1) == (OP == TKG_OP_SELECT) ? x : 0.0F;
+}
+
+template <int OP>
+static __device__ __forceinline__ void
+choose_rows(tkg_span s, uint32_t rows, uint32_t cols, const float *x, tkg_strides sx,
+            const uint8_t *mask, tkg_strides sc, float *out) {
+  for (int64_t i = s.first; i < (int64_t)rows * cols; i += s.stride) {
+    const uint32_t r = (uint32_t)i / cols, c = (uint32_t)i - r * cols;
+    out[i] = masked_choice<OP>(mask, (int64_t)r * sc.row + c * (uint32_t)sc.column,
+                               x[(int64_t)r * sx.row + c * (uint32_t)sx.column]);
+  }
+}
+
 /* ---- gradients: g and what forward saw ---- */
 
 template <int OP>

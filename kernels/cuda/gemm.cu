@@ -4,12 +4,13 @@
 
 #include "gemm.cuh"
 
-/* Blocks along y take the tiles of a row of tiles, along z the parts. */
+enum { MOST_LAYERS = 65535 };
+
+/* The tiles of one product, or of a part of it, that blocks take along x and y. */
 template <bool TA, bool TB>
-static __global__ void __launch_bounds__(TKG_THREADS) gemm_kernel(tkg_gemm g) {
-  TKG_SHARED(float, left, [DEPTH][PITCH]);
-  TKG_SHARED(float, right, [DEPTH][PITCH]);
-  const int part = (int)blockIdx.z;
+static __device__ __forceinline__ void multiply(const tkg_gemm &g, int part, const float *a,
+                                                const float *b, float *out, float (*left)[PITCH],
+                                                float (*right)[PITCH]) {
   const int row = tile_row(), col = tile_col();
   const int64_t begin = g.cuts[part], end = g.cuts[part + 1];
   const int64_t n0 = (int64_t)blockIdx.y * TILE;
@@ -17,12 +18,11 @@ static __global__ void __launch_bounds__(TKG_THREADS) gemm_kernel(tkg_gemm g) {
     float sum[EACH][EACH] = {};
     for (int64_t k = begin; k < end; k += DEPTH) {
       __syncthreads();
-      load_piece<TA>(g.a, g.lda, m0, g.m, k, end, left);
-      load_piece<!TB>(g.b, g.ldb, n0, g.n, k, end, right);
+      load_piece<TA>(a, g.lda, m0, g.m, k, end, left);
+      load_piece<!TB>(b, g.ldb, n0, g.n, k, end, right);
       __syncthreads();
       multiply_pieces(left, right, row, col, sum);
     }
-    float *out = g.parts > 1 ? g.partial + part * g.m * g.n : g.out;
     TKG_UNROLL
     for (int i = 0; i < EACH; i++) {
       TKG_UNROLL
@@ -31,6 +31,20 @@ static __global__ void __launch_bounds__(TKG_THREADS) gemm_kernel(tkg_gemm g) {
           out[(m0 + row + i) * g.n + n0 + col + j] = sum[i][j];
     }
   }
+}
+
+/* Blocks along y take the tiles of a row of tiles, along z the parts, or the products. */
+template <bool TA, bool TB>
+static __global__ void __launch_bounds__(TKG_THREADS) gemm_kernel(tkg_gemm g) {
+  TKG_SHARED(float, left, [DEPTH][PITCH]);
+  TKG_SHARED(float, right, [DEPTH][PITCH]);
+  const int64_t size = g.m * g.n, k = g.cuts[g.parts];
+  if (g.parts > 1) {
+    multiply<TA, TB>(g, (int)blockIdx.z, g.a, g.b, g.partial + blockIdx.z * size, left, right);
+    return;
+  }
+  for (int64_t p = blockIdx.z; p < g.products; p += gridDim.z)
+    multiply<TA, TB>(g, 0, g.a + p * g.m * k, g.b + p * k * g.n, g.out + p * size, left, right);
 }
 
 static __global__ void add_parts_kernel(int64_t count, int parts, const float *partial,
@@ -55,8 +69,10 @@ template <bool TA> static void launch(const tkg_gemm *g, tkg_shape shape, cudaSt
 }
 
 void tkg__gemm(const tkg_gemm *g, cudaStream_t stream) {
+  const unsigned layers =
+      g->parts > 1 ? (unsigned)g->parts : (unsigned)tkg_between(g->products, 1, MOST_LAYERS);
   const tkg_shape shape = {
-      dim3(tkg_blocks(tkg_ceil(g->m, TILE)), (unsigned)tkg_ceil(g->n, TILE), (unsigned)g->parts),
+      dim3(tkg_blocks(tkg_ceil(g->m, TILE)), (unsigned)tkg_ceil(g->n, TILE), layers),
       dim3(TKG_THREADS), 0};
   if (g->ta)
     launch<true>(g, shape, stream);

@@ -5,12 +5,13 @@
 
 #include "launch.h"
 
-/* out[m, n] = op(a) op(b), row-major. ta: a is [k, m] with rows of lda, else [m, k]; so b. Part p
- * of the sum covers k from cuts[p] to cuts[p + 1]; with more than one part, `partial` has m n
- * floats for each. */
+/* out[m, n] = op(a) op(b), row-major, of `products` pairs of matrices. ta: a is [k, m] with rows of
+ * lda, else [m, k]; so b. Part p of the sum covers k from cuts[p] to cuts[p + 1]; with more than
+ * one part, `partial` has m n floats for each. */
 typedef struct tkg_gemm {
   int64_t m, n, lda, ldb;
   bool ta, tb;
+  int64_t products; /* of matrices that follow each other; of one part each */
   int parts;
   int64_t cuts[TKG_MOST_PARTS + 1];
   const float *a, *b;

@@ -1,6 +1,7 @@
-/* MATMUL: out[m,n] = op(a) op(b): sums over many rows, the gradients of weights, by gemm.cu in
- * parts whose places follow from the shape; others by cuBLAS where it is, else by gemm.cu too. The
- * emulation has a plain loop in cuBLAS's place, unless TKG_CUBLAS=no.
+/* MATMUL: out[m,n] = op(a) op(b), and BATCHED_MATMUL, which has many of them: sums over many rows,
+ * the gradients of weights, by gemm.cu in parts whose places follow from the shape; others by
+ * cuBLAS where it is, else by gemm.cu too. The emulation has a plain loop in cuBLAS's place, unless
+ * TKG_CUBLAS=no.
  *
  * cuBLAS takes matrices by columns, where a row-major matrix is its transpose. out^T = op(b)^T
  * op(a)^T, so the operands change places and nothing is transposed. Sums are formed in float, and
@@ -15,6 +16,7 @@
 typedef struct product {
   int64_t m, n, k, lda, ldb;
   bool ta, tb;
+  int64_t count; /* of products, whose matrices follow each other */
 } product;
 
 static product product_of(const tkg_call *c) {
@@ -27,6 +29,22 @@ static product product_of(const tkg_call *c) {
   p.m = p.ta ? tkg__cols(a) : tkg__rows(a);
   p.k = p.ta ? tkg__rows(a) : tkg__cols(a);
   p.n = p.tb ? tkg__rows(b) : tkg__cols(b);
+  p.count = 1;
+  return p;
+}
+
+/* Of the matrices in the last two dimensions. */
+static product each_of(const tkg_call *c) {
+  const int row = c->node->rank - 2, col = c->node->rank - 1;
+  product p;
+  p.ta = c->node->i[0] != 0;
+  p.tb = c->node->i[1] != 0;
+  p.lda = c->in[0]->shape[col];
+  p.ldb = c->in[1]->shape[col];
+  p.m = c->node->shape[row];
+  p.n = c->node->shape[col];
+  p.k = c->in[0]->shape[p.ta ? row : col];
+  p.count = p.m ? tkg__rows(c->node) / p.m : 0;
   return p;
 }
 
@@ -87,6 +105,10 @@ static int multiply(const product *p, const float *a, const float *b, float *out
   int status = open_handle(stream);
   if (!status) status = set_precision(tf32);
   if (status) return status;
+  if (p->count > 1)
+    return failed(cublas.call.sgemm_many(cublas.handle, p->tb, p->ta, p->n, p->m, p->k, &one, b,
+                                         p->ldb, p->k * p->n, a, p->lda, p->m * p->k, &none, out,
+                                         p->n, p->m * p->n, p->count));
   return failed(cublas.call.sgemm(cublas.handle, p->tb, p->ta, p->n, p->m, p->k, &one, b, p->ldb, a,
                                   p->lda, &none, out, p->n));
 }
@@ -112,7 +134,10 @@ static void multiply_now(const product &p, const float *a, const float *b, float
 static int multiply(const product *p, const float *a, const float *b, float *out, bool,
                     cudaStream_t) {
   const product q = *p;
-  emu_queue([=] { multiply_now(q, a, b, out); });
+  emu_queue([=] {
+    for (int64_t i = 0; i < q.count; i++)
+      multiply_now(q, a + i * q.m * q.k, b + i * q.k * q.n, out + i * q.m * q.n);
+  });
   return TKG_OK;
 }
 
@@ -122,6 +147,7 @@ static int multiply(const product *p, const float *a, const float *b, float *out
 static tkg_gemm gemm_of(const tkg_call *c, const product *p) {
   tkg_gemm g = {};
   const int parts = tkg__row_parts(c->node, c->in);
+  g.products = p->count;
   g.m = p->m;
   g.n = p->n;
   g.lda = p->lda;
@@ -143,11 +169,10 @@ static int64_t matmul_scratch(const tkg_node *node, const tkg_node *const *in) {
   return parts > 1 ? parts * tkg__count(node) * (int64_t)sizeof(float) : 0;
 }
 
-static int matmul_run(const tkg_call *c, cudaStream_t stream) {
-  const product p = product_of(c);
-  if (p.m == 0 || p.n == 0) return TKG_OK;
+static int run_product(const tkg_call *c, const product &p, cudaStream_t stream) {
+  if (p.m == 0 || p.n == 0 || p.count == 0) return TKG_OK;
   if (p.k == 0) {
-    tkg_set_bytes(c->out, 0, p.m * p.n * (int64_t)sizeof(float), stream);
+    tkg_set_bytes(c->out, 0, tkg__bytes(c->node), stream);
     return TKG_OK;
   }
   if (tkg__row_parts(c->node, c->in) > 1 || !has_library()) {
@@ -160,7 +185,16 @@ static int matmul_run(const tkg_call *c, cudaStream_t stream) {
                   stream);
 }
 
+static int matmul_run(const tkg_call *c, cudaStream_t stream) {
+  return run_product(c, product_of(c), stream);
+}
+
+static int batched_run(const tkg_call *c, cudaStream_t stream) {
+  return run_product(c, each_of(c), stream);
+}
+
 const tkg_cuda_op tkg__cuda_matmul[] = {
     {TKG_OP_MATMUL, matmul_run, matmul_scratch},
+    {TKG_OP_BATCHED_MATMUL, batched_run, NULL},
     {0, NULL, NULL},
 };

@@ -8,18 +8,18 @@
 #include "family.h"
 #include "normalize.cuh"
 
-/* ---- row_norm: max(|x|, f0) ---- */
+/* ---- row_norm ---- */
 
-static __global__ void row_norm_kernel(packed_layout l, int width, float least, const float *x,
+static __global__ void row_norm_kernel(packed_layout l, int width, norm_floor f, const float *x,
                                        float *out) {
-  row_norm_rows(tkg_in_grid(), l, width, least, x, out);
+  row_norm_rows(tkg_in_grid(), l, width, f, x, out);
 }
 
 static int row_norm_run(const tkg_call *c, cudaStream_t stream) {
   const float *x = tkg_in<float>(c, 0);
   const packed_layout l = layout_of(EXACT, tkg__rows(c->in[0]), tkg__cols(c->in[0]), x);
   tkg_launch(row_norm_kernel, tkg_groups(l.rows, lanes_of(l)), stream, l, lanes_of(l),
-             (float)c->node->f[0], x, tkg_out<float>(c));
+             norm_floor_of(c->node), x, tkg_out<float>(c));
   return TKG_OK;
 }
 

@@ -10,11 +10,21 @@ enum { EXACT = 32 }; /* stands for the bits of rows that are floats */
 
 static inline int lanes_of(const packed_layout &l) { return tkg_group_width(l.vec8s); }
 
-/* ---- row_norm: max(|x|, f0) ---- */
+/* ---- row_norm: max(|x|, least), sqrt(|x|^2 + added) ---- */
+
+typedef struct norm_floor {
+  float least, added; /* one of them is 0 */
+} norm_floor;
+
+/* Host. */
+static inline norm_floor norm_floor_of(const tkg_node *n) {
+  const float f0 = (float)n->f[0];
+  return n->i[0] ? norm_floor{0, f0} : norm_floor{f0, 0};
+}
 
 /* A NaN in the row gives NaN. */
 static __device__ __forceinline__ void row_norm_rows(tkg_span s, packed_layout l, int width,
-                                                     float least, const float *x, float *out) {
+                                                     norm_floor f, const float *x, float *out) {
   const tkg_group g = tkg_group_of(width, s);
   for (int64_t r = g.row; tkg_any_row(r, l.rows); r += g.stride) {
     float sum = 0;
@@ -24,8 +34,8 @@ static __device__ __forceinline__ void row_norm_rows(tkg_span s, packed_layout l
       TKG_UNROLL
       for (int k = 0; k < VEC8; k++) sum += v[k] * v[k];
     }
-    const float length = sqrtf(tkg_group_sum(sum, width));
-    if (r < l.rows && g.lane == 0) out[r] = length < least ? least : length;
+    const float length = sqrtf(tkg_group_sum(sum, width) + f.added);
+    if (r < l.rows && g.lane == 0) out[r] = length < f.least ? f.least : length;
   }
 }
 

@@ -34,8 +34,10 @@
   X(CONCAT)                                                                                        \
   X(NARROW)                                                                                        \
   X(BROADCAST)                                                                                     \
-  X(GATHER) X(SCATTER_ADD) X(ROW_NORM) X(NORMALIZE) X(NORMALIZE_GRAD) X(SOFTMAX) X(SOFTMAX_GRAD)   \
-      X(LOG_SOFTMAX) X(LOG_SOFTMAX_GRAD) X(ENCODE) X(DECODE) X(SIGN_MASK)
+  X(GATHER)                                                                                        \
+  X(SCATTER_ADD)                                                                                   \
+  X(ROW_NORM) X(NORMALIZE) X(NORMALIZE_GRAD) X(SOFTMAX) X(SOFTMAX_GRAD) X(LOG_SOFTMAX)             \
+      X(LOG_SOFTMAX_GRAD) X(ENCODE) X(DECODE) X(SIGN_MASK)
 
 /* ---- products and sums ---- */
 
@@ -253,15 +255,15 @@ template <> struct tile_code<TKG_OP_SCATTER_ADD> : tile_plain {
 
 template <> struct tile_code<TKG_OP_ROW_NORM> : tile_plain {
   static int fill(tile_op *o, const tkg_tile_call *t, cudaStream_t) {
-    o->x.codes.l = layout_of(EXACT, 0, tkg__cols(t->call.in[0]), tkg_in<float>(&t->call, 0));
-    o->x.codes.least = (float)t->call.node->f[0];
-    o->width = lanes_of(o->x.codes.l);
+    o->x.norm.l = layout_of(EXACT, 0, tkg__cols(t->call.in[0]), tkg_in<float>(&t->call, 0));
+    o->x.norm.floor = norm_floor_of(t->call.node);
+    o->width = lanes_of(o->x.norm.l);
     return TKG_OK;
   }
   static __device__ __forceinline__ void run(const tile_op &o, const tile_rows &t) {
-    packed_layout l = o.x.codes.l;
+    packed_layout l = o.x.norm.l;
     l.rows = t.rows;
-    row_norm_rows(tkg_in_block(), l, o.width, o.x.codes.least, t.in<float>(o, 0), t.out<float>(o));
+    row_norm_rows(tkg_in_block(), l, o.width, o.x.norm.floor, t.in<float>(o, 0), t.out<float>(o));
   }
 };
 

@@ -72,6 +72,26 @@ template <int OP> struct tile_binary : tile_plain {
   }
 };
 
+/* By floats, a mask, or codes with signs. */
+template <int OP> struct tile_choice : tile_binary<OP> {
+  static int fill(tile_op *o, const tkg_tile_call *t, cudaStream_t stream) {
+    const tkg_call *c = &t->call;
+    o->of_codes = c->in[1]->dtype != TKG_F32;
+    if (c->in[1]->dtype == TKG_CODES) {
+      o->in[1] = static_cast<const char *>(c->data[1]) + tkg__signs_at(c->in[1]);
+      o->step[1] = c->in[1]->shape[0] == c->node->shape[0] ? (int)tkg__cols(c->in[1]) : 0;
+    }
+    return tile_binary<OP>::fill(o, t, stream);
+  }
+  static __device__ __forceinline__ void run(const tile_op &o, const tile_rows &t) {
+    if (o.of_codes)
+      choose_rows<OP>(tkg_in_block(), (uint32_t)t.rows, (uint32_t)o.cols, t.in<float>(o, 0),
+                      o.x.strides.a, t.in<uint8_t>(o, 1), o.x.strides.b, t.out<float>(o));
+    else
+      tile_binary<OP>::run(o, t);
+  }
+};
+
 /* What forward saw is floats, a mask, or codes with signs. */
 template <int OP> struct tile_grad : tile_unary<OP> {
   static int fill(tile_op *o, const tkg_tile_call *t, cudaStream_t stream) {
@@ -101,7 +121,11 @@ UNARY_OPS(X)
 #undef X
 #define X(name, ...)                                                                               \
   template <> struct tile_code<TKG_OP_##name> : tile_binary<TKG_OP_##name> {};
-BINARY_OPS(X)
+ARITHMETIC_OPS(X)
+#undef X
+#define X(name, ...)                                                                               \
+  template <> struct tile_code<TKG_OP_##name> : tile_choice<TKG_OP_##name> {};
+CHOICE_OPS(X)
 #undef X
 #define X(name, ...)                                                                               \
   template <> struct tile_code<TKG_OP_##name> : tile_grad<TKG_OP_##name> {};

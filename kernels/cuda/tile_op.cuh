@@ -6,6 +6,7 @@
 #include "aggregate.cuh"
 #include "codes.cuh"
 #include "elementwise.cuh"
+#include "normalize.cuh"
 #include "random.cuh"
 
 enum {
@@ -32,6 +33,11 @@ typedef struct tile_codes {
   float least;          /* of normalize_grad */
   const uint8_t *signs; /* NULL: none */
 } tile_codes;
+
+typedef struct tile_norm {
+  packed_layout l;
+  norm_floor floor;
+} tile_norm;
 
 typedef struct tile_sorted { /* ids with their positions (argsort_ids.h) */
   const uint32_t *keys, *places;
@@ -63,6 +69,7 @@ union tile_extra {
   tile_strides strides;
   tile_product product;
   tile_codes codes;
+  tile_norm norm;
   tile_sorted sorted;
   tile_gather gather;
   dropout_numbers dropout;

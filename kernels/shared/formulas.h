@@ -52,14 +52,29 @@ TKG_INLINE float clamped(float x, float low, float high) {
   X(LOG, 4, v_log(x))                                                                              \
   X(SQRT, 1, sqrtf(x))                                                                             \
   X(SQUARE, 1, x * x)                                                                              \
-  X(CLAMP, 1, clamped(x, f0, f1))
+  X(CLAMP, 1, clamped(x, f0, f1))                                                                  \
+  X(SIN, 8, v_sin(x))                                                                              \
+  X(COS, 8, v_cos(x))                                                                              \
+  X(ASIN, 4, v_asin(x))                                                                            \
+  X(POW, 8, v_pow(x, f0, f1))
 
 /* Formulas of a and b, which broadcast. */
-#define BINARY_OPS(X)                                                                              \
+#define ARITHMETIC_OPS(X)                                                                              \
   X(ADD, 1, a + b)                                                                                 \
   X(SUB, 1, a - b)                                                                                 \
   X(MUL, 1, a * b)                                                                                 \
-  X(DIV, 1, a / b)
+  X(DIV, 1, a / b)                                                                                 \
+  X(GREATER, 1, a > b ? 1.0F : 0.0F)                                                               \
+  X(GREATER_EQUAL, 1, a >= b ? 1.0F : 0.0F)                                                        \
+  X(EQUAL, 1, a == b ? 1.0F : 0.0F)                                                                \
+  X(NOT_EQUAL, 1, a != b ? 1.0F : 0.0F)
+
+/* The same, of what is chosen by b's sign, which may be a mask. */
+#define CHOICE_OPS(X)                                                                              \
+  X(SELECT, 1, b > 0.0F ? a : 0.0F)                                                                \
+  X(REJECT, 1, b > 0.0F ? 0.0F : a)
+
+#define BINARY_OPS(X) ARITHMETIC_OPS(X) CHOICE_OPS(X)
 
 /* Gradients: formulas of g, of what forward saw, f0 and f1. */
 #define GRAD_OPS(X)                                                                                \

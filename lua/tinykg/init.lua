@@ -17,7 +17,7 @@ local tk = {
   tensor = tensor.from, ids = tensor.ids, is_tensor = tensor.is,
   cat = ops.cat, dot = ops.dot, neighbor_sum = ops.neighbor_sum, neighbor_dot = ops.neighbor_dot,
   relation_score = ops.relation_score, grouped_matmul = ops.grouped_matmul, equal = ops.equal,
-  random = ops.random,
+  random = ops.random, where = ops.where, stack = ops.stack,
   parameter = require 'tinykg.engine.parameter',
   nn = nn, xavier = nn.xavier,
   optim = require 'tinykg.engine.optim',

@@ -47,7 +47,7 @@ def read_json(path):
 
 def trainer(*arguments):
     """Runs trainer.lua; its complaint is ours."""
-    command = [os.path.join(HOME, 'tinykg'), os.environ.get('TRAINER', os.path.join(HERE, 'trainer.lua'))]
+    command = [os.path.join(HOME, 'tinykg'), os.path.join(HERE, 'trainer.lua')]
     environment = dict(os.environ, TINYKG_HOME=HOME, OMP_NUM_THREADS='1')
     done = subprocess.run(command + [str(a) for a in arguments], env=environment, check=False)
     if done.returncode != 0:

@@ -90,7 +90,9 @@ static dims shrunk(dims shape) {
 }
 
 static void broadcasts(void) {
-  static const int ops[] = {TKG_OP_ADD, TKG_OP_SUB, TKG_OP_MUL, TKG_OP_DIV};
+#define X(name, ...) TKG_OP_##name,
+  static const int ops[] = {BINARY_OPS(X)};
+#undef X
   const dims shape = some_shape();
   for (int op : ops) {
     tkg_node n = node_of(op, TKG_F32, shape);
@@ -98,6 +100,17 @@ static void broadcasts(void) {
     bool left = below(2);
     if (left) std::swap(in[0], in[1]);
     compare(&n, in, 0, left || below(2) ? -1 : 0);
+  }
+  for (int op : {TKG_OP_SELECT, TKG_OP_REJECT}) { /* by a mask, or by the signs of codes */
+    tkg_node n = node_of(op, TKG_F32, shape);
+    std::vector<array> in = {floats(shape), floats(shrunk(shape))};
+    if (in[1].node.rank == 2 && below(2)) {
+      in[1] = coded(in[1], true);
+    } else {
+      in[1].node.dtype = TKG_MASK;
+      in[1].bytes.resize((size_t)bytes_of(&in[1].node));
+    }
+    compare(&n, in, 0, below(2) ? -1 : 0);
   }
   tkg_node n = node_of(TKG_OP_BROADCAST, TKG_F32, shape);
   std::vector<array> in = {floats(shrunk(shape))};
@@ -153,6 +166,9 @@ static void normalizing(void) {
   n.f[0] = below(2) ? 1e-12 : 3;
   std::vector<array> in = {x};
   compare(&n, in, SUMS, -1);
+  n.i[0] = below(2);
+  compare(&n, in, SUMS, -1);
+  n.i[0] = 0;
   const array norm = {node_of(TKG_OP_LEAF, TKG_F32, {rows, 1}), run_on(cpu, &n, in, -1).out};
   tkg_node y = node_of(TKG_OP_NORMALIZE, TKG_F32, {rows, cols});
   y.f[0] = n.f[0];
@@ -266,6 +282,19 @@ static void products(void) {
     o.i[1] = tb;
     std::vector<array> in = {floats(ta ? dims{k, m} : dims{m, k}),
                              floats(tb ? dims{n, k} : dims{k, n})};
+    compare(&o, in, sums_of(k), -1);
+  }
+}
+
+static void batched_products(void) {
+  const int64_t b = below(9), m = some_cols(), k = below(12) ? some_cols() : 0, n = some_cols();
+  for (int t = 0; t < 4; t++) {
+    const bool ta = t & 1, tb = t & 2;
+    tkg_node o = node_of(TKG_OP_BATCHED_MATMUL, TKG_F32, {b, m, n});
+    o.i[0] = ta;
+    o.i[1] = tb;
+    std::vector<array> in = {floats(ta ? dims{b, k, m} : dims{b, m, k}),
+                             floats(tb ? dims{b, n, k} : dims{b, k, n})};
     compare(&o, in, sums_of(k), -1);
   }
 }
@@ -553,11 +582,27 @@ int main(int argc, char **argv) {
   open_all(argv[1], argv[2], argc > 3 ? argv[3] : "auto");
   state = argc > 4 ? strtoull(argv[4], NULL, 10) : 1;
   const int rounds = argc > 5 ? atoi(argv[5]) : 40;
-  void (*const families[])(void) = {
-      elementwise,     random_numbers, broadcasts,      sums,      by_row,   updates,
-      updates_in_blocks, products, parted_products, contrasts, largest, layouts, sampling,
-      rows_by_id,      neighbourhoods,  saved,     normalizing, graphs,  grouped,
-      tails_and_values};
+  void (*const families[])(void) = {elementwise,
+                                    random_numbers,
+                                    broadcasts,
+                                    sums,
+                                    by_row,
+                                    updates,
+                                    updates_in_blocks,
+                                    products,
+                                    parted_products,
+                                    batched_products,
+                                    contrasts,
+                                    largest,
+                                    layouts,
+                                    sampling,
+                                    rows_by_id,
+                                    neighbourhoods,
+                                    saved,
+                                    normalizing,
+                                    graphs,
+                                    grouped,
+                                    tails_and_values};
   for (int r = 0; r < rounds; r++)
     for (auto family : families) family();
   if (rounds >= 10) hub(), hub_of_a_graph();

@@ -6,8 +6,8 @@ local reference = require 'tests.support.reference_ops'
 local LARGE = {401, 331} -- enough work for four threads
 
 --- Floats: 'plain' in (-2, 2), 'apart' the same but .25 from 0, 'positive' in (.25, 2.25), 'high'
---- in (4.25, 6.25). All are odd multiples of 2^-11, so none is nearer than that to a kink at 0 or
---- at a clamp's bound.
+--- in (4.25, 6.25), 'within' in (-.98, .98). All but the last are odd multiples of 2^-11, so none is
+--- nearer than that to a kink at 0 or at a clamp's bound.
 local function F(shape, kind) return {shape = shape, kind = kind or 'plain'} end
 --- Ids in 0..rows-1.
 local function I(shape, rows) return {shape = shape, rows = rows} end
@@ -69,6 +69,21 @@ local function products()
     for _, s in ipairs {{1, 1, 1}, {31, 32, 33}, {33, 1, 31}, {1, 33, 2}} do
       list[#list + 1] = {F(ta == 1 and {s[2], s[1]} or {s[1], s[2]}),
                          F(tb == 1 and {s[3], s[2]} or {s[2], s[3]}), i = {ta, tb}}
+    end
+  end
+  return list
+end
+
+--- Matrices of all four ways to transpose them.
+local function batched()
+  local list = {{F {0, 2, 3}, F {0, 3, 4}}, {F {2, 0, 3}, F {2, 3, 4}}, {F {2, 3, 0}, F {2, 0, 4}},
+                {F {2, 3, 4, 5}, F {2, 3, 5, 2}}, {F {3, 300, 7}, F {3, 7, 40}}}
+  for t = 0, 3 do
+    local ta, tb = t % 2, math.floor(t / 2)
+    for _, s in ipairs {{1, 1, 1, 1}, {5, 31, 32, 33}, {40, 3, 17, 2}} do
+      local b, n, k, m = unpack(s)
+      list[#list + 1] = {F(ta == 1 and {b, k, n} or {b, n, k}),
+                         F(tb == 1 and {b, m, k} or {b, k, m}), i = {ta, tb}}
     end
   end
   return list
@@ -225,6 +240,12 @@ return {
   log = each(SHAPES, 1, {}, 'positive'), sqrt = each(SHAPES, 1, {}, 'positive'),
   square = each(SHAPES, 1, {}),
   clamp = each(SHAPES, 1, {f = {-0.5, 1}}), clamp_grad = each(SHAPES, 2, {f = {-0.5, 1}}),
+  -- trigonometry, powers, comparisons
+  sin = each(SHAPES, 1, {}), cos = each(SHAPES, 1, {}), asin = each(SHAPES, 1, {}, 'within'),
+  pow = joined(each(SHAPES, 1, {f = {1.75}}, 'positive'), each({{33}}, 1, {f = {3}}),
+               each({{5, 31}}, 1, {f = {-2}}, 'apart'), each({{31}}, 1, {f = {1.5}}, 'positive')),
+  greater = broadcasting(), greater_equal = broadcasting(), equal = broadcasting(),
+  not_equal = broadcasting(), select = broadcasting(), reject = broadcasting(),
   sum = sums(),
   broadcast = {{F {}, shape = {}}, {F {}, shape = {2, 3}}, {F {1}, shape = {0}},
                {F {5}, shape = {3, 5}}, {F {31, 1}, shape = {31, 33}},
@@ -232,7 +253,7 @@ return {
                {F {401, 1}, shape = LARGE}},
   argmax = each({{1}, {31}, {0, 3}, {33, 31}, {2, 3, 4, 5}, LARGE}, 1, {}),
   dot = each({{1}, {0}, {3, 0}, {0, 3}, {31, 33}, {32, 32}, {2, 3, 4, 5}, LARGE}, 2, {}),
-  matmul = products(),
+  matmul = products(), batched_matmul = batched(),
   concat = {{F {3}, F {0}, F {33}, i = {0}}, {F {2, 3}, F {2, 31}, i = {1}},
             {F {2, 3, 4}, F {2, 1, 4}, F {2, 32, 4}, F {2, 2, 4}, F {2, 0, 4}, F {2, 1, 4},
              i = {1}},
@@ -281,9 +302,9 @@ return {
             {F {n, k}, F {n, d}, I({n, k}, m), F {m, d}, shape = {m, d}}}
   end),
   row_norm = joined(each(without_scalar(WIDTHS), 1, {f = {1e-12}}),
-                    each({{33, 2}}, 1, {f = {1.5}})),
+                    each({{33, 2}}, 1, {f = {1.5}}), each({{33, 5}}, 1, {f = {0.5}, i = {1}})),
   normalize = joined(each(without_scalar(WIDTHS), 1, {f = {1e-12}}),
-                     each({{33, 2}}, 1, {f = {1.5}})),
+                     each({{33, 2}}, 1, {f = {1.5}}), each({{33, 5}}, 1, {f = {0.5}, i = {1}})),
   normalize_grad = norm_gradients(),
   softmax = each(WIDTHS, 1, {}), softmax_grad = each(WIDTHS, 2, {}),
   log_softmax = each(WIDTHS, 1, {}), log_softmax_grad = each(WIDTHS, 2, {}),

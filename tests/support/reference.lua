@@ -7,6 +7,7 @@
 --   margin(a, x, y)    returns false if an input is so near a kink that rounding decides the
 --                      result; y are the inputs, perturbed
 --   exact              the op moves numbers and rounds nothing
+--   passes             how many inputs, from the first, a gradient goes to; all by default
 --   elementwise        of one input
 --   call               how random programs write it and with which attributes, for ops of one input
 --                      that need no form of their own (tests/faults/programs/forms.lua)
@@ -82,6 +83,12 @@ ops.clamp = unary(function(x, a) return x < a.low and a.low or x > a.high and a.
                     return away_from(a.low, x[1], y[1]) and away_from(a.high, x[1], y[1])
                   end)
 
+ops.sin = unary(math.sin, math.cos, nil, {'$1:sin()'})
+ops.cos = unary(math.cos, function(x) return -math.sin(x) end, nil, {'$1:cos()'})
+ops.asin = unary(math.asin, function(x) return 1 / sqrt(1 - x * x) end)
+ops.pow = unary(function(x, a) return x ^ a.power end,
+                function(x, _, a) return a.power * x ^ (a.power - 1) end)
+
 -- Custom ops of random programs (helpers.lua). The gradient of the last two is not the derivative.
 ops.swish = unary(function(x) return x * sigmoid(x) end, function(x)
   local s = sigmoid(x)
@@ -131,11 +138,49 @@ ops.mixed = binary(function(p, q, a) return a.number * p * tanh(q) end,
                      return a.number * p * (1 - t * t)
                    end)
 
+-- ---- comparisons, and what they choose ----
+
+--- Whether no two numbers that meet are so near that rounding decides, unless they are equal.
+local function apart(_, x, y)
+  local near = 1e-4 * (arrays.largest(x[1]) + arrays.largest(x[2]))
+  local shape = arrays.broadcast(x[1].shape, x[2].shape)
+  local mp, mq = arrays.positions(shape, x[1].shape), arrays.positions(shape, x[2].shape)
+  for i = 0, arrays.count(shape) - 1 do
+    local p, q = mp[i], mq[i]
+    local same = x[1].v[p] == x[2].v[q] and y[1].v[p] == y[2].v[q]
+    if math.abs(x[1].v[p] - x[2].v[q]) < near and not same then return false end
+  end
+  return true
+end
+
+local function zero() return 0 end
+
+local function comparison(f)
+  local op = binary(function(p, q) return f(p, q) and 1 or 0 end, zero, zero)
+  op.margin, op.exact, op.passes = apart, true, 0
+  return op
+end
+
+ops.greater = comparison(function(p, q) return p > q end)
+ops.greater_equal = comparison(function(p, q) return p >= q end)
+ops.equal = comparison(function(p, q) return p == q end)
+ops.not_equal = comparison(function(p, q) return p ~= q end)
+
+--- x where c > 0, or where it is not.
+local function choice(wanted)
+  local op = binary(function(p, c) return (c > 0) == wanted and p or 0 end,
+                    function(_, c) return (c > 0) == wanted and 1 or 0 end, zero)
+  op.exact, op.passes = true, 1
+  return op
+end
+
+ops.select, ops.reject = choice(true), choice(false)
+
 -- ---- constants ----
 
 local function nothing() end
 
-ops.detach = {exact = true, backward = nothing, forward = function(_, x)
+ops.detach = {exact = true, passes = 0, backward = nothing, forward = function(_, x)
   local o = new(x[1].shape)
   for i = 0, o.n - 1 do o.v[i] = x[1].v[i] end
   return o
@@ -445,6 +490,28 @@ end, function(a, x, visit)
   end
 end)
 
+--- Matrices in the last two dimensions, one by one.
+ops.batched_matmul = products(function(a, x)
+  local p, q = x[1].shape, x[2].shape
+  local rows = with(p, #p - 1, p[a.ta and #p or #p - 1])
+  return with(rows, #p, q[a.tb and #q - 1 or #q])
+end, function(a, x, visit)
+  local p, q = x[1].shape, x[2].shape
+  local prows, pcols, qrows, qcols = p[#p - 1], p[#p], q[#q - 1], q[#q]
+  local m, inner, n = a.ta and pcols or prows, a.ta and prows or pcols, a.tb and qrows or qcols
+  for b = 0, arrays.count(p, #p - 2) - 1 do
+    for r = 0, m - 1 do
+      for c = 0, n - 1 do
+        for k = 0, inner - 1 do
+          visit((b * m + r) * n + c,
+                b * prows * pcols + (a.ta and k * pcols + r or r * pcols + k),
+                b * qrows * qcols + (a.tb and c * qcols + k or k * qcols + c))
+        end
+      end
+    end
+  end
+end)
+
 --- u[b, d] . r[ids[b, k]] for each id.
 ops.relation_score = products(given_shape, function(a, x, visit)
   local cols, k = x[1].shape[2], a.shape[2]
@@ -577,13 +644,29 @@ end, function(v, g, to, first, cols)
   for i = first, first + cols - 1 do to[i] = to[i] + g[i] - exp(v[i]) * sum end
 end)
 
+--- With a.added its norm is the root of the squares' sum and that; a.eps is then below it.
 ops.normalize = by_row(function(p, v, first, cols, a)
-  local norm = max(sqrt(dotted(p, p, first, cols)), a.eps)
+  local square = dotted(p, p, first, cols)
+  local norm = a.added and sqrt(square + a.added) or max(sqrt(square), a.eps)
   for i = first, first + cols - 1 do v[i] = p[i] / norm end
   return norm
 end, function(v, g, to, first, cols, norm, a)
   local along = norm > a.eps and dotted(v, g, first, cols) or 0
   for i = first, first + cols - 1 do to[i] = to[i] + (g[i] - along * v[i]) / norm end
+end)
+
+--- Rows with mean 0 and variance 1.
+ops.layer_norm = by_row(function(p, v, first, cols, a)
+  local mean, square = 0, 0
+  for i = first, first + cols - 1 do mean = mean + p[i] / cols end
+  for i = first, first + cols - 1 do square = square + (p[i] - mean) ^ 2 / cols end
+  local deviation = sqrt(square + a.eps)
+  for i = first, first + cols - 1 do v[i] = (p[i] - mean) / deviation end
+  return deviation
+end, function(v, g, to, first, cols, deviation)
+  local mean, along = 0, dotted(v, g, first, cols) / cols
+  for i = first, first + cols - 1 do mean = mean + g[i] / cols end
+  for i = first, first + cols - 1 do to[i] = to[i] + (g[i] - mean - along * v[i]) / deviation end
 end)
 
 --- Norms are away from eps, and no row is tiny beside another.

@@ -61,7 +61,9 @@ reference.ops = ops
 --- Attributes f by all names that the formulas have for them.
 local function named(a)
   local f0, f1 = unpack(a and a.f or {})
-  return {scale = f0, shift = f1, slope = f0, low = f0, high = f1, eps = f0}
+  local added = a and a.i and a.i[1] == 1
+  return {scale = f0, shift = f1, slope = f0, low = f0, high = f1, power = f0,
+          eps = added and -1 or f0, added = added and f0 or nil}
 end
 
 local function add_forward(name)
@@ -76,7 +78,8 @@ local function add_gradient(name)
   end
 end
 
-for name in ('add sub mul div dot transpose softmax log_softmax'):gmatch '%S+' do
+for name in ('add sub mul div greater greater_equal equal not_equal select reject dot transpose ' ..
+             'softmax log_softmax'):gmatch '%S+' do
   add_forward(name)
 end
 for name in ('softmax log_softmax normalize'):gmatch '%S+' do add_gradient(name) end
@@ -115,6 +118,11 @@ end
 function ops.matmul(inputs, a)
   local i = a.i or {}
   return (forward('matmul', {ta = i[1] == 1, tb = i[2] == 1}, inputs))
+end
+
+function ops.batched_matmul(inputs, a)
+  local i = a.i or {}
+  return (forward('batched_matmul', {ta = i[1] == 1, tb = i[2] == 1}, inputs))
 end
 
 function ops.concat(inputs, a) return (forward('cat', {dim = a.i[1] + 1}, inputs)) end

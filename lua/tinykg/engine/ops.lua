@@ -1,4 +1,5 @@
 --- Ops as tensor methods and operators. Each records one node or a few.
+local ffi = require 'ffi'
 local runtime = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'
 local record, attribute, set_shape, fail = tensor.record, tensor.attribute, tensor.set_shape,
@@ -115,6 +116,79 @@ function methods:clamp(low, high)
   return scalar('clamp', low or -math.huge, high or math.huge, self)
 end
 
+--- Sine of x in radians; beyond 2^26 that of 2^26. ---@return Tensor of the same shape
+function methods:sin() return record('sin', nil, self) end
+--- Cosine of x in radians; beyond 2^26 that of 2^26. ---@return Tensor of the same shape
+function methods:cos() return record('cos', nil, self) end
+--- Arc sine, within pi / 2 of 0; NaN outside of [-1, 1]. ---@return Tensor of the same shape
+function methods:asin() return record('asin', nil, self) end
+
+local as_float = ffi.new 'float[1]'
+
+--- x to the power of p, also written x ^ p. NaN for a negative x unless p is whole.
+---
+---   print((tk.tensor{9} ^ 1.5):item())    --> 27
+---@param p number within 2^24 of 0 ---@return Tensor of the same shape
+function methods:pow(p)
+  if not (p >= -2 ^ 24 and p <= 2 ^ 24) then fail('pow: %g is not within 2^24 of 0', p) end
+  if p == 0 then return ops.full(1, unpack(self:size())) end
+  if p == 1 then return self end
+  if p == 2 or p == 0.5 then return p == 2 and self:square() or self:sqrt() end
+  as_float[0] = p
+  return scalar('pow', p, p - as_float[0], self)
+end
+
+function Tensor.__pow(x, p)
+  if type(x) == 'number' then
+    fail('%g ^ x of a tensor x: write (x * math.log(%g)):exp()', x, x)
+  end
+  if type(p) ~= 'number' then
+    fail('x ^ p: p is %s, expected a number', tensor.is(p) and 'a tensor' or types.described(p))
+  end
+  return x:pow(p)
+end
+
+-- ---- comparisons, and what they choose ----
+
+--- a number as a node
+local function value(x) return operand(x) and ops.full(x) or x end
+local function compare(op, a, b) return record(op, nil, value(a), value(b)) end
+
+--- 1 where x > other, else 0. Comparisons pass no gradient; NaN is as IEEE 754 has it.
+---
+---   print(table.concat(tk.tensor{1, 2, 3}:gt(2):totable(), ' '))    --> 0 0 1
+---@param other Tensor|number broadcast as + does ---@return Tensor f32
+function methods:gt(other) return compare('greater', self, other) end
+--- 1 where x >= other, else 0. ---@param other Tensor|number ---@return Tensor f32
+function methods:ge(other) return compare('greater_equal', self, other) end
+--- 1 where x < other, else 0. ---@param other Tensor|number ---@return Tensor f32
+function methods:lt(other) return compare('greater', other, self) end
+--- 1 where x <= other, else 0. ---@param other Tensor|number ---@return Tensor f32
+function methods:le(other) return compare('greater_equal', other, self) end
+--- 1 where x equals other, else 0. ---@param other Tensor|number ---@return Tensor f32
+function methods:eq(other) return compare('equal', self, other) end
+--- 1 where x differs from other, else 0. ---@param other Tensor|number ---@return Tensor f32
+function methods:ne(other) return compare('not_equal', self, other) end
+
+local BOOLEAN = 'a %s b or a %s b of tensors: write a:%s(b) or a:%s(b). Lua makes it a boolean'
+function Tensor.__lt() fail(BOOLEAN, '<', '>', 'lt', 'gt') end
+function Tensor.__le() fail(BOOLEAN, '<=', '>=', 'le', 'ge') end
+
+--- a where condition is above 0, else b; all broadcast. What is not chosen gets a gradient of 0,
+--- and no NaN of it is seen. Backward keeps one bit per element of the condition.
+---
+---   local x = tk.tensor{-1, 4}
+---   print(table.concat(tk.where(x:gt(0), x, x * .5):totable(), ' '))    --> -0.5 4
+---@param condition Tensor f32, as gt, eq and others give ---@param a Tensor|number
+---@param b Tensor|number ---@return Tensor
+function ops.where(condition, a, b)
+  if b == 0 then return record('select', nil, value(a), condition) end
+  if a == 0 then return record('reject', nil, value(b), condition) end
+  return record('select', nil, value(a), condition) + record('reject', nil, value(b), condition)
+end
+
+-- ---- more of one input ----
+
 --- x / (1 - p) with probability 1 - p, else 0. Saves nothing: backward draws the mask again.
 ---@param p number probability of a zero, 0 <= p < 1 ---@return Tensor of the same shape
 function methods:dropout(p)
@@ -183,8 +257,11 @@ function ops.dot(a, b) return record('dot', nil, a, b) end
 -- ---- matrices and layout ----
 
 --- Matrix product [n, k] x [k, m]. Without transpose_a the first factor may have more dimensions;
---- its last one is the columns.
----@param b Tensor a matrix ---@param options? {transpose_a: boolean, transpose_b: boolean}
+--- its last one is the columns. If both have more, matrices in their last two dimensions are
+--- multiplied one by one: [.., n, k] x [.., k, m], with equal dimensions before.
+---
+---   print(table.concat(tk.ones(5, 2, 3):matmul(tk.ones(5, 3, 4)):size(), ' x '))    --> 5 x 2 x 4
+---@param b Tensor ---@param options? {transpose_a: boolean, transpose_b: boolean} of each matrix
 ---@return Tensor [n, m]
 function methods:matmul(b, options)
   local a = attribute()
@@ -192,7 +269,8 @@ function methods:matmul(b, options)
     runtime.options('matmul', options, 'transpose_a transpose_b')
     a.i[0], a.i[1] = options.transpose_a and 1 or 0, options.transpose_b and 1 or 0
   end
-  return record('matmul', a, self, b)
+  local many = tensor.is(b) and b:rank() > 2 and self:rank() > 2
+  return record(many and 'batched_matmul' or 'matmul', a, self, b)
 end
 
 --- The same elements in another shape; one dimension may be -1. Without arguments: a tensor without
@@ -257,6 +335,27 @@ function ops.cat(list, dim)
   local a = attribute()
   a.i[0] = (dim or 1) - 1
   return record('concat', a, unpack(list))
+end
+
+--- Joins tensors of one shape along a new dimension.
+---
+---   print(table.concat(tk.stack({tk.ones(3), tk.zeros(3)}, 2):size(), ' x '))    --> 3 x 2
+---@param list Tensor[] ---@param dim? integer the new dimension, 1 by default ---@return Tensor
+function ops.stack(list, dim)
+  local parts = {}
+  for i = 1, #list do
+    if not tensor.is(list[i]) then
+      fail('stack: %d of the list is %s, expected a tensor', i, types.described(list[i]))
+    end
+    local shape = list[i]:size()
+    if dim and not (dim >= 1 and dim <= #shape + 1) then
+      fail('stack: %d is no new dimension of a tensor with %d', dim, #shape)
+    end
+    table.insert(shape, dim or 1, 1)
+    parts[i] = list[i]:reshape(shape)
+  end
+  if #parts == 0 then fail('stack: expected a list of tensors') end
+  return ops.cat(parts, dim)
 end
 
 -- ---- rows by id ----
@@ -327,7 +426,7 @@ end
 --- equal ones by position, NaN before all. The gradient goes to the elements picked.
 ---
 ---   local values, at = tk.tensor{{3, 1, 3}, {0, 5, 7}}:top_k(2)
----   print(at:totable()[1][1], at:totable()[1][2], values:totable()[2][1])   --> 0       2       7
+---   print(table.concat(at:totable()[1], ' '))    --> 0 2
 ---@param k integer 1 or more, at most the columns
 ---@return Tensor values [..., k], Tensor positions 0-based int32 [..., k]
 function methods:top_k(k)

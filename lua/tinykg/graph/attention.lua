@@ -129,8 +129,8 @@ function Attention:update(x, w, r)
   return self
 end
 
---- Sums over tails by scaled dot-product attention of several heads, of an equal part of the columns
---- each, as in KGRec (Yang et al., KDD 2023): the sum over the edges (h, r, t) of a row h of
+--- Sums over tails by scaled dot-product attention of several heads, each of an equal part of the
+--- columns, as in KGRec (Yang et al., KDD 2023): the sum over the edges (h, r, t) of a row h of
 --- softmax(q_h . (q_t * r) / sqrt(columns)) x_t * r, where q = x W. Nothing is kept per edge and
 --- column.
 ---@param graph Graph with relations ---@param x Tensor [nodes, d]

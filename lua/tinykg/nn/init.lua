@@ -2,6 +2,7 @@
 local tables = require 'tinykg.base.tables'
 local C = require 'tinykg.engine.lib'
 local arguments = require 'tinykg.base.arguments'
+local custom = require 'tinykg.engine.custom'
 local module = require 'tinykg.nn.module'
 local runtime = require 'tinykg.engine.runtime'
 local tensor = require 'tinykg.engine.tensor'
@@ -167,6 +168,55 @@ end
 function Dropout:forward(x) return self.training and x:dropout(self.p) or x end
 function Dropout:describe() return string.format('nn.Dropout(%g)', self.p) end
 
+local LayerNorm = nn.class('nn.LayerNorm')
+
+--- Rows [.., d] with mean 0 and variance 1, times a weight, plus a bias (Ba et al., Layer
+--- Normalization, 2016). Parameters: weight [d], ones; bias [d], zeros. Backward keeps the
+--- normalised rows, in few bits where the step has few, and one number per row.
+---@param d integer ---@param options? {eps: number} added to the variance, 1e-5 by default
+function nn.LayerNorm(d, options)
+  runtime.options('nn.LayerNorm', options, 'eps')
+  local parameter = require('tinykg.engine.parameter')
+  local weight = tensor.create(tensor.F32, {d}, 'parameter')
+  runtime.check(C.tkg_tensor_fill(weight.kept, 1))
+  return setmetatable({d = d, eps = options and options.eps or 1e-5, weight = parameter(weight),
+                       bias = parameter(tensor.create(tensor.F32, {d}, 'parameter'))}, LayerNorm)
+end
+
+--- The mean of each row of a matrix, [n, 1].
+local function row_means(x)
+  local a = tensor.attribute()
+  a.i[0], a.i[1] = 2, 1 -- of dimension 2, which stays
+  return tensor.record('sum', a, x) * (1 / x:size(2))
+end
+
+--- Rows less their mean. It is its own gradient: what arrives, less its mean.
+local function centred(x) return x - row_means(x) end
+local centre = custom{name = 'centre', forward = function(_, x) return centred(x) end,
+                      backward = function(_, dy) return centred(dy) end}
+
+--- Rows over sqrt(x . x + added).
+local function normalized(x, added)
+  local a = tensor.attribute()
+  a.f[0], a.i[0] = added, 1
+  local norms = tensor.record('row_norm', a, x)
+  a = tensor.attribute()
+  a.f[0] = -1 -- no norm is at a floor
+  return tensor.record('normalize', a, x, norms)
+end
+
+---@param x Tensor
+function LayerNorm:forward(x)
+  if x:rank() == 0 or x:size(-1) ~= self.d then
+    runtime.fail('nn.LayerNorm: [%s] has no rows of %d', table.concat(x:size(), ', '), self.d)
+  end
+  local rows = x:rank() == 2 and x or x:reshape(-1, self.d)
+  local y = normalized(centre(rows), self.d * self.eps)
+  y = y * (self.weight * math.sqrt(self.d)) + self.bias
+  return x:rank() == 2 and y or y:reshape(x:size())
+end
+function LayerNorm:describe() return string.format('nn.LayerNorm(%d)', self.d) end
+
 local Sequential = nn.class('nn.Sequential')
 
 --- Calls modules or functions one after another. ---@param ... Module|fun(x: Tensor): Tensor
@@ -200,7 +250,7 @@ function nn.MLP(sizes, bias)
   return nn.Sequential(unpack(layers))
 end
 
-for _, class in ipairs{Linear, Embedding, Dropout, Sequential} do
+for _, class in ipairs{Linear, Embedding, Dropout, LayerNorm, Sequential} do
   arguments.check(class, class.name .. ':', 'Module')
 end
 

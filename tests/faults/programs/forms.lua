@@ -71,6 +71,19 @@ form('exp', 1, function(g)
   return i and g:add('exp', {i}, '$1:exp()')
 end)
 
+form('asin', 0.7, function(g)
+  local i = g:add('tanh', {g:any()}, '$1:tanh()')
+  i = i and g:add('affine', {i}, '$1 * 0.75', {scale = 0.75, shift = 0})
+  return i and g:add('asin', {i}, '$1:asin()')
+end)
+
+form('pow', 1, function(g)
+  local p = g.r:of{3, -1, 1.5, -0.5, 0.75, 2.5}
+  local i = p == 3 and g:any() or positive(g)
+  local text = g.r:one_in(2) and '$1 ^ %g' or '$1:pow(%g)'
+  return i and g:add('pow', {i}, text:format(p), {power = p})
+end)
+
 form('detach', 0.5, function(g) return g:add('detach', {g:any()}, '$1:detach()') end)
 
 form('dropout', 1, function(g)
@@ -159,6 +172,30 @@ form('mixed', 0.7, function(g) -- its gradients have the shapes of its arguments
   return g:add('mixed', {i, g:like(g:shape(i))}, 'H.mixed($1, $2, 1.25)', {number = 1.25})
 end)
 
+local COMPARISONS = {{'greater', 'gt'}, {'greater_equal', 'ge'}, {'equal', 'eq'},
+                     {'not_equal', 'ne'}, {'greater', 'lt', true}, {'greater_equal', 'le', true}}
+
+--- 1 or 0: of two values, or of one and a number.
+local function comparison(g)
+  local kind = g.r:of(COMPARISONS)
+  local i, j = pair(g)
+  if kind[3] then i, j = j, i end
+  return g:add(kind[1], {i, j}, (kind[3] and '$2:%s($1)' or '$1:%s($2)'):format(kind[2]))
+end
+form('comparison', 1, comparison)
+
+--- By a comparison, or by the sign of any value away from 0.
+form('where', 2, function(g)
+  local c = g.r:one_in(4) and g:add('leaky_relu', {g:any()}, '$1:relu()', {slope = 0})
+    or comparison(g)
+  local i = c and partner(g, c)
+  if not i then return nil end
+  local chosen = g:add('select', {i, c}, 'tk.where($2, $1, 0)')
+  if g.r:one_in(3) then return chosen end
+  local j = partner(g, c)
+  return j and g:add('reject', {j, c}, 'tk.where($2, 0, $1)')
+end)
+
 -- ---- reductions ----
 
 for _, name in ipairs{'sum', 'mean', 'max'} do
@@ -244,6 +281,19 @@ form('matmul', 3, function(g)
   return at
 end)
 
+form('batched_matmul', 1.5, function(g)
+  local r = g.r
+  local i = g:find(function(s) return #s == 3 end) or g:leaf{r:from(1, 4), r:from(1, 6), g.cols}
+  local shape = g:shape(i)
+  local ta, tb, m = r:one_in(3), r:one_in(2), r:of{1, 2, 3, 5, 8}
+  local inner = shape[ta and 2 or 3]
+  local j = g:like(tb and {shape[1], m, inner} or {shape[1], inner, m})
+  if not j or m * g.values[i].n > 100000 then return nil end
+  local at = g:add('batched_matmul', {i, j}, ('$1:matmul($2, {transpose_a = %s, ' ..
+                   'transpose_b = %s})'):format(ta, tb), {ta = ta, tb = tb})
+  return at and g:add('affine', {at}, '$1 * 0.25', {scale = 0.25, shift = 0})
+end)
+
 -- ---- rows ----
 
 for _, name in ipairs{'softmax', 'log_softmax'} do
@@ -258,6 +308,14 @@ form('normalize', 2, function(g)
   if #g:shape(i) == 0 then return nil end
   local eps = g.r:of{1e-12, 0.75, 1e-12}
   return g:add('normalize', {i}, ('$1:normalize(%g)'):format(eps), {eps = eps})
+end)
+
+form('layer_norm', 1, function(g)
+  local i = g:any()
+  local shape = g:shape(i)
+  if #shape == 0 or shape[#shape] < 2 then return nil end
+  local layer = g:constant('H.layer_norm(%d, 0.25)', shape[#shape])
+  return g:add('layer_norm', {i}, layer .. '($1)', {eps = 0.25})
 end)
 
 -- ---- rows by id ----

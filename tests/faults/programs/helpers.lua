@@ -42,6 +42,13 @@ function H.keep(x, rule)
   if not x.kept then x:saved_as(rule) end
 end
 
+--- A layer whose weight and bias are constants.
+function H.layer_norm(d, eps)
+  local layer = tk.nn.LayerNorm(d, {eps = eps})
+  layer.weight, layer.bias = tk.ones(d), tk.zeros(d)
+  return layer
+end
+
 -- ---- ops with a gradient of their own ----
 
 H.swish = tk.custom{

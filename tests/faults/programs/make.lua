@@ -2,15 +2,15 @@
 local engine = require 'tests.faults.programs.engine'
 local forms = require 'tests.faults.programs.forms_graph'
 local generator = require 'tests.faults.programs.generator'
+local ops = require 'tests.support.reference_graph'
 
 --- Whether gradients of the chosen outputs reach a parameter.
 local function reaches_parameter(p)
   local reaches = {}
   for i, node in ipairs(p.nodes) do
     reaches[i] = node.op == 'leaf' and node.parameter
-    for _, k in ipairs(node.op ~= 'detach' and node.args or {}) do
-      reaches[i] = reaches[i] or reaches[k]
-    end
+    local passed = node.op == 'leaf' and 0 or ops[node.op].passes or #node.args
+    for k = 1, passed do reaches[i] = reaches[i] or reaches[node.args[k]] end
   end
   for _, output in ipairs(p.outputs) do if reaches[output.node] then return true end end
   return false

@@ -65,9 +65,20 @@ static int sgemm(void *, int ta, int tb, int64_t m, int64_t n, int64_t k, const 
   return 0;
 }
 
+static int sgemm_many(void *handle, int ta, int tb, int64_t m, int64_t n, int64_t k,
+                      const float *alpha, const float *a, int64_t lda, long long next_a,
+                      const float *b, int64_t ldb, long long next_b, const float *beta, float *c,
+                      int64_t ldc, long long next_c, int64_t count) {
+  for (int64_t i = 0; i < count; i++)
+    sgemm(handle, ta, tb, m, n, k, alpha, a + i * next_a, lda, b + i * next_b, ldb, beta,
+          c + i * next_c, ldc);
+  return 0;
+}
+
 bool tkg__cublas_open(tkg_cublas *f) {
   const char *asked = getenv("TKG_CUBLAS");
-  *f = {create, destroy, set_stream, set_workspace, set_atomics, set_math, status_text, sgemm};
+  *f = {create,   destroy,     set_stream, set_workspace, set_atomics,
+        set_math, status_text, sgemm,      sgemm_many};
   return !asked || strcmp(asked, "no") != 0;
 }
 

@@ -8,6 +8,7 @@ local parameter, planned = saved.parameter, saved.planned
 local rows_of, only, gradients = saved.rows_of, saved.only, saved.gradients
 
 local X, W, V = saved.data(40, 17), parameter(17, 37), parameter(37, 24)
+local G = saved.data(40, 24)
 
 --- Compares the mean of n noisy gradients with the exact ones, in standard errors; elements without
 --- noise may differ by single-precision rounding. Returns the largest difference.
@@ -99,6 +100,25 @@ describe('noise that would meet itself', function()
       return (h * h):matmul(V):sum()
     end, {bits = 2})
     assert.equal('exact', only(step, 'matmul').rule)
+  end)
+
+  it('is corrected for where rows are normalised to a mean and a variance', function()
+    local l = tk.nn.LayerNorm(37)
+    local function layers() return (l(X:matmul(W)):matmul(V) * G):sum() end
+    local step = planned(layers, {bits = 1, small = 0})
+    assert.equal('quantize', only(step, 'normalize').rule, step:report())
+    check_unbiased(layers, {W, V, l.weight, l.bias})
+  end)
+
+  it('does not reach sines and powers, comparisons, nor matrices that meet themselves', function()
+    local function loss()
+      local h = X:matmul(W)
+      local many = h:reshape(4, 10, 37)
+      local alike = many:matmul(many, {transpose_b = true})
+      return (tk.where(h:gt(0.2), h:sin(), h * h:cos()):matmul(V) * G):sum() + alike:sum()
+    end
+    assert.equal('exact', only(planned(loss, {bits = 1, small = 0}), 'matmul').rule)
+    check_unbiased(loss, {W, V})
   end)
 
   it('does not reach what is independent of it', function()

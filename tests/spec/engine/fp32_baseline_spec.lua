@@ -41,6 +41,26 @@ describe('reference_bytes', function()
     assert.equal(4 * 24, step:figure 'stored_bytes') -- the softmax
   end)
 
+  it('counts a condition once, a byte per element, and inputs of sines and powers', function()
+    local step = planned(function()
+      local h = X:matmul(W)
+      local y = tk.where(h:gt(0.5), h, h * 2)
+      return (y:sin() + y:pow(3)):sum()
+    end)
+    assert.equal(40 * 37 + 4 * 40 * 37, step:figure 'reference_bytes') -- the condition, y
+  end)
+
+  it('counts factors of many products, and random numbers that are one', function()
+    local A, C = parameter(12, 5), parameter(12, 4)
+    local step = planned(function()
+      local a, c = A:tanh():reshape(3, 4, 5), C:tanh():reshape(3, 4, 4)
+      return (c:matmul(a) * tk.random('normal', 3, 4, 5)):sum()
+    end)
+    -- tanh's results, which the products read as well; the numbers
+    assert.equal(4 * (12 * 5 + 12 * 4 + 60), step:figure 'reference_bytes')
+    assert.equal(4 * (12 * 5 + 12 * 4), step:figure 'stored_bytes')
+  end)
+
   it('leaves out what no gradient passes', function()
     local step = planned(function()
       return (X:tanh():sigmoid():matmul(W)):sum()

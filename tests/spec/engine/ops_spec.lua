@@ -20,6 +20,7 @@ local KINDS = {
   positive = function(x) return math.abs(x) + 0.25 end,
   high = function(x) return math.abs(x) + 4.25 end,
   apart = function(x) return x < 0 and x - 0.25 or x + 0.25 end,
+  within = function(x) return x * 0.49 end,
 }
 
 local function generate(case, random)
@@ -38,7 +39,8 @@ end
 --- What these record has no gradient, and says so; and what has no floats that could have one.
 local NO_GRADIENT = {}
 local NO_FLOATS = {full = true, argmax = true, aggregate_argmax = true, inverse_index = true,
-                   first_index = true, triples = true, top_k = true}
+                   first_index = true, triples = true, top_k = true, greater = true,
+                   greater_equal = true, equal = true, not_equal = true} -- no gradient passes a comparison
 for _, op in ipairs(require 'tests.support.op_table') do
   NO_GRADIENT[op.name] = op.vjp == 'none' and CASES[op.name] and not NO_FLOATS[op.name] or nil
 end

@@ -48,6 +48,15 @@ describe('what an op moves and computes', function()
     moves(once('sum', function() return x:sum(1) end), bytes, bytes, N * D)
   end)
 
+  it('is what is written, for random numbers; each pair of matrices, for many products', function()
+    moves(once('random', function() return tk.random('normal', N, D) end), whole, whole, 0)
+    moves(once('greater', function() return x:gt(x) end), 3 * whole, 3 * whole, 0)
+    local a, b = tk.randn(30, 5, 7):keep(), tk.randn(30, 5, 9):keep()
+    local bytes = 4 * 30 * (5 * 7 + 5 * 9 + 7 * 9)
+    moves(once('batched_matmul', function() return a:matmul(b, {transpose_a = true}) end),
+          bytes, bytes, 2 * 30 * 7 * 9 * 5)
+  end)
+
   it('is a row of the table for each id in the cache, and for each row in memory', function()
     local ids = {}
     for k = 1, 2 * N do ids[k] = k % 10 end

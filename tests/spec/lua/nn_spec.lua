@@ -45,6 +45,71 @@ describe('rows of a file', function()
   end)
 end)
 
+-- Numbers of torch.nn.LayerNorm in float64 (PyTorch 2.15), for the loss (y * K):sum().
+describe('nn.LayerNorm', function()
+  local ROWS = {{1, 2, 3, -4}, {0.01, 0.02, -0.01, 0.03}, {5, 5, 5, 5}, {-1, 0, 2, 8}}
+  local K = {{1, -1, 2, 0.5}, {0.25, 1, -1, 2}, {1, 2, 3, 4}, {-1, 0.5, 0, 1}}
+  local Y = {{0.18569521, 1.27854282, -2.8569521, -4.76377067},
+             {-0.165294901, 1.24794235, 1.97530822, 3.72119293}, {0, 1, -1, 0.25},
+             {-0.930948954, 0.677748439, -0.856777084, 5.1911906}}
+  local DX = {{0.665941293, 0.326566988, -0.755588157, -0.236920124},
+              {-116.700007, -145.784683, 90.2347576, 172.249933},
+              {-316.227766, -316.227766, -2529.82213, 3162.27766},
+              {-0.0668376732, 0.174070712, -0.131838554, 0.0246055152}}
+  local DW, DB = {1.07532044, -0.383452488, 3.34460621, 3.12556371}, {1.25, 2.5, 4, 7.5}
+
+  local function layer()
+    local l = nn.LayerNorm(4)
+    l.weight:write{1, 0.5, -2, 3}
+    l.bias:write{0, 1, -1, 0.25}
+    return l
+  end
+
+  it('is PyTorch\'s, with its gradients', function()
+    local l, x = layer(), tk.parameter(tk.tensor(ROWS))
+    local _, y = tk.step(function()
+      local y = l(x)
+      return (y * tk.tensor(K)):sum(), y
+    end)()
+    near(Y, y:totable(), 1e-5)
+    for r = 1, 4 do -- the second and third rows are all but eps
+      local largest = math.max(unpack(DX[r], 1, 4), -math.min(unpack(DX[r], 1, 4)))
+      near({DX[r]}, {x.grad:totable()[r]}, 2e-5 * largest)
+    end
+    near({DW, DB}, {l.weight.grad:totable(), l.bias.grad:totable()}, 2e-5)
+    near(Y, l(tk.tensor(ROWS):reshape(2, 2, 4)):reshape(4, 4):totable(), 1e-5)
+  end)
+
+  it('keeps the normalised rows and a number per row, in tiles', function()
+    local x, w = tk.parameter(tk.randn(16384, 8)), tk.parameter(tk.randn(8, 8))
+    local l = nn.LayerNorm(8)
+    local function kept(bits)
+      local step = tk.step(function() return l(x:matmul(w)):tanh():sum() end,
+                           {bits = bits, small = 0})
+      step()
+      return step
+    end
+    local rows = 16384 * 8
+    -- what tanh gives, the normalised rows, their norms
+    assert.equal(4 * (2 * rows + 16384), kept(32):figure 'stored_bytes')
+    local step = kept(4)
+    assert.is_true(step:figure 'stored_bytes' <= 4 * rows + rows / 2 + 8 * 16384, step:report())
+    if tk.device() ~= 'cpu' then return end
+    for _, op in ipairs{'row_norm', 'normalize', 'normalize_grad'} do
+      assert.matches('group %d+', step:program():match('[^\n]* ' .. op .. ' [^\n]*'), op)
+    end
+  end)
+
+  it('takes rows of its width alone, and says what it is', function()
+    assert.equal('nn.LayerNorm(4)', tostring(nn.LayerNorm(4, {eps = 1e-6})))
+    local function message(f) return select(2, pcall(f)) end
+    assert.matches('nn.LayerNorm: %[2, 3%] has no rows of 4',
+                   message(function() nn.LayerNorm(4)(tk.ones(2, 3)) end))
+    assert.matches('nn.LayerNorm: unknown option epsilon',
+                   message(function() nn.LayerNorm(4, {epsilon = 1}) end))
+  end)
+end)
+
 describe('nn.Linear', function()
   it('is x W^T + b', function()
     local layer = nn.Linear(3, 2)
