@@ -24,10 +24,18 @@ static std::map<std::string, const translated *> &table(void) {
   return all;
 }
 
+/* Whether two kernels of one name may be one template, compiled in two files. */
+static bool alike(const translated *a, const translated *b) {
+  return a->registers == b->registers && a->shared == b->shared && a->count == b->count &&
+         std::equal(a->parameters, a->parameters + a->count, b->parameters);
+}
+
 bool add_translated(const translated *kernels, int count) {
-  for (int k = 0; k < count; k++)
-    if (!table().emplace(kernels[k].name, kernels + k).second)
+  for (int k = 0; k < count; k++) {
+    const auto added = table().emplace(kernels[k].name, kernels + k);
+    if (!added.second && !alike(added.first->second, kernels + k))
       check_fault("two kernels are named %s", kernels[k].name);
+  }
   return true;
 }
 

@@ -15,7 +15,7 @@ struct translated {
   int count;
 };
 
-/* Adds a file's kernels to the table; a name that is there already ends the program. */
+/* Adds a file's kernels to the table; another kernel of the same name ends the program. */
 bool add_translated(const translated *kernels, int count);
 
 /* Whether the bytes at an address lie in live blocks of device memory. */
