@@ -1,8 +1,7 @@
 /* Losses, regularizers and their gradients are long chains of ops on few numbers. Where a device
  * has rules for them (tkg_tile_rules.small), such ops run together in one launch.
  *
- * They stand between others in the order of recording. So each waits until a node outside reads it;
- * then all that wait form groups. The values are small: that they live longer costs nothing. */
+ * Those that stand side by side in the order form groups. */
 #include "small_groups.h"
 
 #include <string.h>
@@ -66,22 +65,6 @@ static void flush(waiting *w) {
   w->count = 0;
 }
 
-static bool reads_waiting(const waiting *w, int i) {
-  const tkg_node *n = &w->p->tape->nodes[i];
-  for (int k = 0; k < n->inputs; k++)
-    if (w->marks[w->p->storage[n->in[k]]]) return true;
-  return false;
-}
-
-/* Places before `first` are free for those that wait: as many nodes lie there. */
-static void place(waiting *w, int first, int last) {
-  tkg_program *p = w->p;
-  bool reads = false;
-  for (int o = first; o <= last; o++) reads |= reads_waiting(w, p->order[o]);
-  if (reads) flush(w);
-  for (int o = first; o <= last; o++) p->order[w->placed++] = p->order[o];
-}
-
 void tkg__group_small(tkg_program *p,
                       int32_t *nodes, // NOLINT(readability-non-const-parameter): written
                       bool *marks) {  // NOLINT(readability-non-const-parameter): written
@@ -97,7 +80,8 @@ void tkg__group_small(tkg_program *p,
     }
     while (group >= 0 && last + 1 < p->order_count && (p->group_of[p->order[last + 1]] == group))
       last++;
-    place(&w, o, last);
+    flush(&w);
+    for (int k = o; k <= last; k++) p->order[w.placed++] = p->order[k];
   }
   flush(&w);
 }
