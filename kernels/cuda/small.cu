@@ -265,7 +265,8 @@ static int fill(tile_op *o, const tkg_tile_call *t, cudaStream_t stream) {
     UNARY_OPS(X)
     GRAD_OPS(X)
     X(FULL)
-    X(DROPOUT) X(ROW_NORM) X(NORMALIZE) X(NORMALIZE_GRAD) X(SOFTMAX) X(SOFTMAX_GRAD) X(LOG_SOFTMAX)
+    X(DROPOUT)
+    X(ROW_NORM) X(NORMALIZE) X(NORMALIZE_GRAD) X(SOFTMAX) X(SOFTMAX_GRAD) X(LOG_SOFTMAX)
         X(LOG_SOFTMAX_GRAD) X(ENCODE) X(DECODE) X(SIGN_MASK)
 #undef X
   }
@@ -313,12 +314,13 @@ static bool runs_op(const tkg_node *n, const tkg_node *const *in) {
     return n->rank == 2 && in[0]->rank == 2 && in[1]->rank == 2 &&
            tkg__count(n) * (n->i[0] ? tkg__rows(in[0]) : tkg__cols(in[0])) <= MOST_PRODUCTS;
 #define X(name, ...) case TKG_OP_##name:
+    BINARY_OPS(X) return in[1]->dtype == TKG_F32; /* SELECT's condition may be a mask of bits */
     UNARY_OPS(X)
-    BINARY_OPS(X)
     GRAD_OPS(X)
     X(FULL)
-    X(DROPOUT) X(NARROW) X(PAD) X(BROADCAST) X(SUM) X(ROW_NORM) X(NORMALIZE) X(NORMALIZE_GRAD)
-        X(ENCODE) X(DECODE) X(SIGN_MASK)
+    X(DROPOUT)
+    X(NARROW) X(PAD) X(BROADCAST) X(SUM) X(ROW_NORM) X(NORMALIZE) X(NORMALIZE_GRAD) X(ENCODE)
+        X(DECODE) X(SIGN_MASK)
 #undef X
             return true;
   }

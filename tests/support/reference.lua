@@ -430,7 +430,7 @@ ops.top_k = {
 --- 1 for the largest, 0 for the others: a constant.
 ops.top_k_mask = {
   exact = true,
-  margin = ops.top_k.margin,
+  margin = ops.top_k.margin, passes = 0,
   backward = nothing,
   forward = function(a, x)
     local rows, cols = matrix(x[1].shape)

@@ -283,8 +283,9 @@ end
 --- to logarithms of weights, n edges are drawn without replacement, in proportion to their weights
 --- (Kool et al., ICML 2019):
 ---
----   local mask = g:top_k(scores:log() + tk.random('gumbel', g.edges), n)
----   local masked, left = mask * values, (1 - mask) * values
+---   local g, scores = tk.graph{head = {0, 0, 1}, tail = {1, 2, 2}, nodes = 3}, tk.rand(3)
+---   local mask = g:top_k(scores:log() + tk.random('gumbel', g.edges), 2)
+---   print(mask:sum():item()) --> 2
 ---@param scores Tensor [edges] ---@param n integer 0 or more; more than the edges are all
 ---@return Tensor f32 [edges]
 function Graph:top_k(scores, n)

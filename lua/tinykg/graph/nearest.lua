@@ -98,7 +98,8 @@ return function(graph)
   --- forward only. A model may make its graph anew in begin_epoch; its steps read the new one, with
   --- the plan that they have.
   ---
-  ---   function Model:begin_epoch()                                     -- as MCCLK (WWW 2022) does
+  ---   local Model = tk.nn.class 'Near' -- as MCCLK (WWW 2022) does
+  ---   function Model:begin_epoch()
   ---     if self.near then self.near:free() end
   ---     self.near = tk.graph.nearest(function() return self:item_rows() end, 10)
   ---   end
@@ -106,7 +107,7 @@ return function(graph)
   --- An example:
   ---
   ---   local g, similarity = tk.graph.nearest(tk.tensor{{1, 0}, {2, 0}, {0, 1}}, 1)
-  ---   print(g:tails():totable()[1], similarity:totable()[1])           --> 1       1
+  ---   print(g:tails():totable()[1] + similarity:totable()[1]) --> 2
   ---@param x Tensor|fun(): Tensor [n, d] ---@param k integer below n
   ---@param o? {metric: string} 'cosine', the default, or 'dot': products of rows as they are
   ---@return Graph nodes n, edges n k, Tensor similarity of each edge, in the graph's order

@@ -1,5 +1,6 @@
 -- The best of a row and of a graph's edges, and graphs of nearest rows, against a search of every
 -- pair; a model that makes its graph anew in begin_epoch.
+local runtime = require 'tinykg.engine.runtime'
 local tk = require 'tinykg'
 local train = require 'tinykg.train'
 local tensors = require 'tests.support.tensors'
@@ -145,6 +146,7 @@ describe('graph.nearest', function()
     local live
     train.run(recipe, data, recipe:complete{epochs = 3, batch_size = 16, lr = 0.5}, {
       quiet = true, on_step = function(run)
+        runtime.collect(true) -- similarities of the graph before
         local graph = tk.memory().live.graph
         assert.equal(live or graph, graph) -- the one before was freed
         live, plans[run.at.epoch] = graph, run.phases[1].step:figure 'plans'
