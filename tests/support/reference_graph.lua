@@ -417,7 +417,8 @@ ops.contrast = {
       local by = -o.g[i] / a.temperature
       for c = 0, cols - 1 do
         local at, to = i * cols + c, a.ids[i] * cols + c
-        p.g[at], q.g[to] = p.g[at] + by * q.v[to], q.g[to] + by * p.v[at]
+        p.g[at] = p.g[at] + by * q.v[to] -- one after the other: both may be one element
+        q.g[to] = q.g[to] + by * p.v[at]
       end
     end
   end,
