@@ -14,6 +14,9 @@ local SMALL = {dim = '16', batch_size = '32', layers = '16,8', kg_batch_size = '
 local STEPS = 5 -- one op by op, one that is captured, replayed ones
 local KERNELS_RUN = os.getenv('TKG_CHECK_RUN') ~= 'no' -- else losses mean nothing
 local log, folder = os.tmpname(), os.tmpname()
+-- How far losses may be apart. What is nearest to what (MCCLK), and signs of gradients near 0 that
+-- Adam's first steps follow (KTUP, by l1), hang on last bits.
+local MOST, MOST_OF = 1e-4, {mcclk = 5e-3, ktup = 5e-3}
 
 ffi.cdef 'int setenv(const char *name, const char *value, int overwrite);'
 ffi.C.setenv('TKG_CHECK_LOG', log, 1)
@@ -76,7 +79,7 @@ for _, name in ipairs(#arg > 0 and arg or names) do
     local expected, got = losses(path, 'cpu', bits), losses(path, 'cuda', bits)
     for k, phase in ipairs(got) do
       local difference = KERNELS_RUN and largest_difference(expected[k], phase) or 0
-      failed = failed or difference > 1e-4
+      failed = failed or difference > (MOST_OF[name] or MOST)
       print(('%-9s %2d bits %-5s %3d kernels, %2d products, %2d sorts, %2d memsets%s'):format(
         name, bits, phase.name, phase.launches['a kernel'] or 0, phase.launches['a product'] or 0,
         phase.launches['a sort'] or 0, phase.launches['a memset'] or 0,
