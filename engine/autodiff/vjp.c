@@ -33,8 +33,7 @@ int tkg__vjp_sub(tkg_vjp *v) { return additive(v, -1); }
 
 int tkg__vjp_mul(tkg_vjp *v) {
   int status = TKG_OK;
-  if (wants(v, 0))
-    status = accumulate(v, 0, shrunk(v, times(v, v->g, in(v, 1)), in(v, 0)));
+  if (wants(v, 0)) status = accumulate(v, 0, shrunk(v, times(v, v->g, in(v, 1)), in(v, 0)));
   if (!status && wants(v, 1))
     status = accumulate(v, 1, shrunk(v, times(v, v->g, in(v, 0)), in(v, 1)));
   return status;
@@ -260,9 +259,7 @@ int tkg__vjp_sqrt(tkg_vjp *v) {
   return accumulate(v, 0, two(v, TKG_OP_DIV, scaled(v, v->g, 0.5), v->self));
 }
 
-int tkg__vjp_square(tkg_vjp *v) {
-  return accumulate(v, 0, times(v, scaled(v, v->g, 2), in(v, 0)));
-}
+int tkg__vjp_square(tkg_vjp *v) { return accumulate(v, 0, times(v, scaled(v, v->g, 2), in(v, 0))); }
 
 int tkg__vjp_sin(tkg_vjp *v) { return times_g(v, one(v, TKG_OP_COS, in(v, 0))); }
 

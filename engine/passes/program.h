@@ -38,7 +38,7 @@ typedef struct tkg_saved_value {
 
 /* Nodes that run a tile of rows at a time; see tile.c. */
 typedef struct tkg_group {
-  int first, last; /* places in the order */
+  int first, last;    /* places in the order */
   int64_t rows, tile; /* rows 0: a small group (small_groups.c) */
   int chunks;         /* parts of the rows, run in parallel, each with its own partial sums */
   int memories;       /* number of tiles that have memory at a time */
@@ -72,8 +72,8 @@ typedef struct tkg_program {
   int64_t *scratch; /* offset of a node's scratch memory, or of a group's partial sums; -1: none */
   int64_t *ids_order; /* offset of the order of its ids; -1: it needs none */
   bool *ids_ordered;  /* another node that runs before makes it */
-  bool tiled;       /* tile.c forms groups */
-  bool checked;     /* each value exists as a whole; all gradients exist before the first update */
+  bool tiled;         /* tile.c forms groups */
+  bool checked; /* each value exists as a whole; all gradients exist before the first update */
   tkg_group *groups;
   int group_count;
   int32_t *group_of; /* of a node; -1: it runs alone */

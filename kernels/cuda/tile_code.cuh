@@ -36,8 +36,9 @@
   X(BROADCAST)                                                                                     \
   X(GATHER)                                                                                        \
   X(SCATTER_ADD)                                                                                   \
-  X(ROW_NORM) X(NORMALIZE) X(NORMALIZE_GRAD) X(SOFTMAX) X(SOFTMAX_GRAD) X(LOG_SOFTMAX)             \
-      X(LOG_SOFTMAX_GRAD) X(ENCODE) X(DECODE) X(SIGN_MASK)
+  X(ROW_NORM)                                                                                      \
+  X(NORMALIZE) X(NORMALIZE_GRAD) X(SOFTMAX) X(SOFTMAX_GRAD) X(LOG_SOFTMAX) X(LOG_SOFTMAX_GRAD)     \
+      X(ENCODE) X(DECODE) X(SIGN_MASK)
 
 /* ---- products and sums ---- */
 
@@ -217,8 +218,8 @@ template <> struct tile_code<TKG_OP_SCATTER_ADD> : tile_plain {
   static int fill(tile_op *o, const tkg_tile_call *t, cudaStream_t stream) {
     const tkg_call *c = &t->call;
     const tkg_argsort plan = tkg__argsort_plan(tkg__count(c->in[1]), c->node->shape[0]);
-    o->x.sorted = {tkg_argsort_keys(c), tkg_argsort_places(c, &plan),
-                   tkg_in<float>(c, 0), (int)plan.count};
+    o->x.sorted = {tkg_argsort_keys(c), tkg_argsort_places(c, &plan), tkg_in<float>(c, 0),
+                   (int)plan.count};
     o->four = tile_aligned(c->data[0]) && tile_aligned(c->data[2]) && tile_aligned(c->out) &&
               o->cols % 4 == 0;
     if (plan.count == 0) return TKG_OK;
