@@ -4,6 +4,8 @@ local fixtures = require 'tests.support.fixtures'
 
 local shell = {}
 
+local EINTR = 4
+
 local home = os.getenv('TINYKG_HOME') or '.'
 
 local function take(path)
@@ -18,7 +20,11 @@ function shell.tinykg(arguments, through)
   local out, err = os.tmpname(), os.tmpname()
   local pipe = io.popen(string.format('cd %s && %s ./tinykg %s >%s 2>%s; echo $?', home,
     through or '', arguments, out, err))
-  local code = tonumber(pipe:read('*l'))
+  local code
+  repeat -- a signal of a program that has ended may interrupt it
+    local line, _, errno = pipe:read('*l')
+    code = tonumber(line)
+  until line or errno ~= EINTR
   pipe:close()
   return code, take(out), take(err)
 end

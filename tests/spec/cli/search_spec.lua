@@ -116,9 +116,9 @@ describe('tinykg run --search', function()
     assert.equal(first, results(gives(0, './tinykg run --resume --out ' .. dir .. '/anew')))
     local stopped = dir .. '/stopped'
     gives(130, 'timeout --preserve-status -s INT 1 ' .. search('asha=8', ASHA .. stopped ..
-      ' --set batch_size=8'), 'to go on: tinykg run %-%-resume')
+      ' --set batch_size=2'), 'to go on: tinykg run %-%-resume')
     local whole = results(gives(0, search('asha=8', ASHA .. dir .. '/at_once' ..
-      ' --set batch_size=8')))
+      ' --set batch_size=2')))
     assert.equal(whole, results(gives(0, './tinykg run --resume --out ' .. stopped)))
   end)
 
