@@ -81,7 +81,7 @@ describe('a run on a terminal of 80 columns', function()
       'epochs=12', '--set', 'batch_size=256', '--data-set', 'task=ranking', '--out',
       dir .. '/sweep')
     t:see('4 runs: ')
-    assert.matches('running[^\n]*  %[[=> ]+%]  %d:%d%d  $', t:see('about '))
+    assert.matches('waiting  %[[=> ]+%]  %d:%d%d  $', t:see('about '))
     assert.matches('^%d:%d%d$', t:see(' left'))
     t:see('sweep folder')
     assert.equal(0, t:ended())
