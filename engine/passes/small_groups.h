@@ -4,8 +4,7 @@
 
 #include "program.h"
 
-/* Adds small groups of nodes that are in no group yet, and moves these behind others. `nodes` and
- * `marks` are memory for as many as the tape has. */
-void tkg__group_small(tkg_program *p, int32_t *nodes, bool *marks);
+/* Makes groups of small nodes that are in no group yet and follow each other in the order. */
+void tkg__group_small(tkg_program *p);
 
 #endif

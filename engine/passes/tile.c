@@ -382,7 +382,7 @@ int tkg__tile(tkg_program *p, const bool *needed) {
   for (int o = 0; ok && o < p->order_count; o++) add_node(&z, o);
   if (ok) close_group(&z, p->order_count);
   if (ok) group_rest(&z);
-  if (ok && z.rules->small > 0) tkg__group_small(p, z.later, z.early);
+  if (ok && z.rules->small > 0) tkg__group_small(p);
   if (ok && !p->checked) find_inside(p, needed);
   free(z.made);
   free(z.early);

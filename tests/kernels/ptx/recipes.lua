@@ -9,8 +9,9 @@ local loader = require 'tinykg.data.loader'
 local step_timer = require 'tinykg.bench.step_timer'
 local tk = require 'tinykg'
 
-local SMALL = {dim = '16', batch_size = '32', layers = '16,8', kg_batch_size = '32',
-               relation_dim = '16', neighbors = '4', memories = '8', hops = '2'}
+package.path = (os.getenv 'TINYKG_HOME' or '.') .. '/?.lua;' .. package.path
+local small_options = require 'tests.support.small_options'
+
 local STEPS = 5 -- one op by op, one that is captured, replayed ones
 local KERNELS_RUN = os.getenv('TKG_CHECK_RUN') ~= 'no' -- else losses mean nothing
 local log, folder = os.tmpname(), os.tmpname()
@@ -33,21 +34,11 @@ local function captured()
   return counts
 end
 
-local function options_of(path)
-  local o = {}
-  for _, option in ipairs(dofile(path).options) do
-    local small = SMALL[option.name]
-    if type(option.default) == 'number' then small = tonumber(small) end -- LightGCN: 3 layers
-    o[option.name] = small
-  end
-  return o
-end
-
 --- Losses of each phase's first steps, and what a step of it launches.
 local function losses(path, device, bits)
   tk.device(device)
   local data = tk.data.load(folder, {seed = 0})
-  local trainer, all = step_timer.trainer(path, options_of(path), data, bits), {}
+  local trainer, all = step_timer.trainer(path, small_options(path), data, bits), {}
   for _, phase in ipairs(trainer.phases) do
     local next_batch = phase.part and loader.batches(phase.part, {size = trainer.o.batch_size,
       draw = trainer.o.draw, drop_last = true, seed = 1, epoch = 1})
