@@ -1,4 +1,4 @@
---- The best point of a sweep by validation, and the command that trains it again.
+--- How good the points of a search are by validation, and what a search ends with: their table.
 local best_point = require 'tinykg.sweep.best_point'
 local folder = require 'tinykg.run.folder'
 local format = require 'tinykg.base.format'
