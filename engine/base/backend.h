@@ -43,6 +43,7 @@ typedef struct tkg_tile_call {
 
 typedef struct tkg_tiling {
   int64_t rows, tile; /* rows 0: a small group, whose ops are computed as wholes, one by one */
+  int64_t first_row, whole_rows; /* of a group whose rows are dealt to ranks, else 0 (op.h) */
   int chunks;         /* the rows are cut into so many: the parts of sums over rows */
   char *memory;       /* of `memories` tiles, tile_bytes each, if tiles lie in the arena */
   int64_t tile_bytes;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "collective/collective.h"
 #include "device.h"
 #include "error.h"
 
@@ -23,6 +24,13 @@ int tkg_engine_create(const char *device, tkg_engine **out) {
   }
   e->references = 1;
   e->threads = omp_get_num_procs();
+  e->ranks = 1;
+  status = tkg__collective_join("auto", &e->collective);
+  if (e->collective) {
+    e->rank = tkg__collective_rank(e->collective);
+    e->ranks = tkg__collective_size(e->collective);
+    e->threads = tkg__collective_threads(e->collective);
+  }
   e->replays = true;
   *out = e;
   return TKG_OK;

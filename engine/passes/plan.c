@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "delay.h"
 #include "memory_plan.h"
+#include "spread.h"
 #include "tile.h"
 
 /* ---- order ---- */
@@ -314,6 +315,7 @@ int tkg__plan(tkg_program *p) {
     find_storage(&z);
     status = put_in_order(&z);
   }
+  if (!status) tkg__take_own_rows(p);
   if (!status) {
     find_last_readers(&z);
     find_outputs_in_place(&z);
