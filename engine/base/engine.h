@@ -25,9 +25,10 @@ struct tkg_engine {
   int references; /* the caller's, and one per tensor, tape, step and optimizer */
   const tkg_backend *backend;
   tkg_collective *collective; /* the process's ranks, borrowed; NULL: alone */
-  char note[TKG_NOTE]; /* why "auto" took the CPU, or empty */
+  char note[TKG_NOTE];        /* why "auto" took the CPU, or empty */
   uint64_t seed;
   int threads;
+  int cores;    /* threads by default: those of the machine, shared by its ranks */
   int tiles;    /* at a time, at most; 0: one for each thread */
   bool tf32;    /* matrix products may use it, on devices that have it */
   bool replays; /* tkg_engine_set_replay */
