@@ -75,6 +75,7 @@ local function create(device)
   local out = ffi.new('tkg_engine *[1]')
   local status = C.tkg_engine_create(device, out)
   if status ~= 0 then error(ffi.string(C.tkg_error()), 0) end
+  if C.tkg_engine_join(out[0], 'auto') ~= 0 then error(ffi.string(C.tkg_error()), 0) end
   return ffi.gc(out[0], C.tkg_engine_release)
 end
 
