@@ -315,7 +315,10 @@ int tkg__plan(tkg_program *p) {
     find_storage(&z);
     status = put_in_order(&z);
   }
-  if (!status) tkg__take_own_rows(p);
+  if (!status) {
+    tkg__take_own_rows(p);
+    find_storage(&z); /* views of rows begin elsewhere now */
+  }
   if (!status) {
     find_last_readers(&z);
     find_outputs_in_place(&z);

@@ -77,6 +77,14 @@ static unsigned column_inputs(const tkg_node *n) {
 /* Elementwise ops whose numbers do not depend on where in the matrix they stand. */
 static bool is_elementwise(int op) { return op >= TKG_OP_AFFINE && op <= TKG_OP_REJECT; }
 
+/* Whether an op can compute some rows of a value without knowing which: from the same rows of its
+ * inputs, or as random numbers, which know. */
+static bool computes_rows(const tkg_node *n, const tkg_node *const *in) {
+  bool has_rows = n->op == TKG_OP_RANDOM;
+  for (int k = 0; k < n->inputs; k++) has_rows |= tkg__row_access(n, in, k) == TKG_ACCESS_ROW;
+  return has_rows && !tkg__op_is(n->op, TKG_BASE) && tkg__rows_apart_by_list(n, in);
+}
+
 static enum way way_of(const spread *s, const tkg_node *n) {
   const tkg_node *in[TKG_MAX_INPUTS];
   tkg__inputs_of(s->old, n, in);
@@ -87,8 +95,7 @@ static enum way way_of(const spread *s, const tkg_node *n) {
   if (tkg__row_parts(n, in) > 0 && tkg__divides_rows(in[0], s->size)) return SUM_OF_ROWS;
   if (n->rank != 2 || n->dtype == TKG_I32) return AS_A_WHOLE;
   if (is_elementwise(n->op) || n->op == TKG_OP_FULL) return EITHER;
-  const bool by_rows = tkg__rows_apart_by_list(n, in) && tkg__divides_rows(n, s->size);
-  return by_rows ? BY_ROWS : AS_A_WHOLE;
+  return computes_rows(n, in) && tkg__divides_rows(n, s->size) ? BY_ROWS : AS_A_WHOLE;
 }
 
 /* Whether a row of the result needs of this input one row alone. */
@@ -114,8 +121,7 @@ static bool runs_by_columns(const spread *s, const tkg_node *n) {
 static bool runs_by_rows(const spread *s, const tkg_node *n) {
   const tkg_node *in[TKG_MAX_INPUTS];
   tkg__inputs_of(s->old, n, in);
-  if (!tkg__divides_rows(n, s->size) || (n->inputs > 0 && !tkg__rows_apart_by_list(n, in)))
-    return false;
+  if (!tkg__divides_rows(n, s->size) || (n->inputs > 0 && !computes_rows(n, in))) return false;
   for (int k = 0; k < n->inputs; k++)
     if (is_packed(in[k]) && s->home[n->in[k]] != TKG_ROWS) return false;
   return true;
