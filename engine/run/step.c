@@ -239,13 +239,17 @@ static int run_group(const run *r, const tkg_group *g) {
   return status;
 }
 
+/* Whether Ctrl-C was pressed. Ranks run a step to its end: they stop between two, all at the same
+ * (lua/tinykg/engine/ranks). */
+static bool is_stopped(const run *r) { return !r->step->engine->collective && tkg_interrupted(0); }
+
 /* Runs the nodes in order. A step happens as a whole or not at all, so Ctrl-C stops it only before
  * its first update. */
 static int queue_all(const run *r) {
   bool changed = false;
   for (int o = 0; o < r->p->order_count; o++) {
     int node = r->p->order[o], group = r->p->group_of[node];
-    if (!changed && tkg_interrupted(0)) return tkg__fail(TKG_E_INTERRUPTED, "interrupted");
+    if (!changed && is_stopped(r)) return tkg__fail(TKG_E_INTERRUPTED, "interrupted");
     int status = group < 0 ? run_node(r, node) : run_group(r, &r->p->groups[group]);
     if (status) return status;
     if (group >= 0) o = r->p->groups[group].last;
@@ -299,7 +303,7 @@ static int queue_or_replay(const run *r) {
   bool same = tkg__replay_bind(r->replay, backend, bound, count);
   if (same && !r->replay->capture) capture(r);
   if (!r->replay->capture) return queue_all(r);
-  if (tkg_interrupted(0)) return tkg__fail(TKG_E_INTERRUPTED, "interrupted");
+  if (is_stopped(r)) return tkg__fail(TKG_E_INTERRUPTED, "interrupted");
   r->step->replayed++;
   return keep_message(r, backend->replay(r->replay->capture));
 }
