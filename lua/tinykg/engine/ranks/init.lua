@@ -5,6 +5,7 @@ local ffi = require 'ffi'
 local json = require 'tinykg.base.json'
 local C = require 'tinykg.engine.lib'
 local runtime = require 'tinykg.engine.runtime'
+local source_line = require 'tinykg.base.source_line'
 
 local ranks = {}
 
@@ -55,6 +56,26 @@ end
 function ranks.agree_on_interrupt()
   if ranks.size() == 1 then return runtime.check_interrupt() end
   if ranks.any(C.tkg_interrupted(0) ~= 0) then error(runtime.interrupted, 0) end
+end
+
+--- Whether this rank was interrupted while ranks stop together: work that is left may be left out,
+--- up to the next agree_if_together.
+function ranks.must_stop()
+  return runtime.together and C.tkg_interrupted(0) ~= 0
+end
+
+--- agree_on_interrupt within work that ranks stop together.
+function ranks.agree_if_together()
+  if runtime.together then ranks.agree_on_interrupt() end
+end
+
+--- Calls fn, in which all ranks stop at the same place on Ctrl-C; its errors are raised again.
+function ranks.together(fn, ...)
+  runtime.together = ranks.size() > 1
+  local results = {xpcall(fn, source_line.handler, ...)}
+  runtime.together = false
+  if not results[1] then error(results[2], 0) end
+  return unpack(results, 2, table.maxn(results))
 end
 
 -- ---- values of rank 0 ----
