@@ -7,7 +7,6 @@
 
 #include "base/error.h"
 #include "check_finite.h"
-#include "collective/collective.h"
 #include "exchange.h"
 #include "out_of_memory.h"
 #include "passes/plan.h"
@@ -264,13 +263,17 @@ static int run_group(const run *r, const tkg_group *g) {
   return status;
 }
 
+/* Whether Ctrl-C was pressed. Ranks run a step to its end: they stop between two, all at the same
+ * (lua/tinykg/engine/ranks). */
+static bool is_stopped(const run *r) { return !r->step->engine->collective && tkg_interrupted(0); }
+
 /* Runs the nodes in order. A step happens as a whole or not at all, so Ctrl-C stops it only before
  * its first update. */
 static int queue_all(const run *r) {
   bool changed = false;
   for (int o = 0; o < r->p->order_count; o++) {
     int node = r->p->order[o], group = r->p->group_of[node];
-    if (!changed && r->step->engine->ranks == 1 && tkg_interrupted(0)) return tkg__fail(TKG_E_INTERRUPTED, "interrupted");
+    if (!changed && is_stopped(r)) return tkg__fail(TKG_E_INTERRUPTED, "interrupted");
     int status = group < 0 ? run_node(r, node) : run_group(r, &r->p->groups[group]);
     if (status) return status;
     if (group >= 0) o = r->p->groups[group].last;
@@ -324,18 +327,9 @@ static int queue_or_replay(const run *r) {
   bool same = tkg__replay_bind(r->replay, backend, bound, count);
   if (same && !r->replay->capture) capture(r);
   if (!r->replay->capture) return queue_all(r);
-  if (tkg_interrupted(0)) return tkg__fail(TKG_E_INTERRUPTED, "interrupted");
+  if (is_stopped(r)) return tkg__fail(TKG_E_INTERRUPTED, "interrupted");
   r->step->replayed++;
   return keep_message(r, backend->replay(r->replay->capture));
-}
-
-/* Whether any rank is interrupted: all stop before the same step, or none does. */
-static int check_interrupts(const tkg_engine *engine) {
-  int64_t interrupted = tkg_interrupted(0) != 0;
-  if (engine->ranks == 1) return TKG_OK; /* it is looked at between nodes */
-  int status = tkg__all_reduce(engine->collective, TKG_MAX_I64, &interrupted, 1);
-  if (status || !interrupted) return status;
-  return tkg__fail(TKG_E_INTERRUPTED, "interrupted");
 }
 
 /* Runs the program. Some devices queue work: their errors are known at the end of the run. */
@@ -344,8 +338,7 @@ static int run_all(const run *r) {
   const tkg_backend *backend = r->step->engine->backend;
   if (r->step->engine->plan_only) return TKG_OK;
   const double began = r->step->engine->profile ? tkg__profile_clock() : 0;
-  int status = check_interrupts(r->step->engine);
-  if (!status && backend->begin) status = keep_message(r, backend->begin(&r->context));
+  int status = backend->begin ? keep_message(r, backend->begin(&r->context)) : TKG_OK;
   if (status) return status;
   status = queue_or_replay(r);
   int late = backend->finish ? backend->finish(message, (int)sizeof message) : TKG_OK;

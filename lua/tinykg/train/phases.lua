@@ -25,6 +25,7 @@ local clock = require 'tinykg.base.clock'
 local loader = require 'tinykg.data.loader'
 local renamed = require 'tinykg.base.arguments.renamed'
 local schedule = require 'tinykg.train.schedule'
+local ranks = require 'tinykg.engine.ranks'
 local runtime = require 'tinykg.engine.runtime'
 local step_of = require 'tinykg.engine.step'
 
@@ -239,7 +240,7 @@ function Phase:epoch(at, progressed)
     end
     local shown = progressed and (at.done % 8 == 0 or at.done == count)
     if shown then progressed(self, at.done, count, at.total / at.done) end
-    runtime.check_interrupt()
+    ranks.agree_on_interrupt()
   end
   source_line.leave(outer)
   at.from = nil

@@ -1,6 +1,8 @@
 --- Writes the parameters of a model to a file and reads them.
 local must = require 'tinykg.base.must'
+local ranks = require 'tinykg.engine.ranks'
 local store = require 'tinykg.store'
+local tables = require 'tinykg.base.tables'
 local tensor = require 'tinykg.engine.tensor'
 
 local parameters = {}
@@ -12,6 +14,7 @@ local function shape(t) return shape_text(t:size()) end
 
 --- Writes a model's parameters by name. ---@param metadata table<string, string>
 function parameters.write(path, model, metadata)
+  if not ranks.is_first() then return end
   must(store.write(path, model:state(), metadata, {links = false}))
 end
 
@@ -32,11 +35,9 @@ function parameters.check(path)
   for _, t in pairs(must(store.read(path))) do t:free() end
 end
 
---- Sets a model's parameters from a file that `write` made, without a copy of them in memory. Names
---- and shapes must agree; the parameters are undefined after an error.
+--- Sets a model's parameters, `own`, from a file, without a copy of them in memory.
 ---@return table<string, string> metadata
-function parameters.read(path, model)
-  local own = model:state()
+local function read(path, own)
   local state, metadata = must(store.read(path, function(name, dtype, size)
     local to = own[name]
     local fits = to and to:dtype() == DTYPES[dtype] and shape(to) == shape_text(size)
@@ -49,6 +50,16 @@ function parameters.read(path, model)
     if t ~= own[name] then t:free() end
   end
   return metadata or {}
+end
+
+--- Sets a model's parameters from a file that `write` made. Names and shapes must agree; the
+--- parameters are undefined after an error. Of several ranks the first reads it for all.
+---@return table<string, string> metadata
+function parameters.read(path, model)
+  local own = model:state()
+  local metadata = ranks.of_first(read, path, own)
+  for _, name in ipairs(tables.sorted_keys(own)) do ranks.share(own[name]) end
+  return metadata
 end
 
 return parameters
