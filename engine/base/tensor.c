@@ -357,6 +357,16 @@ int tkg__divide_tensor(tkg_tensor *tensor, bool divided) {
                                     : change_memory(tensor, tensor->shape.dtype, divided);
 }
 
+int tkg_tensor_is_divided(const tkg_tensor *tensor) {
+  TKG__NEEDS(tensor, 0);
+  return tensor->divided;
+}
+
+int tkg_tensor_join(tkg_tensor *tensor) {
+  TKG__NEEDS(tensor, TKG_E_ARGUMENT);
+  return tkg__divide_tensor(tensor, false);
+}
+
 int tkg_tensor_divide(tkg_tensor *tensor) {
   TKG__NEEDS(tensor, TKG_E_ARGUMENT);
   const bool divides = tensor->parameter && tensor->shape.dtype == TKG_F32 &&
