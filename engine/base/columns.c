@@ -33,7 +33,12 @@ static int fetch(const tkg_tensor *tensor, const rows *r, int64_t first, int64_t
   const tkg_engine *engine = tensor->engine;
   const int64_t bytes = n * r->own * (int64_t)sizeof(float);
   int status = engine->backend->read(r->mine, (const float *)tensor->data + first * r->own, bytes);
-  return status ? status : tkg__all_gather_equal(engine->collective, r->mine, r->all, bytes);
+  if (status) return status;
+  if (engine->collective)
+    return tkg__all_gather_equal(engine->collective, r->mine, r->all, bytes);
+  memset(r->all, 0, (size_t)(bytes * engine->ranks)); /* ranks that are only planned for */
+  memcpy(r->all, r->mine, (size_t)bytes);
+  return TKG_OK;
 }
 
 /* Element `at` of the rows fetched, n of them. */

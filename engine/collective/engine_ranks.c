@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/placement.h"
 #include "collective.h"
 #include "launcher.h"
 
@@ -13,6 +14,17 @@ int tkg_engine_join(tkg_engine *engine, const char *how) {
   engine->rank = tkg__collective_rank(engine->collective);
   engine->ranks = tkg__collective_size(engine->collective);
   return tkg_engine_set_threads(engine, 0);
+}
+
+int tkg_engine_plan_ranks(tkg_engine *engine, int ranks) {
+  TKG__NEEDS(engine, TKG_E_ARGUMENT);
+  if (ranks < 1 || ranks > TKG_MOST_RANKS)
+    return tkg__fail(TKG_E_ARGUMENT, "ranks: %d is not in 1..%d", ranks, TKG_MOST_RANKS);
+  if (engine->collective)
+    return tkg__fail(TKG_E_ARGUMENT, "ranks: this process is one of %d already", engine->ranks);
+  engine->rank = 0;
+  engine->ranks = ranks;
+  return TKG_OK;
 }
 
 int tkg_engine_rank(const tkg_engine *engine) {

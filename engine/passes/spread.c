@@ -279,11 +279,45 @@ static int value_in(spread *s, int v, int placement) {
   return *known;
 }
 
+/* NEIGHBOR_DOT takes rows of a table by id. Of one that is divided, only those rows are joined. */
+static int emit_rows_read(spread *s, int i) {
+  const tkg_node *n = node_of(s, i);
+  tkg_node flat = {.op = TKG_OP_RESHAPE, .dtype = TKG_I32, .rank = 1, .inputs = 1};
+  flat.in[0] = value_in(s, n->in[2], TKG_WHOLE);
+  flat.shape[0] = tkg__count(node_of(s, n->in[2]));
+  tkg_node rows = {.op = TKG_OP_GATHER, .rank = 2, .inputs = 2, .bits = n->bits};
+  rows.in[0] = *place(s, n->in[1], TKG_COLUMNS);
+  rows.in[1] = flat.in[0] < 0 ? -1 : emit(s, &flat, i);
+  if (rows.in[1] < 0) return -1;
+  rows.shape[0] = flat.shape[0];
+  rows.shape[1] = s->fresh->nodes[rows.in[0]].shape[1];
+  tkg_node joined = {.op = TKG_OP_EXCHANGE, .rank = 2, .inputs = 1};
+  joined.in[0] = emit(s, &rows, i);
+  joined.shape[0] = rows.shape[0];
+  joined.shape[1] = rows.shape[1] * s->size;
+  joined.i[0] = TKG_JOIN_COLUMNS;
+  joined.i[1] = rows.shape[0];
+  return joined.in[0] < 0 ? -1 : emit(s, &joined, i);
+}
+
+static bool reads_divided_rows(const spread *s, const tkg_node *n) {
+  return n->op == TKG_OP_NEIGHBOR_DOT && n->inputs == 3 && s->home[n->in[1]] == TKG_COLUMNS;
+}
+
 static int emit_node(spread *s, int i) {
   const int home = s->home[i];
   tkg_node node = *node_of(s, i);
+  const bool by_id = reads_divided_rows(s, &node);
+  if (by_id) {
+    const int rows = emit_rows_read(s, i);
+    if (rows < 0) return TKG_E_MEMORY;
+    node.inputs = 2;
+    node.in[2] = 0;
+    node.in[1] = rows;
+  }
   for (int k = 0; k < node.inputs; k++) {
     const tkg_node *old = node_of(s, i);
+    if (by_id && k == 1) continue;
     node.in[k] = value_in(s, old->in[k], placement_of(s, old, k, home));
     if (node.in[k] < 0) return TKG_E_MEMORY;
   }

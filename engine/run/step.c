@@ -337,6 +337,8 @@ static int run_all(const run *r) {
   char message[512];
   const tkg_backend *backend = r->step->engine->backend;
   if (r->step->engine->plan_only) return TKG_OK;
+  if (r->step->engine->ranks > 1 && !r->step->engine->collective)
+    return tkg__fail(TKG_E_ARGUMENT, "run: ranks that are not there can only be planned for");
   const double began = r->step->engine->profile ? tkg__profile_clock() : 0;
   int status = backend->begin ? keep_message(r, backend->begin(&r->context)) : TKG_OK;
   if (status) return status;
