@@ -89,6 +89,11 @@ int tkg_engine_rank(const tkg_engine *engine);               /* 0 alone */
 int tkg_engine_ranks(const tkg_engine *engine);              /* how many there are; 1 alone */
 int tkg_engine_local_ranks(const tkg_engine *engine);        /* on this machine */
 const char *tkg_engine_ranks_note(const tkg_engine *engine); /* library and machines; "" alone */
+/* Plans steps from here on as if there were so many ranks (0: those that there are), this one being
+ * rank 0: for a plan-only engine. */
+int tkg_engine_plan_ranks(tkg_engine *engine, int ranks);
+int tkg_engine_planned_ranks(const tkg_engine *engine); /* as set; 0 by default */
+const char *tkg_mpi_library(void); /* that would be used; "": none, tkg_error() says why */
 /* What the launcher's variables say, before or without joining: its name (NULL: no launcher) and
  * this process's rank and number of ranks. */
 const char *tkg_launcher_name(void);

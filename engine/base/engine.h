@@ -25,6 +25,7 @@ struct tkg_engine {
   int references; /* the caller's, and one per tensor, tape, step and optimizer */
   const tkg_backend *backend;
   tkg_collective *collective; /* the process's ranks, borrowed; NULL: alone */
+  int planned_ranks;          /* tkg_engine_plan_ranks; 0: those that there are */
   char note[TKG_NOTE];        /* why "auto" took the CPU, or empty */
   uint64_t seed;
   int threads;

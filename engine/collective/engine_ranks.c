@@ -5,6 +5,9 @@
 #include "base/placement.h"
 #include "collective.h"
 #include "launcher.h"
+#include "transport.h"
+
+enum { TKG_MOST_PLANNED = 65536 };
 
 int tkg_engine_join(tkg_engine *engine, const char *how) {
   TKG__NEEDS(engine && how, TKG_E_ARGUMENT);
@@ -42,6 +45,29 @@ int tkg_engine_local_ranks(const tkg_engine *engine) {
 const char *tkg_engine_ranks_note(const tkg_engine *engine) {
   TKG__NEEDS(engine, "");
   return tkg__collective_note(engine->collective);
+}
+
+int tkg_engine_plan_ranks(tkg_engine *engine, int ranks) {
+  TKG__NEEDS(engine, TKG_E_ARGUMENT);
+  if (ranks < 0 || ranks > TKG_MOST_PLANNED)
+    return tkg__fail(TKG_E_ARGUMENT, "ranks: %d planned for, expected 0 to %d", ranks,
+                     TKG_MOST_PLANNED);
+  engine->planned_ranks = ranks;
+  return TKG_OK;
+}
+
+int tkg_engine_planned_ranks(const tkg_engine *engine) {
+  TKG__NEEDS(engine, 0);
+  return engine->planned_ranks;
+}
+
+int tkg__planned_ranks(const tkg_engine *engine) {
+  return engine->planned_ranks ? engine->planned_ranks : tkg__collective_size(engine->collective);
+}
+
+const char *tkg_mpi_library(void) {
+  static char name[TKG_TRANSPORT_NAME];
+  return tkg__mpi_describe(name) ? "" : name;
 }
 
 const char *tkg_launcher_name(void) { return tkg__launcher().name; }

@@ -8,8 +8,10 @@
 #include "base/error.h"
 #include "state.h"
 
-/* Looks at messages before it yields, yields before it sleeps, looks between two at the lines. */
-enum { SPINS = 200, YIELDS = 2000, SLEEP_NS = 20000, LOOKS = 64 };
+/* Looks at messages before it yields; seconds from which on it sleeps between two, for another rank
+ * computes; looks between two at the lines. */
+enum { SPINS = 200, LOOKS = 64, SLEEP_NS = 20000 };
+static const double YIELD_SECONDS = 0.02;
 
 struct tkg_exchange {
   tkg_collective *c;
@@ -71,9 +73,16 @@ int tkg__exchange_push(tkg_exchange *e) {
   return TKG_OK;
 }
 
-static void rest(int64_t looks) {
+static double now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Large messages need the processors of both sides until they are through. */
+static void rest(int64_t looks, double began) {
   if (looks < SPINS) return;
-  if (looks < YIELDS)
+  if (now() - began < YIELD_SECONDS)
     sched_yield();
   else
     nanosleep(&(struct timespec){.tv_nsec = SLEEP_NS}, NULL);
@@ -82,8 +91,9 @@ static void rest(int64_t looks) {
 int tkg__exchange_end(tkg_exchange *e) {
   if (!e) return TKG_OK;
   int status = tkg__exchange_push(e);
+  const double began = e->left > 0 ? now() : 0;
   for (int64_t looks = 0; e->left > 0 && !status; looks++) {
-    rest(looks);
+    rest(looks, began);
     status = tkg__exchange_push(e);
     if (!status && e->left > 0 && looks % LOOKS == LOOKS - 1) {
       tkg_interrupted(0); /* whoever sent SIGTERM is answered: the flag is looked at later */

@@ -142,25 +142,37 @@ static int join(const tkg_launcher *launcher) {
   return check_size(launcher);
 }
 
-int tkg__mpi_open(const tkg_transport **out) {
-  const tkg_launcher launcher = tkg__launcher();
+/* Loads the library that fits a launcher. */
+static int load(const tkg_launcher *launcher) {
   char why[300] = "";
-  if (!launcher.wired)
-    return tkg__fail(
-        TKG_E_UNSUPPORTED,
-        "srun started %d tasks that cannot find each other: srun --mpi=pmix (Open MPI) "
-        "or --mpi=pmi2 (MPICH)",
-        launcher.size);
-  void *library = open_library(launcher.mpich, why, sizeof why);
+  void *library = open_library(launcher->mpich, why, sizeof why);
   if (!library)
     return tkg__fail(TKG_E_UNSUPPORTED,
-                     "no MPI library (%s): apt-get install %s, or name one in "
-                     "TINYKG_MPI",
-                     why, launcher.mpich ? "libmpich12" : "libopenmpi3");
+                     "no MPI library (%s): apt-get install %s, or name one in TINYKG_MPI", why,
+                     launcher->mpich ? "libmpich12" : "libopenmpi3");
   int status = find_functions(library);
   if (status) return status;
   set_constants(library);
   name_library(transport.name, sizeof transport.name);
+  return TKG_OK;
+}
+
+int tkg__mpi_describe(char name[TKG_TRANSPORT_NAME]) {
+  const tkg_launcher launcher = tkg__launcher();
+  int status = transport.name[0] ? TKG_OK : load(&launcher);
+  memcpy(name, transport.name, sizeof transport.name);
+  return status;
+}
+
+int tkg__mpi_open(const tkg_transport **out) {
+  const tkg_launcher launcher = tkg__launcher();
+  if (!launcher.wired)
+    return tkg__fail(TKG_E_UNSUPPORTED,
+                     "srun started %d tasks that cannot find each other: srun --mpi=pmix (Open MPI) "
+                     "or --mpi=pmi2 (MPICH)",
+                     launcher.size);
+  int status = load(&launcher);
+  if (status) return status;
   transport.most = 1 << 30;
   transport.send = mpi_send;
   transport.receive = mpi_receive;

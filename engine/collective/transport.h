@@ -27,6 +27,9 @@ typedef struct tkg_transport {
   void (*abort)(int code); /* ends all ranks */
 } tkg_transport;
 
+/* Writes the name and version of the MPI library that tkg__mpi_open would open. A status. */
+int tkg__mpi_describe(char name[TKG_TRANSPORT_NAME]);
+
 /* Opens the MPI library that fits the launcher, or that TINYKG_MPI names, and joins its ranks.
  * TKG_E_UNSUPPORTED, TKG_E_DEVICE. */
 int tkg__mpi_open(const tkg_transport **out);

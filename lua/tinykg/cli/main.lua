@@ -45,7 +45,7 @@ local function handler(e) return require('tinykg.base.source_line').handler(e) e
 --- error on Ctrl-C (tinykg.cli.ctrl_c).
 local function text_and_status(message)
   local runtime = package.loaded['tinykg.engine.runtime']
-  if runtime and message == runtime.interrupted then
+  if type(runtime) == 'table' and message == runtime.interrupted then -- else it did not load
     local signal = require('tinykg.engine.lib').tkg_interrupted(0)
     return 'interrupted', 128 + (signal ~= 0 and signal or 2)
   elseif type(message) == 'table' and message.usage then

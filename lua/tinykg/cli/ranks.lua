@@ -25,10 +25,18 @@ local function launched()
   if C.tkg_launcher_ranks() > 1 then return C.tkg_launcher_rank(), C.tkg_launcher_ranks() end
 end
 
+--- How many processes a launcher has started; 1 without one.
+function ranks.count() return select(2, launched()) or 1 end
+
+--- The launcher's name, such as 'mpirun of Open MPI'.
+function ranks.launcher()
+  return require('ffi').string(require('tinykg.engine.lib').tkg_launcher_name())
+end
+
 --- Whether the engine has joined the ranks.
 local function has_joined()
   local runtime = package.loaded['tinykg.engine.runtime']
-  return runtime and runtime.engine
+  return type(runtime) == 'table' and runtime.engine
     and require('tinykg.engine.lib').tkg_engine_ranks(runtime.engine) > 1
 end
 
@@ -54,11 +62,12 @@ function ranks.silence(rank)
   local posix = require 'tinykg.base.posix'
   local nowhere = posix.open('/dev/null', posix.O_APPEND)
   if nowhere then posix.dup2(nowhere, 1) end
-  ranks.stderr, io.stderr = io.stderr, io.open('/dev/null', 'w') or io.stderr
+  ranks.stderr = io.stderr
+  rawset(io, 'stderr', io.open('/dev/null', 'w'))
   require('tinykg.base.progress').silence()
 end
 
-local PATIENCE = 0.5 -- seconds in which a launcher ends the others after rank 0 has failed
+local PATIENCE = 2 -- seconds in which a launcher ends the others after rank 0 has failed
 
 --- Whether this process prints why it fails. One that fails before it has joined the others does so
 --- as rank 0 or if it alone fails.
@@ -67,7 +76,7 @@ function ranks.prints()
   if not rank or rank == 0 then return true end
   if has_joined() then return false end
   clock.sleep(PATIENCE)
-  io.stderr = ranks.stderr or io.stderr
+  rawset(io, 'stderr', ranks.stderr or io.stderr)
   return true
 end
 
