@@ -83,8 +83,6 @@ void tkg_engine_set_plan_only(tkg_engine *engine, int on);
  * ranks. TKG_E_ARGUMENT for another name, TKG_E_UNSUPPORTED if no MPI library fits the launcher
  * (TINYKG_MPI names one), TKG_E_DEVICE. */
 int tkg_engine_join(tkg_engine *engine, const char *how);
-/* Lets plans of a plan-only engine be those of rank 0 of so many, which need not be there. */
-int tkg_engine_plan_ranks(tkg_engine *engine, int ranks);
 int tkg_engine_rank(const tkg_engine *engine);               /* 0 alone */
 int tkg_engine_ranks(const tkg_engine *engine);              /* how many there are; 1 alone */
 int tkg_engine_local_ranks(const tkg_engine *engine);        /* on this machine */

@@ -20,8 +20,6 @@ enum tkg_relay {
   TKG_JOIN_ROWS,    /* rows to whole */
 };
 
-enum { TKG_MOST_RANKS = 1 << 16 };
-
 /* Columns that a rank has at least: fewer make short rows, of which sums read mostly indices. */
 enum { TKG_LEAST_COLUMNS = 8 };
 

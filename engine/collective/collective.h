@@ -41,9 +41,6 @@ int tkg__collective_local_rank(const tkg_collective *c);
 int tkg__collective_local_size(const tkg_collective *c);
 /* Threads for each rank on this machine so that no core has two: at least 1. */
 int tkg__collective_threads(const tkg_collective *c);
-/* How many ranks an engine's steps are planned for: those of tkg_engine_plan_ranks, else those that
- * there are. */
-int tkg__planned_ranks(const tkg_engine *engine);
 /* 'Open MPI 4.1.4, 4 ranks on 2 machines'; "" alone. */
 const char *tkg__collective_note(const tkg_collective *c);
 

@@ -2,7 +2,6 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "base/placement.h"
 #include "collective.h"
 #include "launcher.h"
 #include "transport.h"
@@ -17,17 +16,6 @@ int tkg_engine_join(tkg_engine *engine, const char *how) {
   engine->rank = tkg__collective_rank(engine->collective);
   engine->ranks = tkg__collective_size(engine->collective);
   return tkg_engine_set_threads(engine, 0);
-}
-
-int tkg_engine_plan_ranks(tkg_engine *engine, int ranks) {
-  TKG__NEEDS(engine, TKG_E_ARGUMENT);
-  if (ranks < 1 || ranks > TKG_MOST_RANKS)
-    return tkg__fail(TKG_E_ARGUMENT, "ranks: %d is not in 1..%d", ranks, TKG_MOST_RANKS);
-  if (engine->collective)
-    return tkg__fail(TKG_E_ARGUMENT, "ranks: this process is one of %d already", engine->ranks);
-  engine->rank = 0;
-  engine->ranks = ranks;
-  return TKG_OK;
 }
 
 int tkg_engine_rank(const tkg_engine *engine) {
@@ -52,17 +40,16 @@ int tkg_engine_plan_ranks(tkg_engine *engine, int ranks) {
   if (ranks < 0 || ranks > TKG_MOST_PLANNED)
     return tkg__fail(TKG_E_ARGUMENT, "ranks: %d planned for, expected 0 to %d", ranks,
                      TKG_MOST_PLANNED);
+  if (ranks > 0 && engine->collective)
+    return tkg__fail(TKG_E_ARGUMENT, "ranks: this process is one of %d already", engine->ranks);
   engine->planned_ranks = ranks;
+  if (!engine->collective) engine->ranks = ranks > 0 ? ranks : 1;
   return TKG_OK;
 }
 
 int tkg_engine_planned_ranks(const tkg_engine *engine) {
   TKG__NEEDS(engine, 0);
   return engine->planned_ranks;
-}
-
-int tkg__planned_ranks(const tkg_engine *engine) {
-  return engine->planned_ranks ? engine->planned_ranks : tkg__collective_size(engine->collective);
 }
 
 const char *tkg_mpi_library(void) {
