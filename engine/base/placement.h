@@ -30,7 +30,9 @@ bool tkg__divides_rows(const tkg_node *n, int size);
 /* The first row of rank 0..size (size: behind the last) of a matrix that is dealt by rows. */
 int64_t tkg__first_row(int64_t rows, int rank, int size);
 
-/* Bytes that EXCHANGE needs to put columns of ranks side by side, or apart. */
-int64_t tkg__exchange_scratch(const tkg_node *n, const tkg_node *x);
+/* In how many pieces, one after another, an EXCHANGE of x to n goes, the same on all ranks, and the
+ * bytes that it needs to put columns of ranks side by side, or apart. */
+int tkg__exchange_pieces(const tkg_node *n, const tkg_node *x, int size);
+int64_t tkg__exchange_scratch(const tkg_node *n, const tkg_node *x, int size);
 
 #endif

@@ -254,7 +254,7 @@ int64_t tkg__scratch_bytes(const tkg_program *p, int i) {
   const tkg_node *n = &p->tape->nodes[i], *in[TKG_MAX_INPUTS];
   if (p->group_of[i] >= 0) return scratch_in_group(p, &p->groups[p->group_of[i]], i);
   tkg__inputs_of(p->tape, n, in);
-  if (n->op == TKG_OP_EXCHANGE) return tkg__exchange_scratch(n, in[0]);
+  if (n->op == TKG_OP_EXCHANGE) return tkg__exchange_scratch(n, in[0], p->tape->engine->ranks);
   return p->tape->engine->backend->scratch_bytes(n, in);
 }
 
