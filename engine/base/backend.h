@@ -113,6 +113,10 @@ typedef struct tkg_backend {
   const char *(*error)(
       void); /* message of this thread's last failed run or read; NULL: tkg_error() */
 
+  /* Whether kernels know which rows of a whole a node has (first_row in op.h): values can be dealt to
+   * ranks by rows. */
+  bool deals_rows;
+
   /* ---- groups of nodes, a tile of rows at a time ---- */
 
   const tkg_tile_rules *tiles;

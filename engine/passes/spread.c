@@ -37,6 +37,10 @@ static int32_t *place(const spread *s, int v, int placement) {
   return &s->at[(size_t)placement * (size_t)s->old->n + (size_t)v];
 }
 
+static bool divides_rows(const spread *s, const tkg_node *n) {
+  return s->old->engine->backend->deals_rows && tkg__divides_rows(n, s->size);
+}
+
 /* ---- how an op can run ---- */
 
 enum way { AS_A_WHOLE, BY_COLUMNS, BY_ROWS, EITHER, SUM_OF_ROWS };
@@ -92,10 +96,10 @@ static enum way way_of(const spread *s, const tkg_node *n) {
   if (column_inputs(n) && n->dtype == TKG_F32 && tkg__divides_columns(n, s->size) &&
       (n->op != TKG_OP_GATHER || in[0]->rank == 2))
     return BY_COLUMNS;
-  if (tkg__row_parts(n, in) > 0 && tkg__divides_rows(in[0], s->size)) return SUM_OF_ROWS;
+  if (tkg__row_parts(n, in) > 0 && divides_rows(s, in[0])) return SUM_OF_ROWS;
   if (n->rank != 2 || n->dtype == TKG_I32) return AS_A_WHOLE;
   if (is_elementwise(n->op) || n->op == TKG_OP_FULL) return EITHER;
-  return computes_rows(n, in) && tkg__divides_rows(n, s->size) ? BY_ROWS : AS_A_WHOLE;
+  return computes_rows(n, in) && divides_rows(s, n) ? BY_ROWS : AS_A_WHOLE;
 }
 
 /* Whether a row of the result needs of this input one row alone. */
@@ -121,7 +125,7 @@ static bool runs_by_columns(const spread *s, const tkg_node *n) {
 static bool runs_by_rows(const spread *s, const tkg_node *n) {
   const tkg_node *in[TKG_MAX_INPUTS];
   tkg__inputs_of(s->old, n, in);
-  if (!tkg__divides_rows(n, s->size) || (n->inputs > 0 && !computes_rows(n, in))) return false;
+  if (!divides_rows(s, n) || (n->inputs > 0 && !computes_rows(n, in))) return false;
   for (int k = 0; k < n->inputs; k++)
     if (is_packed(in[k]) && s->home[n->in[k]] != TKG_ROWS) return false;
   return true;
@@ -148,7 +152,7 @@ static void want_input(spread *s, const tkg_node *n, enum way way, int k, unsign
     s->wanted[v] |= 1U << TKG_WHOLE;
   else
     s->wanted[v] |= way == EITHER ? (uint8_t)wanted : 1U << TKG_ROWS;
-  const bool by_rows = row && (way == BY_ROWS || (way == EITHER && tkg__divides_rows(n, s->size)));
+  const bool by_rows = row && (way == BY_ROWS || (way == EITHER && divides_rows(s, n)));
   if (is_packed(node_of(s, v)) && !by_rows && (reads == 'q' || reads == 'k' || reads == 's'))
     s->joined[v] = true;
 }

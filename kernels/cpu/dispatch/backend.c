@@ -299,6 +299,7 @@ const tkg_backend tkg__cpu_backend = {
     .supports = supports,
     .scratch_bytes = scratch_bytes,
     .run = run,
+    .deals_rows = true,
     .tiles = &tile_rules,
     .run_tiles = run_tiles,
     .rank_bytes = tkg__rank_bytes,
