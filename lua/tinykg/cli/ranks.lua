@@ -69,10 +69,11 @@ end
 
 local PATIENCE = 2 -- seconds in which a launcher ends the others after rank 0 has failed
 
---- Whether this process prints why it fails. One that fails before it has joined the others does so
---- as rank 0 or if it alone fails.
+--- Whether this process prints why it fails: rank 0 does. One that fails before it has joined the
+--- others joins them to tell them; if it cannot, it prints unless the launcher ends it first.
 function ranks.prints()
   local rank = launched()
+  if rank and not has_joined() then pcall(require, 'tinykg.engine.runtime') end
   if not rank or rank == 0 then return true end
   if has_joined() then return false end
   clock.sleep(PATIENCE)
