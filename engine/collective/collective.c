@@ -34,13 +34,13 @@ static void copy(void *to, const void *from, int64_t bytes) {
 
 /* Sets the parts of an all_to_all, next ranks first so that not all send to the same one: the first
  * is this rank's own, which is copied. */
-static void set_parts(tkg_collective *c, const char *send, const int64_t *send_bytes, char *receive,
+static void set_parts(tkg_collective *c, const char *send, const int64_t *send_bytes, void *receive,
                       const int64_t *receive_bytes) {
   const int rank = c->transport->rank, size = c->transport->size;
   int64_t from = 0, to = 0;
   for (int r = 0; r < size; r++) {
     c->parts[(r - rank + size) % size] =
-        (tkg_part){r, send + from, send_bytes[r], receive + to, receive_bytes[r]};
+        (tkg_part){r, send + from, send_bytes[r], (char *)receive + to, receive_bytes[r]};
     from += send_bytes[r];
     to += receive_bytes[r];
   }
@@ -67,12 +67,13 @@ int tkg__all_to_all(tkg_collective *c, const void *send, const int64_t *send_byt
 }
 
 /* all_gather, its bytes counted as those of another kind. */
-static int gather(tkg_collective *c, enum tkg_collective_kind kind, const void *mine, char *all,
+static int gather(tkg_collective *c, enum tkg_collective_kind kind, const void *mine, void *all,
                   const int64_t *bytes) {
   const int rank = c->transport->rank, size = c->transport->size;
   int64_t at = 0;
   for (int r = 0; r < size; r++) {
-    c->parts[(r - rank + size) % size] = (tkg_part){r, mine, bytes[rank], all + at, bytes[r]};
+    c->parts[(r - rank + size) % size] =
+        (tkg_part){r, mine, bytes[rank], (char *)all + at, bytes[r]};
     at += bytes[r];
   }
   copy(c->parts[0].receive, mine, bytes[rank]);
@@ -94,7 +95,7 @@ int tkg__all_gather_equal(tkg_collective *c, const void *mine, void *all, int64_
 }
 
 /* Copies bytes of `root` to all others at once. */
-static int send_whole(tkg_collective *c, char *data, int64_t bytes, int root) {
+static int send_whole(tkg_collective *c, void *data, int64_t bytes, int root) {
   const int size = c->transport->size;
   bool sends = c->transport->rank == root;
   c->parts[0] = (tkg_part){root, NULL, 0, data, bytes};

@@ -167,10 +167,11 @@ int tkg__mpi_describe(char name[TKG_TRANSPORT_NAME]) {
 int tkg__mpi_open(const tkg_transport **out) {
   const tkg_launcher launcher = tkg__launcher();
   if (!launcher.wired)
-    return tkg__fail(TKG_E_UNSUPPORTED,
-                     "srun started %d tasks that cannot find each other: srun --mpi=pmix (Open MPI) "
-                     "or --mpi=pmi2 (MPICH)",
-                     launcher.size);
+    return tkg__fail(
+        TKG_E_UNSUPPORTED,
+        "srun started %d tasks that cannot find each other: srun --mpi=pmix (Open MPI) "
+        "or --mpi=pmi2 (MPICH)",
+        launcher.size);
   int status = load(&launcher);
   if (status) return status;
   transport.most = 1 << 30;

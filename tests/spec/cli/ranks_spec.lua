@@ -24,8 +24,8 @@ describe('mpirun', function()
 
   it('deals users: metrics of each, of a sample, and of the lists', function()
     if not mpi.first then return pending(mpi.MISSING) end
-    local more = '--set epochs=2 --data-set task=ranking --set per_user=true --set exposure=true ' ..
-      '--set eval_negatives=pop100'
+    local more = '--set epochs=2 --data-set task=ranking --set per_user=true ' ..
+      '--set exposure=true --set eval_negatives=pop100'
     local one, three = train('bpr-mf', 1, more), train('bpr-mf', 3, more)
     runs.same(one, three, false)
     assert.equal(fixtures.bytes(one .. '/per_user.tsv'), fixtures.bytes(three .. '/per_user.tsv'))
