@@ -392,9 +392,17 @@ static bool allocate(spread *s) {
   return true;
 }
 
+/* Whether the program reads a divided tensor. One that does not is computed by each rank alone:
+ * ranks may run different ones, such as scores of their own users. */
+static bool reads_divided(const tkg_tape *tape) {
+  for (int i = 0; i < tape->n; i++)
+    if (tape->nodes[i].op == TKG_OP_LEAF && tape->nodes[i].i[0]) return true;
+  return false;
+}
+
 int tkg__spread(tkg_program *p) {
   spread s = {.p = p, .old = p->tape, .rank = p->tape->engine->rank, .size = p->tape->engine->ranks};
-  if (s.size < 2) return TKG_OK;
+  if (s.size < 2 || !reads_divided(p->tape)) return TKG_OK;
   int forward = 0, arrived = 0, status = tkg_tape_create(p->tape->engine, &s.fresh);
   if (!status && !allocate(&s)) status = tkg__fail(TKG_E_MEMORY, "spread: no memory");
   if (!status) {

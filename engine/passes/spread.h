@@ -4,7 +4,7 @@
 
 #include "program.h"
 
-/* Rewrites the program for the ranks of its engine; with one rank it changes nothing. Values that
+/* Rewrites the program for the ranks of its engine; with one rank, or without a divided tensor, it changes nothing. Values that
  * are dealt by rows have those of rank 0, so that all ranks plan the same order of nodes, until
  * tkg__take_own_rows. Returns a status. */
 int tkg__spread(tkg_program *p);
