@@ -37,8 +37,9 @@
   X(GATHER)                                                                                        \
   X(SCATTER_ADD)                                                                                   \
   X(ROW_NORM)                                                                                      \
-  X(NORMALIZE) X(NORMALIZE_GRAD) X(SOFTMAX) X(SOFTMAX_GRAD) X(LOG_SOFTMAX) X(LOG_SOFTMAX_GRAD)     \
-      X(ENCODE) X(DECODE) X(SIGN_MASK)
+  X(NORMALIZE)                                                                                     \
+  X(NORMALIZE_GRAD) X(SOFTMAX) X(SOFTMAX_GRAD) X(LOG_SOFTMAX) X(LOG_SOFTMAX_GRAD) X(ENCODE)        \
+      X(DECODE) X(SIGN_MASK)
 
 /* ---- products and sums ---- */
 
