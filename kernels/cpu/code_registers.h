@@ -1,6 +1,6 @@
 /* Decoding rows of whole groups of sixteen columns, a register of columns at a time: from packed
- * codes to floats without a byte per code in between. The numbers are those of the loops in codec.c,
- * bit for bit. Affine noise or none: a number per column and a word per row. */
+ * codes to floats without a byte per code in between. The numbers are those of the loops in
+ * codec.c, bit for bit. Affine noise or none: a number per column and a word per row. */
 #ifndef TKG_CPU_CODE_REGISTERS_H
 #define TKG_CPU_CODE_REGISTERS_H
 
@@ -19,7 +19,8 @@ typedef struct code_rows {
   uint32_t half; /* code_levels_of */
 } code_rows;
 
-/* Rows 0..rows-1, which follow each other; `cols` and `bits` are constants where this is inlined. */
+/* Rows 0..rows-1, which follow each other; `cols` and `bits` are constants where this is inlined.
+ */
 TKG_INLINE void decode_registers(const code_rows *s, int bits, int64_t rows, int64_t cols,
                                  const uint8_t *restrict packed, float *restrict x) {
   const code_levels levels = code_levels_of(bits, s->half);
@@ -29,7 +30,8 @@ TKG_INLINE void decode_registers(const code_rows *s, int bits, int64_t rows, int
     const wide zero = (wide)(none + s->zero[r]), unit = (wide)(none + s->unit[r]);
     for (int64_t c = 0; c < cols; c += CODE_GROUP, packed += CODE_GROUP / 8 * bits)
       for (int first = 0; first < CODE_GROUP; first += WIDTH) {
-        const words column = words_load(columns + c + first), codes = code_load(packed, bits, first);
+        const words column = words_load(columns + c + first),
+                    codes = code_load(packed, bits, first);
         const words noise = (words)((halves)column * (halves)factor) + add;
         wide_store(x + c + first, zero + code_value(codes, bits, &levels, noise) * unit);
       }
@@ -58,8 +60,7 @@ TKG_INLINE bool encoded_at_once(int64_t cols) {
  * zero is NaN gives what is below zero. */
 TKG_INLINE __m512i sums_of(const quantized_rows *s, int64_t r, int64_t c, const float *x) {
   const wide v = (wide_load(x) - s->zero[r]) * s->scale[r] + 0.5F;
-  const __m512i q =
-      _mm512_min_epi32(_mm512_cvttps_epi32((__m512)v), _mm512_set1_epi32(s->top));
+  const __m512i q = _mm512_min_epi32(_mm512_cvttps_epi32((__m512)v), _mm512_set1_epi32(s->top));
   const __m256i column = _mm256_loadu_si256((const void *)(s->columns + c));
   const __m256i number =
       _mm256_add_epi16(_mm256_mullo_epi16(column, _mm256_set1_epi16((short)s->factor[r])),

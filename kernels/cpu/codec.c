@@ -303,8 +303,8 @@ TKG_INLINE int64_t encode_most(const tkg_codec *codec, const tile *t, const floa
     factor[r] = (uint16_t)(word | 1);
     add[r] = (uint16_t)(word >> 16);
   }
-  const quantized_rows rows = {data->noise, factor, add, data->zero, data->scale,
-                               ((1 << codec->bits) - 1) << 16};
+  const quantized_rows rows = {data->noise, factor,      add,
+                               data->zero,  data->scale, ((1 << codec->bits) - 1) << 16};
   switch (codec->bits) {
 #define X(bits)                                                                                    \
   case bits:                                                                                       \
