@@ -1,9 +1,10 @@
 --- All tables of ../ACCURACY.md that are of studies, by one command.
 --   tinykg recipes/reproduce/all.lua [--data DIR] [--only NAME,..] [--jobs 2] [--out DIR]
---     [--file FILE] [--plan]
+--     [--file FILE] [--plan] [--write]
 -- It says first how long each table takes and all of them (--plan: no more than that), makes the
--- runs that are missing, table by table, and writes each between its two markers in the file. Runs
--- that are there are not made again; one that was stopped goes on. DIR has the folders of the data.
+-- runs that are missing (--write: none), table by table, and writes each between its two markers in
+-- the file. Runs that are there are not made again; one that was stopped goes on. DIR has the
+-- folders of the data.
 local atomic_file = require 'tinykg.base.atomic_file'
 local format = require 'tinykg.base.format'
 local must = require 'tinykg.base.must'
@@ -31,11 +32,11 @@ local o = {data = os.getenv 'TINYKG_DATA' or home .. '/../shared/data', out = 'r
 local k = 1
 while arg[k] do
   local name = arg[k]:match '^%-%-(%a+)$'
-  if name == 'plan' then o.plan = true
+  if name == 'plan' or name == 'write' then o[name] = true
   elseif o[name or ''] and arg[k + 1] then o[name], k = arg[k + 1], k + 1
   else
-    stop('no option %s; there are --data DIR --only NAME,.. --jobs N --out DIR --file FILE --plan',
-         arg[k])
+    stop('no option %s; there are --data DIR --only NAME,.. --jobs N --out DIR --file FILE --plan '
+      .. '--write', arg[k])
   end
   k = k + 1
 end
@@ -88,6 +89,6 @@ end
 local list = chosen()
 say_how_long(list)
 for _, t in ipairs(o.plan and {} or list) do
-  t.study.run()
+  if not o.write then t.study.run() end
   write(t)
 end

@@ -6,8 +6,9 @@
 --     [--out DIR] [--plan]
 -- It prints how many runs are missing and how long they will take (--plan: no more than that),
 -- makes them, each a process with one thread and a folder of its own, and prints Markdown tables.
--- Runs that are there are not made again; one that was stopped goes on. Rows without a run are left
--- out; a mean over fewer seeds than asked for says over how many. all.lua makes several studies.
+-- Runs that are there are not made again; one that was stopped goes on. Rows and columns without a
+-- run are left out; a mean over fewer seeds than asked for says over how many. all.lua makes several
+-- studies.
 local atomic_file = require 'tinykg.base.atomic_file'
 local format = require 'tinykg.base.format'
 local json = require 'tinykg.base.json'
@@ -179,10 +180,21 @@ local function kept_cell(o, entry, bits)
   end
 end
 
+--- The widths, of all, at which any entry has a cell.
+local function widths_with(o, entries, cell)
+  local list = {}
+  for _, bits in ipairs(split(o.bits)) do
+    local found = false
+    for _, entry in ipairs(entries) do found = found or cell(o, entry, bits) ~= nil end
+    if found then list[#list + 1] = bits end
+  end
+  return list
+end
+
 --- Adds a table to `lines`: one row per entry that has a run; a column of what is published, if
 --- there is any, and one per width.
 local function add_table(lines, o, entries, title, published, cell)
-  local widths, any = split(o.bits), false
+  local widths, any = widths_with(o, entries, cell), false
   for _, entry in ipairs(entries) do any = any or published(entry) ~= nil end
   lines[#lines + 1] = ('\n| %s |%s %s bits |'):format(title, any and ' published |' or '',
     table.concat(widths, ' bits | '))

@@ -135,6 +135,16 @@ describe('parameter_bits', function()
     assert.is_nil(some:program():match('widen +%d+  f32 %[20000'))
   end)
 
+  it('are widened a tile at a time where rows are read one by one', function()
+    local results = {}
+    for k, w in ipairs{both({20000, 64}, 4)} do
+      local step = tk.step(function() return (w * w:normalize()):sum(2):square():sum(1):sum() end)
+      results[k] = step()
+      if k == 1 then assert.matches('widen +%d+  f32 %[20000, 64%]  tile', step:program()) end
+    end
+    assert.is_true(results[1] == results[2])
+  end)
+
   -- Element i of block b: number i % 8 of Philox block b ceil(length / 16) + i / 16, from 65535 if
   -- i % 16 >= 8, on stream 2^22 + the parameter's number, at the number of the update; Philox
   -- blocks begin at 2^32 times the number of the step.
