@@ -7,8 +7,8 @@
 -- It prints how many runs are missing and how long they will take (--plan: no more than that),
 -- makes them, each a process with one thread and a folder of its own, and prints Markdown tables.
 -- Runs that are there are not made again; one that was stopped goes on. Rows and columns without a
--- run are left out; a mean over fewer seeds than asked for says over how many. all.lua makes several
--- studies.
+-- run are left out; a mean over fewer seeds than asked for says over how many. all.lua makes
+-- several studies.
 local atomic_file = require 'tinykg.base.atomic_file'
 local format = require 'tinykg.base.format'
 local json = require 'tinykg.base.json'

@@ -131,14 +131,20 @@ describe('all tables', function()
     assert.equal(text, fixtures.bytes(file))
   end)
 
-  it('say over how many seeds a mean is, if runs failed', function()
-    local folder = out .. '/kgcn-music/kgcn-32-4' -- becomes a file, in which no run can be
-    os.remove(folder .. '/summary.json')
-    lfs.rmdir(folder)
-    fixtures.write(folder, '')
-    assert.matches('music +1 run missing', shell.gives(0, command '--only music'))
+  it('say over how many seeds a mean is', function()
+    os.remove(out .. '/kgcn-music/kgcn-32-4/summary.json')
+    assert.matches('music +1 run missing', shell.gives(0, command '--only music --write'))
+    assert.is_nil(lfs.attributes(out .. '/kgcn-music/kgcn-32-4/summary.json', 'mode'))
     assert.matches('| kgcn | 0.7960 | 0.8015 +- 0.0013 (4) | 0.8020 +- 0.0016 |',
                    fixtures.bytes(file), 1, true)
+  end)
+
+  it('have a place each in ACCURACY.md', function()
+    local page = fixtures.bytes 'recipes/ACCURACY.md'
+    for name in fixtures.bytes('recipes/reproduce/all.lua'):gmatch "{name = '([^']+)'" do
+      local _, first = page:find(('<!-- study %s -->'):format(name), 1, true)
+      assert.truthy(first and page:find('<!-- end of study -->', first, true), name)
+    end
   end)
 
   it('refuse a file without their markers', function()
