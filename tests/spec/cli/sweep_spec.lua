@@ -144,9 +144,11 @@ end}
 
   it('stops as a whole on Ctrl-C and goes on later', function()
     local out = dir .. '/stopped'
-    local text = gives(130, 'timeout --preserve-status -s INT 1 ./tinykg run recipes/kgcn.lua ' ..
-      '--data ' .. data .. ' --seed 1,2,3 --set epochs=200 --set patience=0 --set batch_size=4 ' ..
-      '--jobs 2 --out ' .. out)
+    local command = './tinykg run recipes/kgcn.lua --data ' .. data .. ' --seed 1,2,3 --set ' ..
+      'epochs=200 --set patience=0 --set batch_size=4 --jobs 2 --out ' .. out
+    local text = gives(130, ([[set -m; %s & pid=$!
+      until [ -e %s/KGCN-seed1/last.safetensors ] || ! kill -0 $pid 2>/dev/null; do sleep 0.01; done
+      kill -s INT $pid; wait $pid]]):format(command, out))
     assert.equal(2, select(2, text:gsub('stopped  ', '')), text)
     assert.matches('to go on: tinykg run %-%-resume %-%-out ', text)
     assert.is_true(exists(out .. '/KGCN-seed1/last.safetensors'))
