@@ -108,9 +108,25 @@ static int chunks_of(const tkg_tile_rules *rules, const tkg_row_range *range) {
   return (int)(chunks < rules->most_parts ? chunks : rules->most_parts);
 }
 
+static bool runs_small(const grouping *z, int i) {
+  const tkg_node *n = &z->tape->nodes[i], *in[TKG_MAX_INPUTS];
+  tkg__inputs_of(z->tape, n, in);
+  return z->rules->small > 0 && z->rules->runs_small(n, in);
+}
+
+/* Whether a small group could have all nodes of the group being made, which ends at `end`: there
+ * they can run together with others that surround them. */
+static bool all_small(const grouping *z, int end) {
+  bool small = z->rules->small > 0;
+  for (int o = z->first; o < end && small; o++)
+    small = z->p->storage[z->p->order[o]] != z->p->order[o] || runs_small(z, z->p->order[o]);
+  return small;
+}
+
 static void close_group(grouping *z, int end) {
   tkg_program *p = z->p;
   bool worth = (z->nodes > 1 || z->adds) && z->rows.rows >= z->rules->least_tiles * z->tile;
+  worth = worth && !all_small(z, end);
   if (worth) {
     p->groups[p->group_count] = (tkg_group){.rows = z->rows.rows,
                                             .tile = z->tile,
@@ -214,11 +230,14 @@ static bool joins(const grouping *z, int o, const tkg_row_range *rows) {
   return joins;
 }
 
-/* The rows of a node that can run in a group, -1 of one that cannot. */
-static tkg_row_range group_rows(const grouping *z, const tkg_node *n) {
+/* The rows of node i if it can run in a group, else -1 of them. What adds up in an order of its own in
+ * a small group does so wherever it runs. */
+static tkg_row_range group_rows(const grouping *z, int i) {
+  const tkg_node *n = &z->tape->nodes[i];
   const enum tkg_part part = tkg__part(z->tape, n);
   const tkg_row_range none = {.rows = -1};
   const tkg_row_range range = part == TKG_PART_NONE ? none : rows_of(z->tape, n, part);
+  if (range.rows < 0 || (tkg__adds_up_small(n) && runs_small(z, i))) return none;
   const bool runs = (is_list(z->tape, n) && range.rows == 1) || range.rows >= z->rules->least_rows;
   return runs ? range : none;
 }
@@ -235,7 +254,7 @@ static void add_to_group(grouping *z, int o) {
   int i = z->p->order[o];
   const tkg_node *n = &z->tape->nodes[i];
   if (z->p->storage[i] != i) return; /* a view runs nothing */
-  const tkg_row_range rows = group_rows(z, n);
+  const tkg_row_range rows = group_rows(z, i);
   const int64_t tile = tile_for(z->rules, n, tkg__part(z->tape, n));
   if (rows.rows < 0 || !joins(z, o, &rows)) {
     close_group(z, o);
@@ -254,6 +273,19 @@ static void add_to_group(grouping *z, int o) {
 
 /* ---- splitting a group ---- */
 
+/* Marks as early the codes and masks of early values alone: written behind the others they would
+ * read again what has left the cache, and never exist in tiles. */
+static void find_early_codes(grouping *z, int end) {
+  const tkg_program *p = z->p;
+  for (int o = z->first; o < end; o++) {
+    const tkg_node *m = &z->tape->nodes[p->order[o]];
+    bool early = m->dtype == TKG_CODES || m->dtype == TKG_MASK;
+    for (int k = 0; k < m->inputs; k++)
+      early = early && made_here(z, m->in[k]) && z->early[p->storage[m->in[k]]];
+    if (early) z->early[p->order[o]] = true;
+  }
+}
+
 /* Marks as early what node n needs as a whole of the group, and what that is computed from. */
 static void find_early(grouping *z, int end, const tkg_node *n) {
   const tkg_program *p = z->p;
@@ -265,6 +297,7 @@ static void find_early(grouping *z, int end, const tkg_node *n) {
     for (int k = 0; z->early[p->order[o]] && k < m->inputs; k++)
       if (made_here(z, m->in[k])) z->early[p->storage[m->in[k]]] = true;
   }
+  find_early_codes(z, end);
 }
 
 /* Whether a split makes no further value exist as a whole: the other nodes read no early value but
@@ -342,7 +375,7 @@ static void add_node(grouping *z, int o) {
     move_before(z, o);
     return;
   }
-  const tkg_row_range rows = group_rows(z, n);
+  const tkg_row_range rows = group_rows(z, z->p->order[o]);
   if (!view && z->nodes > 1 && same_rows(&rows, &z->rows) && !joins(z, o, &rows))
     split_group(z, o, n);
   add_to_group(z, o);
@@ -396,10 +429,11 @@ int tkg__tile(tkg_program *p, const bool *needed) {
   for (int o = 0; ok && o < p->order_count; o++) add_node(&z, o);
   if (ok) close_group(&z, p->order_count);
   if (ok) group_rest(&z);
-  if (ok && z.rules->small > 0) tkg__group_small(p);
-  if (ok && !p->checked) find_inside(p, needed);
+  int status = ok ? TKG_OK : tkg__fail(TKG_E_MEMORY, "tile: no memory");
+  if (!status && z.rules->small > 0) status = tkg__group_small(p);
+  if (!status && !p->checked) find_inside(p, needed);
   free(z.made);
   free(z.early);
   free(z.later);
-  return ok ? TKG_OK : tkg__fail(TKG_E_MEMORY, "tile: no memory");
+  return status;
 }
