@@ -18,6 +18,7 @@ void tkg__machine_describe(tkg_machine *out) {
     fclose(file);
   }
   snprintf(out->name, sizeof out->name, "%s %.36s", host, boot);
+  if (readlink("/proc/self/ns/net", out->network, sizeof out->network - 1) < 0) out->network[0] = 0;
   if (sched_getaffinity(0, sizeof set, set)) return;
   for (int core = 0; core < TKG_MOST_CORES; core++)
     if (CPU_ISSET_S((size_t)core, sizeof set, set)) out->cores[core / 64] |= 1ULL << core % 64;
@@ -25,6 +26,10 @@ void tkg__machine_describe(tkg_machine *out) {
 
 static bool same(const tkg_machine *a, const tkg_machine *b) {
   return strncmp(a->name, b->name, sizeof a->name) == 0;
+}
+
+static bool same_network(const tkg_machine *a, const tkg_machine *b) {
+  return same(a, b) && strncmp(a->network, b->network, sizeof a->network) == 0;
 }
 
 static bool has(const tkg_machine *m, int core) { return m->cores[core / 64] >> core % 64 & 1; }
@@ -46,9 +51,9 @@ tkg_sharing tkg__machine_sharing(const tkg_machine *of, int size, int rank) {
   tkg_sharing s = {0};
   for (int r = 0; r < size; r++) {
     bool first = true;
-    for (int q = 0; q < r && first; q++) first = !same(&of[q], &of[r]);
+    for (int q = 0; q < r && first; q++) first = !same_network(&of[q], &of[r]);
     s.machines += first;
-    if (!same(&of[r], &of[rank])) continue;
+    if (!same_network(&of[r], &of[rank])) continue;
     s.local_size++;
     s.local_rank += r < rank;
   }

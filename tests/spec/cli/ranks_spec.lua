@@ -1,6 +1,7 @@
 -- mpirun -n P tinykg: ranks share evaluations, rank 0 alone writes and prints, and a rank that dies
 -- ends them all. That all recipes train the same bits: tests/spec/recipes/ranks_spec.lua.
 local fixtures = require 'tests.support.fixtures'
+local hosts = require 'tests.support.hosts'
 local json = require 'tinykg.base.json'
 local mpi = require 'tests.support.mpi'
 local runs = require 'tests.support.runs'
@@ -114,6 +115,38 @@ describe('mpirun', function()
     shell.gives(0, './tinykg run recipes/kgcn.lua --quiet --data ' .. data .. LONG .. epochs ..
       ' --out ' .. whole)
     runs.same(whole, out, false)
+  end)
+
+  describe('of two machines', function()
+    local there
+    setup(function() there = hosts.new() end)
+    teardown(hosts.remove)
+
+    it('gives the same bits', function()
+      if not there then return pending 'no network namespaces (root, ip), or no Open MPI' end
+      local more = '--set epochs=2 --set batch_size=256 --set eval_every=1 --bits 2'
+      local alone, out = train('kgcn', 1, more), dir .. '/hosts'
+      shell.gives(0, hosts.tinykg(('run recipes/kgcn.lua --quiet --data %s %s --out %s'):format(
+        data, more, out)))
+      runs.same(alone, out, false)
+      shell.gives(0, hosts.tinykg "-e 'print(select(2, tk.ranks()))'", '2 ranks on 2 machines')
+    end)
+
+    it('ends soon on both when the network between them is gone', function()
+      if not there then return pending 'no network namespaces (root, ip), or no Open MPI' end
+      local out = dir .. '/unplugged'
+      local code, text = shell.sh((([[set -m; log=OUT/log.jsonl; COMMAND >OUT.txt 2>&1 & pid=$!
+        while [ $(cat $log 2>/dev/null | wc -l) -lt 2 ] && kill -0 $pid; do sleep 0.02; done
+        PULL; before=$(date +%s)
+        while pgrep -f '[m]ain.lua run .*OUT' >/dev/null && [ $(($(date +%s) - before)) -lt 30 ]
+        do sleep 0.1; done
+        echo "seconds: $(($(date +%s) - before))"; sleep 1; kill -9 -$pid; cat OUT.txt]]):gsub(
+        '%u%u%u+', {OUT = out, PULL = hosts.pull(), COMMAND = hosts.tinykg('run kgcn --data ' ..
+                    data .. LONG .. ' --set epochs=4000 --out ' .. out)})))
+      assert.equal(0, code)
+      assert.is_true(tonumber(text:match 'seconds: (%d+)') <= MOST_SECONDS, text)
+      assert.matches('tinykg: rank 1 is gone', text)
+    end)
   end)
 
   it('has one message of what is wrong', function()
