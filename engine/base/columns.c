@@ -34,8 +34,7 @@ static int fetch(const tkg_tensor *tensor, const rows *r, int64_t first, int64_t
   const int64_t bytes = n * r->own * (int64_t)sizeof(float);
   int status = engine->backend->read(r->mine, (const float *)tensor->data + first * r->own, bytes);
   if (status) return status;
-  if (engine->collective)
-    return tkg__all_gather_equal(engine->collective, r->mine, r->all, bytes);
+  if (engine->collective) return tkg__all_gather_equal(engine->collective, r->mine, r->all, bytes);
   memset(r->all, 0, (size_t)(bytes * engine->ranks)); /* ranks that are only planned for */
   memcpy(r->all, r->mine, (size_t)bytes);
   return TKG_OK;
@@ -52,7 +51,8 @@ int tkg__read_columns(const tkg_tensor *tensor, float *to, int64_t first, int64_
   int status = begin(tensor, &r);
   const int64_t end = (first + count + r.cols - 1) / r.cols;
   for (int64_t row = first / r.cols; row < end && count > 0 && !status; row += r.count) {
-    const int64_t n = smaller(r.count, end - row), last = smaller(first + count, (row + n) * r.cols);
+    const int64_t n = smaller(r.count, end - row),
+                  last = smaller(first + count, (row + n) * r.cols);
     status = fetch(tensor, &r, row, n);
     int64_t at = row * r.cols > first ? row * r.cols : first;
     for (; at < last && !status; at++) to[at - first] = element(&r, n, at - row * r.cols);

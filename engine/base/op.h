@@ -141,10 +141,10 @@ int tkg__row_parts(const tkg_node *n, const tkg_node *const *in);
 int tkg__parts_of(int64_t rows);
 int64_t tkg__part_begin(int64_t rows, int parts, int part);
 
-/* The rows that a sum goes over or a tile is of: all of a value, or those that this rank has. A rank
- * has whole parts, so that its partial sums are those of a run without ranks. tkg__row_range is
- * that of a matrix; tkg__parts_in gives the number of parts and tkg__part_row the first row of part
- * 0..parts, counted from the first that the rank has. */
+/* The rows that a sum goes over or a tile is of: all of a value, or those that this rank has. A
+ * rank has whole parts, so that its partial sums are those of a run without ranks. tkg__row_range
+ * is that of a matrix; tkg__parts_in gives the number of parts and tkg__part_row the first row of
+ * part 0..parts, counted from the first that the rank has. */
 typedef struct tkg_row_range {
   int64_t first, rows, whole; /* whole 0: there are no ranks */
 } tkg_row_range;

@@ -353,8 +353,7 @@ int tkg_tensor_set_bits(tkg_tensor *tensor, int bits, int number) {
 }
 
 int tkg__divide_tensor(tkg_tensor *tensor, bool divided) {
-  return divided == tensor->divided ? TKG_OK
-                                    : change_memory(tensor, tensor->shape.dtype, divided);
+  return divided == tensor->divided ? TKG_OK : change_memory(tensor, tensor->shape.dtype, divided);
 }
 
 int tkg_tensor_is_divided(const tkg_tensor *tensor) {

@@ -4,9 +4,9 @@
  * Tables of embeddings lie by columns, with their gradients and moments. So do sums over the edges
  * of a graph, gathers and scatters, which treat all columns alike: they exchange nothing. Products
  * with weights, norms, dropout and codes take whole rows: they run by rows. Elementwise ops run as
- * their readers and inputs lie. What is small, or of an op about which nothing is known, is computed
- * by every rank as a whole. A value is exchanged where a reader needs it in another way, once within
- * forward and once within backward.
+ * their readers and inputs lie. What is small, or of an op about which nothing is known, is
+ * computed by every rank as a whole. A value is exchanged where a reader needs it in another way,
+ * once within forward and once within backward.
  *
  * Whatever the number of ranks, each number is computed by the same operations in the same order,
  * so results are the same bits. */
@@ -225,7 +225,8 @@ static void divide_rows(const spread *s, tkg_node *n) {
 /* A new node that has the numbers of old value v in another shape. */
 static tkg_node like(const spread *s, int v, int op, int from) {
   const tkg_node *old = node_of(s, v);
-  tkg_node n = {.op = (uint8_t)op, .rank = old->rank, .inputs = 1, .bits = old->bits, .nth = old->nth};
+  tkg_node n = {
+      .op = (uint8_t)op, .rank = old->rank, .inputs = 1, .bits = old->bits, .nth = old->nth};
   n.dtype = s->fresh->nodes[from].dtype;
   n.in[0] = from;
   memcpy(n.shape, old->shape, sizeof n.shape);
@@ -278,8 +279,8 @@ static int value_in(spread *s, int v, int placement) {
   int from = *place(s, v, home);
   if (node_of(s, v)->dtype == TKG_CODES) from = decode(s, v);
   if (from < 0) return -1;
-  *known = home == TKG_WHOLE ? emit_part(s, v, from, placement)
-                             : emit_exchange(s, v, from, placement);
+  *known =
+      home == TKG_WHOLE ? emit_part(s, v, from, placement) : emit_exchange(s, v, from, placement);
   return *known;
 }
 
@@ -401,7 +402,8 @@ static bool reads_divided(const tkg_tape *tape) {
 }
 
 int tkg__spread(tkg_program *p) {
-  spread s = {.p = p, .old = p->tape, .rank = p->tape->engine->rank, .size = p->tape->engine->ranks};
+  spread s = {
+      .p = p, .old = p->tape, .rank = p->tape->engine->rank, .size = p->tape->engine->ranks};
   if (s.size < 2 || !reads_divided(p->tape)) return TKG_OK;
   int forward = 0, arrived = 0, status = tkg_tape_create(p->tape->engine, &s.fresh);
   if (!status && !allocate(&s)) status = tkg__fail(TKG_E_MEMORY, "spread: no memory");
@@ -426,8 +428,7 @@ void tkg__take_own_rows(tkg_program *p) {
     if (n->whole_rows == 0) continue;
     n->first_row = tkg__first_row(n->whole_rows, rank, size);
     n->shape[0] = tkg__first_row(n->whole_rows, rank + 1, size) - n->first_row;
-    if (n->op == TKG_OP_NARROW && p->tape->nodes[n->in[0]].whole_rows == 0)
-      n->i[1] = n->first_row;
+    if (n->op == TKG_OP_NARROW && p->tape->nodes[n->in[0]].whole_rows == 0) n->i[1] = n->first_row;
   }
   for (int g = 0; g < p->group_count && size > 1; g++) {
     tkg_group *group = &p->groups[g];

@@ -4,9 +4,9 @@
 
 #include "program.h"
 
-/* Rewrites the program for the ranks of its engine; with one rank, or without a divided tensor, it changes nothing. Values that
- * are dealt by rows have those of rank 0, so that all ranks plan the same order of nodes, until
- * tkg__take_own_rows. Returns a status. */
+/* Rewrites the program for the ranks of its engine; with one rank, or without a divided tensor, it
+ * changes nothing. Values that are dealt by rows have those of rank 0, so that all ranks plan the
+ * same order of nodes, until tkg__take_own_rows. Returns a status. */
 int tkg__spread(tkg_program *p);
 
 /* Gives the values that are dealt by rows, and groups of them, the rows of this rank. */

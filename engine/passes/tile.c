@@ -230,8 +230,8 @@ static bool joins(const grouping *z, int o, const tkg_row_range *rows) {
   return joins;
 }
 
-/* The rows of node i if it can run in a group, else -1 of them. What adds up in an order of its own in
- * a small group does so wherever it runs. */
+/* The rows of node i if it can run in a group, else -1 of them. What adds up in an order of its own
+ * in a small group does so wherever it runs. */
 static tkg_row_range group_rows(const grouping *z, int i) {
   const tkg_node *n = &z->tape->nodes[i];
   const enum tkg_part part = tkg__part(z->tape, n);

@@ -108,8 +108,7 @@ static int begin_piece(const exchange *e, int k, tkg_exchange **out) {
   if (to_columns)
     part(e->from + bytes_of_rows(e->x, own.first), own.blocks, own.rows, 4 * tkg__cols(e->n),
          e->ranks);
-  for (int i = 0; i < e->ranks; i++)
-    e->parts[i] = part_with(e, &own, k, (e->rank + i) % e->ranks);
+  for (int i = 0; i < e->ranks; i++) e->parts[i] = part_with(e, &own, k, (e->rank + i) % e->ranks);
   const tkg_part *mine = &e->parts[0];
   memcpy(mine->receive, mine->send, (size_t)mine->receive_bytes);
   return tkg__exchange_begin(e->engine->collective, gathers ? TKG_ALL_GATHER : TKG_ALL_TO_ALL,
