@@ -42,7 +42,8 @@ end
 --- the nearest, itself among them (117, 136-166). Constants.
 function MCCLK:begin_epoch()
   for k, rows in ipairs{self.entities.weight, function() return select(2, self:by_graph()) end} do
-    if self.alike[k] then self.alike[k]:free() end
+    local old = self.alike[k]
+    if old then old.weights:free() old:free() end
     local near, cosines = tk.graph.nearest(rows, self.most - 1)
     self.alike[k] = near:weighted(cosines)
   end

@@ -127,6 +127,14 @@ end
 
 -- ---- both directions, loops ----
 
+--- Edges e, as many relations and between the same nodes as g's.
+local function between(g, e)
+  if not g.relation_count then e.relations = nil end
+  e.nodes, e.tail_nodes, e.first_user = g.nodes, g.tail_nodes, g.first_user
+  e.relation_count = g.relation_count
+  return e
+end
+
 --- The edges without those from a node to itself.
 local function loopless(g)
   local e = edges(g.n, g.weights)
@@ -136,16 +144,42 @@ local function loopless(g)
           g.weights and g.weights[i])
     end
   end
-  if not g.relation_count then e.relations = nil end
-  e.nodes, e.tail_nodes, e.first_user = g.nodes, g.tail_nodes, g.first_user
-  e.relation_count = g.relation_count
-  return e
+  return between(g, e)
 end
 
---- Adds edges, and releases those given: `undirected` each edge back under the same relation,
---- right behind it; `inverse` each edge back under relation id + relations; `self_loops` each node
---- to itself under an id of its own, the last; `self_loops = false` leaves out the given ones.
-function build.extended(g, o)
+--- The numbers of the edges in the order of their heads. ---@return ffi.cdata* int32 [g.n]
+local function by_head(g)
+  local place, order = arrays.ints(g.nodes + 1), arrays.ints(g.n)
+  for i = 0, g.n - 1 do place[g.heads[i] + 1] = place[g.heads[i] + 1] + 1 end
+  for h = 1, g.nodes do place[h] = place[h] + place[h - 1] end
+  for i = 0, g.n - 1 do
+    local h = g.heads[i]
+    order[place[h]], place[h] = i, place[h] + 1
+  end
+  arrays.free(place)
+  return order
+end
+
+--- Of the edges from one head to one tail only that of the lowest relation id. Releases g.
+local function singled(g)
+  local e, order, last = edges(g.n), by_head(g), arrays.ints(g.tail_nodes, -1)
+  for k = 0, g.n - 1 do
+    local i = order[k]
+    local h, t, r = g.heads[i], g.tails[i], g.relation_count and g.relations[i] or 0
+    local same = last[t]
+    if same >= 0 and e.heads[same] == h then
+      e.relations[same] = math.min(e.relations[same], r)
+    else
+      last[t] = e.n
+      add(e, h, r, t)
+    end
+  end
+  arrays.free(order, last)
+  build.release(g)
+  return between(g, e)
+end
+
+local function both_ways(g, o)
   local back, relations = o.undirected or o.inverse, g.relation_count
   local loops = o.self_loops
   if loops ~= nil and type(loops) ~= 'boolean' and loops ~= 'given' then
@@ -182,6 +216,15 @@ function build.extended(g, o)
   e.relation_count = total
   build.release(g)
   return e
+end
+
+--- Adds edges, and releases those given: `undirected` each edge back under the same relation,
+--- right behind it; `inverse` each edge back under relation id + relations; `self_loops` each node
+--- to itself under an id of its own, the last; `self_loops = false` leaves out the given ones;
+--- `single` then leaves out parallel edges.
+function build.extended(g, o)
+  g = both_ways(g, o)
+  return o.single and singled(g) or g
 end
 
 -- ---- packing ----

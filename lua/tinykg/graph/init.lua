@@ -430,7 +430,7 @@ local function rows_of(data)
 end
 
 local function from_data(data, o)
-  runtime.options('graph', o, 'of merged undirected inverse self_loops one_way')
+  runtime.options('graph', o, 'of merged undirected inverse self_loops single one_way')
   o = o or {}
   local of = o.of or 'kg'
   if not KINDS[of] then
@@ -467,6 +467,7 @@ end
 ---   self_loops  true: each node to itself, under the last relation id; 'given' (default): those
 ---               that are given; false: none, so that values summed over the graph can be saved in
 ---               few bits where they meet their neighbours' (engine/passes/bias.c)
+---   single      of the edges from one head to one tail only that of the lowest relation id
 ---   one_way     no gradient to what is aggregated, and half the memory
 --- Edges that are given twice count twice; self loops and nodes without edges are fine.
 ---
@@ -480,7 +481,8 @@ function make(o, more)
   end
   if type(o.known) == 'function' then return from_data(o, more) end
   runtime.options('graph', o,
-                  'head relation tail nodes relations n undirected inverse self_loops one_way')
+                  'head relation tail nodes relations n undirected inverse self_loops single '
+                    .. 'one_way')
   return finish(build.of_triples(o), o)
 end
 

@@ -231,13 +231,21 @@ function loader.rank_pairs(users, items, floats, score)
   return ops.cat(parts):reshape(n, -1)
 end
 
+--- The ids 0 .. n - 1. Made once: ids of each evaluation would wait for Lua's collector.
+local function all_ids(n)
+  local made = runtime.cache.all_ids or {}
+  runtime.cache.all_ids = made
+  made[n] = made[n] or tensor.ids(arrays.range(n), n)
+  return made[n]
+end
+
 --- Rows of all ids 0 .. n - 1 by a function of ids, for as many at once as fit.
 ---@param n integer ---@param floats integer numbers that rows_of makes per id
 ---@param rows_of fun(ids: Tensor): Tensor of int32 [m], [m, d]
 ---@return Tensor [n, d]
 function loader.all_rows(n, floats, rows_of)
   local parts, size = {}, math.max(1, math.floor(AT_ONCE / floats))
-  local ids = tensor.ids(arrays.range(n), n)
+  local ids = all_ids(n)
   for first = 1, n, size do
     parts[#parts + 1] = rows_of(ids:rows(first, math.min(first + size - 1, n)))
   end
