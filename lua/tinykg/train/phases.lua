@@ -187,10 +187,10 @@ end
 ---@return Phase[]
 function phases.of(recipe, model, data, o, settings)
   settle_draw(data, o)
-  local list, optimizers = {}, {}
+  local list, optimizers, with_batches = {}, {}, false
   for i, p in ipairs(declared(recipe, model, data, o)) do
     local self = setmetatable({name = p.name, loss = p.loss, steps = p.steps, o = o,
-                               every = p.every or 1, turn = p.turn, later = i > 1,
+                               every = p.every or 1, turn = p.turn, later = with_batches,
                                begin = p.begin, rows = p.rows, recipe = recipe,
                                limit = settings.steps, times = {}, buffers = {},
                                rounding = settings.rounding}, Phase)
@@ -198,6 +198,7 @@ function phases.of(recipe, model, data, o, settings)
     optimizers[p.name] = self.optimizer
     self.lr = self.optimizer.lr
     self.accumulator = o.accumulate > 1 and accumulator(model, o, self.optimizer) or nil
+    with_batches = with_batches or not (p.steps or p.rows)
     self.step = step_of.new(step_function(self, p, model, data, o), {
       optimizer = not self.accumulator and self.optimizer or nil, bits = p.bits or settings.bits,
       value_bits = not p.bits and (settings.value_bits or {})[p.name] or nil,
