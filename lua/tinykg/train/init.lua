@@ -98,7 +98,9 @@ end
 ---@return Module
 function train.build(recipe, data, o, settings)
   local outer = source_line.enter(recipe.build)
-  local model = recipe.build(data, o)
+  local given = recipe:for_build(o)
+  local model = recipe.build(data, given)
+  getmetatable(given).__index = nil -- models keep them, and look for modules in their fields
   local found = type(model) == 'table' and type(model.train) == 'function'
     and (model.loss or model.phases) and (model.score or model.rank and data.task ~= 'ctr')
   if not found then

@@ -115,6 +115,29 @@ end
 
 -- ---- making them ----
 
+--- Records a loss, and checks that it reads the weights that the data set has: of interactions, and
+--- of triples if the model has a graph of them. nil without any.
+---@return nil|fun(loss: function, model: table, batch: table): Tensor
+local function weights_reader(recipe, data)
+  local weighs = data.graph.weights
+  if not (data.train.weights or weighs) then return nil end
+  return function(loss, model, batch)
+    local read = not batch.weights
+    local seen = setmetatable({}, {__index = function(_, key)
+      if key == 'weights' then read = true end
+      return batch[key]
+    end})
+    local value = loss(model, seen)
+    local unread = not read and 'batch.weights, the weights of interactions (columns=weight:...)'
+      or weighs and data.graph.weights_due and not data.graph.weights_read
+      and 'the weights of triples (columns=triple_weight:...)'
+    if unread then
+      runtime.fail('recipe %s does not read %s: leave that column out', recipe.name, unread)
+    end
+    return value
+  end
+end
+
 --- The ids below n as rows of a data set, to be walked through.
 local function ids_below(n)
   local ids = arrays.range(n)
@@ -134,8 +157,10 @@ local function step_function(self, p, model, data, o)
   local sampler = data.task ~= 'ctr'
     and loader.sampler(data, o.negatives, o.negative_sampling, model)
   self.part = data.train
+  local weights = not self.later and weights_reader(self.recipe, data)
   return function(batch)
     batch.negatives = sampler and sampler(batch.users) or nil -- sampled by the step
+    if weights then return weights(p.loss, model, batch) end
     return p.loss(model, batch)
   end
 end
@@ -164,9 +189,10 @@ function phases.of(recipe, model, data, o, settings)
   local list, optimizers = {}, {}
   for i, p in ipairs(declared(recipe, model, data, o)) do
     local self = setmetatable({name = p.name, loss = p.loss, steps = p.steps, o = o,
-                               every = p.every or 1, turn = p.turn, begin = p.begin,
-                               rows = p.rows, recipe = recipe, limit = settings.steps, times = {},
-                               buffers = {}, rounding = settings.rounding}, Phase)
+                               every = p.every or 1, turn = p.turn, later = i > 1,
+                               begin = p.begin, rows = p.rows, recipe = recipe,
+                               limit = settings.steps, times = {}, buffers = {},
+                               rounding = settings.rounding}, Phase)
     self.optimizer = optimizer_of(recipe, p, o, optimizers)
     optimizers[p.name] = self.optimizer
     self.lr = self.optimizer.lr
