@@ -14,9 +14,11 @@ CUDA_ARCHS ?= 75 80 86 89 90 100 120
 HERE_CAP   = $(shell nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | sort -u | tr -d .)
 HERE_ARCHS = $(if $(filter file default,$(origin CUDA_ARCHS)),$(if $(HERE_CAP),CUDA_ARCHS='$(HERE_CAP)'))
 
-KERNELS      := $(sort $(wildcard kernels/cuda/*.cu))
+# Those that compile long come first, so that at the end no processor waits for one.
+LONG         := $(wildcard $(patsubst %,kernels/cuda/%.cu,tiles small elementwise aggregate softmax relation saved))
+KERNELS      := $(LONG) $(filter-out $(LONG),$(sort $(wildcard kernels/cuda/*.cu)))
 KERNEL_HEADS := $(wildcard kernels/cuda/*.h kernels/cuda/*.cuh kernels/shared/*.h engine/base/*.h engine/base/*.def engine/data/*.h)
-EMU_HEADS    := kernels/emu/emu.h kernels/emu/runtime.h
+EMU_HEADS    := kernels/emu/emu.h kernels/emu/context.h kernels/emu/runtime.h
 EMU          := emu runtime
 # Each library has copies of these; it shares nothing with the engine but the table.
 SHARED_C     := op error stamp

@@ -277,6 +277,19 @@ static void add_to_group(grouping *z, int o) {
 
 /* ---- splitting a group ---- */
 
+/* Marks as early the codes and masks of early values alone: written behind the others they would
+ * read again what has left the cache, and never exist in tiles. */
+static void find_early_codes(grouping *z, int end) {
+  const tkg_program *p = z->p;
+  for (int o = z->first; o < end; o++) {
+    const tkg_node *m = &z->tape->nodes[p->order[o]];
+    bool early = m->dtype == TKG_CODES || m->dtype == TKG_MASK;
+    for (int k = 0; k < m->inputs; k++)
+      early = early && made_here(z, m->in[k]) && z->early[p->storage[m->in[k]]];
+    if (early) z->early[p->order[o]] = true;
+  }
+}
+
 /* Marks as early what node n needs as a whole of the group, and what that is computed from. */
 static void find_early(grouping *z, int end, const tkg_node *n) {
   const tkg_program *p = z->p;
@@ -288,6 +301,7 @@ static void find_early(grouping *z, int end, const tkg_node *n) {
     for (int k = 0; z->early[p->order[o]] && k < m->inputs; k++)
       if (made_here(z, m->in[k])) z->early[p->storage[m->in[k]]] = true;
   }
+  find_early_codes(z, end);
 }
 
 /* Whether a split makes no further value exist as a whole: the other nodes read no early value but

@@ -34,6 +34,7 @@
   X(SUM)                                                                                           \
   X(CONCAT)                                                                                        \
   X(NARROW)                                                                                        \
+  X(WIDEN)                                                                                         \
   X(BROADCAST)                                                                                     \
   X(GATHER)                                                                                        \
   X(SCATTER_ADD)                                                                                   \
@@ -173,6 +174,15 @@ template <> struct tile_code<TKG_OP_NARROW> : tile_plain {
     float *out = t.out<float>(o);
     const int cols = o.cols, step = o.x.cols[0];
     tile_units(t.rows, cols, [=](int r, int c) { out[r * cols + c] = x[r * step + c]; });
+  }
+};
+
+template <> struct tile_code<TKG_OP_WIDEN> : tile_plain {
+  static __device__ __forceinline__ void run(const tile_op &o, const tile_rows &t) {
+    const uint16_t *x = t.in<uint16_t>(o, 0);
+    float *out = t.out<float>(o);
+    for (int i = (int)threadIdx.x; i < t.rows * o.cols; i += TKG_THREADS)
+      out[i] = tkg__bf16_value(x[i]);
   }
 };
 

@@ -28,11 +28,13 @@ function evaluate.prepare(model)
     C.tkg_engine_trim(runtime.engine) -- what it took and the rows below do not add up
   end
   if not model.prepare then return nil, function() end end
-  local outer, prepared, made = source_line.enter(model.prepare), nil, {}
+  local outer, prepared, made, seen = source_line.enter(model.prepare), nil, {}, {}
   step.no_grad(function()
     prepared = model:prepare()
     for _, t in pairs(tensor.is(prepared) and {prepared} or prepared or {}) do
-      if tensor.is(t) and not t.kept then made[#made + 1] = t end -- parameters stay as they are
+      if tensor.is(t) and not t.kept and not seen[t] then -- parameters stay as they are
+        made[#made + 1], seen[t] = t, true
+      end
     end
     return unpack(made)
   end)
