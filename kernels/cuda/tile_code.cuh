@@ -181,7 +181,7 @@ template <> struct tile_code<TKG_OP_WIDEN> : tile_plain {
   static __device__ __forceinline__ void run(const tile_op &o, const tile_rows &t) {
     const uint16_t *x = t.in<uint16_t>(o, 0);
     float *out = t.out<float>(o);
-    for (int i = (int)threadIdx.x; i < t.rows * o.cols; i += TKG_THREADS)
+    for (int i = tkg_thread(); i < t.rows * o.cols; i += TKG_THREADS)
       out[i] = tkg__bf16_value(x[i]);
   }
 };
