@@ -175,6 +175,12 @@ int tkg_tensor_set_group(tkg_tensor *tensor, const char *option, double value);
  * rounded to the nearest; adam's updates round at random, with noise that depends on `number`, so
  * parameters should have different ones (0 to 2^20 - 1). TKG_E_ARGUMENT or TKG_E_MEMORY. */
 int tkg_tensor_set_bits(tkg_tensor *tensor, int bits, int number);
+/* Divides a parameter that is a large table by columns among the ranks that train together
+ * (placement.h), if it can be; alone it does nothing. Reading it then needs all ranks. A status. */
+int tkg_tensor_divide(tkg_tensor *tensor);
+int tkg_tensor_is_divided(const tkg_tensor *tensor);
+/* Makes a divided tensor whole on each rank; all ranks call it. A status. */
+int tkg_tensor_join(tkg_tensor *tensor);
 /* Whether it is a large table rather than a weight: a matrix of more rows than columns and 4,096
  * elements or more. Such parameters may have 16 bits or row-wise moments. */
 int tkg_tensor_is_table(const tkg_tensor *tensor);

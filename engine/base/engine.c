@@ -23,6 +23,7 @@ int tkg_engine_create(const char *device, tkg_engine **out) {
   }
   e->references = 1;
   e->threads = e->cores = omp_get_num_procs();
+  e->ranks = 1;
   e->replays = true;
   *out = e;
   return TKG_OK;

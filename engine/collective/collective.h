@@ -41,9 +41,6 @@ int tkg__collective_local_rank(const tkg_collective *c);
 int tkg__collective_local_size(const tkg_collective *c);
 /* Threads for each rank on this machine so that no core has two: at least 1. */
 int tkg__collective_threads(const tkg_collective *c);
-/* How many ranks an engine's steps are planned for: those of tkg_engine_plan_ranks, else those that
- * there are. */
-int tkg__planned_ranks(const tkg_engine *engine);
 /* 'Open MPI 4.1.4, 4 ranks on 2 machines'; "" alone. */
 const char *tkg__collective_note(const tkg_collective *c);
 
@@ -59,6 +56,20 @@ int tkg__all_to_all(tkg_collective *c, const void *send, const int64_t *send_byt
 typedef struct tkg_exchange tkg_exchange;
 int tkg__all_to_all_begin(tkg_collective *c, const void *send, const int64_t *send_bytes,
                           void *receive, const int64_t *receive_bytes, tkg_exchange **out);
+
+/* One rank's part of an exchange: what it is sent and what is received of it. */
+typedef struct tkg_part {
+  int rank;
+  const void *send;
+  int64_t send_bytes;
+  void *receive;
+  int64_t receive_bytes;
+} tkg_part;
+
+/* The same for n parts with other ranks, whose chunks lie where they like. Bytes are counted as
+ * those of `kind`. */
+int tkg__exchange_begin(tkg_collective *c, enum tkg_collective_kind kind, const tkg_part *parts,
+                        int n, tkg_exchange **out);
 int tkg__exchange_push(tkg_exchange *exchange);
 int tkg__exchange_end(tkg_exchange *exchange);
 

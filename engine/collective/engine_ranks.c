@@ -13,6 +13,8 @@ int tkg_engine_join(tkg_engine *engine, const char *how) {
   int status = tkg__collective_join(how, &engine->collective);
   if (status) return status;
   if (engine->collective) engine->cores = tkg__collective_threads(engine->collective);
+  engine->rank = tkg__collective_rank(engine->collective);
+  engine->ranks = tkg__collective_size(engine->collective);
   return tkg_engine_set_threads(engine, 0);
 }
 
@@ -38,17 +40,16 @@ int tkg_engine_plan_ranks(tkg_engine *engine, int ranks) {
   if (ranks < 0 || ranks > TKG_MOST_PLANNED)
     return tkg__fail(TKG_E_ARGUMENT, "ranks: %d planned for, expected 0 to %d", ranks,
                      TKG_MOST_PLANNED);
+  if (ranks > 0 && engine->collective)
+    return tkg__fail(TKG_E_ARGUMENT, "ranks: this process is one of %d already", engine->ranks);
   engine->planned_ranks = ranks;
+  if (!engine->collective) engine->ranks = ranks > 0 ? ranks : 1;
   return TKG_OK;
 }
 
 int tkg_engine_planned_ranks(const tkg_engine *engine) {
   TKG__NEEDS(engine, 0);
   return engine->planned_ranks;
-}
-
-int tkg__planned_ranks(const tkg_engine *engine) {
-  return engine->planned_ranks ? engine->planned_ranks : tkg__collective_size(engine->collective);
 }
 
 const char *tkg_mpi_library(void) {

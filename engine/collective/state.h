@@ -7,15 +7,6 @@
 #include "machine.h"
 #include "transport.h"
 
-/* One rank's part of an exchange: what it is sent and what is received of it. */
-typedef struct tkg_part {
-  int rank;
-  const void *send;
-  int64_t send_bytes;
-  void *receive;
-  int64_t receive_bytes;
-} tkg_part;
-
 struct tkg_collective {
   const tkg_transport *transport;
   tkg_lifeline *lifeline; /* NULL: there could be none; the launcher alone notices a dead rank */
@@ -33,10 +24,6 @@ struct tkg_collective {
 /* Exchanges n parts with other ranks and waits until all have gone and come. Bytes are counted as
  * those of `kind`. */
 int tkg__exchange(tkg_collective *c, enum tkg_collective_kind kind, const tkg_part *parts, int n);
-
-/* The same, begun (tkg__all_to_all_begin). */
-int tkg__exchange_begin(tkg_collective *c, enum tkg_collective_kind kind, const tkg_part *parts,
-                        int n, tkg_exchange **out);
 
 /* Makes room for at least so many bytes in `scratch`. A status. */
 int tkg__reserve(tkg_collective *c, int64_t bytes);

@@ -17,6 +17,21 @@ local C = require 'tinykg.engine.lib'
 
 local evaluate = {}
 
+--- Makes parameters that are divided among ranks whole, for scores that each rank computes alone.
+---@return fun() divide again
+local function join_parameters(model)
+  local joined = {}
+  for _, p in ipairs(ranks.size() > 1 and model.parameters and model:parameters() or {}) do
+    if C.tkg_tensor_is_divided(p.kept) ~= 0 then
+      runtime.check(C.tkg_tensor_join(p.kept))
+      joined[#joined + 1] = p
+    end
+  end
+  return function()
+    for _, p in ipairs(joined) do runtime.check(C.tkg_tensor_divide(p.kept)) end
+  end
+end
+
 --- Calls model:begin_evaluation(), and computes what model:prepare() returns, the last argument of
 --- score and rank: a tensor, or a table of tensors and of other things. Returns it, and a function
 --- that frees the tensors.
@@ -28,19 +43,23 @@ function evaluate.prepare(model)
     source_line.within(begin, step.no_grad, begin, model)
     C.tkg_engine_trim(runtime.engine) -- what it took and the rows below do not add up
   end
-  if not model.prepare then return nil, function() end end
-  local outer, prepared, made = source_line.enter(model.prepare), nil, {}
+  if not model.prepare then return nil, join_parameters(model) end
+  local outer, prepared, made, seen = source_line.enter(model.prepare), nil, {}, {}
   step.no_grad(function()
     prepared = model:prepare()
     for _, t in pairs(tensor.is(prepared) and {prepared} or prepared or {}) do
-      if tensor.is(t) and not t.kept then made[#made + 1] = t end -- parameters stay as they are
+      if tensor.is(t) and not t.kept and not seen[t] then -- parameters stay as they are
+        made[#made + 1], seen[t] = t, true
+      end
     end
     return unpack(made)
   end)
   source_line.leave(outer)
   C.tkg_engine_trim(runtime.engine) -- scoring needs far less than preparing did
+  local divide = join_parameters(model)
   return prepared, function()
     for _, t in ipairs(made) do t:free() end
+    divide()
   end
 end
 

@@ -1,4 +1,5 @@
--- Every recipe trains the same bits on 1, 2 and 4 ranks of a launcher.
+-- Every recipe trains the same bits on 1, 2 and 4 ranks of a launcher. Its tables are so large that
+-- two ranks divide them; four leave tables of 16 columns whole.
 local lfs = require 'lfs'
 local fixtures = require 'tests.support.fixtures'
 local mpi = require 'tests.support.mpi'
@@ -14,10 +15,11 @@ end
 
 describe('ranks', function()
   local data
-  setup(function() data = select(2, shell.demo(300, 150)) end)
+  setup(function() data = select(2, shell.demo(2100, 2100)) end)
   teardown(fixtures.clean)
 
-  local SHORT = '--set epochs=2 --set eval_every=1 --steps 4 --data-set task=ranking --bits '
+  local SHORT = '--set epochs=2 --set eval_every=1 --set eval_users=40 --steps 4 ' ..
+    '--data-set task=ranking --bits '
 
   for _, name in ipairs(recipes()) do
     it('give the same bits, whatever their number: ' .. name, function()
@@ -25,7 +27,7 @@ describe('ranks', function()
       for _, bits in ipairs{32, 2} do
         local more = mpi.small(name) .. ' ' .. SHORT .. bits
         local alone = mpi.train(name, 1, data, more)
-        for _, n in ipairs{2, 4} do
+        for _, n in ipairs(bits == 2 and {2, 4} or {2}) do
           local out = mpi.train(name, n, data, more)
           runs.same(alone, out, false)
           assert.equal(n, runs.read(out .. '/config.json').ranks)

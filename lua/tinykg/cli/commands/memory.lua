@@ -106,6 +106,7 @@ local function print_text(recipe, data, s, found, a)
   print(('%s on %s, %s, %s%s'):format(recipe.name, tostring(data), tk.device(),
                                       format.count(tk.threads(), 'thread'),
                                       s.ranks and (', one of %d ranks'):format(s.ranks) or ''))
+  for _, warning in ipairs(data.warnings or {}) do format.print('note: ' .. warning) end
   print()
   print(memory_table.in_all(found.widths, found.exact))
   print()

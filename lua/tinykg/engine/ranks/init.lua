@@ -106,17 +106,18 @@ function ranks.only_first(fn, ...)
   if ranks.is_first() then return fn(...) end
 end
 
---- Sets a tensor's numbers to those that it has on rank 0.
+--- Sets a tensor's numbers to those of another one of the same shape that rank 0 has.
 ---@param t Tensor with memory of its own
-function ranks.share(t)
+---@param from? Tensor rank 0's; t itself by default, if each rank has all of it
+function ranks.share(t, from)
   if ranks.size() == 1 then return end
   local n, most = t:count(), 2 ^ 22
   local values = ffi.new('int32_t[?]', math.min(n, most))
   for at = 0, n - 1, most do
     local count = math.min(most, n - at)
-    if ranks.is_first() then check(C.tkg_tensor_read(t.kept, values, at, count)) end
+    if ranks.is_first() then check(C.tkg_tensor_read((from or t).kept, values, at, count)) end
     check(C.tkg_collective_broadcast(runtime.engine, values, 4 * count, 0))
-    if not ranks.is_first() then check(C.tkg_tensor_write(t.kept, values, at, count)) end
+    if from or not ranks.is_first() then check(C.tkg_tensor_write(t.kept, values, at, count)) end
   end
 end
 

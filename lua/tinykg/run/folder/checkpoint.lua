@@ -187,7 +187,6 @@ end
 ---  checkpoint.baseline
 ---@return boolean written
 function checkpoint.write(path, run, baseline)
-  if not ranks.is_first() then return false end
   local tensors, scalars, gone, graph = held_since(run.model, baseline)
   if graph and run.at.phase > 0 then return false end
   local all = {}
@@ -198,7 +197,7 @@ function checkpoint.write(path, run, baseline)
   must(store.write(written, all, {
     format = FORMAT, recipe = run.recipe.name, state = json.encode(state_of(run, scalars, gone))},
     {links = false}))
-  rotate(path, written)
+  ranks.only_first(rotate, path, written)
   return true
 end
 
