@@ -31,9 +31,9 @@ ifneq ($(NVCC),)
   CUDA_LIB   := $(wildcard $(patsubst %/bin/,%/lib64,$(dir $(realpath $(NVCC)))))
 endif
 # -fmad=false: one rounding per operation, as on the CPU, so that codes and noise are the same bits. A
-# kernel that spills registers does not compile, but for CUB's and the interpreter of tiles.
+# kernel that spills registers does not compile, but for CUB's.
 NVCC_FLAGS = -std=c++17 -O3 -fmad=false -Iengine -Ikernels $(if $(WERROR),-Werror all-warnings) \
-  $(if $(filter kernels/cuda/radix_sort.cu kernels/cuda/tiles.cu,$<),,-Xptxas -warn-spills) -Xcompiler -fPIC,-fvisibility=hidden,-Wall,-Wextra \
+  $(if $(filter kernels/cuda/radix_sort.cu,$<),,-Xptxas -warn-spills) -Xcompiler -fPIC,-fvisibility=hidden,-Wall,-Wextra \
   $(foreach a,$(ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) \
   -gencode arch=compute_$(lastword $(ARCHS)),code=compute_$(lastword $(ARCHS))
 CUDA_OBJS  := $(KERNELS:kernels/cuda/%.cu=$(BUILD)/cuda/%.o) $(SHARED_C:%=$(BUILD)/shared/%.o)
