@@ -34,7 +34,7 @@ struct tkg_engine {
   bool tf32;    /* matrix products may use it, on devices that have it */
   bool replays; /* tkg_engine_set_replay */
   int64_t live[TKG_KIND_COUNT], peak[TKG_KIND_COUNT], peak_total;
-  int rank, ranks; /* this process's number, and of how many that train together; 0 of 1 */
+  int rank, ranks;         /* this process's number, and of how many that train together; 0 of 1 */
   int blocks, peak_blocks; /* tensors of TKG_BLOCK bytes or more */
   /* Values of the step that runs. Outputs are in tensors of their own when a run ends, so all steps
    * share this memory. */
