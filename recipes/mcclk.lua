@@ -42,7 +42,8 @@ end
 --- the nearest, itself among them (117, 136-166). Constants.
 function MCCLK:begin_epoch()
   for k, rows in ipairs{self.entities.weight, function() return select(2, self:by_graph()) end} do
-    if self.alike[k] then self.alike[k]:free() end
+    local old = self.alike[k]
+    if old then old.weights:free() old:free() end
     local near, cosines = tk.graph.nearest(rows, self.most - 1)
     self.alike[k] = near:weighted(cosines)
   end
@@ -84,7 +85,7 @@ function MCCLK:loss(batch)
   local contrast = self:contrast(self.spaces[1], i:narrow(2, d + 1, d), item)
     + self:contrast(self.spaces[2], self.entities(batch.items), item, true)
     + self:contrast(self.spaces[3], self.users(batch.users), u:narrow(2, d + 1, d), true)
-  return tk.loss.bce(tk.dot(u, i), batch.labels) + contrast * self.o.ssl_weight
+  return tk.loss.bce(tk.dot(u, i), batch.labels, batch.weights) + contrast * self.o.ssl_weight
     + tk.loss.l2(u, i) * (self.o.l2 / u:size(1))
 end
 

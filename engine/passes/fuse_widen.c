@@ -14,9 +14,20 @@ static void narrow_first(const tkg_tape *tape, tkg_node *n) {
   n->in[0] = widened->in[0];
 }
 
-/* Whether the node is a whole parameter, widened. */
-static bool is_widened(const tkg_tape *tape, const tkg_node *n) {
-  return n->op == TKG_OP_WIDEN && tkg__count(n) == tkg__count(&tape->nodes[n->in[0]]);
+/* Whether the rows that a node reads of its table are found along the edges of a graph, which has
+ * no tail beyond the rows that were recorded. */
+static bool reads_by_edges(const tkg_node *n) {
+  return n->op == TKG_OP_AGGREGATE || n->op == TKG_OP_AGGREGATE_ROWS ||
+         n->op == TKG_OP_AGGREGATE_MUL || n->op == TKG_OP_AGGREGATE_MUL_ROWS;
+}
+
+/* Whether table t of node n is a parameter, widened: all of it or, where rows are found along
+ * edges, its first rows. */
+static bool is_widened(const tkg_tape *tape, const tkg_node *n, const tkg_node *t) {
+  if (t->op != TKG_OP_WIDEN) return false;
+  const tkg_node *whole = &tape->nodes[t->in[0]];
+  if (tkg__count(t) == tkg__count(whole)) return true;
+  return reads_by_edges(n) && t->i[0] == 0 && tkg__cols(t) == tkg__cols(whole);
 }
 
 void tkg__fuse_widen(const tkg_program *p) {
@@ -24,7 +35,7 @@ void tkg__fuse_widen(const tkg_program *p) {
   for (int i = 0; i < tape->n; i++) {
     tkg_node *n = &tape->nodes[i];
     int32_t *table = &n->in[n->op == TKG_OP_GATHER ? 0 : 1];
-    if (tkg__op_is(n->op, TKG_HALVES) && is_widened(tape, &tape->nodes[*table]))
+    if (tkg__op_is(n->op, TKG_HALVES) && is_widened(tape, n, &tape->nodes[*table]))
       *table = tape->nodes[*table].in[0];
     if (n->inputs == 1) narrow_first(tape, n);
   }

@@ -33,12 +33,14 @@
   X(SUM)                                                                                           \
   X(CONCAT)                                                                                        \
   X(NARROW)                                                                                        \
+  X(WIDEN)                                                                                         \
   X(BROADCAST)                                                                                     \
   X(GATHER)                                                                                        \
   X(SCATTER_ADD)                                                                                   \
   X(ROW_NORM)                                                                                      \
-  X(NORMALIZE) X(NORMALIZE_GRAD) X(SOFTMAX) X(SOFTMAX_GRAD) X(LOG_SOFTMAX) X(LOG_SOFTMAX_GRAD)     \
-      X(ENCODE) X(DECODE) X(SIGN_MASK)
+  X(NORMALIZE)                                                                                     \
+  X(NORMALIZE_GRAD)                                                                                \
+  X(SOFTMAX) X(SOFTMAX_GRAD) X(LOG_SOFTMAX) X(LOG_SOFTMAX_GRAD) X(ENCODE) X(DECODE) X(SIGN_MASK)
 
 /* ---- products and sums ---- */
 
@@ -114,7 +116,7 @@ template <> struct tile_code<TKG_OP_SUM> : tile_plain {
 /* Units of T in rows of a tile; f(row, unit). */
 template <class F>
 static __device__ __forceinline__ void tile_units(int rows, int units, const F &f) {
-  for (int i = (int)threadIdx.x; i < rows * units; i += TKG_THREADS) f(i / units, i % units);
+  for (int i = tkg_thread(); i < rows * units; i += TKG_THREADS) f(i / units, i % units);
 }
 
 template <> struct tile_code<TKG_OP_CONCAT> : tile_plain {
@@ -129,7 +131,7 @@ template <> struct tile_code<TKG_OP_CONCAT> : tile_plain {
     for (int k = 0; k < o.inputs; k++) {
       const float *x = t.in<float>(o, k);
       const uint32_t cols = (uint32_t)o.x.cols[k], n = (uint32_t)t.rows * cols;
-      for (uint32_t i = threadIdx.x; i < n; i += TKG_THREADS)
+      for (uint32_t i = (uint32_t)tkg_thread(); i < n; i += TKG_THREADS)
         out[(int64_t)(i / cols) * o.cols + i % cols] = x[i];
       out += cols;
     }
@@ -147,6 +149,15 @@ template <> struct tile_code<TKG_OP_NARROW> : tile_plain {
     float *out = t.out<float>(o);
     const int cols = o.cols, step = o.x.cols[0];
     tile_units(t.rows, cols, [=](int r, int c) { out[r * cols + c] = x[r * step + c]; });
+  }
+};
+
+template <> struct tile_code<TKG_OP_WIDEN> : tile_plain {
+  static __device__ __forceinline__ void run(const tile_op &o, const tile_rows &t) {
+    const uint16_t *x = t.in<uint16_t>(o, 0);
+    float *out = t.out<float>(o);
+    for (int i = (int)threadIdx.x; i < t.rows * o.cols; i += TKG_THREADS)
+      out[i] = tkg__bf16_value(x[i]);
   }
 };
 

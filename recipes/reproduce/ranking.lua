@@ -24,5 +24,10 @@ study{
     {name = 'kgat', recipe = 'kgat', seconds = 60,
      settings = 'lr=5e-3 epochs=6 eval_every=2 kg_batch_size=8192'},
     {name = 'kgin', recipe = 'kgin', settings = 'lr=2e-3 epochs=5 eval_every=5', seconds = 60},
+    {name = 'kgcl', recipe = 'kgcl', seconds = 90,
+     settings = 'lr=5e-3 batch_size=1024 epochs=12 eval_every=4'},
+    {name = 'kgrec', recipe = 'kgrec', settings = 'lr=2e-3 epochs=6 eval_every=6', seconds = 60},
+    {name = 'mcclk', recipe = 'mcclk', seconds = 120,
+     settings = 'batch_size=1024 epochs=4 eval_every=4'},
   },
 }

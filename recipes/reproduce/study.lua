@@ -6,7 +6,9 @@
 --     [--out DIR] [--plan]
 -- It prints how many runs are missing and how long they will take (--plan: no more than that),
 -- makes them, each a process with one thread and a folder of its own, and prints Markdown tables.
--- Runs that are there are not made again; one that was stopped goes on.
+-- Runs that are there are not made again; one that was stopped goes on. Rows and columns without a
+-- run are left out; a mean over fewer seeds than asked for says over how many. all.lua makes
+-- several studies.
 local atomic_file = require 'tinykg.base.atomic_file'
 local format = require 'tinykg.base.format'
 local json = require 'tinykg.base.json'
@@ -128,14 +130,17 @@ local function missing(study, o, entries)
   return list, seconds, total
 end
 
+--- How long so many seconds of runs take at `jobs` runs at a time, in words.
+local function duration(seconds, jobs)
+  local hours = seconds / tonumber(jobs) / 3600
+  return hours < 1 and format.count(math.ceil(hours * 60), 'minute') or ('%.1f hours'):format(hours)
+end
+
 local function run_all(study, o, entries)
   local list, seconds, total = missing(study, o, entries)
-  local hours = seconds / tonumber(o.jobs) / 3600
-  local takes = hours < 1 and format.count(math.ceil(hours * 60), 'minute')
-    or ('%.1f hours'):format(hours)
   io.stderr:write(format.line(
     ('%s: %s, %d missing, %s at a time in %s; about %s on quiet cores'):format(study.title,
-      format.count(total, 'run'), #list, o.jobs, o.out, takes)), '\n')
+      format.count(total, 'run'), #list, o.jobs, o.out, duration(seconds, o.jobs))), '\n')
   if o.plan or #list == 0 then return end
   must(atomic_file.mkdirs(o.out))
   local path = o.out .. '/commands'
@@ -145,7 +150,7 @@ end
 
 -- ---- tables ----
 
---- Mean and deviation of a metric over the runs that are there; nil if none is.
+--- Mean and deviation of a metric over the runs that are there, and their number; nil if none is.
 local function statistics(o, entry, bits, metric)
   local values, mean, square = {}, 0, 0
   for _, seed in ipairs(split(o.seeds)) do
@@ -155,13 +160,14 @@ local function statistics(o, entry, bits, metric)
   if #values == 0 then return nil end
   for _, x in ipairs(values) do mean = mean + x / #values end
   for _, x in ipairs(values) do square = square + (x - mean) ^ 2 end
-  return mean, #values > 1 and math.sqrt(square / (#values - 1)) or nil
+  return mean, #values > 1 and math.sqrt(square / (#values - 1)) or nil, #values
 end
 
 local function metric_cell(o, entry, bits, metric)
-  local mean, deviation = statistics(o, entry, bits, metric)
-  if not mean then return 'missing' end
-  return deviation and ('%.4f +- %.4f'):format(mean, deviation) or ('%.4f'):format(mean)
+  local mean, deviation, runs = statistics(o, entry, bits, metric)
+  if not mean then return nil end
+  return (deviation and ('%.4f +- %.4f'):format(mean, deviation) or ('%.4f'):format(mean))
+    .. (runs < #split(o.seeds) and (' (%d)'):format(runs) or '')
 end
 
 local function kept_cell(o, entry, bits)
@@ -172,54 +178,113 @@ local function kept_cell(o, entry, bits)
         s.kept.reference_bytes / math.max(s.kept.stored_bytes, 1))
     end
   end
-  return 'missing'
 end
 
---- Prints a table: one row per entry; a column of what is published, if there is any, and one per
---- width.
-local function print_table(o, entries, title, published, cell)
-  local widths, any = split(o.bits), false
+--- The widths, of all, at which any entry has a cell.
+local function widths_with(o, entries, cell)
+  local list = {}
+  for _, bits in ipairs(split(o.bits)) do
+    local found = false
+    for _, entry in ipairs(entries) do found = found or cell(o, entry, bits) ~= nil end
+    if found then list[#list + 1] = bits end
+  end
+  return list
+end
+
+--- Adds a table to `lines`: one row per entry that has a run; a column of what is published, if
+--- there is any, and one per width.
+local function add_table(lines, o, entries, title, published, cell)
+  local widths, any = widths_with(o, entries, cell), false
   for _, entry in ipairs(entries) do any = any or published(entry) ~= nil end
-  print(('\n| %s |%s %s bits |'):format(title, any and ' published |' or '',
-    table.concat(widths, ' bits | ')))
-  print('|---' .. ('|---'):rep(#widths + (any and 1 or 0)) .. '|')
+  lines[#lines + 1] = ('\n| %s |%s %s bits |'):format(title, any and ' published |' or '',
+    table.concat(widths, ' bits | '))
+  lines[#lines + 1] = '|---' .. ('|---'):rep(#widths + (any and 1 or 0)) .. '|'
   for _, entry in ipairs(entries) do
-    local cells = {entry.name}
+    local cells, found = {entry.name}, false
     if any then cells[2] = published(entry) or '' end
-    for _, bits in ipairs(widths) do cells[#cells + 1] = cell(o, entry, bits) end
-    print('| ' .. table.concat(cells, ' | ') .. ' |')
+    for _, bits in ipairs(widths) do
+      local text = cell(o, entry, bits)
+      cells[#cells + 1], found = text or '', found or text ~= nil
+    end
+    if found then lines[#lines + 1] = '| ' .. table.concat(cells, ' | ') .. ' |' end
   end
 end
 
---- Says which published figures are not reached at the first width, and by how much.
-local function print_reached(o, entries, metrics)
+--- Adds which published figures are not reached at the first width, and by how much.
+local function add_reached(lines, o, entries, metrics)
   local bits = split(o.bits)[1]
   for _, entry in ipairs(entries) do
     for _, metric in ipairs(metrics) do
       local published = (entry.published or {})[metric]
       local mean = published and statistics(o, entry, bits, metric)
       if mean then
-        print(('\n%s, %s at %s bits: %+.1f %% of the published %.4f (%s)%s'):format(entry.name,
-          metric, bits, 100 * (mean / published - 1), published, entry.source,
-          mean < REACHED * published and '; not reached' or ''))
+        lines[#lines + 1] =
+          ('\n%s, %s at %s bits: %+.1f %% of the published %.4f (%s)%s'):format(entry.name, metric,
+            bits, 100 * (mean / published - 1), published, entry.source,
+            mean < REACHED * published and '; not reached' or '')
       end
     end
   end
 end
 
---- Runs a study by the words of the command line.
----@param study Study
-return function(study)
-  local o = options(study, arg)
-  local entries = chosen(study, o)
-  run_all(study, o, entries)
-  if o.plan then return end
+--- The tables of the runs that are there.
+local function tables_of(study, o, entries)
+  local lines = {}
   for _, metric in ipairs(study.metrics) do
-    print_table(o, entries, metric, function(entry)
+    add_table(lines, o, entries, metric, function(entry)
       local figure = (entry.published or {})[metric]
       return figure and ('%.4f'):format(figure)
     end, function(_, entry, bits) return metric_cell(o, entry, bits, metric) end)
   end
-  print_table(o, entries, 'kept for backward (below op-by-op)', function() end, kept_cell)
-  print_reached(o, entries, study.metrics)
+  add_table(lines, o, entries, 'kept for backward (below op-by-op)', function() end, kept_cell)
+  add_reached(lines, o, entries, study.metrics)
+  return table.concat(lines, '\n')
 end
+
+-- ---- the module ----
+
+local module, described = {duration = duration}, nil
+
+--- What a file that calls this module describes, without running it.
+---@param path string ---@return Study
+function module.described(path)
+  described = true
+  local ok, message = pcall(dofile, path)
+  local study = described
+  described = nil
+  if not ok then error(message, 0) end
+  return study
+end
+
+---@class PreparedStudy
+---@field missing fun(): number, number missing runs; seconds that they take one after the other
+---@field run fun() makes them
+---@field tables fun(): string Markdown
+
+--- A study with its options given. ---@param study Study
+---@param words string[] as on a command line
+---@return PreparedStudy
+function module.prepare(study, words)
+  local o = options(study, words)
+  local entries = chosen(study, o)
+  return {
+    options = o,
+    missing = function()
+      local list, seconds = missing(study, o, entries)
+      return #list, seconds
+    end,
+    run = function() run_all(study, o, entries) end,
+    tables = function() return tables_of(study, o, entries) end,
+  }
+end
+
+--- Runs a study by the words of the command line.
+return setmetatable(module, {__call = function(_, study)
+  if described then
+    described = study
+    return
+  end
+  local prepared = module.prepare(study, arg)
+  prepared.run()
+  if not prepared.options.plan then print(prepared.tables()) end
+end})

@@ -1,9 +1,12 @@
 --- The largest power-law graph that trains three steps in a given address space, at each width.
 --   tinykg tests/bench/largest_graph.lua [--gib 2,4,8] [--bits 32,8,2] [--recipe recipes/kgin.lua]
 --     [--set 'hops=3 dim=64'] [--folder build/largest] [--within .03] [--threads 1]
--- Writes sets of the size tried, runs `tinykg run --steps 3` of each under `ulimit -v`, and halves
--- the gap between the largest that trains and the smallest that does not. Prints a Markdown table.
+-- Two small runs per width tell the address space of a node; from the size that should just fit, it
+-- goes up or down by steps of `within` until one that trains stands beside one that does not. Each
+-- is really run: `tinykg run --steps 3` under `ulimit -v`. Prints a Markdown table.
 local power_law = require 'tinykg.bench.power_law'
+
+local SMALL = 60000 -- nodes
 
 local o = {gib = '2,4,8', bits = '32,8,2', recipe = 'recipes/kgin.lua', set = 'hops=3 dim=64',
            folder = 'build/largest', within = '.03', threads = '1'}
@@ -20,25 +23,26 @@ local function write_set(folder, nodes)
     triples = 5 * nodes, relations = 20, interactions = 8 * users, tested = 100, seed = 1})
 end
 
-local function trains(folder, gib, bits)
+local function command(nodes, bits)
   local settings = ''
   for setting in o.set:gmatch('%S+') do settings = settings .. ' --set ' .. setting end
-  local command = ('ulimit -v %d; ./tinykg run %s --data %s --bits %s --threads %s --steps 3%s '
-    .. '--set epochs=1 --force --quiet --out %s/run > %s/log 2>&1'):format(
-    gib * 2 ^ 20, o.recipe, folder, bits, o.threads, settings, o.folder, o.folder)
-  return os.execute(command) == 0
+  return ('exec ./tinykg run %s --data %s/%d --bits %s --threads %s --steps 3%s --set epochs=1 '
+    .. '--force --quiet --out %s/run > %s/log 2>&1'):format(o.recipe, o.folder, nodes, bits,
+    o.threads, settings, o.folder, o.folder)
 end
 
-local tried = {} -- [nodes] = the folder of its set is there
-local function trains_with(nodes, gib, bits)
-  local folder = ('%s/%d'):format(o.folder, nodes)
-  if not tried[nodes] then
-    os.execute(("mkdir -p '%s'"):format(o.folder))
-    for other in pairs(tried) do os.execute(('rm -rf %s/%d'):format(o.folder, other)) end
-    tried = {[nodes] = true}
-    write_set(folder, nodes)
-  end
-  local yes = trains(folder, gib, bits)
+local written -- nodes of the set that is there
+local function write_once(nodes)
+  if written == nodes then return end
+  os.execute(("mkdir -p '%s'"):format(o.folder))
+  if written then os.execute(('rm -rf %s/%d'):format(o.folder, written)) end
+  written = nodes
+  write_set(('%s/%d'):format(o.folder, nodes), nodes)
+end
+
+local function trains(nodes, gib, bits)
+  write_once(nodes)
+  local yes = os.execute(('(ulimit -v %d; %s)'):format(gib * 2 ^ 20, command(nodes, bits))) == 0
   io.stderr:write(('%s GiB, %s bits, %d nodes: %s\n'):format(gib, bits, nodes,
                                                             yes and 'trains' or 'does not'))
   return yes
@@ -47,34 +51,56 @@ end
 --- Sizes are a grid of steps of `within`, so that widths share their sets.
 local function size(step) return math.floor(50000 * (1 + tonumber(o.within)) ^ step) end
 
-local function largest(gib, bits, guess)
-  local low, high, stride = nil, nil, 2
-  while not (low and high) do -- widen the gap around the guess
-    if trains_with(size(guess), gib, bits) then low, guess = guess, guess + stride
-    else high, guess = guess, guess - stride end
-    if guess < 0 then return nil end
-    stride = 2 * stride
-  end
-  while high - low > 1 do
-    local middle = math.floor((low + high) / 2)
-    if trains_with(size(middle), gib, bits) then low = middle else high = middle end
-  end
-  return low
+local function step_of(nodes)
+  return math.max(math.floor(math.log(nodes / 50000) / math.log(1 + tonumber(o.within))), 0)
 end
 
-local BYTES = 1600 -- per node, about: where to begin
+--- Bytes of address space that a run of a smaller graph reserves at most: the kernel's VmPeak, read
+--- while it runs.
+local function reserved(nodes, bits)
+  write_once(nodes)
+  local pipe = io.popen(([[%s & pid=$!
+    while kill -0 $pid 2>/dev/null; do sed -n 's/^VmPeak:[^0-9]*//p' /proc/$pid/status; sleep .02
+    done 2>/dev/null]]):format(command(nodes, bits)))
+  local most = 0
+  for line in pipe:lines() do most = math.max(most, tonumber(line:match('%d+')) or 0) end
+  pipe:close()
+  return most * 1024
+end
+
+--- The step that should just fit: reserved bytes are a line in the number of nodes.
+local lines = {}
+local function guess(gib, bits)
+  if not lines[bits] then
+    local small, large = reserved(SMALL, bits), reserved(3 * SMALL, bits)
+    local per_node = (large - small) / (2 * SMALL)
+    lines[bits] = {per_node = per_node, rest = small - SMALL * per_node}
+    io.stderr:write(('%s bits: %.0f bytes per node and %.0f MiB\n'):format(bits, per_node,
+                                                              lines[bits].rest / 2 ^ 20))
+  end
+  return step_of((gib * 2 ^ 30 - lines[bits].rest) / lines[bits].per_node)
+end
+
+--- The largest step that trains: from the guess up while runs train, or down until one does.
+local function largest(gib, bits)
+  local step = guess(gib, bits)
+  local up = trains(size(step), gib, bits)
+  repeat
+    step = step + (up and 1 or -1)
+    if step < 0 then return nil end
+  until trains(size(step), gib, bits) ~= up
+  return up and step - 1 or step
+end
 
 print('| address space | bits | nodes | directed edges |')
 print('|---|---|---|---|')
 for gib in o.gib:gmatch('[^,]+') do
-  local about = .9 * (tonumber(gib) * 2 ^ 30 - 200 * 2 ^ 20) / BYTES
-  local guess = math.floor(math.log(about / 50000) / math.log(1 + tonumber(o.within)))
   for bits in o.bits:gmatch('[^,]+') do
-    local step = largest(tonumber(gib), bits, guess)
+    local step = largest(tonumber(gib), bits)
     local nodes = step and size(step)
     print(nodes and ('| %s GiB | %s | %d | %d |'):format(gib, bits, nodes,
                                                         2 * (5 * nodes + 8 * math.floor(nodes / 5)))
           or ('| %s GiB | %s | none | |'):format(gib, bits))
-    guess = step or guess
+    io.stdout:flush()
   end
 end

@@ -28,7 +28,7 @@ local function usage()
   local listed = require('tinykg.base.terminal').listed
   local function add(what, text) lines[#lines + 1] = listed(1, '  tinykg ' .. what, 40, text) end
   for _, c in ipairs(COMMANDS) do add(c[1] .. ' ' .. c[2], c[3]) end
-  add('FILE.lua args...', 'run a Lua file with the engine loaded')
+  add('FILE.lua args...', 'run a Lua file with the engine loaded; - is standard input')
   add('-e CODE', "run a line of Lua; 'tk' is loaded")
   add('[-i FILE.lua|-e CODE]', 'the prompt; -i runs something first')
   lines[#lines + 1] = ''
@@ -45,7 +45,7 @@ local function handler(e) return require('tinykg.base.source_line').handler(e) e
 --- error on Ctrl-C (tinykg.cli.ctrl_c).
 local function text_and_status(message)
   local runtime = package.loaded['tinykg.engine.runtime']
-  if runtime and message == runtime.interrupted then
+  if type(runtime) == 'table' and message == runtime.interrupted then -- else it did not load
     local signal = require('tinykg.engine.lib').tkg_interrupted(0)
     return 'interrupted', 128 + (signal ~= 0 and signal or 2)
   elseif type(message) == 'table' and message.usage then
@@ -53,20 +53,21 @@ local function text_and_status(message)
   elseif require('tinykg.cli.ctrl_c')(message) then
     return 'interrupted', 130
   end
-  return tostring(message), 1
+  return require('tinykg.repl.hints').explain(tostring(message)), 1
 end
 
 local function say(text) io.stderr:write('tinykg: ', text, '\n') end
 
---- Prints one message and leaves.
+--- Prints one message and leaves. Of several ranks the first prints it, and tells the others.
 local function leave(message, trace)
   local ok, status = pcall(function()
     local text, code = text_and_status(message)
     if code == 1 and trace then text = text .. '\n' .. trace end
     io.stdout:flush() -- before standard error
-    local terminal = package.loaded['tinykg.base.terminal']
+    local terminal, ranks = package.loaded['tinykg.base.terminal'], require 'tinykg.cli.ranks'
     if text == 'interrupted' and terminal then terminal.clear_line(2) end -- the ^C
-    say(require('tinykg.base.format').lines(text))
+    if ranks.prints() then say(require('tinykg.base.format').lines(text)) end
+    ranks.leave(code, text)
     return code
   end)
   if not ok then say('interrupted') end -- Ctrl-C in the call above
@@ -104,9 +105,9 @@ local function run_lua(chunk, ...)
 end
 
 local function script(path, ...)
-  local chunk, message = loadfile(path)
+  local chunk, message = loadfile(path ~= '-' and path or nil) -- nil: standard input
   if not chunk then leave(message) end
-  require('tinykg.base.search_path').add_folder_of(path)
+  if path ~= '-' then require('tinykg.base.search_path').add_folder_of(path) end
   _G.arg = {[0] = path, ...}
   local result = run_lua(chunk, ...)
   if type(result) == 'table' and type(result.complete) == 'function' and result.build then
@@ -150,7 +151,7 @@ local function main(command, ...)
     prompt()
   elseif command == '--help' or command == '-h' then
     print(usage())
-  elseif command == '--version' then
+  elseif command == '--version' or command == '-v' or command == 'version' then
     print('tinykg ' .. require('tinykg').version)
   elseif command == 'help' then
     local topic = ...
@@ -165,7 +166,7 @@ local function main(command, ...)
     interactive(...)
   elseif is_command(command) then
     require('tinykg.cli.commands.' .. command)(...)
-  elseif command:match('%.lua$') then
+  elseif command:match('%.lua$') or command == '-' then
     script(command, ...)
   else
     leave{usage = string.format("no command '%s'%s", command, close_to(command))}
@@ -183,7 +184,9 @@ end
 local ok, message = xpcall(function(...)
   require('tinykg.base.search_path').only_absolute()
   require 'tinykg.cli.blas_core'(...)
+  if not require('tinykg.cli.ranks').begin(...) then return end
   main(...)
   check_output()
+  require('tinykg.cli.ranks').leave(0)
 end, handler, ...)
 if not ok then leave(message) end

@@ -65,10 +65,91 @@ describe('a study', function()
 
   it('is what each file of recipes/reproduce describes', function()
     for name in lfs.dir 'recipes/reproduce' do
-      if name:match '%.lua$' and name ~= 'study.lua' then
+      if name:match '%.lua$' and name ~= 'study.lua' and name ~= 'all.lua' then
         shell.gives(0, ('./tinykg recipes/reproduce/%s --plan --data %s'):format(name, data),
                     'runs, %d+ missing')
       end
     end
+  end)
+end)
+
+describe('all tables', function()
+  local dir, data, root, file, out
+  setup(function()
+    dir, data = shell.demo(60, 40)
+    root, file, out = dir .. '/data', dir .. '/page.md', dir .. '/out'
+    lfs.mkdir(root)
+    for _, name in ipairs{'kgcn-music', 'kgat-last-fm', 'cikgrec-dbbook2014', 'recbole-ml-100k',
+                          'kgat-amazon-book'} do
+      assert(lfs.link(data:match '^/' and data or lfs.currentdir() .. '/' .. data,
+                      root .. '/' .. name, true))
+    end
+    fixtures.write(file, 'before\n<!-- study music -->\nold\n<!-- end of study -->\nafter\n')
+  end)
+  teardown(fixtures.clean)
+
+  local function command(words)
+    return ('./tinykg recipes/reproduce/all.lua --data %s --out %s --file %s --jobs 1 %s'):format(
+      root, out, file, words)
+  end
+
+  --- A summary for each run of the music study, the AUC of which is .8 and a thousandth per seed.
+  local function write_summaries()
+    package.path = lfs.currentdir() .. '/recipes/reproduce/?.lua;' .. package.path
+    local music = require('study').described('recipes/reproduce/music.lua')
+    lfs.mkdir(out)
+    lfs.mkdir(out .. '/kgcn-music')
+    for _, entry in ipairs(music.entries) do
+      for bits in music.bits:gmatch '%d+' do
+        for seed in music.seeds:gmatch '%d+' do
+          local folder = ('%s/kgcn-music/%s-%s-%s'):format(out, entry.name, bits, seed)
+          lfs.mkdir(folder)
+          fixtures.write(folder .. '/summary.json', ('{"test": {"auc": %.3f, "f1": 0.7}, '
+            .. '"kept": {"stored_bytes": 1000, "reference_bytes": 20000}}'):format(
+            .8 + tonumber(seed) / 1000))
+        end
+      end
+    end
+  end
+
+  it('say how long each takes, and all, before they make a run', function()
+    local text = shell.gives(0, command '--plan')
+    assert.matches('dbbook2014 +%d+ runs missing, about [%d.]+ hours', text)
+    assert.matches('all: about [%d.]+ hours on 1 quiet cores', text)
+    assert.is_nil(lfs.attributes(out, 'mode'))
+  end)
+
+  it('are written between their markers, the same again', function()
+    write_summaries()
+    assert.matches('music +0 runs missing', shell.gives(0, command '--only music'))
+    local text = fixtures.bytes(file)
+    assert.matches('| kgcn | 0.7960 | 0.8020 +- 0.0016 | 0.8020 +- 0.0016 |', text, 1, true)
+    assert.matches('^before\n<!%-%- study music %-%->\n', text)
+    assert.matches('\n<!%-%- end of study %-%->\nafter\n$', text)
+    assert.is_nil(text:find('old', 1, true))
+    shell.gives(0, command '--only music')
+    assert.equal(text, fixtures.bytes(file))
+  end)
+
+  it('say over how many seeds a mean is', function()
+    os.remove(out .. '/kgcn-music/kgcn-32-4/summary.json')
+    assert.matches('music +1 run missing', shell.gives(0, command '--only music --write'))
+    assert.is_nil(lfs.attributes(out .. '/kgcn-music/kgcn-32-4/summary.json', 'mode'))
+    assert.matches('| kgcn | 0.7960 | 0.8015 +- 0.0013 (4) | 0.8020 +- 0.0016 |',
+                   fixtures.bytes(file), 1, true)
+  end)
+
+  it('have a place each in ACCURACY.md', function()
+    local page = fixtures.bytes 'recipes/ACCURACY.md'
+    for name in fixtures.bytes('recipes/reproduce/all.lua'):gmatch "{name = '([^']+)'" do
+      local _, first = page:find(('<!-- study %s -->'):format(name), 1, true)
+      assert.truthy(first and page:find('<!-- end of study -->', first, true), name)
+    end
+  end)
+
+  it('refuse a file without their markers', function()
+    fixtures.write(file, 'nothing\n')
+    shell.gives(2, command '--only music', 'there is no <!%-%- study music %-%-> with')
+    shell.gives(2, command '--only nothing', 'there is no such table')
   end)
 end)

@@ -60,6 +60,8 @@ describe('a run that goes on', function()
     {'ktup', '--set epochs=3 --set dim=16 --set batch_size=8 --set eval_every=1 ' ..
              '--data-set task=ranking', 'ktup, phases in turns'},
     {'mkr', '--set epochs=5 --set batch_size=64 --set kg_interval=2', 'mkr, a phase now and then'},
+    {'diffkg', '--bits 2 --set epochs=5 --set dim=16 --set hidden=64 --set batch_size=64 ' ..
+               '--set eval_every=1 --data-set task=ranking', 'diffkg, a phase that draws first'},
     {'sgl', '--bits 2 --set epochs=6 --set dim=16 --set batch_size=256 --data-set task=ranking',
      'sgl, views of an epoch'},
     {'bpr-mf', '--set epochs=6 --set dim=16 --set batch_size=256 --set optimizer_bits=8 ' ..
@@ -215,7 +217,7 @@ end}
   it('has its folder for itself', function()
     local out = dir .. '/mine'
     gives(1, ([[
-      timeout 20 ./tinykg run recipes/kgcn.lua --quiet --data %s --set batch_size=16 \
+      timeout 300 ./tinykg run recipes/kgcn.lua --quiet --data %s --set batch_size=16 \
         --set patience=0 --set epochs=100000 --checkpoint 0 --out %s >/dev/null 2>&1 & pid=$!
       until test -e %s/last.safetensors; do sleep 0.01; done
       ./tinykg run --resume --out %s; status=$?; kill $pid; (exit $status)]]):format(data, out, out,

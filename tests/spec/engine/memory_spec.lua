@@ -51,6 +51,8 @@ describe('tinykg memory', function()
     -- graphs that evaluation makes stay, as do attention weights until the next are there
     agrees('recipes/kgat.lua --bits 32' .. on, 2, 3)
     agrees('recipes/kgin.lua --bits 2' .. on, 1, 2)
+    agrees('recipes/ckan.lua --bits 2 --set user_triples=4 --set item_triples=4' .. on, 1, 2)
+    agrees('recipes/mcclk.lua --bits 2 --set dim=16' .. on, 1, 3)
     -- pairs, of which many are scored at once, and a sample of them
     agrees('recipes/kgcn.lua --bits 2 --data-set task=ranking' .. on)
     agrees('recipes/kgcn.lua --bits 2 --data-set task=ranking --set eval_negatives=uni100 ' ..

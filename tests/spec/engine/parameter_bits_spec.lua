@@ -89,8 +89,11 @@ describe('parameter_bits', function()
     local ids = tk.ids{{3, 0}, {7, 3}}
     local graph = tk.graph{head = tk.ids{0, 0, 5, 9}, tail = tk.ids{1, 2, 1, 9},
                            relation = tk.ids{0, 1, 0, 1}, nodes = 50, relations = 2}
+    local taken = tk.graph{head = tk.ids{0, 0, 2, 3}, tail = tk.ids{1, 9, 1, 3}, nodes = {4, 10}}
     local r, m = tk.randn(2, 19), tk.randn(19, 5)
     for _, loss in ipairs{
+      function(w) return taken:aggregate(w:rows(1, 10)):square():sum() end,
+      function(w) return taken:aggregate(w:rows(3, 12)):gather(tk.ids{0, 3}):square():sum() end,
       function(w) return w:gather(ids):square():sum() end,
       function(w) return graph:aggregate(w):square():sum() end,
       function(w) return graph:aggregate(w, {message = 'mul', relation = r}):square():sum() end,
@@ -120,12 +123,26 @@ describe('parameter_bits', function()
     end)
     step(tk.ids{1, 5})
     assert.is_nil(step:program():find('widen', 1, true), step:program())
+    local taken = tk.graph{head = tk.ids{0, 1}, tail = tk.ids{1, 2}, nodes = {2, 9000}}
+    local first = tk.step(function() return taken:aggregate(w:rows(1, 9000)):square():sum() end)
+    first()
+    assert.is_nil(first:program():find('widen', 1, true), first:program())
     -- a batch's rows and the gradient
     assert.is_true(step:figure 'arena_bytes' < 1.1 * 4 * 20000 * 64)
     local some = tk.step(function() return w:rows(5, 8):square():sum() end)
     some()
     assert.matches('widen +%d+  f32 %[4, 64%]', some:program())
     assert.is_nil(some:program():match('widen +%d+  f32 %[20000'))
+  end)
+
+  it('are widened a tile at a time where rows are read one by one', function()
+    local results = {}
+    for k, w in ipairs{both({20000, 64}, 4)} do
+      local step = tk.step(function() return (w * w:normalize()):sum(2):square():sum(1):sum() end)
+      results[k] = step()
+      if k == 1 then assert.matches('widen +%d+  f32 %[20000, 64%]  tile', step:program()) end
+    end
+    assert.is_true(results[1] == results[2])
   end)
 
   -- Element i of block b: number i % 8 of Philox block b ceil(length / 16) + i / 16, from 65535 if
